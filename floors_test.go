@@ -1,0 +1,124 @@
+package skerry_test
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/skerry/skerry"
+
+// floors is the architecture: each package, its floor, and what it may import
+// from the module. A package that is not listed here fails the test, and so
+// does an import that is not listed, points up, or stays on one floor.
+// Test files are held to the same arrows, plus the packages in testHelpers.
+var floors = map[string]struct {
+	floor   int
+	imports []string
+}{
+	"internal/run":  {0, nil},
+	"internal/wire": {0, nil}, // generated from idl/skerry.thrift
+	"health":        {1, []string{"internal/run"}},
+	"registry":      {1, []string{"internal/run"}},
+	"rpc":           {2, []string{"health", "internal/run", "rpc/internal/theader", "rpc/internal/flat"}},
+
+	"rpc/internal/theader": {0, nil},
+	"rpc/internal/flat":    {0, nil},
+
+	"registry/registrytest": {2, []string{"registry"}},
+	"registry/postgres":     {2, []string{"registry", "health", "internal/run"}},
+	"broadcast":             {2, []string{"registry", "internal/run", "internal/wire"}},
+	"health/prom":           {2, []string{"health"}},
+	"discovery":             {3, []string{"registry", "rpc", "health", "internal/run"}},
+	"":                      {4, []string{"internal/run", "internal/wire", "health", "registry", "registry/postgres", "broadcast", "rpc", "discovery"}},
+
+	// Used by tests and by the commands only.
+	"internal/lab":    {0, nil},
+	"internal/pgtest": {0, nil},
+}
+
+// testHelpers may be imported by the tests of every package.
+var testHelpers = []string{"internal/lab", "internal/pgtest", "registry/registrytest"}
+
+// top are the trees above the root package: they may import what they list,
+// and nothing imports them.
+var top = map[string][]string{
+	"cmd/":      {"", "health", "registry", "rpc", "internal/wire", "internal/run"},
+	"examples/": {"", "rpc"},
+}
+
+func TestFloors(t *testing.T) {
+	seen := map[string]bool{}
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name := d.Name()
+		if d.IsDir() && path != "." && (strings.HasPrefix(name, ".") || name == "testdata" || name == "bench" || name == "bin") {
+			return fs.SkipDir
+		}
+		if d.IsDir() || !strings.HasSuffix(name, ".go") {
+			return nil
+		}
+		dir := filepath.ToSlash(filepath.Dir(path))
+		if dir == "." {
+			dir = ""
+		}
+		seen[dir] = true
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		for _, spec := range file.Imports {
+			checkImport(t, path, dir, strings.Trim(spec.Path.Value, `"`))
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for pkg := range floors {
+		if !seen[pkg] {
+			t.Errorf("package %q is in the table of floors but not in the tree", pkg)
+		}
+	}
+}
+
+func checkImport(t *testing.T, path, dir, imported string) {
+	t.Helper()
+	rel, ok := strings.CutPrefix(imported, module)
+	if !ok {
+		return
+	}
+	rel = strings.TrimPrefix(rel, "/")
+	test := strings.HasSuffix(path, "_test.go")
+	if test && (slices.Contains(testHelpers, rel) || rel == dir) {
+		return
+	}
+	for prefix, allowed := range top {
+		if strings.HasPrefix(dir, prefix) {
+			if !slices.Contains(allowed, rel) && !strings.HasPrefix(rel, prefix) {
+				t.Errorf("%s imports %s; programs under %s may import %v of the module", path, imported, prefix, allowed)
+			}
+			return
+		}
+	}
+	from, known := floors[dir]
+	if !known {
+		t.Errorf("%s: package %q has no floor; give it one in floors_test.go and docs/architecture.md", path, dir)
+		return
+	}
+	to, known := floors[rel]
+	switch {
+	case !known:
+		t.Errorf("%s imports %s, which has no floor", path, imported)
+	case !slices.Contains(from.imports, rel):
+		t.Errorf("%s imports %s; %q may import %v of the module", path, imported, dir, from.imports)
+	case to.floor >= from.floor:
+		t.Errorf("%s imports %s: floor %d must not import floor %d", path, imported, from.floor, to.floor)
+	}
+}

@@ -1,0 +1,106 @@
+package health
+
+import (
+	"context"
+	"time"
+)
+
+// Side tells the caller's count from the provider's.
+type Side uint8
+
+// The two sides of a call.
+const (
+	Client Side = iota + 1
+	Server
+)
+
+// String is the side as it stands in the table: client or server.
+func (s Side) String() string {
+	switch s {
+	case Client:
+		return "client"
+	case Server:
+		return "server"
+	}
+	return "unknown"
+}
+
+// Outcome is how a call ended, as far as statistics, breakers and ejection
+// tell apart.
+type Outcome uint8
+
+// The outcomes. OK and AppError both mean that the peer did its work: a
+// declared Thrift exception is an answer, not a failure of the instance.
+const (
+	OK       Outcome = iota
+	AppError         // an exception of the service's IDL
+	Timeout          // the deadline passed
+	Canceled         // the caller gave up
+	Refused          // the peer did not execute it: overload, draining, wrong service or version
+	Connect          // no connection; nothing was sent
+	Broken           // the connection broke after bytes were sent
+	Internal         // the handler failed in a way that its IDL does not declare, or panicked
+	Rejected         // never left the caller: breaker open, limit, no instance
+	outcomes = iota
+)
+
+// Outcomes is the number of outcomes: the length of Row.Outcomes.
+const Outcomes = int(outcomes)
+
+var outcomeNames = [Outcomes]string{"ok", "app_error", "timeout", "canceled", "refused", "connect", "broken", "internal", "rejected"}
+
+// String is the outcome as it stands in tables and metrics.
+func (o Outcome) String() string {
+	if int(o) < len(outcomeNames) {
+		return outcomeNames[o]
+	}
+	return "unknown"
+}
+
+// Failed reports whether the outcome counts as a failure in statistics.
+func (o Outcome) Failed() bool { return o > AppError && o != Canceled }
+
+// Key names what is counted together.
+type Key struct {
+	Side    Side
+	Service string
+	Method  string
+	Peer    string // client side: the instance's host:port; server side: the caller's service, or its IP address when it names none
+}
+
+// Row is what was counted for one key in one period.
+type Row struct {
+	Key
+	From, To time.Time
+	Outcomes [Outcomes]int64
+	Sum      time.Duration // of all latencies
+	P50, P99 time.Duration // at most 2 % above the true value
+	Max      time.Duration
+}
+
+// Calls is the number of calls of the row.
+func (r *Row) Calls() int64 {
+	var n int64
+	for _, c := range r.Outcomes {
+		n += c
+	}
+	return n
+}
+
+// Failures is the number of calls that failed, in any way of Outcome.Failed.
+func (r *Row) Failures() int64 {
+	var n int64
+	for o, c := range r.Outcomes {
+		if Outcome(o).Failed() {
+			n += c
+		}
+	}
+	return n
+}
+
+// Sink takes the rows of a period. It returns an error when they were not
+// taken; the recorder then offers the same counts again, merged with what has
+// come since.
+type Sink interface {
+	Write(ctx context.Context, rows []Row) error
+}

@@ -1,0 +1,112 @@
+package registry
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Protocol says how the bytes of an instance's port are to be written. It is
+// also the spelling in configuration files and registry rows.
+type Protocol string
+
+// The protocols of wire.md. The empty Protocol means ProtocolSkerry.
+const (
+	ProtocolSkerry          Protocol = "skerry"           // THeader, many calls on one connection
+	ProtocolHeader          Protocol = "header"           // THeader as stock libraries speak it: one call at a time
+	ProtocolFramedBinary    Protocol = "framed-binary"    // TFramedTransport + TBinaryProtocol
+	ProtocolFramedCompact   Protocol = "framed-compact"   // TFramedTransport + TCompactProtocol
+	ProtocolUnframedBinary  Protocol = "unframed-binary"  // TBufferedTransport + TBinaryProtocol
+	ProtocolUnframedCompact Protocol = "unframed-compact" // TBufferedTransport + TCompactProtocol
+)
+
+// Protocols lists every protocol in the order of the constants.
+func Protocols() []Protocol {
+	return []Protocol{ProtocolSkerry, ProtocolHeader, ProtocolFramedBinary, ProtocolFramedCompact,
+		ProtocolUnframedBinary, ProtocolUnframedCompact}
+}
+
+// DefaultWeight is the weight of an instance that names none.
+const DefaultWeight = 100
+
+// ID names one registration for good: the service, the address, and the boot
+// epoch of the process that owns it, so that two processes on one host, or a
+// quick restart on the same port, never stand for one another (demand E1).
+// Version is part of it because one address may be listed under several
+// versions (row 3.7). It is comparable and usable as a map key.
+type ID struct {
+	Service string
+	Version string
+	Addr    string // host:port as net.JoinHostPort writes it
+	Epoch   int64  // boot epoch of the owner, microseconds
+}
+
+// String is the ID as people read it: auth/v1@10.0.0.5:7000#18c2f….
+func (id ID) String() string {
+	v := id.Service
+	if id.Version != "" {
+		v += "/" + id.Version
+	}
+	return fmt.Sprintf("%s@%s#%s", v, id.Addr, strconv.FormatInt(id.Epoch, 36))
+}
+
+// Instance is one registration: a service that can be called at an address.
+// Values are immutable once they were handed to a registry or a watcher;
+// Tags must not be written to after that.
+type Instance struct {
+	Service  string            // name that consumers call by; see CheckName
+	Version  string            // version of the service, "" when the provider names none
+	Host     string            // IP address or host name that consumers connect to
+	Port     int               // TCP port, 1 to 65535
+	Protocol Protocol          // how to talk to it; "" means ProtocolSkerry
+	Zone     string            // where it runs, for "same zone first"; "" = unknown
+	Weight   int               // share of calls against its peers; 0 means DefaultWeight, -1 means none
+	Tags     map[string]string // free labels for routing rules
+	TLS      bool              // the port speaks TLS
+	Owner    Owner             // process that registered it
+	Started  time.Time         // start of the provider, on the reader's clock (demand D30); zero = unknown
+}
+
+// ID returns the instance's identity.
+func (in Instance) ID() ID {
+	return ID{Service: in.Service, Version: in.Version, Addr: in.Addr(), Epoch: in.Owner.Epoch}
+}
+
+// Addr is host:port, with brackets around an IPv6 address.
+func (in Instance) Addr() string { return net.JoinHostPort(in.Host, strconv.Itoa(in.Port)) }
+
+// EffectiveWeight resolves the zero value and the "none" of Weight.
+func (in Instance) EffectiveWeight() int {
+	switch {
+	case in.Weight == 0:
+		return DefaultWeight
+	case in.Weight < 0:
+		return 0
+	}
+	return in.Weight
+}
+
+// Equal reports whether two instances say the same. Started is left out: two
+// readings of one start differ by the time they took.
+func (in Instance) Equal(o Instance) bool {
+	return in.ID() == o.ID() && in.Protocol == o.Protocol && in.Zone == o.Zone && in.TLS == o.TLS &&
+		in.Weight == o.Weight && in.Owner == o.Owner && maps.Equal(in.Tags, o.Tags)
+}
+
+// Compare orders instances by service, version, address and epoch; it is the
+// order of every Snapshot.
+func Compare(a, b Instance) int { return CompareID(a.ID(), b.ID()) }
+
+// CompareID orders identities as Compare orders instances.
+func CompareID(a, b ID) int {
+	return cmp.Or(
+		strings.Compare(a.Service, b.Service),
+		strings.Compare(a.Version, b.Version),
+		strings.Compare(a.Addr, b.Addr),
+		cmp.Compare(a.Epoch, b.Epoch),
+	)
+}

@@ -1,0 +1,48 @@
+package registry
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Owner names a process: the host it runs on, its process id, and its boot
+// epoch. It is what a lease belongs to and what the sender of a LAN packet is.
+type Owner struct {
+	Host  string // the host's own name, for people; at most 63 bytes
+	PID   int
+	Epoch int64 // start of the process in microseconds since 1970 by its own clock; only compared for equality and with epochs of the same host and pid
+}
+
+// NewOwner names the calling process, as started now. Two calls give two
+// owners: a process makes one and keeps it.
+func NewOwner() Owner {
+	host, err := os.Hostname()
+	if err != nil || host == "" {
+		host = "localhost"
+	}
+	if len(host) > 63 {
+		host = host[:63]
+	}
+	host = strings.ReplaceAll(host, "/", "-")
+	return Owner{Host: host, PID: os.Getpid(), Epoch: time.Now().UnixMicro()}
+}
+
+// String is host/pid/epoch with the epoch in base 36; ParseOwner reads it.
+func (o Owner) String() string {
+	return o.Host + "/" + strconv.Itoa(o.PID) + "/" + strconv.FormatInt(o.Epoch, 36)
+}
+
+// ParseOwner reads what String wrote.
+func ParseOwner(s string) (Owner, error) {
+	host, rest, ok1 := strings.Cut(s, "/")
+	pid, epoch, ok2 := strings.Cut(rest, "/")
+	p, err1 := strconv.Atoi(pid)
+	e, err2 := strconv.ParseInt(epoch, 36, 64)
+	if !ok1 || !ok2 || err1 != nil || err2 != nil || host == "" {
+		return Owner{}, fmt.Errorf("owner %q: want host/pid/epoch", s)
+	}
+	return Owner{Host: host, PID: p, Epoch: e}, nil
+}

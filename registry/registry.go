@@ -1,0 +1,101 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Registry lists the instances of one cluster. All methods may be called from
+// any goroutine, before, during and after Run; what was wished before Run is
+// carried out when Run begins.
+type Registry interface {
+	// Run does the registry's work (connections, heartbeats, announcements,
+	// notifications) until ctx ends. It survives every outage of what it talks
+	// to and returns an error only for what no retry can mend. When ctx ends it
+	// withdraws what is still registered, within two seconds, and returns nil.
+	Run(ctx context.Context) error
+
+	// Register makes the instances listed and keeps them listed. It replaces
+	// an earlier registration with the same ID. It returns when the registry
+	// has listed them; when ctx ends before that it returns an error wrapping
+	// ErrPending, and the registry goes on trying. Invalid instances are
+	// refused (ErrInvalid) and not wished for.
+	Register(ctx context.Context, instances ...Instance) error
+
+	// Withdraw takes registrations of this owner away and names them Gone to
+	// watchers. Unknown IDs are no error. Like Register it returns when done,
+	// or with ErrPending.
+	Withdraw(ctx context.Context, ids ...ID) error
+
+	// Watch calls f with the current list of a service, then with every later
+	// one, from one goroutine at a time, until stop is called; stop waits for
+	// a running f and must not be called by f. The first call comes as soon as the registry
+	// knows the list; a registry that can't be reached calls f with Lost set.
+	// The name AllServices watches everything, one Snapshot for each service.
+	Watch(service string, f func(Snapshot)) (stop func())
+}
+
+// AllServices is the service name that Watch takes for "every service".
+const AllServices = "*"
+
+// Suspecter is implemented by registries that can check on an instance: a
+// caller that lost its connection says so, and the registry asks or drops it.
+// It must not block.
+type Suspecter interface {
+	Suspect(id ID, why string)
+}
+
+// Snapshot is the list of one service's instances as one registry knows it.
+// It is immutable.
+type Snapshot struct {
+	Service   string
+	Source    string      // which registry says so: "database", "lan", "memory", "disk"
+	Instances []Instance  // in the order of Compare
+	Gone      []Departure // recently departed, newest last; kept for at least a minute
+	Read      time.Time   // when the list was last confirmed, by the reader's clock
+	Lost      error       // not nil: the registry can't be reached; the list is the last known one
+	Partial   bool        // the source hears what it hears and can't vouch that nobody is missing (a LAN)
+}
+
+// Departure says that an instance left and how. A database that finds a lease
+// expired says Expired; an instance that said goodbye is Withdrawn; one that
+// was asked and did not answer is Silent.
+type Departure struct {
+	ID   ID
+	Kind DepartureKind
+	When time.Time // reader's clock
+}
+
+// DepartureKind is the manner of a departure.
+type DepartureKind uint8
+
+// The kinds of departures.
+const (
+	Withdrawn DepartureKind = iota + 1 // said goodbye or was replaced: never to be called again
+	Expired                            // its lease ran out: maybe dead, maybe cut off from the registry
+	Silent                             // was asked, repeatedly, and did not answer
+)
+
+// String is the kind as people read it.
+func (k DepartureKind) String() string {
+	switch k {
+	case Withdrawn:
+		return "withdrawn"
+	case Expired:
+		return "expired"
+	case Silent:
+		return "silent"
+	}
+	return "unknown"
+}
+
+// Errors that callers tell apart by errors.Is.
+var (
+	// ErrInvalid: the instance or name breaks a rule; the text says which.
+	ErrInvalid = errors.New("invalid instance")
+	// ErrPending: not done yet; the registry goes on trying by itself.
+	ErrPending = errors.New("not registered yet, still trying")
+	// ErrUnavailable: the registry can't be reached now.
+	ErrUnavailable = errors.New("registry unavailable")
+)

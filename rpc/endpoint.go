@@ -1,0 +1,61 @@
+package rpc
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/skerry/skerry/health"
+)
+
+// Endpoint is an instance as the data plane sees it: where to connect, how to
+// speak, and how busy it is. Package discovery makes one for each instance
+// and keeps it for as long as the instance is listed, so that its connections
+// and counts survive every new list. It is safe for concurrent use.
+type Endpoint struct {
+	ID       string // unique for good; registry.ID.String()
+	Service  string
+	Version  string
+	Addr     string // host:port
+	Protocol string // spelling of registry.Protocol; "" = skerry
+	TLS      bool
+
+	pending atomic.Int64
+	gone    atomic.Bool
+}
+
+// Pending is the number of calls that this process has in flight to the
+// endpoint, for balancers.
+func (e *Endpoint) Pending() int64 { return e.pending.Load() }
+
+// Resolver gives the picker of a service. Resolve is on the call path: it
+// must be cheap and must not block. A service nobody has asked for before may
+// still be unknown; its picker then waits in Pick until the first list is
+// there or ctx ends.
+type Resolver interface {
+	Resolve(service string) Picker
+}
+
+// Picker chooses instances of one service from a list that may change at any
+// time. Its methods are called for every call, from many goroutines.
+type Picker interface {
+	// Pick returns the endpoint for an attempt, never one that call.Tried
+	// names unless call.TryAgain is set, or an error: ErrNoInstance (wrapped,
+	// with the reason) when there is none.
+	Pick(ctx context.Context, call *Call) (*Endpoint, error)
+
+	// Report tells how an attempt ended. It must not block.
+	Report(e *Endpoint, o health.Outcome, latency time.Duration)
+}
+
+// Watcher is told what happens to connections. It must not block. A Picker's
+// list learns from it sooner than from any registry.
+type Watcher interface {
+	// Down: a connection that stood has broken, or none could be made. When
+	// dial is true nothing listens there or nobody answered.
+	Down(e *Endpoint, dial bool, err error)
+	// Up: a connection stands.
+	Up(e *Endpoint)
+	// Leaving: the server has said that it is stopping: no new calls.
+	Leaving(e *Endpoint)
+}

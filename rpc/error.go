@@ -1,0 +1,140 @@
+package rpc
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/skerry/skerry/health"
+)
+
+// Code says why a call failed, in terms of what the caller can do next.
+type Code uint8
+
+// The codes. The spelling of String travels on the wire.
+const (
+	Unknown          Code = iota
+	NoInstance            // nobody offers the service (or the version, zone, tag asked for)
+	Unreachable           // no connection to the chosen instance; nothing was sent
+	ConnectionLost        // the connection broke after the call was sent; it may have been executed
+	DeadlineExceeded      // the time ran out
+	Canceled              // the caller gave up
+	Overloaded            // the server refused: too many calls; not executed
+	Draining              // the server is stopping; not executed
+	BreakerOpen           // the caller's breaker is open; nothing was sent
+	LimitExceeded         // a limit of the caller's; nothing was sent
+	TooLarge              // a frame, header or value is over its limit
+	UnknownService        // the server does not offer that service; not executed
+	UnknownMethod         // the service has no such method; not executed
+	BadMessage            // bytes that are no Thrift message
+	HandlerFailed         // the handler returned an error that its IDL does not declare
+	HandlerPanicked       // the handler panicked; the server goes on
+	codes            = iota
+)
+
+var codeNames = [codes]string{"unknown", "no_instance", "unreachable", "connection_lost", "deadline_exceeded",
+	"canceled", "overloaded", "draining", "breaker_open", "limit_exceeded", "too_large", "unknown_service",
+	"unknown_method", "bad_message", "handler_failed", "handler_panicked"}
+
+// String is the code as it travels in reply headers and stands in logs.
+func (c Code) String() string {
+	if int(c) < len(codeNames) {
+		return codeNames[c]
+	}
+	return "unknown"
+}
+
+// ParseCode reads String's spelling; unknown spellings give Unknown.
+func ParseCode(s string) Code {
+	for c, n := range codeNames {
+		if n == s {
+			return Code(c)
+		}
+	}
+	return Unknown
+}
+
+// Executed says whether the handler ran. It decides whether a call may be
+// sent again (demand D20).
+type Executed uint8
+
+// The states of execution.
+const (
+	MaybeExecuted Executed = iota // sent, and no answer that tells
+	NotExecuted                   // never left, or refused before the handler
+	WasExecuted                   // the handler ran
+)
+
+// String is the state as people read it.
+func (e Executed) String() string {
+	return [...]string{"may have been executed", "not executed", "executed"}[min(e, WasExecuted)]
+}
+
+// Error is a failed call. Declared exceptions of a service's IDL are not
+// Errors: generated code returns them as they are.
+type Error struct {
+	Code     Code
+	Executed Executed
+	Service  string
+	Method   string
+	Instance string // "" when none was chosen
+	Attempt  int    // 1 for the first
+	Err      error  // the cause; may be nil
+}
+
+// Error reads: auth.GetToken: unreachable (10.0.0.5:7000, attempt 2, not executed): dial …
+func (e *Error) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s.%s: %s (", e.Service, e.Method, e.Code)
+	if e.Instance != "" {
+		fmt.Fprintf(&b, "%s, ", e.Instance)
+	}
+	if e.Attempt > 0 {
+		fmt.Fprintf(&b, "attempt %d, ", e.Attempt)
+	}
+	fmt.Fprintf(&b, "%s)", e.Executed)
+	if e.Err != nil {
+		b.WriteString(": ")
+		b.WriteString(e.Err.Error())
+	}
+	return b.String()
+}
+
+// Unwrap gives the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// ErrNoInstance is what a Picker wraps when it has nothing to offer.
+var ErrNoInstance = errors.New("no instance")
+
+// CodeOf is the Code of the *Error in err's chain, Unknown without one.
+func CodeOf(err error) Code {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Code
+	}
+	return Unknown
+}
+
+// SafeToRetry reports whether the failed call certainly was not executed, so
+// that sending it again can't do anything twice.
+func SafeToRetry(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Executed == NotExecuted
+}
+
+var outcomeOf = [codes]health.Outcome{
+	Unknown: health.Internal, NoInstance: health.Rejected, Unreachable: health.Connect,
+	ConnectionLost: health.Broken, DeadlineExceeded: health.Timeout, Canceled: health.Canceled,
+	Overloaded: health.Refused, Draining: health.Refused, BreakerOpen: health.Rejected,
+	LimitExceeded: health.Rejected, TooLarge: health.Rejected, UnknownService: health.Refused,
+	UnknownMethod: health.Refused, BadMessage: health.Broken, HandlerFailed: health.Internal,
+	HandlerPanicked: health.Internal,
+}
+
+// Outcome is the code as statistics, breakers and ejection count it.
+func (c Code) Outcome() health.Outcome {
+	if int(c) < len(outcomeOf) {
+		return outcomeOf[c]
+	}
+	return health.Internal
+}
