@@ -1,0 +1,23 @@
+.PHONY: help demo test fuzz cross generate setup
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+demo: ## four services find each other on this machine; one is killed, one added, one stopped (30 s)
+	go build -o bin/portal/ ./examples/portal/cmd/...
+	bin/portal/demo
+
+test: ## everything, on a fresh Debian or Ubuntu with only Go and root (under 15 minutes)
+	scripts/test
+
+fuzz: ## every decoder for 60 s each
+	scripts/fuzz 60s
+
+cross: ## build for linux/arm64, linux/loong64 and windows/amd64
+	scripts/cross
+
+generate: ## make the generated code again from the .thrift files
+	go generate ./...
+
+setup: ## install what tests and demo need beside Go
+	scripts/setup

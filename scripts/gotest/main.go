@@ -1,0 +1,132 @@
+// Gotest runs "go test -json" with the arguments it is given and prints what
+// a person wants of it: a line for each test and package, the full output of
+// whatever failed, and a count at the end.
+//
+// Its status is 1 when a test failed, when a package did not build, when a
+// test was skipped (a skipped test shows nothing), and when no test ran.
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"time"
+)
+
+// event is one line of "go test -json"; see "go doc test2json".
+type event struct {
+	Action     string
+	Package    string
+	ImportPath string // of build-output
+	Test       string
+	Output     string
+	Elapsed    float64 // seconds
+}
+
+// report gathers events until a test or package has ended.
+type report struct {
+	out    io.Writer
+	output map[string]*strings.Builder // by package and test, what it has printed
+	tests  map[string]int              // by package, tests that have ended
+
+	passed, failed, skipped, packages int
+}
+
+func newReport(out io.Writer) *report {
+	return &report{out: out, output: map[string]*strings.Builder{}, tests: map[string]int{}}
+}
+
+func (r *report) add(e event) {
+	key := e.Package + " " + e.Test
+	switch e.Action {
+	case "build-output":
+		fmt.Fprint(r.out, e.Output)
+	case "output":
+		if r.output[key] == nil {
+			r.output[key] = &strings.Builder{}
+		}
+		r.output[key].WriteString(e.Output)
+	case "pass", "fail", "skip":
+		if e.Test == "" {
+			r.endPackage(e, key)
+		} else {
+			r.endTest(e, key)
+		}
+		delete(r.output, key)
+	}
+}
+
+func (r *report) endTest(e event, key string) {
+	r.tests[e.Package]++
+	switch e.Action {
+	case "pass":
+		r.passed++
+		if !strings.Contains(e.Test, "/") {
+			fmt.Fprintf(r.out, "--- PASS: %s (%.2fs)\n", e.Test, e.Elapsed)
+		}
+	case "fail":
+		r.failed++
+		fmt.Fprint(r.out, r.output[key])
+	case "skip":
+		r.skipped++
+		fmt.Fprint(r.out, r.output[key])
+	}
+}
+
+func (r *report) endPackage(e event, key string) {
+	n := r.tests[e.Package]
+	switch {
+	case e.Action == "fail":
+		if n == 0 {
+			r.failed++ // it did not build, or died before its first test
+		}
+		fmt.Fprint(r.out, r.output[key])
+		fmt.Fprintf(r.out, "FAIL\t%s\t%.1fs\t%d tests\n", e.Package, e.Elapsed, n)
+	case n > 0:
+		fmt.Fprintf(r.out, "ok  \t%s\t%.1fs\t%d tests\n", e.Package, e.Elapsed, n)
+	default:
+		return // no test files
+	}
+	r.packages++
+}
+
+func (r *report) summary(took time.Duration) string {
+	return fmt.Sprintf("tests: %d passed, %d failed, %d skipped, in %d packages, %.0f s",
+		r.passed, r.failed, r.skipped, r.packages, took.Seconds())
+}
+
+func main() {
+	began := time.Now()
+	cmd := exec.Command("go", append([]string{"test", "-json"}, os.Args[1:]...)...)
+	cmd.Stderr = os.Stderr
+	stdout, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "gotest:", err)
+		os.Exit(1)
+	}
+	r := newReport(os.Stdout)
+	for in := bufio.NewReader(stdout); ; {
+		line, err := in.ReadBytes('\n')
+		var e event
+		if json.Unmarshal(line, &e) == nil {
+			r.add(e)
+		} else {
+			os.Stdout.Write(line)
+		}
+		if err != nil {
+			break
+		}
+	}
+	err = cmd.Wait()
+	fmt.Println(r.summary(time.Since(began)))
+	if err != nil || r.failed > 0 || r.skipped > 0 || r.passed == 0 {
+		os.Exit(1)
+	}
+}
