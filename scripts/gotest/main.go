@@ -30,14 +30,14 @@ type event struct {
 // report gathers events until a test or package has ended.
 type report struct {
 	out    io.Writer
-	output map[string]*strings.Builder // by package and test, what it has printed
-	tests  map[string]int              // by package, tests that have ended
+	output map[string]string // by package and test, what it has printed
+	tests  map[string]int    // by package, tests that have ended
 
 	passed, failed, skipped, packages int
 }
 
 func newReport(out io.Writer) *report {
-	return &report{out: out, output: map[string]*strings.Builder{}, tests: map[string]int{}}
+	return &report{out: out, output: map[string]string{}, tests: map[string]int{}}
 }
 
 func (r *report) add(e event) {
@@ -46,10 +46,7 @@ func (r *report) add(e event) {
 	case "build-output":
 		fmt.Fprint(r.out, e.Output)
 	case "output":
-		if r.output[key] == nil {
-			r.output[key] = &strings.Builder{}
-		}
-		r.output[key].WriteString(e.Output)
+		r.output[key] += e.Output
 	case "pass", "fail", "skip":
 		if e.Test == "" {
 			r.endPackage(e, key)
