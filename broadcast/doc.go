@@ -1,0 +1,2 @@
+// Package broadcast is the registry that needs no server: the LAN itself.
+package broadcast

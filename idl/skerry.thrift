@@ -1,0 +1,105 @@
+/**
+ * What skerry processes say to one another: the bodies of LAN packets and the
+ * framework's own service on every port. Compact protocol in LAN packets, the
+ * connection's protocol in calls.
+ *
+ * Rules of change: fields are only added, never renumbered or reused; every
+ * new field is optional and its absence means what was meant before it.
+ */
+namespace go wire
+
+/** A process: the host's own name, its process id, and its start. */
+struct Owner {
+  1: string host
+  2: i32 pid
+  3: i64 epoch              // microseconds since 1970 by the process's own clock; for equality only
+}
+
+/** One service at one address. Absent fields have the defaults of registry.Instance. */
+struct Registration {
+  1: string name              // the service
+  2: optional string version
+  3: string host
+  4: i32 port
+  5: optional string protocol
+  6: optional string zone
+  7: optional i32 weight
+  8: optional map<string, string> tags
+  9: optional bool tls
+  10: optional i64 uptimeMs // age of the provider when this was sent, by its own clock
+}
+
+/**
+ * What a process offers. When everything fits in the packet, complete is set.
+ * When not, registrations is all there is under the names in scope, and the
+ * rest is fetched by Internal.describe at fetch, or asked for by name.
+ */
+struct Listing {
+  1: optional list<Registration> registrations
+  2: optional bool complete
+  3: optional list<string> scope
+  4: optional binary hash   // content hash of all registrations of the process
+  5: optional string fetch  // host:port of the Internal service; an empty host is the packet's source
+  6: optional list<string> names // services offered; absent when they did not fit either
+}
+
+/** To everyone: this is what I offer. */
+struct Announce {
+  1: Listing listing
+}
+
+/** Who offers these services? None named: everything. */
+struct Query {
+  1: i64 nonce
+  2: optional list<string> services
+  3: optional bool exchange // also tell me whom you know, and remember me
+}
+
+/** To whoever asked by a query or a probe; the nonce is theirs. */
+struct Answer {
+  1: i64 nonce
+  2: Listing listing
+  3: optional list<string> peers // ip:port of other processes, when exchange was asked for
+}
+
+/** A registration that its owner has withdrawn. */
+struct Left {
+  1: string name              // the service
+  2: optional string version
+  3: string host
+  4: i32 port
+}
+
+/** These are withdrawn, or, when everything is set, the process is leaving. */
+struct Goodbye {
+  1: optional bool everything
+  2: optional list<Left> left
+}
+
+/** Are you there? Answered at once. */
+struct Probe {
+  1: i64 nonce
+}
+
+/** Who answers at a port. */
+struct Identity {
+  1: string cluster
+  2: Owner owner
+  3: string release         // release of skerry
+  4: list<string> services
+  5: i64 uptimeMs
+}
+
+/** All registrations of a process and their content hash. */
+struct Description {
+  1: Owner owner
+  2: binary hash
+  3: list<Registration> registrations
+}
+
+/** The framework's own service, skerry.internal, on the port of every process. */
+service Internal {
+  Identity whoAmI()
+  Description describe()
+  void ping()
+}
