@@ -74,7 +74,7 @@ type Row struct {
 	From, To time.Time
 	Outcomes [Outcomes]int64
 	Sum      time.Duration // of all latencies
-	P50, P99 time.Duration // at most 2 % above the true value
+	P50, P99 time.Duration // within 2 % of the true value
 	Max      time.Duration
 }
 

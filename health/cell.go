@@ -1,0 +1,100 @@
+package health
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// Cell counts the calls of one [Key]. Callers look it up once, by
+// [Recorder.Cell], and keep it. A nil *Cell counts nothing.
+type Cell struct {
+	key     Key
+	forward atomic.Pointer[Cell] // not nil once the recorder gave this cell up for room: counts go there
+
+	outcomes [Outcomes]atomic.Int64
+	sum      atomic.Int64 // nanoseconds
+	max      atomic.Int64 // nanoseconds, of this period
+	hist     liveHistogram
+
+	// Owned by the recorder, under its mutex.
+	seen counts // what earlier periods have taken
+	idle int    // periods without a call
+}
+
+// Record counts one call. It may be called from any goroutine; it takes no
+// lock, and allocates only when a latency falls into an octave that this cell
+// has not met before (at most 28 times in its life).
+func (c *Cell) Record(o Outcome, latency time.Duration) {
+	if c == nil {
+		return
+	}
+	if f := c.forward.Load(); f != nil {
+		c = f
+	}
+	if int(o) >= Outcomes {
+		o = Internal
+	}
+	latency = max(latency, 0)
+	c.outcomes[o].Add(1)
+	c.sum.Add(int64(latency))
+	c.hist.add(latency)
+	for m := c.max.Load(); int64(latency) > m && !c.max.CompareAndSwap(m, int64(latency)); {
+		m = c.max.Load()
+	}
+}
+
+// counts is what a cell has counted, as plain numbers.
+type counts struct {
+	outcomes [Outcomes]int64
+	sum, max int64
+	hist     histogram
+}
+
+// take returns what came since the last take.
+func (c *Cell) take() counts {
+	var d counts
+	for o := range c.outcomes {
+		n := c.outcomes[o].Load()
+		d.outcomes[o] = n - c.seen.outcomes[o]
+	}
+	d.sum = c.sum.Load() - c.seen.sum
+	d.max = c.max.Swap(0)
+	for octave := range c.hist {
+		block := c.hist[octave].Load()
+		if block == nil {
+			continue
+		}
+		for step := range block {
+			n := block[step].Load()
+			if c.seen.hist[octave] != nil {
+				n -= c.seen.hist[octave][step]
+			}
+			if n > 0 {
+				d.hist.add(octave, step, n)
+			}
+		}
+	}
+	c.seen.merge(&d)
+	return d
+}
+
+func (c *counts) merge(o *counts) {
+	for i, n := range o.outcomes {
+		c.outcomes[i] += n
+	}
+	c.sum += o.sum
+	c.max = max(c.max, o.max)
+	c.hist.merge(&o.hist)
+}
+
+func (c *counts) empty() bool { return c.outcomes == [Outcomes]int64{} }
+
+func (c *counts) row(k Key, from, to time.Time) Row {
+	slowest := time.Duration(c.max)
+	return Row{
+		Key: k, From: from, To: to, Outcomes: c.outcomes,
+		Sum: time.Duration(c.sum), Max: slowest,
+		P50: min(c.hist.quantile(0.50), slowest),
+		P99: min(c.hist.quantile(0.99), slowest),
+	}
+}

@@ -1,0 +1,172 @@
+package health
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"gopkg.in/natefinch/lumberjack.v2"
+)
+
+// LogSink writes rows as lines of JSON into a file that rotates. One process
+// owns the file; processes of one host use files of their own.
+type LogSink struct {
+	mu  sync.Mutex // a period's lines stay together
+	out *lumberjack.Logger
+}
+
+// LogConfig sets up a LogSink.
+type LogConfig struct {
+	Path    string        // file; its directory is made when missing
+	MaxSize int           // MiB of one file before it is put aside; 0 means 16
+	Keep    int           // files that were put aside and are kept; 0 means 4
+	MaxAge  time.Duration // files that are older are removed, counted in whole days; 0 means 30 days
+}
+
+// NewLogSink makes a sink. The file is opened by the first Write.
+func NewLogSink(cfg LogConfig) *LogSink {
+	days := (cmp.Or(cfg.MaxAge, 30*24*time.Hour) + 24*time.Hour - 1) / (24 * time.Hour)
+	return &LogSink{out: &lumberjack.Logger{
+		Filename:   cfg.Path,
+		MaxSize:    cmp.Or(cfg.MaxSize, 16),
+		MaxBackups: cmp.Or(cfg.Keep, 4),
+		MaxAge:     int(days),
+	}}
+}
+
+// Write appends one line for each row.
+func (s *LogSink) Write(_ context.Context, rows []Row) error {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	for i := range rows {
+		if err := enc.Encode(rows[i]); err != nil {
+			return fmt.Errorf("encode statistics: %w", err)
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, err := s.out.Write(b.Bytes()); err != nil {
+		return fmt.Errorf("write statistics to %s: %w", s.out.Filename, err)
+	}
+	return nil
+}
+
+// Close closes the file. A later Write opens it again.
+func (s *LogSink) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.out.Close()
+}
+
+// maxLine is the longest line that ReadLog takes for one of its own.
+const maxLine = 1 << 20
+
+// ReadLog reads the rows that LogSinks wrote to the files that pattern (as
+// of filepath.Match; a plain path is one) names and to the older files that
+// were rotated away from them, leaving out rows that ended before since. It
+// calls f with rows in the order of each file, oldest file first, until f
+// returns an error. bad counts lines that are no rows: a line that was cut
+// off by a crash is no reason to show nothing. No file at all is
+// fs.ErrNotExist.
+func ReadLog(pattern string, since time.Time, f func(Row) error) (bad int, err error) {
+	files, err := logFiles(pattern)
+	if err != nil {
+		return 0, err
+	}
+	for _, name := range files {
+		n, err := readLogFile(name, since, f)
+		bad += n
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // rotated away while we read
+			return bad, err
+		}
+	}
+	return bad, nil
+}
+
+// logFiles lists the files of a pattern with their rotated elders: lumberjack
+// puts "-2006-01-02T15-04-05.000" before the extension.
+func logFiles(pattern string) ([]string, error) {
+	heads, err := filepath.Glob(pattern)
+	if err != nil {
+		return nil, fmt.Errorf("statistics log %q: %w", pattern, err)
+	}
+	if len(heads) == 0 {
+		return nil, fmt.Errorf("statistics log %s: %w", pattern, fs.ErrNotExist)
+	}
+	var files []string
+	for _, head := range heads {
+		ext := filepath.Ext(head)
+		stem := strings.TrimSuffix(filepath.Base(head), ext)
+		entries, err := os.ReadDir(filepath.Dir(head))
+		if err != nil {
+			return nil, fmt.Errorf("list statistics logs: %w", err)
+		}
+		for _, e := range entries { // sorted by name: oldest first
+			if rotated(e.Name(), stem, ext) {
+				files = append(files, filepath.Join(filepath.Dir(head), e.Name()))
+			}
+		}
+		files = append(files, head)
+	}
+	seen := map[string]bool{} // a wildcard may match rotated files as well
+	return slices.DeleteFunc(files, func(f string) bool { dup := seen[f]; seen[f] = true; return dup }), nil
+}
+
+func rotated(name, stem, ext string) bool {
+	middle, ok := strings.CutPrefix(name, stem+"-")
+	if !ok {
+		return false
+	}
+	middle, ok = strings.CutSuffix(strings.TrimSuffix(middle, ".gz"), ext)
+	if !ok {
+		return false
+	}
+	_, err := time.Parse("2006-01-02T15-04-05.000", middle)
+	return err == nil
+}
+
+func readLogFile(name string, since time.Time, f func(Row) error) (bad int, err error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return 0, fmt.Errorf("read statistics: %w", err)
+	}
+	defer file.Close()
+	var in io.Reader = file
+	if strings.HasSuffix(name, ".gz") {
+		if in, err = gzip.NewReader(file); err != nil {
+			return 1, nil
+		}
+	}
+	lines := bufio.NewScanner(in)
+	lines.Buffer(nil, maxLine)
+	for lines.Scan() {
+		var row Row
+		if json.Unmarshal(lines.Bytes(), &row) != nil {
+			bad++
+			continue
+		}
+		if row.To.Before(since) {
+			continue
+		}
+		if err := f(row); err != nil {
+			return bad, err
+		}
+	}
+	if err := lines.Err(); err != nil {
+		bad++ // a line without end: nothing after it can be read
+	}
+	return bad, nil
+}
