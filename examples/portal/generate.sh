@@ -7,7 +7,7 @@ mkdir -p gen python/gen node/gen
 for idl in idl/*.thrift; do
 	thrift --gen go:package_prefix=github.com/skerry/skerry/examples/portal/gen/,skip_remote -out gen "$idl"
 	thrift --gen py -out python/gen "$idl"
-	thrift --gen js:node -out node/gen "$idl"
+	thrift --gen js:node,es6 -out node/gen "$idl"
 done
 find python/gen -name '*-remote' -delete
 rm python/gen/__init__.py

@@ -3,20 +3,11 @@ namespace go authapi
 namespace py authapi
 namespace js authapi
 
-include "hop.thrift"
-
 struct Token {
   1: string value
   2: string user
   /** Milliseconds since 1970. */
   3: i64 expires
-  4: hop.Hop hop
-}
-
-/** What a verified token says. */
-struct Identity {
-  1: string user
-  2: hop.Hop hop
 }
 
 exception Denied {
@@ -27,5 +18,5 @@ service Auth {
   /** Gives a token to a user who knows the site's secret. */
   Token getToken(1: string user, 2: string secret) throws (1: Denied denied)
   /** Says whose token it is. Harmless to ask twice. */
-  Identity verify(1: string token) throws (1: Denied denied)
+  string verify(1: string token) throws (1: Denied denied)
 }

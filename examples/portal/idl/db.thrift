@@ -1,14 +1,11 @@
-// DB keeps records. (The database of the example, a table in memory.)
+// DB keeps records. (The database of the example: a table in memory.)
 namespace go dbapi
 namespace py dbapi
 namespace js dbapi
 
-include "hop.thrift"
-
 struct Record {
   1: string key
   2: string text
-  3: hop.Hop hop
 }
 
 exception NotFound {
@@ -16,5 +13,6 @@ exception NotFound {
 }
 
 service DB {
+  /** Harmless to ask twice. */
   Record read(1: string key) throws (1: NotFound notFound)
 }

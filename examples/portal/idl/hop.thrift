@@ -2,12 +2,16 @@ namespace go hopapi
 namespace py hopapi
 namespace js hopapi
 
-/** Who worked on an answer: lets a reader follow one request through the system. */
+/** One call on the way of a request, as its caller saw it. */
 struct Hop {
-  1: string name
-  2: string version
-  /** Which process it was, as its configuration gives it. */
-  3: string process
-  /** 1 when the caller's first try arrived here; more when it had to try others before. */
-  4: i32 attempt
+  /** Service that was called. */
+  1: string callee
+  2: string method
+  /** Which instance answered, host:port, and its version. */
+  3: string instance
+  4: string version
+  /** How many instances were tried; 1 when the first one answered. */
+  5: i32 attempts
+  /** How long the caller waited, in microseconds. */
+  6: i64 micros
 }

@@ -4,6 +4,7 @@ namespace py portalapi
 namespace js portalapi
 
 include "auth.thrift"
+include "db.thrift"
 include "hop.thrift"
 include "proc.thrift"
 
@@ -16,10 +17,11 @@ struct Request {
 
 struct Answer {
   1: string text
-  /** Everyone who worked on it, in the order of the calls. */
+  /** The calls that it took, in order. */
   2: list<hop.Hop> hops
 }
 
 service Portal {
-  Answer handle(1: Request request) throws (1: auth.Denied denied, 2: proc.Upstream upstream)
+  Answer handle(1: Request request)
+    throws (1: auth.Denied denied, 2: db.NotFound notFound, 3: proc.Upstream upstream)
 }

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	thrift "github.com/apache/thrift/lib/go/thrift"
-	"github.com/skerry/skerry/examples/portal/gen/hopapi"
 	"time"
 )
 
@@ -20,18 +19,14 @@ var _ = context.Background
 var _ = time.Now
 var _ = bytes.Equal
 
-var _ = hopapi.GoUnusedProtection__
-
 // Attributes:
 //   - Value
 //   - User
 //   - Expires: Milliseconds since 1970.
-//   - Hop
 type Token struct {
-	Value   string      `thrift:"value,1" db:"value" json:"value"`
-	User    string      `thrift:"user,2" db:"user" json:"user"`
-	Expires int64       `thrift:"expires,3" db:"expires" json:"expires"`
-	Hop     *hopapi.Hop `thrift:"hop,4" db:"hop" json:"hop"`
+	Value   string `thrift:"value,1" db:"value" json:"value"`
+	User    string `thrift:"user,2" db:"user" json:"user"`
+	Expires int64  `thrift:"expires,3" db:"expires" json:"expires"`
 }
 
 func NewToken() *Token {
@@ -49,19 +44,6 @@ func (p *Token) GetUser() string {
 func (p *Token) GetExpires() int64 {
 	return p.Expires
 }
-
-var Token_Hop_DEFAULT *hopapi.Hop
-
-func (p *Token) GetHop() *hopapi.Hop {
-	if !p.IsSetHop() {
-		return Token_Hop_DEFAULT
-	}
-	return p.Hop
-}
-func (p *Token) IsSetHop() bool {
-	return p.Hop != nil
-}
-
 func (p *Token) Read(ctx context.Context, iprot thrift.TProtocol) error {
 	if _, err := iprot.ReadStructBegin(ctx); err != nil {
 		return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
@@ -99,16 +81,6 @@ func (p *Token) Read(ctx context.Context, iprot thrift.TProtocol) error {
 		case 3:
 			if fieldTypeId == thrift.I64 {
 				if err := p.ReadField3(ctx, iprot); err != nil {
-					return err
-				}
-			} else {
-				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
-					return err
-				}
-			}
-		case 4:
-			if fieldTypeId == thrift.STRUCT {
-				if err := p.ReadField4(ctx, iprot); err != nil {
 					return err
 				}
 			} else {
@@ -158,14 +130,6 @@ func (p *Token) ReadField3(ctx context.Context, iprot thrift.TProtocol) error {
 	return nil
 }
 
-func (p *Token) ReadField4(ctx context.Context, iprot thrift.TProtocol) error {
-	p.Hop = &hopapi.Hop{}
-	if err := p.Hop.Read(ctx, iprot); err != nil {
-		return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", p.Hop), err)
-	}
-	return nil
-}
-
 func (p *Token) Write(ctx context.Context, oprot thrift.TProtocol) error {
 	if err := oprot.WriteStructBegin(ctx, "Token"); err != nil {
 		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
@@ -178,9 +142,6 @@ func (p *Token) Write(ctx context.Context, oprot thrift.TProtocol) error {
 			return err
 		}
 		if err := p.writeField3(ctx, oprot); err != nil {
-			return err
-		}
-		if err := p.writeField4(ctx, oprot); err != nil {
 			return err
 		}
 	}
@@ -232,19 +193,6 @@ func (p *Token) writeField3(ctx context.Context, oprot thrift.TProtocol) (err er
 	return err
 }
 
-func (p *Token) writeField4(ctx context.Context, oprot thrift.TProtocol) (err error) {
-	if err := oprot.WriteFieldBegin(ctx, "hop", thrift.STRUCT, 4); err != nil {
-		return thrift.PrependError(fmt.Sprintf("%T write field begin error 4:hop: ", p), err)
-	}
-	if err := p.Hop.Write(ctx, oprot); err != nil {
-		return thrift.PrependError(fmt.Sprintf("%T error writing struct: ", p.Hop), err)
-	}
-	if err := oprot.WriteFieldEnd(ctx); err != nil {
-		return thrift.PrependError(fmt.Sprintf("%T write field end error 4:hop: ", p), err)
-	}
-	return err
-}
-
 func (p *Token) Equals(other *Token) bool {
 	if p == other {
 		return true
@@ -260,9 +208,6 @@ func (p *Token) Equals(other *Token) bool {
 	if p.Expires != other.Expires {
 		return false
 	}
-	if !p.Hop.Equals(other.Hop) {
-		return false
-	}
 	return true
 }
 
@@ -271,171 +216,6 @@ func (p *Token) String() string {
 		return "<nil>"
 	}
 	return fmt.Sprintf("Token(%+v)", *p)
-}
-
-// What a verified token says.
-//
-// Attributes:
-//   - User
-//   - Hop
-type Identity struct {
-	User string      `thrift:"user,1" db:"user" json:"user"`
-	Hop  *hopapi.Hop `thrift:"hop,2" db:"hop" json:"hop"`
-}
-
-func NewIdentity() *Identity {
-	return &Identity{}
-}
-
-func (p *Identity) GetUser() string {
-	return p.User
-}
-
-var Identity_Hop_DEFAULT *hopapi.Hop
-
-func (p *Identity) GetHop() *hopapi.Hop {
-	if !p.IsSetHop() {
-		return Identity_Hop_DEFAULT
-	}
-	return p.Hop
-}
-func (p *Identity) IsSetHop() bool {
-	return p.Hop != nil
-}
-
-func (p *Identity) Read(ctx context.Context, iprot thrift.TProtocol) error {
-	if _, err := iprot.ReadStructBegin(ctx); err != nil {
-		return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
-	}
-
-	for {
-		_, fieldTypeId, fieldId, err := iprot.ReadFieldBegin(ctx)
-		if err != nil {
-			return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
-		}
-		if fieldTypeId == thrift.STOP {
-			break
-		}
-		switch fieldId {
-		case 1:
-			if fieldTypeId == thrift.STRING {
-				if err := p.ReadField1(ctx, iprot); err != nil {
-					return err
-				}
-			} else {
-				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
-					return err
-				}
-			}
-		case 2:
-			if fieldTypeId == thrift.STRUCT {
-				if err := p.ReadField2(ctx, iprot); err != nil {
-					return err
-				}
-			} else {
-				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
-					return err
-				}
-			}
-		default:
-			if err := iprot.Skip(ctx, fieldTypeId); err != nil {
-				return err
-			}
-		}
-		if err := iprot.ReadFieldEnd(ctx); err != nil {
-			return err
-		}
-	}
-	if err := iprot.ReadStructEnd(ctx); err != nil {
-		return thrift.PrependError(fmt.Sprintf("%T read struct end error: ", p), err)
-	}
-	return nil
-}
-
-func (p *Identity) ReadField1(ctx context.Context, iprot thrift.TProtocol) error {
-	if v, err := iprot.ReadString(ctx); err != nil {
-		return thrift.PrependError("error reading field 1: ", err)
-	} else {
-		p.User = v
-	}
-	return nil
-}
-
-func (p *Identity) ReadField2(ctx context.Context, iprot thrift.TProtocol) error {
-	p.Hop = &hopapi.Hop{}
-	if err := p.Hop.Read(ctx, iprot); err != nil {
-		return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", p.Hop), err)
-	}
-	return nil
-}
-
-func (p *Identity) Write(ctx context.Context, oprot thrift.TProtocol) error {
-	if err := oprot.WriteStructBegin(ctx, "Identity"); err != nil {
-		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
-	}
-	if p != nil {
-		if err := p.writeField1(ctx, oprot); err != nil {
-			return err
-		}
-		if err := p.writeField2(ctx, oprot); err != nil {
-			return err
-		}
-	}
-	if err := oprot.WriteFieldStop(ctx); err != nil {
-		return thrift.PrependError("write field stop error: ", err)
-	}
-	if err := oprot.WriteStructEnd(ctx); err != nil {
-		return thrift.PrependError("write struct stop error: ", err)
-	}
-	return nil
-}
-
-func (p *Identity) writeField1(ctx context.Context, oprot thrift.TProtocol) (err error) {
-	if err := oprot.WriteFieldBegin(ctx, "user", thrift.STRING, 1); err != nil {
-		return thrift.PrependError(fmt.Sprintf("%T write field begin error 1:user: ", p), err)
-	}
-	if err := oprot.WriteString(ctx, string(p.User)); err != nil {
-		return thrift.PrependError(fmt.Sprintf("%T.user (1) field write error: ", p), err)
-	}
-	if err := oprot.WriteFieldEnd(ctx); err != nil {
-		return thrift.PrependError(fmt.Sprintf("%T write field end error 1:user: ", p), err)
-	}
-	return err
-}
-
-func (p *Identity) writeField2(ctx context.Context, oprot thrift.TProtocol) (err error) {
-	if err := oprot.WriteFieldBegin(ctx, "hop", thrift.STRUCT, 2); err != nil {
-		return thrift.PrependError(fmt.Sprintf("%T write field begin error 2:hop: ", p), err)
-	}
-	if err := p.Hop.Write(ctx, oprot); err != nil {
-		return thrift.PrependError(fmt.Sprintf("%T error writing struct: ", p.Hop), err)
-	}
-	if err := oprot.WriteFieldEnd(ctx); err != nil {
-		return thrift.PrependError(fmt.Sprintf("%T write field end error 2:hop: ", p), err)
-	}
-	return err
-}
-
-func (p *Identity) Equals(other *Identity) bool {
-	if p == other {
-		return true
-	} else if p == nil || other == nil {
-		return false
-	}
-	if p.User != other.User {
-		return false
-	}
-	if !p.Hop.Equals(other.Hop) {
-		return false
-	}
-	return true
-}
-
-func (p *Identity) String() string {
-	if p == nil {
-		return "<nil>"
-	}
-	return fmt.Sprintf("Identity(%+v)", *p)
 }
 
 // Attributes:
@@ -570,7 +350,7 @@ type Auth interface {
 	//
 	// Parameters:
 	//  - Token
-	Verify(ctx context.Context, token string) (_r *Identity, _err error)
+	Verify(ctx context.Context, token string) (_r string, _err error)
 }
 
 type AuthClient struct {
@@ -639,7 +419,7 @@ func (p *AuthClient) GetToken(ctx context.Context, user string, secret string) (
 //
 // Parameters:
 //   - Token
-func (p *AuthClient) Verify(ctx context.Context, token string) (_r *Identity, _err error) {
+func (p *AuthClient) Verify(ctx context.Context, token string) (_r string, _err error) {
 	var _args4 AuthVerifyArgs
 	_args4.Token = token
 	var _result6 AuthVerifyResult
@@ -654,10 +434,7 @@ func (p *AuthClient) Verify(ctx context.Context, token string) (_r *Identity, _e
 		return _r, _result6.Denied
 	}
 
-	if _ret7 := _result6.GetSuccess(); _ret7 != nil {
-		return _ret7, nil
-	}
-	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "verify failed: unknown result")
+	return _result6.GetSuccess(), nil
 }
 
 type AuthProcessor struct {
@@ -680,10 +457,10 @@ func (p *AuthProcessor) ProcessorMap() map[string]thrift.TProcessorFunction {
 
 func NewAuthProcessor(handler Auth) *AuthProcessor {
 
-	self8 := &AuthProcessor{handler: handler, processorMap: make(map[string]thrift.TProcessorFunction)}
-	self8.processorMap["getToken"] = &authProcessorGetToken{handler: handler}
-	self8.processorMap["verify"] = &authProcessorVerify{handler: handler}
-	return self8
+	self7 := &AuthProcessor{handler: handler, processorMap: make(map[string]thrift.TProcessorFunction)}
+	self7.processorMap["getToken"] = &authProcessorGetToken{handler: handler}
+	self7.processorMap["verify"] = &authProcessorVerify{handler: handler}
+	return self7
 }
 
 func (p *AuthProcessor) Process(ctx context.Context, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
@@ -696,12 +473,12 @@ func (p *AuthProcessor) Process(ctx context.Context, iprot, oprot thrift.TProtoc
 	}
 	iprot.Skip(ctx, thrift.STRUCT)
 	iprot.ReadMessageEnd(ctx)
-	x9 := thrift.NewTApplicationException(thrift.UNKNOWN_METHOD, "Unknown function "+name)
+	x8 := thrift.NewTApplicationException(thrift.UNKNOWN_METHOD, "Unknown function "+name)
 	oprot.WriteMessageBegin(ctx, name, thrift.EXCEPTION, seqId)
-	x9.Write(ctx, oprot)
+	x8.Write(ctx, oprot)
 	oprot.WriteMessageEnd(ctx)
 	oprot.Flush(ctx)
-	return false, x9
+	return false, x8
 
 }
 
@@ -710,7 +487,7 @@ type authProcessorGetToken struct {
 }
 
 func (p *authProcessorGetToken) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err10 error
+	var _write_err9 error
 	args := AuthGetTokenArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -760,21 +537,21 @@ func (p *authProcessorGetToken) Process(ctx context.Context, seqId int32, iprot,
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc11 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing getToken: "+err2.Error())
+			_exc10 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing getToken: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "getToken", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err10 = thrift.WrapTException(err2)
+				_write_err9 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc11.Write(ctx, oprot); _write_err10 == nil && err2 != nil {
-				_write_err10 = thrift.WrapTException(err2)
+			if err2 := _exc10.Write(ctx, oprot); _write_err9 == nil && err2 != nil {
+				_write_err9 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err10 == nil && err2 != nil {
-				_write_err10 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err9 == nil && err2 != nil {
+				_write_err9 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err10 == nil && err2 != nil {
-				_write_err10 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err9 == nil && err2 != nil {
+				_write_err9 = thrift.WrapTException(err2)
 			}
-			if _write_err10 != nil {
-				return false, thrift.WrapTException(_write_err10)
+			if _write_err9 != nil {
+				return false, thrift.WrapTException(_write_err9)
 			}
 			return true, err
 		}
@@ -783,19 +560,19 @@ func (p *authProcessorGetToken) Process(ctx context.Context, seqId int32, iprot,
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "getToken", thrift.REPLY, seqId); err2 != nil {
-		_write_err10 = thrift.WrapTException(err2)
+		_write_err9 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err10 == nil && err2 != nil {
-		_write_err10 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err9 == nil && err2 != nil {
+		_write_err9 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err10 == nil && err2 != nil {
-		_write_err10 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err9 == nil && err2 != nil {
+		_write_err9 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err10 == nil && err2 != nil {
-		_write_err10 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err9 == nil && err2 != nil {
+		_write_err9 = thrift.WrapTException(err2)
 	}
-	if _write_err10 != nil {
-		return false, thrift.WrapTException(_write_err10)
+	if _write_err9 != nil {
+		return false, thrift.WrapTException(_write_err9)
 	}
 	return true, err
 }
@@ -805,7 +582,7 @@ type authProcessorVerify struct {
 }
 
 func (p *authProcessorVerify) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err12 error
+	var _write_err11 error
 	args := AuthVerifyArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -855,42 +632,42 @@ func (p *authProcessorVerify) Process(ctx context.Context, seqId int32, iprot, o
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc13 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing verify: "+err2.Error())
+			_exc12 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing verify: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "verify", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err12 = thrift.WrapTException(err2)
+				_write_err11 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc13.Write(ctx, oprot); _write_err12 == nil && err2 != nil {
-				_write_err12 = thrift.WrapTException(err2)
+			if err2 := _exc12.Write(ctx, oprot); _write_err11 == nil && err2 != nil {
+				_write_err11 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err12 == nil && err2 != nil {
-				_write_err12 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err11 == nil && err2 != nil {
+				_write_err11 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err12 == nil && err2 != nil {
-				_write_err12 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err11 == nil && err2 != nil {
+				_write_err11 = thrift.WrapTException(err2)
 			}
-			if _write_err12 != nil {
-				return false, thrift.WrapTException(_write_err12)
+			if _write_err11 != nil {
+				return false, thrift.WrapTException(_write_err11)
 			}
 			return true, err
 		}
 	} else {
-		result.Success = retval
+		result.Success = &retval
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "verify", thrift.REPLY, seqId); err2 != nil {
-		_write_err12 = thrift.WrapTException(err2)
+		_write_err11 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err12 == nil && err2 != nil {
-		_write_err12 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err11 == nil && err2 != nil {
+		_write_err11 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err12 == nil && err2 != nil {
-		_write_err12 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err11 == nil && err2 != nil {
+		_write_err11 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err12 == nil && err2 != nil {
-		_write_err12 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err11 == nil && err2 != nil {
+		_write_err11 = thrift.WrapTException(err2)
 	}
-	if _write_err12 != nil {
-		return false, thrift.WrapTException(_write_err12)
+	if _write_err11 != nil {
+		return false, thrift.WrapTException(_write_err11)
 	}
 	return true, err
 }
@@ -1300,21 +1077,21 @@ func (p *AuthVerifyArgs) String() string {
 //   - Success
 //   - Denied
 type AuthVerifyResult struct {
-	Success *Identity `thrift:"success,0" db:"success" json:"success,omitempty"`
-	Denied  *Denied   `thrift:"denied,1" db:"denied" json:"denied,omitempty"`
+	Success *string `thrift:"success,0" db:"success" json:"success,omitempty"`
+	Denied  *Denied `thrift:"denied,1" db:"denied" json:"denied,omitempty"`
 }
 
 func NewAuthVerifyResult() *AuthVerifyResult {
 	return &AuthVerifyResult{}
 }
 
-var AuthVerifyResult_Success_DEFAULT *Identity
+var AuthVerifyResult_Success_DEFAULT string
 
-func (p *AuthVerifyResult) GetSuccess() *Identity {
+func (p *AuthVerifyResult) GetSuccess() string {
 	if !p.IsSetSuccess() {
 		return AuthVerifyResult_Success_DEFAULT
 	}
-	return p.Success
+	return *p.Success
 }
 
 var AuthVerifyResult_Denied_DEFAULT *Denied
@@ -1348,7 +1125,7 @@ func (p *AuthVerifyResult) Read(ctx context.Context, iprot thrift.TProtocol) err
 		}
 		switch fieldId {
 		case 0:
-			if fieldTypeId == thrift.STRUCT {
+			if fieldTypeId == thrift.STRING {
 				if err := p.ReadField0(ctx, iprot); err != nil {
 					return err
 				}
@@ -1383,9 +1160,10 @@ func (p *AuthVerifyResult) Read(ctx context.Context, iprot thrift.TProtocol) err
 }
 
 func (p *AuthVerifyResult) ReadField0(ctx context.Context, iprot thrift.TProtocol) error {
-	p.Success = &Identity{}
-	if err := p.Success.Read(ctx, iprot); err != nil {
-		return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", p.Success), err)
+	if v, err := iprot.ReadString(ctx); err != nil {
+		return thrift.PrependError("error reading field 0: ", err)
+	} else {
+		p.Success = &v
 	}
 	return nil
 }
@@ -1421,11 +1199,11 @@ func (p *AuthVerifyResult) Write(ctx context.Context, oprot thrift.TProtocol) er
 
 func (p *AuthVerifyResult) writeField0(ctx context.Context, oprot thrift.TProtocol) (err error) {
 	if p.IsSetSuccess() {
-		if err := oprot.WriteFieldBegin(ctx, "success", thrift.STRUCT, 0); err != nil {
+		if err := oprot.WriteFieldBegin(ctx, "success", thrift.STRING, 0); err != nil {
 			return thrift.PrependError(fmt.Sprintf("%T write field begin error 0:success: ", p), err)
 		}
-		if err := p.Success.Write(ctx, oprot); err != nil {
-			return thrift.PrependError(fmt.Sprintf("%T error writing struct: ", p.Success), err)
+		if err := oprot.WriteString(ctx, string(*p.Success)); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T.success (0) field write error: ", p), err)
 		}
 		if err := oprot.WriteFieldEnd(ctx); err != nil {
 			return thrift.PrependError(fmt.Sprintf("%T write field end error 0:success: ", p), err)

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	thrift "github.com/apache/thrift/lib/go/thrift"
-	"github.com/skerry/skerry/examples/portal/gen/hopapi"
 	"time"
 )
 
@@ -19,8 +18,6 @@ var _ = errors.New
 var _ = context.Background
 var _ = time.Now
 var _ = bytes.Equal
-
-var _ = hopapi.GoUnusedProtection__
 
 func init() {
 }

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	thrift "github.com/apache/thrift/lib/go/thrift"
-	"github.com/skerry/skerry/examples/portal/gen/hopapi"
 	"time"
 )
 
@@ -20,16 +19,12 @@ var _ = context.Background
 var _ = time.Now
 var _ = bytes.Equal
 
-var _ = hopapi.GoUnusedProtection__
-
 // Attributes:
 //   - Key
 //   - Text
-//   - Hop
 type Record struct {
-	Key  string      `thrift:"key,1" db:"key" json:"key"`
-	Text string      `thrift:"text,2" db:"text" json:"text"`
-	Hop  *hopapi.Hop `thrift:"hop,3" db:"hop" json:"hop"`
+	Key  string `thrift:"key,1" db:"key" json:"key"`
+	Text string `thrift:"text,2" db:"text" json:"text"`
 }
 
 func NewRecord() *Record {
@@ -43,19 +38,6 @@ func (p *Record) GetKey() string {
 func (p *Record) GetText() string {
 	return p.Text
 }
-
-var Record_Hop_DEFAULT *hopapi.Hop
-
-func (p *Record) GetHop() *hopapi.Hop {
-	if !p.IsSetHop() {
-		return Record_Hop_DEFAULT
-	}
-	return p.Hop
-}
-func (p *Record) IsSetHop() bool {
-	return p.Hop != nil
-}
-
 func (p *Record) Read(ctx context.Context, iprot thrift.TProtocol) error {
 	if _, err := iprot.ReadStructBegin(ctx); err != nil {
 		return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
@@ -83,16 +65,6 @@ func (p *Record) Read(ctx context.Context, iprot thrift.TProtocol) error {
 		case 2:
 			if fieldTypeId == thrift.STRING {
 				if err := p.ReadField2(ctx, iprot); err != nil {
-					return err
-				}
-			} else {
-				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
-					return err
-				}
-			}
-		case 3:
-			if fieldTypeId == thrift.STRUCT {
-				if err := p.ReadField3(ctx, iprot); err != nil {
 					return err
 				}
 			} else {
@@ -133,14 +105,6 @@ func (p *Record) ReadField2(ctx context.Context, iprot thrift.TProtocol) error {
 	return nil
 }
 
-func (p *Record) ReadField3(ctx context.Context, iprot thrift.TProtocol) error {
-	p.Hop = &hopapi.Hop{}
-	if err := p.Hop.Read(ctx, iprot); err != nil {
-		return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", p.Hop), err)
-	}
-	return nil
-}
-
 func (p *Record) Write(ctx context.Context, oprot thrift.TProtocol) error {
 	if err := oprot.WriteStructBegin(ctx, "Record"); err != nil {
 		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
@@ -150,9 +114,6 @@ func (p *Record) Write(ctx context.Context, oprot thrift.TProtocol) error {
 			return err
 		}
 		if err := p.writeField2(ctx, oprot); err != nil {
-			return err
-		}
-		if err := p.writeField3(ctx, oprot); err != nil {
 			return err
 		}
 	}
@@ -191,19 +152,6 @@ func (p *Record) writeField2(ctx context.Context, oprot thrift.TProtocol) (err e
 	return err
 }
 
-func (p *Record) writeField3(ctx context.Context, oprot thrift.TProtocol) (err error) {
-	if err := oprot.WriteFieldBegin(ctx, "hop", thrift.STRUCT, 3); err != nil {
-		return thrift.PrependError(fmt.Sprintf("%T write field begin error 3:hop: ", p), err)
-	}
-	if err := p.Hop.Write(ctx, oprot); err != nil {
-		return thrift.PrependError(fmt.Sprintf("%T error writing struct: ", p.Hop), err)
-	}
-	if err := oprot.WriteFieldEnd(ctx); err != nil {
-		return thrift.PrependError(fmt.Sprintf("%T write field end error 3:hop: ", p), err)
-	}
-	return err
-}
-
 func (p *Record) Equals(other *Record) bool {
 	if p == other {
 		return true
@@ -214,9 +162,6 @@ func (p *Record) Equals(other *Record) bool {
 		return false
 	}
 	if p.Text != other.Text {
-		return false
-	}
-	if !p.Hop.Equals(other.Hop) {
 		return false
 	}
 	return true
@@ -351,6 +296,8 @@ func (NotFound) TExceptionType() thrift.TExceptionType {
 var _ thrift.TException = (*NotFound)(nil)
 
 type DB interface {
+	// Harmless to ask twice.
+	//
 	// Parameters:
 	//  - Key
 	Read(ctx context.Context, key string) (_r *Record, _err error)
@@ -391,6 +338,8 @@ func (p *DBClient) SetLastResponseMeta_(meta thrift.ResponseMeta) {
 	p.meta = meta
 }
 
+// Harmless to ask twice.
+//
 // Parameters:
 //   - Key
 func (p *DBClient) Read(ctx context.Context, key string) (_r *Record, _err error) {

@@ -19,38 +19,50 @@ var _ = context.Background
 var _ = time.Now
 var _ = bytes.Equal
 
-// Who worked on an answer: lets a reader follow one request through the system.
+// One call on the way of a request, as its caller saw it.
 //
 // Attributes:
-//   - Name
+//   - Callee: Service that was called.
+//   - Method
+//   - Instance: Which instance answered, host:port, and its version.
 //   - Version
-//   - Process: Which process it was, as its configuration gives it.
-//   - Attempt: 1 when the caller's first try arrived here; more when it had to try others before.
+//   - Attempts: How many instances were tried; 1 when the first one answered.
+//   - Micros: How long the caller waited, in microseconds.
 type Hop struct {
-	Name    string `thrift:"name,1" db:"name" json:"name"`
-	Version string `thrift:"version,2" db:"version" json:"version"`
-	Process string `thrift:"process,3" db:"process" json:"process"`
-	Attempt int32  `thrift:"attempt,4" db:"attempt" json:"attempt"`
+	Callee   string `thrift:"callee,1" db:"callee" json:"callee"`
+	Method   string `thrift:"method,2" db:"method" json:"method"`
+	Instance string `thrift:"instance,3" db:"instance" json:"instance"`
+	Version  string `thrift:"version,4" db:"version" json:"version"`
+	Attempts int32  `thrift:"attempts,5" db:"attempts" json:"attempts"`
+	Micros   int64  `thrift:"micros,6" db:"micros" json:"micros"`
 }
 
 func NewHop() *Hop {
 	return &Hop{}
 }
 
-func (p *Hop) GetName() string {
-	return p.Name
+func (p *Hop) GetCallee() string {
+	return p.Callee
+}
+
+func (p *Hop) GetMethod() string {
+	return p.Method
+}
+
+func (p *Hop) GetInstance() string {
+	return p.Instance
 }
 
 func (p *Hop) GetVersion() string {
 	return p.Version
 }
 
-func (p *Hop) GetProcess() string {
-	return p.Process
+func (p *Hop) GetAttempts() int32 {
+	return p.Attempts
 }
 
-func (p *Hop) GetAttempt() int32 {
-	return p.Attempt
+func (p *Hop) GetMicros() int64 {
+	return p.Micros
 }
 func (p *Hop) Read(ctx context.Context, iprot thrift.TProtocol) error {
 	if _, err := iprot.ReadStructBegin(ctx); err != nil {
@@ -97,8 +109,28 @@ func (p *Hop) Read(ctx context.Context, iprot thrift.TProtocol) error {
 				}
 			}
 		case 4:
-			if fieldTypeId == thrift.I32 {
+			if fieldTypeId == thrift.STRING {
 				if err := p.ReadField4(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 5:
+			if fieldTypeId == thrift.I32 {
+				if err := p.ReadField5(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 6:
+			if fieldTypeId == thrift.I64 {
+				if err := p.ReadField6(ctx, iprot); err != nil {
 					return err
 				}
 			} else {
@@ -125,7 +157,7 @@ func (p *Hop) ReadField1(ctx context.Context, iprot thrift.TProtocol) error {
 	if v, err := iprot.ReadString(ctx); err != nil {
 		return thrift.PrependError("error reading field 1: ", err)
 	} else {
-		p.Name = v
+		p.Callee = v
 	}
 	return nil
 }
@@ -134,7 +166,7 @@ func (p *Hop) ReadField2(ctx context.Context, iprot thrift.TProtocol) error {
 	if v, err := iprot.ReadString(ctx); err != nil {
 		return thrift.PrependError("error reading field 2: ", err)
 	} else {
-		p.Version = v
+		p.Method = v
 	}
 	return nil
 }
@@ -143,16 +175,34 @@ func (p *Hop) ReadField3(ctx context.Context, iprot thrift.TProtocol) error {
 	if v, err := iprot.ReadString(ctx); err != nil {
 		return thrift.PrependError("error reading field 3: ", err)
 	} else {
-		p.Process = v
+		p.Instance = v
 	}
 	return nil
 }
 
 func (p *Hop) ReadField4(ctx context.Context, iprot thrift.TProtocol) error {
-	if v, err := iprot.ReadI32(ctx); err != nil {
+	if v, err := iprot.ReadString(ctx); err != nil {
 		return thrift.PrependError("error reading field 4: ", err)
 	} else {
-		p.Attempt = v
+		p.Version = v
+	}
+	return nil
+}
+
+func (p *Hop) ReadField5(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadI32(ctx); err != nil {
+		return thrift.PrependError("error reading field 5: ", err)
+	} else {
+		p.Attempts = v
+	}
+	return nil
+}
+
+func (p *Hop) ReadField6(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadI64(ctx); err != nil {
+		return thrift.PrependError("error reading field 6: ", err)
+	} else {
+		p.Micros = v
 	}
 	return nil
 }
@@ -174,6 +224,12 @@ func (p *Hop) Write(ctx context.Context, oprot thrift.TProtocol) error {
 		if err := p.writeField4(ctx, oprot); err != nil {
 			return err
 		}
+		if err := p.writeField5(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField6(ctx, oprot); err != nil {
+			return err
+		}
 	}
 	if err := oprot.WriteFieldStop(ctx); err != nil {
 		return thrift.PrependError("write field stop error: ", err)
@@ -185,53 +241,79 @@ func (p *Hop) Write(ctx context.Context, oprot thrift.TProtocol) error {
 }
 
 func (p *Hop) writeField1(ctx context.Context, oprot thrift.TProtocol) (err error) {
-	if err := oprot.WriteFieldBegin(ctx, "name", thrift.STRING, 1); err != nil {
-		return thrift.PrependError(fmt.Sprintf("%T write field begin error 1:name: ", p), err)
+	if err := oprot.WriteFieldBegin(ctx, "callee", thrift.STRING, 1); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 1:callee: ", p), err)
 	}
-	if err := oprot.WriteString(ctx, string(p.Name)); err != nil {
-		return thrift.PrependError(fmt.Sprintf("%T.name (1) field write error: ", p), err)
+	if err := oprot.WriteString(ctx, string(p.Callee)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.callee (1) field write error: ", p), err)
 	}
 	if err := oprot.WriteFieldEnd(ctx); err != nil {
-		return thrift.PrependError(fmt.Sprintf("%T write field end error 1:name: ", p), err)
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 1:callee: ", p), err)
 	}
 	return err
 }
 
 func (p *Hop) writeField2(ctx context.Context, oprot thrift.TProtocol) (err error) {
-	if err := oprot.WriteFieldBegin(ctx, "version", thrift.STRING, 2); err != nil {
-		return thrift.PrependError(fmt.Sprintf("%T write field begin error 2:version: ", p), err)
+	if err := oprot.WriteFieldBegin(ctx, "method", thrift.STRING, 2); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 2:method: ", p), err)
 	}
-	if err := oprot.WriteString(ctx, string(p.Version)); err != nil {
-		return thrift.PrependError(fmt.Sprintf("%T.version (2) field write error: ", p), err)
+	if err := oprot.WriteString(ctx, string(p.Method)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.method (2) field write error: ", p), err)
 	}
 	if err := oprot.WriteFieldEnd(ctx); err != nil {
-		return thrift.PrependError(fmt.Sprintf("%T write field end error 2:version: ", p), err)
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 2:method: ", p), err)
 	}
 	return err
 }
 
 func (p *Hop) writeField3(ctx context.Context, oprot thrift.TProtocol) (err error) {
-	if err := oprot.WriteFieldBegin(ctx, "process", thrift.STRING, 3); err != nil {
-		return thrift.PrependError(fmt.Sprintf("%T write field begin error 3:process: ", p), err)
+	if err := oprot.WriteFieldBegin(ctx, "instance", thrift.STRING, 3); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 3:instance: ", p), err)
 	}
-	if err := oprot.WriteString(ctx, string(p.Process)); err != nil {
-		return thrift.PrependError(fmt.Sprintf("%T.process (3) field write error: ", p), err)
+	if err := oprot.WriteString(ctx, string(p.Instance)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.instance (3) field write error: ", p), err)
 	}
 	if err := oprot.WriteFieldEnd(ctx); err != nil {
-		return thrift.PrependError(fmt.Sprintf("%T write field end error 3:process: ", p), err)
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 3:instance: ", p), err)
 	}
 	return err
 }
 
 func (p *Hop) writeField4(ctx context.Context, oprot thrift.TProtocol) (err error) {
-	if err := oprot.WriteFieldBegin(ctx, "attempt", thrift.I32, 4); err != nil {
-		return thrift.PrependError(fmt.Sprintf("%T write field begin error 4:attempt: ", p), err)
+	if err := oprot.WriteFieldBegin(ctx, "version", thrift.STRING, 4); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 4:version: ", p), err)
 	}
-	if err := oprot.WriteI32(ctx, int32(p.Attempt)); err != nil {
-		return thrift.PrependError(fmt.Sprintf("%T.attempt (4) field write error: ", p), err)
+	if err := oprot.WriteString(ctx, string(p.Version)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.version (4) field write error: ", p), err)
 	}
 	if err := oprot.WriteFieldEnd(ctx); err != nil {
-		return thrift.PrependError(fmt.Sprintf("%T write field end error 4:attempt: ", p), err)
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 4:version: ", p), err)
+	}
+	return err
+}
+
+func (p *Hop) writeField5(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "attempts", thrift.I32, 5); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 5:attempts: ", p), err)
+	}
+	if err := oprot.WriteI32(ctx, int32(p.Attempts)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.attempts (5) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 5:attempts: ", p), err)
+	}
+	return err
+}
+
+func (p *Hop) writeField6(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "micros", thrift.I64, 6); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 6:micros: ", p), err)
+	}
+	if err := oprot.WriteI64(ctx, int64(p.Micros)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.micros (6) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 6:micros: ", p), err)
 	}
 	return err
 }
@@ -242,16 +324,22 @@ func (p *Hop) Equals(other *Hop) bool {
 	} else if p == nil || other == nil {
 		return false
 	}
-	if p.Name != other.Name {
+	if p.Callee != other.Callee {
+		return false
+	}
+	if p.Method != other.Method {
+		return false
+	}
+	if p.Instance != other.Instance {
 		return false
 	}
 	if p.Version != other.Version {
 		return false
 	}
-	if p.Process != other.Process {
+	if p.Attempts != other.Attempts {
 		return false
 	}
-	if p.Attempt != other.Attempt {
+	if p.Micros != other.Micros {
 		return false
 	}
 	return true

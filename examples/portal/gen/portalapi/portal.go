@@ -9,6 +9,7 @@ import (
 	"fmt"
 	thrift "github.com/apache/thrift/lib/go/thrift"
 	"github.com/skerry/skerry/examples/portal/gen/authapi"
+	"github.com/skerry/skerry/examples/portal/gen/dbapi"
 	"github.com/skerry/skerry/examples/portal/gen/hopapi"
 	"github.com/skerry/skerry/examples/portal/gen/procapi"
 	"time"
@@ -23,6 +24,7 @@ var _ = time.Now
 var _ = bytes.Equal
 
 var _ = authapi.GoUnusedProtection__
+var _ = dbapi.GoUnusedProtection__
 var _ = hopapi.GoUnusedProtection__
 var _ = procapi.GoUnusedProtection__
 
@@ -227,7 +229,7 @@ func (p *Request) String() string {
 
 // Attributes:
 //   - Text
-//   - Hops: Everyone who worked on it, in the order of the calls.
+//   - Hops: The calls that it took, in order.
 type Answer struct {
 	Text string        `thrift:"text,1" db:"text" json:"text"`
 	Hops []*hopapi.Hop `thrift:"hops,2" db:"hops" json:"hops"`
@@ -461,6 +463,8 @@ func (p *PortalClient) Handle(ctx context.Context, request *Request) (_r *Answer
 	switch {
 	case _result4.Denied != nil:
 		return _r, _result4.Denied
+	case _result4.NotFound != nil:
+		return _r, _result4.NotFound
 	case _result4.Upstream != nil:
 		return _r, _result4.Upstream
 	}
@@ -566,6 +570,8 @@ func (p *portalProcessorHandle) Process(ctx context.Context, seqId int32, iprot,
 		switch v := err2.(type) {
 		case *authapi.Denied:
 			result.Denied = v
+		case *dbapi.NotFound:
+			result.NotFound = v
 		case *procapi.Upstream:
 			result.Upstream = v
 		default:
@@ -724,11 +730,13 @@ func (p *PortalHandleArgs) String() string {
 // Attributes:
 //   - Success
 //   - Denied
+//   - NotFound
 //   - Upstream
 type PortalHandleResult struct {
 	Success  *Answer           `thrift:"success,0" db:"success" json:"success,omitempty"`
 	Denied   *authapi.Denied   `thrift:"denied,1" db:"denied" json:"denied,omitempty"`
-	Upstream *procapi.Upstream `thrift:"upstream,2" db:"upstream" json:"upstream,omitempty"`
+	NotFound *dbapi.NotFound   `thrift:"notFound,2" db:"notFound" json:"notFound,omitempty"`
+	Upstream *procapi.Upstream `thrift:"upstream,3" db:"upstream" json:"upstream,omitempty"`
 }
 
 func NewPortalHandleResult() *PortalHandleResult {
@@ -753,6 +761,15 @@ func (p *PortalHandleResult) GetDenied() *authapi.Denied {
 	return p.Denied
 }
 
+var PortalHandleResult_NotFound_DEFAULT *dbapi.NotFound
+
+func (p *PortalHandleResult) GetNotFound() *dbapi.NotFound {
+	if !p.IsSetNotFound() {
+		return PortalHandleResult_NotFound_DEFAULT
+	}
+	return p.NotFound
+}
+
 var PortalHandleResult_Upstream_DEFAULT *procapi.Upstream
 
 func (p *PortalHandleResult) GetUpstream() *procapi.Upstream {
@@ -767,6 +784,10 @@ func (p *PortalHandleResult) IsSetSuccess() bool {
 
 func (p *PortalHandleResult) IsSetDenied() bool {
 	return p.Denied != nil
+}
+
+func (p *PortalHandleResult) IsSetNotFound() bool {
+	return p.NotFound != nil
 }
 
 func (p *PortalHandleResult) IsSetUpstream() bool {
@@ -817,6 +838,16 @@ func (p *PortalHandleResult) Read(ctx context.Context, iprot thrift.TProtocol) e
 					return err
 				}
 			}
+		case 3:
+			if fieldTypeId == thrift.STRUCT {
+				if err := p.ReadField3(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
 		default:
 			if err := iprot.Skip(ctx, fieldTypeId); err != nil {
 				return err
@@ -849,6 +880,14 @@ func (p *PortalHandleResult) ReadField1(ctx context.Context, iprot thrift.TProto
 }
 
 func (p *PortalHandleResult) ReadField2(ctx context.Context, iprot thrift.TProtocol) error {
+	p.NotFound = &dbapi.NotFound{}
+	if err := p.NotFound.Read(ctx, iprot); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", p.NotFound), err)
+	}
+	return nil
+}
+
+func (p *PortalHandleResult) ReadField3(ctx context.Context, iprot thrift.TProtocol) error {
 	p.Upstream = &procapi.Upstream{}
 	if err := p.Upstream.Read(ctx, iprot); err != nil {
 		return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", p.Upstream), err)
@@ -868,6 +907,9 @@ func (p *PortalHandleResult) Write(ctx context.Context, oprot thrift.TProtocol) 
 			return err
 		}
 		if err := p.writeField2(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField3(ctx, oprot); err != nil {
 			return err
 		}
 	}
@@ -911,15 +953,30 @@ func (p *PortalHandleResult) writeField1(ctx context.Context, oprot thrift.TProt
 }
 
 func (p *PortalHandleResult) writeField2(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetNotFound() {
+		if err := oprot.WriteFieldBegin(ctx, "notFound", thrift.STRUCT, 2); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 2:notFound: ", p), err)
+		}
+		if err := p.NotFound.Write(ctx, oprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error writing struct: ", p.NotFound), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 2:notFound: ", p), err)
+		}
+	}
+	return err
+}
+
+func (p *PortalHandleResult) writeField3(ctx context.Context, oprot thrift.TProtocol) (err error) {
 	if p.IsSetUpstream() {
-		if err := oprot.WriteFieldBegin(ctx, "upstream", thrift.STRUCT, 2); err != nil {
-			return thrift.PrependError(fmt.Sprintf("%T write field begin error 2:upstream: ", p), err)
+		if err := oprot.WriteFieldBegin(ctx, "upstream", thrift.STRUCT, 3); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 3:upstream: ", p), err)
 		}
 		if err := p.Upstream.Write(ctx, oprot); err != nil {
 			return thrift.PrependError(fmt.Sprintf("%T error writing struct: ", p.Upstream), err)
 		}
 		if err := oprot.WriteFieldEnd(ctx); err != nil {
-			return thrift.PrependError(fmt.Sprintf("%T write field end error 2:upstream: ", p), err)
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 3:upstream: ", p), err)
 		}
 	}
 	return err

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	thrift "github.com/apache/thrift/lib/go/thrift"
 	"github.com/skerry/skerry/examples/portal/gen/authapi"
+	"github.com/skerry/skerry/examples/portal/gen/dbapi"
 	"github.com/skerry/skerry/examples/portal/gen/hopapi"
 	"time"
 )
@@ -22,6 +23,7 @@ var _ = time.Now
 var _ = bytes.Equal
 
 var _ = authapi.GoUnusedProtection__
+var _ = dbapi.GoUnusedProtection__
 var _ = hopapi.GoUnusedProtection__
 
 func init() {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	thrift "github.com/apache/thrift/lib/go/thrift"
 	"github.com/skerry/skerry/examples/portal/gen/authapi"
+	"github.com/skerry/skerry/examples/portal/gen/dbapi"
 	"github.com/skerry/skerry/examples/portal/gen/hopapi"
 	"time"
 )
@@ -22,11 +23,12 @@ var _ = time.Now
 var _ = bytes.Equal
 
 var _ = authapi.GoUnusedProtection__
+var _ = dbapi.GoUnusedProtection__
 var _ = hopapi.GoUnusedProtection__
 
 // Attributes:
 //   - Text
-//   - Hops: Everyone who worked on it, in the order of the calls.
+//   - Hops: The calls that it took, in order.
 type Report struct {
 	Text string        `thrift:"text,1" db:"text" json:"text"`
 	Hops []*hopapi.Hop `thrift:"hops,2" db:"hops" json:"hops"`
@@ -204,20 +206,22 @@ func (p *Report) String() string {
 	return fmt.Sprintf("Report(%+v)", *p)
 }
 
-// A service further down could not be called.
+// A call further down failed, other than by an exception of the callee's own.
 //
 // Attributes:
 //   - Callee
-//   - Code: rpc.Code of the failed call, for example connection_lost.
-//   - Executed: Whether the failed call was executed: "executed", "not executed", "may have been executed".
-//   - Instance: Instance that the call went to; empty when there was none.
+//   - Method
+//   - Code: Why, for example connection_lost; the spelling of rpc.Code.
+//   - Executed: "executed", "not executed" or "may have been executed".
+//   - Instance: The instance that the call went to; empty when there was none.
 //   - Text
 type Upstream struct {
 	Callee   string `thrift:"callee,1" db:"callee" json:"callee"`
-	Code     string `thrift:"code,2" db:"code" json:"code"`
-	Executed string `thrift:"executed,3" db:"executed" json:"executed"`
-	Instance string `thrift:"instance,4" db:"instance" json:"instance"`
-	Text     string `thrift:"text,5" db:"text" json:"text"`
+	Method   string `thrift:"method,2" db:"method" json:"method"`
+	Code     string `thrift:"code,3" db:"code" json:"code"`
+	Executed string `thrift:"executed,4" db:"executed" json:"executed"`
+	Instance string `thrift:"instance,5" db:"instance" json:"instance"`
+	Text     string `thrift:"text,6" db:"text" json:"text"`
 }
 
 func NewUpstream() *Upstream {
@@ -226,6 +230,10 @@ func NewUpstream() *Upstream {
 
 func (p *Upstream) GetCallee() string {
 	return p.Callee
+}
+
+func (p *Upstream) GetMethod() string {
+	return p.Method
 }
 
 func (p *Upstream) GetCode() string {
@@ -307,6 +315,16 @@ func (p *Upstream) Read(ctx context.Context, iprot thrift.TProtocol) error {
 					return err
 				}
 			}
+		case 6:
+			if fieldTypeId == thrift.STRING {
+				if err := p.ReadField6(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
 		default:
 			if err := iprot.Skip(ctx, fieldTypeId); err != nil {
 				return err
@@ -335,7 +353,7 @@ func (p *Upstream) ReadField2(ctx context.Context, iprot thrift.TProtocol) error
 	if v, err := iprot.ReadString(ctx); err != nil {
 		return thrift.PrependError("error reading field 2: ", err)
 	} else {
-		p.Code = v
+		p.Method = v
 	}
 	return nil
 }
@@ -344,7 +362,7 @@ func (p *Upstream) ReadField3(ctx context.Context, iprot thrift.TProtocol) error
 	if v, err := iprot.ReadString(ctx); err != nil {
 		return thrift.PrependError("error reading field 3: ", err)
 	} else {
-		p.Executed = v
+		p.Code = v
 	}
 	return nil
 }
@@ -353,7 +371,7 @@ func (p *Upstream) ReadField4(ctx context.Context, iprot thrift.TProtocol) error
 	if v, err := iprot.ReadString(ctx); err != nil {
 		return thrift.PrependError("error reading field 4: ", err)
 	} else {
-		p.Instance = v
+		p.Executed = v
 	}
 	return nil
 }
@@ -361,6 +379,15 @@ func (p *Upstream) ReadField4(ctx context.Context, iprot thrift.TProtocol) error
 func (p *Upstream) ReadField5(ctx context.Context, iprot thrift.TProtocol) error {
 	if v, err := iprot.ReadString(ctx); err != nil {
 		return thrift.PrependError("error reading field 5: ", err)
+	} else {
+		p.Instance = v
+	}
+	return nil
+}
+
+func (p *Upstream) ReadField6(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadString(ctx); err != nil {
+		return thrift.PrependError("error reading field 6: ", err)
 	} else {
 		p.Text = v
 	}
@@ -387,6 +414,9 @@ func (p *Upstream) Write(ctx context.Context, oprot thrift.TProtocol) error {
 		if err := p.writeField5(ctx, oprot); err != nil {
 			return err
 		}
+		if err := p.writeField6(ctx, oprot); err != nil {
+			return err
+		}
 	}
 	if err := oprot.WriteFieldStop(ctx); err != nil {
 		return thrift.PrependError("write field stop error: ", err)
@@ -411,53 +441,66 @@ func (p *Upstream) writeField1(ctx context.Context, oprot thrift.TProtocol) (err
 }
 
 func (p *Upstream) writeField2(ctx context.Context, oprot thrift.TProtocol) (err error) {
-	if err := oprot.WriteFieldBegin(ctx, "code", thrift.STRING, 2); err != nil {
-		return thrift.PrependError(fmt.Sprintf("%T write field begin error 2:code: ", p), err)
+	if err := oprot.WriteFieldBegin(ctx, "method", thrift.STRING, 2); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 2:method: ", p), err)
 	}
-	if err := oprot.WriteString(ctx, string(p.Code)); err != nil {
-		return thrift.PrependError(fmt.Sprintf("%T.code (2) field write error: ", p), err)
+	if err := oprot.WriteString(ctx, string(p.Method)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.method (2) field write error: ", p), err)
 	}
 	if err := oprot.WriteFieldEnd(ctx); err != nil {
-		return thrift.PrependError(fmt.Sprintf("%T write field end error 2:code: ", p), err)
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 2:method: ", p), err)
 	}
 	return err
 }
 
 func (p *Upstream) writeField3(ctx context.Context, oprot thrift.TProtocol) (err error) {
-	if err := oprot.WriteFieldBegin(ctx, "executed", thrift.STRING, 3); err != nil {
-		return thrift.PrependError(fmt.Sprintf("%T write field begin error 3:executed: ", p), err)
+	if err := oprot.WriteFieldBegin(ctx, "code", thrift.STRING, 3); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 3:code: ", p), err)
 	}
-	if err := oprot.WriteString(ctx, string(p.Executed)); err != nil {
-		return thrift.PrependError(fmt.Sprintf("%T.executed (3) field write error: ", p), err)
+	if err := oprot.WriteString(ctx, string(p.Code)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.code (3) field write error: ", p), err)
 	}
 	if err := oprot.WriteFieldEnd(ctx); err != nil {
-		return thrift.PrependError(fmt.Sprintf("%T write field end error 3:executed: ", p), err)
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 3:code: ", p), err)
 	}
 	return err
 }
 
 func (p *Upstream) writeField4(ctx context.Context, oprot thrift.TProtocol) (err error) {
-	if err := oprot.WriteFieldBegin(ctx, "instance", thrift.STRING, 4); err != nil {
-		return thrift.PrependError(fmt.Sprintf("%T write field begin error 4:instance: ", p), err)
+	if err := oprot.WriteFieldBegin(ctx, "executed", thrift.STRING, 4); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 4:executed: ", p), err)
 	}
-	if err := oprot.WriteString(ctx, string(p.Instance)); err != nil {
-		return thrift.PrependError(fmt.Sprintf("%T.instance (4) field write error: ", p), err)
+	if err := oprot.WriteString(ctx, string(p.Executed)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.executed (4) field write error: ", p), err)
 	}
 	if err := oprot.WriteFieldEnd(ctx); err != nil {
-		return thrift.PrependError(fmt.Sprintf("%T write field end error 4:instance: ", p), err)
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 4:executed: ", p), err)
 	}
 	return err
 }
 
 func (p *Upstream) writeField5(ctx context.Context, oprot thrift.TProtocol) (err error) {
-	if err := oprot.WriteFieldBegin(ctx, "text", thrift.STRING, 5); err != nil {
-		return thrift.PrependError(fmt.Sprintf("%T write field begin error 5:text: ", p), err)
+	if err := oprot.WriteFieldBegin(ctx, "instance", thrift.STRING, 5); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 5:instance: ", p), err)
 	}
-	if err := oprot.WriteString(ctx, string(p.Text)); err != nil {
-		return thrift.PrependError(fmt.Sprintf("%T.text (5) field write error: ", p), err)
+	if err := oprot.WriteString(ctx, string(p.Instance)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.instance (5) field write error: ", p), err)
 	}
 	if err := oprot.WriteFieldEnd(ctx); err != nil {
-		return thrift.PrependError(fmt.Sprintf("%T write field end error 5:text: ", p), err)
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 5:instance: ", p), err)
+	}
+	return err
+}
+
+func (p *Upstream) writeField6(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "text", thrift.STRING, 6); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 6:text: ", p), err)
+	}
+	if err := oprot.WriteString(ctx, string(p.Text)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.text (6) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 6:text: ", p), err)
 	}
 	return err
 }
@@ -469,6 +512,9 @@ func (p *Upstream) Equals(other *Upstream) bool {
 		return false
 	}
 	if p.Callee != other.Callee {
+		return false
+	}
+	if p.Method != other.Method {
 		return false
 	}
 	if p.Code != other.Code {
@@ -562,6 +608,8 @@ func (p *ProcClient) Process(ctx context.Context, token string, key string) (_r 
 	switch {
 	case _result4.Denied != nil:
 		return _r, _result4.Denied
+	case _result4.NotFound != nil:
+		return _r, _result4.NotFound
 	case _result4.Upstream != nil:
 		return _r, _result4.Upstream
 	}
@@ -667,6 +715,8 @@ func (p *procProcessorProcess) Process(ctx context.Context, seqId int32, iprot, 
 		switch v := err2.(type) {
 		case *authapi.Denied:
 			result.Denied = v
+		case *dbapi.NotFound:
+			result.NotFound = v
 		case *Upstream:
 			result.Upstream = v
 		default:
@@ -858,11 +908,13 @@ func (p *ProcProcessArgs) String() string {
 // Attributes:
 //   - Success
 //   - Denied
+//   - NotFound
 //   - Upstream
 type ProcProcessResult struct {
 	Success  *Report         `thrift:"success,0" db:"success" json:"success,omitempty"`
 	Denied   *authapi.Denied `thrift:"denied,1" db:"denied" json:"denied,omitempty"`
-	Upstream *Upstream       `thrift:"upstream,2" db:"upstream" json:"upstream,omitempty"`
+	NotFound *dbapi.NotFound `thrift:"notFound,2" db:"notFound" json:"notFound,omitempty"`
+	Upstream *Upstream       `thrift:"upstream,3" db:"upstream" json:"upstream,omitempty"`
 }
 
 func NewProcProcessResult() *ProcProcessResult {
@@ -887,6 +939,15 @@ func (p *ProcProcessResult) GetDenied() *authapi.Denied {
 	return p.Denied
 }
 
+var ProcProcessResult_NotFound_DEFAULT *dbapi.NotFound
+
+func (p *ProcProcessResult) GetNotFound() *dbapi.NotFound {
+	if !p.IsSetNotFound() {
+		return ProcProcessResult_NotFound_DEFAULT
+	}
+	return p.NotFound
+}
+
 var ProcProcessResult_Upstream_DEFAULT *Upstream
 
 func (p *ProcProcessResult) GetUpstream() *Upstream {
@@ -901,6 +962,10 @@ func (p *ProcProcessResult) IsSetSuccess() bool {
 
 func (p *ProcProcessResult) IsSetDenied() bool {
 	return p.Denied != nil
+}
+
+func (p *ProcProcessResult) IsSetNotFound() bool {
+	return p.NotFound != nil
 }
 
 func (p *ProcProcessResult) IsSetUpstream() bool {
@@ -951,6 +1016,16 @@ func (p *ProcProcessResult) Read(ctx context.Context, iprot thrift.TProtocol) er
 					return err
 				}
 			}
+		case 3:
+			if fieldTypeId == thrift.STRUCT {
+				if err := p.ReadField3(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
 		default:
 			if err := iprot.Skip(ctx, fieldTypeId); err != nil {
 				return err
@@ -983,6 +1058,14 @@ func (p *ProcProcessResult) ReadField1(ctx context.Context, iprot thrift.TProtoc
 }
 
 func (p *ProcProcessResult) ReadField2(ctx context.Context, iprot thrift.TProtocol) error {
+	p.NotFound = &dbapi.NotFound{}
+	if err := p.NotFound.Read(ctx, iprot); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", p.NotFound), err)
+	}
+	return nil
+}
+
+func (p *ProcProcessResult) ReadField3(ctx context.Context, iprot thrift.TProtocol) error {
 	p.Upstream = &Upstream{}
 	if err := p.Upstream.Read(ctx, iprot); err != nil {
 		return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", p.Upstream), err)
@@ -1002,6 +1085,9 @@ func (p *ProcProcessResult) Write(ctx context.Context, oprot thrift.TProtocol) e
 			return err
 		}
 		if err := p.writeField2(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField3(ctx, oprot); err != nil {
 			return err
 		}
 	}
@@ -1045,15 +1131,30 @@ func (p *ProcProcessResult) writeField1(ctx context.Context, oprot thrift.TProto
 }
 
 func (p *ProcProcessResult) writeField2(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetNotFound() {
+		if err := oprot.WriteFieldBegin(ctx, "notFound", thrift.STRUCT, 2); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 2:notFound: ", p), err)
+		}
+		if err := p.NotFound.Write(ctx, oprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error writing struct: ", p.NotFound), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 2:notFound: ", p), err)
+		}
+	}
+	return err
+}
+
+func (p *ProcProcessResult) writeField3(ctx context.Context, oprot thrift.TProtocol) (err error) {
 	if p.IsSetUpstream() {
-		if err := oprot.WriteFieldBegin(ctx, "upstream", thrift.STRUCT, 2); err != nil {
-			return thrift.PrependError(fmt.Sprintf("%T write field begin error 2:upstream: ", p), err)
+		if err := oprot.WriteFieldBegin(ctx, "upstream", thrift.STRUCT, 3); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 3:upstream: ", p), err)
 		}
 		if err := p.Upstream.Write(ctx, oprot); err != nil {
 			return thrift.PrependError(fmt.Sprintf("%T error writing struct: ", p.Upstream), err)
 		}
 		if err := oprot.WriteFieldEnd(ctx); err != nil {
-			return thrift.PrependError(fmt.Sprintf("%T write field end error 2:upstream: ", p), err)
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 3:upstream: ", p), err)
 		}
 	}
 	return err

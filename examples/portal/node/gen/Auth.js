@@ -5,501 +5,492 @@
 //
 "use strict";
 
-var thrift = require('thrift');
-var Thrift = thrift.Thrift;
-var Q = thrift.Q;
-var Int64 = require('node-int64');
-
-var hop_ttypes = require('./hop_types');
+const thrift = require('thrift');
+const Thrift = thrift.Thrift;
+const Int64 = require('node-int64');
 
 
-var ttypes = require('./auth_types');
+const ttypes = require('./auth_types');
 //HELPER FUNCTIONS AND STRUCTURES
 
-var Auth_getToken_args = function(args) {
-  this.user = null;
-  this.secret = null;
-  if (args) {
-    if (args.user !== undefined && args.user !== null) {
-      this.user = args.user;
-    }
-    if (args.secret !== undefined && args.secret !== null) {
-      this.secret = args.secret;
+const Auth_getToken_args = class {
+  constructor(args) {
+    this.user = null;
+    this.secret = null;
+    if (args) {
+      if (args.user !== undefined && args.user !== null) {
+        this.user = args.user;
+      }
+      if (args.secret !== undefined && args.secret !== null) {
+        this.secret = args.secret;
+      }
     }
   }
-};
-Auth_getToken_args.prototype = {};
-Auth_getToken_args.prototype.read = function(input) {
-  input.readStructBegin();
-  while (true) {
-    var ret = input.readFieldBegin();
-    var ftype = ret.ftype;
-    var fid = ret.fid;
-    if (ftype == Thrift.Type.STOP) {
-      break;
-    }
-    switch (fid) {
-      case 1:
-      if (ftype == Thrift.Type.STRING) {
-        this.user = input.readString();
-      } else {
-        input.skip(ftype);
-      }
-      break;
-      case 2:
-      if (ftype == Thrift.Type.STRING) {
-        this.secret = input.readString();
-      } else {
-        input.skip(ftype);
-      }
-      break;
-      default:
-        input.skip(ftype);
-    }
-    input.readFieldEnd();
-  }
-  input.readStructEnd();
-  return;
-};
 
-Auth_getToken_args.prototype.write = function(output) {
-  output.writeStructBegin('Auth_getToken_args');
-  if (this.user !== null && this.user !== undefined) {
-    output.writeFieldBegin('user', Thrift.Type.STRING, 1);
-    output.writeString(this.user);
-    output.writeFieldEnd();
-  }
-  if (this.secret !== null && this.secret !== undefined) {
-    output.writeFieldBegin('secret', Thrift.Type.STRING, 2);
-    output.writeString(this.secret);
-    output.writeFieldEnd();
-  }
-  output.writeFieldStop();
-  output.writeStructEnd();
-  return;
-};
-
-var Auth_getToken_result = function(args) {
-  this.success = null;
-  this.denied = null;
-  if (args instanceof ttypes.Denied) {
-    this.denied = args;
-    return;
-  }
-  if (args) {
-    if (args.success !== undefined && args.success !== null) {
-      this.success = new ttypes.Token(args.success);
-    }
-    if (args.denied !== undefined && args.denied !== null) {
-      this.denied = args.denied;
-    }
-  }
-};
-Auth_getToken_result.prototype = {};
-Auth_getToken_result.prototype.read = function(input) {
-  input.readStructBegin();
-  while (true) {
-    var ret = input.readFieldBegin();
-    var ftype = ret.ftype;
-    var fid = ret.fid;
-    if (ftype == Thrift.Type.STOP) {
-      break;
-    }
-    switch (fid) {
-      case 0:
-      if (ftype == Thrift.Type.STRUCT) {
-        this.success = new ttypes.Token();
-        this.success.read(input);
-      } else {
-        input.skip(ftype);
-      }
-      break;
-      case 1:
-      if (ftype == Thrift.Type.STRUCT) {
-        this.denied = new ttypes.Denied();
-        this.denied.read(input);
-      } else {
-        input.skip(ftype);
-      }
-      break;
-      default:
-        input.skip(ftype);
-    }
-    input.readFieldEnd();
-  }
-  input.readStructEnd();
-  return;
-};
-
-Auth_getToken_result.prototype.write = function(output) {
-  output.writeStructBegin('Auth_getToken_result');
-  if (this.success !== null && this.success !== undefined) {
-    output.writeFieldBegin('success', Thrift.Type.STRUCT, 0);
-    this.success.write(output);
-    output.writeFieldEnd();
-  }
-  if (this.denied !== null && this.denied !== undefined) {
-    output.writeFieldBegin('denied', Thrift.Type.STRUCT, 1);
-    this.denied.write(output);
-    output.writeFieldEnd();
-  }
-  output.writeFieldStop();
-  output.writeStructEnd();
-  return;
-};
-
-var Auth_verify_args = function(args) {
-  this.token = null;
-  if (args) {
-    if (args.token !== undefined && args.token !== null) {
-      this.token = args.token;
-    }
-  }
-};
-Auth_verify_args.prototype = {};
-Auth_verify_args.prototype.read = function(input) {
-  input.readStructBegin();
-  while (true) {
-    var ret = input.readFieldBegin();
-    var ftype = ret.ftype;
-    var fid = ret.fid;
-    if (ftype == Thrift.Type.STOP) {
-      break;
-    }
-    switch (fid) {
-      case 1:
-      if (ftype == Thrift.Type.STRING) {
-        this.token = input.readString();
-      } else {
-        input.skip(ftype);
-      }
-      break;
-      case 0:
-        input.skip(ftype);
+  read (input) {
+    input.readStructBegin();
+    while (true) {
+      const ret = input.readFieldBegin();
+      const ftype = ret.ftype;
+      const fid = ret.fid;
+      if (ftype == Thrift.Type.STOP) {
         break;
-      default:
-        input.skip(ftype);
+      }
+      switch (fid) {
+        case 1:
+        if (ftype == Thrift.Type.STRING) {
+          this.user = input.readString();
+        } else {
+          input.skip(ftype);
+        }
+        break;
+        case 2:
+        if (ftype == Thrift.Type.STRING) {
+          this.secret = input.readString();
+        } else {
+          input.skip(ftype);
+        }
+        break;
+        default:
+          input.skip(ftype);
+      }
+      input.readFieldEnd();
     }
-    input.readFieldEnd();
-  }
-  input.readStructEnd();
-  return;
-};
-
-Auth_verify_args.prototype.write = function(output) {
-  output.writeStructBegin('Auth_verify_args');
-  if (this.token !== null && this.token !== undefined) {
-    output.writeFieldBegin('token', Thrift.Type.STRING, 1);
-    output.writeString(this.token);
-    output.writeFieldEnd();
-  }
-  output.writeFieldStop();
-  output.writeStructEnd();
-  return;
-};
-
-var Auth_verify_result = function(args) {
-  this.success = null;
-  this.denied = null;
-  if (args instanceof ttypes.Denied) {
-    this.denied = args;
+    input.readStructEnd();
     return;
   }
-  if (args) {
-    if (args.success !== undefined && args.success !== null) {
-      this.success = new ttypes.Identity(args.success);
-    }
-    if (args.denied !== undefined && args.denied !== null) {
-      this.denied = args.denied;
-    }
-  }
-};
-Auth_verify_result.prototype = {};
-Auth_verify_result.prototype.read = function(input) {
-  input.readStructBegin();
-  while (true) {
-    var ret = input.readFieldBegin();
-    var ftype = ret.ftype;
-    var fid = ret.fid;
-    if (ftype == Thrift.Type.STOP) {
-      break;
-    }
-    switch (fid) {
-      case 0:
-      if (ftype == Thrift.Type.STRUCT) {
-        this.success = new ttypes.Identity();
-        this.success.read(input);
-      } else {
-        input.skip(ftype);
-      }
-      break;
-      case 1:
-      if (ftype == Thrift.Type.STRUCT) {
-        this.denied = new ttypes.Denied();
-        this.denied.read(input);
-      } else {
-        input.skip(ftype);
-      }
-      break;
-      default:
-        input.skip(ftype);
-    }
-    input.readFieldEnd();
-  }
-  input.readStructEnd();
-  return;
-};
 
-Auth_verify_result.prototype.write = function(output) {
-  output.writeStructBegin('Auth_verify_result');
-  if (this.success !== null && this.success !== undefined) {
-    output.writeFieldBegin('success', Thrift.Type.STRUCT, 0);
-    this.success.write(output);
-    output.writeFieldEnd();
+  write (output) {
+    output.writeStructBegin('Auth_getToken_args');
+    if (this.user !== null && this.user !== undefined) {
+      output.writeFieldBegin('user', Thrift.Type.STRING, 1);
+      output.writeString(this.user);
+      output.writeFieldEnd();
+    }
+    if (this.secret !== null && this.secret !== undefined) {
+      output.writeFieldBegin('secret', Thrift.Type.STRING, 2);
+      output.writeString(this.secret);
+      output.writeFieldEnd();
+    }
+    output.writeFieldStop();
+    output.writeStructEnd();
+    return;
   }
-  if (this.denied !== null && this.denied !== undefined) {
-    output.writeFieldBegin('denied', Thrift.Type.STRUCT, 1);
-    this.denied.write(output);
-    output.writeFieldEnd();
-  }
-  output.writeFieldStop();
-  output.writeStructEnd();
-  return;
-};
 
-var AuthClient = exports.Client = function(output, pClass) {
-  this.output = output;
-  this.pClass = pClass;
-  this._seqid = 0;
-  this._reqs = {};
 };
-AuthClient.prototype = {};
-AuthClient.prototype.seqid = function() { return this._seqid; };
-AuthClient.prototype.new_seqid = function() { return this._seqid += 1; };
-
-AuthClient.prototype.getToken = function(user, secret, callback) {
-  this._seqid = this.new_seqid();
-  if (callback === undefined) {
-    var _defer = Q.defer();
-    this._reqs[this.seqid()] = function(error, result) {
-      if (error) {
-        _defer.reject(error);
-      } else {
-        _defer.resolve(result);
+const Auth_getToken_result = class {
+  constructor(args) {
+    this.success = null;
+    this.denied = null;
+    if (args instanceof ttypes.Denied) {
+        this.denied = args;
+        return;
+    }
+    if (args) {
+      if (args.success !== undefined && args.success !== null) {
+        this.success = new ttypes.Token(args.success);
       }
+      if (args.denied !== undefined && args.denied !== null) {
+        this.denied = args.denied;
+      }
+    }
+  }
+
+  read (input) {
+    input.readStructBegin();
+    while (true) {
+      const ret = input.readFieldBegin();
+      const ftype = ret.ftype;
+      const fid = ret.fid;
+      if (ftype == Thrift.Type.STOP) {
+        break;
+      }
+      switch (fid) {
+        case 0:
+        if (ftype == Thrift.Type.STRUCT) {
+          this.success = new ttypes.Token();
+          this.success.read(input);
+        } else {
+          input.skip(ftype);
+        }
+        break;
+        case 1:
+        if (ftype == Thrift.Type.STRUCT) {
+          this.denied = new ttypes.Denied();
+          this.denied.read(input);
+        } else {
+          input.skip(ftype);
+        }
+        break;
+        default:
+          input.skip(ftype);
+      }
+      input.readFieldEnd();
+    }
+    input.readStructEnd();
+    return;
+  }
+
+  write (output) {
+    output.writeStructBegin('Auth_getToken_result');
+    if (this.success !== null && this.success !== undefined) {
+      output.writeFieldBegin('success', Thrift.Type.STRUCT, 0);
+      this.success.write(output);
+      output.writeFieldEnd();
+    }
+    if (this.denied !== null && this.denied !== undefined) {
+      output.writeFieldBegin('denied', Thrift.Type.STRUCT, 1);
+      this.denied.write(output);
+      output.writeFieldEnd();
+    }
+    output.writeFieldStop();
+    output.writeStructEnd();
+    return;
+  }
+
+};
+const Auth_verify_args = class {
+  constructor(args) {
+    this.token = null;
+    if (args) {
+      if (args.token !== undefined && args.token !== null) {
+        this.token = args.token;
+      }
+    }
+  }
+
+  read (input) {
+    input.readStructBegin();
+    while (true) {
+      const ret = input.readFieldBegin();
+      const ftype = ret.ftype;
+      const fid = ret.fid;
+      if (ftype == Thrift.Type.STOP) {
+        break;
+      }
+      switch (fid) {
+        case 1:
+        if (ftype == Thrift.Type.STRING) {
+          this.token = input.readString();
+        } else {
+          input.skip(ftype);
+        }
+        break;
+        case 0:
+          input.skip(ftype);
+          break;
+        default:
+          input.skip(ftype);
+      }
+      input.readFieldEnd();
+    }
+    input.readStructEnd();
+    return;
+  }
+
+  write (output) {
+    output.writeStructBegin('Auth_verify_args');
+    if (this.token !== null && this.token !== undefined) {
+      output.writeFieldBegin('token', Thrift.Type.STRING, 1);
+      output.writeString(this.token);
+      output.writeFieldEnd();
+    }
+    output.writeFieldStop();
+    output.writeStructEnd();
+    return;
+  }
+
+};
+const Auth_verify_result = class {
+  constructor(args) {
+    this.success = null;
+    this.denied = null;
+    if (args instanceof ttypes.Denied) {
+        this.denied = args;
+        return;
+    }
+    if (args) {
+      if (args.success !== undefined && args.success !== null) {
+        this.success = args.success;
+      }
+      if (args.denied !== undefined && args.denied !== null) {
+        this.denied = args.denied;
+      }
+    }
+  }
+
+  read (input) {
+    input.readStructBegin();
+    while (true) {
+      const ret = input.readFieldBegin();
+      const ftype = ret.ftype;
+      const fid = ret.fid;
+      if (ftype == Thrift.Type.STOP) {
+        break;
+      }
+      switch (fid) {
+        case 0:
+        if (ftype == Thrift.Type.STRING) {
+          this.success = input.readString();
+        } else {
+          input.skip(ftype);
+        }
+        break;
+        case 1:
+        if (ftype == Thrift.Type.STRUCT) {
+          this.denied = new ttypes.Denied();
+          this.denied.read(input);
+        } else {
+          input.skip(ftype);
+        }
+        break;
+        default:
+          input.skip(ftype);
+      }
+      input.readFieldEnd();
+    }
+    input.readStructEnd();
+    return;
+  }
+
+  write (output) {
+    output.writeStructBegin('Auth_verify_result');
+    if (this.success !== null && this.success !== undefined) {
+      output.writeFieldBegin('success', Thrift.Type.STRING, 0);
+      output.writeString(this.success);
+      output.writeFieldEnd();
+    }
+    if (this.denied !== null && this.denied !== undefined) {
+      output.writeFieldBegin('denied', Thrift.Type.STRUCT, 1);
+      this.denied.write(output);
+      output.writeFieldEnd();
+    }
+    output.writeFieldStop();
+    output.writeStructEnd();
+    return;
+  }
+
+};
+const AuthClient = exports.Client = class AuthClient {
+  constructor(output, pClass) {
+    this.output = output;
+    this.pClass = pClass;
+    this._seqid = 0;
+    this._reqs = {};
+  }
+  seqid () { return this._seqid; }
+  new_seqid () { return this._seqid += 1; }
+
+  getToken (user, secret) {
+    this._seqid = this.new_seqid();
+    const self = this;
+    return new Promise((resolve, reject) => {
+      self._reqs[self.seqid()] = (error, result) => {
+        return error ? reject(error) : resolve(result);
+      };
+      self.send_getToken(user, secret);
+    });
+  }
+
+  send_getToken (user, secret) {
+    const output = new this.pClass(this.output);
+    const params = {
+      user: user,
+      secret: secret
     };
-    this.send_getToken(user, secret);
-    return _defer.promise;
-  } else {
-    this._reqs[this.seqid()] = callback;
-    this.send_getToken(user, secret);
-  }
-};
-
-AuthClient.prototype.send_getToken = function(user, secret) {
-  var output = new this.pClass(this.output);
-  var params = {
-    user: user,
-    secret: secret
-  };
-  var args = new Auth_getToken_args(params);
-  try {
-    output.writeMessageBegin('getToken', Thrift.MessageType.CALL, this.seqid());
-    args.write(output);
-    output.writeMessageEnd();
-    return this.output.flush();
-  }
-  catch (e) {
-    delete this._reqs[this.seqid()];
-    if (typeof output.reset === 'function') {
-      output.reset();
+    const args = new Auth_getToken_args(params);
+    try {
+      output.writeMessageBegin('getToken', Thrift.MessageType.CALL, this.seqid());
+      args.write(output);
+      output.writeMessageEnd();
+      return this.output.flush();
     }
-    throw e;
-  }
-};
-
-AuthClient.prototype.recv_getToken = function(input,mtype,rseqid) {
-  var callback = this._reqs[rseqid] || function() {};
-  delete this._reqs[rseqid];
-  if (mtype == Thrift.MessageType.EXCEPTION) {
-    var x = new Thrift.TApplicationException();
-    x.read(input);
-    input.readMessageEnd();
-    return callback(x);
-  }
-  var result = new Auth_getToken_result();
-  result.read(input);
-  input.readMessageEnd();
-
-  if (null !== result.denied) {
-    return callback(result.denied);
-  }
-  if (null !== result.success) {
-    return callback(null, result.success);
-  }
-  return callback('getToken failed: unknown result');
-};
-
-AuthClient.prototype.verify = function(token, callback) {
-  this._seqid = this.new_seqid();
-  if (callback === undefined) {
-    var _defer = Q.defer();
-    this._reqs[this.seqid()] = function(error, result) {
-      if (error) {
-        _defer.reject(error);
-      } else {
-        _defer.resolve(result);
+    catch (e) {
+      delete this._reqs[this.seqid()];
+      if (typeof output.reset === 'function') {
+        output.reset();
       }
+      throw e;
+    }
+  }
+
+  recv_getToken (input, mtype, rseqid) {
+    const callback = this._reqs[rseqid] || function() {};
+    delete this._reqs[rseqid];
+    if (mtype == Thrift.MessageType.EXCEPTION) {
+      const x = new Thrift.TApplicationException();
+      x.read(input);
+      input.readMessageEnd();
+      return callback(x);
+    }
+    const result = new Auth_getToken_result();
+    result.read(input);
+    input.readMessageEnd();
+
+    if (null !== result.denied) {
+      return callback(result.denied);
+    }
+    if (null !== result.success) {
+      return callback(null, result.success);
+    }
+    return callback('getToken failed: unknown result');
+  }
+
+  verify (token) {
+    this._seqid = this.new_seqid();
+    const self = this;
+    return new Promise((resolve, reject) => {
+      self._reqs[self.seqid()] = (error, result) => {
+        return error ? reject(error) : resolve(result);
+      };
+      self.send_verify(token);
+    });
+  }
+
+  send_verify (token) {
+    const output = new this.pClass(this.output);
+    const params = {
+      token: token
     };
-    this.send_verify(token);
-    return _defer.promise;
-  } else {
-    this._reqs[this.seqid()] = callback;
-    this.send_verify(token);
-  }
-};
-
-AuthClient.prototype.send_verify = function(token) {
-  var output = new this.pClass(this.output);
-  var params = {
-    token: token
-  };
-  var args = new Auth_verify_args(params);
-  try {
-    output.writeMessageBegin('verify', Thrift.MessageType.CALL, this.seqid());
-    args.write(output);
-    output.writeMessageEnd();
-    return this.output.flush();
-  }
-  catch (e) {
-    delete this._reqs[this.seqid()];
-    if (typeof output.reset === 'function') {
-      output.reset();
+    const args = new Auth_verify_args(params);
+    try {
+      output.writeMessageBegin('verify', Thrift.MessageType.CALL, this.seqid());
+      args.write(output);
+      output.writeMessageEnd();
+      return this.output.flush();
     }
-    throw e;
+    catch (e) {
+      delete this._reqs[this.seqid()];
+      if (typeof output.reset === 'function') {
+        output.reset();
+      }
+      throw e;
+    }
   }
-};
 
-AuthClient.prototype.recv_verify = function(input,mtype,rseqid) {
-  var callback = this._reqs[rseqid] || function() {};
-  delete this._reqs[rseqid];
-  if (mtype == Thrift.MessageType.EXCEPTION) {
-    var x = new Thrift.TApplicationException();
-    x.read(input);
+  recv_verify (input, mtype, rseqid) {
+    const callback = this._reqs[rseqid] || function() {};
+    delete this._reqs[rseqid];
+    if (mtype == Thrift.MessageType.EXCEPTION) {
+      const x = new Thrift.TApplicationException();
+      x.read(input);
+      input.readMessageEnd();
+      return callback(x);
+    }
+    const result = new Auth_verify_result();
+    result.read(input);
     input.readMessageEnd();
-    return callback(x);
-  }
-  var result = new Auth_verify_result();
-  result.read(input);
-  input.readMessageEnd();
 
-  if (null !== result.denied) {
-    return callback(result.denied);
+    if (null !== result.denied) {
+      return callback(result.denied);
+    }
+    if (null !== result.success) {
+      return callback(null, result.success);
+    }
+    return callback('verify failed: unknown result');
   }
-  if (null !== result.success) {
-    return callback(null, result.success);
+};
+const AuthProcessor = exports.Processor = class AuthProcessor {
+  constructor(handler) {
+    this._handler = handler;
   }
-  return callback('verify failed: unknown result');
-};
-var AuthProcessor = exports.Processor = function(handler) {
-  this._handler = handler;
-};
-AuthProcessor.prototype.process = function(input, output) {
-  var r = input.readMessageBegin();
-  if (this['process_' + r.fname]) {
-    return this['process_' + r.fname].call(this, r.rseqid, input, output);
-  } else {
-    input.skip(Thrift.Type.STRUCT);
+  process (input, output) {
+    const r = input.readMessageBegin();
+    if (this['process_' + r.fname]) {
+      return this['process_' + r.fname].call(this, r.rseqid, input, output);
+    } else {
+      input.skip(Thrift.Type.STRUCT);
+      input.readMessageEnd();
+      const x = new Thrift.TApplicationException(Thrift.TApplicationExceptionType.UNKNOWN_METHOD, 'Unknown function ' + r.fname);
+      output.writeMessageBegin(r.fname, Thrift.MessageType.EXCEPTION, r.rseqid);
+      x.write(output);
+      output.writeMessageEnd();
+      output.flush();
+    }
+  }
+  process_getToken (seqid, input, output) {
+    const args = new Auth_getToken_args();
+    args.read(input);
     input.readMessageEnd();
-    var x = new Thrift.TApplicationException(Thrift.TApplicationExceptionType.UNKNOWN_METHOD, 'Unknown function ' + r.fname);
-    output.writeMessageBegin(r.fname, Thrift.MessageType.EXCEPTION, r.rseqid);
-    x.write(output);
-    output.writeMessageEnd();
-    output.flush();
-  }
-};
-AuthProcessor.prototype.process_getToken = function(seqid, input, output) {
-  var args = new Auth_getToken_args();
-  args.read(input);
-  input.readMessageEnd();
-  if (this._handler.getToken.length === 2) {
-    Q.fcall(this._handler.getToken.bind(this._handler),
-      args.user,
-      args.secret
-    ).then(function(result) {
-      var result_obj = new Auth_getToken_result({success: result});
-      output.writeMessageBegin("getToken", Thrift.MessageType.REPLY, seqid);
-      result_obj.write(output);
-      output.writeMessageEnd();
-      output.flush();
-    }).catch(function (err) {
-      var result;
-      if (err instanceof ttypes.Denied) {
-        result = new Auth_getToken_result(err);
+    if (this._handler.getToken.length === 2) {
+      Promise.resolve(this._handler.getToken.bind(this._handler)(
+        args.user,
+        args.secret
+      )).then(result => {
+        const result_obj = new Auth_getToken_result({success: result});
         output.writeMessageBegin("getToken", Thrift.MessageType.REPLY, seqid);
-      } else {
-        result = new Thrift.TApplicationException(Thrift.TApplicationExceptionType.UNKNOWN, err.message);
-        output.writeMessageBegin("getToken", Thrift.MessageType.EXCEPTION, seqid);
-      }
-      result.write(output);
-      output.writeMessageEnd();
-      output.flush();
-    });
-  } else {
-    this._handler.getToken(args.user, args.secret, function (err, result) {
-      var result_obj;
-      if ((err === null || typeof err === 'undefined') || err instanceof ttypes.Denied) {
-        result_obj = new Auth_getToken_result((err !== null || typeof err === 'undefined') ? err : {success: result});
-        output.writeMessageBegin("getToken", Thrift.MessageType.REPLY, seqid);
-      } else {
-        result_obj = new Thrift.TApplicationException(Thrift.TApplicationExceptionType.UNKNOWN, err.message);
-        output.writeMessageBegin("getToken", Thrift.MessageType.EXCEPTION, seqid);
-      }
-      result_obj.write(output);
-      output.writeMessageEnd();
-      output.flush();
-    });
+        result_obj.write(output);
+        output.writeMessageEnd();
+        output.flush();
+      }).catch(err => {
+        let result;
+        if (err instanceof ttypes.Denied) {
+          result = new Auth_getToken_result(err);
+          output.writeMessageBegin("getToken", Thrift.MessageType.REPLY, seqid);
+        } else {
+          result = new Thrift.TApplicationException(Thrift.TApplicationExceptionType.UNKNOWN, err.message);
+          output.writeMessageBegin("getToken", Thrift.MessageType.EXCEPTION, seqid);
+        }
+        result.write(output);
+        output.writeMessageEnd();
+        output.flush();
+      });
+    } else {
+      this._handler.getToken(args.user, args.secret, (err, result) => {
+        let result_obj;
+        if ((err === null || typeof err === 'undefined') || err instanceof ttypes.Denied) {
+          result_obj = new Auth_getToken_result((err !== null || typeof err === 'undefined') ? err : {success: result});
+          output.writeMessageBegin("getToken", Thrift.MessageType.REPLY, seqid);
+        } else {
+          result_obj = new Thrift.TApplicationException(Thrift.TApplicationExceptionType.UNKNOWN, err.message);
+          output.writeMessageBegin("getToken", Thrift.MessageType.EXCEPTION, seqid);
+        }
+        result_obj.write(output);
+        output.writeMessageEnd();
+        output.flush();
+      });
+    }
   }
-};
-AuthProcessor.prototype.process_verify = function(seqid, input, output) {
-  var args = new Auth_verify_args();
-  args.read(input);
-  input.readMessageEnd();
-  if (this._handler.verify.length === 1) {
-    Q.fcall(this._handler.verify.bind(this._handler),
-      args.token
-    ).then(function(result) {
-      var result_obj = new Auth_verify_result({success: result});
-      output.writeMessageBegin("verify", Thrift.MessageType.REPLY, seqid);
-      result_obj.write(output);
-      output.writeMessageEnd();
-      output.flush();
-    }).catch(function (err) {
-      var result;
-      if (err instanceof ttypes.Denied) {
-        result = new Auth_verify_result(err);
+  process_verify (seqid, input, output) {
+    const args = new Auth_verify_args();
+    args.read(input);
+    input.readMessageEnd();
+    if (this._handler.verify.length === 1) {
+      Promise.resolve(this._handler.verify.bind(this._handler)(
+        args.token
+      )).then(result => {
+        const result_obj = new Auth_verify_result({success: result});
         output.writeMessageBegin("verify", Thrift.MessageType.REPLY, seqid);
-      } else {
-        result = new Thrift.TApplicationException(Thrift.TApplicationExceptionType.UNKNOWN, err.message);
-        output.writeMessageBegin("verify", Thrift.MessageType.EXCEPTION, seqid);
-      }
-      result.write(output);
-      output.writeMessageEnd();
-      output.flush();
-    });
-  } else {
-    this._handler.verify(args.token, function (err, result) {
-      var result_obj;
-      if ((err === null || typeof err === 'undefined') || err instanceof ttypes.Denied) {
-        result_obj = new Auth_verify_result((err !== null || typeof err === 'undefined') ? err : {success: result});
-        output.writeMessageBegin("verify", Thrift.MessageType.REPLY, seqid);
-      } else {
-        result_obj = new Thrift.TApplicationException(Thrift.TApplicationExceptionType.UNKNOWN, err.message);
-        output.writeMessageBegin("verify", Thrift.MessageType.EXCEPTION, seqid);
-      }
-      result_obj.write(output);
-      output.writeMessageEnd();
-      output.flush();
-    });
+        result_obj.write(output);
+        output.writeMessageEnd();
+        output.flush();
+      }).catch(err => {
+        let result;
+        if (err instanceof ttypes.Denied) {
+          result = new Auth_verify_result(err);
+          output.writeMessageBegin("verify", Thrift.MessageType.REPLY, seqid);
+        } else {
+          result = new Thrift.TApplicationException(Thrift.TApplicationExceptionType.UNKNOWN, err.message);
+          output.writeMessageBegin("verify", Thrift.MessageType.EXCEPTION, seqid);
+        }
+        result.write(output);
+        output.writeMessageEnd();
+        output.flush();
+      });
+    } else {
+      this._handler.verify(args.token, (err, result) => {
+        let result_obj;
+        if ((err === null || typeof err === 'undefined') || err instanceof ttypes.Denied) {
+          result_obj = new Auth_verify_result((err !== null || typeof err === 'undefined') ? err : {success: result});
+          output.writeMessageBegin("verify", Thrift.MessageType.REPLY, seqid);
+        } else {
+          result_obj = new Thrift.TApplicationException(Thrift.TApplicationExceptionType.UNKNOWN, err.message);
+          output.writeMessageBegin("verify", Thrift.MessageType.EXCEPTION, seqid);
+        }
+        result_obj.write(output);
+        output.writeMessageEnd();
+        output.flush();
+      });
+    }
   }
 };

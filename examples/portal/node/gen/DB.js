@@ -5,263 +5,259 @@
 //
 "use strict";
 
-var thrift = require('thrift');
-var Thrift = thrift.Thrift;
-var Q = thrift.Q;
-var Int64 = require('node-int64');
-
-var hop_ttypes = require('./hop_types');
+const thrift = require('thrift');
+const Thrift = thrift.Thrift;
+const Int64 = require('node-int64');
 
 
-var ttypes = require('./db_types');
+const ttypes = require('./db_types');
 //HELPER FUNCTIONS AND STRUCTURES
 
-var DB_read_args = function(args) {
-  this.key = null;
-  if (args) {
-    if (args.key !== undefined && args.key !== null) {
-      this.key = args.key;
-    }
-  }
-};
-DB_read_args.prototype = {};
-DB_read_args.prototype.read = function(input) {
-  input.readStructBegin();
-  while (true) {
-    var ret = input.readFieldBegin();
-    var ftype = ret.ftype;
-    var fid = ret.fid;
-    if (ftype == Thrift.Type.STOP) {
-      break;
-    }
-    switch (fid) {
-      case 1:
-      if (ftype == Thrift.Type.STRING) {
-        this.key = input.readString();
-      } else {
-        input.skip(ftype);
+const DB_read_args = class {
+  constructor(args) {
+    this.key = null;
+    if (args) {
+      if (args.key !== undefined && args.key !== null) {
+        this.key = args.key;
       }
-      break;
-      case 0:
-        input.skip(ftype);
-        break;
-      default:
-        input.skip(ftype);
     }
-    input.readFieldEnd();
   }
-  input.readStructEnd();
-  return;
-};
 
-DB_read_args.prototype.write = function(output) {
-  output.writeStructBegin('DB_read_args');
-  if (this.key !== null && this.key !== undefined) {
-    output.writeFieldBegin('key', Thrift.Type.STRING, 1);
-    output.writeString(this.key);
-    output.writeFieldEnd();
-  }
-  output.writeFieldStop();
-  output.writeStructEnd();
-  return;
-};
-
-var DB_read_result = function(args) {
-  this.success = null;
-  this.notFound = null;
-  if (args instanceof ttypes.NotFound) {
-    this.notFound = args;
+  read (input) {
+    input.readStructBegin();
+    while (true) {
+      const ret = input.readFieldBegin();
+      const ftype = ret.ftype;
+      const fid = ret.fid;
+      if (ftype == Thrift.Type.STOP) {
+        break;
+      }
+      switch (fid) {
+        case 1:
+        if (ftype == Thrift.Type.STRING) {
+          this.key = input.readString();
+        } else {
+          input.skip(ftype);
+        }
+        break;
+        case 0:
+          input.skip(ftype);
+          break;
+        default:
+          input.skip(ftype);
+      }
+      input.readFieldEnd();
+    }
+    input.readStructEnd();
     return;
   }
-  if (args) {
-    if (args.success !== undefined && args.success !== null) {
-      this.success = new ttypes.Record(args.success);
-    }
-    if (args.notFound !== undefined && args.notFound !== null) {
-      this.notFound = args.notFound;
-    }
-  }
-};
-DB_read_result.prototype = {};
-DB_read_result.prototype.read = function(input) {
-  input.readStructBegin();
-  while (true) {
-    var ret = input.readFieldBegin();
-    var ftype = ret.ftype;
-    var fid = ret.fid;
-    if (ftype == Thrift.Type.STOP) {
-      break;
-    }
-    switch (fid) {
-      case 0:
-      if (ftype == Thrift.Type.STRUCT) {
-        this.success = new ttypes.Record();
-        this.success.read(input);
-      } else {
-        input.skip(ftype);
-      }
-      break;
-      case 1:
-      if (ftype == Thrift.Type.STRUCT) {
-        this.notFound = new ttypes.NotFound();
-        this.notFound.read(input);
-      } else {
-        input.skip(ftype);
-      }
-      break;
-      default:
-        input.skip(ftype);
-    }
-    input.readFieldEnd();
-  }
-  input.readStructEnd();
-  return;
-};
 
-DB_read_result.prototype.write = function(output) {
-  output.writeStructBegin('DB_read_result');
-  if (this.success !== null && this.success !== undefined) {
-    output.writeFieldBegin('success', Thrift.Type.STRUCT, 0);
-    this.success.write(output);
-    output.writeFieldEnd();
+  write (output) {
+    output.writeStructBegin('DB_read_args');
+    if (this.key !== null && this.key !== undefined) {
+      output.writeFieldBegin('key', Thrift.Type.STRING, 1);
+      output.writeString(this.key);
+      output.writeFieldEnd();
+    }
+    output.writeFieldStop();
+    output.writeStructEnd();
+    return;
   }
-  if (this.notFound !== null && this.notFound !== undefined) {
-    output.writeFieldBegin('notFound', Thrift.Type.STRUCT, 1);
-    this.notFound.write(output);
-    output.writeFieldEnd();
-  }
-  output.writeFieldStop();
-  output.writeStructEnd();
-  return;
-};
 
-var DBClient = exports.Client = function(output, pClass) {
-  this.output = output;
-  this.pClass = pClass;
-  this._seqid = 0;
-  this._reqs = {};
 };
-DBClient.prototype = {};
-DBClient.prototype.seqid = function() { return this._seqid; };
-DBClient.prototype.new_seqid = function() { return this._seqid += 1; };
-
-DBClient.prototype.read = function(key, callback) {
-  this._seqid = this.new_seqid();
-  if (callback === undefined) {
-    var _defer = Q.defer();
-    this._reqs[this.seqid()] = function(error, result) {
-      if (error) {
-        _defer.reject(error);
-      } else {
-        _defer.resolve(result);
+const DB_read_result = class {
+  constructor(args) {
+    this.success = null;
+    this.notFound = null;
+    if (args instanceof ttypes.NotFound) {
+        this.notFound = args;
+        return;
+    }
+    if (args) {
+      if (args.success !== undefined && args.success !== null) {
+        this.success = new ttypes.Record(args.success);
       }
+      if (args.notFound !== undefined && args.notFound !== null) {
+        this.notFound = args.notFound;
+      }
+    }
+  }
+
+  read (input) {
+    input.readStructBegin();
+    while (true) {
+      const ret = input.readFieldBegin();
+      const ftype = ret.ftype;
+      const fid = ret.fid;
+      if (ftype == Thrift.Type.STOP) {
+        break;
+      }
+      switch (fid) {
+        case 0:
+        if (ftype == Thrift.Type.STRUCT) {
+          this.success = new ttypes.Record();
+          this.success.read(input);
+        } else {
+          input.skip(ftype);
+        }
+        break;
+        case 1:
+        if (ftype == Thrift.Type.STRUCT) {
+          this.notFound = new ttypes.NotFound();
+          this.notFound.read(input);
+        } else {
+          input.skip(ftype);
+        }
+        break;
+        default:
+          input.skip(ftype);
+      }
+      input.readFieldEnd();
+    }
+    input.readStructEnd();
+    return;
+  }
+
+  write (output) {
+    output.writeStructBegin('DB_read_result');
+    if (this.success !== null && this.success !== undefined) {
+      output.writeFieldBegin('success', Thrift.Type.STRUCT, 0);
+      this.success.write(output);
+      output.writeFieldEnd();
+    }
+    if (this.notFound !== null && this.notFound !== undefined) {
+      output.writeFieldBegin('notFound', Thrift.Type.STRUCT, 1);
+      this.notFound.write(output);
+      output.writeFieldEnd();
+    }
+    output.writeFieldStop();
+    output.writeStructEnd();
+    return;
+  }
+
+};
+const DBClient = exports.Client = class DBClient {
+  constructor(output, pClass) {
+    this.output = output;
+    this.pClass = pClass;
+    this._seqid = 0;
+    this._reqs = {};
+  }
+  seqid () { return this._seqid; }
+  new_seqid () { return this._seqid += 1; }
+
+  read (key) {
+    this._seqid = this.new_seqid();
+    const self = this;
+    return new Promise((resolve, reject) => {
+      self._reqs[self.seqid()] = (error, result) => {
+        return error ? reject(error) : resolve(result);
+      };
+      self.send_read(key);
+    });
+  }
+
+  send_read (key) {
+    const output = new this.pClass(this.output);
+    const params = {
+      key: key
     };
-    this.send_read(key);
-    return _defer.promise;
-  } else {
-    this._reqs[this.seqid()] = callback;
-    this.send_read(key);
-  }
-};
-
-DBClient.prototype.send_read = function(key) {
-  var output = new this.pClass(this.output);
-  var params = {
-    key: key
-  };
-  var args = new DB_read_args(params);
-  try {
-    output.writeMessageBegin('read', Thrift.MessageType.CALL, this.seqid());
-    args.write(output);
-    output.writeMessageEnd();
-    return this.output.flush();
-  }
-  catch (e) {
-    delete this._reqs[this.seqid()];
-    if (typeof output.reset === 'function') {
-      output.reset();
+    const args = new DB_read_args(params);
+    try {
+      output.writeMessageBegin('read', Thrift.MessageType.CALL, this.seqid());
+      args.write(output);
+      output.writeMessageEnd();
+      return this.output.flush();
     }
-    throw e;
-  }
-};
-
-DBClient.prototype.recv_read = function(input,mtype,rseqid) {
-  var callback = this._reqs[rseqid] || function() {};
-  delete this._reqs[rseqid];
-  if (mtype == Thrift.MessageType.EXCEPTION) {
-    var x = new Thrift.TApplicationException();
-    x.read(input);
-    input.readMessageEnd();
-    return callback(x);
-  }
-  var result = new DB_read_result();
-  result.read(input);
-  input.readMessageEnd();
-
-  if (null !== result.notFound) {
-    return callback(result.notFound);
-  }
-  if (null !== result.success) {
-    return callback(null, result.success);
-  }
-  return callback('read failed: unknown result');
-};
-var DBProcessor = exports.Processor = function(handler) {
-  this._handler = handler;
-};
-DBProcessor.prototype.process = function(input, output) {
-  var r = input.readMessageBegin();
-  if (this['process_' + r.fname]) {
-    return this['process_' + r.fname].call(this, r.rseqid, input, output);
-  } else {
-    input.skip(Thrift.Type.STRUCT);
-    input.readMessageEnd();
-    var x = new Thrift.TApplicationException(Thrift.TApplicationExceptionType.UNKNOWN_METHOD, 'Unknown function ' + r.fname);
-    output.writeMessageBegin(r.fname, Thrift.MessageType.EXCEPTION, r.rseqid);
-    x.write(output);
-    output.writeMessageEnd();
-    output.flush();
-  }
-};
-DBProcessor.prototype.process_read = function(seqid, input, output) {
-  var args = new DB_read_args();
-  args.read(input);
-  input.readMessageEnd();
-  if (this._handler.read.length === 1) {
-    Q.fcall(this._handler.read.bind(this._handler),
-      args.key
-    ).then(function(result) {
-      var result_obj = new DB_read_result({success: result});
-      output.writeMessageBegin("read", Thrift.MessageType.REPLY, seqid);
-      result_obj.write(output);
-      output.writeMessageEnd();
-      output.flush();
-    }).catch(function (err) {
-      var result;
-      if (err instanceof ttypes.NotFound) {
-        result = new DB_read_result(err);
-        output.writeMessageBegin("read", Thrift.MessageType.REPLY, seqid);
-      } else {
-        result = new Thrift.TApplicationException(Thrift.TApplicationExceptionType.UNKNOWN, err.message);
-        output.writeMessageBegin("read", Thrift.MessageType.EXCEPTION, seqid);
+    catch (e) {
+      delete this._reqs[this.seqid()];
+      if (typeof output.reset === 'function') {
+        output.reset();
       }
-      result.write(output);
+      throw e;
+    }
+  }
+
+  recv_read (input, mtype, rseqid) {
+    const callback = this._reqs[rseqid] || function() {};
+    delete this._reqs[rseqid];
+    if (mtype == Thrift.MessageType.EXCEPTION) {
+      const x = new Thrift.TApplicationException();
+      x.read(input);
+      input.readMessageEnd();
+      return callback(x);
+    }
+    const result = new DB_read_result();
+    result.read(input);
+    input.readMessageEnd();
+
+    if (null !== result.notFound) {
+      return callback(result.notFound);
+    }
+    if (null !== result.success) {
+      return callback(null, result.success);
+    }
+    return callback('read failed: unknown result');
+  }
+};
+const DBProcessor = exports.Processor = class DBProcessor {
+  constructor(handler) {
+    this._handler = handler;
+  }
+  process (input, output) {
+    const r = input.readMessageBegin();
+    if (this['process_' + r.fname]) {
+      return this['process_' + r.fname].call(this, r.rseqid, input, output);
+    } else {
+      input.skip(Thrift.Type.STRUCT);
+      input.readMessageEnd();
+      const x = new Thrift.TApplicationException(Thrift.TApplicationExceptionType.UNKNOWN_METHOD, 'Unknown function ' + r.fname);
+      output.writeMessageBegin(r.fname, Thrift.MessageType.EXCEPTION, r.rseqid);
+      x.write(output);
       output.writeMessageEnd();
       output.flush();
-    });
-  } else {
-    this._handler.read(args.key, function (err, result) {
-      var result_obj;
-      if ((err === null || typeof err === 'undefined') || err instanceof ttypes.NotFound) {
-        result_obj = new DB_read_result((err !== null || typeof err === 'undefined') ? err : {success: result});
+    }
+  }
+  process_read (seqid, input, output) {
+    const args = new DB_read_args();
+    args.read(input);
+    input.readMessageEnd();
+    if (this._handler.read.length === 1) {
+      Promise.resolve(this._handler.read.bind(this._handler)(
+        args.key
+      )).then(result => {
+        const result_obj = new DB_read_result({success: result});
         output.writeMessageBegin("read", Thrift.MessageType.REPLY, seqid);
-      } else {
-        result_obj = new Thrift.TApplicationException(Thrift.TApplicationExceptionType.UNKNOWN, err.message);
-        output.writeMessageBegin("read", Thrift.MessageType.EXCEPTION, seqid);
-      }
-      result_obj.write(output);
-      output.writeMessageEnd();
-      output.flush();
-    });
+        result_obj.write(output);
+        output.writeMessageEnd();
+        output.flush();
+      }).catch(err => {
+        let result;
+        if (err instanceof ttypes.NotFound) {
+          result = new DB_read_result(err);
+          output.writeMessageBegin("read", Thrift.MessageType.REPLY, seqid);
+        } else {
+          result = new Thrift.TApplicationException(Thrift.TApplicationExceptionType.UNKNOWN, err.message);
+          output.writeMessageBegin("read", Thrift.MessageType.EXCEPTION, seqid);
+        }
+        result.write(output);
+        output.writeMessageEnd();
+        output.flush();
+      });
+    } else {
+      this._handler.read(args.key, (err, result) => {
+        let result_obj;
+        if ((err === null || typeof err === 'undefined') || err instanceof ttypes.NotFound) {
+          result_obj = new DB_read_result((err !== null || typeof err === 'undefined') ? err : {success: result});
+          output.writeMessageBegin("read", Thrift.MessageType.REPLY, seqid);
+        } else {
+          result_obj = new Thrift.TApplicationException(Thrift.TApplicationExceptionType.UNKNOWN, err.message);
+          output.writeMessageBegin("read", Thrift.MessageType.EXCEPTION, seqid);
+        }
+        result_obj.write(output);
+        output.writeMessageEnd();
+        output.flush();
+      });
+    }
   }
 };

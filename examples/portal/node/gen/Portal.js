@@ -5,290 +5,313 @@
 //
 "use strict";
 
-var thrift = require('thrift');
-var Thrift = thrift.Thrift;
-var Q = thrift.Q;
-var Int64 = require('node-int64');
+const thrift = require('thrift');
+const Thrift = thrift.Thrift;
+const Int64 = require('node-int64');
 
-var auth_ttypes = require('./auth_types');
-var hop_ttypes = require('./hop_types');
-var proc_ttypes = require('./proc_types');
+const auth_ttypes = require('./auth_types');
+const db_ttypes = require('./db_types');
+const hop_ttypes = require('./hop_types');
+const proc_ttypes = require('./proc_types');
 
 
-var ttypes = require('./portal_types');
+const ttypes = require('./portal_types');
 //HELPER FUNCTIONS AND STRUCTURES
 
-var Portal_handle_args = function(args) {
-  this.request = null;
-  if (args) {
-    if (args.request !== undefined && args.request !== null) {
-      this.request = new ttypes.Request(args.request);
+const Portal_handle_args = class {
+  constructor(args) {
+    this.request = null;
+    if (args) {
+      if (args.request !== undefined && args.request !== null) {
+        this.request = new ttypes.Request(args.request);
+      }
     }
   }
-};
-Portal_handle_args.prototype = {};
-Portal_handle_args.prototype.read = function(input) {
-  input.readStructBegin();
-  while (true) {
-    var ret = input.readFieldBegin();
-    var ftype = ret.ftype;
-    var fid = ret.fid;
-    if (ftype == Thrift.Type.STOP) {
-      break;
-    }
-    switch (fid) {
-      case 1:
-      if (ftype == Thrift.Type.STRUCT) {
-        this.request = new ttypes.Request();
-        this.request.read(input);
-      } else {
-        input.skip(ftype);
-      }
-      break;
-      case 0:
-        input.skip(ftype);
+
+  read (input) {
+    input.readStructBegin();
+    while (true) {
+      const ret = input.readFieldBegin();
+      const ftype = ret.ftype;
+      const fid = ret.fid;
+      if (ftype == Thrift.Type.STOP) {
         break;
-      default:
-        input.skip(ftype);
+      }
+      switch (fid) {
+        case 1:
+        if (ftype == Thrift.Type.STRUCT) {
+          this.request = new ttypes.Request();
+          this.request.read(input);
+        } else {
+          input.skip(ftype);
+        }
+        break;
+        case 0:
+          input.skip(ftype);
+          break;
+        default:
+          input.skip(ftype);
+      }
+      input.readFieldEnd();
     }
-    input.readFieldEnd();
-  }
-  input.readStructEnd();
-  return;
-};
-
-Portal_handle_args.prototype.write = function(output) {
-  output.writeStructBegin('Portal_handle_args');
-  if (this.request !== null && this.request !== undefined) {
-    output.writeFieldBegin('request', Thrift.Type.STRUCT, 1);
-    this.request.write(output);
-    output.writeFieldEnd();
-  }
-  output.writeFieldStop();
-  output.writeStructEnd();
-  return;
-};
-
-var Portal_handle_result = function(args) {
-  this.success = null;
-  this.denied = null;
-  this.upstream = null;
-  if (args instanceof auth_ttypes.Denied) {
-    this.denied = args;
+    input.readStructEnd();
     return;
   }
-  if (args instanceof proc_ttypes.Upstream) {
-    this.upstream = args;
+
+  write (output) {
+    output.writeStructBegin('Portal_handle_args');
+    if (this.request !== null && this.request !== undefined) {
+      output.writeFieldBegin('request', Thrift.Type.STRUCT, 1);
+      this.request.write(output);
+      output.writeFieldEnd();
+    }
+    output.writeFieldStop();
+    output.writeStructEnd();
     return;
   }
-  if (args) {
-    if (args.success !== undefined && args.success !== null) {
-      this.success = new ttypes.Answer(args.success);
-    }
-    if (args.denied !== undefined && args.denied !== null) {
-      this.denied = args.denied;
-    }
-    if (args.upstream !== undefined && args.upstream !== null) {
-      this.upstream = args.upstream;
-    }
-  }
-};
-Portal_handle_result.prototype = {};
-Portal_handle_result.prototype.read = function(input) {
-  input.readStructBegin();
-  while (true) {
-    var ret = input.readFieldBegin();
-    var ftype = ret.ftype;
-    var fid = ret.fid;
-    if (ftype == Thrift.Type.STOP) {
-      break;
-    }
-    switch (fid) {
-      case 0:
-      if (ftype == Thrift.Type.STRUCT) {
-        this.success = new ttypes.Answer();
-        this.success.read(input);
-      } else {
-        input.skip(ftype);
-      }
-      break;
-      case 1:
-      if (ftype == Thrift.Type.STRUCT) {
-        this.denied = new auth_ttypes.Denied();
-        this.denied.read(input);
-      } else {
-        input.skip(ftype);
-      }
-      break;
-      case 2:
-      if (ftype == Thrift.Type.STRUCT) {
-        this.upstream = new proc_ttypes.Upstream();
-        this.upstream.read(input);
-      } else {
-        input.skip(ftype);
-      }
-      break;
-      default:
-        input.skip(ftype);
-    }
-    input.readFieldEnd();
-  }
-  input.readStructEnd();
-  return;
-};
 
-Portal_handle_result.prototype.write = function(output) {
-  output.writeStructBegin('Portal_handle_result');
-  if (this.success !== null && this.success !== undefined) {
-    output.writeFieldBegin('success', Thrift.Type.STRUCT, 0);
-    this.success.write(output);
-    output.writeFieldEnd();
-  }
-  if (this.denied !== null && this.denied !== undefined) {
-    output.writeFieldBegin('denied', Thrift.Type.STRUCT, 1);
-    this.denied.write(output);
-    output.writeFieldEnd();
-  }
-  if (this.upstream !== null && this.upstream !== undefined) {
-    output.writeFieldBegin('upstream', Thrift.Type.STRUCT, 2);
-    this.upstream.write(output);
-    output.writeFieldEnd();
-  }
-  output.writeFieldStop();
-  output.writeStructEnd();
-  return;
 };
-
-var PortalClient = exports.Client = function(output, pClass) {
-  this.output = output;
-  this.pClass = pClass;
-  this._seqid = 0;
-  this._reqs = {};
-};
-PortalClient.prototype = {};
-PortalClient.prototype.seqid = function() { return this._seqid; };
-PortalClient.prototype.new_seqid = function() { return this._seqid += 1; };
-
-PortalClient.prototype.handle = function(request, callback) {
-  this._seqid = this.new_seqid();
-  if (callback === undefined) {
-    var _defer = Q.defer();
-    this._reqs[this.seqid()] = function(error, result) {
-      if (error) {
-        _defer.reject(error);
-      } else {
-        _defer.resolve(result);
+const Portal_handle_result = class {
+  constructor(args) {
+    this.success = null;
+    this.denied = null;
+    this.notFound = null;
+    this.upstream = null;
+    if (args instanceof auth_ttypes.Denied) {
+        this.denied = args;
+        return;
+    }
+    if (args instanceof db_ttypes.NotFound) {
+        this.notFound = args;
+        return;
+    }
+    if (args instanceof proc_ttypes.Upstream) {
+        this.upstream = args;
+        return;
+    }
+    if (args) {
+      if (args.success !== undefined && args.success !== null) {
+        this.success = new ttypes.Answer(args.success);
       }
+      if (args.denied !== undefined && args.denied !== null) {
+        this.denied = args.denied;
+      }
+      if (args.notFound !== undefined && args.notFound !== null) {
+        this.notFound = args.notFound;
+      }
+      if (args.upstream !== undefined && args.upstream !== null) {
+        this.upstream = args.upstream;
+      }
+    }
+  }
+
+  read (input) {
+    input.readStructBegin();
+    while (true) {
+      const ret = input.readFieldBegin();
+      const ftype = ret.ftype;
+      const fid = ret.fid;
+      if (ftype == Thrift.Type.STOP) {
+        break;
+      }
+      switch (fid) {
+        case 0:
+        if (ftype == Thrift.Type.STRUCT) {
+          this.success = new ttypes.Answer();
+          this.success.read(input);
+        } else {
+          input.skip(ftype);
+        }
+        break;
+        case 1:
+        if (ftype == Thrift.Type.STRUCT) {
+          this.denied = new auth_ttypes.Denied();
+          this.denied.read(input);
+        } else {
+          input.skip(ftype);
+        }
+        break;
+        case 2:
+        if (ftype == Thrift.Type.STRUCT) {
+          this.notFound = new db_ttypes.NotFound();
+          this.notFound.read(input);
+        } else {
+          input.skip(ftype);
+        }
+        break;
+        case 3:
+        if (ftype == Thrift.Type.STRUCT) {
+          this.upstream = new proc_ttypes.Upstream();
+          this.upstream.read(input);
+        } else {
+          input.skip(ftype);
+        }
+        break;
+        default:
+          input.skip(ftype);
+      }
+      input.readFieldEnd();
+    }
+    input.readStructEnd();
+    return;
+  }
+
+  write (output) {
+    output.writeStructBegin('Portal_handle_result');
+    if (this.success !== null && this.success !== undefined) {
+      output.writeFieldBegin('success', Thrift.Type.STRUCT, 0);
+      this.success.write(output);
+      output.writeFieldEnd();
+    }
+    if (this.denied !== null && this.denied !== undefined) {
+      output.writeFieldBegin('denied', Thrift.Type.STRUCT, 1);
+      this.denied.write(output);
+      output.writeFieldEnd();
+    }
+    if (this.notFound !== null && this.notFound !== undefined) {
+      output.writeFieldBegin('notFound', Thrift.Type.STRUCT, 2);
+      this.notFound.write(output);
+      output.writeFieldEnd();
+    }
+    if (this.upstream !== null && this.upstream !== undefined) {
+      output.writeFieldBegin('upstream', Thrift.Type.STRUCT, 3);
+      this.upstream.write(output);
+      output.writeFieldEnd();
+    }
+    output.writeFieldStop();
+    output.writeStructEnd();
+    return;
+  }
+
+};
+const PortalClient = exports.Client = class PortalClient {
+  constructor(output, pClass) {
+    this.output = output;
+    this.pClass = pClass;
+    this._seqid = 0;
+    this._reqs = {};
+  }
+  seqid () { return this._seqid; }
+  new_seqid () { return this._seqid += 1; }
+
+  handle (request) {
+    this._seqid = this.new_seqid();
+    const self = this;
+    return new Promise((resolve, reject) => {
+      self._reqs[self.seqid()] = (error, result) => {
+        return error ? reject(error) : resolve(result);
+      };
+      self.send_handle(request);
+    });
+  }
+
+  send_handle (request) {
+    const output = new this.pClass(this.output);
+    const params = {
+      request: request
     };
-    this.send_handle(request);
-    return _defer.promise;
-  } else {
-    this._reqs[this.seqid()] = callback;
-    this.send_handle(request);
-  }
-};
-
-PortalClient.prototype.send_handle = function(request) {
-  var output = new this.pClass(this.output);
-  var params = {
-    request: request
-  };
-  var args = new Portal_handle_args(params);
-  try {
-    output.writeMessageBegin('handle', Thrift.MessageType.CALL, this.seqid());
-    args.write(output);
-    output.writeMessageEnd();
-    return this.output.flush();
-  }
-  catch (e) {
-    delete this._reqs[this.seqid()];
-    if (typeof output.reset === 'function') {
-      output.reset();
+    const args = new Portal_handle_args(params);
+    try {
+      output.writeMessageBegin('handle', Thrift.MessageType.CALL, this.seqid());
+      args.write(output);
+      output.writeMessageEnd();
+      return this.output.flush();
     }
-    throw e;
-  }
-};
-
-PortalClient.prototype.recv_handle = function(input,mtype,rseqid) {
-  var callback = this._reqs[rseqid] || function() {};
-  delete this._reqs[rseqid];
-  if (mtype == Thrift.MessageType.EXCEPTION) {
-    var x = new Thrift.TApplicationException();
-    x.read(input);
-    input.readMessageEnd();
-    return callback(x);
-  }
-  var result = new Portal_handle_result();
-  result.read(input);
-  input.readMessageEnd();
-
-  if (null !== result.denied) {
-    return callback(result.denied);
-  }
-  if (null !== result.upstream) {
-    return callback(result.upstream);
-  }
-  if (null !== result.success) {
-    return callback(null, result.success);
-  }
-  return callback('handle failed: unknown result');
-};
-var PortalProcessor = exports.Processor = function(handler) {
-  this._handler = handler;
-};
-PortalProcessor.prototype.process = function(input, output) {
-  var r = input.readMessageBegin();
-  if (this['process_' + r.fname]) {
-    return this['process_' + r.fname].call(this, r.rseqid, input, output);
-  } else {
-    input.skip(Thrift.Type.STRUCT);
-    input.readMessageEnd();
-    var x = new Thrift.TApplicationException(Thrift.TApplicationExceptionType.UNKNOWN_METHOD, 'Unknown function ' + r.fname);
-    output.writeMessageBegin(r.fname, Thrift.MessageType.EXCEPTION, r.rseqid);
-    x.write(output);
-    output.writeMessageEnd();
-    output.flush();
-  }
-};
-PortalProcessor.prototype.process_handle = function(seqid, input, output) {
-  var args = new Portal_handle_args();
-  args.read(input);
-  input.readMessageEnd();
-  if (this._handler.handle.length === 1) {
-    Q.fcall(this._handler.handle.bind(this._handler),
-      args.request
-    ).then(function(result) {
-      var result_obj = new Portal_handle_result({success: result});
-      output.writeMessageBegin("handle", Thrift.MessageType.REPLY, seqid);
-      result_obj.write(output);
-      output.writeMessageEnd();
-      output.flush();
-    }).catch(function (err) {
-      var result;
-      if (err instanceof auth_ttypes.Denied || err instanceof proc_ttypes.Upstream) {
-        result = new Portal_handle_result(err);
-        output.writeMessageBegin("handle", Thrift.MessageType.REPLY, seqid);
-      } else {
-        result = new Thrift.TApplicationException(Thrift.TApplicationExceptionType.UNKNOWN, err.message);
-        output.writeMessageBegin("handle", Thrift.MessageType.EXCEPTION, seqid);
+    catch (e) {
+      delete this._reqs[this.seqid()];
+      if (typeof output.reset === 'function') {
+        output.reset();
       }
-      result.write(output);
+      throw e;
+    }
+  }
+
+  recv_handle (input, mtype, rseqid) {
+    const callback = this._reqs[rseqid] || function() {};
+    delete this._reqs[rseqid];
+    if (mtype == Thrift.MessageType.EXCEPTION) {
+      const x = new Thrift.TApplicationException();
+      x.read(input);
+      input.readMessageEnd();
+      return callback(x);
+    }
+    const result = new Portal_handle_result();
+    result.read(input);
+    input.readMessageEnd();
+
+    if (null !== result.denied) {
+      return callback(result.denied);
+    }
+    if (null !== result.notFound) {
+      return callback(result.notFound);
+    }
+    if (null !== result.upstream) {
+      return callback(result.upstream);
+    }
+    if (null !== result.success) {
+      return callback(null, result.success);
+    }
+    return callback('handle failed: unknown result');
+  }
+};
+const PortalProcessor = exports.Processor = class PortalProcessor {
+  constructor(handler) {
+    this._handler = handler;
+  }
+  process (input, output) {
+    const r = input.readMessageBegin();
+    if (this['process_' + r.fname]) {
+      return this['process_' + r.fname].call(this, r.rseqid, input, output);
+    } else {
+      input.skip(Thrift.Type.STRUCT);
+      input.readMessageEnd();
+      const x = new Thrift.TApplicationException(Thrift.TApplicationExceptionType.UNKNOWN_METHOD, 'Unknown function ' + r.fname);
+      output.writeMessageBegin(r.fname, Thrift.MessageType.EXCEPTION, r.rseqid);
+      x.write(output);
       output.writeMessageEnd();
       output.flush();
-    });
-  } else {
-    this._handler.handle(args.request, function (err, result) {
-      var result_obj;
-      if ((err === null || typeof err === 'undefined') || err instanceof auth_ttypes.Denied || err instanceof proc_ttypes.Upstream) {
-        result_obj = new Portal_handle_result((err !== null || typeof err === 'undefined') ? err : {success: result});
+    }
+  }
+  process_handle (seqid, input, output) {
+    const args = new Portal_handle_args();
+    args.read(input);
+    input.readMessageEnd();
+    if (this._handler.handle.length === 1) {
+      Promise.resolve(this._handler.handle.bind(this._handler)(
+        args.request
+      )).then(result => {
+        const result_obj = new Portal_handle_result({success: result});
         output.writeMessageBegin("handle", Thrift.MessageType.REPLY, seqid);
-      } else {
-        result_obj = new Thrift.TApplicationException(Thrift.TApplicationExceptionType.UNKNOWN, err.message);
-        output.writeMessageBegin("handle", Thrift.MessageType.EXCEPTION, seqid);
-      }
-      result_obj.write(output);
-      output.writeMessageEnd();
-      output.flush();
-    });
+        result_obj.write(output);
+        output.writeMessageEnd();
+        output.flush();
+      }).catch(err => {
+        let result;
+        if (err instanceof auth_ttypes.Denied || err instanceof db_ttypes.NotFound || err instanceof proc_ttypes.Upstream) {
+          result = new Portal_handle_result(err);
+          output.writeMessageBegin("handle", Thrift.MessageType.REPLY, seqid);
+        } else {
+          result = new Thrift.TApplicationException(Thrift.TApplicationExceptionType.UNKNOWN, err.message);
+          output.writeMessageBegin("handle", Thrift.MessageType.EXCEPTION, seqid);
+        }
+        result.write(output);
+        output.writeMessageEnd();
+        output.flush();
+      });
+    } else {
+      this._handler.handle(args.request, (err, result) => {
+        let result_obj;
+        if ((err === null || typeof err === 'undefined') || err instanceof auth_ttypes.Denied || err instanceof db_ttypes.NotFound || err instanceof proc_ttypes.Upstream) {
+          result_obj = new Portal_handle_result((err !== null || typeof err === 'undefined') ? err : {success: result});
+          output.writeMessageBegin("handle", Thrift.MessageType.REPLY, seqid);
+        } else {
+          result_obj = new Thrift.TApplicationException(Thrift.TApplicationExceptionType.UNKNOWN, err.message);
+          output.writeMessageBegin("handle", Thrift.MessageType.EXCEPTION, seqid);
+        }
+        result_obj.write(output);
+        output.writeMessageEnd();
+        output.flush();
+      });
+    }
   }
 };

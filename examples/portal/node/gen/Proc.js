@@ -5,303 +5,326 @@
 //
 "use strict";
 
-var thrift = require('thrift');
-var Thrift = thrift.Thrift;
-var Q = thrift.Q;
-var Int64 = require('node-int64');
+const thrift = require('thrift');
+const Thrift = thrift.Thrift;
+const Int64 = require('node-int64');
 
-var auth_ttypes = require('./auth_types');
-var hop_ttypes = require('./hop_types');
+const auth_ttypes = require('./auth_types');
+const db_ttypes = require('./db_types');
+const hop_ttypes = require('./hop_types');
 
 
-var ttypes = require('./proc_types');
+const ttypes = require('./proc_types');
 //HELPER FUNCTIONS AND STRUCTURES
 
-var Proc_process_args = function(args) {
-  this.token = null;
-  this.key = null;
-  if (args) {
-    if (args.token !== undefined && args.token !== null) {
-      this.token = args.token;
-    }
-    if (args.key !== undefined && args.key !== null) {
-      this.key = args.key;
-    }
-  }
-};
-Proc_process_args.prototype = {};
-Proc_process_args.prototype.read = function(input) {
-  input.readStructBegin();
-  while (true) {
-    var ret = input.readFieldBegin();
-    var ftype = ret.ftype;
-    var fid = ret.fid;
-    if (ftype == Thrift.Type.STOP) {
-      break;
-    }
-    switch (fid) {
-      case 1:
-      if (ftype == Thrift.Type.STRING) {
-        this.token = input.readString();
-      } else {
-        input.skip(ftype);
+const Proc_process_args = class {
+  constructor(args) {
+    this.token = null;
+    this.key = null;
+    if (args) {
+      if (args.token !== undefined && args.token !== null) {
+        this.token = args.token;
       }
-      break;
-      case 2:
-      if (ftype == Thrift.Type.STRING) {
-        this.key = input.readString();
-      } else {
-        input.skip(ftype);
+      if (args.key !== undefined && args.key !== null) {
+        this.key = args.key;
       }
-      break;
-      default:
-        input.skip(ftype);
     }
-    input.readFieldEnd();
   }
-  input.readStructEnd();
-  return;
-};
 
-Proc_process_args.prototype.write = function(output) {
-  output.writeStructBegin('Proc_process_args');
-  if (this.token !== null && this.token !== undefined) {
-    output.writeFieldBegin('token', Thrift.Type.STRING, 1);
-    output.writeString(this.token);
-    output.writeFieldEnd();
-  }
-  if (this.key !== null && this.key !== undefined) {
-    output.writeFieldBegin('key', Thrift.Type.STRING, 2);
-    output.writeString(this.key);
-    output.writeFieldEnd();
-  }
-  output.writeFieldStop();
-  output.writeStructEnd();
-  return;
-};
-
-var Proc_process_result = function(args) {
-  this.success = null;
-  this.denied = null;
-  this.upstream = null;
-  if (args instanceof auth_ttypes.Denied) {
-    this.denied = args;
+  read (input) {
+    input.readStructBegin();
+    while (true) {
+      const ret = input.readFieldBegin();
+      const ftype = ret.ftype;
+      const fid = ret.fid;
+      if (ftype == Thrift.Type.STOP) {
+        break;
+      }
+      switch (fid) {
+        case 1:
+        if (ftype == Thrift.Type.STRING) {
+          this.token = input.readString();
+        } else {
+          input.skip(ftype);
+        }
+        break;
+        case 2:
+        if (ftype == Thrift.Type.STRING) {
+          this.key = input.readString();
+        } else {
+          input.skip(ftype);
+        }
+        break;
+        default:
+          input.skip(ftype);
+      }
+      input.readFieldEnd();
+    }
+    input.readStructEnd();
     return;
   }
-  if (args instanceof ttypes.Upstream) {
-    this.upstream = args;
+
+  write (output) {
+    output.writeStructBegin('Proc_process_args');
+    if (this.token !== null && this.token !== undefined) {
+      output.writeFieldBegin('token', Thrift.Type.STRING, 1);
+      output.writeString(this.token);
+      output.writeFieldEnd();
+    }
+    if (this.key !== null && this.key !== undefined) {
+      output.writeFieldBegin('key', Thrift.Type.STRING, 2);
+      output.writeString(this.key);
+      output.writeFieldEnd();
+    }
+    output.writeFieldStop();
+    output.writeStructEnd();
     return;
   }
-  if (args) {
-    if (args.success !== undefined && args.success !== null) {
-      this.success = new ttypes.Report(args.success);
-    }
-    if (args.denied !== undefined && args.denied !== null) {
-      this.denied = args.denied;
-    }
-    if (args.upstream !== undefined && args.upstream !== null) {
-      this.upstream = args.upstream;
-    }
-  }
-};
-Proc_process_result.prototype = {};
-Proc_process_result.prototype.read = function(input) {
-  input.readStructBegin();
-  while (true) {
-    var ret = input.readFieldBegin();
-    var ftype = ret.ftype;
-    var fid = ret.fid;
-    if (ftype == Thrift.Type.STOP) {
-      break;
-    }
-    switch (fid) {
-      case 0:
-      if (ftype == Thrift.Type.STRUCT) {
-        this.success = new ttypes.Report();
-        this.success.read(input);
-      } else {
-        input.skip(ftype);
-      }
-      break;
-      case 1:
-      if (ftype == Thrift.Type.STRUCT) {
-        this.denied = new auth_ttypes.Denied();
-        this.denied.read(input);
-      } else {
-        input.skip(ftype);
-      }
-      break;
-      case 2:
-      if (ftype == Thrift.Type.STRUCT) {
-        this.upstream = new ttypes.Upstream();
-        this.upstream.read(input);
-      } else {
-        input.skip(ftype);
-      }
-      break;
-      default:
-        input.skip(ftype);
-    }
-    input.readFieldEnd();
-  }
-  input.readStructEnd();
-  return;
-};
 
-Proc_process_result.prototype.write = function(output) {
-  output.writeStructBegin('Proc_process_result');
-  if (this.success !== null && this.success !== undefined) {
-    output.writeFieldBegin('success', Thrift.Type.STRUCT, 0);
-    this.success.write(output);
-    output.writeFieldEnd();
-  }
-  if (this.denied !== null && this.denied !== undefined) {
-    output.writeFieldBegin('denied', Thrift.Type.STRUCT, 1);
-    this.denied.write(output);
-    output.writeFieldEnd();
-  }
-  if (this.upstream !== null && this.upstream !== undefined) {
-    output.writeFieldBegin('upstream', Thrift.Type.STRUCT, 2);
-    this.upstream.write(output);
-    output.writeFieldEnd();
-  }
-  output.writeFieldStop();
-  output.writeStructEnd();
-  return;
 };
-
-var ProcClient = exports.Client = function(output, pClass) {
-  this.output = output;
-  this.pClass = pClass;
-  this._seqid = 0;
-  this._reqs = {};
-};
-ProcClient.prototype = {};
-ProcClient.prototype.seqid = function() { return this._seqid; };
-ProcClient.prototype.new_seqid = function() { return this._seqid += 1; };
-
-ProcClient.prototype.process = function(token, key, callback) {
-  this._seqid = this.new_seqid();
-  if (callback === undefined) {
-    var _defer = Q.defer();
-    this._reqs[this.seqid()] = function(error, result) {
-      if (error) {
-        _defer.reject(error);
-      } else {
-        _defer.resolve(result);
+const Proc_process_result = class {
+  constructor(args) {
+    this.success = null;
+    this.denied = null;
+    this.notFound = null;
+    this.upstream = null;
+    if (args instanceof auth_ttypes.Denied) {
+        this.denied = args;
+        return;
+    }
+    if (args instanceof db_ttypes.NotFound) {
+        this.notFound = args;
+        return;
+    }
+    if (args instanceof ttypes.Upstream) {
+        this.upstream = args;
+        return;
+    }
+    if (args) {
+      if (args.success !== undefined && args.success !== null) {
+        this.success = new ttypes.Report(args.success);
       }
+      if (args.denied !== undefined && args.denied !== null) {
+        this.denied = args.denied;
+      }
+      if (args.notFound !== undefined && args.notFound !== null) {
+        this.notFound = args.notFound;
+      }
+      if (args.upstream !== undefined && args.upstream !== null) {
+        this.upstream = args.upstream;
+      }
+    }
+  }
+
+  read (input) {
+    input.readStructBegin();
+    while (true) {
+      const ret = input.readFieldBegin();
+      const ftype = ret.ftype;
+      const fid = ret.fid;
+      if (ftype == Thrift.Type.STOP) {
+        break;
+      }
+      switch (fid) {
+        case 0:
+        if (ftype == Thrift.Type.STRUCT) {
+          this.success = new ttypes.Report();
+          this.success.read(input);
+        } else {
+          input.skip(ftype);
+        }
+        break;
+        case 1:
+        if (ftype == Thrift.Type.STRUCT) {
+          this.denied = new auth_ttypes.Denied();
+          this.denied.read(input);
+        } else {
+          input.skip(ftype);
+        }
+        break;
+        case 2:
+        if (ftype == Thrift.Type.STRUCT) {
+          this.notFound = new db_ttypes.NotFound();
+          this.notFound.read(input);
+        } else {
+          input.skip(ftype);
+        }
+        break;
+        case 3:
+        if (ftype == Thrift.Type.STRUCT) {
+          this.upstream = new ttypes.Upstream();
+          this.upstream.read(input);
+        } else {
+          input.skip(ftype);
+        }
+        break;
+        default:
+          input.skip(ftype);
+      }
+      input.readFieldEnd();
+    }
+    input.readStructEnd();
+    return;
+  }
+
+  write (output) {
+    output.writeStructBegin('Proc_process_result');
+    if (this.success !== null && this.success !== undefined) {
+      output.writeFieldBegin('success', Thrift.Type.STRUCT, 0);
+      this.success.write(output);
+      output.writeFieldEnd();
+    }
+    if (this.denied !== null && this.denied !== undefined) {
+      output.writeFieldBegin('denied', Thrift.Type.STRUCT, 1);
+      this.denied.write(output);
+      output.writeFieldEnd();
+    }
+    if (this.notFound !== null && this.notFound !== undefined) {
+      output.writeFieldBegin('notFound', Thrift.Type.STRUCT, 2);
+      this.notFound.write(output);
+      output.writeFieldEnd();
+    }
+    if (this.upstream !== null && this.upstream !== undefined) {
+      output.writeFieldBegin('upstream', Thrift.Type.STRUCT, 3);
+      this.upstream.write(output);
+      output.writeFieldEnd();
+    }
+    output.writeFieldStop();
+    output.writeStructEnd();
+    return;
+  }
+
+};
+const ProcClient = exports.Client = class ProcClient {
+  constructor(output, pClass) {
+    this.output = output;
+    this.pClass = pClass;
+    this._seqid = 0;
+    this._reqs = {};
+  }
+  seqid () { return this._seqid; }
+  new_seqid () { return this._seqid += 1; }
+
+  process (token, key) {
+    this._seqid = this.new_seqid();
+    const self = this;
+    return new Promise((resolve, reject) => {
+      self._reqs[self.seqid()] = (error, result) => {
+        return error ? reject(error) : resolve(result);
+      };
+      self.send_process(token, key);
+    });
+  }
+
+  send_process (token, key) {
+    const output = new this.pClass(this.output);
+    const params = {
+      token: token,
+      key: key
     };
-    this.send_process(token, key);
-    return _defer.promise;
-  } else {
-    this._reqs[this.seqid()] = callback;
-    this.send_process(token, key);
-  }
-};
-
-ProcClient.prototype.send_process = function(token, key) {
-  var output = new this.pClass(this.output);
-  var params = {
-    token: token,
-    key: key
-  };
-  var args = new Proc_process_args(params);
-  try {
-    output.writeMessageBegin('process', Thrift.MessageType.CALL, this.seqid());
-    args.write(output);
-    output.writeMessageEnd();
-    return this.output.flush();
-  }
-  catch (e) {
-    delete this._reqs[this.seqid()];
-    if (typeof output.reset === 'function') {
-      output.reset();
+    const args = new Proc_process_args(params);
+    try {
+      output.writeMessageBegin('process', Thrift.MessageType.CALL, this.seqid());
+      args.write(output);
+      output.writeMessageEnd();
+      return this.output.flush();
     }
-    throw e;
-  }
-};
-
-ProcClient.prototype.recv_process = function(input,mtype,rseqid) {
-  var callback = this._reqs[rseqid] || function() {};
-  delete this._reqs[rseqid];
-  if (mtype == Thrift.MessageType.EXCEPTION) {
-    var x = new Thrift.TApplicationException();
-    x.read(input);
-    input.readMessageEnd();
-    return callback(x);
-  }
-  var result = new Proc_process_result();
-  result.read(input);
-  input.readMessageEnd();
-
-  if (null !== result.denied) {
-    return callback(result.denied);
-  }
-  if (null !== result.upstream) {
-    return callback(result.upstream);
-  }
-  if (null !== result.success) {
-    return callback(null, result.success);
-  }
-  return callback('process failed: unknown result');
-};
-var ProcProcessor = exports.Processor = function(handler) {
-  this._handler = handler;
-};
-ProcProcessor.prototype.process = function(input, output) {
-  var r = input.readMessageBegin();
-  if (this['process_' + r.fname]) {
-    return this['process_' + r.fname].call(this, r.rseqid, input, output);
-  } else {
-    input.skip(Thrift.Type.STRUCT);
-    input.readMessageEnd();
-    var x = new Thrift.TApplicationException(Thrift.TApplicationExceptionType.UNKNOWN_METHOD, 'Unknown function ' + r.fname);
-    output.writeMessageBegin(r.fname, Thrift.MessageType.EXCEPTION, r.rseqid);
-    x.write(output);
-    output.writeMessageEnd();
-    output.flush();
-  }
-};
-ProcProcessor.prototype.process_process = function(seqid, input, output) {
-  var args = new Proc_process_args();
-  args.read(input);
-  input.readMessageEnd();
-  if (this._handler.process.length === 2) {
-    Q.fcall(this._handler.process.bind(this._handler),
-      args.token,
-      args.key
-    ).then(function(result) {
-      var result_obj = new Proc_process_result({success: result});
-      output.writeMessageBegin("process", Thrift.MessageType.REPLY, seqid);
-      result_obj.write(output);
-      output.writeMessageEnd();
-      output.flush();
-    }).catch(function (err) {
-      var result;
-      if (err instanceof auth_ttypes.Denied || err instanceof ttypes.Upstream) {
-        result = new Proc_process_result(err);
-        output.writeMessageBegin("process", Thrift.MessageType.REPLY, seqid);
-      } else {
-        result = new Thrift.TApplicationException(Thrift.TApplicationExceptionType.UNKNOWN, err.message);
-        output.writeMessageBegin("process", Thrift.MessageType.EXCEPTION, seqid);
+    catch (e) {
+      delete this._reqs[this.seqid()];
+      if (typeof output.reset === 'function') {
+        output.reset();
       }
-      result.write(output);
+      throw e;
+    }
+  }
+
+  recv_process (input, mtype, rseqid) {
+    const callback = this._reqs[rseqid] || function() {};
+    delete this._reqs[rseqid];
+    if (mtype == Thrift.MessageType.EXCEPTION) {
+      const x = new Thrift.TApplicationException();
+      x.read(input);
+      input.readMessageEnd();
+      return callback(x);
+    }
+    const result = new Proc_process_result();
+    result.read(input);
+    input.readMessageEnd();
+
+    if (null !== result.denied) {
+      return callback(result.denied);
+    }
+    if (null !== result.notFound) {
+      return callback(result.notFound);
+    }
+    if (null !== result.upstream) {
+      return callback(result.upstream);
+    }
+    if (null !== result.success) {
+      return callback(null, result.success);
+    }
+    return callback('process failed: unknown result');
+  }
+};
+const ProcProcessor = exports.Processor = class ProcProcessor {
+  constructor(handler) {
+    this._handler = handler;
+  }
+  process (input, output) {
+    const r = input.readMessageBegin();
+    if (this['process_' + r.fname]) {
+      return this['process_' + r.fname].call(this, r.rseqid, input, output);
+    } else {
+      input.skip(Thrift.Type.STRUCT);
+      input.readMessageEnd();
+      const x = new Thrift.TApplicationException(Thrift.TApplicationExceptionType.UNKNOWN_METHOD, 'Unknown function ' + r.fname);
+      output.writeMessageBegin(r.fname, Thrift.MessageType.EXCEPTION, r.rseqid);
+      x.write(output);
       output.writeMessageEnd();
       output.flush();
-    });
-  } else {
-    this._handler.process(args.token, args.key, function (err, result) {
-      var result_obj;
-      if ((err === null || typeof err === 'undefined') || err instanceof auth_ttypes.Denied || err instanceof ttypes.Upstream) {
-        result_obj = new Proc_process_result((err !== null || typeof err === 'undefined') ? err : {success: result});
+    }
+  }
+  process_process (seqid, input, output) {
+    const args = new Proc_process_args();
+    args.read(input);
+    input.readMessageEnd();
+    if (this._handler.process.length === 2) {
+      Promise.resolve(this._handler.process.bind(this._handler)(
+        args.token,
+        args.key
+      )).then(result => {
+        const result_obj = new Proc_process_result({success: result});
         output.writeMessageBegin("process", Thrift.MessageType.REPLY, seqid);
-      } else {
-        result_obj = new Thrift.TApplicationException(Thrift.TApplicationExceptionType.UNKNOWN, err.message);
-        output.writeMessageBegin("process", Thrift.MessageType.EXCEPTION, seqid);
-      }
-      result_obj.write(output);
-      output.writeMessageEnd();
-      output.flush();
-    });
+        result_obj.write(output);
+        output.writeMessageEnd();
+        output.flush();
+      }).catch(err => {
+        let result;
+        if (err instanceof auth_ttypes.Denied || err instanceof db_ttypes.NotFound || err instanceof ttypes.Upstream) {
+          result = new Proc_process_result(err);
+          output.writeMessageBegin("process", Thrift.MessageType.REPLY, seqid);
+        } else {
+          result = new Thrift.TApplicationException(Thrift.TApplicationExceptionType.UNKNOWN, err.message);
+          output.writeMessageBegin("process", Thrift.MessageType.EXCEPTION, seqid);
+        }
+        result.write(output);
+        output.writeMessageEnd();
+        output.flush();
+      });
+    } else {
+      this._handler.process(args.token, args.key, (err, result) => {
+        let result_obj;
+        if ((err === null || typeof err === 'undefined') || err instanceof auth_ttypes.Denied || err instanceof db_ttypes.NotFound || err instanceof ttypes.Upstream) {
+          result_obj = new Proc_process_result((err !== null || typeof err === 'undefined') ? err : {success: result});
+          output.writeMessageBegin("process", Thrift.MessageType.REPLY, seqid);
+        } else {
+          result_obj = new Thrift.TApplicationException(Thrift.TApplicationExceptionType.UNKNOWN, err.message);
+          output.writeMessageBegin("process", Thrift.MessageType.EXCEPTION, seqid);
+        }
+        result_obj.write(output);
+        output.writeMessageEnd();
+        output.flush();
+      });
+    }
   }
 };

@@ -5,225 +5,144 @@
 //
 "use strict";
 
-var thrift = require('thrift');
-var Thrift = thrift.Thrift;
-var Q = thrift.Q;
-var Int64 = require('node-int64');
-
-var hop_ttypes = require('./hop_types');
+const thrift = require('thrift');
+const Thrift = thrift.Thrift;
+const Int64 = require('node-int64');
 
 
-var ttypes = module.exports = {};
-var Token = module.exports.Token = function(args) {
-  this.value = null;
-  this.user = null;
-  this.expires = null;
-  this.hop = null;
-  if (args) {
-    if (args.value !== undefined && args.value !== null) {
-      this.value = args.value;
-    }
-    if (args.user !== undefined && args.user !== null) {
-      this.user = args.user;
-    }
-    if (args.expires !== undefined && args.expires !== null) {
-      this.expires = args.expires;
-    }
-    if (args.hop !== undefined && args.hop !== null) {
-      this.hop = new hop_ttypes.Hop(args.hop);
+const ttypes = module.exports = {};
+const Token = module.exports.Token = class {
+  constructor(args) {
+    this.value = null;
+    this.user = null;
+    this.expires = null;
+    if (args) {
+      if (args.value !== undefined && args.value !== null) {
+        this.value = args.value;
+      }
+      if (args.user !== undefined && args.user !== null) {
+        this.user = args.user;
+      }
+      if (args.expires !== undefined && args.expires !== null) {
+        this.expires = args.expires;
+      }
     }
   }
-};
-Token.prototype = {};
-Token.prototype.read = function(input) {
-  input.readStructBegin();
-  while (true) {
-    var ret = input.readFieldBegin();
-    var ftype = ret.ftype;
-    var fid = ret.fid;
-    if (ftype == Thrift.Type.STOP) {
-      break;
-    }
-    switch (fid) {
-      case 1:
-      if (ftype == Thrift.Type.STRING) {
-        this.value = input.readString();
-      } else {
-        input.skip(ftype);
-      }
-      break;
-      case 2:
-      if (ftype == Thrift.Type.STRING) {
-        this.user = input.readString();
-      } else {
-        input.skip(ftype);
-      }
-      break;
-      case 3:
-      if (ftype == Thrift.Type.I64) {
-        this.expires = input.readI64();
-      } else {
-        input.skip(ftype);
-      }
-      break;
-      case 4:
-      if (ftype == Thrift.Type.STRUCT) {
-        this.hop = new hop_ttypes.Hop();
-        this.hop.read(input);
-      } else {
-        input.skip(ftype);
-      }
-      break;
-      default:
-        input.skip(ftype);
-    }
-    input.readFieldEnd();
-  }
-  input.readStructEnd();
-  return;
-};
 
-Token.prototype.write = function(output) {
-  output.writeStructBegin('Token');
-  if (this.value !== null && this.value !== undefined) {
-    output.writeFieldBegin('value', Thrift.Type.STRING, 1);
-    output.writeString(this.value);
-    output.writeFieldEnd();
-  }
-  if (this.user !== null && this.user !== undefined) {
-    output.writeFieldBegin('user', Thrift.Type.STRING, 2);
-    output.writeString(this.user);
-    output.writeFieldEnd();
-  }
-  if (this.expires !== null && this.expires !== undefined) {
-    output.writeFieldBegin('expires', Thrift.Type.I64, 3);
-    output.writeI64(this.expires);
-    output.writeFieldEnd();
-  }
-  if (this.hop !== null && this.hop !== undefined) {
-    output.writeFieldBegin('hop', Thrift.Type.STRUCT, 4);
-    this.hop.write(output);
-    output.writeFieldEnd();
-  }
-  output.writeFieldStop();
-  output.writeStructEnd();
-  return;
-};
-
-var Identity = module.exports.Identity = function(args) {
-  this.user = null;
-  this.hop = null;
-  if (args) {
-    if (args.user !== undefined && args.user !== null) {
-      this.user = args.user;
-    }
-    if (args.hop !== undefined && args.hop !== null) {
-      this.hop = new hop_ttypes.Hop(args.hop);
-    }
-  }
-};
-Identity.prototype = {};
-Identity.prototype.read = function(input) {
-  input.readStructBegin();
-  while (true) {
-    var ret = input.readFieldBegin();
-    var ftype = ret.ftype;
-    var fid = ret.fid;
-    if (ftype == Thrift.Type.STOP) {
-      break;
-    }
-    switch (fid) {
-      case 1:
-      if (ftype == Thrift.Type.STRING) {
-        this.user = input.readString();
-      } else {
-        input.skip(ftype);
-      }
-      break;
-      case 2:
-      if (ftype == Thrift.Type.STRUCT) {
-        this.hop = new hop_ttypes.Hop();
-        this.hop.read(input);
-      } else {
-        input.skip(ftype);
-      }
-      break;
-      default:
-        input.skip(ftype);
-    }
-    input.readFieldEnd();
-  }
-  input.readStructEnd();
-  return;
-};
-
-Identity.prototype.write = function(output) {
-  output.writeStructBegin('Identity');
-  if (this.user !== null && this.user !== undefined) {
-    output.writeFieldBegin('user', Thrift.Type.STRING, 1);
-    output.writeString(this.user);
-    output.writeFieldEnd();
-  }
-  if (this.hop !== null && this.hop !== undefined) {
-    output.writeFieldBegin('hop', Thrift.Type.STRUCT, 2);
-    this.hop.write(output);
-    output.writeFieldEnd();
-  }
-  output.writeFieldStop();
-  output.writeStructEnd();
-  return;
-};
-
-var Denied = module.exports.Denied = function(args) {
-  Thrift.TException.call(this, "Denied");
-  this.name = "Denied";
-  this.reason = null;
-  if (args) {
-    if (args.reason !== undefined && args.reason !== null) {
-      this.reason = args.reason;
-    }
-  }
-};
-Thrift.inherits(Denied, Thrift.TException);
-Denied.prototype.name = 'Denied';
-Denied.prototype.read = function(input) {
-  input.readStructBegin();
-  while (true) {
-    var ret = input.readFieldBegin();
-    var ftype = ret.ftype;
-    var fid = ret.fid;
-    if (ftype == Thrift.Type.STOP) {
-      break;
-    }
-    switch (fid) {
-      case 1:
-      if (ftype == Thrift.Type.STRING) {
-        this.reason = input.readString();
-      } else {
-        input.skip(ftype);
-      }
-      break;
-      case 0:
-        input.skip(ftype);
+  read (input) {
+    input.readStructBegin();
+    while (true) {
+      const ret = input.readFieldBegin();
+      const ftype = ret.ftype;
+      const fid = ret.fid;
+      if (ftype == Thrift.Type.STOP) {
         break;
-      default:
-        input.skip(ftype);
+      }
+      switch (fid) {
+        case 1:
+        if (ftype == Thrift.Type.STRING) {
+          this.value = input.readString();
+        } else {
+          input.skip(ftype);
+        }
+        break;
+        case 2:
+        if (ftype == Thrift.Type.STRING) {
+          this.user = input.readString();
+        } else {
+          input.skip(ftype);
+        }
+        break;
+        case 3:
+        if (ftype == Thrift.Type.I64) {
+          this.expires = input.readI64();
+        } else {
+          input.skip(ftype);
+        }
+        break;
+        default:
+          input.skip(ftype);
+      }
+      input.readFieldEnd();
     }
-    input.readFieldEnd();
+    input.readStructEnd();
+    return;
   }
-  input.readStructEnd();
-  return;
-};
 
-Denied.prototype.write = function(output) {
-  output.writeStructBegin('Denied');
-  if (this.reason !== null && this.reason !== undefined) {
-    output.writeFieldBegin('reason', Thrift.Type.STRING, 1);
-    output.writeString(this.reason);
-    output.writeFieldEnd();
+  write (output) {
+    output.writeStructBegin('Token');
+    if (this.value !== null && this.value !== undefined) {
+      output.writeFieldBegin('value', Thrift.Type.STRING, 1);
+      output.writeString(this.value);
+      output.writeFieldEnd();
+    }
+    if (this.user !== null && this.user !== undefined) {
+      output.writeFieldBegin('user', Thrift.Type.STRING, 2);
+      output.writeString(this.user);
+      output.writeFieldEnd();
+    }
+    if (this.expires !== null && this.expires !== undefined) {
+      output.writeFieldBegin('expires', Thrift.Type.I64, 3);
+      output.writeI64(this.expires);
+      output.writeFieldEnd();
+    }
+    output.writeFieldStop();
+    output.writeStructEnd();
+    return;
   }
-  output.writeFieldStop();
-  output.writeStructEnd();
-  return;
-};
 
+};
+const Denied = module.exports.Denied = class extends Thrift.TException {
+  constructor(args) {
+    super(args);
+    this.name = "Denied";
+    this.reason = null;
+    if (args) {
+      if (args.reason !== undefined && args.reason !== null) {
+        this.reason = args.reason;
+      }
+    }
+  }
+
+  read (input) {
+    input.readStructBegin();
+    while (true) {
+      const ret = input.readFieldBegin();
+      const ftype = ret.ftype;
+      const fid = ret.fid;
+      if (ftype == Thrift.Type.STOP) {
+        break;
+      }
+      switch (fid) {
+        case 1:
+        if (ftype == Thrift.Type.STRING) {
+          this.reason = input.readString();
+        } else {
+          input.skip(ftype);
+        }
+        break;
+        case 0:
+          input.skip(ftype);
+          break;
+        default:
+          input.skip(ftype);
+      }
+      input.readFieldEnd();
+    }
+    input.readStructEnd();
+    return;
+  }
+
+  write (output) {
+    output.writeStructBegin('Denied');
+    if (this.reason !== null && this.reason !== undefined) {
+      output.writeFieldBegin('reason', Thrift.Type.STRING, 1);
+      output.writeString(this.reason);
+      output.writeFieldEnd();
+    }
+    output.writeFieldStop();
+    output.writeStructEnd();
+    return;
+  }
+
+};

@@ -5,145 +5,128 @@
 //
 "use strict";
 
-var thrift = require('thrift');
-var Thrift = thrift.Thrift;
-var Q = thrift.Q;
-var Int64 = require('node-int64');
-
-var hop_ttypes = require('./hop_types');
+const thrift = require('thrift');
+const Thrift = thrift.Thrift;
+const Int64 = require('node-int64');
 
 
-var ttypes = module.exports = {};
-var Record = module.exports.Record = function(args) {
-  this.key = null;
-  this.text = null;
-  this.hop = null;
-  if (args) {
-    if (args.key !== undefined && args.key !== null) {
-      this.key = args.key;
-    }
-    if (args.text !== undefined && args.text !== null) {
-      this.text = args.text;
-    }
-    if (args.hop !== undefined && args.hop !== null) {
-      this.hop = new hop_ttypes.Hop(args.hop);
-    }
-  }
-};
-Record.prototype = {};
-Record.prototype.read = function(input) {
-  input.readStructBegin();
-  while (true) {
-    var ret = input.readFieldBegin();
-    var ftype = ret.ftype;
-    var fid = ret.fid;
-    if (ftype == Thrift.Type.STOP) {
-      break;
-    }
-    switch (fid) {
-      case 1:
-      if (ftype == Thrift.Type.STRING) {
-        this.key = input.readString();
-      } else {
-        input.skip(ftype);
+const ttypes = module.exports = {};
+const Record = module.exports.Record = class {
+  constructor(args) {
+    this.key = null;
+    this.text = null;
+    if (args) {
+      if (args.key !== undefined && args.key !== null) {
+        this.key = args.key;
       }
-      break;
-      case 2:
-      if (ftype == Thrift.Type.STRING) {
-        this.text = input.readString();
-      } else {
-        input.skip(ftype);
+      if (args.text !== undefined && args.text !== null) {
+        this.text = args.text;
       }
-      break;
-      case 3:
-      if (ftype == Thrift.Type.STRUCT) {
-        this.hop = new hop_ttypes.Hop();
-        this.hop.read(input);
-      } else {
-        input.skip(ftype);
-      }
-      break;
-      default:
-        input.skip(ftype);
     }
-    input.readFieldEnd();
   }
-  input.readStructEnd();
-  return;
-};
 
-Record.prototype.write = function(output) {
-  output.writeStructBegin('Record');
-  if (this.key !== null && this.key !== undefined) {
-    output.writeFieldBegin('key', Thrift.Type.STRING, 1);
-    output.writeString(this.key);
-    output.writeFieldEnd();
-  }
-  if (this.text !== null && this.text !== undefined) {
-    output.writeFieldBegin('text', Thrift.Type.STRING, 2);
-    output.writeString(this.text);
-    output.writeFieldEnd();
-  }
-  if (this.hop !== null && this.hop !== undefined) {
-    output.writeFieldBegin('hop', Thrift.Type.STRUCT, 3);
-    this.hop.write(output);
-    output.writeFieldEnd();
-  }
-  output.writeFieldStop();
-  output.writeStructEnd();
-  return;
-};
-
-var NotFound = module.exports.NotFound = function(args) {
-  Thrift.TException.call(this, "NotFound");
-  this.name = "NotFound";
-  this.key = null;
-  if (args) {
-    if (args.key !== undefined && args.key !== null) {
-      this.key = args.key;
-    }
-  }
-};
-Thrift.inherits(NotFound, Thrift.TException);
-NotFound.prototype.name = 'NotFound';
-NotFound.prototype.read = function(input) {
-  input.readStructBegin();
-  while (true) {
-    var ret = input.readFieldBegin();
-    var ftype = ret.ftype;
-    var fid = ret.fid;
-    if (ftype == Thrift.Type.STOP) {
-      break;
-    }
-    switch (fid) {
-      case 1:
-      if (ftype == Thrift.Type.STRING) {
-        this.key = input.readString();
-      } else {
-        input.skip(ftype);
-      }
-      break;
-      case 0:
-        input.skip(ftype);
+  read (input) {
+    input.readStructBegin();
+    while (true) {
+      const ret = input.readFieldBegin();
+      const ftype = ret.ftype;
+      const fid = ret.fid;
+      if (ftype == Thrift.Type.STOP) {
         break;
-      default:
-        input.skip(ftype);
+      }
+      switch (fid) {
+        case 1:
+        if (ftype == Thrift.Type.STRING) {
+          this.key = input.readString();
+        } else {
+          input.skip(ftype);
+        }
+        break;
+        case 2:
+        if (ftype == Thrift.Type.STRING) {
+          this.text = input.readString();
+        } else {
+          input.skip(ftype);
+        }
+        break;
+        default:
+          input.skip(ftype);
+      }
+      input.readFieldEnd();
     }
-    input.readFieldEnd();
+    input.readStructEnd();
+    return;
   }
-  input.readStructEnd();
-  return;
-};
 
-NotFound.prototype.write = function(output) {
-  output.writeStructBegin('NotFound');
-  if (this.key !== null && this.key !== undefined) {
-    output.writeFieldBegin('key', Thrift.Type.STRING, 1);
-    output.writeString(this.key);
-    output.writeFieldEnd();
+  write (output) {
+    output.writeStructBegin('Record');
+    if (this.key !== null && this.key !== undefined) {
+      output.writeFieldBegin('key', Thrift.Type.STRING, 1);
+      output.writeString(this.key);
+      output.writeFieldEnd();
+    }
+    if (this.text !== null && this.text !== undefined) {
+      output.writeFieldBegin('text', Thrift.Type.STRING, 2);
+      output.writeString(this.text);
+      output.writeFieldEnd();
+    }
+    output.writeFieldStop();
+    output.writeStructEnd();
+    return;
   }
-  output.writeFieldStop();
-  output.writeStructEnd();
-  return;
-};
 
+};
+const NotFound = module.exports.NotFound = class extends Thrift.TException {
+  constructor(args) {
+    super(args);
+    this.name = "NotFound";
+    this.key = null;
+    if (args) {
+      if (args.key !== undefined && args.key !== null) {
+        this.key = args.key;
+      }
+    }
+  }
+
+  read (input) {
+    input.readStructBegin();
+    while (true) {
+      const ret = input.readFieldBegin();
+      const ftype = ret.ftype;
+      const fid = ret.fid;
+      if (ftype == Thrift.Type.STOP) {
+        break;
+      }
+      switch (fid) {
+        case 1:
+        if (ftype == Thrift.Type.STRING) {
+          this.key = input.readString();
+        } else {
+          input.skip(ftype);
+        }
+        break;
+        case 0:
+          input.skip(ftype);
+          break;
+        default:
+          input.skip(ftype);
+      }
+      input.readFieldEnd();
+    }
+    input.readStructEnd();
+    return;
+  }
+
+  write (output) {
+    output.writeStructBegin('NotFound');
+    if (this.key !== null && this.key !== undefined) {
+      output.writeFieldBegin('key', Thrift.Type.STRING, 1);
+      output.writeString(this.key);
+      output.writeFieldEnd();
+    }
+    output.writeFieldStop();
+    output.writeStructEnd();
+    return;
+  }
+
+};

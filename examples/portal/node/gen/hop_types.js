@@ -5,105 +5,138 @@
 //
 "use strict";
 
-var thrift = require('thrift');
-var Thrift = thrift.Thrift;
-var Q = thrift.Q;
-var Int64 = require('node-int64');
+const thrift = require('thrift');
+const Thrift = thrift.Thrift;
+const Int64 = require('node-int64');
 
 
-var ttypes = module.exports = {};
-var Hop = module.exports.Hop = function(args) {
-  this.name = null;
-  this.version = null;
-  this.process = null;
-  this.attempt = null;
-  if (args) {
-    if (args.name !== undefined && args.name !== null) {
-      this.name = args.name;
-    }
-    if (args.version !== undefined && args.version !== null) {
-      this.version = args.version;
-    }
-    if (args.process !== undefined && args.process !== null) {
-      this.process = args.process;
-    }
-    if (args.attempt !== undefined && args.attempt !== null) {
-      this.attempt = args.attempt;
+const ttypes = module.exports = {};
+const Hop = module.exports.Hop = class {
+  constructor(args) {
+    this.callee = null;
+    this.method = null;
+    this.instance = null;
+    this.version = null;
+    this.attempts = null;
+    this.micros = null;
+    if (args) {
+      if (args.callee !== undefined && args.callee !== null) {
+        this.callee = args.callee;
+      }
+      if (args.method !== undefined && args.method !== null) {
+        this.method = args.method;
+      }
+      if (args.instance !== undefined && args.instance !== null) {
+        this.instance = args.instance;
+      }
+      if (args.version !== undefined && args.version !== null) {
+        this.version = args.version;
+      }
+      if (args.attempts !== undefined && args.attempts !== null) {
+        this.attempts = args.attempts;
+      }
+      if (args.micros !== undefined && args.micros !== null) {
+        this.micros = args.micros;
+      }
     }
   }
+
+  read (input) {
+    input.readStructBegin();
+    while (true) {
+      const ret = input.readFieldBegin();
+      const ftype = ret.ftype;
+      const fid = ret.fid;
+      if (ftype == Thrift.Type.STOP) {
+        break;
+      }
+      switch (fid) {
+        case 1:
+        if (ftype == Thrift.Type.STRING) {
+          this.callee = input.readString();
+        } else {
+          input.skip(ftype);
+        }
+        break;
+        case 2:
+        if (ftype == Thrift.Type.STRING) {
+          this.method = input.readString();
+        } else {
+          input.skip(ftype);
+        }
+        break;
+        case 3:
+        if (ftype == Thrift.Type.STRING) {
+          this.instance = input.readString();
+        } else {
+          input.skip(ftype);
+        }
+        break;
+        case 4:
+        if (ftype == Thrift.Type.STRING) {
+          this.version = input.readString();
+        } else {
+          input.skip(ftype);
+        }
+        break;
+        case 5:
+        if (ftype == Thrift.Type.I32) {
+          this.attempts = input.readI32();
+        } else {
+          input.skip(ftype);
+        }
+        break;
+        case 6:
+        if (ftype == Thrift.Type.I64) {
+          this.micros = input.readI64();
+        } else {
+          input.skip(ftype);
+        }
+        break;
+        default:
+          input.skip(ftype);
+      }
+      input.readFieldEnd();
+    }
+    input.readStructEnd();
+    return;
+  }
+
+  write (output) {
+    output.writeStructBegin('Hop');
+    if (this.callee !== null && this.callee !== undefined) {
+      output.writeFieldBegin('callee', Thrift.Type.STRING, 1);
+      output.writeString(this.callee);
+      output.writeFieldEnd();
+    }
+    if (this.method !== null && this.method !== undefined) {
+      output.writeFieldBegin('method', Thrift.Type.STRING, 2);
+      output.writeString(this.method);
+      output.writeFieldEnd();
+    }
+    if (this.instance !== null && this.instance !== undefined) {
+      output.writeFieldBegin('instance', Thrift.Type.STRING, 3);
+      output.writeString(this.instance);
+      output.writeFieldEnd();
+    }
+    if (this.version !== null && this.version !== undefined) {
+      output.writeFieldBegin('version', Thrift.Type.STRING, 4);
+      output.writeString(this.version);
+      output.writeFieldEnd();
+    }
+    if (this.attempts !== null && this.attempts !== undefined) {
+      output.writeFieldBegin('attempts', Thrift.Type.I32, 5);
+      output.writeI32(this.attempts);
+      output.writeFieldEnd();
+    }
+    if (this.micros !== null && this.micros !== undefined) {
+      output.writeFieldBegin('micros', Thrift.Type.I64, 6);
+      output.writeI64(this.micros);
+      output.writeFieldEnd();
+    }
+    output.writeFieldStop();
+    output.writeStructEnd();
+    return;
+  }
+
 };
-Hop.prototype = {};
-Hop.prototype.read = function(input) {
-  input.readStructBegin();
-  while (true) {
-    var ret = input.readFieldBegin();
-    var ftype = ret.ftype;
-    var fid = ret.fid;
-    if (ftype == Thrift.Type.STOP) {
-      break;
-    }
-    switch (fid) {
-      case 1:
-      if (ftype == Thrift.Type.STRING) {
-        this.name = input.readString();
-      } else {
-        input.skip(ftype);
-      }
-      break;
-      case 2:
-      if (ftype == Thrift.Type.STRING) {
-        this.version = input.readString();
-      } else {
-        input.skip(ftype);
-      }
-      break;
-      case 3:
-      if (ftype == Thrift.Type.STRING) {
-        this.process = input.readString();
-      } else {
-        input.skip(ftype);
-      }
-      break;
-      case 4:
-      if (ftype == Thrift.Type.I32) {
-        this.attempt = input.readI32();
-      } else {
-        input.skip(ftype);
-      }
-      break;
-      default:
-        input.skip(ftype);
-    }
-    input.readFieldEnd();
-  }
-  input.readStructEnd();
-  return;
-};
-
-Hop.prototype.write = function(output) {
-  output.writeStructBegin('Hop');
-  if (this.name !== null && this.name !== undefined) {
-    output.writeFieldBegin('name', Thrift.Type.STRING, 1);
-    output.writeString(this.name);
-    output.writeFieldEnd();
-  }
-  if (this.version !== null && this.version !== undefined) {
-    output.writeFieldBegin('version', Thrift.Type.STRING, 2);
-    output.writeString(this.version);
-    output.writeFieldEnd();
-  }
-  if (this.process !== null && this.process !== undefined) {
-    output.writeFieldBegin('process', Thrift.Type.STRING, 3);
-    output.writeString(this.process);
-    output.writeFieldEnd();
-  }
-  if (this.attempt !== null && this.attempt !== undefined) {
-    output.writeFieldBegin('attempt', Thrift.Type.I32, 4);
-    output.writeI32(this.attempt);
-    output.writeFieldEnd();
-  }
-  output.writeFieldStop();
-  output.writeStructEnd();
-  return;
-};
-

@@ -5,172 +5,176 @@
 //
 "use strict";
 
-var thrift = require('thrift');
-var Thrift = thrift.Thrift;
-var Q = thrift.Q;
-var Int64 = require('node-int64');
+const thrift = require('thrift');
+const Thrift = thrift.Thrift;
+const Int64 = require('node-int64');
 
-var auth_ttypes = require('./auth_types');
-var hop_ttypes = require('./hop_types');
-var proc_ttypes = require('./proc_types');
+const auth_ttypes = require('./auth_types');
+const db_ttypes = require('./db_types');
+const hop_ttypes = require('./hop_types');
+const proc_ttypes = require('./proc_types');
 
 
-var ttypes = module.exports = {};
-var Request = module.exports.Request = function(args) {
-  this.user = null;
-  this.secret = null;
-  this.key = null;
-  if (args) {
-    if (args.user !== undefined && args.user !== null) {
-      this.user = args.user;
-    }
-    if (args.secret !== undefined && args.secret !== null) {
-      this.secret = args.secret;
-    }
-    if (args.key !== undefined && args.key !== null) {
-      this.key = args.key;
-    }
-  }
-};
-Request.prototype = {};
-Request.prototype.read = function(input) {
-  input.readStructBegin();
-  while (true) {
-    var ret = input.readFieldBegin();
-    var ftype = ret.ftype;
-    var fid = ret.fid;
-    if (ftype == Thrift.Type.STOP) {
-      break;
-    }
-    switch (fid) {
-      case 1:
-      if (ftype == Thrift.Type.STRING) {
-        this.user = input.readString();
-      } else {
-        input.skip(ftype);
+const ttypes = module.exports = {};
+const Request = module.exports.Request = class {
+  constructor(args) {
+    this.user = null;
+    this.secret = null;
+    this.key = null;
+    if (args) {
+      if (args.user !== undefined && args.user !== null) {
+        this.user = args.user;
       }
-      break;
-      case 2:
-      if (ftype == Thrift.Type.STRING) {
-        this.secret = input.readString();
-      } else {
-        input.skip(ftype);
+      if (args.secret !== undefined && args.secret !== null) {
+        this.secret = args.secret;
       }
-      break;
-      case 3:
-      if (ftype == Thrift.Type.STRING) {
-        this.key = input.readString();
-      } else {
-        input.skip(ftype);
+      if (args.key !== undefined && args.key !== null) {
+        this.key = args.key;
       }
-      break;
-      default:
-        input.skip(ftype);
     }
-    input.readFieldEnd();
   }
-  input.readStructEnd();
-  return;
-};
 
-Request.prototype.write = function(output) {
-  output.writeStructBegin('Request');
-  if (this.user !== null && this.user !== undefined) {
-    output.writeFieldBegin('user', Thrift.Type.STRING, 1);
-    output.writeString(this.user);
-    output.writeFieldEnd();
-  }
-  if (this.secret !== null && this.secret !== undefined) {
-    output.writeFieldBegin('secret', Thrift.Type.STRING, 2);
-    output.writeString(this.secret);
-    output.writeFieldEnd();
-  }
-  if (this.key !== null && this.key !== undefined) {
-    output.writeFieldBegin('key', Thrift.Type.STRING, 3);
-    output.writeString(this.key);
-    output.writeFieldEnd();
-  }
-  output.writeFieldStop();
-  output.writeStructEnd();
-  return;
-};
-
-var Answer = module.exports.Answer = function(args) {
-  this.text = null;
-  this.hops = null;
-  if (args) {
-    if (args.text !== undefined && args.text !== null) {
-      this.text = args.text;
-    }
-    if (args.hops !== undefined && args.hops !== null) {
-      this.hops = Thrift.copyList(args.hops, [hop_ttypes.Hop]);
-    }
-  }
-};
-Answer.prototype = {};
-Answer.prototype.read = function(input) {
-  input.readStructBegin();
-  while (true) {
-    var ret = input.readFieldBegin();
-    var ftype = ret.ftype;
-    var fid = ret.fid;
-    if (ftype == Thrift.Type.STOP) {
-      break;
-    }
-    switch (fid) {
-      case 1:
-      if (ftype == Thrift.Type.STRING) {
-        this.text = input.readString();
-      } else {
-        input.skip(ftype);
+  read (input) {
+    input.readStructBegin();
+    while (true) {
+      const ret = input.readFieldBegin();
+      const ftype = ret.ftype;
+      const fid = ret.fid;
+      if (ftype == Thrift.Type.STOP) {
+        break;
       }
-      break;
-      case 2:
-      if (ftype == Thrift.Type.LIST) {
-        this.hops = [];
-        var _rtmp31 = input.readListBegin();
-        var _size0 = _rtmp31.size || 0;
-        for (var _i2 = 0; _i2 < _size0; ++_i2) {
-          var elem3 = null;
-          elem3 = new hop_ttypes.Hop();
-          elem3.read(input);
-          this.hops.push(elem3);
+      switch (fid) {
+        case 1:
+        if (ftype == Thrift.Type.STRING) {
+          this.user = input.readString();
+        } else {
+          input.skip(ftype);
         }
-        input.readListEnd();
-      } else {
-        input.skip(ftype);
+        break;
+        case 2:
+        if (ftype == Thrift.Type.STRING) {
+          this.secret = input.readString();
+        } else {
+          input.skip(ftype);
+        }
+        break;
+        case 3:
+        if (ftype == Thrift.Type.STRING) {
+          this.key = input.readString();
+        } else {
+          input.skip(ftype);
+        }
+        break;
+        default:
+          input.skip(ftype);
       }
-      break;
-      default:
-        input.skip(ftype);
+      input.readFieldEnd();
     }
-    input.readFieldEnd();
+    input.readStructEnd();
+    return;
   }
-  input.readStructEnd();
-  return;
-};
 
-Answer.prototype.write = function(output) {
-  output.writeStructBegin('Answer');
-  if (this.text !== null && this.text !== undefined) {
-    output.writeFieldBegin('text', Thrift.Type.STRING, 1);
-    output.writeString(this.text);
-    output.writeFieldEnd();
+  write (output) {
+    output.writeStructBegin('Request');
+    if (this.user !== null && this.user !== undefined) {
+      output.writeFieldBegin('user', Thrift.Type.STRING, 1);
+      output.writeString(this.user);
+      output.writeFieldEnd();
+    }
+    if (this.secret !== null && this.secret !== undefined) {
+      output.writeFieldBegin('secret', Thrift.Type.STRING, 2);
+      output.writeString(this.secret);
+      output.writeFieldEnd();
+    }
+    if (this.key !== null && this.key !== undefined) {
+      output.writeFieldBegin('key', Thrift.Type.STRING, 3);
+      output.writeString(this.key);
+      output.writeFieldEnd();
+    }
+    output.writeFieldStop();
+    output.writeStructEnd();
+    return;
   }
-  if (this.hops !== null && this.hops !== undefined) {
-    output.writeFieldBegin('hops', Thrift.Type.LIST, 2);
-    output.writeListBegin(Thrift.Type.STRUCT, this.hops.length);
-    for (var iter4 in this.hops) {
-      if (this.hops.hasOwnProperty(iter4)) {
-        iter4 = this.hops[iter4];
-        iter4.write(output);
+
+};
+const Answer = module.exports.Answer = class {
+  constructor(args) {
+    this.text = null;
+    this.hops = null;
+    if (args) {
+      if (args.text !== undefined && args.text !== null) {
+        this.text = args.text;
+      }
+      if (args.hops !== undefined && args.hops !== null) {
+        this.hops = Thrift.copyList(args.hops, [hop_ttypes.Hop]);
       }
     }
-    output.writeListEnd();
-    output.writeFieldEnd();
   }
-  output.writeFieldStop();
-  output.writeStructEnd();
-  return;
-};
 
+  read (input) {
+    input.readStructBegin();
+    while (true) {
+      const ret = input.readFieldBegin();
+      const ftype = ret.ftype;
+      const fid = ret.fid;
+      if (ftype == Thrift.Type.STOP) {
+        break;
+      }
+      switch (fid) {
+        case 1:
+        if (ftype == Thrift.Type.STRING) {
+          this.text = input.readString();
+        } else {
+          input.skip(ftype);
+        }
+        break;
+        case 2:
+        if (ftype == Thrift.Type.LIST) {
+          this.hops = [];
+          const _rtmp31 = input.readListBegin();
+          const _size0 = _rtmp31.size || 0;
+          for (let _i2 = 0; _i2 < _size0; ++_i2) {
+            let elem3 = null;
+            elem3 = new hop_ttypes.Hop();
+            elem3.read(input);
+            this.hops.push(elem3);
+          }
+          input.readListEnd();
+        } else {
+          input.skip(ftype);
+        }
+        break;
+        default:
+          input.skip(ftype);
+      }
+      input.readFieldEnd();
+    }
+    input.readStructEnd();
+    return;
+  }
+
+  write (output) {
+    output.writeStructBegin('Answer');
+    if (this.text !== null && this.text !== undefined) {
+      output.writeFieldBegin('text', Thrift.Type.STRING, 1);
+      output.writeString(this.text);
+      output.writeFieldEnd();
+    }
+    if (this.hops !== null && this.hops !== undefined) {
+      output.writeFieldBegin('hops', Thrift.Type.LIST, 2);
+      output.writeListBegin(Thrift.Type.STRUCT, this.hops.length);
+      for (let iter4 in this.hops) {
+        if (this.hops.hasOwnProperty(iter4)) {
+          iter4 = this.hops[iter4];
+          iter4.write(output);
+        }
+      }
+      output.writeListEnd();
+      output.writeFieldEnd();
+    }
+    output.writeFieldStop();
+    output.writeStructEnd();
+    return;
+  }
+
+};

@@ -5,206 +5,225 @@
 //
 "use strict";
 
-var thrift = require('thrift');
-var Thrift = thrift.Thrift;
-var Q = thrift.Q;
-var Int64 = require('node-int64');
+const thrift = require('thrift');
+const Thrift = thrift.Thrift;
+const Int64 = require('node-int64');
 
-var auth_ttypes = require('./auth_types');
-var hop_ttypes = require('./hop_types');
+const auth_ttypes = require('./auth_types');
+const db_ttypes = require('./db_types');
+const hop_ttypes = require('./hop_types');
 
 
-var ttypes = module.exports = {};
-var Report = module.exports.Report = function(args) {
-  this.text = null;
-  this.hops = null;
-  if (args) {
-    if (args.text !== undefined && args.text !== null) {
-      this.text = args.text;
-    }
-    if (args.hops !== undefined && args.hops !== null) {
-      this.hops = Thrift.copyList(args.hops, [hop_ttypes.Hop]);
+const ttypes = module.exports = {};
+const Report = module.exports.Report = class {
+  constructor(args) {
+    this.text = null;
+    this.hops = null;
+    if (args) {
+      if (args.text !== undefined && args.text !== null) {
+        this.text = args.text;
+      }
+      if (args.hops !== undefined && args.hops !== null) {
+        this.hops = Thrift.copyList(args.hops, [hop_ttypes.Hop]);
+      }
     }
   }
-};
-Report.prototype = {};
-Report.prototype.read = function(input) {
-  input.readStructBegin();
-  while (true) {
-    var ret = input.readFieldBegin();
-    var ftype = ret.ftype;
-    var fid = ret.fid;
-    if (ftype == Thrift.Type.STOP) {
-      break;
-    }
-    switch (fid) {
-      case 1:
-      if (ftype == Thrift.Type.STRING) {
-        this.text = input.readString();
-      } else {
-        input.skip(ftype);
+
+  read (input) {
+    input.readStructBegin();
+    while (true) {
+      const ret = input.readFieldBegin();
+      const ftype = ret.ftype;
+      const fid = ret.fid;
+      if (ftype == Thrift.Type.STOP) {
+        break;
       }
-      break;
-      case 2:
-      if (ftype == Thrift.Type.LIST) {
-        this.hops = [];
-        var _rtmp31 = input.readListBegin();
-        var _size0 = _rtmp31.size || 0;
-        for (var _i2 = 0; _i2 < _size0; ++_i2) {
-          var elem3 = null;
-          elem3 = new hop_ttypes.Hop();
-          elem3.read(input);
-          this.hops.push(elem3);
+      switch (fid) {
+        case 1:
+        if (ftype == Thrift.Type.STRING) {
+          this.text = input.readString();
+        } else {
+          input.skip(ftype);
         }
-        input.readListEnd();
-      } else {
-        input.skip(ftype);
+        break;
+        case 2:
+        if (ftype == Thrift.Type.LIST) {
+          this.hops = [];
+          const _rtmp31 = input.readListBegin();
+          const _size0 = _rtmp31.size || 0;
+          for (let _i2 = 0; _i2 < _size0; ++_i2) {
+            let elem3 = null;
+            elem3 = new hop_ttypes.Hop();
+            elem3.read(input);
+            this.hops.push(elem3);
+          }
+          input.readListEnd();
+        } else {
+          input.skip(ftype);
+        }
+        break;
+        default:
+          input.skip(ftype);
       }
-      break;
-      default:
-        input.skip(ftype);
+      input.readFieldEnd();
     }
-    input.readFieldEnd();
+    input.readStructEnd();
+    return;
   }
-  input.readStructEnd();
-  return;
-};
 
-Report.prototype.write = function(output) {
-  output.writeStructBegin('Report');
-  if (this.text !== null && this.text !== undefined) {
-    output.writeFieldBegin('text', Thrift.Type.STRING, 1);
-    output.writeString(this.text);
-    output.writeFieldEnd();
-  }
-  if (this.hops !== null && this.hops !== undefined) {
-    output.writeFieldBegin('hops', Thrift.Type.LIST, 2);
-    output.writeListBegin(Thrift.Type.STRUCT, this.hops.length);
-    for (var iter4 in this.hops) {
-      if (this.hops.hasOwnProperty(iter4)) {
-        iter4 = this.hops[iter4];
-        iter4.write(output);
-      }
+  write (output) {
+    output.writeStructBegin('Report');
+    if (this.text !== null && this.text !== undefined) {
+      output.writeFieldBegin('text', Thrift.Type.STRING, 1);
+      output.writeString(this.text);
+      output.writeFieldEnd();
     }
-    output.writeListEnd();
-    output.writeFieldEnd();
+    if (this.hops !== null && this.hops !== undefined) {
+      output.writeFieldBegin('hops', Thrift.Type.LIST, 2);
+      output.writeListBegin(Thrift.Type.STRUCT, this.hops.length);
+      for (let iter4 in this.hops) {
+        if (this.hops.hasOwnProperty(iter4)) {
+          iter4 = this.hops[iter4];
+          iter4.write(output);
+        }
+      }
+      output.writeListEnd();
+      output.writeFieldEnd();
+    }
+    output.writeFieldStop();
+    output.writeStructEnd();
+    return;
   }
-  output.writeFieldStop();
-  output.writeStructEnd();
-  return;
-};
 
-var Upstream = module.exports.Upstream = function(args) {
-  Thrift.TException.call(this, "Upstream");
-  this.name = "Upstream";
-  this.callee = null;
-  this.code = null;
-  this.executed = null;
-  this.instance = null;
-  this.text = null;
-  if (args) {
-    if (args.callee !== undefined && args.callee !== null) {
-      this.callee = args.callee;
-    }
-    if (args.code !== undefined && args.code !== null) {
-      this.code = args.code;
-    }
-    if (args.executed !== undefined && args.executed !== null) {
-      this.executed = args.executed;
-    }
-    if (args.instance !== undefined && args.instance !== null) {
-      this.instance = args.instance;
-    }
-    if (args.text !== undefined && args.text !== null) {
-      this.text = args.text;
+};
+const Upstream = module.exports.Upstream = class extends Thrift.TException {
+  constructor(args) {
+    super(args);
+    this.name = "Upstream";
+    this.callee = null;
+    this.method = null;
+    this.code = null;
+    this.executed = null;
+    this.instance = null;
+    this.text = null;
+    if (args) {
+      if (args.callee !== undefined && args.callee !== null) {
+        this.callee = args.callee;
+      }
+      if (args.method !== undefined && args.method !== null) {
+        this.method = args.method;
+      }
+      if (args.code !== undefined && args.code !== null) {
+        this.code = args.code;
+      }
+      if (args.executed !== undefined && args.executed !== null) {
+        this.executed = args.executed;
+      }
+      if (args.instance !== undefined && args.instance !== null) {
+        this.instance = args.instance;
+      }
+      if (args.text !== undefined && args.text !== null) {
+        this.text = args.text;
+      }
     }
   }
-};
-Thrift.inherits(Upstream, Thrift.TException);
-Upstream.prototype.name = 'Upstream';
-Upstream.prototype.read = function(input) {
-  input.readStructBegin();
-  while (true) {
-    var ret = input.readFieldBegin();
-    var ftype = ret.ftype;
-    var fid = ret.fid;
-    if (ftype == Thrift.Type.STOP) {
-      break;
-    }
-    switch (fid) {
-      case 1:
-      if (ftype == Thrift.Type.STRING) {
-        this.callee = input.readString();
-      } else {
-        input.skip(ftype);
-      }
-      break;
-      case 2:
-      if (ftype == Thrift.Type.STRING) {
-        this.code = input.readString();
-      } else {
-        input.skip(ftype);
-      }
-      break;
-      case 3:
-      if (ftype == Thrift.Type.STRING) {
-        this.executed = input.readString();
-      } else {
-        input.skip(ftype);
-      }
-      break;
-      case 4:
-      if (ftype == Thrift.Type.STRING) {
-        this.instance = input.readString();
-      } else {
-        input.skip(ftype);
-      }
-      break;
-      case 5:
-      if (ftype == Thrift.Type.STRING) {
-        this.text = input.readString();
-      } else {
-        input.skip(ftype);
-      }
-      break;
-      default:
-        input.skip(ftype);
-    }
-    input.readFieldEnd();
-  }
-  input.readStructEnd();
-  return;
-};
 
-Upstream.prototype.write = function(output) {
-  output.writeStructBegin('Upstream');
-  if (this.callee !== null && this.callee !== undefined) {
-    output.writeFieldBegin('callee', Thrift.Type.STRING, 1);
-    output.writeString(this.callee);
-    output.writeFieldEnd();
+  read (input) {
+    input.readStructBegin();
+    while (true) {
+      const ret = input.readFieldBegin();
+      const ftype = ret.ftype;
+      const fid = ret.fid;
+      if (ftype == Thrift.Type.STOP) {
+        break;
+      }
+      switch (fid) {
+        case 1:
+        if (ftype == Thrift.Type.STRING) {
+          this.callee = input.readString();
+        } else {
+          input.skip(ftype);
+        }
+        break;
+        case 2:
+        if (ftype == Thrift.Type.STRING) {
+          this.method = input.readString();
+        } else {
+          input.skip(ftype);
+        }
+        break;
+        case 3:
+        if (ftype == Thrift.Type.STRING) {
+          this.code = input.readString();
+        } else {
+          input.skip(ftype);
+        }
+        break;
+        case 4:
+        if (ftype == Thrift.Type.STRING) {
+          this.executed = input.readString();
+        } else {
+          input.skip(ftype);
+        }
+        break;
+        case 5:
+        if (ftype == Thrift.Type.STRING) {
+          this.instance = input.readString();
+        } else {
+          input.skip(ftype);
+        }
+        break;
+        case 6:
+        if (ftype == Thrift.Type.STRING) {
+          this.text = input.readString();
+        } else {
+          input.skip(ftype);
+        }
+        break;
+        default:
+          input.skip(ftype);
+      }
+      input.readFieldEnd();
+    }
+    input.readStructEnd();
+    return;
   }
-  if (this.code !== null && this.code !== undefined) {
-    output.writeFieldBegin('code', Thrift.Type.STRING, 2);
-    output.writeString(this.code);
-    output.writeFieldEnd();
-  }
-  if (this.executed !== null && this.executed !== undefined) {
-    output.writeFieldBegin('executed', Thrift.Type.STRING, 3);
-    output.writeString(this.executed);
-    output.writeFieldEnd();
-  }
-  if (this.instance !== null && this.instance !== undefined) {
-    output.writeFieldBegin('instance', Thrift.Type.STRING, 4);
-    output.writeString(this.instance);
-    output.writeFieldEnd();
-  }
-  if (this.text !== null && this.text !== undefined) {
-    output.writeFieldBegin('text', Thrift.Type.STRING, 5);
-    output.writeString(this.text);
-    output.writeFieldEnd();
-  }
-  output.writeFieldStop();
-  output.writeStructEnd();
-  return;
-};
 
+  write (output) {
+    output.writeStructBegin('Upstream');
+    if (this.callee !== null && this.callee !== undefined) {
+      output.writeFieldBegin('callee', Thrift.Type.STRING, 1);
+      output.writeString(this.callee);
+      output.writeFieldEnd();
+    }
+    if (this.method !== null && this.method !== undefined) {
+      output.writeFieldBegin('method', Thrift.Type.STRING, 2);
+      output.writeString(this.method);
+      output.writeFieldEnd();
+    }
+    if (this.code !== null && this.code !== undefined) {
+      output.writeFieldBegin('code', Thrift.Type.STRING, 3);
+      output.writeString(this.code);
+      output.writeFieldEnd();
+    }
+    if (this.executed !== null && this.executed !== undefined) {
+      output.writeFieldBegin('executed', Thrift.Type.STRING, 4);
+      output.writeString(this.executed);
+      output.writeFieldEnd();
+    }
+    if (this.instance !== null && this.instance !== undefined) {
+      output.writeFieldBegin('instance', Thrift.Type.STRING, 5);
+      output.writeString(this.instance);
+      output.writeFieldEnd();
+    }
+    if (this.text !== null && this.text !== undefined) {
+      output.writeFieldBegin('text', Thrift.Type.STRING, 6);
+      output.writeString(this.text);
+      output.writeFieldEnd();
+    }
+    output.writeFieldStop();
+    output.writeStructEnd();
+    return;
+  }
+
+};

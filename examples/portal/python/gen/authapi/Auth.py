@@ -439,9 +439,8 @@ class verify_result(object):
             if ftype == TType.STOP:
                 break
             if fid == 0:
-                if ftype == TType.STRUCT:
-                    self.success = Identity()
-                    self.success.read(iprot)
+                if ftype == TType.STRING:
+                    self.success = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
                 else:
                     iprot.skip(ftype)
             elif fid == 1:
@@ -460,8 +459,8 @@ class verify_result(object):
             return
         oprot.writeStructBegin('verify_result')
         if self.success is not None:
-            oprot.writeFieldBegin('success', TType.STRUCT, 0)
-            self.success.write(oprot)
+            oprot.writeFieldBegin('success', TType.STRING, 0)
+            oprot.writeString(self.success.encode('utf-8') if sys.version_info[0] == 2 else self.success)
             oprot.writeFieldEnd()
         if self.denied is not None:
             oprot.writeFieldBegin('denied', TType.STRUCT, 1)
@@ -485,7 +484,7 @@ class verify_result(object):
         return not (self == other)
 all_structs.append(verify_result)
 verify_result.thrift_spec = (
-    (0, TType.STRUCT, 'success', [Identity, None], None, ),  # 0
+    (0, TType.STRING, 'success', 'UTF8', None, ),  # 0
     (1, TType.STRUCT, 'denied', [Denied, None], None, ),  # 1
 )
 fix_spec(all_structs)

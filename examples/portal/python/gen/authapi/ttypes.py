@@ -11,7 +11,6 @@ from thrift.protocol.TProtocol import TProtocolException
 from thrift.TRecursive import fix_spec
 
 import sys
-import hopapi.ttypes
 
 from thrift.transport import TTransport
 all_structs = []
@@ -23,16 +22,14 @@ class Token(object):
      - value
      - user
      - expires: Milliseconds since 1970.
-     - hop
 
     """
 
 
-    def __init__(self, value=None, user=None, expires=None, hop=None,):
+    def __init__(self, value=None, user=None, expires=None,):
         self.value = value
         self.user = user
         self.expires = expires
-        self.hop = hop
 
     def read(self, iprot):
         if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and self.thrift_spec is not None:
@@ -58,12 +55,6 @@ class Token(object):
                     self.expires = iprot.readI64()
                 else:
                     iprot.skip(ftype)
-            elif fid == 4:
-                if ftype == TType.STRUCT:
-                    self.hop = hopapi.ttypes.Hop()
-                    self.hop.read(iprot)
-                else:
-                    iprot.skip(ftype)
             else:
                 iprot.skip(ftype)
             iprot.readFieldEnd()
@@ -85,81 +76,6 @@ class Token(object):
         if self.expires is not None:
             oprot.writeFieldBegin('expires', TType.I64, 3)
             oprot.writeI64(self.expires)
-            oprot.writeFieldEnd()
-        if self.hop is not None:
-            oprot.writeFieldBegin('hop', TType.STRUCT, 4)
-            self.hop.write(oprot)
-            oprot.writeFieldEnd()
-        oprot.writeFieldStop()
-        oprot.writeStructEnd()
-
-    def validate(self):
-        return
-
-    def __repr__(self):
-        L = ['%s=%r' % (key, value)
-             for key, value in self.__dict__.items()]
-        return '%s(%s)' % (self.__class__.__name__, ', '.join(L))
-
-    def __eq__(self, other):
-        return isinstance(other, self.__class__) and self.__dict__ == other.__dict__
-
-    def __ne__(self, other):
-        return not (self == other)
-
-
-class Identity(object):
-    """
-    What a verified token says.
-
-    Attributes:
-     - user
-     - hop
-
-    """
-
-
-    def __init__(self, user=None, hop=None,):
-        self.user = user
-        self.hop = hop
-
-    def read(self, iprot):
-        if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and self.thrift_spec is not None:
-            iprot._fast_decode(self, iprot, [self.__class__, self.thrift_spec])
-            return
-        iprot.readStructBegin()
-        while True:
-            (fname, ftype, fid) = iprot.readFieldBegin()
-            if ftype == TType.STOP:
-                break
-            if fid == 1:
-                if ftype == TType.STRING:
-                    self.user = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
-                else:
-                    iprot.skip(ftype)
-            elif fid == 2:
-                if ftype == TType.STRUCT:
-                    self.hop = hopapi.ttypes.Hop()
-                    self.hop.read(iprot)
-                else:
-                    iprot.skip(ftype)
-            else:
-                iprot.skip(ftype)
-            iprot.readFieldEnd()
-        iprot.readStructEnd()
-
-    def write(self, oprot):
-        if oprot._fast_encode is not None and self.thrift_spec is not None:
-            oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
-            return
-        oprot.writeStructBegin('Identity')
-        if self.user is not None:
-            oprot.writeFieldBegin('user', TType.STRING, 1)
-            oprot.writeString(self.user.encode('utf-8') if sys.version_info[0] == 2 else self.user)
-            oprot.writeFieldEnd()
-        if self.hop is not None:
-            oprot.writeFieldBegin('hop', TType.STRUCT, 2)
-            self.hop.write(oprot)
             oprot.writeFieldEnd()
         oprot.writeFieldStop()
         oprot.writeStructEnd()
@@ -256,13 +172,6 @@ Token.thrift_spec = (
     (1, TType.STRING, 'value', 'UTF8', None, ),  # 1
     (2, TType.STRING, 'user', 'UTF8', None, ),  # 2
     (3, TType.I64, 'expires', None, None, ),  # 3
-    (4, TType.STRUCT, 'hop', [hopapi.ttypes.Hop, None], None, ),  # 4
-)
-all_structs.append(Identity)
-Identity.thrift_spec = (
-    None,  # 0
-    (1, TType.STRING, 'user', 'UTF8', None, ),  # 1
-    (2, TType.STRUCT, 'hop', [hopapi.ttypes.Hop, None], None, ),  # 2
 )
 all_structs.append(Denied)
 Denied.thrift_spec = (

@@ -21,6 +21,8 @@ all_structs = []
 class Iface(object):
     def read(self, key):
         """
+        Harmless to ask twice.
+
         Parameters:
          - key
 
@@ -37,6 +39,8 @@ class Client(Iface):
 
     def read(self, key):
         """
+        Harmless to ask twice.
+
         Parameters:
          - key
 

@@ -11,7 +11,6 @@ from thrift.protocol.TProtocol import TProtocolException
 from thrift.TRecursive import fix_spec
 
 import sys
-import hopapi.ttypes
 
 from thrift.transport import TTransport
 all_structs = []
@@ -22,15 +21,13 @@ class Record(object):
     Attributes:
      - key
      - text
-     - hop
 
     """
 
 
-    def __init__(self, key=None, text=None, hop=None,):
+    def __init__(self, key=None, text=None,):
         self.key = key
         self.text = text
-        self.hop = hop
 
     def read(self, iprot):
         if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and self.thrift_spec is not None:
@@ -51,12 +48,6 @@ class Record(object):
                     self.text = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
                 else:
                     iprot.skip(ftype)
-            elif fid == 3:
-                if ftype == TType.STRUCT:
-                    self.hop = hopapi.ttypes.Hop()
-                    self.hop.read(iprot)
-                else:
-                    iprot.skip(ftype)
             else:
                 iprot.skip(ftype)
             iprot.readFieldEnd()
@@ -74,10 +65,6 @@ class Record(object):
         if self.text is not None:
             oprot.writeFieldBegin('text', TType.STRING, 2)
             oprot.writeString(self.text.encode('utf-8') if sys.version_info[0] == 2 else self.text)
-            oprot.writeFieldEnd()
-        if self.hop is not None:
-            oprot.writeFieldBegin('hop', TType.STRUCT, 3)
-            self.hop.write(oprot)
             oprot.writeFieldEnd()
         oprot.writeFieldStop()
         oprot.writeStructEnd()
@@ -173,7 +160,6 @@ Record.thrift_spec = (
     None,  # 0
     (1, TType.STRING, 'key', 'UTF8', None, ),  # 1
     (2, TType.STRING, 'text', 'UTF8', None, ),  # 2
-    (3, TType.STRUCT, 'hop', [hopapi.ttypes.Hop, None], None, ),  # 3
 )
 all_structs.append(NotFound)
 NotFound.thrift_spec = (

@@ -18,22 +18,26 @@ all_structs = []
 
 class Hop(object):
     """
-    Who worked on an answer: lets a reader follow one request through the system.
+    One call on the way of a request, as its caller saw it.
 
     Attributes:
-     - name
+     - callee: Service that was called.
+     - method
+     - instance: Which instance answered, host:port, and its version.
      - version
-     - process: Which process it was, as its configuration gives it.
-     - attempt: 1 when the caller's first try arrived here; more when it had to try others before.
+     - attempts: How many instances were tried; 1 when the first one answered.
+     - micros: How long the caller waited, in microseconds.
 
     """
 
 
-    def __init__(self, name=None, version=None, process=None, attempt=None,):
-        self.name = name
+    def __init__(self, callee=None, method=None, instance=None, version=None, attempts=None, micros=None,):
+        self.callee = callee
+        self.method = method
+        self.instance = instance
         self.version = version
-        self.process = process
-        self.attempt = attempt
+        self.attempts = attempts
+        self.micros = micros
 
     def read(self, iprot):
         if iprot._fast_decode is not None and isinstance(iprot.trans, TTransport.CReadableTransport) and self.thrift_spec is not None:
@@ -46,22 +50,32 @@ class Hop(object):
                 break
             if fid == 1:
                 if ftype == TType.STRING:
-                    self.name = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                    self.callee = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
                 else:
                     iprot.skip(ftype)
             elif fid == 2:
                 if ftype == TType.STRING:
-                    self.version = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                    self.method = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
                 else:
                     iprot.skip(ftype)
             elif fid == 3:
                 if ftype == TType.STRING:
-                    self.process = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                    self.instance = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
                 else:
                     iprot.skip(ftype)
             elif fid == 4:
+                if ftype == TType.STRING:
+                    self.version = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 5:
                 if ftype == TType.I32:
-                    self.attempt = iprot.readI32()
+                    self.attempts = iprot.readI32()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 6:
+                if ftype == TType.I64:
+                    self.micros = iprot.readI64()
                 else:
                     iprot.skip(ftype)
             else:
@@ -74,21 +88,29 @@ class Hop(object):
             oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
             return
         oprot.writeStructBegin('Hop')
-        if self.name is not None:
-            oprot.writeFieldBegin('name', TType.STRING, 1)
-            oprot.writeString(self.name.encode('utf-8') if sys.version_info[0] == 2 else self.name)
+        if self.callee is not None:
+            oprot.writeFieldBegin('callee', TType.STRING, 1)
+            oprot.writeString(self.callee.encode('utf-8') if sys.version_info[0] == 2 else self.callee)
+            oprot.writeFieldEnd()
+        if self.method is not None:
+            oprot.writeFieldBegin('method', TType.STRING, 2)
+            oprot.writeString(self.method.encode('utf-8') if sys.version_info[0] == 2 else self.method)
+            oprot.writeFieldEnd()
+        if self.instance is not None:
+            oprot.writeFieldBegin('instance', TType.STRING, 3)
+            oprot.writeString(self.instance.encode('utf-8') if sys.version_info[0] == 2 else self.instance)
             oprot.writeFieldEnd()
         if self.version is not None:
-            oprot.writeFieldBegin('version', TType.STRING, 2)
+            oprot.writeFieldBegin('version', TType.STRING, 4)
             oprot.writeString(self.version.encode('utf-8') if sys.version_info[0] == 2 else self.version)
             oprot.writeFieldEnd()
-        if self.process is not None:
-            oprot.writeFieldBegin('process', TType.STRING, 3)
-            oprot.writeString(self.process.encode('utf-8') if sys.version_info[0] == 2 else self.process)
+        if self.attempts is not None:
+            oprot.writeFieldBegin('attempts', TType.I32, 5)
+            oprot.writeI32(self.attempts)
             oprot.writeFieldEnd()
-        if self.attempt is not None:
-            oprot.writeFieldBegin('attempt', TType.I32, 4)
-            oprot.writeI32(self.attempt)
+        if self.micros is not None:
+            oprot.writeFieldBegin('micros', TType.I64, 6)
+            oprot.writeI64(self.micros)
             oprot.writeFieldEnd()
         oprot.writeFieldStop()
         oprot.writeStructEnd()
@@ -109,10 +131,12 @@ class Hop(object):
 all_structs.append(Hop)
 Hop.thrift_spec = (
     None,  # 0
-    (1, TType.STRING, 'name', 'UTF8', None, ),  # 1
-    (2, TType.STRING, 'version', 'UTF8', None, ),  # 2
-    (3, TType.STRING, 'process', 'UTF8', None, ),  # 3
-    (4, TType.I32, 'attempt', None, None, ),  # 4
+    (1, TType.STRING, 'callee', 'UTF8', None, ),  # 1
+    (2, TType.STRING, 'method', 'UTF8', None, ),  # 2
+    (3, TType.STRING, 'instance', 'UTF8', None, ),  # 3
+    (4, TType.STRING, 'version', 'UTF8', None, ),  # 4
+    (5, TType.I32, 'attempts', None, None, ),  # 5
+    (6, TType.I64, 'micros', None, None, ),  # 6
 )
 fix_spec(all_structs)
 del all_structs

@@ -12,6 +12,7 @@ from thrift.TRecursive import fix_spec
 
 import sys
 import authapi.ttypes
+import dbapi.ttypes
 import hopapi.ttypes
 import procapi.ttypes
 
@@ -102,7 +103,7 @@ class Answer(object):
     """
     Attributes:
      - text
-     - hops: Everyone who worked on it, in the order of the calls.
+     - hops: The calls that it took, in order.
 
     """
 

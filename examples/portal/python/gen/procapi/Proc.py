@@ -70,6 +70,8 @@ class Client(Iface):
             return result.success
         if result.denied is not None:
             raise result.denied
+        if result.notFound is not None:
+            raise result.notFound
         if result.upstream is not None:
             raise result.upstream
         raise TApplicationException(TApplicationException.MISSING_RESULT, "process failed: unknown result")
@@ -115,6 +117,9 @@ class Processor(Iface, TProcessor):
         except authapi.ttypes.Denied as denied:
             msg_type = TMessageType.REPLY
             result.denied = denied
+        except dbapi.ttypes.NotFound as notFound:
+            msg_type = TMessageType.REPLY
+            result.notFound = notFound
         except Upstream as upstream:
             msg_type = TMessageType.REPLY
             result.upstream = upstream
@@ -213,14 +218,16 @@ class process_result(object):
     Attributes:
      - success
      - denied
+     - notFound
      - upstream
 
     """
 
 
-    def __init__(self, success=None, denied=None, upstream=None,):
+    def __init__(self, success=None, denied=None, notFound=None, upstream=None,):
         self.success = success
         self.denied = denied
+        self.notFound = notFound
         self.upstream = upstream
 
     def read(self, iprot):
@@ -245,6 +252,11 @@ class process_result(object):
                     iprot.skip(ftype)
             elif fid == 2:
                 if ftype == TType.STRUCT:
+                    self.notFound = dbapi.ttypes.NotFound.read(iprot)
+                else:
+                    iprot.skip(ftype)
+            elif fid == 3:
+                if ftype == TType.STRUCT:
                     self.upstream = Upstream.read(iprot)
                 else:
                     iprot.skip(ftype)
@@ -266,8 +278,12 @@ class process_result(object):
             oprot.writeFieldBegin('denied', TType.STRUCT, 1)
             self.denied.write(oprot)
             oprot.writeFieldEnd()
+        if self.notFound is not None:
+            oprot.writeFieldBegin('notFound', TType.STRUCT, 2)
+            self.notFound.write(oprot)
+            oprot.writeFieldEnd()
         if self.upstream is not None:
-            oprot.writeFieldBegin('upstream', TType.STRUCT, 2)
+            oprot.writeFieldBegin('upstream', TType.STRUCT, 3)
             self.upstream.write(oprot)
             oprot.writeFieldEnd()
         oprot.writeFieldStop()
@@ -290,7 +306,8 @@ all_structs.append(process_result)
 process_result.thrift_spec = (
     (0, TType.STRUCT, 'success', [Report, None], None, ),  # 0
     (1, TType.STRUCT, 'denied', [authapi.ttypes.Denied, None], None, ),  # 1
-    (2, TType.STRUCT, 'upstream', [Upstream, None], None, ),  # 2
+    (2, TType.STRUCT, 'notFound', [dbapi.ttypes.NotFound, None], None, ),  # 2
+    (3, TType.STRUCT, 'upstream', [Upstream, None], None, ),  # 3
 )
 fix_spec(all_structs)
 del all_structs

@@ -12,6 +12,7 @@ from thrift.TRecursive import fix_spec
 
 import sys
 import authapi.ttypes
+import dbapi.ttypes
 import hopapi.ttypes
 
 from thrift.transport import TTransport
@@ -22,7 +23,7 @@ class Report(object):
     """
     Attributes:
      - text
-     - hops: Everyone who worked on it, in the order of the calls.
+     - hops: The calls that it took, in order.
 
     """
 
@@ -97,20 +98,22 @@ class Report(object):
 
 class Upstream(TException):
     """
-    A service further down could not be called.
+    A call further down failed, other than by an exception of the callee's own.
 
     Attributes:
      - callee
-     - code: rpc.Code of the failed call, for example connection_lost.
-     - executed: Whether the failed call was executed: "executed", "not executed", "may have been executed".
-     - instance: Instance that the call went to; empty when there was none.
+     - method
+     - code: Why, for example connection_lost; the spelling of rpc.Code.
+     - executed: "executed", "not executed" or "may have been executed".
+     - instance: The instance that the call went to; empty when there was none.
      - text
 
     """
 
 
-    def __init__(self, callee=None, code=None, executed=None, instance=None, text=None,):
+    def __init__(self, callee=None, method=None, code=None, executed=None, instance=None, text=None,):
         super(Upstream, self).__setattr__('callee', callee)
+        super(Upstream, self).__setattr__('method', method)
         super(Upstream, self).__setattr__('code', code)
         super(Upstream, self).__setattr__('executed', executed)
         super(Upstream, self).__setattr__('instance', instance)
@@ -123,7 +126,7 @@ class Upstream(TException):
         raise TypeError("can't modify immutable instance")
 
     def __hash__(self):
-        return hash(self.__class__) ^ hash((self.callee, self.code, self.executed, self.instance, self.text, ))
+        return hash(self.__class__) ^ hash((self.callee, self.method, self.code, self.executed, self.instance, self.text, ))
 
     @classmethod
     def read(cls, iprot):
@@ -131,6 +134,7 @@ class Upstream(TException):
             return iprot._fast_decode(None, iprot, [cls, cls.thrift_spec])
         iprot.readStructBegin()
         callee = None
+        method = None
         code = None
         executed = None
         instance = None
@@ -146,20 +150,25 @@ class Upstream(TException):
                     iprot.skip(ftype)
             elif fid == 2:
                 if ftype == TType.STRING:
-                    code = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                    method = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
                 else:
                     iprot.skip(ftype)
             elif fid == 3:
                 if ftype == TType.STRING:
-                    executed = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                    code = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
                 else:
                     iprot.skip(ftype)
             elif fid == 4:
                 if ftype == TType.STRING:
-                    instance = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                    executed = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
                 else:
                     iprot.skip(ftype)
             elif fid == 5:
+                if ftype == TType.STRING:
+                    instance = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
+                else:
+                    iprot.skip(ftype)
+            elif fid == 6:
                 if ftype == TType.STRING:
                     text = iprot.readString().decode('utf-8', errors='replace') if sys.version_info[0] == 2 else iprot.readString()
                 else:
@@ -170,6 +179,7 @@ class Upstream(TException):
         iprot.readStructEnd()
         return cls(
             callee=callee,
+            method=method,
             code=code,
             executed=executed,
             instance=instance,
@@ -185,20 +195,24 @@ class Upstream(TException):
             oprot.writeFieldBegin('callee', TType.STRING, 1)
             oprot.writeString(self.callee.encode('utf-8') if sys.version_info[0] == 2 else self.callee)
             oprot.writeFieldEnd()
+        if self.method is not None:
+            oprot.writeFieldBegin('method', TType.STRING, 2)
+            oprot.writeString(self.method.encode('utf-8') if sys.version_info[0] == 2 else self.method)
+            oprot.writeFieldEnd()
         if self.code is not None:
-            oprot.writeFieldBegin('code', TType.STRING, 2)
+            oprot.writeFieldBegin('code', TType.STRING, 3)
             oprot.writeString(self.code.encode('utf-8') if sys.version_info[0] == 2 else self.code)
             oprot.writeFieldEnd()
         if self.executed is not None:
-            oprot.writeFieldBegin('executed', TType.STRING, 3)
+            oprot.writeFieldBegin('executed', TType.STRING, 4)
             oprot.writeString(self.executed.encode('utf-8') if sys.version_info[0] == 2 else self.executed)
             oprot.writeFieldEnd()
         if self.instance is not None:
-            oprot.writeFieldBegin('instance', TType.STRING, 4)
+            oprot.writeFieldBegin('instance', TType.STRING, 5)
             oprot.writeString(self.instance.encode('utf-8') if sys.version_info[0] == 2 else self.instance)
             oprot.writeFieldEnd()
         if self.text is not None:
-            oprot.writeFieldBegin('text', TType.STRING, 5)
+            oprot.writeFieldBegin('text', TType.STRING, 6)
             oprot.writeString(self.text.encode('utf-8') if sys.version_info[0] == 2 else self.text)
             oprot.writeFieldEnd()
         oprot.writeFieldStop()
@@ -230,10 +244,11 @@ all_structs.append(Upstream)
 Upstream.thrift_spec = (
     None,  # 0
     (1, TType.STRING, 'callee', 'UTF8', None, ),  # 1
-    (2, TType.STRING, 'code', 'UTF8', None, ),  # 2
-    (3, TType.STRING, 'executed', 'UTF8', None, ),  # 3
-    (4, TType.STRING, 'instance', 'UTF8', None, ),  # 4
-    (5, TType.STRING, 'text', 'UTF8', None, ),  # 5
+    (2, TType.STRING, 'method', 'UTF8', None, ),  # 2
+    (3, TType.STRING, 'code', 'UTF8', None, ),  # 3
+    (4, TType.STRING, 'executed', 'UTF8', None, ),  # 4
+    (5, TType.STRING, 'instance', 'UTF8', None, ),  # 5
+    (6, TType.STRING, 'text', 'UTF8', None, ),  # 6
 )
 fix_spec(all_structs)
 del all_structs

@@ -1,0 +1,76 @@
+// Auth issues tokens and verifies them. Any instance verifies the tokens of
+// any other: they are signed with a secret that all of them know.
+package main
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/examples/portal/gen/authapi"
+)
+
+// secret stands for what a real site would keep in a file of its own.
+const secret = "open sesame"
+
+func main() {
+	config := flag.String("config", "skerry.yaml", "configuration file")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, *config); err != nil {
+		fmt.Fprintln(os.Stderr, "auth:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, config string) error {
+	node, err := skerry.Open(ctx, config)
+	if err != nil {
+		return err
+	}
+	defer node.Close()
+	return node.Serve(ctx, "auth", authapi.NewAuthProcessor(guard{}))
+}
+
+// guard's tokens read USER.EXPIRY.SIGNATURE.
+type guard struct{}
+
+func (guard) GetToken(ctx context.Context, user, password string) (*authapi.Token, error) {
+	if user == "" || strings.Contains(user, ".") || subtle.ConstantTimeCompare([]byte(password), []byte(secret)) == 0 {
+		return nil, &authapi.Denied{Reason: "unknown user or wrong secret"}
+	}
+	expires := time.Now().Add(time.Hour).UnixMilli()
+	claim := user + "." + strconv.FormatInt(expires, 10)
+	return &authapi.Token{Value: claim + "." + sign(claim), User: user, Expires: expires}, nil
+}
+
+func (guard) Verify(ctx context.Context, token string) (string, error) {
+	end := strings.LastIndexByte(token, '.')
+	if end < 0 || !hmac.Equal([]byte(sign(token[:end])), []byte(token[end+1:])) {
+		return "", &authapi.Denied{Reason: "not a token of this site"}
+	}
+	user, expiry, _ := strings.Cut(token[:end], ".")
+	expires, err := strconv.ParseInt(expiry, 10, 64)
+	if err != nil || time.Now().UnixMilli() > expires {
+		return "", &authapi.Denied{Reason: "the token has expired"}
+	}
+	return user, nil
+}
+
+func sign(claim string) string {
+	mac := hmac.New(sha256.New, []byte(secret))
+	mac.Write([]byte(claim))
+	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+}

@@ -1,0 +1,66 @@
+// Proc does the work: it lets Auth verify the token and reads DB.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/examples/portal"
+	"github.com/skerry/skerry/examples/portal/gen/authapi"
+	"github.com/skerry/skerry/examples/portal/gen/dbapi"
+	"github.com/skerry/skerry/examples/portal/gen/procapi"
+)
+
+func main() {
+	config := flag.String("config", "skerry.yaml", "configuration file")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, *config); err != nil {
+		fmt.Fprintln(os.Stderr, "proc:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, config string) error {
+	node, err := skerry.Open(ctx, config)
+	if err != nil {
+		return err
+	}
+	defer node.Close()
+	return node.Serve(ctx, "proc", procapi.NewProcProcessor(&worker{
+		auth: skerry.Stub(node, "auth", authapi.NewAuthClient),
+		db:   skerry.Stub(node, "db", dbapi.NewDBClient),
+	}))
+}
+
+type worker struct {
+	auth func() *authapi.AuthClient
+	db   func() *dbapi.DBClient
+}
+
+func (w *worker) Process(ctx context.Context, token, key string) (*procapi.Report, error) {
+	var trail portal.Trail
+
+	auth, began := w.auth(), time.Now()
+	user, err := auth.Verify(ctx, token)
+	if err != nil {
+		return nil, portal.Upstream(err)
+	}
+	trail.Add("auth", "verify", began, auth.LastResponseMeta_())
+
+	db, began := w.db(), time.Now()
+	record, err := db.Read(ctx, key)
+	if err != nil {
+		return nil, portal.Upstream(err)
+	}
+	trail.Add("db", "read", began, db.LastResponseMeta_())
+
+	return &procapi.Report{Text: fmt.Sprintf("for %s: %s", user, record.Text), Hops: trail}, nil
+}
