@@ -1,0 +1,35 @@
+// Package dynamic calls Thrift methods without generated code: it reads a
+// .thrift file, turns JSON into the arguments of a method, and the reply back
+// into JSON.
+//
+// # JSON and Thrift
+//
+//	bool, string      the same
+//	i8 … i64          a whole number, checked against the type's range
+//	double            a number, or "NaN", "Infinity", "-Infinity"
+//	binary            base64 (standard or URL alphabet, padding optional)
+//	enum              its name, or its number
+//	list, set         an array; a set refuses duplicates
+//	map               an object when keys are scalars ({"7": …}), else an
+//	                  array of {"key": …, "value": …}, which every map accepts
+//	struct, exception an object by field name; null or absence leaves a field
+//	                  out, and a default of the .thrift file is then sent
+//	union             an object with exactly one field
+//
+// Every mistake is reported at once, each with its JSON path and, for a
+// misspelt name, with the nearest right one. A reply may hold fields that the
+// .thrift file does not know: they are skipped and counted, never an error.
+//
+// # Limits
+//
+// Values nest up to 64 levels, as in the Thrift libraries. What the parser
+// (go.uber.org/thriftrw) does not know is refused with file and line: the
+// uuid type, annotations on a namespace, forward references with &, and
+// included files with a hyphen in their name.
+//
+// # Tests
+//
+// Table tests for each row above and each mistake, a fuzz test of the round
+// trip JSON → Thrift → JSON over the binary and compact protocols, and one of
+// the decoder on arbitrary bytes.
+package dynamic

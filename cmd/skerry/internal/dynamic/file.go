@@ -1,0 +1,115 @@
+package dynamic
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"go.uber.org/thriftrw/compile"
+)
+
+// File is a compiled .thrift file with everything that it includes.
+type File struct {
+	Path   string
+	module *compile.Module
+}
+
+// Load compiles the .thrift file at path. Includes are looked for beside the
+// including file, then under the directories of include, in order.
+func Load(path string, include ...string) (*File, error) {
+	if _, err := os.Stat(path); err != nil {
+		return nil, fmt.Errorf("read thrift file: %w", err)
+	}
+	module, err := compile.Compile(path, compile.NonStrict(), compile.Filesystem(searchPath(include)))
+	if err != nil {
+		return nil, fmt.Errorf("read thrift file: %s", oneLine(err.Error()))
+	}
+	return &File{Path: path, module: module}, nil
+}
+
+// Services lists the services that the file itself declares, by name.
+func (f *File) Services() []*Service {
+	var all []*Service
+	for _, name := range slices.Sorted(maps.Keys(f.module.Services)) {
+		all = append(all, &Service{Name: name, spec: f.module.Services[name]})
+	}
+	return all
+}
+
+// Find chooses the service that a call means. A name must be the service's
+// own; without one it is the only service of the file, or the one whose name
+// resembles hint (the name it is registered under), or the only one that has
+// the method.
+func (f *File) Find(name, hint, method string) (*Service, error) {
+	all := f.Services()
+	names := make([]string, len(all))
+	for i, s := range all {
+		names[i] = s.Name
+	}
+	if len(all) == 0 {
+		return nil, fmt.Errorf("%s declares no service", f.Path)
+	}
+	if name != "" {
+		if i := slices.Index(names, name); i >= 0 {
+			return all[i], nil
+		}
+		return nil, fmt.Errorf("%s has no service %q%s; it declares %s", f.Path, name, DidYouMean(name, names), strings.Join(names, ", "))
+	}
+	if len(all) == 1 {
+		return all[0], nil
+	}
+	if i := slices.IndexFunc(all, func(s *Service) bool { return resembles(s.Name, hint) }); i >= 0 {
+		return all[i], nil
+	}
+	having := slices.DeleteFunc(slices.Clone(all), func(s *Service) bool { return s.lookup(method) == nil })
+	if len(having) == 1 {
+		return having[0], nil
+	}
+	return nil, fmt.Errorf("%s declares several services (%s); choose one with --interface", f.Path, strings.Join(names, ", "))
+}
+
+// resembles compares an IDL name with a registered one: AuthService is meant
+// by auth, auth-service and site.auth.
+func resembles(idl, registered string) bool {
+	plain := func(s string) string {
+		s = s[strings.LastIndexByte(s, '.')+1:]
+		s = strings.NewReplacer("-", "", "_", "").Replace(strings.ToLower(s))
+		return strings.TrimSuffix(s, "service")
+	}
+	return registered != "" && plain(idl) == plain(registered)
+}
+
+// searchPath is the file system that the compiler sees: the real one, with
+// directories to fall back on for includes.
+type searchPath []string
+
+// Abs leaves the path to be resolved by Read, so that two spellings of one
+// included file are one module.
+func (dirs searchPath) Abs(p string) (string, error) {
+	p, err := filepath.Abs(p)
+	if err != nil {
+		return "", err
+	}
+	if _, err := os.Stat(p); err == nil {
+		return p, nil
+	}
+	parts := strings.Split(filepath.ToSlash(p), "/")
+	for i := 1; i < len(parts); i++ { // the longest tail first
+		for _, dir := range dirs {
+			candidate := filepath.Join(dir, filepath.Join(parts[i:]...))
+			if _, err := os.Stat(candidate); err == nil {
+				return filepath.Abs(candidate)
+			}
+		}
+	}
+	return p, nil
+}
+
+// Read reads a file that Abs has resolved.
+func (searchPath) Read(p string) ([]byte, error) { return os.ReadFile(p) }
+
+// oneLine joins the compiler's indented lines.
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }

@@ -1,0 +1,138 @@
+package dynamic
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"math"
+	"strconv"
+	"strings"
+
+	"go.uber.org/thriftrw/compile"
+)
+
+// JSON is the struct as JSON in one line, fields in the order of the .thrift
+// file.
+func (s *Struct) JSON() json.RawMessage { return appendStruct(nil, s) }
+
+func appendStruct(b []byte, s *Struct) []byte {
+	b = append(b, '{')
+	comma := false
+	for _, f := range s.fields {
+		v, ok := s.values[f.ID]
+		if !ok {
+			continue
+		}
+		if comma {
+			b = append(b, ',')
+		}
+		comma = true
+		b = append(appendText(b, f.Name), ':')
+		b = appendJSON(b, v, f.Type)
+	}
+	return append(b, '}')
+}
+
+// appendJSON writes a value of a type as JSON.
+func appendJSON(b []byte, v value, spec compile.TypeSpec) []byte {
+	spec = compile.RootTypeSpec(spec)
+	switch v := v.(type) {
+	case bool:
+		return strconv.AppendBool(b, v)
+	case int64:
+		if name, ok := enumName(v, spec); ok {
+			return appendText(b, name)
+		}
+		return strconv.AppendInt(b, v, 10)
+	case float64:
+		return appendDouble(b, v)
+	case string:
+		return appendText(b, v)
+	case []byte:
+		return appendText(b, base64.StdEncoding.EncodeToString(v))
+	case []value:
+		return appendList(b, v, elementOf(spec))
+	case []pair:
+		return appendMap(b, v, spec.(*compile.MapSpec))
+	case *Struct:
+		return appendStruct(b, v)
+	}
+	return append(b, "null"...)
+}
+
+func elementOf(spec compile.TypeSpec) compile.TypeSpec {
+	if s, ok := spec.(*compile.SetSpec); ok {
+		return s.ValueSpec
+	}
+	return spec.(*compile.ListSpec).ValueSpec
+}
+
+// enumName is the name of an enum's number, when it has one.
+func enumName(v int64, spec compile.TypeSpec) (string, bool) {
+	e, ok := spec.(*compile.EnumSpec)
+	if !ok {
+		return "", false
+	}
+	for _, item := range e.Items {
+		if int64(item.Value) == v {
+			return item.Name, true
+		}
+	}
+	return "", false
+}
+
+func appendDouble(b []byte, f float64) []byte {
+	switch {
+	case math.IsNaN(f):
+		return append(b, `"NaN"`...)
+	case math.IsInf(f, 1):
+		return append(b, `"Infinity"`...)
+	case math.IsInf(f, -1):
+		return append(b, `"-Infinity"`...)
+	}
+	return strconv.AppendFloat(b, f, 'g', -1, 64)
+}
+
+func appendList(b []byte, list []value, spec compile.TypeSpec) []byte {
+	b = append(b, '[')
+	for i, v := range list {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendJSON(b, v, spec)
+	}
+	return append(b, ']')
+}
+
+// appendMap writes an object when the keys are scalars, else entries.
+func appendMap(b []byte, pairs []pair, spec *compile.MapSpec) []byte {
+	open, end := byte('{'), byte('}')
+	if !scalarKey(spec.KeySpec) {
+		open, end = '[', ']'
+	}
+	b = append(b, open)
+	for i, p := range pairs {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if open == '[' {
+			b = append(appendJSON(append(b, `{"key":`...), p.key, spec.KeySpec), `,"value":`...)
+			b = append(appendJSON(b, p.value, spec.ValueSpec), '}')
+			continue
+		}
+		key := appendJSON(nil, p.key, spec.KeySpec)
+		if key[0] != '"' {
+			key = []byte(`"` + string(key) + `"`)
+		}
+		b = appendJSON(append(append(b, key...), ':'), p.value, spec.ValueSpec)
+	}
+	return append(b, end)
+}
+
+// appendText writes a JSON string that keeps <, > and & readable.
+func appendText(b []byte, s string) []byte {
+	var w strings.Builder
+	e := json.NewEncoder(&w)
+	e.SetEscapeHTML(false)
+	e.Encode(s) // a string is always written
+	return append(b, strings.TrimSuffix(w.String(), "\n")...)
+}

@@ -1,0 +1,103 @@
+package dynamic
+
+import (
+	"math"
+
+	"go.uber.org/thriftrw/ast"
+	"go.uber.org/thriftrw/compile"
+)
+
+// value is a Thrift value: nil (absent), bool, int64 (every integer and
+// enum), float64, string, []byte, []value (list and set), []pair (map) or
+// *Struct.
+type value any
+
+type pair struct{ key, value value }
+
+// Struct is a value of a struct, union or exception type, or the arguments of
+// a method. It is a thrift.TStruct.
+type Struct struct {
+	Name   string
+	fields compile.FieldGroup
+	values map[int16]value // by field id; what is absent is not sent
+	union  bool
+
+	// Unknown counts what Read skipped because the .thrift file does not know
+	// the field, or knows it with another type.
+	Unknown int
+}
+
+func newStruct(spec *compile.StructSpec) *Struct {
+	return &Struct{Name: spec.Name, fields: spec.Fields, union: spec.Type == ast.UnionType, values: map[int16]value{}}
+}
+
+func (s *Struct) field(id int16) *compile.FieldSpec {
+	for _, f := range s.fields {
+		if f.ID == id {
+			return f
+		}
+	}
+	return nil
+}
+
+// intRange is the range of an integer type; ok is false for other types.
+func intRange(spec compile.TypeSpec) (lo, hi int64, ok bool) {
+	switch spec.(type) {
+	case *compile.I8Spec:
+		return math.MinInt8, math.MaxInt8, true
+	case *compile.I16Spec:
+		return math.MinInt16, math.MaxInt16, true
+	case *compile.I32Spec, *compile.EnumSpec:
+		return math.MinInt32, math.MaxInt32, true
+	case *compile.I64Spec:
+		return math.MinInt64, math.MaxInt64, true
+	}
+	return 0, 0, false
+}
+
+// constant turns a default value of the .thrift file into a value of a type.
+func constant(c compile.ConstantValue, spec compile.TypeSpec) value {
+	spec = compile.RootTypeSpec(spec)
+	switch c := c.(type) {
+	case compile.ConstReference:
+		return constant(c.Target.Value, spec)
+	case compile.EnumItemReference:
+		return int64(c.Item.Value)
+	case compile.ConstantBool:
+		return bool(c)
+	case compile.ConstantInt:
+		return int64(c)
+	case compile.ConstantDouble:
+		return float64(c)
+	case compile.ConstantString:
+		return string(c)
+	case compile.ConstantList:
+		return constants(c, spec.(*compile.ListSpec).ValueSpec)
+	case compile.ConstantSet:
+		return constants(c, spec.(*compile.SetSpec).ValueSpec)
+	case compile.ConstantMap:
+		m := spec.(*compile.MapSpec)
+		pairs := make([]pair, len(c))
+		for i, p := range c {
+			pairs[i] = pair{constant(p.Key, m.KeySpec), constant(p.Value, m.ValueSpec)}
+		}
+		return pairs
+	case *compile.ConstantStruct:
+		s := newStruct(spec.(*compile.StructSpec))
+		for _, f := range s.fields {
+			if v, ok := c.Fields[f.Name]; ok {
+				s.values[f.ID] = constant(v, f.Type)
+			}
+		}
+		return s
+	}
+	return nil
+}
+
+func constants(list []compile.ConstantValue, spec compile.TypeSpec) []value {
+	values := make([]value, len(list))
+	for i, c := range list {
+		values[i] = constant(c, spec)
+	}
+	return values
+}
