@@ -1,0 +1,152 @@
+package flat
+
+import (
+	"context"
+	"math"
+	"sync"
+
+	"github.com/apache/thrift/lib/go/thrift"
+)
+
+var binaryReaders = sync.Pool{New: newBinaryReader}
+
+type binaryReader struct{ message }
+
+// binaryMin is the fewest bytes of a value by its type.
+var binaryMin = [...]int{
+	thrift.BOOL: 1, thrift.BYTE: 1, thrift.I16: 2, thrift.I32: 4, thrift.I64: 8, thrift.DOUBLE: 8,
+	thrift.STRING: 4, thrift.STRUCT: 1, thrift.MAP: 6, thrift.SET: 5, thrift.LIST: 5, thrift.UUID: 16,
+}
+
+// least is 1 for types that do not exist: reading such an element fails.
+func (r *binaryReader) least(t thrift.TType) int {
+	if int(t) < len(binaryMin) {
+		return max(1, binaryMin[t])
+	}
+	return 1
+}
+
+func (r *binaryReader) Free() {
+	*r = binaryReader{message: message{TProtocol: r.TProtocol}}
+	binaryReaders.Put(r)
+}
+
+func (r *binaryReader) ReadMessageBegin(ctx context.Context) (name string, kind thrift.TMessageType, seq int32, err error) {
+	v, err := r.u32("message version")
+	if err != nil {
+		return "", 0, 0, err
+	}
+	if v&thrift.VERSION_MASK != thrift.VERSION_1 {
+		return "", 0, 0, fail(thrift.BAD_VERSION, "message begins with %#08x, strict binary with 0x8001", v)
+	}
+	if name, err = r.ReadString(ctx); err != nil {
+		return "", 0, 0, err
+	}
+	seq, err = r.ReadI32(ctx)
+	return name, thrift.TMessageType(v & 0xff), seq, err
+}
+
+func (r *binaryReader) ReadStructBegin(context.Context) (string, error) { return "", r.enter() }
+func (r *binaryReader) ReadStructEnd(context.Context) error             { return r.leave() }
+
+func (r *binaryReader) ReadFieldBegin(ctx context.Context) (string, thrift.TType, int16, error) {
+	t, err := r.byte("field type")
+	if err != nil || t == thrift.STOP {
+		return "", thrift.STOP, 0, err
+	}
+	id, err := r.ReadI16(ctx)
+	return "", thrift.TType(t), id, err
+}
+
+func (r *binaryReader) ReadMapBegin(context.Context) (k, v thrift.TType, size int, err error) {
+	b, err := r.take(6, "map header")
+	if err != nil {
+		return 0, 0, 0, err
+	}
+	k, v = thrift.TType(b[0]), thrift.TType(b[1])
+	size, err = r.container(int32(be32(b[2:])), r.least(k)+r.least(v))
+	return k, v, size, err
+}
+
+func (r *binaryReader) ReadListBegin(context.Context) (thrift.TType, int, error) {
+	b, err := r.take(5, "list header")
+	if err != nil {
+		return 0, 0, err
+	}
+	elem := thrift.TType(b[0])
+	size, err := r.container(int32(be32(b[1:])), r.least(elem))
+	return elem, size, err
+}
+
+func (r *binaryReader) ReadSetBegin(ctx context.Context) (thrift.TType, int, error) {
+	return r.ReadListBegin(ctx)
+}
+
+func (r *binaryReader) ReadBool(context.Context) (bool, error) {
+	b, err := r.byte("bool")
+	return b == 1, err
+}
+
+func (r *binaryReader) ReadI16(context.Context) (int16, error) {
+	b, err := r.take(2, "i16")
+	if err != nil {
+		return 0, err
+	}
+	return int16(uint16(b[0])<<8 | uint16(b[1])), nil
+}
+
+func (r *binaryReader) ReadI32(context.Context) (int32, error) {
+	v, err := r.u32("i32")
+	return int32(v), err
+}
+
+func (r *binaryReader) ReadI64(context.Context) (int64, error) {
+	v, err := r.u64("i64")
+	return int64(v), err
+}
+
+func (r *binaryReader) ReadDouble(context.Context) (float64, error) {
+	v, err := r.u64("double")
+	return math.Float64frombits(v), err
+}
+
+func (r *binaryReader) ReadString(context.Context) (string, error) {
+	size, err := r.u32("string size")
+	if err != nil {
+		return "", err
+	}
+	return r.bytes(int32(size))
+}
+
+func (r *binaryReader) ReadBinary(ctx context.Context) ([]byte, error) {
+	s, err := r.ReadString(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return []byte(s), nil
+}
+
+func (r *binaryReader) Skip(ctx context.Context, t thrift.TType) error {
+	return thrift.SkipDefaultDepth(ctx, r, t)
+}
+
+func (r *binaryReader) u32(what string) (uint32, error) {
+	b, err := r.take(4, what)
+	if err != nil {
+		return 0, err
+	}
+	return be32(b), nil
+}
+
+func (r *binaryReader) u64(what string) (uint64, error) {
+	b, err := r.take(8, what)
+	if err != nil {
+		return 0, err
+	}
+	return uint64(be32(b))<<32 | uint64(be32(b[4:])), nil
+}
+
+func be32(b string) uint32 {
+	_ = b[3]
+	return uint32(b[0])<<24 | uint32(b[1])<<16 | uint32(b[2])<<8 | uint32(b[3])
+}

@@ -1,0 +1,77 @@
+package flat
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+
+	"github.com/apache/thrift/lib/go/thrift"
+)
+
+// buffer is what both writers append to.
+type buffer struct {
+	thrift.TProtocol // what is not ours
+
+	b     []byte
+	room  int
+	limit int // of len(b)
+}
+
+func (w *buffer) begin(room, limit int) {
+	w.room, w.limit = room, room+limit
+	if cap(w.b) < room {
+		w.b = make([]byte, room, room+512)
+	}
+	w.b = w.b[:room]
+}
+
+// end makes the buffer fit for the pool.
+func (w *buffer) end() {
+	if cap(w.b) > keep {
+		w.b = nil
+	}
+}
+
+func (w *buffer) Bytes() []byte { return w.b }
+
+// WriteFieldEnd has no bytes in either protocol.
+func (w *buffer) WriteFieldEnd(context.Context) error { return nil }
+
+// fits says whether n more bytes may be written.
+func (w *buffer) fits(n int) error {
+	if n > w.limit-len(w.b) {
+		return fail(thrift.SIZE_LIMIT, "message is over the limit of %d bytes", w.limit-w.room)
+	}
+	return nil
+}
+
+func (w *buffer) byte(b byte) error {
+	if err := w.fits(1); err != nil {
+		return err
+	}
+	w.b = append(w.b, b)
+	return nil
+}
+
+func (w *buffer) uvarint(v uint64) error {
+	if err := w.fits(binary.MaxVarintLen64); err != nil {
+		return err
+	}
+	w.b = binary.AppendUvarint(w.b, v)
+	return nil
+}
+
+// WriteUUID writes 16 bytes in both protocols.
+func (w *buffer) WriteUUID(_ context.Context, v thrift.Tuuid) error {
+	if err := w.fits(len(v)); err != nil {
+		return err
+	}
+	w.b = append(w.b, v[:]...)
+	return nil
+}
+
+// fail is a TProtocolException that says what is wrong. An error among args
+// that the format wraps stays reachable.
+func fail(kind int, format string, args ...any) error {
+	return thrift.NewTProtocolExceptionWithType(kind, fmt.Errorf(format, args...))
+}

@@ -1,0 +1,33 @@
+// Package flat is the strict binary and the compact protocol of Thrift over
+// flat memory: a whole message at a time, with no transport in between. The
+// bytes are those of the stock library, whose generated code runs on it.
+//
+// A [Writer] appends to one buffer, behind room for a header. A [Reader]
+// walks one string; the strings that it returns are substrings of it, so a
+// small string that is kept keeps the whole message: clone what is to live
+// long. Byte slices are copies of their own.
+//
+// Writers and readers come from a pool and go back by Free, after which
+// nothing of them may be used, a writer's Bytes included. Strings that were
+// read stay valid. Buffers above 64 KiB are not kept, so one large message
+// does not stay in memory.
+//
+// # Hostile messages
+//
+// A message can't make a reader take much memory or time. Before a size is
+// believed, strings are checked against the bytes that are left, and lists,
+// sets and maps by the fewest bytes that their elements can have. All
+// containers of a message together may not announce more elements than its
+// bytes could hold, so nesting them announces nothing extra. What generated
+// code allocates is thus a small multiple of what was sent. Structs, and what
+// Skip passes over, may nest 64 deep.
+//
+// Errors are thrift.TProtocolException with the type ids of the stock library
+// (SIZE_LIMIT, NEGATIVE_SIZE, DEPTH_LIMIT, INVALID_DATA, BAD_VERSION) and say
+// at which byte. A message that ends too early is INVALID_DATA wrapping
+// io.ErrUnexpectedEOF.
+//
+// Neither type is safe for concurrent use. The tests hold both protocols
+// against the stock ones byte by byte, cut messages at every byte, and fuzz
+// the readers with the stock readers as the judge.
+package flat

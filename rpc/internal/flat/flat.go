@@ -1,0 +1,64 @@
+package flat
+
+import "github.com/apache/thrift/lib/go/thrift"
+
+// Protocol is one of the two encodings; the values are those of THeader.
+type Protocol byte
+
+// The encodings.
+const (
+	Binary  Protocol = 0
+	Compact Protocol = 2
+)
+
+// Writer serialises one message. Its Read methods fail.
+type Writer interface {
+	thrift.TProtocol
+	// Bytes is the room, then what was written. It is valid until the next
+	// write or Free.
+	Bytes() []byte
+	// Reset drops what was written and leaves the room.
+	Reset()
+	Free()
+}
+
+// Reader reads one message. Its Write methods fail.
+type Reader interface {
+	thrift.TProtocol
+	// Left is the number of bytes behind what was read: an unframed message
+	// ends where reading it ended.
+	Left() int
+	Free()
+}
+
+// NewWriter takes a writer from the pool. The first room bytes are left for a
+// header; limit is the most bytes that may be written behind them: what goes
+// over it fails with SIZE_LIMIT.
+func NewWriter(p Protocol, room, limit int) Writer {
+	if p == Compact {
+		w := compactWriters.Get().(*compactWriter)
+		w.begin(room, limit)
+		return w
+	}
+	w := binaryWriters.Get().(*binaryWriter)
+	w.begin(room, limit)
+	return w
+}
+
+// NewReader takes a reader of message from the pool.
+func NewReader(p Protocol, message string) Reader {
+	if p == Compact {
+		r := compactReaders.Get().(*compactReader)
+		r.s = message
+		return r
+	}
+	r := binaryReaders.Get().(*binaryReader)
+	r.s = message
+	return r
+}
+
+// maxDepth is the nesting that readers allow, as in the stock library.
+const maxDepth = thrift.DEFAULT_RECURSION_DEPTH
+
+// keep is the largest buffer that goes back to the pool.
+const keep = 64 << 10

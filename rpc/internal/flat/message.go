@@ -1,0 +1,97 @@
+package flat
+
+import (
+	"context"
+	"io"
+
+	"github.com/apache/thrift/lib/go/thrift"
+)
+
+// message is what both readers walk.
+type message struct {
+	thrift.TProtocol // what is not ours
+
+	s         string
+	at        int // next byte
+	depth     int // of open structs
+	announced int // fewest bytes of all container elements so far
+}
+
+// Left is the number of bytes that were not read.
+func (m *message) Left() int { return len(m.s) - m.at }
+
+// ReadFieldEnd has no bytes in either protocol.
+func (m *message) ReadFieldEnd(context.Context) error { return nil }
+
+// take returns the next n bytes.
+func (m *message) take(n int, what string) (string, error) {
+	if n > m.Left() {
+		return "", fail(thrift.INVALID_DATA, "message ends at byte %d within a %s that begins at byte %d: %w",
+			len(m.s), what, m.at, io.ErrUnexpectedEOF)
+	}
+	b := m.s[m.at : m.at+n]
+	m.at += n
+	return b, nil
+}
+
+func (m *message) byte(what string) (byte, error) {
+	b, err := m.take(1, what)
+	if err != nil {
+		return 0, err
+	}
+	return b[0], nil
+}
+
+// bytes returns the next size bytes of a string or binary.
+func (m *message) bytes(size int32) (string, error) {
+	if size < 0 {
+		return "", fail(thrift.NEGATIVE_SIZE, "negative size %d of the string before byte %d", size, m.at)
+	}
+	if int(size) > m.Left() {
+		return "", fail(thrift.SIZE_LIMIT, "string of %d bytes at byte %d of a message with %d left", size, m.at, m.Left())
+	}
+	b := m.s[m.at : m.at+int(size)]
+	m.at += int(size)
+	return b, nil
+}
+
+// container checks the announced size of a list, set or map whose elements
+// have at least each bytes. The bytes of an element's own minimum belong to
+// no other container, so all containers together can't need more than the
+// message has.
+func (m *message) container(size int32, each int) (int, error) {
+	if size < 0 {
+		return 0, fail(thrift.NEGATIVE_SIZE, "negative size %d of the container before byte %d", size, m.at)
+	}
+	need := int64(size) * int64(each)
+	if need > int64(m.Left()) {
+		return 0, fail(thrift.SIZE_LIMIT, "container of %d elements at byte %d needs %d bytes or more, %d are left",
+			size, m.at, need, m.Left())
+	}
+	if need > int64(len(m.s)-m.announced) {
+		return 0, fail(thrift.SIZE_LIMIT, "containers up to byte %d announce more elements than the message has bytes", m.at)
+	}
+	m.announced += int(need)
+	return int(size), nil
+}
+
+func (m *message) enter() error {
+	if m.depth++; m.depth > maxDepth {
+		return fail(thrift.DEPTH_LIMIT, "structs nest over %d deep at byte %d", maxDepth, m.at)
+	}
+	return nil
+}
+
+func (m *message) leave() error {
+	if m.depth--; m.depth < 0 {
+		return fail(thrift.INVALID_DATA, "a struct ends at byte %d that did not begin", m.at)
+	}
+	return nil
+}
+
+// ReadUUID reads 16 bytes in both protocols.
+func (m *message) ReadUUID(context.Context) (v thrift.Tuuid, err error) {
+	b, err := m.take(len(v), "uuid")
+	copy(v[:], b)
+	return v, err
+}

@@ -1,0 +1,24 @@
+// Package theader reads and writes frames of Apache Thrift's THeader format
+// (doc/specs/HeaderFormat.md of the Thrift sources) and recognises the other
+// framings that Thrift clients use.
+//
+// A frame is a length word, a fixed part (magic, flags, sequence number), a
+// header block (sub-protocol, transforms, key/value infos) and the payload,
+// which is an ordinary binary or compact Thrift message.
+//
+// Writing needs no second copy of the payload. Whoever knows the header first
+// calls [Append], serialises the message behind it in the same buffer and
+// calls [Finish]. Whoever knows it last leaves room in front of the message
+// and calls [Prepend]. No transforms are written.
+//
+// Reading takes the frame as a string, so that every key, value and the
+// payload is a substring of it: [Parse] takes no memory for them. A payload
+// that a stock client compressed with zlib is inflated, up to the frame limit;
+// it is answered uncompressed, which stock clients accept. Other transforms
+// are refused, as the format demands. Infos of unknown kinds are passed over.
+//
+// Every size is checked against [Limits] and against the bytes that are there
+// before memory is taken for it. The package is pure: no state, no goroutines,
+// no I/O. Its tests take the stock Go library as the other end, cut frames at
+// every byte, and fuzz the parser.
+package theader

@@ -1,0 +1,41 @@
+package theader
+
+// The sub-protocols of a payload, as they stand in the header.
+const (
+	Binary  byte = 0
+	Compact byte = 2
+)
+
+// OutOfOrder is the flag of a client that takes replies in any order.
+const OutOfOrder uint16 = 0x01
+
+// Pair is one info header. The format has varstrings: any bytes are allowed.
+type Pair struct{ Key, Value string }
+
+// Header is everything of a frame but its payload. A Header may be used for
+// frame after frame: Parse keeps the memory of Info.
+type Header struct {
+	Seq      int32
+	Flags    uint16
+	Protocol byte   // Binary or Compact
+	Info     []Pair // in the order of the wire
+}
+
+// Get is the value of the first pair with the key, "" without one.
+func (h *Header) Get(key string) string {
+	for i := range h.Info {
+		if h.Info[i].Key == key {
+			return h.Info[i].Value
+		}
+	}
+	return ""
+}
+
+// Set appends a pair; it does not look for an earlier one.
+func (h *Header) Set(key, value string) { h.Info = append(h.Info, Pair{key, value}) }
+
+// Reset empties the header and lets go of its strings.
+func (h *Header) Reset() {
+	clear(h.Info)
+	*h = Header{Info: h.Info[:0]}
+}

@@ -1,0 +1,106 @@
+package theader
+
+import "encoding/binary"
+
+// Room is what to leave in front of a message for Prepend: enough for the
+// headers of an ordinary reply, and no error when it is not.
+const Room = 256
+
+const (
+	magic        = 0x0fff
+	lengthSize   = 4  // the length word
+	fixedSize    = 10 // magic, flags, sequence number, header size
+	infoKeyValue = 1
+)
+
+// Append writes the length word and the header behind dst. The caller
+// serialises the payload behind it and then calls [Finish]. dst is returned
+// unchanged with an error that wraps ErrTooLarge.
+func Append(dst []byte, h *Header, l Limits) ([]byte, error) {
+	block := blockSize(h)
+	if len(h.Info) > l.infos() {
+		return dst, tooLarge("header", int64(len(h.Info)), l.infos(), "infos")
+	}
+	if block > l.header() {
+		return dst, tooLarge("header block", int64(block), l.header(), "bytes")
+	}
+	dst = append(dst, 0, 0, 0, 0)
+	dst = binary.BigEndian.AppendUint16(dst, magic)
+	dst = binary.BigEndian.AppendUint16(dst, h.Flags)
+	dst = binary.BigEndian.AppendUint32(dst, uint32(h.Seq))
+	dst = binary.BigEndian.AppendUint16(dst, uint16(block/4))
+	end := len(dst) + block
+	dst = append(dst, h.Protocol, 0) // no transforms
+	if len(h.Info) > 0 {
+		dst = append(dst, infoKeyValue)
+		dst = binary.AppendUvarint(dst, uint64(len(h.Info)))
+		for i := range h.Info {
+			dst = appendString(dst, h.Info[i].Key)
+			dst = appendString(dst, h.Info[i].Value)
+		}
+	}
+	for len(dst) < end {
+		dst = append(dst, 0)
+	}
+	return dst, nil
+}
+
+// Finish sets the length word of a frame that begins at frame[0], once the
+// payload stands behind its header.
+func Finish(frame []byte, l Limits) error {
+	size := len(frame) - lengthSize
+	if size > l.frame() {
+		return tooLarge("frame", int64(size), l.frame(), "bytes")
+	}
+	binary.BigEndian.PutUint32(frame, uint32(size))
+	return nil
+}
+
+// Prepend completes the frame whose payload is buf[room:]. It writes the
+// header right in front of the payload, into the room, and returns the frame,
+// which shares buf's memory. Only a header larger than the room costs a copy.
+func Prepend(buf []byte, room int, h *Header, l Limits) ([]byte, error) {
+	size := lengthSize + fixedSize + blockSize(h)
+	if size > room {
+		return prependCopy(buf[room:], size, h, l)
+	}
+	if _, err := Append(buf[room-size:room-size], h, l); err != nil {
+		return nil, err
+	}
+	frame := buf[room-size:]
+	return frame, Finish(frame, l)
+}
+
+func prependCopy(payload []byte, size int, h *Header, l Limits) ([]byte, error) {
+	frame, err := Append(make([]byte, 0, min(size, maxHeader)+len(payload)), h, l)
+	if err != nil {
+		return nil, err
+	}
+	frame = append(frame, payload...)
+	return frame, Finish(frame, l)
+}
+
+// blockSize is the length of the header block, padded to words.
+func blockSize(h *Header) int {
+	n := 2
+	if len(h.Info) > 0 {
+		n += 1 + varintSize(len(h.Info))
+		for i := range h.Info {
+			k, v := len(h.Info[i].Key), len(h.Info[i].Value)
+			n += varintSize(k) + k + varintSize(v) + v
+		}
+	}
+	return (n + 3) &^ 3
+}
+
+func varintSize(n int) int {
+	size := 1
+	for ; n >= 0x80; n >>= 7 {
+		size++
+	}
+	return size
+}
+
+func appendString(dst []byte, s string) []byte {
+	return append(binary.AppendUvarint(dst, uint64(len(s))), s...)
+}
