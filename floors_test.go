@@ -29,7 +29,7 @@ var floors = map[string]struct {
 	"rpc/internal/theader": {0, nil},
 	"rpc/internal/flat":    {0, nil},
 
-	"registry/registrytest": {2, []string{"registry"}},
+	"registry/registrytest": {2, []string{"registry", "internal/run"}},
 	"registry/postgres":     {2, []string{"registry", "health", "internal/run"}},
 	"broadcast":             {2, []string{"registry", "internal/run", "internal/wire"}},
 	"health/prom":           {2, []string{"health"}},

@@ -26,6 +26,20 @@
 //   - Losing the registry empties no list: watchers keep what they have and
 //     see Snapshot.Lost.
 //
+// # Building a registry
+//
+// Two parts are the same in every registry and are kept here. A [Registrar]
+// holds what the owner wishes for and carries it out against a [Lister], for
+// ever. A [Board] shows lists to watchers. What remains is the registry's own:
+// how to write, how to read, when something has gone.
+//
+// # Testing a consumer
+//
+// Several [Memory] values on one [Hub] are several processes at one registry.
+// Hub.Fail is an outage of the registry, Memory.Fail cuts one process off, and
+// a Memory that fails while its Run ends was killed. All their timing runs in
+// the virtual time of testing/synctest.
+//
 // # Time
 //
 // No time in this package is compared between two machines. An instance's

@@ -32,7 +32,11 @@ type Registry interface {
 	// one, from one goroutine at a time, until stop is called; stop waits for
 	// a running f and must not be called by f. The first call comes as soon as the registry
 	// knows the list; a registry that can't be reached calls f with Lost set.
-	// The name AllServices watches everything, one Snapshot for each service.
+	// A list that was read again and has not changed is shown again, with a
+	// newer Read.
+	// The name AllServices watches everything, one Snapshot for each service;
+	// a Snapshot of the service AllServices itself lists nothing: it says that
+	// all the others have been shown, or that the registry is lost.
 	Watch(service string, f func(Snapshot)) (stop func())
 }
 
@@ -52,7 +56,7 @@ type Snapshot struct {
 	Service   string
 	Source    string      // which registry says so: "database", "lan", "memory", "disk"
 	Instances []Instance  // in the order of Compare
-	Gone      []Departure // recently departed, newest last; kept for at least a minute
+	Gone      []Departure // recently departed, newest last; kept for ten minutes
 	Read      time.Time   // when the list was last confirmed, by the reader's clock
 	Lost      error       // not nil: the registry can't be reached; the list is the last known one
 	Partial   bool        // the source hears what it hears and can't vouch that nobody is missing (a LAN)

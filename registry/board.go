@@ -1,0 +1,263 @@
+package registry
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/skerry/skerry/internal/run"
+)
+
+// How long, and how many of each service, a Board remembers departures. An
+// hour-old goodbye can't contradict anybody: the LAN forgets sooner.
+const (
+	goneKept = 10 * time.Minute
+	goneMost = 256
+)
+
+// Board shows lists to watchers: the part that every Registry has in common.
+// The registry publishes what it learns; the board remembers departures, skips
+// what a slow watcher had no time for, and never skips the newest list.
+// Its methods may be called from any goroutine.
+type Board struct {
+	source  string
+	partial bool
+	wants   chan struct{} // holds a token after the set of watched services changed
+
+	mu       sync.Mutex
+	lists    map[string]Snapshot // by service; AllServices: that everything was read
+	lost     error
+	watchers map[*watcher]struct{}
+}
+
+// NewBoard returns an empty board; source and partial are what its snapshots
+// say in the fields of those names.
+func NewBoard(source string, partial bool) *Board {
+	return &Board{
+		source:   source,
+		partial:  partial,
+		wants:    make(chan struct{}, 1),
+		lists:    map[string]Snapshot{},
+		watchers: map[*watcher]struct{}{},
+	}
+}
+
+// Watch is Registry.Watch.
+func (b *Board) Watch(service string, f func(Snapshot)) (stop func()) {
+	w := &watcher{service: service, f: f, pending: map[string]Snapshot{}, signal: make(chan struct{}, 1)}
+	b.mu.Lock()
+	b.watchers[w] = struct{}{}
+	for _, s := range b.lists {
+		w.offer(s)
+	}
+	if _, known := b.lists[service]; !known && b.lost != nil {
+		w.offer(b.unread(service))
+	}
+	b.mu.Unlock()
+	b.signalWants()
+
+	g := run.NewGroup(context.Background())
+	g.Go(w.deliver)
+	return func() {
+		b.leave(w)
+		_ = g.Stop() // deliver ends by cancellation only
+	}
+}
+
+func (b *Board) leave(w *watcher) {
+	b.mu.Lock()
+	delete(b.watchers, w)
+	if !b.wanted(w.service) {
+		delete(b.lists, w.service) // nobody keeps it fresh any more
+	}
+	b.mu.Unlock()
+	b.signalWants()
+}
+
+// wanted reports whether somebody watches the service. b.mu is held.
+func (b *Board) wanted(service string) bool {
+	for w := range b.watchers {
+		if w.service == service || w.service == AllServices {
+			return true
+		}
+	}
+	return false
+}
+
+func (b *Board) signalWants() {
+	select {
+	case b.wants <- struct{}{}:
+	default:
+	}
+}
+
+// Wants receives after the set of watched services changed.
+func (b *Board) Wants() <-chan struct{} { return b.wants }
+
+// Watched lists the services that are watched by name, sorted, and reports
+// whether AllServices is watched.
+func (b *Board) Watched() (services []string, all bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	set := map[string]struct{}{}
+	for w := range b.watchers {
+		if w.service == AllServices {
+			all = true
+			continue
+		}
+		set[w.service] = struct{}{}
+	}
+	return slices.Sorted(maps.Keys(set)), all
+}
+
+// Publish replaces the list of a service, which the board sorts and keeps, and
+// adds to its departures. A departed instance that is listed again is no
+// longer Gone. Lists that nobody watches are not kept.
+func (b *Board) Publish(service string, instances []Instance, gone ...Departure) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.wanted(service) {
+		return
+	}
+	now := time.Now()
+	list := slices.Clone(instances)
+	slices.SortFunc(list, Compare)
+	s := Snapshot{Service: service, Source: b.source, Instances: list, Partial: b.partial,
+		Read: now, Gone: departures(b.lists[service].Gone, gone, list, now)}
+	b.lists[service] = s
+	for w := range b.watchers {
+		w.offer(s)
+	}
+}
+
+// Confirm says that all published lists are true as of now, and that the
+// registry can be reached. Watchers see every list with its new Read.
+func (b *Board) Confirm() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.lost = nil
+	now := time.Now()
+	if b.wanted(AllServices) {
+		b.lists[AllServices] = Snapshot{Service: AllServices, Source: b.source, Partial: b.partial}
+	}
+	b.update(func(s *Snapshot) {
+		s.Read, s.Lost = now, nil
+		s.Gone = departures(s.Gone, nil, s.Instances, now)
+	})
+}
+
+// Lose says that the registry can't be reached. Watchers keep their lists and
+// see why; err must not be nil.
+func (b *Board) Lose(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.lost != nil && b.lost.Error() == err.Error() {
+		return
+	}
+	b.lost = err
+	b.update(func(s *Snapshot) { s.Lost = err })
+	for w := range b.watchers {
+		if _, known := b.lists[w.service]; !known {
+			w.offer(b.unread(w.service))
+		}
+	}
+}
+
+// update edits a copy of every list and shows it. b.mu is held.
+func (b *Board) update(edit func(*Snapshot)) {
+	for service, s := range b.lists {
+		edit(&s)
+		b.lists[service] = s
+		for w := range b.watchers {
+			w.offer(s)
+		}
+	}
+}
+
+// unread is what a watcher sees of a list that was never read. b.mu is held.
+func (b *Board) unread(service string) Snapshot {
+	return Snapshot{Service: service, Source: b.source, Partial: b.partial, Lost: b.lost}
+}
+
+// departures joins what was known with what is new, without those that are
+// listed again, those that are too old, and all but the newest of each ID.
+func departures(known, fresh []Departure, listed []Instance, now time.Time) []Departure {
+	if len(known)+len(fresh) == 0 {
+		return nil
+	}
+	skip := make(map[ID]bool, len(listed))
+	for _, in := range listed {
+		skip[in.ID()] = true
+	}
+	var out []Departure
+	all := slices.Concat(known, fresh)
+	for _, d := range slices.Backward(all) { // the newest of an ID wins
+		if skip[d.ID] || now.Sub(d.When) > goneKept {
+			continue
+		}
+		skip[d.ID] = true
+		out = append(out, d)
+	}
+	slices.SortStableFunc(out, func(a, b Departure) int { return b.When.Compare(a.When) })
+	out = out[:min(len(out), goneMost)]
+	slices.Reverse(out)
+	return out
+}
+
+// watcher holds the newest undelivered snapshot of each service for one f.
+type watcher struct {
+	service string
+	f       func(Snapshot)
+	signal  chan struct{}
+
+	mu      sync.Mutex
+	pending map[string]Snapshot
+}
+
+func (w *watcher) offer(s Snapshot) {
+	if w.service != s.Service && w.service != AllServices {
+		return
+	}
+	w.mu.Lock()
+	w.pending[s.Service] = s
+	w.mu.Unlock()
+	select {
+	case w.signal <- struct{}{}:
+	default:
+	}
+}
+
+func (w *watcher) deliver(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-w.signal:
+		}
+		w.mu.Lock()
+		batch := w.pending
+		w.pending = map[string]Snapshot{}
+		w.mu.Unlock()
+		for _, service := range slices.SortedFunc(maps.Keys(batch), markLast) {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			w.f(batch[service])
+		}
+	}
+}
+
+// markLast orders services by name and AllServices, the mark that everything
+// has been read, behind them.
+func markLast(a, b string) int {
+	if (a == AllServices) != (b == AllServices) {
+		if a == AllServices {
+			return 1
+		}
+		return -1
+	}
+	return strings.Compare(a, b)
+}

@@ -1,0 +1,264 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/skerry/skerry/internal/run"
+)
+
+// leaveTime is how long the end of Run may take to withdraw everything.
+const leaveTime = 2 * time.Second
+
+// Lister writes to the place where registrations are listed.
+type Lister interface {
+	// List makes put listed and drop not listed. It is repeated until it
+	// returns nil, so doing it twice must be the same as doing it once.
+	List(ctx context.Context, put []Instance, drop []ID) error
+}
+
+// Registrar keeps the registrations of one owner as they were wished for. It
+// turns wishes into calls of a [Lister], gathers those that come together, and
+// tries again for ever, with backoff and jitter, whatever fails (demand D1).
+// Its methods may be called from any goroutine.
+type Registrar struct {
+	owner  Owner
+	lister Lister
+	kick   chan struct{} // holds a token when there is something to do, or to try again at once
+
+	mu      sync.Mutex
+	seq     uint64
+	wished  map[ID]Instance
+	todo    map[ID]uint64 // wishes not carried out yet, by the number of the wish
+	lastErr error         // of the latest failed try
+	done    chan struct{} // closed and replaced when wishes were carried out
+}
+
+// NewRegistrar returns a registrar for the owner's registrations.
+func NewRegistrar(owner Owner, lister Lister) *Registrar {
+	return &Registrar{
+		owner:  owner,
+		lister: lister,
+		kick:   make(chan struct{}, 1),
+		wished: map[ID]Instance{},
+		todo:   map[ID]uint64{},
+		done:   make(chan struct{}),
+	}
+}
+
+// Register is Registry.Register. The owner of the instances becomes the
+// registrar's, and an instance without a start has started now.
+func (r *Registrar) Register(ctx context.Context, instances ...Instance) error {
+	for _, in := range instances {
+		if err := Check(in); err != nil {
+			return err
+		}
+	}
+	now := time.Now()
+	ids := make([]ID, len(instances))
+	seq := r.wish(func(seq uint64) {
+		for i, in := range instances {
+			in.Owner = r.owner
+			id := in.ID()
+			if in.Started.IsZero() {
+				in.Started = now
+				if old, ok := r.wished[id]; ok {
+					in.Started = old.Started
+				}
+			}
+			ids[i], r.wished[id], r.todo[id] = id, in, seq
+		}
+	})
+	return r.wait(ctx, "register", seq, ids)
+}
+
+// Withdraw is Registry.Withdraw. An ID without an epoch is the owner's.
+func (r *Registrar) Withdraw(ctx context.Context, ids ...ID) error {
+	ids = slices.Clone(ids)
+	seq := r.wish(func(seq uint64) {
+		for i := range ids {
+			if ids[i].Epoch == 0 {
+				ids[i].Epoch = r.owner.Epoch
+			}
+			if _, ok := r.wished[ids[i]]; ok {
+				delete(r.wished, ids[i])
+				r.todo[ids[i]] = seq
+			}
+		}
+	})
+	return r.wait(ctx, "withdraw", seq, ids)
+}
+
+// Wished lists what is wished for, in the order of Compare.
+func (r *Registrar) Wished() []Instance {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	out := make([]Instance, 0, len(r.wished))
+	for _, in := range r.wished {
+		out = append(out, in)
+	}
+	slices.SortFunc(out, Compare)
+	return out
+}
+
+// Settled reports whether every wish has been carried out, and how many
+// registrations are then listed.
+func (r *Registrar) Settled() (listed int, settled bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.wished), len(r.todo) == 0
+}
+
+// Refresh lists everything again: for registries that find registrations
+// missing.
+func (r *Registrar) Refresh() {
+	r.wish(func(seq uint64) {
+		for id := range r.wished {
+			r.todo[id] = seq
+		}
+	})
+}
+
+// Retry ends the pause after a failure: for registries that find their place
+// reachable again.
+func (r *Registrar) Retry() {
+	select {
+	case r.kick <- struct{}{}:
+	default:
+	}
+}
+
+// Run carries out wishes until ctx ends; then it withdraws what is listed,
+// within two seconds, and returns nil.
+func (r *Registrar) Run(ctx context.Context) error {
+	r.Refresh()
+	var pause run.Backoff
+	for {
+		var retry <-chan time.Time
+		if err := r.step(ctx); err != nil {
+			retry = time.After(pause.Next())
+		} else {
+			pause.Reset()
+		}
+		select {
+		case <-ctx.Done():
+			return r.leave(ctx)
+		case <-r.kick:
+		case <-retry:
+		}
+	}
+}
+
+func (r *Registrar) wish(change func(seq uint64)) uint64 {
+	r.mu.Lock()
+	r.seq++
+	seq := r.seq
+	change(seq)
+	r.mu.Unlock()
+	r.Retry()
+	return seq
+}
+
+// step carries out what is to do now, in one call of the lister.
+func (r *Registrar) step(ctx context.Context) error {
+	r.mu.Lock()
+	tried := make(map[ID]uint64, len(r.todo))
+	var put []Instance
+	var drop []ID
+	for id, seq := range r.todo {
+		tried[id] = seq
+		if in, ok := r.wished[id]; ok {
+			put = append(put, in)
+		} else {
+			drop = append(drop, id)
+		}
+	}
+	r.mu.Unlock()
+	if len(tried) == 0 || ctx.Err() != nil {
+		return nil
+	}
+	slices.SortFunc(put, Compare)
+	slices.SortFunc(drop, CompareID)
+	err := r.lister.List(ctx, put, drop)
+
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.lastErr = err
+	if err != nil {
+		return err
+	}
+	for id, seq := range tried {
+		if r.todo[id] == seq { // otherwise it was wished for anew meanwhile
+			delete(r.todo, id)
+		}
+	}
+	close(r.done)
+	r.done = make(chan struct{})
+	return nil
+}
+
+// wait returns when none of the wishes of number seq is left to do.
+func (r *Registrar) wait(ctx context.Context, verb string, seq uint64, ids []ID) error {
+	for {
+		r.mu.Lock()
+		done, last := r.done, r.lastErr
+		left := slices.ContainsFunc(ids, func(id ID) bool { return r.todo[id] == seq })
+		r.mu.Unlock()
+		if !left {
+			return nil
+		}
+		select {
+		case <-done:
+		case <-ctx.Done():
+			r.mu.Lock()
+			last = r.lastErr
+			r.mu.Unlock()
+			return pending(verb, ids, last, ctx)
+		}
+	}
+}
+
+func pending(verb string, ids []ID, last error, ctx context.Context) error {
+	if last == nil {
+		last = context.Cause(ctx)
+	}
+	what := "nothing"
+	if len(ids) > 0 {
+		what = ids[0].String()
+	}
+	if len(ids) > 1 {
+		what = fmt.Sprintf("%s and %d more", what, len(ids)-1)
+	}
+	return fmt.Errorf("%s %s: %w: %w", verb, what, ErrPending, last)
+}
+
+// leave withdraws what may be listed. The wishes stay, for another Run.
+func (r *Registrar) leave(ctx context.Context) error {
+	ids := make([]ID, 0)
+	for _, in := range r.Wished() {
+		ids = append(ids, in.ID())
+	}
+	r.mu.Lock()
+	for id := range r.todo { // a withdrawal that was not carried out
+		if _, ok := r.wished[id]; !ok {
+			ids = append(ids, id)
+		}
+	}
+	r.mu.Unlock()
+	if len(ids) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTime)
+	defer cancel()
+	pause := run.Backoff{Max: 500 * time.Millisecond}
+	for {
+		err := r.lister.List(ctx, nil, ids)
+		if err == nil || errors.Is(err, ErrInvalid) || pause.Wait(ctx) != nil {
+			return nil // the lease or the silence tells the others
+		}
+	}
+}
