@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/examples/portal"
+	"github.com/skerry/skerry/examples/portal/gen/hopapi"
+	"github.com/skerry/skerry/examples/portal/gen/portalapi"
+	"github.com/skerry/skerry/examples/portal/gen/procapi"
+)
+
+const (
+	callers = 8                     // users that ask at the same time
+	pause   = 40 * time.Millisecond // of each, between two requests: 200 requests a second together
+)
+
+// load sends requests to Portal, by name, until its context ends. It is an
+// ordinary consumer: a node without a service of its own.
+type load struct {
+	portal func() *portalapi.PortalClient
+	tally  *tally
+}
+
+func newLoad(node *skerry.Node, t *tally) *load {
+	return &load{portal: skerry.Stub(node, "portal", portalapi.NewPortalClient), tally: t}
+}
+
+func (l *load) run(ctx context.Context) {
+	var users sync.WaitGroup
+	for range callers {
+		users.Go(func() {
+			tick := time.NewTicker(pause)
+			defer tick.Stop()
+			for ctx.Err() == nil {
+				l.tally.add(l.request(context.WithoutCancel(ctx))...)
+				select {
+				case <-tick.C:
+				case <-ctx.Done():
+				}
+			}
+		})
+	}
+	users.Wait()
+}
+
+// request sends one request and returns the calls that it took, its own
+// included.
+func (l *load) request(ctx context.Context) []call {
+	client, began := l.portal(), time.Now()
+	answer, err := client.Handle(ctx, &portalapi.Request{User: "alice", Secret: "open sesame", Key: "pump-1"})
+	var own portal.Trail
+	own.Add("portal", "handle", began, client.LastResponseMeta_())
+	ended := time.Now()
+	if err != nil {
+		return failed(ended, err)
+	}
+	var calls []call
+	for _, hop := range append(own, answer.Hops...) {
+		calls = append(calls, answered(ended, hop))
+	}
+	return calls
+}
+
+// answered is a call that a trail tells of. It is counted at the moment when
+// the whole request had its answer, some milliseconds later than it ended.
+func answered(ended time.Time, hop *hopapi.Hop) call {
+	return call{
+		service:  hop.Callee,
+		instance: addrOf(hop.Instance),
+		ended:    ended,
+		took:     time.Duration(hop.Micros) * time.Microsecond,
+		attempts: int(hop.Attempts),
+	}
+}
+
+// failed is the one call that made a request fail, wherever it was.
+func failed(ended time.Time, err error) []call {
+	var up *procapi.Upstream
+	if !errors.As(portal.Upstream(err), &up) {
+		return []call{{service: "portal", ended: ended, failure: err.Error()}}
+	}
+	return []call{{
+		service:  up.Callee,
+		instance: addrOf(up.Instance),
+		ended:    ended,
+		failure:  up.Text,
+		sent:     up.Executed != "not executed",
+	}}
+}
+
+// addrOf takes the address out of an instance's full name,
+// auth/v1@10.0.0.5:7000#18c2f; a bare address stays as it is.
+func addrOf(instance string) string {
+	if _, after, ok := strings.Cut(instance, "@"); ok {
+		instance = after
+	}
+	addr, _, _ := strings.Cut(instance, "#")
+	return addr
+}

@@ -1,0 +1,62 @@
+// Demo shows what skerry promises, on this machine, in half a minute and with
+// no database: it starts the four services of the portal as separate
+// processes that find each other by broadcast, sends them requests, kills one
+// of two Auth processes, starts another, stops one politely, and measures
+// what the callers notice.
+//
+// It ends with a summary of promises and measurements. The exit status is 0
+// only when every promise was kept.
+//
+// The play is data: scenes.go lists the scenes, each with what happens and
+// what it promises.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+)
+
+func main() {
+	bin := flag.String("bin", "", "directory of the four programs; default: where this one is")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	kept, err := run(ctx, *bin)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "demo:", err)
+	}
+	if err != nil || !kept {
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, bin string) (kept bool, err error) {
+	if bin == "" {
+		self, err := os.Executable()
+		if err != nil {
+			return false, err
+		}
+		bin = filepath.Dir(self)
+	}
+	dir, err := os.MkdirTemp("", "skerry-demo-")
+	if err != nil {
+		return false, err
+	}
+	site, err := newSite(bin, dir)
+	if err != nil {
+		return false, err
+	}
+	defer site.close()
+
+	kept, err = perform(ctx, site, newScreen(os.Stdout), scenes)
+	if err != nil || !kept {
+		fmt.Fprintf(os.Stderr, "demo: what the processes had to say is in %s\n", dir)
+		return kept, err
+	}
+	return kept, os.RemoveAll(dir)
+}

@@ -1,0 +1,144 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/skerry/skerry"
+)
+
+const (
+	frame      = 250 * time.Millisecond // between two pictures of the table
+	firstLimit = 15 * time.Second       // for the first answer, on a busy machine
+)
+
+// perform starts the cast and the load, plays the scenes and prints what was
+// promised and what was measured. It reports whether every promise was kept.
+func perform(ctx context.Context, s *site, out *screen, scenes []scene) (bool, error) {
+	began := time.Now()
+	out.say("Five processes of four services start on this machine, as cluster %q.", s.cluster)
+	out.say("There is no database and no registry: they find each other by broadcast.")
+	for _, c := range cast {
+		if err := s.start(c.name, c.service, "v1"); err != nil {
+			return false, err
+		}
+	}
+	node, err := openNode(ctx, s)
+	if err != nil {
+		return false, err
+	}
+	defer node.Close()
+
+	seen := &tally{}
+	l := newLoad(node, seen)
+	if err := firstAnswer(ctx, l); err != nil {
+		return false, err
+	}
+	out.say("%s after the start, the first request has its answer.", ms(time.Since(began)))
+
+	loadCtx, stopLoad := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	running.Go(func() { l.run(loadCtx) })
+	results, err := play(ctx, s, out, seen, scenes)
+	stopLoad()
+	running.Wait()
+	if err != nil {
+		return false, err
+	}
+	return out.summary(results), nil
+}
+
+// openNode makes the demo itself a member of the site: a consumer.
+func openNode(ctx context.Context, s *site) (*skerry.Node, error) {
+	path, err := s.writeConfig("load", s.config("load", "", "", ""))
+	if err != nil {
+		return nil, err
+	}
+	log, err := os.Create(filepath.Join(s.dir, "load.log"))
+	if err != nil {
+		return nil, err
+	}
+	return skerry.Open(ctx, path, skerry.WithLogger(slog.New(slog.NewTextHandler(log, nil))))
+}
+
+// firstAnswer asks until all services have found each other. What fails
+// before that is not counted: nobody has promised anything yet.
+func firstAnswer(ctx context.Context, l *load) error {
+	ctx, cancel := context.WithTimeout(ctx, firstLimit)
+	defer cancel()
+	for {
+		calls := l.request(ctx)
+		last := calls[len(calls)-1].failure
+		if last == "" {
+			return nil
+		}
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+			return fmt.Errorf("no request was answered for %v; the last one failed with: %s", firstLimit, last)
+		}
+	}
+}
+
+// result is a scene that has been played.
+type result struct {
+	title string
+	lines []line
+	numbers
+}
+
+// line is a promise, what was measured, and whether it was kept.
+type line struct {
+	promise, measured string
+	kept              bool
+}
+
+func play(ctx context.Context, s *site, out *screen, seen *tally, scenes []scene) ([]result, error) {
+	var results []result
+	for i, sc := range scenes {
+		out.say("%d. %s.", i+1, sc.title)
+		o := observation{began: time.Now(), site: s}
+		if sc.act != nil {
+			if err := sc.act(s); err != nil {
+				return nil, fmt.Errorf("%s: %w", sc.title, err)
+			}
+		}
+		if err := watch(ctx, s, out, seen, o.began, sc.lasts); err != nil {
+			return nil, err
+		}
+		o.calls = seen.between(o.began, time.Now())
+		results = append(results, judge(sc, o))
+	}
+	return results, nil
+}
+
+// watch shows the table while a scene lasts.
+func watch(ctx context.Context, s *site, out *screen, seen *tally, began time.Time, lasts time.Duration) error {
+	tick := time.NewTicker(frame)
+	defer tick.Stop()
+	for end := began.Add(lasts); time.Now().Before(end); {
+		select {
+		case <-tick.C:
+			out.show(table(s, seen, time.Now()))
+		case <-ctx.Done():
+			return errors.New("interrupted")
+		}
+	}
+	out.endScene(table(s, seen, time.Now()))
+	return nil
+}
+
+func judge(sc scene, o observation) result {
+	r := result{title: sc.title, numbers: count(o.calls)}
+	for _, p := range sc.promises {
+		measured, kept := p.keep(o)
+		r.lines = append(r.lines, line{p.text, measured, kept})
+	}
+	return r
+}

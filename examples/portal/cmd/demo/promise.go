@@ -1,0 +1,131 @@
+package main
+
+import (
+	"fmt"
+	"time"
+)
+
+// startMargin is what a new process is given, on top of what is promised, to
+// be loaded and to open its port: the clock runs from the moment at which the
+// demo asks the system to start it.
+const startMargin = 500 * time.Millisecond
+
+// answerMargin is what a call may end later than it was answered: the demo
+// hears of it when the request that it belongs to has its own answer.
+const answerMargin = 200 * time.Millisecond
+
+// observation is what was seen in one scene.
+type observation struct {
+	began time.Time
+	calls []call // all that ended in the scene
+	site  *site
+}
+
+// promise is something that must hold in a scene. keep measures and judges.
+type promise struct {
+	text string
+	keep func(observation) (measured string, kept bool)
+}
+
+func noCallFails() promise {
+	return promise{"no call fails", func(o observation) (string, bool) {
+		n := count(o.calls)
+		return fmt.Sprintf("%d of %d calls failed", n.failures, n.calls), n.failures == 0 && n.calls > 0
+	}}
+}
+
+// avoided: after the act nothing goes to the process for longer than limit.
+// A call that had to try twice went to it first.
+func avoided(name string, limit time.Duration) promise {
+	text := fmt.Sprintf("callers avoid %s within %v", name, limit)
+	return promise{text, func(o observation) (string, bool) {
+		p, last := o.site.find(name), o.began
+		for _, c := range o.calls {
+			touched := c.instance == p.addr || c.service == p.service && c.attempts > 1
+			if touched && c.ended.After(last) {
+				last = c.ended
+			}
+		}
+		after := last.Sub(o.began)
+		return fmt.Sprintf("after %s", ms(after)), after <= limit && othersServed(o, p)
+	}}
+}
+
+// onlySentCallsFail: a call fails only when it was on its way to the process,
+// so that nobody can know whether it was executed. All others go elsewhere.
+func onlySentCallsFail(name string) promise {
+	text := fmt.Sprintf("no call fails but those that %s was working on", name)
+	return promise{text, func(o observation) (string, bool) {
+		addr, n, others := o.site.find(name).addr, count(o.calls), 0
+		for _, c := range o.calls {
+			if c.failure != "" && (c.instance != addr || !c.sent) {
+				others++
+			}
+		}
+		return fmt.Sprintf("%d of %d calls failed, %d of them others", n.failures, n.calls, others), others == 0 && n.calls > 0
+	}}
+}
+
+// used: a new process answers its first call in time.
+func used(name string, limit time.Duration) promise {
+	text := fmt.Sprintf("%s is used within %v (and %v for its start)", name, limit, startMargin)
+	return promise{text, func(o observation) (string, bool) {
+		its := of(o.calls, o.site.find(name).addr)
+		for _, c := range its {
+			if c.failure == "" {
+				after := c.ended.Sub(o.began)
+				return fmt.Sprintf("after %s", ms(after)), after <= limit+startMargin
+			}
+		}
+		return "never", false
+	}}
+}
+
+// left: a process that was asked to stop gets no new call after limit.
+func left(name string, limit time.Duration) promise {
+	text := fmt.Sprintf("no new call goes to %s after %v (and %v for the answer)", name, limit, answerMargin)
+	return promise{text, func(o observation) (string, bool) {
+		p, last := o.site.find(name), o.began
+		for _, c := range of(o.calls, p.addr) {
+			if c.ended.After(last) {
+				last = c.ended
+			}
+		}
+		after := last.Sub(o.began)
+		return fmt.Sprintf("the last one ended after %s", ms(after)), after <= limit+answerMargin && othersServed(o, p)
+	}}
+}
+
+// ended: the process has left by itself, with status 0.
+func ended(name string) promise {
+	return promise{name + " ends by itself, with status 0", func(o observation) (string, bool) {
+		p := o.site.find(name)
+		select {
+		case <-p.done:
+			return fmt.Sprintf("after %s, %s", ms(p.ended.Sub(o.began)), p.cmd.ProcessState), p.err == nil
+		default:
+			return "it is still running", false
+		}
+	}}
+}
+
+// othersServed guards against keeping a promise by answering nobody.
+func othersServed(o observation, gone *process) bool {
+	for _, c := range o.calls {
+		if c.service == gone.service && c.instance != gone.addr && c.failure == "" {
+			return true
+		}
+	}
+	return false
+}
+
+// ms is a duration as the demo prints it.
+func ms(d time.Duration) string {
+	switch {
+	case d < 10*time.Millisecond:
+		return fmt.Sprintf("%.1f ms", d.Seconds()*1000)
+	case d < 10*time.Second:
+		return fmt.Sprintf("%.0f ms", d.Seconds()*1000)
+	}
+	return fmt.Sprintf("%.1f s", d.Seconds())
+}
