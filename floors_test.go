@@ -38,7 +38,7 @@ var floors = map[string]struct {
 
 	// Used by tests and by the commands only.
 	"internal/lab":    {0, nil},
-	"internal/pgtest": {0, nil},
+	"internal/pgtest": {1, []string{"internal/run"}},
 }
 
 // testHelpers may be imported by the tests of every package.

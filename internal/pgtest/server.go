@@ -1,0 +1,299 @@
+//go:build linux
+
+package pgtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/skerry/skerry/internal/run"
+)
+
+// startTime bounds the start of a server, after a kill -9 too.
+const startTime = 30 * time.Second
+
+// Options says where a server listens.
+type Options struct {
+	Host   string // address that it listens on and that URLs name; "" means 127.0.0.1
+	Port   int    // 0 means a free port
+	Netns  string // name of the network namespace to run in; "" means the caller's; needs root
+	Config string // further lines of postgresql.conf
+}
+
+// Server is one private PostgreSQL. Its methods are for one goroutine at a time.
+type Server struct {
+	Options
+	bin  string
+	dir  string // holds data/, the socket and the log
+	user *unprivileged
+
+	pid    int
+	exited chan error // gets the end of the running postmaster
+	group  *run.Group
+}
+
+// Start makes a data directory and starts a server on it. Close removes both.
+func Start(o Options) (*Server, error) {
+	s, err := prepare(o)
+	if err != nil {
+		return nil, err
+	}
+	out, err := s.command("initdb", "-D", s.data(), "-A", "trust", "-U", "postgres", "--no-sync", "-E", "UTF8", "--locale=C").CombinedOutput()
+	if err != nil {
+		_ = os.RemoveAll(s.dir)
+		return nil, fmt.Errorf("initdb: %w: %s", err, out)
+	}
+	return s, s.firstStart()
+}
+
+// prepare finds the programs, the user, a directory and a port.
+func prepare(o Options) (*Server, error) {
+	s := &Server{Options: o, group: run.NewGroup(context.Background())}
+	var err error
+	if s.bin, err = findBin(); err != nil {
+		return nil, err
+	}
+	if s.user, err = findUser(); err != nil {
+		return nil, err
+	}
+	if s.Host == "" {
+		s.Host = "127.0.0.1"
+	}
+	if s.Port == 0 {
+		if s.Port, err = freePort(); err != nil {
+			return nil, err
+		}
+	}
+	if s.dir, err = os.MkdirTemp("", "skerry-pg-"); err != nil {
+		return nil, err
+	}
+	return s, s.user.own(s.dir)
+}
+
+func (s *Server) firstStart() error {
+	hba := "local all all trust\nlocal replication all trust\n" +
+		"host all all 0.0.0.0/0 trust\nhost all all ::/0 trust\nhost replication all 0.0.0.0/0 trust\n"
+	conf := fmt.Sprintf("listen_addresses = '%s'\nport = %d\nunix_socket_directories = '%s'\n"+
+		"max_connections = 200\nshared_buffers = '32MB'\nfsync = off\nlog_min_messages = warning\n%s\n",
+		s.Host, s.Port, s.dir, s.Config)
+	if err := os.WriteFile(filepath.Join(s.data(), "pg_hba.conf"), []byte(hba), 0o644); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(filepath.Join(s.data(), "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if _, err := f.WriteString(conf); err != nil {
+		return err
+	}
+	if err := s.Start(); err != nil {
+		_ = s.Close()
+		return err
+	}
+	return nil
+}
+
+func (s *Server) data() string { return filepath.Join(s.dir, "data") }
+
+// Dir is the directory of the server's Unix socket.
+func (s *Server) Dir() string { return s.dir }
+
+// Start starts a server that was stopped or killed, and returns when it
+// accepts connections.
+func (s *Server) Start() error {
+	deadline := time.Now().Add(startTime)
+	for {
+		err := s.launch()
+		if err == nil || time.Now().After(deadline) {
+			return err
+		}
+		// After kill -9 the orphans keep the shared memory for a moment.
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// launch starts the postmaster once and waits until it answers or ends.
+func (s *Server) launch() error {
+	log, err := os.OpenFile(s.logPath(), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	cmd := s.command("postgres", "-D", s.data())
+	cmd.Stdout, cmd.Stderr = log, log
+	started, exited := make(chan error, 1), make(chan error, 1)
+	s.group.Go(func(context.Context) error {
+		// The kernel sends Pdeathsig when the thread ends that started the
+		// process, so this goroutine keeps its thread for as long.
+		runtime.LockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			exited <- cmd.Wait()
+		}
+		return nil
+	})
+	if err := <-started; err != nil {
+		return err
+	}
+	s.pid, s.exited = cmd.Process.Pid, exited
+	return s.ready()
+}
+
+func (s *Server) ready() error {
+	ctx, cancel := context.WithTimeout(context.Background(), startTime)
+	defer cancel()
+	for {
+		conn, err := pgx.Connect(ctx, s.socketURL("postgres"))
+		if err == nil {
+			return conn.Close(ctx)
+		}
+		select {
+		case end := <-s.exited:
+			s.pid = 0
+			return fmt.Errorf("postgres ended at its start: %v: %s", end, s.tail())
+		case <-ctx.Done():
+			return fmt.Errorf("postgres does not answer: %w: %s", err, s.tail())
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// Stop ends the server as "pg_ctl stop -m fast" does.
+func (s *Server) Stop() error { return s.end(syscall.SIGINT) }
+
+// Kill is kill -9 of the postmaster.
+func (s *Server) Kill() error { return s.end(syscall.SIGKILL) }
+
+func (s *Server) end(sig syscall.Signal) error {
+	if s.pid == 0 {
+		return nil
+	}
+	if err := syscall.Kill(s.pid, sig); err != nil {
+		return err
+	}
+	select {
+	case <-s.exited:
+		s.pid = 0
+		return nil
+	case <-time.After(startTime):
+		return fmt.Errorf("postgres %d does not end on %v", s.pid, sig)
+	}
+}
+
+// Restart is Stop and Start.
+func (s *Server) Restart() error {
+	if err := s.Stop(); err != nil {
+		return err
+	}
+	return s.Start()
+}
+
+// Freeze stops every process of the server with SIGSTOP: the kernel still
+// acknowledges what is sent, nobody answers.
+func (s *Server) Freeze() error { return s.signalAll(syscall.SIGSTOP) }
+
+// Thaw lets a frozen server go on.
+func (s *Server) Thaw() error { return s.signalAll(syscall.SIGCONT) }
+
+// signalAll begins with the postmaster, so that no child is born meanwhile.
+func (s *Server) signalAll(sig syscall.Signal) error {
+	if s.pid == 0 {
+		return errors.New("the server is not running")
+	}
+	if err := syscall.Kill(s.pid, sig); err != nil {
+		return err
+	}
+	for _, child := range children(s.pid) {
+		if err := syscall.Kill(child, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
+			return err
+		}
+	}
+	return nil
+}
+
+// Close stops the server and removes its directory.
+func (s *Server) Close() error {
+	if s.pid != 0 {
+		_ = s.Thaw()
+	}
+	err := s.Stop()
+	if err != nil {
+		err = errors.Join(err, s.Kill())
+	}
+	return errors.Join(err, s.group.Stop(), os.RemoveAll(s.dir))
+}
+
+// Standby starts a hot standby that follows s. The caller closes it.
+func (s *Server) Standby(o Options) (*Server, error) {
+	b, err := prepare(o)
+	if err != nil {
+		return nil, err
+	}
+	out, err := b.command("pg_basebackup", "-D", b.data(), "-h", s.dir, "-p", strconv.Itoa(s.Port), "-U", "postgres",
+		"-R", "-X", "stream", "-c", "fast", "--no-sync").CombinedOutput()
+	if err != nil {
+		_ = os.RemoveAll(b.dir)
+		return nil, fmt.Errorf("pg_basebackup: %w: %s", err, out)
+	}
+	return b, b.firstStart()
+}
+
+// Promote makes a standby a primary.
+func (s *Server) Promote() error {
+	out, err := s.command("pg_ctl", "promote", "-w", "-D", s.data()).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("pg_ctl promote: %w: %s", err, out)
+	}
+	return nil
+}
+
+// command is a program of PostgreSQL, run as the unprivileged user in the
+// server's network namespace.
+func (s *Server) command(name string, args ...string) *exec.Cmd {
+	argv := append([]string{filepath.Join(s.bin, name)}, args...)
+	if s.Netns != "" {
+		enter := []string{"ip", "netns", "exec", s.Netns}
+		argv = append(append(enter, s.user.setpriv()...), argv...)
+	}
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Dir = s.dir
+	cmd.Env = append(os.Environ(), "LC_ALL=C", "HOME="+s.dir)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGQUIT, Setpgid: true}
+	if s.Netns == "" {
+		cmd.SysProcAttr.Credential = s.user.credential()
+	}
+	return cmd
+}
+
+func (s *Server) logPath() string { return filepath.Join(s.dir, "log") }
+
+// tail is the end of the server's log, for errors.
+func (s *Server) tail() string {
+	b, err := os.ReadFile(s.logPath())
+	if err != nil {
+		return err.Error()
+	}
+	return string(b[max(0, len(b)-1000):])
+}
+
+func freePort() (int, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port, nil
+}
