@@ -1,0 +1,176 @@
+package rpc
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/skerry/skerry/health"
+)
+
+// Breaker refuses the calls to a service at once while most of them fail, so
+// that callers do not wait for what will fail and the service can recover
+// (demand D29). The zero value has the defaults.
+type Breaker struct {
+	Off    bool          // never refuse
+	Ratio  int           // percent of calls that must fail; 0 means 50
+	Calls  int           // calls that must have ended in the window; 0 means 20
+	Window time.Duration // over which calls are counted; 0 means 10 s
+}
+
+// trialEvery is how often an open breaker lets one call through.
+const trialEvery = int64(time.Second)
+
+// breakerCells is into how many parts the window is cut; the oldest part
+// leaves it as a whole.
+const breakerCells = 10
+
+// breaker is closed, or open since a moment: then it lets one call through in
+// a second, and the first of these that succeeds closes it. It takes no lock
+// and no memory for a call, and is safe for concurrent use. Times are
+// nanoseconds of any clock that never goes back. A nil breaker is always
+// closed.
+type breaker struct {
+	ratio, calls, width int64
+	next                atomic.Int64 // when the next trial may go; 0 = closed
+	cells               [breakerCells]atomic.Uint64
+}
+
+func newBreaker(c Breaker) *breaker {
+	if c.Off {
+		return nil
+	}
+	b := &breaker{ratio: 50, calls: 20, width: int64(10*time.Second) / breakerCells}
+	if c.Ratio > 0 {
+		b.ratio = int64(c.Ratio)
+	}
+	if c.Calls > 0 {
+		b.calls = int64(c.Calls)
+	}
+	if c.Window > 0 {
+		b.width = max(1, int64(c.Window)/breakerCells)
+	}
+	return b
+}
+
+// allow reports whether a call may go. A trial's result must be given to
+// record as such.
+func (b *breaker) allow(now int64) (ok, trial bool) {
+	if b == nil {
+		return true, false
+	}
+	next := b.next.Load()
+	if next == 0 {
+		return true, false
+	}
+	won := now >= next && b.next.CompareAndSwap(next, now+trialEvery)
+	return won, won
+}
+
+// breakerChange is what a result did to a breaker.
+type breakerChange uint8
+
+const (
+	unchanged breakerChange = iota
+	opened
+	closed
+)
+
+// record counts how a call ended and says what that changed, so that one
+// caller logs it. Results of other calls than trials do not matter while the
+// breaker is open: they began before.
+func (b *breaker) record(now int64, o health.Outcome, trial bool) breakerChange {
+	if b == nil {
+		return unchanged
+	}
+	works, fails := judge(o)
+	switch {
+	case !works && !fails:
+	case trial:
+		if works {
+			return b.close()
+		}
+	case b.next.Load() == 0:
+		b.count(now, fails)
+		if fails && b.tooMany(now) && b.next.CompareAndSwap(0, now+trialEvery) {
+			return opened
+		}
+	}
+	return unchanged
+}
+
+// isOpen reports whether calls are being refused.
+func (b *breaker) isOpen() bool { return b != nil && b.next.Load() != 0 }
+
+// judge says what an outcome tells about the service. A declared exception is
+// an answer. Refusals and cancellations tell nothing: the peer did not try, or
+// we did not let it.
+func judge(o health.Outcome) (works, fails bool) {
+	switch o {
+	case health.OK, health.AppError:
+		return true, false
+	case health.Timeout, health.Connect, health.Broken, health.Internal:
+		return false, true
+	}
+	return false, false
+}
+
+func (b *breaker) close() breakerChange {
+	for i := range b.cells {
+		b.cells[i].Store(0)
+	}
+	if b.next.Swap(0) == 0 {
+		return unchanged
+	}
+	return closed
+}
+
+// A cell holds the part of the window it counts for, its calls and its
+// failures in one word: 24, 20 and 20 bits.
+const (
+	cellBits = 20
+	cellMax  = 1<<cellBits - 1
+	partMax  = 1<<24 - 1
+)
+
+func packCell(part, calls, failures uint64) uint64 {
+	return part<<(2*cellBits) | calls<<cellBits | failures
+}
+
+func unpackCell(w uint64) (part, calls, failures uint64) {
+	return w >> (2 * cellBits), w >> cellBits & cellMax, w & cellMax
+}
+
+func (b *breaker) count(now int64, failed bool) {
+	tick := now / b.width
+	cell, part := &b.cells[tick%breakerCells], uint64(tick)&partMax
+	for {
+		old := cell.Load()
+		p, calls, failures := unpackCell(old)
+		if p != part {
+			calls, failures = 0, 0
+		}
+		if calls == cellMax { // keep the ratio
+			calls, failures = calls/2, failures/2
+		}
+		calls++
+		if failed {
+			failures++
+		}
+		if cell.CompareAndSwap(old, packCell(part, calls, failures)) {
+			return
+		}
+	}
+}
+
+// tooMany sums the window.
+func (b *breaker) tooMany(now int64) bool {
+	tick := uint64(now / b.width)
+	var calls, failures uint64
+	for i := range b.cells {
+		p, c, f := unpackCell(b.cells[i].Load())
+		if (tick-p)&partMax < breakerCells {
+			calls, failures = calls+c, failures+f
+		}
+	}
+	return int64(calls) >= b.calls && int64(failures)*100 >= b.ratio*int64(calls)
+}

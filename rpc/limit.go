@@ -1,0 +1,146 @@
+package rpc
+
+import (
+	"fmt"
+	"sync/atomic"
+	"time"
+)
+
+// Limit bounds calls. What is over it is refused at once, before it is
+// executed; nothing waits in a queue.
+type Limit struct {
+	Pending int     // calls at a time; 0 means no limit
+	Rate    float64 // calls a second; 0 means no limit
+	Burst   int     // calls that may come at once, over a rate; 0 means a tenth of a second's worth, at least 1
+}
+
+// Limits are the limits of a service and of single methods of it. A call
+// must pass both.
+type Limits struct {
+	Limit
+	Methods map[string]Limit
+}
+
+// limiter holds the calls of one service to its Limits. It takes no lock and
+// no memory for a call, and is safe for concurrent use. A nil limiter lets
+// everything pass.
+type limiter struct {
+	service *gate
+	methods map[string]*gate
+}
+
+// newLimiter returns nil for limits that limit nothing.
+func newLimiter(service string, l Limits) *limiter {
+	r := &limiter{service: newGate(service, l.Limit), methods: map[string]*gate{}}
+	for name, m := range l.Methods {
+		if g := newGate(service+"."+name, m); g != nil {
+			r.methods[name] = g
+		}
+	}
+	if r.service == nil && len(r.methods) == 0 {
+		return nil
+	}
+	return r
+}
+
+// take lets a call pass, or says which limit it is over. now is in
+// nanoseconds, of any clock that never goes back. The permit must be given
+// back by done when the call has ended.
+func (l *limiter) take(method string, now int64) (permit, error) {
+	if l == nil {
+		return permit{}, nil
+	}
+	p := permit{l.methods[method], l.service}
+	if err := p.method.enter(now); err != nil {
+		return permit{}, err
+	}
+	if err := p.service.enter(now); err != nil {
+		p.method.undo()
+		return permit{}, err
+	}
+	return p, nil
+}
+
+// permit is a call's place within the limits.
+type permit struct{ method, service *gate }
+
+func (p permit) done() {
+	p.method.leave()
+	p.service.leave()
+}
+
+// gate is one limit. A nil gate is open.
+type gate struct {
+	pending atomic.Int64
+	most    int64 // pending; 0 = any
+
+	// A rate is kept by the moment up to which it is used: each call moves it
+	// on by interval, and must not move it further ahead than ahead.
+	used            atomic.Int64
+	interval, ahead int64
+
+	// Made once: refusing must be cheap.
+	errPending, errRate error
+}
+
+func newGate(what string, l Limit) *gate {
+	if l.Pending <= 0 && l.Rate <= 0 {
+		return nil
+	}
+	g := &gate{
+		most:       int64(max(0, l.Pending)),
+		errPending: fmt.Errorf("%s: %d calls are pending, the limit", what, l.Pending),
+		errRate:    fmt.Errorf("%s: over the limit of %g calls a second", what, l.Rate),
+	}
+	if l.Rate > 0 {
+		burst := l.Burst
+		if burst <= 0 {
+			burst = max(1, int(l.Rate/10))
+		}
+		g.interval = max(1, int64(float64(time.Second)/l.Rate))
+		g.ahead = int64(burst) * g.interval
+	}
+	return g
+}
+
+func (g *gate) enter(now int64) error {
+	if g == nil {
+		return nil
+	}
+	if n := g.pending.Add(1); g.most > 0 && n > g.most {
+		g.pending.Add(-1)
+		return g.errPending
+	}
+	if g.interval > 0 && !g.spend(now) {
+		g.pending.Add(-1)
+		return g.errRate
+	}
+	return nil
+}
+
+func (g *gate) spend(now int64) bool {
+	for {
+		used := g.used.Load()
+		next := max(used, now) + g.interval
+		if next > now+g.ahead {
+			return false
+		}
+		if g.used.CompareAndSwap(used, next) {
+			return true
+		}
+	}
+}
+
+func (g *gate) leave() {
+	if g != nil {
+		g.pending.Add(-1)
+	}
+}
+
+// undo takes an entry back, also from the rate: the call did not happen.
+func (g *gate) undo() {
+	if g != nil {
+		g.pending.Add(-1)
+		g.used.Add(-g.interval)
+	}
+}

@@ -1,0 +1,84 @@
+package rpc
+
+import "testing"
+
+const parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+func TestValidTrace(t *testing.T) {
+	const id, span = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+	tests := []struct {
+		name, in string
+		want     bool
+	}{
+		{"of the standard", parent, true},
+		{"not sampled", "00-" + id + "-" + span + "-00", true},
+		{"a later version", "cc-" + id + "-" + span + "-01", true},
+		{"a later version with more", "cc-" + id + "-" + span + "-01-what-comes", true},
+		{"a later version, run on", "cc-" + id + "-" + span + "-01what", false},
+		{"version 00 with more", parent + "-what", false},
+		{"version ff", "ff-" + id + "-" + span + "-01", false},
+		{"trace id of zeros", "00-00000000000000000000000000000000-" + span + "-01", false},
+		{"span id of zeros", "00-" + id + "-0000000000000000-01", false},
+		{"upper case", "00-4BF92F3577B34DA6A3CE929D0E0E4736-" + span + "-01", false},
+		{"not hexadecimal", "00-" + id + "-" + span + "-0g", false},
+		{"underscores", "00_" + id + "_" + span + "_01", false},
+		{"cut", parent[:54], false},
+		{"empty", "", false},
+	}
+	for _, tt := range tests {
+		if got := validTrace(tt.in); got != tt.want {
+			t.Errorf("%s: valid is %v: %q", tt.name, got, tt.in)
+		}
+	}
+}
+
+func TestNextSpan(t *testing.T) {
+	child := nextSpan(parent)
+	if !validTrace(child) {
+		t.Fatalf("child is not valid: %s", child)
+	}
+	if traceID(child) != traceID(parent) || child[:2] != "00" || child[flagsAt:] != "01" {
+		t.Fatalf("child of %s is %s", parent, child)
+	}
+	if child[spanIDAt:flagsAt] == parent[spanIDAt:flagsAt] {
+		t.Fatal("child has its parent's span id")
+	}
+	if later := nextSpan("cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00-more"); !validTrace(later) ||
+		traceID(later) != traceID(parent) || later[:2] != "00" || later[flagsAt:] != "00" {
+		t.Fatalf("child of a later version is %s", later)
+	}
+}
+
+func TestNewTraces(t *testing.T) {
+	seen := map[string]bool{}
+	for range 1000 {
+		s := nextSpan("nothing that is a traceparent, though it is long enough")
+		if !validTrace(s) || seen[traceID(s)] {
+			t.Fatalf("new trace %s", s)
+		}
+		seen[traceID(s)] = true
+	}
+	if traceID("x") != "" {
+		t.Fatal("trace id of what is none")
+	}
+}
+
+func FuzzNextSpan(f *testing.F) {
+	f.Add(parent)
+	f.Fuzz(func(t *testing.T, s string) {
+		child := nextSpan(s)
+		if !validTrace(child) {
+			t.Fatalf("%q has the child %q", s, child)
+		}
+		if validTrace(s) && traceID(child) != traceID(s) {
+			t.Fatalf("%q has the child %q of another trace", s, child)
+		}
+	})
+}
+
+func BenchmarkNextSpan(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		nextSpan(parent)
+	}
+}
