@@ -1,0 +1,106 @@
+package foreign
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/apache/thrift/lib/go/thrift"
+	"github.com/skerry/skerry/registry"
+)
+
+// Check asks a provider for a sign of life within ctx's deadline.
+type Check func(ctx context.Context, in registry.Instance) error
+
+// unknownMethod is what the plain thrift check calls: a server that answers
+// "no such method" speaks Thrift and is awake.
+const unknownMethod = "skerry_check"
+
+// ParseCheck reads "tcp" (a connection can be made), "thrift" (it answers a
+// Thrift call, be it with "unknown method") or "thrift:METHOD" (the method,
+// called without arguments, replies). With conf, connections to instances
+// with TLS are made by it; nil means the system's authorities.
+func ParseCheck(s string, conf *tls.Config) (Check, error) {
+	kind, method, named := strings.Cut(s, ":")
+	switch {
+	case s == "tcp":
+		return func(ctx context.Context, in registry.Instance) error {
+			conn, err := dial(ctx, in, conf)
+			if err != nil {
+				return err
+			}
+			return conn.Close()
+		}, nil
+	case kind == "thrift" && (!named || method != ""):
+		return func(ctx context.Context, in registry.Instance) error {
+			return thriftCheck(ctx, in, conf, method)
+		}, nil
+	}
+	return nil, fmt.Errorf("check %q: want tcp, thrift or thrift:METHOD", s)
+}
+
+func dial(ctx context.Context, in registry.Instance, conf *tls.Config) (net.Conn, error) {
+	if in.TLS {
+		return (&tls.Dialer{Config: conf}).DialContext(ctx, "tcp", in.Addr())
+	}
+	return new(net.Dialer).DialContext(ctx, "tcp", in.Addr())
+}
+
+func thriftCheck(ctx context.Context, in registry.Instance, conf *tls.Config, method string) error {
+	conn, err := dial(ctx, in, conf)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if deadline, ok := ctx.Deadline(); ok {
+		conn.SetDeadline(deadline)
+	}
+	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) }) // ends a wait at once
+	defer stop()
+	name := method
+	if name == "" {
+		name = unknownMethod
+	}
+	p := protocol(conn, in.Protocol)
+	_, err = thrift.NewTStandardClient(p, p).Call(ctx, name, nothing{}, nothing{})
+	if _, answered := errors.AsType[thrift.TApplicationException](err); answered && method == "" {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("call %s: %w", name, err)
+	}
+	return nil
+}
+
+// protocol speaks the way an instance says it listens.
+func protocol(conn net.Conn, p registry.Protocol) thrift.TProtocol {
+	conf := &thrift.TConfiguration{MaxFrameSize: 1 << 20, MaxMessageSize: 1 << 20}
+	socket := thrift.NewTSocketFromConnConf(conn, conf)
+	switch p {
+	case registry.ProtocolFramedBinary:
+		return thrift.NewTBinaryProtocolConf(thrift.NewTFramedTransportConf(socket, conf), conf)
+	case registry.ProtocolFramedCompact:
+		return thrift.NewTCompactProtocolConf(thrift.NewTFramedTransportConf(socket, conf), conf)
+	case registry.ProtocolUnframedBinary:
+		return thrift.NewTBinaryProtocolConf(thrift.NewTBufferedTransport(socket, 4096), conf)
+	case registry.ProtocolUnframedCompact:
+		return thrift.NewTCompactProtocolConf(thrift.NewTBufferedTransport(socket, 4096), conf)
+	}
+	return thrift.NewTHeaderProtocolConf(socket, conf)
+}
+
+// nothing is an argument list without arguments, and a reply of which only
+// the arrival counts.
+type nothing struct{}
+
+func (nothing) Write(ctx context.Context, p thrift.TProtocol) error {
+	return errors.Join(p.WriteStructBegin(ctx, "args"), p.WriteFieldStop(ctx), p.WriteStructEnd(ctx))
+}
+
+func (nothing) Read(ctx context.Context, p thrift.TProtocol) error {
+	return thrift.SkipDefaultDepth(ctx, p, thrift.STRUCT)
+}

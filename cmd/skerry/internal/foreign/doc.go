@@ -1,0 +1,13 @@
+// Package foreign keeps providers registered that know nothing of skerry: a
+// Thrift server in any language is listed while it answers a check, is
+// withdrawn when it has failed the check a number of times in a row, and is
+// listed again when it answers again. It is the inside of `skerry announce`.
+//
+// A provider that never answered is not listed at all. The first success
+// after an outage lists it at once: the calls themselves find out sooner than
+// any probe whether that was right. When the context ends, everything is
+// withdrawn before [Keep] returns.
+//
+// The loop is tested in virtual time against registry.Registrar doubles, the
+// checks against real Thrift servers of each protocol.
+package foreign

@@ -1,0 +1,80 @@
+package foreign
+
+import (
+	"cmp"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/goccy/go-yaml"
+	"github.com/skerry/skerry/registry"
+)
+
+// Entry is a provider as a person writes it down: on the command line, or as
+// an element of the list in a YAML file.
+type Entry struct {
+	Service  string            `yaml:"service"`
+	Version  string            `yaml:"version"`
+	Addr     string            `yaml:"addr"`     // host:port; without a host it is this host's advertised address
+	Protocol string            `yaml:"protocol"` // default framed-binary
+	Check    string            `yaml:"check"`    // tcp, thrift or thrift:METHOD; default tcp
+	Every    time.Duration     `yaml:"every"`
+	Timeout  time.Duration     `yaml:"timeout"`
+	Failures int               `yaml:"failures"`
+	Weight   int               `yaml:"weight"`
+	Zone     string            `yaml:"zone"`
+	Tags     map[string]string `yaml:"tags"`
+	TLS      bool              `yaml:"tls"`
+}
+
+// ReadFile reads a YAML list of entries. Unknown keys are errors with their
+// line.
+func ReadFile(path string) ([]Entry, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read providers: %w", err)
+	}
+	var list []Entry
+	if err := yaml.UnmarshalWithOptions(data, &list, yaml.Strict()); err != nil {
+		return nil, fmt.Errorf("read providers: %s: %s", path, yaml.FormatError(err, false, true))
+	}
+	if len(list) == 0 {
+		return nil, fmt.Errorf("read providers: %s lists none", path)
+	}
+	return list, nil
+}
+
+// Provider checks the entry. host stands in for an address without a host.
+func (e Entry) Provider(host func() (string, error), conf *tls.Config) (Provider, error) {
+	name, portText, err := net.SplitHostPort(e.Addr)
+	if err != nil {
+		return Provider{}, fmt.Errorf("addr %q of %s: want host:port", e.Addr, e.Service)
+	}
+	port, err := strconv.Atoi(portText)
+	if err != nil {
+		return Provider{}, fmt.Errorf("addr %q of %s: port %q is no number", e.Addr, e.Service, portText)
+	}
+	if name == "" {
+		if name, err = host(); err != nil {
+			return Provider{}, fmt.Errorf("addr %q of %s: %w", e.Addr, e.Service, err)
+		}
+	}
+	check, err := ParseCheck(cmp.Or(e.Check, "tcp"), conf)
+	if err != nil {
+		return Provider{}, fmt.Errorf("%s at %s: %w", e.Service, e.Addr, err)
+	}
+	p := Provider{
+		Instance: registry.Instance{
+			Service: e.Service, Version: e.Version, Host: name, Port: port, Weight: e.Weight, Zone: e.Zone, Tags: e.Tags, TLS: e.TLS,
+			Protocol: registry.Protocol(cmp.Or(e.Protocol, string(registry.ProtocolFramedBinary))),
+		},
+		Check: check, Every: e.Every, Timeout: e.Timeout, Failures: e.Failures,
+	}
+	if err := p.Validate(); err != nil {
+		return Provider{}, fmt.Errorf("%s at %s: %w", e.Service, e.Addr, err)
+	}
+	return p, nil
+}

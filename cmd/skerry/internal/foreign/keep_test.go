@@ -1,0 +1,133 @@
+package foreign
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/skerry/skerry/registry"
+)
+
+// list is a Registrar that remembers; down makes it unreachable.
+type list struct {
+	listed map[registry.ID]bool
+	down   bool
+}
+
+func (l *list) Register(ctx context.Context, instances ...registry.Instance) error {
+	if l.down {
+		<-ctx.Done()
+		return fmt.Errorf("%w: %w", registry.ErrPending, ctx.Err())
+	}
+	for _, in := range instances {
+		if err := registry.Check(in); err != nil {
+			return err
+		}
+		l.listed[in.ID()] = true
+	}
+	return nil
+}
+
+func (l *list) Withdraw(_ context.Context, ids ...registry.ID) error {
+	for _, id := range ids {
+		delete(l.listed, id)
+	}
+	return nil
+}
+
+func provider(check Check) Provider {
+	return Provider{Instance: registry.Instance{Service: "billing", Host: "127.0.0.1", Port: 9090}, Check: check}
+}
+
+// TestKeep lets a provider come late, fail once, fail for good, come back,
+// and be stopped.
+func TestKeep(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		// one answer for each check, 5 s apart at most
+		answers := strings.Split("no no yes no yes no no no no yes yes", " ")
+		checks := 0
+		check := func(context.Context, registry.Instance) error {
+			defer func() { checks++ }()
+			if checks == len(answers)-1 {
+				cancel()
+			}
+			if answers[checks] == "no" {
+				return errors.New("refused")
+			}
+			return nil
+		}
+		to := &list{listed: map[registry.ID]bool{}}
+		var seen []string
+		start := time.Now()
+		err := Keep(ctx, to, provider(check), func(e Event) {
+			seen = append(seen, fmt.Sprintf("%s/%d", e.State, len(to.listed)))
+		})
+		want := []string{"waiting/0", "listed/1", "failing/1", "listed/1", "failing/1", "failing/1", "withdrawn/0", "listed/1", "stopped/0"}
+		if err != nil || !slices.Equal(seen, want) {
+			t.Errorf("%v\nhave %v\nwant %v", err, seen, want)
+		}
+		if d := time.Since(start); d < 45*time.Second || d > 50*time.Second {
+			t.Errorf("ten waits took %v", d)
+		}
+	})
+}
+
+func TestKeepWhileTheRegistryIsAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		to := &list{listed: map[registry.ID]bool{}, down: true}
+		checks := 0
+		check := func(context.Context, registry.Instance) error {
+			checks++
+			to.down = checks < 4
+			if checks == 6 {
+				cancel()
+			}
+			return nil
+		}
+		var seen []State
+		var started []time.Time
+		if err := Keep(ctx, to, provider(check), func(e Event) {
+			seen, started = append(seen, e.State), append(started, e.Instance.Started)
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if want := []State{Pending, Listed, Stopped}; !slices.Equal(seen, want) {
+			t.Errorf("have %v, want %v", seen, want)
+		}
+		if !started[0].Equal(started[1]) {
+			t.Errorf("the start moved from %v to %v while the registry was away", started[0], started[1])
+		}
+	})
+}
+
+func TestKeepRefusesWhatNoRegistryTakes(t *testing.T) {
+	p := provider(func(context.Context, registry.Instance) error { return nil })
+	p.Instance.Port = 0
+	err := Keep(t.Context(), &list{listed: map[registry.ID]bool{}}, p, func(Event) {})
+	if !errors.Is(err, registry.ErrInvalid) {
+		t.Errorf("have %v", err)
+	}
+}
+
+// A check that hangs counts as failed after its time-out.
+func TestCheckTimesOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 12*time.Second)
+		defer cancel()
+		var events []Event
+		Keep(ctx, &list{listed: map[registry.ID]bool{}}, provider(func(ctx context.Context, _ registry.Instance) error {
+			<-ctx.Done()
+			return ctx.Err()
+		}), func(e Event) { events = append(events, e) })
+		if len(events) != 1 || events[0].State != Waiting || !errors.Is(events[0].Err, context.DeadlineExceeded) {
+			t.Errorf("events: %+v", events)
+		}
+	})
+}

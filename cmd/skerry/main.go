@@ -1,0 +1,57 @@
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// run carries out one command line and returns the exit code.
+func run(ctx context.Context, args []string, in io.Reader, out, err io.Writer) int {
+	a := &app{in: in, out: out, err: err}
+	root := a.command()
+	root.SetArgs(args)
+	root.SetIn(in)
+	root.SetOut(out)
+	root.SetErr(err)
+	return a.report(root.ExecuteContext(ctx))
+}
+
+// app is one command line: its streams and global flags.
+type app struct {
+	in       io.Reader
+	out, err io.Writer
+	flags    flags
+	started  bool // the command line was understood; what fails now is no usage error
+}
+
+func (a *app) command() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "skerry",
+		Short:         "Show and tend a skerry cluster",
+		Long:          "skerry shows what is registered in a cluster and why, calls its services,\nand finds out what is wrong with a host or a site.",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		PersistentPreRun: func(*cobra.Command, []string) {
+			a.started = true
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	a.flags.register(root)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usagef("%w\nSee: %s --help", err, cmd.CommandPath())
+	})
+	root.AddCommand(a.versionCommand())
+	return root
+}
