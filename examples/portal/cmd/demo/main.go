@@ -19,6 +19,8 @@ import (
 	"os/signal"
 	"path/filepath"
 	"syscall"
+
+	"github.com/skerry/skerry/examples/portal/internal/site"
 )
 
 func main() {
@@ -47,13 +49,13 @@ func run(ctx context.Context, bin string) (kept bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	site, err := newSite(bin, dir)
+	s, err := site.New(bin, dir, "")
 	if err != nil {
 		return false, err
 	}
-	defer site.close()
+	defer s.Close()
 
-	kept, err = perform(ctx, site, newScreen(os.Stdout), scenes)
+	kept, err = perform(ctx, s, newScreen(os.Stdout), scenes)
 	if err != nil || !kept {
 		fmt.Fprintf(os.Stderr, "demo: what the processes had to say is in %s\n", dir)
 		return kept, err

@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
 	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/examples/portal/internal/site"
 )
 
 const (
@@ -20,12 +20,12 @@ const (
 
 // perform starts the cast and the load, plays the scenes and prints what was
 // promised and what was measured. It reports whether every promise was kept.
-func perform(ctx context.Context, s *site, out *screen, scenes []scene) (bool, error) {
+func perform(ctx context.Context, s *site.Site, out *screen, scenes []scene) (bool, error) {
 	began := time.Now()
-	out.say("Five processes of four services start on this machine, as cluster %q.", s.cluster)
+	out.say("Five processes of four services start on this machine, as cluster %q.", s.Cluster())
 	out.say("There is no database and no registry: they find each other by broadcast.")
 	for _, c := range cast {
-		if err := s.start(c.name, c.service, "v1"); err != nil {
+		if _, err := s.Serve(c.name, c.service, "v1"); err != nil {
 			return false, err
 		}
 	}
@@ -55,12 +55,12 @@ func perform(ctx context.Context, s *site, out *screen, scenes []scene) (bool, e
 }
 
 // openNode makes the demo itself a member of the site: a consumer.
-func openNode(ctx context.Context, s *site) (*skerry.Node, error) {
-	path, err := s.writeConfig("load", s.config("load", "", "", ""))
+func openNode(ctx context.Context, s *site.Site) (*skerry.Node, error) {
+	path, err := s.Config("load")
 	if err != nil {
 		return nil, err
 	}
-	log, err := os.Create(filepath.Join(s.dir, "load.log"))
+	log, err := os.Create(s.LogPath("load"))
 	if err != nil {
 		return nil, err
 	}
@@ -99,11 +99,11 @@ type line struct {
 	kept              bool
 }
 
-func play(ctx context.Context, s *site, out *screen, seen *tally, scenes []scene) ([]result, error) {
+func play(ctx context.Context, s *site.Site, out *screen, seen *tally, scenes []scene) ([]result, error) {
 	var results []result
 	for i, sc := range scenes {
 		out.say("%d. %s.", i+1, sc.title)
-		o := observation{began: time.Now(), site: s}
+		o := observation{began: time.Now(), find: s.Find}
 		if sc.act != nil {
 			if err := sc.act(s); err != nil {
 				return nil, fmt.Errorf("%s: %w", sc.title, err)
@@ -119,7 +119,7 @@ func play(ctx context.Context, s *site, out *screen, seen *tally, scenes []scene
 }
 
 // watch shows the table while a scene lasts.
-func watch(ctx context.Context, s *site, out *screen, seen *tally, began time.Time, lasts time.Duration) error {
+func watch(ctx context.Context, s *site.Site, out *screen, seen *tally, began time.Time, lasts time.Duration) error {
 	tick := time.NewTicker(frame)
 	defer tick.Stop()
 	for end := began.Add(lasts); time.Now().Before(end); {

@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"time"
+
+	"github.com/skerry/skerry/examples/portal/internal/site"
 )
 
 // startMargin is what a new process is given, on top of what is promised, to
@@ -18,7 +20,7 @@ const answerMargin = 200 * time.Millisecond
 type observation struct {
 	began time.Time
 	calls []call // all that ended in the scene
-	site  *site
+	find  func(name string) *site.Process
 }
 
 // promise is something that must hold in a scene. keep measures and judges.
@@ -39,9 +41,9 @@ func noCallFails() promise {
 func avoided(name string, limit time.Duration) promise {
 	text := fmt.Sprintf("callers avoid %s within %v", name, limit)
 	return promise{text, func(o observation) (string, bool) {
-		p, last := o.site.find(name), o.began
+		p, last := o.find(name), o.began
 		for _, c := range o.calls {
-			touched := c.instance == p.addr || c.service == p.service && c.attempts > 1
+			touched := c.instance == p.Addr || c.service == p.Service && c.attempts > 1
 			if touched && c.ended.After(last) {
 				last = c.ended
 			}
@@ -56,7 +58,7 @@ func avoided(name string, limit time.Duration) promise {
 func onlySentCallsFail(name string) promise {
 	text := fmt.Sprintf("no call fails but those that %s was working on", name)
 	return promise{text, func(o observation) (string, bool) {
-		addr, n, others := o.site.find(name).addr, count(o.calls), 0
+		addr, n, others := o.find(name).Addr, count(o.calls), 0
 		for _, c := range o.calls {
 			if c.failure != "" && (c.instance != addr || !c.sent) {
 				others++
@@ -70,7 +72,7 @@ func onlySentCallsFail(name string) promise {
 func used(name string, limit time.Duration) promise {
 	text := fmt.Sprintf("%s is used within %v (and %v for its start)", name, limit, startMargin)
 	return promise{text, func(o observation) (string, bool) {
-		its := of(o.calls, o.site.find(name).addr)
+		its := of(o.calls, o.find(name).Addr)
 		for _, c := range its {
 			if c.failure == "" {
 				after := c.ended.Sub(o.began)
@@ -85,8 +87,8 @@ func used(name string, limit time.Duration) promise {
 func left(name string, limit time.Duration) promise {
 	text := fmt.Sprintf("no new call goes to %s after %v (and %v for the answer)", name, limit, answerMargin)
 	return promise{text, func(o observation) (string, bool) {
-		p, last := o.site.find(name), o.began
-		for _, c := range of(o.calls, p.addr) {
+		p, last := o.find(name), o.began
+		for _, c := range of(o.calls, p.Addr) {
 			if c.ended.After(last) {
 				last = c.ended
 			}
@@ -99,20 +101,21 @@ func left(name string, limit time.Duration) promise {
 // ended: the process has left by itself, with status 0.
 func ended(name string) promise {
 	return promise{name + " ends by itself, with status 0", func(o observation) (string, bool) {
-		p := o.site.find(name)
-		select {
-		case <-p.done:
-			return fmt.Sprintf("after %s, %s", ms(p.ended.Sub(o.began)), p.cmd.ProcessState), p.err == nil
-		default:
+		when, err := o.find(name).Ended()
+		switch {
+		case when.IsZero():
 			return "it is still running", false
+		case err != nil:
+			return err.Error(), false
 		}
+		return fmt.Sprintf("after %s", ms(when.Sub(o.began))), true
 	}}
 }
 
 // othersServed guards against keeping a promise by answering nobody.
-func othersServed(o observation, gone *process) bool {
+func othersServed(o observation, gone *site.Process) bool {
 	for _, c := range o.calls {
-		if c.service == gone.service && c.instance != gone.addr && c.failure == "" {
+		if c.service == gone.Service && c.instance != gone.Addr && c.failure == "" {
 			return true
 		}
 	}

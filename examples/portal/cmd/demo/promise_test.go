@@ -3,11 +3,13 @@ package main
 import (
 	"testing"
 	"time"
+
+	"github.com/skerry/skerry/examples/portal/internal/site"
 )
 
 // at is a call to a process that ended so long after the act.
-func at(began time.Time, after time.Duration, p *process, change func(*call)) call {
-	c := call{service: p.service, instance: p.addr, ended: began.Add(after), attempts: 1}
+func at(began time.Time, after time.Duration, p *site.Process, change func(*call)) call {
+	c := call{service: p.Service, instance: p.Addr, ended: began.Add(after), attempts: 1}
 	if change != nil {
 		change(&c)
 	}
@@ -20,9 +22,14 @@ func retried(c *call) { c.attempts = 2 }
 
 func TestPromisesAreJudgedByWhatCallersSaw(t *testing.T) {
 	began := time.Now()
-	old := &process{name: "auth-1", service: "auth", addr: "127.0.0.1:1", done: make(chan struct{})}
-	other := &process{name: "auth-2", service: "auth", addr: "127.0.0.1:2", done: make(chan struct{})}
-	s := &site{processes: []*process{old, other}}
+	old := &site.Process{Name: "auth-1", Service: "auth", Addr: "127.0.0.1:1"}
+	other := &site.Process{Name: "auth-2", Service: "auth", Addr: "127.0.0.1:2"}
+	find := func(name string) *site.Process {
+		if name == old.Name {
+			return old
+		}
+		return other
+	}
 	served := at(began, 100*time.Millisecond, other, nil)
 
 	for _, c := range []struct {
@@ -53,7 +60,7 @@ func TestPromisesAreJudgedByWhatCallersSaw(t *testing.T) {
 
 		{"has not ended", ended("auth-1"), []call{served}, false},
 	} {
-		if measured, kept := c.promise.keep(observation{began: began, calls: c.calls, site: s}); kept != c.kept {
+		if measured, kept := c.promise.keep(observation{began: began, calls: c.calls, find: find}); kept != c.kept {
 			t.Errorf("%s: kept %v (%s), want %v", c.name, kept, measured, c.kept)
 		}
 	}

@@ -6,27 +6,32 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/skerry/skerry/examples/portal/internal/site"
 )
 
 // row is one instance as the table shows it.
 type row struct {
 	name, service, version string
-	state                  state
+	state                  site.State
 	rate                   int // calls in the last second
 	numbers                    // of all calls since the start, but the percentiles of the last second
 }
 
 // table is the picture of a moment.
-func table(s *site, seen *tally, now time.Time) []row {
+func table(s *site.Site, seen *tally, now time.Time) []row {
 	all := seen.between(time.Time{}, now)
 	recent := seen.between(now.Add(-time.Second), now)
 	var rows []row
-	for _, p := range s.all() {
-		total, latest := count(of(all, p.addr)), count(of(recent, p.addr))
+	for _, p := range s.Processes() {
+		total, latest := count(of(all, p.Addr)), count(of(recent, p.Addr))
 		total.p50, total.p99 = latest.p50, latest.p99
+		if total.calls > total.failures {
+			p.Answered()
+		}
 		rows = append(rows, row{
-			name: p.name, service: p.service, version: p.version,
-			state: p.is(total.calls > total.failures), rate: latest.calls, numbers: total,
+			name: p.Name, service: p.Service, version: p.Version,
+			state: p.State(), rate: latest.calls, numbers: total,
 		})
 	}
 	return rows

@@ -1,0 +1,164 @@
+package site
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Site is a cluster and its processes.
+type Site struct {
+	bin, dir string // programs; configurations and logs
+	cluster  string
+	lanPort  int    // UDP
+	database string // URL; "" = broadcast mode
+
+	mu        sync.Mutex
+	processes []*Process // in the order of their start
+	reapers   sync.WaitGroup
+}
+
+// New makes a site without processes. The programs are in bin; what processes
+// are told and what they say goes into dir. Without the URL of a database the
+// site is in broadcast mode.
+func New(bin, dir, database string) (*Site, error) {
+	socket, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("find a free UDP port: %w", err)
+	}
+	defer socket.Close()
+	return &Site{
+		bin:      bin,
+		dir:      dir,
+		cluster:  fmt.Sprintf("portal-%d-%d", os.Getpid(), time.Now().UnixMilli()),
+		lanPort:  socket.LocalAddr().(*net.UDPAddr).Port,
+		database: database,
+	}, nil
+}
+
+// Cluster is the site's name.
+func (s *Site) Cluster() string { return s.cluster }
+
+// LogPath is where a process writes what it has to say.
+func (s *Site) LogPath(name string) string { return filepath.Join(s.dir, name+".log") }
+
+// Config writes the configuration file of a consumer and returns its path.
+func (s *Site) Config(name string) (string, error) { return s.config(name, "", "", "") }
+
+// config writes the configuration file of a process. Beside the name of the
+// cluster a real one needs none of it: everything has a default. This one
+// keeps the processes on this machine, and on ports that nobody else uses.
+func (s *Site) config(name, service, version, addr string) (string, error) {
+	var b strings.Builder
+	fmt.Fprintf(&b, "cluster: %s\n", s.cluster)
+	if s.database == "" {
+		fmt.Fprintln(&b, "mode: broadcast")
+	} else {
+		fmt.Fprintf(&b, "mode: database\ndatabase: {url: %q}\n", s.database)
+	}
+	fmt.Fprintf(&b, "lan: {interfaces: [127.0.0.0/8], port: %d}\n", s.lanPort)
+	fmt.Fprintf(&b, "state: {dir: %q}\n", filepath.Join(s.dir, name+".state"))
+	if service != "" {
+		fmt.Fprintf(&b, "service: {name: %s, version: %s, listen: %q}\n", service, version, addr)
+	}
+	if service == "proc" {
+		b.WriteString("consumers:\n  auth: {idempotent: [verify]}\n  db: {idempotent: [read]}\n")
+	}
+	path := filepath.Join(s.dir, name+".yaml")
+	return path, os.WriteFile(path, []byte(b.String()), 0o600)
+}
+
+// Serve starts a process of one of the portal's services. Its name is for
+// people: auth-3.
+func (s *Site) Serve(name, service, version string) (*Process, error) {
+	addr, err := FreeAddr()
+	if err != nil {
+		return nil, err
+	}
+	config, err := s.config(name, service, version, addr)
+	if err != nil {
+		return nil, err
+	}
+	p := &Process{Name: name, Service: service, Version: version, Addr: addr}
+	return p, s.start(p, filepath.Join(s.bin, service), "-config", config)
+}
+
+// Run starts any other program at the site.
+func (s *Site) Run(name, program string, args ...string) (*Process, error) {
+	p := &Process{Name: name}
+	return p, s.start(p, program, args...)
+}
+
+func (s *Site) start(p *Process, program string, args ...string) error {
+	log, err := os.Create(s.LogPath(p.Name))
+	if err != nil {
+		return err
+	}
+	defer log.Close() // the child has its own
+	p.state, p.done = Starting, make(chan struct{})
+	p.cmd = exec.Command(program, args...)
+	p.cmd.Stdout, p.cmd.Stderr = log, log
+	if err := p.cmd.Start(); err != nil {
+		return fmt.Errorf("start %s: %w", p.Name, err)
+	}
+	s.mu.Lock()
+	s.processes = append(s.processes, p)
+	s.mu.Unlock()
+	s.reapers.Go(p.reap)
+	return nil
+}
+
+// Processes are those that were started, in order, ended ones included.
+func (s *Site) Processes() []*Process {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.processes)
+}
+
+// Find returns a process by name, nil when there is none.
+func (s *Site) Find(name string) *Process {
+	for _, p := range s.Processes() {
+		if p.Name == name {
+			return p
+		}
+	}
+	return nil
+}
+
+// Close stops what still runs: politely, and after five seconds not.
+func (s *Site) Close() {
+	all := s.Processes()
+	for _, p := range all {
+		_ = p.cmd.Process.Signal(syscall.SIGTERM) // an error means that it has ended
+	}
+	patience := time.After(5 * time.Second)
+	for _, p := range all {
+		select {
+		case <-p.done:
+			continue
+		case <-patience:
+		}
+		for _, late := range all {
+			_ = late.cmd.Process.Kill()
+		}
+		break
+	}
+	s.reapers.Wait()
+}
+
+// FreeAddr is an address of this machine, host:port, where nobody listens.
+func FreeAddr() (string, error) {
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		return "", fmt.Errorf("find a free TCP port: %w", err)
+	}
+	defer l.Close()
+	return l.Addr().String(), nil
+}
