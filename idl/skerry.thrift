@@ -53,6 +53,7 @@ struct Query {
   1: i64 nonce
   2: optional list<string> services
   3: optional bool exchange // also tell me whom you know, and remember me
+  4: optional bool parts    // answer in as many packets as it takes, each with its scope
 }
 
 /** To whoever asked by a query or a probe; the nonce is theirs. */

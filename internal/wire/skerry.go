@@ -1292,10 +1292,12 @@ func (p *Announce) String() string {
 //  - Nonce
 //  - Services
 //  - Exchange
+//  - Parts
 type Query struct {
   Nonce int64 `thrift:"nonce,1" db:"nonce" json:"nonce"`
   Services []string `thrift:"services,2" db:"services" json:"services,omitempty"`
   Exchange *bool `thrift:"exchange,3" db:"exchange" json:"exchange,omitempty"`
+  Parts *bool `thrift:"parts,4" db:"parts" json:"parts,omitempty"`
 }
 
 func NewQuery() *Query {
@@ -1318,12 +1320,23 @@ func (p *Query) GetExchange() bool {
   }
 return *p.Exchange
 }
+var Query_Parts_DEFAULT bool
+func (p *Query) GetParts() bool {
+  if !p.IsSetParts() {
+    return Query_Parts_DEFAULT
+  }
+return *p.Parts
+}
 func (p *Query) IsSetServices() bool {
   return p.Services != nil
 }
 
 func (p *Query) IsSetExchange() bool {
   return p.Exchange != nil
+}
+
+func (p *Query) IsSetParts() bool {
+  return p.Parts != nil
 }
 
 func (p *Query) Read(ctx context.Context, iprot thrift.TProtocol) error {
@@ -1362,6 +1375,16 @@ func (p *Query) Read(ctx context.Context, iprot thrift.TProtocol) error {
     case 3:
       if fieldTypeId == thrift.BOOL {
         if err := p.ReadField3(ctx, iprot); err != nil {
+          return err
+        }
+      } else {
+        if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+          return err
+        }
+      }
+    case 4:
+      if fieldTypeId == thrift.BOOL {
+        if err := p.ReadField4(ctx, iprot); err != nil {
           return err
         }
       } else {
@@ -1424,6 +1447,15 @@ func (p *Query)  ReadField3(ctx context.Context, iprot thrift.TProtocol) error {
   return nil
 }
 
+func (p *Query)  ReadField4(ctx context.Context, iprot thrift.TProtocol) error {
+  if v, err := iprot.ReadBool(ctx); err != nil {
+  return thrift.PrependError("error reading field 4: ", err)
+} else {
+  p.Parts = &v
+}
+  return nil
+}
+
 func (p *Query) Write(ctx context.Context, oprot thrift.TProtocol) error {
   if err := oprot.WriteStructBegin(ctx, "Query"); err != nil {
     return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err) }
@@ -1431,6 +1463,7 @@ func (p *Query) Write(ctx context.Context, oprot thrift.TProtocol) error {
     if err := p.writeField1(ctx, oprot); err != nil { return err }
     if err := p.writeField2(ctx, oprot); err != nil { return err }
     if err := p.writeField3(ctx, oprot); err != nil { return err }
+    if err := p.writeField4(ctx, oprot); err != nil { return err }
   }
   if err := oprot.WriteFieldStop(ctx); err != nil {
     return thrift.PrependError("write field stop error: ", err) }
@@ -1481,6 +1514,18 @@ func (p *Query) writeField3(ctx context.Context, oprot thrift.TProtocol) (err er
   return err
 }
 
+func (p *Query) writeField4(ctx context.Context, oprot thrift.TProtocol) (err error) {
+  if p.IsSetParts() {
+    if err := oprot.WriteFieldBegin(ctx, "parts", thrift.BOOL, 4); err != nil {
+      return thrift.PrependError(fmt.Sprintf("%T write field begin error 4:parts: ", p), err) }
+    if err := oprot.WriteBool(ctx, bool(*p.Parts)); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T.parts (4) field write error: ", p), err) }
+    if err := oprot.WriteFieldEnd(ctx); err != nil {
+      return thrift.PrependError(fmt.Sprintf("%T write field end error 4:parts: ", p), err) }
+  }
+  return err
+}
+
 func (p *Query) Equals(other *Query) bool {
   if p == other {
     return true
@@ -1498,6 +1543,12 @@ func (p *Query) Equals(other *Query) bool {
       return false
     }
     if (*p.Exchange) != (*other.Exchange) { return false }
+  }
+  if p.Parts != other.Parts {
+    if p.Parts == nil || other.Parts == nil {
+      return false
+    }
+    if (*p.Parts) != (*other.Parts) { return false }
   }
   return true
 }

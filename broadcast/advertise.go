@@ -1,0 +1,187 @@
+package broadcast
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// Choice is the address that this host advertises, and why.
+type Choice struct {
+	Addr      netip.Addr
+	Interface string // "" when the address was given and is on no interface of this host
+	Reason    string
+}
+
+// Considered is one address that Advertise looked at.
+type Considered struct {
+	Interface string
+	Addr      netip.Addr // invalid for an interface without addresses
+	Reason    string     // why it was taken or passed over
+}
+
+// Advertise chooses the address that others are told to connect to (demand
+// D10). prefs are tried in order: an IP address is taken as it stands, an
+// interface name (or pattern) or a CIDR takes the first address that fits,
+// IPv4 before IPv6. With no prefs it is the first address of an interface that
+// leads to the LAN; virtual and VPN interfaces are passed over; on a host with
+// no network at all it is the loopback address, which serves processes of this
+// host. The list says of every address why it was taken or not.
+func Advertise(prefs []string) (Choice, []Considered, error) {
+	if err := checkWants("advertise", prefs); err != nil {
+		return Choice{}, nil, err
+	}
+	nics, err := hostNICs()
+	if err != nil {
+		return Choice{}, nil, err
+	}
+	return advertise(nics, prefs)
+}
+
+func advertise(nics []nic, prefs []string) (Choice, []Considered, error) {
+	list := candidates(nics)
+	var best *candidate
+	if len(prefs) > 0 {
+		best = preferred(list, prefs)
+		if best == nil {
+			if c, ok := foreign(prefs); ok {
+				return c, considered(list, nil, prefs), nil
+			}
+		}
+	} else {
+		best = natural(list)
+	}
+	seen := considered(list, best, prefs)
+	if best == nil {
+		return Choice{}, seen, noChoice(seen, prefs)
+	}
+	return Choice{Addr: best.addr, Interface: best.nic.name, Reason: best.why}, seen, nil
+}
+
+// candidate is an address of this host; against says what speaks against it,
+// and rank how much: 0 nothing, 3 never.
+type candidate struct {
+	nic     nic
+	addr    netip.Addr
+	against string
+	rank    int
+	why     string
+}
+
+const (
+	ranksLAN = iota
+	ranksLinkLocal
+	ranksLoopback
+	ranksVirtual
+	ranksNever
+)
+
+func candidates(nics []nic) []candidate {
+	var out []candidate
+	for _, n := range nics {
+		if len(n.prefixes) == 0 {
+			out = append(out, candidate{nic: n, rank: ranksNever, against: "no address"})
+		}
+		for _, p := range n.prefixes {
+			c := candidate{nic: n, addr: p.Addr()}
+			c.rank, c.against = rankOf(n, p.Addr())
+			out = append(out, c)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b candidate) int {
+		if a.addr.Is4() != b.addr.Is4() {
+			if a.addr.Is4() {
+				return -1
+			}
+			return 1
+		}
+		return 0
+	})
+	return out
+}
+
+func rankOf(n nic, a netip.Addr) (int, string) {
+	switch {
+	case !n.up():
+		return ranksNever, "interface is down"
+	case n.loopback():
+		return ranksLoopback, "loopback: only this host can connect to it"
+	case n.virtual() != "":
+		return ranksVirtual, n.virtual()
+	case a.IsLinkLocalUnicast() && a.Is6():
+		return ranksNever, "link-local IPv6: means something only with an interface"
+	case a.IsLinkLocalUnicast():
+		return ranksLinkLocal, "link-local: the host has got no address from its network"
+	}
+	return ranksLAN, ""
+}
+
+// preferred is the first candidate that fits the earliest preference.
+func preferred(list []candidate, prefs []string) *candidate {
+	for _, want := range prefs {
+		for i := range list {
+			c := &list[i]
+			if c.rank != ranksNever && c.nic.fits(want, c.addr) {
+				c.why = fmt.Sprintf("fits %q of the configuration", want)
+				return c
+			}
+		}
+	}
+	return nil
+}
+
+// natural is the best candidate with no preference given.
+func natural(list []candidate) *candidate {
+	reasons := [...]string{"first address of an interface of the LAN",
+		"link-local address, as there is no other", "loopback, as there is no network: only processes of this host can connect"}
+	for rank, why := range reasons {
+		for i := range list {
+			if list[i].rank == rank {
+				list[i].why = why
+				return &list[i]
+			}
+		}
+	}
+	return nil
+}
+
+// foreign takes an address that was given although no interface here has it:
+// it may be the outside of a translating router.
+func foreign(prefs []string) (Choice, bool) {
+	for _, want := range prefs {
+		if a, err := netip.ParseAddr(want); err == nil && !a.IsUnspecified() {
+			return Choice{Addr: a, Reason: "given; no interface of this host has it"}, true
+		}
+	}
+	return Choice{}, false
+}
+
+func considered(list []candidate, best *candidate, prefs []string) []Considered {
+	out := make([]Considered, 0, len(list))
+	for i := range list {
+		c := &list[i]
+		reason := c.against
+		switch {
+		case c == best:
+			reason = "taken: " + c.why
+		case reason == "" && len(prefs) > 0:
+			reason = "fits none of the preferences, or only a later one"
+		case reason == "":
+			reason = "another address came first"
+		}
+		out = append(out, Considered{Interface: c.nic.name, Addr: c.addr, Reason: reason})
+	}
+	return out
+}
+
+func noChoice(seen []Considered, prefs []string) error {
+	var b strings.Builder
+	for _, s := range seen {
+		fmt.Fprintf(&b, "; %s %s: %s", s.Interface, s.Addr, s.Reason)
+	}
+	if len(prefs) > 0 {
+		return fmt.Errorf("advertise: no address of this host fits %q; looked at%s", prefs, b.String())
+	}
+	return fmt.Errorf("advertise: this host has no address that others could use; looked at%s", b.String())
+}

@@ -1,0 +1,137 @@
+package broadcast
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/skerry/skerry/registry"
+)
+
+// DefaultPort is the UDP port that all processes of all hosts share. It is
+// registered for nothing else and below every system's ephemeral ports.
+const DefaultPort = 7759
+
+// DefaultAnnounce is the announcement period of row 1.5.
+const DefaultAnnounce = 3 * time.Minute
+
+// Config is what a Registry needs to know. Only Cluster and Owner are required.
+type Config struct {
+	Cluster string         // name that separates systems on one wire (demand D17); see registry.CheckName
+	Owner   registry.Owner // this process
+
+	// Key authenticates packets (demand D18); any length, 16 random bytes or
+	// more are sensible, the same on every host. Without one, whoever knows
+	// the cluster's name can announce providers, and a warning says so.
+	Key []byte
+
+	Port int // UDP port; 0 means DefaultPort
+
+	// Interfaces to speak and hear on, by name, shell pattern of names, CIDR
+	// or address. None means all that are up and lead to the LAN, which
+	// leaves out virtual and VPN interfaces, and loopback.
+	Interfaces []string
+
+	// Seeds are hosts that are also spoken to by unicast, host or host:port,
+	// for networks that filter broadcast (demand D14). One that is up is
+	// enough: it names the others.
+	Seeds []string
+
+	Announce time.Duration // period of announcements; 0 means DefaultAnnounce
+
+	// Fetch brings the registrations of a peer that do not fit in a datagram
+	// from its internal service at addr. Nil: they are asked for in parts by
+	// datagrams.
+	Fetch func(ctx context.Context, addr string, owner registry.Owner) ([]registry.Instance, error)
+
+	// FetchAddr is where this process's internal service listens, host:port;
+	// without a host others use the address that they hear this one from.
+	// Nil or "": nowhere.
+	FetchAddr func() string
+
+	State  State        // keeps the addresses of peers over restarts; the zero value does not
+	Logger *slog.Logger // nil discards
+}
+
+// State keeps the addresses of peers, ip:port, for the next start. Either
+// function may be nil; errors are logged and cost only the memory.
+type State struct {
+	Load func() ([]string, error)
+	Save func([]string) error
+}
+
+// check fills in defaults and names the field that is wrong.
+func (c *Config) check() error {
+	if err := registry.CheckName("cluster", c.Cluster); err != nil {
+		return fmt.Errorf("broadcast: %w", err)
+	}
+	if c.Owner.Host == "" || len(c.Owner.Host) > registry.MaxName {
+		return fmt.Errorf("broadcast: Owner: host %q must have 1 to %d bytes", c.Owner.Host, registry.MaxName)
+	}
+	if c.Port == 0 {
+		c.Port = DefaultPort
+	}
+	if c.Port < 1 || c.Port > 65535 {
+		return fmt.Errorf("broadcast: Port %d is not in 1..65535", c.Port)
+	}
+	if c.Announce == 0 {
+		c.Announce = DefaultAnnounce
+	}
+	if c.Announce < time.Second {
+		return fmt.Errorf("broadcast: Announce %v is shorter than 1s", c.Announce)
+	}
+	if err := checkWants("interfaces", c.Interfaces); err != nil {
+		return fmt.Errorf("broadcast: %w", err)
+	}
+	for _, s := range c.Seeds {
+		if _, _, err := splitSeed(s, c.Port); err != nil {
+			return fmt.Errorf("broadcast: %w", err)
+		}
+	}
+	if c.FetchAddr == nil {
+		c.FetchAddr = func() string { return "" }
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return nil
+}
+
+// splitSeed reads host or host:port.
+func splitSeed(seed string, port int) (string, int, error) {
+	if a, err := netip.ParseAddr(seed); err == nil {
+		return a.String(), port, nil
+	}
+	host, p, err := net.SplitHostPort(seed)
+	if err != nil {
+		host, p = seed, strconv.Itoa(port)
+	}
+	n, err := strconv.Atoi(p)
+	if host == "" || err != nil || n < 1 || n > 65535 {
+		return "", 0, fmt.Errorf("seeds: %q is neither host nor host:port", seed)
+	}
+	return host, n, nil
+}
+
+// resolveSeeds turns seeds into addresses; those that have none now are tried
+// again later.
+func resolveSeeds(ctx context.Context, seeds []string, port int) (out []netip.AddrPort, err error) {
+	for _, s := range seeds {
+		host, p, _ := splitSeed(s, port) // check has refused bad ones
+		addrs, e := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+		if e != nil {
+			err = fmt.Errorf("resolve seed %s: %w", s, e)
+			continue
+		}
+		for _, a := range addrs {
+			out = append(out, netip.AddrPortFrom(a.Unmap(), uint16(p)))
+		}
+	}
+	slices.SortFunc(out, netip.AddrPort.Compare)
+	return slices.Compact(out), err
+}

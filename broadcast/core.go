@@ -1,0 +1,200 @@
+package broadcast
+
+import (
+	"container/heap"
+	"log/slog"
+	"math/rand/v2"
+	"net/netip"
+	"time"
+
+	"github.com/apache/thrift/lib/go/thrift"
+
+	"github.com/skerry/skerry/registry"
+)
+
+// The protocol's times and limits. Those that depend on the announcement
+// period are in core.
+const (
+	burst        = 3                      // announcements and queries at a start: 0, 1, 2 s
+	burstGap     = time.Second            //
+	goodbyeGap   = 80 * time.Millisecond  // between the three goodbyes
+	settleTime   = 250 * time.Millisecond // after the first query an empty list is taken for empty
+	nonceLife    = 10 * time.Second       // how long answers to a query are believed
+	maxDelay     = 500 * time.Millisecond // longest random delay of an answer
+	delayPerPeer = 2 * time.Millisecond   //
+	maxPeers     = 4096                   // senders remembered, of any state
+	maxUnproven  = 512                    // of them such that have not answered yet
+	maxPaths     = 4                      // addresses remembered of a peer
+	maxFromPeer  = 4096                   // registrations kept of one peer
+	goneLife     = 10 * time.Minute       // how long a departed peer is remembered
+)
+
+// path is a way to a peer: an address, and the interface it was heard on (0:
+// wherever the host's routes lead).
+type path struct {
+	addr netip.AddrPort
+	link int
+}
+
+// outbound is one datagram to send.
+type outbound struct {
+	data  []byte
+	group bool   // to everyone on every interface
+	to    []path // and to these
+
+	// asked is set for a probe of a peer that may be dead: the shell tells
+	// refused when the host there says that nobody has the port.
+	asked *registry.Owner
+}
+
+// fetchOrder asks the shell for a listing that did not fit in a datagram.
+type fetchOrder struct {
+	owner registry.Owner
+	addr  string
+	hash  string
+}
+
+// core is the protocol without its sockets: events go in by its methods, each
+// with the time; datagrams, fetches and changed lists come out in the fields
+// at the end. It is not safe for concurrent use.
+type core struct {
+	codec
+	self      registry.Owner
+	period    time.Duration // of announcements
+	fetchAddr func() string
+	canFetch  bool
+	rand      *rand.Rand
+	nonce     func() int64
+	log       *slog.Logger
+
+	own       map[registry.ID]registry.Instance
+	ownHash   []byte
+	seq       uint64
+	links     int
+	leaving   bool
+	goodbyes  int // goodbyes still to be sent
+	announces int // which schedule of announcements is the current one
+	left      int // announcements left of a burst
+
+	wanted  map[string]bool // services somebody here watches; true when its list has settled
+	all     bool
+	asks    map[string]int // queries still to be sent for a service
+	asking  bool           // a query is scheduled
+	queries map[int64]queried
+	recent  [2]map[asker]int // questions seen lately, this and the last period
+	rotated time.Time
+
+	peers    map[registry.Owner]*peer
+	unproven int
+	seeds    []netip.AddrPort            // asked and told by unicast, always
+	visited  map[netip.AddrPort]struct{} // addresses asked because a peer named them
+
+	answers, probes bucket
+	timers          timers
+
+	stats   Stats
+	outbox  []outbound
+	fetches []fetchOrder
+	dirty   map[string][]registry.Departure
+}
+
+// queried is a query that answers may refer to.
+type queried struct {
+	group bool // it went to everyone, so that who answers hears us
+	until time.Time
+	parts registry.Owner // it asked this one for its listing in parts
+}
+
+// asker names a question: the same one arrives by several ways.
+type asker struct {
+	owner registry.Owner
+	nonce int64
+}
+
+func newCore(cluster string, key []byte, self registry.Owner, period time.Duration, r *rand.Rand) *core {
+	return &core{
+		codec:     newCodec(cluster, key),
+		self:      self,
+		period:    period,
+		fetchAddr: func() string { return "" },
+		rand:      r,
+		nonce:     r.Int64,
+		log:       slog.New(slog.DiscardHandler),
+		own:       map[registry.ID]registry.Instance{},
+		ownHash:   ContentHash(nil),
+		wanted:    map[string]bool{},
+		asks:      map[string]int{},
+		queries:   map[int64]queried{},
+		recent:    [2]map[asker]int{{}, {}},
+		peers:     map[registry.Owner]*peer{},
+		visited:   map[netip.AddrPort]struct{}{},
+		answers:   newBucket(500, 1000),
+		probes:    newBucket(500, 1000),
+		dirty:     map[string][]registry.Departure{},
+	}
+}
+
+// send seals a body once for all its destinations: copies of one datagram
+// have one sequence number, and the receiver takes the first.
+func (c *core) send(k kind, body thrift.TStruct, o outbound) {
+	c.seq++
+	data, err := c.seal(packet{kind: k, sender: c.self, seq: c.seq, body: body})
+	if err != nil {
+		c.stats.Unsendable++
+		c.log.Error("LAN packet not sent", "err", err)
+		return
+	}
+	o.data = data
+	c.outbox = append(c.outbox, o)
+}
+
+func (c *core) touch(service string, gone ...registry.Departure) {
+	c.dirty[service] = append(c.dirty[service], gone...)
+}
+
+// wake does what is due.
+func (c *core) wake(now time.Time) {
+	for len(c.timers) > 0 && !c.timers[0].at.After(now) {
+		heap.Pop(&c.timers).(timer).f(now)
+	}
+}
+
+// next is when wake has something to do.
+func (c *core) next() (at time.Time, ok bool) {
+	if len(c.timers) == 0 {
+		return time.Time{}, false
+	}
+	return c.timers[0].at, true
+}
+
+// at schedules f. A timer is never taken back: f looks whether it still has
+// something to do.
+func (c *core) at(when time.Time, f func(now time.Time)) {
+	heap.Push(&c.timers, timer{at: when, f: f})
+}
+
+// spread is a random delay that grows with the number of hosts, so that they
+// do not all speak at once.
+func (c *core) spread() time.Duration {
+	most := min(time.Duration(len(c.peers))*delayPerPeer, maxDelay)
+	return time.Duration(c.rand.Float64() * float64(most))
+}
+
+type timer struct {
+	at time.Time
+	f  func(now time.Time)
+}
+
+// timers is a heap by time.
+type timers []timer
+
+func (t timers) Len() int           { return len(t) }
+func (t timers) Less(i, j int) bool { return t[i].at.Before(t[j].at) }
+func (t timers) Swap(i, j int)      { t[i], t[j] = t[j], t[i] }
+func (t *timers) Push(x any)        { *t = append(*t, x.(timer)) }
+func (t *timers) Pop() any {
+	last := (*t)[len(*t)-1]
+	(*t)[len(*t)-1] = timer{}
+	*t = (*t)[:len(*t)-1]
+	return last
+}

@@ -1,0 +1,200 @@
+package broadcast
+
+import (
+	"bytes"
+	"net"
+	"slices"
+	"time"
+
+	"github.com/skerry/skerry/internal/wire"
+	"github.com/skerry/skerry/registry"
+)
+
+// apply takes what a live peer says it offers, unless something newer is
+// known, and sees to the rest of a listing that did not fit.
+func (c *core) apply(p *peer, l *wire.Listing, seq uint64, from path, now time.Time) {
+	if seq < p.stateSeq {
+		return
+	}
+	p.stateSeq = seq
+	said := c.usable(p, l.Registrations, now)
+	if l.GetComplete() {
+		p.partial, p.hash = false, string(l.Hash)
+		c.replace(p, said, func(string) bool { return true }, now)
+		return
+	}
+	p.partial = true
+	c.replace(p, said, func(service string) bool { return slices.Contains(l.Scope, service) }, now)
+	if len(l.Hash) != HashSize || p.hash == string(l.Hash) || c.covered(l) {
+		return
+	}
+	if c.canFetch && l.IsSetFetch() {
+		c.fetches = append(c.fetches, fetchOrder{owner: p.owner, hash: string(l.Hash), addr: fetchAddr(l.GetFetch(), from)})
+		return
+	}
+	c.askParts(p, from, now)
+}
+
+// covered reports whether all that is wanted is in the scope.
+func (c *core) covered(l *wire.Listing) bool {
+	if c.all {
+		return false
+	}
+	for s := range c.wanted {
+		if !slices.Contains(l.Scope, s) && (len(l.Names) == 0 || slices.Contains(l.Names, s)) {
+			return false
+		}
+	}
+	return true
+}
+
+// askParts has a long listing sent in parts, without TCP.
+func (c *core) askParts(p *peer, from path, now time.Time) {
+	for _, q := range c.queries {
+		if q.parts == p.owner && now.Before(q.until.Add(-nonceLife).Add(burstGap/2)) {
+			return // asked a moment ago
+		}
+	}
+	n := c.newQuery(now, false)
+	c.queries[n] = queried{until: now.Add(nonceLife), parts: p.owner}
+	c.send(query, &wire.Query{Nonce: n, Services: c.wantedNames(), Parts: new(true)}, outbound{to: []path{from}})
+}
+
+// fetchAddr completes an address that lacks the host by the packet's source.
+func fetchAddr(addr string, from path) string {
+	if host, port, err := net.SplitHostPort(addr); err == nil && host == "" {
+		return net.JoinHostPort(from.addr.Addr().String(), port)
+	}
+	return addr
+}
+
+// fetched takes a listing that was fetched over TCP. It counts only when it
+// is what the authenticated packet named.
+func (c *core) fetched(now time.Time, order fetchOrder, list []registry.Instance, err error) {
+	p := c.peers[order.owner]
+	if p == nil || p.state != live {
+		return
+	}
+	if err != nil || !bytes.Equal(ContentHash(list), []byte(order.hash)) {
+		c.stats.FetchFailed++
+		c.log.Info("LAN listing not fetched", "peer", p.owner.String(), "addr", order.addr, "err", err)
+		if len(p.paths) > 0 {
+			c.askParts(p, p.paths[0], now)
+		}
+		return
+	}
+	p.hash = order.hash
+	said := map[registry.ID]registry.Instance{}
+	for _, in := range list {
+		if in.Owner = p.owner; c.wants(in.Service) && len(said) < maxFromPeer {
+			said[in.ID()] = in
+		}
+	}
+	c.replace(p, said, func(string) bool { return true }, now)
+}
+
+// usable are the valid registrations of services that somebody here watches.
+func (c *core) usable(p *peer, regs []*wire.Registration, now time.Time) map[registry.ID]registry.Instance {
+	said := map[registry.ID]registry.Instance{}
+	for _, r := range regs {
+		if !c.wants(r.Name) {
+			continue
+		}
+		in, err := FromWire(r, p.owner, now)
+		if err != nil {
+			c.stats.Malformed++
+			continue
+		}
+		said[in.ID()] = in
+	}
+	return said
+}
+
+// replace makes what the peer said its registrations of the services that
+// scope takes in. What is missing was withdrawn.
+func (c *core) replace(p *peer, said map[registry.ID]registry.Instance, scope func(service string) bool, now time.Time) {
+	for id := range p.list {
+		if _, ok := said[id]; !ok && scope(id.Service) {
+			delete(p.list, id)
+			c.touch(id.Service, registry.Departure{ID: id, Kind: registry.Withdrawn, When: now})
+		}
+	}
+	for id, in := range said {
+		old, known := p.list[id]
+		if known && old.Equal(in) && in.Started.Sub(old.Started).Abs() < 2*time.Second {
+			continue // one start, measured twice
+		}
+		if len(p.list) < maxFromPeer {
+			p.list[id] = in
+			c.touch(id.Service)
+		}
+	}
+}
+
+// known are the services with a list worth showing.
+func (c *core) known() map[string]struct{} {
+	set := map[string]struct{}{}
+	for s, settled := range c.wanted {
+		if settled {
+			set[s] = struct{}{}
+		}
+	}
+	add := func(id registry.ID) {
+		if c.wants(id.Service) {
+			set[id.Service] = struct{}{}
+		}
+	}
+	for id := range c.own {
+		add(id)
+	}
+	for _, p := range c.peers {
+		for id := range p.list {
+			add(id)
+		}
+	}
+	return set
+}
+
+// showable reports whether the list of a service is worth showing: an empty
+// one only after everybody had the time to speak.
+func (c *core) showable(service string, list []registry.Instance) bool {
+	if _, ok := c.wanted[service]; ok && len(list) > 0 {
+		c.wanted[service] = true
+	}
+	return c.wanted[service] || c.all
+}
+
+// list is the list of a service, and who left it by being replaced: of two
+// processes that claim one address, the one that started later has it.
+func (c *core) list(service string, now time.Time) (list []registry.Instance, replaced []registry.Departure) {
+	type place struct{ version, addr string }
+	holder := map[place]registry.Instance{}
+	claim := func(in registry.Instance) {
+		at := place{in.Version, in.Addr()}
+		old, taken := holder[at]
+		if taken && old.Started.After(in.Started) {
+			old, in = in, old
+		}
+		holder[at] = in
+		if taken {
+			replaced = append(replaced, registry.Departure{ID: old.ID(), Kind: registry.Withdrawn, When: now})
+		}
+	}
+	for id, in := range c.own {
+		if id.Service == service {
+			claim(in)
+		}
+	}
+	for _, p := range c.peers {
+		for id, in := range p.list {
+			if id.Service == service {
+				claim(in)
+			}
+		}
+	}
+	for _, in := range holder {
+		list = append(list, in)
+	}
+	slices.SortFunc(list, registry.Compare)
+	return list, replaced
+}

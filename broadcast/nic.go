@@ -1,0 +1,165 @@
+package broadcast
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	pathpkg "path"
+	"slices"
+	"strings"
+)
+
+// nic is a network interface of this host as far as choices depend on it.
+type nic struct {
+	index    int
+	name     string
+	flags    net.Flags
+	prefixes []netip.Prefix // addresses with their networks; link-local IPv6 without zone
+}
+
+// hostNICs reads the interfaces of the host.
+func hostNICs() ([]nic, error) {
+	ifs, err := net.Interfaces()
+	if err != nil {
+		return nil, fmt.Errorf("read network interfaces: %w", err)
+	}
+	var out []nic
+	for _, i := range ifs {
+		n := nic{index: i.Index, name: i.Name, flags: i.Flags}
+		addrs, err := i.Addrs()
+		if err != nil {
+			continue // it vanished meanwhile
+		}
+		for _, a := range addrs {
+			if ipnet, ok := a.(*net.IPNet); ok {
+				if p, ok := prefixOf(ipnet); ok {
+					n.prefixes = append(n.prefixes, p)
+				}
+			}
+		}
+		out = append(out, n)
+	}
+	return out, nil
+}
+
+func prefixOf(n *net.IPNet) (netip.Prefix, bool) {
+	addr, ok := netip.AddrFromSlice(n.IP)
+	ones, _ := n.Mask.Size()
+	addr = addr.Unmap()
+	return netip.PrefixFrom(addr, ones), ok && ones <= addr.BitLen()
+}
+
+// virtualNames begin the names of interfaces that lead to containers, virtual
+// machines and tunnels, not to the LAN.
+var virtualNames = []string{"docker", "veth", "br-", "virbr", "vmnet", "vmenet", "vboxnet", "vnet", "tun", "tap", "wg",
+	"tailscale", "zt", "ppp", "ipsec", "utun", "cni", "flannel", "cali", "kube", "nodelocaldns", "lxc", "lxd", "podman",
+	"nerdctl", "dummy", "ifb", "sit", "gre", "ip6tnl", "vxlan", "geneve", "awdl", "llw", "anpi",
+	"vethernet", "virtualbox", "vmware", "hyper-v", "npcap"}
+
+// virtual says why an interface is passed over unless it is named, "" when it
+// is not.
+func (n nic) virtual() string {
+	lower := strings.ToLower(n.name)
+	for _, v := range virtualNames {
+		if strings.HasPrefix(lower, v) {
+			return fmt.Sprintf("virtual or VPN interface by its name (%s…)", v)
+		}
+	}
+	if n.flags&net.FlagPointToPoint != 0 {
+		return "point-to-point interface"
+	}
+	return ""
+}
+
+func (n nic) up() bool       { return n.flags&net.FlagUp != 0 }
+func (n nic) loopback() bool { return n.flags&net.FlagLoopback != 0 }
+
+// chosen is an interface that packets are sent and heard on.
+type chosen struct {
+	index int
+	name  string
+	v4    netip.Addr // invalid: none
+	v6    netip.Addr // link-local with zone; invalid: none
+	net4  netip.Prefix
+}
+
+// holds reports whether an address is of the interface's network.
+func (c chosen) holds(a netip.Addr) bool {
+	return a.Is4() && c.net4.Contains(a) || a.Zone() != "" && a.Zone() == c.v6.Zone()
+}
+
+// choose picks the interfaces that wants names, by name (shell patterns are
+// understood) or by CIDR; with no wants, all that are up and lead to the LAN,
+// and loopback.
+func choose(nics []nic, wants []string) []chosen {
+	var out []chosen
+	for _, n := range nics {
+		if !n.up() || len(wants) == 0 && n.virtual() != "" {
+			continue
+		}
+		c := chosen{index: n.index, name: n.name}
+		c.net4 = n.firstIPv4(wants)
+		c.v4 = c.net4.Addr()
+		if len(wants) > 0 && !c.v4.IsValid() && !n.matches(wants) {
+			continue
+		}
+		for _, p := range n.prefixes {
+			if a := p.Addr(); a.IsLinkLocalUnicast() && a.Is6() && !n.loopback() {
+				c.v6 = a.WithZone(n.name)
+			}
+		}
+		if c.v4.IsValid() || c.v6.IsValid() {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// firstIPv4 is the first IPv4 address that wants allows, with its network.
+func (n nic) firstIPv4(wants []string) netip.Prefix {
+	for _, p := range n.prefixes {
+		if !p.Addr().Is4() {
+			continue
+		}
+		if len(wants) == 0 || slices.ContainsFunc(wants, func(w string) bool { return n.fits(w, p.Addr()) }) {
+			return p
+		}
+	}
+	return netip.Prefix{}
+}
+
+func (n nic) matches(wants []string) bool {
+	return slices.ContainsFunc(wants, func(w string) bool {
+		return n.fits(w, netip.Addr{}) || slices.ContainsFunc(n.prefixes, func(p netip.Prefix) bool { return n.fits(w, p.Addr()) })
+	})
+}
+
+// fits reports whether a want, a name, pattern, CIDR or address, means this
+// address of the interface.
+func (n nic) fits(want string, addr netip.Addr) bool {
+	if p, err := netip.ParsePrefix(want); err == nil {
+		return p.Contains(addr)
+	}
+	if a, err := netip.ParseAddr(want); err == nil {
+		return a.Unmap() == addr
+	}
+	ok, _ := pathpkg.Match(want, n.name) // checkWants has refused bad patterns
+	return ok
+}
+
+// checkWants refuses what can't name an interface.
+func checkWants(field string, wants []string) error {
+	for _, w := range wants {
+		_, errPrefix := netip.ParsePrefix(w)
+		switch {
+		case w == "":
+			return fmt.Errorf("%s: an empty entry; give an interface name such as eth0, or a network such as 10.0.0.0/8", field)
+		case strings.Contains(w, "/") && errPrefix != nil:
+			return fmt.Errorf("%s: %q is no network; write it as 10.0.0.0/8 or fd00::/8", field, w)
+		}
+		if _, err := pathpkg.Match(w, ""); err != nil {
+			return fmt.Errorf("%s: %q is no interface name or pattern", field, w)
+		}
+	}
+	return nil
+}

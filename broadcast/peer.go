@@ -1,0 +1,230 @@
+package broadcast
+
+import (
+	"slices"
+	"time"
+
+	"github.com/skerry/skerry/internal/wire"
+	"github.com/skerry/skerry/registry"
+)
+
+// state is what this process believes of a peer.
+type state uint8
+
+const (
+	unproven state = iota // heard of; not yet shown to be more than a recording
+	live
+	silent // was asked and did not answer; asked again, ever more seldom
+	left   // said goodbye
+)
+
+// peer is another process on the LAN.
+type peer struct {
+	owner    registry.Owner
+	state    state
+	contact  bool // told us by unicast that it wants to hear from us
+	paths    []path
+	window   window
+	lastNew  time.Time // when the newest packet came
+	heard    time.Time // when it last proved that it lives
+	groupAt  time.Time // when broadcast was last seen to pass between us
+	since    time.Time // of the state
+	stateSeq uint64    // packet that told the listing
+	hash     string    // of the listing that we have all of, "" = of none
+	partial  bool      // its listing does not fit in a packet
+	list     map[registry.ID]registry.Instance
+	ask      *ask
+	watching bool // a timer watches over the life of the entry
+}
+
+// ask is a series of probes under way.
+type ask struct {
+	nonce int64
+	left  int
+	every time.Duration
+	fatal bool // silence, or refusal at every address, ends the peer
+
+	refused []path
+}
+
+// The series. A peer that is believed in is asked before it is dropped.
+var (
+	askHint    = ask{left: 5, every: 150 * time.Millisecond}
+	askLate    = ask{left: 4, every: 400 * time.Millisecond, fatal: true}
+	askSuspect = ask{left: 4, every: 150 * time.Millisecond, fatal: true}
+	askAgain   = ask{left: 1, every: time.Second}
+)
+
+// meet returns the peer, making it if there is room.
+func (c *core) meet(owner registry.Owner, now time.Time) *peer {
+	if p := c.peers[owner]; p != nil {
+		return p
+	}
+	if len(c.peers) >= maxPeers || c.unproven >= maxUnproven {
+		c.stats.Full++
+		return nil
+	}
+	p := &peer{owner: owner, since: now, list: map[registry.ID]registry.Instance{}}
+	c.peers[owner] = p
+	c.unproven++
+	return p
+}
+
+func (c *core) forget(p *peer) {
+	if c.peers[p.owner] != p {
+		return
+	}
+	delete(c.peers, p.owner)
+	if p.state == unproven {
+		c.unproven--
+	}
+	p.ask = nil
+}
+
+func (c *core) become(p *peer, s state, now time.Time) {
+	if p.state == unproven && s != unproven {
+		c.unproven--
+	}
+	p.state, p.since = s, now
+	if s == silent || s == left {
+		c.at(now.Add(goneLife), func(now time.Time) {
+			if p.state == s && now.Sub(p.since) >= goneLife {
+				c.forget(p)
+			}
+		})
+	}
+}
+
+// proved takes note that the peer lives now.
+func (c *core) proved(p *peer, now time.Time) {
+	p.heard, p.ask = now, nil
+	if p.state != live {
+		c.become(p, live, now)
+	}
+	if !p.watching {
+		p.watching = true
+		c.at(now.Add(c.period), func(now time.Time) { c.lifetime(p, now) })
+	}
+}
+
+// lifetime asks a peer that was not heard of for a whole period, which is 80 %
+// of the life of an entry (1.25 periods).
+func (c *core) lifetime(p *peer, now time.Time) {
+	p.watching = false
+	if p.state != live || c.peers[p.owner] != p {
+		return
+	}
+	due := p.heard.Add(c.period)
+	if !due.After(now) {
+		c.begin(p, askLate, now)
+		due = now.Add(c.period)
+	}
+	p.watching = true
+	c.at(due, func(now time.Time) { c.lifetime(p, now) })
+}
+
+// path notes where the peer speaks from, the newest first.
+func (p *peer) path(from path) {
+	if i := slices.Index(p.paths, from); i >= 0 {
+		p.paths = slices.Delete(p.paths, i, i+1)
+	}
+	p.paths = slices.Insert(p.paths, 0, from)
+	p.paths = p.paths[:min(len(p.paths), maxPaths)]
+}
+
+// begin starts a series of probes, unless a more urgent one is under way.
+func (c *core) begin(p *peer, series ask, now time.Time) {
+	if p.ask != nil && p.ask.every <= series.every && (p.ask.fatal || !series.fatal) {
+		return
+	}
+	series.nonce = c.nonce()
+	p.ask = &series
+	c.step(p, p.ask, now)
+}
+
+// step sends the next probe of a series, or ends it.
+func (c *core) step(p *peer, a *ask, now time.Time) {
+	if p.ask != a || c.leaving {
+		return
+	}
+	if a.left == 0 && c.links > 0 {
+		p.ask = nil
+		c.unanswered(p, a.fatal, now)
+		return
+	}
+	wait := a.every
+	switch {
+	case c.links == 0: // nobody can be asked, so nobody is blamed
+		wait = time.Second
+	case !c.probes.take(now):
+		c.stats.Rate++
+		wait = 50 * time.Millisecond
+	default:
+		a.left--
+		o := outbound{to: slices.Clone(p.paths)}
+		if p.state == live {
+			o.asked = &p.owner
+		}
+		c.send(probe, &wire.Probe{Nonce: a.nonce}, o)
+	}
+	c.at(now.Add(wait), func(now time.Time) { c.step(p, a, now) })
+}
+
+// unanswered is the end of a series that nobody answered.
+func (c *core) unanswered(p *peer, fatal bool, now time.Time) {
+	switch {
+	case p.state == unproven:
+		c.stats.Unproven++
+		c.forget(p)
+	case p.state == live && fatal:
+		c.log.Info("LAN peer is silent", "peer", p.owner.String(), "registrations", len(p.list))
+		c.depart(p, registry.Silent, now)
+		c.become(p, silent, now)
+		c.again(p, time.Second, now)
+	}
+}
+
+// again asks a silent peer at growing intervals, for as long as it is
+// remembered: it may have been the network.
+func (c *core) again(p *peer, wait time.Duration, now time.Time) {
+	c.at(now.Add(wait), func(now time.Time) {
+		if p.state != silent || c.peers[p.owner] != p {
+			return
+		}
+		c.begin(p, askAgain, now)
+		c.again(p, min(2*wait, 30*time.Second), now)
+	})
+}
+
+// refused: the host at one of the peer's addresses says that nobody has the
+// port any more. When every address of the peer has said so, it is gone.
+func (c *core) refused(now time.Time, owner registry.Owner, at path) {
+	p := c.peers[owner]
+	if p == nil || p.state != live || p.ask == nil || !p.ask.fatal {
+		return
+	}
+	p.ask.refused = append(p.ask.refused, at)
+	if !slices.ContainsFunc(p.paths, func(known path) bool { return !slices.Contains(p.ask.refused, known) }) {
+		p.ask = nil
+		c.unanswered(p, true, now)
+	}
+}
+
+// depart takes all of the peer's registrations off the lists.
+func (c *core) depart(p *peer, how registry.DepartureKind, now time.Time) {
+	for id := range p.list {
+		c.touch(id.Service, registry.Departure{ID: id, Kind: how, When: now})
+	}
+	clear(p.list)
+	p.hash = ""
+}
+
+// suspect asks at once whether the owner of a registration still lives.
+func (c *core) suspect(now time.Time, id registry.ID) {
+	for _, p := range c.peers {
+		if _, ok := p.list[id]; ok && p.state == live {
+			c.begin(p, askSuspect, now)
+			return
+		}
+	}
+}

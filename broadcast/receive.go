@@ -1,0 +1,301 @@
+package broadcast
+
+import (
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/skerry/skerry/internal/wire"
+	"github.com/skerry/skerry/registry"
+)
+
+// receive takes an authentic packet. group says that it came by broadcast or
+// multicast.
+func (c *core) receive(now time.Time, in packet, from path, group bool) {
+	if in.sender == c.self {
+		c.stats.Own++
+		return
+	}
+	p := c.peers[in.sender]
+	if p != nil && p.state != unproven {
+		if !p.window.admit(in.seq) {
+			if now.Sub(p.lastNew) < burstGap {
+				c.stats.Duplicate++ // another way of the same datagram
+			} else {
+				c.stats.Replay++
+			}
+			return
+		}
+		p.lastNew = now
+		if group {
+			p.groupAt = now
+		}
+		if in.kind != probe && p.state == live {
+			p.path(from)
+		}
+	}
+	switch body := in.body.(type) {
+	case *wire.Probe:
+		c.onProbe(now, asker{in.sender, body.Nonce}, from)
+	case *wire.Query:
+		c.onQuery(now, in, body, from, group)
+	case *wire.Announce:
+		c.onAnnounce(now, in, body.Listing, from, group)
+	case *wire.Answer:
+		c.onAnswer(now, in, body, from, group)
+	case *wire.Goodbye:
+		c.onGoodbye(now, in, body)
+	}
+}
+
+// onAnnounce believes a known peer; anyone else's announcement may be a
+// recording, so it is only a reason to ask.
+func (c *core) onAnnounce(now time.Time, in packet, l *wire.Listing, from path, group bool) {
+	p := c.peers[in.sender]
+	if p != nil && p.state == live {
+		c.proved(p, now)
+		c.apply(p, l, in.seq, from, now)
+		return
+	}
+	if !c.wantsAny(l) {
+		c.stats.Unwanted++
+		return
+	}
+	if p = c.meet(in.sender, now); p == nil {
+		return
+	}
+	if group {
+		p.groupAt = now
+	}
+	c.hint(p, from, now)
+}
+
+// hint asks a sender to prove that it is there.
+func (c *core) hint(p *peer, from path, now time.Time) {
+	p.path(from)
+	if p.ask != nil {
+		return
+	}
+	delay := c.spread()
+	if delay < time.Millisecond {
+		c.begin(p, askHint, now)
+		return
+	}
+	a := askHint
+	a.nonce = c.nonce()
+	p.ask = &a
+	c.at(now.Add(delay), func(now time.Time) { c.step(p, &a, now) })
+}
+
+// wantsAny reports whether the listing has, or may have, what somebody here
+// watches.
+func (c *core) wantsAny(l *wire.Listing) bool {
+	named := func(r *wire.Registration) bool { return c.wants(r.Name) }
+	if slices.ContainsFunc(l.Registrations, named) || slices.ContainsFunc(l.Names, c.wants) {
+		return true
+	}
+	return !l.GetComplete() && len(l.Names) == 0 && (c.all || len(c.wanted) > 0)
+}
+
+// onAnswer believes an answer that bears a nonce of ours.
+func (c *core) onAnswer(now time.Time, in packet, a *wire.Answer, from path, group bool) {
+	p := c.peers[in.sender]
+	q, queried := c.queries[a.Nonce]
+	queried = queried && now.Before(q.until)
+	proof := queried || p != nil && p.ask != nil && p.ask.nonce == a.Nonce
+	if !proof {
+		c.onAnnounce(now, in, a.Listing, from, group) // late, or a recording
+		return
+	}
+	if p == nil {
+		if !c.wantsAny(a.Listing) && !(queried && !q.group) {
+			c.stats.Unwanted++
+			return
+		}
+		if p = c.meet(in.sender, now); p == nil {
+			return
+		}
+	}
+	if p.state == unproven {
+		p.window.begin(in.seq)
+		p.lastNew = now
+	}
+	if queried && q.group {
+		p.groupAt = now
+	}
+	p.path(from)
+	c.proved(p, now)
+	c.apply(p, a.Listing, in.seq, from, now)
+	if queried && !q.group {
+		c.visit(now, a.Peers)
+	}
+}
+
+// visit asks the peers of a peer, each address once in a while.
+func (c *core) visit(now time.Time, addrs []string) {
+	var fresh []netip.AddrPort
+	for _, s := range addrs {
+		addr, err := netip.ParseAddrPort(s)
+		if _, seen := c.visited[addr]; err != nil || seen || len(c.visited) >= maxPeers || c.knows(addr) {
+			continue
+		}
+		c.visited[addr] = struct{}{}
+		c.at(now.Add(10*burstGap), func(time.Time) { delete(c.visited, addr) })
+		fresh = append(fresh, addr)
+	}
+	c.exchange(now, fresh...)
+}
+
+func (c *core) knows(addr netip.AddrPort) bool {
+	for _, p := range c.peers {
+		if p.state == live && slices.ContainsFunc(p.paths, func(w path) bool { return w.addr == addr }) {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *core) onGoodbye(now time.Time, in packet, g *wire.Goodbye) {
+	p := c.peers[in.sender]
+	if p == nil || p.state != live {
+		return // nobody here had it
+	}
+	if in.seq < p.stateSeq && !g.GetEverything() {
+		return // it has listed something since
+	}
+	p.stateSeq = max(p.stateSeq, in.seq)
+	if g.GetEverything() {
+		c.depart(p, registry.Withdrawn, now)
+		c.become(p, left, now)
+		p.ask = nil
+		return
+	}
+	c.proved(p, now)
+	for _, l := range g.Left {
+		id := registry.ID{Service: l.Name, Version: l.GetVersion(), Epoch: p.owner.Epoch,
+			Addr: net.JoinHostPort(l.Host, strconv.Itoa(int(l.Port)))}
+		if _, ok := p.list[id]; ok {
+			delete(p.list, id)
+			c.touch(id.Service, registry.Departure{ID: id, Kind: registry.Withdrawn, When: now})
+		}
+	}
+}
+
+// onProbe answers at once: silence would be taken for death.
+func (c *core) onProbe(now time.Time, q asker, from path) {
+	if c.leaving {
+		c.send(goodbye, &wire.Goodbye{Everything: new(true)}, outbound{to: []path{from}})
+		return
+	}
+	if c.seen(now, q) > 8 || !c.answers.take(now) {
+		c.stats.Rate++
+		return
+	}
+	l := pack(c.registrations(now), c.base(), c.room(c.self)-32, nil)
+	c.send(answer, &wire.Answer{Nonce: q.nonce, Listing: l}, outbound{to: []path{from}})
+}
+
+// onQuery answers once, however many ways the question came.
+func (c *core) onQuery(now time.Time, in packet, q *wire.Query, from path, group bool) {
+	exchange := q.GetExchange() // always unicast
+	if c.leaving || !exchange && !c.offers(q.Services) {
+		return
+	}
+	if c.seen(now, asker{in.sender, q.Nonce}) > 1 {
+		c.stats.Duplicate++
+		return
+	}
+	if exchange {
+		if p := c.meet(in.sender, now); p != nil {
+			p.contact = true
+			if p.state != live {
+				c.hint(p, from, now)
+			}
+		}
+	}
+	if exchange || !group {
+		c.answer(now, q, from, exchange)
+		return
+	}
+	c.at(now.Add(c.spread()), func(now time.Time) { c.answer(now, q, from, false) })
+}
+
+func (c *core) offers(services []string) bool {
+	if len(services) == 0 {
+		return len(c.own) > 0
+	}
+	for id := range c.own {
+		if slices.Contains(services, id.Service) {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *core) answer(now time.Time, q *wire.Query, to path, exchange bool) {
+	if c.leaving {
+		return
+	}
+	room := c.room(c.self) - 32
+	listings := []*wire.Listing{pack(c.registrations(now), c.base(), room, q.Services)}
+	if q.GetParts() {
+		listings = packParts(c.registrations(now), c.base(), room, q.Services)
+	}
+	for _, l := range listings {
+		if !c.answers.take(now) {
+			c.stats.Rate++
+			return
+		}
+		a := &wire.Answer{Nonce: q.Nonce, Listing: l}
+		if exchange {
+			a.Peers = c.acquaintances(to, room-size(l))
+		}
+		c.send(answer, a, outbound{to: []path{to}})
+	}
+}
+
+// acquaintances are addresses of live peers that the asker may be able to
+// reach, in random order, as many as fit.
+func (c *core) acquaintances(asker path, room int) []string {
+	var out []string
+	for _, p := range c.peers { // map order is random enough
+		if p.state != live {
+			continue
+		}
+		for _, w := range p.paths {
+			a := w.addr.Addr()
+			if a.Zone() != "" || a.IsLinkLocalUnicast() || a.IsLoopback() && !asker.addr.Addr().IsLoopback() || w.addr == asker.addr {
+				continue
+			}
+			s := w.addr.String()
+			if room -= len(s) + 2; room < 0 {
+				return out
+			}
+			out = append(out, s)
+			break
+		}
+	}
+	return out
+}
+
+// seen counts how often a question has come lately.
+func (c *core) seen(now time.Time, q asker) int {
+	if now.Sub(c.rotated) > nonceLife || len(c.recent[0]) >= maxPeers {
+		c.recent[1], c.recent[0] = c.recent[0], map[asker]int{}
+		c.rotated = now
+	}
+	c.recent[0][q]++
+	return c.recent[0][q] + c.recent[1][q]
+}
+
+// splitAddr is the reverse of net.JoinHostPort for addresses that it made.
+func splitAddr(addr string) (host string, port int) {
+	host, p, err := net.SplitHostPort(addr)
+	if err != nil {
+		return addr, 0
+	}
+	port, _ = strconv.Atoi(p) // JoinHostPort wrote a number
+	return host, port
+}

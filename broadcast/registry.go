@@ -1,0 +1,316 @@
+package broadcast
+
+import (
+	"cmp"
+	"context"
+	crand "crypto/rand"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/registry"
+)
+
+// Source is what the registry's snapshots say in that field.
+const Source = "lan"
+
+const (
+	scanEvery    = 2 * time.Second // how soon a changed interface is noticed
+	confirmEvery = 30 * time.Second
+	fetchTimeout = 3 * time.Second
+	fetchesMost  = 4
+	checkRate    = 20_000 // packets authenticated a second
+)
+
+// Registry is the LAN as a registry. Create it with [New]; its methods may be
+// called from any goroutine.
+type Registry struct {
+	cfg       Config
+	board     *registry.Board
+	registrar *registry.Registrar
+	kick      chan struct{} // holds a token when there is something to send or show
+
+	mu       sync.Mutex
+	core     *core
+	checks   bucket
+	warner   warner
+	links    map[int]*link // by interface index
+	perLink  map[int]*InterfaceStats
+	fetching int
+}
+
+var (
+	_ registry.Registry  = (*Registry)(nil)
+	_ registry.Suspecter = (*Registry)(nil)
+)
+
+// New checks the configuration; it opens nothing.
+func New(cfg Config) (*Registry, error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	var seed [32]byte
+	crand.Read(seed[:])
+	r := &Registry{
+		cfg:     cfg,
+		board:   registry.NewBoard(Source, true),
+		kick:    make(chan struct{}, 1),
+		core:    newCore(cfg.Cluster, cfg.Key, cfg.Owner, cfg.Announce, rand.New(rand.NewChaCha8(seed))),
+		checks:  newBucket(checkRate, checkRate/4),
+		links:   map[int]*link{},
+		perLink: map[int]*InterfaceStats{},
+	}
+	r.core.fetchAddr, r.core.canFetch, r.core.log = cfg.FetchAddr, cfg.Fetch != nil, cfg.Logger
+	r.core.nonce = secretNonce
+	r.registrar = registry.NewRegistrar(cfg.Owner, r)
+	return r, nil
+}
+
+// secretNonce can't be guessed, so that nobody answers what was not asked.
+func secretNonce() int64 {
+	var b [8]byte
+	crand.Read(b[:])
+	return int64(binary.BigEndian.Uint64(b[:]))
+}
+
+// Register is registry.Registry.Register: it returns when the first
+// announcement has been sent.
+func (r *Registry) Register(ctx context.Context, instances ...registry.Instance) error {
+	return r.registrar.Register(ctx, instances...)
+}
+
+// Withdraw is registry.Registry.Withdraw: it returns when the first goodbye
+// has been sent.
+func (r *Registry) Withdraw(ctx context.Context, ids ...registry.ID) error {
+	return r.registrar.Withdraw(ctx, ids...)
+}
+
+// Watch is registry.Registry.Watch. An empty list is shown after a quarter of
+// a second in which nobody answered.
+func (r *Registry) Watch(service string, f func(registry.Snapshot)) (stop func()) {
+	return r.board.Watch(service, f)
+}
+
+// Suspect is registry.Suspecter.Suspect: the owner of the instance is asked at
+// once, and dropped as Silent within a second when it does not answer.
+func (r *Registry) Suspect(id registry.ID, why string) {
+	r.cfg.Logger.Debug("LAN instance suspected", "instance", id.String(), "why", why)
+	r.do(func(now time.Time) { r.core.suspect(now, id) })
+}
+
+// List is registry.Lister.List, for the registry's own registrar.
+func (r *Registry) List(_ context.Context, put []registry.Instance, drop []registry.ID) (err error) {
+	r.do(func(now time.Time) {
+		if len(r.links) == 0 {
+			err = fmt.Errorf("%w: %w", registry.ErrUnavailable, errNoInterface)
+			return
+		}
+		if len(put) > 0 {
+			r.core.put(now, put)
+		}
+		if len(drop) > 0 {
+			r.core.drop(now, drop)
+		}
+	})
+	return err
+}
+
+// do runs an event of the core and has its effects carried out.
+func (r *Registry) do(event func(now time.Time)) {
+	r.mu.Lock()
+	event(time.Now())
+	r.mu.Unlock()
+	select {
+	case r.kick <- struct{}{}:
+	default:
+	}
+}
+
+// Run is registry.Registry.Run. It returns no error.
+func (r *Registry) Run(ctx context.Context) error {
+	if len(r.cfg.Key) == 0 {
+		r.cfg.Logger.Warn("LAN packets are not authenticated: anybody on the network can announce providers; set lan.key to the same secret on every host")
+	}
+	inner := run.NewGroup(context.WithoutCancel(ctx)) // outlives ctx by the goodbyes
+	r.do(func(time.Time) { r.core.leaving = false })
+	inner.Go(r.loop)
+	inner.Go(r.keepSeeds)
+	inner.Go(r.keepState)
+	outer := run.NewGroup(ctx)
+	outer.Go(r.registrar.Run)
+	err := outer.Wait()
+	r.farewell(inner.Context())
+	return cmp.Or(inner.Stop(), err)
+}
+
+// farewell says goodbye for the whole process and waits until it is said.
+func (r *Registry) farewell(ctx context.Context) {
+	r.do(func(now time.Time) { r.core.leave(now) })
+	for range 2 * burst {
+		_ = run.Sleep(ctx, goodbyeGap)
+		r.mu.Lock()
+		said := r.core.goodbyes == 0
+		r.mu.Unlock()
+		if said {
+			return
+		}
+	}
+}
+
+// loop carries out what the core decides, one thing at a time.
+func (r *Registry) loop(ctx context.Context) error {
+	n := newNetwork(r, ctx)
+	defer n.close()
+	n.scan(ctx)
+	r.do(func(now time.Time) { r.core.seek(now) })
+	scan, confirm := time.NewTicker(scanEvery), time.NewTicker(confirmEvery)
+	defer scan.Stop()
+	defer confirm.Stop()
+	alarm := time.NewTimer(time.Hour)
+	defer alarm.Stop()
+	for {
+		alarm.Reset(r.carryOut(n))
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-r.kick:
+		case <-alarm.C:
+		case <-r.board.Wants():
+			services, all := r.board.Watched()
+			r.do(func(now time.Time) { r.core.want(now, services, all) })
+		case <-scan.C:
+			n.scan(ctx)
+		case <-confirm.C:
+			if len(r.links) > 0 {
+				r.board.Confirm()
+			}
+		}
+	}
+}
+
+// shown is a list on its way to the board.
+type shown struct {
+	service string
+	list    []registry.Instance
+	gone    []registry.Departure
+}
+
+// carryOut sends, fetches and shows what the core has put out, and returns
+// the time until the core wants to be woken.
+func (r *Registry) carryOut(n *network) time.Duration {
+	r.mu.Lock()
+	now := time.Now()
+	r.core.wake(now)
+	out, fetches := r.core.outbox, r.core.fetches
+	r.core.outbox, r.core.fetches = nil, nil
+	lists := r.changed(now)
+	wait := time.Hour
+	if at, ok := r.core.next(); ok {
+		wait = max(0, time.Until(at))
+	}
+	r.mu.Unlock()
+	for _, o := range out {
+		n.send(o)
+	}
+	for _, f := range fetches {
+		r.fetch(n, f)
+	}
+	for _, s := range lists {
+		r.board.Publish(s.service, s.list, s.gone...)
+	}
+	return wait
+}
+
+// changed takes the changed lists out of the core. r.mu is held.
+func (r *Registry) changed(now time.Time) []shown {
+	var out []shown
+	for service, gone := range r.core.dirty {
+		if service == registry.AllServices {
+			continue
+		}
+		list, replaced := r.core.list(service, now)
+		if !r.core.showable(service, list) {
+			continue
+		}
+		out = append(out, shown{service, list, append(gone, replaced...)})
+		delete(r.core.dirty, service)
+	}
+	for service := range r.core.dirty {
+		if !r.core.wants(service) {
+			delete(r.core.dirty, service)
+		}
+	}
+	return out
+}
+
+// fetch has a long listing brought over TCP, a few at a time.
+func (r *Registry) fetch(n *network, f fetchOrder) {
+	r.mu.Lock()
+	full := r.fetching >= fetchesMost
+	if !full {
+		r.fetching++
+	}
+	r.mu.Unlock()
+	if full {
+		return // the next announcement orders it again
+	}
+	n.group.Go(func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
+		defer cancel()
+		list, err := r.cfg.Fetch(ctx, f.addr, f.owner)
+		r.do(func(now time.Time) {
+			r.fetching--
+			r.core.fetched(now, f, list, err)
+		})
+		return nil
+	})
+}
+
+// Stats are the counters since New.
+func (r *Registry) Stats() Stats {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.core.stats
+	for _, i := range r.perLink {
+		s.Interfaces = append(s.Interfaces, *i)
+	}
+	slices.SortFunc(s.Interfaces, func(a, b InterfaceStats) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), a.Addr.Compare(b.Addr))
+	})
+	return s
+}
+
+// Peer is another process that has proved to be on the LAN.
+type Peer struct {
+	Owner         registry.Owner
+	Addrs         []netip.AddrPort // where its packets come from, the newest first
+	Heard         time.Time        // when it last proved that it lives
+	Broadcast     bool             // broadcast passes between it and us; otherwise unicast is used
+	Registrations int              // of services that are watched here
+}
+
+// Peers lists the live peers that matter to this process: providers of what
+// is watched, and those met through seeds.
+func (r *Registry) Peers() []Peer {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var out []Peer
+	now := time.Now()
+	for _, p := range r.core.peers {
+		if p.state != live {
+			continue
+		}
+		peer := Peer{Owner: p.owner, Heard: p.heard, Registrations: len(p.list), Broadcast: !r.core.unicastOnly(p, now)}
+		for _, w := range p.paths {
+			peer.Addrs = append(peer.Addrs, w.addr)
+		}
+		out = append(out, peer)
+	}
+	slices.SortFunc(out, func(a, b Peer) int { return cmp.Compare(a.Owner.String(), b.Owner.String()) })
+	return out
+}

@@ -1,0 +1,191 @@
+package broadcast
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"syscall"
+
+	"golang.org/x/net/ipv4"
+	"golang.org/x/net/ipv6"
+)
+
+// The groups that packets go to beside the limited broadcast: some switches
+// drop the one, some the other.
+var (
+	group4 = netip.MustParseAddr("239.255.77.83") // site-local scope, RFC 2365
+	group6 = netip.MustParseAddr("ff12::534b:5259")
+	all4   = netip.MustParseAddr("255.255.255.255")
+)
+
+// readBuffer holds a burst of answers while the process is busy.
+const readBuffer = 1 << 20
+
+// arrival is where a datagram came in.
+type arrival struct {
+	from  netip.AddrPort
+	link  int  // index of the interface, 0 = not known
+	group bool // by broadcast or multicast
+}
+
+// link is the pair of sockets that speak on one interface. Bound to its
+// addresses they need no route: an isolated network has no default route.
+// Being of this process alone, they get what is sent to it by unicast.
+type link struct {
+	chosen
+	c4, c6 *net.UDPConn // nil: the interface has no such address
+}
+
+// openLink opens both sockets; one family may be missing.
+func openLink(c chosen, ifi *net.Interface) (*link, error) {
+	l := &link{chosen: c}
+	var err4, err6 error
+	if c.v4.IsValid() {
+		if l.c4, err4 = net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(c.v4, 0))); err4 == nil {
+			p := ipv4.NewPacketConn(l.c4)
+			err4 = errors.Join(p.SetMulticastInterface(ifi), p.SetMulticastLoopback(true))
+			l.c4.SetReadBuffer(readBuffer)
+		}
+	}
+	if c.v6.IsValid() {
+		if l.c6, err6 = net.ListenUDP("udp6", net.UDPAddrFromAddrPort(netip.AddrPortFrom(c.v6, 0))); err6 == nil {
+			p := ipv6.NewPacketConn(l.c6)
+			err6 = errors.Join(p.SetMulticastInterface(ifi), p.SetMulticastLoopback(true))
+			l.c6.SetReadBuffer(readBuffer)
+		}
+	}
+	if err4 != nil || l.c4 == nil && err6 != nil { // IPv6 may come up later; IPv4 is wanted
+		l.close()
+		return nil, fmt.Errorf("speak on %s: %w", c.name, errors.Join(err4, err6))
+	}
+	return l, nil
+}
+
+func (l *link) close() {
+	for _, c := range []*net.UDPConn{l.c4, l.c6} {
+		if c != nil {
+			c.Close()
+		}
+	}
+}
+
+// toAll sends to everyone on the interface and returns how many datagrams
+// left it.
+func (l *link) toAll(data []byte, port int) (sent int, err error) {
+	send := func(c *net.UDPConn, to netip.Addr) {
+		if c == nil {
+			return
+		}
+		if _, e := c.WriteToUDPAddrPort(data, netip.AddrPortFrom(to, uint16(port))); e != nil {
+			err = e
+			return
+		}
+		sent++
+	}
+	send(l.c4, all4)
+	send(l.c4, group4)
+	send(l.c6, group6.WithZone(l.v6.Zone()))
+	return sent, err
+}
+
+// conn is the socket that speaks the family of an address.
+func (l *link) conn(to netip.Addr) *net.UDPConn {
+	if to.Is4() {
+		return l.c4
+	}
+	return l.c6
+}
+
+// ears are the two sockets on the port that all processes of a host share.
+type ears struct {
+	p4 *ipv4.PacketConn
+	p6 *ipv6.PacketConn // nil: the host has no IPv6
+}
+
+func openEars(ctx context.Context, port int) (*ears, error) {
+	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+		var err error
+		return errors.Join(c.Control(func(fd uintptr) { err = shareOption(fd) }), err)
+	}}
+	c4, err := lc.ListenPacket(ctx, "udp4", "0.0.0.0:"+strconv.Itoa(port))
+	if err != nil {
+		return nil, fmt.Errorf("listen on UDP port %d (shared by all processes of skerry): %w", port, err)
+	}
+	c4.(*net.UDPConn).SetReadBuffer(readBuffer)
+	e := &ears{p4: ipv4.NewPacketConn(c4)}
+	// Windows can't say where a datagram arrived: the interface is then found by
+	// the source's network.
+	_ = e.p4.SetControlMessage(ipv4.FlagInterface|ipv4.FlagDst, true)
+	if c6, err := lc.ListenPacket(ctx, "udp6", "[::]:"+strconv.Itoa(port)); err == nil {
+		c6.(*net.UDPConn).SetReadBuffer(readBuffer)
+		e.p6 = ipv6.NewPacketConn(c6)
+		_ = e.p6.SetControlMessage(ipv6.FlagInterface|ipv6.FlagDst, true)
+	}
+	return e, nil
+}
+
+// join makes the ears hear the groups on an interface. An interface that was
+// joined before is no error.
+func (e *ears) join(ifi *net.Interface) error {
+	err := e.p4.JoinGroup(ifi, net.UDPAddrFromAddrPort(netip.AddrPortFrom(group4, 0)))
+	if e.p6 != nil {
+		_ = e.p6.JoinGroup(ifi, net.UDPAddrFromAddrPort(netip.AddrPortFrom(group6, 0))) // an interface without IPv6
+	}
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil
+	}
+	return err
+}
+
+// leave ends membership on an interface that is no longer chosen.
+func (e *ears) leave(ifi *net.Interface) {
+	_ = e.p4.LeaveGroup(ifi, net.UDPAddrFromAddrPort(netip.AddrPortFrom(group4, 0))) // gone with the interface
+	if e.p6 != nil {
+		_ = e.p6.LeaveGroup(ifi, net.UDPAddrFromAddrPort(netip.AddrPortFrom(group6, 0)))
+	}
+}
+
+func (e *ears) close() {
+	e.p4.Close()
+	if e.p6 != nil {
+		e.p6.Close()
+	}
+}
+
+func (e *ears) read4(buf []byte) (int, arrival, error) {
+	n, cm, src, err := e.p4.ReadFrom(buf)
+	if err != nil {
+		return 0, arrival{}, err
+	}
+	a := arrival{from: addrPort(src), group: true}
+	if cm != nil {
+		a.link = cm.IfIndex
+		a.group = cm.Dst == nil || cm.Dst.IsMulticast() || cm.Dst.Equal(net.IPv4bcast)
+	}
+	return n, a, nil
+}
+
+func (e *ears) read6(buf []byte) (int, arrival, error) {
+	n, cm, src, err := e.p6.ReadFrom(buf)
+	if err != nil {
+		return 0, arrival{}, err
+	}
+	a := arrival{from: addrPort(src), group: true}
+	if cm != nil {
+		a.link = cm.IfIndex
+		a.group = cm.Dst == nil || cm.Dst.IsMulticast()
+	}
+	return n, a, nil
+}
+
+func addrPort(a net.Addr) netip.AddrPort {
+	udp, ok := a.(*net.UDPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	ap := udp.AddrPort()
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+}

@@ -1,0 +1,72 @@
+package broadcast
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/skerry/skerry/internal/run"
+)
+
+const (
+	rememberMost = 64
+	saveEvery    = 30 * time.Second
+)
+
+// keepState asks the peers of the last run, and saves those of this one.
+func (r *Registry) keepState(ctx context.Context) error {
+	if r.cfg.State.Load != nil {
+		r.recall()
+	}
+	if r.cfg.State.Save == nil {
+		return nil
+	}
+	var saved []string
+	for {
+		err := run.Sleep(ctx, saveEvery)
+		now := r.remembered()
+		if len(now) > 0 && !slices.Equal(now, saved) {
+			if e := r.cfg.State.Save(now); e != nil {
+				r.cfg.Logger.Warn("LAN peers not saved", "err", e)
+			}
+			saved = now
+		}
+		if err != nil {
+			return nil
+		}
+	}
+}
+
+// recall asks remembered peers at the port they had and at the shared one.
+func (r *Registry) recall() {
+	list, err := r.cfg.State.Load()
+	if err != nil {
+		r.cfg.Logger.Warn("LAN peers of the last run not read", "err", err)
+		return
+	}
+	var addrs []netip.AddrPort
+	for _, s := range list[:min(len(list), rememberMost)] {
+		if a, err := netip.ParseAddrPort(s); err == nil {
+			addrs = append(addrs, a, netip.AddrPortFrom(a.Addr(), uint16(r.cfg.Port)))
+		}
+	}
+	slices.SortFunc(addrs, netip.AddrPort.Compare)
+	addrs = slices.Compact(addrs)
+	r.do(func(now time.Time) { r.core.exchange(now, addrs...) })
+}
+
+// remembered are the addresses of live peers worth keeping.
+func (r *Registry) remembered() []string {
+	var out []string
+	for _, p := range r.Peers() {
+		for _, a := range p.Addrs {
+			if !a.Addr().IsLoopback() && a.Addr().Zone() == "" {
+				out = append(out, a.String())
+				break
+			}
+		}
+	}
+	slices.Sort(out)
+	return out[:min(len(out), rememberMost)]
+}
