@@ -127,6 +127,21 @@ func (c *core) replace(p *peer, said map[registry.ID]registry.Instance, scope fu
 		if len(p.list) < maxFromPeer {
 			p.list[id] = in
 			c.touch(id.Service)
+			if !known {
+				c.supplant(id, now)
+			}
+		}
+	}
+}
+
+// supplant asks whoever else claims the address of a new registration: a
+// process that was restarted there has most likely been killed.
+func (c *core) supplant(id registry.ID, now time.Time) {
+	for _, p := range c.peers {
+		rival := id
+		rival.Epoch = p.owner.Epoch
+		if _, ok := p.list[rival]; ok && rival != id && p.state == live {
+			c.begin(p, askSuspect, now)
 		}
 	}
 }
@@ -164,37 +179,19 @@ func (c *core) showable(service string, list []registry.Instance) bool {
 	return c.wanted[service] || c.all
 }
 
-// list is the list of a service, and who left it by being replaced: of two
-// processes that claim one address, the one that started later has it.
-func (c *core) list(service string, now time.Time) (list []registry.Instance, replaced []registry.Departure) {
-	type place struct{ version, addr string }
-	holder := map[place]registry.Instance{}
-	claim := func(in registry.Instance) {
-		at := place{in.Version, in.Addr()}
-		old, taken := holder[at]
-		if taken && old.Started.After(in.Started) {
-			old, in = in, old
-		}
-		holder[at] = in
-		if taken {
-			replaced = append(replaced, registry.Departure{ID: old.ID(), Kind: registry.Withdrawn, When: now})
-		}
-	}
-	for id, in := range c.own {
-		if id.Service == service {
-			claim(in)
-		}
-	}
-	for _, p := range c.peers {
-		for id, in := range p.list {
+// list is the list of a service, in order.
+func (c *core) list(service string) (list []registry.Instance) {
+	take := func(from map[registry.ID]registry.Instance) {
+		for id, in := range from {
 			if id.Service == service {
-				claim(in)
+				list = append(list, in)
 			}
 		}
 	}
-	for _, in := range holder {
-		list = append(list, in)
+	take(c.own)
+	for _, p := range c.peers {
+		take(p.list)
 	}
 	slices.SortFunc(list, registry.Compare)
-	return list, replaced
+	return list
 }

@@ -208,7 +208,7 @@ func (r *Registry) carryOut(n *network) time.Duration {
 	r.core.wake(now)
 	out, fetches := r.core.outbox, r.core.fetches
 	r.core.outbox, r.core.fetches = nil, nil
-	lists := r.changed(now)
+	lists := r.changed()
 	wait := time.Hour
 	if at, ok := r.core.next(); ok {
 		wait = max(0, time.Until(at))
@@ -227,17 +227,17 @@ func (r *Registry) carryOut(n *network) time.Duration {
 }
 
 // changed takes the changed lists out of the core. r.mu is held.
-func (r *Registry) changed(now time.Time) []shown {
+func (r *Registry) changed() []shown {
 	var out []shown
 	for service, gone := range r.core.dirty {
 		if service == registry.AllServices {
 			continue
 		}
-		list, replaced := r.core.list(service, now)
+		list := r.core.list(service)
 		if !r.core.showable(service, list) {
 			continue
 		}
-		out = append(out, shown{service, list, append(gone, replaced...)})
+		out = append(out, shown{service, list, gone})
 		delete(r.core.dirty, service)
 	}
 	for service := range r.core.dirty {
