@@ -18,8 +18,8 @@ type compactReader struct {
 	valueIn bool
 }
 
-// plainType is the type that a compact spelling means; 0 for those that mean
-// none.
+// plainType is the type that a compact spelling means; STOP for those that
+// mean none.
 var plainType = [16]thrift.TType{
 	thrift.COMPACT_BOOLEAN_TRUE: thrift.BOOL, thrift.COMPACT_BOOLEAN_FALSE: thrift.BOOL,
 	thrift.COMPACT_BYTE: thrift.BYTE, thrift.COMPACT_I16: thrift.I16, thrift.COMPACT_I32: thrift.I32,
@@ -216,9 +216,11 @@ func (r *compactReader) uvarint(what string) (uint64, error) {
 	return 0, fail(thrift.INVALID_DATA, "%s before byte %d has over 10 bytes", what, r.at)
 }
 
+// plain also takes no type at all, STOP, which some libraries write for the
+// elements of an empty list.
 func (r *compactReader) plain(b byte) (thrift.TType, error) {
 	t := plainType[b&0x0f]
-	if t == thrift.STOP {
+	if t == thrift.STOP && b&0x0f != 0 {
 		return t, fail(thrift.INVALID_DATA, "unknown type %#x before byte %d", b&0x0f, r.at)
 	}
 	return t, nil

@@ -143,7 +143,7 @@ func (c *cursor) varint(what string) (uint32, error) {
 }
 
 func (c *cursor) string(what string) (string, error) {
-	n, err := c.varint(what + " length")
+	n, err := c.varint(what)
 	if err != nil {
 		return "", err
 	}
