@@ -1,8 +1,194 @@
 package skerry
 
-// Config is what a node is told. The zero value works: cluster "default",
-// mode auto, broadcast on every real interface.
+import "time"
+
+// Config is what a node is told, by a YAML file (see [ReadConfig]) or in Go.
+// Every field has a default and the zero value means it, so that Config{} is
+// a node of the cluster "default" that speaks on every real interface of its
+// LAN. docs/configuration.md lists all keys; a test keeps it equal to the
+// tags here.
 type Config struct {
-	// Cluster names the system. Nodes of different clusters never see each other. Default "default".
-	Cluster string `yaml:"cluster"`
+	// Cluster names the system. Nodes of different clusters share a wire or a
+	// database and never see each other (demand D17).
+	Cluster string `yaml:"cluster" default:"default"`
+
+	// Mode says where instances are listed and looked for.
+	Mode Mode `yaml:"mode" default:"auto"`
+
+	// Zone is where the process runs, such as a hall or a rack. Consumers can
+	// prefer their own zone; services that name no zone are in this one.
+	Zone string `yaml:"zone"`
+
+	// Service is what the process offers, when it offers one service.
+	Service Service `yaml:"service"`
+
+	// Services is what the process offers, when it offers several; all are
+	// served on one port. A name may stand here twice with two versions.
+	Services []Service `yaml:"services"`
+
+	// Consumers are the rules for calls to other services, by service name.
+	// The name "*" stands for every service; what a service's own entry leaves
+	// out is taken from it.
+	Consumers map[string]Consumer `yaml:"consumers"`
+
+	Database Database `yaml:"database"` // the registry in the site's database
+	LAN      LAN      `yaml:"lan"`      // the registry on the LAN
+	TLS      TLS      `yaml:"tls"`      // encryption of the calls
+	Stop     Stop     `yaml:"stop"`     // how the process leaves
+	Stats    Stats    `yaml:"stats"`    // where call statistics go
+	Limits   Limits   `yaml:"limits"`   // what the server takes at most
+	Log      Log      `yaml:"log"`      // the framework's own log
+	Calls    Calls    `yaml:"calls"`    // what holds for calls to every service
+	State    State    `yaml:"state"`    // what is kept for the next start
+}
+
+// Mode says which registries a node uses (row 1.6).
+type Mode string
+
+// The modes.
+const (
+	// ModeAuto uses the database while it can be reached and the LAN always, so
+	// that nodes without the database are found as well. Without a
+	// database.url it is ModeBroadcast.
+	ModeAuto Mode = "auto"
+	// ModeDatabase uses the database only. A node starts, serves and keeps
+	// trying while the database is away.
+	ModeDatabase Mode = "database"
+	// ModeBroadcast uses the LAN only.
+	ModeBroadcast Mode = "broadcast"
+)
+
+// Service is one service that the process offers.
+type Service struct {
+	// Name is what consumers call the service by.
+	Name string `yaml:"name"`
+
+	// Version of the service that this process runs; empty for none.
+	Version string `yaml:"version"`
+
+	// Listen is the TCP address of the process's port, host:port. Port 0 takes
+	// a free one. All services of a process share one port: they name the same
+	// address or none.
+	Listen string `yaml:"listen" default:":0"`
+
+	// Advertise is the address that others are told, when it is not the one
+	// that the process would choose (demand D10): a host or host:port to be used
+	// as it stands, or a CIDR, to choose this host's address inside it.
+	Advertise string `yaml:"advertise"`
+
+	// Weight is the instance's share of the calls against its peers, 1 to
+	// 10,000; -1 lists it without sending it any calls.
+	Weight int `yaml:"weight" default:"100"`
+
+	// Zone of the instance. Default: the zone of the process.
+	Zone string `yaml:"zone"`
+
+	// Tags are free labels for the rules of consumers.
+	Tags map[string]string `yaml:"tags"`
+}
+
+// Database is the registry in a database that the site already runs.
+type Database struct {
+	// URL is a PostgreSQL connection string, of several hosts if need be. Keep
+	// the password out of the file: "postgres://app:${DB_PASSWORD}@db/site".
+	URL string `yaml:"url" secret:"true"`
+
+	// Heartbeat is the time between two signs of life.
+	Heartbeat time.Duration `yaml:"heartbeat" default:"30s"`
+
+	// Expiry is how old, by the database's clock, a last heartbeat may be
+	// before the process's instances are dropped from the lists.
+	Expiry time.Duration `yaml:"expiry" default:"90s"`
+
+	// Poll is the time between two full reads of the lists. Notifications make
+	// changes known sooner; what is read is the truth.
+	Poll time.Duration `yaml:"poll" default:"30s"`
+}
+
+// LAN is the registry on the LAN.
+type LAN struct {
+	// Key is the site's secret: packets that are not signed with it are
+	// ignored. Without one a key derived from the cluster's name keeps systems
+	// apart, and intruders not out. At least 16 bytes; "${file:/path}" reads a file.
+	Key string `yaml:"key" secret:"true"`
+
+	// Port is the UDP port that all processes of the cluster share.
+	Port int `yaml:"port" default:"7759"`
+
+	// Interfaces to speak and hear on, by name, pattern ("en*"), address or CIDR.
+	// The advertised address is chosen among them too, the earlier first, in
+	// every mode. Default: all that lead to the LAN, which leaves out loopback,
+	// container, virtual and VPN interfaces.
+	Interfaces []string `yaml:"interfaces"`
+
+	// Seeds are hosts (host or host:port) that are told and asked by unicast,
+	// where broadcast is filtered.
+	Seeds []string `yaml:"seeds"`
+
+	// Announce is the time between two announcements, and how long an entry is
+	// believed before its provider is asked whether it still lives.
+	Announce time.Duration `yaml:"announce" default:"3m"`
+}
+
+// TLS encrypts the calls. Cert and Key make the port speak TLS; CA makes the
+// callers check whom they talk to and, with Cert and Key, the port demand a
+// certificate from its callers (mutual TLS).
+type TLS struct {
+	Cert string `yaml:"cert"` // file of this process's certificate chain, PEM
+	Key  string `yaml:"key"`  // file of its private key, PEM
+	CA   string `yaml:"ca"`   // file of the authorities that are trusted, PEM; default: the system's
+
+	// Clients says whether callers must show a certificate of the CA: "require"
+	// or "none".
+	Clients string `yaml:"clients" default:"require"`
+
+	// ServerName is the name that providers' certificates bear. Default: the
+	// host of the advertised address.
+	ServerName string `yaml:"server_name"`
+}
+
+// Stop is how a process leaves (demand D19): off the lists, callers told,
+// served on for Grace, then up to Drain for the calls that still run.
+type Stop struct {
+	Grace time.Duration `yaml:"grace" default:"3s"`  // "none" for no grace
+	Drain time.Duration `yaml:"drain" default:"30s"` // then what still runs is cut off
+}
+
+// Stats is where call statistics go: into the database's table while it can
+// be reached, else into a rotating log file.
+type Stats struct {
+	Interval time.Duration `yaml:"interval" default:"30s"`                // time between two writes; "none" writes nothing
+	File     string        `yaml:"file"`                                  // log file; default: one for each process in state.dir
+	MaxSize  int           `yaml:"max_size" unit:"bytes" default:"16MiB"` // size at which the file is put aside, in whole MiB
+	Keep     int           `yaml:"keep" default:"4"`                      // files that were put aside and are kept
+}
+
+// Limits is what the server takes at most, checked before memory is taken
+// (demand E6).
+type Limits struct {
+	Frame     int `yaml:"frame" unit:"bytes" default:"16MiB"` // one message
+	Calls     int `yaml:"calls" default:"10000"`              // calls in handlers at a time; more are refused, unexecuted
+	ConnCalls int `yaml:"conn_calls" default:"2000"`          // the same, of one connection
+}
+
+// Calls is what holds for the calls to every service.
+type Calls struct {
+	ConnectTimeout time.Duration `yaml:"connect_timeout" default:"500ms"` // for a connection to stand
+	Connections    int           `yaml:"connections" default:"1"`         // to each instance
+	WarmUp         time.Duration `yaml:"warm_up" default:"10s"`           // from a provider's start to its full share of calls; "none" for the full share at once
+	Eject          time.Duration `yaml:"eject" default:"10s"`             // how long an instance is left alone after three failed connects in a row
+}
+
+// State is what is kept for a start without any registry: the last known
+// lists and the peers on the LAN (demand D7).
+type State struct {
+	// Dir is the directory; "none" keeps nothing. Default: $STATE_DIRECTORY,
+	// which systemd sets, else skerry in the user's cache directory.
+	Dir string `yaml:"dir"`
+}
+
+// Log is the framework's own log, written to stderr. WithLogger replaces it.
+type Log struct {
+	Level  string `yaml:"level" default:"info"`  // debug, info, warn or error
+	Format string `yaml:"format" default:"text"` // text or json
 }

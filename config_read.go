@@ -1,12 +1,71 @@
 package skerry
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+	"os"
+	"reflect"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+)
 
 // ReadConfig reads a configuration file and checks it. All that is wrong with
-// it is reported at once, each problem with its line.
+// it is reported at once, as a [*ConfigError] whose problems bear their lines:
+// unknown keys, with the one that was probably meant; values of a wrong kind;
+// and what [Config.Validate] finds.
+//
+// In every value ${NAME} stands for an environment variable, which must be
+// set, ${NAME:-text} for one that may be missing, and ${file:/path} for what a
+// file holds, without its final line break; $${ is a plain ${. Durations are
+// written with a unit ("30s", "3m", "500ms"), or "none" where none makes
+// sense; sizes as bytes or with a unit ("64KiB", "16MiB").
 func ReadConfig(path string) (Config, error) {
-	return Config{}, errors.New("skerry: not wired yet")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return Config{}, fmt.Errorf("read configuration: %w", err)
+	}
+	return parseConfig(path, text)
 }
 
-// Validate reports everything that is wrong with the configuration.
-func (c Config) Validate() error { return nil }
+func parseConfig(path string, text []byte) (Config, error) {
+	var c Config
+	p := &problems{file: path, lines: map[string]int{}}
+	if root := parseYAML(p, text); root != nil {
+		d := decoder{problems: p, anchors: map[string]ast.Node{}, env: os.LookupEnv, readFile: os.ReadFile}
+		d.value(root, reflect.ValueOf(&c).Elem(), "", "")
+	}
+	c.check(p)
+	return c, p.err()
+}
+
+// parseYAML returns the document, nil when it is empty or is none.
+func parseYAML(p *problems, text []byte) ast.Node {
+	file, err := parser.ParseBytes(text, 0, parser.AllowDuplicateMapKey()) // the decoder reports duplicates with their keys
+	if err != nil {
+		line, message := 0, err.Error()
+		var y yaml.Error
+		if errors.As(err, &y) {
+			line, message = y.GetToken().Position.Line, y.GetMessage()
+		}
+		hint := ""
+		if strings.Contains(string(text), "\t") {
+			hint = "; YAML is indented with spaces, never with tabs"
+		}
+		p.add(line, "", "no YAML: %s%s", message, hint)
+		return nil
+	}
+	var root ast.Node
+	for _, doc := range file.Docs {
+		switch {
+		case doc.Body == nil:
+		case root != nil:
+			p.add(doc.Body.GetToken().Position.Line, "", "a second document; a configuration is one")
+		default:
+			root = doc.Body
+		}
+	}
+	return root
+}

@@ -1,0 +1,55 @@
+package skerry
+
+import "time"
+
+// Consumer is the rules for the calls to one service.
+type Consumer struct {
+	// Version to call; empty for any.
+	Version string `yaml:"version"`
+
+	// Tags that an instance must bear to be called.
+	Tags map[string]string `yaml:"tags"`
+
+	// Zone of the instances to call; empty for any.
+	Zone string `yaml:"zone"`
+
+	// Balancer chooses among the instances: p2c (the less busy of two drawn by
+	// weight), round-robin (in turn, by weight), or hash (by the call's key, see
+	// rpc.WithHashKey).
+	Balancer string `yaml:"balancer" default:"p2c"`
+
+	// ZoneFirst prefers instances of the process's own zone while one of them
+	// is well.
+	ZoneFirst bool `yaml:"zone_first" default:"false"`
+
+	// Timeout of a call with all its attempts; it travels with the call. A
+	// context's own deadline counts when it is sooner.
+	Timeout time.Duration `yaml:"timeout" default:"1s"`
+
+	// Retries is how many more instances are tried when a call failed before it
+	// was executed, and, for idempotent methods, when that is not known. 0
+	// means none.
+	Retries *int `yaml:"retries" default:"1"`
+
+	// Idempotent names the methods that may be executed twice; "*" for all.
+	Idempotent []string `yaml:"idempotent"`
+
+	// Breaker refuses calls at once while most of them fail.
+	Breaker Breaker `yaml:"breaker"`
+
+	// MaxPending is how many calls to the service may run at a time; more fail
+	// at once. 0 means no limit.
+	MaxPending int `yaml:"max_pending" default:"0"`
+
+	// MaxRate is how many calls a second may be made; more fail at once. 0
+	// means no limit.
+	MaxRate int `yaml:"max_rate" default:"0"`
+}
+
+// Breaker is a circuit breaker over all instances of a service (demand D29).
+type Breaker struct {
+	Off    bool          `yaml:"off" default:"false"`  // true: never refuse
+	Ratio  int           `yaml:"ratio" default:"50"`   // percent of calls that must fail
+	Calls  int           `yaml:"calls" default:"20"`   // calls that must have been made in the window
+	Window time.Duration `yaml:"window" default:"10s"` // over which calls are counted
+}

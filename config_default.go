@@ -1,0 +1,69 @@
+package skerry
+
+import (
+	"fmt"
+	"reflect"
+)
+
+// withDefaults returns the configuration with every default written out, the
+// services in one list.
+func (c Config) withDefaults() Config {
+	if c.Service.Name != "" {
+		c.Services = append([]Service{c.Service}, c.Services...)
+		c.Service = Service{}
+	}
+	fillDefaults(reflect.ValueOf(&c).Elem())
+	services := make([]Service, len(c.Services))
+	for i, s := range c.Services {
+		fillDefaults(reflect.ValueOf(&s).Elem())
+		if s.Zone == "" {
+			s.Zone = c.Zone
+		}
+		services[i] = s
+	}
+	c.Services = services
+	return c
+}
+
+// consumer is the rules for a service: its own, then those of "*", then the
+// defaults.
+func (c Config) consumer(service string) Consumer {
+	own := c.Consumers[service]
+	fillFrom(reflect.ValueOf(&own).Elem(), reflect.ValueOf(c.Consumers["*"]))
+	fillDefaults(reflect.ValueOf(&own).Elem())
+	return own
+}
+
+// fillDefaults writes the default tags into the zero fields of a struct.
+func fillDefaults(v reflect.Value) {
+	for i := range v.NumField() {
+		field, tag := v.Field(i), v.Type().Field(i).Tag
+		if field.Kind() == reflect.Struct {
+			fillDefaults(field)
+			continue
+		}
+		text, ok := tag.Lookup("default")
+		if !ok || !field.IsZero() {
+			continue
+		}
+		if field.Kind() == reflect.Pointer {
+			field.Set(reflect.New(field.Type().Elem()))
+			field = field.Elem()
+		}
+		if err := setScalar(field, text, tag.Get("unit")); err != nil {
+			panic(fmt.Sprintf("skerry: default of %s: %v", v.Type().Field(i).Name, err)) // a wrong tag; every test finds it
+		}
+	}
+}
+
+// fillFrom copies the fields of from into the zero fields of to.
+func fillFrom(to, from reflect.Value) {
+	for i := range to.NumField() {
+		switch field := to.Field(i); {
+		case field.Kind() == reflect.Struct:
+			fillFrom(field, from.Field(i))
+		case field.IsZero():
+			field.Set(from.Field(i))
+		}
+	}
+}

@@ -1,0 +1,210 @@
+package skerry
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// read parses a configuration as ReadConfig does.
+func read(t *testing.T, text string) (Config, error) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "skerry.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return ReadConfig(path)
+}
+
+func TestConfigOfTheReadme(t *testing.T) {
+	c, err := read(t, `
+# everything has a default; this is a provider at a site with a database
+cluster: launch-site-2
+mode: auto                      # auto | database | broadcast
+service: {name: auth, version: v1, listen: ":0"}
+database: {url: "postgres://app@db/site"}
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Cluster != "launch-site-2" || c.Mode != ModeAuto || c.Service.Name != "auth" || c.Service.Version != "v1" ||
+		c.Database.URL != "postgres://app@db/site" {
+		t.Errorf("read %+v", c)
+	}
+	full := c.withDefaults()
+	if full.Database.Expiry != 90*time.Second || full.Services[0].Weight != 100 || full.Limits.Frame != 16<<20 {
+		t.Errorf("defaults: %+v", full)
+	}
+}
+
+func TestConfigEverythingHasADefault(t *testing.T) {
+	for _, text := range []string{"", "# nothing\n", "---\n", "cluster:\n", "service: {}\n"} {
+		c, err := read(t, text)
+		if text == "service: {}\n" {
+			if err == nil || !strings.Contains(err.Error(), "a service needs a name") {
+				t.Errorf("%q: %v", text, err)
+			}
+			continue
+		}
+		if err != nil || c.withDefaults().Cluster != "default" {
+			t.Errorf("%q: %v, %+v", text, err, c)
+		}
+	}
+	if err := (Config{}).Validate(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestConfigValues(t *testing.T) {
+	t.Setenv("SKERRY_TEST_PASSWORD", "s3cr:et")
+	secret := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(secret, []byte("0123456789abcdef\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := read(t, `
+database: {url: "postgres://app:${SKERRY_TEST_PASSWORD}@db/site"}
+zone: "${SKERRY_TEST_NOT_SET:-hall-1}"
+lan:
+  key: "${file:`+secret+`}"
+  interfaces: eth0
+  announce: 2m
+services:
+  - &auth {name: auth, version: 1.10, tags: {rack: 4, note: "$${x}"}}
+  - <<: *auth
+    version: 2
+stop: {grace: none}
+limits: {frame: 64KiB}
+consumers:
+  "*": {timeout: 3s, retries: 2}
+  auth: {retries: 0, idempotent: [GetToken]}
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	check := func(what string, got, want any) {
+		t.Helper()
+		if got != want {
+			t.Errorf("%s: got %v, want %v", what, got, want)
+		}
+	}
+	check("url", c.Database.URL, "postgres://app:s3cr:et@db/site")
+	check("zone", c.Zone, "hall-1")
+	check("key", c.LAN.Key, "0123456789abcdef")
+	check("interfaces", strings.Join(c.LAN.Interfaces, " "), "eth0")
+	check("version", c.Services[0].Version, "1.10")
+	check("merged", c.Services[1].Name+c.Services[1].Version+c.Services[1].Tags["rack"], "auth24")
+	check("escaped", c.Services[0].Tags["note"], "${x}")
+	check("none", c.Stop.Grace, none)
+	check("frame", c.Limits.Frame, 64<<10)
+	check("own retries", *c.consumer("auth").Retries, 0)
+	check("retries of *", *c.consumer("proc").Retries, 2)
+	check("timeout of *", c.consumer("auth").Timeout, 3*time.Second)
+	check("default", c.consumer("auth").Balancer, "p2c")
+}
+
+// TestConfigProblems feeds mistakes that people make. Each is answered with
+// its line, its key and what to do.
+func TestConfigProblems(t *testing.T) {
+	cases := []struct {
+		name, text string
+		want       []string // one problem each, in the order of the file
+	}{
+		{"slip", "clutser: x\n", []string{":1: clutser: no such key; did you mean cluster?"}},
+		{"nested slip", "mode: auto\ndatabase:\n  url: postgres://db/site\n  hearbeat: 30s\n",
+			[]string{":4: database.hearbeat: no such key; did you mean heartbeat?"}},
+		{"wrong place", "port: 7000\n", []string{":1: port: no such key; did you mean lan.port?"}},
+		{"wrong place, consumer", "timeout: 2s\n", []string{"did you mean consumers.NAME.timeout?"}},
+		{"far off", "database: {flavour: x}\n", []string{":1: database.flavour: no such key; there are url, heartbeat, expiry, poll"}},
+		{"mode", "mode: broadcats\n", []string{`:1: mode: "broadcats" is none of auto, database, broadcast; did you mean broadcast?`}},
+		{"no unit", "database: {heartbeat: 30}\n", []string{`:1: database.heartbeat: 30 has no unit; write "30s"`}},
+		{"no duration", "stop: {grace: soon}\n", []string{`:1: stop.grace: want a duration above zero such as "30s"`}},
+		{"none", "database: {heartbeat: none}\n", []string{`:1: database.heartbeat: "none" makes no sense here`}},
+		{"intervals", "database:\n  heartbeat: 60s\n  expiry: 90s\n",
+			[]string{":3: database.expiry: 1m30s is less than twice database.heartbeat (1m0s)"}},
+		{"interval against a default", "database:\n  expiry: 45s\n", []string{":2: database.expiry: 45s is less than twice database.heartbeat (30s)"}},
+		{"poll", "database: {poll: 2m}\n", []string{":1: database.poll: 2m0s is longer than database.expiry (1m30s)"}},
+		{"timeouts", "consumers:\n  auth: {timeout: 200ms}\n",
+			[]string{":2: consumers.auth.timeout: 200ms is shorter than calls.connect_timeout (500ms)"}},
+		{"number", "lan: {port: many}\n", []string{`:1: lan.port: want a whole number, got "many"`}},
+		{"range", "lan: {port: 70000}\n", []string{":1: lan.port: 70000 is not in 1..65535"}},
+		{"list for text", "cluster: [a, b]\n", []string{":1: cluster: want a text, got a list"}},
+		{"text for keys", "database: postgres://db\n", []string{":1: database: want keys and values (url, heartbeat, expiry, poll), got \"postgres://db\""}},
+		{"bool", "consumers: {auth: {zone_first: 1x}}\n", []string{`:1: consumers.auth.zone_first: want true or false, got "1x"`}},
+		{"CIDR", "lan:\n  interfaces:\n    - eth0\n    - 10.0.0.0/99\n", []string{`:4: lan.interfaces[1]: "10.0.0.0/99" is no CIDR`}},
+		{"name", "service: {name: \"auth service\"}\n", []string{`:1: service.name: the name "auth service": character ' ' at byte 5`}},
+		{"consumer's name", "consumers:\n  a/b: {}\n", []string{`:2: consumers.a/b: the name "a/b": character '/'`}},
+		{"listen", "service: {name: a, listen: 9090}\n", []string{`:1: service.listen: "9090" is no host:port; write`}},
+		{"two ports", "services:\n- {name: a, listen: \":1\"}\n- {name: b, listen: \":2\"}\n",
+			[]string{":3: services[1].listen: :2 here and :1 in services[0].listen; all services of a process share one port"}},
+		{"two of one name", "services:\n- name: a\n- name: a\n", []string{":3: services[1].name: a  stands in services[0] already"}},
+		{"weight", "service: {name: a, weight: 20000}\n", []string{":1: service.weight: 20000 is not in 1..10000"}},
+		{"advertise", "service: {name: a, advertise: \":7000\"}\n", []string{":1: service.advertise: \":7000\" names no host"}},
+		{"TLS pair", "tls: {cert: a.pem}\n", []string{":1: tls.cert: a certificate without its private key; set tls.key"}},
+		{"TLS files", "tls: {cert: /nowhere/c.pem, key: /nowhere/k.pem}\n", []string{":1: tls.cert: open /nowhere/c.pem: no such file"}},
+		{"TLS CA", "tls: {ca: /nowhere/ca.pem}\n", []string{":1: tls.ca: open /nowhere/ca.pem: no such file"}},
+		{"database without URL", "cluster: x\nmode: database\n", []string{":2: mode: mode database needs database.url"}},
+		{"environment", "database:\n  url: \"postgres://${SKERRY_TEST_MISSING}@db\"\n",
+			[]string{":2: database.url: ${SKERRY_TEST_MISSING}: the environment has no variable SKERRY_TEST_MISSING; set it"}},
+		{"brace", "zone: \"${HOME\"\n", []string{`:1: zone: "${" without "}"`}},
+		{"short key", "lan: {key: secret}\n", []string{":1: lan.key: 6 bytes are too few for a key"}},
+		{"twice", "cluster: a\ncluster: b\n", []string{":2: cluster: stands twice; the first is in line 1"}},
+		{"tab", "database:\n\turl: x\n", []string{"YAML is indented with spaces, never with tabs"}},
+		{"two documents", "cluster: a\n---\ncluster: b\n", []string{":3: a second document"}},
+		{"alias", "cluster: *x\n", []string{":1: cluster: no anchor &x stands before this alias"}},
+		{"all at once", "clutser: x\nmode: outo\nlan:\n  port: 0x\n  announce: 3\n",
+			[]string{":1: clutser", ":2: mode", ":4: lan.port", ":5: lan.announce"}},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := read(t, c.text)
+			var problems *ConfigError
+			if !errors.As(err, &problems) {
+				t.Fatalf("got %v, want a ConfigError", err)
+			}
+			if len(problems.Problems) != len(c.want) {
+				t.Fatalf("got %d problems, want %d:\n%v", len(problems.Problems), len(c.want), err)
+			}
+			for i, p := range problems.Problems {
+				if !strings.Contains(p.String(), c.want[i]) {
+					t.Errorf("got  %s\nwant %s", p, c.want[i])
+				}
+			}
+		})
+	}
+}
+
+func TestSizes(t *testing.T) {
+	good := map[string]int64{"1": 1, "64KiB": 64 << 10, "16 MiB": 16 << 20, "2kB": 2000, "5B": 5, "1GiB": 1 << 30}
+	for text, want := range good {
+		if got, err := parseSize(text); err != nil || got != want {
+			t.Errorf("%q: %d, %v; want %d", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"", "0", "-1", "MiB", "1.5MiB", "99999999999GiB", "1 potato"} {
+		if got, err := parseSize(text); err == nil {
+			t.Errorf("%q: got %d, want an error", text, got)
+		}
+	}
+}
+
+func TestClosest(t *testing.T) {
+	known := []string{"cluster", "mode", "database", "lan", "tls"}
+	for s, want := range map[string]string{"clutser": "cluster", "Mode": "mode", "databse": "database", "quorum": "", "xx": "", strings.Repeat("x", 1e6): ""} {
+		if got := closest(s, known); got != want {
+			t.Errorf("%.20q: got %q, want %q", s, got, want)
+		}
+	}
+}
+
+func FuzzParseConfig(f *testing.F) {
+	f.Add("cluster: x\nservices:\n- &a {name: a}\n- <<: *a\n  version: ${HOME}\n")
+	f.Add("lan: {port: 1, seeds: [a, b]}\nstop: {grace: none}\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		if c, err := parseConfig("x", []byte(text)); err == nil && c.Validate() != nil {
+			t.Errorf("accepted and then refused: %v", c.Validate())
+		}
+	})
+}

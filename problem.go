@@ -1,0 +1,80 @@
+package skerry
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Problem is one thing that is wrong with a configuration.
+type Problem struct {
+	File string // "" for a Config value
+	Line int    // 1 for the first; 0 when the key is not in the file
+	Key  string // as in docs/configuration.md: database.heartbeat, services[0].name
+	Text string // what is wrong and what to do about it
+}
+
+// String reads: skerry.yaml:7: database.hearbeat: no such key; did you mean heartbeat?
+func (p Problem) String() string {
+	var b strings.Builder
+	if p.File != "" {
+		b.WriteString(p.File)
+		if p.Line > 0 {
+			fmt.Fprintf(&b, ":%d", p.Line)
+		}
+		b.WriteString(": ")
+	}
+	if p.Key != "" {
+		b.WriteString(p.Key + ": ")
+	}
+	return b.String() + p.Text
+}
+
+// ConfigError is everything that is wrong with a configuration, in the order
+// of the file.
+type ConfigError struct{ Problems []Problem }
+
+// Error lists the problems, a line each.
+func (e *ConfigError) Error() string {
+	lines := make([]string, len(e.Problems))
+	for i, p := range e.Problems {
+		lines[i] = p.String()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// problems gathers what is wrong with one configuration.
+type problems struct {
+	file  string
+	lines map[string]int // line of each key that the file has
+	list  []Problem
+}
+
+func (p *problems) add(line int, key, format string, args ...any) {
+	p.list = append(p.list, Problem{File: p.file, Line: line, Key: key, Text: fmt.Sprintf(format, args...)})
+}
+
+// at adds a problem at the line of its key or of the nearest key around it.
+func (p *problems) at(key, format string, args ...any) {
+	p.add(p.line(key), key, format, args...)
+}
+
+func (p *problems) line(key string) int {
+	for ; key != ""; key = parentKey(key) {
+		if n := p.lines[key]; n > 0 {
+			return n
+		}
+	}
+	return 0
+}
+
+// parentKey is the key of the thing around key: a.b[1] → a.b → a → "".
+func parentKey(key string) string { return key[:max(strings.LastIndexAny(key, ".["), 0)] }
+
+func (p *problems) err() error {
+	if len(p.list) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(p.list, func(a, b Problem) int { return a.Line - b.Line })
+	return &ConfigError{Problems: p.list}
+}
