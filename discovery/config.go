@@ -1,0 +1,160 @@
+package discovery
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/skerry/skerry/registry"
+	"github.com/skerry/skerry/rpc"
+)
+
+// Balancer names the way in which one of several members that are well is
+// chosen. It is also the spelling in configuration files.
+type Balancer string
+
+// The balancers. The empty Balancer means TwoChoices.
+const (
+	TwoChoices Balancer = "p2c"         // two by weight, the less busy one
+	RoundRobin Balancer = "round-robin" // in turn, as often as the weight says
+	Hash       Balancer = "hash"        // by the call's hash key
+)
+
+// Balancers lists every balancer in the order of the constants.
+func Balancers() []Balancer { return []Balancer{TwoChoices, RoundRobin, Hash} }
+
+// Options are a consumer's rules for one service. The zero value takes every
+// instance and balances by TwoChoices.
+type Options struct {
+	Version   string            // only this version; "" = any
+	Zone      string            // only this zone; "" = any
+	Tags      map[string]string // only instances that bear all of these
+	Balancer  Balancer          // "" = TwoChoices
+	ZoneFirst bool              // members of Config.Zone first, the others when none of them is well
+}
+
+// Source is a registry by the name that Explain and logs give it.
+type Source struct {
+	Name     string
+	Registry registry.Registry
+}
+
+// Disk is the name of the source that is the last known list.
+const Disk = "disk"
+
+// Config sets up a Discovery.
+type Config struct {
+	Cluster  string             // stands in the state file; a file of another cluster is not used
+	Sources  []Source           // in order of trust: the first that lists an instance describes it
+	Services map[string]Options // rules by service; a service that is not named has none
+	Zone     string             // where this process runs, for ZoneFirst
+
+	// Probe asks an instance whether it is there: rpc's Client.Check. Without
+	// it members that need asking are trusted for a while instead: suspects
+	// 2 s, protected ones a minute.
+	Probe func(ctx context.Context, e *rpc.Endpoint) error
+
+	StateFile string // last known list, owned by this process; "" = not kept
+	WatchAll  bool   // show every service of the site, not only those that were asked for
+
+	WarmUp  time.Duration // from a provider's start to its full weight; 0 means 10 s, negative none
+	Settle  time.Duration // how long a LAN's first list may grow before it counts; 0 means 3 s
+	Eject   time.Duration // how long 3 failed dials in a row eject; 0 means 10 s
+	Protect time.Duration // longest protection against a source that can vouch; 0 means 15 min
+
+	Logger *slog.Logger // nil means slog.Default()
+}
+
+// Fixed times. They follow from the bounds in docs/guarantees.md.
+const (
+	probeTimeout   = time.Second            // of one question
+	maxProbes      = 32                     // questions at once
+	askTries       = 3                      // unanswered questions until a member that vanished is dropped
+	reaskPeriod    = 30 * time.Second       // between questions to a protected member
+	unaskedSuspect = 2 * time.Second        // suspicion without Probe
+	unaskedProtect = time.Minute            // protection without Probe
+	leavingLimit   = time.Minute            // after which a member that said goodbye and is still listed is asked
+	vanishWindow   = time.Minute            // within which vanishing members count together
+	tombstoneLife  = 10 * time.Minute       // of a departure nobody contradicts
+	answerLimit    = 5 * time.Second        // a source that has said nothing at all is no longer waited for
+	saveEvery      = 10 * time.Second       // state file, at most
+	warmSteps      = 10                     // of the rise from warmFloor to the full weight
+	warmFloor      = 0.2                    // share of the weight at the very start
+	dialLimit      = 3                      // failed dials in a row that eject
+	timeoutLimit   = 3                      // time-outs in a row that make suspect without asking
+	askFirst       = 200 * time.Millisecond // first pause between questions to a suspect
+	askLast        = 5 * time.Second        // longest
+)
+
+func (c *Config) setDefaults() {
+	c.WarmUp = cmp.Or(c.WarmUp, 10*time.Second)
+	c.Settle = cmp.Or(c.Settle, 3*time.Second)
+	c.Eject = cmp.Or(c.Eject, 10*time.Second)
+	c.Protect = cmp.Or(c.Protect, 15*time.Minute)
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+}
+
+func (c *Config) validate() error {
+	seen := map[string]bool{Disk: true}
+	for i, s := range c.Sources {
+		switch {
+		case s.Registry == nil:
+			return fmt.Errorf("discovery: Sources[%d] %q has no Registry", i, s.Name)
+		case s.Name == "" || seen[s.Name]:
+			return fmt.Errorf("discovery: Sources[%d] needs a name of its own, not %q", i, s.Name)
+		}
+		seen[s.Name] = true
+	}
+	if c.Settle < 0 || c.Eject < 0 || c.Protect < 0 {
+		return errors.New("discovery: Settle, Eject and Protect can't be negative")
+	}
+	for name, o := range c.Services {
+		if err := o.validate(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (o Options) validate(service string) error {
+	if o.Balancer != "" && !slices.Contains(Balancers(), o.Balancer) {
+		return fmt.Errorf("discovery: service %s: balancer %q; known are %v", service, o.Balancer, Balancers())
+	}
+	return nil
+}
+
+// admits reports whether the rules let an instance be called.
+func (o Options) admits(in registry.Instance) bool {
+	if o.Version != "" && in.Version != o.Version || o.Zone != "" && in.Zone != o.Zone {
+		return false
+	}
+	for k, v := range o.Tags {
+		if got, ok := in.Tags[k]; !ok || got != v {
+			return false
+		}
+	}
+	return true
+}
+
+// String names the rules for people: version v2, zone east, tag tier=gold.
+func (o Options) String() string {
+	var parts []string
+	if o.Version != "" {
+		parts = append(parts, "version "+o.Version)
+	}
+	if o.Zone != "" {
+		parts = append(parts, "zone "+o.Zone)
+	}
+	for _, k := range slices.Sorted(maps.Keys(o.Tags)) {
+		parts = append(parts, "tag "+k+"="+o.Tags[k])
+	}
+	return strings.Join(parts, ", ")
+}

@@ -1,0 +1,276 @@
+package discovery
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/registry"
+	"github.com/skerry/skerry/rpc"
+)
+
+// Discovery knows the site as one consumer sees it. Create it with [New]; its
+// methods may be called from any goroutine.
+type Discovery struct {
+	cfg      Config
+	services atomic.Pointer[map[string]*service] // copied on write
+	kick     chan struct{}                       // a view is behind
+	probes   chan struct{}                       // one element for each question under way
+	stopped  atomic.Bool
+	feed     feed
+
+	mu        sync.Mutex // guards services' writers and what follows
+	stops     []func()   // of the sources' watches
+	remembers bool       // the state file has been read
+	saved     savedList  // what the state file says, of services nobody has asked for as well
+}
+
+var (
+	_ rpc.Resolver = (*Discovery)(nil)
+	_ rpc.Watcher  = (*Discovery)(nil)
+)
+
+// New makes a Discovery. It does no I/O. Services subscribe when they are
+// asked for; views are renewed only while Run runs.
+func New(cfg Config) (*Discovery, error) {
+	cfg.setDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	cfg.Services = maps.Clone(cfg.Services)
+	d := &Discovery{cfg: cfg, kick: make(chan struct{}, 1), probes: make(chan struct{}, maxProbes)}
+	d.services.Store(&map[string]*service{})
+	return d, nil
+}
+
+// Resolve is Resolver.Resolve: one map lookup, but for the first time, which
+// subscribes the service.
+func (d *Discovery) Resolve(name string) rpc.Picker { return d.service(name) }
+
+func (d *Discovery) service(name string) *service {
+	s := (*d.services.Load())[name]
+	if s == nil {
+		s = d.addService(name)
+	}
+	s.subscribe.Do(func() { d.subscribe(s) })
+	return s
+}
+
+func (d *Discovery) addService(name string) *service {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	old := *d.services.Load()
+	if s := old[name]; s != nil {
+		return s
+	}
+	s := newService(d, name)
+	d.remind(s, name)
+	next := maps.Clone(old)
+	next[name] = s
+	d.services.Store(&next)
+	return s
+}
+
+// subscribe watches a service at every source. With WatchAll, Run has done
+// that for all services at once.
+func (d *Discovery) subscribe(s *service) {
+	d.wake()
+	if d.cfg.WatchAll {
+		return
+	}
+	for i, src := range d.cfg.Sources {
+		d.keep(src.Registry.Watch(s.name, func(snap registry.Snapshot) { s.heardFrom(i, snap) }))
+	}
+}
+
+// keep remembers how to end a watch, or ends it when Run is over.
+func (d *Discovery) keep(stop func()) {
+	d.mu.Lock()
+	over := d.stopped.Load()
+	if !over {
+		d.stops = append(d.stops, stop)
+	}
+	d.mu.Unlock()
+	if over {
+		stop()
+	}
+}
+
+// Run keeps the views up to date until ctx ends: it takes in what sources
+// say, asks members, ends what ends by time, and saves the last known list.
+// It returns nil; pickers then go on from the last view.
+func (d *Discovery) Run(ctx context.Context) error {
+	d.restore()
+	if d.cfg.WatchAll {
+		for i, src := range d.cfg.Sources {
+			d.keep(src.Registry.Watch(registry.AllServices, func(snap registry.Snapshot) {
+				if snap.Service != registry.AllServices && snap.Service != "" {
+					d.service(snap.Service).heardFrom(i, snap)
+				}
+			}))
+		}
+	}
+	g := run.NewGroup(ctx)
+	g.Go(func(ctx context.Context) error { return d.loop(ctx, g) })
+	g.Go(d.saveLoop)
+	err := g.Wait()
+	d.stop()
+	return err
+}
+
+// stop ends the watches, wakes those who wait for a first list, and saves.
+func (d *Discovery) stop() {
+	d.mu.Lock()
+	d.stopped.Store(true)
+	stops := d.stops
+	d.stops = nil
+	d.mu.Unlock()
+	for _, stop := range stops {
+		stop()
+	}
+	for _, s := range *d.services.Load() {
+		s.tick(time.Now())
+	}
+	d.save()
+}
+
+// wake has the loop look at every service.
+func (d *Discovery) wake() {
+	select {
+	case d.kick <- struct{}{}:
+	default:
+	}
+}
+
+// loop ticks each service that is behind or due.
+func (d *Discovery) loop(ctx context.Context, g *run.Group) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-d.kick:
+		case <-timer.C:
+		}
+		var next time.Time
+		for _, s := range *d.services.Load() {
+			now := time.Now()
+			if due := s.nextTick(); s.stale.Load() || !due.IsZero() && !due.After(now) {
+				for _, m := range s.tick(now) {
+					g.Go(func(ctx context.Context) error { return d.probe(ctx, s, m) })
+				}
+			}
+			next = sooner(next, s.nextTick())
+		}
+		timer.Stop()
+		if !next.IsZero() {
+			timer.Reset(time.Until(next))
+		}
+	}
+}
+
+func (s *service) nextTick() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.due
+}
+
+// probe asks one member. Its error is the loop's end, never the member's.
+func (d *Discovery) probe(ctx context.Context, s *service, m *member) error {
+	select {
+	case d.probes <- struct{}{}:
+	case <-ctx.Done():
+		return nil
+	}
+	defer func() { <-d.probes }()
+	asking, cancel := context.WithTimeout(ctx, probeTimeout)
+	err := d.cfg.Probe(asking, m.ep)
+	cancel()
+	if ctx.Err() != nil {
+		return nil
+	}
+	suspect := false
+	s.change(m, func(now time.Time) bool {
+		suspect = s.u.asked(m, err, now)
+		return true
+	})
+	if suspect {
+		d.tellSuspect(m, fmt.Sprint(err))
+	}
+	return nil
+}
+
+// Down is Watcher.Down.
+func (d *Discovery) Down(e *rpc.Endpoint, dial bool, err error) {
+	if s, m := d.find(e); m != nil {
+		s.down(m, dial, err)
+	}
+}
+
+// Up is Watcher.Up.
+func (d *Discovery) Up(e *rpc.Endpoint) {
+	if s, m := d.find(e); m != nil {
+		s.up(m)
+	}
+}
+
+// Leaving is Watcher.Leaving.
+func (d *Discovery) Leaving(e *rpc.Endpoint) {
+	if s, m := d.find(e); m != nil {
+		s.leaving(m)
+	}
+}
+
+func (d *Discovery) find(e *rpc.Endpoint) (*service, *member) {
+	s := (*d.services.Load())[e.Service]
+	if s == nil {
+		return nil, nil
+	}
+	return s, s.member(e)
+}
+
+// tellSuspect tells the sources that can check.
+func (d *Discovery) tellSuspect(m *member, why string) {
+	for _, src := range d.cfg.Sources {
+		if r, ok := src.Registry.(registry.Suspecter); ok {
+			r.Suspect(m.id, why)
+		}
+	}
+}
+
+// SetOptions replaces the rules of a service, from the next view on.
+func (d *Discovery) SetOptions(service string, o Options) error {
+	if err := o.validate(service); err != nil {
+		return err
+	}
+	s := d.service(service)
+	s.mu.Lock()
+	s.opts = o
+	s.mu.Unlock()
+	s.touch()
+	return nil
+}
+
+// known lists services that have instances, without one of them, sorted.
+func (d *Discovery) known(without string) []string {
+	var names []string
+	for name, s := range *d.services.Load() {
+		if name != without && s.size.Load() > 0 {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Services lists the services that were asked for or, with WatchAll, that
+// somebody offers or has offered, sorted.
+func (d *Discovery) Services() []string {
+	return slices.Sorted(maps.Keys(*d.services.Load()))
+}

@@ -1,0 +1,185 @@
+package discovery
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/registry"
+)
+
+// savedAge is how long the state file remembers a service that nobody asks
+// for any more.
+const savedAge = 30 * 24 * time.Hour
+
+// savedList is the state file.
+type savedList struct {
+	Cluster  string                  `json:"cluster"`
+	Saved    time.Time               `json:"saved"`
+	Services map[string]savedService `json:"services"`
+}
+
+type savedService struct {
+	Seen time.Time           `json:"seen"`
+	List []registry.Instance `json:"list"`
+}
+
+// instances are the entries that could have been written by us, in order.
+func (s savedService) instances() []registry.Instance {
+	list := slices.DeleteFunc(slices.Clone(s.List), func(in registry.Instance) bool { return registry.Check(in) != nil })
+	slices.SortFunc(list, registry.Compare)
+	return slices.CompactFunc(list, func(a, b registry.Instance) bool { return a.ID() == b.ID() })
+}
+
+// restore reads the state file and tells the services that were asked for
+// already. A file that can't be used is no reason not to start.
+func (d *Discovery) restore() {
+	if d.cfg.StateFile == "" {
+		return
+	}
+	saved, err := readSaved(d.cfg.StateFile, d.cfg.Cluster)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		d.cfg.Logger.Warn("last known list not used", "file", d.cfg.StateFile, "err", err)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.saved, d.remembers = saved, true
+	for name, s := range *d.services.Load() {
+		d.remind(s, name)
+	}
+}
+
+// remind tells a new service what the disk says. d.mu is held.
+func (d *Discovery) remind(s *service, name string) {
+	list := d.saved.Services[name].instances()
+	list = slices.DeleteFunc(list, func(in registry.Instance) bool { return in.Service != name })
+	if !d.remembers || len(list) == 0 {
+		return
+	}
+	s.heardFrom(s.u.disk(), registry.Snapshot{Service: name, Source: Disk, Instances: list, Read: d.saved.Saved, Partial: true})
+}
+
+func readSaved(path, cluster string) (savedList, error) {
+	empty := savedList{Services: map[string]savedService{}}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return empty, fmt.Errorf("read last known list: %w", err)
+	}
+	saved := empty
+	if err := json.Unmarshal(b, &saved); err != nil {
+		return empty, fmt.Errorf("read last known list: %w", err)
+	}
+	if saved.Cluster != cluster {
+		return empty, fmt.Errorf("it is of cluster %q, this is %q", saved.Cluster, cluster)
+	}
+	if saved.Services == nil {
+		saved.Services = empty.Services
+	}
+	return saved, nil
+}
+
+// saveLoop saves every saveEvery, when something changed.
+func (d *Discovery) saveLoop(ctx context.Context) error {
+	for run.Sleep(ctx, saveEvery) == nil {
+		d.save()
+	}
+	return nil
+}
+
+// save writes the state file if lists have changed since the last time.
+func (d *Discovery) save() {
+	if d.cfg.StateFile == "" {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.collect(time.Now()) {
+		return
+	}
+	if err := writeFile(d.cfg.StateFile, d.saved); err != nil {
+		d.cfg.Logger.Warn("last known list not saved", "file", d.cfg.StateFile, "err", err)
+		d.saved.Saved = time.Time{} // try again next time
+	}
+}
+
+// collect brings d.saved up to date and reports whether it has to be
+// written. d.mu is held.
+func (d *Discovery) collect(now time.Time) bool {
+	changed := d.saved.Saved.IsZero()
+	for name, s := range *d.services.Load() {
+		list, known := s.listed()
+		old, had := d.saved.Services[name]
+		if !known || !had && len(list) == 0 {
+			continue
+		}
+		changed = changed || !slices.EqualFunc(old.List, list, registry.Instance.Equal)
+		if d.saved.Services == nil {
+			d.saved.Services = map[string]savedService{}
+		}
+		d.saved.Services[name] = savedService{Seen: now, List: list}
+	}
+	for name, s := range d.saved.Services {
+		if now.Sub(s.Seen) > savedAge {
+			delete(d.saved.Services, name)
+			changed = true
+		}
+	}
+	if changed {
+		d.saved.Cluster, d.saved.Saved = d.cfg.Cluster, now
+	}
+	return changed
+}
+
+// listed is what a cold start should know: everything that may be called.
+// known is false while no source has answered, so that the disk's word is
+// not overwritten by ignorance.
+func (s *service) listed() (list []registry.Instance, known bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if ok, _ := s.u.settled(time.Now()); !ok {
+		return nil, false
+	}
+	for i := range s.u.sources[:s.u.disk()] {
+		known = known || s.u.sources[i].answered
+	}
+	for _, m := range s.u.order {
+		if m.buried == nil {
+			list = append(list, m.in)
+		}
+	}
+	return list, known
+}
+
+// writeFile replaces a file by v as JSON, so that a crash leaves the old one
+// or the new one.
+func writeFile(path string, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("encode: %w", err)
+	}
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("make the state directory: %w", err)
+	}
+	tmp, err := os.CreateTemp(dir, filepath.Base(path)+".*.new")
+	if err != nil {
+		return fmt.Errorf("make a file beside it: %w", err)
+	}
+	defer os.Remove(tmp.Name()) // gone after the rename
+	_, err = tmp.Write(b)
+	err = errors.Join(err, tmp.Sync(), tmp.Close())
+	if err != nil {
+		return fmt.Errorf("write: %w", err)
+	}
+	if err := os.Rename(tmp.Name(), path); err != nil {
+		return fmt.Errorf("replace: %w", err)
+	}
+	return nil
+}

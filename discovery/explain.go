@@ -1,0 +1,133 @@
+package discovery
+
+import (
+	"maps"
+	"time"
+)
+
+// Entry is one member of a service's list and everything that was decided
+// about it, as plain values for tables and JSON.
+type Entry struct {
+	Service  string            `json:"service"`
+	Version  string            `json:"version,omitempty"`
+	Addr     string            `json:"addr"`
+	Protocol string            `json:"protocol,omitempty"`
+	TLS      bool              `json:"tls,omitempty"`
+	Zone     string            `json:"zone,omitempty"`
+	Weight   int               `json:"weight"` // as registered, 0 = no calls
+	Tags     map[string]string `json:"tags,omitempty"`
+	Owner    string            `json:"owner"` // host/pid/epoch
+	Started  time.Time         `json:"started,omitzero"`
+
+	State     State           `json:"state"`
+	Since     time.Time       `json:"since,omitzero"` // begin of the state, where it has one
+	Until     time.Time       `json:"until,omitzero"` // end of an ejection or a protection, at the latest
+	Why       string          `json:"why,omitempty"`
+	Protected bool            `json:"protected,omitempty"` // listed by nobody, kept because it is asked or answers
+	Stale     bool            `json:"stale,omitempty"`     // no live source lists it
+	Share     float64         `json:"share"`               // part of the weight that it gets now: under 1 while it warms up
+	Pending   int64           `json:"pending"`             // calls of this process in flight
+	Sources   []SourceListing `json:"sources"`
+}
+
+// SourceListing says that a source lists an entry.
+type SourceListing struct {
+	Name  string    `json:"name"`
+	Since time.Time `json:"since"`         // this process heard it first
+	Read  time.Time `json:"read"`          // confirmed last
+	Lost  string    `json:"lost,omitzero"` // why the source can't be reached now
+}
+
+// SourceStatus is how one source answers for one service.
+type SourceStatus struct {
+	Name     string    `json:"name"`
+	Answered bool      `json:"answered"` // has given a list since the service was asked for
+	Partial  bool      `json:"partial"`  // can't vouch that nobody is missing
+	Lost     string    `json:"lost,omitempty"`
+	Read     time.Time `json:"read,omitzero"`
+	Listed   int       `json:"listed"`
+}
+
+// Explain shows the list of a service, in the order of registry.Compare. It
+// is empty for a service that nobody has asked for.
+func (d *Discovery) Explain(service string) []Entry {
+	s := (*d.services.Load())[service]
+	if s == nil {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	entries := make([]Entry, 0, len(s.u.order))
+	for _, m := range s.u.order {
+		entries = append(entries, s.entry(m, now))
+	}
+	return entries
+}
+
+// Sources shows how each source answers for a service, in the order of
+// Config, the disk last; nil for a service that nobody has asked for.
+func (d *Discovery) Sources(service string) []SourceStatus {
+	s := (*d.services.Load())[service]
+	if s == nil {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []SourceStatus
+	for i, src := range s.u.sources {
+		if i == s.u.disk() && len(src.list) == 0 {
+			continue
+		}
+		out = append(out, SourceStatus{Name: src.name, Answered: src.answered, Partial: src.partial,
+			Lost: text(src.lost), Read: src.read, Listed: len(src.list)})
+	}
+	return out
+}
+
+func text(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+// entry describes a member. s.mu is held.
+func (s *service) entry(m *member, now time.Time) Entry {
+	_, state, share, _ := tierOf(m, s.opts, s.d.cfg.Zone, s.d.cfg.WarmUp, now)
+	e := Entry{
+		Service: m.in.Service, Version: m.in.Version, Addr: m.ep.Addr, Protocol: string(m.in.Protocol), TLS: m.in.TLS,
+		Zone: m.in.Zone, Weight: m.in.EffectiveWeight(), Tags: maps.Clone(m.in.Tags), Owner: m.in.Owner.String(),
+		Started: m.in.Started, State: state, Share: share, Pending: m.ep.Pending(), Stale: true,
+		Sources: []SourceListing{},
+	}
+	for i, l := range m.listed {
+		if l.in == nil {
+			continue
+		}
+		src := &s.u.sources[i]
+		e.Sources = append(e.Sources, SourceListing{Name: src.name, Since: l.since, Read: src.read, Lost: text(src.lost)})
+		if src.lost == nil && i != s.u.disk() {
+			e.Stale = false
+		}
+	}
+	switch state {
+	case Gone:
+		e.Since, e.Why = m.buried.when, m.buried.kind.String()+" by "+m.buried.source
+	case Excluded:
+		e.Why = "the rules ask for " + s.opts.String()
+		if m.in.EffectiveWeight() == 0 {
+			e.Why = "its weight is none"
+		}
+	case Suspect, Ejected, Leaving:
+		_, e.Since, e.Until = m.cond.state(now)
+		e.Why = m.cond.why
+	}
+	if g := m.guard; g != nil {
+		e.Protected, e.Since, e.Until, e.Why = true, g.since, g.until, g.why+"; being asked"
+		if g.confirmed {
+			e.Why = g.why + "; it answers"
+		}
+	}
+	return e
+}

@@ -1,0 +1,115 @@
+package discovery
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/registry"
+	"github.com/skerry/skerry/rpc"
+)
+
+// member is one instance of a service as this process knows it. Fields
+// without a remark belong to the service's mutex.
+type member struct {
+	ep  *rpc.Endpoint // never changes
+	id  registry.ID   // never changes
+	key string        // never changes; id.String()
+	in  registry.Instance
+
+	listed []listing  // by source
+	buried *tombstone // not nil: has left, though a source still lists it
+	guard  *guard     // not nil: listed by nobody, kept because it is being asked or has answered
+	cond   condition
+	question
+
+	shown  State  // as last published
+	slot   uint32 // in the hash ring, 0 = none
+	points int    // on the hash ring
+
+	timeouts atomic.Int32  // in a row, by Report
+	troubled atomic.Bool   // suspect or ejected: a reply is news
+	tier     atomic.Uint32 // as last published, for the ring
+}
+
+// listing is what one source says; in is nil when it does not list the member.
+type listing struct {
+	in    *registry.Instance
+	since time.Time
+}
+
+// tombstone is a departure that was said aloud.
+type tombstone struct {
+	source string
+	kind   registry.DepartureKind
+	when   time.Time
+}
+
+// guard is the protection of a member that vanished among many.
+type guard struct {
+	why       string
+	since     time.Time
+	until     time.Time
+	confirmed bool // it has answered
+}
+
+// question is the asking of one member by Config.Probe.
+type question struct {
+	askAt  time.Time // when to ask next; zero: not at all
+	asking bool      // under way
+	tries  int       // unanswered in a row
+	pause  run.Backoff
+}
+
+// ask wants the member asked at a time, or earlier if that is planned.
+func (q *question) ask(at time.Time) {
+	if q.askAt.IsZero() || at.Before(q.askAt) {
+		q.askAt = at
+	}
+}
+
+func (q *question) reset() {
+	q.askAt, q.tries = time.Time{}, 0
+	q.pause = run.Backoff{Min: askFirst, Max: askLast}
+}
+
+func newMember(in registry.Instance, sources int) *member {
+	m := &member{id: in.ID(), in: in, listed: make([]listing, sources)}
+	m.key = m.id.String()
+	m.ep = &rpc.Endpoint{
+		ID: m.key, Service: in.Service, Version: in.Version, Addr: m.id.Addr,
+		Protocol: string(in.Protocol), TLS: in.TLS,
+	}
+	m.question.reset()
+	return m
+}
+
+// sources counts the sources that list the member.
+func (m *member) sources() (n int) {
+	for i := range m.listed {
+		if m.listed[i].in != nil {
+			n++
+		}
+	}
+	return n
+}
+
+// describe takes the description of the first source that has one and
+// reports whether it says something new.
+func (m *member) describe() bool {
+	for i := range m.listed {
+		if in := m.listed[i].in; in != nil {
+			news := !in.Equal(m.in)
+			m.in = *in
+			return news
+		}
+	}
+	return false
+}
+
+// retire tells the endpoint that it will not be picked again.
+func retire(e *rpc.Endpoint) {
+	if r, ok := any(e).(interface{ Retire() }); ok {
+		r.Retire()
+	}
+}

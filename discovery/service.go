@@ -1,0 +1,301 @@
+package discovery
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/skerry/skerry/health"
+	"github.com/skerry/skerry/registry"
+	"github.com/skerry/skerry/rpc"
+)
+
+// service is the picker of one service.
+type service struct {
+	d    *Discovery
+	name string
+	view atomic.Pointer[view]
+	turn atomic.Uint64
+	size atomic.Int64 // members that are listed, for others' error texts
+
+	subscribe sync.Once
+	stale     atomic.Bool // the view is behind
+
+	mu   sync.Mutex
+	opts Options
+	u    *union
+	ring *ring
+	due  time.Time // when to tick even if nothing happens; zero: not
+}
+
+var _ rpc.Picker = (*service)(nil)
+
+func newService(d *Discovery, name string) *service {
+	s := &service{d: d, name: name, opts: d.cfg.Services[name], u: newUnion(name, &d.cfg, time.Now()), ring: &ring{}}
+	s.view.Store(&view{replaced: make(chan struct{})})
+	s.stale.Store(true)
+	s.turn.Store(rand.Uint64N(1 << 32)) // consumers that start together do not walk in step
+	return s
+}
+
+// Pick is Picker.Pick.
+func (s *service) Pick(ctx context.Context, call *rpc.Call) (*rpc.Endpoint, error) {
+	v := s.view.Load()
+	if ep := v.choose(call, &s.turn); ep != nil {
+		return ep, nil
+	}
+	return s.await(ctx, call, v)
+}
+
+// await is Pick without a candidate at hand: it waits while the sources may
+// still name one.
+func (s *service) await(ctx context.Context, call *rpc.Call, v *view) (*rpc.Endpoint, error) {
+	for {
+		if ep := v.choose(call, &s.turn); ep != nil {
+			return ep, nil
+		}
+		if n := len(v.best) + len(v.rest); n > 0 {
+			return nil, fmt.Errorf("%w: the call has tried each of the %d of %s", rpc.ErrNoInstance, n, s.name)
+		}
+		if v.settled {
+			return nil, v.none
+		}
+		select {
+		case <-v.replaced:
+			v = s.view.Load()
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%w: still asking for %s (%s): %w", rpc.ErrNoInstance, s.name, s.heard(), ctx.Err())
+		}
+	}
+}
+
+// Report is Picker.Report.
+func (s *service) Report(e *rpc.Endpoint, o health.Outcome, latency time.Duration) {
+	switch o {
+	case health.OK, health.AppError, health.Internal, health.Refused:
+	case health.Timeout:
+		if m := s.member(e); m != nil {
+			s.timedOut(m, int(m.timeouts.Add(1)))
+		}
+		return
+	default:
+		return
+	}
+	m := s.member(e)
+	if m == nil {
+		return
+	}
+	if m.timeouts.Load() != 0 {
+		m.timeouts.Store(0)
+	}
+	if m.troubled.Load() {
+		s.change(m, func(now time.Time) bool {
+			if now.Add(-latency).Before(m.cond.suspectSince) {
+				return false // an answer to a call from before the trouble
+			}
+			m.cond.answered()
+			return true
+		})
+	}
+}
+
+func (s *service) member(e *rpc.Endpoint) *member {
+	if m, ok := s.u.byEndpoint.Load(e); ok {
+		return m.(*member)
+	}
+	return nil
+}
+
+// change runs f under the mutex and has the view renewed when f says so.
+func (s *service) change(m *member, f func(now time.Time) bool) {
+	s.mu.Lock()
+	changed := f(time.Now())
+	s.mu.Unlock()
+	if changed {
+		s.touch()
+	}
+}
+
+// touch has the loop renew the view.
+func (s *service) touch() {
+	s.stale.Store(true)
+	s.d.wake()
+}
+
+// timedOut asks a member whose call got no answer in time, and suspects it
+// when that happens again and again.
+func (s *service) timedOut(m *member, inARow int) {
+	if inARow != 1 && inARow != timeoutLimit {
+		return
+	}
+	suspect := false
+	s.change(m, func(now time.Time) bool {
+		if inARow == timeoutLimit {
+			suspect = m.cond.silence(now, fmt.Sprintf("%d calls in a row timed out", inARow))
+		}
+		if !m.asking {
+			m.ask(now)
+		}
+		return true
+	})
+	if suspect {
+		s.d.tellSuspect(m, "calls to it time out")
+	}
+}
+
+func (s *service) down(m *member, dial bool, cause error) {
+	suspect := false
+	s.change(m, func(now time.Time) bool {
+		why := fmt.Sprintf("connection broke: %v", cause)
+		if dial {
+			suspect = m.cond.dialFailed(now, s.d.cfg.Eject, fmt.Sprint(cause))
+		} else {
+			suspect = m.cond.broke(now, why)
+		}
+		if suspect && !m.asking {
+			m.ask(now)
+		}
+		return suspect
+	})
+	if suspect {
+		s.d.tellSuspect(m, fmt.Sprint(cause))
+	}
+}
+
+func (s *service) up(m *member) {
+	s.change(m, func(time.Time) bool {
+		if m.cond.silent || m.cond.suspectSince.IsZero() {
+			m.cond.dialFails = 0
+			return false // accepting connections is not answering
+		}
+		m.cond.answered()
+		return true
+	})
+}
+
+func (s *service) leaving(m *member) {
+	s.change(m, func(now time.Time) bool { return m.cond.leave(now) })
+}
+
+// heardFrom takes in what a source says.
+func (s *service) heardFrom(source int, snap registry.Snapshot) {
+	s.mu.Lock()
+	src := &s.u.sources[source]
+	was := *src
+	s.u.apply(source, snap, time.Now())
+	news := len(s.u.notes) > 0 || !was.answered || (was.lost == nil) != (src.lost == nil) || was.partial != src.partial ||
+		len(was.list) != len(src.list)
+	s.mu.Unlock()
+	if news {
+		s.touch()
+	}
+}
+
+// tick does what is due, publishes the view, and returns the members to ask
+// and when to tick again.
+func (s *service) tick(now time.Time) (asks []*member) {
+	s.stale.Store(false) // before reading: what comes later is for the next tick
+	s.mu.Lock()
+	s.u.members.DeleteExpired()
+	s.u.tombs.DeleteExpired()
+	s.due = s.u.reviewDisk(now)
+	for _, m := range s.u.order {
+		s.due = sooner(s.due, s.u.lapse(m, now))
+		switch {
+		case s.d.cfg.Probe == nil || m.askAt.IsZero():
+		case m.askAt.After(now):
+			s.due = sooner(s.due, m.askAt)
+		case !m.asking:
+			m.asking, m.askAt = true, time.Time{}
+			asks = append(asks, m)
+		}
+	}
+	s.publish(now)
+	events := s.u.drain(s, now)
+	s.mu.Unlock()
+	s.d.tell(events)
+	return asks
+}
+
+// publish makes the next view. s.mu is held.
+func (s *service) publish(now time.Time) {
+	var byTier [tiers][]candidate
+	var onRing []*member
+	listed := 0
+	for _, m := range s.u.order {
+		tier, state, share, next := tierOf(m, s.opts, s.d.cfg.Zone, s.d.cfg.WarmUp, now)
+		s.due = sooner(s.due, next)
+		m.tier.Store(uint32(tier))
+		m.troubled.Store(!m.cond.suspectSince.IsZero())
+		if m.shown != state && m.shown != "" {
+			s.u.notes = append(s.u.notes, note{m, Changed, fmt.Sprintf("was %s, is %s", m.shown, state)})
+		}
+		m.shown = state
+		if state != Gone {
+			listed++
+		}
+		if tier == tierNone {
+			continue
+		}
+		weight := max(1, int(10*share*float64(m.in.EffectiveWeight())+0.5))
+		byTier[tier] = append(byTier[tier], candidate{m.ep, weight})
+		onRing = append(onRing, m)
+	}
+	if s.opts.Balancer == Hash {
+		s.ring = s.ring.with(onRing)
+	}
+	s.size.Store(int64(listed))
+	v := newView(s.opts, &byTier, s.ring)
+	settled, next := s.u.settled(now)
+	v.settled = settled || s.d.stopped.Load()
+	if s.due = sooner(s.due, next); len(v.best) == 0 {
+		v.none = fmt.Errorf("%w: %s", rpc.ErrNoInstance, s.whyNone(listed))
+	}
+	close(s.view.Swap(v).replaced)
+}
+
+// whyNone explains an empty view. s.mu is held.
+func (s *service) whyNone(listed int) string {
+	if listed > 0 {
+		for _, m := range s.u.order {
+			if m.shown == Excluded && s.opts.admits(m.in) {
+				return fmt.Sprintf("%d of %s listed, but those that the rules admit have the weight none", listed, s.name)
+			}
+		}
+		return fmt.Sprintf("%d of %s listed, none with %s", listed, s.name, s.opts)
+	}
+	text := fmt.Sprintf("nobody has registered %s (%s)", s.name, s.heardLocked())
+	if known := s.d.known(s.name); len(known) > 0 {
+		text += "; known services: " + strings.Join(known, ", ")
+	}
+	return text
+}
+
+func (s *service) heard() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.heardLocked()
+}
+
+// heardLocked says in few words what each source has said.
+func (s *service) heardLocked() string {
+	var parts []string
+	for _, src := range s.u.sources[:s.u.disk()] {
+		word := "no answer yet"
+		switch {
+		case src.lost != nil:
+			word = "lost: " + src.lost.Error()
+		case src.answered:
+			word = fmt.Sprintf("lists %d", len(src.list))
+		}
+		parts = append(parts, src.name+" "+word)
+	}
+	if len(parts) == 0 {
+		return "no registry is configured"
+	}
+	return strings.Join(parts, ", ")
+}

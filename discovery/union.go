@@ -1,0 +1,301 @@
+package discovery
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/patrickmn/go-cache"
+
+	"github.com/skerry/skerry/registry"
+)
+
+// union is the list of one service, united from its sources. It does no I/O
+// and starts nothing; it belongs to the service's mutex, and every method
+// takes the time.
+type union struct {
+	service string
+	cfg     *Config
+	sources []sourceState // as in Config, then the disk
+	begun   time.Time     // when the sources were asked first
+
+	members *cache.Cache // key → *member; expires when its protection does
+	tombs   *cache.Cache // key → *tombstone
+	order   []*member    // the same members in the order of registry.Compare
+
+	byEndpoint sync.Map // *rpc.Endpoint → *member; read by calls without the mutex
+
+	vanished []vanishing // of the last minute
+	notes    []note      // what happened, for whoever tells it
+}
+
+// sourceState is what one source said last.
+type sourceState struct {
+	name     string
+	answered bool // has given a list
+	partial  bool
+	lost     error
+	read     time.Time
+	list     []registry.Instance
+	gone     map[registry.ID]time.Time // departures that were dealt with
+}
+
+type vanishing struct {
+	m      *member
+	source string
+	at     time.Time
+	asked  bool
+}
+
+// note is one thing worth telling.
+type note struct {
+	m    *member
+	kind EventKind
+	why  string
+}
+
+func newUnion(service string, cfg *Config, now time.Time) *union {
+	u := &union{
+		service: service, cfg: cfg, begun: now,
+		members: cache.New(cache.NoExpiration, 0),
+		tombs:   cache.New(tombstoneLife, 0),
+	}
+	for _, s := range cfg.Sources {
+		u.sources = append(u.sources, sourceState{name: s.Name})
+	}
+	u.sources = append(u.sources, sourceState{name: Disk, partial: true})
+	u.members.OnEvicted(func(_ string, v any) { u.forget(v.(*member)) })
+	return u
+}
+
+func (u *union) disk() int { return len(u.sources) - 1 }
+
+// apply takes in what a source says now.
+func (u *union) apply(i int, snap registry.Snapshot, now time.Time) {
+	src := &u.sources[i]
+	first := !src.answered
+	if src.lost = snap.Lost; snap.Lost != nil {
+		if len(src.list) == 0 && len(snap.Instances) > 0 { // its last known list is better than none
+			u.replace(i, snap.Instances, nil, true, now)
+		}
+		return
+	}
+	src.answered, src.partial, src.read = true, snap.Partial, snap.Read
+	said := u.departures(src, snap)
+	u.replace(i, snap.Instances, said, first, now)
+	for id, d := range said { // of members that this source did not list
+		u.bury(id, d, src.name, now)
+	}
+}
+
+// departures picks those that are news and were said aloud.
+func (u *union) departures(src *sourceState, snap registry.Snapshot) map[registry.ID]registry.Departure {
+	said := map[registry.ID]registry.Departure{}
+	known := src.gone
+	src.gone = make(map[registry.ID]time.Time, len(snap.Gone))
+	for _, d := range snap.Gone {
+		if at, ok := known[d.ID]; d.Kind != registry.Expired && (!ok || !at.Equal(d.When)) {
+			said[d.ID] = d
+		}
+		src.gone[d.ID] = d.When
+	}
+	if len(said) > 0 {
+		for _, in := range snap.Instances { // listed anew after it left
+			delete(said, in.ID())
+		}
+	}
+	return said
+}
+
+// replace sets a source's list. said names those that left aloud; first is
+// true for a list that can't be newer than a departure that is known.
+func (u *union) replace(i int, list []registry.Instance, said map[registry.ID]registry.Departure, first bool, now time.Time) {
+	u.members.DeleteExpired()
+	src := &u.sources[i]
+	var lost []*member
+	diff(src.list, list, func(before, after *registry.Instance) {
+		switch {
+		case before == nil:
+			u.list(i, after, first, now)
+		case after == nil:
+			m := u.unlist(i, before)
+			if d, ok := said[before.ID()]; m != nil && ok {
+				u.bury(before.ID(), d, src.name, now)
+				delete(said, before.ID())
+			} else if m != nil && m.sources() == 0 {
+				lost = append(lost, m)
+			}
+		default:
+			u.restate(i, after)
+		}
+	})
+	src.list = list
+	u.settleVanished(lost, src.name, false, now)
+}
+
+// list notes that a source lists an instance anew.
+func (u *union) list(i int, in *registry.Instance, first bool, now time.Time) {
+	m, at, found := u.find(in)
+	if !found {
+		m = u.admit(*in, at)
+		u.vanished = slices.DeleteFunc(u.vanished, func(v vanishing) bool { return v.m.key == m.key })
+		u.notes = append(u.notes, note{m, Listed, "listed by " + u.sources[i].name})
+		if t, ok := u.tombs.Get(m.key); ok {
+			m.buried = t.(*tombstone)
+		}
+	}
+	m.listed[i] = listing{in: in, since: now}
+	m.describe()
+	m.guard = nil
+	u.members.Set(m.key, m, cache.NoExpiration)
+	if m.buried != nil && !first && i != u.disk() {
+		u.unbury(m, u.sources[i].name+" lists it anew")
+	}
+	if m.buried != nil && m.buried.kind == registry.Silent {
+		m.ask(now)
+	}
+}
+
+// admit makes a member at its place in the order.
+func (u *union) admit(in registry.Instance, at int) *member {
+	m := newMember(in, len(u.sources))
+	u.order = slices.Insert(u.order, at, m)
+	u.byEndpoint.Store(m.ep, m)
+	return m
+}
+
+// restate notes a list that goes on, maybe with another description.
+func (u *union) restate(i int, in *registry.Instance) {
+	if m, _, ok := u.find(in); ok {
+		m.listed[i].in = in
+		if m.describe() {
+			u.notes = append(u.notes, note{m, Changed, "described anew by " + u.sources[i].name})
+		}
+	}
+}
+
+func (u *union) unlist(i int, in *registry.Instance) *member {
+	m, _, ok := u.find(in)
+	if !ok {
+		return nil
+	}
+	m.listed[i] = listing{}
+	m.describe()
+	if m.buried != nil && m.sources() == 0 {
+		u.members.Delete(m.key)
+		return nil
+	}
+	return m
+}
+
+// bury notes that an instance left: it is not called any more, whoever else
+// lists it.
+func (u *union) bury(id registry.ID, d registry.Departure, source string, now time.Time) {
+	t := &tombstone{source: source, kind: d.Kind, when: now}
+	u.tombs.Set(id.String(), t, cache.DefaultExpiration)
+	u.vanished = slices.DeleteFunc(u.vanished, func(v vanishing) bool { return v.m.id == id })
+	v, ok := u.members.Get(id.String())
+	if !ok {
+		return
+	}
+	m := v.(*member)
+	if m.buried == nil {
+		u.notes = append(u.notes, note{m, Dropped, fmt.Sprintf("%s by %s", d.Kind, source)})
+	}
+	m.buried, m.guard = t, nil
+	if m.sources() == 0 {
+		u.members.Delete(m.key)
+	} else if d.Kind == registry.Silent {
+		m.ask(now)
+	}
+}
+
+func (u *union) unbury(m *member, why string) {
+	m.buried = nil
+	u.tombs.Delete(m.key)
+	u.notes = append(u.notes, note{m, Listed, why})
+}
+
+// find looks an instance up in the order; at is where it stands or belongs.
+func (u *union) find(in *registry.Instance) (m *member, at int, ok bool) {
+	at, ok = slices.BinarySearchFunc(u.order, in, func(m *member, in *registry.Instance) int {
+		if sameID(&m.in, in) {
+			return 0
+		}
+		return registry.Compare(m.in, *in)
+	})
+	if ok {
+		m = u.order[at]
+	}
+	return m, at, ok
+}
+
+// forget takes a member that was evicted from the cache out of the order.
+func (u *union) forget(m *member) {
+	if known, at, ok := u.find(&m.in); ok && known == m {
+		u.order = slices.Delete(u.order, at, at+1)
+	}
+	u.byEndpoint.Delete(m.ep)
+	retire(m.ep)
+	if m.guard != nil {
+		u.notes = append(u.notes, note{m, Dropped, "protection ended: " + m.guard.why})
+	}
+}
+
+// vouched names a live source that can vouch that nobody is missing; "" when
+// there is none.
+func (u *union) vouched() string {
+	for i := range u.sources {
+		if s := &u.sources[i]; s.answered && !s.partial && s.lost == nil {
+			return s.name
+		}
+	}
+	return ""
+}
+
+// settled reports whether an empty list may be believed: every source has
+// spoken or had its time. Otherwise next is when to look again.
+func (u *union) settled(now time.Time) (ok bool, next time.Time) {
+	for i := range u.sources[:u.disk()] {
+		s := &u.sources[i]
+		limit := u.begun.Add(answerLimit)
+		switch {
+		case s.lost != nil || s.answered && !s.partial:
+			continue
+		case s.answered:
+			limit = u.begun.Add(u.cfg.Settle)
+		}
+		if now.Before(limit) && (next.IsZero() || limit.Before(next)) {
+			next = limit
+		}
+	}
+	return next.IsZero(), next
+}
+
+// reviewDisk drops the disk's word once a live source has answered; next is
+// when to look again.
+func (u *union) reviewDisk(now time.Time) (next time.Time) {
+	src := &u.sources[u.disk()]
+	if len(src.list) == 0 {
+		return time.Time{}
+	}
+	vouched := u.vouched() != ""
+	if !vouched {
+		heard := slices.ContainsFunc(u.sources[:u.disk()], func(s sourceState) bool { return s.answered && s.lost == nil })
+		if ripe := u.begun.Add(u.cfg.Settle); !heard {
+			return time.Time{} // the next word of a source looks here again
+		} else if now.Before(ripe) {
+			return ripe
+		}
+	}
+	var lost []*member
+	for i := range src.list {
+		if m := u.unlist(u.disk(), &src.list[i]); m != nil && m.sources() == 0 {
+			lost = append(lost, m)
+		}
+	}
+	src.list = nil
+	u.settleVanished(lost, Disk, !vouched, now)
+	return time.Time{}
+}

@@ -1,0 +1,132 @@
+package discovery
+
+import (
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"github.com/skerry/skerry/rpc"
+)
+
+// Tiers of a view: calls go to the first that has a candidate.
+const (
+	tierNear = iota // well, in the own zone
+	tierWell
+	tierSuspect
+	tierEjected
+	tierLeaving
+	tiers
+	tierNone = tiers // not to be called
+)
+
+// view is what pickers see of one service. It is immutable.
+type view struct {
+	balancer Balancer
+	best     []candidate // the first tier that has any
+	rest     []candidate // the other tiers, in their order
+	tier     uint32      // of best
+	alias    alias
+	cycle    cycle
+	ring     *ring
+
+	settled  bool          // an empty view may be believed
+	none     error         // why there is no candidate
+	replaced chan struct{} // closed when the next view is there
+}
+
+// tierOf places a member; share is the part of its weight that it gets, next
+// the time at which that changes.
+func tierOf(m *member, o Options, zone string, warmUp time.Duration, now time.Time) (tier int, s State, share float64, next time.Time) {
+	if m.buried != nil {
+		return tierNone, Gone, 0, time.Time{}
+	}
+	if m.in.EffectiveWeight() == 0 || !o.admits(m.in) {
+		return tierNone, Excluded, 0, time.Time{}
+	}
+	s, _, _ = m.cond.state(now)
+	share, next = warmth(m.in.Started, now, warmUp)
+	switch s {
+	case Suspect:
+		tier = tierSuspect
+	case Ejected:
+		tier = tierEjected
+	case Leaving:
+		tier = tierLeaving
+	default:
+		tier = tierWell
+		if o.ZoneFirst && zone != "" && m.in.Zone == zone {
+			tier = tierNear
+		}
+		if share < 1 {
+			s = Warming
+		}
+	}
+	return tier, s, share, next
+}
+
+// newView sorts candidates into the view's tiers and prepares its balancer.
+func newView(o Options, byTier *[tiers][]candidate, hashRing *ring) *view {
+	v := &view{balancer: o.Balancer, replaced: make(chan struct{})}
+	for tier, cs := range byTier {
+		if v.best == nil && len(cs) > 0 {
+			v.best, v.tier = cs, uint32(tier)
+		} else {
+			v.rest = append(v.rest, cs...)
+		}
+	}
+	if len(v.best) == 0 {
+		return v
+	}
+	switch o.Balancer {
+	case RoundRobin:
+		v.cycle = newCycle(v.best)
+		return v
+	case Hash:
+		v.ring = hashRing
+	}
+	v.alias = newAlias(v.best)
+	return v
+}
+
+// choose picks a candidate for a call, nil when there is none that the call
+// may use. turn is the service's count of round robin.
+func (v *view) choose(call *rpc.Call, turn *atomic.Uint64) *rpc.Endpoint {
+	if len(v.best) == 0 {
+		return nil
+	}
+	var ep *rpc.Endpoint
+	switch {
+	case v.ring != nil && call.HashKey != "":
+		m := v.ring.find(call.HashKey, func(m *member) bool {
+			return m.tier.Load() == v.tier && (call.TryAgain || !call.Tried(m.ep))
+		})
+		if m != nil {
+			return m.ep
+		}
+		return v.scan(call)
+	case v.balancer == RoundRobin:
+		ep = v.best[v.cycle.at(turn.Add(1), len(v.best))].ep
+	default:
+		ep = v.alias.lessBusy(v.best).ep
+	}
+	if call.TryAgain || !call.Tried(ep) {
+		return ep
+	}
+	return v.scan(call)
+}
+
+// scan finds a candidate that the call has not tried, best tiers first.
+func (v *view) scan(call *rpc.Call) *rpc.Endpoint {
+	start := rand.IntN(len(v.best))
+	for k := range v.best {
+		if ep := v.best[(start+k)%len(v.best)].ep; call.TryAgain || !call.Tried(ep) {
+			return ep
+		}
+	}
+	for _, c := range v.rest {
+		if !call.Tried(c.ep) {
+			return c.ep
+		}
+	}
+	return nil
+}
