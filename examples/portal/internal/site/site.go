@@ -64,7 +64,7 @@ func (s *Site) config(name, service, version, addr string) (string, error) {
 		fmt.Fprintf(&b, "mode: database\ndatabase: {url: %q}\n", s.database)
 	}
 	fmt.Fprintf(&b, "lan: {interfaces: [127.0.0.0/8], port: %d}\n", s.lanPort)
-	fmt.Fprintf(&b, "state: {dir: %q}\n", filepath.Join(s.dir, name+".state"))
+	fmt.Fprintf(&b, "state_dir: %q\n", filepath.Join(s.dir, name+".state"))
 	if service != "" {
 		fmt.Fprintf(&b, "service: {name: %s, version: %s, listen: %q}\n", service, version, addr)
 	}
