@@ -28,7 +28,7 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	kept, err := run(ctx, *bin)
+	kept, err := run(ctx, *bin, os.Stdout)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
 	}
@@ -37,7 +37,7 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, bin string) (kept bool, err error) {
+func run(ctx context.Context, bin string, out *os.File) (kept bool, err error) {
 	if bin == "" {
 		self, err := os.Executable()
 		if err != nil {
@@ -55,7 +55,7 @@ func run(ctx context.Context, bin string) (kept bool, err error) {
 	}
 	defer s.Close()
 
-	kept, err = perform(ctx, s, newScreen(os.Stdout), scenes)
+	kept, err = perform(ctx, s, newScreen(out), scenes)
 	if err != nil || !kept {
 		fmt.Fprintf(os.Stderr, "demo: what the processes had to say is in %s\n", dir)
 		return kept, err
