@@ -28,6 +28,7 @@ var floors = map[string]struct {
 
 	"rpc/internal/theader": {0, nil},
 	"rpc/internal/flat":    {0, nil},
+	"rpc/internal/echo":    {0, nil}, // generated, for the tests of rpc
 
 	"registry/registrytest": {2, []string{"registry", "internal/run"}},
 	"registry/postgres":     {2, []string{"registry", "health", "internal/run"}},
@@ -42,7 +43,7 @@ var floors = map[string]struct {
 }
 
 // testHelpers may be imported by the tests of every package.
-var testHelpers = []string{"internal/lab", "internal/pgtest", "registry/registrytest"}
+var testHelpers = []string{"internal/lab", "internal/pgtest", "registry/registrytest", "rpc/internal/echo"}
 
 // top are the trees above the root package: they may import what they list,
 // and nothing imports them.

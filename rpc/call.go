@@ -1,6 +1,10 @@
 package rpc
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/apache/thrift/lib/go/thrift"
+)
 
 // Call is one call as pickers and interceptors see it. It is valid until the
 // call ends.
@@ -15,7 +19,14 @@ type Call struct {
 	// endpoint has been tried.
 	TryAgain bool
 
-	tried []*Endpoint
+	// Args and Result are the generated structs; Result is nil for a one-way
+	// call. An interceptor must not keep them.
+	Args, Result thrift.TStruct
+
+	tried     []*Endpoint
+	elsewhere bool // the next attempt is of no use at an endpoint that was tried
+	chain     int  // attempt number of the call that this one is made for; 1 without one
+	meta      thrift.ResponseMeta
 }
 
 // Tried reports whether an earlier attempt of this call went to e.

@@ -28,6 +28,11 @@ type Endpoint struct {
 // endpoint, for balancers.
 func (e *Endpoint) Pending() int64 { return e.pending.Load() }
 
+// Retire says that the endpoint is listed no more and will not be picked
+// again. Its connections are closed when its last call has ended, a second
+// later at most.
+func (e *Endpoint) Retire() { e.gone.Store(true) }
+
 // Resolver gives the picker of a service. Resolve is on the call path: it
 // must be cheap and must not block. A service nobody has asked for before may
 // still be unknown; its picker then waits in Pick until the first list is

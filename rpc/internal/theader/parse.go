@@ -26,7 +26,7 @@ func Parse(frame string, h *Header, l Limits) (payload string, err error) {
 		return "", malformed("magic is %#04x, not %#04x", m, magic)
 	}
 	h.Flags = u16(frame[2:])
-	h.Seq = int32(uint32(u16(frame[4:]))<<16 | uint32(u16(frame[6:])))
+	h.Seq, _ = Seq(frame)
 	size := int(u16(frame[8:])) * 4
 	rest := frame[fixedSize:]
 	if size > l.header() {
@@ -47,6 +47,15 @@ func Parse(frame string, h *Header, l Limits) (payload string, err error) {
 		return rest[size:], nil
 	}
 	return inflate(rest[size:], l)
+}
+
+// Seq is the sequence number of a frame, given without its length word. A
+// reader that only hands frames on needs no more of them.
+func Seq(frame string) (int32, error) {
+	if len(frame) < fixedSize || u16(frame) != magic {
+		return 0, malformed("no header frame: %d bytes", len(frame))
+	}
+	return int32(uint32(u16(frame[4:]))<<16 | uint32(u16(frame[6:]))), nil
 }
 
 func u16(s string) uint16 { return uint16(s[0])<<8 | uint16(s[1]) }

@@ -1,0 +1,185 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/apache/thrift/lib/go/thrift"
+	"github.com/skerry/skerry/health"
+	"github.com/skerry/skerry/rpc/internal/flat"
+	"github.com/skerry/skerry/rpc/internal/theader"
+)
+
+// conclude sends what the handler has written, or an exception in its place.
+func (r *request) conclude(h *handling, err error) health.Outcome {
+	var p *panicked
+	if errors.As(err, &p) {
+		r.conn.s.log.Error("rpc: handler panicked", "service", r.info.Service, "method", r.method,
+			"panic", p.value, "stack", string(p.stack))
+		return r.exception(HandlerPanicked, WasExecuted, p)
+	}
+	reply := h.out.Bytes()
+	switch {
+	case r.info.OneWay && (err == nil || h.ok):
+		return appOutcome(err)
+	case len(reply) == 0 || (kindOf(r.encoding, reply) == thrift.REPLY && !h.ok && err != nil):
+		return r.failed(h, err)
+	case kindOf(r.encoding, reply) == thrift.REPLY:
+		r.answer(reply, 0, WasExecuted)
+		return appOutcome(err)
+	case h.ok: // the handler's own error, in the processor's words
+		code := r.failure()
+		r.answer(reply, code, WasExecuted)
+		return code.Outcome()
+	}
+	r.answer(reply, BadMessage, NotExecuted) // the arguments could not be read
+	return BadMessage.Outcome()
+}
+
+// failed answers a call whose handler has left no whole reply.
+func (r *request) failed(h *handling, err error) health.Outcome {
+	var refusal *Error
+	var protocol thrift.TProtocolException
+	switch {
+	case !h.started && errors.As(err, &refusal):
+		return r.exception(refusal.Code, NotExecuted, errors.Join(refusal.Err))
+	case !h.started:
+		return r.exception(HandlerFailed, NotExecuted, err)
+	case errors.As(err, &protocol) && protocol.TypeId() == thrift.SIZE_LIMIT && len(h.out.Bytes()) > 0:
+		return r.exception(TooLarge, WasExecuted, err)
+	case r.info.OneWay:
+		return HandlerFailed.Outcome()
+	}
+	return r.exception(r.failure(), WasExecuted, err)
+}
+
+// failure is the code of a handler's undeclared error.
+func (r *request) failure() Code {
+	if err := r.ctx.Err(); err != nil {
+		return giveUpCode(err, Canceled)
+	}
+	return HandlerFailed
+}
+
+// appOutcome is the outcome of a call with a reply; an error beside it is an
+// exception of the IDL.
+func appOutcome(err error) health.Outcome {
+	if err != nil {
+		return health.AppError
+	}
+	return health.OK
+}
+
+// kindOf reads the message type from the first bytes of a message.
+func kindOf(encoding flat.Protocol, message []byte) thrift.TMessageType {
+	switch {
+	case len(message) < 4:
+		return thrift.INVALID_TMESSAGE_TYPE
+	case encoding == flat.Compact:
+		return thrift.TMessageType(message[1] >> 5)
+	}
+	return thrift.TMessageType(message[3])
+}
+
+// refuse answers a call that was not admitted.
+func (r *request) refuse(code Code, err error) {
+	r.conn.s.refused.Add(1)
+	r.cell.Record(code.Outcome(), 0)
+	r.exception(code, NotExecuted, err)
+	r.release()
+	if code == Draining && !r.conn.skerry.Load() {
+		r.conn.close(errServerStopped)
+	}
+}
+
+// exception answers with a TApplicationException, which every Thrift client
+// understands, and with the code for those that read headers.
+func (r *request) exception(code Code, executed Executed, err error) health.Outcome {
+	acked := r.info.OneWay && (executed != NotExecuted || !r.conn.dialect.header)
+	if acked || r.abandoned.Load() {
+		return code.Outcome()
+	}
+	text := code.String()
+	if err != nil && err.Error() != "" {
+		text += ": " + err.Error()
+	}
+	w := flat.NewWriter(r.encoding, 0, r.conn.s.cfg.Sizes.Frame)
+	defer w.Free()
+	x := thrift.NewTApplicationException(exceptionType(code), shorten(text))
+	ctx := context.Background()
+	if err := errors.Join(w.WriteMessageBegin(ctx, r.method, thrift.EXCEPTION, r.messageID), x.Write(ctx, w), w.WriteMessageEnd(ctx)); err == nil {
+		r.answer(w.Bytes(), code, executed)
+	}
+	return code.Outcome()
+}
+
+// maxText bounds the text of an exception.
+const maxText = 4 << 10
+
+func shorten(s string) string {
+	if len(s) > maxText {
+		s = s[:maxText] + " …"
+	}
+	return strings.ToValidUTF8(s, "\uFFFD")
+}
+
+func exceptionType(code Code) int32 {
+	switch code {
+	case UnknownMethod, UnknownService:
+		return thrift.UNKNOWN_METHOD
+	case BadMessage:
+		return thrift.PROTOCOL_ERROR
+	}
+	return thrift.INTERNAL_ERROR
+}
+
+// answer sends a message, with code unless it is Unknown. A client that can't
+// be answered is not waited for.
+func (r *request) answer(message []byte, code Code, executed Executed) {
+	if r.abandoned.Load() {
+		return
+	}
+	c := r.conn
+	head := writeBuffers.Get().(*[]byte)
+	defer func() { *head = (*head)[:0]; writeBuffers.Put(head) }()
+	var h *theader.Header
+	if c.dialect.header {
+		h = headers.Get().(*theader.Header)
+		defer func() { h.Reset(); headers.Put(h) }()
+		r.replyHeader(h, code, executed)
+	}
+	var err error
+	if *head, err = appendHead((*head)[:0], c.dialect, h, r.seq, len(message), c.in.limits); err != nil {
+		if code != TooLarge {
+			r.exception(TooLarge, executed, err)
+		}
+		return
+	}
+	if err := c.out.write(*head, message, true); err != nil {
+		c.close(err)
+	}
+}
+
+func (r *request) replyHeader(h *theader.Header, code Code, executed Executed) {
+	h.Protocol = byte(r.encoding)
+	if r.unordered {
+		h.Flags = theader.OutOfOrder
+	}
+	if r.info.Version != "" {
+		h.Set(keyVersion, r.info.Version)
+	}
+	if r.conn.s.cfg.Instance != "" {
+		h.Set(keyInstance, r.conn.s.cfg.Instance)
+	}
+	if code == Unknown {
+		return
+	}
+	h.Set(keyCode, code.String())
+	switch executed {
+	case NotExecuted:
+		h.Set(keyExecuted, "0")
+	case WasExecuted:
+		h.Set(keyExecuted, "1")
+	}
+}

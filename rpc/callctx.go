@@ -1,0 +1,99 @@
+package rpc
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// callContext is the context of one call on either side. Most handlers never
+// look at Done: the timer and the channel behind it are made by the first who
+// does, so that the others don't pay for them.
+type callContext struct {
+	base     context.Context
+	deadline time.Time // zero = none
+	info     *CallInfo // on the server's side
+
+	mu     sync.Mutex
+	full   context.Context // made on demand
+	cancel context.CancelFunc
+	err    error // set by end
+}
+
+// Deadline is the earlier of the call's and the base's deadline.
+func (c *callContext) Deadline() (time.Time, bool) {
+	d, ok := c.base.Deadline()
+	switch {
+	case c.deadline.IsZero():
+		return d, ok
+	case ok && d.Before(c.deadline):
+		return d, true
+	}
+	return c.deadline, true
+}
+
+// Done is closed when the call ends in any way.
+func (c *callContext) Done() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.whole().Done()
+}
+
+// whole makes the standard context behind this one. The caller holds mu.
+func (c *callContext) whole() context.Context {
+	if c.full != nil {
+		return c.full
+	}
+	if c.deadline.IsZero() {
+		c.full, c.cancel = context.WithCancel(c.base)
+	} else {
+		c.full, c.cancel = context.WithDeadline(c.base, c.deadline)
+	}
+	if c.err != nil {
+		c.cancel()
+	}
+	return c.full
+}
+
+// Err says why the call is over, nil while it is not.
+func (c *callContext) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.full != nil:
+		return c.full.Err()
+	case c.err != nil:
+		return c.err
+	case !c.deadline.IsZero() && !time.Now().Before(c.deadline):
+		return context.DeadlineExceeded
+	}
+	return c.base.Err()
+}
+
+// Value knows the call's info. It asks the standard context for the rest, by
+// which package context recognises it as one of its own.
+func (c *callContext) Value(key any) any {
+	if _, ok := key.(infoKey); ok && c.info != nil {
+		return c.info
+	}
+	c.mu.Lock()
+	full := c.full
+	c.mu.Unlock()
+	if full != nil {
+		return full.Value(key)
+	}
+	return c.base.Value(key)
+}
+
+// end ends the call; a second end does nothing.
+func (c *callContext) end() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil {
+		return
+	}
+	c.err = context.Canceled
+	if c.cancel != nil {
+		c.cancel()
+	}
+}

@@ -1,0 +1,155 @@
+package rpc
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/skerry/skerry/health"
+	"github.com/skerry/skerry/internal/run"
+)
+
+// ClientConfig is what a Client needs. Only Resolver must be set.
+type ClientConfig struct {
+	Resolver       Resolver
+	Watcher        Watcher             // nil: nobody is told
+	Caller         string              // service that this process is, told to servers; "" = not told
+	TLS            *tls.Config         // for endpoints with TLS set; an empty ServerName means the endpoint's host
+	ConnectTimeout time.Duration       // for TCP, TLS and the first answer together; 0 means 500 ms
+	Connections    int                 // to each skerry endpoint; 0 means 1
+	Sizes          Sizes               // of messages and of what waits to be written
+	Interceptors   []ClientInterceptor // around every call of every service, the first one outermost
+	Health         *health.Recorder    // nil counts nothing
+
+	// Dial replaces the TCP dialler, for tests and tunnels. TLS is put on top
+	// of what it returns.
+	Dial func(ctx context.Context, addr string) (net.Conn, error)
+}
+
+// Client calls services. Its connections are made when calls need them, and
+// shared by all services' clients. It is safe for concurrent use.
+type Client struct {
+	cfg     ClientConfig
+	watch   Watcher
+	ctx     context.Context // ends with Close
+	cancel  context.CancelFunc
+	group   *run.Group
+	sweeper sweeper
+	start   time.Time
+	peers   sync.Map // *Endpoint → *peer
+	sweeps  sync.Once
+}
+
+// NewClient makes a client; it connects to nobody yet. Close it when it is no
+// longer needed.
+func NewClient(cfg ClientConfig) (*Client, error) {
+	switch {
+	case cfg.Resolver == nil:
+		return nil, errors.New("rpc client: Resolver is missing; use package discovery's, or rpc.Static for a known address")
+	case cfg.ConnectTimeout < 0:
+		return nil, fmt.Errorf("rpc client: ConnectTimeout is %v; it must not be negative (0 means 500ms)", cfg.ConnectTimeout)
+	case cfg.Connections < 0:
+		return nil, fmt.Errorf("rpc client: Connections is %d; it must not be negative (0 means 1)", cfg.Connections)
+	}
+	cfg.ConnectTimeout = cmp.Or(cfg.ConnectTimeout, 500*time.Millisecond)
+	cfg.Connections = cmp.Or(cfg.Connections, 1)
+	cfg.Sizes = cfg.Sizes.withDefaults()
+	c := &Client{cfg: cfg, watch: cfg.Watcher, start: time.Now()}
+	c.sweeper.wake = make(chan struct{}, 1)
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	c.group = run.NewGroup(c.ctx)
+	if c.watch == nil {
+		c.watch = nobody{}
+	}
+	return c, nil
+}
+
+type nobody struct{}
+
+func (nobody) Down(*Endpoint, bool, error) {}
+func (nobody) Up(*Endpoint)                {}
+func (nobody) Leaving(*Endpoint)           {}
+
+// Close breaks every connection, fails the calls on them, and waits until all
+// goroutines of the client have ended. Calls made later fail as Unreachable.
+func (c *Client) Close() error {
+	c.cancel()
+	c.eachPeer(func(p *peer) {
+		for _, l := range p.standing() {
+			l.fail(errClientClosed)
+		}
+	})
+	return c.group.Stop()
+}
+
+// Check finds out whether an endpoint answers now: by a ping on a connection
+// that stands, or by making one. The watcher is told what comes of it.
+func (c *Client) Check(ctx context.Context, e *Endpoint) error {
+	if err := c.peer(e).check(ctx); err != nil {
+		return fmt.Errorf("check %s at %s: %w", e.Service, e.Addr, err)
+	}
+	return nil
+}
+
+func (c *Client) peer(e *Endpoint) *peer {
+	if p, ok := c.peers.Load(e); ok {
+		return p.(*peer)
+	}
+	p, _ := c.peers.LoadOrStore(e, newPeer(c, e))
+	return p.(*peer)
+}
+
+func (c *Client) eachPeer(f func(*peer)) {
+	c.peers.Range(func(_, p any) bool {
+		f(p.(*peer))
+		return true
+	})
+}
+
+// spawn runs f in a goroutine that Close joins.
+func (c *Client) spawn(f func()) bool {
+	c.sweeps.Do(func() {
+		c.group.Go(func(ctx context.Context) error { return c.sweeper.run(ctx, c) })
+	})
+	return c.group.Go(func(context.Context) error { f(); return nil })
+}
+
+// now is the client's clock: it never jumps.
+func (c *Client) now() time.Duration { return time.Since(c.start) }
+
+// since is a deadline on the client's clock; 0 means none.
+func (c *Client) since(deadline time.Time) time.Duration {
+	if deadline.IsZero() {
+		return 0
+	}
+	return max(1, deadline.Sub(c.start))
+}
+
+// sweep reports whether any link waits for something.
+func (c *Client) sweep() bool {
+	now, busy := c.now(), false
+	c.eachPeer(func(p *peer) {
+		for _, l := range p.standing() {
+			busy = l.sweep(now) || busy
+		}
+	})
+	return busy
+}
+
+// tidy closes what retired endpoints still have, once it is unused.
+func (c *Client) tidy() {
+	c.eachPeer(func(p *peer) {
+		if !p.ep.gone.Load() || p.ep.Pending() > 0 {
+			return
+		}
+		c.peers.Delete(p.ep)
+		for _, l := range p.standing() {
+			l.fail(errUnused)
+		}
+	})
+}

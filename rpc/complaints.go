@@ -1,0 +1,25 @@
+package rpc
+
+import (
+	"sync"
+	"time"
+)
+
+// complaints lets one message a second through to the log, and says how many
+// were kept back before it.
+type complaints struct {
+	mu   sync.Mutex
+	next time.Time
+	kept int
+}
+
+func (c *complaints) may(now time.Time) (ok bool, kept int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if now.Before(c.next) {
+		c.kept++
+		return false, 0
+	}
+	kept, c.kept, c.next = c.kept, 0, now.Add(time.Second)
+	return true, kept
+}

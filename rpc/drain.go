@@ -1,0 +1,89 @@
+package rpc
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/skerry/skerry/internal/run"
+)
+
+// byeWait is how long drained connections may take to be closed by their
+// clients.
+const byeWait = time.Second
+
+// Leave tells every skerry client that this server is going to stop, so that
+// calls go elsewhere. It serves on all the same. Clients that connect later
+// are told at once.
+func (s *Server) Leave() {
+	s.leaving.Store(true)
+	for _, c := range s.connections(nil) {
+		c.goaway()
+	}
+}
+
+// Drain stops the server politely: it refuses further calls, as not executed,
+// waits until the running ones are answered, tells its clients that nothing
+// else was executed, and closes everything, upon which Serve returns. When
+// ctx ends first the calls that still run are cut off, and the error says how
+// many.
+func (s *Server) Drain(ctx context.Context) error {
+	s.leaving.Store(true)
+	s.draining.Store(true)
+	defer s.once.Do(func() { close(s.drained) })
+	for s.running.Load() > 0 {
+		select {
+		case <-s.finished:
+		case <-ctx.Done():
+			n := s.running.Load()
+			s.closeListeners()
+			return fmt.Errorf("drain: %d calls were cut off: %w", n, context.Cause(ctx))
+		}
+	}
+	s.closeListeners()
+	for _, c := range s.connections(nil) {
+		c.bye()
+	}
+	wait, cancel := context.WithTimeout(ctx, byeWait)
+	defer cancel()
+	for len(s.connections(nil)) > 0 && run.Sleep(wait, 5*time.Millisecond) == nil {
+	}
+	return nil
+}
+
+// connections are those that a group owns, all for nil.
+func (s *Server) connections(of *run.Group) []*serverConn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := make([]*serverConn, 0, len(s.conns))
+	for c := range s.conns {
+		if of == nil || c.group == of {
+			list = append(list, c)
+		}
+	}
+	return list
+}
+
+func (s *Server) closeConns(of *run.Group) {
+	for _, c := range s.connections(of) {
+		c.close(errServerStopped)
+	}
+}
+
+func (s *Server) closeListeners() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for l := range s.listeners {
+		_ = l.Close()
+	}
+}
+
+// ended counts a call out.
+func (s *Server) ended() {
+	if s.running.Add(-1) == 0 || s.draining.Load() {
+		select {
+		case s.finished <- struct{}{}:
+		default:
+		}
+	}
+}

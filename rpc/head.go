@@ -1,0 +1,36 @@
+package rpc
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/skerry/skerry/rpc/internal/theader"
+)
+
+// appendHead writes what stands in front of a message of size bytes.
+func appendHead(dst []byte, d dialect, h *theader.Header, seq int32, size int, l theader.Limits) ([]byte, error) {
+	switch {
+	case d.unframed:
+		return dst, nil
+	case !d.header:
+		dst = append(dst, 0, 0, 0, 0)
+	default:
+		var err error
+		h.Seq = seq
+		if dst, err = theader.Append(dst, h, l); err != nil {
+			return dst, fmt.Errorf("write header: %w", err)
+		}
+	}
+	frame := len(dst) - 4 + size
+	if err := l.CheckFrame(uint32(min(frame, 1<<31))); err != nil {
+		return dst, fmt.Errorf("write frame: %w", err)
+	}
+	binary.BigEndian.PutUint32(dst, uint32(frame))
+	return dst, nil
+}
+
+// putSeq sets the sequence number within a binary message.
+func putSeq(at []byte, seq int32) { binary.BigEndian.PutUint32(at, uint32(seq)) }
+
+// seqOffset is where a strict binary message has its sequence number.
+func seqOffset(method string) int { return 8 + len(method) }

@@ -1,0 +1,129 @@
+package rpc
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/skerry/skerry/rpc/internal/theader"
+)
+
+// The info headers; doc.go says what they mean.
+const (
+	keyTrace      = "traceparent"
+	keyTraceState = "tracestate"
+	keyBaggage    = "baggage"
+
+	keyService  = "sk-s"
+	keyDeadline = "sk-d"
+	keyCaller   = "sk-c"
+	keyAttempt  = "sk-a"
+
+	keyVersion  = "sk-v"
+	keyInstance = "sk-i"
+	keyCode     = "sk-e"
+	keyExecuted = "sk-x"
+
+	keyControl = "sk-k"
+	keyTarget  = "sk-n"
+)
+
+// The values of keyControl.
+const (
+	controlPing   = "ping"   // with a sequence number: answer it; without: any sign of life
+	controlPong   = "pong"   // the answer
+	controlCancel = "cancel" // nobody waits for call keyTarget any more
+	controlGoaway = "goaway" // this server is leaving: go on, but prefer others
+	controlBye    = "bye"    // every call that was accepted has been answered; the rest was not executed
+)
+
+// callHeader fills h, but for its sequence number, for one attempt of a call.
+func callHeader(h *theader.Header, call *Call, info *CallInfo, caller string, left time.Duration) {
+	h.Flags, h.Protocol = theader.OutOfOrder, theader.Binary
+	h.Set(keyService, call.Service)
+	trace := ""
+	if info != nil {
+		trace = info.Trace
+	}
+	h.Set(keyTrace, nextSpan(trace))
+	if left > 0 {
+		h.Set(keyDeadline, strconv.FormatInt(max(1, left.Milliseconds()), 10))
+	}
+	if caller != "" {
+		h.Set(keyCaller, caller)
+	}
+	if n := call.chain + call.Attempt - 1; n > 1 {
+		h.Set(keyAttempt, strconv.Itoa(n))
+	}
+	if info == nil {
+		return
+	}
+	if info.TraceState != "" {
+		h.Set(keyTraceState, info.TraceState)
+	}
+	if info.Baggage != "" {
+		h.Set(keyBaggage, info.Baggage)
+	}
+}
+
+// readCallHeader takes what a server wants to know out of h. remaining is 0
+// when the caller set no deadline, and negative when it has passed.
+func readCallHeader(h *theader.Header, info *CallInfo) (remaining time.Duration) {
+	info.Attempt = 1
+	for i := range h.Info {
+		value := h.Info[i].Value
+		switch h.Info[i].Key {
+		case keyService:
+			info.Service = value
+		case keyCaller:
+			info.Caller = value
+		case keyTrace:
+			info.Trace = value
+		case keyTraceState:
+			info.TraceState = value
+		case keyBaggage:
+			info.Baggage = value
+		case keyAttempt:
+			if n, err := strconv.Atoi(value); err == nil && n > 1 {
+				info.Attempt = n
+			}
+		case keyDeadline:
+			remaining = readRemaining(value)
+		}
+	}
+	return remaining
+}
+
+// maxRemaining keeps a hostile deadline within what time.Duration can hold.
+const maxRemaining = 365 * 24 * time.Hour
+
+func readRemaining(value string) time.Duration {
+	ms, err := strconv.ParseInt(value, 10, 64)
+	switch {
+	case err != nil:
+		return 0
+	case ms <= 0:
+		return -1
+	case ms > maxRemaining.Milliseconds():
+		return maxRemaining
+	}
+	return time.Duration(ms) * time.Millisecond
+}
+
+// appendControl writes a control frame behind dst. target is the sequence
+// number that a cancel means; 0 = none.
+func appendControl(dst []byte, kind string, seq, target int32) []byte {
+	h := theader.Header{Seq: seq, Flags: theader.OutOfOrder, Info: make([]theader.Pair, 0, 2)}
+	h.Set(keyControl, kind)
+	if target != 0 {
+		h.Set(keyTarget, strconv.Itoa(int(target)))
+	}
+	begin := len(dst)
+	dst, err := theader.Append(dst, &h, theader.Limits{})
+	if err == nil {
+		err = theader.Finish(dst[begin:], theader.Limits{})
+	}
+	if err != nil {
+		panic("rpc: control frame over the default limits: " + err.Error())
+	}
+	return dst
+}

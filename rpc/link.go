@@ -1,0 +1,256 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"github.com/skerry/skerry/rpc/internal/theader"
+)
+
+// What resolves a call other than its reply.
+var (
+	errTimedOut  = errors.New("no answer in time")
+	errBye       = errors.New("the server has stopped without executing the call")
+	errSlotsFull = fmt.Errorf("%d calls wait on one connection", slotMask+1)
+)
+
+const (
+	quietLimit = time.Second // without a byte, while something is expected: ping
+	pingLimit  = time.Second // without an answer to the ping: broken
+)
+
+// link is one connection of a client. A shared link carries many calls at
+// once; any other carries one, and none after a call on it has failed.
+type link struct {
+	peer    *peer
+	nc      net.Conn
+	dialect dialect
+	in      frameReader
+	out     writer
+	slots   slots
+
+	solo    atomic.Int32          // the call on a link that is not shared
+	ended   atomic.Pointer[error] // why the link is over; nil while it stands
+	up      atomic.Bool           // it has proved itself
+	leaving atomic.Bool
+	heard   atomic.Bool // something has come since the sweeper looked
+	missed  atomic.Bool // a call was given up since the sweeper looked
+
+	// Owned by the sweeper.
+	quietSince time.Duration // when something began to be expected in vain; 0 = nothing is
+	pinged     bool
+}
+
+func newLink(p *peer, nc net.Conn) *link {
+	l := &link{peer: p, nc: nc, dialect: p.dialect}
+	l.in = frameReader{nc: nc, limits: p.c.cfg.Sizes.frames()}
+	l.out = writer{nc: nc, tls: p.ep.TLS, limit: p.c.cfg.Sizes.Queue, spawn: p.c.spawn, fail: l.fail}
+	return l
+}
+
+// alive reports whether calls may be sent.
+func (l *link) alive() bool { return l.ended.Load() == nil }
+
+// fail ends the link and every call on it. Only the first reason counts.
+func (l *link) fail(err error) {
+	if !l.ended.CompareAndSwap(nil, &err) {
+		return
+	}
+	l.out.stop(err)
+	_ = l.nc.Close()
+	l.slots.each(func(seq int32, _ time.Duration) { l.slots.resolve(seq, "", err) })
+	l.peer.lost(l, err)
+}
+
+// receive hands replies to those who wait until the connection ends.
+func (l *link) receive() {
+	defer l.in.release()
+	for {
+		frame, err := l.dialect.read(&l.in)
+		if err == nil {
+			l.heard.Store(true)
+			err = l.dispatch(frame)
+		}
+		if err != nil {
+			l.fail(err)
+			return
+		}
+	}
+}
+
+func (l *link) dispatch(frame string) error {
+	if !l.dialect.shared {
+		if !l.slots.resolve(l.solo.Load(), frame, nil) {
+			return errors.New("a reply came that no call waits for")
+		}
+		return nil
+	}
+	seq, err := theader.Seq(frame)
+	if err != nil {
+		return err
+	}
+	if seq != 0 {
+		l.slots.resolve(seq, frame, nil) // late ones are dropped
+		return nil
+	}
+	var h theader.Header
+	if _, err := theader.Parse(frame, &h, l.in.limits); err != nil {
+		return err
+	}
+	switch h.Get(keyControl) {
+	case controlGoaway:
+		if !l.leaving.Swap(true) {
+			l.peer.c.watch.Leaving(l.peer.ep)
+		}
+	case controlBye:
+		return errBye
+	}
+	return nil
+}
+
+// outgoing is a message that is ready to be sent.
+type outgoing struct {
+	header *theader.Header // nil for peers that take none; its Seq is set when it is sent
+	body   []byte          // the Thrift message
+	seqAt  int             // where the sequence number stands in body; 0 = leave it at 1
+	seq    int32           // what stands there once it is sent
+	oneWay bool
+}
+
+// call sends m and waits for the reply. sent is false when nothing of it can
+// have reached the peer. A one-way call is done when it has been accepted, by
+// a peer that says so, or written.
+func (l *link) call(ctx context.Context, deadline time.Time, m *outgoing) (frame string, sent bool, err error) {
+	s, seq := l.slots.take(l.peer.c.since(deadline))
+	if s == nil {
+		return "", false, errSlotsFull
+	}
+	defer l.slots.give(s)
+	if !l.dialect.shared {
+		l.solo.Store(seq)
+	}
+	l.peer.c.sweeper.rouse()
+	if err := l.send(seq, m); err != nil {
+		if !s.state.CompareAndSwap(seq, 0) {
+			<-s.done
+		}
+		return "", false, err
+	}
+	if m.oneWay && !l.dialect.shared {
+		if !s.state.CompareAndSwap(seq, 0) {
+			<-s.done
+		}
+		return "", true, s.err
+	}
+	if err := l.await(ctx, s, seq); err != nil {
+		return "", true, err
+	}
+	if s.err == errTimedOut {
+		l.giveUp(seq)
+	}
+	return s.frame, !errors.Is(s.err, errBye), s.err
+}
+
+// send queues the message. The link may have ended before the call stood in
+// its slot, so it is asked again here.
+func (l *link) send(seq int32, m *outgoing) error {
+	if ended := l.ended.Load(); ended != nil {
+		return *ended
+	}
+	m.seq = 1
+	if m.seqAt > 0 {
+		m.seq = seq
+		putSeq(m.body[m.seqAt:], seq)
+	}
+	head := writeBuffers.Get().(*[]byte)
+	defer func() { *head = (*head)[:0]; writeBuffers.Put(head) }()
+	var err error
+	if *head, err = appendHead((*head)[:0], l.dialect, m.header, seq, len(m.body), l.in.limits); err != nil {
+		return err
+	}
+	return l.out.write(*head, m.body, l.dialect.shared && l.slots.inFlight() > 1)
+}
+
+// await blocks until the call has its outcome or the caller gives up.
+func (l *link) await(ctx context.Context, s *slot, seq int32) error {
+	if ctx.Done() == nil {
+		<-s.done
+		return nil
+	}
+	select {
+	case <-s.done:
+		return nil
+	case <-ctx.Done():
+	}
+	if !s.state.CompareAndSwap(seq, 0) { // the outcome came in the same moment
+		<-s.done
+		return nil
+	}
+	l.giveUp(seq)
+	return ctx.Err()
+}
+
+// giveUp tells the peer that nobody waits any more. A link that can't tell
+// ends: its next reply would be the wrong one (demand D23).
+func (l *link) giveUp(seq int32) {
+	l.missed.Store(true)
+	if !l.dialect.shared {
+		l.fail(errTimedOut)
+		return
+	}
+	_ = l.out.write(appendControl(nil, controlCancel, 0, seq), nil, false)
+}
+
+// ping waits for a sign of life.
+func (l *link) ping(ctx context.Context) error {
+	s, seq := l.slots.take(0)
+	if s == nil {
+		return errSlotsFull
+	}
+	defer l.slots.give(s)
+	err := l.out.write(appendControl(nil, controlPing, seq, 0), nil, false)
+	if err == nil && !l.alive() {
+		err = *l.ended.Load()
+	}
+	if err == nil {
+		err = l.await(ctx, s, seq)
+	} else if !s.state.CompareAndSwap(seq, 0) {
+		<-s.done
+	}
+	return errors.Join(err, s.err)
+}
+
+// sweep is called every sweepPeriod while something is expected. It times
+// calls out and finds dead peers; it reports whether it wants to be called
+// again.
+func (l *link) sweep(now time.Duration) bool {
+	l.slots.each(func(seq int32, deadline time.Duration) {
+		if deadline != 0 && now >= deadline {
+			l.slots.resolve(seq, "", errTimedOut)
+		}
+	})
+	if !l.dialect.shared {
+		return l.slots.inFlight() > 0
+	}
+	busy, missed := l.slots.inFlight() > 0, l.missed.Swap(false)
+	if l.heard.Swap(false) {
+		l.quietSince, l.pinged = 0, false
+	}
+	switch quiet := now - l.quietSince; {
+	case l.quietSince == 0:
+		if busy || missed {
+			l.quietSince = now
+		}
+	case quiet >= quietLimit+pingLimit:
+		l.fail(fmt.Errorf("no sign of life for %v", quiet.Round(time.Millisecond)))
+		return false
+	case quiet >= quietLimit && !l.pinged:
+		l.pinged = true
+		_ = l.out.write(appendControl(nil, controlPing, 0, 0), nil, false)
+	}
+	return l.quietSince != 0
+}

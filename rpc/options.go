@@ -1,0 +1,54 @@
+package rpc
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// ServiceOptions say how a client calls one service. The zero value has the
+// defaults.
+type ServiceOptions struct {
+	Timeout      time.Duration       // of a call with all its attempts, unless its context ends sooner; 0 means 1 s
+	Retries      *int                // attempts after the first; nil means 1, 0 means none (demand D20)
+	Idempotent   []string            // methods that may be executed twice; "*" = all
+	Breaker      Breaker             // refuses while most calls fail
+	Limits       Limits              // of this process's calls to the service
+	Interceptors []ClientInterceptor // inside those of ClientConfig
+	Fallback     Fallback            // nil: a failed call is an error
+}
+
+// Fallback answers a call that has failed for good: it fills call.Result (the
+// Success field of the generated result) and returns nil, or returns the error
+// for the caller. It is not asked when the caller itself gave up.
+type Fallback func(ctx context.Context, call *Call, err error) error
+
+const defaultTimeout = time.Second
+
+func (o *ServiceOptions) validate(service string) error {
+	switch {
+	case service == "":
+		return errors.New("rpc client: the service name is empty")
+	case o.Timeout < 0:
+		return fmt.Errorf("rpc client: %s: Timeout is %v; it must not be negative (0 means %v)", service, o.Timeout, defaultTimeout)
+	case o.Retries != nil && *o.Retries < 0:
+		return fmt.Errorf("rpc client: %s: Retries is %d; it must not be negative (0 means none)", service, *o.Retries)
+	}
+	return nil
+}
+
+func (o *ServiceOptions) timeout() time.Duration { return cmp.Or(o.Timeout, defaultTimeout) }
+
+func (o *ServiceOptions) retries() int {
+	if o.Retries == nil {
+		return 1
+	}
+	return *o.Retries
+}
+
+func (o *ServiceOptions) idempotent(method string) bool {
+	return slices.Contains(o.Idempotent, method) || slices.Contains(o.Idempotent, "*")
+}

@@ -1,0 +1,240 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	dialPause = 50 * time.Millisecond // after a failed dial, during which calls get its error
+	idleLinks = 16                    // connections to a plain Thrift server that are kept between calls
+)
+
+// peer is everything that a client has for one endpoint.
+type peer struct {
+	c       *Client
+	ep      *Endpoint
+	dialect dialect
+	bad     error // the endpoint can't be used
+	cells   cells
+
+	lanes []lane // of a skerry endpoint
+	turn  atomic.Uint32
+
+	mu       sync.Mutex
+	links    []*link // all that stand
+	idle     []*link // those to a plain server that no call uses
+	failed   error   // of the last dial
+	failedAt time.Time
+}
+
+// lane is one of the shared connections.
+type lane struct {
+	link atomic.Pointer[link]
+	dial *dial // under way; guarded by peer.mu
+}
+
+// dial is a connection in the making, for all who wait for it.
+type dial struct {
+	done chan struct{}
+	link *link
+	err  error
+}
+
+func newPeer(c *Client, e *Endpoint) *peer {
+	p := &peer{c: c, ep: e}
+	p.dialect, p.bad = dialectOf(e.Protocol)
+	if p.dialect.shared {
+		p.lanes = make([]lane, c.cfg.Connections)
+	}
+	return p
+}
+
+// acquire returns a link for one call; release must follow.
+func (p *peer) acquire(ctx context.Context) (*link, error) {
+	switch {
+	case p.bad != nil:
+		return nil, p.bad
+	case !p.dialect.shared:
+		return p.exclusive(ctx)
+	}
+	lane := &p.lanes[0]
+	if n := uint32(len(p.lanes)); n > 1 {
+		lane = &p.lanes[p.turn.Add(1)%n]
+	}
+	if l := lane.link.Load(); l != nil && l.alive() {
+		return l, nil
+	}
+	return p.connect(ctx, lane)
+}
+
+// release gives a link back.
+func (p *peer) release(l *link) {
+	if p.dialect.shared || !l.alive() {
+		return
+	}
+	p.mu.Lock()
+	keep := len(p.idle) < idleLinks && l.alive()
+	if keep {
+		p.idle = append(p.idle, l)
+	}
+	p.mu.Unlock()
+	if !keep {
+		l.fail(errUnused)
+	}
+}
+
+// exclusive takes an idle link or makes one.
+func (p *peer) exclusive(ctx context.Context) (*link, error) {
+	p.mu.Lock()
+	for n := len(p.idle); n > 0; n = len(p.idle) {
+		l := p.idle[n-1]
+		p.idle = p.idle[:n-1]
+		if l.alive() {
+			p.mu.Unlock()
+			return l, nil
+		}
+	}
+	p.mu.Unlock()
+	return p.open(ctx)
+}
+
+// connect makes the lane's link, or waits for whoever is making it.
+func (p *peer) connect(ctx context.Context, on *lane) (*link, error) {
+	p.mu.Lock()
+	if l := on.link.Load(); l != nil && l.alive() {
+		p.mu.Unlock()
+		return l, nil
+	}
+	if p.failed != nil && time.Since(p.failedAt) < dialPause {
+		err := p.failed
+		p.mu.Unlock()
+		return nil, fmt.Errorf("%w (%v ago)", err, dialPause)
+	}
+	d := on.dial
+	if d == nil {
+		d = &dial{done: make(chan struct{})}
+		on.dial = d
+		if !p.c.spawn(func() { p.dial(on, d) }) {
+			on.dial = nil
+			p.mu.Unlock()
+			return nil, errClientClosed
+		}
+	}
+	p.mu.Unlock()
+	select {
+	case <-d.done:
+		return d.link, d.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (p *peer) dial(on *lane, d *dial) {
+	d.link, d.err = p.open(p.c.ctx)
+	p.mu.Lock()
+	on.dial = nil
+	p.failed, p.failedAt = d.err, time.Now()
+	if d.err == nil {
+		on.link.Store(d.link)
+	}
+	p.mu.Unlock()
+	close(d.done)
+}
+
+// open makes a link, tells the watcher how that went, and lets it receive.
+func (p *peer) open(caller context.Context) (*link, error) {
+	ctx, cancel := context.WithTimeout(caller, p.c.cfg.ConnectTimeout)
+	defer cancel()
+	l, err := p.establish(ctx)
+	if err == nil {
+		l.up.Store(true)
+		p.c.watch.Up(p.ep)
+		return l, nil
+	}
+	if caller.Err() == nil { // otherwise it is the caller who had no time
+		p.c.watch.Down(p.ep, true, err)
+	}
+	return nil, err
+}
+
+func (p *peer) establish(ctx context.Context) (*link, error) {
+	nc, err := p.c.dialNet(ctx, p.ep)
+	if err != nil {
+		return nil, err
+	}
+	l := newLink(p, nc)
+	p.mu.Lock()
+	p.links = append(p.links, l)
+	p.mu.Unlock()
+	if !p.c.spawn(l.receive) {
+		l.fail(errClientClosed)
+		return nil, errClientClosed
+	}
+	if !p.dialect.shared {
+		return l, nil
+	}
+	// A frozen process, or a backlog that nobody accepts from, connects too:
+	// only an answer proves a server. Until then nothing has been sent that
+	// could be executed.
+	if err := l.ping(ctx); err != nil {
+		err = fmt.Errorf("connected to %s, but it does not answer as a skerry server: %w", p.ep.Addr, err)
+		l.fail(err)
+		return nil, err
+	}
+	return l, nil
+}
+
+var (
+	errUnused       = errors.New("not needed any more")
+	errClientClosed = errors.New("the client is closed")
+)
+
+// lost is told once by each link that has ended.
+func (p *peer) lost(l *link, err error) {
+	p.mu.Lock()
+	if i := slices.Index(p.links, l); i >= 0 {
+		p.links = slices.Delete(p.links, i, i+1)
+	}
+	if i := slices.Index(p.idle, l); i >= 0 {
+		p.idle = slices.Delete(p.idle, i, i+1)
+	}
+	p.mu.Unlock()
+	ours := errors.Is(err, errUnused) || errors.Is(err, errTimedOut) || errors.Is(err, errClientClosed)
+	if l.up.Load() && !ours {
+		p.c.watch.Down(p.ep, false, err)
+	}
+}
+
+// standing is a copy of the links that stand.
+func (p *peer) standing() []*link {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.links)
+}
+
+// check finds out whether the endpoint answers now.
+func (p *peer) check(ctx context.Context) error {
+	if p.bad != nil {
+		return p.bad
+	}
+	if !p.dialect.shared {
+		l, err := p.open(ctx)
+		if err == nil {
+			p.release(l)
+		}
+		return err
+	}
+	if l := p.lanes[0].link.Load(); l != nil && l.alive() {
+		ctx, cancel := context.WithTimeout(ctx, p.c.cfg.ConnectTimeout)
+		defer cancel()
+		return l.ping(ctx)
+	}
+	_, err := p.connect(ctx, &p.lanes[0])
+	return err
+}

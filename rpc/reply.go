@@ -1,0 +1,139 @@
+package rpc
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/apache/thrift/lib/go/thrift"
+	"github.com/skerry/skerry/health"
+	"github.com/skerry/skerry/rpc/internal/flat"
+	"github.com/skerry/skerry/rpc/internal/theader"
+)
+
+// read takes a reply apart.
+func (a *attempt) read(l *link, m *outgoing, frame string) (health.Outcome, error) {
+	if a.call.OneWay && !l.dialect.shared {
+		return health.OK, nil
+	}
+	payload, encoding := frame, l.dialect.encoding
+	var status replyStatus
+	if l.dialect.header {
+		h := headers.Get().(*theader.Header)
+		defer func() { h.Reset(); headers.Put(h) }()
+		var err error
+		if payload, err = theader.Parse(frame, h, l.in.limits); err != nil {
+			return a.badReply(l, err)
+		}
+		encoding = flat.Protocol(h.Protocol)
+		status.read(h)
+		a.call.meta.Headers = status.meta
+	}
+	if a.call.OneWay && payload == "" {
+		return health.OK, nil
+	}
+	status.seq = m.seq
+	outcome, err := a.message(encoding, payload, &status)
+	var bad *badMessage
+	if errors.As(err, &bad) {
+		return a.badReply(l, bad.error)
+	}
+	return outcome, err
+}
+
+// badMessage is a reply that can't be understood.
+type badMessage struct{ error }
+
+// badReply ends a connection whose bytes make no sense.
+func (a *attempt) badReply(l *link, err error) (health.Outcome, error) {
+	err = fmt.Errorf("read reply: %w", err)
+	l.fail(err)
+	e := a.fail(BadMessage, MaybeExecuted, err)
+	return e.Code.Outcome(), e
+}
+
+// replyStatus is what a skerry server says about a reply.
+type replyStatus struct {
+	seq       int32 // of the message that is answered
+	framework bool  // the framework answered, not the handler
+	code      Code
+	executed  Executed
+	meta      thrift.THeaderMap
+}
+
+func (s *replyStatus) read(h *theader.Header) {
+	if len(h.Info) == 0 {
+		return
+	}
+	s.meta = make(thrift.THeaderMap, len(h.Info))
+	for _, p := range h.Info {
+		s.meta[p.Key] = p.Value
+		switch p.Key {
+		case keyCode:
+			s.framework, s.code = true, ParseCode(p.Value)
+		case keyExecuted:
+			s.executed = NotExecuted
+			if p.Value == "1" {
+				s.executed = WasExecuted
+			}
+		}
+	}
+}
+
+// message reads the Thrift message of a reply into the call's result.
+func (a *attempt) message(encoding flat.Protocol, payload string, status *replyStatus) (health.Outcome, error) {
+	r := flat.NewReader(encoding, payload)
+	defer r.Free()
+	ctx := a.ctx.base
+	name, kind, seq, err := r.ReadMessageBegin(ctx)
+	switch {
+	case err != nil:
+		return health.Broken, &badMessage{err}
+	case seq != status.seq:
+		return health.Broken, &badMessage{fmt.Errorf("call %d was answered with a reply to call %d", status.seq, seq)}
+	case kind == thrift.EXCEPTION:
+		x := thrift.NewTApplicationException(thrift.UNKNOWN_APPLICATION_EXCEPTION, "")
+		if err := x.Read(ctx, r); err != nil {
+			return health.Broken, &badMessage{err}
+		}
+		e := a.exception(x, status)
+		return e.Code.Outcome(), e
+	case name != a.call.Method:
+		return health.Broken, &badMessage{fmt.Errorf("a call of %s was answered with a reply to %q", a.call.Method, name)}
+	case kind != thrift.REPLY || a.call.Result == nil:
+		return health.Broken, &badMessage{fmt.Errorf("message type %d is no reply", kind)}
+	}
+	outcome := health.OK
+	if declared(encoding, payload[len(payload)-r.Left():]) {
+		outcome = health.AppError
+	}
+	if err := a.call.Result.Read(ctx, r); err != nil {
+		return health.Broken, a.fail(BadMessage, WasExecuted, fmt.Errorf("read result: %w", err))
+	}
+	return outcome, nil
+}
+
+// declared reports whether a result struct holds an exception of the IDL: its
+// first field is then not 0, the success.
+func declared(encoding flat.Protocol, result string) bool {
+	if len(result) < 3 || result[0] == byte(thrift.STOP) {
+		return false
+	}
+	if encoding == flat.Compact {
+		return result[0]>>4 != 0 // the id's distance from 0; 0 itself has the long form
+	}
+	return result[1] != 0 || result[2] != 0
+}
+
+// exception is a TApplicationException as the caller gets it.
+func (a *attempt) exception(x thrift.TApplicationException, status *replyStatus) *Error {
+	if status.framework {
+		return a.fail(status.code, status.executed, x)
+	}
+	switch x.TypeId() {
+	case thrift.UNKNOWN_METHOD, thrift.WRONG_METHOD_NAME:
+		return a.fail(UnknownMethod, NotExecuted, x)
+	case thrift.PROTOCOL_ERROR, thrift.INVALID_PROTOCOL, thrift.INVALID_TRANSFORM, thrift.BAD_SEQUENCE_ID, thrift.INVALID_MESSAGE_TYPE_EXCEPTION:
+		return a.fail(BadMessage, MaybeExecuted, x)
+	}
+	return a.fail(HandlerFailed, WasExecuted, x)
+}

@@ -1,0 +1,187 @@
+package rpc
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/apache/thrift/lib/go/thrift"
+	"github.com/skerry/skerry/health"
+	"github.com/skerry/skerry/internal/run"
+)
+
+// Generated processors ask every 5 ms, from a goroutine for each call, whether
+// the connection still stands. A Server knows without asking and cancels the
+// call's context, so the asking is turned off for the whole process.
+func init() { thrift.ServerConnectivityCheckInterval = 0 }
+
+// ServerConfig sets up a Server. The zero value serves.
+type ServerConfig struct {
+	Instance     string              // this instance's address, told in replies; "" = not told
+	TLS          *tls.Config         // nil: plain TCP; else every connection must be TLS, with client certificates by its ClientAuth
+	MaxCalls     int                 // run at a time; what comes above it is refused as Overloaded; 0 means 10,000
+	MaxConnCalls int                 // the same, of one connection; 0 means 2,000
+	Sizes        Sizes               // of requests and of what waits to be written
+	Interceptors []ServerInterceptor // around every handler, the first one outermost
+	Health       *health.Recorder    // nil counts nothing
+	Logger       *slog.Logger        // nil means slog.Default()
+}
+
+// Server serves Thrift services to skerry clients and to plain Thrift clients
+// on one port. It is safe for concurrent use.
+type Server struct {
+	cfg    ServerConfig
+	log    *slog.Logger
+	routes routes
+	bad    complaints
+
+	running  atomic.Int64 // calls that were accepted and are not answered
+	leaving  atomic.Bool
+	draining atomic.Bool
+	finished chan struct{} // a call has ended while draining; holds one
+	drained  chan struct{} // closed when Drain has let go of everything
+	once     sync.Once     // of drained
+
+	mu        sync.Mutex
+	conns     map[*serverConn]struct{}
+	listeners map[net.Listener]struct{}
+
+	accepted, refused, failed atomic.Int64
+}
+
+// ServerStats are counts since the server was made, and what is now.
+type ServerStats struct {
+	Connections int   // that stand
+	Running     int   // calls
+	Accepted    int64 // connections
+	Refused     int64 // calls that were not executed: overload, draining, no such service
+	BadPeers    int64 // connections that were closed for what came on them
+}
+
+// NewServer makes a server without services. It does nothing before Serve.
+func NewServer(cfg ServerConfig) (*Server, error) {
+	if cfg.MaxCalls < 0 || cfg.MaxConnCalls < 0 {
+		return nil, errors.New("rpc server: MaxCalls and MaxConnCalls must not be negative (0 means the default)")
+	}
+	cfg.MaxCalls = cmp.Or(cfg.MaxCalls, 10_000)
+	cfg.MaxConnCalls = cmp.Or(cfg.MaxConnCalls, 2_000)
+	cfg.Sizes = cfg.Sizes.withDefaults()
+	s := &Server{
+		cfg: cfg, log: cfg.Logger,
+		finished: make(chan struct{}, 1), drained: make(chan struct{}),
+		conns: map[*serverConn]struct{}{}, listeners: map[net.Listener]struct{}{},
+	}
+	if s.log == nil {
+		s.log = slog.Default()
+	}
+	return s, nil
+}
+
+// Handle serves a service from now on. version is told to callers. remove
+// takes the service out again: later calls are refused, running ones go on.
+// One server can't serve a name twice.
+func (s *Server) Handle(service, version string, p thrift.TProcessor) (remove func(), err error) {
+	v := &served{name: service, version: version, processor: p}
+	if p != nil {
+		v.methods = p.ProcessorMap()
+	}
+	return s.routes.add(v)
+}
+
+// Stats counts connections and calls.
+func (s *Server) Stats() ServerStats {
+	s.mu.Lock()
+	n := len(s.conns)
+	s.mu.Unlock()
+	return ServerStats{
+		Connections: n, Running: int(s.running.Load()), Accepted: s.accepted.Load(),
+		Refused: s.refused.Load(), BadPeers: s.failed.Load(),
+	}
+}
+
+// stopWait is how long Serve waits for handlers whose contexts have ended.
+const stopWait = 5 * time.Second
+
+// Serve serves what connects to l until ctx ends, Drain has finished, or l
+// breaks; it closes l. When ctx ends, connections are closed and the contexts
+// of running handlers end; a handler that goes on for 5 s more is left behind
+// and reported in the error. For a polite stop call Leave and Drain first.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	conns := run.NewGroup(context.WithoutCancel(ctx))
+	pool := &workers{group: run.NewGroup(context.WithoutCancel(ctx))}
+	s.listen(l, true)
+	stop := context.AfterFunc(ctx, func() {
+		s.listen(l, false)
+		s.closeConns(conns)
+	})
+	err := s.accept(ctx, l, conns, pool)
+	if s.draining.Load() {
+		select {
+		case <-s.drained:
+		case <-ctx.Done():
+		}
+	}
+	cancel()
+	if stop() {
+		s.listen(l, false)
+		s.closeConns(conns)
+	}
+	return errors.Join(err, conns.Stop(), s.leave(pool))
+}
+
+// leave joins the workers, unless a handler does not come back.
+func (s *Server) leave(pool *workers) error {
+	for end := time.Now().Add(stopWait); s.running.Load() > 0; {
+		if time.Now().After(end) {
+			return fmt.Errorf("rpc server: %d handlers still run %v after their contexts have ended; they are left behind", s.running.Load(), stopWait)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return pool.group.Stop()
+}
+
+func (s *Server) listen(l net.Listener, on bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if on {
+		s.listeners[l] = struct{}{}
+		return
+	}
+	delete(s.listeners, l)
+	_ = l.Close()
+}
+
+// accept takes connections until the listener is closed. Want of descriptors
+// or memory passes, so it goes on after errors.
+func (s *Server) accept(ctx context.Context, l net.Listener, conns *run.Group, pool *workers) error {
+	var backoff run.Backoff
+	for {
+		nc, err := l.Accept()
+		switch {
+		case err == nil:
+		case errors.Is(err, net.ErrClosed), ctx.Err() != nil:
+			return nil
+		default:
+			s.log.Warn("rpc: accept failed, trying again", "listener", l.Addr().String(), "error", err)
+			if backoff.Wait(ctx) != nil {
+				return nil
+			}
+			continue
+		}
+		backoff.Reset()
+		s.accepted.Add(1)
+		c := newServerConn(ctx, s, nc, conns, pool)
+		if !conns.Go(func(ctx context.Context) error { c.serve(ctx); return nil }) {
+			_ = nc.Close()
+		}
+	}
+}

@@ -1,0 +1,273 @@
+package rpc
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/skerry/skerry/health"
+	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/rpc/internal/theader"
+)
+
+var (
+	errServerStopped = errors.New("the server has stopped")
+	errPeerClosed    = errors.New("the peer has closed the connection")
+)
+
+// tlsPatience is how long a TLS handshake may take.
+const tlsPatience = 5 * time.Second
+
+// serverConn is one connection of a server. Its reader finds out what each
+// call wants and hands it to the workers; replies go out through its writer
+// in whatever order they are ready, except to clients that need them in
+// order: their next call waits until the last one is answered.
+type serverConn struct {
+	s     *Server
+	nc    net.Conn
+	group *run.Group
+	pool  *workers
+	base  context.Context // of handlers
+	peer  string          // the other end's address
+
+	in      frameReader
+	out     writer
+	dialect dialect
+	head    theader.Header // the reader's
+	counts  map[countKey]*health.Cell
+
+	skerry atomic.Bool   // the peer knows control frames
+	told   atomic.Bool   // it has been sent a goaway
+	turn   chan struct{} // held by the running call of a client that needs order
+	done   chan struct{} // closed with the connection
+
+	mu      sync.Mutex
+	running map[int32]*request
+	closed  bool
+}
+
+// countKey is what calls of one connection are counted by.
+type countKey struct{ service, method, caller string }
+
+func newServerConn(ctx context.Context, s *Server, nc net.Conn, group *run.Group, pool *workers) *serverConn {
+	c := &serverConn{
+		s: s, nc: nc, group: group, pool: pool, base: context.WithoutCancel(ctx),
+		turn: make(chan struct{}, 1), done: make(chan struct{}),
+		running: map[int32]*request{}, counts: map[countKey]*health.Cell{},
+	}
+	if a := nc.RemoteAddr(); a != nil {
+		c.peer = a.String()
+	}
+	tuneAccepted(nc)
+	if s.cfg.TLS != nil {
+		c.nc = tls.Server(nc, s.cfg.TLS)
+	}
+	c.in = frameReader{nc: c.nc, limits: s.cfg.Sizes.frames()}
+	c.out = writer{nc: c.nc, tls: s.cfg.TLS != nil, limit: s.cfg.Sizes.Queue, spawn: c.spawn, fail: c.close}
+	s.mu.Lock()
+	s.conns[c] = struct{}{}
+	s.mu.Unlock()
+	return c
+}
+
+func (c *serverConn) spawn(f func()) bool {
+	return c.group.Go(func(context.Context) error { f(); return nil })
+}
+
+// serve reads until the connection ends.
+func (c *serverConn) serve(ctx context.Context) {
+	defer c.in.release()
+	err := c.shakeHands(ctx)
+	if err == nil {
+		err = c.detect()
+	}
+	for err == nil {
+		c.out.wait()
+		var frame string
+		if frame, err = c.dialect.read(&c.in); err == nil {
+			err = c.receive(frame)
+		}
+	}
+	c.report(err)
+	c.close(err)
+}
+
+func (c *serverConn) shakeHands(ctx context.Context) error {
+	t, ok := c.nc.(*tls.Conn)
+	if !ok {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, tlsPatience)
+	defer cancel()
+	if err := t.HandshakeContext(ctx); err != nil {
+		return fmt.Errorf("TLS handshake: %w", err)
+	}
+	return nil
+}
+
+func (c *serverConn) detect() error {
+	kind, first, err := c.in.detect()
+	if err != nil {
+		return err
+	}
+	if kind == theader.Unknown {
+		return fmt.Errorf("%w: %s (% x)", theader.ErrMalformed, theader.Guess(first), first[:min(len(first), theader.Sniff)])
+	}
+	c.dialect = heardDialect(kind)
+	return nil
+}
+
+// receive deals with one frame or message. An error ends the connection.
+func (c *serverConn) receive(frame string) error {
+	r := &request{conn: c, encoding: c.dialect.encoding, payload: frame, arrived: time.Now()}
+	if c.dialect.header {
+		if err := c.readHead(r, frame); err != nil || r.payload == "" {
+			return err
+		}
+	}
+	if err := r.begin(); err != nil {
+		return err
+	}
+	if !r.unordered {
+		select {
+		case c.turn <- struct{}{}:
+		case <-c.done:
+			return errPeerClosed
+		}
+	}
+	r.admit()
+	return nil
+}
+
+// readHead takes the frame's header apart and obeys control frames, which
+// have no payload.
+func (c *serverConn) readHead(r *request, frame string) (err error) {
+	h := &c.head
+	if r.payload, err = theader.Parse(frame, h, c.in.limits); err != nil {
+		return err
+	}
+	if k := h.Get(keyControl); k != "" {
+		r.payload = ""
+		return c.control(k, h)
+	}
+	r.header(h)
+	if r.info.Service != "" {
+		c.metSkerry()
+	}
+	if r.payload == "" {
+		return fmt.Errorf("%w: a frame without a message", theader.ErrMalformed)
+	}
+	return nil
+}
+
+func (c *serverConn) control(kind string, h *theader.Header) error {
+	c.metSkerry()
+	switch kind {
+	case controlPing:
+		return c.out.write(appendControl(nil, controlPong, h.Seq, 0), nil, false)
+	case controlCancel:
+		seq, err := strconv.ParseInt(h.Get(keyTarget), 10, 32)
+		if err != nil {
+			return fmt.Errorf("%w: cancel of %q", theader.ErrMalformed, h.Get(keyTarget))
+		}
+		c.mu.Lock()
+		r := c.running[int32(seq)]
+		c.mu.Unlock()
+		if r != nil {
+			r.cancel()
+		}
+	}
+	return nil // later versions may know others
+}
+
+// metSkerry notes that the peer understands control frames.
+func (c *serverConn) metSkerry() {
+	if !c.skerry.Load() {
+		c.skerry.Store(true)
+		if c.s.leaving.Load() {
+			c.goaway()
+		}
+	}
+}
+
+func (c *serverConn) goaway() {
+	if c.skerry.Load() && !c.told.Swap(true) {
+		_ = c.out.write(appendControl(nil, controlGoaway, 0, 0), nil, false)
+	}
+}
+
+// bye is the last that is sent after a drain. A skerry client closes the
+// connection then; for others the server does.
+func (c *serverConn) bye() {
+	if !c.skerry.Load() {
+		c.close(errServerStopped)
+		return
+	}
+	_ = c.out.write(appendControl(nil, controlBye, 0, 0), nil, false)
+}
+
+// close ends the connection and the contexts of its calls.
+func (c *serverConn) close(err error) {
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return
+	}
+	c.closed = true
+	for _, r := range c.running {
+		r.ctx.end()
+	}
+	c.mu.Unlock()
+	close(c.done)
+	c.out.stop(err)
+	_ = c.nc.Close()
+	c.s.mu.Lock()
+	delete(c.s.conns, c)
+	c.s.mu.Unlock()
+}
+
+// report logs why a connection was closed, when it is the peer's doing.
+func (c *serverConn) report(err error) {
+	select {
+	case <-c.done: // we closed it
+		return
+	default:
+	}
+	for _, ordinary := range []error{io.EOF, net.ErrClosed, errPeerClosed, io.ErrClosedPipe, syscall.ECONNRESET, syscall.EPIPE} {
+		if errors.Is(err, ordinary) && !errors.Is(err, theader.ErrMalformed) {
+			return
+		}
+	}
+	c.s.failed.Add(1)
+	if ok, kept := c.s.bad.may(time.Now()); ok {
+		c.s.log.Warn("rpc: connection closed", "peer", c.peer, "reason", err, "unreported", kept)
+	}
+}
+
+// count returns the statistics of a call; only the reader calls it.
+func (c *serverConn) count(k countKey) *health.Cell {
+	if c.s.cfg.Health == nil {
+		return nil
+	}
+	cell := c.counts[k]
+	if cell != nil {
+		return cell
+	}
+	caller := k.caller
+	if caller == "" {
+		caller, _, _ = net.SplitHostPort(c.peer)
+	}
+	cell = c.s.cfg.Health.Cell(health.Key{Side: health.Server, Service: k.service, Method: k.method, Peer: caller})
+	if len(c.counts) < maxCells {
+		c.counts[k] = cell
+	}
+	return cell
+}

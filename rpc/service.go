@@ -1,0 +1,168 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/apache/thrift/lib/go/thrift"
+	"github.com/skerry/skerry/health"
+	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/rpc/internal/flat"
+)
+
+// Service returns the thrift.TClient of a service: give it to the generated
+// NewXClient. It is safe for concurrent use, though a generated client is
+// not (see the package comment). Breaker, limits and retry budget belong to
+// the returned value: make one for each service and keep it.
+func (c *Client) Service(name string, o ServiceOptions) (thrift.TClient, error) {
+	if err := o.validate(name); err != nil {
+		return nil, err
+	}
+	s := &serviceClient{
+		c: c, name: name, o: o,
+		chain:   slices.Concat(c.cfg.Interceptors, o.Interceptors),
+		breaker: newBreaker(o.Breaker),
+		limiter: newLimiter(name, o.Limits),
+	}
+	return s, nil
+}
+
+// serviceClient calls one service.
+type serviceClient struct {
+	c       *Client
+	name    string
+	o       ServiceOptions
+	chain   []ClientInterceptor
+	breaker *breaker
+	limiter *limiter
+	budget  budget
+	cells   cells // of calls that were refused before an instance was chosen
+}
+
+// Call implements thrift.TClient.
+func (s *serviceClient) Call(ctx context.Context, method string, args, result thrift.TStruct) (thrift.ResponseMeta, error) {
+	call := &Call{Service: s.name, Method: method, HashKey: hashKeyFrom(ctx), OneWay: result == nil, Args: args, Result: result, chain: 1}
+	err := s.intercept(ctx, call, s.chain)
+	return call.meta, err
+}
+
+// intercept runs the interceptors from the first to the last, then the call.
+func (s *serviceClient) intercept(ctx context.Context, call *Call, chain []ClientInterceptor) error {
+	if len(chain) == 0 {
+		return s.govern(ctx, call)
+	}
+	return chain[0](ctx, call, func(ctx context.Context) error { return s.intercept(ctx, call, chain[1:]) })
+}
+
+// govern puts limits, breaker and fallback around the attempts.
+func (s *serviceClient) govern(ctx context.Context, call *Call) error {
+	begin := s.c.now()
+	err := s.admit(ctx, call, begin)
+	var e *Error
+	if errors.As(err, &e) && e.Instance == "" { // no attempt has counted it
+		s.cell(call.Method).Record(e.Code.Outcome(), s.c.now()-begin)
+	}
+	if err == nil || s.o.Fallback == nil || CodeOf(err) == Canceled {
+		return err
+	}
+	return s.o.Fallback(ctx, call, err)
+}
+
+func (s *serviceClient) cell(method string) *health.Cell {
+	return s.cells.get(s.c.cfg.Health, method, func() health.Key {
+		return health.Key{Side: health.Client, Service: s.name, Method: method}
+	})
+}
+
+func (s *serviceClient) admit(ctx context.Context, call *Call, now time.Duration) error {
+	permit, err := s.limiter.take(call.Method, int64(now))
+	if err != nil {
+		return s.refused(call, LimitExceeded, err)
+	}
+	defer permit.done()
+	ok, trial := s.breaker.allow(int64(now))
+	if !ok {
+		return s.refused(call, BreakerOpen, errBreakerOpen)
+	}
+	s.budget.begin()
+	defer s.budget.end()
+	outcome, err := s.attempts(ctx, call)
+	s.breaker.record(int64(s.c.now()), outcome, trial)
+	return err
+}
+
+var errBreakerOpen = errors.New("most of the last calls failed; one a second is let through to find out")
+
+func (s *serviceClient) refused(call *Call, code Code, err error) error {
+	return &Error{Code: code, Executed: NotExecuted, Service: s.name, Method: call.Method, Err: err}
+}
+
+// attempts makes up to 1 + retries attempts within the call's deadline.
+func (s *serviceClient) attempts(parent context.Context, call *Call) (health.Outcome, error) {
+	info := CallInfoFrom(parent)
+	if info != nil {
+		call.chain = max(1, info.Attempt)
+	}
+	ctx := &callContext{base: parent, deadline: time.Now().Add(s.o.timeout())}
+	ctx.deadline, _ = ctx.Deadline()
+	defer ctx.end()
+	var binary, compact flat.Writer // the arguments, made once for all attempts
+	defer func() { free(binary); free(compact) }()
+	retried := false
+	defer func() {
+		if retried {
+			s.budget.give()
+		}
+	}()
+	var last error
+	var lastOutcome health.Outcome
+	for call.Attempt = 1; ; call.Attempt++ {
+		a := attempt{s: s, ctx: ctx, call: call, info: info}
+		outcome, err := a.run(&binary, &compact)
+		if last != nil && CodeOf(err) == NoInstance {
+			return lastOutcome, last // nobody else is there to try
+		}
+		if err == nil || !s.again(ctx, call, err, &retried) {
+			return outcome, err
+		}
+		lastOutcome, last = outcome, err
+	}
+}
+
+func free(w flat.Writer) {
+	if w != nil {
+		w.Free()
+	}
+}
+
+// again decides whether a failed attempt is followed by another (demands D20,
+// D21). What never reached a handler because an instance is gone or going
+// costs nobody anything; any other retry is load, and needs the budget's
+// leave. Only the first caller of a chain retries those.
+func (s *serviceClient) again(ctx *callContext, call *Call, err error, retried *bool) bool {
+	var e *Error
+	if call.Attempt > s.o.retries() || ctx.Err() != nil || !errors.As(err, &e) {
+		return false
+	}
+	if *retried {
+		s.budget.give()
+		*retried = false
+	}
+	call.elsewhere = e.Code == Unreachable || e.Code == Draining
+	switch {
+	case call.elsewhere:
+		return true
+	case e.Code == ConnectionLost && e.Executed == NotExecuted:
+		return true
+	case e.Code != ConnectionLost && e.Code != Overloaded:
+		return false
+	case e.Executed != NotExecuted && !s.o.idempotent(call.Method):
+		return false
+	case call.chain > 1 || !s.budget.take():
+		return false
+	}
+	*retried = true
+	return run.Sleep(ctx, retryPause(call.Attempt)) == nil
+}

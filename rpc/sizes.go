@@ -1,0 +1,25 @@
+package rpc
+
+import (
+	"cmp"
+
+	"github.com/skerry/skerry/rpc/internal/theader"
+)
+
+// Sizes bound what one peer can make this process hold (demand E6). A field
+// that is 0 has its default.
+type Sizes struct {
+	Frame  int // bytes of a message with its header; 16 MiB
+	Header int // bytes of a header block; 16 KiB
+	Queue  int // bytes that wait on one connection to be written; 64 MiB
+}
+
+func (l Sizes) withDefaults() Sizes {
+	return Sizes{
+		Frame:  cmp.Or(l.Frame, theader.DefaultFrame),
+		Header: cmp.Or(l.Header, theader.DefaultHeader),
+		Queue:  cmp.Or(l.Queue, 64<<20),
+	}
+}
+
+func (l Sizes) frames() theader.Limits { return theader.Limits{Frame: l.Frame, Header: l.Header} }

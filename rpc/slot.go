@@ -1,0 +1,122 @@
+package rpc
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A call on a shared connection waits in a slot. Its sequence number is
+// generation<<slotBits | slot: a late reply to an earlier user of the slot has
+// another generation and finds nobody.
+const (
+	slotBits    = 14
+	slotMask    = 1<<slotBits - 1
+	generations = 1<<(31-slotBits) - 1
+	slotPage    = 64
+)
+
+// slot is where one call waits. Whoever turns state from the call's sequence
+// number to 0 owns the outcome: the reader with a reply, the sweeper with a
+// time-out, the connection with its end, or the caller who gives up.
+type slot struct {
+	state    atomic.Int32
+	deadline atomic.Int64  // a time.Duration on the client's clock; 0 = none
+	done     chan struct{} // holds one signal
+
+	// Written before the signal, read after it.
+	frame string
+	err   error
+
+	index      int32
+	generation int32 // guarded by slots.mu
+}
+
+// slots is the table of a connection. Finding the call of a reply takes no
+// lock.
+type slots struct {
+	pages [(slotMask + 1) / slotPage]atomic.Pointer[[slotPage]slot]
+	size  atomic.Int32 // slots that exist
+
+	mu   sync.Mutex
+	free []*slot
+	busy int
+}
+
+// take gives a slot and the sequence number for a call, nil when all are
+// taken.
+func (t *slots) take(deadline time.Duration) (s *slot, seq int32) {
+	t.mu.Lock()
+	if n := len(t.free); n > 0 {
+		s = t.free[n-1]
+		t.free = t.free[:n-1]
+	} else if s = t.extend(); s == nil {
+		t.mu.Unlock()
+		return nil, 0
+	}
+	t.busy++
+	s.generation = s.generation%generations + 1
+	seq = s.generation<<slotBits | s.index
+	t.mu.Unlock()
+	s.frame, s.err = "", nil
+	s.deadline.Store(int64(deadline))
+	s.state.Store(seq)
+	return s, seq
+}
+
+// extend makes one more slot. The caller holds mu.
+func (t *slots) extend() *slot {
+	n := t.size.Load()
+	if n > slotMask {
+		return nil
+	}
+	page := &t.pages[n/slotPage]
+	if page.Load() == nil {
+		page.Store(new([slotPage]slot))
+	}
+	s := &page.Load()[n%slotPage]
+	s.index, s.done = n, make(chan struct{}, 1)
+	t.size.Store(n + 1)
+	return s
+}
+
+// give takes a slot back whose outcome its caller has.
+func (t *slots) give(s *slot) {
+	t.mu.Lock()
+	t.free = append(t.free, s)
+	t.busy--
+	t.mu.Unlock()
+}
+
+// inFlight is the number of slots that are taken.
+func (t *slots) inFlight() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.busy
+}
+
+// resolve gives the call with this sequence number its outcome. It reports
+// false when nobody waits for it any more.
+func (t *slots) resolve(seq int32, frame string, err error) bool {
+	index := seq & slotMask
+	if seq <= 0 || index >= t.size.Load() {
+		return false
+	}
+	s := &t.pages[index/slotPage].Load()[index%slotPage]
+	if !s.state.CompareAndSwap(seq, 0) {
+		return false
+	}
+	s.frame, s.err = frame, err
+	s.done <- struct{}{}
+	return true
+}
+
+// each calls f with every call that waits.
+func (t *slots) each(f func(seq int32, deadline time.Duration)) {
+	for i := range t.size.Load() {
+		s := &t.pages[i/slotPage].Load()[i%slotPage]
+		if seq := s.state.Load(); seq != 0 {
+			f(seq, time.Duration(s.deadline.Load()))
+		}
+	}
+}

@@ -1,0 +1,120 @@
+package rpc
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/skerry/skerry/internal/run"
+)
+
+// workerIdle is how long a worker waits for work before it ends.
+const workerIdle = 10 * time.Second
+
+// workers run handlers. A burst is run by few goroutines while the handlers
+// are quick, because a worker is woken only when the one that was woken before
+// it has begun; handlers that block bring in one worker after another, so none
+// waits behind a slow one. How many there can be is bounded by whoever submits.
+type workers struct {
+	group *run.Group
+
+	mu     sync.Mutex
+	queue  []*request // from head on
+	head   int
+	parked []chan struct{}
+	waking bool // a worker has been woken and has not begun
+}
+
+// submit hands a request to a worker. It reports false when the group has
+// been stopped.
+func (w *workers) submit(r *request) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.head > 1024 && w.head > len(w.queue)/2 {
+		n := copy(w.queue, w.queue[w.head:])
+		clear(w.queue[n:])
+		w.queue, w.head = w.queue[:n], 0
+	}
+	w.queue = append(w.queue, r)
+	if w.wakeOne() {
+		return true
+	}
+	w.queue = w.queue[:len(w.queue)-1]
+	return false
+}
+
+// wakeOne sees to it that somebody takes what is queued. The caller holds mu.
+func (w *workers) wakeOne() bool {
+	if w.waking {
+		return true
+	}
+	if n := len(w.parked); n > 0 {
+		w.parked[n-1] <- struct{}{} // has room for one
+		w.parked = w.parked[:n-1]
+		w.waking = true
+	} else {
+		w.waking = w.group.Go(w.work)
+	}
+	return w.waking
+}
+
+// work is the life of a worker.
+func (w *workers) work(ctx context.Context) error {
+	bell := make(chan struct{}, 1)
+	idle := time.NewTimer(workerIdle)
+	defer idle.Stop()
+	for {
+		w.mu.Lock()
+		w.waking = false
+		for r := w.take(); r != nil; r = w.take() {
+			w.mu.Unlock()
+			r.run()
+			w.mu.Lock()
+		}
+		w.parked = append(w.parked, bell)
+		w.mu.Unlock()
+		idle.Reset(workerIdle)
+		select {
+		case <-bell:
+			continue
+		case <-idle.C:
+		case <-ctx.Done():
+		}
+		if w.unpark(bell) {
+			return nil
+		}
+		<-bell // woken in the same moment
+	}
+}
+
+// take returns the next request, nil when there is none, and wakes another
+// worker for the one behind it. The caller holds mu.
+func (w *workers) take() *request {
+	if w.head == len(w.queue) {
+		w.queue, w.head = w.queue[:0], 0
+		if cap(w.queue) > 4096 {
+			w.queue = nil
+		}
+		return nil
+	}
+	r := w.queue[w.head]
+	w.queue[w.head] = nil
+	w.head++
+	if w.head < len(w.queue) {
+		w.wakeOne()
+	}
+	return r
+}
+
+// unpark takes a worker out of the list; false: somebody has woken it.
+func (w *workers) unpark(bell chan struct{}) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i, b := range w.parked {
+		if b == bell {
+			w.parked = append(w.parked[:i], w.parked[i+1:]...)
+			return true
+		}
+	}
+	return false
+}
