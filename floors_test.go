@@ -38,7 +38,7 @@ var floors = map[string]struct {
 	"":                      {4, []string{"internal/run", "internal/wire", "health", "registry", "registry/postgres", "broadcast", "rpc", "discovery"}},
 
 	// Used by tests and by the commands only.
-	"internal/lab":    {0, nil},
+	"internal/lab":    {1, []string{"internal/run"}},
 	"internal/pgtest": {1, []string{"internal/run"}},
 }
 
