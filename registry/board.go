@@ -113,9 +113,22 @@ func (b *Board) Watched() (services []string, all bool) {
 	return slices.Sorted(maps.Keys(set)), all
 }
 
+// Unread reports whether something is watched that was not published yet.
+func (b *Board) Unread() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for w := range b.watchers {
+		if _, known := b.lists[w.service]; !known {
+			return true
+		}
+	}
+	return false
+}
+
 // Publish replaces the list of a service, which the board sorts and keeps, and
 // adds to its departures. A departed instance that is listed again is no
-// longer Gone. Lists that nobody watches are not kept.
+// longer Gone. Lists that nobody watches are not kept. The service AllServices,
+// without instances, says that all services have been published.
 func (b *Board) Publish(service string, instances []Instance, gone ...Departure) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -140,9 +153,6 @@ func (b *Board) Confirm() {
 	defer b.mu.Unlock()
 	b.lost = nil
 	now := time.Now()
-	if b.wanted(AllServices) {
-		b.lists[AllServices] = Snapshot{Service: AllServices, Source: b.source, Partial: b.partial}
-	}
 	b.update(func(s *Snapshot) {
 		s.Read, s.Lost = now, nil
 		s.Gone = departures(s.Gone, nil, s.Instances, now)

@@ -5,6 +5,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // Limits of what may be registered. They keep an instance below one LAN
@@ -90,6 +91,9 @@ func checkTags(in Instance) error {
 	for k, v := range in.Tags {
 		if err := CheckName("tag of "+in.Service, k); err != nil {
 			return err
+		}
+		if !utf8.ValidString(v) || strings.ContainsRune(v, 0) {
+			return fmt.Errorf("%w: tag %s of %s: %q is no text", ErrInvalid, k, in.Service, v)
 		}
 		size += len(k) + len(v)
 	}

@@ -154,5 +154,8 @@ func (m *Memory) publish(listed map[ID]Instance, gone map[ID]Departure) {
 	for s, list := range lists {
 		m.board.Publish(s, list, left[s]...)
 	}
+	if all {
+		m.board.Publish(AllServices, nil)
+	}
 	m.board.Confirm()
 }

@@ -123,6 +123,26 @@ func (r *Registrar) Refresh() {
 	})
 }
 
+// Reconcile compares what is listed of the owner with what is wished for,
+// lists what is missing and drops what is listed without being wished for: for
+// registries whose place may come back as it was earlier.
+func (r *Registrar) Reconcile(listed []ID) {
+	r.wish(func(seq uint64) {
+		found := make(map[ID]bool, len(listed))
+		for _, id := range listed {
+			found[id] = true
+			if _, ok := r.wished[id]; !ok {
+				r.todo[id] = seq
+			}
+		}
+		for id := range r.wished {
+			if !found[id] {
+				r.todo[id] = seq
+			}
+		}
+	})
+}
+
 // Retry ends the pause after a failure: for registries that find their place
 // reachable again.
 func (r *Registrar) Retry() {

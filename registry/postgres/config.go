@@ -1,0 +1,135 @@
+package postgres
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/skerry/skerry/registry"
+)
+
+// How patient this package is. Together waitTime and pingTime notice within
+// ten seconds that a database is frozen or cut off (demand table, database row).
+const (
+	connectTime = 3 * time.Second // for each host of the URL
+	stmtTime    = 3 * time.Second
+	waitTime    = 5 * time.Second // longest wait for a notification without a ping
+	pingTime    = 3 * time.Second
+	schemaTime  = 30 * time.Second // creating tables, behind others who do the same
+)
+
+// Config says where the database is and whose registrations are kept there.
+type Config struct {
+	URL     string         // PostgreSQL URL or key=value string, several hosts allowed; may hold a password, which is never logged
+	Cluster string         // name of the system whose rows these are; see registry.CheckName
+	Owner   registry.Owner // this process
+
+	Heartbeat time.Duration // how often the lease is renewed; 0 means registry.DefaultHeartbeat
+	Expiry    time.Duration // age at which this process's lease has run out, at least twice Heartbeat; 0 means registry.DefaultExpiry
+	Poll      time.Duration // how often the lists are read, whatever is notified; 0 means 30 s
+	KeepStats time.Duration // age at which call statistics are deleted; 0 means 7 days
+
+	PollOnly bool         // don't LISTEN: changes are seen by polling only
+	Logger   *slog.Logger // nil means slog.Default
+}
+
+// complete fills in defaults and refuses what can't work.
+func (c *Config) complete() error {
+	for _, d := range []struct {
+		field *time.Duration
+		value time.Duration
+		name  string
+	}{
+		{&c.Heartbeat, registry.DefaultHeartbeat, "Heartbeat"},
+		{&c.Expiry, registry.DefaultExpiry, "Expiry"},
+		{&c.Poll, 30 * time.Second, "Poll"},
+		{&c.KeepStats, 7 * 24 * time.Hour, "KeepStats"},
+	} {
+		if *d.field < 0 {
+			return fmt.Errorf("%s is %v; a duration of at least 0 is needed", d.name, *d.field)
+		}
+		if *d.field == 0 {
+			*d.field = d.value
+		}
+	}
+	if c.Expiry < 2*c.Heartbeat {
+		return fmt.Errorf("Expiry %v is shorter than twice Heartbeat %v: one lost heartbeat would end every registration", c.Expiry, c.Heartbeat)
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	if c.Owner == (registry.Owner{}) {
+		return errors.New("Owner is not set; use registry.NewOwner once for the process")
+	}
+	return registry.CheckName("cluster", c.Cluster)
+}
+
+// tick is the interval of the statement that renews the lease and reads.
+func (c *Config) tick() time.Duration { return min(c.Heartbeat, c.Poll) }
+
+// pause is the silence after which a database counts as having been away, and
+// the time it then has before leases expire: one heartbeat and some more.
+func (c *Config) pause() time.Duration { return c.Heartbeat + c.Heartbeat/3 }
+
+// connConfig parses the URL and adds the settings of a connection that notices
+// trouble by itself. What the URL sets stays as it is.
+func connConfig(c *Config, d *dialer) (*pgx.ConnConfig, error) {
+	cfg, err := pgx.ParseConfig(c.URL)
+	if err != nil {
+		return nil, fmt.Errorf("database URL: %w", err) // pgx redacts the password
+	}
+	if cfg.ConnectTimeout == 0 {
+		cfg.ConnectTimeout = connectTime
+	}
+	cfg.DialFunc = d.dial
+	for name, value := range map[string]string{
+		"application_name":                    "skerry " + c.Cluster + " " + c.Owner.String(),
+		"statement_timeout":                   "3s",
+		"lock_timeout":                        "2s",
+		"idle_in_transaction_session_timeout": "10s",
+		"tcp_keepalives_idle":                 "30",
+		"tcp_keepalives_interval":             "10",
+		"tcp_keepalives_count":                "3",
+		"tcp_user_timeout":                    "20s",
+		"synchronous_commit":                  "off", // a crash may lose a second of heartbeats; their owners write them again
+	} {
+		if _, given := cfg.RuntimeParams[name]; !given {
+			cfg.RuntimeParams[name] = value
+		}
+	}
+	return cfg, nil
+}
+
+// plain takes away what poolers and old servers refuse at the start of a
+// connection.
+func plain(cfg *pgx.ConnConfig) {
+	cfg.RuntimeParams = map[string]string{}
+	cfg.DefaultQueryExecMode = pgx.QueryExecModeExec // a pooler shares sessions: no named statements
+}
+
+// severalHosts reports whether the URL names more than one server.
+func severalHosts(cfg *pgx.ConnConfig) bool {
+	for _, f := range cfg.Fallbacks {
+		if f.Host != cfg.Host || f.Port != cfg.Port {
+			return true
+		}
+	}
+	return false
+}
+
+// address is the URL without what is secret: user@host:port/database.
+func address(cfg *pgx.ConnConfig) string {
+	hosts := []string{net.JoinHostPort(cfg.Host, strconv.Itoa(int(cfg.Port)))}
+	for _, f := range cfg.Fallbacks {
+		if h := net.JoinHostPort(f.Host, strconv.Itoa(int(f.Port))); h != hosts[len(hosts)-1] {
+			hosts = append(hosts, h)
+		}
+	}
+	return cfg.User + "@" + strings.Join(hosts, ",") + "/" + cfg.Database
+}

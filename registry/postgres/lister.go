@@ -1,0 +1,102 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/skerry/skerry/registry"
+)
+
+// batch is how many changes go into one statement, and so into one
+// notification: about what fits in its 8,000 bytes.
+const batch = 16
+
+// lister writes registrations for the registrar.
+type lister struct{ r *Registry }
+
+// List is registry.Lister.
+func (l lister) List(ctx context.Context, put []registry.Instance, drop []registry.ID) error {
+	for len(put)+len(drop) > 0 {
+		n := min(batch, len(put))
+		m := min(batch-n, len(drop))
+		if err := l.change(ctx, put[:n], drop[:m]); err != nil {
+			return err
+		}
+		put, drop = put[n:], drop[m:]
+	}
+	return nil
+}
+
+var errLate = errors.New("the statement came too late and did nothing")
+
+func (l lister) change(ctx context.Context, put []registry.Instance, drop []registry.ID) error {
+	now := time.Now()
+	entries := make([]entry, 0, len(put))
+	for _, in := range put {
+		entries = append(entries, newEntry(in, now))
+	}
+	dropped := make([]entry, 0, len(drop))
+	for _, id := range drop {
+		host, port, err := net.SplitHostPort(id.Addr)
+		if err != nil {
+			continue // nothing that Register took
+		}
+		p, err := strconv.Atoi(port)
+		if err != nil {
+			continue
+		}
+		dropped = append(dropped, entry{Service: id.Service, Version: id.Version, Host: host, Port: p})
+	}
+	puts, err := json.Marshal(entries)
+	if err != nil {
+		return fmt.Errorf("write registrations: %w", err)
+	}
+	drops, err := json.Marshal(dropped)
+	if err != nil {
+		return fmt.Errorf("write registrations: %w", err)
+	}
+	return l.r.with(ctx, func(ctx context.Context, conn *pgxpool.Conn) error {
+		return l.write(ctx, conn, string(puts), string(drops))
+	})
+}
+
+// write sends one change. A late one is sent again by the clock that the
+// answer to it has set.
+func (l lister) write(ctx context.Context, conn *pgxpool.Conn, puts, drops string) error {
+	for range 2 {
+		args := l.r.args()
+		args["put"], args["drop"] = puts, drops
+		asked := time.Now()
+		var now int64
+		var rev *int64
+		var told *string
+		if err := conn.QueryRow(ctx, listSQL, args).Scan(&now, &rev, &told); err != nil {
+			return fmt.Errorf("write registrations: %w", err)
+		}
+		l.r.clock.set(now, asked)
+		if rev != nil {
+			return nil
+		}
+		if err := l.r.known(ctx, conn); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("write registrations: %w", errLate)
+}
+
+// known makes the rows of the cluster if they are missing.
+func (r *Registry) known(ctx context.Context, conn *pgxpool.Conn) error {
+	for _, sql := range joinSQL {
+		if _, err := conn.Exec(ctx, sql, r.args()); err != nil {
+			return fmt.Errorf("make the rows of cluster %s: %w", r.cfg.Cluster, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,208 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/skerry/skerry/health"
+	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/registry"
+)
+
+// Registry keeps registrations in a PostgreSQL database and shows what others
+// keep there. Make it with [New].
+type Registry struct {
+	cfg       Config
+	conn      *pgx.ConnConfig // template of every connection
+	dialer    dialer
+	address   string // of the database, without the password
+	channel   string // notifications of the cluster
+	log       *slog.Logger
+	board     *registry.Board
+	registrar *registry.Registrar
+	clock     clock
+
+	mu    sync.Mutex
+	plain bool               // the server refuses start-up parameters: a pooler, or an old one
+	pool  *pgxpool.Pool      // while Run runs, from its first use on
+	alive bool               // Run runs
+	wake  context.CancelFunc // interrupts the wait for notifications
+	poked bool               // somebody called poke since the last wait began
+}
+
+var (
+	_ registry.Registry = (*Registry)(nil)
+	_ health.Sink       = (*Registry)(nil)
+)
+
+// New checks the configuration. It does not touch the network. Its errors name
+// the field and never contain the password of the URL.
+func New(cfg Config) (*Registry, error) {
+	if err := cfg.complete(); err != nil {
+		return nil, fmt.Errorf("postgres registry: %w", err)
+	}
+	r := &Registry{cfg: cfg, board: registry.NewBoard("database", false)}
+	var err error
+	if r.conn, err = connConfig(&cfg, &r.dialer); err != nil {
+		return nil, fmt.Errorf("postgres registry: %w", err)
+	}
+	r.address = address(r.conn)
+	r.channel = channel(cfg.Cluster)
+	r.log = cfg.Logger.With("database", r.address)
+	r.registrar = registry.NewRegistrar(cfg.Owner, lister{r})
+	return r, nil
+}
+
+// Register is Registry.Register. While the database refuses, the error that
+// comes with ErrPending says why; see [RightsError].
+func (r *Registry) Register(ctx context.Context, instances ...registry.Instance) error {
+	return r.registrar.Register(ctx, instances...)
+}
+
+// Withdraw is Registry.Withdraw.
+func (r *Registry) Withdraw(ctx context.Context, ids ...registry.ID) error {
+	return r.registrar.Withdraw(ctx, ids...)
+}
+
+// Watch is Registry.Watch.
+func (r *Registry) Watch(service string, f func(registry.Snapshot)) (stop func()) {
+	return r.board.Watch(service, f)
+}
+
+// Run is Registry.Run. It returns an error only when it is called twice at a
+// time.
+func (r *Registry) Run(ctx context.Context) error {
+	r.mu.Lock()
+	if r.alive {
+		r.mu.Unlock()
+		return errors.New("postgres registry: Run is running already")
+	}
+	r.alive = true
+	r.mu.Unlock()
+
+	g := run.NewGroup(ctx)
+	g.Go(r.keepListed)
+	g.Go(r.stayConnected)
+	g.Go(func(ctx context.Context) error {
+		for {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-r.board.Wants():
+				r.poke()
+			}
+		}
+	})
+	err := g.Wait()
+	r.end()
+	return err
+}
+
+// keepListed runs the registrar, which withdraws everything in the end, and
+// then gives the lease back.
+func (r *Registry) keepListed(ctx context.Context) error {
+	err := r.registrar.Run(ctx)
+	if len(r.registrar.Wished()) == 0 {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaseTime)
+	defer cancel()
+	left := r.with(ctx, func(ctx context.Context, conn *pgxpool.Conn) error {
+		_, err := conn.Exec(ctx, leaveSQL, r.args())
+		return err
+	})
+	if left != nil {
+		r.log.Info("the lease is left to run out", "err", left)
+	}
+	return err
+}
+
+// leaseTime is what giving the lease back may take: it would run out anyway.
+const leaseTime = 200 * time.Millisecond
+
+// end closes the pool, which must not wait for a database that is silent.
+func (r *Registry) end() {
+	r.mu.Lock()
+	pool := r.pool
+	r.pool, r.alive = nil, false
+	r.mu.Unlock()
+	hurry := time.AfterFunc(300*time.Millisecond, r.dialer.cut)
+	defer hurry.Stop()
+	if pool != nil {
+		pool.Close()
+	}
+}
+
+// poke makes the session look at its duties now.
+func (r *Registry) poke() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.poked = true
+	if r.wake != nil {
+		r.wake()
+	}
+}
+
+// waitContext ends after d, or when poke is called or was since the last wait.
+func (r *Registry) waitContext(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.poked {
+		r.poked = false
+		cancel()
+	}
+	r.wake = cancel
+	return ctx, cancel
+}
+
+// args are the parameters that most statements need; more may be added.
+func (r *Registry) args() pgx.NamedArgs {
+	return pgx.NamedArgs{
+		"cluster": r.cfg.Cluster,
+		"owner":   r.cfg.Owner.String(),
+		"channel": r.channel,
+		"latest":  r.clock.latest(time.Now()),
+		"pause":   r.cfg.pause().Milliseconds(),
+		"valid":   r.cfg.Expiry.Milliseconds(),
+		"keep":    r.cfg.KeepStats.Milliseconds(),
+		"tables":  tables,
+	}
+}
+
+// clock follows the database's time: what it last said, and the monotonic time
+// since then. The node's wall clock has no part in it.
+type clock struct {
+	mu   sync.Mutex
+	db   int64     // microseconds
+	read time.Time // when the answer that said so had been asked for
+}
+
+// slack is how much later than its sender waits a statement may still take
+// effect. Leases are much longer.
+const slack = 2 * time.Second
+
+// set notes the database's time, as answered to a question asked at asked.
+func (c *clock) set(db int64, asked time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.db, c.read = db, asked
+}
+
+// latest is the database's time until when a statement sent now may take
+// effect, in microseconds; 0 when the database has never been asked.
+func (c *clock) latest(now time.Time) int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.db == 0 {
+		return 0
+	}
+	return c.db + (now.Sub(c.read) + stmtTime + slack).Microseconds()
+}

@@ -1,0 +1,77 @@
+package postgres
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+)
+
+//go:embed schema.sql
+var schemaSQL string
+
+// SchemaVersion is the version of the tables that this package makes and needs.
+const SchemaVersion = 1
+
+// tables are all relations of the schema.
+var tables = []string{"skerry_schema", "skerry_cluster", "skerry_revision", "skerry_lease", "skerry_instance",
+	"skerry_service_registry", "skerry_call_stat"}
+
+const (
+	undefinedTable = "42P01"
+	noRight        = "42501"
+
+	// schemaLock keeps processes that start together from making the tables
+	// at the same time. Any number that nobody else uses will do.
+	schemaLock = 0x736b65727279 // "skerry"
+)
+
+// Schema is the SQL that makes the tables, for an administrator to run. To run
+// it twice changes nothing.
+func Schema() string { return schemaSQL }
+
+// Grants is the SQL that gives a user the rights that a process with skerry
+// needs on the tables.
+func Grants(user string) string {
+	return fmt.Sprintf("GRANT SELECT, INSERT, UPDATE, DELETE ON %s TO %s;\n", strings.Join(tables, ", "), pgx.Identifier{user}.Sanitize())
+}
+
+// createSchema makes what is missing of the tables, one process at a time.
+func (r *Registry) createSchema(ctx context.Context, conn *pgx.Conn) error {
+	ctx, cancel := context.WithTimeout(ctx, schemaTime)
+	defer cancel()
+	script := fmt.Sprintf("BEGIN; SET LOCAL statement_timeout = '%[1]ds'; SET LOCAL lock_timeout = '%[1]ds'; SET LOCAL client_min_messages = warning;"+
+		"SELECT pg_advisory_xact_lock(%[2]d);\n%[3]s\nCOMMIT;", int(schemaTime.Seconds()), schemaLock, schemaSQL)
+	if _, err := conn.PgConn().Exec(ctx, script).ReadAll(); err != nil {
+		return fmt.Errorf("create tables: %w", err)
+	}
+	r.log.Info("tables are there", "version", SchemaVersion)
+	return nil
+}
+
+// RightsError says that the database user may not do what is needed, and what
+// an administrator can run to allow it.
+type RightsError struct {
+	User string
+	SQL  string // to be run by the administrator in the same database
+	Err  error  // what the database said
+}
+
+// Error is the whole advice, of several lines.
+func (e *RightsError) Error() string {
+	return fmt.Sprintf("%v; the administrator of the database can allow it to user %s by:\n%s", e.Err, e.User, e.SQL)
+}
+
+// Unwrap is what the database said.
+func (e *RightsError) Unwrap() error { return e.Err }
+
+// explain adds to an error what an administrator can do about it.
+func (r *Registry) explain(err error) error {
+	if _, done := errors.AsType[*RightsError](err); done || sqlState(err) != noRight {
+		return err
+	}
+	return &RightsError{User: r.conn.User, SQL: Schema() + "\n" + Grants(r.conn.User), Err: err}
+}

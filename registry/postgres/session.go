@@ -1,0 +1,295 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/skerry/skerry/internal/run")
+
+// blink is how long a connection that broke may be away before the registry
+// calls itself lost: a terminated backend is replaced sooner.
+const blink = time.Second
+
+var (
+	errNoCluster = errors.New("the rows of the cluster are missing")
+	errStandby   = errors.New("connected to a standby; looking for the primary")
+)
+
+// stayConnected has one session after the other until ctx ends.
+func (r *Registry) stayConnected(ctx context.Context) error {
+	m := newModel()
+	var pause run.Backoff
+	var lose *time.Timer
+	said := ""
+	for {
+		s := &session{r: r, m: m, up: func() {
+			if lose != nil {
+				lose.Stop()
+			}
+			if said != "" {
+				r.log.Info("database is back")
+			}
+			said = ""
+			pause.Reset()
+		}}
+		err := s.run(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if lose != nil {
+			lose.Stop()
+		}
+		err = r.explain(err)
+		if !s.full.IsZero() && !isTimeout(err) {
+			lose = time.AfterFunc(blink, func() { r.board.Lose(unavailable(err)) })
+		} else {
+			r.board.Lose(unavailable(err))
+		}
+		if text := err.Error(); text != said {
+			said = text
+			r.log.Warn("database is lost; calls go on, trying again", "err", err)
+		}
+		if pause.Wait(ctx) != nil {
+			return nil
+		}
+	}
+}
+
+func isTimeout(err error) bool {
+	return pgconn.Timeout(err) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// session is one life of the connection that beats, reads and listens.
+type session struct {
+	r    *Registry
+	m    *model
+	conn *pgx.Conn
+	up   func() // called after each success
+
+	writable  bool // the connection may write, as far as the server said
+	standby   bool
+	listening bool
+
+	connected time.Time
+	next      time.Time       // the beat
+	full      time.Time       // the latest read of everything; zero: none in this session
+	refused   time.Time       // a beat, though we may write; zero: the latest one was not
+	read      map[string]bool // services that the model is complete for
+	readAll   bool            // it is complete for all
+
+	quiet  int  // reads in a row that brought what no notification had
+	odd    bool // a row that skerry did not write was reported
+	silent bool // that notifications don't arrive was reported
+}
+
+func (s *session) run(ctx context.Context) error {
+	dial, cancel := context.WithTimeout(ctx, 2*connectTime+time.Second)
+	conn, err := s.r.connect(dial)
+	cancel()
+	if err != nil {
+		return err
+	}
+	s.conn = conn
+	defer func() {
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 200*time.Millisecond)
+		defer cancel()
+		_ = conn.Close(end)
+	}()
+	if err := s.hello(ctx); err != nil {
+		return err
+	}
+	s.r.registrar.Retry()
+	s.connected = time.Now()
+	s.next = s.connected // at once, then spread over the period
+	spread := run.Jitter(s.r.cfg.tick(), 0.5)
+	for {
+		if err := s.duties(ctx); err != nil {
+			return err
+		}
+		if spread > 0 {
+			s.next, spread = time.Now().Add(spread), 0
+		}
+		if err := s.wait(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// hello learns where the connection has led to, and makes what is missing.
+func (s *session) hello(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, stmtTime+schemaTime)
+	defer cancel()
+	missing, err := s.ask(ctx)
+	if err != nil {
+		return err
+	}
+	if missing > 0 {
+		if s.standby {
+			return fmt.Errorf("%d tables of skerry are missing, and this is a standby", missing)
+		}
+		if err := s.r.createSchema(ctx, s.conn); err != nil {
+			return err
+		}
+		if _, err := s.ask(ctx); err != nil {
+			return err
+		}
+	}
+	if !s.writable {
+		return nil
+	}
+	return s.join(ctx)
+}
+
+func (s *session) ask(ctx context.Context) (missing int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, stmtTime)
+	defer cancel()
+	asked := time.Now()
+	var now int64
+	err = s.conn.QueryRow(ctx, helloSQL, s.r.args()).Scan(&now, &s.standby, &missing, &s.writable)
+	if err == nil {
+		s.r.clock.set(now, asked)
+	}
+	return missing, err
+}
+
+func (s *session) join(ctx context.Context) error {
+	for _, sql := range joinSQL {
+		if _, err := s.conn.Exec(ctx, sql, s.r.args()); err != nil {
+			return fmt.Errorf("make the rows of cluster %s: %w", s.r.cfg.Cluster, err)
+		}
+	}
+	return nil
+}
+
+// duties does what is due: LISTEN, a beat, or reading for a new watcher.
+func (s *session) duties(ctx context.Context) error {
+	services, all := s.r.board.Watched()
+	watching := all || len(services) > 0
+	if watching && !s.listening && !s.standby && !s.r.cfg.PollOnly {
+		// Before reading, so that nothing falls between the two.
+		if err := s.exec(ctx, "LISTEN "+pgx.Identifier{s.r.channel}.Sanitize()); err != nil {
+			return fmt.Errorf("listen: %w", err)
+		}
+		s.listening = true
+	}
+	due, unread := !time.Now().Before(s.next), s.r.board.Unread()
+	if !due && !unread {
+		return nil
+	}
+	if due {
+		s.next = time.Now().Add(s.r.cfg.tick())
+	}
+	if err := s.sync(ctx, services, all, unread); err != nil {
+		return err
+	}
+	if s.standby && severalHosts(s.r.conn) && time.Since(s.connected) > s.r.cfg.Heartbeat {
+		return errStandby
+	}
+	return nil
+}
+
+// wait takes in notifications until something else is to do. A quiet wait ends
+// with a ping, because a frozen or cut off server is quiet too.
+func (s *session) wait(ctx context.Context) error {
+	for {
+		left := time.Until(s.next)
+		if left <= 0 {
+			return nil
+		}
+		wait, cancel := s.r.waitContext(ctx, min(left, waitTime))
+		n, err := s.conn.WaitForNotification(wait)
+		ended := wait.Err() // before cancel: a kernel's timeout leaves it nil
+		cancel()
+		switch {
+		case err == nil:
+			if s.take(n.Payload) {
+				return nil
+			}
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case ended == nil || s.conn.IsClosed():
+			return err // the kernel gave up, or the server closed; pgx may still call it a timeout
+		case errors.Is(ended, context.Canceled):
+			return nil // poked
+		default:
+			if err := s.ping(ctx); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func (s *session) ping(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, pingTime)
+	defer cancel()
+	if err := s.conn.Ping(ctx); err != nil {
+		return fmt.Errorf("ping: %w", err)
+	}
+	return nil
+}
+
+func (s *session) exec(ctx context.Context, sql string) error {
+	ctx, cancel := context.WithTimeout(ctx, stmtTime)
+	defer cancel()
+	_, err := s.conn.Exec(ctx, sql)
+	return err
+}
+
+// take applies a notification. It reports true when the tables must be read:
+// the content did not fit, or changes before it were missed.
+func (s *session) take(payload string) (read bool) {
+	n, err := parseNotice(payload)
+	if err != nil {
+		s.r.log.Warn("ignored", "err", err)
+		return false
+	}
+	if n.Cluster != s.r.cfg.Cluster {
+		return false
+	}
+	s.quiet = 0
+	switch {
+	case n.Rev <= s.m.rev:
+		return false
+	case n.Changed == nil || n.Rev != s.m.rev+1:
+		s.next = time.Now()
+		return true
+	}
+	services, all := s.r.board.Watched()
+	s.m.rev = n.Rev
+	s.m.merge(slices.DeleteFunc(s.rows(n.Changed, time.Now()), func(r row) bool {
+		return !s.readAll && !s.read[r.Service] // its list is yet to be read
+	}))
+	s.m.only(services, all)
+	s.m.publish(s.r.board)
+	return false
+}
+
+// rows translates entries; those that break the rules are left out.
+func (s *session) rows(entries []entry, now time.Time) []row {
+	out := make([]row, 0, len(entries))
+	for i := range entries {
+		r, err := entries[i].row(now)
+		if err == nil {
+			out = append(out, r)
+			continue
+		}
+		if !s.odd {
+			s.odd = true
+			s.r.log.Warn("a row that skerry did not write is ignored", "err", err)
+		}
+	}
+	return out
+}
+
+// lost reports errors after which the connection is of no use.
+func (s *session) lost(err error) bool {
+	code := sqlState(err)
+	return s.conn.IsClosed() || code == "" || code[:2] == "57" && code != "57014" || code == undefinedTable
+}
+

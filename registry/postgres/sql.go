@@ -1,0 +1,186 @@
+package postgres
+
+import "strings"
+
+// Every time in these statements is now() of the database, compared with times
+// that it wrote itself. Parameters carry lengths of time, and one kind of
+// moment: $latest, the database's own time as it last told us plus what our
+// monotonic clock has counted since. A statement that was stuck in a frozen
+// server or network for longer than its sender waited finds that moment past
+// and changes nothing, so that nobody's lease is renewed after his death.
+//
+// Lock order: lease, revision, instances.
+
+// fragments that several statements share.
+var fragments = strings.NewReplacer(
+	// The database's time in microseconds.
+	"{now}", "(extract(epoch FROM now()) * 1000000)::bigint",
+
+	// l: the lease has not run out. A time ahead of now is left from a clock
+	// that was set back.
+	"{alive}", "(l.heartbeat + l.valid > now() AND l.heartbeat < now() + interval '10 seconds')",
+
+	// c: somebody has been writing for as long as everybody alive needs for a
+	// heartbeat. Before that nobody is expired: after an outage, a restart or a
+	// jump of the clock all leases look old.
+	"{settled}", "(NOT (c.resumed <= now() AND now() < c.resumed + {pause}) AND now() > pg_postmaster_start_time() + {pause})",
+	"{pulsing}", "(now() - c.pulse < {pause} AND c.pulse - now() < {pause})",
+
+	// May this connection write?
+	"{writable}", `(NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off'
+		AND coalesce(has_table_privilege(to_regclass('skerry_cluster'), 'UPDATE'), false))`,
+
+	// Those of the owners we list whose lease has run out.
+	"{stale}", `ARRAY(SELECT o FROM unnest(@owners::text[]) o
+		LEFT JOIN skerry_lease l ON l.cluster = @cluster AND l.owner = o
+		WHERE l.owner IS NULL OR NOT {alive})`,
+
+	// One row for each change behind the head, at least one.
+	"{delta}", `SELECT head.*, d.j FROM head LEFT JOIN LATERAL (
+		SELECT {row}::text AS j FROM skerry_instance i
+		WHERE i.cluster = @cluster AND i.rev > @since AND (@services::text[] IS NULL OR i.service = ANY (@services))
+	) d ON true`,
+
+	// i: one instance as text for notice.go.
+	"{row}", `json_strip_nulls(json_build_object('s', i.service, 'v', nullif(i.version, ''), 'h', i.host, 'p', i.port, 'o', i.owner,
+		'pr', nullif(i.protocol, ''), 'z', nullif(i.zone, ''), 'w', nullif(i.weight, 0), 'tls', nullif(i.tls, false),
+		't', nullif(i.tags, '{}'), 'g', nullif(i.gone, 0), 'a', (extract(epoch FROM now() - i.started) * 1000)::bigint,
+		'c', CASE WHEN i.gone > 0 THEN (extract(epoch FROM now() - i.changed) * 1000)::bigint END))`,
+
+	// bump, changed: tell the listeners, with the content when it fits.
+	"{notify}", `pg_notify(@channel, CASE WHEN octet_length(n.full) < 7900 THEN n.full ELSE n.hint END)::text
+	FROM (SELECT json_build_object('c', @cluster::text, 'r', b.rev, 'i', coalesce((SELECT json_agg(x.j) FROM changed x), '[]'))::text AS full,
+		json_build_object('c', @cluster::text, 'r', b.rev)::text AS hint FROM bump b) n`,
+)
+
+func statement(s string) string {
+	s = fragments.Replace(fragments.Replace(s)) // a fragment may use another
+	return strings.ReplaceAll(s, "{pause}", "(@pause::bigint * interval '1 millisecond')")
+}
+
+var (
+	// hello tells where the connection has led to.
+	helloSQL = statement(`SELECT {now}, pg_is_in_recovery(),
+		(SELECT count(*) FROM unnest(@tables::text[]) t WHERE to_regclass(t) IS NULL),
+		{writable}`)
+
+	// joinSQL makes the rows of a cluster.
+	joinSQL = []string{
+		"INSERT INTO skerry_cluster (cluster) VALUES (@cluster) ON CONFLICT DO NOTHING",
+		"INSERT INTO skerry_revision (cluster) VALUES (@cluster) ON CONFLICT DO NOTHING",
+	}
+
+	// beat renews the lease, takes the pulse when it is due (one process of
+	// the cluster does), and reads what changed since.
+	beatSQL = statement(`WITH beat AS (
+		UPDATE skerry_lease SET heartbeat = now()
+		WHERE cluster = @cluster AND owner = @owner AND {now} <= @latest RETURNING 1
+	), due AS (
+		SELECT cluster FROM skerry_cluster
+		WHERE cluster = @cluster AND (pulse < now() - {pause} / 8 OR pulse > now())
+		FOR UPDATE SKIP LOCKED
+	), pulse AS (
+		UPDATE skerry_cluster c SET pulse = now(),
+			resumed = CASE WHEN {pulsing} THEN c.resumed ELSE now() END,
+			cleaned = CASE WHEN now() - c.cleaned BETWEEN interval '0' AND interval '10 minutes' THEN c.cleaned ELSE now() END
+		FROM due WHERE c.cluster = due.cluster RETURNING c.cleaned = now() AS clean
+	), head AS (
+		SELECT {now} AS now, r.rev, r.kept, {settled} AND {pulsing} AS settled, true AS writable,
+			(SELECT count(*) FROM beat) AS leased,
+			(SELECT count(*) FROM skerry_instance m WHERE m.cluster = @cluster AND m.owner = @owner AND m.gone = 0) AS mine,
+			(SELECT count(*) FROM pulse) > 0 AS pulsed,
+			coalesce((SELECT clean FROM pulse), false) AS clean,
+			{stale} AS stale
+		FROM skerry_cluster c JOIN skerry_revision r USING (cluster) WHERE c.cluster = @cluster
+	) {delta}`)
+
+	// read is beat for those who may not or cannot write. Without a pulse they
+	// trust in old leases only when they have watched long enough themselves.
+	readSQL = statement(`WITH head AS (
+		SELECT {now} AS now, r.rev, r.kept, {settled} AND ({pulsing} OR @watching::boolean AND NOT pg_is_in_recovery()) AS settled,
+			{writable} AS writable, 0 AS leased, 0 AS mine, false AS pulsed, false AS clean,
+			{stale} AS stale
+		FROM skerry_cluster c JOIN skerry_revision r USING (cluster) WHERE c.cluster = @cluster
+	) {delta}`)
+
+	// list makes put listed and drop gone, as one change.
+	listSQL = statement(`WITH intime AS (
+		SELECT 1 WHERE {now} <= @latest
+	), lease AS (
+		INSERT INTO skerry_lease AS l (cluster, owner, heartbeat, valid)
+		SELECT @cluster, @owner, now(), @valid::bigint * interval '1 millisecond' FROM intime
+		WHERE json_array_length(@put::json) > 0
+		ON CONFLICT (cluster, owner) DO UPDATE SET heartbeat = now(), valid = excluded.valid RETURNING 1
+	), bump AS (
+		UPDATE skerry_revision SET rev = rev + 1
+		WHERE cluster = @cluster AND EXISTS (SELECT FROM intime) AND (SELECT count(*) FROM lease) >= 0 -- the lease first
+		RETURNING rev
+	), put AS (
+		INSERT INTO skerry_instance AS i
+			(cluster, service, version, host, port, owner, protocol, zone, weight, tls, tags, started, rev, gone, changed)
+		SELECT @cluster, w.s, coalesce(w.v, ''), w.h, w.p, @owner, coalesce(w.pr, ''), coalesce(w.z, ''), coalesce(w.w, 0),
+			coalesce(w.tls, false), coalesce(w.t, '{}'), now() - coalesce(w.a, 0) * interval '1 millisecond', b.rev, 0, now()
+		FROM bump b, json_to_recordset(@put::json)
+			AS w(s text, v text, h text, p integer, pr text, z text, w integer, tls boolean, t jsonb, a bigint)
+		ON CONFLICT (cluster, service, version, host, port, owner) DO UPDATE SET
+			protocol = excluded.protocol, zone = excluded.zone, weight = excluded.weight, tls = excluded.tls, tags = excluded.tags,
+			started = excluded.started, rev = excluded.rev, gone = 0, changed = excluded.changed
+		RETURNING i.*
+	), dropped AS (
+		UPDATE skerry_instance i SET rev = b.rev, gone = 1, changed = now()
+		FROM bump b, json_to_recordset(@drop::json) AS d(s text, v text, h text, p integer)
+		WHERE i.cluster = @cluster AND i.service = d.s AND i.version = coalesce(d.v, '') AND i.host = d.h AND i.port = d.p
+			AND i.owner = @owner AND i.gone = 0
+		RETURNING i.*
+	), changed AS (
+		SELECT {row} AS j FROM put i UNION ALL SELECT {row} FROM dropped i
+	)
+	SELECT {now}, (SELECT rev FROM bump), (SELECT {notify})`)
+
+	// expire marks what dead processes left behind as gone.
+	expireSQL = statement(`WITH dead AS (
+		DELETE FROM skerry_lease l USING skerry_cluster c
+		WHERE l.cluster = @cluster AND c.cluster = @cluster AND {settled} AND {pulsing} AND NOT {alive}
+		RETURNING l.owner
+	), bump AS (
+		UPDATE skerry_revision SET rev = rev + 1
+		WHERE cluster = @cluster AND (SELECT count(*) FROM dead) > 0 RETURNING rev -- all leases first
+	), expired AS (
+		UPDATE skerry_instance i SET rev = b.rev, gone = 2, changed = now()
+		FROM bump b, dead WHERE i.cluster = @cluster AND i.owner = dead.owner AND i.gone = 0 RETURNING i.*
+	), changed AS (
+		SELECT {row} AS j FROM expired i
+	)
+	SELECT array(SELECT owner FROM dead ORDER BY owner), (SELECT {notify})`)
+
+	// leaveSQL ends the lease of a process that has withdrawn everything.
+	leaveSQL = "DELETE FROM skerry_lease WHERE cluster = @cluster AND owner = @owner"
+
+	// mineSQL is what is listed of this process.
+	mineSQL = "SELECT service, version, host, port FROM skerry_instance WHERE cluster = @cluster AND owner = @owner AND gone = 0"
+
+	cleanSQL = []string{
+		// Instances without a lease: somebody deleted it. The next run of
+		// expire takes them, unless their owner is alive and renews it first.
+		statement(`INSERT INTO skerry_lease (cluster, owner, heartbeat, valid)
+			SELECT DISTINCT i.cluster, i.owner, now(), @valid::bigint * interval '1 millisecond' FROM skerry_instance i
+			WHERE i.cluster = @cluster AND i.gone = 0
+				AND NOT EXISTS (SELECT FROM skerry_lease l WHERE l.cluster = i.cluster AND l.owner = i.owner)
+			ON CONFLICT DO NOTHING`),
+		// Removed instances that every reader has seen; who has been away for
+		// longer finds its revision below kept and reads everything.
+		statement(`WITH lock AS (
+				SELECT cluster FROM skerry_revision WHERE cluster = @cluster FOR UPDATE
+			), old AS (
+				DELETE FROM skerry_instance i USING lock
+				WHERE i.cluster = lock.cluster AND i.gone > 0
+					AND i.changed < now() - greatest(interval '10 minutes', @valid::bigint * interval '4 milliseconds') RETURNING i.rev
+			)
+			UPDATE skerry_revision r SET kept = greatest(r.kept, o.rev)
+			FROM (SELECT max(rev) AS rev FROM old) o WHERE r.cluster = @cluster AND o.rev IS NOT NULL`),
+		statement(`DELETE FROM skerry_call_stat WHERE ctid = ANY (ARRAY(
+			SELECT ctid FROM skerry_call_stat
+			WHERE cluster = @cluster AND to_at < now() - @keep::bigint * interval '1 millisecond'
+			LIMIT 10000 FOR UPDATE SKIP LOCKED))`),
+	}
+)

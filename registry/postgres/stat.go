@@ -1,0 +1,159 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/skerry/skerry/health"
+)
+
+// statTime bounds the writing of one period's statistics.
+const statTime = 5 * time.Second
+
+// The period is written as its length; its end is when the row is written.
+const writeStatSQL = `INSERT INTO skerry_call_stat (cluster, owner, host, port, service, method, side, peer, from_at, to_at,
+	calls, failures, app_error, timeout, canceled, refused, connect, broken, internal, rejected, sum_ms, p50_ms, p99_ms, max_ms)
+SELECT @cluster, @owner, s.h, s.p, s.s, s.m, s.side, s.peer, now() - s.length * interval '1 millisecond', now(),
+	s.n, s.f, s.o[2], s.o[3], s.o[4], s.o[5], s.o[6], s.o[7], s.o[8], s.o[9], s.sum, s.p50, s.p99, s.max
+FROM json_to_recordset(@rows::json) AS s(h text, p integer, s text, m text, side text, peer text, length bigint,
+	n bigint, f bigint, o bigint[], sum float8, p50 float8, p99 float8, max float8)`
+
+// statEntry is a health.Row as writeStatSQL reads it.
+type statEntry struct {
+	Host     string  `json:"h"`
+	Port     int     `json:"p"`
+	Service  string  `json:"s"`
+	Method   string  `json:"m"`
+	Side     string  `json:"side"`
+	Peer     string  `json:"peer"`
+	Length   int64   `json:"length"` // of the period, ms
+	Calls    int64   `json:"n"`
+	Failures int64   `json:"f"`
+	Outcomes []int64 `json:"o"`
+	Sum      float64 `json:"sum"` // ms, as all that follow
+	P50      float64 `json:"p50"`
+	P99      float64 `json:"p99"`
+	Max      float64 `json:"max"`
+}
+
+// Write is health.Sink: it adds the rows to skerry_call_stat, all or none.
+// Host and port are those of this process's registration of the service, or
+// of any registration; a process without one has its host's name and port 0.
+// Write works while Run runs.
+func (r *Registry) Write(ctx context.Context, rows []health.Row) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	entries := make([]statEntry, len(rows))
+	for i := range rows {
+		entries[i] = r.statEntry(&rows[i])
+	}
+	text, err := json.Marshal(entries)
+	if err != nil {
+		return fmt.Errorf("write statistics: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, statTime)
+	defer cancel()
+	args := r.args()
+	args["rows"] = string(text)
+	err = r.with(ctx, func(ctx context.Context, conn *pgxpool.Conn) error {
+		_, err := conn.Exec(ctx, writeStatSQL, args)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("write statistics: %w", err)
+	}
+	return nil
+}
+
+func (r *Registry) statEntry(row *health.Row) statEntry {
+	host, port := r.cfg.Owner.Host, 0
+	for i, in := range r.registrar.Wished() {
+		if i == 0 || in.Service == row.Service && row.Side == health.Server {
+			host, port = in.Host, in.Port
+		}
+	}
+	return statEntry{Host: host, Port: port, Service: row.Service, Method: row.Method, Side: row.Side.String(), Peer: row.Peer,
+		Length: row.To.Sub(row.From).Milliseconds(), Calls: row.Calls(), Failures: row.Failures(), Outcomes: row.Outcomes[:],
+		Sum: millis(row.Sum), P50: millis(row.P50), P99: millis(row.P99), Max: millis(row.Max)}
+}
+
+func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+// StatQuery selects what Stats returns.
+type StatQuery struct {
+	Since   time.Duration // how far to look back; 0 means 10 minutes
+	Service string        // "" means all
+	Method  string        // "" means all
+	ByPeer  bool          // one row for each peer, otherwise Peer is empty
+}
+
+// Stat is the sum of what all processes of the cluster counted of one method.
+type Stat struct {
+	Service, Method, Side, Peer string
+	Calls, Failures             int64
+	Outcomes                    [health.Outcomes]int64
+	Mean                        time.Duration
+	P50                         time.Duration // mean of the periods' medians, by calls
+	P99                         time.Duration // the highest of any period and process
+	Max                         time.Duration
+	Processes                   int       // that counted
+	First, Last                 time.Time // begin and end of what was counted, by the database's clock
+}
+
+const readStatSQL = `SELECT service, method, side, CASE WHEN @by_peer THEN peer ELSE '' END AS peer,
+	sum(calls)::bigint, sum(failures)::bigint,
+	ARRAY[sum(calls - app_error - timeout - canceled - refused - connect - broken - internal - rejected), sum(app_error), sum(timeout),
+		sum(canceled), sum(refused), sum(connect), sum(broken), sum(internal), sum(rejected)]::bigint[],
+	coalesce(sum(sum_ms) / nullif(sum(calls), 0), 0), coalesce(sum(p50_ms * calls) / nullif(sum(calls), 0), 0), max(p99_ms), max(max_ms),
+	count(DISTINCT owner), min(from_at), max(to_at)
+FROM skerry_call_stat
+WHERE cluster = @cluster AND to_at > now() - @since::bigint * interval '1 millisecond'
+	AND (@service = '' OR service = @service) AND (@method = '' OR method = @method)
+GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4`
+
+// Stats reads the statistics of the cluster, in the order of service, method,
+// side and peer. It uses a connection of its own and works without Run.
+func (r *Registry) Stats(ctx context.Context, q StatQuery) ([]Stat, error) {
+	if q.Since == 0 {
+		q.Since = 10 * time.Minute
+	}
+	conn, err := r.connect(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read statistics: %w", unavailable(err))
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 200*time.Millisecond)
+		defer cancel()
+		_ = conn.Close(ctx)
+	}()
+	args := r.args()
+	args["since"], args["service"], args["method"], args["by_peer"] = q.Since.Milliseconds(), q.Service, q.Method, q.ByPeer
+	rows, err := conn.Query(ctx, readStatSQL, args)
+	if err != nil {
+		return nil, fmt.Errorf("read statistics: %w", r.explain(err))
+	}
+	stats, err := pgx.CollectRows(rows, scanStat)
+	if err != nil {
+		return nil, fmt.Errorf("read statistics: %w", r.explain(err))
+	}
+	return stats, nil
+}
+
+func scanStat(row pgx.CollectableRow) (Stat, error) {
+	var s Stat
+	var outcomes []int64
+	var mean, p50, p99, most float64
+	err := row.Scan(&s.Service, &s.Method, &s.Side, &s.Peer, &s.Calls, &s.Failures, &outcomes,
+		&mean, &p50, &p99, &most, &s.Processes, &s.First, &s.Last)
+	copy(s.Outcomes[:], outcomes)
+	s.Mean, s.P50, s.P99, s.Max = duration(mean), duration(p50), duration(p99), duration(most)
+	return s, err
+}
+
+func duration(ms float64) time.Duration { return time.Duration(ms * float64(time.Millisecond)) }

@@ -1,0 +1,252 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/skerry/skerry/registry"
+)
+
+// fullEvery is how often everything is read though changes would do: rows may
+// have been edited by hand.
+const fullEvery = 5 * time.Minute
+
+// head is the first part of each answer to beatSQL and readSQL, and entries
+// are the changes behind it.
+type head struct {
+	now, rev, kept    int64
+	settled, writable bool
+	leased, mine      int
+	pulsed, clean     bool
+	stale             []string
+	entries           []entry
+	wrote             bool // it was a beat
+}
+
+// sync is one beat: renew the lease, read, show, and do what the answer asks for.
+func (s *session) sync(ctx context.Context, services []string, all, full bool) error {
+	full = full || time.Since(s.full) > fullEvery
+	h, err := s.exchange(ctx, services, all, full)
+	if err != nil {
+		return err
+	}
+	// An older database came back, removed rows are no longer there to be
+	// read, or it can be known at last who is missing for good.
+	if !full && (h.rev < s.m.rev || s.m.rev < h.kept || s.m.doubted && h.settled) {
+		full = true
+		if h, err = s.exchange(ctx, services, all, full); err != nil {
+			return err
+		}
+	}
+	s.learn(h, services, all, full)
+	s.up()
+	return s.attend(ctx, h)
+}
+
+// learn takes an answer into the model and shows it.
+func (s *session) learn(h head, services []string, all, full bool) {
+	now := time.Now()
+	rows := s.rows(h.entries, now)
+	if full {
+		s.m.replace(rows, h.settled)
+		s.full = now
+		s.readAll, s.read = all, make(map[string]bool, len(services))
+		for _, service := range services {
+			s.read[service] = true
+		}
+	} else {
+		s.expectNotice(len(rows))
+		s.m.merge(rows)
+	}
+	s.m.rev = h.rev
+	s.m.judge(h.stale, h.settled, now)
+	if full {
+		s.m.publish(s.r.board, services...)
+	} else {
+		s.m.publish(s.r.board)
+	}
+	if full && all {
+		s.r.board.Publish(registry.AllServices, nil)
+	}
+	s.r.board.Confirm()
+}
+
+// expectNotice finds out that notifications don't arrive: reads bring what
+// they should have brought. One read may overtake its notification.
+func (s *session) expectNotice(news int) {
+	if !s.listening || news == 0 || s.silent {
+		return
+	}
+	if s.quiet++; s.quiet < 3 {
+		return
+	}
+	s.silent = true
+	s.r.log.Warn("notifications do not arrive, perhaps because of a connection pooler; changes are seen by polling", "every", s.r.cfg.tick())
+}
+
+// attend does what an answer asks for: list again what is missing, expire the
+// dead, clean.
+func (s *session) attend(ctx context.Context, h head) error {
+	if !h.wrote {
+		if h.writable && s.standby {
+			s.standby, s.next = false, time.Now() // promoted
+		}
+		s.writable = h.writable
+		return nil
+	}
+	steps := []func(context.Context) error{}
+	if wished, settled := s.r.registrar.Settled(); settled && wished > 0 && h.leased == 0 {
+		s.r.registrar.Refresh()
+	} else if settled && wished != h.mine {
+		steps = append(steps, s.reconcile)
+	}
+	if h.pulsed {
+		steps = append(steps, s.expire)
+	}
+	if h.clean {
+		steps = append(steps, s.clean)
+	}
+	for _, step := range steps {
+		err := step(ctx)
+		if err == nil {
+			continue
+		}
+		if s.lost(err) {
+			return err
+		}
+		s.r.log.Warn("next time", "err", err)
+	}
+	return nil
+}
+
+// reconcile compares what is listed of this process with what it wishes for.
+func (s *session) reconcile(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, stmtTime)
+	defer cancel()
+	rows, err := s.conn.Query(ctx, mineSQL, s.r.args())
+	if err != nil {
+		return fmt.Errorf("read own rows: %w", err)
+	}
+	ids, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (registry.ID, error) {
+		in := registry.Instance{Owner: s.r.cfg.Owner}
+		err := row.Scan(&in.Service, &in.Version, &in.Host, &in.Port)
+		return in.ID(), err
+	})
+	if err != nil {
+		return fmt.Errorf("read own rows: %w", err)
+	}
+	s.r.registrar.Reconcile(ids)
+	return nil
+}
+
+// expire marks what dead processes left behind. Whoever took the pulse does
+// it, so one process does at a time.
+func (s *session) expire(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, stmtTime)
+	defer cancel()
+	var dead []string
+	var told *string
+	if err := s.conn.QueryRow(ctx, expireSQL, s.r.args()).Scan(&dead, &told); err != nil {
+		return fmt.Errorf("expire leases: %w", err)
+	}
+	if len(dead) > 0 {
+		s.r.log.Info("leases have run out", "owners", dead)
+	}
+	return nil
+}
+
+func (s *session) clean(ctx context.Context) error {
+	for _, sql := range cleanSQL {
+		if err := s.cleanOne(ctx, sql); err != nil {
+			return fmt.Errorf("remove old rows: %w", err)
+		}
+	}
+	return nil
+}
+
+func (s *session) cleanOne(ctx context.Context, sql string) error {
+	ctx, cancel := context.WithTimeout(ctx, stmtTime)
+	defer cancel()
+	_, err := s.conn.Exec(ctx, sql, s.r.args())
+	return err
+}
+
+// exchange sends the beat. A connection that may not write reads instead.
+func (s *session) exchange(ctx context.Context, services []string, all, full bool) (head, error) {
+	args := s.r.args()
+	args["since"] = s.m.rev
+	if full {
+		args["since"] = int64(0)
+	}
+	args["services"] = append([]string{}, services...)
+	if all {
+		args["services"] = []string(nil)
+	}
+	args["owners"] = s.m.owners(s.r.cfg.Owner.String())
+	if s.writable {
+		h, err := s.query(ctx, beatSQL, args)
+		if err == nil {
+			h.wrote, s.refused = true, time.Time{}
+			return h, nil
+		}
+		if s.lost(err) {
+			return head{}, fmt.Errorf("heartbeat: %w", err)
+		}
+		if s.refused.IsZero() {
+			s.r.log.Warn("heartbeat is refused; reading only", "err", s.r.explain(err))
+		}
+		s.writable, s.refused = false, time.Now()
+	}
+	// Whoever has just been refused must take it that nobody can write.
+	args["watching"] = s.refused.IsZero() && time.Since(s.connected) > s.r.cfg.pause()
+	h, err := s.query(ctx, readSQL, args)
+	if errors.Is(err, errNoCluster) {
+		return head{writable: true}, nil // nobody has ever registered here
+	}
+	if err != nil {
+		return head{}, fmt.Errorf("read: %w", err)
+	}
+	return h, nil
+}
+
+func (s *session) query(ctx context.Context, sql string, args pgx.NamedArgs) (head, error) {
+	ctx, cancel := context.WithTimeout(ctx, stmtTime)
+	defer cancel()
+	var h head
+	asked := time.Now()
+	rows, err := s.conn.Query(ctx, sql, args)
+	if err != nil {
+		return h, err
+	}
+	defer rows.Close()
+	any := false
+	for rows.Next() {
+		any = true
+		var text *string
+		err := rows.Scan(&h.now, &h.rev, &h.kept, &h.settled, &h.writable, &h.leased, &h.mine, &h.pulsed, &h.clean, &h.stale, &text)
+		if err != nil {
+			return h, err
+		}
+		if text == nil {
+			continue
+		}
+		var e entry
+		if err := json.Unmarshal([]byte(*text), &e); err != nil {
+			return h, err
+		}
+		h.entries = append(h.entries, e)
+	}
+	if err := rows.Err(); err != nil {
+		return h, err
+	}
+	if !any {
+		return h, errNoCluster
+	}
+	s.r.clock.set(h.now, asked)
+	return h, nil
+}
