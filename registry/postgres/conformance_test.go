@@ -69,4 +69,3 @@ func conformance(t *testing.T, pollOnly bool) {
 		return h
 	})
 }
-

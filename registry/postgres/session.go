@@ -10,7 +10,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"github.com/skerry/skerry/internal/run")
+	"github.com/skerry/skerry/internal/run"
+)
 
 // blink is how long a connection that broke may be away before the registry
 // calls itself lost: a terminated backend is replaced sooner.
@@ -292,4 +293,3 @@ func (s *session) lost(err error) bool {
 	code := sqlState(err)
 	return s.conn.IsClosed() || code == "" || code[:2] == "57" && code != "57014" || code == undefinedTable
 }
-
