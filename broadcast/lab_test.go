@@ -1,0 +1,166 @@
+//go:build linux
+
+package broadcast
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/skerry/skerry/internal/lab"
+)
+
+// TestLANBounds measures the bounds of the LAN on eight hosts, two of them
+// with two interfaces, without loss and with 10 %.
+func TestLANBounds(t *testing.T) {
+	for _, loss := range []float64{0, 10} {
+		known := time.Second
+		if loss > 0 {
+			known = 3 * time.Second
+		}
+		t.Run(fmt.Sprintf("loss %.0f%%", loss), func(t *testing.T) {
+			l := lab.New(t, 8, lab.Second(2))
+			l.Loss(loss)
+			var nodes []*node
+			for _, h := range l.Hosts() {
+				nodes = append(nodes, startNode(t, h, nodeConfig{Key: "k", Port: 7000}))
+			}
+			all := addrs(nodes)
+			t.Logf("all know all after %v, processes started", agree(t, 10*time.Second, nodes, all...))
+
+			nodes[7].tell("put 7001")
+			fresh := append(slices.Clone(all), l.Host(7).IP(0)+":7001")
+			t.Logf("a new instance is known by all after %v", agree(t, known, nodes, fresh...))
+
+			victim := nodes[3]
+			begin := time.Now()
+			victim.p.Kill()
+			rest := slices.DeleteFunc(slices.Clone(nodes), func(n *node) bool { return n == victim })
+			for _, n := range rest {
+				n.tell("suspect " + victim.addr)
+			}
+			left := slices.DeleteFunc(slices.Clone(fresh), func(a string) bool { return a == victim.addr })
+			agree(t, time.Second, rest, left...)
+			t.Logf("a killed process is off all lists after %v", time.Since(begin))
+			if !rest[0].gone(victim.addr, "silent") {
+				t.Errorf("departure of the killed process: %v", rest[0].current.Gone)
+			}
+
+			polite := nodes[5]
+			polite.tell("leave")
+			rest = slices.DeleteFunc(rest, func(n *node) bool { return n == polite })
+			left = slices.DeleteFunc(left, func(a string) bool { return a == polite.addr })
+			t.Logf("a goodbye has reached all after %v", agree(t, 300*time.Millisecond, rest, left...))
+			if !rest[0].gone(polite.addr, "withdrawn") {
+				t.Errorf("departure of the polite process: %v", rest[0].current.Gone)
+			}
+			if err := polite.p.Wait(2 * time.Second); err != nil {
+				t.Errorf("leaving: %v: %s", err, polite.p.Output())
+			}
+		})
+	}
+}
+
+// TestLANPartition: a network that falls apart and comes together again, with
+// announcements each second in place of three minutes.
+func TestLANPartition(t *testing.T) {
+	t.Parallel()
+	l := lab.New(t, 4)
+	var nodes []*node
+	for _, h := range l.Hosts() {
+		nodes = append(nodes, startNode(t, h, nodeConfig{Key: "k", Port: 7000, Announce: 2 * time.Second}))
+	}
+	all := addrs(nodes)
+	agree(t, 5*time.Second, nodes, all...)
+	l.Partition(0, 1)
+	agree(t, 8*time.Second, nodes[:2], all[:2]...)
+	agree(t, 8*time.Second, nodes[2:], all[2:]...)
+	l.Partition()
+	t.Logf("whole again after %v", agree(t, 4*time.Second, nodes, all...))
+}
+
+// TestLANSeeds: no broadcast passes; one seed brings everybody together,
+// whoever starts first, consumers included.
+func TestLANSeeds(t *testing.T) {
+	t.Parallel()
+	l := lab.New(t, 4)
+	l.BlockBroadcast(true)
+	seeds := []string{l.Host(0).IP(0)}
+	// Not the seed first: it is asked until it is there.
+	c := startNode(t, l.Host(3), nodeConfig{Key: "k", Seeds: seeds})
+	b := startNode(t, l.Host(1), nodeConfig{Key: "k", Seeds: seeds, Port: 7000})
+	agree(t, 5*time.Second, []*node{b}, b.addr)
+	a := startNode(t, l.Host(0), nodeConfig{Key: "k", Port: 7000})
+	agree(t, 15*time.Second, []*node{a, b, c}, a.addr, b.addr)
+	d := startNode(t, l.Host(2), nodeConfig{Key: "k", Seeds: seeds, Port: 7000})
+	t.Logf("a newcomer with the seed is known by all after %v", agree(t, 4*time.Second, []*node{a, b, c, d}, a.addr, b.addr, d.addr))
+	d.tell("put 7001")
+	t.Logf("its second instance after %v", agree(t, time.Second, []*node{a, b, c, d}, a.addr, b.addr, d.addr, l.Host(2).IP(0)+":7001"))
+	d.tell("leave")
+	agree(t, 300*time.Millisecond, []*node{a, b, c}, a.addr, b.addr)
+}
+
+// TestLANProcesses: several processes on each host, with interfaces, without
+// any but loopback, and with one that appears later.
+func TestLANProcesses(t *testing.T) {
+	t.Parallel()
+	l := lab.New(t, 2)
+	l.Host(1).Disconnect(0) // a machine with no network at all
+	var alone, here []*node
+	for i := range 3 {
+		alone = append(alone, startNode(t, l.Host(1), nodeConfig{Key: "k", Port: 7000 + i}))
+		here = append(here, startNode(t, l.Host(0), nodeConfig{Key: "k", Port: 7000 + i}))
+	}
+	agree(t, 5*time.Second, alone, addrs(alone)...)
+	agree(t, 5*time.Second, here, addrs(here)...)
+	l.Host(1).Connect("eth0", 0)
+	all := append(slices.Clone(alone), here...)
+	t.Logf("one LAN after %v", agree(t, 6*time.Second, all, addrs(all)...))
+	alone[0].p.Kill()
+	alone[1].tell("suspect " + alone[0].addr)
+	here[1].tell("suspect " + alone[0].addr)
+	t.Logf("killed and suspected: off the lists after %v",
+		agree(t, time.Second, []*node{alone[1], here[1]}, addrs(all[1:])...))
+}
+
+// TestLANInterfaces: what is chosen is used in both directions, nothing else.
+func TestLANInterfaces(t *testing.T) {
+	t.Parallel()
+	l := lab.New(t, 2, lab.Second(2))
+	both := startNode(t, l.Host(0), nodeConfig{Key: "k", Port: 7000})
+	first := startNode(t, l.Host(1), nodeConfig{Key: "k", Port: 7000, Interfaces: []string{"eth0"}})
+	second := startNode(t, l.Host(1), nodeConfig{Key: "k", Port: 7001, Interfaces: []string{"10.78.0.0/16"}})
+	agree(t, 5*time.Second, []*node{both}, both.addr, first.addr, second.addr)
+	agree(t, 5*time.Second, []*node{first}, both.addr, first.addr)
+	agree(t, 5*time.Second, []*node{second}, both.addr, second.addr)
+	for n, want := range map[*node]string{first: "eth0", second: "eth1"} {
+		s := n.askStats()
+		if len(s.Interfaces) != 1 || s.Interfaces[0].Name != want || s.Interfaces[0].HeardOwn == 0 {
+			t.Errorf("%s uses %+v, want %s alone and heard by itself", n.addr, s.Interfaces, want)
+		}
+	}
+}
+
+// TestLANStrangers: another cluster and another key on the same wire are not
+// mixed, counted, and warned of once with their address.
+func TestLANStrangers(t *testing.T) {
+	t.Parallel()
+	l := lab.New(t, 4)
+	a := startNode(t, l.Host(0), nodeConfig{Key: "k", Port: 7000})
+	b := startNode(t, l.Host(1), nodeConfig{Key: "k", Port: 7000})
+	other := startNode(t, l.Host(2), nodeConfig{Cluster: "other", Key: "k", Port: 7000})
+	wrong := startNode(t, l.Host(3), nodeConfig{Key: "wrong", Port: 7000})
+	agree(t, 5*time.Second, []*node{a, b}, a.addr, b.addr)
+	agree(t, 5*time.Second, []*node{other}, other.addr)
+	agree(t, 5*time.Second, []*node{wrong}, wrong.addr)
+	lab.Eventually(t, 5*time.Second, func() bool {
+		s := a.askStats()
+		return s.Foreign > 0 && s.WrongKey > 0
+	}, func() string { return fmt.Sprintf("strangers counted: %+v", a.askStats()) })
+	for _, part := range []string{`cluster \"other\"`, l.Host(2).IP(0), "wrong key", l.Host(3).IP(0)} {
+		if !a.logged(part) {
+			t.Errorf("no warning with %q in %q", part, a.logs)
+		}
+	}
+}
