@@ -1,0 +1,193 @@
+package interop
+
+import (
+	"context"
+	"encoding/json"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/apache/thrift/lib/go/thrift"
+	"github.com/skerry/skerry/rpc/internal/echo"
+)
+
+// answers is what a client program prints.
+type answers struct {
+	Who     string
+	Echo    message
+	Large   int
+	Refusal string
+	Error   struct {
+		Type    int32
+		Message string
+	}
+	Paired      *bool
+	Again       string
+	Headers     map[string]string
+	Multiplexed *string
+}
+
+type message struct {
+	Text   string
+	Tags   map[string]string
+	Number json.RawMessage // a number, or its digits as a string
+	Parts  []message
+}
+
+func (a *answers) check(t *testing.T) {
+	t.Helper()
+	if a.Who != "skerry" || a.Again != "skerry" {
+		t.Errorf("who is %q, then %q", a.Who, a.Again)
+	}
+	if a.Echo.Text != "grüße, 世界" || !reflect.DeepEqual(a.Echo.Tags, map[string]string{"a": "1", "": "empty"}) {
+		t.Errorf("echo is %+v", a.Echo)
+	}
+	if digits(a.Echo) != "4611686018427387905" {
+		t.Errorf("number is %s", digits(a.Echo))
+	}
+	if len(a.Echo.Parts) != 3 || a.Echo.Parts[2].Text != "part" || digits(a.Echo.Parts[2]) != "-9223372036854775808" {
+		t.Errorf("parts are %+v", a.Echo.Parts)
+	}
+	if a.Large != 200_000 {
+		t.Errorf("a text of 200,000 letters came back with %d", a.Large)
+	}
+	if a.Refusal != "as you asked" {
+		t.Errorf("declared exception says %q", a.Refusal)
+	}
+	if a.Error.Type != thrift.INTERNAL_ERROR || !strings.Contains(a.Error.Message, "broken on purpose") {
+		t.Errorf("undeclared error is %+v", a.Error)
+	}
+	if a.Paired != nil && !*a.Paired {
+		t.Error("replies of concurrent calls went to the wrong ones")
+	}
+	if a.Multiplexed != nil && *a.Multiplexed != "skerry" {
+		t.Errorf("who by the multiplexed name is %q", *a.Multiplexed)
+	}
+}
+
+func digits(m message) string { return strings.Trim(string(m.Number), `"`) }
+
+func run(t *testing.T, h *handler, out []byte, from string) *answers {
+	t.Helper()
+	var a answers
+	if err := json.Unmarshal(out, &a); err != nil {
+		t.Fatalf("%v in %q", err, out)
+	}
+	a.check(t)
+	if n := h.noted(t); n.text != from || n.info == nil || !n.info.OneWay {
+		t.Errorf("the one-way call left %+v, %+v", n, n.info)
+	}
+	return &a
+}
+
+var plainDialects = [][2]string{{"framed", "binary"}, {"framed", "compact"}, {"unframed", "binary"}, {"unframed", "compact"}}
+
+func TestPythonClient(t *testing.T) {
+	for _, d := range plainDialects {
+		t.Run(d[0]+" "+d[1], func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			h := newHandler()
+			host, port := serve(t, h)
+			run(t, h, output(t, python(ctx, t, "client.py", host, port, d[0], d[1])), "from Python")
+		})
+	}
+}
+
+// The stock THeader client of Python sends metadata and reads ours.
+func TestPythonHeaderClient(t *testing.T) {
+	for _, d := range [][2]string{{"header", "binary"}, {"header", "compact"}, {"header-zlib", "binary"}} {
+		t.Run(d[0]+" "+d[1], func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			h := newHandler()
+			host, port := serve(t, h)
+			out := output(t, python(ctx, t, "client.py", host, port, d[0], d[1]))
+			var a answers
+			if err := json.Unmarshal(out, &a); err != nil {
+				t.Fatalf("%v in %q", err, out)
+			}
+			a.check(t)
+			n := h.noted(t)
+			if n.text != "from Python" || n.info == nil || n.info.Trace != "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01" {
+				t.Errorf("the one-way call left %+v, %+v", n, n.info)
+			}
+			if a.Headers["sk-v"] != "v7" {
+				t.Errorf("reply headers are %q", a.Headers)
+			}
+		})
+	}
+}
+
+func TestNodeClient(t *testing.T) {
+	for _, d := range plainDialects {
+		t.Run(d[0]+" "+d[1], func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			h := newHandler()
+			host, port := serve(t, h)
+			run(t, h, output(t, node(ctx, t, "client.js", host, port, d[0], d[1])), "from Node.js")
+		})
+	}
+}
+
+// The stock client of Go, one-way calls and exceptions included.
+func TestGoClient(t *testing.T) {
+	for name, d := range goDialects {
+		t.Run(name, func(t *testing.T) {
+			h := newHandler()
+			host, port := serve(t, h)
+			conf := &thrift.TConfiguration{ConnectTimeout: patience, SocketTimeout: patience}
+			transport, err := d.transport(conf).GetTransport(thrift.NewTSocketConf(host+":"+port, conf))
+			if err != nil {
+				t.Fatal(err)
+			}
+			p := d.protocol(conf).GetProtocol(transport)
+			if err := p.Transport().Open(); err != nil {
+				t.Fatal(err)
+			}
+			defer p.Transport().Close()
+			ctx := t.Context()
+			c := echo.NewEchoClient(thrift.NewTStandardClient(p, p))
+			for range 3 {
+				exercise(ctx, t, c, "skerry")
+			}
+			if err := c.Note(ctx, "from Go"); err != nil {
+				t.Fatal(err)
+			}
+			if n := h.noted(t); n.text != "from Go" {
+				t.Errorf("noted %q", n.text)
+			}
+		})
+	}
+}
+
+// exercise makes the calls that every server must answer alike.
+func exercise(ctx context.Context, t *testing.T, c *echo.EchoClient, who string) {
+	t.Helper()
+	if got, err := c.Who(ctx); err != nil || !strings.HasPrefix(got, who) {
+		t.Fatalf("who is %q, %v", got, err)
+	}
+	part := &echo.Message{Text: "part", Tags: map[string]string{}, Number: -1 << 63, Parts: []*echo.Message{}}
+	sent := &echo.Message{Text: "grüße, 世界", Tags: map[string]string{"a": "1", "": "empty"}, Number: 1 << 62,
+		Parts: []*echo.Message{part, part}}
+	got, err := c.Echo(ctx, sent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sent.Number++
+	if !got.Equals(sent) {
+		t.Fatalf("sent %v, got %v", sent, got)
+	}
+	got, err = c.Echo(ctx, &echo.Message{Text: strings.Repeat("x", 200_000)})
+	if err != nil || len(got.Text) != 200_000 {
+		t.Fatalf("a text of 200,000 letters came back with %d, %v", len(got.GetText()), err)
+	}
+	_, err = c.Echo(ctx, &echo.Message{Text: "refuse"})
+	if r, ok := err.(*echo.Refusal); !ok || r.Why != "as you asked" {
+		t.Fatalf("declared exception is %T: %v", err, err)
+	}
+	if err := c.Fail(ctx, "error"); err == nil {
+		t.Fatal("a call that must fail did not")
+	}
+}

@@ -1,0 +1,9 @@
+// Package interop holds no code, only tests: the stock Thrift libraries of
+// Python, Node.js and Go call package rpc's server, and package rpc's client
+// calls their servers, in every framing and encoding that each of them has.
+//
+// The programs of the other languages are in testdata. Their stubs are
+// generated, when the tests run, by the stock Thrift compiler from the file
+// that the tests of package rpc use. What is needed is installed by
+// scripts/setup; a missing tool fails the tests and says so.
+package interop
