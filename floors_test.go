@@ -37,7 +37,8 @@ var floors = map[string]struct {
 	"discovery":             {3, []string{"registry", "rpc", "health", "internal/run"}},
 	"":                      {4, []string{"internal/run", "internal/wire", "health", "registry", "registry/postgres", "broadcast", "rpc", "discovery"}},
 
-	// Used by tests and by the commands only.
+	// Tests only, or used by tests and by the commands only.
+	"rpc/interop":     {3, []string{"rpc"}},
 	"internal/lab":    {1, []string{"internal/run"}},
 	"internal/pgtest": {1, []string{"internal/run"}},
 }

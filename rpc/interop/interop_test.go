@@ -41,7 +41,7 @@ var generated sync.Map // language → func() error
 // stubsOf is the directory with the stubs of a language, generated once.
 func stubsOf(t *testing.T, language string) string {
 	t.Helper()
-	out := filepath.Join(stubs, strings.ReplaceAll(language, ":", "-"))
+	out := filepath.Join(stubs, strings.NewReplacer(":", "-", ",", "-").Replace(language))
 	once, _ := generated.LoadOrStore(language, sync.OnceValue(func() error {
 		if err := os.MkdirAll(out, 0o755); err != nil {
 			return err
@@ -79,7 +79,7 @@ func python(ctx context.Context, t *testing.T, program string, args ...string) *
 
 func node(ctx context.Context, t *testing.T, program string, args ...string) *exec.Cmd {
 	t.Helper()
-	args = append([]string{filepath.Join("testdata", program), stubsOf(t, "js:node")}, args...)
+	args = append([]string{filepath.Join("testdata", program), stubsOf(t, "js:node,es6")}, args...)
 	cmd := exec.CommandContext(ctx, "node", args...)
 	cmd.Env = append(os.Environ(), "NODE_PATH="+tool(t, "node_modules"))
 	return cmd

@@ -2,7 +2,6 @@ package interop
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -116,7 +115,7 @@ func serveGo(t *testing.T, h *handler, d goDialect) string {
 	go func() { done <- s.Serve() }()
 	t.Cleanup(func() {
 		_ = s.Stop()
-		if err := <-done; err != nil && !errors.Is(err, thrift.ErrServerClosed) {
+		if err := <-done; err != nil {
 			t.Errorf("serve: %v", err)
 		}
 	})
