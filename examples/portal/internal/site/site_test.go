@@ -1,0 +1,68 @@
+package site
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"testing"
+)
+
+func newSite(t *testing.T) *Site {
+	t.Helper()
+	s, err := New("", t.TempDir(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
+func runShell(t *testing.T, s *Site, name, script string) *Process {
+	t.Helper()
+	p, err := s.Run(name, "sh", "-c", script)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func TestStatesOfProcesses(t *testing.T) {
+	s := newSite(t)
+	for _, c := range []struct {
+		name, script string
+		act          func(*Process) error
+		want         State
+	}{
+		{"polite", "exec sleep 60", (*Process).Stop, Stopped},
+		{"killed", "exec sleep 60", (*Process).Kill, Killed},
+		{"broken", "exit 3", nil, Died},
+	} {
+		p := runShell(t, s, c.name, c.script)
+		if c.act != nil {
+			if when, _ := p.Ended(); !when.IsZero() {
+				t.Errorf("%s: ended before anything was done to it", c.name)
+			}
+			if err := c.act(p); err != nil {
+				t.Fatal(err)
+			}
+		}
+		<-p.Done()
+		when, err := p.Ended()
+		var exit *exec.ExitError
+		if when.IsZero() || !errors.As(err, &exit) || p.State() != c.want {
+			t.Errorf("%s: state %s, ended %v with %v; want %s", c.name, p.State(), when, err, c.want)
+		}
+		p.Answered()
+		if s.Find(c.name) != p || p.State() != c.want {
+			t.Errorf("%s: state %s after a late answer, want %s", c.name, p.State(), c.want)
+		}
+	}
+}
+
+func TestWhatProcessesSayIsKept(t *testing.T) {
+	s := newSite(t)
+	<-runShell(t, s, "speaker", "echo out; echo err >&2").Done()
+	if said, err := os.ReadFile(s.LogPath("speaker")); err != nil || string(said) != "out\nerr\n" {
+		t.Errorf("log %q, %v", said, err)
+	}
+}
