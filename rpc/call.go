@@ -31,3 +31,12 @@ type Call struct {
 
 // Tried reports whether an earlier attempt of this call went to e.
 func (c *Call) Tried(e *Endpoint) bool { return slices.Contains(c.tried, e) }
+
+// Endpoint is where the latest attempt went, nil before the first. To an
+// interceptor whose next has returned it is who answered.
+func (c *Call) Endpoint() *Endpoint {
+	if len(c.tried) == 0 {
+		return nil
+	}
+	return c.tried[len(c.tried)-1]
+}
