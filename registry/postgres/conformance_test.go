@@ -4,6 +4,7 @@ package postgres_test
 
 import (
 	"log/slog"
+	"sync"
 	"testing"
 	"time"
 
@@ -43,29 +44,75 @@ func TestConformance(t *testing.T) {
 
 func conformance(t *testing.T, pollOnly bool) {
 	registrytest.Run(t, func(t *testing.T) *registrytest.Harness {
-		server := pgtest.Shared(t)
-		db := server.CreateDB(t)
+		s := &site{server: pgtest.Shared(t), cables: map[registry.Registry]*pgtest.Proxy{}}
+		s.db = s.server.CreateDB(t)
 		in := func(cluster string) func(*testing.T, registry.Owner) registry.Registry {
 			return func(t *testing.T, owner registry.Owner) registry.Registry {
-				cfg := quick(t, server.URL(db), owner)
+				cfg := quick(t, "", owner)
 				cfg.Cluster, cfg.PollOnly = cluster, pollOnly
-				return open(t, cfg)
+				return s.open(t, cfg)
 			}
 		}
 		h := &registrytest.Harness{
 			Open:      in("site"),
 			OpenOther: in("other"),
+			Kill:      func(_ *testing.T, r registry.Registry) { s.cables[r].Cut() },
+			Cut:       func(*testing.T) { s.cut() },
+			Heal:      func(*testing.T) { s.heal() },
+			Apart:     true,
 			Seen:      time.Second,
-			Dead:      6*time.Second + 4*time.Second,
-			Lost:      10 * time.Second,
+			Dead:      6*time.Second + 2*time.Second + time.Second, // expiry, one read, and this slow machine
+			Lost:      10*time.Second + time.Second,
 			Back:      7 * time.Second,
 		}
 		if pollOnly {
 			h.Seen = 3 * time.Second
 		}
 		h.Forget = func(t *testing.T) {
-			server.Exec(t, db, "DELETE FROM skerry_instance; DELETE FROM skerry_lease; UPDATE skerry_revision SET rev = rev - 1")
+			s.server.Exec(t, s.db, "DELETE FROM skerry_instance; DELETE FROM skerry_lease; UPDATE skerry_revision SET rev = rev - 1")
 		}
 		return h
 	})
+}
+
+// site is a database and the cables that lead to it.
+type site struct {
+	server *pgtest.Server
+	db     string
+
+	mu     sync.Mutex
+	down   bool
+	cables map[registry.Registry]*pgtest.Proxy
+}
+
+// open makes a registry with a cable of its own.
+func (s *site) open(t *testing.T, cfg postgres.Config) *postgres.Registry {
+	cable := s.server.Proxy(t)
+	cfg.URL = cable.URL(s.server.URL(s.db))
+	r := open(t, cfg)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cables[r] = cable
+	if s.down {
+		cable.Cut()
+	}
+	return r
+}
+
+func (s *site) cut() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.down = true
+	for _, c := range s.cables {
+		c.Cut()
+	}
+}
+
+func (s *site) heal() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.down = false
+	for _, c := range s.cables {
+		c.Heal()
+	}
 }

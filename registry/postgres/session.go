@@ -97,11 +97,7 @@ func (s *session) run(ctx context.Context) error {
 		return err
 	}
 	s.conn = conn
-	defer func() {
-		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 200*time.Millisecond)
-		defer cancel()
-		_ = conn.Close(end)
-	}()
+	defer hangUp(ctx, conn)
 	if err := s.hello(ctx); err != nil {
 		return err
 	}

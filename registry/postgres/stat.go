@@ -127,11 +127,7 @@ func (r *Registry) Stats(ctx context.Context, q StatQuery) ([]Stat, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read statistics: %w", unavailable(err))
 	}
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 200*time.Millisecond)
-		defer cancel()
-		_ = conn.Close(ctx)
-	}()
+	defer hangUp(ctx, conn)
 	args := r.args()
 	args["since"], args["service"], args["method"], args["by_peer"] = q.Since.Milliseconds(), q.Service, q.Method, q.ByPeer
 	rows, err := conn.Query(ctx, readStatSQL, args)

@@ -36,6 +36,7 @@ type Harness struct {
 	Lost    time.Duration // a cut is noticed within this
 	Back    time.Duration // after Heal or Forget everything is listed again within this
 	Partial bool          // what Snapshot.Partial says
+	Apart   bool          // cases don't disturb each other: run them at the same time
 	Bubble  bool          // run the cases in virtual time
 }
 
@@ -48,6 +49,9 @@ func Run(t *testing.T, harness func(t *testing.T) *Harness) {
 			continue
 		}
 		t.Run(c.name, func(t *testing.T) {
+			if probe.Apart {
+				t.Parallel()
+			}
 			if !probe.Bubble {
 				c.run(newSite(t, harness(t)))
 				return

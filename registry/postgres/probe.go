@@ -1,0 +1,183 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Report is what Probe found out about a database.
+type Report struct {
+	Address        string        // user@host:port/database, without the password
+	User           string        // whom the connection belongs to
+	Version        string        // of the server
+	Latency        time.Duration // of a small statement
+	ClockOffset    time.Duration // the database's clock minus this host's; nothing depends on it
+	Standby        bool          // a hot standby: it takes no writes until it is promoted
+	ReadOnly       bool          // the server or database refuses writes for now
+	Missing        []string      // tables that are not there
+	SchemaVersion  int           // of the tables; 0: none
+	CanCreate      bool          // the user may make the tables
+	CanRead        bool          // the user may read all tables
+	CanWrite       bool          // the user may write them
+	Notifies       bool          // a notification from one connection reached another
+	Plain          bool          // the server takes no start-up parameters: probably a pooler
+	Connections    int           // in use, of all users
+	MaxConnections int           // without those reserved for administrators
+	Clusters       []string      // that have registrations here
+	Oldest         *Holder       // of the oldest snapshot in this database but for our own; nil: none that we may see
+}
+
+// Holder is a session whose open snapshot keeps the database from reusing the
+// space of old heartbeats.
+type Holder struct {
+	PID         int
+	User        string
+	Application string
+	State       string
+	Age         time.Duration // of its transaction
+}
+
+// Problem is a finding and what to do about it.
+type Problem struct{ What, Do string }
+
+// longSnapshot is an age at which old heartbeats begin to cost space.
+const longSnapshot = 10 * time.Minute
+
+// Problems lists what stands in the way of the registry, the worst first.
+func (p *Report) Problems() []Problem {
+	var out []Problem
+	say := func(found bool, what, do string) {
+		if found {
+			out = append(out, Problem{what, do})
+		}
+	}
+	missing := len(p.Missing) > 0
+	sql := "let the administrator of the database run the SQL of `skerry schema`, and then: " + strings.TrimSpace(Grants(p.User))
+	say(missing && !p.CanCreate, fmt.Sprintf("tables are missing (%s) and user %s may not make them", strings.Join(p.Missing, ", "), p.User), sql)
+	say(!missing && !p.CanRead, "user "+p.User+" may not read the tables", sql)
+	say(!missing && p.CanRead && !p.CanWrite, "user "+p.User+" may not write the tables: this process can find services and offer none", sql)
+	say(p.Standby, "this is a standby: nobody can register", "name the primary too in the URL: postgres://user@one,two/database")
+	say(p.ReadOnly && !p.Standby, "the database is read-only", "see default_transaction_read_only of the server, the database and the user")
+	say(!missing && p.SchemaVersion < SchemaVersion, fmt.Sprintf("the tables have version %d, this program knows %d", p.SchemaVersion, SchemaVersion), sql)
+	say(p.MaxConnections-p.Connections < 10, fmt.Sprintf("%d of %d connections are in use", p.Connections, p.MaxConnections),
+		"raise max_connections: each process needs one, and up to three for moments")
+	say(!p.Notifies && !p.Standby, "notifications do not arrive: changes are seen after 30 s", "connect to PostgreSQL directly, or through a pooler in session mode")
+	if h := p.Oldest; h != nil {
+		say(h.Age > longSnapshot, fmt.Sprintf("process %d (%s, %s, %s) has held a transaction open for %v: the heartbeat table grows meanwhile",
+			h.PID, h.User, h.Application, h.State, h.Age.Round(time.Second)),
+			fmt.Sprintf("end it, if it was forgotten: SELECT pg_terminate_backend(%d)", h.PID))
+	}
+	return out
+}
+
+const probeSQL = `SELECT current_user, current_setting('server_version'), pg_is_in_recovery(), current_setting('transaction_read_only') = 'on',
+	ARRAY(SELECT t FROM unnest(@tables::text[]) t WHERE to_regclass(t) IS NULL),
+	has_schema_privilege(current_schema(), 'CREATE'),
+	(SELECT bool_and(coalesce(has_table_privilege(to_regclass(t), 'SELECT'), false)) FROM unnest(@tables::text[]) t),
+	(SELECT bool_and(coalesce(has_table_privilege(to_regclass(t), 'INSERT') AND has_table_privilege(to_regclass(t), 'UPDATE')
+		AND has_table_privilege(to_regclass(t), 'DELETE'), false))
+		FROM unnest(@tables::text[]) t WHERE t NOT IN ('skerry_schema', 'skerry_service_registry')),
+	(SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' OR backend_type IS NULL),
+	current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int`
+
+// Snapshots of skerry's own statements are short; this one is excluded.
+const holderSQL = `SELECT pid, coalesce(usename, ''), coalesce(application_name, ''), coalesce(state, ''),
+	(extract(epoch FROM clock_timestamp() - coalesce(xact_start, clock_timestamp())) * 1000)::bigint
+FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_xmin IS NOT NULL
+ORDER BY age(backend_xmin) DESC, xact_start LIMIT 1`
+
+// Probe looks at the database over connections of its own, with or without
+// Run. Its error wraps registry.ErrUnavailable when the database can't be
+// reached; the Report then has the address only.
+func (r *Registry) Probe(ctx context.Context) (Report, error) {
+	p := Report{Address: r.address, User: r.conn.User}
+	conn, err := r.connect(ctx)
+	if err != nil {
+		return p, unavailable(err)
+	}
+	defer hangUp(ctx, conn)
+	if err := r.examine(ctx, conn, &p); err != nil {
+		return p, unavailable(err)
+	}
+	p.Plain = r.isPlain()
+	if !p.Standby {
+		if p.Notifies, err = r.hears(ctx, conn); err != nil {
+			return p, unavailable(fmt.Errorf("try a notification: %w", err))
+		}
+	}
+	return p, nil
+}
+
+func hangUp(ctx context.Context, conn *pgx.Conn) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 200*time.Millisecond)
+	defer cancel()
+	_ = conn.Close(ctx) // nothing is lost with it
+}
+
+func (r *Registry) isPlain() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.plain
+}
+
+func (r *Registry) examine(ctx context.Context, conn *pgx.Conn, p *Report) error {
+	ctx, cancel := context.WithTimeout(ctx, stmtTime)
+	defer cancel()
+	err := conn.QueryRow(ctx, probeSQL, r.args()).Scan(&p.User, &p.Version, &p.Standby, &p.ReadOnly, &p.Missing,
+		&p.CanCreate, &p.CanRead, &p.CanWrite, &p.Connections, &p.MaxConnections)
+	if err != nil {
+		return fmt.Errorf("look at the database: %w", err)
+	}
+	var now time.Time
+	asked := time.Now()
+	if err := conn.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&now); err != nil {
+		return fmt.Errorf("read its clock: %w", err)
+	}
+	p.Latency = time.Since(asked)
+	p.ClockOffset = now.Sub(asked.Add(p.Latency / 2))
+	if p.CanRead {
+		err := conn.QueryRow(ctx, "SELECT coalesce(max(version), 0), ARRAY(SELECT cluster FROM skerry_cluster ORDER BY 1) FROM skerry_schema").
+			Scan(&p.SchemaVersion, &p.Clusters)
+		if err != nil {
+			return fmt.Errorf("read the version of the tables: %w", err)
+		}
+	}
+	var h Holder
+	var age int64
+	switch err := conn.QueryRow(ctx, holderSQL).Scan(&h.PID, &h.User, &h.Application, &h.State, &age); err {
+	case nil:
+		h.Age = time.Duration(age) * time.Millisecond
+		p.Oldest = &h
+	case pgx.ErrNoRows:
+	default:
+		return fmt.Errorf("look for open transactions: %w", err)
+	}
+	return nil
+}
+
+// hears tries whether a notification sent by another connection arrives.
+func (r *Registry) hears(ctx context.Context, conn *pgx.Conn) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, connectTime+stmtTime)
+	defer cancel()
+	other, err := r.connect(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer hangUp(ctx, other)
+	name := channel("probe " + r.cfg.Owner.String())
+	if _, err := conn.Exec(ctx, "LISTEN "+pgx.Identifier{name}.Sanitize()); err != nil {
+		return false, err
+	}
+	if _, err := other.Exec(ctx, "SELECT pg_notify($1, 'hear me')", name); err != nil {
+		return false, err
+	}
+	ctx, cancel = context.WithTimeout(ctx, pingTime)
+	defer cancel()
+	_, err = conn.WaitForNotification(ctx)
+	return err == nil, nil // that it does not arrive is a finding, not an error
+}
