@@ -104,7 +104,7 @@ func (r *request) exception(code Code, executed Executed, err error) health.Outc
 	if err != nil && err.Error() != "" {
 		text += ": " + err.Error()
 	}
-	w := flat.NewWriter(r.encoding, 0, r.conn.s.cfg.Sizes.Frame)
+	w := flat.NewWriter(r.encoding, r.conn.s.cfg.Sizes.Frame)
 	defer w.Free()
 	x := thrift.NewTApplicationException(exceptionType(code), shorten(text))
 	ctx := context.Background()

@@ -129,7 +129,7 @@ func (a *attempt) encode(encoding flat.Protocol, into *flat.Writer) error {
 	if *into != nil {
 		return nil
 	}
-	w := flat.NewWriter(encoding, 0, a.s.c.cfg.Sizes.Frame)
+	w := flat.NewWriter(encoding, a.s.c.cfg.Sizes.Frame)
 	*into = w
 	kind := thrift.CALL
 	if a.call.OneWay {

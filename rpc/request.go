@@ -159,7 +159,7 @@ func (r *request) execute() health.Outcome {
 		return r.exception(giveUpCode(err, Canceled), NotExecuted, fmt.Errorf("before it began: %w", err))
 	}
 	in := flat.NewReader(r.encoding, r.payload)
-	out := flat.NewWriter(r.encoding, 0, r.conn.s.cfg.Sizes.Frame)
+	out := flat.NewWriter(r.encoding, r.conn.s.cfg.Sizes.Frame)
 	defer in.Free()
 	defer out.Free()
 	h := handling{r: r, in: in, out: out}

@@ -65,14 +65,6 @@ func nextSpan(parent string) string {
 	return string(b[:])
 }
 
-// traceID is the trace id of a valid traceparent, "" of others.
-func traceID(traceparent string) string {
-	if !validTrace(traceparent) {
-		return ""
-	}
-	return traceparent[traceIDAt : spanIDAt-1]
-}
-
 // putID writes 16 random digits, not all zero. The ids need to be unique, not
 // secret.
 func putID(dst []byte) {

@@ -49,6 +49,14 @@ func TestNextSpan(t *testing.T) {
 	}
 }
 
+// traceID is the trace id of a valid traceparent, "" of others.
+func traceID(traceparent string) string {
+	if !validTrace(traceparent) {
+		return ""
+	}
+	return traceparent[traceIDAt : spanIDAt-1]
+}
+
 func TestNewTraces(t *testing.T) {
 	seen := map[string]bool{}
 	for range 1000 {
@@ -57,9 +65,6 @@ func TestNewTraces(t *testing.T) {
 			t.Fatalf("new trace %s", s)
 		}
 		seen[traceID(s)] = true
-	}
-	if traceID("x") != "" {
-		t.Fatal("trace id of what is none")
 	}
 }
 

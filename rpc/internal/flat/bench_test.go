@@ -59,7 +59,7 @@ func benchmark(b *testing.B, p Protocol) {
 	b.Run("write/flat", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			w := NewWriter(p, 256, 1<<20)
+			w := NewWriter(p, 1<<20)
 			record(w)
 			w.Free()
 		}

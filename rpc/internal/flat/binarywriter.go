@@ -13,7 +13,7 @@ var binaryWriters = sync.Pool{New: newBinaryWriter}
 
 type binaryWriter struct{ buffer }
 
-func (w *binaryWriter) Reset() { w.b = w.b[:w.room] }
+func (w *binaryWriter) Reset() { w.b = w.b[:0] }
 
 func (w *binaryWriter) Free() {
 	w.end()

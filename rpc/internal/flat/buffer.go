@@ -13,20 +13,12 @@ type buffer struct {
 	thrift.TProtocol // what is not ours
 
 	b     []byte
-	room  int
-	limit int // of len(b)
-}
-
-func (w *buffer) begin(room, limit int) {
-	w.room, w.limit = room, room+limit
-	if cap(w.b) < room {
-		w.b = make([]byte, room, room+512)
-	}
-	w.b = w.b[:room]
+	limit int
 }
 
 // end makes the buffer fit for the pool.
 func (w *buffer) end() {
+	w.b = w.b[:0]
 	if cap(w.b) > keep {
 		w.b = nil
 	}
@@ -40,7 +32,7 @@ func (w *buffer) WriteFieldEnd(context.Context) error { return nil }
 // fits says whether n more bytes may be written.
 func (w *buffer) fits(n int) error {
 	if n > w.limit-len(w.b) {
-		return fail(thrift.SIZE_LIMIT, "message is over the limit of %d bytes", w.limit-w.room)
+		return fail(thrift.SIZE_LIMIT, "message is over the limit of %d bytes", w.limit)
 	}
 	return nil
 }

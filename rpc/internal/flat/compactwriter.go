@@ -36,7 +36,7 @@ func spell(t thrift.TType) byte {
 }
 
 func (w *compactWriter) Reset() {
-	w.b = w.b[:w.room]
+	w.b = w.b[:0]
 	w.last, w.outer, w.boolDue = 0, w.outer[:0], false
 }
 

@@ -2,10 +2,10 @@
 // flat memory: a whole message at a time, with no transport in between. The
 // bytes are those of the stock library, whose generated code runs on it.
 //
-// A [Writer] appends to one buffer, behind room for a header. A [Reader]
-// walks one string; the strings that it returns are substrings of it, so a
-// small string that is kept keeps the whole message: clone what is to live
-// long. Byte slices are copies of their own.
+// A [Writer] appends to one buffer. A [Reader] walks one string; the strings
+// that it returns are substrings of it, so a small string that is kept keeps
+// the whole message: clone what is to live long. Byte slices are copies of
+// their own.
 //
 // Writers and readers come from a pool and go back by Free, after which
 // nothing of them may be used, a writer's Bytes included. Strings that were

@@ -14,10 +14,9 @@ const (
 // Writer serialises one message. Its Read methods fail.
 type Writer interface {
 	thrift.TProtocol
-	// Bytes is the room, then what was written. It is valid until the next
-	// write or Free.
+	// Bytes is what was written. It is valid until the next write or Free.
 	Bytes() []byte
-	// Reset drops what was written and leaves the room.
+	// Reset drops what was written.
 	Reset()
 	Free()
 }
@@ -31,17 +30,16 @@ type Reader interface {
 	Free()
 }
 
-// NewWriter takes a writer from the pool. The first room bytes are left for a
-// header; limit is the most bytes that may be written behind them: what goes
-// over it fails with SIZE_LIMIT.
-func NewWriter(p Protocol, room, limit int) Writer {
+// NewWriter takes a writer from the pool. limit is the most bytes that may be
+// written: what goes over it fails with SIZE_LIMIT.
+func NewWriter(p Protocol, limit int) Writer {
 	if p == Compact {
 		w := compactWriters.Get().(*compactWriter)
-		w.begin(room, limit)
+		w.limit = limit
 		return w
 	}
 	w := binaryWriters.Get().(*binaryWriter)
-	w.begin(room, limit)
+	w.limit = limit
 	return w
 }
 

@@ -121,7 +121,7 @@ func TestNestedAnnouncements(t *testing.T) {
 func TestDepth(t *testing.T) {
 	both(t, func(t *testing.T, p Protocol) {
 		nested := func(depth int) string {
-			w := NewWriter(p, 0, 1<<20)
+			w := NewWriter(p, 1<<20)
 			defer w.Free()
 			for range depth {
 				w.WriteStructBegin(ctx, "")
@@ -162,7 +162,7 @@ func TestDepth(t *testing.T) {
 
 func TestStructEndsTwice(t *testing.T) {
 	both(t, func(t *testing.T, p Protocol) {
-		r, w := NewReader(p, ""), NewWriter(p, 0, 10)
+		r, w := NewReader(p, ""), NewWriter(p, 10)
 		defer r.Free()
 		defer w.Free()
 		wantKind(t, r.ReadStructEnd(ctx), thrift.INVALID_DATA)

@@ -6,10 +6,10 @@
 // header block (sub-protocol, transforms, key/value infos) and the payload,
 // which is an ordinary binary or compact Thrift message.
 //
-// Writing needs no second copy of the payload. Whoever knows the header first
-// calls [Append], serialises the message behind it in the same buffer and
-// calls [Finish]. Whoever knows it last leaves room in front of the message
-// and calls [Prepend]. No transforms are written.
+// Writing needs no second copy of the payload: [Append] writes the header,
+// the payload goes behind it or is sent after it, and the length word is set
+// when its size is known, by [Finish] or by the sender. No transforms are
+// written.
 //
 // Reading takes the frame as a string, so that every key, value and the
 // payload is a substring of it: [Parse] takes no memory for them. A payload

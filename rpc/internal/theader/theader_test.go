@@ -144,26 +144,6 @@ func same(a, b *Header) bool {
 	return a.Seq == b.Seq && a.Flags == b.Flags && a.Protocol == b.Protocol && slices.Equal(a.Info, b.Info)
 }
 
-func TestPrepend(t *testing.T) {
-	h, payload := sample()
-	want := frame(t, h, payload)
-	size := len(want) - len(payload)
-	for _, room := range []int{0, size - 1, size, size + 1, Room} {
-		buf := append(bytes.Repeat([]byte{0xaa}, room), payload...)
-		got, err := Prepend(buf, room, h, Limits{})
-		if err != nil || !bytes.Equal(got, want) {
-			t.Fatalf("room %d: %v\n got %x\nwant %x", room, err, got, want)
-		}
-		if room >= size && &got[len(got)-1] != &buf[len(buf)-1] {
-			t.Errorf("room %d: the payload was copied", room)
-		}
-	}
-	buf := append(make([]byte, Room), payload...)
-	if n := testing.AllocsPerRun(100, func() { _, _ = Prepend(buf, Room, h, Limits{}) }); n != 0 {
-		t.Errorf("%v allocations", n)
-	}
-}
-
 func TestEveryPrefixOfAFrame(t *testing.T) {
 	h, payload := sample()
 	whole := string(frame(t, h, payload)[lengthSize:])
@@ -226,9 +206,6 @@ func TestLimitsOnWriting(t *testing.T) {
 	for _, h := range []*Header{many, large} {
 		if _, err := Append(nil, h, Limits{}); !errors.Is(err, ErrTooLarge) {
 			t.Errorf("Append: %v", err)
-		}
-		if _, err := Prepend(make([]byte, 300), 256, h, Limits{}); !errors.Is(err, ErrTooLarge) {
-			t.Errorf("Prepend: %v", err)
 		}
 	}
 	if err := Finish(make([]byte, 200), Limits{Frame: 100}); !errors.Is(err, ErrTooLarge) {

@@ -2,10 +2,6 @@ package theader
 
 import "encoding/binary"
 
-// Room is what to leave in front of a message for Prepend: enough for the
-// headers of an ordinary reply, and no error when it is not.
-const Room = 256
-
 const (
 	magic        = 0x0fff
 	lengthSize   = 4  // the length word
@@ -54,30 +50,6 @@ func Finish(frame []byte, l Limits) error {
 	}
 	binary.BigEndian.PutUint32(frame, uint32(size))
 	return nil
-}
-
-// Prepend completes the frame whose payload is buf[room:]. It writes the
-// header right in front of the payload, into the room, and returns the frame,
-// which shares buf's memory. Only a header larger than the room costs a copy.
-func Prepend(buf []byte, room int, h *Header, l Limits) ([]byte, error) {
-	size := lengthSize + fixedSize + blockSize(h)
-	if size > room {
-		return prependCopy(buf[room:], size, h, l)
-	}
-	if _, err := Append(buf[room-size:room-size], h, l); err != nil {
-		return nil, err
-	}
-	frame := buf[room-size:]
-	return frame, Finish(frame, l)
-}
-
-func prependCopy(payload []byte, size int, h *Header, l Limits) ([]byte, error) {
-	frame, err := Append(make([]byte, 0, min(size, maxHeader)+len(payload)), h, l)
-	if err != nil {
-		return nil, err
-	}
-	frame = append(frame, payload...)
-	return frame, Finish(frame, l)
 }
 
 // blockSize is the length of the header block, padded to words.
