@@ -90,6 +90,9 @@ func readCallHeader(h *theader.Header, info *CallInfo) (remaining time.Duration)
 			remaining = readRemaining(value)
 		}
 	}
+	if !validTrace(info.Trace) { // the standard: as if there were none
+		info.Trace, info.TraceState = "", ""
+	}
 	return remaining
 }
 

@@ -1,6 +1,10 @@
 package rpc
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/skerry/skerry/rpc/internal/theader"
+)
 
 const parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
@@ -85,5 +89,19 @@ func BenchmarkNextSpan(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		nextSpan(parent)
+	}
+}
+
+// What is no traceparent is treated as if the caller had sent none.
+func TestInvalidTraceIsAbsent(t *testing.T) {
+	for trace, want := range map[string]string{parent: parent, "made up\n": "", "": ""} {
+		var h theader.Header
+		h.Set(keyTrace, trace)
+		h.Set(keyTraceState, "vendor=1")
+		var info CallInfo
+		readCallHeader(&h, &info)
+		if info.Trace != want || (info.TraceState != "") != (want != "") {
+			t.Errorf("%q is read as %q with state %q", trace, info.Trace, info.TraceState)
+		}
 	}
 }
