@@ -39,7 +39,12 @@ type Config struct {
 	Limits   Limits   `yaml:"limits"`   // what the server takes at most
 	Log      Log      `yaml:"log"`      // the framework's own log
 	Calls    Calls    `yaml:"calls"`    // what holds for calls to every service
-	State    State    `yaml:"state"`    // what is kept for the next start
+
+	// StateDir is where the last known lists and the peers on the LAN are kept
+	// for a start without any registry (demand D7); "none" keeps nothing.
+	// Default: $STATE_DIRECTORY, which systemd sets, else skerry in the user's
+	// cache directory.
+	StateDir string `yaml:"state_dir"`
 }
 
 // Mode says which registries a node uses (row 1.6).
@@ -158,7 +163,7 @@ type Stop struct {
 // be reached, else into a rotating log file.
 type Stats struct {
 	Interval time.Duration `yaml:"interval" default:"30s"`                // time between two writes; "none" writes nothing
-	File     string        `yaml:"file"`                                  // log file; default: one for each process in state.dir
+	File     string        `yaml:"file"`                                  // log file; default: one for each process in state_dir
 	MaxSize  int           `yaml:"max_size" unit:"bytes" default:"16MiB"` // size at which the file is put aside, in whole MiB
 	Keep     int           `yaml:"keep" default:"4"`                      // files that were put aside and are kept
 }
@@ -177,14 +182,6 @@ type Calls struct {
 	Connections    int           `yaml:"connections" default:"1"`         // to each instance
 	WarmUp         time.Duration `yaml:"warm_up" default:"10s"`           // from a provider's start to its full share of calls; "none" for the full share at once
 	Eject          time.Duration `yaml:"eject" default:"10s"`             // how long an instance is left alone after three failed connects in a row
-}
-
-// State is what is kept for a start without any registry: the last known
-// lists and the peers on the LAN (demand D7).
-type State struct {
-	// Dir is the directory; "none" keeps nothing. Default: $STATE_DIRECTORY,
-	// which systemd sets, else skerry in the user's cache directory.
-	Dir string `yaml:"dir"`
 }
 
 // Log is the framework's own log, written to stderr. WithLogger replaces it.

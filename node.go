@@ -3,47 +3,174 @@ package skerry
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"sync"
 
 	"github.com/apache/thrift/lib/go/thrift"
+
+	"github.com/skerry/skerry/discovery"
+	"github.com/skerry/skerry/health"
+	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/registry"
+	"github.com/skerry/skerry/rpc"
 )
 
-// Node is one process's part in a cluster. Its methods may be called from any
-// goroutine.
-type Node struct{}
+// Node is one process's part in a cluster: a consumer of services, and a
+// provider once [Node.Handle] or [Node.Serve] was called. Its methods may be
+// called from any goroutine.
+type Node struct {
+	cfg     Config // with defaults
+	opts    options
+	log     *slog.Logger
+	owner   registry.Owner
+	files   stateFiles
+	tls     security
+	sources []discovery.Source
+	stats   *health.Recorder
+	lists   *discovery.Discovery
+	calls   *rpc.Client
+	offers  *provider
 
-// Option changes a node in ways that a configuration file can't.
-type Option func(*options)
+	// What runs, in the order in which it was started; Close stops it backwards.
+	registries, lookout, counting *run.Group
 
-type options struct{ logger *slog.Logger }
+	close    sync.Once
+	closeErr error
 
-// WithLogger makes the node log to l. The default writes text to stderr, at
-// the level that the configuration names.
-func WithLogger(l *slog.Logger) Option { return func(o *options) { o.logger = l } }
+	mu      sync.Mutex
+	clients map[string]thrift.TClient // made without options of the caller's
+}
 
-// Open starts a node by a configuration file or a Config value. It returns as
-// soon as the node is running: it waits for no database and no network.
-// Close ends what Open began.
+// Open starts a node by a configuration file or a Config value; the empty
+// path and Config{} mean the defaults. It returns as soon as the node runs: it
+// waits for no database and no network, and what is away is tried for ever.
+// The node lives until Close, however short ctx lives.
 func Open[C string | Config](ctx context.Context, config C, opts ...Option) (*Node, error) {
-	return nil, errors.New("skerry: not wired yet")
+	var cfg Config
+	var err error
+	switch c := any(config).(type) {
+	case Config:
+		cfg, err = c, c.Validate()
+	case string:
+		if c != "" {
+			cfg, err = ReadConfig(c)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	n, err := newNode(cfg.withDefaults(), opts)
+	if err != nil {
+		return nil, fmt.Errorf("open node: %w", err)
+	}
+	n.start(context.WithoutCancel(ctx))
+	return n, nil
 }
 
-// Client is a thrift.TClient that calls the service by name. It is safe for
-// concurrent use; the generated clients made on it are not: see [Stub].
-func (n *Node) Client(service string) thrift.TClient { return nil }
-
-// Handle offers the service and returns; it is served until Close. The
-// instance's version, weight and tags come from the configuration.
-func (n *Node) Handle(ctx context.Context, service string, p thrift.TProcessor) error {
-	return errors.New("skerry: not wired yet")
+// newNode puts the parts together; nothing runs yet.
+func newNode(cfg Config, opts []Option) (n *Node, err error) {
+	n = &Node{cfg: cfg, owner: registry.NewOwner(), clients: map[string]thrift.TClient{}}
+	for _, o := range opts {
+		o(&n.opts)
+	}
+	if n.log = n.opts.logger; n.log == nil {
+		n.log = newLogger(cfg.Log)
+	}
+	n.files = n.openStateDir()
+	if n.tls, err = loadTLS(cfg.TLS); err != nil {
+		return nil, err
+	}
+	if n.sources, err = n.newSources(); err != nil {
+		return nil, err
+	}
+	n.stats = n.newRecorder()
+	if n.lists, err = n.newLists(); err != nil {
+		return nil, err
+	}
+	n.calls, err = rpc.NewClient(rpc.ClientConfig{
+		Resolver:       n.lists,
+		Watcher:        n.lists,
+		Caller:         n.name(),
+		TLS:            n.tls.client,
+		ConnectTimeout: cfg.Calls.ConnectTimeout,
+		Connections:    cfg.Calls.Connections,
+		Sizes:          rpc.Sizes{Frame: cfg.Limits.Frame},
+		Interceptors:   n.opts.client,
+		Health:         n.stats,
+	})
+	if err != nil {
+		return nil, err
+	}
+	n.offers, err = newProvider(n)
+	return n, err
 }
 
-// Serve offers the service until ctx ends, then leaves politely: out of the
-// lists, callers told, running calls finished. It returns nil after that.
-func (n *Node) Serve(ctx context.Context, service string, p thrift.TProcessor) error {
-	return errors.New("skerry: not wired yet")
+func (n *Node) newLists() (*discovery.Discovery, error) {
+	rules := map[string]discovery.Options{}
+	for name := range n.cfg.Consumers {
+		rules[name] = n.cfg.consumer(name).options()
+	}
+	return discovery.New(discovery.Config{
+		Cluster:   n.cfg.Cluster,
+		Sources:   n.sources,
+		Services:  rules,
+		Zone:      n.cfg.Zone,
+		Probe:     func(ctx context.Context, e *rpc.Endpoint) error { return n.calls.Check(ctx, e) },
+		StateFile: n.files.lists,
+		WatchAll:  n.opts.watchAll,
+		WarmUp:    n.cfg.Calls.WarmUp,
+		Eject:     n.cfg.Calls.Eject,
+		Logger:    n.log,
+	})
 }
 
-// Close leaves politely, when Serve has not done so already, and ends all
-// that the node started. Further calls of Close do nothing.
-func (n *Node) Close() error { return nil }
+// start begins what runs beside the calls.
+func (n *Node) start(ctx context.Context) {
+	n.registries = run.NewGroup(ctx)
+	for _, s := range n.sources {
+		n.registries.Go(func(ctx context.Context) error {
+			if err := s.Registry.Run(ctx); err != nil {
+				// What no retry mends costs this registry; the others go on.
+				n.log.Error("registry has stopped for good", "registry", s.Name, "err", err)
+			}
+			return nil
+		})
+	}
+	n.lookout = run.NewGroup(ctx)
+	n.lookout.Go(n.lists.Run)
+	n.watchDatabase()
+	n.counting = run.NewGroup(ctx)
+	if n.cfg.Stats.Interval > 0 {
+		n.counting.Go(n.stats.Run)
+	}
+	n.log.Info("node is open", "cluster", n.cfg.Cluster, "mode", n.mode(), "registries", n.sourceNames(), "owner", n.owner.String())
+}
+
+// Stats is what the node counts of its calls, on both sides.
+func (n *Node) Stats() *health.Recorder { return n.stats }
+
+// Close leaves politely, unless Serve has done so, and ends everything that
+// the node started: nothing of it outlives Close. Later calls wait for the
+// first and return what it returned.
+func (n *Node) Close() error {
+	n.close.Do(func() {
+		n.closeErr = errors.Join(
+			n.offers.leave(),
+			n.calls.Close(),
+			n.counting.Stop(), // writes the last statistics while the database registry still runs
+			n.lookout.Stop(),
+			n.registries.Stop(),
+		)
+		n.log.Info("node is closed")
+	})
+	return n.closeErr
+}
+
+// name is what callees are told about this process.
+func (n *Node) name() string {
+	if len(n.cfg.Services) > 0 {
+		return n.cfg.Services[0].Name
+	}
+	return ""
+}

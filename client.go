@@ -1,0 +1,81 @@
+package skerry
+
+import (
+	"context"
+
+	"github.com/apache/thrift/lib/go/thrift"
+
+	"github.com/skerry/skerry/discovery"
+	"github.com/skerry/skerry/rpc"
+)
+
+// Client is a thrift.TClient that calls the service by name, by the rules
+// that the configuration has for it; an edit changes them, and sets what only
+// code can:
+//
+//	node.Client("auth", func(o *rpc.ServiceOptions) { o.Fallback = fromCache })
+//
+// It is safe for concurrent use; the generated clients made on it are not:
+// see [Stub]. Breaker and retry budget belong to the value: without edits it
+// is always the same one, with edits a new one, to be made once and kept.
+func (n *Node) Client(service string, edits ...func(*rpc.ServiceOptions)) thrift.TClient {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if c := n.clients[service]; c != nil && len(edits) == 0 {
+		return c
+	}
+	o := n.cfg.consumer(service).serviceOptions()
+	for _, edit := range edits {
+		edit(&o)
+	}
+	c, err := n.calls.Service(service, o)
+	if _, own := n.cfg.Consumers[service]; err == nil && !own {
+		err = n.lists.SetOptions(service, n.cfg.consumer(service).options()) // those of "*"
+	}
+	if err != nil {
+		return broken{err}
+	}
+	if len(edits) == 0 {
+		n.clients[service] = c
+	}
+	return c
+}
+
+// Stub returns a maker of generated clients for the service. A generated
+// client keeps the last reply's metadata in a plain field, so that one value
+// must not be shared by goroutines; making one for each call costs next to
+// nothing, as all share the connections of the node:
+//
+//	auth := skerry.Stub(node, "auth", authapi.NewAuthClient)
+//	token, err := auth().GetToken(ctx, "alice")
+func Stub[C any](n *Node, service string, newClient func(thrift.TClient) C, edits ...func(*rpc.ServiceOptions)) func() C {
+	client := n.Client(service, edits...)
+	return func() C { return newClient(client) }
+}
+
+// broken fails every call: what is wrong with a client's options is said
+// where its calls are looked after.
+type broken struct{ err error }
+
+func (b broken) Call(context.Context, string, thrift.TStruct, thrift.TStruct) (thrift.ResponseMeta, error) {
+	return thrift.ResponseMeta{}, b.err
+}
+
+// options are the rules as discovery takes them.
+func (c Consumer) options() discovery.Options {
+	return discovery.Options{
+		Version: c.Version, Zone: c.Zone, Tags: c.Tags,
+		Balancer: discovery.Balancer(c.Balancer), ZoneFirst: c.ZoneFirst,
+	}
+}
+
+// serviceOptions are the rules as rpc takes them.
+func (c Consumer) serviceOptions() rpc.ServiceOptions {
+	return rpc.ServiceOptions{
+		Timeout:    c.Timeout,
+		Retries:    c.Retries,
+		Idempotent: c.Idempotent,
+		Breaker:    rpc.Breaker{Off: c.Breaker.Off, Ratio: c.Breaker.Ratio, Calls: c.Breaker.Calls, Window: c.Breaker.Window},
+		Limits:     rpc.Limits{Limit: rpc.Limit{Pending: c.MaxPending, Rate: float64(c.MaxRate)}},
+	}
+}

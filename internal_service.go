@@ -1,0 +1,131 @@
+package skerry
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"slices"
+	"time"
+
+	"github.com/skerry/skerry/broadcast"
+	"github.com/skerry/skerry/internal/wire"
+	"github.com/skerry/skerry/registry"
+	"github.com/skerry/skerry/rpc"
+)
+
+// internalName is the framework's own service on every port (idl/skerry.thrift).
+const internalName = "skerry.internal"
+
+// internalService tells other skerry processes about this one.
+type internalService struct {
+	node    *Node
+	started time.Time
+}
+
+var _ wire.Internal = (*internalService)(nil)
+
+// WhoAmI says who answers at this port.
+func (s *internalService) WhoAmI(context.Context) (*wire.Identity, error) {
+	id := &wire.Identity{
+		Cluster: s.node.cfg.Cluster, Owner: wireOwner(s.node.owner), Release: release(),
+		UptimeMs: time.Since(s.started).Milliseconds(), Services: []string{},
+	}
+	s.node.offers.each(func(o *offer) { id.Services = append(id.Services, o.service) })
+	slices.Sort(id.Services)
+	return id, nil
+}
+
+// Describe lists all registrations of this process, for peers on the LAN when
+// they do not fit in a datagram.
+func (s *internalService) Describe(context.Context) (*wire.Description, error) {
+	var list []registry.Instance
+	s.node.offers.each(func(o *offer) { list = append(list, o.current()...) })
+	slices.SortFunc(list, registry.Compare)
+	d := &wire.Description{Owner: wireOwner(s.node.owner), Hash: broadcast.ContentHash(list), Registrations: []*wire.Registration{}}
+	now := time.Now()
+	for _, in := range list {
+		d.Registrations = append(d.Registrations, broadcast.ToWire(in, now))
+	}
+	return d, nil
+}
+
+// Ping answers.
+func (s *internalService) Ping(context.Context) error { return nil }
+
+func wireOwner(o registry.Owner) *wire.Owner {
+	return &wire.Owner{Host: o.Host, Pid: int32(o.PID), Epoch: o.Epoch}
+}
+
+// release is the version of this module in the program's build.
+func release() string {
+	const module = "github.com/skerry/skerry"
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	if info.Main.Path == module {
+		return cmp.Or(info.Main.Version, "(devel)")
+	}
+	for _, d := range info.Deps {
+		if d.Path == module {
+			return d.Version
+		}
+	}
+	return "(devel)"
+}
+
+// fetcher asks a peer's internal service for what does not fit in a datagram.
+type fetcher struct{ tls *tls.Config }
+
+// fetch tries TLS first when this process has any set up: sites that encrypt
+// do so everywhere.
+func (f fetcher) fetch(ctx context.Context, addr string, owner registry.Owner) ([]registry.Instance, error) {
+	if f.tls == nil {
+		return f.describe(ctx, addr, owner, false)
+	}
+	list, err := f.describe(ctx, addr, owner, true)
+	if err != nil {
+		var plain error
+		if list, plain = f.describe(ctx, addr, owner, false); plain == nil {
+			return list, nil
+		}
+		err = errors.Join(err, plain)
+	}
+	return list, err
+}
+
+// describe makes a connection for one question; fetches are rare.
+func (f fetcher) describe(ctx context.Context, addr string, owner registry.Owner, encrypted bool) ([]registry.Instance, error) {
+	c, err := rpc.NewClient(rpc.ClientConfig{
+		Resolver: rpc.Static(&rpc.Endpoint{ID: addr, Service: internalName, Addr: addr, TLS: encrypted}),
+		TLS:      f.tls,
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	t, err := c.Service(internalName, rpc.ServiceOptions{})
+	if err != nil {
+		return nil, err
+	}
+	d, err := wire.NewInternalClient(t).Describe(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if o := d.GetOwner(); o == nil || o.Epoch != owner.Epoch || o.Host != owner.Host || int(o.Pid) != owner.PID {
+		return nil, fmt.Errorf("%s answers for %v, not for %v", addr, o, owner)
+	}
+	now := time.Now()
+	list := make([]registry.Instance, 0, len(d.Registrations))
+	for _, r := range d.Registrations {
+		in, err := broadcast.FromWire(r, owner, now)
+		if err != nil {
+			return nil, fmt.Errorf("registration of %s: %w", addr, err)
+		}
+		list = append(list, in)
+	}
+	return list, nil
+}

@@ -1,0 +1,110 @@
+package skerry
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/skerry/skerry/discovery"
+	"github.com/skerry/skerry/internal/wire"
+	"github.com/skerry/skerry/registry"
+)
+
+// greeter is the service of these tests. It borrows the interface of the
+// framework's own service, whose generated code is at hand here.
+type greeter struct {
+	name  string
+	calls atomic.Int64
+	ping  func(context.Context) error
+}
+
+func (g *greeter) WhoAmI(context.Context) (*wire.Identity, error) {
+	g.calls.Add(1)
+	return &wire.Identity{Release: g.name, Services: []string{}, Owner: &wire.Owner{}}, nil
+}
+
+func (g *greeter) Describe(context.Context) (*wire.Description, error) {
+	return nil, errors.New("not here")
+}
+
+func (g *greeter) Ping(ctx context.Context) error {
+	if g.ping != nil {
+		return g.ping(ctx)
+	}
+	return nil
+}
+
+// lanSite is a configuration for nodes of one test that meet on the loopback
+// interface, on a port that is free now.
+func lanSite(t *testing.T) Config {
+	t.Helper()
+	socket, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	return Config{
+		Cluster:  "test",
+		Mode:     ModeBroadcast,
+		LAN:      LAN{Interfaces: []string{"127.0.0.0/8"}, Port: socket.LocalAddr().(*net.UDPAddr).Port, Key: "0123456789abcdef"},
+		StateDir: t.TempDir(),
+		Stop:     Stop{Grace: 300 * time.Millisecond, Drain: 5 * time.Second},
+	}
+}
+
+func quiet() Option { return WithLogger(slog.New(slog.NewTextHandler(io.Discard, nil))) }
+
+func open(t *testing.T, c Config, opts ...Option) *Node {
+	t.Helper()
+	n, err := Open(t.Context(), c, append([]Option{quiet()}, opts...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { n.Close() })
+	return n
+}
+
+// offering opens a node that offers a greeter.
+func offering(t *testing.T, c Config, g *greeter, opts ...Option) *Node {
+	t.Helper()
+	c.Service = Service{Name: "greeter", Version: "v1"}
+	n := open(t, c, opts...)
+	if err := n.Handle(t.Context(), "greeter", wire.NewInternalProcessor(g)); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func greet(ctx context.Context, n *Node) (string, error) {
+	id, err := wire.NewInternalClient(n.Client("greeter")).WhoAmI(ctx)
+	if err != nil {
+		return "", err
+	}
+	return id.Release, nil
+}
+
+func TestTwoNodesOnTheLAN(t *testing.T) {
+	site := lanSite(t)
+	offering(t, site, &greeter{name: "anna"})
+	consumer := open(t, site)
+	began := time.Now()
+	got, err := greet(t.Context(), consumer)
+	if err != nil || got != "anna" {
+		t.Fatalf("got %q, %v", got, err)
+	}
+	t.Logf("first answer after %v", time.Since(began))
+}
+
+// memorySite gives each node a registry of one hub.
+func memorySite(hub *registry.Hub) Option {
+	return func(o *options) {
+		o.sources = func(owner registry.Owner) []discovery.Source {
+			return []discovery.Source{{Name: "memory", Registry: registry.NewMemory(hub, owner)}}
+		}
+	}
+}

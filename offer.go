@@ -1,0 +1,164 @@
+package skerry
+
+import (
+	"context"
+	"net"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/skerry/skerry/discovery"
+	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/registry"
+)
+
+const (
+	addressEvery  = 5 * time.Second // between two looks at the host's addresses
+	withdrawLimit = 2 * time.Second
+)
+
+// offer is one service of the provider, kept listed at the address that the
+// host has now (demands D10, D12): a host that gets its address late, or
+// another one, is listed again by itself.
+type offer struct {
+	p       *provider
+	service string
+	entries []Service // of the configuration; one when it has none
+	started time.Time
+	remove  func()        // takes the service off the server
+	group   *run.Group    // what registers; ends before what withdraws
+	first   chan struct{} // closed when a registry has listed the service
+	once    sync.Once     // of first
+	trouble string        // the last reason for having no address; only keep uses it
+
+	mu     sync.Mutex
+	listed []registry.Instance // what the registries were told last
+}
+
+func newOffer(p *provider, service string) (*offer, error) {
+	if err := registry.CheckName("service", service); err != nil {
+		return nil, err
+	}
+	o := &offer{p: p, service: service, started: time.Now(), first: make(chan struct{}), group: run.NewGroup(context.Background())}
+	for _, s := range p.n.cfg.Services {
+		if s.Name == service {
+			o.entries = append(o.entries, s)
+		}
+	}
+	if len(o.entries) == 0 {
+		if len(p.n.cfg.Services) > 0 {
+			p.n.log.Warn("the service is not in the configuration; it is offered without version and tags", "service", service)
+		}
+		o.entries = []Service{{Name: service, Weight: registry.DefaultWeight, Zone: p.n.cfg.Zone}}
+	}
+	return o, nil
+}
+
+// keep registers the service, and again whenever its address changes.
+func (o *offer) keep(ctx context.Context) error {
+	for {
+		list, err := o.instances()
+		switch {
+		case err != nil && err.Error() != o.trouble:
+			o.trouble = err.Error()
+			o.p.n.log.Warn("the service has no address to be listed at; looking again every 5 s", "service", o.service, "err", err)
+		case err == nil:
+			o.trouble = ""
+			o.list(list)
+		}
+		if run.Sleep(ctx, addressEvery) != nil {
+			return nil
+		}
+	}
+}
+
+// instances are the registrations as they should be now.
+func (o *offer) instances() ([]registry.Instance, error) {
+	var list []registry.Instance
+	for _, e := range o.entries {
+		host, port, reason, err := advertise(e.Advertise, o.p.addr(), o.p.n.cfg.LAN.Interfaces)
+		if err != nil {
+			return nil, err
+		}
+		in := registry.Instance{
+			Service: e.Name, Version: e.Version, Host: host, Port: port, Zone: e.Zone, Weight: e.Weight, Tags: e.Tags,
+			TLS: o.p.n.tls.server != nil, Owner: o.p.n.owner, Started: o.started,
+		}
+		if !slices.ContainsFunc(o.current(), in.Equal) {
+			o.p.n.log.Info("service is offered", "service", e.Name, "version", e.Version,
+				"addr", net.JoinHostPort(host, strconv.Itoa(port)), "because", reason)
+		}
+		list = append(list, in)
+	}
+	return list, nil
+}
+
+func (o *offer) current() []registry.Instance {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.listed
+}
+
+// list tells every registry what is offered now, when that has changed. Each
+// is told by a goroutine of its own: one that is away keeps no other waiting.
+func (o *offer) list(now []registry.Instance) {
+	o.mu.Lock()
+	before := o.listed
+	o.listed = now
+	o.mu.Unlock()
+	if slices.EqualFunc(before, now, registry.Instance.Equal) {
+		return
+	}
+	var old []registry.ID
+	for _, in := range before {
+		if !slices.ContainsFunc(now, func(x registry.Instance) bool { return x.ID() == in.ID() }) {
+			old = append(old, in.ID())
+		}
+	}
+	for _, s := range o.p.n.sources {
+		o.group.Go(func(ctx context.Context) error {
+			o.tell(ctx, s, now, old)
+			return nil
+		})
+	}
+}
+
+func (o *offer) tell(ctx context.Context, s discovery.Source, now []registry.Instance, old []registry.ID) {
+	err := s.Registry.Register(ctx, now...)
+	switch {
+	case err == nil:
+		o.once.Do(func() { close(o.first) })
+	case ctx.Err() == nil:
+		o.p.n.log.Error("registration refused", "registry", s.Name, "service", o.service, "err", err)
+		return
+	}
+	if len(old) > 0 {
+		_ = s.Registry.Withdraw(ctx, old...) // the registry goes on by itself
+	}
+}
+
+// withdraw takes the service off every list and returns when they have done
+// so, or the limit has passed: a registry that is away keeps nobody here.
+func (o *offer) withdraw(ctx context.Context) {
+	_ = o.group.Stop() // from here on nothing registers the service again
+	ctx, cancel := context.WithTimeout(ctx, withdrawLimit)
+	defer cancel()
+	var ids []registry.ID
+	for _, in := range o.current() {
+		ids = append(ids, in.ID())
+	}
+	if len(ids) == 0 {
+		return
+	}
+	g := run.NewGroup(ctx)
+	for _, s := range o.p.n.sources {
+		g.Go(func(ctx context.Context) error {
+			if err := s.Registry.Withdraw(ctx, ids...); err != nil {
+				o.p.n.log.Warn("not withdrawn in time; callers are told directly, and the entry expires", "registry", s.Name, "service", o.service, "err", err)
+			}
+			return nil
+		})
+	}
+	_ = g.Wait()
+}

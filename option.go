@@ -1,0 +1,51 @@
+package skerry
+
+import (
+	"log/slog"
+	"os"
+
+	"github.com/skerry/skerry/discovery"
+	"github.com/skerry/skerry/registry"
+	"github.com/skerry/skerry/rpc"
+)
+
+// Option changes a node in ways that a configuration file can't.
+type Option func(*options)
+
+type options struct {
+	logger   *slog.Logger
+	client   []rpc.ClientInterceptor
+	server   []rpc.ServerInterceptor
+	watchAll bool
+	sources  func(registry.Owner) []discovery.Source // instead of those of the mode, for tests
+}
+
+// WithLogger makes the node log to l instead of to stderr as the
+// configuration says.
+func WithLogger(l *slog.Logger) Option { return func(o *options) { o.logger = l } }
+
+// WithClientInterceptors puts code around every call that the node makes, the
+// first one outermost.
+func WithClientInterceptors(list ...rpc.ClientInterceptor) Option {
+	return func(o *options) { o.client = append(o.client, list...) }
+}
+
+// WithServerInterceptors puts code around every handler of the node, the
+// first one outermost.
+func WithServerInterceptors(list ...rpc.ServerInterceptor) Option {
+	return func(o *options) { o.server = append(o.server, list...) }
+}
+
+// WithAllServices makes the node know every service of the site, not only
+// those that it calls: for tools that show the site.
+func WithAllServices() Option { return func(o *options) { o.watchAll = true } }
+
+func newLogger(c Log) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(c.Level)) // checked by Validate
+	o := &slog.HandlerOptions{Level: level}
+	if c.Format == "json" {
+		return slog.New(slog.NewJSONHandler(os.Stderr, o))
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, o))
+}

@@ -1,0 +1,163 @@
+package skerry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/apache/thrift/lib/go/thrift"
+
+	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/internal/wire"
+	"github.com/skerry/skerry/rpc"
+)
+
+// listLimit is how long Handle waits for the first registry to list a service.
+const listLimit = 3 * time.Second
+
+var errLeft = errors.New("the node has left: it was closed, or the context of its last Serve has ended")
+
+// provider is the node's other half: one port for all its services.
+type provider struct {
+	n      *Node
+	server *rpc.Server
+	group  *run.Group // the port; each offer has a group of its own
+
+	mu       sync.Mutex
+	listener net.Listener // nil until something is offered
+	offers   map[string]*offer
+	serving  int // calls of Serve under way
+	leaving  bool
+
+	once    sync.Once // of the way out
+	leftErr error
+	left    chan struct{} // closed when nothing is served any more
+}
+
+func newProvider(n *Node) (*provider, error) {
+	p := &provider{n: n, offers: map[string]*offer{}, left: make(chan struct{}), group: run.NewGroup(context.Background())}
+	var err error
+	p.server, err = rpc.NewServer(rpc.ServerConfig{
+		Instance:     n.owner.String(),
+		TLS:          n.tls.server,
+		MaxCalls:     n.cfg.Limits.Calls,
+		MaxConnCalls: n.cfg.Limits.ConnCalls,
+		Sizes:        rpc.Sizes{Frame: n.cfg.Limits.Frame},
+		Interceptors: n.opts.server,
+		Health:       n.stats,
+		Logger:       n.log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	_, err = p.server.Handle(internalName, "", wire.NewInternalProcessor(&internalService{node: n, started: time.Now()}))
+	return p, err
+}
+
+// Handle offers the service and returns; it is served until Close. What the
+// configuration says of the service (version, weight, tags, …) is told to the
+// registries. Handle waits up to 3 s until one of them has listed the service;
+// those that can't be reached are tried for ever. An error means that the
+// service is not offered: a port that is taken, a name that is served already.
+func (n *Node) Handle(ctx context.Context, service string, p thrift.TProcessor) error {
+	if err := n.offers.handle(ctx, service, p); err != nil {
+		return fmt.Errorf("offer %s: %w", service, err)
+	}
+	return nil
+}
+
+func (p *provider) handle(ctx context.Context, service string, proc thrift.TProcessor) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	o, err := p.add(service, proc)
+	if err != nil {
+		return err
+	}
+	wait, cancel := context.WithTimeout(ctx, listLimit)
+	defer cancel()
+	select {
+	case <-o.first:
+	case <-wait.Done():
+		p.n.log.Warn("no registry has listed the service yet; it is served, and the registries are tried until they do", "service", service)
+	}
+	return nil
+}
+
+func (p *provider) add(service string, proc thrift.TProcessor) (*offer, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.leaving {
+		return nil, errLeft
+	}
+	o, err := newOffer(p, service)
+	if err != nil {
+		return nil, err
+	}
+	if o.remove, err = p.server.Handle(service, o.entries[0].Version, proc); err != nil {
+		return nil, err
+	}
+	if err := p.listen(); err != nil {
+		o.remove()
+		return nil, err
+	}
+	p.offers[service] = o
+	o.group.Go(o.keep)
+	return o, nil
+}
+
+// listen opens the port when the first service needs it. The caller holds mu.
+func (p *provider) listen() error {
+	if p.listener != nil {
+		return nil
+	}
+	l, err := net.Listen("tcp", net.JoinHostPort(p.n.cfg.listen()))
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	p.listener = l
+	p.group.Go(func(ctx context.Context) error {
+		err := p.server.Serve(ctx, l)
+		if err != nil {
+			p.n.log.Error("the port is closed", "addr", l.Addr().String(), "err", err)
+		}
+		return err
+	})
+	return nil
+}
+
+// addr is the address of the port, nil while there is none.
+func (p *provider) addr() *net.TCPAddr {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.listener == nil {
+		return nil
+	}
+	return p.listener.Addr().(*net.TCPAddr)
+}
+
+// fetchAddr is where the framework's own service answers, for peers on the
+// LAN; without a host they use the address that they hear this one from.
+func (p *provider) fetchAddr() string {
+	a := p.addr()
+	if a == nil {
+		return ""
+	}
+	host := ""
+	if !a.IP.IsUnspecified() {
+		host = a.IP.String()
+	}
+	return net.JoinHostPort(host, fmt.Sprint(a.Port))
+}
+
+// each calls f for every service that is offered.
+func (p *provider) each(f func(*offer)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, o := range p.offers {
+		f(o)
+	}
+}

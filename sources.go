@@ -1,0 +1,116 @@
+package skerry
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/skerry/skerry/broadcast"
+	"github.com/skerry/skerry/discovery"
+	"github.com/skerry/skerry/registry"
+	"github.com/skerry/skerry/registry/postgres"
+)
+
+// The names of the sources, as lists, logs and tools give them.
+const (
+	sourceDatabase = "database"
+	sourceLAN      = broadcast.Source
+)
+
+// mode is the configured mode as it works out.
+func (n *Node) mode() Mode {
+	if n.cfg.Mode == ModeAuto && n.cfg.Database.URL == "" {
+		return ModeBroadcast
+	}
+	return n.cfg.Mode
+}
+
+// newSources makes the registries of the mode. In ModeAuto both run all the
+// time, so that no switch can be missed: with the database lost the LAN is
+// there already, and nodes that have no database are found.
+func (n *Node) newSources() ([]discovery.Source, error) {
+	if n.opts.sources != nil {
+		return n.opts.sources(n.owner), nil
+	}
+	var list []discovery.Source
+	if n.mode() != ModeBroadcast {
+		db, err := postgres.New(postgres.Config{
+			URL: n.cfg.Database.URL, Cluster: n.cfg.Cluster, Owner: n.owner,
+			Heartbeat: n.cfg.Database.Heartbeat, Expiry: n.cfg.Database.Expiry, Poll: n.cfg.Database.Poll,
+			Logger: n.log,
+		})
+		if err != nil {
+			return nil, fmt.Errorf("database registry: %w", err)
+		}
+		list = append(list, discovery.Source{Name: sourceDatabase, Registry: db})
+	}
+	if n.mode() != ModeDatabase {
+		lan, err := broadcast.New(broadcast.Config{
+			Cluster: n.cfg.Cluster, Owner: n.owner, Key: []byte(n.cfg.LAN.Key),
+			Port: n.cfg.LAN.Port, Interfaces: n.cfg.LAN.Interfaces, Seeds: n.cfg.LAN.Seeds, Announce: n.cfg.LAN.Announce,
+			Fetch:     fetcher{tls: n.tls.client}.fetch,
+			FetchAddr: func() string { return n.offers.fetchAddr() },
+			State:     n.files.peerState(),
+			Logger:    n.log,
+		})
+		if err != nil {
+			return nil, fmt.Errorf("LAN registry: %w", err)
+		}
+		list = append(list, discovery.Source{Name: sourceLAN, Registry: lan})
+	}
+	return list, nil
+}
+
+func (n *Node) sourceNames() []string {
+	var names []string
+	for _, s := range n.sources {
+		names = append(names, s.Name)
+	}
+	return names
+}
+
+// watchDatabase says in the log, once each time, that the database is lost
+// and that it is back, and what that means.
+func (n *Node) watchDatabase() {
+	for _, s := range n.sources {
+		if s.Name != sourceDatabase {
+			continue
+		}
+		t := transitions{mode: n.mode(), begun: time.Now()}
+		s.Registry.Watch(internalName, func(snap registry.Snapshot) {
+			if text, args := t.heard(snap.Lost, time.Now()); text != "" {
+				n.log.Warn(text, args...)
+			}
+		})
+	}
+}
+
+// transitions turns what the database registry says into sentences.
+type transitions struct {
+	mode  Mode
+	begun time.Time
+	known bool      // it was reached once
+	lost  time.Time // zero while it is there
+}
+
+// heard returns the sentence for a change, "" when nothing has changed.
+func (t *transitions) heard(lost error, now time.Time) (text string, args []any) {
+	switch {
+	case lost != nil && t.lost.IsZero():
+		t.lost = now
+		text = "database lost: calls go on from the known lists; the database is tried again until it is back"
+		if !t.known {
+			text = "database can't be reached: it is tried again until it can, and everything is registered then"
+		}
+		if t.mode == ModeAuto {
+			text += "; meanwhile the LAN says who comes and goes"
+		}
+		return text, []any{"err", lost}
+	case lost == nil && !t.lost.IsZero():
+		away := now.Sub(t.lost).Round(time.Second)
+		t.lost, t.known = time.Time{}, true
+		return "database is back: registrations and lists go through it again", []any{"away", away}
+	case lost == nil:
+		t.known = true
+	}
+	return "", nil
+}

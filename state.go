@@ -1,0 +1,104 @@
+package skerry
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/skerry/skerry/broadcast"
+)
+
+// stateFiles are the files of this process in the state directory; empty
+// names mean that nothing is kept.
+type stateFiles struct{ lists, peers, stats string }
+
+// openStateDir finds and makes the directory. A process that can't keep state
+// runs all the same, and says so.
+func (n *Node) openStateDir() stateFiles {
+	dir := n.cfg.StateDir
+	if dir == "none" {
+		return stateFiles{}
+	}
+	if dir == "" {
+		dir = defaultStateDir()
+	}
+	dir = filepath.Join(dir, n.cfg.Cluster)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		n.log.Warn("state is not kept: a start without any registry will find nobody; set state_dir to a directory that this process may write to", "err", err)
+		return stateFiles{}
+	}
+	base := filepath.Join(dir, n.fileName())
+	return stateFiles{lists: base + ".lists.json", peers: base + ".peers.json", stats: base + ".stats.log"}
+}
+
+func defaultStateDir() string {
+	if dir, _, _ := strings.Cut(os.Getenv("STATE_DIRECTORY"), ":"); dir != "" {
+		return dir
+	}
+	if dir, err := os.UserCacheDir(); err == nil {
+		return filepath.Join(dir, "skerry")
+	}
+	return filepath.Join(os.TempDir(), "skerry")
+}
+
+// fileName tells the processes of one host apart and stays the same over
+// restarts: the program, its first service, and its port when it is fixed.
+func (n *Node) fileName() string {
+	name := strings.TrimSuffix(filepath.Base(os.Args[0]), ".exe")
+	if len(n.cfg.Services) > 0 {
+		name += "-" + n.cfg.Services[0].Name
+	}
+	if _, port := n.cfg.listen(); port != "0" {
+		name += "-" + port
+	}
+	return name
+}
+
+// peerState keeps the addresses of peers on the LAN.
+func (f stateFiles) peerState() broadcast.State {
+	if f.peers == "" {
+		return broadcast.State{}
+	}
+	return broadcast.State{
+		Load: func() (list []string, err error) {
+			text, err := os.ReadFile(f.peers)
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil, nil
+			}
+			if err == nil {
+				err = json.Unmarshal(text, &list)
+			}
+			return list, err
+		},
+		Save: func(list []string) error {
+			text, err := json.Marshal(list)
+			if err != nil {
+				return err
+			}
+			return replaceFile(f.peers, text)
+		},
+	}
+}
+
+// replaceFile writes a file so that a reader, or a power cut, finds the old
+// or the new text and nothing between.
+func replaceFile(path string, text []byte) error {
+	tmp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	_, err = tmp.Write(text)
+	err = errors.Join(err, tmp.Sync(), tmp.Close())
+	if err == nil {
+		err = os.Rename(tmp.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(tmp.Name())
+		return fmt.Errorf("replace %s: %w", path, err)
+	}
+	return nil
+}

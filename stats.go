@@ -1,0 +1,49 @@
+package skerry
+
+import (
+	"context"
+	"errors"
+
+	"github.com/skerry/skerry/health"
+)
+
+// newRecorder counts calls for the database's table while the database can be
+// reached, else for a log file (row 1.9).
+func (n *Node) newRecorder() *health.Recorder {
+	var s statSink
+	for _, source := range n.sources {
+		if db, ok := source.Registry.(health.Sink); ok {
+			s = append(s, db)
+		}
+	}
+	file := n.cfg.Stats.File
+	if file == "" {
+		file = n.files.stats
+	}
+	if file != "" {
+		s = append(s, health.NewLogSink(health.LogConfig{Path: file, MaxSize: n.cfg.Stats.MaxSize >> 20, Keep: n.cfg.Stats.Keep}))
+	}
+	c := health.Config{Period: n.cfg.Stats.Interval, Logger: n.log}
+	if len(s) > 0 {
+		c.Sinks = []health.Sink{s}
+	}
+	if c.Period < 0 {
+		c.Period, c.Sinks = 0, nil
+	}
+	return health.NewRecorder(c)
+}
+
+// statSink writes to the first of its sinks that takes the rows.
+type statSink []health.Sink
+
+func (s statSink) Write(ctx context.Context, rows []health.Row) error {
+	var all error
+	for _, sink := range s {
+		err := sink.Write(ctx, rows)
+		if err == nil {
+			return nil
+		}
+		all = errors.Join(all, err)
+	}
+	return all
+}
