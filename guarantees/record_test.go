@@ -1,0 +1,165 @@
+package guarantees
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// record is one call of a consumer.
+type record struct {
+	start    time.Time
+	took     time.Duration
+	who      string // name of the provider that answered; for a failed call the instance, or "-"
+	code     string // "ok" or the rpc.Code
+	executed string // 0 may have been, 1 not, 2 was executed: only for failed calls
+	text     string
+}
+
+func (r record) failed() bool { return r.code != "ok" }
+
+// journal is what the consumers of a test have written so far.
+type journal struct {
+	mu      sync.Mutex
+	records []record
+	events  map[string]time.Time // ready, serve, left
+	fatal   []string
+}
+
+func newJournal() *journal { return &journal{events: map[string]time.Time{}} }
+
+// follow reads a process's lines until it ends.
+func (j *journal) follow(name string, r io.Reader) {
+	sc := bufio.NewScanner(r)
+	sc.Buffer(nil, 1<<20)
+	for sc.Scan() {
+		j.line(name, sc.Text())
+	}
+}
+
+func (j *journal) line(name, line string) {
+	kind, rest, _ := strings.Cut(line, " ")
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	switch kind {
+	case "call":
+		r, err := parseRecord(rest)
+		if err != nil {
+			j.fatal = append(j.fatal, fmt.Sprintf("%s: %q: %v", name, line, err))
+			return
+		}
+		j.records = append(j.records, r)
+	case "ready", "serve", "left":
+		ns, _ := strconv.ParseInt(rest, 10, 64)
+		j.events[name+" "+kind] = time.Unix(0, ns)
+	default:
+		j.fatal = append(j.fatal, name+": "+line)
+	}
+}
+
+func parseRecord(s string) (record, error) {
+	f := strings.SplitN(s, " ", 6)
+	if len(f) != 6 {
+		return record{}, fmt.Errorf("%d fields", len(f))
+	}
+	start, err1 := strconv.ParseInt(f[0], 10, 64)
+	took, err2 := time.ParseDuration(f[1])
+	if err1 != nil || err2 != nil {
+		return record{}, fmt.Errorf("times %q %q", f[0], f[1])
+	}
+	return record{time.Unix(0, start), took, f[2], f[3], f[4], f[5]}, nil
+}
+
+// calls returns the records for which keep holds, in the order of their start.
+func (j *journal) calls(keep func(record) bool) []record {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	var out []record
+	for _, r := range j.records {
+		if keep(r) {
+			out = append(out, r)
+		}
+	}
+	slices.SortFunc(out, func(a, b record) int { return a.start.Compare(b.start) })
+	return out
+}
+
+// failures returns the failed calls that began in [from, to).
+func (j *journal) failures(from, to time.Time) []record {
+	return j.calls(func(r record) bool { return r.failed() && !r.start.Before(from) && r.start.Before(to) })
+}
+
+func by(name string) func(record) bool {
+	return func(r record) bool { return !r.failed() && r.who == name }
+}
+
+// firstAnswer is when the first call that name answered had ended, zero if there is none.
+func (j *journal) firstAnswer(name string) time.Time {
+	var first time.Time
+	for _, r := range j.calls(by(name)) {
+		if end := r.start.Add(r.took); first.IsZero() || end.Before(first) {
+			first = end
+		}
+	}
+	return first
+}
+
+// lastAnswer is when the last call that name answered had begun, zero if there is none.
+func (j *journal) lastAnswer(name string) time.Time {
+	calls := j.calls(by(name))
+	if len(calls) == 0 {
+		return time.Time{}
+	}
+	return calls[len(calls)-1].start
+}
+
+// lastStartTo is when the last call that ended at addr (host:port as in an
+// error) or was answered by name began.
+func (j *journal) lastFailure() time.Time {
+	calls := j.calls(record.failed)
+	if len(calls) == 0 {
+		return time.Time{}
+	}
+	return calls[len(calls)-1].start
+}
+
+// eventually waits until ok holds and fails the test with what after limit.
+func eventually(t *testing.T, limit time.Duration, what string, ok func() bool) time.Time {
+	t.Helper()
+	deadline := time.Now().Add(limit)
+	for {
+		if ok() {
+			return time.Now()
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("not within %v: %s", limit, what)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// noFailures fails the test if a call that began in [from, to) failed.
+func noFailures(t *testing.T, j *journal, from, to time.Time) {
+	t.Helper()
+	failed := j.failures(from, to)
+	for i, r := range failed {
+		if i == 5 {
+			break
+		}
+		t.Logf("failed call %v after the start of the scene: %s %s %s", r.start.Sub(from).Round(time.Millisecond), r.who, r.code, r.text)
+	}
+	total := len(j.calls(func(r record) bool { return !r.start.Before(from) && r.start.Before(to) }))
+	if len(failed) > 0 {
+		t.Fatalf("%d of %d calls failed, want 0", len(failed), total)
+	}
+	if total < 50 {
+		t.Fatalf("only %d calls were made: the scene proves nothing", total)
+	}
+	t.Logf("%d calls, 0 failed", total)
+}
