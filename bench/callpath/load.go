@@ -1,0 +1,105 @@
+package callpath
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+)
+
+// result is what a client process measured.
+type result struct {
+	Calls    int64
+	Window   time.Duration
+	P50, P99 time.Duration
+	Usage    usage
+}
+
+// Load is the client process. It warms up, prints "warm", waits for a line,
+// measures, and prints a result as JSON.
+func Load(ctx context.Context, args []string) error {
+	flags := flag.NewFlagSet("call-client", flag.ContinueOnError)
+	name := flags.String("peer", "", "peer to call")
+	addr := flags.String("addr", "", "address of the server")
+	workers := flags.Int("c", 1, "concurrent callers")
+	size := flags.Int("size", 1024, "bytes of the message's fields")
+	window := flags.Duration("for", time.Second, "length of the measurement")
+	warm := flags.Duration("warm", 700*time.Millisecond, "length of the warm-up")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	p, err := peerNamed(*name)
+	if err != nil {
+		return err
+	}
+	setPayload(*size)
+	worker, err := p.dial(ctx, *addr)
+	if err != nil {
+		return err
+	}
+	calls := make([]call, *workers)
+	for i := range calls {
+		if calls[i], err = worker(); err != nil {
+			return err
+		}
+	}
+	if _, err := closedLoop(ctx, calls, *warm); err != nil {
+		return err
+	}
+	fmt.Println("warm")
+	if !bufio.NewScanner(os.Stdin).Scan() {
+		return fmt.Errorf("the parent is gone")
+	}
+	r, err := closedLoop(ctx, calls, *window)
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(os.Stdout).Encode(r)
+}
+
+// closedLoop keeps one call of each worker in flight for the window. The
+// first error ends it.
+func closedLoop(ctx context.Context, calls []call, window time.Duration) (result, error) {
+	var (
+		wg     sync.WaitGroup
+		end    atomic.Bool
+		failed = make(chan error, len(calls))
+		hists  = make([]*hdrhistogram.Histogram, len(calls))
+	)
+	before, start := usageNow(), time.Now()
+	timer := time.AfterFunc(window, func() { end.Store(true) })
+	defer timer.Stop()
+	for w, do := range calls {
+		hists[w] = hdrhistogram.New(1, int64(10*time.Second), 3)
+		wg.Go(func() {
+			for id := int64(w) << 40; !end.Load(); id++ {
+				begin := time.Now()
+				if err := do(ctx, id); err != nil {
+					failed <- err
+					end.Store(true)
+					return
+				}
+				_ = hists[w].RecordValue(int64(time.Since(begin))) // only over 10 s is an error
+			}
+		})
+	}
+	wg.Wait()
+	took, used := time.Since(start), usageNow().since(before)
+	select {
+	case err := <-failed:
+		return result{}, err
+	default:
+	}
+	sum := hists[0]
+	for _, h := range hists[1:] {
+		sum.Merge(h)
+	}
+	return result{sum.TotalCount(), took, time.Duration(sum.ValueAtQuantile(50)), time.Duration(sum.ValueAtQuantile(99)), used}, nil
+}

@@ -1,0 +1,72 @@
+package callpath
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"runtime"
+	"syscall"
+	"time"
+)
+
+// usage is what a process has used since it began.
+type usage struct {
+	CPU     time.Duration // user and system
+	Mallocs uint64
+}
+
+func usageNow() usage {
+	var r syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
+		panic(err) // RUSAGE_SELF can't fail
+	}
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return usage{time.Duration(r.Utime.Nano() + r.Stime.Nano()), m.Mallocs}
+}
+
+// since is u less an earlier usage.
+func (u usage) since(v usage) usage { return usage{u.CPU - v.CPU, u.Mallocs - v.Mallocs} }
+
+// Serve is the server process: it prints its address, answers calls, and
+// prints its usage as a line of JSON for every line that it reads, until its
+// input ends.
+func Serve(ctx context.Context, args []string) error {
+	if len(args) != 1 {
+		return fmt.Errorf("call-server PEER")
+	}
+	p, err := peerNamed(args[0])
+	if err != nil {
+		return err
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	failed := make(chan error, 1)
+	go func() { failed <- p.serve(ctx, ln) }()
+	fmt.Println(ln.Addr())
+	asked := make(chan struct{})
+	go func() {
+		defer close(asked)
+		out := json.NewEncoder(os.Stdout)
+		for sc := bufio.NewScanner(os.Stdin); sc.Scan(); {
+			if err := out.Encode(usageNow()); err != nil {
+				return
+			}
+		}
+	}()
+	select {
+	case err := <-failed:
+		return err
+	case <-asked:
+		return nil
+	case <-time.After(2 * time.Minute): // the parent died without closing our input
+		return fmt.Errorf("no end came")
+	}
+}

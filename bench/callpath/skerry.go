@@ -1,0 +1,3 @@
+package callpath
+
+func skerryPeer() peer { return peer{name: "skerry"} }

@@ -1,0 +1,35 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/skerry/skerry/bench/callpath"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) error {
+	if len(args) == 0 {
+		return fmt.Errorf("say what to measure: call")
+	}
+	switch args[0] {
+	case "call":
+		return callpath.Run(ctx, args[1:])
+	case "call-server":
+		return callpath.Serve(ctx, args[1:])
+	case "call-client":
+		return callpath.Load(ctx, args[1:])
+	}
+	return fmt.Errorf("unknown measurement %q; there is: call", args[0])
+}
