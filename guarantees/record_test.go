@@ -119,14 +119,17 @@ func (j *journal) lastAnswer(name string) time.Time {
 	return calls[len(calls)-1].start
 }
 
-// lastStartTo is when the last call that ended at addr (host:port as in an
-// error) or was answered by name began.
-func (j *journal) lastFailure() time.Time {
-	calls := j.calls(record.failed)
-	if len(calls) == 0 {
-		return time.Time{}
-	}
-	return calls[len(calls)-1].start
+// at is when a process said an event, zero if it has not.
+func (j *journal) at(name, event string) time.Time {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.events[name+" "+event]
+}
+
+func (j *journal) fatals() []string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return slices.Clone(j.fatal)
 }
 
 // eventually waits until ok holds and fails the test with what after limit.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/guarantees/echo"
+	"github.com/skerry/skerry/internal/pgtest"
 	"github.com/skerry/skerry/rpc"
 )
 
@@ -31,7 +32,7 @@ const (
 func TestMain(m *testing.M) {
 	role := os.Getenv(envRole)
 	if role == "" {
-		os.Exit(m.Run())
+		pgtest.Main(m)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()

@@ -1,0 +1,161 @@
+package guarantees
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// site is what a test builds: processes, and the journal they write.
+type site struct {
+	t       *testing.T
+	dir     string
+	cluster string
+	journal *journal
+	extra   string // lines of every process's configuration: mode, database, lan
+	// command makes a command that runs on a host; the default runs it here.
+	command func(host int, name string, args ...string) *exec.Cmd
+}
+
+func newSite(t *testing.T, extra string) *site {
+	s := &site{t: t, dir: t.TempDir(), cluster: "guarantee-" + strings.ToLower(filepath.Base(t.TempDir())) + fmt.Sprint(os.Getpid()), journal: newJournal(), extra: extra}
+	s.command = func(_ int, name string, args ...string) *exec.Cmd { return exec.Command(name, args...) }
+	t.Cleanup(func() {
+		for _, f := range s.journal.fatals() {
+			t.Errorf("a process said: %s", f)
+		}
+	})
+	return s
+}
+
+// process is one running program of a site.
+type process struct {
+	t    *testing.T
+	name string
+	cmd  *exec.Cmd
+	done chan struct{} // closed when it has ended and its lines are read
+	log  string        // path of what it wrote to stderr
+}
+
+// how says what is special about a process.
+type how struct {
+	host    int
+	yaml    string // further lines of its configuration
+	env     []string
+	pause   time.Duration // consumer: between the calls of one caller; 0 = 5 ms
+	callers int           // consumer: 0 = 4
+	hold    int           // consumer: milliseconds for which each call is held
+}
+
+// provider starts a process that serves echo and answers with its name.
+func (s *site) provider(name string, h how) *process {
+	return s.start(name, "provider", "service: {name: echo, version: v1}", h, "serve")
+}
+
+// consumer starts a process that calls echo all the time.
+func (s *site) consumer(name string, h how) *process {
+	return s.start(name, "consumer", "", h, "ready")
+}
+
+func (s *site) start(name, role, yaml string, h how, event string) *process {
+	s.t.Helper()
+	config := filepath.Join(s.dir, name+".yaml")
+	text := fmt.Sprintf("cluster: %s\nstate: %q\n%s\n%s\n%s\n", s.cluster, filepath.Join(s.dir, name+"-state"), s.extra, yaml, h.yaml)
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	if h.pause == 0 {
+		h.pause = 5 * time.Millisecond
+	}
+	if h.callers == 0 {
+		h.callers = 4
+	}
+	self, err := os.Executable()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	p := &process{t: s.t, name: name, cmd: s.command(h.host, self), done: make(chan struct{}), log: filepath.Join(s.dir, name+".log")}
+	p.cmd.Env = append(append(os.Environ(), h.env...), envRole+"="+role, envConfig+"="+config, envName+"="+name,
+		envPause+"="+h.pause.String(), fmt.Sprintf("%s=%d", envWorkers, h.callers), fmt.Sprintf("%s=%d", envHold, h.hold))
+	out, err := p.cmd.StdoutPipe()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	log, err := os.Create(p.log)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	p.cmd.Stderr = log
+	if err := p.cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	log.Close()
+	go p.follow(s.journal, out)
+	s.t.Cleanup(p.end)
+	eventually(s.t, 20*time.Second, name+" says "+event, func() bool { return !s.journal.at(name, event).IsZero() || p.over() })
+	return p
+}
+
+func (p *process) follow(j *journal, out io.Reader) {
+	defer close(p.done)
+	j.follow(p.name, out)
+	_ = p.cmd.Wait()
+}
+
+func (p *process) over() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// kill is kill -9; it returns the instant before.
+func (p *process) kill() time.Time { return p.signal(syscall.SIGKILL) }
+
+// stop asks politely; wait waits for the end.
+func (p *process) stop() time.Time { return p.signal(syscall.SIGTERM) }
+
+func (p *process) signal(sig syscall.Signal) time.Time {
+	p.t.Helper()
+	at := time.Now()
+	if err := p.cmd.Process.Signal(sig); err != nil {
+		p.t.Fatalf("%v %s: %v", sig, p.name, err)
+	}
+	return at
+}
+
+func (p *process) wait(limit time.Duration) {
+	p.t.Helper()
+	select {
+	case <-p.done:
+	case <-time.After(limit):
+		p.t.Fatalf("%s did not end within %v", p.name, limit)
+	}
+}
+
+// end is the cleanup: nobody outlives the test, and the log of a failed test is shown.
+func (p *process) end() {
+	if !p.over() {
+		_ = p.cmd.Process.Kill()
+		<-p.done
+	}
+	if !p.t.Failed() {
+		return
+	}
+	if b, err := os.ReadFile(p.log); err == nil && len(b) > 0 {
+		p.t.Logf("log of %s:\n%s", p.name, tail(string(b), 40))
+	}
+}
+
+func tail(s string, lines int) string {
+	all := strings.Split(strings.TrimSpace(s), "\n")
+	return strings.Join(all[max(0, len(all)-lines):], "\n")
+}
