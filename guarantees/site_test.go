@@ -66,7 +66,7 @@ func (s *site) consumer(name string, h how) *process {
 func (s *site) start(name, role, yaml string, h how, event string) *process {
 	s.t.Helper()
 	config := filepath.Join(s.dir, name+".yaml")
-	text := fmt.Sprintf("cluster: %s\nstate: %q\n%s\n%s\n%s\n", s.cluster, filepath.Join(s.dir, name+"-state"), s.extra, yaml, h.yaml)
+	text := fmt.Sprintf("cluster: %s\nstate: {dir: %q}\n%s\n%s\n%s\n", s.cluster, filepath.Join(s.dir, name+"-state"), s.extra, yaml, h.yaml)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		s.t.Fatal(err)
 	}
@@ -150,9 +150,16 @@ func (p *process) end() {
 	if !p.t.Failed() {
 		return
 	}
-	if b, err := os.ReadFile(p.log); err == nil && len(b) > 0 {
-		p.t.Logf("log of %s:\n%s", p.name, tail(string(b), 40))
+	p.t.Logf("log of %s:\n%s", p.name, tail(p.logged(), 40))
+}
+
+// logged is what the process has written to stderr so far.
+func (p *process) logged() string {
+	b, err := os.ReadFile(p.log)
+	if err != nil {
+		p.t.Error(err)
 	}
+	return string(b)
 }
 
 func tail(s string, lines int) string {
