@@ -37,7 +37,7 @@ const (
 )
 
 // autoMode is what every process of these scenes is told besides the database.
-const autoMode = "mode: auto\nlan: {interfaces: [lo], key: \"guarantee of the site\"}\ndatabase: {url: %q, heartbeat: %v, expiry: %v, poll: %v}"
+const autoMode = "mode: auto\nlan: {interfaces: [lo], key: guarantee-of-the-site}\ndatabase: {url: %q, heartbeat: %v, expiry: %v, poll: %v}"
 
 func TestDatabaseOutageFailsNoCall(t *testing.T) {
 	for _, o := range outages {
@@ -46,18 +46,19 @@ func TestDatabaseOutageFailsNoCall(t *testing.T) {
 			pg := pgtest.Own(t, pgtest.Options{})
 			db := pg.CreateDB(t)
 			s := newSite(t, fmt.Sprintf(autoMode, pg.URL(db), heartbeat, expiry, heartbeat))
+			s.list = func() []string { return s.listed(pg.SocketURL(db)) }
 			s.provider("one", how{})
 			s.provider("two", how{})
 			caller := s.consumer("caller", how{})
 			s.warm("one", "two")
-			eventually(t, 10*time.Second, "two rows in the registry", func() bool { return len(s.listed(pg.URL(db))) == 2 })
+			eventually(t, 10*time.Second, "two rows in the registry", func() bool { return len(s.list()) == 2 })
 
 			begin := time.Now()
 			must(t, o.away(pg))
 			s.outage(caller, begin)
 			returned := time.Now()
 			must(t, o.back(pg))
-			s.recovery(pg.URL(db), returned)
+			s.recovery(returned)
 			noFailures(t, s.journal, begin, time.Now())
 		})
 	}
@@ -77,12 +78,12 @@ func (s *site) outage(caller *process, begin time.Time) {
 }
 
 // recovery is what must hold once it is back.
-func (s *site) recovery(url string, returned time.Time) {
+func (s *site) recovery(returned time.Time) {
 	s.t.Helper()
-	all := eventually(s.t, backIn+time.Second, "three fresh rows in the registry", func() bool { return len(s.listed(url)) == 3 })
+	all := eventually(s.t, backIn+time.Second, "three fresh rows in the registry", func() bool { return len(s.list()) == 3 })
 	s.t.Logf("all rows back %v after the database", all.Sub(returned).Round(100*time.Millisecond))
 	for end := time.Now().Add(expiry + heartbeat); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
-		if n := len(s.listed(url)); n != 3 {
+		if n := len(s.list()); n != 3 {
 			s.t.Fatalf("%v after the return %d instances are listed, want 3: somebody was expired", time.Since(returned), n)
 		}
 	}
@@ -94,6 +95,8 @@ func (s *site) recovery(url string, returned time.Time) {
 	}
 }
 
+const listedSQL = "SELECT host || ':' || port FROM skerry_service_registry WHERE cluster = $1 AND service = 'echo' AND alive"
+
 // listed are the addresses of echo whose lease is alive by the database's
 // clock; none when the database can't be asked.
 func (s *site) listed(url string) []string {
@@ -104,7 +107,7 @@ func (s *site) listed(url string) []string {
 		return nil
 	}
 	defer conn.Close(context.Background())
-	rows, err := conn.Query(ctx, "SELECT host || ':' || port FROM skerry_service_registry WHERE cluster = $1 AND service = 'echo' AND alive", s.cluster)
+	rows, err := conn.Query(ctx, listedSQL, s.cluster)
 	if err != nil {
 		return nil
 	}

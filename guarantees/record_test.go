@@ -14,6 +14,7 @@ import (
 
 // record is one call of a consumer.
 type record struct {
+	caller   string
 	start    time.Time
 	took     time.Duration
 	who      string // name of the provider that answered; for a failed call the instance, or "-"
@@ -54,6 +55,7 @@ func (j *journal) line(name, line string) {
 			j.fatal = append(j.fatal, fmt.Sprintf("%s: %q: %v", name, line, err))
 			return
 		}
+		r.caller = name
 		j.records = append(j.records, r)
 	case "ready", "serve", "left":
 		ns, _ := strconv.ParseInt(rest, 10, 64)
@@ -73,7 +75,7 @@ func parseRecord(s string) (record, error) {
 	if err1 != nil || err2 != nil {
 		return record{}, fmt.Errorf("times %q %q", f[0], f[1])
 	}
-	return record{time.Unix(0, start), took, f[2], f[3], f[4], f[5]}, nil
+	return record{"", time.Unix(0, start), took, f[2], f[3], f[4], f[5]}, nil
 }
 
 // calls returns the records for which keep holds, in the order of their start.
@@ -100,9 +102,12 @@ func by(name string) func(record) bool {
 }
 
 // firstAnswer is when the first call that name answered had ended, zero if there is none.
-func (j *journal) firstAnswer(name string) time.Time {
+func (j *journal) firstAnswer(name string) time.Time { return j.firstAnswerTo("", name) }
+
+// firstAnswerTo is the same for the calls of one consumer; "" means any.
+func (j *journal) firstAnswerTo(caller, name string) time.Time {
 	var first time.Time
-	for _, r := range j.calls(by(name)) {
+	for _, r := range j.calls(func(r record) bool { return by(name)(r) && (caller == "" || r.caller == caller) }) {
 		if end := r.start.Add(r.took); first.IsZero() || end.Before(first) {
 			first = end
 		}

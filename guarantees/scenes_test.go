@@ -17,7 +17,7 @@ type mode struct {
 }
 
 var broadcastMode = mode{"broadcast", func(*testing.T) string {
-	return "mode: broadcast\nlan: {interfaces: [lo], key: "guarantee of the site"}"
+	return "mode: broadcast\nlan: {interfaces: [lo], key: guarantee-of-the-site}"
 }}
 
 var databaseMode = mode{"database", func(t *testing.T) string {

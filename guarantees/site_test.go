@@ -21,6 +21,8 @@ type site struct {
 	extra   string // lines of every process's configuration: mode, database, lan
 	// command makes a command that runs on a host; the default runs it here.
 	command func(host int, name string, args ...string) *exec.Cmd
+	// list are the addresses of echo that the database lists as alive.
+	list func() []string
 }
 
 func newSite(t *testing.T, extra string) *site {

@@ -90,7 +90,7 @@ func (s *Server) Exec(t testing.TB, db, sql string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	conn, err := pgx.Connect(ctx, s.socketURL(db))
+	conn, err := pgx.Connect(ctx, s.SocketURL(db))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,6 +110,8 @@ func (s *Server) UserURL(db, user string) string {
 	return u.String()
 }
 
-func (s *Server) socketURL(db string) string {
+// SocketURL is URL over the Unix socket, which works from every network
+// namespace.
+func (s *Server) SocketURL(db string) string {
 	return fmt.Sprintf("host=%s port=%d user=postgres dbname=%s sslmode=disable connect_timeout=5", s.dir, s.Port, db)
 }

@@ -156,7 +156,7 @@ func (s *Server) ready() error {
 	ctx, cancel := context.WithTimeout(context.Background(), startTime)
 	defer cancel()
 	for {
-		conn, err := pgx.Connect(ctx, s.socketURL("postgres"))
+		conn, err := pgx.Connect(ctx, s.SocketURL("postgres"))
 		if err == nil {
 			return conn.Close(ctx)
 		}

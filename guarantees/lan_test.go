@@ -1,0 +1,138 @@
+//go:build linux
+
+package guarantees
+
+import (
+	"fmt"
+	"os/exec"
+	"testing"
+	"time"
+
+	"github.com/skerry/skerry/internal/lab"
+	"github.com/skerry/skerry/internal/pgtest"
+)
+
+// The scenes of a network of hosts.
+
+const onTheLAN = "mode: broadcast\nlan: {key: guarantee-of-the-site}"
+
+// newLANSite is a site whose processes run on the hosts of a lab.
+func newLANSite(t *testing.T, hosts int, extra string) (*site, *lab.LAN) {
+	l := lab.New(t, hosts)
+	s := newSite(t, extra)
+	s.command = func(host int, name string, args ...string) *exec.Cmd { return l.Host(host).Command(name, args...) }
+	return s, l
+}
+
+func TestNewInstanceOnTheLAN(t *testing.T) {
+	for _, tc := range []struct {
+		loss  float64
+		bound time.Duration
+	}{{0, time.Second}, {10, 3 * time.Second}} {
+		t.Run(fmt.Sprintf("loss %v %%", tc.loss), func(t *testing.T) {
+			s, l := newLANSite(t, 8, onTheLAN)
+			l.Loss(tc.loss)
+			s.provider("first", how{host: 0})
+			for host := 1; host < 7; host++ {
+				s.consumer(fmt.Sprint("caller", host), how{host: host, callers: 2, pause: 10 * time.Millisecond})
+			}
+			s.warm("first")
+			s.provider("second", how{host: 7})
+			serving := s.journal.at("second", "serve")
+			for host := 1; host < 7; host++ {
+				name := fmt.Sprint("caller", host)
+				eventually(t, 10*time.Second, name+" is answered by the second provider", func() bool { return !s.journal.firstAnswerTo(name, "second").IsZero() })
+				took := s.journal.firstAnswerTo(name, "second").Sub(serving)
+				t.Logf("%s: %v", name, took.Round(time.Millisecond))
+				if took > tc.bound {
+					t.Errorf("%s called the new instance after %v, want at most %v", name, took, tc.bound)
+				}
+			}
+		})
+	}
+}
+
+// cutHost pulls the cable of a provider's host and measures how long callers
+// go on calling it.
+func cutHost(t *testing.T, s *site, l *lab.LAN) {
+	s.provider("stays", how{host: 0})
+	s.provider("cut", how{host: 1})
+	s.consumer("caller", how{host: 2})
+	s.warm("stays", "cut")
+	at := time.Now()
+	l.Host(1).Cut()
+	time.Sleep(8 * time.Second)
+	late := s.journal.failures(at.Add(3*time.Second), time.Now())
+	all := s.journal.failures(at.Add(-2*time.Second), time.Now())
+	t.Logf("%d calls failed in the first 3 s, %d later", len(all)-len(late), len(late))
+	for _, r := range late {
+		t.Errorf("a call failed %v after the cut: %s", r.start.Sub(at), r.text)
+	}
+	if n := len(s.journal.calls(func(r record) bool { return r.start.After(at.Add(3*time.Second)) && !r.failed() })); n < 500 {
+		t.Errorf("only %d calls after that: the scene proves nothing", n)
+	}
+	l.Host(1).Heal()
+	healed := time.Now()
+	eventually(t, 20*time.Second, "the healed host is called again", func() bool { return s.journal.lastAnswer("cut").After(healed) })
+}
+
+func TestHostCutOffIsAvoided(t *testing.T) {
+	t.Run("broadcast", func(t *testing.T) {
+		s, l := newLANSite(t, 3, onTheLAN)
+		cutHost(t, s, l)
+	})
+	t.Run("database", func(t *testing.T) {
+		l := lab.New(t, 4)
+		pg := pgtest.Own(t, pgtest.Options{Host: l.Host(3).IP(0), Port: 5432, Netns: l.Host(3).Namespace})
+		s := newSite(t, fmt.Sprintf("mode: database\ndatabase: {url: %q}", pg.URL(pg.CreateDB(t))))
+		s.command = func(host int, name string, args ...string) *exec.Cmd { return l.Host(host).Command(name, args...) }
+		cutHost(t, s, l)
+	})
+}
+
+func TestDatabaseCutOffFailsNoCall(t *testing.T) {
+	l := lab.New(t, 4)
+	pg := pgtest.Own(t, pgtest.Options{Host: l.Host(3).IP(0), Port: 5432, Netns: l.Host(3).Namespace})
+	db := pg.CreateDB(t)
+	s := newSite(t, fmt.Sprintf("mode: auto\nlan: {key: guarantee-of-the-site}\ndatabase: {url: %q, heartbeat: %v, expiry: %v, poll: %v}", pg.URL(db), heartbeat, expiry, heartbeat))
+	s.command = func(host int, name string, args ...string) *exec.Cmd { return l.Host(host).Command(name, args...) }
+	s.list = func() []string { return s.listed(pg.SocketURL(db)) }
+	s.provider("one", how{host: 0})
+	s.provider("two", how{host: 1})
+	caller := s.consumer("caller", how{host: 2})
+	s.warm("one", "two")
+	eventually(t, 10*time.Second, "two rows in the registry", func() bool { return len(s.list()) == 2 })
+
+	begin := time.Now()
+	l.Host(3).Cut()
+	s.outage(caller, begin)
+	returned := time.Now()
+	l.Host(3).Heal()
+	s.recovery(returned)
+	noFailures(t, s.journal, begin, time.Now())
+}
+
+// TestTwoSitesOnOneWire runs two clusters side by side; each must be answered
+// by its own provider only.
+func TestTwoSitesOnOneWire(t *testing.T) {
+	l := lab.New(t, 4)
+	var sites [2]*site
+	for i := range sites {
+		s := newSite(t, onTheLAN)
+		s.cluster = fmt.Sprint("site-", i)
+		s.command = func(host int, name string, args ...string) *exec.Cmd { return l.Host(host).Command(name, args...) }
+		s.provider(fmt.Sprint("of-site-", i), how{host: i})
+		sites[i] = s
+	}
+	for i, s := range sites {
+		s.consumer("caller", how{host: 2 + i})
+		s.warm(fmt.Sprint("of-site-", i))
+	}
+	time.Sleep(3 * time.Second)
+	for i, s := range sites {
+		own := fmt.Sprint("of-site-", i)
+		for _, r := range s.journal.calls(func(r record) bool { return r.who != own }) {
+			t.Fatalf("site %d: %+v", i, r)
+		}
+	}
+}
