@@ -51,6 +51,7 @@ var testHelpers = []string{"internal/lab", "internal/pgtest", "registry/registry
 var top = map[string][]string{
 	"cmd/":      {"", "health", "registry", "rpc", "internal/wire", "internal/run"},
 	"examples/": {"", "rpc"},
+	"guarantees/": {"", "rpc"},
 }
 
 func TestFloors(t *testing.T) {
@@ -102,7 +103,7 @@ func checkImport(t *testing.T, path, dir, imported string) {
 		return
 	}
 	for prefix, allowed := range top {
-		if strings.HasPrefix(dir, prefix) {
+		if strings.HasPrefix(dir+"/", prefix) {
 			if !slices.Contains(allowed, rel) && !strings.HasPrefix(rel, prefix) {
 				t.Errorf("%s imports %s; programs under %s may import %v of the module", path, imported, prefix, allowed)
 			}

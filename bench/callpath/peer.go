@@ -57,7 +57,7 @@ func check(id int64, msg string, tags map[string]string, wantID int64) error {
 }
 
 func peers() []peer {
-	all := []peer{skerryPeer()}
+	all := skerryPeers()
 	all = append(all, thriftPeers()...)
 	return append(all, grpcPeer(), grpcMetadataPeer(), drpcPeer(), netrpcPeer())
 }
