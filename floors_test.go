@@ -49,8 +49,8 @@ var testHelpers = []string{"internal/lab", "internal/pgtest", "registry/registry
 // top are the trees above the root package: they may import what they list,
 // and nothing imports them.
 var top = map[string][]string{
-	"cmd/":      {"", "health", "registry", "rpc", "internal/wire", "internal/run"},
-	"examples/": {"", "rpc"},
+	"cmd/":        {"", "health", "registry", "rpc", "internal/wire", "internal/run"},
+	"examples/":   {"", "rpc"},
 	"guarantees/": {"", "rpc"},
 }
 

@@ -2,5 +2,4 @@
 
 package benchthrift
 
-var GoUnusedProtection__ int;
-
+var GoUnusedProtection__ int

@@ -76,7 +76,9 @@ func grpcCall(ctx context.Context, client benchproto.EchoClient, id int64, heade
 	return check(m.Id, m.Msg, m.Tags, id)
 }
 
-type drpcHandler struct{ benchproto.DRPCEchoUnimplementedServer }
+type drpcHandler struct {
+	benchproto.DRPCEchoUnimplementedServer
+}
 
 func (drpcHandler) Echo(_ context.Context, m *benchproto.Msg) (*benchproto.Msg, error) {
 	return &benchproto.Msg{Msg: m.Msg, Tags: m.Tags, Id: m.Id}, nil
