@@ -67,20 +67,16 @@ func (d *Discovery) remind(s *service, name string) {
 }
 
 func readSaved(path, cluster string) (savedList, error) {
-	empty := savedList{Services: map[string]savedService{}}
+	var saved, empty savedList
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return empty, fmt.Errorf("read last known list: %w", err)
 	}
-	saved := empty
 	if err := json.Unmarshal(b, &saved); err != nil {
 		return empty, fmt.Errorf("read last known list: %w", err)
 	}
 	if saved.Cluster != cluster {
 		return empty, fmt.Errorf("it is of cluster %q, this is %q", saved.Cluster, cluster)
-	}
-	if saved.Services == nil {
-		saved.Services = empty.Services
 	}
 	return saved, nil
 }
@@ -143,18 +139,14 @@ func (d *Discovery) collect(now time.Time) bool {
 func (s *service) listed() (list []registry.Instance, known bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if ok, _ := s.u.settled(time.Now()); !ok {
-		return nil, false
-	}
-	for i := range s.u.sources[:s.u.disk()] {
-		known = known || s.u.sources[i].answered
-	}
 	for _, m := range s.u.order {
 		if m.buried == nil {
 			list = append(list, m.in)
 		}
 	}
-	return list, known
+	heard := slices.ContainsFunc(s.u.sources[:s.u.disk()], func(src sourceState) bool { return src.answered })
+	settled, _ := s.u.settled(time.Now())
+	return list, heard && (settled || len(list) > 0)
 }
 
 // writeFile replaces a file by v as JSON, so that a crash leaves the old one

@@ -113,7 +113,11 @@ func (s *service) entry(m *member, now time.Time) Entry {
 	}
 	switch state {
 	case Gone:
-		e.Since, e.Why = m.buried.when, m.buried.kind.String()+" by "+m.buried.source
+		if m.buried == nil {
+			e.Why = "its address belongs to a later process, " + m.heir.in.Owner.String()
+		} else {
+			e.Since, e.Why = m.buried.when, m.buried.kind.String()+" by "+m.buried.source
+		}
 	case Excluded:
 		e.Why = "the rules ask for " + s.opts.String()
 		if m.in.EffectiveWeight() == 0 {

@@ -19,6 +19,7 @@ type member struct {
 
 	listed []listing  // by source
 	buried *tombstone // not nil: has left, though a source still lists it
+	heir   *member    // not nil: a later process that has its address
 	guard  *guard     // not nil: listed by nobody, kept because it is being asked or has answered
 	cond   condition
 	question

@@ -226,6 +226,7 @@ func (s *service) publish(now time.Time) {
 	var byTier [tiers][]candidate
 	var onRing []*member
 	listed := 0
+	s.u.inherit()
 	for _, m := range s.u.order {
 		tier, state, share, next := tierOf(m, s.opts, s.d.cfg.Zone, s.d.cfg.WarmUp, now)
 		s.due = sooner(s.due, next)

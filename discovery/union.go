@@ -23,6 +23,7 @@ type union struct {
 	members *cache.Cache // key → *member; expires when its protection does
 	tombs   *cache.Cache // key → *tombstone
 	order   []*member    // the same members in the order of registry.Compare
+	finger  int          // where the last find was
 
 	byEndpoint sync.Map // *rpc.Endpoint → *member; read by calls without the mutex
 
@@ -123,6 +124,8 @@ func (u *union) replace(i int, list []registry.Instance, said map[registry.ID]re
 			if d, ok := said[before.ID()]; m != nil && ok {
 				u.bury(before.ID(), d, src.name, now)
 				delete(said, before.ID())
+			} else if m != nil && m.sources() == 0 && m.heir != nil {
+				u.members.Delete(m.key)
 			} else if m != nil && m.sources() == 0 {
 				lost = append(lost, m)
 			}
@@ -218,14 +221,18 @@ func (u *union) unbury(m *member, why string) {
 }
 
 // find looks an instance up in the order; at is where it stands or belongs.
+// Lists come in the same order, so it looks first behind the last find.
 func (u *union) find(in *registry.Instance) (m *member, at int, ok bool) {
-	at, ok = slices.BinarySearchFunc(u.order, in, func(m *member, in *registry.Instance) int {
-		if sameID(&m.in, in) {
-			return 0
+	for at = u.finger; at < min(u.finger+3, len(u.order)); at++ {
+		if sameID(&u.order[at].in, in) {
+			u.finger = at
+			return u.order[at], at, true
 		}
-		return registry.Compare(m.in, *in)
+	}
+	at, ok = slices.BinarySearchFunc(u.order, in.ID(), func(m *member, id registry.ID) int {
+		return registry.CompareID(m.id, id)
 	})
-	if ok {
+	if u.finger = at; ok {
 		m = u.order[at]
 	}
 	return m, at, ok
@@ -240,6 +247,27 @@ func (u *union) forget(m *member) {
 	retire(m.ep)
 	if m.guard != nil {
 		u.notes = append(u.notes, note{m, Dropped, "protection ended: " + m.guard.why})
+	}
+}
+
+// inherit finds members whose address a later process has taken, as after a
+// quick restart: a call to the older one would reach the later one. Members
+// of one address stand side by side.
+func (u *union) inherit() {
+	for _, m := range u.order {
+		m.heir = nil
+	}
+	var last *member // of those with the address, the latest so far
+	for _, m := range u.order {
+		switch {
+		case last == nil || last.id.Addr != m.id.Addr || last.id.Version != m.id.Version:
+			last = m
+		case m.buried != nil || m.in.Started.Before(last.in.Started) && last.buried == nil:
+			m.heir = last
+		default:
+			last.heir = m
+			last = m
+		}
 	}
 }
 

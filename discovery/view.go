@@ -37,7 +37,7 @@ type view struct {
 // tierOf places a member; share is the part of its weight that it gets, next
 // the time at which that changes.
 func tierOf(m *member, o Options, zone string, warmUp time.Duration, now time.Time) (tier int, s State, share float64, next time.Time) {
-	if m.buried != nil {
+	if m.buried != nil || m.heir != nil {
 		return tierNone, Gone, 0, time.Time{}
 	}
 	if m.in.EffectiveWeight() == 0 || !o.admits(m.in) {

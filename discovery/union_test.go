@@ -1,0 +1,258 @@
+package discovery
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/skerry/skerry/registry"
+	"github.com/skerry/skerry/rpc"
+)
+
+func TestFirstListIsWaitedFor(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		start := time.Now()
+		go func() {
+			time.Sleep(700 * time.Millisecond)
+			w.lan.lists(1)
+		}()
+		e, err := w.Resolve("auth").Pick(t.Context(), &rpc.Call{})
+		if err != nil || e.Addr != instance(1).Addr() || time.Since(start) != 700*time.Millisecond {
+			t.Errorf("%v, %v after %v", e, err, time.Since(start))
+		}
+		synctest.Wait()
+	})
+}
+
+func TestEmptyIsExplained(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		w.Resolve("portal")
+		synctest.Wait()
+		in := instance(1)
+		in.Service = "portal"
+		w.lan.say(registry.Snapshot{Service: "portal", Instances: []registry.Instance{in}})
+		w.db.lists()
+		w.lan.lists()
+		start := time.Now()
+		_, err := w.Resolve("auth").Pick(t.Context(), &rpc.Call{})
+		if took := time.Since(start); took != 3*time.Second {
+			t.Errorf("the LAN was given %v to settle, want 3 s", took)
+		}
+		want := "nobody has registered auth (database lists 0, lan lists 0); known services: portal"
+		if !errors.Is(err, rpc.ErrNoInstance) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v\nwant …%s", err, want)
+		}
+		start = time.Now()
+		if _, err := w.Resolve("auth").Pick(t.Context(), &rpc.Call{}); err == nil || time.Since(start) != 0 {
+			t.Errorf("a list known to be empty was waited for: %v, %v", err, time.Since(start))
+		}
+	})
+}
+
+func TestSilentSourcesAreNotWaitedForLong(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		w.db.lost()
+		start := time.Now()
+		_, err := w.Resolve("auth").Pick(t.Context(), &rpc.Call{})
+		if err == nil || time.Since(start) != answerLimit || !strings.Contains(err.Error(), "database lost: connection refused, lan no answer yet") {
+			t.Errorf("after %v: %v", time.Since(start), err)
+		}
+	})
+}
+
+func TestUnion(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		w.db.lists(1, 2, 3)
+		w.lan.lists(3, 4)
+		w.expect("both sources", 1, 2, 3, 4)
+
+		w.lan.lists(4)
+		w.expect("one source drops what the other lists", 1, 2, 3, 4)
+
+		w.lan.parts(registry.Withdrawn, 2, 4)
+		w.expect("goodbye on the LAN", 1, 3, 4)
+		w.expectEntry(2, Gone, "withdrawn by lan")
+		w.db.lists(1, 2, 3)
+		w.expect("a database that lags brings nobody back", 1, 3, 4)
+		w.db.lists(1, 3)
+		w.db.lists(1, 2, 3)
+		w.expect("registered anew", 1, 2, 3, 4)
+
+		w.db.lost()
+		w.expect("a lost source", 1, 2, 3, 4)
+		if e := w.entry(1); !e.Stale || e.Sources[0].Lost == "" {
+			t.Errorf("entry of a lost source: %+v", e)
+		}
+		w.db.parts(registry.Withdrawn, 1, 2, 3)
+		w.expect("back with a goodbye", 2, 3, 4)
+
+		w.db.lists(3)
+		w.expect("one of three vanished", 3, 4)
+	})
+}
+
+func TestGoodbyeIsHeardOnce(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		gone := []registry.Departure{{ID: instance(1).ID(), Kind: registry.Withdrawn, When: time.Now()}}
+		say := func(list ...int) {
+			w.lan.say(registry.Snapshot{Service: "auth", Instances: instances(list...), Gone: gone})
+		}
+		w.lan.lists(1, 2)
+		say(2)
+		w.expect("goodbye", 2)
+		w.db.lists(2)
+		w.db.lists(1, 2)
+		w.expect("registered anew in the database", 1, 2)
+		say(2)
+		w.expect("the same goodbye again", 1, 2)
+	})
+}
+
+func TestSilentIsAskedWhenAnotherListsIt(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		w.db.lists(1, 2)
+		w.lan.lists(1, 2)
+		w.kill(errRefused, 1)
+		w.lan.parts(registry.Silent, 1, 2)
+		w.expect("silent and dead", 2)
+		w.after(20 * time.Second)
+		w.expect("still dead", 2)
+		w.revive(1)
+		w.after(6 * time.Second)
+		w.expect("it answers", 1, 2)
+		w.lan.parts(registry.Silent, 2)
+		w.expect("silent on the LAN only", 1, 2)
+	})
+}
+
+func TestDescriptionByTheFirstSource(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		db, lan := instance(1), instance(1)
+		db.Weight, lan.Weight = 50, 70
+		w.lan.say(registry.Snapshot{Service: "auth", Instances: []registry.Instance{lan}})
+		if e := w.entry(1); e.Weight != 70 {
+			t.Errorf("weight %d, want the LAN's 70", e.Weight)
+		}
+		before := w.endpoint(1)
+		w.db.say(registry.Snapshot{Service: "auth", Instances: []registry.Instance{db}})
+		if e := w.entry(1); e.Weight != 50 || len(e.Sources) != 2 {
+			t.Errorf("entry %+v, want the database's weight 50", e)
+		}
+		if w.endpoint(1) != before {
+			t.Error("a new description made a new endpoint")
+		}
+	})
+}
+
+func TestRules(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, func(c *Config) { c.Zone = "east" })
+		list := instances(1, 2, 3)
+		list[0].Zone, list[1].Zone = "east", "west"
+		list[2].Zone, list[2].Tags = "west", map[string]string{"disk": "fast"}
+		w.db.say(registry.Snapshot{Service: "auth", Instances: list})
+		for _, c := range []struct {
+			o    Options
+			want []int
+			why  string
+		}{
+			{Options{}, []int{1, 2, 3}, ""},
+			{Options{Zone: "west"}, []int{2, 3}, ""},
+			{Options{Tags: map[string]string{"disk": "fast"}, Version: "v1"}, []int{3}, ""},
+			{Options{Version: "v2"}, nil, "3 of auth listed, none with version v2"},
+			{Options{ZoneFirst: true}, []int{1}, ""},
+			{Options{ZoneFirst: true, Balancer: RoundRobin}, []int{1}, ""},
+		} {
+			if err := w.SetOptions("auth", c.o); err != nil {
+				t.Fatal(err)
+			}
+			w.after(10 * time.Second) // settled
+			w.expect(c.o.String(), c.want...)
+			if _, err := w.Resolve("auth").Pick(t.Context(), &rpc.Call{}); c.why != "" && (err == nil || !strings.Contains(err.Error(), c.why)) {
+				t.Errorf("%v, want …%s", err, c.why)
+			}
+		}
+		w.kill(errRefused, 1)
+		w.Down(w.endpoint(1), false, errors.New("EOF"))
+		w.expect("nobody well in the own zone", 2, 3)
+		if err := w.SetOptions("auth", Options{Balancer: "best"}); err == nil {
+			t.Error("an unknown balancer was taken")
+		}
+		list[0].Weight, list[1].Weight, list[2].Weight = -1, -1, -1
+		w.db.say(registry.Snapshot{Service: "auth", Instances: list})
+		w.expect("weight none")
+		w.expectEntry(2, Excluded, "its weight is none")
+	})
+}
+
+func TestQuickRestart(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		old, other := instance(1), instance(2)
+		old.Started = time.Now().Add(-time.Hour)
+		next := old
+		next.Owner.PID, next.Owner.Epoch, next.Started = 77, old.Owner.Epoch+5, time.Now()
+		for _, list := range [][]registry.Instance{{old, other}, {old, next, other}} {
+			w.db.say(registry.Snapshot{Service: "auth", Instances: list})
+			w.expect("one at each address", 1, 2)
+		}
+		entries := w.Explain("auth")
+		if len(entries) != 3 || entries[0].State != Gone || entries[1].State != Warming ||
+			entries[0].Why != "its address belongs to a later process, h/77/7" {
+			t.Errorf("after a quick restart: %+v", entries)
+		}
+		w.db.say(registry.Snapshot{Service: "auth", Instances: []registry.Instance{next, other}})
+		if entries := w.Explain("auth"); len(entries) != 2 {
+			t.Errorf("after the old lease has run out: %+v", entries)
+		}
+	})
+}
+
+func TestWatchAll(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, func(c *Config) { c.WatchAll = true })
+		in := instance(1)
+		in.Service = "portal"
+		w.db.say(registry.Snapshot{Service: "portal", Instances: []registry.Instance{in}})
+		synctest.Wait()
+		if got := w.Services(); len(got) != 2 || got[1] != "portal" || len(w.Explain("portal")) != 1 {
+			t.Errorf("services %v, portal %+v", got, w.Explain("portal"))
+		}
+	})
+}
+
+func TestEvents(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		events, stop := w.Subscribe(2)
+		w.db.lists(1, 2, 3, 4)
+		synctest.Wait()
+		first := <-events
+		if first.Kind != Listed || first.Entry.Addr != instance(1).Addr() || first.Why != "listed by database" {
+			t.Errorf("first event: %+v", first)
+		}
+		<-events
+		w.db.parts(registry.Withdrawn, 1, 2, 3, 4)
+		synctest.Wait()
+		if e := <-events; e.Kind != Dropped || e.Missed != 2 {
+			t.Errorf("event after a pause: %+v, want a drop and 2 missed", e)
+		}
+		stop()
+		w.db.lists(1, 2, 3, 4)
+		synctest.Wait()
+		select {
+		case e := <-events:
+			t.Errorf("event after the end: %+v", e)
+		default:
+		}
+	})
+}
