@@ -34,7 +34,7 @@ func (r *Registry) stayConnected(ctx context.Context) error {
 				lose.Stop()
 			}
 			if said != "" {
-				r.log.Info("database is back")
+				r.log.Info("database session stands again")
 			}
 			said = ""
 			pause.Reset()
@@ -54,7 +54,7 @@ func (r *Registry) stayConnected(ctx context.Context) error {
 		}
 		if text := err.Error(); text != said {
 			said = text
-			r.log.Warn("database is lost; calls go on, trying again", "err", err)
+			r.log.Info("no database session; trying again", "err", err) // the node says what it means
 		}
 		if pause.Wait(ctx) != nil {
 			return nil
