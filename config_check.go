@@ -30,7 +30,7 @@ func (c Config) check(p *problems) {
 		p.at("service", "a service needs a name: service: {name: auth}")
 	}
 	single := c.Service.Name != ""
-	c = c.withDefaults()
+	c = c.WithDefaults()
 	checkName(p, "cluster", c.Cluster, false)
 	checkName(p, "zone", c.Zone, true)
 	oneOf(p, "mode", c.Mode, ModeAuto, ModeDatabase, ModeBroadcast)
@@ -63,7 +63,7 @@ func (c Config) check(p *problems) {
 	oneOf(p, "log.format", c.Log.Format, "text", "json")
 }
 
-// checkServices looks at services in the one list of withDefaults, whose
+// checkServices looks at services in the one list of WithDefaults, whose
 // first entry is the single service when there is one.
 func (c Config) checkServices(p *problems, single bool) {
 	first := map[string]string{} // name and version to key

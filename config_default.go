@@ -5,9 +5,9 @@ import (
 	"reflect"
 )
 
-// withDefaults returns the configuration with every default written out, the
-// services in one list.
-func (c Config) withDefaults() Config {
+// WithDefaults returns the configuration with every default written out and
+// the services in one list: what a node makes of it.
+func (c Config) WithDefaults() Config {
 	if c.Service.Name != "" {
 		c.Services = append([]Service{c.Service}, c.Services...)
 		c.Service = Service{}

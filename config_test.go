@@ -34,7 +34,7 @@ database: {url: "postgres://app@db/site"}
 		c.Database.URL != "postgres://app@db/site" {
 		t.Errorf("read %+v", c)
 	}
-	full := c.withDefaults()
+	full := c.WithDefaults()
 	if full.Database.Expiry != 90*time.Second || full.Services[0].Weight != 100 || full.Limits.Frame != 16<<20 {
 		t.Errorf("defaults: %+v", full)
 	}
@@ -49,7 +49,7 @@ func TestConfigEverythingHasADefault(t *testing.T) {
 			}
 			continue
 		}
-		if err != nil || c.withDefaults().Cluster != "default" {
+		if err != nil || c.WithDefaults().Cluster != "default" {
 			t.Errorf("%q: %v, %+v", text, err, c)
 		}
 	}

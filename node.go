@@ -60,7 +60,7 @@ func Open[C string | Config](ctx context.Context, config C, opts ...Option) (*No
 	if err != nil {
 		return nil, err
 	}
-	n, err := newNode(cfg.withDefaults(), opts)
+	n, err := newNode(cfg.WithDefaults(), opts)
 	if err != nil {
 		return nil, fmt.Errorf("open node: %w", err)
 	}

@@ -9,26 +9,36 @@ import (
 // system's authorities for calls to ports that speak TLS.
 type security struct{ client, server *tls.Config }
 
-func loadTLS(c TLS) (s security, err error) {
-	if c == (TLS{Clients: c.Clients}) {
-		return s, nil
+// Client is what calls to ports that speak TLS use: nil when nothing is
+// configured, which means the system's authorities and no certificate.
+func (c TLS) Client() (*tls.Config, error) {
+	if c.Cert == "" && c.CA == "" && c.ServerName == "" {
+		return nil, nil
 	}
-	s.client = &tls.Config{MinVersion: tls.VersionTLS12, ServerName: c.ServerName}
+	t := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: c.ServerName}
 	if c.CA != "" {
-		if s.client.RootCAs, err = readAuthorities(c.CA); err != nil {
-			return s, fmt.Errorf("tls.ca: %w", err)
+		pool, err := readAuthorities(c.CA)
+		if err != nil {
+			return nil, fmt.Errorf("tls.ca: %w", err)
 		}
+		t.RootCAs = pool
 	}
-	if c.Cert == "" {
-		return s, nil
+	if c.Cert != "" {
+		pair, err := tls.LoadX509KeyPair(c.Cert, c.Key)
+		if err != nil {
+			return nil, fmt.Errorf("tls.cert: %w", err)
+		}
+		t.Certificates = []tls.Certificate{pair}
 	}
-	pair, err := tls.LoadX509KeyPair(c.Cert, c.Key)
-	if err != nil {
-		return s, fmt.Errorf("tls.cert: %w", err)
+	return t, nil
+}
+
+func loadTLS(c TLS) (s security, err error) {
+	if s.client, err = c.Client(); err != nil || s.client == nil || c.Cert == "" {
+		return s, err
 	}
-	s.client.Certificates = []tls.Certificate{pair}
-	s.server = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}}
-	if c.CA != "" && c.Clients == "require" {
+	s.server = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: s.client.Certificates}
+	if c.CA != "" && c.Clients != "none" {
 		s.server.ClientCAs, s.server.ClientAuth = s.client.RootCAs, tls.RequireAndVerifyClientCert
 	}
 	return s, nil
