@@ -27,6 +27,7 @@ type Discovery struct {
 	mu        sync.Mutex // guards services' writers and what follows
 	stops     []func()   // of the sources' watches
 	remembers bool       // the state file has been read
+	unsaved   bool       // the last try to write it did not succeed
 	saved     savedList  // what the state file says, of services nobody has asked for as well
 }
 

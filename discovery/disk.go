@@ -101,14 +101,15 @@ func (d *Discovery) save() {
 	}
 	if err := writeFile(d.cfg.StateFile, d.saved); err != nil {
 		d.cfg.Logger.Warn("last known list not saved", "file", d.cfg.StateFile, "err", err)
-		d.saved.Saved = time.Time{} // try again next time
+		d.unsaved = true // try again next time
 	}
 }
 
 // collect brings d.saved up to date and reports whether it has to be
 // written. d.mu is held.
 func (d *Discovery) collect(now time.Time) bool {
-	changed := d.saved.Saved.IsZero()
+	changed := d.unsaved
+	d.unsaved = false
 	for name, s := range *d.services.Load() {
 		list, known := s.listed()
 		old, had := d.saved.Services[name]

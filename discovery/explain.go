@@ -1,7 +1,9 @@
 package discovery
 
 import (
+	"fmt"
 	"maps"
+	"strings"
 	"time"
 )
 
@@ -134,4 +136,46 @@ func (s *service) entry(m *member, now time.Time) Entry {
 		}
 	}
 	return e
+}
+
+// whyNone explains an empty view. s.mu is held.
+func (s *service) whyNone(listed int) string {
+	if listed > 0 {
+		for _, m := range s.u.order {
+			if m.shown == Excluded && s.opts.admits(m.in) {
+				return fmt.Sprintf("%d of %s listed, but those that the rules admit have the weight none", listed, s.name)
+			}
+		}
+		return fmt.Sprintf("%d of %s listed, none with %s", listed, s.name, s.opts)
+	}
+	text := fmt.Sprintf("nobody has registered %s (%s)", s.name, s.heardLocked())
+	if known := s.d.known(s.name); len(known) > 0 {
+		text += "; known services: " + strings.Join(known, ", ")
+	}
+	return text
+}
+
+func (s *service) heard() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.heardLocked()
+}
+
+// heardLocked says in few words what each source has said.
+func (s *service) heardLocked() string {
+	var parts []string
+	for _, src := range s.u.sources[:s.u.disk()] {
+		word := "no answer yet"
+		switch {
+		case src.lost != nil:
+			word = "lost: " + src.lost.Error()
+		case src.answered:
+			word = fmt.Sprintf("lists %d", len(src.list))
+		}
+		parts = append(parts, src.name+" "+word)
+	}
+	if len(parts) == 0 {
+		return "no registry is configured"
+	}
+	return strings.Join(parts, ", ")
 }

@@ -107,10 +107,3 @@ func (m *member) describe() bool {
 	}
 	return false
 }
-
-// retire tells the endpoint that it will not be picked again.
-func retire(e *rpc.Endpoint) {
-	if r, ok := any(e).(interface{ Retire() }); ok {
-		r.Retire()
-	}
-}

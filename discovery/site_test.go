@@ -220,3 +220,19 @@ func BenchmarkChange(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkReport is the price of a call's outcome.
+func BenchmarkReport(b *testing.B) {
+	d, err := New(Config{Sources: []Source{{"database", &script{}}}, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	s := d.service("auth")
+	s.heardFrom(0, manyInstances(10_000))
+	s.tick(time.Now())
+	e := s.u.order[77].ep
+	b.ReportAllocs()
+	for b.Loop() {
+		d.Resolve("auth").Report(e, health.OK, time.Millisecond)
+	}
+}
