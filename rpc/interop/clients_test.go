@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/apache/thrift/lib/go/thrift"
-	"github.com/skerry/skerry/rpc/internal/echo"
 )
 
 // answers is what a client program prints.
@@ -117,66 +116,5 @@ func TestNodeClient(t *testing.T) {
 			host, port := serve(t, h)
 			judge(t, h, output(t, node(ctx, t, "client.js", host, port, d[0], d[1])), "from Node.js", d[0])
 		})
-	}
-}
-
-// The stock client of Go, one-way calls and exceptions included.
-func TestGoClient(t *testing.T) {
-	for name, d := range goDialects {
-		t.Run(name, func(t *testing.T) {
-			h := newHandler()
-			host, port := serve(t, h)
-			conf := &thrift.TConfiguration{ConnectTimeout: patience, SocketTimeout: patience}
-			transport, err := d.transport(conf).GetTransport(thrift.NewTSocketConf(host+":"+port, conf))
-			if err != nil {
-				t.Fatal(err)
-			}
-			p := d.protocol(conf).GetProtocol(transport)
-			if err := p.Transport().Open(); err != nil {
-				t.Fatal(err)
-			}
-			defer p.Transport().Close()
-			ctx := t.Context()
-			c := echo.NewEchoClient(thrift.NewTStandardClient(p, p))
-			for range 3 {
-				exercise(ctx, t, c, "skerry")
-			}
-			if err := c.Note(ctx, "from Go"); err != nil {
-				t.Fatal(err)
-			}
-			if n := h.noted(t); n.text != "from Go" {
-				t.Errorf("noted %q", n.text)
-			}
-		})
-	}
-}
-
-// exercise makes the calls that every server must answer alike.
-func exercise(ctx context.Context, t *testing.T, c *echo.EchoClient, who string) {
-	t.Helper()
-	if got, err := c.Who(ctx); err != nil || !strings.HasPrefix(got, who) {
-		t.Fatalf("who is %q, %v", got, err)
-	}
-	part := &echo.Message{Text: "part", Tags: map[string]string{}, Number: -1 << 63, Parts: []*echo.Message{}}
-	sent := &echo.Message{Text: "grüße, 世界", Tags: map[string]string{"a": "1", "": "empty"}, Number: 1 << 62,
-		Parts: []*echo.Message{part, part}}
-	got, err := c.Echo(ctx, sent)
-	if err != nil {
-		t.Fatal(err)
-	}
-	sent.Number++
-	if !got.Equals(sent) {
-		t.Fatalf("sent %v, got %v", sent, got)
-	}
-	got, err = c.Echo(ctx, &echo.Message{Text: strings.Repeat("x", 200_000)})
-	if err != nil || len(got.Text) != 200_000 {
-		t.Fatalf("a text of 200,000 letters came back with %d, %v", len(got.GetText()), err)
-	}
-	_, err = c.Echo(ctx, &echo.Message{Text: "refuse"})
-	if r, ok := err.(*echo.Refusal); !ok || r.Why != "as you asked" {
-		t.Fatalf("declared exception is %T: %v", err, err)
-	}
-	if err := c.Fail(ctx, "error"); err == nil {
-		t.Fatal("a call that must fail did not")
 	}
 }

@@ -1,6 +1,7 @@
 // Package interop holds no code, only tests: the stock Thrift libraries of
-// Python, Node.js and Go call package rpc's server, and package rpc's client
-// calls their servers, in every framing and encoding that each of them has.
+// Python and Node.js call package rpc's server, and package rpc's client calls
+// Python's servers, in every framing and encoding that each of them has. The
+// stock library of Go is met by the tests of package rpc itself.
 //
 // The programs of the other languages are in testdata. Their stubs are
 // generated, when the tests run, by the stock Thrift compiler from the file
