@@ -98,9 +98,6 @@ func (b *breaker) record(now int64, o health.Outcome, trial bool) breakerChange 
 	return unchanged
 }
 
-// isOpen reports whether calls are being refused.
-func (b *breaker) isOpen() bool { return b != nil && b.next.Load() != 0 }
-
 // judge says what an outcome tells about the service. A declared exception is
 // an answer. Refusals and cancellations tell nothing: the peer did not try, or
 // we did not let it.

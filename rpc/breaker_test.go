@@ -11,6 +11,9 @@ import (
 
 const second = int64(time.Second)
 
+// isOpen reports whether calls are being refused.
+func (b *breaker) isOpen() bool { return b != nil && b.next.Load() != 0 }
+
 func feed(b *breaker, now int64, n int, o health.Outcome) (last breakerChange) {
 	for range n {
 		if c := b.record(now, o, false); c != unchanged {

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"sync"
 	"time"
@@ -25,6 +26,7 @@ type ClientConfig struct {
 	Sizes          Sizes               // of messages and of what waits to be written
 	Interceptors   []ClientInterceptor // around every call of every service, the first one outermost
 	Health         *health.Recorder    // nil counts nothing
+	Logger         *slog.Logger        // nil means slog.Default()
 
 	// Dial replaces the TCP dialler, for tests and tunnels. TLS is put on top
 	// of what it returns.
@@ -60,6 +62,9 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	cfg.Connections = cmp.Or(cfg.Connections, 1)
 	cfg.Sizes = cfg.Sizes.withDefaults()
 	c := &Client{cfg: cfg, watch: cfg.Watcher, start: time.Now()}
+	if c.cfg.Logger == nil {
+		c.cfg.Logger = slog.Default()
+	}
 	c.sweeper.wake = make(chan struct{}, 1)
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.group = run.NewGroup(c.ctx)

@@ -89,7 +89,12 @@ func (s *serviceClient) admit(ctx context.Context, call *Call, now time.Duration
 	s.budget.begin()
 	defer s.budget.end()
 	outcome, err := s.attempts(ctx, call)
-	s.breaker.record(int64(s.c.now()), outcome, trial)
+	switch s.breaker.record(int64(s.c.now()), outcome, trial) {
+	case opened:
+		s.c.cfg.Logger.Warn("rpc: breaker opened: "+errBreakerOpen.Error(), "service", s.name, "method", call.Method, "error", err)
+	case closed:
+		s.c.cfg.Logger.Info("rpc: breaker closed", "service", s.name)
+	}
 	return err
 }
 
