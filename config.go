@@ -83,7 +83,7 @@ type Service struct {
 
 	// Weight is the instance's share of the calls against its peers, 1 to
 	// 10,000; -1 lists it without sending it any calls.
-	Weight int `yaml:"weight" default:"100"`
+	Weight int `yaml:"weight" unit:"share" default:"100"`
 
 	// Zone of the instance. Default: the zone of the process.
 	Zone string `yaml:"zone"`
@@ -96,7 +96,7 @@ type Service struct {
 type Database struct {
 	// URL is a PostgreSQL connection string, of several hosts if need be. Keep
 	// the password out of the file: "postgres://app:${DB_PASSWORD}@db/site".
-	URL string `yaml:"url" secret:"true"`
+	URL string `yaml:"url"`
 
 	// Heartbeat is the time between two signs of life.
 	Heartbeat time.Duration `yaml:"heartbeat" default:"30s"`
@@ -115,10 +115,10 @@ type LAN struct {
 	// Key is the site's secret: packets that are not signed with it are
 	// ignored. Without one a key derived from the cluster's name keeps systems
 	// apart, and intruders not out. At least 16 bytes; "${file:/path}" reads a file.
-	Key string `yaml:"key" secret:"true"`
+	Key string `yaml:"key"`
 
 	// Port is the UDP port that all processes of the cluster share.
-	Port int `yaml:"port" default:"7759"`
+	Port int `yaml:"port" unit:"UDP port" default:"7759"`
 
 	// Interfaces to speak and hear on, by name, pattern ("en*"), address or CIDR.
 	// The advertised address is chosen among them too, the earlier first, in
@@ -165,23 +165,23 @@ type Stats struct {
 	Interval time.Duration `yaml:"interval" default:"30s"`                // time between two writes; "none" writes nothing
 	File     string        `yaml:"file"`                                  // log file; default: one for each process in state_dir
 	MaxSize  int           `yaml:"max_size" unit:"bytes" default:"16MiB"` // size at which the file is put aside, in whole MiB
-	Keep     int           `yaml:"keep" default:"4"`                      // files that were put aside and are kept
+	Keep     int           `yaml:"keep" unit:"files" default:"4"`         // files that were put aside and are kept
 }
 
 // Limits is what the server takes at most, checked before memory is taken
 // (demand E6).
 type Limits struct {
-	Frame     int `yaml:"frame" unit:"bytes" default:"16MiB"` // one message
-	Calls     int `yaml:"calls" default:"10000"`              // calls in handlers at a time; more are refused, unexecuted
-	ConnCalls int `yaml:"conn_calls" default:"2000"`          // the same, of one connection
+	Frame     int `yaml:"frame" unit:"bytes" default:"16MiB"`     // one message
+	Calls     int `yaml:"calls" unit:"calls" default:"10000"`     // calls in handlers at a time; more are refused, unexecuted
+	ConnCalls int `yaml:"conn_calls" unit:"calls" default:"2000"` // the same, of one connection
 }
 
 // Calls is what holds for the calls to every service.
 type Calls struct {
-	ConnectTimeout time.Duration `yaml:"connect_timeout" default:"500ms"` // for a connection to stand
-	Connections    int           `yaml:"connections" default:"1"`         // to each instance
-	WarmUp         time.Duration `yaml:"warm_up" default:"10s"`           // from a provider's start to its full share of calls; "none" for the full share at once
-	Eject          time.Duration `yaml:"eject" default:"10s"`             // how long an instance is left alone after three failed connects in a row
+	ConnectTimeout time.Duration `yaml:"connect_timeout" default:"500ms"`            // for a connection to stand
+	Connections    int           `yaml:"connections" unit:"connections" default:"1"` // to each instance
+	WarmUp         time.Duration `yaml:"warm_up" default:"10s"`                      // from a provider's start to its full share of calls; "none" for the full share at once
+	Eject          time.Duration `yaml:"eject" default:"10s"`                        // how long an instance is left alone after three failed connects in a row
 }
 
 // Log is the framework's own log, written to stderr. WithLogger replaces it.

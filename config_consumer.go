@@ -29,7 +29,7 @@ type Consumer struct {
 	// Retries is how many more instances are tried when a call failed before it
 	// was executed, and, for idempotent methods, when that is not known. 0
 	// means none.
-	Retries *int `yaml:"retries" default:"1"`
+	Retries *int `yaml:"retries" unit:"attempts" default:"1"`
 
 	// Idempotent names the methods that may be executed twice; "*" for all.
 	Idempotent []string `yaml:"idempotent"`
@@ -39,17 +39,17 @@ type Consumer struct {
 
 	// MaxPending is how many calls to the service may run at a time; more fail
 	// at once. 0 means no limit.
-	MaxPending int `yaml:"max_pending" default:"0"`
+	MaxPending int `yaml:"max_pending" unit:"calls" default:"0"`
 
 	// MaxRate is how many calls a second may be made; more fail at once. 0
 	// means no limit.
-	MaxRate int `yaml:"max_rate" default:"0"`
+	MaxRate int `yaml:"max_rate" unit:"calls a second" default:"0"`
 }
 
 // Breaker is a circuit breaker over all instances of a service (demand D29).
 type Breaker struct {
-	Off    bool          `yaml:"off" default:"false"`  // true: never refuse
-	Ratio  int           `yaml:"ratio" default:"50"`   // percent of calls that must fail
-	Calls  int           `yaml:"calls" default:"20"`   // calls that must have been made in the window
-	Window time.Duration `yaml:"window" default:"10s"` // over which calls are counted
+	Off    bool          `yaml:"off" default:"false"`               // true: never refuse
+	Ratio  int           `yaml:"ratio" unit:"percent" default:"50"` // percent of calls that must fail
+	Calls  int           `yaml:"calls" unit:"calls" default:"20"`   // calls that must have been made in the window
+	Window time.Duration `yaml:"window" default:"10s"`              // over which calls are counted
 }
