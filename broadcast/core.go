@@ -102,7 +102,6 @@ type core struct {
 type queried struct {
 	group bool // it went to everyone, so that who answers hears us
 	until time.Time
-	parts registry.Owner // it asked this one for its listing in parts
 }
 
 // asker names a question: the same one arrives by several ways.

@@ -2,6 +2,7 @@ package broadcast
 
 import (
 	"bytes"
+	"maps"
 	"net"
 	"slices"
 	"time"
@@ -32,7 +33,7 @@ func (c *core) apply(p *peer, l *wire.Listing, seq uint64, from path, now time.T
 		c.fetches = append(c.fetches, fetchOrder{owner: p.owner, hash: string(l.Hash), addr: fetchAddr(l.GetFetch(), from)})
 		return
 	}
-	c.askParts(p, from, now)
+	c.askParts(p, string(l.Hash), from, now)
 }
 
 // covered reports whether all that is wanted is in the scope.
@@ -48,16 +49,33 @@ func (c *core) covered(l *wire.Listing) bool {
 	return true
 }
 
-// askParts has a long listing sent in parts, without TCP.
-func (c *core) askParts(p *peer, from path, now time.Time) {
-	for _, q := range c.queries {
-		if q.parts == p.owner && now.Before(q.until.Add(-nonceLife).Add(burstGap/2)) {
-			return // asked a moment ago
-		}
+// askParts has a long listing sent in parts, without TCP; three times, for
+// parts get lost.
+func (c *core) askParts(p *peer, hash string, from path, now time.Time) {
+	if p.parts != hash {
+		p.parts, p.tries = hash, 0
+	} else if p.tries > 0 {
+		return // under way, or done
 	}
-	n := c.newQuery(now, false)
-	c.queries[n] = queried{until: now.Add(nonceLife), parts: p.owner}
-	c.send(query, &wire.Query{Nonce: n, Services: c.wantedNames(), Parts: new(true)}, outbound{to: []path{from}})
+	c.askPartsAgain(p, hash, from, now)
+}
+
+func (c *core) askPartsAgain(p *peer, hash string, from path, now time.Time) {
+	if p.state != live || p.parts != hash || p.tries >= burst || c.whole(p, hash) {
+		return
+	}
+	p.tries++
+	body := &wire.Query{Nonce: c.newQuery(now, false), Services: c.wantedNames(), Parts: new(true)}
+	c.send(query, body, outbound{to: []path{from}})
+	c.at(now.Add(burstGap/2), func(now time.Time) { c.askPartsAgain(p, hash, from, now) })
+}
+
+// whole reports whether all that the hash stands for is here.
+func (c *core) whole(p *peer, hash string) bool {
+	if string(ContentHash(slices.Collect(maps.Values(p.list)))) == hash {
+		p.hash = hash
+	}
+	return p.hash == hash
 }
 
 // fetchAddr completes an address that lacks the host by the packet's source.
@@ -79,7 +97,7 @@ func (c *core) fetched(now time.Time, order fetchOrder, list []registry.Instance
 		c.stats.FetchFailed++
 		c.log.Info("LAN listing not fetched", "peer", p.owner.String(), "addr", order.addr, "err", err)
 		if len(p.paths) > 0 {
-			c.askParts(p, p.paths[0], now)
+			c.askParts(p, order.hash, p.paths[0], now)
 		}
 		return
 	}

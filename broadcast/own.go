@@ -174,7 +174,7 @@ func (c *core) want(now time.Time, services []string, all bool) {
 	c.wanted, c.all = set, all
 	for _, p := range c.peers {
 		if fresh && p.partial {
-			p.hash = "" // we kept only what was wanted
+			p.hash, p.parts = "", "" // we kept only what was wanted
 		}
 		for id := range p.list {
 			if !c.wants(id.Service) {

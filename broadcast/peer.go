@@ -34,7 +34,9 @@ type peer struct {
 	partial  bool      // its listing does not fit in a packet
 	list     map[registry.ID]registry.Instance
 	ask      *ask
-	watching bool // a timer watches over the life of the entry
+	parts    string // hash of the listing that was last asked for in parts
+	tries    int    // how often
+	watching bool   // a timer watches over the life of the entry
 }
 
 // ask is a series of probes under way.
@@ -50,8 +52,8 @@ type ask struct {
 // The series. A peer that is believed in is asked before it is dropped.
 var (
 	askHint    = ask{left: 5, every: 150 * time.Millisecond}
-	askLate    = ask{left: 4, every: 400 * time.Millisecond, fatal: true}
-	askSuspect = ask{left: 4, every: 150 * time.Millisecond, fatal: true}
+	askLate    = ask{left: 6, every: 300 * time.Millisecond, fatal: true}
+	askSuspect = ask{left: 6, every: 100 * time.Millisecond, fatal: true}
 	askAgain   = ask{left: 1, every: time.Second}
 )
 

@@ -39,6 +39,7 @@ func (c *core) receive(now time.Time, in packet, from path, group bool) {
 	switch body := in.body.(type) {
 	case *wire.Probe:
 		c.onProbe(now, asker{in.sender, body.Nonce}, from)
+		c.returnHint(now, p, in.sender, from)
 	case *wire.Query:
 		c.onQuery(now, in, body, from, group)
 	case *wire.Announce:
@@ -118,6 +119,11 @@ func (c *core) onAnswer(now time.Time, in packet, a *wire.Answer, from path, gro
 			return
 		}
 	}
+	if p.state == unproven && !queried && !p.contact && !c.wantsAny(a.Listing) {
+		c.stats.Unwanted++
+		c.forget(p)
+		return
+	}
 	if p.state == unproven {
 		p.window.begin(in.seq)
 		p.lastNew = now
@@ -162,10 +168,10 @@ func (c *core) onGoodbye(now time.Time, in packet, g *wire.Goodbye) {
 	if p == nil || p.state != live {
 		return // nobody here had it
 	}
-	if in.seq < p.stateSeq && !g.GetEverything() {
+	if in.seq < p.stateSeq {
 		return // it has listed something since
 	}
-	p.stateSeq = max(p.stateSeq, in.seq)
+	p.stateSeq = in.seq
 	if g.GetEverything() {
 		c.depart(p, registry.Withdrawn, now)
 		c.become(p, left, now)
@@ -195,6 +201,23 @@ func (c *core) onProbe(now time.Time, q asker, from path) {
 	}
 	l := pack(c.registrations(now), c.base(), c.room(c.self)-32, nil)
 	c.send(answer, &wire.Answer{Nonce: q.nonce, Listing: l}, outbound{to: []path{from}})
+}
+
+// returnHint: who probes us has heard of us and, if it offers something, can
+// be missing here only because its answers were lost. It is asked a little
+// later, when those that did arrive have been dealt with.
+func (c *core) returnHint(now time.Time, p *peer, sender registry.Owner, from path) {
+	if p != nil || c.leaving || !c.all && len(c.wanted) == 0 {
+		return
+	}
+	if p = c.meet(sender, now); p == nil {
+		return
+	}
+	p.path(from)
+	a := askHint
+	a.nonce = c.nonce()
+	p.ask = &a
+	c.at(now.Add(burstGap/4), func(now time.Time) { c.step(p, &a, now) })
 }
 
 // onQuery answers once, however many ways the question came.

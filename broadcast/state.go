@@ -17,7 +17,12 @@ const (
 // keepState asks the peers of the last run, and saves those of this one.
 func (r *Registry) keepState(ctx context.Context) error {
 	if r.cfg.State.Load != nil {
-		r.recall()
+		for range 2 { // lest one lost packet forget them
+			r.recall()
+			if run.Sleep(ctx, time.Second) != nil {
+				return nil
+			}
+		}
 	}
 	if r.cfg.State.Save == nil {
 		return nil

@@ -34,6 +34,6 @@ func (w *window) admit(seq uint64) bool {
 	return true
 }
 
-// begin starts at seq: everything up to it counts as seen. It is for a sender
-// that has just proved that seq is fresh.
-func (w *window) begin(seq uint64) { w.top, w.seen = seq, ^uint64(0) }
+// begin starts at seq, which the sender has just proved to be fresh. Numbers
+// shortly before it may still be on their way.
+func (w *window) begin(seq uint64) { w.top, w.seen = seq, 1 }
