@@ -115,3 +115,12 @@ func (s *Server) UserURL(db, user string) string {
 func (s *Server) SocketURL(db string) string {
 	return fmt.Sprintf("host=%s port=%d user=postgres dbname=%s sslmode=disable connect_timeout=5", s.dir, s.Port, db)
 }
+
+// URL is a connection string that names several servers, in this order.
+func URL(db string, servers ...*Server) string {
+	hosts := make([]string, len(servers))
+	for i, s := range servers {
+		hosts[i] = net.JoinHostPort(s.Host, strconv.Itoa(s.Port))
+	}
+	return "postgres://postgres@" + strings.Join(hosts, ",") + "/" + db + "?sslmode=disable"
+}
