@@ -4,6 +4,7 @@ package pgtest
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"net"
 	"net/url"
@@ -27,6 +28,11 @@ var shared struct {
 // Main runs the tests of a package and stops the server that [Shared] started.
 // Call it from TestMain; it does not return.
 func Main(m *testing.M) {
+	// These tests wait much and work little: run more of them at a time,
+	// unless the command line says how many.
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err) // the flag is in every test binary
+	}
 	code := m.Run()
 	if shared.server != nil {
 		if err := shared.server.Close(); err != nil {

@@ -43,6 +43,9 @@ func (r *Registry) stayConnected(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
+		if errors.Is(err, errStandby) {
+			continue
+		}
 		if lose != nil {
 			lose.Stop()
 		}
@@ -214,6 +217,8 @@ func (s *session) wait(ctx context.Context) error {
 			return err // the kernel gave up, or the server closed; pgx may still call it a timeout
 		case errors.Is(ended, context.Canceled):
 			return nil // poked
+		case !time.Now().Before(s.next):
+			return nil // the beat will show whether the server lives
 		default:
 			if err := s.ping(ctx); err != nil {
 				return err
