@@ -1,52 +1,44 @@
 package portal
 
 import (
-	"errors"
-	"strconv"
+	"context"
 	"time"
 
-	"github.com/apache/thrift/lib/go/thrift"
-
 	"github.com/skerry/skerry/examples/portal/gen/hopapi"
-	"github.com/skerry/skerry/examples/portal/gen/procapi"
 	"github.com/skerry/skerry/rpc"
 )
 
-// Trail is the list of calls that one request has taken so far.
-type Trail []*hopapi.Hop
+// Trail is the list of the calls that a handler makes, in order. It is not
+// for concurrent use.
+type Trail struct{ Hops []*hopapi.Hop }
 
-// Add appends a call that a generated client has just made. What the library
-// knows of the reply stands in the metadata that every generated client keeps
-// of its last call.
-func (t *Trail) Add(callee, method string, began time.Time, meta thrift.ResponseMeta) {
-	attempts, err := strconv.Atoi(meta.Headers["sk-a"])
-	if err != nil {
-		attempts = 1
-	}
-	*t = append(*t, &hopapi.Hop{
-		Callee:   callee,
-		Method:   method,
-		Instance: meta.Headers["sk-i"],
-		Version:  meta.Headers["sk-v"],
-		Attempts: int32(attempts),
-		Micros:   time.Since(began).Microseconds(),
-	})
+type trailKey struct{}
+
+// WithTrail returns a context whose calls are noted in the trail, by a node
+// that was opened with the interceptor [Note].
+func WithTrail(ctx context.Context) (context.Context, *Trail) {
+	trail := &Trail{}
+	return context.WithValue(ctx, trailKey{}, trail), trail
 }
 
-// Upstream turns a failed call into the exception that Proc and Portal
-// declare, so that their callers read what happened further down. Exceptions
-// of the callee's own IDL pass as they are.
-func Upstream(err error) error {
-	var failed *rpc.Error
-	if !errors.As(err, &failed) {
-		return err
+// Note is an interceptor that notes every answered call in the trail of its
+// context.
+func Note(ctx context.Context, call *rpc.Call, next func(context.Context) error) error {
+	trail, _ := ctx.Value(trailKey{}).(*Trail)
+	if trail == nil {
+		return next(ctx)
 	}
-	return &procapi.Upstream{
-		Callee:   failed.Service,
-		Method:   failed.Method,
-		Code:     failed.Code.String(),
-		Executed: failed.Executed.String(),
-		Instance: failed.Instance,
-		Text:     failed.Error(),
+	began := time.Now()
+	err := next(ctx)
+	if at := call.Endpoint(); err == nil && at != nil {
+		trail.Hops = append(trail.Hops, &hopapi.Hop{
+			Callee:   call.Service,
+			Method:   call.Method,
+			Instance: at.Addr,
+			Version:  at.Version,
+			Attempts: int32(call.Attempt),
+			Micros:   time.Since(began).Microseconds(),
+		})
 	}
+	return err
 }

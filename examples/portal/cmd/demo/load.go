@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"strings"
 	"sync"
 	"time"
 
@@ -51,16 +50,14 @@ func (l *load) run(ctx context.Context) {
 // request sends one request and returns the calls that it took, its own
 // included.
 func (l *load) request(ctx context.Context) []call {
-	client, began := l.portal(), time.Now()
-	answer, err := client.Handle(ctx, &portalapi.Request{User: "alice", Secret: "open sesame", Key: "pump-1"})
-	var own portal.Trail
-	own.Add("portal", "handle", began, client.LastResponseMeta_())
+	ctx, trail := portal.WithTrail(ctx)
+	answer, err := l.portal().Handle(ctx, &portalapi.Request{User: "alice", Secret: "open sesame", Key: "pump-1"})
 	ended := time.Now()
 	if err != nil {
 		return failed(ended, err)
 	}
 	var calls []call
-	for _, hop := range append(own, answer.Hops...) {
+	for _, hop := range append(trail.Hops, answer.Hops...) {
 		calls = append(calls, answered(ended, hop))
 	}
 	return calls
@@ -71,7 +68,7 @@ func (l *load) request(ctx context.Context) []call {
 func answered(ended time.Time, hop *hopapi.Hop) call {
 	return call{
 		service:  hop.Callee,
-		instance: addrOf(hop.Instance),
+		instance: hop.Instance,
 		ended:    ended,
 		took:     time.Duration(hop.Micros) * time.Microsecond,
 		attempts: int(hop.Attempts),
@@ -86,19 +83,9 @@ func failed(ended time.Time, err error) []call {
 	}
 	return []call{{
 		service:  up.Callee,
-		instance: addrOf(up.Instance),
+		instance: up.Instance,
 		ended:    ended,
 		failure:  up.Text,
 		sent:     up.Executed != "not executed",
 	}}
-}
-
-// addrOf takes the address out of an instance's full name,
-// auth/v1@10.0.0.5:7000#18c2f; a bare address stays as it is.
-func addrOf(instance string) string {
-	if _, after, ok := strings.Cut(instance, "@"); ok {
-		instance = after
-	}
-	addr, _, _ := strings.Cut(instance, "#")
-	return addr
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/examples/portal"
 	"github.com/skerry/skerry/examples/portal/internal/site"
 )
 
@@ -64,7 +65,8 @@ func openNode(ctx context.Context, s *site.Site) (*skerry.Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	return skerry.Open(ctx, path, skerry.WithLogger(slog.New(slog.NewTextHandler(log, nil))))
+	logger := slog.New(slog.NewTextHandler(log, nil))
+	return skerry.Open(ctx, path, skerry.WithLogger(logger), skerry.WithClientInterceptors(portal.Note))
 }
 
 // firstAnswer asks until all services have found each other. What fails

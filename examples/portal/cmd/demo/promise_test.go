@@ -78,16 +78,3 @@ func TestCountTakesPercentilesOfAnsweredCalls(t *testing.T) {
 		t.Errorf("count %+v, want %+v", got, want)
 	}
 }
-
-func TestAddrOf(t *testing.T) {
-	for in, want := range map[string]string{
-		"":                             "",
-		"127.0.0.1:7000":               "127.0.0.1:7000",
-		"auth/v1@127.0.0.1:7000#18c2f": "127.0.0.1:7000",
-		"auth/v1@[fe80::1]:7000#18c2f": "[fe80::1]:7000",
-	} {
-		if got := addrOf(in); got != want {
-			t.Errorf("addrOf(%q) = %q, want %q", in, got, want)
-		}
-	}
-}

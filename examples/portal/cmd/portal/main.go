@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
-	"time"
 
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/examples/portal"
@@ -30,7 +29,7 @@ func main() {
 }
 
 func run(ctx context.Context, config string) error {
-	node, err := skerry.Open(ctx, config)
+	node, err := skerry.Open(ctx, config, skerry.WithClientInterceptors(portal.Note))
 	if err != nil {
 		return err
 	}
@@ -49,21 +48,14 @@ type entrance struct {
 }
 
 func (e *entrance) Handle(ctx context.Context, request *portalapi.Request) (*portalapi.Answer, error) {
-	var trail portal.Trail
-
-	auth, began := e.auth(), time.Now()
-	token, err := auth.GetToken(ctx, request.User, request.Secret)
+	ctx, trail := portal.WithTrail(ctx)
+	token, err := e.auth().GetToken(ctx, request.User, request.Secret)
 	if err != nil {
 		return nil, portal.Upstream(err)
 	}
-	trail.Add("auth", "getToken", began, auth.LastResponseMeta_())
-
-	proc, began := e.proc(), time.Now()
-	report, err := proc.Process(ctx, token.Value, request.Key)
+	report, err := e.proc().Process(ctx, token.Value, request.Key)
 	if err != nil {
 		return nil, portal.Upstream(err)
 	}
-	trail.Add("proc", "process", began, proc.LastResponseMeta_())
-
-	return &portalapi.Answer{Text: report.Text, Hops: append(trail, report.Hops...)}, nil
+	return &portalapi.Answer{Text: report.Text, Hops: append(trail.Hops, report.Hops...)}, nil
 }

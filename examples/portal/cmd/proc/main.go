@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
-	"time"
 
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/examples/portal"
@@ -29,7 +28,7 @@ func main() {
 }
 
 func run(ctx context.Context, config string) error {
-	node, err := skerry.Open(ctx, config)
+	node, err := skerry.Open(ctx, config, skerry.WithClientInterceptors(portal.Note))
 	if err != nil {
 		return err
 	}
@@ -46,21 +45,14 @@ type worker struct {
 }
 
 func (w *worker) Process(ctx context.Context, token, key string) (*procapi.Report, error) {
-	var trail portal.Trail
-
-	auth, began := w.auth(), time.Now()
-	user, err := auth.Verify(ctx, token)
+	ctx, trail := portal.WithTrail(ctx)
+	user, err := w.auth().Verify(ctx, token)
 	if err != nil {
 		return nil, portal.Upstream(err)
 	}
-	trail.Add("auth", "verify", began, auth.LastResponseMeta_())
-
-	db, began := w.db(), time.Now()
-	record, err := db.Read(ctx, key)
+	record, err := w.db().Read(ctx, key)
 	if err != nil {
 		return nil, portal.Upstream(err)
 	}
-	trail.Add("db", "read", began, db.LastResponseMeta_())
-
-	return &procapi.Report{Text: fmt.Sprintf("for %s: %s", user, record.Text), Hops: trail}, nil
+	return &procapi.Report{Text: fmt.Sprintf("for %s: %s", user, record.Text), Hops: trail.Hops}, nil
 }
