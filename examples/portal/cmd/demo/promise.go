@@ -49,6 +49,9 @@ func avoided(name string, limit time.Duration) promise {
 			}
 		}
 		after := last.Sub(o.began)
+		if after == 0 {
+			return "at once: no call went to it any more", othersServed(o, p)
+		}
 		return fmt.Sprintf("after %s", ms(after)), after <= limit && othersServed(o, p)
 	}}
 }
@@ -94,6 +97,9 @@ func left(name string, limit time.Duration) promise {
 			}
 		}
 		after := last.Sub(o.began)
+		if after == 0 {
+			return "at once: no call ended there any more", othersServed(o, p)
+		}
 		return fmt.Sprintf("the last one ended after %s", ms(after)), after <= limit+answerMargin && othersServed(o, p)
 	}}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -34,6 +35,8 @@ func table(s *site.Site, seen *tally, now time.Time) []row {
 			state: p.State(), rate: latest.calls, numbers: total,
 		})
 	}
+	// Instances of one service stand together, in the order of their start.
+	slices.SortStableFunc(rows, func(a, b row) int { return strings.Compare(a.service, b.service) })
 	return rows
 }
 

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -136,7 +135,9 @@ func (s *Site) Find(name string) *Process {
 func (s *Site) Close() {
 	all := s.Processes()
 	for _, p := range all {
-		_ = p.cmd.Process.Signal(syscall.SIGTERM) // an error means that it has ended
+		if when, _ := p.Ended(); when.IsZero() {
+			_ = p.Stop() // an error means that it has ended meanwhile
+		}
 	}
 	patience := time.After(5 * time.Second)
 	for _, p := range all {
