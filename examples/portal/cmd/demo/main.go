@@ -53,9 +53,8 @@ func run(ctx context.Context, bin string, out *os.File) (kept bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	defer s.Close()
-
 	kept, err = perform(ctx, s, newScreen(out), scenes)
+	s.Close()
 	if err != nil || !kept {
 		fmt.Fprintf(os.Stderr, "demo: what the processes had to say is in %s\n", dir)
 		return kept, err
