@@ -1,6 +1,7 @@
 package broadcast
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -158,22 +159,24 @@ func (c *core) unicastOnly(p *peer, now time.Time) bool { return now.Sub(p.group
 
 // want changes what this process watches and asks for what is new.
 func (c *core) want(now time.Time, services []string, all bool) {
-	fresh := all && !c.all
+	var fresh []string
 	set := map[string]bool{}
 	for _, s := range services {
 		settled, known := c.wanted[s]
 		set[s] = settled
 		if !known {
-			c.asks[s] = burst
-			fresh = true
+			fresh = append(fresh, s)
 		}
 	}
 	if all && !c.all {
-		c.asks[registry.AllServices] = burst
+		fresh = append(fresh, registry.AllServices)
+	}
+	for _, s := range fresh {
+		c.asks[s] = burst
 	}
 	c.wanted, c.all = set, all
 	for _, p := range c.peers {
-		if fresh && p.partial {
+		if len(fresh) > 0 && p.partial {
 			p.hash, p.parts = "", "" // we kept only what was wanted
 		}
 		for id := range p.list {
@@ -185,8 +188,11 @@ func (c *core) want(now time.Time, services []string, all bool) {
 	for s := range c.known() {
 		c.touch(s) // whoever watches anew is shown the list
 	}
-	if fresh && !c.asking {
-		c.asking = true
+	switch {
+	case len(fresh) == 0:
+	case c.asking: // not with the next round, which is up to a second away
+		c.ask(now, fresh)
+	default:
 		c.query(now)
 	}
 }
@@ -253,11 +259,20 @@ func (c *core) query(now time.Time) {
 	if c.leaving || len(c.asks) == 0 {
 		return
 	}
-	body, names := &wire.Query{}, 0
-	for s, n := range c.asks {
+	c.ask(now, slices.Collect(maps.Keys(c.asks)))
+	c.asking = true
+	c.at(now.Add(burstGap), c.query)
+}
+
+// ask asks everyone for services, once.
+func (c *core) ask(now time.Time, services []string) {
+	if c.leaving {
+		return
+	}
+	body, names := &wire.Query{Services: services}, 0
+	for _, s := range services {
 		names += len(s) + 1
-		body.Services = append(body.Services, s)
-		if c.asks[s] = n - 1; n <= 1 {
+		if c.asks[s]--; c.asks[s] <= 0 {
 			delete(c.asks, s)
 		}
 		if c.wanted[s] {
@@ -265,14 +280,12 @@ func (c *core) query(now time.Time) {
 		}
 		c.at(now.Add(settleTime), func(time.Time) { c.settle(s) })
 	}
-	if slices.Contains(body.Services, registry.AllServices) || names > c.room(c.self)-32 {
+	if slices.Contains(services, registry.AllServices) || names > c.room(c.self)-32 {
 		body.Services = nil
 	}
 	body.Nonce = c.newQuery(now, true)
 	c.send(query, body, outbound{group: true})
 	c.exchange(now, c.seeds...)
-	c.asking = true
-	c.at(now.Add(burstGap), c.query)
 }
 
 func (c *core) newQuery(now time.Time, group bool) int64 {
