@@ -21,7 +21,8 @@ func (r *request) conclude(h *handling, err error) health.Outcome {
 	}
 	reply := h.out.Bytes()
 	switch {
-	case r.info.OneWay && (err == nil || h.ok):
+	case len(reply) == 0 && (err == nil || h.ok):
+		r.served.oneWay.Store(r.method, true)
 		return appOutcome(err)
 	case len(reply) == 0 || (kindOf(r.encoding, reply) == thrift.REPLY && !h.ok && err != nil):
 		return r.failed(h, err)
@@ -96,8 +97,7 @@ func (r *request) refuse(code Code, err error) {
 // exception answers with a TApplicationException, which every Thrift client
 // understands, and with the code for those that read headers.
 func (r *request) exception(code Code, executed Executed, err error) health.Outcome {
-	acked := r.info.OneWay && (executed != NotExecuted || !r.conn.dialect.header)
-	if acked || r.abandoned.Load() {
+	if r.abandoned.Load() || r.unexpected(executed) {
 		return code.Outcome()
 	}
 	text := code.String()
@@ -112,6 +112,21 @@ func (r *request) exception(code Code, executed Executed, err error) health.Outc
 		r.answer(w.Bytes(), code, executed)
 	}
 	return code.Outcome()
+}
+
+// unexpected reports whether the client reads no answer: to a one-way call that
+// runs, as skerry clients have their acknowledgement; to any one-way call of a
+// plain client. The stock Go client does not mark its one-way calls, so those
+// are known by earlier ones that were not answered.
+func (r *request) unexpected(executed Executed) bool {
+	if r.unordered {
+		return r.info.OneWay && executed != NotExecuted
+	}
+	if r.info.OneWay || r.served == nil {
+		return r.info.OneWay
+	}
+	_, known := r.served.oneWay.Load(r.method)
+	return known
 }
 
 // maxText bounds the text of an exception.
