@@ -68,10 +68,21 @@ func (e *RightsError) Error() string {
 // Unwrap is what the database said.
 func (e *RightsError) Unwrap() error { return e.Err }
 
-// explain adds to an error what an administrator can do about it.
+// explain adds to an error what an administrator can do about it. A table that
+// is missing, because this user may not make it, is a matter of rights too.
 func (r *Registry) explain(err error) error {
-	if _, done := errors.AsType[*RightsError](err); done || sqlState(err) != noRight {
+	if _, done := errors.AsType[*RightsError](err); done {
 		return err
 	}
-	return &RightsError{User: r.conn.User, SQL: Schema() + "\n" + Grants(r.conn.User), Err: err}
+	code := sqlState(err)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case code == noRight:
+		r.rights = &RightsError{User: r.conn.User, SQL: Schema() + "\n" + Grants(r.conn.User), Err: err}
+		return r.rights
+	case code == undefinedTable && r.rights != nil:
+		return r.rights
+	}
+	return err
 }

@@ -25,20 +25,10 @@ var (
 // stayConnected has one session after the other until ctx ends.
 func (r *Registry) stayConnected(ctx context.Context) error {
 	m := newModel()
-	var pause run.Backoff
-	var lose *time.Timer
-	said := ""
+	o := outage{r: r}
+	defer o.stop()
 	for {
-		s := &session{r: r, m: m, up: func() {
-			if lose != nil {
-				lose.Stop()
-			}
-			if said != "" {
-				r.log.Info("database session stands again")
-			}
-			said = ""
-			pause.Reset()
-		}}
+		s := &session{r: r, m: m, up: o.over}
 		err := s.run(ctx)
 		if ctx.Err() != nil {
 			return nil
@@ -46,23 +36,53 @@ func (r *Registry) stayConnected(ctx context.Context) error {
 		if errors.Is(err, errStandby) {
 			continue
 		}
-		if lose != nil {
-			lose.Stop()
-		}
-		err = r.explain(err)
-		if !s.full.IsZero() && !isTimeout(err) {
-			lose = time.AfterFunc(blink, func() { r.board.Lose(unavailable(err)) })
-		} else {
-			r.board.Lose(unavailable(err))
-		}
-		if text := err.Error(); text != said {
-			said = text
-			r.log.Info("no database session; trying again", "err", err) // the node says what it means
-		}
-		if pause.Wait(ctx) != nil {
+		o.goesOn(r.explain(err), !s.full.IsZero())
+		if o.pause.Wait(ctx) != nil {
 			return nil
 		}
 	}
+}
+
+// outage is the time between two sessions. One goroutine owns it.
+type outage struct {
+	r     *Registry
+	pause run.Backoff
+	lose  *time.Timer // tells the watchers when the outage is more than a blink
+	said  string      // the last line of the log
+}
+
+// goesOn notes why there is no session. After one that worked, the watchers
+// are told only when no other follows at once; silence has lasted long enough.
+func (o *outage) goesOn(err error, worked bool) {
+	o.stop()
+	if worked && !isTimeout(err) {
+		o.lose = time.AfterFunc(blink, func() { o.r.board.Lose(unavailable(err)) })
+	} else {
+		o.r.board.Lose(unavailable(err))
+	}
+	if text := err.Error(); text != o.said {
+		o.said = text
+		o.r.log.Info("no database session; trying again", "err", err) // the node says what it means
+	}
+}
+
+func (o *outage) stop() {
+	if o.lose != nil {
+		o.lose.Stop()
+	}
+}
+
+// over is called when an answer came, before it is shown.
+func (o *outage) over() {
+	o.stop()
+	if o.said != "" {
+		o.r.log.Info("database session stands again")
+	}
+	o.said = ""
+	o.pause.Reset()
+	o.r.mu.Lock()
+	defer o.r.mu.Unlock()
+	o.r.rights = nil
 }
 
 func isTimeout(err error) bool {
@@ -74,7 +94,7 @@ type session struct {
 	r    *Registry
 	m    *model
 	conn *pgx.Conn
-	up   func() // called after each success
+	up   func() // called when an answer came
 
 	writable  bool // the connection may write, as far as the server said
 	standby   bool

@@ -43,8 +43,8 @@ func (s *session) sync(ctx context.Context, services []string, all, full bool) e
 			return err
 		}
 	}
-	s.learn(h, services, all, full)
 	s.up()
+	s.learn(h, services, all, full)
 	return s.attend(ctx, h)
 }
 
