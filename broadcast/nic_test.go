@@ -1,0 +1,183 @@
+package broadcast
+
+import (
+	"errors"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+)
+
+func testRand() *rand.Rand { return rand.New(rand.NewPCG(1, 2)) }
+
+func iface(index int, name string, flags net.Flags, prefixes ...string) nic {
+	n := nic{index: index, name: name, flags: flags}
+	for _, p := range prefixes {
+		n.prefixes = append(n.prefixes, netip.MustParsePrefix(p))
+	}
+	return n
+}
+
+const lanFlags = net.FlagUp | net.FlagBroadcast | net.FlagMulticast
+
+// host is a machine with all that can confuse.
+var host = []nic{
+	iface(1, "lo", net.FlagUp|net.FlagLoopback, "127.0.0.1/8", "::1/128"),
+	iface(2, "docker0", lanFlags, "172.17.0.1/16"),
+	iface(3, "eth0", lanFlags, "fe80::1/64", "10.1.0.5/24", "2001:db8::5/64"),
+	iface(4, "eth1", lanFlags, "10.2.0.5/24", "10.9.0.5/24"),
+	iface(5, "eth2", net.FlagBroadcast, "10.3.0.5/24"),
+	iface(6, "wg0", net.FlagUp|net.FlagPointToPoint, "10.4.0.5/24"),
+	iface(7, "eth3", lanFlags),
+	iface(8, "serial", net.FlagUp|net.FlagPointToPoint, "10.5.0.5/32"),
+}
+
+func TestChoose(t *testing.T) {
+	for _, c := range []struct {
+		wants string
+		want  string
+	}{
+		{"", "lo=127.0.0.1 eth0=10.1.0.5 eth1=10.2.0.5"},
+		{"eth1", "eth1=10.2.0.5"},
+		{"eth*", "eth0=10.1.0.5 eth1=10.2.0.5"},
+		{"10.9.0.0/16", "eth1=10.9.0.5"},
+		{"10.1.0.5", "eth0=10.1.0.5"},
+		{"10.0.0.0/8", "eth0=10.1.0.5 eth1=10.2.0.5 wg0=10.4.0.5 serial=10.5.0.5"},
+		{"docker0,lo", "lo=127.0.0.1 docker0=172.17.0.1"},
+		{"2001:db8::/32", "eth0=invalid IP"},
+		{"eth2", ""}, // down
+		{"192.168.0.0/16", ""},
+	} {
+		var got []string
+		for _, ch := range choose(host, fields(c.wants)) {
+			got = append(got, ch.name+"="+ch.v4.String())
+		}
+		if s := strings.Join(got, " "); s != c.want {
+			t.Errorf("interfaces %q: %s; want %s", c.wants, s, c.want)
+		}
+	}
+}
+
+func fields(s string) []string {
+	return strings.FieldsFunc(s, func(r rune) bool { return r == ',' })
+}
+
+func TestAdvertise(t *testing.T) {
+	for name, c := range map[string]struct {
+		nics  []nic
+		prefs string
+		want  string // address@interface
+		why   string // part of the reason, or of the error
+	}{
+		"the LAN":             {host, "", "10.1.0.5@eth0", "first address"},
+		"by name":             {host, "eth1", "10.2.0.5@eth1", `"eth1"`},
+		"by network":          {host, "10.9.0.0/16", "10.9.0.5@eth1", "10.9.0.0/16"},
+		"first preference":    {host, "192.168.0.0/16,wg0,eth0", "10.4.0.5@wg0", `"wg0"`},
+		"virtual, if named":   {host, "docker0", "172.17.0.1@docker0", "docker0"},
+		"IPv6":                {host, "2001:db8::/32", "2001:db8::5@eth0", "2001"},
+		"given, here":         {host, "10.9.0.5", "10.9.0.5@eth1", "10.9.0.5"},
+		"given, elsewhere":    {host, "203.0.113.7", "203.0.113.7@", "no interface"},
+		"no network":          {host[:2], "", "127.0.0.1@lo", "only processes of this host"},
+		"nothing fits":        {host, "eth9", "", `fits ["eth9"]`},
+		"down is not offered": {host, "eth2", "", "interface is down"},
+		"nothing at all":      {nil, "", "", "no address that others could use"},
+		"link-local":          {[]nic{iface(1, "eth0", lanFlags, "169.254.7.7/16"), host[0]}, "", "169.254.7.7@eth0", "no other"},
+	} {
+		choice, considered, err := advertise(c.nics, fields(c.prefs))
+		got, why := "", ""
+		if err == nil {
+			got, why = choice.Addr.String()+"@"+choice.Interface, choice.Reason
+		} else {
+			why = err.Error()
+		}
+		if got != c.want || !strings.Contains(why, c.why) {
+			t.Errorf("%s: %s because %s; want %s because …%s…", name, got, why, c.want, c.why)
+		}
+		for _, s := range considered {
+			if s.Reason == "" {
+				t.Errorf("%s: no reason given for %s %s", name, s.Interface, s.Addr)
+			}
+		}
+	}
+	if _, _, err := Advertise([]string{"10.0.0.0/99"}); err == nil || !strings.Contains(err.Error(), "10.0.0.0/99") {
+		t.Errorf("a bad network: %v", err)
+	}
+}
+
+func TestConfigErrors(t *testing.T) {
+	good := Config{Cluster: "site", Owner: sender}
+	if _, err := New(good); err != nil {
+		t.Fatal(err)
+	}
+	for part, spoil := range map[string]func(*Config){
+		"cluster":    func(c *Config) { c.Cluster = "" },
+		"Owner":      func(c *Config) { c.Owner.Host = "" },
+		"Port":       func(c *Config) { c.Port = 70000 },
+		"Announce":   func(c *Config) { c.Announce = time.Millisecond },
+		"interfaces": func(c *Config) { c.Interfaces = []string{"10.0.0.0/40"} },
+		"seeds":      func(c *Config) { c.Seeds = []string{"host:port"} },
+	} {
+		c := good
+		spoil(&c)
+		if _, err := New(c); err == nil || !strings.Contains(err.Error(), part) {
+			t.Errorf("bad %s: %v", part, err)
+		}
+	}
+}
+
+func TestWarner(t *testing.T) {
+	var w warner
+	now := time.Unix(1, 0)
+	at := func(i byte) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, 0, i}) }
+	if !w.due(now, errMAC, at(1)) || w.due(now.Add(time.Minute), errMAC, at(1)) || !w.due(now, errForeign, at(1)) {
+		t.Error("a reason and source is not warned of exactly once")
+	}
+	if !w.due(now.Add(warnEvery), errMAC, at(1)) {
+		t.Error("what goes on is not warned of again")
+	}
+	warned := 0
+	for i := range 200 {
+		if w.due(now.Add(warnEvery), errMAC, at(byte(i))) {
+			warned++
+		}
+	}
+	if warned > warnMost || errors.Is(errMAC, errForeign) {
+		t.Errorf("%d warnings at once", warned)
+	}
+}
+
+func TestJudge(t *testing.T) {
+	ok := InterfaceStats{Name: "eth0", Sent: 9, HeardOwn: 9, HeardGroup: 3, HeardDirect: 2}
+	deaf, mute, alone := ok, ok, ok
+	deaf.HeardOwn = 0
+	mute.Sent, mute.SendFailed, mute.LastError = 0, 9, "network is unreachable"
+	alone.HeardGroup, alone.HeardDirect = 0, 0
+	someone := []Peer{{Owner: sender}}
+	for name, c := range map[string]struct {
+		stats Stats
+		peers []Peer
+		want  string // of the first finding
+		only  bool
+	}{
+		"well":         {Stats{Interfaces: []InterfaceStats{ok}}, someone, "", false},
+		"alone":        {Stats{Interfaces: []InterfaceStats{alone}}, nil, "I hear only myself", true},
+		"firewall":     {Stats{Interfaces: []InterfaceStats{deaf}}, someone, "does not hear its own", false},
+		"mute":         {Stats{Interfaces: []InterfaceStats{mute}}, someone, "unreachable", false},
+		"no interface": {Stats{}, nil, "none of the chosen", true},
+		"wrong key":    {Stats{Interfaces: []InterfaceStats{alone}, WrongKey: 3}, nil, "another key", true},
+	} {
+		rep := judge(c.stats, c.peers, DefaultPort)
+		got := ""
+		if len(rep.Findings) > 0 {
+			got = rep.Findings[0].What
+			if rep.Findings[0].Do == "" {
+				t.Errorf("%s: nothing to do about %q", name, got)
+			}
+		}
+		if (c.want == "") != (got == "") || !strings.Contains(got, c.want) || rep.OnlySelf != c.only {
+			t.Errorf("%s: %q, only self %t; want %q, %t", name, got, rep.OnlySelf, c.want, c.only)
+		}
+	}
+}

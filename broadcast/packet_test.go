@@ -1,0 +1,209 @@
+package broadcast
+
+import (
+	"bytes"
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/apache/thrift/lib/go/thrift"
+
+	"github.com/skerry/skerry/internal/wire"
+	"github.com/skerry/skerry/registry"
+)
+
+var sender = registry.Owner{Host: "node-1", PID: 4711, Epoch: 1_700_000_000_000_000}
+
+// samples is one packet of each kind.
+func samples() []packet {
+	in := registry.Instance{Service: "auth", Version: "v1", Host: "10.0.0.5", Port: 7000, Zone: "east", Weight: 7,
+		Tags: map[string]string{"k": "v"}, TLS: true, Protocol: registry.ProtocolFramedBinary, Started: time.Now().Add(-time.Hour)}
+	l := pack([]*wire.Registration{ToWire(in, time.Now())}, wire.Listing{Hash: ContentHash([]registry.Instance{in})}, 900, nil)
+	bodies := []thrift.TStruct{
+		&wire.Announce{Listing: l},
+		&wire.Query{Nonce: -5, Services: []string{"auth", "proc"}, Exchange: new(true)},
+		&wire.Answer{Nonce: 1 << 62, Listing: l, Peers: []string{"10.0.0.9:1"}},
+		&wire.Goodbye{Left: []*wire.Left{{Name: "auth", Host: "h", Port: 1}}},
+		&wire.Probe{Nonce: 9},
+	}
+	var out []packet
+	for i, b := range bodies {
+		out = append(out, packet{kind: announce + kind(i), sender: sender, seq: uint64(i) << 40, body: b})
+	}
+	return out
+}
+
+func TestPacketRoundTrip(t *testing.T) {
+	c := newCodec("site", []byte("secret"))
+	for _, p := range samples() {
+		data, err := c.seal(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := c.open(data)
+		if err != nil || !reflect.DeepEqual(got, p) {
+			t.Errorf("kind %d: %+v, %v; want %+v", p.kind, got, err, p)
+		}
+		for n := range data {
+			if _, err := c.open(data[:n]); err == nil {
+				t.Errorf("kind %d: %d of %d bytes were taken for a packet", p.kind, n, len(data))
+			}
+			bad := bytes.Clone(data)
+			bad[n] ^= 1
+			if _, err := c.open(bad); err == nil {
+				t.Errorf("kind %d: a flipped bit in byte %d was not noticed", p.kind, n)
+			}
+		}
+	}
+}
+
+func TestPacketRefused(t *testing.T) {
+	p := samples()[0]
+	data, err := newCodec("site", []byte("secret")).seal(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	version := bytes.Clone(data)
+	version[4] = 9
+	for name, c := range map[string]struct {
+		codec codec
+		data  []byte
+		want  error
+	}{
+		"other cluster":    {newCodec("sate", []byte("secret")), data, errForeign},
+		"other key":        {newCodec("site", []byte("secrets")), data, errMAC},
+		"no key":           {newCodec("site", nil), data, errMAC},
+		"other version":    {newCodec("site", []byte("secret")), version, errVersion},
+		"too long":         {newCodec("site", []byte("secret")), append(bytes.Clone(data), make([]byte, MaxPacket)...), errMalformed},
+		"nothing":          {newCodec("site", nil), nil, errMalformed},
+		"something":        {newCodec("site", nil), []byte(strings.Repeat("x", 100)), errMalformed},
+		"length past end":  {newCodec("site", nil), append([]byte("skry\x01\x01\xff"), make([]byte, 60)...), errMalformed},
+		"unknown kind":     {newCodec("site", nil), append([]byte("skry\x01\x09\x04site"), make([]byte, 60)...), errMalformed},
+		"no cluster named": {newCodec("site", nil), append([]byte("skry\x01\x01\x00\x00"), make([]byte, 60)...), errForeign},
+	} {
+		if _, err := c.codec.open(c.data); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v, want %v", name, err, c.want)
+		}
+	}
+}
+
+// TestPackSize: whatever is offered, what is sent fits.
+func TestPackSize(t *testing.T) {
+	c := newCore(strings.Repeat("c", 63), nil, registry.Owner{Host: strings.Repeat("h", 63), PID: 4194304, Epoch: 1 << 62},
+		time.Minute, nil)
+	c.links = 1
+	c.fetchAddr = func() string { return strings.Repeat("f", 200) + ":65535" }
+	now := time.Now()
+	for n := range 40 {
+		in := registry.Instance{Service: strings.Repeat("s", 40+n%20), Version: strings.Repeat("v", 1+n), Host: strings.Repeat("a", 250),
+			Port: 65535, Zone: strings.Repeat("z", 63), Tags: map[string]string{"t": strings.Repeat("x", 255)}, Weight: 1, Started: now}
+		in.Service = in.Service[:len(in.Service)-n%3]
+		if err := registry.Check(in); err != nil {
+			t.Fatal(err)
+		}
+		c.own[in.ID()] = in
+		regs := c.registrations(now)
+		room := c.room(c.self) - 32
+		all := packParts(regs, c.base(), room, nil)
+		for _, l := range append(all, pack(regs, c.base(), room, []string{in.Service})) {
+			p := packet{kind: answer, sender: c.self, seq: 1 << 63, body: &wire.Answer{Nonce: -1 << 63, Listing: l}}
+			if _, err := c.seal(p); err != nil {
+				t.Fatalf("%d registrations: %v", n+1, err)
+			}
+		}
+		for _, body := range farewells(idsOf(c), c.room(c.self)) {
+			if _, err := c.seal(packet{kind: goodbye, sender: c.self, body: body}); err != nil {
+				t.Fatalf("%d goodbyes: %v", n+1, err)
+			}
+		}
+	}
+}
+
+func idsOf(c *core) (out []registry.ID) {
+	for id := range c.own {
+		out = append(out, id)
+	}
+	return out
+}
+
+func TestContentHash(t *testing.T) {
+	a := registry.Instance{Service: "a", Host: "h", Port: 1, Tags: map[string]string{"x": "1", "y": "2"}}
+	b := registry.Instance{Service: "b", Host: "h", Port: 1}
+	same := a
+	same.Started, same.Protocol = time.Now(), registry.ProtocolSkerry
+	if !bytes.Equal(ContentHash([]registry.Instance{a, b}), ContentHash([]registry.Instance{b, same})) {
+		t.Error("order, age or the spelling of a default changes the hash")
+	}
+	other := a
+	other.Tags = map[string]string{"x": "1", "y": "3"}
+	if bytes.Equal(ContentHash([]registry.Instance{a}), ContentHash([]registry.Instance{other})) {
+		t.Error("another tag leaves the hash as it was")
+	}
+}
+
+func TestWindow(t *testing.T) {
+	var w window
+	for _, c := range []struct {
+		seq  uint64
+		want bool
+	}{{5, true}, {5, false}, {4, true}, {4, false}, {70, true}, {6, false}, {7, true}, {7, false}, {1 << 63, true}, {70, false}} {
+		if got := w.admit(c.seq); got != c.want {
+			t.Errorf("admit(%d) = %t, want %t", c.seq, got, c.want)
+		}
+	}
+	w.begin(100)
+	if w.admit(100) || !w.admit(99) || w.admit(36) || !w.admit(37) {
+		t.Error("after begin(100) the window is not 37..99")
+	}
+}
+
+func TestBucket(t *testing.T) {
+	b, now := newBucket(10, 5), time.Unix(0, 0)
+	took := 0
+	for range 1000 { // ten seconds
+		now = now.Add(10 * time.Millisecond)
+		if b.take(now) {
+			took++
+		}
+	}
+	if took < 100 || took > 105 {
+		t.Errorf("%d tokens in 10 s at 10 a second", took)
+	}
+}
+
+// FuzzOpen gives the decoder what a stranger may send, and, sealed by the
+// right key, what a member of the cluster may.
+func FuzzOpen(f *testing.F) {
+	c := newCodec("site", []byte("secret"))
+	for _, p := range samples() {
+		data, err := c.seal(p)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+		f.Add(data[:len(data)-macSize])
+	}
+	f.Add([]byte("skry\x01\x01\x04site\x04h/1/1\x00\x00\x00\x00\x00\x00\x00\x01\x1c\x19\xfc\xff\xff\xff\xff\x07"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if _, err := c.open(data); err == nil && len(data) > MaxPacket {
+			t.Fatal("too long a packet was taken")
+		}
+		p, err := c.open(append(bytes.Clone(data), c.mac(data)...))
+		if err != nil {
+			return
+		}
+		again, err := c.seal(p)
+		if err != nil {
+			return // decoded, but larger in our own spelling
+		}
+		if q, err := c.open(again); err != nil || !reflect.DeepEqual(p, q) {
+			t.Fatalf("%+v became %+v, %v", p, q, err)
+		}
+		n := newCore("site", []byte("secret"), registry.Owner{Host: "h", PID: 2, Epoch: 2}, time.Minute, testRand())
+		n.linksChanged(time.Now(), 1, true)
+		n.want(time.Now(), []string{"auth"}, true)
+		n.receive(time.Now(), p, path{}, true)
+	})
+}
