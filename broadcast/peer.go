@@ -25,7 +25,7 @@ type peer struct {
 	contact  bool // told us by unicast that it wants to hear from us
 	paths    []path
 	window   window
-	lastNew  time.Time // when the newest packet came
+	lastNew  time.Time // when the packet with the highest number came
 	heard    time.Time // when it last proved that it lives
 	groupAt  time.Time // when broadcast was last seen to pass between us
 	since    time.Time // of the state

@@ -28,7 +28,9 @@ func (c *core) receive(now time.Time, in packet, from path, group bool) {
 			}
 			return
 		}
-		p.lastNew = now
+		if in.seq == p.window.top {
+			p.lastNew = now
+		}
 		if group {
 			p.groupAt = now
 		}
