@@ -65,7 +65,7 @@ func (a *attempt) pick(p Picker) error {
 	case errors.Is(err, ErrNoInstance):
 		return a.fail(NoInstance, NotExecuted, err)
 	}
-	return a.fail(giveUpCode(err, NoInstance), NotExecuted, err)
+	return a.fail(giveUpCode(a.ctx.Err(), NoInstance), NotExecuted, err)
 }
 
 // giveUpCode tells a context's end from what else went wrong.
@@ -102,7 +102,7 @@ func (a *attempt) send(p *peer, args *flat.Writer) (health.Outcome, error) {
 	}
 	l, err := p.acquire(a.ctx)
 	if err != nil {
-		err = a.fail(giveUpCode(err, Unreachable), NotExecuted, err)
+		err = a.fail(giveUpCode(a.ctx.Err(), Unreachable), NotExecuted, err)
 		return codeOutcome(err), err
 	}
 	defer p.release(l)

@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -127,6 +128,9 @@ func declared(encoding flat.Protocol, result string) bool {
 // exception is a TApplicationException as the caller gets it.
 func (a *attempt) exception(x thrift.TApplicationException, status *replyStatus) *Error {
 	if status.framework {
+		if status.code == DeadlineExceeded {
+			return a.fail(status.code, status.executed, fmt.Errorf("%w: %w", x, context.DeadlineExceeded))
+		}
 		return a.fail(status.code, status.executed, x)
 	}
 	switch x.TypeId() {

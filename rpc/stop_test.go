@@ -1,0 +1,236 @@
+package rpc
+
+import (
+	"context"
+	"net"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/skerry/skerry/health"
+)
+
+// pool is a Resolver as discovery is: it avoids who is leaving or down.
+type pool struct {
+	mu  sync.Mutex
+	all []*Endpoint
+	bad map[*Endpoint]bool
+	n   int
+}
+
+func (p *pool) Resolve(string) Picker                          { return p }
+func (p *pool) Report(*Endpoint, health.Outcome, time.Duration) {}
+func (p *pool) Down(e *Endpoint, _ bool, _ error)              { p.mark(e, true) }
+func (p *pool) Up(e *Endpoint)                                 {}
+func (p *pool) Leaving(e *Endpoint)                            { p.mark(e, true) }
+
+func (p *pool) mark(e *Endpoint, bad bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.bad[e] = bad
+}
+
+func (p *pool) Pick(_ context.Context, call *Call) (*Endpoint, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for range p.all {
+		p.n++
+		if e := p.all[p.n%len(p.all)]; !p.bad[e] && !call.Tried(e) {
+			return e, nil
+		}
+	}
+	return nil, ErrNoInstance
+}
+
+// Servers are stopped one after another, by Leave and Drain and by Drain
+// alone, and started again, under load: not one call fails.
+func TestRollingRestartFailsNoCall(t *testing.T) {
+	p := &pool{bad: map[*Endpoint]bool{}}
+	var servers []*testServer
+	for range 3 {
+		s := serve(t, ServerConfig{}, &handler{})
+		servers = append(servers, s)
+		p.all = append(p.all, s.endpoint())
+	}
+	c := client(t, ClientConfig{Resolver: p, Watcher: p})
+	call := stub(t, c, ServiceOptions{Timeout: 10 * time.Second})
+	var stop atomic.Bool
+	var calls atomic.Int64
+	var wg sync.WaitGroup
+	for w := range 8 {
+		wg.Go(func() {
+			for i := 0; !stop.Load(); i++ {
+				var err error
+				if w < 4 {
+					_, err = call().Echo(context.Background(), message(i))
+				} else {
+					_, err = call().Sleep(context.Background(), int64(i%10))
+				}
+				if err != nil {
+					t.Errorf("call %d: %v", i, err)
+					return
+				}
+				calls.Add(1)
+			}
+		})
+	}
+	for round := range 6 {
+		i := round % 3
+		before := calls.Load()
+		eventually(t, "calls go on", func() bool { return calls.Load() > before+100 })
+		s := servers[i]
+		if round%2 == 0 {
+			s.Leave()
+		}
+		if err := s.Drain(context.Background()); err != nil {
+			t.Errorf("Drain: %v", err)
+		}
+		s.stop()
+		servers[i] = serve(t, ServerConfig{}, &handler{})
+		p.mu.Lock()
+		p.all[i] = servers[i].endpoint()
+		p.mu.Unlock()
+	}
+	stop.Store(true)
+	wg.Wait()
+	t.Logf("%d calls", calls.Load())
+}
+
+func TestLeave(t *testing.T) {
+	s := serve(t, ServerConfig{}, &handler{name: "a"})
+	w := &watcher{}
+	c := client(t, ClientConfig{Watcher: w}, s.endpoint())
+	call := stub(t, c, ServiceOptions{})
+	if _, err := call().Who(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.Leave()
+	eventually(t, "the client knows", func() bool { _, _, n := w.counts(); return n == 1 })
+	if _, err := call().Who(t.Context()); err != nil {
+		t.Errorf("a leaving server serves on: %v", err)
+	}
+	late := &watcher{}
+	c = client(t, ClientConfig{Watcher: late}, s.endpoint())
+	if _, err := stub(t, c, ServiceOptions{})().Who(t.Context()); err != nil {
+		t.Error(err)
+	}
+	eventually(t, "a late client knows", func() bool { _, _, n := late.counts(); return n == 1 })
+}
+
+func TestDrainCutsOff(t *testing.T) {
+	s := serve(t, ServerConfig{}, &handler{})
+	call := stub(t, client(t, ClientConfig{}, s.endpoint()), ServiceOptions{Timeout: time.Minute})
+	failed := make(chan error, 1)
+	go func() {
+		_, err := call().Sleep(context.Background(), 60_000)
+		failed <- err
+	}()
+	eventually(t, "the call has begun", func() bool { return s.handler.calls.Load() == 1 })
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
+	defer cancel()
+	if err := s.Drain(ctx); err == nil {
+		t.Error("Drain did not say that a call was cut off")
+	}
+	wantCode(t, <-failed, ConnectionLost, MaybeExecuted)
+	_, err := call().Who(t.Context())
+	if !SafeToRetry(err) {
+		t.Errorf("after the drain: %v", err)
+	}
+}
+
+// A drain refuses new calls as not executed while the old ones end.
+func TestDrainRefuses(t *testing.T) {
+	s := serve(t, ServerConfig{}, &handler{})
+	call := stub(t, client(t, ClientConfig{}, s.endpoint()), ServiceOptions{Timeout: time.Minute})
+	slow := make(chan error, 1)
+	go func() {
+		_, err := call().Sleep(context.Background(), 300)
+		slow <- err
+	}()
+	eventually(t, "the call has begun", func() bool { return s.handler.calls.Load() == 1 })
+	done := make(chan error, 1)
+	go func() { done <- s.Drain(context.Background()) }()
+	eventually(t, "it drains", s.draining.Load)
+	_, err := call().Who(t.Context())
+	wantCode(t, err, Draining, NotExecuted)
+	if err := <-slow; err != nil {
+		t.Errorf("the running call: %v", err)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestOneWayIsAcknowledged(t *testing.T) {
+	s := serve(t, ServerConfig{}, &handler{notes: make(chan string)})
+	call := stub(t, client(t, ClientConfig{}, s.endpoint()), ServiceOptions{})
+	if err := call().Note(t.Context(), "hi"); err != nil { // the handler blocks: nobody takes the note yet
+		t.Fatal(err)
+	}
+	if got := <-s.handler.notes; got != "hi" {
+		t.Errorf("got %q", got)
+	}
+	s.draining.Store(true)
+	wantCode(t, call().Note(t.Context(), "late"), Draining, NotExecuted)
+}
+
+func TestServerLimits(t *testing.T) {
+	for name, cfg := range map[string]ServerConfig{"server": {MaxCalls: 2}, "connection": {MaxConnCalls: 2}} {
+		t.Run(name, func(t *testing.T) {
+			s := serve(t, cfg, &handler{})
+			c := client(t, ClientConfig{}, s.endpoint())
+			call := stub(t, c, ServiceOptions{Timeout: time.Minute, Retries: new(0)})
+			ctx, cancel := context.WithCancel(t.Context())
+			var wg sync.WaitGroup
+			for range 2 {
+				wg.Go(func() { _, _ = call().Sleep(ctx, 60_000) })
+			}
+			eventually(t, "both run", func() bool { return s.handler.calls.Load() == 2 })
+			_, err := call().Who(t.Context())
+			wantCode(t, err, Overloaded, NotExecuted)
+			cancel()
+			wg.Wait()
+			eventually(t, "there is room again", func() bool { _, err := call().Who(t.Context()); return err == nil })
+		})
+	}
+}
+
+func TestUnknown(t *testing.T) {
+	s := serve(t, ServerConfig{}, &handler{})
+	c := client(t, ClientConfig{}, s.endpoint())
+	tc, err := c.Service("nobody", ServiceOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var none noStruct
+	_, err = tc.Call(t.Context(), "who", none, none)
+	wantCode(t, err, UnknownService, NotExecuted)
+	tc, _ = c.Service("echo", ServiceOptions{})
+	_, err = tc.Call(t.Context(), "nothing", none, none)
+	wantCode(t, err, UnknownMethod, NotExecuted)
+	if n := s.Stats().Refused; n != 2 {
+		t.Errorf("%d refused calls, want 2", n)
+	}
+	_, err = tc.Call(t.Context(), "echo", garbled{}, none)
+	wantCode(t, err, BadMessage, NotExecuted)
+}
+
+func TestNetworkEnds(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := NewServer(ServerConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(t.Context(), l) }()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Errorf("a closed listener: %v", err)
+	}
+}
