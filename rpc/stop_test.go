@@ -19,11 +19,11 @@ type pool struct {
 	n   int
 }
 
-func (p *pool) Resolve(string) Picker                          { return p }
+func (p *pool) Resolve(string) Picker                           { return p }
 func (p *pool) Report(*Endpoint, health.Outcome, time.Duration) {}
-func (p *pool) Down(e *Endpoint, _ bool, _ error)              { p.mark(e, true) }
-func (p *pool) Up(e *Endpoint)                                 {}
-func (p *pool) Leaving(e *Endpoint)                            { p.mark(e, true) }
+func (p *pool) Down(e *Endpoint, _ bool, _ error)               { p.mark(e, true) }
+func (p *pool) Up(e *Endpoint)                                  {}
+func (p *pool) Leaving(e *Endpoint)                             { p.mark(e, true) }
 
 func (p *pool) mark(e *Endpoint, bad bool) {
 	p.mu.Lock()
