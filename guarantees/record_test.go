@@ -71,11 +71,11 @@ func parseRecord(s string) (record, error) {
 		return record{}, fmt.Errorf("%d fields", len(f))
 	}
 	start, err1 := strconv.ParseInt(f[0], 10, 64)
-	took, err2 := time.ParseDuration(f[1])
+	took, err2 := strconv.ParseInt(f[1], 10, 64)
 	if err1 != nil || err2 != nil {
 		return record{}, fmt.Errorf("times %q %q", f[0], f[1])
 	}
-	return record{"", time.Unix(0, start), took, f[2], f[3], f[4], f[5]}, nil
+	return record{"", time.Unix(0, start), time.Duration(took), f[2], f[3], f[4], f[5]}, nil
 }
 
 // calls returns the records for which keep holds, in the order of their start.

@@ -29,7 +29,8 @@ func newSite(t *testing.T, extra string) *site {
 	s := &site{t: t, dir: t.TempDir(), cluster: "guarantee-" + strings.ToLower(filepath.Base(t.TempDir())) + fmt.Sprint(os.Getpid()), journal: newJournal(), extra: extra}
 	s.command = func(_ int, name string, args ...string) *exec.Cmd { return exec.Command(name, args...) }
 	t.Cleanup(func() {
-		for _, f := range s.journal.fatals() {
+		fatals := s.journal.fatals()
+		for _, f := range fatals[:min(5, len(fatals))] {
 			t.Errorf("a process said: %s", f)
 		}
 	})
@@ -68,7 +69,7 @@ func (s *site) consumer(name string, h how) *process {
 func (s *site) start(name, role, yaml string, h how, event string) *process {
 	s.t.Helper()
 	config := filepath.Join(s.dir, name+".yaml")
-	text := fmt.Sprintf("cluster: %s\nstate: {dir: %q}\n%s\n%s\n%s\n", s.cluster, filepath.Join(s.dir, name+"-state"), s.extra, yaml, h.yaml)
+	text := fmt.Sprintf("cluster: %s\nstate_dir: %q\n%s\n%s\n%s\n", s.cluster, filepath.Join(s.dir, name+"-state"), s.extra, yaml, h.yaml)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		s.t.Fatal(err)
 	}
@@ -101,6 +102,9 @@ func (s *site) start(name, role, yaml string, h how, event string) *process {
 	go p.follow(s.journal, out)
 	s.t.Cleanup(p.end)
 	eventually(s.t, 20*time.Second, name+" says "+event, func() bool { return !s.journal.at(name, event).IsZero() || p.over() })
+	if p.over() {
+		s.t.Fatalf("%s ended at its start", name)
+	}
 	return p
 }
 
