@@ -24,11 +24,12 @@ type Discovery struct {
 	stopped  atomic.Bool
 	feed     feed
 
-	mu        sync.Mutex // guards services' writers and what follows
-	stops     []func()   // of the sources' watches
-	remembers bool       // the state file has been read
-	unsaved   bool       // the last try to write it did not succeed
-	saved     savedList  // what the state file says, of services nobody has asked for as well
+	mu        sync.Mutex     // guards services' writers and what follows
+	stops     []func()       // of the sources' watches
+	remembers bool           // the state file has been read
+	unsaved   bool           // the last try to write it did not succeed
+	saved     savedList      // what the state file says, of services nobody has asked for as well
+	site      []SourceStatus // with WatchAll: how each source answers for all services together
 }
 
 var (
@@ -45,6 +46,9 @@ func New(cfg Config) (*Discovery, error) {
 	}
 	cfg.Services = maps.Clone(cfg.Services)
 	d := &Discovery{cfg: cfg, kick: make(chan struct{}, 1), probes: make(chan struct{}, maxProbes)}
+	for _, s := range cfg.Sources {
+		d.site = append(d.site, SourceStatus{Name: s.Name})
+	}
 	d.services.Store(&map[string]*service{})
 	return d, nil
 }
@@ -110,6 +114,7 @@ func (d *Discovery) Run(ctx context.Context) error {
 	if d.cfg.WatchAll {
 		for i, src := range d.cfg.Sources {
 			d.keep(src.Registry.Watch(registry.AllServices, func(snap registry.Snapshot) {
+				d.heardSite(i, snap)
 				if snap.Service != registry.AllServices && snap.Service != "" {
 					d.service(snap.Service).heardFrom(i, snap)
 				}
@@ -122,6 +127,19 @@ func (d *Discovery) Run(ctx context.Context) error {
 	err := g.Wait()
 	d.stop()
 	return err
+}
+
+// heardSite notes how a source answers for all services: one that can vouch
+// for its lists has answered with the mark that everything was read.
+func (d *Discovery) heardSite(i int, snap registry.Snapshot) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s := &d.site[i]
+	s.Partial, s.Lost = snap.Partial, text(snap.Lost)
+	s.Answered = s.Answered || snap.Lost == nil && (snap.Partial || snap.Service == registry.AllServices)
+	if snap.Read.After(s.Read) {
+		s.Read = snap.Read
+	}
 }
 
 // stop ends the watches, wakes those who wait for a first list, and saves.

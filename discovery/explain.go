@@ -3,8 +3,11 @@ package discovery
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/skerry/skerry/registry"
 )
 
 // Entry is one member of a service's list and everything that was decided
@@ -68,8 +71,14 @@ func (d *Discovery) Explain(service string) []Entry {
 }
 
 // Sources shows how each source answers for a service, in the order of
-// Config, the disk last; nil for a service that nobody has asked for.
+// Config, the disk last; nil for a service that nobody has asked for. With
+// WatchAll the name registry.AllServices means all services together, without
+// the disk.
 func (d *Discovery) Sources(service string) []SourceStatus {
+	site := d.siteStatus()
+	if service == registry.AllServices {
+		return d.countListed(site)
+	}
 	s := (*d.services.Load())[service]
 	if s == nil {
 		return nil
@@ -81,10 +90,35 @@ func (d *Discovery) Sources(service string) []SourceStatus {
 		if i == s.u.disk() && len(src.list) == 0 {
 			continue
 		}
-		out = append(out, SourceStatus{Name: src.name, Answered: src.answered, Partial: src.partial,
-			Lost: text(src.lost), Read: src.read, Listed: len(src.list)})
+		status := SourceStatus{Name: src.name, Answered: src.answered, Partial: src.partial,
+			Lost: text(src.lost), Read: src.read, Listed: len(src.list)}
+		if i < len(site) && !src.answered { // it lists none of this service
+			status.Answered, status.Lost, status.Read = site[i].Answered, site[i].Lost, site[i].Read
+		}
+		out = append(out, status)
 	}
 	return out
+}
+
+// siteStatus is how the sources answer for everything, nil without WatchAll.
+func (d *Discovery) siteStatus() []SourceStatus {
+	if !d.cfg.WatchAll {
+		return nil
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.site)
+}
+
+func (d *Discovery) countListed(site []SourceStatus) []SourceStatus {
+	for _, s := range *d.services.Load() {
+		s.mu.Lock()
+		for i := range site {
+			site[i].Listed += len(s.u.sources[i].list)
+		}
+		s.mu.Unlock()
+	}
+	return site
 }
 
 func text(err error) string {
