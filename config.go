@@ -96,7 +96,7 @@ type Service struct {
 type Database struct {
 	// URL is a PostgreSQL connection string, of several hosts if need be. Keep
 	// the password out of the file: "postgres://app:${DB_PASSWORD}@db/site".
-	URL string `yaml:"url"`
+	URL string `yaml:"url" secret:"true"`
 
 	// Heartbeat is the time between two signs of life.
 	Heartbeat time.Duration `yaml:"heartbeat" default:"30s"`
@@ -115,7 +115,7 @@ type LAN struct {
 	// Key is the site's secret: packets that are not signed with it are
 	// ignored. Without one a key derived from the cluster's name keeps systems
 	// apart, and intruders not out. At least 16 bytes; "${file:/path}" reads a file.
-	Key string `yaml:"key"`
+	Key string `yaml:"key" secret:"true"`
 
 	// Port is the UDP port that all processes of the cluster share.
 	Port int `yaml:"port" unit:"UDP port" default:"7759"`

@@ -1,9 +1,8 @@
 package skerry
 
 import (
-	"slices"
-
 	"github.com/skerry/skerry/discovery"
+	"github.com/skerry/skerry/registry"
 )
 
 // Explain shows the list of a service as this node sees it: every instance,
@@ -23,41 +22,13 @@ func (n *Node) Explain(service string) []discovery.Entry {
 }
 
 // Sources shows how each registry answers for a service; for the empty name,
-// how each answers for the services that the node knows.
+// with [WithAllServices], how each answers for the whole site.
 func (n *Node) Sources(service string) []discovery.SourceStatus {
-	if service != "" {
-		n.lists.Resolve(service)
-		return n.lists.Sources(service)
+	if service == "" {
+		return n.lists.Sources(registry.AllServices)
 	}
-	var all []discovery.SourceStatus
-	for _, s := range n.sources {
-		all = append(all, discovery.SourceStatus{Name: s.Name})
-	}
-	for _, name := range n.lists.Services() {
-		for _, s := range n.lists.Sources(name) {
-			all = unite(all, s)
-		}
-	}
-	return all
-}
-
-// unite adds what a source says of one service to what it says of all.
-func unite(all []discovery.SourceStatus, s discovery.SourceStatus) []discovery.SourceStatus {
-	i := slices.IndexFunc(all, func(a discovery.SourceStatus) bool { return a.Name == s.Name })
-	if i < 0 {
-		return append(all, s)
-	}
-	a := &all[i]
-	a.Answered = a.Answered || s.Answered
-	a.Partial = a.Partial || s.Partial
-	a.Listed += s.Listed
-	if s.Lost != "" {
-		a.Lost = s.Lost
-	}
-	if s.Read.After(a.Read) {
-		a.Read = s.Read
-	}
-	return all
+	n.lists.Resolve(service)
+	return n.lists.Sources(service)
 }
 
 // Subscribe returns a channel of every change of the lists that the node

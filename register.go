@@ -1,0 +1,61 @@
+package skerry
+
+import (
+	"context"
+	"errors"
+
+	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/registry"
+)
+
+// Register lists instances that this process does not serve itself, such as a
+// provider in another language, at every registry of the node, and keeps them
+// listed until Withdraw or Close. It returns when the first registry has
+// listed them; those that can't be reached are tried for ever. When ctx ends
+// before that the error wraps registry.ErrPending; it wraps
+// registry.ErrInvalid for instances that no registry takes.
+func (n *Node) Register(ctx context.Context, instances ...registry.Instance) error {
+	for _, in := range instances {
+		if err := registry.Check(in); err != nil {
+			return err
+		}
+	}
+	g := run.NewGroup(ctx)
+	results := make(chan error, len(n.sources))
+	for _, s := range n.sources {
+		g.Go(func(ctx context.Context) error {
+			results <- s.Registry.Register(ctx, instances...)
+			return nil
+		})
+	}
+	defer g.Stop() // the others go on by themselves
+	var all error
+	for range n.sources {
+		err := <-results
+		if err == nil {
+			return nil
+		}
+		all = errors.Join(all, err)
+	}
+	return all
+}
+
+// Withdraw takes registrations made by Register off every list. It returns
+// when all registries have done so; with registry.ErrPending when ctx ends
+// before, and they go on.
+func (n *Node) Withdraw(ctx context.Context, ids ...registry.ID) error {
+	g := run.NewGroup(ctx)
+	results := make(chan error, len(n.sources))
+	for _, s := range n.sources {
+		g.Go(func(ctx context.Context) error {
+			results <- s.Registry.Withdraw(ctx, ids...)
+			return nil
+		})
+	}
+	var all error
+	for range n.sources {
+		all = errors.Join(all, <-results)
+	}
+	g.Stop()
+	return all
+}
