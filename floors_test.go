@@ -49,7 +49,7 @@ var testHelpers = []string{"internal/lab", "internal/pgtest", "registry/registry
 // top are the trees above the root package: they may import what they list,
 // and nothing imports them.
 var top = map[string][]string{
-	"cmd/":        {"", "health", "registry", "rpc", "internal/wire", "internal/run"},
+	"cmd/":        {"", "health", "registry", "registry/postgres", "broadcast", "discovery", "rpc", "internal/wire", "internal/run"},
 	"examples/":   {"", "rpc"},
 	"guarantees/": {"", "rpc"},
 }

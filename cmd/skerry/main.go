@@ -12,13 +12,13 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	code := execute(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
 }
 
-// run carries out one command line and returns the exit code.
-func run(ctx context.Context, args []string, in io.Reader, out, err io.Writer) int {
+// execute carries out one command line and returns the exit code.
+func execute(ctx context.Context, args []string, in io.Reader, out, err io.Writer) int {
 	a := &app{in: in, out: out, err: err}
 	root := a.command()
 	root.SetArgs(args)
@@ -52,6 +52,7 @@ func (a *app) command() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef("%w\nSee: %s --help", err, cmd.CommandPath())
 	})
-	root.AddCommand(a.versionCommand())
+	root.AddCommand(a.lsCommand(), a.watchCommand(), a.statsCommand(), a.callCommand(), a.announceCommand(),
+		a.doctorCommand(), a.schemaCommand(), a.configCommand(), a.versionCommand())
 	return root
 }

@@ -3,6 +3,9 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -90,4 +93,22 @@ func latency(d time.Duration) string {
 		return fmt.Sprintf("%.3gms", float64(d)/1e6)
 	}
 	return fmt.Sprintf("%.3gs", d.Seconds())
+}
+
+// tagText is k=v,k=v by key.
+func tagText(tags map[string]string) string {
+	var parts []string
+	for _, k := range slices.Sorted(maps.Keys(tags)) {
+		parts = append(parts, k+"="+tags[k])
+	}
+	return strings.Join(parts, ",")
+}
+
+// sortedOr joins names in order; none stands for an empty list.
+func sortedOr(names []string, none string) string {
+	if len(names) == 0 {
+		return none
+	}
+	slices.Sort(names)
+	return strings.Join(names, ", ")
 }

@@ -1,0 +1,184 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/broadcast"
+	"github.com/skerry/skerry/cmd/skerry/internal/foreign"
+	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/registry"
+	"github.com/spf13/cobra"
+)
+
+func (a *app) announceCommand() *cobra.Command {
+	var e foreign.Entry
+	var addrs []string
+	var file string
+	c := &cobra.Command{
+		Use:   "announce --service NAME --addr HOST:PORT",
+		Short: "Keep a provider registered that is not a skerry program",
+		Long: `Registers a Thrift server of any language while it answers a check: it is listed
+with the first answer, withdrawn after --failures failed checks in a row, and
+listed again when it is back. It is withdrawn when announce is stopped
+(SIGTERM, ctrl-C). Run it beside the provider, under the same supervisor.
+
+Checks: tcp (a connection can be made), thrift (it answers a Thrift call, be it
+with "unknown method"), thrift:METHOD (the method, called without arguments,
+replies).
+
+--file names a YAML list instead, with the keys service, version, addr,
+protocol, check, every, timeout, failures, weight, zone, tags, tls.`,
+		Example: `  skerry announce --service billing --version v1 --addr 10.0.0.5:9090 --protocol framed-binary --check thrift:ping
+  skerry announce --service mail --addr :2525 --addr :2526
+  skerry announce --file providers.yaml`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			entries, err := announced(e, addrs, file)
+			if err != nil {
+				return err
+			}
+			return a.announce(cmd.Context(), entries)
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&e.Service, "service", "", "`NAME` that consumers call by")
+	f.StringVar(&e.Version, "version", "", "`VERSION` of the service")
+	f.StringArrayVar(&addrs, "addr", nil, "`HOST:PORT` of the provider; without a host this host's address; may be repeated")
+	f.StringVar(&e.Protocol, "protocol", string(registry.ProtocolFramedBinary), "how the provider speaks Thrift")
+	f.StringVar(&e.Check, "check", "tcp", "tcp, thrift or thrift:METHOD")
+	f.DurationVar(&e.Every, "every", foreign.DefaultEvery, "time between two checks")
+	f.IntVar(&e.Failures, "failures", foreign.DefaultFailures, "failed checks in a row until it is withdrawn")
+	f.IntVar(&e.Weight, "weight", registry.DefaultWeight, "share of the calls against its peers")
+	f.StringVar(&e.Zone, "zone", "", "where it runs")
+	f.StringToStringVar(&e.Tags, "tag", nil, "free label `KEY=VALUE`; may be repeated")
+	f.BoolVar(&e.TLS, "tls", false, "the provider's port speaks TLS")
+	f.StringVar(&file, "file", "", "YAML `FILE` that lists providers")
+	c.MarkFlagFilename("file", "yaml", "yml")
+	c.RegisterFlagCompletionFunc("protocol", completeProtocol)
+	c.RegisterFlagCompletionFunc("check", cobra.FixedCompletions([]string{"tcp", "thrift", "thrift:"}, cobra.ShellCompDirectiveNoFileComp))
+	return c
+}
+
+// announced are the providers that the command line or the file names.
+func announced(e foreign.Entry, addrs []string, file string) ([]foreign.Entry, error) {
+	switch {
+	case file != "" && (e.Service != "" || len(addrs) > 0):
+		return nil, usagef("--file names all providers; leave out --service and --addr")
+	case file != "":
+		entries, err := foreign.ReadFile(file)
+		if err != nil {
+			return nil, usagef("%w", err)
+		}
+		return entries, nil
+	case e.Service == "" || len(addrs) == 0:
+		return nil, usagef("name what to announce: --service and --addr, or --file")
+	}
+	var entries []foreign.Entry
+	for _, addr := range addrs {
+		e.Addr = addr
+		entries = append(entries, e)
+	}
+	return entries, nil
+}
+
+// announce opens a node that lists what answers, until ctx ends.
+func (a *app) announce(ctx context.Context, entries []foreign.Entry) error {
+	c, err := a.config()
+	if err != nil {
+		return err
+	}
+	conf, err := c.TLS.Client()
+	if err != nil {
+		return usagef("%w", err)
+	}
+	providers := make([]foreign.Provider, len(entries))
+	for i, e := range entries {
+		if providers[i], err = e.Provider(func() (string, error) { return advertised(c) }, conf); err != nil {
+			return usagef("%w", err)
+		}
+		if ip := net.ParseIP(providers[i].Instance.Host); ip != nil && ip.IsLoopback() {
+			a.note("%s: other hosts can't connect to %s; leave the host out to announce this host's address", e.Service, e.Addr)
+		}
+	}
+	n, _, err := a.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer n.Close()
+	return a.keepAll(ctx, n, providers)
+}
+
+// advertised is the address of this host that others are told.
+func advertised(c skerry.Config) (string, error) {
+	choice, _, err := broadcast.Advertise(c.LAN.Interfaces)
+	if err != nil {
+		return "", err
+	}
+	return choice.Addr.String(), nil
+}
+
+// keepAll keeps every provider listed until ctx ends.
+func (a *app) keepAll(ctx context.Context, to foreign.Registrar, providers []foreign.Provider) error {
+	g := run.NewGroup(ctx)
+	var mu sync.Mutex // one line at a time
+	for _, p := range providers {
+		g.Go(func(ctx context.Context) error {
+			return foreign.Keep(ctx, to, p, func(e foreign.Event) {
+				mu.Lock()
+				defer mu.Unlock()
+				a.printAnnounceEvent(e)
+			})
+		})
+	}
+	return g.Wait()
+}
+
+// announceEvent is a line of announce --json.
+type announceEvent struct {
+	Time     time.Time `json:"time"`
+	Service  string    `json:"service"`
+	Version  string    `json:"version,omitempty"`
+	Addr     string    `json:"addr"`
+	State    string    `json:"state"`
+	Failures int       `json:"failures,omitempty"` // failed checks in a row
+	Why      string    `json:"why,omitempty"`
+}
+
+func (a *app) printAnnounceEvent(e foreign.Event) {
+	in := e.Instance
+	line := announceEvent{Time: e.Time, Service: in.Service, Version: in.Version, Addr: in.Addr(), State: string(e.State), Failures: e.Failures}
+	if e.Err != nil {
+		line.Why = e.Err.Error()
+	}
+	if a.flags.json {
+		a.printLine(line)
+		return
+	}
+	text := fmt.Sprintf("%s  %s %s: %s", e.Time.Format(time.TimeOnly), title(in.Service, in.Version), in.Addr(), announceText[e.State])
+	if line.Why != "" {
+		text += ": " + line.Why
+	}
+	a.printf("%s\n", text)
+}
+
+var announceText = map[foreign.State]string{
+	foreign.Waiting:   "does not answer, and is not listed",
+	foreign.Listed:    "answers, and is listed",
+	foreign.Pending:   "answers; the registry is not reached yet, trying on",
+	foreign.Failing:   "failed a check, and is still listed",
+	foreign.Withdrawn: "withdrawn, as it does not answer",
+	foreign.Stopped:   "withdrawn, as announcing ends",
+}
+
+// title is a service with its version.
+func title(service, version string) string {
+	if version == "" {
+		return service
+	}
+	return service + "/" + version
+}

@@ -1,0 +1,222 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/apache/thrift/lib/go/thrift"
+	"github.com/skerry/skerry/cmd/skerry/internal/dynamic"
+	"github.com/skerry/skerry/registry"
+	"github.com/skerry/skerry/rpc"
+	"github.com/spf13/cobra"
+)
+
+// callRequest is what `skerry call` was asked for.
+type callRequest struct {
+	service, method, body string
+
+	thrift   string
+	includes []string
+	iface    string
+	instance string
+	protocol string
+	tls      bool
+}
+
+func (a *app) callCommand() *cobra.Command {
+	r := callRequest{}
+	c := &cobra.Command{
+		Use:   "call SERVICE [METHOD [JSON]]",
+		Short: "Call a method with JSON arguments",
+		Long: `Calls a method of a service as its .thrift file describes it, with arguments in
+JSON: an object of the arguments by name. JSON may be @FILE, or - for stdin.
+Without METHOD it lists the methods with an object to fill in for each.
+
+Enums are written by name, binary as base64, maps whose keys are no scalars as
+[{"key": …, "value": …}]. A declared exception is printed as JSON, exit code 1.
+
+The service is found like by any consumer; with --instance the call goes to
+that address, spoken to by --protocol, without any registry.`,
+		Example: `  skerry call auth --thrift auth.thrift
+  skerry call auth GetToken '{"user": "alice"}' --thrift auth.thrift
+  skerry call auth GetToken @request.json --thrift auth.thrift --instance 10.0.0.5:9090 --protocol framed-binary`,
+		Args: cobra.RangeArgs(1, 3),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			args = append(args, "", "")
+			r.service, r.method, r.body = args[0], args[1], args[2]
+			return a.call(cmd.Context(), r)
+		},
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			return a.completeCall(cmd, args, r)
+		},
+	}
+	f := c.Flags()
+	f.StringVarP(&r.thrift, "thrift", "t", "", "`FILE` that describes the service")
+	f.StringArrayVarP(&r.includes, "include", "I", nil, "`DIR` to look for included files in; may be repeated")
+	f.StringVar(&r.iface, "interface", "", "service `NAME` in the .thrift file, when it declares several")
+	f.StringVar(&r.instance, "instance", "", "call this `HOST:PORT` directly")
+	f.StringVar(&r.protocol, "protocol", string(registry.ProtocolSkerry), "how to speak to --instance")
+	f.BoolVar(&r.tls, "tls", false, "--instance speaks TLS; certificates are those of the configuration")
+	c.MarkFlagFilename("thrift", "thrift")
+	c.MarkFlagDirname("include")
+	c.RegisterFlagCompletionFunc("protocol", completeProtocol)
+	return c
+}
+
+func (a *app) call(ctx context.Context, r callRequest) error {
+	if r.thrift == "" {
+		return usagef("--thrift FILE is missing: the .thrift file that describes %s", r.service)
+	}
+	file, err := dynamic.Load(r.thrift, r.includes...)
+	if err != nil {
+		return usagef("%w", err)
+	}
+	service, err := file.Find(r.iface, r.service, r.method)
+	if err != nil {
+		return usagef("%w", err)
+	}
+	if r.method == "" {
+		return a.listMethods(r, service)
+	}
+	m, err := service.Method(r.method)
+	if err != nil {
+		return usagef("%w", err)
+	}
+	body, err := a.readBody(r.body)
+	if err != nil {
+		return usagef("%w", err)
+	}
+	args, err := m.Args(body)
+	if err != nil {
+		return usagef("arguments of %s: %w\nWanted: %s", m.Name, err, m.Template())
+	}
+	client, done, err := a.clientFor(ctx, r)
+	if err != nil {
+		return err
+	}
+	defer done()
+	return a.exchange(ctx, client, r, m, args)
+}
+
+// readBody takes the arguments from the command line, a file or stdin.
+func (a *app) readBody(arg string) ([]byte, error) {
+	if arg == "-" {
+		return io.ReadAll(a.in)
+	}
+	if name, ok := strings.CutPrefix(arg, "@"); ok {
+		return os.ReadFile(name)
+	}
+	return []byte(arg), nil
+}
+
+// listMethods prints what can be called and how.
+func (a *app) listMethods(r callRequest, s *dynamic.Service) error {
+	methods := s.Methods()
+	if a.flags.json {
+		list := make([]map[string]any, len(methods))
+		for i, m := range methods {
+			list[i] = map[string]any{"method": m.Name, "signature": m.Signature(), "oneway": m.OneWay, "template": m.Template()}
+		}
+		return a.printJSON(map[string]any{"interface": s.Name, "methods": list})
+	}
+	if len(methods) == 0 {
+		a.printf("Service %s of %s has no methods.\n", s.Name, r.thrift)
+		return nil
+	}
+	a.printf("Methods of %s in %s:\n", s.Name, r.thrift)
+	for _, m := range methods {
+		a.printf("\n%s\n  skerry call %s %s --thrift %s '%s'\n", m.Signature(), r.service, m.Name, r.thrift, m.Template())
+	}
+	return nil
+}
+
+// outcome is a call's result as --json prints it.
+type outcome struct {
+	Service   string          `json:"service"`
+	Method    string          `json:"method"`
+	Value     json.RawMessage `json:"value,omitempty"`
+	Exception string          `json:"exception,omitempty"` // name of the declared exception
+	Fields    json.RawMessage `json:"fields,omitempty"`    // of the exception
+	Instance  string          `json:"instance,omitempty"`
+	Version   string          `json:"version,omitempty"`
+	TookMS    float64         `json:"took_ms"`
+	Unknown   int             `json:"unknown_fields,omitempty"` // in the reply, not in the .thrift file
+}
+
+func (a *app) exchange(ctx context.Context, client thrift.TClient, r callRequest, m *dynamic.Method, args *dynamic.Struct) error {
+	ctx, cancel := context.WithTimeout(ctx, a.flags.timeout)
+	defer cancel()
+	result := m.Result()
+	var reply thrift.TStruct
+	if !m.OneWay {
+		reply = result
+	}
+	begin := time.Now()
+	meta, err := client.Call(ctx, m.Name, args, reply)
+	if err != nil {
+		return callError(err)
+	}
+	o := outcome{Service: r.service, Method: m.Name, TookMS: float64(time.Since(begin).Microseconds()) / 1e3,
+		Instance: cmp.Or(meta.Headers["sk-i"], r.instance), Version: meta.Headers["sk-v"], Unknown: result.Unknown}
+	thrown := false
+	if o.Exception, o.Fields, thrown = result.Exception(); !thrown && !m.OneWay {
+		value, ok := result.Value()
+		if !ok {
+			return problemf("%s.%s: the reply holds neither a result nor a declared exception; is %s the service's own version?", r.service, m.Name, r.thrift)
+		}
+		o.Value = value
+	}
+	return a.printOutcome(o, m.OneWay)
+}
+
+func (a *app) printOutcome(o outcome, oneway bool) error {
+	var failed error
+	if o.Exception != "" {
+		failed = &exitError{exitProblem, nil}
+	}
+	if a.flags.json {
+		return errors.Join(a.printJSON(o), failed)
+	}
+	switch {
+	case oneway:
+		a.note("sent; a one-way call has no answer")
+	case failed != nil:
+		a.printf("%s\n", indent(fmt.Appendf(nil, `{"exception":%q,"fields":%s}`, o.Exception, o.Fields)))
+		failed = problemf("%s.%s threw %s", o.Service, o.Method, o.Exception)
+	default:
+		a.printf("%s\n", indent(o.Value))
+	}
+	if o.Unknown > 0 {
+		a.note("The reply has %d fields that the .thrift file does not know.", o.Unknown)
+	}
+	a.note("%s", strings.Join(strings.Fields(fmt.Sprintf("%s %s %s %.3gms", o.Service, o.Version, o.Instance, o.TookMS)), " "))
+	return failed
+}
+
+func indent(raw json.RawMessage) string {
+	var b bytes.Buffer
+	if json.Indent(&b, raw, "", "  ") != nil {
+		return string(raw)
+	}
+	return b.String()
+}
+
+// callError gives a failed call its exit code: 3 when nobody answered, 1 when
+// somebody refused.
+func callError(err error) error {
+	switch rpc.CodeOf(err) {
+	case rpc.NoInstance:
+		return unreachablef("%w\nSee who is listed: skerry ls; and what is wrong here: skerry doctor", err)
+	case rpc.Unreachable, rpc.ConnectionLost, rpc.DeadlineExceeded, rpc.BreakerOpen:
+		return unreachablef("%w", err)
+	}
+	return problemf("%w", err)
+}

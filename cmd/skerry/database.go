@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/health"
+	"github.com/skerry/skerry/registry"
+	"github.com/skerry/skerry/registry/postgres"
+)
+
+// database is the database registry of a configuration, for questions; it is
+// never run.
+func database(c skerry.Config) (*postgres.Registry, error) {
+	db, err := postgres.New(postgres.Config{
+		URL: c.Database.URL, Cluster: c.Cluster, Owner: registry.NewOwner(),
+		Heartbeat: c.Database.Heartbeat, Expiry: c.Database.Expiry, Poll: c.Database.Poll,
+		Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		return nil, usagef("%w", err)
+	}
+	return db, nil
+}
+
+// databaseStats are the rows of the table, as far as they add up.
+func (a *app) databaseStats(ctx context.Context, c skerry.Config, q statsQuery) ([]health.Row, string, error) {
+	db, err := database(c)
+	if err != nil {
+		return nil, "", err
+	}
+	ctx, cancel := context.WithTimeout(ctx, a.flags.timeout)
+	defer cancel()
+	stats, err := db.Stats(ctx, postgres.StatQuery{Since: q.since, Service: q.service, ByPeer: q.by == "peer"})
+	switch {
+	case errors.Is(err, registry.ErrUnavailable):
+		return nil, "", unreachablef("%w\nThe statistics logs of this host can be read with --log FILES.", err)
+	case err != nil:
+		return nil, "", problemf("%w", err)
+	}
+	var rows []health.Row
+	for i := range stats {
+		if r := rowOf(&stats[i]); q.wants(r) {
+			rows = append(rows, r)
+		}
+	}
+	return rows, fmt.Sprintf("skerry_call_stat of cluster %q", c.Cluster), nil
+}
+
+func rowOf(s *postgres.Stat) health.Row {
+	side := health.Client
+	if s.Side == health.Server.String() {
+		side = health.Server
+	}
+	return health.Row{
+		Key:  health.Key{Side: side, Service: s.Service, Method: s.Method, Peer: s.Peer},
+		From: s.First, To: s.Last, Outcomes: s.Outcomes, Sum: s.Mean * time.Duration(s.Calls), P50: s.P50, P99: s.P99, Max: s.Max,
+	}
+}
+
+// clockTolerance is a difference of clocks that makes times of logs hard to
+// compare; skerry itself depends on no clock but the database's.
+const clockTolerance = 5 * time.Second
+
+// examineDatabase says whether the database can be used, by whom and how well.
+func examineDatabase(ctx context.Context, c skerry.Config) []finding {
+	f := &findings{area: "Database"}
+	if c.Database.URL == "" {
+		if c.Mode != skerry.ModeBroadcast {
+			f.hint("set database.url when the site has one", "none is configured: the LAN alone is used")
+		}
+		return f.list
+	}
+	db, err := database(c)
+	if err != nil {
+		f.problem("mend database.url", "%v", err)
+		return f.list
+	}
+	p, err := db.Probe(ctx)
+	if err != nil {
+		f.problem("see that the server runs, that its pg_hba.conf admits this host and user, and that a firewall lets its port through;\ncalls go on without it, from the last known lists and the LAN",
+			"%s: %v", p.Address, err)
+		return f.list
+	}
+	describeDatabase(f, p)
+	for _, wrong := range p.Problems() {
+		f.problem(wrong.Do, "%s", wrong.What)
+	}
+	return f.list
+}
+
+func describeDatabase(f *findings, p postgres.Report) {
+	f.fine("%s: PostgreSQL %s, answers in %s, %d of %d connections in use", p.Address, p.Version, latency(p.Latency), p.Connections, p.MaxConnections)
+	if len(p.Missing) == 0 && p.CanRead && p.CanWrite {
+		f.fine("tables of version %d, which %s may read and write; clusters in them: %s", p.SchemaVersion, p.User, sortedOr(p.Clusters, "none"))
+	}
+	if len(p.Missing) > 0 && p.CanCreate {
+		f.fine("tables are missing (%s); the first service makes them, as %s may do so", strings.Join(p.Missing, ", "), p.User)
+	}
+	if p.Notifies {
+		f.fine("notifications arrive: changes are seen at once")
+	}
+	if p.Plain {
+		f.hint("connect to PostgreSQL itself when there is no need for the pooler", "it takes no start-up parameters: probably a pooler")
+	}
+	if off := p.ClockOffset.Abs(); off > clockTolerance {
+		f.hint("set this host's clock, so that logs can be compared; skerry does not depend on it",
+			"the database's clock and this host's differ by %s", age(off))
+	}
+	if h := p.Oldest; h != nil {
+		f.fine("the oldest snapshot is held by process %d (%s, %s) for %s", h.PID, h.User, orDash(h.Application), age(h.Age))
+	}
+}

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net"
+	"os"
+	"time"
+
+	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/discovery"
+	"github.com/skerry/skerry/internal/run"
+	"github.com/spf13/cobra"
+)
+
+func (a *app) doctorCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "doctor",
+		Short: "Find out what is wrong here, and what to do about it",
+		Long: `Looks at everything that skerry depends on, from this host: the configuration,
+the address that would be advertised and why, the LAN (do packets go out and
+come in, whose are they), the database (reachable, rights, clock, versions,
+notifications, who holds it up), the state directory, ports, and whether what
+is listed can be connected to from here. It changes nothing.
+
+Run it as the user and with the configuration of the service. Exit code 1 when
+something must be done.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.doctor(cmd.Context()) },
+	}
+}
+
+func (a *app) doctor(ctx context.Context) error {
+	list, c, ok := a.examineConfig()
+	if !ok {
+		return a.printFindings(list)
+	}
+	list = append(list, examineAddress(c)...)
+	if c.Mode != skerry.ModeDatabase {
+		list = append(list, examineLAN(c, listen(ctx, c, a.flags.timeout), a.flags.timeout)...)
+	}
+	list = append(list, examineDatabase(ctx, c)...)
+	list = append(list, examineState(c.StateDir)...)
+	list = append(list, examinePort(c.Services)...)
+	list = append(list, a.examineInstances(ctx)...)
+	return a.printFindings(list)
+}
+
+// examineConfig reads the configuration; ok is false when nothing can be
+// looked at with it.
+func (a *app) examineConfig() (list []finding, c skerry.Config, ok bool) {
+	f := &findings{area: "Configuration"}
+	path := a.configPath()
+	c, err := a.config()
+	if wrong, isConfig := errors.AsType[*skerry.ConfigError](err); isConfig {
+		for _, p := range wrong.Problems {
+			f.problem("mend it; skerry config check looks again", "%s", p)
+		}
+		return f.list, c, false
+	}
+	if err != nil {
+		f.problem("name a file that is there and can be read", "%v", err)
+		return f.list, c, false
+	}
+	c = c.WithDefaults()
+	host, err := os.Hostname()
+	if err != nil {
+		f.hint("give the host a name", "%v", err)
+	}
+	f.fine("%s: cluster %q, mode %s, on host %s", cmp.Or(path, "no file, defaults only"), c.Cluster, c.Mode, host)
+	return f.list, c, true
+}
+
+const (
+	connectTime = time.Second // for one instance
+	connectMost = 256         // instances that are tried
+)
+
+// examineInstances tries to connect to what is listed.
+func (a *app) examineInstances(ctx context.Context) []finding {
+	f := &findings{area: "Instances"}
+	n, _, err := a.open(ctx, skerry.WithAllServices())
+	if err != nil {
+		f.problem("mend the configuration", "%v", err)
+		return f.list
+	}
+	defer n.Close()
+	entries := a.look(ctx, n, "").Instances
+	if len(entries) == 0 {
+		f.hint("start a service; then skerry ls shows it", "nothing is listed")
+		return f.list
+	}
+	results := connectAll(ctx, entries[:min(len(entries), connectMost)])
+	connected := 0
+	for i, err := range results {
+		if err == nil {
+			connected++
+		} else {
+			f.problem("see that it runs, that it advertises an address that this host can reach, and that a firewall lets its TCP port through",
+				"%s at %s (of %s) is listed, and can't be connected to from here: %v", title(entries[i].Service, entries[i].Version), entries[i].Addr, entries[i].Owner, err)
+		}
+	}
+	if connected > 0 {
+		f.fine("%d of %d listed instances can be connected to from here", connected, len(results))
+	}
+	return f.list
+}
+
+// connectAll tries a TCP connection to every entry; its results have the
+// order of the entries.
+func connectAll(ctx context.Context, entries []discovery.Entry) []error {
+	results := make([]error, len(entries))
+	g := run.NewGroup(ctx)
+	for i, e := range entries {
+		g.Go(func(ctx context.Context) error {
+			ctx, cancel := context.WithTimeout(ctx, connectTime)
+			defer cancel()
+			conn, err := new(net.Dialer).DialContext(ctx, "tcp", e.Addr)
+			if results[i] = err; err == nil {
+				conn.Close()
+			}
+			return nil
+		})
+	}
+	g.Wait()
+	return results
+}

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+)
+
+// level says how much a finding matters.
+type level string
+
+// The levels. Only a problem makes doctor end with exit code 1.
+const (
+	fine    level = "ok"
+	hint    level = "note"    // worth knowing, nothing must be done
+	problem level = "PROBLEM" // something must be done
+)
+
+// finding is one thing that doctor found out.
+type finding struct {
+	Area  string `json:"area"`
+	Level level  `json:"level"`
+	Text  string `json:"text"`
+	Do    string `json:"do,omitempty"` // what to do about it
+}
+
+// findings gathers what one part of doctor found out.
+type findings struct {
+	area string
+	list []finding
+}
+
+func (f *findings) fine(format string, args ...any) {
+	f.list = append(f.list, finding{f.area, fine, fmt.Sprintf(format, args...), ""})
+}
+
+func (f *findings) hint(do, format string, args ...any) {
+	f.list = append(f.list, finding{f.area, hint, fmt.Sprintf(format, args...), do})
+}
+
+func (f *findings) problem(do, format string, args ...any) {
+	f.list = append(f.list, finding{f.area, problem, fmt.Sprintf(format, args...), do})
+}
+
+// printFindings prints them by area and says at the end how many there are to
+// deal with. The error carries exit code 1 when there is any.
+func (a *app) printFindings(list []finding) error {
+	problems := 0
+	for _, f := range list {
+		if f.Level == problem {
+			problems++
+		}
+	}
+	var failed error
+	if problems > 0 {
+		failed = &exitError{exitProblem, nil}
+	}
+	if a.flags.json {
+		if err := a.printJSON(map[string]any{"problems": problems, "findings": list}); err != nil {
+			return err
+		}
+		return failed
+	}
+	area := ""
+	for _, f := range list {
+		if f.Area != area {
+			area = f.Area
+			a.printf("%s\n", area)
+		}
+		a.printf("  %-8s %s\n", f.Level, hanging(f.Text))
+		if f.Do != "" {
+			a.printf("  %-8s → %s\n", "", hanging(f.Do))
+		}
+	}
+	switch problems {
+	case 0:
+		a.printf("\nNothing must be done.\n")
+	case 1:
+		a.printf("\nOne problem must be dealt with.\n")
+	default:
+		a.printf("\n%d problems must be dealt with.\n", problems)
+	}
+	return failed
+}
+
+// hanging indents the further lines of a text below its first.
+func hanging(s string) string { return strings.ReplaceAll(strings.TrimSpace(s), "\n", "\n           ") }

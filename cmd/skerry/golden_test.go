@@ -1,0 +1,139 @@
+package main
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/skerry/skerry/discovery"
+	"github.com/skerry/skerry/health"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+// golden compares output with testdata/NAME.golden.
+func golden(t *testing.T, name string, have []byte) {
+	t.Helper()
+	path := filepath.Join("testdata", name+".golden")
+	if *update {
+		if err := os.WriteFile(path, have, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(have, want) {
+		t.Errorf("%s: have\n%s\nwant\n%s", name, have, want)
+	}
+}
+
+// sample is a list with every peculiarity that a table must cope with.
+func sample(now time.Time) listing {
+	by := func(names ...string) (list []discovery.SourceListing) {
+		for _, n := range names {
+			list = append(list, discovery.SourceListing{Name: n})
+		}
+		return list
+	}
+	return listing{
+		Cluster: "launch-site-2", Mode: "auto",
+		Sources: []discovery.SourceStatus{
+			{Name: "database", Answered: true, Lost: "dial tcp 10.0.0.1:5432: connect: no route to host"},
+			{Name: "lan", Answered: true, Partial: true},
+		},
+		Instances: []discovery.Entry{
+			{Service: "auth", Version: "v1", Addr: "10.0.0.5:7000", Protocol: "framed-binary", State: discovery.OK, Stale: true,
+				Sources: by("disk"), Weight: 100, Tags: map[string]string{"rack": "b", "disk": "ssd"}},
+			{Service: "auth", Version: "v2", Addr: "10.0.0.6:7000", State: discovery.Suspect, Why: "connection reset by peer",
+				Sources: by("database", "lan"), Zone: "hall-2", Weight: 50, TLS: true, Owner: "alpha/312/abc", Started: now.Add(-42 * time.Second)},
+			{Service: "auth", Version: "v2", Addr: "10.0.0.7:7000", State: discovery.OK, Protected: true, Why: "vanished with 2 of 3; it answers",
+				Weight: 100, Started: now.Add(-51 * time.Hour)},
+			{Service: "portal", Addr: "[fe80::1]:7001", State: discovery.OK, Sources: by("lan"), Weight: 100, Started: now.Add(-90 * time.Minute)},
+		},
+	}
+}
+
+func TestListingTables(t *testing.T) {
+	for _, wide := range []bool{false, true} {
+		var out bytes.Buffer
+		a := &app{out: &out, err: &out}
+		if err := a.printListing(sample(time.Now()), "", wide); err != nil {
+			t.Fatal(err)
+		}
+		golden(t, map[bool]string{false: "ls", true: "ls-wide"}[wide], out.Bytes())
+	}
+}
+
+func TestEmptyListing(t *testing.T) {
+	l := sample(time.Now())
+	l.Instances = nil
+	var out bytes.Buffer
+	a := &app{out: &out, err: &out}
+	if code := a.report(a.printListing(l, "billing", false)); code != exitUnreachable {
+		t.Errorf("exit code %d with the database lost", code)
+	}
+	l.Sources[0].Lost = ""
+	if code := a.report(a.printListing(l, "", false)); code != exitProblem {
+		t.Errorf("exit code %d", code)
+	}
+	golden(t, "ls-empty", out.Bytes())
+}
+
+func TestStatsTables(t *testing.T) {
+	now := time.Now()
+	row := func(side health.Side, method, peer string, p99 time.Duration, outcomes ...int64) health.Row {
+		r := health.Row{Key: health.Key{Side: side, Service: "auth", Method: method, Peer: peer}, From: now.Add(-time.Minute), To: now,
+			P50: 180 * time.Microsecond, P99: p99, Max: 2 * p99}
+		copy(r.Outcomes[:], outcomes)
+		return r
+	}
+	rows := []health.Row{
+		row(health.Client, "GetToken", "10.0.0.5:7000", 900*time.Microsecond, 1200, 3),
+		row(health.Client, "GetToken", "10.0.0.6:7000", 1200*time.Millisecond, 700, 0, 25, 0, 0, 4),
+		row(health.Server, "GetToken", "portal", 850*time.Microsecond, 1900),
+		row(health.Server, "Verify", "proc", 12*time.Millisecond, 12),
+	}
+	for by, group := range groupings {
+		var out bytes.Buffer
+		a := &app{out: &out, err: &out}
+		a.statsTable(health.Sum(rows, group), by)
+		golden(t, "stats-"+by, out.Bytes())
+	}
+}
+
+func TestFindings(t *testing.T) {
+	var address, lan findings
+	address.area, lan.area = "Address", "LAN"
+	address.fine("10.0.0.5 on eth0 would be advertised: the first address on the LAN\npassed over: 172.17.0.1 on docker0: container network")
+	lan.problem("let UDP 7946 through the firewall of every host, or name seeds (lan.seeds)", "I hear only myself")
+	lan.hint("set lan.key", "no site key is configured")
+	var out bytes.Buffer
+	a := &app{out: &out, err: &out}
+	if code := a.report(a.printFindings(append(address.list, lan.list...))); code != exitProblem {
+		t.Errorf("exit code %d", code)
+	}
+	if code := a.report(a.printFindings(address.list)); code != exitOK {
+		t.Errorf("exit code %d without problems", code)
+	}
+	golden(t, "findings", out.Bytes())
+}
+
+func TestDurations(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		-time.Second: "0s", 59 * time.Second: "59s", 61 * time.Second: "1m01s", 3*time.Hour + 4*time.Minute: "3h04m", 51 * time.Hour: "2d03h",
+	} {
+		if got := age(d); got != want {
+			t.Errorf("age of %v: %s", d, got)
+		}
+	}
+	for d, want := range map[time.Duration]string{0: "-", 1234: "1.23µs", 45600000: "45.6ms", 3 * time.Second: "3s"} {
+		if got := latency(d); got != want {
+			t.Errorf("latency %v: %s", d, got)
+		}
+	}
+}

@@ -1,0 +1,163 @@
+package main
+
+import (
+	"cmp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/skerry/skerry/broadcast"
+	"github.com/skerry/skerry/discovery"
+	"github.com/skerry/skerry/registry"
+	"github.com/spf13/cobra"
+)
+
+// listing is what `skerry ls` shows and, with --json, its document.
+type listing struct {
+	Cluster   string                   `json:"cluster"`
+	Mode      string                   `json:"mode"`
+	Sources   []discovery.SourceStatus `json:"sources"`
+	Instances []discovery.Entry        `json:"instances"`
+}
+
+func (a *app) lsCommand() *cobra.Command {
+	wide := false
+	c := &cobra.Command{
+		Use:     "ls [SERVICE]",
+		Aliases: []string{"list"},
+		Short:   "List services and their instances",
+		Long: `Lists what is registered: service, version, address, state, which source lists
+it (database, lan, or disk: the last known list), and how long it has been up.
+
+On a LAN without a database the list is what answers within --timeout.
+Exit code 1 when nothing is listed, 3 when moreover a source can't be reached.`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.ls(cmd.Context(), first(args), wide)
+		},
+		ValidArgsFunction: a.completeService,
+	}
+	c.Flags().BoolVarP(&wide, "wide", "w", false, "also show protocol, zone, weight, tags and owner")
+	return c
+}
+
+func first(args []string) string {
+	if len(args) == 0 {
+		return ""
+	}
+	return args[0]
+}
+
+func (a *app) printListing(l listing, service string, wide bool) error {
+	var empty error
+	if len(l.Instances) == 0 {
+		empty = &exitError{l.emptyCode(), nil}
+	}
+	if a.flags.json {
+		if err := a.printJSON(l); err != nil {
+			return err
+		}
+		return empty
+	}
+	if empty != nil {
+		a.explainEmpty(l, service)
+		return empty
+	}
+	a.instanceTable(l.Instances, wide, time.Now())
+	for _, s := range l.Sources {
+		if s.Lost != "" {
+			a.note("The %s can't be reached: %s. What it lists is the last known list.", s.Name, s.Lost)
+		}
+	}
+	return nil
+}
+
+// emptyCode tells "nobody is there" from "could not ask".
+func (l listing) emptyCode() int {
+	for _, s := range l.Sources {
+		if s.Lost != "" {
+			return exitUnreachable
+		}
+	}
+	return exitProblem
+}
+
+func (a *app) instanceTable(list []discovery.Entry, wide bool, now time.Time) {
+	header := []string{"SERVICE", "VERSION", "ADDRESS", "STATE", "SOURCE", " UP", "WHY"}
+	if wide {
+		header = []string{"SERVICE", "VERSION", "ADDRESS", "STATE", "SOURCE", " UP", "PROTOCOL", "ZONE", " WEIGHT", "TAGS", "OWNER", "WHY"}
+	}
+	var rows [][]string
+	for _, e := range list {
+		up := "-"
+		if !e.Started.IsZero() {
+			up = age(now.Sub(e.Started))
+		}
+		row := []string{e.Service, orDash(e.Version), e.Addr, stateText(e), sourceText(e), up}
+		if wide {
+			row = append(row, protocolText(e), orDash(e.Zone), strconv.Itoa(e.Weight), orDash(tagText(e.Tags)), orDash(e.Owner))
+		}
+		rows = append(rows, append(row, e.Why))
+	}
+	a.printTable(header, rows)
+}
+
+// stateText is the state, with what people should know beside it.
+func stateText(e discovery.Entry) string {
+	text := string(e.State)
+	if e.Protected {
+		text += ",protected"
+	}
+	if e.Stale {
+		text += ",stale"
+	}
+	return text
+}
+
+func sourceText(e discovery.Entry) string {
+	names := make([]string, len(e.Sources))
+	for i, s := range e.Sources {
+		names[i] = s.Name
+	}
+	return orDash(strings.Join(names, ","))
+}
+
+// answerText says how a source that listed nothing has answered.
+func answerText(s discovery.SourceStatus) string {
+	switch {
+	case s.Lost != "":
+		return "can't be reached: " + s.Lost
+	case s.Name == broadcast.Source:
+		return "nobody answered"
+	case !s.Answered:
+		return "has not answered yet"
+	}
+	return "reached, and lists none"
+}
+
+func protocolText(e discovery.Entry) string {
+	name := cmp.Or(e.Protocol, string(registry.ProtocolSkerry))
+	if e.TLS {
+		return name + "+tls"
+	}
+	return name
+}
+
+// explainEmpty says what was asked, where, and what to try.
+func (a *app) explainEmpty(l listing, service string) {
+	what := "Nothing is registered"
+	if service != "" {
+		what = "No instance of " + service + " is registered"
+	}
+	a.printf("%s in cluster %q (mode %s).\nAsked:\n", what, l.Cluster, l.Mode)
+	for _, s := range l.Sources {
+		a.printf("  %s: %s\n", s.Name, answerText(s))
+	}
+	a.printf("Try:\n")
+	if service != "" {
+		a.printf("  skerry ls                    is it registered under another name?\n")
+	}
+	a.printf("  skerry ls --cluster NAME     is it another cluster?\n")
+	a.printf("  skerry ls --timeout 10s      a busy LAN answers late\n")
+	a.printf("  skerry doctor                do packets pass, and is the database reachable?\n")
+}

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/apache/thrift/lib/go/thrift"
+	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/broadcast"
+	"github.com/skerry/skerry/discovery"
+	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/rpc"
+	"github.com/spf13/cobra"
+)
+
+// open opens a node that offers nothing.
+func (a *app) open(ctx context.Context, opts ...skerry.Option) (*skerry.Node, skerry.Config, error) {
+	c, err := a.config()
+	if err != nil {
+		return nil, c, err
+	}
+	c = consumer(c)
+	n, err := skerry.Open(ctx, c, opts...)
+	if err != nil {
+		return nil, c, problemf("%w", err)
+	}
+	return n, c, nil
+}
+
+const (
+	lookPeriod = 25 * time.Millisecond
+	quietTime  = 500 * time.Millisecond  // without a change, until a LAN counts as heard
+	emptyTime  = 1500 * time.Millisecond // the same while nobody has answered: the LAN is asked again after 1 s
+)
+
+// look waits until the sources have said what they know: a database once it
+// has answered, a LAN once it has been quiet; --timeout at the most.
+func (a *app) look(ctx context.Context, n *skerry.Node, service string) listing {
+	ctx, cancel := context.WithTimeout(ctx, a.flags.timeout)
+	defer cancel()
+	var l listing
+	size, changed := -1, time.Now()
+	for {
+		l.Instances, l.Sources = n.Explain(service), n.Sources(service)
+		if len(l.Instances) != size {
+			size, changed = len(l.Instances), time.Now()
+		}
+		if settled(l, time.Since(changed)) || run.Sleep(ctx, lookPeriod) != nil {
+			return l
+		}
+	}
+}
+
+// settled reports whether more waiting would bring nothing.
+func settled(l listing, quiet time.Duration) bool {
+	for _, s := range l.Sources {
+		switch {
+		case s.Name == broadcast.Source: // it never says that this was all
+			if quiet < emptyTime && (quiet < quietTime || len(l.Instances) == 0) {
+				return false
+			}
+		case s.Name != discovery.Disk && !s.Answered && s.Lost == "":
+			return false
+		}
+	}
+	return len(l.Sources) > 0
+}
+
+func (a *app) ls(ctx context.Context, service string, wide bool) error {
+	n, c, err := a.open(ctx, skerry.WithAllServices())
+	if err != nil {
+		return err
+	}
+	defer n.Close()
+	l := a.look(ctx, n, service)
+	l.Cluster, l.Mode = c.WithDefaults().Cluster, string(c.WithDefaults().Mode)
+	return a.printListing(l, service, wide)
+}
+
+func (a *app) watch(ctx context.Context, service string) error {
+	n, _, err := a.open(ctx, skerry.WithAllServices())
+	if err != nil {
+		return err
+	}
+	defer n.Close()
+	events, stop := n.Subscribe(1024)
+	defer stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case e := <-events:
+			if service == "" || service == e.Entry.Service {
+				a.printEvent(e)
+			}
+			if e.Missed > 0 {
+				a.note("%d changes came too fast and are not shown", e.Missed)
+			}
+		}
+	}
+}
+
+// clientFor is a client of the service by name, or of one address.
+func (a *app) clientFor(ctx context.Context, r callRequest) (thrift.TClient, func(), error) {
+	if r.instance != "" {
+		c, err := a.config()
+		if err != nil {
+			return nil, nil, err
+		}
+		conf, err := c.TLS.Client()
+		if err != nil {
+			return nil, nil, usagef("%w", err)
+		}
+		return a.direct(r, conf)
+	}
+	n, _, err := a.open(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	client := n.Client(r.service, func(o *rpc.ServiceOptions) { o.Timeout = a.flags.timeout })
+	return client, func() { n.Close() }, nil
+}
+
+// completeService offers the names of the services that answer within a
+// second.
+func (a *app) completeService(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	a.flags.timeout = min(a.flags.timeout, time.Second)
+	n, _, err := a.open(cmd.Context(), skerry.WithAllServices())
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	defer n.Close()
+	var names []string
+	for _, e := range a.look(cmd.Context(), n, "").Instances {
+		names = append(names, e.Service)
+	}
+	return slices.Compact(names), cobra.ShellCompDirectiveNoFileComp
+}

@@ -1,0 +1,188 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/health"
+	"github.com/spf13/cobra"
+)
+
+// statsQuery is what `skerry stats` was asked for.
+type statsQuery struct {
+	service string
+	since   time.Duration
+	side    string
+	by      string
+	log     string
+}
+
+// groupings say which parts of a key are kept by --by.
+var groupings = map[string]func(health.Key) health.Key{
+	"peer":    nil,
+	"method":  func(k health.Key) health.Key { k.Peer = ""; return k },
+	"service": func(k health.Key) health.Key { k.Peer, k.Method = "", ""; return k },
+}
+
+func (a *app) statsCommand() *cobra.Command {
+	q := statsQuery{}
+	c := &cobra.Command{
+		Use:   "stats [SERVICE]",
+		Short: "Show calls, failures by kind and latency",
+		Long: `Shows what both sides counted: callers (client) and providers (server).
+The counts come from the table skerry_call_stat when a database is configured,
+else from the statistics logs of this host, or from the log files of --log.
+They are written every 30 s: what happened since then is not there yet.
+
+P50 of several rows is the mean weighted by calls, P99 the largest.`,
+		Example: "  skerry stats\n  skerry stats auth --by peer --since 10m\n  skerry stats --log '/var/lib/*/stats-*.log' --json",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				q.service = args[0]
+			}
+			return a.stats(cmd.Context(), q)
+		},
+		ValidArgsFunction: a.completeService,
+	}
+	c.Flags().DurationVar(&q.since, "since", time.Hour, "how far to look back")
+	c.Flags().StringVar(&q.side, "side", "", "count of one `SIDE` only: client or server")
+	c.Flags().StringVar(&q.by, "by", "method", "add up by service, method or peer")
+	c.Flags().StringVar(&q.log, "log", "", "read log `FILES` (a pattern) instead")
+	c.RegisterFlagCompletionFunc("side", cobra.FixedCompletions([]string{"client", "server"}, cobra.ShellCompDirectiveNoFileComp))
+	c.RegisterFlagCompletionFunc("by", cobra.FixedCompletions([]string{"service", "method", "peer"}, cobra.ShellCompDirectiveNoFileComp))
+	return c
+}
+
+func (q statsQuery) check() error {
+	if _, ok := groupings[q.by]; !ok {
+		return usagef("--by %q: want service, method or peer", q.by)
+	}
+	if q.side != "" && q.side != "client" && q.side != "server" {
+		return usagef("--side %q: want client or server", q.side)
+	}
+	if q.since <= 0 {
+		return usagef("--since %v: want a time span such as 10m", q.since)
+	}
+	return nil
+}
+
+func (a *app) stats(ctx context.Context, q statsQuery) error {
+	if err := q.check(); err != nil {
+		return err
+	}
+	rows, source, err := a.readStats(ctx, q)
+	if err != nil {
+		return err
+	}
+	rows = health.Sum(rows, groupings[q.by])
+	if a.flags.json {
+		return a.printJSON(map[string]any{"source": source, "since": q.since.String(), "rows": rows})
+	}
+	if len(rows) == 0 {
+		a.printf("No calls of %s in the last %v in %s.\nCounts are written every 30 s; try a longer --since, or --log FILES of another process.\n",
+			orAll(q.service), q.since, source)
+		return nil
+	}
+	a.statsTable(rows, q.by)
+	return nil
+}
+
+func orAll(service string) string {
+	if service == "" {
+		return "any service"
+	}
+	return service
+}
+
+// readStats reads from where the statistics of this configuration are.
+func (a *app) readStats(ctx context.Context, q statsQuery) ([]health.Row, string, error) {
+	if q.log != "" {
+		return readStatsLog(q.log, q)
+	}
+	c, err := a.config()
+	if err != nil {
+		return nil, "", err
+	}
+	c = c.WithDefaults()
+	if c.Database.URL != "" && c.Mode != skerry.ModeBroadcast {
+		return a.databaseStats(ctx, c, q)
+	}
+	return readStatsLog(cmp.Or(c.Stats.File, filepath.Join(c.StateDir, c.Cluster, "*.stats.log")), q)
+}
+
+func readStatsLog(pattern string, q statsQuery) ([]health.Row, string, error) {
+	var rows []health.Row
+	bad, err := health.ReadLog(pattern, time.Now().Add(-q.since), func(r health.Row) error {
+		if q.wants(r) {
+			rows = append(rows, r)
+		}
+		return nil
+	})
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, "", problemf("no statistics log matches %s: no process of this host has written one there; name it with --log", pattern)
+	case err != nil:
+		return nil, "", err
+	case bad > 0:
+		return rows, fmt.Sprintf("%s (%d lines unreadable)", pattern, bad), nil
+	}
+	return rows, pattern, nil
+}
+
+func (q statsQuery) wants(r health.Row) bool {
+	return (q.service == "" || q.service == r.Service) && (q.side == "" || q.side == r.Side.String())
+}
+
+func (a *app) statsTable(rows []health.Row, by string) {
+	header := []string{"SERVICE", "METHOD", "SIDE", "PEER", " CALLS", " FAILED", " P50", " P99", " MAX", "NOT OK"}
+	var table [][]string
+	for i := range rows {
+		r := &rows[i]
+		table = append(table, []string{r.Service, orDash(r.Method), r.Side.String(), orDash(r.Peer),
+			strconv.FormatInt(r.Calls(), 10), failedShare(r), latency(r.P50), latency(r.P99), latency(r.Max), failureKinds(r)})
+	}
+	drop := map[string][]int{"method": {3}, "service": {3, 1}}[by]
+	for _, column := range drop { // from the right
+		header = without(header, column)
+		for i := range table {
+			table[i] = without(table[i], column)
+		}
+	}
+	a.printTable(header, table)
+}
+
+func without(row []string, i int) []string { return append(row[:i:i], row[i+1:]...) }
+
+func failedShare(r *health.Row) string {
+	if r.Failures() == 0 {
+		return "0"
+	}
+	return fmt.Sprintf("%d (%.2g%%)", r.Failures(), 100*float64(r.Failures())/float64(r.Calls()))
+}
+
+// failureKinds names every outcome that is not plain success.
+func failureKinds(r *health.Row) string {
+	var kinds []string
+	for o, n := range r.Outcomes {
+		if n > 0 && health.Outcome(o) != health.OK {
+			kinds = append(kinds, fmt.Sprintf("%s %d", health.Outcome(o), n))
+		}
+	}
+	return strings.Join(kinds, ", ")
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
