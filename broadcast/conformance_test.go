@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/registry/registrytest"
 )
@@ -65,4 +66,76 @@ func TestConformance(t *testing.T) {
 			Partial: true,
 		}
 	})
+}
+
+// TestSelfTest: beside one process of the host and in an empty cluster.
+func TestSelfTest(t *testing.T) {
+	t.Parallel()
+	cfg := Config{Cluster: "here", Owner: sender, Key: []byte("k"), Port: freePort(t), Interfaces: []string{loopback(t)}}
+	r, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := run.NewGroup(t.Context())
+	g.Go(r.Run)
+	defer g.Stop()
+	if err := r.Register(t.Context(), registry.Instance{Service: "auth", Host: "127.0.0.1", Port: 7000}); err != nil {
+		t.Fatal(err)
+	}
+	rep, err := SelfTest(t.Context(), cfg)
+	if err != nil || rep.OnlySelf || len(rep.Peers) != 1 || len(rep.Findings) != 0 {
+		t.Errorf("beside a process: %+v, %v", rep, err)
+	}
+	cfg.Cluster = "nobody-else"
+	rep, err = SelfTest(t.Context(), cfg)
+	if err != nil || !rep.OnlySelf || len(rep.Interfaces) != 1 || rep.Interfaces[0].HeardOwn == 0 {
+		t.Errorf("alone: %+v, %v", rep, err)
+	}
+}
+
+// TestRunAgain: a registry whose Run has ended can run again.
+func TestRunAgain(t *testing.T) {
+	t.Parallel()
+	cfg := Config{Cluster: "here", Owner: registry.NewOwner(), Key: []byte("k"), Port: freePort(t), Interfaces: []string{loopback(t)}}
+	watcher, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Owner.PID++
+	r, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := make(chan int, 100)
+	stop := watcher.Watch("auth", func(s registry.Snapshot) { seen <- len(s.Instances) })
+	defer stop()
+	g := run.NewGroup(t.Context())
+	defer g.Stop()
+	g.Go(watcher.Run)
+	for range 2 {
+		again := run.NewGroup(t.Context())
+		again.Go(r.Run)
+		if err := r.Register(t.Context(), registry.Instance{Service: "auth", Host: "127.0.0.1", Port: 7000}); err != nil {
+			t.Fatal(err)
+		}
+		await(t, seen, 1)
+		if err := again.Stop(); err != nil {
+			t.Fatal(err)
+		}
+		await(t, seen, 0)
+	}
+}
+
+func await(t *testing.T, seen <-chan int, want int) {
+	t.Helper()
+	for late := time.After(5 * time.Second); ; {
+		select {
+		case n := <-seen:
+			if n == want {
+				return
+			}
+		case <-late:
+			t.Fatalf("no list of %d within 5s", want)
+		}
+	}
 }

@@ -75,6 +75,7 @@ type core struct {
 	goodbyes  int // goodbyes still to be sent
 	announces int // which schedule of announcements is the current one
 	left      int // announcements left of a burst
+	seeks     int // which schedule of questions to the seeds is the current one
 
 	wanted  map[string]bool // services somebody here watches; true when its list has settled
 	all     bool
@@ -96,6 +97,7 @@ type core struct {
 	outbox  []outbound
 	fetches []fetchOrder
 	dirty   map[string][]registry.Departure
+	confirm bool // everybody has had the time to name every service
 }
 
 // queried is a query that answers may refer to.

@@ -99,6 +99,11 @@ func TestLANSeeds(t *testing.T) {
 	t.Logf("its second instance after %v", agree(t, time.Second, []*node{a, b, c, d}, a.addr, b.addr, d.addr, l.Host(2).IP(0)+":7001"))
 	d.tell("leave")
 	agree(t, 300*time.Millisecond, []*node{a, b, c}, a.addr, b.addr)
+	if err := d.p.Wait(3 * time.Second); err != nil || !d.logged("saved 10.77.0.") {
+		t.Errorf("leaving: %v; peers saved in %q", err, d.logs)
+	}
+	e := startNode(t, l.Host(2), nodeConfig{Key: "k", Remembered: []string{l.Host(1).IP(0) + ":1"}, Port: 7000})
+	t.Logf("one who remembers a peer after %v", agree(t, 4*time.Second, []*node{a, b, c, e}, a.addr, b.addr, e.addr))
 }
 
 // TestLANProcesses: several processes on each host, with interfaces, without
@@ -140,6 +145,14 @@ func TestLANInterfaces(t *testing.T) {
 			t.Errorf("%s uses %+v, want %s alone and heard by itself", n.addr, s.Interfaces, want)
 		}
 	}
+	l.Host(1).Run("ip", "addr", "del", first.c.Host+"/24", "dev", "eth0")
+	l.Host(1).Run("ip", "addr", "add", "10.77.0.99/24", "brd", "+", "dev", "eth0")
+	lab.Eventually(t, 6*time.Second, func() bool {
+		s := first.askStats()
+		return len(s.Interfaces) == 1 && s.Interfaces[0].Addr.String() == "10.77.0.99"
+	}, func() string { return fmt.Sprintf("the new address in use: %+v", first.askStats().Interfaces) })
+	first.tell("put 7005")
+	agree(t, time.Second, []*node{both}, both.addr, first.addr, second.addr, first.c.Host+":7005")
 }
 
 // TestLANStrangers: another cluster and another key on the same wire are not

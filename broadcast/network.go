@@ -28,6 +28,7 @@ type network struct {
 	ears  *ears
 	any   [2]*net.UDPConn // for where the host's routes lead: IPv4, IPv6
 	asked chan struct{}   // a token for each socket that waits
+	lost  bool            // the board was told that there is no interface
 	fault string          // what the log was last told
 }
 
@@ -62,10 +63,14 @@ func (n *network) scan(ctx context.Context) {
 	if links > 0 {
 		if fresh {
 			n.r.registrar.Retry()
+		}
+		if n.lost {
 			n.r.board.Confirm()
 		}
+		n.lost = false
 	} else {
 		err = cmp.Or(err, errNoInterface)
+		n.lost = true
 		n.r.board.Lose(fmt.Errorf("%w: %w", registry.ErrUnavailable, err))
 	}
 	n.complain(err)

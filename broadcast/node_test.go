@@ -33,6 +33,7 @@ type nodeConfig struct {
 	Port       int // of the registration; 0 = none
 	Interfaces []string
 	Seeds      []string
+	Remembered []string
 	Announce   time.Duration
 }
 
@@ -76,7 +77,12 @@ func beNode(text string) error {
 	}
 	logs := writer(func(line string) { say(report{Log: line}) })
 	r, err := New(Config{Cluster: c.Cluster, Key: []byte(c.Key), Owner: registry.NewOwner(), Interfaces: c.Interfaces,
-		Seeds: c.Seeds, Announce: c.Announce, Logger: slog.New(slog.NewTextHandler(logs, nil))})
+		Seeds: c.Seeds, Announce: c.Announce,
+		State: State{
+			Load: func() ([]string, error) { return c.Remembered, nil },
+			Save: func(list []string) error { say(report{Log: "saved " + strings.Join(list, " ")}); return nil },
+		},
+		Logger: slog.New(slog.NewTextHandler(logs, nil))})
 	if err != nil {
 		return err
 	}

@@ -71,7 +71,13 @@ func farewells(gone []registry.ID, room int) []*wire.Goodbye {
 // leave says that the whole process goes.
 func (c *core) leave(now time.Time) {
 	c.leaving = true
+	for _, p := range c.peers {
+		p.ask = nil
+	}
 	c.thrice(now, func(now time.Time) {
+		if !c.leaving {
+			return // back already
+		}
 		c.send(goodbye, &wire.Goodbye{Everything: new(true)}, outbound{group: true, to: c.unicasts(now)})
 	})
 }
@@ -214,10 +220,17 @@ func (c *core) linksChanged(now time.Time, links int, fresh bool) {
 	}
 }
 
+// comeBack begins a new life after leave, or the first.
+func (c *core) comeBack(now time.Time) {
+	c.leaving = false
+	c.seeks++
+	c.seek(now, c.seeks)
+}
+
 // seek asks the seeds: those that nobody is known of every ten seconds, so
 // that a site without broadcast comes together whoever started first.
-func (c *core) seek(now time.Time) {
-	if c.leaving {
+func (c *core) seek(now time.Time, schedule int) {
+	if c.leaving || schedule != c.seeks {
 		return
 	}
 	known := map[netip.Addr]bool{}
@@ -235,7 +248,7 @@ func (c *core) seek(now time.Time) {
 		}
 	}
 	c.exchange(now, lost...)
-	c.at(now.Add(run.Jitter(min(10*burstGap, c.period), 0.2)), c.seek)
+	c.at(now.Add(run.Jitter(min(10*burstGap, c.period), 0.2)), func(now time.Time) { c.seek(now, schedule) })
 }
 
 // askEverything repeats the questions of the start, when there is a new
@@ -301,6 +314,9 @@ func (c *core) newQuery(now time.Time, group bool) int64 {
 
 // settle: whoever has something to say about the service has said it.
 func (c *core) settle(service string) {
+	if service == registry.AllServices && c.all {
+		c.confirm = true
+	}
 	if settled, ok := c.wanted[service]; ok && !settled {
 		c.wanted[service] = true
 		c.touch(service)

@@ -137,10 +137,11 @@ func (r *Registry) Run(ctx context.Context) error {
 		r.cfg.Logger.Warn("LAN packets are not authenticated: anybody on the network can announce providers; set lan.key to the same secret on every host")
 	}
 	inner := run.NewGroup(context.WithoutCancel(ctx)) // outlives ctx by the goodbyes
-	r.do(func(time.Time) { r.core.leaving = false })
+	r.do(r.core.comeBack)
 	inner.Go(r.loop)
 	inner.Go(r.keepSeeds)
-	inner.Go(r.keepState)
+	inner.Go(r.recallPeers)
+	inner.Go(r.savePeers)
 	outer := run.NewGroup(ctx)
 	outer.Go(r.registrar.Run)
 	err := outer.Wait()
@@ -167,7 +168,6 @@ func (r *Registry) loop(ctx context.Context) error {
 	n := newNetwork(r, ctx)
 	defer n.close()
 	n.scan(ctx)
-	r.do(func(now time.Time) { r.core.seek(now) })
 	scan, confirm := time.NewTicker(scanEvery), time.NewTicker(confirmEvery)
 	defer scan.Stop()
 	defer confirm.Stop()
@@ -208,7 +208,8 @@ func (r *Registry) carryOut(n *network) time.Duration {
 	r.core.wake(now)
 	out, fetches := r.core.outbox, r.core.fetches
 	r.core.outbox, r.core.fetches = nil, nil
-	lists := r.changed()
+	lists, confirm := r.changed(), r.core.confirm
+	r.core.confirm = false
 	wait := time.Hour
 	if at, ok := r.core.next(); ok {
 		wait = max(0, time.Until(at))
@@ -222,6 +223,9 @@ func (r *Registry) carryOut(n *network) time.Duration {
 	}
 	for _, s := range lists {
 		r.board.Publish(s.service, s.list, s.gone...)
+	}
+	if confirm {
+		r.board.Confirm()
 	}
 	return wait
 }

@@ -14,16 +14,21 @@ const (
 	saveEvery    = 30 * time.Second
 )
 
-// keepState asks the peers of the last run, and saves those of this one.
-func (r *Registry) keepState(ctx context.Context) error {
-	if r.cfg.State.Load != nil {
-		for range 2 { // lest one lost packet forget them
-			r.recall()
-			if run.Sleep(ctx, time.Second) != nil {
-				return nil
-			}
-		}
+// recallPeers asks the peers of the last run, twice, lest one lost packet
+// forget them.
+func (r *Registry) recallPeers(ctx context.Context) error {
+	if r.cfg.State.Load == nil {
+		return nil
 	}
+	r.recall()
+	if run.Sleep(ctx, time.Second) == nil {
+		r.recall()
+	}
+	return nil
+}
+
+// savePeers keeps the peers of this run, now and then and at its end.
+func (r *Registry) savePeers(ctx context.Context) error {
 	if r.cfg.State.Save == nil {
 		return nil
 	}
