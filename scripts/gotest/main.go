@@ -46,7 +46,9 @@ func (r *report) add(e event) {
 	case "build-output":
 		fmt.Fprint(r.out, e.Output)
 	case "output":
-		r.output[key] += e.Output
+		if !strings.HasPrefix(e.Output, "=== ") && !strings.HasPrefix(e.Output, "FAIL") {
+			r.output[key] += e.Output
+		}
 	case "pass", "fail", "skip":
 		if e.Test == "" {
 			r.endPackage(e, key)

@@ -12,6 +12,7 @@ func TestReportShowsOnlyWhatFailed(t *testing.T) {
 	for _, e := range []event{
 		{Action: "output", Package: "p", Test: "TestGood", Output: "quiet\n"},
 		{Action: "pass", Package: "p", Test: "TestGood", Elapsed: 0.5},
+		{Action: "output", Package: "p", Test: "TestBad", Output: "=== RUN   TestBad\n"},
 		{Action: "output", Package: "p", Test: "TestBad", Output: "loud\n"},
 		{Action: "fail", Package: "p", Test: "TestBad"},
 		{Action: "fail", Package: "p", Elapsed: 1},
