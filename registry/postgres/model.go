@@ -69,7 +69,7 @@ func (m *model) replace(all []row, settled bool) {
 			m.doubted = true
 		}
 	}
-	stale := m.stale
+	stale := maps.Clone(m.stale)
 	m.merge(all)
 	m.stale = stale // a row of a full read says nothing about its owner's life
 }

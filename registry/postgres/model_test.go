@@ -1,0 +1,194 @@
+package postgres
+
+import (
+	"encoding/json"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/skerry/skerry/registry"
+)
+
+func listed(service string, n int) row {
+	owner := registry.Owner{Host: "node", PID: n, Epoch: int64(n)}
+	return row{owner: owner.String(), Instance: registry.Instance{Service: service, Host: "192.0.2.1", Port: 7000 + n, Owner: owner}}
+}
+
+func departedRow(r row, kind registry.DepartureKind) row {
+	r.gone, r.when = kind, time.Now()
+	return r
+}
+
+// ports is the model's list of a service, by the port that tells it.
+func (m *model) ports(service string) []int {
+	out := []int{}
+	for _, in := range m.lists()[service] {
+		out = append(out, in.Port-7000)
+	}
+	slices.Sort(out)
+	return out
+}
+
+func expectPorts(t *testing.T, m *model, what string, want ...int) {
+	t.Helper()
+	if got := m.ports("auth"); !slices.Equal(got, want) {
+		t.Errorf("%s: %v, want %v", what, got, want)
+	}
+}
+
+func TestModelMerge(t *testing.T) {
+	m := newModel()
+	m.replace([]row{listed("auth", 1), listed("auth", 2), departedRow(listed("auth", 9), registry.Withdrawn)}, true)
+	expectPorts(t, m, "a full read", 1, 2)
+	m.merge([]row{listed("auth", 3), departedRow(listed("auth", 1), registry.Withdrawn), departedRow(listed("auth", 7), registry.Expired)})
+	expectPorts(t, m, "changes", 2, 3)
+	if got := len(m.left["auth"]); got != 3 {
+		t.Errorf("%d departures, want 3: also of those that were never seen", got)
+	}
+	m.only([]string{"proc"}, false)
+	expectPorts(t, m, "nobody watches")
+}
+
+// TestModelKeepsTheDoubted: what a full read lacks stays until the database
+// has settled, unless it said goodbye.
+func TestModelKeepsTheDoubted(t *testing.T) {
+	m := newModel()
+	m.replace([]row{listed("auth", 1), listed("auth", 2), listed("auth", 3)}, true)
+	m.replace([]row{listed("auth", 2), departedRow(listed("auth", 3), registry.Withdrawn)}, false)
+	expectPorts(t, m, "an unsettled database without 1", 1, 2)
+	if !m.doubted {
+		t.Error("not doubted")
+	}
+	m.replace([]row{listed("auth", 2)}, true)
+	expectPorts(t, m, "a settled database without 1", 2)
+	if m.doubted {
+		t.Error("doubted still")
+	}
+}
+
+func TestModelJudge(t *testing.T) {
+	m := newModel()
+	m.replace([]row{listed("auth", 1), listed("auth", 2)}, true)
+	one := listed("auth", 1).owner
+	now := time.Now()
+	m.judge([]string{one}, false, now)
+	expectPorts(t, m, "old lease, unsettled", 1, 2)
+	m.judge([]string{one}, true, now)
+	expectPorts(t, m, "old lease, settled", 2)
+	if left := m.left["auth"]; len(left) != 1 || left[0].Kind != registry.Expired {
+		t.Errorf("departures %v, want one expired", left)
+	}
+	m.judge([]string{one}, false, now)
+	expectPorts(t, m, "still old, unsettled again", 2)
+	m.replace([]row{listed("auth", 1), listed("auth", 2)}, true)
+	expectPorts(t, m, "a full read says nothing about leases", 2)
+	m.judge(nil, true, now)
+	expectPorts(t, m, "the lease is renewed", 1, 2)
+	m.judge([]string{one}, true, now)
+	m.merge([]row{listed("auth", 1)})
+	expectPorts(t, m, "the owner wrote", 1, 2)
+	if got := m.owners(one); !slices.Equal(got, []string{listed("auth", 2).owner}) {
+		t.Errorf("owners %v, want all but ourselves", got)
+	}
+}
+
+// TestOnlyTheDatabasesTime is demand D9: no statement takes a time from us but
+// the one that the database told us, and none but the database's now() is
+// compared. Ages are lengths by the monotonic clock.
+func TestOnlyTheDatabasesTime(t *testing.T) {
+	all := []string{helloSQL, beatSQL, readSQL, listSQL, expireSQL, leaveSQL, mineSQL, writeStatSQL, readStatSQL, schemaSQL}
+	all = append(append(all, joinSQL...), cleanSQL...)
+	foreign := regexp.MustCompile(`(?i)@\w+::(timestamp|date)|current_timestamp|clock_timestamp|localtime|statement_timestamp`)
+	for _, sql := range all {
+		if found := foreign.FindString(sql); found != "" {
+			t.Errorf("%q in %s", found, sql)
+		}
+		if strings.ContainsAny(sql, "{") && regexp.MustCompile(`\{\w+\}`).MatchString(sql) {
+			t.Errorf("a fragment was not filled in: %s", sql)
+		}
+	}
+	r, err := New(Config{URL: "postgres://db/site", Cluster: "site", Owner: registry.Owner{Host: "h", PID: 1, Epoch: 1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, value := range r.args() {
+		if _, isTime := value.(time.Time); isTime {
+			t.Errorf("parameter %s is a time", name)
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		var c clock
+		if got := c.latest(time.Now()); got != 0 {
+			t.Errorf("latest %d before the database was asked; want 0: nothing takes effect", got)
+		}
+		c.set(1_000, time.Now())
+		time.Sleep(time.Minute)
+		if got, want := c.latest(time.Now()), int64(1_000+65_000_000); got != want {
+			t.Errorf("latest %d, want %d: what the database said, the time since, and our patience", got, want)
+		}
+	})
+}
+
+func TestConfigIsChecked(t *testing.T) {
+	good := Config{URL: "postgres://db/site", Cluster: "site", Owner: registry.Owner{Host: "h", PID: 1, Epoch: 1}}
+	for want, edit := range map[string]func(*Config){
+		"cluster":              func(c *Config) { c.Cluster = "" },
+		"Owner":                func(c *Config) { c.Owner = registry.Owner{} },
+		"Poll":                 func(c *Config) { c.Poll = -1 },
+		"Expiry 50s":           func(c *Config) { c.Expiry = 50 * time.Second },
+		"database URL":         func(c *Config) { c.URL = "postgres://db:x/site" },
+		"twice Heartbeat 1m0s": func(c *Config) { c.Heartbeat = time.Minute },
+	} {
+		cfg := good
+		edit(&cfg)
+		if _, err := New(cfg); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v; want an error that names %q", err, want)
+		}
+	}
+}
+
+func TestChannelFits(t *testing.T) {
+	for _, cluster := range []string{"a", strings.Repeat("x", 63)} {
+		if c := channel(cluster); len(c) > 63 || !strings.HasPrefix(c, "skerry:") {
+			t.Errorf("channel %q has %d bytes", c, len(c))
+		}
+	}
+}
+
+// FuzzNotice: what a stranger sends on the channel harms nobody, and what we
+// write is read as it was.
+func FuzzNotice(f *testing.F) {
+	f.Add(`{"c":"site","r":5,"i":[{"s":"auth","h":"h","p":1,"o":"node/1/1","a":5,"t":{"k":"v"}}]}`)
+	f.Add(`{"c":"site","r":9223372036854775807}`)
+	f.Add(`{"c":"site","r":1,"i":[{"s":"auth","h":"h","p":1,"o":"n/1/1","g":255,"c":-9223372036854775808,"a":9223372036854775807}]}`)
+	f.Fuzz(func(t *testing.T, payload string) {
+		n, err := parseNotice(payload)
+		if err != nil {
+			return
+		}
+		now := time.Now()
+		for i := range n.Changed {
+			r, err := n.Changed[i].row(now)
+			if err != nil {
+				continue
+			}
+			text, err := json.Marshal(newEntry(r.Instance, now))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var e entry
+			if err := json.Unmarshal(text, &e); err != nil {
+				t.Fatal(err)
+			}
+			e.Owner = n.Changed[i].Owner
+			again, err := e.row(now)
+			if err != nil || !maps.Equal(again.Tags, r.Tags) || !again.Equal(r.Instance) {
+				t.Fatalf("%v: %+v became %+v", err, r, again)
+			}
+		}
+	})
+}
