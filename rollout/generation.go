@@ -1,0 +1,45 @@
+package rollout
+
+import (
+	"cmp"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Generation is a position in the rule log. A restored database begins a new
+// timeline, so that a number is never used for two sets of rules.
+type Generation struct {
+	Timeline uint32
+	N        uint64 // 0 is the empty log
+}
+
+// Compare orders generations; a later timeline is later whatever its number.
+func (g Generation) Compare(o Generation) int {
+	return cmp.Or(cmp.Compare(g.Timeline, o.Timeline), cmp.Compare(g.N, o.N))
+}
+
+// Before reports whether g is earlier than o.
+func (g Generation) Before(o Generation) bool { return g.Compare(o) < 0 }
+
+// String is "17" on the first timeline and "2:17" on later ones.
+func (g Generation) String() string {
+	if g.Timeline == 0 {
+		return strconv.FormatUint(g.N, 10)
+	}
+	return fmt.Sprintf("%d:%d", g.Timeline, g.N)
+}
+
+// ParseGeneration reads what String wrote.
+func ParseGeneration(s string) (Generation, error) {
+	timeline, number, cut := strings.Cut(s, ":")
+	if !cut {
+		timeline, number = "0", s
+	}
+	t, err1 := strconv.ParseUint(timeline, 10, 32)
+	n, err2 := strconv.ParseUint(number, 10, 64)
+	if err1 != nil || err2 != nil {
+		return Generation{}, fmt.Errorf("generation %q: want a number, or timeline:number", s)
+	}
+	return Generation{uint32(t), n}, nil
+}

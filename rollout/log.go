@@ -1,0 +1,198 @@
+package rollout
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sort"
+)
+
+// Entry is one step of the rule log. Entries are dense: the number of each is
+// one more than that of the entry before, whose hash it names.
+type Entry struct {
+	Generation Generation      `json:"generation"`
+	Previous   string          `json:"previous"` // hash of the entry before; "" for the first
+	Release    string          `json:"release"`  // session that made it, for people
+	Rules      map[string]Rule `json:"rules,omitempty"`
+	Retire     []Retirement    `json:"retire,omitempty"`
+}
+
+// Retirement raises the floor of a version: its instances refuse tokens of
+// earlier generations from then on.
+type Retirement struct {
+	Service string     `json:"service"`
+	Version string     `json:"version"`
+	Floor   Generation `json:"floor"`
+}
+
+// Hash identifies the entry and, through Previous, all before it.
+func (e Entry) Hash() string {
+	b, err := json.Marshal(e) // maps are written in the order of their keys
+	if err != nil {
+		panic(err) // strings and numbers only
+	}
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:12])
+}
+
+// Errors of Log.Apply, Resolve and Admit.
+var (
+	// ErrGap: an entry between the log's end and this one is missing; fetch it first.
+	ErrGap = errors.New("entries of the rule log are missing")
+	// ErrFork: the entry does not continue this log: two writers, or a restored backup.
+	ErrFork = errors.New("the rule log has forked")
+	// ErrStale: the token reads a generation that is not known here yet; fetch the rules, never guess.
+	ErrStale = errors.New("rules of the token's generation are not known here")
+	// ErrRetired: the token reads a generation that the version no longer serves.
+	ErrRetired = errors.New("the version no longer serves the token's generation")
+	// ErrWrongVersion: by the rules the token belongs to another version.
+	ErrWrongVersion = errors.New("the token belongs to another version")
+)
+
+// Log is the rules up to one generation: an immutable value, whose chains are
+// shared with its predecessors. The zero Log is empty.
+type Log struct {
+	last   Generation
+	hash   string
+	chains map[string]chain    // by service
+	floors map[pair]Generation // by service and version
+}
+
+type pair struct{ service, version string }
+
+// chain is the history of one service's rule, oldest first.
+type chain []link
+
+type link struct {
+	from Generation
+	rule *Rule
+}
+
+// Last is the newest generation of the log, Hash its entry's hash.
+func (l *Log) Last() Generation { return l.last }
+
+// Hash identifies the log's content: two processes with equal hashes have
+// applied the same rules.
+func (l *Log) Hash() string { return l.hash }
+
+// Apply returns the log with one more entry. Applying the newest entry again
+// changes nothing; an older entry, one that skips a number (ErrGap), and one
+// that does not follow from this log (ErrFork) are refused.
+func (l *Log) Apply(e Entry) (*Log, error) {
+	if e.Generation == l.last && e.Hash() == l.hash {
+		return l, nil
+	}
+	if err := l.follows(e); err != nil {
+		return l, err
+	}
+	next := &Log{last: e.Generation, hash: e.Hash(), chains: maps.Clone(l.chains), floors: maps.Clone(l.floors)}
+	if next.chains == nil {
+		next.chains, next.floors = map[string]chain{}, map[pair]Generation{}
+	}
+	for service, rule := range e.Rules {
+		if err := rule.Check(service); err != nil {
+			return l, fmt.Errorf("generation %v: %w", e.Generation, err)
+		}
+		old := next.chains[service]
+		next.chains[service] = append(old[:len(old):len(old)], link{e.Generation, &rule})
+	}
+	for _, r := range e.Retire {
+		key := pair{r.Service, r.Version}
+		if next.floors[key].Before(r.Floor) {
+			next.floors[key] = r.Floor
+		}
+	}
+	return next, nil
+}
+
+// follows checks number and hash. A later timeline may begin anywhere above
+// what it continues, but it must say what that is.
+func (l *Log) follows(e Entry) error {
+	want := Generation{l.last.Timeline, l.last.N + 1}
+	switch {
+	case e.Generation.Timeline > l.last.Timeline && e.Previous == l.hash && e.Generation.N > l.last.N:
+		return nil
+	case e.Generation.Timeline != l.last.Timeline:
+		return fmt.Errorf("generation %v does not continue %v: %w", e.Generation, l.last, ErrFork)
+	case want.Before(e.Generation):
+		return fmt.Errorf("generation %v after %v: %w", e.Generation, l.last, ErrGap)
+	case e.Generation.Before(want) || e.Previous != l.hash:
+		return fmt.Errorf("generation %v (after %s) on %v (%s): %w", e.Generation, short(e.Previous), l.last, short(l.hash), ErrFork)
+	}
+	return nil
+}
+
+func short(hash string) string {
+	if hash == "" {
+		return "nothing"
+	}
+	return hash[:min(8, len(hash))]
+}
+
+// at finds the rule of a service in a generation, nil before its first.
+func (c chain) at(g Generation) *Rule {
+	if n := len(c); n > 0 && !g.Before(c[n-1].from) {
+		return c[n-1].rule // nearly every token reads the newest rule
+	}
+	i := sort.Search(len(c), func(i int) bool { return g.Before(c[i].from) })
+	if i == 0 {
+		return nil
+	}
+	return c[i-1].rule
+}
+
+// Resolve is the version of the service that the token's trace meets. ok is
+// false when no rule speaks of the service at that generation: any version
+// will do, as it has only one. ErrStale means that the rules must be fetched
+// before the question can be answered.
+func (l *Log) Resolve(service string, t Token) (version string, ok bool, err error) {
+	if l.last.Before(t.Generation) {
+		return "", false, ErrStale
+	}
+	rule := l.chains[service].at(t.Generation)
+	if rule == nil {
+		return "", false, nil
+	}
+	return rule.version(t), true, nil
+}
+
+// Admit is the callee's question: may this version of the service execute a
+// call with the token? It returns nil, ErrStale (fetch first), ErrRetired, or
+// ErrWrongVersion.
+func (l *Log) Admit(service, version string, t Token) error {
+	want, ok, err := l.Resolve(service, t)
+	switch {
+	case err != nil:
+		return err
+	case t.Generation.Before(l.floors[pair{service, version}]):
+		return ErrRetired
+	case ok && want != version:
+		return ErrWrongVersion
+	}
+	return nil
+}
+
+// Rule is the newest rule of the service.
+func (l *Log) Rule(service string) (Rule, bool) {
+	c := l.chains[service]
+	if len(c) == 0 {
+		return Rule{}, false
+	}
+	return *c[len(c)-1].rule, true
+}
+
+// Services are the services that the log speaks of, sorted.
+func (l *Log) Services() []string { return slices.Sorted(maps.Keys(l.chains)) }
+
+// Floor is the least generation that the version still serves; the zero
+// Generation when it was never retired.
+func (l *Log) Floor(service, version string) Generation { return l.floors[pair{service, version}] }
+
+// Next makes the entry that continues the log on its timeline.
+func (l *Log) Next(release string, rules map[string]Rule, retire ...Retirement) Entry {
+	return Entry{Generation: Generation{l.last.Timeline, l.last.N + 1}, Previous: l.hash, Release: release, Rules: rules, Retire: retire}
+}

@@ -1,0 +1,104 @@
+package rollout
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// Rule says which version of one service a trace meets. It is immutable once
+// it is in a log.
+type Rule struct {
+	Version  string            `json:"version"`            // for everybody who is not split off
+	Split    []Share           `json:"split,omitempty"`    // shares that go elsewhere
+	Marks    map[string]string `json:"marks,omitempty"`    // verifier's mark → version; only the service's own live versions
+	Strategy Strategy          `json:"strategy,omitempty"` // how a switch of this service is done
+}
+
+// Share sends a part of the seeds to a version. The decision hashes the seed
+// with the release, so that all services of one release decide alike, and a
+// growing share never gives a seed back.
+type Share struct {
+	Version string `json:"version"`
+	Release string `json:"release"`
+	PerMyr  int    `json:"per_myr"` // of ten thousand
+}
+
+// Whole is the PerMyr of everything.
+const Whole = 10_000
+
+// Strategy is how a service changes its version.
+type Strategy string
+
+// The strategies of row 2.7.
+const (
+	Concurrent Strategy = ""         // old and new run side by side
+	Blocking   Strategy = "blocking" // newcomers wait until the old version has gone and the new one is up
+	Waiting    Strategy = "waiting"  // the switch waits for a moment in which nobody needs the old version
+)
+
+// ErrRule is wrapped by the errors of Rule.Check.
+var ErrRule = errors.New("invalid rule")
+
+// Check reports the first thing wrong with the rule; service names it.
+func (r Rule) Check(service string) error {
+	if r.Version == "" {
+		return fmt.Errorf("%w for %s: no version", ErrRule, service)
+	}
+	total := 0
+	for _, s := range r.Split {
+		if s.Version == "" || s.Release == "" {
+			return fmt.Errorf("%w for %s: a share needs a version and a release", ErrRule, service)
+		}
+		if s.PerMyr < 0 || s.PerMyr > Whole {
+			return fmt.Errorf("%w for %s: share %d of %s is not in 0..%d", ErrRule, service, s.PerMyr, s.Version, Whole)
+		}
+		total += s.PerMyr
+	}
+	if total > Whole {
+		return fmt.Errorf("%w for %s: the shares sum up to %d, more than %d", ErrRule, service, total, Whole)
+	}
+	if len(r.Split) > 1 {
+		return fmt.Errorf("%w for %s: %d shares; one release at a time may split a service", ErrRule, service, len(r.Split))
+	}
+	for mark, v := range r.Marks {
+		if mark == "" || len(mark) > MaxMark || v == "" {
+			return fmt.Errorf("%w for %s: mark %q → %q", ErrRule, service, mark, v)
+		}
+	}
+	if !slices.Contains([]Strategy{Concurrent, Blocking, Waiting}, r.Strategy) {
+		return fmt.Errorf("%w for %s: strategy %q; known are concurrent (empty), blocking, waiting", ErrRule, service, r.Strategy)
+	}
+	return nil
+}
+
+// version is the pure function behind every routing decision.
+func (r *Rule) version(t Token) string {
+	if t.Mark != "" {
+		if v, ok := r.Marks[t.Mark]; ok {
+			return v
+		}
+	}
+	for i := range r.Split {
+		if s := &r.Split[i]; int(lot(t.Seed, s.Release)) < s.PerMyr {
+			return s.Version
+		}
+	}
+	return r.Version
+}
+
+// lot draws 0..Whole-1 for a seed in a release, evenly.
+func lot(seed uint64, release string) uint64 { return mix(seed^SeedOf(release)) % Whole }
+
+// Versions are all versions that a trace may meet by the rule, sorted.
+func (r Rule) Versions() []string {
+	set := map[string]bool{r.Version: true}
+	for _, s := range r.Split {
+		set[s.Version] = true
+	}
+	for _, v := range r.Marks {
+		set[v] = true
+	}
+	return slices.Sorted(maps.Keys(set))
+}
