@@ -1,0 +1,186 @@
+package rollout
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+)
+
+// State is where a release stands.
+type State string
+
+// The states of a release, in order; RollingBack leads to Draining as
+// Switched does, with the new version as the one that goes.
+const (
+	Prepared    State = "PREPARED"     // open; new versions meet verifiers only
+	Ramping     State = "RAMPING"      // a share of the traces meets the new versions
+	Switched    State = "SWITCHED"     // all new traces meet the new versions; the old ones are kept as backup
+	RollingBack State = "ROLLING_BACK" // all new traces meet the old versions again
+	Draining    State = "DRAINING"     // waiting for the last trace that can need the version that goes
+	Drained     State = "DRAINED"      // nobody can need it; its floor is raised, it refuses
+	Stopped     State = "STOPPED"      // cleaned: the release is over
+)
+
+// Module is one service of a release.
+type Module struct {
+	Service  string   `json:"service"`
+	Old      string   `json:"old"`                // version before the release
+	New      string   `json:"new"`                // "" until it is shipped
+	Strategy Strategy `json:"strategy,omitempty"` // how this service switches
+}
+
+// Release is one session over many services (rows 3.1 to 3.6). It is a value:
+// each step returns the next Release and the rules to be appended to the log,
+// and the caller commits both together. A step that is not possible now is
+// refused with a sentence that says what is.
+type Release struct {
+	Name    string     `json:"name"` // unique for the site; what shares are hashed by
+	By      string     `json:"by"`
+	Reason  string     `json:"reason"`
+	Opened  time.Time  `json:"opened"`
+	Mark    string     `json:"mark"` // verifiers' mark
+	State   State      `json:"state"`
+	Share   int        `json:"share"` // per ten thousand, while ramping
+	Modules []Module   `json:"modules"`
+	Since   Generation `json:"since"` // of the switch or of the rollback; what draining waits for
+	Back    bool       `json:"back"`  // rolled back: the new versions are those that go
+}
+
+// ErrStep is wrapped when a step is not possible in the release's state.
+var ErrStep = errors.New("not possible now")
+
+func (r Release) refuse(step, instead string) error {
+	return fmt.Errorf("%s release %s: %w, it is %s; %s", step, r.Name, ErrStep, r.State, instead)
+}
+
+// Ship adds a module, or replaces the version of one that was shipped before
+// in this release. Only verifiers meet it.
+func (r Release) Ship(log *Log, m Module) (Release, map[string]Rule, error) {
+	if r.State != Prepared {
+		return r, nil, r.refuse("ship to", "roll back or clean it, and start another")
+	}
+	rule, known := log.Rule(m.Service)
+	if !known {
+		if m.Old == "" {
+			return r, nil, fmt.Errorf("ship %s: no rule names its version and none was given as old", m.Service)
+		}
+		rule = Rule{Version: m.Old}
+	}
+	m.Old = rule.Version
+	if m.New == "" || m.New == m.Old {
+		return r, nil, fmt.Errorf("ship %s: the new version %q must differ from %q, which serves now", m.Service, m.New, m.Old)
+	}
+	next := r
+	next.Modules = slices.DeleteFunc(slices.Clone(r.Modules), func(o Module) bool { return o.Service == m.Service })
+	next.Modules = append(next.Modules, m)
+	rule.Marks = maps.Clone(rule.Marks)
+	if rule.Marks == nil {
+		rule.Marks = map[string]string{}
+	}
+	rule.Marks[r.Mark] = m.New
+	rule.Strategy = m.Strategy
+	return next, map[string]Rule{m.Service: rule}, nil
+}
+
+// Commit sends a share of the new traces, per ten thousand, to the new
+// versions of all modules at once; Whole is the switch. A share never shrinks:
+// to go back, roll back. at is the generation that the rules will have.
+func (r Release) Commit(log *Log, share int, at Generation) (Release, map[string]Rule, error) {
+	switch {
+	case r.State != Prepared && r.State != Ramping:
+		return r, nil, r.refuse("commit", "there is nothing to commit")
+	case len(r.Modules) == 0:
+		return r, nil, r.refuse("commit", "ship a module first")
+	case share <= r.Share || share > Whole:
+		return r, nil, fmt.Errorf("commit release %s: share %d is not in %d..%d", r.Name, share, r.Share+1, Whole)
+	}
+	next := r
+	next.Share, next.State = share, Ramping
+	if share == Whole {
+		next.State, next.Since = Switched, at
+	}
+	return next, r.rules(log, func(m Module, rule *Rule) {
+		rule.Split = nil
+		if share == Whole {
+			rule.Version, rule.Marks = m.New, nil
+		} else {
+			rule.Split = []Share{{Version: m.New, Release: r.Name, PerMyr: share}}
+		}
+	}), nil
+}
+
+// Rollback sends all new traces to the old versions again, by a higher
+// generation: numbers are never used twice.
+func (r Release) Rollback(log *Log, at Generation) (Release, map[string]Rule, error) {
+	switch r.State {
+	case Prepared, Ramping, Switched:
+	case Draining:
+		if !r.Back {
+			break
+		}
+		fallthrough
+	default:
+		return r, nil, r.refuse("roll back", "start a release that ships the old version")
+	}
+	next := r
+	next.State, next.Since, next.Back, next.Share = RollingBack, at, true, 0
+	return next, r.rules(log, func(m Module, rule *Rule) {
+		rule.Version, rule.Split, rule.Marks = m.Old, nil, nil
+	}), nil
+}
+
+// Clean begins to wait for the end of the versions that go.
+func (r Release) Clean() (Release, error) {
+	if r.State != Switched && r.State != RollingBack {
+		return r, r.refuse("clean", "commit it or roll it back first")
+	}
+	r.State = Draining
+	return r, nil
+}
+
+// Retire is the step after every drain is over: the versions that go refuse
+// whoever may still come.
+func (r Release) Retire() (Release, []Retirement, error) {
+	if r.State != Draining {
+		return r, nil, r.refuse("retire the versions of", "clean it first")
+	}
+	var out []Retirement
+	for _, m := range r.Modules {
+		out = append(out, Retirement{Service: m.Service, Version: r.Goes(m), Floor: r.Since})
+	}
+	r.State = Drained
+	return r, out, nil
+}
+
+// Stop ends the release; the next one may begin.
+func (r Release) Stop() (Release, error) {
+	if r.State != Drained {
+		return r, r.refuse("stop", "wait until it is drained")
+	}
+	r.State = Stopped
+	return r, nil
+}
+
+// Goes is the version of the module that goes when the release is cleaned.
+func (r Release) Goes(m Module) string {
+	if r.Back {
+		return m.New
+	}
+	return m.Old
+}
+
+// Over reports whether another release may be started.
+func (r Release) Over() bool { return r.State == Stopped }
+
+// rules changes the newest rule of every module.
+func (r Release) rules(log *Log, change func(Module, *Rule)) map[string]Rule {
+	out := map[string]Rule{}
+	for _, m := range r.Modules {
+		rule, _ := log.Rule(m.Service)
+		change(m, &rule)
+		out[m.Service] = rule
+	}
+	return out
+}
