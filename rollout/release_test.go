@@ -115,6 +115,7 @@ func TestStepsThatAreNotPossibleSaySo(t *testing.T) {
 			t.Errorf("%s: %v", step, err)
 		}
 	}
+	r, l = shipped(t)
 	if _, _, err := r.Ship(l, Module{Service: "auth", New: "v1"}); err == nil || !strings.Contains(err.Error(), "must differ") {
 		t.Errorf("shipping what serves already: %v", err)
 	}
