@@ -23,6 +23,7 @@ var floors = map[string]struct {
 	"internal/run":  {0, nil},
 	"internal/wire": {0, nil}, // generated from idl/skerry.thrift
 	"health":        {1, []string{"internal/run"}},
+	"rollout":       {0, nil},
 	"registry":      {1, []string{"internal/run"}},
 	"rpc":           {2, []string{"health", "internal/run", "rpc/internal/theader", "rpc/internal/flat"}},
 
@@ -30,6 +31,7 @@ var floors = map[string]struct {
 	"rpc/internal/flat":    {0, nil},
 	"rpc/internal/echo":    {0, nil}, // generated, for the tests of rpc
 
+	"rollout/rollouttest":   {1, []string{"rollout"}},
 	"registry/registrytest": {2, []string{"registry", "internal/run"}},
 	"registry/postgres":     {2, []string{"registry", "health", "internal/run"}},
 	"broadcast":             {2, []string{"registry", "internal/run", "internal/wire"}},
@@ -44,7 +46,7 @@ var floors = map[string]struct {
 }
 
 // testHelpers may be imported by the tests of every package.
-var testHelpers = []string{"internal/lab", "internal/pgtest", "registry/registrytest", "rpc/internal/echo"}
+var testHelpers = []string{"internal/lab", "internal/pgtest", "registry/registrytest", "rpc/internal/echo", "rollout/rollouttest"}
 
 // top are the trees above the root package: they may import what they list,
 // and nothing imports them.

@@ -14,6 +14,7 @@ type Ledger struct {
 	cells map[class]*cell
 	round uint64         // of the last report
 	held  map[class]bool // what the last report said, for a repeated question
+	execs map[string]int // running spans, by the service/version that executes them
 }
 
 // class is what spans are counted by: the generation they read, and what
@@ -31,17 +32,26 @@ type cell struct {
 // Span is one unit of work that holds its generation. It is released when its
 // handler has ended and every hand-off was accepted or given up.
 type Span struct {
-	ledger *Ledger
-	class  class
-	holds  int // guarded by ledger.mu: 1 for the handler, 1 for each open hand-off
+	ledger  *Ledger
+	class   class
+	holds   int    // guarded by ledger.mu: 1 for the handler, 1 for each open hand-off
+	running string // service/version that executes it; "" for a root that is no handler
 }
 
 // Begin counts a span. origin names what runs (service.method, or the name of
 // a job); a [Reach] tells from it which services the span can still call.
-func (l *Ledger) Begin(g Generation, origin string) *Span {
-	s := &Span{ledger: l, class: class{g, origin}, holds: 1}
+func (l *Ledger) Begin(g Generation, origin string) *Span { return l.begin(g, origin, "") }
+
+func (l *Ledger) begin(g Generation, origin, running string) *Span {
+	s := &Span{ledger: l, class: class{g, origin}, holds: 1, running: running}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if running != "" {
+		if l.execs == nil {
+			l.execs = map[string]int{}
+		}
+		l.execs[running]++
+	}
 	c := l.cells[s.class]
 	if c == nil {
 		if l.cells == nil {
@@ -74,6 +84,9 @@ func (s *Span) Release() {
 		c := s.ledger.cells[s.class]
 		c.live--
 		c.ended = true
+		if s.running != "" {
+			s.ledger.execs[s.running]--
+		}
 	}
 }
 
@@ -89,8 +102,8 @@ func Anything(string, string) bool { return true }
 // time since the report of the round before. Services that nobody can reach
 // are left out. The same round asked again gives an answer that includes the
 // first one, so that a lost answer loses nothing; an older round is answered
-// like the current one.
-func (l *Ledger) Report(round uint64, services []string, reach Reach) map[string]Generation {
+// like the current one, whose number is returned.
+func (l *Ledger) Report(round uint64, services []string, reach Reach) (least map[string]Generation, answered uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if round > l.round || l.held == nil {
@@ -105,7 +118,7 @@ func (l *Ledger) Report(round uint64, services []string, reach Reach) map[string
 			delete(l.cells, k)
 		}
 	}
-	least := map[string]Generation{}
+	least = map[string]Generation{}
 	for k := range l.held {
 		for _, s := range services {
 			if !reach(k.origin, s) {
@@ -116,7 +129,20 @@ func (l *Ledger) Report(round uint64, services []string, reach Reach) map[string
 			}
 		}
 	}
-	return least
+	return least, l.round
+}
+
+// Running is the number of spans being executed, by service/version.
+func (l *Ledger) Running() map[string]int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	out := map[string]int{}
+	for k, n := range l.execs {
+		if n > 0 {
+			out[k] = n
+		}
+	}
+	return out
 }
 
 // Live is the number of spans alive by generation, for status pages.

@@ -9,14 +9,19 @@ import (
 	"maps"
 	"slices"
 	"sort"
+	"time"
 )
 
 // Entry is one step of the rule log. Entries are dense: the number of each is
 // one more than that of the entry before, whose hash it names.
 type Entry struct {
 	Generation Generation      `json:"generation"`
-	Previous   string          `json:"previous"` // hash of the entry before; "" for the first
-	Release    string          `json:"release"`  // session that made it, for people
+	Previous   string          `json:"previous"`          // hash of the entry before; "" for the first
+	Release    string          `json:"release"`           // name of the session that made it
+	By         string          `json:"by,omitempty"`      // who did the step
+	At         time.Time       `json:"at,omitzero"`       // when, by the writer's clock; for people only
+	Step       string          `json:"step,omitempty"`    // what was done, one line: the audit trail
+	Session    *Release        `json:"session,omitempty"` // the session after the step; it lives in the log, so any operator can go on
 	Rules      map[string]Rule `json:"rules,omitempty"`
 	Retire     []Retirement    `json:"retire,omitempty"`
 }
@@ -56,10 +61,11 @@ var (
 // Log is the rules up to one generation: an immutable value, whose chains are
 // shared with its predecessors. The zero Log is empty.
 type Log struct {
-	last   Generation
-	hash   string
-	chains map[string]chain    // by service
-	floors map[pair]Generation // by service and version
+	last    Generation
+	hash    string
+	chains  map[string]chain    // by service
+	floors  map[pair]Generation // by service and version
+	session *Release            // newest; nil before the first
 }
 
 type pair struct{ service, version string }
@@ -89,7 +95,10 @@ func (l *Log) Apply(e Entry) (*Log, error) {
 	if err := l.follows(e); err != nil {
 		return l, err
 	}
-	next := &Log{last: e.Generation, hash: e.Hash(), chains: maps.Clone(l.chains), floors: maps.Clone(l.floors)}
+	next := &Log{last: e.Generation, hash: e.Hash(), chains: maps.Clone(l.chains), floors: maps.Clone(l.floors), session: l.session}
+	if e.Session != nil {
+		next.session = e.Session
+	}
 	if next.chains == nil {
 		next.chains, next.floors = map[string]chain{}, map[pair]Generation{}
 	}
@@ -183,6 +192,15 @@ func (l *Log) Rule(service string) (Rule, bool) {
 		return Rule{}, false
 	}
 	return *c[len(c)-1].rule, true
+}
+
+// Session is the newest release, as its last step left it; ok is false before
+// the first.
+func (l *Log) Session() (r Release, ok bool) {
+	if l.session == nil {
+		return Release{}, false
+	}
+	return *l.session, true
 }
 
 // Services are the services that the log speaks of, sorted.

@@ -158,7 +158,8 @@ func (n *node) reports(m mutant) []*node {
 			l.round, l.held = 0, nil // the answer before is forgotten …
 			c.drain.members[name].report = nil
 		}
-		c.drain.Take(Report{Process: name, Round: c.drain.round, Applied: switched, Least: l.Report(c.drain.round, []string{"s"}, Anything)})
+		least, _ := l.Report(c.drain.round, []string{"s"}, Anything)
+		c.drain.Take(Report{Process: name, Round: c.drain.round, Applied: switched, Least: least})
 		out = append(out, c)
 	}
 	return out
