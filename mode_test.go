@@ -1,0 +1,216 @@
+package skerry
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/skerry/skerry/discovery"
+	"github.com/skerry/skerry/internal/pgtest"
+	"github.com/skerry/skerry/internal/wire"
+	"github.com/skerry/skerry/registry"
+)
+
+func TestMain(m *testing.M) { pgtest.Main(m) }
+
+// withDatabase is the site with a database of its own.
+func withDatabase(site Config, mode Mode, url string) Config {
+	site.Mode = mode
+	site.Database = Database{URL: url, Heartbeat: time.Second, Expiry: 3 * time.Second, Poll: time.Second}
+	return site
+}
+
+// listedBy are the sources that list the only instance of greeter.
+func listedBy(n *Node) string {
+	var names []string
+	for _, e := range n.Explain("greeter") {
+		for _, s := range e.Sources {
+			names = append(names, s.Name)
+		}
+	}
+	return strings.Join(names, " ")
+}
+
+// TestModesMeet: a node in auto is found by nodes of every mode, and finds
+// those that are on the LAN only.
+func TestModesMeet(t *testing.T) {
+	server := pgtest.Shared(t)
+	site, url := lanSite(t), server.URL(server.CreateDB(t))
+	offering(t, withDatabase(site, ModeAuto, url), &greeter{name: "anna"})
+	for _, c := range []struct {
+		mode    Mode
+		sources string
+	}{{ModeAuto, "database lan"}, {ModeDatabase, "database"}, {ModeBroadcast, "lan"}} {
+		consumer := open(t, withDatabase(site, c.mode, url))
+		if got, err := greet(t.Context(), consumer); got != "anna" || err != nil {
+			t.Errorf("%s: got %q, %v", c.mode, got, err)
+		}
+		eventually(t, string(c.mode)+": listed by "+c.sources, func() bool { return listedBy(consumer) == c.sources })
+	}
+}
+
+// TestStartWithoutDatabase opens nodes while the database is down. They are
+// open at once, in auto they find each other on the LAN; when the database
+// comes up they are registered in it, and who knows only the database finds
+// them (row 1.6, demand D6).
+func TestStartWithoutDatabase(t *testing.T) {
+	server := pgtest.Own(t, pgtest.Options{})
+	url := server.URL(server.CreateDB(t))
+	if err := server.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	site, log := lanSite(t), &transcript{}
+	began := time.Now()
+	offering(t, withDatabase(site, ModeAuto, url), &greeter{name: "anna"}, WithLogger(slog.New(slog.NewTextHandler(log, nil))))
+	consumer := open(t, withDatabase(site, ModeAuto, url))
+	late := open(t, withDatabase(site, ModeDatabase, url))
+	if got, err := greet(t.Context(), consumer); got != "anna" || err != nil {
+		t.Errorf("through the LAN: %q, %v", got, err)
+	}
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("opened, offered and called in %v; that must not wait for the database", took)
+	}
+	eventually(t, "the log says so", func() bool { return log.count("database can't be reached") == 1 })
+
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "found through the database", func() bool { got, _ := greet(t.Context(), late); return got == "anna" })
+	eventually(t, "the log says that it is back", func() bool { return log.count("database is back") == 1 })
+
+	if err := server.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the log says that it is lost", func() bool { return log.count("database lost") == 1 })
+	for range 20 {
+		if got, err := greet(t.Context(), late); got != "anna" || err != nil {
+			t.Fatalf("with the database lost: %q, %v", got, err)
+		}
+	}
+}
+
+// transcript is a log that a test reads.
+type transcript struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *transcript) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *transcript) count(s string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Count(l.text.String(), s)
+}
+
+// TestStatistics: while the database can be reached call statistics go into
+// its table, from both sides; without one into the file (row 1.9).
+func TestStatistics(t *testing.T) {
+	server := pgtest.Shared(t)
+	db := server.CreateDB(t)
+	for _, c := range []struct{ mode, other Mode }{{ModeDatabase, ""}, {ModeBroadcast, ""}} {
+		t.Run(string(c.mode), func(t *testing.T) {
+			site := withDatabase(lanSite(t), c.mode, server.URL(db))
+			site.Stats.File = filepath.Join(t.TempDir(), "stats.log")
+			provider := offering(t, site, &greeter{name: "anna"})
+			consumer := open(t, site)
+			eventually(t, "a call", func() bool { _, err := greet(t.Context(), consumer); return err == nil })
+			for _, n := range []*Node{consumer, provider} {
+				if err := n.Close(); err != nil {
+					t.Error(err)
+				}
+			}
+			text, err := os.ReadFile(site.Stats.File)
+			if (err == nil) != (c.mode == ModeBroadcast) {
+				t.Fatalf("the file: %v", err)
+			}
+			if err == nil {
+				for _, want := range []string{`"client"`, `"server"`, `"WhoAmI"`, `"whoAmI"`} {
+					if strings.Contains(strings.ToLower(string(text)), strings.ToLower(want)) {
+						continue
+					}
+					t.Errorf("the file lacks %s:\n%s", want, text)
+				}
+				return
+			}
+			server.Exec(t, db, `DO $$ BEGIN ASSERT (SELECT count(DISTINCT side) FROM skerry_call_stat WHERE service = 'greeter') = 2; END $$`)
+		})
+	}
+}
+
+// TestManyServicesOnTheLAN offers more than fits in a datagram: the rest is
+// fetched from the internal service.
+func TestManyServicesOnTheLAN(t *testing.T) {
+	site := lanSite(t)
+	provider := open(t, site)
+	for i := range 40 {
+		name := fmt.Sprintf("a-service-with-a-rather-long-name-%02d", i)
+		if err := provider.Handle(t.Context(), name, wire.NewInternalProcessor(&greeter{name: name})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	consumer := open(t, site, WithAllServices())
+	eventually(t, "all 40 are listed", func() bool { return len(consumer.Explain("")) == 40 })
+	c := consumer.Client("a-service-with-a-rather-long-name-39")
+	id, err := wire.NewInternalClient(c).WhoAmI(t.Context())
+	if err != nil || id.Release != "a-service-with-a-rather-long-name-39" {
+		t.Errorf("the last of them: %v, %v", id, err)
+	}
+}
+
+// TestInternalService asks the framework's own service what it says of its
+// process, by way of a description fetched as peers on the LAN fetch it.
+func TestInternalService(t *testing.T) {
+	n := offering(t, lanSite(t), &greeter{})
+	addr := n.offers.fetchAddr()
+	list, err := (fetcher{}).fetch(t.Context(), strings.Replace(addr, "0.0.0.0", "127.0.0.1", 1), n.owner)
+	if err != nil || len(list) != 1 || list[0].Service != "greeter" || list[0].Version != "v1" || list[0].Host != "127.0.0.1" {
+		t.Errorf("fetched %+v, %v", list, err)
+	}
+	stranger := n.owner
+	stranger.Epoch++
+	if _, err := (fetcher{}).fetch(t.Context(), addr, stranger); err == nil || !strings.Contains(err.Error(), "answers for") {
+		t.Errorf("of another process: %v", err)
+	}
+	id, err := (&internalService{node: n}).WhoAmI(t.Context())
+	if err != nil || id.Cluster != "test" || len(id.Services) != 1 || id.Release == "" {
+		t.Errorf("WhoAmI: %+v, %v", id, err)
+	}
+}
+
+// TestColdStart opens a consumer while its registry is away: it calls by the
+// last known list on disk (demand D7).
+func TestColdStart(t *testing.T) {
+	hub := &registry.Hub{}
+	config := Config{StateDir: t.TempDir(), Stop: Stop{Grace: none}, Service: Service{Name: "greeter", Advertise: "127.0.0.1"}}
+	offering(t, config, &greeter{name: "anna"}, memorySite(hub))
+	config = lanOf(config)
+	before := open(t, config, memorySite(hub))
+	eventually(t, "a call", func() bool { _, err := greet(t.Context(), before); return err == nil })
+	if err := before.Close(); err != nil {
+		t.Fatal(err)
+	}
+	after := open(t, config, func(o *options) {
+		o.sources = func(owner registry.Owner) []discovery.Source {
+			m := registry.NewMemory(hub, owner)
+			m.Fail(errors.New("cable cut"))
+			return []discovery.Source{{Name: "memory", Registry: m}}
+		}
+	})
+	if got, err := greet(t.Context(), after); got != "anna" || err != nil {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if e := after.Explain("greeter"); len(e) != 1 || !e[0].Stale {
+		t.Errorf("want one entry, marked stale; got %+v", e)
+	}
+}
