@@ -46,6 +46,7 @@ func vanish(_ *testing.T, r registry.Registry) {
 // TestConformance holds the registry against the suite, on real sockets of
 // the loopback interface.
 func TestConformance(t *testing.T) {
+	t.Parallel()
 	lo := loopback(t)
 	registrytest.Run(t, func(t *testing.T) *registrytest.Harness {
 		port := freePort(t)

@@ -88,12 +88,12 @@ func TestLANSeeds(t *testing.T) {
 	l.BlockBroadcast(true)
 	seeds := []string{l.Host(0).IP(0)}
 	// Not the seed first: it is asked until it is there.
-	c := startNode(t, l.Host(3), nodeConfig{Key: "k", Seeds: seeds})
-	b := startNode(t, l.Host(1), nodeConfig{Key: "k", Seeds: seeds, Port: 7000})
+	c := startNode(t, l.Host(3), nodeConfig{Key: "k", Seeds: seeds, Announce: 2 * time.Second})
+	b := startNode(t, l.Host(1), nodeConfig{Key: "k", Seeds: seeds, Port: 7000, Announce: 2 * time.Second})
 	agree(t, 5*time.Second, []*node{b}, b.addr)
-	a := startNode(t, l.Host(0), nodeConfig{Key: "k", Port: 7000})
+	a := startNode(t, l.Host(0), nodeConfig{Key: "k", Port: 7000, Announce: 2 * time.Second})
 	agree(t, 15*time.Second, []*node{a, b, c}, a.addr, b.addr)
-	d := startNode(t, l.Host(2), nodeConfig{Key: "k", Seeds: seeds, Port: 7000})
+	d := startNode(t, l.Host(2), nodeConfig{Key: "k", Seeds: seeds, Port: 7000, Announce: 2 * time.Second})
 	t.Logf("a newcomer with the seed is known by all after %v", agree(t, 4*time.Second, []*node{a, b, c, d}, a.addr, b.addr, d.addr))
 	d.tell("put 7001")
 	t.Logf("its second instance after %v", agree(t, time.Second, []*node{a, b, c, d}, a.addr, b.addr, d.addr, l.Host(2).IP(0)+":7001"))
@@ -104,6 +104,14 @@ func TestLANSeeds(t *testing.T) {
 	}
 	e := startNode(t, l.Host(2), nodeConfig{Key: "k", Remembered: []string{l.Host(1).IP(0) + ":1"}, Port: 7000})
 	t.Logf("one who remembers a peer after %v", agree(t, 4*time.Second, []*node{a, b, c, e}, a.addr, b.addr, e.addr))
+	b.tell("suspect " + a.addr) // and c, which announces nothing, is asked each period
+	time.Sleep(6 * time.Second)
+	agree(t, time.Second, []*node{a, b, c, e}, a.addr, b.addr, e.addr)
+	for _, n := range []*node{a, b, c, e} {
+		if n.logged("peer is silent") {
+			t.Errorf("a living peer was taken for dead: %q", n.logs)
+		}
+	}
 }
 
 // TestLANProcesses: several processes on each host, with interfaces, without

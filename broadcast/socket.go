@@ -24,10 +24,14 @@ var (
 // readBuffer holds a burst of answers while the process is busy.
 const readBuffer = 1 << 20
 
+// unknownLink: the system does not tell where a datagram to the shared port
+// arrived.
+const unknownLink = -1
+
 // arrival is where a datagram came in.
 type arrival struct {
 	from  netip.AddrPort
-	link  int  // index of the interface, 0 = not known
+	link  int  // index of the interface; 0: a socket of the host's routes
 	group bool // by broadcast or multicast
 }
 
@@ -160,7 +164,7 @@ func (e *ears) read4(buf []byte) (int, arrival, error) {
 	if err != nil {
 		return 0, arrival{}, err
 	}
-	a := arrival{from: addrPort(src), group: true}
+	a := arrival{from: addrPort(src), link: unknownLink, group: true}
 	if cm != nil {
 		a.link = cm.IfIndex
 		a.group = cm.Dst == nil || cm.Dst.IsMulticast() || cm.Dst.Equal(net.IPv4bcast)
@@ -173,7 +177,7 @@ func (e *ears) read6(buf []byte) (int, arrival, error) {
 	if err != nil {
 		return 0, arrival{}, err
 	}
-	a := arrival{from: addrPort(src), group: true}
+	a := arrival{from: addrPort(src), link: unknownLink, group: true}
 	if cm != nil {
 		a.link = cm.IfIndex
 		a.group = cm.Dst == nil || cm.Dst.IsMulticast()

@@ -155,7 +155,6 @@ func TestLANReplay(t *testing.T) {
 // key and of ghosts by the right one, leave lists, memory and the time to
 // notice a newcomer as they were.
 func TestLANFlood(t *testing.T) {
-	t.Parallel()
 	l := lab.New(t, 3)
 	a := startNode(t, l.Host(0), nodeConfig{Key: "k", Port: 7000})
 	b := startNode(t, l.Host(1), nodeConfig{Key: "k", Port: 7000})

@@ -1,0 +1,183 @@
+package broadcast
+
+import (
+	"maps"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/internal/wire"
+	"github.com/skerry/skerry/registry"
+)
+
+// want changes what this process watches and asks for what is new.
+func (c *core) want(now time.Time, services []string, all bool) {
+	var fresh []string
+	set := map[string]bool{}
+	for _, s := range services {
+		settled, known := c.wanted[s]
+		set[s] = settled
+		if !known {
+			fresh = append(fresh, s)
+		}
+	}
+	if all && !c.all {
+		fresh = append(fresh, registry.AllServices)
+	}
+	for _, s := range fresh {
+		c.asks[s] = burst
+	}
+	c.wanted, c.all = set, all
+	for _, p := range c.peers {
+		if len(fresh) > 0 && p.partial {
+			p.hash, p.parts = "", "" // we kept only what was wanted
+		}
+		for id := range p.list {
+			if !c.wants(id.Service) {
+				delete(p.list, id)
+			}
+		}
+	}
+	for s := range c.known() {
+		c.touch(s) // whoever watches anew is shown the list
+	}
+	switch {
+	case len(fresh) == 0:
+	case c.asking: // not with the next round, which is up to a second away
+		c.ask(now, fresh)
+	default:
+		c.query(now)
+	}
+}
+
+func (c *core) wants(service string) bool {
+	_, ok := c.wanted[service]
+	return ok || c.all
+}
+
+// seek asks the seeds: those that nobody is known of every ten seconds, so
+// that a site without broadcast comes together whoever started first.
+func (c *core) seek(now time.Time, schedule int) {
+	if c.leaving || schedule != c.seeks {
+		return
+	}
+	known := map[netip.Addr]bool{}
+	for _, p := range c.peers {
+		if p.state == live {
+			for _, w := range p.paths {
+				known[w.addr.Addr()] = true
+			}
+		}
+	}
+	var lost []netip.AddrPort
+	for _, s := range c.seeds {
+		if !known[s.Addr()] {
+			lost = append(lost, s)
+		}
+	}
+	c.exchange(now, lost...)
+	c.at(now.Add(run.Jitter(min(10*burstGap, c.period), 0.2)), func(now time.Time) { c.seek(now, schedule) })
+}
+
+// askEverything repeats the questions of the start, when there is a new
+// interface to ask on.
+func (c *core) askEverything(now time.Time) {
+	for s := range c.wanted {
+		c.asks[s] = burst
+	}
+	if c.all {
+		c.asks[registry.AllServices] = burst
+	}
+	if len(c.asks) > 0 && !c.asking {
+		c.asking = true
+		c.query(now)
+	}
+}
+
+// query asks for all services with questions left, until none has.
+func (c *core) query(now time.Time) {
+	c.asking = false
+	if c.leaving || len(c.asks) == 0 {
+		return
+	}
+	c.ask(now, slices.Collect(maps.Keys(c.asks)))
+	c.asking = true
+	c.at(now.Add(burstGap), c.query)
+}
+
+func (c *core) newQuery(now time.Time, group bool) int64 {
+	for n, q := range c.queries {
+		if now.After(q.until) {
+			delete(c.queries, n)
+		}
+	}
+	n := c.nonce()
+	c.queries[n] = queried{group: group, until: now.Add(nonceLife)}
+	return n
+}
+
+// settle: whoever has something to say about the service has said it.
+func (c *core) settle(service string) {
+	if service == registry.AllServices && c.all {
+		c.confirm = true
+	}
+	if settled, ok := c.wanted[service]; ok && !settled {
+		c.wanted[service] = true
+		c.touch(service)
+	}
+}
+
+// exchange asks by unicast for what is wanted and for whom the other knows.
+func (c *core) exchange(now time.Time, addrs ...netip.AddrPort) {
+	if len(addrs) == 0 {
+		return
+	}
+	body := &wire.Query{Nonce: c.newQuery(now, false), Exchange: new(true), Services: c.wantedNames()}
+	o := outbound{}
+	for _, a := range addrs {
+		o.to = append(o.to, path{addr: a})
+	}
+	c.send(query, body, o)
+}
+
+// wantedNames is nil for everything, or when naming them takes too much room.
+func (c *core) wantedNames() []string {
+	if c.all {
+		return nil
+	}
+	var names []string
+	used := 0
+	for s := range c.wanted {
+		names = append(names, s)
+		used += len(s) + 1
+	}
+	if used > c.room(c.self)-32 {
+		return nil
+	}
+	return names
+}
+
+// ask asks everyone for services, once.
+func (c *core) ask(now time.Time, services []string) {
+	if c.leaving {
+		return
+	}
+	body, names := &wire.Query{Services: services}, 0
+	for _, s := range services {
+		names += len(s) + 1
+		if c.asks[s]--; c.asks[s] <= 0 {
+			delete(c.asks, s)
+		}
+		if c.wanted[s] {
+			continue
+		}
+		c.at(now.Add(settleTime), func(time.Time) { c.settle(s) })
+	}
+	if slices.Contains(services, registry.AllServices) || names > c.room(c.self)-32 {
+		body.Services = nil
+	}
+	body.Nonce = c.newQuery(now, true)
+	c.send(query, body, outbound{group: true})
+	c.exchange(now, c.seeds...)
+}

@@ -1,0 +1,111 @@
+package broadcast
+
+import (
+	"context"
+	"errors"
+	"net"
+	"time"
+)
+
+// askedMost bounds the sockets that wait for a refusal.
+const askedMost = 64
+
+// send carries out one outbound of the core.
+func (n *network) send(o outbound) {
+	if o.group {
+		for _, l := range n.r.links {
+			sent, err := l.toAll(o.data, n.r.cfg.Port)
+			n.count(l.index, sent, err)
+		}
+	}
+	for _, to := range o.to {
+		if o.asked != nil && n.sendAsked(o, to) {
+			continue
+		}
+		c := n.socket(to)
+		if c == nil {
+			continue
+		}
+		_, err := c.WriteToUDPAddrPort(o.data, to.addr)
+		n.count(to.link, 1, err)
+	}
+}
+
+// socket is where a way begins: the interface that it was heard on, or the
+// host's routes.
+func (n *network) socket(to path) *net.UDPConn {
+	if l := n.r.links[to.link]; l != nil {
+		if c := l.conn(to.addr.Addr()); c != nil {
+			return c
+		}
+	}
+	if to.addr.Addr().Is4() {
+		return n.any[0]
+	}
+	return n.any[1]
+}
+
+func (n *network) count(link, sent int, err error) {
+	n.r.mu.Lock()
+	defer n.r.mu.Unlock()
+	s := n.r.perLink[link]
+	if s == nil {
+		s = &InterfaceStats{}
+	}
+	if err != nil {
+		n.r.core.stats.SendFailed++
+		s.SendFailed++
+		s.LastError = err.Error()
+		return
+	}
+	n.r.core.stats.Sent += uint64(sent)
+	s.Sent += uint64(sent)
+}
+
+// sendAsked sends a probe from a connected socket of its own: only such a
+// socket is told when the other host refuses the port, which is how a killed
+// process is known from a lost packet.
+func (n *network) sendAsked(o outbound, to path) bool {
+	select {
+	case n.asked <- struct{}{}:
+	default:
+		return false
+	}
+	c, err := n.connect(to)
+	if err == nil {
+		_, err = c.Write(o.data)
+	}
+	n.count(to.link, 1, err)
+	if c == nil {
+		<-n.asked
+		return false
+	}
+	owner := *o.asked
+	started := n.group.Go(func(ctx context.Context) error {
+		defer func() { c.Close(); <-n.asked }()
+		buf := make([]byte, 2*MaxPacket)
+		_ = c.SetReadDeadline(time.Now().Add(askLate.every))
+		k, err := c.Read(buf)
+		switch {
+		case err == nil:
+			n.r.arrived(buf[:k], arrival{from: to.addr, link: to.link})
+		case errors.Is(err, errRefused):
+			n.r.do(func(now time.Time) { n.r.core.refused(now, owner, to) })
+		}
+		return nil
+	})
+	if !started {
+		c.Close()
+		<-n.asked
+	}
+	return true
+}
+
+func (n *network) connect(to path) (*net.UDPConn, error) {
+	var local *net.UDPAddr
+	if c := n.socket(to); c != nil {
+		own := c.LocalAddr().(*net.UDPAddr)
+		local = &net.UDPAddr{IP: own.IP, Zone: own.Zone}
+	}
+	return net.DialUDP("udp", local, net.UDPAddrFromAddrPort(to.addr))
+}
