@@ -6,14 +6,52 @@ import (
 
 	"github.com/apache/thrift/lib/go/thrift"
 
+	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/bench/benchthrift"
 	"github.com/skerry/skerry/rpc"
 )
 
 func skerryPeers() []peer {
 	return []peer{
+		{name: "skerry", about: "as a user has it: found on the LAN, balanced, counted, traced, with deadlines and breaker", serve: nodeServe, dial: nodeDial},
 		{name: "skerry-bare", about: "the transport alone: no discovery, no statistics", serve: bareServe, dial: bareDial},
 	}
+}
+
+// node opens a node of the cluster that belongs to the address: client and
+// server meet there, on the loopback interface, and no other run's do.
+func node(ctx context.Context, addr string, services ...skerry.Service) (*skerry.Node, error) {
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, err
+	}
+	return skerry.Open(ctx, skerry.Config{
+		Cluster: "bench-" + port, Mode: skerry.ModeBroadcast, Services: services,
+		LAN: skerry.LAN{Interfaces: []string{"127.0.0.1"}, Key: "the key of the benchmark"}, StateDir: "none",
+		Stop: skerry.Stop{Grace: -1}, Log: skerry.Log{Level: "error"},
+	})
+}
+
+// nodeServe frees the port at once, as a node opens its own.
+func nodeServe(ctx context.Context, ln net.Listener) error {
+	addr := ln.Addr().String()
+	if err := ln.Close(); err != nil {
+		return err
+	}
+	n, err := node(ctx, addr, skerry.Service{Name: "echo", Version: "v1", Listen: addr})
+	if err != nil {
+		return err
+	}
+	defer n.Close()
+	return n.Serve(ctx, "echo", benchthrift.NewEchoProcessor(echoHandler{}))
+}
+
+func nodeDial(ctx context.Context, addr string) (func() (call, error), error) {
+	n, err := node(ctx, addr)
+	if err != nil {
+		return nil, err
+	}
+	return stubCalls(n.Client("echo")), nil
 }
 
 func bareServe(ctx context.Context, ln net.Listener) error {
