@@ -19,7 +19,7 @@ func TestSimulatedBounds(t *testing.T) {
 	}{{8, 0, time.Second}, {8, 0.1, 3 * time.Second}, {32, 0, time.Second}, {32, 0.1, 3 * time.Second}} {
 		t.Run(fmt.Sprintf("%d hosts, loss %v", c.hosts, c.loss), func(t *testing.T) {
 			var cold, fresh, left, killed []time.Duration
-			for seed := range uint64(96 / c.hosts) {
+			for seed := range uint64(64 / c.hosts) {
 				s := newSim(t, c.hosts, seed)
 				s.loss = c.loss
 				for _, n := range s.nodes {
