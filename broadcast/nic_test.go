@@ -168,7 +168,7 @@ func TestJudge(t *testing.T) {
 		"no interface": {Stats{}, nil, "none of the chosen", true},
 		"wrong key":    {Stats{Interfaces: []InterfaceStats{alone}, WrongKey: 3}, nil, "another key", true},
 	} {
-		rep := judge(c.stats, c.peers, DefaultPort)
+		rep := judge(c.stats, c.peers, DefaultPort, false)
 		got := ""
 		if len(rep.Findings) > 0 {
 			got = rep.Findings[0].What

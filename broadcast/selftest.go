@@ -22,8 +22,9 @@ type Report struct {
 
 // Finding is something that is wrong or strange, and what to do about it.
 type Finding struct {
-	What string
-	Do   string
+	What  string
+	Do    string
+	Wrong bool // something must be done; otherwise it may be as it should
 }
 
 // SelfTest asks everybody on the LAN who they are, for three seconds, and says
@@ -48,37 +49,57 @@ func SelfTest(ctx context.Context, cfg Config) (Report, error) {
 	if cut != nil {
 		return Report{}, fmt.Errorf("LAN self-test: %w", cut)
 	}
-	return judge(stats, peers, r.cfg.Port), nil
+	return judge(stats, peers, r.cfg.Port, len(r.cfg.Seeds) > 0), nil
 }
 
-// judge reads the counters of a test.
-func judge(s Stats, peers []Peer, port int) Report {
+// judge reads the counters of a test. With seeds, hearing nobody is wrong.
+func judge(s Stats, peers []Peer, port int, seeds bool) Report {
 	rep := Report{Interfaces: s.Interfaces, Peers: peers, Stats: s, OnlySelf: len(peers) == 0}
-	find := func(do, what string, args ...any) {
-		rep.Findings = append(rep.Findings, Finding{What: fmt.Sprintf(what, args...), Do: do})
+	find := func(wrong bool, do, what string, args ...any) {
+		rep.Findings = append(rep.Findings, Finding{What: fmt.Sprintf(what, args...), Do: do, Wrong: wrong})
 	}
 	if len(s.Interfaces) == 0 {
-		find("bring an interface up, or name one that exists under lan.interfaces", "none of the chosen network interfaces is up")
+		find(true, "bring an interface up, or name one that exists under lan.interfaces", "none of the chosen network interfaces is up")
 	}
 	for _, i := range s.Interfaces {
 		rep.OnlySelf = rep.OnlySelf && i.HeardGroup+i.HeardDirect == 0
 		switch {
 		case i.SendFailed > 0 && i.Sent == 0:
-			find("check the interface and the local firewall's outgoing rules", "nothing can be sent on %s: %s", i.Name, i.LastError)
+			find(true, "check the interface and the local firewall's outgoing rules", "nothing can be sent on %s: %s", i.Name, i.LastError)
 		case i.HeardOwn == 0:
-			find(fmt.Sprintf("allow UDP port %d in and out in the local firewall", port),
+			find(true, fmt.Sprintf("allow UDP port %d in and out in the local firewall", port),
 				"%s does not hear its own broadcasts", i.Name)
 		}
 	}
 	if s.WrongKey > 0 {
-		find("set lan.key to the same secret on every host", "%d packets of this cluster have another key", s.WrongKey)
+		find(true, "set lan.key to the same secret on every host; when all have it, find out who else sends", "%d packets of this cluster have another key", s.WrongKey)
+	}
+	if s.Version > 0 {
+		find(true, "bring all hosts to one release", "%d packets have a version that this release does not know", s.Version)
 	}
 	if rep.OnlySelf {
-		find(fmt.Sprintf("if there should be others: allow UDP port %d on them, check that they are in the same VLAN, or name one of them under lan.seeds", port),
+		find(seeds, fmt.Sprintf("if there should be others: allow UDP port %d on them, check that they are in the same VLAN, or name one of them under lan.seeds", port),
 			"I hear only myself")
 	}
-	if s.Foreign > 0 {
-		find("nothing, if that is meant; else compare the cluster names", "%d packets of other clusters share the port", s.Foreign)
-	}
+	judgeStrange(s, find)
 	return rep
+}
+
+// judgeStrange reads the counters that may be as they should.
+func judgeStrange(s Stats, find func(wrong bool, do, what string, args ...any)) {
+	if s.Foreign > 0 {
+		find(false, "nothing, if that is meant; else compare the cluster names", "%d packets of other clusters share the port", s.Foreign)
+	}
+	if s.Elsewhere > 0 {
+		find(false, "add their interface to lan.interfaces if it should count", "%d packets came in on interfaces that were not chosen", s.Elsewhere)
+	}
+	if s.Unproven > 0 {
+		find(false, "check that unicast UDP passes between the hosts both ways", "%d announcements came from senders that did not answer when asked", s.Unproven)
+	}
+	if s.Replay > 0 {
+		find(false, "nothing, if it stays at a few; else find out who repeats packets", "%d packets had been seen before", s.Replay)
+	}
+	if s.Malformed > 0 {
+		find(false, "find out what else uses the port", "%d packets were not skerry's", s.Malformed)
+	}
 }
