@@ -1,6 +1,7 @@
 package skerry
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -76,10 +77,15 @@ func (n *Node) watchDatabase() {
 			continue
 		}
 		t := transitions{mode: n.mode(), begun: time.Now()}
-		s.Registry.Watch(internalName, func(snap registry.Snapshot) {
+		stop := s.Registry.Watch(internalName, func(snap registry.Snapshot) {
 			if text, args := t.heard(snap.Lost, time.Now()); text != "" {
 				n.log.Warn(text, args...)
 			}
+		})
+		n.lookout.Go(func(ctx context.Context) error {
+			<-ctx.Done()
+			stop()
+			return nil
 		})
 	}
 }
