@@ -22,6 +22,9 @@ func (c Config) WithDefaults() Config {
 		services[i] = s
 	}
 	c.Services = services
+	if c.StateDir == "" {
+		c.StateDir = defaultStateDir()
+	}
 	return c
 }
 

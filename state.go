@@ -23,9 +23,6 @@ func (n *Node) openStateDir() stateFiles {
 	if dir == "none" {
 		return stateFiles{}
 	}
-	if dir == "" {
-		dir = defaultStateDir()
-	}
 	dir = filepath.Join(dir, n.cfg.Cluster)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		n.log.Warn("state is not kept: a start without any registry will find nobody; set state_dir to a directory that this process may write to", "err", err)

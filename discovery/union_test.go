@@ -230,6 +230,32 @@ func TestWatchAll(t *testing.T) {
 	})
 }
 
+// TestSiteSources: the mark that everything was read answers for services
+// that a source does not list.
+func TestSiteSources(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, func(c *Config) { c.WatchAll = true })
+		database := func(service string) SourceStatus { return w.Sources(service)[0] }
+		in := instance(1)
+		in.Service = "portal"
+		w.lan.say(registry.Snapshot{Service: "portal", Instances: []registry.Instance{in}, Partial: true})
+		synctest.Wait()
+		if s := w.Sources(registry.AllServices); s[0].Answered || !s[1].Answered || s[1].Listed != 1 {
+			t.Errorf("before the database has answered: %+v", s)
+		}
+		w.db.say(registry.Snapshot{Service: registry.AllServices})
+		synctest.Wait()
+		if !database(registry.AllServices).Answered || !database("portal").Answered {
+			t.Errorf("after its mark: %+v, portal %+v", w.Sources(registry.AllServices), w.Sources("portal"))
+		}
+		w.db.say(registry.Snapshot{Service: registry.AllServices, Lost: errors.New("gone")})
+		synctest.Wait()
+		if database(registry.AllServices).Lost != "gone" || database("portal").Lost != "gone" {
+			t.Errorf("lost: %+v", w.Sources(registry.AllServices))
+		}
+	})
+}
+
 func TestEvents(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := newWorld(t, nil)
