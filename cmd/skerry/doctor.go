@@ -38,7 +38,7 @@ func (a *app) doctor(ctx context.Context) error {
 	}
 	list = append(list, examineAddress(c)...)
 	if c.Mode != skerry.ModeDatabase {
-		list = append(list, examineLAN(c, listen(ctx, c, a.flags.timeout), a.flags.timeout)...)
+		list = append(list, examineLAN(ctx, c)...)
 	}
 	list = append(list, examineDatabase(ctx, c)...)
 	list = append(list, examineState(c.StateDir)...)

@@ -3,14 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
-	"net/netip"
-	"strings"
-	"time"
 
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/broadcast"
-	"github.com/skerry/skerry/internal/run"
-	"github.com/skerry/skerry/registry"
 )
 
 // examineAddress says which address would be advertised, and why.
@@ -33,7 +28,7 @@ func examineAddress(c skerry.Config) []finding {
 	}
 	for _, other := range considered {
 		if other.Addr != choice.Addr {
-			text += "\nnot " + strings.TrimSpace(fmt.Sprintf("%s on %s: %s", addrText(other.Addr), other.Interface, other.Reason))
+			text += fmt.Sprintf("\nnot %s: %s", place(other), other.Reason)
 		}
 	}
 	if choice.Addr.IsLoopback() {
@@ -44,59 +39,37 @@ func examineAddress(c skerry.Config) []finding {
 	return f.list
 }
 
-func addrText(a netip.Addr) string {
-	if !a.IsValid() {
-		return "-"
+func place(c broadcast.Considered) string {
+	if !c.Addr.IsValid() {
+		return c.Interface
 	}
-	return a.String()
-}
-
-// heard is what a listener on the LAN learned in a few seconds.
-type heard struct {
-	stats    broadcast.Stats
-	peers    []broadcast.Peer
-	services map[string]int // instances by service
-	err      error
-}
-
-// listen takes part in the LAN for a while, offering nothing, and asks for
-// everything.
-func listen(ctx context.Context, c skerry.Config, wait time.Duration) heard {
-	r, err := broadcast.New(broadcast.Config{
-		Cluster: c.Cluster, Owner: registry.NewOwner(), Key: []byte(c.LAN.Key), Port: c.LAN.Port,
-		Interfaces: c.LAN.Interfaces, Seeds: c.LAN.Seeds,
-	})
-	if err != nil {
-		return heard{err: err}
-	}
-	h := heard{services: map[string]int{}}
-	g := run.NewGroup(ctx)
-	g.Go(r.Run)
-	stop := r.Watch(registry.AllServices, func(s registry.Snapshot) { h.services[s.Service] = len(s.Instances) })
-	run.Sleep(ctx, wait)
-	stop()
-	h.stats, h.peers = r.Stats(), r.Peers()
-	h.err = g.Stop()
-	return h
+	return c.Addr.String() + " on " + c.Interface
 }
 
 // examineLAN says whether packets go out and come in, and whose.
-func examineLAN(c skerry.Config, h heard, wait time.Duration) []finding {
+func examineLAN(ctx context.Context, c skerry.Config) []finding {
 	f := &findings{area: "LAN"}
-	firewall := fmt.Sprintf("let UDP port %d in and out through the firewall of every host; across VLANs or Wi-Fi name hosts with lan.seeds", c.LAN.Port)
-	if h.err != nil {
-		f.problem("see whether another program holds the port; lan.port must be the same on every host", "the LAN can't be used: %v", h.err)
+	r, err := broadcast.SelfTest(ctx, broadcast.Config{
+		Cluster: c.Cluster, Key: []byte(c.LAN.Key), Port: c.LAN.Port, Interfaces: c.LAN.Interfaces, Seeds: c.LAN.Seeds,
+	})
+	if err != nil {
+		f.problem("see whether another program holds the port; lan.port must be the same on every host", "the LAN can't be used: %v", err)
 		return f.list
 	}
-	if len(h.stats.Interfaces) == 0 {
-		f.problem("name interfaces with lan.interfaces, or connect the host", "no interface leads to a LAN")
-		return f.list
+	for _, i := range r.Interfaces {
+		f.fine("%s (%s): sent %d packets, heard %d of our own, %d broadcast and %d unicast of others",
+			i.Name, i.Addr, i.Sent, i.HeardOwn, i.HeardGroup, i.HeardDirect)
 	}
-	for _, i := range h.stats.Interfaces {
-		examineInterface(f, i, firewall)
+	if len(r.Peers) > 0 {
+		describePeers(f, r.Peers)
 	}
-	examinePeers(f, c, h, wait, firewall)
-	examineIgnored(f, h.stats)
+	for _, x := range r.Findings {
+		if x.Wrong {
+			f.problem(x.Do, "%s", x.What)
+		} else {
+			f.hint(x.Do, "%s", x.What)
+		}
+	}
 	if c.LAN.Key == "" {
 		f.hint("set lan.key to the same secret on every host, such as ${file:/etc/skerry/key}",
 			"no site key: whoever is on the LAN can announce providers")
@@ -104,67 +77,19 @@ func examineLAN(c skerry.Config, h heard, wait time.Duration) []finding {
 	return f.list
 }
 
-func examineInterface(f *findings, i broadcast.InterfaceStats, firewall string) {
-	switch {
-	case i.LastError != "" && i.SendFailed >= i.Sent:
-		f.problem("see the interface's address and routes", "%s (%s): sending fails: %s", i.Name, i.Addr, i.LastError)
-	case i.HeardOwn == 0 && i.HeardGroup == 0:
-		f.problem(firewall, "%s (%s): not even our own broadcasts come back; this host filters them", i.Name, i.Addr)
-	default:
-		f.fine("%s (%s): sent %d packets, heard %d of our own, %d broadcast and %d unicast of others",
-			i.Name, i.Addr, i.Sent, i.HeardOwn, i.HeardGroup, i.HeardDirect)
-	}
-}
-
-func examinePeers(f *findings, c skerry.Config, h heard, wait time.Duration, firewall string) {
-	hosts := map[string]bool{}
-	for _, p := range h.peers {
+// describePeers says who answered, and whether broadcast reaches them.
+func describePeers(f *findings, peers []broadcast.Peer) {
+	hosts, registrations, unicast := map[string]bool{}, 0, 0
+	for _, p := range peers {
 		hosts[p.Owner.Host] = true
-	}
-	if len(h.peers) == 0 && len(c.LAN.Seeds) > 0 {
-		f.problem("see whether the seeds run skerry of this cluster; "+firewall, "I hear only myself: none of the seeds %s answered within %v", strings.Join(c.LAN.Seeds, ", "), wait)
-		return
-	}
-	if len(h.peers) == 0 {
-		f.hint("when others should be there: "+firewall, "I hear only myself: nobody else of cluster %q answered within %v", c.Cluster, wait)
-		return
-	}
-	var names []string
-	for service, n := range h.services {
-		if n > 0 {
-			names = append(names, fmt.Sprintf("%s (%d)", service, n))
-		}
-	}
-	f.fine("%d processes on %d hosts of cluster %q answered; they offer %s", len(h.peers), len(hosts), c.Cluster, sortedOr(names, "nothing"))
-	unicast := 0
-	for _, p := range h.peers {
+		registrations += p.Registrations
 		if !p.Broadcast {
 			unicast++
 		}
 	}
-	if unicast == len(h.peers) {
-		f.hint(firewall, "all of them answered by unicast only: broadcast is filtered between us")
-	}
-}
-
-// examineIgnored says what was heard and not believed.
-func examineIgnored(f *findings, s broadcast.Stats) {
-	if s.Foreign > 0 {
-		f.hint("nothing, when two systems share the LAN; else give all hosts the same cluster", "%d packets came from other clusters", s.Foreign)
-	}
-	if s.WrongKey > 0 {
-		f.problem("give every host the same lan.key; when all have it, somebody is trying to get in", "%d packets of our cluster bear a wrong key", s.WrongKey)
-	}
-	if s.Version > 0 {
-		f.problem("bring all hosts to one release of skerry", "%d packets are of a version that this release does not know", s.Version)
-	}
-	if s.Malformed > 0 {
-		f.hint("see what else uses this port", "%d packets were not skerry's", s.Malformed)
-	}
-	if s.Elsewhere > 0 {
-		f.hint("add that interface to lan.interfaces when it should count", "%d packets came in on interfaces that are not chosen", s.Elsewhere)
-	}
-	if s.Replay > 0 || s.Unproven > 0 {
-		f.hint("see whether unicast UDP passes between the hosts in both directions", "%d packets were replays, %d senders did not answer when asked", s.Replay, s.Unproven)
+	f.fine("%s on %s answered, with %s", count(len(peers), "process", "es"), count(len(hosts), "host", "s"), count(registrations, "registration", "s"))
+	if unicast == len(peers) {
+		f.hint("nothing, when the hosts are in several VLANs; else let broadcast through the switches and firewalls",
+			"all of them answered by unicast only: broadcast does not pass between us")
 	}
 }

@@ -145,7 +145,7 @@ func TestLAN(t *testing.T) {
 		t.Errorf("completion: exit code %d\n%s", code, out)
 	}
 	code, out, errs = cli(t, "", "doctor", "-c", config, "--timeout", "1s")
-	if code != exitOK || !strings.Contains(out, "1 of 1 listed instances can be connected to") || !strings.Contains(out, `clock (1)`) {
+	if code != exitOK || !strings.Contains(out, "1 of 1 listed instances can be connected to") || !strings.Contains(out, "1 process on 1 host answered, with 1 registration") {
 		t.Errorf("doctor: exit code %d\n%s%s", code, out, errs)
 	}
 
@@ -209,6 +209,71 @@ func TestAnnounce(t *testing.T) {
 	}
 	if code, out, _ := cli(t, "", "ls", "clock", "-c", config, "--timeout", "1s"); code != exitProblem {
 		t.Errorf("ls after the end: exit code %d\n%s", code, out)
+	}
+}
+
+// TestAnnounceFile announces two providers of a file to a database, one of
+// which does not run.
+func TestAnnounceFile(t *testing.T) {
+	server := pgtest.Shared(t)
+	config := writeConfig(t, "cluster: test-site\nmode: database\ndatabase: {url: \""+server.URL(server.CreateDB(t))+"\"}\n")
+	addr, stop := stockServer(t, "127.0.0.1:0")
+	defer stop()
+	file := filepath.Join(t.TempDir(), "providers.yaml")
+	text := "- {service: clock, version: v1, addr: \"" + addr + "\", check: thrift, every: 200ms, zone: hall-2, tags: {rack: b}}\n" +
+		"- {service: bells, addr: \"127.0.0.1:1\", every: 200ms}\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, lines := program(t, "announce", "-c", config, "--file", file)
+	seen := map[string]bool{}
+	for len(seen) < 2 && lines.Scan() {
+		for _, want := range []string{"clock/v1 " + addr + ": answers, and is listed", "bells 127.0.0.1:1: does not answer, and is not listed"} {
+			if strings.Contains(lines.Text(), want) {
+				seen[want] = true
+			}
+		}
+	}
+	if len(seen) < 2 {
+		t.Fatalf("announce said %v", seen)
+	}
+	code, out, errs := cli(t, "", "ls", "--wide", "-c", config)
+	if code != exitOK || !strings.Contains(out, "hall-2") || !strings.Contains(out, "rack=b") || !strings.Contains(out, "framed-binary") || strings.Contains(out, "bells") {
+		t.Errorf("ls: exit code %d\n%s%s", code, out, errs)
+	}
+}
+
+// TestStatsLog reads the log that a node of a site without a database keeps.
+func TestStatsLog(t *testing.T) {
+	config := site(t, "state_dir: "+t.TempDir()+"\n")
+	c, err := skerry.ReadConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Service = skerry.Service{Name: "clock", Listen: "127.0.0.1:0"}
+	c.Log.Level = "error"
+	n, err := skerry.Open(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close()
+	if err := n.Handle(t.Context(), "clock", newClock()); err != nil {
+		t.Fatal(err)
+	}
+	if code, out, errs := cli(t, "", "call", "clock", "now", `{"name":"CET"}`, "-t", clockFile(t), "-c", config); code != exitProblem {
+		t.Fatalf("call: exit code %d\n%s%s", code, out, errs)
+	}
+	n.Close()
+	code, out, errs := cli(t, "", "stats", "-c", config, "--by", "peer")
+	if code != exitOK || !strings.Contains(out, "now") {
+		t.Errorf("stats: exit code %d\n%s%s", code, out, errs)
+	}
+	code, out, errs = cli(t, "", "stats", "nobody", "-c", config)
+	if code != exitOK || !strings.Contains(out, "No calls of nobody") {
+		t.Errorf("stats of another service: exit code %d\n%s%s", code, out, errs)
+	}
+	if code, out, _ := cli(t, "", "stats", "-c", config, "--json"); code != exitOK || !json.Valid([]byte(out)) {
+		t.Errorf("stats --json: exit code %d\n%s", code, out)
 	}
 }
 

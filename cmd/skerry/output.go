@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -111,4 +112,12 @@ func sortedOr(names []string, none string) string {
 	}
 	slices.Sort(names)
 	return strings.Join(names, ", ")
+}
+
+// count is a number with its noun, in the plural where it must be.
+func count(n int, noun, plural string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return strconv.Itoa(n) + " " + noun + plural
 }
