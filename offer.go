@@ -77,7 +77,7 @@ func (o *offer) keep(ctx context.Context) error {
 func (o *offer) instances() ([]registry.Instance, error) {
 	var list []registry.Instance
 	for _, e := range o.entries {
-		host, port, reason, err := advertise(e.Advertise, o.p.addr(), o.p.n.cfg.LAN.Interfaces)
+		host, port, reason, err := o.p.place(e)
 		if err != nil {
 			return nil, err
 		}

@@ -26,6 +26,9 @@ type provider struct {
 	server *rpc.Server
 	group  *run.Group // the port; each offer has a group of its own
 
+	// place decides where a service is listed now.
+	place func(Service) (host string, port int, reason string, err error)
+
 	mu       sync.Mutex
 	listener net.Listener // nil until something is offered
 	offers   map[string]*offer
@@ -39,6 +42,9 @@ type provider struct {
 
 func newProvider(n *Node) (*provider, error) {
 	p := &provider{n: n, offers: map[string]*offer{}, left: make(chan struct{}), group: run.NewGroup(context.Background())}
+	p.place = func(s Service) (string, int, string, error) {
+		return advertise(s.Advertise, p.addr(), n.cfg.LAN.Interfaces)
+	}
 	var err error
 	p.server, err = rpc.NewServer(rpc.ServerConfig{
 		Instance:     n.owner.String(),

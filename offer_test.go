@@ -1,0 +1,126 @@
+package skerry
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/skerry/skerry/discovery"
+	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/registry"
+)
+
+// TestAddressComesLateAndChanges starts a provider on a host without an
+// address. It is listed once the host has one, and again, without the old
+// entry, when it gets another (demands D10, D12).
+func TestAddressComesLateAndChanges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		memory := registry.NewMemory(nil, registry.NewOwner())
+		work := run.NewGroup(ctx)
+		work.Go(memory.Run)
+		log := &transcript{}
+		n := &Node{log: slog.New(slog.NewTextHandler(log, nil)), sources: []discovery.Source{{Name: "memory", Registry: memory}}}
+		n.cfg = Config{Service: Service{Name: "auth"}}.WithDefaults()
+		var host, listed atomic.Value
+		host.Store("")
+		listed.Store("")
+		p := &provider{n: n, place: func(Service) (string, int, string, error) {
+			if host.Load() == "" {
+				return "", 0, "", errors.New("no cable")
+			}
+			return host.Load().(string), 7000, "eth0", nil
+		}}
+		stop := memory.Watch("auth", func(s registry.Snapshot) {
+			text := ""
+			for _, in := range s.Instances {
+				text += in.Addr() + " "
+			}
+			listed.Store(text)
+		})
+		defer stop()
+		o, err := newOffer(p, "auth")
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.group.Go(o.keep)
+		for _, step := range []struct{ host, want string }{
+			{"", ""}, {"10.0.0.5", "10.0.0.5:7000 "}, {"10.0.0.5", "10.0.0.5:7000 "}, {"", "10.0.0.5:7000 "}, {"10.0.0.9", "10.0.0.9:7000 "},
+		} {
+			host.Store(step.host)
+			time.Sleep(2 * addressEvery)
+			synctest.Wait()
+			if listed.Load() != step.want {
+				t.Errorf("with the address %q: listed %q, want %q", step.host, listed.Load(), step.want)
+			}
+		}
+		o.withdraw(ctx)
+		synctest.Wait()
+		if listed.Load() != "" {
+			t.Errorf("withdrawn, and still listed: %q", listed.Load())
+		}
+		if got := log.count("no cable"); got != 2 {
+			t.Errorf("the missing address was logged %d times, want once for each time it was missing", got)
+		}
+		cancel()
+		if err := work.Wait(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestAdvertise(t *testing.T) {
+	anywhere, local := &net.TCPAddr{IP: net.IPv6unspecified, Port: 7000}, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 7000}
+	for _, c := range []struct {
+		given      string
+		listen     *net.TCPAddr
+		interfaces []string
+		host       string
+		port       int
+		reason     string
+	}{
+		{"10.1.2.3", anywhere, nil, "10.1.2.3", 7000, "advertise says so"},
+		{"gate.site:9000", anywhere, nil, "gate.site", 9000, "advertise says so"},
+		{"[fd00::1]:9000", anywhere, nil, "fd00::1", 9000, "advertise says so"},
+		{"fd00::1", anywhere, nil, "fd00::1", 7000, "advertise says so"},
+		{"127.0.0.0/8", anywhere, nil, "127.0.0.1", 7000, "127.0.0.0/8"},
+		{"", local, nil, "127.0.0.1", 7000, "it listens there only"},
+		{"", anywhere, []string{"127.0.0.0/8"}, "127.0.0.1", 7000, "127.0.0.0/8"},
+	} {
+		host, port, reason, err := advertise(c.given, c.listen, c.interfaces)
+		if err != nil || host != c.host || port != c.port || !strings.Contains(reason, c.reason) {
+			t.Errorf("%q at %v: got %s %d %q %v, want %s %d %q", c.given, c.listen, host, port, reason, err, c.host, c.port, c.reason)
+		}
+	}
+	if _, _, _, err := advertise("", anywhere, []string{"no-such-nic0"}); err == nil {
+		t.Error("an address was found on an interface that is not there")
+	}
+}
+
+// TestTransitions: the log says each change once, and what it means.
+func TestTransitions(t *testing.T) {
+	lost := errors.New("connection refused")
+	now := time.Unix(1000, 0)
+	for _, c := range []struct {
+		mode  Mode
+		heard []error
+		want  []string
+	}{
+		{ModeAuto, []error{nil, lost, lost, nil, nil}, []string{"", "database lost: calls go on from the known lists; the database is tried again until it is back; meanwhile the LAN says who comes and goes", "", "database is back: registrations and lists go through it again", ""}},
+		{ModeDatabase, []error{lost, lost, nil, lost}, []string{"database can't be reached: it is tried again until it can, and everything is registered then", "", "database is back: registrations and lists go through it again", "database lost: calls go on from the known lists; the database is tried again until it is back"}},
+	} {
+		tr := transitions{mode: c.mode}
+		for i, err := range c.heard {
+			now = now.Add(time.Minute)
+			if text, _ := tr.heard(err, now); text != c.want[i] {
+				t.Errorf("%s, step %d: got %q, want %q", c.mode, i, text, c.want[i])
+			}
+		}
+	}
+}

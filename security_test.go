@@ -1,0 +1,112 @@
+package skerry
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// authority signs certificates for tests.
+type authority struct {
+	t    *testing.T
+	dir  string
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+}
+
+func newAuthority(t *testing.T) *authority {
+	t.Helper()
+	a := &authority{t: t, dir: t.TempDir()}
+	a.cert, a.key = a.sign(&x509.Certificate{IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}, nil)
+	a.write("ca.pem", "CERTIFICATE", a.cert.Raw)
+	return a
+}
+
+func (a *authority) sign(c *x509.Certificate, by *authority) (*x509.Certificate, *ecdsa.PrivateKey) {
+	a.t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	c.SerialNumber, c.Subject = big.NewInt(time.Now().UnixNano()), pkix.Name{CommonName: "skerry test"}
+	c.NotBefore, c.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
+	parent, signer := c, key
+	if by != nil {
+		parent, signer = by.cert, by.key
+	}
+	der, err := x509.CreateCertificate(rand.Reader, c, parent, &key.PublicKey, signer)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return cert, key
+}
+
+func (a *authority) write(name, kind string, der []byte) string {
+	a.t.Helper()
+	path := filepath.Join(a.dir, name)
+	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
+		a.t.Fatal(err)
+	}
+	return path
+}
+
+// three are the three configuration lines of a process of the site.
+func (a *authority) three(name string) TLS {
+	a.t.Helper()
+	cert, key := a.sign(&x509.Certificate{IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}}, a)
+	der, err := x509.MarshalECPrivateKey(key)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return TLS{Cert: a.write(name+".pem", "CERTIFICATE", cert.Raw), Key: a.write(name+".key", "EC PRIVATE KEY", der), CA: filepath.Join(a.dir, "ca.pem")}
+}
+
+// TestMutualTLS: three lines encrypt the calls and keep strangers out (D22).
+func TestMutualTLS(t *testing.T) {
+	ours, theirs := newAuthority(t), newAuthority(t)
+	open1 := ours.three("provider")
+	open1.Clients = "none"
+	for _, c := range []struct {
+		name               string
+		provider, consumer TLS
+		ok                 bool
+	}{
+		{"mutual", ours.three("provider"), ours.three("consumer"), true},
+		{"consumer without a certificate", ours.three("provider"), TLS{CA: ours.three("consumer").CA}, false},
+		{"consumer of another authority", ours.three("provider"), theirs.three("consumer"), false},
+		{"consumer that trusts nobody of ours", ours.three("provider"), TLS{}, false},
+		{"any consumer may call", open1, TLS{CA: open1.CA}, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			site := lanSite(t)
+			site.TLS = c.provider
+			offering(t, site, &greeter{name: "anna"})
+			site.TLS = c.consumer
+			consumer := open(t, site)
+			got, err := greet(t.Context(), consumer)
+			if c.ok && (err != nil || got != "anna") {
+				t.Errorf("got %q, %v", got, err)
+			}
+			if !c.ok && err == nil {
+				t.Error("the call went through")
+			}
+			if e := consumer.Explain("greeter"); len(e) != 1 || !e[0].TLS {
+				t.Errorf("want one entry with TLS, got %+v", e)
+			}
+		})
+	}
+}
