@@ -86,11 +86,20 @@ func (a *app) watch(ctx context.Context, service string) error {
 	defer n.Close()
 	events, stop := n.Subscribe(1024)
 	defer stop()
+	begun := time.Now()
+	for _, e := range n.Explain("") { // heard before Subscribe
+		if service == "" || service == e.Service {
+			a.printEvent(discovery.Event{When: begun, Kind: discovery.Listed, Entry: e})
+		}
+	}
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case e := <-events:
+			if e.When.Before(begun) {
+				continue
+			}
 			if service == "" || service == e.Entry.Service {
 				a.printEvent(e)
 			}

@@ -30,8 +30,10 @@ func (a *app) printEvent(e discovery.Event) {
 		return
 	}
 	in := e.Entry
-	text := fmt.Sprintf("%s %s %s %s  %s (%s)", e.When.Format(time.TimeOnly), eventSign[e.Kind], title(in.Service, in.Version), in.Addr,
-		stateText(in), sourceText(in))
+	text := fmt.Sprintf("%s %s %s %s", e.When.Format(time.TimeOnly), eventSign[e.Kind], title(in.Service, in.Version), in.Addr)
+	if e.Kind != discovery.Dropped {
+		text += fmt.Sprintf("  %s (%s)", stateText(in), sourceText(in))
+	}
 	if why := cmp.Or(e.Why, in.Why); why != "" {
 		text += "  " + why
 	}

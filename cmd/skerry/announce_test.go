@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/apache/thrift/lib/go/thrift"
+	"github.com/skerry/skerry/internal/pgtest"
+	"github.com/skerry/skerry/internal/run"
+)
+
+// TestAnnounce keeps a stock Thrift server registered while it lives, dies
+// and comes back, and withdraws it on SIGTERM.
+func TestAnnounce(t *testing.T) {
+	config := site(t, "")
+	addr, stop := stockServer(t, "127.0.0.1:0")
+	announce, events := program(t, "announce", "-c", config, "--service", "clock", "--version", "v1", "--addr", addr,
+		"--check", "thrift:reset", "--every", "200ms", "--failures", "2", "--json")
+	until := func(state string) {
+		t.Helper()
+		for events.Scan() {
+			var e announceEvent
+			if err := json.Unmarshal(events.Bytes(), &e); err != nil {
+				t.Fatalf("%v in %s", err, events.Text())
+			}
+			if e.State == state {
+				return
+			}
+		}
+		t.Fatalf("announce ended before %s", state)
+	}
+	call := func() (int, string) {
+		code, out, errs := cli(t, "", "call", "clock", "now", `{"name":"UTC"}`, "-t", clockFile(t), "-c", config)
+		return code, out + errs
+	}
+	until("listed")
+	if code, out := call(); code != exitOK || !strings.Contains(out, "noon in UTC") {
+		t.Errorf("call of the announced server: exit code %d\n%s", code, out)
+	}
+	stop()
+	until("failing")
+	until("withdrawn")
+	if code, out := call(); code != exitUnreachable {
+		t.Errorf("call of the withdrawn server: exit code %d\n%s", code, out)
+	}
+	if code, out, _ := cli(t, "", "ls", "clock", "-c", config, "--timeout", "1s"); code != exitProblem {
+		t.Errorf("ls of the withdrawn server: exit code %d\n%s", code, out)
+	}
+	_, stop = stockServer(t, addr)
+	defer stop()
+	until("listed")
+	if code, out := call(); code != exitOK {
+		t.Errorf("call of the returned server: exit code %d\n%s", code, out)
+	}
+	announce.Process.Signal(syscall.SIGTERM)
+	until("stopped")
+	if err := announce.Wait(); err != nil {
+		t.Errorf("announce ended with %v", err)
+	}
+	if code, out, _ := cli(t, "", "ls", "clock", "-c", config, "--timeout", "1s"); code != exitProblem {
+		t.Errorf("ls after the end: exit code %d\n%s", code, out)
+	}
+}
+
+// TestAnnounceFile announces two providers of a file to a database, one of
+// which does not run.
+func TestAnnounceFile(t *testing.T) {
+	server := pgtest.Shared(t)
+	config := writeConfig(t, "cluster: test-site\nmode: database\ndatabase: {url: \""+server.URL(server.CreateDB(t))+"\"}\n")
+	addr, stop := stockServer(t, "127.0.0.1:0")
+	defer stop()
+	file := filepath.Join(t.TempDir(), "providers.yaml")
+	text := "- {service: clock, version: v1, addr: \"" + addr + "\", check: thrift, every: 200ms, zone: hall-2, tags: {rack: b}}\n" +
+		"- {service: bells, addr: \"127.0.0.1:1\", every: 200ms}\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, lines := program(t, "announce", "-c", config, "--file", file)
+	seen := map[string]bool{}
+	for len(seen) < 2 && lines.Scan() {
+		for _, want := range []string{"clock/v1 " + addr + ": answers, and is listed", "bells 127.0.0.1:1: does not answer, and is not listed"} {
+			if strings.Contains(lines.Text(), want) {
+				seen[want] = true
+			}
+		}
+	}
+	if len(seen) < 2 {
+		t.Fatalf("announce said %v", seen)
+	}
+	code, out, errs := cli(t, "", "ls", "--wide", "-c", config)
+	if code != exitOK || !strings.Contains(out, "hall-2") || !strings.Contains(out, "rack=b") || !strings.Contains(out, "framed-binary") || strings.Contains(out, "bells") {
+		t.Errorf("ls: exit code %d\n%s%s", code, out, errs)
+	}
+}
+
+// stockServer is Apache Thrift's own server with framed binary messages.
+func stockServer(t *testing.T, addr string) (string, func()) {
+	t.Helper()
+	socket, err := thrift.NewTServerSocket(addr)
+	if err == nil {
+		err = socket.Listen()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := thrift.NewTSimpleServer4(newClock(), socket,
+		thrift.NewTFramedTransportFactoryConf(thrift.NewTTransportFactory(), nil), thrift.NewTBinaryProtocolFactoryConf(nil))
+	server.SetLogContext(t.Context())
+	g := run.NewGroup(context.Background())
+	g.Go(func(context.Context) error { return server.Serve() })
+	return socket.Addr().String(), func() { server.Stop(); g.Wait() }
+}
