@@ -97,7 +97,8 @@ func connConfig(c *Config, d *dialer) (*pgx.ConnConfig, error) {
 		"tcp_keepalives_interval":             "10",
 		"tcp_keepalives_count":                "3",
 		"tcp_user_timeout":                    "20s",
-		"synchronous_commit":                  "off", // a crash may lose a second of heartbeats; their owners write them again
+		"plan_cache_mode":                     "force_generic_plan", // planning a beat costs more than running it
+		"synchronous_commit":                  "off",                // a crash may lose a second of heartbeats; their owners write them again
 	} {
 		if _, given := cfg.RuntimeParams[name]; !given {
 			cfg.RuntimeParams[name] = value

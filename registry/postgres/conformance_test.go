@@ -38,8 +38,9 @@ func open(t testing.TB, cfg postgres.Config) *postgres.Registry {
 }
 
 func TestConformance(t *testing.T) {
-	t.Run("Listening", func(t *testing.T) { conformance(t, false) })
-	t.Run("Polling", func(t *testing.T) { conformance(t, true) })
+	t.Parallel()
+	t.Run("Listening", func(t *testing.T) { t.Parallel(); conformance(t, false) })
+	t.Run("Polling", func(t *testing.T) { t.Parallel(); conformance(t, true) })
 }
 
 func conformance(t *testing.T, pollOnly bool) {

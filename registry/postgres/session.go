@@ -8,86 +8,14 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/skerry/skerry/internal/run"
 )
-
-// blink is how long a connection that broke may be away before the registry
-// calls itself lost: a terminated backend is replaced sooner.
-const blink = time.Second
 
 var (
 	errNoCluster = errors.New("the rows of the cluster are missing")
 	errStandby   = errors.New("connected to a standby; looking for the primary")
 )
-
-// stayConnected has one session after the other until ctx ends.
-func (r *Registry) stayConnected(ctx context.Context) error {
-	m := newModel()
-	o := outage{r: r}
-	defer o.stop()
-	for {
-		s := &session{r: r, m: m, up: o.over}
-		err := s.run(ctx)
-		if ctx.Err() != nil {
-			return nil
-		}
-		if errors.Is(err, errStandby) {
-			continue
-		}
-		o.goesOn(r.explain(err), !s.full.IsZero())
-		if o.pause.Wait(ctx) != nil {
-			return nil
-		}
-	}
-}
-
-// outage is the time between two sessions. One goroutine owns it.
-type outage struct {
-	r     *Registry
-	pause run.Backoff
-	lose  *time.Timer // tells the watchers when the outage is more than a blink
-	said  string      // the last line of the log
-}
-
-// goesOn notes why there is no session. After one that worked, the watchers
-// are told only when no other follows at once; silence has lasted long enough.
-func (o *outage) goesOn(err error, worked bool) {
-	o.stop()
-	if worked && !isTimeout(err) {
-		o.lose = time.AfterFunc(blink, func() { o.r.board.Lose(unavailable(err)) })
-	} else {
-		o.r.board.Lose(unavailable(err))
-	}
-	if text := err.Error(); text != o.said {
-		o.said = text
-		o.r.log.Info("no database session; trying again", "err", err) // the node says what it means
-	}
-}
-
-func (o *outage) stop() {
-	if o.lose != nil {
-		o.lose.Stop()
-	}
-}
-
-// over is called when an answer came, before it is shown.
-func (o *outage) over() {
-	o.stop()
-	if o.said != "" {
-		o.r.log.Info("database session stands again")
-	}
-	o.said = ""
-	o.pause.Reset()
-	o.r.mu.Lock()
-	defer o.r.mu.Unlock()
-	o.r.rights = nil
-}
-
-func isTimeout(err error) bool {
-	return pgconn.Timeout(err) || errors.Is(err, context.DeadlineExceeded)
-}
 
 // session is one life of the connection that beats, reads and listens.
 type session struct {

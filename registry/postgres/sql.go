@@ -35,11 +35,13 @@ var fragments = strings.NewReplacer(
 		LEFT JOIN skerry_lease l ON l.cluster = @cluster AND l.owner = o
 		WHERE l.owner IS NULL OR NOT {alive})`,
 
-	// One row for each change behind the head, at least one.
-	"{delta}", `SELECT head.*, d.j FROM head LEFT JOIN LATERAL (
-		SELECT {row}::text AS j FROM skerry_instance i
-		WHERE i.cluster = @cluster AND i.rev > @since AND (@services::text[] IS NULL OR i.service = ANY (@services))
-	) d ON true`,
+	// One row for each instance behind the head, at least one row. Each way of
+	// reading has a statement, and so a plan, of its own.
+	"{delta}", "{entries} AND i.rev > @since AND (@services::text[] IS NULL OR i.service = ANY (@services))) d ON true",
+	"{named}", "{entries} AND i.service = ANY (@services::text[])) d ON true",
+	"{whole}", "{entries}) d ON true",
+	"{entries}", `SELECT head.*, d.j FROM head LEFT JOIN LATERAL (
+		SELECT {row}::text AS j FROM skerry_instance i WHERE i.cluster = @cluster`,
 
 	// i: one instance as text for notice.go.
 	"{row}", `json_strip_nulls(json_build_object('s', i.service, 'v', nullif(i.version, ''), 'h', i.host, 'p', i.port, 'o', i.owner,
@@ -54,8 +56,26 @@ var fragments = strings.NewReplacer(
 )
 
 func statement(s string) string {
-	s = fragments.Replace(fragments.Replace(s)) // a fragment may use another
+	s = fragments.Replace(fragments.Replace(fragments.Replace(s))) // a fragment may use others, twice removed
 	return strings.ReplaceAll(s, "{pause}", "(@pause::bigint * interval '1 millisecond')")
+}
+
+// reading is a statement in its three ways: what changed, everything of some
+// services, everything.
+type reading struct{ delta, named, whole string }
+
+func readings(s string) reading {
+	return reading{delta: statement(s + " {delta}"), named: statement(s + " {named}"), whole: statement(s + " {whole}")}
+}
+
+func (r reading) pick(full, all bool) string {
+	switch {
+	case !full:
+		return r.delta
+	case all:
+		return r.whole
+	}
+	return r.named
 }
 
 var (
@@ -72,7 +92,7 @@ var (
 
 	// beat renews the lease, takes the pulse when it is due (one process of
 	// the cluster does), and reads what changed since.
-	beatSQL = statement(`WITH beat AS (
+	beatSQL = readings(`WITH beat AS (
 		UPDATE skerry_lease SET heartbeat = now()
 		WHERE cluster = @cluster AND owner = @owner AND {now} <= @latest RETURNING 1
 	), due AS (
@@ -92,16 +112,16 @@ var (
 			coalesce((SELECT clean FROM pulse), false) AS clean,
 			{stale} AS stale
 		FROM skerry_cluster c JOIN skerry_revision r USING (cluster) WHERE c.cluster = @cluster
-	) {delta}`)
+	)`)
 
 	// read is beat for those who may not or cannot write. Without a pulse they
 	// trust in old leases only when they have watched long enough themselves.
-	readSQL = statement(`WITH head AS (
+	readSQL = readings(`WITH head AS (
 		SELECT {now} AS now, r.rev, r.kept, {settled} AND ({pulsing} OR @watching::boolean AND NOT pg_is_in_recovery()) AS settled,
 			{writable} AS writable, 0 AS leased, 0 AS mine, false AS pulsed, false AS clean,
 			{stale} AS stale
 		FROM skerry_cluster c JOIN skerry_revision r USING (cluster) WHERE c.cluster = @cluster
-	) {delta}`)
+	)`)
 
 	// list makes put listed and drop gone, as one change.
 	listSQL = statement(`WITH intime AS (

@@ -180,16 +180,13 @@ func (s *session) cleanOne(ctx context.Context, sql string) error {
 func (s *session) exchange(ctx context.Context, services []string, all, full bool) (head, error) {
 	args := s.r.args()
 	args["since"] = s.m.rev
-	if full {
-		args["since"] = int64(0)
-	}
 	args["services"] = append([]string{}, services...)
 	if all {
 		args["services"] = []string(nil)
 	}
 	args["owners"] = s.m.owners(s.r.cfg.Owner.String())
 	if s.writable {
-		h, err := s.query(ctx, beatSQL, args)
+		h, err := s.query(ctx, beatSQL.pick(full, all), args)
 		if err == nil {
 			h.wrote, s.refused = true, time.Time{}
 			return h, nil
@@ -204,7 +201,7 @@ func (s *session) exchange(ctx context.Context, services []string, all, full boo
 	}
 	// Whoever has just been refused must take it that nobody can write.
 	args["watching"] = s.refused.IsZero() && time.Since(s.connected) > s.r.cfg.pause()
-	h, err := s.query(ctx, readSQL, args)
+	h, err := s.query(ctx, readSQL.pick(full, all), args)
 	if errors.Is(err, errNoCluster) {
 		return head{writable: true}, nil // nobody has ever registered here
 	}

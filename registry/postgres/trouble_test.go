@@ -3,6 +3,7 @@
 package postgres_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -225,6 +226,28 @@ func TestFrozenServerRevivesNobody(t *testing.T) {
 		t.Error("a heartbeat was written for a process that had died")
 	}
 	b.until(20*time.Second, "the end of the dead", func(s registry.Snapshot) bool { return len(s.Instances) == 0 })
+}
+
+// TestTooLongForANotification: what does not fit in one is read instead, at once.
+func TestTooLongForANotification(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Shared(t)
+	db := server.CreateDB(t)
+	a, b := start(t, quick(t, server.URL(db), newOwner())), start(t, quick(t, server.URL(db), newOwner()))
+	a.until(2*time.Second, "tables", live)
+	b.until(2*time.Second, "tables", live)
+	var all []registry.Instance
+	for i := range 16 {
+		in := a.instance()
+		in.Port, in.Zone = 7000+i, strings.Repeat("z", registry.MaxName)
+		in.Version = strings.Repeat("v", registry.MaxName)
+		in.Tags = map[string]string{"long": strings.Repeat("t", registry.MaxTagByte-4)}
+		all = append(all, in)
+	}
+	if err := a.Register(t.Context(), all...); err != nil {
+		t.Fatal(err)
+	}
+	b.sees(time.Second, all...)
 }
 
 // TestSilentDatabaseEndsRunSoon: Run ends though nothing answers.
