@@ -14,6 +14,7 @@ type model struct {
 	rev     int64               // everything up to it is in rows; 0: nothing was read yet
 	rows    map[registry.ID]row // listed, whatever their lease
 	stale   map[string]bool     // owners whose lease has run out, though nobody has said so in the table yet
+	older   time.Time           // when the database was last found to have gone back in time
 	doubted bool                // rows holds some that the last full read did not show
 	dirty   map[string]bool     // services whose list has changed
 	left    map[string][]registry.Departure

@@ -43,6 +43,11 @@ func (s *session) sync(ctx context.Context, services []string, all, full bool) e
 			return err
 		}
 	}
+	if h.rev < s.m.rev {
+		s.m.older = time.Now()
+	}
+	// Whoever is missing in a restored database has a heartbeat's time to come back.
+	h.settled = h.settled && time.Since(s.m.older) > s.r.cfg.pause()
 	s.up()
 	s.learn(h, services, all, full)
 	return s.attend(ctx, h)
