@@ -46,7 +46,8 @@ var floors = map[string]struct {
 }
 
 // testHelpers may be imported by the tests of every package.
-var testHelpers = []string{"internal/lab", "internal/pgtest", "registry/registrytest", "rpc/internal/echo", "rollout/rollouttest"}
+var testHelpers = []string{"internal/lab", "internal/pgtest", "registry/registrytest", "rpc/internal/echo", "rollout/rollouttest",
+	"examples/portal/gen/authapi", "examples/portal/gen/portalapi"}
 
 // top are the trees above the root package: they may import what they list,
 // and nothing imports them.
