@@ -27,10 +27,12 @@ var shared struct {
 
 // Main runs the tests of a package and stops the server that [Shared] started.
 // Call it from TestMain; it does not return.
-func Main(m *testing.M) {
-	// These tests wait much and work little: run more of them at a time,
-	// unless the command line says how many.
-	if err := flag.Set("test.parallel", "8"); err != nil {
+func Main(m *testing.M) { MainParallel(m, 8) }
+
+// MainParallel is Main with a number of tests at a time, unless the command
+// line says how many: tests that wait much and work little.
+func MainParallel(m *testing.M, tests int) {
+	if err := flag.Set("test.parallel", strconv.Itoa(tests)); err != nil {
 		panic(err) // the flag is in every test binary
 	}
 	code := m.Run()

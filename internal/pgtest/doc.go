@@ -1,5 +1,6 @@
 // Package pgtest runs private PostgreSQL servers for tests, and does to them
-// what happens to databases: stop, kill -9, freeze, restart, promotion.
+// what happens to databases: stop, kill -9, freeze, restart, promotion, a clock
+// that is an hour off, a pooler before it.
 //
 // A test package shares one server: its TestMain calls [Main], its tests call
 // [Shared] for the server and CreateDB for a database of their own. Tests that

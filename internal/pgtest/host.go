@@ -4,6 +4,7 @@ package pgtest
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"os/user"
@@ -11,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // findBin returns the directory of the newest PostgreSQL of this machine.
@@ -35,6 +37,18 @@ func findBin() (string, error) {
 		return "", err
 	}
 	return filepath.Dir(path), nil
+}
+
+// fakeClock is the environment of a program whose clock is ahead of ours.
+func fakeClock(ahead time.Duration) ([]string, error) {
+	if ahead == 0 {
+		return nil, nil
+	}
+	found, _ := filepath.Glob("/usr/lib/*/faketime/libfaketime.so.1") // the pattern is well-formed
+	if len(found) == 0 {
+		return nil, errors.New("this test gives PostgreSQL another clock and found no libfaketime; install it, for example: apt-get install faketime")
+	}
+	return []string{"LD_PRELOAD=" + found[0], fmt.Sprintf("FAKETIME=%+.0fs", ahead.Seconds()), "FAKETIME_DONT_FAKE_MONOTONIC=1"}, nil
 }
 
 // unprivileged is the user that runs the server; nil when the caller is none

@@ -25,10 +25,11 @@ const startTime = 30 * time.Second
 
 // Options says where a server listens.
 type Options struct {
-	Host   string // address that it listens on and that URLs name; "" means 127.0.0.1
-	Port   int    // 0 means a free port
-	Netns  string // name of the network namespace to run in; "" means the caller's; needs root
-	Config string // further lines of postgresql.conf
+	Host   string        // address that it listens on and that URLs name; "" means 127.0.0.1
+	Port   int           // 0 means a free port
+	Netns  string        // name of the network namespace to run in; "" means the caller's; needs root
+	Config string        // further lines of postgresql.conf
+	Ahead  time.Duration // of the server's clock before this machine's, by libfaketime; may be negative
 }
 
 // Server is one private PostgreSQL. Its methods are for one goroutine at a time.
@@ -37,6 +38,7 @@ type Server struct {
 	bin  string
 	dir  string // holds data/, the socket and the log
 	user *unprivileged
+	env  []string // of its programs, besides this process's
 
 	pid    int
 	exited chan error // gets the end of the running postmaster
@@ -65,6 +67,9 @@ func prepare(o Options) (*Server, error) {
 		return nil, err
 	}
 	if s.user, err = findUser(); err != nil {
+		return nil, err
+	}
+	if s.env, err = fakeClock(o.Ahead); err != nil {
 		return nil, err
 	}
 	if s.Host == "" {
@@ -136,8 +141,10 @@ func (s *Server) launch() error {
 	started, exited := make(chan error, 1), make(chan error, 1)
 	s.group.Go(func(context.Context) error {
 		// The kernel sends Pdeathsig when the thread ends that started the
-		// process, so this goroutine keeps its thread for as long.
+		// process, so this goroutine keeps its thread for as long, and gives
+		// it back alive: others may have started processes on it.
 		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
 		err := cmd.Start()
 		started <- err
 		if err == nil {
@@ -270,7 +277,7 @@ func (s *Server) command(name string, args ...string) *exec.Cmd {
 	}
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Dir = s.dir
-	cmd.Env = append(os.Environ(), "LC_ALL=C", "HOME="+s.dir)
+	cmd.Env = append(append(os.Environ(), "LC_ALL=C", "HOME="+s.dir), s.env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGQUIT, Setpgid: true}
 	if s.Netns == "" {
 		cmd.SysProcAttr.Credential = s.user.credential()

@@ -76,3 +76,41 @@ func TestStandbyIsPromoted(t *testing.T) {
 		t.Fatalf("the promoted standby takes no writes: %v", err)
 	}
 }
+
+func TestClockAhead(t *testing.T) {
+	for _, ahead := range []time.Duration{time.Hour, -time.Hour} {
+		s := pgtest.Own(t, pgtest.Options{Ahead: ahead})
+		conn, err := pgx.Connect(t.Context(), s.URL("postgres"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var now time.Time
+		if err := conn.QueryRow(t.Context(), "SELECT now()").Scan(&now); err != nil {
+			t.Fatal(err)
+		}
+		if off := time.Until(now) - ahead; off.Abs() > time.Minute {
+			t.Errorf("the clock is %v ahead, want %v", time.Until(now), ahead)
+		}
+		_ = conn.Close(t.Context())
+	}
+}
+
+// TestPoolerLosesNotifications: the session that listens is shared, so that
+// nobody is told.
+func TestPoolerLosesNotifications(t *testing.T) {
+	s := pgtest.Own(t, pgtest.Options{})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, s.Pooler(t, "postgres"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	if _, err := conn.Exec(ctx, "LISTEN news"); err != nil {
+		t.Fatal(err)
+	}
+	s.Exec(t, "postgres", "NOTIFY news")
+	if n, err := conn.WaitForNotification(ctx); err == nil {
+		t.Fatalf("notified: %+v", n)
+	}
+}

@@ -1,0 +1,112 @@
+//go:build linux
+
+package pgtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/skerry/skerry/internal/run"
+)
+
+// poolerConfig is transaction pooling as PgBouncer does it by default: two
+// statements of a client may run in two sessions of the server.
+const poolerConfig = `[databases]
+* = host=%s port=%d
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = %d
+unix_socket_dir =
+auth_type = trust
+auth_file = %s
+pool_mode = transaction
+max_client_conn = 200
+`
+
+// Pooler starts a PgBouncer before the server that lives as long as the test,
+// and returns a database's connection string through it, as the superuser.
+func (s *Server) Pooler(t testing.TB, db string) string {
+	t.Helper()
+	port, err := freePort()
+	if err == nil {
+		err = s.startPooler(t, port)
+	}
+	if err != nil {
+		t.Fatalf("pgbouncer: %v", err)
+	}
+	u := url.URL{Scheme: "postgres", User: url.User("postgres"), Path: "/" + db,
+		Host: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), RawQuery: "sslmode=disable"}
+	awaitPooler(t, u.String())
+	return u.String()
+}
+
+func (s *Server) startPooler(t testing.TB, port int) error {
+	bin, err := exec.LookPath("pgbouncer")
+	if err != nil {
+		bin = "/usr/sbin/pgbouncer" // not in every PATH
+		if _, err := os.Stat(bin); err != nil {
+			return errors.New("it is not installed; for example: apt-get install pgbouncer (its own service need not run)")
+		}
+	}
+	dir, err := os.MkdirTemp(s.dir, "pooler-")
+	if err != nil {
+		return err
+	}
+	users, ini := filepath.Join(dir, "users"), filepath.Join(dir, "ini")
+	text := fmt.Sprintf(poolerConfig, s.Host, s.Port, port, users)
+	err = errors.Join(os.WriteFile(users, []byte("\"postgres\" \"\"\n"), 0o644), os.WriteFile(ini, []byte(text), 0o644), os.Chmod(dir, 0o755))
+	if err != nil {
+		return err
+	}
+	cmd := exec.Command(bin, "-q", ini)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Credential: s.user.credential()}
+	group, started := run.NewGroup(context.Background()), make(chan error, 1)
+	group.Go(func(context.Context) error {
+		runtime.LockOSThread() // for Pdeathsig, as in launch
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			_ = cmd.Wait() // it is killed
+		}
+		return nil
+	})
+	if err := <-started; err != nil {
+		return err
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = group.Wait()
+	})
+	return nil
+}
+
+func awaitPooler(t testing.TB, url string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	for {
+		conn, err := pgx.Connect(ctx, url)
+		if err == nil {
+			_ = conn.Close(ctx)
+			return
+		}
+		if ctx.Err() != nil {
+			t.Fatalf("pgbouncer does not answer: %v", err)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
