@@ -14,8 +14,6 @@ import (
 
 // The scenes of a network of hosts.
 
-const onTheLAN = "mode: broadcast\nlan: {key: guarantee-of-the-site}"
-
 // newLANSite is a site whose processes run on the hosts of a lab.
 func newLANSite(t *testing.T, hosts int, extra string) (*site, *lab.LAN) {
 	l := lab.New(t, hosts)
@@ -30,6 +28,7 @@ func TestNewInstanceOnTheLAN(t *testing.T) {
 		bound time.Duration
 	}{{0, time.Second}, {10, 3 * time.Second}} {
 		t.Run(fmt.Sprintf("loss %v %%", tc.loss), func(t *testing.T) {
+			t.Parallel()
 			s, l := newLANSite(t, 8, onTheLAN)
 			l.Loss(tc.loss)
 			s.provider("first", how{host: 0})
@@ -78,61 +77,14 @@ func cutHost(t *testing.T, s *site, l *lab.LAN) {
 
 func TestHostCutOffIsAvoided(t *testing.T) {
 	t.Run("broadcast", func(t *testing.T) {
+		t.Parallel()
 		s, l := newLANSite(t, 3, onTheLAN)
 		cutHost(t, s, l)
 	})
 	t.Run("database", func(t *testing.T) {
-		l := lab.New(t, 4)
-		pg := pgtest.Own(t, pgtest.Options{Host: l.Host(3).IP(0), Port: 5432, Netns: l.Host(3).Namespace})
-		s := newSite(t, fmt.Sprintf("mode: database\ndatabase: {url: %q}", pg.URL(pg.CreateDB(t))))
-		s.command = func(host int, name string, args ...string) *exec.Cmd { return l.Host(host).Command(name, args...) }
+		t.Parallel()
+		pg := pgtest.Shared(t)
+		s, l := newLANSite(t, 3, fmt.Sprintf("mode: database\ndatabase: {url: %q}", pg.SocketURL(pg.CreateDB(t))))
 		cutHost(t, s, l)
 	})
-}
-
-func TestDatabaseCutOffFailsNoCall(t *testing.T) {
-	l := lab.New(t, 4)
-	pg := pgtest.Own(t, pgtest.Options{Host: l.Host(3).IP(0), Port: 5432, Netns: l.Host(3).Namespace})
-	db := pg.CreateDB(t)
-	s := newSite(t, fmt.Sprintf("mode: auto\nlan: {key: guarantee-of-the-site}\ndatabase: {url: %q, heartbeat: %v, expiry: %v, poll: %v}", pg.URL(db), heartbeat, expiry, heartbeat))
-	s.command = func(host int, name string, args ...string) *exec.Cmd { return l.Host(host).Command(name, args...) }
-	s.list = func() []string { return s.listed(pg.SocketURL(db)) }
-	s.provider("one", how{host: 0})
-	s.provider("two", how{host: 1})
-	caller := s.consumer("caller", how{host: 2})
-	s.warm("one", "two")
-	eventually(t, 10*time.Second, "two rows in the registry", func() bool { return len(s.list()) == 2 })
-
-	begin := time.Now()
-	l.Host(3).Cut()
-	s.outage(caller, begin)
-	returned := time.Now()
-	l.Host(3).Heal()
-	s.recovery(returned)
-	noFailures(t, s.journal, begin, time.Now())
-}
-
-// TestTwoSitesOnOneWire runs two clusters side by side; each must be answered
-// by its own provider only.
-func TestTwoSitesOnOneWire(t *testing.T) {
-	l := lab.New(t, 4)
-	var sites [2]*site
-	for i := range sites {
-		s := newSite(t, onTheLAN)
-		s.cluster = fmt.Sprint("site-", i)
-		s.command = func(host int, name string, args ...string) *exec.Cmd { return l.Host(host).Command(name, args...) }
-		s.provider(fmt.Sprint("of-site-", i), how{host: i})
-		sites[i] = s
-	}
-	for i, s := range sites {
-		s.consumer("caller", how{host: 2 + i})
-		s.warm(fmt.Sprint("of-site-", i))
-	}
-	time.Sleep(3 * time.Second)
-	for i, s := range sites {
-		own := fmt.Sprint("of-site-", i)
-		for _, r := range s.journal.calls(func(r record) bool { return r.who != own }) {
-			t.Fatalf("site %d: %+v", i, r)
-		}
-	}
 }

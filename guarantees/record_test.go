@@ -1,3 +1,5 @@
+//go:build linux
+
 package guarantees
 
 import (
@@ -30,10 +32,23 @@ type journal struct {
 	mu      sync.Mutex
 	records []record
 	events  map[string]time.Time // ready, serve, left
+	lists   map[string][]listing
 	fatal   []string
 }
 
-func newJournal() *journal { return &journal{events: map[string]time.Time{}} }
+// listing is what a consumer's list had become.
+type listing struct {
+	at    time.Time
+	names []string // of providers; with a * those that no live source lists
+}
+
+func (l listing) has(name string) bool {
+	return slices.Contains(l.names, name) || slices.Contains(l.names, name+"*")
+}
+
+func newJournal() *journal {
+	return &journal{events: map[string]time.Time{}, lists: map[string][]listing{}}
+}
 
 // follow reads a process's lines until it ends.
 func (j *journal) follow(name string, r io.Reader) {
@@ -60,6 +75,10 @@ func (j *journal) line(name, line string) {
 	case "ready", "serve", "left":
 		ns, _ := strconv.ParseInt(rest, 10, 64)
 		j.events[name+" "+kind] = time.Unix(0, ns)
+	case "list":
+		at, names, _ := strings.Cut(rest, " ")
+		ns, _ := strconv.ParseInt(at, 10, 64)
+		j.lists[name] = append(j.lists[name], listing{time.Unix(0, ns), strings.Fields(names)})
 	default:
 		j.fatal = append(j.fatal, name+": "+line)
 	}
@@ -129,6 +148,34 @@ func (j *journal) at(name, event string) time.Time {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.events[name+" "+event]
+}
+
+// listings are all lists that a consumer has had, in order.
+func (j *journal) listings(consumer string) []listing {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return slices.Clone(j.lists[consumer])
+}
+
+// shows reports whether a consumer lists exactly these now.
+func (j *journal) shows(consumer string, names ...string) bool {
+	all := j.listings(consumer)
+	slices.Sort(names)
+	return len(all) > 0 && slices.Equal(all[len(all)-1].names, names)
+}
+
+// unlisted is when a consumer's list was first without a name that it had
+// before, as stale or not; zero if it never was.
+func (j *journal) unlisted(consumer, name string) time.Time {
+	had := false
+	for _, l := range j.listings(consumer) {
+		has := l.has(name)
+		if had && !has {
+			return l.at
+		}
+		had = has
+	}
+	return time.Time{}
 }
 
 func (j *journal) fatals() []string {

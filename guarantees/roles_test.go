@@ -1,3 +1,5 @@
+//go:build linux
+
 package guarantees
 
 import (
@@ -7,7 +9,9 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -21,7 +25,7 @@ import (
 
 // The environment of a process in a role.
 const (
-	envRole    = "SKERRY_ROLE"    // provider or consumer; unset: this is the test itself
+	envRole    = "SKERRY_ROLE"    // provider, consumer or stranger; unset: this is the test itself
 	envConfig  = "SKERRY_YAML"    // path of the configuration file
 	envName    = "SKERRY_NAME"    // what a provider answers with
 	envWorkers = "SKERRY_WORKERS" // a consumer's concurrent callers
@@ -32,11 +36,11 @@ const (
 func TestMain(m *testing.M) {
 	role := os.Getenv(envRole)
 	if role == "" {
-		pgtest.Main(m)
+		pgtest.MainParallel(m, 16)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	run := map[string]func(context.Context, *lines) error{"provider": provide, "consumer": consume}[role]
+	run := map[string]func(context.Context, *lines) error{"provider": provide, "consumer": consume, "stranger": annoy}[role]
 	out := &lines{w: bufio.NewWriter(os.Stdout)}
 	if err := run(ctx, out); err != nil {
 		out.print("fatal %v", err)
@@ -84,8 +88,10 @@ func provide(ctx context.Context, out *lines) error {
 	return err
 }
 
-// consume calls echo until SIGTERM and prints every call:
+// consume calls echo until SIGTERM and prints every call and every change of
+// its list:
 // call <start ns> <latency ns> <who answered, or -> <code or ok> <executed> <error text>
+// list <ns> <who> <who>* …
 func consume(ctx context.Context, out *lines) error {
 	node, err := skerry.Open(ctx, os.Getenv(envConfig))
 	if err != nil {
@@ -107,6 +113,7 @@ func consume(ctx context.Context, out *lines) error {
 	}
 	out.print("ready %d", time.Now().UnixNano())
 	var wg sync.WaitGroup
+	wg.Go(func() { watch(ctx, node, out) })
 	for range workers {
 		wg.Go(func() {
 			for ctx.Err() == nil {
@@ -120,6 +127,30 @@ func consume(ctx context.Context, out *lines) error {
 	}
 	wg.Wait()
 	return nil
+}
+
+// watch prints the list of echo whenever it has changed. The star marks who
+// is known from the disk or a lost source only.
+func watch(ctx context.Context, node *skerry.Node, out *lines) {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for last := "nothing"; ctx.Err() == nil; <-tick.C {
+		var names []string
+		for _, e := range node.Explain("echo") {
+			switch name := e.Tags["who"]; {
+			case fmt.Sprint(e.State) == "gone":
+			case e.Stale:
+				names = append(names, name+"*")
+			default:
+				names = append(names, name)
+			}
+		}
+		slices.Sort(names)
+		if text := strings.Join(names, " "); text != last {
+			out.print("list %d %s", time.Now().UnixNano(), text)
+			last = text
+		}
+	}
 }
 
 // oneCall does not end with the process's context: a call that was begun is

@@ -1,3 +1,5 @@
+//go:build linux
+
 package guarantees
 
 import (
@@ -8,26 +10,39 @@ import (
 	"github.com/skerry/skerry/internal/pgtest"
 )
 
-// The scenes that hold in both modes, on one machine.
+// The scenes that hold in both modes, on one machine and across hosts.
 
-// mode is a way to find one another.
-type mode struct {
-	name  string
-	lines func(t *testing.T) string // of every process's configuration
-}
+const (
+	onTheLAN   = "mode: broadcast\nlan: {key: guarantee-of-the-site}"
+	onLoopback = "mode: broadcast\nlan: {interfaces: [lo], key: guarantee-of-the-site}"
+)
 
-var broadcastMode = mode{"broadcast", func(*testing.T) string {
-	return "mode: broadcast\nlan: {interfaces: [lo], key: guarantee-of-the-site}"
-}}
-
-var databaseMode = mode{"database", func(t *testing.T) string {
-	pg := pgtest.Shared(t)
-	return fmt.Sprintf("mode: database\nlan: {interfaces: [lo]}\ndatabase: {url: %q}", pg.URL(pg.CreateDB(t)))
-}}
-
+// inBothModes plays a scene four times. The hosts are four, and the shared
+// database is reached from them by its Unix socket.
 func inBothModes(t *testing.T, scene func(t *testing.T, s *site)) {
-	for _, m := range []mode{broadcastMode, databaseMode} {
-		t.Run(m.name, func(t *testing.T) { scene(t, newSite(t, m.lines(t))) })
+	for _, m := range []struct {
+		name string
+		site func(t *testing.T) *site
+	}{
+		{"broadcast", func(t *testing.T) *site { return newSite(t, onLoopback) }},
+		{"database", func(t *testing.T) *site {
+			pg := pgtest.Shared(t)
+			return newSite(t, fmt.Sprintf("mode: database\nlan: {interfaces: [lo]}\ndatabase: {url: %q}", pg.URL(pg.CreateDB(t))))
+		}},
+		{"broadcast on hosts", func(t *testing.T) *site {
+			s, _ := newLANSite(t, 4, onTheLAN)
+			return s
+		}},
+		{"database on hosts", func(t *testing.T) *site {
+			pg := pgtest.Shared(t)
+			s, _ := newLANSite(t, 4, fmt.Sprintf("mode: database\ndatabase: {url: %q}", pg.SocketURL(pg.CreateDB(t))))
+			return s
+		}},
+	} {
+		t.Run(m.name, func(t *testing.T) {
+			t.Parallel()
+			scene(t, m.site(t))
+		})
 	}
 }
 
@@ -41,11 +56,11 @@ func (s *site) warm(names ...string) {
 
 func TestNewInstanceIsCalled(t *testing.T) {
 	inBothModes(t, func(t *testing.T, s *site) {
-		s.provider("first", how{})
-		s.consumer("caller", how{})
+		s.provider("first", how{host: 0})
+		s.consumer("caller", how{host: 3})
 		s.warm("first")
 		begin := time.Now()
-		s.provider("second", how{})
+		s.provider("second", how{host: 1})
 		s.warm("second")
 		took := s.journal.firstAnswer("second").Sub(s.journal.at("second", "serve"))
 		t.Logf("first answer %v after the start of the second provider", took.Round(time.Millisecond))
@@ -59,11 +74,12 @@ func TestNewInstanceIsCalled(t *testing.T) {
 
 func TestPoliteStopFailsNoCall(t *testing.T) {
 	inBothModes(t, func(t *testing.T, s *site) {
-		s.provider("stays", how{})
-		leaver := s.provider("leaves", how{})
-		s.consumer("caller", how{hold: 20})
+		s.provider("stays", how{host: 0})
+		leaver := s.provider("leaves", how{host: 1})
+		s.consumer("caller", how{host: 3, hold: 20})
 		s.warm("stays", "leaves")
 		begin := time.Now()
+		time.Sleep(200 * time.Millisecond)
 		asked := leaver.stop()
 		leaver.wait(40 * time.Second)
 		time.Sleep(500 * time.Millisecond)
@@ -72,20 +88,21 @@ func TestPoliteStopFailsNoCall(t *testing.T) {
 		if late > 300*time.Millisecond {
 			t.Errorf("calls went to the stopping instance for %v, want at most 300 ms", late)
 		}
-		noFailures(t, s.journal, begin.Add(-time.Second), time.Now())
+		noFailures(t, s.journal, begin, time.Now())
 	})
 }
 
 func TestKilledInstanceIsAvoided(t *testing.T) {
 	inBothModes(t, func(t *testing.T, s *site) {
-		s.provider("stays", how{})
-		victim := s.provider("dies", how{})
-		s.consumer("caller", how{hold: 5})
+		s.provider("stays", how{host: 0})
+		victim := s.provider("dies", how{host: 1})
+		s.consumer("caller", how{host: 3, hold: 5})
 		s.warm("stays", "dies")
 		begin := time.Now()
+		time.Sleep(200 * time.Millisecond)
 		died := victim.kill()
 		time.Sleep(3 * time.Second)
-		failed := s.journal.failures(begin.Add(-time.Second), time.Now())
+		failed := s.journal.failures(begin, time.Now())
 		for _, r := range failed {
 			t.Logf("failed %v after the kill: %s", r.start.Sub(died).Round(time.Microsecond), r.text)
 			if r.code != "connection_lost" {
@@ -107,19 +124,20 @@ func TestKilledInstanceIsAvoided(t *testing.T) {
 }
 
 func TestRollingRestartFailsNoCall(t *testing.T) {
+	t.Parallel()
 	inBothModes(t, func(t *testing.T, s *site) {
 		const n = 3
 		var old [n]*process
 		for i := range old {
-			old[i] = s.provider(fmt.Sprint("old", i), how{})
+			old[i] = s.provider(fmt.Sprint("old", i), how{host: i})
 		}
-		s.consumer("caller", how{hold: 10, callers: 8})
+		s.consumer("caller", how{host: 3, hold: 10, callers: 8})
 		s.warm("old0", "old1", "old2")
 		begin := time.Now()
 		for i, p := range old {
 			p.stop()
 			p.wait(40 * time.Second)
-			s.provider(fmt.Sprint("new", i), how{})
+			s.provider(fmt.Sprint("new", i), how{host: i})
 		}
 		s.warm("new0", "new1", "new2")
 		time.Sleep(time.Second)

@@ -1,12 +1,16 @@
+//go:build linux
+
 package guarantees
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -25,8 +29,11 @@ type site struct {
 	list func() []string
 }
 
+var sites atomic.Int64
+
 func newSite(t *testing.T, extra string) *site {
-	s := &site{t: t, dir: t.TempDir(), cluster: "guarantee-" + strings.ToLower(filepath.Base(t.TempDir())) + fmt.Sprint(os.Getpid()), journal: newJournal(), extra: extra}
+	cluster := fmt.Sprintf("guarantee-%d-%d", os.Getpid(), sites.Add(1))
+	s := &site{t: t, dir: t.TempDir(), cluster: cluster, journal: newJournal(), extra: extra}
 	s.command = func(_ int, name string, args ...string) *exec.Cmd { return exec.Command(name, args...) }
 	t.Cleanup(func() {
 		fatals := s.journal.fatals()
@@ -49,16 +56,18 @@ type process struct {
 // how says what is special about a process.
 type how struct {
 	host    int
-	yaml    string // further lines of its configuration
-	env     []string
+	site    string        // lines in place of the site's
+	state   string        // process whose state directory it inherits; "" = an own one
 	pause   time.Duration // consumer: between the calls of one caller; 0 = 5 ms
-	callers int           // consumer: 0 = 4
+	callers int           // consumer: 0 = 4; watcher = none, it only looks at its list
 	hold    int           // consumer: milliseconds for which each call is held
 }
 
+const watcher = -1
+
 // provider starts a process that serves echo and answers with its name.
 func (s *site) provider(name string, h how) *process {
-	return s.start(name, "provider", "service: {name: echo, version: v1}", h, "serve")
+	return s.start(name, "provider", fmt.Sprintf("service: {name: echo, version: v1, tags: {who: %q}}", name), h, "serve")
 }
 
 // consumer starts a process that calls echo all the time.
@@ -69,23 +78,20 @@ func (s *site) consumer(name string, h how) *process {
 func (s *site) start(name, role, yaml string, h how, event string) *process {
 	s.t.Helper()
 	config := filepath.Join(s.dir, name+".yaml")
-	text := fmt.Sprintf("cluster: %s\nstate_dir: %q\n%s\n%s\n%s\n", s.cluster, filepath.Join(s.dir, name+"-state"), s.extra, yaml, h.yaml)
+	state := filepath.Join(s.dir, cmp.Or(h.state, name)+"-state")
+	text := fmt.Sprintf("cluster: %s\nstate_dir: %q\n%s\n%s\n", s.cluster, state, cmp.Or(h.site, s.extra), yaml)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		s.t.Fatal(err)
 	}
-	if h.pause == 0 {
-		h.pause = 5 * time.Millisecond
-	}
-	if h.callers == 0 {
-		h.callers = 4
-	}
+	h.pause = cmp.Or(h.pause, 5*time.Millisecond)
+	callers := max(cmp.Or(h.callers, 4), 0)
 	self, err := os.Executable()
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	p := &process{t: s.t, name: name, cmd: s.command(h.host, self), done: make(chan struct{}), log: filepath.Join(s.dir, name+".log")}
-	p.cmd.Env = append(append(os.Environ(), h.env...), envRole+"="+role, envConfig+"="+config, envName+"="+name,
-		envPause+"="+h.pause.String(), fmt.Sprintf("%s=%d", envWorkers, h.callers), fmt.Sprintf("%s=%d", envHold, h.hold))
+	p.cmd.Env = append(os.Environ(), envRole+"="+role, envConfig+"="+config, envName+"="+name,
+		envPause+"="+h.pause.String(), fmt.Sprintf("%s=%d", envWorkers, callers), fmt.Sprintf("%s=%d", envHold, h.hold))
 	out, err := p.cmd.StdoutPipe()
 	if err != nil {
 		s.t.Fatal(err)
@@ -166,6 +172,24 @@ func (p *process) logged() string {
 		p.t.Error(err)
 	}
 	return string(b)
+}
+
+// said reports whether a process has logged a phrase.
+func (p *process) said(phrase string) bool { return strings.Contains(p.logged(), phrase) }
+
+// memory is a line of the process's status in KiB: VmRSS now, VmHWM at most.
+func (p *process) memory(line string) int {
+	p.t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(status), line+":")
+	var kib int
+	if _, err := fmt.Sscan(rest, &kib); err != nil {
+		p.t.Fatalf("%s of %s: %v", line, p.name, err)
+	}
+	return kib
 }
 
 func tail(s string, lines int) string {
