@@ -76,6 +76,7 @@ func cutHost(t *testing.T, s *site, l *lab.LAN) {
 }
 
 func TestHostCutOffIsAvoided(t *testing.T) {
+	t.Parallel()
 	t.Run("broadcast", func(t *testing.T) {
 		t.Parallel()
 		s, l := newLANSite(t, 3, onTheLAN)

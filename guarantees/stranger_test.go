@@ -40,6 +40,7 @@ func TestTwoClustersAreNotMixed(t *testing.T) {
 			return fmt.Sprintf("mode: database\nlan: {interfaces: [lo]}\ndatabase: {url: %q}", pg.URL(pg.CreateDB(t)))
 		},
 	}
+	t.Parallel()
 	for name, lines := range lines {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
