@@ -28,7 +28,7 @@ func (r *Registry) linkOf(a arrival) (index int, ok bool) {
 
 // advice says what to do about a refused packet.
 var advice = map[error]string{
-	errForeign: "another system shares this network and UDP port; that is harmless, give it a port of its own to silence this",
+	errForeign: "another system shares this network and UDP port; that is harmless, give it a port of its own, more than 100 away, to silence this",
 	errMAC:     "set lan.key to the same secret on every host of the cluster; or somebody forges packets",
 	errVersion: "the sender runs a release of skerry that speaks another packet version",
 }

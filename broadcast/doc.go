@@ -46,10 +46,9 @@
 // # Network
 //
 // All processes of all hosts share one UDP port, [DefaultPort], for what goes
-// to everyone; each speaks from, and is answered at, ephemeral ports of its
-// own, since of several processes only one would get a unicast to the shared
-// port. A firewall must let UDP in to that port, and to the ephemeral ports
-// from hosts of the LAN. What goes to everyone leaves every chosen interface
+// to everyone. Each speaks from, and is answered at, ports of its own, some of
+// the [OwnPorts] behind it, since of several processes only one would get a
+// unicast to the shared port. A firewall must let UDP in to all of them. What goes to everyone leaves every chosen interface
 // three ways: limited broadcast, the multicast group 239.255.77.83, and on
 // IPv6 ff12::534b:5259. The sockets are bound to the interface's addresses, so no
 // route is needed. By default the interfaces are all that are up and lead to

@@ -62,6 +62,22 @@ func TestLANBounds(t *testing.T) {
 	}
 }
 
+// TestLANFirewall: hosts that let in nothing but the UDP ports of skerry and
+// what belongs to connections of their own.
+func TestLANFirewall(t *testing.T) {
+	t.Parallel()
+	l := lab.New(t, 3)
+	var nodes []*node
+	for _, h := range l.Hosts() {
+		h.Run("nft", "add table inet fw")
+		h.Run("nft", "add chain inet fw in { type filter hook input priority 0; policy drop; }")
+		h.Run("nft", "add rule inet fw in ct state established,related accept")
+		h.Run("nft", fmt.Sprintf("add rule inet fw in udp dport %d-%d accept", DefaultPort, DefaultPort+OwnPorts))
+		nodes = append(nodes, startNode(t, h, nodeConfig{Key: "k", Port: DefaultPort}))
+		t.Logf("%d hosts know each other after %v", len(nodes), agree(t, time.Second, nodes, addrs(nodes)...))
+	}
+}
+
 // TestLANPartition: a network that falls apart and comes together again, with
 // announcements each second in place of three minutes.
 func TestLANPartition(t *testing.T) {

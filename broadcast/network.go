@@ -134,7 +134,7 @@ func (n *network) openShared(ctx context.Context) error {
 		n.listen(e.read6)
 	}
 	for i, family := range [2]string{"udp4", "udp6"} {
-		if c, err := net.ListenUDP(family, nil); err == nil {
+		if c, err := ownSocket(family, [2]netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()}[i], n.r.cfg.Port); err == nil {
 			n.any[i] = c
 			n.listen(reader(c, 0))
 		}
@@ -147,7 +147,7 @@ func (n *network) add(c chosen) error {
 	if err != nil {
 		return fmt.Errorf("interface %s: %w", c.name, err)
 	}
-	l, err := openLink(c, ifi)
+	l, err := openLink(c, ifi, n.r.cfg.Port)
 	if err != nil {
 		return err
 	}

@@ -67,7 +67,7 @@ func judge(s Stats, peers []Peer, port int, seeds bool) Report {
 		case i.SendFailed > 0 && i.Sent == 0:
 			find(true, "check the interface and the local firewall's outgoing rules", "nothing can be sent on %s: %s", i.Name, i.LastError)
 		case i.HeardOwn == 0:
-			find(true, fmt.Sprintf("allow UDP port %d in and out in the local firewall", port),
+			find(true, fmt.Sprintf("allow UDP ports %d-%d in and out in the local firewall", port, port+OwnPorts),
 				"%s does not hear its own broadcasts", i.Name)
 		}
 	}
@@ -78,7 +78,7 @@ func judge(s Stats, peers []Peer, port int, seeds bool) Report {
 		find(true, "bring all hosts to one release", "%d packets have a version that this release does not know", s.Version)
 	}
 	if rep.OnlySelf {
-		find(seeds, fmt.Sprintf("if there should be others: allow UDP port %d on them, check that they are in the same VLAN, or name one of them under lan.seeds", port),
+		find(seeds, fmt.Sprintf("if there should be others: allow UDP ports %d-%d on them and here, check that they are in the same VLAN, or name one of them under lan.seeds", port, port+OwnPorts),
 			"I hear only myself")
 	}
 	judgeStrange(s, find)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"strconv"
@@ -20,6 +21,10 @@ var (
 	group6 = netip.MustParseAddr("ff12::534b:5259")
 	all4   = netip.MustParseAddr("255.255.255.255")
 )
+
+// OwnPorts is how many UDP ports behind the shared one processes use for what
+// is sent to them alone: answers and probes. A firewall must let them in too.
+const OwnPorts = 100
 
 // readBuffer holds a burst of answers while the process is busy.
 const readBuffer = 1 << 20
@@ -44,18 +49,18 @@ type link struct {
 }
 
 // openLink opens both sockets; one family may be missing.
-func openLink(c chosen, ifi *net.Interface) (*link, error) {
+func openLink(c chosen, ifi *net.Interface, port int) (*link, error) {
 	l := &link{chosen: c}
 	var err4, err6 error
 	if c.v4.IsValid() {
-		if l.c4, err4 = net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(c.v4, 0))); err4 == nil {
+		if l.c4, err4 = ownSocket("udp4", c.v4, port); err4 == nil {
 			p := ipv4.NewPacketConn(l.c4)
 			err4 = errors.Join(p.SetMulticastInterface(ifi), p.SetMulticastLoopback(true))
 			l.c4.SetReadBuffer(readBuffer)
 		}
 	}
 	if c.v6.IsValid() {
-		if l.c6, err6 = net.ListenUDP("udp6", net.UDPAddrFromAddrPort(netip.AddrPortFrom(c.v6, 0))); err6 == nil {
+		if l.c6, err6 = ownSocket("udp6", c.v6, port); err6 == nil {
 			p := ipv6.NewPacketConn(l.c6)
 			err6 = errors.Join(p.SetMulticastInterface(ifi), p.SetMulticastLoopback(true))
 			l.c6.SetReadBuffer(readBuffer)
@@ -66,6 +71,23 @@ func openLink(c chosen, ifi *net.Interface) (*link, error) {
 		return nil, fmt.Errorf("speak on %s: %w", c.name, errors.Join(err4, err6))
 	}
 	return l, nil
+}
+
+// ownSocket opens a socket of this process alone on one of the OwnPorts ports
+// behind the shared one, so that a firewall can let in what is sent to it, or
+// on any port when none of them is free. Where it begins is random: who takes
+// the port of a process that was killed would be taken for it. Shared ports
+// among those that the system hands out (tests) have no such neighbours.
+func ownSocket(network string, addr netip.Addr, port int) (*net.UDPConn, error) {
+	if port+OwnPorts < 32768 {
+		for i, first := 0, rand.IntN(OwnPorts); i < OwnPorts; i++ {
+			p := port + 1 + (first+i)%OwnPorts
+			if c, err := net.ListenUDP(network, net.UDPAddrFromAddrPort(netip.AddrPortFrom(addr, uint16(p)))); err == nil {
+				return c, nil
+			}
+		}
+	}
+	return net.ListenUDP(network, net.UDPAddrFromAddrPort(netip.AddrPortFrom(addr, 0)))
 }
 
 func (l *link) close() {

@@ -35,7 +35,7 @@ func beStranger(role string) error {
 	if err != nil {
 		return err
 	}
-	l, err := openLink(choose(nics, []string{"eth0"})[0], ifi)
+	l, err := openLink(choose(nics, []string{"eth0"})[0], ifi, DefaultPort)
 	if err != nil {
 		return err
 	}
