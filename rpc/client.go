@@ -71,6 +71,9 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	if c.watch == nil {
 		c.watch = nobody{}
 	}
+	if c.cfg.Logger == nil {
+		c.cfg.Logger = slog.Default()
+	}
 	return c, nil
 }
 

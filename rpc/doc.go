@@ -1,12 +1,138 @@
 // Package rpc calls Thrift services and serves them.
 //
-// A [Client] is a thrift.TClient for one service: generated code of the stock
-// Thrift compiler runs on it unchanged. It asks a [Picker] for an [Endpoint],
-// sends the call on a connection that many calls share, and gives up, tries
-// another endpoint or falls back by the rules of its options. A [Server]
-// serves the processors of generated code on one port, to skerry clients and
-// to plain Thrift clients of any language.
+// A [Client] gives a thrift.TClient for each service: generated code of the
+// stock Thrift compiler runs on it unchanged. For each call it asks a [Picker]
+// for an [Endpoint], sends the call on a connection that many calls share, and
+// gives up, tries another endpoint or falls back by its [ServiceOptions]. A
+// [Server] serves the processors of generated code on one port, to skerry
+// clients and to plain Thrift clients of any language. The package knows no
+// registry: package discovery implements its Resolver, Picker and Watcher.
 //
-// The package knows no registry: package discovery implements its Resolver
-// and Picker.
+// # Generated clients are not safe for concurrent use
+//
+// A generated client keeps the last reply's headers in a plain field, so two
+// goroutines must not call through one value. The thrift.TClient below it may
+// be shared by all. Make a generated client for each call: it is one small
+// struct.
+//
+//	tc, err := client.Service("auth", rpc.ServiceOptions{}) // once
+//	token, err := authapi.NewAuthClient(tc).GetToken(ctx)   // in any goroutine
+//
+// # What a call promises
+//
+// A call ends within its deadline: the context's, or Timeout (1 s), whichever
+// is sooner; at most 10 ms late. The remaining time travels with the call and
+// becomes the deadline of the handler's context, so it shrinks from hop to
+// hop. A caller that gives up ends the handler's context too, and so does a
+// connection that breaks.
+//
+// Every failure is an [*Error]. Its Code says what happened and its Executed
+// whether the handler ran; [SafeToRetry] asks for the latter. An exception
+// that the IDL declares is no failure: generated code returns it as it is.
+//
+// A call is sent again, to an endpoint that was not tried, up to Retries times
+// (1 by default; 0 means never):
+//   - always, when it never reached a handler because the instance could not
+//     be reached (Unreachable) or was stopping (Draining);
+//   - when the instance refused it as Overloaded, or, for the methods declared
+//     Idempotent only, when the connection broke after it was sent. These
+//     retries are load: they wait a moment, need the leave of a budget (20 % of
+//     the calls in flight, at least 3), and are not made by a process whose own
+//     caller is already retrying.
+//
+// # Connections
+//
+// A client has one connection to each skerry endpoint, made by the first call
+// that needs it; calls wait for it up to their deadline. It counts as standing
+// only when the server has answered a ping on it, within the connect time-out
+// (500 ms): a frozen process that the kernel still accepts for is Unreachable,
+// with nothing sent. Replies come in the order in which they are ready.
+//
+// A broken connection fails its calls at once and is told to the [Watcher],
+// also when no call is under way. A peer that has vanished without a word is
+// found by a ping after a second of silence while something is expected, and
+// given up a second later; TCP keep-alives (1 s, 3 times) find it on an idle
+// connection. Sequence numbers have a generation, so the late reply to a call
+// that timed out is dropped and never taken for another's.
+//
+// Endpoints of plain Thrift servers (Endpoint.Protocol) get one connection for
+// each call at a time. It is kept for the next call, unless the call timed
+// out, was given up or failed to decode: then it is closed.
+//
+// # Serving
+//
+// The first bytes of a connection tell how its client speaks: THeader frames,
+// or framed or unframed binary (strict) or compact. Replies go out as they are
+// ready to clients that set THeader's out-of-order flag; other clients are
+// served one call at a time, in order. A plain client names the service by
+// Thrift's multiplexed protocol ("auth:getToken"); when it does not, it gets
+// the service that alone has the method, or the only one there is.
+//
+// Handlers run in workers, so a slow one holds up nobody else. Their context
+// has the call's deadline and what [CallInfoFrom] returns; calls made with it
+// carry trace, baggage and deadline on. A panic is answered as
+// HandlerPanicked and logged; the server goes on. To end politely call Leave
+// (clients go elsewhere, everything is still served), and after the grace
+// period Drain (new calls are refused as not executed, running ones end, and
+// clients are told that nothing else was executed). Rolling restarts so fail
+// no call of skerry clients.
+//
+// One-way calls of skerry clients return when the server has accepted them,
+// not when the handler is done; a refusal is an error. To and from plain peers
+// they are sent and forgotten.
+//
+// Importing this package sets thrift.ServerConnectivityCheckInterval to 0:
+// generated processors need not
+// poll for broken connections here. A program that also runs a stock Thrift
+// server and wants its polling sets it again in main.
+//
+// # Metadata
+//
+// Info headers of a request:
+//
+//	traceparent  W3C trace context; a call without one begins a trace
+//	tracestate   passed through
+//	baggage      W3C baggage, passed through
+//	sk-s         service; its presence also marks a skerry client
+//	sk-d         remaining time, milliseconds
+//	sk-c         the calling service
+//	sk-a         attempt, when it is not the first of the whole chain
+//
+// of a reply (generated clients have them as LastResponseMeta_().Headers):
+//
+//	sk-v         version that served the call
+//	sk-i         instance that served it
+//	sk-e         Code.String, when there is no reply of the handler's own
+//	sk-x         with sk-e: 0 not executed, 1 executed; absent: unknown
+//
+// and of control frames, which have no payload and pass between skerry peers
+// only:
+//
+//	sk-k         ping, pong, cancel, goaway (Leave), bye (the end of Drain)
+//	sk-n         the sequence number that a cancel means
+//
+// To a plain Thrift client the framework's errors are TApplicationExceptions
+// whose text begins with the code.
+//
+// # Limits
+//
+// What a peer announces is checked before memory is taken for it: frames
+// (16 MiB), header blocks (16 KiB), and sizes within messages by the bytes
+// that are there. What breaks the format closes the connection; the reason is
+// logged, once a second at most, and counted in ServerStats. Calls above
+// MaxCalls or MaxConnCalls are refused as Overloaded. A server reads no more
+// from a client that does not read its replies, and cuts it off when nothing
+// gets through for 10 s. An idle connection costs about 10 KiB.
+//
+// # Concurrency and lifetime
+//
+// Client and Server are safe for concurrent use. Server.Serve blocks and joins
+// what it started. A Client starts goroutines only with its first connection;
+// Close joins them.
+//
+// # Tests
+//
+// Stock Go clients and servers of every protocol are the other end, on real
+// TCP; whatever depends on time runs on memory connections in virtual time;
+// the server's connections are fuzzed.
 package rpc

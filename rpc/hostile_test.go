@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/apache/thrift/lib/go/thrift"
@@ -128,17 +129,50 @@ func TestBadBytes(t *testing.T) {
 
 // Memory is taken for what has come, not for what was announced.
 func TestAnnouncedFramesTakeNoMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newMemoryListener()
+		s := serveOn(t, ServerConfig{}, &handler{}, l)
+		const n = 200
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		for range n {
+			nc, err := l.dial(t.Context(), "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer nc.Close()
+			if _, err := nc.Write(append(binary.BigEndian.AppendUint32(nil, 15<<20), 0x0f, 0xff, 0, 0, 0, 0, 0, 1)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		runtime.ReadMemStats(&after)
+		if s.Stats().Connections != n {
+			t.Errorf("%d connections, want %d", s.Stats().Connections, n)
+		}
+		if each := (after.TotalAlloc - before.TotalAlloc) / n; each > 128<<10 {
+			t.Errorf("%d bytes for each connection", each)
+		}
+	})
+}
+
+// Ten thousand idle clients cost about 100 MiB, their own ends included.
+func TestIdleConnectionsAreCheap(t *testing.T) {
 	s := serve(t, ServerConfig{}, &handler{})
-	const n = 200
+	const n = 500
 	var before, after runtime.MemStats
+	runtime.GC()
 	runtime.ReadMemStats(&before)
 	for range n {
-		send(t, s.addr, append(binary.BigEndian.AppendUint32(nil, 15<<20), 0x0f, 0xff, 0, 0, 0, 0, 0, 1))
+		nc := send(t, s.addr, appendControl(nil, controlPing, 5, 0))
+		if _, err := nc.Read(make([]byte, 100)); err != nil {
+			t.Fatal(err)
+		}
 	}
-	eventually(t, "all are connected", func() bool { return s.Stats().Connections == n })
-	time.Sleep(50 * time.Millisecond)
+	runtime.GC()
 	runtime.ReadMemStats(&after)
-	if each := (after.TotalAlloc - before.TotalAlloc) / n; each > 128<<10 {
+	heap, stacks := int64(after.HeapInuse)-int64(before.HeapInuse), int64(after.StackInuse)-int64(before.StackInuse)
+	if each := (heap + stacks) / n; each > 24<<10 {
 		t.Errorf("%d bytes for each connection", each)
 	}
 }
@@ -238,7 +272,6 @@ func TestPrefixes(t *testing.T) {
 				_ = nc.Close()
 			}
 			nc := send(t, s.addr, b[:5])
-			time.Sleep(time.Millisecond)
 			_, _ = nc.Write(b[5:])
 			_ = nc.SetReadDeadline(time.Now().Add(5 * time.Second))
 			if n, err := nc.Read(make([]byte, 10)); err != nil || n == 0 {

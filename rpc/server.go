@@ -131,10 +131,9 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		}
 	}
 	cancel()
-	if stop() {
-		s.listen(l, false)
-		s.closeConns(conns)
-	}
+	stop()
+	s.listen(l, false)
+	s.closeConns(conns) // also what was accepted while the context ended
 	return errors.Join(err, conns.Stop(), s.leave(pool))
 }
 

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -222,13 +224,14 @@ func (c *serverConn) close(err error) {
 		return
 	}
 	c.closed = true
-	for _, r := range c.running {
-		r.ctx.end()
-	}
+	running := slices.Collect(maps.Values(c.running)) // no more are added
 	c.mu.Unlock()
 	close(c.done)
 	c.out.stop(err)
 	_ = c.nc.Close()
+	for _, r := range running {
+		r.ctx.end()
+	}
 	c.s.mu.Lock()
 	delete(c.s.conns, c)
 	c.s.mu.Unlock()

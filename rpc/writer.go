@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	keepBuffer  = 64 << 10             // larger write buffers are not kept
+	keepBuffer  = 256 << 10            // larger write buffers are not kept
 	patience    = 5 * time.Millisecond // that a caller gives a write before a goroutine takes over
 	writePiece  = 256 << 10            // that must get through within writeStuck
 	writeStuck  = 10 * time.Second     // no progress for this long: the peer does not read

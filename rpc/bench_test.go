@@ -1,0 +1,67 @@
+package rpc
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/skerry/skerry/health"
+	"github.com/skerry/skerry/rpc/internal/echo"
+)
+
+// BenchmarkCall is an echo over loopback with everything on: headers, trace,
+// deadline, breaker, statistics on both sides.
+func BenchmarkCall(b *testing.B) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	s, err := NewServer(ServerConfig{Logger: slog.New(slog.DiscardHandler), Health: health.NewRecorder(health.Config{})})
+	if err != nil {
+		b.Fatal(err)
+	}
+	if _, err := s.Handle("echo", "v1", echo.NewEchoProcessor(&handler{})); err != nil {
+		b.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(ctx, l) }()
+	defer func() { cancel(); <-served }()
+	c, err := NewClient(ClientConfig{Resolver: Static(&Endpoint{ID: "e", Addr: l.Addr().String()}), Caller: "bench", Health: health.NewRecorder(health.Config{})})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer c.Close()
+	tc, err := c.Service("echo", ServiceOptions{Timeout: 10 * time.Second})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, callers := range []int{1, 16, 128} {
+		for _, size := range []int{100, 1024} {
+			b.Run(fmt.Sprintf("callers=%d/bytes=%d", callers, size), func(b *testing.B) {
+				b.ReportAllocs()
+				m := &echo.Message{Text: strings.Repeat("x", size-20), Tags: map[string]string{"a": "b", "c": "d"}, Number: 1}
+				var left atomic.Int64
+				left.Store(int64(b.N))
+				var wg sync.WaitGroup
+				for range callers {
+					wg.Go(func() {
+						for left.Add(-1) >= 0 {
+							if _, err := echo.NewEchoClient(tc).Echo(context.Background(), m); err != nil {
+								b.Error(err)
+								return
+							}
+						}
+					})
+				}
+				wg.Wait()
+			})
+		}
+	}
+}
