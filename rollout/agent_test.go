@@ -3,7 +3,9 @@ package rollout
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
+	"testing/synctest"
 )
 
 func mustAgent(t *testing.T, saved Saved, save func(Saved) error) *Agent {
@@ -100,27 +102,46 @@ func TestAPromiseExcludesEveryOtherEntry(t *testing.T) {
 	}
 }
 
+// join is a span of a trace that came from elsewhere.
+func join(a *Agent, token Token) *Trace {
+	t := &Trace{}
+	a.Origin("auth.check", "auth/v1").Join(t, token, "")
+	return t
+}
+
+// sent is one attempt of a call.
+func sent(t *Trace, settled bool) Token {
+	token, _ := t.Send()
+	t.Returned(settled)
+	return token
+}
+
 func TestOnlyAnUnseenRootTakesAFreshToken(t *testing.T) {
 	one, two := twoSteps(t)
-	a := mustAgent(t, Saved{}, nil)
+	a, ctx := mustAgent(t, Saved{}, nil), t.Context()
 	if err := a.Learn(one); err != nil {
 		t.Fatal(err)
 	}
 	root, seen := a.Begin("portal.get", 1, ""), a.Begin("portal.get", 1, "")
-	hop := a.Join("auth.check", "auth/v1", root.Token())
-	if root.Refresh() {
+	old := sent(root, false)
+	hop := join(a, old)
+	if root.Refresh(ctx, old) {
 		t.Error("refreshed without newer rules")
 	}
-	seen.Settle()
+	sent(seen, true)
 	if err := a.Learn(two); err != nil {
 		t.Fatal(err)
 	}
-	if seen.Refresh() || hop.Refresh() {
+	if seen.Refresh(ctx, old) || hop.Refresh(ctx, old) {
 		t.Error("a trace that was seen took another token")
 	}
-	if !root.Refresh() || root.Token().Generation != two.Generation || root.Refresh() {
+	if !root.Refresh(ctx, old) || root.Token().Generation != two.Generation || root.Refresh(ctx, root.Token()) {
 		t.Errorf("the unseen root reads %v", root.Token().Generation)
 	}
+	if token, raw := root.Send(); token.Generation != two.Generation || raw != string(token.AppendRaw(nil)) {
+		t.Errorf("it sends %v as %x", token, raw)
+	}
+	root.Returned(true)
 	if got := a.Report(1, []string{"auth"}, Anything); got.Least["auth"] != one.Generation || got.Running["auth/v1"] != 1 {
 		t.Errorf("%+v", got)
 	}
@@ -136,21 +157,98 @@ func TestOnlyAnUnseenRootTakesAFreshToken(t *testing.T) {
 	}
 	release()
 	release()
+	seen.HandOff()() // it is over: nothing to hold
+	sent(hop, true)
 	a.Report(4, nil, Anything)
 	if got := a.Report(5, []string{"auth"}, Anything); len(got.Least) != 0 || len(got.Running) != 0 || len(a.Live()) != 0 {
 		t.Errorf("somebody is still counted: %+v", got)
 	}
 }
 
+// A refused call must not change the token under a sibling that may still be
+// executed by the old one.
+func TestRefreshWaitsForSiblings(t *testing.T) {
+	for _, executed := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			one, two := twoSteps(t)
+			a := mustAgent(t, Saved{}, nil)
+			if err := a.Learn(one); err != nil {
+				t.Fatal(err)
+			}
+			root := a.Begin("portal.get", 1, "")
+			defer root.End()
+			old, _ := root.Send()
+			sent(root, false) // a sibling is refused
+			if err := a.Learn(two); err != nil {
+				t.Fatal(err)
+			}
+			refreshed := make(chan bool, 1)
+			go func() { refreshed <- root.Refresh(t.Context(), old) }()
+			synctest.Wait()
+			if len(refreshed) > 0 || root.Token() != old {
+				t.Fatal("the token changed while a call was under way")
+			}
+			root.Returned(executed)
+			if <-refreshed == executed {
+				t.Errorf("executed: %v, refreshed: %v", executed, !executed)
+			}
+			if !executed && !root.Refresh(t.Context(), old) {
+				t.Error("a second sibling did not get the new token")
+			}
+		})
+	}
+}
+
 func TestATraceTravelsInAContext(t *testing.T) {
 	a := mustAgent(t, Saved{}, nil)
-	tr := a.Begin("job", 7, "")
+	tr := a.Begin("job", 7, "m")
 	defer tr.End()
 	if TraceFrom(tr.Context(context.Background())) != tr || TraceFrom(context.Background()) != nil {
 		t.Error("the context lost or invented a trace")
 	}
-	a.Orphan("auth.check", "auth/v1", 3).End()
+	var orphan Trace
+	a.Origin("auth.check", "auth/v1").Orphan(&orphan, 3)
+	orphan.End()
 	if a.Orphans() != 1 {
 		t.Errorf("%d orphans", a.Orphans())
+	}
+	one, _ := twoSteps(t)
+	if err := a.Learn(one); err != nil {
+		t.Fatal(err)
+	}
+	d := tr.Detach()
+	defer d.End()
+	if want := (Token{Generation: one.Generation, Seed: 7, Mark: "m"}); d.Token() != want {
+		t.Errorf("detached work reads %v, want %v", d.Token(), want)
+	}
+}
+
+// Spans come and go while reports take empty cells out: none may be lost.
+func TestNoSpanIsLostToAReport(t *testing.T) {
+	a := mustAgent(t, Saved{}, nil)
+	o := a.Origin("auth.check", "auth/v1")
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 2000 {
+				var tr Trace
+				o.Join(&tr, Token{}, "")
+				tr.End()
+			}
+		})
+	}
+	for round := range uint64(200) {
+		a.Report(round+1, nil, Anything)
+	}
+	wg.Wait()
+	var held Trace
+	o.Join(&held, Token{}, "")
+	a.Report(1000, nil, Anything)
+	if got := a.Report(1001, []string{"auth"}, Anything); len(got.Least) != 1 || got.Running["auth/v1"] != 1 {
+		t.Errorf("%+v with one span alive", got)
+	}
+	held.End()
+	if live := a.Live(); len(live) != 0 {
+		t.Errorf("%v are counted, none is there", live)
 	}
 }

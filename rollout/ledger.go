@@ -1,10 +1,14 @@
 package rollout
 
-import "sync"
+import (
+	"sync"
+	"sync/atomic"
+)
 
 // Ledger counts the spans that are alive in one process: handlers that run,
 // roots that were begun, and calls handed to others that those have not yet
-// accepted. It may be used from any goroutine.
+// accepted. It may be used from any goroutine; counting takes no lock while
+// the rules stay the same.
 //
 // What it reports is windowed: a span counts for the round in which it ended,
 // too. Without that, a chain of one-way calls can hop round the collector and
@@ -14,79 +18,105 @@ type Ledger struct {
 	cells map[class]*cell
 	round uint64         // of the last report
 	held  map[class]bool // what the last report said, for a repeated question
-	execs map[string]int // running spans, by the service/version that executes them
 }
 
-// class is what spans are counted by: the generation they read, and what
-// they run, from which follows which services they can still reach.
+// class is what spans are counted by: the generation they read, what they
+// run, from which follows which services they can still reach, and the
+// service/version that executes them ("" for a root that is no handler).
 type class struct {
 	generation Generation
 	origin     string
+	running    string
 }
 
+// cell counts the spans of one class. A cell that a report found empty is
+// gone for good: its count stays far below zero.
 type cell struct {
-	live  int
-	ended bool // a span of the class was alive since the last report and is no more
+	class class
+	live  atomic.Int64
+	ended atomic.Bool // a span was alive since the last report and is no more
+}
+
+const gone = -1 << 40
+
+// begin counts a span; false: the cell is gone.
+func (c *cell) begin() bool { return c.live.Add(1) > 0 }
+
+// end says that a span was there before it is there no more: a report that
+// comes between the two sees it twice, never not at all.
+func (c *cell) end() {
+	if !c.ended.Load() {
+		c.ended.Store(true)
+	}
+	c.live.Add(-1)
 }
 
 // Span is one unit of work that holds its generation. It is released when its
 // handler has ended and every hand-off was accepted or given up.
 type Span struct {
-	ledger  *Ledger
-	class   class
-	holds   int    // guarded by ledger.mu: 1 for the handler, 1 for each open hand-off
-	running string // service/version that executes it; "" for a root that is no handler
+	cell  *cell
+	holds atomic.Int32 // 1 for the handler, 1 for each open hand-off
 }
 
 // Begin counts a span. origin names what runs (service.method, or the name of
 // a job); a [Reach] tells from it which services the span can still call.
-func (l *Ledger) Begin(g Generation, origin string) *Span { return l.begin(g, origin, "") }
+func (l *Ledger) Begin(g Generation, origin string) *Span {
+	s := &Span{}
+	s.begin(l.begin(class{generation: g, origin: origin}))
+	return s
+}
 
-func (l *Ledger) begin(g Generation, origin, running string) *Span {
-	s := &Span{ledger: l, class: class{g, origin}, holds: 1, running: running}
+// begin counts a span of the class.
+func (l *Ledger) begin(k class) *cell {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if running != "" {
-		if l.execs == nil {
-			l.execs = map[string]int{}
-		}
-		l.execs[running]++
-	}
-	c := l.cells[s.class]
+	c := l.cells[k]
 	if c == nil {
 		if l.cells == nil {
 			l.cells = map[class]*cell{}
 		}
-		c = &cell{}
-		l.cells[s.class] = c
+		c = &cell{class: k}
+		l.cells[k] = c
 	}
-	c.live++
-	return s
+	c.begin()
+	return c
+}
+
+// begin makes s the span that c has counted.
+func (s *Span) begin(c *cell) {
+	s.cell = c
+	s.holds.Store(1)
 }
 
 // HandOff keeps the span counted until the receiver of a one-way call has
 // counted its own: call Release when it has accepted, refused, or the call's
-// deadline has passed.
-func (s *Span) HandOff() {
-	s.ledger.mu.Lock()
-	defer s.ledger.mu.Unlock()
-	s.holds++
+// deadline has passed. False: the span is over and holds nothing.
+func (s *Span) HandOff() bool {
+	for {
+		n := s.holds.Load()
+		if n == 0 {
+			return false
+		}
+		if s.holds.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
 }
 
 // Release ends one hold: the handler's own, or that of one hand-off.
 func (s *Span) Release() {
-	s.ledger.mu.Lock()
-	defer s.ledger.mu.Unlock()
-	if s.holds == 0 {
+	switch n := s.holds.Add(-1); {
+	case n == 0:
+		s.cell.end()
+	case n < 0:
 		panic("rollout: span released twice")
 	}
-	if s.holds--; s.holds == 0 {
-		c := s.ledger.cells[s.class]
-		c.live--
-		c.ended = true
-		if s.running != "" {
-			s.ledger.execs[s.running]--
-		}
+}
+
+// drop is Release for a hold that HandOff may not have taken.
+func (s *Span) drop() {
+	if s.holds.Load() > 0 {
+		s.Release()
 	}
 }
 
@@ -110,12 +140,8 @@ func (l *Ledger) Report(round uint64, services []string, reach Reach) (least map
 		l.round, l.held = round, map[class]bool{}
 	}
 	for k, c := range l.cells {
-		if c.live > 0 || c.ended {
+		if l.look(c) {
 			l.held[k] = true
-		}
-		c.ended = false
-		if c.live == 0 {
-			delete(l.cells, k)
 		}
 	}
 	least = map[string]Generation{}
@@ -132,28 +158,43 @@ func (l *Ledger) Report(round uint64, services []string, reach Reach) (least map
 	return least, l.round
 }
 
+// look reports whether a span of the cell was alive since the last look, and
+// takes an empty cell out. live is read before ended, as end writes them the
+// other way round.
+func (l *Ledger) look(c *cell) bool {
+	alive := c.live.Load() > 0
+	held := c.ended.Swap(false) || alive
+	if !alive && c.live.CompareAndSwap(0, gone) {
+		delete(l.cells, c.class)
+		held = held || c.ended.Load() // came and went meanwhile
+	}
+	return held
+}
+
 // Running is the number of spans being executed, by service/version.
 func (l *Ledger) Running() map[string]int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	out := map[string]int{}
-	for k, n := range l.execs {
-		if n > 0 {
-			out[k] = n
+	l.each(func(k class, n int) {
+		if k.running != "" {
+			out[k.running] += n
 		}
-	}
+	})
 	return out
 }
 
 // Live is the number of spans alive by generation, for status pages.
 func (l *Ledger) Live() map[Generation]int {
+	out := map[Generation]int{}
+	l.each(func(k class, n int) { out[k.generation] += n })
+	return out
+}
+
+func (l *Ledger) each(f func(k class, n int)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	out := map[Generation]int{}
 	for k, c := range l.cells {
-		if c.live > 0 {
-			out[k.generation] += c.live
+		if n := c.live.Load(); n > 0 {
+			f(k, int(n))
 		}
 	}
-	return out
 }

@@ -155,18 +155,30 @@ func (c chain) at(g Generation) *Rule {
 }
 
 // Resolve is the version of the service that the token's trace meets. ok is
-// false when no rule speaks of the service at that generation: any version
-// will do, as it has only one. ErrStale means that the rules must be fetched
-// before the question can be answered.
+// false when no rule speaks of the service: any version will do, as it has
+// only one. A token from before the service's first rule meets the version
+// that this rule found serving: it may outlive the coming of a second one.
+// ErrStale means that the rules must be fetched before the question can be
+// answered.
 func (l *Log) Resolve(service string, t Token) (version string, ok bool, err error) {
+	version, _, ok, err = l.Route(service, t)
+	return version, ok, err
+}
+
+// Route is Resolve, and says how the service switches to that version.
+func (l *Log) Route(service string, t Token) (version string, by Strategy, ok bool, err error) {
 	if l.last.Before(t.Generation) {
-		return "", false, ErrStale
+		return "", "", false, ErrStale
 	}
-	rule := l.chains[service].at(t.Generation)
+	c := l.chains[service]
+	if len(c) == 0 {
+		return "", "", false, nil
+	}
+	rule := c.at(t.Generation)
 	if rule == nil {
-		return "", false, nil
+		return c[0].rule.Version, c[0].rule.Strategy, true, nil
 	}
-	return rule.version(t), true, nil
+	return rule.version(t), rule.Strategy, true, nil
 }
 
 // Admit is the callee's question: may this version of the service execute a
@@ -177,7 +189,7 @@ func (l *Log) Admit(service, version string, t Token) error {
 	switch {
 	case err != nil:
 		return err
-	case t.Generation.Before(l.floors[pair{service, version}]):
+	case len(l.floors) > 0 && t.Generation.Before(l.floors[pair{service, version}]):
 		return ErrRetired
 	case ok && want != version:
 		return ErrWrongVersion

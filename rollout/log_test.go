@@ -31,12 +31,12 @@ func TestATokenReadsItsOwnSnapshot(t *testing.T) {
 		ok      bool
 		err     error
 	}{
-		{"auth", 0, "", false, nil},
+		{"auth", 0, "v1", true, nil}, // what its first rule found serving
 		{"auth", 1, "v1", true, nil},
 		{"auth", 2, "v1", true, nil},
 		{"auth", 3, "v2", true, nil},
 		{"auth", 4, "", false, ErrStale},
-		{"proc", 1, "", false, nil},
+		{"proc", 1, "p1", true, nil},
 		{"proc", 3, "p1", true, nil},
 		{"other", 3, "", false, nil},
 	} {

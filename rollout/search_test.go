@@ -64,8 +64,10 @@ func (n *node) clone(step string) *node {
 func (l *Ledger) clone() *Ledger {
 	c := &Ledger{round: l.round, cells: map[class]*cell{}}
 	for k, v := range l.cells {
-		copied := *v
-		c.cells[k] = &copied
+		copied := &cell{class: k}
+		copied.live.Store(v.live.Load())
+		copied.ended.Store(v.ended.Load())
+		c.cells[k] = copied
 	}
 	if l.held != nil {
 		c.held = map[class]bool{}
@@ -89,7 +91,8 @@ func (n *node) begin(at int, m mutant) int {
 func (n *node) release(i int, m mutant) {
 	s := &n.spans[i]
 	if !m.rootOnly || s.at == 0 {
-		real := &Span{ledger: n.ledgers[s.at], class: class{oldToken, ""}, holds: s.holds}
+		real := &Span{cell: n.ledgers[s.at].cells[class{generation: oldToken}]}
+		real.holds.Store(int32(s.holds))
 		real.Release()
 	}
 	s.holds--
@@ -151,7 +154,7 @@ func (n *node) reports(m mutant) []*node {
 		l := c.ledgers[p]
 		if m.noWindow {
 			for _, cell := range l.cells {
-				cell.ended = false
+				cell.ended.Store(false)
 			}
 		}
 		if m.latest {
@@ -176,7 +179,7 @@ func (n *node) key() string {
 	for i, l := range n.ledgers {
 		live, ended := 0, false
 		for _, c := range l.cells {
-			live, ended = live+c.live, ended || c.ended
+			live, ended = live+int(c.live.Load()), ended || c.ended.Load()
 		}
 		s := n.drain.members[names[i]]
 		reported, held := s.report != nil, s.report != nil && len(s.report.Least) > 0

@@ -18,12 +18,21 @@ func TestTokenSurvivesTheTrip(t *testing.T) {
 		if err != nil || got != want {
 			t.Errorf("%+v came back as %+v, %v", want, got, err)
 		}
+		if got, err := ParseRaw(string(want.AppendRaw(nil))); err != nil || got != want {
+			t.Errorf("raw %+v came back as %+v, %v", want, got, err)
+		}
 	}
 }
 
 func TestTokenIsShort(t *testing.T) {
 	if s := (Token{Generation: Generation{N: 100_000}, Seed: SeedOf("x")}).String(); len(s) > 20 {
 		t.Errorf("%q has %d bytes, want at most 20", s, len(s))
+	}
+}
+
+func TestRawTokenIsShort(t *testing.T) {
+	if raw := (Token{Generation: Generation{N: 10_000}, Seed: SeedOf("x")}).AppendRaw(nil); len(raw) > 12 {
+		t.Errorf("%x has %d bytes, want at most 12", raw, len(raw))
 	}
 }
 
@@ -51,31 +60,37 @@ func FuzzParseToken(f *testing.F) {
 	})
 }
 
-// A call pays for reading the token, asking for a version, counting the span
-// and writing the token again.
+// A call pays for the token that its caller sends and the version it asks for,
+// for reading the token, checking it, and counting the span.
 func BenchmarkCall(b *testing.B) {
-	log := &Log{}
+	a, err := NewAgent("host/1/a", Saved{}, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
 	for range 20 {
 		rules := map[string]Rule{}
 		for s := range 10 {
-			rules[string(rune('a'+s))] = Rule{Version: "v1", Split: []Share{{"v2", "r", 5000}}}
+			rules[string(rune('a'+s))] = Rule{Version: "v1", Split: []Share{{"v2", "r", 0}}}
 		}
-		log, _ = log.Apply(log.Next("r", rules))
+		if err := a.Learn(a.Log().Next("r", rules)); err != nil {
+			b.Fatal(err)
+		}
 	}
-	header := Token{Generation: log.Last(), Seed: 7}.String()
-	var ledger Ledger
-	buf := make([]byte, 0, 64)
+	root, origin := a.Begin("job", 7, ""), a.Origin("c.get", "c/v1")
+	defer root.End()
 	b.ReportAllocs()
 	for b.Loop() {
-		tok, err := ParseToken(header)
-		if err != nil {
+		token, raw := root.Send()
+		if _, _, _, err := a.Log().Route("c", token); err != nil {
 			b.Fatal(err)
 		}
-		if _, _, err := log.Resolve("c", tok); err != nil {
+		token, err := ParseRaw(raw)
+		if err != nil || a.Log().Admit("c", "v1", token) != nil {
 			b.Fatal(err)
 		}
-		span := ledger.Begin(tok.Generation, "c.get")
-		buf = tok.Append(buf[:0])
-		span.Release()
+		var hop Trace
+		origin.Join(&hop, token, raw)
+		hop.End()
+		root.Returned(true)
 	}
 }

@@ -7,101 +7,168 @@ import (
 
 // Trace is a process's hold on one trace: the token that every call of it
 // carries, and the span that keeps its generation alive here. It travels in a
-// context.
+// context. An [Origin] begins it; its zero value is of no use, and it must not
+// be copied.
 type Trace struct {
-	agent  *Agent
-	origin string
+	origin *Origin
 	root   bool
+	span   Span // replaced under mu, for a root
 
-	mu       sync.Mutex
+	mu       sync.Mutex // only a root's token ever changes
 	token    Token
-	span     *Span
-	settled  bool // a call was executed, or may have been: the token is fixed
+	raw      string        // the token as it travels
+	out      int           // calls under way
+	returned chan struct{} // closed when none is; nil while nobody waits
+	settled  bool          // a call was executed, or may have been: the token is fixed
 	restarts int
 }
 
-type traceKey struct{}
+// TraceKey is the key of the *Trace in a context, for contexts of one's own make.
+type TraceKey struct{}
 
 // TraceFrom is the trace of a context, nil when there is none.
 func TraceFrom(ctx context.Context) *Trace {
-	t, _ := ctx.Value(traceKey{}).(*Trace)
+	t, _ := ctx.Value(TraceKey{}).(*Trace)
 	return t
 }
 
 // Context returns ctx with the trace.
 func (t *Trace) Context(ctx context.Context) context.Context {
-	return context.WithValue(ctx, traceKey{}, t)
+	return context.WithValue(ctx, TraceKey{}, t)
 }
 
-// Begin starts a trace at this process: its root is an entry method, a job, or
-// the gateway. origin names what runs (service.method or a job's name), seed
-// decides on shares (SeedOf a user or of the trace id), mark is a verifier's.
-// End it when its work is over.
+// Begin starts a trace at this process, as [Origin.Begin] does.
 func (a *Agent) Begin(origin string, seed uint64, mark string) *Trace {
-	token := Token{Generation: a.log.Load().Last(), Seed: seed, Mark: mark}
-	return &Trace{agent: a, origin: origin, root: true, token: token, span: a.ledger.Begin(token.Generation, origin)}
+	t := &Trace{}
+	a.Origin(origin, "").Begin(t, seed, mark)
+	return t
 }
 
-// Join continues a trace that a call has brought here, after [Log.Admit] has
-// let it in. running is the service/version that executes it.
-func (a *Agent) Join(origin, running string, token Token) *Trace {
-	return &Trace{agent: a, origin: origin, settled: true, token: token, span: a.ledger.begin(token.Generation, origin, running)}
+// Detach starts a trace of its own for work that outlives the one that it
+// came from: by the newest rules, with the same seed and mark.
+func (t *Trace) Detach() *Trace {
+	token, d := t.Token(), &Trace{}
+	t.origin.Begin(d, token.Seed, token.Mark)
+	return d
 }
 
-// Orphan counts a call without token and gives it a trace of its own.
-func (a *Agent) Orphan(origin, running string, seed uint64) *Trace {
-	a.orphans.Add(1)
-	token := Token{Generation: a.log.Load().Last(), Seed: seed}
-	return &Trace{agent: a, origin: origin, root: true, token: token, span: a.ledger.begin(token.Generation, origin, running)}
+func (t *Trace) setToken(token Token) {
+	var b [maxToken]byte
+	t.token, t.raw = token, string(token.AppendRaw(b[:0]))
+}
+
+func (t *Trace) lock() {
+	if t.root {
+		t.mu.Lock()
+	}
+}
+
+func (t *Trace) unlock() {
+	if t.root {
+		t.mu.Unlock()
+	}
 }
 
 // Token is what the trace's next call carries.
 func (t *Trace) Token() Token {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	t.lock()
+	defer t.unlock()
 	return t.token
 }
 
-// Settle fixes the token: a call of the trace was executed or may have been.
-func (t *Trace) Settle() {
+// Send returns the token for an attempt of a call, and as it travels. Until
+// the attempt's Returned the span is held and the token does not change.
+func (t *Trace) Send() (token Token, raw string) {
+	if !t.root {
+		t.span.HandOff()
+		return t.token, t.raw
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.settled = true
+	t.out++
+	t.span.HandOff()
+	return t.token, t.raw
 }
 
-// Refresh gives a root whose first call was refused a token of the newest
-// rules, once, and reports whether it did: nothing was executed by the old
-// token, so nobody can have seen it.
-func (t *Trace) Refresh() bool {
+// Returned ends an attempt. settled says that it was executed or may have
+// been: from then on the token is fixed.
+func (t *Trace) Returned(settled bool) {
+	if !t.root {
+		t.span.drop()
+		return
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	newest := t.agent.log.Load().Last()
-	if !t.root || t.settled || t.restarts > 0 || !t.token.Generation.Before(newest) {
+	t.span.drop()
+	t.settled = t.settled || settled
+	if t.out--; t.out == 0 && t.returned != nil {
+		close(t.returned)
+		t.returned = nil
+	}
+}
+
+// Refresh gives a root whose first calls were refused a token of the newest
+// rules, once: nothing was executed by the old token, so nobody can have seen
+// it. It reports whether the trace now has another token than the refused one.
+// Sibling calls that are under way may yet be executed: Refresh waits for
+// them, as long as ctx lasts.
+func (t *Trace) Refresh(ctx context.Context, refused Token) bool {
+	for t.root {
+		t.mu.Lock()
+		switch {
+		case t.token != refused:
+			t.mu.Unlock()
+			return true // a sibling was refused too
+		case t.out == 0 || t.settled:
+			defer t.mu.Unlock()
+			return t.restart()
+		}
+		if t.returned == nil {
+			t.returned = make(chan struct{})
+		}
+		wait := t.returned
+		t.mu.Unlock()
+		select {
+		case <-wait:
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return false
+}
+
+// restart is called with mu held and no call under way.
+func (t *Trace) restart() bool {
+	newest := t.origin.agent.log.Load().Last()
+	if t.settled || t.restarts > 0 || !t.token.Generation.Before(newest) {
 		return false
 	}
 	t.restarts++
-	old := t.span
-	t.token.Generation = newest
-	t.span = t.agent.ledger.begin(newest, t.origin, old.running)
-	old.Release()
+	token := t.token
+	token.Generation = newest
+	t.setToken(token)
+	old := t.span.cell
+	t.span.cell = t.origin.cell(newest)
+	old.end()
 	return true
 }
 
-// HandOff keeps the trace's span counted for a one-way call until the returned
-// release is called: when the receiver has accepted or refused it, or its
-// deadline has passed. Further calls of release do nothing.
+// HandOff keeps the trace's span counted for a call that may yet be executed
+// when the caller no longer waits: until release is called, when the receiver
+// has accepted or refused it, or its deadline has passed. Further calls of
+// release do nothing.
 func (t *Trace) HandOff() (release func()) {
-	t.mu.Lock()
-	span := t.span
-	t.mu.Unlock()
-	span.HandOff()
-	return sync.OnceFunc(span.Release)
+	t.lock()
+	defer t.unlock()
+	if !t.span.HandOff() {
+		return func() {}
+	}
+	return sync.OnceFunc(t.End)
 }
 
 // End ends the process's own work on the trace.
 func (t *Trace) End() {
-	t.mu.Lock()
-	span := t.span
-	t.mu.Unlock()
-	span.Release()
+	t.lock()
+	defer t.unlock()
+	t.span.Release()
 }
