@@ -1,0 +1,56 @@
+package rollout
+
+import "sync/atomic"
+
+// Origin is what a process runs for traces: a method of a service, or a job.
+// Make one for each and keep it: counting a span of a kept origin takes a few
+// nanoseconds and no memory. It is safe for concurrent use.
+type Origin struct {
+	agent   *Agent
+	name    string
+	running string
+	last    atomic.Pointer[cell] // of the newest class; others are looked up
+}
+
+// Origin makes the origin with a name (service.method, or the name of a job),
+// from which a [Reach] tells what it can call. running is the service/version
+// that executes it, "" for a root that is no handler.
+func (a *Agent) Origin(name, running string) *Origin {
+	return &Origin{agent: a, name: name, running: running}
+}
+
+// Begin makes t a new trace, whose root is here: an entry method, a job, or
+// the gateway. seed decides on shares (SeedOf a user or of the trace id), mark
+// is a verifier's. End it when its work is over.
+func (o *Origin) Begin(t *Trace, seed uint64, mark string) {
+	t.origin, t.root = o, true
+	t.setToken(Token{Generation: o.agent.log.Load().Last(), Seed: seed, Mark: mark})
+	t.span.begin(o.cell(t.token.Generation))
+}
+
+// Orphan is Begin for a call without a token, which is counted.
+func (o *Origin) Orphan(t *Trace, seed uint64) {
+	o.agent.orphans.Add(1)
+	o.Begin(t, seed, "")
+}
+
+// Join makes t the part that this process has in a trace that a call has
+// brought here, after [Log.Admit] has let it in. raw is the token as it came
+// (Token.AppendRaw), for the calls that t makes; "" makes it anew.
+func (o *Origin) Join(t *Trace, token Token, raw string) {
+	t.origin = o
+	if t.token, t.raw = token, raw; raw == "" {
+		t.setToken(token)
+	}
+	t.span.begin(o.cell(token.Generation))
+}
+
+// cell counts one span.
+func (o *Origin) cell(g Generation) *cell {
+	if c := o.last.Load(); c != nil && c.class.generation == g && c.begin() {
+		return c
+	}
+	c := o.agent.ledger.begin(class{g, o.name, o.running})
+	o.last.Store(c)
+	return c
+}
