@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/registry"
+	"github.com/skerry/skerry/registry/postgres"
 )
 
 // Validate reports everything that is wrong with the configuration as one
@@ -112,6 +113,12 @@ func (s Service) check(p *problems, key string) {
 }
 
 func (d Database) check(p *problems) {
+	if d.URL != "" {
+		probe := postgres.Config{URL: d.URL, Cluster: "x", Owner: registry.Owner{Host: "x"}}
+		if _, err := postgres.New(probe); err != nil { // which reads the URL and connects to nothing
+			p.at("database.url", "%v", err)
+		}
+	}
 	atLeast(p, "database.heartbeat", d.Heartbeat, time.Second, false)
 	atLeast(p, "database.poll", d.Poll, time.Second, false)
 	if d.Expiry < 2*d.Heartbeat {

@@ -146,6 +146,7 @@ func TestConfigProblems(t *testing.T) {
 		{"TLS files", "tls: {cert: /nowhere/c.pem, key: /nowhere/k.pem}\n", []string{":1: tls.cert: open /nowhere/c.pem: no such file"}},
 		{"TLS CA", "tls: {ca: /nowhere/ca.pem}\n", []string{":1: tls.ca: open /nowhere/ca.pem: no such file"}},
 		{"database without URL", "cluster: x\nmode: database\n", []string{":2: mode: mode database needs database.url"}},
+		{"URL", "database: {url: \"postgres://app@db:port/site\"}\n", []string{":1: database.url: "}},
 		{"environment", "database:\n  url: \"postgres://${SKERRY_TEST_MISSING}@db\"\n",
 			[]string{":2: database.url: ${SKERRY_TEST_MISSING}: the environment has no variable SKERRY_TEST_MISSING; set it"}},
 		{"brace", "zone: \"${HOME\"\n", []string{`:1: zone: "${" without "}"`}},

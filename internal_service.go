@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"maps"
 	"runtime/debug"
 	"slices"
 	"time"
@@ -41,7 +42,9 @@ func (s *internalService) WhoAmI(context.Context) (*wire.Identity, error) {
 // Describe lists all registrations of this process, for peers on the LAN when
 // they do not fit in a datagram.
 func (s *internalService) Describe(context.Context) (*wire.Description, error) {
-	var list []registry.Instance
+	s.node.mu.Lock()
+	list := slices.Collect(maps.Values(s.node.foreign))
+	s.node.mu.Unlock()
 	s.node.offers.each(func(o *offer) { list = append(list, o.current()...) })
 	slices.SortFunc(list, registry.Compare)
 	d := &wire.Description{Owner: wireOwner(s.node.owner), Hash: broadcast.ContentHash(list), Registrations: []*wire.Registration{}}

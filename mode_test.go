@@ -172,9 +172,13 @@ func TestManyServicesOnTheLAN(t *testing.T) {
 // process, by way of a description fetched as peers on the LAN fetch it.
 func TestInternalService(t *testing.T) {
 	n := offering(t, lanSite(t), &greeter{})
+	foreign := registry.Instance{Service: "billing", Host: "10.0.0.5", Port: 9090, Protocol: registry.ProtocolFramedBinary}
+	if err := n.Register(t.Context(), foreign); err != nil {
+		t.Fatal(err)
+	}
 	addr := n.offers.fetchAddr()
 	list, err := (fetcher{}).fetch(t.Context(), strings.Replace(addr, "0.0.0.0", "127.0.0.1", 1), n.owner)
-	if err != nil || len(list) != 1 || list[0].Service != "greeter" || list[0].Version != "v1" || list[0].Host != "127.0.0.1" {
+	if err != nil || len(list) != 2 || list[0].Service != "billing" || list[1].Service != "greeter" || list[1].Version != "v1" || list[1].Host != "127.0.0.1" {
 		t.Errorf("fetched %+v, %v", list, err)
 	}
 	stranger := n.owner

@@ -20,17 +20,18 @@ import (
 // provider once [Node.Handle] or [Node.Serve] was called. Its methods may be
 // called from any goroutine.
 type Node struct {
-	cfg     Config // with defaults
-	opts    options
-	log     *slog.Logger
-	owner   registry.Owner
-	files   stateFiles
-	tls     security
-	sources []discovery.Source
-	stats   *health.Recorder
-	lists   *discovery.Discovery
-	calls   *rpc.Client
-	offers  *provider
+	cfg       Config // with defaults
+	opts      options
+	log       *slog.Logger
+	owner     registry.Owner
+	files     stateFiles
+	tls       security
+	sources   []discovery.Source
+	stats     *health.Recorder
+	statsFile *health.LogSink // nil without one
+	lists     *discovery.Discovery
+	calls     *rpc.Client
+	offers    *provider
 
 	// What runs, in the order in which it was started; Close stops it backwards.
 	registries, lookout, counting *run.Group
@@ -39,7 +40,8 @@ type Node struct {
 	closeErr error
 
 	mu      sync.Mutex
-	clients map[string]thrift.TClient // made without options of the caller's
+	clients map[string]thrift.TClient         // made without options of the caller's
+	foreign map[registry.ID]registry.Instance // listed by Register
 }
 
 // Open starts a node by a configuration file or a Config value; the empty
@@ -70,7 +72,7 @@ func Open[C string | Config](ctx context.Context, config C, opts ...Option) (*No
 
 // newNode puts the parts together; nothing runs yet.
 func newNode(cfg Config, opts []Option) (n *Node, err error) {
-	n = &Node{cfg: cfg, owner: registry.NewOwner(), clients: map[string]thrift.TClient{}}
+	n = &Node{cfg: cfg, owner: registry.NewOwner(), clients: map[string]thrift.TClient{}, foreign: map[registry.ID]registry.Instance{}}
 	for _, o := range opts {
 		o(&n.opts)
 	}
@@ -158,7 +160,7 @@ func (n *Node) Close() error {
 		n.closeErr = errors.Join(
 			n.offers.leave(),
 			n.calls.Close(),
-			n.counting.Stop(), // writes the last statistics while the database registry still runs
+			n.closeStats(),
 			n.lookout.Stop(),
 			n.registries.Stop(),
 		)

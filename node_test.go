@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"runtime"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/internal/wire"
 	"github.com/skerry/skerry/registry"
+	"github.com/skerry/skerry/rpc"
 )
 
 // greeter is the service of these tests. It borrows the interface of the
@@ -107,4 +109,32 @@ func memorySite(hub *registry.Hub) Option {
 			return []discovery.Source{{Name: "memory", Registry: registry.NewMemory(hub, owner)}}
 		}
 	}
+}
+
+// TestNothingOutlivesClose counts goroutines before Open and after Close of a
+// node that has served, called, and tried a database that is not there.
+func TestNothingOutlivesClose(t *testing.T) {
+	before := runtime.NumGoroutine()
+	site := lanSite(t)
+	site.Mode, site.Database.URL = ModeAuto, "postgres://nobody@127.0.0.1:1/none"
+	site.StateDir = "none" // the statistics file's library keeps one idle goroutine for good
+	n := offering(t, site, &greeter{name: "anna"})
+	if _, err := greet(t.Context(), n); err != nil {
+		t.Error(err)
+	}
+	began := time.Now()
+	if err := n.Close(); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(began); took > 6*time.Second {
+		t.Errorf("Close took %v", took)
+	}
+	if err := n.Close(); err != nil {
+		t.Errorf("the second Close: %v", err)
+	}
+	if _, err := greet(t.Context(), n); !rpc.SafeToRetry(err) {
+		t.Errorf("a call after Close: %v", err)
+	}
+	ended := func() bool { return runtime.NumGoroutine() <= before }
+	eventually(t, "all goroutines have ended", ended)
 }

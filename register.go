@@ -20,6 +20,12 @@ func (n *Node) Register(ctx context.Context, instances ...registry.Instance) err
 			return err
 		}
 	}
+	n.mu.Lock()
+	for _, in := range instances {
+		in.Owner = n.owner
+		n.foreign[in.ID()] = in
+	}
+	n.mu.Unlock()
 	g := run.NewGroup(ctx)
 	results := make(chan error, len(n.sources))
 	for _, s := range n.sources {
@@ -44,6 +50,12 @@ func (n *Node) Register(ctx context.Context, instances ...registry.Instance) err
 // when all registries have done so; with registry.ErrPending when ctx ends
 // before, and they go on.
 func (n *Node) Withdraw(ctx context.Context, ids ...registry.ID) error {
+	n.mu.Lock()
+	for _, id := range ids {
+		id.Epoch = n.owner.Epoch
+		delete(n.foreign, id)
+	}
+	n.mu.Unlock()
 	g := run.NewGroup(ctx)
 	results := make(chan error, len(n.sources))
 	for _, s := range n.sources {

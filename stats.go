@@ -21,7 +21,8 @@ func (n *Node) newRecorder() *health.Recorder {
 		file = n.files.stats
 	}
 	if file != "" {
-		s = append(s, health.NewLogSink(health.LogConfig{Path: file, MaxSize: n.cfg.Stats.MaxSize >> 20, Keep: n.cfg.Stats.Keep}))
+		n.statsFile = health.NewLogSink(health.LogConfig{Path: file, MaxSize: n.cfg.Stats.MaxSize >> 20, Keep: n.cfg.Stats.Keep})
+		s = append(s, n.statsFile)
 	}
 	c := health.Config{Period: n.cfg.Stats.Interval, Logger: n.log}
 	if len(s) > 0 {
@@ -31,6 +32,16 @@ func (n *Node) newRecorder() *health.Recorder {
 		c.Period, c.Sinks = 0, nil
 	}
 	return health.NewRecorder(c)
+}
+
+// closeStats writes what was counted last and closes the file. The database
+// registry must still run.
+func (n *Node) closeStats() error {
+	err := n.counting.Stop()
+	if n.statsFile != nil {
+		err = errors.Join(err, n.statsFile.Close())
+	}
+	return err
 }
 
 // statSink writes to the first of its sinks that takes the rows.
