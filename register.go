@@ -26,15 +26,8 @@ func (n *Node) Register(ctx context.Context, instances ...registry.Instance) err
 		n.foreign[in.ID()] = in
 	}
 	n.mu.Unlock()
-	g := run.NewGroup(ctx)
-	results := make(chan error, len(n.sources))
-	for _, s := range n.sources {
-		g.Go(func(ctx context.Context) error {
-			results <- s.Registry.Register(ctx, instances...)
-			return nil
-		})
-	}
-	defer g.Stop() // the others go on by themselves
+	results, stop := n.atEach(ctx, func(ctx context.Context, r registry.Registry) error { return r.Register(ctx, instances...) })
+	defer stop() // the others go on by themselves
 	var all error
 	for range n.sources {
 		err := <-results
@@ -56,18 +49,25 @@ func (n *Node) Withdraw(ctx context.Context, ids ...registry.ID) error {
 		delete(n.foreign, id)
 	}
 	n.mu.Unlock()
-	g := run.NewGroup(ctx)
-	results := make(chan error, len(n.sources))
-	for _, s := range n.sources {
-		g.Go(func(ctx context.Context) error {
-			results <- s.Registry.Withdraw(ctx, ids...)
-			return nil
-		})
-	}
+	results, stop := n.atEach(ctx, func(ctx context.Context, r registry.Registry) error { return r.Withdraw(ctx, ids...) })
+	defer stop()
 	var all error
 	for range n.sources {
 		all = errors.Join(all, <-results)
 	}
-	g.Stop()
 	return all
+}
+
+// atEach does f with every registry at once. stop cancels what still runs and
+// waits for it.
+func (n *Node) atEach(ctx context.Context, f func(context.Context, registry.Registry) error) (results <-chan error, stop func() error) {
+	g := run.NewGroup(ctx)
+	out := make(chan error, len(n.sources))
+	for _, s := range n.sources {
+		g.Go(func(ctx context.Context) error {
+			out <- f(ctx, s.Registry)
+			return nil
+		})
+	}
+	return out, g.Stop
 }
