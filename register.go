@@ -64,10 +64,13 @@ func (n *Node) atEach(ctx context.Context, f func(context.Context, registry.Regi
 	g := run.NewGroup(ctx)
 	out := make(chan error, len(n.sources))
 	for _, s := range n.sources {
-		g.Go(func(ctx context.Context) error {
+		begun := g.Go(func(ctx context.Context) error {
 			out <- f(ctx, s.Registry)
 			return nil
 		})
+		if !begun {
+			out <- context.Cause(ctx)
+		}
 	}
 	return out, g.Stop
 }

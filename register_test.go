@@ -43,6 +43,11 @@ func TestRegister(t *testing.T) {
 			t.Errorf("withdraw while a registry is away: %v", err)
 		}
 		listed(0)
+		over, end := context.WithCancel(t.Context())
+		end()
+		if err := n.Register(over, in); !errors.Is(err, context.Canceled) {
+			t.Errorf("with a context that has ended: %v", err)
+		}
 		in.Port = 0
 		if err := n.Register(t.Context(), in); !errors.Is(err, registry.ErrInvalid) {
 			t.Errorf("an instance without port: %v", err)
