@@ -43,6 +43,8 @@ var floors = map[string]struct {
 	"rpc/interop":     {3, []string{"rpc"}},
 	"internal/lab":    {1, []string{"internal/run"}},
 	"internal/pgtest": {1, []string{"internal/run"}},
+
+	"internal/dynamic": {0, nil}, // Thrift by JSON: skerry call, and the gateway
 }
 
 // testHelpers may be imported by the tests of every package.
@@ -52,7 +54,7 @@ var testHelpers = []string{"internal/lab", "internal/pgtest", "registry/registry
 // top are the trees above the root package: they may import what they list,
 // and nothing imports them.
 var top = map[string][]string{
-	"cmd/":        {"", "health", "registry", "registry/postgres", "broadcast", "discovery", "rpc", "internal/wire", "internal/run"},
+	"cmd/":        {"", "health", "registry", "registry/postgres", "broadcast", "discovery", "rpc", "internal/wire", "internal/run", "internal/dynamic"},
 	"examples/":   {"", "rpc"},
 	"guarantees/": {"", "rpc"},
 }

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/apache/thrift/lib/go/thrift"
-	"github.com/skerry/skerry/cmd/skerry/internal/dynamic"
+	"github.com/skerry/skerry/internal/dynamic"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rpc"
 	"github.com/spf13/cobra"

@@ -1,7 +1,7 @@
 package main
 
 import (
-	"github.com/skerry/skerry/cmd/skerry/internal/dynamic"
+	"github.com/skerry/skerry/internal/dynamic"
 	"github.com/skerry/skerry/registry"
 	"github.com/spf13/cobra"
 )
