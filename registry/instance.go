@@ -22,13 +22,17 @@ const (
 	ProtocolFramedCompact   Protocol = "framed-compact"   // TFramedTransport + TCompactProtocol
 	ProtocolUnframedBinary  Protocol = "unframed-binary"  // TBufferedTransport + TBinaryProtocol
 	ProtocolUnframedCompact Protocol = "unframed-compact" // TBufferedTransport + TCompactProtocol
+	ProtocolHTTP            Protocol = "http"             // no Thrift: an HTTP service for users, reached through the gateway
 )
 
 // Protocols lists every protocol in the order of the constants.
 func Protocols() []Protocol {
 	return []Protocol{ProtocolSkerry, ProtocolHeader, ProtocolFramedBinary, ProtocolFramedCompact,
-		ProtocolUnframedBinary, ProtocolUnframedCompact}
+		ProtocolUnframedBinary, ProtocolUnframedCompact, ProtocolHTTP}
 }
+
+// Thrift reports whether instances of the protocol can be called.
+func (p Protocol) Thrift() bool { return p != ProtocolHTTP }
 
 // DefaultWeight is the weight of an instance that names none.
 const DefaultWeight = 100

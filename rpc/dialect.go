@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/skerry/skerry/rpc/internal/flat"
@@ -25,8 +26,14 @@ var dialects = map[string]dialect{
 	"unframed-compact": {unframed: true, encoding: flat.Compact},
 }
 
+// protocolHTTP is the spelling of registry.ProtocolHTTP.
+const protocolHTTP = "http"
+
 // dialectOf reads the spelling of registry.Protocol.
 func dialectOf(protocol string) (dialect, error) {
+	if protocol == protocolHTTP {
+		return dialect{}, errors.New("it speaks HTTP and can't be called; requests reach it through the gateway")
+	}
 	d, ok := dialects[protocol]
 	if !ok {
 		return d, fmt.Errorf("protocol %q is none of skerry, header, framed-binary, framed-compact, unframed-binary, unframed-compact", protocol)

@@ -220,6 +220,13 @@ func (p *peer) standing() []*link {
 
 // check finds out whether the endpoint answers now.
 func (p *peer) check(ctx context.Context) error {
+	if p.ep.Protocol == protocolHTTP { // connecting is all that is safe to ask
+		nc, err := p.c.dialNet(ctx, p.ep)
+		if err != nil {
+			return err
+		}
+		return nc.Close()
+	}
 	if p.bad != nil {
 		return p.bad
 	}

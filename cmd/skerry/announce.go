@@ -22,19 +22,20 @@ func (a *app) announceCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "announce --service NAME --addr HOST:PORT",
 		Short: "Keep a provider registered that is not a skerry program",
-		Long: `Registers a Thrift server of any language while it answers a check: it is listed
+		Long: `Registers a Thrift or HTTP server of any language while it answers a check: it is listed
 with the first answer, withdrawn after --failures failed checks in a row, and
 listed again when it is back. It is withdrawn when announce is stopped
 (SIGTERM, ctrl-C). Run it beside the provider, under the same supervisor.
 
 Checks: tcp (a connection can be made), thrift (it answers a Thrift call, be it
 with "unknown method"), thrift:METHOD (the method, called without arguments,
-replies).
+replies), http:/PATH (GET answers with a status below 400).
 
 --file names a YAML list instead, with the keys service, version, addr,
 protocol, check, every, timeout, failures, weight, zone, tags, tls.`,
 		Example: `  skerry announce --service billing --version v1 --addr 10.0.0.5:9090 --protocol framed-binary --check thrift:ping
   skerry announce --service mail --addr :2525 --addr :2526
+  skerry announce --service web --version v2 --addr :8080 --protocol http --check http:/healthz
   skerry announce --file providers.yaml`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -49,8 +50,8 @@ protocol, check, every, timeout, failures, weight, zone, tags, tls.`,
 	f.StringVar(&e.Service, "service", "", "`NAME` that consumers call by")
 	f.StringVar(&e.Version, "version", "", "`VERSION` of the service")
 	f.StringArrayVar(&addrs, "addr", nil, "`HOST:PORT` of the provider; without a host this host's address; may be repeated")
-	f.StringVar(&e.Protocol, "protocol", string(registry.ProtocolFramedBinary), "how the provider speaks Thrift")
-	f.StringVar(&e.Check, "check", "tcp", "tcp, thrift or thrift:METHOD")
+	f.StringVar(&e.Protocol, "protocol", string(registry.ProtocolFramedBinary), "how the provider speaks: a Thrift protocol, or http")
+	f.StringVar(&e.Check, "check", "tcp", "tcp, thrift, thrift:METHOD or http:/PATH")
 	f.DurationVar(&e.Every, "every", foreign.DefaultEvery, "time between two checks")
 	f.IntVar(&e.Failures, "failures", foreign.DefaultFailures, "failed checks in a row until it is withdrawn")
 	f.IntVar(&e.Weight, "weight", registry.DefaultWeight, "share of the calls against its peers")
@@ -60,7 +61,7 @@ protocol, check, every, timeout, failures, weight, zone, tags, tls.`,
 	f.StringVar(&file, "file", "", "YAML `FILE` that lists providers")
 	c.MarkFlagFilename("file", "yaml", "yml")
 	c.RegisterFlagCompletionFunc("protocol", completeProtocol)
-	c.RegisterFlagCompletionFunc("check", cobra.FixedCompletions([]string{"tcp", "thrift", "thrift:"}, cobra.ShellCompDirectiveNoFileComp))
+	c.RegisterFlagCompletionFunc("check", cobra.FixedCompletions([]string{"tcp", "thrift", "thrift:", "http:/"}, cobra.ShellCompDirectiveNoFileComp))
 	return c
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/tls"
 	"net"
+	"slices"
 
 	"github.com/apache/thrift/lib/go/thrift"
 	"github.com/skerry/skerry/registry"
@@ -38,10 +39,9 @@ func checkInstance(r callRequest) error {
 	if err != nil || host == "" || port == "" {
 		return usagef("--instance %q: want HOST:PORT", r.instance)
 	}
-	for _, p := range registry.Protocols() {
-		if string(p) == r.protocol {
-			return nil
-		}
+	known := slices.DeleteFunc(registry.Protocols(), func(p registry.Protocol) bool { return !p.Thrift() })
+	if slices.Contains(known, registry.Protocol(r.protocol)) {
+		return nil
 	}
-	return usagef("--protocol %q: known are %v", r.protocol, registry.Protocols())
+	return usagef("--protocol %q: known are %v", r.protocol, known)
 }

@@ -21,8 +21,9 @@ type Check func(ctx context.Context, in registry.Instance) error
 const unknownMethod = "skerry_check"
 
 // ParseCheck reads "tcp" (a connection can be made), "thrift" (it answers a
-// Thrift call, be it with "unknown method") or "thrift:METHOD" (the method,
-// called without arguments, replies). With conf, connections to instances
+// Thrift call, be it with "unknown method"), "thrift:METHOD" (the method,
+// called without arguments, replies) or "http:/PATH" (GET answers with a
+// status below 400). With conf, connections to instances
 // with TLS are made by it; nil means the system's authorities.
 func ParseCheck(s string, conf *tls.Config) (Check, error) {
 	kind, method, named := strings.Cut(s, ":")
@@ -39,8 +40,10 @@ func ParseCheck(s string, conf *tls.Config) (Check, error) {
 		return func(ctx context.Context, in registry.Instance) error {
 			return thriftCheck(ctx, in, conf, method)
 		}, nil
+	case kind == "http" && strings.HasPrefix(method, "/"):
+		return httpCheck(method, conf)
 	}
-	return nil, fmt.Errorf("check %q: want tcp, thrift or thrift:METHOD", s)
+	return nil, fmt.Errorf("check %q: want tcp, thrift, thrift:METHOD or http:/PATH", s)
 }
 
 func dial(ctx context.Context, in registry.Instance, conf *tls.Config) (net.Conn, error) {

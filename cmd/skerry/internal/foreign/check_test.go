@@ -105,6 +105,9 @@ func try(t *testing.T, spec string, conf *tls.Config, in registry.Instance) erro
 
 func TestThriftCheckSpeaksEveryProtocol(t *testing.T) {
 	for _, p := range registry.Protocols() {
+		if !p.Thrift() {
+			continue
+		}
 		t.Run(string(p), func(t *testing.T) {
 			in := serve(t, p)
 			for _, spec := range []string{"tcp", "thrift", "thrift:ping"} {
@@ -204,7 +207,7 @@ func TestEntries(t *testing.T) {
 		{Entry{Service: "a", Addr: "x:http"}, `port "http" is no number`},
 		{Entry{Service: "a b", Addr: "x:1"}, `character ' '`},
 		{Entry{Service: "a", Addr: "x:1", Protocol: "soap"}, `protocol "soap"`},
-		{Entry{Service: "a", Addr: "x:1", Check: "http"}, `check "http"`},
+		{Entry{Service: "a", Addr: "x:1", Check: "ftp"}, `check "ftp"`},
 		{Entry{Service: "a", Addr: "x:1", Every: time.Second, Timeout: 2 * time.Second}, "longer than the time between checks"},
 		{Entry{Service: "a", Addr: "x:" + strconv.Itoa(1<<17)}, "not in 1..65535"},
 	} {

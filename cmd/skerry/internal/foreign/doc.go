@@ -1,5 +1,5 @@
 // Package foreign keeps providers registered that know nothing of skerry: a
-// Thrift server in any language is listed while it answers a check, is
+// Thrift or HTTP server in any language is listed while it answers a check, is
 // withdrawn when it has failed the check a number of times in a row, and is
 // listed again when it answers again. It is the inside of `skerry announce`.
 //

@@ -20,7 +20,7 @@ type Entry struct {
 	Version  string            `yaml:"version"`
 	Addr     string            `yaml:"addr"`     // host:port; without a host it is this host's advertised address
 	Protocol string            `yaml:"protocol"` // default framed-binary
-	Check    string            `yaml:"check"`    // tcp, thrift or thrift:METHOD; default tcp
+	Check    string            `yaml:"check"`    // tcp, thrift, thrift:METHOD or http:/PATH; default tcp
 	Every    time.Duration     `yaml:"every"`
 	Timeout  time.Duration     `yaml:"timeout"`
 	Failures int               `yaml:"failures"`
