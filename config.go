@@ -39,6 +39,7 @@ type Config struct {
 	Limits   Limits   `yaml:"limits"`   // what the server takes at most
 	Log      Log      `yaml:"log"`      // the framework's own log
 	Calls    Calls    `yaml:"calls"`    // what holds for calls to every service
+	Rollout  Rollout  `yaml:"rollout"`  // releases of many services at once
 
 	// StateDir is where the last known lists and the peers on the LAN are kept
 	// for a start without any registry (demand D7); "none" keeps nothing.
@@ -90,6 +91,10 @@ type Service struct {
 
 	// Tags are free labels for the rules of consumers.
 	Tags map[string]string `yaml:"tags"`
+
+	// Entry names the methods by which requests come in from outside: a call
+	// that brings no rollout token begins a trace there. "*" means all methods.
+	Entry []string `yaml:"entry"`
 }
 
 // Database is the registry in a database that the site already runs.
@@ -183,6 +188,20 @@ type Calls struct {
 	WarmUp         time.Duration `yaml:"warm_up" default:"10s"`                      // from a provider's start to its full share of calls; "none" for the full share at once
 	Eject          time.Duration `yaml:"eject" default:"10s"`                        // how long an instance is left alone after three failed connects in a row
 }
+
+// Rollout is the process's part in releases.
+type Rollout struct {
+	// Orphans says what becomes of calls that belong to no trace, because
+	// neither an entry, nor Node.Begin, nor a caller has given them a token:
+	// "migrate" counts them and lets them pass, "strict" refuses them.
+	Orphans string `yaml:"orphans" default:"migrate"`
+}
+
+// The values of Rollout.Orphans.
+const (
+	OrphansMigrate = "migrate"
+	OrphansStrict  = "strict"
+)
 
 // Log is the framework's own log, written to stderr. WithLogger replaces it.
 type Log struct {

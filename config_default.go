@@ -3,6 +3,7 @@ package skerry
 import (
 	"fmt"
 	"reflect"
+	"slices"
 )
 
 // WithDefaults returns the configuration with every default written out and
@@ -26,6 +27,13 @@ func (c Config) WithDefaults() Config {
 		c.StateDir = defaultStateDir()
 	}
 	return c
+}
+
+// entry reports whether calls of the method may begin traces.
+func (c Config) entry(service, method string) bool {
+	return slices.ContainsFunc(c.Services, func(s Service) bool {
+		return s.Name == service && (slices.Contains(s.Entry, "*") || slices.Contains(s.Entry, method))
+	})
 }
 
 // consumer is the rules for a service: its own, then those of "*", then the

@@ -25,7 +25,7 @@ var floors = map[string]struct {
 	"health":        {1, []string{"internal/run"}},
 	"rollout":       {0, nil},
 	"registry":      {1, []string{"internal/run"}},
-	"rpc":           {2, []string{"health", "internal/run", "rpc/internal/theader", "rpc/internal/flat"}},
+	"rpc":           {2, []string{"health", "rollout", "internal/run", "internal/wire", "rpc/internal/theader", "rpc/internal/flat"}},
 
 	"rpc/internal/theader": {0, nil},
 	"rpc/internal/flat":    {0, nil},
@@ -37,7 +37,7 @@ var floors = map[string]struct {
 	"broadcast":             {2, []string{"registry", "internal/run", "internal/wire"}},
 	"health/prom":           {2, []string{"health"}},
 	"discovery":             {3, []string{"registry", "rpc", "health", "internal/run"}},
-	"":                      {4, []string{"internal/run", "internal/wire", "health", "registry", "registry/postgres", "broadcast", "rpc", "discovery"}},
+	"":                      {4, []string{"internal/run", "internal/wire", "health", "registry", "registry/postgres", "broadcast", "rpc", "discovery", "rollout"}},
 
 	// Tests only, or used by tests and by the commands only.
 	"rpc/interop":     {3, []string{"rpc"}},

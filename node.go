@@ -13,6 +13,7 @@ import (
 	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/registry"
+	"github.com/skerry/skerry/rollout"
 	"github.com/skerry/skerry/rpc"
 )
 
@@ -29,6 +30,7 @@ type Node struct {
 	sources   []discovery.Source
 	stats     *health.Recorder
 	statsFile *health.LogSink // nil without one
+	rollout   *rollout.Agent
 	lists     *discovery.Discovery
 	calls     *rpc.Client
 	offers    *provider
@@ -87,6 +89,9 @@ func newNode(cfg Config, opts []Option) (n *Node, err error) {
 		return nil, err
 	}
 	n.stats = n.newRecorder()
+	if n.rollout, err = rollout.NewAgent(n.owner.String(), rollout.Saved{}, nil); err != nil {
+		return nil, err
+	}
 	if n.lists, err = n.newLists(); err != nil {
 		return nil, err
 	}
@@ -100,6 +105,9 @@ func newNode(cfg Config, opts []Option) (n *Node, err error) {
 		Sizes:          rpc.Sizes{Frame: cfg.Limits.Frame},
 		Interceptors:   n.opts.client,
 		Health:         n.stats,
+		Logger:         n.log,
+		Rollout:        n.rollout,
+		RefuseOrphans:  n.cfg.Rollout.Orphans == OrphansStrict,
 	})
 	if err != nil {
 		return nil, err

@@ -20,9 +20,10 @@ import (
 // greeter is the service of these tests. It borrows the interface of the
 // framework's own service, whose generated code is at hand here.
 type greeter struct {
-	name  string
-	calls atomic.Int64
-	ping  func(context.Context) error
+	wire.Internal // its other methods are not called
+	name          string
+	calls         atomic.Int64
+	ping          func(context.Context) error
 }
 
 func (g *greeter) WhoAmI(context.Context) (*wire.Identity, error) {

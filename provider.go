@@ -55,6 +55,10 @@ func newProvider(n *Node) (*provider, error) {
 		Interceptors: n.opts.server,
 		Health:       n.stats,
 		Logger:       n.log,
+
+		Rollout:       n.rollout,
+		Entry:         n.cfg.entry,
+		RefuseOrphans: n.cfg.Rollout.Orphans == OrphansStrict,
 	})
 	if err != nil {
 		return nil, err

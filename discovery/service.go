@@ -24,11 +24,12 @@ type service struct {
 	subscribe sync.Once
 	stale     atomic.Bool // the view is behind
 
-	mu   sync.Mutex
-	opts Options
-	u    *union
-	ring *ring
-	due  time.Time // when to tick even if nothing happens; zero: not
+	mu    sync.Mutex
+	opts  Options
+	u     *union
+	ring  *ring
+	turns turns
+	due   time.Time // when to tick even if nothing happens; zero: not
 }
 
 var _ rpc.Picker = (*service)(nil)
@@ -44,7 +45,7 @@ func newService(d *Discovery, name string) *service {
 // Pick is Picker.Pick.
 func (s *service) Pick(ctx context.Context, call *rpc.Call) (*rpc.Endpoint, error) {
 	v := s.view.Load()
-	if ep := v.choose(call, &s.turn); ep != nil {
+	if ep := v.pick(call, &s.turn); ep != nil {
 		return ep, nil
 	}
 	return s.await(ctx, call, v)
@@ -54,19 +55,22 @@ func (s *service) Pick(ctx context.Context, call *rpc.Call) (*rpc.Endpoint, erro
 // still name one.
 func (s *service) await(ctx context.Context, call *rpc.Call, v *view) (*rpc.Endpoint, error) {
 	for {
-		if ep := v.choose(call, &s.turn); ep != nil {
+		if ep := v.pick(call, &s.turn); ep != nil {
 			return ep, nil
 		}
-		if n := len(v.best) + len(v.rest); n > 0 {
+		if n := v.candidates(call); n > 0 {
 			return nil, fmt.Errorf("%w: the call has tried each of the %d of %s", rpc.ErrNoInstance, n, s.name)
 		}
-		if v.settled {
-			return nil, v.none
+		if v.settled && !call.Wait {
+			return nil, v.noneOf(s.name, call.Version)
 		}
 		select {
 		case <-v.replaced:
 			v = s.view.Load()
 		case <-ctx.Done():
+			if call.Wait {
+				return nil, fmt.Errorf("%w: version %s of %s did not come in time: %w", rpc.ErrNoInstance, call.Version, s.name, ctx.Err())
+			}
 			return nil, fmt.Errorf("%w: still asking for %s (%s): %w", rpc.ErrNoInstance, s.name, s.heard(), ctx.Err())
 		}
 	}
@@ -250,6 +254,7 @@ func (s *service) publish(now time.Time) {
 	}
 	s.size.Store(int64(listed))
 	v := newView(s.opts, &byTier, s.ring)
+	v.split(s.opts, &byTier, s.ring, &s.turns)
 	settled, next := s.u.settled(now)
 	v.settled = settled || s.d.stopped.Load()
 	if s.due = sooner(s.due, next); len(v.best) == 0 {

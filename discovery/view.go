@@ -1,7 +1,10 @@
 package discovery
 
 import (
+	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -28,6 +31,9 @@ type view struct {
 	alias    alias
 	cycle    cycle
 	ring     *ring
+
+	only     string              // the version of all candidates, while they have one
+	versions map[string]*subview // by version, when the candidates have several
 
 	settled  bool          // an empty view may be believed
 	none     error         // why there is no candidate
@@ -64,6 +70,88 @@ func tierOf(m *member, o Options, zone string, warmUp time.Duration, now time.Ti
 	return tier, s, share, next
 }
 
+// subview is the part of a view that has one version.
+type subview struct {
+	view
+	turn *atomic.Uint64 // of round robin
+}
+
+// split prepares a view of each version when there are several.
+func (v *view) split(o Options, byTier *[tiers][]candidate, hashRing *ring, turns *turns) {
+	if len(v.best) == 0 {
+		return
+	}
+	v.only = v.best[0].ep.Version
+	other := func(c candidate) bool { return c.ep.Version != v.only }
+	if !slices.ContainsFunc(v.best, other) && !slices.ContainsFunc(v.rest, other) {
+		return
+	}
+	parts := map[string]*[tiers][]candidate{}
+	for tier, cs := range byTier {
+		for _, c := range cs {
+			part := parts[c.ep.Version]
+			if part == nil {
+				part = &[tiers][]candidate{}
+				parts[c.ep.Version] = part
+			}
+			part[tier] = append(part[tier], c)
+		}
+	}
+	v.only, v.versions = "", make(map[string]*subview, len(parts))
+	for version, part := range parts {
+		v.versions[version] = &subview{*newView(o, part, hashRing), turns.of(version)}
+	}
+}
+
+// turns are the counts of round robin, one for each version: two versions
+// that are called by turns would else see every second number only.
+type turns map[string]*atomic.Uint64
+
+func (t *turns) of(version string) *atomic.Uint64 {
+	if *t == nil {
+		*t = turns{}
+	}
+	n := (*t)[version]
+	if n == nil {
+		n = new(atomic.Uint64)
+		(*t)[version] = n
+	}
+	return n
+}
+
+// pick chooses for a call among the instances of its version.
+func (v *view) pick(call *rpc.Call, turn *atomic.Uint64) *rpc.Endpoint {
+	if call.Version == "" || v.versions == nil && call.Version == v.only {
+		return v.choose(call, turn)
+	}
+	if sub := v.versions[call.Version]; sub != nil {
+		return sub.choose(call, sub.turn)
+	}
+	return nil
+}
+
+// candidates is how many instances a call may be sent to.
+func (v *view) candidates(call *rpc.Call) int {
+	if sub := v.versions[call.Version]; sub != nil {
+		v = &sub.view
+	} else if call.Version != "" && call.Version != v.only {
+		return 0
+	}
+	return len(v.best) + len(v.rest)
+}
+
+// noneOf says why there is no instance for a call that asks for a version.
+func (v *view) noneOf(service, version string) error {
+	if len(v.best) == 0 {
+		return v.none
+	}
+	have := slices.Sorted(maps.Keys(v.versions))
+	if v.versions == nil {
+		have = []string{v.only}
+	}
+	return fmt.Errorf("%w: none of the %d of %s is of version %s; they are of %q", rpc.ErrNoInstance, len(v.best)+len(v.rest), service, version, have)
+}
+
 // newView sorts candidates into the view's tiers and prepares its balancer.
 func newView(o Options, byTier *[tiers][]candidate, hashRing *ring) *view {
 	v := &view{balancer: o.Balancer, replaced: make(chan struct{})}
@@ -98,7 +186,7 @@ func (v *view) choose(call *rpc.Call, turn *atomic.Uint64) *rpc.Endpoint {
 	switch {
 	case v.ring != nil && call.HashKey != "":
 		m := v.ring.find(call.HashKey, func(m *member) bool {
-			return m.tier.Load() == v.tier && (call.TryAgain || !call.Tried(m.ep))
+			return m.tier.Load() == v.tier && (call.Version == "" || m.ep.Version == call.Version) && (call.TryAgain || !call.Tried(m.ep))
 		})
 		if m != nil {
 			return m.ep

@@ -103,4 +103,13 @@ service Internal {
   Identity whoAmI()
   Description describe()
   void ping()
+
+  /**
+   * The rules of releases after a generation ("17", "2:17"; "0" for all of
+   * them): entries of the rule log as JSON, oldest first.
+   */
+  binary rulesSince(1: string generation)
+
+  /** Applies entries that the asked process lacks, in the same form. */
+  void learnRules(1: binary entries)
 }

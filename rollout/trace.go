@@ -172,3 +172,10 @@ func (t *Trace) End() {
 	defer t.unlock()
 	t.span.Release()
 }
+
+// Fresh reports whether a refused call may still give the trace another token.
+func (t *Trace) Fresh() bool {
+	t.lock()
+	defer t.unlock()
+	return t.root && !t.settled && t.restarts == 0
+}

@@ -191,6 +191,12 @@ func (r *request) replyHeader(h *theader.Header, code Code, executed Executed) {
 		return
 	}
 	h.Set(keyCode, code.String())
+	switch code {
+	case RulesNeeded, Retired, WrongVersion:
+		if agent := r.conn.s.cfg.Rollout; agent != nil {
+			h.Set(keyApplied, agent.Log().Last().String())
+		}
+	}
 	switch executed {
 	case NotExecuted:
 		h.Set(keyExecuted, "0")

@@ -22,13 +22,25 @@ type attempt struct {
 	call *Call
 	info *CallInfo
 	ep   *Endpoint
+
+	theirs string // generation that the callee has applied, when it refused by the rules
 }
 
 // run picks an endpoint, calls it and reports how that went. The arguments
 // are serialised into the writer of the endpoint's encoding when an earlier
 // attempt has not done so.
 func (a *attempt) run(binary, compact *flat.Writer) (health.Outcome, error) {
-	picker := a.s.c.cfg.Resolver.Resolve(a.s.name)
+	err := a.route()
+	outcome := codeOutcome(err)
+	if err == nil {
+		outcome, err = a.try(binary, compact)
+	}
+	a.returned(err)
+	return outcome, err
+}
+
+func (a *attempt) try(binary, compact *flat.Writer) (health.Outcome, error) {
+	picker := a.s.picker()
 	if err := a.pick(picker); err != nil {
 		return codeOutcome(err), err
 	}
@@ -52,6 +64,11 @@ func (a *attempt) run(binary, compact *flat.Writer) (health.Outcome, error) {
 // pick chooses an endpoint that was not tried yet; when there is none left,
 // one that was.
 func (a *attempt) pick(p Picker) error {
+	if a.ep = a.call.passage.next; a.ep != nil {
+		a.call.passage.next = nil
+		a.call.tried = append(a.call.tried, a.ep)
+		return nil
+	}
 	ep, err := p.Pick(a.ctx, a.call)
 	if errors.Is(err, ErrNoInstance) && len(a.call.tried) > 0 && !a.call.elsewhere {
 		a.call.TryAgain = true
@@ -62,6 +79,8 @@ func (a *attempt) pick(p Picker) error {
 		a.ep = ep
 		a.call.tried = append(a.call.tried, ep)
 		return nil
+	case errors.Is(err, ErrNoInstance) && a.call.Version != "":
+		return a.fail(VersionUnavailable, NotExecuted, err)
 	case errors.Is(err, ErrNoInstance):
 		return a.fail(NoInstance, NotExecuted, err)
 	}

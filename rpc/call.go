@@ -15,6 +15,12 @@ type Call struct {
 	HashKey string // key for consistent hashing, from WithHashKey; "" = none
 	OneWay  bool
 
+	// Version is the only one that may be picked, by the rules that the call's
+	// trace reads; "" = any. With Wait a picker that has no instance of it
+	// waits for one until its context ends.
+	Version string
+	Wait    bool
+
 	// TryAgain allows an endpoint that was tried before: set when every
 	// endpoint has been tried.
 	TryAgain bool
@@ -27,6 +33,7 @@ type Call struct {
 	elsewhere bool // the next attempt is of no use at an endpoint that was tried
 	chain     int  // attempt number of the call that this one is made for; 1 without one
 	meta      thrift.ResponseMeta
+	passage   passage
 }
 
 // Tried reports whether an earlier attempt of this call went to e.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/skerry/skerry/rollout"
 )
 
 // callContext is the context of one call on either side. Most handlers never
@@ -13,6 +15,7 @@ type callContext struct {
 	base     context.Context
 	deadline time.Time // zero = none
 	info     *CallInfo // on the server's side
+	trace    *rollout.Trace
 
 	mu     sync.Mutex
 	full   context.Context // made on demand
@@ -70,11 +73,18 @@ func (c *callContext) Err() error {
 	return c.base.Err()
 }
 
-// Value knows the call's info. It asks the standard context for the rest, by
+// Value knows the call's info and trace. It asks the standard context for the rest, by
 // which package context recognises it as one of its own.
 func (c *callContext) Value(key any) any {
-	if _, ok := key.(infoKey); ok && c.info != nil {
-		return c.info
+	switch key.(type) {
+	case infoKey:
+		if c.info != nil {
+			return c.info
+		}
+	case rollout.TraceKey:
+		if c.trace != nil {
+			return c.trace
+		}
 	}
 	c.mu.Lock()
 	full := c.full

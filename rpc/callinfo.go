@@ -19,6 +19,8 @@ type CallInfo struct {
 	Attempt    int       // 1 for the first; more when this call, or one that led to it, is a retry
 	Deadline   time.Time // zero when the caller set none
 	OneWay     bool
+
+	token string // as it came
 }
 
 type infoKey struct{}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/rollout"
 )
 
 // ClientConfig is what a Client needs. Only Resolver must be set.
@@ -27,6 +28,11 @@ type ClientConfig struct {
 	Interceptors   []ClientInterceptor // around every call of every service, the first one outermost
 	Health         *health.Recorder    // nil counts nothing
 	Logger         *slog.Logger        // nil means slog.Default()
+
+	// Rollout is this process's part in releases: calls carry the tokens of
+	// their traces and meet only the versions that these name. nil: they don't.
+	Rollout       *rollout.Agent
+	RefuseOrphans bool // with Rollout: refuse calls outside any trace; false only counts them
 
 	// Dial replaces the TCP dialler, for tests and tunnels. TLS is put on top
 	// of what it returns.

@@ -29,12 +29,20 @@ const (
 	BadMessage            // bytes that are no Thrift message
 	HandlerFailed         // the handler returned an error that its IDL does not declare
 	HandlerPanicked       // the handler panicked; the server goes on
-	codes            = iota
+
+	// Of calls that carry a rollout token; none of them was executed.
+	RulesNeeded        // the rules of the token's generation are not known there, and could not be told
+	Retired            // the version no longer serves the token's generation
+	WrongVersion       // by the rules the call belongs to another version
+	VersionUnavailable // nobody offers the version that the rules name; never another one instead
+	Orphan             // the call belongs to no trace, and such calls are refused
+	codes              = iota
 )
 
 var codeNames = [codes]string{"unknown", "no_instance", "unreachable", "connection_lost", "deadline_exceeded",
 	"canceled", "overloaded", "draining", "breaker_open", "limit_exceeded", "too_large", "unknown_service",
-	"unknown_method", "bad_message", "handler_failed", "handler_panicked"}
+	"unknown_method", "bad_message", "handler_failed", "handler_panicked",
+	"rules_needed", "retired", "wrong_version", "version_unavailable", "orphan"}
 
 // String is the code as it travels in reply headers and stands in logs.
 func (c Code) String() string {
@@ -129,6 +137,8 @@ var outcomeOf = [codes]health.Outcome{
 	LimitExceeded: health.Rejected, TooLarge: health.Rejected, UnknownService: health.Refused,
 	UnknownMethod: health.Refused, BadMessage: health.Broken, HandlerFailed: health.Internal,
 	HandlerPanicked: health.Internal,
+	RulesNeeded:     health.Refused, Retired: health.Refused, WrongVersion: health.Refused,
+	VersionUnavailable: health.Rejected, Orphan: health.Refused,
 }
 
 // Outcome is the code as statistics, breakers and ejection count it.

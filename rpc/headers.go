@@ -17,11 +17,13 @@ const (
 	keyDeadline = "sk-d"
 	keyCaller   = "sk-c"
 	keyAttempt  = "sk-a"
+	keyToken    = "sk-t"
 
 	keyVersion  = "sk-v"
 	keyInstance = "sk-i"
 	keyCode     = "sk-e"
 	keyExecuted = "sk-x"
+	keyApplied  = "sk-g"
 
 	keyControl = "sk-k"
 	keyTarget  = "sk-n"
@@ -54,6 +56,9 @@ func callHeader(h *theader.Header, call *Call, info *CallInfo, caller string, le
 	if n := call.chain + call.Attempt - 1; n > 1 {
 		h.Set(keyAttempt, strconv.Itoa(n))
 	}
+	if call.passage.raw != "" {
+		h.Set(keyToken, call.passage.raw)
+	}
 	if info == nil {
 		return
 	}
@@ -82,6 +87,8 @@ func readCallHeader(h *theader.Header, info *CallInfo) (remaining time.Duration)
 			info.TraceState = value
 		case keyBaggage:
 			info.Baggage = value
+		case keyToken:
+			info.token = value
 		case keyAttempt:
 			if n, err := strconv.Atoi(value); err == nil && n > 1 {
 				info.Attempt = n

@@ -58,6 +58,7 @@ type replyStatus struct {
 	framework bool  // the framework answered, not the handler
 	code      Code
 	executed  Executed
+	applied   string // generation, with a refusal by the rules
 	meta      thrift.THeaderMap
 }
 
@@ -71,6 +72,8 @@ func (s *replyStatus) read(h *theader.Header) {
 		switch p.Key {
 		case keyCode:
 			s.framework, s.code = true, ParseCode(p.Value)
+		case keyApplied:
+			s.applied = p.Value
 		case keyExecuted:
 			s.executed = NotExecuted
 			if p.Value == "1" {
@@ -128,6 +131,7 @@ func declared(encoding flat.Protocol, result string) bool {
 // exception is a TApplicationException as the caller gets it.
 func (a *attempt) exception(x thrift.TApplicationException, status *replyStatus) *Error {
 	if status.framework {
+		a.theirs = status.applied
 		if status.code == DeadlineExceeded {
 			return a.fail(status.code, status.executed, fmt.Errorf("%w: %w", x, context.DeadlineExceeded))
 		}

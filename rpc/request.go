@@ -10,6 +10,7 @@ import (
 
 	"github.com/apache/thrift/lib/go/thrift"
 	"github.com/skerry/skerry/health"
+	"github.com/skerry/skerry/rollout"
 	"github.com/skerry/skerry/rpc/internal/flat"
 	"github.com/skerry/skerry/rpc/internal/theader"
 )
@@ -31,7 +32,8 @@ type request struct {
 
 	info      CallInfo
 	ctx       callContext
-	abandoned atomic.Bool // the client has said that it does not wait any more
+	trace     rollout.Trace // with ctx.trace set
+	abandoned atomic.Bool   // the client has said that it does not wait any more
 }
 
 // header takes what the call's header says.
@@ -87,6 +89,11 @@ func (r *request) admit() {
 	n := s.running.Add(1)
 	code, err := r.room(n)
 	if err == nil {
+		if code, err = r.join(); err != nil {
+			r.forget()
+		}
+	}
+	if err == nil {
 		if r.info.OneWay && c.dialect.header && r.unordered {
 			r.answer(nil, 0, MaybeExecuted) // accepted
 		}
@@ -94,6 +101,7 @@ func (r *request) admit() {
 			return
 		}
 		code, err = Draining, errServerStopped
+		r.part()
 		r.forget()
 	}
 	s.ended()
@@ -147,6 +155,7 @@ func (r *request) release() {
 func (r *request) run() {
 	outcome := r.execute()
 	r.ctx.end()
+	r.part()
 	r.cell.Record(outcome, time.Since(r.arrived))
 	r.forget()
 	r.release()

@@ -21,7 +21,8 @@ type served struct {
 	name, version string
 	processor     thrift.TProcessor
 	methods       map[string]thrift.TProcessorFunction
-	oneWay        sync.Map // methods that were seen to answer nothing
+	doors         map[string]*door // by method; nil: tokens mean nothing
+	oneWay        sync.Map         // methods that were seen to answer nothing
 }
 
 // routes finds the service of a call. Readers take no lock.

@@ -15,6 +15,7 @@ import (
 	"github.com/apache/thrift/lib/go/thrift"
 	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/rollout"
 )
 
 // Generated processors ask every 5 ms, from a goroutine for each call, whether
@@ -32,6 +33,13 @@ type ServerConfig struct {
 	Interceptors []ServerInterceptor // around every handler, the first one outermost
 	Health       *health.Recorder    // nil counts nothing
 	Logger       *slog.Logger        // nil means slog.Default()
+
+	// Rollout is this process's part in releases: every call is checked by the
+	// rules of its token and counted. The server must then serve rulesSince and
+	// learnRules of skerry.internal (idl/skerry.thrift). nil: tokens are ignored.
+	Rollout       *rollout.Agent
+	Entry         func(service, method string) bool // methods whose calls begin a trace when they bring none; nil: none
+	RefuseOrphans bool                              // with Rollout: refuse other calls without a token; false only counts them
 }
 
 // Server serves Thrift services to skerry clients and to plain Thrift clients
@@ -92,6 +100,7 @@ func (s *Server) Handle(service, version string, p thrift.TProcessor) (remove fu
 	if p != nil {
 		v.methods = p.ProcessorMap()
 	}
+	v.makeDoors(&s.cfg)
 	return s.routes.add(v)
 }
 

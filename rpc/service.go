@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/apache/thrift/lib/go/thrift"
 	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/rollout"
 	"github.com/skerry/skerry/rpc/internal/flat"
 )
 
@@ -26,7 +28,24 @@ func (c *Client) Service(name string, o ServiceOptions) (thrift.TClient, error) 
 		breaker: newBreaker(o.Breaker),
 		limiter: newLimiter(name, o.Limits),
 	}
+	if c.cfg.Rollout != nil && !strings.HasPrefix(name, internalPrefix) {
+		s.origin = c.cfg.Rollout.Origin(c.cfg.Caller, "")
+	}
 	return s, nil
+}
+
+// At returns the thrift.TClient of a service at one endpoint, on the client's
+// connections to it and without retries: for what concerns just that process.
+func (c *Client) At(service string, e *Endpoint) thrift.TClient {
+	return &serviceClient{c: c, name: service, at: static{e}, o: ServiceOptions{Retries: new(int)},
+		chain: c.cfg.Interceptors, breaker: newBreaker(Breaker{Off: true}), limiter: newLimiter(service, Limits{})}
+}
+
+func (s *serviceClient) picker() Picker {
+	if s.at != nil {
+		return s.at
+	}
+	return s.c.cfg.Resolver.Resolve(s.name)
 }
 
 // serviceClient calls one service.
@@ -38,7 +57,9 @@ type serviceClient struct {
 	breaker *breaker
 	limiter *limiter
 	budget  budget
-	cells   cells // of calls that were refused before an instance was chosen
+	origin  *rollout.Origin // of calls outside any trace; nil: no tokens
+	at      Picker          // instead of the resolver's
+	cells   cells           // of calls that were refused before an instance was chosen
 }
 
 // Call implements thrift.TClient.
@@ -113,6 +134,10 @@ func (s *serviceClient) attempts(parent context.Context, call *Call) (health.Out
 	ctx := &callContext{base: parent, deadline: time.Now().Add(s.o.timeout())}
 	ctx.deadline, _ = ctx.Deadline()
 	defer ctx.end()
+	if err := s.enter(parent, call, info); err != nil {
+		return codeOutcome(err), err
+	}
+	defer call.passage.leave()
 	var binary, compact flat.Writer // the arguments, made once for all attempts
 	defer func() { free(binary); free(compact) }()
 	retried := false
@@ -126,7 +151,11 @@ func (s *serviceClient) attempts(parent context.Context, call *Call) (health.Out
 	for call.Attempt = 1; ; call.Attempt++ {
 		a := attempt{s: s, ctx: ctx, call: call, info: info}
 		outcome, err := a.run(&binary, &compact)
-		if last != nil && CodeOf(err) == NoInstance {
+		if err != nil && a.mend(err) {
+			call.Attempt-- // nothing was executed, and what was wrong is mended
+			continue
+		}
+		if code := CodeOf(err); last != nil && (code == NoInstance || code == VersionUnavailable) {
 			return lastOutcome, last // nobody else is there to try
 		}
 		if err == nil || !s.again(ctx, call, err, &retried) {
@@ -155,7 +184,7 @@ func (s *serviceClient) again(ctx *callContext, call *Call, err error, retried *
 		s.budget.give()
 		*retried = false
 	}
-	call.elsewhere = e.Code == Unreachable || e.Code == Draining
+	call.elsewhere = e.Instance != "" && (e.Code == Unreachable || e.Code == Draining || e.Code == RulesNeeded || e.Code == WrongVersion)
 	switch {
 	case call.elsewhere:
 		return true

@@ -20,6 +20,9 @@ func (s static) Resolve(string) Picker { return s }
 func (s static) Pick(_ context.Context, call *Call) (*Endpoint, error) {
 	var best *Endpoint
 	for _, e := range s {
+		if call.Version != "" && e.Version != call.Version {
+			continue
+		}
 		if (call.TryAgain || !call.Tried(e)) && (best == nil || e.Pending() < best.Pending()) {
 			best = e
 		}

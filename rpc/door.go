@@ -1,0 +1,161 @@
+package rpc
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+
+	"github.com/skerry/skerry/rollout"
+)
+
+// Members of W3C baggage that a call may bring instead of a token, when it
+// has passed something that is not skerry.
+const (
+	BaggageToken = "skerry-rollout" // rollout.Token.String
+	BaggageKey   = "skerry-key"     // sticky key: calls with one key meet one side of a split
+	BaggageMark  = "skerry-mark"    // a verifier's mark
+)
+
+// door is how the calls of one method come into their traces.
+type door struct {
+	origin *rollout.Origin
+	entry  bool
+}
+
+// makeDoors prepares a door for each method.
+func (s *served) makeDoors(cfg *ServerConfig) {
+	if cfg.Rollout == nil || strings.HasPrefix(s.name, internalPrefix) {
+		return
+	}
+	running := s.name + "/" + s.version
+	s.doors = map[string]*door{"": {origin: cfg.Rollout.Origin(s.name, running)}} // of a processor that does not list its methods
+	for method := range s.methods {
+		g := &door{origin: cfg.Rollout.Origin(s.name+"."+method, running)}
+		g.entry = cfg.Entry != nil && cfg.Entry(s.name, method)
+		s.doors[method] = g
+	}
+	if cfg.Entry != nil {
+		s.doors[""].entry = cfg.Entry(s.name, "")
+	}
+}
+
+// join asks the rules whether this version may execute the call, before any
+// of its code runs, and counts the call's span.
+func (r *request) join() (Code, error) {
+	s := r.served
+	if s.doors == nil {
+		return Unknown, nil
+	}
+	g := s.doors[r.method]
+	if g == nil {
+		g = s.doors[""]
+	}
+	code, err := r.joinBy(g, r.conn.s.cfg.Rollout)
+	if err == nil {
+		r.ctx.trace = &r.trace
+	}
+	return code, err
+}
+
+func (r *request) joinBy(g *door, agent *rollout.Agent) (Code, error) {
+	token, raw, err := r.info.rolloutToken()
+	switch {
+	case err != nil:
+		return BadMessage, err
+	case raw == "":
+		return r.beginTrace(g, agent)
+	}
+	if err := agent.Log().Admit(r.served.name, r.served.version, token); err != nil {
+		return refusalCode(err), r.refusal(token, agent, err)
+	}
+	g.origin.Join(&r.trace, token, raw)
+	return Unknown, nil
+}
+
+// beginTrace is for a call without a token: an entry begins a trace, any
+// other call is an orphan. So is one at an entry whose version the newest
+// rules give no share: nothing else can be told to its plain client.
+func (r *request) beginTrace(g *door, agent *rollout.Agent) (Code, error) {
+	seed := seedOf(&r.info)
+	if g.entry {
+		g.origin.Begin(&r.trace, seed, baggageMember(r.info.Baggage, BaggageMark))
+		token := r.trace.Token()
+		err := agent.Log().Admit(r.served.name, r.served.version, token)
+		if err == nil {
+			return Unknown, nil
+		}
+		r.trace.End()
+		if r.conn.s.cfg.RefuseOrphans {
+			return refusalCode(err), r.refusal(token, agent, err)
+		}
+	} else if r.conn.s.cfg.RefuseOrphans {
+		return Orphan, rollout.ErrOrphan
+	}
+	g.origin.Orphan(&r.trace, seed)
+	return Unknown, nil
+}
+
+// part ends the call's span.
+func (r *request) part() {
+	if r.ctx.trace != nil {
+		r.trace.End()
+	}
+}
+
+func refusalCode(err error) Code {
+	switch {
+	case errors.Is(err, rollout.ErrStale):
+		return RulesNeeded
+	case errors.Is(err, rollout.ErrRetired):
+		return Retired
+	}
+	return WrongVersion
+}
+
+func (r *request) refusal(t rollout.Token, agent *rollout.Agent, err error) error {
+	return fmt.Errorf("%s %s, which has applied generation %v, was called with generation %v: %w", r.served.name, r.served.version, agent.Log().Last(), t.Generation, err)
+}
+
+// rolloutToken is what the call carries; raw is "" when it carries none.
+func (i *CallInfo) rolloutToken() (t rollout.Token, raw string, err error) {
+	if i.token != "" {
+		t, err = rollout.ParseRaw(i.token)
+		return t, i.token, err
+	}
+	if text := baggageMember(i.Baggage, BaggageToken); text != "" {
+		t, err = rollout.ParseToken(text)
+		return t, string(t.AppendRaw(nil)), err
+	}
+	return rollout.Token{}, "", nil
+}
+
+// seedOf is what shares are drawn by for a trace that begins here: the sticky
+// key, else the W3C trace id, else chance.
+func seedOf(info *CallInfo) uint64 {
+	if info == nil {
+		return rand.Uint64()
+	}
+	if key := baggageMember(info.Baggage, BaggageKey); key != "" {
+		return rollout.SeedOf(key)
+	}
+	if validTrace(info.Trace) {
+		return rollout.SeedOf(info.Trace[traceIDAt : spanIDAt-1])
+	}
+	return rand.Uint64()
+}
+
+// baggageMember is the value of a member of a W3C baggage list, without its
+// properties; "" when it is not there.
+func baggageMember(baggage, key string) string {
+	for baggage != "" {
+		var member string
+		member, baggage, _ = strings.Cut(baggage, ",")
+		name, value, _ := strings.Cut(member, "=")
+		if strings.TrimSpace(name) == key {
+			value, _, _ = strings.Cut(value, ";")
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
+}

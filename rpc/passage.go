@@ -1,0 +1,205 @@
+package rpc
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/skerry/skerry/internal/wire"
+	"github.com/skerry/skerry/rollout"
+)
+
+// maxMends bounds how often one call exchanges rules.
+const maxMends = 8
+
+// internalService is the framework's own service, by which rules are exchanged.
+const internalService = internalPrefix + "internal"
+
+// passage is a call's way through a site whose versions change: the trace
+// that it belongs to, and the token that the attempt under way carries.
+type passage struct {
+	trace  *rollout.Trace // nil: the call carries no token
+	token  rollout.Token
+	raw    string
+	wait   bool      // by the rules, a missing version is waited for
+	next   *Endpoint // where the next attempt goes, nil: where the picker says
+	mended int
+	own    rollout.Trace // of a call outside any trace
+}
+
+// enter finds the call's trace. Outside of any the call is an orphan: it is
+// refused, or counted and given a trace of its own.
+func (s *serviceClient) enter(ctx context.Context, call *Call, info *CallInfo) error {
+	if s.origin == nil {
+		return nil
+	}
+	p := &call.passage
+	if p.trace = rollout.TraceFrom(ctx); p.trace != nil {
+		return nil
+	}
+	if s.c.cfg.RefuseOrphans {
+		return s.refused(call, Orphan, rollout.ErrOrphan)
+	}
+	p.trace = &p.own
+	s.origin.Orphan(p.trace, seedOf(info))
+	return nil
+}
+
+func (p *passage) leave() {
+	if p.trace == &p.own && p.trace != nil {
+		p.own.End()
+	}
+}
+
+// route asks the rules which version the attempt may meet.
+func (a *attempt) route() error {
+	c, p := a.call, &a.call.passage
+	if p.trace == nil {
+		return nil
+	}
+	p.token, p.raw = p.trace.Send()
+	version, by, ok, err := a.s.c.cfg.Rollout.Log().Route(a.s.name, p.token)
+	if err != nil {
+		return a.fail(RulesNeeded, NotExecuted, fmt.Errorf("generation %v: %w", p.token.Generation, err))
+	}
+	if c.Version = ""; ok {
+		c.Version = version
+	}
+	p.wait = by != rollout.Concurrent
+	return nil
+}
+
+// returned ends the attempt for its trace. A call that may yet be executed
+// holds the trace's span until its deadline.
+func (a *attempt) returned(err error) {
+	trace := a.call.passage.trace
+	if trace == nil {
+		return
+	}
+	var e *Error
+	if errors.As(err, &e) && e.Executed == MaybeExecuted {
+		if left := time.Until(a.ctx.deadline); left > 0 {
+			time.AfterFunc(left, trace.HandOff())
+		}
+	}
+	trace.Returned(!SafeToRetry(err))
+}
+
+// mend does what an attempt that was refused by the rules asks for, and
+// reports whether the call is to be made again: the callee is told the rules
+// that it lacks, or the caller learns those that it lacks. Nothing was
+// executed, so nobody sees it.
+func (a *attempt) mend(err error) bool {
+	p := &a.call.passage
+	if p.trace == nil || p.mended == maxMends {
+		return false
+	}
+	p.mended++
+	switch CodeOf(err) {
+	case RulesNeeded:
+		if a.ep == nil {
+			return a.catchUp() && !a.stale()
+		}
+		return a.teach() == nil
+	case Retired, WrongVersion:
+		theirs, err := rollout.ParseGeneration(a.theirs)
+		if err == nil && a.s.c.cfg.Rollout.Log().Last().Before(theirs) && a.learn(a.ep) != nil {
+			return false
+		}
+		return a.reroute()
+	case VersionUnavailable:
+		return p.trace.Fresh() && a.catchUp() && a.reroute() || p.wait && a.await()
+	}
+	return false
+}
+
+func (a *attempt) stale() bool {
+	return a.s.c.cfg.Rollout.Log().Last().Before(a.call.passage.token.Generation)
+}
+
+// teach tells the callee the rules that it lacks: this process has them, as
+// whoever called it has seen to it. The call then goes there again.
+func (a *attempt) teach() error {
+	theirs, err := rollout.ParseGeneration(a.theirs)
+	if err != nil {
+		return err
+	}
+	text, err := json.Marshal(a.s.c.cfg.Rollout.Since(theirs))
+	if err != nil {
+		return err
+	}
+	if err := wire.NewInternalClient(a.s.c.At(internalService, a.ep)).LearnRules(a.ctx, text); err != nil {
+		a.s.c.cfg.Logger.Warn("rpc: the callee does not take the rules that it lacks", "service", a.s.name, "instance", a.ep.Addr, "applied", a.theirs, "error", err)
+		return err
+	}
+	a.call.passage.next = a.ep
+	return nil
+}
+
+// learn fetches newer rules from an instance.
+func (a *attempt) learn(from *Endpoint) error {
+	agent := a.s.c.cfg.Rollout
+	text, err := wire.NewInternalClient(a.s.c.At(internalService, from)).RulesSince(a.ctx, agent.Log().Last().String())
+	if err != nil {
+		return fmt.Errorf("fetch rules from %s: %w", from.Addr, err)
+	}
+	var entries []rollout.Entry
+	if err := json.Unmarshal(text, &entries); err != nil {
+		return fmt.Errorf("read rules of %s: %w", from.Addr, err)
+	}
+	return agent.Learn(entries...)
+}
+
+// catchUp asks any instance of the service for newer rules, whatever its
+// version.
+func (a *attempt) catchUp() bool {
+	ep, err := a.s.picker().Pick(a.ctx, &Call{Service: a.s.name, Method: a.call.Method})
+	if err == nil {
+		err = a.learn(ep)
+	}
+	return err == nil
+}
+
+// reroute reports whether, by the rules known now, the call goes another way:
+// with a fresh token, when nobody can have seen the refused one.
+func (a *attempt) reroute() bool {
+	c, p := a.call, &a.call.passage
+	if p.trace.Refresh(a.ctx, p.token) {
+		c.tried, c.TryAgain = nil, false
+		return true
+	}
+	version, ok, err := a.s.c.cfg.Rollout.Log().Resolve(a.s.name, p.token)
+	return err == nil && ok && version != c.Version
+}
+
+// await waits until an instance of the version is there, or the rules change.
+func (a *attempt) await() bool {
+	c, p := a.call, &a.call.passage
+	ctx, cancel := context.WithCancel(a.ctx)
+	defer cancel()
+	changed := a.s.c.cfg.Rollout.Changed()
+	if !a.s.c.spawn(func() {
+		select {
+		case <-changed:
+			cancel()
+		case <-ctx.Done():
+		}
+	}) {
+		return false
+	}
+	c.Wait = true
+	ep, err := a.s.picker().Pick(ctx, c)
+	c.Wait = false
+	switch {
+	case err == nil:
+		p.next, p.mended = ep, p.mended-1
+		return true
+	case a.ctx.Err() == nil && ctx.Err() != nil:
+		p.trace.Refresh(a.ctx, p.token)
+		p.mended--
+		return true
+	}
+	return false
+}
