@@ -4,13 +4,13 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"os"
 	"sync"
 	"time"
 
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/broadcast"
 	"github.com/skerry/skerry/cmd/skerry/internal/foreign"
-	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/registry"
 	"github.com/spf13/cobra"
 )
@@ -31,11 +31,17 @@ Checks: tcp (a connection can be made), thrift (it answers a Thrift call, be it
 with "unknown method"), thrift:METHOD (the method, called without arguments,
 replies), http:/PATH (GET answers with a status below 400).
 
---file names a YAML list instead, with the keys service, version, addr,
-protocol, check, every, timeout, failures, weight, zone, tags, tls.`,
+--also lists the same address under a further name, version or both: consumers
+that know nothing of versions, or of the new name, keep finding it.
+
+--file names a YAML list instead, with the keys service, version, addr, also,
+protocol, check, every, timeout, failures, weight, zone, tags, tls. The file is
+read again when it changes: what is new in it is listed, what is gone is
+withdrawn, and the rest is not touched. A mistake in it changes nothing.`,
 		Example: `  skerry announce --service billing --version v1 --addr 10.0.0.5:9090 --protocol framed-binary --check thrift:ping
   skerry announce --service mail --addr :2525 --addr :2526
   skerry announce --service web --version v2 --addr :8080 --protocol http --check http:/healthz
+  skerry announce --service auth --version v2 --addr :9091 --also auth-legacy --also /v1
   skerry announce --file providers.yaml`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -43,13 +49,14 @@ protocol, check, every, timeout, failures, weight, zone, tags, tls.`,
 			if err != nil {
 				return err
 			}
-			return a.announce(cmd.Context(), entries)
+			return a.announce(cmd.Context(), entries, file)
 		},
 	}
 	f := c.Flags()
 	f.StringVar(&e.Service, "service", "", "`NAME` that consumers call by")
 	f.StringVar(&e.Version, "version", "", "`VERSION` of the service")
 	f.StringArrayVar(&addrs, "addr", nil, "`HOST:PORT` of the provider; without a host this host's address; may be repeated")
+	f.StringArrayVar(&e.Also, "also", nil, "further registration of the same address: `NAME`, NAME/VERSION or /VERSION; may be repeated")
 	f.StringVar(&e.Protocol, "protocol", string(registry.ProtocolFramedBinary), "how the provider speaks: a Thrift protocol, or http")
 	f.StringVar(&e.Check, "check", "tcp", "tcp, thrift, thrift:METHOD or http:/PATH")
 	f.DurationVar(&e.Every, "every", foreign.DefaultEvery, "time between two checks")
@@ -88,30 +95,98 @@ func announced(e foreign.Entry, addrs []string, file string) ([]foreign.Entry, e
 }
 
 // announce opens a node that lists what answers, until ctx ends.
-func (a *app) announce(ctx context.Context, entries []foreign.Entry) error {
+func (a *app) announce(ctx context.Context, entries []foreign.Entry, file string) error {
 	c, err := a.config()
 	if err != nil {
 		return err
 	}
-	conf, err := c.TLS.Client()
+	providers, err := a.providers(c, entries)
 	if err != nil {
 		return usagef("%w", err)
-	}
-	providers := make([]foreign.Provider, len(entries))
-	for i, e := range entries {
-		if providers[i], err = e.Provider(func() (string, error) { return advertised(c) }, conf); err != nil {
-			return usagef("%w", err)
-		}
-		if ip := net.ParseIP(providers[i].Instance.Host); ip != nil && ip.IsLoopback() {
-			a.note("%s: other hosts can't connect to %s; leave the host out to announce this host's address", e.Service, e.Addr)
-		}
 	}
 	n, _, err := a.open(ctx)
 	if err != nil {
 		return err
 	}
 	defer n.Close()
-	return a.keepAll(ctx, n, providers)
+	var mu sync.Mutex // one line at a time
+	crew := foreign.NewCrew(ctx, n, func(e foreign.Event) {
+		mu.Lock()
+		defer mu.Unlock()
+		a.printAnnounceEvent(e)
+	})
+	crew.Set(providers)
+	a.follow(crew, c, file)
+	return crew.Wait()
+}
+
+// providers are what the entries describe, each under a key that tells them
+// apart.
+func (a *app) providers(c skerry.Config, entries []foreign.Entry) (map[string]foreign.Provider, error) {
+	conf, err := c.TLS.Client()
+	if err != nil {
+		return nil, err
+	}
+	if entries, err = foreign.Entries(entries); err != nil {
+		return nil, err
+	}
+	providers := map[string]foreign.Provider{}
+	for _, e := range entries {
+		p, err := e.Provider(func() (string, error) { return advertised(c) }, conf)
+		if err != nil {
+			return nil, err
+		}
+		if ip := net.ParseIP(p.Instance.Host); ip != nil && ip.IsLoopback() {
+			a.note("%s: other hosts can't connect to %s; leave the host out to announce this host's address", e.Service, e.Addr)
+		}
+		providers[fmt.Sprintf("%+v", e)] = p
+	}
+	return providers, nil
+}
+
+// follow reads the file again whenever it changes, until the crew is done.
+func (a *app) follow(crew *foreign.Crew, c skerry.Config, file string) {
+	var look <-chan time.Time
+	if file != "" {
+		ticker := time.NewTicker(fileEvery)
+		defer ticker.Stop()
+		look = ticker.C
+	}
+	last := stamp(file)
+	for {
+		select {
+		case <-crew.Done():
+			return
+		case <-look:
+		}
+		now := stamp(file)
+		if now == last {
+			continue
+		}
+		last = now
+		entries, err := foreign.ReadFile(file)
+		if err == nil {
+			var providers map[string]foreign.Provider
+			if providers, err = a.providers(c, entries); err == nil {
+				crew.Set(providers)
+			}
+		}
+		if err != nil {
+			a.note("%v; nothing is changed", err)
+		}
+	}
+}
+
+// fileEvery is the time between two looks at the file of providers.
+const fileEvery = time.Second
+
+// stamp changes when a file does.
+func stamp(file string) string {
+	info, err := os.Stat(file)
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprint(info.ModTime().UnixNano(), info.Size())
 }
 
 // advertised is the address of this host that others are told.
@@ -121,22 +196,6 @@ func advertised(c skerry.Config) (string, error) {
 		return "", err
 	}
 	return choice.Addr.String(), nil
-}
-
-// keepAll keeps every provider listed until ctx ends.
-func (a *app) keepAll(ctx context.Context, to foreign.Registrar, providers []foreign.Provider) error {
-	g := run.NewGroup(ctx)
-	var mu sync.Mutex // one line at a time
-	for _, p := range providers {
-		g.Go(func(ctx context.Context) error {
-			return foreign.Keep(ctx, to, p, func(e foreign.Event) {
-				mu.Lock()
-				defer mu.Unlock()
-				a.printAnnounceEvent(e)
-			})
-		})
-	}
-	return g.Wait()
 }
 
 // announceEvent is a line of announce --json.

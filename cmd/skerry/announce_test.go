@@ -98,6 +98,58 @@ func TestAnnounceFile(t *testing.T) {
 	}
 }
 
+// TestAnnounceUnderSeveralNames moves a server to a new name and version while
+// it runs; a consumer that knows neither keeps its old address (row 3.7).
+func TestAnnounceUnderSeveralNames(t *testing.T) {
+	config := site(t, "")
+	addr, stop := stockServer(t, "127.0.0.1:0")
+	defer stop()
+	file := filepath.Join(t.TempDir(), "providers.yaml")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("- {service: clock, addr: \"" + addr + "\", every: 200ms}\n")
+	_, events := program(t, "announce", "-c", config, "--file", file, "--json")
+	until := func(service, version, state string) {
+		t.Helper()
+		for events.Scan() {
+			var e announceEvent
+			if err := json.Unmarshal(events.Bytes(), &e); err != nil {
+				t.Fatalf("%v in %s", err, events.Text())
+			}
+			if e.State == "stopped" && e.Version == "" {
+				t.Errorf("the old registration was touched: %s", events.Text())
+			}
+			if e.Service == service && e.Version == version && e.State == state {
+				return
+			}
+		}
+		t.Fatalf("announce ended before %s/%s was %s", service, version, state)
+	}
+	call := func(service string) {
+		t.Helper()
+		if code, out, errs := cli(t, "", "call", service, "now", `{"name":"UTC"}`, "-t", clockFile(t), "-c", config); code != exitOK {
+			t.Errorf("call of %s: exit code %d\n%s%s", service, code, out, errs)
+		}
+	}
+	until("clock", "", "listed")
+	call("clock")
+	write("- {service: clock, addr: \"" + addr + "\", every: 200ms, also: [/v2, time/v2]}\n")
+	until("time", "v2", "listed")
+	call("clock")
+	call("time")
+	write("- {service: clock, addr: \"" + addr + "\", every: 200ms, also: [time/v3]}\n")
+	until("time", "v3", "listed")
+	call("clock")
+	_, out, _ := cli(t, "", "ls", "-c", config)
+	if strings.Contains(out, "v2") || !strings.Contains(out, "v3") || strings.Count(out, addr) != 2 {
+		t.Errorf("ls:\n%s", out)
+	}
+}
+
 // stockServer is Apache Thrift's own server with framed binary messages.
 func stockServer(t *testing.T, addr string) (string, func()) {
 	t.Helper()

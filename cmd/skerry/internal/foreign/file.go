@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/goccy/go-yaml"
@@ -19,6 +20,7 @@ type Entry struct {
 	Service  string            `yaml:"service"`
 	Version  string            `yaml:"version"`
 	Addr     string            `yaml:"addr"`     // host:port; without a host it is this host's advertised address
+	Also     []string          `yaml:"also"`     // further registrations of the same address: NAME, NAME/VERSION or /VERSION
 	Protocol string            `yaml:"protocol"` // default framed-binary
 	Check    string            `yaml:"check"`    // tcp, thrift, thrift:METHOD or http:/PATH; default tcp
 	Every    time.Duration     `yaml:"every"`
@@ -45,6 +47,14 @@ func ReadFile(path string) ([]Entry, error) {
 		return nil, fmt.Errorf("read providers: %s lists none", path)
 	}
 	return list, nil
+}
+
+// as is the entry under another name (NAME keeps the version out), another
+// version (/VERSION), or both.
+func (e Entry) as(also string) Entry {
+	name, version, _ := strings.Cut(also, "/")
+	e.Service, e.Version = cmp.Or(name, e.Service), version
+	return e
 }
 
 // Provider checks the entry. host stands in for an address without a host.

@@ -131,3 +131,56 @@ func TestCheckTimesOut(t *testing.T) {
 		}
 	})
 }
+
+// TestCrew changes the list while it runs: whoever stays is not registered
+// again.
+func TestCrew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		to := &list{listed: map[registry.ID]bool{}}
+		events := make(chan string, 16)
+		crew := NewCrew(ctx, to, func(e Event) { events <- e.Instance.Service + " " + string(e.State) })
+		up := func(context.Context, registry.Instance) error { return nil }
+		own, other := provider(up), provider(up)
+		other.Instance.Service = "billing-old"
+		want := func(all ...string) {
+			t.Helper()
+			synctest.Wait()
+			for _, w := range all {
+				if have := <-events; have != w {
+					t.Errorf("have %s, want %s", have, w)
+				}
+			}
+			if len(events) > 0 {
+				t.Errorf("too much: %s", <-events)
+			}
+		}
+		crew.Set(map[string]Provider{"own": own})
+		want("billing listed")
+		crew.Set(map[string]Provider{"own": own, "other": other})
+		want("billing-old listed")
+		crew.Set(map[string]Provider{"other": other})
+		want("billing stopped")
+		cancel()
+		if err := crew.Wait(); err != nil || len(to.listed) != 0 {
+			t.Errorf("%v, listed %v", err, to.listed)
+		}
+		want("billing-old stopped")
+	})
+}
+
+func TestEntriesUnderSeveralNames(t *testing.T) {
+	e := Entry{Service: "auth", Version: "v2", Addr: ":9091", Also: []string{"auth-legacy", "/v1", "login/v7"}}
+	list, err := Entries([]Entry{e})
+	var have []string
+	for _, x := range list {
+		have = append(have, x.Service+"/"+x.Version)
+	}
+	if want := []string{"auth/v2", "auth-legacy/", "auth/v1", "login/v7"}; err != nil || !slices.Equal(have, want) {
+		t.Errorf("have %v, want %v; %v", have, want, err)
+	}
+	e.Also = []string{"/v2"}
+	if _, err := Entries([]Entry{e}); err == nil {
+		t.Error("the same registration twice was taken")
+	}
+}
