@@ -141,6 +141,35 @@ func TestServicesShareAPort(t *testing.T) {
 }
 
 // TestHandleMistakes: what is wrong is said at once.
+// TestNamesComeAndGo serves one processor under a second name for a while
+// (row 3.7): callers by the first, who know of no version, notice nothing, and
+// callers by the second find it.
+func TestNamesComeAndGo(t *testing.T) {
+	site := lanSite(t)
+	site.Services = []Service{{Name: "greeter", Version: "v2", Listen: "127.0.0.1:0"}, {Name: "greeter-legacy"}}
+	provider := open(t, site)
+	anna := wire.NewInternalProcessor(&greeter{name: "anna"})
+	main, stopMain := context.WithCancel(t.Context())
+	also, stopAlso := context.WithCancel(t.Context())
+	served, extra := run.NewGroup(main), run.NewGroup(also)
+	served.Go(func(ctx context.Context) error { return provider.Serve(ctx, "greeter", anna) })
+	t.Cleanup(func() { stopMain(); _ = served.Wait() })
+
+	consumer := open(t, lanOf(site))
+	load := startLoad(t, consumer, 2)
+	old := wire.NewInternalClient(consumer.Client("greeter-legacy"))
+	extra.Go(func(ctx context.Context) error { return provider.Serve(ctx, "greeter-legacy", anna) })
+	eventually(t, "the second name is called", func() bool { return old.Ping(t.Context()) == nil })
+	stopAlso()
+	if err := extra.Wait(); err != nil {
+		t.Errorf("the second name leaves: %v", err)
+	}
+	eventually(t, "the second name is gone", func() bool { return old.Ping(t.Context()) != nil })
+	if calls, failed := load.end(); failed != nil || calls == 0 {
+		t.Errorf("of %d calls by the first name some failed: %v", calls, failed)
+	}
+}
+
 func TestHandleMistakes(t *testing.T) {
 	hub := memorySite(&registry.Hub{})
 	config := Config{StateDir: "none", Stop: Stop{Grace: none}, Service: Service{Name: "greeter", Advertise: "127.0.0.1"}}
