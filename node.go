@@ -30,7 +30,7 @@ type Node struct {
 	sources   []discovery.Source
 	stats     *health.Recorder
 	statsFile *health.LogSink // nil without one
-	rollout   *rollout.Agent
+	rules     *rollout.Agent
 	lists     *discovery.Discovery
 	calls     *rpc.Client
 	offers    *provider
@@ -89,7 +89,7 @@ func newNode(cfg Config, opts []Option) (n *Node, err error) {
 		return nil, err
 	}
 	n.stats = n.newRecorder()
-	if n.rollout, err = rollout.NewAgent(n.owner.String(), rollout.Saved{}, nil); err != nil {
+	if n.rules, err = rollout.NewAgent(n.owner.String(), rollout.Saved{}, nil); err != nil {
 		return nil, err
 	}
 	if n.lists, err = n.newLists(); err != nil {
@@ -106,7 +106,7 @@ func newNode(cfg Config, opts []Option) (n *Node, err error) {
 		Interceptors:   n.opts.client,
 		Health:         n.stats,
 		Logger:         n.log,
-		Rollout:        n.rollout,
+		Rollout:        n.rules,
 		RefuseOrphans:  n.cfg.Rollout.Orphans == OrphansStrict,
 	})
 	if err != nil {

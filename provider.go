@@ -56,7 +56,7 @@ func newProvider(n *Node) (*provider, error) {
 		Health:       n.stats,
 		Logger:       n.log,
 
-		Rollout:       n.rollout,
+		Rollout:       n.rules,
 		Entry:         n.cfg.entry,
 		RefuseOrphans: n.cfg.Rollout.Orphans == OrphansStrict,
 	})

@@ -2,8 +2,6 @@ package skerry
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"math/rand/v2"
 
 	"github.com/skerry/skerry/rollout"
@@ -11,7 +9,7 @@ import (
 
 // Rollout is the process's part in releases: the rules that it has applied,
 // what it has promised, and what runs by which generation of the rules.
-func (n *Node) Rollout() *rollout.Agent { return n.rollout }
+func (n *Node) Rollout() *rollout.Agent { return n.rules }
 
 // Begin starts a trace for work that no call has caused: a job, a timer, a
 // message from elsewhere. All calls made with the returned context, and all
@@ -19,7 +17,7 @@ func (n *Node) Rollout() *rollout.Agent { return n.rollout }
 // release status. Call end when the work is over: until then it holds back
 // the end of the versions that it may still need.
 func (n *Node) Begin(ctx context.Context, job string) (_ context.Context, end func()) {
-	t := n.rollout.Begin(job, rand.Uint64(), "")
+	t := n.rules.Begin(job, rand.Uint64(), "")
 	return t.Context(ctx), t.End
 }
 
@@ -34,22 +32,4 @@ func Detach(ctx context.Context) (_ context.Context, end func()) {
 	}
 	t = t.Detach()
 	return t.Context(ctx), t.End
-}
-
-// RulesSince gives a process the rules that it lacks.
-func (s *internalService) RulesSince(_ context.Context, generation string) ([]byte, error) {
-	g, err := rollout.ParseGeneration(generation)
-	if err != nil {
-		return nil, err
-	}
-	return json.Marshal(s.node.rollout.Since(g))
-}
-
-// LearnRules takes rules that this process lacks.
-func (s *internalService) LearnRules(_ context.Context, text []byte) error {
-	var entries []rollout.Entry
-	if err := json.Unmarshal(text, &entries); err != nil {
-		return fmt.Errorf("read rules: %w", err)
-	}
-	return s.node.rollout.Learn(entries...)
 }

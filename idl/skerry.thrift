@@ -98,18 +98,25 @@ struct Description {
   3: list<Registration> registrations
 }
 
-/** The framework's own service, skerry.internal, on the port of every process. */
+/** The rules could not be taken; nothing was applied beyond what applied says. */
+exception RulesRefused {
+  1: string code            // gap, fork, promised, invalid, disk
+  2: string message
+  3: string applied         // generation of the process
+  4: string hash            // of its log
+}
+
+/**
+ * The framework's own service, skerry.internal, on the port of every process.
+ * Entries of the rule log travel as the JSON of package rollout.
+ */
 service Internal {
   Identity whoAmI()
   Description describe()
   void ping()
 
-  /**
-   * The rules of releases after a generation ("17", "2:17"; "0" for all of
-   * them): entries of the rule log as JSON, oldest first.
-   */
-  binary rulesSince(1: string generation)
-
-  /** Applies entries that the asked process lacks, in the same form. */
-  void learnRules(1: binary entries)
+  /** The entries after a generation (rollout.Generation.String), oldest first. */
+  list<binary> rulesSince(1: string generation)
+  /** Applies committed entries, oldest first; returns the generation applied then. */
+  string learnRules(1: list<binary> entries) throws (1: RulesRefused refused)
 }

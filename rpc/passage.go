@@ -126,11 +126,15 @@ func (a *attempt) teach() error {
 	if err != nil {
 		return err
 	}
-	text, err := json.Marshal(a.s.c.cfg.Rollout.Since(theirs))
-	if err != nil {
-		return err
+	var texts [][]byte
+	for _, e := range a.s.c.cfg.Rollout.Since(theirs) {
+		text, err := json.Marshal(e)
+		if err != nil {
+			return err
+		}
+		texts = append(texts, text)
 	}
-	if err := wire.NewInternalClient(a.s.c.At(internalService, a.ep)).LearnRules(a.ctx, text); err != nil {
+	if _, err := wire.NewInternalClient(a.s.c.At(internalService, a.ep)).LearnRules(a.ctx, texts); err != nil {
 		a.s.c.cfg.Logger.Warn("rpc: the callee does not take the rules that it lacks", "service", a.s.name, "instance", a.ep.Addr, "applied", a.theirs, "error", err)
 		return err
 	}
@@ -141,13 +145,15 @@ func (a *attempt) teach() error {
 // learn fetches newer rules from an instance.
 func (a *attempt) learn(from *Endpoint) error {
 	agent := a.s.c.cfg.Rollout
-	text, err := wire.NewInternalClient(a.s.c.At(internalService, from)).RulesSince(a.ctx, agent.Log().Last().String())
+	texts, err := wire.NewInternalClient(a.s.c.At(internalService, from)).RulesSince(a.ctx, agent.Log().Last().String())
 	if err != nil {
 		return fmt.Errorf("fetch rules from %s: %w", from.Addr, err)
 	}
-	var entries []rollout.Entry
-	if err := json.Unmarshal(text, &entries); err != nil {
-		return fmt.Errorf("read rules of %s: %w", from.Addr, err)
+	entries := make([]rollout.Entry, len(texts))
+	for i, text := range texts {
+		if err := json.Unmarshal(text, &entries[i]); err != nil {
+			return fmt.Errorf("read rules of %s: %w", from.Addr, err)
+		}
 	}
 	return agent.Learn(entries...)
 }

@@ -2783,25 +2783,250 @@ func (p *Description) String() string {
   return fmt.Sprintf("Description(%+v)", *p)
 }
 
+// The rules could not be taken; nothing was applied beyond what applied says.
+// 
+// Attributes:
+//  - Code
+//  - Message
+//  - Applied
+//  - Hash
+type RulesRefused struct {
+  Code string `thrift:"code,1" db:"code" json:"code"`
+  Message string `thrift:"message,2" db:"message" json:"message"`
+  Applied string `thrift:"applied,3" db:"applied" json:"applied"`
+  Hash string `thrift:"hash,4" db:"hash" json:"hash"`
+}
+
+func NewRulesRefused() *RulesRefused {
+  return &RulesRefused{}
+}
+
+
+func (p *RulesRefused) GetCode() string {
+  return p.Code
+}
+
+func (p *RulesRefused) GetMessage() string {
+  return p.Message
+}
+
+func (p *RulesRefused) GetApplied() string {
+  return p.Applied
+}
+
+func (p *RulesRefused) GetHash() string {
+  return p.Hash
+}
+func (p *RulesRefused) Read(ctx context.Context, iprot thrift.TProtocol) error {
+  if _, err := iprot.ReadStructBegin(ctx); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
+  }
+
+
+  for {
+    _, fieldTypeId, fieldId, err := iprot.ReadFieldBegin(ctx)
+    if err != nil {
+      return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
+    }
+    if fieldTypeId == thrift.STOP { break; }
+    switch fieldId {
+    case 1:
+      if fieldTypeId == thrift.STRING {
+        if err := p.ReadField1(ctx, iprot); err != nil {
+          return err
+        }
+      } else {
+        if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+          return err
+        }
+      }
+    case 2:
+      if fieldTypeId == thrift.STRING {
+        if err := p.ReadField2(ctx, iprot); err != nil {
+          return err
+        }
+      } else {
+        if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+          return err
+        }
+      }
+    case 3:
+      if fieldTypeId == thrift.STRING {
+        if err := p.ReadField3(ctx, iprot); err != nil {
+          return err
+        }
+      } else {
+        if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+          return err
+        }
+      }
+    case 4:
+      if fieldTypeId == thrift.STRING {
+        if err := p.ReadField4(ctx, iprot); err != nil {
+          return err
+        }
+      } else {
+        if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+          return err
+        }
+      }
+    default:
+      if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+        return err
+      }
+    }
+    if err := iprot.ReadFieldEnd(ctx); err != nil {
+      return err
+    }
+  }
+  if err := iprot.ReadStructEnd(ctx); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T read struct end error: ", p), err)
+  }
+  return nil
+}
+
+func (p *RulesRefused)  ReadField1(ctx context.Context, iprot thrift.TProtocol) error {
+  if v, err := iprot.ReadString(ctx); err != nil {
+  return thrift.PrependError("error reading field 1: ", err)
+} else {
+  p.Code = v
+}
+  return nil
+}
+
+func (p *RulesRefused)  ReadField2(ctx context.Context, iprot thrift.TProtocol) error {
+  if v, err := iprot.ReadString(ctx); err != nil {
+  return thrift.PrependError("error reading field 2: ", err)
+} else {
+  p.Message = v
+}
+  return nil
+}
+
+func (p *RulesRefused)  ReadField3(ctx context.Context, iprot thrift.TProtocol) error {
+  if v, err := iprot.ReadString(ctx); err != nil {
+  return thrift.PrependError("error reading field 3: ", err)
+} else {
+  p.Applied = v
+}
+  return nil
+}
+
+func (p *RulesRefused)  ReadField4(ctx context.Context, iprot thrift.TProtocol) error {
+  if v, err := iprot.ReadString(ctx); err != nil {
+  return thrift.PrependError("error reading field 4: ", err)
+} else {
+  p.Hash = v
+}
+  return nil
+}
+
+func (p *RulesRefused) Write(ctx context.Context, oprot thrift.TProtocol) error {
+  if err := oprot.WriteStructBegin(ctx, "RulesRefused"); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err) }
+  if p != nil {
+    if err := p.writeField1(ctx, oprot); err != nil { return err }
+    if err := p.writeField2(ctx, oprot); err != nil { return err }
+    if err := p.writeField3(ctx, oprot); err != nil { return err }
+    if err := p.writeField4(ctx, oprot); err != nil { return err }
+  }
+  if err := oprot.WriteFieldStop(ctx); err != nil {
+    return thrift.PrependError("write field stop error: ", err) }
+  if err := oprot.WriteStructEnd(ctx); err != nil {
+    return thrift.PrependError("write struct stop error: ", err) }
+  return nil
+}
+
+func (p *RulesRefused) writeField1(ctx context.Context, oprot thrift.TProtocol) (err error) {
+  if err := oprot.WriteFieldBegin(ctx, "code", thrift.STRING, 1); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T write field begin error 1:code: ", p), err) }
+  if err := oprot.WriteString(ctx, string(p.Code)); err != nil {
+  return thrift.PrependError(fmt.Sprintf("%T.code (1) field write error: ", p), err) }
+  if err := oprot.WriteFieldEnd(ctx); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T write field end error 1:code: ", p), err) }
+  return err
+}
+
+func (p *RulesRefused) writeField2(ctx context.Context, oprot thrift.TProtocol) (err error) {
+  if err := oprot.WriteFieldBegin(ctx, "message", thrift.STRING, 2); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T write field begin error 2:message: ", p), err) }
+  if err := oprot.WriteString(ctx, string(p.Message)); err != nil {
+  return thrift.PrependError(fmt.Sprintf("%T.message (2) field write error: ", p), err) }
+  if err := oprot.WriteFieldEnd(ctx); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T write field end error 2:message: ", p), err) }
+  return err
+}
+
+func (p *RulesRefused) writeField3(ctx context.Context, oprot thrift.TProtocol) (err error) {
+  if err := oprot.WriteFieldBegin(ctx, "applied", thrift.STRING, 3); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T write field begin error 3:applied: ", p), err) }
+  if err := oprot.WriteString(ctx, string(p.Applied)); err != nil {
+  return thrift.PrependError(fmt.Sprintf("%T.applied (3) field write error: ", p), err) }
+  if err := oprot.WriteFieldEnd(ctx); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T write field end error 3:applied: ", p), err) }
+  return err
+}
+
+func (p *RulesRefused) writeField4(ctx context.Context, oprot thrift.TProtocol) (err error) {
+  if err := oprot.WriteFieldBegin(ctx, "hash", thrift.STRING, 4); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T write field begin error 4:hash: ", p), err) }
+  if err := oprot.WriteString(ctx, string(p.Hash)); err != nil {
+  return thrift.PrependError(fmt.Sprintf("%T.hash (4) field write error: ", p), err) }
+  if err := oprot.WriteFieldEnd(ctx); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T write field end error 4:hash: ", p), err) }
+  return err
+}
+
+func (p *RulesRefused) Equals(other *RulesRefused) bool {
+  if p == other {
+    return true
+  } else if p == nil || other == nil {
+    return false
+  }
+  if p.Code != other.Code { return false }
+  if p.Message != other.Message { return false }
+  if p.Applied != other.Applied { return false }
+  if p.Hash != other.Hash { return false }
+  return true
+}
+
+func (p *RulesRefused) String() string {
+  if p == nil {
+    return "<nil>"
+  }
+  return fmt.Sprintf("RulesRefused(%+v)", *p)
+}
+
+func (p *RulesRefused) Error() string {
+  return p.String()
+}
+
+func (RulesRefused) TExceptionType() thrift.TExceptionType {
+  return thrift.TExceptionTypeCompiled
+}
+
+var _ thrift.TException = (*RulesRefused)(nil)
+
 type Internal interface {  //The framework's own service, skerry.internal, on the port of every process.
+  //Entries of the rule log travel as the JSON of package rollout.
 
   WhoAmI(ctx context.Context) (_r *Identity, _err error)
   Describe(ctx context.Context) (_r *Description, _err error)
   Ping(ctx context.Context) (_err error)
-  // The rules of releases after a generation ("17", "2:17"; "0" for all of
-  // them): entries of the rule log as JSON, oldest first.
+  // The entries after a generation (rollout.Generation.String), oldest first.
   // 
   // Parameters:
   //  - Generation
-  RulesSince(ctx context.Context, generation string) (_r []byte, _err error)
-  // Applies entries that the asked process lacks, in the same form.
+  RulesSince(ctx context.Context, generation string) (_r [][]byte, _err error)
+  // Applies committed entries, oldest first; returns the generation applied then.
   // 
   // Parameters:
   //  - Entries
-  LearnRules(ctx context.Context, entries []byte) (_err error)
+  LearnRules(ctx context.Context, entries [][]byte) (_r string, _err error)
 }
 
 //The framework's own service, skerry.internal, on the port of every process.
+//Entries of the rule log travel as the JSON of package rollout.
 type InternalClient struct {
   c thrift.TClient
   meta thrift.ResponseMeta
@@ -2879,12 +3104,11 @@ func (p *InternalClient) Ping(ctx context.Context) (_err error) {
   return nil
 }
 
-// The rules of releases after a generation ("17", "2:17"; "0" for all of
-// them): entries of the rule log as JSON, oldest first.
+// The entries after a generation (rollout.Generation.String), oldest first.
 // 
 // Parameters:
 //  - Generation
-func (p *InternalClient) RulesSince(ctx context.Context, generation string) (_r []byte, _err error) {
+func (p *InternalClient) RulesSince(ctx context.Context, generation string) (_r [][]byte, _err error) {
   var _args30 InternalRulesSinceArgs
   _args30.Generation = generation
   var _result32 InternalRulesSinceResult
@@ -2897,11 +3121,11 @@ func (p *InternalClient) RulesSince(ctx context.Context, generation string) (_r 
   return _result32.GetSuccess(), nil
 }
 
-// Applies entries that the asked process lacks, in the same form.
+// Applies committed entries, oldest first; returns the generation applied then.
 // 
 // Parameters:
 //  - Entries
-func (p *InternalClient) LearnRules(ctx context.Context, entries []byte) (_err error) {
+func (p *InternalClient) LearnRules(ctx context.Context, entries [][]byte) (_r string, _err error) {
   var _args33 InternalLearnRulesArgs
   _args33.Entries = entries
   var _result35 InternalLearnRulesResult
@@ -2911,7 +3135,12 @@ func (p *InternalClient) LearnRules(ctx context.Context, entries []byte) (_err e
   if _err != nil {
     return
   }
-  return nil
+  switch {
+  case _result35.Refused!= nil:
+    return _r, _result35.Refused
+  }
+
+  return _result35.GetSuccess(), nil
 }
 
 type InternalProcessor struct {
@@ -3363,29 +3592,36 @@ func (p *internalProcessorLearnRules) Process(ctx context.Context, seqId int32, 
   }
 
   result := InternalLearnRulesResult{}
-  if err2 := p.handler.LearnRules(ctx, args.Entries); err2 != nil {
+  if retval, err2 := p.handler.LearnRules(ctx, args.Entries); err2 != nil {
     tickerCancel()
     err = thrift.WrapTException(err2)
-    if errors.Is(err2, thrift.ErrAbandonRequest) {
-      return false, thrift.WrapTException(err2)
+    switch v := err2.(type) {
+    case *RulesRefused:
+      result.Refused = v
+    default:
+      if errors.Is(err2, thrift.ErrAbandonRequest) {
+        return false, thrift.WrapTException(err2)
+      }
+      _exc47 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing learnRules: " + err2.Error())
+      if err2 := oprot.WriteMessageBegin(ctx, "learnRules", thrift.EXCEPTION, seqId); err2 != nil {
+        _write_err46 = thrift.WrapTException(err2)
+      }
+      if err2 := _exc47.Write(ctx, oprot); _write_err46 == nil && err2 != nil {
+        _write_err46 = thrift.WrapTException(err2)
+      }
+      if err2 := oprot.WriteMessageEnd(ctx); _write_err46 == nil && err2 != nil {
+        _write_err46 = thrift.WrapTException(err2)
+      }
+      if err2 := oprot.Flush(ctx); _write_err46 == nil && err2 != nil {
+        _write_err46 = thrift.WrapTException(err2)
+      }
+      if _write_err46 != nil {
+        return false, thrift.WrapTException(_write_err46)
+      }
+      return true, err
     }
-    _exc47 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing learnRules: " + err2.Error())
-    if err2 := oprot.WriteMessageBegin(ctx, "learnRules", thrift.EXCEPTION, seqId); err2 != nil {
-      _write_err46 = thrift.WrapTException(err2)
-    }
-    if err2 := _exc47.Write(ctx, oprot); _write_err46 == nil && err2 != nil {
-      _write_err46 = thrift.WrapTException(err2)
-    }
-    if err2 := oprot.WriteMessageEnd(ctx); _write_err46 == nil && err2 != nil {
-      _write_err46 = thrift.WrapTException(err2)
-    }
-    if err2 := oprot.Flush(ctx); _write_err46 == nil && err2 != nil {
-      _write_err46 = thrift.WrapTException(err2)
-    }
-    if _write_err46 != nil {
-      return false, thrift.WrapTException(_write_err46)
-    }
-    return true, err
+  } else {
+    result.Success = &retval
   }
   tickerCancel()
   if err2 := oprot.WriteMessageBegin(ctx, "learnRules", thrift.REPLY, seqId); err2 != nil {
@@ -3907,16 +4143,16 @@ func (p *InternalRulesSinceArgs) String() string {
 // Attributes:
 //  - Success
 type InternalRulesSinceResult struct {
-  Success []byte `thrift:"success,0" db:"success" json:"success,omitempty"`
+  Success [][]byte `thrift:"success,0" db:"success" json:"success,omitempty"`
 }
 
 func NewInternalRulesSinceResult() *InternalRulesSinceResult {
   return &InternalRulesSinceResult{}
 }
 
-var InternalRulesSinceResult_Success_DEFAULT []byte
+var InternalRulesSinceResult_Success_DEFAULT [][]byte
 
-func (p *InternalRulesSinceResult) GetSuccess() []byte {
+func (p *InternalRulesSinceResult) GetSuccess() [][]byte {
   return p.Success
 }
 func (p *InternalRulesSinceResult) IsSetSuccess() bool {
@@ -3937,7 +4173,7 @@ func (p *InternalRulesSinceResult) Read(ctx context.Context, iprot thrift.TProto
     if fieldTypeId == thrift.STOP { break; }
     switch fieldId {
     case 0:
-      if fieldTypeId == thrift.STRING {
+      if fieldTypeId == thrift.LIST {
         if err := p.ReadField0(ctx, iprot); err != nil {
           return err
         }
@@ -3962,11 +4198,24 @@ func (p *InternalRulesSinceResult) Read(ctx context.Context, iprot thrift.TProto
 }
 
 func (p *InternalRulesSinceResult)  ReadField0(ctx context.Context, iprot thrift.TProtocol) error {
-  if v, err := iprot.ReadBinary(ctx); err != nil {
-  return thrift.PrependError("error reading field 0: ", err)
+  _, size, err := iprot.ReadListBegin(ctx)
+  if err != nil {
+    return thrift.PrependError("error reading list begin: ", err)
+  }
+  tSlice := make([][]byte, 0, size)
+  p.Success =  tSlice
+  for i := 0; i < size; i ++ {
+var _elem48 []byte
+    if v, err := iprot.ReadBinary(ctx); err != nil {
+    return thrift.PrependError("error reading field 0: ", err)
 } else {
-  p.Success = v
+    _elem48 = v
 }
+    p.Success = append(p.Success, _elem48)
+  }
+  if err := iprot.ReadListEnd(ctx); err != nil {
+    return thrift.PrependError("error reading list end: ", err)
+  }
   return nil
 }
 
@@ -3985,10 +4234,18 @@ func (p *InternalRulesSinceResult) Write(ctx context.Context, oprot thrift.TProt
 
 func (p *InternalRulesSinceResult) writeField0(ctx context.Context, oprot thrift.TProtocol) (err error) {
   if p.IsSetSuccess() {
-    if err := oprot.WriteFieldBegin(ctx, "success", thrift.STRING, 0); err != nil {
+    if err := oprot.WriteFieldBegin(ctx, "success", thrift.LIST, 0); err != nil {
       return thrift.PrependError(fmt.Sprintf("%T write field begin error 0:success: ", p), err) }
-    if err := oprot.WriteBinary(ctx, p.Success); err != nil {
-    return thrift.PrependError(fmt.Sprintf("%T.success (0) field write error: ", p), err) }
+    if err := oprot.WriteListBegin(ctx, thrift.STRING, len(p.Success)); err != nil {
+      return thrift.PrependError("error writing list begin: ", err)
+    }
+    for _, v := range p.Success {
+      if err := oprot.WriteBinary(ctx, v); err != nil {
+      return thrift.PrependError(fmt.Sprintf("%T. (0) field write error: ", p), err) }
+    }
+    if err := oprot.WriteListEnd(ctx); err != nil {
+      return thrift.PrependError("error writing list end: ", err)
+    }
     if err := oprot.WriteFieldEnd(ctx); err != nil {
       return thrift.PrependError(fmt.Sprintf("%T write field end error 0:success: ", p), err) }
   }
@@ -4005,7 +4262,7 @@ func (p *InternalRulesSinceResult) String() string {
 // Attributes:
 //  - Entries
 type InternalLearnRulesArgs struct {
-  Entries []byte `thrift:"entries,1" db:"entries" json:"entries"`
+  Entries [][]byte `thrift:"entries,1" db:"entries" json:"entries"`
 }
 
 func NewInternalLearnRulesArgs() *InternalLearnRulesArgs {
@@ -4013,7 +4270,7 @@ func NewInternalLearnRulesArgs() *InternalLearnRulesArgs {
 }
 
 
-func (p *InternalLearnRulesArgs) GetEntries() []byte {
+func (p *InternalLearnRulesArgs) GetEntries() [][]byte {
   return p.Entries
 }
 func (p *InternalLearnRulesArgs) Read(ctx context.Context, iprot thrift.TProtocol) error {
@@ -4030,7 +4287,7 @@ func (p *InternalLearnRulesArgs) Read(ctx context.Context, iprot thrift.TProtoco
     if fieldTypeId == thrift.STOP { break; }
     switch fieldId {
     case 1:
-      if fieldTypeId == thrift.STRING {
+      if fieldTypeId == thrift.LIST {
         if err := p.ReadField1(ctx, iprot); err != nil {
           return err
         }
@@ -4055,11 +4312,24 @@ func (p *InternalLearnRulesArgs) Read(ctx context.Context, iprot thrift.TProtoco
 }
 
 func (p *InternalLearnRulesArgs)  ReadField1(ctx context.Context, iprot thrift.TProtocol) error {
-  if v, err := iprot.ReadBinary(ctx); err != nil {
-  return thrift.PrependError("error reading field 1: ", err)
+  _, size, err := iprot.ReadListBegin(ctx)
+  if err != nil {
+    return thrift.PrependError("error reading list begin: ", err)
+  }
+  tSlice := make([][]byte, 0, size)
+  p.Entries =  tSlice
+  for i := 0; i < size; i ++ {
+var _elem49 []byte
+    if v, err := iprot.ReadBinary(ctx); err != nil {
+    return thrift.PrependError("error reading field 0: ", err)
 } else {
-  p.Entries = v
+    _elem49 = v
 }
+    p.Entries = append(p.Entries, _elem49)
+  }
+  if err := iprot.ReadListEnd(ctx); err != nil {
+    return thrift.PrependError("error reading list end: ", err)
+  }
   return nil
 }
 
@@ -4077,10 +4347,18 @@ func (p *InternalLearnRulesArgs) Write(ctx context.Context, oprot thrift.TProtoc
 }
 
 func (p *InternalLearnRulesArgs) writeField1(ctx context.Context, oprot thrift.TProtocol) (err error) {
-  if err := oprot.WriteFieldBegin(ctx, "entries", thrift.STRING, 1); err != nil {
+  if err := oprot.WriteFieldBegin(ctx, "entries", thrift.LIST, 1); err != nil {
     return thrift.PrependError(fmt.Sprintf("%T write field begin error 1:entries: ", p), err) }
-  if err := oprot.WriteBinary(ctx, p.Entries); err != nil {
-  return thrift.PrependError(fmt.Sprintf("%T.entries (1) field write error: ", p), err) }
+  if err := oprot.WriteListBegin(ctx, thrift.STRING, len(p.Entries)); err != nil {
+    return thrift.PrependError("error writing list begin: ", err)
+  }
+  for _, v := range p.Entries {
+    if err := oprot.WriteBinary(ctx, v); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T. (0) field write error: ", p), err) }
+  }
+  if err := oprot.WriteListEnd(ctx); err != nil {
+    return thrift.PrependError("error writing list end: ", err)
+  }
   if err := oprot.WriteFieldEnd(ctx); err != nil {
     return thrift.PrependError(fmt.Sprintf("%T write field end error 1:entries: ", p), err) }
   return err
@@ -4093,11 +4371,38 @@ func (p *InternalLearnRulesArgs) String() string {
   return fmt.Sprintf("InternalLearnRulesArgs(%+v)", *p)
 }
 
+// Attributes:
+//  - Success
+//  - Refused
 type InternalLearnRulesResult struct {
+  Success *string `thrift:"success,0" db:"success" json:"success,omitempty"`
+  Refused *RulesRefused `thrift:"refused,1" db:"refused" json:"refused,omitempty"`
 }
 
 func NewInternalLearnRulesResult() *InternalLearnRulesResult {
   return &InternalLearnRulesResult{}
+}
+
+var InternalLearnRulesResult_Success_DEFAULT string
+func (p *InternalLearnRulesResult) GetSuccess() string {
+  if !p.IsSetSuccess() {
+    return InternalLearnRulesResult_Success_DEFAULT
+  }
+return *p.Success
+}
+var InternalLearnRulesResult_Refused_DEFAULT *RulesRefused
+func (p *InternalLearnRulesResult) GetRefused() *RulesRefused {
+  if !p.IsSetRefused() {
+    return InternalLearnRulesResult_Refused_DEFAULT
+  }
+return p.Refused
+}
+func (p *InternalLearnRulesResult) IsSetSuccess() bool {
+  return p.Success != nil
+}
+
+func (p *InternalLearnRulesResult) IsSetRefused() bool {
+  return p.Refused != nil
 }
 
 func (p *InternalLearnRulesResult) Read(ctx context.Context, iprot thrift.TProtocol) error {
@@ -4112,8 +4417,31 @@ func (p *InternalLearnRulesResult) Read(ctx context.Context, iprot thrift.TProto
       return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
     }
     if fieldTypeId == thrift.STOP { break; }
-    if err := iprot.Skip(ctx, fieldTypeId); err != nil {
-      return err
+    switch fieldId {
+    case 0:
+      if fieldTypeId == thrift.STRING {
+        if err := p.ReadField0(ctx, iprot); err != nil {
+          return err
+        }
+      } else {
+        if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+          return err
+        }
+      }
+    case 1:
+      if fieldTypeId == thrift.STRUCT {
+        if err := p.ReadField1(ctx, iprot); err != nil {
+          return err
+        }
+      } else {
+        if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+          return err
+        }
+      }
+    default:
+      if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+        return err
+      }
     }
     if err := iprot.ReadFieldEnd(ctx); err != nil {
       return err
@@ -4125,16 +4453,60 @@ func (p *InternalLearnRulesResult) Read(ctx context.Context, iprot thrift.TProto
   return nil
 }
 
+func (p *InternalLearnRulesResult)  ReadField0(ctx context.Context, iprot thrift.TProtocol) error {
+  if v, err := iprot.ReadString(ctx); err != nil {
+  return thrift.PrependError("error reading field 0: ", err)
+} else {
+  p.Success = &v
+}
+  return nil
+}
+
+func (p *InternalLearnRulesResult)  ReadField1(ctx context.Context, iprot thrift.TProtocol) error {
+  p.Refused = &RulesRefused{}
+  if err := p.Refused.Read(ctx, iprot); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", p.Refused), err)
+  }
+  return nil
+}
+
 func (p *InternalLearnRulesResult) Write(ctx context.Context, oprot thrift.TProtocol) error {
   if err := oprot.WriteStructBegin(ctx, "learnRules_result"); err != nil {
     return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err) }
   if p != nil {
+    if err := p.writeField0(ctx, oprot); err != nil { return err }
+    if err := p.writeField1(ctx, oprot); err != nil { return err }
   }
   if err := oprot.WriteFieldStop(ctx); err != nil {
     return thrift.PrependError("write field stop error: ", err) }
   if err := oprot.WriteStructEnd(ctx); err != nil {
     return thrift.PrependError("write struct stop error: ", err) }
   return nil
+}
+
+func (p *InternalLearnRulesResult) writeField0(ctx context.Context, oprot thrift.TProtocol) (err error) {
+  if p.IsSetSuccess() {
+    if err := oprot.WriteFieldBegin(ctx, "success", thrift.STRING, 0); err != nil {
+      return thrift.PrependError(fmt.Sprintf("%T write field begin error 0:success: ", p), err) }
+    if err := oprot.WriteString(ctx, string(*p.Success)); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T.success (0) field write error: ", p), err) }
+    if err := oprot.WriteFieldEnd(ctx); err != nil {
+      return thrift.PrependError(fmt.Sprintf("%T write field end error 0:success: ", p), err) }
+  }
+  return err
+}
+
+func (p *InternalLearnRulesResult) writeField1(ctx context.Context, oprot thrift.TProtocol) (err error) {
+  if p.IsSetRefused() {
+    if err := oprot.WriteFieldBegin(ctx, "refused", thrift.STRUCT, 1); err != nil {
+      return thrift.PrependError(fmt.Sprintf("%T write field begin error 1:refused: ", p), err) }
+    if err := p.Refused.Write(ctx, oprot); err != nil {
+      return thrift.PrependError(fmt.Sprintf("%T error writing struct: ", p.Refused), err)
+    }
+    if err := oprot.WriteFieldEnd(ctx); err != nil {
+      return thrift.PrependError(fmt.Sprintf("%T write field end error 1:refused: ", p), err) }
+  }
+  return err
 }
 
 func (p *InternalLearnRulesResult) String() string {
