@@ -1,0 +1,173 @@
+package skerry_test
+
+import (
+	"cmp"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"maps"
+	"math/big"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/skerry/skerry"
+)
+
+// pages are all documents that a reader may come by.
+func pages(t *testing.T) []string {
+	t.Helper()
+	var all []string
+	for _, pattern := range []string{"*.md", "docs/*.md", "examples/*/*.md"} {
+		found, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, found...)
+	}
+	return all
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// rowsBehind are the lines of the table behind a marker, without its head.
+func rowsBehind(t *testing.T, path, marker string) []string {
+	t.Helper()
+	_, behind, ok := strings.Cut(read(t, path), marker)
+	_, table, ok2 := strings.Cut(behind, "|---|")
+	if !ok || !ok2 {
+		t.Fatalf("%s: no table behind %q", path, marker)
+	}
+	var rows []string
+	for _, line := range strings.Split(table, "\n")[1:] {
+		if !strings.HasPrefix(line, "|") {
+			break
+		}
+		rows = append(rows, line)
+	}
+	return rows
+}
+
+// sameRows compares the beginnings of rows, and wants each to say more.
+func sameRows(t *testing.T, path string, got, want []string) {
+	t.Helper()
+	for i := range max(len(got), len(want)) {
+		switch {
+		case i >= len(got):
+			t.Errorf("%s: a row is missing: %s", path, want[i])
+		case i >= len(want):
+			t.Errorf("%s: a row too many: %s", path, got[i])
+		case !strings.HasPrefix(got[i], want[i]):
+			t.Errorf("%s: row %d is\n%s\nwant one that begins with\n%s", path, i+1, got[i], want[i])
+		case len(got[i]) < len(want[i])+10:
+			t.Errorf("%s: row %d says nothing: %s", path, i+1, got[i])
+		}
+	}
+}
+
+// TestFloorsPage keeps the table of docs/architecture.md equal to floors.
+func TestFloorsPage(t *testing.T) {
+	names := slices.Collect(maps.Keys(floors))
+	slices.SortFunc(names, func(a, b string) int {
+		if d := floors[b].floor - floors[a].floor; d != 0 {
+			return d
+		}
+		return strings.Compare(a, b)
+	})
+	var want []string
+	for _, name := range names {
+		below := slices.Sorted(slices.Values(floors[name].imports))
+		want = append(want, fmt.Sprintf("| %d | `%s` | %s | ", floors[name].floor, cmp.Or(name, "skerry"), cmp.Or(strings.Join(below, ", "), "–")))
+	}
+	const path = "docs/architecture.md"
+	sameRows(t, path, rowsBehind(t, path, "<!-- floors -->"), want)
+}
+
+// TestDependenciesPage keeps docs/dependencies.md equal to go.mod.
+func TestDependenciesPage(t *testing.T) {
+	var want []string
+	for _, m := range regexp.MustCompile(`(?m)^\t(\S+) v\S+$`).FindAllStringSubmatch(read(t, "go.mod"), -1) {
+		want = append(want, fmt.Sprintf("| `%s` | ", m[1]))
+	}
+	const path = "docs/dependencies.md"
+	sameRows(t, path, rowsBehind(t, path, "<!-- go.mod -->"), want)
+}
+
+// TestConfigurationsOnPages reads every skerry.yaml that a page shows.
+func TestConfigurationsOnPages(t *testing.T) {
+	t.Setenv("DB_PASSWORD", "secret")
+	file := regexp.MustCompile(`/etc/[\w/.-]+`)
+	anything := identity(t)
+	for _, page := range pages(t) {
+		for i, block := range regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(read(t, page), -1) {
+			dir := t.TempDir()
+			text := file.ReplaceAllStringFunc(block[1], func(path string) string { // files of the site: one that exists
+				own := filepath.Join(dir, filepath.Base(path))
+				if err := os.WriteFile(own, anything, 0o600); err != nil {
+					t.Fatal(err)
+				}
+				return own
+			})
+			path := filepath.Join(dir, "skerry.yaml")
+			if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := skerry.ReadConfig(path); err != nil {
+				t.Errorf("%s: yaml block %d: %v", page, i+1, err)
+			}
+		}
+	}
+}
+
+// identity is a certificate and its key in one: whatever file it stands for.
+func identity(t *testing.T) []byte {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	about := x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
+	cert, err := x509.CreateCertificate(rand.Reader, &about, &about, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret})...)
+}
+
+// TestLinks: files that pages link to are there, and so are make targets.
+func TestLinks(t *testing.T) {
+	link := regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`)
+	target := regexp.MustCompile("(?m)(?:^    |`)make ([a-z]+)")
+	makefile := read(t, "Makefile")
+	for _, page := range pages(t) {
+		text := read(t, page)
+		for _, m := range link.FindAllStringSubmatch(text, -1) {
+			if _, err := os.Stat(filepath.Join(filepath.Dir(page), m[1])); err != nil {
+				t.Errorf("%s links to %s: %v", page, m[1], err)
+			}
+		}
+		for _, m := range target.FindAllStringSubmatch(text, -1) {
+			if !strings.Contains(makefile, "\n"+m[1]+":") {
+				t.Errorf("%s: there is no make %s", page, m[1])
+			}
+		}
+	}
+}
