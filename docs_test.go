@@ -65,16 +65,25 @@ func rowsBehind(t *testing.T, path, marker string) []string {
 // sameRows compares the beginnings of rows, and wants each to say more.
 func sameRows(t *testing.T, path string, got, want []string) {
 	t.Helper()
-	for i := range max(len(got), len(want)) {
-		switch {
-		case i >= len(got):
-			t.Errorf("%s: a row is missing: %s", path, want[i])
-		case i >= len(want):
-			t.Errorf("%s: a row too many: %s", path, got[i])
-		case !strings.HasPrefix(got[i], want[i]):
-			t.Errorf("%s: row %d is\n%s\nwant one that begins with\n%s", path, i+1, got[i], want[i])
-		case len(got[i]) < len(want[i])+10:
-			t.Errorf("%s: row %d says nothing: %s", path, i+1, got[i])
+	at := func(row string) int {
+		return slices.IndexFunc(want, func(w string) bool { return strings.HasPrefix(row, w) })
+	}
+	last, found := -1, map[int]bool{}
+	for _, row := range got {
+		switch i := at(row); {
+		case i < 0 || found[i]:
+			t.Errorf("%s: this row does not belong here: %s", path, row)
+		case i < last:
+			t.Errorf("%s: this row belongs further up: %s", path, row)
+		case len(row) < len(want[i])+10:
+			t.Errorf("%s: this row says nothing: %s", path, row)
+		default:
+			last, found[i] = i, true
+		}
+	}
+	for i, row := range want {
+		if !found[i] {
+			t.Errorf("%s: a row is missing: %s", path, row)
 		}
 	}
 }
