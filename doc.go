@@ -1,6 +1,6 @@
 // Package skerry lets the services of a site find and call each other by
 // name, over Apache Thrift, with nothing to deploy beside them. The registry
-// is two tables in a database that the site already runs, or the LAN itself.
+// is a few tables in a database that the site already runs, or the LAN itself.
 //
 //	node, err := skerry.Open(ctx, "skerry.yaml")
 //	auth := skerry.Stub(node, "auth", authapi.NewAuthClient)         // consumer

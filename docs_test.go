@@ -161,6 +161,20 @@ func identity(t *testing.T) []byte {
 	return append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret})...)
 }
 
+// TestReadmesAgree: what one README has, the other has: headings, blocks,
+// rows, items, links to pages.
+func TestReadmesAgree(t *testing.T) {
+	english, chinese := read(t, "README.md"), read(t, "README.zh-CN.md")
+	for what, pattern := range map[string]string{
+		"headings": `(?m)^#+ `, "blocks": "(?m)^```", "rows": `(?m)^\|`, "items": `(?m)^(- |\d\. )`, "links to pages": `\]\(docs/[a-z]+\.md\)`,
+	} {
+		p := regexp.MustCompile(pattern)
+		if a, b := p.FindAllString(english, -1), p.FindAllString(chinese, -1); !slices.Equal(a, b) {
+			t.Errorf("%s differ: %q in README.md, %q in README.zh-CN.md", what, a, b)
+		}
+	}
+}
+
 // TestLinks: files that pages link to are there, and so are make targets.
 func TestLinks(t *testing.T) {
 	link := regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`)
