@@ -64,6 +64,9 @@ func cutHost(t *testing.T, s *site, l *lab.LAN) {
 	late := s.journal.failures(at.Add(3*time.Second), time.Now())
 	all := s.journal.failures(at.Add(-2*time.Second), time.Now())
 	t.Logf("%d calls failed in the first 3 s, %d later", len(all)-len(late), len(late))
+	if len(all) > 0 {
+		t.Logf("the last of them began %v after the cut", all[len(all)-1].start.Sub(at).Round(time.Millisecond))
+	}
 	for _, r := range late {
 		t.Errorf("a call failed %v after the cut: %s", r.start.Sub(at), r.text)
 	}
