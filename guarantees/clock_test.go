@@ -36,7 +36,7 @@ func TestKilledProviderLeavesEveryList(t *testing.T) {
 			pg := pgtest.Own(t, pgtest.Options{Ahead: ahead})
 			db := pg.CreateDB(t)
 			s := newSite(t, fmt.Sprintf("mode: database\nlan: {interfaces: [lo]}\ndatabase: {url: %q}", pg.URL(db)))
-			s.list = func() []string { return s.listed(pg.SocketURL(db)) }
+			s.list = func() ([]string, error) { return s.listed(pg.SocketURL(db)) }
 			s.provider("stays", how{})
 			s.provider("stays-too", how{})
 			victim := s.provider("dies", how{})
@@ -62,7 +62,7 @@ func (s *site) expire(watchers []string, died time.Time, lives time.Duration) {
 	t := s.t
 	t.Helper()
 	end := died.Add(lives)
-	row := eventually(t, time.Until(end.Add(slack)), "the view says that the lease has run out", func() bool { return len(s.list()) == 2 })
+	row := eventually(t, time.Until(end.Add(slack)), "the view says that the lease has run out", func() bool { return s.lists(2) })
 	t.Logf("the lease ran out %v after the kill", row.Sub(died).Round(100*time.Millisecond))
 	if row.Before(end.Add(-slack)) {
 		t.Errorf("the lease ran out %v too early", end.Sub(row))

@@ -89,7 +89,7 @@ type outageScene struct {
 func newOutageScene(t *testing.T, pg *pgtest.Server, p pace, iface string) *outageScene {
 	db := pg.CreateDB(t)
 	sc := &outageScene{newSite(t, p.lines("auto", iface, pg.URL(db))), p, p.lines("database", iface, pg.URL(db))}
-	sc.list = func() []string { return sc.listed(pg.SocketURL(db)) }
+	sc.list = func() ([]string, error) { return sc.listed(pg.SocketURL(db)) }
 	return sc
 }
 
@@ -103,7 +103,7 @@ func (sc *outageScene) play(away, back func() error) {
 	slow.site = sc.noLAN
 	sc.consumer("without-lan", slow)
 	sc.warm("one", "two")
-	eventually(t, 10*time.Second, "two rows in the registry", func() bool { return len(sc.list()) == 2 })
+	eventually(t, 10*time.Second, "two rows in the registry", func() bool { return sc.lists(2) })
 	eventually(t, 10*time.Second, "they are listed", func() bool { return j.shows("without-lan", "one", "two") })
 
 	begin := time.Now()
@@ -135,11 +135,11 @@ func (sc *outageScene) duringOutage(caller *process, begin time.Time) {
 func (sc *outageScene) afterReturn(returned time.Time) {
 	t := sc.t
 	t.Helper()
-	all := eventually(t, sc.back(), "three fresh rows in the registry", func() bool { return len(sc.list()) == 3 })
+	all := eventually(t, sc.back(), "three fresh rows in the registry", func() bool { return sc.lists(3) })
 	t.Logf("all rows back %v after the database", all.Sub(returned).Round(100*time.Millisecond))
 	for end := returned.Add(sc.verdict()); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
-		if n := len(sc.list()); n != 3 {
-			t.Fatalf("%v after the return %d instances are listed, want 3: somebody was expired", time.Since(returned), n)
+		if list, err := sc.list(); err == nil && len(list) != 3 {
+			t.Fatalf("%v after the return the database lists %v, want 3: somebody was expired", time.Since(returned), list)
 		}
 	}
 	recent := time.Now().Add(-5 * time.Second)
@@ -190,24 +190,26 @@ func TestDatabaseRestartFailsNoCall(t *testing.T) {
 const listedSQL = "SELECT host || ':' || port FROM skerry_service_registry WHERE cluster = $1 AND service = 'echo' AND alive"
 
 // listed are the addresses of echo whose lease is alive by the database's
-// clock; none when the database can't be asked.
-func (s *site) listed(url string) []string {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+// clock.
+func (s *site) listed(url string) ([]string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	conn, err := pgx.Connect(ctx, url)
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	defer conn.Close(context.Background())
 	rows, err := conn.Query(ctx, listedSQL, s.cluster)
 	if err != nil {
-		return nil
+		return nil, err
 	}
-	out, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return nil
-	}
-	return out
+	return pgx.CollectRows(rows, pgx.RowTo[string])
+}
+
+// lists reports whether the database can be asked and lists n instances.
+func (s *site) lists(n int) bool {
+	list, err := s.list()
+	return err == nil && len(list) == n
 }
 
 func must(t *testing.T, err error) {

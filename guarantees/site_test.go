@@ -25,8 +25,8 @@ type site struct {
 	extra   string // lines of every process's configuration: mode, database, lan
 	// command makes a command that runs on a host; the default runs it here.
 	command func(host int, name string, args ...string) *exec.Cmd
-	// list are the addresses of echo that the database lists as alive.
-	list func() []string
+	// list reads the addresses of echo whose lease is alive by the database.
+	list func() ([]string, error)
 }
 
 var sites atomic.Int64
@@ -34,7 +34,11 @@ var sites atomic.Int64
 func newSite(t *testing.T, extra string) *site {
 	cluster := fmt.Sprintf("guarantee-%d-%d", os.Getpid(), sites.Add(1))
 	s := &site{t: t, dir: t.TempDir(), cluster: cluster, journal: newJournal(), extra: extra}
-	s.command = func(_ int, name string, args ...string) *exec.Cmd { return exec.Command(name, args...) }
+	s.command = func(_ int, name string, args ...string) *exec.Cmd {
+		cmd := exec.Command(name, args...)
+		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // nobody outlives the tests
+		return cmd
+	}
 	t.Cleanup(func() {
 		fatals := s.journal.fatals()
 		for _, f := range fatals[:min(5, len(fatals))] {
