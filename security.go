@@ -5,12 +5,14 @@ import (
 	"fmt"
 )
 
-// security is TLS for both sides; nil means plain TCP for the server, and the
-// system's authorities for calls to ports that speak TLS.
+// security is TLS for both sides; nil means plain TCP for the server, and that
+// ports which speak TLS are not called.
 type security struct{ client, server *tls.Config }
 
 // Client is what calls to ports that speak TLS use: nil when nothing is
-// configured, which means the system's authorities and no certificate.
+// configured, and then they are refused, since nobody has said whom to trust.
+// Without CA, but with a certificate or a server name, it is the system's
+// authorities.
 func (c TLS) Client() (*tls.Config, error) {
 	if c.Cert == "" && c.CA == "" && c.ServerName == "" {
 		return nil, nil

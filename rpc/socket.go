@@ -24,7 +24,7 @@ const (
 // dialNet connects to an endpoint, by TLS when it asks for it.
 func (c *Client) dialNet(ctx context.Context, e *Endpoint) (net.Conn, error) {
 	if e.TLS && c.cfg.TLS == nil {
-		return nil, errors.New("the endpoint speaks TLS, and this client has no TLS configuration")
+		return nil, errors.New("the endpoint speaks TLS, and this client has no TLS configuration; name the authorities that it is to trust (tls.ca)")
 	}
 	nc, err := c.dialTCP(ctx, e.Addr)
 	if err != nil || !e.TLS {
