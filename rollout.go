@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 
 	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rpc"
 )
 
 // Rollout is the process's part in releases: the rules that it has applied,
@@ -17,6 +18,9 @@ func (n *Node) Rollout() *rollout.Agent { return n.rules }
 // release status. Call end when the work is over: until then it holds back
 // the end of the versions that it may still need.
 func (n *Node) Begin(ctx context.Context, job string) (_ context.Context, end func()) {
+	if info := rpc.CallInfoFrom(ctx); info == nil || info.Trace == "" {
+		ctx = rpc.WithTrace(ctx, rpc.NewTrace(), "")
+	}
 	t := n.rules.Begin(job, rand.Uint64(), "")
 	return t.Context(ctx), t.End
 }

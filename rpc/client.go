@@ -50,6 +50,7 @@ type Client struct {
 	sweeper sweeper
 	start   time.Time
 	peers   sync.Map // *Endpoint → *peer
+	route   func(service string, t rollout.Token) (version string, by rollout.Strategy, ok bool, err error)
 	sweeps  sync.Once
 }
 
@@ -74,6 +75,11 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	c.sweeper.wake = make(chan struct{}, 1)
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.group = run.NewGroup(c.ctx)
+	if agent := cfg.Rollout; agent != nil {
+		c.route = func(service string, t rollout.Token) (string, rollout.Strategy, bool, error) {
+			return agent.Log().Route(service, t)
+		}
+	}
 	if c.watch == nil {
 		c.watch = nobody{}
 	}

@@ -86,6 +86,28 @@
 // poll for broken connections here. A program that also runs a stock Thrift
 // server and wants its polling sets it again in main.
 //
+// # Releases
+//
+// With ClientConfig.Rollout and ServerConfig.Rollout every call belongs to a
+// trace (package rollout) and carries its token. The caller asks the rules at
+// the token's generation for the version and picks only among its instances;
+// the callee checks the same before any of its code runs. Whoever lacks rules
+// is told them by the other side, on the same connection, and the call is made
+// again; a root whose first calls are refused as Retired takes a fresh token,
+// once. None of that is seen by the program, and none of it counts as a retry.
+// What can't be mended fails as RulesNeeded, Retired, WrongVersion or
+// VersionUnavailable, always NotExecuted, and never goes to another version.
+//
+// Traces begin at the methods that ServerConfig.Entry names, at jobs
+// (rollout.Agent.Begin), or arrive in W3C baggage (BaggageToken) when a request
+// has passed HTTP. Any other call without a token is an orphan: counted, or
+// refused with RefuseOrphans. Plain Thrift servers get no token; the caller
+// picks their version all the same.
+//
+// A call that may yet be executed when its caller has given up keeps the
+// caller's span counted until its deadline, and a one-way call until the
+// server, which counts first, has accepted it.
+//
 // # Metadata
 //
 // Info headers of a request:
@@ -97,6 +119,7 @@
 //	sk-d         remaining time, milliseconds
 //	sk-c         the calling service
 //	sk-a         attempt, when it is not the first of the whole chain
+//	sk-t         rollout token, raw (rollout.Token.AppendRaw)
 //
 // of a reply (generated clients have them as LastResponseMeta_().Headers):
 //
@@ -104,6 +127,7 @@
 //	sk-i         instance that served it
 //	sk-e         Code.String, when there is no reply of the handler's own
 //	sk-x         with sk-e: 0 not executed, 1 executed; absent: unknown
+//	sk-g         generation of the rules that the server has applied, with the codes about rules
 //
 // and of control frames, which have no payload and pass between skerry peers
 // only:

@@ -21,6 +21,7 @@ const (
 type door struct {
 	origin *rollout.Origin
 	entry  bool
+	admit  func(rollout.Token) error // rollout.Log.Admit of the service's version
 }
 
 // makeDoors prepares a door for each method.
@@ -29,11 +30,12 @@ func (s *served) makeDoors(cfg *ServerConfig) {
 		return
 	}
 	running := s.name + "/" + s.version
-	s.doors = map[string]*door{"": {origin: cfg.Rollout.Origin(s.name, running)}} // of a processor that does not list its methods
+	admit := func(t rollout.Token) error { return cfg.Rollout.Log().Admit(s.name, s.version, t) }
+	s.doors = map[string]*door{"": {origin: cfg.Rollout.Origin(s.name, running), admit: admit}} // of a processor that does not list its methods
 	for method := range s.methods {
-		g := &door{origin: cfg.Rollout.Origin(s.name+"."+method, running)}
-		g.entry = cfg.Entry != nil && cfg.Entry(s.name, method)
-		s.doors[method] = g
+		d := &door{origin: cfg.Rollout.Origin(s.name+"."+method, running), admit: admit}
+		d.entry = cfg.Entry != nil && cfg.Entry(s.name, method)
+		s.doors[method] = d
 	}
 	if cfg.Entry != nil {
 		s.doors[""].entry = cfg.Entry(s.name, "")
@@ -47,41 +49,44 @@ func (r *request) join() (Code, error) {
 	if s.doors == nil {
 		return Unknown, nil
 	}
-	g := s.doors[r.method]
-	if g == nil {
-		g = s.doors[""]
+	d := s.doors[r.method]
+	if d == nil {
+		d = s.doors[""]
 	}
-	code, err := r.joinBy(g, r.conn.s.cfg.Rollout)
+	code, err := r.enter(d, r.conn.s.cfg.Rollout)
 	if err == nil {
 		r.ctx.trace = &r.trace
 	}
 	return code, err
 }
 
-func (r *request) joinBy(g *door, agent *rollout.Agent) (Code, error) {
+func (r *request) enter(d *door, agent *rollout.Agent) (Code, error) {
 	token, raw, err := r.info.rolloutToken()
 	switch {
 	case err != nil:
 		return BadMessage, err
 	case raw == "":
-		return r.beginTrace(g, agent)
+		return r.beginTrace(d, agent)
 	}
-	if err := agent.Log().Admit(r.served.name, r.served.version, token); err != nil {
+	if err := d.admit(token); err != nil {
 		return refusalCode(err), r.refusal(token, agent, err)
 	}
-	g.origin.Join(&r.trace, token, raw)
+	d.origin.Join(&r.trace, token, raw)
 	return Unknown, nil
 }
 
 // beginTrace is for a call without a token: an entry begins a trace, any
 // other call is an orphan. So is one at an entry whose version the newest
 // rules give no share: nothing else can be told to its plain client.
-func (r *request) beginTrace(g *door, agent *rollout.Agent) (Code, error) {
+func (r *request) beginTrace(d *door, agent *rollout.Agent) (Code, error) {
+	if r.info.Trace == "" {
+		r.info.Trace = NewTrace() // so that what it calls is one W3C trace, too
+	}
 	seed := seedOf(&r.info)
-	if g.entry {
-		g.origin.Begin(&r.trace, seed, baggageMember(r.info.Baggage, BaggageMark))
+	if d.entry {
+		d.origin.Begin(&r.trace, seed, baggageMember(r.info.Baggage, BaggageMark))
 		token := r.trace.Token()
-		err := agent.Log().Admit(r.served.name, r.served.version, token)
+		err := d.admit(token)
 		if err == nil {
 			return Unknown, nil
 		}
@@ -92,7 +97,7 @@ func (r *request) beginTrace(g *door, agent *rollout.Agent) (Code, error) {
 	} else if r.conn.s.cfg.RefuseOrphans {
 		return Orphan, rollout.ErrOrphan
 	}
-	g.origin.Orphan(&r.trace, seed)
+	d.origin.Orphan(&r.trace, seed)
 	return Unknown, nil
 }
 

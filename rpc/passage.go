@@ -60,7 +60,7 @@ func (a *attempt) route() error {
 		return nil
 	}
 	p.token, p.raw = p.trace.Send()
-	version, by, ok, err := a.s.c.cfg.Rollout.Log().Route(a.s.name, p.token)
+	version, by, ok, err := a.s.c.route(a.s.name, p.token)
 	if err != nil {
 		return a.fail(RulesNeeded, NotExecuted, fmt.Errorf("generation %v: %w", p.token.Generation, err))
 	}
@@ -90,29 +90,34 @@ func (a *attempt) returned(err error) {
 // mend does what an attempt that was refused by the rules asks for, and
 // reports whether the call is to be made again: the callee is told the rules
 // that it lacks, or the caller learns those that it lacks. Nothing was
-// executed, so nobody sees it.
-func (a *attempt) mend(err error) bool {
+// executed, so nobody sees it. Else it returns the call's error.
+func (a *attempt) mend(err error) (bool, error) {
 	p := &a.call.passage
 	if p.trace == nil || p.mended == maxMends {
-		return false
+		return false, err
 	}
 	p.mended++
 	switch CodeOf(err) {
 	case RulesNeeded:
 		if a.ep == nil {
-			return a.catchUp() && !a.stale()
+			return a.catchUp() && !a.stale(), err
 		}
-		return a.teach() == nil
+		return a.teach() == nil, err
 	case Retired, WrongVersion:
-		theirs, err := rollout.ParseGeneration(a.theirs)
-		if err == nil && a.s.c.cfg.Rollout.Log().Last().Before(theirs) && a.learn(a.ep) != nil {
-			return false
+		theirs, parsed := rollout.ParseGeneration(a.theirs)
+		if parsed == nil && a.s.c.cfg.Rollout.Log().Last().Before(theirs) && a.learn(a.ep) != nil {
+			return false, err
 		}
-		return a.reroute()
+		return a.reroute(), err
 	case VersionUnavailable:
-		return p.trace.Fresh() && a.catchUp() && a.reroute() || p.wait && a.await()
+		switch {
+		case p.trace.Fresh() && a.catchUp() && a.reroute():
+			return true, nil
+		case p.wait:
+			return a.await()
+		}
 	}
-	return false
+	return false, err
 }
 
 func (a *attempt) stale() bool {
@@ -181,7 +186,7 @@ func (a *attempt) reroute() bool {
 }
 
 // await waits until an instance of the version is there, or the rules change.
-func (a *attempt) await() bool {
+func (a *attempt) await() (bool, error) {
 	c, p := a.call, &a.call.passage
 	ctx, cancel := context.WithCancel(a.ctx)
 	defer cancel()
@@ -193,19 +198,22 @@ func (a *attempt) await() bool {
 		case <-ctx.Done():
 		}
 	}) {
-		return false
+		return false, a.fail(Unreachable, NotExecuted, errClientClosed)
+	}
+	if p.trace.Refresh(a.ctx, p.token) {
+		return true, nil // they have changed already
 	}
 	c.Wait = true
 	ep, err := a.s.picker().Pick(ctx, c)
 	c.Wait = false
 	switch {
 	case err == nil:
-		p.next, p.mended = ep, p.mended-1
-		return true
-	case a.ctx.Err() == nil && ctx.Err() != nil:
+		p.next = ep
+	case a.ctx.Err() == nil && ctx.Err() != nil: // the rules have changed
 		p.trace.Refresh(a.ctx, p.token)
-		p.mended--
-		return true
+	default:
+		return false, a.fail(VersionUnavailable, NotExecuted, err)
 	}
-	return false
+	p.mended-- // waiting is no exchange
+	return true, nil
 }

@@ -151,9 +151,12 @@ func (s *serviceClient) attempts(parent context.Context, call *Call) (health.Out
 	for call.Attempt = 1; ; call.Attempt++ {
 		a := attempt{s: s, ctx: ctx, call: call, info: info}
 		outcome, err := a.run(&binary, &compact)
-		if err != nil && a.mend(err) {
-			call.Attempt-- // nothing was executed, and what was wrong is mended
-			continue
+		if err != nil {
+			var mended bool
+			if mended, err = a.mend(err); mended {
+				call.Attempt-- // nothing was executed
+				continue
+			}
 		}
 		if code := CodeOf(err); last != nil && (code == NoInstance || code == VersionUnavailable) {
 			return lastOutcome, last // nobody else is there to try

@@ -65,6 +65,9 @@ func nextSpan(parent string) string {
 	return string(b[:])
 }
 
+// NewTrace is the traceparent of a new, sampled W3C trace, for [WithTrace].
+func NewTrace() string { return nextSpan("") }
+
 // putID writes 16 random digits, not all zero. The ids need to be unique, not
 // secret.
 func putID(dst []byte) {

@@ -1,0 +1,342 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rpc/internal/echo"
+)
+
+// together runs calls at the same time.
+func together(calls ...func() error) error {
+	var wg sync.WaitGroup
+	errs := make([]error, len(calls))
+	for i, call := range calls {
+		wg.Go(func() { errs[i] = call() })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// portal's request goes to auth and proc at once, and from these to db; audit
+// is told one way.
+func portalSite(t *testing.T) *site {
+	s := newSite(t)
+	s.program["portal"] = func(ctx context.Context, p *process) error {
+		return errors.Join(
+			together(func() error { return p.call(ctx, "auth") }, func() error { return p.call(ctx, "proc") }, func() error { return p.call(ctx, "proc") }),
+			p.stub("audit").Note(ctx, "done"))
+	}
+	s.program["auth"] = func(ctx context.Context, p *process) error { return p.call(ctx, "db") }
+	s.program["proc"] = func(ctx context.Context, p *process) error {
+		return together(func() error { return p.call(ctx, "auth") }, func() error { return p.call(ctx, "db") })
+	}
+	s.program["audit"] = func(ctx context.Context, p *process) error { return p.call(ctx, "auth") }
+	return s
+}
+
+var v1 = map[string]rollout.Rule{"auth": {Version: "v1"}, "proc": {Version: "v1"}}
+var v2 = map[string]rollout.Rule{"auth": {Version: "v2"}, "proc": {Version: "v2"}}
+
+func TestOneTokenThroughAChain(t *testing.T) {
+	s := portalSite(t)
+	s.commit(v1, nil)
+	portal := s.start("portal", "p1")
+	for _, service := range []string{"auth", "proc"} {
+		s.start(service, "v1")
+		s.start(service, "v2")
+	}
+	s.start("db", "d1")
+	s.start("audit", "a1")
+	// A plain Thrift client brings no token.
+	plain := client(t, ClientConfig{}, &Endpoint{ID: "p", Addr: portal.ep.Addr, Protocol: "framed-binary"})
+	tc, err := plain.Service("portal", ServiceOptions{Timeout: 5 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const requests = 20
+	for range requests {
+		if _, err := echo.NewEchoClient(tc).Who(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "all spans", func() bool { return s.versions("db")["d1"] == 6*requests })
+	s.check()
+	traces := map[string]bool{}
+	s.mu.Lock()
+	for _, span := range s.history.Spans {
+		traces[span.Trace] = true
+	}
+	s.mu.Unlock()
+	if len(traces) != requests || s.versions("auth")["v1"] != 4*requests || portal.agent.Orphans() != 0 {
+		t.Errorf("%d traces for %d requests; auth %v; %d orphans", len(traces), requests, s.versions("auth"), portal.agent.Orphans())
+	}
+	eventually(t, "no span left", func() bool { return len(portal.agent.Live()) == 0 })
+}
+
+func TestAStaleCalleeIsToldTheRules(t *testing.T) {
+	s := newSite(t)
+	s.commit(v1, nil)
+	caller, auth := s.caller("caller"), s.start("auth", "v2")
+	s.start("auth", "v1")
+	s.commit(v2, nil, caller)
+	ctx, end := caller.begin(t.Context(), 1)
+	defer end()
+	if err := caller.call(ctx, "auth"); err != nil {
+		t.Fatal(err)
+	}
+	if auth.executed.Load() != 1 || auth.agent.Log().Hash() != s.rules.Hash() {
+		t.Errorf("executed %d times, with rules of generation %v", auth.executed.Load(), auth.agent.Log().Last())
+	}
+	s.check()
+}
+
+func TestARetiredRootStartsOverUnseen(t *testing.T) {
+	s := newSite(t)
+	s.commit(v1, nil)
+	fresh, seen, old, auth := s.caller("fresh"), s.caller("seen"), s.start("auth", "v1"), s.start("auth", "v2")
+	proc := s.start("proc", "v1")
+	again, end := seen.begin(t.Context(), 2)
+	defer end()
+	if err := seen.call(again, "proc"); err != nil {
+		t.Fatal(err)
+	}
+	s.commit(v2, nil, old, auth, proc)
+	s.commit(nil, []rollout.Retirement{{Service: "auth", Version: "v1", Floor: s.rules.Last()}}, old, auth)
+
+	ctx, end2 := fresh.begin(t.Context(), 1)
+	defer end2()
+	both := func() error { return fresh.call(ctx, "auth") }
+	if err := together(both, both, both, both); err != nil {
+		t.Fatal(err)
+	}
+	if old.executed.Load() != 0 || auth.executed.Load() != 4 || rollout.TraceFrom(ctx).Token().Generation != s.rules.Last() {
+		t.Errorf("v1 executed %d, v2 %d, the token reads %v", old.executed.Load(), auth.executed.Load(), rollout.TraceFrom(ctx).Token().Generation)
+	}
+	wantCode(t, seen.call(again, "auth"), Retired, NotExecuted) // its token has been seen
+	s.check()
+}
+
+// A root that has missed a whole release finds no instance of the version it
+// knows, and learns from the others.
+func TestARootFarBehindCatchesUp(t *testing.T) {
+	s := newSite(t)
+	s.commit(v1, nil)
+	caller := s.caller("caller")
+	s.commit(v2, nil)
+	s.start("auth", "v2")
+	ctx, end := caller.begin(t.Context(), 1)
+	defer end()
+	if err := caller.call(ctx, "auth"); err != nil {
+		t.Fatal(err)
+	}
+	s.check()
+}
+
+// A token that has come by another way may be newer than the rules here.
+func TestAStaleCallerCatchesUp(t *testing.T) {
+	s := newSite(t)
+	s.commit(v1, nil)
+	caller := s.caller("caller")
+	s.commit(v2, nil)
+	s.start("auth", "v2")
+	var tr rollout.Trace
+	caller.agent.Origin("http", "").Join(&tr, rollout.Token{Generation: s.rules.Last(), Seed: 1}, "")
+	defer tr.End()
+	if err := caller.call(tr.Context(t.Context()), "auth"); err != nil {
+		t.Fatal(err)
+	}
+	s.check()
+}
+
+func TestTheWrongVersionNeverExecutes(t *testing.T) {
+	s := newSite(t)
+	s.commit(v1, nil)
+	caller, other := s.caller("caller"), s.start("auth", "v2")
+	other.ep.Version = "v1" // the list is behind: another version was started there
+	ctx, end := caller.begin(t.Context(), 1)
+	defer end()
+	wantCode(t, caller.call(ctx, "auth"), WrongVersion, NotExecuted)
+	good := s.start("auth", "v1")
+	for range 5 {
+		if err := caller.call(ctx, "auth"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if other.executed.Load() != 0 || good.executed.Load() != 5 {
+		t.Errorf("executed: wrong %d, right %d", other.executed.Load(), good.executed.Load())
+	}
+}
+
+func TestNeverAnotherVersionInstead(t *testing.T) {
+	s := newSite(t)
+	s.commit(v1, nil)
+	caller, other := s.caller("caller"), s.start("auth", "v2")
+	ctx, end := caller.begin(t.Context(), 1)
+	defer end()
+	wantCode(t, caller.call(ctx, "auth"), VersionUnavailable, NotExecuted)
+	if other.executed.Load() != 0 {
+		t.Error("another version executed it")
+	}
+}
+
+// A trace from before a service's first rule stays with the version of then.
+func TestATokenOlderThanTheFirstRule(t *testing.T) {
+	s := newSite(t)
+	caller, old := s.caller("caller"), s.start("auth", "v1")
+	ctx, end := caller.begin(t.Context(), 1)
+	defer end()
+	next := s.start("auth", "v2")
+	s.commit(v1, nil, old, next)
+	s.commit(v2, nil, old, next)
+	for range 10 {
+		if err := caller.call(ctx, "auth"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if next.executed.Load() != 0 {
+		t.Errorf("%d of 10 calls met v2", next.executed.Load())
+	}
+	s.check()
+}
+
+func TestBlockingWaitsForTheNewVersion(t *testing.T) {
+	s := newSite(t)
+	s.commit(v1, nil)
+	caller := s.caller("caller")
+	old := s.start("auth", "v1")
+	s.commit(map[string]rollout.Rule{"auth": {Version: "v2", Strategy: rollout.Blocking}}, nil, caller, old)
+	ctx, end := caller.begin(t.Context(), 1)
+	defer end()
+	hurried, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+	defer cancel()
+	if err := caller.call(hurried, "auth"); CodeOf(err) != VersionUnavailable || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("nobody came: %v", err)
+	}
+	time.AfterFunc(100*time.Millisecond, func() { s.start("auth", "v2") })
+	if err := caller.call(ctx, "auth"); err != nil {
+		t.Error(err)
+	}
+	if old.executed.Load() != 0 {
+		t.Error("v1 executed it")
+	}
+	s.check()
+}
+
+func TestOrphans(t *testing.T) {
+	for _, strict := range []bool{false, true} {
+		s := newSite(t)
+		s.strict = strict
+		s.commit(v1, nil)
+		caller, auth := s.caller("caller"), s.start("auth", "v1")
+		plain := client(t, ClientConfig{}, &Endpoint{ID: "p", Addr: auth.ep.Addr})
+		tc, err := plain.Service("auth", ServiceOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = echo.NewEchoClient(tc).Who(t.Context())
+		err2 := caller.call(t.Context(), "auth")
+		if strict {
+			wantCode(t, err, Orphan, NotExecuted)
+			wantCode(t, err2, Orphan, NotExecuted)
+			continue
+		}
+		if err := errors.Join(err, err2); err != nil || auth.agent.Orphans() != 1 || caller.agent.Orphans() != 1 {
+			t.Errorf("%v; %d and %d orphans, want 1 and 1", err, auth.agent.Orphans(), caller.agent.Orphans())
+		}
+	}
+}
+
+// Servers that know nothing of tokens are called as before.
+func TestPlainServersBehind(t *testing.T) {
+	s := newSite(t)
+	s.commit(v1, nil)
+	for _, protocol := range []string{"", "header", "framed-binary", "unframed-compact"} {
+		h := &handler{name: "plain"}
+		srv := serve(t, ServerConfig{}, h)
+		s.list(&Endpoint{ID: "plain" + protocol, Service: "echo", Version: "v1", Addr: srv.addr, Protocol: protocol})
+		caller := s.caller("caller")
+		ctx, end := caller.begin(t.Context(), 1)
+		if err := caller.call(ctx, "echo"); err != nil || h.calls.Load() != 1 {
+			t.Errorf("%s: %v, %d calls", protocol, err, h.calls.Load())
+		}
+		end()
+		s.unlist(func(*Endpoint) bool { return true })
+	}
+}
+
+func TestRetriesCarryTheSameToken(t *testing.T) {
+	s := newSite(t)
+	s.commit(v1, nil)
+	caller := s.caller("caller")
+	var tokens []rollout.Token
+	for range 2 {
+		p := s.start("auth", "v1")
+		p.server.cfg.Interceptors = []ServerInterceptor{func(ctx context.Context, _ *CallInfo, next func(context.Context) error) error {
+			tokens = append(tokens, rollout.TraceFrom(ctx).Token())
+			if len(tokens) == 1 {
+				s.commit(v2, nil, caller) // newer rules change nothing for this trace
+				return &Error{Code: Overloaded}
+			}
+			return next(ctx)
+		}}
+	}
+	ctx, end := caller.begin(t.Context(), 9)
+	defer end()
+	if err := caller.call(ctx, "auth"); err != nil || len(tokens) != 2 || tokens[0] != tokens[1] {
+		t.Errorf("%v, tokens %v", err, tokens)
+	}
+	s.check()
+}
+
+// A call that nobody waits for any more may yet be executed: until its
+// deadline the caller's process reports its generation.
+func TestWhatMayStillRunIsHeld(t *testing.T) {
+	s := newSite(t)
+	s.commit(v1, nil)
+	caller := s.caller("caller")
+	s.start("auth", "v1")
+	if err := caller.call(t.Context(), "auth"); err != nil { // connects
+		t.Fatal(err)
+	}
+	ctx, end := caller.begin(t.Context(), 1)
+	ctx, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
+	defer cancel()
+	begin := time.Now()
+	impatient, giveUp := context.WithCancel(ctx)
+	time.AfterFunc(50*time.Millisecond, giveUp)
+	if _, err := caller.stub("auth").Sleep(impatient, 10_000); CodeOf(err) != Canceled {
+		t.Fatal(err)
+	}
+	end()
+	if live := caller.agent.Live(); live[s.rules.Last()] != 1 {
+		t.Errorf("%v are held after the caller gave up", live)
+	}
+	eventually(t, "the hold ends", func() bool { return len(caller.agent.Live()) == 0 })
+	if took := time.Since(begin); took < 290*time.Millisecond {
+		t.Errorf("the hold ended after %v, before the deadline", took)
+	}
+}
+
+func TestBaggageBringsATokenThroughHTTP(t *testing.T) {
+	s := newSite(t)
+	s.commit(v1, nil)
+	auth := s.start("auth", "v1")
+	token := rollout.Token{Generation: s.rules.Last(), Seed: 77}
+	plain := client(t, ClientConfig{}, auth.ep)
+	tc, err := plain.Service("auth", ServiceOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := WithBaggage(t.Context(), "a=b, "+BaggageToken+"="+token.String()+";p=1,c=d")
+	if _, err := echo.NewEchoClient(tc).Who(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.history.Spans[0].Token; got != token || auth.agent.Orphans() != 0 {
+		t.Errorf("joined %v, want %v", got, token)
+	}
+}

@@ -1,0 +1,267 @@
+package rpc
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/skerry/skerry/health"
+	"github.com/skerry/skerry/internal/wire"
+	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rollout/rollouttest"
+	"github.com/skerry/skerry/rpc/internal/echo"
+)
+
+// site is a set of processes on loopback whose services have versions. Each
+// has a rule log of its own; everything that is executed is recorded.
+type site struct {
+	t       *testing.T
+	program map[string]func(context.Context, *process) error // what the handler of a service does
+	strict  bool
+	rules   *rollout.Log // the committed ones
+
+	mu      sync.Mutex
+	listed  map[string][]*Endpoint
+	history rollouttest.History
+}
+
+func newSite(t *testing.T) *site {
+	return &site{t: t, listed: map[string][]*Endpoint{}, rules: &rollout.Log{}, program: map[string]func(context.Context, *process) error{}}
+}
+
+// Resolve makes the site its processes' Resolver.
+func (s *site) Resolve(service string) Picker { return list{s, service} }
+
+type list struct {
+	site    *site
+	service string
+}
+
+func (l list) Pick(ctx context.Context, call *Call) (*Endpoint, error) {
+	for {
+		l.site.mu.Lock()
+		now := static(slices.Clone(l.site.listed[l.service]))
+		l.site.mu.Unlock()
+		e, err := now.Pick(ctx, call)
+		if err == nil || !call.Wait {
+			return e, err
+		}
+		select {
+		case <-time.After(time.Millisecond):
+		case <-ctx.Done():
+			return nil, errors.Join(err, ctx.Err())
+		}
+	}
+}
+
+func (l list) Report(*Endpoint, health.Outcome, time.Duration) {}
+
+func (s *site) list(e *Endpoint) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.listed[e.Service] = append(s.listed[e.Service], e)
+}
+
+func (s *site) unlist(drop func(*Endpoint) bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for service, es := range s.listed {
+		s.listed[service] = slices.DeleteFunc(slices.Clone(es), drop)
+	}
+}
+
+// process is one process of a site: a service's version, or a mere caller.
+type process struct {
+	wire.Internal // what a process does not need here
+	site          *site
+	name          string
+	service       string
+	version       string
+	agent         *rollout.Agent
+	client        *Client
+	server        *Server
+	ep            *Endpoint
+	stop          func()
+	executed      atomic.Int64
+	stubs         sync.Map
+
+	mu sync.Mutex // so that spans are recorded in the order of what was applied
+}
+
+// start starts a process that has applied all rules, and lists what it serves.
+func (s *site) start(service, version string) *process {
+	s.t.Helper()
+	p := s.caller(fmt.Sprintf("%s-%s-%d", service, version, time.Now().UnixNano()))
+	p.service, p.version = service, version
+	srv, err := NewServer(ServerConfig{Rollout: p.agent, RefuseOrphans: s.strict, Logger: slog.New(slog.DiscardHandler),
+		Entry: func(service, method string) bool { return service == "portal" }})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	_, err1 := srv.Handle(service, version, echo.NewEchoProcessor(&hop{p: p}))
+	_, err2 := srv.Handle(internalService, "", wire.NewInternalProcessor(p))
+	l, err3 := net.Listen("tcp", "127.0.0.1:0")
+	if err := errors.Join(err1, err2, err3); err != nil {
+		s.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(ctx, l) }()
+	p.server, p.ep = srv, &Endpoint{ID: p.name, Service: service, Version: version, Addr: l.Addr().String()}
+	p.stop = sync.OnceFunc(func() { cancel(); <-served })
+	s.t.Cleanup(p.stop)
+	s.list(p.ep)
+	return p
+}
+
+// caller starts a process that serves nothing.
+func (s *site) caller(name string) *process {
+	s.t.Helper()
+	p := &process{site: s, name: name}
+	var err error
+	if p.agent, err = rollout.NewAgent(name, rollout.Saved{Entries: s.entries()}, nil); err != nil {
+		s.t.Fatal(err)
+	}
+	p.client = client(s.t, ClientConfig{Resolver: s, Rollout: p.agent, RefuseOrphans: s.strict, Caller: name, Logger: slog.New(slog.DiscardHandler)})
+	return p
+}
+
+func (s *site) entries() []rollout.Entry {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.history.Entries)
+}
+
+// commit adds to the rules; told processes apply them at once.
+func (s *site) commit(rules map[string]rollout.Rule, retire []rollout.Retirement, told ...*process) {
+	s.t.Helper()
+	e := s.rules.Next("r", rules, retire...)
+	next, err := s.rules.Apply(e)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.mu.Lock()
+	s.rules, s.history.Entries = next, append(s.history.Entries, e)
+	s.mu.Unlock()
+	s.tell(told...)
+}
+
+func (s *site) tell(told ...*process) {
+	s.t.Helper()
+	for _, p := range told {
+		if err := p.agent.Learn(s.entries()...); err != nil {
+			s.t.Error(err)
+		}
+	}
+}
+
+// RulesSince is wire.Internal's.
+func (p *process) RulesSince(_ context.Context, after string) (texts [][]byte, err error) {
+	g, err := rollout.ParseGeneration(after)
+	for _, e := range p.agent.Since(g) {
+		text, failed := json.Marshal(e)
+		texts, err = append(texts, text), errors.Join(err, failed)
+	}
+	return texts, err
+}
+
+// LearnRules is wire.Internal's.
+func (p *process) LearnRules(_ context.Context, texts [][]byte) (string, error) {
+	for _, text := range texts {
+		var e rollout.Entry
+		if err := errors.Join(json.Unmarshal(text, &e), p.agent.Learn(e)); err != nil {
+			return "", err
+		}
+	}
+	return p.agent.Log().Last().String(), nil
+}
+
+// call calls a service from a handler or a root.
+func (p *process) call(ctx context.Context, service string) error {
+	_, err := p.stub(service).Who(ctx)
+	return err
+}
+
+func (p *process) stub(service string) *echo.EchoClient {
+	if tc, ok := p.stubs.Load(service); ok {
+		return tc.(*stubOf).make()
+	}
+	tc, err := p.client.Service(service, ServiceOptions{Timeout: 5 * time.Second, Retries: new(2)})
+	if err != nil {
+		p.site.t.Fatal(err)
+	}
+	s := &stubOf{func() *echo.EchoClient { return echo.NewEchoClient(tc) }}
+	p.stubs.Store(service, s)
+	return s.make()
+}
+
+type stubOf struct{ make func() *echo.EchoClient }
+
+// begin starts a trace and records its root.
+func (p *process) begin(ctx context.Context, seed uint64) (_ context.Context, end func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	tr := p.agent.Begin(p.name, seed, "")
+	return tr.Context(ctx), tr.End
+}
+
+// hop is the handler of every process.
+type hop struct {
+	handler
+	p *process
+}
+
+func (h *hop) Who(ctx context.Context) (string, error)  { return h.p.name, h.p.execute(ctx) }
+func (h *hop) Note(ctx context.Context, _ string) error { return h.p.execute(ctx) }
+
+// execute records a span and does what the site's program says.
+func (p *process) execute(ctx context.Context) error {
+	p.executed.Add(1)
+	info, tr := CallInfoFrom(ctx), rollout.TraceFrom(ctx)
+	if tr == nil {
+		return errors.New("the handler has no trace")
+	}
+	token := tr.Token()
+	p.mu.Lock()
+	span := rollouttest.Span{Trace: fmt.Sprintf("%x", token.Seed), ID: p.name, Parent: info.Caller, Entry: info.Caller == "", Service: p.service,
+		Version: p.version, Process: p.name, Token: token, Applied: p.agent.Log().Last(), Begin: time.Now()}
+	p.mu.Unlock()
+	p.site.mu.Lock()
+	p.site.history.Spans = append(p.site.history.Spans, span)
+	p.site.mu.Unlock()
+	if do := p.site.program[p.service]; do != nil {
+		return do(ctx, p)
+	}
+	return nil
+}
+
+// check judges all that was executed.
+func (s *site) check() {
+	s.t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, f := range s.history.Check() {
+		s.t.Error(f)
+	}
+}
+
+// versions are those that executed spans of a service.
+func (s *site) versions(service string) map[string]int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := map[string]int{}
+	for _, span := range s.history.Spans {
+		if span.Service == service {
+			out[span.Version]++
+		}
+	}
+	return out
+}
