@@ -8,7 +8,7 @@
 // service at each address. A [Registry] lists instances for one cluster: it
 // keeps what its owner registered listed for as long as the process lives,
 // and shows [Snapshot]s of the lists to watchers. There are three: [Memory]
-// in this package (the reference), registry/postgres (two tables in a
+// in this package (the reference), registry/postgres (tables in a
 // database that the site already runs) and broadcast (the LAN itself). All
 // pass the suite in registry/registrytest.
 //

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -144,6 +145,22 @@ func unavailable(err error) error { return &unavailableError{err} }
 type unavailableError struct{ cause error }
 
 func (e *unavailableError) Error() string {
-	return registry.ErrUnavailable.Error() + ": " + e.cause.Error()
+	return registry.ErrUnavailable.Error() + ": " + oneLine(e.cause.Error())
 }
 func (e *unavailableError) Unwrap() []error { return []error{registry.ErrUnavailable, e.cause} }
+
+// oneLine makes pgx's list of attempts, a line for each address and each try
+// of it, fit for a log.
+func oneLine(text string) string {
+	first, rest, many := strings.Cut(text, "\n")
+	if !many {
+		return text
+	}
+	var lines []string
+	for line := range strings.Lines(rest) {
+		if line = strings.TrimSpace(line); line != "" && !slices.Contains(lines, line) {
+			lines = append(lines, line)
+		}
+	}
+	return first + " " + strings.Join(lines, "; ")
+}

@@ -54,7 +54,7 @@ func (o *outage) goesOn(err error, worked bool) {
 	}
 	if text := err.Error(); text != o.said {
 		o.said = text
-		o.r.log.Info("no database session; trying again", "err", err) // the node says what it means
+		o.r.log.Info("no database session; trying again", "err", oneLine(err.Error())) // the node says what it means
 	}
 }
 

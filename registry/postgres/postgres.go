@@ -34,6 +34,7 @@ type Registry struct {
 	pool   *pgxpool.Pool      // while Run runs, from its first use on
 	alive  bool               // Run runs
 	rights *RightsError       // the latest refusal of a right; nil when all is well
+	told   bool               // the SQL that allows it was logged
 	wake   context.CancelFunc // interrupts the wait for notifications
 	poked  bool               // somebody called poke since the last wait began
 }

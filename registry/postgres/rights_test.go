@@ -32,8 +32,8 @@ func TestRightsTooSmall(t *testing.T) {
 	if !ok || !errors.Is(err, registry.ErrPending) {
 		t.Fatalf("Register: %v; want ErrPending with a RightsError", err)
 	}
-	if rights.User != user || !strings.Contains(err.Error(), "GRANT") || !strings.Contains(err.Error(), "CREATE TABLE") {
-		t.Errorf("the error does not say what to do: %v", err)
+	if rights.User != user || !strings.Contains(err.Error(), "skerry schema --grant "+user) || strings.Contains(err.Error(), "\n") {
+		t.Errorf("the error does not say in one line what to do: %v", err)
 	}
 	s := a.until(2*time.Second, "the loss", lost)
 	if !errors.Is(s.Lost, registry.ErrUnavailable) {

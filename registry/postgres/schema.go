@@ -60,9 +60,9 @@ type RightsError struct {
 	Err  error  // what the database said
 }
 
-// Error is the whole advice, of several lines.
+// Error is the advice in one line; SQL has the text.
 func (e *RightsError) Error() string {
-	return fmt.Sprintf("%v; the administrator of the database can allow it to user %s by:\n%s", e.Err, e.User, e.SQL)
+	return fmt.Sprintf("%v; user %[2]s lacks rights: let an administrator of the database run the SQL of `skerry schema --grant %[2]s`", e.Err, e.User)
 }
 
 // Unwrap is what the database said.
@@ -80,6 +80,10 @@ func (r *Registry) explain(err error) error {
 	switch {
 	case code == noRight:
 		r.rights = &RightsError{User: r.conn.User, SQL: Schema() + "\n" + Grants(r.conn.User), Err: err}
+		if !r.told { // once, as it is long
+			r.told = true
+			r.log.Warn("the user lacks rights in the database; as soon as an administrator has run this SQL, everything goes on by itself", "user", r.conn.User, "sql", r.rights.SQL)
+		}
 		return r.rights
 	case code == undefinedTable && r.rights != nil:
 		return r.rights
