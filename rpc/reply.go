@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/apache/thrift/lib/go/thrift"
 	"github.com/skerry/skerry/health"
@@ -132,6 +133,8 @@ func declared(encoding flat.Protocol, result string) bool {
 func (a *attempt) exception(x thrift.TApplicationException, status *replyStatus) *Error {
 	if status.framework {
 		a.theirs = status.applied
+		// The code in front of the text is for callers who know no codes.
+		x = thrift.NewTApplicationException(x.TypeId(), strings.TrimPrefix(x.Error(), status.code.String()+": "))
 		if status.code == DeadlineExceeded {
 			return a.fail(status.code, status.executed, fmt.Errorf("%w: %w", x, context.DeadlineExceeded))
 		}
