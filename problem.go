@@ -8,10 +8,10 @@ import (
 
 // Problem is one thing that is wrong with a configuration.
 type Problem struct {
-	File string // "" for a Config value
-	Line int    // 1 for the first; 0 when the key is not in the file
-	Key  string // as in docs/configuration.md: database.heartbeat, services[0].name
-	Text string // what is wrong and what to do about it
+	File string `json:"file,omitzero"` // "" for a Config value
+	Line int    `json:"line,omitzero"` // 1 for the first; 0 when the key is not in the file
+	Key  string `json:"key,omitzero"`  // as in docs/configuration.md: database.heartbeat, services[0].name
+	Text string `json:"text"`          // what is wrong and what to do about it
 }
 
 // String reads: skerry.yaml:7: database.hearbeat: no such key; did you mean heartbeat?
