@@ -217,7 +217,11 @@ func checkHostPort(p *problems, key, addr string, zeroPort bool) {
 	_, port, err := net.SplitHostPort(addr)
 	n, errPort := strconv.ParseUint(port, 10, 16)
 	if err != nil || errPort != nil || n == 0 && !zeroPort {
-		p.at(key, `%q is no host:port; write "10.0.0.5:9090", or ":9090" for every address of this host`, addr)
+		also := ""
+		if zeroPort { // it is listened on
+			also = `, or ":9090" for every address of this host`
+		}
+		p.at(key, `%q is no host:port; write "10.0.0.5:9090"%s`, addr, also)
 	}
 }
 
