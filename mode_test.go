@@ -76,7 +76,7 @@ func TestStartWithoutDatabase(t *testing.T) {
 	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("opened, offered and called in %v; that must not wait for the database", took)
 	}
-	eventually(t, "the log says so", func() bool { return log.count("database can't be reached") == 1 })
+	eventually(t, "the log says so", func() bool { return log.count("database can't be used") == 1 })
 
 	if err := server.Start(); err != nil {
 		t.Fatal(err)

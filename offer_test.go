@@ -113,7 +113,7 @@ func TestTransitions(t *testing.T) {
 		want  []string
 	}{
 		{ModeAuto, []error{nil, lost, lost, nil, nil}, []string{"", "database lost: calls go on from the known lists; the database is tried again until it is back; meanwhile the LAN says who comes and goes", "", "database is back: registrations and lists go through it again", ""}},
-		{ModeDatabase, []error{lost, lost, nil, lost}, []string{"database can't be reached: it is tried again until it can, and everything is registered then", "", "database is back: registrations and lists go through it again", "database lost: calls go on from the known lists; the database is tried again until it is back"}},
+		{ModeDatabase, []error{lost, lost, nil, lost}, []string{"database can't be used: it is tried again until it can, and everything is registered then", "", "database is back: registrations and lists go through it again", "database lost: calls go on from the known lists; the database is tried again until it is back"}},
 	} {
 		tr := transitions{mode: c.mode}
 		for i, err := range c.heard {

@@ -105,7 +105,7 @@ func (t *transitions) heard(lost error, now time.Time) (text string, args []any)
 		t.lost = now
 		text = "database lost: calls go on from the known lists; the database is tried again until it is back"
 		if !t.known {
-			text = "database can't be reached: it is tried again until it can, and everything is registered then"
+			text = "database can't be used: it is tried again until it can, and everything is registered then"
 		}
 		if t.mode == ModeAuto {
 			text += "; meanwhile the LAN says who comes and goes"
