@@ -137,7 +137,11 @@ func (a *app) providers(c skerry.Config, entries []foreign.Entry) (map[string]fo
 			return nil, err
 		}
 		if ip := net.ParseIP(p.Instance.Host); ip != nil && ip.IsLoopback() {
-			a.note("%s: other hosts can't connect to %s; leave the host out to announce this host's address", e.Service, e.Addr)
+			advice := "leave the host out to announce this host's address"
+			if host, _, _ := net.SplitHostPort(e.Addr); host == "" {
+				advice = "this host's address is chosen by lan.interfaces: skerry doctor says why"
+			}
+			a.note("%s: other hosts can't connect to %s; %s", e.Service, p.Instance.Addr(), advice)
 		}
 		providers[fmt.Sprintf("%+v", e)] = p
 	}
