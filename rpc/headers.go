@@ -46,7 +46,7 @@ func callHeader(h *theader.Header, call *Call, info *CallInfo, caller string, le
 	if info != nil {
 		trace = info.Trace
 	}
-	h.Set(keyTrace, nextSpan(trace))
+	h.Set(keyTrace, NextSpan(trace))
 	if left > 0 {
 		h.Set(keyDeadline, strconv.FormatInt(max(1, left.Milliseconds()), 10))
 	}

@@ -48,10 +48,10 @@ func hexField(s string) (nonzero, ok bool) {
 	return nonzero, true
 }
 
-// nextSpan is the traceparent of a call made on behalf of parent: a new span
+// NextSpan is the traceparent of work done on behalf of parent: a new span
 // of its trace with its flags, or a new trace when parent is not valid. It is
 // always of version 00, the one we know.
-func nextSpan(parent string) string {
+func NextSpan(parent string) string {
 	var b [traceparentSize]byte
 	copy(b[:], newTraceOf)
 	if validTrace(parent) {
@@ -66,7 +66,7 @@ func nextSpan(parent string) string {
 }
 
 // NewTrace is the traceparent of a new, sampled W3C trace, for [WithTrace].
-func NewTrace() string { return nextSpan("") }
+func NewTrace() string { return NextSpan("") }
 
 // putID writes 16 random digits, not all zero. The ids need to be unique, not
 // secret.

@@ -37,7 +37,7 @@ func TestValidTrace(t *testing.T) {
 }
 
 func TestNextSpan(t *testing.T) {
-	child := nextSpan(parent)
+	child := NextSpan(parent)
 	if !validTrace(child) {
 		t.Fatalf("child is not valid: %s", child)
 	}
@@ -47,7 +47,7 @@ func TestNextSpan(t *testing.T) {
 	if child[spanIDAt:flagsAt] == parent[spanIDAt:flagsAt] {
 		t.Fatal("child has its parent's span id")
 	}
-	if later := nextSpan("cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00-more"); !validTrace(later) ||
+	if later := NextSpan("cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00-more"); !validTrace(later) ||
 		traceID(later) != traceID(parent) || later[:2] != "00" || later[flagsAt:] != "00" {
 		t.Fatalf("child of a later version is %s", later)
 	}
@@ -64,7 +64,7 @@ func traceID(traceparent string) string {
 func TestNewTraces(t *testing.T) {
 	seen := map[string]bool{}
 	for range 1000 {
-		s := nextSpan("nothing that is a traceparent, though it is long enough")
+		s := NextSpan("nothing that is a traceparent, though it is long enough")
 		if !validTrace(s) || seen[traceID(s)] {
 			t.Fatalf("new trace %s", s)
 		}
@@ -75,7 +75,7 @@ func TestNewTraces(t *testing.T) {
 func FuzzNextSpan(f *testing.F) {
 	f.Add(parent)
 	f.Fuzz(func(t *testing.T, s string) {
-		child := nextSpan(s)
+		child := NextSpan(s)
 		if !validTrace(child) {
 			t.Fatalf("%q has the child %q", s, child)
 		}
@@ -88,7 +88,7 @@ func FuzzNextSpan(f *testing.F) {
 func BenchmarkNextSpan(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
-		nextSpan(parent)
+		NextSpan(parent)
 	}
 }
 

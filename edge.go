@@ -1,0 +1,25 @@
+package skerry
+
+import (
+	"context"
+	"net"
+
+	"github.com/skerry/skerry/rpc"
+)
+
+// Picker chooses among the instances of a service by the rules that the
+// configuration has for it, for callers that speak another protocol than
+// Thrift; package gateway is one. Each attempt is to be noted by
+// [rpc.Call.Try], and its outcome reported.
+func (n *Node) Picker(service string) rpc.Picker {
+	if _, own := n.cfg.Consumers[service]; !own {
+		_ = n.lists.SetOptions(service, n.cfg.consumer(service).options()) // those of "*", which Open has checked
+	}
+	return n.lists.Resolve(service)
+}
+
+// Dial connects to an instance that a Picker chose, by TLS when it has it.
+// What comes of it counts for the choices to come.
+func (n *Node) Dial(ctx context.Context, e *rpc.Endpoint) (net.Conn, error) {
+	return n.calls.Dial(ctx, e)
+}
