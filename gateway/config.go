@@ -1,0 +1,144 @@
+package gateway
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/apache/thrift/lib/go/thrift"
+
+	"github.com/skerry/skerry/health"
+	"github.com/skerry/skerry/registry"
+	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rpc"
+)
+
+// Node is what a gateway needs of the process that it runs in; *skerry.Node
+// is one.
+type Node interface {
+	Rollout() *rollout.Agent
+	Picker(service string) rpc.Picker
+	Dial(ctx context.Context, e *rpc.Endpoint) (net.Conn, error)
+	Client(service string, edits ...func(*rpc.ServiceOptions)) thrift.TClient
+	Stats() *health.Recorder
+}
+
+// Config is what a gateway is told. Only Routes are required.
+type Config struct {
+	Routes []Route
+
+	// StickyCookie and StickyHeader name what is the same in all requests of
+	// one user: it decides on which side of a split the user is. The cookie
+	// goes first; without either every request is drawn anew.
+	StickyCookie string
+	StickyHeader string
+
+	Retries   int           // further attempts of one request; 0 means 2, -1 none
+	MaxHeader int           // bytes of a request's or response's headers; 0 means 64 KiB
+	MaxJSON   int           // bytes of a body for a Thrift service; 0 means 1 MiB
+	TLS       *tls.Config   // of the port; nil means plain HTTP
+	Drain     time.Duration // how long Serve lets requests end that are under way; 0 means 30 s
+	Logger    *slog.Logger  // for the access log and what goes wrong; nil means slog.Default
+}
+
+// Route leads the requests of a path to a service.
+type Route struct {
+	Host    string        // of the request, without a port; "" = any
+	Path    string        // "/api" is for /api and all that lies below it; the longest path wins
+	Service string        // name in the registry
+	Strip   bool          // the service does not see Path
+	Timeout time.Duration // until the response begins, once the request was sent; 0 means 30 s
+
+	// Thrift is the .thrift file of a Thrift service; "" means that the service
+	// speaks HTTP. Interface names the service in the file, when it declares
+	// several; Include are directories to look for included files in.
+	Thrift    string
+	Interface string
+	Include   []string
+}
+
+const (
+	defaultTimeout = 30 * time.Second
+	readHeaders    = 10 * time.Second // for a client to send its headers
+	idleLimit      = 2 * time.Minute  // of a client's connection without a request
+)
+
+func (c *Config) setDefaults() {
+	switch {
+	case c.Retries == 0:
+		c.Retries = 2
+	case c.Retries < 0:
+		c.Retries = 0
+	}
+	c.MaxHeader = cmp.Or(c.MaxHeader, 64<<10)
+	c.MaxJSON = cmp.Or(c.MaxJSON, 1<<20)
+	c.Drain = cmp.Or(c.Drain, 30*time.Second)
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+}
+
+// Validate reports everything that is wrong with the configuration. New does
+// so by itself, and reads the .thrift files besides.
+func (c Config) Validate() error {
+	var all []error
+	if len(c.Routes) == 0 {
+		all = append(all, errors.New("gateway: no routes; name at least a path and a service"))
+	}
+	seen := map[string]int{}
+	for i, r := range c.Routes {
+		if err := r.check(); err != nil {
+			all = append(all, fmt.Errorf("gateway: routes[%d]: %w", i, err))
+		}
+		key := r.Host + r.below()
+		if first, twice := seen[key]; twice {
+			all = append(all, fmt.Errorf("gateway: routes[%d]: %s%s is the path of routes[%d] already", i, r.Host, r.Path, first))
+		}
+		seen[key] = i
+	}
+	return errors.Join(all...)
+}
+
+func (r Route) check() error {
+	switch clean := path.Clean(r.Path); {
+	case !strings.HasPrefix(r.Path, "/"):
+		return fmt.Errorf("path %q does not begin with a slash", r.Path)
+	case strings.ContainsAny(r.Path, "{}?# "):
+		return fmt.Errorf("path %q: braces, queries and blanks can't be in it", r.Path)
+	case strings.TrimSuffix(r.Path, "/") != strings.TrimSuffix(clean, "/"):
+		return fmt.Errorf("path %q: write %q", r.Path, clean)
+	case strings.ContainsAny(r.Host, "/:{} "):
+		return fmt.Errorf("host %q: want a name without port and path", r.Host)
+	case r.Timeout < 0:
+		return fmt.Errorf("timeout %v is negative", r.Timeout)
+	}
+	return registry.CheckName("service", r.Service)
+}
+
+// below is the path with exactly one slash at its end.
+func (r Route) below() string { return strings.TrimSuffix(r.Path, "/") + "/" }
+
+// patterns are what http.ServeMux matches the route by.
+func (r Route) patterns() []string {
+	if r.below() == "/" {
+		return []string{r.Host + "/"}
+	}
+	return []string{r.Host + r.below(), r.Host + strings.TrimSuffix(r.Path, "/")}
+}
+
+// methodName keeps the names of statistics few.
+func methodName(method string) string {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+		return method
+	}
+	return "other"
+}

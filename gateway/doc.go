@@ -1,0 +1,59 @@
+// Package gateway is where users' requests come into a site: it starts their
+// traces, decides once which versions each of them meets, and brings them to
+// the HTTP and Thrift services behind it.
+//
+// # Three ways in
+//
+//   - [Gateway] is an http.Handler in front of services of the registry, and
+//     what `skerry gateway` runs. A [Route] leads to HTTP services (instances of
+//     protocol "http") or, with a .thrift file, to Thrift services: POST
+//     path/Method with a JSON object of the arguments.
+//   - [Trace] is the same edge as a middleware, for a Go service that faces
+//     users itself.
+//   - [Join] is for a Go service behind the gateway: it continues the trace that
+//     a request brings, after asking the rules whether its version may.
+//
+// # What happens to a request
+//
+//  1. Trace. A valid W3C traceparent is continued, else B3 headers, else a new
+//     one is made. Baggage members named skerry-… are dropped: nobody outside
+//     chooses versions.
+//  2. Token. The newest rules are read once. The seed that decides on shares is
+//     the hash of the sticky cookie or header (Config.StickyCookie,
+//     StickyHeader), else of the trace id. The cookie [PreviewCookie] is a
+//     verifier's: its value is obeyed while it is the mark of the release that
+//     is open, and means nothing otherwise.
+//  3. Instance. Only instances of the version that the rules name for this
+//     token are asked. Without one the answer is 503 and says so; never does
+//     another version answer. Where a service switches by the strategy blocking
+//     or waiting, the request waits for the version instead, up to its timeout.
+//  4. Upstream. The request goes on with traceparent, and the token in baggage.
+//     Bodies stream in both directions; WebSockets and other upgrades pass.
+//  5. End. The trace is over, and no longer holds back a release, when the
+//     response has been sent or the WebSocket has closed. Where the upstream
+//     may still be at work, because the client left or the connection broke, it
+//     is held for another Route.Timeout.
+//
+// # What is tried again
+//
+// Up to [Config].Retries times, at another instance of the same version, with
+// the same token: requests that were certainly not executed (no connection, or
+// refused by [Join]) while their body is at hand, which it is up to 64 KiB or
+// as long as nobody has read it; and GET, HEAD, OPTIONS and TRACE without a
+// body whose connection broke before the response. A time-out is never tried
+// again. Large bodies and upgrades go by connections of their own, so that no
+// connection kept for too long can break them.
+//
+// # Limits
+//
+// Upstreams are spoken to in HTTP/1.1; WebSockets of users must come by
+// HTTP/1.1, too. Route.Timeout ends the wait for the response's headers after
+// the request has been sent; bodies and upgraded connections may last.
+// A service behind the gateway must not be reachable by users on another way:
+// it believes the token that it is sent.
+//
+// # Tests
+//
+// Real HTTP servers of two versions on a loopback site, under load while the
+// rules change; the header rules by tables.
+package gateway

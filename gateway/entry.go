@@ -1,0 +1,78 @@
+package gateway
+
+import (
+	"context"
+	"crypto/subtle"
+	"net/http"
+
+	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rpc"
+)
+
+// PreviewCookie is the cookie by which a verifier meets the versions of the
+// release that is open; its value is the release's mark.
+const PreviewCookie = "skerry-preview"
+
+// Entry is how requests become traces.
+type Entry struct {
+	// Name is what release status calls the entry; default "http".
+	Name string
+
+	// StickyCookie and StickyHeader name what is the same in all requests of
+	// one user; see [Config].
+	StickyCookie string
+	StickyHeader string
+}
+
+// arrival is what is known of a request before anything is done for it.
+type arrival struct {
+	traceparent, state, baggage string
+	seed                        uint64
+	mark                        string
+}
+
+// read takes out of a request from outside what its trace is made of.
+func (e *Entry) read(r *http.Request, log *rollout.Log) arrival {
+	a := arrival{baggage: foreign(r.Header[headerBaggage], ours), mark: markOf(r, log)}
+	a.traceparent, a.state = traceOf(r.Header)
+	a.seed = rollout.SeedOf(e.stickyKey(r, traceID(a.traceparent)))
+	return a
+}
+
+func (e *Entry) stickyKey(r *http.Request, otherwise string) string {
+	if e.StickyCookie != "" {
+		if c, err := r.Cookie(e.StickyCookie); err == nil && c.Value != "" {
+			return c.Value
+		}
+	}
+	if e.StickyHeader != "" {
+		if v := r.Header.Get(e.StickyHeader); v != "" {
+			return v
+		}
+	}
+	return otherwise
+}
+
+// markOf is the verifier's mark that a request bears: one of the release that
+// is open, whose new versions are not everybody's yet.
+func markOf(r *http.Request, log *rollout.Log) string {
+	c, err := r.Cookie(PreviewCookie)
+	if err != nil || c.Value == "" {
+		return ""
+	}
+	release, ok := log.Session()
+	open := ok && (release.State == rollout.Prepared || release.State == rollout.Ramping)
+	if !open || subtle.ConstantTimeCompare([]byte(c.Value), []byte(release.Mark)) == 0 {
+		return ""
+	}
+	return release.Mark
+}
+
+// context gives the calls made for the request its trace, baggage and token.
+func (a *arrival) context(ctx context.Context, t *rollout.Trace) context.Context {
+	ctx = rpc.WithTrace(ctx, a.traceparent, a.state)
+	if a.baggage != "" {
+		ctx = rpc.WithBaggage(ctx, a.baggage)
+	}
+	return t.Context(ctx)
+}

@@ -1,0 +1,77 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rpc"
+)
+
+// rulesLimit is how long a service waits for rules that it has not heard yet.
+const rulesLimit = 2 * time.Second
+
+// Join lets a Go service behind the gateway take part in the traces that
+// requests bring. Before next runs, the rules are asked whether this version of
+// the service may execute the request; if not it is refused, unexecuted, and
+// the gateway tries what is right. All calls made with the request's context
+// belong to the trace. A request without a token, which has not come by a
+// gateway, is counted as an orphan and served.
+//
+//	http.Handle("/", gateway.Join(node, "web", "v2", pages))
+func Join(node interface{ Rollout() *rollout.Agent }, service, version string, next http.Handler) http.Handler {
+	agent := node.Rollout()
+	origin := agent.Origin(service, service+"/"+version)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		a := arrival{baggage: foreign(r.Header[headerBaggage], rpc.BaggageToken)}
+		a.traceparent, a.state = traceOf(r.Header)
+		text := tokenIn(r.Header[headerBaggage])
+		var t rollout.Trace
+		if text == "" {
+			origin.Orphan(&t, rollout.SeedOf(traceID(a.traceparent)))
+		} else {
+			token, err := rollout.ParseToken(text)
+			if err != nil {
+				http.Error(w, err.Error(), http.StatusBadRequest)
+				return
+			}
+			if code, err := admit(r.Context(), agent, service, version, token); err != nil {
+				w.Header().Set(headerRefused, code.String())
+				http.Error(w, err.Error(), http.StatusServiceUnavailable)
+				return
+			}
+			origin.Join(&t, token, "")
+		}
+		defer t.End()
+		serve(next, w, r, &a, &t)
+	})
+}
+
+// admit asks the rules, and waits a while for those that are not known yet:
+// they are on their way to every process.
+func admit(ctx context.Context, agent *rollout.Agent, service, version string, token rollout.Token) (rpc.Code, error) {
+	ctx, cancel := context.WithTimeout(ctx, rulesLimit)
+	defer cancel()
+	for {
+		changed := agent.Changed()
+		err := agent.Log().Admit(service, version, token)
+		if err == nil {
+			return 0, nil
+		}
+		err = fmt.Errorf("%s %s, which has applied generation %v, was asked by generation %v: %w", service, version, agent.Log().Last(), token.Generation, err)
+		switch {
+		case errors.Is(err, rollout.ErrRetired):
+			return rpc.Retired, err
+		case errors.Is(err, rollout.ErrWrongVersion):
+			return rpc.WrongVersion, err
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return rpc.RulesNeeded, err
+		}
+	}
+}

@@ -1,0 +1,101 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/skerry/skerry/internal/run"
+)
+
+// Serve serves users on a port until ctx ends. Then it accepts nobody any
+// more, gives the requests and WebSockets that are under way Config.Drain to
+// end, and cuts off what is left. It closes l. It returns nil after a stop;
+// an error means that the port has failed.
+func (g *Gateway) Serve(ctx context.Context, l net.Listener) error {
+	base, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
+	server := &http.Server{
+		Handler:           g,
+		BaseContext:       func(net.Listener) context.Context { return base },
+		ReadHeaderTimeout: readHeaders,
+		IdleTimeout:       idleLimit,
+		MaxHeaderBytes:    g.cfg.MaxHeader,
+		TLSConfig:         g.cfg.TLS,
+		ErrorLog:          slog.NewLogLogger(g.cfg.Logger.Handler(), slog.LevelWarn),
+	}
+	group := run.NewGroup(ctx)
+	group.Go(func(context.Context) error {
+		err := listen(server, l)
+		if errors.Is(err, http.ErrServerClosed) {
+			return nil
+		}
+		return fmt.Errorf("serve %s: %w", l.Addr(), err)
+	})
+	<-group.Context().Done()
+	limited, cancel := context.WithTimeout(base, g.cfg.Drain)
+	defer cancel()
+	if server.Shutdown(limited) != nil || !g.inUse.idle(limited) {
+		g.cfg.Logger.Warn("cut off what did not end in time", "after", g.cfg.Drain)
+	}
+	cut()
+	server.Close()
+	rest, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	g.inUse.idle(rest)
+	return group.Wait()
+}
+
+func listen(s *http.Server, l net.Listener) error {
+	if s.TLSConfig != nil {
+		return s.ServeTLS(l, "", "")
+	}
+	return s.Serve(l)
+}
+
+// inUse counts requests, among them those that have become WebSockets, which
+// http.Server no longer knows.
+type inUse struct {
+	mu    sync.Mutex
+	n     int
+	empty chan struct{} // closed when n is 0; nil while nobody waits
+}
+
+func (u *inUse) begin() (end func()) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.n++
+	return func() {
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		if u.n--; u.n == 0 && u.empty != nil {
+			close(u.empty)
+			u.empty = nil
+		}
+	}
+}
+
+// idle waits until nothing is under way, and reports whether that came about.
+func (u *inUse) idle(ctx context.Context) bool {
+	u.mu.Lock()
+	if u.n == 0 {
+		u.mu.Unlock()
+		return true
+	}
+	if u.empty == nil {
+		u.empty = make(chan struct{})
+	}
+	empty := u.empty
+	u.mu.Unlock()
+	select {
+	case <-empty:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

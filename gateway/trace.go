@@ -1,0 +1,40 @@
+package gateway
+
+import (
+	"cmp"
+	"net/http"
+
+	"github.com/skerry/skerry/rollout"
+)
+
+// Trace makes every request to next a trace of its own, for a Go service that
+// faces users itself: all calls made with the request's context meet one
+// version of each service. What the request brought from outside is checked as
+// the package comment says; next sees the headers that are true. The trace
+// ends when next has returned and, if it took over the connection, when that
+// is closed.
+//
+//	http.Handle("/", gateway.Trace(node, pages, func(e *gateway.Entry) { e.StickyCookie = "session" }))
+func Trace(node interface{ Rollout() *rollout.Agent }, next http.Handler, edits ...func(*Entry)) http.Handler {
+	var e Entry
+	for _, edit := range edits {
+		edit(&e)
+	}
+	agent := node.Rollout()
+	origin := agent.Origin(cmp.Or(e.Name, "http"), "")
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		a := e.read(r, agent.Log())
+		var t rollout.Trace
+		origin.Begin(&t, a.seed, a.mark)
+		defer t.End()
+		serve(next, w, r, &a, &t)
+	})
+}
+
+// serve runs a handler within a trace.
+func serve(next http.Handler, w http.ResponseWriter, r *http.Request, a *arrival, t *rollout.Trace) {
+	r = r.WithContext(a.context(r.Context(), t))
+	r.Header = r.Header.Clone()
+	setTrace(r.Header, a.traceparent, a.state, a.baggage)
+	next.ServeHTTP(&writer{ResponseWriter: w, hijack: t.HandOff}, r)
+}

@@ -1,0 +1,282 @@
+package gateway
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/skerry/skerry/health"
+	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rpc"
+)
+
+const (
+	retryPause = 50 * time.Millisecond // before an instance that has failed is tried again
+	idleKept   = 64                    // connections to each instance that are kept between requests
+	idleTime   = 30 * time.Second
+)
+
+// upstream sends the requests of one route to instances of the version that
+// the rules name for each.
+type upstream struct {
+	g           *Gateway
+	route       Route
+	picker      rpc.Picker
+	kept, fresh *http.Transport
+}
+
+func newUpstream(g *Gateway, r Route) *upstream {
+	u := &upstream{g: g, route: r, picker: g.node.Picker(r.Service)}
+	u.kept = &http.Transport{
+		DialContext:            u.dial,
+		ResponseHeaderTimeout:  r.Timeout,
+		MaxResponseHeaderBytes: int64(g.cfg.MaxHeader),
+		MaxIdleConnsPerHost:    idleKept,
+		IdleConnTimeout:        idleTime,
+		ExpectContinueTimeout:  time.Second,
+		DisableCompression:     true,
+	}
+	u.fresh = u.kept.Clone()
+	u.fresh.MaxIdleConnsPerHost = -1 // what can't be sent again meets no connection that is just being closed
+	return u
+}
+
+// attempt is one try of a request at one instance.
+type attempt struct {
+	u     *upstream
+	req   *http.Request // as the proxy made it
+	v     *visit
+	call  *rpc.Call
+	token rollout.Token
+	body  payload
+	ep    *rpc.Endpoint
+}
+
+// RoundTrip is http.RoundTripper's: it returns the response of the first
+// attempt that has one.
+func (u *upstream) RoundTrip(req *http.Request) (*http.Response, error) {
+	body, err := payloadOf(req)
+	if err != nil {
+		return nil, err
+	}
+	a := attempt{u: u, req: req, v: visitOf(req.Context()), call: u.newCall(req), body: body}
+	for {
+		response, err := a.run()
+		if err == nil || !a.again(err) {
+			return response, err
+		}
+	}
+}
+
+func (u *upstream) newCall(req *http.Request) *rpc.Call {
+	return &rpc.Call{Service: u.route.Service, Method: methodName(req.Method)}
+}
+
+// run makes the attempt. An error that is no errUnexecuted may mean that the
+// request was executed.
+func (a *attempt) run() (*http.Response, error) {
+	a.v.attempts++
+	a.call.Attempt = a.v.attempts
+	a.token, _ = a.v.trace.Send()
+	response, err := a.send()
+	if err == nil {
+		err = refusal(response)
+	}
+	a.v.trace.Returned(!errors.Is(err, errUnexecuted))
+	if err != nil {
+		return nil, err
+	}
+	return response, nil
+}
+
+// send picks an instance and sends it the request.
+func (a *attempt) send() (*http.Response, error) {
+	ctx, cancel := context.WithTimeout(a.req.Context(), a.u.route.Timeout)
+	ep, err := a.pick(ctx)
+	cancel()
+	if err != nil {
+		return nil, err
+	}
+	a.ep, a.v.instance = ep, ep.Addr
+	if a.v.pending != nil {
+		a.v.pending()
+	}
+	a.v.pending = a.call.Try(ep)
+	begun := time.Now()
+	transport := a.u.kept
+	if !atHand(a.req) || a.req.Header.Get("Upgrade") != "" {
+		transport = a.u.fresh
+	}
+	response, err := transport.RoundTrip(a.request())
+	a.report(response, err, time.Since(begun))
+	if _, dialled := errors.AsType[*dialError](err); dialled {
+		return nil, unexecuted("%s: %w", a.u.route.Service, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s at %s: %w", a.u.route.Service, ep.Addr, err)
+	}
+	return response, nil
+}
+
+// pick finds an instance of the version that the rules name.
+func (a *attempt) pick(ctx context.Context) (*rpc.Endpoint, error) {
+	version, by, _, err := a.u.g.node.Rollout().Log().Route(a.u.route.Service, a.token)
+	if err != nil {
+		return nil, unexecuted("%w", err)
+	}
+	a.call.Version, a.v.version = version, version
+	ep, err := a.u.picker.Pick(ctx, a.call)
+	if errors.Is(err, rpc.ErrNoInstance) && a.v.instance != "" && run.Sleep(ctx, run.Jitter(retryPause, 0.5)) == nil {
+		a.call.TryAgain = true
+		ep, err = a.u.picker.Pick(ctx, a.call)
+	}
+	if errors.Is(err, rpc.ErrNoInstance) && by != rollout.Concurrent {
+		ep, err = a.await(ctx)
+	}
+	if err != nil {
+		return nil, unexecuted("%w", err)
+	}
+	return ep, nil
+}
+
+// await waits until an instance of the version is there, or the rules change.
+func (a *attempt) await(ctx context.Context) (*rpc.Endpoint, error) {
+	g := run.NewGroup(ctx)
+	defer g.Stop()
+	changed := a.u.g.node.Rollout().Changed()
+	g.Go(func(ctx context.Context) error {
+		select {
+		case <-changed:
+			return errChanged // ends the wait below
+		case <-ctx.Done():
+			return nil
+		}
+	})
+	a.call.Wait = true
+	defer func() { a.call.Wait = false }()
+	ep, err := a.u.picker.Pick(g.Context(), a.call)
+	if err != nil && ctx.Err() == nil {
+		err = fmt.Errorf("version %s: %w", a.call.Version, errChanged)
+	}
+	return ep, err
+}
+
+var errChanged = errors.New("the rules have changed while the request waited")
+
+// request is what travels: the proxy's request with the trace's token and this
+// attempt's body. The host is a name for the instance alone, so that its
+// connections are never another's, be it at the same address.
+func (a *attempt) request() *http.Request {
+	req := a.req.Clone(context.WithValue(a.req.Context(), endpointKey{}, a.ep))
+	id := sha256.Sum256([]byte(a.ep.ID))
+	req.URL.Scheme, req.URL.Host = "http", hex.EncodeToString(id[:16])
+	if req.Host == "" {
+		req.Host = a.ep.Addr
+	}
+	req.Header.Set(headerBaggage, withToken(a.token.String(), a.v.baggage))
+	a.body.put(req)
+	return req
+}
+
+type endpointKey struct{}
+
+// dial connects to the instance that the request is for.
+func (u *upstream) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	conn, err := u.g.node.Dial(ctx, ctx.Value(endpointKey{}).(*rpc.Endpoint))
+	if err != nil {
+		return nil, &dialError{err}
+	}
+	return conn, nil
+}
+
+// dialError says that no connection was made, so that nothing was sent.
+type dialError struct{ error }
+
+// Unwrap gives the cause.
+func (e *dialError) Unwrap() error { return e.error }
+
+// refusal is the error of an upstream that has not executed the request.
+func refusal(r *http.Response) error {
+	code := r.Header.Get(headerRefused)
+	if r.StatusCode != http.StatusServiceUnavailable || code == "" {
+		return nil
+	}
+	text, _ := io.ReadAll(io.LimitReader(r.Body, 1024))
+	r.Body.Close()
+	return &refused{rpc.ParseCode(code), unexecuted("%s: %s", code, text)}
+}
+
+// refused is a request that the rules did not admit.
+type refused struct {
+	code rpc.Code
+	error
+}
+
+// Unwrap gives the cause.
+func (e *refused) Unwrap() error { return e.error }
+
+// again reports whether the request is to be sent once more, and prepares it.
+func (a *attempt) again(err error) bool {
+	if a.req.Context().Err() != nil {
+		return false
+	}
+	unseen := errors.Is(err, errUnexecuted)
+	if unseen && a.v.trace.Refresh(a.req.Context(), a.token) {
+		a.call, a.v.instance = a.u.newCall(a.req), "" // by newer rules: everything is open again
+		return true
+	}
+	if errors.Is(err, errChanged) {
+		return true
+	}
+	if a.v.attempts > a.u.g.cfg.Retries || !a.body.whole() || errors.Is(err, rpc.ErrNoInstance) {
+		return false
+	}
+	if r, ok := errors.AsType[*refused](err); ok {
+		return r.code == rpc.RulesNeeded // the others are the same at every instance
+	}
+	return unseen || harmless(a.req) && a.body.none() && !isTimeout(err)
+}
+
+// harmless reports whether executing the request twice is like once: by its
+// method, and not where a conversation begins.
+func harmless(r *http.Request) bool {
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
+		return r.Header.Get("Upgrade") == ""
+	}
+	return false
+}
+
+func isTimeout(err error) bool {
+	n, ok := errors.AsType[net.Error](err)
+	return ok && n.Timeout()
+}
+
+// report tells balancers and statistics how the attempt went.
+func (a *attempt) report(r *http.Response, err error, took time.Duration) {
+	outcome := health.OK
+	switch _, dialled := errors.AsType[*dialError](err); {
+	case dialled:
+		outcome = health.Connect
+	case err != nil && a.req.Context().Err() != nil:
+		outcome = health.Canceled
+	case isTimeout(err):
+		outcome = health.Timeout
+	case err != nil:
+		outcome = health.Broken
+	case r.Header.Get(headerRefused) != "":
+		outcome = health.Refused
+	case r.StatusCode >= http.StatusInternalServerError:
+		outcome = health.Internal
+	}
+	a.u.picker.Report(a.ep, outcome, took)
+	key := health.Key{Side: health.Client, Service: a.u.route.Service, Method: a.call.Method, Peer: a.ep.Addr}
+	a.u.g.node.Stats().Cell(key).Record(outcome, took)
+}
