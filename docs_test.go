@@ -99,7 +99,11 @@ func TestFloorsPage(t *testing.T) {
 	})
 	var want []string
 	for _, name := range names {
-		below := slices.Sorted(slices.Values(floors[name].imports))
+		below := slices.Clone(floors[name].imports)
+		if i := slices.Index(below, ""); i >= 0 {
+			below[i] = "skerry"
+		}
+		slices.Sort(below)
 		want = append(want, fmt.Sprintf("| %d | `%s` | %s | ", floors[name].floor, cmp.Or(name, "skerry"), cmp.Or(strings.Join(below, ", "), "–")))
 	}
 	const path = "docs/architecture.md"
