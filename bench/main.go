@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"github.com/skerry/skerry/bench/callpath"
+	"github.com/skerry/skerry/bench/fse"
 )
 
 func main() {
@@ -21,9 +22,11 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
-		return fmt.Errorf("say what to measure: call")
+		return fmt.Errorf("say what to measure: call or fse")
 	}
 	switch args[0] {
+	case "fse":
+		return fse.Run(ctx, args[1:])
 	case "call":
 		return callpath.Run(ctx, args[1:])
 	case "call-server":
@@ -31,5 +34,5 @@ func run(ctx context.Context, args []string) error {
 	case "call-client":
 		return callpath.Load(ctx, args[1:])
 	}
-	return fmt.Errorf("unknown measurement %q; there is: call", args[0])
+	return fmt.Errorf("unknown measurement %q; there are: call, fse", args[0])
 }
