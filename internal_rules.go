@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
+	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/internal/wire"
 	"github.com/skerry/skerry/rollout"
 )
@@ -39,6 +41,65 @@ func (s *internalService) LearnRules(_ context.Context, texts [][]byte) (string,
 	return s.node.rules.Log().Last().String(), nil
 }
 
+// Promise accepts what an operator is about to commit.
+func (s *internalService) Promise(_ context.Context, text []byte) error {
+	return s.withEntry(text, s.node.rules.Promise)
+}
+
+// Abandon takes a promise back.
+func (s *internalService) Abandon(_ context.Context, text []byte) error {
+	return s.withEntry(text, s.node.rules.Abandon)
+}
+
+func (s *internalService) withEntry(text []byte, do func(rollout.Entry) error) error {
+	entries, err := unmarshalEntries([][]byte{text})
+	if err == nil {
+		err = do(entries[0])
+	}
+	if err != nil {
+		return s.refuse(err)
+	}
+	return nil
+}
+
+// Promised is what waits for its commit.
+func (s *internalService) Promised(context.Context) ([]byte, error) {
+	e := s.node.rules.Promised()
+	if e == nil {
+		return []byte{}, nil
+	}
+	return json.Marshal(e)
+}
+
+// Report answers a round of a drain.
+func (s *internalService) Report(_ context.Context, round int64, services []string) ([]byte, error) {
+	return json.Marshal(s.node.rules.Report(uint64(round), services, rollout.Anything))
+}
+
+// Served counts what this process did as callee.
+func (s *internalService) Served(_ context.Context, slowMs int64) ([]*wire.Served, error) {
+	slow, counts := time.Duration(slowMs)*time.Millisecond, map[string]*wire.Served{}
+	s.node.offers.each(func(o *offer) {
+		version := o.entries[0].Version
+		counts[o.service] = &wire.Served{Name: o.service, Version: &version}
+	})
+	s.node.stats.Visit(func(row health.Row, within func(time.Duration) int64) {
+		c := counts[row.Service]
+		if row.Side != health.Server || c == nil {
+			return
+		}
+		calls := row.Calls()
+		c.Calls += calls
+		c.Failures += row.Failures()
+		c.Slow += max(0, calls-within(slow))
+	})
+	out := make([]*wire.Served, 0, len(counts))
+	for _, c := range counts {
+		out = append(out, c)
+	}
+	return out, nil
+}
+
 // refuse says by a code what the caller is to do.
 func (s *internalService) refuse(err error) error {
 	log := s.node.rules.Log()
@@ -49,6 +110,17 @@ func (s *internalService) refuse(err error) error {
 		}
 	}
 	return r
+}
+
+// refused turns a refusal back into the error that it was.
+func refused(err error) error {
+	if r, ok := errors.AsType[*wire.RulesRefused](err); ok {
+		if known := refusals[r.Code]; known != nil {
+			return fmt.Errorf("%s: %w", r.Message, known)
+		}
+		return errors.New(r.Message)
+	}
+	return err
 }
 
 func marshalEntries(entries []rollout.Entry) ([][]byte, error) {

@@ -45,7 +45,7 @@ func (s *internalService) Describe(context.Context) (*wire.Description, error) {
 	s.node.mu.Lock()
 	list := slices.Collect(maps.Values(s.node.foreign))
 	s.node.mu.Unlock()
-	s.node.offers.each(func(o *offer) { list = append(list, o.current()...) })
+	s.node.offers.listings(func(o *offer) { list = append(list, o.current()...) })
 	slices.SortFunc(list, registry.Compare)
 	d := &wire.Description{Owner: wireOwner(s.node.owner), Hash: broadcast.ContentHash(list), Registrations: []*wire.Registration{}}
 	now := time.Now()
@@ -55,11 +55,39 @@ func (s *internalService) Describe(context.Context) (*wire.Description, error) {
 	return d, nil
 }
 
+// Members lists the processes that this one knows of, itself among them.
+func (s *internalService) Members(context.Context) ([]*wire.Member, error) {
+	now := time.Now()
+	out := []*wire.Member{}
+	for _, m := range s.node.members.list() {
+		w := &wire.Member{Owner: wireOwner(m.Owner), Addr: m.Addr, TLS: &m.TLS, Place: &m.Place}
+		if m.Gone != "" {
+			w.SilentMs, w.Gone = new(now.Sub(m.Heard).Milliseconds()), &m.Gone
+		}
+		out = append(out, w)
+	}
+	return out, nil
+}
+
+// Ended certifies the death of a process of this host.
+func (s *internalService) Ended(_ context.Context, o *wire.Owner, place string) (bool, error) {
+	return ended(ownerOf(o), place, s.node.owner), nil
+}
+
+// Leave takes a retired version of a service off the lists and the port.
+func (s *internalService) Leave(_ context.Context, service, version string) (bool, error) {
+	return s.node.offers.retire(service, version), nil
+}
+
 // Ping answers.
 func (s *internalService) Ping(context.Context) error { return nil }
 
 func wireOwner(o registry.Owner) *wire.Owner {
 	return &wire.Owner{Host: o.Host, Pid: int32(o.PID), Epoch: o.Epoch}
+}
+
+func ownerOf(o *wire.Owner) registry.Owner {
+	return registry.Owner{Host: o.GetHost(), PID: int(o.GetPid()), Epoch: o.GetEpoch()}
 }
 
 // release is the version of this module in the program's build.

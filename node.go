@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"sync"
 
 	"github.com/apache/thrift/lib/go/thrift"
@@ -31,6 +32,8 @@ type Node struct {
 	stats     *health.Recorder
 	statsFile *health.LogSink // nil without one
 	rules     *rollout.Agent
+	members   *membership
+	place     string // see place
 	lists     *discovery.Discovery
 	calls     *rpc.Client
 	offers    *provider
@@ -88,10 +91,11 @@ func newNode(cfg Config, opts []Option) (n *Node, err error) {
 	if n.sources, err = n.newSources(); err != nil {
 		return nil, err
 	}
-	n.stats = n.newRecorder()
-	if n.rules, err = rollout.NewAgent(n.owner.String(), rollout.Saved{}, nil); err != nil {
+	if n.rules, err = n.newAgent(); err != nil {
 		return nil, err
 	}
+	n.members, n.place = n.loadMembers(), place(os.Getpid())
+	n.stats = n.newRecorder()
 	if n.lists, err = n.newLists(); err != nil {
 		return nil, err
 	}
@@ -129,6 +133,7 @@ func (n *Node) newLists() (*discovery.Discovery, error) {
 		Probe:     func(ctx context.Context, e *rpc.Endpoint) error { return n.calls.Check(ctx, e) },
 		StateFile: n.files.lists,
 		WatchAll:  n.opts.watchAll,
+		Hidden:    hidden,
 		WarmUp:    n.cfg.Calls.WarmUp,
 		Eject:     n.cfg.Calls.Eject,
 		Logger:    n.log,
@@ -150,6 +155,7 @@ func (n *Node) start(ctx context.Context) {
 	n.lookout = run.NewGroup(ctx)
 	n.lookout.Go(n.lists.Run)
 	n.watchDatabase()
+	n.joinSite()
 	n.counting = run.NewGroup(ctx)
 	if n.cfg.Stats.Interval > 0 {
 		n.counting.Go(n.stats.Run)

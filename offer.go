@@ -15,6 +15,7 @@ import (
 
 const (
 	addressEvery  = 5 * time.Second // between two looks at the host's addresses
+	newsSpread    = 250 * time.Millisecond
 	withdrawLimit = 2 * time.Second
 )
 
@@ -29,6 +30,9 @@ type offer struct {
 	remove  func()        // takes the service off the server
 	group   *run.Group    // what registers; ends before what withdraws
 	first   chan struct{} // closed when a registry has listed the service
+	asked   chan struct{} // closed when an operator asks the service to leave
+	ask     sync.Once     // of asked
+	served  bool          // a call of Serve waits; guarded by the provider's mu
 	once    sync.Once     // of first
 	trouble string        // the last reason for having no address; only keep uses it
 
@@ -40,7 +44,7 @@ func newOffer(p *provider, service string) (*offer, error) {
 	if err := registry.CheckName("service", service); err != nil {
 		return nil, err
 	}
-	o := &offer{p: p, service: service, started: time.Now(), first: make(chan struct{}), group: run.NewGroup(context.Background())}
+	o := &offer{p: p, service: service, started: time.Now(), first: make(chan struct{}), asked: make(chan struct{}), group: run.NewGroup(context.Background())}
 	for _, s := range p.n.cfg.Services {
 		if s.Name == service {
 			o.entries = append(o.entries, s)
@@ -67,9 +71,27 @@ func (o *offer) keep(ctx context.Context) error {
 			o.trouble = ""
 			o.list(list)
 		}
-		if run.Sleep(ctx, addressEvery) != nil {
+		if o.wait(ctx) != nil {
 			return nil
 		}
+	}
+}
+
+// wait ends when the address should be looked at again; for the process's own
+// listing also soon after its rules have changed, not all processes at once.
+func (o *offer) wait(ctx context.Context) error {
+	if o.service != nodeName {
+		return run.Sleep(ctx, addressEvery)
+	}
+	again := time.NewTimer(addressEvery)
+	defer again.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-again.C:
+		return nil
+	case <-o.p.n.rules.Changed():
+		return run.Sleep(ctx, run.Jitter(newsSpread, 1))
 	}
 }
 
@@ -85,7 +107,9 @@ func (o *offer) instances() ([]registry.Instance, error) {
 			Service: e.Name, Version: e.Version, Host: host, Port: port, Zone: e.Zone, Weight: e.Weight, Tags: e.Tags,
 			TLS: o.p.n.tls.server != nil, Owner: o.p.n.owner, Started: o.started,
 		}
-		if !slices.ContainsFunc(o.current(), in.Equal) {
+		if o.service == nodeName {
+			in.Tags = o.p.n.memberTags()
+		} else if !slices.ContainsFunc(o.current(), in.Equal) {
 			o.p.n.log.Info("service is offered", "service", e.Name, "version", e.Version,
 				"addr", net.JoinHostPort(host, strconv.Itoa(port)), "because", reason)
 		}
@@ -117,11 +141,30 @@ func (o *offer) list(now []registry.Instance) {
 		}
 	}
 	for _, s := range o.p.n.sources {
+		shown := shownTo(s, now)
+		if slices.EqualFunc(shownTo(s, before), shown, registry.Instance.Equal) {
+			continue
+		}
 		o.group.Go(func(ctx context.Context) error {
-			o.tell(ctx, s, now, old)
+			o.tell(ctx, s, shown, old)
 			return nil
 		})
 	}
+}
+
+// shownTo leaves out what a registry has no use for: where the database
+// orders the rules, nobody needs to write there who has applied which.
+func shownTo(s discovery.Source, list []registry.Instance) []registry.Instance {
+	if s.Name == sourceLAN {
+		return list
+	}
+	list = slices.Clone(list)
+	for i, in := range list {
+		if in.Service == nodeName {
+			list[i].Tags = map[string]string{placeTag: in.Tags[placeTag]}
+		}
+	}
+	return list
 }
 
 func (o *offer) tell(ctx context.Context, s discovery.Source, now []registry.Instance, old []registry.ID) {

@@ -17,6 +17,7 @@ type options struct {
 	client   []rpc.ClientInterceptor
 	server   []rpc.ServerInterceptor
 	watchAll bool
+	guest    bool
 	sources  func(registry.Owner) []discovery.Source // instead of those of the mode, for tests
 }
 
@@ -39,6 +40,11 @@ func WithServerInterceptors(list ...rpc.ServerInterceptor) Option {
 // WithAllServices makes the node know every service of the site, not only
 // those that it calls: for tools that show the site.
 func WithAllServices() Option { return func(o *options) { o.watchAll = true } }
+
+// AsGuest makes the node no member of the site: it opens no port before it
+// offers something, is on no membership list, and no release waits for it. For
+// tools that come and go.
+func AsGuest() Option { return func(o *options) { o.guest = true } }
 
 func newLogger(c Log) *slog.Logger {
 	var level slog.Level

@@ -32,7 +32,8 @@ type provider struct {
 	mu       sync.Mutex
 	listener net.Listener // nil until something is offered
 	offers   map[string]*offer
-	serving  int // calls of Serve under way
+	member   *offer // the process itself; nil for a guest
+	serving  int    // calls of Serve under way
 	leaving  bool
 
 	once    sync.Once // of the way out

@@ -23,7 +23,7 @@ func TestRegister(t *testing.T) {
 					{Name: "lan", Registry: registry.NewMemory(&up, owner)},
 				}
 			}
-		})
+		}, AsGuest())
 		in := registry.Instance{Service: "billing", Host: "10.0.0.5", Port: 9090, Protocol: registry.ProtocolFramedBinary}
 		listed := func(want int) {
 			t.Helper()

@@ -9,6 +9,7 @@ import (
 	"github.com/apache/thrift/lib/go/thrift"
 
 	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/rollout"
 )
 
 // tellLimit is how long callers wait to be told directly while the registries
@@ -37,9 +38,17 @@ func (n *Node) Serve(ctx context.Context, service string, p thrift.TProcessor) e
 func (p *provider) serve(ctx context.Context, service string) error {
 	p.mu.Lock()
 	p.serving++
+	o := p.offers[service]
+	if o != nil {
+		o.served = true
+	}
 	p.mu.Unlock()
+	if o == nil {
+		return p.leave() // gone already: everything leaves
+	}
 	select {
 	case <-ctx.Done():
+	case <-o.asked: // an operator: the rules have retired its version
 	case <-p.left:
 		return p.leave()
 	case <-p.group.Context().Done(): // the port broke
@@ -47,20 +56,42 @@ func (p *provider) serve(ctx context.Context, service string) error {
 	p.mu.Lock()
 	p.serving--
 	last := p.serving == 0
-	o := p.offers[service]
 	if !last {
 		delete(p.offers, service)
 	}
 	p.mu.Unlock()
-	if last || o == nil {
+	if last {
 		return p.leave()
 	}
-	p.n.log.Info("leaving", "service", service)
-	background := context.WithoutCancel(ctx)
-	o.withdraw(background)
-	_ = run.Sleep(background, p.n.cfg.Stop.Grace)
-	o.remove()
+	o.end(context.WithoutCancel(ctx))
 	return nil
+}
+
+// end takes one service away while others stay.
+func (o *offer) end(ctx context.Context) {
+	o.p.n.log.Info("leaving", "service", o.service)
+	o.withdraw(ctx)
+	_ = run.Sleep(ctx, o.p.n.cfg.Stop.Grace)
+	o.remove()
+}
+
+// retire makes a service leave, as the end of its Serve does, when the rules
+// have retired the version that it is offered by. It reports whether it does.
+func (p *provider) retire(service, version string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	o := p.offers[service]
+	if o == nil || o.entries[0].Version != version || p.n.rules.Log().Floor(service, version) == (rollout.Generation{}) {
+		return false
+	}
+	o.ask.Do(func() {
+		close(o.asked)
+		if !o.served { // nobody waits in Serve to do it
+			delete(p.offers, service)
+			p.group.Go(func(ctx context.Context) error { o.end(context.WithoutCancel(ctx)); return nil })
+		}
+	})
+	return true
 }
 
 // leave stops the provider in order, once; whoever calls it later waits for
@@ -71,9 +102,14 @@ func (p *provider) leave() error {
 		p.mu.Lock()
 		p.leaving = true
 		silent := p.listener == nil
+		idle := len(p.offers) == 0
 		p.mu.Unlock()
 		if !silent {
-			p.leftErr = p.goAway(p.n.cfg.Stop)
+			stop := p.n.cfg.Stop
+			if idle {
+				stop.Grace = 0 // nobody calls a process that offers nothing
+			}
+			p.leftErr = p.goAway(stop)
 		}
 	})
 	return p.leftErr
@@ -83,7 +119,7 @@ func (p *provider) goAway(stop Stop) error {
 	begun := time.Now()
 	p.n.log.Info("leaving", "grace", max(stop.Grace, 0), "drain", max(stop.Drain, 0))
 	withdrawing := run.NewGroup(context.Background())
-	p.each(func(o *offer) {
+	p.listings(func(o *offer) {
 		withdrawing.Go(func(ctx context.Context) error { o.withdraw(ctx); return nil })
 	})
 	withdrawn := make(chan struct{})

@@ -14,7 +14,7 @@ import (
 
 // stateFiles are the files of this process in the state directory; empty
 // names mean that nothing is kept.
-type stateFiles struct{ lists, peers, stats string }
+type stateFiles struct{ lists, peers, stats, rules, members string }
 
 // openStateDir finds and makes the directory. A process that can't keep state
 // runs all the same, and says so.
@@ -29,7 +29,8 @@ func (n *Node) openStateDir() stateFiles {
 		return stateFiles{}
 	}
 	base := filepath.Join(dir, n.fileName())
-	return stateFiles{lists: base + ".lists.json", peers: base + ".peers.json", stats: base + ".stats.log"}
+	return stateFiles{lists: base + ".lists.json", peers: base + ".peers.json", stats: base + ".stats.log",
+		rules: base + ".rules.json", members: base + ".members.json"}
 }
 
 func defaultStateDir() string {
@@ -92,6 +93,10 @@ func replaceFile(path string, text []byte) error {
 	err = errors.Join(err, tmp.Sync(), tmp.Close())
 	if err == nil {
 		err = os.Rename(tmp.Name(), path)
+	}
+	if dir, open := os.Open(filepath.Dir(path)); err == nil && open == nil {
+		_ = dir.Sync() // where the system can; elsewhere the rename is all there is
+		dir.Close()
 	}
 	if err != nil {
 		_ = os.Remove(tmp.Name())

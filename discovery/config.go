@@ -60,8 +60,9 @@ type Config struct {
 	// 2 s, protected ones a minute.
 	Probe func(ctx context.Context, e *rpc.Endpoint) error
 
-	StateFile string // last known list, owned by this process; "" = not kept
-	WatchAll  bool   // show every service of the site, not only those that were asked for
+	StateFile string                    // last known list, owned by this process; "" = not kept
+	WatchAll  bool                      // show every service of the site, not only those that were asked for
+	Hidden    func(service string) bool // not counted among the services of the site; nil: none is
 
 	WarmUp  time.Duration // from a provider's start to its full weight; 0 means 10 s, negative none
 	Settle  time.Duration // how long a LAN's first list may grow before it counts; 0 means 3 s
@@ -96,6 +97,9 @@ func (c *Config) setDefaults() {
 	c.WarmUp = cmp.Or(c.WarmUp, 10*time.Second)
 	c.Settle = cmp.Or(c.Settle, 3*time.Second)
 	c.Eject = cmp.Or(c.Eject, 10*time.Second)
+	if c.Hidden == nil {
+		c.Hidden = func(string) bool { return false }
+	}
 	c.Protect = cmp.Or(c.Protect, 15*time.Minute)
 	if c.Logger == nil {
 		c.Logger = slog.Default()

@@ -289,7 +289,7 @@ func (d *Discovery) known(without string) []string {
 }
 
 // Services lists the services that were asked for or, with WatchAll, that
-// somebody offers or has offered, sorted.
+// somebody offers or has offered, without the hidden ones, sorted.
 func (d *Discovery) Services() []string {
-	return slices.Sorted(maps.Keys(*d.services.Load()))
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(*d.services.Load())), d.cfg.Hidden)
 }

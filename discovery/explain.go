@@ -111,7 +111,10 @@ func (d *Discovery) siteStatus() []SourceStatus {
 }
 
 func (d *Discovery) countListed(site []SourceStatus) []SourceStatus {
-	for _, s := range *d.services.Load() {
+	for name, s := range *d.services.Load() {
+		if d.cfg.Hidden(name) {
+			continue
+		}
 		s.mu.Lock()
 		for i := range site {
 			site[i].Listed += len(s.u.sources[i].list)

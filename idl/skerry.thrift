@@ -98,6 +98,25 @@ struct Description {
   3: list<Registration> registrations
 }
 
+/** A process on the membership list of the site. */
+struct Member {
+  1: Owner owner
+  2: string addr            // host:port of its Internal service
+  3: optional bool tls
+  4: optional string place  // boot and process namespace of its host; absent when unknown
+  5: optional i64 silentMs  // since it was last listed; absent while it is
+  6: optional string gone   // how it left the lists, and, for the dead, who says so
+}
+
+/** What a process did as the callee of one service since its start. */
+struct Served {
+  1: string name             // the service
+  2: optional string version
+  3: i64 calls
+  4: i64 failures           // as health.Outcome.Failed
+  5: i64 slow               // calls that took longer than asked about
+}
+
 /** The rules could not be taken; nothing was applied beyond what applied says. */
 exception RulesRefused {
   1: string code            // gap, fork, promised, invalid, disk
@@ -108,7 +127,7 @@ exception RulesRefused {
 
 /**
  * The framework's own service, skerry.internal, on the port of every process.
- * Entries of the rule log travel as the JSON of package rollout.
+ * Entries of the rule log, and reports, travel as the JSON of package rollout.
  */
 service Internal {
   Identity whoAmI()
@@ -119,4 +138,20 @@ service Internal {
   list<binary> rulesSince(1: string generation)
   /** Applies committed entries, oldest first; returns the generation applied then. */
   string learnRules(1: list<binary> entries) throws (1: RulesRefused refused)
+  /** Accepts an entry that is to be committed where no database orders the log. */
+  void promise(1: binary entry) throws (1: RulesRefused refused)
+  /** Takes the promise of exactly this entry back. */
+  void abandon(1: binary entry) throws (1: RulesRefused refused)
+  /** The entry that was promised and is not committed; empty: none. */
+  binary promised()
+  /** Answers a round of a drain with a rollout.Report. */
+  binary report(1: i64 round, 2: list<string> services)
+  /** Every process that this one has heard of and that has not withdrawn. */
+  list<Member> members()
+  /** Has this process of the callee's own host ended for certain? */
+  bool ended(1: Owner owner, 2: string place)
+  /** Counts of the callee side; slow counts calls that took longer than slowMs. */
+  list<Served> served(1: i64 slowMs)
+  /** Leave the lists with a version that the rules have retired; false: not served here, or not retired. */
+  bool leave(1: string name, 2: string version)
 }

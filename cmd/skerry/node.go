@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/apache/thrift/lib/go/thrift"
@@ -21,7 +22,7 @@ func (a *app) open(ctx context.Context, opts ...skerry.Option) (*skerry.Node, sk
 		return nil, c, err
 	}
 	c = consumer(c)
-	n, err := skerry.Open(ctx, c, opts...)
+	n, err := skerry.Open(ctx, c, append(opts, skerry.AsGuest())...)
 	if err != nil {
 		return nil, c, problemf("%w", err)
 	}
@@ -100,7 +101,7 @@ func (a *app) watch(ctx context.Context, service string) error {
 			if e.When.Before(begun) {
 				continue
 			}
-			if service == "" || service == e.Entry.Service {
+			if service == "" && !strings.HasPrefix(e.Entry.Service, "skerry.") || service == e.Entry.Service {
 				a.printEvent(e)
 			}
 			if e.Missed > 0 {

@@ -2783,6 +2783,622 @@ func (p *Description) String() string {
   return fmt.Sprintf("Description(%+v)", *p)
 }
 
+// A process on the membership list of the site.
+// 
+// Attributes:
+//  - Owner
+//  - Addr
+//  - TLS
+//  - Place
+//  - SilentMs
+//  - Gone
+type Member struct {
+  Owner *Owner `thrift:"owner,1" db:"owner" json:"owner"`
+  Addr string `thrift:"addr,2" db:"addr" json:"addr"`
+  TLS *bool `thrift:"tls,3" db:"tls" json:"tls,omitempty"`
+  Place *string `thrift:"place,4" db:"place" json:"place,omitempty"`
+  SilentMs *int64 `thrift:"silentMs,5" db:"silentMs" json:"silentMs,omitempty"`
+  Gone *string `thrift:"gone,6" db:"gone" json:"gone,omitempty"`
+}
+
+func NewMember() *Member {
+  return &Member{}
+}
+
+var Member_Owner_DEFAULT *Owner
+func (p *Member) GetOwner() *Owner {
+  if !p.IsSetOwner() {
+    return Member_Owner_DEFAULT
+  }
+return p.Owner
+}
+
+func (p *Member) GetAddr() string {
+  return p.Addr
+}
+var Member_TLS_DEFAULT bool
+func (p *Member) GetTLS() bool {
+  if !p.IsSetTLS() {
+    return Member_TLS_DEFAULT
+  }
+return *p.TLS
+}
+var Member_Place_DEFAULT string
+func (p *Member) GetPlace() string {
+  if !p.IsSetPlace() {
+    return Member_Place_DEFAULT
+  }
+return *p.Place
+}
+var Member_SilentMs_DEFAULT int64
+func (p *Member) GetSilentMs() int64 {
+  if !p.IsSetSilentMs() {
+    return Member_SilentMs_DEFAULT
+  }
+return *p.SilentMs
+}
+var Member_Gone_DEFAULT string
+func (p *Member) GetGone() string {
+  if !p.IsSetGone() {
+    return Member_Gone_DEFAULT
+  }
+return *p.Gone
+}
+func (p *Member) IsSetOwner() bool {
+  return p.Owner != nil
+}
+
+func (p *Member) IsSetTLS() bool {
+  return p.TLS != nil
+}
+
+func (p *Member) IsSetPlace() bool {
+  return p.Place != nil
+}
+
+func (p *Member) IsSetSilentMs() bool {
+  return p.SilentMs != nil
+}
+
+func (p *Member) IsSetGone() bool {
+  return p.Gone != nil
+}
+
+func (p *Member) Read(ctx context.Context, iprot thrift.TProtocol) error {
+  if _, err := iprot.ReadStructBegin(ctx); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
+  }
+
+
+  for {
+    _, fieldTypeId, fieldId, err := iprot.ReadFieldBegin(ctx)
+    if err != nil {
+      return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
+    }
+    if fieldTypeId == thrift.STOP { break; }
+    switch fieldId {
+    case 1:
+      if fieldTypeId == thrift.STRUCT {
+        if err := p.ReadField1(ctx, iprot); err != nil {
+          return err
+        }
+      } else {
+        if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+          return err
+        }
+      }
+    case 2:
+      if fieldTypeId == thrift.STRING {
+        if err := p.ReadField2(ctx, iprot); err != nil {
+          return err
+        }
+      } else {
+        if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+          return err
+        }
+      }
+    case 3:
+      if fieldTypeId == thrift.BOOL {
+        if err := p.ReadField3(ctx, iprot); err != nil {
+          return err
+        }
+      } else {
+        if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+          return err
+        }
+      }
+    case 4:
+      if fieldTypeId == thrift.STRING {
+        if err := p.ReadField4(ctx, iprot); err != nil {
+          return err
+        }
+      } else {
+        if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+          return err
+        }
+      }
+    case 5:
+      if fieldTypeId == thrift.I64 {
+        if err := p.ReadField5(ctx, iprot); err != nil {
+          return err
+        }
+      } else {
+        if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+          return err
+        }
+      }
+    case 6:
+      if fieldTypeId == thrift.STRING {
+        if err := p.ReadField6(ctx, iprot); err != nil {
+          return err
+        }
+      } else {
+        if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+          return err
+        }
+      }
+    default:
+      if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+        return err
+      }
+    }
+    if err := iprot.ReadFieldEnd(ctx); err != nil {
+      return err
+    }
+  }
+  if err := iprot.ReadStructEnd(ctx); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T read struct end error: ", p), err)
+  }
+  return nil
+}
+
+func (p *Member)  ReadField1(ctx context.Context, iprot thrift.TProtocol) error {
+  p.Owner = &Owner{}
+  if err := p.Owner.Read(ctx, iprot); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", p.Owner), err)
+  }
+  return nil
+}
+
+func (p *Member)  ReadField2(ctx context.Context, iprot thrift.TProtocol) error {
+  if v, err := iprot.ReadString(ctx); err != nil {
+  return thrift.PrependError("error reading field 2: ", err)
+} else {
+  p.Addr = v
+}
+  return nil
+}
+
+func (p *Member)  ReadField3(ctx context.Context, iprot thrift.TProtocol) error {
+  if v, err := iprot.ReadBool(ctx); err != nil {
+  return thrift.PrependError("error reading field 3: ", err)
+} else {
+  p.TLS = &v
+}
+  return nil
+}
+
+func (p *Member)  ReadField4(ctx context.Context, iprot thrift.TProtocol) error {
+  if v, err := iprot.ReadString(ctx); err != nil {
+  return thrift.PrependError("error reading field 4: ", err)
+} else {
+  p.Place = &v
+}
+  return nil
+}
+
+func (p *Member)  ReadField5(ctx context.Context, iprot thrift.TProtocol) error {
+  if v, err := iprot.ReadI64(ctx); err != nil {
+  return thrift.PrependError("error reading field 5: ", err)
+} else {
+  p.SilentMs = &v
+}
+  return nil
+}
+
+func (p *Member)  ReadField6(ctx context.Context, iprot thrift.TProtocol) error {
+  if v, err := iprot.ReadString(ctx); err != nil {
+  return thrift.PrependError("error reading field 6: ", err)
+} else {
+  p.Gone = &v
+}
+  return nil
+}
+
+func (p *Member) Write(ctx context.Context, oprot thrift.TProtocol) error {
+  if err := oprot.WriteStructBegin(ctx, "Member"); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err) }
+  if p != nil {
+    if err := p.writeField1(ctx, oprot); err != nil { return err }
+    if err := p.writeField2(ctx, oprot); err != nil { return err }
+    if err := p.writeField3(ctx, oprot); err != nil { return err }
+    if err := p.writeField4(ctx, oprot); err != nil { return err }
+    if err := p.writeField5(ctx, oprot); err != nil { return err }
+    if err := p.writeField6(ctx, oprot); err != nil { return err }
+  }
+  if err := oprot.WriteFieldStop(ctx); err != nil {
+    return thrift.PrependError("write field stop error: ", err) }
+  if err := oprot.WriteStructEnd(ctx); err != nil {
+    return thrift.PrependError("write struct stop error: ", err) }
+  return nil
+}
+
+func (p *Member) writeField1(ctx context.Context, oprot thrift.TProtocol) (err error) {
+  if err := oprot.WriteFieldBegin(ctx, "owner", thrift.STRUCT, 1); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T write field begin error 1:owner: ", p), err) }
+  if err := p.Owner.Write(ctx, oprot); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T error writing struct: ", p.Owner), err)
+  }
+  if err := oprot.WriteFieldEnd(ctx); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T write field end error 1:owner: ", p), err) }
+  return err
+}
+
+func (p *Member) writeField2(ctx context.Context, oprot thrift.TProtocol) (err error) {
+  if err := oprot.WriteFieldBegin(ctx, "addr", thrift.STRING, 2); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T write field begin error 2:addr: ", p), err) }
+  if err := oprot.WriteString(ctx, string(p.Addr)); err != nil {
+  return thrift.PrependError(fmt.Sprintf("%T.addr (2) field write error: ", p), err) }
+  if err := oprot.WriteFieldEnd(ctx); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T write field end error 2:addr: ", p), err) }
+  return err
+}
+
+func (p *Member) writeField3(ctx context.Context, oprot thrift.TProtocol) (err error) {
+  if p.IsSetTLS() {
+    if err := oprot.WriteFieldBegin(ctx, "tls", thrift.BOOL, 3); err != nil {
+      return thrift.PrependError(fmt.Sprintf("%T write field begin error 3:tls: ", p), err) }
+    if err := oprot.WriteBool(ctx, bool(*p.TLS)); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T.tls (3) field write error: ", p), err) }
+    if err := oprot.WriteFieldEnd(ctx); err != nil {
+      return thrift.PrependError(fmt.Sprintf("%T write field end error 3:tls: ", p), err) }
+  }
+  return err
+}
+
+func (p *Member) writeField4(ctx context.Context, oprot thrift.TProtocol) (err error) {
+  if p.IsSetPlace() {
+    if err := oprot.WriteFieldBegin(ctx, "place", thrift.STRING, 4); err != nil {
+      return thrift.PrependError(fmt.Sprintf("%T write field begin error 4:place: ", p), err) }
+    if err := oprot.WriteString(ctx, string(*p.Place)); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T.place (4) field write error: ", p), err) }
+    if err := oprot.WriteFieldEnd(ctx); err != nil {
+      return thrift.PrependError(fmt.Sprintf("%T write field end error 4:place: ", p), err) }
+  }
+  return err
+}
+
+func (p *Member) writeField5(ctx context.Context, oprot thrift.TProtocol) (err error) {
+  if p.IsSetSilentMs() {
+    if err := oprot.WriteFieldBegin(ctx, "silentMs", thrift.I64, 5); err != nil {
+      return thrift.PrependError(fmt.Sprintf("%T write field begin error 5:silentMs: ", p), err) }
+    if err := oprot.WriteI64(ctx, int64(*p.SilentMs)); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T.silentMs (5) field write error: ", p), err) }
+    if err := oprot.WriteFieldEnd(ctx); err != nil {
+      return thrift.PrependError(fmt.Sprintf("%T write field end error 5:silentMs: ", p), err) }
+  }
+  return err
+}
+
+func (p *Member) writeField6(ctx context.Context, oprot thrift.TProtocol) (err error) {
+  if p.IsSetGone() {
+    if err := oprot.WriteFieldBegin(ctx, "gone", thrift.STRING, 6); err != nil {
+      return thrift.PrependError(fmt.Sprintf("%T write field begin error 6:gone: ", p), err) }
+    if err := oprot.WriteString(ctx, string(*p.Gone)); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T.gone (6) field write error: ", p), err) }
+    if err := oprot.WriteFieldEnd(ctx); err != nil {
+      return thrift.PrependError(fmt.Sprintf("%T write field end error 6:gone: ", p), err) }
+  }
+  return err
+}
+
+func (p *Member) Equals(other *Member) bool {
+  if p == other {
+    return true
+  } else if p == nil || other == nil {
+    return false
+  }
+  if !p.Owner.Equals(other.Owner) { return false }
+  if p.Addr != other.Addr { return false }
+  if p.TLS != other.TLS {
+    if p.TLS == nil || other.TLS == nil {
+      return false
+    }
+    if (*p.TLS) != (*other.TLS) { return false }
+  }
+  if p.Place != other.Place {
+    if p.Place == nil || other.Place == nil {
+      return false
+    }
+    if (*p.Place) != (*other.Place) { return false }
+  }
+  if p.SilentMs != other.SilentMs {
+    if p.SilentMs == nil || other.SilentMs == nil {
+      return false
+    }
+    if (*p.SilentMs) != (*other.SilentMs) { return false }
+  }
+  if p.Gone != other.Gone {
+    if p.Gone == nil || other.Gone == nil {
+      return false
+    }
+    if (*p.Gone) != (*other.Gone) { return false }
+  }
+  return true
+}
+
+func (p *Member) String() string {
+  if p == nil {
+    return "<nil>"
+  }
+  return fmt.Sprintf("Member(%+v)", *p)
+}
+
+// What a process did as the callee of one service since its start.
+// 
+// Attributes:
+//  - Name
+//  - Version
+//  - Calls
+//  - Failures
+//  - Slow
+type Served struct {
+  Name string `thrift:"name,1" db:"name" json:"name"`
+  Version *string `thrift:"version,2" db:"version" json:"version,omitempty"`
+  Calls int64 `thrift:"calls,3" db:"calls" json:"calls"`
+  Failures int64 `thrift:"failures,4" db:"failures" json:"failures"`
+  Slow int64 `thrift:"slow,5" db:"slow" json:"slow"`
+}
+
+func NewServed() *Served {
+  return &Served{}
+}
+
+
+func (p *Served) GetName() string {
+  return p.Name
+}
+var Served_Version_DEFAULT string
+func (p *Served) GetVersion() string {
+  if !p.IsSetVersion() {
+    return Served_Version_DEFAULT
+  }
+return *p.Version
+}
+
+func (p *Served) GetCalls() int64 {
+  return p.Calls
+}
+
+func (p *Served) GetFailures() int64 {
+  return p.Failures
+}
+
+func (p *Served) GetSlow() int64 {
+  return p.Slow
+}
+func (p *Served) IsSetVersion() bool {
+  return p.Version != nil
+}
+
+func (p *Served) Read(ctx context.Context, iprot thrift.TProtocol) error {
+  if _, err := iprot.ReadStructBegin(ctx); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
+  }
+
+
+  for {
+    _, fieldTypeId, fieldId, err := iprot.ReadFieldBegin(ctx)
+    if err != nil {
+      return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
+    }
+    if fieldTypeId == thrift.STOP { break; }
+    switch fieldId {
+    case 1:
+      if fieldTypeId == thrift.STRING {
+        if err := p.ReadField1(ctx, iprot); err != nil {
+          return err
+        }
+      } else {
+        if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+          return err
+        }
+      }
+    case 2:
+      if fieldTypeId == thrift.STRING {
+        if err := p.ReadField2(ctx, iprot); err != nil {
+          return err
+        }
+      } else {
+        if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+          return err
+        }
+      }
+    case 3:
+      if fieldTypeId == thrift.I64 {
+        if err := p.ReadField3(ctx, iprot); err != nil {
+          return err
+        }
+      } else {
+        if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+          return err
+        }
+      }
+    case 4:
+      if fieldTypeId == thrift.I64 {
+        if err := p.ReadField4(ctx, iprot); err != nil {
+          return err
+        }
+      } else {
+        if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+          return err
+        }
+      }
+    case 5:
+      if fieldTypeId == thrift.I64 {
+        if err := p.ReadField5(ctx, iprot); err != nil {
+          return err
+        }
+      } else {
+        if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+          return err
+        }
+      }
+    default:
+      if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+        return err
+      }
+    }
+    if err := iprot.ReadFieldEnd(ctx); err != nil {
+      return err
+    }
+  }
+  if err := iprot.ReadStructEnd(ctx); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T read struct end error: ", p), err)
+  }
+  return nil
+}
+
+func (p *Served)  ReadField1(ctx context.Context, iprot thrift.TProtocol) error {
+  if v, err := iprot.ReadString(ctx); err != nil {
+  return thrift.PrependError("error reading field 1: ", err)
+} else {
+  p.Name = v
+}
+  return nil
+}
+
+func (p *Served)  ReadField2(ctx context.Context, iprot thrift.TProtocol) error {
+  if v, err := iprot.ReadString(ctx); err != nil {
+  return thrift.PrependError("error reading field 2: ", err)
+} else {
+  p.Version = &v
+}
+  return nil
+}
+
+func (p *Served)  ReadField3(ctx context.Context, iprot thrift.TProtocol) error {
+  if v, err := iprot.ReadI64(ctx); err != nil {
+  return thrift.PrependError("error reading field 3: ", err)
+} else {
+  p.Calls = v
+}
+  return nil
+}
+
+func (p *Served)  ReadField4(ctx context.Context, iprot thrift.TProtocol) error {
+  if v, err := iprot.ReadI64(ctx); err != nil {
+  return thrift.PrependError("error reading field 4: ", err)
+} else {
+  p.Failures = v
+}
+  return nil
+}
+
+func (p *Served)  ReadField5(ctx context.Context, iprot thrift.TProtocol) error {
+  if v, err := iprot.ReadI64(ctx); err != nil {
+  return thrift.PrependError("error reading field 5: ", err)
+} else {
+  p.Slow = v
+}
+  return nil
+}
+
+func (p *Served) Write(ctx context.Context, oprot thrift.TProtocol) error {
+  if err := oprot.WriteStructBegin(ctx, "Served"); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err) }
+  if p != nil {
+    if err := p.writeField1(ctx, oprot); err != nil { return err }
+    if err := p.writeField2(ctx, oprot); err != nil { return err }
+    if err := p.writeField3(ctx, oprot); err != nil { return err }
+    if err := p.writeField4(ctx, oprot); err != nil { return err }
+    if err := p.writeField5(ctx, oprot); err != nil { return err }
+  }
+  if err := oprot.WriteFieldStop(ctx); err != nil {
+    return thrift.PrependError("write field stop error: ", err) }
+  if err := oprot.WriteStructEnd(ctx); err != nil {
+    return thrift.PrependError("write struct stop error: ", err) }
+  return nil
+}
+
+func (p *Served) writeField1(ctx context.Context, oprot thrift.TProtocol) (err error) {
+  if err := oprot.WriteFieldBegin(ctx, "name", thrift.STRING, 1); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T write field begin error 1:name: ", p), err) }
+  if err := oprot.WriteString(ctx, string(p.Name)); err != nil {
+  return thrift.PrependError(fmt.Sprintf("%T.name (1) field write error: ", p), err) }
+  if err := oprot.WriteFieldEnd(ctx); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T write field end error 1:name: ", p), err) }
+  return err
+}
+
+func (p *Served) writeField2(ctx context.Context, oprot thrift.TProtocol) (err error) {
+  if p.IsSetVersion() {
+    if err := oprot.WriteFieldBegin(ctx, "version", thrift.STRING, 2); err != nil {
+      return thrift.PrependError(fmt.Sprintf("%T write field begin error 2:version: ", p), err) }
+    if err := oprot.WriteString(ctx, string(*p.Version)); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T.version (2) field write error: ", p), err) }
+    if err := oprot.WriteFieldEnd(ctx); err != nil {
+      return thrift.PrependError(fmt.Sprintf("%T write field end error 2:version: ", p), err) }
+  }
+  return err
+}
+
+func (p *Served) writeField3(ctx context.Context, oprot thrift.TProtocol) (err error) {
+  if err := oprot.WriteFieldBegin(ctx, "calls", thrift.I64, 3); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T write field begin error 3:calls: ", p), err) }
+  if err := oprot.WriteI64(ctx, int64(p.Calls)); err != nil {
+  return thrift.PrependError(fmt.Sprintf("%T.calls (3) field write error: ", p), err) }
+  if err := oprot.WriteFieldEnd(ctx); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T write field end error 3:calls: ", p), err) }
+  return err
+}
+
+func (p *Served) writeField4(ctx context.Context, oprot thrift.TProtocol) (err error) {
+  if err := oprot.WriteFieldBegin(ctx, "failures", thrift.I64, 4); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T write field begin error 4:failures: ", p), err) }
+  if err := oprot.WriteI64(ctx, int64(p.Failures)); err != nil {
+  return thrift.PrependError(fmt.Sprintf("%T.failures (4) field write error: ", p), err) }
+  if err := oprot.WriteFieldEnd(ctx); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T write field end error 4:failures: ", p), err) }
+  return err
+}
+
+func (p *Served) writeField5(ctx context.Context, oprot thrift.TProtocol) (err error) {
+  if err := oprot.WriteFieldBegin(ctx, "slow", thrift.I64, 5); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T write field begin error 5:slow: ", p), err) }
+  if err := oprot.WriteI64(ctx, int64(p.Slow)); err != nil {
+  return thrift.PrependError(fmt.Sprintf("%T.slow (5) field write error: ", p), err) }
+  if err := oprot.WriteFieldEnd(ctx); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T write field end error 5:slow: ", p), err) }
+  return err
+}
+
+func (p *Served) Equals(other *Served) bool {
+  if p == other {
+    return true
+  } else if p == nil || other == nil {
+    return false
+  }
+  if p.Name != other.Name { return false }
+  if p.Version != other.Version {
+    if p.Version == nil || other.Version == nil {
+      return false
+    }
+    if (*p.Version) != (*other.Version) { return false }
+  }
+  if p.Calls != other.Calls { return false }
+  if p.Failures != other.Failures { return false }
+  if p.Slow != other.Slow { return false }
+  return true
+}
+
+func (p *Served) String() string {
+  if p == nil {
+    return "<nil>"
+  }
+  return fmt.Sprintf("Served(%+v)", *p)
+}
+
 // The rules could not be taken; nothing was applied beyond what applied says.
 // 
 // Attributes:
@@ -3008,7 +3624,7 @@ func (RulesRefused) TExceptionType() thrift.TExceptionType {
 var _ thrift.TException = (*RulesRefused)(nil)
 
 type Internal interface {  //The framework's own service, skerry.internal, on the port of every process.
-  //Entries of the rule log travel as the JSON of package rollout.
+  //Entries of the rule log, and reports, travel as the JSON of package rollout.
 
   WhoAmI(ctx context.Context) (_r *Identity, _err error)
   Describe(ctx context.Context) (_r *Description, _err error)
@@ -3023,10 +3639,47 @@ type Internal interface {  //The framework's own service, skerry.internal, on th
   // Parameters:
   //  - Entries
   LearnRules(ctx context.Context, entries [][]byte) (_r string, _err error)
+  // Accepts an entry that is to be committed where no database orders the log.
+  // 
+  // Parameters:
+  //  - Entry
+  Promise(ctx context.Context, entry []byte) (_err error)
+  // Takes the promise of exactly this entry back.
+  // 
+  // Parameters:
+  //  - Entry
+  Abandon(ctx context.Context, entry []byte) (_err error)
+  // The entry that was promised and is not committed; empty: none.
+  Promised(ctx context.Context) (_r []byte, _err error)
+  // Answers a round of a drain with a rollout.Report.
+  // 
+  // Parameters:
+  //  - Round
+  //  - Services
+  Report(ctx context.Context, round int64, services []string) (_r []byte, _err error)
+  // Every process that this one has heard of and that has not withdrawn.
+  Members(ctx context.Context) (_r []*Member, _err error)
+  // Has this process of the callee's own host ended for certain?
+  // 
+  // Parameters:
+  //  - Owner
+  //  - Place
+  Ended(ctx context.Context, owner *Owner, place string) (_r bool, _err error)
+  // Counts of the callee side; slow counts calls that took longer than slowMs.
+  // 
+  // Parameters:
+  //  - SlowMs
+  Served(ctx context.Context, slowMs int64) (_r []*Served, _err error)
+  // Leave the lists with a version that the rules have retired; false: not served here, or not retired.
+  // 
+  // Parameters:
+  //  - Name
+  //  - Version
+  Leave(ctx context.Context, name string, version string) (_r bool, _err error)
 }
 
 //The framework's own service, skerry.internal, on the port of every process.
-//Entries of the rule log travel as the JSON of package rollout.
+//Entries of the rule log, and reports, travel as the JSON of package rollout.
 type InternalClient struct {
   c thrift.TClient
   meta thrift.ResponseMeta
@@ -3143,6 +3796,150 @@ func (p *InternalClient) LearnRules(ctx context.Context, entries [][]byte) (_r s
   return _result35.GetSuccess(), nil
 }
 
+// Accepts an entry that is to be committed where no database orders the log.
+// 
+// Parameters:
+//  - Entry
+func (p *InternalClient) Promise(ctx context.Context, entry []byte) (_err error) {
+  var _args36 InternalPromiseArgs
+  _args36.Entry = entry
+  var _result38 InternalPromiseResult
+  var _meta37 thrift.ResponseMeta
+  _meta37, _err = p.Client_().Call(ctx, "promise", &_args36, &_result38)
+  p.SetLastResponseMeta_(_meta37)
+  if _err != nil {
+    return
+  }
+  switch {
+  case _result38.Refused!= nil:
+    return _result38.Refused
+  }
+
+  return nil
+}
+
+// Takes the promise of exactly this entry back.
+// 
+// Parameters:
+//  - Entry
+func (p *InternalClient) Abandon(ctx context.Context, entry []byte) (_err error) {
+  var _args39 InternalAbandonArgs
+  _args39.Entry = entry
+  var _result41 InternalAbandonResult
+  var _meta40 thrift.ResponseMeta
+  _meta40, _err = p.Client_().Call(ctx, "abandon", &_args39, &_result41)
+  p.SetLastResponseMeta_(_meta40)
+  if _err != nil {
+    return
+  }
+  switch {
+  case _result41.Refused!= nil:
+    return _result41.Refused
+  }
+
+  return nil
+}
+
+// The entry that was promised and is not committed; empty: none.
+func (p *InternalClient) Promised(ctx context.Context) (_r []byte, _err error) {
+  var _args42 InternalPromisedArgs
+  var _result44 InternalPromisedResult
+  var _meta43 thrift.ResponseMeta
+  _meta43, _err = p.Client_().Call(ctx, "promised", &_args42, &_result44)
+  p.SetLastResponseMeta_(_meta43)
+  if _err != nil {
+    return
+  }
+  return _result44.GetSuccess(), nil
+}
+
+// Answers a round of a drain with a rollout.Report.
+// 
+// Parameters:
+//  - Round
+//  - Services
+func (p *InternalClient) Report(ctx context.Context, round int64, services []string) (_r []byte, _err error) {
+  var _args45 InternalReportArgs
+  _args45.Round = round
+  _args45.Services = services
+  var _result47 InternalReportResult
+  var _meta46 thrift.ResponseMeta
+  _meta46, _err = p.Client_().Call(ctx, "report", &_args45, &_result47)
+  p.SetLastResponseMeta_(_meta46)
+  if _err != nil {
+    return
+  }
+  return _result47.GetSuccess(), nil
+}
+
+// Every process that this one has heard of and that has not withdrawn.
+func (p *InternalClient) Members(ctx context.Context) (_r []*Member, _err error) {
+  var _args48 InternalMembersArgs
+  var _result50 InternalMembersResult
+  var _meta49 thrift.ResponseMeta
+  _meta49, _err = p.Client_().Call(ctx, "members", &_args48, &_result50)
+  p.SetLastResponseMeta_(_meta49)
+  if _err != nil {
+    return
+  }
+  return _result50.GetSuccess(), nil
+}
+
+// Has this process of the callee's own host ended for certain?
+// 
+// Parameters:
+//  - Owner
+//  - Place
+func (p *InternalClient) Ended(ctx context.Context, owner *Owner, place string) (_r bool, _err error) {
+  var _args51 InternalEndedArgs
+  _args51.Owner = owner
+  _args51.Place = place
+  var _result53 InternalEndedResult
+  var _meta52 thrift.ResponseMeta
+  _meta52, _err = p.Client_().Call(ctx, "ended", &_args51, &_result53)
+  p.SetLastResponseMeta_(_meta52)
+  if _err != nil {
+    return
+  }
+  return _result53.GetSuccess(), nil
+}
+
+// Counts of the callee side; slow counts calls that took longer than slowMs.
+// 
+// Parameters:
+//  - SlowMs
+func (p *InternalClient) Served(ctx context.Context, slowMs int64) (_r []*Served, _err error) {
+  var _args54 InternalServedArgs
+  _args54.SlowMs = slowMs
+  var _result56 InternalServedResult
+  var _meta55 thrift.ResponseMeta
+  _meta55, _err = p.Client_().Call(ctx, "served", &_args54, &_result56)
+  p.SetLastResponseMeta_(_meta55)
+  if _err != nil {
+    return
+  }
+  return _result56.GetSuccess(), nil
+}
+
+// Leave the lists with a version that the rules have retired; false: not served here, or not retired.
+// 
+// Parameters:
+//  - Name
+//  - Version
+func (p *InternalClient) Leave(ctx context.Context, name string, version string) (_r bool, _err error) {
+  var _args57 InternalLeaveArgs
+  _args57.Name = name
+  _args57.Version = version
+  var _result59 InternalLeaveResult
+  var _meta58 thrift.ResponseMeta
+  _meta58, _err = p.Client_().Call(ctx, "leave", &_args57, &_result59)
+  p.SetLastResponseMeta_(_meta58)
+  if _err != nil {
+    return
+  }
+  return _result59.GetSuccess(), nil
+}
+
 type InternalProcessor struct {
   processorMap map[string]thrift.TProcessorFunction
   handler Internal
@@ -3163,13 +3960,21 @@ func (p *InternalProcessor) ProcessorMap() map[string]thrift.TProcessorFunction 
 
 func NewInternalProcessor(handler Internal) *InternalProcessor {
 
-  self36 := &InternalProcessor{handler:handler, processorMap:make(map[string]thrift.TProcessorFunction)}
-  self36.processorMap["whoAmI"] = &internalProcessorWhoAmI{handler:handler}
-  self36.processorMap["describe"] = &internalProcessorDescribe{handler:handler}
-  self36.processorMap["ping"] = &internalProcessorPing{handler:handler}
-  self36.processorMap["rulesSince"] = &internalProcessorRulesSince{handler:handler}
-  self36.processorMap["learnRules"] = &internalProcessorLearnRules{handler:handler}
-return self36
+  self60 := &InternalProcessor{handler:handler, processorMap:make(map[string]thrift.TProcessorFunction)}
+  self60.processorMap["whoAmI"] = &internalProcessorWhoAmI{handler:handler}
+  self60.processorMap["describe"] = &internalProcessorDescribe{handler:handler}
+  self60.processorMap["ping"] = &internalProcessorPing{handler:handler}
+  self60.processorMap["rulesSince"] = &internalProcessorRulesSince{handler:handler}
+  self60.processorMap["learnRules"] = &internalProcessorLearnRules{handler:handler}
+  self60.processorMap["promise"] = &internalProcessorPromise{handler:handler}
+  self60.processorMap["abandon"] = &internalProcessorAbandon{handler:handler}
+  self60.processorMap["promised"] = &internalProcessorPromised{handler:handler}
+  self60.processorMap["report"] = &internalProcessorReport{handler:handler}
+  self60.processorMap["members"] = &internalProcessorMembers{handler:handler}
+  self60.processorMap["ended"] = &internalProcessorEnded{handler:handler}
+  self60.processorMap["served"] = &internalProcessorServed{handler:handler}
+  self60.processorMap["leave"] = &internalProcessorLeave{handler:handler}
+return self60
 }
 
 func (p *InternalProcessor) Process(ctx context.Context, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
@@ -3180,12 +3985,12 @@ func (p *InternalProcessor) Process(ctx context.Context, iprot, oprot thrift.TPr
   }
   iprot.Skip(ctx, thrift.STRUCT)
   iprot.ReadMessageEnd(ctx)
-  x37 := thrift.NewTApplicationException(thrift.UNKNOWN_METHOD, "Unknown function " + name)
+  x61 := thrift.NewTApplicationException(thrift.UNKNOWN_METHOD, "Unknown function " + name)
   oprot.WriteMessageBegin(ctx, name, thrift.EXCEPTION, seqId)
-  x37.Write(ctx, oprot)
+  x61.Write(ctx, oprot)
   oprot.WriteMessageEnd(ctx)
   oprot.Flush(ctx)
-  return false, x37
+  return false, x61
 
 }
 
@@ -3194,7 +3999,7 @@ type internalProcessorWhoAmI struct {
 }
 
 func (p *internalProcessorWhoAmI) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-  var _write_err38 error
+  var _write_err62 error
   args := InternalWhoAmIArgs{}
   if err2 := args.Read(ctx, iprot); err2 != nil {
     iprot.ReadMessageEnd(ctx)
@@ -3240,21 +4045,21 @@ func (p *internalProcessorWhoAmI) Process(ctx context.Context, seqId int32, ipro
     if errors.Is(err2, thrift.ErrAbandonRequest) {
       return false, thrift.WrapTException(err2)
     }
-    _exc39 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing whoAmI: " + err2.Error())
+    _exc63 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing whoAmI: " + err2.Error())
     if err2 := oprot.WriteMessageBegin(ctx, "whoAmI", thrift.EXCEPTION, seqId); err2 != nil {
-      _write_err38 = thrift.WrapTException(err2)
+      _write_err62 = thrift.WrapTException(err2)
     }
-    if err2 := _exc39.Write(ctx, oprot); _write_err38 == nil && err2 != nil {
-      _write_err38 = thrift.WrapTException(err2)
+    if err2 := _exc63.Write(ctx, oprot); _write_err62 == nil && err2 != nil {
+      _write_err62 = thrift.WrapTException(err2)
     }
-    if err2 := oprot.WriteMessageEnd(ctx); _write_err38 == nil && err2 != nil {
-      _write_err38 = thrift.WrapTException(err2)
+    if err2 := oprot.WriteMessageEnd(ctx); _write_err62 == nil && err2 != nil {
+      _write_err62 = thrift.WrapTException(err2)
     }
-    if err2 := oprot.Flush(ctx); _write_err38 == nil && err2 != nil {
-      _write_err38 = thrift.WrapTException(err2)
+    if err2 := oprot.Flush(ctx); _write_err62 == nil && err2 != nil {
+      _write_err62 = thrift.WrapTException(err2)
     }
-    if _write_err38 != nil {
-      return false, thrift.WrapTException(_write_err38)
+    if _write_err62 != nil {
+      return false, thrift.WrapTException(_write_err62)
     }
     return true, err
   } else {
@@ -3262,19 +4067,19 @@ func (p *internalProcessorWhoAmI) Process(ctx context.Context, seqId int32, ipro
   }
   tickerCancel()
   if err2 := oprot.WriteMessageBegin(ctx, "whoAmI", thrift.REPLY, seqId); err2 != nil {
-    _write_err38 = thrift.WrapTException(err2)
+    _write_err62 = thrift.WrapTException(err2)
   }
-  if err2 := result.Write(ctx, oprot); _write_err38 == nil && err2 != nil {
-    _write_err38 = thrift.WrapTException(err2)
+  if err2 := result.Write(ctx, oprot); _write_err62 == nil && err2 != nil {
+    _write_err62 = thrift.WrapTException(err2)
   }
-  if err2 := oprot.WriteMessageEnd(ctx); _write_err38 == nil && err2 != nil {
-    _write_err38 = thrift.WrapTException(err2)
+  if err2 := oprot.WriteMessageEnd(ctx); _write_err62 == nil && err2 != nil {
+    _write_err62 = thrift.WrapTException(err2)
   }
-  if err2 := oprot.Flush(ctx); _write_err38 == nil && err2 != nil {
-    _write_err38 = thrift.WrapTException(err2)
+  if err2 := oprot.Flush(ctx); _write_err62 == nil && err2 != nil {
+    _write_err62 = thrift.WrapTException(err2)
   }
-  if _write_err38 != nil {
-    return false, thrift.WrapTException(_write_err38)
+  if _write_err62 != nil {
+    return false, thrift.WrapTException(_write_err62)
   }
   return true, err
 }
@@ -3284,7 +4089,7 @@ type internalProcessorDescribe struct {
 }
 
 func (p *internalProcessorDescribe) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-  var _write_err40 error
+  var _write_err64 error
   args := InternalDescribeArgs{}
   if err2 := args.Read(ctx, iprot); err2 != nil {
     iprot.ReadMessageEnd(ctx)
@@ -3330,21 +4135,21 @@ func (p *internalProcessorDescribe) Process(ctx context.Context, seqId int32, ip
     if errors.Is(err2, thrift.ErrAbandonRequest) {
       return false, thrift.WrapTException(err2)
     }
-    _exc41 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing describe: " + err2.Error())
+    _exc65 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing describe: " + err2.Error())
     if err2 := oprot.WriteMessageBegin(ctx, "describe", thrift.EXCEPTION, seqId); err2 != nil {
-      _write_err40 = thrift.WrapTException(err2)
+      _write_err64 = thrift.WrapTException(err2)
     }
-    if err2 := _exc41.Write(ctx, oprot); _write_err40 == nil && err2 != nil {
-      _write_err40 = thrift.WrapTException(err2)
+    if err2 := _exc65.Write(ctx, oprot); _write_err64 == nil && err2 != nil {
+      _write_err64 = thrift.WrapTException(err2)
     }
-    if err2 := oprot.WriteMessageEnd(ctx); _write_err40 == nil && err2 != nil {
-      _write_err40 = thrift.WrapTException(err2)
+    if err2 := oprot.WriteMessageEnd(ctx); _write_err64 == nil && err2 != nil {
+      _write_err64 = thrift.WrapTException(err2)
     }
-    if err2 := oprot.Flush(ctx); _write_err40 == nil && err2 != nil {
-      _write_err40 = thrift.WrapTException(err2)
+    if err2 := oprot.Flush(ctx); _write_err64 == nil && err2 != nil {
+      _write_err64 = thrift.WrapTException(err2)
     }
-    if _write_err40 != nil {
-      return false, thrift.WrapTException(_write_err40)
+    if _write_err64 != nil {
+      return false, thrift.WrapTException(_write_err64)
     }
     return true, err
   } else {
@@ -3352,19 +4157,19 @@ func (p *internalProcessorDescribe) Process(ctx context.Context, seqId int32, ip
   }
   tickerCancel()
   if err2 := oprot.WriteMessageBegin(ctx, "describe", thrift.REPLY, seqId); err2 != nil {
-    _write_err40 = thrift.WrapTException(err2)
+    _write_err64 = thrift.WrapTException(err2)
   }
-  if err2 := result.Write(ctx, oprot); _write_err40 == nil && err2 != nil {
-    _write_err40 = thrift.WrapTException(err2)
+  if err2 := result.Write(ctx, oprot); _write_err64 == nil && err2 != nil {
+    _write_err64 = thrift.WrapTException(err2)
   }
-  if err2 := oprot.WriteMessageEnd(ctx); _write_err40 == nil && err2 != nil {
-    _write_err40 = thrift.WrapTException(err2)
+  if err2 := oprot.WriteMessageEnd(ctx); _write_err64 == nil && err2 != nil {
+    _write_err64 = thrift.WrapTException(err2)
   }
-  if err2 := oprot.Flush(ctx); _write_err40 == nil && err2 != nil {
-    _write_err40 = thrift.WrapTException(err2)
+  if err2 := oprot.Flush(ctx); _write_err64 == nil && err2 != nil {
+    _write_err64 = thrift.WrapTException(err2)
   }
-  if _write_err40 != nil {
-    return false, thrift.WrapTException(_write_err40)
+  if _write_err64 != nil {
+    return false, thrift.WrapTException(_write_err64)
   }
   return true, err
 }
@@ -3374,7 +4179,7 @@ type internalProcessorPing struct {
 }
 
 func (p *internalProcessorPing) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-  var _write_err42 error
+  var _write_err66 error
   args := InternalPingArgs{}
   if err2 := args.Read(ctx, iprot); err2 != nil {
     iprot.ReadMessageEnd(ctx)
@@ -3420,39 +4225,39 @@ func (p *internalProcessorPing) Process(ctx context.Context, seqId int32, iprot,
     if errors.Is(err2, thrift.ErrAbandonRequest) {
       return false, thrift.WrapTException(err2)
     }
-    _exc43 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing ping: " + err2.Error())
+    _exc67 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing ping: " + err2.Error())
     if err2 := oprot.WriteMessageBegin(ctx, "ping", thrift.EXCEPTION, seqId); err2 != nil {
-      _write_err42 = thrift.WrapTException(err2)
+      _write_err66 = thrift.WrapTException(err2)
     }
-    if err2 := _exc43.Write(ctx, oprot); _write_err42 == nil && err2 != nil {
-      _write_err42 = thrift.WrapTException(err2)
+    if err2 := _exc67.Write(ctx, oprot); _write_err66 == nil && err2 != nil {
+      _write_err66 = thrift.WrapTException(err2)
     }
-    if err2 := oprot.WriteMessageEnd(ctx); _write_err42 == nil && err2 != nil {
-      _write_err42 = thrift.WrapTException(err2)
+    if err2 := oprot.WriteMessageEnd(ctx); _write_err66 == nil && err2 != nil {
+      _write_err66 = thrift.WrapTException(err2)
     }
-    if err2 := oprot.Flush(ctx); _write_err42 == nil && err2 != nil {
-      _write_err42 = thrift.WrapTException(err2)
+    if err2 := oprot.Flush(ctx); _write_err66 == nil && err2 != nil {
+      _write_err66 = thrift.WrapTException(err2)
     }
-    if _write_err42 != nil {
-      return false, thrift.WrapTException(_write_err42)
+    if _write_err66 != nil {
+      return false, thrift.WrapTException(_write_err66)
     }
     return true, err
   }
   tickerCancel()
   if err2 := oprot.WriteMessageBegin(ctx, "ping", thrift.REPLY, seqId); err2 != nil {
-    _write_err42 = thrift.WrapTException(err2)
+    _write_err66 = thrift.WrapTException(err2)
   }
-  if err2 := result.Write(ctx, oprot); _write_err42 == nil && err2 != nil {
-    _write_err42 = thrift.WrapTException(err2)
+  if err2 := result.Write(ctx, oprot); _write_err66 == nil && err2 != nil {
+    _write_err66 = thrift.WrapTException(err2)
   }
-  if err2 := oprot.WriteMessageEnd(ctx); _write_err42 == nil && err2 != nil {
-    _write_err42 = thrift.WrapTException(err2)
+  if err2 := oprot.WriteMessageEnd(ctx); _write_err66 == nil && err2 != nil {
+    _write_err66 = thrift.WrapTException(err2)
   }
-  if err2 := oprot.Flush(ctx); _write_err42 == nil && err2 != nil {
-    _write_err42 = thrift.WrapTException(err2)
+  if err2 := oprot.Flush(ctx); _write_err66 == nil && err2 != nil {
+    _write_err66 = thrift.WrapTException(err2)
   }
-  if _write_err42 != nil {
-    return false, thrift.WrapTException(_write_err42)
+  if _write_err66 != nil {
+    return false, thrift.WrapTException(_write_err66)
   }
   return true, err
 }
@@ -3462,7 +4267,7 @@ type internalProcessorRulesSince struct {
 }
 
 func (p *internalProcessorRulesSince) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-  var _write_err44 error
+  var _write_err68 error
   args := InternalRulesSinceArgs{}
   if err2 := args.Read(ctx, iprot); err2 != nil {
     iprot.ReadMessageEnd(ctx)
@@ -3508,21 +4313,21 @@ func (p *internalProcessorRulesSince) Process(ctx context.Context, seqId int32, 
     if errors.Is(err2, thrift.ErrAbandonRequest) {
       return false, thrift.WrapTException(err2)
     }
-    _exc45 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing rulesSince: " + err2.Error())
+    _exc69 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing rulesSince: " + err2.Error())
     if err2 := oprot.WriteMessageBegin(ctx, "rulesSince", thrift.EXCEPTION, seqId); err2 != nil {
-      _write_err44 = thrift.WrapTException(err2)
+      _write_err68 = thrift.WrapTException(err2)
     }
-    if err2 := _exc45.Write(ctx, oprot); _write_err44 == nil && err2 != nil {
-      _write_err44 = thrift.WrapTException(err2)
+    if err2 := _exc69.Write(ctx, oprot); _write_err68 == nil && err2 != nil {
+      _write_err68 = thrift.WrapTException(err2)
     }
-    if err2 := oprot.WriteMessageEnd(ctx); _write_err44 == nil && err2 != nil {
-      _write_err44 = thrift.WrapTException(err2)
+    if err2 := oprot.WriteMessageEnd(ctx); _write_err68 == nil && err2 != nil {
+      _write_err68 = thrift.WrapTException(err2)
     }
-    if err2 := oprot.Flush(ctx); _write_err44 == nil && err2 != nil {
-      _write_err44 = thrift.WrapTException(err2)
+    if err2 := oprot.Flush(ctx); _write_err68 == nil && err2 != nil {
+      _write_err68 = thrift.WrapTException(err2)
     }
-    if _write_err44 != nil {
-      return false, thrift.WrapTException(_write_err44)
+    if _write_err68 != nil {
+      return false, thrift.WrapTException(_write_err68)
     }
     return true, err
   } else {
@@ -3530,19 +4335,19 @@ func (p *internalProcessorRulesSince) Process(ctx context.Context, seqId int32, 
   }
   tickerCancel()
   if err2 := oprot.WriteMessageBegin(ctx, "rulesSince", thrift.REPLY, seqId); err2 != nil {
-    _write_err44 = thrift.WrapTException(err2)
+    _write_err68 = thrift.WrapTException(err2)
   }
-  if err2 := result.Write(ctx, oprot); _write_err44 == nil && err2 != nil {
-    _write_err44 = thrift.WrapTException(err2)
+  if err2 := result.Write(ctx, oprot); _write_err68 == nil && err2 != nil {
+    _write_err68 = thrift.WrapTException(err2)
   }
-  if err2 := oprot.WriteMessageEnd(ctx); _write_err44 == nil && err2 != nil {
-    _write_err44 = thrift.WrapTException(err2)
+  if err2 := oprot.WriteMessageEnd(ctx); _write_err68 == nil && err2 != nil {
+    _write_err68 = thrift.WrapTException(err2)
   }
-  if err2 := oprot.Flush(ctx); _write_err44 == nil && err2 != nil {
-    _write_err44 = thrift.WrapTException(err2)
+  if err2 := oprot.Flush(ctx); _write_err68 == nil && err2 != nil {
+    _write_err68 = thrift.WrapTException(err2)
   }
-  if _write_err44 != nil {
-    return false, thrift.WrapTException(_write_err44)
+  if _write_err68 != nil {
+    return false, thrift.WrapTException(_write_err68)
   }
   return true, err
 }
@@ -3552,7 +4357,7 @@ type internalProcessorLearnRules struct {
 }
 
 func (p *internalProcessorLearnRules) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-  var _write_err46 error
+  var _write_err70 error
   args := InternalLearnRulesArgs{}
   if err2 := args.Read(ctx, iprot); err2 != nil {
     iprot.ReadMessageEnd(ctx)
@@ -3602,21 +4407,21 @@ func (p *internalProcessorLearnRules) Process(ctx context.Context, seqId int32, 
       if errors.Is(err2, thrift.ErrAbandonRequest) {
         return false, thrift.WrapTException(err2)
       }
-      _exc47 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing learnRules: " + err2.Error())
+      _exc71 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing learnRules: " + err2.Error())
       if err2 := oprot.WriteMessageBegin(ctx, "learnRules", thrift.EXCEPTION, seqId); err2 != nil {
-        _write_err46 = thrift.WrapTException(err2)
+        _write_err70 = thrift.WrapTException(err2)
       }
-      if err2 := _exc47.Write(ctx, oprot); _write_err46 == nil && err2 != nil {
-        _write_err46 = thrift.WrapTException(err2)
+      if err2 := _exc71.Write(ctx, oprot); _write_err70 == nil && err2 != nil {
+        _write_err70 = thrift.WrapTException(err2)
       }
-      if err2 := oprot.WriteMessageEnd(ctx); _write_err46 == nil && err2 != nil {
-        _write_err46 = thrift.WrapTException(err2)
+      if err2 := oprot.WriteMessageEnd(ctx); _write_err70 == nil && err2 != nil {
+        _write_err70 = thrift.WrapTException(err2)
       }
-      if err2 := oprot.Flush(ctx); _write_err46 == nil && err2 != nil {
-        _write_err46 = thrift.WrapTException(err2)
+      if err2 := oprot.Flush(ctx); _write_err70 == nil && err2 != nil {
+        _write_err70 = thrift.WrapTException(err2)
       }
-      if _write_err46 != nil {
-        return false, thrift.WrapTException(_write_err46)
+      if _write_err70 != nil {
+        return false, thrift.WrapTException(_write_err70)
       }
       return true, err
     }
@@ -3625,19 +4430,745 @@ func (p *internalProcessorLearnRules) Process(ctx context.Context, seqId int32, 
   }
   tickerCancel()
   if err2 := oprot.WriteMessageBegin(ctx, "learnRules", thrift.REPLY, seqId); err2 != nil {
-    _write_err46 = thrift.WrapTException(err2)
+    _write_err70 = thrift.WrapTException(err2)
   }
-  if err2 := result.Write(ctx, oprot); _write_err46 == nil && err2 != nil {
-    _write_err46 = thrift.WrapTException(err2)
+  if err2 := result.Write(ctx, oprot); _write_err70 == nil && err2 != nil {
+    _write_err70 = thrift.WrapTException(err2)
   }
-  if err2 := oprot.WriteMessageEnd(ctx); _write_err46 == nil && err2 != nil {
-    _write_err46 = thrift.WrapTException(err2)
+  if err2 := oprot.WriteMessageEnd(ctx); _write_err70 == nil && err2 != nil {
+    _write_err70 = thrift.WrapTException(err2)
   }
-  if err2 := oprot.Flush(ctx); _write_err46 == nil && err2 != nil {
-    _write_err46 = thrift.WrapTException(err2)
+  if err2 := oprot.Flush(ctx); _write_err70 == nil && err2 != nil {
+    _write_err70 = thrift.WrapTException(err2)
   }
-  if _write_err46 != nil {
-    return false, thrift.WrapTException(_write_err46)
+  if _write_err70 != nil {
+    return false, thrift.WrapTException(_write_err70)
+  }
+  return true, err
+}
+
+type internalProcessorPromise struct {
+  handler Internal
+}
+
+func (p *internalProcessorPromise) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
+  var _write_err72 error
+  args := InternalPromiseArgs{}
+  if err2 := args.Read(ctx, iprot); err2 != nil {
+    iprot.ReadMessageEnd(ctx)
+    x := thrift.NewTApplicationException(thrift.PROTOCOL_ERROR, err2.Error())
+    oprot.WriteMessageBegin(ctx, "promise", thrift.EXCEPTION, seqId)
+    x.Write(ctx, oprot)
+    oprot.WriteMessageEnd(ctx)
+    oprot.Flush(ctx)
+    return false, thrift.WrapTException(err2)
+  }
+  iprot.ReadMessageEnd(ctx)
+
+  tickerCancel := func() {}
+  // Start a goroutine to do server side connectivity check.
+  if thrift.ServerConnectivityCheckInterval > 0 {
+    var cancel context.CancelFunc
+    ctx, cancel = context.WithCancel(ctx)
+    defer cancel()
+    var tickerCtx context.Context
+    tickerCtx, tickerCancel = context.WithCancel(context.Background())
+    defer tickerCancel()
+    go func(ctx context.Context, cancel context.CancelFunc) {
+      ticker := time.NewTicker(thrift.ServerConnectivityCheckInterval)
+      defer ticker.Stop()
+      for {
+        select {
+        case <-ctx.Done():
+          return
+        case <-ticker.C:
+          if !iprot.Transport().IsOpen() {
+            cancel()
+            return
+          }
+        }
+      }
+    }(tickerCtx, cancel)
+  }
+
+  result := InternalPromiseResult{}
+  if err2 := p.handler.Promise(ctx, args.Entry); err2 != nil {
+    tickerCancel()
+    err = thrift.WrapTException(err2)
+    switch v := err2.(type) {
+    case *RulesRefused:
+      result.Refused = v
+    default:
+      if errors.Is(err2, thrift.ErrAbandonRequest) {
+        return false, thrift.WrapTException(err2)
+      }
+      _exc73 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing promise: " + err2.Error())
+      if err2 := oprot.WriteMessageBegin(ctx, "promise", thrift.EXCEPTION, seqId); err2 != nil {
+        _write_err72 = thrift.WrapTException(err2)
+      }
+      if err2 := _exc73.Write(ctx, oprot); _write_err72 == nil && err2 != nil {
+        _write_err72 = thrift.WrapTException(err2)
+      }
+      if err2 := oprot.WriteMessageEnd(ctx); _write_err72 == nil && err2 != nil {
+        _write_err72 = thrift.WrapTException(err2)
+      }
+      if err2 := oprot.Flush(ctx); _write_err72 == nil && err2 != nil {
+        _write_err72 = thrift.WrapTException(err2)
+      }
+      if _write_err72 != nil {
+        return false, thrift.WrapTException(_write_err72)
+      }
+      return true, err
+    }
+  }
+  tickerCancel()
+  if err2 := oprot.WriteMessageBegin(ctx, "promise", thrift.REPLY, seqId); err2 != nil {
+    _write_err72 = thrift.WrapTException(err2)
+  }
+  if err2 := result.Write(ctx, oprot); _write_err72 == nil && err2 != nil {
+    _write_err72 = thrift.WrapTException(err2)
+  }
+  if err2 := oprot.WriteMessageEnd(ctx); _write_err72 == nil && err2 != nil {
+    _write_err72 = thrift.WrapTException(err2)
+  }
+  if err2 := oprot.Flush(ctx); _write_err72 == nil && err2 != nil {
+    _write_err72 = thrift.WrapTException(err2)
+  }
+  if _write_err72 != nil {
+    return false, thrift.WrapTException(_write_err72)
+  }
+  return true, err
+}
+
+type internalProcessorAbandon struct {
+  handler Internal
+}
+
+func (p *internalProcessorAbandon) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
+  var _write_err74 error
+  args := InternalAbandonArgs{}
+  if err2 := args.Read(ctx, iprot); err2 != nil {
+    iprot.ReadMessageEnd(ctx)
+    x := thrift.NewTApplicationException(thrift.PROTOCOL_ERROR, err2.Error())
+    oprot.WriteMessageBegin(ctx, "abandon", thrift.EXCEPTION, seqId)
+    x.Write(ctx, oprot)
+    oprot.WriteMessageEnd(ctx)
+    oprot.Flush(ctx)
+    return false, thrift.WrapTException(err2)
+  }
+  iprot.ReadMessageEnd(ctx)
+
+  tickerCancel := func() {}
+  // Start a goroutine to do server side connectivity check.
+  if thrift.ServerConnectivityCheckInterval > 0 {
+    var cancel context.CancelFunc
+    ctx, cancel = context.WithCancel(ctx)
+    defer cancel()
+    var tickerCtx context.Context
+    tickerCtx, tickerCancel = context.WithCancel(context.Background())
+    defer tickerCancel()
+    go func(ctx context.Context, cancel context.CancelFunc) {
+      ticker := time.NewTicker(thrift.ServerConnectivityCheckInterval)
+      defer ticker.Stop()
+      for {
+        select {
+        case <-ctx.Done():
+          return
+        case <-ticker.C:
+          if !iprot.Transport().IsOpen() {
+            cancel()
+            return
+          }
+        }
+      }
+    }(tickerCtx, cancel)
+  }
+
+  result := InternalAbandonResult{}
+  if err2 := p.handler.Abandon(ctx, args.Entry); err2 != nil {
+    tickerCancel()
+    err = thrift.WrapTException(err2)
+    switch v := err2.(type) {
+    case *RulesRefused:
+      result.Refused = v
+    default:
+      if errors.Is(err2, thrift.ErrAbandonRequest) {
+        return false, thrift.WrapTException(err2)
+      }
+      _exc75 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing abandon: " + err2.Error())
+      if err2 := oprot.WriteMessageBegin(ctx, "abandon", thrift.EXCEPTION, seqId); err2 != nil {
+        _write_err74 = thrift.WrapTException(err2)
+      }
+      if err2 := _exc75.Write(ctx, oprot); _write_err74 == nil && err2 != nil {
+        _write_err74 = thrift.WrapTException(err2)
+      }
+      if err2 := oprot.WriteMessageEnd(ctx); _write_err74 == nil && err2 != nil {
+        _write_err74 = thrift.WrapTException(err2)
+      }
+      if err2 := oprot.Flush(ctx); _write_err74 == nil && err2 != nil {
+        _write_err74 = thrift.WrapTException(err2)
+      }
+      if _write_err74 != nil {
+        return false, thrift.WrapTException(_write_err74)
+      }
+      return true, err
+    }
+  }
+  tickerCancel()
+  if err2 := oprot.WriteMessageBegin(ctx, "abandon", thrift.REPLY, seqId); err2 != nil {
+    _write_err74 = thrift.WrapTException(err2)
+  }
+  if err2 := result.Write(ctx, oprot); _write_err74 == nil && err2 != nil {
+    _write_err74 = thrift.WrapTException(err2)
+  }
+  if err2 := oprot.WriteMessageEnd(ctx); _write_err74 == nil && err2 != nil {
+    _write_err74 = thrift.WrapTException(err2)
+  }
+  if err2 := oprot.Flush(ctx); _write_err74 == nil && err2 != nil {
+    _write_err74 = thrift.WrapTException(err2)
+  }
+  if _write_err74 != nil {
+    return false, thrift.WrapTException(_write_err74)
+  }
+  return true, err
+}
+
+type internalProcessorPromised struct {
+  handler Internal
+}
+
+func (p *internalProcessorPromised) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
+  var _write_err76 error
+  args := InternalPromisedArgs{}
+  if err2 := args.Read(ctx, iprot); err2 != nil {
+    iprot.ReadMessageEnd(ctx)
+    x := thrift.NewTApplicationException(thrift.PROTOCOL_ERROR, err2.Error())
+    oprot.WriteMessageBegin(ctx, "promised", thrift.EXCEPTION, seqId)
+    x.Write(ctx, oprot)
+    oprot.WriteMessageEnd(ctx)
+    oprot.Flush(ctx)
+    return false, thrift.WrapTException(err2)
+  }
+  iprot.ReadMessageEnd(ctx)
+
+  tickerCancel := func() {}
+  // Start a goroutine to do server side connectivity check.
+  if thrift.ServerConnectivityCheckInterval > 0 {
+    var cancel context.CancelFunc
+    ctx, cancel = context.WithCancel(ctx)
+    defer cancel()
+    var tickerCtx context.Context
+    tickerCtx, tickerCancel = context.WithCancel(context.Background())
+    defer tickerCancel()
+    go func(ctx context.Context, cancel context.CancelFunc) {
+      ticker := time.NewTicker(thrift.ServerConnectivityCheckInterval)
+      defer ticker.Stop()
+      for {
+        select {
+        case <-ctx.Done():
+          return
+        case <-ticker.C:
+          if !iprot.Transport().IsOpen() {
+            cancel()
+            return
+          }
+        }
+      }
+    }(tickerCtx, cancel)
+  }
+
+  result := InternalPromisedResult{}
+  if retval, err2 := p.handler.Promised(ctx); err2 != nil {
+    tickerCancel()
+    err = thrift.WrapTException(err2)
+    if errors.Is(err2, thrift.ErrAbandonRequest) {
+      return false, thrift.WrapTException(err2)
+    }
+    _exc77 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing promised: " + err2.Error())
+    if err2 := oprot.WriteMessageBegin(ctx, "promised", thrift.EXCEPTION, seqId); err2 != nil {
+      _write_err76 = thrift.WrapTException(err2)
+    }
+    if err2 := _exc77.Write(ctx, oprot); _write_err76 == nil && err2 != nil {
+      _write_err76 = thrift.WrapTException(err2)
+    }
+    if err2 := oprot.WriteMessageEnd(ctx); _write_err76 == nil && err2 != nil {
+      _write_err76 = thrift.WrapTException(err2)
+    }
+    if err2 := oprot.Flush(ctx); _write_err76 == nil && err2 != nil {
+      _write_err76 = thrift.WrapTException(err2)
+    }
+    if _write_err76 != nil {
+      return false, thrift.WrapTException(_write_err76)
+    }
+    return true, err
+  } else {
+    result.Success = retval
+  }
+  tickerCancel()
+  if err2 := oprot.WriteMessageBegin(ctx, "promised", thrift.REPLY, seqId); err2 != nil {
+    _write_err76 = thrift.WrapTException(err2)
+  }
+  if err2 := result.Write(ctx, oprot); _write_err76 == nil && err2 != nil {
+    _write_err76 = thrift.WrapTException(err2)
+  }
+  if err2 := oprot.WriteMessageEnd(ctx); _write_err76 == nil && err2 != nil {
+    _write_err76 = thrift.WrapTException(err2)
+  }
+  if err2 := oprot.Flush(ctx); _write_err76 == nil && err2 != nil {
+    _write_err76 = thrift.WrapTException(err2)
+  }
+  if _write_err76 != nil {
+    return false, thrift.WrapTException(_write_err76)
+  }
+  return true, err
+}
+
+type internalProcessorReport struct {
+  handler Internal
+}
+
+func (p *internalProcessorReport) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
+  var _write_err78 error
+  args := InternalReportArgs{}
+  if err2 := args.Read(ctx, iprot); err2 != nil {
+    iprot.ReadMessageEnd(ctx)
+    x := thrift.NewTApplicationException(thrift.PROTOCOL_ERROR, err2.Error())
+    oprot.WriteMessageBegin(ctx, "report", thrift.EXCEPTION, seqId)
+    x.Write(ctx, oprot)
+    oprot.WriteMessageEnd(ctx)
+    oprot.Flush(ctx)
+    return false, thrift.WrapTException(err2)
+  }
+  iprot.ReadMessageEnd(ctx)
+
+  tickerCancel := func() {}
+  // Start a goroutine to do server side connectivity check.
+  if thrift.ServerConnectivityCheckInterval > 0 {
+    var cancel context.CancelFunc
+    ctx, cancel = context.WithCancel(ctx)
+    defer cancel()
+    var tickerCtx context.Context
+    tickerCtx, tickerCancel = context.WithCancel(context.Background())
+    defer tickerCancel()
+    go func(ctx context.Context, cancel context.CancelFunc) {
+      ticker := time.NewTicker(thrift.ServerConnectivityCheckInterval)
+      defer ticker.Stop()
+      for {
+        select {
+        case <-ctx.Done():
+          return
+        case <-ticker.C:
+          if !iprot.Transport().IsOpen() {
+            cancel()
+            return
+          }
+        }
+      }
+    }(tickerCtx, cancel)
+  }
+
+  result := InternalReportResult{}
+  if retval, err2 := p.handler.Report(ctx, args.Round, args.Services); err2 != nil {
+    tickerCancel()
+    err = thrift.WrapTException(err2)
+    if errors.Is(err2, thrift.ErrAbandonRequest) {
+      return false, thrift.WrapTException(err2)
+    }
+    _exc79 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing report: " + err2.Error())
+    if err2 := oprot.WriteMessageBegin(ctx, "report", thrift.EXCEPTION, seqId); err2 != nil {
+      _write_err78 = thrift.WrapTException(err2)
+    }
+    if err2 := _exc79.Write(ctx, oprot); _write_err78 == nil && err2 != nil {
+      _write_err78 = thrift.WrapTException(err2)
+    }
+    if err2 := oprot.WriteMessageEnd(ctx); _write_err78 == nil && err2 != nil {
+      _write_err78 = thrift.WrapTException(err2)
+    }
+    if err2 := oprot.Flush(ctx); _write_err78 == nil && err2 != nil {
+      _write_err78 = thrift.WrapTException(err2)
+    }
+    if _write_err78 != nil {
+      return false, thrift.WrapTException(_write_err78)
+    }
+    return true, err
+  } else {
+    result.Success = retval
+  }
+  tickerCancel()
+  if err2 := oprot.WriteMessageBegin(ctx, "report", thrift.REPLY, seqId); err2 != nil {
+    _write_err78 = thrift.WrapTException(err2)
+  }
+  if err2 := result.Write(ctx, oprot); _write_err78 == nil && err2 != nil {
+    _write_err78 = thrift.WrapTException(err2)
+  }
+  if err2 := oprot.WriteMessageEnd(ctx); _write_err78 == nil && err2 != nil {
+    _write_err78 = thrift.WrapTException(err2)
+  }
+  if err2 := oprot.Flush(ctx); _write_err78 == nil && err2 != nil {
+    _write_err78 = thrift.WrapTException(err2)
+  }
+  if _write_err78 != nil {
+    return false, thrift.WrapTException(_write_err78)
+  }
+  return true, err
+}
+
+type internalProcessorMembers struct {
+  handler Internal
+}
+
+func (p *internalProcessorMembers) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
+  var _write_err80 error
+  args := InternalMembersArgs{}
+  if err2 := args.Read(ctx, iprot); err2 != nil {
+    iprot.ReadMessageEnd(ctx)
+    x := thrift.NewTApplicationException(thrift.PROTOCOL_ERROR, err2.Error())
+    oprot.WriteMessageBegin(ctx, "members", thrift.EXCEPTION, seqId)
+    x.Write(ctx, oprot)
+    oprot.WriteMessageEnd(ctx)
+    oprot.Flush(ctx)
+    return false, thrift.WrapTException(err2)
+  }
+  iprot.ReadMessageEnd(ctx)
+
+  tickerCancel := func() {}
+  // Start a goroutine to do server side connectivity check.
+  if thrift.ServerConnectivityCheckInterval > 0 {
+    var cancel context.CancelFunc
+    ctx, cancel = context.WithCancel(ctx)
+    defer cancel()
+    var tickerCtx context.Context
+    tickerCtx, tickerCancel = context.WithCancel(context.Background())
+    defer tickerCancel()
+    go func(ctx context.Context, cancel context.CancelFunc) {
+      ticker := time.NewTicker(thrift.ServerConnectivityCheckInterval)
+      defer ticker.Stop()
+      for {
+        select {
+        case <-ctx.Done():
+          return
+        case <-ticker.C:
+          if !iprot.Transport().IsOpen() {
+            cancel()
+            return
+          }
+        }
+      }
+    }(tickerCtx, cancel)
+  }
+
+  result := InternalMembersResult{}
+  if retval, err2 := p.handler.Members(ctx); err2 != nil {
+    tickerCancel()
+    err = thrift.WrapTException(err2)
+    if errors.Is(err2, thrift.ErrAbandonRequest) {
+      return false, thrift.WrapTException(err2)
+    }
+    _exc81 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing members: " + err2.Error())
+    if err2 := oprot.WriteMessageBegin(ctx, "members", thrift.EXCEPTION, seqId); err2 != nil {
+      _write_err80 = thrift.WrapTException(err2)
+    }
+    if err2 := _exc81.Write(ctx, oprot); _write_err80 == nil && err2 != nil {
+      _write_err80 = thrift.WrapTException(err2)
+    }
+    if err2 := oprot.WriteMessageEnd(ctx); _write_err80 == nil && err2 != nil {
+      _write_err80 = thrift.WrapTException(err2)
+    }
+    if err2 := oprot.Flush(ctx); _write_err80 == nil && err2 != nil {
+      _write_err80 = thrift.WrapTException(err2)
+    }
+    if _write_err80 != nil {
+      return false, thrift.WrapTException(_write_err80)
+    }
+    return true, err
+  } else {
+    result.Success = retval
+  }
+  tickerCancel()
+  if err2 := oprot.WriteMessageBegin(ctx, "members", thrift.REPLY, seqId); err2 != nil {
+    _write_err80 = thrift.WrapTException(err2)
+  }
+  if err2 := result.Write(ctx, oprot); _write_err80 == nil && err2 != nil {
+    _write_err80 = thrift.WrapTException(err2)
+  }
+  if err2 := oprot.WriteMessageEnd(ctx); _write_err80 == nil && err2 != nil {
+    _write_err80 = thrift.WrapTException(err2)
+  }
+  if err2 := oprot.Flush(ctx); _write_err80 == nil && err2 != nil {
+    _write_err80 = thrift.WrapTException(err2)
+  }
+  if _write_err80 != nil {
+    return false, thrift.WrapTException(_write_err80)
+  }
+  return true, err
+}
+
+type internalProcessorEnded struct {
+  handler Internal
+}
+
+func (p *internalProcessorEnded) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
+  var _write_err82 error
+  args := InternalEndedArgs{}
+  if err2 := args.Read(ctx, iprot); err2 != nil {
+    iprot.ReadMessageEnd(ctx)
+    x := thrift.NewTApplicationException(thrift.PROTOCOL_ERROR, err2.Error())
+    oprot.WriteMessageBegin(ctx, "ended", thrift.EXCEPTION, seqId)
+    x.Write(ctx, oprot)
+    oprot.WriteMessageEnd(ctx)
+    oprot.Flush(ctx)
+    return false, thrift.WrapTException(err2)
+  }
+  iprot.ReadMessageEnd(ctx)
+
+  tickerCancel := func() {}
+  // Start a goroutine to do server side connectivity check.
+  if thrift.ServerConnectivityCheckInterval > 0 {
+    var cancel context.CancelFunc
+    ctx, cancel = context.WithCancel(ctx)
+    defer cancel()
+    var tickerCtx context.Context
+    tickerCtx, tickerCancel = context.WithCancel(context.Background())
+    defer tickerCancel()
+    go func(ctx context.Context, cancel context.CancelFunc) {
+      ticker := time.NewTicker(thrift.ServerConnectivityCheckInterval)
+      defer ticker.Stop()
+      for {
+        select {
+        case <-ctx.Done():
+          return
+        case <-ticker.C:
+          if !iprot.Transport().IsOpen() {
+            cancel()
+            return
+          }
+        }
+      }
+    }(tickerCtx, cancel)
+  }
+
+  result := InternalEndedResult{}
+  if retval, err2 := p.handler.Ended(ctx, args.Owner, args.Place); err2 != nil {
+    tickerCancel()
+    err = thrift.WrapTException(err2)
+    if errors.Is(err2, thrift.ErrAbandonRequest) {
+      return false, thrift.WrapTException(err2)
+    }
+    _exc83 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing ended: " + err2.Error())
+    if err2 := oprot.WriteMessageBegin(ctx, "ended", thrift.EXCEPTION, seqId); err2 != nil {
+      _write_err82 = thrift.WrapTException(err2)
+    }
+    if err2 := _exc83.Write(ctx, oprot); _write_err82 == nil && err2 != nil {
+      _write_err82 = thrift.WrapTException(err2)
+    }
+    if err2 := oprot.WriteMessageEnd(ctx); _write_err82 == nil && err2 != nil {
+      _write_err82 = thrift.WrapTException(err2)
+    }
+    if err2 := oprot.Flush(ctx); _write_err82 == nil && err2 != nil {
+      _write_err82 = thrift.WrapTException(err2)
+    }
+    if _write_err82 != nil {
+      return false, thrift.WrapTException(_write_err82)
+    }
+    return true, err
+  } else {
+    result.Success = &retval
+  }
+  tickerCancel()
+  if err2 := oprot.WriteMessageBegin(ctx, "ended", thrift.REPLY, seqId); err2 != nil {
+    _write_err82 = thrift.WrapTException(err2)
+  }
+  if err2 := result.Write(ctx, oprot); _write_err82 == nil && err2 != nil {
+    _write_err82 = thrift.WrapTException(err2)
+  }
+  if err2 := oprot.WriteMessageEnd(ctx); _write_err82 == nil && err2 != nil {
+    _write_err82 = thrift.WrapTException(err2)
+  }
+  if err2 := oprot.Flush(ctx); _write_err82 == nil && err2 != nil {
+    _write_err82 = thrift.WrapTException(err2)
+  }
+  if _write_err82 != nil {
+    return false, thrift.WrapTException(_write_err82)
+  }
+  return true, err
+}
+
+type internalProcessorServed struct {
+  handler Internal
+}
+
+func (p *internalProcessorServed) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
+  var _write_err84 error
+  args := InternalServedArgs{}
+  if err2 := args.Read(ctx, iprot); err2 != nil {
+    iprot.ReadMessageEnd(ctx)
+    x := thrift.NewTApplicationException(thrift.PROTOCOL_ERROR, err2.Error())
+    oprot.WriteMessageBegin(ctx, "served", thrift.EXCEPTION, seqId)
+    x.Write(ctx, oprot)
+    oprot.WriteMessageEnd(ctx)
+    oprot.Flush(ctx)
+    return false, thrift.WrapTException(err2)
+  }
+  iprot.ReadMessageEnd(ctx)
+
+  tickerCancel := func() {}
+  // Start a goroutine to do server side connectivity check.
+  if thrift.ServerConnectivityCheckInterval > 0 {
+    var cancel context.CancelFunc
+    ctx, cancel = context.WithCancel(ctx)
+    defer cancel()
+    var tickerCtx context.Context
+    tickerCtx, tickerCancel = context.WithCancel(context.Background())
+    defer tickerCancel()
+    go func(ctx context.Context, cancel context.CancelFunc) {
+      ticker := time.NewTicker(thrift.ServerConnectivityCheckInterval)
+      defer ticker.Stop()
+      for {
+        select {
+        case <-ctx.Done():
+          return
+        case <-ticker.C:
+          if !iprot.Transport().IsOpen() {
+            cancel()
+            return
+          }
+        }
+      }
+    }(tickerCtx, cancel)
+  }
+
+  result := InternalServedResult{}
+  if retval, err2 := p.handler.Served(ctx, args.SlowMs); err2 != nil {
+    tickerCancel()
+    err = thrift.WrapTException(err2)
+    if errors.Is(err2, thrift.ErrAbandonRequest) {
+      return false, thrift.WrapTException(err2)
+    }
+    _exc85 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing served: " + err2.Error())
+    if err2 := oprot.WriteMessageBegin(ctx, "served", thrift.EXCEPTION, seqId); err2 != nil {
+      _write_err84 = thrift.WrapTException(err2)
+    }
+    if err2 := _exc85.Write(ctx, oprot); _write_err84 == nil && err2 != nil {
+      _write_err84 = thrift.WrapTException(err2)
+    }
+    if err2 := oprot.WriteMessageEnd(ctx); _write_err84 == nil && err2 != nil {
+      _write_err84 = thrift.WrapTException(err2)
+    }
+    if err2 := oprot.Flush(ctx); _write_err84 == nil && err2 != nil {
+      _write_err84 = thrift.WrapTException(err2)
+    }
+    if _write_err84 != nil {
+      return false, thrift.WrapTException(_write_err84)
+    }
+    return true, err
+  } else {
+    result.Success = retval
+  }
+  tickerCancel()
+  if err2 := oprot.WriteMessageBegin(ctx, "served", thrift.REPLY, seqId); err2 != nil {
+    _write_err84 = thrift.WrapTException(err2)
+  }
+  if err2 := result.Write(ctx, oprot); _write_err84 == nil && err2 != nil {
+    _write_err84 = thrift.WrapTException(err2)
+  }
+  if err2 := oprot.WriteMessageEnd(ctx); _write_err84 == nil && err2 != nil {
+    _write_err84 = thrift.WrapTException(err2)
+  }
+  if err2 := oprot.Flush(ctx); _write_err84 == nil && err2 != nil {
+    _write_err84 = thrift.WrapTException(err2)
+  }
+  if _write_err84 != nil {
+    return false, thrift.WrapTException(_write_err84)
+  }
+  return true, err
+}
+
+type internalProcessorLeave struct {
+  handler Internal
+}
+
+func (p *internalProcessorLeave) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
+  var _write_err86 error
+  args := InternalLeaveArgs{}
+  if err2 := args.Read(ctx, iprot); err2 != nil {
+    iprot.ReadMessageEnd(ctx)
+    x := thrift.NewTApplicationException(thrift.PROTOCOL_ERROR, err2.Error())
+    oprot.WriteMessageBegin(ctx, "leave", thrift.EXCEPTION, seqId)
+    x.Write(ctx, oprot)
+    oprot.WriteMessageEnd(ctx)
+    oprot.Flush(ctx)
+    return false, thrift.WrapTException(err2)
+  }
+  iprot.ReadMessageEnd(ctx)
+
+  tickerCancel := func() {}
+  // Start a goroutine to do server side connectivity check.
+  if thrift.ServerConnectivityCheckInterval > 0 {
+    var cancel context.CancelFunc
+    ctx, cancel = context.WithCancel(ctx)
+    defer cancel()
+    var tickerCtx context.Context
+    tickerCtx, tickerCancel = context.WithCancel(context.Background())
+    defer tickerCancel()
+    go func(ctx context.Context, cancel context.CancelFunc) {
+      ticker := time.NewTicker(thrift.ServerConnectivityCheckInterval)
+      defer ticker.Stop()
+      for {
+        select {
+        case <-ctx.Done():
+          return
+        case <-ticker.C:
+          if !iprot.Transport().IsOpen() {
+            cancel()
+            return
+          }
+        }
+      }
+    }(tickerCtx, cancel)
+  }
+
+  result := InternalLeaveResult{}
+  if retval, err2 := p.handler.Leave(ctx, args.Name, args.Version); err2 != nil {
+    tickerCancel()
+    err = thrift.WrapTException(err2)
+    if errors.Is(err2, thrift.ErrAbandonRequest) {
+      return false, thrift.WrapTException(err2)
+    }
+    _exc87 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing leave: " + err2.Error())
+    if err2 := oprot.WriteMessageBegin(ctx, "leave", thrift.EXCEPTION, seqId); err2 != nil {
+      _write_err86 = thrift.WrapTException(err2)
+    }
+    if err2 := _exc87.Write(ctx, oprot); _write_err86 == nil && err2 != nil {
+      _write_err86 = thrift.WrapTException(err2)
+    }
+    if err2 := oprot.WriteMessageEnd(ctx); _write_err86 == nil && err2 != nil {
+      _write_err86 = thrift.WrapTException(err2)
+    }
+    if err2 := oprot.Flush(ctx); _write_err86 == nil && err2 != nil {
+      _write_err86 = thrift.WrapTException(err2)
+    }
+    if _write_err86 != nil {
+      return false, thrift.WrapTException(_write_err86)
+    }
+    return true, err
+  } else {
+    result.Success = &retval
+  }
+  tickerCancel()
+  if err2 := oprot.WriteMessageBegin(ctx, "leave", thrift.REPLY, seqId); err2 != nil {
+    _write_err86 = thrift.WrapTException(err2)
+  }
+  if err2 := result.Write(ctx, oprot); _write_err86 == nil && err2 != nil {
+    _write_err86 = thrift.WrapTException(err2)
+  }
+  if err2 := oprot.WriteMessageEnd(ctx); _write_err86 == nil && err2 != nil {
+    _write_err86 = thrift.WrapTException(err2)
+  }
+  if err2 := oprot.Flush(ctx); _write_err86 == nil && err2 != nil {
+    _write_err86 = thrift.WrapTException(err2)
+  }
+  if _write_err86 != nil {
+    return false, thrift.WrapTException(_write_err86)
   }
   return true, err
 }
@@ -4205,13 +5736,13 @@ func (p *InternalRulesSinceResult)  ReadField0(ctx context.Context, iprot thrift
   tSlice := make([][]byte, 0, size)
   p.Success =  tSlice
   for i := 0; i < size; i ++ {
-var _elem48 []byte
+var _elem88 []byte
     if v, err := iprot.ReadBinary(ctx); err != nil {
     return thrift.PrependError("error reading field 0: ", err)
 } else {
-    _elem48 = v
+    _elem88 = v
 }
-    p.Success = append(p.Success, _elem48)
+    p.Success = append(p.Success, _elem88)
   }
   if err := iprot.ReadListEnd(ctx); err != nil {
     return thrift.PrependError("error reading list end: ", err)
@@ -4319,13 +5850,13 @@ func (p *InternalLearnRulesArgs)  ReadField1(ctx context.Context, iprot thrift.T
   tSlice := make([][]byte, 0, size)
   p.Entries =  tSlice
   for i := 0; i < size; i ++ {
-var _elem49 []byte
+var _elem89 []byte
     if v, err := iprot.ReadBinary(ctx); err != nil {
     return thrift.PrependError("error reading field 0: ", err)
 } else {
-    _elem49 = v
+    _elem89 = v
 }
-    p.Entries = append(p.Entries, _elem49)
+    p.Entries = append(p.Entries, _elem89)
   }
   if err := iprot.ReadListEnd(ctx); err != nil {
     return thrift.PrependError("error reading list end: ", err)
@@ -4514,6 +6045,1622 @@ func (p *InternalLearnRulesResult) String() string {
     return "<nil>"
   }
   return fmt.Sprintf("InternalLearnRulesResult(%+v)", *p)
+}
+
+// Attributes:
+//  - Entry
+type InternalPromiseArgs struct {
+  Entry []byte `thrift:"entry,1" db:"entry" json:"entry"`
+}
+
+func NewInternalPromiseArgs() *InternalPromiseArgs {
+  return &InternalPromiseArgs{}
+}
+
+
+func (p *InternalPromiseArgs) GetEntry() []byte {
+  return p.Entry
+}
+func (p *InternalPromiseArgs) Read(ctx context.Context, iprot thrift.TProtocol) error {
+  if _, err := iprot.ReadStructBegin(ctx); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
+  }
+
+
+  for {
+    _, fieldTypeId, fieldId, err := iprot.ReadFieldBegin(ctx)
+    if err != nil {
+      return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
+    }
+    if fieldTypeId == thrift.STOP { break; }
+    switch fieldId {
+    case 1:
+      if fieldTypeId == thrift.STRING {
+        if err := p.ReadField1(ctx, iprot); err != nil {
+          return err
+        }
+      } else {
+        if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+          return err
+        }
+      }
+    default:
+      if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+        return err
+      }
+    }
+    if err := iprot.ReadFieldEnd(ctx); err != nil {
+      return err
+    }
+  }
+  if err := iprot.ReadStructEnd(ctx); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T read struct end error: ", p), err)
+  }
+  return nil
+}
+
+func (p *InternalPromiseArgs)  ReadField1(ctx context.Context, iprot thrift.TProtocol) error {
+  if v, err := iprot.ReadBinary(ctx); err != nil {
+  return thrift.PrependError("error reading field 1: ", err)
+} else {
+  p.Entry = v
+}
+  return nil
+}
+
+func (p *InternalPromiseArgs) Write(ctx context.Context, oprot thrift.TProtocol) error {
+  if err := oprot.WriteStructBegin(ctx, "promise_args"); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err) }
+  if p != nil {
+    if err := p.writeField1(ctx, oprot); err != nil { return err }
+  }
+  if err := oprot.WriteFieldStop(ctx); err != nil {
+    return thrift.PrependError("write field stop error: ", err) }
+  if err := oprot.WriteStructEnd(ctx); err != nil {
+    return thrift.PrependError("write struct stop error: ", err) }
+  return nil
+}
+
+func (p *InternalPromiseArgs) writeField1(ctx context.Context, oprot thrift.TProtocol) (err error) {
+  if err := oprot.WriteFieldBegin(ctx, "entry", thrift.STRING, 1); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T write field begin error 1:entry: ", p), err) }
+  if err := oprot.WriteBinary(ctx, p.Entry); err != nil {
+  return thrift.PrependError(fmt.Sprintf("%T.entry (1) field write error: ", p), err) }
+  if err := oprot.WriteFieldEnd(ctx); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T write field end error 1:entry: ", p), err) }
+  return err
+}
+
+func (p *InternalPromiseArgs) String() string {
+  if p == nil {
+    return "<nil>"
+  }
+  return fmt.Sprintf("InternalPromiseArgs(%+v)", *p)
+}
+
+// Attributes:
+//  - Refused
+type InternalPromiseResult struct {
+  Refused *RulesRefused `thrift:"refused,1" db:"refused" json:"refused,omitempty"`
+}
+
+func NewInternalPromiseResult() *InternalPromiseResult {
+  return &InternalPromiseResult{}
+}
+
+var InternalPromiseResult_Refused_DEFAULT *RulesRefused
+func (p *InternalPromiseResult) GetRefused() *RulesRefused {
+  if !p.IsSetRefused() {
+    return InternalPromiseResult_Refused_DEFAULT
+  }
+return p.Refused
+}
+func (p *InternalPromiseResult) IsSetRefused() bool {
+  return p.Refused != nil
+}
+
+func (p *InternalPromiseResult) Read(ctx context.Context, iprot thrift.TProtocol) error {
+  if _, err := iprot.ReadStructBegin(ctx); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
+  }
+
+
+  for {
+    _, fieldTypeId, fieldId, err := iprot.ReadFieldBegin(ctx)
+    if err != nil {
+      return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
+    }
+    if fieldTypeId == thrift.STOP { break; }
+    switch fieldId {
+    case 1:
+      if fieldTypeId == thrift.STRUCT {
+        if err := p.ReadField1(ctx, iprot); err != nil {
+          return err
+        }
+      } else {
+        if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+          return err
+        }
+      }
+    default:
+      if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+        return err
+      }
+    }
+    if err := iprot.ReadFieldEnd(ctx); err != nil {
+      return err
+    }
+  }
+  if err := iprot.ReadStructEnd(ctx); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T read struct end error: ", p), err)
+  }
+  return nil
+}
+
+func (p *InternalPromiseResult)  ReadField1(ctx context.Context, iprot thrift.TProtocol) error {
+  p.Refused = &RulesRefused{}
+  if err := p.Refused.Read(ctx, iprot); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", p.Refused), err)
+  }
+  return nil
+}
+
+func (p *InternalPromiseResult) Write(ctx context.Context, oprot thrift.TProtocol) error {
+  if err := oprot.WriteStructBegin(ctx, "promise_result"); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err) }
+  if p != nil {
+    if err := p.writeField1(ctx, oprot); err != nil { return err }
+  }
+  if err := oprot.WriteFieldStop(ctx); err != nil {
+    return thrift.PrependError("write field stop error: ", err) }
+  if err := oprot.WriteStructEnd(ctx); err != nil {
+    return thrift.PrependError("write struct stop error: ", err) }
+  return nil
+}
+
+func (p *InternalPromiseResult) writeField1(ctx context.Context, oprot thrift.TProtocol) (err error) {
+  if p.IsSetRefused() {
+    if err := oprot.WriteFieldBegin(ctx, "refused", thrift.STRUCT, 1); err != nil {
+      return thrift.PrependError(fmt.Sprintf("%T write field begin error 1:refused: ", p), err) }
+    if err := p.Refused.Write(ctx, oprot); err != nil {
+      return thrift.PrependError(fmt.Sprintf("%T error writing struct: ", p.Refused), err)
+    }
+    if err := oprot.WriteFieldEnd(ctx); err != nil {
+      return thrift.PrependError(fmt.Sprintf("%T write field end error 1:refused: ", p), err) }
+  }
+  return err
+}
+
+func (p *InternalPromiseResult) String() string {
+  if p == nil {
+    return "<nil>"
+  }
+  return fmt.Sprintf("InternalPromiseResult(%+v)", *p)
+}
+
+// Attributes:
+//  - Entry
+type InternalAbandonArgs struct {
+  Entry []byte `thrift:"entry,1" db:"entry" json:"entry"`
+}
+
+func NewInternalAbandonArgs() *InternalAbandonArgs {
+  return &InternalAbandonArgs{}
+}
+
+
+func (p *InternalAbandonArgs) GetEntry() []byte {
+  return p.Entry
+}
+func (p *InternalAbandonArgs) Read(ctx context.Context, iprot thrift.TProtocol) error {
+  if _, err := iprot.ReadStructBegin(ctx); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
+  }
+
+
+  for {
+    _, fieldTypeId, fieldId, err := iprot.ReadFieldBegin(ctx)
+    if err != nil {
+      return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
+    }
+    if fieldTypeId == thrift.STOP { break; }
+    switch fieldId {
+    case 1:
+      if fieldTypeId == thrift.STRING {
+        if err := p.ReadField1(ctx, iprot); err != nil {
+          return err
+        }
+      } else {
+        if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+          return err
+        }
+      }
+    default:
+      if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+        return err
+      }
+    }
+    if err := iprot.ReadFieldEnd(ctx); err != nil {
+      return err
+    }
+  }
+  if err := iprot.ReadStructEnd(ctx); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T read struct end error: ", p), err)
+  }
+  return nil
+}
+
+func (p *InternalAbandonArgs)  ReadField1(ctx context.Context, iprot thrift.TProtocol) error {
+  if v, err := iprot.ReadBinary(ctx); err != nil {
+  return thrift.PrependError("error reading field 1: ", err)
+} else {
+  p.Entry = v
+}
+  return nil
+}
+
+func (p *InternalAbandonArgs) Write(ctx context.Context, oprot thrift.TProtocol) error {
+  if err := oprot.WriteStructBegin(ctx, "abandon_args"); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err) }
+  if p != nil {
+    if err := p.writeField1(ctx, oprot); err != nil { return err }
+  }
+  if err := oprot.WriteFieldStop(ctx); err != nil {
+    return thrift.PrependError("write field stop error: ", err) }
+  if err := oprot.WriteStructEnd(ctx); err != nil {
+    return thrift.PrependError("write struct stop error: ", err) }
+  return nil
+}
+
+func (p *InternalAbandonArgs) writeField1(ctx context.Context, oprot thrift.TProtocol) (err error) {
+  if err := oprot.WriteFieldBegin(ctx, "entry", thrift.STRING, 1); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T write field begin error 1:entry: ", p), err) }
+  if err := oprot.WriteBinary(ctx, p.Entry); err != nil {
+  return thrift.PrependError(fmt.Sprintf("%T.entry (1) field write error: ", p), err) }
+  if err := oprot.WriteFieldEnd(ctx); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T write field end error 1:entry: ", p), err) }
+  return err
+}
+
+func (p *InternalAbandonArgs) String() string {
+  if p == nil {
+    return "<nil>"
+  }
+  return fmt.Sprintf("InternalAbandonArgs(%+v)", *p)
+}
+
+// Attributes:
+//  - Refused
+type InternalAbandonResult struct {
+  Refused *RulesRefused `thrift:"refused,1" db:"refused" json:"refused,omitempty"`
+}
+
+func NewInternalAbandonResult() *InternalAbandonResult {
+  return &InternalAbandonResult{}
+}
+
+var InternalAbandonResult_Refused_DEFAULT *RulesRefused
+func (p *InternalAbandonResult) GetRefused() *RulesRefused {
+  if !p.IsSetRefused() {
+    return InternalAbandonResult_Refused_DEFAULT
+  }
+return p.Refused
+}
+func (p *InternalAbandonResult) IsSetRefused() bool {
+  return p.Refused != nil
+}
+
+func (p *InternalAbandonResult) Read(ctx context.Context, iprot thrift.TProtocol) error {
+  if _, err := iprot.ReadStructBegin(ctx); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
+  }
+
+
+  for {
+    _, fieldTypeId, fieldId, err := iprot.ReadFieldBegin(ctx)
+    if err != nil {
+      return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
+    }
+    if fieldTypeId == thrift.STOP { break; }
+    switch fieldId {
+    case 1:
+      if fieldTypeId == thrift.STRUCT {
+        if err := p.ReadField1(ctx, iprot); err != nil {
+          return err
+        }
+      } else {
+        if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+          return err
+        }
+      }
+    default:
+      if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+        return err
+      }
+    }
+    if err := iprot.ReadFieldEnd(ctx); err != nil {
+      return err
+    }
+  }
+  if err := iprot.ReadStructEnd(ctx); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T read struct end error: ", p), err)
+  }
+  return nil
+}
+
+func (p *InternalAbandonResult)  ReadField1(ctx context.Context, iprot thrift.TProtocol) error {
+  p.Refused = &RulesRefused{}
+  if err := p.Refused.Read(ctx, iprot); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", p.Refused), err)
+  }
+  return nil
+}
+
+func (p *InternalAbandonResult) Write(ctx context.Context, oprot thrift.TProtocol) error {
+  if err := oprot.WriteStructBegin(ctx, "abandon_result"); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err) }
+  if p != nil {
+    if err := p.writeField1(ctx, oprot); err != nil { return err }
+  }
+  if err := oprot.WriteFieldStop(ctx); err != nil {
+    return thrift.PrependError("write field stop error: ", err) }
+  if err := oprot.WriteStructEnd(ctx); err != nil {
+    return thrift.PrependError("write struct stop error: ", err) }
+  return nil
+}
+
+func (p *InternalAbandonResult) writeField1(ctx context.Context, oprot thrift.TProtocol) (err error) {
+  if p.IsSetRefused() {
+    if err := oprot.WriteFieldBegin(ctx, "refused", thrift.STRUCT, 1); err != nil {
+      return thrift.PrependError(fmt.Sprintf("%T write field begin error 1:refused: ", p), err) }
+    if err := p.Refused.Write(ctx, oprot); err != nil {
+      return thrift.PrependError(fmt.Sprintf("%T error writing struct: ", p.Refused), err)
+    }
+    if err := oprot.WriteFieldEnd(ctx); err != nil {
+      return thrift.PrependError(fmt.Sprintf("%T write field end error 1:refused: ", p), err) }
+  }
+  return err
+}
+
+func (p *InternalAbandonResult) String() string {
+  if p == nil {
+    return "<nil>"
+  }
+  return fmt.Sprintf("InternalAbandonResult(%+v)", *p)
+}
+
+type InternalPromisedArgs struct {
+}
+
+func NewInternalPromisedArgs() *InternalPromisedArgs {
+  return &InternalPromisedArgs{}
+}
+
+func (p *InternalPromisedArgs) Read(ctx context.Context, iprot thrift.TProtocol) error {
+  if _, err := iprot.ReadStructBegin(ctx); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
+  }
+
+
+  for {
+    _, fieldTypeId, fieldId, err := iprot.ReadFieldBegin(ctx)
+    if err != nil {
+      return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
+    }
+    if fieldTypeId == thrift.STOP { break; }
+    if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+      return err
+    }
+    if err := iprot.ReadFieldEnd(ctx); err != nil {
+      return err
+    }
+  }
+  if err := iprot.ReadStructEnd(ctx); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T read struct end error: ", p), err)
+  }
+  return nil
+}
+
+func (p *InternalPromisedArgs) Write(ctx context.Context, oprot thrift.TProtocol) error {
+  if err := oprot.WriteStructBegin(ctx, "promised_args"); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err) }
+  if p != nil {
+  }
+  if err := oprot.WriteFieldStop(ctx); err != nil {
+    return thrift.PrependError("write field stop error: ", err) }
+  if err := oprot.WriteStructEnd(ctx); err != nil {
+    return thrift.PrependError("write struct stop error: ", err) }
+  return nil
+}
+
+func (p *InternalPromisedArgs) String() string {
+  if p == nil {
+    return "<nil>"
+  }
+  return fmt.Sprintf("InternalPromisedArgs(%+v)", *p)
+}
+
+// Attributes:
+//  - Success
+type InternalPromisedResult struct {
+  Success []byte `thrift:"success,0" db:"success" json:"success,omitempty"`
+}
+
+func NewInternalPromisedResult() *InternalPromisedResult {
+  return &InternalPromisedResult{}
+}
+
+var InternalPromisedResult_Success_DEFAULT []byte
+
+func (p *InternalPromisedResult) GetSuccess() []byte {
+  return p.Success
+}
+func (p *InternalPromisedResult) IsSetSuccess() bool {
+  return p.Success != nil
+}
+
+func (p *InternalPromisedResult) Read(ctx context.Context, iprot thrift.TProtocol) error {
+  if _, err := iprot.ReadStructBegin(ctx); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
+  }
+
+
+  for {
+    _, fieldTypeId, fieldId, err := iprot.ReadFieldBegin(ctx)
+    if err != nil {
+      return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
+    }
+    if fieldTypeId == thrift.STOP { break; }
+    switch fieldId {
+    case 0:
+      if fieldTypeId == thrift.STRING {
+        if err := p.ReadField0(ctx, iprot); err != nil {
+          return err
+        }
+      } else {
+        if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+          return err
+        }
+      }
+    default:
+      if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+        return err
+      }
+    }
+    if err := iprot.ReadFieldEnd(ctx); err != nil {
+      return err
+    }
+  }
+  if err := iprot.ReadStructEnd(ctx); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T read struct end error: ", p), err)
+  }
+  return nil
+}
+
+func (p *InternalPromisedResult)  ReadField0(ctx context.Context, iprot thrift.TProtocol) error {
+  if v, err := iprot.ReadBinary(ctx); err != nil {
+  return thrift.PrependError("error reading field 0: ", err)
+} else {
+  p.Success = v
+}
+  return nil
+}
+
+func (p *InternalPromisedResult) Write(ctx context.Context, oprot thrift.TProtocol) error {
+  if err := oprot.WriteStructBegin(ctx, "promised_result"); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err) }
+  if p != nil {
+    if err := p.writeField0(ctx, oprot); err != nil { return err }
+  }
+  if err := oprot.WriteFieldStop(ctx); err != nil {
+    return thrift.PrependError("write field stop error: ", err) }
+  if err := oprot.WriteStructEnd(ctx); err != nil {
+    return thrift.PrependError("write struct stop error: ", err) }
+  return nil
+}
+
+func (p *InternalPromisedResult) writeField0(ctx context.Context, oprot thrift.TProtocol) (err error) {
+  if p.IsSetSuccess() {
+    if err := oprot.WriteFieldBegin(ctx, "success", thrift.STRING, 0); err != nil {
+      return thrift.PrependError(fmt.Sprintf("%T write field begin error 0:success: ", p), err) }
+    if err := oprot.WriteBinary(ctx, p.Success); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T.success (0) field write error: ", p), err) }
+    if err := oprot.WriteFieldEnd(ctx); err != nil {
+      return thrift.PrependError(fmt.Sprintf("%T write field end error 0:success: ", p), err) }
+  }
+  return err
+}
+
+func (p *InternalPromisedResult) String() string {
+  if p == nil {
+    return "<nil>"
+  }
+  return fmt.Sprintf("InternalPromisedResult(%+v)", *p)
+}
+
+// Attributes:
+//  - Round
+//  - Services
+type InternalReportArgs struct {
+  Round int64 `thrift:"round,1" db:"round" json:"round"`
+  Services []string `thrift:"services,2" db:"services" json:"services"`
+}
+
+func NewInternalReportArgs() *InternalReportArgs {
+  return &InternalReportArgs{}
+}
+
+
+func (p *InternalReportArgs) GetRound() int64 {
+  return p.Round
+}
+
+func (p *InternalReportArgs) GetServices() []string {
+  return p.Services
+}
+func (p *InternalReportArgs) Read(ctx context.Context, iprot thrift.TProtocol) error {
+  if _, err := iprot.ReadStructBegin(ctx); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
+  }
+
+
+  for {
+    _, fieldTypeId, fieldId, err := iprot.ReadFieldBegin(ctx)
+    if err != nil {
+      return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
+    }
+    if fieldTypeId == thrift.STOP { break; }
+    switch fieldId {
+    case 1:
+      if fieldTypeId == thrift.I64 {
+        if err := p.ReadField1(ctx, iprot); err != nil {
+          return err
+        }
+      } else {
+        if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+          return err
+        }
+      }
+    case 2:
+      if fieldTypeId == thrift.LIST {
+        if err := p.ReadField2(ctx, iprot); err != nil {
+          return err
+        }
+      } else {
+        if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+          return err
+        }
+      }
+    default:
+      if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+        return err
+      }
+    }
+    if err := iprot.ReadFieldEnd(ctx); err != nil {
+      return err
+    }
+  }
+  if err := iprot.ReadStructEnd(ctx); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T read struct end error: ", p), err)
+  }
+  return nil
+}
+
+func (p *InternalReportArgs)  ReadField1(ctx context.Context, iprot thrift.TProtocol) error {
+  if v, err := iprot.ReadI64(ctx); err != nil {
+  return thrift.PrependError("error reading field 1: ", err)
+} else {
+  p.Round = v
+}
+  return nil
+}
+
+func (p *InternalReportArgs)  ReadField2(ctx context.Context, iprot thrift.TProtocol) error {
+  _, size, err := iprot.ReadListBegin(ctx)
+  if err != nil {
+    return thrift.PrependError("error reading list begin: ", err)
+  }
+  tSlice := make([]string, 0, size)
+  p.Services =  tSlice
+  for i := 0; i < size; i ++ {
+var _elem90 string
+    if v, err := iprot.ReadString(ctx); err != nil {
+    return thrift.PrependError("error reading field 0: ", err)
+} else {
+    _elem90 = v
+}
+    p.Services = append(p.Services, _elem90)
+  }
+  if err := iprot.ReadListEnd(ctx); err != nil {
+    return thrift.PrependError("error reading list end: ", err)
+  }
+  return nil
+}
+
+func (p *InternalReportArgs) Write(ctx context.Context, oprot thrift.TProtocol) error {
+  if err := oprot.WriteStructBegin(ctx, "report_args"); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err) }
+  if p != nil {
+    if err := p.writeField1(ctx, oprot); err != nil { return err }
+    if err := p.writeField2(ctx, oprot); err != nil { return err }
+  }
+  if err := oprot.WriteFieldStop(ctx); err != nil {
+    return thrift.PrependError("write field stop error: ", err) }
+  if err := oprot.WriteStructEnd(ctx); err != nil {
+    return thrift.PrependError("write struct stop error: ", err) }
+  return nil
+}
+
+func (p *InternalReportArgs) writeField1(ctx context.Context, oprot thrift.TProtocol) (err error) {
+  if err := oprot.WriteFieldBegin(ctx, "round", thrift.I64, 1); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T write field begin error 1:round: ", p), err) }
+  if err := oprot.WriteI64(ctx, int64(p.Round)); err != nil {
+  return thrift.PrependError(fmt.Sprintf("%T.round (1) field write error: ", p), err) }
+  if err := oprot.WriteFieldEnd(ctx); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T write field end error 1:round: ", p), err) }
+  return err
+}
+
+func (p *InternalReportArgs) writeField2(ctx context.Context, oprot thrift.TProtocol) (err error) {
+  if err := oprot.WriteFieldBegin(ctx, "services", thrift.LIST, 2); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T write field begin error 2:services: ", p), err) }
+  if err := oprot.WriteListBegin(ctx, thrift.STRING, len(p.Services)); err != nil {
+    return thrift.PrependError("error writing list begin: ", err)
+  }
+  for _, v := range p.Services {
+    if err := oprot.WriteString(ctx, string(v)); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T. (0) field write error: ", p), err) }
+  }
+  if err := oprot.WriteListEnd(ctx); err != nil {
+    return thrift.PrependError("error writing list end: ", err)
+  }
+  if err := oprot.WriteFieldEnd(ctx); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T write field end error 2:services: ", p), err) }
+  return err
+}
+
+func (p *InternalReportArgs) String() string {
+  if p == nil {
+    return "<nil>"
+  }
+  return fmt.Sprintf("InternalReportArgs(%+v)", *p)
+}
+
+// Attributes:
+//  - Success
+type InternalReportResult struct {
+  Success []byte `thrift:"success,0" db:"success" json:"success,omitempty"`
+}
+
+func NewInternalReportResult() *InternalReportResult {
+  return &InternalReportResult{}
+}
+
+var InternalReportResult_Success_DEFAULT []byte
+
+func (p *InternalReportResult) GetSuccess() []byte {
+  return p.Success
+}
+func (p *InternalReportResult) IsSetSuccess() bool {
+  return p.Success != nil
+}
+
+func (p *InternalReportResult) Read(ctx context.Context, iprot thrift.TProtocol) error {
+  if _, err := iprot.ReadStructBegin(ctx); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
+  }
+
+
+  for {
+    _, fieldTypeId, fieldId, err := iprot.ReadFieldBegin(ctx)
+    if err != nil {
+      return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
+    }
+    if fieldTypeId == thrift.STOP { break; }
+    switch fieldId {
+    case 0:
+      if fieldTypeId == thrift.STRING {
+        if err := p.ReadField0(ctx, iprot); err != nil {
+          return err
+        }
+      } else {
+        if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+          return err
+        }
+      }
+    default:
+      if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+        return err
+      }
+    }
+    if err := iprot.ReadFieldEnd(ctx); err != nil {
+      return err
+    }
+  }
+  if err := iprot.ReadStructEnd(ctx); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T read struct end error: ", p), err)
+  }
+  return nil
+}
+
+func (p *InternalReportResult)  ReadField0(ctx context.Context, iprot thrift.TProtocol) error {
+  if v, err := iprot.ReadBinary(ctx); err != nil {
+  return thrift.PrependError("error reading field 0: ", err)
+} else {
+  p.Success = v
+}
+  return nil
+}
+
+func (p *InternalReportResult) Write(ctx context.Context, oprot thrift.TProtocol) error {
+  if err := oprot.WriteStructBegin(ctx, "report_result"); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err) }
+  if p != nil {
+    if err := p.writeField0(ctx, oprot); err != nil { return err }
+  }
+  if err := oprot.WriteFieldStop(ctx); err != nil {
+    return thrift.PrependError("write field stop error: ", err) }
+  if err := oprot.WriteStructEnd(ctx); err != nil {
+    return thrift.PrependError("write struct stop error: ", err) }
+  return nil
+}
+
+func (p *InternalReportResult) writeField0(ctx context.Context, oprot thrift.TProtocol) (err error) {
+  if p.IsSetSuccess() {
+    if err := oprot.WriteFieldBegin(ctx, "success", thrift.STRING, 0); err != nil {
+      return thrift.PrependError(fmt.Sprintf("%T write field begin error 0:success: ", p), err) }
+    if err := oprot.WriteBinary(ctx, p.Success); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T.success (0) field write error: ", p), err) }
+    if err := oprot.WriteFieldEnd(ctx); err != nil {
+      return thrift.PrependError(fmt.Sprintf("%T write field end error 0:success: ", p), err) }
+  }
+  return err
+}
+
+func (p *InternalReportResult) String() string {
+  if p == nil {
+    return "<nil>"
+  }
+  return fmt.Sprintf("InternalReportResult(%+v)", *p)
+}
+
+type InternalMembersArgs struct {
+}
+
+func NewInternalMembersArgs() *InternalMembersArgs {
+  return &InternalMembersArgs{}
+}
+
+func (p *InternalMembersArgs) Read(ctx context.Context, iprot thrift.TProtocol) error {
+  if _, err := iprot.ReadStructBegin(ctx); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
+  }
+
+
+  for {
+    _, fieldTypeId, fieldId, err := iprot.ReadFieldBegin(ctx)
+    if err != nil {
+      return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
+    }
+    if fieldTypeId == thrift.STOP { break; }
+    if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+      return err
+    }
+    if err := iprot.ReadFieldEnd(ctx); err != nil {
+      return err
+    }
+  }
+  if err := iprot.ReadStructEnd(ctx); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T read struct end error: ", p), err)
+  }
+  return nil
+}
+
+func (p *InternalMembersArgs) Write(ctx context.Context, oprot thrift.TProtocol) error {
+  if err := oprot.WriteStructBegin(ctx, "members_args"); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err) }
+  if p != nil {
+  }
+  if err := oprot.WriteFieldStop(ctx); err != nil {
+    return thrift.PrependError("write field stop error: ", err) }
+  if err := oprot.WriteStructEnd(ctx); err != nil {
+    return thrift.PrependError("write struct stop error: ", err) }
+  return nil
+}
+
+func (p *InternalMembersArgs) String() string {
+  if p == nil {
+    return "<nil>"
+  }
+  return fmt.Sprintf("InternalMembersArgs(%+v)", *p)
+}
+
+// Attributes:
+//  - Success
+type InternalMembersResult struct {
+  Success []*Member `thrift:"success,0" db:"success" json:"success,omitempty"`
+}
+
+func NewInternalMembersResult() *InternalMembersResult {
+  return &InternalMembersResult{}
+}
+
+var InternalMembersResult_Success_DEFAULT []*Member
+
+func (p *InternalMembersResult) GetSuccess() []*Member {
+  return p.Success
+}
+func (p *InternalMembersResult) IsSetSuccess() bool {
+  return p.Success != nil
+}
+
+func (p *InternalMembersResult) Read(ctx context.Context, iprot thrift.TProtocol) error {
+  if _, err := iprot.ReadStructBegin(ctx); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
+  }
+
+
+  for {
+    _, fieldTypeId, fieldId, err := iprot.ReadFieldBegin(ctx)
+    if err != nil {
+      return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
+    }
+    if fieldTypeId == thrift.STOP { break; }
+    switch fieldId {
+    case 0:
+      if fieldTypeId == thrift.LIST {
+        if err := p.ReadField0(ctx, iprot); err != nil {
+          return err
+        }
+      } else {
+        if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+          return err
+        }
+      }
+    default:
+      if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+        return err
+      }
+    }
+    if err := iprot.ReadFieldEnd(ctx); err != nil {
+      return err
+    }
+  }
+  if err := iprot.ReadStructEnd(ctx); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T read struct end error: ", p), err)
+  }
+  return nil
+}
+
+func (p *InternalMembersResult)  ReadField0(ctx context.Context, iprot thrift.TProtocol) error {
+  _, size, err := iprot.ReadListBegin(ctx)
+  if err != nil {
+    return thrift.PrependError("error reading list begin: ", err)
+  }
+  tSlice := make([]*Member, 0, size)
+  p.Success =  tSlice
+  for i := 0; i < size; i ++ {
+    _elem91 := &Member{}
+    if err := _elem91.Read(ctx, iprot); err != nil {
+      return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem91), err)
+    }
+    p.Success = append(p.Success, _elem91)
+  }
+  if err := iprot.ReadListEnd(ctx); err != nil {
+    return thrift.PrependError("error reading list end: ", err)
+  }
+  return nil
+}
+
+func (p *InternalMembersResult) Write(ctx context.Context, oprot thrift.TProtocol) error {
+  if err := oprot.WriteStructBegin(ctx, "members_result"); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err) }
+  if p != nil {
+    if err := p.writeField0(ctx, oprot); err != nil { return err }
+  }
+  if err := oprot.WriteFieldStop(ctx); err != nil {
+    return thrift.PrependError("write field stop error: ", err) }
+  if err := oprot.WriteStructEnd(ctx); err != nil {
+    return thrift.PrependError("write struct stop error: ", err) }
+  return nil
+}
+
+func (p *InternalMembersResult) writeField0(ctx context.Context, oprot thrift.TProtocol) (err error) {
+  if p.IsSetSuccess() {
+    if err := oprot.WriteFieldBegin(ctx, "success", thrift.LIST, 0); err != nil {
+      return thrift.PrependError(fmt.Sprintf("%T write field begin error 0:success: ", p), err) }
+    if err := oprot.WriteListBegin(ctx, thrift.STRUCT, len(p.Success)); err != nil {
+      return thrift.PrependError("error writing list begin: ", err)
+    }
+    for _, v := range p.Success {
+      if err := v.Write(ctx, oprot); err != nil {
+        return thrift.PrependError(fmt.Sprintf("%T error writing struct: ", v), err)
+      }
+    }
+    if err := oprot.WriteListEnd(ctx); err != nil {
+      return thrift.PrependError("error writing list end: ", err)
+    }
+    if err := oprot.WriteFieldEnd(ctx); err != nil {
+      return thrift.PrependError(fmt.Sprintf("%T write field end error 0:success: ", p), err) }
+  }
+  return err
+}
+
+func (p *InternalMembersResult) String() string {
+  if p == nil {
+    return "<nil>"
+  }
+  return fmt.Sprintf("InternalMembersResult(%+v)", *p)
+}
+
+// Attributes:
+//  - Owner
+//  - Place
+type InternalEndedArgs struct {
+  Owner *Owner `thrift:"owner,1" db:"owner" json:"owner"`
+  Place string `thrift:"place,2" db:"place" json:"place"`
+}
+
+func NewInternalEndedArgs() *InternalEndedArgs {
+  return &InternalEndedArgs{}
+}
+
+var InternalEndedArgs_Owner_DEFAULT *Owner
+func (p *InternalEndedArgs) GetOwner() *Owner {
+  if !p.IsSetOwner() {
+    return InternalEndedArgs_Owner_DEFAULT
+  }
+return p.Owner
+}
+
+func (p *InternalEndedArgs) GetPlace() string {
+  return p.Place
+}
+func (p *InternalEndedArgs) IsSetOwner() bool {
+  return p.Owner != nil
+}
+
+func (p *InternalEndedArgs) Read(ctx context.Context, iprot thrift.TProtocol) error {
+  if _, err := iprot.ReadStructBegin(ctx); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
+  }
+
+
+  for {
+    _, fieldTypeId, fieldId, err := iprot.ReadFieldBegin(ctx)
+    if err != nil {
+      return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
+    }
+    if fieldTypeId == thrift.STOP { break; }
+    switch fieldId {
+    case 1:
+      if fieldTypeId == thrift.STRUCT {
+        if err := p.ReadField1(ctx, iprot); err != nil {
+          return err
+        }
+      } else {
+        if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+          return err
+        }
+      }
+    case 2:
+      if fieldTypeId == thrift.STRING {
+        if err := p.ReadField2(ctx, iprot); err != nil {
+          return err
+        }
+      } else {
+        if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+          return err
+        }
+      }
+    default:
+      if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+        return err
+      }
+    }
+    if err := iprot.ReadFieldEnd(ctx); err != nil {
+      return err
+    }
+  }
+  if err := iprot.ReadStructEnd(ctx); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T read struct end error: ", p), err)
+  }
+  return nil
+}
+
+func (p *InternalEndedArgs)  ReadField1(ctx context.Context, iprot thrift.TProtocol) error {
+  p.Owner = &Owner{}
+  if err := p.Owner.Read(ctx, iprot); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", p.Owner), err)
+  }
+  return nil
+}
+
+func (p *InternalEndedArgs)  ReadField2(ctx context.Context, iprot thrift.TProtocol) error {
+  if v, err := iprot.ReadString(ctx); err != nil {
+  return thrift.PrependError("error reading field 2: ", err)
+} else {
+  p.Place = v
+}
+  return nil
+}
+
+func (p *InternalEndedArgs) Write(ctx context.Context, oprot thrift.TProtocol) error {
+  if err := oprot.WriteStructBegin(ctx, "ended_args"); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err) }
+  if p != nil {
+    if err := p.writeField1(ctx, oprot); err != nil { return err }
+    if err := p.writeField2(ctx, oprot); err != nil { return err }
+  }
+  if err := oprot.WriteFieldStop(ctx); err != nil {
+    return thrift.PrependError("write field stop error: ", err) }
+  if err := oprot.WriteStructEnd(ctx); err != nil {
+    return thrift.PrependError("write struct stop error: ", err) }
+  return nil
+}
+
+func (p *InternalEndedArgs) writeField1(ctx context.Context, oprot thrift.TProtocol) (err error) {
+  if err := oprot.WriteFieldBegin(ctx, "owner", thrift.STRUCT, 1); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T write field begin error 1:owner: ", p), err) }
+  if err := p.Owner.Write(ctx, oprot); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T error writing struct: ", p.Owner), err)
+  }
+  if err := oprot.WriteFieldEnd(ctx); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T write field end error 1:owner: ", p), err) }
+  return err
+}
+
+func (p *InternalEndedArgs) writeField2(ctx context.Context, oprot thrift.TProtocol) (err error) {
+  if err := oprot.WriteFieldBegin(ctx, "place", thrift.STRING, 2); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T write field begin error 2:place: ", p), err) }
+  if err := oprot.WriteString(ctx, string(p.Place)); err != nil {
+  return thrift.PrependError(fmt.Sprintf("%T.place (2) field write error: ", p), err) }
+  if err := oprot.WriteFieldEnd(ctx); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T write field end error 2:place: ", p), err) }
+  return err
+}
+
+func (p *InternalEndedArgs) String() string {
+  if p == nil {
+    return "<nil>"
+  }
+  return fmt.Sprintf("InternalEndedArgs(%+v)", *p)
+}
+
+// Attributes:
+//  - Success
+type InternalEndedResult struct {
+  Success *bool `thrift:"success,0" db:"success" json:"success,omitempty"`
+}
+
+func NewInternalEndedResult() *InternalEndedResult {
+  return &InternalEndedResult{}
+}
+
+var InternalEndedResult_Success_DEFAULT bool
+func (p *InternalEndedResult) GetSuccess() bool {
+  if !p.IsSetSuccess() {
+    return InternalEndedResult_Success_DEFAULT
+  }
+return *p.Success
+}
+func (p *InternalEndedResult) IsSetSuccess() bool {
+  return p.Success != nil
+}
+
+func (p *InternalEndedResult) Read(ctx context.Context, iprot thrift.TProtocol) error {
+  if _, err := iprot.ReadStructBegin(ctx); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
+  }
+
+
+  for {
+    _, fieldTypeId, fieldId, err := iprot.ReadFieldBegin(ctx)
+    if err != nil {
+      return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
+    }
+    if fieldTypeId == thrift.STOP { break; }
+    switch fieldId {
+    case 0:
+      if fieldTypeId == thrift.BOOL {
+        if err := p.ReadField0(ctx, iprot); err != nil {
+          return err
+        }
+      } else {
+        if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+          return err
+        }
+      }
+    default:
+      if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+        return err
+      }
+    }
+    if err := iprot.ReadFieldEnd(ctx); err != nil {
+      return err
+    }
+  }
+  if err := iprot.ReadStructEnd(ctx); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T read struct end error: ", p), err)
+  }
+  return nil
+}
+
+func (p *InternalEndedResult)  ReadField0(ctx context.Context, iprot thrift.TProtocol) error {
+  if v, err := iprot.ReadBool(ctx); err != nil {
+  return thrift.PrependError("error reading field 0: ", err)
+} else {
+  p.Success = &v
+}
+  return nil
+}
+
+func (p *InternalEndedResult) Write(ctx context.Context, oprot thrift.TProtocol) error {
+  if err := oprot.WriteStructBegin(ctx, "ended_result"); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err) }
+  if p != nil {
+    if err := p.writeField0(ctx, oprot); err != nil { return err }
+  }
+  if err := oprot.WriteFieldStop(ctx); err != nil {
+    return thrift.PrependError("write field stop error: ", err) }
+  if err := oprot.WriteStructEnd(ctx); err != nil {
+    return thrift.PrependError("write struct stop error: ", err) }
+  return nil
+}
+
+func (p *InternalEndedResult) writeField0(ctx context.Context, oprot thrift.TProtocol) (err error) {
+  if p.IsSetSuccess() {
+    if err := oprot.WriteFieldBegin(ctx, "success", thrift.BOOL, 0); err != nil {
+      return thrift.PrependError(fmt.Sprintf("%T write field begin error 0:success: ", p), err) }
+    if err := oprot.WriteBool(ctx, bool(*p.Success)); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T.success (0) field write error: ", p), err) }
+    if err := oprot.WriteFieldEnd(ctx); err != nil {
+      return thrift.PrependError(fmt.Sprintf("%T write field end error 0:success: ", p), err) }
+  }
+  return err
+}
+
+func (p *InternalEndedResult) String() string {
+  if p == nil {
+    return "<nil>"
+  }
+  return fmt.Sprintf("InternalEndedResult(%+v)", *p)
+}
+
+// Attributes:
+//  - SlowMs
+type InternalServedArgs struct {
+  SlowMs int64 `thrift:"slowMs,1" db:"slowMs" json:"slowMs"`
+}
+
+func NewInternalServedArgs() *InternalServedArgs {
+  return &InternalServedArgs{}
+}
+
+
+func (p *InternalServedArgs) GetSlowMs() int64 {
+  return p.SlowMs
+}
+func (p *InternalServedArgs) Read(ctx context.Context, iprot thrift.TProtocol) error {
+  if _, err := iprot.ReadStructBegin(ctx); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
+  }
+
+
+  for {
+    _, fieldTypeId, fieldId, err := iprot.ReadFieldBegin(ctx)
+    if err != nil {
+      return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
+    }
+    if fieldTypeId == thrift.STOP { break; }
+    switch fieldId {
+    case 1:
+      if fieldTypeId == thrift.I64 {
+        if err := p.ReadField1(ctx, iprot); err != nil {
+          return err
+        }
+      } else {
+        if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+          return err
+        }
+      }
+    default:
+      if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+        return err
+      }
+    }
+    if err := iprot.ReadFieldEnd(ctx); err != nil {
+      return err
+    }
+  }
+  if err := iprot.ReadStructEnd(ctx); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T read struct end error: ", p), err)
+  }
+  return nil
+}
+
+func (p *InternalServedArgs)  ReadField1(ctx context.Context, iprot thrift.TProtocol) error {
+  if v, err := iprot.ReadI64(ctx); err != nil {
+  return thrift.PrependError("error reading field 1: ", err)
+} else {
+  p.SlowMs = v
+}
+  return nil
+}
+
+func (p *InternalServedArgs) Write(ctx context.Context, oprot thrift.TProtocol) error {
+  if err := oprot.WriteStructBegin(ctx, "served_args"); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err) }
+  if p != nil {
+    if err := p.writeField1(ctx, oprot); err != nil { return err }
+  }
+  if err := oprot.WriteFieldStop(ctx); err != nil {
+    return thrift.PrependError("write field stop error: ", err) }
+  if err := oprot.WriteStructEnd(ctx); err != nil {
+    return thrift.PrependError("write struct stop error: ", err) }
+  return nil
+}
+
+func (p *InternalServedArgs) writeField1(ctx context.Context, oprot thrift.TProtocol) (err error) {
+  if err := oprot.WriteFieldBegin(ctx, "slowMs", thrift.I64, 1); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T write field begin error 1:slowMs: ", p), err) }
+  if err := oprot.WriteI64(ctx, int64(p.SlowMs)); err != nil {
+  return thrift.PrependError(fmt.Sprintf("%T.slowMs (1) field write error: ", p), err) }
+  if err := oprot.WriteFieldEnd(ctx); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T write field end error 1:slowMs: ", p), err) }
+  return err
+}
+
+func (p *InternalServedArgs) String() string {
+  if p == nil {
+    return "<nil>"
+  }
+  return fmt.Sprintf("InternalServedArgs(%+v)", *p)
+}
+
+// Attributes:
+//  - Success
+type InternalServedResult struct {
+  Success []*Served `thrift:"success,0" db:"success" json:"success,omitempty"`
+}
+
+func NewInternalServedResult() *InternalServedResult {
+  return &InternalServedResult{}
+}
+
+var InternalServedResult_Success_DEFAULT []*Served
+
+func (p *InternalServedResult) GetSuccess() []*Served {
+  return p.Success
+}
+func (p *InternalServedResult) IsSetSuccess() bool {
+  return p.Success != nil
+}
+
+func (p *InternalServedResult) Read(ctx context.Context, iprot thrift.TProtocol) error {
+  if _, err := iprot.ReadStructBegin(ctx); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
+  }
+
+
+  for {
+    _, fieldTypeId, fieldId, err := iprot.ReadFieldBegin(ctx)
+    if err != nil {
+      return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
+    }
+    if fieldTypeId == thrift.STOP { break; }
+    switch fieldId {
+    case 0:
+      if fieldTypeId == thrift.LIST {
+        if err := p.ReadField0(ctx, iprot); err != nil {
+          return err
+        }
+      } else {
+        if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+          return err
+        }
+      }
+    default:
+      if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+        return err
+      }
+    }
+    if err := iprot.ReadFieldEnd(ctx); err != nil {
+      return err
+    }
+  }
+  if err := iprot.ReadStructEnd(ctx); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T read struct end error: ", p), err)
+  }
+  return nil
+}
+
+func (p *InternalServedResult)  ReadField0(ctx context.Context, iprot thrift.TProtocol) error {
+  _, size, err := iprot.ReadListBegin(ctx)
+  if err != nil {
+    return thrift.PrependError("error reading list begin: ", err)
+  }
+  tSlice := make([]*Served, 0, size)
+  p.Success =  tSlice
+  for i := 0; i < size; i ++ {
+    _elem92 := &Served{}
+    if err := _elem92.Read(ctx, iprot); err != nil {
+      return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem92), err)
+    }
+    p.Success = append(p.Success, _elem92)
+  }
+  if err := iprot.ReadListEnd(ctx); err != nil {
+    return thrift.PrependError("error reading list end: ", err)
+  }
+  return nil
+}
+
+func (p *InternalServedResult) Write(ctx context.Context, oprot thrift.TProtocol) error {
+  if err := oprot.WriteStructBegin(ctx, "served_result"); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err) }
+  if p != nil {
+    if err := p.writeField0(ctx, oprot); err != nil { return err }
+  }
+  if err := oprot.WriteFieldStop(ctx); err != nil {
+    return thrift.PrependError("write field stop error: ", err) }
+  if err := oprot.WriteStructEnd(ctx); err != nil {
+    return thrift.PrependError("write struct stop error: ", err) }
+  return nil
+}
+
+func (p *InternalServedResult) writeField0(ctx context.Context, oprot thrift.TProtocol) (err error) {
+  if p.IsSetSuccess() {
+    if err := oprot.WriteFieldBegin(ctx, "success", thrift.LIST, 0); err != nil {
+      return thrift.PrependError(fmt.Sprintf("%T write field begin error 0:success: ", p), err) }
+    if err := oprot.WriteListBegin(ctx, thrift.STRUCT, len(p.Success)); err != nil {
+      return thrift.PrependError("error writing list begin: ", err)
+    }
+    for _, v := range p.Success {
+      if err := v.Write(ctx, oprot); err != nil {
+        return thrift.PrependError(fmt.Sprintf("%T error writing struct: ", v), err)
+      }
+    }
+    if err := oprot.WriteListEnd(ctx); err != nil {
+      return thrift.PrependError("error writing list end: ", err)
+    }
+    if err := oprot.WriteFieldEnd(ctx); err != nil {
+      return thrift.PrependError(fmt.Sprintf("%T write field end error 0:success: ", p), err) }
+  }
+  return err
+}
+
+func (p *InternalServedResult) String() string {
+  if p == nil {
+    return "<nil>"
+  }
+  return fmt.Sprintf("InternalServedResult(%+v)", *p)
+}
+
+// Attributes:
+//  - Name
+//  - Version
+type InternalLeaveArgs struct {
+  Name string `thrift:"name,1" db:"name" json:"name"`
+  Version string `thrift:"version,2" db:"version" json:"version"`
+}
+
+func NewInternalLeaveArgs() *InternalLeaveArgs {
+  return &InternalLeaveArgs{}
+}
+
+
+func (p *InternalLeaveArgs) GetName() string {
+  return p.Name
+}
+
+func (p *InternalLeaveArgs) GetVersion() string {
+  return p.Version
+}
+func (p *InternalLeaveArgs) Read(ctx context.Context, iprot thrift.TProtocol) error {
+  if _, err := iprot.ReadStructBegin(ctx); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
+  }
+
+
+  for {
+    _, fieldTypeId, fieldId, err := iprot.ReadFieldBegin(ctx)
+    if err != nil {
+      return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
+    }
+    if fieldTypeId == thrift.STOP { break; }
+    switch fieldId {
+    case 1:
+      if fieldTypeId == thrift.STRING {
+        if err := p.ReadField1(ctx, iprot); err != nil {
+          return err
+        }
+      } else {
+        if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+          return err
+        }
+      }
+    case 2:
+      if fieldTypeId == thrift.STRING {
+        if err := p.ReadField2(ctx, iprot); err != nil {
+          return err
+        }
+      } else {
+        if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+          return err
+        }
+      }
+    default:
+      if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+        return err
+      }
+    }
+    if err := iprot.ReadFieldEnd(ctx); err != nil {
+      return err
+    }
+  }
+  if err := iprot.ReadStructEnd(ctx); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T read struct end error: ", p), err)
+  }
+  return nil
+}
+
+func (p *InternalLeaveArgs)  ReadField1(ctx context.Context, iprot thrift.TProtocol) error {
+  if v, err := iprot.ReadString(ctx); err != nil {
+  return thrift.PrependError("error reading field 1: ", err)
+} else {
+  p.Name = v
+}
+  return nil
+}
+
+func (p *InternalLeaveArgs)  ReadField2(ctx context.Context, iprot thrift.TProtocol) error {
+  if v, err := iprot.ReadString(ctx); err != nil {
+  return thrift.PrependError("error reading field 2: ", err)
+} else {
+  p.Version = v
+}
+  return nil
+}
+
+func (p *InternalLeaveArgs) Write(ctx context.Context, oprot thrift.TProtocol) error {
+  if err := oprot.WriteStructBegin(ctx, "leave_args"); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err) }
+  if p != nil {
+    if err := p.writeField1(ctx, oprot); err != nil { return err }
+    if err := p.writeField2(ctx, oprot); err != nil { return err }
+  }
+  if err := oprot.WriteFieldStop(ctx); err != nil {
+    return thrift.PrependError("write field stop error: ", err) }
+  if err := oprot.WriteStructEnd(ctx); err != nil {
+    return thrift.PrependError("write struct stop error: ", err) }
+  return nil
+}
+
+func (p *InternalLeaveArgs) writeField1(ctx context.Context, oprot thrift.TProtocol) (err error) {
+  if err := oprot.WriteFieldBegin(ctx, "name", thrift.STRING, 1); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T write field begin error 1:name: ", p), err) }
+  if err := oprot.WriteString(ctx, string(p.Name)); err != nil {
+  return thrift.PrependError(fmt.Sprintf("%T.name (1) field write error: ", p), err) }
+  if err := oprot.WriteFieldEnd(ctx); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T write field end error 1:name: ", p), err) }
+  return err
+}
+
+func (p *InternalLeaveArgs) writeField2(ctx context.Context, oprot thrift.TProtocol) (err error) {
+  if err := oprot.WriteFieldBegin(ctx, "version", thrift.STRING, 2); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T write field begin error 2:version: ", p), err) }
+  if err := oprot.WriteString(ctx, string(p.Version)); err != nil {
+  return thrift.PrependError(fmt.Sprintf("%T.version (2) field write error: ", p), err) }
+  if err := oprot.WriteFieldEnd(ctx); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T write field end error 2:version: ", p), err) }
+  return err
+}
+
+func (p *InternalLeaveArgs) String() string {
+  if p == nil {
+    return "<nil>"
+  }
+  return fmt.Sprintf("InternalLeaveArgs(%+v)", *p)
+}
+
+// Attributes:
+//  - Success
+type InternalLeaveResult struct {
+  Success *bool `thrift:"success,0" db:"success" json:"success,omitempty"`
+}
+
+func NewInternalLeaveResult() *InternalLeaveResult {
+  return &InternalLeaveResult{}
+}
+
+var InternalLeaveResult_Success_DEFAULT bool
+func (p *InternalLeaveResult) GetSuccess() bool {
+  if !p.IsSetSuccess() {
+    return InternalLeaveResult_Success_DEFAULT
+  }
+return *p.Success
+}
+func (p *InternalLeaveResult) IsSetSuccess() bool {
+  return p.Success != nil
+}
+
+func (p *InternalLeaveResult) Read(ctx context.Context, iprot thrift.TProtocol) error {
+  if _, err := iprot.ReadStructBegin(ctx); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
+  }
+
+
+  for {
+    _, fieldTypeId, fieldId, err := iprot.ReadFieldBegin(ctx)
+    if err != nil {
+      return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
+    }
+    if fieldTypeId == thrift.STOP { break; }
+    switch fieldId {
+    case 0:
+      if fieldTypeId == thrift.BOOL {
+        if err := p.ReadField0(ctx, iprot); err != nil {
+          return err
+        }
+      } else {
+        if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+          return err
+        }
+      }
+    default:
+      if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+        return err
+      }
+    }
+    if err := iprot.ReadFieldEnd(ctx); err != nil {
+      return err
+    }
+  }
+  if err := iprot.ReadStructEnd(ctx); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T read struct end error: ", p), err)
+  }
+  return nil
+}
+
+func (p *InternalLeaveResult)  ReadField0(ctx context.Context, iprot thrift.TProtocol) error {
+  if v, err := iprot.ReadBool(ctx); err != nil {
+  return thrift.PrependError("error reading field 0: ", err)
+} else {
+  p.Success = &v
+}
+  return nil
+}
+
+func (p *InternalLeaveResult) Write(ctx context.Context, oprot thrift.TProtocol) error {
+  if err := oprot.WriteStructBegin(ctx, "leave_result"); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err) }
+  if p != nil {
+    if err := p.writeField0(ctx, oprot); err != nil { return err }
+  }
+  if err := oprot.WriteFieldStop(ctx); err != nil {
+    return thrift.PrependError("write field stop error: ", err) }
+  if err := oprot.WriteStructEnd(ctx); err != nil {
+    return thrift.PrependError("write struct stop error: ", err) }
+  return nil
+}
+
+func (p *InternalLeaveResult) writeField0(ctx context.Context, oprot thrift.TProtocol) (err error) {
+  if p.IsSetSuccess() {
+    if err := oprot.WriteFieldBegin(ctx, "success", thrift.BOOL, 0); err != nil {
+      return thrift.PrependError(fmt.Sprintf("%T write field begin error 0:success: ", p), err) }
+    if err := oprot.WriteBool(ctx, bool(*p.Success)); err != nil {
+    return thrift.PrependError(fmt.Sprintf("%T.success (0) field write error: ", p), err) }
+    if err := oprot.WriteFieldEnd(ctx); err != nil {
+      return thrift.PrependError(fmt.Sprintf("%T write field end error 0:success: ", p), err) }
+  }
+  return err
+}
+
+func (p *InternalLeaveResult) String() string {
+  if p == nil {
+    return "<nil>"
+  }
+  return fmt.Sprintf("InternalLeaveResult(%+v)", *p)
 }
 
 

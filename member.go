@@ -1,0 +1,132 @@
+package skerry
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/registry"
+	"github.com/skerry/skerry/rollout"
+)
+
+// keepMembers is how often the membership list goes to disk when it has changed.
+const keepMembers = 2 * time.Second
+
+// joinSite lists this process as a member and watches the others.
+func (n *Node) joinSite() {
+	if !n.opts.guest {
+		n.offers.join()
+	}
+	for _, s := range n.sources {
+		stop := s.Registry.Watch(nodeName, func(snap registry.Snapshot) {
+			for _, m := range n.members.heard(s.Name, snap, time.Now()) {
+				n.learnFrom(m)
+			}
+		})
+		n.lookout.Go(func(ctx context.Context) error {
+			<-ctx.Done()
+			stop()
+			return nil
+		})
+	}
+	n.lookout.Go(n.rememberMembers)
+}
+
+// learnFrom takes the rules from a process that has announced other ones.
+func (n *Node) learnFrom(m member) {
+	g, _, _ := strings.Cut(m.rules, " ")
+	announced, err := rollout.ParseGeneration(g)
+	if err != nil || !n.rules.Log().Last().Before(announced) {
+		return
+	}
+	n.lookout.Go(func(ctx context.Context) error {
+		if err := n.fetchRules(ctx, m); err != nil {
+			n.log.Warn("rules not fetched; calls and other processes bring them", "from", m.Owner.String(), "generation", g, "err", err)
+		}
+		return nil
+	})
+}
+
+func (n *Node) fetchRules(ctx context.Context, m member) error {
+	ctx, cancel := context.WithTimeout(ctx, peerLimit)
+	defer cancel()
+	p, err := n.peer(m)
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	entries, err := p.Since(ctx, n.rules.Log().Last())
+	if err != nil {
+		return err
+	}
+	return n.rules.Learn(entries...)
+}
+
+func (n *Node) loadMembers() *membership {
+	var kept []member
+	if n.files.members != "" {
+		if err := readJSON(n.files.members, &kept); err != nil {
+			n.log.Warn("the kept list of processes can't be read; it is learnt again", "err", err)
+		}
+	}
+	return newMembership(kept)
+}
+
+// rememberMembers keeps the membership list on disk.
+func (n *Node) rememberMembers(ctx context.Context) error {
+	for {
+		wait := run.Sleep(ctx, keepMembers)
+		if list, changed := n.members.changed(); changed && n.files.members != "" {
+			if err := writeJSON(n.files.members, list); err != nil {
+				n.log.Warn("the list of processes is not kept", "err", err)
+			}
+		}
+		if wait != nil {
+			return nil
+		}
+	}
+}
+
+// join opens the port, even of a process that offers nothing, and lists the
+// process under the hidden service.
+func (p *provider) join() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.leaving {
+		return
+	}
+	if err := p.listen(); err != nil {
+		// Handle will say so too, to whom it concerns.
+		p.n.log.Warn("this process is on no membership list: releases don't wait for it", "err", err)
+		return
+	}
+	s := Service{Name: nodeName, Weight: -1, Zone: p.n.cfg.Zone}
+	if len(p.n.cfg.Services) > 0 {
+		s.Advertise = p.n.cfg.Services[0].Advertise
+	}
+	p.member = &offer{p: p, service: nodeName, entries: []Service{s}, started: time.Now(),
+		first: make(chan struct{}), asked: make(chan struct{}), group: run.NewGroup(context.Background())}
+	p.member.group.Go(p.member.keep)
+}
+
+// memberTags are what the process says of itself.
+func (n *Node) memberTags() map[string]string {
+	log := n.rules.Log()
+	tags := map[string]string{rulesTag: log.Last().String() + " " + log.Hash()}
+	if n.place != "" {
+		tags[placeTag] = n.place
+	}
+	return tags
+}
+
+// listings calls f for every service that is offered, and for the process itself.
+func (p *provider) listings(f func(*offer)) {
+	p.each(f)
+	p.mu.Lock()
+	m := p.member
+	p.mu.Unlock()
+	if m != nil {
+		f(m)
+	}
+}

@@ -1,0 +1,160 @@
+package skerry
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/skerry/skerry/registry"
+)
+
+// nodeName is the hidden service under which every process is listed: the
+// membership list of the site.
+const nodeName = "skerry.node"
+
+// Tags of the hidden service.
+const (
+	placeTag = "place" // boot, process namespace and start of the process; see place
+	rulesTag = "rules" // generation and hash of the rules that it has applied; on the LAN only
+)
+
+// hidden reports whether a service is the framework's own: not shown in lists
+// of the site's services.
+func hidden(service string) bool { return strings.HasPrefix(service, "skerry.") }
+
+// member is one process as this one remembers it.
+type member struct {
+	Owner registry.Owner `json:"owner"`
+	Addr  string         `json:"addr"` // of its internal service
+	TLS   bool           `json:"tls,omitempty"`
+	Place string         `json:"place,omitempty"`
+	Heard time.Time      `json:"heard"`          // last time that it was listed
+	Gone  string         `json:"gone,omitempty"` // how it left the lists; "" while it is listed
+	rules string         // generation and hash as it announced them
+}
+
+// membership remembers every process of the site that has not withdrawn: one
+// that vanished may be alive, and hold what others want to stop. It forgets
+// those who said goodbye and those who are dead for certain.
+type membership struct {
+	mu     sync.Mutex
+	all    map[registry.Owner]*member
+	listed map[string]map[registry.Owner]bool // by source
+	dirty  bool                               // differs from what is kept on disk
+}
+
+func newMembership(kept []member) *membership {
+	m := &membership{all: map[registry.Owner]*member{}, listed: map[string]map[registry.Owner]bool{}}
+	for _, k := range kept {
+		if k.Gone == "" {
+			k.Gone = "not heard of since this process started"
+		}
+		m.all[k.Owner] = &k
+	}
+	return m
+}
+
+// heard takes in what a registry lists. It returns the members whose rules
+// differ from what they announced before.
+func (m *membership) heard(source string, s registry.Snapshot, now time.Time) (news []member) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if s.Lost != nil {
+		return nil // what it listed last stands
+	}
+	before, listed := m.listed[source], map[registry.Owner]bool{}
+	for _, in := range s.Instances {
+		listed[in.Owner] = true
+		k := m.all[in.Owner]
+		if k == nil {
+			k = &member{Owner: in.Owner}
+			m.all[in.Owner], m.dirty = k, true
+		}
+		m.dirty = m.dirty || k.Gone != "" || k.Addr != in.Addr()
+		k.Addr, k.TLS, k.Place, k.Heard, k.Gone = in.Addr(), in.TLS, in.Tags[placeTag], now, ""
+		if r := in.Tags[rulesTag]; r != "" && r != k.rules {
+			k.rules = r
+			news = append(news, *k)
+		}
+	}
+	m.listed[source] = listed
+	for _, d := range s.Gone {
+		m.departed(d, listed)
+	}
+	for owner := range before {
+		if k := m.all[owner]; k != nil && !m.isListed(owner) && k.Gone == "" {
+			k.Gone, m.dirty = "no registry lists it any more", true
+		}
+	}
+	return news
+}
+
+// departed takes in how somebody left. Goodbyes are final.
+func (m *membership) departed(d registry.Departure, listed map[registry.Owner]bool) {
+	for owner, k := range m.all {
+		switch {
+		case owner.Epoch != d.ID.Epoch || k.Addr != d.ID.Addr || listed[owner]:
+		case d.Kind == registry.Withdrawn:
+			m.remove(owner)
+		case !m.isListed(owner) && k.Gone != d.Kind.String():
+			k.Gone, m.dirty = d.Kind.String(), true
+		}
+	}
+}
+
+func (m *membership) isListed(owner registry.Owner) bool {
+	for _, l := range m.listed {
+		if l[owner] {
+			return true
+		}
+	}
+	return false
+}
+
+func (m *membership) remove(owner registry.Owner) {
+	delete(m.all, owner)
+	for _, l := range m.listed {
+		delete(l, owner)
+	}
+	m.dirty = true
+}
+
+// forget takes processes off that are dead for certain (registry.Owner.String).
+func (m *membership) forget(owners ...string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for owner := range m.all {
+		if slices.Contains(owners, owner.String()) {
+			m.remove(owner)
+		}
+	}
+}
+
+// list is everybody, by owner.
+func (m *membership) list() []member {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.sorted()
+}
+
+func (m *membership) sorted() []member {
+	out := make([]member, 0, len(m.all))
+	for k := range maps.Values(m.all) {
+		out = append(out, *k)
+	}
+	slices.SortFunc(out, func(a, b member) int { return strings.Compare(a.Owner.String(), b.Owner.String()) })
+	return out
+}
+
+// changed is the list when it has changed since the last call.
+func (m *membership) changed() (list []member, changed bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.dirty {
+		return nil, false
+	}
+	m.dirty = false
+	return m.sorted(), true
+}

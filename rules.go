@@ -1,0 +1,54 @@
+package skerry
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/skerry/skerry/rollout"
+)
+
+// newAgent makes the process's part in rollouts, with the rules that it kept
+// when it ran before. Rules that can't be read are learnt again from others.
+func (n *Node) newAgent() (*rollout.Agent, error) {
+	var saved rollout.Saved
+	save := func(rollout.Saved) error { return nil }
+	if file := n.files.rules; file != "" {
+		if err := readJSON(file, &saved); err != nil {
+			n.log.Warn("the kept rules of versions can't be read; they are learnt again from others", "err", err)
+			saved = rollout.Saved{}
+		}
+		save = func(s rollout.Saved) error { return writeJSON(file, s) }
+	}
+	a, err := rollout.NewAgent(n.owner.String(), saved, save)
+	if err != nil {
+		n.log.Warn("the kept rules of versions are no log; they are learnt again from others", "err", err)
+		a, err = rollout.NewAgent(n.owner.String(), rollout.Saved{}, save)
+	}
+	return a, err
+}
+
+// readJSON reads what writeJSON wrote; a file that is not there changes nothing.
+func readJSON(path string, into any) error {
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = json.Unmarshal(text, into)
+	}
+	if err != nil {
+		return fmt.Errorf("read %s: %w", path, err)
+	}
+	return nil
+}
+
+func writeJSON(path string, v any) error {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return replaceFile(path, text)
+}
