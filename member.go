@@ -113,7 +113,7 @@ func (p *provider) join() {
 // memberTags are what the process says of itself.
 func (n *Node) memberTags() map[string]string {
 	log := n.rules.Log()
-	tags := map[string]string{rulesTag: log.Last().String() + " " + log.Hash()}
+	tags := map[string]string{rulesTag: strings.TrimSpace(log.Last().String() + " " + log.Hash())}
 	if n.place != "" {
 		tags[placeTag] = n.place
 	}

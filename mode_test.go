@@ -178,7 +178,7 @@ func TestInternalService(t *testing.T) {
 	}
 	addr := n.offers.fetchAddr()
 	list, err := (fetcher{}).fetch(t.Context(), strings.Replace(addr, "0.0.0.0", "127.0.0.1", 1), n.owner)
-	if err != nil || len(list) != 2 || list[0].Service != "billing" || list[1].Service != "greeter" || list[1].Version != "v1" || list[1].Host != "127.0.0.1" {
+	if err != nil || len(list) != 3 || list[2].Service != nodeName || list[0].Service != "billing" || list[1].Service != "greeter" || list[1].Version != "v1" || list[1].Host != "127.0.0.1" {
 		t.Errorf("fetched %+v, %v", list, err)
 	}
 	stranger := n.owner

@@ -145,7 +145,7 @@ func TestLAN(t *testing.T) {
 		t.Errorf("completion: exit code %d\n%s", code, out)
 	}
 	code, out, errs = cli(t, "", "doctor", "-c", config, "--timeout", "1s")
-	if code != exitOK || !strings.Contains(out, "1 of 1 listed instances can be connected to") || !strings.Contains(out, "1 process on 1 host answered, with 1 registration") {
+	if code != exitOK || !strings.Contains(out, "1 of 1 listed instances can be connected to") || !strings.Contains(out, "1 process on 1 host answered, with 2 registrations") {
 		t.Errorf("doctor: exit code %d\n%s%s", code, out, errs)
 	}
 
