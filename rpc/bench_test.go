@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/health"
+	"github.com/skerry/skerry/rollout"
 	"github.com/skerry/skerry/rpc/internal/echo"
 )
 
@@ -63,5 +64,55 @@ func BenchmarkCall(b *testing.B) {
 				wg.Wait()
 			})
 		}
+	}
+}
+
+// BenchmarkTokens is what a call pays for releases while none is under way:
+// the difference between its halves, both of one hop of a chain.
+func BenchmarkTokens(b *testing.B) {
+	for _, on := range []bool{false, true} {
+		b.Run(fmt.Sprintf("on=%v", on), func(b *testing.B) {
+			var agent *rollout.Agent
+			ctx := context.Background()
+			if on {
+				var err error
+				if agent, err = rollout.NewAgent("bench", rollout.Saved{}, nil); err != nil {
+					b.Fatal(err)
+				}
+				root := agent.Begin("bench", 1, "")
+				defer root.End()
+				ctx = root.Context(ctx)
+			}
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				b.Fatal(err)
+			}
+			s, err := NewServer(ServerConfig{Rollout: agent, Logger: slog.New(slog.DiscardHandler)})
+			if err != nil {
+				b.Fatal(err)
+			}
+			if _, err := s.Handle("echo", "v1", echo.NewEchoProcessor(&handler{})); err != nil {
+				b.Fatal(err)
+			}
+			serving, cancel := context.WithCancel(context.Background())
+			served := make(chan error, 1)
+			go func() { served <- s.Serve(serving, l) }()
+			defer func() { cancel(); <-served }()
+			c, err := NewClient(ClientConfig{Resolver: Static(&Endpoint{ID: "e", Addr: l.Addr().String()}), Rollout: agent})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer c.Close()
+			tc, err := c.Service("echo", ServiceOptions{Timeout: 10 * time.Second})
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := echo.NewEchoClient(tc).Who(ctx); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

@@ -75,7 +75,11 @@ func (a *attempt) route() error {
 // holds the trace's span until its deadline.
 func (a *attempt) returned(err error) {
 	trace := a.call.passage.trace
-	if trace == nil {
+	switch {
+	case trace == nil:
+		return
+	case err == nil:
+		trace.Returned(true)
 		return
 	}
 	var e *Error

@@ -9,6 +9,7 @@ import (
 
 	"github.com/skerry/skerry/rollout"
 	"github.com/skerry/skerry/rpc/internal/echo"
+	"github.com/skerry/skerry/rpc/internal/theader"
 )
 
 // together runs calls at the same time.
@@ -319,6 +320,46 @@ func TestWhatMayStillRunIsHeld(t *testing.T) {
 	eventually(t, "the hold ends", func() bool { return len(caller.agent.Live()) == 0 })
 	if took := time.Since(begin); took < 290*time.Millisecond {
 		t.Errorf("the hold ended after %v, before the deadline", took)
+	}
+}
+
+// While no release is under way a call pays 20 bytes and no memory for tokens.
+func TestTokensAreCheap(t *testing.T) {
+	var h theader.Header
+	token := rollout.Token{Generation: rollout.Generation{N: 5000}, Seed: rollout.SeedOf("x")}
+	call := &Call{Service: "auth"}
+	size := func() int {
+		b, err := theader.Append(nil, &h, theader.Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(b)
+	}
+	callHeader(&h, call, nil, "portal", time.Second)
+	without := size()
+	h.Reset()
+	call.passage.raw = string(token.AppendRaw(nil))
+	callHeader(&h, call, nil, "portal", time.Second)
+	if cost := size() - without; cost > 20 {
+		t.Errorf("a token takes %d bytes of a call", cost)
+	}
+
+	s := newSite(t)
+	s.commit(v1, nil)
+	agent := s.caller("caller").agent
+	root := agent.Begin("job", 1, "")
+	defer root.End()
+	allocs := func(ctx context.Context, agent *rollout.Agent) float64 {
+		srv := serve(t, ServerConfig{Rollout: agent}, &handler{})
+		newStub := stub(t, client(t, ClientConfig{Rollout: agent}, &Endpoint{ID: srv.addr, Addr: srv.addr}), ServiceOptions{Timeout: 5 * time.Second})
+		return testing.AllocsPerRun(500, func() {
+			if _, err := newStub().Who(ctx); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+	if with, without := allocs(root.Context(t.Context()), agent), allocs(t.Context(), nil); with > without+1 {
+		t.Errorf("%v allocations a call with tokens, %v without", with, without)
 	}
 }
 

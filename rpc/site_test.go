@@ -26,7 +26,8 @@ type site struct {
 	t       *testing.T
 	program map[string]func(context.Context, *process) error // what the handler of a service does
 	strict  bool
-	rules   *rollout.Log // the committed ones
+	rules   *rollout.Log   // the committed ones
+	prepare func(*process) // before a process is listed; nil: nothing
 
 	mu      sync.Mutex
 	listed  map[string][]*Endpoint
@@ -118,6 +119,9 @@ func (s *site) start(service, version string) *process {
 	p.server, p.ep = srv, &Endpoint{ID: p.name, Service: service, Version: version, Addr: l.Addr().String()}
 	p.stop = sync.OnceFunc(func() { cancel(); <-served })
 	s.t.Cleanup(p.stop)
+	if s.prepare != nil {
+		s.prepare(p)
+	}
 	s.list(p.ep)
 	return p
 }
@@ -130,7 +134,7 @@ func (s *site) caller(name string) *process {
 	if p.agent, err = rollout.NewAgent(name, rollout.Saved{Entries: s.entries()}, nil); err != nil {
 		s.t.Fatal(err)
 	}
-	p.client = client(s.t, ClientConfig{Resolver: s, Rollout: p.agent, RefuseOrphans: s.strict, Caller: name, Logger: slog.New(slog.DiscardHandler)})
+	p.client = client(s.t, ClientConfig{Resolver: s, Rollout: p.agent, RefuseOrphans: s.strict, Caller: name, ConnectTimeout: 10 * time.Second, Logger: slog.New(slog.DiscardHandler)})
 	return p
 }
 
@@ -194,7 +198,7 @@ func (p *process) stub(service string) *echo.EchoClient {
 	if tc, ok := p.stubs.Load(service); ok {
 		return tc.(*stubOf).make()
 	}
-	tc, err := p.client.Service(service, ServiceOptions{Timeout: 5 * time.Second, Retries: new(2)})
+	tc, err := p.client.Service(service, ServiceOptions{Timeout: 20 * time.Second, Retries: new(2)})
 	if err != nil {
 		p.site.t.Fatal(err)
 	}
@@ -246,11 +250,15 @@ func (p *process) execute(ctx context.Context) error {
 // check judges all that was executed.
 func (s *site) check() {
 	s.t.Helper()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, f := range s.history.Check() {
+	for _, f := range s.findings() {
 		s.t.Error(f)
 	}
+}
+
+func (s *site) findings() []rollouttest.Finding {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.history.Check()
 }
 
 // versions are those that executed spans of a service.
