@@ -40,6 +40,7 @@ type Config struct {
 	Log      Log      `yaml:"log"`      // the framework's own log
 	Calls    Calls    `yaml:"calls"`    // what holds for calls to every service
 	Rollout  Rollout  `yaml:"rollout"`  // releases of many services at once
+	Gateway  Gateway  `yaml:"gateway"`  // where users' requests come in, for skerry gateway
 
 	// StateDir is where the last known lists and the peers on the LAN are kept
 	// for a start without any registry (demand D7); "none" keeps nothing.

@@ -60,6 +60,7 @@ func (c Config) check(p *problems) {
 	atLeast(p, "calls.eject", c.Calls.Eject, time.Second, false)
 	inRange(p, "stats.max_size", c.Stats.MaxSize, 1<<20, 1<<30)
 	inRange(p, "limits.calls", c.Limits.Calls, 1, 1_000_000)
+	c.Gateway.check(p)
 	oneOf(p, "rollout.orphans", c.Rollout.Orphans, OrphansMigrate, OrphansStrict)
 	oneOf(p, "log.level", c.Log.Level, "debug", "info", "warn", "error")
 	oneOf(p, "log.format", c.Log.Format, "text", "json")

@@ -46,7 +46,7 @@ func tableOf(typ reflect.Type, prefix string) (rows []string) {
 		switch inner := f.Type; {
 		case inner.Kind() == reflect.Struct:
 			rows = append(rows, tableOf(inner, key)...)
-		case inner == reflect.TypeFor[[]Service]():
+		case inner.Kind() == reflect.Slice && inner.Elem().Kind() == reflect.Struct:
 			rows = append(rows, fmt.Sprintf("| `%s` | list |  | ", key))
 		case inner == reflect.TypeFor[map[string]Consumer]():
 			rows = append(rows, tableOf(reflect.TypeFor[Consumer](), key+".NAME")...)

@@ -82,7 +82,7 @@ func newNode(cfg Config, opts []Option) (n *Node, err error) {
 		o(&n.opts)
 	}
 	if n.log = n.opts.logger; n.log == nil {
-		n.log = newLogger(cfg.Log)
+		n.log = cfg.Log.Logger()
 	}
 	n.files = n.openStateDir()
 	if n.tls, err = loadTLS(cfg.TLS); err != nil {

@@ -46,7 +46,9 @@ func WithAllServices() Option { return func(o *options) { o.watchAll = true } }
 // tools that come and go.
 func AsGuest() Option { return func(o *options) { o.guest = true } }
 
-func newLogger(c Log) *slog.Logger {
+// Logger is the logger that the configuration describes, for programs that
+// log in the same way; it writes to stderr.
+func (c Log) Logger() *slog.Logger {
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(c.Level)) // checked by Validate
 	o := &slog.HandlerOptions{Level: level}

@@ -52,7 +52,7 @@ func (a *app) command() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef("%w\nSee: %s --help", err, cmd.CommandPath())
 	})
-	root.AddCommand(a.lsCommand(), a.watchCommand(), a.statsCommand(), a.callCommand(), a.announceCommand(),
+	root.AddCommand(a.lsCommand(), a.watchCommand(), a.statsCommand(), a.callCommand(), a.announceCommand(), a.gatewayCommand(),
 		a.doctorCommand(), a.schemaCommand(), a.configCommand(), a.versionCommand())
 	return root
 }

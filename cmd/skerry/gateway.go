@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+
+	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/gateway"
+	"github.com/spf13/cobra"
+)
+
+func (a *app) gatewayCommand() *cobra.Command {
+	listen := ""
+	c := &cobra.Command{
+		Use:   "gateway",
+		Short: "Take in users' HTTP requests",
+		Long: `Serves users by HTTP in front of the site's services, by the section gateway of
+the configuration: each route leads a path to an HTTP service (instances of
+protocol http), or with a .thrift file to a Thrift service (POST PATH/METHOD
+with a JSON object of the arguments).
+
+Every request becomes a trace here, and meets one version of each service while
+releases go on. The cookie skerry-preview, with the mark that "skerry release
+start" has printed, shows a verifier the versions of the release that is open.
+
+One line of log for each request goes to stderr. SIGTERM and ctrl-C stop it
+politely: requests and WebSockets have stop.drain (30s) to end.`,
+		Example: `  skerry gateway --listen :8080
+
+  gateway:
+    listen: ":443"
+    tls: {cert: /etc/site/www.pem, key: /etc/site/www.key}
+    sticky_cookie: session
+    routes:
+      - {path: /, service: web}
+      - {path: /api/auth, service: auth, thrift: auth.thrift}`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.gateway(cmd.Context(), listen) },
+	}
+	c.Flags().StringVar(&listen, "listen", "", "`HOST:PORT` for users, instead of the configured one")
+	return c
+}
+
+// gateway serves users until ctx ends.
+func (a *app) gateway(ctx context.Context, listen string) error {
+	c, err := a.config()
+	if err != nil {
+		return err
+	}
+	c.Service, c.Services = skerry.Service{}, nil // they belong to the process that offers them
+	if listen != "" {
+		c.Gateway.Listen = listen
+	}
+	c = c.WithDefaults()
+	cfg, err := edgeConfig(c)
+	if err != nil {
+		return usagef("%w", err)
+	}
+	if err := cfg.Validate(); err != nil {
+		return usagef("%w\nSee: skerry gateway --help", err)
+	}
+	l, err := net.Listen("tcp", c.Gateway.Listen)
+	if err != nil {
+		return problemf("%w", err)
+	}
+	defer l.Close()
+	cfg.Logger = c.Log.Logger()
+	n, err := skerry.Open(ctx, c, skerry.WithLogger(cfg.Logger))
+	if err != nil {
+		return problemf("%w", err)
+	}
+	defer n.Close()
+	g, err := gateway.New(n, cfg)
+	if err != nil {
+		return usagef("%w", err)
+	}
+	a.note("serving users on %s", l.Addr())
+	return g.Serve(ctx, l)
+}
+
+// edgeConfig is the section gateway as the package takes it.
+func edgeConfig(c skerry.Config) (gateway.Config, error) {
+	cfg := gateway.Config{
+		StickyCookie: c.Gateway.StickyCookie, StickyHeader: c.Gateway.StickyHeader,
+		MaxHeader: c.Gateway.MaxHeader, Drain: c.Stop.Drain,
+	}
+	for _, r := range c.Gateway.Routes {
+		cfg.Routes = append(cfg.Routes, gateway.Route{
+			Host: r.Host, Path: r.Path, Service: r.Service, Strip: r.Strip, Timeout: r.Timeout,
+			Thrift: r.Thrift, Interface: r.Interface, Include: r.Include,
+		})
+	}
+	if t := c.Gateway.TLS; t.Cert != "" {
+		pair, err := tls.LoadX509KeyPair(t.Cert, t.Key)
+		if err != nil {
+			return cfg, err
+		}
+		cfg.TLS = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}}
+	}
+	return cfg, nil
+}
