@@ -33,7 +33,8 @@
 // A call is sent again, to an endpoint that was not tried, up to Retries times
 // (1 by default; 0 means never):
 //   - always, when it never reached a handler because the instance could not
-//     be reached (Unreachable) or was stopping (Draining);
+//     be reached (Unreachable), was stopping (Draining), or has the service no
+//     more (UnknownService);
 //   - when the instance refused it as Overloaded, or, for the methods declared
 //     Idempotent only, when the connection broke after it was sent. These
 //     retries are load: they wait a moment, need the leave of a budget (20 % of

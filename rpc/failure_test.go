@@ -165,6 +165,31 @@ func TestUnreachableGoesElsewhere(t *testing.T) {
 	wantCode(t, err, NoInstance, NotExecuted)
 }
 
+// A process that has put the service down, as one of several, or got the port
+// of one that died, refuses; another instance serves.
+func TestUnknownServiceGoesElsewhere(t *testing.T) {
+	gone, err := NewServer(ServerConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() { served <- gone.Serve(ctx, l) }()
+	defer func() { cancel(); <-served }()
+	e := &Endpoint{ID: "gone", Service: "echo", Addr: l.Addr().String()}
+	s := serve(t, ServerConfig{}, &handler{name: "there"})
+	c := client(t, ClientConfig{Resolver: first{e, s.endpoint()}})
+	if who, err := stub(t, c, ServiceOptions{})().Who(t.Context()); err != nil || who != "there" {
+		t.Errorf("past one without the service: %q, %v", who, err)
+	}
+	_, err = stub(t, c, ServiceOptions{Retries: new(0)})().Who(t.Context())
+	wantCode(t, err, UnknownService, NotExecuted)
+}
+
 // A killed server fails the calls that were sent, at once, and nobody sends
 // them again unless they are idempotent. The watcher is told without traffic.
 func TestKill(t *testing.T) {

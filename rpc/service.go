@@ -187,7 +187,7 @@ func (s *serviceClient) again(ctx *callContext, call *Call, err error, retried *
 		s.budget.give()
 		*retried = false
 	}
-	call.elsewhere = e.Instance != "" && (e.Code == Unreachable || e.Code == Draining || e.Code == RulesNeeded || e.Code == WrongVersion)
+	call.elsewhere = e.Instance != "" && notHere(e.Code)
 	switch {
 	case call.elsewhere:
 		return true
@@ -202,4 +202,14 @@ func (s *serviceClient) again(ctx *callContext, call *Call, err error, retried *
 	}
 	*retried = true
 	return run.Sleep(ctx, retryPause(call.Attempt)) == nil
+}
+
+// notHere reports whether a code says that this instance can't have executed
+// the call and will not, and tells nothing of the others.
+func notHere(c Code) bool {
+	switch c {
+	case Unreachable, Draining, UnknownService, RulesNeeded, WrongVersion:
+		return true
+	}
+	return false
 }
