@@ -91,6 +91,9 @@ func TestPacketRefused(t *testing.T) {
 
 // TestPackSize: whatever is offered, what is sent fits.
 func TestPackSize(t *testing.T) {
+	if MaxPacket > 1280-40-8 { // the smallest MTU of IPv6, less its header and UDP's
+		t.Errorf("a datagram of %d bytes may be cut in pieces", MaxPacket)
+	}
 	c := newCore(strings.Repeat("c", 63), nil, registry.Owner{Host: strings.Repeat("h", 63), PID: 4194304, Epoch: 1 << 62},
 		time.Minute, nil)
 	c.links = 1
