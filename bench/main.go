@@ -9,6 +9,7 @@ import (
 
 	"github.com/skerry/skerry/bench/callpath"
 	"github.com/skerry/skerry/bench/fse"
+	"github.com/skerry/skerry/bench/release"
 )
 
 func main() {
@@ -22,9 +23,11 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
-		return fmt.Errorf("say what to measure: call or fse")
+		return fmt.Errorf("say what to measure: call, fse or release")
 	}
 	switch args[0] {
+	case "release":
+		return release.Run(ctx, args[1:])
 	case "fse":
 		return fse.Run(ctx, args[1:])
 	case "call":
@@ -34,5 +37,5 @@ func run(ctx context.Context, args []string) error {
 	case "call-client":
 		return callpath.Load(ctx, args[1:])
 	}
-	return fmt.Errorf("unknown measurement %q; there are: call, fse", args[0])
+	return fmt.Errorf("unknown measurement %q; there are: call, fse, release", args[0])
 }

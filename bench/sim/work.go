@@ -60,10 +60,7 @@ func (c Chance) Draw(rng *rand.Rand, g *Graph, service int) *Work {
 	}
 	rng.Shuffle(len(calls), func(i, j int) { calls[i], calls[j] = calls[j], calls[i] })
 	for i, to := range calls {
-		call := &Call{Work: c.Draw(rng, g, to), OneWay: rng.Float64() < c.OneWay}
-		for call.Attempts = append(call.Attempts, c.attempt(rng)); call.lost(); {
-			call.Attempts = append(call.Attempts, c.attempt(rng))
-		}
+		call := c.call(rng, g, to, rng.Float64() < c.OneWay)
 		if last := len(w.Steps) - 1; i > 0 && rng.Float64() < c.Siblings {
 			w.Steps[last] = append(w.Steps[last], call)
 		} else {
@@ -72,6 +69,19 @@ func (c Chance) Draw(rng *rand.Rand, g *Graph, service int) *Work {
 	}
 	w.Pause = c.local(rng) / time.Duration(len(w.Steps)+1)
 	return w
+}
+
+// Request draws a request from outside to a service.
+func (c Chance) Request(rng *rand.Rand, g *Graph, service int) *Call {
+	return c.call(rng, g, service, false)
+}
+
+func (c Chance) call(rng *rand.Rand, g *Graph, to int, oneWay bool) *Call {
+	call := &Call{Work: c.Draw(rng, g, to), OneWay: oneWay}
+	for call.Attempts = append(call.Attempts, c.attempt(rng)); call.lost(); {
+		call.Attempts = append(call.Attempts, c.attempt(rng))
+	}
+	return call
 }
 
 // lost reports whether another attempt must follow; one-way calls have no
