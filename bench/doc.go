@@ -4,9 +4,14 @@
 //
 //	go run . call            the call path: skerry, Apache Thrift, gRPC, drpc, net/rpc
 //	go run . call -long      the same with more rounds, all payloads and concurrencies
+//	go run . release         one workload, released in seven ways: what breaks, and for how long
+//	go run . fse             the table of FSE 2011, with skerry beside it
+//	go run . token           what the token of a release costs each call
 //
-// Every peer runs a server process and a client process, started anew for
-// each measurement. The client is a closed loop: c workers, each with one call
-// in flight, checking every answer. It lives in a module of its own so that
-// nobody who uses skerry inherits the rivals.
+// For the call path, every peer runs a server process and a client process,
+// started anew for each measurement. The client is a closed loop: c workers,
+// each with one call in flight, checking every answer. The releases and the
+// table are simulations: their figures are the same on every machine.
+//
+// It is a module of its own, so that nobody who uses skerry inherits the rivals.
 package main

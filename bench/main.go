@@ -23,9 +23,11 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
-		return fmt.Errorf("say what to measure: call, fse or release")
+		return fmt.Errorf("say what to measure: call, fse, release or token")
 	}
 	switch args[0] {
+	case "token":
+		return callpath.Token(ctx, args[1:])
 	case "release":
 		return release.Run(ctx, args[1:])
 	case "fse":
@@ -37,5 +39,5 @@ func run(ctx context.Context, args []string) error {
 	case "call-client":
 		return callpath.Load(ctx, args[1:])
 	}
-	return fmt.Errorf("unknown measurement %q; there are: call, fse, release", args[0])
+	return fmt.Errorf("unknown measurement %q; there are: call, fse, release, token", args[0])
 }
