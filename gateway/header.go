@@ -16,6 +16,7 @@ const (
 	// headerRefused is the answer's header by which [Join] says that the
 	// request was not executed, and why: the spelling of an rpc.Code.
 	headerRefused = "Skerry-Refused"
+	headerApplied = "Skerry-Applied" // the generation of the rules that it knows
 )
 
 // Limits of the standards; what is longer may be dropped.

@@ -40,6 +40,7 @@ func Join(node interface{ Rollout() *rollout.Agent }, service, version string, n
 			}
 			if code, err := admit(r.Context(), agent, service, version, token); err != nil {
 				w.Header().Set(headerRefused, code.String())
+				w.Header().Set(headerApplied, agent.Log().Last().String())
 				http.Error(w, err.Error(), http.StatusServiceUnavailable)
 				return
 			}

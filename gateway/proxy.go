@@ -75,10 +75,12 @@ func statusOf(err error) int {
 		return statusClosed
 	case errors.Is(err, errUnexecuted):
 		return http.StatusServiceUnavailable
-	case errors.Is(err, context.DeadlineExceeded), code == rpc.DeadlineExceeded, errors.As(err, &timeout) && timeout.Timeout():
+	case code == rpc.DeadlineExceeded:
 		return http.StatusGatewayTimeout
 	case code != rpc.Unknown && rpc.SafeToRetry(err):
 		return http.StatusServiceUnavailable
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+		return http.StatusGatewayTimeout
 	}
 	return http.StatusBadGateway
 }

@@ -210,12 +210,17 @@ func refusal(r *http.Response) error {
 	}
 	text, _ := io.ReadAll(io.LimitReader(r.Body, 1024))
 	r.Body.Close()
-	return &refused{rpc.ParseCode(code), unexecuted("%s: %s", code, text)}
+	applied, err := rollout.ParseGeneration(r.Header.Get(headerApplied))
+	if err != nil {
+		applied = rollout.Generation{} // it does not say
+	}
+	return &refused{rpc.ParseCode(code), applied, unexecuted("%s: %s", code, text)}
 }
 
 // refused is a request that the rules did not admit.
 type refused struct {
-	code rpc.Code
+	code    rpc.Code
+	applied rollout.Generation // by the instance that refused it
 	error
 }
 
@@ -226,6 +231,10 @@ func (e *refused) Unwrap() error { return e.error }
 func (a *attempt) again(err error) bool {
 	if a.req.Context().Err() != nil {
 		return false
+	}
+	r, byRules := errors.AsType[*refused](err)
+	if byRules {
+		a.catchUp(r.applied)
 	}
 	unseen := errors.Is(err, errUnexecuted)
 	if unseen && a.v.trace.Refresh(a.req.Context(), a.token) {
@@ -238,10 +247,29 @@ func (a *attempt) again(err error) bool {
 	if a.v.attempts > a.u.g.cfg.Retries || !a.body.whole() || errors.Is(err, rpc.ErrNoInstance) {
 		return false
 	}
-	if r, ok := errors.AsType[*refused](err); ok {
+	if byRules {
 		return r.code == rpc.RulesNeeded // the others are the same at every instance
 	}
 	return unseen || harmless(a.req) && a.body.none() && !isTimeout(err)
+}
+
+// catchUp waits a while for rules that an upstream knows already: they are on
+// their way here, too.
+func (a *attempt) catchUp(to rollout.Generation) {
+	ctx, cancel := context.WithTimeout(a.req.Context(), rulesLimit)
+	defer cancel()
+	agent := a.u.g.node.Rollout()
+	for {
+		changed := agent.Changed()
+		if !agent.Log().Last().Before(to) {
+			return
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // harmless reports whether executing the request twice is like once: by its
