@@ -19,7 +19,7 @@ func (n *Node) Rollout() *rollout.Agent { return n.rules }
 // the end of the versions that it may still need.
 func (n *Node) Begin(ctx context.Context, job string) (_ context.Context, end func()) {
 	if info := rpc.CallInfoFrom(ctx); info == nil || info.Trace == "" {
-		ctx = rpc.WithTrace(ctx, rpc.NewTrace(), "")
+		ctx = rpc.WithTrace(ctx, rpc.NextSpan(""), "")
 	}
 	t := n.rules.Begin(job, rand.Uint64(), "")
 	return t.Context(ctx), t.End

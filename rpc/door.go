@@ -80,7 +80,7 @@ func (r *request) enter(d *door, agent *rollout.Agent) (Code, error) {
 // rules give no share: nothing else can be told to its plain client.
 func (r *request) beginTrace(d *door, agent *rollout.Agent) (Code, error) {
 	if r.info.Trace == "" {
-		r.info.Trace = NewTrace() // so that what it calls is one W3C trace, too
+		r.info.Trace = NextSpan("") // so that what it calls is one W3C trace, too
 	}
 	seed := seedOf(&r.info)
 	if d.entry {

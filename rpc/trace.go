@@ -65,9 +65,6 @@ func NextSpan(parent string) string {
 	return string(b[:])
 }
 
-// NewTrace is the traceparent of a new, sampled W3C trace, for [WithTrace].
-func NewTrace() string { return NextSpan("") }
-
 // putID writes 16 random digits, not all zero. The ids need to be unique, not
 // secret.
 func putID(dst []byte) {

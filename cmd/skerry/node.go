@@ -129,7 +129,19 @@ func (a *app) clientFor(ctx context.Context, r callRequest) (thrift.TClient, fun
 		return nil, nil, err
 	}
 	client := n.Client(r.service, func(o *rpc.ServiceOptions) { o.Timeout = a.flags.timeout })
-	return client, func() { n.Close() }, nil
+	return rooted{client, n}, func() { n.Close() }, nil
+}
+
+// rooted begins a trace for each call: the operator stands outside the site.
+type rooted struct {
+	thrift.TClient
+	n *skerry.Node
+}
+
+func (r rooted) Call(ctx context.Context, method string, args, result thrift.TStruct) (thrift.ResponseMeta, error) {
+	ctx, end := r.n.Begin(ctx, callerName)
+	defer end()
+	return r.TClient.Call(ctx, method, args, result)
 }
 
 // completeService offers the names of the services that answer within a

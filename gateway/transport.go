@@ -1,0 +1,42 @@
+package gateway
+
+import (
+	"net/http"
+
+	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rpc"
+)
+
+// Transport is an http.RoundTripper for a handler's own HTTP requests to
+// services behind: each brings the trace of its context along, as W3C
+// traceparent and as the token in baggage, for [Join] on the other side. base
+// nil means http.DefaultTransport. Use it for services of the site only.
+//
+//	client := &http.Client{Transport: gateway.Transport(nil)}
+func Transport(base http.RoundTripper) http.RoundTripper {
+	if base == nil {
+		base = http.DefaultTransport
+	}
+	return transport{base}
+}
+
+type transport struct{ base http.RoundTripper }
+
+func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	info, trace := rpc.CallInfoFrom(r.Context()), rollout.TraceFrom(r.Context())
+	if info == nil && trace == nil {
+		return t.base.RoundTrip(r)
+	}
+	if info == nil {
+		info = &rpc.CallInfo{}
+	}
+	baggage := foreign([]string{info.Baggage}, rpc.BaggageToken)
+	if trace != nil {
+		token, _ := trace.Send()
+		defer trace.Returned(true)
+		baggage = withToken(token.String(), baggage)
+	}
+	r = r.Clone(r.Context())
+	setTrace(r.Header, rpc.NextSpan(info.Trace), info.TraceState, baggage)
+	return t.base.RoundTrip(r)
+}

@@ -1,0 +1,52 @@
+package gateway_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/skerry/skerry/gateway"
+	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rpc"
+)
+
+// agentOf is a node that has nothing but an agent.
+type agentOf struct{ *rollout.Agent }
+
+func (a agentOf) Rollout() *rollout.Agent { return a.Agent }
+
+func TestTransportBringsTheTraceAlong(t *testing.T) {
+	agent, err := rollout.NewAgent("host/1/a", rollout.Saved{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got rollout.Token
+	var baggage, trace string
+	behind := httptest.NewServer(gateway.Join(agentOf{agent}, "web", "v1", http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		got, baggage, trace = rollout.TraceFrom(r.Context()).Token(), r.Header.Get("Baggage"), rpc.CallInfoFrom(r.Context()).Trace
+	})))
+	defer behind.Close()
+	const parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+	root := agent.Begin("job", 42, "")
+	defer root.End()
+	ctx := rpc.WithBaggage(rpc.WithTrace(root.Context(t.Context()), parent, ""), "tenant=7")
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, behind.URL, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := &http.Client{Transport: gateway.Transport(nil)}
+	response, err := client.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	if got != root.Token() || agent.Orphans() != 0 {
+		t.Errorf("joined %v, want %v", got, root.Token())
+	}
+	if len(trace) != len(parent) || trace[:35] != parent[:35] || trace == parent {
+		t.Errorf("the trace went on as %s", trace)
+	}
+	if len(request.Header) != 0 || baggage == "" {
+		t.Errorf("the caller's request has headers %v; the callee saw baggage %q", request.Header, baggage)
+	}
+}
