@@ -16,12 +16,20 @@ import (
 // writes both strings with their lengths.
 const tokenHeader = len("\x04sk-t\x0b")
 
+// window is the length of one measurement: short enough to fall between the
+// turns of other programs now and then.
+const window = "10ms"
+
 // Token measures what the token of an idle site, without a release, costs
 // each call, beside a call of the bare transport on one connection.
 func Token(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("token", flag.ContinueOnError)
-	runs := flags.Int("runs", 5, "measurements of each part; the fastest counts, as neighbours on the machine only slow down")
+	runs := flags.Int("runs", 30, "measurements of each part; the fastest counts, as neighbours on the machine only slow down")
 	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	testing.Init()
+	if err := flag.Set("test.benchtime", window); err != nil {
 		return err
 	}
 	site, err := newTokenSite()
