@@ -89,7 +89,7 @@ func (s *edges) wait() {
 			return
 		}
 	}
-	s.After(message, func() { s.stop(0) }) // the news that the edges are gone
+	s.After(message, func() { s.retireAll(s.world.modules) }) // the news that the edges are gone
 }
 
 // future reports whether a span is in an old member, or may yet call one.
@@ -105,12 +105,4 @@ func (s *edges) future(p *span) bool {
 		}
 	}
 	return false
-}
-
-func (s *edges) stop(i int) {
-	if i == len(s.world.modules) {
-		s.finish()
-		return
-	}
-	s.retire(s.world.modules[i], func() { s.stop(i + 1) })
 }

@@ -54,15 +54,7 @@ func (s *pins) wait() {
 			}
 		}
 	}
-	s.stop(0)
-}
-
-func (s *pins) stop(i int) {
-	if i == len(s.world.modules) {
-		s.finish()
-		return
-	}
-	s.retire(s.world.modules[i], func() { s.stop(i + 1) })
+	s.retireAll(s.world.modules)
 }
 
 func (s *pins) route(p *span, service string, _ uint64, to func(string, error)) {

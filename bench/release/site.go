@@ -44,7 +44,7 @@ type process struct {
 	leaving, stopped       bool // no longer offered; no longer there
 }
 
-// begin makes the site, with its old versions only.
+// newSite makes the site, with its old versions only.
 func newSite(w *world, s strategy) *site {
 	site := &site{world: w, strategy: s}
 	for i := range gateways {
@@ -114,6 +114,15 @@ func (s *site) retire(service string, then func()) {
 		p.stopped = true
 	}
 	then()
+}
+
+// retireAll stops the old versions of services, one after the other.
+func (s *site) retireAll(services []string) {
+	if len(services) == 0 {
+		s.finish()
+		return
+	}
+	s.retire(services[0], func() { s.retireAll(services[1:]) })
 }
 
 // finish notes that all old versions are gone.
