@@ -1,8 +1,8 @@
 package rollout
 
 import (
-	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -105,7 +105,7 @@ func (n *node) next(m mutant) []*node {
 		if !s.running {
 			continue
 		}
-		c := n.clone(fmt.Sprintf("the handler at %s ends", names[s.at]))
+		c := n.clone("the handler at " + names[s.at] + " ends")
 		c.spans[i].running = false
 		c.release(i, m)
 		out = append(out, c)
@@ -116,7 +116,7 @@ func (n *node) next(m mutant) []*node {
 			if to == s.at {
 				continue
 			}
-			c := n.clone(fmt.Sprintf("%s sends one way to %s", names[s.at], names[to]))
+			c := n.clone(names[s.at] + " sends one way to " + names[to])
 			c.hops--
 			c.calls = append(c.calls, modelCall{i, to})
 			if !m.noHandOff {
@@ -126,7 +126,7 @@ func (n *node) next(m mutant) []*node {
 		}
 	}
 	for i, call := range n.calls {
-		c := n.clone(fmt.Sprintf("%s accepts", names[call.to]))
+		c := n.clone(names[call.to] + " accepts")
 		c.calls = slices.Delete(c.calls, i, i+1)
 		c.begin(call.to, m)
 		if !m.noHandOff {
@@ -135,7 +135,7 @@ func (n *node) next(m mutant) []*node {
 		out = append(out, c)
 	}
 	for i, span := range n.acks {
-		c := n.clone(fmt.Sprintf("%s hears of the acceptance", names[n.spans[span].at]))
+		c := n.clone(names[n.spans[span].at] + " hears of the acceptance")
 		c.acks = slices.Delete(c.acks, i, i+1)
 		c.release(span, m)
 		out = append(out, c)
@@ -150,7 +150,7 @@ func (n *node) reports(m mutant) []*node {
 		if s := n.drain.members[name]; s.report != nil && !m.latest {
 			continue
 		}
-		c := n.clone(fmt.Sprintf("%s reports in round %d", name, n.drain.round))
+		c := n.clone(name + " reports in round " + strconv.FormatUint(n.drain.round, 10))
 		l := c.ledgers[p]
 		if m.noWindow {
 			for _, cell := range l.cells {
@@ -175,38 +175,61 @@ func (n *node) alive() bool {
 
 // key identifies a state up to the order in which equal things were made.
 func (n *node) key() string {
-	var b strings.Builder
+	b := make([]byte, 0, 128)
+	flag := func(set bool) {
+		if set {
+			b = append(b, '1')
+		} else {
+			b = append(b, '0')
+		}
+	}
 	for i, l := range n.ledgers {
 		live, ended := 0, false
 		for _, c := range l.cells {
 			live, ended = live+int(c.live.Load()), ended || c.ended.Load()
 		}
 		s := n.drain.members[names[i]]
-		reported, held := s.report != nil, s.report != nil && len(s.report.Least) > 0
-		fmt.Fprintf(&b, "%d%t%t%t%t|", live, ended, reported, held, len(l.held) > 0)
+		b = strconv.AppendInt(b, int64(live), 10)
+		flag(ended)
+		flag(s.report != nil)
+		flag(s.report != nil && len(s.report.Least) > 0)
+		flag(len(l.held) > 0)
 	}
-	spans := make([]string, len(n.spans))
+	spans := make([]string, 0, len(n.spans))
 	for i, s := range n.spans {
-		waiting := 0
-		var to []int
-		for _, a := range n.acks {
-			if a == i {
-				waiting++
-			}
-		}
-		for _, c := range n.calls {
-			if c.sender == i {
-				to = append(to, c.to)
-			}
-		}
-		slices.Sort(to)
-		if s.holds > 0 || s.running || len(to) > 0 {
-			spans[i] = fmt.Sprint(s.at, s.running, waiting, to)
+		if k := n.spanKey(i, s); k != "" {
+			spans = append(spans, k)
 		}
 	}
 	slices.Sort(spans)
-	fmt.Fprint(&b, strings.Join(spans, ","), n.hops, n.drain.clean)
-	return b.String()
+	b = append(b, strings.Join(spans, ",")...)
+	b = strconv.AppendInt(append(b, '/'), int64(n.hops), 10)
+	return string(strconv.AppendInt(append(b, '/'), int64(n.drain.clean), 10))
+}
+
+// spanKey is "" for a span that has no effect any more.
+func (n *node) spanKey(i int, s modelSpan) string {
+	waiting := byte('0')
+	for _, a := range n.acks {
+		if a == i {
+			waiting++
+		}
+	}
+	var to []byte
+	for _, c := range n.calls {
+		if c.sender == i {
+			to = append(to, byte('0'+c.to))
+		}
+	}
+	if s.holds == 0 && !s.running && len(to) == 0 {
+		return ""
+	}
+	slices.Sort(to)
+	state := byte('e')
+	if s.running {
+		state = 'r'
+	}
+	return string(append([]byte{byte('0' + s.at), state, waiting}, to...))
 }
 
 // search explores everything and returns the number of states and, when the

@@ -377,6 +377,10 @@ func TestBaggageBringsATokenThroughHTTP(t *testing.T) {
 	if _, err := echo.NewEchoClient(tc).Who(ctx); err != nil {
 		t.Fatal(err)
 	}
+	for _, garbled := range []string{"!", "AQ", token.String()[1:]} {
+		_, err := echo.NewEchoClient(tc).Who(WithBaggage(t.Context(), BaggageToken+"="+garbled))
+		wantCode(t, err, BadMessage, NotExecuted)
+	}
 	if got := s.history.Spans[0].Token; got != token || auth.agent.Orphans() != 0 {
 		t.Errorf("joined %v, want %v", got, token)
 	}

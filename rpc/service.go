@@ -35,10 +35,11 @@ func (c *Client) Service(name string, o ServiceOptions) (thrift.TClient, error) 
 }
 
 // At returns the thrift.TClient of a service at one endpoint, on the client's
-// connections to it and without retries: for what concerns just that process.
+// connections to it, for what concerns just that process: without retries,
+// breaker, interceptors and rollout token.
 func (c *Client) At(service string, e *Endpoint) thrift.TClient {
 	return &serviceClient{c: c, name: service, at: static{e}, o: ServiceOptions{Retries: new(int)},
-		chain: c.cfg.Interceptors, breaker: newBreaker(Breaker{Off: true}), limiter: newLimiter(service, Limits{})}
+		breaker: newBreaker(Breaker{Off: true}), limiter: newLimiter(service, Limits{})}
 }
 
 func (s *serviceClient) picker() Picker {
