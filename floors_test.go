@@ -24,6 +24,7 @@ var floors = map[string]struct {
 	"internal/wire": {0, nil}, // generated from idl/skerry.thrift
 	"health":        {1, []string{"internal/run"}},
 	"rollout":       {0, nil},
+	"release":       {1, []string{"rollout", "internal/run"}},
 	"registry":      {1, []string{"internal/run"}},
 	"rpc":           {2, []string{"health", "rollout", "internal/run", "internal/wire", "rpc/internal/theader", "rpc/internal/flat"}},
 
@@ -32,12 +33,13 @@ var floors = map[string]struct {
 	"rpc/internal/echo":    {0, nil}, // generated, for the tests of rpc
 
 	"rollout/rollouttest":   {1, []string{"rollout"}},
+	"release/releasetest":   {1, []string{"rollout"}},
 	"registry/registrytest": {2, []string{"registry", "internal/run"}},
-	"registry/postgres":     {2, []string{"registry", "health", "internal/run"}},
+	"registry/postgres":     {2, []string{"registry", "health", "rollout", "internal/run"}},
 	"broadcast":             {2, []string{"registry", "internal/run", "internal/wire"}},
 	"health/prom":           {2, []string{"health"}},
 	"discovery":             {3, []string{"registry", "rpc", "health", "internal/run"}},
-	"":                      {4, []string{"internal/run", "internal/wire", "health", "registry", "registry/postgres", "broadcast", "rpc", "discovery", "rollout"}},
+	"":                      {4, []string{"internal/run", "internal/wire", "health", "registry", "registry/postgres", "broadcast", "rpc", "discovery", "rollout", "release"}},
 	"gateway":               {5, []string{"", "internal/dynamic", "internal/run", "health", "registry", "rollout", "rpc"}},
 
 	// Tests only, or used by tests and by the commands only.
@@ -49,7 +51,7 @@ var floors = map[string]struct {
 }
 
 // testHelpers may be imported by the tests of every package.
-var testHelpers = []string{"internal/lab", "internal/pgtest", "registry/registrytest", "rpc/internal/echo", "rollout/rollouttest",
+var testHelpers = []string{"internal/lab", "internal/pgtest", "registry/registrytest", "release/releasetest", "rpc/internal/echo", "rollout/rollouttest",
 	"examples/portal/gen/authapi", "examples/portal/gen/portalapi"}
 
 // top are the trees above the root package: they may import what they list,

@@ -31,7 +31,7 @@ var _ wire.Internal = (*internalService)(nil)
 // WhoAmI says who answers at this port.
 func (s *internalService) WhoAmI(context.Context) (*wire.Identity, error) {
 	id := &wire.Identity{
-		Cluster: s.node.cfg.Cluster, Owner: wireOwner(s.node.owner), Release: release(),
+		Cluster: s.node.cfg.Cluster, Owner: wireOwner(s.node.owner), Release: buildRelease(),
 		UptimeMs: time.Since(s.started).Milliseconds(), Services: []string{},
 	}
 	s.node.offers.each(func(o *offer) { id.Services = append(id.Services, o.service) })
@@ -90,8 +90,8 @@ func ownerOf(o *wire.Owner) registry.Owner {
 	return registry.Owner{Host: o.GetHost(), PID: int(o.GetPid()), Epoch: o.GetEpoch()}
 }
 
-// release is the version of this module in the program's build.
-func release() string {
+// buildRelease is the version of this module in the program's build.
+func buildRelease() string {
 	const module = "github.com/skerry/skerry"
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

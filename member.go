@@ -55,7 +55,6 @@ func (n *Node) fetchRules(ctx context.Context, m member) error {
 	if err != nil {
 		return err
 	}
-	defer p.Close()
 	entries, err := p.Since(ctx, n.rules.Log().Last())
 	if err != nil {
 		return err

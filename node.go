@@ -33,6 +33,7 @@ type Node struct {
 	statsFile *health.LogSink // nil without one
 	rules     *rollout.Agent
 	members   *membership
+	peers     peers  // connections to other processes' internal services
 	place     string // see place
 	lists     *discovery.Discovery
 	calls     *rpc.Client
@@ -174,6 +175,7 @@ func (n *Node) Close() error {
 		n.closeErr = errors.Join(
 			n.offers.leave(),
 			n.calls.Close(),
+			n.peers.close(),
 			n.closeStats(),
 			n.lookout.Stop(),
 			n.registries.Stop(),

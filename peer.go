@@ -3,11 +3,14 @@ package skerry
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/skerry/skerry/internal/wire"
 	"github.com/skerry/skerry/registry"
+	"github.com/skerry/skerry/release"
 	"github.com/skerry/skerry/rollout"
 	"github.com/skerry/skerry/rpc"
 )
@@ -22,8 +25,44 @@ type peer struct {
 	client func() *wire.InternalClient
 }
 
-// peer makes a connection for a few questions; they are rare.
+// peers are the connections made so far.
+type peers struct {
+	mu  sync.Mutex
+	all map[string]*peer // by owner and address
+}
+
+// close ends all connections.
+func (p *peers) close() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var all error
+	for _, peer := range p.all {
+		all = errors.Join(all, peer.calls.Close())
+	}
+	p.all = nil
+	return all
+}
+
+// peer is the internal service of a process, without a word on the wire yet.
 func (n *Node) peer(m member) (*peer, error) {
+	n.peers.mu.Lock()
+	defer n.peers.mu.Unlock()
+	key := m.Owner.String() + " " + m.Addr
+	if p := n.peers.all[key]; p != nil {
+		return p, nil
+	}
+	p, err := n.newPeer(m)
+	if err != nil {
+		return nil, err
+	}
+	if n.peers.all == nil {
+		n.peers.all = map[string]*peer{}
+	}
+	n.peers.all[key] = p
+	return p, nil
+}
+
+func (n *Node) newPeer(m member) (*peer, error) {
 	c, err := rpc.NewClient(rpc.ClientConfig{
 		Resolver: rpc.Static(&rpc.Endpoint{ID: m.Addr, Service: internalName, Addr: m.Addr, TLS: m.TLS}),
 		TLS:      n.tls.client,
@@ -39,9 +78,6 @@ func (n *Node) peer(m member) (*peer, error) {
 	}
 	return &peer{m, c, func() *wire.InternalClient { return wire.NewInternalClient(t) }}, nil
 }
-
-// Close ends the connection.
-func (p *peer) Close() error { return p.calls.Close() }
 
 // same checks that the process is the one that was meant, not a later one at
 // its address.
@@ -113,6 +149,24 @@ func (p *peer) Report(ctx context.Context, round uint64, services []string) (rol
 		err = fmt.Errorf("%s is now the address of %s", p.Addr, r.Process)
 	}
 	return r, err
+}
+
+// Served asks what it has done as a callee.
+func (p *peer) Served(ctx context.Context, slow time.Duration) ([]release.Served, error) {
+	list, err := p.client().Served(ctx, slow.Milliseconds())
+	var out []release.Served
+	for _, s := range list {
+		out = append(out, release.Served{Service: s.Name, Version: s.GetVersion(), Calls: s.Calls, Failures: s.Failures, Slow: s.Slow})
+	}
+	return out, err
+}
+
+// Leave asks it to leave with a version that the rules have retired.
+func (p *peer) Leave(ctx context.Context, service, version string) (bool, error) {
+	if err := p.same(ctx); err != nil {
+		return false, err
+	}
+	return p.client().Leave(ctx, service, version)
 }
 
 // members asks whom it knows.

@@ -30,6 +30,18 @@ func (n *Node) newAgent() (*rollout.Agent, error) {
 	return a, err
 }
 
+// learn applies what the database has committed.
+func (n *Node) learn(entries []rollout.Entry) {
+	if len(entries) == 0 {
+		return
+	}
+	if err := n.rules.Learn(entries...); err != nil {
+		n.log.Error("rules of the database not applied; if it was restored from an older copy, an operator adopts the rules that are in use", "err", err)
+		return
+	}
+	n.log.Info("rules applied", "generation", n.rules.Log().Last().String())
+}
+
 // readJSON reads what writeJSON wrote; a file that is not there changes nothing.
 func readJSON(path string, into any) error {
 	text, err := os.ReadFile(path)

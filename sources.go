@@ -9,6 +9,7 @@ import (
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/registry/postgres"
+	"github.com/skerry/skerry/rollout"
 )
 
 // The names of the sources, as lists, logs and tools give them.
@@ -36,6 +37,7 @@ func (n *Node) newSources() ([]discovery.Source, error) {
 	if n.mode() != ModeBroadcast {
 		db, err := postgres.New(postgres.Config{
 			URL: n.cfg.Database.URL, Cluster: n.cfg.Cluster, Owner: n.owner,
+			Rules: n.learn, Applied: func() rollout.Generation { return n.rules.Log().Last() },
 			Heartbeat: n.cfg.Database.Heartbeat, Expiry: n.cfg.Database.Expiry, Poll: n.cfg.Database.Poll,
 			Logger: n.log,
 		})

@@ -92,7 +92,7 @@ func (l *Log) Apply(e Entry) (*Log, error) {
 	if e.Generation == l.last && e.Hash() == l.hash {
 		return l, nil
 	}
-	if err := l.follows(e); err != nil {
+	if err := e.Follows(l.last, l.hash); err != nil {
 		return l, err
 	}
 	next := &Log{last: e.Generation, hash: e.Hash(), chains: maps.Clone(l.chains), floors: maps.Clone(l.floors), session: l.session}
@@ -118,19 +118,21 @@ func (l *Log) Apply(e Entry) (*Log, error) {
 	return next, nil
 }
 
-// follows checks number and hash. A later timeline may begin anywhere above
-// what it continues, but it must say what that is.
-func (l *Log) follows(e Entry) error {
-	want := Generation{l.last.Timeline, l.last.N + 1}
+// Follows checks that the entry continues a log that ends with the generation
+// last, whose entry has the given hash: nil, ErrGap or ErrFork. A later
+// timeline may begin anywhere above what it continues, but it must say what
+// that is.
+func (e Entry) Follows(last Generation, hash string) error {
+	want := Generation{last.Timeline, last.N + 1}
 	switch {
-	case e.Generation.Timeline > l.last.Timeline && e.Previous == l.hash && e.Generation.N > l.last.N:
+	case e.Generation.Timeline > last.Timeline && e.Previous == hash && e.Generation.N > last.N:
 		return nil
-	case e.Generation.Timeline != l.last.Timeline:
-		return fmt.Errorf("generation %v does not continue %v: %w", e.Generation, l.last, ErrFork)
+	case e.Generation.Timeline != last.Timeline:
+		return fmt.Errorf("generation %v does not continue %v: %w", e.Generation, last, ErrFork)
 	case want.Before(e.Generation):
-		return fmt.Errorf("generation %v after %v: %w", e.Generation, l.last, ErrGap)
-	case e.Generation.Before(want) || e.Previous != l.hash:
-		return fmt.Errorf("generation %v (after %s) on %v (%s): %w", e.Generation, short(e.Previous), l.last, short(l.hash), ErrFork)
+		return fmt.Errorf("generation %v after %v: %w", e.Generation, last, ErrGap)
+	case e.Generation.Before(want) || e.Previous != hash:
+		return fmt.Errorf("generation %v (after %s) on %v (%s): %w", e.Generation, short(e.Previous), last, short(hash), ErrFork)
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/skerry/skerry/registry"
+	"github.com/skerry/skerry/rollout"
 )
 
 // How patient this package is. Together waitTime and pingTime notice within
@@ -34,6 +35,12 @@ type Config struct {
 	Expiry    time.Duration // age at which this process's lease has run out, at least twice Heartbeat; 0 means registry.DefaultExpiry
 	Poll      time.Duration // how often the lists are read, whatever is notified; 0 means 30 s
 	KeepStats time.Duration // age at which call statistics are deleted; 0 means 7 days
+
+	// Rules is called with entries of the rule log that are newer than Applied
+	// says, soon after they were committed and with every Poll; both nil: the
+	// rules are not followed.
+	Rules   func([]rollout.Entry)
+	Applied func() rollout.Generation
 
 	PollOnly bool         // don't LISTEN: changes are seen by polling only
 	Logger   *slog.Logger // nil means slog.Default

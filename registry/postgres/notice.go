@@ -14,6 +14,7 @@ type notice struct {
 	Cluster string  `json:"c"`
 	Rev     int64   `json:"r"`
 	Changed []entry `json:"i"` // nil: a hint
+	Rules   bool    `json:"g"` // the rule log has grown; nothing else is said
 }
 
 // entry is an instance as the fragment {row} writes it and as listSQL reads

@@ -14,11 +14,14 @@ import (
 var schemaSQL string
 
 // SchemaVersion is the version of the tables that this package makes and needs.
-const SchemaVersion = 1
+const SchemaVersion = 2
 
-// tables are all relations of the schema.
+// tables are all relations of the schema; ruleTable came with version 2, and a
+// process that may not make it works without releases.
 var tables = []string{"skerry_schema", "skerry_cluster", "skerry_revision", "skerry_lease", "skerry_instance",
-	"skerry_service_registry", "skerry_call_stat"}
+	"skerry_service_registry", "skerry_call_stat", ruleTable}
+
+const ruleTable = "skerry_rule"
 
 const (
 	undefinedTable = "42P01"

@@ -1,4 +1,4 @@
--- The tables of skerry, version 1. Running this twice changes nothing.
+-- The tables of skerry, version 2. Running this twice changes nothing.
 
 CREATE TABLE IF NOT EXISTS skerry_schema (
     version integer     PRIMARY KEY,
@@ -97,4 +97,17 @@ CREATE TABLE IF NOT EXISTS skerry_call_stat (
 );
 CREATE INDEX IF NOT EXISTS skerry_call_stat_to ON skerry_call_stat (cluster, to_at);
 
-INSERT INTO skerry_schema (version) VALUES (1) ON CONFLICT DO NOTHING;
+-- The rule log: which version of a service a request may meet, and every step
+-- of every release. Rows are only added. (Version 2.)
+CREATE TABLE IF NOT EXISTS skerry_rule (
+    cluster  text        NOT NULL,
+    timeline bigint      NOT NULL, -- a new one begins when the database was restored from an older copy
+    n        bigint      NOT NULL, -- dense
+    previous text        NOT NULL, -- hash of the entry before
+    hash     text        NOT NULL,
+    entry    jsonb       NOT NULL,
+    at       timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (cluster, timeline, n)
+);
+
+INSERT INTO skerry_schema (version) VALUES (1), (2) ON CONFLICT DO NOTHING;

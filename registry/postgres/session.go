@@ -34,6 +34,7 @@ type session struct {
 	refused   time.Time       // a beat, though we may write; zero: the latest one was not
 	read      map[string]bool // services that the model is complete for
 	readAll   bool            // it is complete for all
+	rules     bool            // the rule log is to be read
 
 	quiet  int  // reads in a row that brought what no notification had
 	odd    bool // a row that skerry did not write was reported
@@ -78,13 +79,7 @@ func (s *session) hello(ctx context.Context) error {
 		return err
 	}
 	if missing > 0 {
-		if s.standby {
-			return fmt.Errorf("%d tables of skerry are missing, and this is a standby", missing)
-		}
-		if err := s.r.createSchema(ctx, s.conn); err != nil {
-			return err
-		}
-		if _, err := s.ask(ctx); err != nil {
+		if err := s.upgrade(ctx, missing); err != nil {
 			return err
 		}
 	}
@@ -92,6 +87,27 @@ func (s *session) hello(ctx context.Context) error {
 		return nil
 	}
 	return s.join(ctx)
+}
+
+// upgrade makes the tables that are missing. A user who may not make the table
+// of the rule log does without it.
+func (s *session) upgrade(ctx context.Context, missing int) error {
+	failed := fmt.Errorf("%d tables of skerry are missing, and this is a standby", missing)
+	if !s.standby {
+		failed = s.r.createSchema(ctx, s.conn)
+	}
+	if failed != nil {
+		args := s.r.args()
+		args["tables"] = slices.DeleteFunc(slices.Clone(tables), func(t string) bool { return t == ruleTable })
+		var needed int
+		err := s.conn.QueryRow(ctx, "SELECT count(*) FROM unnest(@tables::text[]) t WHERE to_regclass(t) IS NULL", args).Scan(&needed)
+		if err != nil || needed > 0 {
+			return failed
+		}
+		s.r.log.Info("the tables have version 1: everything works but releases", "err", failed)
+	}
+	_, err := s.ask(ctx)
+	return err
 }
 
 func (s *session) ask(ctx context.Context) (missing int, err error) {
@@ -127,6 +143,12 @@ func (s *session) duties(ctx context.Context) error {
 		s.listening = true
 	}
 	due, unread := !time.Now().Before(s.next), s.r.board.Unread()
+	if due || s.rules {
+		s.rules = false
+		if err := s.follow(ctx); err != nil {
+			return err
+		}
+	}
 	if !due && !unread {
 		return nil
 	}
@@ -204,6 +226,9 @@ func (s *session) take(payload string) (read bool) {
 	}
 	s.quiet = 0
 	switch {
+	case n.Rules:
+		s.rules = true
+		return true
 	case n.Rev <= s.m.rev:
 		return false
 	case n.Changed == nil || n.Rev != s.m.rev+1:

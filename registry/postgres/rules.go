@@ -1,0 +1,142 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/rollout"
+)
+
+// Rules is the rule log of the cluster: the table skerry_rule. It needs Run.
+// Whoever may only read the tables can read it.
+type Rules struct{ r *Registry }
+
+// Rules is the cluster's rule log.
+func (r *Registry) Rules() *Rules { return &Rules{r} }
+
+const (
+	rulesSinceSQL = `SELECT entry::text FROM skerry_rule
+		WHERE cluster = @cluster AND (timeline, n) > (@timeline::bigint, @n::bigint) ORDER BY timeline, n`
+	newestRuleSQL = `SELECT timeline, n, hash FROM skerry_rule WHERE cluster = @cluster ORDER BY timeline DESC, n DESC LIMIT 1`
+	writeRuleSQL  = `INSERT INTO skerry_rule (cluster, timeline, n, previous, hash, entry)
+		VALUES (@cluster, @timeline, @n, @previous, @hash, @entry::jsonb)`
+	// Processes that know no rules take it for old news of instances.
+	tellRuleSQL = `SELECT pg_notify(@channel, json_build_object('c', @cluster::text, 'g', true)::text)`
+)
+
+// Since returns the committed entries after a generation, oldest first.
+func (s *Rules) Since(ctx context.Context, after rollout.Generation) (out []rollout.Entry, err error) {
+	err = s.with(ctx, func(ctx context.Context, conn *pgxpool.Conn) error {
+		out, err = s.r.rulesSince(ctx, conn.Conn(), after)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the rules: %w", err)
+	}
+	return out, nil
+}
+
+// with is Registry.with for operators' commands, which ask as soon as they
+// start: the session may have to begin, and to make the table, first.
+func (s *Rules) with(ctx context.Context, f func(context.Context, *pgxpool.Conn) error) error {
+	begun := time.Now()
+	for {
+		err := s.r.with(ctx, f)
+		early := errors.Is(err, errNotRunning) || sqlState(err) == undefinedTable
+		if !early || time.Since(begun) > stmtTime || run.Sleep(ctx, 50*time.Millisecond) != nil {
+			return err
+		}
+	}
+}
+
+func (r *Registry) rulesSince(ctx context.Context, conn *pgx.Conn, after rollout.Generation) ([]rollout.Entry, error) {
+	args := r.args()
+	args["timeline"], args["n"] = int64(after.Timeline), int64(after.N)
+	rows, err := conn.Query(ctx, rulesSinceSQL, args)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (e rollout.Entry, err error) {
+		var text string
+		if err = row.Scan(&text); err == nil {
+			err = json.Unmarshal([]byte(text), &e)
+		}
+		return e, err
+	})
+}
+
+// Append commits an entry that follows the newest one in number and hash;
+// rollout.ErrFork and rollout.ErrGap refuse any other. The newest entry again
+// is no error. Writers of a cluster go one after the other, and the entry is
+// on disk when Append returns, unlike a heartbeat.
+func (s *Rules) Append(ctx context.Context, e rollout.Entry) error {
+	text, err := json.Marshal(e)
+	if err != nil {
+		return fmt.Errorf("write the rules: %w", err)
+	}
+	err = s.with(ctx, func(ctx context.Context, conn *pgxpool.Conn) error {
+		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error { return s.write(ctx, tx, e, string(text)) })
+	})
+	if err != nil {
+		return fmt.Errorf("write the rules: %w", err)
+	}
+	return nil
+}
+
+func (s *Rules) write(ctx context.Context, tx pgx.Tx, e rollout.Entry, text string) error {
+	args := s.r.args()
+	if _, err := tx.Exec(ctx, "SET LOCAL synchronous_commit = on"); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock(hashtextextended('skerry rules ' || @cluster, 0))", args); err != nil {
+		return err
+	}
+	var timeline, n int64
+	var hash string
+	err := tx.QueryRow(ctx, newestRuleSQL, args).Scan(&timeline, &n, &hash)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return err
+	}
+	newest := rollout.Generation{Timeline: uint32(timeline), N: uint64(n)}
+	if e.Generation == newest && e.Hash() == hash {
+		return nil // written before, and the answer was lost
+	}
+	if err := e.Follows(newest, hash); err != nil {
+		return err
+	}
+	args["timeline"], args["n"] = int64(e.Generation.Timeline), int64(e.Generation.N)
+	args["previous"], args["hash"], args["entry"] = e.Previous, e.Hash(), text
+	if _, err := tx.Exec(ctx, writeRuleSQL, args); err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, tellRuleSQL, args)
+	return err
+}
+
+// follow brings new entries to whoever follows the rules, over the session's
+// own connection.
+func (s *session) follow(ctx context.Context) error {
+	if s.r.cfg.Applied == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, stmtTime)
+	defer cancel()
+	entries, err := s.r.rulesSince(ctx, s.conn, s.r.cfg.Applied())
+	switch code := sqlState(err); {
+	case err == nil:
+		s.r.cfg.Rules(entries)
+	case code == undefinedTable || code == noRight: // tables of version 1: nobody releases by this database
+	case s.lost(err):
+		return fmt.Errorf("read the rules: %w", err)
+	default:
+		s.r.log.Warn("rules not read; next time", "err", err)
+	}
+	return nil
+}

@@ -1,0 +1,85 @@
+//go:build linux
+
+package postgres_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/skerry/skerry/internal/pgtest"
+	"github.com/skerry/skerry/registry"
+	"github.com/skerry/skerry/registry/postgres"
+	"github.com/skerry/skerry/release/releasetest"
+	"github.com/skerry/skerry/rollout"
+)
+
+func TestRulesConformance(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Shared(t)
+	releasetest.Store(t, func(t *testing.T) releasetest.Log {
+		return start(t, quick(t, server.URL(server.CreateDB(t)), newOwner())).Rules()
+	})
+}
+
+// Whoever follows the rules has them within a second of the commit, also a
+// user who may only read.
+func TestRulesAreFollowed(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Shared(t)
+	db := server.CreateDB(t)
+	writer := start(t, quick(t, server.URL(db), newOwner()))
+	writer.offer()
+	reader := server.CreateUser(t, db, "GRANT SELECT ON ALL TABLES IN SCHEMA public TO %s")
+	heard := make(chan rollout.Entry, 10)
+	for _, url := range []string{server.URL(db), server.UserURL(db, reader)} {
+		cfg := quick(t, url, newOwner())
+		cfg.Heartbeat, cfg.Expiry, cfg.Poll = 30*time.Second, 90*time.Second, 30*time.Second
+		cfg.Applied = func() rollout.Generation { return rollout.Generation{} }
+		cfg.Rules = func(entries []rollout.Entry) {
+			for _, e := range entries {
+				heard <- e
+			}
+		}
+		follower := start(t, cfg)
+		follower.until(5*time.Second, "auth is listed", func(s registry.Snapshot) bool { return len(s.Instances) == 1 })
+	}
+	log := &rollout.Log{}
+	e := log.Next("spring", map[string]rollout.Rule{"auth": {Version: "v1"}})
+	if err := writer.Rules().Append(t.Context(), e); err != nil {
+		t.Fatal(err)
+	}
+	begun := time.Now()
+	for range 2 {
+		select {
+		case got := <-heard:
+			if got.Hash() != e.Hash() {
+				t.Errorf("followed %+v, want %+v", got, e)
+			}
+		case <-time.After(5 * time.Second):
+			t.Fatal("the rules did not come")
+		}
+	}
+	if took := time.Since(begun); took > time.Second {
+		t.Errorf("the rules came after %v, want a second at most", took)
+	}
+}
+
+// Tables of version 1 serve a user who may not add to them; the rights to do so
+// bring the rule log.
+func TestTablesOfVersion1(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Shared(t)
+	db := server.CreateDB(t)
+	server.Exec(t, db, postgres.Schema()+"; DROP TABLE skerry_rule; DELETE FROM skerry_schema WHERE version = 2; REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+	user := server.CreateUser(t, db, "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO %s")
+	old := start(t, quick(t, server.UserURL(db, user), newOwner()))
+	old.offer()
+	if _, err := old.Rules().Since(t.Context(), rollout.Generation{}); err == nil {
+		t.Error("a rule log was read where there is none")
+	}
+	admin := start(t, quick(t, server.URL(db), newOwner()))
+	admin.offer()
+	if _, err := admin.Rules().Since(t.Context(), rollout.Generation{}); err != nil {
+		t.Errorf("the table was not added: %v", err)
+	}
+}

@@ -1,0 +1,82 @@
+package release
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/skerry/skerry/internal/run"
+)
+
+const (
+	askLimit = 4 * time.Second // for one question to one process
+	askMost  = 64              // processes asked at a time
+)
+
+// ask puts a question to all members at once and returns who failed, and why.
+func ask(ctx context.Context, members []Member, question func(context.Context, Member) error) map[string]error {
+	failed := map[string]error{}
+	var mu sync.Mutex
+	slots := make(chan struct{}, askMost)
+	g := run.NewGroup(ctx)
+	for _, m := range members {
+		g.Go(func(ctx context.Context) error {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			ctx, cancel := context.WithTimeout(ctx, askLimit)
+			defer cancel()
+			if err := question(ctx, m); err != nil {
+				mu.Lock()
+				failed[m.Process] = err
+				mu.Unlock()
+			}
+			return nil
+		})
+	}
+	_ = g.Wait() // every answer is in failed
+	return failed
+}
+
+// alive leaves out the processes that the operator vouches for being dead.
+func alive(members []Member, without []string) []Member {
+	return slices.DeleteFunc(slices.Clone(members), func(m Member) bool { return vouched(m.Process, without) })
+}
+
+// vouched reports whether a process is meant by one of the names: a process
+// (host/pid/epoch), host/pid, or a whole host.
+func vouched(process string, without []string) bool {
+	return slices.ContainsFunc(without, func(w string) bool {
+		return process == w || strings.HasPrefix(process, w+"/")
+	})
+}
+
+// silent names those who failed and are not certified dead.
+func silent(ctx context.Context, s Site, failed map[string]error) error {
+	var names []string
+	for process, err := range failed {
+		if !s.Ended(ctx, process) {
+			names = append(names, fmt.Sprintf("%s (%v)", process, err))
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	slices.Sort(names)
+	return fmt.Errorf("%w: %s; wait for them, or go without them by name when they are dead for certain", ErrSilent, strings.Join(names, ", "))
+}
+
+// first is one of the errors that wraps one of the sentinels, nil when none does.
+func first(failed map[string]error, sentinels ...error) error {
+	for process, err := range failed {
+		for _, s := range sentinels {
+			if errors.Is(err, s) {
+				return fmt.Errorf("%s: %w", process, err)
+			}
+		}
+	}
+	return nil
+}

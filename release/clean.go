@@ -1,0 +1,201 @@
+package release
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/rollout"
+)
+
+// Clean waits until nobody can need the versions that go, has them refuse,
+// asks their instances to leave, and ends the release. It goes on where it, or
+// another operator's, stopped; ctx bounds the wait, and what was done stays.
+func (c *Controller) Clean(ctx context.Context) error {
+	for {
+		log, entries, err := c.Log(ctx)
+		if err != nil {
+			return err
+		}
+		r, _ := log.Session()
+		switch r.State {
+		case rollout.Draining:
+			if err = c.drain(ctx, r); err == nil {
+				err = c.step(ctx, "retire the versions that go", func(_ *rollout.Log, r rollout.Release, _ rollout.Generation) (change, error) {
+					next, retire, err := r.Retire()
+					return change{session: next, retire: retire}, err
+				})
+			}
+		case rollout.Drained:
+			if err = c.stop(ctx, log, entries, r); err == nil {
+				return c.step(ctx, "stop", func(_ *rollout.Log, r rollout.Release, _ rollout.Generation) (change, error) {
+					next, err := r.Stop()
+					return change{session: next}, err
+				})
+			}
+		default:
+			err = c.step(ctx, "clean", func(_ *rollout.Log, r rollout.Release, _ rollout.Generation) (change, error) {
+				next, err := r.Clean()
+				return change{session: next}, err
+			})
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// drain runs rounds until no process can need a version that goes.
+func (c *Controller) drain(ctx context.Context, r rollout.Release) error {
+	begun, round := time.Now(), uint64(0)
+	var drains []*rollout.Drain
+	for _, m := range r.Modules {
+		drains = append(drains, &rollout.Drain{Service: m.Service, Old: r.Goes(m), Since: r.Since})
+	}
+	for _, m := range c.look(ctx).Members {
+		round = max(round, m.Round)
+	}
+	for {
+		round++
+		done, err := c.round(ctx, &round, drains, begun)
+		if err != nil || done {
+			return err
+		}
+		if err := run.Sleep(ctx, c.cfg.Pause); err != nil {
+			return waited("drain", drains, err)
+		}
+	}
+}
+
+// round asks everybody until everybody alive has answered one round.
+func (c *Controller) round(ctx context.Context, round *uint64, drains []*rollout.Drain, begun time.Time) (done bool, err error) {
+	members, err := c.cfg.Site.Members(ctx)
+	if err != nil {
+		return false, fmt.Errorf("find the processes: %w", err)
+	}
+	var names, services []string
+	for _, m := range members {
+		names = append(names, m.Process)
+	}
+	for _, d := range drains {
+		d.Open(*round, names)
+		services = append(services, d.Service)
+	}
+	for {
+		c.collect(ctx, members, round, drains, services)
+		complete := true
+		for _, d := range drains {
+			complete = complete && d.Complete()
+			c.cfg.Progress(Progress{Step: "drain", Service: d.Service, Holders: d.Holders(), Waiting: time.Since(begun)})
+		}
+		if complete {
+			break
+		}
+		if err := run.Sleep(ctx, c.cfg.Pause); err != nil {
+			return false, waited("drain", drains, err)
+		}
+		if members, err = c.cfg.Site.Members(ctx); err != nil {
+			return false, fmt.Errorf("find the processes: %w", err)
+		}
+	}
+	done = true
+	for _, d := range drains {
+		done = d.Close() && done
+	}
+	return done, nil
+}
+
+// collect asks once and takes in the answers and certificates of death.
+func (c *Controller) collect(ctx context.Context, members []Member, round *uint64, drains []*rollout.Drain, services []string) {
+	reports := make(chan rollout.Report, len(members))
+	failed := ask(ctx, members, func(ctx context.Context, m Member) error {
+		r, err := m.Peer.Report(ctx, *round, services)
+		if err == nil {
+			reports <- r
+		}
+		return err
+	})
+	close(reports)
+	for r := range reports {
+		*round = max(*round, r.Round) // another controller counts, too: the next round goes above it
+		for _, d := range drains {
+			d.Take(r)
+		}
+	}
+	known := map[string]bool{}
+	for _, m := range members {
+		known[m.Process] = true
+	}
+	for _, d := range drains {
+		for _, h := range d.Holders() {
+			_, silent := failed[h.Process]
+			if h.Why == rollout.Silent && (vouched(h.Process, c.cfg.Without) || (silent || !known[h.Process]) && c.cfg.Site.Ended(ctx, h.Process)) {
+				d.Dead(h.Process)
+			}
+		}
+	}
+}
+
+// waited names who held the step back when its time was over.
+func waited(step string, drains []*rollout.Drain, err error) error {
+	text := ""
+	for _, d := range drains {
+		for _, h := range d.Holders() {
+			text += fmt.Sprintf("; %s %s: %s is %s", d.Service, d.Old, h.Process, h.Why)
+		}
+	}
+	return fmt.Errorf("%s%s: %w", step, text, err)
+}
+
+// stop waits until everybody refuses the retired versions, asks their
+// instances to leave, and waits until the lists show none.
+func (c *Controller) stop(ctx context.Context, log *rollout.Log, entries []rollout.Entry, r rollout.Release) error {
+	begun := time.Now()
+	for {
+		failed := c.tell(ctx, entries)
+		left, err := c.dismiss(ctx, r)
+		if err != nil {
+			return err
+		}
+		if left == 0 && silent(ctx, c.cfg.Site, failed) == nil {
+			return nil
+		}
+		note := fmt.Sprintf("%d instances are still listed, %d processes have not answered", left, len(failed))
+		c.cfg.Progress(Progress{Step: "stop", Waiting: time.Since(begun), Note: note})
+		if err := run.Sleep(ctx, c.cfg.Pause); err != nil {
+			return fmt.Errorf("stop (log at %v): %s: %w", log.Last(), note, err)
+		}
+	}
+}
+
+// dismiss asks the instances of the versions that go to leave, and counts them.
+func (c *Controller) dismiss(ctx context.Context, r rollout.Release) (left int, err error) {
+	members, err := c.cfg.Site.Members(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("find the processes: %w", err)
+	}
+	for _, m := range r.Modules {
+		list, err := c.cfg.Site.Instances(ctx, m.Service)
+		if err != nil {
+			return 0, fmt.Errorf("look for %s: %w", m.Service, err)
+		}
+		var owners []Member
+		for _, in := range list {
+			if in.Version != r.Goes(m) || vouched(in.Process, c.cfg.Without) {
+				continue
+			}
+			left++
+			for _, o := range members {
+				if o.Process == in.Process {
+					owners = append(owners, o)
+				}
+			}
+		}
+		ask(ctx, owners, func(ctx context.Context, o Member) error {
+			_, err := o.Peer.Leave(ctx, m.Service, r.Goes(m))
+			return err
+		})
+	}
+	return left, nil
+}

@@ -1,0 +1,211 @@
+package release
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/skerry/skerry/rollout"
+)
+
+// Config is what a controller needs. Site, Store and By are required.
+type Config struct {
+	Site    Site
+	Store   Store
+	By      string        // the operator, for the audit trail
+	Without []string      // processes, host/pid or hosts that the operator vouches are dead; recorded
+	Pause   time.Duration // between two looks at the site while waiting; 0 means 500 ms
+
+	// Progress hears what a long step waits for; nil: nobody does.
+	Progress func(Progress)
+}
+
+// Progress is what a step waits for now.
+type Progress struct {
+	Step    string           // "drain", "retire", "stop", "ramp"
+	Service string           // the service that is held back
+	Holders []rollout.Holder // who holds it back
+	Waiting time.Duration    // since the step began
+	Note    string
+}
+
+// Controller carries out the steps of a release. It keeps nothing between
+// them: see the package. Its methods are for one goroutine.
+type Controller struct{ cfg Config }
+
+// New makes a controller; it does nothing yet.
+func New(cfg Config) *Controller {
+	cfg.Pause = cmp.Or(cfg.Pause, 500*time.Millisecond)
+	if cfg.Progress == nil {
+		cfg.Progress = func(Progress) {}
+	}
+	return &Controller{cfg}
+}
+
+// Log reads the rule log.
+func (c *Controller) Log(ctx context.Context) (*rollout.Log, []rollout.Entry, error) {
+	entries, err := c.cfg.Store.Since(ctx, rollout.Generation{})
+	if err != nil {
+		if !errors.Is(err, rollout.ErrFork) {
+			err = fmt.Errorf("%w: %w", ErrFrozen, err)
+		}
+		return nil, nil, fmt.Errorf("read the rule log: %w", err)
+	}
+	log := &rollout.Log{}
+	for _, e := range entries {
+		if log, err = log.Apply(e); err != nil {
+			return nil, nil, fmt.Errorf("read the rule log: %w", err)
+		}
+	}
+	return log, entries, nil
+}
+
+// change is what a step does to the log.
+type change struct {
+	session rollout.Release
+	rules   map[string]rollout.Rule
+	retire  []rollout.Retirement
+}
+
+// step appends one entry and tells everybody.
+func (c *Controller) step(ctx context.Context, text string, f func(*rollout.Log, rollout.Release, rollout.Generation) (change, error)) error {
+	log, entries, err := c.Log(ctx)
+	if err != nil {
+		return err
+	}
+	if err := c.restored(ctx, log, entries); err != nil {
+		return err
+	}
+	session, _ := log.Session()
+	e := log.Next("", nil)
+	next, err := f(log, session, e.Generation)
+	if err != nil {
+		return err
+	}
+	if len(c.cfg.Without) > 0 {
+		text += ", without " + strings.Join(c.cfg.Without, ", ")
+	}
+	e.Release, e.Session, e.Rules, e.Retire = next.session.Name, &next.session, next.rules, next.retire
+	e.By, e.Step, e.At = c.cfg.By, text, time.Now().UTC().Round(time.Microsecond)
+	if err := c.cfg.Store.Append(ctx, e); err != nil {
+		if errors.Is(err, rollout.ErrFork) || errors.Is(err, rollout.ErrGap) || errors.Is(err, rollout.ErrPromised) {
+			err = fmt.Errorf("another operator writes at the same time; look at the status and decide again: %w", err)
+		}
+		return fmt.Errorf("%s: %w", text, err)
+	}
+	c.tell(ctx, append(entries, e))
+	return nil
+}
+
+// tell brings the log to everybody who can be reached; the others learn it by
+// notifications, announcements and calls.
+func (c *Controller) tell(ctx context.Context, entries []rollout.Entry) map[string]error {
+	members, err := c.cfg.Site.Members(ctx)
+	if err != nil || len(entries) == 0 {
+		return nil
+	}
+	return ask(ctx, alive(members, c.cfg.Without), func(ctx context.Context, m Member) error {
+		err := m.Peer.Learn(ctx, entries[len(entries)-1])
+		if errors.Is(err, rollout.ErrGap) || errors.Is(err, rollout.ErrFork) {
+			err = m.Peer.Learn(ctx, entries...)
+		}
+		return err
+	})
+}
+
+// restored refuses to go on when a process has applied what the log lacks.
+func (c *Controller) restored(ctx context.Context, log *rollout.Log, entries []rollout.Entry) error {
+	return c.restoredBy(c.look(ctx), log, entries)
+}
+
+func (c *Controller) restoredBy(s Status, log *rollout.Log, entries []rollout.Entry) error {
+	for _, m := range s.Members {
+		if m.Silent != "" || m.Applied == (rollout.Generation{}) {
+			continue
+		}
+		i := slices.IndexFunc(entries, func(e rollout.Entry) bool { return e.Generation == m.Applied })
+		if i < 0 || entries[i].Hash() != m.Hash {
+			return fmt.Errorf("%s has applied generation %v, the log ends with %v: %w; adopt what the processes have, then go on",
+				m.Process, m.Applied, log.Last(), ErrRestored)
+		}
+	}
+	return nil
+}
+
+// Start opens a release. It is refused while another is open.
+func (c *Controller) Start(ctx context.Context, name, reason, mark string) error {
+	return c.step(ctx, "start: "+reason, func(_ *rollout.Log, old rollout.Release, _ rollout.Generation) (change, error) {
+		if old.Name != "" && !old.Over() {
+			return change{}, fmt.Errorf("start %s: %w: %s by %s since %s (%s), %s; go on with it, or roll it back and clean it",
+				name, ErrOpen, old.Name, old.By, old.Opened.Format(time.RFC3339), old.Reason, old.State)
+		}
+		if name == "" || name == old.Name {
+			return change{}, fmt.Errorf("start: the name %q is empty or was used by the release before", name)
+		}
+		return change{session: rollout.Release{Name: name, By: c.cfg.By, Reason: reason, Mark: cmp.Or(mark, name),
+			Opened: time.Now().UTC().Round(time.Second), State: rollout.Prepared}}, nil
+	})
+}
+
+// Ship adds modules to the open release; only verifiers meet them. Their new
+// versions must be registered: the site's own supervisor starts them.
+func (c *Controller) Ship(ctx context.Context, modules ...rollout.Module) error {
+	names := ""
+	for _, m := range modules {
+		if err := c.up(ctx, m.Service, m.New); err != nil {
+			return err
+		}
+		names += " " + m.Service + " " + m.New
+	}
+	return c.step(ctx, "ship"+names, func(log *rollout.Log, r rollout.Release, _ rollout.Generation) (change, error) {
+		out := change{session: r, rules: map[string]rollout.Rule{}}
+		for _, m := range modules {
+			next, rules, err := out.session.Ship(log, m)
+			if err != nil {
+				return out, err
+			}
+			out.session, out.rules[m.Service] = next, rules[m.Service]
+		}
+		return out, nil
+	})
+}
+
+func (c *Controller) up(ctx context.Context, service, version string) error {
+	list, err := c.cfg.Site.Instances(ctx, service)
+	if err != nil {
+		return fmt.Errorf("look for %s %s: %w", service, version, err)
+	}
+	if !slices.ContainsFunc(list, func(in Instance) bool { return in.Version == version }) {
+		return fmt.Errorf("no instance of %s %s is registered; start one, then ship it", service, version)
+	}
+	return nil
+}
+
+// Commit sends a share of the new traces, per ten thousand, to the new
+// versions; rollout.Whole is the switch.
+func (c *Controller) Commit(ctx context.Context, share int) error {
+	text := fmt.Sprintf("commit %g %%", float64(share)/100)
+	return c.step(ctx, text, func(log *rollout.Log, r rollout.Release, at rollout.Generation) (change, error) {
+		for _, m := range r.Modules {
+			if err := c.up(ctx, m.Service, m.New); err != nil {
+				return change{}, err
+			}
+		}
+		next, rules, err := r.Commit(log, share, at)
+		return change{session: next, rules: rules}, err
+	})
+}
+
+// Rollback sends all new traces to the old versions again.
+func (c *Controller) Rollback(ctx context.Context) error { return c.rollback(ctx, "roll back") }
+
+func (c *Controller) rollback(ctx context.Context, text string) error {
+	return c.step(ctx, text, func(log *rollout.Log, r rollout.Release, at rollout.Generation) (change, error) {
+		next, rules, err := r.Rollback(log, at)
+		return change{session: next, rules: rules}, err
+	})
+}

@@ -1,0 +1,42 @@
+package release
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	"github.com/skerry/skerry/rollout"
+)
+
+// Memory is a Store for tests and the reference for the others. The zero
+// value is an empty log.
+type Memory struct {
+	mu      sync.Mutex
+	log     rollout.Log
+	entries []rollout.Entry
+}
+
+// Since is Store.Since.
+func (m *Memory) Since(_ context.Context, after rollout.Generation) ([]rollout.Entry, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	i := slices.IndexFunc(m.entries, func(e rollout.Entry) bool { return after.Before(e.Generation) })
+	if i < 0 {
+		return nil, nil
+	}
+	return slices.Clone(m.entries[i:]), nil
+}
+
+// Append is Store.Append.
+func (m *Memory) Append(_ context.Context, e rollout.Entry) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	next, err := m.log.Apply(e)
+	if err != nil {
+		return err
+	}
+	if next.Last() != m.log.Last() {
+		m.log, m.entries = *next, append(m.entries, e)
+	}
+	return nil
+}

@@ -1,0 +1,84 @@
+package release
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/skerry/skerry/rollout"
+)
+
+// proc is a process of a world: an agent that may be silent.
+type proc struct {
+	*rollout.Agent
+	w        *world
+	silent   bool
+	deafTo   string // a question that it does not get: "learn"
+	served   []Served
+	departed []string
+}
+
+var errNoAnswer = errors.New("no answer")
+
+func (p *proc) heard(question string) error {
+	if p.silent || p.deafTo == question {
+		return errNoAnswer
+	}
+	return nil
+}
+
+func (p *proc) Since(_ context.Context, g rollout.Generation) ([]rollout.Entry, error) {
+	return p.Agent.Since(g), p.heard("since")
+}
+
+func (p *proc) Learn(_ context.Context, entries ...rollout.Entry) error {
+	if err := p.heard("learn"); err != nil {
+		return err
+	}
+	return p.Agent.Learn(entries...)
+}
+
+func (p *proc) Promise(_ context.Context, e rollout.Entry) error {
+	if err := p.heard("promise"); err != nil {
+		return err
+	}
+	return p.Agent.Promise(e)
+}
+
+func (p *proc) Abandon(_ context.Context, e rollout.Entry) error {
+	if err := p.heard("abandon"); err != nil {
+		return err
+	}
+	return p.Agent.Abandon(e)
+}
+
+func (p *proc) Promised(context.Context) (*rollout.Entry, error) {
+	return p.Agent.Promised(), p.heard("promised")
+}
+
+func (p *proc) Report(_ context.Context, round uint64, services []string) (rollout.Report, error) {
+	return p.Agent.Report(round, services, rollout.Anything), p.heard("report")
+}
+
+func (p *proc) Served(context.Context, time.Duration) ([]Served, error) {
+	return p.served, p.heard("served")
+}
+
+// Leave takes the process's instances of the version off the lists.
+func (p *proc) Leave(_ context.Context, service, version string) (bool, error) {
+	if err := p.heard("leave"); err != nil {
+		return false, err
+	}
+	if p.Log().Floor(service, version) == (rollout.Generation{}) {
+		return false, nil
+	}
+	p.departed = append(p.departed, service+" "+version)
+	var rest []Instance
+	for _, in := range p.w.instances {
+		if in.Process != p.Process() || in.Service != service || in.Version != version {
+			rest = append(rest, in)
+		}
+	}
+	p.w.instances = rest
+	return true, nil
+}

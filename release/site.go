@@ -1,0 +1,77 @@
+package release
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/skerry/skerry/rollout"
+)
+
+// Store keeps the rule log of a site.
+type Store interface {
+	// Since returns the committed entries after a generation, oldest first.
+	Since(ctx context.Context, after rollout.Generation) ([]rollout.Entry, error)
+	// Append commits an entry that follows the newest one in number and hash.
+	// Anything else is refused with rollout.ErrFork or rollout.ErrGap; the
+	// newest entry again is no error. Whether an entry was committed whose
+	// Append failed otherwise is found out by Since.
+	Append(ctx context.Context, e rollout.Entry) error
+}
+
+// Peer is one process of the site, over its internal service.
+type Peer interface {
+	Since(ctx context.Context, after rollout.Generation) ([]rollout.Entry, error)
+	Learn(ctx context.Context, entries ...rollout.Entry) error
+	Promise(ctx context.Context, e rollout.Entry) error
+	Abandon(ctx context.Context, e rollout.Entry) error
+	Promised(ctx context.Context) (*rollout.Entry, error)
+	Report(ctx context.Context, round uint64, services []string) (rollout.Report, error)
+	Served(ctx context.Context, slow time.Duration) ([]Served, error)
+	Leave(ctx context.Context, service, version string) (bool, error)
+}
+
+// Site is where a controller finds the processes.
+type Site interface {
+	// Members lists every process that may be alive, listed or not.
+	Members(ctx context.Context) ([]Member, error)
+	// Ended reports whether a process is dead for certain: another process of
+	// its host says so.
+	Ended(ctx context.Context, process string) bool
+	// Instances lists what is registered now.
+	Instances(ctx context.Context, service string) ([]Instance, error)
+}
+
+// Member is one process on the membership list.
+type Member struct {
+	Process string // registry.Owner.String()
+	Peer    Peer
+	Gone    string    // how it left the lists; "" while it is listed
+	Heard   time.Time // when it was listed last
+}
+
+// Instance is one registration of a service.
+type Instance struct {
+	Process, Service, Version, Addr string
+}
+
+// Served is what a process has done as the callee of a service since it began.
+type Served struct {
+	Service, Version      string
+	Calls, Failures, Slow int64 // Slow took longer than was asked about
+}
+
+// Errors of a Controller.
+var (
+	// ErrFrozen: the log can't be read or written now; nothing is committed.
+	ErrFrozen = errors.New("the rule log is frozen")
+	// ErrRestored: processes have applied what the log does not hold: it was
+	// restored from an older copy. See Controller.Adopt.
+	ErrRestored = errors.New("processes have applied rules that the log does not hold")
+	// ErrSilent: a process does not answer and nobody certifies its death.
+	ErrSilent = errors.New("processes do not answer")
+	// ErrOpen: another release is open.
+	ErrOpen = errors.New("a release is open")
+	// ErrGuard: the new versions broke a declared bound; they were rolled back.
+	ErrGuard = errors.New("rolled back by the guard")
+)

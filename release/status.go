@@ -1,0 +1,225 @@
+package release
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/skerry/skerry/rollout"
+)
+
+// Status is the site as one look found it.
+type Status struct {
+	Generation rollout.Generation      `json:"generation"` // of the log
+	Hash       string                  `json:"hash"`
+	Session    *rollout.Release        `json:"session,omitempty"` // the newest release; nil before the first
+	Rules      map[string]rollout.Rule `json:"rules,omitempty"`
+	Members    []MemberStatus          `json:"members"`
+	Frozen     string                  `json:"frozen,omitempty"`  // why nothing can be committed now
+	Pending    []rollout.Entry         `json:"pending,omitempty"` // promised and not committed: see Refresh
+	Trail      []rollout.Entry         `json:"trail,omitempty"`   // every step, oldest first
+}
+
+// MemberStatus is one process.
+type MemberStatus struct {
+	Process string             `json:"process"`
+	Applied rollout.Generation `json:"applied"`
+	Hash    string             `json:"hash"`
+	Round   uint64             `json:"round"`
+	Running map[string]int     `json:"running,omitempty"` // by service/version
+	Gone    string             `json:"gone,omitempty"`    // how it left the lists
+	Silent  string             `json:"silent,omitempty"`  // why it did not answer
+	Heard   time.Time          `json:"heard,omitzero"`
+}
+
+// Status looks at log and processes. What can't be read is said in Frozen.
+func (c *Controller) Status(ctx context.Context) Status {
+	s := c.look(ctx)
+	log, entries, err := c.Log(ctx)
+	if err == nil {
+		err = c.restoredBy(s, log, entries)
+	}
+	if err != nil {
+		s.Frozen = err.Error()
+	}
+	if log == nil {
+		return s
+	}
+	s.Generation, s.Hash, s.Trail, s.Rules = log.Last(), log.Hash(), entries, map[string]rollout.Rule{}
+	if r, ok := log.Session(); ok {
+		s.Session = &r
+	}
+	for _, name := range log.Services() {
+		s.Rules[name], _ = log.Rule(name)
+	}
+	if b, ok := c.cfg.Store.(*Ballot); ok {
+		s.Pending, _ = b.Pending(ctx)
+	}
+	return s
+}
+
+// look asks every process where it stands.
+func (c *Controller) look(ctx context.Context) Status {
+	var s Status
+	members, err := c.cfg.Site.Members(ctx)
+	if err != nil {
+		s.Frozen = err.Error()
+	}
+	members = alive(members, c.cfg.Without)
+	var mu sync.Mutex
+	failed := ask(ctx, members, func(ctx context.Context, m Member) error {
+		r, err := m.Peer.Report(ctx, 0, nil)
+		if err == nil {
+			mu.Lock()
+			s.Members = append(s.Members, MemberStatus{Process: m.Process, Applied: r.Applied, Hash: r.Hash, Round: r.Round, Running: r.Running, Gone: m.Gone, Heard: m.Heard})
+			mu.Unlock()
+		}
+		return err
+	})
+	for _, m := range members {
+		if err := failed[m.Process]; err != nil {
+			s.Members = append(s.Members, MemberStatus{Process: m.Process, Gone: m.Gone, Heard: m.Heard, Silent: err.Error()})
+		}
+	}
+	slices.SortFunc(s.Members, func(a, b MemberStatus) int { return strings.Compare(a.Process, b.Process) })
+	return s
+}
+
+// Holders are those who hold back the versions that go, as one round finds
+// them now; the round counts for no drain.
+func (c *Controller) Holders(ctx context.Context) (map[string][]rollout.Holder, error) {
+	log, _, err := c.Log(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r, ok := log.Session()
+	if !ok || r.Since == (rollout.Generation{}) {
+		return nil, nil
+	}
+	members, err := c.cfg.Site.Members(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("find the processes: %w", err)
+	}
+	var round uint64
+	for _, m := range c.look(ctx).Members {
+		round = max(round, m.Round)
+	}
+	var names, services []string
+	for _, m := range members {
+		names = append(names, m.Process)
+	}
+	var drains []*rollout.Drain
+	for _, m := range r.Modules {
+		d := &rollout.Drain{Service: m.Service, Old: r.Goes(m), Since: r.Since}
+		d.Open(max(round, 1), names)
+		drains, services = append(drains, d), append(services, m.Service)
+	}
+	round = max(round, 1)
+	c.collect(ctx, members, &round, drains, services)
+	out := map[string][]rollout.Holder{}
+	for _, d := range drains {
+		out[d.Service] = d.Holders()
+	}
+	return out, nil
+}
+
+// Validate names what stands in the way of the next step: versions that the
+// rules name and nobody offers, processes behind the log, silent ones.
+func (c *Controller) Validate(ctx context.Context) []string {
+	s := c.Status(ctx)
+	var out []string
+	if s.Frozen != "" {
+		out = append(out, s.Frozen)
+	}
+	for service, rule := range s.Rules {
+		for _, v := range rule.Versions() {
+			if err := c.up(ctx, service, v); err != nil {
+				out = append(out, err.Error())
+			}
+		}
+	}
+	for _, m := range s.Members {
+		switch {
+		case m.Silent != "":
+			out = append(out, fmt.Sprintf("%s does not answer: %s", m.Process, m.Silent))
+		case m.Applied.Before(s.Generation):
+			out = append(out, fmt.Sprintf("%s has applied generation %v of %v", m.Process, m.Applied, s.Generation))
+		}
+	}
+	for _, e := range s.Pending {
+		out = append(out, fmt.Sprintf("generation %v (%s by %s) was promised and is not committed; refresh completes it", e.Generation, e.Step, e.By))
+	}
+	slices.Sort(out)
+	return out
+}
+
+// Refresh completes what an operator's command left half-way, and brings the
+// log to every process.
+func (c *Controller) Refresh(ctx context.Context) error {
+	if b, ok := c.cfg.Store.(*Ballot); ok {
+		pending, err := b.Pending(ctx)
+		if err != nil {
+			return err
+		}
+		if len(pending) > 1 {
+			return fmt.Errorf("%d operators have promises for the same generation: %w; let one of them give up", len(pending), rollout.ErrPromised)
+		}
+		for _, e := range pending {
+			if err := b.Append(ctx, e); err != nil {
+				return fmt.Errorf("complete %q: %w", e.Step, err)
+			}
+		}
+	}
+	_, entries, err := c.Log(ctx)
+	if err != nil {
+		return err
+	}
+	return silent(ctx, c.cfg.Site, c.tell(ctx, entries))
+}
+
+// Adopt makes the log whole again after the store was restored from an older
+// copy: what the processes have applied is written back, and a new timeline
+// begins, so that no number is ever used twice.
+func (c *Controller) Adopt(ctx context.Context) error {
+	members, err := c.cfg.Site.Members(ctx)
+	if err != nil {
+		return fmt.Errorf("find the processes: %w", err)
+	}
+	whole, err := (&Ballot{Site: c.cfg.Site, Without: c.cfg.Without}).Since(ctx, rollout.Generation{})
+	if err != nil {
+		return fmt.Errorf("read the rules of %d processes: %w", len(members), err)
+	}
+	stored, err := c.cfg.Store.Since(ctx, rollout.Generation{})
+	if err != nil {
+		return fmt.Errorf("read the rule log: %w: %w", ErrFrozen, err)
+	}
+	if len(stored) >= len(whole) {
+		return errors.New("adopt: the log holds everything that the processes have applied; nothing is to be adopted")
+	}
+	log := &rollout.Log{}
+	for i, e := range whole {
+		if i < len(stored) && stored[i].Hash() != e.Hash() {
+			return fmt.Errorf("adopt: generation %v of the log is not what the processes have applied: %w", e.Generation, rollout.ErrFork)
+		}
+		if log, err = log.Apply(e); err != nil {
+			return fmt.Errorf("adopt: %w", err)
+		}
+	}
+	for _, e := range whole[len(stored):] {
+		if err := c.cfg.Store.Append(ctx, e); err != nil {
+			return fmt.Errorf("adopt generation %v: %w", e.Generation, err)
+		}
+	}
+	e := log.Next("", nil)
+	e.Generation.Timeline++
+	e.By, e.Step, e.At = c.cfg.By, fmt.Sprintf("adopt generation %v after the log was restored", log.Last()), time.Now().UTC().Round(time.Microsecond)
+	if err := c.cfg.Store.Append(ctx, e); err != nil {
+		return fmt.Errorf("begin timeline %d: %w", e.Generation.Timeline, err)
+	}
+	c.tell(ctx, append(whole, e))
+	return nil
+}

@@ -1,0 +1,50 @@
+package release
+
+import (
+	"context"
+	"testing"
+
+	"github.com/skerry/skerry/release/releasetest"
+	"github.com/skerry/skerry/rollout"
+)
+
+func TestMemory(t *testing.T) {
+	releasetest.Store(t, func(*testing.T) releasetest.Log { return &Memory{} })
+}
+
+func TestBallot(t *testing.T) {
+	releasetest.Store(t, func(*testing.T) releasetest.Log { return &Ballot{Site: newWorld(3)} })
+}
+
+// world is a site of processes in memory.
+type world struct {
+	members   []Member
+	ended     map[string]bool
+	instances []Instance
+}
+
+func newWorld(n int) *world {
+	w := &world{ended: map[string]bool{}}
+	for i := range n {
+		name := "host/" + string(rune('1'+i)) + "/e"
+		a, err := rollout.NewAgent(name, rollout.Saved{}, nil)
+		if err != nil {
+			panic(err)
+		}
+		w.members = append(w.members, Member{Process: name, Peer: &proc{Agent: a, w: w}})
+	}
+	return w
+}
+
+func (w *world) Members(context.Context) ([]Member, error)    { return w.members, nil }
+func (w *world) Ended(_ context.Context, process string) bool { return w.ended[process] }
+func (w *world) Instances(_ context.Context, service string) (out []Instance, err error) {
+	for _, in := range w.instances {
+		if in.Service == service {
+			out = append(out, in)
+		}
+	}
+	return out, nil
+}
+
+func (w *world) proc(i int) *proc { return w.members[i].Peer.(*proc) }

@@ -1,0 +1,180 @@
+package skerry
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/registry/postgres"
+	"github.com/skerry/skerry/release"
+)
+
+// siteLimit is how long a look at the site waits for registries that have not
+// answered, quietLimit how long for more members on a LAN.
+const (
+	siteLimit  = 3 * time.Second
+	quietLimit = 700 * time.Millisecond
+)
+
+// Releases is the operator's side of releases: the steps, by name of the
+// operator, on the rule log of this node's site, in the database or, where
+// there is none, in the processes. without names processes, host/pid or hosts
+// that the operator vouches are dead. progress may be nil.
+func (n *Node) Releases(by string, without []string, progress func(release.Progress)) *release.Controller {
+	site := &site{n: n, begun: time.Now()}
+	c := release.Config{Site: site, Store: &release.Ballot{Site: site, Without: without}, By: by, Without: without, Progress: progress}
+	for _, s := range n.sources {
+		if db, ok := s.Registry.(*postgres.Registry); ok {
+			c.Store = db.Rules()
+		}
+	}
+	return release.New(c)
+}
+
+// site is the processes as this node and its peers know them.
+type site struct {
+	n     *Node
+	begun time.Time
+
+	mu  sync.Mutex
+	all map[string]member // of the last look, by process
+}
+
+// Members is release.Site.Members: whom this process knows and whom those know.
+func (s *site) Members(ctx context.Context) ([]release.Member, error) {
+	if err := s.n.awaitMembers(ctx, s.begun); err != nil {
+		return nil, err
+	}
+	all := map[string]member{}
+	for _, m := range s.n.members.list() {
+		all[m.Owner.String()] = m
+	}
+	var mu sync.Mutex
+	g := run.NewGroup(ctx)
+	for _, m := range s.n.members.list() {
+		if m.Gone != "" {
+			continue
+		}
+		g.Go(func(ctx context.Context) error {
+			ctx, cancel := context.WithTimeout(ctx, peerLimit)
+			defer cancel()
+			p, err := s.n.peer(m)
+			if err != nil {
+				return nil
+			}
+			list, _ := p.members(ctx, time.Now())
+			mu.Lock()
+			defer mu.Unlock()
+			for _, o := range list {
+				if known, ok := all[o.Owner.String()]; !ok || known.Gone != "" && o.Gone == "" {
+					all[o.Owner.String()] = o
+				}
+			}
+			return nil
+		})
+	}
+	_ = g.Wait()
+	s.mu.Lock()
+	s.all = all
+	s.mu.Unlock()
+	return s.asked(ctx, all)
+}
+
+// asked gives each member its peer, and leaves out those who are certified dead.
+func (s *site) asked(ctx context.Context, all map[string]member) ([]release.Member, error) {
+	var out []release.Member
+	for process, m := range all {
+		if m.Gone != "" && s.Ended(ctx, process) {
+			s.n.members.forget(process)
+			continue
+		}
+		p, err := s.n.peer(m)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, release.Member{Process: process, Peer: p, Gone: m.Gone, Heard: m.Heard})
+	}
+	return out, nil
+}
+
+// Ended is release.Site.Ended: this process, or one of the other's host, says so.
+func (s *site) Ended(ctx context.Context, process string) bool {
+	s.mu.Lock()
+	m, known := s.all[process]
+	var neighbours []member
+	host, _ := cutLast(m.Place)
+	for _, o := range s.all {
+		if h, _ := cutLast(o.Place); o.Gone == "" && host != "" && h == host && o.Owner.Host == m.Owner.Host && o.Owner != m.Owner {
+			neighbours = append(neighbours, o)
+		}
+	}
+	s.mu.Unlock()
+	if !known {
+		return false
+	}
+	if ended(m.Owner, m.Place, s.n.owner) {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(ctx, peerLimit)
+	defer cancel()
+	for _, o := range neighbours[:min(len(neighbours), 3)] {
+		if p, err := s.n.peer(o); err == nil {
+			if dead, err := p.ended(ctx, m.Owner, m.Place); err == nil {
+				return dead
+			}
+		}
+	}
+	return false
+}
+
+// Instances is release.Site.Instances.
+func (s *site) Instances(ctx context.Context, service string) ([]release.Instance, error) {
+	s.n.lists.Resolve(service)
+	limit := time.Now().Add(siteLimit)
+	for !s.n.answered(service) && time.Now().Before(limit) {
+		if err := run.Sleep(ctx, 20*time.Millisecond); err != nil {
+			return nil, err
+		}
+	}
+	var out []release.Instance
+	for _, e := range s.n.Explain(service) {
+		if !e.Stale {
+			out = append(out, release.Instance{Process: e.Owner, Service: e.Service, Version: e.Version, Addr: e.Addr})
+		}
+	}
+	return out, nil
+}
+
+// answered reports whether some registry has given its list of the service.
+func (n *Node) answered(service string) bool {
+	for _, s := range n.lists.Sources(service) {
+		if s.Answered && (!s.Partial || s.Listed > 0) {
+			return true
+		}
+	}
+	return false
+}
+
+// awaitMembers waits until every registry has shown its list, or has had the
+// time to; a LAN's list may still grow then.
+func (n *Node) awaitMembers(ctx context.Context, begun time.Time) error {
+	for {
+		since := time.Since(begun)
+		all := n.members.sources() == len(n.sources)
+		if since > siteLimit || all && (since > quietLimit || !slices.Contains(n.sourceNames(), sourceLAN)) {
+			return nil
+		}
+		if err := run.Sleep(ctx, 20*time.Millisecond); err != nil {
+			return err
+		}
+	}
+}
+
+// sources is how many registries have shown a list.
+func (m *membership) sources() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.listed)
+}
