@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rpc"
 )
 
 // Gateway is the edge of a site, in front of the services of its registry.
@@ -17,6 +18,7 @@ type Gateway struct {
 	cfg   Config
 	mux   http.ServeMux
 	inUse inUse
+	ups   []*upstream
 }
 
 // New makes a gateway. It reads the .thrift files of Thrift routes and does no
@@ -106,8 +108,8 @@ func (v *visit) end(ctx context.Context, linger time.Duration) {
 	if v.pending != nil {
 		v.pending()
 	}
-	atWork := v.attempts > 0 && (!v.complete || ctx.Err() != nil || v.err != nil && !errors.Is(v.err, errUnexecuted))
-	if atWork {
+	unexecuted := errors.Is(v.err, errUnexecuted) || rpc.SafeToRetry(v.err)
+	if v.attempts > 0 && !unexecuted && (v.err != nil || !v.complete || ctx.Err() != nil) {
 		time.AfterFunc(linger, v.trace.HandOff())
 	}
 	v.trace.End()

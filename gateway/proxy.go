@@ -15,9 +15,11 @@ import (
 
 // newProxy is the handler of a route to HTTP services.
 func newProxy(g *Gateway, r Route) http.Handler {
+	up := newUpstream(g, r)
+	g.ups = append(g.ups, up)
 	prefix := strings.TrimSuffix(r.below(), "/")
 	p := &httputil.ReverseProxy{
-		Transport:     newUpstream(g, r),
+		Transport:     up,
 		FlushInterval: -1, // streams must not wait
 		ErrorHandler:  explain,
 		ErrorLog:      slog.NewLogLogger(g.cfg.Logger.Handler(), slog.LevelDebug), // the access log says it, too

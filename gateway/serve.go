@@ -48,6 +48,9 @@ func (g *Gateway) Serve(ctx context.Context, l net.Listener) error {
 	rest, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	g.inUse.idle(rest)
+	for _, up := range g.ups {
+		up.kept.CloseIdleConnections()
+	}
 	return group.Wait()
 }
 
