@@ -78,7 +78,7 @@ func judge(s Stats, peers []Peer, port int, seeds bool) Report {
 		find(true, "bring all hosts to one release", "%d packets have a version that this release does not know", s.Version)
 	}
 	if rep.OnlySelf {
-		find(seeds, fmt.Sprintf("if there should be others: allow UDP ports %d-%d on them and here, check that they are in the same VLAN, or name one of them under lan.seeds", port, port+OwnPorts),
+		find(seeds, fmt.Sprintf("if there should be others: allow UDP ports %d-%d on them and here, check that they are in the same VLAN and have the same lan.key, or name one of them under lan.seeds", port, port+OwnPorts),
 			"I hear only myself")
 	}
 	judgeStrange(s, find)
