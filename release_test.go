@@ -1,0 +1,144 @@
+package skerry
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/skerry/skerry/internal/pgtest"
+	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/internal/wire"
+	"github.com/skerry/skerry/release"
+	"github.com/skerry/skerry/rollout"
+)
+
+// TestReleaseOfTwoServices releases two services together under load, in both
+// modes, by three operators one after the other: no call fails, no trace
+// meets the new version of one service and the old one of the other, and the
+// old versions leave by themselves.
+func TestReleaseOfTwoServices(t *testing.T) {
+	t.Run("broadcast", func(t *testing.T) { releaseTwo(t, lanSite(t)) })
+	t.Run("database", func(t *testing.T) {
+		server := pgtest.Shared(t)
+		releaseTwo(t, withDatabase(lanSite(t), ModeDatabase, server.URL(server.CreateDB(t))))
+	})
+}
+
+// provide serves a version of a service; the channel is closed when Serve
+// has returned.
+func provide(t *testing.T, c Config, service, version string) <-chan struct{} {
+	t.Helper()
+	c.StateDir = t.TempDir()
+	c.Service = Service{Name: service, Version: version}
+	n, left := open(t, c), make(chan struct{})
+	g := run.NewGroup(t.Context())
+	g.Go(func(ctx context.Context) error {
+		defer close(left)
+		if err := n.Serve(ctx, service, wire.NewInternalProcessor(&greeter{name: version})); err != nil {
+			t.Errorf("%s %s: %v", service, version, err)
+		}
+		return nil
+	})
+	return left
+}
+
+// trace calls both services in one trace and tells the versions that it met.
+func trace(t *testing.T, n *Node) (met string) {
+	ctx, end := n.Begin(t.Context(), "job")
+	defer end()
+	for _, service := range []string{"auth", "proc"} {
+		id, err := wire.NewInternalClient(n.Client(service)).WhoAmI(ctx)
+		if err != nil {
+			return err.Error()
+		}
+		met += id.Release
+	}
+	return met
+}
+
+func releaseTwo(t *testing.T, site Config) {
+	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
+	defer cancel()
+	var old []<-chan struct{}
+	for _, service := range []string{"auth", "proc"} {
+		old = append(old, provide(t, site, service, "v1"))
+	}
+	consumer := site
+	consumer.StateDir = t.TempDir()
+	root := open(t, consumer)
+	eventually(t, "both services are called", func() bool { return trace(t, root) == "v1v1" })
+	operator := func(name string) *release.Controller {
+		c := site
+		c.StateDir = "none"
+		return open(t, c, AsGuest()).Releases(name, nil, nil)
+	}
+	var stop atomic.Bool
+	var traces [2]atomic.Int64
+	load := run.NewGroup(ctx)
+	defer load.Wait()
+	defer stop.Store(true)
+
+	ann := operator("ann")
+	must(t, "start", ann.Start(ctx, "spring", "new tokens", "preview"))
+	if err := ann.Start(ctx, "summer", "too early", ""); !errors.Is(err, release.ErrOpen) {
+		t.Errorf("a second release was started: %v", err)
+	}
+	modules := []rollout.Module{{Service: "auth", Old: "v1", New: "v2"}, {Service: "proc", Old: "v1", New: "v2"}}
+	if err := ann.Ship(ctx, modules...); err == nil {
+		t.Error("versions that nobody offers were shipped")
+	}
+	for _, service := range []string{"auth", "proc"} {
+		provide(t, site, service, "v2")
+	}
+	eventually(t, "the new versions are registered", func() bool { return ann.Ship(ctx, modules...) == nil })
+	eventually(t, "everybody has the rules", func() bool { return root.Rollout().Log().Last().N >= 2 })
+	load.Go(func(context.Context) error {
+		for !stop.Load() {
+			switch met := trace(t, root); met {
+			case "v1v1":
+				traces[0].Add(1)
+			case "v2v2":
+				traces[1].Add(1)
+			default:
+				t.Errorf("a trace met %s", met)
+				return nil
+			}
+		}
+		return nil
+	})
+	eventually(t, "load", func() bool { return traces[0].Load() > 100 })
+	bob := operator("bob")
+	must(t, "commit", bob.Commit(ctx, 5000))
+	must(t, "commit", bob.Commit(ctx, rollout.Whole))
+	committed := time.Now()
+	eventually(t, "the switch", func() bool { return root.Rollout().Log().Last().N >= 4 })
+	if took := time.Since(committed); took > time.Second {
+		t.Errorf("the root had the rules after %v, want a second at most", took)
+	}
+	cleo := operator("cleo")
+	must(t, "clean", cleo.Clean(ctx))
+	for i, left := range old {
+		select {
+		case <-left:
+		case <-time.After(5 * time.Second):
+			t.Errorf("old version %d did not leave", i)
+		}
+	}
+	stop.Store(true)
+	must(t, "load", load.Wait())
+	if traces[0].Load() == 0 || traces[1].Load() == 0 {
+		t.Errorf("%d traces met the old versions, %d the new ones", traces[0].Load(), traces[1].Load())
+	}
+	if s := cleo.Status(ctx); s.Session == nil || s.Session.State != rollout.Stopped || s.Frozen != "" || len(s.Trail) != 7 {
+		t.Errorf("in the end: %+v", s)
+	}
+}
+
+func must(t *testing.T, step string, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatalf("%s: %v", step, err)
+	}
+}
