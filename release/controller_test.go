@@ -1,0 +1,243 @@
+package release
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/skerry/skerry/rollout"
+)
+
+// site is a world of three processes that offer auth v1 and v2.
+func site(store func(*world) Store) (*world, *Controller) {
+	w := newWorld(3)
+	for i, v := range []string{"v1", "v1", "v2"} {
+		w.instances = append(w.instances, Instance{Process: w.members[i].Process, Service: "auth", Version: v, Addr: v})
+	}
+	return w, New(Config{Site: w, Store: store(w), By: "ann"})
+}
+
+func ballot(w *world) Store { return &Ballot{Site: w} }
+
+func must(t *testing.T, step string, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatalf("%s: %v", step, err)
+	}
+}
+
+// shipped is a site with an open release of auth v2.
+func shipped(t *testing.T, store func(*world) Store) (*world, *Controller) {
+	t.Helper()
+	w, c := site(store)
+	must(t, "start", c.Start(t.Context(), "spring", "why", ""))
+	must(t, "ship", c.Ship(t.Context(), rollout.Module{Service: "auth", Old: "v1", New: "v2"}))
+	return w, c
+}
+
+func TestAnOldTraceHoldsTheDrainBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx := t.Context()
+		w, c := shipped(t, ballot)
+		old := w.proc(1).Begin("job", 1, "")
+		must(t, "commit", c.Commit(ctx, rollout.Whole))
+		short, cancel := context.WithTimeout(ctx, 10*time.Second)
+		defer cancel()
+		err := c.Clean(short)
+		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "host/2/e is holding") {
+			t.Fatalf("clean with an old trace: %v", err)
+		}
+		other := New(Config{Site: w, Store: c.cfg.Store, By: "bob"})
+		held, err := other.Holders(ctx)
+		if err != nil || len(held["auth"]) != 1 || held["auth"][0].Process != "host/2/e" {
+			t.Errorf("holders: %v, %v", held, err)
+		}
+		old.End()
+		must(t, "another operator goes on", other.Clean(ctx))
+		s := other.Status(ctx)
+		if s.Session.State != rollout.Stopped || s.Trail[len(s.Trail)-1].By != "bob" || len(w.instances) != 1 {
+			t.Errorf("%+v, listed: %v", s, w.instances)
+		}
+	})
+}
+
+// Silence is not death: it blocks, is named, and ends by an answer, a
+// certificate, or the operator's word, which is recorded.
+func TestASilentProcessBlocks(t *testing.T) {
+	for name, end := range map[string]func(*world, *Controller){
+		"an answer":           func(w *world, _ *Controller) { w.proc(1).silent = false },
+		"a certificate":       func(w *world, _ *Controller) { w.ended["host/2/e"] = true; w.instances = w.instances[1:] },
+		"the operator's word": func(_ *world, c *Controller) { c.cfg.Without = []string{"host/2"} },
+	} {
+		for kind, store := range map[string]func(*world) Store{"ballot": ballot, "database": func(*world) Store { return &Memory{} }} {
+			t.Run(name+", "+kind, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					ctx := t.Context()
+					w, c := shipped(t, store)
+					must(t, "commit", c.Commit(ctx, rollout.Whole))
+					w.proc(1).silent = true
+					short, cancel := context.WithTimeout(ctx, 10*time.Second)
+					defer cancel()
+					if err := c.Clean(short); err == nil || !strings.Contains(err.Error(), "host/2/e") {
+						t.Fatalf("clean without an answer of host/2/e: %v", err)
+					}
+					end(w, c)
+					if b, ok := c.cfg.Store.(*Ballot); ok {
+						b.Without = c.cfg.Without
+					}
+					w.instances = w.instances[len(w.instances)-1:] // what does not answer has lost its lease
+					must(t, "clean", c.Clean(ctx))
+					last := c.Status(ctx).Trail
+					if words := last[len(last)-1].Step; strings.Contains(words, "without host/2") != (len(c.cfg.Without) > 0) {
+						t.Errorf("the trail says %q", words)
+					}
+				})
+			})
+		}
+	}
+}
+
+// An operator's command ends between the promises and the commit; the next
+// operator is told, and completes it.
+func TestHalfAChange(t *testing.T) {
+	ctx := t.Context()
+	w, c := shipped(t, ballot)
+	for i := range w.members {
+		w.proc(i).deafTo = "learn" // nobody hears the commit
+	}
+	if err := c.Commit(ctx, 1000); err == nil {
+		t.Fatal("a commit that nobody heard is no error")
+	}
+	for i := range w.members {
+		w.proc(i).deafTo = ""
+	}
+	other := New(Config{Site: w, Store: ballot(w), By: "bob"})
+	if err := other.Rollback(ctx); !errors.Is(err, rollout.ErrPromised) {
+		t.Errorf("another change over a promised one: %v", err)
+	}
+	if s := other.Status(ctx); len(s.Pending) != 1 || s.Pending[0].By != "ann" {
+		t.Errorf("pending: %+v", s.Pending)
+	}
+	must(t, "refresh", other.Refresh(ctx))
+	if r := other.Status(ctx).Session; r.State != rollout.Ramping || r.Share != 1000 {
+		t.Errorf("after the refresh: %+v", r)
+	}
+	must(t, "rollback", other.Rollback(ctx))
+}
+
+// A refused promise is taken back everywhere: nothing is half done.
+func TestARefusalLeavesNothing(t *testing.T) {
+	ctx := t.Context()
+	w, c := shipped(t, ballot)
+	w.proc(2).deafTo = "promise"
+	if err := c.Commit(ctx, 1000); !errors.Is(err, ErrSilent) || !strings.Contains(err.Error(), "host/3/e") {
+		t.Errorf("commit with a silent member: %v", err)
+	}
+	if s := c.Status(ctx); len(s.Pending) != 0 || s.Session.State != rollout.Prepared {
+		t.Errorf("%+v", s)
+	}
+	w.proc(2).deafTo = ""
+	must(t, "commit", c.Commit(ctx, 1000))
+}
+
+func TestAForkIsRefused(t *testing.T) {
+	ctx := t.Context()
+	w, c := shipped(t, ballot)
+	log := w.proc(0).Log()
+	must(t, "learn", w.proc(0).Learn(ctx, log.Next("mine", nil)))
+	other := log.Next("theirs", nil)
+	must(t, "learn", w.proc(1).Learn(ctx, other))
+	if err := c.Commit(ctx, 1000); !errors.Is(err, rollout.ErrFork) {
+		t.Errorf("commit on a fork: %v", err)
+	}
+	if s := c.Status(ctx); !strings.Contains(s.Frozen, "forked") {
+		t.Errorf("status: %q", s.Frozen)
+	}
+}
+
+// lost is a store that can't be reached.
+type lost struct{ Memory }
+
+func (*lost) Since(context.Context, rollout.Generation) ([]rollout.Entry, error) {
+	return nil, errNoAnswer
+}
+
+func TestWithoutItsStoreTheLogIsFrozen(t *testing.T) {
+	ctx := t.Context()
+	w, c := shipped(t, func(*world) Store { return &Memory{} })
+	before := w.proc(0).Log().Last()
+	c.cfg.Store = &lost{}
+	for step, err := range map[string]error{
+		"start": c.Start(ctx, "x", "y", ""), "commit": c.Commit(ctx, 1000), "rollback": c.Rollback(ctx), "clean": c.Clean(ctx), "refresh": c.Refresh(ctx),
+	} {
+		if !errors.Is(err, ErrFrozen) {
+			t.Errorf("%s: %v", step, err)
+		}
+	}
+	if s := c.Status(ctx); s.Frozen == "" || len(s.Members) != 3 || w.proc(0).Log().Last() != before {
+		t.Errorf("%+v", s)
+	}
+}
+
+// A database restored from an older copy is detected, and goes on on a new
+// timeline when the operator says so.
+func TestRestoredFromABackup(t *testing.T) {
+	ctx := t.Context()
+	w, c := shipped(t, func(*world) Store { return &Memory{} })
+	backup := &Memory{}
+	entries, _ := c.cfg.Store.Since(ctx, rollout.Generation{})
+	must(t, "back up", backup.Append(ctx, entries[0]))
+	must(t, "commit", c.Commit(ctx, 1000))
+	c.cfg.Store = backup
+	if err := c.Commit(ctx, 2000); !errors.Is(err, ErrRestored) {
+		t.Errorf("commit on an older log: %v", err)
+	}
+	if s := c.Status(ctx); !strings.Contains(s.Frozen, "adopt") {
+		t.Errorf("status: %q", s.Frozen)
+	}
+	must(t, "adopt", c.Adopt(ctx))
+	must(t, "commit", c.Commit(ctx, 2000))
+	want := rollout.Generation{Timeline: 1, N: 5}
+	for i := range w.members {
+		if got := w.proc(i).Log().Last(); got != want {
+			t.Errorf("process %d has applied %v, want %v", i, got, want)
+		}
+	}
+}
+
+func TestTheGuardRollsBack(t *testing.T) {
+	for name, bad := range map[string]struct {
+		served Served
+		want   error
+	}{
+		"all is well":  {Served{Calls: 1000, Failures: 1, Slow: 9}, nil},
+		"too few":      {Served{Calls: 10, Failures: 10}, nil},
+		"failures":     {Served{Calls: 1000, Failures: 100}, ErrGuard},
+		"slow answers": {Served{Calls: 1000, Slow: 20}, ErrGuard},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx := t.Context()
+				w, c := shipped(t, ballot)
+				time.AfterFunc(3*time.Second, func() {
+					bad.served.Service, bad.served.Version = "auth", "v2"
+					w.proc(2).served = []Served{bad.served, {Service: "auth", Version: "v1", Calls: 100, Failures: 100}}
+				})
+				err := c.Ramp(ctx, []int{1000, 5000, rollout.Whole}, 10*time.Second, Guard{Failures: 0.05, P99: time.Second})
+				if !errors.Is(err, bad.want) {
+					t.Fatalf("ramp: %v, want %v", err, bad.want)
+				}
+				state := rollout.Switched
+				if bad.want != nil {
+					state = rollout.RollingBack
+				}
+				if r := c.Status(ctx).Session; r.State != state {
+					t.Errorf("the release is %s, want %s", r.State, state)
+				}
+			})
+		})
+	}
+}
