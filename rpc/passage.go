@@ -154,6 +154,9 @@ func (a *attempt) teach() error {
 // learn fetches newer rules from an instance.
 func (a *attempt) learn(from *Endpoint) error {
 	agent := a.s.c.cfg.Rollout
+	if d, _ := dialectOf(from.Protocol); !d.shared {
+		return fmt.Errorf("%s is a plain Thrift server and has no rules", from.Addr)
+	}
 	texts, err := wire.NewInternalClient(a.s.c.At(internalService, from)).RulesSince(a.ctx, agent.Log().Last().String())
 	if err != nil {
 		return fmt.Errorf("fetch rules from %s: %w", from.Addr, err)
