@@ -57,7 +57,7 @@ var testHelpers = []string{"internal/lab", "internal/pgtest", "registry/registry
 // top are the trees above the root package: they may import what they list,
 // and nothing imports them.
 var top = map[string][]string{
-	"cmd/":        {"", "health", "registry", "registry/postgres", "broadcast", "discovery", "rpc", "internal/wire", "internal/run", "internal/dynamic", "gateway"},
+	"cmd/":        {"", "health", "registry", "registry/postgres", "broadcast", "discovery", "rpc", "internal/wire", "internal/run", "internal/dynamic", "gateway", "release", "rollout"},
 	"examples/":   {"", "rpc"},
 	"guarantees/": {"", "rpc"},
 }

@@ -46,6 +46,10 @@ type Release struct {
 	Modules []Module   `json:"modules"`
 	Since   Generation `json:"since"` // of the switch or of the rollback; what draining waits for
 	Back    bool       `json:"back"`  // rolled back: the new versions are those that go
+
+	// Settings are what was put for the modules, by module and key, for those
+	// who start the new versions, check them or go on with the release.
+	Settings map[string]map[string]string `json:"settings,omitempty"`
 }
 
 // ErrStep is wrapped when a step is not possible in the release's state.
@@ -53,6 +57,47 @@ var ErrStep = errors.New("not possible now")
 
 func (r Release) refuse(step, instead string) error {
 	return fmt.Errorf("%s release %s: %w, it is %s; %s", step, r.Name, ErrStep, r.State, instead)
+}
+
+// Limits of what may be put, in bytes: every process keeps the log.
+const (
+	maxSetting  = 16 << 10 // one value
+	maxSettings = 64 << 10 // all of a release
+)
+
+// Put keeps settings of a module in the release; an empty value takes one out.
+func (r Release) Put(module string, values map[string]string) (Release, error) {
+	if r.State != Prepared {
+		return r, r.refuse("put settings into", "roll back or clean it, and start another")
+	}
+	if module == "" {
+		return r, errors.New("put settings: no module is named")
+	}
+	next, total := r, 0
+	next.Settings = map[string]map[string]string{}
+	for name, old := range r.Settings {
+		next.Settings[name] = maps.Clone(old)
+	}
+	if next.Settings[module] == nil {
+		next.Settings[module] = map[string]string{}
+	}
+	for key, value := range values {
+		if len(value) > maxSetting {
+			return r, fmt.Errorf("put %s of %s: %d bytes, at most %d can be kept for every process; put the path of a file", key, module, len(value), maxSetting)
+		}
+		if next.Settings[module][key] = value; value == "" {
+			delete(next.Settings[module], key)
+		}
+	}
+	for _, all := range next.Settings {
+		for key, value := range all {
+			total += len(key) + len(value)
+		}
+	}
+	if total > maxSettings {
+		return r, fmt.Errorf("put settings of %s: all of the release together would take %d bytes, at most %d can be kept for every process", module, total, maxSettings)
+	}
+	return next, nil
 }
 
 // Ship adds a module, or replaces the version of one that was shipped before

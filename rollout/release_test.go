@@ -123,3 +123,24 @@ func TestStepsThatAreNotPossibleSaySo(t *testing.T) {
 		t.Error("a service without rule and old version was accepted")
 	}
 }
+
+func TestSettingsAreKeptAndBounded(t *testing.T) {
+	first, err := Release{Name: "r1", State: Prepared}.Put("auth", map[string]string{"version": "v2", "wish": "2"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := first.Put("auth", map[string]string{"wish": "", "check": "true"})
+	if err != nil || len(second.Settings["auth"]) != 2 || second.Settings["auth"]["check"] != "true" {
+		t.Errorf("%v, %v", second.Settings, err)
+	}
+	if first.Settings["auth"]["wish"] != "2" {
+		t.Error("a step changed the release before it")
+	}
+	if _, err := second.Put("auth", map[string]string{"big": strings.Repeat("x", maxSetting+1)}); err == nil {
+		t.Error("a setting of any size was taken")
+	}
+	second.State = Switched
+	if _, err := second.Put("auth", nil); !errors.Is(err, ErrStep) {
+		t.Errorf("after the switch: %v", err)
+	}
+}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"io"
 	"os"
@@ -20,6 +21,7 @@ func main() {
 // execute carries out one command line and returns the exit code.
 func execute(ctx context.Context, args []string, in io.Reader, out, err io.Writer) int {
 	a := &app{in: in, out: out, err: err}
+	a.openReleases = a.openSite
 	root := a.command()
 	root.SetArgs(args)
 	root.SetIn(in)
@@ -33,7 +35,10 @@ type app struct {
 	in       io.Reader
 	out, err io.Writer
 	flags    flags
-	started  bool // the command line was understood; what fails now is no usage error
+	answers  *bufio.Reader // in, once something was asked
+	started  bool          // the command line was understood; what fails now is no usage error
+
+	openReleases func(context.Context, *releaseFlags) (releases, func(), error) // tests put a site in
 }
 
 func (a *app) command() *cobra.Command {
@@ -52,7 +57,7 @@ func (a *app) command() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef("%w\nSee: %s --help", err, cmd.CommandPath())
 	})
-	root.AddCommand(a.lsCommand(), a.watchCommand(), a.statsCommand(), a.callCommand(), a.announceCommand(), a.gatewayCommand(),
+	root.AddCommand(a.lsCommand(), a.watchCommand(), a.statsCommand(), a.callCommand(), a.announceCommand(), a.releaseCommand(), a.gatewayCommand(),
 		a.doctorCommand(), a.schemaCommand(), a.configCommand(), a.versionCommand())
 	return root
 }

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"errors"
+	"os"
+	"os/user"
+	"strings"
+
+	"github.com/skerry/skerry/release"
+	"github.com/skerry/skerry/rollout"
+	"github.com/spf13/cobra"
+)
+
+// releaseFlags are those of every subcommand of release.
+type releaseFlags struct {
+	by   string
+	dead []string
+	yes  bool
+}
+
+func (a *app) releaseCommand() *cobra.Command {
+	var f releaseFlags
+	c := &cobra.Command{
+		Use:   "release",
+		Short: "Bring out new versions of services, together, without a request meeting both",
+		Long: `A release is one session over one or several services. It is kept by the site,
+not by this command: any operator on any host can go on with it.
+
+  start      open the session; refused while another one is open
+  config     put settings of a module, for those who go on with the release
+  ship       wait for the new versions, check them, and let verifiers meet them
+  commit     send new requests to the new versions, at once or by a growing share
+  rollback   send new requests to the old versions again
+  clean      wait until nobody needs the versions that go, retire them, and end
+
+Requests that are under way stay with the versions that they have begun with.
+Every step says what it will do and asks; --yes answers for you.`,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	c.PersistentFlags().StringVar(&f.by, "by", "", "`NAME` of the operator, for the audit trail (default: this user and host)")
+	c.PersistentFlags().StringArrayVar(&f.dead, "dead", nil, "`PROCESS` (host/pid/epoch, host/pid or host) that you vouch to be dead; may be repeated")
+	c.PersistentFlags().BoolVarP(&f.yes, "yes", "y", false, "don't ask")
+	c.AddCommand(a.releaseStartCommand(&f), a.releaseConfigCommand(&f), a.releaseShipCommand(&f), a.releaseCommitCommand(&f),
+		a.releaseRollbackCommand(&f), a.releaseCleanCommand(&f), a.releaseStatusCommand(&f), a.releaseHoldersCommand(&f),
+		a.releaseValidateCommand(&f), a.releaseRefreshCommand(&f), a.releaseAdoptCommand(&f), a.releaseLogCommand(&f))
+	return c
+}
+
+// operator is who does the step.
+func (f releaseFlags) operator() string {
+	if f.by != "" {
+		return f.by
+	}
+	name := cmp.Or(os.Getenv("SUDO_USER"), os.Getenv("USER"))
+	if u, err := user.Current(); err == nil && name == "" {
+		name = u.Username
+	}
+	host, _ := os.Hostname() // without one the user must do
+	return strings.Trim(name+"@"+host, "@")
+}
+
+// inRelease runs a command on the site of the configuration.
+func (a *app) inRelease(f *releaseFlags, do func(context.Context, releases, []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		to, leave, err := a.openReleases(cmd.Context(), f)
+		if err != nil {
+			return err
+		}
+		defer leave()
+		return failedStep(do(cmd.Context(), to, args))
+	}
+}
+
+// openSession reads the state and insists on a release that is open.
+func openSession(ctx context.Context, to releases) (siteState, rollout.Release, error) {
+	s, err := to.State(ctx)
+	if err != nil {
+		return s, rollout.Release{}, err
+	}
+	r, open := s.session()
+	if !open {
+		return s, r, problemf("no release is open; begin one: skerry release start --by NAME --reason WHY")
+	}
+	return s, r, nil
+}
+
+// confirm says what a step will do and asks whether it may.
+func (a *app) confirm(f *releaseFlags, plan ...string) error {
+	if a.flags.json {
+		if !f.yes {
+			return usagef("with --json nobody is asked: say --yes")
+		}
+		return nil
+	}
+	for _, d := range f.dead {
+		plan = append(plan, "take your word for it, in the audit trail, that "+d+" is dead")
+	}
+	a.printf("This will\n")
+	for _, line := range plan {
+		a.printf("  - %s\n", line)
+	}
+	if f.yes {
+		return nil
+	}
+	a.printf("Go on? [y/N] ")
+	if a.answers == nil {
+		a.answers = bufio.NewReader(a.in)
+	}
+	line, _ := a.answers.ReadString('\n') // the end of the input is no yes
+	switch strings.ToLower(strings.TrimSpace(line)) {
+	case "y", "yes":
+		return nil
+	}
+	a.printf("\n")
+	return problemf("nothing was done; answer y, or say --yes where nobody can answer")
+}
+
+// stepped prints what became of the session, in a sentence or as JSON.
+func (a *app) stepped(r rollout.Release, sentences ...string) error {
+	if a.flags.json {
+		return a.printJSON(r)
+	}
+	for _, s := range sentences {
+		a.printf("%s\n", s)
+	}
+	return nil
+}
+
+// failedStep gives an error of a step its exit code.
+func failedStep(err error) error {
+	if _, ok := errors.AsType[*exitError](err); ok || err == nil {
+		return err
+	}
+	if errors.Is(err, release.ErrOpen) || errors.Is(err, release.ErrGuard) || errors.Is(err, rollout.ErrStep) || errors.Is(err, rollout.ErrPromised) || errors.Is(err, rollout.ErrFork) {
+		return problemf("%w", err)
+	}
+	return unreachablef("%w", err)
+}

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/skerry/skerry/rollout"
+	"github.com/spf13/cobra"
+)
+
+func (a *app) releaseCleanCommand(f *releaseFlags) *cobra.Command {
+	return &cobra.Command{
+		Use:   "clean",
+		Short: "Wait until nobody needs the versions that go, retire them, and end the release",
+		Long: `Waits until no request that is under way can need the versions that go: the old
+ones after a commit, the new ones after a rollback. Then these refuse every
+call, leave the lists, and the release is over. Stop their processes then.
+
+A process that does not answer may be alive, and is waited for. When you know
+that it is not, say so: --dead HOST/PID/EPOCH, as holders shows it. If it was
+alive after all, its requests fail; none meets two versions.`,
+		Args: cobra.NoArgs,
+		RunE: a.inRelease(f, func(ctx context.Context, to releases, _ []string) error {
+			return a.releaseClean(ctx, to, f)
+		}),
+	}
+}
+
+func (a *app) releaseClean(ctx context.Context, to releases, f *releaseFlags) error {
+	_, r, err := openSession(ctx, to)
+	if err != nil {
+		return err
+	}
+	plan := []string{"wait until nobody needs " + versions(r, r.Goes),
+		"make these versions refuse every call: no rollback after that",
+		"take them off the lists, and end the release"}
+	if err := a.confirm(f, plan...); err != nil {
+		return err
+	}
+	began, said := time.Now(), ""
+	end, err := to.Clean(ctx, func(holders []holder) {
+		if line := progress(holders); line != said {
+			said = line
+			a.note("%s", line)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	return a.stepped(end, fmt.Sprintf("Release %s is over, after %s of cleaning. %s refuse every call, and processes that offer nothing else have ended; stop those that have not.", end.Name, age(time.Since(began)), versions(end, end.Goes)))
+}
+
+// progress is one line about a drain.
+func progress(holders []holder) string {
+	if len(holders) == 0 {
+		return "draining: nobody holds it back; one more round to be sure"
+	}
+	var whos []string
+	for _, h := range holders[:min(3, len(holders))] {
+		whos = append(whos, h.Process+" "+holderText(h))
+	}
+	if more := len(holders) - 3; more > 0 {
+		whos = append(whos, fmt.Sprintf("and %d more", more))
+	}
+	return "draining: " + strings.Join(whos, "; ")
+}
+
+// holderText says how a process holds a version back.
+func holderText(h holder) string {
+	switch h.Why {
+	case rollout.Silent:
+		return fmt.Sprintf("does not answer; it went by generation %v last", h.Least)
+	case rollout.Behind:
+		return fmt.Sprintf("goes by generation %v still", h.Least)
+	case rollout.Holding:
+		return fmt.Sprintf("has requests of generation %v that may call %s", h.Least, h.Service)
+	case rollout.Serving:
+		return fmt.Sprintf("executes %s of %s", count(h.Calls, "call", "s"), h.Service)
+	}
+	return string(h.Why)
+}
+
+func (a *app) releaseHoldersCommand(f *releaseFlags) *cobra.Command {
+	return &cobra.Command{
+		Use:   "holders",
+		Short: "Who holds back the versions that go, by what, and for how long",
+		Args:  cobra.NoArgs,
+		RunE: a.inRelease(f, func(ctx context.Context, to releases, _ []string) error {
+			_, r, err := openSession(ctx, to)
+			if err != nil {
+				return err
+			}
+			list, err := to.Holders(ctx)
+			if err != nil {
+				return err
+			}
+			return a.printHolders(r, list, time.Now())
+		}),
+	}
+}
+
+func (a *app) printHolders(r rollout.Release, list []holder, now time.Time) error {
+	if a.flags.json {
+		return a.printJSON(map[string]any{"release": r.Name, "holders": list})
+	}
+	if len(list) == 0 {
+		a.printf("Nobody holds %s back.\n", versions(r, r.Goes))
+		return nil
+	}
+	slices.SortFunc(list, func(x, y holder) int { return strings.Compare(x.Service+x.Process, y.Service+y.Process) })
+	var rows [][]string
+	for _, h := range list {
+		since := "-"
+		if !h.Since.IsZero() {
+			since = age(now.Sub(h.Since))
+		}
+		rows = append(rows, []string{h.Service, h.Process, string(h.Why), since, holderText(h)})
+	}
+	a.printTable([]string{"SERVICE", "PROCESS", "WHY", " FOR", "WHAT"}, rows)
+	return nil
+}

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+	"github.com/skerry/skerry/rollout"
+)
+
+// manifestFile is read when --file names none and it exists.
+const manifestFile = "release.yaml"
+
+// module is what ship is told of one service. What a field leaves out is taken
+// from the next place: command line, settings of the release, manifest.
+type module struct {
+	Version  string            `yaml:"version"`  // to be shipped
+	Old      string            `yaml:"old"`      // that serves now; found out when only one runs
+	Wish     int               `yaml:"wish"`     // instances to wait for; default: as many as the old version has
+	Check    string            `yaml:"check"`    // command that must succeed
+	Strategy string            `yaml:"strategy"` // concurrent, blocking or waiting
+	Env      map[string]string `yaml:"env"`      // for the check
+}
+
+// readManifest reads the modules of a release; without a path the manifest
+// may be missing.
+func readManifest(path string) (map[string]module, error) {
+	text, err := os.ReadFile(cmp.Or(path, manifestFile))
+	if path == "" && errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the manifest: %w", err)
+	}
+	var m struct {
+		Modules map[string]module `yaml:"modules"`
+	}
+	if err := yaml.UnmarshalWithOptions(text, &m, yaml.Strict()); err != nil {
+		return nil, fmt.Errorf("read the manifest: %s: %s", cmp.Or(path, manifestFile), yaml.FormatError(err, false, true))
+	}
+	for name, mod := range m.Modules {
+		if _, err := parseStrategy(mod.Strategy); err != nil {
+			return nil, fmt.Errorf("manifest %s: module %s: %w", cmp.Or(path, manifestFile), name, err)
+		}
+	}
+	return m.Modules, nil
+}
+
+// or fills what m leaves out.
+func (m module) or(o module) module {
+	env := maps.Clone(o.Env)
+	if env == nil {
+		env = map[string]string{}
+	}
+	maps.Copy(env, m.Env)
+	return module{
+		Version: cmp.Or(m.Version, o.Version), Old: cmp.Or(m.Old, o.Old), Wish: cmp.Or(m.Wish, o.Wish),
+		Check: cmp.Or(m.Check, o.Check), Strategy: cmp.Or(m.Strategy, o.Strategy), Env: env,
+	}
+}
+
+// Keys of settings that ship knows.
+var shipKeys = []string{"version", "old", "wish", "check", "strategy"}
+
+// checkSettings refuses what ship would stumble over later.
+func checkSettings(values map[string]string) error {
+	if w := values["wish"]; w != "" {
+		if n, err := strconv.Atoi(w); err != nil || n < 1 {
+			return fmt.Errorf("wish=%s: want a number of instances", w)
+		}
+	}
+	_, err := parseStrategy(values["strategy"])
+	return err
+}
+
+// moduleOf reads the settings of a module.
+func moduleOf(values map[string]string) module {
+	m := module{Version: values["version"], Old: values["old"], Check: values["check"], Strategy: values["strategy"], Env: map[string]string{}}
+	m.Wish, _ = strconv.Atoi(values["wish"]) // checked when it was put
+	for key, value := range values {
+		if !slices.Contains(shipKeys, key) {
+			m.Env[key] = value
+		}
+	}
+	return m
+}
+
+func parseStrategy(text string) (rollout.Strategy, error) {
+	switch text {
+	case "", "concurrent":
+		return rollout.Concurrent, nil
+	case string(rollout.Blocking), string(rollout.Waiting):
+		return rollout.Strategy(text), nil
+	}
+	return "", fmt.Errorf("strategy %q: known are concurrent, blocking, waiting", text)
+}
+
+// environment is what the check command finds in its environment.
+func (m module) environment(name string, r rollout.Release, addrs []string) []string {
+	env := []string{"SKERRY_RELEASE=" + r.Name, "SKERRY_MARK=" + r.Mark, "SKERRY_MODULE=" + name,
+		"SKERRY_VERSION=" + m.Version, "SKERRY_OLD=" + m.Old, "SKERRY_ADDRS=" + strings.Join(addrs, " ")}
+	for _, key := range slices.Sorted(maps.Keys(m.Env)) {
+		env = append(env, "SKERRY_"+strings.Map(variable, strings.ToUpper(key))+"="+m.Env[key])
+	}
+	return env
+}
+
+// variable maps what no name of a variable may hold to '_'.
+func variable(c rune) rune {
+	if c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' {
+		return c
+	}
+	return '_'
+}
+
+func keysOf[V any](m map[string]V) []string { return slices.Collect(maps.Keys(m)) }

@@ -1,0 +1,176 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/discovery"
+	"github.com/skerry/skerry/release"
+	"github.com/skerry/skerry/rollout"
+)
+
+// openSite is the site of the configuration, as a guest.
+func (a *app) openSite(ctx context.Context, f *releaseFlags) (releases, func(), error) {
+	n, _, err := a.open(ctx, skerry.WithAllServices())
+	if err != nil {
+		return nil, nil, err
+	}
+	a.look(ctx, n, "")
+	return &liveSite{node: n, by: f.operator(), dead: f.dead}, func() { n.Close() }, nil
+}
+
+// liveSite is releases by a node.
+type liveSite struct {
+	node *skerry.Node
+	by   string
+	dead []string
+}
+
+func (s *liveSite) controller(tell func(release.Progress)) *release.Controller {
+	return s.node.Releases(s.by, s.dead, tell)
+}
+
+func (s *liveSite) State(ctx context.Context) (siteState, error) {
+	status := s.controller(nil).Status(ctx)
+	if len(status.Members) == 0 {
+		return siteState{}, unreachablef("no process of the site answers; see skerry ls and skerry doctor")
+	}
+	st := siteState{Entries: status.Trail, Instances: s.node.Explain(""), Frozen: status.Frozen}
+	addrs := map[string]string{}
+	for _, in := range s.node.Explain("skerry.node") {
+		addrs[in.Owner] = in.Addr
+	}
+	for _, m := range status.Members {
+		p := process{Name: m.Process, Addr: addrs[m.Process], Applied: m.Applied, Hash: m.Hash, Why: m.Silent}
+		if m.Silent != "" {
+			p.Silent = max(time.Millisecond, time.Since(m.Heard))
+		}
+		st.Processes = append(st.Processes, p)
+	}
+	return st, nil
+}
+
+// stepped is the session after a step.
+func (s *liveSite) stepped(ctx context.Context, step error) (rollout.Release, error) {
+	log, _, err := s.controller(nil).Log(ctx)
+	if step != nil {
+		err = step
+	}
+	if log == nil {
+		return rollout.Release{}, err
+	}
+	r, _ := log.Session()
+	return r, err
+}
+
+// Start opens a release under a name of its own, with a mark that nobody
+// guesses, and fixes the version of every service that runs in one only: a
+// second one can be started then without meeting a request.
+func (s *liveSite) Start(ctx context.Context, reason string) (rollout.Release, error) {
+	c := s.controller(nil)
+	log, _, err := c.Log(ctx)
+	if err != nil {
+		return rollout.Release{}, err
+	}
+	name := "r" + strings.ReplaceAll(log.Next("", nil).Generation.String(), ":", "-")
+	if err := c.Start(ctx, name, reason, strings.ToLower(rand.Text()[:10])); err != nil {
+		return rollout.Release{}, err
+	}
+	return s.stepped(ctx, c.Fix(ctx, s.single()))
+}
+
+// single are the versions of the services that run in one only.
+func (s *liveSite) single() map[string]string {
+	all := map[string][]string{}
+	for _, in := range s.node.Explain("") {
+		if in.State != discovery.Gone && !slices.Contains(all[in.Service], in.Version) {
+			all[in.Service] = append(all[in.Service], in.Version)
+		}
+	}
+	out := map[string]string{}
+	for service, versions := range all {
+		if len(versions) == 1 && versions[0] != "" {
+			out[service] = versions[0]
+		}
+	}
+	return out
+}
+
+func (s *liveSite) Put(ctx context.Context, module string, values map[string]string) (rollout.Release, error) {
+	return s.stepped(ctx, s.controller(nil).Put(ctx, module, values))
+}
+
+func (s *liveSite) Ship(ctx context.Context, m rollout.Module) (rollout.Release, error) {
+	return s.stepped(ctx, s.controller(nil).Ship(ctx, m))
+}
+
+func (s *liveSite) Commit(ctx context.Context, share int, every time.Duration, g release.Guard) (rollout.Release, error) {
+	return s.stepped(ctx, s.controller(nil).Ramp(ctx, []int{share}, every, g))
+}
+
+func (s *liveSite) Rollback(ctx context.Context) (rollout.Release, error) {
+	return s.stepped(ctx, s.controller(nil).Rollback(ctx))
+}
+
+func (s *liveSite) Clean(ctx context.Context, tell func([]holder)) (rollout.Release, error) {
+	byService := map[string][]rollout.Holder{}
+	err := s.controller(func(p release.Progress) {
+		if p.Step == "drain" {
+			byService[p.Service] = p.Holders
+			tell(holdersOf(byService, nil))
+		}
+	}).Clean(ctx)
+	return s.stepped(ctx, err)
+}
+
+func (s *liveSite) Holders(ctx context.Context) ([]holder, error) {
+	c := s.controller(nil)
+	byService, err := c.Holders(ctx)
+	if err != nil {
+		return nil, err
+	}
+	status := c.Status(ctx)
+	return holdersOf(byService, func(h rollout.Holder) time.Time { return heldSince(status, h) }), nil
+}
+
+// heldSince is since when a process holds a version back: since it was last
+// heard, or at least since the step that the drain waits for.
+func heldSince(s release.Status, h rollout.Holder) time.Time {
+	for _, m := range s.Members {
+		if m.Process == h.Process && h.Why == rollout.Silent {
+			return m.Heard
+		}
+	}
+	for _, e := range s.Trail {
+		if s.Session != nil && e.Generation == s.Session.Since {
+			return e.At
+		}
+	}
+	return time.Time{}
+}
+
+func holdersOf(byService map[string][]rollout.Holder, since func(rollout.Holder) time.Time) []holder {
+	var out []holder
+	for service, list := range byService {
+		for _, h := range list {
+			x := holder{Service: service, Holder: h}
+			if since != nil {
+				x.Since = since(h)
+			}
+			out = append(out, x)
+		}
+	}
+	slices.SortFunc(out, func(a, b holder) int {
+		return strings.Compare(fmt.Sprint(a.Service, a.Process), fmt.Sprint(b.Service, b.Process))
+	})
+	return out
+}
+
+func (s *liveSite) Refresh(ctx context.Context) error { return s.controller(nil).Refresh(ctx) }
+
+func (s *liveSite) Adopt(ctx context.Context) error { return s.controller(nil).Adopt(ctx) }

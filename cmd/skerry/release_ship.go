@@ -1,0 +1,229 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/skerry/skerry/gateway"
+	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/rollout"
+	"github.com/spf13/cobra"
+)
+
+// shipping is what the command line of ship says.
+type shipping struct {
+	module
+	file string
+	wait time.Duration // for the wished instances
+}
+
+func (a *app) releaseShipCommand(f *releaseFlags) *cobra.Command {
+	var sh shipping
+	c := &cobra.Command{
+		Use:   "ship [MODULE… | all]",
+		Short: "Wait for the new version of a module, check it, and let verifiers meet it",
+		Long: `Waits until the wished number of instances of the new version is up and listed
+(you, or the site's supervisor, start them), runs the module's check command,
+and lets verifiers meet the new version: requests with the mark that status
+shows. Everybody else stays with the old versions.
+
+What the command line leaves out is taken from the settings of the release
+(skerry release config put), then from the manifest, release.yaml:
+  modules:
+    auth: {version: v2, wish: 2, check: ./probe auth}
+    proc: {version: v2}
+all, or no name, ships every module of the settings and the manifest.
+
+The check runs by the shell with SKERRY_RELEASE, SKERRY_MARK, SKERRY_MODULE,
+SKERRY_VERSION, SKERRY_OLD, SKERRY_ADDRS, and the settings as SKERRY_KEY.`,
+		Example: "  skerry release ship auth --version v2 --wish 2 --check './probe auth'\n  skerry release ship all",
+		RunE: a.inRelease(f, func(ctx context.Context, to releases, args []string) error {
+			return a.releaseShip(ctx, to, f, sh, args)
+		}),
+	}
+	c.Flags().StringVar(&sh.Version, "version", "", "`VERSION` to ship")
+	c.Flags().StringVar(&sh.Old, "old", "", "`VERSION` that serves now (needed when several are listed and no rule names one)")
+	c.Flags().IntVar(&sh.Wish, "wish", 0, "`INSTANCES` to wait for (default: as many as the old version has)")
+	c.Flags().StringVar(&sh.Check, "check", "", "`COMMAND` that must succeed")
+	c.Flags().StringVar(&sh.Strategy, "strategy", "", "concurrent, blocking or waiting")
+	c.Flags().StringVar(&sh.file, "file", "", "manifest `FILE` (default ./release.yaml)")
+	c.Flags().DurationVar(&sh.wait, "wait", 5*time.Minute, "how long to wait for the instances")
+	c.MarkFlagFilename("file", "yaml", "yml")
+	c.RegisterFlagCompletionFunc("strategy", cobra.FixedCompletions([]string{"concurrent", "blocking", "waiting"}, cobra.ShellCompDirectiveNoFileComp))
+	return c
+}
+
+func (a *app) releaseShip(ctx context.Context, to releases, f *releaseFlags, sh shipping, names []string) error {
+	manifest, err := readManifest(sh.file)
+	if err != nil {
+		return usagef("%w", err)
+	}
+	s, r, err := openSession(ctx, to)
+	if err != nil {
+		return err
+	}
+	modules, names, err := sh.modules(s, r, manifest, names)
+	if err != nil {
+		return usagef("%w", err)
+	}
+	var plan []string
+	for _, name := range names {
+		plan = append(plan, shipPlan(name, modules[name], r)...)
+	}
+	if err := a.confirm(f, plan...); err != nil {
+		return err
+	}
+	for _, name := range names {
+		if r, err = a.shipOne(ctx, to, r, name, modules[name], sh.wait); err != nil {
+			return err
+		}
+	}
+	return a.stepped(r, "Verifiers meet "+versions(r, func(m rollout.Module) string { return m.New })+" by "+howToPreview(r)+".",
+		"Next: try it, then skerry release commit, or skerry release rollback")
+}
+
+// howToPreview says how a request becomes a verifier's.
+func howToPreview(r rollout.Release) string {
+	return fmt.Sprintf("the mark %s (browsers: cookie %s=%s)", r.Mark, gateway.PreviewCookie, r.Mark)
+}
+
+// modules puts together what is to be shipped, and in which order.
+func (sh shipping) modules(s siteState, r rollout.Release, manifest map[string]module, names []string) (map[string]module, []string, error) {
+	if len(names) == 0 || slices.Equal(names, []string{"all"}) {
+		names = slices.Concat(keysOf(manifest), keysOf(r.Settings))
+		if len(names) == 0 {
+			return nil, nil, errors.New("nothing to ship: name a module, or list modules in release.yaml or by skerry release config put")
+		}
+		slices.Sort(names)
+		names = slices.Compact(names)
+	}
+	if len(names) > 1 && (sh.Version != "" || sh.Old != "" || sh.Check != "") {
+		return nil, nil, errors.New("--version, --old and --check are of one module; name one, or put them into release.yaml")
+	}
+	log, err := s.log()
+	if err != nil {
+		return nil, nil, err
+	}
+	out := map[string]module{}
+	for _, name := range names {
+		m := sh.module.or(moduleOf(r.Settings[name])).or(manifest[name])
+		if rule, known := log.Rule(name); known {
+			m.Old = rule.Version
+		}
+		if m, err = complete(s, name, m); err != nil {
+			return nil, nil, err
+		}
+		out[name] = m
+	}
+	return out, names, nil
+}
+
+// complete finds out what nobody has said.
+func complete(s siteState, name string, m module) (module, error) {
+	if m.Version == "" {
+		return m, fmt.Errorf("ship %s: which version? --version, or skerry release config put %s version=…", name, name)
+	}
+	if _, err := parseStrategy(m.Strategy); err != nil {
+		return m, fmt.Errorf("ship %s: %w", name, err)
+	}
+	if m.Old == "" {
+		others := slices.DeleteFunc(s.running(name), func(v string) bool { return v == m.Version })
+		if len(others) != 1 {
+			return m, fmt.Errorf("ship %s: which version serves now? listed are %s; say --old", name, sortedOr(others, "none with a version"))
+		}
+		m.Old = others[0]
+	}
+	if m.Old == m.Version {
+		return m, fmt.Errorf("ship %s: %s serves already", name, m.Version)
+	}
+	if m.Wish == 0 {
+		m.Wish = max(1, len(s.up(name, m.Old)))
+	}
+	return m, nil
+}
+
+func shipPlan(name string, m module, r rollout.Release) []string {
+	plan := []string{fmt.Sprintf("wait for %s of %s/%s", count(m.Wish, "instance", "s"), name, m.Version)}
+	if m.Check != "" {
+		plan = append(plan, fmt.Sprintf("check it by: %s", m.Check))
+	}
+	plan = append(plan, fmt.Sprintf("let verifiers (mark %s) meet %s/%s; everybody else stays with %s", r.Mark, name, m.Version, m.Old))
+	if m.Strategy != "" && m.Strategy != "concurrent" {
+		plan[len(plan)-1] += ", strategy " + m.Strategy
+	}
+	return plan
+}
+
+func (a *app) shipOne(ctx context.Context, to releases, r rollout.Release, name string, m module, wait time.Duration) (rollout.Release, error) {
+	addrs, err := a.awaitInstances(ctx, to, name, m, wait)
+	if err != nil {
+		return r, err
+	}
+	if m.Check != "" {
+		if err := a.runCheck(ctx, name, m, r, addrs); err != nil {
+			return r, err
+		}
+	}
+	strategy, err := parseStrategy(m.Strategy)
+	if err != nil {
+		return r, err
+	}
+	next, err := to.Ship(ctx, rollout.Module{Service: name, Old: m.Old, New: m.Version, Strategy: strategy})
+	if err == nil {
+		a.note("%s/%s: shipped", name, m.Version)
+	}
+	return next, err
+}
+
+// instancesEvery is the time between two looks at the lists.
+const instancesEvery = 500 * time.Millisecond
+
+// awaitInstances returns when as many as wished are up.
+func (a *app) awaitInstances(ctx context.Context, to releases, name string, m module, wait time.Duration) ([]string, error) {
+	said := -1
+	for end := time.Now().Add(wait); ; {
+		s, err := to.State(ctx)
+		if err != nil {
+			return nil, err
+		}
+		up := s.up(name, m.Version)
+		if len(up) != said {
+			a.note("%s/%s: %d of %d up %s", name, m.Version, len(up), m.Wish, strings.Join(up, " "))
+			said = len(up)
+		}
+		if len(up) >= m.Wish {
+			return up, nil
+		}
+		if !time.Now().Before(end) {
+			return nil, problemf("ship %s: %d of %d instances of %s are up after %v; start them, look at skerry ls %s, or wish for fewer", name, len(up), m.Wish, m.Version, wait, name)
+		}
+		if err := run.Sleep(ctx, instancesEvery); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// runCheck runs the module's check by the shell; what it says goes to stderr.
+func (a *app) runCheck(ctx context.Context, name string, m module, r rollout.Release, addrs []string) error {
+	shell, flag := "/bin/sh", "-c"
+	if runtime.GOOS == "windows" {
+		shell, flag = "cmd", "/C"
+	}
+	began := time.Now()
+	c := exec.CommandContext(ctx, shell, flag, m.Check)
+	c.Env = append(os.Environ(), m.environment(name, r, addrs)...)
+	c.Stdout, c.Stderr = a.err, a.err
+	c.WaitDelay = 5 * time.Second
+	if err := c.Run(); err != nil {
+		return problemf("ship %s: the check of %s failed (%w): %s; nothing has changed for anybody", name, m.Version, err, m.Check)
+	}
+	a.note("%s/%s: the check passed in %s", name, m.Version, latency(time.Since(began)))
+	return nil
+}

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/skerry/skerry/discovery"
+	"github.com/skerry/skerry/release"
+	"github.com/skerry/skerry/rollout"
+)
+
+// releases is the site that a release is about, in the hands of one operator.
+// Every step changes its log once, for everybody, and returns the session as
+// it is then; refused steps wrap rollout.ErrStep.
+type releases interface {
+	// State asks everybody what there is. What did not answer is in it too.
+	State(ctx context.Context) (siteState, error)
+
+	Start(ctx context.Context, reason string) (rollout.Release, error)
+	Put(ctx context.Context, module string, values map[string]string) (rollout.Release, error)
+	Ship(ctx context.Context, m rollout.Module) (rollout.Release, error)
+	// Commit sends a share to the new versions. With a guard it watches them
+	// for a time, rolls back when they break it, and wraps release.ErrGuard.
+	Commit(ctx context.Context, share int, every time.Duration, g release.Guard) (rollout.Release, error)
+	Rollback(ctx context.Context) (rollout.Release, error)
+
+	// Clean waits until nobody can need the versions that go, retires them and
+	// ends the session. tell is called when there is something new to show.
+	Clean(ctx context.Context, tell func([]holder)) (rollout.Release, error)
+	// Holders asks everybody once who holds the versions back that go.
+	Holders(ctx context.Context) ([]holder, error)
+	// Refresh brings every process that can be reached up to date.
+	Refresh(ctx context.Context) error
+	// Adopt goes on with the rules of the processes after the database was
+	// restored from an older copy.
+	Adopt(ctx context.Context) error
+}
+
+// siteState is what the site looks like to one who asks everybody.
+type siteState struct {
+	Entries   []rollout.Entry   // the newest log, oldest first
+	Instances []discovery.Entry // of the site's services
+	Processes []process
+	Frozen    string // why nothing can be committed now; "" when it can
+}
+
+// process is one member of the site.
+type process struct {
+	Name    string             `json:"name"` // host/pid/epoch
+	Addr    string             `json:"addr"`
+	Applied rollout.Generation `json:"applied"` // rules that it goes by
+	Hash    string             `json:"-"`
+	Silent  time.Duration      `json:"-"`              // since it was last heard; 0: it answers
+	Why     string             `json:"why,omitempty"`  // of the silence
+	Forked  bool               `json:"fork,omitempty"` // its rules contradict the log
+}
+
+// holder is a reason why a version can't go yet.
+type holder struct {
+	Service string `json:"service"`
+	rollout.Holder
+	Since time.Time `json:"since,omitzero"` // for how long already, as far as is known
+}
+
+// log is the rules that the entries make.
+func (s siteState) log() (*rollout.Log, error) {
+	l := &rollout.Log{}
+	for _, e := range s.Entries {
+		next, err := l.Apply(e)
+		if err != nil {
+			return l, err
+		}
+		l = next
+	}
+	return l, nil
+}
+
+// session is the newest release; open tells whether it goes on.
+func (s siteState) session() (r rollout.Release, open bool) {
+	for _, e := range slices.Backward(s.Entries) {
+		if e.Session != nil {
+			return *e.Session, !e.Session.Over()
+		}
+	}
+	return rollout.Release{}, false
+}
+
+// up counts the instances of a version that can be called.
+func (s siteState) up(service, version string) (addrs []string) {
+	for _, in := range s.Instances {
+		if in.Service == service && in.Version == version && (in.State == discovery.OK || in.State == discovery.Warming) && !in.Stale {
+			addrs = append(addrs, in.Addr)
+		}
+	}
+	return addrs
+}
+
+// running are the versions of a service that are listed.
+func (s siteState) running(service string) []string {
+	var out []string
+	for _, in := range s.Instances {
+		if in.Service == service && in.Version != "" && !slices.Contains(out, in.Version) {
+			out = append(out, in.Version)
+		}
+	}
+	slices.Sort(out)
+	return out
+}

@@ -1,0 +1,293 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/skerry/skerry/gateway"
+	"github.com/skerry/skerry/rollout"
+	"github.com/spf13/cobra"
+)
+
+// releaseStatus is what `skerry release status` shows and, with --json, its
+// document.
+type releaseStatus struct {
+	Generation   rollout.Generation `json:"generation"` // newest of the log
+	Open         bool               `json:"open"`
+	Release      *rollout.Release   `json:"release,omitempty"` // open, or the last one
+	Next         string             `json:"next"`              // command that would go on
+	Frozen       string             `json:"frozen,omitempty"`
+	Environments []environment      `json:"environments"`
+	Versions     []versionStatus    `json:"versions"`
+	Processes    []processStatus    `json:"processes"`
+	Holders      []holder           `json:"holders,omitempty"` // while draining
+}
+
+// environment is a set of versions that belong together for somebody.
+type environment struct {
+	Name     string            `json:"name"`             // live, preview or backup
+	Mark     string            `json:"mark,omitempty"`   // of the preview
+	Cookie   string            `json:"cookie,omitempty"` // for browsers, NAME=VALUE
+	Versions map[string]string `json:"versions"`         // by service
+}
+
+// versionStatus is one version of one service.
+type versionStatus struct {
+	Service   string  `json:"service"`
+	Version   string  `json:"version"`
+	Role      string  `json:"role"`          // live, new, preview, backup, going, retired, unknown, or any: no rule speaks of the service
+	Share     float64 `json:"share_percent"` // of the new requests
+	Instances int     `json:"instances"`     // up
+}
+
+// processStatus is one process and the rules it goes by.
+type processStatus struct {
+	process
+	State     string  `json:"state"` // current, behind, silent, forked
+	SilentFor float64 `json:"silent_s,omitempty"`
+}
+
+func (a *app) releaseStatusCommand(f *releaseFlags) *cobra.Command {
+	return &cobra.Command{
+		Use:   "status",
+		Short: "The release, the environments, the versions and their shares, and every process",
+		Args:  cobra.NoArgs,
+		RunE: a.inRelease(f, func(ctx context.Context, to releases, _ []string) error {
+			s, err := to.State(ctx)
+			if err != nil {
+				return err
+			}
+			st, err := statusOf(s)
+			if err != nil {
+				return err
+			}
+			if st.Open && st.Release.State == rollout.Draining {
+				if st.Holders, err = to.Holders(ctx); err != nil {
+					return err
+				}
+			}
+			return a.printStatus(st, time.Now())
+		}),
+	}
+}
+
+// statusOf is what a state amounts to.
+func statusOf(s siteState) (releaseStatus, error) {
+	log, err := s.log()
+	if err != nil {
+		return releaseStatus{}, err
+	}
+	st := releaseStatus{Generation: log.Last(), Frozen: s.Frozen}
+	r, open := s.session()
+	st.Open, st.Next = open, "skerry release start"
+	if last := r; r.Name != "" {
+		st.Release, st.Next = &last, nextStep(r)
+	}
+	if !open {
+		r = rollout.Release{}
+	}
+	st.Environments = environments(log, r)
+	for _, service := range servicesOf(s, log) {
+		st.Versions = append(st.Versions, versionsOf(s, log, r, service)...)
+	}
+	for _, p := range s.Processes {
+		st.Processes = append(st.Processes, processStatus{p, stateOf(p, log), p.Silent.Seconds()})
+	}
+	return st, nil
+}
+
+// servicesOf are those that a rule speaks of or that have several versions.
+func servicesOf(s siteState, log *rollout.Log) []string {
+	names := log.Services()
+	for _, in := range s.Instances {
+		if !slices.Contains(names, in.Service) && len(s.running(in.Service)) > 1 {
+			names = append(names, in.Service)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+func environments(log *rollout.Log, r rollout.Release) []environment {
+	live := environment{Name: "live", Versions: map[string]string{}}
+	for _, service := range log.Services() {
+		rule, _ := log.Rule(service)
+		live.Versions[service] = rule.Version
+	}
+	all := []environment{live}
+	if len(r.Modules) == 0 {
+		return all
+	}
+	news, olds := map[string]string{}, map[string]string{}
+	for _, m := range r.Modules {
+		news[m.Service], olds[m.Service] = m.New, m.Old
+	}
+	switch r.State {
+	case rollout.Prepared, rollout.Ramping:
+		all = append(all, environment{Name: "preview", Mark: r.Mark, Cookie: gateway.PreviewCookie + "=" + r.Mark, Versions: news})
+	case rollout.Switched:
+		all = append(all, environment{Name: "backup", Versions: olds})
+	}
+	return all
+}
+
+func versionsOf(s siteState, log *rollout.Log, r rollout.Release, service string) []versionStatus {
+	rule, known := log.Rule(service)
+	names := s.running(service)
+	if known {
+		names = append(names, rule.Versions()...)
+	}
+	for _, m := range r.Modules {
+		if m.Service == service {
+			names = append(names, m.Old, m.New)
+		}
+	}
+	slices.Sort(names)
+	var out []versionStatus
+	for _, v := range slices.Compact(names) {
+		out = append(out, versionStatus{service, v, role(log, r, service, v), share(rule, known, v), len(s.up(service, v))})
+	}
+	return out
+}
+
+// share is the percentage of the new requests that meet a version.
+func share(rule rollout.Rule, known bool, version string) float64 {
+	left, own := rollout.Whole, 0
+	for _, x := range rule.Split {
+		left -= x.PerMyr
+		if x.Version == version {
+			own += x.PerMyr
+		}
+	}
+	if known && rule.Version == version {
+		own += left
+	}
+	return float64(own) * 100 / rollout.Whole
+}
+
+// role is what a version is for.
+func role(log *rollout.Log, r rollout.Release, service, version string) string {
+	rule, known := log.Rule(service)
+	for _, m := range r.Modules {
+		if m.Service != service {
+			continue
+		}
+		going := r.State == rollout.RollingBack || r.State == rollout.Draining || r.State == rollout.Drained
+		switch {
+		case going && version == r.Goes(m):
+			return "going"
+		case r.State == rollout.Switched && version == m.Old:
+			return "backup"
+		case r.State == rollout.Prepared && version == m.New:
+			return "preview"
+		case r.State == rollout.Ramping && version == m.New:
+			return "new"
+		}
+	}
+	switch {
+	case !known:
+		return "any"
+	case rule.Version == version:
+		return "live"
+	case log.Floor(service, version) != (rollout.Generation{}):
+		return "retired"
+	}
+	return "unknown"
+}
+
+// stateOf judges the rules that a process goes by.
+func stateOf(p process, log *rollout.Log) string {
+	switch {
+	case p.Forked || p.Applied == log.Last() && p.Hash != "" && p.Hash != log.Hash():
+		return "forked"
+	case p.Silent > 0:
+		return "silent"
+	case p.Applied.Before(log.Last()):
+		return "behind"
+	}
+	return "current"
+}
+
+func (a *app) printStatus(st releaseStatus, now time.Time) error {
+	if a.flags.json {
+		return a.printJSON(st)
+	}
+	a.printHeadline(st, now)
+	a.printEnvironments(st.Environments)
+	if len(st.Versions) > 0 {
+		a.printf("\n")
+		a.printVersions(st.Versions)
+	}
+	if len(st.Processes) > 0 {
+		a.printf("\n")
+		a.printProcesses(st.Processes)
+	}
+	if len(st.Holders) > 0 {
+		a.printf("\n")
+		return a.printHolders(*st.Release, st.Holders, now)
+	}
+	return nil
+}
+
+func (a *app) printHeadline(st releaseStatus, now time.Time) {
+	switch {
+	case st.Release == nil:
+		a.printf("There has been no release yet; generation %v.\n", st.Generation)
+	case st.Open:
+		line := describe(*st.Release, now)
+		a.printf("R%s, at generation %v.\n", line[1:], st.Generation)
+	default:
+		a.printf("No release is open; the last one was %s of %s (%s), at generation %v.\n", st.Release.Name, st.Release.By, st.Release.Reason, st.Generation)
+	}
+	if st.Frozen != "" {
+		a.printf("FROZEN: %s. Requests go on; nothing can be committed or retired.\n", st.Frozen)
+	}
+	a.printf("Next: %s\n", st.Next)
+}
+
+func (a *app) printEnvironments(list []environment) {
+	if len(list) == 0 || len(list) == 1 && len(list[0].Versions) == 0 {
+		return
+	}
+	var rows [][]string
+	for _, e := range list {
+		rows = append(rows, []string{e.Name, orDash(environmentText(e)), orDash(e.Cookie)})
+	}
+	a.printf("\n")
+	a.printTable([]string{"ENVIRONMENT", "VERSIONS", "COOKIE"}, rows)
+}
+
+func environmentText(e environment) string {
+	var all []string
+	for service, version := range e.Versions {
+		all = append(all, service+"/"+version)
+	}
+	return sortedOr(all, "")
+}
+
+func (a *app) printVersions(list []versionStatus) {
+	var rows [][]string
+	for _, v := range list {
+		share := fmt.Sprintf("%.4g%%", v.Share)
+		if v.Role == "any" {
+			share = "-"
+		}
+		rows = append(rows, []string{v.Service, v.Version, v.Role, share, strconv.Itoa(v.Instances)})
+	}
+	a.printTable([]string{"SERVICE", "VERSION", "ROLE", " SHARE", " UP"}, rows)
+}
+
+func (a *app) printProcesses(list []processStatus) {
+	var rows [][]string
+	for _, p := range list {
+		text := p.State
+		if p.State == "silent" {
+			text += " for " + age(p.Silent)
+		}
+		rows = append(rows, []string{p.Name, p.Addr, p.Applied.String(), text, p.Why})
+	}
+	a.printTable([]string{"PROCESS", "ADDRESS", " GENERATION", "STATE", "WHY"}, rows)
+}

@@ -1,0 +1,193 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/skerry/skerry/rollout"
+	"github.com/spf13/cobra"
+)
+
+func (a *app) releaseStartCommand(f *releaseFlags) *cobra.Command {
+	reason := ""
+	c := &cobra.Command{
+		Use:     "start --by NAME --reason WHY",
+		Short:   "Open a release; refused while another one is open",
+		Example: `  skerry release start --by alice --reason "new token format"`,
+		Args:    cobra.NoArgs,
+		RunE: a.inRelease(f, func(ctx context.Context, to releases, _ []string) error {
+			if f.by == "" || reason == "" {
+				return usagef("say who releases and why: --by NAME --reason WHY")
+			}
+			return a.releaseStart(ctx, to, f, reason)
+		}),
+	}
+	c.Flags().StringVar(&reason, "reason", "", "`WHY`, for the audit trail")
+	return c
+}
+
+func (a *app) releaseStart(ctx context.Context, to releases, f *releaseFlags, reason string) error {
+	s, err := to.State(ctx)
+	if err != nil {
+		return err
+	}
+	if r, open := s.session(); open {
+		return problemf("%s; go on with it, or end it: %s", describe(r, time.Now()), nextStep(r))
+	}
+	if err := a.confirm(f, "open a release by "+f.by+": "+reason, "refuse every other release until this one is cleaned", "change nothing for any request"); err != nil {
+		return err
+	}
+	r, err := to.Start(ctx, reason)
+	if err != nil {
+		return err
+	}
+	return a.stepped(r, "Release "+r.Name+" is open.", "Next: start the new versions beside the old ones, then: skerry release ship MODULE --version VERSION")
+}
+
+// describe is a release in half a sentence.
+func describe(r rollout.Release, now time.Time) string {
+	return fmt.Sprintf("release %s of %s (%s) is open since %s, for %s; it is %s",
+		r.Name, r.By, r.Reason, r.Opened.Local().Format(time.DateTime), age(now.Sub(r.Opened)), r.State)
+}
+
+// nextStep is what an operator would do now.
+func nextStep(r rollout.Release) string {
+	switch r.State {
+	case rollout.Prepared:
+		if len(r.Modules) == 0 {
+			return "skerry release ship, or skerry release rollback and clean"
+		}
+		return "skerry release commit, or rollback"
+	case rollout.Ramping:
+		return "skerry release commit, or rollback"
+	case rollout.Switched:
+		return "skerry release clean, or rollback"
+	case rollout.Stopped:
+		return "skerry release start"
+	}
+	return "skerry release clean"
+}
+
+func (a *app) releaseConfigCommand(f *releaseFlags) *cobra.Command {
+	var files []string
+	put := &cobra.Command{
+		Use:   "put MODULE KEY=VALUE…",
+		Short: "Keep settings of a module in the release; KEY= takes one out",
+		Long: `Keeps settings in the release, where every operator and every supervisor finds
+them (skerry release config get). ship knows these keys:
+  version   version to ship               wish      instances to wait for
+  old       version that serves now       check     command that must succeed
+  strategy  concurrent, blocking, waiting
+All others are handed to the check command as SKERRY_KEY in its environment.`,
+		Example: "  skerry release config put auth version=v2 wish=2 check='./probe auth'\n  skerry release config put auth --file auth.yaml",
+		Args:    cobra.MinimumNArgs(1),
+		RunE: a.inRelease(f, func(ctx context.Context, to releases, args []string) error {
+			values, err := readSettings(args[1:], files)
+			if err != nil {
+				return usagef("%w", err)
+			}
+			r, err := to.Put(ctx, args[0], values)
+			if err != nil {
+				return err
+			}
+			return a.stepped(r, fmt.Sprintf("%s of %s kept in release %s.", count(len(values), "setting", "s"), args[0], r.Name))
+		}),
+	}
+	put.Flags().StringArrayVar(&files, "file", nil, "keep the content of the `FILE` under its name; may be repeated")
+	get := &cobra.Command{
+		Use:   "get MODULE [KEY]",
+		Short: "Print settings of a module; of one key the bare value",
+		Args:  cobra.RangeArgs(1, 2),
+		RunE: a.inRelease(f, func(ctx context.Context, to releases, args []string) error {
+			_, r, err := openSession(ctx, to)
+			if err != nil {
+				return err
+			}
+			return a.printSettings(r.Settings[args[0]], args[1:])
+		}),
+	}
+	c := &cobra.Command{Use: "config", Short: "Settings of modules, kept in the release"}
+	c.AddCommand(put, get)
+	return c
+}
+
+func readSettings(pairs, files []string) (map[string]string, error) {
+	values := map[string]string{}
+	for _, p := range pairs {
+		key, value, ok := strings.Cut(p, "=")
+		if !ok || key == "" {
+			return nil, fmt.Errorf("%q: want KEY=VALUE", p)
+		}
+		values[key] = value
+	}
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		if err != nil {
+			return nil, err
+		}
+		values[filepath.Base(f)] = string(text)
+	}
+	if len(values) == 0 {
+		return nil, fmt.Errorf("name what to put: KEY=VALUE or --file")
+	}
+	return values, checkSettings(values)
+}
+
+func (a *app) printSettings(values map[string]string, keys []string) error {
+	if len(keys) == 1 {
+		value, ok := values[keys[0]]
+		if !ok {
+			return problemf("no setting %q; there are: %s", keys[0], sortedOr(keysOf(values), "none"))
+		}
+		_, err := io.WriteString(a.out, value)
+		return err
+	}
+	if a.flags.json {
+		return a.printJSON(values)
+	}
+	a.printf("%s\n", strings.Join(strings.Split(tagText(values), ","), "\n"))
+	return nil
+}
+
+func (a *app) releaseRollbackCommand(f *releaseFlags) *cobra.Command {
+	return &cobra.Command{
+		Use:   "rollback",
+		Short: "Send new requests to the old versions again, of all modules at once",
+		Args:  cobra.NoArgs,
+		RunE: a.inRelease(f, func(ctx context.Context, to releases, _ []string) error {
+			s, r, err := openSession(ctx, to)
+			if err != nil {
+				return err
+			}
+			plan := []string{"send every new request to the old versions, of all modules at once: " + versions(r, func(m rollout.Module) string { return m.Old }),
+				"leave requests that are under way with the versions they have begun with",
+				"keep the new versions running until skerry release clean"}
+			for _, m := range r.Modules {
+				if len(s.up(m.Service, m.Old)) == 0 {
+					plan = append(plan, fmt.Sprintf("BREAK %s: no instance of %s is up; start some first", m.Service, m.Old))
+				}
+			}
+			if err := a.confirm(f, plan...); err != nil {
+				return err
+			}
+			if r, err = to.Rollback(ctx); err != nil {
+				return err
+			}
+			return a.stepped(r, "Release "+r.Name+" is rolled back: new requests meet "+versions(r, func(m rollout.Module) string { return m.Old })+".", "Next: skerry release clean")
+		}),
+	}
+}
+
+// versions lists one version of every module.
+func versions(r rollout.Release, of func(rollout.Module) string) string {
+	var all []string
+	for _, m := range r.Modules {
+		all = append(all, m.Service+"/"+of(m))
+	}
+	return sortedOr(all, "no module")
+}

@@ -1,0 +1,357 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/skerry/skerry/discovery"
+	"github.com/skerry/skerry/release"
+	"github.com/skerry/skerry/rollout"
+)
+
+// drill is a site without processes: the rules of package rollout over a log
+// in memory, and what the test says of the rest.
+type drill struct {
+	siteState
+	by      string
+	holders [][]holder // of the rounds to come
+	fails   int        // share at which the guard turns back
+	retire  []rollout.Retirement
+}
+
+func (d *drill) State(context.Context) (siteState, error) { return d.siteState, nil }
+
+// step is one change of the log.
+func (d *drill) step(what string, do func(rollout.Release, *rollout.Log, rollout.Generation) (rollout.Release, map[string]rollout.Rule, error)) (rollout.Release, error) {
+	log, err := d.log()
+	if err != nil {
+		return rollout.Release{}, err
+	}
+	r, _ := d.session()
+	e := log.Next(r.Name, nil)
+	next, rules, err := do(r, log, e.Generation)
+	if err != nil {
+		return r, err
+	}
+	e.Release, e.By, e.At, e.Step, e.Session, e.Rules = next.Name, d.by, time.Now(), what, &next, rules
+	e.Retire, d.retire = d.retire, nil
+	d.Entries = append(d.Entries, e)
+	for i := range d.Processes {
+		d.Processes[i].Applied = e.Generation
+	}
+	return next, nil
+}
+
+func (d *drill) Start(_ context.Context, reason string) (rollout.Release, error) {
+	return d.step("start: "+reason, func(_ rollout.Release, _ *rollout.Log, at rollout.Generation) (rollout.Release, map[string]rollout.Rule, error) {
+		return rollout.Release{Name: fmt.Sprintf("r%v", at), By: d.by, Reason: reason, Opened: time.Now(), Mark: "m4rk", State: rollout.Prepared}, nil, nil
+	})
+}
+
+func (d *drill) Put(_ context.Context, module string, values map[string]string) (rollout.Release, error) {
+	return d.step("config put "+module, func(r rollout.Release, _ *rollout.Log, _ rollout.Generation) (rollout.Release, map[string]rollout.Rule, error) {
+		next, err := r.Put(module, values)
+		return next, nil, err
+	})
+}
+
+func (d *drill) Ship(_ context.Context, m rollout.Module) (rollout.Release, error) {
+	return d.step("ship "+m.Service+"/"+m.New, func(r rollout.Release, log *rollout.Log, _ rollout.Generation) (rollout.Release, map[string]rollout.Rule, error) {
+		return r.Ship(log, m)
+	})
+}
+
+func (d *drill) Commit(ctx context.Context, share int, every time.Duration, g release.Guard) (rollout.Release, error) {
+	r, err := d.step("commit "+percent(share), func(r rollout.Release, log *rollout.Log, at rollout.Generation) (rollout.Release, map[string]rollout.Rule, error) {
+		return r.Commit(log, share, at)
+	})
+	if err == nil && g != (release.Guard{}) {
+		time.Sleep(every)
+		if share == d.fails {
+			r, err = d.Rollback(ctx)
+			return r, errors.Join(err, fmt.Errorf("%w: auth v2: 5 of 100 calls failed", release.ErrGuard))
+		}
+	}
+	return r, err
+}
+
+func (d *drill) Rollback(context.Context) (rollout.Release, error) {
+	return d.step("rollback", func(r rollout.Release, log *rollout.Log, at rollout.Generation) (rollout.Release, map[string]rollout.Rule, error) {
+		return r.Rollback(log, at)
+	})
+}
+
+func (d *drill) Clean(_ context.Context, tell func([]holder)) (rollout.Release, error) {
+	r, err := d.step("clean", func(r rollout.Release, _ *rollout.Log, _ rollout.Generation) (rollout.Release, map[string]rollout.Rule, error) {
+		next, err := r.Clean()
+		return next, nil, err
+	})
+	if err != nil {
+		return r, err
+	}
+	for _, list := range d.holders {
+		tell(list)
+	}
+	tell(nil)
+	return d.step("retired", func(r rollout.Release, _ *rollout.Log, _ rollout.Generation) (rollout.Release, map[string]rollout.Rule, error) {
+		r, retire, err := r.Retire()
+		if d.retire = retire; err == nil {
+			r, err = r.Stop()
+		}
+		return r, nil, err
+	})
+}
+
+func (d *drill) Holders(context.Context) ([]holder, error) {
+	if len(d.holders) == 0 {
+		return nil, nil
+	}
+	return d.holders[0], nil
+}
+
+func (d *drill) Refresh(context.Context) error {
+	log, err := d.log()
+	for i := range d.Processes {
+		if p := &d.Processes[i]; p.Silent == 0 {
+			p.Applied = log.Last()
+		}
+	}
+	return err
+}
+
+func (d *drill) Adopt(context.Context) error { return errors.New("nothing is to be adopted") }
+
+// newDrill has two services in two versions, and three processes.
+func newDrill() *drill {
+	d := &drill{}
+	for i, name := range []string{"auth/v1", "auth/v1", "auth/v2", "auth/v2", "proc/v1", "proc/v2"} {
+		service, version, _ := strings.Cut(name, "/")
+		d.Instances = append(d.Instances, discovery.Entry{Service: service, Version: version, Addr: fmt.Sprintf("10.0.0.%d:7000", i+1), State: discovery.OK})
+	}
+	d.Processes = []process{{Name: "alpha/11/a", Addr: "10.0.0.1:7000"}, {Name: "beta/12/b", Addr: "10.0.0.2:7000"}, {Name: "gamma/13/c", Addr: "10.0.0.5:7000"}}
+	return d
+}
+
+// on runs one command line at the site, as an operator who answers.
+func (d *drill) on(t *testing.T, answers string, line ...string) (int, string) {
+	t.Helper()
+	var out bytes.Buffer
+	a := &app{in: strings.NewReader(answers), out: &out, err: &out}
+	a.openReleases = func(_ context.Context, f *releaseFlags) (releases, func(), error) {
+		d.by = f.operator()
+		return d, func() {}, nil
+	}
+	root := a.command()
+	root.SetArgs(append([]string{"release"}, line...))
+	root.SetOut(&out)
+	root.SetErr(&out)
+	code := a.report(root.ExecuteContext(t.Context()))
+	return code, out.String()
+}
+
+// must runs a step that succeeds.
+func (d *drill) must(t *testing.T, line ...string) string {
+	t.Helper()
+	code, out := d.on(t, "", append(line, "--yes")...)
+	if code != exitOK {
+		t.Fatalf("%v: exit code %d\n%s", line, code, out)
+	}
+	return out
+}
+
+// TestReleaseDialogue is a release of two modules from its start to its end,
+// by two operators, as the screen shows it.
+func TestReleaseDialogue(t *testing.T) {
+	time.Local = time.UTC
+	synctest.Test(t, func(t *testing.T) {
+		d := newDrill()
+		d.holders = [][]holder{{{Service: "auth", Holder: rollout.Holder{Process: "gamma/13/c", Why: rollout.Holding, Least: rollout.Generation{N: 3}}, Since: time.Now()}}}
+		var screen strings.Builder
+		for _, line := range [][]string{
+			{"status"},
+			{"start", "--by", "alice", "--reason", "new token format"},
+			{"config", "put", "auth", "version=v2", "wish=2", "check=echo $SKERRY_MODULE at $SKERRY_ADDRS"},
+			{"config", "put", "proc", "version=v2"},
+			{"ship", "all"},
+			{"status"},
+			{"commit", "--by", "bob", "--ramp", "10,100", "--every", "10s"},
+			{"status"},
+			{"validate"},
+			{"clean", "--by", "bob"},
+			{"status"},
+			{"log"},
+		} {
+			time.Sleep(time.Minute)
+			code, out := d.on(t, "y\n", line...)
+			fmt.Fprintf(&screen, "$ skerry release %s\n%s", strings.Join(line, " "), out)
+			if code != exitOK {
+				fmt.Fprintf(&screen, "exit code %d\n", code)
+			}
+		}
+		text := checkTime.ReplaceAllString(screen.String(), "passed in 2ms")
+		text = strings.ReplaceAll(text, (releaseFlags{}).operator(), "carol@alpha")
+		golden(t, "release", []byte(text))
+	})
+}
+
+// checkTime is how long a real command took.
+var checkTime = regexp.MustCompile(`passed in \S+`)
+
+func TestSecondReleaseIsRefused(t *testing.T) {
+	d := newDrill()
+	d.must(t, "start", "--by", "alice", "--reason", "new tokens")
+	code, out := d.on(t, "y\n", "start", "--by", "bob", "--reason", "mine")
+	if code != exitProblem || !strings.Contains(out, "of alice (new tokens) is open since") || !strings.Contains(out, "skerry release ship") {
+		t.Errorf("exit code %d\n%s", code, out)
+	}
+	if code, out := d.on(t, "", "start", "--reason", "mine"); code != exitUsage || !strings.Contains(out, "--by NAME") {
+		t.Errorf("without a name: exit code %d\n%s", code, out)
+	}
+}
+
+func TestNothingIsDoneWithoutYes(t *testing.T) {
+	d := newDrill()
+	for _, answer := range []string{"", "n\n", "what\n"} {
+		code, out := d.on(t, answer, "start", "--by", "alice", "--reason", "x")
+		if code != exitProblem || len(d.Entries) != 0 || !strings.Contains(out, "nothing was done") {
+			t.Errorf("answer %q: exit code %d, %d entries\n%s", answer, code, len(d.Entries), out)
+		}
+	}
+	if code, _ := d.on(t, "y\n", "start", "--by", "alice", "--reason", "x", "--json"); code != exitUsage || len(d.Entries) != 0 {
+		t.Errorf("--json without --yes: exit code %d", code)
+	}
+}
+
+func TestStepsOutOfOrder(t *testing.T) {
+	d := newDrill()
+	for _, line := range [][]string{{"commit"}, {"ship", "auth", "--version", "v2"}, {"clean"}, {"rollback"}, {"holders"}} {
+		if code, out := d.on(t, "y\n", line...); code != exitProblem || !strings.Contains(out, "skerry release start") {
+			t.Errorf("%v without a release: exit code %d\n%s", line, code, out)
+		}
+	}
+	d.must(t, "start", "--by", "alice", "--reason", "x")
+	if code, out := d.on(t, "y\n", "commit"); code != exitProblem || !strings.Contains(out, "ship a module first") {
+		t.Errorf("commit of nothing: exit code %d\n%s", code, out)
+	}
+	if code, out := d.on(t, "y\n", "clean"); code != exitProblem || !strings.Contains(out, "PREPARED") {
+		t.Errorf("clean before commit: exit code %d\n%s", code, out)
+	}
+}
+
+func TestShipWaitsAndChecks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDrill()
+		d.must(t, "start", "--by", "alice", "--reason", "x")
+		code, out := d.on(t, "", "ship", "auth", "--version", "v2", "--wish", "3", "--wait", "10s", "--yes")
+		if code != exitProblem || !strings.Contains(out, "2 of 3 instances of v2 are up after 10s") {
+			t.Errorf("too few instances: exit code %d\n%s", code, out)
+		}
+		code, out = d.on(t, "", "ship", "auth", "--version", "v2", "--check", "echo no use; exit 3", "--yes")
+		if code != exitProblem || !strings.Contains(out, "no use") || !strings.Contains(out, "nothing has changed") {
+			t.Errorf("failed check: exit code %d\n%s", code, out)
+		}
+		for _, c := range []struct {
+			want string
+			line []string
+		}{
+			{"which version?", []string{"auth"}},
+			{"serves already", []string{"auth", "--version", "v1", "--old", "v1"}},
+			{"which version serves now? listed are v1, v2", []string{"auth", "--version", "v3"}},
+			{"known are concurrent", []string{"auth", "--version", "v2", "--strategy", "eager"}},
+			{"of one module", []string{"auth", "proc", "--version", "v2"}},
+			{"nothing to ship", nil},
+		} {
+			if code, out := d.on(t, "", append([]string{"ship", "--yes"}, c.line...)...); code != exitUsage || !strings.Contains(out, c.want) {
+				t.Errorf("%v: exit code %d, want %q\n%s", c.line, code, c.want, out)
+			}
+		}
+		if r, _ := d.session(); len(r.Modules) != 0 {
+			t.Errorf("shipped all the same: %v", r.Modules)
+		}
+	})
+}
+
+func TestManifest(t *testing.T) {
+	d := newDrill()
+	d.must(t, "start", "--by", "alice", "--reason", "x")
+	path := filepath.Join(t.TempDir(), "release.yaml")
+	text := "modules:\n  auth: {version: v2, wish: 2, strategy: waiting, check: 'test $SKERRY_COLOUR = red', env: {colour: red}}\n  proc: {version: v2}\n"
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d.must(t, "ship", "--file", path)
+	r, _ := d.session()
+	if len(r.Modules) != 2 || r.Modules[0].New != "v2" || r.Modules[0].Strategy != rollout.Waiting {
+		t.Errorf("modules: %+v", r.Modules)
+	}
+	if err := os.WriteFile(path, []byte("modules: {auth: {verzion: v2}}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, out := d.on(t, "", "ship", "--file", path, "--yes"); code != exitUsage || !strings.Contains(out, "verzion") {
+		t.Errorf("mistake in the manifest: exit code %d\n%s", code, out)
+	}
+}
+
+// TestGuardTurnsBack ramps a version whose calls fail at half of the users.
+func TestGuardTurnsBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDrill()
+		d.fails = rollout.Whole / 2
+		d.must(t, "start", "--by", "alice", "--reason", "x")
+		d.must(t, "ship", "auth", "--version", "v2")
+		began := time.Now()
+		code, out := d.on(t, "", "commit", "--ramp", "10,50,100", "--every", "1m", "--max-failures", "1%", "--max-p99", "200ms", "--yes")
+		r, _ := d.session()
+		if code != exitProblem || r.State != rollout.RollingBack || time.Since(began) != 2*time.Minute {
+			t.Errorf("exit code %d, %s after %v", code, r.State, time.Since(began))
+		}
+		for _, want := range []string{"roll back when more than 1% of a new version's calls fail", "take longer than 200ms", "rolled back by the guard", "meet auth/v1 again"} {
+			if !strings.Contains(out, want) {
+				t.Errorf("want %q in\n%s", want, out)
+			}
+		}
+	})
+}
+
+func TestRampSpelling(t *testing.T) {
+	for text, want := range map[string]string{
+		"100": "[10000]", "10,50,100": "[1000 5000 10000]", "0.5%, 100%": "[50 10000]",
+		"50,10,100": "", "10,50": "", "10,10,100": "", "0,100": "", "x": "", "": "", "101": "",
+	} {
+		have, err := parseRamp(text)
+		if want == "" && err == nil || want != "" && fmt.Sprint(have) != want {
+			t.Errorf("%q: %v, %v; want %s", text, have, err, want)
+		}
+	}
+}
+
+// TestDifferences finds what is not as the log says, and mends what it can.
+func TestDifferences(t *testing.T) {
+	d := newDrill()
+	d.must(t, "start", "--by", "alice", "--reason", "x")
+	d.must(t, "ship", "auth", "--version", "v2")
+	d.must(t, "commit")
+	d.Processes[0].Applied.N--
+	d.Processes[1].Silent = 42 * time.Second
+	d.Instances = d.Instances[2:] // both auth/v1
+	d.Instances = append(d.Instances, discovery.Entry{Service: "auth", Version: "v9", Addr: "10.0.0.9:7000", State: discovery.OK})
+	code, out := d.on(t, "", "validate")
+	for _, want := range []string{"auth/v1 is the backup, and no instance", "auth/v9 is in no release", "alpha/11/a goes by generation 2, the newest is 3", "beta/12/b has not answered for 42s"} {
+		if code != exitProblem || !strings.Contains(out, want) {
+			t.Errorf("exit code %d, want %q\n%s", code, want, out)
+		}
+	}
+	code, out = d.on(t, "", "refresh")
+	if code != exitProblem || strings.Contains(out, "goes by generation") {
+		t.Errorf("refresh: exit code %d\n%s", code, out)
+	}
+}

@@ -1,0 +1,214 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/skerry/skerry/rollout"
+	"github.com/spf13/cobra"
+)
+
+// difference is something that is not as the log says, and what mends it.
+type difference struct {
+	What string `json:"what"`
+	Mend string `json:"mend"`
+	Self bool   `json:"refresh"` // refresh mends it
+}
+
+func (a *app) releaseValidateCommand(f *releaseFlags) *cobra.Command {
+	return &cobra.Command{
+		Use:   "validate",
+		Short: "Compare what the releases say with what runs",
+		Long:  "Lists what is not as the log of releases says, and what mends it. Exit code 1\nwhen there is anything.",
+		Args:  cobra.NoArgs,
+		RunE: a.inRelease(f, func(ctx context.Context, to releases, _ []string) error {
+			s, err := to.State(ctx)
+			if err != nil {
+				return err
+			}
+			list, err := differences(s)
+			if err != nil {
+				return err
+			}
+			return a.printDifferences(list)
+		}),
+	}
+}
+
+func (a *app) releaseRefreshCommand(f *releaseFlags) *cobra.Command {
+	return &cobra.Command{
+		Use:   "refresh",
+		Short: "Bring processes that are behind up to date, and show what is left to be done",
+		Args:  cobra.NoArgs,
+		RunE: a.inRelease(f, func(ctx context.Context, to releases, _ []string) error {
+			unreached := to.Refresh(ctx)
+			s, err := to.State(ctx)
+			if err != nil {
+				return err
+			}
+			list, err := differences(s)
+			if err != nil {
+				return err
+			}
+			if len(list) == 0 && unreached != nil {
+				return unreached
+			}
+			return a.printDifferences(list)
+		}),
+	}
+}
+
+func (a *app) releaseAdoptCommand(f *releaseFlags) *cobra.Command {
+	return &cobra.Command{
+		Use:   "adopt",
+		Short: "Go on after the database was restored from an older copy",
+		Long: `After a restore the database lacks steps that processes have carried out. adopt
+writes them back, as the processes have them, and begins a new timeline, so that
+no generation ever stands for two sets of rules. status says when it is needed.`,
+		Args: cobra.NoArgs,
+		RunE: a.inRelease(f, func(ctx context.Context, to releases, _ []string) error {
+			if err := a.confirm(f, "write the steps back that the processes have carried out and the database lacks", "begin a new timeline of generations"); err != nil {
+				return err
+			}
+			if err := to.Adopt(ctx); err != nil {
+				return err
+			}
+			s, err := to.State(ctx)
+			if err != nil {
+				return err
+			}
+			r, _ := s.session()
+			return a.stepped(r, "Adopted. Next: skerry release status")
+		}),
+	}
+}
+
+func (a *app) printDifferences(list []difference) error {
+	var found error
+	if len(list) > 0 {
+		found = &exitError{exitProblem, nil}
+	}
+	if a.flags.json {
+		if list == nil {
+			list = []difference{}
+		}
+		if err := a.printJSON(map[string]any{"differences": list}); err != nil {
+			return err
+		}
+		return found
+	}
+	if found == nil {
+		a.printf("Everything runs as the releases say.\n")
+	}
+	for _, d := range list {
+		a.printf("%s\n  → %s\n", d.What, d.Mend)
+	}
+	return found
+}
+
+// differences compares the log with what was found.
+func differences(s siteState) ([]difference, error) {
+	log, err := s.log()
+	if err != nil {
+		return nil, err
+	}
+	var list []difference
+	add := func(self bool, mend, format string, args ...any) {
+		list = append(list, difference{fmt.Sprintf(format, args...), mend, self})
+	}
+	if s.Frozen != "" {
+		add(false, "bring it back; until then requests go on and releases wait", "nothing can be committed: %s", s.Frozen)
+	}
+	r, open := s.session()
+	if !open {
+		r = rollout.Release{}
+	}
+	for _, service := range servicesOf(s, log) {
+		for _, v := range versionsOf(s, log, r, service) {
+			name := title(v.Service, v.Version)
+			switch {
+			case v.Instances == 0 && (v.Role == "live" || v.Role == "new" || v.Role == "preview"):
+				add(false, "start instances of it", "%s is %s, and no instance of it is up", name, v.Role)
+			case v.Instances == 0 && v.Role == "backup":
+				add(false, "start instances of it, or clean: skerry release clean", "%s is the backup, and no instance of it is up: a rollback would fail", name)
+			case v.Instances > 0 && v.Role == "retired":
+				add(false, "stop these processes", "%s is retired, and %s listed: they refuse every call", name, countAre(v.Instances))
+			case v.Instances > 0 && v.Role == "any":
+				add(false, "leave one version running, or release the other: skerry release start", "%s runs beside other versions and no rule says who meets which: a request may meet both", name)
+			case v.Instances > 0 && v.Role == "unknown":
+				add(false, "ship it in a release, or stop these processes", "%s is in no release, and %s listed: they get no calls", name, countAre(v.Instances))
+			}
+		}
+	}
+	for _, p := range s.Processes {
+		switch stateOf(p, log) {
+		case "behind":
+			add(true, "skerry release refresh", "%s goes by generation %v, the newest is %v", p.Name, p.Applied, log.Last())
+		case "forked":
+			add(false, "stop it, remove its state directory, and start it again", "%s goes by rules that contradict the log", p.Name)
+		case "silent":
+			why := ""
+			if p.Why != "" {
+				why = " (" + p.Why + ")"
+			}
+			add(false, "look after it; when it is dead for certain: skerry release clean --dead "+p.Name, "%s has not answered for %s%s", p.Name, age(p.Silent), why)
+		}
+	}
+	return list, nil
+}
+
+func countAre(n int) string {
+	if n == 1 {
+		return "1 instance is"
+	}
+	return fmt.Sprintf("%d instances are", n)
+}
+
+func (a *app) releaseLogCommand(f *releaseFlags) *cobra.Command {
+	last := 0
+	c := &cobra.Command{
+		Use:   "log",
+		Short: "Who did what, and when",
+		Args:  cobra.NoArgs,
+		RunE: a.inRelease(f, func(ctx context.Context, to releases, _ []string) error {
+			s, err := to.State(ctx)
+			if err != nil {
+				return err
+			}
+			entries := s.Entries
+			if last > 0 && last < len(entries) {
+				entries = entries[len(entries)-last:]
+			}
+			return a.printLog(entries)
+		}),
+	}
+	c.Flags().IntVarP(&last, "last", "n", 0, "only the last `N` steps")
+	return c
+}
+
+func (a *app) printLog(entries []rollout.Entry) error {
+	if a.flags.json {
+		for _, e := range entries {
+			if err := a.printLine(e); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if len(entries) == 0 {
+		a.printf("Nothing was released yet.\n")
+		return nil
+	}
+	var rows [][]string
+	for _, e := range entries {
+		when := "-"
+		if !e.At.IsZero() {
+			when = e.At.Local().Format(time.DateTime)
+		}
+		rows = append(rows, []string{e.Generation.String(), when, orDash(e.By), orDash(e.Release), strings.TrimSpace(e.Step)})
+	}
+	a.printTable([]string{" GENERATION", "WHEN", "BY", "RELEASE", "STEP"}, rows)
+	return nil
+}
