@@ -224,7 +224,7 @@ func TestTheGuardRollsBack(t *testing.T) {
 				w, c := shipped(t, ballot)
 				time.AfterFunc(3*time.Second, func() {
 					bad.served.Service, bad.served.Version = "auth", "v2"
-					w.proc(2).served = []Served{bad.served, {Service: "auth", Version: "v1", Calls: 100, Failures: 100}}
+					w.proc(2).served.Store(&[]Served{bad.served, {Service: "auth", Version: "v1", Calls: 100, Failures: 100}})
 				})
 				err := c.Ramp(ctx, []int{1000, 5000, rollout.Whole}, 10*time.Second, Guard{Failures: 0.05, P99: time.Second})
 				if !errors.Is(err, bad.want) {

@@ -3,6 +3,7 @@ package release
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/skerry/skerry/rollout"
@@ -14,7 +15,7 @@ type proc struct {
 	w        *world
 	silent   bool
 	deafTo   string // a question that it does not get: "learn"
-	served   []Served
+	served   atomic.Pointer[[]Served]
 	departed []string
 }
 
@@ -61,7 +62,10 @@ func (p *proc) Report(_ context.Context, round uint64, services []string) (rollo
 }
 
 func (p *proc) Served(context.Context, time.Duration) ([]Served, error) {
-	return p.served, p.heard("served")
+	if list := p.served.Load(); list != nil {
+		return *list, p.heard("served")
+	}
+	return nil, p.heard("served")
 }
 
 // Leave takes the process's instances of the version off the lists.

@@ -18,6 +18,8 @@ type Ledger struct {
 	cells map[class]*cell
 	round uint64         // of the last report
 	held  map[class]bool // what the last report said, for a repeated question
+	// carried is what was alive after the first report of the round.
+	carried map[class]bool
 }
 
 // class is what spans are counted by: the generation they read, what they
@@ -136,12 +138,23 @@ func Anything(string, string) bool { return true }
 func (l *Ledger) Report(round uint64, services []string, reach Reach) (least map[string]Generation, answered uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if round > l.round || l.held == nil {
-		l.round, l.held = round, map[class]bool{}
+	again := round <= l.round && l.held != nil
+	if !again {
+		l.round, l.held, l.carried = round, l.carried, nil
+		if l.held == nil {
+			l.held = map[class]bool{}
+		}
 	}
 	for k, c := range l.cells {
-		if l.look(c) {
-			l.held[k] = true
+		if !l.look(c) {
+			continue
+		}
+		l.held[k] = true
+		if again { // nobody may read this answer: the next round says it, too
+			if l.carried == nil {
+				l.carried = map[class]bool{}
+			}
+			l.carried[k] = true
 		}
 	}
 	least = map[string]Generation{}

@@ -1,0 +1,20 @@
+package rollout
+
+import "testing"
+
+// A status page, or a repeated question, must not take from the next round
+// what it alone has seen.
+func TestAQuestionBetweenRoundsHidesNothing(t *testing.T) {
+	var l Ledger
+	old := Generation{N: 1}
+	ask := func(round uint64) bool {
+		least, _ := l.Report(round, []string{"auth"}, Anything)
+		return least["auth"] == old
+	}
+	ask(1)
+	span := l.Begin(old, "portal.get")
+	span.Release()
+	if !ask(0) || !ask(2) || ask(3) {
+		t.Error("a span that ended between two rounds must be seen by the second, and by no later one")
+	}
+}
