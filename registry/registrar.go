@@ -158,6 +158,10 @@ func (r *Registrar) Run(ctx context.Context) error {
 	r.Refresh()
 	var pause run.Backoff
 	for {
+		select {
+		case <-r.kick: // what came before this step is done by it
+		default:
+		}
 		var retry <-chan time.Time
 		if err := r.step(ctx); err != nil {
 			retry = time.After(pause.Next())
