@@ -121,7 +121,7 @@ func (sc *outageScene) duringOutage(caller *process, gone time.Time) {
 	t := sc.t
 	t.Helper()
 	noticed := eventually(t, 12*time.Second, "the caller's log says that the database is lost", func() bool {
-		return caller.said("database lost") || caller.said("database can't be reached")
+		return caller.said("database lost") || caller.said("database can't be")
 	}).Sub(gone)
 	t.Logf("loss noticed after %v", noticed.Round(100*time.Millisecond))
 	if noticed > 10*time.Second {
