@@ -3,8 +3,8 @@
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
-demo: ## four services find each other on this machine; one is killed, one added, one stopped (30 s)
-	go build -o bin/portal/ ./examples/portal/cmd/...
+demo: ## four services find each other on this machine; one is killed, one added, one stopped; two are released (75 s)
+	go build -o bin/portal/ ./examples/portal/cmd/... ./cmd/skerry
 	bin/portal/demo
 
 test: ## everything, on a fresh Debian or Ubuntu with only Go and root (under 15 minutes)

@@ -36,29 +36,34 @@ func main() {
 }
 
 func run(ctx context.Context, config string) error {
-	node, err := skerry.Open(ctx, config)
+	told, err := skerry.ReadConfig(config)
+	if err != nil {
+		return err
+	}
+	node, err := skerry.Open(ctx, told)
 	if err != nil {
 		return err
 	}
 	defer node.Close()
-	return node.Serve(ctx, "auth", authapi.NewAuthProcessor(guard{}))
+	return node.Serve(ctx, "auth", authapi.NewAuthProcessor(guard{told.Service.Version}))
 }
 
-// guard's tokens read USER.EXPIRY.SIGNATURE.
-type guard struct{}
+// guard's tokens read USER.EXPIRY.SIGNATURE. Each version signs in its own
+// way and knows no other: a request that met two of them would be denied.
+type guard struct{ version string }
 
-func (guard) GetToken(ctx context.Context, user, password string) (*authapi.Token, error) {
+func (g guard) GetToken(ctx context.Context, user, password string) (*authapi.Token, error) {
 	if user == "" || strings.Contains(user, ".") || subtle.ConstantTimeCompare([]byte(password), []byte(secret)) == 0 {
 		return nil, &authapi.Denied{Reason: "unknown user or wrong secret"}
 	}
 	expires := time.Now().Add(time.Hour).UnixMilli()
 	claim := user + "." + strconv.FormatInt(expires, 10)
-	return &authapi.Token{Value: claim + "." + sign(claim), User: user, Expires: expires}, nil
+	return &authapi.Token{Value: claim + "." + g.sign(claim), User: user, Expires: expires}, nil
 }
 
-func (guard) Verify(ctx context.Context, token string) (string, error) {
+func (g guard) Verify(ctx context.Context, token string) (string, error) {
 	end := strings.LastIndexByte(token, '.')
-	if end < 0 || !hmac.Equal([]byte(sign(token[:end])), []byte(token[end+1:])) {
+	if end < 0 || !hmac.Equal([]byte(g.sign(token[:end])), []byte(token[end+1:])) {
 		return "", &authapi.Denied{Reason: "not a token of this site"}
 	}
 	user, expiry, _ := strings.Cut(token[:end], ".")
@@ -69,8 +74,8 @@ func (guard) Verify(ctx context.Context, token string) (string, error) {
 	return user, nil
 }
 
-func sign(claim string) string {
-	mac := hmac.New(sha256.New, []byte(secret))
+func (g guard) sign(claim string) string {
+	mac := hmac.New(sha256.New, []byte(secret+g.version))
 	mac.Write([]byte(claim))
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }

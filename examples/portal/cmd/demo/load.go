@@ -57,10 +57,29 @@ func (l *load) request(ctx context.Context) []call {
 		return failed(ended, err)
 	}
 	var calls []call
-	for _, hop := range append(trail.Hops, answer.Hops...) {
-		calls = append(calls, answered(ended, hop))
+	hops := append(trail.Hops, answer.Hops...)
+	for _, hop := range hops {
+		c := answered(ended, hop)
+		c.mixed = hop.Callee == "portal" && mixed(hops)
+		calls = append(calls, c)
 	}
 	return calls
+}
+
+// mixed reports whether the calls of one request met two versions among Auth
+// and Proc, which are released together.
+func mixed(hops []*hopapi.Hop) bool {
+	met := ""
+	for _, hop := range hops {
+		if hop.Callee != "auth" && hop.Callee != "proc" {
+			continue
+		}
+		if met != "" && hop.Version != met {
+			return true
+		}
+		met = hop.Version
+	}
+	return false
 }
 
 // answered is a call that a trail tells of. It is counted at the moment when
@@ -69,6 +88,7 @@ func answered(ended time.Time, hop *hopapi.Hop) call {
 	return call{
 		service:  hop.Callee,
 		instance: hop.Instance,
+		version:  hop.Version,
 		ended:    ended,
 		took:     time.Duration(hop.Micros) * time.Microsecond,
 		attempts: int(hop.Attempts),

@@ -1,8 +1,9 @@
-// Demo shows what skerry promises, on this machine, in half a minute and with
-// no database: it starts the four services of the portal as separate
+// Demo shows what skerry promises, on this machine, in a bit more than a minute
+// and with no database: it starts the four services of the portal as separate
 // processes that find each other by broadcast, sends them requests, kills one
 // of two Auth processes, starts another, stops one politely, and measures
-// what the callers notice.
+// what the callers notice. Then it brings out new versions of two services,
+// first by a plain restart, and then by skerry release.
 //
 // It ends with a summary of promises and measurements. The exit status is 0
 // only when every promise was kept.
@@ -49,15 +50,33 @@ func run(ctx context.Context, bin string, out *os.File) (kept bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	s, err := site.New(bin, dir, "")
-	if err != nil {
-		return false, err
-	}
-	kept, err = perform(ctx, s, newScreen(out), scenes)
-	s.Close()
+	kept, err = playAll(ctx, bin, dir, newScreen(out))
 	if err != nil || !kept {
 		fmt.Fprintf(os.Stderr, "demo: what the processes had to say is in %s\n", dir)
 		return kept, err
 	}
 	return kept, os.RemoveAll(dir)
+}
+
+// playAll plays every act at a site of its own, and prints what was promised
+// and what was measured. It reports whether every promise was kept.
+func playAll(ctx context.Context, bin, dir string, out *screen) (kept bool, err error) {
+	var results []result
+	for i, a := range acts {
+		own := filepath.Join(dir, fmt.Sprintf("act-%d", i+1))
+		if err := os.Mkdir(own, 0o700); err != nil {
+			return false, err
+		}
+		s, err := site.New(bin, own, "")
+		if err != nil {
+			return false, err
+		}
+		played, err := perform(ctx, s, out, a)
+		s.Close()
+		if err != nil {
+			return false, err
+		}
+		results = append(results, played...)
+	}
+	return out.summary(results), nil
 }

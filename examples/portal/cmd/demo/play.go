@@ -19,40 +19,37 @@ const (
 	firstLimit = 15 * time.Second       // for the first answer, on a busy machine
 )
 
-// perform starts the cast and the load, plays the scenes and prints what was
-// promised and what was measured. It reports whether every promise was kept.
-func perform(ctx context.Context, s *site.Site, out *screen, scenes []scene) (bool, error) {
+// perform starts the cast and the load of an act and plays its scenes.
+func perform(ctx context.Context, s *site.Site, out *screen, a act) ([]result, error) {
 	began := time.Now()
-	out.say("Five processes of four services start on this machine, as cluster %q.", s.Cluster())
-	out.say("There is no database and no registry: they find each other by broadcast.")
-	for _, c := range cast {
+	for _, line := range a.opening {
+		out.say("%s", line)
+	}
+	for _, c := range a.cast {
 		if _, err := s.Serve(c.name, c.service, "v1"); err != nil {
-			return false, err
+			return nil, err
 		}
 	}
 	node, err := openNode(ctx, s)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	defer node.Close()
 
 	seen := &tally{}
 	l := newLoad(node, seen)
 	if err := firstAnswer(ctx, l); err != nil {
-		return false, err
+		return nil, err
 	}
 	out.say("%s after the start, the first request has its answer.", ms(time.Since(began)))
 
 	loadCtx, stopLoad := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	running.Go(func() { l.run(loadCtx) })
-	results, err := play(ctx, s, out, seen, scenes)
+	results, err := play(ctx, s, out, seen, a.scenes)
 	stopLoad()
 	running.Wait()
-	if err != nil {
-		return false, err
-	}
-	return out.summary(results), nil
+	return results, err
 }
 
 // openNode makes the demo itself a member of the site: a consumer.
@@ -90,8 +87,9 @@ func firstAnswer(ctx context.Context, l *load) error {
 
 // result is a scene that has been played.
 type result struct {
-	title string
-	lines []line
+	title  string
+	lines  []line
+	breaks bool // on purpose
 	numbers
 }
 
@@ -137,7 +135,7 @@ func watch(ctx context.Context, s *site.Site, out *screen, seen *tally, began ti
 }
 
 func judge(sc scene, o observation) result {
-	r := result{title: sc.title, numbers: count(o.calls)}
+	r := result{title: sc.title, breaks: sc.breaks, numbers: count(o.calls)}
 	for _, p := range sc.promises {
 		measured, kept := p.keep(o)
 		r.lines = append(r.lines, line{p.text, measured, kept})

@@ -36,6 +36,92 @@ func noCallFails() promise {
 	}}
 }
 
+// requestsBreak is what a restart without a release does: it is no promise of
+// skerry's but the measure of what a release is for.
+func requestsBreak() promise {
+	return promise{"requests that meet both versions break: this is what releases are for", func(o observation) (string, bool) {
+		broke, mixed, all := requests(o.calls)
+		return fmt.Sprintf("%d of %d requests broke, %d more met Auth and Proc of different versions", broke, all, mixed), broke > 0
+	}}
+}
+
+// nothingIsMixed: from so long after the act no request breaks or meets two versions.
+func nothingIsMixed(after time.Duration) promise {
+	text := fmt.Sprintf("after %v only v2 is left, and no request breaks", after)
+	return promise{text, func(o observation) (string, bool) {
+		var late []call
+		for _, c := range o.calls {
+			if c.ended.Sub(o.began) > after+answerMargin {
+				late = append(late, c)
+			}
+		}
+		broke, mixed, all := requests(late)
+		return fmt.Sprintf("%d of %d requests broke, %d met two versions", broke, all, mixed), broke+mixed == 0 && all > 0
+	}}
+}
+
+// noRequestIsMixed is what a release promises.
+func noRequestIsMixed() promise {
+	return promise{"no request fails, and none meets two versions", func(o observation) (string, bool) {
+		broke, mixed, all := requests(o.calls)
+		measured := fmt.Sprintf("%d of %d requests failed, %d met two versions", broke, all, mixed)
+		if broke > 0 {
+			measured += ": " + firstFailure(o.calls)
+		}
+		return measured, broke+mixed == 0 && all > 0
+	}}
+}
+
+// firstFailure is what went wrong first.
+func firstFailure(calls []call) string {
+	for _, c := range calls {
+		if c.failure != "" {
+			return c.failure
+		}
+	}
+	return ""
+}
+
+// onlyMeets: from so long after the act every request meets Auth and Proc of
+// one version.
+func onlyMeets(version string, after time.Duration) promise {
+	text := fmt.Sprintf("everybody meets %s", version)
+	if after > 0 {
+		text += fmt.Sprintf(" %v after the command was given", after)
+	}
+	return promise{text, func(o observation) (string, bool) {
+		met, others := 0, 0
+		for _, c := range o.calls {
+			switch {
+			case c.service != "auth" && c.service != "proc" || c.failure != "" || c.ended.Sub(o.began) < after:
+			case c.version == version:
+				met++
+			default:
+				others++
+			}
+		}
+		return fmt.Sprintf("%d calls of Auth and Proc did, %d did not", met, others), met > 0 && others == 0
+	}}
+}
+
+// requests counts the load's own requests: each is one call to Portal, or the
+// call that made it fail.
+func requests(calls []call) (broke, mixed, all int) {
+	for _, c := range calls {
+		switch {
+		case c.failure != "":
+			broke++
+			all++
+		case c.service == "portal":
+			all++
+			if c.mixed {
+				mixed++
+			}
+		}
+	}
+	return broke, mixed, all
+}
+
 // avoided: after the act nothing goes to the process for longer than limit.
 // A call that had to try twice went to it first.
 func avoided(name string, limit time.Duration) promise {

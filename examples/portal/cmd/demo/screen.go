@@ -104,7 +104,7 @@ func format(rows []row) string {
 // everything was kept.
 func (s *screen) summary(results []result) bool {
 	fmt.Fprint(s.w, "\nSummary\n")
-	kept, calls, failures := true, 0, 0
+	kept, calls, failures, broken := true, 0, 0, 0
 	for i, r := range results {
 		fmt.Fprintf(s.w, "  %d. %s\n", i+1, r.title)
 		for _, l := range r.lines {
@@ -114,9 +114,13 @@ func (s *screen) summary(results []result) bool {
 			}
 			fmt.Fprintf(s.w, "     %s  %s: %s\n", mark, l.promise, l.measured)
 		}
+		if r.breaks {
+			broken += r.failures
+			continue
+		}
 		calls, failures = calls+r.calls, failures+r.failures
 	}
-	fmt.Fprintf(s.w, "  All in all: %d calls, %d failed.", calls, failures)
+	fmt.Fprintf(s.w, "  All in all: %d calls, %d failed; %d requests broke where two versions were mixed without a release.", calls, failures, broken)
 	if kept {
 		fmt.Fprintln(s.w, " Every promise was kept.")
 	} else {

@@ -12,6 +12,8 @@ type call struct {
 	instance string // host:port; "" when none was chosen
 	ended    time.Time
 	took     time.Duration
+	version  string // that answered
+	mixed    bool   // of a call to Portal: what it led to met two versions of a service, or old and new together
 	attempts int    // instances tried; more than 1 means that others were tried in vain
 	failure  string // "" = answered; otherwise why not
 	sent     bool   // of a failed call: it had left, so that nobody can tell whether it was executed

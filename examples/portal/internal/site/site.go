@@ -89,6 +89,9 @@ func (s *Site) Serve(name, service, version string) (*Process, error) {
 	return p, s.start(p, filepath.Join(s.bin, service), "-config", config)
 }
 
+// Program is the path of a program that stands beside those of the site.
+func (s *Site) Program(name string) string { return filepath.Join(s.bin, name) }
+
 // Run starts any other program at the site.
 func (s *Site) Run(name, program string, args ...string) (*Process, error) {
 	p := &Process{Name: name}
