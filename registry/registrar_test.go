@@ -75,6 +75,7 @@ func withRegistrar(t *testing.T, f func(t *testing.T, r *registry.Registrar, p *
 		ctx, cancel := context.WithCancel(t.Context())
 		g := run.NewGroup(ctx)
 		g.Go(r.Run)
+		synctest.Wait() // it waits for the first wish
 		stop := func() {
 			cancel()
 			if err := g.Wait(); err != nil {
