@@ -32,7 +32,8 @@ const (
 	Killed   State = "killed"
 	Stopping State = "stopping"
 	Stopped  State = "stopped"
-	Died     State = "died" // by itself: nobody asked it to
+	Left     State = "left" // by itself, with status 0: its version has gone
+	Died     State = "died" // by itself, with another status
 )
 
 func (p *Process) reap() {
@@ -45,6 +46,9 @@ func (p *Process) reap() {
 		p.state = Stopped
 	case Starting, Serving:
 		p.state = Died
+		if err == nil {
+			p.state = Left
+		}
 	}
 	close(p.done)
 }

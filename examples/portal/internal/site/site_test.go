@@ -36,6 +36,7 @@ func TestStatesOfProcesses(t *testing.T) {
 		{"polite", "exec sleep 60", (*Process).Stop, Stopped},
 		{"killed", "exec sleep 60", (*Process).Kill, Killed},
 		{"broken", "exit 3", nil, Died},
+		{"retired", "exit 0", nil, Left},
 	} {
 		p := runShell(t, s, c.name, c.script)
 		if c.act != nil {
