@@ -63,7 +63,7 @@ func (c *Controller) drain(ctx context.Context, r rollout.Release) error {
 			return err
 		}
 		if err := run.Sleep(ctx, c.cfg.Pause); err != nil {
-			return waited("drain", drains, err)
+			return waited("drain", holding(drains), err)
 		}
 	}
 }
@@ -78,12 +78,16 @@ func (c *Controller) round(ctx context.Context, round *uint64, drains []*rollout
 	for _, m := range members {
 		names = append(names, m.Process)
 	}
+	before := holding(drains)
 	for _, d := range drains {
 		d.Open(*round, names)
 		services = append(services, d.Service)
 	}
 	for {
 		c.collect(ctx, members, round, drains, services)
+		if err := ctx.Err(); err != nil { // a round that was cut off says nothing of who is silent
+			return false, waited("drain", before, err)
+		}
 		complete := true
 		for _, d := range drains {
 			complete = complete && d.Complete()
@@ -92,8 +96,9 @@ func (c *Controller) round(ctx context.Context, round *uint64, drains []*rollout
 		if complete {
 			break
 		}
+		before = holding(drains)
 		if err := run.Sleep(ctx, c.cfg.Pause); err != nil {
-			return false, waited("drain", drains, err)
+			return false, waited("drain", before, err)
 		}
 		if members, err = c.cfg.Site.Members(ctx); err != nil {
 			return false, fmt.Errorf("find the processes: %w", err)
@@ -138,14 +143,16 @@ func (c *Controller) collect(ctx context.Context, members []Member, round *uint6
 }
 
 // waited names who held the step back when its time was over.
-func waited(step string, drains []*rollout.Drain, err error) error {
-	text := ""
+func waited(step, held string, err error) error { return fmt.Errorf("%s%s: %w", step, held, err) }
+
+// holding says who holds the drains back.
+func holding(drains []*rollout.Drain) (text string) {
 	for _, d := range drains {
 		for _, h := range d.Holders() {
 			text += fmt.Sprintf("; %s %s: %s is %s", d.Service, d.Old, h.Process, h.Why)
 		}
 	}
-	return fmt.Errorf("%s%s: %w", step, text, err)
+	return text
 }
 
 // stop waits until everybody refuses the retired versions, asks their

@@ -76,6 +76,8 @@ func (p *proc) Leave(_ context.Context, service, version string) (bool, error) {
 	if p.Log().Floor(service, version) == (rollout.Generation{}) {
 		return false, nil
 	}
+	p.w.mu.Lock()
+	defer p.w.mu.Unlock()
 	p.departed = append(p.departed, service+" "+version)
 	var rest []Instance
 	for _, in := range p.w.instances {

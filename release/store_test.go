@@ -2,6 +2,7 @@ package release
 
 import (
 	"context"
+	"sync"
 	"testing"
 
 	"github.com/skerry/skerry/release/releasetest"
@@ -18,6 +19,7 @@ func TestBallot(t *testing.T) {
 
 // world is a site of processes in memory.
 type world struct {
+	mu        sync.Mutex // of what several processes change when they leave at once
 	members   []Member
 	ended     map[string]bool
 	instances []Instance
