@@ -230,7 +230,7 @@ func (r *Registrar) wait(ctx context.Context, verb string, seq uint64, ids []ID)
 	for {
 		r.mu.Lock()
 		done, last := r.done, r.lastErr
-		left := slices.ContainsFunc(ids, func(id ID) bool { return r.todo[id] == seq })
+		left := slices.ContainsFunc(ids, func(id ID) bool { return r.todo[id] >= seq }) // a newer wish for it is waited for, too
 		r.mu.Unlock()
 		if !left {
 			return nil
