@@ -1,5 +1,3 @@
-// Package callpath measures one unary call through skerry and through each
-// of its rivals.
 package callpath
 
 import (

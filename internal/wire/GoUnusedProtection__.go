@@ -2,5 +2,4 @@
 
 package wire
 
-var GoUnusedProtection__ int;
-
+var GoUnusedProtection__ int

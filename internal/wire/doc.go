@@ -5,3 +5,4 @@
 package wire
 
 //go:generate thrift --gen go:skip_remote -out .. ../../idl/skerry.thrift
+//go:generate gofmt -w .

@@ -1,4 +1,3 @@
-// Package releasetest is the conformance suite of every store of the rule log.
 package releasetest
 
 import (
