@@ -60,6 +60,8 @@ var top = map[string][]string{
 	"cmd/":        {"", "health", "registry", "registry/postgres", "broadcast", "discovery", "rpc", "internal/wire", "internal/run", "internal/dynamic", "gateway", "release", "rollout"},
 	"examples/":   {"", "rpc"},
 	"guarantees/": {"", "rpc"},
+
+	"consistency/": {"", "rpc", "rollout", "internal/run"},
 }
 
 func TestFloors(t *testing.T) {

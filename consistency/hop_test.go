@@ -1,0 +1,175 @@
+//go:build linux
+
+package consistency
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/consistency/hop"
+	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rpc"
+)
+
+// agent does errands in the name of one service.
+type agent struct {
+	part
+	process string
+	node    *skerry.Node
+	out     *lines
+	spans   atomic.Int64
+
+	mu    sync.Mutex // orders the beginnings of spans with what is applied then
+	stubs map[string]func() *hop.HopClient
+}
+
+func newAgent(p part, node *skerry.Node, out *lines) *agent {
+	return &agent{part: p, process: node.Rollout().Process(), node: node, out: out, stubs: map[string]func() *hop.HopClient{}}
+}
+
+func (a *agent) Visit(ctx context.Context, text string) error {
+	if failed := a.do(ctx, text, slices.Contains(a.Entry, "visit")); failed != nil {
+		return failed
+	}
+	return nil
+}
+
+func (a *agent) Post(ctx context.Context, text string) error {
+	if failed := a.do(ctx, text, slices.Contains(a.Entry, "post")); failed != nil {
+		return failed
+	}
+	return nil
+}
+
+// do does an errand of which a call has told.
+func (a *agent) do(ctx context.Context, text string, entry bool) *hop.Failed {
+	var e errand
+	if err := json.Unmarshal([]byte(text), &e); err != nil {
+		return &hop.Failed{Code: "errand", Reason: err.Error()}
+	}
+	span := a.begin(ctx, e, entry && e.Parent == "")
+	failed := a.work(ctx, e.Trace, span, e.Plan)
+	a.end(ctx, span, failed)
+	return failed
+}
+
+// begin notes that an errand is being done.
+func (a *agent) begin(ctx context.Context, e errand, entry bool) string {
+	id := fmt.Sprintf("%s#%d", a.Name, a.spans.Add(1))
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.out.note(note{Kind: began, ID: id, Trace: e.Trace, Parent: e.Parent, Entry: entry, Service: a.Service, Version: a.Version,
+		Process: a.process, Token: tokenOf(ctx), Applied: a.node.Rollout().Log().Last().String(), At: time.Now()})
+	return id
+}
+
+// end notes the end of a span, and the token that its calls had in the end.
+func (a *agent) end(ctx context.Context, id string, failed *hop.Failed) {
+	n := note{Kind: ended, ID: id, Token: tokenOf(ctx), At: time.Now()}
+	if failed != nil {
+		n.Code, n.Text = failed.Code, failed.Reason
+	}
+	a.out.note(n)
+}
+
+func tokenOf(ctx context.Context) string {
+	if t := rollout.TraceFrom(ctx); t != nil {
+		return t.Token().String()
+	}
+	return ""
+}
+
+// work does what a plan says.
+func (a *agent) work(ctx context.Context, trace, span string, p plan) *hop.Failed {
+	if p.Stubborn {
+		ctx = context.WithoutCancel(ctx)
+	}
+	pause(ctx, p.Hold)
+	if p.Forgets { // what it calls knows nothing of the trace
+		ctx, trace, span = context.Background(), trace+"~"+span, ""
+	}
+	failures := make([]*hop.Failed, len(p.Calls))
+	var all sync.WaitGroup
+	for i, c := range p.Calls {
+		if p.AtOnce {
+			all.Go(func() { failures[i] = a.call(ctx, trace, span, c) })
+			continue
+		}
+		if failures[i] = a.call(ctx, trace, span, c); failures[i] != nil {
+			break
+		}
+	}
+	all.Wait()
+	for _, failed := range failures {
+		if failed != nil {
+			return failed
+		}
+	}
+	pause(ctx, p.Rest)
+	return nil
+}
+
+// call makes one call of a plan.
+func (a *agent) call(ctx context.Context, trace, span string, p plan) *hop.Failed {
+	if p.Patience > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, p.Patience)
+		defer cancel()
+	}
+	client, text := a.stub(p.To)(), errand{trace, span, p}.String()
+	var err error
+	if p.OneWay {
+		err = client.Post(ctx, text)
+	} else {
+		err = client.Visit(ctx, text)
+	}
+	if err == nil {
+		return nil
+	}
+	failed := failure(err)
+	if refusals[failed.Code] != nil && !errors.As(err, new(*hop.Failed)) { // by the callee's process or for want of one
+		a.out.note(note{Kind: refused, Trace: trace, Parent: span, Service: p.To, Process: a.process, Token: tokenOf(ctx), Code: failed.Code, Text: failed.Reason, At: time.Now()})
+	}
+	if p.Optional {
+		return nil
+	}
+	return failed
+}
+
+// failure is why a call failed, in the words of whoever found out first.
+func failure(err error) *hop.Failed {
+	if failed, ok := errors.AsType[*hop.Failed](err); ok {
+		return failed
+	}
+	return &hop.Failed{Code: rpc.CodeOf(err).String(), Reason: err.Error()}
+}
+
+func (a *agent) stub(service string) func() *hop.HopClient {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s := a.stubs[service]
+	if s == nil {
+		s = skerry.Stub(a.node, service, hop.NewHopClient)
+		a.stubs[service] = s
+	}
+	return s
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}

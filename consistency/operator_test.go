@@ -1,0 +1,160 @@
+//go:build linux
+
+package consistency
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/skerry/skerry/internal/lab"
+	"github.com/skerry/skerry/rollout"
+)
+
+// command builds the operator's command once.
+func command(t *testing.T) string {
+	t.Helper()
+	path, err := built()
+	must(t, err)
+	return path
+}
+
+var built = sync.OnceValues(func() (string, error) {
+	path, err := filepath.Abs("../.build/consistency/skerry")
+	if err != nil {
+		return "", err
+	}
+	out, err := exec.Command("go", "build", "-o", path, "../cmd/skerry").CombinedOutput()
+	if err != nil {
+		return "", &buildError{string(out), err}
+	}
+	return path, nil
+})
+
+type buildError struct {
+	out string
+	err error
+}
+
+func (e *buildError) Error() string { return "build skerry: " + e.err.Error() + "\n" + e.out }
+
+// operator is a "skerry release" that runs.
+type operator struct {
+	*lab.Process
+	site *site
+	args string
+
+	mu   sync.Mutex
+	text strings.Builder
+	end  chan struct{} // closed when everything that it said was read
+}
+
+// operator begins a step of a release on a host.
+func (s *site) operator(host int, args ...string) *operator {
+	s.t.Helper()
+	config := s.configure("operator-"+hostName(host), how{})
+	c := s.on(host, append([]string{s.skerry, "--config", config, "release", "--yes"}, args...)...)
+	r, w, err := os.Pipe()
+	must(s.t, err)
+	c.Stdout, c.Stderr = w, w
+	o := &operator{site: s, args: strings.Join(args, " "), end: make(chan struct{})}
+	o.Process = s.lan.Host(host).StartCommand(c)
+	w.Close()
+	go o.read(r)
+	return o
+}
+
+func (o *operator) read(r io.ReadCloser) {
+	defer close(o.end)
+	defer r.Close()
+	for in := bufio.NewScanner(r); in.Scan(); {
+		o.mu.Lock()
+		o.text.WriteString(in.Text() + "\n")
+		o.mu.Unlock()
+	}
+}
+
+func (o *operator) said() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
+}
+
+// says waits until the operator has read a phrase.
+func (o *operator) says(phrase string) {
+	o.site.t.Helper()
+	lab.Eventually(o.site.t, 40*time.Second, func() bool { return strings.Contains(o.said(), phrase) || o.over() }, func() string { return o.args + " says " + phrase })
+	if !strings.Contains(o.said(), phrase) {
+		o.site.t.Fatalf("skerry release %s ended without a word of %q:\n%s", o.args, phrase, o.said())
+	}
+}
+
+func (o *operator) over() bool {
+	select {
+	case <-o.end:
+		return true
+	default:
+		return false
+	}
+}
+
+// done waits for the end of the step.
+func (o *operator) done() (said string, err error) {
+	o.site.t.Helper()
+	err = o.Wait(60 * time.Second)
+	if err == nil || o.Cmd.ProcessState != nil {
+		<-o.end
+	}
+	return o.said(), err
+}
+
+// must waits for the end of the step, and wants it to have gone well.
+func (o *operator) must() string {
+	o.site.t.Helper()
+	said, err := o.done()
+	if err != nil {
+		o.site.t.Fatalf("skerry release %s: %v\n%s", o.args, err, said)
+	}
+	return said
+}
+
+// release does one step.
+func (s *site) release(args ...string) string { s.t.Helper(); return s.operator(0, args...).must() }
+
+// open starts a release.
+func (s *site) open(by string) {
+	s.t.Helper()
+	s.release("start", "--by", by, "--reason", "a test")
+}
+
+// ship ships the new version of a service, of which some instances run.
+func (s *site) ship(service, version string) {
+	s.t.Helper()
+	s.release("ship", service, "--version", version)
+}
+
+// log reads the log of the releases.
+func (s *site) log() (entries []rollout.Entry) {
+	s.t.Helper()
+	c := s.on(0, s.skerry, "--config", s.configure("reader", how{}), "--json", "release", "log")
+	var complaint bytes.Buffer
+	c.Stderr = &complaint
+	out, err := c.Output()
+	if err != nil {
+		s.t.Fatalf("skerry release log: %v\n%s", err, complaint.String())
+	}
+	for d := json.NewDecoder(bytes.NewReader(out)); d.More(); {
+		var e rollout.Entry
+		must(s.t, d.Decode(&e))
+		entries = append(entries, e)
+	}
+	return entries
+}

@@ -1,0 +1,226 @@
+//go:build linux
+
+package consistency
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/skerry/skerry/internal/lab"
+)
+
+// onTheLAN are the lines of a site's configuration without a database. Nobody
+// fails because the machine is slow, and every call must belong to a trace.
+const onTheLAN = `mode: broadcast
+lan: {key: consistency-of-the-site}
+` + everywhere
+
+const everywhere = `consumers: {"*": {timeout: 8s}}
+calls: {connect_timeout: 3s}
+rollout: {orphans: strict}
+stop: {grace: 500ms, drain: 10s}
+stats: {interval: none}
+`
+
+// port of the entries; everybody else takes a free one.
+const doorPort = 7000
+
+// site is a LAN with processes on its hosts, and what they have written.
+type site struct {
+	t       *testing.T
+	lan     *lab.LAN
+	dir     string
+	cluster string
+	lines   string // of every configuration: mode, database, LAN
+	book    *book
+	skerry  string // the operator's command
+	faults  []*fault
+	members []*process
+}
+
+var sites atomic.Int64
+
+func newSite(t *testing.T, hosts int, lines string) *site {
+	t.Helper()
+	s := &site{t: t, lan: lab.New(t, hosts), dir: t.TempDir(), lines: lines, book: newBook(), skerry: command(t),
+		cluster: fmt.Sprintf("consistency-%d-%d", os.Getpid(), sites.Add(1))}
+	t.Cleanup(func() {
+		for _, n := range s.book.of(fatal, nil) {
+			t.Errorf("%s said: %s", n.Process, n.Text)
+		}
+	})
+	return s
+}
+
+// process is a program that runs at a site.
+type process struct {
+	*lab.Process
+	part
+	site *site
+	host int
+	log  string // path of what it wrote to stderr
+}
+
+// how says what is special about a process.
+type how struct {
+	state string // name of the process whose state directory it inherits; "" = its own
+	lines string // in place of the site's
+	extra string // more lines
+	entry bool   // requests come in by visit, at the port of entries
+	wrap  []string
+}
+
+// serve starts a process that offers a version of a service.
+func (s *site) serve(host int, name, service, version string, h ...how) *process {
+	s.t.Helper()
+	how := first(h)
+	p := part{Role: "hop", Name: name, Service: service, Version: version}
+	listen, entry := ":0", ""
+	if how.entry {
+		p.Entry, listen, entry = []string{"visit"}, fmt.Sprint(":", doorPort), ", entry: [visit]"
+	}
+	how.extra += fmt.Sprintf("service: {name: %s, version: %s, listen: %q%s}\n", service, version, listen, entry)
+	return s.start(host, p, how)
+}
+
+// portals starts an entry on each of the hosts.
+func (s *site) portals(hosts ...int) (all []*process) {
+	s.t.Helper()
+	for _, host := range hosts {
+		all = append(all, s.serve(host, fmt.Sprint("portal-", host), "portal", "v1", how{entry: true}))
+	}
+	return all
+}
+
+// users start to send requests into the entries of some hosts.
+func (s *site) users(host int, name string, load part, doors ...int) *process {
+	s.t.Helper()
+	load.Role, load.Name, load.Service = "users", name, "portal"
+	for _, d := range doors {
+		load.Doors = append(load.Doors, fmt.Sprintf("%s:%d", s.lan.Host(d).IP(0), doorPort))
+	}
+	return s.start(host, load, how{})
+}
+
+// job starts a process that begins traces itself.
+func (s *site) job(host int, name string, load part) *process {
+	s.t.Helper()
+	load.Role, load.Name, load.Service, load.Version = "job", name, name, "-"
+	return s.start(host, load, how{})
+}
+
+func first(h []how) how {
+	if len(h) == 0 {
+		return how{}
+	}
+	return h[0]
+}
+
+// configure writes the configuration of a process.
+func (s *site) configure(name string, h how) (path string) {
+	path = filepath.Join(s.dir, name+".yaml")
+	state := filepath.Join(s.dir, cmp.Or(h.state, name)+"-state")
+	text := fmt.Sprintf("cluster: %s\nstate_dir: %q\n%s%s", s.cluster, state, cmp.Or(h.lines, s.lines), h.extra)
+	must(s.t, os.WriteFile(path, []byte(text), 0o600))
+	return path
+}
+
+// start starts this binary in a role and waits until it is ready.
+func (s *site) start(host int, p part, h how) *process {
+	s.t.Helper()
+	p.Workers = cmp.Or(p.Workers, 4)
+	p.Config = s.configure(p.Name, h)
+	text, err := json.Marshal(p)
+	must(s.t, err)
+	self, err := os.Executable()
+	must(s.t, err)
+	c := s.on(host, append(h.wrap, self)...)
+	c.Env = append(os.Environ(), envPart+"="+string(text))
+	r, w, err := os.Pipe()
+	must(s.t, err)
+	started := &process{part: p, site: s, host: host, log: filepath.Join(s.dir, p.Name+".log")}
+	log, err := os.Create(started.log)
+	must(s.t, err)
+	c.Stdout, c.Stderr = w, log
+	started.Process = s.lan.Host(host).StartCommand(c)
+	w.Close()
+	log.Close()
+	go func() { defer r.Close(); s.book.follow(p.Name, r) }()
+	s.t.Cleanup(started.explain)
+	s.members = append(s.members, started)
+	s.await(p.Name+" is ready", func() bool {
+		return s.book.count(ready, named(p.Name)) > 0 || !s.book.over(p.Name).IsZero()
+	})
+	if !s.book.over(p.Name).IsZero() {
+		s.t.Fatalf("%s ended at its start", p.Name)
+	}
+	return started
+}
+
+// on is a command on a host, under the host's name.
+func (s *site) on(host int, command ...string) *exec.Cmd {
+	naming := `echo "$0" >/proc/sys/kernel/hostname && exec "$@"`
+	return s.lan.Host(host).Command("unshare", append([]string{"--uts", "sh", "-c", naming, hostName(host)}, command...)...)
+}
+
+func hostName(host int) string { return fmt.Sprint("host", host) }
+
+func named(name string) func(note) bool { return func(n note) bool { return n.Process == name } }
+
+// id is how an operator names the process.
+func (p *process) id() string { return fmt.Sprintf("%s/%d", hostName(p.host), p.Cmd.Process.Pid) }
+
+// freeze stops the process as if its machine hung; thaw lets it go on.
+func (p *process) freeze() { p.site.t.Helper(); must(p.site.t, p.Signal(syscall.SIGSTOP)) }
+func (p *process) thaw()   { p.site.t.Helper(); must(p.site.t, p.Signal(syscall.SIGCONT)) }
+
+// stop asks the process to leave and waits until it has.
+func (p *process) stop() {
+	p.site.t.Helper()
+	must(p.site.t, p.Signal(syscall.SIGTERM))
+	p.gone()
+}
+
+// gone waits until the process has ended by itself.
+func (p *process) gone() {
+	p.site.t.Helper()
+	if err := p.Wait(40 * time.Second); err != nil {
+		p.site.t.Fatalf("%s: %v", p.Name, err)
+	}
+	p.site.await("the last lines of "+p.Name, func() bool { return !p.site.book.over(p.Name).IsZero() })
+}
+
+// explain shows the log of a failed test.
+func (p *process) explain() {
+	if !p.site.t.Failed() {
+		return
+	}
+	text, err := os.ReadFile(p.log)
+	if err != nil {
+		p.site.t.Log(err)
+	}
+	all := strings.Split(strings.TrimSpace(string(text)), "\n")
+	p.site.t.Logf("log of %s:\n%s", p.Name, strings.Join(all[max(0, len(all)-25):], "\n"))
+}
+
+// await waits until ok holds: half a minute, as machines may be slow.
+func (s *site) await(what string, ok func() bool) {
+	s.t.Helper()
+	lab.Eventually(s.t, 30*time.Second, ok, func() string { return what })
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

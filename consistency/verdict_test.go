@@ -1,0 +1,159 @@
+//go:build linux
+
+package consistency
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rollout/rollouttest"
+)
+
+// fault is a time in which requests may fail, in these ways only.
+type fault struct {
+	from, to time.Time // to is zero while it lasts
+	codes    []string
+}
+
+// fault begins a time in which requests may fail with the given codes; over
+// ends it. A request that was under way then may fail, too.
+func (s *site) fault(codes ...string) (over func()) {
+	f := &fault{from: time.Now(), codes: codes}
+	s.faults = append(s.faults, f)
+	return func() { f.to = time.Now() }
+}
+
+func (s *site) explained(from, to time.Time, code string) bool {
+	return slices.ContainsFunc(s.faults, func(f *fault) bool {
+		return slices.Contains(f.codes, code) && !to.Before(f.from) && (f.to.IsZero() || !from.After(f.to))
+	})
+}
+
+// verdict is what came out of a site.
+type verdict struct {
+	history  rollouttest.History
+	requests int
+	failed   int // with a fault as its reason
+}
+
+// judge stops the load, reads the log, and lets the checker judge. At least
+// so many requests must have been made.
+func (s *site) judge(requests int) verdict {
+	s.t.Helper()
+	s.quiet()
+	v := s.history(s.log())
+	for i, f := range v.history.Check() {
+		if i == 10 {
+			s.t.Errorf("and more")
+			break
+		}
+		s.t.Errorf("%v", f)
+	}
+	s.freshRoots(v.history)
+	for i, n := range s.book.of(asked, func(n note) bool { return n.Code != "" && !s.explained(n.At, n.At.Add(n.Took), n.Code) }) {
+		if i == 10 {
+			s.t.Errorf("and more")
+			break
+		}
+		s.t.Errorf("request %s failed at %s after %v: %s: %s", n.Trace, n.At.Format("15:04:05.000"), n.Took.Round(time.Millisecond), n.Code, n.Text)
+	}
+	if v.requests < requests {
+		s.t.Errorf("%d requests were made, want %d: the scene proves nothing", v.requests, requests)
+	}
+	s.t.Logf("%d requests, %d of them failed by the faults; %d spans, %d entries", v.requests, v.failed, len(v.history.Spans), len(v.history.Entries))
+	return v
+}
+
+// quiet stops users and jobs, and waits until nothing runs any more.
+func (s *site) quiet() {
+	s.t.Helper()
+	for _, p := range s.members {
+		if (p.Role == "users" || p.Role == "job") && s.book.over(p.Name).IsZero() {
+			p.stop()
+		}
+	}
+	s.await("all errands are done", func() bool {
+		return !slices.ContainsFunc(s.book.open(), func(id string) bool {
+			name, _, _ := strings.Cut(id, "#")
+			return s.book.over(name).IsZero()
+		})
+	})
+}
+
+// history puts together what the checker wants to know.
+func (s *site) history(entries []rollout.Entry) verdict {
+	s.t.Helper()
+	spans, err := s.book.spans(func(n note) bool { return s.explained(n.At, n.At, n.Code) })
+	must(s.t, err)
+	h := rollouttest.History{Spans: spans, Entries: entries}
+	for _, e := range entries {
+		for _, r := range e.Retire {
+			h.Events = append(h.Events, rollouttest.Event{When: e.At, Kind: rollouttest.EventDrained, Service: r.Service, Version: r.Version, Since: r.Floor})
+			if when := s.stopped(r.Service, r.Version); !when.IsZero() {
+				h.Events = append(h.Events, rollouttest.Event{When: when, Kind: rollouttest.EventStopped, Service: r.Service, Version: r.Version})
+			}
+		}
+	}
+	return verdict{history: h, requests: s.book.count(asked, nil), failed: s.book.count(asked, func(n note) bool { return n.Code != "" })}
+}
+
+// stopped is when the last process of a version had ended, zero while one runs.
+func (s *site) stopped(service, version string) (last time.Time) {
+	for _, p := range s.members {
+		if p.Service != service || p.Version != version || p.Role != "hop" {
+			continue
+		}
+		over := s.book.over(p.Name)
+		if over.IsZero() {
+			return time.Time{}
+		}
+		if over.After(last) {
+			last = over
+		}
+	}
+	return last
+}
+
+// freshRoots is the other half of C4: a root that begins a trace reads the
+// newest rules that its process is known to have applied before.
+func (s *site) freshRoots(h rollouttest.History) {
+	s.t.Helper()
+	requested := map[string]time.Time{}
+	for _, n := range s.book.of(asked, nil) {
+		requested[n.Trace] = n.At
+	}
+	byProcess := map[string][]rollouttest.Span{}
+	for _, span := range h.Spans {
+		if !span.Begin.IsZero() {
+			byProcess[span.Process] = append(byProcess[span.Process], span)
+		}
+	}
+	for _, spans := range byProcess {
+		slices.SortFunc(spans, func(a, b rollouttest.Span) int { return a.Begin.Compare(b.Begin) })
+		for _, root := range spans {
+			at, known := requested[root.Trace]
+			if !root.Entry || !known {
+				continue
+			}
+			i, _ := slices.BinarySearchFunc(spans, at, func(o rollouttest.Span, t time.Time) int { return cmp.Or(o.Begin.Compare(t), 1) })
+			if i > 0 && root.Token.Generation.Before(spans[i-1].Applied) {
+				s.t.Errorf("C4: root %s reads generation %v; its process had applied %v before it was asked", root.ID, root.Token.Generation, spans[i-1].Applied)
+			}
+		}
+	}
+}
+
+// versions are the versions of a service that traces have met, and how many.
+func (v verdict) versions(service string) string {
+	count := map[string]int{}
+	for _, span := range v.history.Spans {
+		if span.Service == service && !span.Begin.IsZero() {
+			count[span.Version]++
+		}
+	}
+	return fmt.Sprint(count)
+}
