@@ -69,6 +69,18 @@ func (s *internalService) Members(context.Context) ([]*wire.Member, error) {
 	return out, nil
 }
 
+// Introduce takes in a process that no registry lists.
+func (s *internalService) Introduce(_ context.Context, w *wire.Member) error {
+	s.node.members.introduce(memberOf(w, time.Now()))
+	return nil
+}
+
+// Farewell takes it off again.
+func (s *internalService) Farewell(_ context.Context, o *wire.Owner) error {
+	s.node.members.farewell(ownerOf(o))
+	return nil
+}
+
 // Ended certifies the death of a process of this host.
 func (s *internalService) Ended(_ context.Context, o *wire.Owner, place string) (bool, error) {
 	return ended(ownerOf(o), place, s.node.owner), nil

@@ -17,6 +17,7 @@ const keepMembers = 2 * time.Second
 func (n *Node) joinSite() {
 	if !n.opts.guest {
 		n.offers.join()
+		n.lookout.Go(n.introduce)
 	}
 	for _, s := range n.sources {
 		stop := s.Registry.Watch(nodeName, func(snap registry.Snapshot) {
@@ -107,6 +108,21 @@ func (p *provider) join() {
 	p.member = &offer{p: p, service: nodeName, entries: []Service{s}, started: time.Now(),
 		first: make(chan struct{}), asked: make(chan struct{}), group: run.NewGroup(context.Background())}
 	p.member.group.Go(p.member.keep)
+}
+
+// self is this process as others would list it; ok is false for a guest and
+// while it has no address.
+func (p *provider) self() (m member, ok bool) {
+	p.mu.Lock()
+	o := p.member
+	p.mu.Unlock()
+	if o == nil {
+		return member{}, false
+	}
+	for _, in := range o.current() {
+		return member{Owner: in.Owner, Addr: in.Addr(), TLS: in.TLS, Place: in.Tags[placeTag]}, true
+	}
+	return member{}, false
 }
 
 // memberTags are what the process says of itself.

@@ -39,14 +39,15 @@ type member struct {
 // that vanished may be alive, and hold what others want to stop. It forgets
 // those who said goodbye and those who are dead for certain.
 type membership struct {
-	mu     sync.Mutex
-	all    map[registry.Owner]*member
-	listed map[string]map[registry.Owner]bool // by source
-	dirty  bool                               // differs from what is kept on disk
+	mu         sync.Mutex
+	all        map[registry.Owner]*member
+	listed     map[string]map[registry.Owner]bool // by source
+	introduced map[registry.Owner]time.Time       // by themselves, and when last
+	dirty      bool                               // differs from what is kept on disk
 }
 
 func newMembership(kept []member) *membership {
-	m := &membership{all: map[registry.Owner]*member{}, listed: map[string]map[registry.Owner]bool{}}
+	m := &membership{all: map[registry.Owner]*member{}, listed: map[string]map[registry.Owner]bool{}, introduced: map[registry.Owner]time.Time{}}
 	for _, k := range kept {
 		if k.Gone == "" {
 			k.Gone = "not heard of since this process started"
@@ -104,7 +105,12 @@ func (m *membership) departed(d registry.Departure, listed map[registry.Owner]bo
 	}
 }
 
+// isListed reports whether a registry lists the process, or it has introduced
+// itself of late.
 func (m *membership) isListed(owner registry.Owner) bool {
+	if at, ok := m.introduced[owner]; ok && time.Since(at) < introductionEnds {
+		return true
+	}
 	for _, l := range m.listed {
 		if l[owner] {
 			return true
@@ -115,10 +121,61 @@ func (m *membership) isListed(owner registry.Owner) bool {
 
 func (m *membership) remove(owner registry.Owner) {
 	delete(m.all, owner)
+	delete(m.introduced, owner)
 	for _, l := range m.listed {
 		delete(l, owner)
 	}
 	m.dirty = true
+}
+
+// introduce takes in a process that no registry lists.
+func (m *membership) introduce(k member) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	old := m.all[k.Owner]
+	if old == nil && len(m.introduced) >= introducedMost {
+		return
+	}
+	m.dirty = m.dirty || old == nil || old.Gone != "" || old.Addr != k.Addr
+	if old != nil {
+		k.rules = old.rules
+	}
+	k.Heard, k.Gone = time.Now(), ""
+	m.all[k.Owner], m.introduced[k.Owner] = &k, k.Heard
+}
+
+// farewell takes off a process that had introduced itself.
+func (m *membership) farewell(owner registry.Owner) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if _, ok := m.introduced[owner]; ok {
+		m.remove(owner)
+	}
+}
+
+// faded marks those who have stopped introducing themselves.
+func (m *membership) faded() {
+	for owner := range m.introduced {
+		if m.isListed(owner) {
+			continue
+		}
+		delete(m.introduced, owner)
+		if k := m.all[owner]; k != nil && k.Gone == "" {
+			k.Gone, m.dirty = "it has stopped introducing itself", true
+		}
+	}
+}
+
+// onList reports whether a registry lists the process.
+func (m *membership) onList(owner registry.Owner) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, l := range m.listed {
+		if l[owner] {
+			return true
+		}
+	}
+	return false
 }
 
 // forget takes processes off that are dead for certain (registry.Owner.String).
@@ -140,6 +197,7 @@ func (m *membership) list() []member {
 }
 
 func (m *membership) sorted() []member {
+	m.faded()
 	out := make([]member, 0, len(m.all))
 	for k := range maps.Values(m.all) {
 		out = append(out, *k)

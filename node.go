@@ -22,22 +22,23 @@ import (
 // provider once [Node.Handle] or [Node.Serve] was called. Its methods may be
 // called from any goroutine.
 type Node struct {
-	cfg       Config // with defaults
-	opts      options
-	log       *slog.Logger
-	owner     registry.Owner
-	files     stateFiles
-	tls       security
-	sources   []discovery.Source
-	stats     *health.Recorder
-	statsFile *health.LogSink // nil without one
-	rules     *rollout.Agent
-	members   *membership
-	peers     peers  // connections to other processes' internal services
-	place     string // see place
-	lists     *discovery.Discovery
-	calls     *rpc.Client
-	offers    *provider
+	cfg          Config // with defaults
+	opts         options
+	log          *slog.Logger
+	owner        registry.Owner
+	files        stateFiles
+	tls          security
+	sources      []discovery.Source
+	stats        *health.Recorder
+	statsFile    *health.LogSink // nil without one
+	rules        *rollout.Agent
+	members      *membership
+	peers        peers  // connections to other processes' internal services
+	place        string // see place
+	introduction introduction
+	lists        *discovery.Discovery
+	calls        *rpc.Client
+	offers       *provider
 
 	// What runs, in the order in which it was started; Close stops it backwards.
 	registries, lookout, counting *run.Group

@@ -174,11 +174,27 @@ func (p *peer) members(ctx context.Context, now time.Time) ([]member, error) {
 	list, err := p.client().Members(ctx)
 	var out []member
 	for _, w := range list {
-		m := member{Owner: ownerOf(w.GetOwner()), Addr: w.Addr, TLS: w.GetTLS(), Place: w.GetPlace(), Heard: now, Gone: w.GetGone()}
-		m.Heard = now.Add(-time.Duration(w.GetSilentMs()) * time.Millisecond)
-		out = append(out, m)
+		out = append(out, memberOf(w, now))
 	}
 	return out, err
+}
+
+func memberOf(w *wire.Member, now time.Time) member {
+	return member{Owner: ownerOf(w.GetOwner()), Addr: w.Addr, TLS: w.GetTLS(), Place: w.GetPlace(),
+		Heard: now.Add(-time.Duration(w.GetSilentMs()) * time.Millisecond), Gone: w.GetGone()}
+}
+
+// introduce makes a process known to it that no registry lists.
+func (p *peer) introduce(ctx context.Context, m member) error {
+	if err := p.same(ctx); err != nil {
+		return err
+	}
+	return p.client().Introduce(ctx, &wire.Member{Owner: wireOwner(m.Owner), Addr: m.Addr, TLS: &m.TLS, Place: &m.Place})
+}
+
+// farewell takes it off again.
+func (p *peer) farewell(ctx context.Context, o registry.Owner) error {
+	return p.client().Farewell(ctx, wireOwner(o))
 }
 
 // ended asks it whether a process of its host is dead for certain.

@@ -135,6 +135,7 @@ func (p *provider) goAway(stop Stop) error {
 	drain, cancel := context.WithTimeoutCause(context.Background(), max(stop.Drain, 0), fmt.Errorf("they ran for longer than stop.drain (%v)", stop.Drain))
 	defer cancel()
 	err := errors.Join(p.server.Drain(drain), waiting.Wait(), p.group.Stop())
+	p.n.introduction.farewell(context.Background(), p.n)
 	p.n.log.Info("left", "took", time.Since(begun).Round(time.Millisecond), "err", err)
 	return err
 }

@@ -94,7 +94,7 @@ func (s *site) asked(ctx context.Context, all map[string]member) ([]release.Memb
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, release.Member{Process: process, Peer: p, Gone: m.Gone, Heard: m.Heard})
+		out = append(out, release.Member{Process: process, Addr: m.Addr, Peer: p, Gone: m.Gone, Heard: m.Heard})
 	}
 	return out, nil
 }

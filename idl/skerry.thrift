@@ -148,6 +148,10 @@ service Internal {
   binary report(1: i64 round, 2: list<string> services)
   /** Every process that this one has heard of and that has not withdrawn. */
   list<Member> members()
+  /** The caller is on no registry's list, and on the list of members by this; again every 30 s while that is so. */
+  void introduce(1: Member me)
+  /** The caller, introduced before, has ended its work. */
+  void farewell(1: Owner me)
   /** Has this process of the callee's own host ended for certain? */
   bool ended(1: Owner owner, 2: string place)
   /** Counts of the callee side; slow counts calls that took longer than slowMs. */

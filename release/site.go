@@ -45,6 +45,7 @@ type Site interface {
 // Member is one process on the membership list.
 type Member struct {
 	Process string // registry.Owner.String()
+	Addr    string // where it can be reached, for people
 	Peer    Peer
 	Gone    string    // how it left the lists; "" while it is listed
 	Heard   time.Time // when it was listed last

@@ -41,12 +41,8 @@ func (s *liveSite) State(ctx context.Context) (siteState, error) {
 		return siteState{}, unreachablef("no process of the site answers; see skerry ls and skerry doctor")
 	}
 	st := siteState{Entries: status.Trail, Instances: s.node.Explain(""), Frozen: status.Frozen}
-	addrs := map[string]string{}
-	for _, in := range s.node.Explain("skerry.node") {
-		addrs[in.Owner] = in.Addr
-	}
 	for _, m := range status.Members {
-		p := process{Name: m.Process, Addr: addrs[m.Process], Applied: m.Applied, Hash: m.Hash, Why: m.Silent}
+		p := process{Name: m.Process, Addr: m.Addr, Applied: m.Applied, Hash: m.Hash, Why: m.Silent}
 		if m.Silent != "" {
 			p.Silent = max(time.Millisecond, time.Since(m.Heard))
 		}

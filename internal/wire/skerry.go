@@ -4163,6 +4163,16 @@ type Internal interface { //The framework's own service, skerry.internal, on the
 	Report(ctx context.Context, round int64, services []string) (_r []byte, _err error)
 	// Every process that this one has heard of and that has not withdrawn.
 	Members(ctx context.Context) (_r []*Member, _err error)
+	// The caller is on no registry's list, and on the list of members by this; again every 30 s while that is so.
+	//
+	// Parameters:
+	//  - Me
+	Introduce(ctx context.Context, me *Member) (_err error)
+	// The caller, introduced before, has ended its work.
+	//
+	// Parameters:
+	//  - Me
+	Farewell(ctx context.Context, me *Owner) (_err error)
 	// Has this process of the callee's own host ended for certain?
 	//
 	// Parameters:
@@ -4389,23 +4399,57 @@ func (p *InternalClient) Members(ctx context.Context) (_r []*Member, _err error)
 	return _result50.GetSuccess(), nil
 }
 
+// The caller is on no registry's list, and on the list of members by this; again every 30 s while that is so.
+//
+// Parameters:
+//   - Me
+func (p *InternalClient) Introduce(ctx context.Context, me *Member) (_err error) {
+	var _args51 InternalIntroduceArgs
+	_args51.Me = me
+	var _result53 InternalIntroduceResult
+	var _meta52 thrift.ResponseMeta
+	_meta52, _err = p.Client_().Call(ctx, "introduce", &_args51, &_result53)
+	p.SetLastResponseMeta_(_meta52)
+	if _err != nil {
+		return
+	}
+	return nil
+}
+
+// The caller, introduced before, has ended its work.
+//
+// Parameters:
+//   - Me
+func (p *InternalClient) Farewell(ctx context.Context, me *Owner) (_err error) {
+	var _args54 InternalFarewellArgs
+	_args54.Me = me
+	var _result56 InternalFarewellResult
+	var _meta55 thrift.ResponseMeta
+	_meta55, _err = p.Client_().Call(ctx, "farewell", &_args54, &_result56)
+	p.SetLastResponseMeta_(_meta55)
+	if _err != nil {
+		return
+	}
+	return nil
+}
+
 // Has this process of the callee's own host ended for certain?
 //
 // Parameters:
 //   - Owner
 //   - Place
 func (p *InternalClient) Ended(ctx context.Context, owner *Owner, place string) (_r bool, _err error) {
-	var _args51 InternalEndedArgs
-	_args51.Owner = owner
-	_args51.Place = place
-	var _result53 InternalEndedResult
-	var _meta52 thrift.ResponseMeta
-	_meta52, _err = p.Client_().Call(ctx, "ended", &_args51, &_result53)
-	p.SetLastResponseMeta_(_meta52)
+	var _args57 InternalEndedArgs
+	_args57.Owner = owner
+	_args57.Place = place
+	var _result59 InternalEndedResult
+	var _meta58 thrift.ResponseMeta
+	_meta58, _err = p.Client_().Call(ctx, "ended", &_args57, &_result59)
+	p.SetLastResponseMeta_(_meta58)
 	if _err != nil {
 		return
 	}
-	return _result53.GetSuccess(), nil
+	return _result59.GetSuccess(), nil
 }
 
 // Counts of the callee side; slow counts calls that took longer than slowMs.
@@ -4413,16 +4457,16 @@ func (p *InternalClient) Ended(ctx context.Context, owner *Owner, place string) 
 // Parameters:
 //   - SlowMs
 func (p *InternalClient) Served(ctx context.Context, slowMs int64) (_r []*Served, _err error) {
-	var _args54 InternalServedArgs
-	_args54.SlowMs = slowMs
-	var _result56 InternalServedResult
-	var _meta55 thrift.ResponseMeta
-	_meta55, _err = p.Client_().Call(ctx, "served", &_args54, &_result56)
-	p.SetLastResponseMeta_(_meta55)
+	var _args60 InternalServedArgs
+	_args60.SlowMs = slowMs
+	var _result62 InternalServedResult
+	var _meta61 thrift.ResponseMeta
+	_meta61, _err = p.Client_().Call(ctx, "served", &_args60, &_result62)
+	p.SetLastResponseMeta_(_meta61)
 	if _err != nil {
 		return
 	}
-	return _result56.GetSuccess(), nil
+	return _result62.GetSuccess(), nil
 }
 
 // Leave the lists with a version that the rules have retired; false: not served here, or not retired.
@@ -4431,17 +4475,17 @@ func (p *InternalClient) Served(ctx context.Context, slowMs int64) (_r []*Served
 //   - Name
 //   - Version
 func (p *InternalClient) Leave(ctx context.Context, name string, version string) (_r bool, _err error) {
-	var _args57 InternalLeaveArgs
-	_args57.Name = name
-	_args57.Version = version
-	var _result59 InternalLeaveResult
-	var _meta58 thrift.ResponseMeta
-	_meta58, _err = p.Client_().Call(ctx, "leave", &_args57, &_result59)
-	p.SetLastResponseMeta_(_meta58)
+	var _args63 InternalLeaveArgs
+	_args63.Name = name
+	_args63.Version = version
+	var _result65 InternalLeaveResult
+	var _meta64 thrift.ResponseMeta
+	_meta64, _err = p.Client_().Call(ctx, "leave", &_args63, &_result65)
+	p.SetLastResponseMeta_(_meta64)
 	if _err != nil {
 		return
 	}
-	return _result59.GetSuccess(), nil
+	return _result65.GetSuccess(), nil
 }
 
 type InternalProcessor struct {
@@ -4464,21 +4508,23 @@ func (p *InternalProcessor) ProcessorMap() map[string]thrift.TProcessorFunction 
 
 func NewInternalProcessor(handler Internal) *InternalProcessor {
 
-	self60 := &InternalProcessor{handler: handler, processorMap: make(map[string]thrift.TProcessorFunction)}
-	self60.processorMap["whoAmI"] = &internalProcessorWhoAmI{handler: handler}
-	self60.processorMap["describe"] = &internalProcessorDescribe{handler: handler}
-	self60.processorMap["ping"] = &internalProcessorPing{handler: handler}
-	self60.processorMap["rulesSince"] = &internalProcessorRulesSince{handler: handler}
-	self60.processorMap["learnRules"] = &internalProcessorLearnRules{handler: handler}
-	self60.processorMap["promise"] = &internalProcessorPromise{handler: handler}
-	self60.processorMap["abandon"] = &internalProcessorAbandon{handler: handler}
-	self60.processorMap["promised"] = &internalProcessorPromised{handler: handler}
-	self60.processorMap["report"] = &internalProcessorReport{handler: handler}
-	self60.processorMap["members"] = &internalProcessorMembers{handler: handler}
-	self60.processorMap["ended"] = &internalProcessorEnded{handler: handler}
-	self60.processorMap["served"] = &internalProcessorServed{handler: handler}
-	self60.processorMap["leave"] = &internalProcessorLeave{handler: handler}
-	return self60
+	self66 := &InternalProcessor{handler: handler, processorMap: make(map[string]thrift.TProcessorFunction)}
+	self66.processorMap["whoAmI"] = &internalProcessorWhoAmI{handler: handler}
+	self66.processorMap["describe"] = &internalProcessorDescribe{handler: handler}
+	self66.processorMap["ping"] = &internalProcessorPing{handler: handler}
+	self66.processorMap["rulesSince"] = &internalProcessorRulesSince{handler: handler}
+	self66.processorMap["learnRules"] = &internalProcessorLearnRules{handler: handler}
+	self66.processorMap["promise"] = &internalProcessorPromise{handler: handler}
+	self66.processorMap["abandon"] = &internalProcessorAbandon{handler: handler}
+	self66.processorMap["promised"] = &internalProcessorPromised{handler: handler}
+	self66.processorMap["report"] = &internalProcessorReport{handler: handler}
+	self66.processorMap["members"] = &internalProcessorMembers{handler: handler}
+	self66.processorMap["introduce"] = &internalProcessorIntroduce{handler: handler}
+	self66.processorMap["farewell"] = &internalProcessorFarewell{handler: handler}
+	self66.processorMap["ended"] = &internalProcessorEnded{handler: handler}
+	self66.processorMap["served"] = &internalProcessorServed{handler: handler}
+	self66.processorMap["leave"] = &internalProcessorLeave{handler: handler}
+	return self66
 }
 
 func (p *InternalProcessor) Process(ctx context.Context, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
@@ -4491,12 +4537,12 @@ func (p *InternalProcessor) Process(ctx context.Context, iprot, oprot thrift.TPr
 	}
 	iprot.Skip(ctx, thrift.STRUCT)
 	iprot.ReadMessageEnd(ctx)
-	x61 := thrift.NewTApplicationException(thrift.UNKNOWN_METHOD, "Unknown function "+name)
+	x67 := thrift.NewTApplicationException(thrift.UNKNOWN_METHOD, "Unknown function "+name)
 	oprot.WriteMessageBegin(ctx, name, thrift.EXCEPTION, seqId)
-	x61.Write(ctx, oprot)
+	x67.Write(ctx, oprot)
 	oprot.WriteMessageEnd(ctx)
 	oprot.Flush(ctx)
-	return false, x61
+	return false, x67
 
 }
 
@@ -4505,7 +4551,7 @@ type internalProcessorWhoAmI struct {
 }
 
 func (p *internalProcessorWhoAmI) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err62 error
+	var _write_err68 error
 	args := InternalWhoAmIArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -4551,21 +4597,21 @@ func (p *internalProcessorWhoAmI) Process(ctx context.Context, seqId int32, ipro
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc63 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing whoAmI: "+err2.Error())
+		_exc69 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing whoAmI: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "whoAmI", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err62 = thrift.WrapTException(err2)
+			_write_err68 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc63.Write(ctx, oprot); _write_err62 == nil && err2 != nil {
-			_write_err62 = thrift.WrapTException(err2)
+		if err2 := _exc69.Write(ctx, oprot); _write_err68 == nil && err2 != nil {
+			_write_err68 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err62 == nil && err2 != nil {
-			_write_err62 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err68 == nil && err2 != nil {
+			_write_err68 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err62 == nil && err2 != nil {
-			_write_err62 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err68 == nil && err2 != nil {
+			_write_err68 = thrift.WrapTException(err2)
 		}
-		if _write_err62 != nil {
-			return false, thrift.WrapTException(_write_err62)
+		if _write_err68 != nil {
+			return false, thrift.WrapTException(_write_err68)
 		}
 		return true, err
 	} else {
@@ -4573,19 +4619,19 @@ func (p *internalProcessorWhoAmI) Process(ctx context.Context, seqId int32, ipro
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "whoAmI", thrift.REPLY, seqId); err2 != nil {
-		_write_err62 = thrift.WrapTException(err2)
+		_write_err68 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err62 == nil && err2 != nil {
-		_write_err62 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err68 == nil && err2 != nil {
+		_write_err68 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err62 == nil && err2 != nil {
-		_write_err62 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err68 == nil && err2 != nil {
+		_write_err68 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err62 == nil && err2 != nil {
-		_write_err62 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err68 == nil && err2 != nil {
+		_write_err68 = thrift.WrapTException(err2)
 	}
-	if _write_err62 != nil {
-		return false, thrift.WrapTException(_write_err62)
+	if _write_err68 != nil {
+		return false, thrift.WrapTException(_write_err68)
 	}
 	return true, err
 }
@@ -4595,7 +4641,7 @@ type internalProcessorDescribe struct {
 }
 
 func (p *internalProcessorDescribe) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err64 error
+	var _write_err70 error
 	args := InternalDescribeArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -4641,21 +4687,21 @@ func (p *internalProcessorDescribe) Process(ctx context.Context, seqId int32, ip
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc65 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing describe: "+err2.Error())
+		_exc71 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing describe: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "describe", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err64 = thrift.WrapTException(err2)
+			_write_err70 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc65.Write(ctx, oprot); _write_err64 == nil && err2 != nil {
-			_write_err64 = thrift.WrapTException(err2)
+		if err2 := _exc71.Write(ctx, oprot); _write_err70 == nil && err2 != nil {
+			_write_err70 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err64 == nil && err2 != nil {
-			_write_err64 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err70 == nil && err2 != nil {
+			_write_err70 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err64 == nil && err2 != nil {
-			_write_err64 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err70 == nil && err2 != nil {
+			_write_err70 = thrift.WrapTException(err2)
 		}
-		if _write_err64 != nil {
-			return false, thrift.WrapTException(_write_err64)
+		if _write_err70 != nil {
+			return false, thrift.WrapTException(_write_err70)
 		}
 		return true, err
 	} else {
@@ -4663,19 +4709,19 @@ func (p *internalProcessorDescribe) Process(ctx context.Context, seqId int32, ip
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "describe", thrift.REPLY, seqId); err2 != nil {
-		_write_err64 = thrift.WrapTException(err2)
+		_write_err70 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err64 == nil && err2 != nil {
-		_write_err64 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err70 == nil && err2 != nil {
+		_write_err70 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err64 == nil && err2 != nil {
-		_write_err64 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err70 == nil && err2 != nil {
+		_write_err70 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err64 == nil && err2 != nil {
-		_write_err64 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err70 == nil && err2 != nil {
+		_write_err70 = thrift.WrapTException(err2)
 	}
-	if _write_err64 != nil {
-		return false, thrift.WrapTException(_write_err64)
+	if _write_err70 != nil {
+		return false, thrift.WrapTException(_write_err70)
 	}
 	return true, err
 }
@@ -4685,7 +4731,7 @@ type internalProcessorPing struct {
 }
 
 func (p *internalProcessorPing) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err66 error
+	var _write_err72 error
 	args := InternalPingArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -4731,39 +4777,39 @@ func (p *internalProcessorPing) Process(ctx context.Context, seqId int32, iprot,
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc67 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing ping: "+err2.Error())
+		_exc73 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing ping: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "ping", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err66 = thrift.WrapTException(err2)
+			_write_err72 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc67.Write(ctx, oprot); _write_err66 == nil && err2 != nil {
-			_write_err66 = thrift.WrapTException(err2)
+		if err2 := _exc73.Write(ctx, oprot); _write_err72 == nil && err2 != nil {
+			_write_err72 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err66 == nil && err2 != nil {
-			_write_err66 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err72 == nil && err2 != nil {
+			_write_err72 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err66 == nil && err2 != nil {
-			_write_err66 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err72 == nil && err2 != nil {
+			_write_err72 = thrift.WrapTException(err2)
 		}
-		if _write_err66 != nil {
-			return false, thrift.WrapTException(_write_err66)
+		if _write_err72 != nil {
+			return false, thrift.WrapTException(_write_err72)
 		}
 		return true, err
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "ping", thrift.REPLY, seqId); err2 != nil {
-		_write_err66 = thrift.WrapTException(err2)
+		_write_err72 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err66 == nil && err2 != nil {
-		_write_err66 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err72 == nil && err2 != nil {
+		_write_err72 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err66 == nil && err2 != nil {
-		_write_err66 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err72 == nil && err2 != nil {
+		_write_err72 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err66 == nil && err2 != nil {
-		_write_err66 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err72 == nil && err2 != nil {
+		_write_err72 = thrift.WrapTException(err2)
 	}
-	if _write_err66 != nil {
-		return false, thrift.WrapTException(_write_err66)
+	if _write_err72 != nil {
+		return false, thrift.WrapTException(_write_err72)
 	}
 	return true, err
 }
@@ -4773,7 +4819,7 @@ type internalProcessorRulesSince struct {
 }
 
 func (p *internalProcessorRulesSince) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err68 error
+	var _write_err74 error
 	args := InternalRulesSinceArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -4819,21 +4865,21 @@ func (p *internalProcessorRulesSince) Process(ctx context.Context, seqId int32, 
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc69 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing rulesSince: "+err2.Error())
+		_exc75 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing rulesSince: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "rulesSince", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err68 = thrift.WrapTException(err2)
+			_write_err74 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc69.Write(ctx, oprot); _write_err68 == nil && err2 != nil {
-			_write_err68 = thrift.WrapTException(err2)
+		if err2 := _exc75.Write(ctx, oprot); _write_err74 == nil && err2 != nil {
+			_write_err74 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err68 == nil && err2 != nil {
-			_write_err68 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err74 == nil && err2 != nil {
+			_write_err74 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err68 == nil && err2 != nil {
-			_write_err68 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err74 == nil && err2 != nil {
+			_write_err74 = thrift.WrapTException(err2)
 		}
-		if _write_err68 != nil {
-			return false, thrift.WrapTException(_write_err68)
+		if _write_err74 != nil {
+			return false, thrift.WrapTException(_write_err74)
 		}
 		return true, err
 	} else {
@@ -4841,19 +4887,19 @@ func (p *internalProcessorRulesSince) Process(ctx context.Context, seqId int32, 
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "rulesSince", thrift.REPLY, seqId); err2 != nil {
-		_write_err68 = thrift.WrapTException(err2)
+		_write_err74 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err68 == nil && err2 != nil {
-		_write_err68 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err74 == nil && err2 != nil {
+		_write_err74 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err68 == nil && err2 != nil {
-		_write_err68 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err74 == nil && err2 != nil {
+		_write_err74 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err68 == nil && err2 != nil {
-		_write_err68 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err74 == nil && err2 != nil {
+		_write_err74 = thrift.WrapTException(err2)
 	}
-	if _write_err68 != nil {
-		return false, thrift.WrapTException(_write_err68)
+	if _write_err74 != nil {
+		return false, thrift.WrapTException(_write_err74)
 	}
 	return true, err
 }
@@ -4863,7 +4909,7 @@ type internalProcessorLearnRules struct {
 }
 
 func (p *internalProcessorLearnRules) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err70 error
+	var _write_err76 error
 	args := InternalLearnRulesArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -4913,21 +4959,21 @@ func (p *internalProcessorLearnRules) Process(ctx context.Context, seqId int32, 
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc71 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing learnRules: "+err2.Error())
+			_exc77 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing learnRules: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "learnRules", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err70 = thrift.WrapTException(err2)
+				_write_err76 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc71.Write(ctx, oprot); _write_err70 == nil && err2 != nil {
-				_write_err70 = thrift.WrapTException(err2)
+			if err2 := _exc77.Write(ctx, oprot); _write_err76 == nil && err2 != nil {
+				_write_err76 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err70 == nil && err2 != nil {
-				_write_err70 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err76 == nil && err2 != nil {
+				_write_err76 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err70 == nil && err2 != nil {
-				_write_err70 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err76 == nil && err2 != nil {
+				_write_err76 = thrift.WrapTException(err2)
 			}
-			if _write_err70 != nil {
-				return false, thrift.WrapTException(_write_err70)
+			if _write_err76 != nil {
+				return false, thrift.WrapTException(_write_err76)
 			}
 			return true, err
 		}
@@ -4936,19 +4982,19 @@ func (p *internalProcessorLearnRules) Process(ctx context.Context, seqId int32, 
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "learnRules", thrift.REPLY, seqId); err2 != nil {
-		_write_err70 = thrift.WrapTException(err2)
+		_write_err76 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err70 == nil && err2 != nil {
-		_write_err70 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err76 == nil && err2 != nil {
+		_write_err76 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err70 == nil && err2 != nil {
-		_write_err70 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err76 == nil && err2 != nil {
+		_write_err76 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err70 == nil && err2 != nil {
-		_write_err70 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err76 == nil && err2 != nil {
+		_write_err76 = thrift.WrapTException(err2)
 	}
-	if _write_err70 != nil {
-		return false, thrift.WrapTException(_write_err70)
+	if _write_err76 != nil {
+		return false, thrift.WrapTException(_write_err76)
 	}
 	return true, err
 }
@@ -4958,7 +5004,7 @@ type internalProcessorPromise struct {
 }
 
 func (p *internalProcessorPromise) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err72 error
+	var _write_err78 error
 	args := InternalPromiseArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -5008,40 +5054,40 @@ func (p *internalProcessorPromise) Process(ctx context.Context, seqId int32, ipr
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc73 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing promise: "+err2.Error())
+			_exc79 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing promise: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "promise", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err72 = thrift.WrapTException(err2)
+				_write_err78 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc73.Write(ctx, oprot); _write_err72 == nil && err2 != nil {
-				_write_err72 = thrift.WrapTException(err2)
+			if err2 := _exc79.Write(ctx, oprot); _write_err78 == nil && err2 != nil {
+				_write_err78 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err72 == nil && err2 != nil {
-				_write_err72 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err78 == nil && err2 != nil {
+				_write_err78 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err72 == nil && err2 != nil {
-				_write_err72 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err78 == nil && err2 != nil {
+				_write_err78 = thrift.WrapTException(err2)
 			}
-			if _write_err72 != nil {
-				return false, thrift.WrapTException(_write_err72)
+			if _write_err78 != nil {
+				return false, thrift.WrapTException(_write_err78)
 			}
 			return true, err
 		}
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "promise", thrift.REPLY, seqId); err2 != nil {
-		_write_err72 = thrift.WrapTException(err2)
+		_write_err78 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err72 == nil && err2 != nil {
-		_write_err72 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err78 == nil && err2 != nil {
+		_write_err78 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err72 == nil && err2 != nil {
-		_write_err72 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err78 == nil && err2 != nil {
+		_write_err78 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err72 == nil && err2 != nil {
-		_write_err72 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err78 == nil && err2 != nil {
+		_write_err78 = thrift.WrapTException(err2)
 	}
-	if _write_err72 != nil {
-		return false, thrift.WrapTException(_write_err72)
+	if _write_err78 != nil {
+		return false, thrift.WrapTException(_write_err78)
 	}
 	return true, err
 }
@@ -5051,7 +5097,7 @@ type internalProcessorAbandon struct {
 }
 
 func (p *internalProcessorAbandon) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err74 error
+	var _write_err80 error
 	args := InternalAbandonArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -5101,40 +5147,40 @@ func (p *internalProcessorAbandon) Process(ctx context.Context, seqId int32, ipr
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc75 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing abandon: "+err2.Error())
+			_exc81 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing abandon: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "abandon", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err74 = thrift.WrapTException(err2)
+				_write_err80 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc75.Write(ctx, oprot); _write_err74 == nil && err2 != nil {
-				_write_err74 = thrift.WrapTException(err2)
+			if err2 := _exc81.Write(ctx, oprot); _write_err80 == nil && err2 != nil {
+				_write_err80 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err74 == nil && err2 != nil {
-				_write_err74 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err80 == nil && err2 != nil {
+				_write_err80 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err74 == nil && err2 != nil {
-				_write_err74 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err80 == nil && err2 != nil {
+				_write_err80 = thrift.WrapTException(err2)
 			}
-			if _write_err74 != nil {
-				return false, thrift.WrapTException(_write_err74)
+			if _write_err80 != nil {
+				return false, thrift.WrapTException(_write_err80)
 			}
 			return true, err
 		}
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "abandon", thrift.REPLY, seqId); err2 != nil {
-		_write_err74 = thrift.WrapTException(err2)
+		_write_err80 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err74 == nil && err2 != nil {
-		_write_err74 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err80 == nil && err2 != nil {
+		_write_err80 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err74 == nil && err2 != nil {
-		_write_err74 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err80 == nil && err2 != nil {
+		_write_err80 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err74 == nil && err2 != nil {
-		_write_err74 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err80 == nil && err2 != nil {
+		_write_err80 = thrift.WrapTException(err2)
 	}
-	if _write_err74 != nil {
-		return false, thrift.WrapTException(_write_err74)
+	if _write_err80 != nil {
+		return false, thrift.WrapTException(_write_err80)
 	}
 	return true, err
 }
@@ -5144,7 +5190,7 @@ type internalProcessorPromised struct {
 }
 
 func (p *internalProcessorPromised) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err76 error
+	var _write_err82 error
 	args := InternalPromisedArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -5190,21 +5236,21 @@ func (p *internalProcessorPromised) Process(ctx context.Context, seqId int32, ip
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc77 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing promised: "+err2.Error())
+		_exc83 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing promised: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "promised", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err76 = thrift.WrapTException(err2)
+			_write_err82 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc77.Write(ctx, oprot); _write_err76 == nil && err2 != nil {
-			_write_err76 = thrift.WrapTException(err2)
+		if err2 := _exc83.Write(ctx, oprot); _write_err82 == nil && err2 != nil {
+			_write_err82 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err76 == nil && err2 != nil {
-			_write_err76 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err82 == nil && err2 != nil {
+			_write_err82 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err76 == nil && err2 != nil {
-			_write_err76 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err82 == nil && err2 != nil {
+			_write_err82 = thrift.WrapTException(err2)
 		}
-		if _write_err76 != nil {
-			return false, thrift.WrapTException(_write_err76)
+		if _write_err82 != nil {
+			return false, thrift.WrapTException(_write_err82)
 		}
 		return true, err
 	} else {
@@ -5212,19 +5258,19 @@ func (p *internalProcessorPromised) Process(ctx context.Context, seqId int32, ip
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "promised", thrift.REPLY, seqId); err2 != nil {
-		_write_err76 = thrift.WrapTException(err2)
+		_write_err82 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err76 == nil && err2 != nil {
-		_write_err76 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err82 == nil && err2 != nil {
+		_write_err82 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err76 == nil && err2 != nil {
-		_write_err76 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err82 == nil && err2 != nil {
+		_write_err82 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err76 == nil && err2 != nil {
-		_write_err76 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err82 == nil && err2 != nil {
+		_write_err82 = thrift.WrapTException(err2)
 	}
-	if _write_err76 != nil {
-		return false, thrift.WrapTException(_write_err76)
+	if _write_err82 != nil {
+		return false, thrift.WrapTException(_write_err82)
 	}
 	return true, err
 }
@@ -5234,7 +5280,7 @@ type internalProcessorReport struct {
 }
 
 func (p *internalProcessorReport) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err78 error
+	var _write_err84 error
 	args := InternalReportArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -5280,21 +5326,21 @@ func (p *internalProcessorReport) Process(ctx context.Context, seqId int32, ipro
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc79 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing report: "+err2.Error())
+		_exc85 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing report: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "report", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err78 = thrift.WrapTException(err2)
+			_write_err84 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc79.Write(ctx, oprot); _write_err78 == nil && err2 != nil {
-			_write_err78 = thrift.WrapTException(err2)
+		if err2 := _exc85.Write(ctx, oprot); _write_err84 == nil && err2 != nil {
+			_write_err84 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err78 == nil && err2 != nil {
-			_write_err78 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err84 == nil && err2 != nil {
+			_write_err84 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err78 == nil && err2 != nil {
-			_write_err78 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err84 == nil && err2 != nil {
+			_write_err84 = thrift.WrapTException(err2)
 		}
-		if _write_err78 != nil {
-			return false, thrift.WrapTException(_write_err78)
+		if _write_err84 != nil {
+			return false, thrift.WrapTException(_write_err84)
 		}
 		return true, err
 	} else {
@@ -5302,19 +5348,19 @@ func (p *internalProcessorReport) Process(ctx context.Context, seqId int32, ipro
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "report", thrift.REPLY, seqId); err2 != nil {
-		_write_err78 = thrift.WrapTException(err2)
+		_write_err84 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err78 == nil && err2 != nil {
-		_write_err78 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err84 == nil && err2 != nil {
+		_write_err84 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err78 == nil && err2 != nil {
-		_write_err78 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err84 == nil && err2 != nil {
+		_write_err84 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err78 == nil && err2 != nil {
-		_write_err78 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err84 == nil && err2 != nil {
+		_write_err84 = thrift.WrapTException(err2)
 	}
-	if _write_err78 != nil {
-		return false, thrift.WrapTException(_write_err78)
+	if _write_err84 != nil {
+		return false, thrift.WrapTException(_write_err84)
 	}
 	return true, err
 }
@@ -5324,7 +5370,7 @@ type internalProcessorMembers struct {
 }
 
 func (p *internalProcessorMembers) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err80 error
+	var _write_err86 error
 	args := InternalMembersArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -5370,21 +5416,21 @@ func (p *internalProcessorMembers) Process(ctx context.Context, seqId int32, ipr
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc81 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing members: "+err2.Error())
+		_exc87 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing members: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "members", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err80 = thrift.WrapTException(err2)
+			_write_err86 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc81.Write(ctx, oprot); _write_err80 == nil && err2 != nil {
-			_write_err80 = thrift.WrapTException(err2)
+		if err2 := _exc87.Write(ctx, oprot); _write_err86 == nil && err2 != nil {
+			_write_err86 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err80 == nil && err2 != nil {
-			_write_err80 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err86 == nil && err2 != nil {
+			_write_err86 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err80 == nil && err2 != nil {
-			_write_err80 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err86 == nil && err2 != nil {
+			_write_err86 = thrift.WrapTException(err2)
 		}
-		if _write_err80 != nil {
-			return false, thrift.WrapTException(_write_err80)
+		if _write_err86 != nil {
+			return false, thrift.WrapTException(_write_err86)
 		}
 		return true, err
 	} else {
@@ -5392,19 +5438,195 @@ func (p *internalProcessorMembers) Process(ctx context.Context, seqId int32, ipr
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "members", thrift.REPLY, seqId); err2 != nil {
-		_write_err80 = thrift.WrapTException(err2)
+		_write_err86 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err80 == nil && err2 != nil {
-		_write_err80 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err86 == nil && err2 != nil {
+		_write_err86 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err80 == nil && err2 != nil {
-		_write_err80 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err86 == nil && err2 != nil {
+		_write_err86 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err80 == nil && err2 != nil {
-		_write_err80 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err86 == nil && err2 != nil {
+		_write_err86 = thrift.WrapTException(err2)
 	}
-	if _write_err80 != nil {
-		return false, thrift.WrapTException(_write_err80)
+	if _write_err86 != nil {
+		return false, thrift.WrapTException(_write_err86)
+	}
+	return true, err
+}
+
+type internalProcessorIntroduce struct {
+	handler Internal
+}
+
+func (p *internalProcessorIntroduce) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
+	var _write_err88 error
+	args := InternalIntroduceArgs{}
+	if err2 := args.Read(ctx, iprot); err2 != nil {
+		iprot.ReadMessageEnd(ctx)
+		x := thrift.NewTApplicationException(thrift.PROTOCOL_ERROR, err2.Error())
+		oprot.WriteMessageBegin(ctx, "introduce", thrift.EXCEPTION, seqId)
+		x.Write(ctx, oprot)
+		oprot.WriteMessageEnd(ctx)
+		oprot.Flush(ctx)
+		return false, thrift.WrapTException(err2)
+	}
+	iprot.ReadMessageEnd(ctx)
+
+	tickerCancel := func() {}
+	// Start a goroutine to do server side connectivity check.
+	if thrift.ServerConnectivityCheckInterval > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithCancel(ctx)
+		defer cancel()
+		var tickerCtx context.Context
+		tickerCtx, tickerCancel = context.WithCancel(context.Background())
+		defer tickerCancel()
+		go func(ctx context.Context, cancel context.CancelFunc) {
+			ticker := time.NewTicker(thrift.ServerConnectivityCheckInterval)
+			defer ticker.Stop()
+			for {
+				select {
+				case <-ctx.Done():
+					return
+				case <-ticker.C:
+					if !iprot.Transport().IsOpen() {
+						cancel()
+						return
+					}
+				}
+			}
+		}(tickerCtx, cancel)
+	}
+
+	result := InternalIntroduceResult{}
+	if err2 := p.handler.Introduce(ctx, args.Me); err2 != nil {
+		tickerCancel()
+		err = thrift.WrapTException(err2)
+		if errors.Is(err2, thrift.ErrAbandonRequest) {
+			return false, thrift.WrapTException(err2)
+		}
+		_exc89 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing introduce: "+err2.Error())
+		if err2 := oprot.WriteMessageBegin(ctx, "introduce", thrift.EXCEPTION, seqId); err2 != nil {
+			_write_err88 = thrift.WrapTException(err2)
+		}
+		if err2 := _exc89.Write(ctx, oprot); _write_err88 == nil && err2 != nil {
+			_write_err88 = thrift.WrapTException(err2)
+		}
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err88 == nil && err2 != nil {
+			_write_err88 = thrift.WrapTException(err2)
+		}
+		if err2 := oprot.Flush(ctx); _write_err88 == nil && err2 != nil {
+			_write_err88 = thrift.WrapTException(err2)
+		}
+		if _write_err88 != nil {
+			return false, thrift.WrapTException(_write_err88)
+		}
+		return true, err
+	}
+	tickerCancel()
+	if err2 := oprot.WriteMessageBegin(ctx, "introduce", thrift.REPLY, seqId); err2 != nil {
+		_write_err88 = thrift.WrapTException(err2)
+	}
+	if err2 := result.Write(ctx, oprot); _write_err88 == nil && err2 != nil {
+		_write_err88 = thrift.WrapTException(err2)
+	}
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err88 == nil && err2 != nil {
+		_write_err88 = thrift.WrapTException(err2)
+	}
+	if err2 := oprot.Flush(ctx); _write_err88 == nil && err2 != nil {
+		_write_err88 = thrift.WrapTException(err2)
+	}
+	if _write_err88 != nil {
+		return false, thrift.WrapTException(_write_err88)
+	}
+	return true, err
+}
+
+type internalProcessorFarewell struct {
+	handler Internal
+}
+
+func (p *internalProcessorFarewell) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
+	var _write_err90 error
+	args := InternalFarewellArgs{}
+	if err2 := args.Read(ctx, iprot); err2 != nil {
+		iprot.ReadMessageEnd(ctx)
+		x := thrift.NewTApplicationException(thrift.PROTOCOL_ERROR, err2.Error())
+		oprot.WriteMessageBegin(ctx, "farewell", thrift.EXCEPTION, seqId)
+		x.Write(ctx, oprot)
+		oprot.WriteMessageEnd(ctx)
+		oprot.Flush(ctx)
+		return false, thrift.WrapTException(err2)
+	}
+	iprot.ReadMessageEnd(ctx)
+
+	tickerCancel := func() {}
+	// Start a goroutine to do server side connectivity check.
+	if thrift.ServerConnectivityCheckInterval > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithCancel(ctx)
+		defer cancel()
+		var tickerCtx context.Context
+		tickerCtx, tickerCancel = context.WithCancel(context.Background())
+		defer tickerCancel()
+		go func(ctx context.Context, cancel context.CancelFunc) {
+			ticker := time.NewTicker(thrift.ServerConnectivityCheckInterval)
+			defer ticker.Stop()
+			for {
+				select {
+				case <-ctx.Done():
+					return
+				case <-ticker.C:
+					if !iprot.Transport().IsOpen() {
+						cancel()
+						return
+					}
+				}
+			}
+		}(tickerCtx, cancel)
+	}
+
+	result := InternalFarewellResult{}
+	if err2 := p.handler.Farewell(ctx, args.Me); err2 != nil {
+		tickerCancel()
+		err = thrift.WrapTException(err2)
+		if errors.Is(err2, thrift.ErrAbandonRequest) {
+			return false, thrift.WrapTException(err2)
+		}
+		_exc91 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing farewell: "+err2.Error())
+		if err2 := oprot.WriteMessageBegin(ctx, "farewell", thrift.EXCEPTION, seqId); err2 != nil {
+			_write_err90 = thrift.WrapTException(err2)
+		}
+		if err2 := _exc91.Write(ctx, oprot); _write_err90 == nil && err2 != nil {
+			_write_err90 = thrift.WrapTException(err2)
+		}
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err90 == nil && err2 != nil {
+			_write_err90 = thrift.WrapTException(err2)
+		}
+		if err2 := oprot.Flush(ctx); _write_err90 == nil && err2 != nil {
+			_write_err90 = thrift.WrapTException(err2)
+		}
+		if _write_err90 != nil {
+			return false, thrift.WrapTException(_write_err90)
+		}
+		return true, err
+	}
+	tickerCancel()
+	if err2 := oprot.WriteMessageBegin(ctx, "farewell", thrift.REPLY, seqId); err2 != nil {
+		_write_err90 = thrift.WrapTException(err2)
+	}
+	if err2 := result.Write(ctx, oprot); _write_err90 == nil && err2 != nil {
+		_write_err90 = thrift.WrapTException(err2)
+	}
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err90 == nil && err2 != nil {
+		_write_err90 = thrift.WrapTException(err2)
+	}
+	if err2 := oprot.Flush(ctx); _write_err90 == nil && err2 != nil {
+		_write_err90 = thrift.WrapTException(err2)
+	}
+	if _write_err90 != nil {
+		return false, thrift.WrapTException(_write_err90)
 	}
 	return true, err
 }
@@ -5414,7 +5636,7 @@ type internalProcessorEnded struct {
 }
 
 func (p *internalProcessorEnded) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err82 error
+	var _write_err92 error
 	args := InternalEndedArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -5460,21 +5682,21 @@ func (p *internalProcessorEnded) Process(ctx context.Context, seqId int32, iprot
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc83 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing ended: "+err2.Error())
+		_exc93 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing ended: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "ended", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err82 = thrift.WrapTException(err2)
+			_write_err92 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc83.Write(ctx, oprot); _write_err82 == nil && err2 != nil {
-			_write_err82 = thrift.WrapTException(err2)
+		if err2 := _exc93.Write(ctx, oprot); _write_err92 == nil && err2 != nil {
+			_write_err92 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err82 == nil && err2 != nil {
-			_write_err82 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err92 == nil && err2 != nil {
+			_write_err92 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err82 == nil && err2 != nil {
-			_write_err82 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err92 == nil && err2 != nil {
+			_write_err92 = thrift.WrapTException(err2)
 		}
-		if _write_err82 != nil {
-			return false, thrift.WrapTException(_write_err82)
+		if _write_err92 != nil {
+			return false, thrift.WrapTException(_write_err92)
 		}
 		return true, err
 	} else {
@@ -5482,19 +5704,19 @@ func (p *internalProcessorEnded) Process(ctx context.Context, seqId int32, iprot
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "ended", thrift.REPLY, seqId); err2 != nil {
-		_write_err82 = thrift.WrapTException(err2)
+		_write_err92 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err82 == nil && err2 != nil {
-		_write_err82 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err92 == nil && err2 != nil {
+		_write_err92 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err82 == nil && err2 != nil {
-		_write_err82 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err92 == nil && err2 != nil {
+		_write_err92 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err82 == nil && err2 != nil {
-		_write_err82 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err92 == nil && err2 != nil {
+		_write_err92 = thrift.WrapTException(err2)
 	}
-	if _write_err82 != nil {
-		return false, thrift.WrapTException(_write_err82)
+	if _write_err92 != nil {
+		return false, thrift.WrapTException(_write_err92)
 	}
 	return true, err
 }
@@ -5504,7 +5726,7 @@ type internalProcessorServed struct {
 }
 
 func (p *internalProcessorServed) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err84 error
+	var _write_err94 error
 	args := InternalServedArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -5550,21 +5772,21 @@ func (p *internalProcessorServed) Process(ctx context.Context, seqId int32, ipro
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc85 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing served: "+err2.Error())
+		_exc95 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing served: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "served", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err84 = thrift.WrapTException(err2)
+			_write_err94 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc85.Write(ctx, oprot); _write_err84 == nil && err2 != nil {
-			_write_err84 = thrift.WrapTException(err2)
+		if err2 := _exc95.Write(ctx, oprot); _write_err94 == nil && err2 != nil {
+			_write_err94 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err84 == nil && err2 != nil {
-			_write_err84 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err94 == nil && err2 != nil {
+			_write_err94 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err84 == nil && err2 != nil {
-			_write_err84 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err94 == nil && err2 != nil {
+			_write_err94 = thrift.WrapTException(err2)
 		}
-		if _write_err84 != nil {
-			return false, thrift.WrapTException(_write_err84)
+		if _write_err94 != nil {
+			return false, thrift.WrapTException(_write_err94)
 		}
 		return true, err
 	} else {
@@ -5572,19 +5794,19 @@ func (p *internalProcessorServed) Process(ctx context.Context, seqId int32, ipro
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "served", thrift.REPLY, seqId); err2 != nil {
-		_write_err84 = thrift.WrapTException(err2)
+		_write_err94 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err84 == nil && err2 != nil {
-		_write_err84 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err94 == nil && err2 != nil {
+		_write_err94 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err84 == nil && err2 != nil {
-		_write_err84 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err94 == nil && err2 != nil {
+		_write_err94 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err84 == nil && err2 != nil {
-		_write_err84 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err94 == nil && err2 != nil {
+		_write_err94 = thrift.WrapTException(err2)
 	}
-	if _write_err84 != nil {
-		return false, thrift.WrapTException(_write_err84)
+	if _write_err94 != nil {
+		return false, thrift.WrapTException(_write_err94)
 	}
 	return true, err
 }
@@ -5594,7 +5816,7 @@ type internalProcessorLeave struct {
 }
 
 func (p *internalProcessorLeave) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err86 error
+	var _write_err96 error
 	args := InternalLeaveArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -5640,21 +5862,21 @@ func (p *internalProcessorLeave) Process(ctx context.Context, seqId int32, iprot
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc87 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing leave: "+err2.Error())
+		_exc97 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing leave: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "leave", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err86 = thrift.WrapTException(err2)
+			_write_err96 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc87.Write(ctx, oprot); _write_err86 == nil && err2 != nil {
-			_write_err86 = thrift.WrapTException(err2)
+		if err2 := _exc97.Write(ctx, oprot); _write_err96 == nil && err2 != nil {
+			_write_err96 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err86 == nil && err2 != nil {
-			_write_err86 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err96 == nil && err2 != nil {
+			_write_err96 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err86 == nil && err2 != nil {
-			_write_err86 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err96 == nil && err2 != nil {
+			_write_err96 = thrift.WrapTException(err2)
 		}
-		if _write_err86 != nil {
-			return false, thrift.WrapTException(_write_err86)
+		if _write_err96 != nil {
+			return false, thrift.WrapTException(_write_err96)
 		}
 		return true, err
 	} else {
@@ -5662,19 +5884,19 @@ func (p *internalProcessorLeave) Process(ctx context.Context, seqId int32, iprot
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "leave", thrift.REPLY, seqId); err2 != nil {
-		_write_err86 = thrift.WrapTException(err2)
+		_write_err96 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err86 == nil && err2 != nil {
-		_write_err86 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err96 == nil && err2 != nil {
+		_write_err96 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err86 == nil && err2 != nil {
-		_write_err86 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err96 == nil && err2 != nil {
+		_write_err96 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err86 == nil && err2 != nil {
-		_write_err86 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err96 == nil && err2 != nil {
+		_write_err96 = thrift.WrapTException(err2)
 	}
-	if _write_err86 != nil {
-		return false, thrift.WrapTException(_write_err86)
+	if _write_err96 != nil {
+		return false, thrift.WrapTException(_write_err96)
 	}
 	return true, err
 }
@@ -6284,13 +6506,13 @@ func (p *InternalRulesSinceResult) ReadField0(ctx context.Context, iprot thrift.
 	tSlice := make([][]byte, 0, size)
 	p.Success = tSlice
 	for i := 0; i < size; i++ {
-		var _elem88 []byte
+		var _elem98 []byte
 		if v, err := iprot.ReadBinary(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_elem88 = v
+			_elem98 = v
 		}
-		p.Success = append(p.Success, _elem88)
+		p.Success = append(p.Success, _elem98)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -6406,13 +6628,13 @@ func (p *InternalLearnRulesArgs) ReadField1(ctx context.Context, iprot thrift.TP
 	tSlice := make([][]byte, 0, size)
 	p.Entries = tSlice
 	for i := 0; i < size; i++ {
-		var _elem89 []byte
+		var _elem99 []byte
 		if v, err := iprot.ReadBinary(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_elem89 = v
+			_elem99 = v
 		}
-		p.Entries = append(p.Entries, _elem89)
+		p.Entries = append(p.Entries, _elem99)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -7290,13 +7512,13 @@ func (p *InternalReportArgs) ReadField2(ctx context.Context, iprot thrift.TProto
 	tSlice := make([]string, 0, size)
 	p.Services = tSlice
 	for i := 0; i < size; i++ {
-		var _elem90 string
+		var _elem100 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_elem90 = v
+			_elem100 = v
 		}
-		p.Services = append(p.Services, _elem90)
+		p.Services = append(p.Services, _elem100)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -7594,11 +7816,11 @@ func (p *InternalMembersResult) ReadField0(ctx context.Context, iprot thrift.TPr
 	tSlice := make([]*Member, 0, size)
 	p.Success = tSlice
 	for i := 0; i < size; i++ {
-		_elem91 := &Member{}
-		if err := _elem91.Read(ctx, iprot); err != nil {
-			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem91), err)
+		_elem101 := &Member{}
+		if err := _elem101.Read(ctx, iprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem101), err)
 		}
-		p.Success = append(p.Success, _elem91)
+		p.Success = append(p.Success, _elem101)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -7652,6 +7874,330 @@ func (p *InternalMembersResult) String() string {
 		return "<nil>"
 	}
 	return fmt.Sprintf("InternalMembersResult(%+v)", *p)
+}
+
+// Attributes:
+//   - Me
+type InternalIntroduceArgs struct {
+	Me *Member `thrift:"me,1" db:"me" json:"me"`
+}
+
+func NewInternalIntroduceArgs() *InternalIntroduceArgs {
+	return &InternalIntroduceArgs{}
+}
+
+var InternalIntroduceArgs_Me_DEFAULT *Member
+
+func (p *InternalIntroduceArgs) GetMe() *Member {
+	if !p.IsSetMe() {
+		return InternalIntroduceArgs_Me_DEFAULT
+	}
+	return p.Me
+}
+func (p *InternalIntroduceArgs) IsSetMe() bool {
+	return p.Me != nil
+}
+
+func (p *InternalIntroduceArgs) Read(ctx context.Context, iprot thrift.TProtocol) error {
+	if _, err := iprot.ReadStructBegin(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
+	}
+
+	for {
+		_, fieldTypeId, fieldId, err := iprot.ReadFieldBegin(ctx)
+		if err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
+		}
+		if fieldTypeId == thrift.STOP {
+			break
+		}
+		switch fieldId {
+		case 1:
+			if fieldTypeId == thrift.STRUCT {
+				if err := p.ReadField1(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		default:
+			if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+				return err
+			}
+		}
+		if err := iprot.ReadFieldEnd(ctx); err != nil {
+			return err
+		}
+	}
+	if err := iprot.ReadStructEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read struct end error: ", p), err)
+	}
+	return nil
+}
+
+func (p *InternalIntroduceArgs) ReadField1(ctx context.Context, iprot thrift.TProtocol) error {
+	p.Me = &Member{}
+	if err := p.Me.Read(ctx, iprot); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", p.Me), err)
+	}
+	return nil
+}
+
+func (p *InternalIntroduceArgs) Write(ctx context.Context, oprot thrift.TProtocol) error {
+	if err := oprot.WriteStructBegin(ctx, "introduce_args"); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
+	}
+	if p != nil {
+		if err := p.writeField1(ctx, oprot); err != nil {
+			return err
+		}
+	}
+	if err := oprot.WriteFieldStop(ctx); err != nil {
+		return thrift.PrependError("write field stop error: ", err)
+	}
+	if err := oprot.WriteStructEnd(ctx); err != nil {
+		return thrift.PrependError("write struct stop error: ", err)
+	}
+	return nil
+}
+
+func (p *InternalIntroduceArgs) writeField1(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "me", thrift.STRUCT, 1); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 1:me: ", p), err)
+	}
+	if err := p.Me.Write(ctx, oprot); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T error writing struct: ", p.Me), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 1:me: ", p), err)
+	}
+	return err
+}
+
+func (p *InternalIntroduceArgs) String() string {
+	if p == nil {
+		return "<nil>"
+	}
+	return fmt.Sprintf("InternalIntroduceArgs(%+v)", *p)
+}
+
+type InternalIntroduceResult struct {
+}
+
+func NewInternalIntroduceResult() *InternalIntroduceResult {
+	return &InternalIntroduceResult{}
+}
+
+func (p *InternalIntroduceResult) Read(ctx context.Context, iprot thrift.TProtocol) error {
+	if _, err := iprot.ReadStructBegin(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
+	}
+
+	for {
+		_, fieldTypeId, fieldId, err := iprot.ReadFieldBegin(ctx)
+		if err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
+		}
+		if fieldTypeId == thrift.STOP {
+			break
+		}
+		if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+			return err
+		}
+		if err := iprot.ReadFieldEnd(ctx); err != nil {
+			return err
+		}
+	}
+	if err := iprot.ReadStructEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read struct end error: ", p), err)
+	}
+	return nil
+}
+
+func (p *InternalIntroduceResult) Write(ctx context.Context, oprot thrift.TProtocol) error {
+	if err := oprot.WriteStructBegin(ctx, "introduce_result"); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
+	}
+	if p != nil {
+	}
+	if err := oprot.WriteFieldStop(ctx); err != nil {
+		return thrift.PrependError("write field stop error: ", err)
+	}
+	if err := oprot.WriteStructEnd(ctx); err != nil {
+		return thrift.PrependError("write struct stop error: ", err)
+	}
+	return nil
+}
+
+func (p *InternalIntroduceResult) String() string {
+	if p == nil {
+		return "<nil>"
+	}
+	return fmt.Sprintf("InternalIntroduceResult(%+v)", *p)
+}
+
+// Attributes:
+//   - Me
+type InternalFarewellArgs struct {
+	Me *Owner `thrift:"me,1" db:"me" json:"me"`
+}
+
+func NewInternalFarewellArgs() *InternalFarewellArgs {
+	return &InternalFarewellArgs{}
+}
+
+var InternalFarewellArgs_Me_DEFAULT *Owner
+
+func (p *InternalFarewellArgs) GetMe() *Owner {
+	if !p.IsSetMe() {
+		return InternalFarewellArgs_Me_DEFAULT
+	}
+	return p.Me
+}
+func (p *InternalFarewellArgs) IsSetMe() bool {
+	return p.Me != nil
+}
+
+func (p *InternalFarewellArgs) Read(ctx context.Context, iprot thrift.TProtocol) error {
+	if _, err := iprot.ReadStructBegin(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
+	}
+
+	for {
+		_, fieldTypeId, fieldId, err := iprot.ReadFieldBegin(ctx)
+		if err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
+		}
+		if fieldTypeId == thrift.STOP {
+			break
+		}
+		switch fieldId {
+		case 1:
+			if fieldTypeId == thrift.STRUCT {
+				if err := p.ReadField1(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		default:
+			if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+				return err
+			}
+		}
+		if err := iprot.ReadFieldEnd(ctx); err != nil {
+			return err
+		}
+	}
+	if err := iprot.ReadStructEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read struct end error: ", p), err)
+	}
+	return nil
+}
+
+func (p *InternalFarewellArgs) ReadField1(ctx context.Context, iprot thrift.TProtocol) error {
+	p.Me = &Owner{}
+	if err := p.Me.Read(ctx, iprot); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", p.Me), err)
+	}
+	return nil
+}
+
+func (p *InternalFarewellArgs) Write(ctx context.Context, oprot thrift.TProtocol) error {
+	if err := oprot.WriteStructBegin(ctx, "farewell_args"); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
+	}
+	if p != nil {
+		if err := p.writeField1(ctx, oprot); err != nil {
+			return err
+		}
+	}
+	if err := oprot.WriteFieldStop(ctx); err != nil {
+		return thrift.PrependError("write field stop error: ", err)
+	}
+	if err := oprot.WriteStructEnd(ctx); err != nil {
+		return thrift.PrependError("write struct stop error: ", err)
+	}
+	return nil
+}
+
+func (p *InternalFarewellArgs) writeField1(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "me", thrift.STRUCT, 1); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 1:me: ", p), err)
+	}
+	if err := p.Me.Write(ctx, oprot); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T error writing struct: ", p.Me), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 1:me: ", p), err)
+	}
+	return err
+}
+
+func (p *InternalFarewellArgs) String() string {
+	if p == nil {
+		return "<nil>"
+	}
+	return fmt.Sprintf("InternalFarewellArgs(%+v)", *p)
+}
+
+type InternalFarewellResult struct {
+}
+
+func NewInternalFarewellResult() *InternalFarewellResult {
+	return &InternalFarewellResult{}
+}
+
+func (p *InternalFarewellResult) Read(ctx context.Context, iprot thrift.TProtocol) error {
+	if _, err := iprot.ReadStructBegin(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
+	}
+
+	for {
+		_, fieldTypeId, fieldId, err := iprot.ReadFieldBegin(ctx)
+		if err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
+		}
+		if fieldTypeId == thrift.STOP {
+			break
+		}
+		if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+			return err
+		}
+		if err := iprot.ReadFieldEnd(ctx); err != nil {
+			return err
+		}
+	}
+	if err := iprot.ReadStructEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read struct end error: ", p), err)
+	}
+	return nil
+}
+
+func (p *InternalFarewellResult) Write(ctx context.Context, oprot thrift.TProtocol) error {
+	if err := oprot.WriteStructBegin(ctx, "farewell_result"); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
+	}
+	if p != nil {
+	}
+	if err := oprot.WriteFieldStop(ctx); err != nil {
+		return thrift.PrependError("write field stop error: ", err)
+	}
+	if err := oprot.WriteStructEnd(ctx); err != nil {
+		return thrift.PrependError("write struct stop error: ", err)
+	}
+	return nil
+}
+
+func (p *InternalFarewellResult) String() string {
+	if p == nil {
+		return "<nil>"
+	}
+	return fmt.Sprintf("InternalFarewellResult(%+v)", *p)
 }
 
 // Attributes:
@@ -8077,11 +8623,11 @@ func (p *InternalServedResult) ReadField0(ctx context.Context, iprot thrift.TPro
 	tSlice := make([]*Served, 0, size)
 	p.Success = tSlice
 	for i := 0; i < size; i++ {
-		_elem92 := &Served{}
-		if err := _elem92.Read(ctx, iprot); err != nil {
-			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem92), err)
+		_elem102 := &Served{}
+		if err := _elem102.Read(ctx, iprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem102), err)
 		}
-		p.Success = append(p.Success, _elem92)
+		p.Success = append(p.Success, _elem102)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
