@@ -2,7 +2,6 @@ package release
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -27,6 +26,7 @@ type Status struct {
 // MemberStatus is one process.
 type MemberStatus struct {
 	Process string             `json:"process"`
+	Addr    string             `json:"addr,omitempty"`
 	Applied rollout.Generation `json:"applied"`
 	Hash    string             `json:"hash"`
 	Round   uint64             `json:"round"`
@@ -75,14 +75,14 @@ func (c *Controller) look(ctx context.Context) Status {
 		r, err := m.Peer.Report(ctx, 0, nil)
 		if err == nil {
 			mu.Lock()
-			s.Members = append(s.Members, MemberStatus{Process: m.Process, Applied: r.Applied, Hash: r.Hash, Round: r.Round, Running: r.Running, Gone: m.Gone, Heard: m.Heard})
+			s.Members = append(s.Members, MemberStatus{Process: m.Process, Addr: m.Addr, Applied: r.Applied, Hash: r.Hash, Round: r.Round, Running: r.Running, Gone: m.Gone, Heard: m.Heard})
 			mu.Unlock()
 		}
 		return err
 	})
 	for _, m := range members {
 		if err := failed[m.Process]; err != nil {
-			s.Members = append(s.Members, MemberStatus{Process: m.Process, Gone: m.Gone, Heard: m.Heard, Silent: err.Error()})
+			s.Members = append(s.Members, MemberStatus{Process: m.Process, Addr: m.Addr, Gone: m.Gone, Heard: m.Heard, Silent: err.Error()})
 		}
 	}
 	slices.SortFunc(s.Members, func(a, b MemberStatus) int { return strings.Compare(a.Process, b.Process) })
@@ -198,7 +198,7 @@ func (c *Controller) Adopt(ctx context.Context) error {
 		return fmt.Errorf("read the rule log: %w: %w", ErrFrozen, err)
 	}
 	if len(stored) >= len(whole) {
-		return errors.New("adopt: the log holds everything that the processes have applied; nothing is to be adopted")
+		return fmt.Errorf("adopt: %w, the log holds everything that the processes have applied", rollout.ErrStep)
 	}
 	log := &rollout.Log{}
 	for i, e := range whole {
