@@ -55,13 +55,22 @@ func (c *Controller) Log(ctx context.Context) (*rollout.Log, []rollout.Entry, er
 		}
 		return nil, nil, fmt.Errorf("read the rule log: %w", err)
 	}
-	log := &rollout.Log{}
-	for _, e := range entries {
-		if log, err = log.Apply(e); err != nil {
-			return nil, nil, fmt.Errorf("read the rule log: %w", err)
-		}
+	log, err := replay(entries)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read the rule log: %w", err)
 	}
 	return log, entries, nil
+}
+
+// replay is the log that the entries make.
+func replay(entries []rollout.Entry) (log *rollout.Log, err error) {
+	log = &rollout.Log{}
+	for _, e := range entries {
+		if log, err = log.Apply(e); err != nil {
+			return nil, err
+		}
+	}
+	return log, nil
 }
 
 // change is what a step does to the log.

@@ -18,7 +18,8 @@ type Status struct {
 	Session    *rollout.Release        `json:"session,omitempty"` // the newest release; nil before the first
 	Rules      map[string]rollout.Rule `json:"rules,omitempty"`
 	Members    []MemberStatus          `json:"members"`
-	Frozen     string                  `json:"frozen,omitempty"`  // why nothing can be committed now
+	Frozen     string                  `json:"frozen,omitempty"` // why nothing can be committed now; Err as text
+	Err        error                   `json:"-"`
 	Pending    []rollout.Entry         `json:"pending,omitempty"` // promised and not committed: see Refresh
 	Trail      []rollout.Entry         `json:"trail,omitempty"`   // every step, oldest first
 }
@@ -36,7 +37,8 @@ type MemberStatus struct {
 	Heard   time.Time          `json:"heard,omitzero"`
 }
 
-// Status looks at log and processes. What can't be read is said in Frozen.
+// Status looks at log and processes. What can't be read is said in Frozen;
+// the log is then the one that the processes go by.
 func (c *Controller) Status(ctx context.Context) Status {
 	s := c.look(ctx)
 	log, entries, err := c.Log(ctx)
@@ -44,7 +46,8 @@ func (c *Controller) Status(ctx context.Context) Status {
 		err = c.restoredBy(s, log, entries)
 	}
 	if err != nil {
-		s.Frozen = err.Error()
+		s.Err, s.Frozen = err, err.Error()
+		log, entries = c.inUse(ctx, log, entries)
 	}
 	if log == nil {
 		return s
@@ -62,12 +65,25 @@ func (c *Controller) Status(ctx context.Context) Status {
 	return s
 }
 
+// inUse is the log that the processes go by; the given one when they don't say.
+func (c *Controller) inUse(ctx context.Context, log *rollout.Log, entries []rollout.Entry) (*rollout.Log, []rollout.Entry) {
+	used, err := (&Ballot{Site: c.cfg.Site, Without: c.cfg.Without}).Since(ctx, rollout.Generation{})
+	if err != nil {
+		return log, entries
+	}
+	whole, err := replay(used)
+	if err != nil {
+		return log, entries
+	}
+	return whole, used
+}
+
 // look asks every process where it stands.
 func (c *Controller) look(ctx context.Context) Status {
 	var s Status
 	members, err := c.cfg.Site.Members(ctx)
 	if err != nil {
-		s.Frozen = err.Error()
+		s.Err, s.Frozen = err, err.Error()
 	}
 	members = alive(members, c.cfg.Without)
 	var mu sync.Mutex
@@ -185,6 +201,10 @@ func (c *Controller) Refresh(ctx context.Context) error {
 // copy: what the processes have applied is written back, and a new timeline
 // begins, so that no number is ever used twice.
 func (c *Controller) Adopt(ctx context.Context) error {
+	stored, err := c.cfg.Store.Since(ctx, rollout.Generation{})
+	if err != nil {
+		return fmt.Errorf("read the rule log: %w: %w", ErrFrozen, err)
+	}
 	members, err := c.cfg.Site.Members(ctx)
 	if err != nil {
 		return fmt.Errorf("find the processes: %w", err)
@@ -192,10 +212,6 @@ func (c *Controller) Adopt(ctx context.Context) error {
 	whole, err := (&Ballot{Site: c.cfg.Site, Without: c.cfg.Without}).Since(ctx, rollout.Generation{})
 	if err != nil {
 		return fmt.Errorf("read the rules of %d processes: %w", len(members), err)
-	}
-	stored, err := c.cfg.Store.Since(ctx, rollout.Generation{})
-	if err != nil {
-		return fmt.Errorf("read the rule log: %w: %w", ErrFrozen, err)
 	}
 	if len(stored) >= len(whole) {
 		return fmt.Errorf("adopt: %w, the log holds everything that the processes have applied", rollout.ErrStep)

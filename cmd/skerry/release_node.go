@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/discovery"
+	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/release"
 	"github.com/skerry/skerry/rollout"
 )
@@ -37,10 +39,13 @@ func (s *liveSite) controller(tell func(release.Progress)) *release.Controller {
 
 func (s *liveSite) State(ctx context.Context) (siteState, error) {
 	status := s.controller(nil).Status(ctx)
+	if len(status.Members) == 0 && errors.Is(status.Err, registry.ErrUnavailable) {
+		return siteState{}, unreachablef("FROZEN: %w. Requests go on; nothing can be committed or retired", status.Err)
+	}
 	if len(status.Members) == 0 {
 		return siteState{}, unreachablef("no process of the site answers; see skerry ls and skerry doctor")
 	}
-	st := siteState{Entries: status.Trail, Instances: s.node.Explain(""), Frozen: status.Frozen}
+	st := siteState{Entries: status.Trail, Instances: s.node.Explain(""), Frozen: status.Frozen, Restored: errors.Is(status.Err, release.ErrRestored)}
 	for _, m := range status.Members {
 		p := process{Name: m.Process, Addr: m.Addr, Applied: m.Applied, Hash: m.Hash, Why: m.Silent}
 		if m.Silent != "" {

@@ -43,6 +43,7 @@ type siteState struct {
 	Instances []discovery.Entry // of the site's services
 	Processes []process
 	Frozen    string // why nothing can be committed now; "" when it can
+	Restored  bool   // because the log lacks what processes have applied
 }
 
 // process is one member of the site.

@@ -86,6 +86,9 @@ func statusOf(s siteState) (releaseStatus, error) {
 	if last := r; r.Name != "" {
 		st.Release, st.Next = &last, nextStep(r)
 	}
+	if s.Restored {
+		st.Next = "skerry release adopt"
+	}
 	if !open {
 		r = rollout.Release{}
 	}

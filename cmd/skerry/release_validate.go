@@ -118,7 +118,10 @@ func differences(s siteState) ([]difference, error) {
 	add := func(self bool, mend, format string, args ...any) {
 		list = append(list, difference{fmt.Sprintf(format, args...), mend, self})
 	}
-	if s.Frozen != "" {
+	switch {
+	case s.Restored:
+		add(false, "skerry release adopt", "nothing can be committed: %s", s.Frozen)
+	case s.Frozen != "":
 		add(false, "bring it back; until then requests go on and releases wait", "nothing can be committed: %s", s.Frozen)
 	}
 	r, open := s.session()

@@ -31,13 +31,17 @@ const (
 	tellRuleSQL = `SELECT pg_notify(@channel, json_build_object('c', @cluster::text, 'g', true)::text)`
 )
 
-// Since returns the committed entries after a generation, oldest first.
+// Since returns the committed entries after a generation, oldest first. The
+// error wraps registry.ErrUnavailable when the database can't be reached.
 func (s *Rules) Since(ctx context.Context, after rollout.Generation) (out []rollout.Entry, err error) {
 	err = s.with(ctx, func(ctx context.Context, conn *pgxpool.Conn) error {
 		out, err = s.r.rulesSince(ctx, conn.Conn(), after)
 		return err
 	})
 	if err != nil {
+		if sqlState(err) == "" {
+			err = unavailable(err)
+		}
 		return nil, fmt.Errorf("read the rules: %w", err)
 	}
 	return out, nil
