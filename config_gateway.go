@@ -17,6 +17,7 @@ type Gateway struct {
 	StickyCookie string `yaml:"sticky_cookie"`
 	StickyHeader string `yaml:"sticky_header"`
 
+	Health    string     `yaml:"health" default:"/skerry-health"`         // path that answers 200 once the gateway is ready; "none" for none
 	MaxHeader int        `yaml:"max_header" unit:"bytes" default:"64KiB"` // headers of a request or response
 	TLS       GatewayTLS `yaml:"tls"`                                     // makes the port speak HTTPS
 }
@@ -44,6 +45,9 @@ type Route struct {
 func (g Gateway) check(p *problems) {
 	checkHostPort(p, "gateway.listen", g.Listen, true)
 	inRange(p, "gateway.max_header", g.MaxHeader, 4096, 1<<20)
+	if g.Health != "none" && !strings.HasPrefix(g.Health, "/") {
+		p.at("gateway.health", "%q does not begin with a slash; \"none\" turns it off", g.Health)
+	}
 	if (g.TLS.Cert == "") != (g.TLS.Key == "") {
 		p.at("gateway.tls", "a certificate and its private key go together; set both cert and key")
 	}

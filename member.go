@@ -15,16 +15,14 @@ const keepMembers = 2 * time.Second
 
 // joinSite lists this process as a member and watches the others.
 func (n *Node) joinSite() {
+	n.askKept()
+	n.lookout.Go(n.learnFirst)
 	if !n.opts.guest {
 		n.offers.join()
 		n.lookout.Go(n.introduce)
 	}
 	for _, s := range n.sources {
-		stop := s.Registry.Watch(nodeName, func(snap registry.Snapshot) {
-			for _, m := range n.members.heard(s.Name, snap, time.Now()) {
-				n.learnFrom(m)
-			}
-		})
+		stop := s.Registry.Watch(nodeName, func(snap registry.Snapshot) { n.hearMembers(s.Name, snap) })
 		n.lookout.Go(func(ctx context.Context) error {
 			<-ctx.Done()
 			stop()
@@ -36,17 +34,23 @@ func (n *Node) joinSite() {
 
 // learnFrom takes the rules from a process that has announced other ones.
 func (n *Node) learnFrom(m member) {
-	g, _, _ := strings.Cut(m.rules, " ")
-	announced, err := rollout.ParseGeneration(g)
-	if err != nil || !n.rules.Log().Last().Before(announced) {
+	announced, said := announcedRules(m.rules)
+	if !said || !n.rules.Log().Last().Before(announced) {
 		return
 	}
 	n.lookout.Go(func(ctx context.Context) error {
 		if err := n.fetchRules(ctx, m); err != nil {
-			n.log.Warn("rules not fetched; calls and other processes bring them", "from", m.Owner.String(), "generation", g, "err", err)
+			n.log.Warn("rules not fetched; calls and other processes bring them", "from", m.Owner.String(), "generation", announced.String(), "err", err)
 		}
 		return nil
 	})
+}
+
+// announcedRules reads the generation in a process's rulesTag.
+func announcedRules(tag string) (g rollout.Generation, said bool) {
+	text, _, _ := strings.Cut(tag, " ")
+	g, err := rollout.ParseGeneration(text)
+	return g, err == nil
 }
 
 func (n *Node) fetchRules(ctx context.Context, m member) error {

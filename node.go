@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/apache/thrift/lib/go/thrift"
 
@@ -32,6 +33,8 @@ type Node struct {
 	stats        *health.Recorder
 	statsFile    *health.LogSink // nil without one
 	rules        *rollout.Agent
+	cold         *coldStart
+	known        func() // the rules are: traces may begin
 	members      *membership
 	peers        peers  // connections to other processes' internal services
 	place        string // see place
@@ -144,6 +147,8 @@ func (n *Node) newLists() (*discovery.Discovery, error) {
 
 // start begins what runs beside the calls.
 func (n *Node) start(ctx context.Context) {
+	n.known = n.rules.Hold()
+	n.cold = newColdStart(n.owner, n.sources, n.rules.Log().Last() != rollout.Generation{}, time.Now())
 	n.registries = run.NewGroup(ctx)
 	for _, s := range n.sources {
 		n.registries.Go(func(ctx context.Context) error {

@@ -16,11 +16,13 @@ func (n *Node) Rollout() *rollout.Agent { return n.rules }
 // message from elsewhere. All calls made with the returned context, and all
 // that they lead to, meet one version of each service. job names the work in
 // release status. Call end when the work is over: until then it holds back
-// the end of the versions that it may still need.
+// the end of the versions that it may still need. In the first moments of a
+// process Begin waits until the site's rules are known; see [rollout.Agent.Await].
 func (n *Node) Begin(ctx context.Context, job string) (_ context.Context, end func()) {
 	if info := rpc.CallInfoFrom(ctx); info == nil || info.Trace == "" {
 		ctx = rpc.WithTrace(ctx, rpc.NextSpan(""), "")
 	}
+	n.rules.Await(ctx)
 	t := n.rules.Begin(job, rand.Uint64(), "")
 	return t.Context(ctx), t.End
 }

@@ -32,6 +32,7 @@ func (n *Node) newAgent() (*rollout.Agent, error) {
 
 // learn applies what the database has committed.
 func (n *Node) learn(entries []rollout.Entry) {
+	defer n.cold.read()
 	if len(entries) == 0 {
 		return
 	}

@@ -41,6 +41,11 @@ type Config struct {
 	StickyCookie string
 	StickyHeader string
 
+	// Health is a path that answers a supervisor, or a balancer in front: 200
+	// once requests can be served as they should be, 503 before that. It comes
+	// before the routes; "" means none.
+	Health string
+
 	Retries   int           // further attempts of one request; 0 means 2, -1 none
 	MaxHeader int           // bytes of a request's or response's headers; 0 means 64 KiB
 	MaxJSON   int           // bytes of a body for a Thrift service; 0 means 1 MiB
@@ -92,6 +97,9 @@ func (c Config) Validate() error {
 	var all []error
 	if len(c.Routes) == 0 {
 		all = append(all, errors.New("gateway: no routes; name at least a path and a service"))
+	}
+	if h := c.Health; h != "" && (h != path.Clean(h) || !strings.HasPrefix(h, "/") || strings.ContainsAny(h, "{}?# ")) {
+		all = append(all, fmt.Errorf("gateway: health %q is no path such as /healthy", h))
 	}
 	seen := map[string]int{}
 	for i, r := range c.Routes {

@@ -50,9 +50,10 @@
 // HTTP/1.1, too. Route.Timeout ends the wait for the response's headers after
 // the request has been sent; bodies and upgraded connections may last.
 // X-Forwarded-For names the gateway's own peer: what a proxy in front of it
-// has written there is dropped. A gateway that has never run before, without
-// rules in its state directory, knows no rules for its first moments; services
-// that use Join refuse what it gets wrong then, others can't.
+// has written there is dropped. A request that comes in the first moments of the
+// process waits until the site's rules are known, for 2 s at most; Config.Health
+// says when that is. Where nobody could be asked it goes on with the rules of
+// the last run; services that use Join refuse what is wrong then, others can't.
 // A service behind the gateway must not be reachable by users on another way:
 // it believes the token that it is sent.
 //

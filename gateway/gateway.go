@@ -58,6 +58,7 @@ func (g *Gateway) handler(r Route) (http.Handler, error) {
 	agent := g.node.Rollout()
 	origin := agent.Origin("gateway "+r.Host+r.Path, "")
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		agent.Await(req.Context())
 		v := visitOf(req.Context())
 		v.arrival, v.service = entry.read(req, agent.Log()), r.Service
 		origin.Begin(&v.trace, v.seed, v.mark)
@@ -71,6 +72,10 @@ func (g *Gateway) handler(r Route) (http.Handler, error) {
 
 // ServeHTTP serves a user's request.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if g.cfg.Health != "" && r.URL.Path == g.cfg.Health {
+		g.health(w)
+		return
+	}
 	defer g.inUse.begin()()
 	v := &visit{}
 	out := &writer{ResponseWriter: w}
@@ -83,6 +88,17 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	g.mux.ServeHTTP(out, r.WithContext(context.WithValue(r.Context(), visitKey{}, v)))
+}
+
+// health says whether requests can be served: traces may begin once the
+// site's rules are known.
+func (g *Gateway) health(w http.ResponseWriter) {
+	w.Header().Set("Cache-Control", "no-store")
+	if agent := g.node.Rollout(); agent.Known() {
+		fmt.Fprintln(w, "ok, rules", agent.Log().Last())
+		return
+	}
+	http.Error(w, "starting: the site's rules are not known yet", http.StatusServiceUnavailable)
 }
 
 // visit is one request on its way through the gateway.

@@ -26,6 +26,7 @@ func Join(node interface{ Rollout() *rollout.Agent }, service, version string, n
 	agent := node.Rollout()
 	origin := agent.Origin(service, service+"/"+version)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		agent.Await(r.Context())
 		a := arrival{baggage: foreign(r.Header[headerBaggage], rpc.BaggageToken)}
 		a.traceparent, a.state = traceOf(r.Header)
 		text := tokenIn(r.Header[headerBaggage])

@@ -23,6 +23,7 @@ func Trace(node interface{ Rollout() *rollout.Agent }, next http.Handler, edits 
 	agent := node.Rollout()
 	origin := agent.Origin(cmp.Or(e.Name, "http"), "")
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		agent.Await(r.Context())
 		a := e.read(r, agent.Log())
 		var t rollout.Trace
 		origin.Begin(&t, a.seed, a.mark)

@@ -17,6 +17,7 @@ type Agent struct {
 	log     atomic.Pointer[Log]
 	ledger  Ledger
 	orphans atomic.Int64
+	cold    atomic.Pointer[chan struct{}] // closed when the rules are known; nil: they are
 
 	mu      sync.Mutex
 	entries []Entry       // applied, oldest first

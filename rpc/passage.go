@@ -31,17 +31,18 @@ type passage struct {
 
 // enter finds the call's trace. Outside of any the call is an orphan: it is
 // refused, or counted and given a trace of its own.
-func (s *serviceClient) enter(ctx context.Context, call *Call, info *CallInfo) error {
+func (s *serviceClient) enter(ctx *callContext, call *Call, info *CallInfo) error {
 	if s.origin == nil {
 		return nil
 	}
 	p := &call.passage
-	if p.trace = rollout.TraceFrom(ctx); p.trace != nil {
+	if p.trace = rollout.TraceFrom(ctx.base); p.trace != nil {
 		return nil
 	}
 	if s.c.cfg.RefuseOrphans {
 		return s.refused(call, Orphan, rollout.ErrOrphan)
 	}
+	s.c.cfg.Rollout.Await(ctx)
 	p.trace = &p.own
 	s.origin.Orphan(p.trace, seedOf(info))
 	return nil

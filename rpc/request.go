@@ -86,13 +86,20 @@ func (r *request) admit() {
 		return
 	}
 	r.cell = c.count(countKey{served.name, method, r.info.Caller})
-	n := s.running.Add(1)
-	code, err := r.room(n)
-	if err == nil {
-		if code, err = r.join(); err != nil {
-			r.forget()
-		}
+	if code, err := r.room(s.running.Add(1)); err != nil {
+		s.ended()
+		r.refuse(code, err)
+		return
 	}
+	if agent := s.cfg.Rollout; served.doors == nil || agent.Known() || !c.spawn(func() { agent.Await(&r.ctx); r.start() }) {
+		r.start()
+	}
+}
+
+// start brings the call into its trace and to a worker, or refuses it.
+func (r *request) start() {
+	c := r.conn
+	code, err := r.join()
 	if err == nil {
 		if r.info.OneWay && c.dialect.header && r.unordered {
 			r.answer(nil, 0, MaybeExecuted) // accepted
@@ -102,9 +109,10 @@ func (r *request) admit() {
 		}
 		code, err = Draining, errServerStopped
 		r.part()
-		r.forget()
 	}
-	s.ended()
+	r.ctx.end()
+	r.forget()
+	c.s.ended()
 	r.refuse(code, err)
 }
 

@@ -135,7 +135,7 @@ func (s *serviceClient) attempts(parent context.Context, call *Call) (health.Out
 	ctx := &callContext{base: parent, deadline: time.Now().Add(s.o.timeout())}
 	ctx.deadline, _ = ctx.Deadline()
 	defer ctx.end()
-	if err := s.enter(parent, call, info); err != nil {
+	if err := s.enter(ctx, call, info); err != nil {
 		return codeOutcome(err), err
 	}
 	defer call.passage.leave()

@@ -24,7 +24,8 @@ Every request becomes a trace here, and meets one version of each service while
 releases go on. The cookie skerry-preview, with the mark that "skerry release
 start" has printed, shows a verifier the versions of the release that is open.
 
-One line of log for each request goes to stderr. SIGTERM and ctrl-C stop it
+It serves once it knows the site's rules, 2 s after its start at the latest;
+GET /skerry-health (gateway.health) answers 200 from then on. One line of log for each request goes to stderr. SIGTERM and ctrl-C stop it
 politely: requests and WebSockets have stop.drain (30s) to end.`,
 		Example: `  skerry gateway --listen :8080
 
@@ -75,6 +76,7 @@ func (a *app) gateway(ctx context.Context, listen string) error {
 	if err != nil {
 		return usagef("%w", err)
 	}
+	n.Rollout().Await(ctx) // who connects meanwhile waits with us
 	a.note("serving users on %s", l.Addr())
 	return g.Serve(ctx, l)
 }
@@ -84,6 +86,9 @@ func edgeConfig(c skerry.Config) (gateway.Config, error) {
 	cfg := gateway.Config{
 		StickyCookie: c.Gateway.StickyCookie, StickyHeader: c.Gateway.StickyHeader,
 		MaxHeader: c.Gateway.MaxHeader, Drain: c.Stop.Drain,
+	}
+	if c.Gateway.Health != "none" {
+		cfg.Health = c.Gateway.Health
 	}
 	for _, r := range c.Gateway.Routes {
 		cfg.Routes = append(cfg.Routes, gateway.Route{

@@ -10,6 +10,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/skerry/skerry/registry"
+	"github.com/skerry/skerry/rollout"
 )
 
 // freeAddr is a TCP address that nobody listens at.
@@ -64,5 +67,55 @@ func TestGatewayNeedsRoutes(t *testing.T) {
 		if code != exitUsage || !strings.Contains(errs, want) {
 			t.Errorf("%q: %d %s", text, code, errs)
 		}
+	}
+}
+
+// A gateway that has never run before serves its very first request by the
+// rules of the site, also in front of services that can't check them.
+func TestGatewayKnowsTheRulesFirst(t *testing.T) {
+	addr := freeAddr(t)
+	config := site(t, "state_dir: none\ngateway:\n  routes: [{path: /, service: web}]\n  listen: \""+addr+"\"\n")
+	n := offerClock(t, config)
+	for _, version := range []string{"v1", "v2"} {
+		web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, version) }))
+		defer web.Close()
+		at := web.Listener.Addr().(*net.TCPAddr)
+		err := n.Register(t.Context(), registry.Instance{Service: "web", Version: version, Host: "127.0.0.1", Port: at.Port, Protocol: "http"})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	rule := n.Rollout().Log().Next("r1", map[string]rollout.Rule{"web": {Version: "v1"}})
+	if err := n.Rollout().Learn(rule); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Rollout().Learn(n.Rollout().Log().Next("r1", map[string]rollout.Rule{"web": {Version: "v2"}})); err != nil {
+		t.Fatal(err)
+	}
+	program(t, "gateway", "--config", config)
+	for begun := time.Now(); time.Since(begun) < 20*time.Second; time.Sleep(5 * time.Millisecond) {
+		answer, err := http.Get("http://" + addr + "/skerry-health")
+		if err != nil {
+			continue // it does not listen yet
+		}
+		text, _ := io.ReadAll(answer.Body)
+		answer.Body.Close()
+		if string(text) != "ok, rules 2\n" {
+			t.Errorf("health: %d %s", answer.StatusCode, text)
+		}
+		break
+	}
+	met := map[string]int{}
+	for range 20 {
+		answer, err := http.Get("http://" + addr + "/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, _ := io.ReadAll(answer.Body)
+		answer.Body.Close()
+		met[string(text)]++
+	}
+	if met["v2"] != 20 {
+		t.Errorf("the first requests met %v", met)
 	}
 }

@@ -37,8 +37,8 @@ type Config struct {
 	KeepStats time.Duration // age at which call statistics are deleted; 0 means 7 days
 
 	// Rules is called with entries of the rule log that are newer than Applied
-	// says, soon after they were committed and with every Poll; both nil: the
-	// rules are not followed.
+	// says, soon after they were committed and with every Poll, and then also
+	// with none when there are none; both nil: the rules are not followed.
 	Rules   func([]rollout.Entry)
 	Applied func() rollout.Generation
 

@@ -137,6 +137,7 @@ func (s *session) follow(ctx context.Context) error {
 	case err == nil:
 		s.r.cfg.Rules(entries)
 	case code == undefinedTable || code == noRight: // tables of version 1: nobody releases by this database
+		s.r.cfg.Rules(nil)
 	case s.lost(err):
 		return fmt.Errorf("read the rules: %w", err)
 	default:

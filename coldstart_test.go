@@ -1,0 +1,179 @@
+package skerry
+
+import (
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/skerry/skerry/discovery"
+	"github.com/skerry/skerry/internal/pgtest"
+	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/registry"
+	"github.com/skerry/skerry/rollout"
+)
+
+// colleague is another process as a registry lists it.
+func colleague(host string, up time.Duration, rules string) registry.Instance {
+	return registry.Instance{Service: nodeName, Host: host, Port: 1, Owner: registry.Owner{Host: host, PID: 1, Epoch: 7},
+		Started: time.Now().Add(-up), Tags: map[string]string{rulesTag: rules}}
+}
+
+// A process begins traces when it knows the rules of its site, and not much
+// later than it could.
+func TestTracesWaitForTheRules(t *testing.T) {
+	gone := registry.Snapshot{Lost: errors.New("connection refused")}
+	list := func(c *coldStart, source string, in ...registry.Instance) []registry.Instance {
+		return c.list(source, registry.Snapshot{Instances: in}, rollout.Generation{N: 5}, time.Now())
+	}
+	after := func(d time.Duration, do func()) { time.AfterFunc(d, do) }
+	for _, test := range []struct {
+		name    string
+		sources string
+		kept    bool
+		heard   func(c *coldStart)
+		took    time.Duration
+		because string
+	}{
+		{"nobody on the LAN", "lan", false, func(c *coldStart) {}, aloneLimit, "nobody else"},
+		{"an old process knows nothing newer", "lan", false, func(c *coldStart) {
+			after(40*time.Millisecond, func() { list(c, "lan", colleague("a", time.Minute, "5 x")) })
+		}, 40 * time.Millisecond, "a/1/"},
+		{"newer rules are fetched first", "lan", false, func(c *coldStart) {
+			after(40*time.Millisecond, func() {
+				if ask := list(c, "lan", colleague("a", time.Minute, "6 x")); len(ask) != 1 {
+					t.Errorf("asked are %v", ask)
+				}
+			})
+			after(90*time.Millisecond, func() { c.answered(colleague("a", 0, "").Owner, nil, time.Now()) })
+		}, 90 * time.Millisecond, "a/1/"},
+		{"who does not answer is no reason", "lan", false, func(c *coldStart) {
+			after(40*time.Millisecond, func() { list(c, "lan", colleague("a", time.Minute, "6 x")) })
+			after(90*time.Millisecond, func() { c.answered(colleague("a", 0, "").Owner, errors.New("reset"), time.Now()) })
+			after(200*time.Millisecond, func() { list(c, "lan", colleague("b", time.Minute, "5 x")) })
+		}, 200 * time.Millisecond, "b/1/"},
+		{"all have just started", "lan", false, func(c *coldStart) {
+			after(40*time.Millisecond, func() { list(c, "lan", colleague("a", time.Millisecond, "0")) })
+			after(60*time.Millisecond, func() { list(c, "lan", colleague("b", time.Millisecond, "0")) })
+		}, 60*time.Millisecond + youngLimit, "2 others"},
+		{"the database's table", "database lan", false, func(c *coldStart) {
+			after(30*time.Millisecond, c.read)
+		}, 30 * time.Millisecond, "database"},
+		{"the database is away, the LAN knows", "database lan", false, func(c *coldStart) {
+			c.list("database", gone, rollout.Generation{}, time.Now())
+			after(80*time.Millisecond, func() { list(c, "lan", colleague("a", time.Minute, "2 x")) })
+		}, 80 * time.Millisecond, "a/1/"},
+		{"the database is frozen", "database", false, func(c *coldStart) {}, coldLimit, "nobody has said"},
+		{"the database is frozen, old rules are at hand", "database", true, func(c *coldStart) {}, keptLimit, "nobody has said"},
+		{"everything is away", "database lan", true, func(c *coldStart) {
+			c.remembered(colleague("a", 0, "").Owner)
+			c.list("database", gone, rollout.Generation{}, time.Now())
+			c.list("lan", gone, rollout.Generation{}, time.Now())
+		}, 0, "no registry"},
+		{"everything is away, a process of the last run is not", "database", false, func(c *coldStart) {
+			c.remembered(colleague("a", 0, "").Owner)
+			c.list("database", gone, rollout.Generation{}, time.Now())
+			after(20*time.Millisecond, func() { c.answered(colleague("a", 0, "").Owner, nil, time.Now()) })
+		}, 20 * time.Millisecond, "a/1/"},
+		{"a complete list with nobody", "memory", false, func(c *coldStart) {
+			after(time.Millisecond, func() { list(c, "memory") })
+		}, time.Millisecond, "nobody else"},
+		{"a complete list whose processes say nothing of rules", "memory", false, func(c *coldStart) {
+			after(time.Millisecond, func() {
+				all := []registry.Instance{colleague("a", time.Minute, ""), colleague("b", time.Minute, ""), colleague("c", time.Minute, ""), colleague("d", time.Minute, "")}
+				if ask := list(c, "memory", all...); len(ask) != coldAsks {
+					t.Errorf("%d are asked", len(ask))
+				}
+			})
+			after(5*time.Millisecond, func() { c.answered(colleague("c", 0, "").Owner, nil, time.Now()) })
+		}, 5 * time.Millisecond, "c/1/"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var sources []discovery.Source
+				for name := range strings.FieldsSeq(test.sources) {
+					sources = append(sources, discovery.Source{Name: name})
+				}
+				agent, _ := rollout.NewAgent("me", rollout.Saved{}, nil)
+				var text strings.Builder
+				n := &Node{rules: agent, log: slog.New(slog.NewTextHandler(&text, nil)),
+					cold: newColdStart(registry.Owner{Host: "me"}, sources, test.kept, time.Now())}
+				n.known = agent.Hold()
+				test.heard(n.cold)
+				begun, g := time.Now(), run.NewGroup(t.Context())
+				g.Go(n.learnFirst)
+				agent.Await(t.Context())
+				if took := time.Since(begun); took != test.took || !agent.Known() {
+					t.Errorf("known after %v, want %v", took, test.took)
+				}
+				_ = g.Wait()
+				if !strings.Contains(text.String(), test.because) {
+					t.Errorf("want because %q: %s", test.because, text.String())
+				}
+			})
+		})
+	}
+}
+
+// The first trace of a process that has never run before meets the newest
+// rules, whatever the mode.
+func TestFirstTraceMeetsTheNewestRules(t *testing.T) {
+	server := pgtest.Shared(t)
+	for name, site := range map[string]Config{
+		"broadcast":           lanSite(t),
+		"database":            withDatabase(lanSite(t), ModeDatabase, server.URL(server.CreateDB(t))),
+		"auto":                withDatabase(lanSite(t), ModeAuto, server.URL(server.CreateDB(t))),
+		"auto, database away": withDatabase(lanSite(t), ModeAuto, "postgres://nobody@127.0.0.1:1/none"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			site.StateDir = "none"
+			first := offering(t, site, &greeter{name: "anna"})
+			newest := rollout.Generation{N: 1}
+			if strings.HasSuffix(name, "away") {
+				must(t, "learn", first.Rollout().Learn(first.Rollout().Log().Next("r1", map[string]rollout.Rule{"greeter": {Version: "v1"}})))
+			} else {
+				must(t, "start", open(t, site, AsGuest()).Releases("ann", nil, nil).Start(t.Context(), "r1", "spring", "mark"))
+			}
+			eventually(t, "the first process has the rules", func() bool { return first.Rollout().Log().Last() == newest })
+			begun := time.Now()
+			cold := open(t, site)
+			ctx, end := cold.Begin(t.Context(), "job")
+			defer end()
+			if got := rollout.TraceFrom(ctx).Token().Generation; got != newest {
+				t.Errorf("the first trace met generation %v, want %v", got, newest)
+			}
+			t.Logf("known after %v", time.Since(begun))
+		})
+	}
+}
+
+// A process with rules on its disk and no registry that can be reached goes on
+// at once, and still asks the processes that it remembers.
+func TestRulesFromTheDisk(t *testing.T) {
+	site := lanSite(t)
+	kept := site
+	kept.StateDir = t.TempDir()
+	rules := rollout.Entry{Generation: rollout.Generation{N: 1}, Rules: map[string]rollout.Rule{"greeter": {Version: "v1"}}}
+	colleague := offering(t, site, &greeter{name: "anna"})
+	before := open(t, kept)
+	must(t, "learn", before.Rollout().Learn(rules))
+	eventually(t, "the colleague is remembered", func() bool { return len(before.members.list()) == 2 })
+	must(t, "close", before.Close())
+	next := colleague.Rollout().Log()
+	if next, _ = next.Apply(rules); next == nil {
+		t.Fatal("rules")
+	}
+	newer := next.Next("r2", map[string]rollout.Rule{"greeter": {Version: "v2"}})
+	must(t, "learn", colleague.Rollout().Learn(rules, newer))
+
+	away := withDatabase(kept, ModeDatabase, "postgres://nobody@127.0.0.1:1/none")
+	n := open(t, away)
+	if n.Rollout().Log().Last().N == 0 {
+		t.Error("the rules on the disk were not found")
+	}
+	n.Rollout().Await(t.Context())
+	eventually(t, "the remembered process has told its rules", func() bool { return n.Rollout().Log().Last() == newer.Generation })
+}
