@@ -305,6 +305,6 @@ func (a *attempt) report(r *http.Response, err error, took time.Duration) {
 		outcome = health.Internal
 	}
 	a.u.picker.Report(a.ep, outcome, took)
-	key := health.Key{Side: health.Client, Service: a.u.route.Service, Method: a.call.Method, Peer: a.ep.Addr}
+	key := health.Key{Side: health.Client, Service: a.u.route.Service, Method: a.call.Method, Peer: a.ep.Addr, Version: a.ep.Version}
 	a.u.g.node.Stats().Cell(key).Record(outcome, took)
 }

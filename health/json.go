@@ -16,6 +16,7 @@ type rowJSON struct {
 	Service  string           `json:"service"`
 	Method   string           `json:"method"`
 	Peer     string           `json:"peer,omitempty"`
+	Version  string           `json:"version,omitempty"` // of the callee; logs of older programs lack it
 	Calls    int64            `json:"calls"`
 	Failures int64            `json:"failures"`
 	Outcomes map[string]int64 `json:"outcomes"` // those that are not 0
@@ -28,7 +29,7 @@ type rowJSON struct {
 // MarshalJSON writes the row with named outcomes and microseconds.
 func (r Row) MarshalJSON() ([]byte, error) {
 	j := rowJSON{
-		From: r.From, To: r.To, Side: r.Side.String(), Service: r.Service, Method: r.Method, Peer: r.Peer,
+		From: r.From, To: r.To, Side: r.Side.String(), Service: r.Service, Method: r.Method, Peer: r.Peer, Version: r.Version,
 		Calls: r.Calls(), Failures: r.Failures(), Outcomes: map[string]int64{},
 		SumUS: microseconds(r.Sum), P50US: microseconds(r.P50), P99US: microseconds(r.P99), MaxUS: microseconds(r.Max),
 	}
@@ -56,7 +57,7 @@ func (r *Row) UnmarshalJSON(b []byte) error {
 		return fmt.Errorf("side %q: want client or server", j.Side)
 	}
 	*r = Row{
-		Key:  Key{Side: side, Service: j.Service, Method: j.Method, Peer: j.Peer},
+		Key:  Key{Side: side, Service: j.Service, Method: j.Method, Peer: j.Peer, Version: j.Version},
 		From: j.From, To: j.To,
 		Sum: duration(j.SumUS), P50: duration(j.P50US), P99: duration(j.P99US), Max: duration(j.MaxUS),
 	}

@@ -69,7 +69,7 @@ func NewRecorder(cfg Config) *Recorder {
 
 // Cell returns the cell of a key, making it when it is new. Past MaxCells the
 // cell of a key that has been idle for 20 periods makes room; when there is
-// none, the key shares the cell of its side and service with method "*".
+// none, the key shares the cell of its side, service and version with method "*".
 func (r *Recorder) Cell(k Key) *Cell {
 	if r == nil {
 		return nil
@@ -99,9 +99,9 @@ func (r *Recorder) Cell(k Key) *Cell {
 // sharedCell is the cell of a side and service for methods and peers that
 // have none of their own; past the limit all services share one.
 func (r *Recorder) sharedCell(k Key) *Cell {
-	k = Key{Side: k.Side, Service: k.Service, Method: Overflow}
+	k = Key{Side: k.Side, Service: k.Service, Method: Overflow, Version: k.Version}
 	if r.shared[k] == nil && len(r.shared) >= r.cfg.MaxCells {
-		k.Service = Overflow
+		k.Service, k.Version = Overflow, ""
 	}
 	if r.shared[k] == nil {
 		r.shared[k] = &Cell{key: k}

@@ -66,6 +66,7 @@ type Key struct {
 	Service string
 	Method  string
 	Peer    string // client side: the instance's host:port; server side: the caller's service, or its IP address when it names none
+	Version string // of the callee; "" when it has none, or none was chosen before the call ended
 }
 
 // Row is what was counted for one key in one period.

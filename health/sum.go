@@ -7,12 +7,13 @@ import (
 	"time"
 )
 
-// CompareKeys orders keys by service, method, side and peer.
+// CompareKeys orders keys by service, method, side, version and peer.
 func CompareKeys(a, b Key) int {
 	return cmp.Or(
 		strings.Compare(a.Service, b.Service),
 		strings.Compare(a.Method, b.Method),
 		cmp.Compare(a.Side, b.Side),
+		strings.Compare(a.Version, b.Version),
 		strings.Compare(a.Peer, b.Peer),
 	)
 }

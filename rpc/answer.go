@@ -86,7 +86,9 @@ func kindOf(encoding flat.Protocol, message []byte) thrift.TMessageType {
 // refuse answers a call that was not admitted.
 func (r *request) refuse(code Code, err error) {
 	r.conn.s.refused.Add(1)
-	r.cell.Record(code.Outcome(), 0)
+	if code != RulesNeeded { // the caller tells the rules and calls again
+		r.cell.Record(code.Outcome(), 0)
+	}
 	r.exception(code, NotExecuted, err)
 	r.release()
 	if code == Draining && !r.conn.skerry.Load() {

@@ -55,8 +55,11 @@ func (a *attempt) try(binary, compact *flat.Writer) (health.Outcome, error) {
 	a.ep.pending.Add(-1)
 	took := time.Since(begin)
 	picker.Report(a.ep, outcome, took)
+	if CodeOf(err) == RulesNeeded {
+		return outcome, err // a question, not a call yet; see govern
+	}
 	peer.cells.get(a.s.c.cfg.Health, a.call.Method, func() health.Key {
-		return health.Key{Side: health.Client, Service: a.s.name, Method: a.call.Method, Peer: a.ep.Addr}
+		return health.Key{Side: health.Client, Service: a.s.name, Method: a.call.Method, Peer: a.ep.Addr, Version: a.ep.Version}
 	}).Record(outcome, took)
 	return outcome, err
 }

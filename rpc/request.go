@@ -85,7 +85,7 @@ func (r *request) admit() {
 		r.refuse(UnknownMethod, fmt.Errorf("service %s has no method %q", served.name, method))
 		return
 	}
-	r.cell = c.count(countKey{served.name, method, r.info.Caller})
+	r.cell = c.count(countKey{served, method, r.info.Caller})
 	if code, err := r.room(s.running.Add(1)); err != nil {
 		s.ended()
 		r.refuse(code, err)

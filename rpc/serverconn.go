@@ -57,7 +57,10 @@ type serverConn struct {
 }
 
 // countKey is what calls of one connection are counted by.
-type countKey struct{ service, method, caller string }
+type countKey struct {
+	served         *served
+	method, caller string
+}
 
 func newServerConn(ctx context.Context, s *Server, nc net.Conn, group *run.Group, pool *workers) *serverConn {
 	c := &serverConn{
@@ -268,7 +271,7 @@ func (c *serverConn) count(k countKey) *health.Cell {
 	if caller == "" {
 		caller, _, _ = net.SplitHostPort(c.peer)
 	}
-	cell = c.s.cfg.Health.Cell(health.Key{Side: health.Server, Service: k.service, Method: k.method, Peer: caller})
+	cell = c.s.cfg.Health.Cell(health.Key{Side: health.Server, Service: k.served.name, Method: k.method, Peer: caller, Version: k.served.version})
 	if len(c.counts) < maxCells {
 		c.counts[k] = cell
 	}

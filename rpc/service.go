@@ -83,8 +83,8 @@ func (s *serviceClient) govern(ctx context.Context, call *Call) error {
 	begin := s.c.now()
 	err := s.admit(ctx, call, begin)
 	var e *Error
-	if errors.As(err, &e) && e.Instance == "" { // no attempt has counted it
-		s.cell(call.Method).Record(e.Code.Outcome(), s.c.now()-begin)
+	if errors.As(err, &e) && (e.Instance == "" || e.Code == RulesNeeded) { // no attempt has counted it
+		s.cell(call).Record(e.Code.Outcome(), s.c.now()-begin)
 	}
 	if err == nil || s.o.Fallback == nil || CodeOf(err) == Canceled {
 		return err
@@ -92,10 +92,12 @@ func (s *serviceClient) govern(ctx context.Context, call *Call) error {
 	return s.o.Fallback(ctx, call, err)
 }
 
-func (s *serviceClient) cell(method string) *health.Cell {
-	return s.cells.get(s.c.cfg.Health, method, func() health.Key {
-		return health.Key{Side: health.Client, Service: s.name, Method: method}
-	})
+func (s *serviceClient) cell(call *Call) *health.Cell {
+	key := health.Key{Side: health.Client, Service: s.name, Method: call.Method, Version: call.Version}
+	if key.Version != "" { // the rules named one that nobody offers
+		return s.c.cfg.Health.Cell(key)
+	}
+	return s.cells.get(s.c.cfg.Health, call.Method, func() health.Key { return key })
 }
 
 func (s *serviceClient) admit(ctx context.Context, call *Call, now time.Duration) error {

@@ -58,7 +58,7 @@ func rowOf(s *postgres.Stat) health.Row {
 		side = health.Server
 	}
 	return health.Row{
-		Key:  health.Key{Side: side, Service: s.Service, Method: s.Method, Peer: s.Peer},
+		Key:  health.Key{Side: side, Service: s.Service, Method: s.Method, Peer: s.Peer, Version: s.Version},
 		From: s.First, To: s.Last, Outcomes: s.Outcomes, Sum: s.Mean * time.Duration(s.Calls), P50: s.P50, P99: s.P99, Max: s.Max,
 	}
 }

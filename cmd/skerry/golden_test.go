@@ -98,6 +98,7 @@ func TestStatsTables(t *testing.T) {
 		row(health.Server, "GetToken", "portal", 850*time.Microsecond, 1900),
 		row(health.Server, "Verify", "proc", 12*time.Millisecond, 12),
 	}
+	rows[1].Version, rows[2].Version = "v2", "v1"
 	for by, group := range groupings {
 		var out bytes.Buffer
 		a := &app{out: &out, err: &out}

@@ -29,7 +29,8 @@ type statsQuery struct {
 var groupings = map[string]func(health.Key) health.Key{
 	"peer":    nil,
 	"method":  func(k health.Key) health.Key { k.Peer = ""; return k },
-	"service": func(k health.Key) health.Key { k.Peer, k.Method = "", ""; return k },
+	"version": func(k health.Key) health.Key { k.Peer, k.Method = "", ""; return k },
+	"service": func(k health.Key) health.Key { k.Peer, k.Method, k.Version = "", "", ""; return k },
 }
 
 func (a *app) statsCommand() *cobra.Command {
@@ -41,9 +42,10 @@ func (a *app) statsCommand() *cobra.Command {
 The counts come from the table skerry_call_stat when a database is configured,
 else from the statistics logs of this host, or from the log files of --log.
 They are written every 30 s: what happened since then is not there yet.
+VERSION is the one that was called, whichever side counted.
 
 P50 of several rows is the mean weighted by calls, P99 the largest.`,
-		Example: "  skerry stats\n  skerry stats auth --by peer --since 10m\n  skerry stats --log '/var/lib/*/stats-*.log' --json",
+		Example: "  skerry stats\n  skerry stats --by version\n  skerry stats auth --by peer --since 10m\n  skerry stats --log '/var/lib/*/stats-*.log' --json",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 {
@@ -55,16 +57,16 @@ P50 of several rows is the mean weighted by calls, P99 the largest.`,
 	}
 	c.Flags().DurationVar(&q.since, "since", time.Hour, "how far to look back")
 	c.Flags().StringVar(&q.side, "side", "", "count of one `SIDE` only: client or server")
-	c.Flags().StringVar(&q.by, "by", "method", "add up by service, method or peer")
+	c.Flags().StringVar(&q.by, "by", "method", "add up by service, version, method or peer")
 	c.Flags().StringVar(&q.log, "log", "", "read log `FILES` (a pattern) instead")
 	c.RegisterFlagCompletionFunc("side", cobra.FixedCompletions([]string{"client", "server"}, cobra.ShellCompDirectiveNoFileComp))
-	c.RegisterFlagCompletionFunc("by", cobra.FixedCompletions([]string{"service", "method", "peer"}, cobra.ShellCompDirectiveNoFileComp))
+	c.RegisterFlagCompletionFunc("by", cobra.FixedCompletions([]string{"service", "version", "method", "peer"}, cobra.ShellCompDirectiveNoFileComp))
 	return c
 }
 
 func (q statsQuery) check() error {
 	if _, ok := groupings[q.by]; !ok {
-		return usagef("--by %q: want service, method or peer", q.by)
+		return usagef("--by %q: want service, version, method or peer", q.by)
 	}
 	if q.side != "" && q.side != "client" && q.side != "server" {
 		return usagef("--side %q: want client or server", q.side)
@@ -143,14 +145,14 @@ func (q statsQuery) wants(r health.Row) bool {
 }
 
 func (a *app) statsTable(rows []health.Row, by string) {
-	header := []string{"SERVICE", "METHOD", "SIDE", "PEER", " CALLS", " FAILED", " P50", " P99", " MAX", "NOT OK"}
+	header := []string{"SERVICE", "VERSION", "METHOD", "SIDE", "PEER", " CALLS", " FAILED", " P50", " P99", " MAX", "NOT OK"}
 	var table [][]string
 	for i := range rows {
 		r := &rows[i]
-		table = append(table, []string{r.Service, orDash(r.Method), r.Side.String(), orDash(r.Peer),
+		table = append(table, []string{r.Service, orDash(r.Version), orDash(r.Method), r.Side.String(), orDash(r.Peer),
 			strconv.FormatInt(r.Calls(), 10), failedShare(r), latency(r.P50), latency(r.P99), latency(r.Max), failureKinds(r)})
 	}
-	drop := map[string][]int{"method": {3}, "service": {3, 1}}[by]
+	drop := map[string][]int{"method": {4}, "version": {4, 2}, "service": {4, 2, 1}}[by]
 	for _, column := range drop { // from the right
 		header = without(header, column)
 		for i := range table {

@@ -32,9 +32,9 @@ func NewCollector(r *health.Recorder) *Collector {
 	return &Collector{
 		recorder: r,
 		calls: prometheus.NewDesc("skerry_calls_total", "Calls by how they ended.",
-			[]string{"side", "service", "method", "peer", "outcome"}, nil),
+			[]string{"side", "service", "version", "method", "peer", "outcome"}, nil),
 		duration: prometheus.NewDesc("skerry_call_duration_seconds", "Time of a call, peers together.",
-			[]string{"side", "service", "method"}, nil),
+			[]string{"side", "service", "version", "method"}, nil),
 	}
 }
 
@@ -52,7 +52,7 @@ func (c *Collector) Describe(out chan<- *prometheus.Desc) {
 }
 
 // method is what one histogram is kept for.
-type method struct{ side, service, name string }
+type method struct{ side, service, version, name string }
 
 type histogram struct {
 	count   uint64
@@ -64,11 +64,11 @@ type histogram struct {
 func (c *Collector) Collect(out chan<- prometheus.Metric) {
 	histograms := map[method]*histogram{}
 	c.recorder.Visit(func(row health.Row, within func(time.Duration) int64) {
-		m := method{row.Side.String(), row.Service, row.Method}
+		m := method{row.Side.String(), row.Service, row.Version, row.Method}
 		for o, n := range row.Outcomes {
 			if n > 0 {
 				out <- prometheus.MustNewConstMetric(c.calls, prometheus.CounterValue, float64(n),
-					m.side, m.service, m.name, row.Peer, health.Outcome(o).String())
+					m.side, m.service, m.version, m.name, row.Peer, health.Outcome(o).String())
 			}
 		}
 		h := histograms[m]
@@ -83,6 +83,6 @@ func (c *Collector) Collect(out chan<- prometheus.Metric) {
 		}
 	})
 	for m, h := range histograms {
-		out <- prometheus.MustNewConstHistogram(c.duration, h.count, h.sum, h.buckets, m.side, m.service, m.name)
+		out <- prometheus.MustNewConstHistogram(c.duration, h.count, h.sum, h.buckets, m.side, m.service, m.version, m.name)
 	}
 }

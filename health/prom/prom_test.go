@@ -12,7 +12,7 @@ import (
 
 func TestHandler(t *testing.T) {
 	r := health.NewRecorder(health.Config{})
-	k := health.Key{Side: health.Client, Service: "auth", Method: "GetToken", Peer: "10.0.0.5:7000"}
+	k := health.Key{Side: health.Client, Service: "auth", Method: "GetToken", Peer: "10.0.0.5:7000", Version: "v2"}
 	for range 3 {
 		r.Cell(k).Record(health.OK, 300*time.Microsecond)
 	}
@@ -22,12 +22,12 @@ func TestHandler(t *testing.T) {
 	w := httptest.NewRecorder()
 	prom.Handler(r).ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 	for _, line := range []string{
-		`skerry_calls_total{method="GetToken",outcome="ok",peer="10.0.0.5:7000",service="auth",side="client"} 3`,
-		`skerry_calls_total{method="GetToken",outcome="timeout",peer="10.0.0.6:7000",service="auth",side="client"} 1`,
-		`skerry_call_duration_seconds_bucket{method="GetToken",service="auth",side="client",le="0.00025"} 0`,
-		`skerry_call_duration_seconds_bucket{method="GetToken",service="auth",side="client",le="0.0005"} 3`,
-		`skerry_call_duration_seconds_bucket{method="GetToken",service="auth",side="client",le="1"} 4`,
-		`skerry_call_duration_seconds_count{method="GetToken",service="auth",side="client"} 4`,
+		`skerry_calls_total{method="GetToken",outcome="ok",peer="10.0.0.5:7000",service="auth",side="client",version="v2"} 3`,
+		`skerry_calls_total{method="GetToken",outcome="timeout",peer="10.0.0.6:7000",service="auth",side="client",version="v2"} 1`,
+		`skerry_call_duration_seconds_bucket{method="GetToken",service="auth",side="client",version="v2",le="0.00025"} 0`,
+		`skerry_call_duration_seconds_bucket{method="GetToken",service="auth",side="client",version="v2",le="0.0005"} 3`,
+		`skerry_call_duration_seconds_bucket{method="GetToken",service="auth",side="client",version="v2",le="1"} 4`,
+		`skerry_call_duration_seconds_count{method="GetToken",service="auth",side="client",version="v2"} 4`,
 	} {
 		if !strings.Contains(w.Body.String(), line) {
 			t.Errorf("no line %s in\n%s", line, w.Body)

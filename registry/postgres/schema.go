@@ -14,18 +14,20 @@ import (
 var schemaSQL string
 
 // SchemaVersion is the version of the tables that this package makes and needs.
-const SchemaVersion = 2
+const SchemaVersion = 3
 
 // tables are all relations of the schema; ruleTable came with version 2, and a
-// process that may not make it works without releases.
+// process that may not make it works without releases. Version 3 added the
+// column skerry_call_stat.version; without it statistics tell no versions.
 var tables = []string{"skerry_schema", "skerry_cluster", "skerry_revision", "skerry_lease", "skerry_instance",
 	"skerry_service_registry", "skerry_call_stat", ruleTable}
 
 const ruleTable = "skerry_rule"
 
 const (
-	undefinedTable = "42P01"
-	noRight        = "42501"
+	undefinedTable  = "42P01"
+	undefinedColumn = "42703"
+	noRight         = "42501"
 
 	// schemaLock keeps processes that start together from making the tables
 	// at the same time. Any number that nobody else uses will do.
@@ -49,6 +51,7 @@ func (r *Registry) createSchema(ctx context.Context, conn *pgx.Conn) error {
 	script := fmt.Sprintf("BEGIN; SET LOCAL statement_timeout = '%[1]ds'; SET LOCAL lock_timeout = '%[1]ds'; SET LOCAL client_min_messages = warning;"+
 		"SELECT pg_advisory_xact_lock(%[2]d);\n%[3]s\nCOMMIT;", int(schemaTime.Seconds()), schemaLock, schemaSQL)
 	if _, err := conn.PgConn().Exec(ctx, script).ReadAll(); err != nil {
+		_, _ = conn.PgConn().Exec(ctx, "ROLLBACK").ReadAll() // else the session could not go on without
 		return fmt.Errorf("create tables: %w", err)
 	}
 	r.log.Info("tables are there", "version", SchemaVersion)

@@ -1,4 +1,4 @@
--- The tables of skerry, version 2. Running this twice changes nothing.
+-- The tables of skerry, version 3. Running this twice changes nothing.
 
 CREATE TABLE IF NOT EXISTS skerry_schema (
     version integer     PRIMARY KEY,
@@ -93,7 +93,8 @@ CREATE TABLE IF NOT EXISTS skerry_call_stat (
     p50_ms    double precision NOT NULL,
     p99_ms    double precision NOT NULL,
     max_ms    double precision NOT NULL,
-    owner     text        NOT NULL
+    owner     text        NOT NULL,
+    version   text        NOT NULL DEFAULT '' -- of the provider that was called; '': none, or written before version 3
 );
 CREATE INDEX IF NOT EXISTS skerry_call_stat_to ON skerry_call_stat (cluster, to_at);
 
@@ -110,4 +111,12 @@ CREATE TABLE IF NOT EXISTS skerry_rule (
     PRIMARY KEY (cluster, timeline, n)
 );
 
-INSERT INTO skerry_schema (version) VALUES (1), (2) ON CONFLICT DO NOTHING;
+-- Version 3: statistics tell the versions of a service apart. Only the owner
+-- of the table may add to it, so nobody else tries when it is there.
+DO $$ BEGIN
+    IF NOT EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid = 'skerry_call_stat'::regclass AND attname = 'version') THEN
+        ALTER TABLE skerry_call_stat ADD COLUMN version text NOT NULL DEFAULT '';
+    END IF;
+END $$;
+
+INSERT INTO skerry_schema (version) VALUES (1), (2), (3) ON CONFLICT DO NOTHING;

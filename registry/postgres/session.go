@@ -89,10 +89,11 @@ func (s *session) hello(ctx context.Context) error {
 	return s.join(ctx)
 }
 
-// upgrade makes the tables that are missing. A user who may not make the table
-// of the rule log does without it.
+// upgrade makes the tables that are missing, and the column that tells
+// versions in statistics. A user who may not make the table of the rule log,
+// or the column, does without.
 func (s *session) upgrade(ctx context.Context, missing int) error {
-	failed := fmt.Errorf("%d tables of skerry are missing, and this is a standby", missing)
+	failed := fmt.Errorf("%d tables or columns of skerry are missing, and this is a standby", missing)
 	if !s.standby {
 		failed = s.r.createSchema(ctx, s.conn)
 	}
@@ -104,7 +105,7 @@ func (s *session) upgrade(ctx context.Context, missing int) error {
 		if err != nil || needed > 0 {
 			return failed
 		}
-		s.r.log.Info("the tables have version 1: everything works but releases", "err", failed)
+		s.r.log.Info("the tables are of an older version: everything works but releases (before version 2) and versions in statistics (before 3)", "err", failed)
 	}
 	_, err := s.ask(ctx)
 	return err

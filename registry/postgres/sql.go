@@ -81,7 +81,9 @@ func (r reading) pick(full, all bool) string {
 var (
 	// hello tells where the connection has led to.
 	helloSQL = statement(`SELECT {now}, pg_is_in_recovery(),
-		(SELECT count(*) FROM unnest(@tables::text[]) t WHERE to_regclass(t) IS NULL),
+		(SELECT count(*) FROM unnest(@tables::text[]) t WHERE to_regclass(t) IS NULL)
+		+ (SELECT count(*) FROM pg_class WHERE oid = to_regclass('skerry_call_stat')
+			AND NOT EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid = pg_class.oid AND attname = 'version')),
 		{writable}`)
 
 	// joinSQL makes the rows of a cluster.

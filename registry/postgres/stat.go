@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -17,11 +18,11 @@ const statTime = 5 * time.Second
 
 // The period is written as its length; its end is when the row is written.
 const writeStatSQL = `INSERT INTO skerry_call_stat (cluster, owner, host, port, service, method, side, peer, from_at, to_at,
-	calls, failures, app_error, timeout, canceled, refused, connect, broken, internal, rejected, sum_ms, p50_ms, p99_ms, max_ms)
+	calls, failures, app_error, timeout, canceled, refused, connect, broken, internal, rejected, sum_ms, p50_ms, p99_ms, max_ms, version)
 SELECT @cluster, @owner, s.h, s.p, s.s, s.m, s.side, s.peer, now() - s.length * interval '1 millisecond', now(),
-	s.n, s.f, s.o[2], s.o[3], s.o[4], s.o[5], s.o[6], s.o[7], s.o[8], s.o[9], s.sum, s.p50, s.p99, s.max
+	s.n, s.f, s.o[2], s.o[3], s.o[4], s.o[5], s.o[6], s.o[7], s.o[8], s.o[9], s.sum, s.p50, s.p99, s.max, s.version
 FROM json_to_recordset(@rows::json) AS s(h text, p integer, s text, m text, side text, peer text, length bigint,
-	n bigint, f bigint, o bigint[], sum float8, p50 float8, p99 float8, max float8)`
+	n bigint, f bigint, o bigint[], sum float8, p50 float8, p99 float8, max float8, version text)`
 
 // statEntry is a health.Row as writeStatSQL reads it.
 type statEntry struct {
@@ -39,6 +40,7 @@ type statEntry struct {
 	P50      float64 `json:"p50"`
 	P99      float64 `json:"p99"`
 	Max      float64 `json:"max"`
+	Version  string  `json:"version"`
 }
 
 // Write is health.Sink: it adds the rows to skerry_call_stat, all or none.
@@ -62,8 +64,10 @@ func (r *Registry) Write(ctx context.Context, rows []health.Row) error {
 	args := r.args()
 	args["rows"] = string(text)
 	err = r.with(ctx, func(ctx context.Context, conn *pgxpool.Conn) error {
-		_, err := conn.Exec(ctx, writeStatSQL, args)
-		return err
+		return versioned(writeStatSQL, func(sql string) error {
+			_, err := conn.Exec(ctx, sql, args)
+			return err
+		})
 	})
 	if err != nil {
 		return fmt.Errorf("write statistics: %w", err)
@@ -80,10 +84,23 @@ func (r *Registry) statEntry(row *health.Row) statEntry {
 	}
 	return statEntry{Host: host, Port: port, Service: row.Service, Method: row.Method, Side: row.Side.String(), Peer: row.Peer,
 		Length: row.To.Sub(row.From).Milliseconds(), Calls: row.Calls(), Failures: row.Failures(), Outcomes: row.Outcomes[:],
-		Sum: millis(row.Sum), P50: millis(row.P50), P99: millis(row.P99), Max: millis(row.Max)}
+		Sum: millis(row.Sum), P50: millis(row.P50), P99: millis(row.P99), Max: millis(row.Max), Version: row.Version}
 }
 
 func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+// withoutVersion makes statements of those above that tables before version 3
+// understand.
+var withoutVersion = strings.NewReplacer("max_ms, version)", "max_ms)", "s.max, s.version", "s.max", "SELECT service, version,", "SELECT service, ''::text,")
+
+// versioned runs a statement with versions, or without when the table has none.
+func versioned(sql string, do func(sql string) error) error {
+	err := do(sql)
+	if sqlState(err) == undefinedColumn {
+		err = do(withoutVersion.Replace(sql))
+	}
+	return err
+}
 
 // StatQuery selects what Stats returns.
 type StatQuery struct {
@@ -93,20 +110,21 @@ type StatQuery struct {
 	ByPeer  bool          // one row for each peer, otherwise Peer is empty
 }
 
-// Stat is the sum of what all processes of the cluster counted of one method.
+// Stat is the sum of what all processes of the cluster counted of one method
+// of one version of a service.
 type Stat struct {
-	Service, Method, Side, Peer string
-	Calls, Failures             int64
-	Outcomes                    [health.Outcomes]int64
-	Mean                        time.Duration
-	P50                         time.Duration // mean of the periods' medians, by calls
-	P99                         time.Duration // the highest of any period and process
-	Max                         time.Duration
-	Processes                   int       // that counted
-	First, Last                 time.Time // begin and end of what was counted, by the database's clock
+	Service, Version, Method, Side, Peer string
+	Calls, Failures                      int64
+	Outcomes                             [health.Outcomes]int64
+	Mean                                 time.Duration
+	P50                                  time.Duration // mean of the periods' medians, by calls
+	P99                                  time.Duration // the highest of any period and process
+	Max                                  time.Duration
+	Processes                            int       // that counted
+	First, Last                          time.Time // begin and end of what was counted, by the database's clock
 }
 
-const readStatSQL = `SELECT service, method, side, CASE WHEN @by_peer THEN peer ELSE '' END AS peer,
+const readStatSQL = `SELECT service, version, method, side, CASE WHEN @by_peer THEN peer ELSE '' END AS peer,
 	sum(calls)::bigint, sum(failures)::bigint,
 	ARRAY[sum(calls - app_error - timeout - canceled - refused - connect - broken - internal - rejected), sum(app_error), sum(timeout),
 		sum(canceled), sum(refused), sum(connect), sum(broken), sum(internal), sum(rejected)]::bigint[],
@@ -115,10 +133,10 @@ const readStatSQL = `SELECT service, method, side, CASE WHEN @by_peer THEN peer 
 FROM skerry_call_stat
 WHERE cluster = @cluster AND to_at > now() - @since::bigint * interval '1 millisecond'
 	AND (@service = '' OR service = @service) AND (@method = '' OR method = @method)
-GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4`
+GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 3, 4, 2, 5`
 
 // Stats reads the statistics of the cluster, in the order of service, method,
-// side and peer. It uses a connection of its own and works without Run.
+// side, version and peer. It uses a connection of its own and works without Run.
 func (r *Registry) Stats(ctx context.Context, q StatQuery) ([]Stat, error) {
 	if q.Since == 0 {
 		q.Since = 10 * time.Minute
@@ -130,11 +148,14 @@ func (r *Registry) Stats(ctx context.Context, q StatQuery) ([]Stat, error) {
 	defer hangUp(ctx, conn)
 	args := r.args()
 	args["since"], args["service"], args["method"], args["by_peer"] = q.Since.Milliseconds(), q.Service, q.Method, q.ByPeer
-	rows, err := conn.Query(ctx, readStatSQL, args)
-	if err != nil {
-		return nil, fmt.Errorf("read statistics: %w", r.explain(err))
-	}
-	stats, err := pgx.CollectRows(rows, scanStat)
+	var stats []Stat
+	err = versioned(readStatSQL, func(sql string) error {
+		rows, err := conn.Query(ctx, sql, args)
+		if err == nil {
+			stats, err = pgx.CollectRows(rows, scanStat)
+		}
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("read statistics: %w", r.explain(err))
 	}
@@ -145,7 +166,7 @@ func scanStat(row pgx.CollectableRow) (Stat, error) {
 	var s Stat
 	var outcomes []int64
 	var mean, p50, p99, most float64
-	err := row.Scan(&s.Service, &s.Method, &s.Side, &s.Peer, &s.Calls, &s.Failures, &outcomes,
+	err := row.Scan(&s.Service, &s.Version, &s.Method, &s.Side, &s.Peer, &s.Calls, &s.Failures, &outcomes,
 		&mean, &p50, &p99, &most, &s.Processes, &s.First, &s.Last)
 	copy(s.Outcomes[:], outcomes)
 	s.Mean, s.P50, s.P99, s.Max = duration(mean), duration(p50), duration(p99), duration(most)
