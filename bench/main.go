@@ -9,6 +9,7 @@ import (
 
 	"github.com/skerry/skerry/bench/callpath"
 	"github.com/skerry/skerry/bench/fse"
+	"github.com/skerry/skerry/bench/registry"
 	"github.com/skerry/skerry/bench/release"
 )
 
@@ -23,11 +24,13 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
-		return fmt.Errorf("say what to measure: call, fse, release or token")
+		return fmt.Errorf("say what to measure: call, fse, registry, release or token")
 	}
 	switch args[0] {
 	case "token":
 		return callpath.Token(ctx, args[1:])
+	case "registry":
+		return registry.Run(ctx, args[1:])
 	case "release":
 		return release.Run(ctx, args[1:])
 	case "fse":
@@ -39,5 +42,5 @@ func run(ctx context.Context, args []string) error {
 	case "call-client":
 		return callpath.Load(ctx, args[1:])
 	}
-	return fmt.Errorf("unknown measurement %q; there are: call, fse, release, token", args[0])
+	return fmt.Errorf("unknown measurement %q; there are: call, fse, registry, release, token", args[0])
 }
