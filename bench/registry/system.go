@@ -95,7 +95,7 @@ func freePort() (int, error) {
 }
 
 // patience is how long the start of everything may take.
-const patience = 5 * time.Minute
+const patience = 2 * time.Minute
 
 // await asks every 20 ms whether something has come about.
 func await(ctx context.Context, what string, ok func() bool) error {

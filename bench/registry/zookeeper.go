@@ -89,12 +89,23 @@ type quiet struct{}
 
 func (quiet) Printf(string, ...any) {}
 
+// dial tries several times: a connection that the server's queue has dropped
+// is missed by the client only after most of a session.
 func (z *zookeeper) dial(ctx context.Context, l load) (*zk.Conn, error) {
-	c, _, err := zk.Connect([]string{fmt.Sprintf("127.0.0.1:%d", z.port)}, 3*l.pace, zk.WithLogger(quiet{}))
-	if err != nil {
-		return nil, err
+	for range 10 {
+		c, _, err := zk.Connect([]string{fmt.Sprintf("127.0.0.1:%d", z.port)}, 3*l.pace, zk.WithLogger(quiet{}))
+		if err != nil {
+			return nil, err
+		}
+		soon, cancel := context.WithTimeout(ctx, 10*time.Second)
+		err = await(soon, "ZooKeeper", func() bool { return c.State() == zk.StateHasSession })
+		cancel()
+		if err == nil {
+			return c, nil
+		}
+		c.Close()
 	}
-	return c, await(ctx, "ZooKeeper", func() bool { return c.State() == zk.StateHasSession })
+	return nil, errors.New("ZooKeeper gives no session")
 }
 
 func (z *zookeeper) create(c *zk.Conn, name string, flags int32, data string) error {
