@@ -89,7 +89,13 @@ func newNode(cfg Config, opts []Option) (n *Node, err error) {
 	if n.log = n.opts.logger; n.log == nil {
 		n.log = cfg.Log.Logger()
 	}
-	n.files = n.openStateDir()
+	files := n.openStateDir()
+	defer func() {
+		if err != nil {
+			files.slot.free()
+		}
+	}()
+	n.files = files
 	if n.tls, err = loadTLS(cfg.TLS); err != nil {
 		return nil, err
 	}
@@ -186,6 +192,7 @@ func (n *Node) Close() error {
 			n.lookout.Stop(),
 			n.registries.Stop(),
 		)
+		n.files.slot.free()
 		n.log.Info("node is closed")
 	})
 	return n.closeErr

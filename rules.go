@@ -20,6 +20,12 @@ func (n *Node) newAgent() (*rollout.Agent, error) {
 			n.log.Warn("the kept rules of versions can't be read; they are learnt again from others", "err", err)
 			saved = rollout.Saved{}
 		}
+		if n.files.others != "" {
+			var theirs rollout.Saved
+			if err := readJSON(n.files.others, &theirs); err == nil {
+				saved.Entries = theirs.Entries
+			}
+		}
 		save = func(s rollout.Saved) error { return writeJSON(file, s) }
 	}
 	a, err := rollout.NewAgent(n.owner.String(), saved, save)

@@ -14,10 +14,14 @@ import (
 
 // stateFiles are the files of this process in the state directory; empty
 // names mean that nothing is kept.
-type stateFiles struct{ lists, peers, stats, rules, members string }
+type stateFiles struct {
+	slot                                slot
+	lists, peers, stats, rules, members string
+	others                              string // a neighbour's rules, for a process without any
+}
 
-// openStateDir finds and makes the directory. A process that can't keep state
-// runs all the same, and says so.
+// openStateDir finds and makes the directory, and takes the files of this
+// process in it. A process that can't keep state runs all the same, and says so.
 func (n *Node) openStateDir() stateFiles {
 	dir := n.cfg.StateDir
 	if dir == "none" {
@@ -28,9 +32,35 @@ func (n *Node) openStateDir() stateFiles {
 		n.log.Warn("state is not kept: a start without any registry will find nobody; set state_dir to a directory that this process may write to", "err", err)
 		return stateFiles{}
 	}
-	base := filepath.Join(dir, n.fileName())
-	return stateFiles{lists: base + ".lists.json", peers: base + ".peers.json", stats: base + ".stats.log",
-		rules: base + ".rules.json", members: base + ".members.json"}
+	name := n.fileName()
+	mine, err := takeSlot(dir, name)
+	switch {
+	case mine.base == "":
+		n.log.Warn("state is not kept", "err", err)
+		return stateFiles{}
+	case err != nil:
+		n.log.Warn("state files are not locked: give each process of this program a state_dir of its own", "err", err)
+	}
+	f := stateFiles{slot: mine, lists: mine.base + ".lists.json", peers: mine.base + ".peers.json", stats: mine.base + ".stats.log",
+		rules: mine.base + ".rules.json", members: mine.base + ".members.json"}
+	f.borrow(dir, name)
+	return f
+}
+
+// borrow gives a slot that was never used what a neighbour knows of the site.
+// A neighbour's promises, and whom it waits for, stay its own.
+func (f *stateFiles) borrow(dir, name string) {
+	for own, ending := range map[string]string{f.lists: ".lists.json", f.peers: ".peers.json"} {
+		if _, err := os.Stat(own); !errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if text, err := os.ReadFile(f.slot.newest(dir, name, ending)); err == nil {
+			_ = replaceFile(own, text) // nothing is lost without it
+		}
+	}
+	if _, err := os.Stat(f.rules); errors.Is(err, fs.ErrNotExist) {
+		f.others = f.slot.newest(dir, name, ".rules.json")
+	}
 }
 
 func defaultStateDir() string {
@@ -45,6 +75,7 @@ func defaultStateDir() string {
 
 // fileName tells the processes of one host apart and stays the same over
 // restarts: the program, its first service, and its port when it is fixed.
+// Processes that share it have a slot each.
 func (n *Node) fileName() string {
 	name := strings.TrimSuffix(filepath.Base(os.Args[0]), ".exe")
 	if len(n.cfg.Services) > 0 {

@@ -62,7 +62,7 @@ func (g *Gateway) handler(r Route) (http.Handler, error) {
 		v := visitOf(req.Context())
 		v.arrival, v.service = entry.read(req, agent.Log()), r.Service
 		origin.Begin(&v.trace, v.seed, v.mark)
-		defer v.end(req.Context(), r.Timeout)
+		defer v.end(r.Timeout)
 		ctx, cancel := context.WithCancel(v.arrival.context(req.Context(), &v.trace))
 		defer cancel()
 		target.ServeHTTP(w, req.WithContext(ctx))
@@ -120,12 +120,12 @@ func visitOf(ctx context.Context) *visit { return ctx.Value(visitKey{}).(*visit)
 
 // end ends the trace. An upstream that may still be at work keeps it for as
 // long as it is given.
-func (v *visit) end(ctx context.Context, linger time.Duration) {
+func (v *visit) end(linger time.Duration) {
 	if v.pending != nil {
 		v.pending()
 	}
 	unexecuted := errors.Is(v.err, errUnexecuted) || rpc.SafeToRetry(v.err)
-	if v.attempts > 0 && !unexecuted && (v.err != nil || !v.complete || ctx.Err() != nil) {
+	if v.attempts > 0 && !unexecuted && (v.err != nil || !v.complete) {
 		time.AfterFunc(linger, v.trace.HandOff())
 	}
 	v.trace.End()

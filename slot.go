@@ -1,0 +1,72 @@
+package skerry
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// maxSlots bounds how many processes of one program and service keep state
+// side by side on one host.
+const maxSlots = 64
+
+// errTaken: another process holds the lock.
+var errTaken = errors.New("the lock is taken")
+
+// slot is a set of state files that belongs to one process at a time. Several
+// processes of one program take the first ones that are free, so that a
+// process that is started again finds what the one before it has left, however
+// that ended: the system lets go of the lock with the process.
+type slot struct {
+	base string // of the names of its files
+	lock *os.File
+}
+
+// takeSlot locks the first free slot of a name in a directory. Where the file
+// system knows no locks the first one is shared, and err says so.
+func takeSlot(dir, name string) (slot, error) {
+	for i := range maxSlots {
+		s := slot{base: filepath.Join(dir, slotName(name, i))}
+		var err error
+		s.lock, err = lockFile(s.base + ".lock")
+		switch {
+		case err == nil:
+			return s, nil
+		case !errors.Is(err, errTaken):
+			return slot{base: filepath.Join(dir, name)}, fmt.Errorf("lock %s.lock: %w", s.base, err)
+		}
+	}
+	return slot{}, fmt.Errorf("%d processes of %s keep state in %s already", maxSlots, name, dir)
+}
+
+// slotName is the name of the i-th slot's files.
+func slotName(name string, i int) string {
+	if i == 0 {
+		return name
+	}
+	return fmt.Sprintf("%s.%d", name, i+1)
+}
+
+// free lets another process have the slot.
+func (s slot) free() {
+	if s.lock != nil {
+		s.lock.Close()
+	}
+}
+
+// newest is the file with the ending that a process of the same name in
+// another slot wrote last: what it says is better than nothing for a process
+// whose own slot has none. It is "" when there is none either.
+func (s slot) newest(dir, name, ending string) string {
+	var path string
+	var when time.Time
+	for i := range maxSlots {
+		other := filepath.Join(dir, slotName(name, i)) + ending
+		if info, err := os.Stat(other); err == nil && info.ModTime().After(when) {
+			path, when = other, info.ModTime()
+		}
+	}
+	return path
+}
