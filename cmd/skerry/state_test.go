@@ -1,0 +1,126 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/internal/wire"
+	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rpc"
+)
+
+// promises are what the processes of the site, other than this one, have
+// promised, by their addresses.
+func promises(t *testing.T, n *skerry.Node, want int) map[string]string {
+	t.Helper()
+	for range 1000 {
+		out := map[string]string{}
+		for _, in := range n.Explain("skerry.node") {
+			e, err := promisedAt(t, in.Addr)
+			if err == nil && e != "" {
+				out[in.Addr] = e
+			}
+		}
+		if len(out) == want {
+			return out
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatalf("never %d promises", want)
+	return nil
+}
+
+// internalAt is the framework's own service at an address.
+func internalAt(t *testing.T, addr string) *wire.InternalClient {
+	t.Helper()
+	c, err := rpc.NewClient(rpc.ClientConfig{Resolver: rpc.Static(&rpc.Endpoint{ID: addr, Addr: addr})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	s, err := c.Service("skerry.internal", rpc.ServiceOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return wire.NewInternalClient(s)
+}
+
+func promisedAt(t *testing.T, addr string) (release string, err error) {
+	text, err := internalAt(t, addr).Promised(t.Context())
+	if err != nil || len(text) == 0 {
+		return "", err
+	}
+	var e rollout.Entry
+	err = json.Unmarshal(text, &e)
+	return e.Release, err
+}
+
+// Two processes of one program keep their promises apart in one directory, and
+// whoever is started after a kill -9 keeps what the killed one had promised.
+func TestPromisesSurviveKill(t *testing.T) {
+	dir := t.TempDir()
+	config := site(t, "state_dir: "+dir+"\ngateway: {routes: [{path: /, service: web}], listen: \"127.0.0.1:0\"}\n")
+	c, err := skerry.ReadConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.StateDir, c.Log.Level = "none", "error"
+	looker, err := skerry.Open(t.Context(), c, skerry.AsGuest())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer looker.Close()
+	seen := map[string]bool{}
+	start := func(release string) (kill func()) {
+		p, _ := program(t, "gateway", "--config", config)
+		for range 1000 {
+			for _, in := range looker.Explain("skerry.node") {
+				if seen[in.Addr] {
+					continue
+				}
+				seen[in.Addr] = true
+				if release != "" {
+					text, _ := json.Marshal(rollout.Entry{Generation: rollout.Generation{N: 1}, Release: release})
+					if err := internalAt(t, in.Addr).Promise(t.Context(), text); err != nil {
+						t.Fatal(err)
+					}
+				}
+				return func() { p.Process.Kill(); p.Wait() }
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		t.Fatal("the process is not listed")
+		return nil
+	}
+	kill1, kill2 := start("spring"), start("summer")
+	kill1()
+	kill3 := start("")
+	var all []string
+	for _, release := range promises(t, looker, 2) {
+		all = append(all, release)
+	}
+	if slices.Sort(all); !slices.Equal(all, []string{"spring", "summer"}) {
+		t.Errorf("after kill -9 of one: %v", all)
+	}
+	kill2()
+	kill3()
+	start("")
+	start("")
+	all = nil
+	for _, release := range promises(t, looker, 2) {
+		all = append(all, release)
+	}
+	if slices.Sort(all); !slices.Equal(all, []string{"spring", "summer"}) {
+		t.Errorf("after kill -9 of both: %v", all)
+	}
+	files, _ := filepath.Glob(filepath.Join(dir, "*", "*.rules.json"))
+	if len(files) != 2 {
+		entries, _ := os.ReadDir(dir)
+		t.Errorf("state files of rules: %v (%v)", files, entries)
+	}
+}
