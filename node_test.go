@@ -5,13 +5,13 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"net"
 	"runtime"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/skerry/skerry/discovery"
+	"github.com/skerry/skerry/internal/lab"
 	"github.com/skerry/skerry/internal/wire"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rpc"
@@ -43,18 +43,13 @@ func (g *greeter) Ping(ctx context.Context) error {
 }
 
 // lanSite is a configuration for nodes of one test that meet on the loopback
-// interface, on a port that is free now.
+// interface, on a port of its own.
 func lanSite(t *testing.T) Config {
 	t.Helper()
-	socket, err := net.ListenPacket("udp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer socket.Close()
 	return Config{
 		Cluster:  "test",
 		Mode:     ModeBroadcast,
-		LAN:      LAN{Interfaces: []string{"127.0.0.0/8"}, Port: socket.LocalAddr().(*net.UDPAddr).Port, Key: "0123456789abcdef"},
+		LAN:      LAN{Interfaces: []string{"127.0.0.0/8"}, Port: lab.Port(t), Key: "0123456789abcdef"},
 		StateDir: t.TempDir(),
 		Stop:     Stop{Grace: 300 * time.Millisecond, Drain: 5 * time.Second},
 	}

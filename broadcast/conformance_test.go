@@ -1,10 +1,10 @@
 package broadcast
 
 import (
-	"net"
 	"testing"
 	"time"
 
+	"github.com/skerry/skerry/internal/lab"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/registry/registrytest"
@@ -25,16 +25,6 @@ func loopback(t *testing.T) string {
 	return ""
 }
 
-// freePort is a UDP port that nobody has.
-func freePort(t *testing.T) int {
-	c, err := net.ListenUDP("udp4", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	return c.LocalAddr().(*net.UDPAddr).Port
-}
-
 // vanish makes a registry neither heard nor hearing, as kill -9 does.
 func vanish(_ *testing.T, r registry.Registry) {
 	lan := r.(*Registry)
@@ -49,7 +39,7 @@ func TestConformance(t *testing.T) {
 	t.Parallel()
 	lo := loopback(t)
 	registrytest.Run(t, func(t *testing.T) *registrytest.Harness {
-		port := freePort(t)
+		port := lab.Port(t)
 		open := func(cluster string) func(*testing.T, registry.Owner) registry.Registry {
 			return func(t *testing.T, owner registry.Owner) registry.Registry {
 				r, err := New(Config{Cluster: cluster, Owner: owner, Key: []byte("key of the test"), Port: port,
@@ -72,7 +62,7 @@ func TestConformance(t *testing.T) {
 // TestSelfTest: beside one process of the host and in an empty cluster.
 func TestSelfTest(t *testing.T) {
 	t.Parallel()
-	cfg := Config{Cluster: "here", Owner: sender, Key: []byte("k"), Port: freePort(t), Interfaces: []string{loopback(t)}}
+	cfg := Config{Cluster: "here", Owner: sender, Key: []byte("k"), Port: lab.Port(t), Interfaces: []string{loopback(t)}}
 	r, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -97,7 +87,7 @@ func TestSelfTest(t *testing.T) {
 // TestRunAgain: a registry whose Run has ended can run again.
 func TestRunAgain(t *testing.T) {
 	t.Parallel()
-	cfg := Config{Cluster: "here", Owner: registry.NewOwner(), Key: []byte("k"), Port: freePort(t), Interfaces: []string{loopback(t)}}
+	cfg := Config{Cluster: "here", Owner: registry.NewOwner(), Key: []byte("k"), Port: lab.Port(t), Interfaces: []string{loopback(t)}}
 	watcher, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)

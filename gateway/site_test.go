@@ -16,6 +16,7 @@ import (
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/examples/portal/gen/authapi"
 	"github.com/skerry/skerry/gateway"
+	"github.com/skerry/skerry/internal/lab"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rollout"
 )
@@ -34,14 +35,9 @@ type site struct {
 
 func newSite(t *testing.T) *site {
 	t.Helper()
-	socket, err := net.ListenPacket("udp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer socket.Close()
 	s := &site{t: t, log: &rollout.Log{}, config: skerry.Config{
 		Cluster: "test", Mode: skerry.ModeBroadcast, StateDir: "none",
-		LAN:  skerry.LAN{Interfaces: []string{"127.0.0.0/8"}, Port: socket.LocalAddr().(*net.UDPAddr).Port, Key: "0123456789abcdef"},
+		LAN:  skerry.LAN{Interfaces: []string{"127.0.0.0/8"}, Port: lab.Port(t), Key: "0123456789abcdef"},
 		Stop: skerry.Stop{Grace: time.Millisecond, Drain: time.Second},
 	}}
 	s.node = s.open(skerry.Service{})

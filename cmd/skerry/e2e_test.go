@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +14,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/internal/lab"
 	"github.com/skerry/skerry/internal/pgtest"
 )
 
@@ -59,13 +59,7 @@ func program(t *testing.T, args ...string) (*exec.Cmd, *bufio.Scanner) {
 // that no other test uses.
 func site(t *testing.T, more string) string {
 	t.Helper()
-	c, err := net.ListenPacket("udp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, _ := net.SplitHostPort(c.LocalAddr().String())
-	c.Close()
-	return writeConfig(t, "cluster: test-site\nmode: broadcast\nlan: {interfaces: [lo], port: "+port+"}\n"+more)
+	return writeConfig(t, fmt.Sprintf("cluster: test-site\nmode: broadcast\nlan: {interfaces: [lo], port: %d}\n%s", lab.Port(t), more))
 }
 
 func writeConfig(t *testing.T, text string) string {

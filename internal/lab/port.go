@@ -1,0 +1,40 @@
+package lab
+
+import (
+	"net"
+	"os"
+	"strconv"
+	"sync/atomic"
+	"testing"
+)
+
+// Ports below those that a kernel gives to sockets that ask for none: nobody
+// takes one by chance between its choice and its use. A node of the LAN takes
+// up to a hundred after its own, so they are handed out in blocks.
+const (
+	firstPort = 10240
+	portBlock = 128
+	blocks    = 150
+)
+
+var taken atomic.Int64
+
+// Port is a UDP port that is free, and that no other test of this process or
+// its neighbours was given.
+func Port(t testing.TB) int {
+	t.Helper()
+	for range blocks {
+		block := (int64(os.Getpid())*7 + taken.Add(1)) % blocks
+		port := firstPort + portBlock*int(block)
+		socket, err := net.ListenPacket("udp4", ":"+strconv.Itoa(port))
+		if err != nil {
+			continue
+		}
+		if err := socket.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return port
+	}
+	t.Fatalf("no UDP port is free from %d to %d in steps of %d", firstPort, firstPort+blocks*portBlock, portBlock)
+	return 0
+}
