@@ -73,7 +73,9 @@ func (s *internalService) Promised(context.Context) ([]byte, error) {
 
 // Report answers a round of a drain.
 func (s *internalService) Report(_ context.Context, round int64, services []string) ([]byte, error) {
-	return json.Marshal(s.node.rules.Report(uint64(round), services, rollout.Anything))
+	r := s.node.rules.Report(uint64(round), services, rollout.Anything)
+	r.Place = s.node.place
+	return json.Marshal(r)
 }
 
 // Served counts what this process did as callee.

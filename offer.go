@@ -35,6 +35,7 @@ type offer struct {
 	served  bool          // a call of Serve waits; guarded by the provider's mu
 	once    sync.Once     // of first
 	trouble string        // the last reason for having no address; only keep uses it
+	stopped func()        // gives the version's turn back; set by keep, nil before it had it
 
 	mu     sync.Mutex
 	listed []registry.Instance // what the registries were told last
@@ -59,9 +60,18 @@ func newOffer(p *provider, service string) (*offer, error) {
 	return o, nil
 }
 
-// keep registers the service, and again whenever its address changes.
+// keep registers the service when its version may run, and again whenever its
+// address changes.
 func (o *offer) keep(ctx context.Context) error {
+	if o.service != nodeName {
+		stopped, err := o.p.n.turn(ctx, o.service, o.entries[0].Version)
+		if err != nil {
+			return nil // it leaves before its turn has come
+		}
+		o.stopped = stopped
+	}
 	for {
+		changed := o.p.n.rules.Changed()
 		list, err := o.instances()
 		switch {
 		case err != nil && err.Error() != o.trouble:
@@ -71,18 +81,15 @@ func (o *offer) keep(ctx context.Context) error {
 			o.trouble = ""
 			o.list(list)
 		}
-		if o.wait(ctx) != nil {
+		if o.wait(ctx, changed) != nil {
 			return nil
 		}
 	}
 }
 
-// wait ends when the address should be looked at again; for the process's own
-// listing also soon after its rules have changed, not all processes at once.
-func (o *offer) wait(ctx context.Context) error {
-	if o.service != nodeName {
-		return run.Sleep(ctx, addressEvery)
-	}
+// wait ends when the address should be looked at again, or the rules have
+// changed; the processes' own listings follow those soon, not all at once.
+func (o *offer) wait(ctx context.Context, changed <-chan struct{}) error {
 	again := time.NewTimer(addressEvery)
 	defer again.Stop()
 	select {
@@ -90,7 +97,10 @@ func (o *offer) wait(ctx context.Context) error {
 		return ctx.Err()
 	case <-again.C:
 		return nil
-	case <-o.p.n.rules.Changed():
+	case <-changed:
+		if o.service != nodeName {
+			return nil
+		}
 		return run.Sleep(ctx, run.Jitter(newsSpread, 1))
 	}
 }
@@ -98,6 +108,9 @@ func (o *offer) wait(ctx context.Context) error {
 // instances are the registrations as they should be now.
 func (o *offer) instances() ([]registry.Instance, error) {
 	var list []registry.Instance
+	if o.mayRun() != nil {
+		return nil, nil
+	}
 	for _, e := range o.entries {
 		host, port, reason, err := o.p.place(e)
 		if err != nil {
@@ -116,6 +129,11 @@ func (o *offer) instances() ([]registry.Instance, error) {
 		list = append(list, in)
 	}
 	return list, nil
+}
+
+// mayRun is nil unless the rules give the turn to another version.
+func (o *offer) mayRun() error {
+	return o.p.n.rules.Log().Turn(o.service, o.entries[0].Version)
 }
 
 func (o *offer) current() []registry.Instance {

@@ -70,7 +70,8 @@ func newProvider(n *Node) (*provider, error) {
 
 // Handle offers the service and returns; it is served until Close. What the
 // configuration says of the service (version, weight, tags, …) is told to the
-// registries. Handle waits up to 3 s until one of them has listed the service;
+// registries. Handle waits up to 3 s until one of them has listed the service,
+// but not for the turn of a version that may not run yet (Turn);
 // those that can't be reached are tried for ever. An error means that the
 // service is not offered: a port that is taken, a name that is served already.
 func (n *Node) Handle(ctx context.Context, service string, p thrift.TProcessor) error {
@@ -87,6 +88,9 @@ func (p *provider) handle(ctx context.Context, service string, proc thrift.TProc
 	o, err := p.add(service, proc)
 	if err != nil {
 		return err
+	}
+	if o.mayRun() != nil {
+		return nil // it is listed when its turn comes
 	}
 	wait, cancel := context.WithTimeout(ctx, listLimit)
 	defer cancel()

@@ -73,6 +73,9 @@ func (o *offer) end(ctx context.Context) {
 	o.withdraw(ctx)
 	_ = run.Sleep(ctx, o.p.n.cfg.Stop.Grace)
 	o.remove()
+	if o.stopped != nil {
+		o.stopped()
+	}
 }
 
 // retire makes a service leave, as the end of its Serve does, when the rules

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/registry/postgres"
 	"github.com/skerry/skerry/release"
 )
@@ -86,7 +87,7 @@ func (s *site) Members(ctx context.Context) ([]release.Member, error) {
 func (s *site) asked(ctx context.Context, all map[string]member) ([]release.Member, error) {
 	var out []release.Member
 	for process, m := range all {
-		if m.Gone != "" && s.Ended(ctx, process) {
+		if m.Gone != "" && s.Ended(ctx, process, m.Place) {
 			s.n.members.forget(process)
 			continue
 		}
@@ -100,9 +101,12 @@ func (s *site) asked(ctx context.Context, all map[string]member) ([]release.Memb
 }
 
 // Ended is release.Site.Ended: this process, or one of the other's host, says so.
-func (s *site) Ended(ctx context.Context, process string) bool {
+func (s *site) Ended(ctx context.Context, process, where string) bool {
 	s.mu.Lock()
 	m, known := s.all[process]
+	if owner, err := registry.ParseOwner(process); !known && err == nil { // it has said goodbye
+		m, known = member{Owner: owner, Place: where}, where != ""
+	}
 	var neighbours []member
 	host, _ := cutLast(m.Place)
 	for _, o := range s.all {

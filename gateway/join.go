@@ -67,7 +67,7 @@ func admit(ctx context.Context, agent *rollout.Agent, service, version string, t
 		switch {
 		case errors.Is(err, rollout.ErrRetired):
 			return rpc.Retired, err
-		case errors.Is(err, rollout.ErrWrongVersion):
+		case errors.Is(err, rollout.ErrWrongVersion), errors.Is(err, rollout.ErrTurn):
 			return rpc.WrongVersion, err
 		}
 		select {

@@ -186,7 +186,7 @@ func TestNoInstanceOfTheVersion(t *testing.T) {
 func TestBlockingStrategyWaits(t *testing.T) {
 	s := newSite(t)
 	s.web(s.node, "v1", says("v1"))
-	s.append(nil, map[string]rollout.Rule{"web": {Version: "v2", Strategy: rollout.Blocking}})
+	s.append(nil, map[string]rollout.Rule{"web": {Version: "v2", Strategy: rollout.Blocking, Turn: "v2"}})
 	edge := s.gate()
 	answers := make(chan string, 1)
 	var load sync.WaitGroup

@@ -58,7 +58,7 @@ func vouched(process string, without []string) bool {
 func silent(ctx context.Context, s Site, failed map[string]error) error {
 	var names []string
 	for process, err := range failed {
-		if !s.Ended(ctx, process) {
+		if !s.Ended(ctx, process, "") {
 			names = append(names, fmt.Sprintf("%s (%v)", process, err))
 		}
 	}

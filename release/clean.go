@@ -21,7 +21,7 @@ func (c *Controller) Clean(ctx context.Context) error {
 		r, _ := log.Session()
 		switch r.State {
 		case rollout.Draining:
-			if err = c.drain(ctx, r); err == nil {
+			if err = c.drain(ctx, drainsOf(r.Modules, r.Since, r.Goes)); err == nil {
 				err = c.step(ctx, "retire the versions that go", func(_ *rollout.Log, r rollout.Release, _ rollout.Generation) (change, error) {
 					next, retire, err := r.Retire()
 					return change{session: next, retire: retire}, err
@@ -35,6 +35,9 @@ func (c *Controller) Clean(ctx context.Context) error {
 				})
 			}
 		default:
+			if err = c.Handover(ctx); err != nil {
+				return err
+			}
 			err = c.step(ctx, "clean", func(_ *rollout.Log, r rollout.Release, _ rollout.Generation) (change, error) {
 				next, err := r.Clean()
 				return change{session: next}, err
@@ -46,13 +49,17 @@ func (c *Controller) Clean(ctx context.Context) error {
 	}
 }
 
-// drain runs rounds until no process can need a version that goes.
-func (c *Controller) drain(ctx context.Context, r rollout.Release) error {
-	begun, round := time.Now(), uint64(0)
-	var drains []*rollout.Drain
-	for _, m := range r.Modules {
-		drains = append(drains, &rollout.Drain{Service: m.Service, Old: r.Goes(m), Since: r.Since})
+// drainsOf prepares the drain of one version of each module.
+func drainsOf(modules []rollout.Module, since rollout.Generation, goes func(rollout.Module) string) (drains []*rollout.Drain) {
+	for _, m := range modules {
+		drains = append(drains, &rollout.Drain{Service: m.Service, Old: goes(m), Since: since})
 	}
+	return drains
+}
+
+// drain runs rounds until no process can need a version that goes.
+func (c *Controller) drain(ctx context.Context, drains []*rollout.Drain) error {
+	begun, round := time.Now(), uint64(0)
 	for _, m := range c.look(ctx).Members {
 		round = max(round, m.Round)
 	}
@@ -135,7 +142,7 @@ func (c *Controller) collect(ctx context.Context, members []Member, round *uint6
 	for _, d := range drains {
 		for _, h := range d.Holders() {
 			_, silent := failed[h.Process]
-			if h.Why == rollout.Silent && (vouched(h.Process, c.cfg.Without) || (silent || !known[h.Process]) && c.cfg.Site.Ended(ctx, h.Process)) {
+			if h.Why == rollout.Silent && (vouched(h.Process, c.cfg.Without) || (silent || !known[h.Process]) && c.cfg.Site.Ended(ctx, h.Process, "")) {
 				d.Dead(h.Process)
 			}
 		}

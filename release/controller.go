@@ -26,9 +26,11 @@ type Config struct {
 
 // Progress is what a step waits for now.
 type Progress struct {
-	Step    string           // "drain", "retire", "stop", "ramp"
+	Step    string           // "drain", "retire", "stop", "ramp"; "moment", "leave", "begin" of versions that may not run at once
 	Service string           // the service that is held back
+	Version string           // of it that is to leave or to begin
 	Holders []rollout.Holder // who holds it back
+	Runs    []string         // processes that still run the version (leave), or wait to run it (begin)
 	Waiting time.Duration    // since the step began
 	Note    string
 }
@@ -161,14 +163,19 @@ func (c *Controller) Start(ctx context.Context, name, reason, mark string) error
 }
 
 // Ship adds modules to the open release; only verifiers meet them. Their new
-// versions must be registered: the site's own supervisor starts them.
+// versions must be registered: the site's own supervisor starts them. One that
+// may not run beside the old version can't be, and is not waited for.
 func (c *Controller) Ship(ctx context.Context, modules ...rollout.Module) error {
 	names := ""
 	for _, m := range modules {
+		names += " " + m.Service + " " + m.New
+		if m.Strategy.Exclusive() {
+			names += " (" + string(m.Strategy) + ")"
+			continue
+		}
 		if err := c.up(ctx, m.Service, m.New); err != nil {
 			return err
 		}
-		names += " " + m.Service + " " + m.New
 	}
 	return c.step(ctx, "ship"+names, func(log *rollout.Log, r rollout.Release, _ rollout.Generation) (change, error) {
 		out := change{session: r, rules: map[string]rollout.Rule{}}
@@ -195,11 +202,15 @@ func (c *Controller) up(ctx context.Context, service, version string) error {
 }
 
 // Commit sends a share of the new traces, per ten thousand, to the new
-// versions; rollout.Whole is the switch.
+// versions; rollout.Whole is the switch. New traces that call a module whose
+// versions may not run at once then wait for [Controller.Handover].
 func (c *Controller) Commit(ctx context.Context, share int) error {
 	text := fmt.Sprintf("commit %g %%", float64(share)/100)
 	return c.step(ctx, text, func(log *rollout.Log, r rollout.Release, at rollout.Generation) (change, error) {
 		for _, m := range r.Modules {
+			if m.Strategy.Exclusive() {
+				continue // it begins when the old one has stopped: Handover
+			}
 			if err := c.up(ctx, m.Service, m.New); err != nil {
 				return change{}, err
 			}
@@ -209,7 +220,8 @@ func (c *Controller) Commit(ctx context.Context, share int) error {
 	})
 }
 
-// Rollback sends all new traces to the old versions again.
+// Rollback sends all new traces to the old versions again. Where the old
+// version may not run beside the new one they wait for [Controller.Handover].
 func (c *Controller) Rollback(ctx context.Context) error { return c.rollback(ctx, "roll back") }
 
 func (c *Controller) rollback(ctx context.Context, text string) error {

@@ -36,8 +36,9 @@ type Site interface {
 	// Members lists every process that may be alive, listed or not.
 	Members(ctx context.Context) ([]Member, error)
 	// Ended reports whether a process is dead for certain: another process of
-	// its host says so.
-	Ended(ctx context.Context, process string) bool
+	// its host says so. place is where it ran, by its reports; members need
+	// none.
+	Ended(ctx context.Context, process, place string) bool
 	// Instances lists what is registered now.
 	Instances(ctx context.Context, service string) ([]Instance, error)
 }
@@ -73,6 +74,8 @@ var (
 	ErrSilent = errors.New("processes do not answer")
 	// ErrOpen: another release is open.
 	ErrOpen = errors.New("a release is open")
+	// ErrBusy: no moment was found in which nobody needed the old version.
+	ErrBusy = errors.New("no moment without need")
 	// ErrGuard: the new versions broke a declared bound; they were rolled back.
 	ErrGuard = errors.New("rolled back by the guard")
 )

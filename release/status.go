@@ -32,8 +32,11 @@ type MemberStatus struct {
 	Hash    string             `json:"hash"`
 	Round   uint64             `json:"round"`
 	Running map[string]int     `json:"running,omitempty"` // by service/version
-	Gone    string             `json:"gone,omitempty"`    // how it left the lists
-	Silent  string             `json:"silent,omitempty"`  // why it did not answer
+	Runs    []string           `json:"runs,omitempty"`    // service/version that it runs
+	Waits   []string           `json:"waits,omitempty"`   // service/version whose turn it waits for
+	Place   string             `json:"place,omitempty"`
+	Gone    string             `json:"gone,omitempty"`   // how it left the lists
+	Silent  string             `json:"silent,omitempty"` // why it did not answer
 	Heard   time.Time          `json:"heard,omitzero"`
 }
 
@@ -91,7 +94,7 @@ func (c *Controller) look(ctx context.Context) Status {
 		r, err := m.Peer.Report(ctx, 0, nil)
 		if err == nil {
 			mu.Lock()
-			s.Members = append(s.Members, MemberStatus{Process: m.Process, Addr: m.Addr, Applied: r.Applied, Hash: r.Hash, Round: r.Round, Running: r.Running, Gone: m.Gone, Heard: m.Heard})
+			s.Members = append(s.Members, MemberStatus{Process: m.Process, Addr: m.Addr, Place: r.Place, Applied: r.Applied, Hash: r.Hash, Round: r.Round, Running: r.Running, Runs: r.Runs, Waits: r.Waits, Gone: m.Gone, Heard: m.Heard})
 			mu.Unlock()
 		}
 		return err

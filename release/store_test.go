@@ -38,8 +38,8 @@ func newWorld(n int) *world {
 	return w
 }
 
-func (w *world) Members(context.Context) ([]Member, error)    { return w.members, nil }
-func (w *world) Ended(_ context.Context, process string) bool { return w.ended[process] }
+func (w *world) Members(context.Context) ([]Member, error)       { return w.members, nil }
+func (w *world) Ended(_ context.Context, process, _ string) bool { return w.ended[process] }
 func (w *world) Instances(_ context.Context, service string) (out []Instance, err error) {
 	for _, in := range w.instances {
 		if in.Service == service {

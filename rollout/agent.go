@@ -20,9 +20,11 @@ type Agent struct {
 	cold    atomic.Pointer[chan struct{}] // closed when the rules are known; nil: they are
 
 	mu      sync.Mutex
-	entries []Entry       // applied, oldest first
-	promise *Entry        // accepted from an operator and not yet committed
-	changed chan struct{} // closed when the next entry is applied
+	entries []Entry        // applied, oldest first
+	promise *Entry         // accepted from an operator and not yet committed
+	changed chan struct{}  // closed when the next entry is applied
+	running map[string]int // service/version that this process runs
+	waiting map[string]int // that wait for their turn to run
 }
 
 // Saved is what an agent must find again after a restart: without it a cold
@@ -177,7 +179,9 @@ func (a *Agent) Changed() <-chan struct{} {
 func (a *Agent) Report(round uint64, services []string, reach Reach) Report {
 	least, round := a.ledger.Report(round, services, reach)
 	log := a.log.Load()
-	return Report{Process: a.process, Round: round, Applied: log.Last(), Hash: log.Hash(), Least: least, Running: a.ledger.Running()}
+	runs, waits := a.turns()
+	return Report{Process: a.process, Round: round, Applied: log.Last(), Hash: log.Hash(), Least: least, Running: a.ledger.Running(),
+		Needs: a.ledger.needs(services, reach), Runs: runs, Waits: waits}
 }
 
 // Live is the number of spans alive, by generation.

@@ -14,6 +14,11 @@ type Report struct {
 	Hash    string                `json:"hash"`              // of its log
 	Least   map[string]Generation `json:"least,omitempty"`   // by service: Ledger.Report
 	Running map[string]int        `json:"running,omitempty"` // by service/version: calls being executed here
+
+	Needs map[string]int `json:"needs,omitempty"` // by service: spans alive now that may call it
+	Runs  []string       `json:"runs,omitempty"`  // service/version that this process runs
+	Waits []string       `json:"waits,omitempty"` // service/version whose turn to run it waits for
+	Place string         `json:"place,omitempty"` // of the process; see Owner
 }
 
 // drainRounds is how many full rounds in a row must be clean. One is enough

@@ -184,6 +184,19 @@ func (l *Ledger) look(c *cell) bool {
 	return held
 }
 
+// needs counts the spans alive now that may call each of the services.
+func (l *Ledger) needs(services []string, reach Reach) map[string]int {
+	out := map[string]int{}
+	l.each(func(k class, n int) {
+		for _, s := range services {
+			if reach(k.origin, s) {
+				out[s] += n
+			}
+		}
+	})
+	return out
+}
+
 // Running is the number of spans being executed, by service/version.
 func (l *Ledger) Running() map[string]int {
 	out := map[string]int{}

@@ -56,6 +56,8 @@ var (
 	ErrRetired = errors.New("the version no longer serves the token's generation")
 	// ErrWrongVersion: by the rules the token belongs to another version.
 	ErrWrongVersion = errors.New("the token belongs to another version")
+	// ErrTurn: two versions of the service may never run at once, and it is not this one's turn.
+	ErrTurn = errors.New("it is not the version's turn to run")
 )
 
 // Log is the rules up to one generation: an immutable value, whose chains are
@@ -180,12 +182,16 @@ func (l *Log) Route(service string, t Token) (version string, by Strategy, ok bo
 	if rule == nil {
 		return c[0].rule.Version, c[0].rule.Strategy, true, nil
 	}
-	return rule.version(t), rule.Strategy, true, nil
+	version, by = rule.version(t), rule.Strategy
+	if version != rule.Version {
+		by = Concurrent // a verifier's, and not committed: there is nothing to wait for
+	}
+	return version, by, true, nil
 }
 
 // Admit is the callee's question: may this version of the service execute a
 // call with the token? It returns nil, ErrStale (fetch first), ErrRetired, or
-// ErrWrongVersion.
+// ErrWrongVersion, ErrTurn.
 func (l *Log) Admit(service, version string, t Token) error {
 	want, ok, err := l.Resolve(service, t)
 	switch {
@@ -196,7 +202,24 @@ func (l *Log) Admit(service, version string, t Token) error {
 	case ok && want != version:
 		return ErrWrongVersion
 	}
-	return nil
+	return l.Turn(service, version)
+}
+
+// Turn is nil when the version may run now, and ErrTurn when the newest rules
+// give the turn to another version, or to nobody.
+func (l *Log) Turn(service, version string) error {
+	c := l.chains[service]
+	if len(c) == 0 {
+		return nil
+	}
+	rule := c[len(c)-1].rule
+	switch {
+	case !rule.Strategy.Exclusive() || rule.Turn == version:
+		return nil
+	case rule.Turn == "":
+		return fmt.Errorf("%w: another version of %s is still stopping", ErrTurn, service)
+	}
+	return fmt.Errorf("%w: %s of %s has it", ErrTurn, rule.Turn, service)
 }
 
 // Rule is the newest rule of the service.

@@ -29,6 +29,23 @@ type Module struct {
 	Old      string   `json:"old"`                // version before the release
 	New      string   `json:"new"`                // "" until it is shipped
 	Strategy Strategy `json:"strategy,omitempty"` // how this service switches
+
+	// Of the strategy Waiting: how long to look for a moment in which nobody
+	// needs the old version, and whether not to switch at all when none comes.
+	Patience time.Duration `json:"patience,omitempty"` // nanoseconds
+	GiveUp   bool          `json:"give_up,omitempty"`
+
+	// Of a strategy that is exclusive, while the module changes over: the
+	// version whose turn is over, and who ran it when it was taken back.
+	Yielded string  `json:"yielded,omitempty"`
+	Owners  []Owner `json:"owners,omitempty"`
+}
+
+// Owner is a process that runs a version, and where, for a neighbour to
+// certify its end.
+type Owner struct {
+	Process string `json:"process"` // registry.Owner.String()
+	Place   string `json:"place,omitempty"`
 }
 
 // Release is one session over many services (rows 3.1 to 3.6). It is a value:
@@ -125,7 +142,9 @@ func (r Release) Ship(log *Log, m Module) (Release, map[string]Rule, error) {
 		rule.Marks = map[string]string{}
 	}
 	rule.Marks[r.Mark] = m.New
-	rule.Strategy = m.Strategy
+	if rule.Strategy, rule.Turn = m.Strategy, ""; m.Strategy.Exclusive() {
+		rule.Turn = m.Old
+	}
 	return next, map[string]Rule{m.Service: rule}, nil
 }
 
@@ -140,6 +159,11 @@ func (r Release) Commit(log *Log, share int, at Generation) (Release, map[string
 		return r, nil, r.refuse("commit", "ship a module first")
 	case share <= r.Share || share > Whole:
 		return r, nil, fmt.Errorf("commit release %s: share %d is not in %d..%d", r.Name, share, r.Share+1, Whole)
+	}
+	for _, m := range r.Modules {
+		if m.Strategy.Exclusive() && share < Whole {
+			return r, nil, fmt.Errorf("commit release %s: versions of %s may not run at once (%s), so there is no share of %g %%; commit all", r.Name, m.Service, m.Strategy, float64(share)/100)
+		}
 	}
 	next := r
 	next.Share, next.State = share, Ramping

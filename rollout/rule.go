@@ -14,6 +14,10 @@ type Rule struct {
 	Split    []Share           `json:"split,omitempty"`    // shares that go elsewhere
 	Marks    map[string]string `json:"marks,omitempty"`    // verifier's mark → version; only the service's own live versions
 	Strategy Strategy          `json:"strategy,omitempty"` // how a switch of this service is done
+
+	// Turn is, of a service whose versions may not run at once, the only one
+	// that may run now; "" while one has gone and the next may not begin yet.
+	Turn string `json:"turn,omitempty"`
 }
 
 // Share sends a part of the seeds to a version. The decision hashes the seed
@@ -35,8 +39,11 @@ type Strategy string
 const (
 	Concurrent Strategy = ""         // old and new run side by side
 	Blocking   Strategy = "blocking" // newcomers wait until the old version has gone and the new one is up
-	Waiting    Strategy = "waiting"  // the switch waits for a moment in which nobody needs the old version
+	Waiting    Strategy = "waiting"  // blocking, begun at a moment in which nobody needs the old version
 )
+
+// Exclusive reports whether two versions of the service may never run at once.
+func (s Strategy) Exclusive() bool { return s != Concurrent }
 
 // ErrRule is wrapped by the errors of Rule.Check.
 var ErrRule = errors.New("invalid rule")
@@ -69,6 +76,12 @@ func (r Rule) Check(service string) error {
 	}
 	if !slices.Contains([]Strategy{Concurrent, Blocking, Waiting}, r.Strategy) {
 		return fmt.Errorf("%w for %s: strategy %q; known are concurrent (empty), blocking, waiting", ErrRule, service, r.Strategy)
+	}
+	switch {
+	case r.Strategy.Exclusive() && len(r.Split) > 0:
+		return fmt.Errorf("%w for %s: its versions may not run at once (%s), so none can have a share", ErrRule, service, r.Strategy)
+	case r.Turn != "" && !r.Strategy.Exclusive():
+		return fmt.Errorf("%w for %s: %s has the turn, but its versions may run at once", ErrRule, service, r.Turn)
 	}
 	return nil
 }

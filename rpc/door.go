@@ -22,6 +22,7 @@ type door struct {
 	origin *rollout.Origin
 	entry  bool
 	admit  func(rollout.Token) error // rollout.Log.Admit of the service's version
+	turn   func() error              // rollout.Log.Turn
 }
 
 // makeDoors prepares a door for each method.
@@ -31,9 +32,10 @@ func (s *served) makeDoors(cfg *ServerConfig) {
 	}
 	running := s.name + "/" + s.version
 	admit := func(t rollout.Token) error { return cfg.Rollout.Log().Admit(s.name, s.version, t) }
-	s.doors = map[string]*door{"": {origin: cfg.Rollout.Origin(s.name, running), admit: admit}} // of a processor that does not list its methods
+	turn := func() error { return cfg.Rollout.Log().Turn(s.name, s.version) }
+	s.doors = map[string]*door{"": {origin: cfg.Rollout.Origin(s.name, running), admit: admit, turn: turn}} // of a processor that does not list its methods
 	for method := range s.methods {
-		d := &door{origin: cfg.Rollout.Origin(s.name+"."+method, running), admit: admit}
+		d := &door{origin: cfg.Rollout.Origin(s.name+"."+method, running), admit: admit, turn: turn}
 		d.entry = cfg.Entry != nil && cfg.Entry(s.name, method)
 		s.doors[method] = d
 	}
@@ -96,6 +98,9 @@ func (r *request) beginTrace(d *door, agent *rollout.Agent) (Code, error) {
 		}
 	} else if r.conn.s.cfg.RefuseOrphans {
 		return Orphan, rollout.ErrOrphan
+	}
+	if err := d.turn(); err != nil {
+		return WrongVersion, fmt.Errorf("%s %s was called: %w", r.served.name, r.served.version, err)
 	}
 	d.origin.Orphan(&r.trace, seed)
 	return Unknown, nil

@@ -210,7 +210,7 @@ func TestBlockingWaitsForTheNewVersion(t *testing.T) {
 	s.commit(v1, nil)
 	caller := s.caller("caller")
 	old := s.start("auth", "v1")
-	s.commit(map[string]rollout.Rule{"auth": {Version: "v2", Strategy: rollout.Blocking}}, nil, caller, old)
+	s.commit(map[string]rollout.Rule{"auth": {Version: "v2", Strategy: rollout.Blocking, Turn: "v2"}}, nil, caller, old)
 	ctx, end := caller.begin(t.Context(), 1)
 	defer end()
 	hurried, cancel := context.WithTimeout(ctx, 50*time.Millisecond)

@@ -1,0 +1,235 @@
+package release
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/rollout"
+)
+
+// Moment waits for an instant in which nobody needs the modules of the
+// strategy waiting, so that a commit then holds newcomers as short as can be.
+// It returns when there is one, and when the patience of the modules is over:
+// with ErrBusy when one of them gives up then. It has no say in what is safe.
+func (c *Controller) Moment(ctx context.Context) error {
+	log, _, err := c.Log(ctx)
+	if err != nil {
+		return err
+	}
+	r, _ := log.Session()
+	var services []string
+	var patience time.Duration
+	giveUp := false
+	for _, m := range r.Modules {
+		if m.Strategy == rollout.Waiting {
+			services, patience, giveUp = append(services, m.Service), max(patience, m.Patience), giveUp || m.GiveUp
+		}
+	}
+	for begun := time.Now(); len(services) > 0; {
+		busy, err := c.needed(ctx, services)
+		if err != nil || len(busy) == 0 {
+			return err
+		}
+		slices.Sort(busy)
+		waited, names := time.Since(begun), strings.Join(services, ", ")
+		c.cfg.Progress(Progress{Step: "moment", Service: names, Runs: busy, Waiting: waited})
+		if waited >= patience {
+			if giveUp {
+				return fmt.Errorf("%w for %v: %s may be called by requests at %s; commit again later, or with more patience", ErrBusy, patience, names, strings.Join(busy, ", "))
+			}
+			return nil
+		}
+		if err := run.Sleep(ctx, min(momentEvery, patience-waited)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// momentEvery is the time between two looks for a moment.
+const momentEvery = 20 * time.Millisecond
+
+// needed names the processes that hold work which may call one of the services.
+func (c *Controller) needed(ctx context.Context, services []string) (busy []string, err error) {
+	members, err := c.cfg.Site.Members(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("find the processes: %w", err)
+	}
+	answers := make(chan string, len(members))
+	ask(ctx, alive(members, c.cfg.Without), func(ctx context.Context, m Member) error {
+		r, err := m.Peer.Report(ctx, 0, services)
+		for _, n := range r.Needs {
+			if err == nil && n > 0 {
+				answers <- m.Process
+				break
+			}
+		}
+		return err
+	})
+	close(answers)
+	for process := range answers {
+		busy = append(busy, process)
+	}
+	return busy, nil
+}
+
+// Handover lets the modules change over whose versions may not run at once:
+// it waits until nobody can need the version that has the turn, takes the turn
+// back, waits until every process that ran it has stopped, gives the turn to
+// the version that newcomers wait for, and returns when that one is up. It goes
+// on where it, or another operator's, stopped; without such modules it does
+// nothing.
+func (c *Controller) Handover(ctx context.Context) error {
+	for {
+		log, entries, err := c.Log(ctx)
+		if err != nil {
+			return err
+		}
+		r, _ := log.Session()
+		modules := r.ChangingOver(log)
+		if len(modules) == 0 {
+			return c.begun(ctx, log, r)
+		}
+		has := func(m rollout.Module) string { rule, _ := log.Rule(m.Service); return rule.Turn }
+		if yield := slices.DeleteFunc(slices.Clone(modules), func(m rollout.Module) bool { return has(m) == "" }); len(yield) > 0 {
+			if err = c.drain(ctx, drainsOf(yield, r.Since, has)); err == nil {
+				err = c.yield(ctx, yield, has)
+			}
+		} else if err = c.free(ctx, log, entries, modules); err == nil {
+			err = c.step(ctx, "pass the turn to "+names(modules, func(m rollout.Module) string { rule, _ := log.Rule(m.Service); return rule.Version }),
+				func(log *rollout.Log, r rollout.Release, _ rollout.Generation) (change, error) {
+					next, rules, err := r.Pass(log)
+					return change{session: next, rules: rules}, err
+				})
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// yield takes the turn back, and writes down who ran the versions.
+func (c *Controller) yield(ctx context.Context, modules []rollout.Module, has func(rollout.Module) string) error {
+	owners := map[string][]rollout.Owner{}
+	look := c.look(ctx)
+	for _, m := range modules {
+		for _, p := range look.Members {
+			if slices.Contains(p.Runs, m.Service+"/"+has(m)) {
+				owners[m.Service] = append(owners[m.Service], rollout.Owner{Process: p.Process, Place: p.Place})
+			}
+		}
+	}
+	return c.step(ctx, "take the turn back from "+names(modules, has), func(log *rollout.Log, r rollout.Release, _ rollout.Generation) (change, error) {
+		next, rules, retire, err := r.Yield(log, owners)
+		return change{session: next, rules: rules, retire: retire}, err
+	})
+}
+
+// free waits until everybody goes by the rules that give nobody the turn, and
+// all who ran the versions that have yielded it have stopped doing so.
+func (c *Controller) free(ctx context.Context, log *rollout.Log, entries []rollout.Entry, modules []rollout.Module) error {
+	for begun := time.Now(); ; {
+		mute := silent(ctx, c.cfg.Site, c.tell(ctx, entries))
+		free := mute == nil
+		look := c.look(ctx)
+		for _, m := range modules {
+			rule, _ := log.Rule(m.Service)
+			if m.Yielded == rule.Version {
+				continue // it gets its own turn back
+			}
+			runs := c.stillRun(ctx, look, m)
+			free = free && len(runs) == 0
+			if len(runs) > 0 {
+				c.dismissFrom(ctx, m, runs)
+				c.cfg.Progress(Progress{Step: "leave", Service: m.Service, Version: m.Yielded, Runs: runs, Waiting: time.Since(begun)})
+			}
+		}
+		if free {
+			return nil
+		}
+		if mute != nil {
+			c.cfg.Progress(Progress{Step: "leave", Waiting: time.Since(begun), Note: mute.Error()})
+		}
+		if err := run.Sleep(ctx, c.cfg.Pause); err != nil {
+			return fmt.Errorf("wait for the end of what had the turn: %w", err)
+		}
+	}
+}
+
+// stillRun names the processes that may still run the version of a module
+// that has yielded its turn: those that say so, and those that ran it and of
+// which nobody knows that they have ended.
+func (c *Controller) stillRun(ctx context.Context, look Status, m rollout.Module) (out []string) {
+	said := map[string]bool{}
+	for _, p := range look.Members {
+		if p.Silent != "" {
+			continue
+		}
+		said[p.Process] = true
+		if slices.Contains(p.Runs, m.Service+"/"+m.Yielded) {
+			out = append(out, p.Process)
+		}
+	}
+	for _, o := range m.Owners {
+		if !said[o.Process] && !vouched(o.Process, c.cfg.Without) && !c.cfg.Site.Ended(ctx, o.Process, o.Place) {
+			out = append(out, o.Process)
+		}
+	}
+	return out
+}
+
+// dismissFrom asks processes to leave with the version that has yielded.
+func (c *Controller) dismissFrom(ctx context.Context, m rollout.Module, processes []string) {
+	members, err := c.cfg.Site.Members(ctx)
+	if err != nil {
+		return // the next look will say so
+	}
+	members = slices.DeleteFunc(members, func(o Member) bool { return !slices.Contains(processes, o.Process) })
+	ask(ctx, members, func(ctx context.Context, o Member) error {
+		_, err := o.Peer.Leave(ctx, m.Service, m.Yielded)
+		return err
+	})
+}
+
+// begun waits until the versions that have got their turn are up.
+func (c *Controller) begun(ctx context.Context, log *rollout.Log, r rollout.Release) error {
+	if r.State != rollout.Switched && r.State != rollout.RollingBack {
+		return nil
+	}
+	for _, m := range r.Modules {
+		rule, _ := log.Rule(m.Service)
+		for begun := time.Now(); m.Strategy.Exclusive(); {
+			missing := c.up(ctx, m.Service, rule.Turn)
+			if missing == nil {
+				break
+			}
+			p := Progress{Step: "begin", Service: m.Service, Version: rule.Turn, Waiting: time.Since(begun)}
+			for _, o := range c.look(ctx).Members {
+				if slices.Contains(o.Runs, m.Service+"/"+rule.Turn) || slices.Contains(o.Waits, m.Service+"/"+rule.Turn) {
+					p.Runs = append(p.Runs, o.Process)
+				}
+			}
+			c.cfg.Progress(p)
+			if err := run.Sleep(ctx, min(c.cfg.Pause, beginEvery)); err != nil {
+				return fmt.Errorf("%w: %w; requests wait for it: start it, or roll back", missing, err)
+			}
+		}
+	}
+	return nil
+}
+
+// beginEvery is the time between two looks for a version that requests wait for.
+const beginEvery = 100 * time.Millisecond
+
+// names lists a version of each module.
+func names(modules []rollout.Module, of func(rollout.Module) string) string {
+	var out []string
+	for _, m := range modules {
+		out = append(out, m.Service+" "+of(m))
+	}
+	return strings.Join(out, ", ")
+}

@@ -1,0 +1,139 @@
+package rollout
+
+import (
+	"context"
+	"maps"
+	"slices"
+)
+
+// A module whose versions may never run at once (an exclusive strategy)
+// changes over after the switch: the old version is drained and yields its
+// turn; when every process that ran it has stopped, the turn passes to the
+// version that newcomers are waiting for. A rollback changes over the other
+// way. In between nobody has the turn.
+
+// ChangingOver are the modules whose turn is not yet with the version that
+// newcomers are sent to.
+func (r Release) ChangingOver(log *Log) []Module {
+	var out []Module
+	if r.State != Switched && r.State != RollingBack {
+		return nil
+	}
+	for _, m := range r.Modules {
+		if rule, ok := log.Rule(m.Service); ok && rule.Strategy.Exclusive() && rule.Turn != rule.Version {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+// Yield takes the turn back from the versions that the modules are drained of
+// (those with the turn): they refuse from here on. owners are the processes
+// that run them, by service.
+func (r Release) Yield(log *Log, owners map[string][]Owner) (Release, map[string]Rule, []Retirement, error) {
+	next, rules := r, map[string]Rule{}
+	next.Modules = slices.Clone(r.Modules)
+	var retire []Retirement
+	for _, m := range r.ChangingOver(log) {
+		rule, _ := log.Rule(m.Service)
+		if rule.Turn == "" {
+			continue // it has yielded before
+		}
+		m.Yielded, m.Owners = rule.Turn, owners[m.Service]
+		next.set(m)
+		retire = append(retire, Retirement{Service: m.Service, Version: rule.Turn, Floor: r.Since})
+		rule.Turn = ""
+		rules[m.Service] = rule
+	}
+	if len(rules) == 0 {
+		return r, nil, nil, r.refuse("take the turn back in", "commit it, or roll it back")
+	}
+	return next, rules, retire, nil
+}
+
+// Pass gives the turn to the versions that newcomers are sent to, when those
+// that have yielded it have stopped.
+func (r Release) Pass(log *Log) (Release, map[string]Rule, error) {
+	next, rules := r, map[string]Rule{}
+	next.Modules = slices.Clone(r.Modules)
+	for _, m := range r.ChangingOver(log) {
+		rule, _ := log.Rule(m.Service)
+		if rule.Turn != "" {
+			continue
+		}
+		m.Yielded, m.Owners = "", nil
+		next.set(m)
+		rule.Turn = rule.Version
+		rules[m.Service] = rule
+	}
+	if len(rules) == 0 {
+		return r, nil, r.refuse("pass the turn in", "let the versions that go stop first")
+	}
+	return next, rules, nil
+}
+
+// set replaces the module of the same service.
+func (r *Release) set(m Module) {
+	i := slices.IndexFunc(r.Modules, func(o Module) bool { return o.Service == m.Service })
+	r.Modules[i] = m
+}
+
+// Turn waits until the rules that the process has applied let the version run,
+// and notes that it does. why hears, again after each change of the rules, what
+// it waits for. A version that may run beside others waits for nothing.
+func (a *Agent) Turn(ctx context.Context, service, version string, why func(error)) (stop func(), err error) {
+	for {
+		a.mu.Lock()
+		err, changed := a.log.Load().Turn(service, version), a.changed
+		if err == nil {
+			defer a.mu.Unlock()
+			return a.runs(service + "/" + version), nil
+		}
+		name := service + "/" + version
+		a.waiting = counted(a.waiting, name, 1)
+		a.mu.Unlock()
+		why(err)
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+		a.mu.Lock()
+		a.waiting = counted(a.waiting, name, -1)
+		a.mu.Unlock()
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// runs is called with mu held.
+func (a *Agent) runs(name string) (stop func()) {
+	a.running = counted(a.running, name, 1)
+	stopped := false
+	return func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if !stopped {
+			stopped = true
+			a.running = counted(a.running, name, -1)
+		}
+	}
+}
+
+func counted(all map[string]int, name string, by int) map[string]int {
+	if all == nil {
+		all = map[string]int{}
+	}
+	if all[name] += by; all[name] == 0 {
+		delete(all, name)
+	}
+	return all
+}
+
+// turns are the versions that run, and that wait for their turn, sorted.
+func (a *Agent) turns() (runs, waits []string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Sorted(maps.Keys(a.running)), slices.Sorted(maps.Keys(a.waiting))
+}
