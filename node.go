@@ -185,7 +185,7 @@ func (n *Node) Stats() *health.Recorder { return n.stats }
 func (n *Node) Close() error {
 	n.close.Do(func() {
 		n.closeErr = errors.Join(
-			n.offers.leave(),
+			n.offers.leave(n.cfg.Stop),
 			n.calls.Close(),
 			n.peers.close(),
 			n.closeStats(),

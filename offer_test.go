@@ -14,6 +14,7 @@ import (
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/registry"
+	"github.com/skerry/skerry/rollout"
 )
 
 // TestAddressComesLateAndChanges starts a provider on a host without an
@@ -26,7 +27,11 @@ func TestAddressComesLateAndChanges(t *testing.T) {
 		work := run.NewGroup(ctx)
 		work.Go(memory.Run)
 		log := &transcript{}
-		n := &Node{log: slog.New(slog.NewTextHandler(log, nil)), sources: []discovery.Source{{Name: "memory", Registry: memory}}}
+		rules, err := rollout.NewAgent("here/1/e", rollout.Saved{}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := &Node{rules: rules, log: slog.New(slog.NewTextHandler(log, nil)), sources: []discovery.Source{{Name: "memory", Registry: memory}}}
 		n.cfg = Config{Service: Service{Name: "auth"}}.WithDefaults()
 		var host, listed atomic.Value
 		host.Store("")

@@ -71,9 +71,10 @@ func newProvider(n *Node) (*provider, error) {
 // Handle offers the service and returns; it is served until Close. What the
 // configuration says of the service (version, weight, tags, …) is told to the
 // registries. Handle waits up to 3 s until one of them has listed the service,
-// but not for the turn of a version that may not run yet (Turn);
-// those that can't be reached are tried for ever. An error means that the
-// service is not offered: a port that is taken, a name that is served already.
+// and not at all for a version that may not run yet, which is listed when its
+// turn comes (Turn); registries that can't be reached are tried for ever. An
+// error means that the service is not offered: a port that is taken, a name
+// that is served already.
 func (n *Node) Handle(ctx context.Context, service string, p thrift.TProcessor) error {
 	if err := n.offers.handle(ctx, service, p); err != nil {
 		return fmt.Errorf("offer %s: %w", service, err)

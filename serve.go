@@ -43,14 +43,16 @@ func (p *provider) serve(ctx context.Context, service string) error {
 		o.served = true
 	}
 	p.mu.Unlock()
+	stop := p.n.cfg.Stop
 	if o == nil {
-		return p.leave() // gone already: everything leaves
+		return p.leave(stop) // gone already: everything leaves
 	}
 	select {
 	case <-ctx.Done():
-	case <-o.asked: // an operator: the rules have retired its version
+	case <-o.asked: // an operator: the rules have retired its version, and nobody calls it
+		stop.Grace = 0
 	case <-p.left:
-		return p.leave()
+		return p.leave(stop)
 	case <-p.group.Context().Done(): // the port broke
 	}
 	p.mu.Lock()
@@ -61,17 +63,17 @@ func (p *provider) serve(ctx context.Context, service string) error {
 	}
 	p.mu.Unlock()
 	if last {
-		return p.leave()
+		return p.leave(stop)
 	}
-	o.end(context.WithoutCancel(ctx))
+	o.end(context.WithoutCancel(ctx), stop.Grace)
 	return nil
 }
 
 // end takes one service away while others stay.
-func (o *offer) end(ctx context.Context) {
+func (o *offer) end(ctx context.Context, grace time.Duration) {
 	o.p.n.log.Info("leaving", "service", o.service)
 	o.withdraw(ctx)
-	_ = run.Sleep(ctx, o.p.n.cfg.Stop.Grace)
+	_ = run.Sleep(ctx, grace)
 	o.remove()
 	if o.stopped != nil {
 		o.stopped()
@@ -91,7 +93,7 @@ func (p *provider) retire(service, version string) bool {
 		close(o.asked)
 		if !o.served { // nobody waits in Serve to do it
 			delete(p.offers, service)
-			p.group.Go(func(ctx context.Context) error { o.end(context.WithoutCancel(ctx)); return nil })
+			p.group.Go(func(ctx context.Context) error { o.end(context.WithoutCancel(ctx), 0); return nil })
 		}
 	})
 	return true
@@ -99,7 +101,7 @@ func (p *provider) retire(service, version string) bool {
 
 // leave stops the provider in order, once; whoever calls it later waits for
 // the first.
-func (p *provider) leave() error {
+func (p *provider) leave(stop Stop) error {
 	p.once.Do(func() {
 		defer close(p.left)
 		p.mu.Lock()
@@ -108,7 +110,6 @@ func (p *provider) leave() error {
 		idle := len(p.offers) == 0
 		p.mu.Unlock()
 		if !silent {
-			stop := p.n.cfg.Stop
 			if idle {
 				stop.Grace = 0 // nobody calls a process that offers nothing
 			}

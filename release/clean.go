@@ -35,7 +35,7 @@ func (c *Controller) Clean(ctx context.Context) error {
 				})
 			}
 		default:
-			if err = c.Handover(ctx); err != nil {
+			if err = c.handover(ctx); err != nil {
 				return err
 			}
 			err = c.step(ctx, "clean", func(_ *rollout.Log, r rollout.Release, _ rollout.Generation) (change, error) {

@@ -202,14 +202,26 @@ func (c *Controller) up(ctx context.Context, service, version string) error {
 }
 
 // Commit sends a share of the new traces, per ten thousand, to the new
-// versions; rollout.Whole is the switch. New traces that call a module whose
-// versions may not run at once then wait for [Controller.Handover].
+// versions; rollout.Whole is the switch. Where the versions of a module may not
+// run at once it goes on until the old one has stopped and the new one is up:
+// new traces that call it wait meanwhile. When ctx ends before, the same
+// command goes on with that, or Rollback turns back.
 func (c *Controller) Commit(ctx context.Context, share int) error {
 	text := fmt.Sprintf("commit %g %%", float64(share)/100)
-	return c.step(ctx, text, func(log *rollout.Log, r rollout.Release, at rollout.Generation) (change, error) {
+	log, _, err := c.Log(ctx)
+	if err != nil {
+		return err
+	}
+	if r, _ := log.Session(); r.State == rollout.Switched && share == rollout.Whole && len(r.ChangingOver(log)) > 0 {
+		return c.handover(ctx)
+	}
+	if err := c.moment(ctx, log); err != nil {
+		return err
+	}
+	err = c.step(ctx, text, func(log *rollout.Log, r rollout.Release, at rollout.Generation) (change, error) {
 		for _, m := range r.Modules {
 			if m.Strategy.Exclusive() {
-				continue // it begins when the old one has stopped: Handover
+				continue // it begins when the old one has stopped: handover
 			}
 			if err := c.up(ctx, m.Service, m.New); err != nil {
 				return change{}, err
@@ -218,15 +230,31 @@ func (c *Controller) Commit(ctx context.Context, share int) error {
 		next, rules, err := r.Commit(log, share, at)
 		return change{session: next, rules: rules}, err
 	})
+	if err != nil {
+		return err
+	}
+	return c.handover(ctx)
 }
 
-// Rollback sends all new traces to the old versions again. Where the old
-// version may not run beside the new one they wait for [Controller.Handover].
+// Rollback sends all new traces to the old versions again. Where a new version
+// has the turn already that the old one may not run beside, it goes on until
+// that has stopped and the old one is up; the same command goes on with it.
 func (c *Controller) Rollback(ctx context.Context) error { return c.rollback(ctx, "roll back") }
 
 func (c *Controller) rollback(ctx context.Context, text string) error {
-	return c.step(ctx, text, func(log *rollout.Log, r rollout.Release, at rollout.Generation) (change, error) {
+	log, _, err := c.Log(ctx)
+	if err != nil {
+		return err
+	}
+	if r, _ := log.Session(); r.State == rollout.RollingBack && len(r.ChangingOver(log)) > 0 {
+		return c.handover(ctx)
+	}
+	err = c.step(ctx, text, func(log *rollout.Log, r rollout.Release, at rollout.Generation) (change, error) {
 		next, rules, err := r.Rollback(log, at)
 		return change{session: next, rules: rules}, err
 	})
+	if err != nil {
+		return err
+	}
+	return c.handover(ctx)
 }

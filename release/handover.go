@@ -11,21 +11,17 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// Moment waits for an instant in which nobody needs the modules of the
+// moment waits for an instant in which nobody needs the modules of the
 // strategy waiting, so that a commit then holds newcomers as short as can be.
 // It returns when there is one, and when the patience of the modules is over:
 // with ErrBusy when one of them gives up then. It has no say in what is safe.
-func (c *Controller) Moment(ctx context.Context) error {
-	log, _, err := c.Log(ctx)
-	if err != nil {
-		return err
-	}
+func (c *Controller) moment(ctx context.Context, log *rollout.Log) error {
 	r, _ := log.Session()
 	var services []string
 	var patience time.Duration
 	giveUp := false
 	for _, m := range r.Modules {
-		if m.Strategy == rollout.Waiting {
+		if r.State == rollout.Prepared && m.Strategy == rollout.Waiting {
 			services, patience, giveUp = append(services, m.Service), max(patience, m.Patience), giveUp || m.GiveUp
 		}
 	}
@@ -49,6 +45,9 @@ func (c *Controller) Moment(ctx context.Context) error {
 	}
 	return nil
 }
+
+// errChanged: what was waited for is not what the release waits for now.
+var errChanged = fmt.Errorf("%w: another operator has committed or rolled back meanwhile", rollout.ErrStep)
 
 // momentEvery is the time between two looks for a moment.
 const momentEvery = 20 * time.Millisecond
@@ -77,13 +76,13 @@ func (c *Controller) needed(ctx context.Context, services []string) (busy []stri
 	return busy, nil
 }
 
-// Handover lets the modules change over whose versions may not run at once:
+// handover lets the modules change over whose versions may not run at once:
 // it waits until nobody can need the version that has the turn, takes the turn
 // back, waits until every process that ran it has stopped, gives the turn to
 // the version that newcomers wait for, and returns when that one is up. It goes
 // on where it, or another operator's, stopped; without such modules it does
 // nothing.
-func (c *Controller) Handover(ctx context.Context) error {
+func (c *Controller) handover(ctx context.Context) error {
 	for {
 		log, entries, err := c.Log(ctx)
 		if err != nil {
@@ -97,12 +96,15 @@ func (c *Controller) Handover(ctx context.Context) error {
 		has := func(m rollout.Module) string { rule, _ := log.Rule(m.Service); return rule.Turn }
 		if yield := slices.DeleteFunc(slices.Clone(modules), func(m rollout.Module) bool { return has(m) == "" }); len(yield) > 0 {
 			if err = c.drain(ctx, drainsOf(yield, r.Since, has)); err == nil {
-				err = c.yield(ctx, yield, has)
+				err = c.yield(ctx, r.Since, yield, has)
 			}
 		} else if err = c.free(ctx, log, entries, modules); err == nil {
 			err = c.step(ctx, "pass the turn to "+names(modules, func(m rollout.Module) string { rule, _ := log.Rule(m.Service); return rule.Version }),
-				func(log *rollout.Log, r rollout.Release, _ rollout.Generation) (change, error) {
-					next, rules, err := r.Pass(log)
+				func(log *rollout.Log, now rollout.Release, _ rollout.Generation) (change, error) {
+					if now.Since != r.Since {
+						return change{}, errChanged
+					}
+					next, rules, err := now.Pass(log)
 					return change{session: next, rules: rules}, err
 				})
 		}
@@ -113,7 +115,7 @@ func (c *Controller) Handover(ctx context.Context) error {
 }
 
 // yield takes the turn back, and writes down who ran the versions.
-func (c *Controller) yield(ctx context.Context, modules []rollout.Module, has func(rollout.Module) string) error {
+func (c *Controller) yield(ctx context.Context, since rollout.Generation, modules []rollout.Module, has func(rollout.Module) string) error {
 	owners := map[string][]rollout.Owner{}
 	look := c.look(ctx)
 	for _, m := range modules {
@@ -124,6 +126,9 @@ func (c *Controller) yield(ctx context.Context, modules []rollout.Module, has fu
 		}
 	}
 	return c.step(ctx, "take the turn back from "+names(modules, has), func(log *rollout.Log, r rollout.Release, _ rollout.Generation) (change, error) {
+		if r.Since != since {
+			return change{}, errChanged
+		}
 		next, rules, retire, err := r.Yield(log, owners)
 		return change{session: next, rules: rules, retire: retire}, err
 	})

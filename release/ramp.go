@@ -31,6 +31,9 @@ func (c *Controller) Ramp(ctx context.Context, shares []int, every time.Duration
 		}
 		r, _ := log.Session()
 		if share <= r.Share {
+			if share == rollout.Whole { // modules may be changing over still
+				return c.handover(ctx)
+			}
 			continue
 		}
 		before := c.served(ctx, r, g)

@@ -35,6 +35,11 @@ growing share of the users goes first; who has met a new version stays with it.
 --every after its last step: when one of them is crossed, everything is rolled
 back. Both need at least --min-calls calls of a version to judge.
 
+Where two versions of a module may never run at once (strategies blocking and
+waiting), it goes on until the old one has stopped and the new one is up, and
+says what is to be stopped and started; calls wait meanwhile. An interrupted
+one stays where it is: commit again goes on, rollback turns back.
+
 An interrupted ramp stays at its share; commit again goes on from there.`,
 		Example: "  skerry release commit\n  skerry release commit --ramp 10,50,100 --every 2m --max-failures 1% --max-p99 200ms",
 		Args:    cobra.NoArgs,
@@ -96,6 +101,10 @@ func (a *app) releaseCommit(ctx context.Context, to releases, f *releaseFlags, h
 		}
 	}
 	how.steps = slices.DeleteFunc(how.steps, func(share int) bool { return share <= r.Share })
+	changing := s.changingOver()
+	if r.State == rollout.Switched && len(changing) > 0 {
+		how.steps = []int{rollout.Whole}
+	}
 	if how.Failures == 0 && how.P99 == 0 {
 		how.Guard = release.Guard{}
 	}
@@ -103,9 +112,13 @@ func (a *app) releaseCommit(ctx context.Context, to releases, f *releaseFlags, h
 		return err
 	}
 	for i, share := range how.steps {
-		a.note("%s of the new requests are sent to %s", percent(share), versions(r, func(m rollout.Module) string { return m.New }))
+		if r.State == rollout.Switched {
+			a.note("going on with the change of %s", names(changing))
+		} else {
+			a.note("%s of the new requests are sent to %s", percent(share), versions(r, func(m rollout.Module) string { return m.New }))
+		}
 		if r, err = to.Commit(ctx, share, how.every, how.Guard); err != nil {
-			return how.turned(r, err)
+			return how.turned(r, interrupted(r, err))
 		}
 		if i < len(how.steps)-1 && how.Guard == (release.Guard{}) {
 			if err := run.Sleep(ctx, how.every); err != nil {
@@ -114,14 +127,14 @@ func (a *app) releaseCommit(ctx context.Context, to releases, f *releaseFlags, h
 		}
 	}
 	return a.stepped(r, fmt.Sprintf("Release %s is committed: new requests meet %s.", r.Name, versions(r, func(m rollout.Module) string { return m.New })),
-		fmt.Sprintf("The old versions stay as backup: %s.", versions(r, func(m rollout.Module) string { return m.Old })),
+		backup(r),
 		"Next: skerry release clean when you are content, or skerry release rollback")
 }
 
 // mayCommit refuses to send requests where nobody would answer.
 func mayCommit(s siteState, r rollout.Release) error {
 	for _, m := range r.Modules {
-		if len(s.up(m.Service, m.New)) == 0 {
+		if !m.Strategy.Exclusive() && len(s.up(m.Service, m.New)) == 0 {
 			return problemf("commit release %s: no instance of %s/%s is up; start some, and see skerry ls %s", r.Name, m.Service, m.New, m.Service)
 		}
 	}
@@ -138,8 +151,13 @@ func commitPlan(r rollout.Release, how ramp) []string {
 		}
 		plan = []string{fmt.Sprintf("send a growing share of the new requests to %s: %s, with %v between", news, strings.Join(shares, ", "), how.every)}
 	}
-	plan = append(plan, "leave requests that are under way with the versions they have begun with",
-		"keep the old versions as backup: "+versions(r, func(m rollout.Module) string { return m.Old }))
+	plan = append(plan, "leave requests that are under way with the versions they have begun with")
+	if rest := concurrents(r); len(rest.Modules) > 0 {
+		plan = append(plan, "keep the old versions as backup: "+versions(rest, func(m rollout.Module) string { return m.Old }))
+	}
+	for _, m := range exclusives(r).Modules {
+		plan = append(plan, changePlan(m)...)
+	}
 	if how.Failures > 0 {
 		plan = append(plan, fmt.Sprintf("roll back when more than %.4g%% of a new version's calls fail", how.Failures*100))
 	}

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/goccy/go-yaml"
 	"github.com/skerry/skerry/rollout"
@@ -27,6 +28,8 @@ type module struct {
 	Check    string            `yaml:"check"`    // command that must succeed
 	Strategy string            `yaml:"strategy"` // concurrent, blocking or waiting
 	Env      map[string]string `yaml:"env"`      // for the check
+	Patience time.Duration     `yaml:"patience"` // of waiting: how long to look for a moment without need; default 30s
+	GiveUp   bool              `yaml:"give_up"`  // of waiting: don't switch when none comes
 }
 
 // readManifest reads the modules of a release; without a path the manifest
@@ -63,11 +66,12 @@ func (m module) or(o module) module {
 	return module{
 		Version: cmp.Or(m.Version, o.Version), Old: cmp.Or(m.Old, o.Old), Wish: cmp.Or(m.Wish, o.Wish),
 		Check: cmp.Or(m.Check, o.Check), Strategy: cmp.Or(m.Strategy, o.Strategy), Env: env,
+		Patience: cmp.Or(m.Patience, o.Patience), GiveUp: m.GiveUp || o.GiveUp,
 	}
 }
 
 // Keys of settings that ship knows.
-var shipKeys = []string{"version", "old", "wish", "check", "strategy"}
+var shipKeys = []string{"version", "old", "wish", "check", "strategy", "patience", "give_up"}
 
 // checkSettings refuses what ship would stumble over later.
 func checkSettings(values map[string]string) error {
@@ -76,6 +80,14 @@ func checkSettings(values map[string]string) error {
 			return fmt.Errorf("wish=%s: want a number of instances", w)
 		}
 	}
+	if p := values["patience"]; p != "" {
+		if d, err := time.ParseDuration(p); err != nil || d <= 0 {
+			return fmt.Errorf("patience=%s: want a duration such as 30s", p)
+		}
+	}
+	if g := values["give_up"]; g != "" && g != "true" && g != "false" {
+		return fmt.Errorf("give_up=%s: want true or false", g)
+	}
 	_, err := parseStrategy(values["strategy"])
 	return err
 }
@@ -83,7 +95,9 @@ func checkSettings(values map[string]string) error {
 // moduleOf reads the settings of a module.
 func moduleOf(values map[string]string) module {
 	m := module{Version: values["version"], Old: values["old"], Check: values["check"], Strategy: values["strategy"], Env: map[string]string{}}
-	m.Wish, _ = strconv.Atoi(values["wish"]) // checked when it was put
+	m.Wish, _ = strconv.Atoi(values["wish"]) // checked when it was put, as what follows
+	m.Patience, _ = time.ParseDuration(values["patience"])
+	m.GiveUp = values["give_up"] == "true"
 	for key, value := range values {
 		if !slices.Contains(shipKeys, key) {
 			m.Env[key] = value
@@ -121,3 +135,22 @@ func variable(c rune) rune {
 }
 
 func keysOf[V any](m map[string]V) []string { return slices.Collect(maps.Keys(m)) }
+
+// defaultPatience is how long waiting looks for a moment without need.
+const defaultPatience = 30 * time.Second
+
+// exclusive reports whether the module's versions may not run at once.
+func (m module) exclusive() bool {
+	s, _ := parseStrategy(m.Strategy) // checked by complete
+	return s.Exclusive()
+}
+
+// shipped is the module as the release keeps it.
+func (m module) shipped(name string) (rollout.Module, error) {
+	strategy, err := parseStrategy(m.Strategy)
+	out := rollout.Module{Service: name, Old: m.Old, New: m.Version, Strategy: strategy}
+	if strategy == rollout.Waiting {
+		out.Patience, out.GiveUp = cmp.Or(m.Patience, defaultPatience), m.GiveUp
+	}
+	return out, err
+}

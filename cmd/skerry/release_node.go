@@ -23,7 +23,7 @@ func (a *app) openSite(ctx context.Context, f *releaseFlags) (releases, func(), 
 		return nil, nil, err
 	}
 	a.look(ctx, n, "")
-	return &liveSite{node: n, by: f.operator(), dead: f.dead}, func() { n.Close() }, nil
+	return &liveSite{node: n, by: f.operator(), dead: f.dead, changes: a.changes()}, func() { n.Close() }, nil
 }
 
 // liveSite is releases by a node.
@@ -31,6 +31,8 @@ type liveSite struct {
 	node *skerry.Node
 	by   string
 	dead []string
+
+	changes func(release.Progress) // hears what commit and rollback wait for
 }
 
 func (s *liveSite) controller(tell func(release.Progress)) *release.Controller {
@@ -48,6 +50,9 @@ func (s *liveSite) State(ctx context.Context) (siteState, error) {
 	st := siteState{Entries: status.Trail, Instances: s.node.Explain(""), Frozen: status.Frozen, Restored: errors.Is(status.Err, release.ErrRestored)}
 	for _, m := range status.Members {
 		p := process{Name: m.Process, Addr: m.Addr, Applied: m.Applied, Hash: m.Hash, Why: m.Silent}
+		if len(m.Waits) > 0 {
+			p.Why = "waits for its turn to run " + strings.Join(m.Waits, ", ")
+		}
 		if m.Silent != "" {
 			p.Silent = max(time.Millisecond, time.Since(m.Heard))
 		}
@@ -111,11 +116,11 @@ func (s *liveSite) Ship(ctx context.Context, m rollout.Module) (rollout.Release,
 }
 
 func (s *liveSite) Commit(ctx context.Context, share int, every time.Duration, g release.Guard) (rollout.Release, error) {
-	return s.stepped(ctx, s.controller(nil).Ramp(ctx, []int{share}, every, g))
+	return s.stepped(ctx, s.controller(s.changes).Ramp(ctx, []int{share}, every, g))
 }
 
 func (s *liveSite) Rollback(ctx context.Context) (rollout.Release, error) {
-	return s.stepped(ctx, s.controller(nil).Rollback(ctx))
+	return s.stepped(ctx, s.controller(s.changes).Rollback(ctx))
 }
 
 func (s *liveSite) Clean(ctx context.Context, tell func([]holder)) (rollout.Release, error) {

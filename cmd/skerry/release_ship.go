@@ -41,6 +41,13 @@ What the command line leaves out is taken from the settings of the release
     proc: {version: v2}
 all, or no name, ships every module of the settings and the manifest.
 
+A module whose versions may never run at once, because they own a device, has
+the strategy blocking: its new version is not waited for, and begins after
+commit, when the old one has stopped; calls to it wait meanwhile, up to their
+deadlines. waiting is the same, begun at a moment in which nobody needs it;
+when none comes within --patience it is begun all the same, or, by --give-up,
+not at all.
+
 The check runs by the shell with SKERRY_RELEASE, SKERRY_MARK, SKERRY_MODULE,
 SKERRY_VERSION, SKERRY_OLD, SKERRY_ADDRS, and the settings as SKERRY_KEY.`,
 		Example: "  skerry release ship auth --version v2 --wish 2 --check './probe auth'\n  skerry release ship all",
@@ -53,6 +60,8 @@ SKERRY_VERSION, SKERRY_OLD, SKERRY_ADDRS, and the settings as SKERRY_KEY.`,
 	c.Flags().IntVar(&sh.Wish, "wish", 0, "`INSTANCES` to wait for (default: as many as the old version has)")
 	c.Flags().StringVar(&sh.Check, "check", "", "`COMMAND` that must succeed")
 	c.Flags().StringVar(&sh.Strategy, "strategy", "", "concurrent, blocking or waiting")
+	c.Flags().DurationVar(&sh.Patience, "patience", 0, "of the strategy waiting: how long to look for a moment in which nobody needs the old version (default 30s)")
+	c.Flags().BoolVar(&sh.GiveUp, "give-up", false, "of the strategy waiting: don't switch when there is no such moment")
 	c.Flags().StringVar(&sh.file, "file", "", "manifest `FILE` (default ./release.yaml)")
 	c.Flags().DurationVar(&sh.wait, "wait", 5*time.Minute, "how long to wait for the instances")
 	c.MarkFlagFilename("file", "yaml", "yml")
@@ -84,6 +93,9 @@ func (a *app) releaseShip(ctx context.Context, to releases, f *releaseFlags, sh 
 		if r, err = a.shipOne(ctx, to, r, name, modules[name], sh.wait); err != nil {
 			return err
 		}
+	}
+	if slices.ContainsFunc(r.Modules, func(m rollout.Module) bool { return m.Strategy.Exclusive() }) {
+		a.note("No preview of %s: it begins when the old version has stopped.", versions(exclusives(r), func(m rollout.Module) string { return m.New }))
 	}
 	return a.stepped(r, "Verifiers meet "+versions(r, func(m rollout.Module) string { return m.New })+" by "+howToPreview(r)+".",
 		"Next: try it, then skerry release commit, or skerry release rollback")
@@ -140,6 +152,9 @@ func complete(s siteState, name string, m module) (module, error) {
 		}
 		m.Old = others[0]
 	}
+	if m.exclusive() && m.Check != "" {
+		return m, fmt.Errorf("ship %s: there is nothing to check: %s may not run before %s has stopped (strategy %s); leave the check out", name, m.Version, m.Old, m.Strategy)
+	}
 	if m.Old == m.Version {
 		return m, fmt.Errorf("ship %s: %s serves already", name, m.Version)
 	}
@@ -150,32 +165,33 @@ func complete(s siteState, name string, m module) (module, error) {
 }
 
 func shipPlan(name string, m module, r rollout.Release) []string {
+	if m.exclusive() {
+		return []string{fmt.Sprintf("have %s/%s ready; it may not run beside %s, so it begins after commit, when that has stopped (strategy %s)", name, m.Version, m.Old, m.Strategy)}
+	}
 	plan := []string{fmt.Sprintf("wait for %s of %s/%s", count(m.Wish, "instance", "s"), name, m.Version)}
 	if m.Check != "" {
 		plan = append(plan, fmt.Sprintf("check it by: %s", m.Check))
 	}
-	plan = append(plan, fmt.Sprintf("let verifiers (mark %s) meet %s/%s; everybody else stays with %s", r.Mark, name, m.Version, m.Old))
-	if m.Strategy != "" && m.Strategy != "concurrent" {
-		plan[len(plan)-1] += ", strategy " + m.Strategy
-	}
-	return plan
+	return append(plan, fmt.Sprintf("let verifiers (mark %s) meet %s/%s; everybody else stays with %s", r.Mark, name, m.Version, m.Old))
 }
 
 func (a *app) shipOne(ctx context.Context, to releases, r rollout.Release, name string, m module, wait time.Duration) (rollout.Release, error) {
-	addrs, err := a.awaitInstances(ctx, to, name, m, wait)
-	if err != nil {
-		return r, err
-	}
-	if m.Check != "" {
-		if err := a.runCheck(ctx, name, m, r, addrs); err != nil {
+	if !m.exclusive() {
+		addrs, err := a.awaitInstances(ctx, to, name, m, wait)
+		if err != nil {
 			return r, err
 		}
+		if m.Check != "" {
+			if err := a.runCheck(ctx, name, m, r, addrs); err != nil {
+				return r, err
+			}
+		}
 	}
-	strategy, err := parseStrategy(m.Strategy)
+	told, err := m.shipped(name)
 	if err != nil {
 		return r, err
 	}
-	next, err := to.Ship(ctx, rollout.Module{Service: name, Old: m.Old, New: m.Version, Strategy: strategy})
+	next, err := to.Ship(ctx, told)
 	if err == nil {
 		a.note("%s/%s: shipped", name, m.Version)
 	}

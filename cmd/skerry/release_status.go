@@ -38,7 +38,7 @@ type environment struct {
 type versionStatus struct {
 	Service   string  `json:"service"`
 	Version   string  `json:"version"`
-	Role      string  `json:"role"`          // live, new, preview, backup, going, retired, unknown, or any: no rule speaks of the service
+	Role      string  `json:"role"`          // live, new, next, preview, backup, going, retired, unknown, or any: no rule speaks of the service
 	Share     float64 `json:"share_percent"` // of the new requests
 	Instances int     `json:"instances"`     // up
 }
@@ -84,7 +84,7 @@ func statusOf(s siteState) (releaseStatus, error) {
 	r, open := s.session()
 	st.Open, st.Next = open, "skerry release start"
 	if last := r; r.Name != "" {
-		st.Release, st.Next = &last, nextStep(r)
+		st.Release, st.Next = &last, nextStep(s, r)
 	}
 	if s.Restored {
 		st.Next = "skerry release adopt"
@@ -125,7 +125,7 @@ func environments(log *rollout.Log, r rollout.Release) []environment {
 		return all
 	}
 	news, olds := map[string]string{}, map[string]string{}
-	for _, m := range r.Modules {
+	for _, m := range concurrents(r).Modules { // others are no use before and after their turn
 		news[m.Service], olds[m.Service] = m.New, m.Old
 	}
 	switch r.State {
@@ -182,6 +182,12 @@ func role(log *rollout.Log, r rollout.Release, service, version string) string {
 		switch {
 		case going && version == r.Goes(m):
 			return "going"
+		case m.Strategy.Exclusive() && r.State == rollout.Switched && version == m.Old && rule.Turn != m.New:
+			return "going"
+		case m.Strategy.Exclusive() && r.State == rollout.Switched && version == m.Old:
+			return "retired"
+		case m.Strategy.Exclusive() && r.State == rollout.Prepared && version == m.New:
+			return "next"
 		case r.State == rollout.Switched && version == m.Old:
 			return "backup"
 		case r.State == rollout.Prepared && version == m.New:

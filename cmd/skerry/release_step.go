@@ -37,7 +37,7 @@ func (a *app) releaseStart(ctx context.Context, to releases, f *releaseFlags, re
 		return err
 	}
 	if r, open := s.session(); open {
-		return problemf("%s; go on with it, or end it: %s", describe(r, time.Now()), nextStep(r))
+		return problemf("%s; go on with it, or end it: %s", describe(r, time.Now()), nextStep(s, r))
 	}
 	if err := a.confirm(f, "open a release by "+f.by+": "+reason, "refuse every other release until this one is cleaned", "change nothing for any request"); err != nil {
 		return err
@@ -56,7 +56,14 @@ func describe(r rollout.Release, now time.Time) string {
 }
 
 // nextStep is what an operator would do now.
-func nextStep(r rollout.Release) string {
+func nextStep(s siteState, r rollout.Release) string {
+	if changing := s.changingOver(); len(changing) > 0 {
+		goOn, back := "commit", ", or rollback"
+		if r.State == rollout.RollingBack {
+			goOn, back = "rollback", ""
+		}
+		return fmt.Sprintf("skerry release %s: it goes on with the change of %s%s", goOn, names(changing), back)
+	}
 	switch r.State {
 	case rollout.Prepared:
 		if len(r.Modules) == 0 {
@@ -83,6 +90,7 @@ them (skerry release config get). ship knows these keys:
   version   version to ship               wish      instances to wait for
   old       version that serves now       check     command that must succeed
   strategy  concurrent, blocking, waiting
+  patience  of waiting (ship --help)    give_up   true or false
 All others are handed to the check command as SKERRY_KEY in its environment.`,
 		Example: "  skerry release config put auth version=v2 wish=2 check='./probe auth'\n  skerry release config put auth --file auth.yaml",
 		Args:    cobra.MinimumNArgs(1),
@@ -165,18 +173,23 @@ func (a *app) releaseRollbackCommand(f *releaseFlags) *cobra.Command {
 				return err
 			}
 			plan := []string{"send every new request to the old versions, of all modules at once: " + versions(r, func(m rollout.Module) string { return m.Old }),
-				"leave requests that are under way with the versions they have begun with",
-				"keep the new versions running until skerry release clean"}
+				"leave requests that are under way with the versions they have begun with"}
+			if rest := concurrents(r); len(rest.Modules) > 0 || len(r.Modules) == 0 {
+				plan = append(plan, "keep the new versions running until skerry release clean")
+			}
 			for _, m := range r.Modules {
-				if len(s.up(m.Service, m.Old)) == 0 {
+				if !m.Strategy.Exclusive() && len(s.up(m.Service, m.Old)) == 0 {
 					plan = append(plan, fmt.Sprintf("BREAK %s: no instance of %s is up; start some first", m.Service, m.Old))
 				}
+			}
+			for _, m := range exclusives(r).Modules {
+				plan = append(plan, rollbackPlan(s, m))
 			}
 			if err := a.confirm(f, plan...); err != nil {
 				return err
 			}
 			if r, err = to.Rollback(ctx); err != nil {
-				return err
+				return interrupted(r, err)
 			}
 			return a.stepped(r, "Release "+r.Name+" is rolled back: new requests meet "+versions(r, func(m rollout.Module) string { return m.Old })+".", "Next: skerry release clean")
 		}),

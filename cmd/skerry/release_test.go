@@ -25,6 +25,8 @@ type drill struct {
 	by      string
 	holders [][]holder // of the rounds to come
 	fails   int        // share at which the guard turns back
+	says    func(release.Progress)
+	stuck   bool // what has yielded its turn does not stop
 	retire  []rollout.Retirement
 }
 
@@ -74,6 +76,9 @@ func (d *drill) Commit(ctx context.Context, share int, every time.Duration, g re
 	r, err := d.step("commit "+percent(share), func(r rollout.Release, log *rollout.Log, at rollout.Generation) (rollout.Release, map[string]rollout.Rule, error) {
 		return r.Commit(log, share, at)
 	})
+	if err == nil {
+		r, err = d.change()
+	}
 	if err == nil && g != (release.Guard{}) {
 		time.Sleep(every)
 		if share == d.fails {
@@ -85,9 +90,47 @@ func (d *drill) Commit(ctx context.Context, share int, every time.Duration, g re
 }
 
 func (d *drill) Rollback(context.Context) (rollout.Release, error) {
-	return d.step("rollback", func(r rollout.Release, log *rollout.Log, at rollout.Generation) (rollout.Release, map[string]rollout.Rule, error) {
+	r, err := d.step("rollback", func(r rollout.Release, log *rollout.Log, at rollout.Generation) (rollout.Release, map[string]rollout.Rule, error) {
 		return r.Rollback(log, at)
 	})
+	if err != nil {
+		return r, err
+	}
+	return d.change()
+}
+
+// change lets modules change over whose versions may not run at once, and says
+// what a controller would.
+func (d *drill) change() (rollout.Release, error) {
+	log, err := d.log()
+	if err != nil {
+		return rollout.Release{}, err
+	}
+	r, _ := d.session()
+	for _, m := range r.ChangingOver(log) {
+		rule, _ := log.Rule(m.Service)
+		d.says(release.Progress{Step: "drain", Service: m.Service})
+		if rule.Turn == "" {
+			err = nil // it has yielded before
+		} else if r, err = d.step("take the turn back from "+m.Service+" "+rule.Turn, func(r rollout.Release, log *rollout.Log, _ rollout.Generation) (rollout.Release, map[string]rollout.Rule, error) {
+			next, rules, retire, err := r.Yield(log, map[string][]rollout.Owner{m.Service: {{Process: "alpha/11/a"}}})
+			d.retire = retire
+			return next, rules, err
+		}); err != nil {
+			return r, err
+		}
+		if d.stuck {
+			d.says(release.Progress{Step: "leave", Service: m.Service, Version: rule.Turn, Runs: []string{"alpha/11/a"}})
+			return r, context.Canceled
+		}
+		if r, err = d.step("pass the turn to "+m.Service+" "+rule.Version, func(r rollout.Release, log *rollout.Log, _ rollout.Generation) (rollout.Release, map[string]rollout.Rule, error) {
+			return r.Pass(log)
+		}); err != nil {
+			return r, err
+		}
+		d.says(release.Progress{Step: "begin", Service: m.Service, Version: rule.Version})
+	}
+	return r, nil
 }
 
 func (d *drill) Clean(_ context.Context, tell func([]holder)) (rollout.Release, error) {
@@ -147,7 +190,7 @@ func (d *drill) on(t *testing.T, answers string, line ...string) (int, string) {
 	var out bytes.Buffer
 	a := &app{in: strings.NewReader(answers), out: &out, err: &out}
 	a.openReleases = func(_ context.Context, f *releaseFlags) (releases, func(), error) {
-		d.by = f.operator()
+		d.by, d.says = f.operator(), a.changes()
 		return d, func() {}, nil
 	}
 	root := a.command()
@@ -284,13 +327,13 @@ func TestManifest(t *testing.T) {
 	d := newDrill()
 	d.must(t, "start", "--by", "alice", "--reason", "x")
 	path := filepath.Join(t.TempDir(), "release.yaml")
-	text := "modules:\n  auth: {version: v2, wish: 2, strategy: waiting, check: 'test $SKERRY_COLOUR = red', env: {colour: red}}\n  proc: {version: v2}\n"
+	text := "modules:\n  auth: {version: v2, wish: 2, check: 'test $SKERRY_COLOUR = red', env: {colour: red}}\n  proc: {version: v2, strategy: waiting, patience: 5s, give_up: true}\n"
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	d.must(t, "ship", "--file", path)
 	r, _ := d.session()
-	if len(r.Modules) != 2 || r.Modules[0].New != "v2" || r.Modules[0].Strategy != rollout.Waiting {
+	if len(r.Modules) != 2 || r.Modules[0].New != "v2" || r.Modules[1].Strategy != rollout.Waiting || r.Modules[1].Patience != 5*time.Second || !r.Modules[1].GiveUp {
 		t.Errorf("modules: %+v", r.Modules)
 	}
 	if err := os.WriteFile(path, []byte("modules: {auth: {verzion: v2}}\n"), 0o600); err != nil {

@@ -1,0 +1,130 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/skerry/skerry/release"
+	"github.com/skerry/skerry/rollout"
+)
+
+// exclusives is the release with those modules only whose versions may never
+// run at once, concurrents with the others.
+func exclusives(r rollout.Release) rollout.Release {
+	r.Modules = slices.DeleteFunc(slices.Clone(r.Modules), func(m rollout.Module) bool { return !m.Strategy.Exclusive() })
+	return r
+}
+
+func concurrents(r rollout.Release) rollout.Release {
+	r.Modules = slices.DeleteFunc(slices.Clone(r.Modules), func(m rollout.Module) bool { return m.Strategy.Exclusive() })
+	return r
+}
+
+// changingOver are the modules whose new version has not got its turn yet.
+func (s siteState) changingOver() []rollout.Module {
+	log, err := s.log()
+	r, open := s.session()
+	if err != nil || !open {
+		return nil
+	}
+	return r.ChangingOver(log)
+}
+
+// names lists the services of modules.
+func names(modules []rollout.Module) string {
+	var all []string
+	for _, m := range modules {
+		all = append(all, m.Service)
+	}
+	return strings.Join(all, ", ")
+}
+
+// backup says what a rollback would meet.
+func backup(r rollout.Release) string {
+	old := func(m rollout.Module) string { return m.Old }
+	var parts []string
+	if rest := concurrents(r); len(rest.Modules) > 0 || len(r.Modules) == 0 {
+		parts = append(parts, fmt.Sprintf("The old versions stay as backup: %s.", versions(rest, old)))
+	}
+	if gone := exclusives(r); len(gone.Modules) > 0 {
+		parts = append(parts, fmt.Sprintf("Stopped, and to be started again for a rollback: %s.", versions(gone, old)))
+	}
+	return strings.Join(parts, " ")
+}
+
+// changePlan is what a commit does with a module whose versions may not run
+// at once.
+func changePlan(m rollout.Module) []string {
+	var plan []string
+	if m.Strategy == rollout.Waiting {
+		then := "begin all the same"
+		if m.GiveUp {
+			then = "give up"
+		}
+		plan = append(plan, fmt.Sprintf("look for a moment in which nobody needs %s/%s, for %v; then %s", m.Service, m.Old, m.Patience, then))
+	}
+	return append(plan, fmt.Sprintf("hold new calls to %s, up to their deadlines, until %s has stopped and %s is up", m.Service, m.Old, m.New),
+		fmt.Sprintf("have %s/%s leave when nobody needs it; then you, or the supervisor, start %s", m.Service, m.Old, m.New))
+}
+
+// rollbackPlan is what a rollback does with such a module.
+func rollbackPlan(s siteState, m rollout.Module) string {
+	log, err := s.log()
+	if err != nil {
+		return "" // the step itself says so
+	}
+	if log.Turn(m.Service, m.Old) == nil {
+		return fmt.Sprintf("leave %s/%s running: it was not stopped yet", m.Service, m.Old)
+	}
+	return fmt.Sprintf("hold new calls to %s until %s has stopped, and you, or the supervisor, have started %s again", m.Service, m.New, m.Old)
+}
+
+// interrupted says how to go on with a change that has not come to its end.
+func interrupted(r rollout.Release, err error) error {
+	if len(exclusives(r).Modules) == 0 || !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	switch r.State {
+	case rollout.Switched:
+		return fmt.Errorf("%w\nThe release stays where it is. Next: skerry release commit goes on, skerry release rollback turns back", err)
+	case rollout.RollingBack:
+		return fmt.Errorf("%w\nThe release stays where it is. Next: skerry release rollback goes on", err)
+	}
+	return err
+}
+
+// changes tells the operator what a change over waits for, each thing once.
+func (a *app) changes() func(release.Progress) {
+	said, drains := "", map[string][]rollout.Holder{}
+	return func(p release.Progress) {
+		if p.Step == "drain" {
+			drains[p.Service] = p.Holders
+		}
+		if line := changeText(p, drains); line != "" && line != said {
+			said = line
+			a.note("%s", line)
+		}
+	}
+}
+
+func changeText(p release.Progress, drains map[string][]rollout.Holder) string {
+	who, what := strings.Join(p.Runs, ", "), title(p.Service, p.Version)
+	switch {
+	case p.Step == "moment":
+		return fmt.Sprintf("%s: waiting for a moment in which nobody needs it; now requests at %s do", p.Service, who)
+	case p.Step == "drain":
+		return progress(holdersOf(drains, nil))
+	case p.Step == "leave" && p.Note != "":
+		return p.Note
+	case p.Step == "leave":
+		return fmt.Sprintf("STOP %s: %s runs it still, and was asked to leave; nothing else starts before. If its host has died: --dead HOST", what, who)
+	case p.Step == "begin" && who == "":
+		return fmt.Sprintf("START %s: calls wait for it", what)
+	case p.Step == "begin":
+		return fmt.Sprintf("%s: %s has the turn now; waiting until it is listed", what, who)
+	}
+	return ""
+}
