@@ -25,6 +25,7 @@ import (
 // refuses calls. Without a rule that says otherwise the turn is there at once;
 // two processes of one version are not kept apart. So lock the device, too.
 func (n *Node) Turn(ctx context.Context, service string) (done func(), err error) {
+	n.rules.Await(ctx) // what an earlier run has kept may be old
 	if done, err = n.turn(ctx, service, n.version(service)); err != nil {
 		return nil, fmt.Errorf("wait for the turn of %s: %w", service, err)
 	}
