@@ -86,8 +86,8 @@ func kindOf(encoding flat.Protocol, message []byte) thrift.TMessageType {
 // refuse answers a call that was not admitted.
 func (r *request) refuse(code Code, err error) {
 	r.conn.s.refused.Add(1)
-	if code != RulesNeeded { // the caller tells the rules and calls again
-		r.cell.Record(code.Outcome(), 0)
+	if code != RulesNeeded && r.counted != nil { // else the caller tells the rules and calls again
+		r.counted.cell.Record(code.Outcome(), 0)
 	}
 	r.exception(code, NotExecuted, err)
 	r.release()
@@ -173,7 +173,12 @@ func (r *request) answer(message []byte, code Code, executed Executed) {
 		}
 		return
 	}
-	if err := c.out.write(*head, message, true); err != nil {
+	if r.post != nil && r.post.Load() == r { // the reader writes when it has done what there is to do
+		err = c.out.queueUp(*head, message)
+	} else {
+		err = c.out.write(*head, message, true)
+	}
+	if err != nil {
 		c.close(err)
 	}
 }

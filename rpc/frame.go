@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -33,6 +34,10 @@ type frameReader struct {
 	large      *[largeBuffer]byte // nil while small is in use
 	begin, end int                // what is in the buffer
 	quiet      int                // reads in a row that a small buffer would have held
+	filled     time.Time          // when the buffer was last read into
+
+	piece []byte // what has come of a frame that is larger than any buffer
+	size  int    // of that frame; 0 = none
 }
 
 func (f *frameReader) buffer() []byte {
@@ -51,6 +56,7 @@ func (f *frameReader) fill() error {
 		f.begin = 0
 	}
 	n, err := f.nc.Read(b[f.end:])
+	f.filled = time.Now()
 	f.end += n
 	if n < smallBuffer/2 {
 		f.quiet++
@@ -116,8 +122,18 @@ func (f *frameReader) detect() (kind theader.Kind, first []byte, err error) {
 	}
 }
 
-// frame returns the next frame without its length word.
+// ready reports whether a whole frame is in the buffer.
+func (f *frameReader) ready() bool {
+	have := f.end - f.begin
+	return f.size == 0 && have >= 4 && uint64(have) >= 4+uint64(binary.BigEndian.Uint32(f.buffer()[f.begin:]))
+}
+
+// frame returns the next frame without its length word. After a time-out it
+// may be called again.
 func (f *frameReader) frame() (string, error) {
+	if f.size > 0 {
+		return f.rest()
+	}
 	b, err := f.peek(4)
 	if err != nil {
 		return "", err
@@ -126,34 +142,63 @@ func (f *frameReader) frame() (string, error) {
 	if err := f.limits.CheckFrame(size); err != nil {
 		return "", err
 	}
-	f.begin += 4
-	n := int(size)
-	if have := f.buffer()[f.begin:f.end]; len(have) >= n {
-		f.begin += n
-		return string(have[:n]), nil
+	n := 4 + int(size)
+	if n > largeBuffer {
+		f.begin += 4
+		f.size = int(size)
+		return f.rest()
 	}
-	return f.rest(n)
+	if len(b) < n {
+		if b, err = f.patiently(n); err != nil {
+			return "", err
+		}
+	}
+	f.begin += n
+	return string(b[4:n]), nil
 }
 
-// rest collects a frame of n bytes that is not yet in the buffer.
-func (f *frameReader) rest(n int) (string, error) {
+// patiently is peek for a frame whose beginning is there.
+func (f *frameReader) patiently(n int) ([]byte, error) {
+	if err := f.nc.SetReadDeadline(time.Now().Add(framePatience)); err != nil {
+		return nil, err
+	}
+	b, err := f.peek(n)
+	if err != nil {
+		return nil, err
+	}
+	return b, f.nc.SetReadDeadline(time.Time{})
+}
+
+// rest collects a frame of f.size bytes, which does not fit into the buffer.
+func (f *frameReader) rest() (string, error) {
 	if err := f.nc.SetReadDeadline(time.Now().Add(framePatience)); err != nil {
 		return "", err
 	}
-	b := make([]byte, min(n, firstPiece))
-	have := copy(b, f.buffer()[f.begin:f.end])
-	f.begin, f.end = 0, 0
-	for {
-		if _, err := io.ReadFull(f.nc, b[have:]); err != nil {
-			return "", unexpected(err)
+	if cap(f.piece) == 0 {
+		first := f.size
+		if first > 2*firstPiece {
+			first = firstPiece
 		}
-		if have = len(b); have == n {
-			break
-		}
-		grown := make([]byte, min(n, 2*have))
-		copy(grown, b)
-		b = grown
+		f.piece = make([]byte, 0, first)
 	}
+	for len(f.piece) < f.size {
+		if len(f.piece) == cap(f.piece) {
+			grown := make([]byte, len(f.piece), min(f.size, 2*len(f.piece)))
+			copy(grown, f.piece)
+			f.piece = grown
+		}
+		room := f.piece[len(f.piece):cap(f.piece)]
+		n := copy(room, f.buffer()[f.begin:f.end])
+		if f.begin += n; n == 0 {
+			var err error
+			if n, err = f.nc.Read(room); n == 0 {
+				return "", unexpected(cmp.Or(err, io.ErrNoProgress))
+			}
+		}
+		f.piece = f.piece[:len(f.piece)+n]
+	}
+	b := f.piece
+	f.piece, f.size = nil, 0
 	return unsafe.String(unsafe.SliceData(b), len(b)), f.nc.SetReadDeadline(time.Time{})
 }
 

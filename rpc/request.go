@@ -28,7 +28,10 @@ type request struct {
 	messageID int32
 	method    string // without a service's name
 	served    *served
-	cell      *health.Cell
+	counted   *counted
+
+	post  *atomic.Pointer[request] // where the reader stands that runs the call itself; nil: a worker runs it
+	began time.Time                // the run in the reader
 
 	info      CallInfo
 	ctx       callContext
@@ -70,54 +73,109 @@ func (r *request) begin() error {
 	return nil
 }
 
-// admit lets the call run, or refuses it.
-func (r *request) admit() {
+// admit lets the call run, or refuses it. relieved says that the reader has
+// run it and is the reader no more.
+func (r *request) admit() (relieved bool) {
 	c, s := r.conn, r.conn.s
 	served, method, err := s.routes.find(r.info.Service, r.name)
 	r.method, r.info.Method = method, method
 	if err != nil {
 		r.refuse(UnknownService, err)
-		return
+		return false
 	}
 	r.served = served
 	r.info.Service, r.info.Version = served.name, served.version
 	if len(served.methods) > 0 && served.methods[method] == nil {
 		r.refuse(UnknownMethod, fmt.Errorf("service %s has no method %q", served.name, method))
-		return
+		return false
 	}
-	r.cell = c.count(countKey{served, method, r.info.Caller})
-	if code, err := r.room(s.running.Add(1)); err != nil {
+	r.counted = c.count(countKey{served, method, r.info.Caller})
+	r.began = c.now()
+	agent := s.cfg.Rollout
+	known := served.doors == nil || agent.Known()
+	quick := known && !r.info.OneWay && r.counted.pace.quick(r.began, c.in.ready())
+	if code, err := r.room(s.running.Add(1), !quick); err != nil {
 		s.ended()
 		r.refuse(code, err)
-		return
+		return false
 	}
-	if agent := s.cfg.Rollout; served.doors == nil || agent.Known() || !c.spawn(func() { agent.Await(&r.ctx); r.start() }) {
+	if quick {
+		return r.hurry()
+	}
+	c.clock = time.Time{}
+	if known || !c.spawn(func() { agent.Await(&r.ctx); r.start() }) {
 		r.start()
 	}
+	return false
+}
+
+// hurry runs the call in the reader if there is a post for it.
+func (r *request) hurry() (relieved bool) {
+	code, err := r.join()
+	if err == nil {
+		if r.conn.pool.posts.take(r) {
+			return r.stand()
+		}
+		if code, err = r.room(0, true); err == nil {
+			r.enqueue()
+			return false
+		}
+	}
+	r.turnAway(code, err)
+	return false
 }
 
 // start brings the call into its trace and to a worker, or refuses it.
 func (r *request) start() {
-	c := r.conn
-	code, err := r.join()
-	if err == nil {
-		if r.info.OneWay && c.dialect.header && r.unordered {
-			r.answer(nil, 0, MaybeExecuted) // accepted
-		}
-		if c.pool.submit(r) {
-			return
-		}
-		code, err = Draining, errServerStopped
-		r.part()
+	if code, err := r.join(); err != nil {
+		r.turnAway(code, err)
+		return
 	}
+	r.enqueue()
+}
+
+// enqueue gives the call to a worker.
+func (r *request) enqueue() {
+	if r.info.OneWay && r.conn.dialect.header && r.unordered {
+		r.answer(nil, 0, MaybeExecuted) // accepted
+	}
+	if !r.conn.pool.submit(r) {
+		r.turnAway(Draining, errServerStopped)
+	}
+}
+
+// turnAway refuses a call that was let in already.
+func (r *request) turnAway(code Code, err error) {
 	r.ctx.end()
+	r.part()
 	r.forget()
-	c.s.ended()
+	r.conn.s.ended()
 	r.refuse(code, err)
 }
 
-// room registers the call when there is room for it.
-func (r *request) room(n int64) (Code, error) {
+// stand runs the call in the reader.
+func (r *request) stand() (relieved bool) {
+	c := r.conn
+	select {
+	case <-c.done: // before close could see us at the post
+		r.ctx.end()
+	default:
+	}
+	end := r.run()
+	if r.post.CompareAndSwap(r, nil) {
+		c.clock = end
+		r.counted.pace.ran(end.Sub(r.began), end)
+		return false
+	}
+	r.forget()
+	c.out.push()
+	return true
+}
+
+// room says whether there is room for the call. With keep it is registered,
+// so that it can be cancelled: a call that the reader runs need not be until
+// somebody else reads.
+func (r *request) room(n int64, keep bool) (Code, error) {
 	c, s := r.conn, r.conn.s
 	switch {
 	case s.draining.Load():
@@ -135,14 +193,18 @@ func (r *request) room(n int64) (Code, error) {
 	case c.running[r.seq] != nil:
 		return BadMessage, fmt.Errorf("sequence number %d is in use on this connection", r.seq)
 	}
-	c.running[r.seq] = r
+	if keep {
+		c.running[r.seq] = r
+	}
 	return Unknown, nil
 }
 
 func (r *request) forget() {
 	c := r.conn
 	c.mu.Lock()
-	delete(c.running, r.seq)
+	if c.running[r.seq] == r {
+		delete(c.running, r.seq)
+	}
 	c.mu.Unlock()
 }
 
@@ -159,20 +221,27 @@ func (r *request) release() {
 	}
 }
 
-// run executes an admitted call in a worker.
-func (r *request) run() {
+// work is run in a worker.
+func (r *request) work() {
+	r.run()
+	r.forget()
+}
+
+// run executes an admitted call and returns when that ended.
+func (r *request) run() time.Time {
 	outcome := r.execute()
 	r.ctx.end()
 	r.part()
-	r.cell.Record(outcome, time.Since(r.arrived))
-	r.forget()
+	end := time.Now()
+	r.counted.cell.Record(outcome, end.Sub(r.arrived))
 	r.release()
 	r.conn.s.ended()
+	return end
 }
 
 // execute calls the handler and sends its reply.
 func (r *request) execute() health.Outcome {
-	if err := r.ctx.Err(); err != nil { // it has waited too long for a worker
+	if err := r.late(); err != nil {
 		return r.exception(giveUpCode(err, Canceled), NotExecuted, fmt.Errorf("before it began: %w", err))
 	}
 	in := flat.NewReader(r.encoding, r.payload)
@@ -182,6 +251,17 @@ func (r *request) execute() health.Outcome {
 	h := handling{r: r, in: in, out: out}
 	err := h.intercept(&r.ctx, r.conn.s.cfg.Interceptors)
 	return r.conclude(&h, err)
+}
+
+// late says why it is too late to begin.
+func (r *request) late() error {
+	switch {
+	case r.post == nil: // it has waited for a worker
+		return r.ctx.Err()
+	case !r.info.Deadline.IsZero() && !r.began.Before(r.info.Deadline):
+		return context.DeadlineExceeded
+	}
+	return nil
 }
 
 // handling is a handler at work.

@@ -126,7 +126,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	conns := run.NewGroup(context.WithoutCancel(ctx))
-	pool := &workers{group: run.NewGroup(context.WithoutCancel(ctx))}
+	pool := newWorkers(context.WithoutCancel(ctx))
 	s.listen(l, true)
 	stop := context.AfterFunc(ctx, func() {
 		s.listen(l, false)
@@ -188,8 +188,8 @@ func (s *Server) accept(ctx context.Context, l net.Listener, conns *run.Group, p
 		backoff.Reset()
 		s.accepted.Add(1)
 		c := newServerConn(ctx, s, nc, conns, pool)
-		if !conns.Go(func(ctx context.Context) error { c.serve(ctx); return nil }) {
-			_ = nc.Close()
+		if !pool.group.Go(func(ctx context.Context) error { c.serve(ctx); return nil }) {
+			c.close(errServerStopped)
 		}
 	}
 }

@@ -25,13 +25,19 @@ var (
 	errPeerClosed    = errors.New("the peer has closed the connection")
 )
 
+// pushAt is how many bytes of replies a reader gathers while calls come.
+const pushAt = 64 << 10
+
 // tlsPatience is how long a TLS handshake may take.
 const tlsPatience = 5 * time.Second
 
 // serverConn is one connection of a server. Its reader finds out what each
-// call wants and hands it to the workers; replies go out through its writer
-// in whatever order they are ready, except to clients that need them in
-// order: their next call waits until the last one is answered.
+// call wants. Handlers that are known to be quick it runs itself, and writes
+// the replies to what came together at once; all others it hands to the
+// workers. When one that it runs takes long after all, another goroutine
+// reads on in its place. Replies go out through the writer in whatever order
+// they are ready, except to clients that need them in order: their next call
+// waits until the last one is answered.
 type serverConn struct {
 	s     *Server
 	nc    net.Conn
@@ -40,11 +46,16 @@ type serverConn struct {
 	base  context.Context // of handlers
 	peer  string          // the other end's address
 
-	in      frameReader
 	out     writer
 	dialect dialect
-	head    theader.Header // the reader's
-	counts  map[countKey]*health.Cell
+	number  uint32
+
+	// The reader's, and handed on with its part.
+	in     frameReader
+	head   theader.Header
+	counts map[countKey]*counted
+	last   *counted
+	clock  time.Time // when the last handler ended that the reader has run
 
 	skerry atomic.Bool   // the peer knows control frames
 	told   atomic.Bool   // it has been sent a goaway
@@ -62,11 +73,18 @@ type countKey struct {
 	method, caller string
 }
 
+// counted is what a connection knows about one kind of call.
+type counted struct {
+	key  countKey
+	cell *health.Cell // nil counts nothing
+	pace pace
+}
+
 func newServerConn(ctx context.Context, s *Server, nc net.Conn, group *run.Group, pool *workers) *serverConn {
 	c := &serverConn{
 		s: s, nc: nc, group: group, pool: pool, base: context.WithoutCancel(ctx),
 		turn: make(chan struct{}, 1), done: make(chan struct{}),
-		running: map[int32]*request{}, counts: map[countKey]*health.Cell{},
+		running: map[int32]*request{}, counts: map[countKey]*counted{}, number: pool.conns.Add(1),
 	}
 	if a := nc.RemoteAddr(); a != nil {
 		c.peer = a.String()
@@ -76,7 +94,7 @@ func newServerConn(ctx context.Context, s *Server, nc net.Conn, group *run.Group
 		c.nc = tls.Server(nc, s.cfg.TLS)
 	}
 	c.in = frameReader{nc: c.nc, limits: s.cfg.Sizes.frames()}
-	c.out = writer{nc: c.nc, tls: s.cfg.TLS != nil, limit: s.cfg.Sizes.Queue, spawn: c.spawn, fail: c.close}
+	c.out = writer{nc: c.nc, eager: newEager(c.nc), tls: s.cfg.TLS != nil, limit: s.cfg.Sizes.Queue, spawn: c.spawn, fail: c.close}
 	s.mu.Lock()
 	s.conns[c] = struct{}{}
 	s.mu.Unlock()
@@ -87,22 +105,69 @@ func (c *serverConn) spawn(f func()) bool {
 	return c.group.Go(func(context.Context) error { f(); return nil })
 }
 
-// serve reads until the connection ends.
+// serve begins the connection.
 func (c *serverConn) serve(ctx context.Context) {
-	defer c.in.release()
 	err := c.shakeHands(ctx)
 	if err == nil {
 		err = c.detect()
 	}
+	c.read(err)
+}
+
+// read reads until the connection ends, or another goroutine does.
+func (c *serverConn) read(err error) {
 	for err == nil {
+		fresh := !c.in.ready()
+		if fresh || c.out.pending.Load() > pushAt {
+			c.out.push()
+		}
 		c.out.wait()
 		var frame string
 		if frame, err = c.dialect.read(&c.in); err == nil {
-			err = c.receive(frame)
+			if fresh {
+				c.clock = c.in.filled
+			}
+			var relieved bool
+			if relieved, err = c.receive(frame); relieved {
+				return
+			}
 		}
 	}
+	c.out.push()
+	c.in.release()
 	c.report(err)
 	c.close(err)
+}
+
+// now is a clock for the reader that need not be exact.
+func (c *serverConn) now() time.Time {
+	if c.clock.IsZero() {
+		c.clock = time.Now()
+	}
+	return c.clock
+}
+
+// relieve has another goroutine read on, as the reader is held up by r.
+func (c *serverConn) relieve(r *request) {
+	c.mu.Lock()
+	ours := r.post.CompareAndSwap(r, nil)
+	if ours {
+		c.running[r.seq] = r
+	}
+	c.mu.Unlock()
+	if !ours {
+		return // it has just ended
+	}
+	if !c.pool.group.Go(func(context.Context) error { c.succeed(r); return nil }) {
+		c.close(errServerStopped)
+	}
+}
+
+// succeed is what the next reader does.
+func (c *serverConn) succeed(r *request) {
+	now := time.Now()
+	r.counted.pace.ran(now.Sub(r.began), now)
+	c.read(nil)
 }
 
 func (c *serverConn) shakeHands(ctx context.Context) error {
@@ -131,25 +196,25 @@ func (c *serverConn) detect() error {
 }
 
 // receive deals with one frame or message. An error ends the connection.
-func (c *serverConn) receive(frame string) error {
-	r := &request{conn: c, encoding: c.dialect.encoding, payload: frame, arrived: time.Now()}
+// relieved says that another goroutine has become the reader meanwhile.
+func (c *serverConn) receive(frame string) (relieved bool, err error) {
+	r := &request{conn: c, encoding: c.dialect.encoding, payload: frame, arrived: c.in.filled}
 	if c.dialect.header {
 		if err := c.readHead(r, frame); err != nil || r.payload == "" {
-			return err
+			return false, err
 		}
 	}
 	if err := r.begin(); err != nil {
-		return err
+		return false, err
 	}
 	if !r.unordered {
 		select {
 		case c.turn <- struct{}{}:
 		case <-c.done:
-			return errPeerClosed
+			return false, errPeerClosed
 		}
 	}
-	r.admit()
-	return nil
+	return r.admit(), nil
 }
 
 // readHead takes the frame's header apart and obeys control frames, which
@@ -213,6 +278,7 @@ func (c *serverConn) goaway() {
 // connection then; for others the server does.
 func (c *serverConn) bye() {
 	if !c.skerry.Load() {
+		c.out.push()
 		c.close(errServerStopped)
 		return
 	}
@@ -230,6 +296,11 @@ func (c *serverConn) close(err error) {
 	running := slices.Collect(maps.Values(c.running)) // no more are added
 	c.mu.Unlock()
 	close(c.done)
+	c.pool.posts.each(func(r *request) {
+		if r.conn == c {
+			running = append(running, r)
+		}
+	})
 	c.out.stop(err)
 	_ = c.nc.Close()
 	for _, r := range running {
@@ -258,22 +329,29 @@ func (c *serverConn) report(err error) {
 	}
 }
 
-// count returns the statistics of a call; only the reader calls it.
-func (c *serverConn) count(k countKey) *health.Cell {
+// count returns what is known about a kind of call; only the reader calls it.
+func (c *serverConn) count(k countKey) *counted {
+	if c.last != nil && c.last.key == k {
+		return c.last
+	}
+	known := c.counts[k]
+	if known == nil {
+		known = &counted{key: k, cell: c.cell(k)}
+		if len(c.counts) < maxCells {
+			c.counts[k] = known
+		}
+	}
+	c.last = known
+	return known
+}
+
+func (c *serverConn) cell(k countKey) *health.Cell {
 	if c.s.cfg.Health == nil {
 		return nil
-	}
-	cell := c.counts[k]
-	if cell != nil {
-		return cell
 	}
 	caller := k.caller
 	if caller == "" {
 		caller, _, _ = net.SplitHostPort(c.peer)
 	}
-	cell = c.s.cfg.Health.Cell(health.Key{Side: health.Server, Service: k.served.name, Method: k.method, Peer: caller, Version: k.served.version})
-	if len(c.counts) < maxCells {
-		c.counts[k] = cell
-	}
-	return cell
+	return c.s.cfg.Health.Cell(health.Key{Side: health.Server, Service: k.served.name, Method: k.method, Peer: caller, Version: k.served.version})
 }

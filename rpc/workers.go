@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/skerry/skerry/internal/run"
@@ -11,18 +12,27 @@ import (
 // workerIdle is how long a worker waits for work before it ends.
 const workerIdle = 10 * time.Second
 
-// workers run handlers. A burst is run by few goroutines while the handlers
+// workers run the handlers that readers don't run themselves. A burst is run by few goroutines while the handlers
 // are quick, because a worker is woken only when the one that was woken before
 // it has begun; handlers that block bring in one worker after another, so none
 // waits behind a slow one. How many there can be is bounded by whoever submits.
 type workers struct {
 	group *run.Group
+	posts posts
+	conns atomic.Uint32 // that were made, to number them
 
 	mu     sync.Mutex
 	queue  []*request // from head on
 	head   int
 	parked []chan struct{}
 	waking bool // a worker has been woken and has not begun
+}
+
+func newWorkers(ctx context.Context) *workers {
+	w := &workers{group: run.NewGroup(ctx)}
+	w.posts.wake = make(chan struct{}, 1)
+	w.group.Go(w.posts.watch)
+	return w
 }
 
 // submit hands a request to a worker. It reports false when the group has
@@ -68,7 +78,7 @@ func (w *workers) work(ctx context.Context) error {
 		w.waking = false
 		for r := w.take(); r != nil; r = w.take() {
 			w.mu.Unlock()
-			r.run()
+			r.work()
 			w.mu.Lock()
 		}
 		w.parked = append(w.parked, bell)

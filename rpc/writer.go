@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -32,14 +33,16 @@ var writeBuffers = sync.Pool{New: func() any { return new([]byte) }}
 // for concurrent use.
 type writer struct {
 	nc    net.Conn
+	eager *eager            // nil: nc has no write that never waits
 	tls   bool              // a write that has timed out can't be continued
 	limit int               // bytes that may wait
 	spawn func(func()) bool // starts a goroutine that the connection's owner joins
 	fail  func(error)       // told when writing has failed
 
+	pending atomic.Int64 // bytes waiting or being written; changed under mu
+
 	mu      sync.Mutex
 	queue   *[]byte // waiting; nil = none
-	pending int     // bytes waiting or being written
 	writing bool
 	err     error
 	drained chan struct{} // closed when pending falls below highWater; nil = nobody waits
@@ -49,40 +52,60 @@ type writer struct {
 // written. busy says that others are likely to add frames at once. An error
 // means that nothing of the frame will be sent.
 func (w *writer) write(head, body []byte, busy bool) error {
+	mine, err := w.add(head, body, true)
+	if mine {
+		if busy && !w.tls {
+			runtime.Gosched() // let others add theirs
+		}
+		w.flush()
+	}
+	return err
+}
+
+// queueUp is write by somebody who calls push soon.
+func (w *writer) queueUp(head, body []byte) error {
+	_, err := w.add(head, body, false)
+	return err
+}
+
+// push writes what is queued, unless somebody else is doing so.
+func (w *writer) push() {
 	w.mu.Lock()
-	size := len(head) + len(body)
+	mine := w.queue != nil && !w.writing && w.err == nil
+	w.writing = w.writing || mine
+	w.mu.Unlock()
+	if mine {
+		w.flush()
+	}
+}
+
+// add queues a frame. mine says that the caller is to flush.
+func (w *writer) add(head, body []byte, flush bool) (mine bool, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	size, pending := len(head)+len(body), int(w.pending.Load())
 	switch {
 	case w.err != nil:
-		w.mu.Unlock()
-		return w.err
-	case w.pending > 0 && w.pending+size > w.limit:
-		w.mu.Unlock()
-		return errWriteQueue
+		return false, w.err
+	case pending > 0 && pending+size > w.limit:
+		return false, errWriteQueue
 	}
 	if w.queue == nil {
 		w.queue = writeBuffers.Get().(*[]byte)
 	}
 	*w.queue = append(append(*w.queue, head...), body...)
-	w.pending += size
-	mine := !w.writing
-	w.writing = true
-	w.mu.Unlock()
-	if !mine {
-		return nil
-	}
-	if w.tls {
-		w.handOver(nil)
-		return nil
-	}
-	if busy {
-		runtime.Gosched() // let others add theirs
-	}
-	w.flush()
-	return nil
+	w.pending.Store(int64(pending + size))
+	mine = flush && !w.writing
+	w.writing = w.writing || mine
+	return mine, nil
 }
 
 // flush writes what is queued until nothing is.
 func (w *writer) flush() {
+	if w.tls {
+		w.handOver(nil)
+		return
+	}
 	for round := 0; ; round++ {
 		if round == writeRounds {
 			w.handOver(nil)
@@ -101,19 +124,27 @@ func (w *writer) flush() {
 // once writes out if it can do so quickly. It reports false when somebody
 // else goes on, or nobody can.
 func (w *writer) once(out *[]byte) bool {
-	_ = w.nc.SetWriteDeadline(time.Now().Add(patience))
-	n, err := w.nc.Write(*out)
-	if err == nil {
+	n, err := w.quickly(*out)
+	if err == nil && n == len(*out) {
 		w.done(out)
 		return true
 	}
-	if errors.Is(err, os.ErrDeadlineExceeded) {
+	if err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		w.written(n)
 		w.handOver((*out)[n:])
 		return false
 	}
 	w.broken(err)
 	return false
+}
+
+// quickly writes as much of b as goes without waiting for the peer.
+func (w *writer) quickly(b []byte) (int, error) {
+	if w.eager != nil {
+		return w.eager.write(b)
+	}
+	_ = w.nc.SetWriteDeadline(time.Now().Add(patience))
+	return w.nc.Write(b)
 }
 
 // handOver lets a goroutine write rest, which is counted in pending, and then
@@ -148,6 +179,7 @@ func (w *writer) slowly(b []byte) bool {
 		}
 		b = b[len(piece):]
 	}
+	_ = w.nc.SetWriteDeadline(time.Time{})
 	return true
 }
 
@@ -177,8 +209,7 @@ func (w *writer) done(out *[]byte) {
 func (w *writer) written(n int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.pending -= n
-	if w.drained != nil && w.pending < highWater {
+	if left := w.pending.Add(int64(-n)); w.drained != nil && left < highWater {
 		close(w.drained)
 		w.drained = nil
 	}
@@ -210,8 +241,11 @@ func (w *writer) stop(err error) bool {
 // wait returns at once, or when the peer has taken so much that more may be
 // queued, or when the writer has ended.
 func (w *writer) wait() {
+	if w.pending.Load() < highWater {
+		return
+	}
 	w.mu.Lock()
-	if w.pending < highWater || w.err != nil {
+	if w.pending.Load() < highWater || w.err != nil {
 		w.mu.Unlock()
 		return
 	}
@@ -221,11 +255,4 @@ func (w *writer) wait() {
 	drained := w.drained
 	w.mu.Unlock()
 	<-drained
-}
-
-// idle reports whether everything has been written.
-func (w *writer) idle() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.pending == 0
 }

@@ -32,6 +32,7 @@ func Load(ctx context.Context, args []string) error {
 	size := flags.Int("size", 1024, "bytes of the message's fields")
 	window := flags.Duration("for", time.Second, "length of the measurement")
 	warm := flags.Duration("warm", 700*time.Millisecond, "length of the warm-up")
+	profiles := flags.String("profile", "", "directory for profiles of this process")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -57,8 +58,15 @@ func Load(ctx context.Context, args []string) error {
 	if !bufio.NewScanner(os.Stdin).Scan() {
 		return fmt.Errorf("the parent is gone")
 	}
+	done, err := profile(*profiles, *name+".client")
+	if err != nil {
+		return err
+	}
 	r, err := closedLoop(ctx, calls, *window)
 	if err != nil {
+		return err
+	}
+	if err := done(); err != nil {
 		return err
 	}
 	return json.NewEncoder(os.Stdout).Encode(r)

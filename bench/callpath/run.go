@@ -36,9 +36,11 @@ func (s sample) CPU() time.Duration { return s.CPUClient + s.CPUServer }
 // Run measures every peer in interleaved rounds and prints the tables.
 func Run(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("call", flag.ContinueOnError)
+	load := flags.String("load", "", "one load instead: callers and bytes, as 128x1024")
 	long := flags.Bool("long", false, "all loads and seven rounds instead of the main loads and three")
 	only := flags.String("peers", "", "comma-separated peers; empty means all")
 	rounds := flags.Int("rounds", 0, "rounds; 0 means 3, or 7 with -long")
+	profiles := flags.String("profile", "", "directory for profiles of the last measurement of each peer, for go tool pprof")
 	window := flags.Duration("for", time.Second, "length of one measurement")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -48,6 +50,12 @@ func Run(ctx context.Context, args []string) error {
 		loads = []cell{{workers: 1, size: 100}, {workers: 16, size: 100}, {workers: 128, size: 100},
 			{workers: 1, size: 1024}, {workers: 16, size: 1024}, {workers: 128, size: 1024},
 			{workers: 16, size: 64 << 10}, {workers: 4, size: 1 << 20}}
+	}
+	if *load != "" {
+		loads = make([]cell, 1)
+		if _, err := fmt.Sscanf(*load, "%dx%d", &loads[0].workers, &loads[0].size); err != nil {
+			return fmt.Errorf("-load %q: want callers and bytes, as 128x1024", *load)
+		}
 	}
 	if *rounds == 0 {
 		*rounds = 3
@@ -67,7 +75,7 @@ func Run(ctx context.Context, args []string) error {
 			for _, name := range names {
 				load.peer = name
 				fmt.Fprintf(os.Stderr, "\rround %d of %d: %-16s %3d callers, %7d bytes ", round+1, *rounds, name, load.workers, load.size)
-				s, err := measure(ctx, load, *window)
+				s, err := measure(ctx, load, *window, *profiles)
 				if err != nil {
 					return fmt.Errorf("%s with %d callers of %d bytes: %w", name, load.workers, load.size, err)
 				}
@@ -81,10 +89,10 @@ func Run(ctx context.Context, args []string) error {
 }
 
 // measure runs one server and one client process.
-func measure(ctx context.Context, c cell, window time.Duration) (sample, error) {
+func measure(ctx context.Context, c cell, window time.Duration, profiles string) (sample, error) {
 	ctx, cancel := context.WithTimeout(ctx, window+20*time.Second)
 	defer cancel()
-	server, err := start(ctx, "call-server", c.peer)
+	server, err := start(ctx, "call-server", "-peer", c.peer, "-profile", profiles)
 	if err != nil {
 		return sample{}, err
 	}
@@ -94,7 +102,7 @@ func measure(ctx context.Context, c cell, window time.Duration) (sample, error) 
 		return sample{}, fmt.Errorf("server: %w", err)
 	}
 	client, err := start(ctx, "call-client", "-peer", c.peer, "-addr", addr, "-c", strconv.Itoa(c.workers),
-		"-size", strconv.Itoa(c.size), "-for", window.String())
+		"-size", strconv.Itoa(c.size), "-for", window.String(), "-profile", profiles)
 	if err != nil {
 		return sample{}, err
 	}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"net"
 	"os"
@@ -35,10 +36,17 @@ func (u usage) since(v usage) usage { return usage{u.CPU - v.CPU, u.Mallocs - v.
 // prints its usage as a line of JSON for every line that it reads, until its
 // input ends.
 func Serve(ctx context.Context, args []string) error {
-	if len(args) != 1 {
-		return fmt.Errorf("call-server PEER")
+	flags := flag.NewFlagSet("call-server", flag.ContinueOnError)
+	name := flags.String("peer", "", "peer to serve as")
+	profiles := flags.String("profile", "", "directory for profiles of this process")
+	if err := flags.Parse(args); err != nil {
+		return err
 	}
-	p, err := peerNamed(args[0])
+	p, err := peerNamed(*name)
+	if err != nil {
+		return err
+	}
+	done, err := profile(*profiles, *name+".server")
 	if err != nil {
 		return err
 	}
@@ -65,7 +73,7 @@ func Serve(ctx context.Context, args []string) error {
 	case err := <-failed:
 		return err
 	case <-asked:
-		return nil
+		return done()
 	case <-time.After(2 * time.Minute): // the parent died without closing our input
 		return fmt.Errorf("no end came")
 	}

@@ -1,0 +1,60 @@
+package rpc
+
+import (
+	"errors"
+	"net"
+	"syscall"
+)
+
+// eager writes what the kernel takes at once: a write deadline for the same
+// purpose costs a timer, and often the wake-up of an idle thread, each time.
+// One goroutine at a time uses it.
+type eager struct {
+	raw syscall.RawConn
+	try func(fd uintptr) bool
+
+	out []byte
+	n   int
+	err error
+}
+
+// newEager returns nil for a connection that can't do it.
+func newEager(nc net.Conn) *eager {
+	tc, ok := nc.(*net.TCPConn)
+	if !ok {
+		return nil
+	}
+	raw, err := tc.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	e := &eager{raw: raw}
+	e.try = e.once
+	return e
+}
+
+// write returns how much of b was taken; less than all without an error means
+// that the kernel's buffer is full.
+func (e *eager) write(b []byte) (int, error) {
+	e.out, e.n, e.err = b, 0, nil
+	err := e.raw.Write(e.try)
+	e.out = nil
+	return e.n, errors.Join(err, e.err)
+}
+
+func (e *eager) once(fd uintptr) bool {
+	for e.n < len(e.out) {
+		n, err := syscall.Write(int(fd), e.out[e.n:])
+		switch {
+		case err == syscall.EINTR:
+		case err == syscall.EAGAIN:
+			return true
+		case err != nil:
+			e.err = err
+			return true
+		default:
+			e.n += n
+		}
+	}
+	return true
+}

@@ -1,0 +1,54 @@
+package rpc
+
+import "time"
+
+const (
+	quickAlone   = 40 * time.Microsecond // a handler may take so long in the reader while nothing waits behind it
+	quickCrowded = 10 * time.Microsecond // and so long when something does: workers can use other processors
+	longRun      = 64 * time.Microsecond // no run weighs more in the average
+	stallMost    = time.Millisecond      // nor more as a stall
+	stallLimit   = stallMost / 64        // on average: two long stalls in a hundred calls
+	shortBar     = 20 * time.Millisecond
+	longBar      = time.Second
+)
+
+// pace is how one kind of call fares on one connection when the reader runs
+// it. The reader owns it.
+type pace struct {
+	average time.Duration // of a run
+	stalls  time.Duration // by which a run holds up the connection, on average
+	bar     time.Duration // how long the next bar is
+	barred  time.Time     // to the workers until then
+}
+
+// quick reports whether the reader may run the call. crowded says that others
+// wait behind it.
+func (p *pace) quick(now time.Time, crowded bool) bool {
+	limit := quickAlone
+	if crowded {
+		limit = quickCrowded
+	}
+	if p.average > limit {
+		p.average -= p.average / 256 // so that it is tried again some time
+		return false
+	}
+	return p.stalls == 0 || !now.Before(p.barred)
+}
+
+// ran notes how long a run took. When the reader is held up too often, the
+// workers get all calls for a while, twice as long each time.
+func (p *pace) ran(took time.Duration, now time.Time) {
+	p.average += (min(took, longRun) - p.average) / 16
+	stall := time.Duration(0)
+	if took > quickAlone {
+		stall = min(took, stallMost)
+	}
+	p.stalls += (stall - p.stalls) / 128
+	if p.stalls > stallLimit {
+		p.bar = min(max(2*p.bar, shortBar), longBar)
+		p.barred = now.Add(p.bar)
+		p.stalls = stallLimit / 2
+	} else if p.bar > 0 && now.Sub(p.barred) > 4*p.bar {
+		p.bar = 0 // it has kept its pace
+	}
+}
