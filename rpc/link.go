@@ -62,8 +62,8 @@ func (l *link) fail(err error) {
 	}
 	l.out.stop(err)
 	_ = l.nc.Close()
+	l.peer.lost(l, err) // before the calls: who tries again is to go elsewhere
 	l.slots.each(func(seq int32, _ time.Duration) { l.slots.resolve(seq, "", err) })
-	l.peer.lost(l, err)
 }
 
 // receive hands replies to those who wait until the connection ends.

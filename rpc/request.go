@@ -161,15 +161,12 @@ func (r *request) stand() (relieved bool) {
 		r.ctx.end()
 	default:
 	}
-	end := r.run()
-	if r.post.CompareAndSwap(r, nil) {
+	end, relieved := r.run()
+	if !relieved {
 		c.clock = end
 		r.counted.pace.ran(end.Sub(r.began), end)
-		return false
 	}
-	r.forget()
-	c.out.push()
-	return true
+	return relieved
 }
 
 // room says whether there is room for the call. With keep it is registered,
@@ -221,22 +218,23 @@ func (r *request) release() {
 	}
 }
 
-// work is run in a worker.
-func (r *request) work() {
-	r.run()
-	r.forget()
-}
-
-// run executes an admitted call and returns when that ended.
-func (r *request) run() time.Time {
+// run executes an admitted call. It returns when that ended, and whether the
+// reader has been relieved meanwhile.
+func (r *request) run() (end time.Time, relieved bool) {
 	outcome := r.execute()
 	r.ctx.end()
 	r.part()
-	end := time.Now()
+	end = time.Now()
 	r.counted.cell.Record(outcome, end.Sub(r.arrived))
+	if r.post == nil || !r.post.CompareAndSwap(r, nil) {
+		r.forget()
+		if relieved = r.post != nil; relieved {
+			r.conn.out.push() // the reply may have been queued for the reader to write
+		}
+	}
 	r.release()
 	r.conn.s.ended()
-	return end
+	return end, relieved
 }
 
 // execute calls the handler and sends its reply.

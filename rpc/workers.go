@@ -78,7 +78,7 @@ func (w *workers) work(ctx context.Context) error {
 		w.waking = false
 		for r := w.take(); r != nil; r = w.take() {
 			w.mu.Unlock()
-			r.work()
+			r.run()
 			w.mu.Lock()
 		}
 		w.parked = append(w.parked, bell)
