@@ -32,6 +32,7 @@ type link struct {
 	in      frameReader
 	out     writer
 	slots   slots
+	reading
 
 	solo    atomic.Int32          // the call on a link that is not shared
 	ended   atomic.Pointer[error] // why the link is over; nil while it stands
@@ -47,8 +48,11 @@ type link struct {
 
 func newLink(p *peer, nc net.Conn) *link {
 	l := &link{peer: p, nc: nc, dialect: p.dialect}
+	l.role.Store(readResident)
+	l.bell = make(chan struct{}, 1)
+	l.bell <- struct{}{}
 	l.in = frameReader{nc: nc, limits: p.c.cfg.Sizes.frames()}
-	l.out = writer{nc: nc, tls: p.ep.TLS, limit: p.c.cfg.Sizes.Queue, spawn: p.c.spawn, fail: l.fail}
+	l.out = writer{nc: nc, eager: newEager(nc), tls: p.ep.TLS, limit: p.c.cfg.Sizes.Queue, spawn: p.c.spawn, fail: l.fail}
 	return l
 }
 
@@ -64,24 +68,10 @@ func (l *link) fail(err error) {
 	_ = l.nc.Close()
 	l.peer.lost(l, err) // before the calls: who tries again is to go elsewhere
 	l.slots.each(func(seq int32, _ time.Duration) { l.slots.resolve(seq, "", err) })
+	l.summon() // so that the resident ends
 }
 
-// receive hands replies to those who wait until the connection ends.
-func (l *link) receive() {
-	defer l.in.release()
-	for {
-		frame, err := l.dialect.read(&l.in)
-		if err == nil {
-			l.heard.Store(true)
-			err = l.dispatch(frame)
-		}
-		if err != nil {
-			l.fail(err)
-			return
-		}
-	}
-}
-
+// dispatch hands a reply to the call that waits for it.
 func (l *link) dispatch(frame string) error {
 	if !l.dialect.shared {
 		if !l.slots.resolve(l.solo.Load(), frame, nil) {
@@ -135,18 +125,18 @@ func (l *link) call(ctx context.Context, deadline time.Time, m *outgoing) (frame
 	}
 	l.peer.c.sweeper.rouse()
 	if err := l.send(seq, m); err != nil {
-		if !s.state.CompareAndSwap(seq, 0) {
+		if !l.slots.claim(s, seq) {
 			<-s.done
 		}
 		return "", false, err
 	}
 	if m.oneWay && !l.dialect.shared {
-		if !s.state.CompareAndSwap(seq, 0) {
+		if !l.slots.claim(s, seq) {
 			<-s.done
 		}
 		return "", true, s.err
 	}
-	if err := l.await(ctx, s, seq); err != nil {
+	if err := l.attend(ctx, s, seq); err != nil {
 		return "", true, err
 	}
 	if s.err == errTimedOut {
@@ -172,7 +162,7 @@ func (l *link) send(seq int32, m *outgoing) error {
 	if *head, err = appendHead((*head)[:0], l.dialect, m.header, seq, len(m.body), l.in.limits); err != nil {
 		return err
 	}
-	return l.out.write(*head, m.body, l.dialect.shared && l.slots.inFlight() > 1)
+	return l.out.write(*head, m.body, l.dialect.shared && l.slots.waiting.Load() > 1)
 }
 
 // await blocks until the call has its outcome or the caller gives up.
@@ -186,7 +176,7 @@ func (l *link) await(ctx context.Context, s *slot, seq int32) error {
 		return nil
 	case <-ctx.Done():
 	}
-	if !s.state.CompareAndSwap(seq, 0) { // the outcome came in the same moment
+	if !l.slots.claim(s, seq) { // the outcome came in the same moment
 		<-s.done
 		return nil
 	}
@@ -217,8 +207,8 @@ func (l *link) ping(ctx context.Context) error {
 		err = *l.ended.Load()
 	}
 	if err == nil {
-		err = l.await(ctx, s, seq)
-	} else if !s.state.CompareAndSwap(seq, 0) {
+		err = l.attend(ctx, s, seq)
+	} else if !l.slots.claim(s, seq) {
 		<-s.done
 	}
 	return errors.Join(err, s.err)
@@ -233,11 +223,16 @@ func (l *link) sweep(now time.Duration) bool {
 			l.slots.resolve(seq, "", errTimedOut)
 		}
 	})
-	if !l.dialect.shared {
-		return l.slots.inFlight() > 0
+	busy, missed, heard := l.slots.waiting.Load() > 0, l.missed.Swap(false), l.heard.Swap(false)
+	l.nudge()
+	unread := l.role.Load() != readResident
+	if unread && !heard {
+		l.summon()
 	}
-	busy, missed := l.slots.inFlight() > 0, l.missed.Swap(false)
-	if l.heard.Swap(false) {
+	if !l.dialect.shared {
+		return busy || unread
+	}
+	if heard {
 		l.quietSince, l.pinged = 0, false
 	}
 	switch quiet := now - l.quietSince; {
@@ -252,5 +247,5 @@ func (l *link) sweep(now time.Duration) bool {
 		l.pinged = true
 		_ = l.out.write(appendControl(nil, controlPing, 0, 0), nil, false)
 	}
-	return l.quietSince != 0
+	return l.quietSince != 0 || unread
 }

@@ -172,7 +172,7 @@ func (p *peer) establish(ctx context.Context) (*link, error) {
 	p.mu.Lock()
 	p.links = append(p.links, l)
 	p.mu.Unlock()
-	if !p.c.spawn(l.receive) {
+	if !p.c.spawn(l.reside) {
 		l.fail(errClientClosed)
 		return nil, errClientClosed
 	}

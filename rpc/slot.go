@@ -38,9 +38,10 @@ type slots struct {
 	pages [(slotMask + 1) / slotPage]atomic.Pointer[[slotPage]slot]
 	size  atomic.Int32 // slots that exist
 
+	waiting atomic.Int32 // calls without an outcome
+
 	mu   sync.Mutex
 	free []*slot
-	busy int
 }
 
 // take gives a slot and the sequence number for a call, nil when all are
@@ -54,12 +55,12 @@ func (t *slots) take(deadline time.Duration) (s *slot, seq int32) {
 		t.mu.Unlock()
 		return nil, 0
 	}
-	t.busy++
 	s.generation = s.generation%generations + 1
 	seq = s.generation<<slotBits | s.index
 	t.mu.Unlock()
 	s.frame, s.err = "", nil
 	s.deadline.Store(int64(deadline))
+	t.waiting.Add(1)
 	s.state.Store(seq)
 	return s, seq
 }
@@ -84,26 +85,38 @@ func (t *slots) extend() *slot {
 func (t *slots) give(s *slot) {
 	t.mu.Lock()
 	t.free = append(t.free, s)
-	t.busy--
 	t.mu.Unlock()
 }
 
-// inFlight is the number of slots that are taken.
-func (t *slots) inFlight() int {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.busy
+// claim makes the caller the owner of the call's outcome, if nobody is yet.
+func (t *slots) claim(s *slot, seq int32) bool {
+	if !s.state.CompareAndSwap(seq, 0) {
+		return false
+	}
+	t.waiting.Add(-1)
+	return true
+}
+
+// waits reports whether the call with this sequence number has no outcome yet.
+func (t *slots) waits(seq int32) bool {
+	s := t.at(seq)
+	return s != nil && s.state.Load() == seq
+}
+
+// at finds the slot of a sequence number.
+func (t *slots) at(seq int32) *slot {
+	index := seq & slotMask
+	if seq <= 0 || index >= t.size.Load() {
+		return nil
+	}
+	return &t.pages[index/slotPage].Load()[index%slotPage]
 }
 
 // resolve gives the call with this sequence number its outcome. It reports
 // false when nobody waits for it any more.
 func (t *slots) resolve(seq int32, frame string, err error) bool {
-	index := seq & slotMask
-	if seq <= 0 || index >= t.size.Load() {
-		return false
-	}
-	s := &t.pages[index/slotPage].Load()[index%slotPage]
-	if !s.state.CompareAndSwap(seq, 0) {
+	s := t.at(seq)
+	if s == nil || !t.claim(s, seq) {
 		return false
 	}
 	s.frame, s.err = frame, err
