@@ -6,6 +6,7 @@ import (
 	"github.com/apache/thrift/lib/go/thrift"
 
 	"github.com/skerry/skerry/discovery"
+	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rpc"
 )
 
@@ -23,6 +24,9 @@ func (n *Node) Client(service string, edits ...func(*rpc.ServiceOptions)) thrift
 	defer n.mu.Unlock()
 	if c := n.clients[service]; c != nil && len(edits) == 0 {
 		return c
+	}
+	if err := registry.CheckName("service", service); err != nil {
+		return broken{&rpc.Error{Code: rpc.NoInstance, Executed: rpc.NotExecuted, Service: service, Err: err}}
 	}
 	o := n.cfg.consumer(service).serviceOptions()
 	for _, edit := range edits {

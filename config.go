@@ -153,6 +153,11 @@ type TLS struct {
 	// or "none".
 	Clients string `yaml:"clients" default:"require"`
 
+	// Providers says whether instances are called that speak no TLS:
+	// "require" refuses them, "any" calls them in the clear. It counts once
+	// calls have certificates to check.
+	Providers string `yaml:"providers" default:"require"`
+
 	// ServerName is the name that providers' certificates bear. Default: the
 	// host of the advertised address.
 	ServerName string `yaml:"server_name"`

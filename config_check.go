@@ -153,6 +153,7 @@ func (l LAN) check(p *problems) {
 
 func (t TLS) check(p *problems) {
 	oneOf(p, "tls.clients", t.Clients, "require", "none")
+	oneOf(p, "tls.providers", t.Providers, "require", "any")
 	switch {
 	case t.Cert != "" && t.Key == "":
 		p.at("tls.cert", "a certificate without its private key; set tls.key")

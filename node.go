@@ -115,6 +115,7 @@ func newNode(cfg Config, opts []Option) (n *Node, err error) {
 		Watcher:        n.lists,
 		Caller:         n.name(),
 		TLS:            n.tls.client,
+		RequireTLS:     cfg.TLS.Providers != "any",
 		ConnectTimeout: cfg.Calls.ConnectTimeout,
 		Connections:    cfg.Calls.Connections,
 		Sizes:          rpc.Sizes{Frame: cfg.Limits.Frame},

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -96,6 +97,15 @@ func TestTwoNodesOnTheLAN(t *testing.T) {
 		t.Fatalf("got %q, %v", got, err)
 	}
 	t.Logf("first answer after %v", time.Since(began))
+}
+
+// A name that no service can have is refused at once, not waited for.
+func TestInvalidServiceName(t *testing.T) {
+	n := open(t, Config{StateDir: "none"}, memorySite(&registry.Hub{}))
+	_, err := wire.NewInternalClient(n.Client("a b")).WhoAmI(t.Context())
+	if !errors.Is(err, registry.ErrInvalid) || !rpc.SafeToRetry(err) || !strings.Contains(err.Error(), `character ' ' at byte 2`) {
+		t.Errorf("got %v", err)
+	}
 }
 
 // memorySite gives each node a registry of one hub.

@@ -90,6 +90,8 @@ func TestMutualTLS(t *testing.T) {
 		{"consumer of another authority", ours.three("provider"), theirs.three("consumer"), false},
 		{"consumer that trusts nobody of ours", ours.three("provider"), TLS{}, false},
 		{"any consumer may call", open1, TLS{CA: open1.CA}, true},
+		{"providers in the clear are not called", TLS{}, ours.three("consumer"), false},
+		{"unless that is allowed", TLS{}, TLS{CA: open1.CA, Providers: "any"}, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			site := lanSite(t)
@@ -104,8 +106,8 @@ func TestMutualTLS(t *testing.T) {
 			if !c.ok && err == nil {
 				t.Error("the call went through")
 			}
-			if e := consumer.Explain("greeter"); len(e) != 1 || !e[0].TLS {
-				t.Errorf("want one entry with TLS, got %+v", e)
+			if e := consumer.Explain("greeter"); len(e) != 1 || e[0].TLS != (c.provider.Cert != "") {
+				t.Errorf("want one entry, with TLS where the provider has it; got %+v", e)
 			}
 		})
 	}

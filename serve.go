@@ -72,7 +72,15 @@ func (p *provider) serve(ctx context.Context, service string) error {
 // end takes one service away while others stay.
 func (o *offer) end(ctx context.Context, grace time.Duration) {
 	o.p.n.log.Info("leaving", "service", o.service)
-	o.withdraw(ctx)
+	told := make(chan struct{})
+	telling := run.NewGroup(ctx)
+	telling.Go(func(ctx context.Context) error { defer close(told); o.withdraw(ctx); return nil })
+	select {
+	case <-told:
+	case <-time.After(tellLimit):
+	}
+	o.p.server.LeaveService(o.service)
+	_ = telling.Wait()
 	_ = run.Sleep(ctx, grace)
 	o.remove()
 	if o.stopped != nil {

@@ -3,6 +3,7 @@ package discovery
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 )
@@ -56,6 +57,12 @@ func (d *Discovery) Subscribe(size int) (events <-chan Event, stop func()) {
 		defer f.mu.Unlock()
 		delete(f.subs, sub)
 	}
+}
+
+// noted reports whether a member's coming or going is about to be told, with
+// its state: then that needs no event of its own.
+func (u *union) noted(m *member) bool {
+	return slices.ContainsFunc(u.notes, func(n note) bool { return n.m == m && (n.kind == Listed || n.kind == Dropped) })
 }
 
 // drain turns the notes into events. The service's mutex is held.

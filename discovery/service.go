@@ -235,7 +235,7 @@ func (s *service) publish(now time.Time) {
 		s.due = sooner(s.due, next)
 		m.tier.Store(uint32(tier))
 		m.troubled.Store(!m.cond.suspectSince.IsZero())
-		if m.shown != state && m.shown != "" {
+		if m.shown != state && m.shown != "" && !s.u.noted(m) {
 			s.u.notes = append(s.u.notes, note{m, Changed, fmt.Sprintf("was %s, is %s", m.shown, state)})
 		}
 		m.shown = state

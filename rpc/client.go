@@ -22,6 +22,7 @@ type ClientConfig struct {
 	Watcher        Watcher             // nil: nobody is told
 	Caller         string              // service that this process is, told to servers; "" = not told
 	TLS            *tls.Config         // for endpoints with TLS set; an empty ServerName means the endpoint's host
+	RequireTLS     bool                // with TLS: endpoints without it are not called
 	ConnectTimeout time.Duration       // for TCP, TLS and the first answer together; 0 means 500 ms
 	Connections    int                 // to each skerry endpoint; 0 means 1
 	Sizes          Sizes               // of messages and of what waits to be written

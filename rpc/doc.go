@@ -135,7 +135,7 @@
 // and of control frames, which have no payload and pass between skerry peers
 // only:
 //
-//	sk-k         ping, pong, cancel, goaway (Leave), bye (the end of Drain)
+//	sk-k         ping, pong, cancel, goaway (Leave; LeaveService with sk-s), bye (the end of Drain)
 //	sk-n         the sequence number that a cancel means
 //
 // To a plain Thrift client the framework's errors are TApplicationExceptions

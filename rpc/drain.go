@@ -22,6 +22,16 @@ func (s *Server) Leave() {
 	}
 }
 
+// LeaveService tells every skerry client that one service of several is going
+// to stop here, as Leave does for all.
+func (s *Server) LeaveService(service string) {
+	for _, c := range s.connections(nil) {
+		if c.skerry.Load() && !c.told.Load() {
+			_ = c.out.write(appendGoaway(nil, service), nil, false)
+		}
+	}
+}
+
 // Drain stops the server politely: it refuses further calls, as not executed,
 // waits until the running ones are answered, tells its clients that nothing
 // else was executed, and closes everything, upon which Serve returns. When

@@ -34,7 +34,7 @@ const (
 	controlPing   = "ping"   // with a sequence number: answer it; without: any sign of life
 	controlPong   = "pong"   // the answer
 	controlCancel = "cancel" // nobody waits for call keyTarget any more
-	controlGoaway = "goaway" // this server is leaving: go on, but prefer others
+	controlGoaway = "goaway" // this server, or its service keyService, is leaving: go on, but prefer others
 	controlBye    = "bye"    // every call that was accepted has been answered; the rest was not executed
 )
 
@@ -127,8 +127,21 @@ func appendControl(dst []byte, kind string, seq, target int32) []byte {
 	if target != 0 {
 		h.Set(keyTarget, strconv.Itoa(int(target)))
 	}
+	return appendEmpty(dst, &h)
+}
+
+// appendGoaway writes the goaway of one service behind dst.
+func appendGoaway(dst []byte, service string) []byte {
+	h := theader.Header{Flags: theader.OutOfOrder, Info: make([]theader.Pair, 0, 2)}
+	h.Set(keyControl, controlGoaway)
+	h.Set(keyService, service)
+	return appendEmpty(dst, &h)
+}
+
+// appendEmpty writes a frame without a message behind dst.
+func appendEmpty(dst []byte, h *theader.Header) []byte {
 	begin := len(dst)
-	dst, err := theader.Append(dst, &h, theader.Limits{})
+	dst, err := theader.Append(dst, h, theader.Limits{})
 	if err == nil {
 		err = theader.Finish(dst[begin:], theader.Limits{})
 	}

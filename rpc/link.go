@@ -93,7 +93,7 @@ func (l *link) dispatch(frame string) error {
 	}
 	switch h.Get(keyControl) {
 	case controlGoaway:
-		if !l.leaving.Swap(true) {
+		if of := h.Get(keyService); (of == "" || of == l.peer.ep.Service) && !l.leaving.Swap(true) {
 			l.peer.c.watch.Leaving(l.peer.ep)
 		}
 	case controlBye:

@@ -211,7 +211,7 @@ func (s *serviceClient) again(ctx *callContext, call *Call, err error, retried *
 // the call and will not, and tells nothing of the others.
 func notHere(c Code) bool {
 	switch c {
-	case Unreachable, Draining, UnknownService, RulesNeeded, WrongVersion:
+	case Unreachable, Draining, UnknownService, UnknownMethod, RulesNeeded, WrongVersion:
 		return true
 	}
 	return false

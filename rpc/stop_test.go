@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/health"
+	"github.com/skerry/skerry/rpc/internal/echo"
 )
 
 // pool is a Resolver as discovery is: it avoids who is leaving or down.
@@ -214,6 +215,61 @@ func TestUnknown(t *testing.T) {
 	}
 	_, err = tc.Call(t.Context(), "echo", garbled{}, none)
 	wantCode(t, err, BadMessage, NotExecuted)
+}
+
+// A method that an instance does not have is looked for at another: while a
+// new version comes, only some have it.
+func TestUnknownMethodGoesElsewhere(t *testing.T) {
+	old, young := serve(t, ServerConfig{}, &handler{}), serve(t, ServerConfig{}, &handler{name: "young"})
+	if _, err := old.Handle("pair", "v1", echo.NewBaseProcessor(old.handler)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := young.Handle("pair", "v2", echo.NewEchoProcessor(young.handler)); err != nil {
+		t.Fatal(err)
+	}
+	list := first{{ID: "old", Service: "pair", Addr: old.addr}, {ID: "young", Service: "pair", Addr: young.addr}}
+	c, err := NewClient(ClientConfig{Resolver: list})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	tc, _ := c.Service("pair", ServiceOptions{})
+	if m, err := echo.NewEchoClient(tc).Echo(t.Context(), &echo.Message{Text: "new"}); err != nil || m.Text != "new" {
+		t.Errorf("got %v, %v", m, err)
+	}
+}
+
+// When one service of several stops, its callers are told, and only they.
+func TestLeaveService(t *testing.T) {
+	s := serve(t, ServerConfig{}, &handler{})
+	if _, err := s.Handle("twin", "v1", echo.NewEchoProcessor(s.handler)); err != nil {
+		t.Fatal(err)
+	}
+	w := &watcher{}
+	for _, name := range []string{"echo", "twin"} {
+		e := &Endpoint{ID: name, Service: name, Addr: s.addr}
+		c, err := NewClient(ClientConfig{Resolver: Static(e), Watcher: w})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		tc, _ := c.Service(name, ServiceOptions{})
+		if _, err := echo.NewEchoClient(tc).Who(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			if _, err := echo.NewEchoClient(tc).Who(t.Context()); err != nil {
+				t.Errorf("%s, which is served on: %v", name, err)
+			}
+		}()
+	}
+	s.LeaveService("twin")
+	eventually(t, "the callers of twin know", func() bool { _, _, leaving := w.counts(); return leaving > 0 })
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.leaving) != 1 || w.leaving[0] != "twin" {
+		t.Errorf("leaving are %v", w.leaving)
+	}
 }
 
 func TestNetworkEnds(t *testing.T) {
