@@ -169,7 +169,7 @@ func (b *book) spans(faulted func(note) bool) ([]rollouttest.Span, error) {
 		s := rollouttest.Span{Trace: n.Trace, ID: n.ID, Parent: n.Parent, Entry: n.Entry, Service: n.Service, Version: n.Version,
 			Process: n.Process, Faulted: faulted(n), Refused: refusals[n.Code]}
 		var err error
-		if s.Token, err = rollout.ParseToken(n.Token); err != nil {
+		if s.Token, err = rollout.ParseToken(n.Token); err != nil && (n.Token != "" || n.Kind == began) {
 			return nil, fmt.Errorf("span %s: %w", n.ID, err)
 		}
 		if n.Kind == began {

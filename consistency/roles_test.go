@@ -43,13 +43,13 @@ type part struct {
 	// Of a relay.
 	Listen string `json:"listen,omitempty"`
 	Target string `json:"target,omitempty"`
-	Ways   string `json:"ways,omitempty"` // path of the file with what it is to do
 }
 
 var roles = map[string]func(context.Context, part, *lines) error{
 	"hop":   serve,
 	"users": use,
 	"job":   work,
+	"relay": relay,
 }
 
 func TestMain(m *testing.M) {
@@ -104,15 +104,17 @@ func use(ctx context.Context, p part, out *lines) error {
 	}
 	out.note(note{Kind: ready, At: time.Now()})
 	p.repeat(ctx, out, func(trace, key string, do plan) error {
-		baggage := p.Baggage
+		ctx, baggage, parent := context.Background(), p.Baggage, ""
 		if key != "" {
 			baggage = rpc.BaggageKey + "=" + key
 		}
-		ctx := context.Background()
+		if p.Baggage != "" {
+			parent = "outside" // it brings a token, none is made for it
+		}
 		if baggage != "" {
 			ctx = rpc.WithBaggage(ctx, baggage)
 		}
-		return hop.NewHopClient(to).Visit(ctx, errand{Trace: trace, Plan: do}.String())
+		return hop.NewHopClient(to).Visit(ctx, errand{trace, parent, do}.String())
 	})
 	return nil
 }

@@ -18,20 +18,25 @@ import (
 	"github.com/skerry/skerry/internal/lab"
 )
 
-// onTheLAN are the lines of a site's configuration without a database. Nobody
-// fails because the machine is slow, and every call must belong to a trace.
-const onTheLAN = `mode: broadcast
-lan: {key: consistency-of-the-site}
-` + everywhere
+// onTheLAN are the lines of a site's configuration without a database.
+const onTheLAN = "mode: broadcast\nlan: {key: consistency-of-the-site}\n" + everywhere
 
-const everywhere = `consumers: {"*": {timeout: 8s}}
-calls: {connect_timeout: 3s}
+// everywhere are the lines of every site: nobody fails because the machine is
+// slow, and every call must belong to a trace.
+const (
+	everywhere = "consumers: {\"*\": {timeout: 8s, breaker: {off: true}}}\n" + alike
+	repeating  = "consumers: {\"*\": {timeout: 8s, breaker: {off: true}, retries: 3, idempotent: [visit]}}\n" + alike
+	alike      = `calls: {connect_timeout: 3s}
 rollout: {orphans: strict}
 stop: {grace: 500ms, drain: 10s}
 stats: {interval: none}
 `
+)
 
-// port of the entries; everybody else takes a free one.
+// migrating is a configuration in which calls outside any trace pass.
+func migrating(lines string) string { return strings.Replace(lines, "strict", "migrate", 1) }
+
+// doorPort is the port of the entries; everybody else takes a free one.
 const doorPort = 7000
 
 // site is a LAN with processes on its hosts, and what they have written.
@@ -51,7 +56,7 @@ var sites atomic.Int64
 
 func newSite(t *testing.T, hosts int, lines string) *site {
 	t.Helper()
-	s := &site{t: t, lan: lab.New(t, hosts), dir: t.TempDir(), lines: lines, book: newBook(), skerry: command(t),
+	s := &site{t: t, lan: lab.New(t, hosts), dir: inMemory(t), lines: lines, book: newBook(), skerry: command(t),
 		cluster: fmt.Sprintf("consistency-%d-%d", os.Getpid(), sites.Add(1))}
 	t.Cleanup(func() {
 		for _, n := range s.book.of(fatal, nil) {
@@ -59,6 +64,16 @@ func newSite(t *testing.T, hosts int, lines string) *site {
 		}
 	})
 	return s
+}
+
+// inMemory is a directory that no disk is behind: a hundred processes that
+// keep what they promise would wait for each other at the one of this machine.
+func inMemory(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "skerry-consistency-")
+	must(t, err)
+	t.Cleanup(func() { must(t, os.RemoveAll(dir)) })
+	return dir
 }
 
 // process is a program that runs at a site.
@@ -72,11 +87,12 @@ type process struct {
 
 // how says what is special about a process.
 type how struct {
-	state string // name of the process whose state directory it inherits; "" = its own
-	lines string // in place of the site's
-	extra string // more lines
-	entry bool   // requests come in by visit, at the port of entries
-	wrap  []string
+	state string   // name of the process whose state directory it inherits; "" = its own
+	lines string   // in place of the site's
+	extra string   // more lines
+	entry bool     // requests come in by visit, at the port of entries
+	port  int      // the service listens there, behind a relay at the port 100 above
+	wrap  []string // command around the process
 }
 
 // serve starts a process that offers a version of a service.
@@ -88,8 +104,20 @@ func (s *site) serve(host int, name, service, version string, h ...how) *process
 	if how.entry {
 		p.Entry, listen, entry = []string{"visit"}, fmt.Sprint(":", doorPort), ", entry: [visit]"
 	}
+	if how.port > 0 {
+		listen, entry = fmt.Sprint(":", how.port), fmt.Sprintf(", advertise: \"%s:%d\"", s.lan.Host(host).IP(0), how.port+100)
+	}
 	how.extra += fmt.Sprintf("service: {name: %s, version: %s, listen: %q%s}\n", service, version, listen, entry)
 	return s.start(host, p, how)
+}
+
+// behind starts a relay, and a process behind it.
+func (s *site) behind(port, host int, name, service, version string, h ...how) (*process, *process) {
+	s.t.Helper()
+	relay := s.start(host, part{Role: "relay", Name: name + "-relay", Listen: fmt.Sprint(":", port+100), Target: fmt.Sprint("127.0.0.1:", port)}, how{})
+	how := first(h)
+	how.port = port
+	return s.serve(host, name, service, version, how), relay
 }
 
 // portals starts an entry on each of the hosts.
@@ -137,7 +165,7 @@ func (s *site) configure(name string, h how) (path string) {
 // start starts this binary in a role and waits until it is ready.
 func (s *site) start(host int, p part, h how) *process {
 	s.t.Helper()
-	p.Workers = cmp.Or(p.Workers, 4)
+	p.Workers, p.Pause = cmp.Or(p.Workers, 4), cmp.Or(p.Pause, 50*time.Millisecond)
 	p.Config = s.configure(p.Name, h)
 	text, err := json.Marshal(p)
 	must(s.t, err)

@@ -16,20 +16,24 @@ import (
 // fault is a time in which requests may fail, in these ways only.
 type fault struct {
 	from, to time.Time // to is zero while it lasts
+	of       string    // users whose requests may fail; "" = all
 	codes    []string
 }
 
 // fault begins a time in which requests may fail with the given codes; over
 // ends it. A request that was under way then may fail, too.
-func (s *site) fault(codes ...string) (over func()) {
-	f := &fault{from: time.Now(), codes: codes}
+func (s *site) fault(codes ...string) (over func()) { s.t.Helper(); return s.faultOf("", codes...) }
+
+// faultOf is a fault that only some users may notice.
+func (s *site) faultOf(users string, codes ...string) (over func()) {
+	f := &fault{from: time.Now(), of: users, codes: codes}
 	s.faults = append(s.faults, f)
 	return func() { f.to = time.Now() }
 }
 
-func (s *site) explained(from, to time.Time, code string) bool {
+func (s *site) explained(trace string, from, to time.Time, code string) bool {
 	return slices.ContainsFunc(s.faults, func(f *fault) bool {
-		return slices.Contains(f.codes, code) && !to.Before(f.from) && (f.to.IsZero() || !from.After(f.to))
+		return slices.Contains(f.codes, code) && (f.of == "" || strings.HasPrefix(trace, f.of+"/")) && !to.Before(f.from) && (f.to.IsZero() || !from.After(f.to))
 	})
 }
 
@@ -54,7 +58,7 @@ func (s *site) judge(requests int) verdict {
 		s.t.Errorf("%v", f)
 	}
 	s.freshRoots(v.history)
-	for i, n := range s.book.of(asked, func(n note) bool { return n.Code != "" && !s.explained(n.At, n.At.Add(n.Took), n.Code) }) {
+	for i, n := range s.book.of(asked, func(n note) bool { return n.Code != "" && !s.explained(n.Trace, n.At, n.At.Add(n.Took), n.Code) }) {
 		if i == 10 {
 			s.t.Errorf("and more")
 			break
@@ -87,7 +91,7 @@ func (s *site) quiet() {
 // history puts together what the checker wants to know.
 func (s *site) history(entries []rollout.Entry) verdict {
 	s.t.Helper()
-	spans, err := s.book.spans(func(n note) bool { return s.explained(n.At, n.At, n.Code) })
+	spans, err := s.book.spans(func(n note) bool { return s.explained(n.Trace, n.At, n.At, n.Code) })
 	must(s.t, err)
 	h := rollouttest.History{Spans: spans, Entries: entries}
 	for _, e := range entries {
@@ -142,6 +146,7 @@ func (s *site) freshRoots(h rollouttest.History) {
 			i, _ := slices.BinarySearchFunc(spans, at, func(o rollouttest.Span, t time.Time) int { return cmp.Or(o.Begin.Compare(t), 1) })
 			if i > 0 && root.Token.Generation.Before(spans[i-1].Applied) {
 				s.t.Errorf("C4: root %s reads generation %v; its process had applied %v before it was asked", root.ID, root.Token.Generation, spans[i-1].Applied)
+				return
 			}
 		}
 	}
@@ -156,4 +161,14 @@ func (v verdict) versions(service string) string {
 		}
 	}
 	return fmt.Sprint(count)
+}
+
+// entry is the last entry of a step.
+func (v verdict) entry(step string) (e rollout.Entry) {
+	for _, o := range v.history.Entries {
+		if strings.HasPrefix(o.Step, step) {
+			e = o
+		}
+	}
+	return e
 }

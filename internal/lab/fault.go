@@ -13,6 +13,7 @@ import (
 type faults struct {
 	loss    float64 // per cent
 	noGroup bool    // UDP broadcast and multicast are dropped
+	noUDP   bool    // all UDP is dropped
 	deaf    []int   // hosts that are not heard
 }
 
@@ -39,6 +40,13 @@ func (l *LAN) BlockBroadcast(block bool) {
 		h.BlockBroadcast(block)
 	}
 }
+
+// BlockUDP drops all UDP that arrives at the host; TCP passes.
+func (h *Host) BlockUDP(block bool) { h.lan.t.Helper(); h.faults.noUDP = block; h.filter() }
+
+// Deaf makes the host hear nothing from the hosts with these indices; without
+// any it hears all again.
+func (h *Host) Deaf(to ...int) { h.lan.t.Helper(); h.faults.deaf = to; h.filter() }
 
 // Cut pulls the cable of the host's interface on LAN 0; Heal puts it back.
 func (h *Host) Cut() { h.lan.t.Helper(); h.cable("down") }
@@ -77,6 +85,9 @@ func (h *Host) filter() {
 	}
 	if h.faults.noGroup {
 		rules = append(rules, "meta l4proto udp meta pkttype { broadcast, multicast } drop")
+	}
+	if h.faults.noUDP {
+		rules = append(rules, "meta l4proto udp drop")
 	}
 	switch {
 	case h.faults.loss >= 100:

@@ -1,0 +1,177 @@
+//go:build linux
+
+package consistency
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/skerry/skerry/rollout"
+)
+
+// The schedules of operators: several at once, and such as die.
+
+// TestPartition: the network falls into two halves, with every service and an
+// operator in each. Both commit. Neither half can know of the other, so
+// neither does, until one operator says that the other half is dead; it is not,
+// and learns what was committed when the network is whole again (A15).
+func TestPartition(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 4, onTheLAN)
+	s.portals(1, 3)
+	for _, host := range []int{1, 3} {
+		s.serve(host, fmt.Sprint("auth-1-", host), "auth", "v1")
+		s.serve(host, fmt.Sprint("proc-1-", host), "proc", "v1")
+		s.users(host, fmt.Sprint("users-", host), part{Plans: []plan{
+			call("portal", call("auth"), call("proc", call("auth"))),
+		}}, host)
+	}
+	s.open("ann")
+	for _, host := range []int{1, 3} {
+		s.serve(host, fmt.Sprint("auth-2-", host), "auth", "v2")
+		s.serve(host, fmt.Sprint("proc-2-", host), "proc", "v2")
+	}
+	s.ship("auth", "v2")
+	s.ship("proc", "v2")
+	before := len(s.log())
+
+	over := s.fault(append(lost, "version_unavailable", "rules_needed", "canceled")...)
+	s.lan.Partition(0, 1)
+	here, there := s.operator(0, "commit"), s.operator(2, "commit")
+	for _, o := range []*operator{here, there} {
+		if said, err := o.done(); err == nil || !strings.Contains(said, "do not answer") {
+			t.Errorf("one half of the network committed: %v\n%s", err, said)
+		}
+	}
+	here, there = s.operator(0, "commit", "--dead", hostName(3)), s.operator(2, "commit")
+	here.must()
+	if said, err := there.done(); err == nil {
+		t.Errorf("the other half committed, too\n%s", said)
+	}
+	pause(t.Context(), 2*time.Second)
+	s.lan.Partition()
+	s.await("the other half learns of the commit", func() bool {
+		return s.book.count(began, func(n note) bool {
+			return n.Service == "portal" && strings.HasPrefix(n.ID, "portal-3") && n.Applied == fmt.Sprint(before+1)
+		}) > 0
+	})
+	pause(t.Context(), 2*time.Second)
+	over()
+	s.insist("clean")
+	v := s.judge(1000)
+	commits := 0
+	for _, e := range v.history.Entries {
+		if strings.HasPrefix(e.Step, "commit") {
+			commits++
+		}
+	}
+	if commits != 1 {
+		t.Errorf("%d commits are in the log, want 1", commits)
+	}
+}
+
+// TestOperatorsAtOnce: two operators do every step at the same time. One of
+// them succeeds, and who does not is told why.
+func TestOperatorsAtOnce(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 4, onTheLAN)
+	s.portals(1, 2)
+	s.serve(2, "auth-1", "auth", "v1")
+	s.serve(3, "proc-1", "proc", "v1")
+	s.users(1, "users", part{Plans: []plan{call("portal", call("auth"), call("proc", call("auth")))}}, 1, 2)
+	both := func(args ...string) {
+		t.Helper()
+		one, other := s.operator(0, args...), s.operator(3, args...)
+		said1, err1 := one.done()
+		said2, err2 := other.done()
+		if err1 != nil && err2 != nil {
+			t.Logf("neither did %v:\n%s\n%s", args, said1, said2)
+			s.insist(args...)
+		}
+	}
+	s.open("ann")
+	s.serve(3, "auth-2", "auth", "v2")
+	s.serve(1, "proc-2", "proc", "v2")
+	both("ship", "auth", "--version", "v2")
+	s.insist("ship", "auth", "--version", "v2")
+	both("ship", "proc", "--version", "v2")
+	both("commit", "--ramp", "30,100", "--every", "1s")
+	pause(t.Context(), time.Second)
+	both("clean")
+	if said, err := s.operator(0, "clean").done(); err == nil {
+		t.Errorf("a release that is over was cleaned:\n%s", said)
+	}
+	s.judge(1000)
+}
+
+// TestOperatorsDie: operators are killed -9 at moments spread over every step
+// of a release, once for certain after all have promised a commit and before
+// any has it. The next operator goes on.
+func TestOperatorsDie(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 4, onTheLAN)
+	s.portals(1)
+	last := s.serve(2, "portal-2", "portal", "v1", how{entry: true})
+	s.serve(2, "auth-1", "auth", "v1")
+	s.serve(3, "proc-1", "proc", "v1")
+	s.users(1, "users", part{Plans: []plan{call("portal", call("auth"), call("proc", call("auth")))}}, 1)
+	// Each try dies a little later; in the end one lives to see the step done.
+	die := func(phrase string, pauses []time.Duration, args ...string) {
+		t.Helper()
+		for _, p := range pauses {
+			o := s.operator(0, args...)
+			if phrase != "" {
+				lives := s.book.count(asked, nil)
+				for !strings.Contains(o.said(), phrase) && !o.over() && s.book.count(asked, nil) < lives+5000 {
+					pause(t.Context(), time.Millisecond)
+				}
+			}
+			pause(t.Context(), p)
+			o.Kill()
+		}
+	}
+	ms := func(n ...int) (out []time.Duration) {
+		for _, i := range n {
+			out = append(out, time.Duration(i)*time.Millisecond)
+		}
+		return out
+	}
+	die("", ms(760, 800), "start", "--by", "ann", "--reason", "a test")
+	if len(s.log()) == 0 {
+		s.insist("start", "--by", "ann", "--reason", "a test")
+	}
+	s.insist("refresh")
+	s.serve(3, "auth-2", "auth", "v2")
+	die("1 of 1 up", ms(0, 5), "ship", "auth", "--version", "v2")
+	s.insist("ship", "auth", "--version", "v2")
+	die("are sent to", ms(0, 4, 8, 14), "commit", "--ramp", "10,20,30,40,50,100", "--every", "30s")
+
+	last.freeze() // it does not promise, everybody else has
+	o := s.operator(0, "commit")
+	o.says("are sent to")
+	pause(t.Context(), time.Second)
+	o.Kill()
+	last.thaw()
+	s.insist("commit")
+	die("are sent to", ms(2, 6), "rollback")
+	if newest(s.log()).State != rollout.RollingBack {
+		s.insist("rollback")
+	}
+	die("", ms(700, 900, 1200, 1500, 1900), "clean")
+	if newest(s.log()).State != rollout.Stopped {
+		s.insist("clean")
+	}
+	s.judge(1000)
+}
+
+// newest is the release that the log ends with.
+func newest(entries []rollout.Entry) (r rollout.Release) {
+	for _, e := range entries {
+		if e.Session != nil {
+			r = *e.Session
+		}
+	}
+	return r
+}

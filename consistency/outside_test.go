@@ -1,0 +1,164 @@
+//go:build linux
+
+package consistency
+
+import (
+	"math"
+	"testing"
+	"time"
+
+	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rpc"
+)
+
+// The schedules of what comes from outside of the protocol.
+
+// shares is the rest of C10: while a share of the keys meets a version, it is
+// the share that the rules say, within five standard deviations.
+func (v verdict) shares(t *testing.T, service string) {
+	t.Helper()
+	type split struct {
+		version string
+		share   float64
+		met     map[uint64]bool // by seed, whether it met the version
+	}
+	splits := map[rollout.Generation]*split{}
+	for _, e := range v.history.Entries {
+		if r, ok := e.Rules[service]; ok && len(r.Split) == 1 {
+			splits[e.Generation] = &split{r.Split[0].Version, float64(r.Split[0].PerMyr) / rollout.Whole, map[uint64]bool{}}
+		}
+	}
+	for _, span := range v.history.Spans {
+		if sp := splits[span.Token.Generation]; sp != nil && span.Service == service && !span.Begin.IsZero() {
+			sp.met[span.Token.Seed] = span.Version == sp.version
+		}
+	}
+	for g, sp := range splits {
+		n, hits := float64(len(sp.met)), 0.0
+		for _, met := range sp.met {
+			if met {
+				hits++
+			}
+		}
+		if n < 20 {
+			continue
+		}
+		if off := math.Abs(hits - n*sp.share); off > 5*math.Sqrt(n*sp.share*(1-sp.share)) {
+			t.Errorf("C10: generation %v gives %.0f %% to %s, which %v of %v keys met", g, 100*sp.share, sp.version, hits, n)
+		}
+	}
+}
+
+// TestLostContext: a service makes calls with a context of its own (A22).
+// In a strict site they are refused, and nothing of them is executed; in a
+// site that migrates they are traces of their own, and counted.
+func TestLostContext(t *testing.T) {
+	t.Run("strict", func(t *testing.T) {
+		t.Parallel()
+		s := forgetful(t, onTheLAN)
+		over := s.fault("orphan")
+		s.releaseAuth()
+		over()
+		v := s.judge(1000)
+		if v.failed == 0 || s.book.count(refused, func(n note) bool { return n.Code == "orphan" }) < v.failed {
+			t.Errorf("%d requests failed, %d calls were refused", v.failed, s.book.count(refused, nil))
+		}
+	})
+	t.Run("migrate", func(t *testing.T) {
+		t.Parallel()
+		s := forgetful(t, migrating(onTheLAN))
+		s.releaseAuth()
+		s.quiet()
+		v := s.history(s.log())
+		lost := 0
+		for _, f := range v.history.Check() {
+			if f.Rule == "C3" {
+				lost++ // as it should be told
+				continue
+			}
+			t.Errorf("%v", f)
+		}
+		forgotten := s.book.count(began, func(n note) bool { return n.Service == "auth" && n.Parent == "" })
+		t.Logf("%d requests, %d failed, %d calls outside any trace", v.requests, v.failed, forgotten)
+		if lost == 0 || lost != forgotten || v.failed > 0 || v.requests < 1000 {
+			t.Errorf("%d requests, %d failed; the checker found %d spans without a trace, want %d", v.requests, v.failed, lost, forgotten)
+		}
+	})
+}
+
+// forgetful is a site of which one service loses contexts.
+func forgetful(t *testing.T, lines string) *site {
+	s := newSite(t, 3, lines)
+	s.portals(1)
+	s.serve(2, "proc-1", "proc", "v1")
+	s.serve(2, "auth-1", "auth", "v1")
+	s.users(1, "users", part{Plans: []plan{
+		call("portal", call("auth"), call("auth")),
+		call("portal", call("auth"), call("proc", call("auth")).forgets()),
+	}}, 1)
+	return s
+}
+
+// releaseAuth releases auth v2 from begin to end.
+func (s *site) releaseAuth() {
+	s.t.Helper()
+	s.open("ann")
+	s.serve(1, "auth-2", "auth", "v2")
+	s.ship("auth", "v2")
+	pause(s.t.Context(), time.Second)
+	s.release("commit")
+	pause(s.t.Context(), time.Second)
+	s.release("clean")
+	pause(s.t.Context(), time.Second)
+}
+
+// TestForgedTokens: users send tokens of their own making, of generations
+// that are far ahead, long gone, and of another timeline (A23). Their requests
+// are refused, or served by one snapshot; nobody else notices.
+func TestForgedTokens(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 3, onTheLAN)
+	s.portals(1)
+	s.serve(2, "proc-1", "proc", "v1")
+	s.serve(2, "auth-1", "auth", "v1")
+	plans := []plan{call("portal", call("auth"), call("proc", call("auth")))}
+	s.users(1, "users", part{Plans: plans}, 1)
+	over := s.fault("rules_needed", "bad_message", "retired", "version_unavailable", "wrong_version")
+	var forgers []*process
+	forger := func(name, token string) {
+		forgers = append(forgers, s.users(1, "forger-"+name, part{Workers: 1, Plans: plans, Baggage: rpc.BaggageToken + "=" + token}, 1))
+	}
+	for name, g := range map[string]rollout.Generation{
+		"ahead": {N: math.MaxUint64}, "little-ahead": {N: 1000}, "timeline": {Timeline: math.MaxUint32, N: 1}, "gone": {N: 1},
+	} {
+		forger(name, rollout.Token{Generation: g, Seed: 1, Mark: "admin"}.String())
+	}
+	forger("nonsense", "AQEB")
+	s.open("ann")
+	s.serve(1, "auth-2", "auth", "v2")
+	s.ship("auth", "v2")
+	pause(t.Context(), time.Second)
+	s.release("commit")
+	pause(t.Context(), time.Second)
+	for _, f := range forgers {
+		if f.Name == "forger-gone" { // while it goes on, it holds the old version
+			f.stop()
+		}
+	}
+	s.release("clean")
+	forger("gone-again", rollout.Token{Generation: rollout.Generation{N: 1}, Seed: 1}.String())
+	pause(t.Context(), 2*time.Second)
+	for _, f := range forgers {
+		if s.book.over(f.Name).IsZero() {
+			f.stop()
+		}
+	}
+	over()
+	v := s.judge(1000)
+	for _, n := range s.book.of(asked, func(n note) bool { return n.Process == "users" && n.Code != "" }) {
+		t.Errorf("an honest request failed: %s: %s", n.Code, n.Text)
+	}
+	if v.failed < 200 {
+		t.Errorf("%d forged requests were refused: the scene proves nothing", v.failed)
+	}
+}
