@@ -183,7 +183,9 @@ func (c *Controller) stop(ctx context.Context, log *rollout.Log, entries []rollo
 	}
 }
 
-// dismiss asks the instances of the versions that go to leave, and counts them.
+// dismiss asks the instances of the versions that go to leave, and counts
+// them, but for those whose process is dead for certain: a list may show them
+// for minutes.
 func (c *Controller) dismiss(ctx context.Context, r rollout.Release) (left int, err error) {
 	members, err := c.cfg.Site.Members(ctx)
 	if err != nil {
@@ -195,21 +197,28 @@ func (c *Controller) dismiss(ctx context.Context, r rollout.Release) (left int, 
 			return 0, fmt.Errorf("look for %s: %w", m.Service, err)
 		}
 		var owners []Member
+		listed := map[string]int{} // by process
 		for _, in := range list {
 			if in.Version != r.Goes(m) || vouched(in.Process, c.cfg.Without) {
 				continue
 			}
 			left++
+			listed[in.Process]++
 			for _, o := range members {
 				if o.Process == in.Process {
 					owners = append(owners, o)
 				}
 			}
 		}
-		ask(ctx, owners, func(ctx context.Context, o Member) error {
+		failed := ask(ctx, owners, func(ctx context.Context, o Member) error {
 			_, err := o.Peer.Leave(ctx, m.Service, r.Goes(m))
 			return err
 		})
+		for process := range failed {
+			if c.cfg.Site.Ended(ctx, process) {
+				left -= listed[process]
+			}
+		}
 	}
 	return left, nil
 }

@@ -100,6 +100,22 @@ func TestASilentProcessBlocks(t *testing.T) {
 	}
 }
 
+// A process that was killed is listed for a while yet: its certificate of
+// death is enough.
+func TestTheDeadNeedNotLeave(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		w, c := shipped(t, ballot)
+		must(t, "commit", c.Commit(ctx, rollout.Whole))
+		w.proc(1).silent, w.ended["host/2/e"] = true, true
+		must(t, "clean", c.Clean(ctx))
+		if len(w.instances) != 2 {
+			t.Errorf("listed: %v, want the new version and the dead", w.instances)
+		}
+	})
+}
+
 // An operator's command ends between the promises and the commit; the next
 // operator is told, and completes it.
 func TestHalfAChange(t *testing.T) {
