@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -92,6 +93,12 @@ func (a *agent) work(ctx context.Context, trace, span string, p plan) *hop.Faile
 		ctx = context.WithoutCancel(ctx)
 	}
 	pause(ctx, p.Hold)
+	for p.Until != "" && ctx.Err() == nil {
+		if _, err := os.Stat(p.Until); err == nil {
+			break
+		}
+		pause(ctx, 20*time.Millisecond)
+	}
 	if p.Forgets { // what it calls knows nothing of the trace
 		ctx, trace, span = context.Background(), trace+"~"+span, ""
 	}

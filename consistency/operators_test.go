@@ -24,7 +24,7 @@ func TestPartition(t *testing.T) {
 	for _, host := range []int{1, 3} {
 		s.serve(host, fmt.Sprint("auth-1-", host), "auth", "v1")
 		s.serve(host, fmt.Sprint("proc-1-", host), "proc", "v1")
-		s.users(host, fmt.Sprint("users-", host), part{Plans: []plan{
+		s.users(host, fmt.Sprint("users-", host), part{Workers: 2, Plans: []plan{
 			call("portal", call("auth"), call("proc", call("auth"))),
 		}}, host)
 	}

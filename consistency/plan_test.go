@@ -4,6 +4,8 @@ package consistency
 
 import (
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"time"
 )
 
@@ -15,6 +17,7 @@ type plan struct {
 	Calls    []plan        `json:"calls,omitempty"`
 	AtOnce   bool          `json:"atOnce,omitempty"` // its calls are made side by side
 	Rest     time.Duration `json:"rest,omitempty"`   // after its calls
+	Until    string        `json:"until,omitempty"`  // it waits, before its calls, until there is a file at this path
 	OneWay   bool          `json:"oneWay,omitempty"` // it is posted, nobody waits for it
 	Patience time.Duration `json:"patience,omitempty"`
 	Stubborn bool          `json:"stubborn,omitempty"` // it goes on when its caller has given up
@@ -34,6 +37,9 @@ func post(to string, calls ...plan) plan { return plan{To: to, Calls: calls, One
 // held makes the callee wait before its calls.
 func (p plan) held(d time.Duration) plan { p.Hold = d; return p }
 
+// until makes the callee wait until the test opens the gate, before its calls.
+func (p plan) until(g gate) plan { p.Until = string(g); return p }
+
 // rested makes the callee wait after its calls.
 func (p plan) rested(d time.Duration) plan { p.Rest = d; return p }
 
@@ -43,6 +49,9 @@ func (p plan) givenUp(after time.Duration) plan {
 	p.Patience, p.Stubborn, p.Optional = after, true, true
 	return p
 }
+
+// waitedFor is a call for whose answer its caller waits so long.
+func (p plan) waitedFor(d time.Duration) plan { p.Patience = d; return p }
 
 // stubborn goes on when its caller is gone.
 func (p plan) stubborn() plan { p.Stubborn = true; return p }
@@ -58,6 +67,14 @@ func chain(hold time.Duration, services ...string) plan {
 	}
 	return p
 }
+
+// gate is the path of a file whose coming ends a wait.
+type gate string
+
+// gate is closed yet.
+func (s *site) gate(name string) gate { return gate(filepath.Join(s.dir, name+".open")) }
+
+func (s *site) opens(g gate) { s.t.Helper(); must(s.t, os.WriteFile(string(g), nil, 0o600)) }
 
 // errand is a plan on its way.
 type errand struct {

@@ -55,7 +55,7 @@ var roles = map[string]func(context.Context, part, *lines) error{
 func TestMain(m *testing.M) {
 	text := os.Getenv(envPart)
 	if text == "" {
-		pgtest.MainParallel(m, 32)
+		pgtest.MainParallel(m, 8)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()

@@ -12,16 +12,17 @@ import (
 
 // The schedules in which processes know different rules.
 
-// TestCallersWithOldRules: host 2 hears neither the operator nor any packet of
-// the LAN, while a ramp changes the rules at every other host. It
-// learns them only from calls. Siblings of one trace reach auth through callers there and
-// elsewhere (A1, A2), some call themselves and in circles (A27), and the entry
-// at host 2 begins traces of users who are further elsewhere (A13, A28).
+// TestCallersWithOldRules: two hosts hear neither the operator nor any packet
+// of the LAN, while a ramp changes the rules everywhere else. One learns them
+// only from calls (A13). Siblings of one trace reach two replicas of auth
+// through callers there and elsewhere (A1, A2), some call themselves and in
+// circles (A27). The other host is an entry and learns nothing: it begins
+// traces by old rules for users who are further elsewhere (A28).
 func TestCallersWithOldRules(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, 4, onTheLAN)
-	const operators, deaf = 0, 2
-	s.portals(1, deaf)
+	s := newSite(t, 5, onTheLAN)
+	const operators, deaf, alone = 0, 2, 4
+	s.portals(1, alone)
 	s.serve(deaf, "proc-1", "proc", "v1")
 	s.serve(3, "proc-1b", "proc", "v1") // whom those can find who come later
 	s.serve(3, "gate-1", "gate", "v1")
@@ -30,16 +31,20 @@ func TestCallersWithOldRules(t *testing.T) {
 	circles := call("auth", call("auth"), call("proc", call("auth", call("auth"))))
 	siblings := atOnce("portal", call("proc", call("auth")), call("gate", call("auth")), call("auth"))
 	s.users(3, "users", part{Keys: 40, Plans: []plan{siblings, call("portal", circles)}}, 1)
-	s.users(3, "users-of-the-deaf", part{Keys: 40, Workers: 2, Plans: []plan{call("portal", call("auth"))}}, deaf)
+	s.users(3, "users-of-the-deaf", part{Keys: 40, Workers: 2, Plans: []plan{call("portal", call("auth"))}}, alone)
 	s.open("ann")
 	s.serve(1, "auth-2a", "auth", "v2")
 	s.serve(3, "auth-2b", "auth", "v2")
 	s.ship("auth", "v2")
-	s.lan.Host(deaf).BlockUDP(true)
-	s.lan.Host(deaf).Deaf(operators)
-	s.release("commit", "--ramp", "10,20,35,50,65,80,90,100", "--every", "200ms", "--dead", hostName(deaf))
-	s.lan.Host(deaf).BlockUDP(false)
-	s.lan.Host(deaf).Deaf()
+	for _, host := range []int{deaf, alone} {
+		s.lan.Host(host).BlockUDP(true)
+		s.lan.Host(host).Deaf(operators)
+	}
+	s.release("commit", "--ramp", "10,20,35,50,65,80,90,100", "--every", "200ms", "--dead", hostName(deaf), "--dead", hostName(alone))
+	for _, host := range []int{deaf, alone} {
+		s.lan.Host(host).BlockUDP(false)
+		s.lan.Host(host).Deaf()
+	}
 	s.release("clean")
 	v := s.judge(1000)
 	if n := v.generations("proc-1"); n < 8 {

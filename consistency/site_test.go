@@ -240,10 +240,10 @@ func (p *process) explain() {
 	p.site.t.Logf("log of %s:\n%s", p.Name, strings.Join(all[max(0, len(all)-25):], "\n"))
 }
 
-// await waits until ok holds: half a minute, as machines may be slow.
+// await waits until ok holds: a minute, as machines may be slow.
 func (s *site) await(what string, ok func() bool) {
 	s.t.Helper()
-	lab.Eventually(s.t, 30*time.Second, ok, func() string { return what })
+	lab.Eventually(s.t, time.Minute, ok, func() string { return what })
 }
 
 func must(t *testing.T, err error) {

@@ -61,8 +61,9 @@ func TestOneReleaseAfterTheOther(t *testing.T) {
 	s.open("ann")
 	s.serve(3, "auth-2", "auth", "v2")
 	s.ship("auth", "v2")
+	end := s.gate("end")
 	old := s.job(2, "old", part{Workers: 1, Pause: time.Hour, Plans: []plan{
-		call("", call("auth"), call("proc", call("auth")).held(7*time.Second), call("proc")),
+		call("", call("auth"), call("proc", call("auth")).until(end).stubborn().waitedFor(time.Minute), call("proc")),
 	}})
 	s.await("the old trace has begun", func() bool {
 		return s.book.count(began, func(n note) bool { return n.Service == "proc" && strings.HasPrefix(n.Trace, "old/") }) > 0
@@ -73,6 +74,7 @@ func TestOneReleaseAfterTheOther(t *testing.T) {
 	if said, err := s.operator(3, "start", "--by", "bob", "--reason", "proc").done(); err == nil || !strings.Contains(said, "ann") {
 		t.Errorf("a second release was opened before the end of the first: %v\n%s", err, said)
 	}
+	s.opens(end)
 	cleaner.must()
 	old.stop()
 	s.open("bob")
@@ -91,7 +93,7 @@ func TestRampAndBack(t *testing.T) {
 	s.portals(1, 2)
 	s.serve(2, "auth-1", "auth", "v1")
 	s.serve(3, "proc-1", "proc", "v1")
-	s.users(1, "users", part{Keys: 200, Workers: 8, Plans: []plan{call("portal", call("auth"), call("proc", call("auth")))}}, 1, 2)
+	s.users(1, "users", part{Keys: 200, Plans: []plan{call("portal", call("auth"), call("proc", call("auth")))}}, 1, 2)
 	s.open("ann")
 	v2 := s.serve(3, "auth-2", "auth", "v2")
 	s.ship("auth", "v2")
