@@ -215,7 +215,7 @@ func (c *Controller) dismiss(ctx context.Context, r rollout.Release) (left int, 
 			return err
 		})
 		for process := range failed {
-			if c.cfg.Site.Ended(ctx, process) {
+			if c.cfg.Site.Ended(ctx, process, "") {
 				left -= listed[process]
 			}
 		}
