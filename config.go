@@ -201,6 +201,11 @@ type Rollout struct {
 	// neither an entry, nor Node.Begin, nor a caller has given them a token:
 	// "migrate" counts them and lets them pass, "strict" refuses them.
 	Orphans string `yaml:"orphans" default:"migrate"`
+
+	// MaxTraceAge is how long a trace may go on when a release has switched
+	// versions beneath it; then its further calls are refused, and it holds no
+	// old version back any more. Traces of the newest rules have no limit.
+	MaxTraceAge time.Duration `yaml:"max_trace_age" default:"24h"` // "none" for no limit
 }
 
 // The values of Rollout.Orphans.

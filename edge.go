@@ -12,6 +12,7 @@ import (
 // Thrift; package gateway is one. Each attempt is to be noted by
 // [rpc.Call.Try], and its outcome reported.
 func (n *Node) Picker(service string) rpc.Picker {
+	n.rules.MayCall(service)
 	if _, own := n.cfg.Consumers[service]; !own {
 		_ = n.lists.SetOptions(service, n.cfg.consumer(service).options()) // those of "*", which Open has checked
 	}

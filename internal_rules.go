@@ -71,10 +71,20 @@ func (s *internalService) Promised(context.Context) ([]byte, error) {
 	return json.Marshal(e)
 }
 
-// Report answers a round of a drain.
-func (s *internalService) Report(_ context.Context, round int64, services []string) ([]byte, error) {
-	r := s.node.rules.Report(uint64(round), services, rollout.Anything)
+// Report answers a round of a drain, at once when nothing is to be named.
+func (s *internalService) Report(ctx context.Context, round int64, before string, waitMs int64) ([]byte, error) {
+	g, err := rollout.ParseGeneration(before)
+	if err != nil {
+		return nil, err
+	}
+	if wait := min(time.Duration(waitMs)*time.Millisecond, peerLimit); wait > 0 {
+		ctx, cancel := context.WithTimeout(ctx, wait)
+		_ = s.node.rules.AwaitEnd(ctx, g) // in vain: the report says so
+		cancel()
+	}
+	r := s.node.rules.Report(rollout.Question{Round: uint64(round), Until: g})
 	r.Place = s.node.place
+	s.node.ages.fill(r.Held, time.Now())
 	return json.Marshal(r)
 }
 

@@ -33,6 +33,7 @@ type Node struct {
 	stats        *health.Recorder
 	statsFile    *health.LogSink // nil without one
 	rules        *rollout.Agent
+	ages         ages
 	cold         *coldStart
 	known        func() // the rules are: traces may begin
 	members      *membership
@@ -105,6 +106,11 @@ func newNode(cfg Config, opts []Option) (n *Node, err error) {
 	if n.rules, err = n.newAgent(); err != nil {
 		return nil, err
 	}
+	for service := range cfg.Consumers {
+		if service != "*" {
+			n.rules.MayCall(service) // the other callees are added when their clients are made
+		}
+	}
 	n.members, n.place = n.loadMembers(), place(os.Getpid())
 	n.stats = n.newRecorder()
 	if n.lists, err = n.newLists(); err != nil {
@@ -170,6 +176,7 @@ func (n *Node) start(ctx context.Context) {
 	n.lookout.Go(n.lists.Run)
 	n.watchDatabase()
 	n.joinSite()
+	n.lookout.Go(n.watchAges)
 	n.counting = run.NewGroup(ctx)
 	if n.cfg.Stats.Interval > 0 {
 		n.counting.Go(n.stats.Run)

@@ -139,9 +139,9 @@ func (p *peer) Promised(ctx context.Context) (*rollout.Entry, error) {
 }
 
 // Report asks for its part of a drain's round.
-func (p *peer) Report(ctx context.Context, round uint64, services []string) (rollout.Report, error) {
+func (p *peer) Report(ctx context.Context, q rollout.Question) (rollout.Report, error) {
 	var r rollout.Report
-	text, err := p.client().Report(ctx, int64(round), services)
+	text, err := p.client().Report(ctx, int64(q.Round), q.Until.String(), q.Wait.Milliseconds())
 	if err == nil {
 		err = json.Unmarshal(text, &r)
 	}

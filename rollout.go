@@ -27,6 +27,16 @@ func (n *Node) Begin(ctx context.Context, job string) (_ context.Context, end fu
 	return t.Context(ctx), t.End
 }
 
+// CallsOnly says that the work of ctx calls these services from here on, and
+// no others; none named: nobody. Releases of services to which they don't lead
+// need not wait for it any more, be it a stream that stays open or a job that
+// goes on for hours. A call to another service fails as rpc.Forsworn.
+func CallsOnly(ctx context.Context, services ...string) {
+	if t := rollout.TraceFrom(ctx); t != nil {
+		t.Only(services...)
+	}
+}
+
 // Detach gives work that outlives the request that caused it a context and a
 // trace of its own: it is not cancelled with the request, and meets the
 // versions that are in service when it begins. Call end when the work is over.

@@ -67,6 +67,8 @@ func admit(ctx context.Context, agent *rollout.Agent, service, version string, t
 		switch {
 		case errors.Is(err, rollout.ErrRetired):
 			return rpc.Retired, err
+		case errors.Is(err, rollout.ErrExpired):
+			return rpc.Expired, err
 		case errors.Is(err, rollout.ErrWrongVersion), errors.Is(err, rollout.ErrTurn):
 			return rpc.WrongVersion, err
 		}

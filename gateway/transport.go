@@ -9,7 +9,9 @@ import (
 
 // Transport is an http.RoundTripper for a handler's own HTTP requests to
 // services behind: each brings the trace of its context along, as W3C
-// traceparent and as the token in baggage, for [Join] on the other side. base
+// traceparent and as the token in baggage, for [Join] on the other side. Whom
+// they lead to is not known, so from the first one on the work of this process
+// holds back every version that goes. base
 // nil means http.DefaultTransport. Use it for services of the site only.
 //
 //	client := &http.Client{Transport: gateway.Transport(nil)}
@@ -32,8 +34,12 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	baggage := foreign([]string{info.Baggage}, rpc.BaggageToken)
 	if trace != nil {
-		token, _ := trace.Send()
-		defer trace.Returned(true)
+		trace.MayCall(rollout.Anywhere) // who answers, and whom he calls, nobody knows
+		token, _, err := trace.Send(rollout.Anywhere)
+		defer trace.Returned(err == nil)
+		if err != nil {
+			return nil, err
+		}
 		baggage = withToken(token.String(), baggage)
 	}
 	r = r.Clone(r.Context())

@@ -84,9 +84,11 @@ func (u *upstream) newCall(req *http.Request) *rpc.Call {
 func (a *attempt) run() (*http.Response, error) {
 	a.v.attempts++
 	a.call.Attempt = a.v.attempts
-	a.token, _ = a.v.trace.Send()
-	response, err := a.send()
-	if err == nil {
+	var err error
+	var response *http.Response
+	if a.token, _, err = a.v.trace.Send(a.u.route.Service); err != nil {
+		err = unexecuted("%w", err)
+	} else if response, err = a.send(); err == nil {
 		err = refusal(response)
 	}
 	a.v.trace.Returned(!errors.Is(err, errUnexecuted))

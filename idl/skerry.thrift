@@ -144,8 +144,8 @@ service Internal {
   void abandon(1: binary entry) throws (1: RulesRefused refused)
   /** The entry that was promised and is not committed; empty: none. */
   binary promised()
-  /** Answers a round of a drain with a rollout.Report. */
-  binary report(1: i64 round, 2: list<string> services)
+  /** Answers a round of a drain with a rollout.Report; it may take waitMs when work that reads a generation before that one is under way. */
+  binary report(1: i64 round, 3: string before, 4: i64 waitMs)
   /** Every process that this one has heard of and that has not withdrawn. */
   list<Member> members()
   /** The caller is on no registry's list, and on the list of members by this; again every 30 s while that is so. */

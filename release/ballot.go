@@ -31,7 +31,7 @@ func (b *Ballot) Since(ctx context.Context, after rollout.Generation) ([]rollout
 	var newest rollout.Generation
 	fork := ""
 	ask(ctx, members, func(ctx context.Context, m Member) error {
-		r, err := m.Peer.Report(ctx, 0, nil)
+		r, err := m.Peer.Report(ctx, rollout.Question{})
 		if err != nil {
 			return err
 		}

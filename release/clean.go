@@ -3,6 +3,8 @@ package release
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/skerry/skerry/internal/run"
@@ -59,20 +61,37 @@ func drainsOf(modules []rollout.Module, since rollout.Generation, goes func(roll
 
 // drain runs rounds until no process can need a version that goes.
 func (c *Controller) drain(ctx context.Context, drains []*rollout.Drain) error {
+	if len(drains) == 0 {
+		return nil
+	}
 	begun, round := time.Now(), uint64(0)
 	for _, m := range c.look(ctx).Members {
 		round = max(round, m.Round)
+		for _, d := range drains {
+			if m.Silent == "" {
+				d.Know(m.report)
+			}
+		}
 	}
 	for {
 		round++
+		asked := time.Now()
 		done, err := c.round(ctx, &round, drains, begun)
 		if err != nil || done {
 			return err
+		}
+		if time.Since(asked) > c.cfg.Pause || !slices.ContainsFunc(drains, stuck) {
+			continue // somebody has been waited for, or a further round may be the last
 		}
 		if err := run.Sleep(ctx, c.cfg.Pause); err != nil {
 			return waited("drain", holding(drains), err)
 		}
 	}
+}
+
+// stuck reports whether somebody holds the drain back still.
+func stuck(d *rollout.Drain) bool {
+	return slices.ContainsFunc(d.Holders(), func(h rollout.Holder) bool { return h.Held == nil || h.Held.Live > 0 })
 }
 
 // round asks everybody until everybody alive has answered one round.
@@ -81,17 +100,16 @@ func (c *Controller) round(ctx context.Context, round *uint64, drains []*rollout
 	if err != nil {
 		return false, fmt.Errorf("find the processes: %w", err)
 	}
-	var names, services []string
+	var names []string
 	for _, m := range members {
 		names = append(names, m.Process)
 	}
 	before := holding(drains)
 	for _, d := range drains {
 		d.Open(*round, names)
-		services = append(services, d.Service)
 	}
 	for {
-		c.collect(ctx, members, round, drains, services)
+		c.collect(ctx, members, round, drains)
 		if err := ctx.Err(); err != nil { // a round that was cut off says nothing of who is silent
 			return false, waited("drain", before, err)
 		}
@@ -113,16 +131,53 @@ func (c *Controller) round(ctx context.Context, round *uint64, drains []*rollout
 	}
 	done = true
 	for _, d := range drains {
-		done = d.Close() && done
+		if done = d.Close() && done; done {
+			done, err = c.trust(ctx, d)
+		}
+		if err != nil {
+			return false, err
+		}
 	}
 	return done, nil
 }
 
-// collect asks once and takes in the answers and certificates of death.
-func (c *Controller) collect(ctx context.Context, members []Member, round *uint64, drains []*rollout.Drain, services []string) {
+// trust checks that the services of which a drain believes that they lead
+// nowhere near the old version are served by none but those who said so.
+func (c *Controller) trust(ctx context.Context, d *rollout.Drain) (bool, error) {
+	all := true
+	for service, said := range d.Relies() {
+		list, err := c.cfg.Site.Instances(ctx, service)
+		if err != nil {
+			return false, fmt.Errorf("look for %s: %w", service, err)
+		}
+		if slices.ContainsFunc(list, func(in Instance) bool {
+			return !slices.Contains(said, in.Process) && !c.cfg.Site.Ended(ctx, in.Process, "")
+		}) {
+			d.Doubt(service)
+			all = false
+		}
+	}
+	return all, nil
+}
+
+// holdFor is how long a process may wait for its own work to end before it
+// answers a round, so that a drain ends when its last holder does.
+const holdFor = 2 * time.Second
+
+// collect asks once and takes in the answers and certificates of death. Who
+// may hold a drain back is asked to answer when it no longer does.
+func (c *Controller) collect(ctx context.Context, members []Member, round *uint64, drains []*rollout.Drain) {
 	reports := make(chan rollout.Report, len(members))
+	patient := map[string]bool{}
+	for _, d := range drains {
+		maps.Copy(patient, d.Candidates())
+	}
 	failed := ask(ctx, members, func(ctx context.Context, m Member) error {
-		r, err := m.Peer.Report(ctx, *round, services)
+		q := rollout.Question{Round: drains[0].Round(), Until: drains[0].Since}
+		if patient[m.Process] {
+			q.Wait = holdFor
+		}
+		r, err := m.Peer.Report(ctx, q)
 		if err == nil {
 			reports <- r
 		}

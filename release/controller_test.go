@@ -17,6 +17,9 @@ func site(store func(*world) Store) (*world, *Controller) {
 	for i, v := range []string{"v1", "v1", "v2"} {
 		w.instances = append(w.instances, Instance{Process: w.members[i].Process, Service: "auth", Version: v, Addr: v})
 	}
+	for i := range w.members {
+		w.proc(i).MayCall("auth")
+	}
 	return w, New(Config{Site: w, Store: store(w), By: "ann"})
 }
 

@@ -58,20 +58,27 @@ func (c *Controller) needed(ctx context.Context, services []string) (busy []stri
 	if err != nil {
 		return nil, fmt.Errorf("find the processes: %w", err)
 	}
-	answers := make(chan string, len(members))
+	answers := make(chan rollout.Report, len(members))
 	ask(ctx, alive(members, c.cfg.Without), func(ctx context.Context, m Member) error {
-		r, err := m.Peer.Report(ctx, 0, services)
-		for _, n := range r.Needs {
-			if err == nil && n > 0 {
-				answers <- m.Process
-				break
-			}
+		r, err := m.Peer.Report(ctx, rollout.Question{Until: rollout.Forever})
+		if err == nil {
+			answers <- r
 		}
 		return err
 	})
 	close(answers)
-	for process := range answers {
-		busy = append(busy, process)
+	var graph rollout.Graph
+	var all []rollout.Report
+	for r := range answers {
+		graph.Add(r)
+		all = append(all, r)
+	}
+	for _, r := range all {
+		if slices.ContainsFunc(r.Held, func(h rollout.Held) bool {
+			return h.Live > 0 && slices.ContainsFunc(services, func(s string) bool { return graph.Path(r, h, s) != nil })
+		}) {
+			busy = append(busy, r.Process)
+		}
 	}
 	return busy, nil
 }

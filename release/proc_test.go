@@ -57,8 +57,11 @@ func (p *proc) Promised(context.Context) (*rollout.Entry, error) {
 	return p.Agent.Promised(), p.heard("promised")
 }
 
-func (p *proc) Report(_ context.Context, round uint64, services []string) (rollout.Report, error) {
-	return p.Agent.Report(round, services, rollout.Anything), p.heard("report")
+func (p *proc) Report(ctx context.Context, q rollout.Question) (rollout.Report, error) {
+	wait, cancel := context.WithTimeout(ctx, q.Wait)
+	defer cancel()
+	_ = p.AwaitEnd(wait, q.Until)
+	return p.Agent.Report(q), p.heard("report")
 }
 
 func (p *proc) Served(context.Context, time.Duration) ([]Served, error) {

@@ -26,7 +26,7 @@ type Peer interface {
 	Promise(ctx context.Context, e rollout.Entry) error
 	Abandon(ctx context.Context, e rollout.Entry) error
 	Promised(ctx context.Context) (*rollout.Entry, error)
-	Report(ctx context.Context, round uint64, services []string) (rollout.Report, error)
+	Report(ctx context.Context, q rollout.Question) (rollout.Report, error)
 	Served(ctx context.Context, slow time.Duration) ([]Served, error)
 	Leave(ctx context.Context, service, version string) (bool, error)
 }

@@ -38,6 +38,8 @@ type MemberStatus struct {
 	Gone    string             `json:"gone,omitempty"`   // how it left the lists
 	Silent  string             `json:"silent,omitempty"` // why it did not answer
 	Heard   time.Time          `json:"heard,omitzero"`
+
+	report rollout.Report // the whole of it
 }
 
 // Status looks at log and processes. What can't be read is said in Frozen;
@@ -91,10 +93,10 @@ func (c *Controller) look(ctx context.Context) Status {
 	members = alive(members, c.cfg.Without)
 	var mu sync.Mutex
 	failed := ask(ctx, members, func(ctx context.Context, m Member) error {
-		r, err := m.Peer.Report(ctx, 0, nil)
+		r, err := m.Peer.Report(ctx, rollout.Question{})
 		if err == nil {
 			mu.Lock()
-			s.Members = append(s.Members, MemberStatus{Process: m.Process, Addr: m.Addr, Place: r.Place, Applied: r.Applied, Hash: r.Hash, Round: r.Round, Running: r.Running, Runs: r.Runs, Waits: r.Waits, Gone: m.Gone, Heard: m.Heard})
+			s.Members = append(s.Members, MemberStatus{Process: m.Process, Addr: m.Addr, Place: r.Place, Applied: r.Applied, Hash: r.Hash, Round: r.Round, Running: r.Running, Runs: r.Runs, Waits: r.Waits, Gone: m.Gone, Heard: m.Heard, report: r})
 			mu.Unlock()
 		}
 		return err
@@ -127,7 +129,7 @@ func (c *Controller) Holders(ctx context.Context) (map[string][]rollout.Holder, 
 	for _, m := range c.look(ctx).Members {
 		round = max(round, m.Round)
 	}
-	var names, services []string
+	var names []string
 	for _, m := range members {
 		names = append(names, m.Process)
 	}
@@ -135,10 +137,10 @@ func (c *Controller) Holders(ctx context.Context) (map[string][]rollout.Holder, 
 	for _, m := range r.Modules {
 		d := &rollout.Drain{Service: m.Service, Old: r.Goes(m), Since: r.Since}
 		d.Open(max(round, 1), names)
-		drains, services = append(drains, d), append(services, m.Service)
+		drains = append(drains, d)
 	}
 	round = max(round, 1)
-	c.collect(ctx, members, &round, drains, services)
+	c.collect(ctx, members, &round, drains)
 	out := map[string][]rollout.Holder{}
 	for _, d := range drains {
 		out[d.Service] = d.Holders()

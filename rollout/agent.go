@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -16,6 +17,7 @@ type Agent struct {
 	save    func(Saved) error
 	log     atomic.Pointer[Log]
 	ledger  Ledger
+	graph   outs
 	orphans atomic.Int64
 	cold    atomic.Pointer[chan struct{}] // closed when the rules are known; nil: they are
 
@@ -174,14 +176,53 @@ func (a *Agent) Changed() <-chan struct{} {
 	return a.changed
 }
 
-// Report answers a round of a drain. A round that is older than the last
-// one asks for the last one's number.
-func (a *Agent) Report(round uint64, services []string, reach Reach) Report {
-	least, round := a.ledger.Report(round, services, reach)
-	log := a.log.Load()
+// Report answers a round of a drain. A round that is older than the last one
+// is told the last one's number.
+func (a *Agent) Report(q Question) Report {
+	log := a.log.Load() // first: what begins by an older one is counted by then
+	held, round, after := a.ledger.Report(q.Round, q.Until)
+	held = slices.DeleteFunc(held, func(h Held) bool { return h.Generation.Before(log.expired) })
 	runs, waits := a.turns()
-	return Report{Process: a.process, Round: round, Applied: log.Last(), Hash: log.Hash(), Least: least, Running: a.ledger.Running(),
-		Needs: a.ledger.needs(services, reach), Runs: runs, Waits: waits}
+	serves, calls := a.graph.read()
+	return Report{Process: a.process, Round: round, After: after, Applied: log.Last(), Hash: log.Hash(),
+		Serves: serves, Calls: calls, Held: held, Running: a.ledger.Running(), Runs: runs, Waits: waits}
+}
+
+// AwaitEnd waits until the process has applied a generation and nothing that is
+// alive reads an older one, or ctx ends: then its report is worth hearing.
+func (a *Agent) AwaitEnd(ctx context.Context, until Generation) error {
+	for {
+		changed, log := a.Changed(), a.log.Load()
+		idle, more := a.ledger.idle(log.expired, until)
+		if idle && !log.Last().Before(until) {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-more:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// MayCall says that work of this process may call services from now on, or
+// that nobody knows whom it calls ([Anywhere]). It must be said before the
+// first call. Package rpc does so for every client that is made.
+func (a *Agent) MayCall(services ...string) { a.graph.call(services...) }
+
+// MayCall is [Agent.MayCall] of the trace's process.
+func (t *Trace) MayCall(services ...string) { t.origin.agent.MayCall(services...) }
+
+// Expire makes the process refuse tokens that read a generation before g, in
+// calls that come and in calls that go: their traces have passed the longest
+// age that they may have after the rules have changed. It lasts as long as
+// the process.
+func (a *Agent) Expire(g Generation) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.log.Store(a.log.Load().expire(g))
+	a.ledger.wake()
 }
 
 // Live is the number of spans alive, by generation.

@@ -111,9 +111,23 @@ func join(a *Agent, token Token) *Trace {
 
 // sent is one attempt of a call.
 func sent(t *Trace, settled bool) Token {
-	token, _ := t.Send()
+	token, _, _ := t.Send("db")
 	t.Returned(settled)
 	return token
+}
+
+// asked is the answer to a round that asks about everything.
+func asked(a *Agent, round uint64) Report {
+	return a.Report(Question{Round: round, Until: Generation{N: 99}})
+}
+
+func oldest(r Report) (g Generation) {
+	for i, h := range r.Held {
+		if i == 0 || h.Generation.Before(g) {
+			g = h.Generation
+		}
+	}
+	return g
 }
 
 func TestOnlyAnUnseenRootTakesAFreshToken(t *testing.T) {
@@ -138,29 +152,29 @@ func TestOnlyAnUnseenRootTakesAFreshToken(t *testing.T) {
 	if !root.Refresh(ctx, old) || root.Token().Generation != two.Generation || root.Refresh(ctx, root.Token()) {
 		t.Errorf("the unseen root reads %v", root.Token().Generation)
 	}
-	if token, raw := root.Send(); token.Generation != two.Generation || raw != string(token.AppendRaw(nil)) {
+	if token, raw, _ := root.Send("db"); token.Generation != two.Generation || raw != string(token.AppendRaw(nil)) {
 		t.Errorf("it sends %v as %x", token, raw)
 	}
 	root.Returned(true)
-	if got := a.Report(1, []string{"auth"}, Anything); got.Least["auth"] != one.Generation || got.Running["auth/v1"] != 1 {
+	if got := asked(a, 1); oldest(got) != one.Generation || got.Running["auth/v1"] != 1 {
 		t.Errorf("%+v", got)
 	}
 	release := seen.HandOff()
 	for _, tr := range []*Trace{root, seen, hop} {
 		tr.End()
 	}
-	if got := a.Report(2, []string{"auth"}, Anything); got.Least["auth"] != one.Generation {
+	if got := asked(a, 2); oldest(got) != one.Generation {
 		t.Errorf("the window was lost: %+v", got)
 	}
-	if got := a.Report(3, []string{"auth"}, Anything); got.Least["auth"] != one.Generation {
+	if got := asked(a, 3); oldest(got) != one.Generation {
 		t.Errorf("the hand-off was lost: %+v", got)
 	}
 	release()
 	release()
 	seen.HandOff()() // it is over: nothing to hold
 	sent(hop, true)
-	a.Report(4, nil, Anything)
-	if got := a.Report(5, []string{"auth"}, Anything); len(got.Least) != 0 || len(got.Running) != 0 || len(a.Live()) != 0 {
+	asked(a, 4)
+	if got := asked(a, 5); len(got.Held) != 0 || len(got.Running) != 0 || len(a.Live()) != 0 {
 		t.Errorf("somebody is still counted: %+v", got)
 	}
 }
@@ -177,7 +191,7 @@ func TestRefreshWaitsForSiblings(t *testing.T) {
 			}
 			root := a.Begin("portal.get", 1, "")
 			defer root.End()
-			old, _ := root.Send()
+			old, _, _ := root.Send("db")
 			sent(root, false) // a sibling is refused
 			if err := a.Learn(two); err != nil {
 				t.Fatal(err)
@@ -238,13 +252,13 @@ func TestNoSpanIsLostToAReport(t *testing.T) {
 		})
 	}
 	for round := range uint64(200) {
-		a.Report(round+1, nil, Anything)
+		asked(a, round+1)
 	}
 	wg.Wait()
 	var held Trace
 	o.Join(&held, Token{}, "")
-	a.Report(1000, nil, Anything)
-	if got := a.Report(1001, []string{"auth"}, Anything); len(got.Least) != 1 || got.Running["auth/v1"] != 1 {
+	asked(a, 1000)
+	if got := asked(a, 1001); len(got.Held) != 1 || got.Running["auth/v1"] != 1 {
 		t.Errorf("%+v with one span alive", got)
 	}
 	held.End()

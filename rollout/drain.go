@@ -1,48 +1,42 @@
 package rollout
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
 )
 
-// Report is what one process says in a round.
-type Report struct {
-	Process string                `json:"process"` // registry.Owner.String()
-	Round   uint64                `json:"round"`
-	Applied Generation            `json:"applied"`           // newest generation of its log
-	Hash    string                `json:"hash"`              // of its log
-	Least   map[string]Generation `json:"least,omitempty"`   // by service: Ledger.Report
-	Running map[string]int        `json:"running,omitempty"` // by service/version: calls being executed here
-
-	Needs map[string]int `json:"needs,omitempty"` // by service: spans alive now that may call it
-	Runs  []string       `json:"runs,omitempty"`  // service/version that this process runs
-	Waits []string       `json:"waits,omitempty"` // service/version whose turn to run it waits for
-	Place string         `json:"place,omitempty"` // of the process; see Owner
-}
-
-// drainRounds is how many full rounds in a row must be clean. One is enough
-// by the exhaustive search, when the reports of a round are windowed and no
-// process answered an earlier controller; the second makes it true always.
-const drainRounds = 2
-
-// Drain decides when the old version of a service may stop. It is a value
-// that one controller owns; a new controller begins anew.
+// Drain decides when the old version of a service may stop: after one round,
+// begun after the switch, in which every process that is not dead for certain
+// has applied the switch, names nothing older that may reach the service, and
+// executes nothing of the old version. The windows of the answers must reach
+// back to before the round began; another controller can have cut them short,
+// and then one more round is needed.
+//
+// Why one is enough: let a trace of an older generation be alive when the
+// round begins, and be able to reach the service. One of its spans that can is
+// alive somewhere then, or a call on its way is counted by its sender, and the
+// window of that process's answer reaches back so far. A trace that begins
+// later does so where the switch is not applied, and its root is in a window.
+//
+// A Drain is a value that one controller owns; a new controller begins anew.
 type Drain struct {
 	Service string
 	Old     string     // version that is to go
 	Since   Generation // generation that no longer sends newcomers to it
 
 	round   uint64
-	clean   int               // full clean rounds in a row
 	members map[string]*state // of the current round
+	doubts  map[string]bool   // services of which the graph may not know everything
 }
 
 type state struct {
-	report   *Report // min-merged; nil: silent so far
+	report   *Report // merged; nil: silent so far
 	dead     bool
 	last     Report // newest of any round, for Holders
 	everSeen bool
+	before   uint64 // newest round that it was known to have answered when this one began
 }
 
 // Open begins the next round among the processes that are registered now, at
@@ -55,7 +49,7 @@ func (d *Drain) Open(round uint64, members []string) {
 	for _, m := range members {
 		s := &state{}
 		if o := old[m]; o != nil {
-			s.dead, s.last, s.everSeen = o.dead, o.last, o.everSeen
+			*s = state{dead: o.dead, last: o.last, everSeen: o.everSeen, before: o.last.Round}
 		}
 		d.members[m] = s
 	}
@@ -63,7 +57,7 @@ func (d *Drain) Open(round uint64, members []string) {
 		// Silence is not death: a process that vanished from the list without
 		// a certificate goes on holding the drain back.
 		if d.members[m] == nil && !o.dead {
-			d.members[m] = &state{last: o.last, everSeen: o.everSeen}
+			d.members[m] = &state{last: o.last, everSeen: o.everSeen, before: o.last.Round}
 		}
 	}
 }
@@ -71,30 +65,32 @@ func (d *Drain) Open(round uint64, members []string) {
 // Round is the number of the current round.
 func (d *Drain) Round() uint64 { return d.round }
 
-// Take merges a report of the current round; others are ignored, as an old
+// Know notes a report that was heard before the first round.
+func (d *Drain) Know(r Report) {
+	if d.members == nil {
+		d.members = map[string]*state{}
+	}
+	d.members[r.Process] = &state{last: r, everSeen: true}
+}
+
+// Take merges a report of the current round; others are only noted, as an old
 // report may arrive after a newer one.
 func (d *Drain) Take(r Report) {
 	s := d.members[r.Process]
-	if s == nil || r.Round != d.round {
+	if s == nil || s.everSeen && r.Round < s.last.Round {
 		return
 	}
 	s.last, s.everSeen = r, true
-	if s.report == nil {
-		merged := r
-		merged.Least, merged.Running = maps.Clone(r.Least), maps.Clone(r.Running)
-		s.report = &merged
+	if r.Round != d.round {
 		return
 	}
-	for service, g := range r.Least {
-		if old, ok := s.report.Least[service]; !ok || g.Before(old) {
-			if s.report.Least == nil {
-				s.report.Least = map[string]Generation{}
-			}
-			s.report.Least[service] = g
-		}
+	merged := r
+	if s.report != nil { // the question was asked twice
+		merged.Held = slices.Concat(s.report.Held, r.Held)
+		merged.Applied = minGeneration(s.report.Applied, r.Applied)
+		merged.After = max(s.report.After, r.After)
 	}
-	s.report.Applied = minGeneration(s.report.Applied, r.Applied)
-	s.report.Running = maps.Clone(r.Running)
+	s.report = &merged
 }
 
 // Dead records a death certificate: the process's host says that the pid is
@@ -106,6 +102,15 @@ func (d *Drain) Dead(process string) {
 	}
 }
 
+// Doubt says that a service is served by others, too, than by the processes
+// that report: what it calls is not known.
+func (d *Drain) Doubt(service string) {
+	if d.doubts == nil {
+		d.doubts = map[string]bool{}
+	}
+	d.doubts[service] = true
+}
+
 // Complete reports whether everybody alive has answered the round. When it
 // holds, the caller closes the round.
 func (d *Drain) Complete() bool {
@@ -114,20 +119,69 @@ func (d *Drain) Complete() bool {
 			return false
 		}
 	}
-	return d.members != nil
+	return d.round > 0
 }
 
 // Close ends a complete round and reports whether the old version is drained.
 func (d *Drain) Close() bool {
-	if !d.Complete() {
+	if !d.Complete() || len(d.holding()) > 0 {
 		return false
 	}
-	if len(d.holding()) == 0 {
-		d.clean++
-	} else {
-		d.clean = 0
+	for _, s := range d.members {
+		if !s.dead && s.report.After > s.before {
+			return false // its window was cut short
+		}
 	}
-	return d.clean >= drainRounds
+	return true
+}
+
+// Relies are the services whose word was taken that they lead nowhere near the
+// old version, with the processes that gave it: see Doubt.
+func (d *Drain) Relies() map[string][]string {
+	g, set := d.graph(), map[string]bool{}
+	for _, s := range d.members {
+		if s.dead || s.report == nil {
+			continue
+		}
+		for _, h := range s.report.Held {
+			if h.Generation.Before(d.Since) && g.Path(*s.report, h, d.Service) == nil {
+				g.below(set, g.first(*s.report, h))
+			}
+		}
+	}
+	out := map[string][]string{}
+	for name, s := range d.members {
+		for _, service := range s.last.Serves {
+			if set[service] && !s.dead {
+				out[service] = append(out[service], name)
+			}
+		}
+	}
+	return out
+}
+
+// Candidates are the processes that, by what they and the others said last,
+// can have work that holds the drain back: a controller lets them answer when
+// they have none any more ([Question.Wait]).
+func (d *Drain) Candidates() map[string]bool {
+	g, out := d.graph(), map[string]bool{}
+	for name, s := range d.members {
+		if s.everSeen && (slices.Contains(s.last.Serves, d.Service) || g.Path(s.last, Held{}, d.Service) != nil) {
+			out[name] = true
+		}
+	}
+	return out
+}
+
+// graph is what all who are alive have said last; in a complete round, in it.
+func (d *Drain) graph() *Graph {
+	g := &Graph{doubts: d.doubts}
+	for _, s := range d.members {
+		if !s.dead && s.everSeen {
+			g.Add(s.last)
+		}
+	}
+	return g
 }
 
 // Why says how a process holds a drain back.
@@ -147,6 +201,11 @@ type Holder struct {
 	Why     Why        `json:"why"`
 	Least   Generation `json:"least"` // oldest generation it holds (Holding), last applied (Behind, Silent)
 	Calls   int        `json:"calls"` // running calls (Serving)
+
+	// Of Holding: the oldest work, and the way by which it may come to call
+	// the version: its own name first, the service last.
+	Held *Held    `json:"held,omitempty"`
+	Path []string `json:"path,omitempty"`
 }
 
 // Holders lists who holds the drain back now, by name: those found in the
@@ -158,14 +217,18 @@ func (d *Drain) Holders() []Holder {
 			out = append(out, Holder{Process: name, Why: Silent, Least: s.last.Applied})
 		}
 	}
-	slices.SortFunc(out, func(a, b Holder) int { return strings.Compare(a.Process, b.Process) })
+	slices.SortFunc(out, func(a, b Holder) int {
+		return cmp.Or(strings.Compare(a.Process, b.Process), strings.Compare(string(a.Why), string(b.Why)))
+	})
 	return out
 }
 
 // holding are the holders among those who answered.
 func (d *Drain) holding() []Holder {
 	var out []Holder
-	for name, s := range d.members {
+	g := d.graph()
+	for _, name := range slices.Sorted(maps.Keys(d.members)) {
+		s := d.members[name]
 		r := s.report
 		if s.dead || r == nil {
 			continue
@@ -173,14 +236,32 @@ func (d *Drain) holding() []Holder {
 		if r.Applied.Before(d.Since) {
 			out = append(out, Holder{Process: name, Why: Behind, Least: r.Applied})
 		}
-		if g, ok := r.Least[d.Service]; ok && g.Before(d.Since) {
-			out = append(out, Holder{Process: name, Why: Holding, Least: g})
+		if h, path := d.oldest(g, *r); h != nil {
+			out = append(out, Holder{Process: name, Why: Holding, Least: h.Generation, Held: h, Path: path})
 		}
 		if n := r.Running[d.Service+"/"+d.Old]; n > 0 {
 			out = append(out, Holder{Process: name, Why: Serving, Calls: n})
 		}
 	}
 	return out
+}
+
+// oldest is the oldest work of a process that may reach the old version, and how.
+func (d *Drain) oldest(g *Graph, r Report) (oldest *Held, way []string) {
+	for _, h := range r.Held {
+		if !h.Generation.Before(d.Since) || oldest != nil && !older(h, *oldest) {
+			continue
+		}
+		if path := g.Path(r, h, d.Service); path != nil {
+			oldest, way = &h, path
+		}
+	}
+	return oldest, way
+}
+
+// older prefers, among equals, what is alive.
+func older(a, b Held) bool {
+	return cmp.Or(a.Generation.Compare(b.Generation), cmp.Compare(min(b.Live, 1), min(a.Live, 1))) < 0
 }
 
 func minGeneration(a, b Generation) Generation {

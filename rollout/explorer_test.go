@@ -127,9 +127,13 @@ func (o *operator) ask() {
 }
 
 func (o *operator) answer(p *proc, round uint64) {
-	least, _ := p.ledger.Report(round, []string{"auth", "proc"}, reach)
-	r := rollout.Report{Process: p.name, Round: round, Applied: p.log.Last(), Hash: p.log.Hash(),
-		Least: least, Running: map[string]int{p.service + "/" + p.version: p.running}}
+	applied := p.log
+	held, round, after := p.ledger.Report(round, o.release.Since)
+	r := rollout.Report{Process: p.name, Round: round, After: after, Applied: applied.Last(), Hash: applied.Hash(), Held: held,
+		Serves: []string{p.service}, Calls: callees(p.service), Running: map[string]int{p.service + "/" + p.version: p.running}}
+	if o.w.without.edge && p.service == "cron" {
+		r.Calls = []string{}
+	}
 	o.w.after(o.w.delay(), func() {
 		for _, d := range o.drains {
 			d.Take(r)
@@ -243,6 +247,7 @@ func TestWorldsCatchEveryMutant(t *testing.T) {
 		"no snapshot: every hop by its own rules":   {faults{slow: true}, without{token: true}},
 		"no fetch before routing, no callee check":  {faults{slow: true}, without{fetch: true, guard: true}},
 		"silence is death, no callee check":         {all, without{silence: true, guard: true}},
+		"forgotten edges, another version will do":  {faults{slow: true}, without{edge: true, guard: true, refusal: true}},
 		"silence is death, another version will do": {all, without{silence: true, guard: true, refusal: true}},
 	} {
 		t.Run(name, func(t *testing.T) {

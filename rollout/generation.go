@@ -3,6 +3,7 @@ package rollout
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 )
@@ -13,6 +14,9 @@ type Generation struct {
 	Timeline uint32
 	N        uint64 // 0 is the empty log
 }
+
+// Forever is later than every generation.
+var Forever = Generation{Timeline: math.MaxUint32, N: math.MaxUint64}
 
 // Compare orders generations; a later timeline is later whatever its number.
 func (g Generation) Compare(o Generation) int {

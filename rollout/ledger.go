@@ -1,6 +1,8 @@
 package rollout
 
 import (
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 )
@@ -17,26 +19,32 @@ type Ledger struct {
 	mu    sync.Mutex
 	cells map[class]*cell
 	round uint64         // of the last report
+	after uint64         // of the report before it, with which its window begins
 	held  map[class]bool // what the last report said, for a repeated question
 	// carried is what was alive after the first report of the round.
 	carried map[class]bool
+	emptied chan struct{} // closed when a watched cell is empty; nil: nobody waits
 }
 
 // class is what spans are counted by: the generation they read, what they
-// run, from which follows which services they can still reach, and the
-// service/version that executes them ("" for a root that is no handler).
+// run, the service/version that executes them ("" for a root that is no
+// handler), and, when the work has said so, whom alone it still calls.
 type class struct {
 	generation Generation
 	origin     string
 	running    string
+	narrow     bool
+	only       string // services, by commas
 }
 
 // cell counts the spans of one class. A cell that a report found empty is
 // gone for good: its count stays far below zero.
 type cell struct {
-	class class
-	live  atomic.Int64
-	ended atomic.Bool // a span was alive since the last report and is no more
+	ledger  *Ledger
+	class   class
+	live    atomic.Int64
+	ended   atomic.Bool // a span was alive since the last report and is no more
+	watched atomic.Bool // somebody waits until it is empty
 }
 
 const gone = -1 << 40
@@ -50,7 +58,9 @@ func (c *cell) end() {
 	if !c.ended.Load() {
 		c.ended.Store(true)
 	}
-	c.live.Add(-1)
+	if c.live.Add(-1) == 0 && c.watched.Load() {
+		c.ledger.wake()
+	}
 }
 
 // Span is one unit of work that holds its generation. It is released when its
@@ -60,8 +70,7 @@ type Span struct {
 	holds atomic.Int32 // 1 for the handler, 1 for each open hand-off
 }
 
-// Begin counts a span. origin names what runs (service.method, or the name of
-// a job); a [Reach] tells from it which services the span can still call.
+// Begin counts a span. origin names what runs: service.method, or a job.
 func (l *Ledger) Begin(g Generation, origin string) *Span {
 	s := &Span{}
 	s.begin(l.begin(class{generation: g, origin: origin}))
@@ -77,7 +86,7 @@ func (l *Ledger) begin(k class) *cell {
 		if l.cells == nil {
 			l.cells = map[class]*cell{}
 		}
-		c = &cell{class: k}
+		c = &cell{ledger: l, class: k}
 		l.cells[k] = c
 	}
 	c.begin()
@@ -122,30 +131,24 @@ func (s *Span) drop() {
 	}
 }
 
-// Reach reports whether work of an origin can still cause a call of a
-// service. It may say yes too often, never too rarely.
-type Reach func(origin, service string) bool
-
-// Anything is the Reach of those who know nothing: everybody reaches all.
-func Anything(string, string) bool { return true }
-
-// Report answers a round's question: for each service that is asked about,
-// the least generation of any span that could reach it and was alive at any
-// time since the report of the round before. Services that nobody can reach
-// are left out. The same round asked again gives an answer that includes the
-// first one, so that a lost answer loses nothing; an older round is answered
-// like the current one, whose number is returned.
-func (l *Ledger) Report(round uint64, services []string, reach Reach) (least map[string]Generation, answered uint64) {
+// Report answers a round's question: what reads a generation before until and
+// was alive at any time since the answer to an earlier round, whose number is
+// after. The same round asked again gives an answer that includes the first
+// one, so that a lost answer loses nothing; an older round is answered like
+// the current one, whose number is returned. Round 0 only looks.
+func (l *Ledger) Report(round uint64, until Generation) (held []Held, answered, after uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	again := round <= l.round && l.held != nil
+	again := round <= l.round
 	if !again {
-		l.round, l.held, l.carried = round, l.carried, nil
-		if l.held == nil {
-			l.held = map[class]bool{}
-		}
+		l.after, l.round, l.held, l.carried = l.round, round, l.carried, nil
 	}
+	if l.held == nil {
+		l.held = map[class]bool{}
+	}
+	live := map[class]int64{}
 	for k, c := range l.cells {
+		live[k] = max(0, c.live.Load())
 		if !l.look(c) {
 			continue
 		}
@@ -157,18 +160,49 @@ func (l *Ledger) Report(round uint64, services []string, reach Reach) (least map
 			l.carried[k] = true
 		}
 	}
-	least = map[string]Generation{}
 	for k := range l.held {
-		for _, s := range services {
-			if !reach(k.origin, s) {
-				continue
-			}
-			if g, ok := least[s]; !ok || k.generation.Before(g) {
-				least[s] = k.generation
-			}
+		if k.generation.Before(until) && !(k.narrow && k.only == "") {
+			held = append(held, k.held(int(live[k])))
 		}
 	}
-	return least, l.round
+	slices.SortFunc(held, Held.compare)
+	return held, l.round, l.after
+}
+
+func (k class) held(live int) Held {
+	h := Held{What: k.origin, Generation: k.generation, Live: live}
+	if k.narrow {
+		h.Calls = strings.Split(k.only, ",")
+	}
+	return h
+}
+
+// idle reports whether no span that is alive reads a generation from floor to
+// before until, those aside that call only some; else more is closed when it is worth asking again.
+func (l *Ledger) idle(floor, until Generation) (yes bool, more <-chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.emptied == nil {
+		l.emptied = make(chan struct{})
+	}
+	yes = true
+	for k, c := range l.cells {
+		if !k.generation.Before(until) || k.generation.Before(floor) || k.narrow {
+			continue
+		}
+		c.watched.Store(true) // before the count is read: it may fall now
+		yes = yes && c.live.Load() <= 0
+	}
+	return yes, l.emptied
+}
+
+func (l *Ledger) wake() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.emptied != nil {
+		close(l.emptied)
+		l.emptied = nil
+	}
 }
 
 // look reports whether a span of the cell was alive since the last look, and
@@ -182,19 +216,6 @@ func (l *Ledger) look(c *cell) bool {
 		held = held || c.ended.Load() // came and went meanwhile
 	}
 	return held
-}
-
-// needs counts the spans alive now that may call each of the services.
-func (l *Ledger) needs(services []string, reach Reach) map[string]int {
-	out := map[string]int{}
-	l.each(func(k class, n int) {
-		for _, s := range services {
-			if reach(k.origin, s) {
-				out[s] += n
-			}
-		}
-	})
-	return out
 }
 
 // Running is the number of spans being executed, by service/version.

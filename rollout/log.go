@@ -54,6 +54,9 @@ var (
 	ErrStale = errors.New("rules of the token's generation are not known here")
 	// ErrRetired: the token reads a generation that the version no longer serves.
 	ErrRetired = errors.New("the version no longer serves the token's generation")
+	// ErrExpired: the token reads a generation that was replaced so long ago
+	// that no trace may read it any more; see Agent.Expire.
+	ErrExpired = errors.New("the trace has outlived the longest age that it may have after a release")
 	// ErrWrongVersion: by the rules the token belongs to another version.
 	ErrWrongVersion = errors.New("the token belongs to another version")
 	// ErrTurn: two versions of the service may never run at once, and it is not this one's turn.
@@ -68,6 +71,7 @@ type Log struct {
 	chains  map[string]chain    // by service
 	floors  map[pair]Generation // by service and version
 	session *Release            // newest; nil before the first
+	expired Generation          // tokens before it are refused here: see Agent.Expire
 }
 
 type pair struct{ service, version string }
@@ -97,7 +101,7 @@ func (l *Log) Apply(e Entry) (*Log, error) {
 	if err := e.Follows(l.last, l.hash); err != nil {
 		return l, err
 	}
-	next := &Log{last: e.Generation, hash: e.Hash(), chains: maps.Clone(l.chains), floors: maps.Clone(l.floors), session: l.session}
+	next := &Log{last: e.Generation, hash: e.Hash(), chains: maps.Clone(l.chains), floors: maps.Clone(l.floors), session: l.session, expired: l.expired}
 	if e.Session != nil {
 		next.session = e.Session
 	}
@@ -171,8 +175,11 @@ func (l *Log) Resolve(service string, t Token) (version string, ok bool, err err
 
 // Route is Resolve, and says how the service switches to that version.
 func (l *Log) Route(service string, t Token) (version string, by Strategy, ok bool, err error) {
-	if l.last.Before(t.Generation) {
+	switch {
+	case l.last.Before(t.Generation):
 		return "", "", false, ErrStale
+	case t.Generation.Before(l.expired):
+		return "", "", false, ErrExpired
 	}
 	c := l.chains[service]
 	if len(c) == 0 {
@@ -190,8 +197,8 @@ func (l *Log) Route(service string, t Token) (version string, by Strategy, ok bo
 }
 
 // Admit is the callee's question: may this version of the service execute a
-// call with the token? It returns nil, ErrStale (fetch first), ErrRetired, or
-// ErrWrongVersion, ErrTurn.
+// call with the token? It returns nil, ErrStale (fetch first), ErrRetired,
+// ErrExpired, ErrWrongVersion or ErrTurn.
 func (l *Log) Admit(service, version string, t Token) error {
 	want, ok, err := l.Resolve(service, t)
 	switch {
@@ -220,6 +227,16 @@ func (l *Log) Turn(service, version string) error {
 		return fmt.Errorf("%w: another version of %s is still stopping", ErrTurn, service)
 	}
 	return fmt.Errorf("%w: %s of %s has it", ErrTurn, rule.Turn, service)
+}
+
+// expire returns the log that refuses tokens before a generation.
+func (l *Log) expire(g Generation) *Log {
+	if !l.expired.Before(g) {
+		return l
+	}
+	next := *l
+	next.expired = g
+	return &next
 }
 
 // Rule is the newest rule of the service.

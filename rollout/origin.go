@@ -1,6 +1,9 @@
 package rollout
 
-import "sync/atomic"
+import (
+	"strings"
+	"sync/atomic"
+)
 
 // Origin is what a process runs for traces: a method of a service, or a job.
 // Make one for each and keep it: counting a span of a kept origin takes a few
@@ -12,10 +15,13 @@ type Origin struct {
 	last    atomic.Pointer[cell] // of the newest class; others are looked up
 }
 
-// Origin makes the origin with a name (service.method, or the name of a job),
-// from which a [Reach] tells what it can call. running is the service/version
-// that executes it, "" for a root that is no handler.
+// Origin makes the origin with a name: service.method, or the name of a job.
+// running is the service/version that executes it, "" for a root that is no
+// handler.
 func (a *Agent) Origin(name, running string) *Origin {
+	if i := strings.LastIndexByte(running, '/'); i > 0 {
+		a.graph.serve(running[:i])
+	}
 	return &Origin{agent: a, name: name, running: running}
 }
 
@@ -24,8 +30,9 @@ func (a *Agent) Origin(name, running string) *Origin {
 // is a verifier's. End it when its work is over.
 func (o *Origin) Begin(t *Trace, seed uint64, mark string) {
 	t.origin, t.root = o, true
-	t.setToken(Token{Generation: o.agent.log.Load().Last(), Seed: seed, Mark: mark})
-	t.span.begin(o.cell(t.token.Generation))
+	c, g := o.newest()
+	t.setToken(Token{Generation: g, Seed: seed, Mark: mark})
+	t.span.begin(c)
 }
 
 // Orphan is Begin for a call without a token, which is counted.
@@ -45,12 +52,26 @@ func (o *Origin) Join(t *Trace, token Token, raw string) {
 	t.span.begin(o.cell(token.Generation))
 }
 
+// newest counts a span of the newest generation. It looks at the rules again
+// after that: once the process has reported newer ones, none of an older
+// generation may begin uncounted.
+func (o *Origin) newest() (*cell, Generation) {
+	for {
+		g := o.agent.log.Load().Last()
+		c := o.cell(g)
+		if o.agent.log.Load().Last() == g {
+			return c, g
+		}
+		c.end()
+	}
+}
+
 // cell counts one span.
 func (o *Origin) cell(g Generation) *cell {
 	if c := o.last.Load(); c != nil && c.class.generation == g && c.begin() {
 		return c
 	}
-	c := o.agent.ledger.begin(class{g, o.name, o.running})
+	c := o.agent.ledger.begin(class{generation: g, origin: o.name, running: o.running})
 	o.last.Store(c)
 	return c
 }

@@ -1,21 +1,40 @@
 package rollout
 
 import (
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 )
 
-// The small model: three processes that know the new rules, and one old trace
-// which hops between them by one-way calls while the controller collects its
-// rounds. The search runs the real Ledger and Drain through every
-// interleaving and looks for a state in which the drain is declared over
-// while the trace is still alive.
+// The small model: three processes that know the new rules, one old trace
+// which hops between them by one-way calls, and one or two controllers that
+// collect their rounds meanwhile. The search runs the real Ledger, Graph and
+// Drain through every interleaving and looks for a state in which the drain is
+// declared over while the trace can still come to call the old version.
 
 const processes = 3
 
 var names = [processes]string{"a", "b", "c"}
+
+// target is the service whose old version is to go, as a callee.
+const target = processes
+
+// site is who serves what and may call whom.
+type modelSite struct {
+	serves [processes]string
+	calls  [processes][]int // by process: processes, or target
+}
+
+// everybody may call everybody, and the target.
+var everybody = modelSite{[processes]string{"a", "b", "c"}, [processes][]int{{1, 2, target}, {0, 2, target}, {0, 1, target}}}
+
+// From c no way leads to the target; from a one leads over b.
+var oneWay = modelSite{[processes]string{"a", "b", "c"}, [processes][]int{{1, 2}, {0, 2, target}, {}}}
+
+// b and c serve the same, and only b calls the target for it.
+var replicas = modelSite{[processes]string{"a", "x", "x"}, [processes][]int{{1, 2}, {target}, {0}}}
 
 // mutant switches off one rule of the protocol.
 type mutant struct {
@@ -23,17 +42,24 @@ type mutant struct {
 	noHandOff bool // a sender's span ends without waiting for acceptance
 	rootOnly  bool // only the process that began the trace counts spans
 	latest    bool // a second report in a round replaces the first
+	anyWindow bool // it does not matter with whose question a window begins
+	forgotten bool // b does not say that it calls the target
+	subset    bool // what b calls is not taken for what its service calls
+	late      bool // b makes its client of the target at some time
 }
 
 // node is one state of the model. Spans live in at most one place each, so
 // that a few slices describe everything.
 type node struct {
+	site    modelSite
 	ledgers [processes]*Ledger
 	drain   Drain
 	spans   []modelSpan
-	calls   []modelCall // sent and not yet delivered
-	acks    []int       // spans to whom an acceptance is under way
-	hops    int         // sends left
+	calls   []modelCall     // sent and not yet delivered
+	acks    []int           // spans to whom an acceptance is under way
+	hops    int             // sends left
+	rival   [processes]bool // whom another controller will still ask, once
+	learnt  bool            // b has made its late client
 	step    string
 	from    *node
 }
@@ -49,7 +75,7 @@ type modelCall struct{ sender, to int }
 var oldToken, switched = Generation{N: 1}, Generation{N: 2}
 
 func (n *node) clone(step string) *node {
-	c := &node{drain: n.drain, spans: slices.Clone(n.spans), calls: slices.Clone(n.calls), acks: slices.Clone(n.acks), hops: n.hops, step: step, from: n}
+	c := &node{site: n.site, rival: n.rival, learnt: n.learnt, drain: n.drain, spans: slices.Clone(n.spans), calls: slices.Clone(n.calls), acks: slices.Clone(n.acks), hops: n.hops, step: step, from: n}
 	for i, l := range n.ledgers {
 		c.ledgers[i] = l.clone()
 	}
@@ -62,18 +88,12 @@ func (n *node) clone(step string) *node {
 }
 
 func (l *Ledger) clone() *Ledger {
-	c := &Ledger{round: l.round, cells: map[class]*cell{}}
+	c := &Ledger{round: l.round, after: l.after, cells: map[class]*cell{}, held: maps.Clone(l.held), carried: maps.Clone(l.carried)}
 	for k, v := range l.cells {
-		copied := &cell{class: k}
+		copied := &cell{ledger: c, class: k}
 		copied.live.Store(v.live.Load())
 		copied.ended.Store(v.ended.Load())
 		c.cells[k] = copied
-	}
-	if l.held != nil {
-		c.held = map[class]bool{}
-		for k := range l.held {
-			c.held[k] = true
-		}
 	}
 	return c
 }
@@ -112,8 +132,8 @@ func (n *node) next(m mutant) []*node {
 		if n.hops == 0 {
 			continue
 		}
-		for to := range processes {
-			if to == s.at {
+		for _, to := range n.site.calls[s.at] {
+			if to == target {
 				continue
 			}
 			c := n.clone(names[s.at] + " sends one way to " + names[to])
@@ -143,10 +163,21 @@ func (n *node) next(m mutant) []*node {
 	return append(out, n.reports(m)...)
 }
 
-// reports are the events of the controller's round.
+// reports are the events of the controllers' rounds.
 func (n *node) reports(m mutant) []*node {
 	var out []*node
+	if m.late && !n.learnt {
+		c := n.clone("b makes a client of the target")
+		c.learnt = true
+		out = append(out, c)
+	}
 	for p, name := range names {
+		if n.rival[p] {
+			c := n.clone(name + " reports to another controller")
+			c.rival[p] = false
+			c.ledgers[p].Report(rivalRound, switched)
+			out = append(out, c)
+		}
 		if s := n.drain.members[name]; s.report != nil && !m.latest {
 			continue
 		}
@@ -161,16 +192,52 @@ func (n *node) reports(m mutant) []*node {
 			l.round, l.held = 0, nil // the answer before is forgotten …
 			c.drain.members[name].report = nil
 		}
-		least, _ := l.Report(c.drain.round, []string{"s"}, Anything)
-		c.drain.Take(Report{Process: name, Round: c.drain.round, Applied: switched, Least: least})
+		held, round, after := l.Report(c.drain.round, switched)
+		if m.anyWindow || m.latest {
+			after = 0
+		}
+		c.drain.Take(n.report(p, m, Report{Process: name, Round: round, After: after, Applied: switched, Held: held}))
 		out = append(out, c)
 	}
 	return out
 }
 
-// alive reports whether the trace can still call.
+// report adds what the process says of itself.
+func (n *node) report(p int, m mutant, r Report) Report {
+	r.Serves, r.Calls = []string{n.site.serves[p]}, []string{}
+	for _, to := range n.site.calls[p] {
+		switch {
+		case to != target:
+			r.Calls = append(r.Calls, n.site.serves[to])
+		case !(p == 1 && (m.forgotten || m.late && !n.learnt)):
+			r.Calls = append(r.Calls, "s")
+		}
+	}
+	if p == 1 && m.subset {
+		r.Serves = nil
+	}
+	return r
+}
+
+// alive reports whether the trace can still come to call the target.
 func (n *node) alive() bool {
-	return len(n.calls) > 0 || slices.ContainsFunc(n.spans, func(s modelSpan) bool { return s.running })
+	return slices.ContainsFunc(n.calls, func(c modelCall) bool { return n.reaches(c.to, 0) }) ||
+		slices.ContainsFunc(n.spans, func(s modelSpan) bool { return s.running && n.reaches(s.at, 0) })
+}
+
+func (n *node) reaches(p, depth int) bool {
+	return p == target || depth < processes && slices.ContainsFunc(n.site.calls[p], func(to int) bool { return n.reaches(to, depth+1) })
+}
+
+// numbered is a round's number up to how far back it lies.
+func (n *node) numbered(round uint64) byte {
+	switch round {
+	case 0:
+		return 'n' // never
+	case rivalRound:
+		return 'r'
+	}
+	return byte('0' + min(n.drain.round-round, 2))
 }
 
 // key identifies a state up to the order in which equal things were made.
@@ -192,8 +259,13 @@ func (n *node) key() string {
 		b = strconv.AppendInt(b, int64(live), 10)
 		flag(ended)
 		flag(s.report != nil)
-		flag(s.report != nil && len(s.report.Least) > 0)
+		flag(s.report != nil && len(s.report.Held) > 0)
+		flag(s.report != nil && slices.Contains(s.report.Calls, "s"))
+		flag(s.report != nil && s.report.After > s.before)
 		flag(len(l.held) > 0)
+		flag(len(l.carried) > 0)
+		flag(n.rival[i])
+		b = append(b, n.numbered(l.round), n.numbered(l.after), n.numbered(s.before))
 	}
 	spans := make([]string, 0, len(n.spans))
 	for i, s := range n.spans {
@@ -202,9 +274,9 @@ func (n *node) key() string {
 		}
 	}
 	slices.Sort(spans)
+	flag(n.learnt)
 	b = append(b, strings.Join(spans, ",")...)
-	b = strconv.AppendInt(append(b, '/'), int64(n.hops), 10)
-	return string(strconv.AppendInt(append(b, '/'), int64(n.drain.clean), 10))
+	return string(strconv.AppendInt(append(b, '/'), int64(n.hops), 10))
 }
 
 // spanKey is "" for a span that has no effect any more.
@@ -232,14 +304,17 @@ func (n *node) spanKey(i int, s modelSpan) string {
 	return string(append([]byte{byte('0' + s.at), state, waiting}, to...))
 }
 
+// rivalRound is the number by which the other controller asks.
+const rivalRound = 1
+
 // search explores everything and returns the number of states and, when the
 // drain was wrong, the shortest schedule that shows it.
-func search(hops, rounds int, m mutant) (states int, counterexample []string) {
-	start := &node{hops: hops, drain: Drain{Service: "s", Old: "v1", Since: switched}}
+func search(site modelSite, hops int, rival bool, m mutant) (states int, counterexample []string) {
+	start := &node{site: site, hops: hops, rival: [processes]bool{rival, rival, rival}, drain: Drain{Service: "s", Old: "v1", Since: switched}}
 	for i := range start.ledgers {
 		start.ledgers[i] = &Ledger{}
 	}
-	start.drain.Open(1, names[:])
+	start.drain.Open(rivalRound+1, names[:])
 	start.begin(0, m)
 	seen := map[string]bool{start.key(): true}
 	for queue := []*node{start}; len(queue) > 0; queue = queue[1:] {
@@ -247,15 +322,13 @@ func search(hops, rounds int, m mutant) (states int, counterexample []string) {
 		states++
 		for _, c := range n.next(m) {
 			if c.drain.Complete() {
-				c.drain.Close()
-				if c.drain.clean >= rounds {
+				if c.drain.Close() {
 					if c.alive() {
 						return states, c.schedule()
 					}
 					continue
 				}
 				c.drain.Open(c.drain.round+1, names[:])
-				c.drain.clean = min(c.drain.clean, rounds)
 			}
 			if k := c.key(); !seen[k] {
 				seen[k] = true
@@ -276,30 +349,49 @@ func (n *node) schedule() []string {
 }
 
 func TestDrainIsSoundInEverySchedule(t *testing.T) {
-	states, bad := search(2, 1, mutant{})
-	if bad != nil {
-		t.Fatalf("drained while the trace was alive:\n  %s", strings.Join(bad, "\n  "))
+	for name, tc := range map[string]struct {
+		site  modelSite
+		hops  int
+		rival bool
+	}{
+		"everybody may call everybody":               {everybody, 2, false},
+		"everybody may call everybody, another asks": {everybody, 1, true},
+		"c leads nowhere":                            {oneWay, 2, false},
+		"c leads nowhere, another asks":              {oneWay, 1, true},
+		"replicas that call different ones":          {replicas, 2, false},
+		"replicas that call different ones, a rival": {replicas, 1, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			states, bad := search(tc.site, tc.hops, tc.rival, mutant{})
+			if bad != nil {
+				t.Fatalf("drained while the trace could still call the old version:\n  %s", strings.Join(bad, "\n  "))
+			}
+			if states < 300 {
+				t.Fatalf("only %d states: the search is broken", states)
+			}
+			t.Logf("%d states", states)
+		})
 	}
-	if states < 1000 {
-		t.Fatalf("only %d states: the search is broken", states)
-	}
-	t.Logf("%d states, sound with one round", states)
 }
 
 func TestSearchCatchesEveryMutant(t *testing.T) {
 	for _, tc := range []struct {
-		name   string
-		m      mutant
-		rounds int
+		name  string
+		site  modelSite
+		rival bool
+		m     mutant
 	}{
-		{"no window", mutant{noWindow: true}, 1},
-		{"no window, two rounds", mutant{noWindow: true}, 2},
-		{"no hand-off acknowledgement", mutant{noHandOff: true}, 1},
-		{"only the root reports", mutant{rootOnly: true}, 2},
-		{"the latest report wins", mutant{latest: true}, 1},
+		{"no window", everybody, false, mutant{noWindow: true}},
+		{"no hand-off acknowledgement", everybody, false, mutant{noHandOff: true}},
+		{"only the root reports", everybody, false, mutant{rootOnly: true}},
+		{"the latest report wins", everybody, false, mutant{latest: true}},
+		{"another controller cut the window short", everybody, true, mutant{anyWindow: true}},
+		{"an edge is forgotten", oneWay, false, mutant{forgotten: true}},
+		{"the graph of some processes only", replicas, false, mutant{subset: true}},
+		{"an edge is learnt after the round", oneWay, false, mutant{late: true}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			states, bad := search(2, tc.rounds, tc.m)
+			states, bad := search(tc.site, 2, tc.rival, tc.m)
 			if bad == nil {
 				t.Fatalf("%d states and no counterexample: the search does not see this rule", states)
 			}

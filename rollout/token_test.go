@@ -82,7 +82,7 @@ func BenchmarkCall(b *testing.B) {
 	var hop Trace
 	b.ReportAllocs()
 	for b.Loop() {
-		token, raw := root.Send()
+		token, raw, _ := root.Send("db")
 		if _, _, _, err := a.Log().Route("c", token); err != nil {
 			b.Fatal(err)
 		}

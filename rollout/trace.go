@@ -3,6 +3,7 @@ package rollout
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 )
 
 // Trace is a process's hold on one trace: the token that every call of it
@@ -13,6 +14,7 @@ type Trace struct {
 	origin *Origin
 	root   bool
 	span   Span // replaced under mu, for a root
+	only   atomic.Pointer[pledge]
 
 	mu       sync.Mutex // only a root's token ever changes
 	token    Token
@@ -76,18 +78,20 @@ func (t *Trace) Token() Token {
 	return t.token
 }
 
-// Send returns the token for an attempt of a call, and as it travels. Until
-// the attempt's Returned the span is held and the token does not change.
-func (t *Trace) Send() (token Token, raw string) {
-	if !t.root {
-		t.span.HandOff()
-		return t.token, t.raw
+// Send returns the token for an attempt of a call to a service, and as it
+// travels. Until the attempt's Returned, which must follow an error too, the
+// span is held and the token does not change.
+func (t *Trace) Send(service string) (token Token, raw string, err error) {
+	if t.root {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.out++
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.out++
 	t.span.HandOff()
-	return t.token, t.raw
+	if p := t.only.Load(); p != nil && !p.allows(service) { // after the span is held
+		err = ErrForsworn
+	}
+	return t.token, t.raw, err
 }
 
 // Returned ends an attempt. settled says that it was executed or may have
@@ -95,11 +99,13 @@ func (t *Trace) Send() (token Token, raw string) {
 func (t *Trace) Returned(settled bool) {
 	if !t.root {
 		t.span.drop()
+		t.narrow()
 		return
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.span.drop()
+	t.narrow()
 	t.settled = t.settled || settled
 	if t.out--; t.out == 0 && t.returned != nil {
 		close(t.returned)
@@ -144,12 +150,14 @@ func (t *Trace) restart() bool {
 		return false
 	}
 	t.restarts++
-	token := t.token
-	token.Generation = newest
+	token, old := t.token, t.span.cell
+	t.span.cell, token.Generation = t.origin.newest()
 	t.setToken(token)
-	old := t.span.cell
-	t.span.cell = t.origin.cell(newest)
 	old.end()
+	if p := t.only.Load(); p != nil {
+		p.kept.Store(false)
+		t.narrow()
+	}
 	return true
 }
 

@@ -45,6 +45,7 @@ type without struct {
 	guard   bool // the callee doesn't check
 	refusal bool // no instance of the version: any other will do
 	silence bool // a silent process is taken for dead
+	edge    bool // the graph lacks what cron calls
 	token   bool // every hop draws by its own rules: no snapshot at all
 }
 
@@ -156,27 +157,31 @@ type trace struct {
 }
 
 // program is what the handlers of each service do: calls one after the other,
-// each step of several calls at once; "~" begins a one-way call.
+// each step of several calls at once; "~" begins a one-way call, and a job
+// may rest for long.
 var program = map[string][][]string{
 	"portal": {{"auth"}, {"proc", "proc"}, {"~audit"}},
 	"proc":   {{"auth", "db"}, {"~audit"}},
-	"cron":   {{"proc"}, {"~audit"}},
+	"cron":   {{pause}, {"proc"}, {"~audit"}},
 	"auth":   {{"db"}},
 	"audit":  {{"auth"}},
 	"db":     {},
 }
 
-// reach is the transitive closure of program.
-func reach(origin, service string) bool {
-	for _, step := range program[origin] {
+const pause = "(pause)"
+
+// callees are those that a service's handlers may call.
+func callees(service string) []string {
+	out := []string{}
+	for _, step := range program[service] {
 		for _, call := range step {
-			to := trim(call)
-			if to == service || reach(to, service) {
-				return true
+			if call == pause {
+				continue
 			}
+			out = append(out, trim(call))
 		}
 	}
-	return origin == service
+	return out
 }
 
 func trim(call string) string {
@@ -245,6 +250,10 @@ func (p *proc) steps(t *trace, parent string, span *rollout.Span, rest [][]strin
 				return
 			}
 			p.steps(t, parent, span, rest[1:], done)
+		}
+		if name == pause {
+			p.w.after(900, func() { p.wake(func() { ended(nil) }) })
+			continue
 		}
 		if name[0] != '~' {
 			p.call(t, parent, name, 1, ended)

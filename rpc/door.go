@@ -119,6 +119,8 @@ func refusalCode(err error) Code {
 		return RulesNeeded
 	case errors.Is(err, rollout.ErrRetired):
 		return Retired
+	case errors.Is(err, rollout.ErrExpired):
+		return Expired
 	}
 	return WrongVersion
 }

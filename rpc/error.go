@@ -36,13 +36,15 @@ const (
 	WrongVersion       // by the rules the call belongs to another version
 	VersionUnavailable // nobody offers the version that the rules name; never another one instead
 	Orphan             // the call belongs to no trace, and such calls are refused
+	Expired            // the trace has outlived the longest age that it may have after a release
+	Forsworn           // the work has said that it no longer calls the service (rollout.Trace.Only)
 	codes              = iota
 )
 
 var codeNames = [codes]string{"unknown", "no_instance", "unreachable", "connection_lost", "deadline_exceeded",
 	"canceled", "overloaded", "draining", "breaker_open", "limit_exceeded", "too_large", "unknown_service",
 	"unknown_method", "bad_message", "handler_failed", "handler_panicked",
-	"rules_needed", "retired", "wrong_version", "version_unavailable", "orphan"}
+	"rules_needed", "retired", "wrong_version", "version_unavailable", "orphan", "expired", "forsworn"}
 
 // String is the code as it travels in reply headers and stands in logs.
 func (c Code) String() string {

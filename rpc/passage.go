@@ -60,9 +60,15 @@ func (a *attempt) route() error {
 	if p.trace == nil {
 		return nil
 	}
-	p.token, p.raw = p.trace.Send()
+	var err error
+	if p.token, p.raw, err = p.trace.Send(a.s.name); err != nil {
+		return a.fail(Forsworn, NotExecuted, err)
+	}
 	version, by, ok, err := a.s.c.route(a.s.name, p.token)
-	if err != nil {
+	switch {
+	case errors.Is(err, rollout.ErrExpired):
+		return a.fail(Expired, NotExecuted, fmt.Errorf("generation %v: %w", p.token.Generation, err))
+	case err != nil:
 		return a.fail(RulesNeeded, NotExecuted, fmt.Errorf("generation %v: %w", p.token.Generation, err))
 	}
 	if c.Version = ""; ok {
@@ -114,6 +120,8 @@ func (a *attempt) mend(err error) (bool, error) {
 			return false, err
 		}
 		return a.reroute(), err
+	case Expired: // nobody has seen the token of a root that has called nobody yet
+		return p.trace.Refresh(a.ctx, p.token), err
 	case VersionUnavailable:
 		switch {
 		case p.trace.Fresh() && a.catchUp() && a.reroute():

@@ -183,10 +183,9 @@ func (r *releaseRun) must(err error) {
 
 // drain asks all processes in rounds until nobody can need what goes.
 func (r *releaseRun) drain(rel rollout.Release) {
-	var services, members []string
+	var members []string
 	var drains []*rollout.Drain
 	for _, m := range rel.Modules {
-		services = append(services, m.Service)
 		drains = append(drains, &rollout.Drain{Service: m.Service, Old: rel.Goes(m), Since: rel.Since})
 	}
 	for _, p := range r.all {
@@ -202,7 +201,7 @@ func (r *releaseRun) drain(rel rollout.Release) {
 			d.Open(round, members)
 		}
 		for _, p := range r.all {
-			report := p.agent.Report(round, services, rollout.Anything)
+			report := p.agent.Report(rollout.Question{Round: round, Until: rel.Since})
 			for _, d := range drains {
 				d.Take(report)
 			}
@@ -225,7 +224,7 @@ func (r *releaseRun) stop(rel rollout.Release) {
 		for _, p := range r.all {
 			if p.service == m.Service && p.version == rel.Goes(m) {
 				r.unlist(func(e *Endpoint) bool { return e.Addr == p.ep.Addr })
-				if running := p.agent.Report(0, nil, rollout.Anything).Running; len(running) > 0 {
+				if running := p.agent.Report(rollout.Question{}).Running; len(running) > 0 {
 					r.t.Errorf("%s still runs %v", p.name, running)
 				}
 				r.must(p.server.Drain(r.t.Context()))

@@ -30,6 +30,7 @@ func (c *Client) Service(name string, o ServiceOptions) (thrift.TClient, error) 
 	}
 	if c.cfg.Rollout != nil && !strings.HasPrefix(name, internalPrefix) {
 		s.origin = c.cfg.Rollout.Origin(c.cfg.Caller, "")
+		c.cfg.Rollout.MayCall(name)
 	}
 	return s, nil
 }

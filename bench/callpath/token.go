@@ -87,7 +87,7 @@ func newTokenSite() (*tokenSite, error) {
 		}
 	}
 	s := &tokenSite{agent: a, origin: a.Origin("service-7.get", "service-7/v1"), root: a.Begin("job", 7, "")}
-	s.token, s.raw = s.root.Send()
+	s.token, s.raw, _ = s.root.Send("service-7")
 	s.root.Returned(true)
 	return s, nil
 }
@@ -104,7 +104,7 @@ func (s *tokenSite) parts() []part {
 }
 
 func (s *tokenSite) send() error {
-	token, _ := s.root.Send()
+	token, _, _ := s.root.Send("service-7")
 	_, _, _, err := s.agent.Log().Route("service-7", token)
 	s.root.Returned(true)
 	return err

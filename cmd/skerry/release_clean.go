@@ -76,11 +76,24 @@ func holderText(h holder) string {
 	case rollout.Behind:
 		return fmt.Sprintf("goes by generation %v still", h.Least)
 	case rollout.Holding:
-		return fmt.Sprintf("has requests of generation %v that may call %s", h.Least, h.Service)
+		return heldText(h)
 	case rollout.Serving:
 		return fmt.Sprintf("executes %s of %s", count(h.Calls, "call", "s"), h.Service)
 	}
 	return string(h.Why)
+}
+
+// heldText names the oldest work of a process that may still call a version,
+// how old it is at least, and the way by which it may come to do so.
+func heldText(h holder) string {
+	if h.Held == nil {
+		return fmt.Sprintf("has requests of generation %v that may call %s", h.Least, h.Service)
+	}
+	old := ""
+	if h.Held.For > 0 {
+		old = ", older than " + age(h.Held.For)
+	}
+	return fmt.Sprintf("has %s of generation %v%s: %s", count(max(1, h.Held.Live), "request", "s"), h.Least, old, strings.Join(h.Path, " → "))
 }
 
 func (a *app) releaseHoldersCommand(f *releaseFlags) *cobra.Command {
@@ -114,7 +127,9 @@ func (a *app) printHolders(r rollout.Release, list []holder, now time.Time) erro
 	var rows [][]string
 	for _, h := range list {
 		since := "-"
-		if !h.Since.IsZero() {
+		if h.Held != nil && h.Held.For > 0 {
+			since = age(h.Held.For) // by the process's own clock
+		} else if !h.Since.IsZero() {
 			since = age(now.Sub(h.Since))
 		}
 		rows = append(rows, []string{h.Service, h.Process, string(h.Why), since, holderText(h)})

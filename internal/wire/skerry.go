@@ -4155,12 +4155,13 @@ type Internal interface { //The framework's own service, skerry.internal, on the
 	Abandon(ctx context.Context, entry []byte) (_err error)
 	// The entry that was promised and is not committed; empty: none.
 	Promised(ctx context.Context) (_r []byte, _err error)
-	// Answers a round of a drain with a rollout.Report.
+	// Answers a round of a drain with a rollout.Report; it may take waitMs when work that reads a generation before that one is under way.
 	//
 	// Parameters:
 	//  - Round
-	//  - Services
-	Report(ctx context.Context, round int64, services []string) (_r []byte, _err error)
+	//  - Before
+	//  - WaitMs
+	Report(ctx context.Context, round int64, before string, waitMs int64) (_r []byte, _err error)
 	// Every process that this one has heard of and that has not withdrawn.
 	Members(ctx context.Context) (_r []*Member, _err error)
 	// The caller is on no registry's list, and on the list of members by this; again every 30 s while that is so.
@@ -4367,15 +4368,17 @@ func (p *InternalClient) Promised(ctx context.Context) (_r []byte, _err error) {
 	return _result44.GetSuccess(), nil
 }
 
-// Answers a round of a drain with a rollout.Report.
+// Answers a round of a drain with a rollout.Report; it may take waitMs when work that reads a generation before that one is under way.
 //
 // Parameters:
 //   - Round
-//   - Services
-func (p *InternalClient) Report(ctx context.Context, round int64, services []string) (_r []byte, _err error) {
+//   - Before
+//   - WaitMs
+func (p *InternalClient) Report(ctx context.Context, round int64, before string, waitMs int64) (_r []byte, _err error) {
 	var _args45 InternalReportArgs
 	_args45.Round = round
-	_args45.Services = services
+	_args45.Before = before
+	_args45.WaitMs = waitMs
 	var _result47 InternalReportResult
 	var _meta46 thrift.ResponseMeta
 	_meta46, _err = p.Client_().Call(ctx, "report", &_args45, &_result47)
@@ -5320,7 +5323,7 @@ func (p *internalProcessorReport) Process(ctx context.Context, seqId int32, ipro
 	}
 
 	result := InternalReportResult{}
-	if retval, err2 := p.handler.Report(ctx, args.Round, args.Services); err2 != nil {
+	if retval, err2 := p.handler.Report(ctx, args.Round, args.Before, args.WaitMs); err2 != nil {
 		tickerCancel()
 		err = thrift.WrapTException(err2)
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
@@ -7429,10 +7432,13 @@ func (p *InternalPromisedResult) String() string {
 
 // Attributes:
 //   - Round
-//   - Services
+//   - Before
+//   - WaitMs
 type InternalReportArgs struct {
-	Round    int64    `thrift:"round,1" db:"round" json:"round"`
-	Services []string `thrift:"services,2" db:"services" json:"services"`
+	Round int64 `thrift:"round,1" db:"round" json:"round"`
+	// unused field # 2
+	Before string `thrift:"before,3" db:"before" json:"before"`
+	WaitMs int64  `thrift:"waitMs,4" db:"waitMs" json:"waitMs"`
 }
 
 func NewInternalReportArgs() *InternalReportArgs {
@@ -7443,8 +7449,12 @@ func (p *InternalReportArgs) GetRound() int64 {
 	return p.Round
 }
 
-func (p *InternalReportArgs) GetServices() []string {
-	return p.Services
+func (p *InternalReportArgs) GetBefore() string {
+	return p.Before
+}
+
+func (p *InternalReportArgs) GetWaitMs() int64 {
+	return p.WaitMs
 }
 func (p *InternalReportArgs) Read(ctx context.Context, iprot thrift.TProtocol) error {
 	if _, err := iprot.ReadStructBegin(ctx); err != nil {
@@ -7470,9 +7480,19 @@ func (p *InternalReportArgs) Read(ctx context.Context, iprot thrift.TProtocol) e
 					return err
 				}
 			}
-		case 2:
-			if fieldTypeId == thrift.LIST {
-				if err := p.ReadField2(ctx, iprot); err != nil {
+		case 3:
+			if fieldTypeId == thrift.STRING {
+				if err := p.ReadField3(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 4:
+			if fieldTypeId == thrift.I64 {
+				if err := p.ReadField4(ctx, iprot); err != nil {
 					return err
 				}
 			} else {
@@ -7504,24 +7524,20 @@ func (p *InternalReportArgs) ReadField1(ctx context.Context, iprot thrift.TProto
 	return nil
 }
 
-func (p *InternalReportArgs) ReadField2(ctx context.Context, iprot thrift.TProtocol) error {
-	_, size, err := iprot.ReadListBegin(ctx)
-	if err != nil {
-		return thrift.PrependError("error reading list begin: ", err)
+func (p *InternalReportArgs) ReadField3(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadString(ctx); err != nil {
+		return thrift.PrependError("error reading field 3: ", err)
+	} else {
+		p.Before = v
 	}
-	tSlice := make([]string, 0, size)
-	p.Services = tSlice
-	for i := 0; i < size; i++ {
-		var _elem100 string
-		if v, err := iprot.ReadString(ctx); err != nil {
-			return thrift.PrependError("error reading field 0: ", err)
-		} else {
-			_elem100 = v
-		}
-		p.Services = append(p.Services, _elem100)
-	}
-	if err := iprot.ReadListEnd(ctx); err != nil {
-		return thrift.PrependError("error reading list end: ", err)
+	return nil
+}
+
+func (p *InternalReportArgs) ReadField4(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadI64(ctx); err != nil {
+		return thrift.PrependError("error reading field 4: ", err)
+	} else {
+		p.WaitMs = v
 	}
 	return nil
 }
@@ -7534,7 +7550,10 @@ func (p *InternalReportArgs) Write(ctx context.Context, oprot thrift.TProtocol) 
 		if err := p.writeField1(ctx, oprot); err != nil {
 			return err
 		}
-		if err := p.writeField2(ctx, oprot); err != nil {
+		if err := p.writeField3(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField4(ctx, oprot); err != nil {
 			return err
 		}
 	}
@@ -7560,23 +7579,28 @@ func (p *InternalReportArgs) writeField1(ctx context.Context, oprot thrift.TProt
 	return err
 }
 
-func (p *InternalReportArgs) writeField2(ctx context.Context, oprot thrift.TProtocol) (err error) {
-	if err := oprot.WriteFieldBegin(ctx, "services", thrift.LIST, 2); err != nil {
-		return thrift.PrependError(fmt.Sprintf("%T write field begin error 2:services: ", p), err)
+func (p *InternalReportArgs) writeField3(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "before", thrift.STRING, 3); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 3:before: ", p), err)
 	}
-	if err := oprot.WriteListBegin(ctx, thrift.STRING, len(p.Services)); err != nil {
-		return thrift.PrependError("error writing list begin: ", err)
-	}
-	for _, v := range p.Services {
-		if err := oprot.WriteString(ctx, string(v)); err != nil {
-			return thrift.PrependError(fmt.Sprintf("%T. (0) field write error: ", p), err)
-		}
-	}
-	if err := oprot.WriteListEnd(ctx); err != nil {
-		return thrift.PrependError("error writing list end: ", err)
+	if err := oprot.WriteString(ctx, string(p.Before)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.before (3) field write error: ", p), err)
 	}
 	if err := oprot.WriteFieldEnd(ctx); err != nil {
-		return thrift.PrependError(fmt.Sprintf("%T write field end error 2:services: ", p), err)
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 3:before: ", p), err)
+	}
+	return err
+}
+
+func (p *InternalReportArgs) writeField4(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "waitMs", thrift.I64, 4); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 4:waitMs: ", p), err)
+	}
+	if err := oprot.WriteI64(ctx, int64(p.WaitMs)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.waitMs (4) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 4:waitMs: ", p), err)
 	}
 	return err
 }
@@ -7816,11 +7840,11 @@ func (p *InternalMembersResult) ReadField0(ctx context.Context, iprot thrift.TPr
 	tSlice := make([]*Member, 0, size)
 	p.Success = tSlice
 	for i := 0; i < size; i++ {
-		_elem101 := &Member{}
-		if err := _elem101.Read(ctx, iprot); err != nil {
-			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem101), err)
+		_elem100 := &Member{}
+		if err := _elem100.Read(ctx, iprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem100), err)
 		}
-		p.Success = append(p.Success, _elem101)
+		p.Success = append(p.Success, _elem100)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -8623,11 +8647,11 @@ func (p *InternalServedResult) ReadField0(ctx context.Context, iprot thrift.TPro
 	tSlice := make([]*Served, 0, size)
 	p.Success = tSlice
 	for i := 0; i < size; i++ {
-		_elem102 := &Served{}
-		if err := _elem102.Read(ctx, iprot); err != nil {
-			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem102), err)
+		_elem101 := &Served{}
+		if err := _elem101.Read(ctx, iprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem101), err)
 		}
-		p.Success = append(p.Success, _elem102)
+		p.Success = append(p.Success, _elem101)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)

@@ -42,7 +42,6 @@ type History struct {
 	Spans   []Span
 	Entries []rollout.Entry
 	Events  []Event
-	Reach   rollout.Reach // which process's work can reach which service, for C9; nil = anything
 
 	// Faults says that faults were injected that may abort traces other than
 	// those marked Faulted; C6 is then not judged.

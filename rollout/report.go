@@ -1,0 +1,44 @@
+package rollout
+
+import (
+	"cmp"
+	"time"
+)
+
+// Question is what a controller asks a process in a round of a drain. Its
+// zero value asks only where the process stands.
+type Question struct {
+	Round uint64        // 0 belongs to no round
+	Until Generation    // what reads an older one is to be named; see Drain.Since
+	Wait  time.Duration // the answer may take so long, in the hope that nothing is to be named
+}
+
+// Report is what one process says in a round.
+type Report struct {
+	Process string         `json:"process"` // registry.Owner.String()
+	Round   uint64         `json:"round"`
+	After   uint64         `json:"after,omitempty"` // the round with whose answer the window of this one begins; 0: the process's start
+	Applied Generation     `json:"applied"`         // newest generation of its log
+	Hash    string         `json:"hash"`            // of its log
+	Serves  []string       `json:"serves,omitempty"`
+	Calls   []string       `json:"calls"` // services that its work may call; null: it does not say
+	Held    []Held         `json:"held,omitempty"`
+	Running map[string]int `json:"running,omitempty"` // by service/version: calls being executed here
+
+	Runs  []string `json:"runs,omitempty"`  // service/version that this process runs
+	Waits []string `json:"waits,omitempty"` // service/version whose turn to run it waits for
+	Place string   `json:"place,omitempty"` // of the process; see Owner
+}
+
+// Held is work of a process that was alive at some time in the report's window.
+type Held struct {
+	What       string        `json:"what"` // service.method, a job, a gateway's route
+	Generation Generation    `json:"generation"`
+	Live       int           `json:"live"`            // how many are alive now; 0: they have ended in the window
+	Calls      []string      `json:"calls,omitempty"` // whom alone it still calls; null: whomever the process may call
+	For        time.Duration `json:"for,omitempty"`   // it is at least so old, by the process's own clock
+}
+
+func (h Held) compare(o Held) int {
+	return cmp.Or(h.Generation.Compare(o.Generation), cmp.Compare(h.What, o.What))
+}
