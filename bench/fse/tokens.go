@@ -1,7 +1,7 @@
 package fse
 
 import (
-	"fmt"
+	"time"
 
 	"github.com/skerry/skerry/bench/sim"
 	"github.com/skerry/skerry/rollout"
@@ -9,21 +9,41 @@ import (
 
 // tokens is skerry's way: requests read the rules of the generation that their
 // root had applied, and the target is drained by rounds of reports. Nobody
-// waits. The ledgers and the drain are skerry's own.
-func (s *site) tokens() result {
+// waits. The ledgers, the graph and the drain are skerry's own.
+func (s *site) tokens() result { return s.drained(func(t *timeline) time.Duration { return t.end }) }
+
+// told is the same with handlers that say when they have made their last call
+// that could lead to the target (skerry.CallsOnly): they know what the edges
+// of the literature are told.
+func (s *site) told() result {
+	return s.drained(func(t *timeline) time.Duration {
+		last := t.begin
+		for _, c := range t.calls {
+			if s.graph.Reaches(c.timeline.service, s.target) {
+				last = c.timeline.end + sim.FSE.Delay
+			}
+		}
+		if t.service == s.target {
+			last = t.end
+		}
+		return last
+	})
+}
+
+// drained is when the target may go. A transaction counts until the time that
+// counts gives.
+func (s *site) drained(counts func(*timeline) time.Duration) result {
 	d := drain{
-		site: s, ledgers: make([]rollout.Ledger, len(s.graph.Names)),
+		site: s, ledgers: make([]rollout.Ledger, len(s.graph.Names)), waits: make([]*question, len(s.graph.Names)),
 		Drain: rollout.Drain{Service: s.graph.Names[s.target], Old: "old", Since: after},
-	}
-	for _, name := range s.graph.Names {
-		d.members = append(d.members, name)
 	}
 	for _, r := range s.requests {
 		if r.end >= asked && r.begin < asked+sim.FSE.Delay { // by then everybody has applied the switch
-			r.each(d.live)
+			r.each(func(t *timeline) { d.live(t, counts(t)) })
 		}
 	}
-	d.clock.At(asked, d.open)
+	d.clock.At(asked+sim.FSE.Delay, d.look)
+	d.clock.After(asked+2*sim.FSE.Delay, d.open)
 	d.clock.Run(watched, func() bool { return d.drained })
 	return result{timeliness: d.clock.Now() - asked}
 }
@@ -31,47 +51,91 @@ func (s *site) tokens() result {
 // The generations before and after the switch.
 var before, after = rollout.Generation{N: 1}, rollout.Generation{N: 2}
 
+// patience is how long a component may wait for its own transactions before it
+// answers a round: 40 messages, far less than package release grants.
+const patience = 200 * sim.Unit
+
 // drain is one drain of the target in virtual time.
 type drain struct {
 	*site
 	rollout.Drain
 	clock   sim.Clock
 	ledgers []rollout.Ledger // by component
-	members []string
+	waits   []*question      // the question that a component has not answered yet
 	drained bool
 }
 
+type question struct{ round uint64 }
+
 // live counts a transaction while it runs.
-func (d *drain) live(t *timeline) {
+func (d *drain) live(t *timeline, end time.Duration) {
 	d.clock.At(t.begin, func() {
 		span := d.ledgers[t.service].Begin(before, d.graph.Names[t.service])
-		d.clock.At(t.end, span.Release)
+		d.clock.At(end, func() {
+			span.Release()
+			d.idle(t.service)
+		})
 	})
 }
 
-// open asks every component; answers are there two messages later.
+// look asks every component where it stands, before the first round.
+func (d *drain) look() {
+	for i := range d.ledgers {
+		r := d.report(i, 0)
+		d.clock.After(sim.FSE.Delay, func() { d.Know(r) })
+	}
+}
+
+// open asks every component; those that can hold the target back answer when
+// they have nothing any more that does.
 func (d *drain) open() {
-	d.Open(d.Round()+1, d.members)
-	d.clock.After(sim.FSE.Delay, d.answer)
-	d.clock.After(2*sim.FSE.Delay, func() {
-		if d.drained = d.Close(); !d.drained {
-			d.open()
+	patient := d.Candidates()
+	d.Open(d.Round()+1, d.graph.Names)
+	for i, name := range d.graph.Names {
+		q := &question{d.Round()}
+		d.clock.After(sim.FSE.Delay, func() {
+			if d.waits[i] = q; !patient[name] {
+				d.answer(i, q)
+				return
+			}
+			d.idle(i)
+			d.clock.After(patience, func() { d.answer(i, q) })
+		})
+	}
+}
+
+// idle answers when a component is.
+func (d *drain) idle(i int) {
+	if len(d.ledgers[i].Live()) == 0 {
+		d.answer(i, d.waits[i])
+	}
+}
+
+func (d *drain) answer(i int, q *question) {
+	if q == nil || d.waits[i] != q {
+		return // answered
+	}
+	d.waits[i] = nil
+	r := d.report(i, q.round)
+	d.clock.After(sim.FSE.Delay, func() {
+		d.Take(r)
+		if !d.drained && d.Complete() && q.round == d.Round() {
+			if d.drained = d.Close(); !d.drained {
+				d.open()
+			}
 		}
 	})
 }
 
-func (d *drain) answer() {
-	for i, name := range d.members {
-		least, round := d.ledgers[i].Report(d.Round(), []string{d.Service}, d.reaches)
-		d.Take(rollout.Report{Process: name, Round: round, Applied: after, Least: least})
+// report is what a component says in a round: whom it calls, and what it holds.
+func (d *drain) report(i int, round uint64) rollout.Report {
+	r := rollout.Report{Process: d.graph.Names[i], Applied: after, Serves: []string{d.graph.Names[i]}, Calls: []string{}}
+	for _, to := range d.graph.Out[i] {
+		r.Calls = append(r.Calls, d.graph.Names[to])
 	}
-}
-
-// reaches is what the graph says; origins are the names of components.
-func (d *drain) reaches(origin, service string) bool {
-	var i int
-	if _, err := fmt.Sscanf(origin, "s%d", &i); err != nil {
-		panic(err)
+	r.Held, r.Round, r.After = d.ledgers[i].Report(round, after)
+	if i == d.target {
+		r.Running = map[string]int{d.Service + "/" + d.Old: d.ledgers[i].Live()[before]}
 	}
-	return d.graph.Reaches(i, d.target)
+	return r
 }

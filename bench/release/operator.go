@@ -1,6 +1,10 @@
 package release
 
 import (
+	"maps"
+	"slices"
+	"time"
+
 	"github.com/skerry/skerry/bench/sim"
 	"github.com/skerry/skerry/rollout"
 	"github.com/skerry/skerry/rollout/rollouttest"
@@ -86,41 +90,92 @@ func (s *tokens) release() {
 	for _, m := range s.session.Modules {
 		s.drains = append(s.drains, &rollout.Drain{Service: m.Service, Old: m.Old, Since: s.session.Since})
 	}
-	s.ask()
+	s.look()
 }
 
 // needed reports whether work is under way that could call a released service.
 func (s *tokens) needed() bool {
 	s.round++
+	var g rollout.Graph
+	var reports []rollout.Report
 	for _, p := range s.procs {
-		if r := s.agent(p).Report(s.round, s.world.modules, s.reaches); len(r.Least) > 0 {
-			return true
-		}
+		r := s.agent(p).Report(rollout.Question{Round: s.round, Until: s.log.Next("", nil).Generation})
+		g.Add(r)
+		reports = append(reports, r)
 	}
-	return false
+	return slices.ContainsFunc(reports, func(r rollout.Report) bool {
+		return slices.ContainsFunc(r.Held, func(h rollout.Held) bool {
+			return slices.ContainsFunc(s.world.modules, func(m string) bool { return g.Path(r, h, m) != nil })
+		})
+	})
 }
 
-// ask opens a round and closes it when the answers are there.
+// look asks everybody where he stands, before the first round.
+func (s *tokens) look() {
+	for _, p := range s.procs {
+		s.After(message, func() {
+			r := s.agent(p).Report(rollout.Question{})
+			s.After(message, func() {
+				for _, d := range s.drains {
+					d.Know(r)
+				}
+			})
+		})
+	}
+	s.After(2*message+1, s.ask)
+}
+
+// atMost is how long a process may wait for its own work to end before it
+// answers a round: 40 messages, far less than package release grants.
+const atMost = 40 * message
+
+// ask opens a round. Who may hold it back answers when he no longer does.
 func (s *tokens) ask() {
 	s.round++
-	round, members := s.round, []string{}
+	round, members, patient := s.round, []string{}, map[string]bool{}
+	for _, d := range s.drains {
+		maps.Copy(patient, d.Candidates())
+	}
 	for _, p := range s.procs {
 		members = append(members, p.name)
-		s.After(message, func() { s.answer(p, round) })
+		latest := s.Now() + message
+		if patient[p.name] {
+			latest += atMost
+		}
+		s.After(message, func() { s.answer(p, round, latest) })
 	}
 	for _, d := range s.drains {
 		d.Open(round, members)
 	}
-	s.After(2*message+1, s.close)
 }
 
-func (s *tokens) answer(p *process, round uint64) {
-	r := s.agent(p).Report(round, s.world.modules, s.reaches)
+func (s *tokens) answer(p *process, round uint64, latest time.Duration) {
+	if s.Now() < latest && s.busy(p) {
+		s.After(sim.Unit, func() { s.answer(p, round, latest) })
+		return
+	}
+	r := s.agent(p).Report(rollout.Question{Round: round, Until: s.session.Since})
 	s.After(message, func() {
+		complete := true
 		for _, d := range s.drains {
 			d.Take(r)
+			complete = complete && d.Complete() && d.Round() == round
+		}
+		if complete && s.session.State == rollout.Draining {
+			s.close()
 		}
 	})
+}
+
+// busy reports whether the process has not applied the switch, or has work
+// from before it.
+func (s *tokens) busy(p *process) bool {
+	for g := range s.agent(p).Live() {
+		if g.Before(s.session.Since) {
+			return true
+		}
+	}
+	return s.agent(p).Log().Last().Before(s.session.Since)
 }
 
 func (s *tokens) close() {

@@ -3,7 +3,6 @@ package release
 import (
 	"errors"
 	"slices"
-	"strings"
 
 	"github.com/skerry/skerry/bench/sim"
 	"github.com/skerry/skerry/rollout"
@@ -26,9 +25,24 @@ func (s *tokens) agent(p *process) *rollout.Agent {
 	if a == nil {
 		a = must(rollout.NewAgent(p.name, rollout.Saved{}, nil))
 		check(a.Learn(s.entries...))
+		a.Origin(p.service, p.service+"/"+p.version)
+		a.MayCall(s.callees(p)...)
 		s.agents[p] = a
 	}
 	return a
+}
+
+// callees are whom a process may call.
+func (s *tokens) callees(p *process) (names []string) {
+	g := s.world.graph
+	out := g.Entries // of a gateway
+	if i := slices.Index(g.Names, p.service); i >= 0 {
+		out = g.Out[i]
+	}
+	for _, i := range out {
+		names = append(names, g.Names[i])
+	}
+	return names
 }
 
 // trace is what a span holds of its request.
@@ -79,13 +93,6 @@ func (s *tokens) token(p *span) (rollout.Token, rollout.Generation) {
 		p = p.parent
 	}
 	return trace(p).Token(), s.agent(p.process).Log().Last()
-}
-
-// reaches is what the graph says of the origins that begin and receive name.
-func (s *tokens) reaches(origin, service string) bool {
-	names := s.world.graph.Names
-	from := slices.Index(names, strings.TrimPrefix(origin, "gateway."))
-	return s.world.graph.Reaches(from, slices.Index(names, service))
 }
 
 // started is the time that a new instance needs after its predecessor's end.
