@@ -23,6 +23,7 @@ type Entry struct {
 	Tags     map[string]string `json:"tags,omitempty"`
 	Owner    string            `json:"owner"` // host/pid/epoch
 	Started  time.Time         `json:"started,omitzero"`
+	Heard    time.Time         `json:"heard,omitzero"` // last heartbeat, as the source that heard it last knew when its list was read
 
 	State     State           `json:"state"`
 	Since     time.Time       `json:"since,omitzero"` // begin of the state, where it has one
@@ -145,6 +146,9 @@ func (s *service) entry(m *member, now time.Time) Entry {
 			continue
 		}
 		src := &s.u.sources[i]
+		if heard := time.UnixMilli(l.in.HeardMs); i != s.u.disk() && l.in.HeardMs != 0 && heard.After(e.Heard) {
+			e.Heard = heard
+		}
 		e.Sources = append(e.Sources, SourceListing{Name: src.name, Since: l.since, Read: src.read, Lost: text(src.lost)})
 		if src.lost == nil && i != s.u.disk() {
 			e.Stale = false

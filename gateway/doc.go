@@ -60,5 +60,7 @@
 // # Tests
 //
 // Real HTTP servers of two versions on a loopback site, under load while the
-// rules change; the header rules by tables.
+// rules change; the header rules by tables. A real browser's cookies, fetches
+// and WebSockets are a test of their own, since it has to be installed:
+// go test -tags browser -run TestBrowser ./gateway
 package gateway

@@ -73,6 +73,7 @@ type Instance struct {
 	TLS      bool              // the port speaks TLS
 	Owner    Owner             // process that registered it
 	Started  time.Time         // start of the provider, on the reader's clock (demand D30); zero = unknown
+	HeardMs  int64             // last heartbeat, or word on the LAN, as known when the list was read: Unix milliseconds on the reader's clock; 0 = unknown
 }
 
 // ID returns the instance's identity.
@@ -94,8 +95,8 @@ func (in Instance) EffectiveWeight() int {
 	return in.Weight
 }
 
-// Equal reports whether two instances say the same. Started is left out: two
-// readings of one start differ by the time they took.
+// Equal reports whether two instances say the same. Started and HeardMs are
+// left out: two readings of one start differ by the time they took.
 func (in Instance) Equal(o Instance) bool {
 	return in.ID() == o.ID() && in.Protocol == o.Protocol && in.Zone == o.Zone && in.TLS == o.TLS &&
 		in.Weight == o.Weight && in.Owner == o.Owner && maps.Equal(in.Tags, o.Tags)

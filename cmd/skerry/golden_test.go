@@ -50,7 +50,7 @@ func sample(now time.Time) listing {
 			{Service: "auth", Version: "v1", Addr: "10.0.0.5:7000", Protocol: "framed-binary", State: discovery.OK, Stale: true,
 				Sources: by("disk"), Weight: 100, Tags: map[string]string{"rack": "b", "disk": "ssd"}},
 			{Service: "auth", Version: "v2", Addr: "10.0.0.6:7000", State: discovery.Suspect, Why: "connection reset by peer",
-				Sources: by("database", "lan"), Zone: "hall-2", Weight: 50, TLS: true, Owner: "alpha/312/abc", Started: now.Add(-42 * time.Second)},
+				Sources: by("database", "lan"), Zone: "hall-2", Weight: 50, TLS: true, Owner: "alpha/312/abc", Started: now.Add(-42 * time.Second), Heard: now.Add(-12 * time.Second)},
 			{Service: "auth", Version: "v2", Addr: "10.0.0.7:7000", State: discovery.OK, Protected: true, Why: "vanished with 2 of 3; it answers",
 				Weight: 100, Started: now.Add(-51 * time.Hour)},
 			{Service: "portal", Addr: "[fe80::1]:7001", State: discovery.OK, Sources: by("lan"), Weight: 100, Started: now.Add(-90 * time.Minute)},

@@ -27,7 +27,8 @@ func (a *app) lsCommand() *cobra.Command {
 		Aliases: []string{"list"},
 		Short:   "List services and their instances",
 		Long: `Lists what is registered: service, version, address, state, which source lists
-it (database, lan, or disk: the last known list), and how long it has been up.
+it (database, lan, or disk: the last known list), how long it has been up, and how
+long ago its last heartbeat, or its last word on the LAN, was.
 
 On a LAN without a database the list is what answers within --timeout.
 Exit code 1 when nothing is listed, 3 when moreover a source can't be reached.`,
@@ -83,23 +84,26 @@ func (l listing) emptyCode() int {
 }
 
 func (a *app) instanceTable(list []discovery.Entry, wide bool, now time.Time) {
-	header := []string{"SERVICE", "VERSION", "ADDRESS", "STATE", "SOURCE", " UP", "WHY"}
+	header := []string{"SERVICE", "VERSION", "ADDRESS", "STATE", "SOURCE", " UP", " HEARD", "WHY"}
 	if wide {
-		header = []string{"SERVICE", "VERSION", "ADDRESS", "STATE", "SOURCE", " UP", "PROTOCOL", "ZONE", " WEIGHT", "TAGS", "OWNER", "WHY"}
+		header = []string{"SERVICE", "VERSION", "ADDRESS", "STATE", "SOURCE", " UP", " HEARD", "PROTOCOL", "ZONE", " WEIGHT", "TAGS", "OWNER", "WHY"}
 	}
 	var rows [][]string
 	for _, e := range list {
-		up := "-"
-		if !e.Started.IsZero() {
-			up = age(now.Sub(e.Started))
-		}
-		row := []string{e.Service, orDash(e.Version), e.Addr, stateText(e), sourceText(e), up}
+		row := []string{e.Service, orDash(e.Version), e.Addr, stateText(e), sourceText(e), ageOf(e.Started, now), ageOf(e.Heard, now)}
 		if wide {
 			row = append(row, protocolText(e), orDash(e.Zone), strconv.Itoa(e.Weight), orDash(tagText(e.Tags)), orDash(e.Owner))
 		}
 		rows = append(rows, append(row, e.Why))
 	}
 	a.printTable(header, rows)
+}
+
+func ageOf(since, now time.Time) string {
+	if since.IsZero() {
+		return "-"
+	}
+	return age(max(0, now.Sub(since)))
 }
 
 // stateText is the state, with what people should know beside it.

@@ -33,6 +33,7 @@ type entry struct {
 	Age      int64             `json:"a,omitempty"` // since the provider's start, ms
 	Gone     uint8             `json:"g,omitempty"` // a registry.DepartureKind; 0 while listed
 	Since    int64             `json:"c,omitempty"` // since the departure, ms
+	Beat     int64             `json:"b,omitempty"` // since the last heartbeat, ms; 0 = it has just been written
 }
 
 // row is an entry on this process's clock.
@@ -67,6 +68,7 @@ func (e *entry) row(now time.Time) (row, error) {
 		Service: e.Service, Version: e.Version, Host: e.Host, Port: e.Port, Protocol: e.Protocol,
 		Zone: e.Zone, Weight: e.Weight, TLS: e.TLS, Tags: e.Tags, Owner: owner,
 		Started: now.Add(-time.Duration(e.Age) * time.Millisecond),
+		HeardMs: now.UnixMilli() - e.Beat,
 	}}
 	if e.Gone != 0 {
 		r.gone = registry.DepartureKind(e.Gone)

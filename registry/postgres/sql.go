@@ -38,10 +38,15 @@ var fragments = strings.NewReplacer(
 	// One row for each instance behind the head, at least one row. Each way of
 	// reading has a statement, and so a plan, of its own.
 	"{delta}", "{entries} AND i.rev > @since AND (@services::text[] IS NULL OR i.service = ANY (@services))) d ON true",
-	"{named}", "{entries} AND i.service = ANY (@services::text[])) d ON true",
-	"{whole}", "{entries}) d ON true",
+	"{named}", "{beaten} AND i.service = ANY (@services::text[])) d ON true",
+	"{whole}", "{beaten}) d ON true",
 	"{entries}", `SELECT head.*, d.j FROM head LEFT JOIN LATERAL (
 		SELECT {row}::text AS j FROM skerry_instance i WHERE i.cluster = @cluster`,
+
+	// The same with the age of the last heartbeat.
+	"{beaten}", `SELECT head.*, d.j FROM head LEFT JOIN LATERAL (
+		SELECT ({row}::jsonb || jsonb_build_object('b', greatest(0, (extract(epoch FROM now() - h.heartbeat) * 1000)::bigint)))::text AS j
+		FROM skerry_instance i LEFT JOIN skerry_lease h ON h.cluster = i.cluster AND h.owner = i.owner WHERE i.cluster = @cluster`,
 
 	// i: one instance as text for notice.go.
 	"{row}", `json_strip_nulls(json_build_object('s', i.service, 'v', nullif(i.version, ''), 'h', i.host, 'p', i.port, 'o', i.owner,
