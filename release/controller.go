@@ -147,9 +147,12 @@ func (c *Controller) restoredBy(s Status, log *rollout.Log, entries []rollout.En
 	return nil
 }
 
-// Start opens a release. It is refused while another is open.
-func (c *Controller) Start(ctx context.Context, name, reason, mark string) error {
-	return c.step(ctx, "start: "+reason, func(_ *rollout.Log, old rollout.Release, _ rollout.Generation) (change, error) {
+// Start opens a release. It is refused while another is open. serving is the
+// version of each service that runs in one only: those of which no rule speaks
+// yet are fixed to it in the same step, so that a second version can be
+// started without meeting a request.
+func (c *Controller) Start(ctx context.Context, name, reason, mark string, serving map[string]string) error {
+	return c.step(ctx, "start: "+reason, func(log *rollout.Log, old rollout.Release, _ rollout.Generation) (change, error) {
 		if old.Name != "" && !old.Over() {
 			return change{}, fmt.Errorf("start %s: %w: %s by %s since %s (%s), %s; go on with it, or roll it back and clean it",
 				name, ErrOpen, old.Name, old.By, old.Opened.Format(time.RFC3339), old.Reason, old.State)
@@ -157,7 +160,13 @@ func (c *Controller) Start(ctx context.Context, name, reason, mark string) error
 		if name == "" || name == old.Name {
 			return change{}, fmt.Errorf("start: the name %q is empty or was used by the release before", name)
 		}
-		return change{session: rollout.Release{Name: name, By: c.cfg.By, Reason: reason, Mark: cmp.Or(mark, name),
+		rules := map[string]rollout.Rule{}
+		for service, version := range serving {
+			if _, known := log.Rule(service); !known {
+				rules[service] = rollout.Rule{Version: version}
+			}
+		}
+		return change{rules: rules, session: rollout.Release{Name: name, By: c.cfg.By, Reason: reason, Mark: cmp.Or(mark, name),
 			Opened: time.Now().UTC().Round(time.Second), State: rollout.Prepared}}, nil
 	})
 }

@@ -36,7 +36,7 @@ func must(t *testing.T, step string, err error) {
 func shipped(t *testing.T, store func(*world) Store) (*world, *Controller) {
 	t.Helper()
 	w, c := site(store)
-	must(t, "start", c.Start(t.Context(), "spring", "why", ""))
+	must(t, "start", c.Start(t.Context(), "spring", "why", "", nil))
 	must(t, "ship", c.Ship(t.Context(), rollout.Module{Service: "auth", Old: "v1", New: "v2"}))
 	return w, c
 }
@@ -190,7 +190,7 @@ func TestWithoutItsStoreTheLogIsFrozen(t *testing.T) {
 	before := w.proc(0).Log().Last()
 	c.cfg.Store = &lost{}
 	for step, err := range map[string]error{
-		"start": c.Start(ctx, "x", "y", ""), "commit": c.Commit(ctx, 1000), "rollback": c.Rollback(ctx), "clean": c.Clean(ctx), "refresh": c.Refresh(ctx),
+		"start": c.Start(ctx, "x", "y", "", nil), "commit": c.Commit(ctx, 1000), "rollback": c.Rollback(ctx), "clean": c.Clean(ctx), "refresh": c.Refresh(ctx),
 	} {
 		if !errors.Is(err, ErrFrozen) {
 			t.Errorf("%s: %v", step, err)
@@ -258,5 +258,19 @@ func TestTheGuardRollsBack(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// A service that runs in one version only is fixed to it by the start itself;
+// what a rule speaks of is left alone.
+func TestStartFixesWhatServes(t *testing.T) {
+	_, c := site(ballot)
+	must(t, "start", c.Start(t.Context(), "spring", "why", "", map[string]string{"auth": "v1", "db": "v7"}))
+	log, entries, err := c.Log(t.Context())
+	must(t, "log", err)
+	auth, _ := log.Rule("auth")
+	db, _ := log.Rule("db")
+	if len(entries) != 1 || auth.Version != "v1" || db.Version != "v7" {
+		t.Errorf("after the start: %+v", entries)
 	}
 }

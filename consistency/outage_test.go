@@ -1,0 +1,53 @@
+//go:build linux
+
+package consistency
+
+import (
+	"testing"
+	"time"
+
+	"github.com/skerry/skerry/internal/pgtest"
+)
+
+// TestDatabaseLostAtEveryStep is A14: a release of two services, before each
+// step of which the database is lost, in one of three ways. Without it nothing
+// is done, and with it the step is; not one request notices.
+func TestDatabaseLostAtEveryStep(t *testing.T) {
+	for _, o := range outages {
+		t.Run(o.name, func(t *testing.T) {
+			t.Parallel()
+			s, db := onDatabase(t, 4, "database", pgtest.Options{})
+			s.begin()
+			step := func(args ...string) {
+				t.Helper()
+				db.without(o, func() { s.frozen(args...); s.more(30) })
+				s.release(args...)
+			}
+			step("start", "--by", "ann", "--reason", "a test")
+			s.serve(2, "auth-2", "auth", "v2")
+			s.serve(3, "proc-2", "proc", "v2")
+			step("ship", "auth", "--version", "v2")
+			s.ship("proc", "v2")
+			step("commit", "--ramp", "30,100", "--every", "100ms")
+			step("clean")
+			s.judge(1000)
+		})
+	}
+}
+
+// begin is two services in their first version, two entries, people who send
+// requests through both, and jobs that go on while versions switch.
+func (s *site) begin() {
+	s.t.Helper()
+	s.portals(0, 1)
+	s.serve(2, "auth-1", "auth", "v1")
+	s.serve(3, "proc-1", "proc", "v1")
+	s.users(3, "users", part{Pause: 20 * time.Millisecond, Plans: []plan{
+		call("portal", call("auth"), call("proc", call("auth"))),
+		atOnce("portal", call("auth"), call("proc", call("auth"))),
+	}}, 0, 1)
+	s.job(1, "job", part{Workers: 2, Plans: []plan{
+		call("", call("auth"), call("proc", call("auth")).held(2*time.Second), call("auth")),
+	}})
+	s.more(20)
+}
