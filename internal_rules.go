@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
+	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/internal/wire"
 	"github.com/skerry/skerry/rollout"
@@ -108,6 +110,19 @@ func (s *internalService) Served(_ context.Context, slowMs int64) ([]*wire.Serve
 	out := make([]*wire.Served, 0, len(counts))
 	for _, c := range counts {
 		out = append(out, c)
+	}
+	return out, nil
+}
+
+// Sees tells which versions of services this process could call.
+func (s *internalService) Sees(_ context.Context, services []string) (map[string][]string, error) {
+	out := map[string][]string{}
+	for _, service := range services {
+		for _, e := range s.node.Explain(service) {
+			if e.State != discovery.Gone && !slices.Contains(out[service], e.Version) {
+				out[service] = append(out[service], e.Version)
+			}
+		}
 	}
 	return out, nil
 }

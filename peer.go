@@ -161,6 +161,11 @@ func (p *peer) Served(ctx context.Context, slow time.Duration) ([]release.Served
 	return out, err
 }
 
+// Sees asks which versions it could call.
+func (p *peer) Sees(ctx context.Context, services []string) (map[string][]string, error) {
+	return p.client().Sees(ctx, services)
+}
+
 // Leave asks it to leave with a version that the rules have retired.
 func (p *peer) Leave(ctx context.Context, service, version string) (bool, error) {
 	if err := p.same(ctx); err != nil {

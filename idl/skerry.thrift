@@ -154,6 +154,8 @@ service Internal {
   void farewell(1: Owner me)
   /** Has this process of the callee's own host ended for certain? */
   bool ended(1: Owner owner, 2: string place)
+  /** The versions, of services that this process has called, of which it could call an instance now; services that it does not know are left out. */
+  map<string, list<string>> sees(1: list<string> names)
   /** Counts of the callee side; slow counts calls that took longer than slowMs. */
   list<Served> served(1: i64 slowMs)
   /** Leave the lists with a version that the rules have retired; false: not served here, or not retired. */

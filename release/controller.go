@@ -186,6 +186,9 @@ func (c *Controller) Ship(ctx context.Context, modules ...rollout.Module) error 
 			return err
 		}
 	}
+	if err := c.seen(ctx, modules); err != nil {
+		return err
+	}
 	return c.step(ctx, "ship"+names, func(log *rollout.Log, r rollout.Release, _ rollout.Generation) (change, error) {
 		out := change{session: r, rules: map[string]rollout.Rule{}}
 		for _, m := range modules {
@@ -223,6 +226,8 @@ func (c *Controller) Commit(ctx context.Context, share int) error {
 	}
 	if r, _ := log.Session(); r.State == rollout.Switched && share == rollout.Whole && len(r.ChangingOver(log)) > 0 {
 		return c.handover(ctx)
+	} else if err := c.seen(ctx, r.Modules); err != nil {
+		return err
 	}
 	if err := c.moment(ctx, log); err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/rollout"
 )
 
@@ -273,4 +274,26 @@ func TestStartFixesWhatServes(t *testing.T) {
 	if len(entries) != 1 || auth.Version != "v1" || db.Version != "v7" {
 		t.Errorf("after the start: %+v", entries)
 	}
+}
+
+// A process that would have nobody to send its requests to holds the switch
+// back, until it knows an instance of the new version.
+func TestCommitWaitsForThoseWhoKnowNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, c := shipped(t, ballot)
+		blind := w.proc(0)
+		blind.sees.Store(&map[string][]string{"auth": {"v1"}})
+		err := c.Commit(t.Context(), rollout.Whole)
+		if !errors.Is(err, ErrUnseen) || !strings.Contains(err.Error(), "host/1/e knows no instance of auth v2") {
+			t.Errorf("commit: %v", err)
+		}
+		later := run.NewGroup(t.Context())
+		later.Go(func(context.Context) error {
+			time.Sleep(3 * time.Second)
+			blind.sees.Store(&map[string][]string{"auth": {"v1", "v2"}})
+			return nil
+		})
+		must(t, "commit", c.Commit(t.Context(), rollout.Whole))
+		must(t, "later", later.Wait())
+	})
 }

@@ -16,6 +16,7 @@ type proc struct {
 	silent   bool
 	deafTo   string // a question that it does not get: "learn"
 	served   atomic.Pointer[[]Served]
+	sees     atomic.Pointer[map[string][]string] // versions of services that it calls; nil: it calls none
 	departed []string
 }
 
@@ -69,6 +70,13 @@ func (p *proc) Served(context.Context, time.Duration) ([]Served, error) {
 		return *list, p.heard("served")
 	}
 	return nil, p.heard("served")
+}
+
+func (p *proc) Sees(context.Context, []string) (map[string][]string, error) {
+	if sees := p.sees.Load(); sees != nil {
+		return *sees, p.heard("sees")
+	}
+	return nil, p.heard("sees")
 }
 
 // Leave takes the process's instances of the version off the lists.

@@ -28,6 +28,9 @@ type Peer interface {
 	Promised(ctx context.Context) (*rollout.Entry, error)
 	Report(ctx context.Context, q rollout.Question) (rollout.Report, error)
 	Served(ctx context.Context, slow time.Duration) ([]Served, error)
+	// Sees lists the versions of services that it could call now; services
+	// that it has never called are left out.
+	Sees(ctx context.Context, services []string) (map[string][]string, error)
 	Leave(ctx context.Context, service, version string) (bool, error)
 }
 
@@ -72,6 +75,9 @@ var (
 	ErrRestored = errors.New("processes have applied rules that the log does not hold")
 	// ErrSilent: a process does not answer and nobody certifies its death.
 	ErrSilent = errors.New("processes do not answer")
+	// ErrUnseen: a process that calls a service knows no instance of the
+	// version that its requests would meet.
+	ErrUnseen = errors.New("processes do not know the new version yet")
 	// ErrOpen: another release is open.
 	ErrOpen = errors.New("a release is open")
 	// ErrBusy: no moment was found in which nobody needed the old version.
