@@ -159,12 +159,11 @@ func (b *book) spans(faulted func(note) bool) ([]rollouttest.Span, error) {
 	var out []rollouttest.Span
 	for _, n := range slices.Concat(b.notes[began], b.notes[refused]) {
 		end, over := b.ends[n.ID]
-		if n.Entry { // until its first call was executed, the token may have been replaced
-			if over {
-				n.Token = end.Token
-			} else if t := tokens[n.ID]; t != "" {
-				n.Token = t
-			}
+		minted := "" // until its first call was executed, the token of an entry may have been replaced
+		if n.Entry && over {
+			minted, n.Token = end.Applied, end.Token
+		} else if t := tokens[n.ID]; n.Entry && t != "" && t != n.Token {
+			minted, n.Token = newest(t), t
 		}
 		s := rollouttest.Span{Trace: n.Trace, ID: n.ID, Parent: n.Parent, Entry: n.Entry, Service: n.Service, Version: n.Version,
 			Process: n.Process, Faulted: faulted(n), Refused: refusals[n.Code]}
@@ -177,8 +176,20 @@ func (b *book) spans(faulted func(note) bool) ([]rollouttest.Span, error) {
 			if s.Applied, err = rollout.ParseGeneration(n.Applied); err != nil {
 				return nil, fmt.Errorf("span %s: %w", n.ID, err)
 			}
+			if s.Minted, err = rollout.ParseGeneration(minted); err != nil && minted != "" {
+				return nil, fmt.Errorf("span %s: %w", n.ID, err)
+			}
 		}
 		out = append(out, s)
 	}
 	return out, nil
+}
+
+// newest is the generation of a token.
+func newest(token string) string {
+	t, err := rollout.ParseToken(token)
+	if err != nil {
+		return ""
+	}
+	return t.Generation.String()
 }

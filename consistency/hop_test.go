@@ -73,7 +73,7 @@ func (a *agent) begin(ctx context.Context, e errand, entry bool) string {
 
 // end notes the end of a span, and the token that its calls had in the end.
 func (a *agent) end(ctx context.Context, id string, failed *hop.Failed) {
-	n := note{Kind: ended, ID: id, Token: tokenOf(ctx), At: time.Now()}
+	n := note{Kind: ended, ID: id, Token: tokenOf(ctx), Applied: a.node.Rollout().Log().Last().String(), At: time.Now()}
 	if failed != nil {
 		n.Code, n.Text = failed.Code, failed.Reason
 	}

@@ -15,6 +15,7 @@ type Span struct {
 	Process           string
 	Token             rollout.Token
 	Applied           rollout.Generation // of the process, when the span began
+	Minted            rollout.Generation // of an entry: applied when it took a fresh token; zero: it kept the one that it began with
 	Begin, End        time.Time          // Begin is zero when it was refused before user code
 	Refused           error              // one of rollout's errors, nil when it was executed
 	Faulted           bool               // the trace was touched by an injected fault that may abort it
@@ -150,7 +151,7 @@ func (c *checker) freshness() {
 		if !s.executed() {
 			continue
 		}
-		if s.Entry && s.Token.Generation.Compare(s.Applied) > 0 {
+		if s.Entry && s.Token.Generation.Compare(newer(s.Applied, s.Minted)) > 0 {
 			c.fail("C4", "root %s reads generation %v, its process had applied %v", s.ID, s.Token.Generation, s.Applied)
 		}
 		if o, ok := applied[s.Process]; ok && s.Applied.Before(o.Applied) {
@@ -158,6 +159,13 @@ func (c *checker) freshness() {
 		}
 		applied[s.Process] = s
 	}
+}
+
+func newer(a, b rollout.Generation) rollout.Generation {
+	if a.Before(b) {
+		return b
+	}
+	return a
 }
 
 // noGhosts is C5: nothing executes on a version that was stopped, nor below its floor.
