@@ -20,7 +20,8 @@
 //   - A source that is lost removes nothing.
 //   - Members that vanish otherwise (Expired, or without a word) are dropped,
 //     unless they are sharply many: more than half of what was listed within
-//     a minute, so all of one, both of two, two of three. Then each is asked
+//     a minute, of the service or of their version, so all of one, both of
+//     two, two of three. Then each is asked
 //     (Config.Probe). Who answers is kept as protected: asked again every
 //     30 s, dropped when it no longer answers, when a source says that it
 //     left, or after Config.Protect while a source that can vouch for its list

@@ -9,8 +9,9 @@ import (
 )
 
 // settleVanished decides about members that no source lists any more and
-// that did not say goodbye: dropped, or asked when they are sharply many.
-// doubt asks all of them.
+// that did not say goodbye: dropped, or asked when they are sharply many, of
+// the service or of their version: requests that belong to a version go to no
+// other one. doubt asks all of them.
 func (u *union) settleVanished(lost []*member, source string, doubt bool, now time.Time) {
 	u.vanished = slices.DeleteFunc(u.vanished, func(v vanishing) bool { return now.Sub(v.at) > vanishWindow })
 	if len(lost) == 0 {
@@ -19,34 +20,55 @@ func (u *union) settleVanished(lost []*member, source string, doubt bool, now ti
 	for _, m := range lost {
 		u.vanished = append(u.vanished, vanishing{m: m, source: source, at: now})
 	}
-	before := u.believed() + len(u.vanished)
-	if !doubt && !sharply(len(u.vanished), before) {
-		for _, m := range lost {
-			u.notes = append(u.notes, note{m, Dropped, "no longer listed by " + source})
-			u.members.Delete(m.key)
-		}
-		return
-	}
-	why := fmt.Sprintf("%d of %d vanished from %s within a minute without a goodbye", len(u.vanished), before, source)
+	all := u.loss(func(*member) bool { return true })
+	why := fmt.Sprintf("%v vanished from %s within a minute without a goodbye", all, source)
 	if doubt {
 		why = fmt.Sprintf("listed by %s only, and no source that answers can vouch for its list", source)
 	}
+	versions := map[string]loss{}
 	for i := range u.vanished {
-		if v := &u.vanished[i]; !v.asked {
-			v.asked = true
-			v.m = u.protect(v.m, why, now)
+		v := &u.vanished[i]
+		if v.asked {
+			continue
+		}
+		version := v.m.in.Version
+		same, counted := versions[version]
+		if !counted {
+			same = u.loss(func(m *member) bool { return m.in.Version == version })
+			versions[version] = same
+		}
+		switch {
+		case doubt || all.sharp():
+			v.asked, v.m = true, u.protect(v.m, why, now)
+		case version != "" && same.sharp():
+			v.asked, v.m = true, u.protect(v.m, fmt.Sprintf("%v of version %s vanished from %s within a minute without a goodbye", same, version, source), now)
+		case slices.Contains(lost, v.m):
+			u.notes = append(u.notes, note{v.m, Dropped, "no longer listed by " + source})
+			u.members.Delete(v.m.key)
 		}
 	}
 }
 
-// believed counts the members that a source lists.
-func (u *union) believed() (n int) {
-	for _, m := range u.order {
-		if m.buried == nil && m.sources() > 0 {
-			n++
+// loss is how many have vanished of how many.
+type loss struct{ vanished, before int }
+
+func (l loss) sharp() bool    { return sharply(l.vanished, l.before) }
+func (l loss) String() string { return fmt.Sprintf("%d of %d", l.vanished, l.before) }
+
+// loss counts the members that have vanished and those that a source lists.
+func (u *union) loss(counts func(*member) bool) (l loss) {
+	for _, v := range u.vanished {
+		if counts(v.m) {
+			l.vanished++
 		}
 	}
-	return n
+	l.before = l.vanished
+	for _, m := range u.order {
+		if m.buried == nil && m.sources() > 0 && counts(m) {
+			l.before++
+		}
+	}
+	return l
 }
 
 // protect keeps a member that nobody lists until it has been asked. It is

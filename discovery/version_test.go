@@ -96,3 +96,31 @@ func TestPickOfAVersionDoesNotAllocate(t *testing.T) {
 		}
 	}
 }
+
+// The last instance of a version is asked before it is dropped, though others
+// of the service are left: nobody else may have its calls.
+func TestTheLastOfAVersionIsAsked(t *testing.T) {
+	for name, dead := range map[string]bool{"alive": false, "dead": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, nil)
+				defer w.stop()
+				p := w.Resolve("auth")
+				all := versions(1, "v1", "v2", "v2", "v2")
+				w.db.say(registry.Snapshot{Service: "auth", Instances: all})
+				synctest.Wait()
+				if dead {
+					w.kill(errCut, 0)
+				}
+				w.db.say(registry.Snapshot{Service: "auth", Instances: all[1:3]}) // a v2 has gone, too
+				w.after(10 * time.Second)
+				if _, err := p.Pick(t.Context(), &rpc.Call{Version: "v1"}); (err != nil) != dead {
+					t.Errorf("a call of v1: %v", err)
+				}
+				if list := w.Explain("auth"); len(list) != map[bool]int{false: 3, true: 2}[dead] {
+					t.Errorf("listed: %+v", list)
+				}
+			})
+		})
+	}
+}
