@@ -215,7 +215,8 @@ func (s *Server) Freeze() error { return s.signalAll(syscall.SIGSTOP) }
 // Thaw lets a frozen server go on.
 func (s *Server) Thaw() error { return s.signalAll(syscall.SIGCONT) }
 
-// signalAll begins with the postmaster, so that no child is born meanwhile.
+// signalAll begins with the postmaster, so that no child is born meanwhile,
+// and looks again for one that was being born.
 func (s *Server) signalAll(sig syscall.Signal) error {
 	if s.pid == 0 {
 		return errors.New("the server is not running")
@@ -223,10 +224,18 @@ func (s *Server) signalAll(sig syscall.Signal) error {
 	if err := syscall.Kill(s.pid, sig); err != nil {
 		return err
 	}
-	for _, child := range children(s.pid) {
-		if err := syscall.Kill(child, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
-			return err
+	reached := map[int]bool{}
+	for quiet := 0; quiet < 2; quiet++ {
+		for _, child := range children(s.pid) {
+			if reached[child] {
+				continue
+			}
+			if err := syscall.Kill(child, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
+				return err
+			}
+			reached[child], quiet = true, -1
 		}
+		time.Sleep(time.Millisecond)
 	}
 	return nil
 }
