@@ -39,6 +39,20 @@ func by(mode, url string) string {
 	return fmt.Sprintf("mode: %s\nlan: {key: consistency-of-the-site}\ndatabase: {url: %q, heartbeat: 2s, expiry: 6s, poll: 2s}\n%s", mode, url, everywhere)
 }
 
+// await waits until a version of a service is registered.
+func (d *database) await(service, version string) {
+	d.site.t.Helper()
+	ctx, cancel := context.WithTimeout(d.site.t.Context(), 40*time.Second)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, d.SocketURL(d.name))
+	must(d.site.t, err)
+	defer conn.Close(ctx)
+	d.site.await(service+" "+version+" is registered", func() (is bool) {
+		err := conn.QueryRow(ctx, "SELECT count(*) > 0 FROM skerry_service_registry WHERE service = $1 AND version = $2", service, version).Scan(&is)
+		return err == nil && is
+	})
+}
+
 // outage is a way to lose a database, and to have it back.
 type outage struct {
 	name       string

@@ -3,6 +3,7 @@
 package consistency
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -17,7 +18,7 @@ func TestDatabaseLostAtEveryStep(t *testing.T) {
 		t.Run(o.name, func(t *testing.T) {
 			t.Parallel()
 			s, db := onDatabase(t, 4, "database", pgtest.Options{})
-			s.begin()
+			db.begin()
 			step := func(args ...string) {
 				t.Helper()
 				db.without(o, func() { s.frozen(args...); s.more(30) })
@@ -37,17 +38,20 @@ func TestDatabaseLostAtEveryStep(t *testing.T) {
 
 // begin is two services in their first version, two entries, people who send
 // requests through both, and jobs that go on while versions switch.
-func (s *site) begin() {
+func (d *database) begin() {
+	s := d.site
 	s.t.Helper()
 	s.portals(0, 1)
 	s.serve(2, "auth-1", "auth", "v1")
 	s.serve(3, "proc-1", "proc", "v1")
+	d.await("auth", "v1")
+	d.await("proc", "v1")
 	s.users(3, "users", part{Pause: 20 * time.Millisecond, Plans: []plan{
 		call("portal", call("auth"), call("proc", call("auth"))),
 		atOnce("portal", call("auth"), call("proc", call("auth"))),
 	}}, 0, 1)
-	s.job(1, "job", part{Workers: 2, Plans: []plan{
+	s.job(1, "job", part{Workers: 2, Pause: 20 * time.Millisecond, Plans: []plan{
 		call("", call("auth"), call("proc", call("auth")).held(2*time.Second), call("auth")),
 	}})
-	s.more(20)
+	s.await("a job", func() bool { return s.book.count(asked, func(n note) bool { return strings.HasPrefix(n.Trace, "job/") }) > 0 })
 }
