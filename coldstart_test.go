@@ -135,7 +135,7 @@ func TestFirstTraceMeetsTheNewestRules(t *testing.T) {
 			if strings.HasSuffix(name, "away") {
 				must(t, "learn", first.Rollout().Learn(first.Rollout().Log().Next("r1", map[string]rollout.Rule{"greeter": {Version: "v1"}})))
 			} else {
-				must(t, "start", open(t, site, AsGuest()).Releases("ann", nil, nil).Start(t.Context(), "r1", "spring", "mark", nil))
+				must(t, "start", open(t, site, AsGuest()).Releases("ann", nil, nil).Start(t.Context(), "r1", "spring", "mark"))
 			}
 			eventually(t, "the first process has the rules", func() bool { return first.Rollout().Log().Last() == newest })
 			begun := time.Now()

@@ -28,7 +28,7 @@ func TestReadOnlyConsumer(t *testing.T) {
 		return open(t, c, AsGuest()).Releases("ann", nil, nil)
 	}
 	ann := operator()
-	eventually(t, "auth is listed", func() bool { return ann.Start(t.Context(), "spring", "new tokens", "", nil) == nil })
+	eventually(t, "auth is listed", func() bool { return ann.Start(t.Context(), "spring", "new tokens", "") == nil })
 
 	user := server.CreateUser(t, db, "GRANT SELECT ON ALL TABLES IN SCHEMA public TO %s")
 	reader := withDatabase(site, ModeDatabase, server.UserURL(db, user))

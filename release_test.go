@@ -81,8 +81,8 @@ func releaseTwo(t *testing.T, site Config) {
 	defer stop.Store(true)
 
 	ann := operator("ann")
-	must(t, "start", ann.Start(ctx, "spring", "new tokens", "preview", nil))
-	if err := ann.Start(ctx, "summer", "too early", "", nil); !errors.Is(err, release.ErrOpen) {
+	must(t, "start", ann.Start(ctx, "spring", "new tokens", "preview"))
+	if err := ann.Start(ctx, "summer", "too early", ""); !errors.Is(err, release.ErrOpen) {
 		t.Errorf("a second release was started: %v", err)
 	}
 	modules := []rollout.Module{{Service: "auth", Old: "v1", New: "v2"}, {Service: "proc", Old: "v1", New: "v2"}}

@@ -163,7 +163,7 @@ func (b *book) spans(faulted func(note) bool) ([]rollouttest.Span, error) {
 		if n.Entry && over {
 			minted, n.Token = end.Applied, end.Token
 		} else if t := tokens[n.ID]; n.Entry && t != "" && t != n.Token {
-			minted, n.Token = newest(t), t
+			minted, n.Token = generationOf(t), t
 		}
 		s := rollouttest.Span{Trace: n.Trace, ID: n.ID, Parent: n.Parent, Entry: n.Entry, Service: n.Service, Version: n.Version,
 			Process: n.Process, Faulted: faulted(n), Refused: refusals[n.Code]}
@@ -185,8 +185,8 @@ func (b *book) spans(faulted func(note) bool) ([]rollouttest.Span, error) {
 	return out, nil
 }
 
-// newest is the generation of a token.
-func newest(token string) string {
+// generationOf is the generation of a token.
+func generationOf(token string) string {
 	t, err := rollout.ParseToken(token)
 	if err != nil {
 		return ""

@@ -147,11 +147,15 @@ func (c *Controller) restoredBy(s Status, log *rollout.Log, entries []rollout.En
 	return nil
 }
 
-// Start opens a release. It is refused while another is open. serving is the
-// version of each service that runs in one only: those of which no rule speaks
-// yet are fixed to it in the same step, so that a second version can be
-// started without meeting a request.
-func (c *Controller) Start(ctx context.Context, name, reason, mark string, serving map[string]string) error {
+// Start opens a release. It is refused while another is open.
+func (c *Controller) Start(ctx context.Context, name, reason, mark string) error {
+	return c.Open(ctx, name, reason, mark, nil)
+}
+
+// Open is Start, and in the same step fixes the services of which no rule
+// speaks yet to the version that serves, so that a second one can be started
+// without meeting a request. serving holds those that run in one version only.
+func (c *Controller) Open(ctx context.Context, name, reason, mark string, serving map[string]string) error {
 	return c.step(ctx, "start: "+reason, func(log *rollout.Log, old rollout.Release, _ rollout.Generation) (change, error) {
 		if old.Name != "" && !old.Over() {
 			return change{}, fmt.Errorf("start %s: %w: %s by %s since %s (%s), %s; go on with it, or roll it back and clean it",

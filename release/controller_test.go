@@ -37,7 +37,7 @@ func must(t *testing.T, step string, err error) {
 func shipped(t *testing.T, store func(*world) Store) (*world, *Controller) {
 	t.Helper()
 	w, c := site(store)
-	must(t, "start", c.Start(t.Context(), "spring", "why", "", nil))
+	must(t, "start", c.Start(t.Context(), "spring", "why", ""))
 	must(t, "ship", c.Ship(t.Context(), rollout.Module{Service: "auth", Old: "v1", New: "v2"}))
 	return w, c
 }
@@ -191,7 +191,7 @@ func TestWithoutItsStoreTheLogIsFrozen(t *testing.T) {
 	before := w.proc(0).Log().Last()
 	c.cfg.Store = &lost{}
 	for step, err := range map[string]error{
-		"start": c.Start(ctx, "x", "y", "", nil), "commit": c.Commit(ctx, 1000), "rollback": c.Rollback(ctx), "clean": c.Clean(ctx), "refresh": c.Refresh(ctx),
+		"start": c.Start(ctx, "x", "y", ""), "commit": c.Commit(ctx, 1000), "rollback": c.Rollback(ctx), "clean": c.Clean(ctx), "refresh": c.Refresh(ctx),
 	} {
 		if !errors.Is(err, ErrFrozen) {
 			t.Errorf("%s: %v", step, err)
@@ -266,7 +266,7 @@ func TestTheGuardRollsBack(t *testing.T) {
 // what a rule speaks of is left alone.
 func TestStartFixesWhatServes(t *testing.T) {
 	_, c := site(ballot)
-	must(t, "start", c.Start(t.Context(), "spring", "why", "", map[string]string{"auth": "v1", "db": "v7"}))
+	must(t, "start", c.Open(t.Context(), "spring", "why", "", map[string]string{"auth": "v1", "db": "v7"}))
 	log, entries, err := c.Log(t.Context())
 	must(t, "log", err)
 	auth, _ := log.Rule("auth")

@@ -84,7 +84,7 @@ func (s *liveSite) Start(ctx context.Context, reason string) (rollout.Release, e
 		return rollout.Release{}, err
 	}
 	name := "r" + strings.ReplaceAll(log.Next("", nil).Generation.String(), ":", "-")
-	return s.stepped(ctx, c.Start(ctx, name, reason, strings.ToLower(rand.Text()[:10]), s.single()))
+	return s.stepped(ctx, c.Open(ctx, name, reason, strings.ToLower(rand.Text()[:10]), s.single()))
 }
 
 // single are the versions of the services that run in one only.
