@@ -53,5 +53,7 @@ func (d *database) begin() {
 	s.job(1, "job", part{Workers: 2, Pause: 20 * time.Millisecond, Plans: []plan{
 		call("", call("auth"), call("proc", call("auth")).held(2*time.Second), call("auth")),
 	}})
-	s.await("a job", func() bool { return s.book.count(asked, func(n note) bool { return strings.HasPrefix(n.Trace, "job/") }) > 0 })
+	s.await("a job", func() bool {
+		return s.book.count(asked, func(n note) bool { return strings.HasPrefix(n.Trace, "job/") }) > 0
+	})
 }
