@@ -1,6 +1,7 @@
 package skerry
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"sync"
@@ -24,7 +25,7 @@ const (
 // there is none, in the processes. without names processes, host/pid or hosts
 // that the operator vouches are dead. progress may be nil.
 func (n *Node) Releases(by string, without []string, progress func(release.Progress)) *release.Controller {
-	site := &site{n: n, begun: time.Now()}
+	site := &site{n: n, begun: time.Now(), was: map[string]string{}}
 	c := release.Config{Site: site, Store: &release.Ballot{Site: site, Without: without}, By: by, Without: without, Progress: progress}
 	for _, s := range n.sources {
 		if db, ok := s.Registry.(*postgres.Registry); ok {
@@ -41,6 +42,7 @@ type site struct {
 
 	mu  sync.Mutex
 	all map[string]member // of the last look, by process
+	was map[string]string // place of everybody ever seen: who says goodbye is forgotten, and is dead only when his host says so
 }
 
 // Members is release.Site.Members: whom this process knows and whom those know.
@@ -79,6 +81,9 @@ func (s *site) Members(ctx context.Context) ([]release.Member, error) {
 	_ = g.Wait()
 	s.mu.Lock()
 	s.all = all
+	for process, m := range all {
+		s.was[process] = m.Place
+	}
 	s.mu.Unlock()
 	return s.asked(ctx, all)
 }
@@ -105,7 +110,8 @@ func (s *site) Ended(ctx context.Context, process, where string) bool {
 	s.mu.Lock()
 	m, known := s.all[process]
 	if owner, err := registry.ParseOwner(process); !known && err == nil { // it has said goodbye
-		m, known = member{Owner: owner, Place: where}, where != ""
+		m = member{Owner: owner, Place: cmp.Or(where, s.was[process])}
+		known = m.Place != ""
 	}
 	var neighbours []member
 	host, _ := cutLast(m.Place)
