@@ -11,16 +11,18 @@ import (
 )
 
 // place says where a process lives so exactly that a neighbour can certify
-// its death: the boot of the host, the process namespace, and the tick at
-// which the process started. It is "" where the system tells none of it.
+// its death: the boot of the host, the namespaces of processes and of time, and
+// the tick at which the process started, as one sees it in such a namespace of
+// time. It is "" where the system tells none of it.
 func place(pid int) string {
 	boot, err1 := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	namespace, err2 := os.Readlink("/proc/self/ns/pid")
+	clock, _ := os.Readlink("/proc/self/ns/time") // older kernels have none
 	start, _, err3 := startTick(pid)
 	if err1 != nil || err2 != nil || err3 != nil {
 		return ""
 	}
-	return fmt.Sprintf("%.8s/%s/%s", boot, strings.Trim(namespace, "pid:[]"), start)
+	return fmt.Sprintf("%.8s/%s.%s/%s", boot, strings.Trim(namespace, "pid:[]"), strings.Trim(clock, "time:[]"), start)
 }
 
 // startTick reads when the process with the pid started, and whether it runs
