@@ -31,6 +31,7 @@ type note struct {
 	Code    string        `json:"code,omitempty"` // "" when it went well
 	Text    string        `json:"text,omitempty"`
 	Key     string        `json:"key,omitempty"`
+	PID     int           `json:"pid,omitempty"` // of who is ready
 	Took    time.Duration `json:"took,omitempty"`
 }
 

@@ -3,7 +3,9 @@
 package consistency
 
 import (
+	"fmt"
 	"math"
+	"strings"
 	"testing"
 	"time"
 
@@ -161,4 +163,81 @@ func TestForgedTokens(t *testing.T) {
 	if v.failed < 200 {
 		t.Errorf("%d forged requests were refused: the scene proves nothing", v.failed)
 	}
+}
+
+// TestClocks: on two hosts, processes live by monotonic clocks that are an hour
+// and five hours ahead of their neighbours' (A25). One of them hangs in the
+// middle of requests; a neighbour who sees its start by another clock must not
+// take it for dead.
+func TestClocks(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 4, onTheLAN)
+	ahead := func(hours int) how {
+		seconds := fmt.Sprint(hours * 3600)
+		return how{wrap: []string{"unshare", "--time", "--monotonic", seconds, "--boottime", seconds, "--fork", "--kill-child"}}
+	}
+	s.serve(1, "portal-1", "portal", "v1", how{entry: true, wrap: ahead(1).wrap})
+	s.serve(2, "auth-1", "auth", "v1", ahead(5))
+	s.serve(2, "proc-1b", "proc", "v1")
+	s.serve(3, "auth-1b", "auth", "v1")
+	hangs := s.serve(3, "proc-1", "proc", "v1", ahead(1))
+	end := s.gate("end")
+	job := s.job(3, "job", part{Workers: 1, Pause: time.Hour, Plans: []plan{
+		call("", call("auth"), call("auth").until(end).stubborn().waitedFor(time.Minute), call("proc", call("auth"))),
+	}})
+	s.users(1, "users", part{Plans: []plan{call("portal", call("auth"), call("proc", call("auth")))}}, 1)
+	s.open("ann")
+	s.serve(2, "auth-2", "auth", "v2")
+	s.serve(3, "auth-2b", "auth", "v2", ahead(5))
+	s.ship("auth", "v2")
+	pause(t.Context(), 2*time.Second)
+	s.release("commit")
+	cleaner := s.operator(0, "clean")
+	cleaner.says("draining")
+	over := s.fault(lost...)
+	hangs.freeze()
+	s.opens(end)
+	pause(t.Context(), 6*time.Second)
+	if cleaner.over() || !strings.Contains(cleaner.said(), hangs.id()) {
+		t.Errorf("cleaned without %s, which is alive:\n%s", hangs.id(), cleaner.said())
+	}
+	hangs.thaw()
+	pause(t.Context(), time.Second)
+	over()
+	job.stop()
+	cleaner.must()
+	s.judge(1000)
+}
+
+// TestPlainHop: in the middle of a request stands a server of Apache Thrift
+// that knows no tokens (A26). It calls back by an entry, and begins a trace of
+// its own there; before and behind it everything is consistent.
+func TestPlainHop(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 4, onTheLAN)
+	s.portals(1)
+	s.serve(2, "auth-1", "auth", "v1")
+	s.serve(2, "proc-1", "proc", "v1")
+	const port = 9090
+	s.start(3, part{Role: "plain", Name: "legacy", Listen: fmt.Sprint(":", port), Doors: []string{fmt.Sprintf("%s:%d", s.lan.Host(1).IP(0), doorPort)}}, how{})
+	announce := s.on(3, s.skerry, "--config", s.configure("announcer", how{}), "announce", "--service", "legacy", "--addr", fmt.Sprintf("%s:%d", s.lan.Host(3).IP(0), port))
+	s.lan.Host(3).StartCommand(announce)
+	over := s.fault("version_unavailable", "no_instance") // until the announcement
+	s.users(1, "users", part{Plans: []plan{
+		call("portal", call("auth"), call("legacy", call("portal", call("auth"), call("proc", call("auth")))), call("auth"), call("proc")),
+	}}, 1)
+	s.await("calls by the plain server", func() bool {
+		return s.book.count(began, func(n note) bool { return n.Service == "portal" && strings.Contains(n.Trace, "~") }) > 20
+	})
+	over()
+	s.open("ann")
+	s.serve(3, "auth-2", "auth", "v2")
+	s.serve(3, "proc-2", "proc", "v2")
+	s.ship("auth", "v2")
+	s.ship("proc", "v2")
+	pause(t.Context(), 2*time.Second)
+	s.release("commit")
+	pause(t.Context(), 2*time.Second)
+	s.release("clean")
+	s.judge(1000)
 }

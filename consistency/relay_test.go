@@ -25,7 +25,7 @@ func relay(ctx context.Context, p part, out *lines) error {
 		return err
 	}
 	context.AfterFunc(ctx, func() { l.Close() })
-	out.note(note{Kind: ready, At: time.Now()})
+	out.note(note{Kind: ready, PID: os.Getpid(), At: time.Now()})
 	var w ways
 	go w.obey(os.Stdin)
 	for {

@@ -50,6 +50,7 @@ var roles = map[string]func(context.Context, part, *lines) error{
 	"users": use,
 	"job":   work,
 	"relay": relay,
+	"plain": plain,
 }
 
 func TestMain(m *testing.M) {
@@ -80,7 +81,7 @@ func serve(ctx context.Context, p part, out *lines) error {
 	}
 	defer node.Close()
 	a := newAgent(p, node, out)
-	out.note(note{Kind: ready, At: time.Now(), Text: a.process})
+	out.note(note{Kind: ready, PID: os.Getpid(), At: time.Now(), Text: a.process})
 	err = node.Serve(ctx, p.Service, hop.NewHopProcessor(a))
 	out.note(note{Kind: counted, At: time.Now(), Text: fmt.Sprint(node.Rollout().Orphans())})
 	return err
@@ -102,7 +103,7 @@ func use(ctx context.Context, p part, out *lines) error {
 	if err != nil {
 		return err
 	}
-	out.note(note{Kind: ready, At: time.Now()})
+	out.note(note{Kind: ready, PID: os.Getpid(), At: time.Now()})
 	p.repeat(ctx, out, func(trace, key string, do plan) error {
 		ctx, baggage, parent := context.Background(), p.Baggage, ""
 		if key != "" {
@@ -127,7 +128,7 @@ func work(ctx context.Context, p part, out *lines) error {
 	}
 	defer node.Close()
 	a := newAgent(p, node, out)
-	out.note(note{Kind: ready, At: time.Now(), Text: a.process})
+	out.note(note{Kind: ready, PID: os.Getpid(), At: time.Now(), Text: a.process})
 	p.repeat(ctx, out, func(trace, _ string, do plan) error {
 		ctx, end := node.Begin(context.Background(), p.Name)
 		defer end()

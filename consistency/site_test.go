@@ -82,6 +82,7 @@ type process struct {
 	part
 	site *site
 	host int
+	pid  int
 	log  string // path of what it wrote to stderr
 }
 
@@ -191,6 +192,7 @@ func (s *site) start(host int, p part, h how) *process {
 	if !s.book.over(p.Name).IsZero() {
 		s.t.Fatalf("%s ended at its start", p.Name)
 	}
+	started.pid = s.book.of(ready, named(p.Name))[0].PID
 	return started
 }
 
@@ -205,7 +207,15 @@ func hostName(host int) string { return fmt.Sprint("host", host) }
 func named(name string) func(note) bool { return func(n note) bool { return n.Process == name } }
 
 // id is how an operator names the process.
-func (p *process) id() string { return fmt.Sprintf("%s/%d", hostName(p.host), p.Cmd.Process.Pid) }
+func (p *process) id() string { return fmt.Sprintf("%s/%d", hostName(p.host), p.pid) }
+
+// Signal and Kill are of the process itself, not of a command around it.
+func (p *process) Signal(s syscall.Signal) error { return syscall.Kill(p.pid, s) }
+
+func (p *process) Kill() {
+	_ = syscall.Kill(p.pid, syscall.SIGKILL) // it may have ended by itself
+	p.Process.Kill()
+}
 
 // freeze stops the process as if its machine hung; thaw lets it go on.
 func (p *process) freeze() { p.site.t.Helper(); must(p.site.t, p.Signal(syscall.SIGSTOP)) }
