@@ -199,17 +199,17 @@ func (c *core) showable(service string, list []registry.Instance) bool {
 
 // list is the list of a service, in order.
 func (c *core) list(service string) (list []registry.Instance) {
-	take := func(from map[registry.ID]registry.Instance, heardMs int64) {
+	take := func(from map[registry.ID]registry.Instance, heard uint32) {
 		for id, in := range from {
 			if id.Service == service {
-				in.HeardMs = heardMs
+				in.Heard = heard
 				list = append(list, in)
 			}
 		}
 	}
 	take(c.own, 0)
 	for _, p := range c.peers {
-		take(p.list, p.heard.UnixMilli())
+		take(p.list, uint32(p.heard.Unix()))
 	}
 	slices.SortFunc(list, registry.Compare)
 	return list

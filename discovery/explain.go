@@ -146,7 +146,7 @@ func (s *service) entry(m *member, now time.Time) Entry {
 			continue
 		}
 		src := &s.u.sources[i]
-		if heard := time.UnixMilli(l.in.HeardMs); i != s.u.disk() && l.in.HeardMs != 0 && heard.After(e.Heard) {
+		if heard := time.Unix(int64(l.in.Heard), 0); i != s.u.disk() && l.in.Heard != 0 && heard.After(e.Heard) {
 			e.Heard = heard
 		}
 		e.Sources = append(e.Sources, SourceListing{Name: src.name, Since: l.since, Read: src.read, Lost: text(src.lost)})

@@ -71,9 +71,9 @@ type Instance struct {
 	Weight   int               // share of calls against its peers; 0 means DefaultWeight, -1 means none
 	Tags     map[string]string // free labels for routing rules
 	TLS      bool              // the port speaks TLS
+	Heard    uint32            // last heartbeat, or word on the LAN, as known when the list was read: Unix time in seconds, on the reader's clock; 0 = unknown
 	Owner    Owner             // process that registered it
 	Started  time.Time         // start of the provider, on the reader's clock (demand D30); zero = unknown
-	HeardMs  int64             // last heartbeat, or word on the LAN, as known when the list was read: Unix milliseconds on the reader's clock; 0 = unknown
 }
 
 // ID returns the instance's identity.
@@ -95,7 +95,7 @@ func (in Instance) EffectiveWeight() int {
 	return in.Weight
 }
 
-// Equal reports whether two instances say the same. Started and HeardMs are
+// Equal reports whether two instances say the same. Started and Heard are
 // left out: two readings of one start differ by the time they took.
 func (in Instance) Equal(o Instance) bool {
 	return in.ID() == o.ID() && in.Protocol == o.Protocol && in.Zone == o.Zone && in.TLS == o.TLS &&

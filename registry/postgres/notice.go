@@ -68,7 +68,7 @@ func (e *entry) row(now time.Time) (row, error) {
 		Service: e.Service, Version: e.Version, Host: e.Host, Port: e.Port, Protocol: e.Protocol,
 		Zone: e.Zone, Weight: e.Weight, TLS: e.TLS, Tags: e.Tags, Owner: owner,
 		Started: now.Add(-time.Duration(e.Age) * time.Millisecond),
-		HeardMs: now.UnixMilli() - e.Beat,
+		Heard:   uint32(now.Add(-time.Duration(e.Beat) * time.Millisecond).Unix()),
 	}}
 	if e.Gone != 0 {
 		r.gone = registry.DepartureKind(e.Gone)
