@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/apache/thrift/lib/go/thrift"
@@ -13,8 +14,7 @@ import (
 
 // conclude sends what the handler has written, or an exception in its place.
 func (r *request) conclude(h *handling, err error) health.Outcome {
-	var p *panicked
-	if errors.As(err, &p) {
+	if p := panicOf(err); p != nil {
 		r.conn.s.log.Error("rpc: handler panicked", "service", r.info.Service, "method", r.method,
 			"panic", p.value, "stack", string(p.stack))
 		return r.exception(HandlerPanicked, WasExecuted, p)
@@ -36,6 +36,15 @@ func (r *request) conclude(h *handling, err error) health.Outcome {
 	}
 	r.answer(reply, BadMessage, NotExecuted) // the arguments could not be read
 	return BadMessage.Outcome()
+}
+
+func panicOf(err error) *panicked {
+	if err == nil {
+		return nil
+	}
+	var p *panicked
+	errors.As(err, &p)
+	return p
 }
 
 // failed answers a call whose handler has left no whole reply.
@@ -158,56 +167,72 @@ func (r *request) answer(message []byte, code Code, executed Executed) {
 		return
 	}
 	c := r.conn
-	head := writeBuffers.Get().(*[]byte)
-	defer func() { *head = (*head)[:0]; writeBuffers.Put(head) }()
-	var h *theader.Header
-	if c.dialect.header {
-		h = headers.Get().(*theader.Header)
-		defer func() { h.Reset(); headers.Put(h) }()
-		r.replyHeader(h, code, executed)
+	var room [256]byte
+	head, err := r.head(room[:0], code, executed)
+	if err == nil {
+		err = setLength(head, len(message), c.in.limits)
 	}
-	var err error
-	if *head, err = appendHead((*head)[:0], c.dialect, h, r.seq, len(message), c.in.limits); err != nil {
+	if err != nil {
 		if code != TooLarge {
 			r.exception(TooLarge, executed, err)
 		}
 		return
 	}
 	if r.post != nil && r.post.Load() == r { // the reader writes when it has done what there is to do
-		err = c.out.queueUp(*head, message)
+		err = c.out.queueUp(head, message)
 	} else {
-		err = c.out.write(*head, message, true)
+		err = c.out.write(head, message, true)
 	}
 	if err != nil {
 		c.close(err)
 	}
 }
 
-func (r *request) replyHeader(h *theader.Header, code Code, executed Executed) {
-	h.Protocol = byte(r.encoding)
+// head writes what stands in front of a reply's message behind dst.
+func (r *request) head(dst []byte, code Code, executed Executed) ([]byte, error) {
+	switch d := r.conn.dialect; {
+	case d.unframed:
+		return dst, nil
+	case !d.header:
+		return append(dst, 0, 0, 0, 0), nil
+	}
+	dst = theader.Start(dst, r.flags(), byte(r.encoding))
+	n := 0
+	pair := func(key, value string) {
+		if value != "" {
+			n++
+			dst = theader.AppendPair(dst, key, value)
+		}
+	}
+	pair(keyVersion, r.info.Version)
+	pair(keyInstance, r.conn.s.cfg.Instance)
+	if code != Unknown {
+		pair(keyCode, code.String())
+		pair(keyApplied, r.applied(code))
+		pair(keyExecuted, [...]string{MaybeExecuted: "", NotExecuted: "0", WasExecuted: "1"}[executed])
+	}
+	dst, err := theader.Close(dst, n, r.conn.in.limits)
+	if err != nil {
+		return dst, fmt.Errorf("write header: %w", err)
+	}
+	theader.SetSeq(dst, r.seq)
+	return dst, nil
+}
+
+func (r *request) flags() uint16 {
 	if r.unordered {
-		h.Flags = theader.OutOfOrder
+		return theader.OutOfOrder
 	}
-	if r.info.Version != "" {
-		h.Set(keyVersion, r.info.Version)
-	}
-	if r.conn.s.cfg.Instance != "" {
-		h.Set(keyInstance, r.conn.s.cfg.Instance)
-	}
-	if code == Unknown {
-		return
-	}
-	h.Set(keyCode, code.String())
+	return 0
+}
+
+// applied is the generation of this process, for who is refused by the rules.
+func (r *request) applied(code Code) string {
 	switch code {
 	case RulesNeeded, Retired, WrongVersion:
 		if agent := r.conn.s.cfg.Rollout; agent != nil {
-			h.Set(keyApplied, agent.Log().Last().String())
+			return agent.Log().Last().String()
 		}
 	}
-	switch executed {
-	case NotExecuted:
-		h.Set(keyExecuted, "0")
-	case WasExecuted:
-		h.Set(keyExecuted, "1")
-	}
+	return ""
 }

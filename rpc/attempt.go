@@ -23,39 +23,47 @@ type attempt struct {
 	info *CallInfo
 	ep   *Endpoint
 
+	began time.Time
+
 	theirs string // generation that the callee has applied, when it refused by the rules
 }
 
 // run picks an endpoint, calls it and reports how that went. The arguments
 // are serialised into the writer of the endpoint's encoding when an earlier
 // attempt has not done so.
-func (a *attempt) run(binary, compact *flat.Writer) (health.Outcome, error) {
+func (a *attempt) run() (health.Outcome, error) {
+	var outcome health.Outcome
 	err := a.route()
-	outcome := codeOutcome(err)
 	if err == nil {
-		outcome, err = a.try(binary, compact)
+		outcome, err = a.try()
+	} else {
+		outcome = codeOutcome(err)
 	}
 	a.returned(err)
 	return outcome, err
 }
 
-func (a *attempt) try(binary, compact *flat.Writer) (health.Outcome, error) {
+func (a *attempt) try() (health.Outcome, error) {
 	picker := a.s.picker()
 	if err := a.pick(picker); err != nil {
 		return codeOutcome(err), err
 	}
-	begin := time.Now()
+	a.began = a.call.began // the first has hardly cost any time until now
+	if !a.call.alone() {
+		a.began = time.Now()
+	}
 	a.ep.pending.Add(1)
 	peer := a.s.c.peer(a.ep)
-	args := binary
+	args := &a.call.binary
 	if peer.dialect.encoding == flat.Compact {
-		args = compact
+		args = &a.call.compact
 	}
 	outcome, err := a.send(peer, args)
 	a.ep.pending.Add(-1)
-	took := time.Since(begin)
+	a.call.ended = time.Now()
+	took := a.call.ended.Sub(a.began)
 	picker.Report(a.ep, outcome, took)
-	if CodeOf(err) == RulesNeeded {
+	if err != nil && CodeOf(err) == RulesNeeded {
 		return outcome, err // a question, not a call yet; see govern
 	}
 	peer.cells.get(a.s.c.cfg.Health, a.call.Method, func() health.Key {
@@ -72,7 +80,15 @@ func (a *attempt) pick(p Picker) error {
 		a.call.tried = append(a.call.tried, a.ep)
 		return nil
 	}
+	if a.call.tried == nil {
+		a.call.tried = a.call.first[:0]
+	}
 	ep, err := p.Pick(a.ctx, a.call)
+	if err == nil {
+		a.ep = ep
+		a.call.tried = append(a.call.tried, ep)
+		return nil
+	}
 	if errors.Is(err, ErrNoInstance) && len(a.call.tried) > 0 && !a.call.elsewhere {
 		a.call.TryAgain = true
 		ep, err = p.Pick(a.ctx, a.call)
@@ -129,13 +145,20 @@ func (a *attempt) send(p *peer, args *flat.Writer) (health.Outcome, error) {
 	}
 	defer p.release(l)
 	if p.dialect.header {
-		h := headers.Get().(*theader.Header)
-		defer func() { h.Reset(); headers.Put(h) }()
-		callHeader(h, a.call, a.info, a.s.c.cfg.Caller, time.Until(a.ctx.deadline))
-		if !p.dialect.shared {
-			h.Flags = 0
+		var flags uint16
+		if p.dialect.shared {
+			flags = theader.OutOfOrder
 		}
-		m.header = h
+		left := a.ctx.deadline.Sub(a.began)
+		if a.ctx.watched.Load() { // it may have waited for the connection
+			left = time.Until(a.ctx.deadline)
+		}
+		a.call.head, err = appendCallHead(a.call.head[:0], flags, a.call, a.info, a.s.c.cfg.Caller, left, l.in.limits)
+		if err != nil {
+			err = a.fail(TooLarge, NotExecuted, fmt.Errorf("write header: %w", err))
+			return codeOutcome(err), err
+		}
+		m.head = a.call.head
 	}
 	frame, sent, err := l.call(a.ctx.base, a.ctx.deadline, &m)
 	if err != nil {
@@ -158,7 +181,14 @@ func (a *attempt) encode(encoding flat.Protocol, into *flat.Writer) error {
 		kind = thrift.ONEWAY
 	}
 	ctx := a.ctx.base
-	return errors.Join(w.WriteMessageBegin(ctx, a.call.Method, kind, 1), a.call.Args.Write(ctx, w), w.WriteMessageEnd(ctx))
+	err := w.WriteMessageBegin(ctx, a.call.Method, kind, 1)
+	if err == nil {
+		err = a.call.Args.Write(ctx, w)
+	}
+	if err == nil {
+		err = w.WriteMessageEnd(ctx)
+	}
+	return err
 }
 
 // broken turns what a link says into what the caller can do.

@@ -2,8 +2,11 @@ package rpc
 
 import (
 	"slices"
+	"sync"
+	"time"
 
 	"github.com/apache/thrift/lib/go/thrift"
+	"github.com/skerry/skerry/rpc/internal/flat"
 )
 
 // Call is one call as pickers and interceptors see it. It is valid until the
@@ -34,6 +37,41 @@ type Call struct {
 	chain     int  // attempt number of the call that this one is made for; 1 without one
 	meta      thrift.ResponseMeta
 	passage   passage
+
+	// What the attempts work with.
+	began, ended    time.Time // the call; its latest attempt
+	ctx             callContext
+	binary, compact flat.Writer // the arguments, written once for all attempts; nil = not yet
+	head            []byte      // of the latest attempt's frame
+	first           [2]*Endpoint
+}
+
+// calls are used again when nobody can have kept them.
+var calls = sync.Pool{New: func() any { return new(Call) }}
+
+// alone reports whether nothing that outlives the call can refer to it.
+func (c *Call) alone() bool {
+	return c.Attempt <= 1 && c.passage.mended == 0 && !c.ctx.watched.Load()
+}
+
+// recycle gives a call back that has succeeded without anybody else seeing it.
+func (c *Call) recycle() {
+	head := c.head[:0]
+	*c = Call{}
+	if cap(head) <= 1<<10 {
+		c.head = head
+	}
+	calls.Put(c)
+}
+
+// free gives back what holds the arguments.
+func (c *Call) free() {
+	for _, w := range []flat.Writer{c.binary, c.compact} {
+		if w != nil {
+			w.Free()
+		}
+	}
+	c.binary, c.compact = nil, nil
 }
 
 // Tried reports whether an earlier attempt of this call went to e.

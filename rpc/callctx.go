@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/skerry/skerry/rollout"
@@ -16,6 +17,8 @@ type callContext struct {
 	deadline time.Time // zero = none
 	info     *CallInfo // on the server's side
 	trace    *rollout.Trace
+
+	watched atomic.Bool // full has been made
 
 	mu     sync.Mutex
 	full   context.Context // made on demand
@@ -47,6 +50,7 @@ func (c *callContext) whole() context.Context {
 	if c.full != nil {
 		return c.full
 	}
+	c.watched.Store(true)
 	if c.deadline.IsZero() {
 		c.full, c.cancel = context.WithCancel(c.base)
 	} else {

@@ -118,11 +118,16 @@ func (c *Client) Check(ctx context.Context, e *Endpoint) error {
 }
 
 func (c *Client) peer(e *Endpoint) *peer {
-	if p, ok := c.peers.Load(e); ok {
-		return p.(*peer)
+	if p := e.peer.Load(); p != nil && p.c == c {
+		return p
 	}
-	p, _ := c.peers.LoadOrStore(e, newPeer(c, e))
-	return p.(*peer)
+	v, ok := c.peers.Load(e)
+	if !ok {
+		v, _ = c.peers.LoadOrStore(e, newPeer(c, e))
+	}
+	p := v.(*peer)
+	e.peer.Store(p)
+	return p
 }
 
 func (c *Client) eachPeer(f func(*peer)) {
@@ -169,6 +174,7 @@ func (c *Client) tidy() {
 			return
 		}
 		c.peers.Delete(p.ep)
+		p.ep.peer.CompareAndSwap(p, nil)
 		for _, l := range p.standing() {
 			l.fail(errUnused)
 		}

@@ -22,6 +22,7 @@ type Endpoint struct {
 
 	pending atomic.Int64
 	gone    atomic.Bool
+	peer    atomic.Pointer[peer] // of the client that has called it last
 }
 
 // Pending is the number of calls that this process has in flight to the

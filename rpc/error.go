@@ -118,6 +118,9 @@ var ErrNoInstance = errors.New("no instance")
 
 // CodeOf is the Code of the *Error in err's chain, Unknown without one.
 func CodeOf(err error) Code {
+	if err == nil {
+		return Unknown
+	}
 	var e *Error
 	if errors.As(err, &e) {
 		return e.Code
@@ -128,6 +131,9 @@ func CodeOf(err error) Code {
 // SafeToRetry reports whether the failed call certainly was not executed, so
 // that sending it again can't do anything twice.
 func SafeToRetry(err error) bool {
+	if err == nil {
+		return false
+	}
 	var e *Error
 	return errors.As(err, &e) && e.Executed == NotExecuted
 }

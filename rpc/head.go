@@ -21,12 +21,27 @@ func appendHead(dst []byte, d dialect, h *theader.Header, seq int32, size int, l
 			return dst, fmt.Errorf("write header: %w", err)
 		}
 	}
-	frame := len(dst) - 4 + size
-	if err := l.CheckFrame(uint32(min(frame, 1<<31))); err != nil {
-		return dst, fmt.Errorf("write frame: %w", err)
+	return dst, setLength(dst, size, l)
+}
+
+// finishHead completes a head that was written without them: sequence number
+// and length, for a message of size bytes.
+func finishHead(head []byte, seq int32, size int, l theader.Limits) error {
+	theader.SetSeq(head, seq)
+	return setLength(head, size, l)
+}
+
+// setLength sets the length of a frame; an unframed message has none.
+func setLength(head []byte, size int, l theader.Limits) error {
+	if len(head) == 0 {
+		return nil
 	}
-	binary.BigEndian.PutUint32(dst, uint32(frame))
-	return dst, nil
+	frame := len(head) - 4 + size
+	if err := l.CheckFrame(uint32(min(frame, 1<<31))); err != nil {
+		return fmt.Errorf("write frame: %w", err)
+	}
+	binary.BigEndian.PutUint32(head, uint32(frame))
+	return nil
 }
 
 // putSeq sets the sequence number within a binary message.

@@ -38,36 +38,49 @@ const (
 	controlBye    = "bye"    // every call that was accepted has been answered; the rest was not executed
 )
 
-// callHeader fills h, but for its sequence number, for one attempt of a call.
-func callHeader(h *theader.Header, call *Call, info *CallInfo, caller string, left time.Duration) {
-	h.Flags, h.Protocol = theader.OutOfOrder, theader.Binary
-	h.Set(keyService, call.Service)
+// appendCallHead writes the head of a frame behind dst, but for its length and
+// sequence number, for one attempt of a call. left is the time that remains,
+// 0 without a deadline.
+func appendCallHead(dst []byte, flags uint16, call *Call, info *CallInfo, caller string, left time.Duration, l theader.Limits) ([]byte, error) {
+	dst = theader.Start(dst, flags, theader.Binary)
+	n := 2
+	dst = theader.AppendPair(dst, keyService, call.Service)
 	trace := ""
 	if info != nil {
 		trace = info.Trace
 	}
-	h.Set(keyTrace, NextSpan(trace))
+	dst = append(append(append(dst, byte(len(keyTrace))), keyTrace...), traceparentSize)
+	dst = appendSpan(dst, trace)
+	pair := func(key, value string) {
+		if value != "" {
+			n++
+			dst = theader.AppendPair(dst, key, value)
+		}
+	}
 	if left > 0 {
-		h.Set(keyDeadline, strconv.FormatInt(max(1, left.Milliseconds()), 10))
+		n++
+		dst = appendNumber(dst, keyDeadline, max(1, left.Milliseconds()))
 	}
-	if caller != "" {
-		h.Set(keyCaller, caller)
+	pair(keyCaller, caller)
+	if attempt := call.chain + call.Attempt - 1; attempt > 1 {
+		n++
+		dst = appendNumber(dst, keyAttempt, int64(attempt))
 	}
-	if n := call.chain + call.Attempt - 1; n > 1 {
-		h.Set(keyAttempt, strconv.Itoa(n))
+	pair(keyToken, call.passage.raw)
+	if info != nil {
+		pair(keyTraceState, info.TraceState)
+		pair(keyBaggage, info.Baggage)
 	}
-	if call.passage.raw != "" {
-		h.Set(keyToken, call.passage.raw)
-	}
-	if info == nil {
-		return
-	}
-	if info.TraceState != "" {
-		h.Set(keyTraceState, info.TraceState)
-	}
-	if info.Baggage != "" {
-		h.Set(keyBaggage, info.Baggage)
-	}
+	return theader.Close(dst, n, l)
+}
+
+// appendNumber writes a pair whose value is a number.
+func appendNumber(dst []byte, key string, n int64) []byte {
+	dst = append(append(append(dst, byte(len(key))), key...), 0)
+	at := len(dst)
+	dst = strconv.AppendInt(dst, n, 10)
+	dst[at-1] = byte(len(dst) - at)
+	return dst
 }
 
 // readCallHeader takes what a server wants to know out of h. remaining is 0

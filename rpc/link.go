@@ -37,6 +37,7 @@ type link struct {
 	solo    atomic.Int32          // the call on a link that is not shared
 	ended   atomic.Pointer[error] // why the link is over; nil while it stands
 	up      atomic.Bool           // it has proved itself
+	known   atomic.Pointer[replyHead]
 	leaving atomic.Bool
 	heard   atomic.Bool // something has come since the sweeper looked
 	missed  atomic.Bool // a call was given up since the sweeper looked
@@ -104,10 +105,10 @@ func (l *link) dispatch(frame string) error {
 
 // outgoing is a message that is ready to be sent.
 type outgoing struct {
-	header *theader.Header // nil for peers that take none; its Seq is set when it is sent
-	body   []byte          // the Thrift message
-	seqAt  int             // where the sequence number stands in body; 0 = leave it at 1
-	seq    int32           // what stands there once it is sent
+	head   []byte // nil for peers that take no header; completed when it is sent
+	body   []byte // the Thrift message
+	seqAt  int    // where the sequence number stands in body; 0 = leave it at 1
+	seq    int32  // what stands there once it is sent
 	oneWay bool
 }
 
@@ -156,13 +157,17 @@ func (l *link) send(seq int32, m *outgoing) error {
 		m.seq = seq
 		putSeq(m.body[m.seqAt:], seq)
 	}
-	head := writeBuffers.Get().(*[]byte)
-	defer func() { *head = (*head)[:0]; writeBuffers.Put(head) }()
-	var err error
-	if *head, err = appendHead((*head)[:0], l.dialect, m.header, seq, len(m.body), l.in.limits); err != nil {
+	var room [4]byte
+	head, err := m.head, error(nil)
+	if head != nil {
+		err = finishHead(head, seq, len(m.body), l.in.limits)
+	} else {
+		head, err = appendHead(room[:0], l.dialect, nil, seq, len(m.body), l.in.limits)
+	}
+	if err != nil {
 		return err
 	}
-	return l.out.write(*head, m.body, l.dialect.shared && l.slots.waiting.Load() > 1)
+	return l.out.write(head, m.body, l.dialect.shared && l.slots.waiting.Load() > 1)
 }
 
 // await blocks until the call has its outcome or the caller gives up.

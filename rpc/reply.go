@@ -20,14 +20,10 @@ func (a *attempt) read(l *link, m *outgoing, frame string) (health.Outcome, erro
 	payload, encoding := frame, l.dialect.encoding
 	var status replyStatus
 	if l.dialect.header {
-		h := headers.Get().(*theader.Header)
-		defer func() { h.Reset(); headers.Put(h) }()
 		var err error
-		if payload, err = theader.Parse(frame, h, l.in.limits); err != nil {
+		if payload, encoding, err = status.head(l, frame); err != nil {
 			return a.badReply(l, err)
 		}
-		encoding = flat.Protocol(h.Protocol)
-		status.read(h)
 		a.call.meta.Headers = status.meta
 	}
 	if a.call.OneWay && payload == "" {
@@ -35,6 +31,9 @@ func (a *attempt) read(l *link, m *outgoing, frame string) (health.Outcome, erro
 	}
 	status.seq = m.seq
 	outcome, err := a.message(encoding, payload, &status)
+	if err == nil {
+		return outcome, nil
+	}
 	var bad *badMessage
 	if errors.As(err, &bad) {
 		return a.badReply(l, bad.error)
@@ -63,12 +62,53 @@ type replyStatus struct {
 	meta      thrift.THeaderMap
 }
 
+// replyHead is the head of an ordinary reply: one server's are all alike, but
+// for their sequence numbers, so that one is taken apart and the others
+// compared with it. Its map goes to many callers, who must not change it.
+type replyHead struct {
+	front, back string // what stands around the sequence number
+	encoding    flat.Protocol
+	meta        thrift.THeaderMap
+}
+
+const (
+	headSeqAt  = 4 // in a frame without its length word
+	headBackAt = 8
+)
+
+func (k *replyHead) fits(frame string) bool {
+	return k != nil && len(frame) >= headBackAt+len(k.back) && frame[:headSeqAt] == k.front && frame[headBackAt:headBackAt+len(k.back)] == k.back
+}
+
+// head reads what stands in front of a reply's message.
+func (s *replyStatus) head(l *link, frame string) (payload string, encoding flat.Protocol, err error) {
+	if k := l.known.Load(); k.fits(frame) {
+		s.meta = k.meta
+		return frame[headBackAt+len(k.back):], k.encoding, nil
+	}
+	h := headers.Get().(*theader.Header)
+	defer func() { h.Reset(); headers.Put(h) }()
+	if payload, err = theader.Parse(frame, h, l.in.limits); err != nil {
+		return "", 0, err
+	}
+	encoding = flat.Protocol(h.Protocol)
+	s.read(h)
+	if back := len(frame) - len(payload); !s.framework && !h.Zipped && back-headBackAt <= maxKnownHead {
+		l.known.Store(&replyHead{strings.Clone(frame[:headSeqAt]), strings.Clone(frame[headBackAt:back]), encoding, s.meta})
+	}
+	return payload, encoding, nil
+}
+
+// maxKnownHead bounds what a link remembers.
+const maxKnownHead = 1 << 10
+
 func (s *replyStatus) read(h *theader.Header) {
 	if len(h.Info) == 0 {
 		return
 	}
 	s.meta = make(thrift.THeaderMap, len(h.Info))
 	for _, p := range h.Info {
+		p.Key, p.Value = strings.Clone(p.Key), strings.Clone(p.Value)
 		s.meta[p.Key] = p.Value
 		switch p.Key {
 		case keyCode:

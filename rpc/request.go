@@ -33,6 +33,7 @@ type request struct {
 	post  *atomic.Pointer[request] // where the reader stands that runs the call itself; nil: a worker runs it
 	began time.Time                // the run in the reader
 
+	handling  handling
 	info      CallInfo
 	ctx       callContext
 	trace     rollout.Trace // with ctx.trace set
@@ -54,9 +55,7 @@ func (r *request) header(h *theader.Header) {
 // begin reads the beginning of the message and finds the service. What is no
 // call ends the connection.
 func (r *request) begin() error {
-	in := flat.NewReader(r.encoding, r.payload)
-	defer in.Free()
-	name, kind, id, err := in.ReadMessageBegin(context.Background())
+	name, kind, id, err := flat.Begin(r.encoding, r.payload)
 	switch {
 	case err != nil:
 		return fmt.Errorf("%w: %w", theader.ErrMalformed, err)
@@ -246,9 +245,11 @@ func (r *request) execute() health.Outcome {
 	out := flat.NewWriter(r.encoding, r.conn.s.cfg.Sizes.Frame)
 	defer in.Free()
 	defer out.Free()
-	h := handling{r: r, in: in, out: out}
-	err := h.intercept(&r.ctx, r.conn.s.cfg.Interceptors)
-	return r.conclude(&h, err)
+	r.handling = handling{r: r, in: in, out: out}
+	err := r.handling.intercept(&r.ctx, r.conn.s.cfg.Interceptors)
+	outcome := r.conclude(&r.handling, err)
+	r.handling = handling{}
+	return outcome
 }
 
 // late says why it is too late to begin.
@@ -300,7 +301,7 @@ func (h *handling) process(ctx context.Context) error {
 	}
 	ok, err := h.r.served.processor.Process(ctx, in, h.out)
 	h.ok = ok
-	if err != nil {
+	if err != nil { // not a nil pointer in an interface
 		return err
 	}
 	return nil

@@ -11,7 +11,6 @@ import (
 	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/rollout"
-	"github.com/skerry/skerry/rpc/internal/flat"
 )
 
 // Service returns the thrift.TClient of a service: give it to the generated
@@ -66,9 +65,19 @@ type serviceClient struct {
 
 // Call implements thrift.TClient.
 func (s *serviceClient) Call(ctx context.Context, method string, args, result thrift.TStruct) (thrift.ResponseMeta, error) {
-	call := &Call{Service: s.name, Method: method, HashKey: hashKeyFrom(ctx), OneWay: result == nil, Args: args, Result: result, chain: 1}
-	err := s.intercept(ctx, call, s.chain)
-	return call.meta, err
+	call := calls.Get().(*Call)
+	call.Service, call.Method, call.HashKey = s.name, method, hashKeyFrom(ctx)
+	call.OneWay, call.Args, call.Result, call.chain = result == nil, args, result, 1
+	if len(s.chain) > 0 {
+		err := s.intercept(ctx, call, s.chain)
+		return call.meta, err
+	}
+	err := s.govern(ctx, call)
+	meta := call.meta
+	if err == nil && s.o.Fallback == nil && call.alone() {
+		call.recycle()
+	}
+	return meta, err
 }
 
 // intercept runs the interceptors from the first to the last, then the call.
@@ -81,13 +90,16 @@ func (s *serviceClient) intercept(ctx context.Context, call *Call, chain []Clien
 
 // govern puts limits, breaker and fallback around the attempts.
 func (s *serviceClient) govern(ctx context.Context, call *Call) error {
-	begin := s.c.now()
-	err := s.admit(ctx, call, begin)
+	call.began, call.ended = time.Now(), time.Time{}
+	err := s.admit(ctx, call, call.began.Sub(s.c.start))
+	if err == nil {
+		return nil
+	}
 	var e *Error
 	if errors.As(err, &e) && (e.Instance == "" || e.Code == RulesNeeded) { // no attempt has counted it
-		s.cell(call).Record(e.Code.Outcome(), s.c.now()-begin)
+		s.cell(call).Record(e.Code.Outcome(), time.Since(call.began))
 	}
-	if err == nil || s.o.Fallback == nil || CodeOf(err) == Canceled {
+	if s.o.Fallback == nil || CodeOf(err) == Canceled {
 		return err
 	}
 	return s.o.Fallback(ctx, call, err)
@@ -114,7 +126,10 @@ func (s *serviceClient) admit(ctx context.Context, call *Call, now time.Duration
 	s.budget.begin()
 	defer s.budget.end()
 	outcome, err := s.attempts(ctx, call)
-	switch s.breaker.record(int64(s.c.now()), outcome, trial) {
+	if call.ended.IsZero() {
+		call.ended = time.Now()
+	}
+	switch s.breaker.record(int64(call.ended.Sub(s.c.start)), outcome, trial) {
 	case opened:
 		s.c.cfg.Logger.Warn("rpc: breaker opened: "+errBreakerOpen.Error(), "service", s.name, "method", call.Method, "error", err)
 	case closed:
@@ -135,15 +150,15 @@ func (s *serviceClient) attempts(parent context.Context, call *Call) (health.Out
 	if info != nil {
 		call.chain = max(1, info.Attempt)
 	}
-	ctx := &callContext{base: parent, deadline: time.Now().Add(s.o.timeout())}
+	ctx := &call.ctx
+	ctx.base, ctx.deadline = parent, call.began.Add(s.o.timeout())
 	ctx.deadline, _ = ctx.Deadline()
 	defer ctx.end()
 	if err := s.enter(ctx, call, info); err != nil {
 		return codeOutcome(err), err
 	}
 	defer call.passage.leave()
-	var binary, compact flat.Writer // the arguments, made once for all attempts
-	defer func() { free(binary); free(compact) }()
+	defer call.free()
 	retried := false
 	defer func() {
 		if retried {
@@ -154,27 +169,22 @@ func (s *serviceClient) attempts(parent context.Context, call *Call) (health.Out
 	var lastOutcome health.Outcome
 	for call.Attempt = 1; ; call.Attempt++ {
 		a := attempt{s: s, ctx: ctx, call: call, info: info}
-		outcome, err := a.run(&binary, &compact)
-		if err != nil {
-			var mended bool
-			if mended, err = a.mend(err); mended {
-				call.Attempt-- // nothing was executed
-				continue
-			}
+		outcome, err := a.run()
+		if err == nil {
+			return outcome, nil
+		}
+		var mended bool
+		if mended, err = a.mend(err); mended {
+			call.Attempt-- // nothing was executed
+			continue
 		}
 		if code := CodeOf(err); last != nil && (code == NoInstance || code == VersionUnavailable) {
 			return lastOutcome, last // nobody else is there to try
 		}
-		if err == nil || !s.again(ctx, call, err, &retried) {
+		if !s.again(ctx, call, err, &retried) {
 			return outcome, err
 		}
 		lastOutcome, last = outcome, err
-	}
-}
-
-func free(w flat.Writer) {
-	if w != nil {
-		w.Free()
 	}
 }
 

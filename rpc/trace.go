@@ -35,17 +35,27 @@ func validTrace(s string) bool {
 	return trace && span && ok1 && ok2 && ok3
 }
 
+// hexDigit is the value of a lower case digit; notHex marks all else.
+var hexDigit = func() (t [256]byte) {
+	for i := range t {
+		t[i] = notHex
+	}
+	for i := range len(hexAlphabet) {
+		t[hexAlphabet[i]] = byte(i)
+	}
+	return t
+}()
+
+const notHex = 0x80
+
 // hexField says whether s is lower case hexadecimal, and whether any digit is
 // not zero.
 func hexField(s string) (nonzero, ok bool) {
+	var all byte
 	for i := range len(s) {
-		c := s[i]
-		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-			return false, false
-		}
-		nonzero = nonzero || c != '0'
+		all |= hexDigit[s[i]]
 	}
-	return nonzero, true
+	return all&0xf != 0, all&notHex == 0
 }
 
 // NextSpan is the traceparent of work done on behalf of parent: a new span
@@ -53,7 +63,13 @@ func hexField(s string) (nonzero, ok bool) {
 // always of version 00, the one we know.
 func NextSpan(parent string) string {
 	var b [traceparentSize]byte
-	copy(b[:], newTraceOf)
+	return string(appendSpan(b[:0], parent))
+}
+
+// appendSpan writes NextSpan behind dst.
+func appendSpan(dst []byte, parent string) []byte {
+	dst = append(dst, newTraceOf...)
+	b := dst[len(dst)-traceparentSize:]
 	if validTrace(parent) {
 		copy(b[traceIDAt:spanIDAt], parent[traceIDAt:])
 		copy(b[flagsAt:], parent[flagsAt:traceparentSize])
@@ -62,7 +78,7 @@ func NextSpan(parent string) string {
 		putID(b[traceIDAt+16 : spanIDAt-1])
 	}
 	putID(b[spanIDAt : flagsAt-1])
-	return string(b[:])
+	return dst
 }
 
 // putID writes 16 random digits, not all zero. The ids need to be unique, not

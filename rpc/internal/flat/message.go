@@ -17,6 +17,17 @@ type message struct {
 	announced int // fewest bytes of all container elements so far
 }
 
+// Begin reads the beginning of a message without taking a reader for it.
+func Begin(p Protocol, s string) (name string, kind thrift.TMessageType, seq int32, err error) {
+	if p == Binary {
+		r := binaryReader{message: message{s: s}}
+		return r.ReadMessageBegin(context.Background())
+	}
+	r := NewReader(p, s)
+	defer r.Free()
+	return r.ReadMessageBegin(context.Background())
+}
+
 // Left is the number of bytes that were not read.
 func (m *message) Left() int { return len(m.s) - m.at }
 

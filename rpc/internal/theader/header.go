@@ -18,6 +18,7 @@ type Header struct {
 	Seq      int32
 	Flags    uint16
 	Protocol byte   // Binary or Compact
+	Zipped   bool   // the payload was compressed; only Parse sets it
 	Info     []Pair // in the order of the wire
 }
 

@@ -46,6 +46,7 @@ func Parse(frame string, h *Header, l Limits) (payload string, err error) {
 	if !zipped {
 		return rest[size:], nil
 	}
+	h.Zipped = true
 	return inflate(rest[size:], l)
 }
 
@@ -133,6 +134,15 @@ func (c *cursor) infos(h *Header, l Limits) error {
 }
 
 func (c *cursor) varint(what string) (uint32, error) {
+	if len(c.s) > 0 && c.s[0] < 0x80 {
+		v := c.s[0]
+		c.s = c.s[1:]
+		return uint32(v), nil
+	}
+	return c.long(what)
+}
+
+func (c *cursor) long(what string) (uint32, error) {
 	var v uint64
 	for i := 0; i < len(c.s) && i < 5; i++ {
 		b := c.s[i]

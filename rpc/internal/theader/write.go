@@ -74,5 +74,49 @@ func varintSize(n int) int {
 }
 
 func appendString(dst []byte, s string) []byte {
+	if len(s) < 0x80 {
+		return append(append(dst, byte(len(s))), s...)
+	}
 	return append(binary.AppendUvarint(dst, uint64(len(s))), s...)
 }
+
+// Start begins a frame behind dst whose pairs are appended one by one, by
+// AppendPair; Close completes its header. It is Append for callers that have
+// no Header.
+func Start(dst []byte, flags uint16, protocol byte) []byte {
+	return append(dst, 0, 0, 0, 0, magic>>8, magic&0xff, byte(flags>>8), byte(flags),
+		0, 0, 0, 0, 0, 0, protocol, 0, infoKeyValue, 0)
+}
+
+const (
+	seqAt   = 8 // within a frame with its length word
+	sizeAt  = 12
+	blockAt = lengthSize + fixedSize
+	countAt = blockAt + 3
+)
+
+// AppendPair writes one pair.
+func AppendPair(dst []byte, key, value string) []byte {
+	return appendString(appendString(dst, key), value)
+}
+
+// Close completes the header of a frame that begins at frame[0] and has so
+// many pairs.
+func Close(frame []byte, infos int, l Limits) ([]byte, error) {
+	if most := min(l.infos(), 0x7f); infos > most {
+		return frame, tooLarge("header", int64(infos), most, "infos")
+	}
+	for (len(frame)-blockAt)%4 != 0 {
+		frame = append(frame, 0)
+	}
+	block := len(frame) - blockAt
+	if block > l.header() {
+		return frame, tooLarge("header block", int64(block), l.header(), "bytes")
+	}
+	frame[countAt] = byte(infos)
+	binary.BigEndian.PutUint16(frame[sizeAt:], uint16(block/4))
+	return frame, nil
+}
+
+// SetSeq sets the sequence number of a frame that begins at frame[0].
+func SetSeq(frame []byte, seq int32) { binary.BigEndian.PutUint32(frame[seqAt:], uint32(seq)) }
