@@ -4,7 +4,7 @@ import "time"
 
 const (
 	quickAlone   = 40 * time.Microsecond // a handler may take so long in the reader while nothing waits behind it
-	quickCrowded = 10 * time.Microsecond // and so long when something does: workers can use other processors
+	quickCrowded = 20 * time.Microsecond // and so long when something does: workers can use other processors
 	longRun      = 64 * time.Microsecond // no run weighs more in the average
 	stallMost    = time.Millisecond      // nor more as a stall
 	stallLimit   = stallMost / 64        // on average: two long stalls in a hundred calls

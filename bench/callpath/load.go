@@ -10,8 +10,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
 // result is what a client process measured.
@@ -79,13 +77,12 @@ func closedLoop(ctx context.Context, calls []call, window time.Duration) (result
 		wg     sync.WaitGroup
 		end    atomic.Bool
 		failed = make(chan error, len(calls))
-		hists  = make([]*hdrhistogram.Histogram, len(calls))
+		hists  = make([]histogram, len(calls))
 	)
 	before, start := usageNow(), time.Now()
 	timer := time.AfterFunc(window, func() { end.Store(true) })
 	defer timer.Stop()
 	for w, do := range calls {
-		hists[w] = hdrhistogram.New(1, int64(10*time.Second), 3)
 		wg.Go(func() {
 			for id := int64(w) << 40; !end.Load(); id++ {
 				begin := time.Now()
@@ -94,7 +91,7 @@ func closedLoop(ctx context.Context, calls []call, window time.Duration) (result
 					end.Store(true)
 					return
 				}
-				_ = hists[w].RecordValue(int64(time.Since(begin))) // only over 10 s is an error
+				hists[w].add(time.Since(begin))
 			}
 		})
 	}
@@ -105,9 +102,9 @@ func closedLoop(ctx context.Context, calls []call, window time.Duration) (result
 		return result{}, err
 	default:
 	}
-	sum := hists[0]
-	for _, h := range hists[1:] {
-		sum.Merge(h)
+	var sum histogram
+	for w := range hists {
+		sum.merge(&hists[w])
 	}
-	return result{sum.TotalCount(), took, time.Duration(sum.ValueAtQuantile(50)), time.Duration(sum.ValueAtQuantile(99)), used}, nil
+	return result{sum.count(), took, sum.quantile(0.50), sum.quantile(0.99), used}, nil
 }
