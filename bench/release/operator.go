@@ -86,7 +86,9 @@ func (s *tokens) release() {
 	check(err)
 	s.session = next
 	s.append(rules)
-	s.session = must(s.session.Clean())
+	if s.kind == rollout.Concurrent {
+		s.session = must(s.session.Clean())
+	}
 	for _, m := range s.session.Modules {
 		s.drains = append(s.drains, &rollout.Drain{Service: m.Service, Old: m.Old, Since: s.session.Since})
 	}
@@ -187,19 +189,47 @@ func (s *tokens) close() {
 		s.ask()
 		return
 	}
-	next, retirements, err := s.session.Retire()
-	check(err)
-	s.session = next
+	rules, retirements := s.retired()
 	for _, r := range retirements {
 		s.events = append(s.events, rollouttest.Event{When: instant(s.Now()), Kind: rollouttest.EventDrained, Service: r.Service, Version: r.Version, Since: r.Floor})
 	}
-	s.append(nil, retirements...)
+	s.append(rules, retirements...)
 	s.stop(0)
+}
+
+// retired takes the old versions out of service; those that may not run beside
+// the new ones yield their turn.
+func (s *tokens) retired() (rules map[string]rollout.Rule, retirements []rollout.Retirement) {
+	var err error
+	if s.kind == rollout.Concurrent {
+		s.session, retirements, err = s.session.Retire()
+	} else {
+		s.session, rules, retirements, err = s.session.Yield(s.log, nil)
+	}
+	check(err)
+	return rules, retirements
+}
+
+// begins gives the turn to the new versions, and starts them.
+func (s *tokens) begins() {
+	next, rules, err := s.session.Pass(s.log)
+	check(err)
+	s.session = next
+	s.append(rules)
+	for _, m := range s.session.Modules {
+		s.After(started, func() { s.startNew(m.Service); s.gates[m.Service].open() })
+	}
+	s.session = must(s.session.Clean())
+	s.session, _, err = s.session.Retire()
+	check(err)
 }
 
 // stop hands the old instances the rules that retire them, and stops them.
 func (s *tokens) stop(i int) {
 	if i == len(s.session.Modules) {
+		if s.kind != rollout.Concurrent {
+			s.begins()
+		}
 		s.session = must(s.session.Stop())
 		s.finish()
 		return
@@ -209,12 +239,7 @@ func (s *tokens) stop(i int) {
 		for _, p := range s.instances(m, old) {
 			check(s.agent(p).Learn(s.entries...))
 		}
-		s.retire(m, func() {
-			if s.kind != rollout.Concurrent {
-				s.After(started, func() { s.startNew(m); s.gates[m].open() })
-			}
-			s.stop(i + 1)
-		})
+		s.retire(m, func() { s.stop(i + 1) })
 	})
 }
 
