@@ -200,7 +200,7 @@ func (c *Controller) dismissFrom(ctx context.Context, m rollout.Module, processe
 	if err != nil {
 		return // the next look will say so
 	}
-	members = slices.DeleteFunc(members, func(o Member) bool { return !slices.Contains(processes, o.Process) })
+	members = slices.DeleteFunc(slices.Clone(members), func(o Member) bool { return !slices.Contains(processes, o.Process) })
 	ask(ctx, members, func(ctx context.Context, o Member) error {
 		_, err := o.Peer.Leave(ctx, m.Service, m.Yielded)
 		return err

@@ -19,6 +19,7 @@ type Agent struct {
 	ledger  Ledger
 	graph   outs
 	orphans atomic.Int64
+	disk    chan struct{}                 // full while something is kept; taken before mu
 	cold    atomic.Pointer[chan struct{}] // closed when the rules are known; nil: they are
 
 	mu      sync.Mutex
@@ -45,13 +46,14 @@ var (
 )
 
 // NewAgent makes the agent of a process (registry.Owner.String()) that has
-// saved before; save is called, before anything new is acted upon, with what
-// is to be kept; nil keeps nothing. It fails when the saved entries are no log.
+// saved before; save is called with what is to be kept, before a promise counts
+// and when rules were learnt, never twice at a time; nil keeps nothing. It fails
+// when the saved entries are no log.
 func NewAgent(process string, saved Saved, save func(Saved) error) (*Agent, error) {
 	if save == nil {
 		save = func(Saved) error { return nil }
 	}
-	a := &Agent{process: process, save: save, changed: make(chan struct{})}
+	a := &Agent{process: process, save: save, disk: make(chan struct{}, 1), changed: make(chan struct{})}
 	log := &Log{}
 	for _, e := range saved.Entries {
 		next, err := log.Apply(e)
@@ -87,11 +89,31 @@ func (a *Agent) Since(g Generation) []Entry {
 // Learn applies committed entries, oldest first; those that are known already
 // are passed over. Nothing is applied beyond the first that does not follow
 // (ErrGap, ErrFork). A process never goes back.
+//
+// Calls may wait for the rules, so they count before they are kept: a disk that
+// is slow, or full, holds nobody up. That is safe, as they are committed; after
+// a crash the process learns them again.
 func (a *Agent) Learn(entries ...Entry) error {
+	news, failed := a.apply(entries)
+	if !news {
+		return failed
+	}
+	a.disk <- struct{}{}
+	defer func() { <-a.disk }()
+	a.mu.Lock()
+	kept := Saved{a.entries, a.promise}
+	a.mu.Unlock()
+	if err := a.save(kept); err != nil {
+		return errors.Join(failed, fmt.Errorf("keep the rules: %w", err))
+	}
+	return failed
+}
+
+// apply reports whether anything was new.
+func (a *Agent) apply(entries []Entry) (news bool, failed error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	log, applied := a.log.Load(), a.entries
-	var failed error
 	for _, e := range entries {
 		if i := slices.IndexFunc(applied, func(o Entry) bool { return o.Generation == e.Generation }); i >= 0 {
 			if applied[i].Hash() != e.Hash() {
@@ -108,20 +130,16 @@ func (a *Agent) Learn(entries ...Entry) error {
 		log, applied = next, append(applied[:len(applied):len(applied)], e)
 	}
 	if log == a.log.Load() {
-		return failed
+		return false, failed
 	}
-	promise := a.promise
-	if promise != nil && !log.Last().Before(promise.Generation) {
-		promise = nil
+	if a.promise != nil && !log.Last().Before(a.promise.Generation) {
+		a.promise = nil
 	}
-	if err := a.save(Saved{applied, promise}); err != nil {
-		return errors.Join(failed, fmt.Errorf("keep the rules: %w", err))
-	}
-	a.entries, a.promise = applied, promise
+	a.entries = applied
 	a.log.Store(log)
 	close(a.changed)
 	a.changed = make(chan struct{})
-	return failed
+	return true, failed
 }
 
 // Promise accepts an entry that an operator proposes where no database orders
@@ -129,36 +147,61 @@ func (a *Agent) Learn(entries ...Entry) error {
 // is committed, and then learnt, when every process has promised. Promising
 // the same entry again is no error; a promise is kept across restarts.
 func (a *Agent) Promise(e Entry) error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if e.Generation == a.log.Load().Last() && e.Hash() == a.log.Load().Hash() {
-		return nil // committed already
-	}
-	if _, err := a.log.Load().Apply(e); err != nil {
+	a.disk <- struct{}{}
+	defer func() { <-a.disk }()
+	entries, err := a.mayPromise(e)
+	if err != nil || entries == nil {
 		return err
 	}
-	if a.promise != nil && a.promise.Generation == e.Generation && a.promise.Hash() != e.Hash() {
-		return fmt.Errorf("generation %v: %w (by release %s)", e.Generation, ErrPromised, a.promise.Release)
-	}
-	if err := a.save(Saved{a.entries, &e}); err != nil {
+	if err := a.save(Saved{entries, &e}); err != nil {
 		return fmt.Errorf("keep the promise: %w", err)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.log.Load().Last().Before(e.Generation) { // something was committed meanwhile
+		if e.Hash() != a.log.Load().Hash() {
+			return fmt.Errorf("generation %v: %w", e.Generation, ErrFork)
+		}
+		return nil
 	}
 	a.promise = &e
 	return nil
 }
 
+// mayPromise returns what is to be kept beside the promise, nil when there is
+// nothing to promise.
+func (a *Agent) mayPromise(e Entry) ([]Entry, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if e.Generation == a.log.Load().Last() && e.Hash() == a.log.Load().Hash() {
+		return nil, nil // committed already
+	}
+	if _, err := a.log.Load().Apply(e); err != nil {
+		return nil, err
+	}
+	if a.promise != nil && a.promise.Generation == e.Generation && a.promise.Hash() != e.Hash() {
+		return nil, fmt.Errorf("generation %v: %w (by release %s)", e.Generation, ErrPromised, a.promise.Release)
+	}
+	return append([]Entry{}, a.entries...), nil
+}
+
 // Abandon takes back a promise for exactly this entry, when its operator found
 // that not everybody would promise.
 func (a *Agent) Abandon(e Entry) error {
+	a.disk <- struct{}{}
+	defer func() { <-a.disk }()
 	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.promise == nil || a.promise.Hash() != e.Hash() {
+	mine, entries := a.promise != nil && a.promise.Hash() == e.Hash(), a.entries
+	a.mu.Unlock()
+	if !mine {
 		return nil
 	}
-	if err := a.save(Saved{a.entries, nil}); err != nil {
+	if err := a.save(Saved{entries, nil}); err != nil {
 		return fmt.Errorf("take the promise back: %w", err)
 	}
-	a.promise = nil
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.promise = nil // nothing else was promised: disk is held
 	return nil
 }
 

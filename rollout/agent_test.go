@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 func mustAgent(t *testing.T, saved Saved, save func(Saved) error) *Agent {
@@ -53,16 +54,40 @@ func TestAnAgentLearnsInOrderAndKeepsWhatItLearnt(t *testing.T) {
 	}
 }
 
-func TestWhatCantBeKeptIsNotActedUpon(t *testing.T) {
+func TestAPromiseThatCantBeKeptIsNotGiven(t *testing.T) {
 	one, _ := twoSteps(t)
 	full := errors.New("disk full")
 	a := mustAgent(t, Saved{}, func(Saved) error { return full })
-	if err := a.Learn(one); !errors.Is(err, full) || a.Log().Last() != (Generation{}) {
-		t.Errorf("%v, applied %v", err, a.Log().Last())
-	}
 	if err := a.Promise(one); !errors.Is(err, full) || a.Promised() != nil {
 		t.Errorf("%v, promised %v", err, a.Promised())
 	}
+	if err := a.Learn(one); !errors.Is(err, full) || a.Log().Last() != one.Generation {
+		t.Errorf("%v, applied %v; committed rules count on a full disk, too", err, a.Log().Last())
+	}
+}
+
+// Calls wait for rules: while a disk takes its time they count already.
+func TestASlowDiskHoldsNoCallUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		one, two := twoSteps(t)
+		var kept Saved
+		a := mustAgent(t, Saved{}, func(s Saved) error { time.Sleep(time.Second); kept = s; return nil })
+		begun := time.Now()
+		go func() { _ = a.Promise(one) }()
+		synctest.Wait()
+		for _, e := range []Entry{one, two} {
+			changed := a.Changed()
+			go func() { _ = a.Learn(e) }()
+			<-changed
+			if took := time.Since(begun); took > 0 || a.Log().Last() != e.Generation || len(a.Since(Generation{})) != int(e.Generation.N) {
+				t.Errorf("after %v generation %v is known", took, a.Log().Last())
+			}
+		}
+		time.Sleep(5 * time.Second)
+		if len(kept.Entries) != 2 || kept.Promise != nil || a.Promised() != nil {
+			t.Errorf("kept in the end: %d entries, promise %v", len(kept.Entries), kept.Promise)
+		}
+	})
 }
 
 func TestAForkIsRefused(t *testing.T) {

@@ -120,7 +120,7 @@ func changeText(p release.Progress, drains map[string][]rollout.Holder) string {
 	case p.Step == "leave" && p.Note != "":
 		return p.Note
 	case p.Step == "leave":
-		return fmt.Sprintf("STOP %s: %s runs it still, and was asked to leave; nothing else starts before. If its host has died: --dead HOST", what, who)
+		return fmt.Sprintf("STOP %s: %s runs it still, and was asked to leave; the next may not begin before (when it is dead for certain: --dead HOST/PID)", what, who)
 	case p.Step == "begin" && who == "":
 		return fmt.Sprintf("START %s: calls wait for it", what)
 	case p.Step == "begin":

@@ -97,7 +97,10 @@ func (a *app) releaseShip(ctx context.Context, to releases, f *releaseFlags, sh 
 	if slices.ContainsFunc(r.Modules, func(m rollout.Module) bool { return m.Strategy.Exclusive() }) {
 		a.note("No preview of %s: it begins when the old version has stopped.", versions(exclusives(r), func(m rollout.Module) string { return m.New }))
 	}
-	return a.stepped(r, "Verifiers meet "+versions(r, func(m rollout.Module) string { return m.New })+" by "+howToPreview(r)+".",
+	if len(concurrents(r).Modules) == 0 {
+		return a.stepped(r, "Next: skerry release commit, or skerry release rollback")
+	}
+	return a.stepped(r, "Verifiers meet "+versions(concurrents(r), func(m rollout.Module) string { return m.New })+" by "+howToPreview(r)+".",
 		"Next: try it, then skerry release commit, or skerry release rollback")
 }
 

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -22,6 +23,7 @@ type site struct {
 	port     int // UDP
 	out      io.Writer
 	running  []*process
+	reapers  sync.WaitGroup
 }
 
 // process is a pump of one version.
@@ -81,11 +83,34 @@ func (s *site) start(version string) (*process, error) {
 		return nil, fmt.Errorf("start pump %s: %w", version, err)
 	}
 	s.running = append(s.running, p)
-	go func() { // it ends with the process, which close waits for
+	s.reapers.Go(func() {
 		defer close(p.done)
-		_ = p.cmd.Wait()
-	}()
+		_ = p.cmd.Wait() // how it ended is in its log
+	})
 	return p, nil
+}
+
+// says waits until a pump has said certain words, and returns their line.
+func (s *site) says(ctx context.Context, version, words string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, stepLimit)
+	defer cancel()
+	for {
+		text, err := os.ReadFile(filepath.Join(s.dir, "pump-"+version+".log"))
+		if err != nil {
+			return "", err
+		}
+		for line := range strings.Lines(string(text)) {
+			if strings.Contains(line, words) {
+				_, said, _ := strings.Cut(strings.TrimSpace(line), " ") // without the time
+				return said, nil
+			}
+		}
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+			return "", fmt.Errorf("pump %s has not said %q: %w", version, words, ctx.Err())
+		}
+	}
 }
 
 // stop asks a pump to leave, as a service manager does.
@@ -110,9 +135,9 @@ func (s *site) close() {
 	for _, p := range s.running {
 		if !p.ended(time.Until(patience)) {
 			_ = p.cmd.Process.Kill()
-			<-p.done
 		}
 	}
+	s.reapers.Wait()
 }
 
 // release gives the operator's command and shows what it says; hear is given
