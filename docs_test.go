@@ -198,3 +198,44 @@ func TestLinks(t *testing.T) {
 		}
 	}
 }
+
+// TestProtocolPage: every test that docs/protocol.md names is there, every
+// schedule has its row, and every scene of consistency is named.
+func TestProtocolPage(t *testing.T) {
+	const path = "docs/protocol.md"
+	tests := map[string]string{} // by package, the text of its tests
+	in := func(pkg string) string {
+		if _, known := tests[pkg]; !known {
+			dir := pkg
+			if pkg == "skerry" {
+				dir = "."
+			}
+			files, err := filepath.Glob(filepath.Join(dir, "*_test.go"))
+			if err != nil || len(files) == 0 {
+				t.Fatalf("%s names tests of %s, where there are none (%v)", path, pkg, err)
+			}
+			for _, file := range files {
+				tests[pkg] += read(t, file)
+			}
+		}
+		return tests[pkg]
+	}
+	named := map[string]bool{}
+	for _, m := range regexp.MustCompile("`([a-z/]+)\\.((?:Test|Fuzz)\\w+)(?:/[^`]+)?`").FindAllStringSubmatch(read(t, path), -1) {
+		named[m[1]+"."+m[2]] = true
+		if !strings.Contains(in(m[1]), "func "+m[2]+"(") {
+			t.Errorf("%s names %s.%s, which does not exist", path, m[1], m[2])
+		}
+	}
+	for _, m := range regexp.MustCompile(`(?m)^func (Test\w+)\(t \*testing\.T\)`).FindAllStringSubmatch(in("consistency"), -1) {
+		if !named["consistency."+m[1]] {
+			t.Errorf("%s does not name consistency.%s", path, m[1])
+		}
+	}
+	rows := rowsBehind(t, path, "<!-- schedules -->")
+	for i := range 28 {
+		if want := fmt.Sprintf("| A%d | ", i+1); i >= len(rows) || !strings.HasPrefix(rows[i], want) || !strings.Contains(rows[i], ".Test") {
+			t.Errorf("%s: row %d of the schedules is not %s with its test", path, i+1, want)
+		}
+	}
+}

@@ -99,7 +99,7 @@ func use(ctx context.Context, p part, out *lines) error {
 		return err
 	}
 	defer client.Close()
-	to, err := client.Service(p.Service, rpc.ServiceOptions{Timeout: 20 * time.Second, Breaker: rpc.Breaker{Off: true}})
+	to, err := client.Service(p.Service, rpc.ServiceOptions{Timeout: time.Minute, Breaker: rpc.Breaker{Off: true}})
 	if err != nil {
 		return err
 	}
