@@ -125,8 +125,9 @@ func (b *Board) Unread() bool {
 	return false
 }
 
-// Publish replaces the list of a service, which the board sorts and keeps, and
-// adds to its departures. A departed instance that is listed again is no
+// Publish replaces the list of a service, which the caller gives away, and
+// adds to its departures. A list in the order of Compare is kept as it is,
+// others are sorted in place. A departed instance that is listed again is no
 // longer Gone. Lists that nobody watches are not kept. The service AllServices,
 // without instances, says that all services have been published.
 func (b *Board) Publish(service string, instances []Instance, gone ...Departure) {
@@ -136,13 +137,22 @@ func (b *Board) Publish(service string, instances []Instance, gone ...Departure)
 		return
 	}
 	now := time.Now()
-	list := slices.Clone(instances)
-	slices.SortFunc(list, Compare)
-	s := Snapshot{Service: service, Source: b.source, Instances: list, Partial: b.partial,
-		Read: now, Gone: departures(b.lists[service].Gone, gone, list, now)}
+	sortList(instances)
+	s := Snapshot{Service: service, Source: b.source, Instances: instances, Partial: b.partial,
+		Read: now, Gone: departures(b.lists[service].Gone, gone, instances, now)}
 	b.lists[service] = s
 	for w := range b.watchers {
 		w.offer(s)
+	}
+}
+
+// sortList only reads a list that is in order: its owner may show it again.
+func sortList(list []Instance) {
+	for i := 1; i < len(list); i++ {
+		if ComparePointed(&list[i-1], &list[i]) > 0 {
+			slices.SortFunc(list, Compare)
+			return
+		}
 	}
 }
 
@@ -198,23 +208,26 @@ func departures(known, fresh []Departure, listed []Instance, now time.Time) []De
 	if len(known)+len(fresh) == 0 {
 		return nil
 	}
-	skip := make(map[ID]bool, len(listed))
-	for _, in := range listed {
-		skip[in.ID()] = true
-	}
+	seen := make(map[ID]bool, len(known)+len(fresh))
 	var out []Departure
 	all := slices.Concat(known, fresh)
 	for _, d := range slices.Backward(all) { // the newest of an ID wins
-		if skip[d.ID] || now.Sub(d.When) > goneKept {
+		if seen[d.ID] || now.Sub(d.When) > goneKept || isListed(listed, d.ID) {
 			continue
 		}
-		skip[d.ID] = true
+		seen[d.ID] = true
 		out = append(out, d)
 	}
 	slices.SortStableFunc(out, func(a, b Departure) int { return b.When.Compare(a.When) })
 	out = out[:min(len(out), goneMost)]
 	slices.Reverse(out)
 	return out
+}
+
+// isListed looks an ID up in a list in order.
+func isListed(list []Instance, id ID) bool {
+	_, found := slices.BinarySearchFunc(list, id, func(in Instance, id ID) int { return CompareID(in.ID(), id) })
+	return found
 }
 
 // watcher holds the newest undelivered snapshot of each service for one f.

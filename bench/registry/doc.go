@@ -13,7 +13,8 @@
 // runs at real pace, but for the table's growth (hours), where heartbeats,
 // expiry and autovacuum come faster by a factor that is printed.
 //
-// A process offers its part of the instances, ten where there are enough, and
+// The instances are listed, but nobody listens at their ports: only the
+// registry is measured. A process offers its part of the instances, ten where there are enough, and
 // a consumer uses ten services of about ten instances each, and one more in
 // which the changes take place.
 package registry

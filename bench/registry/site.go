@@ -2,14 +2,13 @@ package registry
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/skerry/skerry"
-	"github.com/skerry/skerry/bench/benchthrift"
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/internal/run"
 	sk "github.com/skerry/skerry/registry"
@@ -21,6 +20,7 @@ type site struct {
 	nodes  []*skerry.Node
 	writer *skerry.Node // makes the changes
 	group  *run.Group
+	ports  atomic.Int64
 }
 
 func (s *site) start(ctx context.Context, l load, a *arrivals) (err error) {
@@ -29,7 +29,7 @@ func (s *site) start(ctx context.Context, l load, a *arrivals) (err error) {
 		return err
 	}
 	s.nodes = make([]*skerry.Node, l.processes())
-	err = each(ctx, l.processes(), 20, func(ctx context.Context, i int) error {
+	err = each(ctx, l.processes(), 50, func(ctx context.Context, i int) error {
 		s.nodes[i], err = s.open(ctx, l, l.offered(i))
 		return err
 	})
@@ -53,23 +53,22 @@ func (s *site) start(ctx context.Context, l load, a *arrivals) (err error) {
 	})
 }
 
-// open starts a process that offers services.
+// open starts a process and lists its instances.
 func (s *site) open(ctx context.Context, l load, services []string, opts ...skerry.Option) (*skerry.Node, error) {
-	cfg := skerry.Config{Cluster: "bench", Mode: skerry.ModeDatabase, StateDir: "none", Log: skerry.Log{Level: "error"},
-		Database: skerry.Database{URL: s.db.url(), Heartbeat: l.pace, Poll: l.pace, Expiry: 3 * l.pace}}
-	for _, name := range services {
-		cfg.Services = append(cfg.Services, skerry.Service{Name: name, Version: "v1", Listen: "127.0.0.1:0", Advertise: "127.0.0.1"})
+	n, err := skerry.Open(ctx, skerry.Config{
+		Cluster: "bench", Mode: skerry.ModeDatabase, StateDir: "none", Log: skerry.Log{Level: "error"},
+		Services: []skerry.Service{{Name: "unused", Listen: "127.0.0.1:0", Advertise: "127.0.0.1"}}, // where a node looks for its own port's address
+		Database: skerry.Database{URL: s.db.url(), Heartbeat: l.pace, Poll: l.pace, Expiry: 3 * l.pace},
+	}, append(opts, skerry.WithLogger(slog.New(slog.DiscardHandler)))...)
+	if err != nil || len(services) == 0 {
+		return n, err
 	}
-	n, err := skerry.Open(ctx, cfg, append(opts, skerry.WithLogger(slog.New(slog.DiscardHandler)))...)
-	if err != nil {
-		return nil, err
+	port := int(s.ports.Add(1))
+	list := make([]sk.Instance, len(services))
+	for i, name := range services {
+		list[i] = sk.Instance{Service: name, Version: "v1", Host: "10.0.0.1", Port: port}
 	}
-	for _, name := range services {
-		if err := n.Handle(ctx, name, benchthrift.NewEchoProcessor(nil)); err != nil {
-			return n, fmt.Errorf("offer %s: %w", name, err)
-		}
-	}
-	return n, nil
+	return n, n.Register(ctx, list...)
 }
 
 // consume has a node use services and tells of the changes that it sees.

@@ -82,6 +82,9 @@ func (l lister) write(ctx context.Context, conn *pgxpool.Conn, puts, drops strin
 		}
 		l.r.clock.set(now, asked)
 		if rev != nil {
+			if told == nil {
+				l.r.tellLater()
+			}
 			return nil
 		}
 		if err := l.r.known(ctx, conn); err != nil {

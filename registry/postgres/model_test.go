@@ -26,7 +26,7 @@ func departedRow(r row, kind registry.DepartureKind) row {
 // ports is the model's list of a service, by the port that tells it.
 func (m *model) ports(service string) []int {
 	out := []int{}
-	for _, in := range m.lists()[service] {
+	for _, in := range m.shown(service) {
 		out = append(out, in.Port-7000)
 	}
 	slices.Sort(out)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
+	"unique"
 
 	"github.com/skerry/skerry/registry"
 )
@@ -12,7 +13,9 @@ import (
 // read: the change did not fit.
 type notice struct {
 	Cluster string  `json:"c"`
-	Rev     int64   `json:"r"`
+	Since   int64   `json:"f"` // what is told are the changes after it
+	Rev     int64   `json:"r"` // up to this one
+	Pause   int64   `json:"p"` // of a hint: read within this time, not all at once; ms
 	Changed []entry `json:"i"` // nil: a hint
 	Rules   bool    `json:"g"` // the rule log has grown; nothing else is said
 }
@@ -64,9 +67,10 @@ func (e *entry) row(now time.Time) (row, error) {
 	if err != nil {
 		return row{}, err
 	}
+	owner.Host = once(owner.Host)
 	r := row{owner: e.Owner, Instance: registry.Instance{
-		Service: e.Service, Version: e.Version, Host: e.Host, Port: e.Port, Protocol: e.Protocol,
-		Zone: e.Zone, Weight: e.Weight, TLS: e.TLS, Tags: e.Tags, Owner: owner,
+		Service: once(e.Service), Version: once(e.Version), Host: once(e.Host), Port: e.Port, Protocol: once(e.Protocol),
+		Zone: once(e.Zone), Weight: e.Weight, TLS: e.TLS, Tags: e.Tags, Owner: owner,
 		Started: now.Add(-time.Duration(e.Age) * time.Millisecond),
 		Heard:   uint32(now.Add(-time.Duration(e.Beat) * time.Millisecond).Unix()),
 	}}
@@ -76,6 +80,9 @@ func (e *entry) row(now time.Time) (row, error) {
 	}
 	return r, registry.Check(r.Instance)
 }
+
+// once is a string that many instances share, kept in memory once.
+func once[S ~string](s S) S { return unique.Make(s).Value() }
 
 // newEntry is what is written of a wish. Its age is a length of time, by the
 // monotonic clock.

@@ -29,14 +29,15 @@ type Registry struct {
 	registrar *registry.Registrar
 	clock     clock
 
-	mu     sync.Mutex
-	plain  bool               // the server refuses start-up parameters: a pooler, or an old one
-	pool   *pgxpool.Pool      // while Run runs, from its first use on
-	alive  bool               // Run runs
-	rights *RightsError       // the latest refusal of a right; nil when all is well
-	told   bool               // the SQL that allows it was logged
-	wake   context.CancelFunc // interrupts the wait for notifications
-	poked  bool               // somebody called poke since the last wait began
+	mu      sync.Mutex
+	plain   bool               // the server refuses start-up parameters: a pooler, or an old one
+	pool    *pgxpool.Pool      // while Run runs, from its first use on
+	alive   bool               // Run runs
+	rights  *RightsError       // the latest refusal of a right; nil when all is well
+	told    bool               // the SQL that allows it was logged
+	wake    context.CancelFunc // interrupts the wait for notifications
+	telling time.Time          // when to tell the listeners of what was written; zero: nothing waits
+	poked   bool               // somebody called poke since the last wait began
 }
 
 var (

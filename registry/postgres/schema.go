@@ -19,7 +19,7 @@ const SchemaVersion = 3
 // tables are all relations of the schema; ruleTable came with version 2, and a
 // process that may not make it works without releases. Version 3 added the
 // column skerry_call_stat.version; without it statistics tell no versions.
-var tables = []string{"skerry_schema", "skerry_cluster", "skerry_revision", "skerry_lease", "skerry_instance",
+var tables = []string{"skerry_schema", "skerry_cluster", "skerry_revision", "skerry_told", "skerry_lease", "skerry_instance",
 	"skerry_service_registry", "skerry_call_stat", ruleTable}
 
 const ruleTable = "skerry_rule"

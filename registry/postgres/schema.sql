@@ -24,6 +24,17 @@ CREATE TABLE IF NOT EXISTS skerry_revision (
     kept    bigint NOT NULL DEFAULT (extract(epoch FROM now()) * 1000000)::bigint
 );
 
+-- What the listeners have been told: the changes up to rev, at that time. The
+-- next notification comes after the pause at the earliest, which grows with
+-- the number of processes: when all of a site start at once, what they list is
+-- told in some notifications, not in one for each. (Version 3.)
+CREATE TABLE IF NOT EXISTS skerry_told (
+    cluster text        PRIMARY KEY,
+    rev     bigint      NOT NULL,
+    at      timestamptz NOT NULL DEFAULT now(),
+    pause   interval    NOT NULL DEFAULT '0'
+) WITH (fillfactor = 50);
+
 -- One row for each process that offers something: the only row that a
 -- heartbeat writes. No index on what it writes.
 CREATE TABLE IF NOT EXISTS skerry_lease (
@@ -32,7 +43,7 @@ CREATE TABLE IF NOT EXISTS skerry_lease (
     heartbeat timestamptz NOT NULL,
     valid     interval    NOT NULL, -- how long after the heartbeat the process counts as alive
     PRIMARY KEY (cluster, owner)
-) WITH (fillfactor = 50);
+) WITH (fillfactor = 50, autovacuum_analyze_threshold = 2000000000); -- new statistics make every process plan anew
 
 -- One row for each registration. gone: 0 listed, 1 withdrawn, 2 expired.
 CREATE TABLE IF NOT EXISTS skerry_instance (

@@ -17,6 +17,9 @@ var (
 	errStandby   = errors.New("connected to a standby; looking for the primary")
 )
 
+// maxSpread bounds how long the readers of a hint spread over, in ms.
+const maxSpread = 2000
+
 // session is one life of the connection that beats, reads and listens.
 type session struct {
 	r    *Registry
@@ -35,6 +38,7 @@ type session struct {
 	read      map[string]bool // services that the model is complete for
 	readAll   bool            // it is complete for all
 	rules     bool            // the rule log is to be read
+	trusting  bool            // the latest answer showed that somebody marks the dead
 
 	quiet  int  // reads in a row that brought what no notification had
 	odd    bool // a row that skerry did not write was reported
@@ -143,6 +147,9 @@ func (s *session) duties(ctx context.Context) error {
 		}
 		s.listening = true
 	}
+	if err := s.tell(ctx); err != nil {
+		return err
+	}
 	due, unread := !time.Now().Before(s.next), s.r.board.Unread()
 	if due || s.rules {
 		s.rules = false
@@ -169,7 +176,7 @@ func (s *session) duties(ctx context.Context) error {
 // with a ping, because a frozen or cut off server is quiet too.
 func (s *session) wait(ctx context.Context) error {
 	for {
-		left := time.Until(s.next)
+		left := time.Until(sooner(s.next, s.r.tellAt()))
 		if left <= 0 {
 			return nil
 		}
@@ -188,8 +195,8 @@ func (s *session) wait(ctx context.Context) error {
 			return err // the kernel gave up, or the server closed; pgx may still call it a timeout
 		case errors.Is(ended, context.Canceled):
 			return nil // poked
-		case !time.Now().Before(s.next):
-			return nil // the beat will show whether the server lives
+		case !time.Now().Before(sooner(s.next, s.r.tellAt())):
+			return nil // the statement will show whether the server lives
 		default:
 			if err := s.ping(ctx); err != nil {
 				return err
@@ -232,8 +239,11 @@ func (s *session) take(payload string) (read bool) {
 		return true
 	case n.Rev <= s.m.rev:
 		return false
-	case n.Changed == nil || n.Rev != s.m.rev+1:
-		s.next = time.Now()
+	case n.Changed == nil || n.Since > s.m.rev:
+		spread := time.Duration(min(n.Pause, maxSpread)) * time.Millisecond
+		if at := time.Now().Add(run.Jitter(spread, 1)); at.Before(s.next) {
+			s.next = at
+		}
 		return true
 	}
 	services, all := s.r.board.Watched()

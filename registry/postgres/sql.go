@@ -26,6 +26,9 @@ var fragments = strings.NewReplacer(
 	"{settled}", "(NOT (c.resumed <= now() AND now() < c.resumed + {pause}) AND now() > pg_postmaster_start_time() + {pause})",
 	"{pulsing}", "(now() - c.pulse < {pause} AND c.pulse - now() < {pause})",
 
+	// c: somebody has just looked for leases that have run out.
+	"{expiring}", "(c.pulse <= now() AND now() < c.pulse + {pause} / 4)",
+
 	// May this connection write?
 	"{writable}", `(NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off'
 		AND coalesce(has_table_privilege(to_regclass('skerry_cluster'), 'UPDATE'), false))`,
@@ -54,10 +57,17 @@ var fragments = strings.NewReplacer(
 		't', nullif(i.tags, '{}'), 'g', nullif(i.gone, 0), 'a', (extract(epoch FROM now() - i.started) * 1000)::bigint,
 		'c', CASE WHEN i.gone > 0 THEN (extract(epoch FROM now() - i.changed) * 1000)::bigint END))`,
 
-	// bump, changed: tell the listeners, with the content when it fits.
+	// bump: one row when the listeners are told of this change now: nothing
+	// before it waits to be told, and the pause is over. Otherwise tellSQL will.
+	"{telling}", `telling AS (
+		UPDATE skerry_told t SET rev = b.rev, at = now() FROM bump b
+		WHERE t.cluster = @cluster AND t.rev >= b.rev - 1 AND NOT now() BETWEEN t.at AND t.at + t.pause
+		RETURNING b.rev - 1 AS since, b.rev, t.pause)`,
+
+	// telling, changed: tell the listeners, with the content when it fits.
 	"{notify}", `pg_notify(@channel, CASE WHEN octet_length(n.full) < 7900 THEN n.full ELSE n.hint END)::text
-	FROM (SELECT json_build_object('c', @cluster::text, 'r', b.rev, 'i', coalesce((SELECT json_agg(x.j) FROM changed x), '[]'))::text AS full,
-		json_build_object('c', @cluster::text, 'r', b.rev)::text AS hint FROM bump b) n`,
+	FROM (SELECT json_build_object('c', @cluster::text, 'f', b.since, 'r', b.rev, 'i', coalesce((SELECT json_agg(x.j) FROM changed x), '[]'))::text AS full,
+		json_build_object('c', @cluster::text, 'r', b.rev, 'p', (5000 * extract(epoch FROM b.pause))::bigint)::text AS hint FROM telling b) n`,
 )
 
 func statement(s string) string {
@@ -95,6 +105,7 @@ var (
 	joinSQL = []string{
 		"INSERT INTO skerry_cluster (cluster) VALUES (@cluster) ON CONFLICT DO NOTHING",
 		"INSERT INTO skerry_revision (cluster) VALUES (@cluster) ON CONFLICT DO NOTHING",
+		"INSERT INTO skerry_told (cluster, rev) SELECT cluster, rev FROM skerry_revision WHERE cluster = @cluster ON CONFLICT DO NOTHING",
 	}
 
 	// beat renews the lease, takes the pulse when it is due (one process of
@@ -112,7 +123,7 @@ var (
 			cleaned = CASE WHEN now() - c.cleaned BETWEEN interval '0' AND interval '10 minutes' THEN c.cleaned ELSE now() END
 		FROM due WHERE c.cluster = due.cluster RETURNING c.cleaned = now() AS clean
 	), head AS (
-		SELECT {now} AS now, r.rev, r.kept, {settled} AND {pulsing} AS settled, true AS writable,
+		SELECT {now} AS now, r.rev, r.kept, {settled} AND {pulsing} AS settled, true AS writable, {expiring} AS expiring,
 			(SELECT count(*) FROM beat) AS leased,
 			(SELECT count(*) FROM skerry_instance m WHERE m.cluster = @cluster AND m.owner = @owner AND m.gone = 0) AS mine,
 			(SELECT count(*) FROM pulse) > 0 AS pulsed,
@@ -125,7 +136,7 @@ var (
 	// trust in old leases only when they have watched long enough themselves.
 	readSQL = readings(`WITH head AS (
 		SELECT {now} AS now, r.rev, r.kept, {settled} AND ({pulsing} OR @watching::boolean AND NOT pg_is_in_recovery()) AS settled,
-			{writable} AS writable, 0 AS leased, 0 AS mine, false AS pulsed, false AS clean,
+			{writable} AS writable, {expiring} AS expiring, 0 AS leased, 0 AS mine, false AS pulsed, false AS clean,
 			{stale} AS stale
 		FROM skerry_cluster c JOIN skerry_revision r USING (cluster) WHERE c.cluster = @cluster
 	)`)
@@ -142,7 +153,7 @@ var (
 		UPDATE skerry_revision SET rev = rev + 1
 		WHERE cluster = @cluster AND EXISTS (SELECT FROM intime) AND (SELECT count(*) FROM lease) >= 0 -- the lease first
 		RETURNING rev
-	), put AS (
+	), {telling}, put AS (
 		INSERT INTO skerry_instance AS i
 			(cluster, service, version, host, port, owner, protocol, zone, weight, tls, tags, started, rev, gone, changed)
 		SELECT @cluster, w.s, coalesce(w.v, ''), w.h, w.p, @owner, coalesce(w.pr, ''), coalesce(w.z, ''), coalesce(w.w, 0),
@@ -172,13 +183,33 @@ var (
 	), bump AS (
 		UPDATE skerry_revision SET rev = rev + 1
 		WHERE cluster = @cluster AND (SELECT count(*) FROM dead) > 0 RETURNING rev -- all leases first
-	), expired AS (
+	), {telling}, expired AS (
 		UPDATE skerry_instance i SET rev = b.rev, gone = 2, changed = now()
 		FROM bump b, dead WHERE i.cluster = @cluster AND i.owner = dead.owner AND i.gone = 0 RETURNING i.*
 	), changed AS (
 		SELECT {row} AS j FROM expired i
 	)
 	SELECT array(SELECT owner FROM dead ORDER BY owner), (SELECT {notify})`)
+
+	// tell sends what waits to be told, when the pause is over. It returns how
+	// many milliseconds are left till then, null when nothing waits.
+	tellSQL = statement(`WITH waiting AS (
+		SELECT t.rev AS since, r.rev, t.at + t.pause AS due FROM skerry_told t JOIN skerry_revision r USING (cluster)
+		WHERE t.cluster = @cluster AND t.rev < r.rev FOR UPDATE OF t SKIP LOCKED
+	), changed AS (
+		SELECT {row} AS j FROM skerry_instance i, waiting w
+		WHERE i.cluster = @cluster AND i.rev > w.since AND i.rev <= w.rev AND NOT w.due > now() LIMIT 100
+	), telling AS (
+		UPDATE skerry_told t SET rev = w.rev, at = now() + 4 * t.pause * ((SELECT count(*) FROM changed) = 100)::int
+		FROM waiting w WHERE t.cluster = @cluster AND NOT w.due > now() RETURNING w.since, w.rev, t.pause
+	)
+	SELECT (SELECT ceil(extract(epoch FROM due - now()) * 1000)::bigint FROM waiting WHERE due > now()), (SELECT {notify})`)
+
+	// paceSQL fits the pause to the number of processes: to wake one costs the
+	// server about 50 µs, and it may spend half of its time on that.
+	paceSQL = `UPDATE skerry_told SET pause = p.pause
+		FROM (SELECT count(*) * interval '100 microseconds' AS pause FROM skerry_lease WHERE cluster = @cluster) p
+		WHERE cluster = @cluster AND NOT p.pause BETWEEN skerry_told.pause * 0.8 AND skerry_told.pause * 1.2`
 
 	// leaveSQL ends the lease of a process that has withdrawn everything.
 	leaveSQL = "DELETE FROM skerry_lease WHERE cluster = @cluster AND owner = @owner"

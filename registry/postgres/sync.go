@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -21,6 +23,7 @@ const fullEvery = 5 * time.Minute
 type head struct {
 	now, rev, kept    int64
 	settled, writable bool
+	expiring          bool // somebody marks the dead in the table, at once
 	leased, mine      int
 	pulsed, clean     bool
 	stale             []string
@@ -37,12 +40,17 @@ func (s *session) sync(ctx context.Context, services []string, all, full bool) e
 	}
 	// An older database came back, removed rows are no longer there to be
 	// read, or it can be known at last who is missing for good.
-	if !full && (h.rev < s.m.rev || s.m.rev < h.kept || s.m.doubted && h.settled) {
-		full = true
+	again := !full && (h.rev < s.m.rev || s.m.rev < h.kept || s.m.doubted && h.settled)
+	trusting := s.listening && h.expiring
+	if again || s.trusting && !trusting {
+		full, s.trusting = full || again, trusting
+		first := h
 		if h, err = s.exchange(ctx, services, all, full); err != nil {
 			return err
 		}
+		h.pulsed, h.clean = h.pulsed || first.pulsed, h.clean || first.clean
 	}
+	s.trusting = trusting
 	if h.rev < s.m.rev {
 		s.m.older = time.Now()
 	}
@@ -111,7 +119,7 @@ func (s *session) attend(ctx context.Context, h head) error {
 		steps = append(steps, s.reconcile)
 	}
 	if h.pulsed {
-		steps = append(steps, s.expire)
+		steps = append(steps, s.expire, s.pace)
 	}
 	if h.clean {
 		steps = append(steps, s.clean)
@@ -161,6 +169,9 @@ func (s *session) expire(ctx context.Context) error {
 	}
 	if len(dead) > 0 {
 		s.r.log.Info("leases have run out", "owners", dead)
+		if told == nil {
+			s.r.tellLater()
+		}
 	}
 	return nil
 }
@@ -189,7 +200,7 @@ func (s *session) exchange(ctx context.Context, services []string, all, full boo
 	if all {
 		args["services"] = []string(nil)
 	}
-	args["owners"] = s.m.owners(s.r.cfg.Owner.String())
+	args["owners"] = s.suspects()
 	if s.writable {
 		h, err := s.query(ctx, beatSQL.pick(full, all), args)
 		if err == nil {
@@ -216,6 +227,17 @@ func (s *session) exchange(ctx context.Context, services []string, all, full boo
 	return h, nil
 }
 
+// suspects are the owners whose leases this process has to look at itself.
+// While somebody marks the dead in the table, and we are told of changes, that
+// is nobody but those whom we hold for dead already: to look at all of them
+// would cost the database the square of the number of processes.
+func (s *session) suspects() []string {
+	if s.trusting {
+		return append([]string{}, slices.Sorted(maps.Keys(s.m.stale))...)
+	}
+	return s.m.owners(s.r.cfg.Owner.String())
+}
+
 func (s *session) query(ctx context.Context, sql string, args pgx.NamedArgs) (head, error) {
 	ctx, cancel := context.WithTimeout(ctx, stmtTime)
 	defer cancel()
@@ -230,7 +252,7 @@ func (s *session) query(ctx context.Context, sql string, args pgx.NamedArgs) (he
 	for rows.Next() {
 		any = true
 		var text *string
-		err := rows.Scan(&h.now, &h.rev, &h.kept, &h.settled, &h.writable, &h.leased, &h.mine, &h.pulsed, &h.clean, &h.stale, &text)
+		err := rows.Scan(&h.now, &h.rev, &h.kept, &h.settled, &h.writable, &h.expiring, &h.leased, &h.mine, &h.pulsed, &h.clean, &h.stale, &text)
 		if err != nil {
 			return h, err
 		}

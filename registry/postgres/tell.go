@@ -1,0 +1,75 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/skerry/skerry/internal/run"
+)
+
+// tellLater notes that a change was written of which the listeners have not
+// been told: the session will do that.
+func (r *Registry) tellLater() {
+	r.mu.Lock()
+	if r.telling.IsZero() {
+		r.telling = time.Now()
+	}
+	r.mu.Unlock()
+	r.poke()
+}
+
+// tellAt is when to see to it that the listeners are told; zero: nothing waits.
+func (r *Registry) tellAt() time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.telling
+}
+
+// tell has the listeners told of what waits, if it is time.
+func (s *session) tell(ctx context.Context) error {
+	at := s.r.tellAt()
+	if at.IsZero() || time.Now().Before(at) || !s.writable {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, stmtTime)
+	defer cancel()
+	var left *int64
+	var told *string
+	if err := s.conn.QueryRow(ctx, tellSQL, s.r.args()).Scan(&left, &told); err != nil {
+		if s.lost(err) {
+			return fmt.Errorf("tell the listeners: %w", err)
+		}
+		s.r.log.Warn("next time", "err", err)
+		left = new(stmtTime.Milliseconds())
+	}
+	next := time.Time{}
+	if left != nil { // others wait for the same moment, and one is enough
+		wait := time.Duration(*left) * time.Millisecond
+		next = time.Now().Add(wait + run.Jitter(wait, 1))
+	}
+	s.r.mu.Lock()
+	defer s.r.mu.Unlock()
+	if s.r.telling.Equal(at) {
+		s.r.telling = next
+	}
+	return nil
+}
+
+// pace fits the pause between two notifications to the size of the site, and
+// sees to it that nothing waits whose writer has died.
+func (s *session) pace(ctx context.Context) error {
+	if err := s.cleanOne(ctx, paceSQL); err != nil {
+		return fmt.Errorf("pace the notifications: %w", err)
+	}
+	s.r.tellLater()
+	return nil
+}
+
+// sooner is the earlier of two times of which the second may be zero, for never.
+func sooner(a, b time.Time) time.Time {
+	if !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
