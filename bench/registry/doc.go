@@ -6,15 +6,15 @@
 //
 // # What is real and what is played
 //
-// Every server is the real one, a process of its own with its data on disk.
-// skerry's processes are nodes as skerry.Open makes them: own connections, own
-// lease, own lists, all code paths. They share one operating system process
-// here, its scheduler and its memory; so do the clients of the others. Time
-// runs at real pace, but for the table's growth (hours), where heartbeats,
-// expiry and autovacuum come faster by a factor that is printed.
+// Every server is the real one, a process of its own with its data on disk. A
+// process of the site is skerry's own code of everything that a node has to do
+// with the registry, registry/postgres and discovery: own connections, own
+// lease, own lists. All of them share one operating system process here, its
+// scheduler and its collector; so do the clients of the others. Nobody listens
+// at the instances' ports. Time runs at real pace, but for the tables' growth,
+// where heartbeats and autovacuum come faster by a factor that is printed.
 //
-// The instances are listed, but nobody listens at their ports: only the
-// registry is measured. A process offers its part of the instances, ten where there are enough, and
+// A process offers its part of the instances, ten where there are enough, and
 // a consumer uses ten services of about ten instances each, and one more in
 // which the changes take place.
 package registry

@@ -5,46 +5,48 @@ import (
 	"log/slog"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
-	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/internal/run"
 	sk "github.com/skerry/skerry/registry"
+	"github.com/skerry/skerry/registry/postgres"
 )
 
-// site is skerry in database mode: each process is a node as users have it.
+// site is skerry in database mode. A process is what a node has for the
+// registry: its registry/postgres and its discovery, with the hidden
+// registration of the process itself, and its eye on those of all others.
 type site struct {
 	db     *database
-	nodes  []*skerry.Node
-	writer *skerry.Node // makes the changes
-	group  *run.Group
-	ports  atomic.Int64
+	nodes  []*node
+	writer *node // makes the changes
 }
 
+type node struct {
+	db    *postgres.Registry
+	lists *discovery.Discovery
+	group *run.Group
+}
+
+// hiddenName is the service under which nodes list their processes.
+const hiddenName = "skerry.node"
+
 func (s *site) start(ctx context.Context, l load, a *arrivals) (err error) {
-	s.group = run.NewGroup(context.WithoutCancel(ctx))
 	if s.db, err = startDatabase(ctx, 3*l.processes()+10, ""); err != nil {
 		return err
 	}
-	s.nodes = make([]*skerry.Node, l.processes())
-	err = each(ctx, l.processes(), 50, func(ctx context.Context, i int) error {
-		s.nodes[i], err = s.open(ctx, l, l.offered(i))
-		return err
-	})
-	if err != nil {
+	if s.nodes, err = openNodes(ctx, s.db, l); err != nil {
 		return err
 	}
-	if s.writer, err = s.open(ctx, l, nil, skerry.AsGuest()); err != nil {
+	if s.writer, err = open(ctx, s.db.url(), l, l.processes(), nil); err != nil {
 		return err
 	}
 	for i := range l.consumers {
-		s.consume(s.nodes[i], l.used(i), a)
+		s.nodes[i].consume(l.used(i), a)
 	}
 	return each(ctx, l.consumers, 1, func(ctx context.Context, i int) error {
 		for _, name := range l.used(i)[1:] {
-			err := await(ctx, "the list of "+name, func() bool { return len(s.nodes[i].Explain(name)) >= l.listed() })
+			err := await(ctx, "the list of "+name, func() bool { return len(s.nodes[i].lists.Explain(name)) >= l.listed() })
 			if err != nil {
 				return err
 			}
@@ -53,31 +55,46 @@ func (s *site) start(ctx context.Context, l load, a *arrivals) (err error) {
 	})
 }
 
-// open starts a process and lists its instances.
-func (s *site) open(ctx context.Context, l load, services []string, opts ...skerry.Option) (*skerry.Node, error) {
-	n, err := skerry.Open(ctx, skerry.Config{
-		Cluster: "bench", Mode: skerry.ModeDatabase, StateDir: "none", Log: skerry.Log{Level: "error"},
-		Services: []skerry.Service{{Name: "unused", Listen: "127.0.0.1:0", Advertise: "127.0.0.1"}}, // where a node looks for its own port's address
-		Database: skerry.Database{URL: s.db.url(), Heartbeat: l.pace, Poll: l.pace, Expiry: 3 * l.pace},
-	}, append(opts, skerry.WithLogger(slog.New(slog.DiscardHandler)))...)
-	if err != nil || len(services) == 0 {
-		return n, err
-	}
-	port := int(s.ports.Add(1))
-	list := make([]sk.Instance, len(services))
-	for i, name := range services {
-		list[i] = sk.Instance{Service: name, Version: "v1", Host: "10.0.0.1", Port: port}
-	}
-	return n, n.Register(ctx, list...)
+// openNodes starts all processes at once, as a site does when power returns.
+func openNodes(ctx context.Context, db *database, l load) ([]*node, error) {
+	nodes := make([]*node, l.processes())
+	return nodes, each(ctx, len(nodes), len(nodes), func(ctx context.Context, i int) (err error) {
+		nodes[i], err = open(ctx, db.url(), l, i, l.offered(i))
+		return err
+	})
 }
 
-// consume has a node use services and tells of the changes that it sees.
-func (s *site) consume(n *skerry.Node, services []string, a *arrivals) {
-	events, stop := n.Subscribe(10_000)
-	for _, name := range services {
-		n.Explain(name)
+// open starts a process and lists its instances.
+func open(ctx context.Context, url string, l load, process int, services []string) (*node, error) {
+	log := slog.New(slog.DiscardHandler)
+	owner := sk.Owner{Host: "host-" + strconv.Itoa(process), PID: 1000 + process, Epoch: time.Now().UnixMicro()}
+	db, err := postgres.New(postgres.Config{URL: url, Cluster: "bench", Owner: owner,
+		Heartbeat: l.pace, Poll: l.pace, Expiry: max(3*l.pace, 30*time.Second), Logger: log})
+	if err != nil {
+		return nil, err
 	}
-	s.group.Go(func(ctx context.Context) error {
+	lists, err := discovery.New(discovery.Config{Cluster: "bench", Logger: log, Sources: []discovery.Source{{Name: "database", Registry: db}}})
+	if err != nil {
+		return nil, err
+	}
+	n := &node{db: db, lists: lists, group: run.NewGroup(context.WithoutCancel(ctx))}
+	stop := db.Watch(hiddenName, func(sk.Snapshot) {})
+	n.group.Go(func(ctx context.Context) error { defer stop(); return db.Run(ctx) })
+	n.group.Go(lists.Run)
+	list := []sk.Instance{{Service: hiddenName, Host: "10.0.0.1", Port: 1000 + process, Weight: -1}}
+	for _, name := range services {
+		list = append(list, sk.Instance{Service: name, Version: "v1", Host: "10.0.0.1", Port: 1000 + process})
+	}
+	return n, db.Register(ctx, list...)
+}
+
+// consume has a process use services and tells of the changes that it sees.
+func (n *node) consume(services []string, a *arrivals) {
+	events, stop := n.lists.Subscribe(10_000)
+	for _, name := range services {
+		n.lists.Resolve(name)
+	}
+	n.group.Go(func(ctx context.Context) error {
 		defer stop()
 		for {
 			select {
@@ -95,12 +112,10 @@ func (s *site) consume(n *skerry.Node, services []string, a *arrivals) {
 	})
 }
 
-func (s *site) change(ctx context.Context, k int) error {
-	return s.writer.Register(ctx, changed(k))
-}
+func (s *site) change(ctx context.Context, k int) error { return s.writer.db.Register(ctx, changed(k)) }
 
 func (s *site) undo(ctx context.Context, k int) error {
-	return s.writer.Withdraw(ctx, changed(k).ID())
+	return s.writer.db.Withdraw(ctx, sk.ID{Service: changing, Version: "v1", Addr: changed(k).Addr()})
 }
 
 // changed is the instance of change k.
@@ -113,21 +128,19 @@ func (s *site) cpu() time.Duration { return s.db.cpu() }
 func (s *site) meter(ctx context.Context) (usage, error) { return s.db.meter(ctx) }
 
 func (s *site) close() error {
-	if s.group != nil {
-		_ = s.group.Stop() // it ends by cancellation only
-	}
 	if s.db == nil {
 		return nil
 	}
 	err := s.db.close() // first: a thousand goodbyes to a thousand listeners take long
-	_ = each(context.Background(), len(s.nodes), 100, func(_ context.Context, i int) error {
-		if s.nodes[i] != nil {
-			_ = s.nodes[i].Close() // can't withdraw any more
+	closeNodes(append(s.nodes, s.writer))
+	return err
+}
+
+func closeNodes(nodes []*node) {
+	_ = each(context.Background(), len(nodes), len(nodes), func(_ context.Context, i int) error {
+		if nodes[i] != nil {
+			_ = nodes[i].group.Stop() // it can't withdraw any more
 		}
 		return nil
 	})
-	if s.writer != nil {
-		_ = s.writer.Close()
-	}
-	return err
 }

@@ -100,7 +100,7 @@ func TestModelJudge(t *testing.T) {
 // the one that the database told us, and none but the database's now() is
 // compared. Ages are lengths by the monotonic clock.
 func TestOnlyTheDatabasesTime(t *testing.T) {
-	all := []string{helloSQL, beatSQL.delta, beatSQL.named, beatSQL.whole, readSQL.delta, readSQL.named, readSQL.whole, listSQL, expireSQL, leaveSQL, mineSQL, writeStatSQL, readStatSQL, schemaSQL}
+	all := []string{helloSQL, beatSQL.delta, beatSQL.named, beatSQL.whole, readSQL.delta, readSQL.named, readSQL.whole, listSQL, expireSQL, tellSQL, paceSQL, bloatSQL, leaveSQL, mineSQL, writeStatSQL, readStatSQL, schemaSQL}
 	all = append(append(all, joinSQL...), cleanSQL...)
 	foreign := regexp.MustCompile(`(?i)@\w+::(timestamp|date)|current_timestamp|clock_timestamp|localtime|statement_timestamp`)
 	for _, sql := range all {

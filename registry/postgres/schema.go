@@ -28,6 +28,7 @@ const (
 	undefinedTable  = "42P01"
 	undefinedColumn = "42703"
 	noRight         = "42501"
+	lockedNow       = "55P03"
 
 	// schemaLock keeps processes that start together from making the tables
 	// at the same time. Any number that nobody else uses will do.
@@ -41,7 +42,7 @@ func Schema() string { return schemaSQL }
 // Grants is the SQL that gives a user the rights that a process with skerry
 // needs on the tables.
 func Grants(user string) string {
-	return fmt.Sprintf("GRANT SELECT, INSERT, UPDATE, DELETE ON %s TO %s;\n", strings.Join(tables, ", "), pgx.Identifier{user}.Sanitize())
+	return fmt.Sprintf("GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON %s TO %s;\n", strings.Join(tables, ", "), pgx.Identifier{user}.Sanitize())
 }
 
 // createSchema makes what is missing of the tables, one process at a time.

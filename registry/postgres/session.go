@@ -42,6 +42,7 @@ type session struct {
 
 	quiet  int  // reads in a row that brought what no notification had
 	odd    bool // a row that skerry did not write was reported
+	tight  bool // that a table could not be repacked was reported
 	silent bool // that notifications don't arrive was reported
 }
 

@@ -211,6 +211,23 @@ var (
 		FROM (SELECT count(*) * interval '100 microseconds' AS pause FROM skerry_lease WHERE cluster = @cluster) p
 		WHERE cluster = @cluster AND NOT p.pause BETWEEN skerry_told.pause * 0.8 AND skerry_told.pause * 1.2`
 
+	// bloatSQL names the tables that heartbeats and changes write again and
+	// again and that take several times the space of their rows. Heartbeats
+	// leave no index entries, and their space is reused at once, unless some
+	// snapshot in the database is older.
+	bloatSQL = `SELECT ARRAY(SELECT 'skerry_lease' WHERE pg_relation_size('skerry_lease') > 8192 * (32 + (SELECT count(*) FROM skerry_lease) / 10)
+		UNION ALL SELECT t FROM unnest(ARRAY['skerry_cluster', 'skerry_revision', 'skerry_told']) t
+			WHERE pg_relation_size(t::regclass) > 8192 * 4)`
+
+	// repackSQL writes the rows of a table into an empty one, which VACUUM
+	// FULL does not: it takes along what old snapshots may see.
+	repackSQL = `DO $$ DECLARE kept {table}[]; BEGIN
+		LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE NOWAIT;
+		kept := ARRAY(SELECT t FROM {table} t);
+		TRUNCATE {table};
+		INSERT INTO {table} SELECT * FROM unnest(kept);
+	END $$`
+
 	// leaveSQL ends the lease of a process that has withdrawn everything.
 	leaveSQL = "DELETE FROM skerry_lease WHERE cluster = @cluster AND owner = @owner"
 

@@ -119,7 +119,7 @@ func (s *session) attend(ctx context.Context, h head) error {
 		steps = append(steps, s.reconcile)
 	}
 	if h.pulsed {
-		steps = append(steps, s.expire, s.pace)
+		steps = append(steps, s.expire, s.pace, s.repack)
 	}
 	if h.clean {
 		steps = append(steps, s.clean)

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/skerry/skerry/internal/run"
@@ -63,6 +64,33 @@ func (s *session) pace(ctx context.Context) error {
 		return fmt.Errorf("pace the notifications: %w", err)
 	}
 	s.r.tellLater()
+	return nil
+}
+
+// repack gives the space of old row versions back, which the server can't
+// reuse while somebody keeps a transaction open. It never waits for a lock:
+// while somebody reads the table for long, a dump for example, it grows.
+func (s *session) repack(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, stmtTime)
+	defer cancel()
+	var bloated []string
+	if err := s.conn.QueryRow(ctx, bloatSQL).Scan(&bloated); err != nil {
+		return fmt.Errorf("look at the size of the tables: %w", err)
+	}
+	for _, table := range bloated {
+		_, err := s.conn.Exec(ctx, strings.ReplaceAll(repackSQL, "{table}", table))
+		switch code := sqlState(err); {
+		case err == nil:
+			s.r.log.Info("table repacked: a long transaction keeps the database from reusing space", "table", table)
+		case code == lockedNow:
+		case code == noRight && s.tight:
+		case code == noRight:
+			s.tight = true
+			s.r.log.Warn("table grows beside a long transaction; the right to TRUNCATE it would mend that, see `skerry schema --grant`", "table", table)
+		default:
+			return fmt.Errorf("repack %s: %w", table, err)
+		}
+	}
 	return nil
 }
 
