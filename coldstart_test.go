@@ -1,6 +1,7 @@
 package skerry
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"strings"
@@ -176,4 +177,25 @@ func TestRulesFromTheDisk(t *testing.T) {
 	}
 	n.Rollout().Await(t.Context())
 	eventually(t, "the remembered process has told its rules", func() bool { return n.Rollout().Log().Last() == newer.Generation })
+}
+
+// Whoever meets a generation that is not known here has it fetched from those
+// who know it, also where nothing announces it.
+func TestNewerRulesAreFetched(t *testing.T) {
+	site, quick := memorySite(&registry.Hub{}), Config{StateDir: "none", Service: Service{Listen: "127.0.0.1:0", Advertise: "127.0.0.1"}}
+	first, second := open(t, quick, site), open(t, quick, site)
+	eventually(t, "they know each other", func() bool { return len(first.members.list()) == 2 })
+	first.Rollout().Await(t.Context())
+	rules := rollout.Entry{Generation: rollout.Generation{N: 1}, Rules: map[string]rollout.Rule{"greeter": {Version: "v1"}}}
+	must(t, "learn", second.Rollout().Learn(rules))
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if !first.Rollout().CatchUp(ctx, rules.Generation) {
+		t.Error("the rules were not fetched")
+	}
+	short, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if first.Rollout().CatchUp(short, rollout.Generation{N: 2}) {
+		t.Error("rules that nobody has")
+	}
 }

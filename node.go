@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/apache/thrift/lib/go/thrift"
@@ -35,7 +36,8 @@ type Node struct {
 	rules        *rollout.Agent
 	ages         ages
 	cold         *coldStart
-	known        func() // the rules are: traces may begin
+	known        func()      // the rules are: traces may begin
+	asking       atomic.Bool // newer rules are asked for
 	members      *membership
 	peers        peers  // connections to other processes' internal services
 	place        string // see place

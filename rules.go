@@ -33,6 +33,9 @@ func (n *Node) newAgent() (*rollout.Agent, error) {
 		n.log.Warn("the kept rules of versions are no log; they are learnt again from others", "err", err)
 		a, err = rollout.NewAgent(n.owner.String(), rollout.Saved{}, save)
 	}
+	if err == nil {
+		a.AskBy(n.askNewer)
+	}
 	return a, err
 }
 

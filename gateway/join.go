@@ -52,30 +52,22 @@ func Join(node interface{ Rollout() *rollout.Agent }, service, version string, n
 	})
 }
 
-// admit asks the rules, and waits a while for those that are not known yet:
-// they are on their way to every process.
+// admit asks the rules, after those that the gateway knows and this process
+// does not yet.
 func admit(ctx context.Context, agent *rollout.Agent, service, version string, token rollout.Token) (rpc.Code, error) {
 	ctx, cancel := context.WithTimeout(ctx, rulesLimit)
 	defer cancel()
-	for {
-		changed := agent.Changed()
-		err := agent.Log().Admit(service, version, token)
-		if err == nil {
-			return 0, nil
-		}
-		err = fmt.Errorf("%s %s, which has applied generation %v, was asked by generation %v: %w", service, version, agent.Log().Last(), token.Generation, err)
-		switch {
-		case errors.Is(err, rollout.ErrRetired):
-			return rpc.Retired, err
-		case errors.Is(err, rollout.ErrExpired):
-			return rpc.Expired, err
-		case errors.Is(err, rollout.ErrWrongVersion), errors.Is(err, rollout.ErrTurn):
-			return rpc.WrongVersion, err
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return rpc.RulesNeeded, err
-		}
+	agent.CatchUp(ctx, token.Generation)
+	err := agent.Log().Admit(service, version, token)
+	if err == nil {
+		return 0, nil
 	}
+	err = fmt.Errorf("%s %s, which has applied generation %v, was asked by generation %v: %w", service, version, agent.Log().Last(), token.Generation, err)
+	switch {
+	case errors.Is(err, rollout.ErrRetired):
+		return rpc.Retired, err
+	case errors.Is(err, rollout.ErrWrongVersion):
+		return rpc.WrongVersion, err
+	}
+	return rpc.RulesNeeded, err
 }

@@ -255,23 +255,11 @@ func (a *attempt) again(err error) bool {
 	return unseen || harmless(a.req) && a.body.none() && !isTimeout(err)
 }
 
-// catchUp waits a while for rules that an upstream knows already: they are on
-// their way here, too.
+// catchUp waits a while for rules that an upstream knows already.
 func (a *attempt) catchUp(to rollout.Generation) {
 	ctx, cancel := context.WithTimeout(a.req.Context(), rulesLimit)
 	defer cancel()
-	agent := a.u.g.node.Rollout()
-	for {
-		changed := agent.Changed()
-		if !agent.Log().Last().Before(to) {
-			return
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return
-		}
-	}
+	a.u.g.node.Rollout().CatchUp(ctx, to)
 }
 
 // harmless reports whether executing the request twice is like once: by its

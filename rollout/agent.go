@@ -20,6 +20,7 @@ type Agent struct {
 	graph   outs
 	orphans atomic.Int64
 	disk    chan struct{}                 // full while something is kept; taken before mu
+	ask     func(Generation)              // nil: rules come or they don't
 	cold    atomic.Pointer[chan struct{}] // closed when the rules are known; nil: they are
 
 	mu      sync.Mutex

@@ -41,3 +41,33 @@ func (a *Agent) Await(ctx context.Context) {
 	case <-ctx.Done():
 	}
 }
+
+// askAgain is how often somebody who waits for rules has them asked for.
+const askAgain = 250 * time.Millisecond
+
+// AskBy says how rules up to a generation are asked for, once it is needed; ask
+// returns at once. Call it before the agent is used.
+func (a *Agent) AskBy(ask func(Generation)) { a.ask = ask }
+
+// CatchUp waits until the process has applied a generation that somebody else
+// knows already, and has it asked for meanwhile. It is false when ctx ends first.
+func (a *Agent) CatchUp(ctx context.Context, to Generation) bool {
+	for {
+		changed := a.Changed()
+		if !a.Log().Last().Before(to) {
+			return true
+		}
+		if a.ask != nil {
+			a.ask(to)
+		}
+		again := time.NewTimer(askAgain)
+		select {
+		case <-changed:
+		case <-again.C:
+		case <-ctx.Done():
+			again.Stop()
+			return false
+		}
+		again.Stop()
+	}
+}
