@@ -181,41 +181,52 @@ func (l *Log) Route(service string, t Token) (version string, by Strategy, ok bo
 	case t.Generation.Before(l.expired):
 		return "", "", false, ErrExpired
 	}
-	c := l.chains[service]
+	version, by, ok = l.chains[service].route(t)
+	return version, by, ok, nil
+}
+
+// route is Log.Route among the rules of one service.
+func (c chain) route(t Token) (version string, by Strategy, ok bool) {
 	if len(c) == 0 {
-		return "", "", false, nil
+		return "", "", false
 	}
 	rule := c.at(t.Generation)
 	if rule == nil {
-		return c[0].rule.Version, c[0].rule.Strategy, true, nil
+		return c[0].rule.Version, c[0].rule.Strategy, true
 	}
 	version, by = rule.version(t), rule.Strategy
 	if version != rule.Version {
 		by = Concurrent // a verifier's, and not committed: there is nothing to wait for
 	}
-	return version, by, true, nil
+	return version, by, true
 }
 
 // Admit is the callee's question: may this version of the service execute a
 // call with the token? It returns nil, ErrStale (fetch first), ErrRetired,
 // ErrExpired, ErrWrongVersion or ErrTurn.
 func (l *Log) Admit(service, version string, t Token) error {
-	want, ok, err := l.Resolve(service, t)
 	switch {
-	case err != nil:
-		return err
+	case l.last.Before(t.Generation):
+		return ErrStale
+	case t.Generation.Before(l.expired):
+		return ErrExpired
 	case len(l.floors) > 0 && t.Generation.Before(l.floors[pair{service, version}]):
 		return ErrRetired
-	case ok && want != version:
+	}
+	c := l.chains[service]
+	if want, _, ok := c.route(t); ok && want != version {
 		return ErrWrongVersion
 	}
-	return l.Turn(service, version)
+	return c.turn(service, version)
 }
 
 // Turn is nil when the version may run now, and ErrTurn when the newest rules
 // give the turn to another version, or to nobody.
 func (l *Log) Turn(service, version string) error {
-	c := l.chains[service]
+	return l.chains[service].turn(service, version)
+}
+
+func (c chain) turn(service, version string) error {
 	if len(c) == 0 {
 		return nil
 	}

@@ -17,6 +17,7 @@ type operator struct {
 	session rollout.Release
 	drains  []*rollout.Drain
 	round   uint64
+	asking  bool // a round is open
 	events  []rollouttest.Event
 }
 
@@ -134,6 +135,7 @@ const atMost = 40 * message
 // ask opens a round. Who may hold it back answers when he no longer does.
 func (s *tokens) ask() {
 	s.round++
+	s.asking = true
 	round, members, patient := s.round, []string{}, map[string]bool{}
 	for _, d := range s.drains {
 		maps.Copy(patient, d.Candidates())
@@ -163,7 +165,7 @@ func (s *tokens) answer(p *process, round uint64, latest time.Duration) {
 			d.Take(r)
 			complete = complete && d.Complete() && d.Round() == round
 		}
-		if complete && s.session.State == rollout.Draining {
+		if complete && s.asking {
 			s.close()
 		}
 	})
@@ -181,6 +183,7 @@ func (s *tokens) busy(p *process) bool {
 }
 
 func (s *tokens) close() {
+	s.asking = false
 	drained := true
 	for _, d := range s.drains {
 		drained = d.Close() && drained

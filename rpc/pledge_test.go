@@ -1,0 +1,68 @@
+package rpc
+
+import (
+	"testing"
+
+	"github.com/skerry/skerry/rollout"
+)
+
+// A trace that has gone on for too long after a release is refused on both
+// sides; one that has called nobody yet begins anew, unseen.
+func TestWhatHasExpiredIsRefused(t *testing.T) {
+	s := newSite(t)
+	s.commit(v1, nil)
+	caller, auth := s.caller("caller"), s.start("auth", "v1")
+	s.start("auth", "v2")
+	seen, end := caller.begin(t.Context(), 1)
+	defer end()
+	fresh, end2 := caller.begin(t.Context(), 2)
+	defer end2()
+	if err := caller.call(seen, "auth"); err != nil {
+		t.Fatal(err)
+	}
+	s.commit(v2, nil, caller, auth)
+	auth.agent.Expire(s.rules.Last())
+	wantCode(t, caller.call(seen, "auth"), Expired, NotExecuted)
+	caller.agent.Expire(s.rules.Last())
+	wantCode(t, caller.call(seen, "auth"), Expired, NotExecuted)
+	if auth.executed.Load() != 1 {
+		t.Errorf("v1 executed %d calls", auth.executed.Load())
+	}
+	if err := caller.call(fresh, "auth"); err != nil {
+		t.Errorf("a root that nobody has seen: %v", err)
+	}
+	s.check()
+}
+
+func TestWhatWasForswornIsRefused(t *testing.T) {
+	s := newSite(t)
+	caller := s.caller("caller")
+	s.start("auth", "v1")
+	ctx, end := caller.begin(t.Context(), 1)
+	defer end()
+	rollout.TraceFrom(ctx).Only("db", "auth")
+	if err := caller.call(ctx, "auth"); err != nil {
+		t.Fatal(err)
+	}
+	rollout.TraceFrom(ctx).Only("db", "mail") // of both, db
+	wantCode(t, caller.call(ctx, "auth"), Forsworn, NotExecuted)
+	wantCode(t, caller.call(ctx, "mail"), Forsworn, NotExecuted)
+}
+
+// Who makes a client is known to call its service before he does.
+func TestClientsMakeTheCallGraph(t *testing.T) {
+	s := newSite(t)
+	portal := s.start("portal", "v1")
+	portal.stub("auth")
+	var graph rollout.Graph
+	r := portal.agent.Report(rollout.Question{})
+	graph.Add(r)
+	graph.Add(rollout.Report{Serves: []string{"auth"}, Calls: []string{"db"}})
+	graph.Add(rollout.Report{Serves: []string{"db"}, Calls: []string{}})
+	if path := graph.Path(r, rollout.Held{What: "portal.get"}, "db"); len(path) != 3 {
+		t.Errorf("from the portal to db: %v", path)
+	}
+	if path := graph.Path(r, rollout.Held{What: "portal.get"}, "mail"); path != nil {
+		t.Errorf("from the portal to mail: %v", path)
+	}
+}
