@@ -15,7 +15,9 @@
 //     function of (service, token, rules at the token's generation).
 //   - [Log.Admit] is the same question asked by the callee about itself.
 //   - A [Ledger] counts the spans that are alive in one process, and reports
-//     the least generation any of them has held since the last report.
+//     those that were alive since the last report and read older rules.
+//   - A [Graph] says which service may call which, as the processes themselves
+//     say: work from which no way leads to a service does not hold it back.
 //   - A [Drain] collects the reports of all processes in rounds and says when
 //     the old version may stop, and, until then, who holds it back.
 //   - A [Release] is the state machine of one session over many services.

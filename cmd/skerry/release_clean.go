@@ -56,7 +56,7 @@ func (a *app) releaseClean(ctx context.Context, to releases, f *releaseFlags) er
 // progress is one line about a drain.
 func progress(holders []holder) string {
 	if len(holders) == 0 {
-		return "draining: nobody holds it back; one more round to be sure"
+		return "draining: nobody holds it back"
 	}
 	var whos []string
 	for _, h := range holders[:min(3, len(holders))] {
