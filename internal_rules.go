@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -44,13 +45,18 @@ func (s *internalService) LearnRules(_ context.Context, texts [][]byte) (string,
 }
 
 // Promise accepts what an operator is about to commit.
-func (s *internalService) Promise(_ context.Context, text []byte) error {
-	return s.withEntry(text, s.node.rules.Promise)
+func (s *internalService) Promise(_ context.Context, text []byte, by string) error {
+	return s.withEntry(text, func(e rollout.Entry) error { return s.node.rules.Promise(e, by) })
 }
 
 // Abandon takes a promise back.
-func (s *internalService) Abandon(_ context.Context, text []byte) error {
-	return s.withEntry(text, s.node.rules.Abandon)
+func (s *internalService) Abandon(_ context.Context, text []byte, by string) error {
+	return s.withEntry(text, func(e rollout.Entry) error { return s.node.rules.Abandon(e, by) })
+}
+
+// Bar gives up what an operator was about to commit.
+func (s *internalService) Bar(_ context.Context, text []byte) error {
+	return s.withEntry(text, s.node.rules.Bar)
 }
 
 func (s *internalService) withEntry(text []byte, do func(rollout.Entry) error) error {
@@ -90,28 +96,47 @@ func (s *internalService) Report(ctx context.Context, round int64, before string
 	return json.Marshal(r)
 }
 
-// Served counts what this process did as callee.
-func (s *internalService) Served(_ context.Context, slowMs int64) ([]*wire.Served, error) {
-	slow, counts := time.Duration(slowMs)*time.Millisecond, map[string]*wire.Served{}
-	s.node.offers.each(func(o *offer) {
-		version := o.entries[0].Version
-		counts[o.service] = &wire.Served{Name: o.service, Version: &version}
-	})
+// Served counts the calls that this process has served and made, of every
+// service that has versions.
+func (s *internalService) Served(_ context.Context, slowMs int64, slowMsOf map[string]int64) ([]*wire.Served, error) {
+	counts := map[health.Key]*wire.Served{}
 	s.node.stats.Visit(func(row health.Row, within func(time.Duration) int64) {
-		c := counts[row.Service]
-		if row.Side != health.Server || c == nil {
+		if row.Version == "" || hidden(row.Service) {
 			return
 		}
-		calls := row.Calls()
-		c.Calls += calls
-		c.Failures += row.Failures()
-		c.Slow += max(0, calls-within(slow))
+		k := health.Key{Side: row.Side, Service: row.Service, Version: row.Version}
+		if row.Side == health.Client {
+			k.Peer = row.Peer
+		}
+		slow := slowMs
+		if own, ok := slowMsOf[row.Service]; ok {
+			slow = own
+		}
+		if counts[k] == nil {
+			counts[k] = newServed(k)
+		}
+		count(counts[k], &row, row.Calls()-within(time.Duration(slow)*time.Millisecond))
 	})
-	out := make([]*wire.Served, 0, len(counts))
-	for _, c := range counts {
-		out = append(out, c)
+	return slices.AppendSeq(make([]*wire.Served, 0, len(counts)), maps.Values(counts)), nil
+}
+
+func newServed(k health.Key) *wire.Served {
+	w := &wire.Served{Name: k.Service, Version: &k.Version, Kinds: map[string]int64{}}
+	if k.Side == health.Client {
+		w.Peer = &k.Peer
 	}
-	return out, nil
+	return w
+}
+
+func count(into *wire.Served, row *health.Row, slow int64) {
+	into.Calls += row.Calls()
+	into.Failures += row.Failures()
+	into.Slow += max(0, slow)
+	for o, n := range row.Outcomes {
+		if kind := health.Outcome(o); n > 0 && kind.Failed() {
+			into.Kinds[kind.String()] += n
+		}
+	}
 }
 
 // Sees tells which versions of services this process could call.

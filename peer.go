@@ -108,16 +108,21 @@ func (p *peer) Learn(ctx context.Context, entries ...rollout.Entry) error {
 }
 
 // Promise asks it to accept no other entry of that number.
-func (p *peer) Promise(ctx context.Context, e rollout.Entry) error {
-	return p.withEntry(ctx, e, (*wire.InternalClient).Promise)
+func (p *peer) Promise(ctx context.Context, e rollout.Entry, by string) error {
+	return p.withEntry(ctx, e, func(text []byte) error { return p.client().Promise(ctx, text, by) })
 }
 
 // Abandon takes the promise back.
-func (p *peer) Abandon(ctx context.Context, e rollout.Entry) error {
-	return p.withEntry(ctx, e, (*wire.InternalClient).Abandon)
+func (p *peer) Abandon(ctx context.Context, e rollout.Entry, by string) error {
+	return p.withEntry(ctx, e, func(text []byte) error { return p.client().Abandon(ctx, text, by) })
 }
 
-func (p *peer) withEntry(ctx context.Context, e rollout.Entry, do func(*wire.InternalClient, context.Context, []byte) error) error {
+// Bar asks it never to promise the entry.
+func (p *peer) Bar(ctx context.Context, e rollout.Entry) error {
+	return p.withEntry(ctx, e, func(text []byte) error { return p.client().Bar(ctx, text) })
+}
+
+func (p *peer) withEntry(ctx context.Context, e rollout.Entry, do func(text []byte) error) error {
 	text, err := json.Marshal(e)
 	if err != nil {
 		return err
@@ -125,7 +130,7 @@ func (p *peer) withEntry(ctx context.Context, e rollout.Entry, do func(*wire.Int
 	if err := p.same(ctx); err != nil {
 		return err
 	}
-	return refused(do(p.client(), ctx, text))
+	return refused(do(text))
 }
 
 // Promised is the entry that it has promised and that is not committed.
@@ -151,12 +156,20 @@ func (p *peer) Report(ctx context.Context, q rollout.Question) (rollout.Report, 
 	return r, err
 }
 
-// Served asks what it has done as a callee.
-func (p *peer) Served(ctx context.Context, slow time.Duration) ([]release.Served, error) {
-	list, err := p.client().Served(ctx, slow.Milliseconds())
+// Served asks what it has counted of the calls that it served and made.
+func (p *peer) Served(ctx context.Context, slow time.Duration, slowOf map[string]time.Duration) ([]release.Served, error) {
+	if err := p.same(ctx); err != nil {
+		return nil, err
+	}
+	ms := map[string]int64{}
+	for service, d := range slowOf {
+		ms[service] = d.Milliseconds()
+	}
+	list, err := p.client().Served(ctx, slow.Milliseconds(), ms)
 	var out []release.Served
 	for _, s := range list {
-		out = append(out, release.Served{Service: s.Name, Version: s.GetVersion(), Calls: s.Calls, Failures: s.Failures, Slow: s.Slow})
+		out = append(out, release.Served{Service: s.Name, Version: s.GetVersion(), Made: s.Peer != nil, Peer: s.GetPeer(),
+			Count: release.Count{Calls: s.Calls, Failures: s.Failures, Slow: s.Slow, Kinds: s.Kinds}})
 	}
 	return out, err
 }

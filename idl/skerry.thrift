@@ -108,13 +108,15 @@ struct Member {
   6: optional string gone   // how it left the lists, and, for the dead, who says so
 }
 
-/** What a process did as the callee of one service since its start. */
+/** What a process has counted of the calls of one version of a service since its start. */
 struct Served {
   1: string name             // the service
   2: optional string version
   3: i64 calls
   4: i64 failures           // as health.Outcome.Failed
   5: i64 slow               // calls that took longer than asked about
+  6: optional string peer   // calls that it made, to the instance at this address; absent: calls that it served
+  7: optional map<string, i64> kinds  // the failures, by health.Outcome
 }
 
 /** The rules could not be taken; nothing was applied beyond what applied says. */
@@ -138,10 +140,12 @@ service Internal {
   list<binary> rulesSince(1: string generation)
   /** Applies committed entries, oldest first; returns the generation applied then. */
   string learnRules(1: list<binary> entries) throws (1: RulesRefused refused)
-  /** Accepts an entry that is to be committed where no database orders the log. */
-  void promise(1: binary entry) throws (1: RulesRefused refused)
-  /** Takes the promise of exactly this entry back. */
-  void abandon(1: binary entry) throws (1: RulesRefused refused)
+  /** Accepts an entry that is to be committed where no database orders the log; by names who asks. */
+  void promise(1: binary entry, 2: string by) throws (1: RulesRefused refused)
+  /** Takes the promise of exactly this entry back, unless others have asked for it, too. */
+  void abandon(1: binary entry, 2: string by) throws (1: RulesRefused refused)
+  /** Never promises this entry from now on; refused when it is promised or applied. */
+  void bar(1: binary entry) throws (1: RulesRefused refused)
   /** The entry that was promised and is not committed; empty: none. */
   binary promised()
   /** Answers a round of a drain with a rollout.Report; it may take waitMs when work that reads a generation before that one is under way. */
@@ -156,8 +160,8 @@ service Internal {
   bool ended(1: Owner owner, 2: string place)
   /** The versions, of services that this process has called, of which it could call an instance now; services that it does not know are left out. */
   map<string, list<string>> sees(1: list<string> names)
-  /** Counts of the callee side; slow counts calls that took longer than slowMs. */
-  list<Served> served(1: i64 slowMs)
+  /** Counts of the calls served and made; slow counts those that took longer than slowMs, or than what slowMsOf says of the service. */
+  list<Served> served(1: i64 slowMs, 2: map<string, i64> slowMsOf)
   /** Leave the lists with a version that the rules have retired; false: not served here, or not retired. */
   bool leave(1: string name, 2: string version)
 }

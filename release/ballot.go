@@ -2,6 +2,7 @@ package release
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"sync"
@@ -79,14 +80,15 @@ func (b *Ballot) Append(ctx context.Context, e rollout.Entry) error {
 	if err != nil {
 		return err
 	}
+	by := rand.Text()
 	failed := ask(ctx, members, func(ctx context.Context, m Member) error {
-		err := m.Peer.Promise(ctx, e)
+		err := m.Peer.Promise(ctx, e, by)
 		if errors.Is(err, rollout.ErrGap) || errors.Is(err, rollout.ErrFork) {
 			// It may have missed a commit: it gets what everybody has.
 			if learnt := m.Peer.Learn(ctx, known...); learnt != nil {
 				return errors.Join(err, learnt)
 			}
-			err = m.Peer.Promise(ctx, e)
+			err = m.Peer.Promise(ctx, e, by)
 		}
 		return err
 	})
@@ -98,7 +100,7 @@ func (b *Ballot) Append(ctx context.Context, e rollout.Entry) error {
 		err = errNobody
 	}
 	if err != nil {
-		ask(context.WithoutCancel(ctx), members, func(ctx context.Context, m Member) error { return m.Peer.Abandon(ctx, e) })
+		ask(context.WithoutCancel(ctx), members, func(ctx context.Context, m Member) error { return m.Peer.Abandon(ctx, e, by) })
 		return fmt.Errorf("generation %v is not committed: %w", e.Generation, err)
 	}
 	return b.commit(ctx, members, e)
@@ -108,35 +110,13 @@ func (b *Ballot) Append(ctx context.Context, e rollout.Entry) error {
 // learns it from others, so one is enough.
 func (b *Ballot) commit(ctx context.Context, members []Member, e rollout.Entry) error {
 	failed := ask(context.WithoutCancel(ctx), members, func(ctx context.Context, m Member) error { return m.Peer.Learn(ctx, e) })
+	if fork := first(failed, rollout.ErrFork); fork != nil {
+		return fmt.Errorf("generation %v is committed, and somebody has applied another in its place, without the processes that were vouched to be dead: %w", e.Generation, fork)
+	}
 	if len(failed) == len(members) {
 		return fmt.Errorf("generation %v was promised by all, and its commit has reached nobody; refresh completes it", e.Generation)
 	}
 	return nil
-}
-
-// Pending are the entries that were promised somewhere and are not committed:
-// what an operator's command left that ended half-way.
-func (b *Ballot) Pending(ctx context.Context) ([]rollout.Entry, error) {
-	members, err := b.members(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var mu sync.Mutex
-	set := map[string]rollout.Entry{}
-	ask(ctx, members, func(ctx context.Context, m Member) error {
-		e, err := m.Peer.Promised(ctx)
-		if err == nil && e != nil {
-			mu.Lock()
-			set[e.Hash()] = *e
-			mu.Unlock()
-		}
-		return err
-	})
-	var out []rollout.Entry
-	for _, e := range set {
-		out = append(out, e)
-	}
-	return out, nil
 }
 
 func (b *Ballot) members(ctx context.Context) ([]Member, error) {

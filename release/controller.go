@@ -33,6 +33,13 @@ type Progress struct {
 	Runs    []string         // processes that still run the version (leave), or wait to run it (begin)
 	Waiting time.Duration    // since the step began
 	Note    string
+
+	// Of "ramp":
+	Share   int           // per ten thousand, on trial
+	Left    time.Duration // until the next share; negative while calls to judge by are waited for
+	Watched []Watched     // what the guard knows of each new version
+	Silent  int           // processes that did not tell what they count
+	Over    bool          // the last look at this share
 }
 
 // Controller carries out the steps of a release. It keeps nothing between
@@ -104,7 +111,7 @@ func (c *Controller) step(ctx context.Context, text string, f func(*rollout.Log,
 	e.By, e.Step, e.At = c.cfg.By, text, time.Now().UTC().Round(time.Microsecond)
 	if err := c.cfg.Store.Append(ctx, e); err != nil {
 		if errors.Is(err, rollout.ErrFork) || errors.Is(err, rollout.ErrGap) || errors.Is(err, rollout.ErrPromised) {
-			err = fmt.Errorf("another operator writes at the same time; look at the status and decide again: %w", err)
+			err = fmt.Errorf("another operator's step is under way, or was cut off (refresh completes it); look at the status and decide again: %w", err)
 		}
 		return fmt.Errorf("%s: %w", text, err)
 	}

@@ -141,7 +141,7 @@ func TestHalfAChange(t *testing.T) {
 	if s := other.Status(ctx); len(s.Pending) != 1 || s.Pending[0].By != "ann" {
 		t.Errorf("pending: %+v", s.Pending)
 	}
-	must(t, "refresh", other.Refresh(ctx))
+	must(t, "refresh", other.Refresh(ctx, false))
 	if r := other.Status(ctx).Session; r.State != rollout.Ramping || r.Share != 1000 {
 		t.Errorf("after the refresh: %+v", r)
 	}
@@ -191,7 +191,7 @@ func TestWithoutItsStoreTheLogIsFrozen(t *testing.T) {
 	before := w.proc(0).Log().Last()
 	c.cfg.Store = &lost{}
 	for step, err := range map[string]error{
-		"start": c.Start(ctx, "x", "y", ""), "commit": c.Commit(ctx, 1000), "rollback": c.Rollback(ctx), "clean": c.Clean(ctx), "refresh": c.Refresh(ctx),
+		"start": c.Start(ctx, "x", "y", ""), "commit": c.Commit(ctx, 1000), "rollback": c.Rollback(ctx), "clean": c.Clean(ctx), "refresh": c.Refresh(ctx, false),
 	} {
 		if !errors.Is(err, ErrFrozen) {
 			t.Errorf("%s: %v", step, err)
@@ -225,40 +225,6 @@ func TestRestoredFromABackup(t *testing.T) {
 		if got := w.proc(i).Log().Last(); got != want {
 			t.Errorf("process %d has applied %v, want %v", i, got, want)
 		}
-	}
-}
-
-func TestTheGuardRollsBack(t *testing.T) {
-	for name, bad := range map[string]struct {
-		served Served
-		want   error
-	}{
-		"all is well":  {Served{Calls: 1000, Failures: 1, Slow: 9}, nil},
-		"too few":      {Served{Calls: 10, Failures: 10}, nil},
-		"failures":     {Served{Calls: 1000, Failures: 100}, ErrGuard},
-		"slow answers": {Served{Calls: 1000, Slow: 20}, ErrGuard},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				ctx := t.Context()
-				w, c := shipped(t, ballot)
-				time.AfterFunc(3*time.Second, func() {
-					bad.served.Service, bad.served.Version = "auth", "v2"
-					w.proc(2).served.Store(&[]Served{bad.served, {Service: "auth", Version: "v1", Calls: 100, Failures: 100}})
-				})
-				err := c.Ramp(ctx, []int{1000, 5000, rollout.Whole}, 10*time.Second, Guard{Failures: 0.05, P99: time.Second})
-				if !errors.Is(err, bad.want) {
-					t.Fatalf("ramp: %v, want %v", err, bad.want)
-				}
-				state := rollout.Switched
-				if bad.want != nil {
-					state = rollout.RollingBack
-				}
-				if r := c.Status(ctx).Session; r.State != state {
-					t.Errorf("the release is %s, want %s", r.State, state)
-				}
-			})
-		})
 	}
 }
 

@@ -40,18 +40,25 @@ func (p *proc) Learn(_ context.Context, entries ...rollout.Entry) error {
 	return p.Agent.Learn(entries...)
 }
 
-func (p *proc) Promise(_ context.Context, e rollout.Entry) error {
+func (p *proc) Promise(_ context.Context, e rollout.Entry, by string) error {
 	if err := p.heard("promise"); err != nil {
 		return err
 	}
-	return p.Agent.Promise(e)
+	return p.Agent.Promise(e, by)
 }
 
-func (p *proc) Abandon(_ context.Context, e rollout.Entry) error {
+func (p *proc) Abandon(_ context.Context, e rollout.Entry, by string) error {
 	if err := p.heard("abandon"); err != nil {
 		return err
 	}
-	return p.Agent.Abandon(e)
+	return p.Agent.Abandon(e, by)
+}
+
+func (p *proc) Bar(_ context.Context, e rollout.Entry) error {
+	if err := p.heard("bar"); err != nil {
+		return err
+	}
+	return p.Agent.Bar(e)
 }
 
 func (p *proc) Promised(context.Context) (*rollout.Entry, error) {
@@ -65,7 +72,7 @@ func (p *proc) Report(ctx context.Context, q rollout.Question) (rollout.Report, 
 	return p.Agent.Report(q), p.heard("report")
 }
 
-func (p *proc) Served(context.Context, time.Duration) ([]Served, error) {
+func (p *proc) Served(context.Context, time.Duration, map[string]time.Duration) ([]Served, error) {
 	if list := p.served.Load(); list != nil {
 		return *list, p.heard("served")
 	}

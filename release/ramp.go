@@ -1,28 +1,31 @@
 package release
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"sync"
+	"strings"
 	"time"
 
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/rollout"
 )
 
-// Guard is what the new versions must keep while a release ramps up. The zero
-// value watches nothing.
-type Guard struct {
-	Failures float64       // greatest share of failed calls, 0 to 1; 0: not watched
-	P99      time.Duration // 99 of 100 calls take at most this; 0: not watched
-	Calls    int64         // of one service, before it is judged; 0 means 50
-}
+// patience bounds the wait for calls to judge by, in times between two shares.
+const patience = 3
+
+// backTime is how long the guard tries to roll back while a process is silent.
+const backTime = 30 * time.Second
 
 // Ramp commits one share after the other, each for a time, and watches the new
 // versions; when one breaks a bound of the guard the release is rolled back
-// at once and the error wraps ErrGuard. Shares that are reached already are
-// passed over, so that another operator can go on with a ramp.
+// at once and the error wraps ErrGuard. A version that had too few calls to be
+// judged is not called healthy: the ramp waits for more, three times as long
+// at most, and then stays where it is (ErrUnjudged), or ends when it was the
+// last share. Whoever gives up, or dies, leaves the release at its share,
+// unwatched. Another Ramp goes on: it watches the share that it finds for the
+// whole time anew, and passes over smaller ones.
 func (c *Controller) Ramp(ctx context.Context, shares []int, every time.Duration, g Guard) error {
 	for i, share := range shares {
 		log, _, err := c.Log(ctx)
@@ -30,98 +33,109 @@ func (c *Controller) Ramp(ctx context.Context, shares []int, every time.Duration
 			return err
 		}
 		r, _ := log.Session()
-		if share <= r.Share {
-			if share == rollout.Whole { // modules may be changing over still
-				return c.handover(ctx)
-			}
+		if share < r.Share {
 			continue
 		}
-		before := c.served(ctx, r, g)
-		if err := c.Commit(ctx, share); err != nil {
+		s := stage{c: c, r: r, share: share, every: every, last: i == len(shares)-1, counts: c.newTallies(ctx, r, g)}
+		switch {
+		case share > r.Share:
+			err = c.Commit(ctx, share)
+		case share == rollout.Whole: // modules may be changing over still
+			err = c.handover(ctx)
+		}
+		if err != nil {
 			return err
 		}
-		if i == len(shares)-1 && g == (Guard{}) {
+		if s.last && len(s.counts.all) == 0 {
 			return nil
 		}
-		if err := c.watch(ctx, r, before, every, g); err != nil {
-			if !errors.Is(err, ErrGuard) {
-				return err
-			}
-			if back := c.rollback(context.WithoutCancel(ctx), "roll back by the guard: "+err.Error()); back != nil {
-				return errors.Join(err, back)
-			}
+		if err := s.watch(ctx); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// watch looks at the new versions for a time.
-func (c *Controller) watch(ctx context.Context, r rollout.Release, before map[string]Served, every time.Duration, g Guard) error {
+// stage is one share of a ramp on trial.
+type stage struct {
+	c      *Controller
+	r      rollout.Release
+	share  int // per ten thousand
+	every  time.Duration
+	last   bool
+	counts *tallies
+}
+
+// watch looks at the new versions for the time of a share.
+func (s *stage) watch(ctx context.Context) error {
 	begun := time.Now()
 	for {
-		left := every - time.Since(begun)
-		if left <= 0 {
+		left := s.every - time.Since(begun)
+		pause := s.c.cfg.Pause
+		if left > 0 {
+			pause = min(left, pause)
+		}
+		if err := run.Sleep(ctx, pause); err != nil {
+			return fmt.Errorf("the release stays at %s, and nobody watches it: %w", Percent(float64(s.share)/rollout.Whole), err)
+		}
+		silent := s.counts.look(ctx)
+		watched := s.counts.watched(s.r)
+		for i := range watched {
+			if breach := watched[i].breach(); breach != "" {
+				return s.turnBack(ctx, breach)
+			}
+		}
+		left = s.every - time.Since(begun)
+		scarce := unjudged(watched)
+		over := left <= 0 && (scarce == "" || left <= -(patience-1)*s.every)
+		s.c.cfg.Progress(Progress{Step: "ramp", Share: s.share, Waiting: time.Since(begun), Left: left, Watched: watched, Silent: silent, Over: over})
+		switch {
+		case over && scarce != "" && !s.last:
+			return fmt.Errorf("%w: %s; the release stays at %s", ErrUnjudged, scarce, Percent(float64(s.share)/rollout.Whole))
+		case over:
 			return nil
 		}
-		if err := run.Sleep(ctx, min(left, c.cfg.Pause)); err != nil {
-			return err
-		}
-		for key, now := range c.served(ctx, r, g) {
-			old := before[key]
-			now.Calls, now.Failures, now.Slow = now.Calls-old.Calls, now.Failures-old.Failures, now.Slow-old.Slow
-			if err := g.judge(now); err != nil {
-				return err
-			}
-		}
-		c.cfg.Progress(Progress{Step: "ramp", Waiting: time.Since(begun), Note: fmt.Sprintf("%v until the next share", left.Round(time.Second))})
 	}
 }
 
-// judge is nil while a service keeps the bounds.
-func (g Guard) judge(s Served) error {
-	least := g.Calls
-	if least == 0 {
-		least = 50
+// unjudged names the versions that had too few calls.
+func unjudged(watched []Watched) string {
+	var names []string
+	for i := range watched {
+		if w := &watched[i]; !w.Judged() {
+			names = append(names, fmt.Sprintf("%s/%s had %d of the %d calls that it takes", w.Service, w.Version, max(w.Callees.Calls, w.Callers.Calls), w.Bounds.Least()))
+		}
 	}
-	if s.Calls < least {
-		return nil
-	}
-	if share := float64(s.Failures) / float64(s.Calls); g.Failures > 0 && share > g.Failures {
-		return fmt.Errorf("%w: %s %s: %.2f %% of %d calls failed, at most %.2f %% are allowed", ErrGuard, s.Service, s.Version, 100*share, s.Calls, 100*g.Failures)
-	}
-	if share := float64(s.Slow) / float64(s.Calls); g.P99 > 0 && share > 0.01 {
-		return fmt.Errorf("%w: %s %s: %.2f %% of %d calls took longer than %v, at most 1 %% may", ErrGuard, s.Service, s.Version, 100*share, s.Calls, g.P99)
-	}
-	return nil
+	return strings.Join(names, ", ")
 }
 
-// served sums up what the new versions have done, by service.
-func (c *Controller) served(ctx context.Context, r rollout.Release, g Guard) map[string]Served {
-	out := map[string]Served{}
-	members, err := c.cfg.Site.Members(ctx)
+// turnBack rolls the release back. A process that does not answer, as a bad
+// version may be, is given some time.
+func (s *stage) turnBack(ctx context.Context, breach string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), backTime)
+	defer cancel()
+	var why error
+	for {
+		back := s.c.rollback(ctx, "roll back by the guard: "+breach)
+		if back == nil || s.rolledBack(ctx) {
+			return fmt.Errorf("%w: %s; the release is rolled back", ErrGuard, breach)
+		}
+		if why == nil || ctx.Err() == nil { // the last try may have been cut off
+			why = cmp.Or(errors.Unwrap(back), back) // without the step, which repeats the breach
+		}
+		s.c.cfg.Progress(Progress{Step: "ramp", Share: s.share, Note: breach + "; the rollback waits: " + why.Error()})
+		if !errors.Is(back, ErrSilent) && !errors.Is(back, ErrFrozen) || run.Sleep(ctx, s.c.cfg.Pause) != nil {
+			return fmt.Errorf("%w: %s; BUT THE ROLLBACK FAILED, and the new versions still get %s of the requests: %w", ErrGuard, breach, Percent(float64(s.share)/rollout.Whole), why)
+		}
+	}
+}
+
+// rolledBack reports whether somebody else was faster.
+func (s *stage) rolledBack(ctx context.Context) bool {
+	log, _, err := s.c.Log(ctx)
 	if err != nil {
-		return out
+		return false
 	}
-	fresh := map[string]string{}
-	for _, m := range r.Modules {
-		fresh[m.Service] = m.New
-	}
-	var mu sync.Mutex
-	ask(ctx, members, func(ctx context.Context, m Member) error {
-		list, err := m.Peer.Served(ctx, g.P99)
-		mu.Lock()
-		defer mu.Unlock()
-		for _, s := range list {
-			if fresh[s.Service] != s.Version {
-				continue
-			}
-			sum := out[s.Service]
-			sum.Service, sum.Version = s.Service, s.Version
-			sum.Calls, sum.Failures, sum.Slow = sum.Calls+s.Calls, sum.Failures+s.Failures, sum.Slow+s.Slow
-			out[s.Service] = sum
-		}
-		return err
-	})
-	return out
+	r, _ := log.Session()
+	return r.Name == s.r.Name && r.Back
 }

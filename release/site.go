@@ -23,11 +23,12 @@ type Store interface {
 type Peer interface {
 	Since(ctx context.Context, after rollout.Generation) ([]rollout.Entry, error)
 	Learn(ctx context.Context, entries ...rollout.Entry) error
-	Promise(ctx context.Context, e rollout.Entry) error
-	Abandon(ctx context.Context, e rollout.Entry) error
+	Promise(ctx context.Context, e rollout.Entry, by string) error
+	Abandon(ctx context.Context, e rollout.Entry, by string) error
+	Bar(ctx context.Context, e rollout.Entry) error
 	Promised(ctx context.Context) (*rollout.Entry, error)
 	Report(ctx context.Context, q rollout.Question) (rollout.Report, error)
-	Served(ctx context.Context, slow time.Duration) ([]Served, error)
+	Served(ctx context.Context, slow time.Duration, slowOf map[string]time.Duration) ([]Served, error)
 	// Sees lists the versions of services that it could call now; services
 	// that it has never called are left out.
 	Sees(ctx context.Context, services []string) (map[string][]string, error)
@@ -60,10 +61,21 @@ type Instance struct {
 	Process, Service, Version, Addr string
 }
 
-// Served is what a process has done as the callee of a service since it began.
+// Served is what a process has counted of the calls of one version of a
+// service since it began: those that it served, or those that it made to one
+// instance.
 type Served struct {
-	Service, Version      string
-	Calls, Failures, Slow int64 // Slow took longer than was asked about
+	Service, Version string
+	Made             bool   // by this process, to Peer
+	Peer             string // the instance's address; "" when the call ended before one was chosen
+	Count
+}
+
+// Count is a number of calls.
+type Count struct {
+	Calls, Failures int64
+	Slow            int64            // took longer than was asked about
+	Kinds           map[string]int64 // the failures, by health.Outcome
 }
 
 // Errors of a Controller.
@@ -82,6 +94,9 @@ var (
 	ErrOpen = errors.New("a release is open")
 	// ErrBusy: no moment was found in which nobody needed the old version.
 	ErrBusy = errors.New("no moment without need")
-	// ErrGuard: the new versions broke a declared bound; they were rolled back.
-	ErrGuard = errors.New("rolled back by the guard")
+	// ErrGuard: a new version broke a declared bound.
+	ErrGuard = errors.New("the guard turns back")
+	// ErrUnjudged: a new version had too few calls to be judged; the ramp
+	// stays at its share.
+	ErrUnjudged = errors.New("too few calls to judge by")
 )

@@ -179,20 +179,16 @@ func (c *Controller) Validate(ctx context.Context) []string {
 }
 
 // Refresh completes what an operator's command left half-way, and brings the
-// log to every process.
-func (c *Controller) Refresh(ctx context.Context) error {
+// log to every process. Rival changes that block each other are settled: one
+// is completed, the others are given up, which is safe while their operators'
+// commands still run, too. With discard none is completed.
+func (c *Controller) Refresh(ctx context.Context, discard bool) error {
 	if b, ok := c.cfg.Store.(*Ballot); ok {
-		pending, err := b.Pending(ctx)
-		if err != nil {
+		if _, entries, err := c.Log(ctx); err == nil {
+			c.tell(ctx, entries) // who has missed a commit forgets what it had promised
+		}
+		if err := b.settle(ctx, discard); err != nil {
 			return err
-		}
-		if len(pending) > 1 {
-			return fmt.Errorf("%d operators have promises for the same generation: %w; let one of them give up", len(pending), rollout.ErrPromised)
-		}
-		for _, e := range pending {
-			if err := b.Append(ctx, e); err != nil {
-				return fmt.Errorf("complete %q: %w", e.Step, err)
-			}
 		}
 	}
 	_, entries, err := c.Log(ctx)

@@ -24,18 +24,10 @@ type Agent struct {
 	cold    atomic.Pointer[chan struct{}] // closed when the rules are known; nil: they are
 
 	mu      sync.Mutex
-	entries []Entry        // applied, oldest first
-	promise *Entry         // accepted from an operator and not yet committed
+	saved   Saved          // what is applied and promised
 	changed chan struct{}  // closed when the next entry is applied
 	running map[string]int // service/version that this process runs
 	waiting map[string]int // that wait for their turn to run
-}
-
-// Saved is what an agent must find again after a restart: without it a cold
-// process could serve by older rules than it had promised to.
-type Saved struct {
-	Entries []Entry `json:"entries"`
-	Promise *Entry  `json:"promise,omitempty"`
 }
 
 // Errors of the agent.
@@ -64,7 +56,7 @@ func NewAgent(process string, saved Saved, save func(Saved) error) (*Agent, erro
 		log = next
 	}
 	a.log.Store(log)
-	a.entries, a.promise = slices.Clone(saved.Entries), saved.Promise
+	a.saved = saved
 	return a, nil
 }
 
@@ -79,9 +71,9 @@ func (a *Agent) Process() string { return a.process }
 func (a *Agent) Since(g Generation) []Entry {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for i, e := range a.entries {
+	for i, e := range a.saved.Entries {
 		if g.Before(e.Generation) {
-			return slices.Clone(a.entries[i:])
+			return slices.Clone(a.saved.Entries[i:])
 		}
 	}
 	return nil
@@ -102,7 +94,7 @@ func (a *Agent) Learn(entries ...Entry) error {
 	a.disk <- struct{}{}
 	defer func() { <-a.disk }()
 	a.mu.Lock()
-	kept := Saved{a.entries, a.promise}
+	kept := a.saved
 	a.mu.Unlock()
 	if err := a.save(kept); err != nil {
 		return errors.Join(failed, fmt.Errorf("keep the rules: %w", err))
@@ -114,7 +106,7 @@ func (a *Agent) Learn(entries ...Entry) error {
 func (a *Agent) apply(entries []Entry) (news bool, failed error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	log, applied := a.log.Load(), a.entries
+	log, applied := a.log.Load(), a.saved.Entries
 	for _, e := range entries {
 		if i := slices.IndexFunc(applied, func(o Entry) bool { return o.Generation == e.Generation }); i >= 0 {
 			if applied[i].Hash() != e.Hash() {
@@ -133,84 +125,14 @@ func (a *Agent) apply(entries []Entry) (news bool, failed error) {
 	if log == a.log.Load() {
 		return false, failed
 	}
-	if a.promise != nil && !log.Last().Before(a.promise.Generation) {
-		a.promise = nil
+	if p := a.saved.Promise; p == nil || !log.Last().Before(p.Generation) {
+		a.saved = Saved{} // what was promised or barred was for this number or an older one
 	}
-	a.entries = applied
+	a.saved.Entries = applied
 	a.log.Store(log)
 	close(a.changed)
 	a.changed = make(chan struct{})
 	return true, failed
-}
-
-// Promise accepts an entry that an operator proposes where no database orders
-// the log: the process will accept no other entry of that number. The entry
-// is committed, and then learnt, when every process has promised. Promising
-// the same entry again is no error; a promise is kept across restarts.
-func (a *Agent) Promise(e Entry) error {
-	a.disk <- struct{}{}
-	defer func() { <-a.disk }()
-	entries, err := a.mayPromise(e)
-	if err != nil || entries == nil {
-		return err
-	}
-	if err := a.save(Saved{entries, &e}); err != nil {
-		return fmt.Errorf("keep the promise: %w", err)
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if !a.log.Load().Last().Before(e.Generation) { // something was committed meanwhile
-		if e.Hash() != a.log.Load().Hash() {
-			return fmt.Errorf("generation %v: %w", e.Generation, ErrFork)
-		}
-		return nil
-	}
-	a.promise = &e
-	return nil
-}
-
-// mayPromise returns what is to be kept beside the promise, nil when there is
-// nothing to promise.
-func (a *Agent) mayPromise(e Entry) ([]Entry, error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if e.Generation == a.log.Load().Last() && e.Hash() == a.log.Load().Hash() {
-		return nil, nil // committed already
-	}
-	if _, err := a.log.Load().Apply(e); err != nil {
-		return nil, err
-	}
-	if a.promise != nil && a.promise.Generation == e.Generation && a.promise.Hash() != e.Hash() {
-		return nil, fmt.Errorf("generation %v: %w (by release %s)", e.Generation, ErrPromised, a.promise.Release)
-	}
-	return append([]Entry{}, a.entries...), nil
-}
-
-// Abandon takes back a promise for exactly this entry, when its operator found
-// that not everybody would promise.
-func (a *Agent) Abandon(e Entry) error {
-	a.disk <- struct{}{}
-	defer func() { <-a.disk }()
-	a.mu.Lock()
-	mine, entries := a.promise != nil && a.promise.Hash() == e.Hash(), a.entries
-	a.mu.Unlock()
-	if !mine {
-		return nil
-	}
-	if err := a.save(Saved{entries, nil}); err != nil {
-		return fmt.Errorf("take the promise back: %w", err)
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.promise = nil // nothing else was promised: disk is held
-	return nil
-}
-
-// Promised is the entry that waits for its commit, nil when there is none.
-func (a *Agent) Promised() *Entry {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.promise
 }
 
 // Changed is closed when the next entry is applied.

@@ -58,7 +58,7 @@ func TestAPromiseThatCantBeKeptIsNotGiven(t *testing.T) {
 	one, _ := twoSteps(t)
 	full := errors.New("disk full")
 	a := mustAgent(t, Saved{}, func(Saved) error { return full })
-	if err := a.Promise(one); !errors.Is(err, full) || a.Promised() != nil {
+	if err := a.Promise(one, "x"); !errors.Is(err, full) || a.Promised() != nil {
 		t.Errorf("%v, promised %v", err, a.Promised())
 	}
 	if err := a.Learn(one); !errors.Is(err, full) || a.Log().Last() != one.Generation {
@@ -73,7 +73,7 @@ func TestASlowDiskHoldsNoCallUp(t *testing.T) {
 		var kept Saved
 		a := mustAgent(t, Saved{}, func(s Saved) error { time.Sleep(time.Second); kept = s; return nil })
 		begun := time.Now()
-		go func() { _ = a.Promise(one) }()
+		go func() { _ = a.Promise(one, "x") }()
 		synctest.Wait()
 		for _, e := range []Entry{one, two} {
 			changed := a.Changed()
@@ -109,21 +109,59 @@ func TestAPromiseExcludesEveryOtherEntry(t *testing.T) {
 	rival.Release = "rival"
 	var kept Saved
 	a := mustAgent(t, Saved{}, func(s Saved) error { kept = s; return nil })
-	if err := errors.Join(a.Promise(one), a.Promise(one)); err != nil {
+	if err := errors.Join(a.Promise(one, "x"), a.Promise(one, "x")); err != nil {
 		t.Fatal(err)
 	}
-	if err := a.Promise(rival); !errors.Is(err, ErrPromised) {
+	if err := a.Promise(rival, "y"); !errors.Is(err, ErrPromised) {
 		t.Errorf("a rival's entry: %v", err)
 	}
 	a = mustAgent(t, kept, nil)
-	if err := a.Promise(rival); !errors.Is(err, ErrPromised) {
+	if err := a.Promise(rival, "y"); !errors.Is(err, ErrPromised) {
 		t.Errorf("after a restart: %v", err)
 	}
-	if err := errors.Join(a.Learn(one), a.Promise(two)); err != nil {
+	if err := errors.Join(a.Learn(one), a.Promise(two, "x")); err != nil {
 		t.Errorf("after the commit: %v", err)
 	}
-	if err := errors.Join(a.Abandon(one), a.Abandon(two)); err != nil || a.Promised() != nil {
+	if err := errors.Join(a.Abandon(one, "x"), a.Abandon(two, "x")); err != nil || a.Promised() != nil {
 		t.Errorf("%v %v", err, a.Promised())
+	}
+}
+
+// A promise stands until everybody who asked for it has taken it back, and an
+// entry that one process bars is promised there never again.
+func TestAPromiseIsGivenUpForGood(t *testing.T) {
+	one, two := twoSteps(t)
+	rival := one
+	rival.Release = "rival"
+	var kept Saved
+	a := mustAgent(t, Saved{}, func(s Saved) error { kept = s; return nil })
+	if err := errors.Join(a.Promise(one, "x"), a.Promise(one, "y"), a.Promise(one, "y"), a.Abandon(one, "x")); err != nil || a.Promised() == nil {
+		t.Fatalf("%v, promised %v, want it to stand for y", err, a.Promised())
+	}
+	if err := a.Bar(one); !errors.Is(err, ErrPromised) {
+		t.Errorf("barred although it is promised: %v", err)
+	}
+	if err := a.Bar(rival); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Abandon(one, ""); err != nil || a.Promised() != nil {
+		t.Fatalf("%v, promised %v", err, a.Promised())
+	}
+	a = mustAgent(t, kept, func(s Saved) error { kept = s; return nil })
+	if err := a.Promise(rival, "z"); !errors.Is(err, ErrPromised) {
+		t.Errorf("promised although it is barred: %v", err)
+	}
+	if err := errors.Join(a.Promise(one, "z"), a.Learn(rival)); err != nil || a.Promised() != nil || kept.Barred != nil {
+		t.Errorf("what is committed counts, whatever was promised: %v, %v, barred %v", err, a.Promised(), kept.Barred)
+	}
+	if err := a.Bar(rival); !errors.Is(err, ErrFork) {
+		t.Errorf("barred although it is applied: %v", err)
+	}
+	if err := errors.Join(a.Bar(one)); err != nil {
+		t.Errorf("an entry whose number is taken: %v", err)
+	}
+	if err := a.Bar(two); err == nil {
+		t.Error("barred an entry that does not follow")
 	}
 }
 

@@ -50,6 +50,7 @@ func (a *app) report(err error) int {
 	if err == nil {
 		return exitOK
 	}
+	a.wipe()
 	code := exitProblem
 	if !a.started {
 		code = exitUsage

@@ -36,6 +36,8 @@ type app struct {
 	out, err io.Writer
 	flags    flags
 	answers  *bufio.Reader // in, once something was asked
+	spun     int           // of passing
+	shown    bool          // a passing line stands on the screen
 	started  bool          // the command line was understood; what fails now is no usage error
 
 	openReleases func(context.Context, *releaseFlags) (releases, func(), error) // tests put a site in

@@ -32,6 +32,7 @@ func (a *app) printf(format string, args ...any) { fmt.Fprintf(a.out, format, ar
 
 // note tells a person something beside the result.
 func (a *app) note(format string, args ...any) {
+	a.wipe()
 	if !a.flags.json {
 		fmt.Fprintf(a.err, format+"\n", args...)
 	}

@@ -134,7 +134,7 @@ func failedStep(err error) error {
 	if _, ok := errors.AsType[*exitError](err); ok || err == nil {
 		return err
 	}
-	if errors.Is(err, release.ErrOpen) || errors.Is(err, release.ErrRestored) || errors.Is(err, release.ErrUnseen) || errors.Is(err, release.ErrGuard) || errors.Is(err, rollout.ErrStep) || errors.Is(err, rollout.ErrPromised) || errors.Is(err, rollout.ErrFork) {
+	if errors.Is(err, release.ErrOpen) || errors.Is(err, release.ErrRestored) || errors.Is(err, release.ErrUnseen) || errors.Is(err, release.ErrGuard) || errors.Is(err, release.ErrUnjudged) || errors.Is(err, rollout.ErrStep) || errors.Is(err, rollout.ErrPromised) || errors.Is(err, rollout.ErrFork) {
 		return problemf("%w", err)
 	}
 	return unreachablef("%w", err)

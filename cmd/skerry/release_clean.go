@@ -30,9 +30,12 @@ alive after all, its requests fail; none meets two versions.`,
 }
 
 func (a *app) releaseClean(ctx context.Context, to releases, f *releaseFlags) error {
-	_, r, err := openSession(ctx, to)
+	s, r, err := openSession(ctx, to)
 	if err != nil {
 		return err
+	}
+	if _, err := r.Clean(); err != nil && r.State != rollout.Draining && r.State != rollout.Drained {
+		return problemf("%w\nNext: %s", err, nextStep(s, r))
 	}
 	plan := []string{"wait until nobody needs " + versions(r, r.Goes),
 		"make these versions refuse every call: no rollback after that",

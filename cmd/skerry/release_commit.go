@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/release"
 	"github.com/skerry/skerry/rollout"
 	"github.com/spf13/cobra"
@@ -19,7 +18,7 @@ import (
 type ramp struct {
 	steps []int // per ten thousand, growing; the last is rollout.Whole
 	every time.Duration
-	release.Guard
+	release.Bounds
 }
 
 func (a *app) releaseCommitCommand(f *releaseFlags) *cobra.Command {
@@ -33,14 +32,22 @@ growing share of the users goes first; who has met a new version stays with it.
 
 --max-failures and --max-p99 guard the new versions, during the ramp and for
 --every after its last step: when one of them is crossed, everything is rolled
-back. Both need at least --min-calls calls of a version to judge.
+back. What both sides of a call count must keep the bounds, so that a version
+that nobody can connect to fails, too. A module may declare bounds of its own,
+in release.yaml or by skerry release config put: max_failures, max_p99,
+min_calls, guard=off.
 
 Where two versions of a module may never run at once (strategies blocking and
 waiting), it goes on until the old one has stopped and the new one is up, and
 says what is to be stopped and started; calls wait meanwhile. An interrupted
 one stays where it is: commit again goes on, rollback turns back.
 
-An interrupted ramp stays at its share; commit again goes on from there.`,
+A version is called well after --min-calls calls in which nothing was crossed;
+so many that one bad call is within the bounds. With fewer the ramp waits, up
+to three times --every, and then stays where it is.
+
+This command watches: when it ends early the share stays, and nobody watches.
+The same command goes on; it watches the share that it finds anew.`,
 		Example: "  skerry release commit\n  skerry release commit --ramp 10,50,100 --every 2m --max-failures 1% --max-p99 200ms",
 		Args:    cobra.NoArgs,
 		RunE: a.inRelease(f, func(ctx context.Context, to releases, _ []string) error {
@@ -51,6 +58,9 @@ An interrupted ramp stays at its share; commit again goes on from there.`,
 			if r.Failures, err = parsePercent(failures); err != nil {
 				return usagef("--max-failures: %w", err)
 			}
+			if r.P99 != 0 && r.P99 < time.Millisecond {
+				return usagef("--max-p99 %v: want 1ms or more", r.P99)
+			}
 			return a.releaseCommit(ctx, to, f, r)
 		}),
 	}
@@ -58,7 +68,7 @@ An interrupted ramp stays at its share; commit again goes on from there.`,
 	c.Flags().DurationVar(&r.every, "every", 2*time.Minute, "time between two steps of the ramp")
 	c.Flags().StringVar(&failures, "max-failures", "", "roll back when more than this `SHARE` of a new version's calls fail, such as 1%")
 	c.Flags().DurationVar(&r.P99, "max-p99", 0, "roll back when more than 1% of a new version's calls take longer")
-	c.Flags().Int64Var(&r.Calls, "min-calls", 50, "calls of a version since the step, to judge it by")
+	c.Flags().Int64Var(&r.Calls, "min-calls", 50, "`CALLS` of a version at a share, to call it well")
 	return c
 }
 
@@ -95,44 +105,57 @@ func (a *app) releaseCommit(ctx context.Context, to releases, f *releaseFlags, h
 	if err != nil {
 		return err
 	}
-	if r.State == rollout.Prepared || r.State == rollout.Ramping {
-		if err := mayCommit(s, r); err != nil {
-			return err
-		}
-	}
-	how.steps = slices.DeleteFunc(how.steps, func(share int) bool { return share <= r.Share })
-	changing := s.changingOver()
-	if r.State == rollout.Switched && len(changing) > 0 {
-		how.steps = []int{rollout.Whole}
-	}
-	if how.Failures == 0 && how.P99 == 0 {
-		how.Guard = release.Guard{}
-	}
-	if err := a.confirm(f, commitPlan(r, how)...); err != nil {
+	if err := mayCommit(s, r); err != nil {
 		return err
 	}
-	for i, share := range how.steps {
-		if r.State == rollout.Switched {
-			a.note("going on with the change of %s", names(changing))
-		} else {
+	guard, err := guardOf(how.Bounds, r)
+	if err != nil {
+		return usagef("%w", err)
+	}
+	how.steps = slices.DeleteFunc(how.steps, func(share int) bool { return share < r.Share })
+	if err := a.confirm(f, commitPlan(r, how, guard)...); err != nil {
+		return err
+	}
+	said := r.Share
+	send := func(share int) {
+		if share > said {
+			said = share
 			a.note("%s of the new requests are sent to %s", percent(share), versions(r, func(m rollout.Module) string { return m.New }))
 		}
-		if r, err = to.Commit(ctx, share, how.every, how.Guard); err != nil {
-			return how.turned(r, interrupted(r, err))
-		}
-		if i < len(how.steps)-1 && how.Guard == (release.Guard{}) {
-			if err := run.Sleep(ctx, how.every); err != nil {
-				return fmt.Errorf("the release stays at %s: %w", percent(share), err)
-			}
-		}
 	}
+	if changing := s.changingOver(); r.State == rollout.Switched && len(changing) > 0 {
+		a.note("going on with the change of %s", names(changing))
+	}
+	if len(how.steps) == 1 {
+		send(how.steps[0])
+	}
+	next, err := to.Commit(ctx, how.steps, how.every, guard, func(p release.Progress) {
+		send(p.Share)
+		a.showRamp(p)
+	})
+	a.wipe()
+	if err != nil {
+		return turned(ctx, next, err)
+	}
+	r = next
 	return a.stepped(r, fmt.Sprintf("Release %s is committed: new requests meet %s.", r.Name, versions(r, func(m rollout.Module) string { return m.New })),
 		backup(r),
 		"Next: skerry release clean when you are content, or skerry release rollback")
 }
 
-// mayCommit refuses to send requests where nobody would answer.
+// mayCommit refuses what the session does not allow, and to send requests
+// where nobody would answer.
 func mayCommit(s siteState, r rollout.Release) error {
+	log, err := s.log()
+	if err != nil {
+		return err
+	}
+	if r.State == rollout.Switched {
+		return nil // done, and may be watched once more
+	}
+	if _, _, err := r.Commit(log, rollout.Whole, log.Next("", nil).Generation); err != nil {
+		return problemf("%w\nNext: %s", err, nextStep(s, r))
+	}
 	for _, m := range r.Modules {
 		if !m.Strategy.Exclusive() && len(s.up(m.Service, m.New)) == 0 {
 			return problemf("commit release %s: no instance of %s/%s is up; start some, and see skerry ls %s", r.Name, m.Service, m.New, m.Service)
@@ -141,7 +164,7 @@ func mayCommit(s siteState, r rollout.Release) error {
 	return nil
 }
 
-func commitPlan(r rollout.Release, how ramp) []string {
+func commitPlan(r rollout.Release, how ramp, g release.Guard) []string {
 	news := versions(r, func(m rollout.Module) string { return m.New })
 	plan := []string{"send every new request to " + news + ", of all modules at once"}
 	if len(how.steps) > 1 {
@@ -158,21 +181,30 @@ func commitPlan(r rollout.Release, how ramp) []string {
 	for _, m := range exclusives(r).Modules {
 		plan = append(plan, changePlan(m)...)
 	}
-	if how.Failures > 0 {
-		plan = append(plan, fmt.Sprintf("roll back when more than %.4g%% of a new version's calls fail", how.Failures*100))
-	}
-	if how.P99 > 0 {
-		plan = append(plan, fmt.Sprintf("roll back when more than 1%% of a new version's calls take longer than %v", how.P99))
+	if watch := guardPlan(g, r); len(watch) > 1 || len(how.steps) > 1 {
+		plan = append(plan, watch...)
 	}
 	return plan
 }
 
-// turned says what the guard has done.
-func (how ramp) turned(r rollout.Release, err error) error {
-	if !errors.Is(err, release.ErrGuard) {
-		return err
+// turned says where a ramp has left the release that did not come to its end.
+func turned(ctx context.Context, r rollout.Release, err error) error {
+	olds := versions(r, func(m rollout.Module) string { return m.Old })
+	switch {
+	case errors.Is(err, release.ErrGuard) && r.Back:
+		return problemf("%w\nNew requests meet %s again.\nNext: skerry release clean", err, olds)
+	case errors.Is(err, release.ErrGuard):
+		return problemf("%w\nNext: skerry release rollback, with --dead PROCESS for who is dead for certain", err)
+	case errors.Is(err, release.ErrUnjudged):
+		return problemf("%w, and nobody watches it\nNext: the same command when there are more calls, or with fewer --min-calls; skerry release commit without bounds; or skerry release rollback", err)
+	case len(exclusives(r).Modules) > 0:
+		return interrupted(r, err)
+	case ctx.Err() != nil && r.State == rollout.Ramping:
+		return problemf("interrupted: the release stays at %s, and nobody watches it\nNext: the same command goes on; or skerry release rollback", percent(r.Share))
+	case ctx.Err() != nil && r.State == rollout.Switched:
+		return problemf("interrupted: the release is committed, and nobody watches it\nNext: skerry release clean when you are content, or skerry release rollback")
 	}
-	return problemf("%w\nNew requests meet %s again.\nNext: skerry release clean", err, versions(r, func(m rollout.Module) string { return m.Old }))
+	return err
 }
 
 func percent(share int) string { return fmt.Sprintf("%.4g%%", float64(share)*100/rollout.Whole) }

@@ -22,14 +22,21 @@ const manifestFile = "release.yaml"
 // module is what ship is told of one service. What a field leaves out is taken
 // from the next place: command line, settings of the release, manifest.
 type module struct {
-	Version  string            `yaml:"version"`  // to be shipped
-	Old      string            `yaml:"old"`      // that serves now; found out when only one runs
-	Wish     int               `yaml:"wish"`     // instances to wait for; default: as many as the old version has
-	Check    string            `yaml:"check"`    // command that must succeed
-	Strategy string            `yaml:"strategy"` // concurrent, blocking or waiting
-	Env      map[string]string `yaml:"env"`      // for the check
-	Patience time.Duration     `yaml:"patience"` // of waiting: how long to look for a moment without need; default 30s
-	GiveUp   bool              `yaml:"give_up"`  // of waiting: don't switch when none comes
+	Version  string            `yaml:"version"`    // to be shipped
+	Old      string            `yaml:"old"`        // that serves now; found out when only one runs
+	Wish     int               `yaml:"wish"`       // instances to wait for; default: as many as the old version has
+	Check    string            `yaml:"check"`      // command that must succeed
+	Strategy string            `yaml:"strategy"`   // concurrent, blocking or waiting
+	Env      map[string]string `yaml:"env"`        // for the check
+	Checking string            `yaml:"check_time"` // how long the check may take
+	Patience time.Duration     `yaml:"patience"`   // of waiting: how long to look for a moment without need; default 30s
+	GiveUp   bool              `yaml:"give_up"`    // of waiting: don't switch when none comes
+
+	// Bounds of its own for the guard of a ramp, kept in the release by ship.
+	MaxFailures string `yaml:"max_failures"`
+	MaxP99      string `yaml:"max_p99"`
+	MinCalls    string `yaml:"min_calls"`
+	Guard       string `yaml:"guard"` // off: it is not watched
 }
 
 // readManifest reads the modules of a release; without a path the manifest
@@ -49,7 +56,7 @@ func readManifest(path string) (map[string]module, error) {
 		return nil, fmt.Errorf("read the manifest: %s: %s", cmp.Or(path, manifestFile), yaml.FormatError(err, false, true))
 	}
 	for name, mod := range m.Modules {
-		if _, err := parseStrategy(mod.Strategy); err != nil {
+		if err := checkSettings(mod.settings()); err != nil {
 			return nil, fmt.Errorf("manifest %s: module %s: %w", cmp.Or(path, manifestFile), name, err)
 		}
 	}
@@ -65,13 +72,32 @@ func (m module) or(o module) module {
 	maps.Copy(env, m.Env)
 	return module{
 		Version: cmp.Or(m.Version, o.Version), Old: cmp.Or(m.Old, o.Old), Wish: cmp.Or(m.Wish, o.Wish),
-		Check: cmp.Or(m.Check, o.Check), Strategy: cmp.Or(m.Strategy, o.Strategy), Env: env,
+		Check: cmp.Or(m.Check, o.Check), Strategy: cmp.Or(m.Strategy, o.Strategy), Env: env, Checking: cmp.Or(m.Checking, o.Checking),
 		Patience: cmp.Or(m.Patience, o.Patience), GiveUp: m.GiveUp || o.GiveUp,
+		MaxFailures: cmp.Or(m.MaxFailures, o.MaxFailures), MaxP99: cmp.Or(m.MaxP99, o.MaxP99), MinCalls: cmp.Or(m.MinCalls, o.MinCalls), Guard: cmp.Or(m.Guard, o.Guard),
 	}
 }
 
+// settings are those of the module's fields that are checked, as config put
+// spells them.
+func (m module) settings() map[string]string {
+	return map[string]string{"strategy": m.Strategy, "check_time": m.Checking,
+		"max_failures": m.MaxFailures, "max_p99": m.MaxP99, "min_calls": m.MinCalls, "guard": m.Guard}
+}
+
+// bounds are the module's own bounds that a release does not know yet.
+func (m module) bounds(known map[string]string) map[string]string {
+	out := map[string]string{}
+	for key, value := range m.settings() {
+		if slices.Contains(guardKeys, key) && value != "" && known[key] != value {
+			out[key] = value
+		}
+	}
+	return out
+}
+
 // Keys of settings that ship knows.
-var shipKeys = []string{"version", "old", "wish", "check", "strategy", "patience", "give_up"}
+var shipKeys = append([]string{"version", "old", "wish", "check", "check_time", "strategy", "patience", "give_up"}, guardKeys...)
 
 // checkSettings refuses what ship would stumble over later.
 func checkSettings(values map[string]string) error {
@@ -88,13 +114,20 @@ func checkSettings(values map[string]string) error {
 	if g := values["give_up"]; g != "" && g != "true" && g != "false" {
 		return fmt.Errorf("give_up=%s: want true or false", g)
 	}
-	_, err := parseStrategy(values["strategy"])
+	if _, err := parseStrategy(values["strategy"]); err != nil {
+		return err
+	}
+	if _, err := parseCheckTime(values["check_time"]); err != nil {
+		return err
+	}
+	_, err := boundsOf(values)
 	return err
 }
 
 // moduleOf reads the settings of a module.
 func moduleOf(values map[string]string) module {
-	m := module{Version: values["version"], Old: values["old"], Check: values["check"], Strategy: values["strategy"], Env: map[string]string{}}
+	m := module{Version: values["version"], Old: values["old"], Check: values["check"], Strategy: values["strategy"], Env: map[string]string{}, Checking: values["check_time"],
+		MaxFailures: values["max_failures"], MaxP99: values["max_p99"], MinCalls: values["min_calls"], Guard: values["guard"]}
 	m.Wish, _ = strconv.Atoi(values["wish"]) // checked when it was put, as what follows
 	m.Patience, _ = time.ParseDuration(values["patience"])
 	m.GiveUp = values["give_up"] == "true"
@@ -104,6 +137,18 @@ func moduleOf(values map[string]string) module {
 		}
 	}
 	return m
+}
+
+// parseCheckTime reads how long a check may take.
+func parseCheckTime(text string) (time.Duration, error) {
+	if text == "" {
+		return time.Minute, nil
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d <= 0 {
+		return 0, fmt.Errorf("check_time=%s: want a time such as 30s", text)
+	}
+	return d, nil
 }
 
 func parseStrategy(text string) (rollout.Strategy, error) {

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"time"
@@ -47,7 +48,7 @@ func (s *liveSite) State(ctx context.Context) (siteState, error) {
 	if len(status.Members) == 0 {
 		return siteState{}, unreachablef("no process of the site answers; see skerry ls and skerry doctor")
 	}
-	st := siteState{Entries: status.Trail, Instances: s.node.Explain(""), Frozen: status.Frozen, Restored: errors.Is(status.Err, release.ErrRestored)}
+	st := siteState{Entries: status.Trail, Instances: s.node.Explain(""), Frozen: status.Frozen, Pending: status.Pending, Restored: errors.Is(status.Err, release.ErrRestored)}
 	for _, m := range status.Members {
 		p := process{Name: m.Process, Addr: m.Addr, Applied: m.Applied, Hash: m.Hash, Why: m.Silent}
 		if len(m.Waits) > 0 {
@@ -59,6 +60,17 @@ func (s *liveSite) State(ctx context.Context) (siteState, error) {
 		st.Processes = append(st.Processes, p)
 	}
 	return st, nil
+}
+
+// Connect is how an instance that nobody calls yet is found to be there.
+func (s *liveSite) Connect(ctx context.Context, addr string) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	c, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return err
+	}
+	return c.Close()
 }
 
 // stepped is the session after a step.
@@ -112,8 +124,15 @@ func (s *liveSite) Ship(ctx context.Context, m rollout.Module) (rollout.Release,
 	return s.stepped(ctx, s.controller(nil).Ship(ctx, m))
 }
 
-func (s *liveSite) Commit(ctx context.Context, share int, every time.Duration, g release.Guard) (rollout.Release, error) {
-	return s.stepped(ctx, s.controller(s.changes).Ramp(ctx, []int{share}, every, g))
+func (s *liveSite) Commit(ctx context.Context, shares []int, every time.Duration, g release.Guard, tell func(release.Progress)) (rollout.Release, error) {
+	err := s.controller(func(p release.Progress) {
+		if p.Step == "ramp" {
+			tell(p)
+		} else {
+			s.changes(p)
+		}
+	}).Ramp(ctx, shares, every, g)
+	return s.stepped(context.WithoutCancel(ctx), err)
 }
 
 func (s *liveSite) Rollback(ctx context.Context) (rollout.Release, error) {
@@ -174,6 +193,8 @@ func holdersOf(byService map[string][]rollout.Holder, since func(rollout.Holder)
 	return out
 }
 
-func (s *liveSite) Refresh(ctx context.Context) error { return s.controller(nil).Refresh(ctx) }
+func (s *liveSite) Refresh(ctx context.Context, discard bool) error {
+	return s.controller(nil).Refresh(ctx, discard)
+}
 
 func (s *liveSite) Adopt(ctx context.Context) error { return s.controller(nil).Adopt(ctx) }

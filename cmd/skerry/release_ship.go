@@ -29,17 +29,19 @@ func (a *app) releaseShipCommand(f *releaseFlags) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "ship [MODULE… | all]",
 		Short: "Wait for the new version of a module, check it, and let verifiers meet it",
-		Long: `Waits until the wished number of instances of the new version is up and listed
-(you, or the site's supervisor, start them), runs the module's check command,
-and lets verifiers meet the new version: requests with the mark that status
-shows. Everybody else stays with the old versions.
+		Long: `Waits until the wished number of instances of the new version is listed and
+answers (you, or the site's supervisor, start them), runs the module's check
+command, and lets verifiers meet the new version: requests with the mark that
+status shows. Everybody else stays with the old versions.
 
 What the command line leaves out is taken from the settings of the release
 (skerry release config put), then from the manifest, release.yaml:
   modules:
     auth: {version: v2, wish: 2, check: ./probe auth}
     proc: {version: v2}
-all, or no name, ships every module of the settings and the manifest.
+all, or no name, ships every module of the settings and the manifest. Bounds for
+the guard of commit --ramp (max_failures, max_p99, min_calls, guard: off) are
+kept in the release, for whoever commits it.
 
 A module whose versions may never run at once, because they own a device, has
 the strategy blocking: its new version is not waited for, and begins after
@@ -49,7 +51,8 @@ when none comes within --patience it is begun all the same, or, by --give-up,
 not at all.
 
 The check runs by the shell with SKERRY_RELEASE, SKERRY_MARK, SKERRY_MODULE,
-SKERRY_VERSION, SKERRY_OLD, SKERRY_ADDRS, and the settings as SKERRY_KEY.`,
+SKERRY_VERSION, SKERRY_OLD, SKERRY_ADDRS, and the settings as SKERRY_KEY. What
+it writes is shown. Status 0 within --check-time ships; anything else does not.`,
 		Example: "  skerry release ship auth --version v2 --wish 2 --check './probe auth'\n  skerry release ship all",
 		RunE: a.inRelease(f, func(ctx context.Context, to releases, args []string) error {
 			return a.releaseShip(ctx, to, f, sh, args)
@@ -59,6 +62,7 @@ SKERRY_VERSION, SKERRY_OLD, SKERRY_ADDRS, and the settings as SKERRY_KEY.`,
 	c.Flags().StringVar(&sh.Old, "old", "", "`VERSION` that serves now (needed when several are listed and no rule names one)")
 	c.Flags().IntVar(&sh.Wish, "wish", 0, "`INSTANCES` to wait for (default: as many as the old version has)")
 	c.Flags().StringVar(&sh.Check, "check", "", "`COMMAND` that must succeed")
+	c.Flags().StringVar(&sh.Checking, "check-time", "", "how long the check may take (default 1m)")
 	c.Flags().StringVar(&sh.Strategy, "strategy", "", "concurrent, blocking or waiting")
 	c.Flags().DurationVar(&sh.Patience, "patience", 0, "of the strategy waiting: how long to look for a moment in which nobody needs the old version (default 30s)")
 	c.Flags().BoolVar(&sh.GiveUp, "give-up", false, "of the strategy waiting: don't switch when there is no such moment")
@@ -89,10 +93,12 @@ func (a *app) releaseShip(ctx context.Context, to releases, f *releaseFlags, sh 
 	if err := a.confirm(f, plan...); err != nil {
 		return err
 	}
-	for _, name := range names {
-		if r, err = a.shipOne(ctx, to, r, name, modules[name], sh.wait); err != nil {
-			return err
+	for i, name := range names {
+		next, err := a.shipOne(ctx, to, r, name, modules[name], sh.wait)
+		if err != nil {
+			return notShipped(err, names[:i], names[i:])
 		}
+		r = next
 	}
 	if slices.ContainsFunc(r.Modules, func(m rollout.Module) bool { return m.Strategy.Exclusive() }) {
 		a.note("No preview of %s: it begins when the old version has stopped.", versions(exclusives(r), func(m rollout.Module) string { return m.New }))
@@ -104,6 +110,22 @@ func (a *app) releaseShip(ctx context.Context, to releases, f *releaseFlags, sh 
 		"Next: try it, then skerry release commit, or skerry release rollback")
 }
 
+// notShipped says which modules are left when one of several failed.
+func notShipped(err error, done, left []string) error {
+	if len(done)+len(left) == 1 {
+		return err
+	}
+	state := "no module is shipped"
+	if len(done) > 0 {
+		state = "shipped: " + strings.Join(done, ", ") + "; not shipped: " + strings.Join(left, ", ")
+	}
+	code := exitProblem
+	if e, ok := errors.AsType[*exitError](failedStep(err)); ok {
+		code = e.code
+	}
+	return &exitError{code, fmt.Errorf("%w\n%s\nNext: mend it, and then: skerry release ship %s", err, state, strings.Join(left, " "))}
+}
+
 // howToPreview says how a request becomes a verifier's.
 func howToPreview(r rollout.Release) string {
 	return fmt.Sprintf("the mark %s (browsers: cookie %s=%s)", r.Mark, gateway.PreviewCookie, r.Mark)
@@ -112,7 +134,12 @@ func howToPreview(r rollout.Release) string {
 // modules puts together what is to be shipped, and in which order.
 func (sh shipping) modules(s siteState, r rollout.Release, manifest map[string]module, names []string) (map[string]module, []string, error) {
 	if len(names) == 0 || slices.Equal(names, []string{"all"}) {
-		names = slices.Concat(keysOf(manifest), keysOf(r.Settings))
+		names = keysOf(manifest)
+		for name, values := range r.Settings { // bounds alone are nothing to ship
+			if values["version"] != "" {
+				names = append(names, name)
+			}
+		}
 		if len(names) == 0 {
 			return nil, nil, errors.New("nothing to ship: name a module, or list modules in release.yaml or by skerry release config put")
 		}
@@ -145,7 +172,7 @@ func complete(s siteState, name string, m module) (module, error) {
 	if m.Version == "" {
 		return m, fmt.Errorf("ship %s: which version? --version, or skerry release config put %s version=…", name, name)
 	}
-	if _, err := parseStrategy(m.Strategy); err != nil {
+	if err := checkSettings(m.settings()); err != nil {
 		return m, fmt.Errorf("ship %s: %w", name, err)
 	}
 	if m.Old == "" {
@@ -194,6 +221,12 @@ func (a *app) shipOne(ctx context.Context, to releases, r rollout.Release, name 
 	if err != nil {
 		return r, err
 	}
+	if own := m.bounds(r.Settings[name]); len(own) > 0 {
+		if r, err = to.Put(ctx, name, own); err != nil {
+			return r, err
+		}
+		a.note("%s: bounds kept in the release: %s", name, tagText(own))
+	}
 	next, err := to.Ship(ctx, told)
 	if err == nil {
 		a.note("%s/%s: shipped", name, m.Version)
@@ -204,29 +237,63 @@ func (a *app) shipOne(ctx context.Context, to releases, r rollout.Release, name 
 // instancesEvery is the time between two looks at the lists.
 const instancesEvery = 500 * time.Millisecond
 
-// awaitInstances returns when as many as wished are up.
+// awaitInstances returns when as many as wished are listed and answer.
 func (a *app) awaitInstances(ctx context.Context, to releases, name string, m module, wait time.Duration) ([]string, error) {
-	said := -1
-	for end := time.Now().Add(wait); ; {
+	said := ""
+	for began, end := time.Now(), time.Now().Add(wait); ; {
 		s, err := to.State(ctx)
 		if err != nil {
 			return nil, err
 		}
-		up := s.up(name, m.Version)
-		if len(up) != said {
-			a.note("%s/%s: %d of %d up %s", name, m.Version, len(up), m.Wish, strings.Join(up, " "))
-			said = len(up)
+		up, unwell := s.well(ctx, to, name, m.Version)
+		line := strings.TrimSpace(fmt.Sprintf("%s/%s: %d of %d up %s", name, m.Version, len(up), m.Wish, strings.Join(append(slices.Clone(up), unwell...), ", ")))
+		if line != said {
+			said = line
+			a.note("%s", line)
 		}
 		if len(up) >= m.Wish {
 			return up, nil
 		}
+		a.passing("%s/%s: waiting for %s, for %s; %s left", name, m.Version, count(m.Wish-len(up), "instance", "s"), age(time.Since(began)), age(time.Until(end)))
 		if !time.Now().Before(end) {
-			return nil, problemf("ship %s: %d of %d instances of %s are up after %v; start them, look at skerry ls %s, or wish for fewer", name, len(up), m.Wish, m.Version, wait, name)
+			return nil, problemf("ship %s: %d of %d instances of %s are up after %v%s; start them, look at skerry ls %s, or wish for fewer", name, len(up), m.Wish, m.Version, wait, listed(unwell), name)
 		}
 		if err := run.Sleep(ctx, instancesEvery); err != nil {
-			return nil, err
+			return nil, problemf("ship %s: interrupted while it waited for %s/%s; it is not shipped", name, name, m.Version)
 		}
 	}
+}
+
+func listed(unwell []string) string {
+	if len(unwell) == 0 {
+		return ""
+	}
+	return "; listed, but not well: " + strings.Join(unwell, ", ")
+}
+
+// well are the instances of a version that are up and answer, and those that
+// are listed and don't, with the reason.
+func (s siteState) well(ctx context.Context, to releases, service, version string) (up, unwell []string) {
+	silent := map[string]bool{}
+	for _, p := range s.Processes {
+		silent[p.Name] = p.Silent > 0
+	}
+	for _, in := range s.Instances {
+		switch {
+		case in.Service != service || in.Version != version:
+		case !isUp(in):
+			unwell = append(unwell, fmt.Sprintf("%s (%s)", in.Addr, in.State))
+		case silent[in.Owner]:
+			unwell = append(unwell, in.Addr+" (its process does not answer)")
+		default:
+			if err := to.Connect(ctx, in.Addr); err != nil {
+				unwell = append(unwell, fmt.Sprintf("%s (%v)", in.Addr, err))
+				continue
+			}
+			up = append(up, in.Addr)
+		}
+	}
+	return up, unwell
 }
 
 // runCheck runs the module's check by the shell; what it says goes to stderr.
@@ -235,13 +302,26 @@ func (a *app) runCheck(ctx context.Context, name string, m module, r rollout.Rel
 	if runtime.GOOS == "windows" {
 		shell, flag = "cmd", "/C"
 	}
+	limit, err := parseCheckTime(m.Checking)
+	if err != nil {
+		return err
+	}
 	began := time.Now()
-	c := exec.CommandContext(ctx, shell, flag, m.Check)
+	checking, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	c := exec.CommandContext(checking, shell, flag, m.Check)
 	c.Env = append(os.Environ(), m.environment(name, r, addrs)...)
 	c.Stdout, c.Stderr = a.err, a.err
-	c.WaitDelay = 5 * time.Second
-	if err := c.Run(); err != nil {
-		return problemf("ship %s: the check of %s failed (%w): %s; nothing has changed for anybody", name, m.Version, err, m.Check)
+	c.WaitDelay = time.Second // a child of the shell may hold the output open
+	a.wipe()
+	err = c.Run()
+	switch {
+	case ctx.Err() != nil:
+		return problemf("ship %s: interrupted during the check of %s; %s is not shipped", name, m.Version, name)
+	case checking.Err() != nil:
+		return problemf("ship %s: the check of %s has not ended within %v: %s; %s is not shipped; give it longer by --check-time, or mend it", name, m.Version, limit, m.Check, name)
+	case err != nil:
+		return problemf("ship %s: the check of %s failed (%w): %s; %s is not shipped", name, m.Version, err, m.Check, name)
 	}
 	a.note("%s/%s: the check passed in %s", name, m.Version, latency(time.Since(began)))
 	return nil

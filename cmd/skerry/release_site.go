@@ -17,12 +17,14 @@ type releases interface {
 	// State asks everybody what there is. What did not answer is in it too.
 	State(ctx context.Context) (siteState, error)
 
+	// Connect tries an address that is listed.
+	Connect(ctx context.Context, addr string) error
+
 	Start(ctx context.Context, reason string) (rollout.Release, error)
 	Put(ctx context.Context, module string, values map[string]string) (rollout.Release, error)
 	Ship(ctx context.Context, m rollout.Module) (rollout.Release, error)
-	// Commit sends a share to the new versions. With a guard it watches them
-	// for a time, rolls back when they break it, and wraps release.ErrGuard.
-	Commit(ctx context.Context, share int, every time.Duration, g release.Guard) (rollout.Release, error)
+	// Commit sends growing shares to the new versions: see release.Controller.Ramp.
+	Commit(ctx context.Context, shares []int, every time.Duration, g release.Guard, tell func(release.Progress)) (rollout.Release, error)
 	Rollback(ctx context.Context) (rollout.Release, error)
 
 	// Clean waits until nobody can need the versions that go, retires them and
@@ -30,8 +32,9 @@ type releases interface {
 	Clean(ctx context.Context, tell func([]holder)) (rollout.Release, error)
 	// Holders asks everybody once who holds the versions back that go.
 	Holders(ctx context.Context) ([]holder, error)
-	// Refresh brings every process that can be reached up to date.
-	Refresh(ctx context.Context) error
+	// Refresh completes what was left half-way, or gives it up, and brings
+	// every process that can be reached up to date.
+	Refresh(ctx context.Context, discard bool) error
 	// Adopt goes on with the rules of the processes after the database was
 	// restored from an older copy.
 	Adopt(ctx context.Context) error
@@ -42,8 +45,9 @@ type siteState struct {
 	Entries   []rollout.Entry   // the newest log, oldest first
 	Instances []discovery.Entry // of the site's services
 	Processes []process
-	Frozen    string // why nothing can be committed now; "" when it can
-	Restored  bool   // because the log lacks what processes have applied
+	Pending   []rollout.Entry // promised by some, and not committed
+	Frozen    string          // why nothing can be committed now; "" when it can
+	Restored  bool            // because the log lacks what processes have applied
 }
 
 // process is one member of the site.
@@ -90,11 +94,15 @@ func (s siteState) session() (r rollout.Release, open bool) {
 // up counts the instances of a version that can be called.
 func (s siteState) up(service, version string) (addrs []string) {
 	for _, in := range s.Instances {
-		if in.Service == service && in.Version == version && (in.State == discovery.OK || in.State == discovery.Warming) && !in.Stale {
+		if in.Service == service && in.Version == version && isUp(in) {
 			addrs = append(addrs, in.Addr)
 		}
 	}
 	return addrs
+}
+
+func isUp(in discovery.Entry) bool {
+	return (in.State == discovery.OK || in.State == discovery.Warming) && !in.Stale
 }
 
 // running are the versions of a service that are listed.

@@ -24,6 +24,7 @@ type releaseStatus struct {
 	Versions     []versionStatus    `json:"versions"`
 	Processes    []processStatus    `json:"processes"`
 	Holders      []holder           `json:"holders,omitempty"` // while draining
+	Pending      []rollout.Entry    `json:"pending,omitempty"` // steps that are promised and not committed
 }
 
 // environment is a set of versions that belong together for somebody.
@@ -80,7 +81,7 @@ func statusOf(s siteState) (releaseStatus, error) {
 	if err != nil {
 		return releaseStatus{}, err
 	}
-	st := releaseStatus{Generation: log.Last(), Frozen: s.Frozen}
+	st := releaseStatus{Generation: log.Last(), Frozen: s.Frozen, Pending: s.Pending}
 	r, open := s.session()
 	st.Open, st.Next = open, "skerry release start"
 	if last := r; r.Name != "" {
@@ -253,6 +254,9 @@ func (a *app) printHeadline(st releaseStatus, now time.Time) {
 	}
 	if st.Frozen != "" {
 		a.printf("FROZEN: %s. Requests go on; nothing can be committed or retired.\n", st.Frozen)
+	}
+	for _, e := range st.Pending {
+		a.printf("HALF-WAY: %s by %s, generation %v, is promised and not committed. Its command runs, or was cut off: skerry release refresh.\n", e.Step, e.By, e.Generation)
 	}
 	a.printf("Next: %s\n", st.Next)
 }

@@ -51,8 +51,12 @@ func (a *app) releaseStart(ctx context.Context, to releases, f *releaseFlags, re
 
 // describe is a release in half a sentence.
 func describe(r rollout.Release, now time.Time) string {
+	state := string(r.State)
+	if r.State == rollout.Ramping {
+		state += " at " + percent(r.Share)
+	}
 	return fmt.Sprintf("release %s of %s (%s) is open since %s, for %s; it is %s",
-		r.Name, r.By, r.Reason, r.Opened.Local().Format(time.DateTime), age(now.Sub(r.Opened)), r.State)
+		r.Name, r.By, r.Reason, r.Opened.Local().Format(time.DateTime), age(now.Sub(r.Opened)), state)
 }
 
 // nextStep is what an operator would do now.
@@ -71,7 +75,7 @@ func nextStep(s siteState, r rollout.Release) string {
 		}
 		return "skerry release commit, or rollback"
 	case rollout.Ramping:
-		return "skerry release commit, or rollback"
+		return "skerry release commit --ramp … goes on, and watches; while no such command runs nobody does; or rollback"
 	case rollout.Switched:
 		return "skerry release clean, or rollback"
 	case rollout.Stopped:
@@ -90,7 +94,11 @@ them (skerry release config get). ship knows these keys:
   version   version to ship               wish      instances to wait for
   old       version that serves now       check     command that must succeed
   strategy  concurrent, blocking, waiting
-  patience  of waiting (ship --help)    give_up   true or false
+  patience  of waiting (ship --help)      give_up   true or false
+  check_time    how long the check may take (1m)
+and commit these, for the guard of this module alone:
+  max_failures  1%                        max_p99   200ms
+  min_calls     to call it well           guard     off: not watched
 All others are handed to the check command as SKERRY_KEY in its environment.`,
 		Example: "  skerry release config put auth version=v2 wish=2 check='./probe auth'\n  skerry release config put auth --file auth.yaml",
 		Args:    cobra.MinimumNArgs(1),
@@ -171,6 +179,13 @@ func (a *app) releaseRollbackCommand(f *releaseFlags) *cobra.Command {
 			s, r, err := openSession(ctx, to)
 			if err != nil {
 				return err
+			}
+			log, err := s.log()
+			if err != nil {
+				return err
+			}
+			if _, _, err := r.Rollback(log, log.Next("", nil).Generation); err != nil && len(r.ChangingOver(log)) == 0 {
+				return problemf("%w\nNext: %s", err, nextStep(s, r))
 			}
 			plan := []string{"send every new request to the old versions, of all modules at once: " + versions(r, func(m rollout.Module) string { return m.Old }),
 				"leave requests that are under way with the versions they have begun with"}

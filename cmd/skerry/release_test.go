@@ -23,8 +23,9 @@ import (
 type drill struct {
 	siteState
 	by      string
-	holders [][]holder // of the rounds to come
-	fails   int        // share at which the guard turns back
+	holders [][]holder       // of the rounds to come
+	refused map[string]error // connections, by address
+	fails   int              // share at which the guard turns back
 	says    func(release.Progress)
 	stuck   bool // what has yielded its turn does not stop
 	retire  []rollout.Retirement
@@ -72,22 +73,32 @@ func (d *drill) Ship(_ context.Context, m rollout.Module) (rollout.Release, erro
 	})
 }
 
-func (d *drill) Commit(ctx context.Context, share int, every time.Duration, g release.Guard) (rollout.Release, error) {
-	r, err := d.step("commit "+percent(share), func(r rollout.Release, log *rollout.Log, at rollout.Generation) (rollout.Release, map[string]rollout.Rule, error) {
-		return r.Commit(log, share, at)
-	})
-	if err == nil {
-		r, err = d.change()
-	}
-	if err == nil && g != (release.Guard{}) {
+func (d *drill) Commit(ctx context.Context, shares []int, every time.Duration, g release.Guard, tell func(release.Progress)) (r rollout.Release, err error) {
+	for i, share := range shares {
+		if now, _ := d.session(); share > now.Share {
+			r, err = d.step("commit "+percent(share), func(r rollout.Release, log *rollout.Log, at rollout.Generation) (rollout.Release, map[string]rollout.Rule, error) {
+				return r.Commit(log, share, at)
+			})
+		}
+		if err == nil {
+			r, err = d.change()
+		}
+		if err != nil || i == len(shares)-1 && !g.Of("auth").Watches() {
+			return r, err
+		}
+		watched := release.Watched{Service: "auth", Version: "v2", Bounds: g.Of("auth"), Callers: release.Tally{Count: release.Count{Calls: int64(share) / 10, Failures: 1}}}
+		tell(release.Progress{Step: "ramp", Share: share, Left: every, Watched: []release.Watched{watched}})
 		time.Sleep(every)
 		if share == d.fails {
 			r, err = d.Rollback(ctx)
 			return r, errors.Join(err, fmt.Errorf("%w: auth v2: 5 of 100 calls failed", release.ErrGuard))
 		}
+		tell(release.Progress{Step: "ramp", Share: share, Waiting: every, Watched: []release.Watched{watched}, Over: true})
 	}
 	return r, err
 }
+
+func (d *drill) Connect(_ context.Context, addr string) error { return d.refused[addr] }
 
 func (d *drill) Rollback(context.Context) (rollout.Release, error) {
 	r, err := d.step("rollback", func(r rollout.Release, log *rollout.Log, at rollout.Generation) (rollout.Release, map[string]rollout.Rule, error) {
@@ -161,7 +172,8 @@ func (d *drill) Holders(context.Context) ([]holder, error) {
 	return d.holders[0], nil
 }
 
-func (d *drill) Refresh(context.Context) error {
+func (d *drill) Refresh(context.Context, bool) error {
+	d.Pending = nil
 	log, err := d.log()
 	for i := range d.Processes {
 		if p := &d.Processes[i]; p.Silent == 0 {
@@ -222,7 +234,7 @@ func TestReleaseDialogue(t *testing.T) {
 		for _, line := range [][]string{
 			{"status"},
 			{"start", "--by", "alice", "--reason", "new token format"},
-			{"config", "put", "auth", "version=v2", "wish=2", "check=echo $SKERRY_MODULE at $SKERRY_ADDRS"},
+			{"config", "put", "auth", "version=v2", "wish=2", "max_failures=1%", "max_p99=200ms", "check=echo $SKERRY_MODULE at $SKERRY_ADDRS"},
 			{"config", "put", "proc", "version=v2"},
 			{"ship", "all"},
 			{"status"},
@@ -248,6 +260,91 @@ func TestReleaseDialogue(t *testing.T) {
 
 // checkTime is how long a real command took.
 var checkTime = regexp.MustCompile(`passed in \S+`)
+
+// TestReleaseTrouble is what an operator reads when something is in the way.
+func TestReleaseTrouble(t *testing.T) {
+	time.Local = time.UTC
+	synctest.Test(t, func(t *testing.T) {
+		d := newDrill()
+		var screen strings.Builder
+		say := func(what string, line ...string) {
+			time.Sleep(time.Minute)
+			code, out := d.on(t, "y\n", line...)
+			fmt.Fprintf(&screen, "# %s\n$ skerry release %s\n%sexit code %d\n\n", what, strings.Join(line, " "), out, code)
+		}
+		say("nothing is open", "commit")
+		say("nobody says who", "start", "--reason", "x")
+		d.must(t, "start", "--by", "alice", "--reason", "new token format")
+		say("another one is open", "start", "--by", "bob", "--reason", "mine")
+		say("a bound that is none", "config", "put", "auth", "max_failures=200%")
+		say("nothing is shipped", "commit")
+		say("no version is named", "ship", "auth")
+		d.refused = map[string]error{"10.0.0.4:7000": errors.New("connection refused")}
+		say("an instance is listed and can't be called", "ship", "auth", "--version", "v2", "--wait", "5s")
+		d.refused = nil
+		say("the check fails, of the second of two modules", "ship", "--file", manifestOf(t, "  auth: {version: v2}\n  proc: {version: v2, check: 'echo no use; exit 3'}\n"))
+		d.must(t, "ship", "proc", "--version", "v2")
+		d.fails = 1000
+		say("the guard turns back", "commit", "--ramp", "10,100", "--every", "1m", "--max-failures", "1%")
+		say("too late for another commit", "commit")
+		log, _ := d.log()
+		half := log.Next("r1", nil)
+		half.By, half.Step = "bob", "clean"
+		d.Pending = []rollout.Entry{half}
+		say("somebody's step was cut off", "status")
+		say("the same, as differences", "validate")
+		say("it is given up", "refresh", "--discard")
+		golden(t, "release-trouble", []byte(manifestPath.ReplaceAllString(screen.String(), "release.yaml")))
+	})
+}
+
+var manifestPath = regexp.MustCompile(`\S+/release\.yaml`)
+
+// TestACheckHasAnEnd is outside of any bubble: the check is a real command.
+func TestACheckHasAnEnd(t *testing.T) {
+	d := newDrill()
+	d.must(t, "start", "--by", "alice", "--reason", "x")
+	began := time.Now()
+	code, out := d.on(t, "", "ship", "auth", "--version", "v2", "--check", "echo begun; exec sleep 60", "--check-time", "300ms", "--yes")
+	if code != exitProblem || !strings.Contains(out, "begun\n") || !strings.Contains(out, "has not ended within 300ms") || time.Since(began) > 30*time.Second {
+		t.Errorf("exit code %d after %v\n%s", code, time.Since(began), out)
+	}
+	if r, _ := d.session(); len(r.Modules) != 0 {
+		t.Errorf("shipped all the same: %v", r.Modules)
+	}
+}
+
+// TestBoundsOfModules: a manifest's bounds are kept in the release by ship, and
+// commit goes by them, whoever gives it.
+func TestBoundsOfModules(t *testing.T) {
+	d := newDrill()
+	d.must(t, "start", "--by", "alice", "--reason", "x")
+	d.must(t, "ship", "--file", manifestOf(t, "  auth: {version: v2, max_failures: 0.5%, max_p99: 80ms, min_calls: 300}\n  proc: {version: v2, guard: off}\n"))
+	d.must(t, "ship", "--file", manifestOf(t, "  auth: {version: v2, max_failures: 0.5%}\n"))
+	if puts := strings.Count(fmt.Sprint(d.Entries), "config put"); puts != 2 {
+		t.Errorf("%d settings were written, want one for each module, once", puts)
+	}
+	_, out := d.on(t, "", "commit", "--ramp", "10,100", "--max-failures", "5%")
+	for _, want := range []string{"more than 0.5 % of the calls of auth/v2 fail", "80ms; 300 calls are needed", "not watch proc/v2"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("want %q in\n%s", want, out)
+		}
+	}
+	for _, bad := range []string{"max_p99=soon", "max_p99=10us", "min_calls=0", "guard=maybe", "max_failures=x", "check_time=0s"} {
+		if code, out := d.on(t, "", "config", "put", "auth", bad); code != exitUsage || !strings.Contains(out, strings.Split(bad, "=")[0]) {
+			t.Errorf("%s: exit code %d\n%s", bad, code, out)
+		}
+	}
+}
+
+func manifestOf(t *testing.T, modules string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "release.yaml")
+	if err := os.WriteFile(path, []byte("modules:\n"+modules), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
 
 func TestSecondReleaseIsRefused(t *testing.T) {
 	d := newDrill()
@@ -299,7 +396,7 @@ func TestShipWaitsAndChecks(t *testing.T) {
 			t.Errorf("too few instances: exit code %d\n%s", code, out)
 		}
 		code, out = d.on(t, "", "ship", "auth", "--version", "v2", "--check", "echo no use; exit 3", "--yes")
-		if code != exitProblem || !strings.Contains(out, "no use") || !strings.Contains(out, "nothing has changed") {
+		if code != exitProblem || !strings.Contains(out, "no use") || !strings.Contains(out, "auth is not shipped") {
 			t.Errorf("failed check: exit code %d\n%s", code, out)
 		}
 		for _, c := range []struct {
@@ -357,7 +454,7 @@ func TestGuardTurnsBack(t *testing.T) {
 		if code != exitProblem || r.State != rollout.RollingBack || time.Since(began) != 2*time.Minute {
 			t.Errorf("exit code %d, %s after %v", code, r.State, time.Since(began))
 		}
-		for _, want := range []string{"roll back when more than 1% of a new version's calls fail", "take longer than 200ms", "rolled back by the guard", "meet auth/v1 again"} {
+		for _, want := range []string{"roll back when more than 1 % of the calls of auth/v2 fail", "take longer than 200ms", "the guard turns back", "meet auth/v1 again"} {
 			if !strings.Contains(out, want) {
 				t.Errorf("want %q in\n%s", want, out)
 			}

@@ -38,26 +38,54 @@ func (a *app) releaseValidateCommand(f *releaseFlags) *cobra.Command {
 }
 
 func (a *app) releaseRefreshCommand(f *releaseFlags) *cobra.Command {
-	return &cobra.Command{
+	discard := false
+	c := &cobra.Command{
 		Use:   "refresh",
-		Short: "Bring processes that are behind up to date, and show what is left to be done",
-		Args:  cobra.NoArgs,
+		Short: "Complete what was left half-way, bring processes up to date, and show what is left to be done",
+		Long: `Completes a step whose command ended between its promise and its commit, and
+brings every process up to date. Of two steps that block each other the one with
+more promises is completed, and the other is given up. With --discard none is
+completed, but for one that everybody has promised: it may be committed
+already. All this is safe while other operators' commands run, too.`,
+		Args: cobra.NoArgs,
 		RunE: a.inRelease(f, func(ctx context.Context, to releases, _ []string) error {
-			unreached := to.Refresh(ctx)
-			s, err := to.State(ctx)
-			if err != nil {
-				return err
-			}
-			list, err := differences(s)
-			if err != nil {
-				return err
-			}
-			if len(list) == 0 && unreached != nil {
-				return unreached
-			}
-			return a.printDifferences(list)
+			return a.releaseRefresh(ctx, to, f, discard)
 		}),
 	}
+	c.Flags().BoolVar(&discard, "discard", false, "give up what was left half-way, instead of completing it")
+	return c
+}
+
+func (a *app) releaseRefresh(ctx context.Context, to releases, f *releaseFlags, discard bool) error {
+	s, err := to.State(ctx)
+	if err != nil {
+		return err
+	}
+	var plan []string
+	for i, e := range s.Pending {
+		verb := "complete"
+		if discard || i > 0 {
+			verb = "give up"
+		}
+		plan = append(plan, fmt.Sprintf("%s what %s left half-way: %s (generation %v)", verb, e.By, e.Step, e.Generation))
+	}
+	if len(plan) > 0 {
+		if err := a.confirm(f, append(plan, "bring every process up to date")...); err != nil {
+			return err
+		}
+	}
+	unreached := to.Refresh(ctx, discard)
+	if s, err = to.State(ctx); err != nil {
+		return err
+	}
+	list, err := differences(s)
+	if err != nil {
+		return err
+	}
+	if unreached != nil && (len(list) == 0 || len(s.Pending) > 0) {
+		return unreached
+	}
+	return a.printDifferences(list)
 }
 
 func (a *app) releaseAdoptCommand(f *releaseFlags) *cobra.Command {
@@ -144,6 +172,9 @@ func differences(s siteState) ([]difference, error) {
 				add(false, "ship it in a release, or stop these processes", "%s is in no release, and %s listed: they get no calls", name, countAre(v.Instances))
 			}
 		}
+	}
+	for _, e := range s.Pending {
+		add(true, "skerry release refresh, or refresh --discard to give it up", "generation %v (%s, by %s) was promised and is not committed: its command runs, or was cut off", e.Generation, e.Step, e.By)
 	}
 	for _, p := range s.Processes {
 		switch stateOf(p, log) {

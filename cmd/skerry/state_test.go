@@ -86,7 +86,7 @@ func TestPromisesSurviveKill(t *testing.T) {
 				seen[in.Addr] = true
 				if release != "" {
 					text, _ := json.Marshal(rollout.Entry{Generation: rollout.Generation{N: 1}, Release: release})
-					if err := internalAt(t, in.Addr).Promise(t.Context(), text); err != nil {
+					if err := internalAt(t, in.Addr).Promise(t.Context(), text, "ann"); err != nil {
 						t.Fatal(err)
 					}
 				}

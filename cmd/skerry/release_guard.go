@@ -1,0 +1,127 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/skerry/skerry/release"
+	"github.com/skerry/skerry/rollout"
+)
+
+// Keys of settings by which a module declares its own bounds.
+var guardKeys = []string{"max_failures", "max_p99", "min_calls", "guard"}
+
+// boundsOf reads the bounds that a module declares.
+func boundsOf(values map[string]string) (b release.Bounds, err error) {
+	if b.Failures, err = parsePercent(values["max_failures"]); err != nil {
+		return b, fmt.Errorf("max_failures: %w", err)
+	}
+	if text := values["max_p99"]; text != "" {
+		if b.P99, err = time.ParseDuration(text); err != nil || b.P99 < time.Millisecond {
+			return b, fmt.Errorf("max_p99=%s: want a time of 1ms or more, such as 200ms", text)
+		}
+	}
+	if text := values["min_calls"]; text != "" {
+		if b.Calls, err = strconv.ParseInt(text, 10, 64); err != nil || b.Calls < 1 {
+			return b, fmt.Errorf("min_calls=%s: want a number of calls", text)
+		}
+	}
+	switch values["guard"] {
+	case "", "on":
+	case "off":
+		b.Off = true
+	default:
+		return b, fmt.Errorf("guard=%s: want on or off", values["guard"])
+	}
+	return b, nil
+}
+
+// guardOf is the guard of a release: bounds for all, and those that its
+// modules declare.
+func guardOf(all release.Bounds, r rollout.Release) (release.Guard, error) {
+	g := release.Guard{Bounds: all, Services: map[string]release.Bounds{}}
+	for _, m := range r.Modules {
+		own, err := boundsOf(r.Settings[m.Service])
+		if err != nil {
+			return g, fmt.Errorf("settings of %s: %w", m.Service, err)
+		}
+		if own != (release.Bounds{}) {
+			g.Services[m.Service] = own
+		}
+	}
+	return g, nil
+}
+
+// guardPlan says what is watched, and what is not.
+func guardPlan(g release.Guard, r rollout.Release) (plan []string) {
+	var unwatched []string
+	for _, m := range r.Modules {
+		b, name := g.Of(m.Service), m.Service+"/"+m.New
+		if !b.Watches() {
+			unwatched = append(unwatched, name)
+			continue
+		}
+		var when []string
+		if b.Failures > 0 {
+			when = append(when, fmt.Sprintf("more than %s of the calls of %s fail", release.Percent(b.Failures), name))
+		}
+		if b.P99 > 0 {
+			when = append(when, fmt.Sprintf("more than 1 %% of those of %s take longer than %v", name, b.P99))
+		}
+		plan = append(plan, fmt.Sprintf("roll back when %s; %d calls are needed to call it well", strings.Join(when, ", or "), b.Least()))
+	}
+	switch {
+	case len(plan) == 0:
+		return []string{"watch nothing: no bound is declared (--max-failures, --max-p99)"}
+	case len(unwatched) > 0:
+		plan = append(plan, "not watch "+sortedOr(unwatched, ""))
+	}
+	return append(plan, "watch from here: when this command is ended, the share stays as it is, and nobody watches")
+}
+
+// showRamp shows how a ramp goes: a line that changes, and one that stays when
+// a share has had its time.
+func (a *app) showRamp(p release.Progress) {
+	if p.Step != "ramp" {
+		return
+	}
+	share := percent(p.Share)
+	if p.Note != "" {
+		a.note("%s: %s", share, p.Note)
+		return
+	}
+	var all []string
+	for i := range p.Watched {
+		all = append(all, verdict(&p.Watched[i]))
+	}
+	if p.Silent > 0 {
+		all = append(all, count(p.Silent, "process", "es")+" did not say what it counts")
+	}
+	switch text := strings.Join(all, "; "); {
+	case p.Over && text != "":
+		a.note("%s for %s: %s", share, age(p.Waiting), text)
+	case p.Over:
+	case p.Left > 0:
+		a.passing("%s, %s to go: %s", share, age(p.Left), orDash(text))
+	default:
+		a.passing("%s, waiting for calls to judge by: %s", share, text)
+	}
+}
+
+// verdict is what is known of one new version, by the side that knows more.
+func verdict(w *release.Watched) string {
+	t := &w.Callers
+	if w.Callees.Calls > t.Calls {
+		t = &w.Callees
+	}
+	text := fmt.Sprintf("%d calls, %d failed", t.Calls, max(w.Callers.Failures, w.Callees.Failures))
+	if w.Bounds.P99 > 0 {
+		text += fmt.Sprintf(", %d slower than %v", max(w.Callers.Slow, w.Callees.Slow), w.Bounds.P99)
+	}
+	if !w.Judged() {
+		return fmt.Sprintf("%s/%s is not judged: %s, of %d needed", w.Service, w.Version, text, w.Bounds.Least())
+	}
+	return fmt.Sprintf("%s/%s is well: %s", w.Service, w.Version, text)
+}

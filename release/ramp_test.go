@@ -1,0 +1,204 @@
+package release
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/skerry/skerry/rollout"
+)
+
+// trial is a ramp of auth v2 during which something happens after 3 s.
+type trial struct {
+	guard  Guard
+	happen func(w *world)
+	want   error
+	says   []string
+	after  rollout.State
+}
+
+func bounds(failures float64, p99 time.Duration) Guard {
+	return Guard{Bounds: Bounds{Failures: failures, P99: p99}}
+}
+
+// counted is what a process says from now on.
+func (p *proc) counted(list ...Served) { p.served.Store(&list) }
+
+func served(c Count) Served { return Served{Service: "auth", Version: "v2", Count: c} }
+
+func made(c Count) Served {
+	return Served{Service: "auth", Version: "v2", Made: true, Peer: "10.0.0.3:7000", Count: c}
+}
+
+// well is a version that is called all the time.
+func well(w *world) {
+	var more func(n int64)
+	more = func(n int64) {
+		w.proc(2).counted(served(Count{Calls: 1000 * n, Failures: n, Slow: 9 * n}))
+		if n < 10 {
+			time.AfterFunc(4*time.Second, func() { more(n + 1) })
+		}
+	}
+	more(1)
+}
+
+var trials = map[string]trial{
+	"all is well": {guard: bounds(0.05, time.Second), happen: well, after: rollout.Switched},
+	"the old version fails": {guard: bounds(0.05, 0), after: rollout.Switched, happen: func(w *world) {
+		well(w)
+		w.proc(0).counted(Served{Service: "auth", Version: "v1", Count: Count{Calls: 100, Failures: 100}})
+	}},
+	"its processes count failures": {guard: bounds(0.05, 0), want: ErrGuard, after: rollout.RollingBack,
+		says:   []string{"auth/v2 fails", "the processes that serve it counted 100 failures (10 %) in 1000 calls", "the bound is 5 %", "host/3/e: 100 of 1000"},
+		happen: func(w *world) { w.proc(2).counted(served(Count{Calls: 1000, Failures: 100})) }},
+	"its callers count failures that it can't": {guard: bounds(0.05, 0), want: ErrGuard, after: rollout.RollingBack,
+		says: []string{"its callers counted 30 failures (30 %: connect 20, timeout 10) in 100 calls", "host/1/e calling 10.0.0.3:7000: 30 of 100"},
+		happen: func(w *world) {
+			w.proc(2).counted(served(Count{Calls: 70}))
+			w.proc(0).counted(made(Count{Calls: 100, Failures: 30, Kinds: map[string]int64{"connect": 20, "timeout": 10}}))
+		}},
+	"it answers late": {guard: bounds(0, 200*time.Millisecond), want: ErrGuard, after: rollout.RollingBack,
+		says:   []string{"auth/v2 is slow", "20 (2 %) took longer than 200ms"},
+		happen: func(w *world) { w.proc(2).counted(served(Count{Calls: 1000, Slow: 20})) }},
+	"few calls, nearly all of which fail": {guard: bounds(0.05, 0), want: ErrGuard, after: rollout.RollingBack,
+		happen: func(w *world) { w.proc(2).counted(served(Count{Calls: 10, Failures: 9})) }},
+	"a single failure is within a bound of 1 %": {guard: bounds(0.01, 0), want: ErrUnjudged, after: rollout.Ramping,
+		says:   []string{"auth/v2 had 20 of the 100 calls that it takes", "stays at 10 %"},
+		happen: func(w *world) { w.proc(2).counted(served(Count{Calls: 20, Failures: 1})) }},
+	"nobody calls it": {guard: bounds(0.05, 0), want: ErrUnjudged, after: rollout.Ramping,
+		says: []string{"auth/v2 had 0 of the 50 calls"}, happen: func(*world) {}},
+	"a service with bounds of its own": {after: rollout.RollingBack, want: ErrGuard,
+		guard:  Guard{Bounds: Bounds{Failures: 0.5}, Services: map[string]Bounds{"auth": {Failures: 0.05}}},
+		happen: func(w *world) { w.proc(2).counted(served(Count{Calls: 100, Failures: 10})) }},
+	"a service that is not watched": {after: rollout.Switched,
+		guard:  Guard{Bounds: Bounds{Failures: 0.05}, Services: map[string]Bounds{"auth": {Off: true}}},
+		happen: func(w *world) { w.proc(2).counted(served(Count{Calls: 100, Failures: 100})) }},
+}
+
+func TestTheGuard(t *testing.T) {
+	for name, trial := range trials {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx := t.Context()
+				w, c := shipped(t, ballot)
+				var last Progress
+				c.cfg.Progress = func(p Progress) { last = p }
+				w.proc(2).counted(served(Count{Calls: 5000, Failures: 5000, Slow: 5000})) // of the verifiers, before
+				time.AfterFunc(500*time.Millisecond, func() { w.proc(2).counted() })      // and then it began anew
+				time.AfterFunc(3*time.Second, func() { trial.happen(w) })
+				err := c.Ramp(ctx, []int{1000, 5000, rollout.Whole}, 10*time.Second, trial.guard)
+				if !errors.Is(err, trial.want) || trial.want == nil && err != nil {
+					t.Fatalf("ramp: %v, want %v", err, trial.want)
+				}
+				for _, want := range trial.says {
+					if err == nil || !strings.Contains(err.Error(), want) {
+						t.Errorf("%v\nwant %q", err, want)
+					}
+				}
+				s := c.Status(ctx)
+				if s.Session.State != trial.after {
+					t.Errorf("the release is %s, want %s", s.Session.State, trial.after)
+				}
+				if step := s.Trail[len(s.Trail)-1].Step; trial.want == ErrGuard && !strings.Contains(step, "by the guard: auth/v2") {
+					t.Errorf("the trail says %q", step)
+				}
+				if trial.want == nil && !last.Over {
+					t.Errorf("the last that was shown: %+v", last)
+				}
+			})
+		})
+	}
+}
+
+// Counters of processes that restart, vanish, or give room to others never
+// count backwards, and what was counted before the trial is nobody's fault.
+func TestTallies(t *testing.T) {
+	ctx := t.Context()
+	w, c := shipped(t, ballot)
+	log, _, err := c.Log(ctx)
+	must(t, "log", err)
+	r, _ := log.Session()
+	w.proc(0).counted(made(Count{Calls: 100, Failures: 100, Kinds: map[string]int64{"connect": 100}}))
+	w.proc(1).silent = true
+	tl := c.newTallies(ctx, r, bounds(0.1, 0))
+	look := func(what string, callees, callers Count) {
+		t.Helper()
+		tl.look(ctx)
+		got := tl.watched(r)[0]
+		for _, x := range [][2]Count{{got.Callees.Count, callees}, {got.Callers.Count, callers}} {
+			if x[0].Calls != x[1].Calls || x[0].Failures != x[1].Failures {
+				t.Errorf("%s: %+v, want %+v", what, x[0], x[1])
+			}
+		}
+	}
+	look("nothing new", Count{}, Count{})
+	w.proc(0).counted(made(Count{Calls: 130, Failures: 101, Kinds: map[string]int64{"connect": 101}}))
+	w.proc(1).silent = false
+	w.proc(1).counted(served(Count{Calls: 70, Failures: 70}))
+	look("a process that is heard late counts from then on", Count{}, Count{Calls: 30, Failures: 1})
+	w.proc(1).counted(served(Count{Calls: 80, Failures: 72}))
+	look("it has counted on", Count{Calls: 10, Failures: 2}, Count{Calls: 30, Failures: 1})
+	w.proc(1).counted(served(Count{Calls: 5}))
+	look("a counter that shrank", Count{Calls: 10, Failures: 2}, Count{Calls: 30, Failures: 1})
+	w.proc(0).silent = true
+	if silent := tl.look(ctx); silent != 1 {
+		t.Errorf("%d processes were silent, want 1", silent)
+	}
+	look("a process that has vanished", Count{Calls: 10, Failures: 2}, Count{Calls: 30, Failures: 1})
+	w.proc(2).counted(served(Count{Calls: 40}), Served{Service: "auth", Version: "v1", Count: Count{Calls: 9}}, Served{Service: "proc", Version: "v2", Count: Count{Calls: 9}})
+	look("others are not on trial", Count{Calls: 50, Failures: 2}, Count{Calls: 30, Failures: 1})
+	if kinds := tl.watched(r)[0].Callers.Kinds; kinds["connect"] != 1 {
+		t.Errorf("kinds of failures: %v", kinds)
+	}
+}
+
+// A ramp that was cut off is gone on with by another operator, who watches the
+// share anew before the next one.
+func TestARampGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, c := shipped(t, ballot)
+		ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+		defer cancel()
+		err := c.Ramp(ctx, []int{1000, 5000, rollout.Whole}, 10*time.Second, Guard{})
+		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "stays at 50 %, and nobody watches it") {
+			t.Fatalf("cut off: %v", err)
+		}
+		other, began := New(Config{Site: w, Store: ballot(w), By: "bob"}), time.Now()
+		must(t, "ramp", other.Ramp(t.Context(), []int{1000, 5000, rollout.Whole}, 10*time.Second, Guard{}))
+		s := other.Status(t.Context())
+		if took := time.Since(began); s.Session.State != rollout.Switched || took != 10*time.Second {
+			t.Errorf("%s after %v, want SWITCHED after 10 s at 50 %%", s.Session.State, took)
+		}
+	})
+}
+
+// A bad version that does not answer can't be rolled back without a word of
+// the operator; he is told what goes on.
+func TestTheGuardAgainstASilentProcess(t *testing.T) {
+	for name, recovers := range map[string]bool{"which answers again": true, "which stays silent": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w, c := shipped(t, ballot)
+				time.AfterFunc(3*time.Second, func() {
+					w.proc(2).silent = true
+					w.proc(0).counted(made(Count{Calls: 100, Failures: 100, Kinds: map[string]int64{"timeout": 100}}))
+				})
+				if recovers {
+					time.AfterFunc(13*time.Second, func() { w.proc(2).silent = false })
+				}
+				err := c.Ramp(t.Context(), []int{1000, rollout.Whole}, 10*time.Second, bounds(0.05, 0))
+				if !errors.Is(err, ErrGuard) || strings.Contains(err.Error(), "THE ROLLBACK FAILED") == recovers || errors.Is(err, ErrSilent) == recovers {
+					t.Errorf("%v", err)
+				}
+				log, _, err := c.Log(t.Context())
+				must(t, "log", err)
+				if r, _ := log.Session(); r.Back != recovers {
+					t.Errorf("the release is %s", r.State)
+				}
+			})
+		})
+	}
+}

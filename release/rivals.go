@@ -1,0 +1,118 @@
+package release
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/skerry/skerry/rollout"
+)
+
+// promised is an entry that waits for its commit somewhere.
+type promised struct {
+	rollout.Entry
+	by []Member // who has promised it
+}
+
+// promises are the entries that were promised and are not committed, those
+// with the most promises first, and the members that answered. Everybody who
+// looks at the same site finds the same order.
+func (b *Ballot) promises(ctx context.Context) (list []promised, heard []Member, err error) {
+	members, err := b.members(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	var mu sync.Mutex
+	set := map[string]promised{}
+	ask(ctx, members, func(ctx context.Context, m Member) error {
+		e, err := m.Peer.Promised(ctx)
+		if err != nil {
+			return err
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		heard = append(heard, m)
+		if e != nil {
+			set[e.Hash()] = promised{*e, append(set[e.Hash()].by, m)}
+		}
+		return nil
+	})
+	for _, p := range set {
+		list = append(list, p)
+	}
+	slices.SortFunc(list, func(x, y promised) int {
+		return cmp.Or(cmp.Compare(len(y.by), len(x.by)), cmp.Compare(x.Hash(), y.Hash()))
+	})
+	return list, heard, nil
+}
+
+// Pending are the entries that were promised somewhere and are not committed:
+// what an operator's command left that ended half-way.
+func (b *Ballot) Pending(ctx context.Context) ([]rollout.Entry, error) {
+	list, _, err := b.promises(ctx)
+	var out []rollout.Entry
+	for _, p := range list {
+		out = append(out, p.Entry)
+	}
+	return out, err
+}
+
+// settle completes what was left half-way. Of several entries that stand
+// against each other the one with the most promises is completed, and the
+// others are given up: none of them can have been committed, as each lacks the
+// promise of a process that has given it to another. With discard all are
+// given up, unless everybody has promised one: that one may be committed.
+func (b *Ballot) settle(ctx context.Context, discard bool) error {
+	list, heard, err := b.promises(ctx)
+	if err != nil || len(list) == 0 {
+		return err
+	}
+	losers := list[1:]
+	if discard {
+		losers = list
+	}
+	for _, p := range losers {
+		if err := b.giveUp(ctx, p, heard); err != nil {
+			return fmt.Errorf("give %q of %s up: %w", p.Step, p.By, err)
+		}
+	}
+	if discard {
+		return nil
+	}
+	if err := b.Append(ctx, list[0].Entry); err != nil {
+		return fmt.Errorf("complete %q of %s: %w", list[0].Step, list[0].By, err)
+	}
+	return nil
+}
+
+// errCertain: an entry may be committed already.
+var errCertain = errors.New("every process that answers has promised it, so that it may be committed; complete it, and roll back what you don't want")
+
+// giveUp makes sure that the entry is never committed, by one process that
+// will never promise it, and then has everybody else forget it.
+func (b *Ballot) giveUp(ctx context.Context, p promised, heard []Member) error {
+	known, err := b.Since(ctx, rollout.Generation{})
+	if err != nil {
+		return err
+	}
+	barred := errCertain
+	for _, m := range heard {
+		if slices.ContainsFunc(p.by, func(o Member) bool { return o.Process == m.Process }) {
+			continue
+		}
+		if barred = m.Peer.Bar(ctx, p.Entry); errors.Is(barred, rollout.ErrGap) || errors.Is(barred, rollout.ErrFork) {
+			barred = errors.Join(m.Peer.Learn(ctx, known...), m.Peer.Bar(ctx, p.Entry)) // it may have missed a commit
+		}
+		if barred == nil {
+			break
+		}
+	}
+	if barred != nil {
+		return barred
+	}
+	ask(ctx, heard, func(ctx context.Context, m Member) error { return m.Peer.Abandon(ctx, p.Entry, "") })
+	return nil
+}
