@@ -11,6 +11,7 @@ import (
 	"github.com/skerry/skerry/bench/fse"
 	"github.com/skerry/skerry/bench/registry"
 	"github.com/skerry/skerry/bench/release"
+	"github.com/skerry/skerry/bench/visible"
 )
 
 func main() {
@@ -24,13 +25,17 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
-		return fmt.Errorf("say what to measure: call, fse, registry, release or token")
+		return fmt.Errorf("say what to measure: call, fse, registry, release, token or visible")
 	}
 	switch args[0] {
 	case "token":
 		return callpath.Token(ctx, args[1:])
 	case "registry":
 		return registry.Run(ctx, args[1:])
+	case "visible":
+		return visible.Run(ctx, args[1:])
+	case "visible-root":
+		return visible.Root(ctx, args[1:])
 	case "release":
 		return release.Run(ctx, args[1:])
 	case "fse":
@@ -42,5 +47,5 @@ func run(ctx context.Context, args []string) error {
 	case "call-client":
 		return callpath.Load(ctx, args[1:])
 	}
-	return fmt.Errorf("unknown measurement %q; there are: call, fse, registry, release, token", args[0])
+	return fmt.Errorf("unknown measurement %q; there are: call, fse, registry, release, token, visible", args[0])
 }
