@@ -101,7 +101,7 @@ func TestLateMessages(t *testing.T) {
 	s.serve(3, "gate-1", "gate", "v1")
 	s.serve(3, "auth-1", "auth", "v1")
 	tick := 250 * time.Millisecond
-	s.users(1, "users", part{Workers: 12, Plans: []plan{
+	s.users(1, "users", part{Workers: 8, Plans: []plan{
 		call("portal", call("auth")),
 		call("portal", call("proc", call("auth")).held(1500*time.Millisecond).givenUp(100*time.Millisecond)),
 		call("portal", post("mail", call("auth"))),

@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -88,10 +89,16 @@ func (o *operator) said() string {
 	return o.text.String()
 }
 
-// says waits until the operator has read a phrase.
+// hears waits until the operator is told a phrase, or the step is over.
+func (o *operator) hears(phrase string) {
+	o.site.t.Helper()
+	o.site.await(o.args+" says "+phrase, func() bool { return strings.Contains(o.said(), phrase) || o.over() })
+}
+
+// says waits until the operator is told a phrase.
 func (o *operator) says(phrase string) {
 	o.site.t.Helper()
-	lab.Eventually(o.site.t, 40*time.Second, func() bool { return strings.Contains(o.said(), phrase) || o.over() }, func() string { return o.args + " says " + phrase })
+	o.hears(phrase)
 	if !strings.Contains(o.said(), phrase) {
 		o.site.t.Fatalf("skerry release %s ended without a word of %q:\n%s", o.args, phrase, o.said())
 	}
@@ -109,8 +116,7 @@ func (o *operator) over() bool {
 // done waits for the end of the step.
 func (o *operator) done() (said string, err error) {
 	o.site.t.Helper()
-	err = o.Wait(60 * time.Second)
-	if err == nil || o.Cmd.ProcessState != nil {
+	if err = o.Wait(2 * time.Minute); err == nil || errors.As(err, new(*exec.ExitError)) {
 		<-o.end
 	}
 	return o.said(), err

@@ -30,7 +30,7 @@ func TestCallersWithOldRules(t *testing.T) {
 	s.serve(3, "auth-1b", "auth", "v1")
 	circles := call("auth", call("auth"), call("proc", call("auth", call("auth"))))
 	siblings := atOnce("portal", call("proc", call("auth")), call("gate", call("auth")), call("auth"))
-	s.users(3, "users", part{Keys: 40, Plans: []plan{siblings, call("portal", circles)}}, 1)
+	s.users(3, "users", part{Keys: 40, Workers: 3, Plans: []plan{siblings, call("portal", circles)}}, 1)
 	s.users(3, "users-of-the-deaf", part{Keys: 40, Workers: 2, Plans: []plan{call("portal", call("auth"))}}, alone)
 	s.open("ann")
 	s.serve(1, "auth-2a", "auth", "v2")

@@ -166,7 +166,7 @@ func (s *site) configure(name string, h how) (path string) {
 // start starts this binary in a role and waits until it is ready.
 func (s *site) start(host int, p part, h how) *process {
 	s.t.Helper()
-	p.Workers, p.Pause = cmp.Or(p.Workers, 4), cmp.Or(p.Pause, 50*time.Millisecond)
+	p.Workers, p.Pause = cmp.Or(p.Workers, 4), cmp.Or(p.Pause, 80*time.Millisecond)
 	p.Config = s.configure(p.Name, h)
 	text, err := json.Marshal(p)
 	must(s.t, err)
