@@ -187,7 +187,7 @@ func (s *session) wait(ctx context.Context) error {
 		cancel()
 		switch {
 		case err == nil:
-			if s.take(n.Payload) {
+			if s.take(n.Payload) || errors.Is(ended, context.Canceled) { // poked, and it was there already
 				return nil
 			}
 		case ctx.Err() != nil:
