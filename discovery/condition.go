@@ -139,7 +139,7 @@ func diff(before, after []registry.Instance, f func(before, after *registry.Inst
 			i, j = i+1, j+1
 			continue
 		}
-		if registry.Compare(*b, *a) < 0 {
+		if registry.ComparePointed(b, a) < 0 {
 			f(b, nil)
 			i++
 		} else {

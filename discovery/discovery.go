@@ -258,7 +258,7 @@ func (d *Discovery) find(e *rpc.Endpoint) (*service, *member) {
 func (d *Discovery) tellSuspect(m *member, why string) {
 	for _, src := range d.cfg.Sources {
 		if r, ok := src.Registry.(registry.Suspecter); ok {
-			r.Suspect(m.id, why)
+			r.Suspect(m.id(), why)
 		}
 	}
 }

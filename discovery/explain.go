@@ -149,7 +149,7 @@ func (s *service) entry(m *member, now time.Time) Entry {
 		if heard := time.Unix(int64(l.in.Heard), 0); i != s.u.disk() && l.in.Heard != 0 && heard.After(e.Heard) {
 			e.Heard = heard
 		}
-		e.Sources = append(e.Sources, SourceListing{Name: src.name, Since: l.since, Read: src.read, Lost: text(src.lost)})
+		e.Sources = append(e.Sources, SourceListing{Name: src.name, Since: time.UnixMicro(l.since), Read: src.read, Lost: text(src.lost)})
 		if src.lost == nil && i != s.u.disk() {
 			e.Stale = false
 		}
@@ -183,7 +183,7 @@ func (s *service) entry(m *member, now time.Time) Entry {
 func (s *service) whyNone(listed int) string {
 	if listed > 0 {
 		for _, m := range s.u.order {
-			if m.shown == Excluded && s.opts.admits(m.in) {
+			if m.shown == Excluded && s.opts.admits(*m.in) {
 				return fmt.Sprintf("%d of %s listed, but those that the rules admit have the weight none", listed, s.name)
 			}
 		}

@@ -87,7 +87,7 @@ func checkUnion(t *testing.T, s *service, seed uint64, step int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	u := s.u
-	if !slices.IsSortedFunc(u.order, func(a, b *member) int { return registry.CompareID(a.id, b.id) }) {
+	if !slices.IsSortedFunc(u.order, func(a, b *member) int { return registry.ComparePointed(a.in, b.in) }) {
 		t.Fatalf("seed %d step %d: the order is out of order", seed, step)
 	}
 	if n := u.members.ItemCount(); n != len(u.order) {
@@ -99,14 +99,14 @@ func checkUnion(t *testing.T, s *service, seed uint64, step int) {
 		t.Fatalf("seed %d step %d: %d endpoints for %d members", seed, step, known, len(u.order))
 	}
 	for _, m := range u.order {
-		item, ok := u.members.Get(m.key)
+		item, ok := u.members.Get(m.key())
 		switch {
 		case !ok || item != m:
-			t.Fatalf("seed %d step %d: %s is not in the cache", seed, step, m.key)
+			t.Fatalf("seed %d step %d: %s is not in the cache", seed, step, m.key())
 		case m.sources() == 0 && m.guard == nil:
-			t.Fatalf("seed %d step %d: %s is listed by nobody and not protected", seed, step, m.key)
+			t.Fatalf("seed %d step %d: %s is listed by nobody and not protected", seed, step, m.key())
 		case m.sources() > 0 && m.guard != nil:
-			t.Fatalf("seed %d step %d: %s is protected though it is listed", seed, step, m.key)
+			t.Fatalf("seed %d step %d: %s is protected though it is listed", seed, step, m.key())
 		}
 	}
 	for i, src := range u.sources {

@@ -12,10 +12,8 @@ import (
 // member is one instance of a service as this process knows it. Fields
 // without a remark belong to the service's mutex.
 type member struct {
-	ep  *rpc.Endpoint // never changes
-	id  registry.ID   // never changes
-	key string        // never changes; id.String()
-	in  registry.Instance
+	ep *rpc.Endpoint      // never changes; its ID is that of the instance
+	in *registry.Instance // as the first source that lists it describes it, a part of its list
 
 	listed []listing  // by source
 	buried *tombstone // not nil: has left, though a source still lists it
@@ -24,9 +22,10 @@ type member struct {
 	cond   condition
 	question
 
-	shown  State  // as last published
-	slot   uint32 // in the hash ring, 0 = none
-	points int    // on the hash ring
+	shown  State   // as last published
+	slot   uint32  // in the hash ring, 0 = none
+	points int     // on the hash ring
+	pull   float32 // of each of them
 
 	timeouts atomic.Int32  // in a row, by Report
 	troubled atomic.Bool   // suspect or ejected: a reply is news
@@ -36,7 +35,7 @@ type member struct {
 // listing is what one source says; in is nil when it does not list the member.
 type listing struct {
 	in    *registry.Instance
-	since time.Time
+	since int64 // microseconds since 1970
 }
 
 // tombstone is a departure that was said aloud.
@@ -75,15 +74,22 @@ func (q *question) reset() {
 }
 
 func newMember(in registry.Instance, sources int) *member {
-	m := &member{id: in.ID(), in: in, listed: make([]listing, sources)}
-	m.key = m.id.String()
+	id := in.ID()
+	m := &member{in: &in, listed: make([]listing, sources)}
 	m.ep = &rpc.Endpoint{
-		ID: m.key, Service: in.Service, Version: in.Version, Addr: m.id.Addr,
+		ID: id.String(), Service: in.Service, Version: in.Version, Addr: id.Addr,
 		Protocol: string(in.Protocol), TLS: in.TLS,
 	}
 	m.question.reset()
 	return m
 }
+
+func (m *member) id() registry.ID {
+	return registry.ID{Service: m.in.Service, Version: m.in.Version, Addr: m.ep.Addr, Epoch: m.in.Owner.Epoch}
+}
+
+// key is where the cache keeps it.
+func (m *member) key() string { return m.ep.ID }
 
 // sources counts the sources that list the member.
 func (m *member) sources() (n int) {
@@ -100,10 +106,12 @@ func (m *member) sources() (n int) {
 func (m *member) describe() bool {
 	for i := range m.listed {
 		if in := m.listed[i].in; in != nil {
-			news := !in.Equal(m.in)
-			m.in = *in
+			news := !in.Equal(*m.in)
+			m.in = in
 			return news
 		}
 	}
+	alone := *m.in // so that it does not keep a list in memory
+	m.in = &alone
 	return false
 }

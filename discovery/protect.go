@@ -44,7 +44,7 @@ func (u *union) settleVanished(lost []*member, source string, doubt bool, now ti
 			v.asked, v.m = true, u.protect(v.m, fmt.Sprintf("%v of version %s vanished from %s within a minute without a goodbye", same, version, source), now)
 		case slices.Contains(lost, v.m):
 			u.notes = append(u.notes, note{v.m, Dropped, "no longer listed by " + source})
-			u.members.Delete(v.m.key)
+			u.members.Delete(v.m.key())
 		}
 	}
 }
@@ -74,8 +74,8 @@ func (u *union) loss(counts func(*member) bool) (l loss) {
 // protect keeps a member that nobody lists until it has been asked. It is
 // avoided meanwhile, unless all are.
 func (u *union) protect(m *member, why string, now time.Time) *member {
-	if _, at, ok := u.find(&m.in); !ok { // it was dropped, and its endpoint retired
-		m = u.admit(m.in, at)
+	if _, at, ok := u.find(m.in); !ok { // it was dropped, and its endpoint retired
+		m = u.admit(*m.in, at)
 	}
 	limit := unaskedProtect
 	if u.cfg.Probe != nil {
@@ -85,7 +85,7 @@ func (u *union) protect(m *member, why string, now time.Time) *member {
 		m.cond.silence(now, why+"; being asked")
 	}
 	m.guard = &guard{why: why, since: now, until: now.Add(limit)}
-	u.members.Set(m.key, m, limit)
+	u.members.Set(m.key(), m, limit)
 	u.notes = append(u.notes, note{m, Protected, why})
 	return m
 }
@@ -106,7 +106,7 @@ func (u *union) asked(m *member, err error, now time.Time) (suspect bool) {
 	case m.guard != nil && m.tries >= askTries:
 		u.notes = append(u.notes, note{m, Dropped, fmt.Sprintf("asked %d times, no answer: %v", m.tries, err)})
 		m.guard = nil
-		u.members.Delete(m.key)
+		u.members.Delete(m.key())
 		return false
 	case m.guard == nil && m.buried == nil:
 		suspect = m.cond.silence(now, fmt.Sprintf("does not answer: %v", err))
@@ -131,7 +131,7 @@ func (u *union) alive(m *member, now time.Time) {
 			g.until = now.Add(u.cfg.Protect)
 		}
 		g.confirmed = true
-		u.members.Set(m.key, m, max(g.until.Sub(now), 1))
+		u.members.Set(m.key(), m, max(g.until.Sub(now), 1))
 		m.ask(now.Add(reaskPeriod))
 	}
 }

@@ -173,9 +173,6 @@ func TestMemoryOfAnInstance(t *testing.T) {
 			used := (heap() - before) / n
 			t.Logf("%s: %d bytes for each of %d instances", b, used, n)
 			limit := 1024
-			if b == Hash {
-				limit += 8 * ringPoints
-			}
 			if used > limit {
 				t.Errorf("%s: %d bytes for an instance, want at most %d", b, used, limit)
 			}

@@ -84,6 +84,9 @@ func (u *union) apply(i int, snap registry.Snapshot, now time.Time) {
 func (u *union) replace(i int, list []registry.Instance, said map[registry.ID]registry.Departure, first bool, now time.Time) {
 	u.members.DeleteExpired()
 	src := &u.sources[i]
+	if len(list) > 0 && len(list) == len(src.list) && &list[0] == &src.list[0] && len(said) == 0 {
+		return // the same list, confirmed
+	}
 	var lost []*member
 	diff(src.list, list, func(before, after *registry.Instance) {
 		switch {
@@ -95,7 +98,7 @@ func (u *union) replace(i int, list []registry.Instance, said map[registry.ID]re
 				u.bury(before.ID(), d, src.name, now)
 				delete(said, before.ID())
 			} else if m != nil && m.sources() == 0 && m.heir != nil {
-				u.members.Delete(m.key)
+				u.members.Delete(m.key())
 			} else if m != nil && m.sources() == 0 {
 				lost = append(lost, m)
 			}
@@ -112,16 +115,16 @@ func (u *union) list(i int, in *registry.Instance, first bool, now time.Time) {
 	m, at, found := u.find(in)
 	if !found {
 		m = u.admit(*in, at)
-		u.vanished = slices.DeleteFunc(u.vanished, func(v vanishing) bool { return v.m.key == m.key })
+		u.vanished = slices.DeleteFunc(u.vanished, func(v vanishing) bool { return v.m.key() == m.key() })
 		u.notes = append(u.notes, note{m, Listed, "listed by " + u.sources[i].name})
-		if t, ok := u.tombs.Get(m.key); ok {
+		if t, ok := u.tombs.Get(m.key()); ok {
 			m.buried = t.(*tombstone)
 		}
 	}
-	m.listed[i] = listing{in: in, since: now}
+	m.listed[i] = listing{in: in, since: now.UnixMicro()}
 	m.describe()
 	m.guard = nil
-	u.members.Set(m.key, m, cache.NoExpiration)
+	u.members.Set(m.key(), m, cache.NoExpiration)
 	if m.buried != nil && !first && i != u.disk() {
 		u.unbury(m, u.sources[i].name+" lists it anew")
 	}
@@ -156,7 +159,7 @@ func (u *union) unlist(i int, in *registry.Instance) *member {
 	m.listed[i] = listing{}
 	m.describe()
 	if m.buried != nil && m.sources() == 0 {
-		u.members.Delete(m.key)
+		u.members.Delete(m.key())
 		return nil
 	}
 	return m
@@ -167,7 +170,7 @@ func (u *union) unlist(i int, in *registry.Instance) *member {
 func (u *union) bury(id registry.ID, d registry.Departure, source string, now time.Time) {
 	t := &tombstone{source: source, kind: d.Kind, when: now}
 	u.tombs.Set(id.String(), t, cache.DefaultExpiration)
-	u.vanished = slices.DeleteFunc(u.vanished, func(v vanishing) bool { return v.m.id == id })
+	u.vanished = slices.DeleteFunc(u.vanished, func(v vanishing) bool { return v.m.id() == id })
 	v, ok := u.members.Get(id.String())
 	if !ok {
 		return
@@ -178,7 +181,7 @@ func (u *union) bury(id registry.ID, d registry.Departure, source string, now ti
 	}
 	m.buried, m.guard = t, nil
 	if m.sources() == 0 {
-		u.members.Delete(m.key)
+		u.members.Delete(m.key())
 	} else if d.Kind == registry.Silent {
 		m.ask(now)
 	}
@@ -186,7 +189,7 @@ func (u *union) bury(id registry.ID, d registry.Departure, source string, now ti
 
 func (u *union) unbury(m *member, why string) {
 	m.buried = nil
-	u.tombs.Delete(m.key)
+	u.tombs.Delete(m.key())
 	u.notes = append(u.notes, note{m, Listed, why})
 }
 
@@ -194,13 +197,13 @@ func (u *union) unbury(m *member, why string) {
 // Lists come in the same order, so it looks first behind the last find.
 func (u *union) find(in *registry.Instance) (m *member, at int, ok bool) {
 	for at = u.finger; at < min(u.finger+3, len(u.order)); at++ {
-		if sameID(&u.order[at].in, in) {
+		if sameID(u.order[at].in, in) {
 			u.finger = at
 			return u.order[at], at, true
 		}
 	}
-	at, ok = slices.BinarySearchFunc(u.order, in.ID(), func(m *member, id registry.ID) int {
-		return registry.CompareID(m.id, id)
+	at, ok = slices.BinarySearchFunc(u.order, in, func(m *member, in *registry.Instance) int {
+		return registry.ComparePointed(m.in, in)
 	})
 	if u.finger = at; ok {
 		m = u.order[at]
@@ -210,7 +213,7 @@ func (u *union) find(in *registry.Instance) (m *member, at int, ok bool) {
 
 // forget takes a member that was evicted from the cache out of the order.
 func (u *union) forget(m *member) {
-	if known, at, ok := u.find(&m.in); ok && known == m {
+	if known, at, ok := u.find(m.in); ok && known == m {
 		u.order = slices.Delete(u.order, at, at+1)
 	}
 	u.byEndpoint.Delete(m.ep)
@@ -230,7 +233,7 @@ func (u *union) inherit() {
 	var last *member // of those with the address, the latest so far
 	for _, m := range u.order {
 		switch {
-		case last == nil || last.id.Addr != m.id.Addr || last.id.Version != m.id.Version:
+		case last == nil || last.ep.Addr != m.ep.Addr || last.in.Version != m.in.Version:
 			last = m
 		case m.buried != nil || m.in.Started.Before(last.in.Started) && last.buried == nil:
 			m.heir = last

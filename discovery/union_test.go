@@ -2,6 +2,7 @@ package discovery
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -187,6 +188,7 @@ func TestRules(t *testing.T) {
 		if err := w.SetOptions("auth", Options{Balancer: "best"}); err == nil {
 			t.Error("an unknown balancer was taken")
 		}
+		list = slices.Clone(list)
 		list[0].Weight, list[1].Weight, list[2].Weight = -1, -1, -1
 		w.db.say(registry.Snapshot{Service: "auth", Instances: list})
 		w.expect("weight none")

@@ -46,7 +46,7 @@ func tierOf(m *member, o Options, zone string, warmUp time.Duration, now time.Ti
 	if m.buried != nil || m.heir != nil {
 		return tierNone, Gone, 0, time.Time{}
 	}
-	if m.in.EffectiveWeight() == 0 || !o.admits(m.in) {
+	if m.in.EffectiveWeight() == 0 || !o.admits(*m.in) {
 		return tierNone, Excluded, 0, time.Time{}
 	}
 	s, _, _ = m.cond.state(now)

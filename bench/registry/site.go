@@ -55,10 +55,10 @@ func (s *site) start(ctx context.Context, l load, a *arrivals) (err error) {
 	})
 }
 
-// openNodes starts all processes at once, as a site does when power returns.
+// openNodes starts all processes, fifty at a time.
 func openNodes(ctx context.Context, db *database, l load) ([]*node, error) {
 	nodes := make([]*node, l.processes())
-	return nodes, each(ctx, len(nodes), len(nodes), func(ctx context.Context, i int) (err error) {
+	return nodes, each(ctx, len(nodes), 50, func(ctx context.Context, i int) (err error) {
 		nodes[i], err = open(ctx, db.url(), l, i, l.offered(i))
 		return err
 	})
