@@ -12,8 +12,9 @@ import (
 // member is one instance of a service as this process knows it. Fields
 // without a remark belong to the service's mutex.
 type member struct {
-	ep *rpc.Endpoint      // never changes; its ID is that of the instance
-	in *registry.Instance // as the first source that lists it describes it, a part of its list
+	ep    *rpc.Endpoint      // never changes; its ID is that of the instance
+	epoch int64              // never changes; of the instance's owner
+	in    *registry.Instance // as the first source that lists it describes it, a part of its list
 
 	listed []listing  // by source
 	buried *tombstone // not nil: has left, though a source still lists it
@@ -75,7 +76,7 @@ func (q *question) reset() {
 
 func newMember(in registry.Instance, sources int) *member {
 	id := in.ID()
-	m := &member{in: &in, listed: make([]listing, sources)}
+	m := &member{epoch: id.Epoch, in: &in, listed: make([]listing, sources)}
 	m.ep = &rpc.Endpoint{
 		ID: id.String(), Service: in.Service, Version: in.Version, Addr: id.Addr,
 		Protocol: string(in.Protocol), TLS: in.TLS,
@@ -85,7 +86,7 @@ func newMember(in registry.Instance, sources int) *member {
 }
 
 func (m *member) id() registry.ID {
-	return registry.ID{Service: m.in.Service, Version: m.in.Version, Addr: m.ep.Addr, Epoch: m.in.Owner.Epoch}
+	return registry.ID{Service: m.ep.Service, Version: m.ep.Version, Addr: m.ep.Addr, Epoch: m.epoch}
 }
 
 // key is where the cache keeps it.
