@@ -3,7 +3,9 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -31,6 +33,12 @@ type versioned struct {
 }
 
 func (v versioned) WhoAmI(context.Context) (*wire.Identity, error) {
+	switch {
+	case strings.HasSuffix(v.version, "-bad") && rand.IntN(2) == 0:
+		return nil, errors.New("a bad version")
+	case strings.HasSuffix(v.version, "-slow"):
+		time.Sleep(100 * time.Millisecond)
+	}
 	return &wire.Identity{Owner: &wire.Owner{}, Release: v.version, Services: []string{}}, nil
 }
 
