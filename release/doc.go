@@ -27,7 +27,12 @@
 // certifies its death, or the operator vouches for it with Config.Without,
 // which is recorded. An operator's command may die between any two steps: the
 // next one finds the session in the log, and completes an entry that was
-// promised and not committed ([Controller.Refresh]).
+// promised and not committed ([Controller.Refresh]). Entries that block each
+// other are settled without asking who proposed them: one process bars those
+// that are given up, so that they never have everybody's promise.
+//
+// The guard of a ramp ([Controller.Ramp]) lives as long as the call: a ramp
+// that is cut off stays at its share, unwatched, until another goes on.
 //
 // # Tests
 //
