@@ -3,6 +3,7 @@
 package consistency
 
 import (
+	"fmt"
 	"testing"
 	"time"
 )
@@ -77,8 +78,13 @@ func TestVersionDies(t *testing.T) {
 	s.release("commit")
 	pause(t.Context(), 2*time.Second)
 	over := s.fault(append(lost, "version_unavailable")...)
-	s.release("rollback")
+	before := len(s.log())
+	back := s.operator(0, "rollback")
+	s.await("a root knows of the rollback", func() bool {
+		return s.book.count(began, func(n note) bool { return n.Service == "portal" && n.Applied == fmt.Sprint(before+1) }) > 0
+	})
 	dies.Kill()
+	back.must()
 	pause(t.Context(), time.Second)
 	over()
 	s.release("clean")
