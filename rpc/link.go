@@ -53,7 +53,8 @@ func newLink(p *peer, nc net.Conn) *link {
 	l.bell = make(chan struct{}, 1)
 	l.bell <- struct{}{}
 	l.in = frameReader{nc: nc, limits: p.c.cfg.Sizes.frames()}
-	l.out = writer{nc: nc, eager: newEager(nc), tls: p.ep.TLS, limit: p.c.cfg.Sizes.Queue, spawn: p.c.spawn, fail: l.fail}
+	l.out = newWriter(nc, p.c.cfg.Sizes.Queue, p.c.spawn, l.fail)
+	l.out.start()
 	return l
 }
 

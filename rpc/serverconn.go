@@ -91,10 +91,10 @@ func newServerConn(ctx context.Context, s *Server, nc net.Conn, group *run.Group
 	}
 	tuneAccepted(nc)
 	if s.cfg.TLS != nil {
-		c.nc = tls.Server(nc, s.cfg.TLS)
+		c.nc = tls.Server(&conduit{Conn: nc}, s.cfg.TLS)
 	}
 	c.in = frameReader{nc: c.nc, limits: s.cfg.Sizes.frames()}
-	c.out = writer{nc: c.nc, eager: newEager(c.nc), tls: s.cfg.TLS != nil, limit: s.cfg.Sizes.Queue, spawn: c.spawn, fail: c.close}
+	c.out = newWriter(c.nc, s.cfg.Sizes.Queue, c.spawn, c.close)
 	s.mu.Lock()
 	s.conns[c] = struct{}{}
 	s.mu.Unlock()
@@ -180,6 +180,7 @@ func (c *serverConn) shakeHands(ctx context.Context) error {
 	if err := t.HandshakeContext(ctx); err != nil {
 		return fmt.Errorf("TLS handshake: %w", err)
 	}
+	c.out.start()
 	return nil
 }
 

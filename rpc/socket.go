@@ -42,7 +42,7 @@ func (c *Client) dialNet(ctx context.Context, e *Endpoint) (net.Conn, error) {
 		conf = conf.Clone()
 		conf.ServerName = host
 	}
-	tc := tls.Client(nc, conf)
+	tc := tls.Client(&conduit{Conn: nc}, conf)
 	if err := tc.HandshakeContext(ctx); err != nil {
 		_ = nc.Close()
 		return nil, fmt.Errorf("TLS with %s: %w", e.Addr, err)

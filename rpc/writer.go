@@ -33,8 +33,9 @@ var writeBuffers = sync.Pool{New: func() any { return new([]byte) }}
 // for concurrent use.
 type writer struct {
 	nc    net.Conn
-	eager *eager            // nil: nc has no write that never waits
-	tls   bool              // a write that has timed out can't be continued
+	wire  net.Conn          // below TLS; else nc
+	tls   *conduit          // nil: plain
+	eager *eager            // nil: the wire has no write that never waits
 	limit int               // bytes that may wait
 	spawn func(func()) bool // starts a goroutine that the connection's owner joins
 	fail  func(error)       // told when writing has failed
@@ -44,8 +45,23 @@ type writer struct {
 	mu      sync.Mutex
 	queue   *[]byte // waiting; nil = none
 	writing bool
+	strays  bool // TLS has sealed something of its own
 	err     error
 	drained chan struct{} // closed when pending falls below highWater; nil = nobody waits
+}
+
+// newWriter makes the writer of a connection whose TLS handshake, if it has
+// one, is over or to come; start follows it.
+func newWriter(nc net.Conn, limit int, spawn func(func()) bool, fail func(error)) writer {
+	c, wire := wireOf(nc)
+	return writer{nc: nc, wire: wire, tls: c, eager: newEager(wire), limit: limit, spawn: spawn, fail: fail}
+}
+
+// start begins to gather what TLS seals. Until then nothing may be written.
+func (w *writer) start() {
+	if w.tls != nil {
+		w.tls.attach(w)
+	}
 }
 
 // write queues a frame that is given in two parts and sees to it that it is
@@ -54,7 +70,7 @@ type writer struct {
 func (w *writer) write(head, body []byte, busy bool) error {
 	mine, err := w.add(head, body, true)
 	if mine {
-		if busy && !w.tls {
+		if busy {
 			runtime.Gosched() // let others add theirs
 		}
 		w.flush()
@@ -77,6 +93,20 @@ func (w *writer) push() {
 	if mine {
 		w.flush()
 	}
+}
+
+// stray has something written that is in no frame. It reports false when the
+// writer has ended.
+func (w *writer) stray() bool {
+	w.mu.Lock()
+	alive := w.err == nil
+	mine := !w.writing && alive
+	w.strays, w.writing = true, w.writing || mine
+	w.mu.Unlock()
+	if mine {
+		w.flush()
+	}
+	return alive
 }
 
 // add queues a frame. mine says that the caller is to flush.
@@ -102,20 +132,13 @@ func (w *writer) add(head, body []byte, flush bool) (mine bool, err error) {
 
 // flush writes what is queued until nothing is.
 func (w *writer) flush() {
-	if w.tls {
-		w.handOver(nil)
-		return
-	}
 	for round := 0; ; round++ {
 		if round == writeRounds {
-			w.handOver(nil)
+			w.handOver(nil, 0)
 			return
 		}
-		out := w.next()
-		if out == nil {
-			return
-		}
-		if !w.once(out) {
+		out, more := w.next()
+		if !more || !w.once(out) {
 			return
 		}
 	}
@@ -124,18 +147,37 @@ func (w *writer) flush() {
 // once writes out if it can do so quickly. It reports false when somebody
 // else goes on, or nobody can.
 func (w *writer) once(out *[]byte) bool {
-	n, err := w.quickly(*out)
-	if err == nil && n == len(*out) {
-		w.done(out)
-		return true
+	b, err := w.seal(out)
+	if err != nil {
+		w.broken(err)
+		return false
 	}
-	if err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
-		w.written(n)
-		w.handOver((*out)[n:])
+	n, err := w.quickly(bytesOf(b))
+	switch {
+	case err == nil && n == len(bytesOf(b)):
+		w.done(out, b)
+		return true
+	case err == nil || errors.Is(err, os.ErrDeadlineExceeded):
+		w.handOver(bytesOf(b)[n:], len(bytesOf(out)))
 		return false
 	}
 	w.broken(err)
 	return false
+}
+
+// seal is what goes over the wire for out.
+func (w *writer) seal(out *[]byte) (*[]byte, error) {
+	if w.tls == nil {
+		return out, nil
+	}
+	return w.tls.seal(w.nc, out)
+}
+
+func bytesOf(b *[]byte) []byte {
+	if b == nil {
+		return nil
+	}
+	return *b
 }
 
 // quickly writes as much of b as goes without waiting for the peer.
@@ -143,24 +185,32 @@ func (w *writer) quickly(b []byte) (int, error) {
 	if w.eager != nil {
 		return w.eager.write(b)
 	}
-	_ = w.nc.SetWriteDeadline(time.Now().Add(patience))
-	return w.nc.Write(b)
+	_ = w.wire.SetWriteDeadline(time.Now().Add(patience))
+	return w.wire.Write(b)
 }
 
-// handOver lets a goroutine write rest, which is counted in pending, and then
-// what is queued.
-func (w *writer) handOver(rest []byte) {
+// handOver lets a goroutine write rest, which pending counts as so many
+// bytes, and then what is queued.
+func (w *writer) handOver(rest []byte, counted int) {
 	ok := w.spawn(func() {
 		if !w.slowly(rest) {
 			return
 		}
-		w.written(len(rest))
+		w.written(counted)
 		for {
-			out := w.next()
-			if out == nil || !w.slowly(*out) {
+			out, more := w.next()
+			if !more {
 				return
 			}
-			w.done(out)
+			b, err := w.seal(out)
+			if err != nil {
+				w.broken(err)
+				return
+			}
+			if !w.slowly(bytesOf(b)) {
+				return
+			}
+			w.done(out, b)
 		}
 	})
 	if !ok {
@@ -172,38 +222,47 @@ func (w *writer) handOver(rest []byte) {
 func (w *writer) slowly(b []byte) bool {
 	for len(b) > 0 {
 		piece := b[:min(len(b), writePiece)]
-		_ = w.nc.SetWriteDeadline(time.Now().Add(writeStuck))
-		if _, err := w.nc.Write(piece); err != nil {
+		_ = w.wire.SetWriteDeadline(time.Now().Add(writeStuck))
+		if _, err := w.wire.Write(piece); err != nil {
 			w.broken(err)
 			return false
 		}
 		b = b[len(piece):]
 	}
-	_ = w.nc.SetWriteDeadline(time.Time{})
+	_ = w.wire.SetWriteDeadline(time.Time{})
 	return true
 }
 
-// next takes the queue; nil ends the writing.
-func (w *writer) next() *[]byte {
+// next takes the queue. Without more the writing has ended; without a buffer
+// only TLS has something to say.
+func (w *writer) next() (out *[]byte, more bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	out := w.queue
-	w.queue = nil
-	if out == nil || w.err != nil {
-		w.writing = false
-		return nil
+	out, more = w.queue, w.queue != nil || w.strays
+	w.queue, w.strays = nil, false
+	if w.err != nil {
+		more = false
 	}
-	return out
+	w.writing = more
+	return out, more
 }
 
-// done counts a buffer as written and gives it back.
-func (w *writer) done(out *[]byte) {
-	n := len(*out)
-	if cap(*out) <= keepBuffer {
-		*out = (*out)[:0]
-		writeBuffers.Put(out)
+// done counts a buffer as written and gives its memory back, and that of what
+// was sealed.
+func (w *writer) done(out, sealed *[]byte) {
+	n := len(bytesOf(out))
+	if sealed != out {
+		giveBack(sealed)
 	}
+	giveBack(out)
 	w.written(n)
+}
+
+func giveBack(b *[]byte) {
+	if b != nil && cap(*b) <= keepBuffer {
+		*b = (*b)[:0]
+		writeBuffers.Put(b)
+	}
 }
 
 func (w *writer) written(n int) {
