@@ -31,6 +31,8 @@ func Load(ctx context.Context, args []string) error {
 	window := flags.Duration("for", time.Second, "length of the measurement")
 	warm := flags.Duration("warm", 700*time.Millisecond, "length of the warm-up")
 	profiles := flags.String("profile", "", "directory for profiles of this process")
+	slow := flags.Bool("slow", false, "let one call in a hundred be slow")
+	flags.StringVar(&certificates, "certificates", "", "directory of the certificate, for peers with TLS")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -49,7 +51,7 @@ func Load(ctx context.Context, args []string) error {
 			return err
 		}
 	}
-	if _, err := closedLoop(ctx, calls, *warm); err != nil {
+	if _, err := closedLoop(ctx, calls, *slow, *warm); err != nil {
 		return err
 	}
 	fmt.Println("warm")
@@ -60,7 +62,7 @@ func Load(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	r, err := closedLoop(ctx, calls, *window)
+	r, err := closedLoop(ctx, calls, *slow, *window)
 	if err != nil {
 		return err
 	}
@@ -70,9 +72,12 @@ func Load(ctx context.Context, args []string) error {
 	return json.NewEncoder(os.Stdout).Encode(r)
 }
 
+// slowEvery is how often a mixed load makes a slow call.
+const slowEvery = 100
+
 // closedLoop keeps one call of each worker in flight for the window. The
-// first error ends it.
-func closedLoop(ctx context.Context, calls []call, window time.Duration) (result, error) {
+// first error ends it. Slow calls are not counted.
+func closedLoop(ctx context.Context, calls []call, slow bool, window time.Duration) (result, error) {
 	var (
 		wg     sync.WaitGroup
 		end    atomic.Bool
@@ -85,6 +90,14 @@ func closedLoop(ctx context.Context, calls []call, window time.Duration) (result
 	for w, do := range calls {
 		wg.Go(func() {
 			for id := int64(w) << 40; !end.Load(); id++ {
+				if slow && (id+int64(w))%slowEvery == 0 { // not all workers at once
+					if err := do(ctx, -1-id); err != nil {
+						failed <- err
+						end.Store(true)
+						return
+					}
+					continue
+				}
 				begin := time.Now()
 				if err := do(ctx, id); err != nil {
 					failed <- err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/rpc"
+	"time"
 )
 
 // GobMsg is the message of the net/rpc peer.
@@ -18,6 +19,9 @@ type Echo struct{}
 
 // Echo answers with the same fields.
 func (Echo) Echo(in *GobMsg, out *GobMsg) error {
+	if in.ID < 0 {
+		time.Sleep(slowTime)
+	}
 	*out = GobMsg{Msg: in.Msg, Tags: in.Tags, ID: in.ID}
 	return nil
 }

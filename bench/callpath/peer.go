@@ -5,18 +5,24 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"time"
 
 	"github.com/skerry/skerry/bench/benchproto"
 	"github.com/skerry/skerry/bench/benchthrift"
 )
 
-// call makes one call with the given id and checks the answer.
+// slowTime is how long the slow calls of a mixed load take.
+const slowTime = 100 * time.Millisecond
+
+// call makes one call with the given id and checks the answer. One with a
+// negative id is slow.
 type call func(ctx context.Context, id int64) error
 
 // peer is one way to make the call.
 type peer struct {
 	name  string
 	about string
+	tls   bool // and needs the certificate
 	// serve answers on ln until ctx ends.
 	serve func(ctx context.Context, ln net.Listener) error
 	// dial connects the client process; each worker then asks for its own call.
@@ -57,7 +63,7 @@ func check(id int64, msg string, tags map[string]string, wantID int64) error {
 func peers() []peer {
 	all := skerryPeers()
 	all = append(all, thriftPeers()...)
-	return append(all, grpcPeer(), grpcMetadataPeer(), drpcPeer(), netrpcPeer())
+	return append(all, grpcPeer(), grpcMetadataPeer(), grpcTLSPeer(), drpcPeer(), netrpcPeer())
 }
 
 func peerNamed(name string) (peer, error) {

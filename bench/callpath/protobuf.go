@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 	"storj.io/drpc/drpcconn"
@@ -21,6 +23,9 @@ type protoHandler struct {
 }
 
 func (h protoHandler) Echo(ctx context.Context, m *benchproto.Msg) (*benchproto.Msg, error) {
+	if m.Id < 0 {
+		time.Sleep(slowTime)
+	}
 	if h.headers {
 		if err := grpc.SetHeader(ctx, metadata.Pairs(traceKey, traceValue, callerKey, callerName)); err != nil {
 			return nil, err
@@ -35,16 +40,42 @@ func grpcMetadataPeer() peer {
 	return grpcWith("grpc-md", "gRPC-Go with two metadata pairs each way", true)
 }
 
+func grpcTLSPeer() peer {
+	p := grpcWith("grpc-tls", "the same over TLS", true)
+	p.tls = true
+	return p
+}
+
+// grpcCredentials are those of both sides.
+func grpcCredentials() (server, client credentials.TransportCredentials, err error) {
+	if certificates == "" {
+		return insecure.NewCredentials(), insecure.NewCredentials(), nil
+	}
+	cert, key := certificateFiles()
+	if server, err = credentials.NewServerTLSFromFile(cert, key); err == nil {
+		client, err = credentials.NewClientTLSFromFile(cert, "bench")
+	}
+	return server, client, err
+}
+
 func grpcWith(name, about string, headers bool) peer {
 	return peer{name: name, about: about,
 		serve: func(ctx context.Context, ln net.Listener) error {
-			s := grpc.NewServer()
+			creds, _, err := grpcCredentials()
+			if err != nil {
+				return err
+			}
+			s := grpc.NewServer(grpc.Creds(creds))
 			benchproto.RegisterEchoServer(s, protoHandler{headers: headers})
 			go func() { <-ctx.Done(); s.Stop() }()
 			return s.Serve(ln)
 		},
 		dial: func(_ context.Context, addr string) (func() (call, error), error) {
-			conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+			_, creds, err := grpcCredentials()
+			if err != nil {
+				return nil, err
+			}
+			conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(creds))
 			if err != nil {
 				return nil, err
 			}
@@ -81,6 +112,9 @@ type drpcHandler struct {
 }
 
 func (drpcHandler) Echo(_ context.Context, m *benchproto.Msg) (*benchproto.Msg, error) {
+	if m.Id < 0 {
+		time.Sleep(slowTime)
+	}
 	return &benchproto.Msg{Msg: m.Msg, Tags: m.Tags, Id: m.Id}, nil
 }
 

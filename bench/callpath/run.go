@@ -19,6 +19,7 @@ type cell struct {
 	peer    string
 	workers int
 	size    int
+	slow    bool // one call in a hundred takes slowTime, and is not counted
 }
 
 // sample is one measurement of a cell in one round.
@@ -36,7 +37,7 @@ func (s sample) CPU() time.Duration { return s.CPUClient + s.CPUServer }
 // Run measures every peer in interleaved rounds and prints the tables.
 func Run(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("call", flag.ContinueOnError)
-	load := flags.String("load", "", "one load instead: callers and bytes, as 128x1024")
+	load := flags.String("load", "", "one load instead: callers and bytes, as 128x1024; 128x1024+slow mixes slow calls in")
 	long := flags.Bool("long", false, "all loads and seven rounds instead of the main loads and three")
 	only := flags.String("peers", "", "comma-separated peers; empty means all")
 	rounds := flags.Int("rounds", 0, "rounds; 0 means 3, or 7 with -long")
@@ -49,12 +50,17 @@ func Run(ctx context.Context, args []string) error {
 	if *long {
 		loads = []cell{{workers: 1, size: 100}, {workers: 16, size: 100}, {workers: 128, size: 100},
 			{workers: 1, size: 1024}, {workers: 16, size: 1024}, {workers: 128, size: 1024},
-			{workers: 16, size: 64 << 10}, {workers: 4, size: 1 << 20}}
+			{workers: 128, size: 1024, slow: true}, {workers: 16, size: 64 << 10}, {workers: 4, size: 1 << 20}}
 	}
 	if *load != "" {
 		loads = make([]cell, 1)
-		if _, err := fmt.Sscanf(*load, "%dx%d", &loads[0].workers, &loads[0].size); err != nil {
+		numbers, mixed := strings.CutSuffix(*load, "+slow")
+		if _, err := fmt.Sscanf(numbers, "%dx%d", &loads[0].workers, &loads[0].size); err != nil {
 			return fmt.Errorf("-load %q: want callers and bytes, as 128x1024", *load)
+		}
+		if mixed { // beside the same without
+			loads = append(loads, loads[0])
+			loads[1].slow = true
 		}
 	}
 	if *rounds == 0 {
@@ -68,6 +74,14 @@ func Run(ctx context.Context, args []string) error {
 		if *only == "" || strings.Contains(","+*only+",", ","+p.name+",") {
 			names = append(names, p.name)
 		}
+	}
+	dir, err := os.MkdirTemp("", "bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if err := makeCertificate(dir); err != nil {
+		return err
 	}
 	all := map[cell][]sample{}
 	for round := range *rounds {
@@ -92,7 +106,15 @@ func Run(ctx context.Context, args []string) error {
 func measure(ctx context.Context, c cell, window time.Duration, profiles string) (sample, error) {
 	ctx, cancel := context.WithTimeout(ctx, window+20*time.Second)
 	defer cancel()
-	server, err := start(ctx, "call-server", "-peer", c.peer, "-profile", profiles)
+	p, err := peerNamed(c.peer)
+	if err != nil {
+		return sample{}, err
+	}
+	var certs []string
+	if p.tls {
+		certs = []string{"-certificates", certificates}
+	}
+	server, err := start(ctx, append([]string{"call-server", "-peer", c.peer, "-profile", profiles}, certs...)...)
 	if err != nil {
 		return sample{}, err
 	}
@@ -101,8 +123,8 @@ func measure(ctx context.Context, c cell, window time.Duration, profiles string)
 	if err != nil {
 		return sample{}, fmt.Errorf("server: %w", err)
 	}
-	client, err := start(ctx, "call-client", "-peer", c.peer, "-addr", addr, "-c", strconv.Itoa(c.workers),
-		"-size", strconv.Itoa(c.size), "-for", window.String(), "-profile", profiles)
+	client, err := start(ctx, append([]string{"call-client", "-peer", c.peer, "-addr", addr, "-c", strconv.Itoa(c.workers),
+		"-size", strconv.Itoa(c.size), "-slow=" + strconv.FormatBool(c.slow), "-for", window.String(), "-profile", profiles}, certs...)...)
 	if err != nil {
 		return sample{}, err
 	}

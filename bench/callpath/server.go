@@ -39,6 +39,7 @@ func Serve(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("call-server", flag.ContinueOnError)
 	name := flags.String("peer", "", "peer to serve as")
 	profiles := flags.String("profile", "", "directory for profiles of this process")
+	flags.StringVar(&certificates, "certificates", "", "directory of the certificate, for peers with TLS")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 func skerryPeers() []peer {
 	return []peer{
 		{name: "skerry", about: "as a user has it: found on the LAN, balanced, counted, traced, with deadlines and breaker", serve: nodeServe, dial: nodeDial},
+		{name: "skerry-tls", about: "the same over TLS", serve: nodeServe, dial: nodeDial, tls: true},
 		{name: "skerry-bare", about: "the transport alone: no discovery, no statistics", serve: bareServe, dial: bareDial},
 	}
 }
@@ -26,7 +27,13 @@ func node(ctx context.Context, addr string, services ...skerry.Service) (*skerry
 	if err != nil {
 		return nil, err
 	}
+	var files skerry.TLS
+	if certificates != "" {
+		files.Cert, files.Key = certificateFiles()
+		files.CA, files.Clients = files.Cert, "none"
+	}
 	return skerry.Open(ctx, skerry.Config{
+		TLS:     files,
 		Cluster: "bench-" + port, Mode: skerry.ModeBroadcast, Services: services,
 		LAN: skerry.LAN{Interfaces: []string{"127.0.0.1"}, Key: "the key of the benchmark"}, StateDir: "none",
 		Consumers: map[string]skerry.Consumer{"echo": {Timeout: 10 * time.Second}}, // a busy machine is measured, not failed
@@ -84,7 +91,7 @@ func stubCalls(client thrift.TClient) func() (call, error) {
 	return func() (call, error) {
 		stub := benchthrift.NewEchoClient(client)
 		return func(ctx context.Context, id int64) error {
-			m, err := stub.Echo(ctx, thriftMsg(id))
+			m, err := thriftCall(ctx, stub, id)
 			if err != nil {
 				return err
 			}

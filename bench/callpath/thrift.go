@@ -23,6 +23,13 @@ func (h echoHandler) Slow(ctx context.Context, m *benchthrift.Msg, millis int32)
 	return h.Echo(ctx, m)
 }
 
+func thriftCall(ctx context.Context, client *benchthrift.EchoClient, id int64) (*benchthrift.Msg, error) {
+	if id < 0 {
+		return client.Slow(ctx, thriftMsg(id), int32(slowTime.Milliseconds()))
+	}
+	return client.Echo(ctx, thriftMsg(id))
+}
+
 // The two headers that every peer with metadata carries each way.
 const (
 	traceKey   = "traceparent"
@@ -106,7 +113,7 @@ func (s thriftStack) dial(_ context.Context, addr string) (func() (call, error),
 				ctx = thrift.SetHeader(thrift.SetHeader(ctx, traceKey, traceValue), callerKey, callerName)
 				ctx = thrift.SetWriteHeaderList(ctx, []string{traceKey, callerKey})
 			}
-			m, err := client.Echo(ctx, thriftMsg(id))
+			m, err := thriftCall(ctx, client, id)
 			if err != nil {
 				return err
 			}
