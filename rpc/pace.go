@@ -48,7 +48,7 @@ func (p *pace) ran(took time.Duration, now time.Time) {
 		p.bar = min(max(2*p.bar, shortBar), longBar)
 		p.barred = now.Add(p.bar)
 		p.stalls = stallLimit / 2
-	} else if p.bar > 0 && now.Sub(p.barred) > 4*p.bar {
+	} else if stall == 0 && p.bar > 0 && now.Sub(p.barred) > 4*p.bar {
 		p.bar = 0 // it has kept its pace
 	}
 }

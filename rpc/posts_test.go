@@ -1,0 +1,289 @@
+package rpc
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/binary"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/skerry/skerry/rpc/internal/echo"
+	"github.com/skerry/skerry/rpc/internal/flat"
+	"github.com/skerry/skerry/rpc/internal/theader"
+
+	"github.com/apache/thrift/lib/go/thrift"
+)
+
+func TestPace(t *testing.T) {
+	now := time.Now()
+	run := func(p *pace, n int, took time.Duration) {
+		for range n {
+			now = now.Add(took)
+			p.ran(took, now)
+		}
+	}
+	var p pace
+	if run(&p, 1000, 5*time.Microsecond); !p.quick(now, true) {
+		t.Error("a quick handler is sent to the workers")
+	}
+	if run(&p, 1, 100*time.Millisecond); !p.quick(now, true) {
+		t.Error("one long run in a thousand bars a handler: any pause of the machine would")
+	}
+	for range 10 {
+		run(&p, 50, 5*time.Microsecond)
+		run(&p, 1, 100*time.Millisecond)
+	}
+	if p.quick(now, false) {
+		t.Error("a handler that stalls once in fifty runs is still run by the reader")
+	}
+	first := p.bar
+	now = p.barred
+	if !p.quick(now, false) {
+		t.Error("it is not tried again")
+	}
+	if run(&p, 2, 100*time.Millisecond); p.bar <= first || p.quick(now, false) {
+		t.Errorf("barred for %v, then for %v", first, p.bar)
+	}
+	now = p.barred.Add(5 * longBar)
+	if run(&p, 1000, 5*time.Microsecond); p.bar != 0 {
+		t.Error("its past is not forgotten")
+	}
+	var busy pace
+	run(&busy, 1000, 30*time.Microsecond)
+	if busy.quick(now, true) || !busy.quick(now, false) {
+		t.Error("30 µs of work belong in the reader only while nothing waits behind")
+	}
+}
+
+// The first call of a method that blocks is run by the reader. Others on the
+// connection hardly notice, and its cancellation is heard.
+func TestABlockedReaderIsRelieved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newMemoryListener()
+		s := serveOn(t, ServerConfig{}, &handler{name: "a"}, l)
+		c := client(t, ClientConfig{Dial: l.dial}, s.endpoint())
+		call := stub(t, c, ServiceOptions{Timeout: time.Hour})
+		if _, err := call().Who(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		slow := make(chan error, 1)
+		go func() {
+			_, err := call().Sleep(ctx, time.Hour.Milliseconds())
+			slow <- err
+		}()
+		synctest.Wait()
+		begin := time.Now()
+		if who, err := call().Who(t.Context()); err != nil || who != "a" {
+			t.Fatal(who, err)
+		}
+		if took := time.Since(begin); took > 3*watchEvery {
+			t.Errorf("a call waited %v behind a blocked one", took)
+		}
+		cancel()
+		if err := <-slow; CodeOf(err) != Canceled {
+			t.Error(err)
+		}
+		synctest.Wait()
+		if n := s.handler.canceled.Load(); n != 1 {
+			t.Errorf("the cancellation has ended %d handlers' contexts, want 1", n)
+		}
+	})
+}
+
+// Quick and slow handlers, cancellations and time-outs on one connection:
+// every answer belongs to its call, and nothing is left behind.
+func TestHandOverUnderStress(t *testing.T) {
+	s := serve(t, ServerConfig{}, &handler{name: "a"})
+	c := client(t, ClientConfig{}, s.endpoint())
+	call := stub(t, c, ServiceOptions{Timeout: 10 * time.Second, Retries: new(0), Breaker: Breaker{Off: true}})
+	hurried := stub(t, c, ServiceOptions{Timeout: 3 * time.Millisecond, Retries: new(0), Breaker: Breaker{Off: true}})
+	var wg sync.WaitGroup
+	var done atomic.Int64
+	for w := range 32 {
+		wg.Go(func() {
+			rng := rand.New(rand.NewPCG(uint64(w), 1))
+			for i := range 150 {
+				n, err := w<<16+i, error(nil)
+				switch k := rng.IntN(20); {
+				case k < 14:
+					var m *echo.Message
+					if m, err = call().Echo(t.Context(), message(n)); err == nil && m.Number != int64(n) {
+						t.Errorf("call %d got the answer to %d", n, m.Number)
+					}
+				case k < 17:
+					millis := rng.Int64N(6)
+					var got int64
+					if got, err = call().Sleep(t.Context(), millis); err == nil && got != millis {
+						t.Errorf("slept %d, want %d", got, millis)
+					}
+				case k < 19:
+					ctx, cancel := context.WithTimeout(t.Context(), time.Duration(rng.IntN(4000))*time.Microsecond)
+					_, err = call().Sleep(ctx, rng.Int64N(6))
+					cancel()
+					if code := CodeOf(err); code == DeadlineExceeded || code == Canceled {
+						err = nil
+					}
+				default:
+					if _, err = hurried().Sleep(t.Context(), 20); CodeOf(err) == DeadlineExceeded {
+						err = nil
+					}
+				}
+				if err != nil {
+					t.Errorf("call %d: %v", n, err)
+					return
+				}
+				done.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	eventually(t, "no call is left on the server", func() bool { return s.Stats().Running == 0 })
+	t.Logf("%d calls", done.Load())
+}
+
+// A connection that was busy and rests holds its large buffer at most.
+func TestConnectionsThatRestAreCheap(t *testing.T) {
+	s := serve(t, ServerConfig{}, &handler{})
+	call := frames(t)["header-binary"]
+	const n = 500
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	for range n {
+		nc := send(t, s.addr, bytes.Repeat(call, 40)) // so many that the large buffer is used
+		for answers := 0; answers < 40; answers++ {
+			head := make([]byte, 4)
+			if _, err := io.ReadFull(nc, head); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.CopyN(io.Discard, nc, int64(binary.BigEndian.Uint32(head))); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	eventually(t, "every call has ended", func() bool { return s.Stats().Running == 0 })
+	runtime.GC()
+	runtime.GC() // the first has only seen that the pools' content is unused
+	runtime.ReadMemStats(&after)
+	heap, stacks := int64(after.HeapInuse)-int64(before.HeapInuse), int64(after.StackInuse)-int64(before.StackInuse)
+	if each := (heap + stacks) / n; each > 96<<10 {
+		t.Errorf("%d bytes for each connection", each)
+	} else {
+		t.Logf("%d bytes for each connection", each)
+	}
+}
+
+// A TLS client that sends and never reads is held back like any other.
+func TestTLSPeerThatNeverReads(t *testing.T) {
+	ca, pool := authority(t)
+	s := serve(t, ServerConfig{Sizes: Sizes{Queue: 4 << 20}, TLS: &tls.Config{Certificates: []tls.Certificate{ca(t, "127.0.0.1")}}}, &handler{})
+	nc, err := tls.Dial("tcp", s.addr, &tls.Config{RootCAs: pool})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	w := flat.NewWriter(flat.Binary, 1<<20)
+	defer w.Free()
+	args := echo.EchoEchoArgs{M: &echo.Message{Text: strings.Repeat("x", 100_000)}}
+	_ = w.WriteMessageBegin(t.Context(), "echo", thrift.CALL, 1)
+	_ = args.Write(t.Context(), w)
+	sent := 0
+	for seq := int32(1); sent < 200<<20; seq++ {
+		h := &theader.Header{Flags: theader.OutOfOrder}
+		head, _ := appendHead(nil, dialect{header: true}, h, seq, len(w.Bytes()), theader.Limits{})
+		_ = nc.SetWriteDeadline(time.Now().Add(300 * time.Millisecond))
+		n, err := nc.Write(append(head, w.Bytes()...))
+		if sent += n; err != nil {
+			break
+		}
+	}
+	t.Logf("%d bytes were taken", sent)
+	var now runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&now)
+	if sent > 100<<20 || now.HeapAlloc > 100<<20 {
+		t.Errorf("the server took %d bytes and holds %d for a peer that never reads", sent, now.HeapAlloc)
+	}
+}
+
+// A lone caller that reads for itself ends in time, whatever comes, and the
+// next one finds the connection in order.
+func TestALoneCallerEndsInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newMemoryListener()
+		s := serveOn(t, ServerConfig{}, &handler{name: "a"}, l)
+		w := &watcher{}
+		c := client(t, ClientConfig{Dial: l.dial, Watcher: w}, s.endpoint())
+		call := stub(t, c, ServiceOptions{Timeout: 100 * time.Millisecond, Retries: new(0), Breaker: Breaker{Off: true}})
+		lone := func() {
+			for range 2 * soloReplies { // until the resident has left reading to us
+				if who, err := call().Who(context.Background()); err != nil || who != "a" {
+					t.Fatal(who, err)
+				}
+			}
+		}
+		lone()
+		begin := time.Now()
+		_, err := call().Sleep(context.Background(), 1000)
+		wantCode(t, err, DeadlineExceeded, MaybeExecuted)
+		if took := time.Since(begin); took < 100*time.Millisecond || took > 100*time.Millisecond+2*sweepPeriod {
+			t.Errorf("a time-out of 100 ms took %v", took)
+		}
+		lone()
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+		defer cancel()
+		begin = time.Now()
+		if _, err := call().Sleep(ctx, 1000); !errors.Is(err, context.DeadlineExceeded) {
+			t.Error(err)
+		}
+		if took := time.Since(begin); took > 20*time.Millisecond+2*sweepPeriod {
+			t.Errorf("a context that ended after 20 ms was noticed after %v", took)
+		}
+		lone()
+		s.Leave()
+		time.Sleep(3 * sweepPeriod)
+		if _, _, n := w.counts(); n != 1 {
+			t.Errorf("told %d times that the server is leaving, want once, without a call", n)
+		}
+	})
+}
+
+// One caller's reply comes while another reads: whoever still waits is read for.
+func TestReadingIsHandedOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newMemoryListener()
+		s := serveOn(t, ServerConfig{}, &handler{name: "a"}, l)
+		c := client(t, ClientConfig{Dial: l.dial}, s.endpoint())
+		call := stub(t, c, ServiceOptions{Timeout: time.Minute})
+		for round := range int64(20) {
+			for range 2 * soloReplies {
+				if _, err := call().Who(context.Background()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			var wg sync.WaitGroup
+			begin := time.Now()
+			for i := range int64(5) {
+				wg.Go(func() {
+					if got, err := call().Sleep(context.Background(), 10*(i*round%5)); err != nil || got != 10*(i*round%5) {
+						t.Error(got, err)
+					}
+				})
+			}
+			wg.Wait()
+			if took := time.Since(begin); took > 60*time.Millisecond {
+				t.Errorf("sleeps of at most 40 ms took %v", took)
+			}
+		}
+	})
+}
