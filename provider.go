@@ -34,7 +34,6 @@ type provider struct {
 	offers   map[string]*offer
 	member   *offer // the process itself; nil for a guest
 	serving  int    // calls of Serve under way
-	turns    int    // devices that Node.Turn has let open; the process is a member until they are closed
 	leaving  bool
 
 	once    sync.Once // of the way out

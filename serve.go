@@ -131,13 +131,7 @@ func (p *provider) goAway(stop Stop) error {
 	begun := time.Now()
 	p.n.log.Info("leaving", "grace", max(stop.Grace, 0), "drain", max(stop.Drain, 0))
 	withdrawing := run.NewGroup(context.Background())
-	p.mu.Lock()
-	stays := p.turns > 0
-	p.mu.Unlock()
 	p.listings(func(o *offer) {
-		if o == p.member && stays {
-			return // closed does it
-		}
 		withdrawing.Go(func(ctx context.Context) error { o.withdraw(ctx); return nil })
 	})
 	withdrawn := make(chan struct{})

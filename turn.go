@@ -3,7 +3,6 @@ package skerry
 import (
 	"context"
 	"fmt"
-	"sync"
 )
 
 // Turn waits until this process may run its version of a service of which two
@@ -30,26 +29,7 @@ func (n *Node) Turn(ctx context.Context, service string) (done func(), err error
 	if done, err = n.turn(ctx, service, n.version(service)); err != nil {
 		return nil, fmt.Errorf("wait for the turn of %s: %w", service, err)
 	}
-	n.offers.opened()
-	return sync.OnceFunc(func() { done(); n.offers.closed() }), nil
-}
-
-// opened keeps the process on the membership list, whoever leaves, until the
-// device is closed: silent, it is waited for.
-func (p *provider) opened() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.turns++
-}
-
-func (p *provider) closed() {
-	p.mu.Lock()
-	p.turns--
-	last := p.turns == 0 && p.leaving && p.member != nil
-	p.mu.Unlock()
-	if last {
-		p.member.withdraw(context.Background())
-	}
+	return done, nil
 }
 
 func (n *Node) turn(ctx context.Context, service, version string) (done func(), err error) {
