@@ -31,7 +31,7 @@ type plant struct {
 func newPlant(ctx context.Context, t *testing.T, m rollout.Module) *plant {
 	p := &plant{ctx: ctx, world: newWorld(3), t: t, stop: map[string]func(){}}
 	p.Controller = New(Config{Site: p.world, Store: ballot(p.world), By: "ann", Progress: p.hear})
-	p.begin(0, "v1")
+	p.ready(0, "v1")
 	must(t, "start", p.Start(t.Context(), "spring", "why", ""))
 	m.Service, m.Old, m.New = "pump", "v1", "v2"
 	must(t, "ship", p.Ship(t.Context(), m))
@@ -63,6 +63,11 @@ func (p *plant) begin(i int, version string) {
 		p.instances = append(p.instances, Instance{Process: proc.Process(), Service: "pump", Version: version})
 		p.stop[proc.Process()+"/"+version] = func() { p.owner = ""; done() }
 	}()
+}
+
+// ready is begin, and returns when the process runs or waits for its turn.
+func (p *plant) ready(i int, version string) {
+	p.begin(i, version)
 	synctest.Wait()
 }
 
@@ -109,7 +114,8 @@ func (p *plant) turn() string {
 
 func TestBlockingChangesOver(t *testing.T) {
 	play(t, rollout.Module{Strategy: rollout.Blocking}, func(ctx context.Context, p *plant) {
-		p.begin(2, "v2") // too early: it waits
+		p.ready(2, "v2") // too early: it waits
+		p.proc(1).MayCall("pump")
 		old := p.proc(1).Begin("job", 1, "")
 		time.AfterFunc(3*time.Second, old.End)
 		must(t, "commit", p.Commit(ctx, rollout.Whole))
@@ -129,7 +135,7 @@ func TestAChangeGoesOnAnywhere(t *testing.T) {
 	for limit := range 16 {
 		for _, back := range []bool{false, true} {
 			play(t, rollout.Module{Strategy: rollout.Blocking}, func(ctx context.Context, p *plant) {
-				p.begin(2, "v2")
+				p.ready(2, "v2")
 				short, cancel := context.WithTimeout(ctx, time.Duration(limit)*150*time.Millisecond+time.Millisecond)
 				defer cancel()
 				err := p.Commit(short, rollout.Whole)
@@ -164,7 +170,7 @@ func TestASilentOwnerHoldsTheTurn(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			play(t, rollout.Module{Strategy: rollout.Blocking}, func(ctx context.Context, p *plant) {
-				p.begin(2, "v2")
+				p.ready(2, "v2")
 				p.stubborn = true
 				time.AfterFunc(time.Second, func() { p.proc(0).silent = true }) // while it is to stop
 				short, cancel := context.WithTimeout(ctx, 20*time.Second)
@@ -204,7 +210,8 @@ func TestWaitingLooksForAMoment(t *testing.T) {
 		{time.Minute, 30 * time.Second, 30 * time.Second, true, ErrBusy},
 	} {
 		play(t, rollout.Module{Strategy: rollout.Waiting, Patience: c.patience, GiveUp: c.giveUp}, func(ctx context.Context, p *plant) {
-			p.begin(2, "v2")
+			p.ready(2, "v2")
+			p.proc(1).MayCall("pump")
 			work := p.proc(1).Begin("job", 1, "")
 			time.AfterFunc(c.busy, work.End)
 			begun, committed := time.Now(), time.Duration(-1)
@@ -242,7 +249,7 @@ func TestAMixedRelease(t *testing.T) {
 		if err := p.Commit(ctx, 1000); err == nil || !strings.Contains(err.Error(), "pump may not run at once") {
 			t.Errorf("a share of a blocking release: %v", err)
 		}
-		p.begin(2, "v2")
+		p.ready(2, "v2")
 		must(t, "commit", p.Commit(ctx, rollout.Whole))
 		log, _, err := p.Log(ctx)
 		must(t, "read the log", err)
