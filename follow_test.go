@@ -1,0 +1,24 @@
+package skerry
+
+import (
+	"testing"
+
+	"github.com/skerry/skerry/rollout"
+)
+
+// TestRulesAreFollowedOnTheLAN: a process that was not told of a commit learns
+// it by the announcement of one that was.
+func TestRulesAreFollowedOnTheLAN(t *testing.T) {
+	site := lanSite(t)
+	told, other := open(t, site), open(t, withState(t, site))
+	eventually(t, "both know each other", func() bool { return len(told.members.list()) == 2 && len(other.members.list()) == 2 })
+	entry := rollout.Entry{Generation: rollout.Generation{N: 1}, Rules: map[string]rollout.Rule{"auth": {Version: "v1"}}}
+	must(t, "learn", told.Rollout().Learn(entry))
+	eventually(t, "the other follows", func() bool { return other.Rollout().Log().Hash() == entry.Hash() })
+}
+
+func withState(t *testing.T, c Config) Config {
+	t.Helper()
+	c.StateDir = t.TempDir()
+	return c
+}
