@@ -40,7 +40,7 @@ type options struct {
 // Run measures every load and prints the tables.
 func Run(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("registry", flag.ContinueOnError)
-	instances := flags.String("instances", "100,1000,10000", "numbers of instances")
+	instances := flags.String("instances", "100,1000,10000", "numbers of instances; empty: only the tables' growth")
 	consumers := flags.String("consumers", "", "number of consumers; empty: a tenth of the instances")
 	systems := flags.String("systems", "skerry,naive,etcd,zookeeper", "what to measure, at the same time")
 	pace := flags.Duration("pace", 30*time.Second, "of heartbeats and reads")
@@ -56,7 +56,7 @@ func Run(ctx context.Context, args []string) error {
 		o.window = *pace
 	}
 	var all []result
-	for _, text := range strings.Split(*instances, ",") {
+	for _, text := range strings.FieldsFunc(*instances, func(r rune) bool { return r == ',' }) {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 1 {
 			return fmt.Errorf("-instances %s: want numbers from 1 on", *instances)
@@ -75,7 +75,7 @@ func Run(ctx context.Context, args []string) error {
 		all = append(all, results...)
 	}
 	if *hours > 0 {
-		if err := growth(ctx, *hours); err != nil {
+		if err := growth(ctx, os.Stdout, *hours); err != nil {
 			return fmt.Errorf("growth of the tables: %w", err)
 		}
 	}

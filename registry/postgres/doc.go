@@ -19,11 +19,15 @@
 // # A process and its connections
 //
 // One connection listens and beats: a single statement each 30 s renews the
-// lease, reads what changed since the last revision, and learns whose lease
-// has run out, whatever the number of services. A notification brings a change
-// with its content, so that nobody has to read; one that is too long, or a gap
-// in the revisions, makes the reader read; a new connection, an older database
-// or five minutes make it read everything. Without notifications (PollOnly, a
+// lease and reads what changed since the last revision, whatever the number of
+// services and processes. A notification brings a change with its content, so
+// that nobody has to read; one that is too long, or a gap in the revisions,
+// makes the reader read; a new connection, an older database or fifteen
+// minutes make it read everything. A change that comes alone is told at once,
+// by the statement that writes it. When many come together, as when power
+// returns to a site, skerry_told spaces the notifications by 0.1 ms for each
+// process, since to wake one costs the server half of that, and each brings all
+// that has come since the one before. Whoever wrote sees to it. Without notifications (PollOnly, a
 // standby, a pooler) the reading remains. Up to two further connections carry
 // registrations and statistics, and are closed when they have been idle for
 // 20 s. A wait without news ends after 5 s with a ping of 3 s, so a frozen
@@ -44,7 +48,9 @@
 //
 // A lease that is older than its validity (90 s) drops out of every list at the
 // reader's next read, and whoever reads next with the right to write marks the
-// registrations as expired, which tells all others. But nobody expires while
+// registrations as expired, which tells all others; one of those who may write
+// does it every 5 s. Only when nobody does, a reader looks at the leases of
+// everybody that it lists. But nobody expires while
 // the database has not settled: it settles when somebody has been writing for
 // 4/3 of a heartbeat without a break, counted also from the server's start.
 // After an outage, a restart, a restored backup or a jump of the database's
@@ -61,7 +67,7 @@
 //
 // # Write rate
 //
-// For each process one row update each 30 s; for the cluster one each 5 s; two
+// For each process one row update each 30 s; for the cluster one each 5 s; three
 // for each registration that changes. Statistics: one row for each service,
 // method and peer that was called in a period. Rows that nobody needs any more
 // are removed every ten minutes, statistics after 7 days.

@@ -16,7 +16,7 @@ import (
 
 // fullEvery is how often everything is read though changes would do: rows may
 // have been edited by hand.
-const fullEvery = 5 * time.Minute
+const fullEvery = 15 * time.Minute
 
 // head is the first part of each answer to beatSQL and readSQL, and entries
 // are the changes behind it.
