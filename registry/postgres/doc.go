@@ -31,7 +31,8 @@
 // standby, a pooler) the reading remains. Up to two further connections carry
 // registrations and statistics, and are closed when they have been idle for
 // 20 s. A wait without news ends after 5 s with a ping of 3 s, so a frozen
-// or cut off database is noticed within 10 s.
+// or cut off database is noticed within 10 s; of more than a hundred processes
+// each waits in proportion longer, at most 20 s.
 //
 // A process that only reads needs SELECT on the tables. Of several hosts in the
 // URL the one that takes writes is preferred, unless target_session_attrs says

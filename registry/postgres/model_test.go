@@ -151,6 +151,16 @@ func TestConfigIsChecked(t *testing.T) {
 	}
 }
 
+// TestPatience: a small site notices a silent database soon, a large one does
+// not keep it busy.
+func TestPatience(t *testing.T) {
+	for processes, want := range map[int]time.Duration{0: 5 * time.Second, 100: 5 * time.Second, 200: 10 * time.Second, 1000: 20 * time.Second, 100_000: 20 * time.Second} {
+		if got := patience(time.Duration(processes) * 100 * time.Microsecond); got != want {
+			t.Errorf("%d processes: %v, want %v", processes, got, want)
+		}
+	}
+}
+
 func TestChannelFits(t *testing.T) {
 	for _, cluster := range []string{"a", strings.Repeat("x", 63)} {
 		if c := channel(cluster); len(c) > 63 || !strings.HasPrefix(c, "skerry:") {

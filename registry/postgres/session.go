@@ -38,6 +38,7 @@ type session struct {
 	read      map[string]bool // services that the model is complete for
 	readAll   bool            // it is complete for all
 	rules     bool            // the rule log is to be read
+	patience  time.Duration   // how long to wait without a ping; 0: waitTime
 	trusting  bool            // the latest answer showed that somebody marks the dead
 
 	quiet  int  // reads in a row that brought what no notification had
@@ -181,7 +182,7 @@ func (s *session) wait(ctx context.Context) error {
 		if left <= 0 {
 			return nil
 		}
-		wait, cancel := s.r.waitContext(ctx, min(left, waitTime))
+		wait, cancel := s.r.waitContext(ctx, min(left, max(s.patience, waitTime)))
 		n, err := s.conn.WaitForNotification(wait)
 		ended := wait.Err() // before cancel: a kernel's timeout leaves it nil
 		cancel()

@@ -29,6 +29,9 @@ var fragments = strings.NewReplacer(
 	// c: somebody has just looked for leases that have run out.
 	"{expiring}", "(c.pulse <= now() AND now() < c.pulse + {pause} / 4)",
 
+	// The pause between notifications, in microseconds: a tenth of a millisecond for each process.
+	"{spacing}", "coalesce((SELECT (extract(epoch FROM pause) * 1000000)::bigint FROM skerry_told WHERE cluster = @cluster), 0)",
+
 	// May this connection write?
 	"{writable}", `(NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off'
 		AND coalesce(has_table_privilege(to_regclass('skerry_cluster'), 'UPDATE'), false))`,
@@ -123,7 +126,7 @@ var (
 			cleaned = CASE WHEN now() - c.cleaned BETWEEN interval '0' AND interval '10 minutes' THEN c.cleaned ELSE now() END
 		FROM due WHERE c.cluster = due.cluster RETURNING c.cleaned = now() AS clean
 	), head AS (
-		SELECT {now} AS now, r.rev, r.kept, {settled} AND {pulsing} AS settled, true AS writable, {expiring} AS expiring,
+		SELECT {now} AS now, r.rev, r.kept, {settled} AND {pulsing} AS settled, true AS writable, {expiring} AS expiring, {spacing} AS spacing,
 			(SELECT count(*) FROM beat) AS leased,
 			(SELECT count(*) FROM skerry_instance m WHERE m.cluster = @cluster AND m.owner = @owner AND m.gone = 0) AS mine,
 			(SELECT count(*) FROM pulse) > 0 AS pulsed,
@@ -136,7 +139,7 @@ var (
 	// trust in old leases only when they have watched long enough themselves.
 	readSQL = readings(`WITH head AS (
 		SELECT {now} AS now, r.rev, r.kept, {settled} AND ({pulsing} OR @watching::boolean AND NOT pg_is_in_recovery()) AS settled,
-			{writable} AS writable, {expiring} AS expiring, 0 AS leased, 0 AS mine, false AS pulsed, false AS clean,
+			{writable} AS writable, {expiring} AS expiring, {spacing} AS spacing, 0 AS leased, 0 AS mine, false AS pulsed, false AS clean,
 			{stale} AS stale
 		FROM skerry_cluster c JOIN skerry_revision r USING (cluster) WHERE c.cluster = @cluster
 	)`)

@@ -23,7 +23,8 @@ const fullEvery = 15 * time.Minute
 type head struct {
 	now, rev, kept    int64
 	settled, writable bool
-	expiring          bool // somebody marks the dead in the table, at once
+	expiring          bool  // somebody marks the dead in the table, at once
+	spacing           int64 // of notifications, µs
 	leased, mine      int
 	pulsed, clean     bool
 	stale             []string
@@ -51,6 +52,7 @@ func (s *session) sync(ctx context.Context, services []string, all, full bool) e
 		h.pulsed, h.clean = h.pulsed || first.pulsed, h.clean || first.clean
 	}
 	s.trusting = trusting
+	s.patience = patience(time.Duration(h.spacing) * time.Microsecond)
 	if h.rev < s.m.rev {
 		s.m.older = time.Now()
 	}
@@ -59,6 +61,14 @@ func (s *session) sync(ctx context.Context, services []string, all, full bool) e
 	s.up()
 	s.learn(h, services, all, full)
 	return s.attend(ctx, h)
+}
+
+// patience is how long a session waits for news before it pings. A hundred
+// processes ping every waitTime; more of them take longer, so that the database
+// is not kept busy by being asked whether it is there.
+func patience(spacing time.Duration) time.Duration {
+	const hundred = 10 * time.Millisecond // the spacing of that many
+	return min(max(waitTime, waitTime*(spacing/time.Millisecond)/(hundred/time.Millisecond)), 4*waitTime)
 }
 
 // learn takes an answer into the model and shows it.
@@ -252,7 +262,7 @@ func (s *session) query(ctx context.Context, sql string, args pgx.NamedArgs) (he
 	for rows.Next() {
 		any = true
 		var text *string
-		err := rows.Scan(&h.now, &h.rev, &h.kept, &h.settled, &h.writable, &h.expiring, &h.leased, &h.mine, &h.pulsed, &h.clean, &h.stale, &text)
+		err := rows.Scan(&h.now, &h.rev, &h.kept, &h.settled, &h.writable, &h.expiring, &h.spacing, &h.leased, &h.mine, &h.pulsed, &h.clean, &h.stale, &text)
 		if err != nil {
 			return h, err
 		}
