@@ -12,6 +12,7 @@ import (
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/internal/wire"
+	"github.com/skerry/skerry/release"
 	"github.com/skerry/skerry/rollout"
 )
 
@@ -20,6 +21,7 @@ var refusals = map[string]error{
 	"gap":      rollout.ErrGap,
 	"fork":     rollout.ErrFork,
 	"promised": rollout.ErrPromised,
+	"database": release.ErrElsewhere,
 	"invalid":  rollout.ErrRule,
 }
 
@@ -44,8 +46,12 @@ func (s *internalService) LearnRules(_ context.Context, texts [][]byte) (string,
 	return s.node.rules.Log().Last().String(), nil
 }
 
-// Promise accepts what an operator is about to commit.
+// Promise accepts what an operator is about to commit, where no database
+// orders the log: two writers would fork it.
 func (s *internalService) Promise(_ context.Context, text []byte, by string) error {
+	if s.node.database() != nil {
+		return s.refuse(fmt.Errorf("%s keeps the rules in a database: %w", s.node.rules.Process(), release.ErrElsewhere))
+	}
 	return s.withEntry(text, func(e rollout.Entry) error { return s.node.rules.Promise(e, by) })
 }
 

@@ -27,12 +27,20 @@ const (
 func (n *Node) Releases(by string, without []string, progress func(release.Progress)) *release.Controller {
 	site := &site{n: n, begun: time.Now(), was: map[string]string{}}
 	c := release.Config{Site: site, Store: &release.Ballot{Site: site, Without: without}, By: by, Without: without, Progress: progress}
-	for _, s := range n.sources {
-		if db, ok := s.Registry.(*postgres.Registry); ok {
-			c.Store = db.Rules()
-		}
+	if db := n.database(); db != nil {
+		c.Store = db.Rules()
 	}
 	return release.New(c)
+}
+
+// database is the registry that also orders the rules, nil where there is none.
+func (n *Node) database() *postgres.Registry {
+	for _, s := range n.sources {
+		if db, ok := s.Registry.(*postgres.Registry); ok {
+			return db
+		}
+	}
+	return nil
 }
 
 // site is the processes as this node and its peers know them.

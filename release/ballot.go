@@ -92,7 +92,7 @@ func (b *Ballot) Append(ctx context.Context, e rollout.Entry) error {
 		}
 		return err
 	})
-	err = first(failed, rollout.ErrFork, rollout.ErrGap, rollout.ErrPromised, rollout.ErrRule)
+	err = first(failed, ErrElsewhere, rollout.ErrFork, rollout.ErrGap, rollout.ErrPromised, rollout.ErrRule)
 	if err == nil {
 		err = silent(ctx, b.Site, failed)
 	}

@@ -90,6 +90,9 @@ var (
 	// ErrUnseen: a process that calls a service knows no instance of the
 	// version that its requests would meet.
 	ErrUnseen = errors.New("processes do not know the new version yet")
+	// ErrElsewhere: some processes keep the log in a database, and the command
+	// would have it in the processes.
+	ErrElsewhere = errors.New("releases of this site are made by its database: use a configuration that names it")
 	// ErrOpen: another release is open.
 	ErrOpen = errors.New("a release is open")
 	// ErrBusy: no moment was found in which nobody needed the old version.

@@ -134,8 +134,16 @@ func failedStep(err error) error {
 	if _, ok := errors.AsType[*exitError](err); ok || err == nil {
 		return err
 	}
-	if errors.Is(err, release.ErrOpen) || errors.Is(err, release.ErrRestored) || errors.Is(err, release.ErrUnseen) || errors.Is(err, release.ErrGuard) || errors.Is(err, release.ErrUnjudged) || errors.Is(err, rollout.ErrStep) || errors.Is(err, rollout.ErrPromised) || errors.Is(err, rollout.ErrFork) {
-		return problemf("%w", err)
+	for _, refusal := range refusals {
+		if errors.Is(err, refusal) {
+			return problemf("%w", err)
+		}
 	}
 	return unreachablef("%w", err)
+}
+
+// refusals are the errors that mean: not so, rather than: not now.
+var refusals = []error{
+	release.ErrOpen, release.ErrRestored, release.ErrUnseen, release.ErrElsewhere, release.ErrGuard, release.ErrUnjudged,
+	rollout.ErrStep, rollout.ErrPromised, rollout.ErrFork,
 }

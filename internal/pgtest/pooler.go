@@ -27,9 +27,9 @@ import (
 const poolerConfig = `[databases]
 * = host=%s port=%d
 [pgbouncer]
-listen_addr = 127.0.0.1
+listen_addr = %s
 listen_port = %d
-unix_socket_dir =
+unix_socket_dir = %s
 auth_type = trust
 auth_file = %s
 pool_mode = transaction
@@ -41,38 +41,41 @@ max_client_conn = 200
 func (s *Server) Pooler(t testing.TB, db string) string {
 	t.Helper()
 	port, err := freePort()
+	dir := ""
 	if err == nil {
-		err = s.startPooler(t, port)
+		dir, err = s.startPooler(t, port)
 	}
 	if err != nil {
 		t.Fatalf("pgbouncer: %v", err)
 	}
 	u := url.URL{Scheme: "postgres", User: url.User("postgres"), Path: "/" + db,
-		Host: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), RawQuery: "sslmode=disable"}
-	awaitPooler(t, u.String())
+		Host: net.JoinHostPort(s.Host, strconv.Itoa(port)), RawQuery: "sslmode=disable"}
+	awaitPooler(t, fmt.Sprintf("host=%s port=%d user=postgres dbname=%s sslmode=disable", dir, port, db))
 	return u.String()
 }
 
-func (s *Server) startPooler(t testing.TB, port int) error {
+// startPooler starts it in the server's network namespace and returns the
+// directory of its socket.
+func (s *Server) startPooler(t testing.TB, port int) (dir string, err error) {
 	bin, err := exec.LookPath("pgbouncer")
 	if err != nil {
 		bin = "/usr/sbin/pgbouncer" // not in every PATH
 		if _, err := os.Stat(bin); err != nil {
-			return errors.New("it is not installed; for example: apt-get install pgbouncer (its own service need not run)")
+			return "", errors.New("it is not installed; for example: apt-get install pgbouncer (its own service need not run)")
 		}
 	}
-	dir, err := os.MkdirTemp(s.dir, "pooler-")
-	if err != nil {
-		return err
+	if dir, err = os.MkdirTemp(s.dir, "pooler-"); err != nil {
+		return "", err
 	}
 	users, ini := filepath.Join(dir, "users"), filepath.Join(dir, "ini")
-	text := fmt.Sprintf(poolerConfig, s.Host, s.Port, port, users)
-	err = errors.Join(os.WriteFile(users, []byte("\"postgres\" \"\"\n"), 0o644), os.WriteFile(ini, []byte(text), 0o644), os.Chmod(dir, 0o755))
+	text := fmt.Sprintf(poolerConfig, s.Host, s.Port, s.Host, port, dir, users)
+	err = errors.Join(os.WriteFile(users, []byte("\"postgres\" \"\"\n"), 0o644), os.WriteFile(ini, []byte(text), 0o644),
+		os.Chmod(dir, 0o755), s.user.own(dir))
 	if err != nil {
-		return err
+		return "", err
 	}
-	cmd := exec.Command(bin, "-q", ini)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Credential: s.user.credential()}
+	cmd := s.command("", bin, "-q", ini)
+	cmd.SysProcAttr.Pdeathsig, cmd.SysProcAttr.Setpgid = syscall.SIGKILL, false
 	group, started := run.NewGroup(context.Background()), make(chan error, 1)
 	group.Go(func(context.Context) error {
 		runtime.LockOSThread() // for Pdeathsig, as in launch
@@ -85,13 +88,13 @@ func (s *Server) startPooler(t testing.TB, port int) error {
 		return nil
 	})
 	if err := <-started; err != nil {
-		return err
+		return "", err
 	}
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill()
 		_ = group.Wait()
 	})
-	return nil
+	return dir, nil
 }
 
 func awaitPooler(t testing.TB, url string) {

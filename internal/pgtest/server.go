@@ -240,6 +240,12 @@ func (s *Server) signalAll(sig syscall.Signal) error {
 	return nil
 }
 
+// SetClock gives a server that is stopped another clock; see Options.Ahead.
+func (s *Server) SetClock(ahead time.Duration) (err error) {
+	s.env, err = fakeClock(ahead)
+	return err
+}
+
 // Close stops the server and removes its directory.
 func (s *Server) Close() error {
 	if s.pid != 0 {
@@ -276,10 +282,14 @@ func (s *Server) Promote() error {
 	return nil
 }
 
-// command is a program of PostgreSQL, run as the unprivileged user in the
-// server's network namespace.
+// command is a program of PostgreSQL, or, with no name, the one whose path
+// comes first in args, run as the unprivileged user in the server's network
+// namespace.
 func (s *Server) command(name string, args ...string) *exec.Cmd {
-	argv := append([]string{filepath.Join(s.bin, name)}, args...)
+	argv := args
+	if name != "" {
+		argv = append([]string{filepath.Join(s.bin, name)}, args...)
+	}
 	if s.Netns != "" {
 		enter := []string{"ip", "netns", "exec", s.Netns}
 		argv = append(append(enter, s.user.setpriv()...), argv...)
