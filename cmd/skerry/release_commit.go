@@ -105,6 +105,9 @@ func (a *app) releaseCommit(ctx context.Context, to releases, f *releaseFlags, h
 	if err != nil {
 		return err
 	}
+	if s.Restored {
+		return problemf("%s; next: skerry release adopt", s.Frozen)
+	}
 	if err := mayCommit(s, r); err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -290,13 +291,16 @@ func (s *Server) command(name string, args ...string) *exec.Cmd {
 	if name != "" {
 		argv = append([]string{filepath.Join(s.bin, name)}, args...)
 	}
+	env := s.env
 	if s.Netns != "" {
 		enter := []string{"ip", "netns", "exec", s.Netns}
-		argv = append(append(enter, s.user.setpriv()...), argv...)
+		enter = append(append(enter, s.user.setpriv()...), "env")
+		// Only now: a library that fakes the clock keeps files by process and user.
+		argv, env = slices.Concat(enter, s.env, argv), nil
 	}
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Dir = s.dir
-	cmd.Env = append(append(os.Environ(), "LC_ALL=C", "HOME="+s.dir), s.env...)
+	cmd.Env = append(append(os.Environ(), "LC_ALL=C", "HOME="+s.dir), env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGQUIT, Setpgid: true}
 	if s.Netns == "" {
 		cmd.SysProcAttr.Credential = s.user.credential()

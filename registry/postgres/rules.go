@@ -39,7 +39,7 @@ func (s *Rules) Since(ctx context.Context, after rollout.Generation) (out []roll
 		return err
 	})
 	if err != nil {
-		if sqlState(err) == "" {
+		if state := sqlState(err); state == "" || state[:2] == "08" || state[:2] == "57" {
 			err = unavailable(err)
 		}
 		return nil, fmt.Errorf("read the rules: %w", err)
