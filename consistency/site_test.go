@@ -141,10 +141,10 @@ func (s *site) users(host int, name string, load part, doors ...int) *process {
 }
 
 // job starts a process that begins traces itself.
-func (s *site) job(host int, name string, load part) *process {
+func (s *site) job(host int, name string, load part, h ...how) *process {
 	s.t.Helper()
 	load.Role, load.Name, load.Service, load.Version = "job", name, name, "-"
-	return s.start(host, load, how{})
+	return s.start(host, load, first(h))
 }
 
 func first(h []how) how {
