@@ -136,7 +136,9 @@ func (s *session) follow(ctx context.Context) error {
 	switch code := sqlState(err); {
 	case err == nil:
 		s.r.cfg.Rules(entries)
-	case code == undefinedTable || code == noRight: // tables of version 1: nobody releases by this database
+	case code == undefinedTable: // tables of version 1: nobody releases by this database
+	case code == noRight: // calls and operators bring the rules; it is said once
+		s.r.log.Debug("rules not read", "err", s.r.explain(err))
 		s.r.cfg.Rules(nil)
 	case s.lost(err):
 		return fmt.Errorf("read the rules: %w", err)
