@@ -178,7 +178,7 @@ func (r *request) answer(message []byte, code Code, executed Executed) {
 		}
 		return
 	}
-	if r.post != nil && r.post.Load() == r { // the reader writes when it has done what there is to do
+	if len(message) < direct && r.post != nil && r.post.Load() == r { // the reader writes when it has done what there is to do
 		err = c.out.queueUp(head, message)
 	} else {
 		err = c.out.write(head, message, true)

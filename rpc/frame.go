@@ -16,7 +16,7 @@ import (
 const (
 	smallBuffer   = 4 << 10  // what an idle connection holds
 	largeBuffer   = 64 << 10 // what a busy one borrows
-	firstPiece    = 64 << 10 // of a large frame; then as much again as has come
+	firstPiece    = 64 << 10 // of a large frame; then three times what has come
 	framePatience = 30 * time.Second
 )
 
@@ -183,7 +183,7 @@ func (f *frameReader) rest() (string, error) {
 	}
 	for len(f.piece) < f.size {
 		if len(f.piece) == cap(f.piece) {
-			grown := make([]byte, len(f.piece), min(f.size, 2*len(f.piece)))
+			grown := make([]byte, len(f.piece), min(f.size, 4*len(f.piece)))
 			copy(grown, f.piece)
 			f.piece = grown
 		}

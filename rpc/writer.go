@@ -5,13 +5,15 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
 const (
-	keepBuffer  = 256 << 10            // larger write buffers are not kept
+	keepBuffer  = 1 << 20              // larger write buffers are not kept
+	direct      = 32 << 10             // a message from this size on is written without being copied, if it can be
 	patience    = 5 * time.Millisecond // that a caller gives a write before a goroutine takes over
 	writePiece  = 256 << 10            // that must get through within writeStuck
 	writeStuck  = 10 * time.Second     // no progress for this long: the peer does not read
@@ -68,6 +70,11 @@ func (w *writer) start() {
 // written. busy says that others are likely to add frames at once. An error
 // means that nothing of the frame will be sent.
 func (w *writer) write(head, body []byte, busy bool) error {
+	if len(body) >= direct && w.tls == nil && w.eager != nil {
+		if done, err := w.through(head, body); done {
+			return err
+		}
+	}
 	mine, err := w.add(head, body, true)
 	if mine {
 		if busy {
@@ -76,6 +83,37 @@ func (w *writer) write(head, body []byte, busy bool) error {
 		w.flush()
 	}
 	return err
+}
+
+// through writes a large frame from where it is. It reports false when others
+// are before it.
+func (w *writer) through(head, body []byte) (done bool, err error) {
+	w.mu.Lock()
+	if w.err != nil || w.writing || w.queue != nil {
+		w.mu.Unlock()
+		return false, nil
+	}
+	w.writing = true
+	w.pending.Add(int64(len(head) + len(body)))
+	w.mu.Unlock()
+	n, err := w.eager.write(head)
+	if err == nil && n == len(head) {
+		var m int
+		m, err = w.eager.write(body)
+		n += m
+	}
+	if err != nil {
+		w.broken(err)
+		return true, nil // as of any frame that was queued, the peer may have some of it
+	}
+	w.written(n)
+	if n == len(head)+len(body) {
+		w.flush() // what came meanwhile
+		return true, nil
+	}
+	rest := append(slices.Clone(head[min(n, len(head)):]), body[max(0, n-len(head)):]...)
+	w.handOver(rest, len(rest))
+	return true, nil
 }
 
 // queueUp is write by somebody who calls push soon.

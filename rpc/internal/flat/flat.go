@@ -59,4 +59,4 @@ func NewReader(p Protocol, message string) Reader {
 const maxDepth = thrift.DEFAULT_RECURSION_DEPTH
 
 // keep is the largest buffer that goes back to the pool.
-const keep = 64 << 10
+const keep = 2 << 20
