@@ -20,10 +20,10 @@
 //
 // # What a call promises
 //
-// A call ends within its deadline: the context's, or Timeout (1 s), whichever
-// is sooner; at most 10 ms late. The remaining time travels with the call and
-// becomes the deadline of the handler's context, so it shrinks from hop to
-// hop. A caller that gives up ends the handler's context too, and so does a
+// A call ends within its deadline (the context's, or Timeout, 1 s, whichever
+// is sooner) or when its context is cancelled, at most 10 ms late. The
+// remaining time travels with the call and becomes the deadline of the
+// handler's context, so it shrinks from hop to hop. A caller that gives up ends the handler's context too, and so does a
 // connection that breaks.
 //
 // Every failure is an [*Error]. Its Code says what happened and its Executed
@@ -69,9 +69,14 @@
 // Thrift's multiplexed protocol ("auth:getToken"); when it does not, it gets
 // the service that alone has the method, or the only one there is.
 //
-// Handlers run in workers, so a slow one holds up nobody else. Their context
-// has the call's deadline and what [CallInfoFrom] returns; calls made with it
-// carry trace, baggage and deadline on. A panic is answered as
+// A handler that has been quick so far is run by the goroutine that reads its
+// connection, any other in a worker. When it takes long all the same, another
+// goroutine reads on within 2 ms, and calls of its kind go to the workers for
+// a while: a slow one holds up nobody else.
+//
+// The handler's context has the call's deadline and what [CallInfoFrom]
+// returns; calls made with it carry trace, baggage and deadline on. A panic is
+// answered as
 // HandlerPanicked and logged; the server goes on. To end politely call Leave
 // (clients go elsewhere, everything is still served), and after the grace
 // period Drain (new calls are refused as not executed, running ones end, and
@@ -124,7 +129,8 @@
 //	sk-a         attempt, when it is not the first of the whole chain
 //	sk-t         rollout token, raw (rollout.Token.AppendRaw)
 //
-// of a reply (generated clients have them as LastResponseMeta_().Headers):
+// of a reply (generated clients have them as LastResponseMeta_().Headers, a map
+// that many calls share and nobody may change):
 //
 //	sk-v         version that served the call
 //	sk-i         instance that served it
@@ -149,7 +155,8 @@
 // logged, once a second at most, and counted in ServerStats. Calls above
 // MaxCalls or MaxConnCalls are refused as Overloaded. A server reads no more
 // from a client that does not read its replies, and cuts it off when nothing
-// gets through for 10 s. An idle connection costs about 10 KiB.
+// gets through for 10 s. An idle connection costs about 10 KiB,
+// one that was busy when it fell silent 64 KiB more.
 //
 // # Concurrency and lifetime
 //
