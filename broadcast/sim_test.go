@@ -15,7 +15,7 @@ import (
 // while or get lost. A group datagram travels three ways, as on the real
 // network: by broadcast, and by multicast of both families.
 type sim struct {
-	t       *testing.T
+	t       testing.TB
 	now     time.Time
 	rand    *rand.Rand
 	nodes   []*simNode
@@ -23,6 +23,7 @@ type sim struct {
 	loss    float64
 	blocked func(from, to *simNode, group bool) bool
 	tape    [][]byte // every datagram sent, for replays
+	untaped bool
 	sent    int
 	drops   int // departures that a core reported of a node that is alive
 }
@@ -31,6 +32,8 @@ type simNode struct {
 	*core
 	addr  netip.AddrPort
 	alive bool
+	out   int // packets sent; one to everybody leaves three ways
+	in    int // packets that arrived
 	gone  map[registry.ID]registry.DepartureKind
 }
 
@@ -42,7 +45,7 @@ type flight struct {
 	group bool
 }
 
-func newSim(t *testing.T, n int, seed uint64) *sim {
+func newSim(t testing.TB, n int, seed uint64) *sim {
 	s := &sim{t: t, now: time.Unix(1_700_000_000, 0), rand: rand.New(rand.NewPCG(seed, 1))}
 	for range n {
 		s.add()
@@ -88,9 +91,15 @@ func (n *simNode) offers(now time.Time, services ...string) []registry.Instance 
 // flush carries out what a core has put out.
 func (s *sim) flush(n *simNode) {
 	for _, o := range n.outbox {
-		s.tape = append(s.tape, o.data)
+		if !s.untaped {
+			s.tape = append(s.tape, o.data)
+		}
 		if len(o.data) > MaxPacket {
 			s.t.Fatalf("datagram of %d bytes", len(o.data))
+		}
+		n.out += len(o.to)
+		if o.group {
+			n.out += 3
 		}
 		for _, to := range s.nodes {
 			for range 3 {
@@ -174,6 +183,7 @@ func (s *sim) deliver(f flight) {
 	if !f.to.alive {
 		return
 	}
+	f.to.in++
 	p, err := f.to.open(f.data)
 	if err != nil {
 		s.t.Fatalf("node can't open its fellow's packet: %v", err)

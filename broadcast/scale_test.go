@@ -1,0 +1,145 @@
+package broadcast
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+)
+
+// town is a site of many hosts: each offers one of its services, and watches
+// three of them and who is there at all, as every node does.
+type town struct {
+	*sim
+	services int
+	offered  map[string]int // instances of each service
+}
+
+const everyone = "skerry.node"
+
+func newTown(t testing.TB, hosts int, loss float64, seed uint64) *town {
+	c := &town{sim: newSim(t, hosts, seed), services: max(hosts/5, 1), offered: map[string]int{}}
+	c.loss, c.untaped = loss, true
+	for i := range hosts {
+		c.offered[c.service(i)]++
+		c.offered[everyone]++
+	}
+	return c
+}
+
+func (c *town) service(i int) string { return fmt.Sprintf("service-%d", i%c.services) }
+
+// boot starts the host at this place.
+func (c *town) boot(i int) {
+	watched := []string{everyone, c.service(i + 1), c.service(i + 2), c.service(i + 3)}
+	c.start(c.nodes[i], watched, c.service(i), everyone)
+}
+
+// bootAll is the return of power: all hosts within 50 ms.
+func (c *town) bootAll() {
+	for i := range c.nodes {
+		c.boot(i)
+		c.sim.run(50 * time.Millisecond / time.Duration(len(c.nodes)))
+	}
+}
+
+// agree runs the site until all know all they watch, and returns how long it
+// took, to a hundredth of a second.
+func (c *town) agree(d time.Duration, what string) time.Duration {
+	c.t.Helper()
+	const step = 10 * time.Millisecond
+	for took := time.Duration(0); took < d; took += step {
+		if c.complete() {
+			return took
+		}
+		c.sim.run(step)
+	}
+	c.t.Fatalf("%s: not within %v", what, d)
+	return d
+}
+
+func (c *town) complete() bool {
+	return !slices.ContainsFunc(c.nodes, func(n *simNode) bool { return !c.knows(n) })
+}
+
+func (c *town) knows(n *simNode) bool {
+	for service := range n.wanted {
+		if len(n.list(service)) != c.offered[service] {
+			return false
+		}
+	}
+	return true
+}
+
+// busiest is the most packets that one host sent and received.
+func (c *town) busiest() int {
+	most := 0
+	for _, n := range c.nodes {
+		most = max(most, n.in+n.out)
+	}
+	return most
+}
+
+func (c *town) out() int {
+	sum := 0
+	for _, n := range c.nodes {
+		sum += n.out
+	}
+	return sum
+}
+
+// TestColdStartOfHundred: power returns to a site of a hundred hosts.
+func TestColdStartOfHundred(t *testing.T) {
+	for _, loss := range []float64{0, 0.1} {
+		known := time.Second
+		if loss > 0 {
+			known = 3 * time.Second
+		}
+		c := newTown(t, 100, loss, 11)
+		c.bootAll()
+		took := c.agree(known, "cold start of 100 hosts")
+		t.Logf("loss %v: all know what they watch after %v; the busiest host had %d packets", loss, took, c.busiest())
+		if c.busiest() > 2000 {
+			t.Errorf("loss %v: the busiest host sent and received %d packets, at most 2,000 are allowed", loss, c.busiest())
+		}
+	}
+}
+
+// BenchmarkSite plays sites in virtual time: the return of power, an hour, a
+// broken switch, and its mending. One round of it says everything.
+func BenchmarkSite(b *testing.B) {
+	for _, hosts := range []int{8, 32, 100} {
+		for _, loss := range []float64{0, 0.1} {
+			b.Run(fmt.Sprintf("%d hosts, loss %.0f %%", hosts, 100*loss), func(b *testing.B) {
+				for b.Loop() {
+					playSite(b, hosts, loss)
+				}
+			})
+		}
+	}
+}
+
+func playSite(b *testing.B, hosts int, loss float64) {
+	c := newTown(b, hosts, loss, uint64(b.N))
+	c.bootAll()
+	b.ReportMetric(c.agree(10*time.Second, "cold start").Seconds()*1000, "cold-ms")
+	b.ReportMetric(float64(c.busiest()), "cold-packets")
+	c.run(10 * time.Second)
+	b.ReportMetric(float64(c.busiest()), "start-packets") // until all is quiet
+
+	before := c.out()
+	c.run(time.Hour)
+	b.ReportMetric(float64(c.out()-before)/float64(hosts)/3600, "sent/s/host")
+	b.ReportMetric(float64(c.drops), "wrong-drops/h")
+	if !c.complete() {
+		b.Error("after an hour somebody lacks somebody")
+	}
+
+	half := func(n *simNode) bool { return slices.Index(c.nodes, n) < hosts/2 }
+	before = c.out()
+	c.blocked = func(from, to *simNode, _ bool) bool { return half(from) != half(to) }
+	c.run(5 * time.Minute)
+	b.ReportMetric(float64(c.out()-before)/float64(hosts)/300, "cut-sent/s/host")
+	c.blocked = nil
+	b.ReportMetric(c.agree(time.Minute, "the switch is mended").Seconds(), "mended-s")
+}
