@@ -96,7 +96,10 @@ func (w *writer) through(head, body []byte) (done bool, err error) {
 	w.writing = true
 	w.pending.Add(int64(len(head) + len(body)))
 	w.mu.Unlock()
-	n, err := w.eager.write(head)
+	front := writeBuffers.Get().(*[]byte) // so that head may stay on its writer's stack
+	*front = append((*front)[:0], head...)
+	n, err := w.eager.write(*front)
+	giveBack(front)
 	if err == nil && n == len(head) {
 		var m int
 		m, err = w.eager.write(body)
