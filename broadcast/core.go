@@ -27,6 +27,7 @@ const (
 	maxPaths     = 4                      // addresses remembered of a peer
 	maxFromPeer  = 4096                   // registrations kept of one peer
 	goneLife     = 10 * time.Minute       // how long a departed peer is remembered
+	rallyGap     = 5 * time.Second        // between two rounds of asking all who are silent
 )
 
 // path is a way to a peer: an address, and the interface it was heard on (0:
@@ -87,6 +88,7 @@ type core struct {
 
 	peers    map[registry.Owner]*peer
 	unproven int
+	rallied  time.Time                   // when all who were silent were last asked at once
 	seeds    []netip.AddrPort            // asked and told by unicast, always
 	visited  map[netip.AddrPort]struct{} // addresses asked because a peer named them
 

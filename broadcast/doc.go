@@ -12,7 +12,8 @@
 // when nothing answers; a suspect (see [Registry.Suspect]) is asked at once,
 // for 600 ms, and a killed process sooner betrayed by its host, whose kernel
 // refuses the port. A silent peer is asked again at growing intervals for ten
-// minutes, so that a partition heals in half a minute at most.
+// minutes, and when one is heard again all the others are asked at once, so
+// that a partition heals in half a minute.
 //
 // # Guarantees
 //

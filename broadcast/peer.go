@@ -55,6 +55,7 @@ var (
 	askLate    = ask{left: 6, every: 300 * time.Millisecond, fatal: true}
 	askSuspect = ask{left: 6, every: 100 * time.Millisecond, fatal: true}
 	askAgain   = ask{left: 1, every: time.Second}
+	askBack    = ask{left: 4, every: 250 * time.Millisecond}
 )
 
 // meet returns the peer, making it if there is room.
@@ -100,6 +101,9 @@ func (c *core) become(p *peer, s state, now time.Time) {
 // proved takes note that the peer lives now.
 func (c *core) proved(p *peer, now time.Time) {
 	p.heard, p.ask = now, nil
+	if p.state == silent {
+		c.rally(now)
+	}
 	if p.state != live {
 		c.become(p, live, now)
 	}
@@ -196,6 +200,24 @@ func (c *core) again(p *peer, wait time.Duration, now time.Time) {
 		c.begin(p, askAgain, now)
 		c.again(p, min(2*wait, 30*time.Second), now)
 	})
+}
+
+// rally asks all who are silent soon after one of them was heard again: it was
+// the network then, and the others are back, too.
+func (c *core) rally(now time.Time) {
+	if now.Sub(c.rallied) < rallyGap {
+		return
+	}
+	c.rallied = now
+	for _, p := range c.peers {
+		if p.state == silent {
+			c.at(now.Add(c.spread()), func(now time.Time) {
+				if p.state == silent {
+					c.begin(p, askBack, now)
+				}
+			})
+		}
+	}
 }
 
 // refused: the host at one of the peer's addresses says that nobody has the
