@@ -149,10 +149,7 @@ func (a *attempt) send(p *peer, args *flat.Writer) (health.Outcome, error) {
 		if p.dialect.shared {
 			flags = theader.OutOfOrder
 		}
-		left := a.ctx.deadline.Sub(a.began)
-		if a.ctx.watched.Load() { // it may have waited for the connection
-			left = time.Until(a.ctx.deadline)
-		}
+		left := time.Until(a.ctx.deadline) // now: the callee counts from when it comes
 		a.call.head, err = appendCallHead(a.call.head[:0], flags, a.call, a.info, a.s.c.cfg.Caller, left, l.in.limits)
 		if err != nil {
 			err = a.fail(TooLarge, NotExecuted, fmt.Errorf("write header: %w", err))
