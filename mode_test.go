@@ -177,7 +177,12 @@ func TestInternalService(t *testing.T) {
 		t.Fatal(err)
 	}
 	addr := n.offers.fetchAddr()
-	list, err := (fetcher{}).fetch(t.Context(), strings.Replace(addr, "0.0.0.0", "127.0.0.1", 1), n.owner)
+	var list []registry.Instance
+	var err error
+	eventually(t, "the node itself is offered, too", func() bool {
+		list, err = (fetcher{}).fetch(t.Context(), strings.Replace(addr, "0.0.0.0", "127.0.0.1", 1), n.owner)
+		return err != nil || len(list) == 3
+	})
 	if err != nil || len(list) != 3 || list[2].Service != nodeName || list[0].Service != "billing" || list[1].Service != "greeter" || list[1].Version != "v1" || list[1].Host != "127.0.0.1" {
 		t.Errorf("fetched %+v, %v", list, err)
 	}

@@ -72,7 +72,7 @@ func TestAnOldTraceHoldsTheDrainBack(t *testing.T) {
 // certificate, or the operator's word, which is recorded.
 func TestASilentProcessBlocks(t *testing.T) {
 	for name, end := range map[string]func(*world, *Controller){
-		"an answer":           func(w *world, _ *Controller) { w.proc(1).silent = false },
+		"an answer":           func(w *world, _ *Controller) { w.proc(1).silent.Store(false) },
 		"a certificate":       func(w *world, _ *Controller) { w.ended["host/2/e"] = true; w.instances = w.instances[1:] },
 		"the operator's word": func(_ *world, c *Controller) { c.cfg.Without = []string{"host/2"} },
 	} {
@@ -82,7 +82,7 @@ func TestASilentProcessBlocks(t *testing.T) {
 					ctx := t.Context()
 					w, c := shipped(t, store)
 					must(t, "commit", c.Commit(ctx, rollout.Whole))
-					w.proc(1).silent = true
+					w.proc(1).silent.Store(true)
 					short, cancel := context.WithTimeout(ctx, 10*time.Second)
 					defer cancel()
 					if err := c.Clean(short); err == nil || !strings.Contains(err.Error(), "host/2/e") {
@@ -112,7 +112,8 @@ func TestTheDeadNeedNotLeave(t *testing.T) {
 		defer cancel()
 		w, c := shipped(t, ballot)
 		must(t, "commit", c.Commit(ctx, rollout.Whole))
-		w.proc(1).silent, w.ended["host/2/e"] = true, true
+		w.proc(1).silent.Store(true)
+		w.ended["host/2/e"] = true
 		must(t, "clean", c.Clean(ctx))
 		if len(w.instances) != 2 {
 			t.Errorf("listed: %v, want the new version and the dead", w.instances)

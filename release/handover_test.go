@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -105,6 +106,20 @@ func play(t *testing.T, m rollout.Module, f func(context.Context, *plant)) {
 	})
 }
 
+// has is the version that has the device open.
+func (p *plant) has() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.owner
+}
+
+// end ends what a process runs, as it is.
+func (p *plant) end(key string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stop[key]()
+}
+
 func (p *plant) turn() string {
 	log, _, err := p.Log(p.t.Context())
 	must(p.t, "read the log", err)
@@ -119,8 +134,8 @@ func TestBlockingChangesOver(t *testing.T) {
 		old := p.proc(1).Begin("job", 1, "")
 		time.AfterFunc(3*time.Second, old.End)
 		must(t, "commit", p.Commit(ctx, rollout.Whole))
-		if p.owner != "v2" || p.turn() != "v2" {
-			t.Errorf("%q has the device, %q the turn", p.owner, p.turn())
+		if p.has() != "v2" || p.turn() != "v2" {
+			t.Errorf("%q has the device, %q the turn", p.has(), p.turn())
 		}
 		if want := []string{"drain", "leave v1"}; !slices.Equal(p.heard[:2], want) {
 			t.Errorf("heard %q, want %q first", p.heard, want)
@@ -141,16 +156,18 @@ func TestAChangeGoesOnAnywhere(t *testing.T) {
 				err := p.Commit(short, rollout.Whole)
 				other := New(Config{Site: p.world, Store: p.cfg.Store, By: "bob"})
 				want := "v2"
-				switch r := other.Status(ctx).Session; {
+				log, _, logErr := other.Log(ctx)
+				must(t, "read the log", logErr)
+				switch r, _ := log.Session(); {
 				case back:
 					want = "v1"
 					time.AfterFunc(4*time.Second, func() { p.begin(1, "v1") }) // the person starts it again
 					must(t, "rollback", other.Rollback(ctx))
-				case err != nil && r.State != rollout.Drained:
+				case err != nil && (r.State == rollout.Prepared || len(r.ChangingOver(log)) > 0):
 					must(t, "go on", other.Commit(ctx, rollout.Whole))
 				}
-				if p.turn() != want || p.owner != want {
-					t.Errorf("after %d: %q has the device, %q the turn, want %s", limit, p.owner, p.turn(), want)
+				if p.turn() != want || p.has() != want {
+					t.Errorf("after %d: %q has the device, %q the turn, want %s", limit, p.has(), p.turn(), want)
 				}
 				must(t, "clean", other.Clean(ctx))
 			})
@@ -172,13 +189,13 @@ func TestASilentOwnerHoldsTheTurn(t *testing.T) {
 			play(t, rollout.Module{Strategy: rollout.Blocking}, func(ctx context.Context, p *plant) {
 				p.ready(2, "v2")
 				p.stubborn = true
-				time.AfterFunc(time.Second, func() { p.proc(0).silent = true }) // while it is to stop
+				time.AfterFunc(time.Second, func() { p.proc(0).silent.Store(true) }) // while it is to stop
 				short, cancel := context.WithTimeout(ctx, 20*time.Second)
 				defer cancel()
 				if err := p.Commit(short, rollout.Whole); !errors.Is(err, context.DeadlineExceeded) {
 					t.Errorf("commit without an answer of the owner: %v", err)
 				}
-				if p.owner == "v2" || p.turn() == "v2" {
+				if p.has() == "v2" || p.turn() == "v2" {
 					t.Fatal("v2 runs beside v1")
 				}
 				p.mu.Lock()
@@ -191,7 +208,7 @@ func TestASilentOwnerHoldsTheTurn(t *testing.T) {
 					t.Error("another operator has not heard of the owner")
 				}
 				end(p, other)
-				p.stop["host/1/e/v1"]() // as it is
+				p.end("host/1/e/v1")
 				must(t, "go on", other.Commit(ctx, rollout.Whole))
 			})
 		})
@@ -214,11 +231,13 @@ func TestWaitingLooksForAMoment(t *testing.T) {
 			p.proc(1).MayCall("pump")
 			work := p.proc(1).Begin("job", 1, "")
 			time.AfterFunc(c.busy, work.End)
-			begun, committed := time.Now(), time.Duration(-1)
+			begun := time.Now()
+			var committed atomic.Int64
+			committed.Store(-1)
 			go func() {
-				for committed < 0 && run.Sleep(ctx, 10*time.Millisecond) == nil {
+				for committed.Load() < 0 && run.Sleep(ctx, 10*time.Millisecond) == nil {
 					if r := p.Status(ctx).Session; r.State == rollout.Switched {
-						committed = time.Since(begun)
+						committed.Store(int64(time.Since(begun)))
 					}
 				}
 			}()
@@ -226,13 +245,14 @@ func TestWaitingLooksForAMoment(t *testing.T) {
 				t.Errorf("%+v: %v", c, err)
 			}
 			if c.err != nil {
-				if r := p.Status(ctx).Session; r.State != rollout.Prepared || p.owner != "v1" {
-					t.Errorf("%+v: the release is %s, %s has the device", c, r.State, p.owner)
+				if r := p.Status(ctx).Session; r.State != rollout.Prepared || p.has() != "v1" {
+					t.Errorf("%+v: the release is %s, %s has the device", c, r.State, p.has())
 				}
 				return
 			}
-			if late := committed - c.want; late < 0 || late > time.Second {
-				t.Errorf("%+v: committed after %v", c, committed)
+			took := time.Duration(committed.Load())
+			if late := took - c.want; late < 0 || late > time.Second {
+				t.Errorf("%+v: committed after %v", c, took)
 			}
 		})
 	}

@@ -13,7 +13,7 @@ import (
 type proc struct {
 	*rollout.Agent
 	w        *world
-	silent   bool
+	silent   atomic.Bool
 	deafTo   string // a question that it does not get: "learn"
 	served   atomic.Pointer[[]Served]
 	sees     atomic.Pointer[map[string][]string] // versions of services that it calls; nil: it calls none
@@ -23,7 +23,7 @@ type proc struct {
 var errNoAnswer = errors.New("no answer")
 
 func (p *proc) heard(question string) error {
-	if p.silent || p.deafTo == question {
+	if p.silent.Load() || p.deafTo == question {
 		return errNoAnswer
 	}
 	return nil

@@ -122,7 +122,7 @@ func TestTallies(t *testing.T) {
 	must(t, "log", err)
 	r, _ := log.Session()
 	w.proc(0).counted(made(Count{Calls: 100, Failures: 100, Kinds: map[string]int64{"connect": 100}}))
-	w.proc(1).silent = true
+	w.proc(1).silent.Store(true)
 	tl := c.newTallies(ctx, r, bounds(0.1, 0))
 	look := func(what string, callees, callers Count) {
 		t.Helper()
@@ -136,14 +136,14 @@ func TestTallies(t *testing.T) {
 	}
 	look("nothing new", Count{}, Count{})
 	w.proc(0).counted(made(Count{Calls: 130, Failures: 101, Kinds: map[string]int64{"connect": 101}}))
-	w.proc(1).silent = false
+	w.proc(1).silent.Store(false)
 	w.proc(1).counted(served(Count{Calls: 70, Failures: 70}))
 	look("a process that is heard late counts from then on", Count{}, Count{Calls: 30, Failures: 1})
 	w.proc(1).counted(served(Count{Calls: 80, Failures: 72}))
 	look("it has counted on", Count{Calls: 10, Failures: 2}, Count{Calls: 30, Failures: 1})
 	w.proc(1).counted(served(Count{Calls: 5}))
 	look("a counter that shrank", Count{Calls: 10, Failures: 2}, Count{Calls: 30, Failures: 1})
-	w.proc(0).silent = true
+	w.proc(0).silent.Store(true)
 	if silent := tl.look(ctx); silent != 1 {
 		t.Errorf("%d processes were silent, want 1", silent)
 	}
@@ -183,11 +183,11 @@ func TestTheGuardAgainstASilentProcess(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w, c := shipped(t, ballot)
 				time.AfterFunc(3*time.Second, func() {
-					w.proc(2).silent = true
+					w.proc(2).silent.Store(true)
 					w.proc(0).counted(made(Count{Calls: 100, Failures: 100, Kinds: map[string]int64{"timeout": 100}}))
 				})
 				if recovers {
-					time.AfterFunc(13*time.Second, func() { w.proc(2).silent = false })
+					time.AfterFunc(13*time.Second, func() { w.proc(2).silent.Store(false) })
 				}
 				err := c.Ramp(t.Context(), []int{1000, rollout.Whole}, 10*time.Second, bounds(0.05, 0))
 				if !errors.Is(err, ErrGuard) || strings.Contains(err.Error(), "THE ROLLBACK FAILED") == recovers || errors.Is(err, ErrSilent) == recovers {

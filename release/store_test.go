@@ -38,9 +38,16 @@ func newWorld(n int) *world {
 	return w
 }
 
-func (w *world) Members(context.Context) ([]Member, error)       { return w.members, nil }
+func (w *world) Members(context.Context) ([]Member, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.members, nil
+}
+
 func (w *world) Ended(_ context.Context, process, _ string) bool { return w.ended[process] }
 func (w *world) Instances(_ context.Context, service string) (out []Instance, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	for _, in := range w.instances {
 		if in.Service == service {
 			out = append(out, in)
@@ -49,4 +56,8 @@ func (w *world) Instances(_ context.Context, service string) (out []Instance, er
 	return out, nil
 }
 
-func (w *world) proc(i int) *proc { return w.members[i].Peer.(*proc) }
+func (w *world) proc(i int) *proc {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.members[i].Peer.(*proc)
+}

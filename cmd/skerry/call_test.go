@@ -266,7 +266,7 @@ func TestUsageErrors(t *testing.T) {
 		{"ls a b", "accepts at most 1 arg"},
 		{"ls --nosuch", "unknown flag: --nosuch"},
 		{"stats --since -1s", "want a time span"},
-		{"stats --by colour", "want service, method or peer"},
+		{"stats --by colour", "want service, version, method or peer"},
 		{"stats --side left", "want client or server"},
 		{"call", "accepts between 1 and 3"},
 		{"call clock", "--thrift FILE is missing"},
