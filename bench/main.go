@@ -9,6 +9,7 @@ import (
 
 	"github.com/skerry/skerry/bench/callpath"
 	"github.com/skerry/skerry/bench/fse"
+	"github.com/skerry/skerry/bench/lan"
 	"github.com/skerry/skerry/bench/registry"
 	"github.com/skerry/skerry/bench/release"
 	"github.com/skerry/skerry/bench/visible"
@@ -25,7 +26,7 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
-		return fmt.Errorf("say what to measure: call, fse, registry, release, token or visible")
+		return fmt.Errorf("say what to measure: call, fse, lan, registry, release, token or visible")
 	}
 	switch args[0] {
 	case "token":
@@ -40,6 +41,10 @@ func run(ctx context.Context, args []string) error {
 		return release.Run(ctx, args[1:])
 	case "fse":
 		return fse.Run(ctx, args[1:])
+	case "lan":
+		return lan.Run(ctx, args[1:])
+	case "lan-node":
+		return lan.Node(ctx, args[1:])
 	case "call":
 		return callpath.Run(ctx, args[1:])
 	case "call-server":
@@ -47,5 +52,5 @@ func run(ctx context.Context, args []string) error {
 	case "call-client":
 		return callpath.Load(ctx, args[1:])
 	}
-	return fmt.Errorf("unknown measurement %q; there are: call, fse, registry, release, token, visible", args[0])
+	return fmt.Errorf("unknown measurement %q; there are: call, fse, lan, registry, release, token, visible", args[0])
 }

@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
-	"testing"
 	"time"
 )
 
@@ -18,10 +17,19 @@ const prefix = "sklab-"
 
 var labs atomic.Int64
 
+// T is what a lab needs of a test; a benchmark's command brings its own. Fatal
+// and Fatalf do not return.
+type T interface {
+	Helper()
+	Cleanup(func())
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+}
+
 // LAN is a set of hosts on one or two networks. Its methods fail the test
 // when a command fails, and belong to the test's goroutine.
 type LAN struct {
-	t     testing.TB
+	t     T
 	name  string
 	hosts []*Host
 }
@@ -41,7 +49,7 @@ func Second(n int) Option { return func(p *plan) { p.second = n } }
 func WithoutIPv6() Option { return func(p *plan) { p.noIPv6 = true } }
 
 // New makes a LAN of n hosts (at most 250), removed at the end of the test.
-func New(t testing.TB, n int, options ...Option) *LAN {
+func New(t T, n int, options ...Option) *LAN {
 	t.Helper()
 	require(t)
 	sweep()
@@ -65,7 +73,7 @@ func New(t testing.TB, n int, options ...Option) *LAN {
 }
 
 // require fails the test when the machine can't have a lab.
-func require(t testing.TB) {
+func require(t T) {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Fatal("lab: network namespaces need root: run the tests as root")
@@ -153,7 +161,7 @@ func sweep() {
 
 // Eventually waits until ok holds, looking every 10 ms, and fails the test
 // with what() after the given time. It returns how long it took.
-func Eventually(t testing.TB, within time.Duration, ok func() bool, what func() string) time.Duration {
+func Eventually(t T, within time.Duration, ok func() bool, what func() string) time.Duration {
 	t.Helper()
 	begin := time.Now()
 	for !ok() {

@@ -5,7 +5,6 @@ import (
 	"os"
 	"strconv"
 	"sync/atomic"
-	"testing"
 )
 
 // Ports below those that a kernel gives to sockets that ask for none: nobody
@@ -21,7 +20,7 @@ var taken atomic.Int64
 
 // Port is a UDP port that is free, and that no other test of this process or
 // its neighbours was given.
-func Port(t testing.TB) int {
+func Port(t T) int {
 	t.Helper()
 	for range blocks {
 		block := (int64(os.Getpid())*7 + taken.Add(1)) % blocks
