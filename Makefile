@@ -1,7 +1,7 @@
-.PHONY: help demo test fuzz cross generate setup
+.PHONY: help demo test bench bench-full fuzz cross generate setup
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
 demo: ## four services find each other on this machine; one is killed, one added, one stopped; two are released (75 s)
 	go build -o bin/portal/ ./examples/portal/cmd/... ./cmd/skerry
@@ -9,6 +9,12 @@ demo: ## four services find each other on this machine; one is killed, one added
 
 test: ## everything, on a fresh Debian or Ubuntu with only Go and root (under 15 minutes)
 	scripts/test
+
+bench: ## the call path beside its rivals, and the token of a release (3 minutes)
+	cd bench && go run . call && go run . token
+
+bench-full: ## every figure and picture of docs/benchmarks.md (about an hour; root, PostgreSQL, etcd, ZooKeeper)
+	scripts/bench-full
 
 fuzz: ## every decoder for 60 s each
 	scripts/fuzz 60s

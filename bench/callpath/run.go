@@ -42,6 +42,7 @@ func Run(ctx context.Context, args []string) error {
 	only := flags.String("peers", "", "comma-separated peers; empty means all")
 	rounds := flags.Int("rounds", 0, "rounds; 0 means 3, or 7 with -long")
 	profiles := flags.String("profile", "", "directory for profiles of the last measurement of each peer, for go tool pprof")
+	pictures := flags.String("pictures", "", "directory for pictures of calls per second and of processor time")
 	window := flags.Duration("for", time.Second, "length of one measurement")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -99,6 +100,9 @@ func Run(ctx context.Context, args []string) error {
 	}
 	fmt.Fprintln(os.Stderr)
 	report(os.Stdout, loads, names, all)
+	if *pictures != "" {
+		return draw(*pictures, loads, names, all)
+	}
 	return nil
 }
 
