@@ -2,6 +2,7 @@ package callpath
 
 import (
 	"fmt"
+	"math"
 	"path/filepath"
 	"time"
 
@@ -9,22 +10,22 @@ import (
 )
 
 // draw makes two pictures in a directory: calls per second, and the processor
-// time of a call, of every peer under every load without slow calls.
+// time of a call, of every peer with messages of up to a KiB.
 func draw(dir string, loads []cell, names []string, all map[cell][]sample) error {
 	calls := chart.Bars{Title: "Calls per second", Sub: "closed loop over loopback, both processes on two cores; medians",
-		YLabel: "calls/s", LogY: true, Series: names}
+		YLabel: "calls/s", Series: names}
 	cost := chart.Bars{Title: "Processor time of one call", Sub: "client and server together; medians",
-		YLabel: "µs", LogY: true, Series: names}
+		YLabel: "µs", Series: names}
 	for _, load := range loads {
-		if load.slow {
+		if load.slow || load.size > 1<<10 { // a scale for all would show only one of them
 			continue
 		}
-		group := chart.Group{Name: fmt.Sprintf("%d × %s", load.workers, volume(load.size))}
+		group := chart.Group{Name: fmt.Sprintf("%d callers, %d B", load.workers, load.size)}
 		c, p := group, group
 		for _, name := range names {
 			row := all[load.of(name)]
-			c.Values = append(c.Values, median(row, func(s sample) float64 { return s.QPS }))
-			p.Values = append(p.Values, median(row, func(s sample) float64 { return float64(s.CPU()) / float64(time.Microsecond) }))
+			c.Values = append(c.Values, math.Round(median(row, func(s sample) float64 { return s.QPS })))
+			p.Values = append(p.Values, math.Round(median(row, func(s sample) float64 { return float64(s.CPU()) / float64(time.Microsecond) })))
 		}
 		calls.Groups, cost.Groups = append(calls.Groups, c), append(cost.Groups, p)
 	}
@@ -32,15 +33,4 @@ func draw(dir string, loads []cell, names []string, all map[cell][]sample) error
 		return err
 	}
 	return chart.Write(filepath.Join(dir, "cpu.svg"), cost.SVG())
-}
-
-// volume is a size for people.
-func volume(bytes int) string {
-	switch {
-	case bytes >= 1<<20:
-		return fmt.Sprintf("%d MiB", bytes>>20)
-	case bytes >= 1<<10:
-		return fmt.Sprintf("%d KiB", bytes>>10)
-	}
-	return fmt.Sprintf("%d B", bytes)
 }
