@@ -67,6 +67,7 @@ func (n *Node) newPeer(m member) (*peer, error) {
 		Resolver: rpc.Static(&rpc.Endpoint{ID: m.Addr, Service: internalName, Addr: m.Addr, TLS: m.TLS}),
 		TLS:      n.tls.client,
 		Caller:   nodeName,
+		Logger:   n.log,
 	})
 	if err != nil {
 		return nil, err

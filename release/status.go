@@ -37,7 +37,9 @@ type MemberStatus struct {
 	Place   string             `json:"place,omitempty"`
 	Gone    string             `json:"gone,omitempty"`   // how it left the lists
 	Silent  string             `json:"silent,omitempty"` // why it did not answer
+	Ended   bool               `json:"ended,omitempty"`  // it is silent, and dead for certain: see Site
 	Heard   time.Time          `json:"heard,omitzero"`
+	Orphans map[string]int64   `json:"orphans,omitempty"` // see rollout.Report
 
 	report rollout.Report // the whole of it
 }
@@ -46,6 +48,7 @@ type MemberStatus struct {
 // the log is then the one that the processes go by.
 func (c *Controller) Status(ctx context.Context) Status {
 	s := c.look(ctx)
+	c.certify(ctx, s.Members)
 	log, entries, err := c.Log(ctx)
 	if err == nil {
 		err = c.restoredBy(s, log, entries)
@@ -96,7 +99,7 @@ func (c *Controller) look(ctx context.Context) Status {
 		r, err := m.Peer.Report(ctx, rollout.Question{})
 		if err == nil {
 			mu.Lock()
-			s.Members = append(s.Members, MemberStatus{Process: m.Process, Addr: m.Addr, Place: r.Place, Applied: r.Applied, Hash: r.Hash, Round: r.Round, Running: r.Running, Runs: r.Runs, Waits: r.Waits, Gone: m.Gone, Heard: m.Heard, report: r})
+			s.Members = append(s.Members, MemberStatus{Process: m.Process, Addr: m.Addr, Place: r.Place, Applied: r.Applied, Hash: r.Hash, Round: r.Round, Running: r.Running, Runs: r.Runs, Waits: r.Waits, Orphans: r.Orphans, Gone: m.Gone, Heard: m.Heard, report: r})
 			mu.Unlock()
 		}
 		return err
@@ -108,6 +111,25 @@ func (c *Controller) look(ctx context.Context) Status {
 	}
 	slices.SortFunc(s.Members, func(a, b MemberStatus) int { return strings.Compare(a.Process, b.Process) })
 	return s
+}
+
+// certify finds out which of the silent ones are dead for certain.
+func (c *Controller) certify(ctx context.Context, members []MemberStatus) {
+	var silent []Member
+	for _, m := range members {
+		if m.Silent != "" {
+			silent = append(silent, Member{Process: m.Process})
+		}
+	}
+	lives := ask(ctx, silent, func(ctx context.Context, m Member) error {
+		if c.cfg.Site.Ended(ctx, m.Process, "") {
+			return nil
+		}
+		return ErrSilent
+	})
+	for i, m := range members {
+		members[i].Ended = m.Silent != "" && lives[m.Process] == nil
+	}
 }
 
 // Holders are those who hold back the versions that go, as one round finds

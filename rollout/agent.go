@@ -18,7 +18,6 @@ type Agent struct {
 	log     atomic.Pointer[Log]
 	ledger  Ledger
 	graph   outs
-	orphans atomic.Int64
 	disk    chan struct{}                 // full while something is kept; taken before mu
 	ask     func(Generation)              // nil: rules come or they don't
 	cold    atomic.Pointer[chan struct{}] // closed when the rules are known; nil: they are
@@ -28,6 +27,7 @@ type Agent struct {
 	changed chan struct{}  // closed when the next entry is applied
 	running map[string]int // service/version that this process runs
 	waiting map[string]int // that wait for their turn to run
+	orphans []*Origin      // that have met calls without a token
 }
 
 // Errors of the agent.
@@ -151,7 +151,7 @@ func (a *Agent) Report(q Question) Report {
 	runs, waits := a.turns()
 	serves, calls := a.graph.read()
 	return Report{Process: a.process, Round: round, After: after, Applied: log.Last(), Hash: log.Hash(),
-		Serves: serves, Calls: calls, Held: held, Running: a.ledger.Running(), Runs: runs, Waits: waits}
+		Serves: serves, Calls: calls, Held: held, Running: a.ledger.Running(), Runs: runs, Waits: waits, Orphans: a.orphansBy()}
 }
 
 // AwaitEnd waits until the process has applied a generation and nothing that is
@@ -195,4 +195,35 @@ func (a *Agent) Expire(g Generation) {
 func (a *Agent) Live() map[Generation]int { return a.ledger.Live() }
 
 // Orphans is the number of calls that came or left without a token.
-func (a *Agent) Orphans() int64 { return a.orphans.Load() }
+func (a *Agent) Orphans() int64 {
+	all := int64(0)
+	for _, n := range a.orphansBy() {
+		all += n
+	}
+	return all
+}
+
+// orphaned notes an origin with its first orphan.
+func (a *Agent) orphaned(o *Origin) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.orphans = append(a.orphans, o)
+}
+
+// orphansBy counts orphans by where they came in, or by who made them.
+func (a *Agent) orphansBy() map[string]int64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.orphans) == 0 {
+		return nil
+	}
+	out := map[string]int64{}
+	for _, o := range a.orphans {
+		where := o.name
+		if o.running == "" {
+			where = "made by " + o.name
+		}
+		out[where] += o.orphans.Load()
+	}
+	return out
+}

@@ -13,6 +13,7 @@ type Origin struct {
 	name    string
 	running string
 	last    atomic.Pointer[cell] // of the newest class; others are looked up
+	orphans atomic.Int64         // calls without a token
 }
 
 // Origin makes the origin with a name: service.method, or the name of a job.
@@ -37,7 +38,9 @@ func (o *Origin) Begin(t *Trace, seed uint64, mark string) {
 
 // Orphan is Begin for a call without a token, which is counted.
 func (o *Origin) Orphan(t *Trace, seed uint64) {
-	o.agent.orphans.Add(1)
+	if o.orphans.Add(1) == 1 {
+		o.agent.orphaned(o)
+	}
 	o.Begin(t, seed, "")
 }
 

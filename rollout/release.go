@@ -117,6 +117,18 @@ func (r Release) Put(module string, values map[string]string) (Release, error) {
 	return next, nil
 }
 
+// Configured are the modules that settings were put for, sorted.
+func (r Release) Configured() []string {
+	var names []string
+	for name, values := range r.Settings {
+		if len(values) > 0 {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
 // Ship adds a module, or replaces the version of one that was shipped before
 // in this release. Only verifiers meet it.
 func (r Release) Ship(log *Log, m Module) (Release, map[string]Rule, error) {

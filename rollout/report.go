@@ -28,6 +28,10 @@ type Report struct {
 	Runs  []string `json:"runs,omitempty"`  // service/version that this process runs
 	Waits []string `json:"waits,omitempty"` // service/version whose turn to run it waits for
 	Place string   `json:"place,omitempty"` // of the process; see Owner
+
+	// Orphans are the calls since its start that belonged to no trace: by
+	// service.method where they came in, or by "made by" and who made them.
+	Orphans map[string]int64 `json:"orphans,omitempty"`
 }
 
 // Held is work of a process that was alive at some time in the report's window.

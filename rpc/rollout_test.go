@@ -249,6 +249,10 @@ func TestOrphans(t *testing.T) {
 		if err := errors.Join(err, err2); err != nil || auth.agent.Orphans() != 1 || caller.agent.Orphans() != 1 {
 			t.Errorf("%v; %d and %d orphans, want 1 and 1", err, auth.agent.Orphans(), caller.agent.Orphans())
 		}
+		came, left := auth.agent.Report(rollout.Question{}).Orphans, caller.agent.Report(rollout.Question{}).Orphans
+		if came["auth.who"] != 1 || left["made by caller"] != 1 || len(came)+len(left) != 2 {
+			t.Errorf("the reports name orphans %v and %v", came, left)
+		}
 	}
 }
 

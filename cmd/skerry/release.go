@@ -7,6 +7,7 @@ import (
 	"errors"
 	"os"
 	"os/user"
+	"slices"
 	"strings"
 
 	"github.com/skerry/skerry/release"
@@ -70,8 +71,29 @@ func (a *app) inRelease(f *releaseFlags, do func(context.Context, releases, []st
 			return err
 		}
 		defer leave()
+		if err := a.unknownDead(cmd.Context(), to, f.dead); err != nil {
+			return err
+		}
 		return failedStep(do(cmd.Context(), to, args))
 	}
+}
+
+// unknownDead tells an operator who vouches for somebody that nobody knows:
+// it may be a slip, and does no harm.
+func (a *app) unknownDead(ctx context.Context, to releases, dead []string) error {
+	if len(dead) == 0 {
+		return nil
+	}
+	s, err := to.State(ctx)
+	if err != nil {
+		return err
+	}
+	for _, d := range dead {
+		if !slices.ContainsFunc(s.Processes, func(p process) bool { return strings.HasPrefix(p.Name+"/", d+"/") }) {
+			a.note("--dead %s: no process of that name is known; skerry release status lists them", d)
+		}
+	}
+	return nil
 }
 
 // openSession reads the state and insists on a release that is open.
@@ -138,6 +160,9 @@ func failedStep(err error) error {
 		if errors.Is(err, refusal) {
 			return problemf("%w", err)
 		}
+	}
+	if errors.Is(err, release.ErrSilent) {
+		return unreachablef("%w\nNext: bring them back and repeat the step, or, for who is dead for certain, repeat it with --dead HOST/PID", err)
 	}
 	return unreachablef("%w", err)
 }

@@ -50,6 +50,9 @@ func (a *app) releaseClean(ctx context.Context, to releases, f *releaseFlags) er
 			a.note("%s", line)
 		}
 	})
+	if ctx.Err() != nil && !end.Over() {
+		return problemf("interrupted: the release is not over (%w)\nNext: skerry release clean goes on, from any host", err)
+	}
 	if err != nil {
 		return err
 	}
@@ -75,6 +78,9 @@ func progress(holders []holder) string {
 func holderText(h holder) string {
 	switch h.Why {
 	case rollout.Silent:
+		if h.Least == (rollout.Generation{}) {
+			return "does not answer"
+		}
 		return fmt.Sprintf("does not answer; it went by generation %v last", h.Least)
 	case rollout.Behind:
 		return fmt.Sprintf("goes by generation %v still", h.Least)
@@ -92,11 +98,14 @@ func heldText(h holder) string {
 	if h.Held == nil {
 		return fmt.Sprintf("has requests of generation %v that may call %s", h.Least, h.Service)
 	}
+	if h.Held.Live == 0 { // since it was asked last
+		return fmt.Sprintf("had requests of generation %v until now, and is asked once more: %s", h.Least, strings.Join(h.Path, " → "))
+	}
 	old := ""
 	if h.Held.For > 0 {
-		old = ", older than " + age(h.Held.For)
+		old = ", of before " + age(h.Held.For) + " ago"
 	}
-	return fmt.Sprintf("has %s of generation %v%s: %s", count(max(1, h.Held.Live), "request", "s"), h.Least, old, strings.Join(h.Path, " → "))
+	return fmt.Sprintf("has %s of generation %v%s: %s", count(h.Held.Live, "request", "s"), h.Least, old, strings.Join(h.Path, " → "))
 }
 
 func (a *app) releaseHoldersCommand(f *releaseFlags) *cobra.Command {
@@ -122,6 +131,10 @@ func (a *app) printHolders(r rollout.Release, list []holder, now time.Time) erro
 	if a.flags.json {
 		return a.printJSON(map[string]any{"release": r.Name, "holders": list})
 	}
+	if r.Since == (rollout.Generation{}) {
+		a.printf("Nothing goes yet: release %s is %s.\n", r.Name, r.State)
+		return nil
+	}
 	if len(list) == 0 {
 		a.printf("Nobody holds %s back.\n", versions(r, r.Goes))
 		return nil
@@ -138,5 +151,8 @@ func (a *app) printHolders(r rollout.Release, list []holder, now time.Time) erro
 		rows = append(rows, []string{h.Service, h.Process, string(h.Why), since, holderText(h)})
 	}
 	a.printTable([]string{"SERVICE", "PROCESS", "WHY", " FOR", "WHAT"}, rows)
+	if slices.ContainsFunc(list, func(h holder) bool { return h.Why == rollout.Silent }) {
+		a.printf("Who is silent may be alive, and is waited for; when it is dead for certain, repeat the step with --dead PROCESS.\n")
+	}
 	return nil
 }

@@ -137,6 +137,10 @@ func (a *app) releaseCommit(ctx context.Context, to releases, f *releaseFlags, h
 		a.showRamp(p)
 	})
 	a.wipe()
+	if err != nil && next.Name == "" { // the log can't be read
+		next = r
+		next.Share = max(said, r.Share)
+	}
 	if err != nil {
 		return turned(ctx, next, err)
 	}
@@ -204,6 +208,8 @@ func turned(ctx context.Context, r rollout.Release, err error) error {
 		return interrupted(r, err)
 	case ctx.Err() != nil && r.State == rollout.Ramping:
 		return problemf("interrupted: the release stays at %s, and nobody watches it\nNext: the same command goes on; or skerry release rollback", percent(r.Share))
+	case (errors.Is(err, release.ErrFrozen) || errors.Is(err, release.ErrSilent)) && r.Share > 0:
+		return fmt.Errorf("%w\nThe release stays at %s as far as is known, and nobody watches it\nNext: skerry release status, and the same command goes on", err, percent(r.Share))
 	case ctx.Err() != nil && r.State == rollout.Switched:
 		return problemf("interrupted: the release is committed, and nobody watches it\nNext: skerry release clean when you are content, or skerry release rollback")
 	}

@@ -166,10 +166,13 @@ func (m module) environment(name string, r rollout.Release, addrs []string) []st
 	env := []string{"SKERRY_RELEASE=" + r.Name, "SKERRY_MARK=" + r.Mark, "SKERRY_MODULE=" + name,
 		"SKERRY_VERSION=" + m.Version, "SKERRY_OLD=" + m.Old, "SKERRY_ADDRS=" + strings.Join(addrs, " ")}
 	for _, key := range slices.Sorted(maps.Keys(m.Env)) {
-		env = append(env, "SKERRY_"+strings.Map(variable, strings.ToUpper(key))+"="+m.Env[key])
+		env = append(env, variableOf(key)+"="+m.Env[key])
 	}
 	return env
 }
+
+// variableOf is a setting's name in the check's environment.
+func variableOf(key string) string { return "SKERRY_" + strings.Map(variable, strings.ToUpper(key)) }
 
 // variable maps what no name of a variable may hold to '_'.
 func variable(c rune) rune {

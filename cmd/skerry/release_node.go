@@ -50,9 +50,12 @@ func (s *liveSite) State(ctx context.Context) (siteState, error) {
 	}
 	st := siteState{Entries: status.Trail, Instances: s.node.Explain(""), Frozen: status.Frozen, Pending: status.Pending, Restored: errors.Is(status.Err, release.ErrRestored)}
 	for _, m := range status.Members {
-		p := process{Name: m.Process, Addr: m.Addr, Applied: m.Applied, Hash: m.Hash, Why: m.Silent}
+		p := process{Name: m.Process, Addr: m.Addr, Applied: m.Applied, Hash: m.Hash, Why: m.Silent, Ended: m.Ended, Orphans: m.Orphans, Runs: st.offers(m.Process)}
 		if len(m.Waits) > 0 {
 			p.Why = "waits for its turn to run " + strings.Join(m.Waits, ", ")
+		}
+		if m.Ended {
+			p.Why = "it has ended: a process of its host says so"
 		}
 		if m.Silent != "" {
 			p.Silent = max(time.Millisecond, time.Since(m.Heard))
@@ -147,7 +150,7 @@ func (s *liveSite) Clean(ctx context.Context, tell func([]holder)) (rollout.Rele
 			tell(holdersOf(byService, nil))
 		}
 	}).Clean(ctx)
-	return s.stepped(ctx, err)
+	return s.stepped(context.WithoutCancel(ctx), err)
 }
 
 func (s *liveSite) Holders(ctx context.Context) ([]holder, error) {
@@ -161,10 +164,11 @@ func (s *liveSite) Holders(ctx context.Context) ([]holder, error) {
 }
 
 // heldSince is since when a process holds a version back: since it was last
-// heard, or at least since the step that the drain waits for.
+// heard, where this command has missed it for a while, or at least since the
+// step that the drain waits for.
 func heldSince(s release.Status, h rollout.Holder) time.Time {
 	for _, m := range s.Members {
-		if m.Process == h.Process && h.Why == rollout.Silent {
+		if m.Process == h.Process && h.Why == rollout.Silent && time.Since(m.Heard) > time.Second {
 			return m.Heard
 		}
 	}

@@ -177,7 +177,10 @@ func complete(s siteState, name string, m module) (module, error) {
 	}
 	if m.Old == "" {
 		others := slices.DeleteFunc(s.running(name), func(v string) bool { return v == m.Version })
-		if len(others) != 1 {
+		if len(others) == 0 {
+			return m, fmt.Errorf("ship %s: nobody offers another version of it that could serve now; there are %s. A service that is new needs no release: start it", name, sortedOr(s.offered(), "no services with a version"))
+		}
+		if len(others) > 1 {
 			return m, fmt.Errorf("ship %s: which version serves now? listed are %s; say --old", name, sortedOr(others, "none with a version"))
 		}
 		m.Old = others[0]

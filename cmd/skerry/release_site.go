@@ -56,9 +56,12 @@ type process struct {
 	Addr    string             `json:"addr"`
 	Applied rollout.Generation `json:"applied"` // rules that it goes by
 	Hash    string             `json:"-"`
-	Silent  time.Duration      `json:"-"`              // since it was last heard; 0: it answers
-	Why     string             `json:"why,omitempty"`  // of the silence
-	Forked  bool               `json:"fork,omitempty"` // its rules contradict the log
+	Silent  time.Duration      `json:"-"`                 // since it was last heard; 0: it answers
+	Why     string             `json:"why,omitempty"`     // of the silence
+	Forked  bool               `json:"fork,omitempty"`    // its rules contradict the log
+	Runs    []string           `json:"runs,omitempty"`    // service/version that it offers
+	Ended   bool               `json:"ended,omitempty"`   // it does not answer, and is dead for certain
+	Orphans map[string]int64   `json:"orphans,omitempty"` // calls outside any trace, by where they came in or were made
 }
 
 // holder is a reason why a version can't go yet.
@@ -103,6 +106,39 @@ func (s siteState) up(service, version string) (addrs []string) {
 
 func isUp(in discovery.Entry) bool {
 	return (in.State == discovery.OK || in.State == discovery.Warming) && !in.Stale
+}
+
+// orphans counts the calls that belonged to no trace.
+func (s siteState) orphans() (n int64) {
+	for _, p := range s.Processes {
+		for _, calls := range p.Orphans {
+			n += calls
+		}
+	}
+	return n
+}
+
+// offers are the services and versions that a process has registered.
+func (s siteState) offers(process string) (out []string) {
+	for _, in := range s.Instances {
+		if name := title(in.Service, in.Version); in.Owner == process && !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// offered are the services that are listed with a version.
+func (s siteState) offered() []string {
+	var out []string
+	for _, in := range s.Instances {
+		if in.Version != "" && !slices.Contains(out, in.Service) {
+			out = append(out, in.Service)
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 // running are the versions of a service that are listed.

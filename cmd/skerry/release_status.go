@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/skerry/skerry/gateway"
@@ -23,7 +25,7 @@ type releaseStatus struct {
 	Environments []environment      `json:"environments"`
 	Versions     []versionStatus    `json:"versions"`
 	Processes    []processStatus    `json:"processes"`
-	Holders      []holder           `json:"holders,omitempty"` // while draining
+	Holders      []holder           `json:"holders,omitempty"` // while draining or changing over
 	Pending      []rollout.Entry    `json:"pending,omitempty"` // steps that are promised and not committed
 }
 
@@ -39,7 +41,7 @@ type environment struct {
 type versionStatus struct {
 	Service   string  `json:"service"`
 	Version   string  `json:"version"`
-	Role      string  `json:"role"`          // live, new, next, preview, backup, going, retired, unknown, or any: no rule speaks of the service
+	Role      string  `json:"role"`          // live, new, next, preview, backup, going, retired, unshipped, unknown, or any: no rule speaks of the service
 	Share     float64 `json:"share_percent"` // of the new requests
 	Instances int     `json:"instances"`     // up
 }
@@ -47,7 +49,7 @@ type versionStatus struct {
 // processStatus is one process and the rules it goes by.
 type processStatus struct {
 	process
-	State     string  `json:"state"` // current, behind, silent, forked
+	State     string  `json:"state"` // current, behind, silent, ended, forked
 	SilentFor float64 `json:"silent_s,omitempty"`
 }
 
@@ -65,7 +67,7 @@ func (a *app) releaseStatusCommand(f *releaseFlags) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if st.Open && st.Release.State == rollout.Draining {
+			if st.Open && (st.Release.State == rollout.Draining || len(s.changingOver()) > 0) {
 				if st.Holders, err = to.Holders(ctx); err != nil {
 					return err
 				}
@@ -205,6 +207,9 @@ func role(log *rollout.Log, r rollout.Release, service, version string) string {
 	case log.Floor(service, version) != (rollout.Generation{}):
 		return "retired"
 	}
+	if r.Name != "" && r.State == rollout.Prepared {
+		return "unshipped"
+	}
 	return "unknown"
 }
 
@@ -213,6 +218,8 @@ func stateOf(p process, log *rollout.Log) string {
 	switch {
 	case p.Forked || p.Applied == log.Last() && p.Hash != "" && p.Hash != log.Hash():
 		return "forked"
+	case p.Ended:
+		return "ended"
 	case p.Silent > 0:
 		return "silent"
 	case p.Applied.Before(log.Last()):
@@ -297,10 +304,37 @@ func (a *app) printProcesses(list []processStatus) {
 	var rows [][]string
 	for _, p := range list {
 		text := p.State
-		if p.State == "silent" {
-			text += " for " + age(p.Silent)
+		applied := p.Applied.String()
+		if p.Silent > 0 {
+			text, applied = text+silence(p.Silent), "-"
 		}
-		rows = append(rows, []string{p.Name, p.Addr, p.Applied.String(), text, p.Why})
+		rows = append(rows, []string{p.Name, p.Addr, orDash(strings.Join(p.Runs, ",")), applied, text, p.Why})
 	}
-	a.printTable([]string{"PROCESS", "ADDRESS", " GENERATION", "STATE", "WHY"}, rows)
+	a.printTable([]string{"PROCESS", "ADDRESS", "RUNS", " GENERATION", "STATE", "WHY"}, rows)
+	a.printOrphans(list)
+}
+
+// silence is for how long a process has been silent, where this command knows.
+func silence(d time.Duration) string {
+	if d < time.Second {
+		return ""
+	}
+	return " for " + age(d)
+}
+
+// printOrphans shows the calls that no release can keep together.
+func (a *app) printOrphans(list []processStatus) {
+	var rows [][]string
+	for _, p := range list {
+		for _, where := range slices.Sorted(maps.Keys(p.Orphans)) {
+			rows = append(rows, []string{p.Name, strconv.FormatInt(p.Orphans[where], 10), where})
+		}
+	}
+	if len(rows) == 0 {
+		return
+	}
+	a.printf("\n")
+	a.printTable([]string{"PROCESS", " ORPHANS", "WHERE"}, rows)
+	a.printf("Orphans belong to no request: each is a trace of its own, and two of one user may meet two versions.\n" +
+		"Name the methods where requests come in under service.entry, hand the handler's ctx on, begin jobs by Node.Begin.\n")
 }

@@ -3,10 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
-	"os"
-	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/skerry/skerry/rollout"
@@ -39,7 +35,11 @@ func (a *app) releaseStart(ctx context.Context, to releases, f *releaseFlags, re
 	if r, open := s.session(); open {
 		return problemf("%s; go on with it, or end it: %s", describe(r, time.Now()), nextStep(s, r))
 	}
-	if err := a.confirm(f, "open a release by "+f.by+": "+reason, "refuse every other release until this one is cleaned", "change nothing for any request"); err != nil {
+	plan := []string{"open a release by " + f.by + ": " + reason, "refuse every other release until this one is cleaned", "change nothing for any request"}
+	if n := s.orphans(); n > 0 {
+		plan = append(plan, fmt.Sprintf("keep no version together for calls that belong to no request: %d so far; skerry release status names them", n))
+	}
+	if err := a.confirm(f, plan...); err != nil {
 		return err
 	}
 	r, err := to.Start(ctx, reason)
@@ -82,92 +82,6 @@ func nextStep(s siteState, r rollout.Release) string {
 		return "skerry release start"
 	}
 	return "skerry release clean"
-}
-
-func (a *app) releaseConfigCommand(f *releaseFlags) *cobra.Command {
-	var files []string
-	put := &cobra.Command{
-		Use:   "put MODULE KEY=VALUE…",
-		Short: "Keep settings of a module in the release; KEY= takes one out",
-		Long: `Keeps settings in the release, where every operator and every supervisor finds
-them (skerry release config get). ship knows these keys:
-  version   version to ship               wish      instances to wait for
-  old       version that serves now       check     command that must succeed
-  strategy  concurrent, blocking, waiting
-  patience  of waiting (ship --help)      give_up   true or false
-  check_time    how long the check may take (1m)
-and commit these, for the guard of this module alone:
-  max_failures  1%                        max_p99   200ms
-  min_calls     to call it well           guard     off: not watched
-All others are handed to the check command as SKERRY_KEY in its environment.`,
-		Example: "  skerry release config put auth version=v2 wish=2 check='./probe auth'\n  skerry release config put auth --file auth.yaml",
-		Args:    cobra.MinimumNArgs(1),
-		RunE: a.inRelease(f, func(ctx context.Context, to releases, args []string) error {
-			values, err := readSettings(args[1:], files)
-			if err != nil {
-				return usagef("%w", err)
-			}
-			r, err := to.Put(ctx, args[0], values)
-			if err != nil {
-				return err
-			}
-			return a.stepped(r, fmt.Sprintf("%s of %s kept in release %s.", count(len(values), "setting", "s"), args[0], r.Name))
-		}),
-	}
-	put.Flags().StringArrayVar(&files, "file", nil, "keep the content of the `FILE` under its name; may be repeated")
-	get := &cobra.Command{
-		Use:   "get MODULE [KEY]",
-		Short: "Print settings of a module; of one key the bare value",
-		Args:  cobra.RangeArgs(1, 2),
-		RunE: a.inRelease(f, func(ctx context.Context, to releases, args []string) error {
-			_, r, err := openSession(ctx, to)
-			if err != nil {
-				return err
-			}
-			return a.printSettings(r.Settings[args[0]], args[1:])
-		}),
-	}
-	c := &cobra.Command{Use: "config", Short: "Settings of modules, kept in the release"}
-	c.AddCommand(put, get)
-	return c
-}
-
-func readSettings(pairs, files []string) (map[string]string, error) {
-	values := map[string]string{}
-	for _, p := range pairs {
-		key, value, ok := strings.Cut(p, "=")
-		if !ok || key == "" {
-			return nil, fmt.Errorf("%q: want KEY=VALUE", p)
-		}
-		values[key] = value
-	}
-	for _, f := range files {
-		text, err := os.ReadFile(f)
-		if err != nil {
-			return nil, err
-		}
-		values[filepath.Base(f)] = string(text)
-	}
-	if len(values) == 0 {
-		return nil, fmt.Errorf("name what to put: KEY=VALUE or --file")
-	}
-	return values, checkSettings(values)
-}
-
-func (a *app) printSettings(values map[string]string, keys []string) error {
-	if len(keys) == 1 {
-		value, ok := values[keys[0]]
-		if !ok {
-			return problemf("no setting %q; there are: %s", keys[0], sortedOr(keysOf(values), "none"))
-		}
-		_, err := io.WriteString(a.out, value)
-		return err
-	}
-	if a.flags.json {
-		return a.printJSON(values)
-	}
-	a.printf("%s\n", strings.Join(strings.Split(tagText(values), ","), "\n"))
-	return nil
 }
 
 func (a *app) releaseRollbackCommand(f *releaseFlags) *cobra.Command {

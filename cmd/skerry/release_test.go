@@ -276,6 +276,11 @@ func TestReleaseTrouble(t *testing.T) {
 		say("nobody says who", "start", "--reason", "x")
 		d.must(t, "start", "--by", "alice", "--reason", "new token format")
 		say("another one is open", "start", "--by", "bob", "--reason", "mine")
+		say("a slip of the keyboard", "config", "put", "auht", "versoin=v2")
+		say("it is taken out again", "config", "put", "auht", "versoin=")
+		say("settings that nobody put", "config", "get", "auth")
+		say("nothing goes yet", "holders")
+		say("a module that nobody offers", "ship", "auht", "--version", "v2")
 		say("a bound that is none", "config", "put", "auth", "max_failures=200%")
 		say("nothing is shipped", "commit")
 		say("no version is named", "ship", "auth")
@@ -294,6 +299,12 @@ func TestReleaseTrouble(t *testing.T) {
 		say("somebody's step was cut off", "status")
 		say("the same, as differences", "validate")
 		say("it is given up", "refresh", "--discard")
+		d.Processes[0].Orphans = map[string]int64{"auth.getToken": 7, "made by portal": 2}
+		d.Processes[1].Silent, d.Processes[1].Ended, d.Processes[1].Why = time.Millisecond, true, "it has ended: a process of its host says so"
+		d.Processes[2].Silent, d.Processes[2].Runs = 42*time.Second, []string{"proc/v1"}
+		say("orphans, one who has ended, one who is silent", "status")
+		say("the same, as differences", "validate")
+		say("a slip in whom one vouches for", "holders", "--dead", "delta/14")
 		golden(t, "release-trouble", []byte(manifestPath.ReplaceAllString(screen.String(), "release.yaml")))
 	})
 }

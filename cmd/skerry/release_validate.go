@@ -168,6 +168,8 @@ func differences(s siteState) ([]difference, error) {
 				add(false, "stop these processes", "%s is retired, and %s listed: they refuse every call", name, countAre(v.Instances))
 			case v.Instances > 0 && v.Role == "any":
 				add(false, "leave one version running, or release the other: skerry release start", "%s runs beside other versions and no rule says who meets which: a request may meet both", name)
+			case v.Instances > 0 && v.Role == "unshipped":
+				add(false, "skerry release ship "+v.Service+" --version "+v.Version+", or stop these processes", "%s is not shipped, and %s listed: they get no calls", name, countAre(v.Instances))
 			case v.Instances > 0 && v.Role == "unknown":
 				add(false, "ship it in a release, or stop these processes", "%s is in no release, and %s listed: they get no calls", name, countAre(v.Instances))
 			}
@@ -187,7 +189,7 @@ func differences(s siteState) ([]difference, error) {
 			if p.Why != "" {
 				why = " (" + p.Why + ")"
 			}
-			add(false, "look after it; when it is dead for certain: skerry release clean --dead "+p.Name, "%s has not answered for %s%s", p.Name, age(p.Silent), why)
+			add(false, "bring it back; when it is dead for certain, give the step that waits for it --dead "+p.Name, "%s has not answered%s%s", p.Name, silence(p.Silent), why)
 		}
 	}
 	return list, nil
