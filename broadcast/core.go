@@ -17,6 +17,7 @@ import (
 const (
 	burst        = 3                      // announcements and queries at a start: 0, 1, 2 s
 	burstGap     = time.Second            //
+	lateAsk      = 20 * time.Second       // at most, between a burst of queries and the last one
 	goodbyeGap   = 80 * time.Millisecond  // between the three goodbyes
 	settleTime   = 250 * time.Millisecond // after the first query an empty list is taken for empty
 	nonceLife    = 10 * time.Second       // how long answers to a query are believed
@@ -82,6 +83,7 @@ type core struct {
 	all     bool
 	asks    map[string]int // queries still to be sent for a service
 	asking  bool           // a query is scheduled
+	rounds  int            // bursts of queries that have ended
 	queries map[int64]queried
 	recent  [2]map[asker]int // questions seen lately, this and the last period
 	rotated time.Time

@@ -4,16 +4,18 @@
 //
 // A process announces its registrations to everyone when it starts, at 0, 1
 // and 2 s, and then every 3 minutes less up to a tenth. Who watches a service
-// asks for it, at 0, 1 and 2 s, and its providers answer by unicast after a
-// short random delay that grows with the number of hosts. What nobody here
-// watches is ignored (row 1.5). A process that leaves says goodbye three
-// times. An entry that was not refreshed for a period, which is 80 % of its
-// life of 1.25 periods, is asked for by unicast, six times, and dropped only
-// when nothing answers; a suspect (see [Registry.Suspect]) is asked at once,
-// for 600 ms, and a killed process sooner betrayed by its host, whose kernel
-// refuses the port. A silent peer is asked again at growing intervals for ten
-// minutes, and when one is heard again all the others are asked at once, so
-// that a partition heals in half a minute.
+// asks for it, at 0, 1 and 2 s and once more 10 to 20 s later, and its
+// providers answer by unicast after a short random delay that grows with the
+// number of hosts. What nobody here watches is ignored (row 1.5). A process
+// that leaves says goodbye three times. An entry that was not refreshed for a
+// period, which is 80 % of its life of 1.25 periods, is asked for by unicast,
+// six times, and dropped only when nothing answers; a suspect (see
+// [Registry.Suspect]) is asked at once, for 600 ms, and a killed process sooner
+// betrayed by its host, whose kernel refuses the port. A silent peer is asked
+// again for ten minutes, at growing intervals up to half a minute that vary;
+// the first one that is heard again, and who is probed by somebody it took for
+// dead, makes both sides ask all others. So a mended switch brings a site
+// together within seconds (TestBrokenSwitch), two hosts within half a minute.
 //
 // # Guarantees
 //

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/internal/wire"
 	"github.com/skerry/skerry/registry"
 )
@@ -55,7 +56,7 @@ var (
 	askLate    = ask{left: 6, every: 300 * time.Millisecond, fatal: true}
 	askSuspect = ask{left: 6, every: 100 * time.Millisecond, fatal: true}
 	askAgain   = ask{left: 1, every: time.Second}
-	askBack    = ask{left: 4, every: 250 * time.Millisecond}
+	askBack    = ask{left: 8, every: 250 * time.Millisecond}
 )
 
 // meet returns the peer, making it if there is room.
@@ -191,9 +192,11 @@ func (c *core) unanswered(p *peer, fatal bool, now time.Time) {
 }
 
 // again asks a silent peer at growing intervals, for as long as it is
-// remembered: it may have been the network.
+// remembered: it may have been the network. The intervals vary, so that of
+// many who are silent together one is asked every now and then, and is the
+// first to tell that the network is back.
 func (c *core) again(p *peer, wait time.Duration, now time.Time) {
-	c.at(now.Add(wait), func(now time.Time) {
+	c.at(now.Add(run.Jitter(wait, 0.5)), func(now time.Time) {
 		if p.state != silent || c.peers[p.owner] != p {
 			return
 		}

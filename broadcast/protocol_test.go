@@ -65,7 +65,7 @@ func TestSteadyState(t *testing.T) {
 		for _, n := range s.nodes {
 			s.start(n, svc, "svc")
 		}
-		s.run(10 * time.Second)
+		s.run(time.Minute) // all questions of the start are asked
 		before := uint64(0)
 		for _, n := range s.nodes {
 			before += n.seq

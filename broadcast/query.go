@@ -104,6 +104,24 @@ func (c *core) query(now time.Time) {
 	c.ask(now, slices.Collect(maps.Keys(c.asks)))
 	c.asking = true
 	c.at(now.Add(burstGap), c.query)
+	if len(c.asks) == 0 {
+		c.rounds++
+		round := c.rounds
+		c.at(now.Add(run.Jitter(lateAsk, 0.5)), func(now time.Time) { c.askOnceMore(now, round) })
+	}
+}
+
+// askOnceMore asks for everything a while after the last burst of questions,
+// each host at another time: a site whose power has returned may have been too
+// busy to hear itself.
+func (c *core) askOnceMore(now time.Time, round int) {
+	switch {
+	case round != c.rounds:
+	case c.all:
+		c.ask(now, []string{registry.AllServices})
+	case len(c.wanted) > 0:
+		c.ask(now, slices.Collect(maps.Keys(c.wanted)))
+	}
 }
 
 func (c *core) newQuery(now time.Time, group bool) int64 {

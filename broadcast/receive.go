@@ -193,8 +193,13 @@ func (c *core) onGoodbye(now time.Time, in packet, g *wire.Goodbye) {
 
 // returnHint: who probes us has heard of us and, if it offers something, can
 // be missing here only because its answers were lost. It is asked a little
-// later, when those that did arrive have been dealt with.
+// later, when those that did arrive have been dealt with. Who was taken for
+// dead is back, and is asked at once.
 func (c *core) returnHint(now time.Time, p *peer, sender registry.Owner, from path) {
+	if p != nil && p.state == silent {
+		c.hint(p, from, now)
+		return
+	}
 	if p != nil || c.leaving || !c.all && len(c.wanted) == 0 {
 		return
 	}

@@ -105,6 +105,25 @@ func TestColdStartOfHundred(t *testing.T) {
 	}
 }
 
+// TestBrokenSwitch: half of a site does not hear the other half for a while,
+// long enough that everybody is taken for dead, and nobody is asked often any
+// more. The first two who hear of each other again tell all.
+func TestBrokenSwitch(t *testing.T) {
+	for _, loss := range []float64{0, 0.1} {
+		c := newTown(t, 32, loss, 7)
+		c.bootAll()
+		c.agree(3*time.Second, "cold start")
+		half := func(n *simNode) bool { return slices.Index(c.nodes, n) < 16 }
+		c.blocked = func(from, to *simNode, _ bool) bool { return half(from) != half(to) }
+		c.run(8 * time.Minute)
+		if c.complete() {
+			t.Fatal("the broken switch was not noticed")
+		}
+		c.blocked = nil
+		t.Logf("loss %v: all know all again %v after the switch is mended", loss, c.agree(15*time.Second, "the switch is mended"))
+	}
+}
+
 // BenchmarkSite plays sites in virtual time: the return of power, an hour, a
 // broken switch, and its mending. One round of it says everything.
 func BenchmarkSite(b *testing.B) {
@@ -124,7 +143,7 @@ func playSite(b *testing.B, hosts int, loss float64) {
 	c.bootAll()
 	b.ReportMetric(c.agree(10*time.Second, "cold start").Seconds()*1000, "cold-ms")
 	b.ReportMetric(float64(c.busiest()), "cold-packets")
-	c.run(10 * time.Second)
+	c.run(time.Minute)
 	b.ReportMetric(float64(c.busiest()), "start-packets") // until all is quiet
 
 	before := c.out()
