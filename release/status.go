@@ -22,6 +22,7 @@ type Status struct {
 	Err        error                   `json:"-"`
 	Pending    []rollout.Entry         `json:"pending,omitempty"` // promised and not committed: see Refresh
 	Trail      []rollout.Entry         `json:"trail,omitempty"`   // every step, oldest first
+	Spread     bool                    `json:"spread,omitempty"`  // the processes keep the log, no database does
 }
 
 // MemberStatus is one process.
@@ -68,6 +69,7 @@ func (c *Controller) Status(ctx context.Context) Status {
 		s.Rules[name], _ = log.Rule(name)
 	}
 	if b, ok := c.cfg.Store.(*Ballot); ok {
+		s.Spread = true
 		s.Pending, _ = b.Pending(ctx)
 	}
 	return s

@@ -168,7 +168,23 @@ func mayCommit(s siteState, r rollout.Release) error {
 			return problemf("commit release %s: no instance of %s/%s is up; start some, and see skerry ls %s", r.Name, m.Service, m.New, m.Service)
 		}
 	}
-	return nil
+	return s.keepsLog(r)
+}
+
+// keepsLog refuses a change over by which the log of a site without database
+// would go with the last process that has it.
+func (s siteState) keepsLog(r rollout.Release) error {
+	gone := exclusives(r).Modules
+	if !s.Spread || len(gone) == 0 {
+		return nil
+	}
+	stays := func(p process) bool {
+		return p.Silent == 0 && !slices.ContainsFunc(gone, func(m rollout.Module) bool { return slices.Contains(p.Runs, title(m.Service, m.Old)) })
+	}
+	if slices.ContainsFunc(s.Processes, stays) {
+		return nil
+	}
+	return problemf("commit release %s: without a database the processes keep the log of releases, and all that run now would stop: the release would be forgotten\nNext: start a process that stays, such as one that calls %s, or skerry gateway", r.Name, names(gone))
 }
 
 func commitPlan(r rollout.Release, how ramp, g release.Guard) []string {

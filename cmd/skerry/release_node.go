@@ -48,7 +48,7 @@ func (s *liveSite) State(ctx context.Context) (siteState, error) {
 	if len(status.Members) == 0 {
 		return siteState{}, unreachablef("no process of the site answers; see skerry ls and skerry doctor")
 	}
-	st := siteState{Entries: status.Trail, Instances: s.node.Explain(""), Frozen: status.Frozen, Pending: status.Pending, Restored: errors.Is(status.Err, release.ErrRestored)}
+	st := siteState{Entries: status.Trail, Instances: s.node.Explain(""), Frozen: status.Frozen, Pending: status.Pending, Spread: status.Spread, Restored: errors.Is(status.Err, release.ErrRestored)}
 	for _, m := range status.Members {
 		p := process{Name: m.Process, Addr: m.Addr, Applied: m.Applied, Hash: m.Hash, Why: m.Silent, Ended: m.Ended, Orphans: m.Orphans, Runs: st.offers(m.Process)}
 		if len(m.Waits) > 0 {

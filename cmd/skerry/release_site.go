@@ -48,6 +48,7 @@ type siteState struct {
 	Pending   []rollout.Entry // promised by some, and not committed
 	Frozen    string          // why nothing can be committed now; "" when it can
 	Restored  bool            // because the log lacks what processes have applied
+	Spread    bool            // the processes keep the log, no database does
 }
 
 // process is one member of the site.

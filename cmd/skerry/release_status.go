@@ -131,10 +131,11 @@ func environments(log *rollout.Log, r rollout.Release) []environment {
 	for _, m := range concurrents(r).Modules { // others are no use before and after their turn
 		news[m.Service], olds[m.Service] = m.New, m.Old
 	}
-	switch r.State {
-	case rollout.Prepared, rollout.Ramping:
+	switch {
+	case len(news) == 0:
+	case r.State == rollout.Prepared || r.State == rollout.Ramping:
 		all = append(all, environment{Name: "preview", Mark: r.Mark, Cookie: gateway.PreviewCookie + "=" + r.Mark, Versions: news})
-	case rollout.Switched:
+	case r.State == rollout.Switched:
 		all = append(all, environment{Name: "backup", Versions: olds})
 	}
 	return all

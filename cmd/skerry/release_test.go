@@ -506,3 +506,20 @@ func TestDifferences(t *testing.T) {
 		t.Errorf("refresh: exit code %d\n%s", code, out)
 	}
 }
+
+// TestTheLogStaysWithSomebody: where the processes keep the log, one of them
+// must outlive a change over.
+func TestTheLogStaysWithSomebody(t *testing.T) {
+	d := newDrill()
+	d.Spread = true
+	for i := range d.Processes {
+		d.Processes[i].Runs = []string{"auth/v1"}
+	}
+	d.must(t, "start", "--by", "alice", "--reason", "x")
+	d.must(t, "ship", "auth", "--version", "v2", "--strategy", "blocking")
+	if code, out := d.on(t, "", "commit", "--yes"); code != exitProblem || !strings.Contains(out, "would be forgotten") {
+		t.Errorf("exit code %d\n%s", code, out)
+	}
+	d.Processes[2].Runs = nil // a caller
+	d.must(t, "commit")
+}

@@ -1,0 +1,30 @@
+package release
+
+import (
+	"testing"
+	"testing/synctest"
+
+	"github.com/skerry/skerry/rollout"
+)
+
+// An operator reads who is silent, who of them is dead for certain, and which
+// calls belong to no request.
+func TestStatusOfProcesses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, c := cell()
+		var stray rollout.Trace
+		w.proc(portal).Origin("portal.get", "portal/v1").Orphan(&stray, 1)
+		stray.End()
+		w.proc(0).silent.Store(true)
+		w.proc(1).silent.Store(true)
+		w.ended[w.members[1].Process] = true
+		for i, m := range c.Status(t.Context()).Members {
+			if silent, dead := i < 2, i == 1; (m.Silent != "") != silent || m.Ended != dead {
+				t.Errorf("%s: silent %q, ended %v", m.Process, m.Silent, m.Ended)
+			}
+			if n := m.Orphans["portal.get"]; n != 0 != (i == portal) {
+				t.Errorf("%s: orphans %v", m.Process, m.Orphans)
+			}
+		}
+	})
+}
