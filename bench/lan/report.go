@@ -22,6 +22,7 @@ type goal struct {
 var goals = []goal{
 	{what: coldStart, most: map[float64]float64{0: 1, 10: 3}, vs: coldStart},
 	{what: coldPackets, most: map[float64]float64{0: 2000, 10: 2000}, vs: coldPackets},
+	{what: coldUDP, vs: coldUDP}, {what: coldTCP, vs: coldTCP},
 	{what: killAvoided, vs: killOff, than: 8}, {what: killCalls}, {what: killOff, vs: killOff},
 	{what: cutAvoided, vs: cutOff, than: 2.5}, {what: cutCalls}, {what: cutOff, vs: cutOff},
 	{what: restSent, most: map[float64]float64{0: 0.02, 10: 0.02}, vs: restSent},

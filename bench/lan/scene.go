@@ -20,6 +20,8 @@ type sample struct {
 const (
 	coldStart    = "cold start: all know all, s"
 	coldPackets  = "cold start: packets of the busiest host"
+	coldUDP      = "cold start: sent by a host, UDP"
+	coldTCP      = "cold start: sent by a host, TCP"
 	killAvoided  = "kill -9: last call begun, s"
 	killCalls    = "kill -9: calls that still went to it"
 	killOff      = "kill -9: off the last list, s"
@@ -51,6 +53,10 @@ func (s *scene) found(what string, value float64) {
 	say("%s, loss %v %%: %s: %.3g", s.system, s.loss, what, value)
 }
 
+// warm is how long the hosts call before the first accident: in 32 hosts each
+// has then called each.
+const warm = 20 * time.Second
+
 // accidents plays the return of power, a kill and a pulled cable, round by
 // round at other hosts.
 func accidents(ctx context.Context, system string, hosts int, loss float64, round int) (out []sample, err error) {
@@ -67,7 +73,7 @@ func accidents(ctx context.Context, system string, hosts int, loss float64, roun
 		if err := s.tell("calls"); err != nil {
 			return err
 		}
-		if err := run.Sleep(ctx, 8*time.Second); err != nil {
+		if err := run.Sleep(ctx, warm); err != nil {
 			return err
 		}
 		if err := s.kill(3 + round%(hosts-3)); err != nil {
@@ -89,7 +95,10 @@ func (s *scene) powerReturns() error {
 		return err
 	}
 	s.found(coldStart, at.Sub(begun).Seconds())
-	s.found(coldPackets, float64(packets.read().Busiest))
+	t := packets.read()
+	s.found(coldPackets, float64(t.Busiest))
+	s.found(coldUDP, t.UDP*t.Seconds)
+	s.found(coldTCP, t.TCP*t.Seconds)
 	return nil
 }
 

@@ -17,7 +17,7 @@ import (
 const (
 	service = "station"
 	pause   = 100 * time.Millisecond // between two calls of a host
-	look    = 10 * time.Millisecond  // between two looks at the list
+	look    = 25 * time.Millisecond  // between two looks at the list
 )
 
 // skerryNode is a node as a user has it, on the LAN.
