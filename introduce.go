@@ -13,14 +13,15 @@ import (
 // A process that no registry lists, because its user may only read the
 // database, or because the database has been away since before it started,
 // introduces itself to some processes that are listed. Whoever looks for the
-// members of the site asks these whom they know.
+// members of the site asks these whom they know. Until then, some 100 ms, no
+// drain waits for its traces: they may fail, and never mix.
 const (
-	introduceLook    = 250 * time.Millisecond // between two looks whether that is needed
-	introduceRest    = 2 * time.Second        // the same while everything is as it should be
-	introduceEvery   = 30 * time.Second       // to each who was chosen
-	introductionEnds = 90 * time.Second       // after the last one
-	introduceTo      = 8                      // processes, when there are as many
-	introducedMost   = 4096                   // of whom one process keeps note
+	introduceLook    = 50 * time.Millisecond // between two looks whether that is needed
+	introduceRest    = 2 * time.Second       // the same while everything is as it should be
+	introduceEvery   = 30 * time.Second      // to each who was chosen
+	introductionEnds = 90 * time.Second      // after the last one
+	introduceTo      = 8                     // processes, when there are as many
+	introducedMost   = 4096                  // of whom one process keeps note
 )
 
 // introduction is what a process does for being known.

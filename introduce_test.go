@@ -45,6 +45,8 @@ func TestReadOnlyConsumer(t *testing.T) {
 	ctx, end := root.Begin(t.Context(), "long job")
 	eventually(t, "the job has begun", func() (ok bool) { met, ok = first(call(ctx)); return ok })
 
+	eventually(t, "the reader is known", func() bool { return len(root.introduction.known(nil)) > 0 })
+
 	provide(t, site, "auth", "v2")
 	eventually(t, "v2 is shipped", func() bool {
 		return ann.Ship(t.Context(), rollout.Module{Service: "auth", Old: "v1", New: "v2"}) == nil
