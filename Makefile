@@ -1,4 +1,4 @@
-.PHONY: help demo test bench bench-full fuzz cross generate setup
+.PHONY: help demo test race bench bench-full fuzz cross generate setup
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -9,6 +9,9 @@ demo: ## four services find each other on this machine; one is killed, one added
 
 test: ## everything, on a fresh Debian or Ubuntu with only Go and root (under 15 minutes)
 	scripts/test
+
+race: ## the schedules of releases with the race detector, on a quiet machine (5 minutes)
+	go test -race -count=1 -timeout=20m ./consistency
 
 bench: ## the call path beside its rivals, and the token of a release (3 minutes)
 	cd bench && go run . call && go run . token
