@@ -84,6 +84,7 @@ func TestASlowDiskHoldsNoCallUp(t *testing.T) {
 			}
 		}
 		time.Sleep(5 * time.Second)
+		synctest.Wait()
 		if len(kept.Entries) != 2 || kept.Promise != nil || a.Promised() != nil {
 			t.Errorf("kept in the end: %d entries, promise %v", len(kept.Entries), kept.Promise)
 		}

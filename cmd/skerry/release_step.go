@@ -77,6 +77,11 @@ func nextStep(s siteState, r rollout.Release) string {
 	case rollout.Ramping:
 		return "skerry release commit --ramp … goes on, and watches; while no such command runs nobody does; or rollback"
 	case rollout.Switched:
+		for _, m := range exclusives(r).Modules {
+			if len(s.up(m.Service, m.New)) == 0 {
+				return fmt.Sprintf("START %s %s, its calls wait for it; then skerry release clean, or rollback", m.Service, m.New)
+			}
+		}
 		return "skerry release clean, or rollback"
 	case rollout.Stopped:
 		return "skerry release start"
