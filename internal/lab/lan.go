@@ -17,15 +17,6 @@ const prefix = "sklab-"
 
 var labs atomic.Int64
 
-// T is what a lab needs of a test; a benchmark's command brings its own. Fatal
-// and Fatalf do not return.
-type T interface {
-	Helper()
-	Cleanup(func())
-	Fatal(args ...any)
-	Fatalf(format string, args ...any)
-}
-
 // LAN is a set of hosts on one or two networks. Its methods fail the test
 // when a command fails, and belong to the test's goroutine.
 type LAN struct {
