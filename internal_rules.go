@@ -145,10 +145,12 @@ func count(into *wire.Served, row *health.Row, slow int64) {
 	}
 }
 
-// Sees tells which versions of services this process could call.
+// Sees tells which versions of services this process could call. Those that it
+// has not called yet are looked for from now on, as it is about to.
 func (s *internalService) Sees(_ context.Context, services []string) (map[string][]string, error) {
 	out := map[string][]string{}
 	for _, service := range services {
+		s.node.Client(service)
 		for _, e := range s.node.Explain(service) {
 			if e.State != discovery.Gone && !slices.Contains(out[service], e.Version) {
 				out[service] = append(out[service], e.Version)

@@ -158,7 +158,7 @@ service Internal {
   void farewell(1: Owner me)
   /** Has this process of the callee's own host ended for certain? */
   bool ended(1: Owner owner, 2: string place)
-  /** The versions, of services that this process has called, of which it could call an instance now; services that it does not know are left out. */
+  /** The versions of services of which this process could call an instance now; it begins to look for services that it does not know. */
   map<string, list<string>> sees(1: list<string> names)
   /** Counts of the calls served and made; slow counts those that took longer than slowMs, or than what slowMsOf says of the service. */
   list<Served> served(1: i64 slowMs, 2: map<string, i64> slowMsOf)

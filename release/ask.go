@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/rollout"
 )
 
 const (
@@ -39,6 +40,23 @@ func ask(ctx context.Context, members []Member, question func(context.Context, M
 	}
 	_ = g.Wait() // every answer is in failed
 	return failed
+}
+
+// reports are what the processes say of themselves now; who does not answer is
+// left out.
+func (c *Controller) reports(ctx context.Context, members []Member) map[string]rollout.Report {
+	var mu sync.Mutex
+	all := map[string]rollout.Report{}
+	ask(ctx, alive(members, c.cfg.Without), func(ctx context.Context, m Member) error {
+		r, err := m.Peer.Report(ctx, rollout.Question{Until: rollout.Forever})
+		if err == nil {
+			mu.Lock()
+			all[m.Process] = r
+			mu.Unlock()
+		}
+		return err
+	})
+	return all
 }
 
 // alive leaves out the processes that the operator vouches for being dead.

@@ -264,3 +264,27 @@ func TestCommitWaitsForThoseWhoKnowNobody(t *testing.T) {
 		must(t, "later", later.Wait())
 	})
 }
+
+// A process of a new version has called nobody yet. It will call whom the
+// version before it calls, and must know them before requests come to it.
+func TestCommitWaitsForANewVersionThatKnowsNobody(t *testing.T) {
+	w, c := site(ballot)
+	for i, runs := range []string{"auth/v1", "auth/v1", "auth/v2"} {
+		w.proc(i).Origin("auth.check", runs)
+		_, err := w.proc(i).Turn(t.Context(), "auth", runs[len("auth/"):], nil)
+		must(t, "turn", err)
+	}
+	w.proc(0).MayCall("db", "gone") // nobody offers gone
+	w.instances = append(w.instances, Instance{Process: "host/9/e", Service: "db", Version: "v1", Addr: "db"})
+	must(t, "start", c.Start(t.Context(), "spring", "why", ""))
+	must(t, "ship", c.Ship(t.Context(), rollout.Module{Service: "auth", Old: "v1", New: "v2"}))
+	synctest.Test(t, func(t *testing.T) {
+		w.proc(2).sees.Store(&map[string][]string{"auth": {"v1", "v2"}})
+		err := c.Commit(t.Context(), rollout.Whole)
+		if !errors.Is(err, ErrUnseen) || !strings.Contains(err.Error(), ": host/3/e knows no instance of db;") {
+			t.Errorf("commit: %v", err)
+		}
+		w.proc(2).sees.Store(nil)
+		must(t, "commit", c.Commit(t.Context(), rollout.Whole))
+	})
+}

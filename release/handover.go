@@ -58,20 +58,10 @@ func (c *Controller) needed(ctx context.Context, services []string) (busy []stri
 	if err != nil {
 		return nil, fmt.Errorf("find the processes: %w", err)
 	}
-	answers := make(chan rollout.Report, len(members))
-	ask(ctx, alive(members, c.cfg.Without), func(ctx context.Context, m Member) error {
-		r, err := m.Peer.Report(ctx, rollout.Question{Until: rollout.Forever})
-		if err == nil {
-			answers <- r
-		}
-		return err
-	})
-	close(answers)
 	var graph rollout.Graph
-	var all []rollout.Report
-	for r := range answers {
+	all := c.reports(ctx, members)
+	for _, r := range all {
 		graph.Add(r)
-		all = append(all, r)
 	}
 	for _, r := range all {
 		if slices.ContainsFunc(r.Held, func(h rollout.Held) bool {

@@ -16,7 +16,7 @@ type proc struct {
 	silent   atomic.Bool
 	deafTo   string // a question that it does not get: "learn"
 	served   atomic.Pointer[[]Served]
-	sees     atomic.Pointer[map[string][]string] // versions of services that it calls; nil: it calls none
+	sees     atomic.Pointer[map[string][]string] // versions of services that it knows; nil: all that are registered
 	departed []string
 }
 
@@ -83,7 +83,13 @@ func (p *proc) Sees(context.Context, []string) (map[string][]string, error) {
 	if sees := p.sees.Load(); sees != nil {
 		return *sees, p.heard("sees")
 	}
-	return nil, p.heard("sees")
+	p.w.mu.Lock()
+	defer p.w.mu.Unlock()
+	all := map[string][]string{}
+	for _, in := range p.w.instances {
+		all[in.Service] = append(all[in.Service], in.Version)
+	}
+	return all, p.heard("sees")
 }
 
 // Leave takes the process's instances of the version off the lists.

@@ -29,8 +29,8 @@ type Peer interface {
 	Promised(ctx context.Context) (*rollout.Entry, error)
 	Report(ctx context.Context, q rollout.Question) (rollout.Report, error)
 	Served(ctx context.Context, slow time.Duration, slowOf map[string]time.Duration) ([]Served, error)
-	// Sees lists the versions of services that it could call now; services
-	// that it has never called are left out.
+	// Sees lists the versions of services that it could call now. It begins
+	// to look for those that it has not called yet.
 	Sees(ctx context.Context, services []string) (map[string][]string, error)
 	Leave(ctx context.Context, service, version string) (bool, error)
 }

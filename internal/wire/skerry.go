@@ -4335,7 +4335,7 @@ type Internal interface { //The framework's own service, skerry.internal, on the
 	//  - Owner
 	//  - Place
 	Ended(ctx context.Context, owner *Owner, place string) (_r bool, _err error)
-	// The versions, of services that this process has called, of which it could call an instance now; services that it does not know are left out.
+	// The versions of services of which this process could call an instance now; it begins to look for services that it does not know.
 	//
 	// Parameters:
 	//  - Names
@@ -4642,7 +4642,7 @@ func (p *InternalClient) Ended(ctx context.Context, owner *Owner, place string) 
 	return _result65.GetSuccess(), nil
 }
 
-// The versions, of services that this process has called, of which it could call an instance now; services that it does not know are left out.
+// The versions of services of which this process could call an instance now; it begins to look for services that it does not know.
 //
 // Parameters:
 //   - Names
