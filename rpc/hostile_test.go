@@ -245,7 +245,7 @@ func FuzzServerConn(f *testing.F) {
 			_, _ = nc.Write(b)
 			time.AfterFunc(2*time.Millisecond, func() { _ = nc.Close() })
 		}()
-		in := frameReader{nc: nc}
+		in := newFrameReader(nc, theader.Limits{})
 		for framed := theader.Detect(b); framed < theader.UnframedBinary; {
 			if _, err := in.frame(); err != nil {
 				if errors.Is(err, theader.ErrTooLarge) {

@@ -29,7 +29,7 @@ type link struct {
 	peer    *peer
 	nc      net.Conn
 	dialect dialect
-	in      frameReader
+	in      *frameReader
 	out     writer
 	slots   slots
 	reading
@@ -52,7 +52,7 @@ func newLink(p *peer, nc net.Conn) *link {
 	l.role.Store(readResident)
 	l.bell = make(chan struct{}, 1)
 	l.bell <- struct{}{}
-	l.in = frameReader{nc: nc, limits: p.c.cfg.Sizes.frames()}
+	l.in = newFrameReader(nc, p.c.cfg.Sizes.frames())
 	l.out = newWriter(nc, p.c.cfg.Sizes.Queue, p.c.spawn, l.fail)
 	l.out.start()
 	return l

@@ -62,7 +62,7 @@ func (l *link) reside() {
 // readOne reads and hands on one message. It reports false when the link has
 // ended.
 func (l *link) readOne() bool {
-	frame, err := l.dialect.read(&l.in)
+	frame, err := l.dialect.read(l.in)
 	switch {
 	case err == nil:
 		l.heard.Store(true)

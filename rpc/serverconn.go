@@ -51,7 +51,7 @@ type serverConn struct {
 	number  uint32
 
 	// The reader's, and handed on with its part.
-	in     frameReader
+	in     *frameReader
 	head   theader.Header
 	counts map[countKey]*counted
 	last   *counted
@@ -93,7 +93,7 @@ func newServerConn(ctx context.Context, s *Server, nc net.Conn, group *run.Group
 	if s.cfg.TLS != nil {
 		c.nc = tls.Server(&conduit{Conn: nc}, s.cfg.TLS)
 	}
-	c.in = frameReader{nc: c.nc, limits: s.cfg.Sizes.frames()}
+	c.in = newFrameReader(c.nc, s.cfg.Sizes.frames())
 	c.out = newWriter(c.nc, s.cfg.Sizes.Queue, c.spawn, c.close)
 	s.mu.Lock()
 	s.conns[c] = struct{}{}
@@ -123,7 +123,7 @@ func (c *serverConn) read(err error) {
 		}
 		c.out.wait()
 		var frame string
-		if frame, err = c.dialect.read(&c.in); err == nil {
+		if frame, err = c.dialect.read(c.in); err == nil {
 			if fresh {
 				c.clock = c.in.filled
 			}

@@ -15,7 +15,7 @@ import (
 // message returns the next message of an unframed stream. Where it ends is
 // known only by reading it through.
 func (f *frameReader) message(compact bool) (string, error) {
-	if _, err := f.peek(1); err != nil {
+	if err := f.await(); err != nil {
 		return "", err
 	}
 	if err := f.nc.SetReadDeadline(time.Now().Add(framePatience)); err != nil {

@@ -1,0 +1,42 @@
+package rpc
+
+import (
+	"io"
+	"net"
+	"os"
+	"syscall"
+)
+
+// listen has a socket read without memory to read to: it takes some only when
+// the kernel may have something.
+func (f *intake) listen() {
+	tc, ok := f.nc.(*net.TCPConn)
+	if !ok {
+		return
+	}
+	if raw, err := tc.SyscallConn(); err == nil {
+		f.raw, f.once = raw, f.take
+	}
+}
+
+// take reads what the kernel has. It reports false when there is nothing.
+func (f *intake) take(fd uintptr) bool {
+	b := f.room()
+	for {
+		n, err := syscall.Read(int(fd), b)
+		switch {
+		case err == syscall.EINTR:
+			continue
+		case err == syscall.EAGAIN:
+			f.rest()
+			return false
+		case err != nil:
+			f.err = os.NewSyscallError("read", err)
+		case n == 0:
+			f.err = io.EOF
+		default:
+			f.got = n
+		}
+		return true
+	}
+}
