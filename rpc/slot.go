@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"math/bits"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,7 +14,7 @@ const (
 	slotBits    = 14
 	slotMask    = 1<<slotBits - 1
 	generations = 1<<(31-slotBits) - 1
-	slotPage    = 64
+	firstPage   = 4 // slots of the first page; each one doubles their number
 )
 
 // slot is where one call waits. Whoever turns state from the call's sequence
@@ -35,7 +36,7 @@ type slot struct {
 // slots is the table of a connection. Finding the call of a reply takes no
 // lock.
 type slots struct {
-	pages [(slotMask + 1) / slotPage]atomic.Pointer[[slotPage]slot]
+	pages [slotBits - 1]atomic.Pointer[[]slot]
 	size  atomic.Int32 // slots that exist
 
 	waiting atomic.Int32 // calls without an outcome
@@ -71,14 +72,27 @@ func (t *slots) extend() *slot {
 	if n > slotMask {
 		return nil
 	}
-	page := &t.pages[n/slotPage]
-	if page.Load() == nil {
-		page.Store(new([slotPage]slot))
+	if page, at := place(n); at == 0 {
+		slots := make([]slot, max(n, firstPage))
+		t.pages[page].Store(&slots)
 	}
-	s := &page.Load()[n%slotPage]
+	s := t.slot(n)
 	s.index, s.done = n, make(chan struct{}, 1)
 	t.size.Store(n + 1)
 	return s
+}
+
+// place is where a slot is: in which page, and where in it.
+func place(index int32) (page int, at int32) {
+	if page = bits.Len32(uint32(index / firstPage)); page > 0 {
+		index -= firstPage << (page - 1)
+	}
+	return page, index
+}
+
+func (t *slots) slot(index int32) *slot {
+	page, at := place(index)
+	return &(*t.pages[page].Load())[at]
 }
 
 // give takes a slot back whose outcome its caller has.
@@ -109,7 +123,7 @@ func (t *slots) at(seq int32) *slot {
 	if seq <= 0 || index >= t.size.Load() {
 		return nil
 	}
-	return &t.pages[index/slotPage].Load()[index%slotPage]
+	return t.slot(index)
 }
 
 // resolve gives the call with this sequence number its outcome. It reports
@@ -127,7 +141,7 @@ func (t *slots) resolve(seq int32, frame string, err error) bool {
 // each calls f with every call that waits.
 func (t *slots) each(f func(seq int32, deadline time.Duration)) {
 	for i := range t.size.Load() {
-		s := &t.pages[i/slotPage].Load()[i%slotPage]
+		s := t.slot(i)
 		if seq := s.state.Load(); seq != 0 {
 			f(seq, time.Duration(s.deadline.Load()))
 		}

@@ -47,7 +47,8 @@ type writer struct {
 	mu      sync.Mutex
 	queue   *[]byte // waiting; nil = none
 	writing bool
-	strays  bool // TLS has sealed something of its own
+	turns   []chan struct{} // who waits to write a large frame
+	strays  bool            // TLS has sealed something of its own
 	err     error
 	drained chan struct{} // closed when pending falls below highWater; nil = nobody waits
 }
@@ -83,40 +84,6 @@ func (w *writer) write(head, body []byte, busy bool) error {
 		w.flush()
 	}
 	return err
-}
-
-// through writes a large frame from where it is. It reports false when others
-// are before it.
-func (w *writer) through(head, body []byte) (done bool, err error) {
-	w.mu.Lock()
-	if w.err != nil || w.writing || w.queue != nil {
-		w.mu.Unlock()
-		return false, nil
-	}
-	w.writing = true
-	w.pending.Add(int64(len(head) + len(body)))
-	w.mu.Unlock()
-	front := writeBuffers.Get().(*[]byte) // so that head may stay on its writer's stack
-	*front = append((*front)[:0], head...)
-	n, err := w.eager.write(*front)
-	giveBack(front)
-	if err == nil && n == len(head) {
-		var m int
-		m, err = w.eager.write(body)
-		n += m
-	}
-	if err != nil {
-		w.broken(err)
-		return true, nil // as of any frame that was queued, the peer may have some of it
-	}
-	w.written(n)
-	if n == len(head)+len(body) {
-		w.flush() // what came meanwhile
-		return true, nil
-	}
-	rest := append(slices.Clone(head[min(n, len(head)):]), body[max(0, n-len(head)):]...)
-	w.handOver(rest, len(rest))
-	return true, nil
 }
 
 // queueUp is write by somebody who calls push soon.
@@ -284,7 +251,11 @@ func (w *writer) next() (out *[]byte, more bool) {
 	if w.err != nil {
 		more = false
 	}
-	w.writing = more
+	if w.writing = more; !more && w.err == nil && len(w.turns) > 0 {
+		w.writing = true // by whoever has its turn now
+		close(w.turns[0])
+		w.turns = slices.Delete(w.turns, 0, 1)
+	}
 	return out, more
 }
 

@@ -1,0 +1,92 @@
+package rpc
+
+import (
+	"errors"
+	"os"
+	"slices"
+	"time"
+)
+
+// through writes a large frame from where it is, and waits a little for others
+// to be done and for the peer to take it. It reports false when the frame is
+// to be queued all the same.
+func (w *writer) through(head, body []byte) (done bool, err error) {
+	if !w.myTurn(len(head) + len(body)) {
+		return false, nil
+	}
+	front := writeBuffers.Get().(*[]byte) // so that head may stay on its writer's stack
+	*front = append((*front)[:0], head...)
+	n, err := w.eager.write(*front)
+	giveBack(front)
+	if err == nil && n == len(head) {
+		var m int
+		m, err = w.patiently(body)
+		n += m
+	}
+	if err != nil {
+		w.broken(err)
+		return true, nil // as of any frame that was queued, the peer may have some of it
+	}
+	w.written(n)
+	if n == len(head)+len(body) {
+		w.flush() // what came meanwhile
+		return true, nil
+	}
+	rest := append(slices.Clone(head[min(n, len(head)):]), body[max(0, n-len(head)):]...)
+	w.handOver(rest, len(rest))
+	return true, nil
+}
+
+// patiently writes what the peer takes within patience.
+func (w *writer) patiently(b []byte) (int, error) {
+	n, err := w.eager.write(b)
+	if err != nil || n == len(b) {
+		return n, err
+	}
+	_ = w.wire.SetWriteDeadline(time.Now().Add(patience))
+	m, err := w.wire.Write(b[n:])
+	_ = w.wire.SetWriteDeadline(time.Time{})
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = nil
+	}
+	return n + m, err
+}
+
+// myTurn makes the caller the one who writes, size bytes of its own to begin
+// with, if that takes no longer than patience.
+func (w *writer) myTurn(size int) bool {
+	w.mu.Lock()
+	if w.err != nil || w.pending.Load() >= highWater {
+		w.mu.Unlock()
+		return false
+	}
+	if w.writing {
+		turn := make(chan struct{})
+		w.turns = append(w.turns, turn)
+		w.mu.Unlock()
+		within(patience, turn)
+		w.mu.Lock()
+		if i := slices.Index(w.turns, turn); i >= 0 {
+			w.turns = slices.Delete(w.turns, i, i+1)
+			w.mu.Unlock()
+			return false
+		}
+	}
+	defer w.mu.Unlock()
+	if w.err != nil {
+		return false
+	}
+	w.writing = true
+	w.pending.Add(int64(size))
+	return true
+}
+
+// within waits for done, but no longer than d.
+func within(d time.Duration, done <-chan struct{}) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.C:
+	}
+}
