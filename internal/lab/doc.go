@@ -1,6 +1,7 @@
 // Package lab is a LAN for tests: hosts that are network namespaces, joined by
 // bridges in a namespace of their own, so that the machine's interfaces,
-// routes and firewall are never touched and nothing can leave.
+// routes and firewall are never touched and nothing can leave. One limit of the
+// machine is raised, that of the neighbours which all hosts together may know.
 //
 //	lan := lab.New(t, 8, lab.Second(2))       // hosts 0 and 1 also have eth1 on a second LAN
 //	p := lan.Host(3).Start(os.Args[0], "-test.run=^TestNode$")

@@ -43,6 +43,7 @@ func WithoutIPv6() Option { return func(p *plan) { p.noIPv6 = true } }
 func New(t T, n int, options ...Option) *LAN {
 	t.Helper()
 	require(t)
+	makeRoom(t, n)
 	sweep()
 	var p plan
 	for _, o := range options {
