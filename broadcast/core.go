@@ -87,6 +87,8 @@ type core struct {
 	queries map[int64]queried
 	recent  [2]map[asker]int // questions seen lately, this and the last period
 	rotated time.Time
+	probed  [2]map[int64]registry.Owner // nonces of probes, and of whom they ask, likewise
+	turned  time.Time                   // when the periods of probed changed
 
 	peers    map[registry.Owner]*peer
 	unproven int
@@ -95,6 +97,8 @@ type core struct {
 	visited  map[netip.AddrPort]struct{} // addresses asked because a peer named them
 
 	answers, probes bucket
+	alarms, alarmed bucket    // alarms told, and such that are acted on
+	refuted         time.Time // when this process last said that it lives
 	timers          timers
 
 	stats   Stats
@@ -131,10 +135,13 @@ func newCore(cluster string, key []byte, self registry.Owner, period time.Durati
 		asks:      map[string]int{},
 		queries:   map[int64]queried{},
 		recent:    [2]map[asker]int{{}, {}},
+		probed:    [2]map[int64]registry.Owner{{}, {}},
 		peers:     map[registry.Owner]*peer{},
 		visited:   map[netip.AddrPort]struct{}{},
 		answers:   newBucket(500, 1000),
 		probes:    newBucket(500, 1000),
+		alarms:    newBucket(alarmRate, alarmBurst),
+		alarmed:   newBucket(alarmRate, alarmBurst),
 		dirty:     map[string][]registry.Departure{},
 	}
 }

@@ -159,7 +159,7 @@ func (c *core) supplant(id registry.ID, now time.Time) {
 		rival := id
 		rival.Epoch = p.owner.Epoch
 		if _, ok := p.list[rival]; ok && rival != id && p.state == live {
-			c.begin(p, askSuspect, now)
+			c.begin(p, askRival, now)
 		}
 	}
 }

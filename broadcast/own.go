@@ -103,15 +103,19 @@ func (c *core) announce(now time.Time, schedule int) {
 	if schedule != c.announces || c.leaving {
 		return
 	}
-	if len(c.own) > 0 {
-		l := pack(c.registrations(now), c.base(), c.room(c.self)-16, nil)
-		c.send(announce, &wire.Announce{Listing: l}, outbound{group: true, to: c.unicasts(now)})
-	}
+	c.announceOnce(now)
 	wait := run.Jitter(c.period, 0.1)
 	if c.left--; c.left > 0 {
 		wait = burstGap
 	}
 	c.at(now.Add(wait), func(now time.Time) { c.announce(now, schedule) })
+}
+
+func (c *core) announceOnce(now time.Time) {
+	if len(c.own) > 0 {
+		l := pack(c.registrations(now), c.base(), c.room(c.self)-16, nil)
+		c.send(announce, &wire.Announce{Listing: l}, outbound{group: true, to: c.unicasts(now)})
+	}
 }
 
 // ownList is what this process offers, in order.

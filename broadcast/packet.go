@@ -32,6 +32,7 @@ const (
 	answer
 	goodbye
 	probe
+	alarm
 )
 
 // packet is one datagram, opened. On the wire:
@@ -127,7 +128,7 @@ func (c codec) open(data []byte) (packet, error) {
 		return p, errVersion
 	}
 	p.kind = kind(data[5])
-	if p.kind < announce || p.kind > probe {
+	if p.kind < announce || p.kind > alarm {
 		return p, errMalformed
 	}
 	signed := data[:len(data)-macSize]
@@ -175,8 +176,10 @@ func (k kind) body() thrift.TStruct {
 		return wire.NewAnswer()
 	case goodbye:
 		return wire.NewGoodbye()
+	case probe:
+		return wire.NewProbe()
 	}
-	return wire.NewProbe()
+	return wire.NewAlarm()
 }
 
 // thriftConf bounds what a length in a body may claim.
@@ -201,6 +204,10 @@ func decode(s thrift.TStruct, data []byte) error {
 		}
 	case *wire.Answer:
 		if s.Listing == nil {
+			return errMalformed
+		}
+	case *wire.Alarm:
+		if s.Owner == nil {
 			return errMalformed
 		}
 	}

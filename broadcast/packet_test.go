@@ -27,6 +27,7 @@ func samples() []packet {
 		&wire.Answer{Nonce: 1 << 62, Listing: l, Peers: []string{"10.0.0.9:1"}},
 		&wire.Goodbye{Left: []*wire.Left{{Name: "auth", Host: "h", Port: 1}}},
 		&wire.Probe{Nonce: 9},
+		&wire.Alarm{Owner: &wire.Owner{Host: "node-2", Pid: 12, Epoch: 1 << 50}},
 	}
 	var out []packet
 	for i, b := range bodies {

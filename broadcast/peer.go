@@ -38,14 +38,17 @@ type peer struct {
 	parts    string // hash of the listing that was last asked for in parts
 	tries    int    // how often
 	watching bool   // a timer watches over the life of the entry
+	accusation
 }
 
 // ask is a series of probes under way.
 type ask struct {
 	nonce int64
 	left  int
+	sent  bool // one question has been
 	every time.Duration
 	fatal bool // silence, or refusal at every address, ends the peer
+	tells bool // the first question without an answer, or refusal, is told to everybody
 
 	refused []path
 }
@@ -54,7 +57,9 @@ type ask struct {
 var (
 	askHint    = ask{left: 5, every: 150 * time.Millisecond}
 	askLate    = ask{left: 6, every: 300 * time.Millisecond, fatal: true}
-	askSuspect = ask{left: 6, every: 100 * time.Millisecond, fatal: true}
+	askRival   = ask{left: 6, every: 100 * time.Millisecond, fatal: true}
+	askSuspect = ask{left: 6, every: 100 * time.Millisecond, fatal: true, tells: true}
+	askAlarm   = ask{left: 6, every: 80 * time.Millisecond, fatal: true}
 	askAgain   = ask{left: 1, every: time.Second}
 	askBack    = ask{left: 8, every: 250 * time.Millisecond}
 )
@@ -102,6 +107,7 @@ func (c *core) become(p *peer, s state, now time.Time) {
 // proved takes note that the peer lives now.
 func (c *core) proved(p *peer, now time.Time) {
 	p.heard, p.ask = now, nil
+	p.acquit(now)
 	if p.state == silent {
 		c.rally(now)
 	}
@@ -167,7 +173,13 @@ func (c *core) step(p *peer, a *ask, now time.Time) {
 		c.stats.Rate++
 		wait = 50 * time.Millisecond
 	default:
+		if a.tells && a.sent {
+			a.tells = false
+			c.alarm(p, now)
+		}
 		a.left--
+		a.sent = true
+		c.await(a.nonce, p.owner, now)
 		o := outbound{to: slices.Clone(p.paths)}
 		if p.state == live {
 			o.asked = &p.owner
@@ -232,6 +244,9 @@ func (c *core) refused(now time.Time, owner registry.Owner, at path) {
 	}
 	p.ask.refused = append(p.ask.refused, at)
 	if !slices.ContainsFunc(p.paths, func(known path) bool { return !slices.Contains(p.ask.refused, known) }) {
+		if p.ask.tells {
+			c.alarm(p, now)
+		}
 		p.ask = nil
 		c.unanswered(p, true, now)
 	}

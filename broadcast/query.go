@@ -135,6 +135,35 @@ func (c *core) newQuery(now time.Time, group bool) int64 {
 	return n
 }
 
+// await notes the nonce of a probe. An answer that comes late, since one of the
+// two has too much to do, is as good a proof as any.
+func (c *core) await(nonce int64, of registry.Owner, now time.Time) {
+	c.turn(now)
+	c.probed[0][nonce] = of
+}
+
+// awaited reports whether the peer was asked with this nonce lately.
+func (c *core) awaited(nonce int64, of registry.Owner, now time.Time) bool {
+	c.turn(now)
+	return c.probed[0][nonce] == of || c.probed[1][nonce] == of
+}
+
+// turn forgets probes after one to two lives of a nonce. Their rate bounds
+// what is kept.
+func (c *core) turn(now time.Time) {
+	switch since := now.Sub(c.turned); {
+	case since > 2*nonceLife:
+		clear(c.probed[0])
+		clear(c.probed[1])
+	case since > nonceLife:
+		c.probed[0], c.probed[1] = c.probed[1], c.probed[0]
+		clear(c.probed[0])
+	default:
+		return
+	}
+	c.turned = now
+}
+
 // settle: whoever has something to say about the service has said it.
 func (c *core) settle(service string) {
 	if service == registry.AllServices && c.all {

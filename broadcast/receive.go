@@ -50,6 +50,8 @@ func (c *core) receive(now time.Time, in packet, from path, group bool) {
 		c.onAnswer(now, in, body, from, group)
 	case *wire.Goodbye:
 		c.onGoodbye(now, in, body)
+	case *wire.Alarm:
+		c.onAlarm(now, p, body)
 	}
 }
 
@@ -86,6 +88,10 @@ func (c *core) hint(p *peer, from path, now time.Time) {
 		c.begin(p, askHint, now)
 		return
 	}
+	c.hintLater(p, delay, now)
+}
+
+func (c *core) hintLater(p *peer, delay time.Duration, now time.Time) {
 	a := askHint
 	a.nonce = c.nonce()
 	p.ask = &a
@@ -107,7 +113,7 @@ func (c *core) onAnswer(now time.Time, in packet, a *wire.Answer, from path, gro
 	p := c.peers[in.sender]
 	q, queried := c.queries[a.Nonce]
 	queried = queried && now.Before(q.until)
-	proof := queried || p != nil && p.ask != nil && p.ask.nonce == a.Nonce
+	proof := queried || c.awaited(a.Nonce, in.sender, now)
 	if !proof {
 		c.onAnnounce(now, in, a.Listing, from, group) // late, or a recording
 		return
@@ -207,8 +213,5 @@ func (c *core) returnHint(now time.Time, p *peer, sender registry.Owner, from pa
 		return
 	}
 	p.path(from)
-	a := askHint
-	a.nonce = c.nonce()
-	p.ask = &a
-	c.at(now.Add(burstGap/4), func(now time.Time) { c.step(p, &a, now) })
+	c.hintLater(p, burstGap/4, now)
 }

@@ -162,3 +162,23 @@ func playSite(b *testing.B, hosts int, loss float64) {
 	c.blocked = nil
 	b.ReportMetric(c.agree(time.Minute, "the switch is mended").Seconds(), "mended-s")
 }
+
+// TestColdStartOfBusyHosts: power returns to hosts that are so busy that
+// questions wait for seconds, and overflow what the sockets hold. The site
+// comes together all the same, and drops nobody.
+func TestColdStartOfBusyHosts(t *testing.T) {
+	for _, loss := range []float64{0, 0.1} {
+		for _, cost := range []time.Duration{time.Millisecond, 5 * time.Millisecond, 20 * time.Millisecond} {
+			c := newTown(t, 32, loss, 29)
+			for i, n := range c.nodes {
+				n.cost = cost * time.Duration(1+i%3)
+			}
+			c.bootAll()
+			took := c.agree(10*time.Minute, "cold start of busy hosts")
+			t.Logf("loss %v, %v a datagram: all know what they watch after %v; the busiest host had %d packets", loss, cost, took, c.busiest())
+			if c.drops > 0 {
+				t.Errorf("%d living instances were dropped", c.drops)
+			}
+		}
+	}
+}

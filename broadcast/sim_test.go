@@ -30,11 +30,15 @@ type sim struct {
 
 type simNode struct {
 	*core
-	addr  netip.AddrPort
-	alive bool
-	out   int // packets sent; one to everybody leaves three ways
-	in    int // packets that arrived
-	gone  map[registry.ID]registry.DepartureKind
+	addr   netip.AddrPort
+	alive  bool
+	killed bool          // not alive, but its host is, and refuses what is sent to its port
+	cost   time.Duration // that a datagram takes it to handle or to send; 0: it has nothing else to do
+	free   time.Time     // when it has dealt with what it has
+	inbox  int           // datagrams that wait for it
+	out    int           // packets sent; one to everybody leaves three ways
+	in     int           // packets that arrived
+	gone   map[registry.ID]registry.DepartureKind
 }
 
 type flight struct {
@@ -43,7 +47,13 @@ type flight struct {
 	data  []byte
 	from  netip.AddrPort
 	group bool
+	asked *registry.Owner // as in outbound
+	by    *simNode        // the sender
+	read  bool            // it has been in the inbox
 }
+
+// inboxMost is what a socket's buffer holds of small datagrams.
+const inboxMost = 1000
 
 func newSim(t testing.TB, n int, seed uint64) *sim {
 	s := &sim{t: t, now: time.Unix(1_700_000_000, 0), rand: rand.New(rand.NewPCG(seed, 1))}
@@ -101,15 +111,16 @@ func (s *sim) flush(n *simNode) {
 		if o.group {
 			n.out += 3
 		}
+		n.free = maxTime(n.free, s.now).Add(n.cost)
 		for _, to := range s.nodes {
 			for range 3 {
 				if o.group {
-					s.fly(n, to, o.data, true)
+					s.fly(to, flight{data: o.data, by: n, group: true})
 				}
 			}
 			for _, p := range o.to {
 				if p.addr == to.addr {
-					s.fly(n, to, o.data, false)
+					s.fly(to, flight{data: o.data, by: n, asked: o.asked})
 				}
 			}
 		}
@@ -129,13 +140,17 @@ func (s *sim) flush(n *simNode) {
 	clear(n.dirty)
 }
 
-func (s *sim) fly(from, to *simNode, data []byte, group bool) {
+func (s *sim) fly(to *simNode, f flight) {
 	s.sent++
-	if !from.alive || s.rand.Float64() < s.loss || s.blocked != nil && s.blocked(from, to, group) {
+	if !f.by.alive || s.rand.Float64() < s.loss || s.blocked != nil && s.blocked(f.by, to, f.group) {
 		return
 	}
 	delay := time.Duration(200+s.rand.IntN(1800)) * time.Microsecond
-	f := flight{at: s.now.Add(delay), to: to, data: data, from: from.addr, group: group}
+	f.at, f.to, f.from = s.now.Add(delay), to, f.by.addr
+	s.schedule(f)
+}
+
+func (s *sim) schedule(f flight) {
 	i, _ := slices.BinarySearchFunc(s.flights, f, func(a, b flight) int { return a.at.Compare(b.at) })
 	s.flights = slices.Insert(s.flights, i, f)
 }
@@ -147,8 +162,8 @@ func (s *sim) until(d time.Duration, ok func() bool) (time.Duration, bool) {
 	for !ok() {
 		next := end
 		for _, n := range s.nodes {
-			if at, any := n.next(); any && n.alive && at.Before(next) {
-				next = at
+			if at, any := n.next(); any && n.alive && maxTime(at, n.free).Before(next) {
+				next = maxTime(at, n.free)
 			}
 		}
 		if len(s.flights) > 0 && !s.flights[0].at.After(next) {
@@ -160,7 +175,7 @@ func (s *sim) until(d time.Duration, ok func() bool) (time.Duration, bool) {
 		}
 		s.now = maxTime(s.now, next)
 		for _, n := range s.nodes {
-			if n.alive {
+			if n.alive && !n.free.After(s.now) {
 				n.wake(s.now)
 				s.flush(n)
 			}
@@ -181,6 +196,13 @@ func maxTime(a, b time.Time) time.Time {
 
 func (s *sim) deliver(f flight) {
 	if !f.to.alive {
+		if f.to.killed && f.asked != nil {
+			f.by.refused(s.now, *f.asked, path{addr: f.to.addr, link: 1})
+			s.flush(f.by)
+		}
+		return
+	}
+	if f.to.cost > 0 && !s.take(&f) {
 		return
 	}
 	f.to.in++
@@ -190,6 +212,23 @@ func (s *sim) deliver(f flight) {
 	}
 	f.to.receive(s.now, p, path{addr: f.from, link: 1}, f.group)
 	s.flush(f.to)
+}
+
+// take has a datagram wait until its receiver has the time, and reports whether
+// that is now.
+func (s *sim) take(f *flight) bool {
+	switch n := f.to; {
+	case f.read:
+		n.inbox--
+		return true
+	case n.inbox >= inboxMost:
+	default:
+		n.inbox++
+		n.free = maxTime(n.free, s.now).Add(n.cost)
+		f.at, f.read = n.free, true
+		s.schedule(*f)
+	}
+	return false
 }
 
 func (s *sim) run(d time.Duration) { s.until(d, func() bool { return false }) }

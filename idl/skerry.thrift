@@ -82,6 +82,11 @@ struct Probe {
   1: i64 nonce
 }
 
+/** To everyone: I have asked this process, and it does not answer, or its host refuses. Ask for yourselves. */
+struct Alarm {
+  1: Owner owner
+}
+
 /** Who answers at a port. */
 struct Identity {
   1: string cluster

@@ -2604,6 +2604,127 @@ func (p *Probe) String() string {
 	return fmt.Sprintf("Probe(%+v)", *p)
 }
 
+// To everyone: I have asked this process, and it does not answer, or its host refuses. Ask for yourselves.
+//
+// Attributes:
+//   - Owner
+type Alarm struct {
+	Owner *Owner `thrift:"owner,1" db:"owner" json:"owner"`
+}
+
+func NewAlarm() *Alarm {
+	return &Alarm{}
+}
+
+var Alarm_Owner_DEFAULT *Owner
+
+func (p *Alarm) GetOwner() *Owner {
+	if !p.IsSetOwner() {
+		return Alarm_Owner_DEFAULT
+	}
+	return p.Owner
+}
+func (p *Alarm) IsSetOwner() bool {
+	return p.Owner != nil
+}
+
+func (p *Alarm) Read(ctx context.Context, iprot thrift.TProtocol) error {
+	if _, err := iprot.ReadStructBegin(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
+	}
+
+	for {
+		_, fieldTypeId, fieldId, err := iprot.ReadFieldBegin(ctx)
+		if err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
+		}
+		if fieldTypeId == thrift.STOP {
+			break
+		}
+		switch fieldId {
+		case 1:
+			if fieldTypeId == thrift.STRUCT {
+				if err := p.ReadField1(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		default:
+			if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+				return err
+			}
+		}
+		if err := iprot.ReadFieldEnd(ctx); err != nil {
+			return err
+		}
+	}
+	if err := iprot.ReadStructEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read struct end error: ", p), err)
+	}
+	return nil
+}
+
+func (p *Alarm) ReadField1(ctx context.Context, iprot thrift.TProtocol) error {
+	p.Owner = &Owner{}
+	if err := p.Owner.Read(ctx, iprot); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", p.Owner), err)
+	}
+	return nil
+}
+
+func (p *Alarm) Write(ctx context.Context, oprot thrift.TProtocol) error {
+	if err := oprot.WriteStructBegin(ctx, "Alarm"); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
+	}
+	if p != nil {
+		if err := p.writeField1(ctx, oprot); err != nil {
+			return err
+		}
+	}
+	if err := oprot.WriteFieldStop(ctx); err != nil {
+		return thrift.PrependError("write field stop error: ", err)
+	}
+	if err := oprot.WriteStructEnd(ctx); err != nil {
+		return thrift.PrependError("write struct stop error: ", err)
+	}
+	return nil
+}
+
+func (p *Alarm) writeField1(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "owner", thrift.STRUCT, 1); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 1:owner: ", p), err)
+	}
+	if err := p.Owner.Write(ctx, oprot); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T error writing struct: ", p.Owner), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 1:owner: ", p), err)
+	}
+	return err
+}
+
+func (p *Alarm) Equals(other *Alarm) bool {
+	if p == other {
+		return true
+	} else if p == nil || other == nil {
+		return false
+	}
+	if !p.Owner.Equals(other.Owner) {
+		return false
+	}
+	return true
+}
+
+func (p *Alarm) String() string {
+	if p == nil {
+		return "<nil>"
+	}
+	return fmt.Sprintf("Alarm(%+v)", *p)
+}
+
 // Who answers at a port.
 //
 // Attributes:
