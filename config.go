@@ -37,6 +37,7 @@ type Config struct {
 	Stop     Stop     `yaml:"stop"`     // how the process leaves
 	Stats    Stats    `yaml:"stats"`    // where call statistics go
 	Limits   Limits   `yaml:"limits"`   // what the server takes at most
+	Memory   Memory   `yaml:"memory"`   // what the process may use to be quick
 	Log      Log      `yaml:"log"`      // the framework's own log
 	Calls    Calls    `yaml:"calls"`    // what holds for calls to every service
 	Rollout  Rollout  `yaml:"rollout"`  // releases of many services at once
@@ -185,6 +186,18 @@ type Limits struct {
 	Frame     int `yaml:"frame" unit:"bytes" default:"16MiB"`     // one message
 	Calls     int `yaml:"calls" unit:"calls" default:"10000"`     // calls in handlers at a time; more are refused, unexecuted
 	ConnCalls int `yaml:"conn_calls" unit:"calls" default:"2000"` // the same, of one connection
+}
+
+// Memory is what the process may use to be quick.
+type Memory struct {
+	// Floor is the size of the heap below which Go's garbage collector leaves it
+	// alone; without one a process with little memory of its own is collected
+	// up to a hundred times a second while calls come. About half of it is memory
+	// that the process really takes. -1, "none" in a file, for the collector as
+	// it comes. It has no effect in a program that sets the collector itself, by
+	// GOGC, GOMEMLIMIT or package debug, and is at most a quarter of the control
+	// group's memory limit.
+	Floor int `yaml:"floor" unit:"bytes" default:"32MiB"`
 }
 
 // Calls is what holds for the calls to every service.

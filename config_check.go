@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/skerry/skerry/internal/heap"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/registry/postgres"
 )
@@ -60,6 +61,9 @@ func (c Config) check(p *problems) {
 	atLeast(p, "calls.eject", c.Calls.Eject, time.Second, false)
 	inRange(p, "stats.max_size", c.Stats.MaxSize, 1<<20, 1<<30)
 	inRange(p, "limits.calls", c.Limits.Calls, 1, 1_000_000)
+	if c.Memory.Floor >= 0 {
+		inRange(p, "memory.floor", c.Memory.Floor, heap.Least, 1<<40)
+	}
 	c.Gateway.check(p)
 	oneOf(p, "rollout.orphans", c.Rollout.Orphans, OrphansMigrate, OrphansStrict)
 	oneOf(p, "log.level", c.Log.Level, "debug", "info", "warn", "error")

@@ -64,7 +64,11 @@ var sizeUnits = []struct {
 	bytes  int64
 }{{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"kB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"B", 1}, {"", 1}}
 
+// parseSize reads "16MiB". "none" is -1, which is out of range for most keys.
 func parseSize(text string) (int64, error) {
+	if text == "none" {
+		return int64(none), nil
+	}
 	for _, u := range sizeUnits {
 		number, ok := strings.CutSuffix(text, u.suffix)
 		if !ok {

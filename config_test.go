@@ -76,6 +76,7 @@ services:
   - <<: *auth
     version: 2
 stop: {grace: none}
+memory: {floor: none}
 limits: {frame: 64KiB}
 consumers:
   "*": {timeout: 3s, retries: 2}
@@ -98,6 +99,7 @@ consumers:
 	check("merged", c.Services[1].Name+c.Services[1].Version+c.Services[1].Tags["rack"], "auth24")
 	check("escaped", c.Services[0].Tags["note"], "${x}")
 	check("none", c.Stop.Grace, none)
+	check("no floor", c.Memory.Floor, -1)
 	check("frame", c.Limits.Frame, 64<<10)
 	check("own retries", *c.consumer("auth").Retries, 0)
 	check("retries of *", *c.consumer("proc").Retries, 2)
@@ -121,6 +123,8 @@ func TestConfigProblems(t *testing.T) {
 		{"mode", "mode: broadcats\n", []string{`:1: mode: "broadcats" is none of auto, database, broadcast; did you mean broadcast?`}},
 		{"no unit", "database: {heartbeat: 30}\n", []string{`:1: database.heartbeat: 30 has no unit; write "30s"`}},
 		{"no duration", "stop: {grace: soon}\n", []string{`:1: stop.grace: want a duration above zero such as "30s"`}},
+		{"small floor", "memory: {floor: 1MiB}\n", []string{`:1: memory.floor: 1048576 is not in 4194304..1099511627776`}},
+		{"no size", "limits: {frame: none}\n", []string{`:1: limits.frame: -1 is not in 1024..1073741824`}},
 		{"none", "database: {heartbeat: none}\n", []string{`:1: database.heartbeat: "none" makes no sense here`}},
 		{"intervals", "database:\n  heartbeat: 60s\n  expiry: 90s\n",
 			[]string{":3: database.expiry: 1m30s is less than twice database.heartbeat (1m0s)"}},

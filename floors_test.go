@@ -21,6 +21,7 @@ var floors = map[string]struct {
 	imports []string
 }{
 	"internal/run":  {0, nil},
+	"internal/heap": {0, nil},
 	"internal/wire": {0, nil}, // generated from idl/skerry.thrift
 	"health":        {1, []string{"internal/run"}},
 	"rollout":       {0, nil},
@@ -39,7 +40,7 @@ var floors = map[string]struct {
 	"broadcast":             {2, []string{"registry", "internal/run", "internal/wire"}},
 	"health/prom":           {2, []string{"health"}},
 	"discovery":             {3, []string{"registry", "rpc", "health", "internal/run"}},
-	"":                      {4, []string{"internal/run", "internal/wire", "health", "registry", "registry/postgres", "broadcast", "rpc", "discovery", "rollout", "release"}},
+	"":                      {4, []string{"internal/heap", "internal/run", "internal/wire", "health", "registry", "registry/postgres", "broadcast", "rpc", "discovery", "rollout", "release"}},
 	"gateway":               {5, []string{"", "internal/dynamic", "internal/run", "health", "registry", "rollout", "rpc"}},
 
 	// Tests only, or used by tests and by the commands only.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/health"
+	"github.com/skerry/skerry/internal/heap"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rollout"
@@ -42,6 +43,7 @@ type Node struct {
 	peers        peers  // connections to other processes' internal services
 	place        string // see place
 	introduction introduction
+	lowerHeap    func() // ends what memory.floor asks for
 	lists        *discovery.Discovery
 	calls        *rpc.Client
 	offers       *provider
@@ -162,6 +164,7 @@ func (n *Node) newLists() (*discovery.Discovery, error) {
 
 // start begins what runs beside the calls.
 func (n *Node) start(ctx context.Context) {
+	_, n.lowerHeap = heap.Raise(n.cfg.Memory.Floor)
 	n.known = n.rules.Hold()
 	n.cold = newColdStart(n.owner, n.sources, n.rules.Log().Last() != rollout.Generation{}, time.Now())
 	n.registries = run.NewGroup(ctx)
@@ -203,6 +206,7 @@ func (n *Node) Close() error {
 			n.registries.Stop(),
 		)
 		n.files.slot.free()
+		n.lowerHeap()
 		n.log.Info("node is closed")
 	})
 	return n.closeErr

@@ -15,6 +15,7 @@ import (
 const (
 	onTheLAN   = "mode: broadcast\nlan: {key: guarantee-of-the-site}"
 	onLoopback = "mode: broadcast\nlan: {interfaces: [lo], key: guarantee-of-the-site}"
+	noFloor    = "\nmemory: {floor: none}" // so that a heap that grows has a cause
 )
 
 // inBothModes plays a scene four times. The hosts are four, and the shared

@@ -73,7 +73,7 @@ func TestTwoClustersAreNotMixed(t *testing.T) {
 // packets a second. Meanwhile calls go on, memory is bounded, and nobody
 // comes back from the dead.
 func TestStrangersOnTheWire(t *testing.T) {
-	s, _ := newLANSite(t, 5, onTheLAN)
+	s, _ := newLANSite(t, 5, onTheLAN+noFloor)
 	trigger := s.dir + "/flood"
 	t.Setenv(envRecord, trigger)
 	s.start("stranger", "stranger", "", how{host: 4}, "ready")
@@ -180,7 +180,7 @@ var offeredAt = regexp.MustCompile(`service is offered.* addr=(\S+)`)
 // connections to a server that is being called.
 func TestHostileFrame(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, onLoopback)
+	s := newSite(t, onLoopback+noFloor)
 	server := s.provider("server", how{})
 	s.consumer("caller", how{})
 	s.warm("server")

@@ -44,6 +44,7 @@ func Run(ctx context.Context, args []string) error {
 	profiles := flags.String("profile", "", "directory for profiles of the last measurement of each peer, for go tool pprof")
 	pictures := flags.String("pictures", "", "directory for pictures of calls per second and of processor time")
 	window := flags.Duration("for", time.Second, "length of one measurement")
+	flags.IntVar(&collector, "gogc", 0, "GOGC of every process, with which skerry leaves out its heap floor; 0 means as each comes")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -155,6 +156,9 @@ func measure(ctx context.Context, c cell, window time.Duration, profiles string)
 	}, nil
 }
 
+// collector is the GOGC that all children get; 0 = none.
+var collector int
+
 // process is a child that answers lines with lines.
 type process struct {
 	cmd *exec.Cmd
@@ -169,6 +173,9 @@ func start(ctx context.Context, args ...string) (*process, error) {
 	}
 	cmd := exec.CommandContext(ctx, self, args...)
 	cmd.Stderr = os.Stderr
+	if collector > 0 {
+		cmd.Env = append(os.Environ(), "GOGC="+strconv.Itoa(collector))
+	}
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, err

@@ -1,0 +1,5 @@
+//go:build !linux
+
+package heap
+
+func groupLimit() int { return 0 }
