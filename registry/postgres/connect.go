@@ -51,11 +51,10 @@ func (r *Registry) refusesParameters(err error) bool {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.plain {
-		return false
+	if !r.plain { // another connection may have been told so first
+		r.plain = true
+		r.log.Info("the server takes no start-up parameters; going on without", "err", err)
 	}
-	r.plain = true
-	r.log.Info("the server takes no start-up parameters; going on without", "err", err)
 	return true
 }
 
