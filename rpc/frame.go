@@ -14,7 +14,8 @@ import (
 )
 
 const (
-	ahead         = 16               // memory for a large frame is at most so many times what has come of it
+	lengthWord    = 4                // in front of a frame
+	ahead         = 32               // memory for a large frame is at most so many times what has come of it
 	framePatience = 30 * time.Second // that the rest of a frame has to come
 )
 
@@ -38,6 +39,9 @@ func newFrameReader(nc net.Conn, limits theader.Limits) *frameReader {
 
 // detect tells how the peer frames its messages; first is what it was told by.
 func (f *frameReader) detect() (kind theader.Kind, first []byte, err error) {
+	if err := f.await(); err != nil {
+		return theader.Unknown, nil, err
+	}
 	for n := 1; ; n++ {
 		if first, err = f.peek(n); err != nil {
 			return theader.Unknown, first, err
@@ -52,7 +56,7 @@ func (f *frameReader) detect() (kind theader.Kind, first []byte, err error) {
 // ready reports whether a whole frame is in the buffer.
 func (f *frameReader) ready() bool {
 	have := f.end - f.begin
-	return f.size == 0 && have >= 4 && uint64(have) >= 4+uint64(binary.BigEndian.Uint32(f.buffer()[f.begin:]))
+	return f.size == 0 && have >= lengthWord && uint64(have) >= lengthWord+uint64(binary.BigEndian.Uint32(f.buffer()[f.begin:]))
 }
 
 // frame returns the next frame without its length word. After a time-out it
@@ -64,7 +68,7 @@ func (f *frameReader) frame() (string, error) {
 	if err := f.await(); err != nil {
 		return "", err
 	}
-	b, err := f.peek(4)
+	b, err := f.peek(lengthWord)
 	if err != nil {
 		return "", err
 	}
@@ -72,9 +76,8 @@ func (f *frameReader) frame() (string, error) {
 	if err := f.limits.CheckFrame(size); err != nil {
 		return "", err
 	}
-	n := 4 + int(size)
+	n := lengthWord + int(size)
 	if n > largeBuffer {
-		f.begin += 4
 		f.size = int(size)
 		return f.collect()
 	}
@@ -84,7 +87,7 @@ func (f *frameReader) frame() (string, error) {
 		}
 	}
 	f.begin += n
-	return string(b[4:n]), nil
+	return string(b[lengthWord:n]), nil
 }
 
 // patiently is peek for a frame whose beginning is there.
@@ -122,20 +125,20 @@ func (f *frameReader) collect() (string, error) {
 	return unsafe.String(unsafe.SliceData(b), len(b)), f.nc.SetReadDeadline(time.Time{})
 }
 
-// grow makes room for more of a large frame: mostly for all of it, as the
-// first piece is as large as the buffer.
+// grow makes room for more of a large frame: of up to two megabytes, for all of
+// it at once.
 func (f *frameReader) grow() error {
 	if f.piece != nil {
 		f.piece = append(uncleared(min(f.size, ahead*len(f.piece))), f.piece...)
 		return nil
 	}
-	b, err := f.peek(min(f.size/ahead, largeBuffer))
+	b, err := f.peek(min(lengthWord+f.size/ahead+1, largeBuffer))
 	if err != nil {
 		return unexpected(err)
 	}
-	b = b[:min(len(b), f.size)]
+	b = b[lengthWord:min(len(b), lengthWord+f.size)]
 	f.piece = append(uncleared(min(f.size, ahead*len(b))), b...)
-	if f.begin += len(b); f.begin == f.end {
+	if f.begin += lengthWord + len(b); f.begin == f.end {
 		f.release()
 	}
 	return nil
