@@ -26,7 +26,7 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
-		return fmt.Errorf("say what to measure: call, fse, lan, registry, release, token or visible")
+		return fmt.Errorf("say what to measure: call, connections, fse, lan, registry, release, token or visible")
 	}
 	switch args[0] {
 	case "token":
@@ -51,6 +51,10 @@ func run(ctx context.Context, args []string) error {
 		return callpath.Serve(ctx, args[1:])
 	case "call-client":
 		return callpath.Load(ctx, args[1:])
+	case "connections":
+		return callpath.Connections(ctx, args[1:])
+	case "connections-client":
+		return callpath.ConnectionsClient(ctx, args[1:])
 	}
-	return fmt.Errorf("unknown measurement %q; there are: call, fse, lan, registry, release, token, visible", args[0])
+	return fmt.Errorf("unknown measurement %q; there are: call, connections, fse, lan, registry, release, token, visible", args[0])
 }

@@ -95,6 +95,7 @@ func kindOf(encoding flat.Protocol, message []byte) thrift.TMessageType {
 // refuse answers a call that was not admitted.
 func (r *request) refuse(code Code, err error) {
 	r.conn.s.refused.Add(1)
+	r.conn.s.requests.add(-weight(r.payload))
 	if code != RulesNeeded && r.counted != nil { // else the caller tells the rules and calls again
 		r.counted.cell.Record(code.Outcome(), 0)
 	}

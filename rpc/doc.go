@@ -152,11 +152,23 @@
 // What a peer announces is checked before memory is taken for it: frames
 // (16 MiB), header blocks (16 KiB), and sizes within messages by the bytes
 // that are there. What breaks the format closes the connection; the reason is
-// logged, once a second at most, and counted in ServerStats. Calls above
-// MaxCalls or MaxConnCalls are refused as Overloaded. A server reads no more
-// from a client that does not read its replies, and cuts it off when nothing
-// gets through for 10 s. An idle connection costs about 10 KiB,
-// one that was busy when it fell silent 64 KiB more.
+// logged, once a second at most, and counted in ServerStats. So is a connection
+// above MaxConns (20,000).
+//
+// Calls above MaxCalls (10,000) or MaxConnCalls (2,000) are refused as
+// Overloaded, and those of more than 64 KiB while such calls hold
+// Sizes.Requests (512 MiB) already. A large message takes at most 32 times the
+// memory of what has come of it, and what is being received counts as well: at
+// twice the limit its connection is closed.
+//
+// A server reads no more from a client that does not read its replies when
+// 256 KiB wait for it, or anything at all while Sizes.Replies (256 MiB) wait
+// for all, and cuts it off when nothing gets through for 10 s. So ten thousand
+// callers that never read hold 256 MiB and some 128 KiB for each of them.
+//
+// A silent connection holds no buffer, on either side: about 10 KiB with its
+// goroutine, whatever it has done before. One that has stopped within a small
+// message holds 4 KiB more, for at most 30 s. TLS adds the buffers of crypto/tls.
 //
 // # Concurrency and lifetime
 //

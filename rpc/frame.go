@@ -19,6 +19,8 @@ const (
 	framePatience = 30 * time.Second // that the rest of a frame has to come
 )
 
+var errManyBytes = errors.New("large messages hold twice the memory that they may (Sizes.Requests)")
+
 // frameReader cuts what comes on a connection into messages. Every message is
 // memory of its own, which is never written again: strings that were decoded
 // from it may be kept. It takes no memory for what was only announced. One
@@ -26,6 +28,7 @@ const (
 type frameReader struct {
 	intake
 	limits theader.Limits
+	all    *tank // that a server's readers share; nil: a client's
 
 	piece []byte // what has come of a frame that is larger than any buffer
 	size  int    // of that frame; 0 = none
@@ -121,7 +124,7 @@ func (f *frameReader) collect() (string, error) {
 		f.piece = f.piece[:len(f.piece)+n]
 	}
 	b := f.piece
-	f.piece, f.size = nil, 0
+	f.drop()
 	return unsafe.String(unsafe.SliceData(b), len(b)), f.nc.SetReadDeadline(time.Time{})
 }
 
@@ -129,19 +132,43 @@ func (f *frameReader) collect() (string, error) {
 // it at once.
 func (f *frameReader) grow() error {
 	if f.piece != nil {
-		f.piece = append(uncleared(min(f.size, ahead*len(f.piece))), f.piece...)
-		return nil
+		return f.extend(f.piece)
 	}
 	b, err := f.peek(min(lengthWord+f.size/ahead+1, largeBuffer))
 	if err != nil {
 		return unexpected(err)
 	}
 	b = b[lengthWord:min(len(b), lengthWord+f.size)]
-	f.piece = append(uncleared(min(f.size, ahead*len(b))), b...)
+	if err := f.extend(b); err != nil {
+		return err
+	}
 	if f.begin += lengthWord + len(b); f.begin == f.end {
-		f.release()
+		f.intake.release()
 	}
 	return nil
+}
+
+// extend takes memory for more behind what has come of a frame.
+func (f *frameReader) extend(have []byte) error {
+	n := min(f.size, ahead*len(have))
+	if f.all.burst(n) {
+		return errManyBytes
+	}
+	f.all.add(int64(n - cap(f.piece)))
+	f.piece = append(uncleared(n), have...)
+	return nil
+}
+
+// drop forgets the large frame that is being collected.
+func (f *frameReader) drop() {
+	f.all.add(-int64(cap(f.piece)))
+	f.piece, f.size = nil, 0
+}
+
+// release gives everything back; what was there is lost.
+func (f *frameReader) release() {
+	f.drop()
+	f.intake.release()
 }
 
 // uncleared is memory for n bytes. Clearing it costs as much as reading it

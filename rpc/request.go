@@ -66,6 +66,7 @@ func (r *request) begin() error {
 	if !r.conn.dialect.header {
 		r.seq, r.info.Attempt = id, 1
 	}
+	r.conn.s.requests.add(weight(r.payload))
 	r.info.OneWay = kind == thrift.ONEWAY
 	r.info.Peer = r.conn.peer
 	r.ctx.base, r.ctx.deadline, r.ctx.info = r.conn.base, r.info.Deadline, &r.info
@@ -178,6 +179,8 @@ func (r *request) room(n int64, keep bool) (Code, error) {
 		return Draining, errors.New("the server is stopping")
 	case n > int64(s.cfg.MaxCalls):
 		return Overloaded, fmt.Errorf("%d calls are running here, the limit", s.cfg.MaxCalls)
+	case weight(r.payload) > 0 && s.requests.full():
+		return Overloaded, fmt.Errorf("large calls of %d bytes are running here, the limit", s.cfg.Sizes.Requests)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -232,6 +235,7 @@ func (r *request) run() (end time.Time, relieved bool) {
 		}
 	}
 	r.release()
+	r.conn.s.requests.add(-weight(r.payload))
 	r.conn.s.ended()
 	return end, relieved
 }

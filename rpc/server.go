@@ -27,6 +27,7 @@ func init() { thrift.ServerConnectivityCheckInterval = 0 }
 type ServerConfig struct {
 	Instance     string              // this instance's address, told in replies; "" = not told
 	TLS          *tls.Config         // nil: plain TCP; else every connection must be TLS, with client certificates by its ClientAuth
+	MaxConns     int                 // that stand at a time; what comes above it is closed at once; 0 means 20,000
 	MaxCalls     int                 // run at a time; what comes above it is refused as Overloaded; 0 means 10,000
 	MaxConnCalls int                 // the same, of one connection; 0 means 2,000
 	Sizes        Sizes               // of requests and of what waits to be written
@@ -45,10 +46,11 @@ type ServerConfig struct {
 // Server serves Thrift services to skerry clients and to plain Thrift clients
 // on one port. It is safe for concurrent use.
 type Server struct {
-	cfg    ServerConfig
-	log    *slog.Logger
-	routes routes
-	bad    complaints
+	cfg               ServerConfig
+	log               *slog.Logger
+	routes            routes
+	bad               complaints
+	requests, replies tank
 
 	running  atomic.Int64 // calls that were accepted and are not answered
 	leaving  atomic.Bool
@@ -70,14 +72,15 @@ type ServerStats struct {
 	Running     int   // calls
 	Accepted    int64 // connections
 	Refused     int64 // calls that were not executed: overload, draining, no such service
-	BadPeers    int64 // connections that were closed for what came on them
+	BadPeers    int64 // connections that were closed for what came on them, or as there were too many
 }
 
 // NewServer makes a server without services. It does nothing before Serve.
 func NewServer(cfg ServerConfig) (*Server, error) {
-	if cfg.MaxCalls < 0 || cfg.MaxConnCalls < 0 {
-		return nil, errors.New("rpc server: MaxCalls and MaxConnCalls must not be negative (0 means the default)")
+	if cfg.MaxConns < 0 || cfg.MaxCalls < 0 || cfg.MaxConnCalls < 0 {
+		return nil, errors.New("rpc server: MaxConns, MaxCalls and MaxConnCalls must not be negative (0 means the default)")
 	}
+	cfg.MaxConns = cmp.Or(cfg.MaxConns, 20_000)
 	cfg.MaxCalls = cmp.Or(cfg.MaxCalls, 10_000)
 	cfg.MaxConnCalls = cmp.Or(cfg.MaxConnCalls, 2_000)
 	cfg.Sizes = cfg.Sizes.withDefaults()
@@ -86,6 +89,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 		finished: make(chan struct{}, 1), drained: make(chan struct{}),
 		conns: map[*serverConn]struct{}{}, listeners: map[net.Listener]struct{}{},
 	}
+	s.requests.limit, s.replies.limit = int64(cfg.Sizes.Requests), int64(cfg.Sizes.Replies)
 	if s.log == nil {
 		s.log = slog.Default()
 	}
@@ -168,6 +172,22 @@ func (s *Server) listen(l net.Listener, on bool) {
 	_ = l.Close()
 }
 
+// crowded reports whether there are connections enough, and logs it now and
+// then.
+func (s *Server) crowded() bool {
+	s.mu.Lock()
+	n := len(s.conns)
+	s.mu.Unlock()
+	if n < s.cfg.MaxConns {
+		return false
+	}
+	s.failed.Add(1)
+	if ok, kept := s.bad.may(time.Now()); ok {
+		s.log.Warn("rpc: connection closed", "reason", fmt.Sprintf("%d connections stand, the limit", n), "unreported", kept)
+	}
+	return true
+}
+
 // accept takes connections until the listener is closed. Want of descriptors
 // or memory passes, so it goes on after errors.
 func (s *Server) accept(ctx context.Context, l net.Listener, conns *run.Group, pool *workers) error {
@@ -186,7 +206,10 @@ func (s *Server) accept(ctx context.Context, l net.Listener, conns *run.Group, p
 			continue
 		}
 		backoff.Reset()
-		s.accepted.Add(1)
+		if s.accepted.Add(1); s.crowded() {
+			_ = nc.Close()
+			continue
+		}
 		c := newServerConn(ctx, s, nc, conns, pool)
 		if !pool.group.Go(func(ctx context.Context) error { c.serve(ctx); return nil }) {
 			c.close(errServerStopped)

@@ -95,6 +95,7 @@ func newServerConn(ctx context.Context, s *Server, nc net.Conn, group *run.Group
 	}
 	c.in = newFrameReader(c.nc, s.cfg.Sizes.frames())
 	c.out = newWriter(c.nc, s.cfg.Sizes.Queue, c.spawn, c.close)
+	c.in.all, c.out.all = &s.requests, &s.replies
 	s.mu.Lock()
 	s.conns[c] = struct{}{}
 	s.mu.Unlock()
@@ -212,6 +213,7 @@ func (c *serverConn) receive(frame string) (relieved bool, err error) {
 		select {
 		case c.turn <- struct{}{}:
 		case <-c.done:
+			c.s.requests.add(-weight(r.payload))
 			return false, errPeerClosed
 		}
 	}

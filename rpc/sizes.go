@@ -12,13 +12,19 @@ type Sizes struct {
 	Frame  int // bytes of a message with its header; 16 MiB
 	Header int // bytes of a header block; 16 KiB
 	Queue  int // bytes that wait on one connection to be written; 64 MiB
+
+	// Of a server, on all connections together; never more than twice as much.
+	Requests int // bytes of messages of more than 64 KiB that are being received or run; 512 MiB
+	Replies  int // bytes that wait to be written, but for 64 KiB on each connection; 256 MiB
 }
 
 func (l Sizes) withDefaults() Sizes {
 	return Sizes{
-		Frame:  cmp.Or(l.Frame, theader.DefaultFrame),
-		Header: cmp.Or(l.Header, theader.DefaultHeader),
-		Queue:  cmp.Or(l.Queue, 64<<20),
+		Frame:    cmp.Or(l.Frame, theader.DefaultFrame),
+		Header:   cmp.Or(l.Header, theader.DefaultHeader),
+		Queue:    cmp.Or(l.Queue, 64<<20),
+		Requests: cmp.Or(l.Requests, 512<<20),
+		Replies:  cmp.Or(l.Replies, 256<<20),
 	}
 }
 

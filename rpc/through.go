@@ -11,7 +11,7 @@ import (
 // to be done and for the peer to take it. It reports false when the frame is
 // to be queued all the same.
 func (w *writer) through(head, body []byte) (done bool, err error) {
-	if !w.myTurn(len(head) + len(body)) {
+	if !w.myTurn() {
 		return false, nil
 	}
 	front := writeBuffers.Get().(*[]byte) // so that head may stay on its writer's stack
@@ -27,12 +27,18 @@ func (w *writer) through(head, body []byte) (done bool, err error) {
 		w.broken(err)
 		return true, nil // as of any frame that was queued, the peer may have some of it
 	}
-	w.written(n)
 	if n == len(head)+len(body) {
 		w.flush() // what came meanwhile
 		return true, nil
 	}
 	rest := append(slices.Clone(head[min(n, len(head)):]), body[max(0, n-len(head)):]...)
+	if w.all.burst(len(rest)) {
+		w.broken(errWriteQueue)
+		return true, nil
+	}
+	w.mu.Lock()
+	w.count(len(rest))
+	w.mu.Unlock()
 	w.handOver(rest, len(rest))
 	return true, nil
 }
@@ -52,9 +58,9 @@ func (w *writer) patiently(b []byte) (int, error) {
 	return n + m, err
 }
 
-// myTurn makes the caller the one who writes, size bytes of its own to begin
-// with, if that takes no longer than patience.
-func (w *writer) myTurn(size int) bool {
+// myTurn makes the caller the one who writes, if that takes no longer than
+// patience.
+func (w *writer) myTurn() bool {
 	w.mu.Lock()
 	if w.err != nil || w.pending.Load() >= highWater {
 		w.mu.Unlock()
@@ -77,7 +83,6 @@ func (w *writer) myTurn(size int) bool {
 		return false
 	}
 	w.writing = true
-	w.pending.Add(int64(size))
 	return true
 }
 

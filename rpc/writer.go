@@ -18,7 +18,7 @@ const (
 	writePiece  = 256 << 10            // that must get through within writeStuck
 	writeStuck  = 10 * time.Second     // no progress for this long: the peer does not read
 	writeRounds = 16                   // that a caller writes for others
-	highWater   = 1 << 20              // bytes waiting from which a server stops reading more calls
+	highWater   = 256 << 10            // bytes waiting from which a server stops reading more calls
 )
 
 var (
@@ -39,15 +39,17 @@ type writer struct {
 	tls   *conduit          // nil: plain
 	eager *eager            // nil: the wire has no write that never waits
 	limit int               // bytes that may wait
+	all   *tank             // that a server's writers share; nil: a client's
 	spawn func(func()) bool // starts a goroutine that the connection's owner joins
 	fail  func(error)       // told when writing has failed
 
-	pending atomic.Int64 // bytes waiting or being written; changed under mu
+	pending atomic.Int64 // bytes waiting in our memory or being written from it; changed under mu
 
 	mu      sync.Mutex
 	queue   *[]byte // waiting; nil = none
 	writing bool
 	turns   []chan struct{} // who waits to write a large frame
+	shared  int64           // of pending, that the tank knows of
 	strays  bool            // TLS has sealed something of its own
 	err     error
 	drained chan struct{} // closed when pending falls below highWater; nil = nobody waits
@@ -125,14 +127,14 @@ func (w *writer) add(head, body []byte, flush bool) (mine bool, err error) {
 	switch {
 	case w.err != nil:
 		return false, w.err
-	case pending > 0 && pending+size > w.limit:
+	case pending > 0 && (pending+size > w.limit || w.all.burst(size)):
 		return false, errWriteQueue
 	}
 	if w.queue == nil {
 		w.queue = writeBuffers.Get().(*[]byte)
 	}
 	*w.queue = append(append(*w.queue, head...), body...)
-	w.pending.Store(int64(pending + size))
+	w.count(size)
 	mine = flush && !w.writing
 	w.writing = w.writing || mine
 	return mine, nil
@@ -280,7 +282,8 @@ func giveBack(b *[]byte) {
 func (w *writer) written(n int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if left := w.pending.Add(int64(-n)); w.drained != nil && left < highWater {
+	w.count(-n)
+	if w.drained != nil && !w.high() {
 		close(w.drained)
 		w.drained = nil
 	}
@@ -301,7 +304,8 @@ func (w *writer) stop(err error) bool {
 		return false
 	}
 	w.err = err
-	w.queue, w.writing = nil, false
+	w.all.add(-w.shared)
+	w.queue, w.writing, w.shared = nil, false, 0
 	if w.drained != nil {
 		close(w.drained)
 		w.drained = nil
@@ -309,14 +313,31 @@ func (w *writer) stop(err error) bool {
 	return true
 }
 
+// count changes pending, and what the tank knows of it: of little it is not
+// told, so that busy connections don't meet there. The caller holds mu.
+func (w *writer) count(n int) {
+	pending := w.pending.Add(int64(n))
+	if shared := max(0, pending-pushAt); shared != w.shared && w.err == nil {
+		w.all.add(shared - w.shared)
+		w.shared = shared
+	}
+}
+
+// high reports whether enough waits on this connection, or anything at all
+// while much waits on all of them.
+func (w *writer) high() bool {
+	pending := w.pending.Load()
+	return pending >= highWater || pending > 0 && w.all.full()
+}
+
 // wait returns at once, or when the peer has taken so much that more may be
 // queued, or when the writer has ended.
 func (w *writer) wait() {
-	if w.pending.Load() < highWater {
+	if !w.high() {
 		return
 	}
 	w.mu.Lock()
-	if w.pending.Load() < highWater || w.err != nil {
+	if !w.high() || w.err != nil {
 		w.mu.Unlock()
 		return
 	}

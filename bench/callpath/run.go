@@ -197,8 +197,11 @@ func (p *process) line() (string, error) {
 	return "", io.ErrUnexpectedEOF
 }
 
-func (p *process) ask(answer any) error {
-	if _, err := io.WriteString(p.in, "\n"); err != nil {
+func (p *process) ask(answer any) error { return p.tell("", answer) }
+
+// tell has the child do something and reads its answer.
+func (p *process) tell(what string, answer any) error {
+	if _, err := io.WriteString(p.in, what+"\n"); err != nil {
 		return err
 	}
 	line, err := p.line()

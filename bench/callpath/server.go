@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"syscall"
 	"time"
 )
@@ -34,7 +35,7 @@ func (u usage) since(v usage) usage { return usage{u.CPU - v.CPU, u.Mallocs - v.
 
 // Serve is the server process: it prints its address, answers calls, and
 // prints its usage as a line of JSON for every line that it reads, until its
-// input ends.
+// input ends. Told "free", it first gives back the memory that it can.
 func Serve(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("call-server", flag.ContinueOnError)
 	name := flags.String("peer", "", "peer to serve as")
@@ -65,6 +66,9 @@ func Serve(ctx context.Context, args []string) error {
 		defer close(asked)
 		out := json.NewEncoder(os.Stdout)
 		for sc := bufio.NewScanner(os.Stdin); sc.Scan(); {
+			if sc.Text() == "free" {
+				debug.FreeOSMemory()
+			}
 			if err := out.Encode(usageNow()); err != nil {
 				return
 			}
