@@ -4,6 +4,8 @@ import (
 	"errors"
 	"net/netip"
 	"time"
+
+	"github.com/skerry/skerry/registry"
 )
 
 // linkOf finds the interface of a datagram, by the source's network where the
@@ -45,6 +47,11 @@ func (r *Registry) arrived(data []byte, a arrival) {
 	case len(data) < len(magic) || string(data[:len(magic)]) != magic:
 		r.core.stats.Malformed++
 		ok = false
+	case r.echoes.heard(data, time.Now()):
+		sender := r.echoes.sender(data)
+		r.hear(sender, link, a.group)
+		r.core.otherWay(sender, path{addr: a.from, link: link})
+		ok = false
 	case !r.checks.take(time.Now()):
 		r.core.stats.Rate++
 		ok = false
@@ -60,17 +67,18 @@ func (r *Registry) arrived(data []byte, a arrival) {
 		return
 	}
 	r.do(func(now time.Time) {
-		r.hear(p, link, a.group)
+		r.echoes.note(data, p.sender, now)
+		r.hear(p.sender, link, a.group)
 		r.core.receive(now, p, path{addr: a.from, link: link}, a.group)
 	})
 }
 
 // hear counts for the interface. r.mu is held.
-func (r *Registry) hear(p packet, link int, group bool) {
+func (r *Registry) hear(sender registry.Owner, link int, group bool) {
 	s := r.perLink[link]
 	switch {
 	case s == nil:
-	case p.sender == r.cfg.Owner:
+	case sender == r.cfg.Owner:
 		s.HeardOwn++
 	case group:
 		s.HeardGroup++

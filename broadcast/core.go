@@ -90,6 +90,13 @@ type core struct {
 	probed  [2]map[int64]registry.Owner // nonces of probes, and of whom they ask, likewise
 	turned  time.Time                   // when the periods of probed changed
 
+	waiting   []gathered // questions to everyone, not answered yet
+	asked     time.Time  // when the last of them came
+	strangers strangers
+	askedBack time.Time // when a crowd was last asked in turn
+	askedAll  bool      // everyone was asked something
+	reached   bool      // by something that others have sent to everyone
+
 	peers    map[registry.Owner]*peer
 	unproven int
 	rallied  time.Time                   // when all who were silent were last asked at once

@@ -115,12 +115,8 @@ func (c *core) query(now time.Time) {
 // each host at another time: a site whose power has returned may have been too
 // busy to hear itself.
 func (c *core) askOnceMore(now time.Time, round int) {
-	switch {
-	case round != c.rounds:
-	case c.all:
-		c.ask(now, []string{registry.AllServices})
-	case len(c.wanted) > 0:
-		c.ask(now, slices.Collect(maps.Keys(c.wanted)))
+	if services := c.wantedAll(); round == c.rounds && len(services) > 0 {
+		c.ask(now, services)
 	}
 }
 
@@ -224,6 +220,10 @@ func (c *core) ask(now time.Time, services []string) {
 	if slices.Contains(services, registry.AllServices) || names > c.room(c.self)-32 {
 		body.Services = nil
 	}
+	if !c.reached && c.askedAll {
+		body.Direct = new(true)
+	}
+	c.askedAll = true
 	body.Nonce = c.newQuery(now, true)
 	c.send(query, body, outbound{group: true})
 	c.exchange(now, c.seeds...)

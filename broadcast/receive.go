@@ -34,6 +34,7 @@ func (c *core) receive(now time.Time, in packet, from path, group bool) {
 		if group {
 			p.groupAt = now
 		}
+		c.reached = c.reached || group
 		if in.kind != probe && p.state == live {
 			p.path(from)
 		}
@@ -55,6 +56,19 @@ func (c *core) receive(now time.Time, in packet, from path, group bool) {
 	}
 }
 
+// otherWay takes a copy of a datagram that has just come another way: somebody
+// who still has to prove itself is asked on both.
+func (c *core) otherWay(sender registry.Owner, from path) {
+	if sender == c.self {
+		c.stats.Own++
+		return
+	}
+	c.stats.Duplicate++
+	if p := c.peers[sender]; p != nil && p.state == unproven {
+		p.path(from)
+	}
+}
+
 // onAnnounce believes a known peer; anyone else's announcement may be a
 // recording, so it is only a reason to ask.
 func (c *core) onAnnounce(now time.Time, in packet, l *wire.Listing, from path, group bool) {
@@ -72,7 +86,7 @@ func (c *core) onAnnounce(now time.Time, in packet, l *wire.Listing, from path, 
 		return
 	}
 	if group {
-		p.groupAt = now
+		p.groupAt, c.reached = now, true
 	}
 	c.hint(p, from, now)
 }
@@ -83,7 +97,7 @@ func (c *core) hint(p *peer, from path, now time.Time) {
 	if p.ask != nil {
 		return
 	}
-	delay := c.spread()
+	delay := c.meetCrowd(now)
 	if delay < time.Millisecond {
 		c.begin(p, askHint, now)
 		return
@@ -111,8 +125,7 @@ func (c *core) wantsAny(l *wire.Listing) bool {
 // onAnswer believes an answer that bears a nonce of ours.
 func (c *core) onAnswer(now time.Time, in packet, a *wire.Answer, from path, group bool) {
 	p := c.peers[in.sender]
-	q, queried := c.queries[a.Nonce]
-	queried = queried && now.Before(q.until)
+	q, queried := c.queried(a, now)
 	proof := queried || c.awaited(a.Nonce, in.sender, now)
 	if !proof {
 		c.onAnnounce(now, in, a.Listing, from, group) // late, or a recording
@@ -145,6 +158,22 @@ func (c *core) onAnswer(now time.Time, in packet, a *wire.Answer, from path, gro
 	if queried && !q.group {
 		c.visit(now, a.Peers)
 	}
+	if queried && a.IsSetAsk() && c.offers(nil) && c.seen(now, asker{in.sender, a.GetAsk()}) == 1 {
+		c.answerSoon(now, &wire.Query{Nonce: a.GetAsk()}, from)
+	}
+}
+
+// queried finds the query of this process that an answer refers to.
+func (c *core) queried(a *wire.Answer, now time.Time) (queried, bool) {
+	if q, ok := c.queries[a.Nonce]; ok && now.Before(q.until) {
+		return q, true
+	}
+	for _, nonce := range a.Nonces {
+		if q, ok := c.queries[nonce]; ok && now.Before(q.until) {
+			return q, true
+		}
+	}
+	return queried{}, false
 }
 
 // visit asks the peers of a peer, each address once in a while.

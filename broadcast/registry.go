@@ -36,6 +36,7 @@ type Registry struct {
 	mu       sync.Mutex
 	core     *core
 	checks   bucket
+	echoes   echoes
 	warner   warner
 	links    map[int]*link // by interface index
 	perLink  map[int]*InterfaceStats

@@ -45,7 +45,7 @@ func (c *core) onQuery(now time.Time, in packet, q *wire.Query, from path, group
 		c.answer(now, q, from, exchange)
 		return
 	}
-	c.at(now.Add(c.spread()), func(now time.Time) { c.answer(now, q, from, false) })
+	c.answerSoon(now, q, from)
 }
 
 func (c *core) offers(services []string) bool {

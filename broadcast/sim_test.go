@@ -1,6 +1,7 @@
 package broadcast
 
 import (
+	"container/heap"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -19,7 +20,7 @@ type sim struct {
 	now     time.Time
 	rand    *rand.Rand
 	nodes   []*simNode
-	flights []flight
+	flights flights
 	loss    float64
 	blocked func(from, to *simNode, group bool) bool
 	tape    [][]byte // every datagram sent, for replays
@@ -36,8 +37,10 @@ type simNode struct {
 	cost   time.Duration // that a datagram takes it to handle or to send; 0: it has nothing else to do
 	free   time.Time     // when it has dealt with what it has
 	inbox  int           // datagrams that wait for it
-	out    int           // packets sent; one to everybody leaves three ways
-	in     int           // packets that arrived
+	echoes echoes
+	out    int               // packets sent; one to everybody leaves three ways
+	in     int               // packets that arrived
+	met    map[*simNode]bool // whose hardware address it knows
 	gone   map[registry.ID]registry.DepartureKind
 }
 
@@ -50,6 +53,20 @@ type flight struct {
 	asked *registry.Owner // as in outbound
 	by    *simNode        // the sender
 	read  bool            // it has been in the inbox
+}
+
+// flights is a heap by the time of arrival.
+type flights []*flight
+
+func (f flights) Len() int           { return len(f) }
+func (f flights) Less(i, j int) bool { return f[i].at.Before(f[j].at) }
+func (f flights) Swap(i, j int)      { f[i], f[j] = f[j], f[i] }
+func (f *flights) Push(x any)        { *f = append(*f, x.(*flight)) }
+func (f *flights) Pop() any {
+	last := (*f)[len(*f)-1]
+	(*f)[len(*f)-1] = nil
+	*f = (*f)[:len(*f)-1]
+	return last
 }
 
 // inboxMost is what a socket's buffer holds of small datagrams.
@@ -69,7 +86,7 @@ func (s *sim) add() *simNode {
 	owner := registry.Owner{Host: fmt.Sprintf("h%d", i), PID: 1, Epoch: int64(1000 + i)}
 	n := &simNode{core: newCore("sim", []byte("k"), owner, DefaultAnnounce, rand.New(rand.NewPCG(s.rand.Uint64(), 2))),
 		addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 9000),
-		gone: map[registry.ID]registry.DepartureKind{}}
+		gone: map[registry.ID]registry.DepartureKind{}, met: map[*simNode]bool{}}
 	s.nodes = append(s.nodes, n)
 	return n
 }
@@ -140,19 +157,34 @@ func (s *sim) flush(n *simNode) {
 	clear(n.dirty)
 }
 
+// resolve is ARP: who sends to one other for the first time asks everybody
+// where it is, and is told.
+func (s *sim) resolve(from, to *simNode) {
+	if from.met[to] {
+		return
+	}
+	from.met[to], to.met[from] = true, true
+	for _, n := range s.nodes {
+		n.in++
+	}
+	to.out++
+}
+
 func (s *sim) fly(to *simNode, f flight) {
 	s.sent++
 	if !f.by.alive || s.rand.Float64() < s.loss || s.blocked != nil && s.blocked(f.by, to, f.group) {
 		return
 	}
 	delay := time.Duration(200+s.rand.IntN(1800)) * time.Microsecond
+	if !f.group {
+		s.resolve(f.by, to)
+	}
 	f.at, f.to, f.from = s.now.Add(delay), to, f.by.addr
 	s.schedule(f)
 }
 
 func (s *sim) schedule(f flight) {
-	i, _ := slices.BinarySearchFunc(s.flights, f, func(a, b flight) int { return a.at.Compare(b.at) })
-	s.flights = slices.Insert(s.flights, i, f)
+	heap.Push(&s.flights, &f)
 }
 
 // until runs the network until ok holds, at most for d, and returns how long
@@ -167,10 +199,9 @@ func (s *sim) until(d time.Duration, ok func() bool) (time.Duration, bool) {
 			}
 		}
 		if len(s.flights) > 0 && !s.flights[0].at.After(next) {
-			f := s.flights[0]
-			s.flights = s.flights[1:]
+			f := heap.Pop(&s.flights).(*flight)
 			s.now = maxTime(s.now, f.at)
-			s.deliver(f)
+			s.deliver(*f)
 			continue
 		}
 		s.now = maxTime(s.now, next)
@@ -224,7 +255,12 @@ func (s *sim) take(f *flight) bool {
 	case n.inbox >= inboxMost:
 	default:
 		n.inbox++
-		n.free = maxTime(n.free, s.now).Add(n.cost)
+		cost := n.cost
+		if n.echoes.heard(f.data, s.now) {
+			cost /= 8 // a copy
+		}
+		n.echoes.note(f.data, f.by.self, s.now)
+		n.free = maxTime(n.free, s.now).Add(cost)
 		f.at, f.read = n.free, true
 		s.schedule(*f)
 	}

@@ -54,6 +54,7 @@ struct Query {
   2: optional list<string> services
   3: optional bool exchange // also tell me whom you know, and remember me
   4: optional bool parts    // answer in as many packets as it takes, each with its scope
+  5: optional bool direct   // what is sent to everyone does not reach me: answer me alone
 }
 
 /** To whoever asked by a query or a probe; the nonce is theirs. */
@@ -61,6 +62,8 @@ struct Answer {
   1: i64 nonce
   2: Listing listing
   3: optional list<string> peers // ip:port of other processes, when exchange was asked for
+  4: optional list<i64> nonces   // of others who have asked at the same time
+  5: optional i64 ask            // to those who have asked: answer this in turn
 }
 
 /** A registration that its owner has withdrawn. */

@@ -1,0 +1,113 @@
+package broadcast
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/internal/wire"
+	"github.com/skerry/skerry/registry"
+)
+
+// When power returns to a site, everybody asks everybody. Who answers each one
+// by itself must first ask where each one is (ARP), by a packet to all hosts: of
+// a hundred that would be five thousand packets at each. So questions that come
+// together are answered together, by one datagram to everyone, and of many who
+// are heard for the first time only a few are asked by themselves.
+const (
+	crowd      = 4                      // that many are a crowd
+	crowdGap   = 100 * time.Millisecond // between two questions of a crowd, at most; its questions are gathered for so long
+	crowdMost  = 256                    // questions gathered, at most
+	crowdGrace = 400 * time.Millisecond // after which one of a crowd of strangers is asked by himself
+)
+
+// gathered is a question to everyone that waits for its answer.
+type gathered struct {
+	query *wire.Query
+	from  path
+}
+
+// answerSoon answers a question to everyone after a short random time, or a
+// little later when others have just asked, too.
+func (c *core) answerSoon(now time.Time, q *wire.Query, from path) {
+	c.waiting = append(c.waiting, gathered{q, from})
+	hurried := now.Sub(c.asked) < crowdGap
+	c.asked = now
+	switch {
+	case len(c.waiting) >= crowdMost:
+		c.answerAll(now)
+	case len(c.waiting) > 1: // the time is set
+	case hurried:
+		c.at(now.Add(run.Jitter(crowdGap, 0.3)), c.answerAll)
+	default:
+		c.at(now.Add(c.spread()), c.answerAll)
+	}
+}
+
+// answerAll answers what was gathered: a few one by one, a crowd at once.
+func (c *core) answerAll(now time.Time) {
+	waiting := c.waiting
+	c.waiting = nil
+	whole := pack(c.registrations(now), c.base(), c.room(c.self)-32, nil)
+	var together []int64
+	for _, w := range waiting {
+		if len(waiting) >= crowd && whole.GetComplete() && !w.query.GetDirect() {
+			together = append(together, w.query.Nonce)
+		} else {
+			c.answer(now, w.query, w.from, false)
+		}
+	}
+	const perNonce = 10 // bytes, at most
+	most := max(1, (c.room(c.self)-32-size(whole))/perNonce)
+	var ask *int64
+	if len(together) > 0 {
+		ask = c.askBack(now)
+	}
+	for nonces := range slices.Chunk(together, most) {
+		switch {
+		case c.leaving:
+			return
+		case !c.answers.take(now):
+			c.stats.Rate++
+			return
+		}
+		c.send(answer, &wire.Answer{Nonce: nonces[0], Nonces: nonces[1:], Listing: whole, Ask: ask}, outbound{group: true})
+	}
+}
+
+// strangers counts who was heard for the first time lately.
+type strangers struct {
+	since time.Time
+	n     int
+}
+
+// meetCrowd says how long to wait before somebody new is asked by himself. Of a
+// crowd all but the first have the time to answer what everyone is asked.
+func (c *core) meetCrowd(now time.Time) time.Duration {
+	if now.Sub(c.strangers.since) > crowdGrace {
+		c.strangers = strangers{since: now}
+	}
+	if c.strangers.n++; c.strangers.n < crowd {
+		return c.spread()
+	}
+	return crowdGrace + c.spread()
+}
+
+// askBack is a question to those whom a crowd's answer goes to, 0 for none: who
+// asks has just come, and is a stranger here as often as not.
+func (c *core) askBack(now time.Time) *int64 {
+	if c.unproven == 0 || now.Sub(c.askedBack) < crowdGap/4 {
+		return nil
+	}
+	c.askedBack = now
+	return new(c.newQuery(now, true))
+}
+
+// wantedAll are the services to ask for when all that is wanted is asked for.
+func (c *core) wantedAll() []string {
+	if c.all {
+		return []string{registry.AllServices}
+	}
+	return slices.Collect(maps.Keys(c.wanted))
+}
