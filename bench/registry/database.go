@@ -74,6 +74,30 @@ func ownMemory(pid int) (bytes int64) {
 	return bytes
 }
 
+// watchStatements begins to count statements by their text.
+func (d *database) watchStatements(ctx context.Context) error {
+	_, err := d.admin.Exec(ctx, "CREATE EXTENSION IF NOT EXISTS pg_stat_statements; SELECT pg_stat_statements_reset()")
+	return err
+}
+
+// statements are what was carried out since watchStatements, with what it took:
+// pings, which have no text, are the rest of all that meter counts.
+func (d *database) statements(ctx context.Context) (counts []statementCount, err error) {
+	rows, err := d.admin.Query(ctx, `SELECT left(regexp_replace(query, '\s+', ' ', 'g'), 72) AS text, sum(calls)::bigint AS calls,
+		sum(total_exec_time) / sum(calls) * 1000 AS micros FROM pg_stat_statements GROUP BY 1 ORDER BY 2 DESC LIMIT 12`)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[statementCount])
+}
+
+// statementCount is one statement of a window.
+type statementCount struct {
+	Text   string
+	Calls  int64
+	Micros float64 // of execution, on average
+}
+
 func (d *database) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()

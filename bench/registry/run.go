@@ -35,6 +35,7 @@ type options struct {
 	systems []string
 	window  time.Duration
 	changes int
+	counted bool
 }
 
 // Run measures every load and prints the tables.
@@ -46,12 +47,13 @@ func Run(ctx context.Context, args []string) error {
 	pace := flags.Duration("pace", 30*time.Second, "of heartbeats and reads")
 	window := flags.Duration("window", 0, "how long to measure at rest; 0: one pace")
 	changes := flags.Int("changes", 50, "changes to follow to every consumer")
+	counted := flags.Bool("statements", false, "print what skerry's database was asked at rest, by text")
 	hours := flags.Float64("hours", 2, "hours of heartbeats for the table's growth; 0: none")
 	picture := flags.String("picture", "", "file for the picture of cost against N")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	o := options{systems: strings.Split(*systems, ","), window: *window, changes: *changes}
+	o := options{systems: strings.Split(*systems, ","), window: *window, changes: *changes, counted: *counted}
 	if o.window == 0 {
 		o.window = *pace
 	}
@@ -101,6 +103,9 @@ func measure(ctx context.Context, l load, o options) (out []result, err error) {
 		if running[i], err = newSystem(name); err != nil {
 			return nil, err
 		}
+		if s, ok := running[i].(*site); ok {
+			s.counted = o.counted
+		}
 		seen[i] = newArrivals(l.consumers)
 		out[i] = result{system: name, load: l, window: o.window}
 		begun := time.Now()
@@ -129,6 +134,11 @@ func rest(ctx context.Context, running []system, out []result, o options) error 
 	before := make([]usage, len(running))
 	for i, s := range running {
 		var err error
+		if s, ok := s.(*site); ok && o.counted {
+			if err := s.db.watchStatements(ctx); err != nil {
+				return err
+			}
+		}
 		if before[i], err = s.meter(ctx); err != nil {
 			return err
 		}
@@ -143,6 +153,11 @@ func rest(ctx context.Context, running []system, out []result, o options) error 
 			return err
 		}
 		out[i].usage, out[i].window = after.since(before[i]), time.Since(begun)
+		if s, ok := s.(*site); ok && o.counted {
+			if err := s.rested(ctx, out[i].window); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/skerry/skerry/internal/run"
 	sk "github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/registry/postgres"
+	"github.com/skerry/skerry/rollout"
 )
 
 // site is skerry in database mode. A process is what a node has for the
@@ -20,6 +21,8 @@ type site struct {
 	db     *database
 	nodes  []*node
 	writer *node // makes the changes
+
+	counted bool // statements are counted by their text
 }
 
 type node struct {
@@ -32,7 +35,11 @@ type node struct {
 const hiddenName = "skerry.node"
 
 func (s *site) start(ctx context.Context, l load, a *arrivals) (err error) {
-	if s.db, err = startDatabase(ctx, 3*l.processes()+10, ""); err != nil {
+	more := ""
+	if s.counted {
+		more = "shared_preload_libraries = 'pg_stat_statements'"
+	}
+	if s.db, err = startDatabase(ctx, 3*l.processes()+10, more); err != nil {
 		return err
 	}
 	if s.nodes, err = openNodes(ctx, s.db, l); err != nil {
@@ -69,7 +76,8 @@ func open(ctx context.Context, url string, l load, process int, services []strin
 	log := slog.New(slog.DiscardHandler)
 	owner := sk.Owner{Host: "host-" + strconv.Itoa(process), PID: 1000 + process, Epoch: time.Now().UnixMicro()}
 	db, err := postgres.New(postgres.Config{URL: url, Cluster: "bench", Owner: owner,
-		Heartbeat: l.pace, Poll: l.pace, Expiry: max(3*l.pace, 30*time.Second), Logger: log})
+		Heartbeat: l.pace, Poll: l.pace, Expiry: max(3*l.pace, 30*time.Second), Logger: log,
+		Applied: func() rollout.Generation { return rollout.Generation{} }, Rules: func([]rollout.Entry) {}})
 	if err != nil {
 		return nil, err
 	}
@@ -126,6 +134,15 @@ func changed(k int) sk.Instance {
 func (s *site) cpu() time.Duration { return s.db.cpu() }
 
 func (s *site) meter(ctx context.Context) (usage, error) { return s.db.meter(ctx) }
+
+// rested prints what the database was asked while it was at rest.
+func (s *site) rested(ctx context.Context, window time.Duration) error {
+	counts, err := s.db.statements(ctx)
+	for _, c := range counts {
+		say("%8.2f/s %8.0f µs  %s", float64(c.Calls)/window.Seconds(), c.Micros, c.Text)
+	}
+	return err
+}
 
 func (s *site) close() error {
 	if s.db == nil {

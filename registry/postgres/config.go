@@ -77,6 +77,10 @@ func (c *Config) complete() error {
 	return registry.CheckName("cluster", c.Cluster)
 }
 
+// Limits are generous to a server that is slow, and grow while it does not
+// answer in time: giving up and connecting anew costs it more than the answer.
+const limitMost = 4 * stmtTime
+
 // tick is the interval of the statement that renews the lease and reads.
 func (c *Config) tick() time.Duration { return min(c.Heartbeat, c.Poll) }
 
@@ -97,7 +101,7 @@ func connConfig(c *Config, d *dialer) (*pgx.ConnConfig, error) {
 	cfg.DialFunc = d.dial
 	for name, value := range map[string]string{
 		"application_name":                    "skerry " + c.Cluster + " " + c.Owner.String(),
-		"statement_timeout":                   "3s",
+		"statement_timeout":                   serverLimit(stmtTime),
 		"lock_timeout":                        "2s",
 		"idle_in_transaction_session_timeout": "10s",
 		"tcp_keepalives_idle":                 "30",
@@ -112,6 +116,12 @@ func connConfig(c *Config, d *dialer) (*pgx.ConnConfig, error) {
 		}
 	}
 	return cfg, nil
+}
+
+// serverLimit is the server's own limit of a statement. It comes before ours,
+// which costs the connection.
+func serverLimit(d time.Duration) string {
+	return strconv.FormatInt((d - 200*time.Millisecond).Milliseconds(), 10)
 }
 
 // plain takes away what poolers and old servers refuse at the start of a

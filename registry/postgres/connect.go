@@ -5,11 +5,9 @@ import (
 	"errors"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/skerry/skerry/registry"
 )
@@ -34,6 +32,14 @@ func (r *Registry) connect(ctx context.Context) (*pgx.Conn, error) {
 
 func (r *Registry) config() *pgx.ConnConfig {
 	cfg := r.conn.Copy()
+	if limit := r.limit(); limit > stmtTime {
+		if !severalHosts(cfg) {
+			cfg.ConnectTimeout = max(cfg.ConnectTimeout, limit)
+		}
+		if cfg.RuntimeParams["statement_timeout"] == serverLimit(stmtTime) {
+			cfg.RuntimeParams["statement_timeout"] = serverLimit(limit)
+		}
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.plain {
@@ -56,78 +62,6 @@ func (r *Registry) refusesParameters(err error) bool {
 		r.log.Info("the server takes no start-up parameters; going on without", "err", err)
 	}
 	return true
-}
-
-// spare returns the pool for what does not go over the session's connection.
-// It opens a connection when one is needed and closes it when it is not.
-func (r *Registry) spare() (*pgxpool.Pool, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.pool != nil {
-		return r.pool, nil
-	}
-	if !r.alive {
-		return nil, errNotRunning
-	}
-	cfg, err := pgxpool.ParseConfig(r.cfg.URL)
-	if err != nil {
-		return nil, err
-	}
-	cfg.ConnConfig = r.conn.Copy()
-	if severalHosts(cfg.ConnConfig) && cfg.ConnConfig.ValidateConnect == nil {
-		cfg.ConnConfig.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
-	}
-	cfg.MaxConns, cfg.MinConns, cfg.MinIdleConns = 2, 0, 0
-	cfg.MaxConnIdleTime, cfg.HealthCheckPeriod = 20*time.Second, 10*time.Second
-	cfg.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		if r.plain {
-			plain(c)
-		}
-		return nil
-	}
-	// Without a context of its own the pool lives until Close.
-	r.pool, err = pgxpool.NewWithConfig(context.Background(), cfg)
-	return r.pool, err
-}
-
-var errNotRunning = errors.New("Run is not running")
-
-// with runs f on a spare connection, at most three times: connections that
-// waited in the pool may have died there. f may be repeated.
-func (r *Registry) with(ctx context.Context, f func(context.Context, *pgxpool.Conn) error) error {
-	pool, err := r.spare()
-	if err != nil {
-		return unavailable(err)
-	}
-	for range 3 {
-		if err = r.once(ctx, pool, f); err == nil || !stale(err) || ctx.Err() != nil {
-			break
-		}
-	}
-	return r.explain(err)
-}
-
-func (r *Registry) once(ctx context.Context, pool *pgxpool.Pool, f func(context.Context, *pgxpool.Conn) error) error {
-	ctx, cancel := context.WithTimeout(ctx, connectTime+stmtTime)
-	defer cancel()
-	conn, err := pool.Acquire(ctx)
-	if err != nil {
-		if r.refusesParameters(err) {
-			pool.Reset()
-		}
-		return err
-	}
-	defer conn.Release()
-	return f(ctx, conn)
-}
-
-// stale reports errors of connections that had died before they were used.
-func stale(err error) bool {
-	code := sqlState(err)
-	return code == "57P01" || code == "57P02" || pgconn.SafeToRetry(err) ||
-		strings.Contains(err.Error(), "conn closed") || strings.Contains(err.Error(), "parameter")
 }
 
 // sqlState is the server's code of an error, "" for errors of other origin.

@@ -21,6 +21,7 @@ type conn struct {
 
 func (d *dialer) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	nd := net.Dialer{
+		Timeout:         connectTime, // a server may be slow, a kernel is not
 		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3},
 		Control:         limitUnacked,
 	}

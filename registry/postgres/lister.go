@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/skerry/skerry/registry"
 )
@@ -62,14 +62,14 @@ func (l lister) change(ctx context.Context, put []registry.Instance, drop []regi
 	if err != nil {
 		return fmt.Errorf("write registrations: %w", err)
 	}
-	return l.r.with(ctx, func(ctx context.Context, conn *pgxpool.Conn) error {
+	return l.r.with(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		return l.write(ctx, conn, string(puts), string(drops))
 	})
 }
 
 // write sends one change. A late one is sent again by the clock that the
 // answer to it has set.
-func (l lister) write(ctx context.Context, conn *pgxpool.Conn, puts, drops string) error {
+func (l lister) write(ctx context.Context, conn *pgx.Conn, puts, drops string) error {
 	for range 2 {
 		args := l.r.args()
 		args["put"], args["drop"] = puts, drops
@@ -95,7 +95,7 @@ func (l lister) write(ctx context.Context, conn *pgxpool.Conn, puts, drops strin
 }
 
 // known makes the rows of the cluster if they are missing.
-func (r *Registry) known(ctx context.Context, conn *pgxpool.Conn) error {
+func (r *Registry) known(ctx context.Context, conn *pgx.Conn) error {
 	for _, sql := range joinSQL {
 		if _, err := conn.Exec(ctx, sql, r.args()); err != nil {
 			return fmt.Errorf("make the rows of cluster %s: %w", r.cfg.Cluster, err)

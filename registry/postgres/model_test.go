@@ -122,12 +122,12 @@ func TestOnlyTheDatabasesTime(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		var c clock
-		if got := c.latest(time.Now()); got != 0 {
+		if got := c.latest(time.Now(), stmtTime); got != 0 {
 			t.Errorf("latest %d before the database was asked; want 0: nothing takes effect", got)
 		}
 		c.set(1_000, time.Now())
 		time.Sleep(time.Minute)
-		if got, want := c.latest(time.Now()), int64(1_000+65_000_000); got != want {
+		if got, want := c.latest(time.Now(), stmtTime), int64(1_000+65_000_000); got != want {
 			t.Errorf("latest %d, want %d: what the database said, the time since, and our patience", got, want)
 		}
 	})
@@ -154,8 +154,8 @@ func TestConfigIsChecked(t *testing.T) {
 // TestPatience: a small site notices a silent database soon, a large one does
 // not keep it busy.
 func TestPatience(t *testing.T) {
-	for processes, want := range map[int]time.Duration{0: 5 * time.Second, 100: 5 * time.Second, 200: 10 * time.Second, 1000: 20 * time.Second, 100_000: 20 * time.Second} {
-		if got := patience(time.Duration(processes) * 100 * time.Microsecond); got != want {
+	for processes, want := range map[int64]time.Duration{0: 5 * time.Second, 100: 5 * time.Second, 200: 10 * time.Second, 1000: 20 * time.Second, 100_000: 20 * time.Second} {
+		if got := patience(processes); got != want {
 			t.Errorf("%d processes: %v, want %v", processes, got, want)
 		}
 	}

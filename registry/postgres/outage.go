@@ -25,10 +25,15 @@ func (r *Registry) stayConnected(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		if errors.Is(err, errStandby) {
+		switch {
+		case errors.Is(err, errStandby):
+			continue
+		case errors.Is(err, errCrowded):
+			o.comeBack(ctx, s.next)
 			continue
 		}
 		o.goesOn(r.explain(err), !s.full.IsZero())
+		r.turnAway(unavailable(r.explain(err)))
 		if o.pause.Wait(ctx) != nil {
 			return nil
 		}
@@ -41,20 +46,48 @@ type outage struct {
 	pause run.Backoff
 	lose  *time.Timer // tells the watchers when the outage is more than a blink
 	said  string      // the last line of the log
+	heard time.Time   // the latest answer
+
+	scarce bool // that connections are was said
+}
+
+// comeBack waits for the next beat, or for something else to do, without a
+// connection: others need it.
+func (o *outage) comeBack(ctx context.Context, next time.Time) {
+	o.r.visiting.Store(true)
+	if !o.scarce {
+		o.scarce = true
+		o.r.log.Warn("the database has hardly a connection left (max_connections); this process connects for each heartbeat only, and sees changes by then",
+			"every", o.r.cfg.tick())
+	}
+	wait, cancel := o.r.waitContext(ctx, time.Until(next))
+	<-wait.Done()
+	cancel()
 }
 
 // goesOn notes why there is no session. After one that worked, the watchers
 // are told only when no other follows at once; silence has lasted long enough.
 func (o *outage) goesOn(err error, worked bool) {
 	o.stop()
-	if worked && !isTimeout(err) {
+	o.pause.Min, o.pause.Max = pauses(o.r.size.Load())
+	if isTimeout(err) || sqlState(err) == tooSlow {
+		o.r.overdue()
+	}
+	text := err.Error()
+	if sqlState(err) == tooMany {
+		text = "all connections of the database are in use (max_connections): each process needs one, or a pooler between; " + text
+	}
+	switch {
+	case sqlState(err) == tooMany && time.Since(o.heard) < 2*o.r.cfg.tick():
+		return // it gets its turn
+	case worked && !isTimeout(err):
 		o.lose = time.AfterFunc(blink, func() { o.r.board.Lose(unavailable(err)) })
-	} else {
+	default:
 		o.r.board.Lose(unavailable(err))
 	}
-	if text := err.Error(); text != o.said {
+	if text != o.said {
 		o.said = text
-		o.r.log.Info("no database session; trying again", "err", oneLine(err.Error())) // the node says what it means
+		o.r.log.Info("no database session; trying again", "err", oneLine(text)) // the node says what it means
 	}
 }
 
@@ -70,7 +103,7 @@ func (o *outage) over() {
 	if o.said != "" {
 		o.r.log.Info("database session stands again")
 	}
-	o.said = ""
+	o.said, o.heard = "", time.Now()
 	o.pause.Reset()
 	o.r.mu.Lock()
 	defer o.r.mu.Unlock()

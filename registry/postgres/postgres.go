@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/internal/run"
@@ -29,10 +29,14 @@ type Registry struct {
 	registrar *registry.Registrar
 	clock     clock
 
+	size     atomic.Int64 // of the site, in processes that offer something, as the database last said
+	slowness atomic.Int64 // limit of a statement while the server is slow, as a time.Duration; 0: it is not
+	visiting atomic.Bool  // connections are scarce
+
 	mu      sync.Mutex
 	plain   bool               // the server refuses start-up parameters: a pooler, or an old one
-	pool    *pgxpool.Pool      // while Run runs, from its first use on
 	alive   bool               // Run runs
+	errands []*errand          // what the session is to do for others
 	rights  *RightsError       // the latest refusal of a right; nil when all is well
 	told    bool               // the SQL that allows it was logged
 	wake    context.CancelFunc // interrupts the wait for notifications
@@ -91,8 +95,13 @@ func (r *Registry) Run(ctx context.Context) error {
 	r.mu.Unlock()
 
 	g := run.NewGroup(ctx)
-	g.Go(r.keepListed)
-	g.Go(r.stayConnected)
+	sessions, over := context.WithCancel(context.WithoutCancel(ctx)) // they carry the goodbye
+	defer over()
+	g.Go(func(ctx context.Context) error {
+		defer over()
+		return r.keepListed(ctx)
+	})
+	g.Go(func(context.Context) error { return r.stayConnected(sessions) })
 	g.Go(func(ctx context.Context) error {
 		for {
 			select {
@@ -117,7 +126,7 @@ func (r *Registry) keepListed(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaseTime)
 	defer cancel()
-	left := r.with(ctx, func(ctx context.Context, conn *pgxpool.Conn) error {
+	left := r.with(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		_, err := conn.Exec(ctx, leaveSQL, r.args())
 		return err
 	})
@@ -130,17 +139,12 @@ func (r *Registry) keepListed(ctx context.Context) error {
 // leaseTime is what giving the lease back may take: it would run out anyway.
 const leaseTime = 200 * time.Millisecond
 
-// end closes the pool, which must not wait for a database that is silent.
+// end turns away who still wants something done.
 func (r *Registry) end() {
 	r.mu.Lock()
-	pool := r.pool
-	r.pool, r.alive = nil, false
+	r.alive = false
 	r.mu.Unlock()
-	hurry := time.AfterFunc(300*time.Millisecond, r.dialer.cut)
-	defer hurry.Stop()
-	if pool != nil {
-		pool.Close()
-	}
+	r.turnAway(unavailable(errNotRunning))
 }
 
 // poke makes the session look at its duties now.
@@ -172,7 +176,7 @@ func (r *Registry) args() pgx.NamedArgs {
 		"cluster": r.cfg.Cluster,
 		"owner":   r.cfg.Owner.String(),
 		"channel": r.channel,
-		"latest":  r.clock.latest(time.Now()),
+		"latest":  r.clock.latest(time.Now(), r.limit()),
 		"pause":   r.cfg.pause().Milliseconds(),
 		"valid":   r.cfg.Expiry.Milliseconds(),
 		"keep":    r.cfg.KeepStats.Milliseconds(),
@@ -199,13 +203,13 @@ func (c *clock) set(db int64, asked time.Time) {
 	c.db, c.read = db, asked
 }
 
-// latest is the database's time until when a statement sent now may take
-// effect, in microseconds; 0 when the database has never been asked.
-func (c *clock) latest(now time.Time) int64 {
+// latest is the database's time until when a statement sent now, that may take
+// as long as limit, may take effect, in microseconds; 0 when the database has never been asked.
+func (c *clock) latest(now time.Time, limit time.Duration) int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.db == 0 {
 		return 0
 	}
-	return c.db + (now.Sub(c.read) + stmtTime + slack).Microseconds()
+	return c.db + (now.Sub(c.read) + limit + slack).Microseconds()
 }

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/rollout"
@@ -34,8 +33,8 @@ const (
 // Since returns the committed entries after a generation, oldest first. The
 // error wraps registry.ErrUnavailable when the database can't be reached.
 func (s *Rules) Since(ctx context.Context, after rollout.Generation) (out []rollout.Entry, err error) {
-	err = s.with(ctx, func(ctx context.Context, conn *pgxpool.Conn) error {
-		out, err = s.r.rulesSince(ctx, conn.Conn(), after)
+	err = s.with(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		out, err = s.r.rulesSince(ctx, conn, after)
 		return err
 	})
 	if err != nil {
@@ -49,7 +48,7 @@ func (s *Rules) Since(ctx context.Context, after rollout.Generation) (out []roll
 
 // with is Registry.with for operators' commands, which ask as soon as they
 // start: the session may have to begin, and to make the table, first.
-func (s *Rules) with(ctx context.Context, f func(context.Context, *pgxpool.Conn) error) error {
+func (s *Rules) with(ctx context.Context, f func(context.Context, *pgx.Conn) error) error {
 	begun := time.Now()
 	for {
 		err := s.r.with(ctx, f)
@@ -85,7 +84,7 @@ func (s *Rules) Append(ctx context.Context, e rollout.Entry) error {
 	if err != nil {
 		return fmt.Errorf("write the rules: %w", err)
 	}
-	err = s.with(ctx, func(ctx context.Context, conn *pgxpool.Conn) error {
+	err = s.with(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error { return s.write(ctx, tx, e, string(text)) })
 	})
 	if err != nil {
@@ -124,15 +123,29 @@ func (s *Rules) write(ctx context.Context, tx pgx.Tx, e rollout.Entry, text stri
 	return err
 }
 
+// compare looks whether there are entries that are not applied yet, by what a
+// beat or a read has said of the newest.
+func (s *session) compare(ctx context.Context, newest []int64) error {
+	if !s.ruled {
+		return nil
+	}
+	if len(newest) == 2 && s.r.cfg.Applied().Before(rollout.Generation{Timeline: uint32(newest[0]), N: uint64(newest[1])}) {
+		return s.follow(ctx)
+	}
+	s.r.cfg.Rules(nil)
+	return nil
+}
+
 // follow brings new entries to whoever follows the rules, over the session's
-// own connection.
+// own connection. When it has worked, beats look at the log by the way.
 func (s *session) follow(ctx context.Context) error {
 	if s.r.cfg.Applied == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, stmtTime)
+	ctx, cancel := context.WithTimeout(ctx, s.r.limit())
 	defer cancel()
 	entries, err := s.r.rulesSince(ctx, s.conn, s.r.cfg.Applied())
+	s.ruled = err == nil
 	switch code := sqlState(err); {
 	case err == nil:
 		s.r.cfg.Rules(entries)

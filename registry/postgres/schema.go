@@ -29,6 +29,8 @@ const (
 	undefinedColumn = "42703"
 	noRight         = "42501"
 	lockedNow       = "55P03"
+	tooSlow         = "57014" // the server ended a statement by its own limit
+	tooMany         = "53300" // all connections are in use
 
 	// schemaLock keeps processes that start together from making the tables
 	// at the same time. Any number that nobody else uses will do.

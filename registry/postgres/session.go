@@ -38,8 +38,12 @@ type session struct {
 	read      map[string]bool // services that the model is complete for
 	readAll   bool            // it is complete for all
 	rules     bool            // the rule log is to be read
-	patience  time.Duration   // how long to wait without a ping; 0: waitTime
+	ruled     bool            // beats look at the rule log
 	trusting  bool            // the latest answer showed that somebody marks the dead
+
+	beats   int  // in this session
+	slow    int  // in a row that the server gave up
+	crowded bool // the server has hardly a connection left: this one is given back
 
 	quiet  int  // reads in a row that brought what no notification had
 	odd    bool // a row that skerry did not write was reported
@@ -48,7 +52,7 @@ type session struct {
 }
 
 func (s *session) run(ctx context.Context) error {
-	dial, cancel := context.WithTimeout(ctx, 2*connectTime+time.Second)
+	dial, cancel := context.WithTimeout(ctx, 2*s.r.limit()+time.Second)
 	conn, err := s.r.connect(dial)
 	cancel()
 	if err != nil {
@@ -70,6 +74,9 @@ func (s *session) run(ctx context.Context) error {
 		if spread > 0 {
 			s.next, spread = time.Now().Add(spread), 0
 		}
+		if s.crowded && s.r.tellAt().IsZero() {
+			return errCrowded
+		}
 		if err := s.wait(ctx); err != nil {
 			return err
 		}
@@ -78,7 +85,7 @@ func (s *session) run(ctx context.Context) error {
 
 // hello learns where the connection has led to, and makes what is missing.
 func (s *session) hello(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, stmtTime+schemaTime)
+	ctx, cancel := context.WithTimeout(ctx, s.r.limit()+schemaTime)
 	defer cancel()
 	missing, err := s.ask(ctx)
 	if err != nil {
@@ -118,7 +125,7 @@ func (s *session) upgrade(ctx context.Context, missing int) error {
 }
 
 func (s *session) ask(ctx context.Context) (missing int, err error) {
-	ctx, cancel := context.WithTimeout(ctx, stmtTime)
+	ctx, cancel := context.WithTimeout(ctx, s.r.limit())
 	defer cancel()
 	asked := time.Now()
 	var now int64
@@ -140,9 +147,12 @@ func (s *session) join(ctx context.Context) error {
 
 // duties does what is due: LISTEN, a beat, or reading for a new watcher.
 func (s *session) duties(ctx context.Context) error {
+	if err := s.runErrands(ctx); err != nil {
+		return err
+	}
 	services, all := s.r.board.Watched()
 	watching := all || len(services) > 0
-	if watching && !s.listening && !s.standby && !s.r.cfg.PollOnly {
+	if watching && !s.listening && !s.standby && !s.r.cfg.PollOnly && !s.r.visits() {
 		// Before reading, so that nothing falls between the two.
 		if err := s.exec(ctx, "LISTEN "+pgx.Identifier{s.r.channel}.Sanitize()); err != nil {
 			return fmt.Errorf("listen: %w", err)
@@ -153,7 +163,7 @@ func (s *session) duties(ctx context.Context) error {
 		return err
 	}
 	due, unread := !time.Now().Before(s.next), s.r.board.Unread()
-	if due || s.rules {
+	if s.rules || due && !s.ruled {
 		s.rules = false
 		if err := s.follow(ctx); err != nil {
 			return err
@@ -166,11 +176,23 @@ func (s *session) duties(ctx context.Context) error {
 		s.next = time.Now().Add(s.r.cfg.tick())
 	}
 	if err := s.sync(ctx, services, all, unread); err != nil {
-		return err
+		return s.again(err)
 	}
+	s.slow = 0
 	if s.standby && severalHosts(s.r.conn) && time.Since(s.connected) > s.r.cfg.Heartbeat {
 		return errStandby
 	}
+	return nil
+}
+
+// again has a beat that the server gave up for lack of time sent again, soon:
+// a new connection would cost it more. The third in a row ends the session.
+func (s *session) again(err error) error {
+	if s.slow++; sqlState(err) != tooSlow || s.slow == 3 {
+		return err
+	}
+	s.next = time.Now().Add(run.Jitter(s.r.cfg.tick()/4, 0.5))
+	s.r.log.Info("the database is busy; next time", "err", err)
 	return nil
 }
 
@@ -182,7 +204,7 @@ func (s *session) wait(ctx context.Context) error {
 		if left <= 0 {
 			return nil
 		}
-		wait, cancel := s.r.waitContext(ctx, min(left, max(s.patience, waitTime)))
+		wait, cancel := s.r.waitContext(ctx, min(left, patience(s.r.size.Load())))
 		n, err := s.conn.WaitForNotification(wait)
 		ended := wait.Err() // before cancel: a kernel's timeout leaves it nil
 		cancel()
@@ -208,7 +230,7 @@ func (s *session) wait(ctx context.Context) error {
 }
 
 func (s *session) ping(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, pingTime)
+	ctx, cancel := context.WithTimeout(ctx, max(pingTime, s.r.limit()))
 	defer cancel()
 	if err := s.conn.Ping(ctx); err != nil {
 		return fmt.Errorf("ping: %w", err)
@@ -217,7 +239,7 @@ func (s *session) ping(ctx context.Context) error {
 }
 
 func (s *session) exec(ctx context.Context, sql string) error {
-	ctx, cancel := context.WithTimeout(ctx, stmtTime)
+	ctx, cancel := context.WithTimeout(ctx, s.r.limit())
 	defer cancel()
 	_, err := s.conn.Exec(ctx, sql)
 	return err

@@ -32,6 +32,13 @@ var fragments = strings.NewReplacer(
 	// The pause between notifications, in microseconds: a tenth of a millisecond for each process.
 	"{spacing}", "coalesce((SELECT (extract(epoch FROM pause) * 1000000)::bigint FROM skerry_told WHERE cluster = @cluster), 0)",
 
+	// The newest entry of the rule log, NULL while there is none.
+	"{newest}", "(SELECT ARRAY[timeline, n] FROM skerry_rule WHERE cluster = @cluster ORDER BY timeline DESC, n DESC LIMIT 1)",
+
+	// How many more connections the server takes, of those that are for everybody.
+	"{free}", `(SELECT current_setting('max_connections')::bigint - current_setting('superuser_reserved_connections')::bigint
+		- (SELECT sum(numbackends) FROM pg_stat_database)::bigint)`,
+
 	// May this connection write?
 	"{writable}", `(NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off'
 		AND coalesce(has_table_privilege(to_regclass('skerry_cluster'), 'UPDATE'), false))`,
@@ -86,15 +93,23 @@ func readings(s string) reading {
 	return reading{delta: statement(s + " {delta}"), named: statement(s + " {named}"), whole: statement(s + " {whole}")}
 }
 
-func (r reading) pick(full, all bool) string {
+// pick is the statement for one way of reading. Whoever may not read the rule
+// log, or does not want to, is told nothing of it.
+func (r reading) pick(full, all, rules bool) string {
+	s := r.delta
 	switch {
-	case !full:
-		return r.delta
-	case all:
-		return r.whole
+	case full && all:
+		s = r.whole
+	case full:
+		s = r.named
 	}
-	return r.named
+	if !rules {
+		s = strings.Replace(s, newest, "NULL::bigint[]", 1)
+	}
+	return s
 }
+
+var newest = statement("{newest}")
 
 var (
 	// hello tells where the connection has led to.
@@ -131,6 +146,7 @@ var (
 			(SELECT count(*) FROM skerry_instance m WHERE m.cluster = @cluster AND m.owner = @owner AND m.gone = 0) AS mine,
 			(SELECT count(*) FROM pulse) > 0 AS pulsed,
 			coalesce((SELECT clean FROM pulse), false) AS clean,
+			{newest} AS newest, CASE WHEN @crowd::boolean THEN {free} END AS free,
 			{stale} AS stale
 		FROM skerry_cluster c JOIN skerry_revision r USING (cluster) WHERE c.cluster = @cluster
 	)`)
@@ -140,6 +156,7 @@ var (
 	readSQL = readings(`WITH head AS (
 		SELECT {now} AS now, r.rev, r.kept, {settled} AND ({pulsing} OR @watching::boolean AND NOT pg_is_in_recovery()) AS settled,
 			{writable} AS writable, {expiring} AS expiring, {spacing} AS spacing, 0 AS leased, 0 AS mine, false AS pulsed, false AS clean,
+			{newest} AS newest, CASE WHEN @crowd::boolean THEN {free} END AS free,
 			{stale} AS stale
 		FROM skerry_cluster c JOIN skerry_revision r USING (cluster) WHERE c.cluster = @cluster
 	)`)

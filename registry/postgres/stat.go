@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/skerry/skerry/health"
 )
@@ -63,7 +62,7 @@ func (r *Registry) Write(ctx context.Context, rows []health.Row) error {
 	defer cancel()
 	args := r.args()
 	args["rows"] = string(text)
-	err = r.with(ctx, func(ctx context.Context, conn *pgxpool.Conn) error {
+	err = r.with(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		return versioned(writeStatSQL, func(sql string) error {
 			_, err := conn.Exec(ctx, sql, args)
 			return err

@@ -27,6 +27,8 @@ type head struct {
 	spacing           int64 // of notifications, µs
 	leased, mine      int
 	pulsed, clean     bool
+	newest            []int64 // of the rule log: timeline and number
+	free              *int64  // connections that the server still takes; nil: not asked
 	stale             []string
 	entries           []entry
 	wrote             bool // it was a beat
@@ -52,7 +54,8 @@ func (s *session) sync(ctx context.Context, services []string, all, full bool) e
 		h.pulsed, h.clean = h.pulsed || first.pulsed, h.clean || first.clean
 	}
 	s.trusting = trusting
-	s.patience = patience(time.Duration(h.spacing) * time.Microsecond)
+	s.r.size.Store(h.spacing / 100) // a tenth of a millisecond for each process
+	s.room(h.free)
 	if h.rev < s.m.rev {
 		s.m.older = time.Now()
 	}
@@ -60,15 +63,22 @@ func (s *session) sync(ctx context.Context, services []string, all, full bool) e
 	h.settled = h.settled && time.Since(s.m.older) > s.r.cfg.pause()
 	s.up()
 	s.learn(h, services, all, full)
+	if err := s.compare(ctx, h.newest); err != nil {
+		return err
+	}
 	return s.attend(ctx, h)
 }
 
-// patience is how long a session waits for news before it pings. A hundred
-// processes ping every waitTime; more of them take longer, so that the database
-// is not kept busy by being asked whether it is there.
-func patience(spacing time.Duration) time.Duration {
-	const hundred = 10 * time.Millisecond // the spacing of that many
-	return min(max(waitTime, waitTime*(spacing/time.Millisecond)/(hundred/time.Millisecond)), 4*waitTime)
+// room notes how many connections the server still takes; nil: not asked.
+func (s *session) room(free *int64) {
+	if free == nil {
+		return
+	}
+	s.crowded = *free < keptFree
+	if !s.crowded && s.r.visiting.Swap(false) {
+		s.next = time.Now() // it stays, and listens from now on
+		s.r.log.Debug("the database has connections again; this process keeps one")
+	}
 }
 
 // learn takes an answer into the model and shows it.
@@ -149,7 +159,7 @@ func (s *session) attend(ctx context.Context, h head) error {
 
 // reconcile compares what is listed of this process with what it wishes for.
 func (s *session) reconcile(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, stmtTime)
+	ctx, cancel := context.WithTimeout(ctx, s.r.limit())
 	defer cancel()
 	rows, err := s.conn.Query(ctx, mineSQL, s.r.args())
 	if err != nil {
@@ -170,7 +180,7 @@ func (s *session) reconcile(ctx context.Context) error {
 // expire marks what dead processes left behind. Whoever took the pulse does
 // it, so one process does at a time.
 func (s *session) expire(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, stmtTime)
+	ctx, cancel := context.WithTimeout(ctx, s.r.limit())
 	defer cancel()
 	var dead []string
 	var told *string
@@ -196,7 +206,7 @@ func (s *session) clean(ctx context.Context) error {
 }
 
 func (s *session) cleanOne(ctx context.Context, sql string) error {
-	ctx, cancel := context.WithTimeout(ctx, stmtTime)
+	ctx, cancel := context.WithTimeout(ctx, s.r.limit())
 	defer cancel()
 	_, err := s.conn.Exec(ctx, sql, s.r.args())
 	return err
@@ -210,14 +220,14 @@ func (s *session) exchange(ctx context.Context, services []string, all, full boo
 	if all {
 		args["services"] = []string(nil)
 	}
-	args["owners"] = s.suspects()
+	args["owners"], args["crowd"] = s.suspects(), s.asksForRoom()
 	if s.writable {
-		h, err := s.query(ctx, beatSQL.pick(full, all), args)
+		h, err := s.either(ctx, beatSQL, full, all, args)
 		if err == nil {
 			h.wrote, s.refused = true, time.Time{}
 			return h, nil
 		}
-		if s.lost(err) {
+		if s.lost(err) || sqlState(err) == tooSlow {
 			return head{}, fmt.Errorf("heartbeat: %w", err)
 		}
 		if s.refused.IsZero() {
@@ -227,7 +237,7 @@ func (s *session) exchange(ctx context.Context, services []string, all, full boo
 	}
 	// Whoever has just been refused must take it that nobody can write.
 	args["watching"] = s.refused.IsZero() && time.Since(s.connected) > s.r.cfg.pause()
-	h, err := s.query(ctx, readSQL.pick(full, all), args)
+	h, err := s.either(ctx, readSQL, full, all, args)
 	if errors.Is(err, errNoCluster) {
 		return head{writable: true}, nil // nobody has ever registered here
 	}
@@ -235,6 +245,17 @@ func (s *session) exchange(ctx context.Context, services []string, all, full boo
 		return head{}, fmt.Errorf("read: %w", err)
 	}
 	return h, nil
+}
+
+// either sends the statement with the look at the rule log, or without it when
+// the right to that has gone.
+func (s *session) either(ctx context.Context, r reading, full, all bool, args pgx.NamedArgs) (head, error) {
+	h, err := s.query(ctx, r.pick(full, all, s.ruled), args)
+	if s.ruled && sqlState(err) == noRight {
+		s.ruled = false
+		h, err = s.query(ctx, r.pick(full, all, false), args)
+	}
+	return h, err
 }
 
 // suspects are the owners whose leases this process has to look at itself.
@@ -249,7 +270,7 @@ func (s *session) suspects() []string {
 }
 
 func (s *session) query(ctx context.Context, sql string, args pgx.NamedArgs) (head, error) {
-	ctx, cancel := context.WithTimeout(ctx, stmtTime)
+	ctx, cancel := context.WithTimeout(ctx, s.r.limit())
 	defer cancel()
 	var h head
 	asked := time.Now()
@@ -262,7 +283,8 @@ func (s *session) query(ctx context.Context, sql string, args pgx.NamedArgs) (he
 	for rows.Next() {
 		any = true
 		var text *string
-		err := rows.Scan(&h.now, &h.rev, &h.kept, &h.settled, &h.writable, &h.expiring, &h.spacing, &h.leased, &h.mine, &h.pulsed, &h.clean, &h.stale, &text)
+		err := rows.Scan(&h.now, &h.rev, &h.kept, &h.settled, &h.writable, &h.expiring, &h.spacing, &h.leased, &h.mine, &h.pulsed, &h.clean,
+			&h.newest, &h.free, &h.stale, &text)
 		if err != nil {
 			return h, err
 		}
@@ -282,5 +304,6 @@ func (s *session) query(ctx context.Context, sql string, args pgx.NamedArgs) (he
 		return h, errNoCluster
 	}
 	s.r.clock.set(h.now, asked)
+	s.r.answered(time.Since(asked))
 	return h, nil
 }

@@ -33,7 +33,7 @@ func (s *session) tell(ctx context.Context) error {
 	if at.IsZero() || time.Now().Before(at) || !s.writable {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, stmtTime)
+	ctx, cancel := context.WithTimeout(ctx, s.r.limit())
 	defer cancel()
 	var left *int64
 	var told *string
@@ -71,7 +71,7 @@ func (s *session) pace(ctx context.Context) error {
 // reuse while somebody keeps a transaction open. It never waits for a lock:
 // while somebody reads the table for long, a dump for example, it grows.
 func (s *session) repack(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, stmtTime)
+	ctx, cancel := context.WithTimeout(ctx, s.r.limit())
 	defer cancel()
 	var bloated []string
 	if err := s.conn.QueryRow(ctx, bloatSQL).Scan(&bloated); err != nil {

@@ -1,0 +1,121 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+var errNotRunning = errors.New("Run is not running")
+
+// errand is something to do over the session's connection, which is there
+// anyway: a process has no other. It is the session's from the moment when it
+// leaves Registry.errands.
+type errand struct {
+	do   func(context.Context, *pgx.Conn) error
+	done chan outcome // holds one
+}
+
+// outcome is how an errand has ended; begun is false when no session took it.
+type outcome struct {
+	err   error
+	begun bool
+}
+
+// with has the session do something, or the next one while there is none, at
+// most three times: a connection may have died unnoticed. When no session
+// comes about it returns why. f may be repeated, and has limit.
+func (r *Registry) with(ctx context.Context, f func(context.Context, *pgx.Conn) error) error {
+	for range 3 {
+		out := r.send(ctx, f)
+		if out.err == nil {
+			return nil
+		}
+		if !out.begun || !stale(out.err) || ctx.Err() != nil {
+			return r.explain(out.err)
+		}
+	}
+	return unavailable(errors.New("the connection broke three times in a row"))
+}
+
+func (r *Registry) send(ctx context.Context, f func(context.Context, *pgx.Conn) error) outcome {
+	e := &errand{do: f, done: make(chan outcome, 1)}
+	r.mu.Lock()
+	if !r.alive {
+		r.mu.Unlock()
+		return outcome{err: unavailable(errNotRunning)}
+	}
+	r.errands = append(r.errands, e)
+	r.mu.Unlock()
+	r.poke()
+	select {
+	case out := <-e.done:
+		return out
+	case <-ctx.Done():
+		if r.drop(e) {
+			return outcome{err: unavailable(context.Cause(ctx))}
+		}
+		return <-e.done // the session is at it, for its limit at most
+	}
+}
+
+// drop takes an errand back; false: it has begun.
+func (r *Registry) drop(e *errand) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	i := slices.Index(r.errands, e)
+	if i >= 0 {
+		r.errands = slices.Delete(r.errands, i, i+1)
+	}
+	return i >= 0
+}
+
+// waiting takes all errands.
+func (r *Registry) waiting() []*errand {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := r.errands
+	r.errands = nil
+	return all
+}
+
+// turnAway ends the errands that waited for a session that did not come about.
+func (r *Registry) turnAway(err error) {
+	for _, e := range r.waiting() {
+		e.done <- outcome{err: err}
+	}
+}
+
+// runErrands does what others want done over this connection.
+func (s *session) runErrands(ctx context.Context) error {
+	for _, e := range s.r.waiting() {
+		if s.conn.IsClosed() {
+			e.done <- outcome{err: errConnectionGone, begun: true}
+			continue
+		}
+		e.done <- outcome{err: s.runErrand(ctx, e), begun: true}
+	}
+	if s.conn.IsClosed() {
+		return errConnectionGone
+	}
+	return nil
+}
+
+func (s *session) runErrand(ctx context.Context, e *errand) error {
+	ctx, cancel := context.WithTimeout(ctx, s.r.limit())
+	defer cancel()
+	return e.do(ctx, s.conn)
+}
+
+// errConnectionGone is what an errand left behind, or found.
+var errConnectionGone = errors.New("the database connection is gone: conn closed")
+
+// stale reports errors of connections that had died before they were used.
+func stale(err error) bool {
+	code := sqlState(err)
+	return code == "57P01" || code == "57P02" || pgconn.SafeToRetry(err) || strings.Contains(err.Error(), "conn closed")
+}

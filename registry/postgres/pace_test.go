@@ -1,0 +1,56 @@
+package postgres
+
+import (
+	"testing"
+	"time"
+
+	"github.com/skerry/skerry/registry"
+)
+
+// TestPauses: a small site is back at once; of a large one not everybody comes
+// at the same time, and all are back before a lease may end.
+func TestPauses(t *testing.T) {
+	settles := (&Config{Heartbeat: registry.DefaultHeartbeat}).pause()
+	for processes, want := range map[int64][2]time.Duration{
+		0: {100 * time.Millisecond, 5 * time.Second}, 20: {100 * time.Millisecond, 5 * time.Second}, 300: {1500 * time.Millisecond, 5 * time.Second},
+		1000: {5 * time.Second, 15 * time.Second}, 100_000: {5 * time.Second, 15 * time.Second},
+	} {
+		first, last := pauses(processes)
+		if first != want[0] || last != want[1] {
+			t.Errorf("%d processes: %v to %v, want %v", processes, first, last, want)
+		}
+		if attempt := limitMost; last+attempt+stmtTime > settles {
+			t.Errorf("%d processes: who has just failed may be away for %v; leases end after %v", processes, last+attempt, settles)
+		}
+	}
+}
+
+// TestLimitGrows: a server that does not answer in time is given more of it,
+// and no more than before when it is quick again.
+func TestLimitGrows(t *testing.T) {
+	r, err := New(Config{URL: "postgres://db/site", Cluster: "site", Owner: registry.Owner{Host: "h", PID: 1, Epoch: 1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	timeouts := func() [2]string {
+		c := r.config()
+		return [2]string{c.ConnectTimeout.String(), c.RuntimeParams["statement_timeout"]}
+	}
+	for i, want := range []struct {
+		limit time.Duration
+		conn  [2]string
+	}{{stmtTime, [2]string{"3s", "2800"}}, {2 * stmtTime, [2]string{"6s", "5800"}}, {4 * stmtTime, [2]string{"12s", "11800"}}, {4 * stmtTime, [2]string{"12s", "11800"}}} {
+		if r.limit() != want.limit || timeouts() != want.conn {
+			t.Errorf("after %d: %v and %v, want %v", i, r.limit(), timeouts(), want)
+		}
+		r.overdue()
+	}
+	r.answered(2 * time.Second)
+	if r.limit() != limitMost {
+		t.Errorf("a slow answer makes the limit %v, want %v", r.limit(), limitMost)
+	}
+	r.answered(time.Second)
+	if r.limit() != stmtTime {
+		t.Errorf("a quick answer leaves the limit at %v, want %v", r.limit(), stmtTime)
+	}
+}
