@@ -112,6 +112,33 @@ func owners(r *ring, keys int) []string {
 	return out
 }
 
+// TestRingsShortWay: where everybody is well, the quick search finds whom the
+// careful one does, whatever the weights and whoever came and went.
+func TestRingsShortWay(t *testing.T) {
+	for _, weight := range []func(i int) int{
+		func(int) int { return 0 },
+		func(i int) int { return 10 + i%7*300 },
+	} {
+		ms := membersOf(0, 500)
+		for i, m := range ms {
+			m.in.Weight = weight(i)
+		}
+		r := &ring{}
+		for _, members := range [][]*member{ms[:1], ms[:400], ms[100:], ms[100:103], ms} {
+			r = r.with(members)
+			if r.size() != len(members) {
+				t.Fatalf("size %d of %d members", r.size(), len(members))
+			}
+			for k := range 2000 {
+				key := fmt.Sprint("key-", k)
+				if a, b := r.nearest(key), r.find(key, func(*member) bool { return true }); a != b {
+					t.Fatalf("%d members, %s: %s by the short way, %s by the long one", len(members), key, a.ep.Addr, b.ep.Addr)
+				}
+			}
+		}
+	}
+}
+
 func membersOf(from, to int) (ms []*member) {
 	for i := from; i < to; i++ {
 		ms = append(ms, newMember(instance(i), 1))

@@ -28,6 +28,7 @@ type ring struct {
 	shift  int       // from a place to its part
 	slots  []*member // slot 0 is free
 	free   []uint32
+	pulls  []float32 // by slot; nil: all are 1
 }
 
 // with returns the ring of these members: r itself when nothing changed. It
@@ -60,7 +61,25 @@ func (r *ring) with(members []*member) *ring {
 	}
 	next.points = merge(r.points, keep, next.place(added))
 	next.divide()
+	next.weigh()
 	return next
+}
+
+// size is the number of members.
+func (r *ring) size() int { return max(0, len(r.slots)-1-len(r.free)) }
+
+// weigh puts the members' pulls side by side, if they differ.
+func (r *ring) weigh() {
+	same := func(m *member) bool { return m == nil || m.pull == 1 }
+	if !slices.ContainsFunc(r.slots, func(m *member) bool { return !same(m) }) {
+		return
+	}
+	r.pulls = make([]float32, len(r.slots))
+	for slot, m := range r.slots {
+		if m != nil {
+			r.pulls[slot] = m.pull
+		}
+	}
 }
 
 // place gives slots to members and returns their points, sorted.
@@ -145,6 +164,36 @@ func (r *ring) find(key string, ok func(*member) bool) (nearest *member) {
 		}
 	}
 	return nearest
+}
+
+// nearest is find where every member will do. It touches one of them only,
+// which in a large ring is what takes the time.
+func (r *ring) nearest(key string) *member {
+	if len(r.points) == 0 {
+		return nil
+	}
+	var slot uint32
+	var least float32
+	place := hash(key)
+	for try := range ringProbes {
+		place = scramble(place)
+		at := int(r.starts[place>>32<<32>>r.shift])
+		for at < len(r.points) && r.points[at]>>32 < place>>32 {
+			at++
+		}
+		if at == len(r.points) {
+			at = 0
+		}
+		p := r.points[at]
+		d := float32(uint32(p>>32) - uint32(place>>32))
+		if r.pulls != nil {
+			d /= r.pulls[uint32(p)]
+		}
+		if try == 0 || d < least {
+			slot, least = uint32(p), d
+		}
+	}
+	return r.slots[slot]
 }
 
 // behind walks the ring from a place on to the first member that ok accepts.

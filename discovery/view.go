@@ -31,6 +31,7 @@ type view struct {
 	alias    alias
 	cycle    cycle
 	ring     *ring
+	whole    bool // best is all that is on the ring
 
 	only     string              // the version of all candidates, while they have one
 	versions map[string]*subview // by version, when the candidates have several
@@ -170,7 +171,7 @@ func newView(o Options, byTier *[tiers][]candidate, hashRing *ring) *view {
 		v.cycle = newCycle(v.best)
 		return v
 	case Hash:
-		v.ring = hashRing
+		v.ring, v.whole = hashRing, hashRing.size() == len(v.best)
 	}
 	v.alias = newAlias(v.best)
 	return v
@@ -185,6 +186,11 @@ func (v *view) choose(call *rpc.Call, turn *atomic.Uint64) *rpc.Endpoint {
 	var ep *rpc.Endpoint
 	switch {
 	case v.ring != nil && call.HashKey != "":
+		if v.whole {
+			if ep := v.ring.nearest(call.HashKey).ep; call.TryAgain || !call.Tried(ep) {
+				return ep
+			}
+		}
 		m := v.ring.find(call.HashKey, func(m *member) bool {
 			return m.tier.Load() == v.tier && (call.Version == "" || m.ep.Version == call.Version) && (call.TryAgain || !call.Tried(m.ep))
 		})

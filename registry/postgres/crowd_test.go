@@ -12,7 +12,7 @@ import (
 )
 
 // TestFewConnections: a server with seven connections for everybody serves
-// twenty processes. All are listed and see all, nobody expires, and others get
+// fourteen processes. All are listed and see all, nobody expires, and others get
 // a connection, too.
 func TestFewConnections(t *testing.T) {
 	t.Parallel()
@@ -23,13 +23,13 @@ func TestFewConnections(t *testing.T) {
 	url := server.UserURL(db, user)
 	var nodes []*node
 	var want []registry.Instance
-	for range 20 {
+	for range 14 {
 		n := start(t, quick(t, url, newOwner()))
 		n.promise()
 		nodes, want = append(nodes, n), append(want, n.instance())
 	}
 	for _, n := range nodes {
-		n.sees(15*time.Second, want...)
+		n.sees(30*time.Second, want...)
 	}
 	for begun := time.Now(); time.Since(begun) < 7*time.Second; { // longer than a lease
 		nodes[0].holds(200*time.Millisecond, want...)

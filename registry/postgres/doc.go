@@ -16,10 +16,12 @@
 // the administrator ([RightsError]). Rows of different clusters have nothing to
 // do with each other.
 //
-// # A process and its connections
+// # A process and its connection
 //
-// One connection listens and beats: a single statement each 30 s renews the
-// lease and reads what changed since the last revision, whatever the number of
+// A process has one connection, which listens, beats, and carries everything
+// else: registrations, statistics, the rules of releases, the goodbye. A single
+// statement each 30 s renews the lease, reads what changed since the last
+// revision, and looks whether the rule log has grown, whatever the number of
 // services and processes. A notification brings a change with its content, so
 // that nobody has to read; one that is too long, or a gap in the revisions,
 // makes the reader read; a new connection, an older database or fifteen
@@ -28,11 +30,17 @@
 // returns to a site, skerry_told spaces the notifications by 0.1 ms for each
 // process, since to wake one costs the server half of that, and each brings all
 // that has come since the one before. Whoever wrote sees to it. Without notifications (PollOnly, a
-// standby, a pooler) the reading remains. Up to two further connections carry
-// registrations and statistics, and are closed when they have been idle for
-// 20 s. A wait without news ends after 5 s with a ping of 3 s, so a frozen
-// or cut off database is noticed within 10 s; of more than a hundred processes
-// each waits in proportion longer, at most 20 s.
+// standby, a pooler) the reading remains. A wait without news ends after 5 s
+// with a ping of 3 s, so a frozen or cut off database is noticed within 10 s; of
+// more than a hundred processes each waits in proportion longer, at most 20 s.
+//
+// # A server with few connections
+//
+// Where fewer than two of max_connections are left, whoever finds out gives its
+// connection back and comes for each heartbeat only, and when it has something
+// to write: it sees changes when it comes. With room again it stays. At more
+// than a hundred processes each looks every quarter of an hour only, since that
+// costs the server time for each connection. A process that gets none goes on trying.
 //
 // A process that only reads needs SELECT on the tables. Of several hosts in the
 // URL the one that takes writes is preferred, unless target_session_attrs says
@@ -61,8 +69,13 @@
 // # Failure
 //
 // Run survives everything that happens to a database and tries again for ever,
-// with jitter, at most 5 s apart. Meanwhile lists stay as they are and say
-// Lost. A process whose rows are missing lists them again at its next
+// with jitter, at most 5 s apart; at sites of more than 300 processes up to
+// 15 s, and the first one after up to 5 s, as all come at the same time.
+// Meanwhile lists stay as they are and say
+// Lost. A statement may take 3 s; after one that took longer the next may take
+// 6, then 12 s, until a beat is answered quickly, since a busy server pays more
+// for a new connection than for the answer. The server ends a statement a little
+// before that, so that the connection survives; a beat is then sent again. A process whose rows are missing lists them again at its next
 // heartbeat. A statement whose answer was lost is repeated, which is the same as once
 // for registrations, and counts twice for statistics.
 //

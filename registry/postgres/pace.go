@@ -48,10 +48,9 @@ var errCrowded = errors.New("the database has hardly a connection left")
 // visits reports whether this process comes for each beat only.
 func (r *Registry) visits() bool { return r.visiting.Load() }
 
-// asksForRoom reports whether a beat is to look how many connections are left.
-// That costs time for each of them, so a large site does it now and then; a
-// pooler has its own.
+// asksForRoom reports whether a beat is to look how many connections are left,
+// even at a large site.
 func (s *session) asksForRoom() bool {
 	s.beats++
-	return !s.r.isPlain() && (s.r.size.Load() <= 100 || s.r.visits() || s.beats%10 == 1)
+	return !s.r.isPlain() && (s.r.visits() || s.beats%30 == 0)
 }

@@ -91,13 +91,11 @@ func (s *session) hello(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if missing > 0 {
-		if err := s.upgrade(ctx, missing); err != nil {
-			return err
-		}
-	}
-	if !s.writable {
+	if missing == 0 {
 		return nil
+	}
+	if err := s.upgrade(ctx, missing); err != nil || !s.writable {
+		return err
 	}
 	return s.join(ctx)
 }
@@ -136,13 +134,11 @@ func (s *session) ask(ctx context.Context) (missing int, err error) {
 	return missing, err
 }
 
+// join makes the rows of the cluster.
 func (s *session) join(ctx context.Context) error {
-	for _, sql := range joinSQL {
-		if _, err := s.conn.Exec(ctx, sql, s.r.args()); err != nil {
-			return fmt.Errorf("make the rows of cluster %s: %w", s.r.cfg.Cluster, err)
-		}
-	}
-	return nil
+	ctx, cancel := context.WithTimeout(ctx, s.r.limit())
+	defer cancel()
+	return s.r.known(ctx, s.conn)
 }
 
 // duties does what is due: LISTEN, a beat, or reading for a new watcher.

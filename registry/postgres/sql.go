@@ -29,15 +29,18 @@ var fragments = strings.NewReplacer(
 	// c: somebody has just looked for leases that have run out.
 	"{expiring}", "(c.pulse <= now() AND now() < c.pulse + {pause} / 4)",
 
-	// The pause between notifications, in microseconds: a tenth of a millisecond for each process.
-	"{spacing}", "coalesce((SELECT (extract(epoch FROM pause) * 1000000)::bigint FROM skerry_told WHERE cluster = @cluster), 0)",
+	// The pause between notifications, in microseconds: a tenth of a millisecond
+	// for each process. Negative: the row is missing.
+	"{spacing}", "coalesce((SELECT (extract(epoch FROM pause) * 1000000)::bigint FROM skerry_told WHERE cluster = @cluster), -1)",
 
 	// The newest entry of the rule log, NULL while there is none.
 	"{newest}", "(SELECT ARRAY[timeline, n] FROM skerry_rule WHERE cluster = @cluster ORDER BY timeline DESC, n DESC LIMIT 1)",
 
-	// How many more connections the server takes, of those that are for everybody.
-	"{free}", `(SELECT current_setting('max_connections')::bigint - current_setting('superuser_reserved_connections')::bigint
-		- (SELECT sum(numbackends) FROM pg_stat_database)::bigint)`,
+	// How many more connections the server takes, of those that are for
+	// everybody. To count a thousand takes milliseconds, so a site of more than a
+	// hundred processes is told only when it asks.
+	"{free}", `CASE WHEN @crowd::boolean OR {spacing} <= 10000 THEN (SELECT current_setting('max_connections')::bigint - current_setting('superuser_reserved_connections')::bigint
+		- (SELECT sum(numbackends) FROM pg_stat_database)::bigint) END`,
 
 	// May this connection write?
 	"{writable}", `(NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off'
@@ -146,7 +149,7 @@ var (
 			(SELECT count(*) FROM skerry_instance m WHERE m.cluster = @cluster AND m.owner = @owner AND m.gone = 0) AS mine,
 			(SELECT count(*) FROM pulse) > 0 AS pulsed,
 			coalesce((SELECT clean FROM pulse), false) AS clean,
-			{newest} AS newest, CASE WHEN @crowd::boolean THEN {free} END AS free,
+			{newest} AS newest, {free} AS free,
 			{stale} AS stale
 		FROM skerry_cluster c JOIN skerry_revision r USING (cluster) WHERE c.cluster = @cluster
 	)`)
@@ -156,7 +159,7 @@ var (
 	readSQL = readings(`WITH head AS (
 		SELECT {now} AS now, r.rev, r.kept, {settled} AND ({pulsing} OR @watching::boolean AND NOT pg_is_in_recovery()) AS settled,
 			{writable} AS writable, {expiring} AS expiring, {spacing} AS spacing, 0 AS leased, 0 AS mine, false AS pulsed, false AS clean,
-			{newest} AS newest, CASE WHEN @crowd::boolean THEN {free} END AS free,
+			{newest} AS newest, {free} AS free,
 			{stale} AS stale
 		FROM skerry_cluster c JOIN skerry_revision r USING (cluster) WHERE c.cluster = @cluster
 	)`)

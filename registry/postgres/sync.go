@@ -54,7 +54,7 @@ func (s *session) sync(ctx context.Context, services []string, all, full bool) e
 		h.pulsed, h.clean = h.pulsed || first.pulsed, h.clean || first.clean
 	}
 	s.trusting = trusting
-	s.r.size.Store(h.spacing / 100) // a tenth of a millisecond for each process
+	s.r.size.Store(max(0, h.spacing) / 100) // a tenth of a millisecond for each process
 	s.room(h.free)
 	if h.rev < s.m.rev {
 		s.m.older = time.Now()
@@ -223,6 +223,11 @@ func (s *session) exchange(ctx context.Context, services []string, all, full boo
 	args["owners"], args["crowd"] = s.suspects(), s.asksForRoom()
 	if s.writable {
 		h, err := s.either(ctx, beatSQL, full, all, args)
+		if errors.Is(err, errNoCluster) || err == nil && h.spacing < 0 {
+			if err = s.join(ctx); err == nil {
+				h, err = s.either(ctx, beatSQL, full, all, args)
+			}
+		}
 		if err == nil {
 			h.wrote, s.refused = true, time.Time{}
 			return h, nil
