@@ -1,6 +1,7 @@
 package skerry
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -81,9 +82,7 @@ func (m *membership) heard(source string, s registry.Snapshot, now time.Time) (n
 		}
 	}
 	m.listed[source] = listed
-	for _, d := range s.Gone {
-		m.departed(d, listed)
-	}
+	m.departed(s.Gone, listed)
 	for owner := range before {
 		if k := m.all[owner]; k != nil && !m.isListed(owner) && k.Gone == "" {
 			k.Gone, m.dirty = "no registry lists it any more", true
@@ -92,15 +91,29 @@ func (m *membership) heard(source string, s registry.Snapshot, now time.Time) (n
 	return news
 }
 
-// departed takes in how somebody left. Goodbyes are final.
-func (m *membership) departed(d registry.Departure, listed map[registry.Owner]bool) {
+// departed takes in how some left. Goodbyes are final.
+func (m *membership) departed(gone []registry.Departure, listed map[registry.Owner]bool) {
+	if len(gone) == 0 {
+		return
+	}
+	type place struct {
+		addr  string
+		epoch int64
+	}
+	at := make(map[place][]registry.Owner, len(m.all))
 	for owner, k := range m.all {
-		switch {
-		case owner.Epoch != d.ID.Epoch || k.Addr != d.ID.Addr || listed[owner]:
-		case d.Kind == registry.Withdrawn:
-			m.remove(owner)
-		case !m.isListed(owner) && k.Gone != d.Kind.String():
-			k.Gone, m.dirty = d.Kind.String(), true
+		p := place{k.Addr, owner.Epoch}
+		at[p] = append(at[p], owner)
+	}
+	for _, d := range gone {
+		for _, owner := range at[place{d.ID.Addr, d.ID.Epoch}] {
+			switch k := m.all[owner]; {
+			case k == nil || listed[owner]:
+			case d.Kind == registry.Withdrawn:
+				m.remove(owner)
+			case !m.isListed(owner) && k.Gone != d.Kind.String():
+				k.Gone, m.dirty = d.Kind.String(), true
+			}
 		}
 	}
 }
@@ -202,7 +215,9 @@ func (m *membership) sorted() []member {
 	for k := range maps.Values(m.all) {
 		out = append(out, *k)
 	}
-	slices.SortFunc(out, func(a, b member) int { return strings.Compare(a.Owner.String(), b.Owner.String()) })
+	slices.SortFunc(out, func(a, b member) int {
+		return cmp.Or(strings.Compare(a.Owner.Host, b.Owner.Host), cmp.Compare(a.Owner.PID, b.Owner.PID), cmp.Compare(a.Owner.Epoch, b.Owner.Epoch))
+	})
 	return out
 }
 

@@ -85,7 +85,7 @@ func (u *union) protect(m *member, why string, now time.Time) *member {
 		m.cond.silence(now, why+"; being asked")
 	}
 	m.guard = &guard{why: why, since: now, until: now.Add(limit)}
-	u.members.Set(m.key(), m, limit)
+	u.keepFor(m, limit)
 	u.notes = append(u.notes, note{m, Protected, why})
 	return m
 }
@@ -131,7 +131,7 @@ func (u *union) alive(m *member, now time.Time) {
 			g.until = now.Add(u.cfg.Protect)
 		}
 		g.confirmed = true
-		u.members.Set(m.key(), m, max(g.until.Sub(now), 1))
+		u.keepFor(m, max(g.until.Sub(now), 1))
 		m.ask(now.Add(reaskPeriod))
 	}
 }

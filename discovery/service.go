@@ -203,7 +203,7 @@ func (s *service) heardFrom(source int, snap registry.Snapshot) {
 func (s *service) tick(now time.Time) (asks []*member) {
 	s.stale.Store(false) // before reading: what comes later is for the next tick
 	s.mu.Lock()
-	s.u.members.DeleteExpired()
+	s.u.expire()
 	s.u.tombs.DeleteExpired()
 	s.due = s.u.reviewDisk(now)
 	for _, m := range s.u.order {
@@ -229,6 +229,12 @@ func (s *service) publish(now time.Time) {
 	var byTier [tiers][]candidate
 	var onRing []*member
 	listed := 0
+	if n := len(s.u.order); s.opts.Balancer == Hash {
+		onRing = make([]*member, 0, n)
+	}
+	if v := s.view.Load(); len(v.best) > 0 { // it will be as large, or nearly
+		byTier[v.tier] = make([]candidate, 0, len(v.best)+1)
+	}
 	s.u.inherit()
 	for _, m := range s.u.order {
 		tier, state, share, next := tierOf(m, s.opts, s.d.cfg.Zone, s.d.cfg.WarmUp, now)
@@ -247,7 +253,9 @@ func (s *service) publish(now time.Time) {
 		}
 		weight := max(1, int(10*share*float64(m.in.EffectiveWeight())+0.5))
 		byTier[tier] = append(byTier[tier], candidate{m.ep, weight})
-		onRing = append(onRing, m)
+		if onRing != nil {
+			onRing = append(onRing, m)
+		}
 	}
 	if s.opts.Balancer == Hash {
 		s.ring = s.ring.with(onRing)

@@ -21,6 +21,7 @@ type union struct {
 	begun   time.Time     // when the sources were asked first
 
 	members *cache.Cache // key → *member; expires when its protection does
+	ending  bool         // some may expire
 	tombs   *cache.Cache // key → *tombstone
 	order   []*member    // the same members in the order of registry.Compare
 	finger  int          // where the last find was
@@ -82,7 +83,7 @@ func (u *union) apply(i int, snap registry.Snapshot, now time.Time) {
 // replace sets a source's list. said names those that left aloud; first is
 // true for a list that can't be newer than a departure that is known.
 func (u *union) replace(i int, list []registry.Instance, said map[registry.ID]registry.Departure, first bool, now time.Time) {
-	u.members.DeleteExpired()
+	u.expire()
 	src := &u.sources[i]
 	if len(list) > 0 && len(list) == len(src.list) && &list[0] == &src.list[0] && len(said) == 0 {
 		return // the same list, confirmed
@@ -108,6 +109,22 @@ func (u *union) replace(i int, list []registry.Instance, said map[registry.ID]re
 	})
 	src.list = list
 	u.settleVanished(lost, src.name, false, now)
+}
+
+// keepFor has a member that is protected expire.
+func (u *union) keepFor(m *member, d time.Duration) {
+	u.members.Set(m.key(), m, d)
+	u.ending = true
+}
+
+// expire drops whose protection has ended. The cache looks at every member for
+// that, so it is asked only while somebody is protected.
+func (u *union) expire() {
+	if !u.ending {
+		return
+	}
+	u.members.DeleteExpired()
+	u.ending = slices.ContainsFunc(u.order, func(m *member) bool { return m.guard != nil })
 }
 
 // list notes that a source lists an instance anew.

@@ -17,7 +17,7 @@ func TestAgeOfTheHeartbeat(t *testing.T) {
 	cfg := quick(t, server.URL(db), newOwner())
 	cfg.Heartbeat, cfg.Expiry, cfg.Poll = 30*time.Second, 90*time.Second, 30*time.Second
 	provider := start(t, cfg)
-	provider.offer()
+	provider.sees(5*time.Second, provider.offer()) // and has sent its first heartbeat
 	server.Exec(t, db, "UPDATE skerry_lease SET heartbeat = now() - interval '20 seconds'")
 	cfg.Owner = newOwner()
 	reader := start(t, cfg)
