@@ -26,8 +26,8 @@ type outcome struct {
 	begun bool
 }
 
-// with has the session do something, or the next one while there is none, at
-// most three times: a connection may have died unnoticed. When no session
+// with has the session do something, or the next one when it has just ended, at
+// most three times: a connection may have died unnoticed. While no session
 // comes about it returns why. f may be repeated, and has limit.
 func (r *Registry) with(ctx context.Context, f func(context.Context, *pgx.Conn) error) error {
 	for range 3 {
@@ -48,6 +48,10 @@ func (r *Registry) send(ctx context.Context, f func(context.Context, *pgx.Conn) 
 	if !r.alive {
 		r.mu.Unlock()
 		return outcome{err: unavailable(errNotRunning)}
+	}
+	if away := r.away; away != nil {
+		r.mu.Unlock()
+		return outcome{err: away}
 	}
 	r.errands = append(r.errands, e)
 	r.mu.Unlock()
@@ -83,8 +87,17 @@ func (r *Registry) waiting() []*errand {
 	return all
 }
 
-// turnAway ends the errands that waited for a session that did not come about.
-func (r *Registry) turnAway(err error) {
+// turnAway ends the errands that wait for a session that did not come about,
+// and, if it will not come soon, all others until it does.
+func (r *Registry) turnAway(err error, soon bool) {
+	r.mu.Lock()
+	if r.away = err; soon {
+		r.away = nil
+	}
+	r.mu.Unlock()
+	if soon {
+		return
+	}
 	for _, e := range r.waiting() {
 		e.done <- outcome{err: err}
 	}
@@ -92,6 +105,9 @@ func (r *Registry) turnAway(err error) {
 
 // runErrands does what others want done over this connection.
 func (s *session) runErrands(ctx context.Context) error {
+	s.r.mu.Lock()
+	s.r.away = nil
+	s.r.mu.Unlock()
 	for _, e := range s.r.waiting() {
 		if s.conn.IsClosed() {
 			e.done <- outcome{err: errConnectionGone, begun: true}

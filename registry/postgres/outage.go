@@ -32,8 +32,9 @@ func (r *Registry) stayConnected(ctx context.Context) error {
 			o.comeBack(ctx, s.next)
 			continue
 		}
-		o.goesOn(r.explain(err), !s.full.IsZero())
-		r.turnAway(unavailable(r.explain(err)))
+		err, worked := r.explain(err), !s.full.IsZero()
+		o.goesOn(err, worked)
+		r.turnAway(unavailable(err), worked && !isTimeout(err))
 		if o.pause.Wait(ctx) != nil {
 			return nil
 		}

@@ -37,6 +37,7 @@ type Registry struct {
 	plain   bool               // the server refuses start-up parameters: a pooler, or an old one
 	alive   bool               // Run runs
 	errands []*errand          // what the session is to do for others
+	away    error              // why there is no session, nor will be soon
 	rights  *RightsError       // the latest refusal of a right; nil when all is well
 	told    bool               // the SQL that allows it was logged
 	wake    context.CancelFunc // interrupts the wait for notifications
@@ -91,7 +92,7 @@ func (r *Registry) Run(ctx context.Context) error {
 		r.mu.Unlock()
 		return errors.New("postgres registry: Run is running already")
 	}
-	r.alive = true
+	r.alive, r.away = true, nil
 	r.mu.Unlock()
 
 	g := run.NewGroup(ctx)
@@ -144,7 +145,7 @@ func (r *Registry) end() {
 	r.mu.Lock()
 	r.alive = false
 	r.mu.Unlock()
-	r.turnAway(unavailable(errNotRunning))
+	r.turnAway(unavailable(errNotRunning), false)
 }
 
 // poke makes the session look at its duties now.
