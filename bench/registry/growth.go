@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"text/tabwriter"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -12,71 +11,78 @@ import (
 	"github.com/skerry/skerry/internal/run"
 )
 
-// compression is how much faster than a real site's the heartbeats come while
-// the tables' growth is measured, and autovacuum with them.
-const compression = 60
+// While the tables' growth is measured there are a thousand leases, heartbeats
+// come faster by this factor than a real site's, and autovacuum with them.
+const (
+	compression  = 20
+	growthLeases = 1000
+)
 
-// tablesSQL is the size of what heartbeats write, in KiB.
-const tablesSQL = `SELECT pg_table_size('skerry_lease') / 1024, pg_indexes_size('skerry_lease') / 1024,
-	(pg_table_size('skerry_cluster') + pg_table_size('skerry_revision') + pg_table_size('skerry_told')) / 1024`
+// sizesSQL is the size of what heartbeats write, in KiB, and how it came to be.
+const sizesSQL = `SELECT (SELECT count(*) FROM skerry_lease), pg_table_size('skerry_lease') / 1024, pg_indexes_size('skerry_lease') / 1024,
+	(pg_table_size('skerry_cluster') + pg_table_size('skerry_revision') + pg_table_size('skerry_told')) / 1024,
+	(SELECT n_tup_upd FROM pg_stat_user_tables WHERE relname = 'skerry_lease'),
+	(SELECT n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'skerry_lease')`
 
-// growth watches the tables over hours of heartbeats of a hundred processes,
-// first as it is, then beside a transaction that somebody has left open.
-func growth(ctx context.Context, w io.Writer, hours float64) error {
-	l := load{instances: 1000, consumers: 100, pace: 30 * time.Second / compression}
-	db, err := startDatabase(ctx, 3*l.processes()+20, fmt.Sprintf("autovacuum_naptime = %d\n", max(60/compression, 1)))
+// size is what heartbeats write at one moment.
+type size struct {
+	what                         string
+	hours                        float64
+	leases, table, index, others int64 // KiB
+	beats, hot                   int64
+}
+
+// growth watches the tables over hours of heartbeats, first as it is, then
+// beside a transaction that somebody has left open.
+func growth(ctx context.Context, w io.Writer, hours float64) (seen []size, err error) {
+	l := load{instances: growthLeases, consumers: growthLeases, pace: 30 * time.Second / compression}
+	db, err := startDatabase(ctx, l.processes()+20, fmt.Sprintf("autovacuum_naptime = %d\n", max(60/compression, 1)))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer db.close()
+	say("growth: starting %d processes", l.processes())
 	nodes, err := openNodes(ctx, db, l)
 	defer closeNodes(nodes)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	fmt.Fprintf(w, "\ngrowth over hours of heartbeats: %d processes, time %d times as fast\n", l.processes(), compression)
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "\thours\tlease table, KiB\tits index\tcluster, revision, told\theartbeats\tof them HOT\t")
 	half := time.Duration(hours / 2 * float64(time.Hour) / compression)
-	if err := sizes(ctx, db, t, "at the start", 0); err != nil {
-		return err
+	say("growth: twice %v, which are %.1f hours", half.Round(time.Second), hours)
+	note := func(what string, d time.Duration, times int) {
+		for k := range times {
+			if err == nil {
+				err = run.Sleep(ctx, d/time.Duration(times))
+			}
+			if err == nil {
+				s := size{what: what, hours: float64(k+1) / float64(times) * d.Hours() * compression}
+				err = db.admin.QueryRow(ctx, sizesSQL).Scan(&s.leases, &s.table, &s.index, &s.others, &s.beats, &s.hot)
+				seen = append(seen, s)
+			}
+		}
 	}
-	if err := watchSizes(ctx, db, t, "nothing else goes on", half); err != nil {
-		return err
-	}
-	holder, err := pgx.Connect(ctx, db.server.SocketURL("postgres"))
-	if err != nil {
-		return err
+	note("at the start", 0, 1)
+	note("nothing else goes on", half, 4)
+	holder, open := pgx.Connect(ctx, db.server.SocketURL("postgres"))
+	if open != nil {
+		return nil, open
 	}
 	defer holder.Close(context.WithoutCancel(ctx))
-	if _, err := holder.Exec(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT pg_current_xact_id()"); err != nil {
-		return err
+	if _, open = holder.Exec(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT pg_current_xact_id()"); open != nil {
+		return nil, open
 	}
-	if err := watchSizes(ctx, db, t, "beside an open transaction", half); err != nil {
-		return err
+	note("beside an open transaction", half, 4)
+	if err == nil {
+		reportGrowth(w, seen)
 	}
-	return t.Flush()
+	return seen, err
 }
 
-// watchSizes notes the sizes four times.
-func watchSizes(ctx context.Context, db *database, w io.Writer, what string, d time.Duration) error {
-	for k := range 4 {
-		if err := run.Sleep(ctx, d/4); err != nil {
-			return err
-		}
-		if err := sizes(ctx, db, w, what, float64(k+1)/4*d.Hours()*compression); err != nil {
-			return err
-		}
+func reportGrowth(w io.Writer, seen []size) {
+	fmt.Fprintf(w, "\ngrowth over hours of heartbeats: %d leases, time %d times as fast\n", seen[0].leases, compression)
+	t := newTable(w, "", "hours", "lease table, KiB", "its index", "cluster, revision, told", "heartbeats", "of them HOT")
+	for _, s := range seen {
+		t.row(s.what, fmt.Sprintf("%.2f", s.hours), fmt.Sprint(s.table), fmt.Sprint(s.index), fmt.Sprint(s.others), fmt.Sprint(s.beats),
+			fmt.Sprintf("%.1f %%", 100*float64(s.hot)/float64(max(s.beats, 1))))
 	}
-	return nil
-}
-
-func sizes(ctx context.Context, db *database, w io.Writer, what string, hours float64) error {
-	var table, index, others, beats, hot int64
-	if err := db.admin.QueryRow(ctx, tablesSQL).Scan(&table, &index, &others); err != nil {
-		return err
-	}
-	err := db.admin.QueryRow(ctx, "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'skerry_lease'").Scan(&beats, &hot)
-	fmt.Fprintf(w, "%s\t%.2f\t%d\t%d\t%d\t%d\t%.1f %%\t\n", what, hours, table, index, others, beats, 100*float64(hot)/float64(max(beats, 1)))
-	return err
 }

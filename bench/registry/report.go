@@ -3,7 +3,6 @@ package registry
 import (
 	"fmt"
 	"io"
-	"text/tabwriter"
 	"time"
 
 	"github.com/skerry/skerry/bench/chart"
@@ -14,8 +13,8 @@ func report(w io.Writer, results []result) {
 	l := results[0].load
 	fmt.Fprintf(w, "\n%d instances in %d processes, %d consumers; at rest for %v, heartbeats every %v\n",
 		l.instances, l.processes(), l.consumers, results[0].window.Round(time.Second), l.pace)
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "system\tserver CPU, % of a core\tstatements/s\tkB/s\tconnections\tserver MiB\tstart\tchange p50\tp99\twriter p50\tserver CPU/change\t")
+	t := newTable(w, "system", "server's CPU at rest, % of a core", "statements/s", "kB/s", "connections", "server, MiB", "start",
+		"change: p50", "p99", "the writer's p50", "server's CPU for a change")
 	for _, r := range results {
 		statements := "–"
 		if r.usage.statements >= 0 {
@@ -23,13 +22,11 @@ func report(w io.Writer, results []result) {
 		}
 		p50, p99, writer := ms(quantile(r.took, 0.5)), ms(quantile(r.took, 0.99)), ms(quantile(r.writer, 0.5))
 		if len(r.took) == 0 {
-			p50, p99, writer = ms(l.pace/2), ms(l.pace*99/100), "–" // by design
+			p50, p99, writer = ms(l.pace/2), ms(l.pace*99/100)+" by design", "–"
 		}
-		fmt.Fprintf(t, "%s\t%.2f\t%s\t%.1f\t%d\t%d\t%v\t%s\t%s\t%s\t%s\t\n", r.system, 100*r.cores(), statements,
-			float64(r.usage.bytes)/1000/r.window.Seconds(), r.usage.connections, r.usage.memory>>20, r.start.Round(100*time.Millisecond),
-			p50, p99, writer, ms(r.change))
+		t.row(r.system, fmt.Sprintf("%.2f", 100*r.cores()), statements, fmt.Sprintf("%.1f", float64(r.usage.bytes)/1000/r.window.Seconds()),
+			fmt.Sprint(r.usage.connections), fmt.Sprint(r.usage.memory>>20), r.start.Round(100*time.Millisecond).String(), p50, p99, writer, ms(r.change))
 	}
-	_ = t.Flush() // to the terminal
 }
 
 func ms(d time.Duration) string { return fmt.Sprintf("%.1f ms", float64(d)/float64(time.Millisecond)) }

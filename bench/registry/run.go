@@ -36,6 +36,8 @@ type options struct {
 	window  time.Duration
 	changes int
 	counted bool
+
+	statistics int // rows of each process in a pace
 }
 
 // Run measures every load and prints the tables.
@@ -48,12 +50,14 @@ func Run(ctx context.Context, args []string) error {
 	window := flags.Duration("window", 0, "how long to measure at rest; 0: one pace")
 	changes := flags.Int("changes", 50, "changes to follow to every consumer")
 	counted := flags.Bool("statements", false, "print what skerry's database was asked at rest, by text")
-	hours := flags.Float64("hours", 2, "hours of heartbeats for the table's growth; 0: none")
+	statistics := flags.Int("statistics", 0, "rows of call statistics that each of skerry's processes writes every pace")
+	consumer := flags.Bool("consumer", true, "measure what a consumer pays, too")
+	hours := flags.Float64("hours", 1, "hours of heartbeats for the table's growth; 0: none")
 	picture := flags.String("picture", "", "file for the picture of cost against N")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	o := options{systems: strings.Split(*systems, ","), window: *window, changes: *changes, counted: *counted}
+	o := options{systems: strings.Split(*systems, ","), window: *window, changes: *changes, counted: *counted, statistics: *statistics}
 	if o.window == 0 {
 		o.window = *pace
 	}
@@ -76,12 +80,22 @@ func Run(ctx context.Context, args []string) error {
 		report(os.Stdout, results)
 		all = append(all, results...)
 	}
+	var sizes []size
 	if *hours > 0 {
-		if err := growth(ctx, os.Stdout, *hours); err != nil {
+		var err error
+		if sizes, err = growth(ctx, os.Stdout, *hours); err != nil {
 			return fmt.Errorf("growth of the tables: %w", err)
 		}
 	}
-	if *picture != "" {
+	var costs []cost
+	if *consumer {
+		var err error
+		if costs, err = consumerCosts(ctx); err != nil {
+			return err
+		}
+	}
+	verdicts(os.Stdout, all, costs, sizes)
+	if *picture != "" && len(all) > 0 {
 		return draw(*picture, all)
 	}
 	return nil
@@ -104,7 +118,7 @@ func measure(ctx context.Context, l load, o options) (out []result, err error) {
 			return nil, err
 		}
 		if s, ok := running[i].(*site); ok {
-			s.counted = o.counted
+			s.counted, s.statistics = o.counted, o.statistics
 		}
 		seen[i] = newArrivals(l.consumers)
 		out[i] = result{system: name, load: l, window: o.window}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/discovery"
+	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/internal/run"
 	sk "github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/registry/postgres"
@@ -22,7 +23,8 @@ type site struct {
 	nodes  []*node
 	writer *node // makes the changes
 
-	counted bool // statements are counted by their text
+	counted    bool // statements are counted by their text
+	statistics int  // rows that each process writes in a pace
 }
 
 type node struct {
@@ -39,7 +41,7 @@ func (s *site) start(ctx context.Context, l load, a *arrivals) (err error) {
 	if s.counted {
 		more = "shared_preload_libraries = 'pg_stat_statements'"
 	}
-	if s.db, err = startDatabase(ctx, 3*l.processes()+10, more); err != nil {
+	if s.db, err = startDatabase(ctx, l.processes()+10, more); err != nil {
 		return err
 	}
 	if s.nodes, err = openNodes(ctx, s.db, l); err != nil {
@@ -50,6 +52,9 @@ func (s *site) start(ctx context.Context, l load, a *arrivals) (err error) {
 	}
 	for i := range l.consumers {
 		s.nodes[i].consume(l.used(i), a)
+	}
+	for _, n := range s.nodes {
+		n.count(s.statistics, l.pace)
 	}
 	return each(ctx, l.consumers, 1, func(ctx context.Context, i int) error {
 		for _, name := range l.used(i)[1:] {
@@ -117,6 +122,30 @@ func (n *node) consume(services []string, a *arrivals) {
 				a.arrived(k)
 			}
 		}
+	})
+}
+
+// count has a process write what it has counted of its calls.
+func (n *node) count(rows int, pace time.Duration) {
+	if rows == 0 {
+		return
+	}
+	period := make([]health.Row, rows)
+	for i := range period {
+		period[i].Key = health.Key{Side: health.Client, Service: service(i), Version: "v1", Method: "call", Peer: "10.0.0.1:1000"}
+		period[i].Outcomes[health.OK] = 1000
+	}
+	n.group.Go(func(ctx context.Context) error {
+		wait := run.Jitter(pace, 1)
+		for run.Sleep(ctx, wait) == nil {
+			now := time.Now()
+			for i := range period {
+				period[i].From, period[i].To = now.Add(-pace), now
+			}
+			_ = n.db.Write(ctx, period) // what is lost is not counted
+			wait = pace
+		}
+		return nil
 	})
 }
 

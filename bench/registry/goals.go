@@ -1,0 +1,73 @@
+package registry
+
+import (
+	"fmt"
+	"io"
+	"strings"
+)
+
+// The goals for a site of ten thousand instances and a thousand consumers.
+const (
+	goalInstances, goalConsumers = 10_000, 1_000
+
+	goalCPU    = 8.0   // % of a core
+	goalMemory = 1024  // bytes for an instance that a consumer knows
+	goalPick   = 200.0 // ns
+	goalGrowth = 5.0   // the lease table at most, in sizes of its rows packed in pages that are half full
+)
+
+// verdicts prints what was measured of each goal.
+func verdicts(w io.Writer, all []result, costs []cost, sizes []size) {
+	fmt.Fprintf(w, "\n| goal | measured | |\n|---|---|---|\n")
+	line := func(goal, measured string, met bool) {
+		verdict := "met"
+		if !met {
+			verdict = "**missed**"
+		}
+		fmt.Fprintf(w, "| %s | %s | %s |\n", goal, measured, verdict)
+	}
+	if r := found(all, "skerry"); r != nil {
+		cpu := 100 * r.cores()
+		line(fmt.Sprintf("10,000 instances, 1,000 consumers: PostgreSQL ≤ %.0f %% of a core", goalCPU),
+			fmt.Sprintf("%.1f %%, %.0f statements/s", cpu, float64(r.usage.statements)/r.window.Seconds()), cpu <= goalCPU)
+		line("… connections bounded: one for each process", fmt.Sprintf("%d for %d processes and the one that makes the changes", r.usage.connections, r.load.processes()),
+			r.usage.connections <= r.load.processes()+1)
+		if e := found(all, "etcd"); e != nil && len(e.took) > 0 && len(r.took) > 0 {
+			own, its := quantile(r.took, 0.99), quantile(e.took, 0.99)
+			line("… a change is with all consumers, p99, no later than by etcd's watch", fmt.Sprintf("%s against %s", ms(own), ms(its)), own <= its)
+		}
+	}
+	if len(sizes) > 0 {
+		most, packed := int64(0), sizes[0].leases/44+1 // a row takes 90 bytes of a page that is half full
+		for _, s := range sizes {
+			most = max(most, s.table)
+		}
+		line(fmt.Sprintf("the lease table stays flat over hours, also beside an open transaction (≤ %.0f × its rows)", goalGrowth),
+			fmt.Sprintf("at most %d KiB for %d leases", most, sizes[0].leases), float64(most) <= goalGrowth*8*float64(packed)+256)
+	}
+	for _, c := range costs {
+		line(fmt.Sprintf("%s: memory ≤ %d bytes for each of 10,000 known", c.balancer, goalMemory), fmt.Sprintf("%.0f", c.memory), c.memory <= goalMemory)
+		ns := float64(c.pick.T.Nanoseconds()) / float64(c.pick.N)
+		line(fmt.Sprintf("%s: a pick of 10,000 < %.0f ns, no allocation", c.balancer, goalPick), fmt.Sprintf("%.0f ns, %d", ns, c.pick.AllocsPerOp()),
+			ns < goalPick && c.pick.AllocsPerOp() == 0)
+	}
+}
+
+func found(all []result, system string) *result {
+	for i := range all {
+		if r := &all[i]; r.system == system && r.load.instances == goalInstances && r.load.consumers == goalConsumers {
+			return r
+		}
+	}
+	return nil
+}
+
+// table is one of Markdown.
+type table struct{ w io.Writer }
+
+func newTable(w io.Writer, columns ...string) table {
+	fmt.Fprintf(w, "\n| %s |\n|%s\n", strings.Join(columns, " | "), strings.Repeat("---|", len(columns)))
+	return table{w}
+}
+
+func (t table) row(cells ...string) { fmt.Fprintf(t.w, "| %s |\n", strings.Join(cells, " | ")) }
