@@ -24,14 +24,16 @@ func TestFewConnections(t *testing.T) {
 	var nodes []*node
 	var want []registry.Instance
 	for range 14 {
-		n := start(t, quick(t, url, newOwner()))
+		cfg := quick(t, url, newOwner())
+		cfg.Heartbeat, cfg.Poll, cfg.Expiry = 3*time.Second, 3*time.Second, 9*time.Second
+		n := start(t, cfg)
 		n.promise()
 		nodes, want = append(nodes, n), append(want, n.instance())
 	}
 	for _, n := range nodes {
 		n.sees(30*time.Second, want...)
 	}
-	for begun := time.Now(); time.Since(begun) < 7*time.Second; { // longer than a lease
+	for begun := time.Now(); time.Since(begun) < 10*time.Second; { // longer than a lease
 		nodes[0].holds(200*time.Millisecond, want...)
 	}
 	for _, n := range nodes {

@@ -36,7 +36,7 @@
 //
 // # A server with few connections
 //
-// Where fewer than two of max_connections are left, whoever finds out gives its
+// Where none of max_connections is left, whoever finds out gives its
 // connection back and comes for each heartbeat only, and when it has something
 // to write: it sees changes when it comes. With room again it stays. At more
 // than a hundred processes each looks every quarter of an hour only, since that

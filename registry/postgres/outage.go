@@ -58,7 +58,7 @@ func (o *outage) comeBack(ctx context.Context, next time.Time) {
 	o.r.visiting.Store(true)
 	if !o.scarce {
 		o.scarce = true
-		o.r.log.Warn("the database has hardly a connection left (max_connections); this process connects for each heartbeat only, and sees changes by then",
+		o.r.log.Warn("the database has no connection left for others (max_connections); this process connects for each heartbeat only, and sees changes by then",
 			"every", o.r.cfg.tick())
 	}
 	wait, cancel := o.r.waitContext(ctx, time.Until(next))

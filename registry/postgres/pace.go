@@ -40,10 +40,10 @@ func (r *Registry) answered(took time.Duration) {
 
 // keptFree is how many connections the processes of a site leave to others, and
 // to those of them who come for a moment.
-const keptFree = 2
+const keptFree = 1
 
 // errCrowded ends a session whose connection others need.
-var errCrowded = errors.New("the database has hardly a connection left")
+var errCrowded = errors.New("the database has no connection left for others")
 
 // visits reports whether this process comes for each beat only.
 func (r *Registry) visits() bool { return r.visiting.Load() }
