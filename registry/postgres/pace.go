@@ -54,3 +54,15 @@ func (s *session) asksForRoom() bool {
 	s.beats++
 	return !s.r.isPlain() && (s.r.visits() || s.beats%30 == 0)
 }
+
+// room notes how many connections the server still takes; nil: not asked.
+func (s *session) room(free *int64) {
+	if free == nil {
+		return
+	}
+	s.crowded = *free < keptFree
+	if !s.crowded && s.r.visiting.Swap(false) {
+		s.next = time.Now() // it stays, and listens from now on
+		s.r.log.Debug("the database has connections again; this process keeps one")
+	}
+}

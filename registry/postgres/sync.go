@@ -69,18 +69,6 @@ func (s *session) sync(ctx context.Context, services []string, all, full bool) e
 	return s.attend(ctx, h)
 }
 
-// room notes how many connections the server still takes; nil: not asked.
-func (s *session) room(free *int64) {
-	if free == nil {
-		return
-	}
-	s.crowded = *free < keptFree
-	if !s.crowded && s.r.visiting.Swap(false) {
-		s.next = time.Now() // it stays, and listens from now on
-		s.r.log.Debug("the database has connections again; this process keeps one")
-	}
-}
-
 // learn takes an answer into the model and shows it.
 func (s *session) learn(h head, services []string, all, full bool) {
 	now := time.Now()
