@@ -110,14 +110,30 @@ func TestFloorsPage(t *testing.T) {
 	sameRows(t, path, rowsBehind(t, path, "<!-- floors -->"), want)
 }
 
-// TestDependenciesPage keeps docs/dependencies.md equal to go.mod.
+// TestDependenciesPage keeps docs/dependencies.md equal to go.mod, and to what
+// bench/go.mod has beyond it.
 func TestDependenciesPage(t *testing.T) {
-	var want []string
-	for _, m := range regexp.MustCompile(`(?m)^\t(\S+) v\S+$`).FindAllStringSubmatch(read(t, "go.mod"), -1) {
-		want = append(want, fmt.Sprintf("| `%s` | ", m[1]))
-	}
 	const path = "docs/dependencies.md"
+	own := directModules(t, "go.mod")
+	var want, more []string
+	for _, m := range own {
+		want = append(want, fmt.Sprintf("| `%s` | ", m))
+	}
+	for _, m := range directModules(t, "bench/go.mod") {
+		if m != "github.com/skerry/skerry" && !slices.Contains(own, m) {
+			more = append(more, fmt.Sprintf("| `%s` | ", m))
+		}
+	}
 	sameRows(t, path, rowsBehind(t, path, "<!-- go.mod -->"), want)
+	sameRows(t, path, rowsBehind(t, path, "<!-- bench/go.mod -->"), more)
+}
+
+// directModules are those that a go.mod requires for its own sake.
+func directModules(t *testing.T, file string) (names []string) {
+	for _, m := range regexp.MustCompile(`(?m)^\t(\S+) v\S+$`).FindAllStringSubmatch(read(t, file), -1) {
+		names = append(names, m[1])
+	}
+	return names
 }
 
 // TestConfigurationsOnPages reads every skerry.yaml that a page shows.

@@ -10,8 +10,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
+
+	"github.com/skerry/skerry/bench/table"
 )
 
 // crowdPeers are the peers whose connections are counted, unless others are
@@ -148,33 +149,25 @@ func (p *process) memory() (int, error) {
 func reportCrowds(w io.Writer, all []crowd, n, deaf int) {
 	kib := func(bytes int) string { return fmt.Sprintf("%.1f KiB", float64(bytes)/(1<<10)) }
 	mib := func(bytes int) string { return fmt.Sprintf("%.0f MiB", float64(bytes)/(1<<20)) }
-	fmt.Fprintf(w, "\n%d connections to one server, each called once; memory per connection at rest\n", n)
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "peer\tclient\tserver\tserver, called again\topened in\tcalled again in\t")
+	fmt.Fprintf(w, "\n%d connections to one server: resident memory of each process for one connection, at rest\n\n", n)
+	rest := table.Table{Head: []string{"peer", "client", "server", "server, called again", "opened in", "called again in"}}
+	fair := table.Table{Head: []string{"peer", "p50 alone", "p99 alone", "p50 beside", "p99 beside", "calls/s of the busy one"}}
+	never := table.Table{Head: []string{"peer", "server before", "at most", "more, per caller", "sent", "cut off", "p99 of somebody else"}}
 	for _, c := range all {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%v\t%v\t\n", c.name, kib(c.clientRest), kib(c.serverRest), kib(c.serverAfter),
-			c.opened.Took.Round(time.Millisecond), c.again.Took.Round(time.Millisecond))
-	}
-	t.Flush()
-	fmt.Fprintf(w, "\ncalls of a quiet connection, alone and beside one with as many calls at a time as it carries, up to %d\n", floodCallers)
-	t = tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "peer\tp50 alone\tp99 alone\tp50 beside\tp99 beside\tcalls/s of the flood\t")
-	for _, c := range all {
-		f := c.fair
-		fmt.Fprintf(t, "%s\t%v\t%v\t%v\t%v\t%.0f\t\n", c.name, f.AloneP50, f.AloneP99, f.BesideP50, f.BesideP99, f.Flood)
-	}
-	t.Flush()
-	if deaf == 0 {
-		return
-	}
-	fmt.Fprintf(w, "\n%d callers that send as much as they can and never read\n", deaf)
-	t = tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "peer\tserver before\tserver's most\tmore, per caller\tsent\tcut off\tp99 of another's calls\t")
-	for _, c := range all {
-		if c.deaf.Callers > 0 {
-			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%d\t%v\t\n", c.name, mib(c.deafBefore), mib(c.deafPeak),
-				kib((c.deafPeak-c.deafBefore)/c.deaf.Callers), mib(c.deaf.Sent), c.deaf.Cut, c.deaf.OtherP99)
+		rest.Add(c.name, kib(c.clientRest), kib(c.serverRest), kib(c.serverAfter), millis(c.opened.Took), millis(c.again.Took))
+		f, d := c.fair, c.deaf
+		fair.Add(c.name, micros(float64(f.AloneP50)), micros(float64(f.AloneP99)), micros(float64(f.BesideP50)), micros(float64(f.BesideP99)), thousands(f.Flood))
+		if d.Callers > 0 {
+			never.Add(c.name, mib(c.deafBefore), mib(c.deafPeak), kib((c.deafPeak-c.deafBefore)/d.Callers), mib(d.Sent), d.Cut, micros(float64(d.OtherP99)))
 		}
 	}
-	t.Flush()
+	rest.Write(w)
+	fmt.Fprintf(w, "\nCalls of a quiet connection, alone and beside a busy one with %d callers (Apache Thrift: one)\n\n", floodCallers)
+	fair.Write(w)
+	if deaf > 0 {
+		fmt.Fprintf(w, "\n%d callers that send as much as they can for %v and never read\n\n", deaf, deafTime)
+		never.Write(w)
+	}
 }
+
+func millis(d time.Duration) string { return fmt.Sprintf("%.0f ms", float64(d)/1e6) }

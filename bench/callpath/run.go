@@ -1,26 +1,13 @@
 package callpath
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"flag"
 	"fmt"
-	"io"
 	"os"
-	"os/exec"
 	"strconv"
-	"strings"
 	"time"
 )
-
-// cell is one row of a table: a peer under one load.
-type cell struct {
-	peer    string
-	workers int
-	size    int
-	slow    bool // one call in a hundred takes slowTime, and is not counted
-}
 
 // sample is one measurement of a cell in one round.
 type sample struct {
@@ -31,16 +18,19 @@ type sample struct {
 	AllocsServer         float64
 }
 
-// CPU is the processor time of both sides per call.
-func (s sample) CPU() time.Duration { return s.CPUClient + s.CPUServer }
+// longBudget bounds a long run: what is begun within it ends within it, on a
+// machine at rest.
+const longBudget = 13 * time.Minute
 
-// Run measures every peer in interleaved rounds and prints the tables.
+// Run measures every peer in interleaved rounds and prints the tables, in
+// Markdown.
 func Run(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("call", flag.ContinueOnError)
-	load := flags.String("load", "", "one load instead: callers and bytes, as 128x1024; 128x1024+slow mixes slow calls in")
-	long := flags.Bool("long", false, "all loads and seven rounds instead of the main loads and three")
-	only := flags.String("peers", "", "comma-separated peers; empty means all")
-	rounds := flags.Int("rounds", 0, "rounds; 0 means 3, or 7 with -long")
+	named := flags.String("load", "", "these loads instead: callers and bytes, as 128x1024,4x1048576; 128x1024+slow mixes slow calls in")
+	long := flags.Bool("long", false, "all loads, with TLS, slow calls and large messages; as many rounds as fit into 13 minutes")
+	names := flags.String("peers", "", "comma-separated peers; empty means all that belong to a load")
+	rounds := flags.Int("rounds", 0, "rounds; 0 means 3, or as many as the budget allows")
+	budget := flags.Duration("budget", 0, "time within which rounds are begun that will end in it; 0 means 13m with -long, else no bound")
 	profiles := flags.String("profile", "", "directory for profiles of the last measurement of each peer, for go tool pprof")
 	pictures := flags.String("pictures", "", "directory for pictures of calls per second and of processor time")
 	window := flags.Duration("for", time.Second, "length of one measurement")
@@ -48,63 +38,68 @@ func Run(ctx context.Context, args []string) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	loads := []cell{{workers: 1, size: 1024}, {workers: 128, size: 1024}}
-	if *long {
-		loads = []cell{{workers: 1, size: 100}, {workers: 16, size: 100}, {workers: 128, size: 100},
-			{workers: 1, size: 1024}, {workers: 16, size: 1024}, {workers: 128, size: 1024},
-			{workers: 128, size: 1024, slow: true}, {workers: 16, size: 64 << 10}, {workers: 4, size: 1 << 20}}
+	plan, err := shortPlan(), error(nil)
+	switch {
+	case *named != "":
+		plan, err = namedPlan(*named)
+	case *long:
+		plan = longPlan()
 	}
-	if *load != "" {
-		loads = make([]cell, 1)
-		numbers, mixed := strings.CutSuffix(*load, "+slow")
-		if _, err := fmt.Sscanf(numbers, "%dx%d", &loads[0].workers, &loads[0].size); err != nil {
-			return fmt.Errorf("-load %q: want callers and bytes, as 128x1024", *load)
-		}
-		if mixed { // beside the same without
-			loads = append(loads, loads[0])
-			loads[1].slow = true
-		}
+	if err == nil {
+		plan, err = only(plan, *names)
 	}
-	if *rounds == 0 {
-		*rounds = 3
-		if *long {
-			*rounds = 7
-		}
-	}
-	var names []string
-	for _, p := range peers() {
-		if *only == "" || strings.Contains(","+*only+",", ","+p.name+",") {
-			names = append(names, p.name)
-		}
-	}
-	dir, err := os.MkdirTemp("", "bench-")
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	if err := makeCertificate(dir); err != nil {
+	switch {
+	case *rounds > 0 || *budget > 0:
+	case *long:
+		*budget = longBudget
+	default:
+		*rounds = 3
+	}
+	fmt.Printf("Measured on %s.\n", machine())
+	p := pacer{rounds: *rounds, budget: *budget}
+	all, err := measureAll(ctx, plan, &p, *window, *profiles)
+	if err != nil {
 		return err
 	}
-	all := map[cell][]sample{}
-	for round := range *rounds {
-		for _, load := range loads {
-			for _, name := range names {
-				load.peer = name
-				fmt.Fprintf(os.Stderr, "\rround %d of %d: %-16s %3d callers, %7d bytes ", round+1, *rounds, name, load.workers, load.size)
-				s, err := measure(ctx, load, *window, *profiles)
-				if err != nil {
-					return fmt.Errorf("%s with %d callers of %d bytes: %w", name, load.workers, load.size, err)
-				}
-				all[load] = append(all[load], s)
-			}
-		}
-	}
-	fmt.Fprintln(os.Stderr)
-	report(os.Stdout, loads, names, all)
+	fmt.Printf(legend, p.done)
+	report(os.Stdout, plan, all)
+	reportGoals(os.Stdout, all)
 	if *pictures != "" {
-		return draw(*pictures, loads, names, all)
+		return draw(*pictures, plan, all)
 	}
 	return nil
+}
+
+func measureAll(ctx context.Context, plan []load, p *pacer, window time.Duration, profiles string) (samples, error) {
+	dir, err := os.MkdirTemp("", "bench-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	if err := makeCertificate(dir); err != nil {
+		return nil, err
+	}
+	all, start := samples{}, time.Now()
+	for p.more(time.Since(start)) {
+		begin := time.Now()
+		for _, l := range plan {
+			for i := range l.peers {
+				c := l.of(l.peers[(i+p.done)%len(l.peers)]) // nobody is always the first
+				fmt.Fprintf(os.Stderr, "\r%6v  round %d: %-16s %11s, %7s ", time.Since(start).Round(time.Second), p.done+1, c.peer, callers(c.workers), bytesText(c.size))
+				s, err := measure(ctx, c, window, profiles)
+				if err != nil {
+					return nil, fmt.Errorf("%s with %s of %s: %w", c.peer, callers(c.workers), bytesText(c.size), err)
+				}
+				all[c] = append(all[c], s)
+			}
+		}
+		p.round(time.Since(begin))
+	}
+	fmt.Fprintln(os.Stderr)
+	return all, nil
 }
 
 // measure runs one server and one client process.
@@ -154,66 +149,4 @@ func measure(ctx context.Context, c cell, window time.Duration, profiles string)
 		CPUClient: r.Usage.CPU / n, CPUServer: s.CPU / n,
 		AllocsClient: float64(r.Usage.Mallocs) / float64(n), AllocsServer: float64(s.Mallocs) / float64(n),
 	}, nil
-}
-
-// collector is the GOGC that all children get; 0 = none.
-var collector int
-
-// process is a child that answers lines with lines.
-type process struct {
-	cmd *exec.Cmd
-	in  io.WriteCloser
-	out *bufio.Scanner
-}
-
-func start(ctx context.Context, args ...string) (*process, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	cmd := exec.CommandContext(ctx, self, args...)
-	cmd.Stderr = os.Stderr
-	if collector > 0 {
-		cmd.Env = append(os.Environ(), "GOGC="+strconv.Itoa(collector))
-	}
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		return nil, err
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	return &process{cmd, in, bufio.NewScanner(out)}, cmd.Start()
-}
-
-func (p *process) line() (string, error) {
-	if p.out.Scan() {
-		return p.out.Text(), nil
-	}
-	if err := p.out.Err(); err != nil {
-		return "", err
-	}
-	return "", io.ErrUnexpectedEOF
-}
-
-func (p *process) ask(answer any) error { return p.tell("", answer) }
-
-// tell has the child do something and reads its answer.
-func (p *process) tell(what string, answer any) error {
-	if _, err := io.WriteString(p.in, what+"\n"); err != nil {
-		return err
-	}
-	line, err := p.line()
-	if err != nil {
-		return err
-	}
-	return json.Unmarshal([]byte(line), answer)
-}
-
-func (p *process) end() {
-	p.in.Close()
-	done := time.AfterFunc(2*time.Second, func() { p.cmd.Process.Kill() })
-	defer done.Stop()
-	p.cmd.Wait()
 }

@@ -93,6 +93,7 @@ func (s thriftStack) serve(ctx context.Context, ln net.Listener) error {
 		})
 	}
 	server := thrift.NewTSimpleServer4(processor, listener{ln}, s.transport, s.protocol)
+	server.SetLogger(func(string) {}) // of connections that their clients have ended
 	go func() { <-ctx.Done(); server.Stop() }()
 	return server.Serve()
 }

@@ -45,13 +45,19 @@ func (c *canvas) line(x1, y1, x2, y2 float64, color string) {
 	fmt.Fprintf(c, `<line x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f" stroke="%s"/>`+"\n", x1, y1, x2, y2, color)
 }
 
-// legend names the series above the plot.
+// legend names the series above the plot, in one line if they fit.
 func (c *canvas) legend(names []string) {
+	const gap, letter = 30.0, 6.1
+	wide := 0.0
+	for _, name := range names {
+		wide += gap + letter*float64(len(name))
+	}
+	shrink := min(1, plotWidth/max(wide, 1))
 	x := float64(left)
 	for i, name := range names {
 		fmt.Fprintf(c, `<rect x="%.1f" y="%d" width="10" height="10" fill="%s"/>`+"\n", x, top-16, color(i))
 		c.text(x+14, top-7, 11, "start", "", name)
-		x += 30 + 6.1*float64(len(name))
+		x += shrink * (gap + letter*float64(len(name)))
 	}
 }
 
