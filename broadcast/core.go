@@ -19,6 +19,7 @@ const (
 	burstGap     = time.Second            //
 	lateAsk      = 20 * time.Second       // at most, between a burst of queries and the last one
 	goodbyeGap   = 80 * time.Millisecond  // between the three goodbyes
+	askGather    = 15 * time.Millisecond  // in which new wishes are put into one query
 	settleTime   = 250 * time.Millisecond // after the first query an empty list is taken for empty
 	nonceLife    = 10 * time.Second       // how long answers to a query are believed
 	maxDelay     = 500 * time.Millisecond // longest random delay of an answer
@@ -83,6 +84,7 @@ type core struct {
 	all     bool
 	asks    map[string]int // queries still to be sent for a service
 	asking  bool           // a query is scheduled
+	soon    []string       // services that are asked for in a moment
 	rounds  int            // bursts of queries that have ended
 	queries map[int64]queried
 	recent  [2]map[asker]int // questions seen lately, this and the last period

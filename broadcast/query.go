@@ -42,13 +42,26 @@ func (c *core) want(now time.Time, services []string, all bool) {
 	for s := range c.known() {
 		c.touch(s) // whoever watches anew is shown the list
 	}
-	switch {
-	case len(fresh) == 0:
-	case c.asking: // not with the next round, which is up to a second away
-		c.ask(now, fresh)
-	default:
-		c.query(now)
+	if len(fresh) > 0 {
+		c.askSoon(now, fresh)
 	}
+}
+
+// askSoon asks for services together with those that are wanted in the next
+// moments, as a process that starts wants one after the other.
+func (c *core) askSoon(now time.Time, services []string) {
+	if c.soon = append(c.soon, services...); len(c.soon) > len(services) {
+		return // the time is set
+	}
+	c.at(now.Add(askGather), func(now time.Time) {
+		services := c.soon
+		c.soon = nil
+		if c.asking { // not with the next round, which is up to a second away
+			c.ask(now, services)
+		} else {
+			c.query(now)
+		}
+	})
 }
 
 func (c *core) wants(service string) bool {

@@ -52,9 +52,10 @@
 // A broken connection fails its calls at once and is told to the [Watcher],
 // also when no call is under way. A peer that has vanished without a word is
 // found by a ping after a second of silence while something is expected, and
-// given up a second later; TCP keep-alives (1 s, 3 times) find it on an idle
-// connection. Sequence numbers have a generation, so the late reply to a call
-// that timed out is dropped and never taken for another's.
+// given up a second later; TCP keep-alives (1 s, 3 times; after 5 s without a
+// call 10 s) find it on an idle connection. Sequence numbers have a generation,
+// so the late reply to a call that timed out is dropped and never taken for
+// another's.
 //
 // Endpoints of plain Thrift servers (Endpoint.Protocol) get one connection for
 // each call at a time. It is kept for the next call, unless the call timed

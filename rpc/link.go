@@ -45,10 +45,11 @@ type link struct {
 	// Owned by the sweeper.
 	quietSince time.Duration // when something began to be expected in vain; 0 = nothing is
 	pinged     bool
+	rest       rest
 }
 
 func newLink(p *peer, nc net.Conn) *link {
-	l := &link{peer: p, nc: nc, dialect: p.dialect}
+	l := &link{peer: p, nc: nc, dialect: p.dialect, rest: newRest(nc, p.c.now())}
 	l.role.Store(readResident)
 	l.bell = make(chan struct{}, 1)
 	l.bell <- struct{}{}
@@ -230,6 +231,7 @@ func (l *link) sweep(now time.Duration) bool {
 		}
 	})
 	busy, missed, heard := l.slots.waiting.Load() > 0, l.missed.Swap(false), l.heard.Swap(false)
+	l.rest.look(now, busy || heard)
 	l.nudge()
 	unread := l.role.Load() != readResident
 	if unread && !heard {

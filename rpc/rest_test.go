@@ -1,0 +1,52 @@
+package rpc
+
+import (
+	"crypto/tls"
+	"net"
+	"slices"
+	"testing"
+	"time"
+)
+
+// TestRest: a link that nobody uses is asked more seldom, and closely again as
+// soon as it is used.
+func TestRest(t *testing.T) {
+	var idle []time.Duration
+	r := rest{set: func(c net.KeepAliveConfig) error { idle = append(idle, c.Idle); return nil }}
+	for ms := range 30_000 {
+		now := time.Duration(ms) * time.Millisecond
+		if ms%10 == 0 {
+			r.look(now, now < 2*time.Second || now == 20*time.Second)
+		}
+	}
+	want := []time.Duration{restKeepAlive.Idle, clientKeepAlive.Idle, restKeepAlive.Idle}
+	if !slices.Equal(idle, want) {
+		t.Errorf("the kernel was told %v, want %v", idle, want)
+	}
+	if quiet := restAfter + restKeepAlive.Idle; quiet < clientUserTimeout {
+		t.Errorf("a link rests after %v", quiet)
+	}
+}
+
+// TestRestOfTLS: the watch is set where the packets are.
+func TestRestOfTLS(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	nc, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	if tcpOf(tls.Client(&conduit{Conn: nc}, &tls.Config{})) != nc {
+		t.Error("the TCP connection under TLS was not found")
+	}
+	a, b := net.Pipe()
+	defer a.Close()
+	defer b.Close()
+	if r := newRest(a, 0); r.set != nil {
+		t.Error("a pipe has no kernel to watch it")
+	}
+}
