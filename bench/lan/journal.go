@@ -15,6 +15,7 @@ type journal struct {
 	away  []map[int]time.Time
 	last  time.Time // of the last change of a list
 	calls []call
+	dead  map[int]bool
 }
 
 // call is a call as its caller saw it; host is -1 when none was chosen.
@@ -25,7 +26,7 @@ type call struct {
 }
 
 func newJournal(hosts int) *journal {
-	j := &journal{ready: map[int]bool{}, known: make([]map[int]bool, hosts), away: make([]map[int]time.Time, hosts)}
+	j := &journal{dead: map[int]bool{}, ready: map[int]bool{}, known: make([]map[int]bool, hosts), away: make([]map[int]time.Time, hosts)}
 	for host := range hosts {
 		j.forget(host)
 	}
@@ -38,6 +39,19 @@ func (j *journal) forget(host int) {
 	defer j.mu.Unlock()
 	delete(j.ready, host)
 	j.known[host], j.away[host] = map[int]bool{}, map[int]time.Time{}
+}
+
+// bury notes that a host's process is dead: what it has told counts no more.
+func (j *journal) bury(host int) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.dead[host] = true
+}
+
+func (j *journal) isBuried(host int) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.dead[host]
 }
 
 // line takes a line of a host's process.
@@ -102,7 +116,7 @@ func (j *journal) off(host int) (last time.Time, ok bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for from, known := range j.known {
-		if from == host {
+		if from == host || j.dead[from] {
 			continue
 		}
 		if known[host] {
@@ -130,18 +144,6 @@ func (j *journal) lastCall(host int, since time.Time) (last time.Time, n int) {
 		}
 	}
 	return last, n
-}
-
-// callers is how many calls were begun since a time.
-func (j *journal) callsSince(since time.Time) (n int) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	for _, c := range j.calls {
-		if c.begun.After(since) {
-			n++
-		}
-	}
-	return n
 }
 
 // drop forgets all calls.

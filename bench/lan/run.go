@@ -22,8 +22,8 @@ func Run(ctx context.Context, args []string) error {
 	hosts := flags.Int("hosts", 32, "hosts of each LAN, 4 to 250")
 	losses := flags.String("loss", "0,10", "per cent of what arrives at a host that is dropped")
 	rounds := flags.Int("rounds", 3, "rounds of the accidents; 0: none")
-	window := flags.Duration("rest", 200*time.Second, "how long to measure at rest; 0: neither rest nor switch")
-	split := flags.Duration("split", time.Minute, "how long the switch is lost")
+	window := flags.Duration("rest", 180*time.Second, "how long to measure at rest; 0: neither rest nor switch")
+	split := flags.Duration("split", 30*time.Second, "how long the switch is lost")
 	asJSON := flags.Bool("json", false, "print every value, as JSON")
 	picture := flags.String("picture", "", "file for the picture")
 	if err := flags.Parse(args); err != nil {
@@ -70,32 +70,30 @@ func measure(ctx context.Context, hosts int, losses []float64, rounds int, windo
 	if window <= 0 {
 		return all, nil
 	}
-	for _, loss := range losses {
-		found, err := beside(ctx, hosts, loss, window, split)
-		all = append(all, found...)
-		if err != nil {
-			return all, err
-		}
-	}
-	return all, nil
+	found, err := beside(ctx, hosts, losses, window, split)
+	return append(all, found...), err
 }
 
-// beside measures the systems at rest at the same time.
-func beside(ctx context.Context, hosts int, loss float64, window, split time.Duration) (all []sample, err error) {
-	found := make([][]sample, len(systems))
+// beside measures the systems at rest, all at the same time: they do little.
+func beside(ctx context.Context, hosts int, losses []float64, window, split time.Duration) (all []sample, err error) {
+	found := make(chan []sample, len(losses)*len(systems))
 	group := run.NewGroup(ctx)
-	for i, system := range systems {
-		group.Go(func(ctx context.Context) (err error) {
-			found[i], err = rest(ctx, system, hosts, loss, window, split)
-			if err != nil {
-				say("%s, loss %v %%: %v", system, loss, err)
-			}
-			return nil
-		})
+	for _, loss := range losses {
+		for _, system := range systems {
+			group.Go(func(ctx context.Context) error {
+				samples, err := rest(ctx, system, hosts, loss, window, split)
+				if err != nil {
+					say("%s, loss %v %%: %v", system, loss, err)
+				}
+				found <- samples
+				return nil
+			})
+		}
 	}
 	err = group.Wait()
-	for _, f := range found {
-		all = append(all, f...)
+	close(found)
+	for samples := range found {
+		all = append(all, samples...)
 	}
 	return all, err
 }

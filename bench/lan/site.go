@@ -86,7 +86,7 @@ func (s *site) spawn(host int) error {
 func (s *site) tell(word string, hosts ...int) error {
 	var errs []error
 	for host, p := range s.processes {
-		if len(hosts) == 0 || slices.Contains(hosts, host) {
+		if len(hosts) == 0 && !s.journal.isBuried(host) || slices.Contains(hosts, host) {
 			_, err := io.WriteString(p.Stdin, word+"\n")
 			errs = append(errs, err)
 		}
@@ -107,9 +107,12 @@ func (s *site) await(within time.Duration, what string, holds func() bool) error
 	return nil
 }
 
+// agreed is how long a site may take to come together.
+const agreed = time.Minute
+
 // agree waits until all know all and returns when the last did.
 func (s *site) agree(what string) (at time.Time, err error) {
-	err = s.await(2*time.Minute, what, func() (ok bool) { at, ok = s.journal.complete(); return ok })
+	err = s.await(agreed, what, func() (ok bool) { at, ok = s.journal.complete(); return ok })
 	return at, err
 }
 

@@ -30,21 +30,25 @@ func newMeter(l *lab.LAN) *meter {
 	return &meter{lan: l, at: time.Now(), counts: l.Counts(), kinds: l.Kinds()}
 }
 
-func (m *meter) read() (t traffic) {
-	counts, kinds := m.lan.Counts(), m.lan.Kinds()
-	t.Seconds = time.Since(m.at).Seconds()
-	per := 1 / t.Seconds / float64(len(counts))
-	for i, c := range counts {
-		b := m.counts[i]
-		t.SentPackets += float64(c.SentPackets-b.SentPackets) * per
-		t.SentBytes += float64(c.SentBytes-b.SentBytes) * per
-		t.ReceivedPackets += float64(c.ReceivedPackets-b.ReceivedPackets) * per
-		t.ReceivedBytes += float64(c.ReceivedBytes-b.ReceivedBytes) * per
-		t.Busiest = max(t.Busiest, c.SentPackets+c.ReceivedPackets-b.SentPackets-b.ReceivedPackets)
-		t.UDP += float64(kinds[i].UDP-m.kinds[i].UDP) * per
-		t.TCP += float64(kinds[i].TCP-m.kinds[i].TCP) * per
-		t.ARP += float64(kinds[i].ARP-m.kinds[i].ARP) * per
-		t.Neighbour += float64(kinds[i].Neighbour-m.kinds[i].Neighbour) * per
+func (m *meter) read() traffic {
+	return between(m.counts, m.lan.Counts(), m.kinds, m.lan.Kinds(), time.Since(m.at))
+}
+
+// between is what was carried from one reading of all counters to another.
+func between(c0, c1 []lab.Count, k0, k1 []lab.Kinds, took time.Duration) (t traffic) {
+	t.Seconds = took.Seconds()
+	per := 1 / t.Seconds / float64(len(c1))
+	add := func(to *float64, before, after uint64) { *to += float64(after-before) * per }
+	for i, c := range c1 {
+		add(&t.SentPackets, c0[i].SentPackets, c.SentPackets)
+		add(&t.SentBytes, c0[i].SentBytes, c.SentBytes)
+		add(&t.ReceivedPackets, c0[i].ReceivedPackets, c.ReceivedPackets)
+		add(&t.ReceivedBytes, c0[i].ReceivedBytes, c.ReceivedBytes)
+		t.Busiest = max(t.Busiest, c.SentPackets+c.ReceivedPackets-c0[i].SentPackets-c0[i].ReceivedPackets)
+		add(&t.UDP, k0[i].UDP, k1[i].UDP)
+		add(&t.TCP, k0[i].TCP, k1[i].TCP)
+		add(&t.ARP, k0[i].ARP, k1[i].ARP)
+		add(&t.Neighbour, k0[i].Neighbour, k1[i].Neighbour)
 	}
 	return t
 }
