@@ -183,9 +183,10 @@ type Stats struct {
 // Limits is what the server takes at most, checked before memory is taken
 // (demand E6).
 type Limits struct {
-	Frame     int `yaml:"frame" unit:"bytes" default:"16MiB"`     // one message
-	Calls     int `yaml:"calls" unit:"calls" default:"10000"`     // calls in handlers at a time; more are refused, unexecuted
-	ConnCalls int `yaml:"conn_calls" unit:"calls" default:"2000"` // the same, of one connection
+	Frame     int `yaml:"frame" unit:"bytes" default:"16MiB"`             // one message
+	Conns     int `yaml:"connections" unit:"connections" default:"20000"` // that others have to this process; more are closed at once
+	Calls     int `yaml:"calls" unit:"calls" default:"10000"`             // calls in handlers at a time; more are refused, unexecuted
+	ConnCalls int `yaml:"conn_calls" unit:"calls" default:"2000"`         // the same, of one connection
 }
 
 // Memory is what the process may use to be quick.

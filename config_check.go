@@ -54,6 +54,7 @@ func (c Config) check(p *problems) {
 	atLeast(p, "stop.drain", c.Stop.Drain, 0, true)
 	inRange(p, "stats.keep", c.Stats.Keep, 1, 1000)
 	inRange(p, "limits.frame", c.Limits.Frame, 1024, 1<<30)
+	inRange(p, "limits.connections", c.Limits.Conns, 1, 10_000_000)
 	inRange(p, "limits.conn_calls", c.Limits.ConnCalls, 1, 1_000_000)
 	atLeast(p, "calls.connect_timeout", c.Calls.ConnectTimeout, time.Millisecond, false)
 	inRange(p, "calls.connections", c.Calls.Connections, 1, 64)

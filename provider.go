@@ -50,6 +50,7 @@ func newProvider(n *Node) (*provider, error) {
 	p.server, err = rpc.NewServer(rpc.ServerConfig{
 		Instance:     n.owner.String(),
 		TLS:          n.tls.server,
+		MaxConns:     n.cfg.Limits.Conns,
 		MaxCalls:     n.cfg.Limits.Calls,
 		MaxConnCalls: n.cfg.Limits.ConnCalls,
 		Sizes:        rpc.Sizes{Frame: n.cfg.Limits.Frame},

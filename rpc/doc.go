@@ -156,8 +156,8 @@
 // logged, once a second at most, and counted in ServerStats. So is a connection
 // above MaxConns (20,000).
 //
-// Calls above MaxCalls (10,000) or MaxConnCalls (2,000) are refused as
-// Overloaded, and those of more than 64 KiB while such calls hold
+// Calls above MaxCalls (10,000; the last sixteenth is kept for connections that
+// have none running) or MaxConnCalls (2,000) are refused as Overloaded, and those of more than 64 KiB while such calls hold
 // Sizes.Requests (512 MiB) already. A large message takes at most 32 times the
 // memory of what has come of it, and what is being received counts as well: at
 // twice the limit its connection is closed.

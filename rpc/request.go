@@ -169,6 +169,11 @@ func (r *request) stand() (relieved bool) {
 	return relieved
 }
 
+// reserve is the share of MaxCalls, one in so many, that is kept for
+// connections that have no call running: so who floods a server fills it up
+// only for others who do.
+const reserve = 16
+
 // room says whether there is room for the call. With keep it is registered,
 // so that it can be cancelled: a call that the reader runs need not be until
 // somebody else reads.
@@ -189,6 +194,8 @@ func (r *request) room(n int64, keep bool) (Code, error) {
 		return Canceled, errPeerClosed
 	case len(c.running) >= s.cfg.MaxConnCalls:
 		return Overloaded, fmt.Errorf("%d calls are running on one connection, the limit", s.cfg.MaxConnCalls)
+	case n > int64(s.cfg.MaxCalls-s.cfg.MaxCalls/reserve) && len(c.running) > 0:
+		return Overloaded, fmt.Errorf("%d calls are running here; the last places are for connections that have none", n-1)
 	case c.running[r.seq] != nil:
 		return BadMessage, fmt.Errorf("sequence number %d is in use on this connection", r.seq)
 	}

@@ -14,16 +14,17 @@ type Sizes struct {
 	Queue  int // bytes that wait on one connection to be written; 64 MiB
 
 	// Of a server, on all connections together; never more than twice as much.
-	Requests int // bytes of messages of more than 64 KiB that are being received or run; 512 MiB
+	Requests int // bytes of messages of more than 64 KiB that are being received or run; 512 MiB, or four frames
 	Replies  int // bytes that wait to be written, but for 64 KiB on each connection; 256 MiB
 }
 
 func (l Sizes) withDefaults() Sizes {
+	l.Frame = cmp.Or(l.Frame, theader.DefaultFrame)
 	return Sizes{
-		Frame:    cmp.Or(l.Frame, theader.DefaultFrame),
+		Frame:    l.Frame,
 		Header:   cmp.Or(l.Header, theader.DefaultHeader),
 		Queue:    cmp.Or(l.Queue, 64<<20),
-		Requests: cmp.Or(l.Requests, 512<<20),
+		Requests: cmp.Or(l.Requests, max(512<<20, 4*l.Frame)),
 		Replies:  cmp.Or(l.Replies, 256<<20),
 	}
 }

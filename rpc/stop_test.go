@@ -197,6 +197,26 @@ func TestServerLimits(t *testing.T) {
 	}
 }
 
+// Who has many calls running does not keep out who has none.
+func TestFloodLeavesRoom(t *testing.T) {
+	s := serve(t, ServerConfig{MaxCalls: 32}, &handler{})
+	flood := stub(t, client(t, ClientConfig{}, s.endpoint()), ServiceOptions{Timeout: time.Minute, Retries: new(0)})
+	quiet := stub(t, client(t, ClientConfig{}, s.endpoint()), ServiceOptions{Timeout: time.Minute, Retries: new(0)})
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	for range 30 {
+		wg.Go(func() { _, _ = flood().Sleep(ctx, 60_000) })
+	}
+	eventually(t, "thirty run", func() bool { return s.handler.calls.Load() == 30 })
+	_, err := flood().Who(t.Context())
+	wantCode(t, err, Overloaded, NotExecuted)
+	if _, err := quiet().Who(t.Context()); err != nil {
+		t.Errorf("a quiet connection: %v", err)
+	}
+	cancel()
+	wg.Wait()
+}
+
 func TestUnknown(t *testing.T) {
 	s := serve(t, ServerConfig{}, &handler{})
 	c := client(t, ClientConfig{}, s.endpoint())
