@@ -23,7 +23,7 @@ type deafness struct {
 }
 
 // deafTime is longer than a server of skerry waits for a caller to read.
-const deafTime = 12 * time.Second
+const deafTime = 15 * time.Second
 
 // beDeaf sends calls on many connections without ever reading, as fast as the
 // server takes them. gRPC's own flow control needs no such test: a caller who

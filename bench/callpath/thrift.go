@@ -3,6 +3,7 @@ package callpath
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"time"
 
@@ -93,7 +94,7 @@ func (s thriftStack) serve(ctx context.Context, ln net.Listener) error {
 		})
 	}
 	server := thrift.NewTSimpleServer4(processor, listener{ln}, s.transport, s.protocol)
-	server.SetLogger(func(string) {}) // of connections that their clients have ended
+	slog.SetDefault(slog.New(slog.DiscardHandler)) // it tells of each connection that its client has ended
 	go func() { <-ctx.Done(); server.Stop() }()
 	return server.Serve()
 }
