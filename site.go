@@ -18,6 +18,7 @@ import (
 const (
 	siteLimit  = 3 * time.Second
 	quietLimit = 700 * time.Millisecond
+	listsGrow  = 150 * time.Millisecond // how long a list that the LAN has just begun to give may still grow
 )
 
 // Releases is the operator's side of releases: the steps, by name of the
@@ -25,7 +26,7 @@ const (
 // there is none, in the processes. without names processes, host/pid or hosts
 // that the operator vouches are dead. progress may be nil.
 func (n *Node) Releases(by string, without []string, progress func(release.Progress)) *release.Controller {
-	site := &site{n: n, begun: time.Now(), was: map[string]string{}}
+	site := &site{n: n, begun: time.Now(), was: map[string]string{}, looked: map[string]time.Time{}}
 	c := release.Config{Site: site, Store: &release.Ballot{Site: site, Without: without}, By: by, Without: without, Progress: progress}
 	if db := n.database(); db != nil {
 		c.Store = db.Rules()
@@ -48,9 +49,10 @@ type site struct {
 	n     *Node
 	begun time.Time
 
-	mu  sync.Mutex
-	all map[string]member // of the last look, by process
-	was map[string]string // place of everybody ever seen: who says goodbye is forgotten, and is dead only when his host says so
+	mu     sync.Mutex
+	all    map[string]member    // of the last look, by process
+	looked map[string]time.Time // when a service was first looked for
+	was    map[string]string    // place of everybody ever seen: who says goodbye is forgotten, and is dead only when his host says so
 }
 
 // Members is release.Site.Members: whom this process knows and whom those know.
@@ -150,8 +152,9 @@ func (s *site) Ended(ctx context.Context, process, where string) bool {
 // Instances is release.Site.Instances.
 func (s *site) Instances(ctx context.Context, service string) ([]release.Instance, error) {
 	s.n.lists.Resolve(service)
+	begun := s.lookedAt(service)
 	limit := time.Now().Add(siteLimit)
-	for !s.n.answered(service) && time.Now().Before(limit) {
+	for (!s.n.answered(service) || s.n.mode() != ModeDatabase && time.Since(begun) < listsGrow) && time.Now().Before(limit) {
 		if err := run.Sleep(ctx, 20*time.Millisecond); err != nil {
 			return nil, err
 		}
@@ -163,6 +166,16 @@ func (s *site) Instances(ctx context.Context, service string) ([]release.Instanc
 		}
 	}
 	return out, nil
+}
+
+// lookedAt is when the instances of a service were first looked for.
+func (s *site) lookedAt(service string) time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.looked[service].IsZero() {
+		s.looked[service] = time.Now()
+	}
+	return s.looked[service]
 }
 
 // answered reports whether some registry has given its list of the service.

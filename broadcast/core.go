@@ -19,7 +19,7 @@ const (
 	burstGap     = time.Second            //
 	lateAsk      = 20 * time.Second       // at most, between a burst of queries and the last one
 	goodbyeGap   = 80 * time.Millisecond  // between the three goodbyes
-	askGather    = 15 * time.Millisecond  // in which new wishes are put into one query
+	askGather    = 15 * time.Millisecond  // in which a new process's wishes are put into one query
 	settleTime   = 250 * time.Millisecond // after the first query an empty list is taken for empty
 	nonceLife    = 10 * time.Second       // how long answers to a query are believed
 	maxDelay     = 500 * time.Millisecond // longest random delay of an answer
@@ -80,20 +80,20 @@ type core struct {
 	left      int // announcements left of a burst
 	seeks     int // which schedule of questions to the seeds is the current one
 
-	wanted  map[string]bool // services somebody here watches; true when its list has settled
-	all     bool
-	asks    map[string]int // queries still to be sent for a service
-	asking  bool           // a query is scheduled
-	soon    []string       // services that are asked for in a moment
-	rounds  int            // bursts of queries that have ended
-	queries map[int64]queried
-	recent  [2]map[asker]int // questions seen lately, this and the last period
-	rotated time.Time
-	probed  [2]map[int64]registry.Owner // nonces of probes, and of whom they ask, likewise
-	turned  time.Time                   // when the periods of probed changed
+	wanted    map[string]bool // services somebody here watches; true when its list has settled
+	all       bool
+	asks      map[string]int // queries still to be sent for a service
+	asking    bool           // a query is scheduled
+	gathering bool           // it is the first one, and takes in what is wanted until then
+	rounds    int            // bursts of queries that have ended
+	queries   map[int64]queried
+	recent    [2]map[asker]int // questions seen lately, this and the last period
+	rotated   time.Time
+	probed    [2]map[int64]registry.Owner // nonces of probes, and of whom they ask, likewise
+	turned    time.Time                   // when the periods of probed changed
 
 	waiting   []gathered // questions to everyone, not answered yet
-	asked     time.Time  // when the last of them came
+	askers    askers
 	strangers strangers
 	askedBack time.Time // when a crowd was last asked in turn
 	askedAll  bool      // everyone was asked something

@@ -28,12 +28,29 @@ type gathered struct {
 	from  path
 }
 
+// askers are those who have asked everyone, without a gap of crowdGap.
+type askers struct {
+	last time.Time
+	who  map[registry.Owner]struct{}
+}
+
+// crowded notes a question and reports whether it is one of a crowd's.
+func (a *askers) crowded(now time.Time, by registry.Owner) bool {
+	if a.who == nil || now.Sub(a.last) > crowdGap {
+		a.who = map[registry.Owner]struct{}{}
+	}
+	a.last = now
+	if len(a.who) < crowd {
+		a.who[by] = struct{}{}
+	}
+	return len(a.who) >= crowd
+}
+
 // answerSoon answers a question to everyone after a short random time, or a
-// little later when others have just asked, too.
-func (c *core) answerSoon(now time.Time, q *wire.Query, from path) {
+// little later when it is one of a crowd's.
+func (c *core) answerSoon(now time.Time, by registry.Owner, q *wire.Query, from path) {
 	c.waiting = append(c.waiting, gathered{q, from})
-	hurried := now.Sub(c.asked) < crowdGap
-	c.asked = now
+	hurried := c.askers.crowded(now, by)
 	switch {
 	case len(c.waiting) >= crowdMost:
 		c.answerAll(now)

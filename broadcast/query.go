@@ -42,26 +42,16 @@ func (c *core) want(now time.Time, services []string, all bool) {
 	for s := range c.known() {
 		c.touch(s) // whoever watches anew is shown the list
 	}
-	if len(fresh) > 0 {
-		c.askSoon(now, fresh)
+	switch {
+	case len(fresh) == 0, c.gathering:
+	case c.asking: // not with the next round, which is up to a second away
+		c.ask(now, fresh)
+	case c.rounds == 0: // a process that starts wants one after the other
+		c.asking, c.gathering = true, true
+		c.at(now.Add(askGather), c.query)
+	default:
+		c.query(now)
 	}
-}
-
-// askSoon asks for services together with those that are wanted in the next
-// moments, as a process that starts wants one after the other.
-func (c *core) askSoon(now time.Time, services []string) {
-	if c.soon = append(c.soon, services...); len(c.soon) > len(services) {
-		return // the time is set
-	}
-	c.at(now.Add(askGather), func(now time.Time) {
-		services := c.soon
-		c.soon = nil
-		if c.asking { // not with the next round, which is up to a second away
-			c.ask(now, services)
-		} else {
-			c.query(now)
-		}
-	})
 }
 
 func (c *core) wants(service string) bool {
@@ -110,7 +100,7 @@ func (c *core) askEverything(now time.Time) {
 
 // query asks for all services with questions left, until none has.
 func (c *core) query(now time.Time) {
-	c.asking = false
+	c.asking, c.gathering = false, false
 	if c.leaving || len(c.asks) == 0 {
 		return
 	}

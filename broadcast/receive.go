@@ -159,7 +159,7 @@ func (c *core) onAnswer(now time.Time, in packet, a *wire.Answer, from path, gro
 		c.visit(now, a.Peers)
 	}
 	if queried && a.IsSetAsk() && c.offers(nil) && c.seen(now, asker{in.sender, a.GetAsk()}) == 1 {
-		c.answerSoon(now, &wire.Query{Nonce: a.GetAsk()}, from)
+		c.answerSoon(now, in.sender, &wire.Query{Nonce: a.GetAsk()}, from)
 	}
 }
 

@@ -45,7 +45,7 @@ func (c *core) onQuery(now time.Time, in packet, q *wire.Query, from path, group
 		c.answer(now, q, from, exchange)
 		return
 	}
-	c.answerSoon(now, q, from)
+	c.answerSoon(now, in.sender, q, from)
 }
 
 func (c *core) offers(services []string) bool {

@@ -105,7 +105,7 @@ func TestColdStarts(t *testing.T) {
 		{32, 50 * time.Millisecond, 0.1, 3 * time.Second, 800},
 		{32, 400 * time.Millisecond, 0, time.Second, 900},
 		{32, 400 * time.Millisecond, 0.1, 3 * time.Second, 1000},
-		{100, 50 * time.Millisecond, 0, time.Second, 2000},
+		{100, 50 * time.Millisecond, 0, time.Second, 2400},
 		{100, 400 * time.Millisecond, 0, time.Second, 2600},
 		{100, 50 * time.Millisecond, 0.1, 3 * time.Second, 3000},
 	} {
