@@ -18,7 +18,8 @@ const (
 	keptLimit  = time.Second            // the same with rules of an earlier run at hand
 	aloneLimit = 700 * time.Millisecond // on a LAN where nobody answers: it has been asked at 0 s
 	youngLimit = 200 * time.Millisecond // without news where all who answer have just started, too
-	coldAsks   = 3                      // processes asked that have not said by themselves what they know
+	coldAsks   = 3                      // processes asked at a time
+	coldPause  = 300 * time.Millisecond // for which their answers are awaited before others are asked, too
 )
 
 // coldStart decides when a process that has just started knows the rules of
@@ -28,16 +29,18 @@ const (
 type coldStart struct {
 	begun time.Time
 	self  registry.Owner
-	kept  bool          // rules of an earlier run are at hand
-	news  chan struct{} // has a value when decide may say something else
+	kept  bool                    // rules of an earlier run are at hand
+	news  chan struct{}           // has a value when decide may say something else
+	ask   func(registry.Instance) // puts the question; its end is told to answered
 
 	mu      sync.Mutex
 	sources map[string]*coldSource
 	others  map[registry.Owner]*coldPeer
-	asks    int
-	heard   time.Time // when the last of the others was
-	table   bool      // the database's rules were read
-	over    bool      // decided
+	applied rollout.Generation // here, by what is known so far
+	silent  int                // of the others, those who have not said by themselves what they know
+	heard   time.Time          // when the last of the others was
+	table   bool               // the database's rules were read
+	over    bool               // decided
 }
 
 // coldSource is what one registry has said.
@@ -45,9 +48,18 @@ type coldSource struct{ database, lost, partial, answered bool }
 
 // coldPeer is another process.
 type coldPeer struct {
-	old    bool // has run for so long that it knows the rules itself
-	asked  bool // its answer is awaited
-	failed bool // it gave none
+	in     registry.Instance
+	old    bool               // has run for so long that it knows the rules itself
+	said   bool               // what it has applied, and that is theirs
+	theirs rollout.Generation //
+	asked  time.Time          // when it was; its answer is awaited until told or failed
+	told   bool               // it has given what it has
+	failed bool               // it gave no answer
+}
+
+// awaited reports whether the peer knows, or may know, more than is applied.
+func (p *coldPeer) awaited(applied rollout.Generation) bool {
+	return !p.told && !p.failed && (!p.asked.IsZero() || !p.said || applied.Before(p.theirs))
 }
 
 func newColdStart(self registry.Owner, sources []discovery.Source, kept bool, now time.Time) *coldStart {
@@ -67,8 +79,7 @@ func (c *coldStart) read() {
 	c.wake()
 }
 
-// list notes whom a registry lists, and returns those who are to be asked:
-// who has newer rules than those applied here, or does not say what he has.
+// list notes whom a registry lists, and returns those who are to be asked now.
 func (c *coldStart) list(source string, s registry.Snapshot, applied rollout.Generation, now time.Time) (ask []registry.Instance) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -77,23 +88,59 @@ func (c *coldStart) list(source string, s registry.Snapshot, applied rollout.Gen
 	if from == nil || c.over {
 		return nil
 	}
+	if c.applied.Before(applied) {
+		c.applied = applied
+	}
 	from.lost, from.answered = s.Lost != nil, from.answered || s.Lost == nil
 	for _, in := range s.Instances {
 		if in.Owner == c.self || c.others[in.Owner] != nil || from.lost {
 			continue
 		}
 		theirs, said := announcedRules(in.Tags[rulesTag])
-		if !said && c.asks == coldAsks {
+		if !said && c.silent == coldAsks {
 			continue
 		}
-		p := &coldPeer{old: !in.Started.IsZero() && now.Sub(in.Started) > coldLimit, asked: !said || applied.Before(theirs)}
-		c.others[in.Owner], c.heard = p, now
-		if p.asked {
-			ask = append(ask, in)
-		}
 		if !said {
-			c.asks++
+			c.silent++
 		}
+		old := !in.Started.IsZero() && now.Sub(in.Started) > coldLimit
+		c.others[in.Owner], c.heard = &coldPeer{in: in, old: old, theirs: theirs, said: said}, now
+	}
+	return c.choose(now)
+}
+
+// more returns who is to be asked besides those who have not answered yet.
+func (c *coldStart) more(now time.Time) []registry.Instance {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.over {
+		return nil
+	}
+	return c.choose(now)
+}
+
+// choose picks who is asked next: who has newer rules than those applied here,
+// the newest first, or does not say what he has; a few at a time, as after the
+// first answer the others mostly have nothing to add.
+func (c *coldStart) choose(now time.Time) (ask []registry.Instance) {
+	asking := 0
+	for _, p := range c.others {
+		if !p.told && !p.failed && !p.asked.IsZero() && now.Sub(p.asked) < coldPause {
+			asking++
+		}
+	}
+	for ; asking < coldAsks; asking++ {
+		var best *coldPeer
+		for _, p := range c.others { // in no order, so that not all ask the same
+			if p.asked.IsZero() && p.awaited(c.applied) && (best == nil || best.theirs.Before(p.theirs)) {
+				best = p
+			}
+		}
+		if best == nil {
+			break
+		}
+		best.asked = now
+		ask = append(ask, best.in)
 	}
 	return ask
 }
@@ -103,7 +150,7 @@ func (c *coldStart) list(source string, s registry.Snapshot, applied rollout.Gen
 func (c *coldStart) remembered(owner registry.Owner) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.others[owner] = &coldPeer{old: true, asked: true}
+	c.others[owner] = &coldPeer{old: true, asked: c.begun}
 }
 
 // answered notes how a question has ended.
@@ -111,7 +158,10 @@ func (c *coldStart) answered(owner registry.Owner, err error, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if p := c.others[owner]; p != nil {
-		p.asked, p.failed = false, err != nil
+		p.told, p.failed = err == nil, err != nil
+		if p.told && c.applied.Before(p.theirs) {
+			c.applied = p.theirs
+		}
 	}
 	c.heard = now
 	c.wake()
@@ -133,11 +183,18 @@ func (c *coldStart) decide(now time.Time) (because string, again time.Duration) 
 	return because, again
 }
 
+// done reports whether it is decided.
+func (c *coldStart) done() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.over
+}
+
 func (c *coldStart) weigh(now time.Time) (because string, again time.Duration) {
 	awaited := 0
 	for owner, p := range c.others {
 		switch {
-		case p.asked:
+		case p.awaited(c.applied):
 			awaited++
 		case p.old && !p.failed:
 			return owner.String() + " knows them", 0
@@ -154,13 +211,15 @@ func (c *coldStart) weigh(now time.Time) (because string, again time.Duration) {
 	case left <= 0:
 		return fmt.Sprintf("nobody has said what they are for %v", limit), 0
 	case lost && awaited > 0 && !c.kept:
-		return "", left
+		return "", min(left, coldPause)
 	case lost:
 		return "no registry can be reached", 0
 	case wait <= 0 && len(c.others) == 0:
 		return "nobody else is there", 0
 	case wait <= 0:
 		return fmt.Sprintf("%d others, which have just started too, know no newer ones", len(c.others)), 0
+	case awaited > 0:
+		return "", min(wait, left, coldPause) // then others are asked
 	default:
 		return "", min(wait, left)
 	}
@@ -194,7 +253,11 @@ func (n *Node) learnFirst(ctx context.Context) error {
 		if because != "" {
 			n.log.Info("traces may begin", "rules", n.rules.Log().Last().String(), "because", because,
 				"took", time.Since(n.cold.begun).Round(time.Millisecond))
+			n.learnAhead() // from those whose answers were not waited for
 			return nil
+		}
+		for _, in := range n.cold.more(time.Now()) {
+			n.cold.ask(in)
 		}
 		timer := time.NewTimer(again)
 		select {
@@ -210,17 +273,19 @@ func (n *Node) learnFirst(ctx context.Context) error {
 
 // hearMembers takes in whom a registry lists as processes of the site.
 func (n *Node) hearMembers(source string, snap registry.Snapshot) {
-	now, asked := time.Now(), map[registry.Owner]bool{}
+	now := time.Now()
 	news := n.members.heard(source, snap, now)
 	for _, in := range n.cold.list(source, snap, n.rules.Log().Last(), now) {
-		asked[in.Owner] = true
-		n.askFirst(member{Owner: in.Owner, Addr: in.Addr(), TLS: in.TLS}, n.fetchRules)
+		n.cold.ask(in)
 	}
-	for _, m := range news {
-		if !asked[m.Owner] {
-			n.learnFrom(m)
-		}
+	if news && n.cold.done() {
+		n.learnAhead()
 	}
+}
+
+// askCold asks another process for its rules while this one starts.
+func (n *Node) askCold(in registry.Instance) {
+	n.askFirst(member{Owner: in.Owner, Addr: in.Addr(), TLS: in.TLS}, n.fetchRules)
 }
 
 // askKept asks processes that were known when this one ran before: they may

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -55,6 +56,29 @@ func TestTracesWaitForTheRules(t *testing.T) {
 			after(90*time.Millisecond, func() { c.answered(colleague("a", 0, "").Owner, errors.New("reset"), time.Now()) })
 			after(200*time.Millisecond, func() { list(c, "lan", colleague("b", time.Minute, "5 x")) })
 		}, 200 * time.Millisecond, "b/1/"},
+		{"three are asked, and others when they do not answer", "lan", false, func(c *coldStart) {
+			after(40*time.Millisecond, func() {
+				var all []registry.Instance
+				for i := range 20 {
+					all = append(all, colleague(string(rune('a'+i)), time.Minute, []string{"6 x", "7 y"}[i/16]))
+				}
+				ask := list(c, "lan", all...)
+				if len(ask) != coldAsks || slices.ContainsFunc(ask, func(in registry.Instance) bool { return in.Tags[rulesTag] != "7 y" }) {
+					t.Errorf("asked are %v", ask)
+				}
+				if more := c.more(time.Now()); len(more) != 0 {
+					t.Errorf("asked at once are also %v", more)
+				}
+				later := 0
+				c.ask = func(registry.Instance) { later++ }
+				after(coldPause+20*time.Millisecond, func() {
+					if later == 0 || later > coldAsks {
+						t.Errorf("%d are asked later", later)
+					}
+					c.answered(ask[1].Owner, nil, time.Now())
+				})
+			})
+		}, 60*time.Millisecond + coldPause, "/1/"},
 		{"all have just started", "lan", false, func(c *coldStart) {
 			after(40*time.Millisecond, func() { list(c, "lan", colleague("a", time.Millisecond, "0")) })
 			after(60*time.Millisecond, func() { list(c, "lan", colleague("b", time.Millisecond, "0")) })

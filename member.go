@@ -17,6 +17,7 @@ const keepMembers = 2 * time.Second
 func (n *Node) joinSite() {
 	n.askKept()
 	n.lookout.Go(n.learnFirst)
+	n.lookout.Go(n.keepUp)
 	if !n.opts.guest {
 		n.offers.join()
 		n.lookout.Go(n.introduce)
@@ -32,18 +33,53 @@ func (n *Node) joinSite() {
 	n.lookout.Go(n.rememberMembers)
 }
 
-// learnFrom takes the rules from a process that has announced other ones.
-func (n *Node) learnFrom(m member) {
-	announced, said := announcedRules(m.rules)
-	if !said || !n.rules.Log().Last().Before(announced) {
-		return
+// learnAhead has keepUp look for rules that are not applied here.
+func (n *Node) learnAhead() {
+	select {
+	case n.ahead <- struct{}{}:
+	default: // it is about to
 	}
-	n.lookout.Go(func(ctx context.Context) error {
-		if err := n.fetchRules(ctx, m); err != nil {
-			n.log.Warn("rules not fetched; calls and other processes bring them", "from", m.Owner.String(), "generation", announced.String(), "err", err)
+}
+
+// keepUp fetches rules from processes that announce newer ones than those
+// applied here.
+func (n *Node) keepUp(ctx context.Context) error {
+	for {
+		select {
+		case <-n.ahead:
+			n.fetchAhead(ctx)
+		case <-ctx.Done():
+			return nil
 		}
-		return nil
-	})
+	}
+}
+
+// fetchAhead asks a few at a time, until nobody is ahead who was not asked.
+func (n *Node) fetchAhead(ctx context.Context) {
+	tried := map[registry.Owner]bool{}
+	for ctx.Err() == nil {
+		few := n.members.ahead(n.rules.Log().Last(), tried, coldAsks)
+		if len(few) == 0 {
+			return
+		}
+		newest, _ := announcedRules(few[0].rules)
+		asking, enough := context.WithCancel(ctx)
+		round := run.NewGroup(asking)
+		for _, m := range few {
+			tried[m.Owner] = true
+			round.Go(func(ctx context.Context) error {
+				err := n.fetchRules(ctx, m)
+				if !n.rules.Log().Last().Before(newest) {
+					enough()
+				} else if err != nil && ctx.Err() == nil {
+					n.log.Warn("rules not fetched; calls and other processes bring them", "from", m.Owner.String(), "generation", newest.String(), "err", err)
+				}
+				return nil
+			})
+		}
+		_ = round.Wait()
+		enough()
+	}
 }
 
 // announcedRules reads the generation in a process's rulesTag.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/registry"
+	"github.com/skerry/skerry/rollout"
 )
 
 // nodeName is the hidden service under which every process is listed: the
@@ -58,13 +59,13 @@ func newMembership(kept []member) *membership {
 	return m
 }
 
-// heard takes in what a registry lists. It returns the members whose rules
-// differ from what they announced before.
-func (m *membership) heard(source string, s registry.Snapshot, now time.Time) (news []member) {
+// heard takes in what a registry lists. It reports whether somebody announces
+// other rules than before.
+func (m *membership) heard(source string, s registry.Snapshot, now time.Time) (news bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if s.Lost != nil {
-		return nil // what it listed last stands
+		return false // what it listed last stands
 	}
 	before, listed := m.listed[source], map[registry.Owner]bool{}
 	for _, in := range s.Instances {
@@ -77,8 +78,7 @@ func (m *membership) heard(source string, s registry.Snapshot, now time.Time) (n
 		m.dirty = m.dirty || k.Gone != "" || k.Addr != in.Addr()
 		k.Addr, k.TLS, k.Place, k.Heard, k.Gone = in.Addr(), in.TLS, in.Tags[placeTag], now, ""
 		if r := in.Tags[rulesTag]; r != "" && r != k.rules {
-			k.rules = r
-			news = append(news, *k)
+			k.rules, news = r, true
 		}
 	}
 	m.listed[source] = listed
@@ -89,6 +89,29 @@ func (m *membership) heard(source string, s registry.Snapshot, now time.Time) (n
 		}
 	}
 	return news
+}
+
+// ahead are up to a few listed members that announce newer rules than those
+// applied, the newest first, and were not tried yet.
+func (m *membership) ahead(applied rollout.Generation, tried map[registry.Owner]bool, few int) (out []member) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	newest := func(k member) rollout.Generation { g, _ := announcedRules(k.rules); return g }
+	for owner, k := range m.all { // in no order, so that not all ask the same
+		if g, said := announcedRules(k.rules); said && k.Gone == "" && applied.Before(g) && !tried[owner] {
+			out = append(out, *k)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b member) int {
+		switch {
+		case newest(b).Before(newest(a)):
+			return -1
+		case newest(a).Before(newest(b)):
+			return 1
+		}
+		return 0
+	})
+	return out[:min(few, len(out))]
 }
 
 // departed takes in how some left. Goodbyes are final.

@@ -37,8 +37,9 @@ type Node struct {
 	rules        *rollout.Agent
 	ages         ages
 	cold         *coldStart
-	known        func()      // the rules are: traces may begin
-	asking       atomic.Bool // newer rules are asked for
+	known        func()        // the rules are: traces may begin
+	ahead        chan struct{} // has a value when somebody may have announced newer rules
+	asking       atomic.Bool   // newer rules are asked for
 	members      *membership
 	peers        peers  // connections to other processes' internal services
 	place        string // see place
@@ -165,8 +166,9 @@ func (n *Node) newLists() (*discovery.Discovery, error) {
 // start begins what runs beside the calls.
 func (n *Node) start(ctx context.Context) {
 	_, n.lowerHeap = heap.Raise(n.cfg.Memory.Floor)
-	n.known = n.rules.Hold()
+	n.known, n.ahead = n.rules.Hold(), make(chan struct{}, 1)
 	n.cold = newColdStart(n.owner, n.sources, n.rules.Log().Last() != rollout.Generation{}, time.Now())
+	n.cold.ask = n.askCold
 	n.registries = run.NewGroup(ctx)
 	for _, s := range n.sources {
 		n.registries.Go(func(ctx context.Context) error {
