@@ -24,6 +24,7 @@ const (
 
 // gathered is a question to everyone that waits for its answer.
 type gathered struct {
+	by    registry.Owner
 	query *wire.Query
 	from  path
 }
@@ -49,7 +50,7 @@ func (a *askers) crowded(now time.Time, by registry.Owner) bool {
 // answerSoon answers a question to everyone after a short random time, or a
 // little later when it is one of a crowd's.
 func (c *core) answerSoon(now time.Time, by registry.Owner, q *wire.Query, from path) {
-	c.waiting = append(c.waiting, gathered{q, from})
+	c.waiting = append(c.waiting, gathered{by, q, from})
 	hurried := c.askers.crowded(now, by)
 	switch {
 	case len(c.waiting) >= crowdMost:
@@ -67,20 +68,20 @@ func (c *core) answerAll(now time.Time) {
 	waiting := c.waiting
 	c.waiting = nil
 	whole := pack(c.registrations(now), c.base(), c.room(c.self)-32, nil)
+	ask := c.askBack(now)
 	var together []int64
 	for _, w := range waiting {
-		if len(waiting) >= crowd && whole.GetComplete() && !w.query.GetDirect() {
+		switch p := c.peers[w.by]; {
+		case len(waiting) >= crowd && whole.GetComplete() && !w.query.GetDirect():
 			together = append(together, w.query.Nonce)
-		} else {
-			c.answer(now, w.query, w.from, false)
+		case p != nil && p.state == unproven:
+			c.answer(now, w.query, w.from, ask)
+		default:
+			c.answer(now, w.query, w.from, nil)
 		}
 	}
 	const perNonce = 10 // bytes, at most
 	most := max(1, (c.room(c.self)-32-size(whole))/perNonce)
-	var ask *int64
-	if len(together) > 0 {
-		ask = c.askBack(now)
-	}
 	for nonces := range slices.Chunk(together, most) {
 		switch {
 		case c.leaving:
@@ -111,8 +112,8 @@ func (c *core) meetCrowd(now time.Time) time.Duration {
 	return crowdGrace + c.spread()
 }
 
-// askBack is a question to those whom a crowd's answer goes to, 0 for none: who
-// asks has just come, and is a stranger here as often as not.
+// askBack is a question that goes with answers, nil while there are no
+// strangers: who asks has just come, and is one as often as not.
 func (c *core) askBack(now time.Time) *int64 {
 	if c.unproven == 0 || now.Sub(c.askedBack) < crowdGap/4 {
 		return nil

@@ -42,7 +42,7 @@ func (c *core) onQuery(now time.Time, in packet, q *wire.Query, from path, group
 		}
 	}
 	if exchange || !group {
-		c.answer(now, q, from, exchange)
+		c.answer(now, q, from, nil)
 		return
 	}
 	c.answerSoon(now, in.sender, q, from)
@@ -60,7 +60,7 @@ func (c *core) offers(services []string) bool {
 	return false
 }
 
-func (c *core) answer(now time.Time, q *wire.Query, to path, exchange bool) {
+func (c *core) answer(now time.Time, q *wire.Query, to path, ask *int64) {
 	if c.leaving {
 		return
 	}
@@ -74,8 +74,8 @@ func (c *core) answer(now time.Time, q *wire.Query, to path, exchange bool) {
 			c.stats.Rate++
 			return
 		}
-		a := &wire.Answer{Nonce: q.Nonce, Listing: l}
-		if exchange {
+		a := &wire.Answer{Nonce: q.Nonce, Listing: l, Ask: ask}
+		if q.GetExchange() {
 			a.Peers = c.acquaintances(to, room-size(l))
 		}
 		c.send(answer, a, outbound{to: []path{to}})
