@@ -113,7 +113,7 @@ func (r *request) admit() (relieved bool) {
 func (r *request) hurry() (relieved bool) {
 	code, err := r.join()
 	if err == nil {
-		if r.conn.pool.posts.take(r) {
+		if r.conn.pool.posts.take(r, r.conn.in.ready()) {
 			return r.stand()
 		}
 		if code, err = r.room(0, true); err == nil {
