@@ -18,26 +18,26 @@ import (
 // request is one call as a server sees it.
 type request struct {
 	conn      *serverConn
-	encoding  flat.Protocol
 	payload   string
-	seq       int32 // of the frame, or of the message when there is no header
-	unordered bool  // the client takes replies in any order
 	arrived   time.Time
-
-	name      string // as it stands in the message
+	seq       int32 // of the frame, or of the message when there is no header
 	messageID int32
-	method    string // without a service's name
-	served    *served
-	counted   *counted
+	encoding  flat.Protocol
+	unordered bool        // the client takes replies in any order
+	abandoned atomic.Bool // the client has said that it does not wait any more
+
+	name    string // as it stands in the message
+	method  string // without a service's name
+	served  *served
+	counted *counted
 
 	post  *atomic.Pointer[request] // where the reader stands that runs the call itself; nil: a worker runs it
 	began time.Time                // the run in the reader
 
-	handling  handling
-	info      CallInfo
-	ctx       callContext
-	trace     rollout.Trace // with ctx.trace set
-	abandoned atomic.Bool   // the client has said that it does not wait any more
+	handling handling
+	info     CallInfo
+	ctx      callContext
+	trace    rollout.Trace // with ctx.trace set
 }
 
 // header takes what the call's header says.
