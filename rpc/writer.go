@@ -17,6 +17,7 @@ const (
 	patience    = 5 * time.Millisecond // that a caller gives a write before a goroutine takes over
 	writePiece  = 256 << 10            // that must get through within writeStuck
 	writeStuck  = 10 * time.Second     // no progress for this long: the peer does not read
+	enough      = 32 << 10             // bytes that make a write worth while
 	writeRounds = 16                   // that a caller writes for others
 	highWater   = 256 << 10            // bytes waiting from which a server stops reading more calls
 )
@@ -47,6 +48,7 @@ type writer struct {
 
 	mu      sync.Mutex
 	queue   *[]byte // waiting; nil = none
+	open    bool    // who is to write lets others add theirs before
 	writing bool
 	turns   []chan struct{} // who waits to write a large frame
 	shared  int64           // of pending, that the tank knows of
@@ -78,11 +80,12 @@ func (w *writer) write(head, body []byte, busy bool) error {
 			return err
 		}
 	}
-	mine, err := w.add(head, body, true)
+	mine, open, err := w.add(head, body, true, busy)
+	if open {
+		runtime.Gosched() // let others add theirs
+		mine = w.close()
+	}
 	if mine {
-		if busy {
-			runtime.Gosched() // let others add theirs
-		}
 		w.flush()
 	}
 	return err
@@ -90,7 +93,7 @@ func (w *writer) write(head, body []byte, busy bool) error {
 
 // queueUp is write by somebody who calls push soon.
 func (w *writer) queueUp(head, body []byte) error {
-	_, err := w.add(head, body, false)
+	_, _, err := w.add(head, body, false, false)
 	return err
 }
 
@@ -119,25 +122,39 @@ func (w *writer) stray() bool {
 	return alive
 }
 
-// add queues a frame. mine says that the caller is to flush.
-func (w *writer) add(head, body []byte, flush bool) (mine bool, err error) {
+// add queues a frame. mine says that the caller is to flush; open, that it is to
+// let others add theirs before, one of whom flushes when there is enough.
+func (w *writer) add(head, body []byte, flush, wait bool) (mine, open bool, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	size, pending := len(head)+len(body), int(w.pending.Load())
 	switch {
 	case w.err != nil:
-		return false, w.err
+		return false, false, w.err
 	case pending > 0 && (pending+size > w.limit || w.all.burst(size)):
-		return false, errWriteQueue
+		return false, false, errWriteQueue
 	}
 	if w.queue == nil {
 		w.queue = writeBuffers.Get().(*[]byte)
 	}
 	*w.queue = append(append(*w.queue, head...), body...)
 	w.count(size)
-	mine = flush && !w.writing
-	w.writing = w.writing || mine
-	return mine, nil
+	ripe := len(*w.queue) >= enough
+	if flush && (!w.writing || w.open && ripe) {
+		mine, open = true, wait && !ripe
+		w.writing, w.open = true, open
+	}
+	return mine, open, nil
+}
+
+// close ends the wait for others. It reports false when one of them has done
+// so, and writes.
+func (w *writer) close() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	mine := w.open
+	w.open = false
+	return mine
 }
 
 // flush writes what is queued until nothing is.
