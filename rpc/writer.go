@@ -296,16 +296,6 @@ func giveBack(b *[]byte) {
 	}
 }
 
-func (w *writer) written(n int) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.count(-n)
-	if w.drained != nil && !w.high() {
-		close(w.drained)
-		w.drained = nil
-	}
-}
-
 // broken ends the writer; it tells the owner once.
 func (w *writer) broken(err error) {
 	if w.stop(err) {
@@ -328,40 +318,4 @@ func (w *writer) stop(err error) bool {
 		w.drained = nil
 	}
 	return true
-}
-
-// count changes pending, and what the tank knows of it: of little it is not
-// told, so that busy connections don't meet there. The caller holds mu.
-func (w *writer) count(n int) {
-	pending := w.pending.Add(int64(n))
-	if shared := max(0, pending-pushAt); shared != w.shared && w.err == nil {
-		w.all.add(shared - w.shared)
-		w.shared = shared
-	}
-}
-
-// high reports whether enough waits on this connection, or anything at all
-// while much waits on all of them.
-func (w *writer) high() bool {
-	pending := w.pending.Load()
-	return pending >= highWater || pending > 0 && w.all.full()
-}
-
-// wait returns at once, or when the peer has taken so much that more may be
-// queued, or when the writer has ended.
-func (w *writer) wait() {
-	if !w.high() {
-		return
-	}
-	w.mu.Lock()
-	if !w.high() || w.err != nil {
-		w.mu.Unlock()
-		return
-	}
-	if w.drained == nil {
-		w.drained = make(chan struct{})
-	}
-	drained := w.drained
-	w.mu.Unlock()
-	<-drained
 }

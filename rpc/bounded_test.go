@@ -1,0 +1,213 @@
+package rpc
+
+import (
+	"bytes"
+	"encoding/binary"
+	"io"
+	"net"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/apache/thrift/lib/go/thrift"
+	"github.com/skerry/skerry/rpc/internal/echo"
+	"github.com/skerry/skerry/rpc/internal/flat"
+	"github.com/skerry/skerry/rpc/internal/theader"
+)
+
+// Memory is taken for what has come, not for what was announced.
+func TestAnnouncedFramesTakeNoMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newMemoryListener()
+		s := serveOn(t, ServerConfig{}, &handler{}, l)
+		const n = 200
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		for range n {
+			nc, err := l.dial(t.Context(), "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer nc.Close()
+			if _, err := nc.Write(append(binary.BigEndian.AppendUint32(nil, 15<<20), 0x0f, 0xff, 0, 0, 0, 0, 0, 1)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		runtime.ReadMemStats(&after)
+		if s.Stats().Connections != n {
+			t.Errorf("%d connections, want %d", s.Stats().Connections, n)
+		}
+		if each := (after.TotalAlloc - before.TotalAlloc) / n; each > 128<<10 {
+			t.Errorf("%d bytes for each connection", each)
+		}
+	})
+}
+
+// Ten thousand idle clients cost about 100 MiB, their own ends included,
+// whatever they have done before: what they have used is given back. Those
+// that stop within a message cost little more.
+func TestIdleConnectionsAreCheap(t *testing.T) {
+	s := serve(t, ServerConfig{}, &handler{})
+	ping := appendControl(nil, controlPing, 5, 0)
+	for _, tt := range []struct {
+		name  string
+		last  []byte
+		limit int
+	}{{"silent", nil, 16 << 10}, {"within a message", frames(t)["header-binary"][:30], 20 << 10}} {
+		const n = 200
+		before := heldMemory()
+		for range n {
+			nc := send(t, s.addr, bytes.Repeat(ping, 200))
+			if _, err := io.ReadFull(nc, make([]byte, 200*len(appendControl(nil, controlPong, 5, 0)))); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := nc.Write(tt.last); err != nil {
+				t.Fatal(err)
+			}
+		}
+		each := (heldMemory() - before) / n
+		if t.Log(tt.name, each); each > tt.limit {
+			t.Errorf("%s: %d bytes for each connection", tt.name, each)
+		}
+	}
+}
+
+// heldMemory is what the process needs, without what it could give back.
+func heldMemory() int {
+	runtime.GC()
+	runtime.GC() // also what pools hold
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int(m.HeapAlloc + m.StackInuse)
+}
+
+// All connections together hold no more than the server allows, when nobody
+// reads; who does is served as ever.
+func TestManyPeersThatNeverRead(t *testing.T) {
+	const limit, peers = 2 << 20, 60
+	s := serve(t, ServerConfig{Sizes: Sizes{Replies: limit}}, &handler{name: "a"})
+	call := stub(t, client(t, ClientConfig{}, s.endpoint()), ServiceOptions{Timeout: 5 * time.Second})
+	w := flat.NewWriter(flat.Binary, 1<<20)
+	defer w.Free()
+	args := echo.EchoEchoArgs{M: &echo.Message{Text: strings.Repeat("x", 4_000)}}
+	_ = w.WriteMessageBegin(t.Context(), "echo", thrift.CALL, 1)
+	_ = args.Write(t.Context(), w)
+	request := append(binary.BigEndian.AppendUint32(nil, uint32(len(w.Bytes()))), w.Bytes()...)
+	var sending sync.WaitGroup
+	for range peers {
+		nc := send(t, s.addr, request)
+		sending.Go(func() {
+			_ = nc.SetWriteDeadline(time.Now().Add(600 * time.Millisecond))
+			for sent := 0; sent < 64<<20; sent += len(request) {
+				if _, err := nc.Write(request); err != nil {
+					return
+				}
+			}
+		})
+	}
+	sending.Wait()
+	if used := s.replies.used.Load(); used > 2*limit+peers*int64(len(request)) { // each may have been about to add one
+		t.Errorf("%d bytes wait, the limit is %d", used, limit)
+	}
+	if who, err := call().Who(t.Context()); err != nil || who != "a" {
+		t.Errorf("somebody else: %q, %v", who, err)
+	}
+	s.stop()
+	if used := s.replies.used.Load(); used != 0 {
+		t.Errorf("%d bytes are still counted", used)
+	}
+}
+
+// Large calls are refused while others hold the memory that they may hold, and
+// pieces of them count too.
+func TestLargeCallsAreBounded(t *testing.T) {
+	h := &handler{name: "a", notes: make(chan string)}
+	s := serve(t, ServerConfig{Sizes: Sizes{Requests: 1 << 20}}, h)
+	call := stub(t, client(t, ClientConfig{}, s.endpoint()), ServiceOptions{Timeout: 5 * time.Second})
+	text := strings.Repeat("x", 500_000)
+	for i := range 2 {
+		if err := call().Note(t.Context(), text); err != nil {
+			t.Fatalf("call %d: %v", i, err)
+		}
+	}
+	if err := call().Note(t.Context(), text); CodeOf(err) != Overloaded {
+		t.Errorf("a third large call: %v", err)
+	}
+	if who, err := call().Who(t.Context()); err != nil || who != "a" {
+		t.Errorf("a small call: %q, %v", who, err)
+	}
+	begun := send(t, s.addr, append(binary.BigEndian.AppendUint32(nil, 8<<20), bytes.Repeat([]byte{0x0f, 0xff, 0, 0}, 50_000)...))
+	wantClosed(t, begun) // its piece would be more than twice the limit
+	for range 2 {
+		<-h.notes
+	}
+	for end := time.Now().Add(5 * time.Second); s.requests.used.Load() != 0; runtime.Gosched() {
+		if time.Now().After(end) {
+			t.Fatalf("%d bytes are still counted", s.requests.used.Load())
+		}
+	}
+	if err := call().Note(t.Context(), text); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+	<-h.notes
+}
+
+// Connections above the limit are closed, and when others end there is room.
+func TestMaxConns(t *testing.T) {
+	s := serve(t, ServerConfig{MaxConns: 2}, &handler{})
+	ping := appendControl(nil, controlPing, 5, 0)
+	pong := make([]byte, len(appendControl(nil, controlPong, 5, 0)))
+	first := send(t, s.addr, ping)
+	_, _ = io.ReadFull(first, pong)
+	second := send(t, s.addr, ping)
+	_, _ = io.ReadFull(second, pong)
+	wantClosed(t, send(t, s.addr, ping))
+	if n := s.Stats().Connections; n != 2 {
+		t.Errorf("%d connections", n)
+	}
+	_ = first.Close()
+	for end := time.Now().Add(5 * time.Second); s.Stats().Connections > 1 && time.Now().Before(end); {
+		runtime.Gosched()
+	}
+	third := send(t, s.addr, ping)
+	if _, err := io.ReadFull(third, pong); err != nil {
+		t.Errorf("after one has ended: %v", err)
+	}
+}
+
+// A client that sends and never reads is held back, then cut off.
+func TestPeerThatNeverReads(t *testing.T) {
+	s := serve(t, ServerConfig{Sizes: Sizes{Queue: 4 << 20}}, &handler{})
+	w := flat.NewWriter(flat.Binary, 1<<20)
+	defer w.Free()
+	ctx := t.Context()
+	args := echo.EchoEchoArgs{M: &echo.Message{Text: strings.Repeat("x", 100_000)}}
+	_ = w.WriteMessageBegin(ctx, "echo", thrift.CALL, 1)
+	_ = args.Write(ctx, w)
+	nc, err := net.Dial("tcp", s.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	sent := 0
+	for seq := int32(1); sent < 200<<20; seq++ {
+		h := &theader.Header{Flags: theader.OutOfOrder}
+		head, _ := appendHead(nil, dialect{header: true}, h, seq, len(w.Bytes()), theader.Limits{})
+		_ = nc.SetWriteDeadline(time.Now().Add(300 * time.Millisecond))
+		n, err := nc.Write(append(head, w.Bytes()...))
+		sent += n
+		if err != nil {
+			break
+		}
+	}
+	var now runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&now)
+	if sent > 100<<20 || now.HeapAlloc > 100<<20 {
+		t.Errorf("the server took %d bytes and holds %d for a peer that never reads", sent, now.HeapAlloc)
+	}
+}
