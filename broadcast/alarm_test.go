@@ -108,18 +108,18 @@ func TestAlarmFlood(t *testing.T) {
 	}
 	s.run(30 * time.Second)
 	s.loss = 0.1
-	const seconds = 5
+	const seconds = 3
 	liar := s.nodes[0]
 	before := make([]uint64, len(s.nodes))
 	for i, n := range s.nodes {
 		before[i] = n.seq
 	}
-	for range 50 * seconds {
+	for range 25 * seconds {
 		for _, victim := range s.nodes[1:] {
 			liar.send(alarm, &wire.Alarm{Owner: ownerOf(victim.core)}, outbound{group: true})
 		}
 		s.flush(liar)
-		s.run(20 * time.Millisecond)
+		s.run(40 * time.Millisecond)
 	}
 	for i, n := range s.nodes[1:] {
 		// Questions to the victims, answers to those who ask, and refutations: all

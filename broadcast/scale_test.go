@@ -106,7 +106,6 @@ func TestColdStarts(t *testing.T) {
 		{32, 400 * time.Millisecond, 0, time.Second, 900},
 		{32, 400 * time.Millisecond, 0.1, 3 * time.Second, 1000},
 		{100, 400 * time.Millisecond, 0, time.Second, 2600},
-		{100, 50 * time.Millisecond, 0.1, 3 * time.Second, 3000},
 	} {
 		s := newTown(t, c.hosts, c.loss, 11)
 		s.bootIn(c.in)
@@ -180,18 +179,16 @@ func playSite(b *testing.B, hosts int, loss float64) {
 // questions wait for seconds, and overflow what the sockets hold. The site
 // comes together all the same, and drops nobody.
 func TestColdStartOfBusyHosts(t *testing.T) {
-	for _, loss := range []float64{0, 0.1} {
-		for _, cost := range []time.Duration{time.Millisecond, 10 * time.Millisecond} {
-			c := newTown(t, 32, loss, 29)
-			for i, n := range c.nodes {
-				n.cost = cost * time.Duration(1+i%3)
-			}
-			c.bootAll()
-			took := c.agree(2*time.Minute, "cold start of busy hosts")
-			t.Logf("loss %v, %v a datagram: all know what they watch after %v; the busiest host had %d packets", loss, cost, took, c.busiest())
-			if c.drops > 0 {
-				t.Errorf("%d living instances were dropped", c.drops)
-			}
+	for _, cost := range []time.Duration{time.Millisecond, 10 * time.Millisecond} {
+		c := newTown(t, 32, 0.1, 29)
+		for i, n := range c.nodes {
+			n.cost = cost * time.Duration(1+i%3)
+		}
+		c.bootAll()
+		took := c.agree(2*time.Minute, "cold start of busy hosts")
+		t.Logf("%v a datagram: all know what they watch after %v; the busiest host had %d packets", cost, took, c.busiest())
+		if c.drops > 0 {
+			t.Errorf("%d living instances were dropped", c.drops)
 		}
 	}
 }
