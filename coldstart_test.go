@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -57,6 +58,8 @@ func TestTracesWaitForTheRules(t *testing.T) {
 			after(200*time.Millisecond, func() { list(c, "lan", colleague("b", time.Minute, "5 x")) })
 		}, 200 * time.Millisecond, "b/1/"},
 		{"three are asked, and others when they do not answer", "lan", false, func(c *coldStart) {
+			var later atomic.Int32
+			c.ask = func(registry.Instance) { later.Add(1) }
 			after(40*time.Millisecond, func() {
 				var all []registry.Instance
 				for i := range 20 {
@@ -69,11 +72,9 @@ func TestTracesWaitForTheRules(t *testing.T) {
 				if more := c.more(time.Now()); len(more) != 0 {
 					t.Errorf("asked at once are also %v", more)
 				}
-				later := 0
-				c.ask = func(registry.Instance) { later++ }
 				after(coldPause+20*time.Millisecond, func() {
-					if later == 0 || later > coldAsks {
-						t.Errorf("%d are asked later", later)
+					if n := later.Load(); n == 0 || n > coldAsks {
+						t.Errorf("%d are asked later", n)
 					}
 					c.answered(ask[1].Owner, nil, time.Now())
 				})
