@@ -84,7 +84,12 @@ func (r *ring) weigh() {
 
 // place gives slots to members and returns their points, sorted.
 func (r *ring) place(added []*member) []uint64 {
-	var points []uint64
+	count := 0
+	for _, m := range added {
+		count += pointsOf(m)
+	}
+	points := make([]uint64, 0, count)
+	r.slots = slices.Grow(r.slots, max(0, len(added)-len(r.free)))
 	for _, m := range added {
 		if n := len(r.free); n > 0 {
 			m.slot, r.free = r.free[n-1], r.free[:n-1]
@@ -114,10 +119,10 @@ func pullOf(m *member) float32 {
 	return float32(min(m.in.EffectiveWeight()*ringPoints, maxRingPoints*registry.DefaultWeight)) / float32(pointsOf(m)*registry.DefaultWeight)
 }
 
-// divide finds where the parts of the ring begin, about two points in each,
+// divide finds where the parts of the ring begin, two to four points in each,
 // so that a place is found in a step or two.
 func (r *ring) divide() {
-	parts := bits.Len(uint(len(r.points) / 2))
+	parts := bits.Len(uint(len(r.points) / 4))
 	r.shift, r.starts = 64-parts, make([]uint32, 1<<parts)
 	part := 0
 	for i, p := range r.points {
