@@ -33,9 +33,10 @@ type size struct {
 }
 
 // growth watches the tables over hours of heartbeats, first as it is, then
-// beside a transaction that somebody has left open.
+// beside a transaction that somebody has left open. The processes do nothing
+// but beat.
 func growth(ctx context.Context, w io.Writer, hours float64) (seen []size, err error) {
-	l := load{instances: growthLeases, consumers: growthLeases, pace: 30 * time.Second / compression}
+	l := load{instances: growthLeases, consumers: growthLeases, pace: 30 * time.Second / compression, leases: true}
 	db, err := startDatabase(ctx, l.processes()+20, fmt.Sprintf("autovacuum_naptime = %d\n", max(60/compression, 1)))
 	if err != nil {
 		return nil, err

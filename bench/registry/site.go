@@ -91,7 +91,10 @@ func open(ctx context.Context, url string, l load, process int, services []strin
 		return nil, err
 	}
 	n := &node{db: db, lists: lists, group: run.NewGroup(context.WithoutCancel(ctx))}
-	stop := db.Watch(hiddenName, func(sk.Snapshot) {})
+	stop := func() {}
+	if !l.leases {
+		stop = db.Watch(hiddenName, func(sk.Snapshot) {})
+	}
 	n.group.Go(func(ctx context.Context) error { defer stop(); return db.Run(ctx) })
 	n.group.Go(lists.Run)
 	list := []sk.Instance{{Service: hiddenName, Host: "10.0.0.1", Port: 1000 + process, Weight: -1}}
