@@ -28,7 +28,8 @@ type outcome struct {
 
 // with has the session do something, or the next one when it has just ended, at
 // most three times: a connection may have died unnoticed. While no session
-// comes about it returns why. f may be repeated, and has limit.
+// comes about it returns why. f may be repeated, has limit, and may go on for so
+// long when ctx has ended: to stop it would cost the connection.
 func (r *Registry) with(ctx context.Context, f func(context.Context, *pgx.Conn) error) error {
 	for range 3 {
 		out := r.send(ctx, f)
@@ -60,10 +61,7 @@ func (r *Registry) send(ctx context.Context, f func(context.Context, *pgx.Conn) 
 	case out := <-e.done:
 		return out
 	case <-ctx.Done():
-		if r.drop(e) {
-			return outcome{err: unavailable(context.Cause(ctx))}
-		}
-		return <-e.done // the session is at it, for its limit at most
+		return outcome{err: unavailable(context.Cause(ctx)), begun: !r.drop(e)}
 	}
 }
 

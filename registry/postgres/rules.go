@@ -32,9 +32,13 @@ const (
 
 // Since returns the committed entries after a generation, oldest first. The
 // error wraps registry.ErrUnavailable when the database can't be reached.
-func (s *Rules) Since(ctx context.Context, after rollout.Generation) (out []rollout.Entry, err error) {
-	err = s.with(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		out, err = s.r.rulesSince(ctx, conn, after)
+func (s *Rules) Since(ctx context.Context, after rollout.Generation) ([]rollout.Entry, error) {
+	read := make(chan []rollout.Entry, 1)
+	err := s.with(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		entries, err := s.r.rulesSince(ctx, conn, after)
+		if err == nil {
+			read <- entries
+		}
 		return err
 	})
 	if err != nil {
@@ -43,7 +47,7 @@ func (s *Rules) Since(ctx context.Context, after rollout.Generation) (out []roll
 		}
 		return nil, fmt.Errorf("read the rules: %w", err)
 	}
-	return out, nil
+	return <-read, nil
 }
 
 // with is Registry.with for operators' commands, which ask as soon as they
