@@ -49,7 +49,7 @@ func Run(ctx context.Context, args []string) error {
 	systems := flags.String("systems", "skerry,naive,etcd,zookeeper", "what to measure, at the same time")
 	pace := flags.Duration("pace", 30*time.Second, "of heartbeats and reads")
 	window := flags.Duration("window", 0, "how long to measure at rest; 0: one pace")
-	changes := flags.Int("changes", 50, "changes to follow to every consumer")
+	changes := flags.Int("changes", 30, "changes to follow to every consumer")
 	counted := flags.Bool("statements", false, "print what skerry's database was asked at rest, by text")
 	statistics := flags.Int("statistics", 0, "rows of call statistics that each of skerry's processes writes every pace")
 	consumer := flags.Bool("consumer", true, "measure what a consumer pays, too")

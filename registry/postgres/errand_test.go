@@ -1,0 +1,57 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/registry"
+)
+
+// TestErrandsWithoutASession: an errand waits for the next session while there
+// is hope, and is refused with the reason while there is none.
+func TestErrandsWithoutASession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &Registry{}
+		refused := errors.New("connection refused")
+		do := func(context.Context, *pgx.Conn) error { return nil }
+		if err := r.with(t.Context(), do); !errors.Is(err, errNotRunning) || !errors.Is(err, registry.ErrUnavailable) {
+			t.Errorf("Run does not run: %v", err)
+		}
+		r.alive = true
+
+		soon, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := r.with(soon, do); !errors.Is(err, context.DeadlineExceeded) || len(r.errands) != 0 {
+			t.Errorf("given up: %v, and %d wait still", err, len(r.errands))
+		}
+
+		g := run.NewGroup(t.Context())
+		var waited error
+		g.Go(func(ctx context.Context) error {
+			waited = r.with(ctx, do)
+			return nil
+		})
+		synctest.Wait()
+		r.turnAway(refused, true)
+		if len(r.errands) != 1 {
+			t.Errorf("%d errands wait for the session that will follow at once, want 1", len(r.errands))
+		}
+		r.turnAway(refused, false)
+		_ = g.Wait() // it returns nil
+		if !errors.Is(waited, refused) {
+			t.Errorf("no session came about: %v", waited)
+		}
+		if err := r.with(t.Context(), do); !errors.Is(err, refused) {
+			t.Errorf("while there is none: %v", err)
+		}
+		if err := r.with(t.Context(), do); len(r.errands) != 0 {
+			t.Errorf("%v, and %d wait", err, len(r.errands))
+		}
+	})
+}
