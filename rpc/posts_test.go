@@ -100,6 +100,39 @@ func TestABlockedReaderIsRelieved(t *testing.T) {
 	})
 }
 
+// While calls come one by one the watch looks less often, and again as before
+// once one has waited behind another.
+func TestTheWatchLooksLessOftenForALoneCaller(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newMemoryListener()
+		s := serveOn(t, ServerConfig{}, &handler{name: "a"}, l)
+		c := client(t, ClientConfig{Dial: l.dial}, s.endpoint())
+		call := stub(t, c, ServiceOptions{Timeout: time.Hour})
+		for range 2 * watchRest {
+			if _, err := call().Who(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(watchEvery)
+		}
+		s.mu.Lock()
+		for conn := range s.conns {
+			if state := conn.pool.posts.state.Load(); state != watchSlow {
+				t.Errorf("the watch is in state %d", state)
+			}
+		}
+		s.mu.Unlock()
+		go call().Sleep(t.Context(), time.Hour.Milliseconds())
+		synctest.Wait()
+		begin := time.Now()
+		if _, err := call().Who(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(begin); took > watchAlone+watchEvery {
+			t.Errorf("a call waited %v behind a blocked one", took)
+		}
+	})
+}
+
 // Quick and slow handlers, cancellations and time-outs on one connection:
 // every answer belongs to its call, and nothing is left behind.
 func TestHandOverUnderStress(t *testing.T) {
