@@ -33,6 +33,7 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	time.Local = time.UTC // what the screen shows is compared
 	pgtest.Main(m)
 }
 

@@ -226,7 +226,6 @@ func (d *drill) must(t *testing.T, line ...string) string {
 // TestReleaseDialogue is a release of two modules from its start to its end,
 // by two operators, as the screen shows it.
 func TestReleaseDialogue(t *testing.T) {
-	time.Local = time.UTC
 	synctest.Test(t, func(t *testing.T) {
 		d := newDrill()
 		d.holders = [][]holder{{{Service: "auth", Holder: rollout.Holder{Process: "gamma/13/c", Why: rollout.Holding, Least: rollout.Generation{N: 3}}, Since: time.Now()}}}
@@ -263,7 +262,6 @@ var checkTime = regexp.MustCompile(`passed in \S+`)
 
 // TestReleaseTrouble is what an operator reads when something is in the way.
 func TestReleaseTrouble(t *testing.T) {
-	time.Local = time.UTC
 	synctest.Test(t, func(t *testing.T) {
 		d := newDrill()
 		var screen strings.Builder
