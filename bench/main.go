@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/signal"
@@ -18,7 +20,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, os.Args[1:]); err != nil {
+	if err := run(ctx, os.Args[1:]); err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -55,6 +57,9 @@ func run(ctx context.Context, args []string) error {
 		return callpath.Connections(ctx, args[1:])
 	case "connections-client":
 		return callpath.ConnectionsClient(ctx, args[1:])
+	case "-h", "-help", "--help", "help":
+		fmt.Println("bench MEASUREMENT [flags] measures one of: call, connections, fse, lan, registry, release, token, visible; bench MEASUREMENT -h lists its flags")
+		return nil
 	}
 	return fmt.Errorf("unknown measurement %q; there are: call, connections, fse, lan, registry, release, token, visible", args[0])
 }
