@@ -17,7 +17,7 @@ const (
 	coldLimit  = 2 * time.Second        // whatever happens
 	keptLimit  = time.Second            // the same with rules of an earlier run at hand
 	aloneLimit = 700 * time.Millisecond // on a LAN where nobody answers: it has been asked at 0 s
-	youngLimit = 200 * time.Millisecond // without news where all who answer have just started, too
+	youngLimit = 300 * time.Millisecond // without news where all who answer have just started, too: what one of them has just learned comes within 250
 	coldAsks   = 3                      // processes asked at a time
 	coldPause  = 300 * time.Millisecond // for which their answers are awaited before others are asked, too
 )
@@ -53,6 +53,7 @@ type coldPeer struct {
 	said   bool               // what it has applied, and that is theirs
 	theirs rollout.Generation //
 	asked  time.Time          // when it was; its answer is awaited until told or failed
+	wanted rollout.Generation // what it had announced then
 	told   bool               // it has given what it has
 	failed bool               // it gave no answer
 }
@@ -60,6 +61,13 @@ type coldPeer struct {
 // awaited reports whether the peer knows, or may know, more than is applied.
 func (p *coldPeer) awaited(applied rollout.Generation) bool {
 	return !p.told && !p.failed && (!p.asked.IsZero() || !p.said || applied.Before(p.theirs))
+}
+
+// again has it asked once more when it was asked before it had what it has now.
+func (p *coldPeer) again() {
+	if (p.told || p.failed) && p.wanted.Before(p.theirs) {
+		p.asked, p.told, p.failed = time.Time{}, false, false
+	}
 }
 
 func newColdStart(self registry.Owner, sources []discovery.Source, kept bool, now time.Time) *coldStart {
@@ -93,11 +101,16 @@ func (c *coldStart) list(source string, s registry.Snapshot, applied rollout.Gen
 	}
 	from.lost, from.answered = s.Lost != nil, from.answered || s.Lost == nil
 	for _, in := range s.Instances {
-		if in.Owner == c.self || c.others[in.Owner] != nil || from.lost {
+		if in.Owner == c.self || from.lost {
 			continue
 		}
 		theirs, said := announcedRules(in.Tags[rulesTag])
-		if !said && c.silent == coldAsks {
+		p := c.others[in.Owner]
+		if p != nil && said && p.theirs.Before(theirs) { // it has just learned them itself
+			p.in, p.said, p.theirs, c.heard = in, true, theirs, now
+			p.again()
+		}
+		if p != nil || !said && c.silent == coldAsks {
 			continue
 		}
 		if !said {
@@ -139,7 +152,7 @@ func (c *coldStart) choose(now time.Time) (ask []registry.Instance) {
 		if best == nil {
 			break
 		}
-		best.asked = now
+		best.asked, best.wanted = now, best.theirs
 		ask = append(ask, best.in)
 	}
 	return ask
@@ -159,9 +172,10 @@ func (c *coldStart) answered(owner registry.Owner, err error, now time.Time) {
 	defer c.mu.Unlock()
 	if p := c.others[owner]; p != nil {
 		p.told, p.failed = err == nil, err != nil
-		if p.told && c.applied.Before(p.theirs) {
-			c.applied = p.theirs
+		if p.told && c.applied.Before(p.wanted) {
+			c.applied = p.wanted
 		}
+		p.again()
 	}
 	c.heard = now
 	c.wake()

@@ -57,6 +57,26 @@ func TestTracesWaitForTheRules(t *testing.T) {
 			after(90*time.Millisecond, func() { c.answered(colleague("a", 0, "").Owner, errors.New("reset"), time.Now()) })
 			after(200*time.Millisecond, func() { list(c, "lan", colleague("b", time.Minute, "5 x")) })
 		}, 200 * time.Millisecond, "b/1/"},
+		{"who has learned newer ones meanwhile is asked then", "lan", false, func(c *coldStart) {
+			after(10*time.Millisecond, func() { list(c, "lan", colleague("a", 0, "5 x")) })
+			after(100*time.Millisecond, func() {
+				if ask := list(c, "lan", colleague("a", 0, "6 x")); len(ask) != 1 {
+					t.Errorf("asked are %v", ask)
+				}
+			})
+			after(120*time.Millisecond, func() {
+				if ask := list(c, "lan", colleague("a", 0, "7 x")); len(ask) != 0 {
+					t.Errorf("asked twice at a time: %v", ask)
+				}
+			})
+			after(130*time.Millisecond, func() {
+				c.answered(colleague("a", 0, "").Owner, nil, time.Now())
+				if ask := c.more(time.Now()); len(ask) != 1 {
+					t.Errorf("asked once more are %v", ask)
+				}
+			})
+			after(150*time.Millisecond, func() { c.answered(colleague("a", 0, "").Owner, nil, time.Now()) })
+		}, 150*time.Millisecond + youngLimit, "1 others"},
 		{"three are asked, and others when they do not answer", "lan", false, func(c *coldStart) {
 			var later atomic.Int32
 			c.ask = func(registry.Instance) { later.Add(1) }
