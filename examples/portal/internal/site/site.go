@@ -2,10 +2,12 @@ package site
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"slices"
 	"strings"
 	"sync"
@@ -157,12 +159,18 @@ func (s *Site) Close() {
 	s.reapers.Wait()
 }
 
-// FreeAddr is an address of this machine, host:port, where nobody listens.
+// FreeAddr is an address of this machine, host:port, where nobody listens. Its
+// port is below those that systems give to sockets that ask for none, so that
+// nobody takes it by chance before a process listens there.
 func FreeAddr() (string, error) {
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("find a free TCP port: %w", err)
+	const first, many = 20_000, 10_000
+	var err error
+	for range 100 {
+		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(first+rand.IntN(many)))
+		var l net.Listener
+		if l, err = net.Listen("tcp4", addr); err == nil {
+			return addr, l.Close()
+		}
 	}
-	defer l.Close()
-	return l.Addr().String(), nil
+	return "", fmt.Errorf("find a free TCP port: %w", err)
 }
