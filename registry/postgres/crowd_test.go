@@ -25,15 +25,15 @@ func TestFewConnections(t *testing.T) {
 	var want []registry.Instance
 	for range 14 {
 		cfg := quick(t, url, newOwner())
-		cfg.Heartbeat, cfg.Poll, cfg.Expiry = 3*time.Second, 3*time.Second, 9*time.Second
+		cfg.Heartbeat, cfg.Poll, cfg.Expiry = 4*time.Second, 4*time.Second, 16*time.Second
 		n := start(t, cfg)
 		n.promise()
 		nodes, want = append(nodes, n), append(want, n.instance())
 	}
 	for _, n := range nodes {
-		n.sees(30*time.Second, want...)
+		n.sees(40*time.Second, want...)
 	}
-	for begun := time.Now(); time.Since(begun) < 10*time.Second; { // longer than a lease
+	for begun := time.Now(); time.Since(begun) < 17*time.Second; { // longer than a lease
 		nodes[0].holds(200*time.Millisecond, want...)
 	}
 	for _, n := range nodes {
