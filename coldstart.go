@@ -107,7 +107,7 @@ func (c *coldStart) list(source string, s registry.Snapshot, applied rollout.Gen
 		theirs, said := announcedRules(in.Tags[rulesTag])
 		p := c.others[in.Owner]
 		if p != nil && said && p.theirs.Before(theirs) { // it has just learned them itself
-			p.in, p.said, p.theirs, c.heard = in, true, theirs, now
+			p.in, p.said, p.theirs = in, true, theirs
 			p.again()
 		}
 		if p != nil || !said && c.silent == coldAsks {
@@ -167,7 +167,7 @@ func (c *coldStart) remembered(owner registry.Owner) {
 }
 
 // answered notes how a question has ended.
-func (c *coldStart) answered(owner registry.Owner, err error, now time.Time) {
+func (c *coldStart) answered(owner registry.Owner, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if p := c.others[owner]; p != nil {
@@ -177,7 +177,6 @@ func (c *coldStart) answered(owner registry.Owner, err error, now time.Time) {
 		}
 		p.again()
 	}
-	c.heard = now
 	c.wake()
 }
 
@@ -327,7 +326,7 @@ func (n *Node) askFirst(m member, question func(context.Context, member) error) 
 		ctx, cancel := context.WithTimeout(ctx, coldLimit)
 		defer cancel()
 		err := question(ctx, m)
-		n.cold.answered(m.Owner, err, time.Now())
+		n.cold.answered(m.Owner, err)
 		if err != nil {
 			n.log.Debug("no rules from a process that was asked at the start", "process", m.Owner.String(), "err", err)
 		}

@@ -50,11 +50,11 @@ func TestTracesWaitForTheRules(t *testing.T) {
 					t.Errorf("asked are %v", ask)
 				}
 			})
-			after(90*time.Millisecond, func() { c.answered(colleague("a", 0, "").Owner, nil, time.Now()) })
+			after(90*time.Millisecond, func() { c.answered(colleague("a", 0, "").Owner, nil) })
 		}, 90 * time.Millisecond, "a/1/"},
 		{"who does not answer is no reason", "lan", false, func(c *coldStart) {
 			after(40*time.Millisecond, func() { list(c, "lan", colleague("a", time.Minute, "6 x")) })
-			after(90*time.Millisecond, func() { c.answered(colleague("a", 0, "").Owner, errors.New("reset"), time.Now()) })
+			after(90*time.Millisecond, func() { c.answered(colleague("a", 0, "").Owner, errors.New("reset")) })
 			after(200*time.Millisecond, func() { list(c, "lan", colleague("b", time.Minute, "5 x")) })
 		}, 200 * time.Millisecond, "b/1/"},
 		{"who has learned newer ones meanwhile is asked then", "lan", false, func(c *coldStart) {
@@ -70,13 +70,13 @@ func TestTracesWaitForTheRules(t *testing.T) {
 				}
 			})
 			after(130*time.Millisecond, func() {
-				c.answered(colleague("a", 0, "").Owner, nil, time.Now())
+				c.answered(colleague("a", 0, "").Owner, nil)
 				if ask := c.more(time.Now()); len(ask) != 1 {
 					t.Errorf("asked once more are %v", ask)
 				}
 			})
-			after(150*time.Millisecond, func() { c.answered(colleague("a", 0, "").Owner, nil, time.Now()) })
-		}, 150*time.Millisecond + youngLimit, "1 others"},
+			after(150*time.Millisecond, func() { c.answered(colleague("a", 0, "").Owner, nil) })
+		}, 10*time.Millisecond + youngLimit, "1 others"},
 		{"three are asked, and others when they do not answer", "lan", false, func(c *coldStart) {
 			var later atomic.Int32
 			c.ask = func(registry.Instance) { later.Add(1) }
@@ -96,7 +96,7 @@ func TestTracesWaitForTheRules(t *testing.T) {
 					if n := later.Load(); n == 0 || n > coldAsks {
 						t.Errorf("%d are asked later", n)
 					}
-					c.answered(ask[1].Owner, nil, time.Now())
+					c.answered(ask[1].Owner, nil)
 				})
 			})
 		}, 60*time.Millisecond + coldPause, "/1/"},
@@ -121,7 +121,7 @@ func TestTracesWaitForTheRules(t *testing.T) {
 		{"everything is away, a process of the last run is not", "database", false, func(c *coldStart) {
 			c.remembered(colleague("a", 0, "").Owner)
 			c.list("database", gone, rollout.Generation{}, time.Now())
-			after(20*time.Millisecond, func() { c.answered(colleague("a", 0, "").Owner, nil, time.Now()) })
+			after(20*time.Millisecond, func() { c.answered(colleague("a", 0, "").Owner, nil) })
 		}, 20 * time.Millisecond, "a/1/"},
 		{"a complete list with nobody", "memory", false, func(c *coldStart) {
 			after(time.Millisecond, func() { list(c, "memory") })
@@ -133,7 +133,7 @@ func TestTracesWaitForTheRules(t *testing.T) {
 					t.Errorf("%d are asked", len(ask))
 				}
 			})
-			after(5*time.Millisecond, func() { c.answered(colleague("c", 0, "").Owner, nil, time.Now()) })
+			after(5*time.Millisecond, func() { c.answered(colleague("c", 0, "").Owner, nil) })
 		}, 5 * time.Millisecond, "c/1/"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
