@@ -146,12 +146,17 @@ func count(into *wire.Served, row *health.Row, slow int64) {
 }
 
 // Sees tells which versions of services this process could call. Those that it
-// has not called yet are looked for from now on, as it is about to.
+// has not called yet are looked for from now on, as it is about to; see sight.
 func (s *internalService) Sees(_ context.Context, services []string) (map[string][]string, error) {
+	if len(services) > sightMost {
+		return nil, fmt.Errorf("%d services are asked for at once, at most %d are allowed", len(services), sightMost)
+	}
 	out := map[string][]string{}
 	for _, service := range services {
-		s.node.Client(service)
-		for _, e := range s.node.Explain(service) {
+		if !s.sight.begin(s.node.lists, service) {
+			continue
+		}
+		for _, e := range s.node.lists.Explain(service) {
 			if e.State != discovery.Gone && !slices.Contains(out[service], e.Version) {
 				out[service] = append(out[service], e.Version)
 			}

@@ -24,6 +24,7 @@ const internalName = "skerry.internal"
 type internalService struct {
 	node    *Node
 	started time.Time
+	sight   sight
 }
 
 var _ wire.Internal = (*internalService)(nil)
