@@ -25,13 +25,13 @@ func TestFewConnections(t *testing.T) {
 	var want []registry.Instance
 	for range 14 {
 		cfg := quick(t, url, newOwner())
-		cfg.Heartbeat, cfg.Poll, cfg.Expiry = 4*time.Second, 4*time.Second, 16*time.Second
+		cfg.Heartbeat, cfg.Poll, cfg.Expiry = 5*time.Second, 5*time.Second, 15*time.Second
 		n := start(t, cfg)
 		n.promise()
 		nodes, want = append(nodes, n), append(want, n.instance())
 	}
 	for _, n := range nodes {
-		n.sees(40*time.Second, want...)
+		n.sees(30*time.Second, want...)
 	}
 	for begun := time.Now(); time.Since(begun) < 17*time.Second; { // longer than a lease
 		nodes[0].holds(200*time.Millisecond, want...)
