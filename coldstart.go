@@ -17,7 +17,7 @@ const (
 	coldLimit  = 2 * time.Second        // whatever happens
 	keptLimit  = time.Second            // the same with rules of an earlier run at hand
 	aloneLimit = 700 * time.Millisecond // on a LAN where nobody answers: it has been asked at 0 s
-	youngLimit = 300 * time.Millisecond // without news where all who answer have just started, too: what one of them has just learned comes within 250
+	youngLimit = 300 * time.Millisecond // without news where all who answer have just started, too: mostly long enough for what one of them has just learned
 	coldAsks   = 3                      // processes asked at a time
 	coldPause  = 300 * time.Millisecond // for which their answers are awaited before others are asked, too
 )

@@ -66,6 +66,9 @@ func (c *core) answerSoon(now time.Time, by registry.Owner, q *wire.Query, from 
 // answerAll answers what was gathered: a few one by one, a crowd at once.
 func (c *core) answerAll(now time.Time) {
 	waiting := c.waiting
+	if len(waiting) == 0 { // all have been answered because they were many
+		return
+	}
 	c.waiting = nil
 	whole := pack(c.registrations(now), c.base(), c.room(c.self)-32, nil)
 	ask := c.askBack(now)

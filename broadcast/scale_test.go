@@ -106,6 +106,7 @@ func TestColdStarts(t *testing.T) {
 		{32, 400 * time.Millisecond, 0, time.Second, 900},
 		{32, 400 * time.Millisecond, 0.1, 3 * time.Second, 1000},
 		{100, 400 * time.Millisecond, 0, time.Second, 2600},
+		{100, 50 * time.Millisecond, 0.1, 3 * time.Second, 2600},
 	} {
 		s := newTown(t, c.hosts, c.loss, 11)
 		s.bootIn(c.in)

@@ -182,25 +182,30 @@ func TestMaxConns(t *testing.T) {
 // A client that sends and never reads is held back, then cut off.
 func TestPeerThatNeverReads(t *testing.T) {
 	s := serve(t, ServerConfig{Sizes: Sizes{Queue: 4 << 20}}, &handler{})
-	w := flat.NewWriter(flat.Binary, 1<<20)
-	defer w.Free()
-	ctx := t.Context()
-	args := echo.EchoEchoArgs{M: &echo.Message{Text: strings.Repeat("x", 100_000)}}
-	_ = w.WriteMessageBegin(ctx, "echo", thrift.CALL, 1)
-	_ = args.Write(ctx, w)
 	nc, err := net.Dial("tcp", s.addr)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer nc.Close()
+	neverRead(t, nc)
+}
+
+// neverRead sends calls until the server takes no more, and sees that it has
+// not taken more than it may hold.
+func neverRead(t *testing.T, nc net.Conn) {
+	t.Helper()
+	w := flat.NewWriter(flat.Binary, 1<<20)
+	defer w.Free()
+	args := echo.EchoEchoArgs{M: &echo.Message{Text: strings.Repeat("x", 100_000)}}
+	_ = w.WriteMessageBegin(t.Context(), "echo", thrift.CALL, 1)
+	_ = args.Write(t.Context(), w)
 	sent := 0
 	for seq := int32(1); sent < 200<<20; seq++ {
 		h := &theader.Header{Flags: theader.OutOfOrder}
 		head, _ := appendHead(nil, dialect{header: true}, h, seq, len(w.Bytes()), theader.Limits{})
 		_ = nc.SetWriteDeadline(time.Now().Add(300 * time.Millisecond))
 		n, err := nc.Write(append(head, w.Bytes()...))
-		sent += n
-		if err != nil {
+		if sent += n; err != nil {
 			break
 		}
 	}

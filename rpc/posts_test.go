@@ -9,7 +9,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"runtime"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -17,10 +16,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/rpc/internal/echo"
-	"github.com/skerry/skerry/rpc/internal/flat"
-	"github.com/skerry/skerry/rpc/internal/theader"
 
-	"github.com/apache/thrift/lib/go/thrift"
 )
 
 func TestPace(t *testing.T) {
@@ -225,28 +221,7 @@ func TestTLSPeerThatNeverReads(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	w := flat.NewWriter(flat.Binary, 1<<20)
-	defer w.Free()
-	args := echo.EchoEchoArgs{M: &echo.Message{Text: strings.Repeat("x", 100_000)}}
-	_ = w.WriteMessageBegin(t.Context(), "echo", thrift.CALL, 1)
-	_ = args.Write(t.Context(), w)
-	sent := 0
-	for seq := int32(1); sent < 200<<20; seq++ {
-		h := &theader.Header{Flags: theader.OutOfOrder}
-		head, _ := appendHead(nil, dialect{header: true}, h, seq, len(w.Bytes()), theader.Limits{})
-		_ = nc.SetWriteDeadline(time.Now().Add(300 * time.Millisecond))
-		n, err := nc.Write(append(head, w.Bytes()...))
-		if sent += n; err != nil {
-			break
-		}
-	}
-	t.Logf("%d bytes were taken", sent)
-	var now runtime.MemStats
-	runtime.GC()
-	runtime.ReadMemStats(&now)
-	if sent > 100<<20 || now.HeapAlloc > 100<<20 {
-		t.Errorf("the server took %d bytes and holds %d for a peer that never reads", sent, now.HeapAlloc)
-	}
+	neverRead(t, nc)
 }
 
 // A lone caller that reads for itself ends in time, whatever comes, and the

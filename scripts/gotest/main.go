@@ -1,9 +1,3 @@
-// Gotest runs "go test -json" with the arguments it is given and prints what
-// a person wants of it: a line for each test and package, the full output of
-// whatever failed, and a count at the end.
-//
-// Its status is 1 when a test failed, when a package did not build, when a
-// test was skipped (a skipped test shows nothing), and when no test ran.
 package main
 
 import (
