@@ -79,7 +79,7 @@ func TestAlarmInVain(t *testing.T) {
 	liar.send(alarm, &wire.Alarm{Owner: &wire.Owner{Host: "nobody", Pid: 1, Epoch: 1}}, outbound{group: true})
 	s.flush(liar)
 	s.run(time.Second)
-	if said := s.said() - before; said > 12 { // two alarms, the refutation, and some who were quicker to ask
+	if said := s.said() - before; said > 20 { // two alarms, the refutation, and two for each who was quicker to ask: mostly 5 to 9, and 31 if all were
 		t.Errorf("an alarm about somebody who lives cost %d datagrams", said)
 	}
 	victim.alive = false // dead, and nobody has noticed: a recorded alarm does not tell

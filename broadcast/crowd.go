@@ -16,8 +16,8 @@ import (
 // together are answered together, by one datagram to everyone, and of many who
 // are heard for the first time only a few are asked by themselves.
 const (
-	crowd      = 4                      // that many are a crowd
-	crowdGap   = 100 * time.Millisecond // between two questions of a crowd, at most; its questions are gathered for so long
+	crowd      = 3                      // that many are a crowd
+	crowdGap   = 200 * time.Millisecond // between two questions of a crowd, at most; its questions are gathered for so long
 	crowdMost  = 256                    // questions gathered, at most
 	crowdGrace = 400 * time.Millisecond // after which one of a crowd of strangers is asked by himself
 )

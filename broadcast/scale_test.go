@@ -101,12 +101,12 @@ func TestColdStarts(t *testing.T) {
 		known   time.Duration // since the last host is up
 		busiest int
 	}{
-		{32, 50 * time.Millisecond, 0, time.Second, 800},
-		{32, 50 * time.Millisecond, 0.1, 3 * time.Second, 800},
-		{32, 400 * time.Millisecond, 0, time.Second, 900},
-		{32, 400 * time.Millisecond, 0.1, 3 * time.Second, 1000},
-		{100, 400 * time.Millisecond, 0, time.Second, 2600},
-		{100, 50 * time.Millisecond, 0.1, 3 * time.Second, 2600},
+		{32, 50 * time.Millisecond, 0, time.Second, 700},
+		{32, 50 * time.Millisecond, 0.1, 3 * time.Second, 700},
+		{32, 400 * time.Millisecond, 0, time.Second, 700},
+		{32, 400 * time.Millisecond, 0.1, 3 * time.Second, 700},
+		{100, 400 * time.Millisecond, 0, time.Second, 2000},
+		{100, 50 * time.Millisecond, 0.1, 3 * time.Second, 2100},
 	} {
 		s := newTown(t, c.hosts, c.loss, 11)
 		s.bootIn(c.in)
