@@ -9,6 +9,7 @@ import (
 
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/bench/benchthrift"
+	"github.com/skerry/skerry/internal/heap"
 	"github.com/skerry/skerry/rpc"
 )
 
@@ -16,7 +17,7 @@ func skerryPeers() []peer {
 	return []peer{
 		{name: "skerry", about: "as a user has it: found on the LAN, balanced, counted, traced, with deadlines and breaker", serve: nodeServe, dial: nodeDial},
 		{name: "skerry-tls", about: "the same over TLS", serve: nodeServe, dial: nodeDial, tls: true},
-		{name: "skerry-bare", about: "the transport alone: no discovery, no statistics", serve: bareServe, dial: bareDial},
+		{name: "skerry-bare", about: "the transport alone, with a node's heap: no discovery, no statistics", serve: bareServe, dial: bareDial},
 	}
 }
 
@@ -63,7 +64,12 @@ func nodeDial(ctx context.Context, addr string) (func() (call, error), error) {
 	return stubCalls(n.Client("echo")), nil
 }
 
+// bareHeap gives the transport alone the heap that a node asks for, so that the
+// two differ by what they do.
+func bareHeap() { heap.Raise(32 << 20) }
+
 func bareServe(ctx context.Context, ln net.Listener) error {
+	bareHeap()
 	s, err := rpc.NewServer(rpc.ServerConfig{})
 	if err != nil {
 		return err
@@ -75,6 +81,7 @@ func bareServe(ctx context.Context, ln net.Listener) error {
 }
 
 func bareDial(_ context.Context, addr string) (func() (call, error), error) {
+	bareHeap()
 	c, err := rpc.NewClient(rpc.ClientConfig{Resolver: rpc.Static(&rpc.Endpoint{ID: addr, Service: "echo", Addr: addr})})
 	if err != nil {
 		return nil, err
