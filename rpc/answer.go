@@ -182,7 +182,7 @@ func (r *request) answer(message []byte, code Code, executed Executed) {
 	if len(message) < direct && r.post != nil && r.post.Load() == r { // the reader writes when it has done what there is to do
 		err = c.out.queueUp(head, message)
 	} else {
-		err = c.out.write(head, message, true)
+		err = c.out.write(head, message, int(c.s.running.Load())-1)
 	}
 	if err != nil {
 		c.close(err)

@@ -34,6 +34,7 @@ type intake struct {
 	begin, end int       // what is in the buffer
 	first      [1]byte   // where a connection without raw is waited for
 	filled     time.Time // when something was last read
+	spin       spin
 }
 
 func (f *intake) buffer() []byte {
@@ -77,6 +78,7 @@ func (f *intake) fill() (err error) {
 		n, err = f.nc.Read(f.room())
 	}
 	f.filled = time.Now()
+	f.spin.came(f.filled, n)
 	f.end += n
 	if n > 0 {
 		return nil

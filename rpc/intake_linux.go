@@ -16,6 +16,7 @@ func (f *intake) listen() {
 	}
 	if raw, err := tc.SyscallConn(); err == nil {
 		f.raw, f.once = raw, f.take
+		f.spin = newSpin()
 	}
 }
 
@@ -28,6 +29,9 @@ func (f *intake) take(fd uintptr) bool {
 		case err == syscall.EINTR:
 			continue
 		case err == syscall.EAGAIN:
+			if f.spin.again() {
+				continue
+			}
 			f.rest()
 			return false
 		case err != nil:

@@ -169,7 +169,15 @@ func (l *link) send(seq int32, m *outgoing) error {
 	if err != nil {
 		return err
 	}
-	return l.out.write(head, m.body, l.dialect.shared && l.slots.waiting.Load() > 1)
+	return l.out.write(head, m.body, l.others())
+}
+
+// others is how many calls besides one may soon be followed by the next.
+func (l *link) others() int {
+	if !l.dialect.shared {
+		return 0
+	}
+	return int(l.slots.waiting.Load()) - 1
 }
 
 // await blocks until the call has its outcome or the caller gives up.
@@ -199,7 +207,7 @@ func (l *link) giveUp(seq int32) {
 		l.fail(errTimedOut)
 		return
 	}
-	_ = l.out.write(appendControl(nil, controlCancel, 0, seq), nil, false)
+	_ = l.out.write(appendControl(nil, controlCancel, 0, seq), nil, 0)
 }
 
 // ping waits for a sign of life.
@@ -209,7 +217,7 @@ func (l *link) ping(ctx context.Context) error {
 		return errSlotsFull
 	}
 	defer l.slots.give(s)
-	err := l.out.write(appendControl(nil, controlPing, seq, 0), nil, false)
+	err := l.out.write(appendControl(nil, controlPing, seq, 0), nil, 0)
 	if err == nil && !l.alive() {
 		err = *l.ended.Load()
 	}
@@ -253,7 +261,7 @@ func (l *link) sweep(now time.Duration) bool {
 		return false
 	case quiet >= quietLimit && !l.pinged:
 		l.pinged = true
-		_ = l.out.write(appendControl(nil, controlPing, 0, 0), nil, false)
+		_ = l.out.write(appendControl(nil, controlPing, 0, 0), nil, 0)
 	}
 	return l.quietSince != 0 || unread
 }

@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/rpc/internal/echo"
-
 )
 
 func TestPace(t *testing.T) {

@@ -25,8 +25,13 @@ var (
 	errPeerClosed    = errors.New("the peer has closed the connection")
 )
 
-// pushAt is how many bytes of replies a reader gathers while calls come.
-const pushAt = 64 << 10
+// What a reader gathers while calls come: replies of so many bytes, or to half
+// of the calls that came together, but to so many: their callers are to go on
+// while it works on the rest.
+const (
+	pushAt    = 64 << 10
+	pushCalls = 4
+)
 
 // tlsPatience is how long a TLS handshake may take.
 const tlsPatience = 5 * time.Second
@@ -56,6 +61,8 @@ type serverConn struct {
 	counts map[countKey]*counted
 	last   *counted
 	clock  time.Time // when the last handler ended that the reader has run
+	taken  int       // calls since the last read
+	batch  int       // calls between the two before
 
 	skerry atomic.Bool   // the peer knows control frames
 	told   atomic.Bool   // it has been sent a goaway
@@ -119,9 +126,13 @@ func (c *serverConn) serve(ctx context.Context) {
 func (c *serverConn) read(err error) {
 	for err == nil {
 		fresh := !c.in.ready()
-		if fresh || c.out.pending.Load() > pushAt {
+		if fresh {
+			c.batch, c.taken = c.taken, 0
+		}
+		if fresh || c.taken%max(pushCalls, c.batch/2) == 0 || c.out.pending.Load() > pushAt {
 			c.out.push()
 		}
+		c.taken++
 		c.out.wait()
 		var frame string
 		if frame, err = c.dialect.read(c.in); err == nil {
@@ -245,7 +256,7 @@ func (c *serverConn) control(kind string, h *theader.Header) error {
 	c.metSkerry()
 	switch kind {
 	case controlPing:
-		return c.out.write(appendControl(nil, controlPong, h.Seq, 0), nil, false)
+		return c.out.write(appendControl(nil, controlPong, h.Seq, 0), nil, 0)
 	case controlCancel:
 		seq, err := strconv.ParseInt(h.Get(keyTarget), 10, 32)
 		if err != nil {
@@ -273,7 +284,7 @@ func (c *serverConn) metSkerry() {
 
 func (c *serverConn) goaway() {
 	if c.skerry.Load() && !c.told.Swap(true) {
-		_ = c.out.write(appendControl(nil, controlGoaway, 0, 0), nil, false)
+		_ = c.out.write(appendControl(nil, controlGoaway, 0, 0), nil, 0)
 	}
 }
 
@@ -285,7 +296,7 @@ func (c *serverConn) bye() {
 		c.close(errServerStopped)
 		return
 	}
-	_ = c.out.write(appendControl(nil, controlBye, 0, 0), nil, false)
+	_ = c.out.write(appendControl(nil, controlBye, 0, 0), nil, 0)
 }
 
 // close ends the connection and the contexts of its calls.

@@ -18,6 +18,7 @@ const (
 	writePiece  = 256 << 10            // that must get through within writeStuck
 	writeStuck  = 10 * time.Second     // no progress for this long: the peer does not read
 	enough      = 32 << 10             // bytes that make a write worth while
+	enoughCalls = 4                    // frames that do, or a quarter of those to come: the peer is to begin while others add more
 	writeRounds = 16                   // that a caller writes for others
 	highWater   = 256 << 10            // bytes waiting from which a server stops reading more calls
 )
@@ -49,6 +50,7 @@ type writer struct {
 	mu      sync.Mutex
 	queue   *[]byte // waiting; nil = none
 	open    bool    // who is to write lets others add theirs before
+	frames  int     // in the queue
 	writing bool
 	turns   []chan struct{} // who waits to write a large frame
 	shared  int64           // of pending, that the tank knows of
@@ -72,15 +74,15 @@ func (w *writer) start() {
 }
 
 // write queues a frame that is given in two parts and sees to it that it is
-// written. busy says that others are likely to add frames at once. An error
-// means that nothing of the frame will be sent.
-func (w *writer) write(head, body []byte, busy bool) error {
+// written. So many others are likely to add frames at once; it waits for a part
+// of them. An error means that nothing of the frame will be sent.
+func (w *writer) write(head, body []byte, others int) error {
 	if len(body) >= direct && w.tls == nil && w.eager != nil {
 		if done, err := w.through(head, body); done {
 			return err
 		}
 	}
-	mine, open, err := w.add(head, body, true, busy)
+	mine, open, err := w.add(head, body, true, others)
 	if open {
 		runtime.Gosched() // let others add theirs
 		mine = w.close()
@@ -93,7 +95,7 @@ func (w *writer) write(head, body []byte, busy bool) error {
 
 // queueUp is write by somebody who calls push soon.
 func (w *writer) queueUp(head, body []byte) error {
-	_, _, err := w.add(head, body, false, false)
+	_, _, err := w.add(head, body, false, 0)
 	return err
 }
 
@@ -124,7 +126,7 @@ func (w *writer) stray() bool {
 
 // add queues a frame. mine says that the caller is to flush; open, that it is to
 // let others add theirs before, one of whom flushes when there is enough.
-func (w *writer) add(head, body []byte, flush, wait bool) (mine, open bool, err error) {
+func (w *writer) add(head, body []byte, flush bool, others int) (mine, open bool, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	size, pending := len(head)+len(body), int(w.pending.Load())
@@ -135,13 +137,14 @@ func (w *writer) add(head, body []byte, flush, wait bool) (mine, open bool, err 
 		return false, false, errWriteQueue
 	}
 	if w.queue == nil {
-		w.queue = writeBuffers.Get().(*[]byte)
+		w.queue, w.frames = writeBuffers.Get().(*[]byte), 0
 	}
+	w.frames++
 	*w.queue = append(append(*w.queue, head...), body...)
 	w.count(size)
-	ripe := len(*w.queue) >= enough
+	ripe := len(*w.queue) >= enough || w.frames >= max(enoughCalls, others/4)
 	if flush && (!w.writing || w.open && ripe) {
-		mine, open = true, wait && !ripe
+		mine, open = true, others > 0 && !ripe
 		w.writing, w.open = true, open
 	}
 	return mine, open, nil

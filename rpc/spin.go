@@ -1,0 +1,94 @@
+package rpc
+
+import (
+	"runtime"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	spinFor   = 80 * time.Microsecond  // that a reader looks again and again
+	spinShort = 150 * time.Microsecond // a wait that this may shorten
+	spinBytes = 8 << 10                // of the last read: after more, others have work to do
+	spinTrust = 16                     // short waits, less what was in vain, at most
+	spinCost  = 8                      // of looking in vain, in short waits
+	spinTry   = 256                    // of so many waits one is spent spinning although sleeping is quicker
+)
+
+// spinning is set while a reader of this process spins: one at a time does.
+var spinning atomic.Bool
+
+// spin is how a connection's reader waits for what comes at once: the reply to
+// a lone caller, and his next call. To fall asleep and be woken takes two
+// threads and the kernel longer than such a wait itself, so the reader looks
+// again for a moment before; whoever else can run goes first. It does so while
+// waits are short and looking helps, which depends on machine and peer: what
+// was in vain is paid for by short waits asleep, and where something comes
+// sooner to who sleeps, as in a process that calls itself, it sleeps.
+type spin struct {
+	able  bool      // more than one processor
+	on    bool      // looking again
+	tried bool      // has looked again during this wait
+	since time.Time // when nothing was there; zero = the reader does not wait
+	last  int       // bytes of the last read
+
+	trust       int           // -spinCost to spinTrust; above 0: look
+	waits       uint          // with trust
+	slept, spun time.Duration // averages of short waits asleep, and of looking with success
+}
+
+func newSpin() spin {
+	return spin{able: runtime.GOMAXPROCS(0) > 1, trust: -spinCost, slept: spinShort}
+}
+
+// again reports whether to look again, after nothing was found.
+func (s *spin) again() bool {
+	now := time.Now()
+	switch {
+	case s.on && now.Sub(s.since) >= spinFor:
+		s.stop()
+		s.trust = max(s.trust-spinCost, -spinCost)
+		return false
+	case s.on:
+	default:
+		s.since = now
+		if !s.worth() || !spinning.CompareAndSwap(false, true) {
+			return false
+		}
+		s.on, s.tried = true, true
+	}
+	runtime.Gosched()
+	return true
+}
+
+// worth reports whether to spin now.
+func (s *spin) worth() bool {
+	if !s.able || s.last > spinBytes || s.trust <= 0 {
+		return false
+	}
+	s.waits++
+	return s.spun < s.slept || s.waits%spinTry == 0
+}
+
+// came notes that n bytes have come, and how long that took.
+func (s *spin) came(now time.Time, n int) {
+	if s.last = n; s.since.IsZero() {
+		return
+	}
+	wait := now.Sub(s.since)
+	switch {
+	case s.on:
+		s.trust = min(s.trust+1, spinTrust)
+		s.spun += (wait - s.spun) / 8
+		s.stop()
+	case !s.tried && wait < spinShort:
+		s.trust = min(s.trust+1, spinTrust)
+		s.slept += (wait - s.slept) / 8
+	}
+	s.since, s.tried = time.Time{}, false
+}
+
+func (s *spin) stop() {
+	s.on = false
+	spinning.Store(false)
+}
