@@ -172,12 +172,13 @@ func (l *link) send(seq int32, m *outgoing) error {
 	return l.out.write(head, m.body, l.others())
 }
 
-// others is how many calls besides one may soon be followed by the next.
+// others is how many calls besides one may soon be followed by the next, 0
+// when no other is under way.
 func (l *link) others() int {
-	if !l.dialect.shared {
+	if !l.dialect.shared || l.slots.waiting.Load() <= 1 {
 		return 0
 	}
-	return int(l.slots.waiting.Load()) - 1
+	return int(l.slots.most.Load()) - 1
 }
 
 // await blocks until the call has its outcome or the caller gives up.
@@ -240,6 +241,7 @@ func (l *link) sweep(now time.Duration) bool {
 	})
 	busy, missed, heard := l.slots.waiting.Load() > 0, l.missed.Swap(false), l.heard.Swap(false)
 	l.rest.look(now, busy || heard)
+	l.slots.most.Store(l.slots.waiting.Load())
 	l.nudge()
 	unread := l.role.Load() != readResident
 	if unread && !heard {

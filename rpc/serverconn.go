@@ -25,13 +25,8 @@ var (
 	errPeerClosed    = errors.New("the peer has closed the connection")
 )
 
-// What a reader gathers while calls come: replies of so many bytes, or to half
-// of the calls that came together, but to so many: their callers are to go on
-// while it works on the rest.
-const (
-	pushAt    = 64 << 10
-	pushCalls = 4
-)
+// pushAt is how many bytes of replies a reader gathers while calls come.
+const pushAt = 64 << 10
 
 // tlsPatience is how long a TLS handshake may take.
 const tlsPatience = 5 * time.Second
@@ -62,7 +57,7 @@ type serverConn struct {
 	last   *counted
 	clock  time.Time // when the last handler ended that the reader has run
 	taken  int       // calls since the last read
-	batch  int       // calls between the two before
+	batch  int       // the most that came between two reads lately
 
 	skerry atomic.Bool   // the peer knows control frames
 	told   atomic.Bool   // it has been sent a goaway
@@ -127,9 +122,10 @@ func (c *serverConn) read(err error) {
 	for err == nil {
 		fresh := !c.in.ready()
 		if fresh {
-			c.batch, c.taken = c.taken, 0
+			c.batch, c.taken = max(c.taken, c.batch*3/4), 0
 		}
-		if fresh || c.taken%max(pushCalls, c.batch/2) == 0 || c.out.pending.Load() > pushAt {
+		early := c.batch <= crowd/2 && c.taken%few == 0 // the callers are to go on
+		if fresh || early || c.out.pending.Load() > pushAt {
 			c.out.push()
 		}
 		c.taken++

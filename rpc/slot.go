@@ -40,6 +40,7 @@ type slots struct {
 	size  atomic.Int32 // slots that exist
 
 	waiting atomic.Int32 // calls without an outcome
+	most    atomic.Int32 // of them at once, since the sweeper looked
 
 	mu   sync.Mutex
 	free []*slot
@@ -61,7 +62,9 @@ func (t *slots) take(deadline time.Duration) (s *slot, seq int32) {
 	t.mu.Unlock()
 	s.frame, s.err = "", nil
 	s.deadline.Store(int64(deadline))
-	t.waiting.Add(1)
+	if n := t.waiting.Add(1); n > t.most.Load() {
+		t.most.Store(n)
+	}
 	s.state.Store(seq)
 	return s, seq
 }

@@ -18,7 +18,8 @@ const (
 	writePiece  = 256 << 10            // that must get through within writeStuck
 	writeStuck  = 10 * time.Second     // no progress for this long: the peer does not read
 	enough      = 32 << 10             // bytes that make a write worth while
-	enoughCalls = 4                    // frames that do, or a quarter of those to come: the peer is to begin while others add more
+	few         = 4                    // calls, or a quarter of all, for which it is, while they are no crowd: the peer is to begin on them
+	crowd       = 32                   // calls at once that keep both sides busy however they are gathered
 	writeRounds = 16                   // that a caller writes for others
 	highWater   = 256 << 10            // bytes waiting from which a server stops reading more calls
 )
@@ -142,7 +143,7 @@ func (w *writer) add(head, body []byte, flush bool, others int) (mine, open bool
 	w.frames++
 	*w.queue = append(append(*w.queue, head...), body...)
 	w.count(size)
-	ripe := len(*w.queue) >= enough || w.frames >= max(enoughCalls, others/4)
+	ripe := len(*w.queue) >= enough || others <= crowd && w.frames >= max(few, others/4)
 	if flush && (!w.writing || w.open && ripe) {
 		mine, open = true, others > 0 && !ripe
 		w.writing, w.open = true, open
