@@ -13,6 +13,7 @@ type town struct {
 	*sim
 	services int
 	offered  map[string]int // instances of each service
+	lacks    *simNode       // who did not know all when it was last looked at
 }
 
 const everyone = "skerry.node"
@@ -62,7 +63,17 @@ func (c *town) agree(d time.Duration, what string) time.Duration {
 }
 
 func (c *town) complete() bool {
-	return !slices.ContainsFunc(c.nodes, func(n *simNode) bool { return !c.knows(n) })
+	if c.lacks != nil && !c.knows(c.lacks) {
+		return false
+	}
+	c.lacks = nil
+	for _, n := range c.nodes {
+		if !c.knows(n) {
+			c.lacks = n
+			return false
+		}
+	}
+	return true
 }
 
 func (c *town) knows(n *simNode) bool {

@@ -43,7 +43,7 @@ func TestKilledProviderLeavesEveryList(t *testing.T) {
 			watchers := []string{"early", "late"}
 			for _, w := range watchers {
 				s.consumer(w, how{callers: watcher})
-				eventually(t, 10*time.Second, w+" lists all", func() bool { return s.journal.shows(w, "dies", "stays", "stays-too") })
+				eventually(t, setUp, w+" lists all", func() bool { return s.journal.shows(w, "dies", "stays", "stays-too") })
 				time.Sleep(3 * time.Second) // their reads fall on different moments
 			}
 			died := victim.kill()

@@ -103,8 +103,8 @@ func (sc *outageScene) play(away, back func() error) {
 	slow.site = sc.noLAN
 	sc.consumer("without-lan", slow)
 	sc.warm("one", "two")
-	eventually(t, 10*time.Second, "two rows in the registry", func() bool { return sc.lists(2) })
-	eventually(t, 10*time.Second, "they are listed", func() bool { return j.shows("without-lan", "one", "two") })
+	eventually(t, setUp, "two rows in the registry", func() bool { return sc.lists(2) })
+	eventually(t, setUp, "they are listed", func() bool { return j.shows("without-lan", "one", "two") })
 	time.Sleep(2 * time.Second) // the caller, which has the LAN, has read the database too
 
 	begin := time.Now()
@@ -172,7 +172,7 @@ func TestDatabaseRestartFailsNoCall(t *testing.T) {
 	s.provider("two", how{})
 	s.consumer("caller", how{})
 	s.warm("one", "two")
-	eventually(t, 10*time.Second, "both are listed", func() bool { return s.journal.shows("caller", "one", "two") })
+	eventually(t, setUp, "both are listed", func() bool { return s.journal.shows("caller", "one", "two") })
 	begin := time.Now()
 	for range 3 {
 		must(t, pg.Restart())

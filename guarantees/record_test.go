@@ -184,6 +184,10 @@ func (j *journal) fatals() []string {
 	return slices.Clone(j.fatal)
 }
 
+// setUp is how long a scene may take until it can begin. That is no promise:
+// many begin at once, with dozens of processes on one machine.
+const setUp = 30 * time.Second
+
 // eventually waits until ok holds and fails the test with what after limit.
 func eventually(t *testing.T, limit time.Duration, what string, ok func() bool) time.Time {
 	t.Helper()

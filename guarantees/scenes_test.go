@@ -51,7 +51,7 @@ func inBothModes(t *testing.T, scene func(t *testing.T, s *site)) {
 func (s *site) warm(names ...string) {
 	s.t.Helper()
 	for _, name := range names {
-		eventually(s.t, 10*time.Second, "the first answer of "+name, func() bool { return !s.journal.firstAnswer(name).IsZero() })
+		eventually(s.t, setUp, "the first answer of "+name, func() bool { return !s.journal.firstAnswer(name).IsZero() })
 	}
 }
 

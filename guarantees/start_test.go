@@ -98,9 +98,9 @@ func TestMixedModes(t *testing.T) {
 		"lan":      {"p-auto", "p-cut-off", "p-lan"},
 	} {
 		s.consumer("c-"+caller, modes[caller])
-		eventually(t, 10*time.Second, fmt.Sprintf("%s lists %v", caller, sees), func() bool { return s.journal.shows("c-"+caller, slices.Clone(sees)...) })
+		eventually(t, setUp, fmt.Sprintf("%s lists %v", caller, sees), func() bool { return s.journal.shows("c-"+caller, slices.Clone(sees)...) })
 		for _, name := range sees {
-			eventually(t, 10*time.Second, name+" answers "+caller, func() bool { return !s.journal.firstAnswerTo("c-"+caller, name).IsZero() })
+			eventually(t, setUp, name+" answers "+caller, func() bool { return !s.journal.firstAnswerTo("c-"+caller, name).IsZero() })
 		}
 	}
 	begin := time.Now()

@@ -172,6 +172,18 @@
 // goroutine, whatever it has done before. One that has stopped within a small
 // message holds 4 KiB more, for at most 30 s. TLS adds the buffers of crypto/tls.
 //
+// # Waiting
+//
+// A connection's reader sleeps while nothing comes. Where something mostly comes
+// at once, as when one caller makes call after call, it looks again for up to
+// 80 µs before: to sleep and be woken takes two threads longer than that, and more
+// processor time. It does so only while that helps, one reader of a process at a
+// time, never with a single processor, and lets whoever else can run go first.
+//
+// Calls that are made together leave together, and so do their replies: those of
+// up to 32 callers by fours, so that the other side works on the first while
+// this one still makes the last; more are gathered to 32 KiB.
+//
 // # Concurrency and lifetime
 //
 // Client and Server are safe for concurrent use. Server.Serve blocks and joins
