@@ -70,7 +70,7 @@ func (o *outage) comeBack(ctx context.Context, next time.Time) {
 // are told only when no other follows at once; silence has lasted long enough.
 func (o *outage) goesOn(err error, worked bool) {
 	o.stop()
-	o.pause.Min, o.pause.Max = pauses(o.r.size.Load())
+	o.pause.Min, o.pause.Max = pauses(o.r.size.Load(), o.r.cfg.pause())
 	if isTimeout(err) || sqlState(err) == tooSlow {
 		o.r.overdue()
 	}

@@ -15,11 +15,11 @@ func patience(processes int64) time.Duration {
 // pauses are those between two tries to connect. They grow with the site, as
 // all of its processes lose a server at the same moment, and each connection
 // costs it some milliseconds; the longest stays well below the time in which
-// leases settle after an outage.
-func pauses(processes int64) (first, last time.Duration) {
+// leases settle after an outage, however short the intervals are.
+func pauses(processes int64, settle time.Duration) (first, last time.Duration) {
 	n := time.Duration(processes)
-	return min(max(100*time.Millisecond, n*5*time.Millisecond), 5*time.Second),
-		min(max(5*time.Second, n*15*time.Millisecond), 15*time.Second)
+	last = min(max(5*time.Second, n*15*time.Millisecond), 15*time.Second, settle/2)
+	return min(max(100*time.Millisecond, n*5*time.Millisecond), 5*time.Second, last), last
 }
 
 // limit is how long a statement may take: stmtTime, longer while the server

@@ -15,11 +15,14 @@ import (
 // at the same time, and all are back before a lease may end.
 func TestPauses(t *testing.T) {
 	settles := (&Config{Heartbeat: registry.DefaultHeartbeat}).pause()
+	if _, last := pauses(20, 2700*time.Millisecond); last != 1350*time.Millisecond {
+		t.Errorf("with intervals of two seconds up to %v, want half of what leases take to settle", last)
+	}
 	for processes, want := range map[int64][2]time.Duration{
 		0: {100 * time.Millisecond, 5 * time.Second}, 20: {100 * time.Millisecond, 5 * time.Second}, 300: {1500 * time.Millisecond, 5 * time.Second},
 		1000: {5 * time.Second, 15 * time.Second}, 100_000: {5 * time.Second, 15 * time.Second},
 	} {
-		first, last := pauses(processes)
+		first, last := pauses(processes, settles)
 		if first != want[0] || last != want[1] {
 			t.Errorf("%d processes: %v to %v, want %v", processes, first, last, want)
 		}
@@ -79,7 +82,7 @@ func TestReturnOfALargeSite(t *testing.T) {
 				free = free.Add(work)
 				return time.Until(free)
 			}
-			begun := time.Now()
+			begun, settles := time.Now(), (&Config{Heartbeat: registry.DefaultHeartbeat}).pause()
 			g := run.NewGroup(t.Context())
 			for range processes {
 				r := &Registry{}
@@ -87,7 +90,7 @@ func TestReturnOfALargeSite(t *testing.T) {
 				g.Go(func(context.Context) error {
 					var pause run.Backoff
 					for time.Since(begun) < time.Hour {
-						pause.Min, pause.Max = pauses(r.size.Load())
+						pause.Min, pause.Max = pauses(r.size.Load(), settles)
 						time.Sleep(pause.Next())
 						took := connect()
 						if took <= r.limit() {
@@ -101,7 +104,7 @@ func TestReturnOfALargeSite(t *testing.T) {
 				})
 			}
 			_ = g.Wait() // they return nil
-			took, settles := time.Since(begun), (&Config{Heartbeat: registry.DefaultHeartbeat}).pause()
+			took := time.Since(begun)
 			t.Logf("%s: all are there after %v, by %d connections", what, took.Round(time.Second), served)
 			if took > settles || served > 3*processes {
 				t.Errorf("%s: %d processes are there after %v, by %d connections; want %v and %d at most", what, processes, took, served, settles, 3*processes)
