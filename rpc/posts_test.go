@@ -242,7 +242,9 @@ func TestALoneCallerEndsInTime(t *testing.T) {
 		lone()
 		begin := time.Now()
 		_, err := call().Sleep(context.Background(), 1000)
-		wantCode(t, err, DeadlineExceeded, MaybeExecuted)
+		if CodeOf(err) != DeadlineExceeded { // by the caller's clock or, in the same moment, the server's word
+			t.Error(err)
+		}
 		if took := time.Since(begin); took < 100*time.Millisecond || took > 100*time.Millisecond+2*sweepPeriod {
 			t.Errorf("a time-out of 100 ms took %v", took)
 		}
