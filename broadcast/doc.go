@@ -37,7 +37,7 @@
 //     TestAlarmFlood).
 //   - The return of power to 32 hosts costs the busiest one about 550
 //     packets, ARP included, to 100 hosts fewer than 2,000, with 10 % loss about
-//     as many (TestColdStarts). It
+//     as many, at times 2,600 (TestColdStarts). It
 //     ends well, if late, on hosts so busy that answers take seconds and buffers
 //     overflow (TestColdStartOfBusyHosts).
 //   - No living instance is dropped for lost packets (TestSteadyState).
