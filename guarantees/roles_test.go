@@ -36,7 +36,7 @@ const (
 func TestMain(m *testing.M) {
 	role := os.Getenv(envRole)
 	if role == "" {
-		pgtest.MainParallel(m, 6)
+		pgtest.MainParallel(m, 8)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
