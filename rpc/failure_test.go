@@ -221,28 +221,28 @@ func TestKill(t *testing.T) {
 
 func TestIdempotentIsSentAgain(t *testing.T) {
 	var cut atomic.Bool
-	var kill func()
+	var kill atomic.Pointer[func()] // the handler may still be at it when its caller has given up
 	h := &handler{name: "a"}
 	h.seen = func(context.Context) {
 		if cut.CompareAndSwap(true, false) {
-			kill()
+			(*kill.Load())()
 			<-time.After(20 * time.Millisecond)
 		}
 	}
 	s, other := serve(t, ServerConfig{}, h), serve(t, ServerConfig{}, &handler{name: "b"})
 	e := s.endpoint()
-	kill = proxy(t, e)
+	kill.Store(new(proxy(t, e)))
 	c := client(t, ClientConfig{Resolver: first{e, other.endpoint()}})
 	cut.Store(true)
 	_, err := stub(t, c, ServiceOptions{Timeout: 5 * time.Second})().Who(t.Context())
 	wantCode(t, err, ConnectionLost, MaybeExecuted)
 	e.Addr = s.addr
-	cut.Store(true)
-	kill = func() {
+	kill.Store(new(func() {
 		for _, c := range s.connections(nil) {
 			_ = c.nc.Close()
 		}
-	}
+	}))
+	cut.Store(true)
 	if who, err := stub(t, c, ServiceOptions{Timeout: 5 * time.Second, Idempotent: []string{"*"}})().Who(t.Context()); err != nil || who != "b" {
 		t.Errorf("an idempotent call: %q, %v", who, err)
 	}
