@@ -176,7 +176,7 @@
 //
 // A connection's reader sleeps while nothing comes. Where something mostly comes
 // at once, as when one caller makes call after call, it looks again for up to
-// 80 µs before: to sleep and be woken takes two threads longer than that, and more
+// 80 µs before (Linux, without TLS): to sleep and be woken takes two threads longer than that, and more
 // processor time. It does so only while that helps, one reader of a process at a
 // time, never with a single processor, and lets whoever else can run go first.
 //

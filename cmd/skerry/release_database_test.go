@@ -94,8 +94,7 @@ func (c *crew) serve(service, version string) *exec.Cmd {
 	return p
 }
 
-// step is a command of the operator that succeeds.
-// step is a command that succeeds; as an operator would, it is given again when
+// step is a command of the operator that succeeds; as he would, it is given again when
 // the database of a busy machine did not answer in time.
 func (c *crew) step(args ...string) string {
 	c.t.Helper()
