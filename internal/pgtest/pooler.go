@@ -74,16 +74,28 @@ func (s *Server) startPooler(t testing.TB, port int) (dir string, err error) {
 	if err != nil {
 		return "", err
 	}
-	cmd := s.command("", bin, "-q", ini)
+	cmd := s.command("", bin, ini)
+	log, err := os.Create(filepath.Join(dir, "log"))
+	if err != nil {
+		return "", err
+	}
+	defer log.Close()
+	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr.Pdeathsig, cmd.SysProcAttr.Setpgid = syscall.SIGKILL, false
-	group, started := run.NewGroup(context.Background()), make(chan error, 1)
+	group, started, killed := run.NewGroup(context.Background()), make(chan error, 1), make(chan struct{})
 	group.Go(func(context.Context) error {
 		runtime.LockOSThread() // for Pdeathsig, as in launch
 		defer runtime.UnlockOSThread()
 		err := cmd.Start()
 		started <- err
-		if err == nil {
-			_ = cmd.Wait() // it is killed
+		if err != nil {
+			return nil
+		}
+		end := cmd.Wait()
+		select {
+		case <-killed:
+		default:
+			t.Errorf("pgbouncer ended by itself: %v: %s", end, tail(log.Name()))
 		}
 		return nil
 	})
@@ -91,6 +103,7 @@ func (s *Server) startPooler(t testing.TB, port int) (dir string, err error) {
 		return "", err
 	}
 	t.Cleanup(func() {
+		close(killed)
 		_ = cmd.Process.Kill()
 		_ = group.Wait()
 	})

@@ -25,6 +25,7 @@ type Proxy struct {
 	mu    sync.Mutex
 	cut   chan struct{} // open while the cable is cut: nothing passes, nothing is closed
 	conns map[net.Conn]struct{}
+	ever  int // connections that clients have opened
 }
 
 // Proxy returns a cable to the server that lives as long as the test.
@@ -84,12 +85,23 @@ func (p *Proxy) Sever() {
 	}
 }
 
+// Count tells how many ends of connections are open now, and how many
+// connections clients have ever opened.
+func (p *Proxy) Count() (ends, ever int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.conns), p.ever
+}
+
 func (p *Proxy) accept(context.Context) error {
 	for {
 		c, err := p.listener.Accept()
 		if err != nil {
 			return nil // closed by the end of the test
 		}
+		p.mu.Lock()
+		p.ever++
+		p.mu.Unlock()
 		p.group.Go(func(ctx context.Context) error {
 			p.serve(ctx, c)
 			return nil

@@ -171,9 +171,9 @@ func (s *Server) ready() error {
 		select {
 		case end := <-s.exited:
 			s.pid = 0
-			return fmt.Errorf("postgres ended at its start: %v: %s", end, s.tail())
+			return fmt.Errorf("postgres ended at its start: %v: %s", end, tail(s.logPath()))
 		case <-ctx.Done():
-			return fmt.Errorf("postgres does not answer: %w: %s", err, s.tail())
+			return fmt.Errorf("postgres does not answer: %w: %s", err, tail(s.logPath()))
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
@@ -310,9 +310,9 @@ func (s *Server) command(name string, args ...string) *exec.Cmd {
 
 func (s *Server) logPath() string { return filepath.Join(s.dir, "log") }
 
-// tail is the end of the server's log, for errors.
-func (s *Server) tail() string {
-	b, err := os.ReadFile(s.logPath())
+// tail is the end of a server's log, for errors.
+func tail(path string) string {
+	b, err := os.ReadFile(path)
 	if err != nil {
 		return err.Error()
 	}

@@ -15,6 +15,7 @@ import (
 // connect opens one connection. Of several hosts it prefers one that takes
 // writes, unless the URL says target_session_attrs itself.
 func (r *Registry) connect(ctx context.Context) (*pgx.Conn, error) {
+	ctx = context.WithValue(ctx, connecting{}, true)
 	cfg := r.config()
 	if severalHosts(cfg) && cfg.ValidateConnect == nil {
 		cfg.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite

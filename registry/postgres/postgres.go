@@ -96,7 +96,9 @@ func (r *Registry) Run(ctx context.Context) error {
 	r.mu.Unlock()
 
 	g := run.NewGroup(ctx)
-	sessions, over := context.WithCancel(context.WithoutCancel(ctx)) // they carry the goodbye
+	sessions, cancel := context.WithCancel(context.WithoutCancel(ctx)) // they carry the goodbye
+	r.dialer.leaving.Store(false)
+	over := func() { r.dialer.leaving.Store(true); cancel() }
 	defer over()
 	g.Go(func(ctx context.Context) error {
 		defer over()

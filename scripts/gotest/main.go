@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -28,6 +29,8 @@ type report struct {
 	tests  map[string]int    // by package, tests that have ended
 
 	passed, failed, skipped, packages int
+
+	why []string // of each failed test, its name and the first line that a check has printed
 }
 
 func newReport(out io.Writer) *report {
@@ -53,6 +56,9 @@ func (r *report) add(e event) {
 	}
 }
 
+// complaint is what t.Error prints, or a race or a panic.
+var complaint = regexp.MustCompile(`\w+\.go:\d+: .*|WARNING: DATA RACE|panic: .*`)
+
 func (r *report) endTest(e event, key string) {
 	r.tests[e.Package]++
 	switch e.Action {
@@ -64,6 +70,9 @@ func (r *report) endTest(e event, key string) {
 	case "fail":
 		r.failed++
 		fmt.Fprint(r.out, r.output[key])
+		if said := complaint.FindString(r.output[key]); said != "" {
+			r.why = append(r.why, e.Test+": "+said)
+		}
 	case "skip":
 		r.skipped++
 		fmt.Fprint(r.out, r.output[key])
@@ -118,6 +127,9 @@ func main() {
 		}
 	}
 	err = cmd.Wait()
+	for _, line := range r.why {
+		fmt.Println(line)
+	}
 	fmt.Println(r.summary(time.Since(began)))
 	if err != nil || r.failed > 0 || r.skipped > 0 || r.passed == 0 {
 		os.Exit(1)
