@@ -106,7 +106,7 @@ func open(ctx context.Context, url string, l load, process int, services []strin
 
 // consume has a process use services and tells of the changes that it sees.
 func (n *node) consume(services []string, a *arrivals) {
-	events, stop := n.lists.Subscribe(10_000)
+	events, stop := n.lists.Subscribe(1000) // a tenth of them comes at once
 	for _, name := range services {
 		n.lists.Resolve(name)
 	}
