@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -94,27 +95,29 @@ func (c *crew) serve(service, version string) *exec.Cmd {
 	return p
 }
 
-// step is a command of the operator that succeeds; as he would, it is given again when
-// the database of a busy machine did not answer in time.
+// step is a command of the operator that succeeds.
 func (c *crew) step(args ...string) string {
 	c.t.Helper()
 	code, out := c.try(args...)
-	for range 2 {
-		if !strings.Contains(out, "FROZEN") || !strings.Contains(out, "timeout") {
-			break
-		}
-		code, out = c.try(args...)
-	}
 	if code != exitOK {
 		c.t.Fatalf("release %v: exit code %d\n%s", args, code, out)
 	}
 	return out
 }
 
-func (c *crew) try(args ...string) (int, string) {
+// try is a command of the operator; as he would, it is given again when the
+// database of a busy machine did not answer in time.
+func (c *crew) try(args ...string) (code int, out string) {
 	c.t.Helper()
-	code, out, errs := cli(c.t, "", append([]string{"release", "-c", c.config, "--yes"}, args...)...)
-	return code, out + errs
+	for range 3 {
+		var errs string
+		code, out, errs = cli(c.t, "", append([]string{"release", "-c", c.config, "--timeout", "20s", "--yes"}, args...)...)
+		out += errs
+		if !strings.Contains(out, "FROZEN") || !strings.Contains(out, "timeout") || slices.Contains(args, "--timeout") {
+			break
+		}
+	}
+	return code, out
 }
 
 // load calls both services in one trace after the other.
@@ -142,7 +145,7 @@ func (c *crew) load() *load {
 	eventually(c.t, "both services answer", func() bool { return !strings.Contains(l.trace(), " ") })
 	for range 4 {
 		wg.Go(func() {
-			for !end.Load() {
+			for ; !end.Load(); time.Sleep(10 * time.Millisecond) { // others run beside it
 				n, _ := l.met.LoadOrStore(l.trace(), &atomic.Int64{})
 				n.(*atomic.Int64).Add(1)
 			}

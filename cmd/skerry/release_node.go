@@ -12,6 +12,7 @@ import (
 
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/discovery"
+	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/release"
 	"github.com/skerry/skerry/rollout"
@@ -24,7 +25,7 @@ func (a *app) openSite(ctx context.Context, f *releaseFlags) (releases, func(), 
 		return nil, nil, err
 	}
 	a.look(ctx, n, "")
-	return &liveSite{node: n, by: f.operator(), dead: f.dead, changes: a.changes()}, func() { n.Close() }, nil
+	return &liveSite{node: n, by: f.operator(), dead: f.dead, patience: a.flags.timeout, changes: a.changes()}, func() { n.Close() }, nil
 }
 
 // liveSite is releases by a node.
@@ -32,6 +33,8 @@ type liveSite struct {
 	node *skerry.Node
 	by   string
 	dead []string
+
+	patience time.Duration // that a list may take to come, when the database answers otherwise
 
 	changes func(release.Progress) // hears what commit and rollback wait for
 }
@@ -41,7 +44,7 @@ func (s *liveSite) controller(tell func(release.Progress)) *release.Controller {
 }
 
 func (s *liveSite) State(ctx context.Context) (siteState, error) {
-	status := s.controller(nil).Status(ctx)
+	status := s.status(ctx)
 	if len(status.Members) == 0 && errors.Is(status.Err, registry.ErrUnavailable) {
 		return siteState{}, unreachablef("FROZEN: %w. Requests go on; nothing can be committed or retired", status.Err)
 	}
@@ -63,6 +66,21 @@ func (s *liveSite) State(ctx context.Context) (siteState, error) {
 		st.Processes = append(st.Processes, p)
 	}
 	return st, nil
+}
+
+// status waits for the list of the processes when a slow database has given
+// the rules already, or instances, and not that.
+func (s *liveSite) status(ctx context.Context) release.Status {
+	lost := func(src discovery.SourceStatus) bool { return src.Lost != "" }
+	wait, cancel := context.WithTimeout(ctx, s.patience)
+	defer cancel()
+	for {
+		status := s.controller(nil).Status(ctx)
+		empty := len(s.node.Explain("")) == 0 && !slices.ContainsFunc(s.node.Sources(""), lost)
+		if len(status.Members) > 0 || status.Err != nil || empty || run.Sleep(wait, lookPeriod) != nil {
+			return status
+		}
+	}
 }
 
 // Connect is how an instance that nobody calls yet is found to be there.

@@ -3,10 +3,12 @@
 package pgtest
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -19,10 +21,19 @@ func (s *Server) Dump(t testing.TB, db string) (path string) {
 }
 
 // Restore brings what Dump wrote back by pg_restore, while others may be
-// connected: what was there is dropped.
+// connected: what was there is dropped. With their statements it may deadlock,
+// and is tried again.
 func (s *Server) Restore(t testing.TB, db, path string) {
 	t.Helper()
-	s.tool(t, "pg_restore", "--clean", "--if-exists", "--single-transaction", "--dbname="+s.SocketURL(db), path)
+	var out []byte
+	err := errors.New("not tried")
+	for try := 0; try < 5 && (try == 0 || strings.Contains(string(out), "deadlock detected")); try++ {
+		cmd := s.command("pg_restore", "--clean", "--if-exists", "--single-transaction", "--dbname="+s.SocketURL(db), path)
+		if out, err = cmd.CombinedOutput(); err == nil {
+			return
+		}
+	}
+	t.Fatalf("pg_restore: %v: %s", err, out)
 }
 
 func (s *Server) tool(t testing.TB, name string, args ...string) {
