@@ -22,8 +22,9 @@ var fragments = strings.NewReplacer(
 
 	// c: somebody has been writing for as long as everybody alive needs for a
 	// heartbeat. Before that nobody is expired: after an outage, a restart or a
-	// jump of the clock all leases look old.
-	"{settled}", "(NOT (c.resumed <= now() AND now() < c.resumed + {pause}) AND now() > pg_postmaster_start_time() + {pause})",
+	// jump of the clock all leases look old. Who resumed may have begun after
+	// us, and been done before we looked: by our now() that is ahead.
+	"{settled}", "(NOT (now() > c.resumed - {pause} AND now() < c.resumed + {pause}) AND now() > pg_postmaster_start_time() + {pause})",
 	"{pulsing}", "(now() - c.pulse < {pause} AND c.pulse - now() < {pause})",
 
 	// c: somebody has just looked for leases that have run out.

@@ -30,7 +30,7 @@ type report struct {
 
 	passed, failed, skipped, packages int
 
-	why []string // of each failed test, its name and the first line that a check has printed
+	why []string // of each failed test, its name and the first lines that its checks have printed
 }
 
 func newReport(out io.Writer) *report {
@@ -56,7 +56,7 @@ func (r *report) add(e event) {
 	}
 }
 
-// complaint is what t.Error prints, or a race or a panic.
+// complaint is what t.Error and t.Log print, or a race or a panic.
 var complaint = regexp.MustCompile(`\w+\.go:\d+: .*|WARNING: DATA RACE|panic: .*`)
 
 func (r *report) endTest(e event, key string) {
@@ -70,7 +70,7 @@ func (r *report) endTest(e event, key string) {
 	case "fail":
 		r.failed++
 		fmt.Fprint(r.out, r.output[key])
-		if said := complaint.FindString(r.output[key]); said != "" {
+		for _, said := range complaint.FindAllString(r.output[key], 5) {
 			r.why = append(r.why, e.Test+": "+said)
 		}
 	case "skip":
