@@ -3,7 +3,6 @@
 package pgtest
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -25,15 +24,15 @@ func (s *Server) Dump(t testing.TB, db string) (path string) {
 // and is tried again.
 func (s *Server) Restore(t testing.TB, db, path string) {
 	t.Helper()
-	var out []byte
-	err := errors.New("not tried")
-	for try := 0; try < 5 && (try == 0 || strings.Contains(string(out), "deadlock detected")); try++ {
-		cmd := s.command("pg_restore", "--clean", "--if-exists", "--single-transaction", "--dbname="+s.SocketURL(db), path)
-		if out, err = cmd.CombinedOutput(); err == nil {
+	for try := 1; ; try++ {
+		out, err := s.command("pg_restore", "--clean", "--if-exists", "--single-transaction", "--dbname="+s.SocketURL(db), path).CombinedOutput()
+		if err == nil {
 			return
 		}
+		if try == 5 || !strings.Contains(string(out), "deadlock detected") {
+			t.Fatalf("pg_restore: %v: %s", err, out)
+		}
 	}
-	t.Fatalf("pg_restore: %v: %s", err, out)
 }
 
 func (s *Server) tool(t testing.TB, name string, args ...string) {

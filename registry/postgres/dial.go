@@ -12,7 +12,8 @@ import (
 // and those over which pgx has the server cancel a statement. A process that
 // leaves cancels nothing: it would end before the request does, and PgBouncer
 // (1.18, and later ones) can die of that, with everybody behind it. The
-// statement ends by its own limit.
+// statement ends by its own limit or, behind a pooler that takes none, with the
+// session that the pooler drops.
 type dialer struct{ leaving atomic.Bool }
 
 var errLeaving = errors.New("the process leaves: statements end by themselves")
