@@ -65,8 +65,9 @@ func (c *Controller) drain(ctx context.Context, drains []*rollout.Drain) error {
 		return nil
 	}
 	begun, round := time.Now(), uint64(0)
-	for _, m := range c.look(ctx).Members {
-		round = max(round, m.Round)
+	members := c.look(ctx).Members
+	round = lastRound(members)
+	for _, m := range members {
 		for _, d := range drains {
 			if m.Silent == "" {
 				d.Know(m.report)
@@ -87,6 +88,24 @@ func (c *Controller) drain(ctx context.Context, drains []*rollout.Drain) error {
 			return waited("drain", holding(drains), err)
 		}
 	}
+}
+
+// lastRound is the number of the last round that was asked of the site. One
+// process that names a number far above the others has no say in it.
+func lastRound(members []MemberStatus) (last uint64) {
+	var rounds []uint64
+	for _, m := range members {
+		if m.Round < rollout.MaxRound {
+			rounds = append(rounds, m.Round)
+		}
+	}
+	slices.Sort(rounds)
+	for _, r := range rounds {
+		if last == 0 || r <= last+rollout.RoundJump {
+			last = r
+		}
+	}
+	return last
 }
 
 // stuck reports whether somebody holds the drain back still.
@@ -185,7 +204,9 @@ func (c *Controller) collect(ctx context.Context, members []Member, round *uint6
 	})
 	close(reports)
 	for r := range reports {
-		*round = max(*round, r.Round) // another controller counts, too: the next round goes above it
+		if r.Round <= *round+rollout.RoundJump {
+			*round = max(*round, r.Round) // another controller counts, too: the next round goes above it
+		}
 		for _, d := range drains {
 			d.Take(r)
 		}

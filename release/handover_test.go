@@ -275,7 +275,7 @@ func TestAMixedRelease(t *testing.T) {
 		must(t, "read the log", err)
 		r, _ := log.Session()
 		for n := range log.Last().N + 1 {
-			token := rollout.Token{Generation: rollout.Generation{N: n}}
+			token := log.At(rollout.Generation{N: n}, 0, "")
 			pump, _, _ := log.Resolve("pump", token)
 			if proc, _, _ := log.Resolve("proc", token); proc != pump {
 				t.Errorf("a trace of generation %d meets proc %s and pump %s", n, proc, pump)

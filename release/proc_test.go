@@ -40,25 +40,25 @@ func (p *proc) Learn(_ context.Context, entries ...rollout.Entry) error {
 	return p.Agent.Learn(entries...)
 }
 
-func (p *proc) Promise(_ context.Context, e rollout.Entry, by string) error {
+func (p *proc) Promise(_ context.Context, e rollout.Entry, by rollout.Undertaking) error {
 	if err := p.heard("promise"); err != nil {
 		return err
 	}
 	return p.Agent.Promise(e, by)
 }
 
-func (p *proc) Abandon(_ context.Context, e rollout.Entry, by string) error {
+func (p *proc) Abandon(_ context.Context, e rollout.Entry, by rollout.Undertaking) error {
 	if err := p.heard("abandon"); err != nil {
 		return err
 	}
 	return p.Agent.Abandon(e, by)
 }
 
-func (p *proc) Bar(_ context.Context, e rollout.Entry) error {
+func (p *proc) Bar(_ context.Context, e rollout.Entry, by rollout.Undertaking) error {
 	if err := p.heard("bar"); err != nil {
 		return err
 	}
-	return p.Agent.Bar(e)
+	return p.Agent.Bar(e, by)
 }
 
 func (p *proc) Promised(context.Context) (*rollout.Entry, error) {

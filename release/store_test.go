@@ -29,7 +29,7 @@ func newWorld(n int) *world {
 	w := &world{ended: map[string]bool{}}
 	for i := range n {
 		name := "host/" + string(rune('1'+i)) + "/e"
-		a, err := rollout.NewAgent(name, rollout.Saved{}, nil)
+		a, err := rollout.NewAgent(rollout.AgentConfig{Process: name})
 		if err != nil {
 			panic(err)
 		}

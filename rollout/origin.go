@@ -31,8 +31,8 @@ func (a *Agent) Origin(name, running string) *Origin {
 // is a verifier's. End it when its work is over.
 func (o *Origin) Begin(t *Trace, seed uint64, mark string) {
 	t.origin, t.root = o, true
-	c, g := o.newest()
-	t.setToken(Token{Generation: g, Seed: seed, Mark: mark})
+	c, log := o.newest()
+	t.setToken(log.Token(seed, mark))
 	t.span.begin(c)
 }
 
@@ -58,12 +58,12 @@ func (o *Origin) Join(t *Trace, token Token, raw string) {
 // newest counts a span of the newest generation. It looks at the rules again
 // after that: once the process has reported newer ones, none of an older
 // generation may begin uncounted.
-func (o *Origin) newest() (*cell, Generation) {
+func (o *Origin) newest() (*cell, *Log) {
 	for {
-		g := o.agent.log.Load().Last()
-		c := o.cell(g)
-		if o.agent.log.Load().Last() == g {
-			return c, g
+		log := o.agent.log.Load()
+		c := o.cell(log.Last())
+		if o.agent.log.Load().hash == log.hash {
+			return c, log
 		}
 		c.end()
 	}

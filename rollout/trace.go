@@ -145,14 +145,15 @@ func (t *Trace) Refresh(ctx context.Context, refused Token) bool {
 
 // restart is called with mu held and no call under way.
 func (t *Trace) restart() bool {
-	newest := t.origin.agent.log.Load().Last()
-	if t.settled || t.restarts > 0 || !t.token.Generation.Before(newest) {
+	newest := t.origin.agent.log.Load().Token(t.token.Seed, t.token.Mark)
+	if t.settled || t.restarts > 0 || t.token == newest {
 		return false
 	}
 	t.restarts++
-	token, old := t.token, t.span.cell
-	t.span.cell, token.Generation = t.origin.newest()
-	t.setToken(token)
+	old := t.span.cell
+	cell, log := t.origin.newest()
+	t.span.cell = cell
+	t.setToken(log.Token(t.token.Seed, t.token.Mark))
 	old.end()
 	if p := t.only.Load(); p != nil {
 		p.kept.Store(false)
