@@ -142,7 +142,7 @@ func TestTracesWaitForTheRules(t *testing.T) {
 				for name := range strings.FieldsSeq(test.sources) {
 					sources = append(sources, discovery.Source{Name: name})
 				}
-				agent, _ := rollout.NewAgent("me", rollout.Saved{}, nil)
+				agent, _ := rollout.NewAgent(rollout.AgentConfig{Process: "me"})
 				var text strings.Builder
 				n := &Node{rules: agent, log: slog.New(slog.NewTextHandler(&text, nil)),
 					cold: newColdStart(registry.Owner{Host: "me"}, sources, test.kept, time.Now())}
@@ -181,7 +181,7 @@ func TestFirstTraceMeetsTheNewestRules(t *testing.T) {
 			if strings.HasSuffix(name, "away") {
 				must(t, "learn", first.Rollout().Learn(first.Rollout().Log().Next("r1", map[string]rollout.Rule{"greeter": {Version: "v1"}})))
 			} else {
-				must(t, "start", open(t, site, AsGuest()).Releases("ann", nil, nil).Start(t.Context(), "r1", "spring", "mark"))
+				must(t, "start", open(t, site, AsGuest()).Releases(Operator{Name: "ann"}).Start(t.Context(), "r1", "spring", "mark"))
 			}
 			eventually(t, "the first process has the rules", func() bool { return first.Rollout().Log().Last() == newest })
 			if site.Database.URL == "" || strings.HasSuffix(name, "away") { // no table says so
@@ -212,7 +212,7 @@ func TestRulesFromTheDisk(t *testing.T) {
 	site := lanSite(t)
 	kept := site
 	kept.StateDir = t.TempDir()
-	rules := rollout.Entry{Generation: rollout.Generation{N: 1}, Rules: map[string]rollout.Rule{"greeter": {Version: "v1"}}}
+	rules := rollout.Entry{Cluster: site.Cluster, Generation: rollout.Generation{N: 1}, Rules: map[string]rollout.Rule{"greeter": {Version: "v1"}}}
 	colleague := offering(t, site, &greeter{name: "anna"})
 	before := open(t, kept)
 	must(t, "learn", before.Rollout().Learn(rules))
@@ -241,7 +241,7 @@ func TestNewerRulesAreFetched(t *testing.T) {
 	first, second := open(t, quick, site), open(t, quick, site)
 	eventually(t, "they know each other", func() bool { return len(first.members.list()) == 2 })
 	first.Rollout().Await(t.Context())
-	rules := rollout.Entry{Generation: rollout.Generation{N: 1}, Rules: map[string]rollout.Rule{"greeter": {Version: "v1"}}}
+	rules := rollout.Entry{Cluster: first.cfg.Cluster, Generation: rollout.Generation{N: 1}, Rules: map[string]rollout.Rule{"greeter": {Version: "v1"}}}
 	must(t, "learn", second.Rollout().Learn(rules))
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()

@@ -46,13 +46,7 @@ func (n *Node) fetchNewer(ctx context.Context, to rollout.Generation) {
 	}
 	for _, s := range n.sources {
 		if db, ok := s.Registry.(*postgres.Registry); ok {
-			ask(func(ctx context.Context) error {
-				entries, err := db.Rules().Since(ctx, n.rules.Log().Last())
-				if err == nil {
-					err = n.rules.Learn(entries...)
-				}
-				return err
-			})
+			ask(func(ctx context.Context) error { return n.learnFrom(ctx, db.Rules().Since) })
 		}
 	}
 	others := n.members.list()

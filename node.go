@@ -34,6 +34,8 @@ type Node struct {
 	sources      []discovery.Source
 	stats        *health.Recorder
 	statsFile    *health.LogSink // nil without one
+	trust        *trust
+	checks       *bucket // of signatures, for callers that are no members
 	rules        *rollout.Agent
 	ages         ages
 	cold         *coldStart
@@ -105,12 +107,11 @@ func newNode(cfg Config, opts []Option) (n *Node, err error) {
 	if n.tls, err = loadTLS(cfg.TLS); err != nil {
 		return nil, err
 	}
+	n.trust, n.checks = &trust{}, newBucket(checksASec, checksBurst)
 	if n.sources, err = n.newSources(); err != nil {
 		return nil, err
 	}
-	if n.rules, err = n.newAgent(); err != nil {
-		return nil, err
-	}
+	n.rules = n.newAgent()
 	for service := range cfg.Consumers {
 		if service != "*" {
 			n.rules.MayCall(service) // the other callees are added when their clients are made

@@ -90,58 +90,90 @@ func (p *peer) same(ctx context.Context) error {
 	return err
 }
 
+// logMost bounds what is fetched of one process's log.
+const logMost = 64 << 20
+
 // Since fetches the entries after a generation.
-func (p *peer) Since(ctx context.Context, g rollout.Generation) ([]rollout.Entry, error) {
-	texts, err := p.client().RulesSince(ctx, g.String())
-	if err != nil {
-		return nil, err
+func (p *peer) Since(ctx context.Context, g rollout.Generation) (all []rollout.Entry, err error) {
+	for size := 0; ; {
+		page, err := p.client().Log(ctx, g.String())
+		if err != nil {
+			return nil, err
+		}
+		entries, err := openRecords(page.Records)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range page.Records {
+			size += len(r)
+		}
+		all = append(all, entries...)
+		switch n := len(entries); {
+		case !page.GetMore() || n == 0:
+			return all, nil
+		case !g.Before(entries[n-1].Generation) || size > logMost:
+			return nil, fmt.Errorf("%s gives a log without end", p.Addr)
+		default:
+			g = entries[n-1].Generation
+		}
 	}
-	return unmarshalEntries(texts)
 }
 
-// Learn brings it committed entries.
+// Learn brings it committed entries, as many at a time as one call takes.
 func (p *peer) Learn(ctx context.Context, entries ...rollout.Entry) error {
-	texts, err := marshalEntries(entries)
-	if err == nil {
-		_, err = p.client().LearnRules(ctx, texts)
+	for len(entries) > 0 {
+		var records [][]byte
+		size, n := 0, 0
+		for ; n < len(entries) && n < bringMost && (n == 0 || size < pageBytes); n++ {
+			records = append(records, entries[n].Record().Marshal())
+			size += len(records[n])
+		}
+		if _, err := p.client().Bring(ctx, records); err != nil {
+			return refused(err)
+		}
+		entries = entries[n:]
 	}
-	return refused(err)
+	return nil
 }
 
 // Promise asks it to accept no other entry of that number.
-func (p *peer) Promise(ctx context.Context, e rollout.Entry, by string) error {
-	return p.withEntry(ctx, e, func(text []byte) error { return p.client().Promise(ctx, text, by) })
+func (p *peer) Promise(ctx context.Context, e rollout.Entry, by rollout.Undertaking) error {
+	return p.withEntry(ctx, e, by, (*wire.InternalClient).Promise)
 }
 
 // Abandon takes the promise back.
-func (p *peer) Abandon(ctx context.Context, e rollout.Entry, by string) error {
-	return p.withEntry(ctx, e, func(text []byte) error { return p.client().Abandon(ctx, text, by) })
+func (p *peer) Abandon(ctx context.Context, e rollout.Entry, by rollout.Undertaking) error {
+	return p.withEntry(ctx, e, by, (*wire.InternalClient).Abandon)
 }
 
 // Bar asks it never to promise the entry.
-func (p *peer) Bar(ctx context.Context, e rollout.Entry) error {
-	return p.withEntry(ctx, e, func(text []byte) error { return p.client().Bar(ctx, text) })
+func (p *peer) Bar(ctx context.Context, e rollout.Entry, by rollout.Undertaking) error {
+	return p.withEntry(ctx, e, by, (*wire.InternalClient).Bar)
 }
 
-func (p *peer) withEntry(ctx context.Context, e rollout.Entry, do func(text []byte) error) error {
-	text, err := json.Marshal(e)
+func (p *peer) withEntry(ctx context.Context, e rollout.Entry, by rollout.Undertaking,
+	do func(_ *wire.InternalClient, _ context.Context, record, undertaking []byte) error) error {
+	undertaking, err := json.Marshal(by)
 	if err != nil {
 		return err
 	}
 	if err := p.same(ctx); err != nil {
 		return err
 	}
-	return refused(do(text))
+	return refused(do(p.client(), ctx, e.Record().Marshal(), undertaking))
 }
 
 // Promised is the entry that it has promised and that is not committed.
 func (p *peer) Promised(ctx context.Context) (*rollout.Entry, error) {
-	text, err := p.client().Promised(ctx)
-	if err != nil || len(text) == 0 {
+	record, err := p.client().Promised(ctx)
+	if err != nil || len(record) == 0 {
 		return nil, err
 	}
-	var e rollout.Entry
-	return &e, json.Unmarshal(text, &e)
+	entries, err := openRecords([][]byte{record})
+	if err != nil {
+		return nil, err
+	}
+	return &entries[0], nil
 }
 
 // Report asks for its part of a drain's round.

@@ -63,9 +63,7 @@ func NewAgent(cfg AgentConfig) (a *Agent, aside error) {
 	if _, err := a.apply(entries, func() bool { return true }); err != nil {
 		aside = errors.Join(aside, err)
 	}
-	if len(a.kept.entries) > 0 {
-		a.log.Store(a.log.Load().expire(a.kept.entries[0].Generation)) // it has never begun a trace by the empty log
-	}
+	a.EndEmpty() // no trace has begun here by the empty log
 	if err := a.reload(cfg.Saved); err != nil {
 		aside = errors.Join(aside, err)
 	}
@@ -79,6 +77,9 @@ func (a *Agent) Log() *Log { return a.log.Load() }
 // Process names the process.
 func (a *Agent) Process() string { return a.cfg.Process }
 
+// Cluster is the system whose rules the process goes by.
+func (a *Agent) Cluster() string { return a.cfg.Cluster }
+
 // Since returns the applied entries after a generation, oldest first: what a
 // peer with older rules lacks.
 func (a *Agent) Since(g Generation) []Entry {
@@ -89,6 +90,17 @@ func (a *Agent) Since(g Generation) []Entry {
 		i++
 	}
 	return slices.Clone(a.kept.entries[i:])
+}
+
+// Holds reports whether the log here holds an entry, or the empty log is meant.
+func (a *Agent) Holds(p Position) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if p.Generation == (Generation{}) {
+		return true
+	}
+	i, found := a.kept.find(p.Generation)
+	return found && a.kept.entries[i].Hash() == p.Hash
 }
 
 // Learn applies entries, oldest first, up to the newest that is signed by a key
@@ -183,7 +195,7 @@ func (a *Agent) follow(log *Log, e Entry) (*Log, error) {
 // replace takes the log that entries are part of, when one of them ends the log
 // that is applied here. ended is false when none does.
 func (a *Agent) replace(entries []Entry, afford func() bool) (ended bool, err error) {
-	tip := Position{a.log.Load().last, a.log.Load().hash}
+	tip := a.log.Load().Tip()
 	end := slices.IndexFunc(entries, func(e Entry) bool { return slices.Contains(e.Ends, tip) })
 	if end < 0 {
 		return false, nil
@@ -286,6 +298,14 @@ func (a *Agent) Expire(g Generation) {
 	defer a.mu.Unlock()
 	a.log.Store(a.log.Load().expire(g))
 	a.ledger.wake()
+}
+
+// EndEmpty makes the process refuse tokens of the empty log, when it has any
+// entry: what begins by it now has missed the site's rules.
+func (a *Agent) EndEmpty() {
+	if first := a.Since(Generation{}); len(first) > 0 {
+		a.Expire(first[0].Generation)
+	}
 }
 
 // Live is the number of spans alive, by generation.

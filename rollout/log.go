@@ -66,6 +66,9 @@ func (l *Log) Last() Generation { return l.last }
 // applied the same rules.
 func (l *Log) Hash() string { return l.hash }
 
+// Tip is the newest entry; its zero value for the empty log.
+func (l *Log) Tip() Position { return Position{l.last, l.hash} }
+
 // Apply returns the log with one more entry. Applying the newest entry again
 // changes nothing; an older entry, one that skips a number (ErrGap), and one
 // that does not follow from this log (ErrFork) are refused.

@@ -89,7 +89,7 @@ func (a *Agent) reload(s Saved) error {
 // promisable reports whether the entry could be the next one here.
 func (a *Agent) promisable(e Entry) error {
 	log := a.log.Load()
-	if e.Cluster == a.cfg.Cluster && slices.Contains(e.Ends, Position{log.last, log.hash}) {
+	if e.Cluster == a.cfg.Cluster && slices.Contains(e.Ends, log.Tip()) {
 		return nil
 	}
 	_, err := a.follow(log, e)
@@ -224,7 +224,7 @@ func (a *Agent) Bar(e Entry, by Undertaking) error {
 		case len(next.barred) >= mostBarred:
 			return false, fmt.Errorf("%d entries are barred: %w", mostBarred, ErrPromised)
 		}
-		if err := e.Follows(log.Last(), log.Hash()); err != nil && !slices.Contains(e.Ends, Position{log.last, log.hash}) {
+		if err := e.Follows(log.Last(), log.Hash()); err != nil && !slices.Contains(e.Ends, log.Tip()) {
 			return false, err
 		}
 		next.barred = append(slices.Clone(next.barred), e.Hash())

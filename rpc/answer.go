@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/skerry/skerry/rollout"
 	"strings"
 
 	"github.com/apache/thrift/lib/go/thrift"
@@ -209,7 +210,10 @@ func (r *request) head(dst []byte, code Code, executed Executed) ([]byte, error)
 	pair(keyInstance, r.conn.s.cfg.Instance)
 	if code != Unknown {
 		pair(keyCode, code.String())
-		pair(keyApplied, r.applied(code))
+		if tip, ok := r.applied(code); ok {
+			pair(keyApplied, tip.Generation.String())
+			pair(keyLog, tip.Hash)
+		}
 		pair(keyExecuted, [...]string{MaybeExecuted: "", NotExecuted: "0", WasExecuted: "1"}[executed])
 	}
 	dst, err := theader.Close(dst, n, r.conn.in.limits)
@@ -227,13 +231,14 @@ func (r *request) flags() uint16 {
 	return 0
 }
 
-// applied is the generation of this process, for who is refused by the rules.
-func (r *request) applied(code Code) string {
+// applied is the end of this process's rule log, for a caller that is refused
+// by the rules.
+func (r *request) applied(code Code) (tip rollout.Position, ok bool) {
 	switch code {
-	case RulesNeeded, Retired, WrongVersion:
+	case RulesNeeded, Retired, WrongVersion, RulesForked, Expired:
 		if agent := r.conn.s.cfg.Rollout; agent != nil {
-			return agent.Log().Last().String()
+			return agent.Log().Tip(), true
 		}
 	}
-	return ""
+	return tip, false
 }

@@ -53,6 +53,7 @@ type Client struct {
 	peers   sync.Map // *Endpoint → *peer
 	route   func(service string, t rollout.Token) (version string, by rollout.Strategy, ok bool, err error)
 	sweeps  sync.Once
+	parted  parting
 }
 
 // NewClient makes a client; it connects to nobody yet. Close it when it is no

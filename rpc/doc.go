@@ -102,7 +102,8 @@
 // the callee checks the same before any of its code runs. Whoever lacks rules
 // is told them by the other side, on the same connection, and the call is made
 // again; a root whose first calls are refused as Retired takes a fresh token,
-// once. None of that is seen by the program, and none of it counts as a retry.
+// once. A token names its log, too: where the logs of two processes have parted,
+// calls between them fail as RulesForked. None of that is seen by the program, and none of it counts as a retry.
 // What can't be mended fails as RulesNeeded, Retired, WrongVersion or
 // VersionUnavailable, always NotExecuted, and never goes to another version.
 //
@@ -139,6 +140,7 @@
 //	sk-e         Code.String, when there is no reply of the handler's own
 //	sk-x         with sk-e: 0 not executed, 1 executed; absent: unknown
 //	sk-g         generation of the rules that the server has applied, with the codes about rules
+//	sk-gh        hash of that generation's entry, which names the log
 //
 // and of control frames, which have no payload and pass between skerry peers
 // only:

@@ -121,6 +121,8 @@ func refusalCode(err error) Code {
 		return Retired
 	case errors.Is(err, rollout.ErrExpired):
 		return Expired
+	case errors.Is(err, rollout.ErrOtherLog):
+		return RulesForked
 	}
 	return WrongVersion
 }

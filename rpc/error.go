@@ -38,13 +38,14 @@ const (
 	Orphan             // the call belongs to no trace, and such calls are refused
 	Expired            // the trace has outlived the longest age that it may have after a release
 	Forsworn           // the work has said that it no longer calls the service (rollout.Trace.Only)
+	RulesForked        // the token reads a rule log that is not the callee's, or the caller's own
 	codes              = iota
 )
 
 var codeNames = [codes]string{"unknown", "no_instance", "unreachable", "connection_lost", "deadline_exceeded",
 	"canceled", "overloaded", "draining", "breaker_open", "limit_exceeded", "too_large", "unknown_service",
 	"unknown_method", "bad_message", "handler_failed", "handler_panicked",
-	"rules_needed", "retired", "wrong_version", "version_unavailable", "orphan", "expired", "forsworn"}
+	"rules_needed", "retired", "wrong_version", "version_unavailable", "orphan", "expired", "forsworn", "rules_forked"}
 
 // String is the code as it travels in reply headers and stands in logs.
 func (c Code) String() string {
@@ -146,7 +147,7 @@ var outcomeOf = [codes]health.Outcome{
 	UnknownMethod: health.Refused, BadMessage: health.Broken, HandlerFailed: health.Internal,
 	HandlerPanicked: health.Internal,
 	RulesNeeded:     health.Refused, Retired: health.Refused, WrongVersion: health.Refused,
-	VersionUnavailable: health.Rejected, Orphan: health.Refused,
+	VersionUnavailable: health.Rejected, Orphan: health.Refused, RulesForked: health.Refused,
 }
 
 // Outcome is the code as statistics, breakers and ejection count it.

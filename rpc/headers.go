@@ -24,6 +24,7 @@ const (
 	keyCode     = "sk-e"
 	keyExecuted = "sk-x"
 	keyApplied  = "sk-g"
+	keyLog      = "sk-gh"
 
 	keyControl = "sk-k"
 	keyTarget  = "sk-n"

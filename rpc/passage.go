@@ -2,9 +2,9 @@ package rpc
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/skerry/skerry/internal/wire"
@@ -66,6 +66,8 @@ func (a *attempt) route() error {
 	}
 	version, by, ok, err := a.s.c.route(a.s.name, p.token)
 	switch {
+	case errors.Is(err, rollout.ErrOtherLog):
+		return a.fail(RulesForked, NotExecuted, fmt.Errorf("generation %v: %w", p.token.Generation, err))
 	case errors.Is(err, rollout.ErrExpired):
 		return a.fail(Expired, NotExecuted, fmt.Errorf("generation %v: %w", p.token.Generation, err))
 	case err != nil:
@@ -114,6 +116,8 @@ func (a *attempt) mend(err error) (bool, error) {
 			return a.catchUp() && !a.stale(), err
 		}
 		return a.teach() == nil, err
+	case RulesForked:
+		return a.rejoin(), err
 	case Retired, WrongVersion:
 		theirs, parsed := rollout.ParseGeneration(a.theirs)
 		if parsed == nil && a.s.c.cfg.Rollout.Log().Last().Before(theirs) && a.learn(a.ep) != nil {
@@ -137,27 +141,33 @@ func (a *attempt) stale() bool {
 	return a.s.c.cfg.Rollout.Log().Last().Before(a.call.passage.token.Generation)
 }
 
-// teach tells the callee the rules that it lacks: this process has them, as
-// whoever called it has seen to it. The call then goes there again.
+// teach brings the callee the rules that it lacks: this process has them, as
+// whatever called it has seen to it. The call then goes there again.
 func (a *attempt) teach() error {
 	theirs, err := rollout.ParseGeneration(a.theirs)
 	if err != nil {
 		return err
 	}
-	var texts [][]byte
-	for _, e := range a.s.c.cfg.Rollout.Since(theirs) {
-		text, err := json.Marshal(e)
-		if err != nil {
-			return err
-		}
-		texts = append(texts, text)
+	agent := a.s.c.cfg.Rollout
+	err = a.bring(agent.Since(theirs))
+	if e, ok := errors.AsType[*wire.RulesRefused](err); ok && (e.Code == "gap" || e.Code == "fork") {
+		err = a.bring(agent.Since(rollout.Generation{})) // its log may be one that a newer entry ends
 	}
-	if _, err := wire.NewInternalClient(a.s.c.At(internalService, a.ep)).LearnRules(a.ctx, texts); err != nil {
+	if err != nil {
 		a.s.c.cfg.Logger.Warn("rpc: the callee does not take the rules that it lacks", "service", a.s.name, "instance", a.ep.Addr, "applied", a.theirs, "error", err)
 		return err
 	}
 	a.call.passage.next = a.ep
 	return nil
+}
+
+func (a *attempt) bring(entries []rollout.Entry) error {
+	records := make([][]byte, len(entries))
+	for i, e := range entries {
+		records[i] = e.Record().Marshal()
+	}
+	_, err := wire.NewInternalClient(a.s.c.At(internalService, a.ep)).Bring(a.ctx, records)
+	return err
 }
 
 // learn fetches newer rules from an instance.
@@ -166,17 +176,83 @@ func (a *attempt) learn(from *Endpoint) error {
 	if d, _ := dialectOf(from.Protocol); !d.shared {
 		return fmt.Errorf("%s is a plain Thrift server and has no rules", from.Addr)
 	}
-	texts, err := wire.NewInternalClient(a.s.c.At(internalService, from)).RulesSince(a.ctx, agent.Log().Last().String())
+	err := a.fetch(from, agent.Log().Last())
+	if errors.Is(err, rollout.ErrFork) || errors.Is(err, rollout.ErrGap) {
+		err = a.fetch(from, rollout.Generation{}) // the log here may be one that a newer entry ends
+	}
+	return err
+}
+
+func (a *attempt) fetch(from *Endpoint, after rollout.Generation) error {
+	page, err := wire.NewInternalClient(a.s.c.At(internalService, from)).Log(a.ctx, after.String())
 	if err != nil {
 		return fmt.Errorf("fetch rules from %s: %w", from.Addr, err)
 	}
-	entries := make([]rollout.Entry, len(texts))
-	for i, text := range texts {
-		if err := json.Unmarshal(text, &entries[i]); err != nil {
+	entries := make([]rollout.Entry, len(page.Records))
+	for i, record := range page.Records {
+		r, err := rollout.ParseRecord(record)
+		if err == nil {
+			entries[i], err = r.Open()
+		}
+		if err != nil {
 			return fmt.Errorf("read rules of %s: %w", from.Addr, err)
 		}
 	}
-	return agent.Learn(entries...)
+	return a.s.c.cfg.Rollout.Learn(entries...)
+}
+
+// rejoin is for a token that the callee's log, or the caller's own, does not
+// hold: the logs have parted, or the token is damaged. One side may lack the
+// entry that makes them one again, so both tell each other what they have. It
+// reports whether the call is worth making again: the callee goes by this log
+// now, or the trace has executed nothing and reads the newest rules.
+func (a *attempt) rejoin() bool {
+	agent, p := a.s.c.cfg.Rollout, &a.call.passage
+	theirs, err := rollout.ParseGeneration(a.theirs)
+	if a.ep == nil || err != nil {
+		return p.trace.Refresh(a.ctx, p.token)
+	}
+	their := rollout.Position{Generation: theirs, Hash: a.theirLog}
+	// Where this log holds all of the callee's, the token is damaged.
+	if agent.Holds(their) || !a.s.c.parted.due(agent.Log().Tip(), their) {
+		return p.trace.Refresh(a.ctx, p.token)
+	}
+	if agent.Log().Last().Before(theirs) {
+		_ = a.learn(a.ep)
+	} else if a.teach() == nil {
+		return true
+	}
+	if !agent.Holds(their) {
+		a.s.c.cfg.Logger.Error("rpc: the rule log has parted: calls between the two are refused until an operator adopts one (skerry release adopt)",
+			"service", a.s.name, "instance", a.ep.Addr, "here", agent.Log().Tip().String(), "there", their.String())
+	}
+	return p.trace.Refresh(a.ctx, p.token)
+}
+
+// parting bounds what calls do about a log that has parted: the exchange of
+// rules between the same two ends is tried again after a while only.
+type parting struct {
+	mu    sync.Mutex
+	tried map[[2]rollout.Position]time.Time
+}
+
+const (
+	partingAgain = 5 * time.Second
+	partingMost  = 64
+)
+
+func (p *parting) due(here, there rollout.Position) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now, pair := time.Now(), [2]rollout.Position{here, there}
+	if last, known := p.tried[pair]; known && now.Sub(last) < partingAgain {
+		return false
+	}
+	if p.tried == nil || len(p.tried) >= partingMost {
+		p.tried = map[[2]rollout.Position]time.Time{}
+	}
+	p.tried[pair] = now
+	return true
 }
 
 // catchUp asks any instance of the service for newer rules, whatever its

@@ -59,6 +59,7 @@ type replyStatus struct {
 	code      Code
 	executed  Executed
 	applied   string // generation, with a refusal by the rules
+	log       string // hash of that generation's entry
 	meta      thrift.THeaderMap
 }
 
@@ -115,6 +116,8 @@ func (s *replyStatus) read(h *theader.Header) {
 			s.framework, s.code = true, ParseCode(p.Value)
 		case keyApplied:
 			s.applied = p.Value
+		case keyLog:
+			s.log = p.Value
 		case keyExecuted:
 			s.executed = NotExecuted
 			if p.Value == "1" {
@@ -172,7 +175,7 @@ func declared(encoding flat.Protocol, result string) bool {
 // exception is a TApplicationException as the caller gets it.
 func (a *attempt) exception(x thrift.TApplicationException, status *replyStatus) *Error {
 	if status.framework {
-		a.theirs = status.applied
+		a.theirs, a.theirLog = status.applied, status.log
 		// The code in front of the text is for callers who know no codes.
 		x = thrift.NewTApplicationException(x.TypeId(), strings.TrimPrefix(x.Error(), status.code.String()+": "))
 		if status.code == DeadlineExceeded {

@@ -2,7 +2,6 @@ package rpc
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -130,8 +129,8 @@ func (s *site) start(service, version string) *process {
 func (s *site) caller(name string) *process {
 	s.t.Helper()
 	p := &process{site: s, name: name}
-	var err error
-	if p.agent, err = rollout.NewAgent(name, rollout.Saved{Entries: s.entries()}, nil); err != nil {
+	p.agent, _ = rollout.NewAgent(rollout.AgentConfig{Process: name})
+	if err := p.agent.Learn(s.entries()...); err != nil {
 		s.t.Fatal(err)
 	}
 	p.client = client(s.t, ClientConfig{Resolver: s, Rollout: p.agent, RefuseOrphans: s.strict, Caller: name, ConnectTimeout: 10 * time.Second, Logger: slog.New(slog.DiscardHandler)})
@@ -167,21 +166,22 @@ func (s *site) tell(told ...*process) {
 	}
 }
 
-// RulesSince is wire.Internal's.
-func (p *process) RulesSince(_ context.Context, after string) (texts [][]byte, err error) {
+// Log is wire.Internal's.
+func (p *process) Log(_ context.Context, after string) (*wire.Records, error) {
 	g, err := rollout.ParseGeneration(after)
+	page := &wire.Records{Records: [][]byte{}}
 	for _, e := range p.agent.Since(g) {
-		text, failed := json.Marshal(e)
-		texts, err = append(texts, text), errors.Join(err, failed)
+		page.Records = append(page.Records, e.Record().Marshal())
 	}
-	return texts, err
+	return page, err
 }
 
-// LearnRules is wire.Internal's.
-func (p *process) LearnRules(_ context.Context, texts [][]byte) (string, error) {
-	for _, text := range texts {
-		var e rollout.Entry
-		if err := errors.Join(json.Unmarshal(text, &e), p.agent.Learn(e)); err != nil {
+// Bring is wire.Internal's.
+func (p *process) Bring(_ context.Context, records [][]byte) (string, error) {
+	for _, record := range records {
+		r, err := rollout.ParseRecord(record)
+		e, opened := r.Open()
+		if err := errors.Join(err, opened, p.agent.Learn(e)); err != nil {
 			return "", err
 		}
 	}

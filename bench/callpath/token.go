@@ -71,7 +71,7 @@ type tokenSite struct {
 }
 
 func newTokenSite() (*tokenSite, error) {
-	a, err := rollout.NewAgent("host/1/a", rollout.Saved{}, nil)
+	a, err := rollout.NewAgent(rollout.AgentConfig{Process: "host/1/a"})
 	if err != nil {
 		return nil, err
 	}

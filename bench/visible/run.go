@@ -68,7 +68,7 @@ func measure(ctx context.Context, mode skerry.Mode, database string, processes, 
 		return err
 	}
 	defer n.Close()
-	c := n.Releases("bench", nil, nil)
+	c := n.Releases(skerry.Operator{Name: "bench"})
 	if err := c.Start(ctx, "r1", "to measure", ""); err != nil {
 		return err
 	}

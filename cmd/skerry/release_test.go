@@ -183,7 +183,9 @@ func (d *drill) Refresh(context.Context, bool) error {
 	return err
 }
 
-func (d *drill) Adopt(context.Context) error { return errors.New("nothing is to be adopted") }
+func (d *drill) Vouch(context.Context) error { return errors.New("nothing is to be vouched for") }
+
+func (d *drill) Adopt(context.Context, string) error { return errors.New("nothing is to be adopted") }
 
 // newDrill has two services in two versions, and three processes.
 func newDrill() *drill {

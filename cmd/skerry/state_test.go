@@ -85,8 +85,8 @@ func TestPromisesSurviveKill(t *testing.T) {
 				}
 				seen[in.Addr] = true
 				if release != "" {
-					text, _ := json.Marshal(rollout.Entry{Generation: rollout.Generation{N: 1}, Release: release})
-					if err := internalAt(t, in.Addr).Promise(t.Context(), text, "ann"); err != nil {
+					record := rollout.Entry{Cluster: looker.Rollout().Cluster(), Generation: rollout.Generation{N: 1}, Release: release}.Record().Marshal()
+					if err := internalAt(t, in.Addr).Promise(t.Context(), record, []byte(`{"command":"ann"}`)); err != nil {
 						t.Fatal(err)
 					}
 				}

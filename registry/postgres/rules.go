@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -71,9 +70,9 @@ func (r *Registry) rulesSince(ctx context.Context, conn *pgx.Conn, after rollout
 		return nil, err
 	}
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (e rollout.Entry, err error) {
-		var text string
-		if err = row.Scan(&text); err == nil {
-			err = json.Unmarshal([]byte(text), &e)
+		var record []byte
+		if err = row.Scan(&record); err == nil {
+			e, err = decodeEntry(record)
 		}
 		return e, err
 	})
@@ -84,12 +83,8 @@ func (r *Registry) rulesSince(ctx context.Context, conn *pgx.Conn, after rollout
 // is no error. Writers of a cluster go one after the other, and the entry is
 // on disk when Append returns, unlike a heartbeat.
 func (s *Rules) Append(ctx context.Context, e rollout.Entry) error {
-	text, err := json.Marshal(e)
-	if err != nil {
-		return fmt.Errorf("write the rules: %w", err)
-	}
-	err = s.with(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error { return s.write(ctx, tx, e, string(text)) })
+	err := s.with(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error { return s.write(ctx, tx, e) })
 	})
 	if err != nil {
 		return fmt.Errorf("write the rules: %w", err)
@@ -97,17 +92,13 @@ func (s *Rules) Append(ctx context.Context, e rollout.Entry) error {
 	return nil
 }
 
-func (s *Rules) write(ctx context.Context, tx pgx.Tx, e rollout.Entry, text string) error {
-	args := s.r.args()
-	if _, err := tx.Exec(ctx, "SET LOCAL synchronous_commit = on"); err != nil {
-		return err
-	}
-	if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock(hashtextextended('skerry rules ' || @cluster, 0))", args); err != nil {
+func (s *Rules) write(ctx context.Context, tx pgx.Tx, e rollout.Entry) error {
+	if err := s.alone(ctx, tx); err != nil {
 		return err
 	}
 	var timeline, n int64
 	var hash string
-	err := tx.QueryRow(ctx, newestRuleSQL, args).Scan(&timeline, &n, &hash)
+	err := tx.QueryRow(ctx, newestRuleSQL, s.r.args()).Scan(&timeline, &n, &hash)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return err
 	}
@@ -118,13 +109,45 @@ func (s *Rules) write(ctx context.Context, tx pgx.Tx, e rollout.Entry, text stri
 	if err := e.Follows(newest, hash); err != nil {
 		return err
 	}
-	args["timeline"], args["n"] = int64(e.Generation.Timeline), int64(e.Generation.N)
-	args["previous"], args["hash"], args["entry"] = e.Previous, e.Hash(), text
-	if _, err := tx.Exec(ctx, writeRuleSQL, args); err != nil {
+	if err := s.insert(ctx, tx, e); err != nil {
 		return err
 	}
-	_, err = tx.Exec(ctx, tellRuleSQL, args)
+	_, err = tx.Exec(ctx, tellRuleSQL, s.r.args())
 	return err
+}
+
+// alone waits until no other writes rules of the cluster, until the end of the
+// transaction. What it writes is on disk when it ends, unlike a heartbeat.
+func (s *Rules) alone(ctx context.Context, tx pgx.Tx) error {
+	if _, err := tx.Exec(ctx, "SET LOCAL synchronous_commit = on"); err != nil {
+		return err
+	}
+	_, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock(hashtextextended('skerry rules ' || @cluster, 0))", s.r.args())
+	return err
+}
+
+func (s *Rules) insert(ctx context.Context, tx pgx.Tx, e rollout.Entry) error {
+	args := s.at(e.Generation)
+	args["previous"], args["hash"], args["entry"] = e.Previous, e.Hash(), string(encodeEntry(e))
+	_, err := tx.Exec(ctx, writeRuleSQL, args)
+	return err
+}
+
+func (s *Rules) at(g rollout.Generation) pgx.NamedArgs {
+	args := s.r.args()
+	args["timeline"], args["n"] = int64(g.Timeline), int64(g.N)
+	return args
+}
+
+// encodeEntry is an entry as it is kept: the bytes that its writer made.
+func encodeEntry(e rollout.Entry) []byte { return e.Record().Marshal() }
+
+func decodeEntry(record []byte) (rollout.Entry, error) {
+	r, err := rollout.ParseRecord(record)
+	if err != nil {
+		return rollout.Entry{}, err
+	}
+	return r.Open()
 }
 
 // compare looks whether there are entries that are not applied yet, by what a
