@@ -24,6 +24,7 @@ var refusals = map[string]error{
 	"database": release.ErrElsewhere,
 	"invalid":  rollout.ErrRule,
 	"entry":    rollout.ErrEntry,
+	"foreign":  rollout.ErrForeign,
 	"unproven": rollout.ErrUnproven,
 	"needs":    rollout.ErrNeeds,
 }

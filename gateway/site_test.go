@@ -103,6 +103,7 @@ func (s *site) append(release *rollout.Release, rules map[string]rollout.Rule) r
 func (s *site) write(release *rollout.Release, rules map[string]rollout.Rule, retire ...rollout.Retirement) rollout.Entry {
 	s.t.Helper()
 	e := s.log.Next("r1", rules, retire...)
+	e.Cluster = "test"
 	e.Session = release
 	next, err := s.log.Apply(e)
 	if err != nil {

@@ -135,7 +135,7 @@ struct Records {
 
 /** The rules could not be taken; nothing was applied beyond what applied says. */
 exception RulesRefused {
-  1: string code            // gap, fork, promised, unproven, needs, database, invalid, disk
+  1: string code            // gap, fork, promised, unproven, needs, entry, foreign, database, invalid, disk
   2: string message
   3: string applied         // generation of the process
   4: string hash            // of its log

@@ -58,7 +58,7 @@ func NewAgent(cfg AgentConfig) (a *Agent, aside error) {
 		cfg.Trust = Everything{}
 	}
 	a = &Agent{cfg: cfg, disk: make(chan struct{}, 1), changed: make(chan struct{})}
-	a.log.Store(&Log{})
+	a.log.Store(&Log{cluster: cfg.Cluster})
 	entries, aside := cfg.Saved.open()
 	if _, err := a.apply(entries, func() bool { return true }); err != nil {
 		aside = errors.Join(aside, err)
@@ -187,7 +187,7 @@ func (a *Agent) extend(entries []Entry, afford func() bool) (news bool, failed e
 // follow applies one more entry of the agent's cluster to a log.
 func (a *Agent) follow(log *Log, e Entry) (*Log, error) {
 	if e.Cluster != a.cfg.Cluster {
-		return nil, fmt.Errorf("%w: it is of cluster %q, this process of %q", ErrEntry, e.Cluster, a.cfg.Cluster)
+		return nil, fmt.Errorf("generation %v: %w %q, this process of %q", e.Generation, ErrForeign, e.Cluster, a.cfg.Cluster)
 	}
 	return log.Apply(e)
 }

@@ -79,6 +79,8 @@ const bodyFormat = "skerry-entry 1\n"
 var (
 	// ErrNeeds: a reader of this version can't obey the entry; upgrade skerry here first.
 	ErrNeeds = errors.New("this version of skerry can't obey the entry")
+	// ErrForeign: the entry belongs into the log of another system.
+	ErrForeign = errors.New("the entry is of cluster")
 	// ErrEntry: the bytes are no entry.
 	ErrEntry = errors.New("malformed entry of the rule log")
 )

@@ -83,7 +83,7 @@ func (l *Log) Apply(e Entry) (*Log, error) {
 	case len(lacks) > 0:
 		return l, fmt.Errorf("generation %v: %w: it needs %q; upgrade skerry here", e.Generation, ErrNeeds, lacks)
 	case l.hash != "" && e.Cluster != l.cluster:
-		return l, fmt.Errorf("generation %v: %w: it is of cluster %q, the log of %q", e.Generation, ErrEntry, e.Cluster, l.cluster)
+		return l, fmt.Errorf("generation %v: %w %q, the log of %q", e.Generation, ErrForeign, e.Cluster, l.cluster)
 	}
 	hash := e.Hash()
 	next := &Log{cluster: e.Cluster, last: e.Generation, hash: hash, marks: append(l.marks[:len(l.marks):len(l.marks)], position{e.Generation, mark(hash)}),

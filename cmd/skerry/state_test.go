@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"slices"
@@ -55,8 +54,11 @@ func promisedAt(t *testing.T, addr string) (release string, err error) {
 	if err != nil || len(text) == 0 {
 		return "", err
 	}
-	var e rollout.Entry
-	err = json.Unmarshal(text, &e)
+	r, err := rollout.ParseRecord(text)
+	if err != nil {
+		return "", err
+	}
+	e, err := r.Open()
 	return e.Release, err
 }
 
