@@ -28,7 +28,7 @@ var floors = map[string]struct {
 	"rollout":          {0, nil},
 	"release":          {1, []string{"rollout", "internal/run"}},
 	"registry":         {1, []string{"internal/run"}},
-	"rpc":              {2, []string{"health", "rollout", "internal/run", "internal/wire", "rpc/internal/theader", "rpc/internal/flat"}},
+	"rpc":              {2, []string{"health", "rollout", "internal/run", "internal/sitetls", "internal/wire", "rpc/internal/theader", "rpc/internal/flat"}},
 
 	"rpc/internal/theader": {0, nil},
 	"rpc/internal/flat":    {0, nil},

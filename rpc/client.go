@@ -23,6 +23,8 @@ type ClientConfig struct {
 	Caller         string              // service that this process is, told to servers; "" = not told
 	TLS            *tls.Config         // for endpoints with TLS set; an empty ServerName means the endpoint's host
 	RequireTLS     bool                // with TLS: endpoints without it are not called
+	Site           Site                // makes the connections to endpoints with Site set
+	Identity       Identity            // what servers are told of this process
 	ConnectTimeout time.Duration       // for TCP, TLS and the first answer together; 0 means 500 ms
 	Connections    int                 // to each skerry endpoint; 0 means 1
 	Sizes          Sizes               // of messages and of what waits to be written
