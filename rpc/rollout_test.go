@@ -161,6 +161,12 @@ func TestTheWrongVersionNeverExecutes(t *testing.T) {
 	other.ep.Version = "v1" // the list is behind: another version was started there
 	ctx, end := caller.begin(t.Context(), 1)
 	defer end()
+	if e := wantCode(t, caller.call(ctx, "auth"), Unreachable, NotExecuted); !errors.Is(e, ErrOther) {
+		t.Errorf("got %v, want ErrOther", e)
+	}
+	// Where the caller does not say which version it means, the callee decides.
+	s.unlist(func(e *Endpoint) bool { return e == other.ep })
+	s.blind["auth/v1"] = []*Endpoint{{ID: "blind", Service: "auth", Addr: other.ep.Addr}}
 	wantCode(t, caller.call(ctx, "auth"), WrongVersion, NotExecuted)
 	good := s.start("auth", "v1")
 	for range 5 {

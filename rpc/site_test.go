@@ -31,11 +31,12 @@ type site struct {
 
 	mu      sync.Mutex
 	listed  map[string][]*Endpoint
+	blind   map[string][]*Endpoint // by service/version: others, of which the caller does not check what it meets
 	history rollouttest.History
 }
 
 func newSite(t *testing.T) *site {
-	return &site{t: t, listed: map[string][]*Endpoint{}, rules: &rollout.Log{}, program: map[string]func(context.Context, *process) error{}}
+	return &site{t: t, listed: map[string][]*Endpoint{}, blind: map[string][]*Endpoint{}, rules: &rollout.Log{}, program: map[string]func(context.Context, *process) error{}}
 }
 
 // Resolve makes the site its processes' Resolver.
@@ -50,7 +51,13 @@ func (l list) Pick(ctx context.Context, call *Call) (*Endpoint, error) {
 	for {
 		l.site.mu.Lock()
 		now := static(slices.Clone(l.site.listed[l.service]))
+		blind := l.site.blind[l.service+"/"+call.Version]
 		l.site.mu.Unlock()
+		for _, e := range blind {
+			if !call.Tried(e) {
+				return e, nil
+			}
+		}
 		e, err := now.Pick(ctx, call)
 		if err == nil || !call.Wait {
 			return e, err
