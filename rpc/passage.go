@@ -2,7 +2,6 @@ package rpc
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -16,6 +15,26 @@ const maxMends = 8
 
 // internalService is the framework's own service, by which rules are exchanged.
 const internalService = internalPrefix + "internal"
+
+// RuleExchange is how a caller's process gets and gives rules. What is fetched
+// steers this process, so it comes from members of the site, by a connection
+// that proves them, and not by the one that carries users' calls.
+type RuleExchange interface {
+	// Fetch has this process learn newer rules, of which the endpoint's process
+	// has those up to a generation.
+	Fetch(ctx context.Context, from *Endpoint, to rollout.Generation) error
+	// Records are the entries of the log after a generation, oldest first, as
+	// they are brought to a callee that lacks them.
+	Records(after rollout.Generation) ([][]byte, error)
+}
+
+// noRules is the exchange of a client that was given none.
+type noRules struct{}
+
+var errNoExchange = errors.New("this client exchanges no rules (ClientConfig.Rules)")
+
+func (noRules) Fetch(context.Context, *Endpoint, rollout.Generation) error { return errNoExchange }
+func (noRules) Records(rollout.Generation) ([][]byte, error)               { return nil, errNoExchange }
 
 // passage is a call's way through a site whose versions change: the trace
 // that it belongs to, and the token that the attempt under way carries.
@@ -116,7 +135,7 @@ func (a *attempt) mend(err error) (bool, error) {
 		return a.teach() == nil, err
 	case Retired, WrongVersion:
 		theirs, parsed := rollout.ParseGeneration(a.theirs)
-		if parsed == nil && a.s.c.cfg.Rollout.Log().Last().Before(theirs) && a.learn(a.ep) != nil {
+		if parsed == nil && a.s.c.cfg.Rollout.Log().Last().Before(theirs) && a.learn(a.ep, theirs) != nil {
 			return false, err
 		}
 		return a.reroute(), err
@@ -144,15 +163,11 @@ func (a *attempt) teach() error {
 	if err != nil {
 		return err
 	}
-	var texts [][]byte
-	for _, e := range a.s.c.cfg.Rollout.Since(theirs) {
-		text, err := json.Marshal(e)
-		if err != nil {
-			return err
-		}
-		texts = append(texts, text)
+	records, err := a.s.c.rules.Records(theirs)
+	if err == nil {
+		_, err = wire.NewInternalClient(a.s.c.At(internalService, a.ep)).LearnRules(a.ctx, records)
 	}
-	if _, err := wire.NewInternalClient(a.s.c.At(internalService, a.ep)).LearnRules(a.ctx, texts); err != nil {
+	if err != nil {
 		a.s.c.cfg.Logger.Warn("rpc: the callee does not take the rules that it lacks", "service", a.s.name, "instance", a.ep.Addr, "applied", a.theirs, "error", err)
 		return err
 	}
@@ -160,23 +175,15 @@ func (a *attempt) teach() error {
 	return nil
 }
 
-// learn fetches newer rules from an instance.
-func (a *attempt) learn(from *Endpoint) error {
-	agent := a.s.c.cfg.Rollout
+// learn fetches newer rules from an instance's process.
+func (a *attempt) learn(from *Endpoint, to rollout.Generation) error {
 	if d, _ := dialectOf(from.Protocol); !d.shared {
 		return fmt.Errorf("%s is a plain Thrift server and has no rules", from.Addr)
 	}
-	texts, err := wire.NewInternalClient(a.s.c.At(internalService, from)).RulesSince(a.ctx, agent.Log().Last().String())
-	if err != nil {
+	if err := a.s.c.rules.Fetch(a.ctx, from, to); err != nil {
 		return fmt.Errorf("fetch rules from %s: %w", from.Addr, err)
 	}
-	entries := make([]rollout.Entry, len(texts))
-	for i, text := range texts {
-		if err := json.Unmarshal(text, &entries[i]); err != nil {
-			return fmt.Errorf("read rules of %s: %w", from.Addr, err)
-		}
-	}
-	return agent.Learn(entries...)
+	return nil
 }
 
 // catchUp asks any instance of the service for newer rules, whatever its
@@ -184,7 +191,7 @@ func (a *attempt) learn(from *Endpoint) error {
 func (a *attempt) catchUp() bool {
 	ep, err := a.s.picker().Pick(a.ctx, &Call{Service: a.s.name, Method: a.call.Method})
 	if err == nil {
-		err = a.learn(ep)
+		err = a.learn(ep, a.call.passage.token.Generation)
 	}
 	return err == nil
 }

@@ -40,8 +40,8 @@ type ServerConfig struct {
 	Logger       *slog.Logger         // nil means slog.Default()
 
 	// Rollout is this process's part in releases: every call is checked by the
-	// rules of its token and counted. The server must then serve rulesSince and
-	// learnRules of skerry.internal (idl/skerry.thrift). nil: tokens are ignored.
+	// rules of its token and counted. The server must then serve learnRules of
+	// skerry.internal (idl/skerry.thrift) to all. nil: tokens are ignored.
 	Rollout       *rollout.Agent
 	Entry         func(service, method string) bool // methods whose calls begin a trace when they bring none; nil: none
 	RefuseOrphans bool                              // with Rollout: refuse other calls without a token; false only counts them

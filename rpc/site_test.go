@@ -33,10 +33,11 @@ type site struct {
 	listed  map[string][]*Endpoint
 	blind   map[string][]*Endpoint // by service/version: others, of which the caller does not check what it meets
 	history rollouttest.History
+	at      map[string]*process // by address
 }
 
 func newSite(t *testing.T) *site {
-	return &site{t: t, listed: map[string][]*Endpoint{}, blind: map[string][]*Endpoint{}, rules: &rollout.Log{}, program: map[string]func(context.Context, *process) error{}}
+	return &site{t: t, listed: map[string][]*Endpoint{}, blind: map[string][]*Endpoint{}, at: map[string]*process{}, rules: &rollout.Log{}, program: map[string]func(context.Context, *process) error{}}
 }
 
 // Resolve makes the site its processes' Resolver.
@@ -125,6 +126,9 @@ func (s *site) start(service, version string) *process {
 	go func() { served <- srv.Serve(ctx, l) }()
 	p.server, p.ep = srv, &Endpoint{ID: p.name, Service: service, Version: version, Addr: l.Addr().String()}
 	p.stop = sync.OnceFunc(func() { cancel(); <-served })
+	s.mu.Lock()
+	s.at[p.ep.Addr] = p
+	s.mu.Unlock()
 	s.t.Cleanup(p.stop)
 	if s.prepare != nil {
 		s.prepare(p)
@@ -141,7 +145,7 @@ func (s *site) caller(name string) *process {
 	if p.agent, err = rollout.NewAgent(name, rollout.Saved{Entries: s.entries()}, nil); err != nil {
 		s.t.Fatal(err)
 	}
-	p.client = client(s.t, ClientConfig{Resolver: s, Rollout: p.agent, RefuseOrphans: s.strict, Caller: name, ConnectTimeout: 10 * time.Second, Logger: slog.New(slog.DiscardHandler)})
+	p.client = client(s.t, ClientConfig{Resolver: s, Rollout: p.agent, Rules: p, RefuseOrphans: s.strict, Caller: name, ConnectTimeout: 10 * time.Second, Logger: slog.New(slog.DiscardHandler)})
 	return p
 }
 
@@ -174,10 +178,20 @@ func (s *site) tell(told ...*process) {
 	}
 }
 
-// RulesSince is wire.Internal's.
-func (p *process) RulesSince(_ context.Context, after string) (texts [][]byte, err error) {
-	g, err := rollout.ParseGeneration(after)
-	for _, e := range p.agent.Since(g) {
+// Fetch is RuleExchange's: the process that listens there tells what it knows.
+func (p *process) Fetch(_ context.Context, from *Endpoint, _ rollout.Generation) error {
+	p.site.mu.Lock()
+	there := p.site.at[from.Addr]
+	p.site.mu.Unlock()
+	if there == nil {
+		return fmt.Errorf("nothing listens at %s", from.Addr)
+	}
+	return p.agent.Learn(there.agent.Since(p.agent.Log().Last())...)
+}
+
+// Records is RuleExchange's.
+func (p *process) Records(after rollout.Generation) (texts [][]byte, err error) {
+	for _, e := range p.agent.Since(after) {
 		text, failed := json.Marshal(e)
 		texts, err = append(texts, text), errors.Join(err, failed)
 	}
