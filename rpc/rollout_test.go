@@ -146,7 +146,7 @@ func TestAStaleCallerCatchesUp(t *testing.T) {
 	s.commit(v2, nil)
 	s.start("auth", "v2")
 	var tr rollout.Trace
-	caller.agent.Origin("http", "").Join(&tr, rollout.Token{Generation: s.rules.Last(), Seed: 1}, "")
+	caller.agent.Origin("http", "").Join(&tr, rollout.Token{Generation: s.rules.Last(), Seed: 1}, "", "")
 	defer tr.End()
 	if err := caller.call(tr.Context(t.Context()), "auth"); err != nil {
 		t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/internal/sitetls"
+	"github.com/skerry/skerry/rollout"
 	"github.com/skerry/skerry/rpc/internal/echo"
 )
 
@@ -463,4 +464,38 @@ func FuzzFirstBytes(f *testing.F) {
 		_, _ = io.Copy(io.Discard, nc)
 		_ = nc.Close()
 	})
+}
+
+// A trace that a stranger brings is known as such; a member's is not.
+func TestTracesFromOutside(t *testing.T) {
+	for name, test := range map[string]struct {
+		client  Identity
+		member  func(PeerInfo) error
+		outside bool
+	}{
+		"without a key": {outside: true},
+		"a member":      {client: identityOf(ownerA, 1)},
+		"all are":       {member: func(PeerInfo) error { return nil }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			agent, err := rollout.NewAgent("b", rollout.Saved{}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var from, peer string
+			h := &handler{seen: func(ctx context.Context) { from, peer = rollout.TraceFrom(ctx).Outside(), CallInfoFrom(ctx).Peer }}
+			s := serve(t, ServerConfig{Identity: identityOf(ownerB, 1), Rollout: agent, Member: test.member}, h)
+			caller, err := rollout.NewAgent("a", rollout.Saved{}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			call := stub(t, client(t, ClientConfig{Identity: test.client, Rollout: caller}, s.endpoint()), ServiceOptions{})
+			if _, err := call().Who(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if (from != "") != test.outside || test.outside && from != peer {
+				t.Errorf("the trace came from %q outside, the call from %s", from, peer)
+			}
+		})
+	}
 }
