@@ -139,7 +139,7 @@ func (g *greeting) differs(e *Endpoint, cluster string) error {
 	switch {
 	case cluster != "" && g.cluster != "" && g.cluster != cluster:
 		return fmt.Errorf("%w: %s is of cluster %q, this process is of cluster %q", ErrOther, e.Addr, g.cluster, cluster)
-	case e.Owner != "" && g.owner != e.Owner:
+	case e.Owner != "" && !e.Site && g.owner != e.Owner: // the certificate of a site connection has said it
 		return fmt.Errorf("%w: %s is now the address of %q, listed is %q", ErrOther, e.Addr, g.owner, e.Owner)
 	case e.Version == "":
 		return nil

@@ -85,7 +85,7 @@ type ServerStats struct {
 	Accepted    int64 // connections
 	Refused     int64 // calls that were not executed: overload, draining, no such service
 	BadPeers    int64 // connections that were closed for what came on them, or as there were too many
-	MadeRoom    int64 // of those, that had not completed a message when places became few
+	MadeRoom    int64 // of those, that had to make room for others
 	BadShakes   int64 // of those, whose TLS handshake has failed
 	Outsiders   int64 // calls of internal services that were refused, as they are for members of the site
 }
@@ -131,7 +131,7 @@ func (s *Server) handle(v *served) (remove func(), err error) {
 // Stats counts connections and calls.
 func (s *Server) Stats() ServerStats {
 	s.mu.Lock()
-	standing, shaking, members := s.crowd.fresh.n+s.crowd.proven, s.crowd.shakes.n, 0
+	standing, shaking, members := s.crowd.fresh.n+s.crowd.proven.n, s.crowd.shakes.n, 0
 	for c := range s.conns {
 		if !c.info.Load().outside() {
 			members++
