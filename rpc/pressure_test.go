@@ -178,7 +178,9 @@ func TestSlowHandshake(t *testing.T) {
 		serveOn(t, ServerConfig{Site: site}, &handler{}, l)
 		nc := l.dialFrom(t, "10.0.0.66")
 		begun := time.Now()
+		ended := make(chan struct{})
 		go func() {
+			defer close(ended)
 			hello := append([]byte{0x16, 3, 1, 0x10, 0, 1, 0, 0x0f, 0xfc}, make([]byte, 4096)...)
 			for i := range hello {
 				if _, err := nc.Write(hello[i : i+1]); err != nil {
@@ -188,6 +190,8 @@ func TestSlowHandshake(t *testing.T) {
 			}
 		}()
 		_, _ = io.Copy(io.Discard, nc)
+		_ = nc.Close()
+		<-ended
 		if took := time.Since(begun); took > shakePatience+headPatience || took < time.Second {
 			t.Errorf("it ended after %v", took)
 		}
