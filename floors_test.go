@@ -20,14 +20,15 @@ var floors = map[string]struct {
 	floor   int
 	imports []string
 }{
-	"internal/run":  {0, nil},
-	"internal/heap": {0, nil},
-	"internal/wire": {0, nil}, // generated from idl/skerry.thrift
-	"health":        {1, []string{"internal/run"}},
-	"rollout":       {0, nil},
-	"release":       {1, []string{"rollout", "internal/run"}},
-	"registry":      {1, []string{"internal/run"}},
-	"rpc":           {2, []string{"health", "rollout", "internal/run", "internal/wire", "rpc/internal/theader", "rpc/internal/flat"}},
+	"internal/run":     {0, nil},
+	"internal/heap":    {0, nil},
+	"internal/sitetls": {1, nil},
+	"internal/wire":    {0, nil}, // generated from idl/skerry.thrift
+	"health":           {1, []string{"internal/run"}},
+	"rollout":          {0, nil},
+	"release":          {1, []string{"rollout", "internal/run"}},
+	"registry":         {1, []string{"internal/run"}},
+	"rpc":              {2, []string{"health", "rollout", "internal/run", "internal/sitetls", "internal/wire", "rpc/internal/theader", "rpc/internal/flat"}},
 
 	"rpc/internal/theader": {0, nil},
 	"rpc/internal/flat":    {0, nil},

@@ -135,6 +135,7 @@ func newNode(cfg Config, opts []Option) (n *Node, err error) {
 		Health:         n.stats,
 		Logger:         n.log,
 		Rollout:        n.rules,
+		Rules:          ruleExchange{n},
 		RefuseOrphans:  n.cfg.Rollout.Orphans == OrphansStrict,
 	})
 	if err != nil {

@@ -45,7 +45,7 @@ func Join(node interface{ Rollout() *rollout.Agent }, service, version string, n
 				http.Error(w, err.Error(), http.StatusServiceUnavailable)
 				return
 			}
-			origin.Join(&t, token, "")
+			origin.Join(&t, token, "", "")
 		}
 		defer t.End()
 		serve(next, w, r, &a, &t)

@@ -169,7 +169,7 @@ func TestAPromiseIsGivenUpForGood(t *testing.T) {
 // join is a span of a trace that came from elsewhere.
 func join(a *Agent, token Token) *Trace {
 	t := &Trace{}
-	a.Origin("auth.check", "auth/v1").Join(t, token, "")
+	a.Origin("auth.check", "auth/v1").Join(t, token, "", "")
 	return t
 }
 
@@ -310,7 +310,7 @@ func TestNoSpanIsLostToAReport(t *testing.T) {
 		wg.Go(func() {
 			for range 2000 {
 				var tr Trace
-				o.Join(&tr, Token{}, "")
+				o.Join(&tr, Token{}, "", "")
 				tr.End()
 			}
 		})
@@ -320,7 +320,7 @@ func TestNoSpanIsLostToAReport(t *testing.T) {
 	}
 	wg.Wait()
 	var held Trace
-	o.Join(&held, Token{}, "")
+	o.Join(&held, Token{}, "", "")
 	asked(a, 1000)
 	if got := asked(a, 1001); len(got.Held) != 1 || got.Running["auth/v1"] != 1 {
 		t.Errorf("%+v with one span alive", got)

@@ -46,9 +46,11 @@ func (o *Origin) Orphan(t *Trace, seed uint64) {
 
 // Join makes t the part that this process has in a trace that a call has
 // brought here, after [Log.Admit] has let it in. raw is the token as it came
-// (Token.AppendRaw), for the calls that t makes; "" makes it anew.
-func (o *Origin) Join(t *Trace, token Token, raw string) {
-	t.origin = o
+// (Token.AppendRaw), for the calls that t makes; "" makes it anew. outside is
+// the address that the call came from when the caller has not shown that it is
+// a process of the site; else "".
+func (o *Origin) Join(t *Trace, token Token, raw, outside string) {
+	t.origin, t.outside = o, outside
 	if t.token, t.raw = token, raw; raw == "" {
 		t.setToken(token)
 	}

@@ -90,7 +90,7 @@ func BenchmarkCall(b *testing.B) {
 		if err != nil || a.Log().Admit("c", "v1", token) != nil {
 			b.Fatal(err)
 		}
-		origin.Join(&hop, token, raw)
+		origin.Join(&hop, token, raw, "")
 		hop.End()
 		root.Returned(true)
 	}

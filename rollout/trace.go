@@ -16,6 +16,8 @@ type Trace struct {
 	span   Span // replaced under mu, for a root
 	only   atomic.Pointer[pledge]
 
+	outside string // see Outside; set once, by Join
+
 	mu       sync.Mutex // only a root's token ever changes
 	token    Token
 	raw      string        // the token as it travels
@@ -38,6 +40,10 @@ func TraceFrom(ctx context.Context) *Trace {
 func (t *Trace) Context(ctx context.Context) context.Context {
 	return context.WithValue(ctx, TraceKey{}, t)
 }
+
+// Outside is the address that the trace was brought here from, when the caller
+// there has not shown that it is a process of the site; else "".
+func (t *Trace) Outside() string { return t.outside }
 
 // Begin starts a trace at this process, as [Origin.Begin] does.
 func (a *Agent) Begin(origin string, seed uint64, mark string) *Trace {

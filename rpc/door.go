@@ -73,7 +73,11 @@ func (r *request) enter(d *door, agent *rollout.Agent) (Code, error) {
 	if err := d.admit(token); err != nil {
 		return refusalCode(err), r.refusal(token, agent, err)
 	}
-	d.origin.Join(&r.trace, token, raw)
+	outside := ""
+	if r.info.from.outside() {
+		outside = r.info.Peer
+	}
+	d.origin.Join(&r.trace, token, raw, outside)
 	return Unknown, nil
 }
 

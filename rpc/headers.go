@@ -28,12 +28,14 @@ const (
 
 	keyControl = "sk-k"
 	keyTarget  = "sk-n"
+	keyHello   = "sk-h"
 )
 
 // The values of keyControl.
 const (
 	controlPing   = "ping"   // with a sequence number: answer it; without: any sign of life
 	controlPong   = "pong"   // the answer
+	controlHello  = "hello"  // the client's proof, after the pong and before the first call
 	controlCancel = "cancel" // nobody waits for call keyTarget any more
 	controlGoaway = "goaway" // this server, or its service keyService, is leaving: go on, but prefer others
 	controlBye    = "bye"    // every call that was accepted has been answered; the rest was not executed

@@ -213,12 +213,18 @@ func (l *link) giveUp(seq int32) {
 
 // ping waits for a sign of life.
 func (l *link) ping(ctx context.Context) error {
+	_, err := l.question(ctx, func(seq int32) []byte { return appendControl(nil, controlPing, seq, 0) })
+	return err
+}
+
+// question sends a control frame and waits for the answer.
+func (l *link) question(ctx context.Context, frame func(seq int32) []byte) (answer string, err error) {
 	s, seq := l.slots.take(0)
 	if s == nil {
-		return errSlotsFull
+		return "", errSlotsFull
 	}
 	defer l.slots.give(s)
-	err := l.out.write(appendControl(nil, controlPing, seq, 0), nil, 0)
+	err = l.out.write(frame(seq), nil, 0)
 	if err == nil && !l.alive() {
 		err = *l.ended.Load()
 	}
@@ -227,7 +233,7 @@ func (l *link) ping(ctx context.Context) error {
 	} else if !l.slots.claim(s, seq) {
 		<-s.done
 	}
-	return errors.Join(err, s.err)
+	return s.frame, errors.Join(err, s.err)
 }
 
 // sweep is called every sweepPeriod while something is expected. It times

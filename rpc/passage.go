@@ -17,6 +17,26 @@ const maxMends = 8
 // internalService is the framework's own service, by which rules are exchanged.
 const internalService = internalPrefix + "internal"
 
+// RuleExchange is how a caller's process gets and gives rules. What is fetched
+// steers this process, so it comes from members of the site, by a connection
+// that proves them, and not by the one that carries users' calls.
+type RuleExchange interface {
+	// Fetch has this process learn newer rules, of which the endpoint's process
+	// has those up to a generation.
+	Fetch(ctx context.Context, from *Endpoint, to rollout.Generation) error
+	// Records are the entries of the log after a generation, oldest first, as
+	// they are brought to a callee that lacks them.
+	Records(after rollout.Generation) ([][]byte, error)
+}
+
+// noRules is the exchange of a client that was given none.
+type noRules struct{}
+
+var errNoExchange = errors.New("this client exchanges no rules (ClientConfig.Rules)")
+
+func (noRules) Fetch(context.Context, *Endpoint, rollout.Generation) error { return errNoExchange }
+func (noRules) Records(rollout.Generation) ([][]byte, error)               { return nil, errNoExchange }
+
 // passage is a call's way through a site whose versions change: the trace
 // that it belongs to, and the token that the attempt under way carries.
 type passage struct {
@@ -120,7 +140,7 @@ func (a *attempt) mend(err error) (bool, error) {
 		return a.rejoin(), err
 	case Retired, WrongVersion:
 		theirs, parsed := rollout.ParseGeneration(a.theirs)
-		if parsed == nil && a.s.c.cfg.Rollout.Log().Last().Before(theirs) && a.learn(a.ep) != nil {
+		if parsed == nil && a.s.c.cfg.Rollout.Log().Last().Before(theirs) && a.learn(a.ep, theirs) != nil {
 			return false, err
 		}
 		return a.reroute(), err
@@ -148,10 +168,9 @@ func (a *attempt) teach() error {
 	if err != nil {
 		return err
 	}
-	agent := a.s.c.cfg.Rollout
-	err = a.bring(agent.Since(theirs))
+	err = a.bring(theirs)
 	if e, ok := errors.AsType[*wire.RulesRefused](err); ok && (e.Code == "gap" || e.Code == "fork") {
-		err = a.bring(agent.Since(rollout.Generation{})) // its log may be one that a newer entry ends
+		err = a.bring(rollout.Generation{}) // its log may be one that a newer entry ends
 	}
 	if err != nil {
 		a.s.c.cfg.Logger.Warn("rpc: the callee does not take the rules that it lacks", "service", a.s.name, "instance", a.ep.Addr, "applied", a.theirs, "error", err)
@@ -161,44 +180,24 @@ func (a *attempt) teach() error {
 	return nil
 }
 
-func (a *attempt) bring(entries []rollout.Entry) error {
-	records := make([][]byte, len(entries))
-	for i, e := range entries {
-		records[i] = e.Record().Marshal()
+// bring gives the callee this process's entries after a generation.
+func (a *attempt) bring(after rollout.Generation) error {
+	records, err := a.s.c.rules.Records(after)
+	if err == nil {
+		_, err = wire.NewInternalClient(a.s.c.At(internalService, a.ep)).Bring(a.ctx, records)
 	}
-	_, err := wire.NewInternalClient(a.s.c.At(internalService, a.ep)).Bring(a.ctx, records)
 	return err
 }
 
-// learn fetches newer rules from an instance.
-func (a *attempt) learn(from *Endpoint) error {
-	agent := a.s.c.cfg.Rollout
+// learn fetches newer rules from an instance's process.
+func (a *attempt) learn(from *Endpoint, to rollout.Generation) error {
 	if d, _ := dialectOf(from.Protocol); !d.shared {
 		return fmt.Errorf("%s is a plain Thrift server and has no rules", from.Addr)
 	}
-	err := a.fetch(from, agent.Log().Last())
-	if errors.Is(err, rollout.ErrFork) || errors.Is(err, rollout.ErrGap) {
-		err = a.fetch(from, rollout.Generation{}) // the log here may be one that a newer entry ends
-	}
-	return err
-}
-
-func (a *attempt) fetch(from *Endpoint, after rollout.Generation) error {
-	page, err := wire.NewInternalClient(a.s.c.At(internalService, from)).Log(a.ctx, after.String())
-	if err != nil {
+	if err := a.s.c.rules.Fetch(a.ctx, from, to); err != nil {
 		return fmt.Errorf("fetch rules from %s: %w", from.Addr, err)
 	}
-	entries := make([]rollout.Entry, len(page.Records))
-	for i, record := range page.Records {
-		r, err := rollout.ParseRecord(record)
-		if err == nil {
-			entries[i], err = r.Open()
-		}
-		if err != nil {
-			return fmt.Errorf("read rules of %s: %w", from.Addr, err)
-		}
-	}
-	return a.s.c.cfg.Rollout.Learn(entries...)
+	return nil
 }
 
 // rejoin is for a token that the callee's log, or the caller's own, does not
@@ -218,7 +217,7 @@ func (a *attempt) rejoin() bool {
 		return p.trace.Refresh(a.ctx, p.token)
 	}
 	if agent.Log().Last().Before(theirs) {
-		_ = a.learn(a.ep)
+		_ = a.learn(a.ep, theirs)
 	} else if a.teach() == nil {
 		return true
 	}
@@ -260,7 +259,7 @@ func (p *parting) due(here, there rollout.Position) bool {
 func (a *attempt) catchUp() bool {
 	ep, err := a.s.picker().Pick(a.ctx, &Call{Service: a.s.name, Method: a.call.Method})
 	if err == nil {
-		err = a.learn(ep)
+		err = a.learn(ep, a.call.passage.token.Generation)
 	}
 	return err == nil
 }

@@ -181,9 +181,11 @@ func (p *peer) establish(ctx context.Context) (*link, error) {
 	}
 	// A frozen process, or a backlog that nobody accepts from, connects too:
 	// only an answer proves a server. Until then nothing has been sent that
-	// could be executed.
-	if err := l.ping(ctx); err != nil {
-		err = fmt.Errorf("connected to %s, but it does not answer as a skerry server: %w", p.ep.Addr, err)
+	// could be executed. It must also be the one that was meant.
+	if err := l.greet(ctx); err != nil {
+		if !errors.Is(err, ErrOther) {
+			err = fmt.Errorf("connected to %s, but it does not answer as a skerry server: %w", p.ep.Addr, err)
+		}
 		l.fail(err)
 		return nil, err
 	}

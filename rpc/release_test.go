@@ -169,8 +169,16 @@ func (r *releaseRun) play(back bool) {
 }
 
 // mislabel lists an instance of v2 as v1 too, as a list that has not yet seen
-// that another version was started at the same address.
+// that another version was started at the same address. Callers notice that on
+// a new connection, so those of mutants don't say which version they mean.
 func (r *releaseRun) mislabel(p *process) {
+	if r.mutant.guard {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		key := p.service + "/v1"
+		r.blind[key] = append(r.blind[key], &Endpoint{ID: p.name + "-before", Service: p.service, Addr: p.ep.Addr})
+		return
+	}
 	r.list(&Endpoint{ID: p.name + "-before", Service: p.service, Version: "v1", Addr: p.ep.Addr})
 }
 

@@ -31,8 +31,9 @@ type request struct {
 	served  *served
 	counted *counted
 
-	post  *atomic.Pointer[request] // where the reader stands that runs the call itself; nil: a worker runs it
-	began time.Time                // the run in the reader
+	leaves func()                   // gives back the place of an internal call; nil for others
+	post   *atomic.Pointer[request] // where the reader stands that runs the call itself; nil: a worker runs it
+	began  time.Time                // the run in the reader
 
 	handling handling
 	info     CallInfo
@@ -68,7 +69,7 @@ func (r *request) begin() error {
 	}
 	r.conn.s.requests.add(weight(r.payload))
 	r.info.OneWay = kind == thrift.ONEWAY
-	r.info.Peer = r.conn.peer
+	r.info.Peer, r.info.from = r.conn.peer, r.conn.info.Load()
 	r.ctx.base, r.ctx.deadline, r.ctx.info = r.conn.base, r.info.Deadline, &r.info
 	return nil
 }
@@ -89,7 +90,15 @@ func (r *request) admit() (relieved bool) {
 		r.refuse(UnknownMethod, fmt.Errorf("service %s has no method %q", served.name, method))
 		return false
 	}
+	if served.internal {
+		r.admitInternal()
+		return false
+	}
 	r.counted = c.count(countKey{served, method, r.info.Caller})
+	if r.counted.bad != nil {
+		r.refuse(WrongVersion, r.counted.bad)
+		return false
+	}
 	r.began = c.now()
 	agent := s.cfg.Rollout
 	known := served.doors == nil || agent.Known()
@@ -149,8 +158,16 @@ func (r *request) turnAway(code Code, err error) {
 	r.ctx.end()
 	r.part()
 	r.forget()
+	r.vacate()
 	r.conn.s.ended()
 	r.refuse(code, err)
+}
+
+// vacate gives back the place of an internal call.
+func (r *request) vacate() {
+	if r.leaves != nil {
+		r.leaves()
+	}
 }
 
 // stand runs the call in the reader.
@@ -179,6 +196,9 @@ const reserve = 16
 // somebody else reads.
 func (r *request) room(n int64, keep bool) (Code, error) {
 	c, s := r.conn, r.conn.s
+	if n > int64(s.cfg.MaxCalls-s.cfg.MaxCalls/reserve) {
+		n -= s.inside.running()
+	}
 	switch {
 	case s.draining.Load():
 		return Draining, errors.New("the server is stopping")
@@ -202,6 +222,24 @@ func (r *request) room(n int64, keep bool) (Code, error) {
 	if keep {
 		c.running[r.seq] = r
 	}
+	return Unknown, nil
+}
+
+// register is room for a call of an internal service, which has its own.
+func (r *request) register() (Code, error) {
+	c := r.conn
+	if c.s.draining.Load() {
+		return Draining, errors.New("the server is stopping")
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.closed:
+		return Canceled, errPeerClosed
+	case c.running[r.seq] != nil:
+		return BadMessage, fmt.Errorf("sequence number %d is in use on this connection", r.seq)
+	}
+	c.running[r.seq] = r
 	return Unknown, nil
 }
 
@@ -243,6 +281,7 @@ func (r *request) run() (end time.Time, relieved bool) {
 	}
 	r.release()
 	r.conn.s.requests.add(-weight(r.payload))
+	r.vacate()
 	r.conn.s.ended()
 	return end, relieved
 }

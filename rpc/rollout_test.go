@@ -146,7 +146,7 @@ func TestAStaleCallerCatchesUp(t *testing.T) {
 	s.commit(v2, nil)
 	s.start("auth", "v2")
 	var tr rollout.Trace
-	caller.agent.Origin("http", "").Join(&tr, s.rules.Token(1, ""), "")
+	caller.agent.Origin("http", "").Join(&tr, s.rules.Token(1, ""), "", "")
 	defer tr.End()
 	if err := caller.call(tr.Context(t.Context()), "auth"); err != nil {
 		t.Fatal(err)
@@ -161,6 +161,12 @@ func TestTheWrongVersionNeverExecutes(t *testing.T) {
 	other.ep.Version = "v1" // the list is behind: another version was started there
 	ctx, end := caller.begin(t.Context(), 1)
 	defer end()
+	if e := wantCode(t, caller.call(ctx, "auth"), Unreachable, NotExecuted); !errors.Is(e, ErrOther) {
+		t.Errorf("got %v, want ErrOther", e)
+	}
+	// Where the caller does not say which version it means, the callee decides.
+	s.unlist(func(e *Endpoint) bool { return e == other.ep })
+	s.blind["auth/v1"] = []*Endpoint{{ID: "blind", Service: "auth", Addr: other.ep.Addr}}
 	wantCode(t, caller.call(ctx, "auth"), WrongVersion, NotExecuted)
 	good := s.start("auth", "v1")
 	for range 5 {

@@ -22,6 +22,8 @@ type served struct {
 	processor     thrift.TProcessor
 	methods       map[string]thrift.TProcessorFunction
 	doors         map[string]*door // by method; nil: tokens mean nothing
+	internal      bool             // for members of the site, but for open
+	open          []string         // methods
 	oneWay        sync.Map         // methods that were seen to answer nothing
 }
 

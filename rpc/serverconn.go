@@ -1,13 +1,15 @@
 package rpc
 
 import (
+	"bytes"
+	"cmp"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"net"
+	"net/netip"
 	"slices"
 	"strconv"
 	"sync"
@@ -28,9 +30,6 @@ var (
 // pushAt is how many bytes of replies a reader gathers while calls come.
 const pushAt = 64 << 10
 
-// tlsPatience is how long a TLS handshake may take.
-const tlsPatience = 5 * time.Second
-
 // serverConn is one connection of a server. Its reader finds out what each
 // call wants. Handlers that are known to be quick it runs itself, and writes
 // the replies to what came together at once; all others it hands to the
@@ -39,14 +38,17 @@ const tlsPatience = 5 * time.Second
 // they are ready, except to clients that need them in order: their next call
 // waits until the last one is answered.
 type serverConn struct {
-	s     *Server
-	nc    net.Conn
-	group *run.Group
-	pool  *workers
-	base  context.Context // of handlers
-	peer  string          // the other end's address
+	s      *Server
+	wire   net.Conn // below TLS; else nc
+	group  *run.Group
+	pool   *workers
+	base   context.Context // of handlers
+	peer   string          // the other end's address
+	source netip.Addr      // what it is counted by
+	info   atomic.Pointer[PeerInfo]
 
-	out     writer
+	nc      net.Conn // set by begin
+	out     writer   // the same
 	dialect dialect
 	number  uint32
 
@@ -58,6 +60,9 @@ type serverConn struct {
 	clock  time.Time // when the last handler ended that the reader has run
 	taken  int       // calls since the last read
 	batch  int       // the most that came between two reads lately
+	proven bool      // a message was completed
+	hello  *greeting // the client's; nil: it has sent none
+	said   *greeting // the server's answer
 
 	skerry atomic.Bool   // the peer knows control frames
 	told   atomic.Bool   // it has been sent a goaway
@@ -66,7 +71,12 @@ type serverConn struct {
 
 	mu      sync.Mutex
 	running map[int32]*request
+	begun   bool // nc and out are there
 	closed  bool
+
+	// Guarded by Server.mu.
+	stage  stage
+	listed listed
 }
 
 // countKey is what calls of one connection are counted by.
@@ -79,12 +89,13 @@ type countKey struct {
 type counted struct {
 	key  countKey
 	cell *health.Cell // nil counts nothing
+	bad  error        // why calls of this kind are refused
 	pace pace
 }
 
 func newServerConn(ctx context.Context, s *Server, nc net.Conn, group *run.Group, pool *workers) *serverConn {
 	c := &serverConn{
-		s: s, nc: nc, group: group, pool: pool, base: context.WithoutCancel(ctx),
+		s: s, wire: nc, nc: nc, group: group, pool: pool, base: context.WithoutCancel(ctx),
 		turn: make(chan struct{}, 1), done: make(chan struct{}),
 		running: map[int32]*request{}, counts: map[countKey]*counted{}, number: pool.conns.Add(1),
 	}
@@ -92,16 +103,21 @@ func newServerConn(ctx context.Context, s *Server, nc net.Conn, group *run.Group
 		c.peer = a.String()
 	}
 	tuneAccepted(nc)
-	if s.cfg.TLS != nil {
-		c.nc = tls.Server(&conduit{Conn: nc}, s.cfg.TLS)
-	}
-	c.in = newFrameReader(c.nc, s.cfg.Sizes.frames())
-	c.out = newWriter(c.nc, s.cfg.Sizes.Queue, c.spawn, c.close)
-	c.in.all, c.out.all = &s.requests, &s.replies
+	info := PeerInfo{Addr: addrOf(nc.RemoteAddr())}
+	c.source = sourceOf(info.Addr.Addr())
+	c.know(info)
+	c.in = newFrameReader(nc, s.cfg.Sizes.frames())
+	c.in.all = &s.requests
 	s.mu.Lock()
 	s.conns[c] = struct{}{}
 	s.mu.Unlock()
 	return c
+}
+
+// know takes down what is known of the peer.
+func (c *serverConn) know(info PeerInfo) {
+	info.Member = info.Site || c.s.cfg.Member != nil && c.s.cfg.Member(info) == nil
+	c.info.Store(&info)
 }
 
 func (c *serverConn) spawn(f func()) bool {
@@ -110,11 +126,62 @@ func (c *serverConn) spawn(f func()) bool {
 
 // serve begins the connection.
 func (c *serverConn) serve(ctx context.Context) {
-	err := c.shakeHands(ctx)
-	if err == nil {
-		err = c.detect()
+	c.read(c.open(ctx))
+}
+
+// open finds out how the peer speaks.
+func (c *serverConn) open(ctx context.Context) error {
+	if c.s.cfg.TLS != nil {
+		err := c.s.move(c, stageShaking)
+		if err == nil {
+			err = c.encrypt(ctx, nil)
+		}
+		return cmp.Or(err, c.detect())
 	}
-	c.read(err)
+	if err := c.s.move(c, stageFresh); err != nil {
+		return err
+	}
+	kind, first, err := c.in.detect()
+	switch {
+	case err != nil:
+		return err
+	case c.s.tls != nil && isHello(first):
+		first = bytes.Clone(first)
+		c.in.release()
+		if err := c.s.move(c, stageShaking); err != nil {
+			return err
+		}
+		if err := c.encrypt(ctx, first); err != nil {
+			return err
+		}
+		return c.detect()
+	}
+	if err := c.begin(c.wire); err != nil {
+		return err
+	}
+	return c.speak(kind, first)
+}
+
+// begin lets the connection carry messages, by TLS when nc is that.
+func (c *serverConn) begin(nc net.Conn) error {
+	if nc != c.wire {
+		if err := c.s.move(c, stageFresh); err != nil {
+			return err
+		}
+		c.in = newFrameReader(nc, c.s.cfg.Sizes.frames())
+		c.in.all = &c.s.requests
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return errPeerClosed
+	}
+	c.nc = nc
+	c.out = newWriter(nc, c.s.cfg.Sizes.Queue, c.spawn, c.close)
+	c.out.all = &c.s.replies
+	c.out.start()
+	c.begun = true
+	return nil
 }
 
 // read reads until the connection ends, or another goroutine does.
@@ -141,10 +208,19 @@ func (c *serverConn) read(err error) {
 			}
 		}
 	}
-	c.out.push()
+	if c.carries() {
+		c.out.push()
+	}
 	c.in.release()
 	c.report(err)
 	c.close(err)
+}
+
+// carries reports whether the connection has come so far that messages go.
+func (c *serverConn) carries() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.begun
 }
 
 // now is a clock for the reader that need not be exact.
@@ -178,25 +254,16 @@ func (c *serverConn) succeed(r *request) {
 	c.read(nil)
 }
 
-func (c *serverConn) shakeHands(ctx context.Context) error {
-	t, ok := c.nc.(*tls.Conn)
-	if !ok {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, tlsPatience)
-	defer cancel()
-	if err := t.HandshakeContext(ctx); err != nil {
-		return fmt.Errorf("TLS handshake: %w", err)
-	}
-	c.out.start()
-	return nil
-}
-
 func (c *serverConn) detect() error {
 	kind, first, err := c.in.detect()
 	if err != nil {
 		return err
 	}
+	return c.speak(kind, first)
+}
+
+// speak is how the connection goes on, by what it has begun with.
+func (c *serverConn) speak(kind theader.Kind, first []byte) error {
 	if kind == theader.Unknown {
 		return fmt.Errorf("%w: %s (% x)", theader.ErrMalformed, theader.Guess(first), first[:min(len(first), theader.Sniff)])
 	}
@@ -207,6 +274,12 @@ func (c *serverConn) detect() error {
 // receive deals with one frame or message. An error ends the connection.
 // relieved says that another goroutine has become the reader meanwhile.
 func (c *serverConn) receive(frame string) (relieved bool, err error) {
+	if !c.proven {
+		if err := c.s.move(c, stageProven); err != nil {
+			return false, err
+		}
+		c.proven = true
+	}
 	r := &request{conn: c, encoding: c.dialect.encoding, payload: frame, arrived: c.in.filled}
 	if c.dialect.header {
 		if err := c.readHead(r, frame); err != nil || r.payload == "" {
@@ -252,7 +325,9 @@ func (c *serverConn) control(kind string, h *theader.Header) error {
 	c.metSkerry()
 	switch kind {
 	case controlPing:
-		return c.out.write(appendControl(nil, controlPong, h.Seq, 0), nil, 0)
+		return c.pong(h)
+	case controlHello:
+		return c.greeted(h)
 	case controlCancel:
 		seq, err := strconv.ParseInt(h.Get(keyTarget), 10, 32)
 		if err != nil {
@@ -288,7 +363,9 @@ func (c *serverConn) goaway() {
 // connection then; for others the server does.
 func (c *serverConn) bye() {
 	if !c.skerry.Load() {
-		c.out.push()
+		if c.carries() {
+			c.out.push()
+		}
 		c.close(errServerStopped)
 		return
 	}
@@ -303,6 +380,7 @@ func (c *serverConn) close(err error) {
 		return
 	}
 	c.closed = true
+	nc, begun := c.nc, c.begun
 	running := slices.Collect(maps.Values(c.running)) // no more are added
 	c.mu.Unlock()
 	close(c.done)
@@ -311,13 +389,16 @@ func (c *serverConn) close(err error) {
 			running = append(running, r)
 		}
 	})
-	c.out.stop(err)
-	_ = c.nc.Close()
+	if begun {
+		c.out.stop(err)
+	}
+	_ = nc.Close()
 	for _, r := range running {
 		r.ctx.end()
 	}
 	c.s.mu.Lock()
 	delete(c.s.conns, c)
+	c.s.crowd.leave(c)
 	c.s.mu.Unlock()
 }
 
@@ -333,10 +414,7 @@ func (c *serverConn) report(err error) {
 			return
 		}
 	}
-	c.s.failed.Add(1)
-	if ok, kept := c.s.bad.may(time.Now()); ok {
-		c.s.log.Warn("rpc: connection closed", "peer", c.peer, "reason", err, "unreported", kept)
-	}
+	c.s.complain(c, err)
 }
 
 // count returns what is known about a kind of call; only the reader calls it.
@@ -346,7 +424,7 @@ func (c *serverConn) count(k countKey) *counted {
 	}
 	known := c.counts[k]
 	if known == nil {
-		known = &counted{key: k, cell: c.cell(k)}
+		known = &counted{key: k, cell: c.cell(k), bad: c.meant(k.served)}
 		if len(c.counts) < maxCells {
 			c.counts[k] = known
 		}

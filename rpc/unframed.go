@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"time"
 	"unsafe"
 
 	"github.com/apache/thrift/lib/go/thrift"
@@ -16,9 +15,6 @@ import (
 // known only by reading it through.
 func (f *frameReader) message(compact bool) (string, error) {
 	if err := f.await(); err != nil {
-		return "", err
-	}
-	if err := f.nc.SetReadDeadline(time.Now().Add(framePatience)); err != nil {
 		return "", err
 	}
 	limit := f.limits.Frame
@@ -39,7 +35,7 @@ func (f *frameReader) message(compact bool) (string, error) {
 		return "", t.cause(err)
 	}
 	b := t.read
-	return unsafe.String(unsafe.SliceData(b), len(b)), f.nc.SetReadDeadline(time.Time{})
+	return unsafe.String(unsafe.SliceData(b), len(b)), nil
 }
 
 // tee is the transport that message reads through; it remembers all bytes.
@@ -60,7 +56,11 @@ func (t *tee) Read(p []byte) (int, error) {
 		t.err = errMessageTooLarge
 		return 0, t.err
 	}
-	b, err := t.f.peek(1)
+	each := framePatience
+	if len(t.read) < theader.Sniff {
+		each = headPatience
+	}
+	b, err := t.f.patiently(1, each)
 	if err != nil {
 		t.err = unexpected(err)
 		return 0, t.err

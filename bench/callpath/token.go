@@ -119,7 +119,7 @@ func (s *tokenSite) admit() error { return s.agent.Log().Admit("service-7", "v1"
 
 func (s *tokenSite) join() error {
 	s.hop = rollout.Trace{}
-	s.origin.Join(&s.hop, s.token, s.raw)
+	s.origin.Join(&s.hop, s.token, s.raw, "")
 	s.hop.End()
 	return nil
 }

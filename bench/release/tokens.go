@@ -80,7 +80,7 @@ func (s *tokens) receive(q *span, then func(error)) {
 	}
 	if err == nil {
 		t := &rollout.Trace{}
-		agent.Origin(q.process.service, q.process.service+"/"+q.process.version).Join(t, token, "")
+		agent.Origin(q.process.service, q.process.service+"/"+q.process.version).Join(t, token, "", "")
 		q.memo = t
 	}
 	then(err)
