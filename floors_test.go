@@ -48,6 +48,9 @@ var floors = map[string]struct {
 	"internal/lab":    {1, []string{"internal/run"}},
 	"internal/pgtest": {1, []string{"internal/run"}},
 
+	"internal/sitekey": {0, nil},
+	"internal/sshsig":  {0, nil},
+
 	"internal/dynamic": {0, nil}, // Thrift by JSON: skerry call, and the gateway
 }
 
