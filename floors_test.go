@@ -50,6 +50,7 @@ var floors = map[string]struct {
 
 	"internal/sitekey": {0, nil},
 	"internal/sshsig":  {0, nil},
+	"internal/keyfile": {1, []string{"internal/sitekey", "internal/sshsig"}},
 
 	"internal/dynamic": {0, nil}, // Thrift by JSON: skerry call, and the gateway
 }
