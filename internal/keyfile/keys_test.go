@@ -55,7 +55,7 @@ func TestPlaces(t *testing.T) {
 	if err := k.Look(); err != nil || !slices.Equal(k.Ring().Keys(), []sitekey.Key{own}) {
 		t.Fatalf("a file that came later: %v, %v, want %v", k.Ring().Keys(), err, own)
 	}
-	write(t, credentials, text(handed), 0o400)
+	write(t, credentials, text(handed), 0o600)
 	k, err = OpenKeys("cluster-of-this-test", nil)
 	if err != nil || !slices.Equal(k.Ring().Keys(), []sitekey.Key{handed}) || k.Found()[0].Path != credentials {
 		t.Errorf("with two places: %v, %v, want only the first, %v", k.Found(), err, handed)
