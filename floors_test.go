@@ -52,6 +52,8 @@ var floors = map[string]struct {
 	"internal/sshsig":  {0, nil},
 	"internal/keyfile": {1, []string{"internal/sitekey", "internal/sshsig"}},
 
+	"internal/operatorkey": {2, []string{"internal/keyfile", "internal/sshsig"}},
+
 	"internal/dynamic": {0, nil}, // Thrift by JSON: skerry call, and the gateway
 }
 

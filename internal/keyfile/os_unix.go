@@ -25,6 +25,10 @@ func tooManyLinks(err error) bool { return errors.Is(err, syscall.ELOOP) }
 func safe(path string, _ *os.File, info fs.FileInfo, what kind) error {
 	mode, owner := info.Mode().Perm(), int(info.Sys().(*syscall.Stat_t).Uid)
 	switch {
+	case what == private && mode&0o077 != 0:
+		return fmt.Errorf("%s may be read by other users (mode %04o), so the key in it is no secret; mend it: chmod 600 %s", path, mode, quote(path))
+	case what == private || what == harmless:
+		return nil
 	case owner != 0 && owner != os.Geteuid():
 		return fmt.Errorf("%s belongs to user %d, and only files of root or of user %d, which this process runs as, are read; mend it: chown root %s",
 			path, owner, os.Geteuid(), quote(path))

@@ -53,6 +53,15 @@ func TestRights(t *testing.T) {
 			t.Errorf("owner %d, mode %04o, kind %d: %v, want %q", c.owner, c.mode, c.what, err, c.want)
 		}
 	}
+	for _, c := range []struct {
+		mode fs.FileMode
+		want string
+	}{{0o600, ""}, {0o400, ""}, {0o640, "chmod 600"}, {0o604, "chmod 600"}} {
+		err := safe(path, nil, fakeInfo{mode: c.mode, owner: other}, private)
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("a private key of mode %04o: %v, want %q", c.mode, err, c.want)
+		}
+	}
 	if self != root {
 		for _, mode := range []fs.FileMode{0o640, 0o644} {
 			err := safe(path, nil, fakeInfo{mode: mode, owner: self}, secret)

@@ -8,14 +8,18 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/skerry/skerry/internal/sshsig"
 )
 
 // kind says what a file holds, and so who may do what with it.
 type kind int
 
 const (
-	secret kind = iota // others may neither read nor write it
-	public             // others may read it
+	secret   kind = iota // others may neither read nor write it
+	public               // others may read it
+	private              // others may neither read nor write it, and any user may own it
+	harmless             // nothing depends on the rights
 )
 
 // maxKeys is how long a key file may be.
@@ -91,4 +95,27 @@ func Places(cluster string) []string {
 		places = append(places, filepath.Join(dir, "skerry", cluster+".key"))
 	}
 	return places
+}
+
+// maxPrivate is how long a private key may be.
+const maxPrivate = 64 << 10
+
+// ReadPrivate returns the text of an operator's private key, which no other
+// user may read. It may belong to another
+// user than the one of this process: a foreign private key does no harm, as
+// no file of operators names it.
+func ReadPrivate(path string) (string, error) { return read(path, private, maxPrivate) }
+
+// ReadPublicKey reads a .pub file. It may belong to any user: a public key
+// proves nothing.
+func ReadPublicKey(path string) (sshsig.PublicKey, error) {
+	text, err := read(path, harmless, maxPrivate)
+	if err != nil {
+		return sshsig.PublicKey{}, err
+	}
+	key, _, err := sshsig.ParsePublicKey(text)
+	if err != nil {
+		return key, fmt.Errorf("%s: %w", path, err)
+	}
+	return key, nil
 }
