@@ -85,8 +85,8 @@ func TestNamedFiles(t *testing.T) {
 	if err != nil || !slices.Equal(k.Ring().Keys(), []sitekey.Key{a, b, c}) {
 		t.Fatalf("two files: %v, %v", k.Found(), err)
 	}
-	if f := k.Found(); f[2].Path != two || f[2].Line != 2 {
-		t.Errorf("the third key stands in %s line %d", f[2].Path, f[2].Line)
+	if f := k.Found(); f[2].Path != two || f[2].Number != 2 {
+		t.Errorf("the third key stands in %s line %d", f[2].Path, f[2].Number)
 	}
 	write(t, two, text(a), 0o600)
 	if err := k.Look(); err == nil || !strings.Contains(err.Error(), "the same key stands in "+one) {
@@ -239,10 +239,10 @@ func TestCreateAndReplace(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "new", "key")
 	a, b, c := sitekey.New(), sitekey.New(), sitekey.New()
-	if err := CreateKeys(path, a); err != nil {
+	if err := CreateKeys(path, sitekey.Line{Key: a}); err != nil {
 		t.Fatal(err)
 	}
-	if err := CreateKeys(path, b); !errors.Is(err, fs.ErrExist) {
+	if err := CreateKeys(path, sitekey.Line{Key: b}); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("a second CreateKeys: %v", err)
 	}
 	k, err := OpenKeys("x", []string{path})
@@ -250,14 +250,14 @@ func TestCreateAndReplace(t *testing.T) {
 		t.Fatalf("what was made reads as %v, %v", k.Found(), err)
 	}
 	write(t, path, "# hall 2\r\n"+a.Text()+" # of 2026\r\n"+b.Text()+"\r\n# end", 0o600)
-	if err := ReplaceKeys(path, []sitekey.Key{c, a}); err != nil {
+	if err := ReplaceKeys(path, []sitekey.Line{{Key: c}, {Key: a, Note: "of 2026"}}); err != nil {
 		t.Fatal(err)
 	}
 	got, err := os.ReadFile(path)
 	if want := "# hall 2\n# end\n" + c.Text() + "\n" + a.Text() + " # of 2026\n"; err != nil || string(got) != want {
 		t.Errorf("ReplaceKeys left another text than wanted (%d and %d bytes), %v", len(got), len(want), err)
 	}
-	for _, bad := range [][]sitekey.Key{nil, {a, a}} {
+	for _, bad := range [][]sitekey.Line{nil, {{Key: a}, {Key: a}}} {
 		if err := ReplaceKeys(path, bad); err == nil {
 			t.Errorf("%d keys were written that can't be read", len(bad))
 		}

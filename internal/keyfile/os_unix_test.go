@@ -104,7 +104,7 @@ func TestCreatedKeysArePrivate(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "own")
 	path := filepath.Join(dir, "key")
 	old := syscall.Umask(0)
-	err := CreateKeys(path, sitekey.New())
+	err := CreateKeys(path, sitekey.Line{Key: sitekey.New()})
 	syscall.Umask(old)
 	if err != nil {
 		t.Fatal(err)
@@ -117,7 +117,7 @@ func TestCreatedKeysArePrivate(t *testing.T) {
 	if err := os.Chmod(path, 0o400); err != nil {
 		t.Fatal(err)
 	}
-	if err := ReplaceKeys(path, []sitekey.Key{sitekey.New()}); err != nil {
+	if err := ReplaceKeys(path, []sitekey.Line{{Key: sitekey.New()}}); err != nil {
 		t.Fatal(err)
 	}
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o400 {
@@ -148,7 +148,7 @@ func TestWaitsForNoFile(t *testing.T) {
 	}
 	a, b := sitekey.New(), sitekey.New()
 	write(t, filepath.Join(dir, "key"), text(a), 0o600)
-	if err := ReplaceKeys(link, []sitekey.Key{a, b}); err != nil {
+	if err := ReplaceKeys(link, []sitekey.Line{{Key: a}, {Key: b}}); err != nil {
 		t.Fatal(err)
 	}
 	if info, err := os.Lstat(link); err != nil || info.Mode()&fs.ModeSymlink == 0 {

@@ -90,9 +90,8 @@ func (w *watch[T]) run(ctx context.Context, report func(error)) error {
 
 // Key is a site key with the place where it stands.
 type Key struct {
-	sitekey.Key
+	sitekey.Line
 	Path string
-	Line int
 }
 
 // Keys are the key files of a process.
@@ -115,7 +114,7 @@ func OpenKeys(cluster string, files []string) (*Keys, error) {
 			return list, err
 		},
 		set: func(list []Key) { k.ring.Set(plain(list)) },
-		id:  func(e Key) string { return e.Text() },
+		id:  func(e Key) string { return e.Key.Text() },
 	}
 	return k, k.w.look()
 }
@@ -176,9 +175,9 @@ func readAll(files []string) ([]Key, error) {
 		}
 		for _, l := range list {
 			if i := slices.IndexFunc(all, func(k Key) bool { return k.Key == l.Key }); i >= 0 {
-				return nil, fmt.Errorf("%s: line %d: the same key stands in %s; take one of them out", path, l.Line, all[i].Path)
+				return nil, fmt.Errorf("%s: line %d: the same key stands in %s; take one of them out", path, l.Number, all[i].Path)
 			}
-			all = append(all, Key{l.Key, path, l.Line})
+			all = append(all, Key{l, path})
 		}
 	}
 	if len(all) > sitekey.Most {

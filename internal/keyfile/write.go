@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/skerry/skerry/internal/sitekey"
@@ -15,42 +14,34 @@ import (
 
 // CreateKeys makes a key file that only its owner may read. It fails with
 // fs.ErrExist where there is something already.
-func CreateKeys(path string, keys ...sitekey.Key) error {
+func CreateKeys(path string, keys ...sitekey.Line) error {
 	var b strings.Builder
 	b.WriteString("# skerry: the key of the site. Each host with this key is a member: keep it to the hosts of the site.\n")
 	for _, k := range keys {
-		b.WriteString(k.Text() + "\n")
+		b.WriteString(k.Format() + "\n")
 	}
 	return create(path, b.String(), 0o600)
 }
 
-// ReplaceKeys writes other keys, or another order, into a key file. Lines of
-// keys that stay are kept with their comments.
-func ReplaceKeys(path string, keys []sitekey.Key) error {
+// ReplaceKeys writes other keys, another order or other notes into a key file.
+// Comments that stand on lines of their own are kept, in front of the keys.
+func ReplaceKeys(path string, keys []sitekey.Line) error {
 	text, err := read(path, secret, maxKeys)
 	if err != nil {
 		return err
 	}
-	list, err := sitekey.ParseList(text)
-	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
 	lines := strings.Split(strings.TrimPrefix(strings.ReplaceAll(text, "\r\n", "\n"), "\ufeff"), "\n")
 	var b strings.Builder
-	for i, line := range lines {
-		if strings.TrimSpace(line) != "" && !slices.ContainsFunc(list, func(l sitekey.Line) bool { return l.Line == i+1 }) {
+	for _, line := range lines {
+		if strings.HasPrefix(strings.TrimSpace(line), "#") {
 			b.WriteString(line + "\n")
 		}
 	}
 	for _, k := range keys {
-		if i := slices.IndexFunc(list, func(l sitekey.Line) bool { return l.Key == k }); i >= 0 {
-			b.WriteString(strings.TrimSpace(lines[list[i].Line-1]) + "\n")
-		} else {
-			b.WriteString(k.Text() + "\n")
-		}
+		b.WriteString(k.Format() + "\n")
 	}
 	if back, err := sitekey.ParseList(b.String()); err != nil || len(back) != len(keys) {
-		return fmt.Errorf("%s: these keys can't stand in one file: %w", path, err)
+		return fmt.Errorf("%s: these keys can't stand in one file: %v", path, err)
 	}
 	return replace(path, b.String())
 }

@@ -6,10 +6,20 @@ import (
 	"strings"
 )
 
-// Line is a key with the number of its line, from 1.
+// Line is a key as it stands in a file.
 type Line struct {
-	Key  Key
-	Line int
+	Key    Key
+	Number int    // of the line, from 1
+	Note   string // what stands behind #
+}
+
+// Format is the line of a file, with the secret.
+func (l Line) Format() string {
+	note := strings.Join(strings.Fields(l.Note), " ")
+	if note == "" {
+		return l.Key.Text()
+	}
+	return l.Key.Text() + " # " + note
 }
 
 // ParseList reads the text of a key file: one key a line, empty lines and
@@ -20,7 +30,7 @@ func ParseList(text string) ([]Line, error) {
 	text = strings.TrimPrefix(text, "\ufeff")
 	var out []Line
 	for i, line := range strings.Split(text, "\n") {
-		line, _, _ = strings.Cut(line, "#")
+		line, note, _ := strings.Cut(line, "#")
 		words := strings.Fields(line)
 		if len(words) == 0 {
 			continue
@@ -34,12 +44,12 @@ func ParseList(text string) ([]Line, error) {
 		}
 		at := slices.IndexFunc(out, func(l Line) bool { return l.Key == k })
 		if at >= 0 {
-			return nil, fmt.Errorf("line %d: the same key stands in line %d; take one of them out", i+1, out[at].Line)
+			return nil, fmt.Errorf("line %d: the same key stands in line %d; take one of them out", i+1, out[at].Number)
 		}
 		if len(out) == Most {
 			return nil, fmt.Errorf("line %d: more than %d keys; take out those that no process signs with any more", i+1, Most)
 		}
-		out = append(out, Line{k, i + 1})
+		out = append(out, Line{k, i + 1, strings.TrimSpace(note)})
 	}
 	if len(out) == 0 {
 		return nil, fmt.Errorf("it holds no key; a key is a line that begins with %s", Prefix)

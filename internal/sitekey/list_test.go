@@ -19,6 +19,10 @@ func TestParseList(t *testing.T) {
 			t.Errorf("%s: %v, %v, want both keys in order", name, got, err)
 		}
 	}
+	noted, err := ParseList(Line{Key: a, Note: " of\n2026 #1 "}.Format() + "\n" + Line{Key: b}.Format())
+	if err != nil || len(noted) != 2 || noted[0] != (Line{a, 1, "of 2026 #1"}) || noted[1] != (Line{b, 2, ""}) {
+		t.Errorf("lines come back as %v, %v", noted, err)
+	}
 	var many strings.Builder
 	for range Most + 1 {
 		fmt.Fprintln(&many, New().Text())
