@@ -108,14 +108,22 @@ func ReadPrivate(path string) (string, error) { return read(path, private, maxPr
 
 // ReadPublicKey reads a .pub file. It may belong to any user: a public key
 // proves nothing.
-func ReadPublicKey(path string) (sshsig.PublicKey, error) {
+func ReadPublicKey(path string) (key sshsig.PublicKey, comment string, err error) {
 	text, err := read(path, harmless, maxPrivate)
 	if err != nil {
-		return sshsig.PublicKey{}, err
+		return key, "", err
 	}
-	key, _, err := sshsig.ParsePublicKey(text)
-	if err != nil {
-		return key, fmt.Errorf("%s: %w", path, err)
+	if key, comment, err = sshsig.ParsePublicKey(strings.TrimSpace(text)); err != nil {
+		return key, "", fmt.Errorf("%s: %w", path, err)
 	}
-	return key, nil
+	return key, comment, nil
+}
+
+// Homes are those of the Places that a command may write.
+func Homes(cluster string) []string {
+	places := Places(cluster)
+	if len(places) > 0 && os.Getenv("CREDENTIALS_DIRECTORY") != "" {
+		places = places[1:]
+	}
+	return places
 }

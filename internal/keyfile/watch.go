@@ -94,6 +94,14 @@ type Key struct {
 	Path string
 }
 
+// Place reads FILE:LINE.
+func (k Key) Place() string {
+	if k.Number == 0 {
+		return k.Path
+	}
+	return fmt.Sprintf("%s:%d", k.Path, k.Number)
+}
+
 // Keys are the key files of a process.
 type Keys struct {
 	w    watch[Key]

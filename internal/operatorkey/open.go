@@ -96,7 +96,7 @@ func (o Options) fromEnvelope() (*Signer, error) {
 
 func (o Options) fromFile(ctx context.Context) (*Signer, error) {
 	if strings.HasSuffix(o.File, ".pub") {
-		key, err := keyfile.ReadPublicKey(o.File)
+		key, _, err := keyfile.ReadPublicKey(o.File)
 		if err != nil {
 			return nil, err
 		}
