@@ -31,6 +31,7 @@ type Config struct {
 	// out is taken from it.
 	Consumers map[string]Consumer `yaml:"consumers"`
 
+	Site     Site     `yaml:"site"`     // membership and operators
 	Database Database `yaml:"database"` // the registry in the site's database
 	LAN      LAN      `yaml:"lan"`      // the registry on the LAN
 	TLS      TLS      `yaml:"tls"`      // encryption of the calls
@@ -119,9 +120,10 @@ type Database struct {
 
 // LAN is the registry on the LAN.
 type LAN struct {
-	// Key is the site's secret: packets that are not signed with it are
-	// ignored. Without one a key derived from the cluster's name keeps systems
-	// apart, and intruders not out. At least 16 bytes; "${file:/path}" reads a file.
+	// Key is the old name of site.keys: the text of one site key, which begins
+	// with sk1-. Packets that are not signed with it are ignored. Without one a
+	// key derived from the cluster's name keeps systems apart, and intruders
+	// not out. "${file:/path}" reads a file that holds nothing else.
 	Key string `yaml:"key" secret:"true"`
 
 	// Port is the UDP port that all processes of the cluster share.

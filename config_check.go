@@ -46,6 +46,7 @@ func (c Config) check(p *problems) {
 		}
 		c.consumer(name).check(p, "consumers."+name, c.Calls.ConnectTimeout)
 	}
+	c.Site.check(p, c)
 	c.Database.check(p)
 	c.LAN.check(p)
 	c.TLS.check(p)
@@ -141,9 +142,7 @@ func (d Database) check(p *problems) {
 func (l LAN) check(p *problems) {
 	inRange(p, "lan.port", l.Port, 1, 65535)
 	atLeast(p, "lan.announce", l.Announce, time.Second, false)
-	if l.Key != "" && len(l.Key) < 16 {
-		p.at("lan.key", "%d bytes are too few for a key, 16 are needed; make one with: openssl rand -hex 32", len(l.Key))
-	}
+	checkSiteKey(p, l.Key)
 	for i, name := range l.Interfaces {
 		if strings.Contains(name, "/") {
 			checkCIDR(p, "lan.interfaces["+strconv.Itoa(i)+"]", name)

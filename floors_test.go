@@ -41,13 +41,19 @@ var floors = map[string]struct {
 	"broadcast":             {2, []string{"registry", "internal/run", "internal/wire"}},
 	"health/prom":           {2, []string{"health"}},
 	"discovery":             {3, []string{"registry", "rpc", "health", "internal/run"}},
-	"":                      {4, []string{"internal/heap", "internal/run", "internal/wire", "health", "registry", "registry/postgres", "broadcast", "rpc", "discovery", "rollout", "release"}},
+	"":                      {4, []string{"internal/heap", "internal/run", "internal/sitekey", "internal/wire", "health", "registry", "registry/postgres", "broadcast", "rpc", "discovery", "rollout", "release"}},
 	"gateway":               {5, []string{"", "internal/dynamic", "internal/run", "health", "registry", "rollout", "rpc"}},
 
 	// Tests only, or used by tests and by the commands only.
 	"rpc/interop":     {3, []string{"rpc"}},
 	"internal/lab":    {1, []string{"internal/run"}},
 	"internal/pgtest": {1, []string{"internal/run"}},
+
+	"internal/sitekey": {0, nil},
+	"internal/sshsig":  {0, nil},
+	"internal/keyfile": {1, []string{"internal/sitekey", "internal/sshsig"}},
+
+	"internal/operatorkey": {2, []string{"internal/keyfile", "internal/sshsig"}},
 
 	"internal/dynamic": {0, nil}, // Thrift by JSON: skerry call, and the gateway
 }
@@ -59,7 +65,7 @@ var testHelpers = []string{"internal/lab", "internal/pgtest", "registry/registry
 // top are the trees above the root package: they may import what they list,
 // and nothing imports them.
 var top = map[string][]string{
-	"cmd/":        {"", "health", "registry", "registry/postgres", "broadcast", "discovery", "rpc", "internal/wire", "internal/run", "internal/dynamic", "gateway", "release", "rollout"},
+	"cmd/":        {"", "health", "registry", "registry/postgres", "broadcast", "discovery", "rpc", "internal/wire", "internal/run", "internal/dynamic", "internal/sitekey", "internal/sshsig", "internal/keyfile", "internal/operatorkey", "gateway", "release", "rollout"},
 	"examples/":   {"", "rpc"},
 	"guarantees/": {"", "rpc"},
 

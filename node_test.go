@@ -50,7 +50,7 @@ func lanSite(t *testing.T) Config {
 	return Config{
 		Cluster:  "test",
 		Mode:     ModeBroadcast,
-		LAN:      LAN{Interfaces: []string{"127.0.0.0/8"}, Port: lab.Port(t), Key: "0123456789abcdef"},
+		LAN:      LAN{Interfaces: []string{"127.0.0.0/8"}, Port: lab.Port(t), Key: lab.SiteKey},
 		StateDir: t.TempDir(),
 		Stop:     Stop{Grace: 300 * time.Millisecond, Drain: 5 * time.Second},
 	}

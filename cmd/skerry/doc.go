@@ -10,13 +10,15 @@
 //	skerry announce              keep a foreign provider registered while it answers
 //	skerry gateway               take in users' HTTP requests
 //	skerry release               new versions of services, together
+//	skerry key                   the site's key: make it, hand it on, change it
+//	skerry operator              the operators whose signatures are obeyed
 //	skerry doctor                what is wrong here, and what to do about it
 //	skerry schema                SQL for the database's administrator
 //	skerry config check|show     the configuration: mistakes, effective values
 //	skerry version
 //	skerry completion SHELL      bash, zsh, fish or powershell
 //
-// All but announce, gateway and release take part as pure consumers: they register
+// All but announce, gateway, key, operator and release take part as pure consumers: they register
 // nothing and write nothing but packets that ask.
 //
 // # Configuration

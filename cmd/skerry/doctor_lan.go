@@ -71,8 +71,8 @@ func examineLAN(ctx context.Context, c skerry.Config) []finding {
 		}
 	}
 	if c.LAN.Key == "" {
-		f.hint("set lan.key to the same secret on every host, such as ${file:/etc/skerry/key}",
-			"no site key: whoever is on the LAN can announce providers")
+		f.hint("make a key here, and give it to every host: skerry key new; skerry key show | ssh HOST skerry key set",
+			"no site key: every host on the LAN can announce providers")
 	}
 	return f.list
 }

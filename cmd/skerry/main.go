@@ -40,6 +40,7 @@ type app struct {
 	shown    bool          // a passing line stands on the screen
 	started  bool          // the command line was understood; what fails now is no usage error
 
+	openMembers  func(context.Context) (keyMembers, func(), error)              // nil where the operator answers for the hosts
 	openReleases func(context.Context, *releaseFlags) (releases, func(), error) // tests put a site in
 }
 
@@ -60,6 +61,6 @@ func (a *app) command() *cobra.Command {
 		return usagef("%w\nSee: %s --help", err, cmd.CommandPath())
 	})
 	root.AddCommand(a.lsCommand(), a.watchCommand(), a.statsCommand(), a.callCommand(), a.announceCommand(), a.releaseCommand(), a.gatewayCommand(),
-		a.doctorCommand(), a.schemaCommand(), a.configCommand(), a.versionCommand())
+		a.keyCommand(), a.operatorCommand(), a.doctorCommand(), a.schemaCommand(), a.configCommand(), a.versionCommand())
 	return root
 }
