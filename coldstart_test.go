@@ -179,7 +179,7 @@ func TestFirstTraceMeetsTheNewestRules(t *testing.T) {
 			first := offering(t, site, &greeter{name: "anna"})
 			newest := rollout.Generation{N: 1}
 			if strings.HasSuffix(name, "away") {
-				must(t, "learn", first.Rollout().Learn(first.Rollout().Log().Next("r1", map[string]rollout.Rule{"greeter": {Version: "v1"}})))
+				must(t, "learn", first.Rollout().Learn(proven(t, first, first.Rollout().Log().Next("r1", map[string]rollout.Rule{"greeter": {Version: "v1"}}))))
 			} else {
 				must(t, "start", open(t, site, AsGuest()).Releases(Operator{Name: "ann"}).Start(t.Context(), "r1", "spring", "mark"))
 			}
@@ -215,6 +215,7 @@ func TestRulesFromTheDisk(t *testing.T) {
 	rules := rollout.Entry{Cluster: site.Cluster, Generation: rollout.Generation{N: 1}, Rules: map[string]rollout.Rule{"greeter": {Version: "v1"}}}
 	colleague := offering(t, site, &greeter{name: "anna"})
 	before := open(t, kept)
+	rules = proven(t, before, rules)
 	must(t, "learn", before.Rollout().Learn(rules))
 	eventually(t, "the colleague is remembered", func() bool { return len(before.members.list()) == 2 })
 	must(t, "close", before.Close())
@@ -222,7 +223,7 @@ func TestRulesFromTheDisk(t *testing.T) {
 	if next, _ = next.Apply(rules); next == nil {
 		t.Fatal("rules")
 	}
-	newer := next.Next("r2", map[string]rollout.Rule{"greeter": {Version: "v2"}})
+	newer := proven(t, colleague, next.Next("r2", map[string]rollout.Rule{"greeter": {Version: "v2"}}))
 	must(t, "learn", colleague.Rollout().Learn(rules, newer))
 
 	away := withDatabase(kept, ModeDatabase, "postgres://nobody@127.0.0.1:1/none")

@@ -1,6 +1,9 @@
 package skerry
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Config is what a node is told, by a YAML file (see [ReadConfig]) or in Go.
 // Every field has a default and the zero value means it, so that Config{} is
@@ -49,6 +52,11 @@ type Config struct {
 	// Default: $STATE_DIRECTORY, which systemd sets, else skerry in the user's
 	// cache directory.
 	StateDir string `yaml:"state_dir"`
+}
+
+// lists reports whether the configuration lists a service in a version.
+func (c *Config) lists(service, version string) bool {
+	return slices.ContainsFunc(c.Services, func(s Service) bool { return s.Name == service && s.Version == version })
 }
 
 // Mode says which registries a node uses (row 1.6).

@@ -13,7 +13,7 @@ func TestRulesAreFollowedOnTheLAN(t *testing.T) {
 	told, other := open(t, site), open(t, withState(t, site))
 	eventually(t, "both know each other", func() bool { return len(told.members.list()) == 2 && len(other.members.list()) == 2 })
 	entry := rollout.Entry{Cluster: site.Cluster, Generation: rollout.Generation{N: 1}, Rules: map[string]rollout.Rule{"auth": {Version: "v1"}}}
-	must(t, "learn", told.Rollout().Learn(entry))
+	must(t, "learn", told.Rollout().Learn(proven(t, told, entry)))
 	eventually(t, "the other follows", func() bool { return other.Rollout().Log().Hash() == entry.Hash() })
 }
 

@@ -62,8 +62,8 @@ func (s *internalService) Bring(ctx context.Context, records [][]byte) (string, 
 	if len(records) > bringMost {
 		return "", s.refuse(fmt.Errorf("%w: %d records at once, at most %d are taken", rollout.ErrEntry, len(records), bringMost))
 	}
-	member := s.node.fromMember(ctx)
-	if !member && s.node.trust.open() {
+	member := fromMember(ctx)
+	if !member && !s.node.trust.provable() {
 		return "", s.refuse(fmt.Errorf("%w: this process has no key to check it by (skerry key set), so it believes members only", rollout.ErrUnproven))
 	}
 	entries, err := openRecords(records)

@@ -16,6 +16,7 @@ import (
 	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/internal/heap"
 	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/internal/sitetls"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rollout"
 	"github.com/skerry/skerry/rpc"
@@ -35,6 +36,7 @@ type Node struct {
 	stats        *health.Recorder
 	statsFile    *health.LogSink // nil without one
 	trust        *trust
+	siteTLS      *sitetls.Site
 	checks       *bucket // of signatures, for callers that are no members
 	rules        *rollout.Agent
 	ages         ages
@@ -107,7 +109,14 @@ func newNode(cfg Config, opts []Option) (n *Node, err error) {
 	if n.tls, err = loadTLS(cfg.TLS); err != nil {
 		return nil, err
 	}
-	n.trust, n.checks = &trust{}, newBucket(checksASec, checksBurst)
+	if n.trust, err = newTrust(cfg); err != nil {
+		return nil, err
+	}
+	n.checks = newBucket(checksASec, checksBurst)
+	n.siteTLS, err = sitetls.New(sitetls.Config{Cluster: cfg.Cluster, Owner: n.owner.String(), Seeds: n.trust.use(useSite)})
+	if err != nil {
+		return nil, err
+	}
 	if n.sources, err = n.newSources(); err != nil {
 		return nil, err
 	}
@@ -136,6 +145,8 @@ func newNode(cfg Config, opts []Option) (n *Node, err error) {
 		Logger:         n.log,
 		Rollout:        n.rules,
 		Rules:          ruleExchange{n},
+		Site:           n.siteTLS,
+		Identity:       n.identity(),
 		RefuseOrphans:  n.cfg.Rollout.Orphans == OrphansStrict,
 	})
 	if err != nil {
@@ -143,6 +154,11 @@ func newNode(cfg Config, opts []Option) (n *Node, err error) {
 	}
 	n.offers, err = newProvider(n)
 	return n, err
+}
+
+// identity is what this process says of itself on users' connections.
+func (n *Node) identity() rpc.Identity {
+	return rpc.Identity{Cluster: n.cfg.Cluster, Owner: n.owner.String(), Keys: n.trust.use(useHello)}
 }
 
 func (n *Node) newLists() (*discovery.Discovery, error) {
@@ -159,6 +175,7 @@ func (n *Node) newLists() (*discovery.Discovery, error) {
 		StateFile: n.files.lists,
 		WatchAll:  n.opts.watchAll,
 		Hidden:    hidden,
+		Sealed:    n.cfg.Site.Calls == CallsSealed,
 		WarmUp:    n.cfg.Calls.WarmUp,
 		Eject:     n.cfg.Calls.Eject,
 		Logger:    n.log,
@@ -186,6 +203,7 @@ func (n *Node) start(ctx context.Context) {
 	n.watchDatabase()
 	n.joinSite()
 	n.lookout.Go(n.watchAges)
+	n.lookout.Go(n.watchKeys)
 	n.counting = run.NewGroup(ctx)
 	if n.cfg.Stats.Interval > 0 {
 		n.counting.Go(n.stats.Run)

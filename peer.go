@@ -48,6 +48,9 @@ func (n *Node) peer(m member) (*peer, error) {
 	n.peers.mu.Lock()
 	defer n.peers.mu.Unlock()
 	key := m.Owner.String() + " " + m.Addr
+	if n.bySite() {
+		key += " site"
+	}
 	if p := n.peers.all[key]; p != nil {
 		return p, nil
 	}
@@ -62,12 +65,23 @@ func (n *Node) peer(m member) (*peer, error) {
 	return p, nil
 }
 
+// bySite reports whether other processes are asked by site connections: by the
+// site's key. Otherwise it takes a certificate, an open site, or the same host.
+func (n *Node) bySite() bool { return n.trust.mode == "" && !n.trust.keyless() }
+
 func (n *Node) newPeer(m member) (*peer, error) {
+	ep := &rpc.Endpoint{ID: m.Addr, Service: internalName, Addr: m.Addr, TLS: m.TLS || n.trust.mode == KeysCertificates, Site: n.bySite()}
+	if m.Owner != (registry.Owner{}) {
+		ep.Owner = m.Owner.String()
+	}
 	c, err := rpc.NewClient(rpc.ClientConfig{
-		Resolver: rpc.Static(&rpc.Endpoint{ID: m.Addr, Service: internalName, Addr: m.Addr, TLS: m.TLS}),
-		TLS:      n.tls.client,
-		Caller:   nodeName,
-		Logger:   n.log,
+		Resolver:   rpc.Static(ep),
+		TLS:        n.tls.client,
+		RequireTLS: n.cfg.TLS.Providers != "any",
+		Site:       n.siteTLS,
+		Identity:   n.identity(),
+		Caller:     nodeName,
+		Logger:     n.log,
 	})
 	if err != nil {
 		return nil, err

@@ -50,7 +50,7 @@ func (n *Node) newSources() ([]discovery.Source, error) {
 		lan, err := broadcast.New(broadcast.Config{
 			Cluster: n.cfg.Cluster, Owner: n.owner, Key: []byte(n.cfg.LAN.Key),
 			Port: n.cfg.LAN.Port, Interfaces: n.cfg.LAN.Interfaces, Seeds: n.cfg.LAN.Seeds, Announce: n.cfg.LAN.Announce,
-			Fetch:     fetcher{tls: n.tls.client}.fetch,
+			Fetch:     n.describe,
 			FetchAddr: func() string { return n.offers.fetchAddr() },
 			State:     n.files.peerState(),
 			Logger:    n.log,

@@ -193,7 +193,7 @@ func (c *serverConn) pong(h *theader.Header) error {
 		return err
 	}
 	id := c.s.cfg.Identity
-	mine := greeting{nonce: newNonce(), owner: id.Owner, cluster: id.Cluster, offers: c.s.routes.offers(theirs.offers)}
+	mine := greeting{nonce: newNonce(), owner: id.Owner, cluster: id.Cluster, offers: c.s.routes.offers(theirs.offers, c.s.also)}
 	if keys := id.keys(); len(keys) > 0 {
 		mine.mac = prove(keys[0], "server", &theirs, &mine)
 	}
@@ -218,6 +218,11 @@ func (c *serverConn) greeted(h *theader.Header) error {
 	return nil
 }
 
+// also reports whether a service is listed here in a version besides its own.
+func (s *Server) also(service, version string) bool {
+	return s.cfg.Also != nil && s.cfg.Also(service, version)
+}
+
 // meant says that the client means another version of a service than this
 // server has now, though it may have had it when the connection was made.
 func (c *serverConn) meant(s *served) error {
@@ -225,7 +230,7 @@ func (c *serverConn) meant(s *served) error {
 		return nil
 	}
 	for _, o := range c.hello.offers {
-		if o.service == s.name && o.version != "" && o.version != s.version {
+		if o.service == s.name && o.version != "" && o.version != s.version && !c.s.also(s.name, o.version) {
 			return fmt.Errorf("%w: %s is served here in version %q, meant is %q", ErrOther, s.name, s.version, o.version)
 		}
 	}
@@ -234,22 +239,27 @@ func (c *serverConn) meant(s *served) error {
 
 // offers lists the services with their versions, those that are asked for
 // first, as far as there is room.
-func (r *routes) offers(asked []offered) (list []offered) {
+func (r *routes) offers(asked []offered, also func(service, version string) bool) (list []offered) {
 	all, size := r.load(), 0
-	add := func(name string) {
-		s := all[name]
+	add := func(name, version string) {
 		listed := func(o offered) bool { return o.service == name }
-		if s == nil || slices.ContainsFunc(list, listed) || size+len(name)+len(s.version) > maxOffered-2*binary.MaxVarintLen16 {
+		if slices.ContainsFunc(list, listed) || size+len(name)+len(version) > maxOffered-2*binary.MaxVarintLen16 {
 			return
 		}
-		list = append(list, offered{name, s.version})
-		size += len(name) + len(s.version) + 2*binary.MaxVarintLen16
+		list = append(list, offered{name, version})
+		size += len(name) + len(version) + 2*binary.MaxVarintLen16
 	}
 	for _, o := range asked[:min(len(asked), 8)] {
-		add(o.service)
+		switch s := all[o.service]; {
+		case s == nil:
+		case o.version != s.version && also(o.service, o.version):
+			add(o.service, o.version)
+		default:
+			add(o.service, s.version)
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(all)) {
-		add(name)
+		add(name, all[name].version)
 	}
 	return list
 }

@@ -61,7 +61,7 @@ func (r *releaseRun) damage(p *process) {
 		honest := p.client.route
 		p.client.route = func(service string, t rollout.Token) (string, rollout.Strategy, bool, error) {
 			if newest := p.agent.Log().Last(); newest.Before(t.Generation) {
-				t.Generation = newest
+				t = p.agent.Log().Token(t.Seed, t.Mark)
 			}
 			return honest(service, t)
 		}

@@ -26,18 +26,19 @@ func init() { thrift.ServerConnectivityCheckInterval = 0 }
 
 // ServerConfig sets up a Server. The zero value serves.
 type ServerConfig struct {
-	Instance     string               // this instance's address, told in replies; "" = not told
-	TLS          *tls.Config          // nil: plain TCP; else every connection must be TLS, with client certificates by its ClientAuth
-	Site         Site                 // takes site connections on the same port; nil: none
-	Identity     Identity             // what new skerry clients are told
-	Member       func(PeerInfo) error // whether a peer without site connection counts as a process of the site: nil when it does, else what is missing; nil: none does
-	MaxConns     int                  // that stand at a time, after their handshake; 0 means 20,000
-	MaxCalls     int                  // run at a time; what comes above it is refused as Overloaded; 0 means 10,000
-	MaxConnCalls int                  // the same, of one connection; 0 means 2,000
-	Sizes        Sizes                // of requests and of what waits to be written
-	Interceptors []ServerInterceptor  // around every handler, the first one outermost
-	Health       *health.Recorder     // nil counts nothing
-	Logger       *slog.Logger         // nil means slog.Default()
+	Instance     string                             // this instance's address, told in replies; "" = not told
+	TLS          *tls.Config                        // nil: plain TCP; else every connection must be TLS, with client certificates by its ClientAuth
+	Site         Site                               // takes site connections on the same port; nil: none
+	Identity     Identity                           // what new skerry clients are told
+	Member       func(PeerInfo) error               // whether a peer without site connection counts as a process of the site: nil when it does, else what is missing; nil: none does
+	Also         func(service, version string) bool // whether a service is listed here in another version, too; nil: none is
+	MaxConns     int                                // that stand at a time, after their handshake; 0 means 20,000
+	MaxCalls     int                                // run at a time; what comes above it is refused as Overloaded; 0 means 10,000
+	MaxConnCalls int                                // the same, of one connection; 0 means 2,000
+	Sizes        Sizes                              // of requests and of what waits to be written
+	Interceptors []ServerInterceptor                // around every handler, the first one outermost
+	Health       *health.Recorder                   // nil counts nothing
+	Logger       *slog.Logger                       // nil means slog.Default()
 
 	// Rollout is this process's part in releases: every call is checked by the
 	// rules of its token and counted. The server must then serve learnRules of
