@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"sync"
@@ -35,6 +36,7 @@ type trust struct {
 	files     *keyfile.Keys      // nil where the mode needs none
 	operators *keyfile.Operators // nil: the site's key signs what operators do
 	ring      *sitekey.Ring      // in force
+	host      ownHost
 
 	mu     sync.Mutex
 	given  []sitekey.Key // lan.key
@@ -241,13 +243,42 @@ func (t *trust) isMember(p rpc.PeerInfo) error {
 		return errors.New("it takes a certificate of tls.ca")
 	case !t.keyless():
 		return errors.New("it takes a site connection by the site's key: store that on the other host with skerry key set")
-	case loopback(p.Addr):
+	case t.host.has(p.Addr, time.Now()):
 		return nil
 	}
 	return errors.New("this process has no key of the site, so it believes its own host only: make one with skerry key new, and store it on every host with skerry key set")
 }
 
-func loopback(a netip.AddrPort) bool { return !a.IsValid() || a.Addr().Unmap().IsLoopback() }
+// ownHost knows the addresses of this host. A connection that stands from one
+// of them has begun here: the kernel lets no packet in that claims to.
+type ownHost struct {
+	mu    sync.Mutex
+	at    time.Time
+	addrs []netip.Addr
+}
+
+const hostAgain = 2 * time.Second // between two looks at the interfaces
+
+func (h *ownHost) has(a netip.AddrPort, now time.Time) bool {
+	ip := a.Addr().Unmap()
+	if !a.IsValid() || ip.IsLoopback() {
+		return true // not by IP, or by loopback
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.at.IsZero() || now.Sub(h.at) > hostAgain {
+		h.at, h.addrs = now, h.addrs[:0]
+		list, _ := net.InterfaceAddrs() // without them the next look may find some
+		for _, a := range list {
+			if n, ok := a.(*net.IPNet); ok {
+				if own, ok := netip.AddrFromSlice(n.IP); ok {
+					h.addrs = append(h.addrs, own.Unmap())
+				}
+			}
+		}
+	}
+	return slices.Contains(h.addrs, ip.WithZone(""))
+}
 
 // fromMember reports whether the call of a handler's context has come from a
 // process of the site.
