@@ -76,10 +76,10 @@ func (l *Log) Apply(e Entry) (*Log, error) {
 	if err := e.Follows(l.last, l.hash); err != nil {
 		return l, err
 	}
-	switch lacks := e.lacks(); {
-	case len(lacks) > 0:
-		return l, fmt.Errorf("generation %v: %w: it needs %q; upgrade skerry here", e.Generation, ErrNeeds, lacks)
-	case l.hash != "" && e.Cluster != l.cluster:
+	if err := e.known(); err != nil {
+		return l, err
+	}
+	if l.hash != "" && e.Cluster != l.cluster {
 		return l, fmt.Errorf("generation %v: %w: it is of cluster %q, the log of %q", e.Generation, ErrEntry, e.Cluster, l.cluster)
 	}
 	hash := e.Hash()
