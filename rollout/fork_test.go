@@ -12,7 +12,7 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-var partedSites = flag.Int("parted", 100, "random sites with a parted log in each test of them")
+var partedSites = flag.Int("parted", 60, "random sites with a parted log in each test of them")
 
 // A parted site has a rule log of which two continuations were committed, by
 // two primaries or by two halves of a network that see each other again.
