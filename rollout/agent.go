@@ -266,10 +266,11 @@ func (a *Agent) Round() uint64 {
 }
 
 // Report answers a round of a drain. A round that is older than the last one
-// is told the last one's number.
+// is told the last one's number; of one that is far above it the process comes
+// nearer by RoundJump, and says how far.
 func (a *Agent) Report(q Question) Report {
 	log := a.log.Load() // first: what begins by an older one is counted by then
-	held, round, after := a.ledger.Report(q.Round, q.Until)
+	held, round, after := a.ledger.Report(min(q.Round, a.Round()+RoundJump), q.Until)
 	held = slices.DeleteFunc(held, func(h Held) bool { return h.Generation.Before(log.expired) })
 	runs, waits := a.turns()
 	serves, calls := a.graph.read()
