@@ -198,7 +198,7 @@ func (c *Controller) restoredBy(s Status, log *rollout.Log, entries []rollout.En
 			continue
 		}
 		i := slices.IndexFunc(entries, func(e rollout.Entry) bool { return e.Generation == m.Applied })
-		if i < 0 || entries[i].Hash() != m.Hash {
+		if (i < 0 || entries[i].Hash() != m.Hash) && !ends(entries, rollout.Position{Generation: m.Applied, Hash: m.Hash}) {
 			return fmt.Errorf("%s has applied generation %v, the log ends with %v: %w; adopt what the processes have, then go on",
 				m.Process, m.Applied, log.Last(), ErrRestored)
 		}
