@@ -57,6 +57,9 @@ func (b *Ballot) Append(ctx context.Context, e rollout.Entry) error {
 
 // Adopt commits the last entry of a log that takes the place of others.
 func (b *Ballot) Adopt(ctx context.Context, whole []rollout.Entry) error {
+	if len(whole) == 0 {
+		return fmt.Errorf("adopt an empty log: %w", rollout.ErrFork)
+	}
 	return b.append(ctx, whole[:len(whole)-1], whole[len(whole)-1])
 }
 
@@ -73,7 +76,11 @@ func (b *Ballot) append(ctx context.Context, known []rollout.Entry, e rollout.En
 		err := m.Peer.Promise(ctx, e.Bare(), by)
 		if errors.Is(err, rollout.ErrGap) || errors.Is(err, rollout.ErrFork) {
 			// It may have missed a commit: it gets what everybody has.
-			if learnt := m.Peer.Learn(ctx, known...); learnt != nil {
+			learnt := m.Peer.Learn(ctx, known...)
+			if errors.Is(err, rollout.ErrGap) && errors.Is(learnt, rollout.ErrUnproven) && !errors.Is(learnt, rollout.ErrFork) {
+				return nil // it stops before what only this entry vouches for, and can promise none of its number
+			}
+			if learnt != nil {
 				return errors.Join(err, learnt)
 			}
 			err = m.Peer.Promise(ctx, e.Bare(), by)

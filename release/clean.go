@@ -91,21 +91,29 @@ func (c *Controller) drain(ctx context.Context, drains []*rollout.Drain) error {
 }
 
 // lastRound is the number of the last round that was asked of the site. One
-// process that names a number far above the others has no say in it.
+// process that names a number far above the others moves it by RoundJump only.
 func lastRound(members []MemberStatus) (last uint64) {
 	var rounds []uint64
 	for _, m := range members {
-		if m.Round < rollout.MaxRound {
+		if m.Silent == "" {
 			rounds = append(rounds, m.Round)
 		}
 	}
 	slices.Sort(rounds)
-	for _, r := range rounds {
-		if last == 0 || r <= last+rollout.RoundJump {
-			last = r
+	for i, r := range rounds {
+		if i == 0 {
+			last = min(r, rollout.MaxRound)
+			continue
 		}
+		last = climb(last, r)
 	}
 	return last
+}
+
+// climb goes on from a round to one that somebody names, by so much at a time
+// that nobody can use the numbers up.
+func climb(round, named uint64) uint64 {
+	return max(round, min(named, round+rollout.RoundJump, rollout.MaxRound))
 }
 
 // stuck reports whether somebody holds the drain back still.
@@ -141,6 +149,12 @@ func (c *Controller) round(ctx context.Context, round *uint64, drains []*rollout
 			break
 		}
 		before = holding(drains)
+		if *round > drains[0].Round() { // it was told of a later round, and will get no answer to this one
+			*round++
+			for _, d := range drains {
+				d.Open(*round, names)
+			}
+		}
 		if err := run.Sleep(ctx, c.cfg.Pause); err != nil {
 			return false, waited("drain", before, err)
 		}
@@ -204,9 +218,7 @@ func (c *Controller) collect(ctx context.Context, members []Member, round *uint6
 	})
 	close(reports)
 	for r := range reports {
-		if r.Round <= *round+rollout.RoundJump {
-			*round = max(*round, r.Round) // another controller counts, too: the next round goes above it
-		}
+		*round = climb(*round, r.Round) // another controller counts, too: the next round goes above it
 		for _, d := range drains {
 			d.Take(r)
 		}

@@ -125,15 +125,19 @@ func (c *Controller) step(ctx context.Context, text string, f func(*rollout.Log,
 	return nil
 }
 
-// sealed completes an entry and signs it.
+// sealed completes an entry and signs it, by a key that is trusted here: else
+// it would only freeze the log.
 func (c *Controller) sealed(e rollout.Entry, text string) (rollout.Entry, error) {
 	e.Cluster = c.cfg.Cluster
 	e.By, e.Step, e.At = c.cfg.By, text, time.Now().UTC().Round(time.Microsecond)
 	e, err := e.Sealed()
-	if err != nil {
-		return e, err
+	if err == nil {
+		e, err = signed(c.cfg.Signer, e)
 	}
-	return signed(c.cfg.Signer, e)
+	if err == nil {
+		_, err = e.SignedBy(c.cfg.Trust)
+	}
+	return e, err
 }
 
 // signed is the entry with the signer's proof.
@@ -198,7 +202,7 @@ func (c *Controller) restoredBy(s Status, log *rollout.Log, entries []rollout.En
 			continue
 		}
 		i := slices.IndexFunc(entries, func(e rollout.Entry) bool { return e.Generation == m.Applied })
-		if i < 0 || entries[i].Hash() != m.Hash {
+		if (i < 0 || entries[i].Hash() != m.Hash) && !ends(entries, rollout.Position{Generation: m.Applied, Hash: m.Hash}) {
 			return fmt.Errorf("%s has applied generation %v, the log ends with %v: %w; adopt what the processes have, then go on",
 				m.Process, m.Applied, log.Last(), ErrRestored)
 		}

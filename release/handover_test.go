@@ -236,7 +236,7 @@ func TestWaitingLooksForAMoment(t *testing.T) {
 			committed.Store(-1)
 			go func() {
 				for committed.Load() < 0 && run.Sleep(ctx, 10*time.Millisecond) == nil {
-					if r := p.Status(ctx).Session; r.State == rollout.Switched {
+					if r := p.Status(ctx).Session; r != nil && r.State == rollout.Switched { // nil: the test is over
 						committed.Store(int64(time.Since(begun)))
 					}
 				}

@@ -82,15 +82,14 @@ func read(ctx context.Context, tip rollout.Position, with []Member) ([]rollout.E
 	return nil, all
 }
 
-// merged leaves the lines that are no part of another.
+// merged leaves the lines that are no part of another, and that no other ends:
+// who has applied those goes on with it as soon as it hears of it.
 func merged(lines []Line) (out []Line) {
 	slices.SortFunc(lines, func(a, b Line) int {
-		return cmp.Or(cmp.Compare(len(b.Entries), len(a.Entries)), strings.Compare(a.Tip.Hash, b.Tip.Hash))
+		return cmp.Or(b.Tip.Generation.Compare(a.Tip.Generation), strings.Compare(a.Tip.Hash, b.Tip.Hash))
 	})
 	for _, l := range lines {
-		i := slices.IndexFunc(out, func(o Line) bool {
-			return len(l.Entries) == 0 || o.Entries[len(l.Entries)-1].Hash() == l.Tip.Hash
-		})
+		i := slices.IndexFunc(out, func(o Line) bool { return o.covers(l) })
 		if i < 0 {
 			out = append(out, l)
 			continue
@@ -102,6 +101,17 @@ func merged(lines []Line) (out []Line) {
 		slices.Sort(out[i].Members)
 	}
 	return out
+}
+
+// covers reports whether the line holds, or ends, all of another.
+func (l Line) covers(part Line) bool {
+	n := len(part.Entries)
+	return n == 0 || n <= len(l.Entries) && l.Entries[n-1].Hash() == part.Tip.Hash || ends(l.Entries, part.Tip)
+}
+
+// ends reports whether one of the entries ends the log with that tip.
+func ends(entries []rollout.Entry, tip rollout.Position) bool {
+	return slices.ContainsFunc(entries, func(e rollout.Entry) bool { return slices.Contains(e.Ends, tip) })
 }
 
 // parted names the lines and what an operator can do.
@@ -192,7 +202,7 @@ func (c *Controller) Adopt(ctx context.Context, keep string) error {
 // wholeStored reports whether the store has all of the only log.
 func (c *Controller) wholeStored(ctx context.Context, l Line) bool {
 	stored, err := c.cfg.Store.Since(ctx, rollout.Generation{})
-	return err == nil && len(stored) >= len(l.Entries)
+	return err == nil && slices.ContainsFunc(stored, func(e rollout.Entry) bool { return e.Hash() == l.Tip.Hash })
 }
 
 // ending is the entry by which one log goes on and others end. Services of

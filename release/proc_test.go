@@ -14,7 +14,8 @@ type proc struct {
 	*rollout.Agent
 	w        *world
 	silent   atomic.Bool
-	deafTo   string // a question that it does not get: "learn"
+	lies     atomic.Uint64 // what it says instead of the number of its round
+	deafTo   string        // a question that it does not get: "learn"
 	served   atomic.Pointer[[]Served]
 	sees     atomic.Pointer[map[string][]string] // versions of services that it knows; nil: all that are registered
 	departed []string
@@ -69,7 +70,11 @@ func (p *proc) Report(ctx context.Context, q rollout.Question) (rollout.Report, 
 	wait, cancel := context.WithTimeout(ctx, q.Wait)
 	defer cancel()
 	_ = p.AwaitEnd(wait, q.Until)
-	return p.Agent.Report(q), p.heard("report")
+	r := p.Agent.Report(q)
+	if lie := p.lies.Load(); lie > 0 {
+		r.Round = lie
+	}
+	return r, p.heard("report")
 }
 
 func (p *proc) Served(context.Context, time.Duration, map[string]time.Duration) ([]Served, error) {

@@ -86,6 +86,9 @@ func (b *Ballot) settle(ctx context.Context, discard bool) error {
 	if err == nil {
 		err = b.Append(ctx, e)
 	}
+	if errors.Is(err, rollout.ErrPromised) && b.giveUp(ctx, list[0], heard) == nil {
+		return nil // another command had begun to give it up
+	}
 	if err != nil {
 		return fmt.Errorf("complete %q of %s: %w", list[0].Step, list[0].By, err)
 	}

@@ -60,7 +60,7 @@ func NewAgent(cfg AgentConfig) (a *Agent, aside error) {
 	a = &Agent{cfg: cfg, disk: make(chan struct{}, 1), changed: make(chan struct{})}
 	a.log.Store(&Log{cluster: cfg.Cluster})
 	entries, aside := cfg.Saved.open()
-	if _, err := a.apply(entries, func() bool { return true }); err != nil {
+	if _, err := a.apply(entries, always); err != nil {
 		aside = errors.Join(aside, err)
 	}
 	a.EndEmpty() // no trace has begun here by the empty log
@@ -113,7 +113,7 @@ func (a *Agent) Holds(p Position) bool {
 // is slow, or full, holds none of them up. That is safe, as they are committed;
 // after a crash the process learns them again.
 func (a *Agent) Learn(entries ...Entry) error {
-	return a.Bring(func() bool { return true }, entries...)
+	return a.Bring(always, entries...)
 }
 
 // Bring is Learn for entries that come from anywhere: afford is asked before
@@ -138,16 +138,11 @@ func (a *Agent) Bring(afford func() bool, entries ...Entry) error {
 func (a *Agent) apply(entries []Entry, afford func() bool) (news bool, failed error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	entries = slices.CompactFunc(slices.Clone(entries), func(x, y Entry) bool { return x.Hash() == y.Hash() })
 	news, failed = a.extend(entries, afford)
 	if errors.Is(failed, ErrFork) {
 		if ended, err := a.replace(entries, afford); ended {
 			news, failed = news || err == nil, err
-		}
-	}
-	a.lacks = nil
-	if errors.Is(failed, ErrNeeds) {
-		for _, e := range entries {
-			a.lacks = append(a.lacks, e.lacks()...)
 		}
 	}
 	return news, failed
@@ -155,8 +150,8 @@ func (a *Agent) apply(entries []Entry, afford func() bool) (news bool, failed er
 
 // extend applies entries that continue the log.
 func (a *Agent) extend(entries []Entry, afford func() bool) (news bool, failed error) {
-	log := a.log.Load()
-	logs, chain := []*Log{log}, []Entry(nil)
+	log, chain := a.log.Load(), []Entry(nil)
+	end := log.Tip()
 	for _, e := range entries {
 		if i, found := a.kept.find(e.Generation); found {
 			if known := a.kept.entries[i]; known.Hash() != e.Hash() {
@@ -165,38 +160,57 @@ func (a *Agent) extend(entries []Entry, afford func() bool) (news bool, failed e
 			}
 			continue
 		}
-		next, err := a.follow(log, e)
-		if err != nil {
-			failed = err
+		if failed = a.follows(end, e); failed != nil {
 			break
 		}
-		log = next
-		logs, chain = append(logs, next), append(chain, e)
+		end, chain = e.Position(), append(chain, e)
 	}
-	n, err := vouched(a.cfg.Trust, chain, afford)
+	n, log, lacks, err := a.prove(log, chain, afford)
 	if n < len(chain) {
 		failed = errors.Join(err, failed)
 	}
-	if n == 0 {
-		return false, failed
+	if n > 0 {
+		a.take(append(a.kept.entries[:len(a.kept.entries):len(a.kept.entries)], chain[:n]...), log)
 	}
-	a.take(append(a.kept.entries[:len(a.kept.entries):len(a.kept.entries)], chain[:n]...), logs[n])
-	return true, failed
+	if lacks != nil {
+		a.lacks = lacks
+	}
+	return n > 0, failed
 }
 
-// follow applies one more entry of the agent's cluster to a log.
-func (a *Agent) follow(log *Log, e Entry) (*Log, error) {
+// follows checks, at little cost, that an entry of the agent's cluster stands
+// behind another.
+func (a *Agent) follows(end Position, e Entry) error {
 	if e.Cluster != a.cfg.Cluster {
-		return nil, fmt.Errorf("generation %v: %w %q, this process of %q", e.Generation, ErrForeign, e.Cluster, a.cfg.Cluster)
+		return fmt.Errorf("generation %v: %w %q, this process of %q", e.Generation, ErrForeign, e.Cluster, a.cfg.Cluster)
 	}
-	return log.Apply(e)
+	return e.Follows(end.Generation, end.Hash)
+}
+
+// prove applies a chain of entries to the log before it: the first n, up to
+// the newest that is vouched for and that this version can obey. lacks is what
+// the next one needs of it. What nobody vouches for costs no more than the
+// checks of signatures that afford allows.
+func (a *Agent) prove(log *Log, chain []Entry, afford func() bool) (n int, _ *Log, lacks []string, failed error) {
+	logs := []*Log{log}
+	n, failed = vouched(a.cfg.Trust, chain, afford)
+	for i, e := range chain[:n] {
+		next, err := log.Apply(e)
+		if err != nil { // entries before it are worth what a signature among them is worth
+			n, failed = vouched(a.cfg.Trust, chain[:i], afford)
+			lacks, failed = e.lacks(), errors.Join(err, failed)
+			break
+		}
+		log, logs = next, append(logs, next)
+	}
+	return n, logs[n], lacks, failed
 }
 
 // replace takes the log that entries are part of, when one of them ends the log
 // that is applied here. ended is false when none does.
 func (a *Agent) replace(entries []Entry, afford func() bool) (ended bool, err error) {
-	tip := a.log.Load().Tip()
-	end := slices.IndexFunc(entries, func(e Entry) bool { return slices.Contains(e.Ends, tip) })
+	log := a.log.Load()
+	end := slices.IndexFunc(entries, func(e Entry) bool { return slices.Contains(e.Ends, log.Tip()) })
 	if end < 0 {
 		return false, nil
 	}
@@ -207,19 +221,34 @@ func (a *Agent) replace(entries []Entry, afford func() bool) (ended bool, err er
 			return true, fmt.Errorf("%v ends the log here; where the two part is not known yet: %w", entries[end].Generation, ErrGap)
 		}
 	}
-	whole := slices.Concat(a.kept.entries[:join], entries)
-	logs, log := []*Log(nil), &Log{}
-	for _, e := range whole {
-		if log, err = a.follow(log, e); err != nil {
+	from := Position{}
+	if join > 0 {
+		from = a.kept.entries[join-1].Position()
+	}
+	for i, e := range entries {
+		if err = a.follows(from, e); err != nil {
+			entries = entries[:i]
 			break
 		}
-		logs = append(logs, log)
+		from = e.Position()
 	}
-	n, unproven := vouched(a.cfg.Trust, whole[:len(logs)], afford)
-	if n <= join+end {
+	if n, unproven := vouched(a.cfg.Trust, entries, afford); n <= end {
 		return true, errors.Join(err, unproven)
 	}
-	a.take(whole[:n:n], logs[n-1].expire(a.log.Load().expired))
+	before, broken := Replay(a.kept.entries[:join])
+	if broken != nil {
+		return true, broken
+	}
+	n, next, lacks, unproven := a.prove(before, entries, afford)
+	if n > end {
+		a.take(slices.Concat(a.kept.entries[:join], entries[:n]), next.expire(log.expired))
+	}
+	if lacks != nil {
+		a.lacks = lacks
+	}
+	if n <= end {
+		return true, errors.Join(err, unproven)
+	}
 	return true, nil
 }
 
@@ -228,7 +257,7 @@ func (a *Agent) take(entries []Entry, log *Log) {
 	if p := a.kept.promise; p == nil || !log.Last().Before(p.Generation) {
 		a.kept = kept{} // what was promised or barred was for this number or an older one
 	}
-	a.kept.entries = entries
+	a.kept.entries, a.lacks = entries, nil
 	a.log.Store(log)
 	close(a.changed)
 	a.changed = make(chan struct{})
@@ -249,10 +278,11 @@ func (a *Agent) Round() uint64 {
 }
 
 // Report answers a round of a drain. A round that is older than the last one
-// is told the last one's number.
+// is told the last one's number; of one that is far above it the process comes
+// nearer by RoundJump, and says how far.
 func (a *Agent) Report(q Question) Report {
 	log := a.log.Load() // first: what begins by an older one is counted by then
-	held, round, after := a.ledger.Report(q.Round, q.Until)
+	held, round, after := a.ledger.Report(min(q.Round, a.Round()+RoundJump), q.Until)
 	held = slices.DeleteFunc(held, func(h Held) bool { return h.Generation.Before(log.expired) })
 	runs, waits := a.turns()
 	serves, calls := a.graph.read()

@@ -330,3 +330,31 @@ func TestNoSpanIsLostToAReport(t *testing.T) {
 		t.Errorf("%v are counted, none is there", live)
 	}
 }
+
+// A handler that is a root is executed by its version: when the newest rules
+// send the trace to another, a fresh token would mix the two.
+func TestARootThatIsAHandlerStaysWithItsVersion(t *testing.T) {
+	one, two := twoSteps(t)
+	a := mustAgent(t, Saved{}, nil)
+	if err := a.Learn(one); err != nil {
+		t.Fatal(err)
+	}
+	var auth, portal Trace
+	a.Origin("auth.check", "auth/v1").Begin(&auth, 1, "")
+	a.Origin("portal.get", "portal/v1").Begin(&portal, 1, "")
+	old, _ := sent(&auth, false), sent(&portal, false)
+	if err := a.Learn(two); err != nil {
+		t.Fatal(err)
+	}
+	if auth.Refresh(t.Context(), old) || auth.Token() != old {
+		t.Errorf("auth v1 goes on by %v, by which auth is v2", auth.Token().Generation)
+	}
+	if !portal.Refresh(t.Context(), old) || portal.Token() == old {
+		t.Error("portal, of which no rule speaks, kept the old token")
+	}
+	auth.End()
+	portal.End()
+	if live := a.Live(); len(live) != 0 {
+		t.Errorf("%v are counted, none is there", live)
+	}
+}

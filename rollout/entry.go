@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -68,6 +69,7 @@ var Knows = []string{}
 const (
 	MaxEntry  = 256 << 10 // bytes of a body
 	maxProofs = 8
+	maxProof  = 8 << 10 // bytes of a proof
 	maxEnds   = 4096
 	maxNumber = 1 << 62 // numbers of generations lie below, so that none overflows
 	maxJump   = 1 << 20 // timelines and numbers that one entry may leave out
@@ -162,17 +164,25 @@ const (
 
 // Marshal is the record in bytes, for files, tables and the wire.
 func (r Record) Marshal() []byte {
-	b, err := json.Marshal(r)
-	if err != nil {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false) // so that no body takes more than twice its length
+	if err := enc.Encode(r); err != nil {
 		panic(err) // strings and numbers only
 	}
-	return b
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
+
+// maxRecord holds every record that can be opened, in bytes.
+const maxRecord = 2*MaxEntry + maxProofs*(maxProof*4/3+128) + 128
 
 // ParseRecord reads what Marshal wrote.
 func ParseRecord(b []byte) (r Record, err error) {
-	if len(b) > 2*MaxEntry {
-		return r, fmt.Errorf("%w: %d bytes", ErrEntry, len(b))
+	switch {
+	case len(b) > maxRecord:
+		return r, fmt.Errorf("%w: %d bytes, at most %d are read", ErrEntry, len(b), maxRecord)
+	case !utf8.Valid(b): // it would be read as another text
+		return r, fmt.Errorf("%w: it is no UTF-8 text", ErrEntry)
 	}
 	if err := json.Unmarshal(b, &r); err != nil {
 		return r, fmt.Errorf("%w: %w", ErrEntry, err)
@@ -189,6 +199,8 @@ func (r Record) Open() (e Entry, err error) {
 		return e, fmt.Errorf("%w: %d bytes, at most %d are kept", ErrEntry, len(r.Body), MaxEntry)
 	case len(r.Proofs) > maxProofs:
 		return e, fmt.Errorf("%w: %d proofs, at most %d are kept", ErrEntry, len(r.Proofs), maxProofs)
+	case slices.ContainsFunc(r.Proofs, func(p Proof) bool { return len(p.Signature)+len(p.Key) > maxProof }):
+		return e, fmt.Errorf("%w: a proof is longer than the %d bytes that are kept", ErrEntry, maxProof)
 	case !utf8.ValidString(r.Body):
 		return e, fmt.Errorf("%w: it is no UTF-8 text", ErrEntry)
 	case !known && strings.HasPrefix(format, "skerry-entry "):
@@ -211,6 +223,14 @@ func (r Record) Open() (e Entry, err error) {
 // lacks are the needs of the entry that this version does not know.
 func (e Entry) lacks() []string {
 	return slices.DeleteFunc(slices.Clone(e.Needs), func(n string) bool { return slices.Contains(Knows, n) })
+}
+
+// known is an error when the entry needs what this version does not know.
+func (e Entry) known() error {
+	if lacks := e.lacks(); len(lacks) > 0 {
+		return fmt.Errorf("generation %v: %w: it needs %q; upgrade skerry here", e.Generation, ErrNeeds, lacks)
+	}
+	return nil
 }
 
 // mark is what a token keeps of a hash: its first four bytes.
@@ -251,7 +271,7 @@ func badText(v reflect.Value, at string) string {
 	case reflect.Struct:
 		for i := range v.NumField() {
 			if f := v.Type().Field(i); f.IsExported() {
-				if bad := badText(v.Field(i), strings.ToLower(f.Name)); bad != "" {
+				if bad := badText(v.Field(i), at+"."+strings.ToLower(f.Name)); bad != "" {
 					return bad
 				}
 			}

@@ -79,10 +79,10 @@ func (l *Log) Apply(e Entry) (*Log, error) {
 	if err := e.Follows(l.last, l.hash); err != nil {
 		return l, err
 	}
-	switch lacks := e.lacks(); {
-	case len(lacks) > 0:
-		return l, fmt.Errorf("generation %v: %w: it needs %q; upgrade skerry here", e.Generation, ErrNeeds, lacks)
-	case l.hash != "" && e.Cluster != l.cluster:
+	if err := e.known(); err != nil {
+		return l, err
+	}
+	if l.hash != "" && e.Cluster != l.cluster {
 		return l, fmt.Errorf("generation %v: %w %q, the log of %q", e.Generation, ErrForeign, e.Cluster, l.cluster)
 	}
 	hash := e.Hash()
@@ -122,8 +122,7 @@ func Replay(entries []Entry) (log *Log, err error) {
 }
 
 // Continues reports whether a whole log may take the place of the entries that
-// are kept: it begins with them all, or its last entry ends the log that they
-// make. common is the number of entries that both have.
+// are kept: it begins with them all, or ends the log that they make. common is the number of entries that both have.
 func Continues(kept, whole []Entry) (common int, err error) {
 	for common < min(len(kept), len(whole)) && kept[common].Hash() == whole[common].Hash() {
 		common++
@@ -132,7 +131,7 @@ func Continues(kept, whole []Entry) (common int, err error) {
 		return common, nil
 	}
 	tip := kept[len(kept)-1].Position()
-	if len(whole) > 0 && slices.Contains(whole[len(whole)-1].Ends, tip) {
+	if slices.ContainsFunc(whole[common:], func(e Entry) bool { return slices.Contains(e.Ends, tip) }) {
 		return common, nil
 	}
 	return common, fmt.Errorf("%v is not ended by the log that is to follow: %w", tip, ErrFork)

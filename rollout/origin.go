@@ -57,6 +57,17 @@ func (o *Origin) Join(t *Trace, token Token, raw, outside string) {
 	t.span.begin(o.cell(token.Generation))
 }
 
+// admits reports whether a trace with the token may be at what the origin runs
+// for: the version of a service, or a root that is no handler.
+func (o *Origin) admits(log *Log, t Token) bool {
+	i := strings.LastIndexByte(o.running, '/')
+	if i <= 0 {
+		return true
+	}
+	want, ok, err := log.Resolve(o.running[:i], t)
+	return err == nil && (!ok || want == o.running[i+1:])
+}
+
 // newest counts a span of the newest generation. It looks at the rules again
 // after that: once the process has reported newer ones, none of an older
 // generation may begin uncounted.

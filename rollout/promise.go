@@ -55,7 +55,10 @@ func (s Saved) open() (entries []Entry, err error) {
 		}
 		entries = append(entries, e)
 	}
-	if n := len(entries); n > 0 && entries[n-1].Hash() != s.Tip {
+	switch n := len(entries); {
+	case n == 0 && s.Tip != "":
+		return nil, fmt.Errorf("saved entries: %w: there are none, and the last was %s", ErrEntry, short(s.Tip))
+	case n > 0 && entries[n-1].Hash() != s.Tip:
 		return entries[:n-1], fmt.Errorf("saved entry %d: %w: it is not the one that was saved", n, ErrEntry)
 	}
 	return entries, nil
@@ -63,8 +66,8 @@ func (s Saved) open() (entries []Entry, err error) {
 
 // reload takes up what an earlier run has promised and barred.
 func (a *Agent) reload(s Saved) error {
+	a.kept.barred = s.Barred
 	if s.Promise == nil {
-		a.kept.barred = s.Barred
 		return nil
 	}
 	e, err := s.Promise.Open()
@@ -74,7 +77,10 @@ func (a *Agent) reload(s Saved) error {
 	if err != nil {
 		return fmt.Errorf("saved promise: %w", err)
 	}
-	var dropped error
+	dropped := fmt.Errorf("saved promise: %w: nobody has asked for it", ErrUnproven)
+	if len(s.For) > 0 {
+		dropped = nil
+	}
 	for _, u := range s.For {
 		if _, err := a.asked(VerbPromise, e, u); err != nil {
 			dropped = fmt.Errorf("saved promise: %w", err)
@@ -82,7 +88,6 @@ func (a *Agent) reload(s Saved) error {
 		}
 		a.kept.promise, a.kept.askedBy = &e, append(a.kept.askedBy, u)
 	}
-	a.kept.barred = s.Barred
 	return dropped
 }
 
@@ -90,15 +95,18 @@ func (a *Agent) reload(s Saved) error {
 func (a *Agent) promisable(e Entry) error {
 	log := a.log.Load()
 	if e.Cluster == a.cfg.Cluster && slices.Contains(e.Ends, log.Tip()) {
-		return nil
+		return e.known()
 	}
-	_, err := a.follow(log, e)
+	if err := a.follows(log.Tip(), e); err != nil {
+		return err
+	}
+	_, err := log.Apply(e)
 	return err
 }
 
 // asked checks that an operator's command asks for this.
 func (a *Agent) asked(verb string, e Entry, by Undertaking) (operator string, err error) {
-	return signedBy(a.cfg.Trust, ForPromise, Words(verb, e.Hash(), by.Command), []Proof{by.Proof})
+	return signedBy(a.cfg.Trust, ForPromise, Words(verb, e.Hash(), by.Command), []Proof{by.Proof}, always)
 }
 
 // pledge changes what is promised or barred: kept on disk first, then acted
@@ -147,10 +155,10 @@ func (a *Agent) Promise(e Entry, by Undertaking) error {
 		switch p := next.promise; {
 		case slices.Contains(next.barred, e.Hash()):
 			return false, fmt.Errorf("generation %v: %w, and this one was given up", e.Generation, ErrPromised)
-		case p == nil || p.Generation != e.Generation:
+		case p == nil || len(e.Ends) > 0 && p.Generation.Before(e.Generation): // where logs have parted, what was left half-way waits for adopt
 			next.promise, next.askedBy = &e, []Undertaking{by}
 		case p.Hash() != e.Hash():
-			return false, fmt.Errorf("generation %v: %w (%s by %s)", e.Generation, ErrPromised, p.Step, p.By)
+			return false, fmt.Errorf("generation %v: %w (%v: %s by %s)", e.Generation, ErrPromised, p.Generation, p.Step, p.By)
 		case slices.ContainsFunc(next.askedBy, func(u Undertaking) bool { return u.Command == by.Command }):
 			return false, nil
 		case len(next.askedBy) >= mostCommands:

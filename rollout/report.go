@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// MaxRound bounds the number of a round, and RoundJump how far above the last
-// one a process takes it: numbers of others move no state without bound.
+// MaxRound bounds the number of a round, and RoundJump how far a number that
+// another names moves a process's, or a controller's, at a time.
 const (
 	MaxRound  = 1 << 50
 	RoundJump = 1 << 20

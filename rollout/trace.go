@@ -121,7 +121,8 @@ func (t *Trace) Returned(settled bool) {
 
 // Refresh gives a root whose first calls were refused a token of the newest
 // rules, once: nothing was executed by the old token, so nobody can have seen
-// it. It reports whether the trace now has another token than the refused one.
+// it. The version that runs the root itself is part of the trace: it keeps its
+// token where the newest rules send the trace to another. Refresh reports whether the trace now has another token than the refused one.
 // Sibling calls that are under way may yet be executed: Refresh waits for
 // them, as long as ctx lasts.
 func (t *Trace) Refresh(ctx context.Context, refused Token) bool {
@@ -151,15 +152,19 @@ func (t *Trace) Refresh(ctx context.Context, refused Token) bool {
 
 // restart is called with mu held and no call under way.
 func (t *Trace) restart() bool {
-	newest := t.origin.agent.log.Load().Token(t.token.Seed, t.token.Mark)
-	if t.settled || t.restarts > 0 || t.token == newest {
+	if t.settled || t.restarts > 0 {
+		return false
+	}
+	cell, log := t.origin.newest()
+	newest := log.Token(t.token.Seed, t.token.Mark)
+	if t.token == newest || !t.origin.admits(log, newest) {
+		cell.end()
 		return false
 	}
 	t.restarts++
 	old := t.span.cell
-	cell, log := t.origin.newest()
 	t.span.cell = cell
-	t.setToken(log.Token(t.token.Seed, t.token.Mark))
+	t.setToken(newest)
 	old.end()
 	if p := t.only.Load(); p != nil {
 		p.kept.Store(false)

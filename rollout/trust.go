@@ -53,13 +53,17 @@ func Words(verb, hash, command string) string {
 // ErrUnproven: no key that is trusted here has signed it.
 var ErrUnproven = errors.New("no operator that is trusted here has signed it")
 
-// signedBy names the signer of a text by the first proof that holds.
-func signedBy(t Trust, p Purpose, text string, proofs []Proof) (string, error) {
+// signedBy names the signer of a text by the first proof that holds; afford is
+// asked before each is checked.
+func signedBy(t Trust, p Purpose, text string, proofs []Proof, afford func() bool) (string, error) {
 	if len(proofs) == 0 {
 		proofs = []Proof{{}} // where no keys are, nothing needs to be signed
 	}
 	why := error(nil)
 	for _, proof := range proofs[:min(len(proofs), maxProofs)] {
+		if !afford() {
+			return "", errors.Join(why, errBusy)
+		}
 		name, err := t.Signer(p, text, proof)
 		if err == nil {
 			return name, nil
@@ -71,28 +75,32 @@ func signedBy(t Trust, p Purpose, text string, proofs []Proof) (string, error) {
 
 // SignedBy names the operator whose key has signed the entry, by what is
 // trusted now.
-func (e Entry) SignedBy(t Trust) (string, error) { return signedBy(t, ForRelease, e.Body(), e.proofs) }
+func (e Entry) SignedBy(t Trust) (string, error) {
+	return signedBy(t, ForRelease, e.Body(), e.proofs, always)
+}
+
+func always() bool { return true }
 
 // Vouched is the number of entries, oldest first, up to the newest that is
 // signed by a key that t trusts now: older ones are vouched for by the chain
 // that it closes. err says what is wrong with the newest when it is not all.
 func Vouched(t Trust, entries []Entry) (n int, err error) {
-	return vouched(t, entries, func() bool { return true })
+	return vouched(t, entries, always)
 }
 
 // vouched is Vouched, as long as the caller can afford to check signatures.
 func vouched(t Trust, entries []Entry, afford func() bool) (n int, err error) {
-	for n = len(entries); n > 0 && afford(); n-- {
-		_, failed := entries[n-1].SignedBy(t)
+	for n = len(entries); n > 0; n-- {
+		_, failed := signedBy(t, ForRelease, entries[n-1].Body(), entries[n-1].proofs, afford)
 		if failed == nil {
 			return n, err
 		}
 		if err == nil {
 			err = fmt.Errorf("generation %v: %w", entries[n-1].Generation, failed)
 		}
-	}
-	if n > 0 {
-		err = errors.Join(err, errBusy)
+		if errors.Is(failed, errBusy) {
+			return 0, errors.Join(err, errBusy)
+		}
 	}
 	return 0, err
 }
