@@ -47,8 +47,7 @@ func (s *Server) member(p PeerInfo) error {
 // admitInternal lets a call of an internal service run, or refuses it.
 func (r *request) admitInternal() {
 	c, s := r.conn, r.conn.s
-	info := *c.info.Load()
-	outside := s.member(info)
+	outside := s.member(*r.info.from)
 	if outside != nil && !slices.Contains(r.served.open, r.method) {
 		s.outsiders.Add(1)
 		if ok, kept := s.strangers.may(time.Now()); ok {
@@ -62,12 +61,12 @@ func (r *request) admitInternal() {
 		r.refuse(TooLarge, fmt.Errorf("%s.%s was called with %d bytes, the limit is %d", r.served.name, r.method, len(r.payload), internalRequest))
 		return
 	}
-	key := roomOf(info)
-	if err := s.inside.take(key, outside != nil); err != nil {
+	r.outside = outside != nil
+	if err := s.inside.take(roomOf(r.info.from), r.outside); err != nil {
 		r.refuse(Overloaded, err)
 		return
 	}
-	r.leaves = func() { s.inside.give(key, outside != nil) }
+	r.internal = true
 	r.counted = c.count(countKey{r.served, r.method, r.info.Caller})
 	s.running.Add(1)
 	if code, err := r.register(); err != nil {
@@ -88,7 +87,7 @@ type roomKey struct {
 	addr  netip.Addr
 }
 
-func roomOf(p PeerInfo) roomKey {
+func roomOf(p *PeerInfo) roomKey {
 	if p.Owner != "" {
 		return roomKey{owner: p.Owner}
 	}
