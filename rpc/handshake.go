@@ -175,7 +175,11 @@ func (c *serverConn) encrypt(ctx context.Context, first []byte) error {
 	switch cs := t.ConnectionState(); {
 	case c.s.cfg.Site != nil && cs.NegotiatedProtocol == sitetls.ALPN:
 		info.Site = true
-		if info.Owner, err = sitetls.PeerOwner(cs); err != nil {
+		c.trust = &siteTrust{site: c.s.cfg.Site, state: cs}
+		if info.Owner, err = sitetls.PeerOwner(cs); err == nil {
+			err = c.trust.holds() // they may have changed since the handshake
+		}
+		if err != nil {
 			return err
 		}
 	case len(cs.VerifiedChains) > 0:

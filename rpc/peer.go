@@ -220,6 +220,18 @@ func (p *peer) standing() []*link {
 	return slices.Clone(p.links)
 }
 
+// reconsider ends site connections that the keys of now do not prove.
+func (p *peer) reconsider() {
+	for _, l := range p.standing() {
+		if l.trust == nil {
+			continue
+		}
+		if err := l.trust.holds(); err != nil {
+			l.fail(err)
+		}
+	}
+}
+
 // check finds out whether the endpoint answers now.
 func (p *peer) check(ctx context.Context) error {
 	if p.ep.Protocol == protocolHTTP { // connecting is all that is safe to ask

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/skerry/skerry/internal/sitetls"
@@ -498,4 +499,51 @@ func TestTracesFromOutside(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Connections that only a key proves which was taken out end on both sides.
+func TestKeysThatAreTakenOut(t *testing.T) {
+	var server, caller atomic.Pointer[[][]byte]
+	set := func(p *atomic.Pointer[[][]byte], keys ...byte) { ring := keysOf(keys...)(); p.Store(&ring) }
+	site := func(owner string, ring *atomic.Pointer[[][]byte]) Site {
+		s, err := sitetls.New(sitetls.Config{Cluster: "x", Owner: owner, Seeds: func() [][]byte { return *ring.Load() }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	set(&server, 1)
+	set(&caller, 1)
+	synctest.Test(t, func(t *testing.T) {
+		l := newMemoryListener()
+		h := &handler{}
+		s := serveOn(t, ServerConfig{Site: site(ownerB, &server)}, h, l)
+		e := &Endpoint{ID: "b", Service: "echo", Addr: "b:1", Site: true}
+		c := client(t, ClientConfig{Site: site(ownerA, &caller), Dial: l.dial}, e)
+		call := func() error { _, err := stub(t, c, ServiceOptions{Retries: new(int)})().Who(t.Context()); return err }
+		if err := call(); err != nil {
+			t.Fatal(err)
+		}
+		set(&server, 1, 2)
+		set(&caller, 1, 2)
+		time.Sleep(2 * trustEvery)
+		if err := call(); err != nil || s.Stats().Accepted != 1 {
+			t.Errorf("a key was added: %v, %d connections were made", err, s.Stats().Accepted)
+		}
+		set(&server, 2)
+		time.Sleep(2 * trustEvery)
+		if err := call(); err == nil || h.calls.Load() != 2 {
+			t.Errorf("the server has taken the key out: %v, %d calls", err, h.calls.Load())
+		}
+		set(&caller, 2)
+		time.Sleep(time.Second)
+		if err := call(); err != nil {
+			t.Errorf("both have: %v", err)
+		}
+		set(&caller, 3)
+		time.Sleep(2 * trustEvery)
+		if n := s.Stats().Members; n != 0 {
+			t.Errorf("the client keeps %d connections to a process that holds no key of its ring", n)
+		}
+	})
 }
