@@ -167,7 +167,7 @@ func (r *request) turnAway(code Code, err error) {
 // vacate gives back the place of an internal call.
 func (r *request) vacate() {
 	if r.internal {
-		r.conn.s.inside.give(roomOf(r.info.from), r.outside)
+		r.conn.s.inside.give(r.roomKey(), r.outside)
 	}
 }
 

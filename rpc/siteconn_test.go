@@ -86,13 +86,15 @@ func TestInternalServiceIsForMembers(t *testing.T) {
 		open   bool // the open method answers
 		ok     bool // the others do, too
 		owner  string
+		says   string // in the error
 	}{
-		{name: "plain", ep: &Endpoint{}, open: true},
+		{name: "plain", ep: &Endpoint{}, open: true, says: "skerry key set"},
 		{name: "plain, with hello", client: ClientConfig{Identity: identityOf(ownerA, 1)}, open: true, owner: ownerA},
 		{name: "site connection", ep: &Endpoint{Site: true}, open: true, ok: true, owner: ownerA},
 		{name: "site connection to the process that is meant", ep: &Endpoint{Site: true, Owner: ownerB}, open: true, ok: true, owner: ownerA},
-		{name: "site connection to another process", ep: &Endpoint{Site: true, Owner: ownerC}},
-		{name: "site connection by another key", client: ClientConfig{Site: siteOf(t, ownerA, 2)}, ep: &Endpoint{Site: true}},
+		{name: "site connection to another process", ep: &Endpoint{Site: true, Owner: ownerC}, says: "meant is " + ownerC},
+		{name: "site connection by another key", client: ClientConfig{Site: siteOf(t, ownerA, 2)}, ep: &Endpoint{Site: true}, says: "none of the 1 site keys"},
+		{name: "site connection by a key that only the caller knows too", client: ClientConfig{Site: siteOf(t, ownerA, 2, 1)}, ep: &Endpoint{Site: true}, says: "same site key"},
 		{name: "site connection to itself", client: ClientConfig{Site: siteOf(t, ownerB, 1)}, ep: &Endpoint{Site: true}},
 		{name: "users' TLS", server: ServerConfig{TLS: users()}, client: ClientConfig{TLS: usersClient}, ep: &Endpoint{TLS: true}, open: true},
 		{name: "site connection on a port with TLS", server: ServerConfig{TLS: users()}, ep: &Endpoint{Site: true}, open: true, ok: true, owner: ownerA},
@@ -121,7 +123,9 @@ func TestInternalServiceIsForMembers(t *testing.T) {
 				t.Errorf("the open method: %v", err)
 			}
 			if !test.open {
-				wantCode(t, err, Unreachable, NotExecuted)
+				if e := wantCode(t, err, Unreachable, NotExecuted); !strings.Contains(e.Error(), test.says) {
+					t.Errorf("got %v, want %q", err, test.says)
+				}
 				return
 			}
 			p := seen.Load()
@@ -134,7 +138,9 @@ func TestInternalServiceIsForMembers(t *testing.T) {
 				t.Errorf("another method: %v", err)
 			}
 			if !test.ok {
-				wantCode(t, err, NotMember, NotExecuted)
+				if e := wantCode(t, err, NotMember, NotExecuted); !strings.Contains(e.Error(), test.says) {
+					t.Errorf("got %v, want %q", err, test.says)
+				}
 				if n := s.Stats().Outsiders; n != 1 || !strings.Contains(log.String(), "members of the site") {
 					t.Errorf("%d refusals counted; logged:\n%s", n, log)
 				}
