@@ -155,7 +155,7 @@ func TestUsersBesideSiteConnections(t *testing.T) {
 	sealed := s.endpoint()
 	sealed.Site = true
 	for name, e := range map[string]*Endpoint{"plain": s.endpoint(), "sealed": sealed} {
-		call := stub(t, client(t, ClientConfig{Site: siteOf(t, ownerA, 1)}, e), ServiceOptions{})
+		call := stub(t, client(t, ClientConfig{Site: siteOf(t, ownerA, 1)}, e), ServiceOptions{Timeout: 20 * time.Second})
 		if who, err := call().Who(t.Context()); err != nil || who != "b" {
 			t.Errorf("%s: %q, %v", name, who, err)
 		}
