@@ -185,12 +185,13 @@ func TestTLSOnAPlainPort(t *testing.T) {
 
 // Before the handshake is over, little is read.
 func TestLongHandshake(t *testing.T) {
-	s := serve(t, ServerConfig{Site: siteOf(t, ownerB, 1)}, &handler{})
-	// A ClientHello of 16 KiB: what counts is the length that was announced.
+	log := &quietLog{}
+	s := serve(t, ServerConfig{Site: siteOf(t, ownerB, 1), Logger: slog.New(slog.NewTextHandler(log, nil))}, &handler{})
 	hello := append([]byte{0x16, 3, 1, 0x3f, 0xff, 1, 0, 0x3f, 0xfb}, make([]byte, 16<<10)...)
 	nc := send(t, s.addr, hello)
 	wantClosed(t, nc)
 	eventually(t, "it is counted", func() bool { return s.Stats().BadShakes == 1 })
+	eventually(t, "it is said", func() bool { return strings.Contains(log.String(), errLongShake.Error()) })
 }
 
 // A port that another process has taken over, or that serves another version
