@@ -43,14 +43,14 @@ type handshake struct {
 
 // read gives TLS what the peer sends.
 func (h *handshake) read(p []byte) (int, error) {
+	if h.came >= h.room {
+		return 0, errLongShake
+	}
 	if len(h.first) > 0 {
-		n := copy(p, h.first)
+		n := copy(p[:min(len(p), h.room-h.came)], h.first)
 		h.first = h.first[n:]
 		h.came += n
 		return n, h.resume()
-	}
-	if h.came >= h.room {
-		return 0, errLongShake
 	}
 	var n int
 	err := h.wait(h.nc.SetReadDeadline, func() (err error) {

@@ -151,7 +151,7 @@ func (c *serverConn) open(ctx context.Context) error {
 	case err != nil:
 		return err
 	case c.s.tls != nil && isHello(first):
-		first = bytes.Clone(first)
+		first = bytes.Clone(first[:min(len(first), siteShake+1)]) // of more the handshake fails
 		c.in.release()
 		if err := c.s.move(c, stageShaking); err != nil {
 			return err
