@@ -194,7 +194,7 @@ type Stats struct {
 // (demand E6).
 type Limits struct {
 	Frame     int `yaml:"frame" unit:"bytes" default:"16MiB"`             // one message
-	Conns     int `yaml:"connections" unit:"connections" default:"20000"` // that others have to this process; more are closed at once
+	Conns     int `yaml:"connections" unit:"connections" default:"20000"` // that others have to this process; from three quarters on those that have said nothing make room, of the address that has most
 	Calls     int `yaml:"calls" unit:"calls" default:"10000"`             // calls in handlers at a time; more are refused, unexecuted
 	ConnCalls int `yaml:"conn_calls" unit:"calls" default:"2000"`         // the same, of one connection
 }

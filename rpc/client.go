@@ -175,9 +175,13 @@ func (c *Client) sweep() bool {
 	return busy
 }
 
-// tidy closes what retired endpoints still have, once it is unused.
+// tidy closes what retired endpoints still have, once it is unused, and site
+// connections whose other side is trusted no more.
 func (c *Client) tidy() {
 	c.eachPeer(func(p *peer) {
+		if p.ep.Site {
+			p.reconsider()
+		}
 		if !p.ep.gone.Load() || p.ep.Pending() > 0 {
 			return
 		}

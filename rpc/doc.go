@@ -47,7 +47,8 @@
 // that needs it; calls wait for it up to their deadline. It counts as standing
 // only when the server has answered a ping on it, within the connect time-out
 // (500 ms): a frozen process that the kernel still accepts for is Unreachable,
-// with nothing sent. Replies come in the order in which they are ready.
+// with nothing sent. So is a process or a version that is not the endpoint's
+// (ErrOther): the answer to the ping says who it is. Replies come in the order in which they are ready.
 //
 // A broken connection fails its calls at once and is told to the [Watcher],
 // also when no call is under way. A peer that has vanished without a word is
@@ -93,6 +94,18 @@
 // generated processors need not
 // poll for broken connections here. A program that also runs a stock Thrift
 // server and wants its polling sets it again in main.
+//
+// # Processes of the site
+//
+// With ServerConfig.Site a port also takes site connections: TLS 1.3 with
+// certificates that both processes make from the site's key (package
+// internal/sitetls). It knows them by their first bytes, or by ALPN where the
+// port speaks TLS with users. Services of HandleInternal are for members:
+// processes that have come by a site connection, or that ServerConfig.Member
+// takes for members. Others are refused as NotMember before the arguments are
+// read. On plain connections both sides prove a key of the site without
+// another round trip (Identity); that marks the connection as a member's in
+// CallInfo.From, in statistics and in releases, and opens nothing.
 //
 // # Releases
 //
@@ -145,8 +158,10 @@
 // and of control frames, which have no payload and pass between skerry peers
 // only:
 //
-//	sk-k         ping, pong, cancel, goaway (Leave; LeaveService with sk-s), bye (the end of Drain)
+//	sk-k         ping, pong, hello (the client's proof, before its first call), cancel,
+//	             goaway (Leave; LeaveService with sk-s), bye (the end of Drain)
 //	sk-n         the sequence number that a cancel means
+//	sk-h         in ping, pong and hello: nonce, process, cluster, proof, then services with versions
 //
 // To a plain Thrift client the framework's errors are TApplicationExceptions
 // whose text begins with the code.
@@ -156,8 +171,16 @@
 // What a peer announces is checked before memory is taken for it: frames
 // (16 MiB), header blocks (16 KiB), and sizes within messages by the bytes
 // that are there. What breaks the format closes the connection; the reason is
-// logged, once a second at most, and counted in ServerStats. So is a connection
-// above MaxConns (20,000).
+// logged, once a second at most, and counted in ServerStats.
+//
+// A silent connection may stay while there is room. From three quarters of
+// MaxConns (20,000) on, a new one takes the place of the oldest that has not
+// completed a message, of the address that has most of those. When all places
+// are taken it takes that of a resting connection of an address that has twice
+// as many, or is closed with its first message. Handshakes of TLS do not count:
+// there may be half as many of them, 4 for each core compute at a time, and the
+// addresses take turns. A message that has begun must go on: 10 s for the next
+// byte of its head, 30 s for any other.
 //
 // Calls above MaxCalls (10,000; the last sixteenth is kept for connections that
 // have none running) or MaxConnCalls (2,000) are refused as Overloaded, and those of more than 64 KiB while such calls hold

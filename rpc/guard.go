@@ -22,7 +22,10 @@ const (
 	complainInternal = time.Minute
 )
 
-var errNoMember = errors.New("it takes a site connection, and this process was given no key to take one by")
+var (
+	errNoMember = errors.New("it takes a site connection: call it from a process that holds the site's key (\"skerry key set\" on its host)")
+	errNoKey    = errors.New("it takes a site connection, and the process that was called has no site key to take one by (\"skerry key set\" on its host)")
+)
 
 // HandleInternal serves one of the framework's own services. Its methods are
 // for members of the site only (PeerInfo.Member); those in open are for all. A
@@ -40,6 +43,8 @@ func (s *Server) member(p PeerInfo) error {
 		return nil
 	case s.cfg.Member != nil:
 		return s.cfg.Member(p)
+	case s.cfg.Site == nil:
+		return errNoKey
 	}
 	return errNoMember
 }
@@ -47,8 +52,7 @@ func (s *Server) member(p PeerInfo) error {
 // admitInternal lets a call of an internal service run, or refuses it.
 func (r *request) admitInternal() {
 	c, s := r.conn, r.conn.s
-	info := *c.info.Load()
-	outside := s.member(info)
+	outside := s.member(*r.info.from)
 	if outside != nil && !slices.Contains(r.served.open, r.method) {
 		s.outsiders.Add(1)
 		if ok, kept := s.strangers.may(time.Now()); ok {
@@ -62,12 +66,12 @@ func (r *request) admitInternal() {
 		r.refuse(TooLarge, fmt.Errorf("%s.%s was called with %d bytes, the limit is %d", r.served.name, r.method, len(r.payload), internalRequest))
 		return
 	}
-	key := roomOf(info)
-	if err := s.inside.take(key, outside != nil); err != nil {
+	r.outside = outside != nil
+	if err := s.inside.take(r.roomKey(), r.outside); err != nil {
 		r.refuse(Overloaded, err)
 		return
 	}
-	r.leaves = func() { s.inside.give(key, outside != nil) }
+	r.internal = true
 	r.counted = c.count(countKey{r.served, r.method, r.info.Caller})
 	s.running.Add(1)
 	if code, err := r.register(); err != nil {
@@ -82,17 +86,22 @@ func (r *request) admitInternal() {
 	}
 }
 
-// roomKey is one peer: its process where that is proven, else its address.
+// roomKey is one peer: its process where that is proven, else a member's
+// connection, else the address of a stranger.
 type roomKey struct {
 	owner string
-	addr  netip.Addr
+	addr  netip.AddrPort
 }
 
-func roomOf(p PeerInfo) roomKey {
-	if p.Owner != "" {
+func (r *request) roomKey() roomKey {
+	switch p := r.info.from; {
+	case p.Owner != "":
 		return roomKey{owner: p.Owner}
+	case !r.outside:
+		return roomKey{addr: p.Addr}
+	default:
+		return roomKey{addr: netip.AddrPortFrom(sourceOf(p.Addr.Addr()), 0)}
 	}
-	return roomKey{addr: sourceOf(p.Addr.Addr())}
 }
 
 // internalRoom bounds the calls of internal services.
@@ -108,7 +117,7 @@ func (m *internalRoom) take(k roomKey, outside bool) error {
 	defer m.mu.Unlock()
 	switch {
 	case m.of[k] >= internalOfOne:
-		return fmt.Errorf("%d internal calls of %s are running here, the limit of one peer", internalOfOne, cmp.Or(k.owner, k.addr.String()))
+		return fmt.Errorf("%d internal calls of %s are running here, the limit of one peer", internalOfOne, cmp.Or(k.owner, k.addr.Addr().String()))
 	case m.all >= internalCalls:
 		return fmt.Errorf("%d internal calls are running here, the limit", internalCalls)
 	case outside && m.outside >= internalOutside:

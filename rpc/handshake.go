@@ -43,14 +43,14 @@ type handshake struct {
 
 // read gives TLS what the peer sends.
 func (h *handshake) read(p []byte) (int, error) {
+	if h.came >= h.room {
+		return 0, errLongShake
+	}
 	if len(h.first) > 0 {
-		n := copy(p, h.first)
+		n := copy(p[:min(len(p), h.room-h.came)], h.first)
 		h.first = h.first[n:]
 		h.came += n
 		return n, h.resume()
-	}
-	if h.came >= h.room {
-		return 0, errLongShake
 	}
 	var n int
 	err := h.wait(h.nc.SetReadDeadline, func() (err error) {
@@ -175,7 +175,11 @@ func (c *serverConn) encrypt(ctx context.Context, first []byte) error {
 	switch cs := t.ConnectionState(); {
 	case c.s.cfg.Site != nil && cs.NegotiatedProtocol == sitetls.ALPN:
 		info.Site = true
-		if info.Owner, err = sitetls.PeerOwner(cs); err != nil {
+		c.trust = &siteTrust{site: c.s.cfg.Site, state: cs}
+		if info.Owner, err = sitetls.PeerOwner(cs); err == nil {
+			err = c.trust.holds() // they may have changed since the handshake
+		}
+		if err != nil {
 			return err
 		}
 	case len(cs.VerifiedChains) > 0:

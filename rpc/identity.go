@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 )
@@ -12,8 +13,10 @@ import (
 // speak to each other on the port that also takes users' calls.
 // Package internal/sitetls implements it.
 type Site interface {
-	Server() *tls.Config             // for the side that accepts
-	Client(owner string) *tls.Config // for the side that connects to a process; "" = any but this one
+	Server() *tls.Config              // for the side that accepts
+	Client(owner string) *tls.Config  // for the side that connects to a process; "" = any but this one
+	Ring() any                        // a value that changes with the keys of the site
+	Verify(tls.ConnectionState) error // whether the other side of a standing connection still counts, by the keys of now
 }
 
 // Identity is what a process says of itself on new connections, and the keys
@@ -67,4 +70,27 @@ func sourceOf(a netip.Addr) netip.Addr {
 		}
 	}
 	return a
+}
+
+// siteTrust is why the other side of a site connection is trusted. One
+// goroutine uses it.
+type siteTrust struct {
+	site  Site
+	state tls.ConnectionState
+	ring  any
+	known bool // ring is what state was last judged by
+}
+
+// holds looks again when the keys of the site have changed: a key that was
+// taken out proves nothing any more.
+func (t *siteTrust) holds() error {
+	now := t.site.Ring()
+	if t.known && now == t.ring {
+		return nil
+	}
+	if err := t.site.Verify(t.state); err != nil {
+		return fmt.Errorf("the keys of the site have changed: %w", err)
+	}
+	t.ring, t.known = now, true
+	return nil
 }

@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -43,6 +44,7 @@ type link struct {
 	missed  atomic.Bool // a call was given up since the sweeper looked
 
 	// Owned by the sweeper.
+	trust      *siteTrust    // of a site connection
 	quietSince time.Duration // when something began to be expected in vain; 0 = nothing is
 	pinged     bool
 	rest       rest
@@ -50,6 +52,9 @@ type link struct {
 
 func newLink(p *peer, nc net.Conn) *link {
 	l := &link{peer: p, nc: nc, dialect: p.dialect, rest: newRest(nc, p.c.now())}
+	if t, ok := nc.(*tls.Conn); ok && p.ep.Site {
+		l.trust = &siteTrust{site: p.c.cfg.Site, state: t.ConnectionState()}
+	}
 	l.role.Store(readResident)
 	l.bell = make(chan struct{}, 1)
 	l.bell <- struct{}{}

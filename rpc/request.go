@@ -24,6 +24,8 @@ type request struct {
 	messageID int32
 	encoding  flat.Protocol
 	unordered bool        // the client takes replies in any order
+	internal  bool        // it has a place of the internal services, instead of users' places
+	outside   bool        // with internal: the peer is no member of the site
 	abandoned atomic.Bool // the client has said that it does not wait any more
 
 	name    string // as it stands in the message
@@ -31,9 +33,8 @@ type request struct {
 	served  *served
 	counted *counted
 
-	leaves func()                   // gives back the place of an internal call; nil for others
-	post   *atomic.Pointer[request] // where the reader stands that runs the call itself; nil: a worker runs it
-	began  time.Time                // the run in the reader
+	post  *atomic.Pointer[request] // where the reader stands that runs the call itself; nil: a worker runs it
+	began time.Time                // the run in the reader
 
 	handling handling
 	info     CallInfo
@@ -165,8 +166,8 @@ func (r *request) turnAway(code Code, err error) {
 
 // vacate gives back the place of an internal call.
 func (r *request) vacate() {
-	if r.leaves != nil {
-		r.leaves()
+	if r.internal {
+		r.conn.s.inside.give(r.roomKey(), r.outside)
 	}
 }
 

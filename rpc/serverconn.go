@@ -30,6 +30,9 @@ var (
 // pushAt is how many bytes of replies a reader gathers while calls come.
 const pushAt = 64 << 10
 
+// trustEvery is how often the keys behind a site connection are looked at.
+const trustEvery = time.Second
+
 // serverConn is one connection of a server. Its reader finds out what each
 // call wants. Handlers that are known to be quick it runs itself, and writes
 // the replies to what came together at once; all others it hands to the
@@ -57,12 +60,14 @@ type serverConn struct {
 	head   theader.Header
 	counts map[countKey]*counted
 	last   *counted
-	clock  time.Time // when the last handler ended that the reader has run
-	taken  int       // calls since the last read
-	batch  int       // the most that came between two reads lately
-	proven bool      // a message was completed
-	hello  *greeting // the client's; nil: it has sent none
-	said   *greeting // the server's answer
+	clock  time.Time  // when the last handler ended that the reader has run
+	taken  int        // calls since the last read
+	batch  int        // the most that came between two reads lately
+	proven bool       // a message was completed
+	trust  *siteTrust // of a site connection
+	looked time.Time  // when it was last looked at
+	hello  *greeting  // the client's; nil: it has sent none
+	said   *greeting  // the server's answer
 
 	skerry atomic.Bool   // the peer knows control frames
 	told   atomic.Bool   // it has been sent a goaway
@@ -146,7 +151,7 @@ func (c *serverConn) open(ctx context.Context) error {
 	case err != nil:
 		return err
 	case c.s.tls != nil && isHello(first):
-		first = bytes.Clone(first)
+		first = bytes.Clone(first[:min(len(first), siteShake+1)]) // of more the handshake fails
 		c.in.release()
 		if err := c.s.move(c, stageShaking); err != nil {
 			return err
@@ -279,6 +284,12 @@ func (c *serverConn) receive(frame string) (relieved bool, err error) {
 			return false, err
 		}
 		c.proven = true
+	}
+	if c.trust != nil && c.in.filled.Sub(c.looked) >= trustEvery {
+		c.looked = c.in.filled
+		if err := c.trust.holds(); err != nil {
+			return false, err
+		}
 	}
 	r := &request{conn: c, encoding: c.dialect.encoding, payload: frame, arrived: c.in.filled}
 	if c.dialect.header {

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/skerry/skerry/internal/sitetls"
@@ -85,13 +86,15 @@ func TestInternalServiceIsForMembers(t *testing.T) {
 		open   bool // the open method answers
 		ok     bool // the others do, too
 		owner  string
+		says   string // in the error
 	}{
-		{name: "plain", ep: &Endpoint{}, open: true},
+		{name: "plain", ep: &Endpoint{}, open: true, says: "skerry key set"},
 		{name: "plain, with hello", client: ClientConfig{Identity: identityOf(ownerA, 1)}, open: true, owner: ownerA},
 		{name: "site connection", ep: &Endpoint{Site: true}, open: true, ok: true, owner: ownerA},
 		{name: "site connection to the process that is meant", ep: &Endpoint{Site: true, Owner: ownerB}, open: true, ok: true, owner: ownerA},
-		{name: "site connection to another process", ep: &Endpoint{Site: true, Owner: ownerC}},
-		{name: "site connection by another key", client: ClientConfig{Site: siteOf(t, ownerA, 2)}, ep: &Endpoint{Site: true}},
+		{name: "site connection to another process", ep: &Endpoint{Site: true, Owner: ownerC}, says: "meant is " + ownerC},
+		{name: "site connection by another key", client: ClientConfig{Site: siteOf(t, ownerA, 2)}, ep: &Endpoint{Site: true}, says: "none of the 1 site keys"},
+		{name: "site connection by a key that only the caller knows too", client: ClientConfig{Site: siteOf(t, ownerA, 2, 1)}, ep: &Endpoint{Site: true}, says: "same site key"},
 		{name: "site connection to itself", client: ClientConfig{Site: siteOf(t, ownerB, 1)}, ep: &Endpoint{Site: true}},
 		{name: "users' TLS", server: ServerConfig{TLS: users()}, client: ClientConfig{TLS: usersClient}, ep: &Endpoint{TLS: true}, open: true},
 		{name: "site connection on a port with TLS", server: ServerConfig{TLS: users()}, ep: &Endpoint{Site: true}, open: true, ok: true, owner: ownerA},
@@ -120,7 +123,9 @@ func TestInternalServiceIsForMembers(t *testing.T) {
 				t.Errorf("the open method: %v", err)
 			}
 			if !test.open {
-				wantCode(t, err, Unreachable, NotExecuted)
+				if e := wantCode(t, err, Unreachable, NotExecuted); !strings.Contains(e.Error(), test.says) {
+					t.Errorf("got %v, want %q", err, test.says)
+				}
 				return
 			}
 			p := seen.Load()
@@ -133,7 +138,9 @@ func TestInternalServiceIsForMembers(t *testing.T) {
 				t.Errorf("another method: %v", err)
 			}
 			if !test.ok {
-				wantCode(t, err, NotMember, NotExecuted)
+				if e := wantCode(t, err, NotMember, NotExecuted); !strings.Contains(e.Error(), test.says) {
+					t.Errorf("got %v, want %q", err, test.says)
+				}
 				if n := s.Stats().Outsiders; n != 1 || !strings.Contains(log.String(), "members of the site") {
 					t.Errorf("%d refusals counted; logged:\n%s", n, log)
 				}
@@ -148,7 +155,7 @@ func TestUsersBesideSiteConnections(t *testing.T) {
 	sealed := s.endpoint()
 	sealed.Site = true
 	for name, e := range map[string]*Endpoint{"plain": s.endpoint(), "sealed": sealed} {
-		call := stub(t, client(t, ClientConfig{Site: siteOf(t, ownerA, 1)}, e), ServiceOptions{})
+		call := stub(t, client(t, ClientConfig{Site: siteOf(t, ownerA, 1)}, e), ServiceOptions{Timeout: 20 * time.Second})
 		if who, err := call().Who(t.Context()); err != nil || who != "b" {
 			t.Errorf("%s: %q, %v", name, who, err)
 		}
@@ -178,12 +185,13 @@ func TestTLSOnAPlainPort(t *testing.T) {
 
 // Before the handshake is over, little is read.
 func TestLongHandshake(t *testing.T) {
-	s := serve(t, ServerConfig{Site: siteOf(t, ownerB, 1)}, &handler{})
-	// A ClientHello of 16 KiB: what counts is the length that was announced.
+	log := &quietLog{}
+	s := serve(t, ServerConfig{Site: siteOf(t, ownerB, 1), Logger: slog.New(slog.NewTextHandler(log, nil))}, &handler{})
 	hello := append([]byte{0x16, 3, 1, 0x3f, 0xff, 1, 0, 0x3f, 0xfb}, make([]byte, 16<<10)...)
 	nc := send(t, s.addr, hello)
 	wantClosed(t, nc)
 	eventually(t, "it is counted", func() bool { return s.Stats().BadShakes == 1 })
+	eventually(t, "it is said", func() bool { return strings.Contains(log.String(), errLongShake.Error()) })
 }
 
 // A port that another process has taken over, or that serves another version
@@ -498,4 +506,51 @@ func TestTracesFromOutside(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Connections that only a key proves which was taken out end on both sides.
+func TestKeysThatAreTakenOut(t *testing.T) {
+	var server, caller atomic.Pointer[[][]byte]
+	set := func(p *atomic.Pointer[[][]byte], keys ...byte) { ring := keysOf(keys...)(); p.Store(&ring) }
+	site := func(owner string, ring *atomic.Pointer[[][]byte]) Site {
+		s, err := sitetls.New(sitetls.Config{Cluster: "x", Owner: owner, Seeds: func() [][]byte { return *ring.Load() }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	set(&server, 1)
+	set(&caller, 1)
+	synctest.Test(t, func(t *testing.T) {
+		l := newMemoryListener()
+		h := &handler{}
+		s := serveOn(t, ServerConfig{Site: site(ownerB, &server)}, h, l)
+		e := &Endpoint{ID: "b", Service: "echo", Addr: "b:1", Site: true}
+		c := client(t, ClientConfig{Site: site(ownerA, &caller), Dial: l.dial}, e)
+		call := func() error { _, err := stub(t, c, ServiceOptions{Retries: new(int)})().Who(t.Context()); return err }
+		if err := call(); err != nil {
+			t.Fatal(err)
+		}
+		set(&server, 1, 2)
+		set(&caller, 1, 2)
+		time.Sleep(2 * trustEvery)
+		if err := call(); err != nil || s.Stats().Accepted != 1 {
+			t.Errorf("a key was added: %v, %d connections were made", err, s.Stats().Accepted)
+		}
+		set(&server, 2)
+		time.Sleep(2 * trustEvery)
+		if err := call(); err == nil || h.calls.Load() != 2 {
+			t.Errorf("the server has taken the key out: %v, %d calls", err, h.calls.Load())
+		}
+		set(&caller, 2)
+		time.Sleep(time.Second)
+		if err := call(); err != nil {
+			t.Errorf("both have: %v", err)
+		}
+		set(&caller, 3)
+		time.Sleep(2 * trustEvery)
+		if n := s.Stats().Members; n != 0 {
+			t.Errorf("the client keeps %d connections to a process that holds no key of its ring", n)
+		}
+	})
 }

@@ -18,7 +18,8 @@
 // # Failure
 //
 // Without a key every handshake fails with ErrNoKey. A change of the ring
-// counts from the next handshake on; connections that stand are left alone.
+// counts from the next handshake on. The owner of a connection watches Ring,
+// and ends the connection when Verify no longer accepts its other side.
 //
 // # Concurrency
 //

@@ -155,9 +155,19 @@ func PeerOwner(cs tls.ConnectionState) (string, error) {
 	return owner, err
 }
 
-// PeerOwner is the function of that name, for callers that know this package
-// by an interface.
-func (s *Site) PeerOwner(cs tls.ConnectionState) (string, error) { return PeerOwner(cs) }
+// Ring is a value that changes with the keys of the site; nil while there are
+// none.
+func (s *Site) Ring() any {
+	r, err := s.ring()
+	if err != nil {
+		return nil
+	}
+	return r
+}
+
+// Verify decides again, by the keys of now, about the other side of a
+// connection that stands.
+func (s *Site) Verify(cs tls.ConnectionState) error { return s.verify(cs, "") }
 
 func (s *Site) certificate() (*tls.Certificate, error) {
 	r, err := s.ring()

@@ -11,6 +11,7 @@ import (
 	"math/big"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -152,11 +153,22 @@ func TestRotation(t *testing.T) {
 		}
 	}
 	check()
+	_, stands, _, _ := shake(t, cb, sa) // with b, by the first key
+	before := a.Ring()
+	if a.Ring() != before {
+		t.Error("the ring changes without a change of the keys")
+	}
 	for _, step := range [][]byte{{1, 2}, {2, 1}, {2}} {
 		set(&ringA, step...)
 		check()
 		set(&ringB, step...)
 		check()
+		if err := a.Verify(stands); (err == nil) != slices.Contains(step, 1) {
+			t.Errorf("with the keys %v, a connection that stands by key 1: %v", step, err)
+		}
+	}
+	if a.Ring() == before {
+		t.Error("the ring does not change with the keys")
 	}
 	old := site(t, "x", "c/1/1", seeds(1))
 	if _, _, e1, e2 := shake(t, old.Client(""), sa); e1 == nil || e2 == nil {
