@@ -24,7 +24,7 @@ func command(t *testing.T, name string, args ...string) {
 func newKey(t *testing.T, kind, passphrase string) (file string, key sshsig.PublicKey) {
 	t.Helper()
 	file = filepath.Join(t.TempDir(), "id")
-	command(t, "ssh-keygen", "-q", "-t", kind, "-N", passphrase, "-C", "key of a test", "-f", file)
+	command(t, "ssh-keygen", "-q", "-a", "1", "-t", kind, "-N", passphrase, "-C", "key of a test", "-f", file)
 	text, err := os.ReadFile(file + ".pub")
 	if err != nil {
 		t.Fatal(err)
