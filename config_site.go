@@ -10,7 +10,7 @@ import (
 	"github.com/skerry/skerry/internal/sitekey"
 )
 
-// Site is what makes the process a member of its site, and whom it obeys.
+// Site is what makes the process a member of its site, and the operators it obeys.
 type Site struct {
 	// Keys are the files of the site's keys: the first key signs, all verify.
 	// They are looked at every 5 s. [KeysNone] alone opens the LAN to every
@@ -73,11 +73,13 @@ func (s Site) check(p *problems, c Config) {
 	}
 	switch {
 	case s.mode() == KeysCertificates && (c.TLS.CA == "" || c.TLS.Cert == "" || c.TLS.Clients == "none"):
-		p.at("site.keys", "certificates prove membership only where every process shows one: set tls.ca, tls.cert and tls.key, and leave tls.clients at require")
+		p.at("site.keys", "certificates prove membership only where every process shows one: set tls.ca, tls.cert "+
+			"and tls.key, and leave tls.clients at require")
 	case s.mode() != "" && c.LAN.Key != "":
 		p.at("lan.key", "site.keys says %s, and a key stands here; keep one of them", s.mode())
 	case len(s.Keys) > 0 && c.LAN.Key != "":
-		p.at("lan.key", "site.keys names files already, and lan.key is the old name of the same thing; take lan.key out")
+		p.at("lan.key", "site.keys names files already, and lan.key is the old name of the same thing; take lan.key "+
+			"out")
 	}
 	if s.Calls != "" {
 		oneOf(p, "site.calls", s.Calls, CallsSealed)

@@ -58,7 +58,8 @@ func (a *app) keys() (keys, error) {
 	}
 	open, err := keyfile.OpenKeys(k.cluster, k.files)
 	if errors.Is(err, fs.ErrNotExist) {
-		return k, problemf("%w; make a key: skerry key new; or take over the one of another host: skerry key show | ssh HOST skerry key set", err)
+		return k, problemf("%w; make a key: skerry key new; or take over the one of another host: skerry key show | "+
+			"ssh HOST skerry key set", err)
 	}
 	if err != nil {
 		return k, problemf("%w", err)
@@ -77,9 +78,11 @@ func (a *app) keyPlaces() (keys, error) {
 	k := keys{cluster: c.Cluster, files: c.Site.Keys}
 	switch {
 	case slices.Equal(k.files, []string{skerry.KeysNone}):
-		return k, problemf("site.keys says none: the site has no key; take the line out, or unset SKERRY_SITE_KEYS, and make one: skerry key new")
+		return k, problemf("site.keys says none: the site has no key; take the line out, or unset SKERRY_SITE_KEYS, " +
+			"and make one: skerry key new")
 	case slices.Equal(k.files, []string{skerry.KeysCertificates}):
-		return k, problemf("site.keys says certificates: the authority of tls.ca proves membership, and there is no key")
+		return k, problemf("site.keys says certificates: the authority of tls.ca proves membership, and there is no " +
+			"key")
 	case c.LAN.Key != "":
 		k.inConfig, err = sitekey.Parse(c.LAN.Key)
 	}
@@ -144,7 +147,8 @@ func (a *app) keyNewCommand() *cobra.Command {
 // refuseSecond stops a second key beside one that processes use.
 func (k keys) refuseSecond() error {
 	if !k.inConfig.IsZero() {
-		return problemf("lan.key holds the key %s already; store it in a file: skerry key show | skerry key set, and take lan.key out", k.inConfig.Fingerprint())
+		return problemf("lan.key holds the key %s already; store it in a file: skerry key show | skerry key set, "+
+			"and take lan.key out", k.inConfig.Fingerprint())
 	}
 	open, err := keyfile.OpenKeys(k.cluster, k.files)
 	switch {
@@ -153,7 +157,8 @@ func (k keys) refuseSecond() error {
 	case err != nil:
 		return problemf("a key file is there, and is no good: %w", err)
 	case len(open.Found()) > 0:
-		return problemf("%s holds the key %s already, and stays; to change it: skerry key rotate", open.Found()[0].Path, open.Found()[0].Key.Fingerprint())
+		return problemf("%s holds the key %s already, and stays; to change it: skerry key "+
+			"rotate", open.Found()[0].Path, open.Found()[0].Key.Fingerprint())
 	}
 	return nil
 }
@@ -171,8 +176,10 @@ func (a *app) keyWritten(k keys, path string, list []sitekey.Key, deed string) e
 		also = " --cluster " + k.cluster
 	}
 	a.printf("%s: %s, the key of the site %s: %s\n", path, deed, k.cluster, strings.Join(prints, ", "))
-	a.printf("\nEach other host needs the same key. For each of them:\n  skerry key show%s | ssh HOST skerry key set%s\n", also, also)
-	a.printf("\nServices that run as another user need a right to read it:\n  LoadCredential=skerry.key:%s in the systemd unit, or chown root:GROUP and chmod 640\n", path)
+	a.printf("\nEach other host needs the same key. For each of them:\n  skerry key show%s | ssh HOST skerry key "+
+		"set%s\n", also, also)
+	a.printf("\nServices that run as another user need a right to read it:\n  LoadCredential=skerry.key:%s in the "+
+		"systemd unit, or chown root:GROUP and chmod 640\n", path)
 	return nil
 }
 
@@ -203,7 +210,8 @@ a rotation; other ones only with --replace.`,
 		Example: `  skerry key show | ssh HOST skerry key set`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usagef("a key is no argument, which other users of the host could read; run skerry key set without any, and it asks")
+				return usagef("a key is no argument, which other users of the host could read; run skerry key set " +
+					"without any, and it asks")
 			}
 			return nil
 		},
@@ -243,7 +251,8 @@ func (a *app) keySet(out string, replace bool) error {
 	}
 	stays := slices.ContainsFunc(old, func(o keyfile.Key) bool { return slices.Contains(list, o.Key) })
 	if !stays && !replace {
-		return problemf("%s holds another key, %s; with it this host is a member of another site. To leave that one: skerry key set --replace", path, old[0].Key.Fingerprint())
+		return problemf("%s holds another key, %s; with it this host is a member of another site. To leave that "+
+			"one: skerry key set --replace", path, old[0].Key.Fingerprint())
 	}
 	if err := keyfile.ReplaceKeys(path, lines); err != nil {
 		return problemf("%w", err)
@@ -320,7 +329,8 @@ people may look on and scrolled lines stay, it needs --yes.`,
 				return k.none()
 			}
 			if terminal(a.out) && !yes {
-				return usagef("this would show the key on the screen; pipe it to the other host, skerry key show | ssh HOST skerry key set, or say --yes")
+				return usagef("this would show the key on the screen; pipe it to the other host, skerry key show | " +
+					"ssh HOST skerry key set, or say --yes")
 			}
 			var lines []string
 			for _, f := range k.found {
@@ -338,7 +348,8 @@ people may look on and scrolled lines stay, it needs --yes.`,
 }
 
 func (k keys) none() error {
-	return problemf("this host has no key of the site %s; make one: skerry key new; or take over the one of another host: skerry key show | ssh HOST skerry key set", k.cluster)
+	return problemf("this host has no key of the site %s; make one: skerry key new; or take over the one of another "+
+		"host: skerry key show | ssh HOST skerry key set", k.cluster)
 }
 
 // keyRow is a key in the output of key ls.

@@ -50,7 +50,8 @@ func nextRotation(now []sitekey.Line, newKey func() sitekey.Key) (rotationStep, 
 	case at > 0:
 		return rotationStep{
 			deed: "take the old key " + now[at].Key.Fingerprint() + " out", verify: now[0].Key, signs: true,
-			lines: slices.Delete(slices.Clone(now), at, at+1), endsHow: "the rotation is over when every host has this file",
+			lines: slices.Delete(slices.Clone(now), at, at+1), endsHow: "the rotation is over when every host has " +
+				"this file",
 		}, nil
 	case len(now) == 1:
 		fresh := sitekey.Line{Key: newKey()}
@@ -66,7 +67,8 @@ func nextRotation(now []sitekey.Line, newKey func() sitekey.Key) (rotationStep, 
 			endsHow: "when every host has this file, run skerry key rotate again",
 		}, nil
 	}
-	return rotationStep{}, fmt.Errorf("the file holds %d keys; a rotation knows of two: take those out that no host signs with", len(now))
+	return rotationStep{}, fmt.Errorf("the file holds %d keys; a rotation knows of two: take those out that no host "+
+		"signs with", len(now))
 }
 
 // lacks names the processes for which the step comes too early.
@@ -102,7 +104,8 @@ func waitForMembers(ctx context.Context, m keyMembers, s rotationStep, tell func
 			told = names
 		}
 		if err := run.Sleep(ctx, rotationPeriod); err != nil {
-			return fmt.Errorf("nothing was changed: %s still lack the key %s", strings.Join(names, ", "), s.verify.Fingerprint())
+			return fmt.Errorf("nothing was changed: %s still lack the key "+
+				"%s", strings.Join(names, ", "), s.verify.Fingerprint())
 		}
 	}
 }
@@ -136,13 +139,15 @@ func (a *app) keyRotate(ctx context.Context, f *releaseFlags) error {
 		return k.none()
 	}
 	if !k.inConfig.IsZero() {
-		return problemf("lan.key holds the key; store it in a file: skerry key show | skerry key set, and take lan.key out of the configuration")
+		return problemf("lan.key holds the key; store it in a file: skerry key show | skerry key set, and take " +
+			"lan.key out of the configuration")
 	}
 	path := k.found[0].Path
 	var now []sitekey.Line
 	for _, l := range k.found {
 		if l.Path != path {
-			return problemf("the keys lie in %s and %s; put them into one file, which a rotation can change at once", path, l.Path)
+			return problemf("the keys lie in %s and %s; put them into one file, which a rotation can change at "+
+				"once", path, l.Path)
 		}
 		now = append(now, l.Line)
 	}
@@ -188,7 +193,8 @@ func (a *app) readyToRotate(ctx context.Context, f *releaseFlags, path string, s
 		if step.signs {
 			what = "signs with"
 		}
-		plan = append(plan, fmt.Sprintf("cut off every host that does not have the file of the step before: each one %s the key %s now (skerry key ls there)", what, step.verify.Fingerprint()))
+		plan = append(plan, fmt.Sprintf("cut off every host that does not have the file of the step before: each "+
+			"one %s the key %s now (skerry key ls there)", what, step.verify.Fingerprint()))
 	}
 	return a.confirm(f, plan...)
 }

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -198,11 +199,22 @@ func TestRotationRefuses(t *testing.T) {
 }
 
 // hosts is a site in memory: processes with rings.
-type hosts map[string][]sitekey.Key
+type hosts struct {
+	mu    sync.Mutex
+	rings map[string][]sitekey.Key
+}
 
-func (h hosts) Rings(context.Context) ([]memberRing, error) {
+func (h *hosts) set(name string, ring ...sitekey.Key) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.rings[name] = ring
+}
+
+func (h *hosts) Rings(context.Context) ([]memberRing, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	var out []memberRing
-	for name, list := range h {
+	for name, list := range h.rings {
 		out = append(out, memberRing{name, fingerprints(list)})
 	}
 	slices.SortFunc(out, func(a, b memberRing) int { return strings.Compare(a.Process, b.Process) })
@@ -214,15 +226,15 @@ func (h hosts) Rings(context.Context) ([]memberRing, error) {
 // rings of which neither verifies the other.
 func TestRotationWaitsForMembers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		site := hosts{}
+		site := &hosts{rings: map[string][]sitekey.Key{}}
 		now := []sitekey.Line{{Key: sitekey.New()}}
 		for i := range 5 {
-			site[fmt.Sprint("host-", i)] = []sitekey.Key{now[0].Key}
+			site.set(fmt.Sprint("host-", i), now[0].Key)
 		}
 		consistent := func() {
 			t.Helper()
-			for a, ringA := range site {
-				for b, ringB := range site {
+			for a, ringA := range site.rings {
+				for b, ringB := range site.rings {
 					if !slices.Contains(ringB, ringA[0]) {
 						t.Fatalf("%s signs with a key that %s does not verify", a, b)
 					}
@@ -252,7 +264,7 @@ func TestRotationWaitsForMembers(t *testing.T) {
 				ended <- waitForMembers(t.Context(), site, coming, func(names []string) { told = names })
 			}()
 			for i := range 5 {
-				site[fmt.Sprint("host-", i)] = ring
+				site.set(fmt.Sprint("host-", i), ring...)
 				consistent()
 				time.Sleep(rotationPeriod + time.Second)
 				select {
@@ -280,7 +292,7 @@ func TestRotationWaitsForMembers(t *testing.T) {
 func TestRotationThatIsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := sitekey.New(), sitekey.New()
-		site := hosts{"host-1": {a, b}, "host-2": {a}}
+		site := &hosts{rings: map[string][]sitekey.Key{"host-1": {a, b}, "host-2": {a}}}
 		step, err := nextRotation([]sitekey.Line{{Key: a}, {Key: b}}, sitekey.New)
 		if err != nil {
 			t.Fatal(err)
@@ -301,7 +313,7 @@ func TestRotateAsksTheMembers(t *testing.T) {
 	a, b := sitekey.New(), sitekey.New()
 	want(t, a.Text()+"\n"+b.Text(), exitOK, "stored", "", "key", "set", "-c", config)
 	synctest.Test(t, func(t *testing.T) {
-		site := hosts{"host-1": {a, b}, "host-2": {a}}
+		site := &hosts{rings: map[string][]sitekey.Key{"host-1": {a, b}, "host-2": {a}}}
 		var out, errs bytes.Buffer
 		app := &app{in: strings.NewReader(""), out: &out, err: &errs}
 		app.openMembers = func(context.Context) (keyMembers, func(), error) { return site, func() {}, nil }
@@ -309,10 +321,11 @@ func TestRotateAsksTheMembers(t *testing.T) {
 		ended := make(chan error, 1)
 		go func() { ended <- app.keyRotate(t.Context(), &releaseFlags{yes: true}) }()
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if text, err := os.ReadFile(file); err != nil || !strings.Contains(errs.String(), "waiting for host-2") || strings.Contains(string(text), leaving) {
 			t.Errorf("before host-2 has the key: %v\n%s", err, errs.String())
 		}
-		site["host-2"] = []sitekey.Key{a, b}
+		site.set("host-2", a, b)
 		if err := <-ended; err != nil {
 			t.Fatal(err)
 		}

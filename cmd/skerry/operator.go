@@ -39,7 +39,8 @@ func (a *app) operatorsFile(flag string) (string, error) {
 		return "", err
 	}
 	if c.Site.Operators == "" {
-		return "", usagef("no file of operators is named; write site: {operators: /etc/skerry/operators} into the configuration, or say --file FILE")
+		return "", usagef("no file of operators is named; write site: {operators: /etc/skerry/operators} into the " +
+			"configuration, or say --file FILE")
 	}
 	return c.Site.Operators, nil
 }
@@ -104,7 +105,8 @@ func (a *app) operatorAddCommand(file *string) *cobra.Command {
 			}
 			op := sshsig.Operator{Name: args[0], Namespaces: namespaces}
 			if op.Name == operatorkey.Breakglass {
-				return usagef("%s is the name of the key in the envelope; make it with: skerry operator envelope", op.Name)
+				return usagef("%s is the name of the key in the envelope; make it with: skerry operator "+
+					"envelope", op.Name)
 			}
 			if op.Key, op.Comment, err = a.readPublicKey(args[1]); err != nil {
 				return err
@@ -112,7 +114,8 @@ func (a *app) operatorAddCommand(file *string) *cobra.Command {
 			return a.addOperator(path, op)
 		},
 	}
-	c.Flags().StringSliceVar(&namespaces, "namespaces", sshsig.Namespaces, "what the operator may sign: `LIST` of names")
+	c.Flags().StringSliceVar(&namespaces, "namespaces", sshsig.Namespaces, "what the operator may sign: `LIST` of "+
+		"names")
 	return c
 }
 

@@ -26,23 +26,29 @@ func safe(path string, _ *os.File, info fs.FileInfo, what kind) error {
 	mode, owner := info.Mode().Perm(), int(info.Sys().(*syscall.Stat_t).Uid)
 	switch {
 	case what == private && mode&0o077 != 0:
-		return fmt.Errorf("%s may be read by other users (mode %04o), so the key in it is no secret; mend it: chmod 600 %s", path, mode, quote(path))
+		return fmt.Errorf("%s may be read by other users (mode %04o), so the key in it is no secret; mend it: chmod "+
+			"600 %s", path, mode, quote(path))
 	case what == private || what == harmless:
 		return nil
 	case owner != 0 && owner != os.Geteuid():
-		return fmt.Errorf("%s belongs to user %d, and only files of root or of user %d, which this process runs as, are read; mend it: chown root %s",
+		return fmt.Errorf("%s belongs to user %d, and only files of root or of user %d, which this process runs as, "+
+			"are read; mend it: chown root %s",
 			path, owner, os.Geteuid(), quote(path))
 	case mode&0o022 != 0:
-		return fmt.Errorf("%s may be written by other users (mode %04o); mend it: chmod go-w %s", path, mode, quote(path))
+		return fmt.Errorf("%s may be written by other users (mode %04o); mend it: chmod go-w "+
+			"%s", path, mode, quote(path))
 	case what == secret && mode&0o007 != 0:
-		return fmt.Errorf("%s may be read by every user of this host (mode %04o), so the key in it is no secret; mend it: chmod %s %s",
+		return fmt.Errorf("%s may be read by every user of this host (mode %04o), so the key in it is no secret; "+
+			"mend it: chmod %s %s",
 			path, mode, privateMode(owner), quote(path))
 	case what == secret && mode&0o070 != 0 && owner != 0:
-		return fmt.Errorf("%s may be read by a group (mode %04o), which is taken of root's files only; mend it: chmod 600 %s", path, mode, quote(path))
+		return fmt.Errorf("%s may be read by a group (mode %04o), which is taken of root's files only; mend it: "+
+			"chmod 600 %s", path, mode, quote(path))
 	}
 	dir, err := os.Stat(filepath.Dir(path))
 	if err == nil && dir.Mode().Perm()&0o002 != 0 && dir.Mode()&fs.ModeSticky == 0 {
-		return fmt.Errorf("the directory of %s may be written by every user of this host, so each of them could replace the file; mend it: chmod o-w %s",
+		return fmt.Errorf("the directory of %s may be written by every user of this host, so each of them could "+
+			"replace the file; mend it: chmod o-w %s",
 			path, quote(filepath.Dir(path)))
 	}
 	return nil

@@ -12,7 +12,7 @@ import (
 	"github.com/skerry/skerry/internal/sshsig"
 )
 
-// kind says what a file holds, and so who may do what with it.
+// kind says what a file holds, and so which rights on it are too many.
 type kind int
 
 const (

@@ -16,7 +16,8 @@ import (
 // fs.ErrExist where there is something already.
 func CreateKeys(path string, keys ...sitekey.Line) error {
 	var b strings.Builder
-	b.WriteString("# skerry: the key of the site. Each host with this key is a member: keep it to the hosts of the site.\n")
+	b.WriteString("# skerry: the key of the site. Each host with this key is a member: keep it to the hosts of the " +
+		"site.\n")
 	for _, k := range keys {
 		b.WriteString(k.Format() + "\n")
 	}
@@ -55,7 +56,8 @@ func AddOperator(path string, op sshsig.Operator) error {
 	}
 	text, err := read(path, public, sshsig.MaxFile)
 	if errors.Is(err, fs.ErrNotExist) {
-		return create(path, "# skerry: the operators of the site. One line each: name, what it may sign, public key.\n"+line+"\n", 0o644)
+		return create(path, "# skerry: the operators of the site. One line each: name, what it may sign, public "+
+			"key.\n"+line+"\n", 0o644)
 	}
 	if err != nil {
 		return err

@@ -49,7 +49,8 @@ func (o Options) fromAgent(ctx context.Context, only *sshsig.PublicKey) (*Signer
 		sign: func(data []byte) ([]byte, error) {
 			signature, err := client.Sign(k.agent, data)
 			if err != nil {
-				return nil, fmt.Errorf("ssh-agent does not sign with %s; is it locked, or was the key taken out? (ssh-add -l): %w", k.key.Fingerprint(), err)
+				return nil, fmt.Errorf("ssh-agent does not sign with %s; is it locked, or was the key taken out? "+
+					"(ssh-add -l): %w", k.key.Fingerprint(), err)
 			}
 			if signature.Format != ssh.KeyAlgoED25519 {
 				return nil, fmt.Errorf("ssh-agent answers with a signature of type %q", signature.Format)
@@ -88,7 +89,8 @@ func (o Options) choose(client agent.Agent, only *sshsig.PublicKey) (found, erro
 	for _, f := range fit {
 		names = append(names, f.name)
 	}
-	return found{}, fmt.Errorf("ssh-agent has the keys of several operators: %s; say as which of them to sign: --by %s", strings.Join(names, ", "), names[0])
+	return found{}, fmt.Errorf("ssh-agent has the keys of several operators: %s; say as which of them to sign: --by "+
+		"%s", strings.Join(names, ", "), names[0])
 }
 
 func (o Options) noneFits(seen []string) error {
@@ -96,5 +98,6 @@ func (o Options) noneFits(seen []string) error {
 	if len(seen) > 0 {
 		has = "has " + strings.Join(seen, ", ")
 	}
-	return fmt.Errorf("ssh-agent has no operator's key: wanted is %s; the agent %s; put the key in with: ssh-add FILE, or name its file: --key FILE", o.names(), has)
+	return fmt.Errorf("ssh-agent has no operator's key: wanted is %s; the agent %s; put the key in with: ssh-add "+
+		"FILE, or name its file: --key FILE", o.names(), has)
 }

@@ -17,7 +17,8 @@ func dialAgent(context.Context) (io.ReadWriteCloser, error) {
 	}
 	pipe, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
-		return nil, fmt.Errorf("ssh-agent can't be reached: %w; start its service (Start-Service ssh-agent; ssh-add), or name a key file: --key FILE", err)
+		return nil, fmt.Errorf("ssh-agent can't be reached: %w; start its service (Start-Service ssh-agent; "+
+			"ssh-add), or name a key file: --key FILE", err)
 	}
 	return pipe, nil
 }

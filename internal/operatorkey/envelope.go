@@ -60,7 +60,8 @@ func ParseEnvelope(line string) (ed25519.PrivateKey, error) {
 			r = '1'
 		}
 		if !strings.ContainsRune(alphabet, r) {
-			return nil, fmt.Errorf("character %d stands in no line of an envelope; it is made of digits and letters without I, L, O and U", i+1)
+			return nil, fmt.Errorf("character %d stands in no line of an envelope; it is made of digits and letters "+
+				"without I, L, O and U", i+1)
 		}
 		if b.Len() == paperLetters+checkLetters {
 			return nil, fmt.Errorf("the line has more than %d letters and digits", paperLetters+checkLetters)
@@ -74,7 +75,8 @@ func ParseEnvelope(line string) (ed25519.PrivateKey, error) {
 	}
 	text, check := text[:paperLetters], text[paperLetters:]
 	if check != checkOf(text) {
-		return nil, errors.New("the check sum of the line is wrong: a letter was mistyped; compare the groups of four one by one")
+		return nil, errors.New("the check sum of the line is wrong: a letter was mistyped; compare the groups of " +
+			"four one by one")
 	}
 	secret, err := paper.DecodeString(text)
 	if err != nil {

@@ -116,7 +116,8 @@ func (o Options) fromFile(ctx context.Context) (*Signer, error) {
 	case ed25519.PrivateKey:
 		return o.inMemory(private, "the key in "+o.File)
 	}
-	return nil, fmt.Errorf("%s holds a key of another type than ssh-ed25519, which operators sign with; make one with: ssh-keygen -t ed25519", o.File)
+	return nil, fmt.Errorf("%s holds a key of another type than ssh-ed25519, which operators sign with; make one "+
+		"with: ssh-keygen -t ed25519", o.File)
 }
 
 // tries is how often a passphrase is asked for.
@@ -134,7 +135,8 @@ func (o Options) decrypt(text []byte) (any, error) {
 	for range tries {
 		passphrase, err := o.Ask("Passphrase of " + o.File + ": ")
 		if err != nil {
-			return nil, fmt.Errorf("%s has a passphrase: %w; or put the key into ssh-agent: ssh-add %s", o.File, err, o.File)
+			return nil, fmt.Errorf("%s has a passphrase: %w; or put the key into ssh-agent: ssh-add "+
+				"%s", o.File, err, o.File)
 		}
 		if passphrase == "" {
 			continue // which the parser takes for a damaged file
@@ -179,7 +181,8 @@ func (o Options) stranger(what string, key sshsig.PublicKey) error {
 	i := slices.IndexFunc(o.Operators, func(op sshsig.Operator) bool { return op.Key == key })
 	switch {
 	case i < 0:
-		return fmt.Errorf("%s (%s) belongs to no operator; the file of operators names %s; add it with: skerry operator add NAME KEY.pub",
+		return fmt.Errorf("%s (%s) belongs to no operator; the file of operators names %s; add it with: skerry "+
+			"operator add NAME KEY.pub",
 			what, key.Fingerprint(), o.names())
 	case o.Name != "" && o.Operators[i].Name != o.Name:
 		return fmt.Errorf("%s is the one of %s, not of %s", what, o.Operators[i].Name, o.Name)

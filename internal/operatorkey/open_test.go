@@ -1,3 +1,5 @@
+//go:build unix
+
 package operatorkey
 
 import (
@@ -7,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -24,7 +27,7 @@ func command(t *testing.T, name string, args ...string) {
 func newKey(t *testing.T, kind, passphrase string) (file string, key sshsig.PublicKey) {
 	t.Helper()
 	file = filepath.Join(t.TempDir(), "id")
-	command(t, "ssh-keygen", "-q", "-t", kind, "-N", passphrase, "-C", "key of a test", "-f", file)
+	command(t, "ssh-keygen", "-q", "-a", "1", "-t", kind, "-N", passphrase, "-C", "key of a test", "-f", file)
 	text, err := os.ReadFile(file + ".pub")
 	if err != nil {
 		t.Fatal(err)
@@ -258,4 +261,11 @@ func TestOpenEnvelope(t *testing.T) {
 	fails(t, "no terminal", Options{Envelope: true, Operators: ops, Ask: noTerminal}, "no terminal")
 	other, _ := NewEnvelope()
 	fails(t, "another site's", Options{Envelope: true, Operators: ops, Ask: typed(other)}, "the key of the envelope", "belongs to no operator")
+}
+func freeze(t *testing.T, p *os.Process) {
+	t.Helper()
+	if err := p.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.Signal(syscall.SIGCONT) })
 }

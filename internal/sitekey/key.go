@@ -54,12 +54,14 @@ func Parse(text string) (Key, error) {
 	case !ok:
 		return Key{}, errors.New("this is no site key: one begins with " + Prefix + "; make one with: skerry key new")
 	case len(rest) != letters:
-		return Key{}, fmt.Errorf("%d letters and digits stand behind %s, a site key has %d: the text was cut, or two texts were joined",
+		return Key{}, fmt.Errorf("%d letters and digits stand behind %s, a site key has %d: the text was cut, or "+
+			"two texts were joined",
 			len(rest), Prefix, letters)
 	}
 	raw, err := encoding.DecodeString(rest)
 	if at, bad := errors.AsType[base32.CorruptInputError](err); bad {
-		return Key{}, fmt.Errorf("character %d is none of a-z and 2-7, of which a site key is made: it has a typing mistake",
+		return Key{}, fmt.Errorf("character %d is none of a-z and 2-7, of which a site key is made: it has a typing "+
+			"mistake",
 			len(Prefix)+int(at)+1)
 	}
 	if err != nil {
@@ -67,7 +69,8 @@ func Parse(text string) (Key, error) {
 	}
 	secret := [secretSize]byte(raw)
 	if [checkSize]byte(raw[secretSize:]) != checkOf(secret) {
-		return Key{}, errors.New("the check sum of the site key is wrong: a letter was changed, or two were swapped; copy it again")
+		return Key{}, errors.New("the check sum of the site key is wrong: a letter was changed, or two were " +
+			"swapped; copy it again")
 	}
 	if secret == [secretSize]byte{} {
 		return Key{}, errors.New("this site key is all zeros and no secret; make one with: skerry key new")

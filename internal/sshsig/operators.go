@@ -141,10 +141,12 @@ func unlike(list []Operator, op Operator) error {
 	for _, other := range list {
 		switch {
 		case other.Name == op.Name:
-			return fmt.Errorf("the operator %s stands in line %d already; give a second key a name of its own, such as %s-2",
+			return fmt.Errorf("the operator %s stands in line %d already; give a second key a name of its own, such "+
+				"as %s-2",
 				op.Name, other.Line, op.Name)
 		case other.Key == op.Key:
-			return fmt.Errorf("the key of %s is the one of %s in line %d; each operator has an own key", op.Name, other.Name, other.Line)
+			return fmt.Errorf("the key of %s is the one of %s in line %d; each operator has an own "+
+				"key", op.Name, other.Name, other.Line)
 		}
 	}
 	return nil
@@ -169,7 +171,8 @@ func parseOperator(line string) (op Operator, err error) {
 		return op, err
 	}
 	if len(op.Namespaces) == 0 {
-		return op, fmt.Errorf("the line does not say what %s may sign; write %s namespaces=%q %s …", op.Name, op.Name, strings.Join(Namespaces, ","), keyType)
+		return op, fmt.Errorf("the line does not say what %s may sign; write %s namespaces=%q %s "+
+			"…", op.Name, op.Name, strings.Join(Namespaces, ","), keyType)
 	}
 	return op, nil
 }
@@ -206,9 +209,11 @@ func operatorName(word string) (string, error) {
 	case word == "" || len(word) > 64:
 		return "", fmt.Errorf("an operator's name has 1 to 64 characters, not %d", len(word))
 	case strings.ContainsAny(word, "*?!,"):
-		return "", fmt.Errorf("%q is a pattern or a list, and a line here is for one operator with one plain name", word)
+		return "", fmt.Errorf("%q is a pattern or a list, and a line here is for one operator with one plain "+
+			"name", word)
 	case bad >= 0 || word[0] == '-':
-		return "", fmt.Errorf("%q is no name of an operator: use letters, digits and . - _ @ +, beginning with none of -", word)
+		return "", fmt.Errorf("%q is no name of an operator: use letters, digits and . - _ @ +, beginning with none "+
+			"of -", word)
 	case strings.HasPrefix(word, "ssh-") || strings.HasPrefix(word, "sk-ssh-"):
 		return "", fmt.Errorf("the line begins with %q; the operator's name comes first", word)
 	}
@@ -230,7 +235,8 @@ func parseOptions(options string) (namespaces []string, err error) {
 				return nil, err
 			}
 		case "valid-after", "valid-before":
-			return nil, fmt.Errorf("%s is not taken: processes whose clocks differ would disagree; take the line out when the key ends", name)
+			return nil, fmt.Errorf("%s is not taken: processes whose clocks differ would disagree; take the line "+
+				"out when the key ends", name)
 		case "cert-authority":
 			return nil, errors.New("cert-authority is not taken: write a line for each operator's own key")
 		default:
@@ -247,7 +253,8 @@ func parseNamespaces(value string) ([]string, error) {
 	list := strings.Split(value[1:len(value)-1], ",")
 	for _, n := range list {
 		if n == "" || len(n) > maxNamespace || strings.ContainsFunc(n, func(r rune) bool { return r <= ' ' || r > '~' || r == '!' || r == '"' || r == '\\' }) {
-			return nil, fmt.Errorf("%.70q is no namespace; write names such as %s, and patterns with * at most", n, Release)
+			return nil, fmt.Errorf("%.70q is no namespace; write names such as %s, and patterns with * at "+
+				"most", n, Release)
 		}
 	}
 	return list, nil

@@ -23,7 +23,8 @@ func ParsePublicKey(line string) (key PublicKey, comment string, err error) {
 	words := strings.Fields(strings.TrimPrefix(line, "\ufeff"))
 	switch {
 	case strings.Contains(line, "PRIVATE KEY"):
-		return key, "", errors.New("this is a private key, which stays where it is; the public one is in the file with .pub at its end")
+		return key, "", errors.New("this is a private key, which stays where it is; the public one is in the file " +
+			"with .pub at its end")
 	case len(words) == 0:
 		return key, "", errors.New("the public key is empty")
 	case words[0] != keyType:
@@ -46,7 +47,8 @@ func wrongType(word string) error {
 	const remedy = "; make one with: ssh-keygen -t ed25519"
 	switch {
 	case strings.HasPrefix(word, "sk-"):
-		return fmt.Errorf("%.40q is a key in a security token, and operators sign with a plain %s key%s", word, keyType, remedy)
+		return fmt.Errorf("%.40q is a key in a security token, and operators sign with a plain %s "+
+			"key%s", word, keyType, remedy)
 	case strings.HasPrefix(word, "ssh-"), strings.HasPrefix(word, "ecdsa-"):
 		return fmt.Errorf("a key of type %.40q, and operators sign with %s%s", word, keyType, remedy)
 	}
