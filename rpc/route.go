@@ -20,10 +20,13 @@ const internalPrefix = "skerry."
 type served struct {
 	name, version string
 	processor     thrift.TProcessor
-	methods       map[string]thrift.TProcessorFunction
-	doors         map[string]*door // by method; nil: tokens mean nothing
-	oneWay        sync.Map         // methods that were seen to answer nothing
+	methods       map[string]*method
+	learned       learned // when methods is empty
+	anyDoor       *door   // of what is learned; nil: tokens mean nothing
 }
+
+// internal reports whether the service is one of the framework's own.
+func (s *served) internal() bool { return strings.HasPrefix(s.name, internalPrefix) }
 
 // routes finds the service of a call. Readers take no lock.
 type routes struct {

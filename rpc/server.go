@@ -35,6 +35,10 @@ type ServerConfig struct {
 	Health       *health.Recorder    // nil counts nothing
 	Logger       *slog.Logger        // nil means slog.Default()
 
+	// Listed reports whether a registry lists a service. Such names of callers
+	// are counted apart, however many there are; nil: none.
+	Listed func(service string) bool
+
 	// Rollout is this process's part in releases: every call is checked by the
 	// rules of its token and counted. The server must then serve rulesSince and
 	// learnRules of skerry.internal (idl/skerry.thrift). nil: tokens are ignored.
@@ -51,6 +55,7 @@ type Server struct {
 	routes            routes
 	bad               complaints
 	requests, replies tank
+	callers           callers
 
 	running  atomic.Int64 // calls that were accepted and are not answered
 	leaving  atomic.Bool
@@ -89,6 +94,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 		finished: make(chan struct{}, 1), drained: make(chan struct{}),
 		conns: map[*serverConn]struct{}{}, listeners: map[net.Listener]struct{}{},
 	}
+	s.callers.listed = cfg.Listed
 	s.requests.limit, s.replies.limit = int64(cfg.Sizes.Requests), int64(cfg.Sizes.Replies)
 	if s.log == nil {
 		s.log = slog.Default()
@@ -102,7 +108,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 func (s *Server) Handle(service, version string, p thrift.TProcessor) (remove func(), err error) {
 	v := &served{name: service, version: version, processor: p}
 	if p != nil {
-		v.methods = p.ProcessorMap()
+		v.methods = methodsOf(p)
 	}
 	v.makeDoors(&s.cfg)
 	return s.routes.add(v)
