@@ -128,6 +128,9 @@ func (m *memory) pop() (isStruct bool) {
 	o := m.open[n]
 	m.open = m.open[:n]
 	m.in, m.next = o.in, o.next
+	if n > 0 && !m.open[n-1].isStruct {
+		m.next = m.open[n-1].next.after(m.next)
+	}
 	return o.isStruct
 }
 
@@ -176,6 +179,9 @@ func (m *memory) mapping(size int) error {
 	m.next = nil
 	if p != nil && p.kind == mapPlace {
 		each, m.next = p.size, p.inner
+		if p.key != nil {
+			m.next = p.key
+		}
 	}
 	return m.charge(mapSize(size, each))
 }

@@ -45,6 +45,7 @@ type place struct {
 	size  int64  // of an element or an entry
 	shape *Shape // of a struct
 	inner *place // the elements' place, or that of a map's values; nil = they hold no memory of their own
+	key   *place // the same of a map's keys
 }
 
 var shapes sync.Map // reflect.Type → *Shape
@@ -138,13 +139,23 @@ func (b shaper) place(t reflect.Type) *place {
 		p.inner = b.place(t.Elem())
 	case reflect.Map:
 		p.kind, p.size = mapPlace, int64(t.Key().Size()+t.Elem().Size())
-		if p.inner = b.place(t.Elem()); b.place(t.Key()) != nil {
-			p.inner = nil // which of both is read next is not known: what both cost by default
-		}
+		p.key, p.inner = b.place(t.Key()), b.place(t.Elem())
 	default:
 		return nil
 	}
 	return p
+}
+
+// after is where the next value of a container stands, behind one at last: the
+// keys and values of a map take turns where both hold memory.
+func (p *place) after(last *place) *place {
+	switch {
+	case p == nil || p.key == nil || p.inner == nil:
+		return last
+	case last == p.key:
+		return p.inner
+	}
+	return p.key
 }
 
 // field is the place of a field, nil for one that is not known.
