@@ -89,7 +89,7 @@ func (s *stream) message() error {
 			err = fmt.Errorf("%w: message begins with % x", theader.ErrMalformed, b)
 		}
 		if err == nil {
-			err = s.value(thrift.STRING, 0)
+			err = s.value(thrift.STRING, 1)
 		}
 		if err == nil {
 			_, err = s.next(4)
@@ -107,7 +107,7 @@ func (s *stream) message() error {
 		_, err = s.uvarint()
 	}
 	if err == nil {
-		err = s.compactValue(thrift.COMPACT_BINARY, 0)
+		err = s.compactValue(thrift.COMPACT_BINARY, 1)
 	}
 	if err != nil {
 		return err
@@ -155,6 +155,9 @@ func (s *stream) pass(n int) error {
 	return err
 }
 
+// none is the second type of what is no map.
+const none = 0xff
+
 var binaryWidth = map[thrift.TType]int{
 	thrift.BOOL: 1, thrift.BYTE: 1, thrift.I16: 2, thrift.I32: 4, thrift.I64: 8, thrift.DOUBLE: 8, thrift.UUID: 16,
 }
@@ -162,6 +165,9 @@ var binaryWidth = map[thrift.TType]int{
 // value walks through a value of the binary protocol in which structs and
 // containers nest at most depth deep.
 func (s *stream) value(t thrift.TType, depth int) error {
+	if depth == 0 {
+		return errTooDeep
+	}
 	if n := binaryWidth[t]; n > 0 {
 		return s.pass(n)
 	}
@@ -171,9 +177,6 @@ func (s *stream) value(t thrift.TType, depth int) error {
 			return err
 		}
 		return s.pass(n)
-	}
-	if depth == 0 {
-		return errTooDeep
 	}
 	switch t {
 	case thrift.STRUCT:
@@ -194,7 +197,7 @@ func (s *stream) value(t thrift.TType, depth int) error {
 		if err != nil {
 			return err
 		}
-		return s.values(thrift.TType(b), thrift.STOP, depth-1)
+		return s.values(thrift.TType(b), none, depth-1)
 	case thrift.MAP:
 		b, err := s.next(2)
 		if err != nil {
@@ -220,7 +223,7 @@ func (s *stream) binarySize() (int, error) {
 func (s *stream) values(first, second thrift.TType, depth int) error {
 	n, err := s.binarySize()
 	for ; err == nil && n > 0; n-- {
-		if err = s.value(first, depth); err == nil && second != thrift.STOP {
+		if err = s.value(first, depth); err == nil && second != none {
 			err = s.value(second, depth)
 		}
 	}
@@ -230,6 +233,9 @@ func (s *stream) values(first, second thrift.TType, depth int) error {
 // compactValue walks through a value of the compact protocol, in a container
 // or, but for a bool, in a field.
 func (s *stream) compactValue(t byte, depth int) error {
+	if depth == 0 {
+		return errTooDeep
+	}
 	switch t {
 	case thrift.COMPACT_BOOLEAN_TRUE, thrift.COMPACT_BOOLEAN_FALSE, thrift.COMPACT_BYTE:
 		return s.pass(1)
@@ -247,9 +253,6 @@ func (s *stream) compactValue(t byte, depth int) error {
 		}
 		return s.pass(n)
 	}
-	if depth == 0 {
-		return errTooDeep
-	}
 	switch t {
 	case thrift.COMPACT_STRUCT:
 		return s.compactStruct(depth - 1)
@@ -262,7 +265,7 @@ func (s *stream) compactValue(t byte, depth int) error {
 		if n == 15 {
 			n, err = s.compactSize()
 		}
-		return s.compactValues(n, err, b&0x0f, thrift.STOP, depth-1)
+		return s.compactValues(n, err, b&0x0f, none, depth-1)
 	case thrift.COMPACT_MAP:
 		n, err := s.compactSize()
 		if err != nil || n == 0 {
@@ -303,7 +306,7 @@ func (s *stream) compactStruct(depth int) error {
 
 func (s *stream) compactValues(n int, err error, first, second byte, depth int) error {
 	for ; err == nil && n > 0; n-- {
-		if err = s.compactValue(first, depth); err == nil && second != thrift.STOP {
+		if err = s.compactValue(first, depth); err == nil && second != none {
 			err = s.compactValue(second, depth)
 		}
 	}
