@@ -27,7 +27,7 @@ func (r *binaryReader) least(t thrift.TType) int {
 }
 
 func (r *binaryReader) Free() {
-	*r = binaryReader{message: message{TProtocol: r.TProtocol, memory: memory{open: r.reopen()}}}
+	r.reset()
 	binaryReaders.Put(r)
 }
 
@@ -119,14 +119,6 @@ func (r *binaryReader) ReadDouble(context.Context) (float64, error) {
 }
 
 func (r *binaryReader) ReadString(context.Context) (string, error) {
-	s, err := r.string()
-	if err != nil || !r.Copy {
-		return s, err
-	}
-	return r.clone(s)
-}
-
-func (r *binaryReader) string() (string, error) {
 	size, err := r.u32("string size")
 	if err != nil {
 		return "", err
@@ -135,11 +127,11 @@ func (r *binaryReader) string() (string, error) {
 }
 
 func (r *binaryReader) ReadBinary(context.Context) ([]byte, error) {
-	s, err := r.string()
+	size, err := r.u32("string size")
 	if err != nil {
 		return nil, err
 	}
-	return r.binary(s)
+	return r.binary(int32(size))
 }
 
 func (r *binaryReader) Skip(ctx context.Context, t thrift.TType) error {

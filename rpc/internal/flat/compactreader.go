@@ -40,7 +40,8 @@ func compactMin(t thrift.TType) int {
 }
 
 func (r *compactReader) Free() {
-	*r = compactReader{message: message{TProtocol: r.TProtocol, memory: memory{open: r.reopen()}}}
+	r.reset()
+	r.last, r.value, r.valueIn = 0, false, false
 	compactReaders.Put(r)
 }
 
@@ -188,14 +189,6 @@ func (r *compactReader) ReadDouble(context.Context) (float64, error) {
 }
 
 func (r *compactReader) ReadString(context.Context) (string, error) {
-	s, err := r.string()
-	if err != nil || !r.Copy {
-		return s, err
-	}
-	return r.clone(s)
-}
-
-func (r *compactReader) string() (string, error) {
 	n, err := r.uvarint("string size")
 	if err != nil {
 		return "", err
@@ -204,11 +197,11 @@ func (r *compactReader) string() (string, error) {
 }
 
 func (r *compactReader) ReadBinary(context.Context) ([]byte, error) {
-	s, err := r.string()
+	n, err := r.uvarint("string size")
 	if err != nil {
 		return nil, err
 	}
-	return r.binary(s)
+	return r.binary(int32(n))
 }
 
 func (r *compactReader) Skip(ctx context.Context, t thrift.TType) error {

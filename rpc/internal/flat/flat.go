@@ -51,12 +51,12 @@ func NewReader(p Protocol, message string, mem Memory) Reader {
 	if p == Compact {
 		r := compactReaders.Get().(*compactReader)
 		r.s = message
-		r.memory.begin(mem)
+		r.memory.begin(&mem)
 		return r
 	}
 	r := binaryReaders.Get().(*binaryReader)
 	r.s = message
-	r.memory.begin(mem)
+	r.memory.begin(&mem)
 	return r
 }
 

@@ -49,18 +49,18 @@ type open struct {
 	isStruct bool
 }
 
-func (m *memory) begin(mem Memory) {
-	m.Memory = mem
-	if m.Costs == (Costs{}) {
+func (m *memory) begin(mem *Memory) {
+	m.Account, m.Shape, m.Costs, m.Copy = mem.Account, mem.Shape, mem.Costs, mem.Copy
+	if m.Costs.Element == 0 {
 		m.Costs = DefaultCosts
 	}
 	m.given = Uncounted
 }
 
-// reopen is the stack for the next message.
-func (m *memory) reopen() []open {
-	clear(m.open)
-	return m.open[:0]
+func (m *memory) reset() {
+	m.Account, m.Shape = nil, nil
+	m.used, m.given, m.skipping = 0, 0, false
+	m.next, m.in, m.open = nil, nil, m.open[:0]
 }
 
 // Used is what the message has taken so far.
@@ -176,8 +176,7 @@ func (m *memory) mapping(size int) error {
 	each := m.Costs.Entry
 	p := m.next
 	m.open = append(m.open, open{m.in, p, false})
-	m.next = nil
-	if p != nil && p.kind == mapPlace {
+	if m.next = nil; p != nil && p.kind == mapPlace {
 		each, m.next = p.size, p.inner
 		if p.key != nil {
 			m.next = p.key
@@ -195,15 +194,4 @@ func (m *memory) clone(s string) (string, error) {
 		return "", err
 	}
 	return strings.Clone(s), nil
-}
-
-// binary makes of a string in the message a byte slice.
-func (m *memory) binary(s string) ([]byte, error) {
-	if m.skipping {
-		return nil, nil
-	}
-	if err := m.charge(classed(int64(len(s)))); err != nil {
-		return nil, err
-	}
-	return []byte(s), nil
 }

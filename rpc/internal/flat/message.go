@@ -70,7 +70,29 @@ func (m *message) bytes(size int32) (string, error) {
 	}
 	b := m.s[m.at : m.at+int(size)]
 	m.at += int(size)
+	if m.Copy {
+		return m.clone(b)
+	}
 	return b, nil
+}
+
+// binary returns the next size bytes as a slice.
+func (m *message) binary(size int32) ([]byte, error) {
+	s, err := m.bytes(size)
+	if err == nil {
+		err = m.charge(classed(int64(len(s))))
+	}
+	if err != nil || m.skipping {
+		return nil, err
+	}
+	return []byte(s), nil
+}
+
+// reset makes the message fit for the pool. It sets field by field, which costs
+// less than to replace the struct while memory is being collected.
+func (m *message) reset() {
+	m.s, m.at, m.depth, m.announced = "", 0, 0, 0
+	m.memory.reset()
 }
 
 // container checks the announced size of a list, set or map whose elements
