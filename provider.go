@@ -61,6 +61,7 @@ func newProvider(n *Node) (*provider, error) {
 		Interceptors: n.opts.server,
 		Health:       n.stats,
 		Logger:       n.log,
+		Listed:       n.lists.Offers,
 
 		Rollout:       n.rules,
 		Entry:         n.cfg.entry,

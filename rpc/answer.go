@@ -22,8 +22,10 @@ func (r *request) conclude(h *handling, err error) health.Outcome {
 	}
 	reply := h.out.Bytes()
 	switch {
+	case r.memory.denied != Unknown: // the arguments were not read to their end
+		return r.exception(r.memory.denied, NotExecuted, err)
 	case len(reply) == 0 && (err == nil || h.ok):
-		r.served.oneWay.Store(r.method, true)
+		r.kind.silent.Store(true)
 		return appOutcome(err)
 	case len(reply) == 0 || (kindOf(r.encoding, reply) == thrift.REPLY && !h.ok && err != nil):
 		return r.failed(h, err)
@@ -96,7 +98,7 @@ func kindOf(encoding flat.Protocol, message []byte) thrift.TMessageType {
 // refuse answers a call that was not admitted.
 func (r *request) refuse(code Code, err error) {
 	r.conn.s.refused.Add(1)
-	r.conn.s.requests.add(-weight(r.payload))
+	r.lighten()
 	if code != RulesNeeded && r.counted != nil { // else the caller tells the rules and calls again
 		r.counted.cell.Record(code.Outcome(), 0)
 	}
@@ -135,11 +137,7 @@ func (r *request) unexpected(executed Executed) bool {
 	if r.unordered {
 		return r.info.OneWay && executed != NotExecuted
 	}
-	if r.info.OneWay || r.served == nil {
-		return r.info.OneWay
-	}
-	_, known := r.served.oneWay.Load(r.method)
-	return known
+	return r.info.OneWay || r.kind != nil && r.kind.silent.Load()
 }
 
 // maxText bounds the text of an exception.

@@ -55,6 +55,7 @@ type Client struct {
 	sweeper sweeper
 	start   time.Time
 	peers   sync.Map // *Endpoint → *peer
+	replies tank     // what decoding replies takes
 	route   func(service string, t rollout.Token) (version string, by rollout.Strategy, ok bool, err error)
 	sweeps  sync.Once
 	parted  parting
@@ -75,6 +76,7 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	cfg.Connections = cmp.Or(cfg.Connections, 1)
 	cfg.Sizes = cfg.Sizes.withDefaults()
 	c := &Client{cfg: cfg, watch: cfg.Watcher, start: time.Now()}
+	c.replies.limit = int64(cfg.Sizes.Requests)
 	if c.cfg.Logger == nil {
 		c.cfg.Logger = slog.Default()
 	}

@@ -182,6 +182,19 @@
 // addresses take turns. A message that has begun must go on: 10 s for the next
 // byte of its head, 30 s for any other.
 //
+// What decoding takes is counted before it is taken, by the types of generated
+// code: 8 times the largest frame for one message, requests and replies alike,
+// and Sizes.Requests for all requests that run and for all replies that are
+// read. What is over it is refused as TooLarge or Overloaded, and has not been
+// executed. A compressed payload counts piece by piece while it is inflated;
+// the framework's own services ("skerry.…") take none. Their strings are copies;
+// all other strings that were decoded keep their message while they are kept.
+//
+// Methods are counted by the processor's own names. A caller's name (sk-c) is 1
+// to 63 letters, digits, dots, dashes and underscores, or "?". It is a claim:
+// while they are connected, callers at one address are counted by 64 names,
+// all addresses by 1,024, besides those of listed services; others as "?".
+//
 // Calls above MaxCalls (10,000; the last sixteenth is kept for connections that
 // have none running) or MaxConnCalls (2,000) are refused as Overloaded, and those of more than 64 KiB while such calls hold
 // Sizes.Requests (512 MiB) already. A large message takes at most 32 times the

@@ -25,7 +25,8 @@ type door struct {
 	turn   func() error              // rollout.Log.Turn
 }
 
-// makeDoors prepares a door for each method.
+// makeDoors prepares a door for each method, and one for those of a processor
+// that does not list its methods.
 func (s *served) makeDoors(cfg *ServerConfig) {
 	if cfg.Rollout == nil || strings.HasPrefix(s.name, internalPrefix) {
 		return
@@ -33,29 +34,20 @@ func (s *served) makeDoors(cfg *ServerConfig) {
 	running := s.name + "/" + s.version
 	admit := func(t rollout.Token) error { return cfg.Rollout.Log().Admit(s.name, s.version, t) }
 	turn := func() error { return cfg.Rollout.Log().Turn(s.name, s.version) }
-	s.doors = map[string]*door{"": {origin: cfg.Rollout.Origin(s.name, running), admit: admit, turn: turn}} // of a processor that does not list its methods
-	for method := range s.methods {
-		d := &door{origin: cfg.Rollout.Origin(s.name+"."+method, running), admit: admit, turn: turn}
-		d.entry = cfg.Entry != nil && cfg.Entry(s.name, method)
-		s.doors[method] = d
-	}
-	if cfg.Entry != nil {
-		s.doors[""].entry = cfg.Entry(s.name, "")
+	entry := func(method string) bool { return cfg.Entry != nil && cfg.Entry(s.name, method) }
+	s.anyDoor = &door{origin: cfg.Rollout.Origin(s.name, running), admit: admit, turn: turn, entry: entry("")}
+	for _, m := range s.methods {
+		m.door = &door{origin: cfg.Rollout.Origin(s.name+"."+m.name, running), admit: admit, turn: turn, entry: entry(m.name)}
 	}
 }
 
 // join asks the rules whether this version may execute the call, before any
 // of its code runs, and counts the call's span.
 func (r *request) join() (Code, error) {
-	s := r.served
-	if s.doors == nil {
+	if r.kind.door == nil {
 		return Unknown, nil
 	}
-	d := s.doors[r.method]
-	if d == nil {
-		d = s.doors[""]
-	}
-	code, err := r.enter(d, r.conn.s.cfg.Rollout)
+	code, err := r.enter(r.kind.door, r.conn.s.cfg.Rollout)
 	if err == nil {
 		r.ctx.trace = &r.trace
 	}

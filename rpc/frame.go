@@ -160,10 +160,9 @@ func (f *frameReader) grow() error {
 // extend takes memory for more behind what has come of a frame.
 func (f *frameReader) extend(have []byte) error {
 	n := min(f.size, ahead*len(have))
-	if f.all.burst(n) {
+	if !f.all.take(int64(n-cap(f.piece)), 2) {
 		return errManyBytes
 	}
-	f.all.add(int64(n - cap(f.piece)))
 	f.piece = append(uncleared(n), have...)
 	return nil
 }

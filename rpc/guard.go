@@ -72,7 +72,7 @@ func (r *request) admitInternal() {
 		return
 	}
 	r.internal = true
-	r.counted = c.count(countKey{r.served, r.method, r.info.Caller})
+	r.counted = c.count(countKey{r.served, r.kind, r.info.Caller})
 	s.running.Add(1)
 	if code, err := r.register(); err != nil {
 		r.turnAway(code, err)

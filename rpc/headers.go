@@ -96,7 +96,9 @@ func readCallHeader(h *theader.Header, info *CallInfo) (remaining time.Duration)
 		case keyService:
 			info.Service = value
 		case keyCaller:
-			info.Caller = value
+			if info.Caller = value; !validName(value) && value != "" {
+				info.Caller = unnamed
+			}
 		case keyTrace:
 			info.Trace = value
 		case keyTraceState:
@@ -107,7 +109,7 @@ func readCallHeader(h *theader.Header, info *CallInfo) (remaining time.Duration)
 			info.token = value
 		case keyAttempt:
 			if n, err := strconv.Atoi(value); err == nil && n > 1 {
-				info.Attempt = n
+				info.Attempt = min(n, maxAttempt)
 			}
 		case keyDeadline:
 			remaining = readRemaining(value)
@@ -118,6 +120,9 @@ func readCallHeader(h *theader.Header, info *CallInfo) (remaining time.Duration)
 	}
 	return remaining
 }
+
+// maxAttempt keeps a hostile number of attempts within what can be counted on.
+const maxAttempt = 1 << 20
 
 // maxRemaining keeps a hostile deadline within what time.Duration can hold.
 const maxRemaining = 365 * 24 * time.Hour

@@ -69,7 +69,12 @@ func (r *releaseRun) damage(p *process) {
 	if p.server == nil || r.mutant == (mutant{}) {
 		return
 	}
-	for _, d := range p.server.routes.load()[p.service].doors {
+	served := p.server.routes.load()[p.service]
+	doors := []*door{served.anyDoor}
+	for _, m := range served.methods {
+		doors = append(doors, m.door)
+	}
+	for _, d := range doors {
 		honest := d.admit
 		d.admit = func(t rollout.Token) error {
 			if r.mutant.guard {

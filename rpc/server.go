@@ -40,6 +40,10 @@ type ServerConfig struct {
 	Health       *health.Recorder                   // nil counts nothing
 	Logger       *slog.Logger                       // nil means slog.Default()
 
+	// Listed reports whether a registry lists a service. Such names of callers
+	// are counted apart, however many there are; nil: none.
+	Listed func(service string) bool
+
 	// Rollout is this process's part in releases: every call is checked by the
 	// rules of its token and counted. The server must then serve learnRules of
 	// skerry.internal (idl/skerry.thrift) to all. nil: tokens are ignored.
@@ -60,6 +64,7 @@ type Server struct {
 	tls               *tls.Config // nil: the port speaks no TLS
 	turns             turns       // of handshakes
 	inside            internalRoom
+	callers           callers
 
 	running  atomic.Int64 // calls that were accepted and are not answered
 	leaving  atomic.Bool
@@ -107,6 +112,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 		finished: make(chan struct{}, 1), drained: make(chan struct{}),
 		conns: map[*serverConn]struct{}{}, listeners: map[net.Listener]struct{}{},
 	}
+	s.callers.listed = cfg.Listed
 	s.requests.limit, s.replies.limit = int64(cfg.Sizes.Requests), int64(cfg.Sizes.Replies)
 	if s.log == nil {
 		s.log = slog.Default()
@@ -123,7 +129,7 @@ func (s *Server) Handle(service, version string, p thrift.TProcessor) (remove fu
 
 func (s *Server) handle(v *served) (remove func(), err error) {
 	if p := v.processor; p != nil {
-		v.methods = p.ProcessorMap()
+		v.methods = methodsOf(p)
 	}
 	v.makeDoors(&s.cfg)
 	return s.routes.add(v)

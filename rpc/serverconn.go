@@ -46,7 +46,9 @@ type serverConn struct {
 	group  *run.Group
 	pool   *workers
 	base   context.Context // of handlers
-	peer   string          // the other end's address
+	peer   string          // the other end's host:port
+	addr   string          // its address, by which names are bounded
+	gone   bool            // it brings no more names; guarded by Server.callers
 	source netip.Addr      // what it is counted by
 	info   atomic.Pointer[PeerInfo]
 
@@ -86,8 +88,9 @@ type serverConn struct {
 
 // countKey is what calls of one connection are counted by.
 type countKey struct {
-	served         *served
-	method, caller string
+	served *served
+	method *method
+	caller string
 }
 
 // counted is what a connection knows about one kind of call.
@@ -106,6 +109,7 @@ func newServerConn(ctx context.Context, s *Server, nc net.Conn, group *run.Group
 	}
 	if a := nc.RemoteAddr(); a != nil {
 		c.peer = a.String()
+		c.addr = addressOf(c.peer)
 	}
 	tuneAccepted(nc)
 	info := PeerInfo{Addr: addrOf(nc.RemoteAddr())}
@@ -294,17 +298,20 @@ func (c *serverConn) receive(frame string) (relieved bool, err error) {
 	r := &request{conn: c, encoding: c.dialect.encoding, payload: frame, arrived: c.in.filled}
 	if c.dialect.header {
 		if err := c.readHead(r, frame); err != nil || r.payload == "" {
+			r.lighten()
 			return false, err
 		}
 	}
+	r.hold(weight(frame))
 	if err := r.begin(); err != nil {
+		r.lighten()
 		return false, err
 	}
 	if !r.unordered {
 		select {
 		case c.turn <- struct{}{}:
 		case <-c.done:
-			c.s.requests.add(-weight(r.payload))
+			r.lighten()
 			return false, errPeerClosed
 		}
 	}
@@ -326,10 +333,13 @@ func (c *serverConn) readHead(r *request, frame string) (err error) {
 	if r.info.Service != "" {
 		c.metSkerry()
 	}
-	if r.payload == "" {
-		return fmt.Errorf("%w: a frame without a message", theader.ErrMalformed)
+	if h.Zipped {
+		err = r.inflate()
 	}
-	return nil
+	if err == nil && r.payload == "" {
+		err = fmt.Errorf("%w: a frame without a message", theader.ErrMalformed)
+	}
+	return err
 }
 
 func (c *serverConn) control(kind string, h *theader.Header) error {
@@ -407,6 +417,7 @@ func (c *serverConn) close(err error) {
 	for _, r := range running {
 		r.ctx.end()
 	}
+	c.s.callers.forget(c)
 	c.s.mu.Lock()
 	delete(c.s.conns, c)
 	c.s.crowd.leave(c)
@@ -434,15 +445,24 @@ func (c *serverConn) count(k countKey) *counted {
 		return c.last
 	}
 	known := c.counts[k]
+	if known == nil && k.caller != "" {
+		k.caller = c.s.callers.name(c, k.caller)
+		known = c.counts[k]
+	}
 	if known == nil {
-		known = &counted{key: k, cell: c.cell(k), bad: c.meant(k.served)}
-		if len(c.counts) < maxCells {
-			c.counts[k] = known
+		if len(c.counts) >= maxKinds {
+			clear(c.counts)
 		}
+		known = &counted{key: k, cell: c.cell(k), bad: c.meant(k.served)}
+		c.counts[k] = known
 	}
 	c.last = known
 	return known
 }
+
+// maxKinds is how many kinds of calls a connection remembers; when there are
+// more it begins anew.
+const maxKinds = 128
 
 func (c *serverConn) cell(k countKey) *health.Cell {
 	if c.s.cfg.Health == nil {
@@ -452,5 +472,5 @@ func (c *serverConn) cell(k countKey) *health.Cell {
 	if caller == "" {
 		caller, _, _ = net.SplitHostPort(c.peer)
 	}
-	return c.s.cfg.Health.Cell(health.Key{Side: health.Server, Service: k.served.name, Method: k.method, Peer: caller, Version: k.served.version})
+	return c.s.cfg.Health.Cell(health.Key{Side: health.Server, Service: k.served.name, Method: k.method.name, Peer: caller, Version: k.served.version})
 }

@@ -32,6 +32,7 @@ type Registry struct {
 	size     atomic.Int64 // of the site, in processes that offer something, as the database last said
 	slowness atomic.Int64 // limit of a statement while the server is slow, as a time.Duration; 0: it is not
 	visiting atomic.Bool  // connections are scarce
+	oddName  atomic.Bool  // it was said that statistics have a name that is no text
 
 	mu      sync.Mutex
 	plain   bool               // the server refuses start-up parameters: a pooler, or an old one

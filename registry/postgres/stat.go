@@ -4,8 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 
@@ -50,29 +53,79 @@ func (r *Registry) Write(ctx context.Context, rows []health.Row) error {
 	if len(rows) == 0 {
 		return nil
 	}
-	entries := make([]statEntry, len(rows))
-	for i := range rows {
-		entries[i] = r.statEntry(&rows[i])
-	}
-	text, err := json.Marshal(entries)
-	if err != nil {
-		return fmt.Errorf("write statistics: %w", err)
-	}
 	ctx, cancel := context.WithTimeout(ctx, statTime)
 	defer cancel()
-	args := r.args()
-	args["rows"] = string(text)
-	err = r.with(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		return versioned(writeStatSQL, func(sql string) error {
-			_, err := conn.Exec(ctx, sql, args)
-			return err
-		})
-	})
+	err := r.writeStats(ctx, rows, printable)
+	if badData(err) { // a name that the database's encoding has no letters for
+		err = r.writeStats(ctx, rows, ascii)
+	}
 	if err != nil {
 		return fmt.Errorf("write statistics: %w", err)
 	}
 	return nil
 }
+
+// writeStats writes the rows with the names that name makes of theirs.
+func (r *Registry) writeStats(ctx context.Context, rows []health.Row, name func(string) string) error {
+	entries := make([]statEntry, len(rows))
+	odd := ""
+	for i := range rows {
+		e := r.statEntry(&rows[i])
+		for _, s := range []*string{&e.Service, &e.Method, &e.Peer, &e.Version} {
+			if shown := name(*s); shown != *s {
+				*s, odd = shown, shown
+			}
+		}
+		entries[i] = e
+	}
+	if odd != "" && !r.oddName.Swap(true) {
+		r.log.Warn("statistics have a name that is no text; such names are written quoted", "name", odd)
+	}
+	text, err := json.Marshal(entries)
+	if err != nil {
+		return err
+	}
+	args := r.args()
+	args["rows"] = string(text)
+	return r.with(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		return versioned(writeStatSQL, func(sql string) error {
+			_, err := conn.Exec(ctx, sql, args)
+			return err
+		})
+	})
+}
+
+// maxStatName is how many bytes of a name the table gets.
+const maxStatName = 512
+
+// printable is the name if it is text of a reasonable length, else it is
+// quoted: PostgreSQL takes no NUL, and terminals obey control characters.
+func printable(name string) string {
+	if len(name) > maxStatName {
+		name = name[:maxStatName] + "..."
+	}
+	for _, c := range name {
+		if !unicode.IsPrint(c) || c == utf8.RuneError {
+			return strconv.Quote(name)
+		}
+	}
+	return name
+}
+
+// ascii is printable for a database of any encoding.
+func ascii(name string) string {
+	name = printable(name)
+	for i := range len(name) {
+		if name[i] >= utf8.RuneSelf {
+			return strconv.QuoteToASCII(name)
+		}
+	}
+	return name
+}
+
+// badData reports whether the database refused a statement for what is in its
+// data (class 22 of SQLSTATE).
+func badData(err error) bool { return strings.HasPrefix(sqlState(err), "22") }
 
 func (r *Registry) statEntry(row *health.Row) statEntry {
 	host, port := r.cfg.Owner.Host, 0
