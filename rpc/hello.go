@@ -152,7 +152,7 @@ func (g *greeting) differs(e *Endpoint, cluster string) error {
 	return nil
 }
 
-// greet asks who answers on a new connection, before anything is called, and
+// greet asks which process answers on a new connection, before anything is called, and
 // proves that this process is of the site when the other one has.
 func (l *link) greet(ctx context.Context) error {
 	id, e := l.peer.c.cfg.Identity, l.peer.ep

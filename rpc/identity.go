@@ -43,7 +43,7 @@ var ErrOther = errors.New("another process than the listed one answers there")
 type PeerInfo struct {
 	Addr        netip.AddrPort    // zero when it has none
 	Owner       string            // its process (host/pid/epoch), proven by Site or Hello; "" = not proven
-	Site        bool              // a site connection: the process has a certificate of the site, nobody is between
+	Site        bool              // a site connection: the process has a certificate of the site, nothing is between
 	Hello       bool              // a process of the site is at the other end; something may be between
 	Member      bool              // it counts as a process of the site
 	Certificate *x509.Certificate // of a client that ServerConfig.TLS has verified

@@ -8,7 +8,7 @@ import (
 )
 
 // turns lets only so many handshakes compute at a time. The rest waits, the
-// addresses in turn, so that a crowd from one address holds up nobody else.
+// addresses in turn, so that a crowd from one address holds up no other address.
 type turns struct {
 	mu      sync.Mutex
 	free    int

@@ -11,8 +11,8 @@
 // a certificate on both sides, and no session tickets. Accepted is exactly one
 // certificate of at most 2 KiB that a root of the ring has signed for this
 // cluster. A client also checks that the certificate names the process that it
-// means, and both refuse a certificate of their own process. So nobody can
-// relay a handshake to another process, or send it back, and a port that
+// means, and both refuse a certificate of their own process. So a
+// handshake can't be relayed to another process or sent back, and a port that
 // another process has taken over is noticed. No clock is read.
 //
 // # Failure

@@ -134,7 +134,7 @@ func TestHandshake(t *testing.T) {
 }
 
 // A key that is added, moved to the front and taken out again in the order of a
-// rotation cuts nobody off, whoever is first to know.
+// rotation cuts no process off, whichever knows first.
 func TestRotation(t *testing.T) {
 	var ringA, ringB atomic.Pointer[[][]byte]
 	from := func(p *atomic.Pointer[[][]byte]) func() [][]byte { return func() [][]byte { return *p.Load() } }
