@@ -48,7 +48,7 @@ func Join(node interface{ Rollout() *rollout.Agent }, service, version string, n
 			origin.Join(&t, token, "")
 		}
 		defer t.End()
-		serve(next, w, r, &a, &t)
+		serve(next, &writer{ResponseWriter: w}, r, &a, &t)
 	})
 }
 
