@@ -87,13 +87,6 @@ func (g *Gateway) handler(r Route) (http.HandlerFunc, error) {
 
 // ServeHTTP serves a user's request.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if g.cfg.Health != "" && r.URL.Path == g.cfg.Health {
-		answered(r.Context())
-		g.health(w)
-		return
-	}
-	defer g.inUse.begin()()
-	v := &visit{id: newRequestID()}
 	out := &writer{
 		ResponseWriter: w,
 		answered:       func() { answered(r.Context()) },
@@ -101,6 +94,13 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		limit:          g.cfg.BodyIdle,
 		perStream:      r.ProtoMajor > 1,
 	}
+	defer pace(out, r, g.cfg.BodyIdle, out.sent)() // of what is refused, too
+	if g.cfg.Health != "" && r.URL.Path == g.cfg.Health {
+		g.health(out)
+		return
+	}
+	defer g.inUse.begin()()
+	v := &visit{id: newRequestID()}
 	begun := time.Now()
 	defer func() {
 		v.log(r, out, time.Since(begun), g.cfg.Logger)
@@ -110,7 +110,6 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	r = r.WithContext(context.WithValue(r.Context(), visitKey{}, v))
-	defer pace(out, r, g.cfg.BodyIdle, out.sent)()
 	v.entrance.serve(out, r)
 }
 

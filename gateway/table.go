@@ -34,7 +34,7 @@ func (e *entrance) refusesEncodedSlash(p requestPath) bool {
 		return true
 	}
 	rest := decodeAll(p.below(e.depth)[1:])
-	return e.Strip && (strings.HasPrefix(rest, "/") || strings.HasPrefix(rest, `\\`))
+	return e.Strip && (strings.HasPrefix(rest, "/") || strings.HasPrefix(rest, `\`))
 }
 
 // pathKey is what paths of a table are compared by; no segment holds a NUL.

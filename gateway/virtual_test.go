@@ -72,9 +72,45 @@ type world struct {
 	agent *rollout.Agent
 	users *pipes
 	log   *bytes.Buffer
-	ends  []func()
 	stats *health.Recorder
 	web   *pipes
+
+	mu   sync.Mutex
+	seen bytes.Buffer // what the service has read
+}
+
+// tapped keeps what its reader reads.
+type tapped struct {
+	net.Conn
+	w *world
+}
+
+func (c tapped) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.w.mu.Lock()
+	defer c.w.mu.Unlock()
+	c.w.seen.Write(p[:n])
+	return n, err
+}
+
+// tap is a listener whose connections are tapped.
+type tap struct {
+	*pipes
+	w *world
+}
+
+func (t tap) Accept() (net.Conn, error) {
+	c, err := t.pipes.Accept()
+	return tapped{c, t.w}, err
+}
+
+// arrived is what the service has read since it was asked last.
+func (w *world) arrived() string {
+	synctest.Wait()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	defer w.seen.Reset()
+	return w.seen.String()
 }
 
 func (w *world) Rollout() *rollout.Agent                                    { return w.agent }
@@ -106,7 +142,7 @@ func inWorld(t *testing.T, h http.HandlerFunc, play func(w *world), edits ...fun
 		group := run.NewGroup(t.Context())
 		group.Go(func(ctx context.Context) error { return g.Serve(ctx, w.users) })
 		server := &http.Server{Handler: h}
-		group.Go(func(context.Context) error { _ = server.Serve(w.web); return nil })
+		group.Go(func(context.Context) error { _ = server.Serve(tap{w.web, w}); return nil })
 		play(w)
 		server.Close()
 		w.web.Close()
