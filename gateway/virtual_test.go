@@ -5,15 +5,19 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha1"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -454,4 +458,91 @@ func TestFullOfIdleConnections(t *testing.T) {
 			}
 		}
 	}, func(c *Config) { c.MaxConnections = 100 })
+}
+
+// A request that is refused waits for its body no longer than a moment.
+func TestRefusedRequestsWaitForNoBody(t *testing.T) {
+	inWorld(t, sayHello, func(w *world) {
+		user := w.connect("10.0.0.1")
+		defer user.Close()
+		begun := time.Now()
+		fmt.Fprintf(user, "POST /a/%%2e%%2e/b HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n")
+		if status, text := answerFrom(user); status != http.StatusBadRequest || time.Since(begun) > restLimit {
+			t.Errorf("%d %s after %v", status, text, time.Since(begun))
+		}
+	})
+}
+
+// The limits of HTTP/1.1 hold for the streams of an HTTP/2 connection.
+func TestStreamsOfHTTP2(t *testing.T) {
+	pattern := httptest.NewUnstartedServer(nil)
+	pattern.StartTLS() // for its certificate
+	defer pattern.Close()
+	var now, most atomic.Int64
+	slow := func(w http.ResponseWriter, r *http.Request) {
+		n := now.Add(1)
+		defer now.Add(-1)
+		for old := most.Load(); n > old && !most.CompareAndSwap(old, n); old = most.Load() {
+		}
+		time.Sleep(time.Second)
+		sayHello(w, r)
+	}
+	inWorld(t, slow, func(w *world) {
+		roots := x509.NewCertPool()
+		roots.AddCert(pattern.Certificate())
+		var dials atomic.Int64
+		transport := &http.Transport{
+			ForceAttemptHTTP2: true,
+			TLSClientConfig:   &tls.Config{RootCAs: roots, ServerName: "example.com"},
+			DialContext: func(context.Context, string, string) (net.Conn, error) {
+				dials.Add(1)
+				return w.users.dial("10.0.0.1")
+			},
+		}
+		defer transport.CloseIdleConnections()
+		client := &http.Client{Transport: transport}
+		do := func(body io.Reader) (int, string) {
+			request, err := http.NewRequestWithContext(w.t.Context(), http.MethodPost, "https://example.com/x", body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if body != nil {
+				request.ContentLength = 100
+			}
+			answer, err := client.Do(request)
+			if err != nil {
+				return 0, err.Error()
+			}
+			defer answer.Body.Close()
+			text, _ := io.ReadAll(answer.Body)
+			return answer.StatusCode, fmt.Sprint(answer.ProtoMajor, " ", string(text))
+		}
+		if status, text := do(nil); status != http.StatusOK || text != "2 hello" {
+			t.Fatal(status, text)
+		}
+		stuck, never := io.Pipe()
+		var load sync.WaitGroup
+		load.Go(func() {
+			begun := time.Now()
+			status, text := do(stuck)
+			if took := time.Since(begun); status != http.StatusRequestTimeout || took < 30*time.Second || took > 34*time.Second {
+				t.Errorf("a stream that stalls: %d %s after %v", status, text, took)
+			}
+			never.Close()
+		})
+		for range 250 {
+			load.Go(func() {
+				if status, text := do(nil); status != http.StatusOK {
+					t.Errorf("%d %s", status, text)
+				}
+			})
+		}
+		load.Wait()
+		if most.Load() > maxStreams*dials.Load() {
+			t.Errorf("%d requests at a time by %d connections", most.Load(), dials.Load())
+		}
+		if w.traces() != 0 {
+			t.Errorf("%d traces stand", w.traces())
+		}
+	}, func(c *Config) { c.TLS = &tls.Config{Certificates: pattern.TLS.Certificates} })
 }
