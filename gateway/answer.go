@@ -63,9 +63,10 @@ func explain(w http.ResponseWriter, r *http.Request, err error) {
 	v.answer(w, status, textOf(status, err))
 }
 
-// status is that of an error, of which the client may be the cause.
+// status is that of an error, of which the client may be the cause. A body that
+// stops ends the request's context, too.
 func (v *visit) status(err error) int {
-	if cause := v.body.fault(); cause != nil && !errors.Is(err, context.Canceled) {
+	if cause := v.body.fault(); cause != nil && (errors.Is(cause, errStalled) || !errors.Is(err, context.Canceled)) {
 		err = cause
 	}
 	return statusOf(err)
