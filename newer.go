@@ -36,7 +36,7 @@ func (n *Node) fetchNewer(ctx context.Context, to rollout.Generation) {
 				n.log.Debug("newer rules were asked for in vain", "generation", to.String(), "err", err)
 			}
 			if !n.rules.Log().Last().Before(to) {
-				cancel() // nobody else is needed
+				cancel() // no other answer is needed
 			}
 			return nil
 		})

@@ -94,7 +94,7 @@ func textOf(status int, err error) string {
 }
 
 // statusClosed is what access logs show for a client that left before its
-// response; nobody receives it.
+// response; no client receives it.
 const statusClosed = 499
 
 // statusOf is the HTTP status for an error.
@@ -125,7 +125,7 @@ func statusOf(err error) int {
 	return http.StatusBadGateway
 }
 
-// errUnexecuted is wrapped by errors of requests that nobody has executed.
+// errUnexecuted is wrapped by errors of requests that no instance has executed.
 var errUnexecuted = errors.New("not executed")
 
 func unexecuted(format string, args ...any) error {

@@ -49,7 +49,7 @@ func payloadOf(r *http.Request) (p payload, err error) {
 // none reports that the request has no body.
 func (p payload) none() bool { return len(p.text) == 0 && p.stream == nil }
 
-// whole reports that nobody has read of it, or that it can be read again.
+// whole reports that none of it was read, or that it can be read again.
 func (p payload) whole() bool { return p.stream == nil || !p.stream.begun.Load() }
 
 // fault is why reading the client's body failed, nil when it did not.
@@ -83,7 +83,7 @@ type stream struct {
 	failed atomic.Pointer[error]
 }
 
-// Read reads, and remembers that somebody did.
+// Read reads, and remembers it.
 func (s *stream) Read(p []byte) (int, error) {
 	s.begun.Store(true)
 	n, err := s.Reader.Read(p)

@@ -92,7 +92,13 @@ type client struct {
 }
 
 func newCrowd(l net.Listener, cfg Config) *crowd {
-	return &crowd{Listener: l, limit: cfg.MaxConnections, write: cfg.BodyIdle, log: cfg.Logger, sources: map[netip.Prefix]*source{}}
+	return &crowd{
+		Listener: l,
+		limit:    cfg.MaxConnections,
+		write:    cfg.BodyIdle,
+		log:      cfg.Logger,
+		sources:  map[netip.Prefix]*source{},
+	}
 }
 
 // Accept returns the next connection that has a place.

@@ -100,7 +100,11 @@ const maxProxies = 32 // in a chain of addresses
 
 func trusts(trusted []netip.Prefix, text string) bool {
 	addr, err := netip.ParseAddr(text)
-	return err == nil && slices.ContainsFunc(trusted, func(p netip.Prefix) bool { return p.Contains(addr.Unmap().WithZone("")) })
+	if err != nil {
+		return false
+	}
+	addr = addr.Unmap().WithZone("")
+	return slices.ContainsFunc(trusted, func(p netip.Prefix) bool { return p.Contains(addr) })
 }
 
 func protoOf(t *tls.ConnectionState) string {

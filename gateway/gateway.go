@@ -131,7 +131,8 @@ func (g *Gateway) admit(v *visit, r *http.Request) *refusal {
 	}
 	v.entrance = g.table.find(host, v.path.segments)
 	if v.entrance != g.table.find(host, v.path.plain) {
-		return refuse(http.StatusBadRequest, "the path leads elsewhere when it is decoded once more, or without its empty segments and parameters")
+		return refuse(http.StatusBadRequest,
+			"the path leads elsewhere when it is decoded once more, or without its empty segments and parameters")
 	}
 	if v.entrance == nil {
 		return refuse(http.StatusNotFound, "nothing is served here")

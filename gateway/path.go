@@ -58,7 +58,8 @@ func readPath(u *url.URL) (requestPath, error) {
 		switch strings.TrimRight(segment, " ") { // Windows leaves blanks at the end out
 		case "":
 		case ".", "..":
-			return requestPath{}, fmt.Errorf("the path holds the segment %q, plain or encoded; ask for the path that it leads to", segment)
+			return requestPath{}, fmt.Errorf(
+				"the path holds the segment %q, plain or encoded; ask for the path that it leads to", segment)
 		default:
 			p.plain = append(p.plain, segment)
 		}

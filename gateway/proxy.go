@@ -56,7 +56,7 @@ func inspect(response *http.Response) error {
 }
 
 // prepare reads a body that is kept as a whole: until it is complete, the
-// request has called nobody and no trace needs to begin.
+// request has made no call, and no trace needs to begin.
 func (p *proxy) prepare(w http.ResponseWriter, r *http.Request, v *visit) bool {
 	if !atHand(r) {
 		_ = http.NewResponseController(w).EnableFullDuplex() // HTTP/2 does it anyway

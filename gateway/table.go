@@ -104,7 +104,8 @@ func hostName(host string) (string, error) {
 	}
 	for i := range len(name) {
 		if c := name[i]; c != '-' && c != '.' && c != '_' && (c < '0' || c > '9') && (c < 'a' || c > 'z') {
-			return "", fmt.Errorf("%q is no host name; names hold letters, digits, hyphens and dots, others are spelt xn--…", clip(host))
+			return "", fmt.Errorf(
+				"%q is no host name; names hold letters, digits, hyphens and dots, others are spelt xn--…", clip(host))
 		}
 	}
 	return name, nil

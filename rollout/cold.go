@@ -45,8 +45,8 @@ func (a *Agent) Await(ctx context.Context) {
 // askAgain is the shortest time between two rounds of questions for rules.
 const askAgain = 250 * time.Millisecond
 
-// rounds are the questions for rules that a process puts to others. All who
-// wait share a round, so that their number costs nothing.
+// rounds are the questions for rules that a process puts to others. All
+// waiting requests share a round, so that their number costs nothing.
 type rounds struct {
 	mu    sync.Mutex
 	begun time.Time // of the last one

@@ -41,8 +41,8 @@ func TestOneRoundForAllWhoWait(t *testing.T) {
 	})
 }
 
-// Strangers with numbers of their own hold up nobody who waits for rules that
-// there are, be it that a process that is asked hangs.
+// Strangers with numbers of their own hold up no request that waits for
+// rules that exist, also where a process that is asked hangs.
 func TestRulesComeBesideStrangers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newTestAgent(t)
