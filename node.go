@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/apache/thrift/lib/go/thrift"
@@ -43,7 +42,6 @@ type Node struct {
 	cold         *coldStart
 	known        func()        // the rules are: traces may begin
 	ahead        chan struct{} // has a value when somebody may have announced newer rules
-	asking       atomic.Bool   // newer rules are asked for
 	members      *membership
 	peers        peers  // connections to other processes' internal services
 	place        string // see place

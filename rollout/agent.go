@@ -17,8 +17,9 @@ type Agent struct {
 	log    atomic.Pointer[Log]
 	ledger Ledger
 	graph  outs
-	disk   chan struct{}                 // full while something is kept; taken before mu
-	ask    func(Generation)              // nil: rules come or they don't
+	disk   chan struct{}                    // full while something is kept; taken before mu
+	ask    func(to Generation, over func()) // nil: rules come or they don't
+	rounds rounds
 	cold   atomic.Pointer[chan struct{}] // closed when the rules are known; nil: they are
 
 	mu      sync.Mutex

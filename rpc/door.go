@@ -63,7 +63,7 @@ func (r *request) enter(d *door, agent *rollout.Agent) (Code, error) {
 		return r.beginTrace(d, agent)
 	}
 	if err := d.admit(token); err != nil {
-		return refusalCode(err), r.refusal(token, agent, err)
+		return RulesCode(err), r.refusal(token, agent, err)
 	}
 	outside := ""
 	if r.info.from.outside() {
@@ -90,7 +90,7 @@ func (r *request) beginTrace(d *door, agent *rollout.Agent) (Code, error) {
 		}
 		r.trace.End()
 		if r.conn.s.cfg.RefuseOrphans {
-			return refusalCode(err), r.refusal(token, agent, err)
+			return RulesCode(err), r.refusal(token, agent, err)
 		}
 	} else if r.conn.s.cfg.RefuseOrphans {
 		return Orphan, rollout.ErrOrphan
@@ -109,7 +109,8 @@ func (r *request) part() {
 	}
 }
 
-func refusalCode(err error) Code {
+// RulesCode is the code for an error of rollout.Log.Admit.
+func RulesCode(err error) Code {
 	switch {
 	case errors.Is(err, rollout.ErrStale):
 		return RulesNeeded
