@@ -69,7 +69,7 @@ func (c *Controller) drain(ctx context.Context, drains []*rollout.Drain) error {
 	round = lastRound(members)
 	for _, m := range members {
 		for _, d := range drains {
-			if m.Silent == "" {
+			if m.Silent == "" && m.Round <= round {
 				d.Know(m.report)
 			}
 		}
@@ -219,6 +219,9 @@ func (c *Controller) collect(ctx context.Context, members []Member, round *uint6
 	close(reports)
 	for r := range reports {
 		*round = climb(*round, r.Round) // another controller counts, too: the next round goes above it
+		if r.Round > *round {
+			continue // it is not believed, or not reached yet
+		}
 		for _, d := range drains {
 			d.Take(r)
 		}

@@ -700,3 +700,26 @@ func TestAnEndIsPromisedAndCommitted(t *testing.T) {
 		t.Errorf("what was left half-way stands in the way of adopt: %v", err)
 	}
 }
+
+// What nobody vouches for is refused before the rules are gone through.
+func TestWhatStrangersBringIsNotReplayed(t *testing.T) {
+	log, entries := &Log{cluster: "shop"}, []Entry(nil)
+	for range 300 {
+		e := ann.entry(t, log.Next("r", map[string]Rule{"auth": {Version: "v1"}}))
+		entries, log = append(entries, e), mustApply(t, log, e)
+	}
+	a := guarded(t, trusting(ann), Saved{}, nil)
+	if err := a.Learn(entries[:100]...); err != nil {
+		t.Fatal(err)
+	}
+	end := eve.entry(t, ending(t, entries[:99], entries[99]))
+	chain := slices.Clone(entries[100:])
+	for i := range chain {
+		chain[i] = chain[i].Bare()
+	}
+	for name, brought := range map[string][]Entry{"an end": {end}, "a chain": chain} {
+		if n := testing.AllocsPerRun(5, func() { _ = a.Learn(brought...) }); n > 5*float64(len(brought))+50 {
+			t.Errorf("%s of %d entries takes %.0f allocations", name, len(brought), n)
+		}
+	}
+}
