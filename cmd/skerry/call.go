@@ -14,6 +14,7 @@ import (
 
 	"github.com/apache/thrift/lib/go/thrift"
 	"github.com/skerry/skerry/internal/dynamic"
+	"github.com/skerry/skerry/internal/quote"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rpc"
 	"github.com/spf13/cobra"
@@ -189,7 +190,8 @@ func (a *app) printOutcome(o outcome, oneway bool) error {
 	case oneway:
 		a.note("sent; a one-way call has no answer")
 	case failed != nil:
-		a.printf("%s\n", indent(fmt.Appendf(nil, `{"exception":%q,"fields":%s}`, o.Exception, o.Fields)))
+		name, _ := json.Marshal(o.Exception) // a string
+		a.printf("%s\n", indent(fmt.Appendf(nil, `{"exception":%s,"fields":%s}`, name, o.Fields)))
 		failed = problemf("%s.%s threw %s", o.Service, o.Method, o.Exception)
 	default:
 		a.printf("%s\n", indent(o.Value))
@@ -201,12 +203,13 @@ func (a *app) printOutcome(o outcome, oneway bool) error {
 	return failed
 }
 
-func indent(raw json.RawMessage) string {
+// indent is a JSON value on several lines.
+func indent(raw json.RawMessage) quote.Safe {
 	var b bytes.Buffer
 	if json.Indent(&b, raw, "", "  ") != nil {
-		return string(raw)
+		return quote.Safe(quote.Text(string(raw)))
 	}
-	return b.String()
+	return quote.Safe(quote.JSON(b.Bytes()))
 }
 
 // callError gives a failed call its exit code: 3 when nobody answered, 1 when

@@ -112,7 +112,7 @@ func (a *app) checkConfig(path string, show bool) error {
 			return err
 		}
 	} else if isConfig {
-		a.printf("%s\n", wrong)
+		a.printf("%s\n", configError{wrong}.Safe())
 	} else {
 		a.printf("%s: nothing is wrong with it\n", path)
 	}

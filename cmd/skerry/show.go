@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/internal/quote"
 )
 
 // showConfig prints a configuration with its defaults, in the file's own
@@ -22,7 +23,7 @@ func (a *app) showConfig(c skerry.Config) error {
 	}
 	var b strings.Builder
 	writeYAML(&b, tree, "")
-	a.printf("%s", b.String())
+	a.printf("%s", quote.Lines(b.String()))
 	return nil
 }
 
@@ -115,7 +116,7 @@ func mask(text string) string {
 
 func writeYAML(b *strings.Builder, tree []setting, indent string) {
 	for _, s := range tree {
-		fmt.Fprintf(b, "%s%s:", indent, s.key)
+		fmt.Fprintf(b, "%s%s:", indent, scalar(s.key))
 		writeValue(b, s.value, indent)
 	}
 }
@@ -150,7 +151,7 @@ func scalar(v any) string {
 	plain := func(r rune) bool {
 		return r == '-' || r == '_' || r == '.' || r == '/' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
 	}
-	if strings.IndexFunc(text, func(r rune) bool { return !plain(r) }) < 0 && text[0] != '-' {
+	if text != "" && strings.IndexFunc(text, func(r rune) bool { return !plain(r) }) < 0 && text[0] != '-' {
 		return text
 	}
 	return strconv.Quote(text)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/goccy/go-yaml"
+	"github.com/skerry/skerry/internal/quote"
 	"github.com/skerry/skerry/registry"
 )
 
@@ -41,7 +42,7 @@ func ReadFile(path string) ([]Entry, error) {
 	}
 	var list []Entry
 	if err := yaml.UnmarshalWithOptions(data, &list, yaml.Strict()); err != nil {
-		return nil, fmt.Errorf("read providers: %s: %s", path, yaml.FormatError(err, false, true))
+		return nil, quote.Errorf("read providers: %s: %s", path, quote.Lines(yaml.FormatError(err, false, true)))
 	}
 	if len(list) == 0 {
 		return nil, fmt.Errorf("read providers: %s lists none", path)
