@@ -208,7 +208,7 @@ func FuzzParseConfig(f *testing.F) {
 	f.Add("cluster: x\nservices:\n- &a {name: a}\n- <<: *a\n  version: ${HOME}\n")
 	f.Add("lan: {port: 1, seeds: [a, b]}\nstop: {grace: none}\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		if c, err := parseConfig("x", []byte(text)); err == nil && c.Validate() != nil {
+		if c, err := ParseConfig("x", []byte(text)); err == nil && c.Validate() != nil {
 			t.Errorf("accepted and then refused: %v", c.Validate())
 		}
 	})

@@ -33,7 +33,6 @@ type Node struct {
 	tls          security
 	sources      []discovery.Source
 	stats        *health.Recorder
-	statsFile    *health.LogSink // nil without one
 	rules        *rollout.Agent
 	ages         ages
 	cold         *coldStart

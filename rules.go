@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 
+	"github.com/skerry/skerry/internal/statedir"
 	"github.com/skerry/skerry/rollout"
 )
 
@@ -54,7 +54,7 @@ func (n *Node) learn(entries []rollout.Entry) {
 
 // readJSON reads what writeJSON wrote; a file that is not there changes nothing.
 func readJSON(path string, into any) error {
-	text, err := os.ReadFile(path)
+	text, err := statedir.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -72,5 +72,5 @@ func writeJSON(path string, v any) error {
 	if err != nil {
 		return err
 	}
-	return replaceFile(path, text)
+	return statedir.WriteFile(path, text)
 }

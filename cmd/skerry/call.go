@@ -110,12 +110,27 @@ func (a *app) call(ctx context.Context, r callRequest) error {
 // readBody takes the arguments from the command line, a file or stdin.
 func (a *app) readBody(arg string) ([]byte, error) {
 	if arg == "-" {
-		return io.ReadAll(a.in)
+		return readBounded(a.in)
 	}
 	if name, ok := strings.CutPrefix(arg, "@"); ok {
-		return os.ReadFile(name)
+		f, err := os.Open(name)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		return readBounded(f)
 	}
 	return []byte(arg), nil
+}
+
+// readBounded reads the arguments of a call, up to what a message may hold.
+func readBounded(r io.Reader) ([]byte, error) {
+	const most = 64 << 20
+	text, err := io.ReadAll(io.LimitReader(r, most+1))
+	if err == nil && len(text) > most {
+		return nil, fmt.Errorf("the arguments have more than %d bytes", most)
+	}
+	return text, err
 }
 
 // listMethods prints what can be called and how.

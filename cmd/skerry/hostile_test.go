@@ -163,11 +163,14 @@ func printers() map[string]func(*app) error {
 		"wrong configuration": func(*app) error {
 			return usagef("%w", error(&skerry.ConfigError{Problems: []skerry.Problem{poisoned[skerry.Problem]()}}))
 		},
-		"error of a library":        func(*app) error { return errors.New(hostile) },
-		"error of several":          func(*app) error { return errors.Join(errors.New(hostile), problemf("%s", hostile)) },
-		"error of an exit":          func(*app) error { return unreachablef("%w\nNext: %s", errors.New(hostile), hostile) },
-		"a line that passes":        plain(func(a *app) { a.passing("%s", hostile) }),
-		"a forgotten fmt":           plain(func(a *app) { fmt.Fprint(a.out, strings.NewReplacer("\n", "", "\t", "").Replace(hostile)); fmt.Fprintln(a.err) }),
+		"error of a library": func(*app) error { return errors.New(hostile) },
+		"error of several":   func(*app) error { return errors.Join(errors.New(hostile), problemf("%s", hostile)) },
+		"error of an exit":   func(*app) error { return unreachablef("%w\nNext: %s", errors.New(hostile), hostile) },
+		"a line that passes": plain(func(a *app) { a.passing("%s", hostile) }),
+		"a forgotten fmt": plain(func(a *app) {
+			fmt.Fprint(a.out, strings.NewReplacer("\n", "", "\t", "").Replace(hostile))
+			fmt.Fprintln(a.err)
+		}),
 		"the statistics of nobody":  plain(func(a *app) { a.printf("No calls of %s in %s.\n", orAll(hostile), hostile) }),
 		"a table":                   plain(func(a *app) { a.printTable([]string{"A", "B"}, [][]string{{hostile, "1"}}) }),
 		"a service of another name": func(*app) error { return registry.CheckName("service", hostile) },

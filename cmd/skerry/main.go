@@ -35,6 +35,7 @@ type app struct {
 	answers  *bufio.Reader // in, once something was asked
 	spun     int           // of passing
 	shown    bool          // a passing line stands on the screen
+	warned   bool          // of a password in the arguments
 	started  bool          // the command line was understood; what fails now is no usage error
 
 	openReleases func(context.Context, *releaseFlags) (releases, func(), error) // tests put a site in

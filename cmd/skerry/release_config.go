@@ -5,11 +5,11 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/skerry/skerry/internal/statedir"
 	"github.com/skerry/skerry/rollout"
 	"github.com/spf13/cobra"
 )
@@ -142,7 +142,7 @@ func readSettings(pairs, files []string) (map[string]string, error) {
 		values[key] = value
 	}
 	for _, f := range files {
-		text, err := os.ReadFile(f)
+		text, err := statedir.ReadNamed(f, maxFile)
 		if err != nil {
 			return nil, err
 		}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 	"github.com/skerry/skerry/internal/quote"
+	"github.com/skerry/skerry/internal/statedir"
 	"github.com/skerry/skerry/rollout"
 )
 
@@ -45,12 +45,18 @@ type module struct {
 // readManifest reads the modules of a release; without a path the manifest
 // may be missing.
 func readManifest(path string) (map[string]module, error) {
-	text, err := os.ReadFile(cmp.Or(path, manifestFile))
+	var text []byte
+	var err error
+	if path == "" {
+		text, err = readFound(manifestFile) // it may name a command
+	} else {
+		text, err = statedir.ReadNamed(path, maxFile)
+	}
 	if path == "" && errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read the manifest: %w", err)
+		return nil, quote.Errorf("read the manifest: %w", err)
 	}
 	var m struct {
 		Modules map[string]module `yaml:"modules"`

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"net/url"
 	"reflect"
 	"slices"
 	"strconv"
@@ -10,6 +9,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/internal/mask"
 	"github.com/skerry/skerry/internal/quote"
 )
 
@@ -69,8 +69,10 @@ func settingOf(v reflect.Value, tag reflect.StructTag) any {
 		switch text := v.String(); {
 		case text == "":
 			return nil
+		case tag.Get("secret") == "url":
+			return mask.URL(text)
 		case tag.Get("secret") != "":
-			return mask(text)
+			return mask.Set
 		default:
 			return text
 		}
@@ -103,15 +105,6 @@ func listOf(v reflect.Value) any {
 		return nil
 	}
 	return list
-}
-
-// mask hides a secret; of a URL only the password is one.
-func mask(text string) string {
-	u, err := url.Parse(text)
-	if err != nil || u.Host == "" {
-		return "(set)"
-	}
-	return u.Redacted()
 }
 
 func writeYAML(b *strings.Builder, tree []setting, indent string) {

@@ -254,10 +254,10 @@ func ReadUnasked(path string, most int) (text []byte, err error) {
 	return text, err
 }
 
-// OpenNamed opens a file that the operator has named, for reading. It may be
-// anywhere and belong to anybody, but is a plain file: a pipe or a device
-// could hold the reader up for ever.
-func OpenNamed(path string) (*os.File, error) {
+// OpenPlain opens a file for reading that may be anywhere and belong to any
+// user, but is a plain one: a pipe or a device could hold the reader up for
+// ever.
+func OpenPlain(path string) (*os.File, error) {
 	info, err := os.Stat(path)
 	if err == nil && !info.Mode().IsRegular() {
 		err = fmt.Errorf("%q is no plain file (mode %v)", path, info.Mode())
@@ -268,9 +268,9 @@ func OpenNamed(path string) (*os.File, error) {
 	return os.Open(path)
 }
 
-// ReadNamed reads a file that the operator has named.
+// ReadNamed reads a file that the operator has named, which may be a pipe.
 func ReadNamed(path string, most int) ([]byte, error) {
-	f, err := OpenNamed(path)
+	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}

@@ -193,6 +193,9 @@ func TestSizes(t *testing.T) {
 	if _, err := ReadUnasked(path, 99); err == nil {
 		t.Error("100 bytes of 99")
 	}
+	if _, err := ReadNamed(path, 99); err == nil {
+		t.Error("100 bytes of 99, of a file that was named")
+	}
 	if text, err := ReadUnasked(path, 100); err != nil || len(text) != 100 {
 		t.Errorf("%d bytes, %v", len(text), err)
 	}
@@ -201,7 +204,7 @@ func TestSizes(t *testing.T) {
 	}
 	pipe := filepath.Join(dir, "pipe")
 	must(t, syscall.Mkfifo(pipe, 0o600))
-	if _, err := ReadNamed(pipe, 100); err == nil || !strings.Contains(err.Error(), "no plain file") {
+	if _, err := OpenPlain(pipe); err == nil || !strings.Contains(err.Error(), "no plain file") {
 		t.Errorf("a pipe: %v", err)
 	}
 }
