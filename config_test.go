@@ -91,7 +91,7 @@ consumers:
 			t.Errorf("%s: got %v, want %v", what, got, want)
 		}
 	}
-	check("url", c.Database.URL, "postgres://app:s3cr:et@db/site")
+	check("url", c.Database.URL, "postgres://app:s3cr%3Aet@db/site")
 	check("zone", c.Zone, "hall-1")
 	check("key", c.LAN.Key, "0123456789abcdef")
 	check("interfaces", strings.Join(c.LAN.Interfaces, " "), "eth0")

@@ -11,9 +11,10 @@
 // Files are opened relative to the open directory, through [os.Root]. That
 // keeps a name from leading out of it, but follows links inside. Therefore a
 // name that is a link, a pipe, a device or a file with several names (hard
-// links) is refused, too, and the opened file must be the one that was looked
+// links) is not opened, and the opened file must be the one that was looked
 // at. Files have mode 0600 and are read up to [MaxFile] bytes. [WriteFile]
-// replaces a file so that a power cut leaves the old or the new text.
+// replaces whatever has the name, so that a power cut leaves the old or the
+// new text, and nothing is written through a link.
 //
 // [ReadUnasked] reads a file that was found and not named, such as
 // ./skerry.yaml, under the same rule.

@@ -171,12 +171,10 @@ func readAll(r io.Reader, path string, most int) ([]byte, error) {
 }
 
 // WriteFile replaces a file so that a reader, or a power cut, finds the old or
-// the new text and nothing between.
+// the new text and nothing between. A link or a pipe of that name is replaced,
+// too, and what it leads to is not touched.
 func WriteFile(path string, text []byte) error {
 	err := in(path, func(root *os.Root, name string) error {
-		if _, err := regular(root, name, path); err != nil {
-			return err
-		}
 		temporary := name + "." + strings.ToLower(rand.Text()[:10]) + ".new"
 		f, err := root.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 		if err != nil {

@@ -163,11 +163,20 @@ func TestPlantedFiles(t *testing.T) {
 		unsafe(t, "lock of a "+what, err)
 		_, err = ReadUnasked(path, 100)
 		unsafe(t, "unasked read of a "+what, err)
-		if what != "writable" { // its text is replaced, and nobody reads it
-			unsafe(t, "write of a "+what, WriteFile(path, []byte("x")))
+		if what != "writable" { // it has one name and is a plain file
 			unsafe(t, "rename of a "+what, Rename(path, "y"))
 			_, err = Stat(path)
 			unsafe(t, "stat of a "+what, err)
+		}
+		if what == "directory" {
+			if err := WriteFile(path, []byte("x")); err == nil {
+				t.Error("a directory was replaced")
+			}
+		} else {
+			must(t, WriteFile(path, []byte("x")))
+			if text, err := ReadFile(path); err != nil || string(text) != "x" {
+				t.Errorf("in place of a %s: %q, %v", what, text, err)
+			}
 		}
 		must(t, os.RemoveAll(path))
 	}
