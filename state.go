@@ -28,8 +28,8 @@ func (n *Node) openStateDir() stateFiles {
 	case "none":
 		return stateFiles{}
 	case "":
-		n.log.Error("state is not kept: neither STATE_DIRECTORY nor HOME is set, and a directory that all users share is not safe; " +
-			"a start without any registry will find no process; set state_dir, or StateDirectory= in the systemd unit")
+		n.log.Error("state is not kept: neither STATE_DIRECTORY nor HOME is set, and a directory that all users share " +
+			"is not safe; a start without any registry will find no process; set state_dir, or StateDirectory= in the systemd unit")
 		return stateFiles{}
 	}
 	err := statedir.Make(dir)
@@ -38,7 +38,8 @@ func (n *Node) openStateDir() stateFiles {
 		err = statedir.Make(dir)
 	}
 	if err != nil {
-		n.log.Error("state is not kept: a start without any registry will find no process; set state_dir to a directory of this process's own", "err", err)
+		n.log.Error("state is not kept: a start without any registry will find no process; "+
+			"set state_dir to a directory of this process's own", "err", err)
 		return stateFiles{}
 	}
 	name := n.fileName()

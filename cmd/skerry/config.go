@@ -54,7 +54,8 @@ func readFound(path string) ([]byte, error) {
 		if path == manifestFile {
 			option = "--file ./" + path
 		}
-		return nil, quote.Errorf("%s was found in the current directory, and another user may have written it: %w\nIf you mean this file, name it: %s", path, unsafe, option)
+		return nil, quote.Errorf("%s was found in the current directory, and another user may have written it: %w\n"+
+			"If you mean this file, name it: %s", path, unsafe, option)
 	}
 	return text, err
 }
@@ -71,7 +72,8 @@ func (a *app) databaseURL() (string, error) {
 	}
 	if mask.HasSecret(given) && !a.warned {
 		a.warned = true
-		a.note("--database: every user of this host can see a password in the arguments of a command; write --database @FILE, or set SKERRY_DATABASE_URL")
+		a.note("--database: every user of this host can see a password in the arguments of a command; " +
+			"write --database @FILE, or set SKERRY_DATABASE_URL")
 	}
 	return cmp.Or(given, os.Getenv("SKERRY_DATABASE_URL")), nil
 }

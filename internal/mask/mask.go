@@ -97,10 +97,13 @@ func secret(name string) bool {
 
 // known are the parameters whose values are no secrets.
 var known = map[string]bool{
-	"host": true, "hostaddr": true, "port": true, "user": true, "dbname": true, "database": true, "application_name": true, "connect_timeout": true,
-	"sslmode": true, "sslrootcert": true, "sslcert": true, "sslkey": true, "sslsni": true, "sslnegotiation": true, "target_session_attrs": true,
-	"search_path": true, "timezone": true, "statement_timeout": true, "lock_timeout": true, "client_encoding": true, "options": true, "service": true,
-	"default_query_exec_mode": true, "channel_binding": true, "gssencmode": true, "min_protocol_version": true, "max_protocol_version": true,
+	"host": true, "hostaddr": true, "port": true, "user": true, "dbname": true, "database": true,
+	"application_name": true, "connect_timeout": true, "sslmode": true, "sslrootcert": true,
+	"sslcert": true, "sslkey": true, "sslsni": true, "sslnegotiation": true, "target_session_attrs": true,
+	"search_path": true, "timezone": true, "statement_timeout": true, "lock_timeout": true,
+	"client_encoding": true, "options": true, "service": true, "default_query_exec_mode": true,
+	"channel_binding": true, "gssencmode": true, "min_protocol_version": true,
+	"max_protocol_version": true,
 }
 
 type parts struct {

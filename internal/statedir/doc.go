@@ -3,7 +3,7 @@
 // What a process reads from its state directory is obeyed or called after a
 // restart, and what it writes there follows the names that it finds. So a
 // directory is used only when it belongs to the process's user or to root and
-// nobody else may write to it. The check is made on the open directory: a
+// no other user may write to it. The check is made on the open directory: a
 // path may lead over symbolic links, such as those that systemd makes under
 // /var/lib, as long as they belong to the same two users. A missing directory
 // is made with mode 0700.

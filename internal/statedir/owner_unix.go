@@ -32,12 +32,14 @@ func judge(info fs.FileInfo, path string, euid int, private func(gid, uid uint32
 	mode := info.Mode()
 	switch {
 	case s.Uid != uint32(euid) && s.Uid != 0:
-		return &UnsafeError{path, fmt.Sprintf("it belongs to %s (mode %v), and this process runs as %s", name(s.Uid), mode, name(uint32(euid))),
-			fmt.Sprintf("chown %d %s", euid, shell(path))}
+		why := fmt.Sprintf("it belongs to %s (mode %v), and this process runs as %s", name(s.Uid), mode, name(uint32(euid)))
+		return &UnsafeError{path, why, fmt.Sprintf("chown %d %s", euid, shell(path))}
 	case mode&0o002 != 0:
-		return &UnsafeError{path, fmt.Sprintf("every user may write it (owner %s, mode %v)", name(s.Uid), mode), "chmod go-w " + shell(path)}
+		why := fmt.Sprintf("every user may write it (owner %s, mode %v)", name(s.Uid), mode)
+		return &UnsafeError{path, why, "chmod go-w " + shell(path)}
 	case mode&0o020 != 0 && !private(s.Gid, s.Uid):
-		return &UnsafeError{path, fmt.Sprintf("group %d may write it (owner %s, mode %v)", s.Gid, name(s.Uid), mode), "chmod g-w " + shell(path)}
+		why := fmt.Sprintf("group %d may write it (owner %s, mode %v)", s.Gid, name(s.Uid), mode)
+		return &UnsafeError{path, why, "chmod g-w " + shell(path)}
 	}
 	return nil
 }
@@ -58,7 +60,7 @@ func links(info fs.FileInfo) uint64 {
 	return 1
 }
 
-// name is a user as an operator knows him.
+// name is a user as an operator knows it.
 func name(uid uint32) string {
 	id := strconv.FormatUint(uint64(uid), 10)
 	if u, err := user.LookupId(id); err == nil {
@@ -67,7 +69,7 @@ func name(uid uint32) string {
 	return "user " + id
 }
 
-// private reports whether nobody but its owner is in a group, as with the
+// private reports whether its owner is alone in a group, as with the
 // groups that many systems make for each user. Where the files of users do not
 // say so it is false.
 func private(gid, uid uint32) bool {

@@ -11,7 +11,8 @@ import (
 // check refuses what another user than the process's own, Administrators and
 // SYSTEM owns.
 func check(f *os.File, path string) error {
-	sd, err := windows.GetSecurityInfo(windows.Handle(f.Fd()), windows.SE_FILE_OBJECT, windows.OWNER_SECURITY_INFORMATION)
+	handle := windows.Handle(f.Fd())
+	sd, err := windows.GetSecurityInfo(handle, windows.SE_FILE_OBJECT, windows.OWNER_SECURITY_INFORMATION)
 	if err != nil {
 		return fmt.Errorf("owner of %q: %w", path, err)
 	}
@@ -23,10 +24,12 @@ func check(f *os.File, path string) error {
 	if err != nil {
 		return fmt.Errorf("user of this process: %w", err)
 	}
-	if owner.Equals(me.User.Sid) || owner.IsWellKnown(windows.WinBuiltinAdministratorsSid) || owner.IsWellKnown(windows.WinLocalSystemSid) {
+	system := owner.IsWellKnown(windows.WinBuiltinAdministratorsSid) || owner.IsWellKnown(windows.WinLocalSystemSid)
+	if system || owner.Equals(me.User.Sid) {
 		return nil
 	}
-	return &UnsafeError{path, "it belongs to " + owner.String() + ", and this process runs as " + me.User.Sid.String(), "takeown /F \"" + path + "\""}
+	why := "it belongs to " + owner.String() + ", and this process runs as " + me.User.Sid.String()
+	return &UnsafeError{path, why, "takeown /F \"" + path + "\""}
 }
 
 // checkLink lets links pass: to make one takes a privilege.

@@ -138,7 +138,7 @@ func openFile(root *os.Root, name, path string, flag int) (*os.File, error) {
 	switch {
 	case err != nil:
 	case before == nil || !os.SameFile(info, before):
-		err = &UnsafeError{path, "it was replaced while it was opened", "ls -l " + shell(filepath.Dir(path))}
+		err = &UnsafeError{path, "it was replaced while it was opened", "rm " + shell(path)}
 	default:
 		err = check(f, path)
 	}
@@ -162,10 +162,15 @@ func ReadFile(path string) (text []byte, err error) {
 	return text, err
 }
 
-func readAll(r io.Reader, path string, most int) ([]byte, error) {
-	text, err := io.ReadAll(io.LimitReader(r, int64(most)+1))
+// readAll reads a file; what is too large takes no memory.
+func readAll(f *os.File, path string, most int) ([]byte, error) {
+	tooLarge := fmt.Errorf("read %q: it has more than %d bytes", path, most)
+	if info, err := f.Stat(); err == nil && info.Size() > int64(most) {
+		return nil, tooLarge
+	}
+	text, err := io.ReadAll(io.LimitReader(f, int64(most)+1)) // a pipe has no size
 	if err == nil && len(text) > most {
-		return nil, fmt.Errorf("read %q: it has more than %d bytes", path, most)
+		return nil, tooLarge
 	}
 	return text, err
 }
