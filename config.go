@@ -50,7 +50,8 @@ type Config struct {
 	// StateDir is where the last known lists and the peers on the LAN are kept
 	// for a start without any registry (demand D7); "none" keeps nothing.
 	// Default: $STATE_DIRECTORY, which systemd sets, else skerry in the user's
-	// cache directory.
+	// cache directory; without both nothing is kept. It must belong to the
+	// process's user or root, and no other user may write to it.
 	StateDir string `yaml:"state_dir"`
 }
 
@@ -112,7 +113,9 @@ type Service struct {
 type Database struct {
 	// URL is a PostgreSQL connection string, of several hosts if need be. Keep
 	// the password out of the file: "postgres://app:${DB_PASSWORD}@db/site".
-	URL string `yaml:"url" secret:"true"`
+	// What stands for a variable in user, password and parameters of a URL is
+	// percent-encoded by ReadConfig; in a URL as a whole it is to be so already.
+	URL string `yaml:"url" secret:"url"`
 
 	// Heartbeat is the time between two signs of life.
 	Heartbeat time.Duration `yaml:"heartbeat" default:"30s"`

@@ -7,13 +7,14 @@ import (
 	"maps"
 	"net"
 	"net/netip"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/skerry/skerry/internal/heap"
+	"github.com/skerry/skerry/internal/mask"
+	"github.com/skerry/skerry/internal/statedir"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/registry/postgres"
 )
@@ -122,10 +123,7 @@ func (s Service) check(p *problems, key string) {
 
 func (d Database) check(p *problems) {
 	if d.URL != "" {
-		probe := postgres.Config{URL: d.URL, Cluster: "x", Owner: registry.Owner{Host: "x"}}
-		if _, err := postgres.New(probe); err != nil { // which reads the URL and connects to nothing
-			p.at("database.url", "%v", err)
-		}
+		d.checkURL(p)
 	}
 	atLeast(p, "database.heartbeat", d.Heartbeat, time.Second, false)
 	atLeast(p, "database.poll", d.Poll, time.Second, false)
@@ -136,6 +134,27 @@ func (d Database) check(p *problems) {
 	if d.Poll > d.Expiry {
 		p.at("database.poll", "%v is longer than database.expiry (%v): consumers would read of a dead provider too late; lower database.poll to %v or less",
 			d.Poll, d.Expiry, d.Expiry)
+	}
+}
+
+// checkURL refuses a URL that can't be read, or that can be read in two ways: a
+// part of the password would be looked up as a host, and shown. Its own errors
+// are those of the masked URL.
+func (d Database) checkURL(p *problems) {
+	try := func(url string) error {
+		_, err := postgres.New(postgres.Config{URL: url, Cluster: "x", Owner: registry.Owner{Host: "x"}}) // which connects to nothing
+		return err
+	}
+	masked := mask.URL(d.URL)
+	err, without := try(d.URL), try(masked)
+	switch {
+	case mask.Doubtful(d.URL), err != nil && without == nil:
+		p.at(urlKey, "%s: it is not certain where the password ends; in user, password and parameters write @ as %%40, / as %%2F, : as %%3A, "+
+			"# as %%23, ? as %%3F, %% as %%25 and a space as %%20; a variable such as ${DB_PASSWORD} is encoded by itself", masked)
+	case err != nil && masked == mask.Set:
+		p.at(urlKey, `this is no PostgreSQL URL, such as "postgres://app:${DB_PASSWORD}@db/site", and no key=value string`)
+	case err != nil:
+		p.at(urlKey, "%v", without)
 	}
 }
 
@@ -177,7 +196,7 @@ func (t TLS) check(p *problems) {
 
 // readAuthorities reads a PEM file of certificates.
 func readAuthorities(path string) (*x509.CertPool, error) {
-	text, err := os.ReadFile(path)
+	text, err := statedir.ReadNamed(path, maxConfig)
 	if err != nil {
 		return nil, err
 	}

@@ -94,7 +94,7 @@ consumers:
 			t.Errorf("%s: got %v, want %v", what, got, want)
 		}
 	}
-	check("url", c.Database.URL, "postgres://app:s3cr:et@db/site")
+	check("url", c.Database.URL, "postgres://app:s3cr%3Aet@db/site")
 	check("zone", c.Zone, "hall-1")
 	check("key", c.LAN.Key, lab.SiteKey)
 	check("interfaces", strings.Join(c.LAN.Interfaces, " "), "eth0")
@@ -221,7 +221,7 @@ func FuzzParseConfig(f *testing.F) {
 	f.Add("cluster: x\nservices:\n- &a {name: a}\n- <<: *a\n  version: ${HOME}\n")
 	f.Add("lan: {port: 1, seeds: [a, b]}\nstop: {grace: none}\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		if c, err := parseConfig("x", []byte(text)); err == nil && c.Validate() != nil {
+		if c, err := ParseConfig("x", []byte(text)); err == nil && c.Validate() != nil {
 			t.Errorf("accepted and then refused: %v", c.Validate())
 		}
 	})

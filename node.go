@@ -33,7 +33,6 @@ type Node struct {
 	tls          security
 	sources      []discovery.Source
 	stats        *health.Recorder
-	statsFile    *health.LogSink // nil without one
 	trust        *trust
 	siteTLS      *sitetls.Site
 	checks       *bucket // of signatures, for callers that are no members

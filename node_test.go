@@ -123,7 +123,6 @@ func TestNothingOutlivesClose(t *testing.T) {
 	before := runtime.NumGoroutine()
 	site := lanSite(t)
 	site.Mode, site.Database.URL = ModeAuto, "postgres://nobody@127.0.0.1:1/none"
-	site.StateDir = "none" // the statistics file's library keeps one idle goroutine for good
 	n := offering(t, site, &greeter{name: "anna"})
 	if _, err := greet(t.Context(), n); err != nil {
 		t.Error(err)

@@ -6,8 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
+	"path/filepath"
 
+	"github.com/skerry/skerry/internal/statedir"
 	"github.com/skerry/skerry/registry/postgres"
 	"github.com/skerry/skerry/rollout"
 )
@@ -29,8 +30,8 @@ func (n *Node) newAgent() *rollout.Agent {
 	}
 	a, aside := rollout.NewAgent(cfg)
 	if aside = errors.Join(unread, aside); aside != nil {
-		kept := n.files.rules + ".aside"
-		if err := os.Rename(n.files.rules, kept); err != nil {
+		kept := filepath.Base(n.files.rules) + ".aside"
+		if err := statedir.Rename(n.files.rules, kept); err != nil {
 			kept = err.Error()
 		}
 		n.log.Warn("kept rules of versions are not believed, and are learnt again from others", "file", n.files.rules, "aside", kept, "err", aside)
@@ -84,7 +85,7 @@ func (n *Node) learnWhole(db *postgres.Registry) {
 
 // readJSON reads what writeJSON wrote; a file that is not there changes nothing.
 func readJSON(path string, into any) error {
-	text, err := os.ReadFile(path)
+	text, err := statedir.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -102,5 +103,5 @@ func writeJSON(path string, v any) error {
 	if err != nil {
 		return err
 	}
-	return replaceFile(path, text)
+	return statedir.WriteFile(path, text)
 }

@@ -5,6 +5,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -74,7 +75,7 @@ func checkHost(in Instance) error {
 	switch {
 	case in.Host == "":
 		return fmt.Errorf("%w: host of %s is empty", ErrInvalid, in.Service)
-	case len(in.Host) > 255 || strings.ContainsAny(in.Host, " /\x00\n\t"):
+	case len(in.Host) > 255 || strings.ContainsFunc(in.Host, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == '/' }):
 		return fmt.Errorf("%w: host of %s: %.40q is no address", ErrInvalid, in.Service, in.Host)
 	}
 	if ip := net.ParseIP(in.Host); ip != nil && ip.IsUnspecified() {
@@ -92,7 +93,7 @@ func checkTags(in Instance) error {
 		if err := CheckName("tag of "+in.Service, k); err != nil {
 			return err
 		}
-		if !utf8.ValidString(v) || strings.ContainsRune(v, 0) {
+		if !utf8.ValidString(v) || strings.ContainsFunc(v, unicode.IsControl) || strings.ContainsFunc(v, turns) {
 			return fmt.Errorf("%w: tag %s of %s: %q is no text", ErrInvalid, k, in.Service, v)
 		}
 		size += len(k) + len(v)
@@ -101,4 +102,10 @@ func checkTags(in Instance) error {
 		return fmt.Errorf("%w: the tags of %s take %d bytes, at most %d are allowed", ErrInvalid, in.Service, size, MaxTagByte)
 	}
 	return nil
+}
+
+// turns reports whether a character changes the direction of what is written
+// around it, or breaks a line.
+func turns(r rune) bool {
+	return r == 0x061c || r == 0x200e || r == 0x200f || r >= 0x2028 && r <= 0x202e || r >= 0x2066 && r <= 0x2069
 }

@@ -24,14 +24,18 @@
 // # Configuration
 //
 // The file of --config, else ./skerry.yaml, else the one that SKERRY_CONFIG
-// names, else the defaults. --cluster, --mode and --database take precedence.
-// What the file says about this process's own services is left out.
+// names, else the defaults. ./skerry.yaml, which nobody has named, is read only
+// where no other user can have written it. --cluster, --mode and --database
+// (a URL, or @FILE; SKERRY_DATABASE_URL) take precedence. What the file says
+// about this process's own services is left out.
 //
 // # Output and exit codes
 //
 // Tables and sentences for people; with --json one JSON document (watch and
 // announce: one line for each event) on stdout, and an error as one JSON line
 // on stderr. Times in JSON are RFC 3339 or carry their unit in the name.
+// Control characters and line breaks of others are printed visibly, as \x1b
+// and \n, and secrets as xxxxx: see internal/quote and internal/mask.
 //
 //	0  done
 //	1  a problem was found: nothing listed, a finding of doctor, a declared

@@ -2,10 +2,10 @@ package main
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/broadcast"
+	"github.com/skerry/skerry/internal/quote"
 )
 
 // examineAddress says which address would be advertised, and why.
@@ -22,13 +22,13 @@ func examineAddress(c skerry.Config) []finding {
 		f.problem("name an address, an interface or a CIDR of this host with service.advertise or lan.interfaces", "no address can be advertised: %v", err)
 		return f.list
 	}
-	text := fmt.Sprintf("%s would be advertised: %s", choice.Addr, choice.Reason)
+	text := quote.Sprintf("%s would be advertised: %s", choice.Addr, choice.Reason)
 	if choice.Interface != "" {
-		text = fmt.Sprintf("%s on %s would be advertised: %s", choice.Addr, choice.Interface, choice.Reason)
+		text = quote.Sprintf("%s on %s would be advertised: %s", choice.Addr, choice.Interface, choice.Reason)
 	}
 	for _, other := range considered {
 		if other.Addr != choice.Addr {
-			text += fmt.Sprintf("\nnot %s: %s", place(other), other.Reason)
+			text += quote.Sprintf("\nnot %s: %s", place(other), other.Reason)
 		}
 	}
 	if choice.Addr.IsLoopback() {
@@ -65,9 +65,9 @@ func examineLAN(ctx context.Context, c skerry.Config) []finding {
 	}
 	for _, x := range r.Findings {
 		if x.Wrong {
-			f.problem(x.Do, "%s", x.What)
+			f.problem(quote.Safe(quote.Text(x.Do)), "%s", x.What)
 		} else {
-			f.hint(x.Do, "%s", x.What)
+			f.hint(quote.Safe(quote.Text(x.Do)), "%s", x.What)
 		}
 	}
 	if c.LAN.Key == "" {

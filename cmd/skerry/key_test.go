@@ -315,7 +315,7 @@ func TestRotateAsksTheMembers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := &hosts{rings: map[string][]sitekey.Key{"host-1": {a, b}, "host-2": {a}}}
 		var out, errs bytes.Buffer
-		app := &app{in: strings.NewReader(""), out: &out, err: &errs}
+		app := newApp(strings.NewReader(""), &out, &errs)
 		app.openMembers = func(context.Context) (keyMembers, func(), error) { return site, func() {}, nil }
 		app.flags.config = config
 		ended := make(chan error, 1)

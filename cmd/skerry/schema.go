@@ -1,6 +1,7 @@
 package main
 
 import (
+	"github.com/skerry/skerry/internal/quote"
 	"github.com/skerry/skerry/registry/postgres"
 	"github.com/spf13/cobra"
 )
@@ -23,7 +24,7 @@ services' own user may not make tables. To run it twice changes nothing. With
 			if a.flags.json {
 				return a.printJSON(map[string]any{"version": postgres.SchemaVersion, "sql": sql})
 			}
-			a.printf("%s", sql)
+			a.printf("%s", quote.Lines(sql))
 			return nil
 		},
 	}
