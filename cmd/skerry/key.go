@@ -328,7 +328,7 @@ people may look on and scrolled lines stay, it needs --yes.`,
 			if len(k.found) == 0 {
 				return k.none()
 			}
-			if terminal(a.out) && !yes {
+			if a.out.Terminal() && !yes {
 				return usagef("this would show the key on the screen; pipe it to the other host, skerry key show | " +
 					"ssh HOST skerry key set, or say --yes")
 			}
