@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -62,11 +61,9 @@ func (r *Registry) Write(ctx context.Context, rows []health.Row) error {
 	defer cancel()
 	args := r.args()
 	args["rows"] = string(text)
-	err = r.with(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		return versioned(writeStatSQL, func(sql string) error {
-			_, err := conn.Exec(ctx, sql, args)
-			return err
-		})
+	err = r.with(ctx, Service, func(ctx context.Context, conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, writeStatSQL, args)
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("write statistics: %w", err)
@@ -87,19 +84,6 @@ func (r *Registry) statEntry(row *health.Row) statEntry {
 }
 
 func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
-
-// withoutVersion makes statements of those above that tables before version 3
-// understand.
-var withoutVersion = strings.NewReplacer("max_ms, version)", "max_ms)", "s.max, s.version", "s.max", "SELECT service, version,", "SELECT service, ''::text,")
-
-// versioned runs a statement with versions, or without when the table has none.
-func versioned(sql string, do func(sql string) error) error {
-	err := do(sql)
-	if sqlState(err) == undefinedColumn {
-		err = do(withoutVersion.Replace(sql))
-	}
-	return err
-}
 
 // StatQuery selects what Stats returns.
 type StatQuery struct {
@@ -123,6 +107,21 @@ type Stat struct {
 	First, Last                          time.Time // begin and end of what was counted, by the database's clock
 }
 
+// saneStat: the row can have been written by skerry. Sums of such rows have room
+// in what they are read into. NaN is above every number.
+const saneStat = `(isfinite(from_at) AND isfinite(to_at) AND from_at > now() - interval '36500 days' AND to_at < now() + interval '36500 days'
+	AND octet_length(service) < 1000 AND octet_length(version) < 1000 AND octet_length(method) < 1000 AND octet_length(peer) < 1000
+	AND octet_length(owner) < 1000 AND octet_length(side) < 10
+	AND least(calls, failures, app_error, timeout, canceled, refused, connect, broken, internal, rejected) >= 0
+	AND greatest(calls, failures, app_error, timeout, canceled, refused, connect, broken, internal, rejected) <= 1000000000000
+	AND num_nulls(calls, failures, app_error, timeout, canceled, refused, connect, broken, internal, rejected) = 0
+	AND least(sum_ms, p50_ms, p99_ms, max_ms) >= 0 AND greatest(sum_ms, p50_ms, p99_ms, max_ms) <= 1e12
+	AND num_nulls(sum_ms, p50_ms, p99_ms, max_ms) = 0) IS TRUE`
+
+// oddStatSQL counts what readStatSQL leaves out.
+const oddStatSQL = `SELECT count(*), coalesce(min(left(service, 80) || ' ' || left(method, 80)), '') FROM skerry_call_stat
+WHERE cluster = @cluster AND to_at > now() - @since::bigint * interval '1 millisecond' AND NOT ` + saneStat
+
 const readStatSQL = `SELECT service, version, method, side, CASE WHEN @by_peer THEN peer ELSE '' END AS peer,
 	sum(calls)::bigint, sum(failures)::bigint,
 	ARRAY[sum(calls - app_error - timeout - canceled - refused - connect - broken - internal - rejected), sum(app_error), sum(timeout),
@@ -131,7 +130,7 @@ const readStatSQL = `SELECT service, version, method, side, CASE WHEN @by_peer T
 	count(DISTINCT owner), min(from_at), max(to_at)
 FROM skerry_call_stat
 WHERE cluster = @cluster AND to_at > now() - @since::bigint * interval '1 millisecond'
-	AND (@service = '' OR service = @service) AND (@method = '' OR method = @method)
+	AND (@service = '' OR service = @service) AND (@method = '' OR method = @method) AND ` + saneStat + `
 GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 3, 4, 2, 5`
 
 // Stats reads the statistics of the cluster, in the order of service, method,
@@ -148,17 +147,33 @@ func (r *Registry) Stats(ctx context.Context, q StatQuery) ([]Stat, error) {
 	args := r.args()
 	args["since"], args["service"], args["method"], args["by_peer"] = q.Since.Milliseconds(), q.Service, q.Method, q.ByPeer
 	var stats []Stat
-	err = versioned(readStatSQL, func(sql string) error {
-		rows, err := conn.Query(ctx, sql, args)
-		if err == nil {
-			stats, err = pgx.CollectRows(rows, scanStat)
-		}
-		return err
-	})
+	rows, err := conn.Query(ctx, readStatSQL, args)
+	if err == nil {
+		stats, err = pgx.CollectRows(rows, scanStat)
+	}
+	if err == nil {
+		err = r.countOddStats(ctx, conn, args)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("read statistics: %w", r.explain(err))
+		return nil, fmt.Errorf("read statistics: %w", r.explain(err, Viewer))
 	}
 	return stats, nil
+}
+
+// countOddStats notes the rows of statistics that were left out, as one.
+func (r *Registry) countOddStats(ctx context.Context, conn *pgx.Conn, args pgx.NamedArgs) error {
+	var count int
+	var first string
+	if err := conn.QueryRow(ctx, oddStatSQL, args).Scan(&count, &first); err != nil {
+		return err
+	}
+	var odd []OddRow
+	if count > 0 {
+		why := fmt.Errorf("%d rows like this have impossible times or counts", count)
+		odd = append(odd, oddRow("skerry_call_stat", why, first))
+	}
+	r.odd.add("skerry_call_stat", true, odd...)
+	return nil
 }
 
 func scanStat(row pgx.CollectableRow) (Stat, error) {
