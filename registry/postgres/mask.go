@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -24,7 +25,7 @@ func mask(text string) (shown string, secrets []string) {
 	if scheme, rest, isURL := strings.Cut(text, "://"); isURL && !strings.ContainsAny(scheme, " ='") {
 		return maskURL(scheme+"://", rest)
 	}
-	if strings.Contains(text, "=") {
+	if _, named := keywords(text); named {
 		return maskPairs(text)
 	}
 	if i := strings.LastIndexByte(text, '@'); i >= 0 { // a URL that lost its beginning
@@ -94,6 +95,28 @@ func oddQuery(query string) bool {
 	return false
 }
 
+// keywords are the names of key=value pairs; named: there are some, and they
+// are names that a setting can have.
+func keywords(text string) (names []string, named bool) {
+	for rest := text; ; {
+		key, after, has := strings.Cut(rest, "=")
+		if !has {
+			return names, len(names) > 0
+		}
+		name := strings.TrimRight(key, spaces)
+		name = name[strings.LastIndexAny(name, spaces)+1:]
+		if !keyword.MatchString(name) {
+			return nil, false
+		}
+		names = append(names, name)
+		value := strings.TrimLeft(after, spaces)
+		end, _ := pairEnd(value)
+		rest = value[end:]
+	}
+}
+
+var keyword = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.]*$`)
+
 const spaces = " \t\n\r\v\f"
 
 func maskPairs(text string) (string, []string) {
@@ -107,9 +130,7 @@ func maskPairs(text string) (string, []string) {
 		value := strings.TrimLeft(after, spaces)
 		end, plain := pairEnd(value)
 		name := strings.TrimRight(key, spaces)
-		if i := strings.LastIndexAny(name, spaces); i >= 0 {
-			name = name[i+1:]
-		}
+		name = name[strings.LastIndexAny(name, spaces)+1:]
 		if !secretKey(name) {
 			shown += key + "=" + after[:len(after)-len(value)] + value[:end]
 		} else {
@@ -173,7 +194,13 @@ func parseError(text string, cause error) error {
 // suspicious refuses a URL that can be read and yet means another thing than
 // its writer meant: a part of the password would be shown as a host or name.
 func suspicious(text string) error {
-	_, rest, isURL := strings.Cut(text, "://")
+	rest, isURL := strings.CutPrefix(text, "postgres://")
+	if !isURL {
+		rest, isURL = strings.CutPrefix(text, "postgresql://")
+	}
+	if _, named := keywords(text); !isURL && !named && text != "" {
+		return errors.New("neither a URL that begins with postgres:// nor pairs such as host=db user=app")
+	}
 	if !isURL {
 		return nil
 	}
@@ -181,9 +208,7 @@ func suspicious(text string) error {
 	path, query, _ := strings.Cut(path, "?")
 	hostOnly, early, _ := strings.Cut(host, "?")
 	switch {
-	case hasPath && !strings.Contains(hostOnly, "@") && strings.Contains(path, "@"),
-		strings.Contains(hostOnly, "@") && strings.Contains(path, "@"),
-		oddQuery(query), oddQuery(early), strings.Contains(rest, "#"):
+	case strings.Count(hostOnly, "@") > 1, hasPath && strings.Contains(path, "@"), oddQuery(query), oddQuery(early), strings.Contains(rest, "#"):
 		return errors.New("one of the characters / ? # @ stands where none may; write them %2F %3F %23 %40 in a password")
 	}
 	return nil

@@ -126,22 +126,9 @@ func (e *entry) row(now time.Time) (row, error) {
 	if err := registry.Check(r.Instance); err != nil {
 		return row{}, err
 	}
-	for _, text := range append([]string{e.Host}, values(e.Tags)...) {
-		if !printable(text) {
-			return row{}, fmt.Errorf("%.80q holds control characters", text)
-		}
-	}
 	r.Service, r.Version, r.Host = once(r.Service), once(r.Version), once(r.Host)
 	r.Protocol, r.Zone = once(r.Protocol), once(r.Zone)
 	return r, nil
-}
-
-func values(tags map[string]string) []string {
-	var out []string
-	for _, v := range tags {
-		out = append(out, v)
-	}
-	return out
 }
 
 // ago is some milliseconds before now. A time ahead, left from a clock that was

@@ -27,7 +27,11 @@ var fragments = strings.NewReplacer(
 
 	// l: the lease has not run out. A time ahead of now is left from a clock
 	// that was set back.
-	"{alive}", "coalesce(l.heartbeat > now() - {valid} AND l.heartbeat < now() + interval '10 seconds', false)",
+	"{alive}", "({misdated} OR l.heartbeat > now() - {valid} AND l.heartbeat < now() + interval '10 seconds')",
+
+	// l: no skerry wrote this heartbeat. It counts until a process that may write
+	// has replaced it by now.
+	"{misdated}", "coalesce(NOT isfinite(l.heartbeat) OR l.heartbeat > now() + interval '1 day', true)",
 
 	// l: for how long a heartbeat counts.
 	"{valid}", "CASE WHEN l.valid BETWEEN interval '0' AND interval '100 days' THEN l.valid ELSE interval '90 seconds' END",
@@ -100,7 +104,7 @@ var fragments = strings.NewReplacer(
 	"{row}", `CASE WHEN {finite} AND {short} THEN
 		json_strip_nulls(json_build_object('s', i.service, 'v', nullif(i.version, ''), 'h', i.host, 'p', i.port, 'o', i.owner,
 		'pr', nullif(i.protocol, ''), 'z', nullif(i.zone, ''), 'w', nullif(i.weight, 0), 'tls', nullif(i.tls, false),
-		't', nullif(i.tags, '{}'), 'g', nullif(coalesce(i.gone, -1), 0), 'a', (extract(epoch FROM now() - i.started) * 1000)::bigint,
+		't', nullif(coalesce(i.tags, '[]'), '{}'), 'g', nullif(coalesce(i.gone, -1), 0), 'a', (extract(epoch FROM now() - i.started) * 1000)::bigint,
 		'c', CASE WHEN i.gone > 0 THEN (extract(epoch FROM now() - i.changed) * 1000)::bigint END))
 	ELSE json_build_object('s', left(i.service, 80), 'h', left(i.host, 80), 'p', i.port, 'o', left(i.owner, 80), 'x',
 		CASE WHEN NOT {short} THEN 'its text is longer than any that skerry writes'
@@ -255,7 +259,9 @@ var (
 	SELECT {now}, (SELECT rev FROM bump), (SELECT {notify})`)
 
 	// expire marks what dead processes left behind as gone.
-	expireSQL = statement(`WITH dead AS (
+	expireSQL = statement(`WITH mended AS (
+		UPDATE skerry_lease l SET heartbeat = now() WHERE l.cluster = @cluster AND {misdated}
+	), dead AS (
 		DELETE FROM skerry_lease l USING skerry_cluster c
 		WHERE l.cluster = @cluster AND c.cluster = @cluster AND {settled} AND {pulsing} AND NOT {alive}
 		RETURNING l.owner
