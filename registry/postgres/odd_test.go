@@ -210,21 +210,23 @@ func TestOddLeasesEnd(t *testing.T) {
 	db := server.CreateDB(t)
 	a := start(t, quick(t, server.URL(db), newOwner()))
 	in := a.offer()
-	var list []registry.Instance
-	odd := []string{"heartbeat = 'infinity'", "heartbeat = '-infinity'", "valid = '178000000 years'", "valid = '-1 day'",
-		"heartbeat = '294276-12-31', valid = '99 days'", "owner = repeat('x', 500)", "owner = E'a\\x1b[2J'"}
+	odd := []string{"heartbeat = 'infinity'", "heartbeat = '-infinity'", "heartbeat = '294276-12-31', valid = '6 seconds'",
+		"heartbeat = now() - interval '2 minutes', valid = '178000000 years'", "heartbeat = now() - interval '2 minutes', valid = '-1 day'",
+		"owner = repeat('x', 500)", "owner = E'a\\x1b[2J'"}
+	sql := ""
 	for _, set := range odd {
 		cable := server.Proxy(t)
 		b := start(t, quick(t, cable.URL(server.URL(db)), newOwner()))
-		list = append(list, b.offer())
+		b.offer()
 		cable.Cut()
-		server.Exec(t, db, "UPDATE skerry_lease SET "+set+" WHERE owner = '"+b.owner.String()+"'")
+		sql += "UPDATE skerry_lease SET " + set + " WHERE owner = '" + b.owner.String() + "';"
 	}
-	server.Exec(t, db, "UPDATE skerry_lease SET heartbeat = LEAST(heartbeat, now() - interval '2 minutes') WHERE owner LIKE 'node%' AND valid = '178000000 years' AND isfinite(heartbeat)")
-	// A deleted lease, which a changed owner is, is put back for one validity first.
-	server.Exec(t, db, "UPDATE skerry_cluster SET cleaned = now() - interval '11 minutes'")
+	a.until(2*time.Second, "all", func(s registry.Snapshot) bool { return len(s.Instances) == 1+len(odd) })
+	// A lease whose owner was changed is missing, and is put back for one validity first.
+	server.Exec(t, db, sql+"UPDATE skerry_cluster SET cleaned = now() - interval '11 minutes'")
 	a.until(40*time.Second, "the end of the dead", func(s registry.Snapshot) bool { return len(s.Instances) == 1 })
 	a.sees(time.Second, in)
+	await(t, 20*time.Second, "one lease", func() bool { return one[int](t, server.URL(db), "SELECT count(*)::int FROM skerry_lease") == 1 })
 }
 
 // TestOddRules: a row of the rule log that is no entry ends the log before it,
