@@ -178,6 +178,9 @@ func (s *session) learnSecret(ctx context.Context) error {
 		s.secretive = true
 		s.r.odd.add("skerry_secret", true)
 		s.r.learn(found)
+		if s.r.currentSecret().channel != s.channel {
+			s.hint.at = time.Now() // which ends the wait: the session is to listen
+		}
 		return nil
 	case s.lost(err):
 		return fmt.Errorf("read the site's secret: %w", err)
