@@ -44,10 +44,9 @@ type Registry struct {
 	telling time.Time          // when to tell the listeners of what was written; zero: nothing waits
 	poked   bool               // poke was called since the last wait began
 
-	secret   secret // as it was last read
-	keysRead bool   // there was one
-	deaf     bool   // that the secret may not be read was said
-	link     *Link  // of the session's latest connection
+	secret secret // as it was last read
+	deaf   bool   // that the secret may not be read was said
+	link   *Link  // of the session's latest connection
 }
 
 var (

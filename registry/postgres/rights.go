@@ -170,6 +170,8 @@ func (r *Registry) held(ctx context.Context, conn *pgx.Conn, err error, table st
 	if sqlState(err) != lockedNow {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stmtTime) // most of ctx has passed
+	defer cancel()
 	rows, asked := conn.Query(ctx, holdersSQL, pgx.NamedArgs{"table": table})
 	if asked != nil {
 		return err

@@ -154,7 +154,8 @@ func (s *session) learnSecret(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.r.limit())
 	defer cancel()
 	found, err := s.r.readSecret(ctx, s.conn)
-	if lacking := found.state == "" || len(found.keys) == 0 && s.r.cfg.NewKey != nil; err == nil && lacking && s.writable && !s.keyless {
+	lacking := found.state == "" || len(found.keys) == 0 && (s.r.cfg.NewKey != nil || len(s.r.currentSecret().keys) > 0)
+	if err == nil && lacking && s.writable && !s.keyless {
 		if err = s.r.makeSecret(ctx, s.conn, found); err == nil {
 			found, err = s.r.readSecret(ctx, s.conn)
 		}
@@ -200,20 +201,20 @@ func (s *session) learnSecret(ctx context.Context) error {
 	return nil
 }
 
-// learn takes in what was read and hands new keys on.
+// learn takes in what was read and hands new keys on. A row or ring that was
+// lost changes no key: it is looked at with each poll until it is there again.
 func (r *Registry) learn(found secret) {
 	r.mu.Lock()
-	news := !r.keysRead || !slices.Equal(found.keys, r.secret.keys)
-	gone := found.state == "" && r.keysRead // a database that lost its row: the keys in use stay
-	if gone {
-		r.secret.state, news = "", false
-	} else {
-		r.secret = found
+	before := r.secret
+	if len(found.keys) == 0 && (len(before.keys) > 0 || r.cfg.NewKey != nil) {
+		found.state, found.keys = "", before.keys
 	}
-	r.keysRead = r.keysRead || found.state != ""
-	r.deaf = false
+	if found.channel == "" {
+		found.channel = before.channel
+	}
+	r.secret, r.deaf = found, false
 	r.mu.Unlock()
-	if news && found.state != "" && r.cfg.Secret != nil {
+	if !slices.Equal(found.keys, before.keys) && r.cfg.Secret != nil {
 		r.cfg.Secret(slices.Clone(found.keys))
 	}
 }
