@@ -109,6 +109,7 @@ func newNode(cfg Config, opts []Option) (n *Node, err error) {
 	if n.trust, err = newTrust(cfg); err != nil {
 		return nil, err
 	}
+	n.loadKeys()
 	n.checks = newBucket(checksASec, checksBurst)
 	n.siteTLS, err = sitetls.New(sitetls.Config{Cluster: cfg.Cluster, Owner: n.owner.String(), Seeds: n.trust.use(useSite)})
 	if err != nil {

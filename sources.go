@@ -38,6 +38,7 @@ func (n *Node) newSources() ([]discovery.Source, error) {
 		db, err := postgres.New(postgres.Config{
 			URL: n.cfg.Database.URL, Cluster: n.cfg.Cluster, Owner: n.owner,
 			Rules: n.learn, Applied: func() rollout.Generation { return n.rules.Log().Last() },
+			Secret: n.storeKeys, NewKey: n.trust.newKey(),
 			Heartbeat: n.cfg.Database.Heartbeat, Expiry: n.cfg.Database.Expiry, Poll: n.cfg.Database.Poll,
 			Logger: n.log,
 		})

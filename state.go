@@ -17,6 +17,7 @@ import (
 type stateFiles struct {
 	slot                                slot
 	lists, peers, stats, rules, members string
+	keys                                string // of the site, as the database has told them
 	others                              string // a neighbour's rules, for a process without any
 }
 
@@ -52,7 +53,7 @@ func (n *Node) openStateDir() stateFiles {
 		n.log.Warn("state files are not locked: give each process of this program a state_dir of its own", "err", err)
 	}
 	f := stateFiles{slot: mine, lists: mine.base + ".lists.json", peers: mine.base + ".peers.json", stats: mine.base + ".stats.log",
-		rules: mine.base + ".rules.json", members: mine.base + ".members.json"}
+		rules: mine.base + ".rules.json", members: mine.base + ".members.json", keys: mine.base + ".keys.json"}
 	f.borrow(dir, name)
 	return f
 }
@@ -60,7 +61,7 @@ func (n *Node) openStateDir() stateFiles {
 // borrow gives a slot that was never used what a neighbour knows of the site.
 // A neighbour's promises, and whom it waits for, stay its own.
 func (f *stateFiles) borrow(dir, name string) {
-	for own, ending := range map[string]string{f.lists: ".lists.json", f.peers: ".peers.json"} {
+	for own, ending := range map[string]string{f.lists: ".lists.json", f.peers: ".peers.json", f.keys: ".keys.json"} {
 		if _, err := statedir.Stat(own); !errors.Is(err, fs.ErrNotExist) {
 			continue
 		}

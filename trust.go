@@ -109,7 +109,51 @@ func (t *trust) store(texts []string) error {
 	return nil
 }
 
-// watch follows the files.
+// newKey makes the key that a database without any is given: the one of this
+// process, where it has one. nil: this site needs none.
+func (t *trust) newKey() func() string {
+	if t.mode != "" {
+		return nil
+	}
+	return func() string {
+		if k, ok := t.ring.Signer(); ok {
+			return k.Text()
+		}
+		return sitekey.New().Text()
+	}
+}
+
+// storeKeys takes the site's keys from the database, and keeps them for a start
+// while it is away.
+func (n *Node) storeKeys(texts []string) {
+	if err := n.trust.store(texts); err != nil {
+		n.log.Error("the site's keys in the database are not used", "err", err)
+		return
+	}
+	if n.files.keys == "" || n.trust.mode != "" {
+		return
+	}
+	if err := writeJSON(n.files.keys, texts); err != nil {
+		n.log.Warn("the site's keys are not kept: a start without the database will find no other process", "err", err)
+	}
+}
+
+// loadKeys takes the keys that an earlier run has read in the database.
+func (n *Node) loadKeys() {
+	var texts []string
+	if n.files.keys == "" || n.mode() == ModeBroadcast {
+		return
+	}
+	err := readJSON(n.files.keys, &texts)
+	if err == nil {
+		err = n.trust.store(texts)
+	}
+	if err != nil {
+		n.log.Warn("the kept keys of the site can't be read; the database tells them again", "err", err)
+	}
+}
+
+// watchKeys follows the files.
 func (n *Node) watchKeys(ctx context.Context) error {
 	t := n.trust
 	report := func(what string) func(error) {

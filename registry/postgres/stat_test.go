@@ -4,7 +4,6 @@ package postgres_test
 
 import (
 	"errors"
-	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -120,47 +119,6 @@ func (l *lines) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.b.String()
-}
-
-// Tables of version 2 take statistics without versions; who owns them adds the
-// column, and what was written before stays readable.
-func TestStatsOfVersion2(t *testing.T) {
-	t.Parallel()
-	server := pgtest.Shared(t)
-	db := server.CreateDB(t)
-	server.Exec(t, db, postgres.Schema()+"; ALTER TABLE skerry_call_stat DROP COLUMN version; DELETE FROM skerry_schema WHERE version = 3; REVOKE CREATE ON SCHEMA public FROM PUBLIC")
-	user := server.CreateUser(t, db, "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO %s")
-	canary := row(health.Server, "login", "portal", 10, 0, time.Millisecond)
-	canary.Version = "v2"
-	versions := func(n *node) (found string) {
-		t.Helper()
-		stats, err := n.Stats(t.Context(), postgres.StatQuery{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, s := range stats {
-			found += fmt.Sprintf("[%s %d]", s.Version, s.Calls)
-		}
-		return found
-	}
-	old := start(t, quick(t, server.UserURL(db, user), newOwner()))
-	old.offer()
-	old.until(10*time.Second, "tables", live)
-	if err := old.Write(t.Context(), []health.Row{canary}); err != nil {
-		t.Fatal(err)
-	}
-	if got := versions(old); got != "[ 10]" {
-		t.Errorf("without the column: %s", got)
-	}
-	admin := start(t, quick(t, server.URL(db), newOwner()))
-	admin.offer()
-	admin.until(10*time.Second, "tables", live)
-	if err := old.Write(t.Context(), []health.Row{canary}); err != nil {
-		t.Fatal(err)
-	}
-	if got := versions(old); got != "[ 10][v2 10]" {
-		t.Errorf("with the column: %s", got)
-	}
 }
 
 func TestStatsNeedRun(t *testing.T) {
