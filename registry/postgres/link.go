@@ -28,7 +28,8 @@ func linkOf(conn *pgx.Conn, cfg *pgx.ConnConfig) Link {
 		state := t.ConnectionState()
 		l.Encrypted, l.TLS = true, tls.VersionName(state.Version)+" "+tls.CipherSuiteName(state.CipherSuite)
 		used := cfg.TLSConfig
-		l.Verified = used != nil && (!used.InsecureSkipVerify || used.VerifyPeerCertificate != nil || used.VerifyConnection != nil)
+		l.Verified = used != nil &&
+			(!used.InsecureSkipVerify || used.VerifyPeerCertificate != nil || used.VerifyConnection != nil)
 		c = t.NetConn()
 	}
 	switch a := c.RemoteAddr().(type) {

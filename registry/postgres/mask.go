@@ -37,7 +37,8 @@ func mask(text string) (shown string, secrets []string) {
 // secretKey reports whether a setting's value is secret, or where one lies.
 func secretKey(key string) bool {
 	key = strings.ToLower(strings.TrimSpace(key))
-	return strings.Contains(key, "pass") || strings.Contains(key, "secret") || strings.Contains(key, "token") || strings.HasPrefix(key, "scram_")
+	return strings.Contains(key, "pass") || strings.Contains(key, "secret") || strings.Contains(key, "token") ||
+		strings.HasPrefix(key, "scram_")
 }
 
 func maskURL(scheme, rest string) (string, []string) {
@@ -208,7 +209,8 @@ func suspicious(text string) error {
 	path, query, _ := strings.Cut(path, "?")
 	hostOnly, early, _ := strings.Cut(host, "?")
 	switch {
-	case strings.Count(hostOnly, "@") > 1, hasPath && strings.Contains(path, "@"), oddQuery(query), oddQuery(early), strings.Contains(rest, "#"):
+	case strings.Count(hostOnly, "@") > 1, hasPath && strings.Contains(path, "@"), strings.Contains(rest, "#"),
+		oddQuery(query), oddQuery(early):
 		return errors.New("one of the characters / ? # @ stands where none may; write them %2F %3F %23 %40 in a password")
 	}
 	return nil

@@ -68,8 +68,8 @@ func (p *Report) Problems() []Problem {
 		}
 	}
 	if p.Old {
-		return []Problem{{"the tables are of an earlier skerry, which shares none with this one",
-			"stop its processes, and let the administrator of the database run the SQL of `skerry schema --replace`: it drops the tables and makes new ones"}}
+		return []Problem{{"the tables are of an earlier skerry, which shares none with this one", "stop its processes, and let " +
+			"the administrator of the database run the SQL of `skerry schema --replace`: it drops the tables and makes new ones"}}
 	}
 	missing := len(p.Missing) > 0
 	grant := func(r Role) string {
@@ -78,13 +78,14 @@ func (p *Report) Problems() []Problem {
 	sql := grant(Service)
 	say(missing && !p.CanCreate, fmt.Sprintf("tables are missing (%s) and user %s may not make them", strings.Join(p.Missing, ", "), p.User), sql)
 	say(!missing && !p.CanRead, "user "+p.User+" may not read the tables", sql)
-	say(!missing && p.CanRead && !p.CanListen, "user "+p.User+" may not read skerry_secret: changes are seen after 30 s, and the site's key is not known from here",
-		grant(Reader))
+	say(!missing && p.CanRead && !p.CanListen, "user "+p.User+
+		" may not read skerry_secret: changes are seen after 30 s, and the site's key is not known from here", grant(Reader))
 	say(!missing && p.CanRead && !p.CanWrite, "user "+p.User+" may not write the tables: this process can find services and offer none", sql)
 	say(p.Standby, "this is a standby: nobody can register", "name the primary too in the URL: postgres://user@one,two/database")
 	say(p.ReadOnly && !p.Standby, "the database is read-only", "see default_transaction_read_only of the server, the database and the user")
 	say(p.SchemaVersion > SchemaVersion && p.Needs > SchemaVersion,
-		fmt.Sprintf("the tables have version %d and need a program that knows version %d; this one knows %d", p.SchemaVersion, p.Needs, SchemaVersion), "update skerry")
+		fmt.Sprintf("the tables have version %d and need a program that knows version %d; this one knows %d",
+			p.SchemaVersion, p.Needs, SchemaVersion), "update skerry")
 	say(!missing && p.CanRead && p.SchemaVersion < SchemaVersion, fmt.Sprintf("the tables have version %d, this program knows %d", p.SchemaVersion, SchemaVersion), sql)
 	say(p.MaxConnections-p.Connections < 10, fmt.Sprintf("%d of %d connections are in use", p.Connections, p.MaxConnections),
 		"raise max_connections: each process needs one, and up to three for moments")
@@ -242,7 +243,8 @@ func (r *Registry) survey(ctx context.Context, conn *pgx.Conn, p *Report) error 
 		return fmt.Errorf("look at the statistics: %w", err)
 	}
 	var rev, kept int64
-	switch err := conn.QueryRow(ctx, "SELECT coalesce(rev, 0), coalesce(kept, 0) FROM skerry_revision WHERE cluster = @cluster", r.args()).Scan(&rev, &kept); {
+	const revisionSQL = "SELECT coalesce(rev, 0), coalesce(kept, 0) FROM skerry_revision WHERE cluster = @cluster"
+	switch err := conn.QueryRow(ctx, revisionSQL, r.args()).Scan(&rev, &kept); {
 	case err == nil:
 		r.odd.checkRevision(r.cfg.Cluster, rev, kept)
 	case !errors.Is(err, pgx.ErrNoRows):

@@ -81,7 +81,8 @@ var errNoPlace = errors.New("timeline or number is out of range")
 // entry reads the row. Its error says why it is no entry of the log.
 func (r *ruleRow) entry() (rollout.Entry, error) {
 	switch {
-	case r.timeline == nil || *r.timeline < 0 || *r.timeline > math.MaxUint32 || r.n == nil || *r.n < 1 || *r.n > maxNumber:
+	case r.timeline == nil || *r.timeline < 0 || *r.timeline > math.MaxUint32,
+		r.n == nil || *r.n < 1 || *r.n > maxNumber:
 		return rollout.Entry{}, errNoPlace
 	case r.length == nil:
 		return rollout.Entry{}, errors.New("it has no record")
@@ -154,7 +155,8 @@ func (r *Registry) rulesSince(ctx context.Context, conn *pgx.Conn, after rollout
 	var entries []rollout.Entry
 	var odd []OddRow
 	args := r.args()
-	args["timeline"], args["n"], args["page"], args["longest"] = int64(after.Timeline), int64(min(after.N, maxNumber)), rulePage, maxRecord
+	args["page"], args["longest"] = rulePage, maxRecord
+	args["timeline"], args["n"] = int64(after.Timeline), int64(min(after.N, maxNumber))
 	for {
 		rows, err := conn.Query(ctx, rulesSinceSQL, args)
 		if err != nil {
@@ -315,8 +317,11 @@ func (s *session) compare(ctx context.Context, newest []int64) error {
 	if !s.ruled {
 		return nil
 	}
-	if len(newest) == 2 && newest[0] >= 0 && newest[1] >= 0 && s.r.cfg.Applied().Before(rollout.Generation{Timeline: uint32(newest[0]), N: uint64(newest[1])}) {
-		return s.follow(ctx)
+	if len(newest) == 2 { // {placed} has bounded the numbers
+		last := rollout.Generation{Timeline: uint32(newest[0]), N: uint64(newest[1])}
+		if s.r.cfg.Applied().Before(last) {
+			return s.follow(ctx)
+		}
 	}
 	s.r.cfg.Rules(nil)
 	return nil
@@ -338,7 +343,8 @@ func (s *session) follow(ctx context.Context) error {
 	case code == noRight: // calls and operators bring the rules
 		if !s.ruleless {
 			s.ruleless = true
-			s.r.log.Warn("the user may not read the rule log in the database: calls and operators bring the rules of releases", "user", s.r.conn.User, "err", err)
+			s.r.log.Warn("the user may not read the rule log in the database: calls and operators bring the rules of releases",
+				"user", s.r.conn.User, "err", err)
 		}
 		s.r.cfg.Rules(nil)
 	case s.lost(err):

@@ -134,7 +134,8 @@ func (r *Registry) makeSecret(ctx context.Context, conn *pgx.Conn, found secret)
 // heartbeat, and that waits for no lock for long.
 func (r *Registry) flushed(ctx context.Context, conn *pgx.Conn, f func(pgx.Tx) error) error {
 	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, "SET LOCAL synchronous_commit = on; SET LOCAL lock_timeout = '2s'", pgx.QueryExecModeSimpleProtocol); err != nil {
+		const settings = "SET LOCAL synchronous_commit = on; SET LOCAL lock_timeout = '2s'"
+		if _, err := tx.Exec(ctx, settings, pgx.QueryExecModeSimpleProtocol); err != nil {
 			return err
 		}
 		return f(tx)
@@ -160,9 +161,13 @@ func (s *session) learnSecret(ctx context.Context) error {
 			found, err = s.r.readSecret(ctx, s.conn)
 		}
 		if err != nil && !s.lost(err) {
+			need := Operator // which may alter a row that is there
+			if found.state == "" {
+				need = Service
+			}
 			s.keyless = true
 			s.r.log.Warn("the site's secret in the database can't be made by this user; the next session tries again",
-				"err", s.r.explain(err, map[bool]Role{true: Service, false: Operator}[found.state == ""]))
+				"err", s.r.explain(err, need))
 			err = nil
 		}
 	}

@@ -204,7 +204,8 @@ var (
 			cleaned = CASE WHEN c.cleaned BETWEEN now() - interval '10 minutes' AND now() THEN c.cleaned ELSE now() END
 		FROM due WHERE c.cluster = due.cluster RETURNING c.cleaned = now() AS clean
 	), head AS (
-		SELECT {now} AS now, coalesce(r.rev, 0) AS rev, coalesce(r.kept, 0) AS kept, {settled} AND {pulsing} AS settled, true AS writable, {expiring} AS expiring, {spacing} AS spacing,
+		SELECT {now} AS now, coalesce(r.rev, 0) AS rev, coalesce(r.kept, 0) AS kept, {settled} AND {pulsing} AS settled,
+			true AS writable, {expiring} AS expiring, {spacing} AS spacing,
 			(SELECT count(*) FROM beat) AS leased,
 			(SELECT count(*) FROM skerry_instance i WHERE i.cluster = @cluster AND i.owner = @owner AND i.gone = 0 AND {sane}) AS mine,
 			(SELECT count(*) FROM pulse) > 0 AS pulsed,
@@ -217,7 +218,8 @@ var (
 	// read is beat for those who may not or cannot write. Without a pulse they
 	// trust in old leases only when they have watched long enough themselves.
 	readSQL = readings(`WITH head AS (
-		SELECT {now} AS now, coalesce(r.rev, 0) AS rev, coalesce(r.kept, 0) AS kept, {settled} AND ({pulsing} OR @watching::boolean AND NOT pg_is_in_recovery()) AS settled,
+		SELECT {now} AS now, coalesce(r.rev, 0) AS rev, coalesce(r.kept, 0) AS kept,
+			{settled} AND ({pulsing} OR @watching::boolean AND NOT pg_is_in_recovery()) AS settled,
 			{writable} AS writable, {expiring} AS expiring, {spacing} AS spacing, 0 AS leased, 0 AS mine, false AS pulsed, false AS clean,
 			{newest} AS newest, {secret} AS secret, {free} AS free,
 			{stale} AS stale
