@@ -5,6 +5,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -40,7 +41,8 @@ func CheckName(what, s string) error {
 }
 
 // Check reports the first thing that is wrong with an instance; the error
-// wraps ErrInvalid and names the field.
+// wraps ErrInvalid and names the field. An instance that passes holds neither
+// control characters nor text that is no UTF-8.
 func Check(in Instance) error {
 	if err := CheckName("service", in.Service); err != nil {
 		return err
@@ -74,7 +76,7 @@ func checkHost(in Instance) error {
 	switch {
 	case in.Host == "":
 		return fmt.Errorf("%w: host of %s is empty", ErrInvalid, in.Service)
-	case len(in.Host) > 255 || strings.ContainsAny(in.Host, " /\x00\n\t"):
+	case len(in.Host) > 255 || strings.ContainsAny(in.Host, " /") || !printable(in.Host):
 		return fmt.Errorf("%w: host of %s: %.40q is no address", ErrInvalid, in.Service, in.Host)
 	}
 	if ip := net.ParseIP(in.Host); ip != nil && ip.IsUnspecified() {
@@ -92,8 +94,9 @@ func checkTags(in Instance) error {
 		if err := CheckName("tag of "+in.Service, k); err != nil {
 			return err
 		}
-		if !utf8.ValidString(v) || strings.ContainsRune(v, 0) {
-			return fmt.Errorf("%w: tag %s of %s: %q is no text", ErrInvalid, k, in.Service, v)
+		if !printable(v) {
+			return fmt.Errorf("%w: tag %s of %s: %q is no printable text; leave control characters out and write UTF-8",
+				ErrInvalid, k, in.Service, v)
 		}
 		size += len(k) + len(v)
 	}
@@ -101,4 +104,10 @@ func checkTags(in Instance) error {
 		return fmt.Errorf("%w: the tags of %s take %d bytes, at most %d are allowed", ErrInvalid, in.Service, size, MaxTagByte)
 	}
 	return nil
+}
+
+// printable reports whether s is UTF-8 without control characters. Hosts and
+// tags come from other processes and are shown in terminals, tables and logs.
+func printable(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
 }
