@@ -76,7 +76,7 @@ func beNode(text string) error {
 		fmt.Println(string(line))
 	}
 	logs := writer(func(line string) { say(report{Log: line}) })
-	r, err := New(Config{Cluster: c.Cluster, Key: []byte(c.Key), Owner: registry.NewOwner(), Interfaces: c.Interfaces,
+	r, err := New(Config{Cluster: c.Cluster, Keys: keysOf(c.Key), Owner: registry.NewOwner(), Interfaces: c.Interfaces,
 		Seeds: c.Seeds, Announce: c.Announce,
 		State: State{
 			Load: func() ([]string, error) { return c.Remembered, nil },

@@ -154,8 +154,8 @@ func (c *core) unicasts(now time.Time) []path {
 		to = append(to, path{addr: addr})
 	}
 	for _, p := range c.peers {
-		if p.state == live && len(p.paths) > 0 && c.unicastOnly(p, now) {
-			to = append(to, p.paths[0])
+		if p.state == live && len(p.ways) > 0 && c.unicastOnly(p, now) {
+			to = append(to, p.ways[0].path)
 		}
 	}
 	return to

@@ -23,10 +23,10 @@ func samples() []packet {
 	l := pack([]*wire.Registration{ToWire(in, time.Now())}, wire.Listing{Hash: ContentHash([]registry.Instance{in})}, 900, nil)
 	bodies := []thrift.TStruct{
 		&wire.Announce{Listing: l},
-		&wire.Query{Nonce: -5, Services: []string{"auth", "proc"}, Exchange: new(true)},
+		&wire.Query{Nonce: -5, Services: []string{"auth", "proc"}, Exchange: new(true), Pad: make([]byte, 9)},
 		&wire.Answer{Nonce: 1 << 62, Listing: l, Peers: []string{"10.0.0.9:1"}},
-		&wire.Goodbye{Left: []*wire.Left{{Name: "auth", Host: "h", Port: 1}}},
-		&wire.Probe{Nonce: 9},
+		&wire.Goodbye{Left: []*wire.Left{{Name: "auth", Host: "h", Port: 1}}, Nonce: new(int64(7))},
+		&wire.Probe{Nonce: 9, Services: []string{"auth"}, Pad: make([]byte, 3)},
 		&wire.Alarm{Owner: &wire.Owner{Host: "node-2", Pid: 12, Epoch: 1 << 50}},
 	}
 	var out []packet
@@ -37,13 +37,14 @@ func samples() []packet {
 }
 
 func TestPacketRoundTrip(t *testing.T) {
-	c := newCodec("site", []byte("secret"))
+	c := newCodec("site", ring("secret"))
 	for _, p := range samples() {
 		data, err := c.seal(p)
 		if err != nil {
 			t.Fatal(err)
 		}
 		got, err := c.open(data)
+		p.size = len(data)
 		if err != nil || !reflect.DeepEqual(got, p) {
 			t.Errorf("kind %d: %+v, %v; want %+v", p.kind, got, err, p)
 		}
@@ -62,7 +63,7 @@ func TestPacketRoundTrip(t *testing.T) {
 
 func TestPacketRefused(t *testing.T) {
 	p := samples()[0]
-	data, err := newCodec("site", []byte("secret")).seal(p)
+	data, err := newCodec("site", ring("secret")).seal(p)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,16 +74,16 @@ func TestPacketRefused(t *testing.T) {
 		data  []byte
 		want  error
 	}{
-		"other cluster":    {newCodec("sate", []byte("secret")), data, errForeign},
-		"other key":        {newCodec("site", []byte("secrets")), data, errMAC},
+		"other cluster":    {newCodec("sate", ring("secret")), data, errForeign},
+		"other key":        {newCodec("site", ring("secrets")), data, errMAC},
 		"no key":           {newCodec("site", nil), data, errMAC},
-		"other version":    {newCodec("site", []byte("secret")), version, errVersion},
-		"too long":         {newCodec("site", []byte("secret")), append(bytes.Clone(data), make([]byte, MaxPacket)...), errMalformed},
+		"other version":    {newCodec("site", ring("secret")), version, errVersion},
+		"too long":         {newCodec("site", ring("secret")), append(bytes.Clone(data), make([]byte, MaxPacket)...), errMalformed},
 		"nothing":          {newCodec("site", nil), nil, errMalformed},
 		"something":        {newCodec("site", nil), []byte(strings.Repeat("x", 100)), errMalformed},
-		"length past end":  {newCodec("site", nil), append([]byte("skry\x01\x01\xff"), make([]byte, 60)...), errMalformed},
-		"unknown kind":     {newCodec("site", nil), append([]byte("skry\x01\x09\x04site"), make([]byte, 60)...), errMalformed},
-		"no cluster named": {newCodec("site", nil), append([]byte("skry\x01\x01\x00\x00"), make([]byte, 60)...), errForeign},
+		"length past end":  {newCodec("site", nil), append([]byte("skry\x02\x01\xff"), make([]byte, 60)...), errMalformed},
+		"unknown kind":     {newCodec("site", nil), append([]byte("skry\x02\x09\x04site"), make([]byte, 60)...), errMalformed},
+		"no cluster named": {newCodec("site", nil), append([]byte("skry\x02\x01\x00\x00"), make([]byte, 60)...), errForeign},
 	} {
 		if _, err := c.codec.open(c.data); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", name, err, c.want)
@@ -112,7 +113,7 @@ func TestPackSize(t *testing.T) {
 		room := c.room(c.self) - 32
 		all := packParts(regs, c.base(), room, nil)
 		for _, l := range append(all, pack(regs, c.base(), room, []string{in.Service})) {
-			p := packet{kind: answer, sender: c.self, seq: 1 << 63, body: &wire.Answer{Nonce: -1 << 63, Listing: l}}
+			p := packet{kind: answer, sender: c.self, seq: seqMost - 1, body: &wire.Answer{Nonce: -1 << 63, Listing: l}}
 			if _, err := c.seal(p); err != nil {
 				t.Fatalf("%d registrations: %v", n+1, err)
 			}
@@ -152,7 +153,7 @@ func TestWindow(t *testing.T) {
 	for _, c := range []struct {
 		seq  uint64
 		want bool
-	}{{5, true}, {5, false}, {4, true}, {4, false}, {70, true}, {6, false}, {7, true}, {7, false}, {1 << 63, true}, {70, false}} {
+	}{{5, true}, {5, false}, {4, true}, {4, false}, {70, true}, {6, false}, {7, true}, {7, false}, {70 + seqAhead + 1, false}, {70 + seqAhead, true}, {70, false}} {
 		if got := w.admit(c.seq); got != c.want {
 			t.Errorf("admit(%d) = %t, want %t", c.seq, got, c.want)
 		}
@@ -180,7 +181,7 @@ func TestBucket(t *testing.T) {
 // FuzzOpen gives the decoder what a stranger may send, and, sealed by the
 // right key, what a member of the cluster may.
 func FuzzOpen(f *testing.F) {
-	c := newCodec("site", []byte("secret"))
+	c := newCodec("site", ring("secret"))
 	for _, p := range samples() {
 		data, err := c.seal(p)
 		if err != nil {
@@ -189,12 +190,12 @@ func FuzzOpen(f *testing.F) {
 		f.Add(data)
 		f.Add(data[:len(data)-macSize])
 	}
-	f.Add([]byte("skry\x01\x01\x04site\x04h/1/1\x00\x00\x00\x00\x00\x00\x00\x01\x1c\x19\xfc\xff\xff\xff\xff\x07"))
+	f.Add([]byte("skry\x02\x01\x04site\x04h/1/1\x00\x00\x00\x00\x00\x00\x00\x01\x1c\x19\xfc\xff\xff\xff\xff\x07"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if _, err := c.open(data); err == nil && len(data) > MaxPacket {
 			t.Fatal("too long a packet was taken")
 		}
-		p, err := c.open(append(bytes.Clone(data), c.mac(data)...))
+		p, err := c.open(append(bytes.Clone(data), mac(c.keys[0], data)...))
 		if err != nil {
 			return
 		}
@@ -202,10 +203,11 @@ func FuzzOpen(f *testing.F) {
 		if err != nil {
 			return // decoded, but larger in our own spelling
 		}
+		p.size = len(again)
 		if q, err := c.open(again); err != nil || !reflect.DeepEqual(p, q) {
 			t.Fatalf("%+v became %+v, %v", p, q, err)
 		}
-		n := newCore("site", []byte("secret"), registry.Owner{Host: "h", PID: 2, Epoch: 2}, time.Minute, testRand())
+		n := newCore("site", ring("secret"), registry.Owner{Host: "h", PID: 2, Epoch: 2}, time.Minute, testRand())
 		n.linksChanged(time.Now(), 1, true)
 		n.want(time.Now(), []string{"auth"}, true)
 		n.receive(time.Now(), p, path{}, true)
