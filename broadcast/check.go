@@ -66,7 +66,7 @@ func checkListing(l *wire.Listing) error {
 	if l == nil { // Thrift leaves a missing struct nil
 		return errMalformed
 	}
-	if len(l.Hash) > 0 && len(l.Hash) != HashSize || len(l.Registrations) > registrationMax {
+	if len(l.Hash) > 0 && len(l.Hash) != HashSize || len(l.Seal) > 0 && len(l.Seal) != HashSize || len(l.Registrations) > registrationMax {
 		return errMalformed
 	}
 	if err := checkNames(l.Scope); err != nil {

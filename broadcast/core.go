@@ -2,6 +2,7 @@ package broadcast
 
 import (
 	"container/heap"
+	"encoding/binary"
 	"log/slog"
 	"math/rand/v2"
 	"net/netip"
@@ -76,10 +77,11 @@ type core struct {
 	seq       uint64
 	links     int
 	leaving   bool
-	goodbyes  int // goodbyes still to be sent
-	announces int // which schedule of announcements is the current one
-	left      int // announcements left of a burst
-	seeks     int // which schedule of questions to the seeds is the current one
+	token     []byte // shown by the last goodbye
+	goodbyes  int    // goodbyes still to be sent
+	announces int    // which schedule of announcements is the current one
+	left      int    // announcements left of a burst
+	seeks     int    // which schedule of questions to the seeds is the current one
 
 	wanted    map[string]bool // services somebody here watches; true when its list has settled
 	all       bool
@@ -144,6 +146,12 @@ type asked struct {
 type asker struct {
 	owner registry.Owner
 	nonce int64
+}
+
+// newToken makes a token of two nonces, so that it can't be guessed.
+func (c *core) newToken() []byte {
+	token := binary.BigEndian.AppendUint64(nil, uint64(c.nonce()))
+	return binary.BigEndian.AppendUint64(token, uint64(c.nonce()))
 }
 
 func newCore(cluster string, ring [][]byte, self registry.Owner, period time.Duration, r *rand.Rand) *core {

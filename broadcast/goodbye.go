@@ -1,6 +1,7 @@
 package broadcast
 
 import (
+	"crypto/sha256"
 	"errors"
 	"net"
 	"net/netip"
@@ -12,10 +13,12 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// A goodbye makes its sender the last choice at once. Any member can send one
-// in another's name, so the sender is asked at the address where it is known:
-// one that leaves says that it does, or its host refuses the port, or nothing
-// answers. One that stays answers, and nothing has happened.
+// Any member can send a goodbye in another's name. The last one of a process
+// shows a token whose hash the process has told before, and is believed. Any
+// other one makes its sender the last choice, and the sender is asked at the
+// address where it is known: one that leaves says that it does, or its host
+// refuses the port, or nothing answers. One that stays answers, and nothing has
+// happened.
 const (
 	byeSpread = 40 * time.Millisecond  // in which many ask the process that leaves
 	byePerOne = byeSpread / 80         // for each peer
@@ -39,6 +42,15 @@ type farewell struct {
 	last    time.Time // when the last of them was
 	after   time.Time // until then another one is not believed
 	waiting bool      // one that came meanwhile is looked into then
+}
+
+// sealOf is the hash of a token.
+func sealOf(token []byte) []byte {
+	if len(token) == 0 {
+		return nil
+	}
+	sum := sha256.Sum256(token)
+	return sum[:HashSize]
 }
 
 // isLeaving reports whether a registration may be withdrawn.
@@ -65,7 +77,10 @@ func (c *core) onGoodbye(now time.Time, in packet, g *wire.Goodbye, from path, p
 	if p == nil {
 		return // nothing is listed
 	}
-	if proof {
+	if len(g.Token) > 0 && p.seal != "" && string(sealOf(g.Token)) == p.seal {
+		proof = true
+	}
+	if proof && g.GetEverything() {
 		switch p.state {
 		case unproven:
 			c.forget(p)

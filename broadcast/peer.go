@@ -27,7 +27,8 @@ type peer struct {
 	contact  bool       // told us by unicast that it wants to hear from us
 	from     netip.Addr // where it was first heard from; its place counts there
 	ways     []way
-	said     int // bytes of the last packet with its listing
+	seal     string // hash of the token of its last goodbye; "": unknown
+	said     int    // bytes of the last packet with its listing
 	window   window
 	lastNew  time.Time // when the packet with the highest number came
 	heard    time.Time // when it last proved that it lives

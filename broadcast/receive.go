@@ -251,6 +251,9 @@ func (c *core) onAnswer(now time.Time, in packet, a *wire.Answer, asked *asked, 
 		p.ways = nil
 		c.learn(p, from, now)
 	}
+	if p.state != live || asked != nil {
+		p.seal = string(a.Listing.Seal)
+	}
 	if queried && q.group {
 		p.groupAt = now
 	}

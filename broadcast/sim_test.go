@@ -95,6 +95,7 @@ func (s *sim) add() *simNode {
 // watched.
 func (s *sim) start(n *simNode, watched []string, services ...string) {
 	n.alive = true
+	n.token = n.newToken()
 	n.linksChanged(s.now, 1, true)
 	all := slices.Contains(watched, registry.AllServices)
 	if all {

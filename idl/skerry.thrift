@@ -41,6 +41,7 @@ struct Listing {
   4: optional binary hash   // content hash of all registrations of the process
   5: optional string fetch  // host:port of the Internal service; an empty host is the packet's source
   6: optional list<string> names // services offered; absent when they did not fit either
+  7: optional binary seal   // hash of the token that the process's last goodbye will show
 }
 
 /** To everyone: this is what I offer. */
@@ -80,6 +81,7 @@ struct Goodbye {
   1: optional bool everything
   2: optional list<Left> left
   3: optional i64 nonce     // of the probe that this answers; absent: to everyone
+  4: optional binary token  // with everything: proves that the process itself says so
 }
 
 /** Are you there? Answered at once, by an Answer, or by a Goodbye of a process that is leaving. */

@@ -880,6 +880,7 @@ func (p *Registration) String() string {
 //   - Hash
 //   - Fetch
 //   - Names
+//   - Seal
 type Listing struct {
 	Registrations []*Registration `thrift:"registrations,1" db:"registrations" json:"registrations,omitempty"`
 	Complete      *bool           `thrift:"complete,2" db:"complete" json:"complete,omitempty"`
@@ -887,6 +888,7 @@ type Listing struct {
 	Hash          []byte          `thrift:"hash,4" db:"hash" json:"hash,omitempty"`
 	Fetch         *string         `thrift:"fetch,5" db:"fetch" json:"fetch,omitempty"`
 	Names         []string        `thrift:"names,6" db:"names" json:"names,omitempty"`
+	Seal          []byte          `thrift:"seal,7" db:"seal" json:"seal,omitempty"`
 }
 
 func NewListing() *Listing {
@@ -934,6 +936,12 @@ var Listing_Names_DEFAULT []string
 func (p *Listing) GetNames() []string {
 	return p.Names
 }
+
+var Listing_Seal_DEFAULT []byte
+
+func (p *Listing) GetSeal() []byte {
+	return p.Seal
+}
 func (p *Listing) IsSetRegistrations() bool {
 	return p.Registrations != nil
 }
@@ -956,6 +964,10 @@ func (p *Listing) IsSetFetch() bool {
 
 func (p *Listing) IsSetNames() bool {
 	return p.Names != nil
+}
+
+func (p *Listing) IsSetSeal() bool {
+	return p.Seal != nil
 }
 
 func (p *Listing) Read(ctx context.Context, iprot thrift.TProtocol) error {
@@ -1025,6 +1037,16 @@ func (p *Listing) Read(ctx context.Context, iprot thrift.TProtocol) error {
 		case 6:
 			if fieldTypeId == thrift.LIST {
 				if err := p.ReadField6(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 7:
+			if fieldTypeId == thrift.STRING {
+				if err := p.ReadField7(ctx, iprot); err != nil {
 					return err
 				}
 			} else {
@@ -1138,6 +1160,15 @@ func (p *Listing) ReadField6(ctx context.Context, iprot thrift.TProtocol) error 
 	return nil
 }
 
+func (p *Listing) ReadField7(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadBinary(ctx); err != nil {
+		return thrift.PrependError("error reading field 7: ", err)
+	} else {
+		p.Seal = v
+	}
+	return nil
+}
+
 func (p *Listing) Write(ctx context.Context, oprot thrift.TProtocol) error {
 	if err := oprot.WriteStructBegin(ctx, "Listing"); err != nil {
 		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
@@ -1159,6 +1190,9 @@ func (p *Listing) Write(ctx context.Context, oprot thrift.TProtocol) error {
 			return err
 		}
 		if err := p.writeField6(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField7(ctx, oprot); err != nil {
 			return err
 		}
 	}
@@ -1285,6 +1319,21 @@ func (p *Listing) writeField6(ctx context.Context, oprot thrift.TProtocol) (err 
 	return err
 }
 
+func (p *Listing) writeField7(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetSeal() {
+		if err := oprot.WriteFieldBegin(ctx, "seal", thrift.STRING, 7); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 7:seal: ", p), err)
+		}
+		if err := oprot.WriteBinary(ctx, p.Seal); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T.seal (7) field write error: ", p), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 7:seal: ", p), err)
+		}
+	}
+	return err
+}
+
 func (p *Listing) Equals(other *Listing) bool {
 	if p == other {
 		return true
@@ -1336,6 +1385,9 @@ func (p *Listing) Equals(other *Listing) bool {
 		if _tgt != _src8 {
 			return false
 		}
+	}
+	if bytes.Compare(p.Seal, other.Seal) != 0 {
+		return false
 	}
 	return true
 }
@@ -2542,10 +2594,12 @@ func (p *Left) String() string {
 //   - Everything
 //   - Left
 //   - Nonce
+//   - Token
 type Goodbye struct {
 	Everything *bool   `thrift:"everything,1" db:"everything" json:"everything,omitempty"`
 	Left       []*Left `thrift:"left,2" db:"left" json:"left,omitempty"`
 	Nonce      *int64  `thrift:"nonce,3" db:"nonce" json:"nonce,omitempty"`
+	Token      []byte  `thrift:"token,4" db:"token" json:"token,omitempty"`
 }
 
 func NewGoodbye() *Goodbye {
@@ -2575,6 +2629,12 @@ func (p *Goodbye) GetNonce() int64 {
 	}
 	return *p.Nonce
 }
+
+var Goodbye_Token_DEFAULT []byte
+
+func (p *Goodbye) GetToken() []byte {
+	return p.Token
+}
 func (p *Goodbye) IsSetEverything() bool {
 	return p.Everything != nil
 }
@@ -2585,6 +2645,10 @@ func (p *Goodbye) IsSetLeft() bool {
 
 func (p *Goodbye) IsSetNonce() bool {
 	return p.Nonce != nil
+}
+
+func (p *Goodbye) IsSetToken() bool {
+	return p.Token != nil
 }
 
 func (p *Goodbye) Read(ctx context.Context, iprot thrift.TProtocol) error {
@@ -2624,6 +2688,16 @@ func (p *Goodbye) Read(ctx context.Context, iprot thrift.TProtocol) error {
 		case 3:
 			if fieldTypeId == thrift.I64 {
 				if err := p.ReadField3(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 4:
+			if fieldTypeId == thrift.STRING {
+				if err := p.ReadField4(ctx, iprot); err != nil {
 					return err
 				}
 			} else {
@@ -2684,6 +2758,15 @@ func (p *Goodbye) ReadField3(ctx context.Context, iprot thrift.TProtocol) error 
 	return nil
 }
 
+func (p *Goodbye) ReadField4(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadBinary(ctx); err != nil {
+		return thrift.PrependError("error reading field 4: ", err)
+	} else {
+		p.Token = v
+	}
+	return nil
+}
+
 func (p *Goodbye) Write(ctx context.Context, oprot thrift.TProtocol) error {
 	if err := oprot.WriteStructBegin(ctx, "Goodbye"); err != nil {
 		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
@@ -2696,6 +2779,9 @@ func (p *Goodbye) Write(ctx context.Context, oprot thrift.TProtocol) error {
 			return err
 		}
 		if err := p.writeField3(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField4(ctx, oprot); err != nil {
 			return err
 		}
 	}
@@ -2761,6 +2847,21 @@ func (p *Goodbye) writeField3(ctx context.Context, oprot thrift.TProtocol) (err 
 	return err
 }
 
+func (p *Goodbye) writeField4(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetToken() {
+		if err := oprot.WriteFieldBegin(ctx, "token", thrift.STRING, 4); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 4:token: ", p), err)
+		}
+		if err := oprot.WriteBinary(ctx, p.Token); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T.token (4) field write error: ", p), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 4:token: ", p), err)
+		}
+	}
+	return err
+}
+
 func (p *Goodbye) Equals(other *Goodbye) bool {
 	if p == other {
 		return true
@@ -2791,6 +2892,9 @@ func (p *Goodbye) Equals(other *Goodbye) bool {
 		if (*p.Nonce) != (*other.Nonce) {
 			return false
 		}
+	}
+	if bytes.Compare(p.Token, other.Token) != 0 {
+		return false
 	}
 	return true
 }
