@@ -48,7 +48,7 @@ func (n *Node) newSources() ([]discovery.Source, error) {
 	}
 	if n.mode() != ModeDatabase {
 		lan, err := broadcast.New(broadcast.Config{
-			Cluster: n.cfg.Cluster, Owner: n.owner, Key: []byte(n.cfg.LAN.Key),
+			Cluster: n.cfg.Cluster, Owner: n.owner, Keys: broadcast.KeyOf(n.cfg.LAN.Key, n.cfg.Cluster),
 			Port: n.cfg.LAN.Port, Interfaces: n.cfg.LAN.Interfaces, Seeds: n.cfg.LAN.Seeds, Announce: n.cfg.LAN.Announce,
 			Fetch:     fetcher{tls: n.tls.client}.fetch,
 			FetchAddr: func() string { return n.offers.fetchAddr() },

@@ -109,13 +109,14 @@ type core struct {
 	seeds   []netip.AddrPort            // asked and told by unicast, always
 	visited map[netip.AddrPort]struct{} // addresses asked because a peer named them
 
-	newcomers map[newcomer]struct{}        // addresses that will be asked whether they are a known peer's
-	proven    map[netip.AddrPort]time.Time // addresses that have answered a nonce of their own, and when
-	held      map[netip.AddrPort]gathered  // questions whose answers wait for that
+	newcomers map[newcomer]struct{}       // addresses that will be asked whether they are a known peer's
+	proven    map[netip.Addr]time.Time    // addresses that have answered a nonce of their own, and when
+	held      map[netip.AddrPort]gathered // questions whose answers wait for that
 
 	answers, probes bucket
 	hints, hintsAll bucket    // probes of unproven senders: of addresses with few of them, and of the others
 	visits          bucket    // addresses that peers have named and that are asked
+	returns         bucket    // senders that are asked several times because they have probed
 	crowds          bucket    // answers to everyone because of questions of unproven senders
 	alarms, alarmed bucket    // alarms told, and such that are acted on
 	refuted         time.Time // when this process last said that it lives
@@ -175,7 +176,7 @@ func newCore(cluster string, ring [][]byte, self registry.Owner, period time.Dur
 		places:    newPlaces(),
 		visited:   map[netip.AddrPort]struct{}{},
 		newcomers: map[newcomer]struct{}{},
-		proven:    map[netip.AddrPort]time.Time{},
+		proven:    map[netip.Addr]time.Time{},
 		held:      map[netip.AddrPort]gathered{},
 		answers:   newBucket(500, 1000),
 		probes:    newBucket(500, 1000),

@@ -211,7 +211,7 @@ func (c *core) step(p *peer, a *ask, now time.Time) {
 			o.asked = &p.owner
 		}
 		body := &wire.Probe{Nonce: a.nonce, Services: a.services}
-		body.Pad = c.pad(body, p.said*3/5) // its answer may have twice the bytes
+		body.Pad = c.pad(body, padProbe(p.said))
 		c.send(probe, body, o)
 	}
 	c.at(now.Add(wait), func(now time.Time) { c.step(p, a, now) })

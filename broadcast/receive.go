@@ -23,7 +23,7 @@ func (c *core) receive(now time.Time, in packet, from path, group bool) bool {
 	p := c.peers[in.sender]
 	q := c.question(now, in)
 	if q != nil && slices.Contains(q.at, from) {
-		c.validate(from.addr, now)
+		c.validate(from.addr.Addr(), now)
 		c.release(from, now)
 	}
 	if p != nil && p.state != unproven {
@@ -329,8 +329,8 @@ func (c *core) knows(addr netip.AddrPort) bool {
 // returnHint: a sender that probes this process has heard of it and, if it
 // offers something, can be missing here only because its answers were lost. It
 // is asked a little later, when those that did arrive have been dealt with. A
-// peer that was taken for dead is back, and is asked at once. The questions
-// take no more bytes than the probe.
+// peer that was taken for dead is back, and is asked at once. The address may be
+// forged: but for a few in a second, questions take no more bytes than the probe.
 func (c *core) returnHint(now time.Time, p *peer, in packet, from path) {
 	if p != nil && p.state == silent {
 		c.hint(p, from, now)
@@ -344,6 +344,10 @@ func (c *core) returnHint(now time.Time, p *peer, in packet, from path) {
 	}
 	p.point(from)
 	series := askHint
-	series.left = max(1, min(series.left, in.size/c.probeSize()))
+	if c.returns.take(now) {
+		p.said = usualSize
+	} else {
+		series.left = max(1, min(series.left, in.size/c.probeSize()))
+	}
 	c.hintLater(p, series, burstGap/4, now)
 }

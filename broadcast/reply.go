@@ -19,7 +19,7 @@ func (c *core) onProbe(now time.Time, in packet, q *wire.Probe, from path) {
 		c.send(goodbye, &wire.Goodbye{Everything: new(true), Nonce: &q.Nonce}, outbound{to: []path{from}})
 		return
 	}
-	room := c.allowance(in.size, in.size, from, now) // the sender may be asked in turn
+	room := c.allowance(in.size, in.size, proofHead, from, now) // the sender may be asked in turn
 	l := pack(c.registrations(now), c.base(), room, q.Services)
 	c.cut(l, from, now)
 	c.send(answer, &wire.Answer{Nonce: q.Nonce, Listing: l}, outbound{to: []path{from}})
@@ -27,7 +27,7 @@ func (c *core) onProbe(now time.Time, in packet, q *wire.Probe, from path) {
 
 // cut counts an answer that would hold more if its address were proven.
 func (c *core) cut(l *wire.Listing, to path, now time.Time) {
-	if !l.GetComplete() && !c.validated(to.addr, now) {
+	if !l.GetComplete() && !c.validated(to.addr.Addr(), now) {
 		c.stats.Cut++
 	}
 }
@@ -52,7 +52,7 @@ func (c *core) onQuery(now time.Time, in packet, q *wire.Query, from path, group
 			}
 		}
 	}
-	if q.GetParts() && !c.validated(from.addr, now) {
+	if q.GetParts() && !c.validated(from.addr.Addr(), now) {
 		w.spent += c.probeSize()
 		c.hold(w, now)
 	}
@@ -100,11 +100,11 @@ func (c *core) answer(now time.Time, w gathered, ask *int64) {
 	if c.leaving {
 		return
 	}
-	q, room := w.query, c.allowance(w.size, w.spent, w.from, now)
+	q, room := w.query, c.allowance(w.size, w.spent, answerHead, w.from, now)
 	listings := []*wire.Listing{pack(c.registrations(now), c.base(), room, q.Services)}
 	if q.GetParts() {
 		listings = packParts(c.registrations(now), c.base(), room, q.Services)
-		if !c.validated(w.from.addr, now) { // the others when it has answered
+		if !c.validated(w.from.addr.Addr(), now) { // the others when it has answered
 			listings = listings[:min(1, len(listings))]
 		}
 	}

@@ -124,7 +124,7 @@ func (c *core) askWay(p *peer, at path, tries int, now time.Time) {
 }
 
 // validate notes that an address has answered a nonce that was sent to it.
-func (c *core) validate(at netip.AddrPort, now time.Time) {
+func (c *core) validate(at netip.Addr, now time.Time) {
 	if len(c.proven) >= maxPeers {
 		for a, when := range c.proven {
 			if now.Sub(when) > provenFor {
@@ -138,7 +138,7 @@ func (c *core) validate(at netip.AddrPort, now time.Time) {
 	c.proven[at] = now
 }
 
-func (c *core) validated(at netip.AddrPort, now time.Time) bool {
+func (c *core) validated(at netip.Addr, now time.Time) bool {
 	when, ok := c.proven[at]
 	return ok && now.Sub(when) <= provenFor
 }
@@ -150,10 +150,10 @@ const amplify = 3
 // allowance is how many bytes the body of an answer may have: as many as fit
 // in a datagram, or, to an address that has not answered yet, so that what is
 // sent there stays within three times the question; spent is what else is
-// sent because of it.
-func (c *core) allowance(asked, spent int, to path, now time.Time) int {
+// sent because of it, answerHead what goes around the listing.
+func (c *core) allowance(asked, spent, answerHead int, to path, now time.Time) int {
 	room := c.room(c.self) - answerHead
-	if c.validated(to.addr, now) {
+	if c.validated(to.addr.Addr(), now) {
 		return room
 	}
 	head := MaxPacket - c.room(c.self) + answerHead
@@ -163,9 +163,11 @@ func (c *core) allowance(asked, spent int, to path, now time.Time) int {
 // Sizes of questions. A query is so long that an answer may fill a datagram,
 // a probe so long that it may be as long as the last word of the peer.
 const (
-	answerHead = 32 // bytes of an answer around its listing
+	answerHead = 32 // bytes of an answer around its listing, at most
+	proofHead  = 14 // the same of an answer to a probe
 	padHead    = 4  // bytes of the field that holds the padding
 	padQuery   = MaxPacket / amplify
+	usualSize  = MaxPacket / 2 // of the word of a peer that has not been heard yet
 )
 
 // padAsk is the size of a query to one address: its receiver asks back, too.
@@ -173,6 +175,10 @@ func (c *core) padAsk() int { return min(MaxPacket, (MaxPacket+askHint.left*c.pr
 
 // probeSize is the size of a probe without padding, at most.
 func (c *core) probeSize() int { return MaxPacket - c.room(c.self) + 16 }
+
+// padProbe is the size of a probe whose answer may be as long as the last word
+// of the peer. A series of them is shorter than three times that word.
+func padProbe(said int) int { return said/2 + proofHead }
 
 // pad is what makes a body as long as a datagram of size bytes needs.
 func (c *core) pad(body thrift.TStruct, bytes int) []byte {

@@ -50,7 +50,7 @@ func place(c broadcast.Considered) string {
 func examineLAN(ctx context.Context, c skerry.Config) []finding {
 	f := &findings{area: "LAN"}
 	r, err := broadcast.SelfTest(ctx, broadcast.Config{
-		Cluster: c.Cluster, Key: []byte(c.LAN.Key), Port: c.LAN.Port, Interfaces: c.LAN.Interfaces, Seeds: c.LAN.Seeds,
+		Cluster: c.Cluster, Keys: broadcast.KeyOf(c.LAN.Key, c.Cluster), Port: c.LAN.Port, Interfaces: c.LAN.Interfaces, Seeds: c.LAN.Seeds,
 	})
 	if err != nil {
 		f.problem("see whether another program holds the port; lan.port must be the same on every host", "the LAN can't be used: %v", err)
@@ -71,8 +71,8 @@ func examineLAN(ctx context.Context, c skerry.Config) []finding {
 		}
 	}
 	if c.LAN.Key == "" {
-		f.hint("set lan.key to the same secret on every host, such as ${file:/etc/skerry/key}",
-			"no site key: whoever is on the LAN can announce providers")
+		f.problem("make a key with skerry key new here, and give it to the other hosts with skerry key set there",
+			"no key of the site: only processes of this host find each other")
 	}
 	return f.list
 }
