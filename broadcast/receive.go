@@ -186,21 +186,26 @@ func (c *core) onAnnounce(now time.Time, in packet, l *wire.Listing, from path, 
 	if group {
 		p.groupAt, c.reached = now, true
 	}
-	c.hint(p, from, now)
+	c.hint(p, from, amplify*in.size, now)
 }
 
-// hint asks a sender to prove that it is there.
-func (c *core) hint(p *peer, from path, now time.Time) {
+// hint asks a sender to prove that it is there, by at most so many bytes. It
+// returns how many that may take.
+func (c *core) hint(p *peer, from path, bytes int, now time.Time) int {
 	p.point(from)
 	if p.ask != nil {
-		return
+		return 0
 	}
+	each := max(c.probeSize(), padProbe(p.said))
+	series := askHint
+	series.left = max(1, min(series.left, bytes/each))
 	delay := c.meetCrowd(now, from)
 	if delay < time.Millisecond {
-		c.begin(p, askHint, now)
-		return
+		c.begin(p, series, now)
+	} else {
+		c.hintLater(p, series, delay, now)
 	}
-	c.hintLater(p, askHint, delay, now)
+	return series.left * each
 }
 
 func (c *core) hintLater(p *peer, series ask, delay time.Duration, now time.Time) {
@@ -261,11 +266,14 @@ func (c *core) onAnswer(now time.Time, in packet, a *wire.Answer, asked *asked, 
 	if bye {
 		p.ask = nil
 	}
-	marked := slices.Collect(maps.Keys(p.leaving))
+	marked, overtaken := slices.Collect(maps.Keys(p.leaving)), in.seq < p.stateSeq
 	c.proved(p, now)
 	c.apply(p, a.Listing, in, from, asked != nil, now)
 	if bye {
 		c.stays(p, p.all || p.kept(marked), now)
+		if overtaken { // by a word that tells nothing of what is marked
+			c.at(now.Add(askBye.every), func(now time.Time) { c.askLeaving(p, now) })
+		}
 	}
 	if queried && !q.group {
 		c.visit(now, a.Peers, from)
@@ -333,7 +341,7 @@ func (c *core) knows(addr netip.AddrPort) bool {
 // forged: but for a few in a second, questions take no more bytes than the probe.
 func (c *core) returnHint(now time.Time, p *peer, in packet, from path) {
 	if p != nil && p.state == silent {
-		c.hint(p, from, now)
+		c.hint(p, from, in.size, now)
 		return
 	}
 	if p != nil || c.leaving || !c.all && len(c.wanted) == 0 {

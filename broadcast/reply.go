@@ -47,8 +47,7 @@ func (c *core) onQuery(now time.Time, in packet, q *wire.Query, from path, group
 		if p := c.meet(in.sender, from, now); p != nil {
 			p.contact = true
 			if p.state != live {
-				w.spent = askHint.left * c.probeSize()
-				c.hint(p, from, now)
+				w.spent = c.hint(p, from, amplify*in.size/2, now)
 			}
 		}
 	}
