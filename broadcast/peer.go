@@ -25,6 +25,7 @@ type peer struct {
 	owner    registry.Owner
 	state    state
 	contact  bool       // told us by unicast that it wants to hear from us
+	placed   bool       // it has a place among the unproven
 	from     netip.Addr // where it was first heard from; its place counts there
 	ways     []way
 	seal     string // hash of the token of its last goodbye; "": unknown
@@ -113,16 +114,12 @@ func (c *core) forget(p *peer) {
 	if c.hosts[p.from]--; c.hosts[p.from] <= 0 {
 		delete(c.hosts, p.from)
 	}
-	if p.state == unproven {
-		c.places.remove(p)
-	}
+	c.places.remove(p)
 	p.ask = nil
 }
 
 func (c *core) become(p *peer, s state, now time.Time) {
-	if p.state == unproven && s != unproven {
-		c.places.remove(p)
-	}
+	c.places.remove(p) // unproven is no state to come back to
 	p.state, p.since = s, now
 	if s == silent || s == left {
 		c.at(now.Add(goneLife), func(now time.Time) {

@@ -15,53 +15,80 @@ const (
 	crowdPlaces = 256          // addresses that are told apart in a crowd of strangers
 )
 
-// places are the unproven peers by the address that they were first heard
-// from, the oldest first.
+// places are the unproven peers. Each change takes the same time, however many
+// there are: a flood changes them at its own rate.
 type places struct {
-	by map[netip.Addr][]*peer
-	n  int
+	by     map[netip.Addr][]*peer          // by the address that they were first heard from, the oldest first
+	levels map[int]map[netip.Addr]struct{} // the addresses by their number of places
+	most   int                             // the highest of these numbers
+	order  []*peer                         // all, the oldest first, and such that have no place any more
+	n      int
 }
 
-func newPlaces() places { return places{by: map[netip.Addr][]*peer{}} }
+func newPlaces() places {
+	return places{by: map[netip.Addr][]*peer{}, levels: map[int]map[netip.Addr]struct{}{}}
+}
 
 func (s *places) add(p *peer) {
-	s.by[p.from] = append(s.by[p.from], p)
+	s.set(p.from, append(s.by[p.from], p))
+	p.placed = true
 	s.n++
+	s.order = append(s.order, p)
+	if len(s.order) > 2*maxUnproven {
+		s.order = slices.DeleteFunc(s.order, func(p *peer) bool { return !p.placed })
+	}
 }
 
 func (s *places) remove(p *peer) {
-	list := s.by[p.from]
-	i := slices.Index(list, p)
-	if i < 0 {
+	if !p.placed {
 		return
 	}
-	if len(list) == 1 {
-		delete(s.by, p.from)
-	} else {
-		s.by[p.from] = slices.Delete(list, i, i+1)
-	}
+	p.placed = false
 	s.n--
+	list := s.by[p.from]
+	s.set(p.from, slices.Delete(list, slices.Index(list, p), slices.Index(list, p)+1))
 }
 
-// loser is who gives its place to a newcomer of an address: the oldest of the
-// address with the most places; of many addresses with as many, the oldest of
-// all.
-func (s *places) loser(from netip.Addr) *peer {
-	own := s.by[from]
-	var best []*peer
-	most := len(own) + 1 // with the newcomer
-	if len(own) > 0 {
-		best = own
-	}
-	for _, list := range s.by {
-		if n := len(list); best == nil || n > most || n == most && list[0].since.Before(best[0].since) {
-			best, most = list, max(n, most)
+// set replaces the places of an address.
+func (s *places) set(at netip.Addr, list []*peer) {
+	before, after := len(s.by[at]), len(list)
+	if before != after {
+		delete(s.levels[before], at)
+		if len(s.levels[before]) == 0 {
+			delete(s.levels, before)
 		}
 	}
-	if best == nil {
-		return nil
+	if after == 0 {
+		delete(s.by, at)
+	} else {
+		s.by[at] = list
+		if s.levels[after] == nil {
+			s.levels[after] = map[netip.Addr]struct{}{}
+		}
+		s.levels[after][at] = struct{}{}
 	}
-	return best[0]
+	s.most = max(s.most, after)
+	for s.most > 0 && s.levels[s.most] == nil {
+		s.most--
+	}
+}
+
+// loser is the peer that gives its place to a newcomer of an address: the
+// oldest of an address with the most places, which is the newcomer's own when
+// it would have as many. When each address has one, it is the oldest of all.
+func (s *places) loser(from netip.Addr) *peer {
+	if own := s.by[from]; len(own) > 0 && len(own)+1 >= s.most {
+		return own[0]
+	}
+	if s.most > 1 {
+		for at := range s.levels[s.most] {
+			return s.by[at][0]
+		}
+	}
+	for !s.order[0].placed {
+		s.order = s.order[1:]
+	}
+	return s.order[0]
 }
 
 // crowded reports whether an address has more places than an honest host of a

@@ -288,7 +288,7 @@ func TestStrangersByAddress(t *testing.T) {
 		}
 	}
 	t.Logf("a provider of another address is known after %v", s.now.Sub(known))
-	for i := range 20_000 { // and by forged addresses, one for each
+	for i := range 8_000 { // and by forged addresses, one for each
 		flood = func(i int) netip.AddrPort {
 			return netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(1 + i>>16), byte(i >> 8), byte(i)}), 9)
 		}
@@ -298,7 +298,7 @@ func TestStrangersByAddress(t *testing.T) {
 		}
 	}
 	for _, n := range s.nodes {
-		if len(n.peers) > maxUnproven+9 || len(n.places.by) > maxUnproven || n.places.n > maxUnproven || len(n.timers) > 50_000 {
+		if len(n.peers) > maxUnproven+9 || len(n.places.by) > maxUnproven || n.places.n > maxUnproven || len(n.timers) > 20_000 || len(n.places.order) > 2*maxUnproven {
 			t.Errorf("%d peers, %d addresses, %d timers", len(n.peers), len(n.places.by), len(n.timers))
 		}
 	}
