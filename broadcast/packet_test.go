@@ -3,7 +3,10 @@ package broadcast
 import (
 	"bytes"
 	"errors"
+	"log/slog"
+	"net/netip"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -67,8 +70,8 @@ func TestPacketRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	version := bytes.Clone(data)
-	version[4] = 9
+	version, old := bytes.Clone(data), bytes.Clone(data)
+	version[4], old[4] = 9, oldVersion
 	for name, c := range map[string]struct {
 		codec codec
 		data  []byte
@@ -78,6 +81,9 @@ func TestPacketRefused(t *testing.T) {
 		"other key":        {newCodec("site", ring("secrets")), data, errMAC},
 		"no key":           {newCodec("site", nil), data, errMAC},
 		"other version":    {newCodec("site", ring("secret")), version, errVersion},
+		"before 0.2":       {newCodec("site", ring("secret")), old, errOld},
+		"before, foreign":  {newCodec("sate", ring("secret")), old, errForeign},
+		"last of nine":     {newCodec("site", ring("1", "2", "3", "4", "5", "6", "7", "8", "secret")), data, errMAC},
 		"too long":         {newCodec("site", ring("secret")), append(bytes.Clone(data), make([]byte, MaxPacket)...), errMalformed},
 		"nothing":          {newCodec("site", nil), nil, errMalformed},
 		"something":        {newCodec("site", nil), []byte(strings.Repeat("x", 100)), errMalformed},
@@ -88,6 +94,101 @@ func TestPacketRefused(t *testing.T) {
 		if _, err := c.codec.open(c.data); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", name, err, c.want)
 		}
+	}
+}
+
+// TestRing: the first key seals, all open.
+func TestRing(t *testing.T) {
+	newer, older := newCodec("site", ring("new", "old")), newCodec("site", ring("old", "new"))
+	p := samples()[0]
+	for _, c := range []struct{ from, to codec }{{newer, older}, {older, newer}, {newCodec("site", ring("old")), newer}} {
+		data, err := c.from.seal(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.to.open(data); err != nil {
+			t.Error(err)
+		}
+	}
+	data, _ := newer.seal(p)
+	if _, err := newCodec("site", ring("old")).open(data); !errors.Is(err, errMAC) {
+		t.Errorf("sealed by the first key, opened without it: %v", err)
+	}
+}
+
+// TestPacketText: names, hosts and numbers that no honest process sends are
+// refused with the packet.
+func TestPacketText(t *testing.T) {
+	c := newCodec("site", ring("secret"))
+	listing := func(l wire.Listing) thrift.TStruct { return &wire.Announce{Listing: &l} }
+	bad := map[string]packet{
+		"host of the sender":       {kind: probe, sender: registry.Owner{Host: "a\x1b[2J", PID: 1}, body: &wire.Probe{}},
+		"sender in no UTF-8":       {kind: probe, sender: registry.Owner{Host: "a\xff", PID: 1}, body: &wire.Probe{}},
+		"long host of the sender":  {kind: probe, sender: registry.Owner{Host: strings.Repeat("h", 64), PID: 1}, body: &wire.Probe{}},
+		"negative process":         {kind: probe, sender: registry.Owner{Host: "h", PID: -1}, body: &wire.Probe{}},
+		"huge process":             {kind: probe, sender: registry.Owner{Host: "h", PID: 1 << 40}, body: &wire.Probe{}},
+		"service asked for":        {kind: query, body: &wire.Query{Services: []string{"a\nb"}}},
+		"service of a probe":       {kind: probe, body: &wire.Probe{Services: []string{"\x1b"}}},
+		"many services of a probe": {kind: probe, body: &wire.Probe{Services: slices.Repeat([]string{"a"}, 17)}},
+		"name":                     {kind: announce, body: listing(wire.Listing{Names: []string{"a b"}})},
+		"scope":                    {kind: announce, body: listing(wire.Listing{Scope: []string{"a\x00"}})},
+		"hash":                     {kind: announce, body: listing(wire.Listing{Hash: []byte("short")})},
+		"seal":                     {kind: announce, body: listing(wire.Listing{Seal: []byte("short")})},
+		"fetch, port":              {kind: announce, body: listing(wire.Listing{Fetch: new("10.0.0.1:70000")})},
+		"fetch, port 0":            {kind: announce, body: listing(wire.Listing{Fetch: new(":0")})},
+		"fetch, host":              {kind: announce, body: listing(wire.Listing{Fetch: new("a\x1b:7")})},
+		"fetch, long":              {kind: announce, body: listing(wire.Listing{Fetch: new(strings.Repeat("h", 300) + ":7")})},
+		"left, port":               {kind: goodbye, body: &wire.Goodbye{Left: []*wire.Left{{Name: "a", Host: "h", Port: 1 << 20}}}},
+		"left, negative port":      {kind: goodbye, body: &wire.Goodbye{Left: []*wire.Left{{Name: "a", Host: "h", Port: -1}}}},
+		"left, host":               {kind: goodbye, body: &wire.Goodbye{Left: []*wire.Left{{Name: "a", Host: "h\r", Port: 1}}}},
+		"left, version":            {kind: goodbye, body: &wire.Goodbye{Left: []*wire.Left{{Name: "a", Version: new("v\t"), Host: "h", Port: 1}}}},
+		"alarm":                    {kind: alarm, body: &wire.Alarm{Owner: &wire.Owner{Host: "h\x7f", Pid: 1}}},
+		"alarm, process":           {kind: alarm, body: &wire.Alarm{Owner: &wire.Owner{Host: "h", Pid: -5}}},
+	}
+	for name, p := range bad {
+		if p.sender.Host == "" {
+			p.sender = sender
+		}
+		data, err := c.seal(p)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if _, err := c.open(data); !errors.Is(err, errMalformed) {
+			t.Errorf("%s: %v, want malformed", name, err)
+		}
+	}
+}
+
+// TestRefusalsAreToldOnce: each refusal is counted, and logged once with the
+// address and what to do.
+func TestRefusalsAreToldOnce(t *testing.T) {
+	var log bytes.Buffer
+	r, err := New(Config{Cluster: "site", Owner: sender, Open: true, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	old, _ := r.core.seal(samples()[0])
+	old[4] = oldVersion
+	wrong, _ := newCodec("site", ring("other")).seal(samples()[0])
+	r.alone = false
+	for range 100 {
+		r.arrived(old, arrival{from: netip.MustParseAddrPort("10.0.0.7:7800")})
+		r.arrived(wrong, arrival{from: netip.MustParseAddrPort("10.0.0.8:7800")})
+	}
+	for reason := range advice {
+		for range 3 {
+			r.warn(time.Now(), reason, reason, netip.MustParseAddrPort("10.0.0.9:7800"))
+		}
+	}
+	if s := r.Stats(); s.Old != 100 || s.WrongKey != 100 {
+		t.Errorf("counted %d old, %d with another key", s.Old, s.WrongKey)
+	}
+	text := log.String()
+	if n := strings.Count(text, "a process of skerry before 0.2 at 10.0.0.7"); n != 1 {
+		t.Errorf("an old process is named %d times: %s", n, text)
+	}
+	if n := strings.Count(text, "\n"); n != 2+len(advice) || strings.Count(text, "do=") != n {
+		t.Errorf("%d lines for %d kinds: %s", n, len(advice), text)
 	}
 }
 
@@ -207,9 +308,50 @@ func FuzzOpen(f *testing.F) {
 		if q, err := c.open(again); err != nil || !reflect.DeepEqual(p, q) {
 			t.Fatalf("%+v became %+v, %v", p, q, err)
 		}
-		n := newCore("site", ring("secret"), registry.Owner{Host: "h", PID: 2, Epoch: 2}, time.Minute, testRand())
-		n.linksChanged(time.Now(), 1, true)
-		n.want(time.Now(), []string{"auth"}, true)
-		n.receive(time.Now(), p, path{}, true)
+		fuzzCore(t, p)
 	})
+}
+
+// fuzzCore gives a packet to a process that does not know its sender, and to one
+// that does, and lets the time pass: what is sent to an address that has not
+// answered stays within its bounds, and so does what is scheduled.
+func fuzzCore(t *testing.T, p packet) {
+	for _, known := range []bool{false, true} {
+		now := time.Unix(1_700_000_000, 0)
+		n := newCore("site", ring("secret"), registry.Owner{Host: "h", PID: 2, Epoch: 2}, time.Minute, testRand())
+		n.linksChanged(now, 1, true)
+		n.returns = newBucket(0, 0) // the few that are asked longer have their own limit
+		n.put(now, []registry.Instance{{Service: "auth", Host: "10.0.0.2", Port: 7000}})
+		n.want(now, []string{"auth"}, true)
+		home := path{addr: netip.MustParseAddrPort("10.0.0.3:7800"), link: 1}
+		if known && p.sender != n.self {
+			peer := n.meet(p.sender, home, now)
+			peer.window.begin(1)
+			n.learn(peer, home, now)
+			n.proved(peer, now)
+		}
+		n.outbox = nil
+		from := path{addr: netip.MustParseAddrPort("10.0.0.9:7800"), link: 1}
+		n.receive(now, p, from, true)
+		n.receive(now, p, home, false)
+		sent := 0
+		for range 50 {
+			now = now.Add(100 * time.Millisecond)
+			n.wake(now)
+			for _, o := range n.outbox {
+				for _, to := range o.to {
+					if to == from {
+						sent += len(o.data)
+					}
+				}
+			}
+			n.outbox = nil
+		}
+		if sent > amplify*p.size {
+			t.Fatalf("%d bytes were sent because of %d", sent, p.size)
+		}
+		if len(n.timers) > 1000 || len(n.peers) > 3 {
+			t.Fatalf("%d timers, %d peers", len(n.timers), len(n.peers))
+		}
+	}
 }

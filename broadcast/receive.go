@@ -99,7 +99,7 @@ func (c *core) admit(p *peer, q *asked, in packet, from path, now time.Time) (ta
 		if in.kind == probe || in.kind == query {
 			return true, true // is answered, and says nothing of the peer
 		}
-		c.newWay(p, from, in.seq, now)
+		c.newWay(p, from, in, now)
 		return false, true
 	default:
 		p.window.admit(in.seq)
@@ -111,7 +111,7 @@ func (c *core) admit(p *peer, q *asked, in packet, from path, now time.Time) (ta
 	case q != nil && slices.Contains(q.at, from), known && p.state == live && in.kind != probe:
 		c.learn(p, from, now)
 	case !known:
-		c.newWay(p, from, in.seq, now)
+		c.newWay(p, from, in, now)
 	}
 	return true, false
 }

@@ -65,9 +65,11 @@ func lies(victim *simNode) map[string]func() (kind, thrift.TStruct) {
 	gone := &wire.Left{Name: in.Service, Version: &in.Version, Host: in.Host, Port: int32(in.Port)}
 	nothing := &wire.Listing{Complete: new(true), Hash: ContentHash(nil)}
 	return map[string]func() (kind, thrift.TStruct){
-		"leaves":           func() (kind, thrift.TStruct) { return goodbye, &wire.Goodbye{Everything: new(true)} },
-		"leaves, by token": func() (kind, thrift.TStruct) { return goodbye, &wire.Goodbye{Everything: new(true), Token: []byte("guessed token 16")} },
-		"withdraws":        func() (kind, thrift.TStruct) { return goodbye, &wire.Goodbye{Left: []*wire.Left{gone}} },
+		"leaves": func() (kind, thrift.TStruct) { return goodbye, &wire.Goodbye{Everything: new(true)} },
+		"leaves, by token": func() (kind, thrift.TStruct) {
+			return goodbye, &wire.Goodbye{Everything: new(true), Token: []byte("guessed token 16")}
+		},
+		"withdraws": func() (kind, thrift.TStruct) { return goodbye, &wire.Goodbye{Left: []*wire.Left{gone}} },
 		"answers a goodbye": func() (kind, thrift.TStruct) {
 			return goodbye, &wire.Goodbye{Everything: new(true), Nonce: new(int64(77))}
 		},
@@ -323,22 +325,34 @@ func TestAmplification(t *testing.T) {
 			names = append(names, fmt.Sprintf("service-with-a-long-name-%02d", i))
 		}
 		questions := map[string]func() (kind, thrift.TStruct){
-			"query":          func() (kind, thrift.TStruct) { return query, &wire.Query{Nonce: 5} },
-			"query, named":   func() (kind, thrift.TStruct) { return query, &wire.Query{Nonce: 5, Services: names[:1]} },
-			"query, padded":  func() (kind, thrift.TStruct) { return query, &wire.Query{Nonce: 5, Pad: make([]byte, 300)} },
-			"parts":          func() (kind, thrift.TStruct) { return query, &wire.Query{Nonce: 5, Parts: new(true)} },
-			"parts, padded":  func() (kind, thrift.TStruct) { return query, &wire.Query{Nonce: 5, Parts: new(true), Pad: make([]byte, 600)} },
-			"exchange":       func() (kind, thrift.TStruct) { return query, &wire.Query{Nonce: 5, Exchange: new(true)} },
-			"all of them":    func() (kind, thrift.TStruct) { return query, &wire.Query{Nonce: 5, Exchange: new(true), Parts: new(true)} },
-			"long exchange":  func() (kind, thrift.TStruct) { return query, &wire.Query{Nonce: 5, Exchange: new(true), Pad: make([]byte, 600)} },
-			"probe":          func() (kind, thrift.TStruct) { return probe, &wire.Probe{Nonce: 5} },
-			"probe, named":   func() (kind, thrift.TStruct) { return probe, &wire.Probe{Nonce: 5, Services: names[:1]} },
-			"probe, padded":  func() (kind, thrift.TStruct) { return probe, &wire.Probe{Nonce: 5, Pad: make([]byte, 500)} },
-			"a late answer":  func() (kind, thrift.TStruct) { return answer, &wire.Answer{Nonce: 5, Listing: someListing(names[0]), Peers: []string{"10.0.9.9:1", "10.0.9.8:2"}} },
-			"announcement":   func() (kind, thrift.TStruct) { return announce, &wire.Announce{Listing: someListing(names[0])} },
-			"long, to fetch": func() (kind, thrift.TStruct) { return announce, &wire.Announce{Listing: &wire.Listing{Hash: ContentHash(nil), Names: names[:1], Fetch: new("10.0.9.9:1")}} },
-			"goodbye":        func() (kind, thrift.TStruct) { return goodbye, &wire.Goodbye{Everything: new(true)} },
-			"alarm":          func() (kind, thrift.TStruct) { return alarm, &wire.Alarm{Owner: &wire.Owner{Host: "h0", Pid: 1, Epoch: 1000}} },
+			"query":         func() (kind, thrift.TStruct) { return query, &wire.Query{Nonce: 5} },
+			"query, named":  func() (kind, thrift.TStruct) { return query, &wire.Query{Nonce: 5, Services: names[:1]} },
+			"query, padded": func() (kind, thrift.TStruct) { return query, &wire.Query{Nonce: 5, Pad: make([]byte, 300)} },
+			"parts":         func() (kind, thrift.TStruct) { return query, &wire.Query{Nonce: 5, Parts: new(true)} },
+			"parts, padded": func() (kind, thrift.TStruct) {
+				return query, &wire.Query{Nonce: 5, Parts: new(true), Pad: make([]byte, 600)}
+			},
+			"exchange": func() (kind, thrift.TStruct) { return query, &wire.Query{Nonce: 5, Exchange: new(true)} },
+			"all of them": func() (kind, thrift.TStruct) {
+				return query, &wire.Query{Nonce: 5, Exchange: new(true), Parts: new(true)}
+			},
+			"long exchange": func() (kind, thrift.TStruct) {
+				return query, &wire.Query{Nonce: 5, Exchange: new(true), Pad: make([]byte, 600)}
+			},
+			"probe":         func() (kind, thrift.TStruct) { return probe, &wire.Probe{Nonce: 5} },
+			"probe, named":  func() (kind, thrift.TStruct) { return probe, &wire.Probe{Nonce: 5, Services: names[:1]} },
+			"probe, padded": func() (kind, thrift.TStruct) { return probe, &wire.Probe{Nonce: 5, Pad: make([]byte, 500)} },
+			"a late answer": func() (kind, thrift.TStruct) {
+				return answer, &wire.Answer{Nonce: 5, Listing: someListing(names[0]), Peers: []string{"10.0.9.9:1", "10.0.9.8:2"}}
+			},
+			"announcement": func() (kind, thrift.TStruct) { return announce, &wire.Announce{Listing: someListing(names[0])} },
+			"long, to fetch": func() (kind, thrift.TStruct) {
+				return announce, &wire.Announce{Listing: &wire.Listing{Hash: ContentHash(nil), Names: names[:1], Fetch: new("10.0.9.9:1")}}
+			},
+			"goodbye": func() (kind, thrift.TStruct) { return goodbye, &wire.Goodbye{Everything: new(true)} },
+			"alarm": func() (kind, thrift.TStruct) {
+				return alarm, &wire.Alarm{Owner: &wire.Owner{Host: "h0", Pid: 1, Epoch: 1000}}
+			},
 		}
 		for name, question := range questions {
 			for _, group := range []bool{true, false} {

@@ -91,19 +91,20 @@ type newcomer struct {
 // the peer has not answered at. Most are a second interface or protocol of its
 // host: the copy that comes the known way counts then, and the new way is
 // asked some time later. Without that copy it is asked at once.
-func (c *core) newWay(p *peer, at path, seq uint64, now time.Time) {
+func (c *core) newWay(p *peer, at path, in packet, now time.Time) {
 	k := newcomer{p.owner, at}
 	if _, ok := c.newcomers[k]; ok || len(c.newcomers) >= maxUnproven || p.newcomers >= maxPaths {
 		return
 	}
 	c.newcomers[k] = struct{}{}
 	p.newcomers++
+	tries := max(1, min(wayTries, amplify*in.size/c.probeSize()))
 	c.at(now.Add(copyWait), func(now time.Time) {
-		if !p.window.old(seq) { // no copy has come
-			c.askWay(p, at, wayTries, now)
+		if !p.window.old(in.seq) { // no copy has come
+			c.askWay(p, at, tries, now)
 			return
 		}
-		c.at(now.Add(run.Jitter(wayLater, 0.9)), func(now time.Time) { c.askWay(p, at, wayTries, now) })
+		c.at(now.Add(run.Jitter(wayLater, 0.9)), func(now time.Time) { c.askWay(p, at, tries, now) })
 	})
 }
 
