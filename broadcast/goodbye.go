@@ -235,5 +235,4 @@ var (
 	errGoodbye  = errors.New("a goodbye in the name of a process that stays")
 	errFull     = errors.New("too many senders at this address")
 	errDeliver  = errors.New("what was announced can't be fetched")
-	errAnswer   = errors.New("the answer was cut: it would be over three times the question, and the address has not answered yet")
 )
