@@ -179,6 +179,17 @@ func (n *Node) watchKeys(ctx context.Context) error {
 	}
 }
 
+// LANKeys are the keys that packets of the configured site are sealed by, and
+// whether the LAN is open to every host: for tools that look at the LAN without
+// a node. Keys of the database are not among them.
+func LANKeys(c Config) (keys [][]byte, open bool, err error) {
+	t, err := newTrust(c.WithDefaults())
+	if err != nil {
+		return nil, false, err
+	}
+	return t.use(useLAN)(), t.mode == KeysNone, nil
+}
+
 // use are the keys derived for a use: the first signs, all verify.
 func (t *trust) use(name string) func() [][]byte {
 	return func() [][]byte {

@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/internal/wire"
-	"github.com/skerry/skerry/registry"
 )
 
 const (
@@ -61,7 +60,7 @@ func (c *core) onAlarm(now time.Time, from *peer, a *wire.Alarm) {
 		c.stats.Unwanted++
 		return
 	}
-	owner := registry.Owner{Host: a.Owner.Host, PID: int(a.Owner.Pid), Epoch: a.Owner.Epoch}
+	owner := ownerFrom(a.Owner)
 	if owner == c.self {
 		c.refute(now)
 		return

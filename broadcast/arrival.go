@@ -10,8 +10,11 @@ import (
 
 // linkOf finds the interface of a datagram, by the source's network where the
 // system does not tell, and whether the interface was chosen. An answer leaves
-// where its question came in.
+// where its question came in. Without a key only loopback is chosen.
 func (r *Registry) linkOf(a arrival) (index int, ok bool) {
+	if r.alone && !a.from.Addr().IsLoopback() {
+		return 0, false
+	}
 	switch a.link {
 	case 0:
 		return 0, true
@@ -30,9 +33,17 @@ func (r *Registry) linkOf(a arrival) (index int, ok bool) {
 
 // advice says what to do about a refused packet.
 var advice = map[error]string{
-	errForeign: "another system shares this network and UDP port; that is harmless, give it a port of its own, more than 100 away, to silence this",
-	errMAC:     "set lan.key to the same secret on every host of the cluster; or somebody forges packets",
-	errVersion: "the sender runs a release of skerry that speaks another packet version",
+	errForeign: "another system shares this network and UDP port; that is harmless, give it a port of its own, " +
+		"more than 100 away, to silence this",
+	errMAC: "give every host of the cluster the same key: skerry key set; " +
+		"when all have it, another program forges packets",
+	errVersion:  "the sender runs a release of skerry that speaks another packet version: bring both to one release",
+	errOld:      "bring the sender to this release; until then neither hears the other on the LAN",
+	errSequence: "none, if it stays at one; else a program repeats or forges packets: look at the sender's address",
+	errOwnName:  "find the sender: it holds the key of the site; rotate the key when it should not",
+	errGoodbye:  "find the sender: it holds the key of the site, or repeats packets",
+	errFull:     "find out what sends there: made-up senders, or more than a thousand processes",
+	errDeliver:  "check that the sender's TCP port can be reached from here",
 }
 
 // arrived checks a datagram, the cheapest things first, and gives it to the
@@ -67,9 +78,10 @@ func (r *Registry) arrived(data []byte, a arrival) {
 		return
 	}
 	r.do(func(now time.Time) {
-		r.echoes.note(data, p.sender, now)
 		r.hear(p.sender, link, a.group)
-		r.core.receive(now, p, path{addr: a.from, link: link}, a.group)
+		if r.core.receive(now, p, path{addr: a.from, link: link}, a.group) {
+			r.echoes.note(data, p.sender, now)
+		}
 	})
 }
 
@@ -87,27 +99,36 @@ func (r *Registry) hear(sender registry.Owner, link int, group bool) {
 	}
 }
 
-// refuse counts a datagram that is not ours, and warns once of what somebody
+// refuse counts a datagram that is not ours, and warns once of what an operator
 // should look into.
 func (r *Registry) refuse(err error, from netip.AddrPort) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := &r.core.stats
-	reason := errMalformed
-	switch {
-	case errors.Is(err, errForeign):
-		reason = errForeign
-		s.Foreign++
-	case errors.Is(err, errMAC):
-		reason = errMAC
-		s.WrongKey++
-	case errors.Is(err, errVersion):
-		reason = errVersion
-		s.Version++
-	default:
-		s.Malformed++
+	for _, kind := range []struct {
+		reason error
+		count  *uint64
+	}{
+		{errForeign, &s.Foreign}, {errMAC, &s.WrongKey}, {errVersion, &s.Version}, {errOld, &s.Old}, {errSequence, &s.Sequence},
+	} {
+		if errors.Is(err, kind.reason) {
+			*kind.count++
+			r.warn(time.Now(), kind.reason, err, from)
+			return
+		}
 	}
-	if reason != errMalformed && r.warner.due(time.Now(), reason, from.Addr()) {
-		r.cfg.Logger.Warn("LAN packet ignored", "why", err, "from", from.String(), "cluster", r.cfg.Cluster, "do", advice[reason])
+	s.Malformed++
+}
+
+// warn logs a refusal, the first of a reason and address, and then now and
+// then. r.mu is held.
+func (r *Registry) warn(now time.Time, reason, err error, from netip.AddrPort) {
+	if !r.warner.due(now, reason, from.Addr()) {
+		return
 	}
+	text := "LAN packet ignored"
+	if reason == errOld {
+		text = "a process of skerry before 0.2 at " + from.Addr().String()
+	}
+	r.cfg.Logger.Warn(text, "why", err, "from", from.String(), "cluster", r.cfg.Cluster, "do", advice[reason])
 }

@@ -25,10 +25,15 @@ type Config struct {
 	Cluster string         // name that separates systems on one wire (demand D17); see registry.CheckName
 	Owner   registry.Owner // this process
 
-	// Key authenticates packets (demand D18); any length, 16 random bytes or
-	// more are sensible, the same on every host. Without one, whoever knows
-	// the cluster's name can announce providers, and a warning says so.
-	Key []byte
+	// Keys are the packet keys of the site's ring, 32 bytes each and derived for
+	// this use and cluster: the first seals, all open. The function is called
+	// every two seconds, so it must be quick. Nil, or no keys: only the loopback
+	// interface is used, until there is one.
+	Keys func() [][]byte
+
+	// Open uses the LAN without keys: any host that knows the cluster's name can
+	// announce providers. A warning says so at each start.
+	Open bool
 
 	Port int // UDP port; 0 means DefaultPort
 
@@ -70,8 +75,8 @@ func (c *Config) check() error {
 	if err := registry.CheckName("cluster", c.Cluster); err != nil {
 		return fmt.Errorf("broadcast: %w", err)
 	}
-	if c.Owner.Host == "" || len(c.Owner.Host) > registry.MaxName {
-		return fmt.Errorf("broadcast: Owner: host %q must have 1 to %d bytes", c.Owner.Host, registry.MaxName)
+	if err := checkOwner(c.Owner); err != nil {
+		return fmt.Errorf("broadcast: Owner: %w", err)
 	}
 	if c.Port == 0 {
 		c.Port = DefaultPort
@@ -92,6 +97,9 @@ func (c *Config) check() error {
 		if _, _, err := splitSeed(s, c.Port); err != nil {
 			return fmt.Errorf("broadcast: %w", err)
 		}
+	}
+	if c.Keys == nil {
+		c.Keys = func() [][]byte { return nil }
 	}
 	if c.FetchAddr == nil {
 		c.FetchAddr = func() string { return "" }

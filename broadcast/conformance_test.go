@@ -42,7 +42,7 @@ func TestConformance(t *testing.T) {
 		port := lab.Port(t)
 		open := func(cluster string) func(*testing.T, registry.Owner) registry.Registry {
 			return func(t *testing.T, owner registry.Owner) registry.Registry {
-				r, err := New(Config{Cluster: cluster, Owner: owner, Key: []byte("key of the test"), Port: port,
+				r, err := New(Config{Cluster: cluster, Owner: owner, Keys: keysOf("key of the test"), Port: port,
 					Interfaces: []string{lo}, Announce: 2 * time.Second})
 				if err != nil {
 					t.Fatal(err)
@@ -62,7 +62,7 @@ func TestConformance(t *testing.T) {
 // TestSelfTest: beside one process of the host and in an empty cluster.
 func TestSelfTest(t *testing.T) {
 	t.Parallel()
-	cfg := Config{Cluster: "here", Owner: sender, Key: []byte("k"), Port: lab.Port(t), Interfaces: []string{loopback(t)}}
+	cfg := Config{Cluster: "here", Owner: sender, Keys: keysOf("k"), Port: lab.Port(t), Interfaces: []string{loopback(t)}}
 	r, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -87,7 +87,7 @@ func TestSelfTest(t *testing.T) {
 // TestRunAgain: a registry whose Run has ended can run again.
 func TestRunAgain(t *testing.T) {
 	t.Parallel()
-	cfg := Config{Cluster: "here", Owner: registry.NewOwner(), Key: []byte("k"), Port: lab.Port(t), Interfaces: []string{loopback(t)}}
+	cfg := Config{Cluster: "here", Owner: registry.NewOwner(), Keys: keysOf("k"), Port: lab.Port(t), Interfaces: []string{loopback(t)}}
 	watcher, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)

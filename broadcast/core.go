@@ -2,6 +2,7 @@ package broadcast
 
 import (
 	"container/heap"
+	"encoding/binary"
 	"log/slog"
 	"math/rand/v2"
 	"net/netip"
@@ -26,7 +27,6 @@ const (
 	delayPerPeer = 2 * time.Millisecond   //
 	maxPeers     = 4096                   // senders remembered, of any state
 	maxUnproven  = 512                    // of them such that have not answered yet
-	maxPaths     = 4                      // addresses remembered of a peer
 	maxFromPeer  = 4096                   // registrations kept of one peer
 	goneLife     = 10 * time.Minute       // how long a departed peer is remembered
 	rallyGap     = 5 * time.Second        // between two rounds of asking all who are silent
@@ -52,9 +52,11 @@ type outbound struct {
 
 // fetchOrder asks the shell for a listing that did not fit in a datagram.
 type fetchOrder struct {
-	owner registry.Owner
-	addr  string
-	hash  string
+	owner     registry.Owner
+	addr      string // "": asked for in parts
+	hash      string
+	from      path // of the packet that named it
+	solicited bool // the peer was asked for it
 }
 
 // core is the protocol without its sockets: events go in by its methods, each
@@ -75,10 +77,11 @@ type core struct {
 	seq       uint64
 	links     int
 	leaving   bool
-	goodbyes  int // goodbyes still to be sent
-	announces int // which schedule of announcements is the current one
-	left      int // announcements left of a burst
-	seeks     int // which schedule of questions to the seeds is the current one
+	token     []byte // shown by the last goodbye
+	goodbyes  int    // goodbyes still to be sent
+	announces int    // which schedule of announcements is the current one
+	left      int    // announcements left of a burst
+	seeks     int    // which schedule of questions to the seeds is the current one
 
 	wanted    map[string]bool // services somebody here watches; true when its list has settled
 	all       bool
@@ -89,8 +92,8 @@ type core struct {
 	queries   map[int64]queried
 	recent    [2]map[asker]int // questions seen lately, this and the last period
 	rotated   time.Time
-	probed    [2]map[int64]registry.Owner // nonces of probes, and of whom they ask, likewise
-	turned    time.Time                   // when the periods of probed changed
+	probed    [2]map[int64]*asked // by the nonce of the probe, likewise
+	turned    time.Time           // when the periods of probed changed
 
 	waiting   []gathered // questions to everyone, not answered yet
 	askers    askers
@@ -99,18 +102,28 @@ type core struct {
 	askedAll  bool      // everyone was asked something
 	reached   bool      // by something that others have sent to everyone
 
-	peers    map[registry.Owner]*peer
-	unproven int
-	rallied  time.Time                   // when all who were silent were last asked at once
-	seeds    []netip.AddrPort            // asked and told by unicast, always
-	visited  map[netip.AddrPort]struct{} // addresses asked because a peer named them
+	peers   map[registry.Owner]*peer
+	hosts   map[netip.Addr]int // peers by the address that they were first heard from
+	places  places
+	rallied time.Time                   // when all who were silent were last asked at once
+	seeds   []netip.AddrPort            // asked and told by unicast, always
+	visited map[netip.AddrPort]struct{} // addresses asked because a peer named them
+
+	newcomers map[newcomer]struct{}       // addresses that will be asked whether they are a known peer's
+	proven    map[netip.Addr]time.Time    // addresses that have answered a nonce of their own, and when
+	held      map[netip.AddrPort]gathered // questions whose answers wait for that
 
 	answers, probes bucket
+	hints, hintsAll bucket    // probes of unproven senders: of addresses with few of them, and of the others
+	visits          bucket    // addresses that peers have named and that are asked
+	returns         bucket    // senders that are asked several times because they have probed
+	crowds          bucket    // answers to everyone because of questions of unproven senders
 	alarms, alarmed bucket    // alarms told, and such that are acted on
 	refuted         time.Time // when this process last said that it lives
 	timers          timers
 
 	stats   Stats
+	refuse  func(now time.Time, reason error, from netip.AddrPort) // warns of a refusal, now and then
 	outbox  []outbound
 	fetches []fetchOrder
 	dirty   map[string][]registry.Departure
@@ -123,15 +136,28 @@ type queried struct {
 	until time.Time
 }
 
+// asked is a probe under way, or a question to one peer alone.
+type asked struct {
+	owner registry.Owner
+	at    []path
+	used  bool // an answer has come
+}
+
 // asker names a question: the same one arrives by several ways.
 type asker struct {
 	owner registry.Owner
 	nonce int64
 }
 
-func newCore(cluster string, key []byte, self registry.Owner, period time.Duration, r *rand.Rand) *core {
+// newToken makes a token of two nonces, so that it can't be guessed.
+func (c *core) newToken() []byte {
+	token := binary.BigEndian.AppendUint64(nil, uint64(c.nonce()))
+	return binary.BigEndian.AppendUint64(token, uint64(c.nonce()))
+}
+
+func newCore(cluster string, ring [][]byte, self registry.Owner, period time.Duration, r *rand.Rand) *core {
 	return &core{
-		codec:     newCodec(cluster, key),
+		codec:     newCodec(cluster, ring),
 		self:      self,
 		period:    period,
 		fetchAddr: func() string { return "" },
@@ -144,11 +170,21 @@ func newCore(cluster string, key []byte, self registry.Owner, period time.Durati
 		asks:      map[string]int{},
 		queries:   map[int64]queried{},
 		recent:    [2]map[asker]int{{}, {}},
-		probed:    [2]map[int64]registry.Owner{{}, {}},
+		probed:    [2]map[int64]*asked{{}, {}},
 		peers:     map[registry.Owner]*peer{},
+		hosts:     map[netip.Addr]int{},
+		places:    newPlaces(),
 		visited:   map[netip.AddrPort]struct{}{},
+		newcomers: map[newcomer]struct{}{},
+		proven:    map[netip.Addr]time.Time{},
+		held:      map[netip.AddrPort]gathered{},
 		answers:   newBucket(500, 1000),
 		probes:    newBucket(500, 1000),
+		hints:     newBucket(500, 1000),
+		hintsAll:  newBucket(500, 1000),
+		visits:    newBucket(40, 40),
+		crowds:    newBucket(4, 20),
+		refuse:    func(time.Time, error, netip.AddrPort) {},
 		alarms:    newBucket(alarmRate, alarmBurst),
 		alarmed:   newBucket(alarmRate, alarmBurst),
 		dirty:     map[string][]registry.Departure{},
@@ -194,10 +230,14 @@ func (c *core) at(when time.Time, f func(now time.Time)) {
 	heap.Push(&c.timers, timer{at: when, f: f})
 }
 
-// spread is a random delay that grows with the number of hosts, so that they
-// do not all speak at once.
+// spread is a random delay that grows with the number of peers, so that they
+// do not all speak at once. Unproven senders of one address count as one.
 func (c *core) spread() time.Duration {
-	most := min(time.Duration(len(c.peers))*delayPerPeer, maxDelay)
+	n := len(c.peers) - c.places.n + len(c.places.by)
+	return c.random(min(time.Duration(n)*delayPerPeer, maxDelay))
+}
+
+func (c *core) random(most time.Duration) time.Duration {
 	return time.Duration(c.rand.Float64() * float64(most))
 }
 

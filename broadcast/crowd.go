@@ -27,6 +27,8 @@ type gathered struct {
 	by    registry.Owner
 	query *wire.Query
 	from  path
+	size  int // bytes of the question
+	spent int // bytes that are sent to its address beside the answer
 }
 
 // askers are those who have asked everyone, without a gap of crowdGap.
@@ -49,9 +51,9 @@ func (a *askers) crowded(now time.Time, by registry.Owner) bool {
 
 // answerSoon answers a question to everyone after a short random time, or a
 // little later when it is one of a crowd's.
-func (c *core) answerSoon(now time.Time, by registry.Owner, q *wire.Query, from path) {
-	c.waiting = append(c.waiting, gathered{by, q, from})
-	hurried := c.askers.crowded(now, by)
+func (c *core) answerSoon(now time.Time, w gathered) {
+	c.waiting = append(c.waiting, w)
+	hurried := c.askers.crowded(now, w.by)
 	switch {
 	case len(c.waiting) >= crowdMost:
 		c.answerAll(now)
@@ -73,14 +75,15 @@ func (c *core) answerAll(now time.Time) {
 	whole := pack(c.registrations(now), c.base(), c.room(c.self)-32, nil)
 	ask := c.askBack(now)
 	var together []int64
+	crowded := len(waiting) >= crowd && whole.GetComplete() && c.mayTellAll(waiting, size(whole), now)
 	for _, w := range waiting {
 		switch p := c.peers[w.by]; {
-		case len(waiting) >= crowd && whole.GetComplete() && !w.query.GetDirect():
+		case crowded && !w.query.GetDirect():
 			together = append(together, w.query.Nonce)
 		case p != nil && p.state == unproven:
-			c.answer(now, w.query, w.from, ask)
+			c.answer(now, w, ask)
 		default:
-			c.answer(now, w.query, w.from, nil)
+			c.answer(now, w, nil)
 		}
 	}
 	const perNonce = 10 // bytes, at most
@@ -97,28 +100,34 @@ func (c *core) answerAll(now time.Time) {
 	}
 }
 
-// strangers counts who was heard for the first time lately.
-type strangers struct {
-	since time.Time
-	n     int
+// mayTellAll reports whether a crowd may be answered by a packet to everyone.
+// Recorded questions make a crowd, too: without a peer in it that is known,
+// few such answers are given in a second, and none that is over three times
+// the questions.
+func (c *core) mayTellAll(waiting []gathered, bytes int, now time.Time) bool {
+	asked := 0
+	for _, w := range waiting {
+		if p := c.peers[w.by]; p != nil && p.state == live {
+			return true
+		}
+		asked += w.size
+	}
+	return bytes <= amplify*asked && c.crowds.take(now)
 }
 
-// meetCrowd says how long to wait before somebody new is asked by himself. Of a
+// meetCrowd says how long to wait before a new sender is asked by itself. Of a
 // crowd all but the first have the time to answer what everyone is asked.
-func (c *core) meetCrowd(now time.Time) time.Duration {
-	if now.Sub(c.strangers.since) > crowdGrace {
-		c.strangers = strangers{since: now}
+func (c *core) meetCrowd(now time.Time, from path) time.Duration {
+	if c.strangers.crowd(now, from.addr.Addr()) {
+		return crowdGrace + c.spread()
 	}
-	if c.strangers.n++; c.strangers.n < crowd {
-		return c.spread()
-	}
-	return crowdGrace + c.spread()
+	return c.spread()
 }
 
 // askBack is a question that goes with answers, nil while there are no
 // strangers: who asks has just come, and is one as often as not.
 func (c *core) askBack(now time.Time) *int64 {
-	if c.unproven == 0 || now.Sub(c.askedBack) < crowdGap/4 {
+	if c.places.n == 0 || now.Sub(c.askedBack) < crowdGap/4 {
 		return nil
 	}
 	c.askedBack = now

@@ -11,7 +11,8 @@
 // strangers two are probed and the rest asked in that answer: a unicast to
 // each other host would cost the site a packet of ARP to all for each pair.
 // What nobody here watches is ignored (row 1.5). A process
-// that leaves says goodbye three times. An entry that was not refreshed for a
+// that leaves says goodbye three times, and shows a token whose hash it has
+// told before. An entry that was not refreshed for a
 // period, which is 80 % of its life of 1.25 periods, is asked for by unicast,
 // six times, and dropped only when nothing answers; a suspect (see
 // [Registry.Suspect]) is asked at once, for 600 ms, and a killed process sooner
@@ -41,30 +42,68 @@
 //     ends well, if late, on hosts so busy that answers take seconds and buffers
 //     overflow (TestColdStartOfBusyHosts).
 //   - No living instance is dropped for lost packets (TestSteadyState).
-//   - Packets of another cluster or key are ignored, counted in [Stats], and
-//     warned of once with the sender's address (TestLANStrangers).
+//   - Packets of another cluster, key or packet version are ignored, counted in
+//     [Stats], and warned of once with the sender's address (TestLANStrangers,
+//     TestRefusalsAreToldOnce).
+//   - Without a key only the loopback interface is used. The first key, and a
+//     rotation, take effect within two seconds (TestLANWithoutKey).
 //   - Recorded packets bring nobody back (TestReplay, TestLANReplay), forged
 //     ones list nobody, and a flood costs bounded memory and processor time
-//     (TestForgedFlood, TestLANFlood).
+//     (TestForgedFlood, TestLANFlood). A thousand made-up senders a second from
+//     one address delay no provider of another one (TestStrangersByAddress).
+//   - A process with the key takes no living process off a list, whatever it
+//     says in its name and by whatever number (TestFalseGoodbye,
+//     TestNumbersAhead). See "Members that lie".
+//   - An address that has not answered gets at most three times the bytes that
+//     came from it (TestAmplification, TestRecordedQueries).
 //   - Snapshots are Partial: who is not heard may still exist. They are Lost
 //     only while none of the chosen interfaces is up; lists are then kept.
 //
 // # Packets
 //
 // A datagram has at most [MaxPacket] bytes: a header with cluster, sender and
-// sequence number, a body of idl/skerry.thrift, and an HMAC-SHA256 by the
-// site's key. Nobody's clock is trusted. Of a sender that is known, a sequence
-// number counts once. An unknown sender's announcement is only a hint: it is
-// sent a probe with a random nonce and believed when it returns it, which a
-// recording can't. Answers to a query bear the query's nonce, or several, and are
-// believed at once; those to a probe count for ten seconds at least, however
-// late they come. Alarms count from processes that are known to live. The copies of
-// a datagram that come the other ways are known by their MAC. Without a key whoever knows the cluster's name can take part; the
-// log says so.
+// sequence number, a body of idl/skerry.thrift, and an HMAC-SHA256 by a key of
+// the site's ring. The first key seals, all open. No clock of another host is
+// trusted. Text and numbers in packets are checked before they are used.
+//
+// A sequence number counts once. An unknown sender's announcement is a hint: the
+// sender is sent a probe with a random nonce and believed when it returns it,
+// which a recording can't. Answers to a query bear the query's nonce, or
+// several, and are believed at once. Answers to a probe count for ten seconds at
+// least. Copies that come other ways are known by their MAC.
+//
+// An answer has at most three times the bytes of its question while the address
+// of the question has not answered a nonce itself. Queries are padded so that
+// an answer may fill a datagram, and probes so that it may be as long as the last
+// word of the peer. The parts of a long list wait for that answer.
 //
 // Registrations that do not fit are announced by their [ContentHash] and
 // fetched over TCP by Config.Fetch, or asked for in parts; a fetched list must
-// have the hash that the authentic packet named.
+// have the hash that the authentic packet named. A peer whose fetches fail six
+// times in a row is asked for parts alone for ten minutes, and one that sends
+// no parts either is not asked for its list in that time (TestUndelivered).
+//
+// # Members that lie
+//
+// The key shows that a packet comes from a member, and not from which one. What
+// harms another process is therefore asked back:
+//
+//   - A known peer is heard at addresses where it has answered. A new address is
+//     asked first (TestNewAddress).
+//   - A goodbye without the token, and a list without what was in it, make the
+//     registrations the last choice: they are listed with weight 1. The peer is
+//     asked. It says that it leaves, its host refuses the port, or nothing answers
+//     for 1.5 s: then they are off the lists. Or it answers, and has its weight
+//     again. After a false goodbye the next one waits, up to ten seconds.
+//   - A number more than 2^20 ahead, or far behind, is not taken. The peer is
+//     asked, and its answer says where its numbers are. An answer to a question
+//     counts whatever its number.
+//   - An alarm is a reason to ask. A process that hears a goodbye or an alarm in
+//     its own name announces itself.
+//
+// Not covered: a process with the key that also forges source addresses, or
+// answers for others on their addresses (ARP), can delay and hide. So can one
+// that speaks first for a process that has just started.
 //
 // # Network
 //

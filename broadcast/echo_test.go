@@ -9,7 +9,7 @@ import (
 // TestEchoes: a copy is known for a second, another datagram never, and no
 // flood makes the memory of them grow.
 func TestEchoes(t *testing.T) {
-	c, now := newCodec("site", []byte("secret")), time.Unix(1_700_000_000, 0)
+	c, now := newCodec("site", ring("secret")), time.Unix(1_700_000_000, 0)
 	sealed := func(seq uint64) []byte {
 		p := samples()[0]
 		p.seq = seq

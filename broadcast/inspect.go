@@ -44,7 +44,7 @@ func (r *Registry) Peers() []Peer {
 			continue
 		}
 		peer := Peer{Owner: p.owner, Heard: p.heard, Registrations: len(p.list), Broadcast: !r.core.unicastOnly(p, now)}
-		for _, w := range p.paths {
+		for _, w := range p.ways {
 			peer.Addrs = append(peer.Addrs, w.addr)
 		}
 		out = append(out, peer)

@@ -4,6 +4,8 @@ package broadcast
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -177,6 +179,58 @@ func TestLANInterfaces(t *testing.T) {
 	}, func() string { return fmt.Sprintf("the new address in use: %+v", first.askStats().Interfaces) })
 	first.tell("put 7005")
 	agree(t, time.Second, []*node{both}, both.addr, first.addr, second.addr, first.c.Host+":7005")
+}
+
+// TestLANWithoutKey: without a key processes of one host find each other and
+// nobody else does, whatever a stranger sends. With the first key the hosts find
+// each other, and a rotation loses none, both without a restart. Open is the
+// LAN without keys.
+func TestLANWithoutKey(t *testing.T) {
+	t.Parallel()
+	l := lab.New(t, 3)
+	file := filepath.Join(t.TempDir(), "key")
+	a := startNode(t, l.Host(0), nodeConfig{KeyFile: file, Port: 7000})
+	b := startNode(t, l.Host(0), nodeConfig{KeyFile: file, Port: 7001})
+	c := startNode(t, l.Host(1), nodeConfig{KeyFile: file, Port: 7000, Interfaces: []string{"eth0"}, Seeds: []string{l.Host(0).IP(0)}})
+	open := startNode(t, l.Host(2), nodeConfig{Open: true, Port: 7000, Seeds: []string{l.Host(0).IP(0), l.Host(1).IP(0)}})
+	agree(t, 5*time.Second, []*node{a, b}, a.addr, b.addr)
+	agree(t, 5*time.Second, []*node{c}, c.addr)
+	agree(t, 5*time.Second, []*node{open}, open.addr)
+	for _, part := range []string{"skerry key new", "skerry key set"} {
+		if !a.logged(part) {
+			t.Errorf("the log of a process without a key does not name %q: %q", part, a.logs)
+		}
+	}
+	if !open.logged("not authenticated") {
+		t.Errorf("the open LAN does not warn: %q", open.logs)
+	}
+	if s := a.askStats(); len(s.Interfaces) != 1 || s.Interfaces[0].Name != "lo" || s.Elsewhere == 0 {
+		t.Errorf("without a key %+v is used", s)
+	}
+	write := func(text string) {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("first")
+	keyed := []*node{a, b, c}
+	t.Logf("hosts with a key find each other after %v", agree(t, 8*time.Second, keyed, a.addr, b.addr, c.addr))
+	write("first second") // each host reads it at another time
+	a.tell("put 7005")
+	agree(t, 2*time.Second, keyed, a.addr, b.addr, c.addr, l.Host(0).IP(0)+":7005")
+	time.Sleep(2 * scanEvery)
+	write("second first")
+	c.tell("put 7006")
+	agree(t, 2*time.Second, keyed, a.addr, b.addr, c.addr, l.Host(0).IP(0)+":7005", l.Host(1).IP(0)+":7006")
+	time.Sleep(2 * scanEvery)
+	write("second")
+	b.tell("put 7007")
+	agree(t, 2*time.Second, keyed, a.addr, b.addr, c.addr, l.Host(0).IP(0)+":7005", l.Host(1).IP(0)+":7006", l.Host(0).IP(0)+":7007")
+	for _, n := range keyed {
+		if n.logged("peer is silent") {
+			t.Errorf("a rotation has lost a peer: %q", n.logs)
+		}
+	}
 }
 
 // TestLANStrangers: another cluster and another key on the same wire are not

@@ -1,9 +1,6 @@
 package broadcast
 
 import (
-	"bytes"
-	"maps"
-	"net"
 	"slices"
 	"time"
 
@@ -12,28 +9,35 @@ import (
 )
 
 // apply takes what a live peer says it offers, unless something newer is
-// known, and sees to the rest of a listing that did not fit.
-func (c *core) apply(p *peer, l *wire.Listing, seq uint64, from path, now time.Time) {
-	if seq < p.stateSeq {
+// known, and sees to the rest of a listing that did not fit. solicited says
+// that the peer was asked, which another process can't answer: without that,
+// what is missing in the list was not withdrawn before the peer was asked.
+func (c *core) apply(p *peer, l *wire.Listing, in packet, from path, solicited bool, now time.Time) {
+	part := solicited && p.underway != "" && p.underway == string(l.Hash) // parts of one list come in any order
+	if in.seq < p.stateSeq && !part {
 		return
 	}
-	p.stateSeq = seq
+	p.stateSeq, p.said = max(p.stateSeq, in.seq), in.size
+	p.answered = p.answered || part
 	said := c.usable(p, l.Registrations, now)
 	if l.GetComplete() {
 		p.partial, p.hash = false, string(l.Hash)
-		c.replace(p, said, func(string) bool { return true }, now)
+		c.replace(p, said, func(string) bool { return true }, from, solicited, now)
 		return
 	}
 	p.partial = true
-	c.replace(p, said, func(service string) bool { return slices.Contains(l.Scope, service) }, now)
-	if len(l.Hash) != HashSize || p.hash == string(l.Hash) || c.covered(l) {
+	c.replace(p, said, func(service string) bool { return slices.Contains(l.Scope, service) }, from, solicited, now)
+	if solicited && p.hash == string(l.Hash) {
+		p.leaving = nil // all is as it was
+	}
+	if len(l.Hash) != HashSize || p.hash == string(l.Hash) || p.parts == string(l.Hash) || c.covered(l) {
 		return
 	}
-	if c.canFetch && l.IsSetFetch() {
-		c.fetches = append(c.fetches, fetchOrder{owner: p.owner, hash: string(l.Hash), addr: fetchAddr(l.GetFetch(), from)})
-		return
+	order := fetchOrder{owner: p.owner, hash: string(l.Hash), from: from, solicited: solicited}
+	if l.IsSetFetch() {
+		order.addr = fetchAddr(l.GetFetch(), from)
 	}
-	c.askParts(p, string(l.Hash), from, now)
+	c.deliver(p, order, now)
 }
 
 // covered reports whether all that is wanted is in the scope.
@@ -47,68 +51,6 @@ func (c *core) covered(l *wire.Listing) bool {
 		}
 	}
 	return true
-}
-
-// askParts has a long listing sent in parts, without TCP; three times, for
-// parts get lost.
-func (c *core) askParts(p *peer, hash string, from path, now time.Time) {
-	if p.parts != hash {
-		p.parts, p.tries = hash, 0
-	} else if p.tries > 0 {
-		return // under way, or done
-	}
-	c.askPartsAgain(p, hash, from, now)
-}
-
-func (c *core) askPartsAgain(p *peer, hash string, from path, now time.Time) {
-	if p.state != live || p.parts != hash || p.tries >= burst || c.whole(p, hash) {
-		return
-	}
-	p.tries++
-	body := &wire.Query{Nonce: c.newQuery(now, false), Services: c.wantedNames(), Parts: new(true)}
-	c.send(query, body, outbound{to: []path{from}})
-	c.at(now.Add(burstGap/2), func(now time.Time) { c.askPartsAgain(p, hash, from, now) })
-}
-
-// whole reports whether all that the hash stands for is here.
-func (c *core) whole(p *peer, hash string) bool {
-	if string(ContentHash(slices.Collect(maps.Values(p.list)))) == hash {
-		p.hash = hash
-	}
-	return p.hash == hash
-}
-
-// fetchAddr completes an address that lacks the host by the packet's source.
-func fetchAddr(addr string, from path) string {
-	if host, port, err := net.SplitHostPort(addr); err == nil && host == "" {
-		return net.JoinHostPort(from.addr.Addr().String(), port)
-	}
-	return addr
-}
-
-// fetched takes a listing that was fetched over TCP. It counts only when it
-// is what the authenticated packet named.
-func (c *core) fetched(now time.Time, order fetchOrder, list []registry.Instance, err error) {
-	p := c.peers[order.owner]
-	if p == nil || p.state != live {
-		return
-	}
-	if err != nil || !bytes.Equal(ContentHash(list), []byte(order.hash)) {
-		c.stats.FetchFailed++
-		c.log.Info("LAN listing not fetched", "peer", p.owner.String(), "addr", order.addr, "err", err)
-		if len(p.paths) > 0 {
-			c.askParts(p, order.hash, p.paths[0], now)
-		}
-		return
-	}
-	p.hash = order.hash
-	said := map[registry.ID]registry.Instance{}
-	for _, in := range list {
-		if in.Owner = p.owner; c.wants(in.Service) && len(said) < maxFromPeer {
-			said[in.ID()] = in
-		}
-	}
-	c.replace(p, said, func(string) bool { return true }, now)
 }
 
 // usable are the valid registrations of services that somebody here watches.
@@ -129,11 +71,24 @@ func (c *core) usable(p *peer, regs []*wire.Registration, now time.Time) map[reg
 }
 
 // replace makes what the peer said its registrations of the services that
-// scope takes in. What is missing was withdrawn.
-func (c *core) replace(p *peer, said map[registry.ID]registry.Instance, scope func(service string) bool, now time.Time) {
+// scope takes in. What is missing was withdrawn: the peer is asked, unless it
+// said so when it was.
+func (c *core) replace(p *peer, said map[registry.ID]registry.Instance, scope func(service string) bool,
+	from path, solicited bool, now time.Time) {
+	var missing []registry.ID
 	for id := range p.list {
-		if _, ok := said[id]; !ok && scope(id.Service) {
+		switch _, ok := said[id]; {
+		case ok && solicited:
+			if _, marked := p.leaving[id]; marked {
+				delete(p.leaving, id)
+				c.touch(id.Service)
+			}
+		case ok || !scope(id.Service):
+		case !solicited:
+			missing = append(missing, id)
+		default:
 			delete(p.list, id)
+			delete(p.leaving, id)
 			c.touch(id.Service, registry.Departure{ID: id, Kind: registry.Withdrawn, When: now})
 		}
 	}
@@ -150,6 +105,7 @@ func (c *core) replace(p *peer, said map[registry.ID]registry.Instance, scope fu
 			}
 		}
 	}
+	c.mayLeave(p, false, missing, from, now)
 }
 
 // supplant asks whoever else claims the address of a new registration: a
@@ -199,17 +155,22 @@ func (c *core) showable(service string, list []registry.Instance) bool {
 
 // list is the list of a service, in order.
 func (c *core) list(service string) (list []registry.Instance) {
-	take := func(from map[registry.ID]registry.Instance, heard uint32) {
-		for id, in := range from {
-			if id.Service == service {
-				in.Heard = heard
-				list = append(list, in)
-			}
+	for id, in := range c.own {
+		if id.Service == service {
+			list = append(list, in)
 		}
 	}
-	take(c.own, 0)
 	for _, p := range c.peers {
-		take(p.list, uint32(p.heard.Unix()))
+		for id, in := range p.list {
+			if id.Service != service {
+				continue
+			}
+			in.Heard = uint32(p.heard.Unix())
+			if p.isLeaving(id) {
+				in = lastChoice(in)
+			}
+			list = append(list, in)
+		}
 	}
 	slices.SortFunc(list, registry.Compare)
 	return list

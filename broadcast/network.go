@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/skerry/skerry/internal/run"
@@ -26,6 +27,9 @@ type network struct {
 	asked chan struct{}   // a token for each socket that waits
 	lost  bool            // the board was told that there is no interface
 	fault string          // what the log was last told
+	ring  [][]byte        // keys in use, nil before the first
+	told  ringState       // what the log was last told of them
+	lone  bool            // the sockets of the host's routes are bound to loopback
 }
 
 func newNetwork(r *Registry, ctx context.Context) *network {
@@ -98,8 +102,12 @@ func (n *network) rebind(ctx context.Context) (fresh bool, err error) {
 	if err := n.openShared(ctx); err != nil {
 		return false, err
 	}
+	wants := n.r.cfg.Interfaces
+	if n.r.alone { // only this goroutine changes it
+		nics, wants = slices.DeleteFunc(nics, func(i nic) bool { return !i.loopback() }), nil
+	}
 	wanted := map[int]chosen{}
-	for _, c := range choose(nics, n.r.cfg.Interfaces) {
+	for _, c := range choose(nics, wants) {
 		wanted[c.index] = c
 	}
 	for i, l := range n.r.links {
@@ -122,6 +130,9 @@ func (n *network) rebind(ctx context.Context) (fresh bool, err error) {
 
 func (n *network) openShared(ctx context.Context) error {
 	if n.ears != nil {
+		if n.lone != n.r.alone {
+			n.openAny()
+		}
 		return nil
 	}
 	e, err := openEars(ctx, n.r.cfg.Port)
@@ -133,13 +144,27 @@ func (n *network) openShared(ctx context.Context) error {
 	if e.p6 != nil {
 		n.listen(e.read6)
 	}
+	n.openAny()
+	return nil
+}
+
+// openAny opens the sockets that speak where the host's routes lead, or, while
+// there is no key, to this host.
+func (n *network) openAny() {
+	addrs := [2]netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()}
+	if n.lone = n.r.alone; n.lone {
+		addrs = [2]netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}
+	}
 	for i, family := range [2]string{"udp4", "udp6"} {
-		if c, err := ownSocket(family, [2]netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()}[i], n.r.cfg.Port); err == nil {
+		if n.any[i] != nil {
+			n.any[i].Close()
+			n.any[i] = nil
+		}
+		if c, err := ownSocket(family, addrs[i], n.r.cfg.Port); err == nil {
 			n.any[i] = c
 			n.listen(reader(c, 0))
 		}
 	}
-	return nil
 }
 
 func (n *network) add(c chosen) error {

@@ -28,13 +28,27 @@ const nodeVar = "SKERRY_BROADCAST_NODE"
 
 type nodeConfig struct {
 	Cluster    string
-	Key        string
+	Key        string // "": none
+	KeyFile    string // holds one, once it is there
+	Open       bool
 	Host       string
 	Port       int // of the registration; 0 = none
 	Interfaces []string
 	Seeds      []string
 	Remembered []string
 	Announce   time.Duration
+}
+
+func (c nodeConfig) keys() func() [][]byte {
+	return func() [][]byte {
+		switch text, err := os.ReadFile(c.KeyFile); {
+		case c.Key != "":
+			return ring(c.Key)
+		case err == nil:
+			return ring(strings.Fields(string(text))...)
+		}
+		return nil
+	}
 }
 
 // report is a line that a node prints.
@@ -76,7 +90,7 @@ func beNode(text string) error {
 		fmt.Println(string(line))
 	}
 	logs := writer(func(line string) { say(report{Log: line}) })
-	r, err := New(Config{Cluster: c.Cluster, Key: []byte(c.Key), Owner: registry.NewOwner(), Interfaces: c.Interfaces,
+	r, err := New(Config{Cluster: c.Cluster, Keys: c.keys(), Open: c.Open, Owner: registry.NewOwner(), Interfaces: c.Interfaces,
 		Seeds: c.Seeds, Announce: c.Announce,
 		State: State{
 			Load: func() ([]string, error) { return c.Remembered, nil },

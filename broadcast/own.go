@@ -76,7 +76,7 @@ func (c *core) leave(now time.Time) {
 		if !c.leaving {
 			return // back already
 		}
-		c.send(goodbye, &wire.Goodbye{Everything: new(true)}, outbound{group: true, to: c.unicasts(now)})
+		c.send(goodbye, &wire.Goodbye{Everything: new(true), Token: c.token}, outbound{group: true, to: c.unicasts(now)})
 	})
 }
 
@@ -139,7 +139,7 @@ func (c *core) registrations(now time.Time) []*wire.Registration {
 
 // base is a listing without registrations.
 func (c *core) base() wire.Listing {
-	l := wire.Listing{Hash: c.ownHash}
+	l := wire.Listing{Hash: c.ownHash, Seal: sealOf(c.token)}
 	if addr := c.fetchAddr(); addr != "" {
 		l.Fetch = &addr
 	}
@@ -154,8 +154,8 @@ func (c *core) unicasts(now time.Time) []path {
 		to = append(to, path{addr: addr})
 	}
 	for _, p := range c.peers {
-		if p.state == live && len(p.paths) > 0 && c.unicastOnly(p, now) {
-			to = append(to, p.paths[0])
+		if p.state == live && len(p.ways) > 0 && c.unicastOnly(p, now) {
+			to = append(to, p.ways[0].path)
 		}
 	}
 	return to
@@ -180,6 +180,7 @@ func (c *core) linksChanged(now time.Time, links int, fresh bool) {
 // comeBack begins a new life after leave, or the first.
 func (c *core) comeBack(now time.Time) {
 	c.leaving = false
+	c.token = c.newToken() // that of the last life was shown
 	c.seeks++
 	c.seek(now, c.seeks)
 }

@@ -30,6 +30,9 @@ func pack(regs []*wire.Registration, base wire.Listing, room int, scope []string
 	if size(&part) > room {
 		part.Names = nil
 	}
+	if size(&part) > room { // the answer is one all the same
+		part.Fetch, part.Hash, part.Seal = nil, nil, nil
+	}
 	for _, name := range scope {
 		add(&part, regs, name, room)
 	}

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/apache/thrift/lib/go/thrift"
 
@@ -19,8 +20,12 @@ const MaxPacket = 1200
 
 const (
 	magic         = "skry"
-	packetVersion = 1
+	packetVersion = 2
+	oldVersion    = 1 // of processes before 0.2
 	macSize       = sha256.Size
+	keySize       = 32
+	ringMost      = 8       // keys of a ring that are tried: a packet costs at most so many MACs
+	seqMost       = 1 << 62 // sequence numbers stay below
 )
 
 // kind is what a packet says.
@@ -37,7 +42,7 @@ const (
 
 // packet is one datagram, opened. On the wire:
 //
-//	"skry" | version 1 | kind 1 | n 1 | cluster n | m 1 | sender m | sequence 8 | body | HMAC-SHA256 32
+//	"skry" | version 1 byte | kind 1 | n 1 | cluster n | m 1 | sender m | sequence 8 | body | HMAC-SHA256 32
 //
 // The sender is registry.Owner.String, the sequence big-endian, the body a
 // struct of idl/skerry.thrift in the compact protocol, and the MAC is taken
@@ -47,12 +52,14 @@ type packet struct {
 	sender registry.Owner
 	seq    uint64
 	body   thrift.TStruct
+	size   int // of the datagram that was opened
 }
 
 // Why a datagram is refused. The cheap checks come first.
 var (
 	errMalformed = errors.New("malformed")
 	errVersion   = errors.New("other packet version")
+	errOld       = errors.New("a process of skerry before 0.2")
 	errForeign   = errors.New("other cluster")
 	errMAC       = errors.New("wrong key")
 )
@@ -67,25 +74,29 @@ func (e foreignError) Is(target error) bool { return target == errForeign }
 // concurrent use.
 type codec struct {
 	cluster string
-	key     []byte
+	keys    [][]byte // the first seals, all open; never empty
 }
 
-// newCodec derives the MAC key from the site's key. Without one it is derived
-// from the cluster's name, which keeps systems apart and nobody out.
-func newCodec(cluster string, key []byte) codec {
-	label := "skerry lan 1\x00"
-	if len(key) == 0 {
-		label = "skerry lan 1, no key\x00"
+// newCodec takes the packet keys of a ring. Without one the key is derived
+// from the cluster's name, which keeps systems apart and keeps nothing out.
+func newCodec(cluster string, ring [][]byte) codec {
+	if len(ring) == 0 {
+		mac := hmac.New(sha256.New, nil)
+		mac.Write([]byte("skerry lan 2, no key\x00" + cluster))
+		ring = [][]byte{mac.Sum(nil)}
 	}
-	mac := hmac.New(sha256.New, key)
-	mac.Write([]byte(label + cluster))
-	return codec{cluster: cluster, key: mac.Sum(nil)}
+	return codec{cluster: cluster, keys: ring[:min(len(ring), ringMost)]}
 }
 
-func (c codec) mac(data []byte) []byte {
-	h := hmac.New(sha256.New, c.key)
+func mac(key, data []byte) []byte {
+	h := hmac.New(sha256.New, key)
 	h.Write(data)
 	return h.Sum(nil)
+}
+
+// authentic reports whether a key of the ring made the MAC.
+func (c codec) authentic(signed, sum []byte) bool {
+	return slices.ContainsFunc(c.keys, func(key []byte) bool { return hmac.Equal(mac(key, signed), sum) })
 }
 
 // room is how many bytes a body from the sender may have.
@@ -110,7 +121,7 @@ func (c codec) seal(p packet) ([]byte, error) {
 	out = append(out, sender...)
 	out = binary.BigEndian.AppendUint64(out, p.seq)
 	out = append(out, body...)
-	out = append(out, c.mac(out)...)
+	out = append(out, mac(c.keys[0], out)...)
 	if len(out) > MaxPacket {
 		return nil, fmt.Errorf("seal packet: %d bytes, at most %d may be sent", len(out), MaxPacket)
 	}
@@ -119,12 +130,13 @@ func (c codec) seal(p packet) ([]byte, error) {
 
 // open checks and decodes a datagram. It keeps no reference to data.
 func (c codec) open(data []byte) (packet, error) {
-	var p packet
+	p := packet{size: len(data)}
 	head := len(magic) + 2
 	if len(data) < head+1+1+8+macSize || len(data) > MaxPacket || string(data[:len(magic)]) != magic {
 		return p, errMalformed
 	}
-	if data[4] != packetVersion {
+	version := data[4]
+	if version != packetVersion && version != oldVersion {
 		return p, errVersion
 	}
 	p.kind = kind(data[5])
@@ -139,18 +151,23 @@ func (c codec) open(data []byte) (packet, error) {
 	if string(cluster) != c.cluster {
 		return p, foreignError{cluster: string(cluster)}
 	}
+	if version == oldVersion { // the header of then is the same
+		return p, errOld
+	}
 	sender, rest, ok := cutField(rest)
 	if !ok || len(rest) < 8 {
 		return p, errMalformed
 	}
-	if !hmac.Equal(c.mac(signed), data[len(signed):]) {
+	if !c.authentic(signed, data[len(signed):]) {
 		return p, errMAC
 	}
 	var err error
-	if p.sender, err = registry.ParseOwner(string(sender)); err != nil {
+	if p.sender, err = registry.ParseOwner(string(sender)); err != nil || checkOwner(p.sender) != nil {
 		return p, errMalformed
 	}
-	p.seq = binary.BigEndian.Uint64(rest)
+	if p.seq = binary.BigEndian.Uint64(rest); p.seq >= seqMost {
+		return p, errSequence
+	}
 	p.body = p.kind.body()
 	if err := decode(p.body, rest[8:]); err != nil {
 		return p, errMalformed
@@ -197,21 +214,7 @@ func decode(s thrift.TStruct, data []byte) error {
 	if err := s.Read(context.Background(), thrift.NewTCompactProtocolConf(buf, thriftConf)); err != nil {
 		return err
 	}
-	switch s := s.(type) { // Thrift leaves a missing struct nil
-	case *wire.Announce:
-		if s.Listing == nil {
-			return errMalformed
-		}
-	case *wire.Answer:
-		if s.Listing == nil {
-			return errMalformed
-		}
-	case *wire.Alarm:
-		if s.Owner == nil {
-			return errMalformed
-		}
-	}
-	return nil
+	return checkBody(s)
 }
 
 // size is the number of bytes that a value takes within a body.

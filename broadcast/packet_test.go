@@ -3,7 +3,10 @@ package broadcast
 import (
 	"bytes"
 	"errors"
+	"log/slog"
+	"net/netip"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,10 +26,10 @@ func samples() []packet {
 	l := pack([]*wire.Registration{ToWire(in, time.Now())}, wire.Listing{Hash: ContentHash([]registry.Instance{in})}, 900, nil)
 	bodies := []thrift.TStruct{
 		&wire.Announce{Listing: l},
-		&wire.Query{Nonce: -5, Services: []string{"auth", "proc"}, Exchange: new(true)},
+		&wire.Query{Nonce: -5, Services: []string{"auth", "proc"}, Exchange: new(true), Pad: make([]byte, 9)},
 		&wire.Answer{Nonce: 1 << 62, Listing: l, Peers: []string{"10.0.0.9:1"}},
-		&wire.Goodbye{Left: []*wire.Left{{Name: "auth", Host: "h", Port: 1}}},
-		&wire.Probe{Nonce: 9},
+		&wire.Goodbye{Left: []*wire.Left{{Name: "auth", Host: "h", Port: 1}}, Nonce: new(int64(7))},
+		&wire.Probe{Nonce: 9, Services: []string{"auth"}, Pad: make([]byte, 3)},
 		&wire.Alarm{Owner: &wire.Owner{Host: "node-2", Pid: 12, Epoch: 1 << 50}},
 	}
 	var out []packet
@@ -37,13 +40,14 @@ func samples() []packet {
 }
 
 func TestPacketRoundTrip(t *testing.T) {
-	c := newCodec("site", []byte("secret"))
+	c := newCodec("site", ring("secret"))
 	for _, p := range samples() {
 		data, err := c.seal(p)
 		if err != nil {
 			t.Fatal(err)
 		}
 		got, err := c.open(data)
+		p.size = len(data)
 		if err != nil || !reflect.DeepEqual(got, p) {
 			t.Errorf("kind %d: %+v, %v; want %+v", p.kind, got, err, p)
 		}
@@ -62,31 +66,129 @@ func TestPacketRoundTrip(t *testing.T) {
 
 func TestPacketRefused(t *testing.T) {
 	p := samples()[0]
-	data, err := newCodec("site", []byte("secret")).seal(p)
+	data, err := newCodec("site", ring("secret")).seal(p)
 	if err != nil {
 		t.Fatal(err)
 	}
-	version := bytes.Clone(data)
-	version[4] = 9
+	version, old := bytes.Clone(data), bytes.Clone(data)
+	version[4], old[4] = 9, oldVersion
 	for name, c := range map[string]struct {
 		codec codec
 		data  []byte
 		want  error
 	}{
-		"other cluster":    {newCodec("sate", []byte("secret")), data, errForeign},
-		"other key":        {newCodec("site", []byte("secrets")), data, errMAC},
+		"other cluster":    {newCodec("sate", ring("secret")), data, errForeign},
+		"other key":        {newCodec("site", ring("secrets")), data, errMAC},
 		"no key":           {newCodec("site", nil), data, errMAC},
-		"other version":    {newCodec("site", []byte("secret")), version, errVersion},
-		"too long":         {newCodec("site", []byte("secret")), append(bytes.Clone(data), make([]byte, MaxPacket)...), errMalformed},
+		"other version":    {newCodec("site", ring("secret")), version, errVersion},
+		"before 0.2":       {newCodec("site", ring("secret")), old, errOld},
+		"before, foreign":  {newCodec("sate", ring("secret")), old, errForeign},
+		"last of nine":     {newCodec("site", ring("1", "2", "3", "4", "5", "6", "7", "8", "secret")), data, errMAC},
+		"too long":         {newCodec("site", ring("secret")), append(bytes.Clone(data), make([]byte, MaxPacket)...), errMalformed},
 		"nothing":          {newCodec("site", nil), nil, errMalformed},
 		"something":        {newCodec("site", nil), []byte(strings.Repeat("x", 100)), errMalformed},
-		"length past end":  {newCodec("site", nil), append([]byte("skry\x01\x01\xff"), make([]byte, 60)...), errMalformed},
-		"unknown kind":     {newCodec("site", nil), append([]byte("skry\x01\x09\x04site"), make([]byte, 60)...), errMalformed},
-		"no cluster named": {newCodec("site", nil), append([]byte("skry\x01\x01\x00\x00"), make([]byte, 60)...), errForeign},
+		"length past end":  {newCodec("site", nil), append([]byte("skry\x02\x01\xff"), make([]byte, 60)...), errMalformed},
+		"unknown kind":     {newCodec("site", nil), append([]byte("skry\x02\x09\x04site"), make([]byte, 60)...), errMalformed},
+		"no cluster named": {newCodec("site", nil), append([]byte("skry\x02\x01\x00\x00"), make([]byte, 60)...), errForeign},
 	} {
 		if _, err := c.codec.open(c.data); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", name, err, c.want)
 		}
+	}
+}
+
+// TestRing: the first key seals, all open.
+func TestRing(t *testing.T) {
+	newer, older := newCodec("site", ring("new", "old")), newCodec("site", ring("old", "new"))
+	p := samples()[0]
+	for _, c := range []struct{ from, to codec }{{newer, older}, {older, newer}, {newCodec("site", ring("old")), newer}} {
+		data, err := c.from.seal(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.to.open(data); err != nil {
+			t.Error(err)
+		}
+	}
+	data, _ := newer.seal(p)
+	if _, err := newCodec("site", ring("old")).open(data); !errors.Is(err, errMAC) {
+		t.Errorf("sealed by the first key, opened without it: %v", err)
+	}
+}
+
+// TestPacketText: names, hosts and numbers that no honest process sends are
+// refused with the packet.
+func TestPacketText(t *testing.T) {
+	c := newCodec("site", ring("secret"))
+	listing := func(l wire.Listing) thrift.TStruct { return &wire.Announce{Listing: &l} }
+	bad := map[string]packet{
+		"host of the sender":       {kind: probe, sender: registry.Owner{Host: "a\x1b[2J", PID: 1}, body: &wire.Probe{}},
+		"sender in no UTF-8":       {kind: probe, sender: registry.Owner{Host: "a\xff", PID: 1}, body: &wire.Probe{}},
+		"long host of the sender":  {kind: probe, sender: registry.Owner{Host: strings.Repeat("h", 64), PID: 1}, body: &wire.Probe{}},
+		"negative process":         {kind: probe, sender: registry.Owner{Host: "h", PID: -1}, body: &wire.Probe{}},
+		"huge process":             {kind: probe, sender: registry.Owner{Host: "h", PID: 1 << 40}, body: &wire.Probe{}},
+		"service asked for":        {kind: query, body: &wire.Query{Services: []string{"a\nb"}}},
+		"service of a probe":       {kind: probe, body: &wire.Probe{Services: []string{"\x1b"}}},
+		"many services of a probe": {kind: probe, body: &wire.Probe{Services: slices.Repeat([]string{"a"}, 17)}},
+		"name":                     {kind: announce, body: listing(wire.Listing{Names: []string{"a b"}})},
+		"scope":                    {kind: announce, body: listing(wire.Listing{Scope: []string{"a\x00"}})},
+		"hash":                     {kind: announce, body: listing(wire.Listing{Hash: []byte("short")})},
+		"seal":                     {kind: announce, body: listing(wire.Listing{Seal: []byte("short")})},
+		"fetch, port":              {kind: announce, body: listing(wire.Listing{Fetch: new("10.0.0.1:70000")})},
+		"fetch, port 0":            {kind: announce, body: listing(wire.Listing{Fetch: new(":0")})},
+		"fetch, host":              {kind: announce, body: listing(wire.Listing{Fetch: new("a\x1b:7")})},
+		"fetch, long":              {kind: announce, body: listing(wire.Listing{Fetch: new(strings.Repeat("h", 300) + ":7")})},
+		"left, port":               {kind: goodbye, body: &wire.Goodbye{Left: []*wire.Left{{Name: "a", Host: "h", Port: 1 << 20}}}},
+		"left, negative port":      {kind: goodbye, body: &wire.Goodbye{Left: []*wire.Left{{Name: "a", Host: "h", Port: -1}}}},
+		"left, host":               {kind: goodbye, body: &wire.Goodbye{Left: []*wire.Left{{Name: "a", Host: "h\r", Port: 1}}}},
+		"left, version":            {kind: goodbye, body: &wire.Goodbye{Left: []*wire.Left{{Name: "a", Version: new("v\t"), Host: "h", Port: 1}}}},
+		"alarm":                    {kind: alarm, body: &wire.Alarm{Owner: &wire.Owner{Host: "h\x7f", Pid: 1}}},
+		"alarm, process":           {kind: alarm, body: &wire.Alarm{Owner: &wire.Owner{Host: "h", Pid: -5}}},
+	}
+	for name, p := range bad {
+		if p.sender.Host == "" {
+			p.sender = sender
+		}
+		data, err := c.seal(p)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if _, err := c.open(data); !errors.Is(err, errMalformed) {
+			t.Errorf("%s: %v, want malformed", name, err)
+		}
+	}
+}
+
+// TestRefusalsAreToldOnce: each refusal is counted, and logged once with the
+// address and what to do.
+func TestRefusalsAreToldOnce(t *testing.T) {
+	var log bytes.Buffer
+	r, err := New(Config{Cluster: "site", Owner: sender, Open: true, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	old, _ := r.core.seal(samples()[0])
+	old[4] = oldVersion
+	wrong, _ := newCodec("site", ring("other")).seal(samples()[0])
+	r.alone = false
+	for range 100 {
+		r.arrived(old, arrival{from: netip.MustParseAddrPort("10.0.0.7:7800")})
+		r.arrived(wrong, arrival{from: netip.MustParseAddrPort("10.0.0.8:7800")})
+	}
+	for reason := range advice {
+		for range 3 {
+			r.warn(time.Now(), reason, reason, netip.MustParseAddrPort("10.0.0.9:7800"))
+		}
+	}
+	if s := r.Stats(); s.Old != 100 || s.WrongKey != 100 {
+		t.Errorf("counted %d old, %d with another key", s.Old, s.WrongKey)
+	}
+	text := log.String()
+	if n := strings.Count(text, "a process of skerry before 0.2 at 10.0.0.7"); n != 1 {
+		t.Errorf("an old process is named %d times: %s", n, text)
+	}
+	if n := strings.Count(text, "\n"); n != 2+len(advice) || strings.Count(text, "do=") != n {
+		t.Errorf("%d lines for %d kinds: %s", n, len(advice), text)
 	}
 }
 
@@ -112,7 +214,7 @@ func TestPackSize(t *testing.T) {
 		room := c.room(c.self) - 32
 		all := packParts(regs, c.base(), room, nil)
 		for _, l := range append(all, pack(regs, c.base(), room, []string{in.Service})) {
-			p := packet{kind: answer, sender: c.self, seq: 1 << 63, body: &wire.Answer{Nonce: -1 << 63, Listing: l}}
+			p := packet{kind: answer, sender: c.self, seq: seqMost - 1, body: &wire.Answer{Nonce: -1 << 63, Listing: l}}
 			if _, err := c.seal(p); err != nil {
 				t.Fatalf("%d registrations: %v", n+1, err)
 			}
@@ -152,7 +254,7 @@ func TestWindow(t *testing.T) {
 	for _, c := range []struct {
 		seq  uint64
 		want bool
-	}{{5, true}, {5, false}, {4, true}, {4, false}, {70, true}, {6, false}, {7, true}, {7, false}, {1 << 63, true}, {70, false}} {
+	}{{5, true}, {5, false}, {4, true}, {4, false}, {70, true}, {6, false}, {7, true}, {7, false}, {70 + seqAhead + 1, false}, {70 + seqAhead, true}, {70, false}} {
 		if got := w.admit(c.seq); got != c.want {
 			t.Errorf("admit(%d) = %t, want %t", c.seq, got, c.want)
 		}
@@ -180,7 +282,7 @@ func TestBucket(t *testing.T) {
 // FuzzOpen gives the decoder what a stranger may send, and, sealed by the
 // right key, what a member of the cluster may.
 func FuzzOpen(f *testing.F) {
-	c := newCodec("site", []byte("secret"))
+	c := newCodec("site", ring("secret"))
 	for _, p := range samples() {
 		data, err := c.seal(p)
 		if err != nil {
@@ -189,12 +291,12 @@ func FuzzOpen(f *testing.F) {
 		f.Add(data)
 		f.Add(data[:len(data)-macSize])
 	}
-	f.Add([]byte("skry\x01\x01\x04site\x04h/1/1\x00\x00\x00\x00\x00\x00\x00\x01\x1c\x19\xfc\xff\xff\xff\xff\x07"))
+	f.Add([]byte("skry\x02\x01\x04site\x04h/1/1\x00\x00\x00\x00\x00\x00\x00\x01\x1c\x19\xfc\xff\xff\xff\xff\x07"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if _, err := c.open(data); err == nil && len(data) > MaxPacket {
 			t.Fatal("too long a packet was taken")
 		}
-		p, err := c.open(append(bytes.Clone(data), c.mac(data)...))
+		p, err := c.open(append(bytes.Clone(data), mac(c.keys[0], data)...))
 		if err != nil {
 			return
 		}
@@ -202,12 +304,54 @@ func FuzzOpen(f *testing.F) {
 		if err != nil {
 			return // decoded, but larger in our own spelling
 		}
+		p.size = len(again)
 		if q, err := c.open(again); err != nil || !reflect.DeepEqual(p, q) {
 			t.Fatalf("%+v became %+v, %v", p, q, err)
 		}
-		n := newCore("site", []byte("secret"), registry.Owner{Host: "h", PID: 2, Epoch: 2}, time.Minute, testRand())
-		n.linksChanged(time.Now(), 1, true)
-		n.want(time.Now(), []string{"auth"}, true)
-		n.receive(time.Now(), p, path{}, true)
+		fuzzCore(t, p)
 	})
+}
+
+// fuzzCore gives a packet to a process that does not know its sender, and to one
+// that does, and lets the time pass: what is sent to an address that has not
+// answered stays within its bounds, and so does what is scheduled.
+func fuzzCore(t *testing.T, p packet) {
+	for _, known := range []bool{false, true} {
+		now := time.Unix(1_700_000_000, 0)
+		n := newCore("site", ring("secret"), registry.Owner{Host: "h", PID: 2, Epoch: 2}, time.Minute, testRand())
+		n.linksChanged(now, 1, true)
+		n.returns = newBucket(0, 0) // the few that are asked longer have their own limit
+		n.put(now, []registry.Instance{{Service: "auth", Host: "10.0.0.2", Port: 7000}})
+		n.want(now, []string{"auth"}, true)
+		home := path{addr: netip.MustParseAddrPort("10.0.0.3:7800"), link: 1}
+		if known && p.sender != n.self {
+			peer := n.meet(p.sender, home, now)
+			peer.window.begin(1)
+			n.learn(peer, home, now)
+			n.proved(peer, now)
+		}
+		n.outbox = nil
+		from := path{addr: netip.MustParseAddrPort("10.0.0.9:7800"), link: 1}
+		n.receive(now, p, from, true)
+		n.receive(now, p, home, false)
+		sent := 0
+		for range 50 {
+			now = now.Add(100 * time.Millisecond)
+			n.wake(now)
+			for _, o := range n.outbox {
+				for _, to := range o.to {
+					if to == from {
+						sent += len(o.data)
+					}
+				}
+			}
+			n.outbox = nil
+		}
+		if sent > amplify*p.size {
+			t.Fatalf("%d bytes were sent because of %d", sent, p.size)
+		}
+		if len(n.timers) > 1000 || len(n.peers) > 3 {
+			t.Fatalf("%d timers, %d peers", len(n.timers), len(n.peers))
+		}
+	}
 }

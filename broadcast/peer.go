@@ -1,6 +1,7 @@
 package broadcast
 
 import (
+	"net/netip"
 	"slices"
 	"time"
 
@@ -23,8 +24,12 @@ const (
 type peer struct {
 	owner    registry.Owner
 	state    state
-	contact  bool // told us by unicast that it wants to hear from us
-	paths    []path
+	contact  bool       // told us by unicast that it wants to hear from us
+	placed   bool       // it has a place among the unproven
+	from     netip.Addr // where it was first heard from; its place counts there
+	ways     []way
+	seal     string // hash of the token of its last goodbye; "": unknown
+	said     int    // bytes of the last packet with its listing
 	window   window
 	lastNew  time.Time // when the packet with the highest number came
 	heard    time.Time // when it last proved that it lives
@@ -35,10 +40,13 @@ type peer struct {
 	partial  bool      // its listing does not fit in a packet
 	list     map[registry.ID]registry.Instance
 	ask      *ask
-	parts    string // hash of the listing that was last asked for in parts
-	tries    int    // how often
-	watching bool   // a timer watches over the life of the entry
+	watching bool // a timer watches over the life of the entry
+
+	newcomers int       // addresses that will be asked whether they are the peer's
+	doubted   time.Time // when it was last asked because of a sequence number
 	accusation
+	farewell
+	delivery
 }
 
 // ask is a series of probes under way.
@@ -49,6 +57,10 @@ type ask struct {
 	every time.Duration
 	fatal bool // silence, or refusal at every address, ends the peer
 	tells bool // the first question without an answer, or refusal, is told to everybody
+	quick int  // questions left that come at this pace, when the others come later
+	bye   bool // asks whether a goodbye was the peer's own
+
+	services []string // to be named in the answer
 
 	refused []path
 }
@@ -62,20 +74,35 @@ var (
 	askAlarm   = ask{left: 6, every: 80 * time.Millisecond, fatal: true}
 	askAgain   = ask{left: 1, every: time.Second}
 	askBack    = ask{left: 8, every: 250 * time.Millisecond}
+	askDoubt   = ask{left: 3, every: 200 * time.Millisecond}
+	askBye     = ask{left: 9, quick: 6, every: 50 * time.Millisecond, fatal: true, bye: true}
 )
 
+// byeLater is the pace of the last questions after a goodbye. Without an
+// answer or a refusal the peer is off the lists after 6·50 + 3·400 ms.
+const byeLater = 400 * time.Millisecond
+
 // meet returns the peer, making it if there is room.
-func (c *core) meet(owner registry.Owner, now time.Time) *peer {
+func (c *core) meet(owner registry.Owner, from path, now time.Time) *peer {
 	if p := c.peers[owner]; p != nil {
 		return p
 	}
-	if len(c.peers) >= maxPeers || c.unproven >= maxUnproven {
+	at := from.addr.Addr()
+	switch {
+	case len(c.peers) >= maxPeers, len(c.peers) >= maxPeers/2 && c.hosts[at] >= hostPeers:
 		c.stats.Full++
+		c.refuse(now, errFull, from.addr)
 		return nil
+	case c.places.n >= maxUnproven:
+		c.stats.Full++
+		loser := c.places.loser(at)
+		c.refuse(now, errFull, netip.AddrPortFrom(loser.from, 0))
+		c.forget(loser)
 	}
-	p := &peer{owner: owner, since: now, list: map[registry.ID]registry.Instance{}}
+	p := &peer{owner: owner, from: at, since: now, list: map[registry.ID]registry.Instance{}}
 	c.peers[owner] = p
-	c.unproven++
+	c.hosts[at]++
+	c.places.add(p)
 	return p
 }
 
@@ -84,16 +111,15 @@ func (c *core) forget(p *peer) {
 		return
 	}
 	delete(c.peers, p.owner)
-	if p.state == unproven {
-		c.unproven--
+	if c.hosts[p.from]--; c.hosts[p.from] <= 0 {
+		delete(c.hosts, p.from)
 	}
+	c.places.remove(p)
 	p.ask = nil
 }
 
 func (c *core) become(p *peer, s state, now time.Time) {
-	if p.state == unproven && s != unproven {
-		c.unproven--
-	}
+	c.places.remove(p) // unproven is no state to come back to
 	p.state, p.since = s, now
 	if s == silent || s == left {
 		c.at(now.Add(goneLife), func(now time.Time) {
@@ -106,7 +132,10 @@ func (c *core) become(p *peer, s state, now time.Time) {
 
 // proved takes note that the peer lives now.
 func (c *core) proved(p *peer, now time.Time) {
-	p.heard, p.ask = now, nil
+	p.heard = now
+	if p.ask != nil && !p.ask.bye {
+		p.ask = nil
+	}
 	p.acquit(now)
 	if p.state == silent {
 		c.rally(now)
@@ -136,15 +165,6 @@ func (c *core) lifetime(p *peer, now time.Time) {
 	c.at(due, func(now time.Time) { c.lifetime(p, now) })
 }
 
-// path notes where the peer speaks from, the newest first.
-func (p *peer) path(from path) {
-	if i := slices.Index(p.paths, from); i >= 0 {
-		p.paths = slices.Delete(p.paths, i, i+1)
-	}
-	p.paths = slices.Insert(p.paths, 0, from)
-	p.paths = p.paths[:min(len(p.paths), maxPaths)]
-}
-
 // begin starts a series of probes, unless a more urgent one is under way.
 func (c *core) begin(p *peer, series ask, now time.Time) {
 	if p.ask != nil && p.ask.every <= series.every && (p.ask.fatal || !series.fatal) {
@@ -162,14 +182,14 @@ func (c *core) step(p *peer, a *ask, now time.Time) {
 	}
 	if a.left == 0 && c.links > 0 {
 		p.ask = nil
-		c.unanswered(p, a.fatal, now)
+		c.unanswered(p, a, now)
 		return
 	}
 	wait := a.every
 	switch {
 	case c.links == 0: // nobody can be asked, so nobody is blamed
 		wait = time.Second
-	case !c.probes.take(now):
+	case !c.probesFor(p).take(now):
 		c.stats.Rate++
 		wait = 50 * time.Millisecond
 	default:
@@ -179,28 +199,53 @@ func (c *core) step(p *peer, a *ask, now time.Time) {
 		}
 		a.left--
 		a.sent = true
-		c.await(a.nonce, p.owner, now)
-		o := outbound{to: slices.Clone(p.paths)}
+		if a.quick--; a.bye && a.quick <= 0 {
+			wait = byeLater
+		}
+		o := outbound{to: p.paths()}
+		c.await(a.nonce, p.owner, o.to, now)
 		if p.state == live {
 			o.asked = &p.owner
 		}
-		c.send(probe, &wire.Probe{Nonce: a.nonce}, o)
+		body := &wire.Probe{Nonce: a.nonce, Services: a.services}
+		body.Pad = c.pad(body, padProbe(p.said))
+		c.send(probe, body, o)
 	}
 	c.at(now.Add(wait), func(now time.Time) { c.step(p, a, now) })
 }
 
-// unanswered is the end of a series that nobody answered.
-func (c *core) unanswered(p *peer, fatal bool, now time.Time) {
+// probesFor is the limit that a question to the peer counts in. Known peers are
+// asked however many strangers there are, and the strangers of an address with
+// few of them however many another one has.
+func (c *core) probesFor(p *peer) *bucket {
+	switch {
+	case p.state != unproven:
+		return &c.probes
+	case c.places.crowded(p.from):
+		return &c.hintsAll
+	}
+	return &c.hints
+}
+
+// unanswered is the end of a series without an answer.
+func (c *core) unanswered(p *peer, a *ask, now time.Time) {
 	switch {
 	case p.state == unproven:
 		c.stats.Unproven++
 		c.forget(p)
-	case p.state == live && fatal:
-		c.log.Info("LAN peer is silent", "peer", p.owner.String(), "registrations", len(p.list))
-		c.depart(p, registry.Silent, now)
-		c.become(p, silent, now)
-		c.again(p, time.Second, now)
+	case p.state == live && a.bye:
+		c.gone(p, now)
+	case p.state == live && a.fatal:
+		c.silence(p, now)
 	}
+}
+
+// silence takes a peer off the lists that does not answer.
+func (c *core) silence(p *peer, now time.Time) {
+	c.log.Info("LAN peer is silent", "peer", p.owner.String(), "registrations", len(p.list))
+	c.depart(p, registry.Silent, now)
+	c.become(p, silent, now)
+	c.again(p, time.Second, now)
 }
 
 // again asks a silent peer at growing intervals, for as long as it is
@@ -243,12 +288,13 @@ func (c *core) refused(now time.Time, owner registry.Owner, at path) {
 		return
 	}
 	p.ask.refused = append(p.ask.refused, at)
-	if !slices.ContainsFunc(p.paths, func(known path) bool { return !slices.Contains(p.ask.refused, known) }) {
-		if p.ask.tells {
+	if !slices.ContainsFunc(p.ways, func(known way) bool { return !slices.Contains(p.ask.refused, known.path) }) {
+		a := p.ask
+		if a.tells {
 			c.alarm(p, now)
 		}
 		p.ask = nil
-		c.unanswered(p, true, now)
+		c.unanswered(p, a, now)
 	}
 }
 
@@ -258,6 +304,7 @@ func (c *core) depart(p *peer, how registry.DepartureKind, now time.Time) {
 		c.touch(id.Service, registry.Departure{ID: id, Kind: how, When: now})
 	}
 	clear(p.list)
+	p.farewell = farewell{}
 	p.hash = ""
 }
 

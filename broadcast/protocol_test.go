@@ -286,7 +286,7 @@ func TestForgedFlood(t *testing.T) {
 	s := newSim(t, 1, 23)
 	n := s.nodes[0]
 	s.start(n, svc, "svc")
-	forger := newCore("sim", []byte("k"), registry.Owner{}, DefaultAnnounce, s.rand)
+	forger := newCore("sim", ring("k"), registry.Owner{}, DefaultAnnounce, s.rand)
 	for i := range 20_000 {
 		forger.self = registry.Owner{Host: "ghost", PID: i, Epoch: 1}
 		forger.put(s.now, []registry.Instance{{Service: "svc", Host: "10.9.9.9", Port: 1 + i}})

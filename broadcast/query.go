@@ -68,7 +68,7 @@ func (c *core) seek(now time.Time, schedule int) {
 	known := map[netip.Addr]bool{}
 	for _, p := range c.peers {
 		if p.state == live {
-			for _, w := range p.paths {
+			for _, w := range p.ways {
 				known[w.addr.Addr()] = true
 			}
 		}
@@ -134,17 +134,23 @@ func (c *core) newQuery(now time.Time, group bool) int64 {
 	return n
 }
 
-// await notes the nonce of a probe. An answer that comes late, since one of the
-// two has too much to do, is as good a proof as any.
-func (c *core) await(nonce int64, of registry.Owner, now time.Time) {
+// await notes the nonce of a probe, or of a question to one peer, and where it
+// goes. An answer that comes late, since one of the two has too much to do, is
+// as good a proof as any.
+func (c *core) await(nonce int64, of registry.Owner, at []path, now time.Time) {
 	c.turn(now)
-	c.probed[0][nonce] = of
+	c.probed[0][nonce] = &asked{owner: of, at: at}
 }
 
-// awaited reports whether the peer was asked with this nonce lately.
-func (c *core) awaited(nonce int64, of registry.Owner, now time.Time) bool {
+// awaited is the question to this peer that bears the nonce, nil if none does.
+func (c *core) awaited(nonce int64, of registry.Owner, now time.Time) *asked {
 	c.turn(now)
-	return c.probed[0][nonce] == of || c.probed[1][nonce] == of
+	for _, period := range c.probed {
+		if q := period[nonce]; q != nil && q.owner == of {
+			return q
+		}
+	}
+	return nil
 }
 
 // turn forgets probes after one to two lives of a nonce. Their rate bounds
@@ -180,6 +186,7 @@ func (c *core) exchange(now time.Time, addrs ...netip.AddrPort) {
 		return
 	}
 	body := &wire.Query{Nonce: c.newQuery(now, false), Exchange: new(true), Services: c.wantedNames()}
+	body.Pad = c.pad(body, c.padAsk())
 	o := outbound{}
 	for _, a := range addrs {
 		o.to = append(o.to, path{addr: a})
@@ -228,6 +235,7 @@ func (c *core) ask(now time.Time, services []string) {
 	}
 	c.askedAll = true
 	body.Nonce = c.newQuery(now, true)
+	body.Pad = c.pad(body, padQuery)
 	c.send(query, body, outbound{group: true})
 	c.exchange(now, c.seeds...)
 }

@@ -1,6 +1,7 @@
 package broadcast
 
 import (
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -12,52 +13,148 @@ import (
 )
 
 // receive takes an authentic packet. group says that it came by broadcast or
-// multicast.
-func (c *core) receive(now time.Time, in packet, from path, group bool) {
+// multicast. It returns false when a copy of the packet that comes another way
+// is to be looked at, too.
+func (c *core) receive(now time.Time, in packet, from path, group bool) bool {
 	if in.sender == c.self {
-		c.stats.Own++
-		return
+		c.hearSelf(now, in, from)
+		return true
 	}
 	p := c.peers[in.sender]
+	q := c.question(now, in)
+	if q != nil && slices.Contains(q.at, from) {
+		c.validate(from.addr.Addr(), now)
+		c.release(from, now)
+	}
 	if p != nil && p.state != unproven {
-		if !p.window.admit(in.seq) {
-			if now.Sub(p.lastNew) < burstGap {
-				c.stats.Duplicate++ // another way of the same datagram
-			} else {
-				c.stats.Replay++
-			}
-			return
-		}
-		if in.seq == p.window.top {
-			p.lastNew = now
+		if taken, again := c.admit(p, q, in, from, now); !taken {
+			return !again
 		}
 		if group {
 			p.groupAt = now
 		}
 		c.reached = c.reached || group
-		if in.kind != probe && p.state == live {
-			p.path(from)
-		}
 	}
 	switch body := in.body.(type) {
 	case *wire.Probe:
-		c.onProbe(now, asker{in.sender, body.Nonce}, from)
-		c.returnHint(now, p, in.sender, from)
+		c.onProbe(now, in, body, from)
+		c.returnHint(now, p, in, from)
 	case *wire.Query:
 		c.onQuery(now, in, body, from, group)
 	case *wire.Announce:
 		c.onAnnounce(now, in, body.Listing, from, group)
 	case *wire.Answer:
-		c.onAnswer(now, in, body, from, group)
+		c.onAnswer(now, in, body, q, from, group)
 	case *wire.Goodbye:
-		c.onGoodbye(now, in, body)
+		c.onGoodbye(now, in, body, from, q != nil)
 	case *wire.Alarm:
 		c.onAlarm(now, p, body)
 	}
+	return true
 }
 
-// otherWay takes a copy of a datagram that has just come another way: somebody
-// who still has to prove itself is asked on both.
+// question is the question to the sender alone that a packet answers.
+func (c *core) question(now time.Time, in packet) *asked {
+	switch body := in.body.(type) {
+	case *wire.Answer:
+		return c.awaited(body.Nonce, in.sender, now)
+	case *wire.Goodbye:
+		if body.IsSetNonce() {
+			return c.awaited(body.GetNonce(), in.sender, now)
+		}
+	}
+	return nil
+}
+
+// admit decides whether a packet of a known peer counts; again says that its
+// copies may. The first answer to a question q counts whatever its number: a
+// number can be put ahead by another process that has the key, an answer can't
+// be given by it.
+func (c *core) admit(p *peer, q *asked, in packet, from path, now time.Time) (taken, again bool) {
+	fresh := q != nil && !q.used
+	if fresh {
+		q.used = true
+	}
+	known := p.state != live || p.knows(from)
+	switch {
+	case fresh && (p.window.far(in.seq) || p.window.old(in.seq)):
+		p.window.begin(in.seq)
+		p.stateSeq = min(p.stateSeq, in.seq)
+	case p.window.far(in.seq):
+		c.stats.Sequence++
+		c.refuse(now, errSequence, from.addr)
+		c.doubt(p, now)
+		return false, false
+	case p.window.old(in.seq):
+		if now.Sub(p.lastNew) < burstGap && !p.window.past(in.seq) {
+			c.stats.Duplicate++ // another way of the same datagram
+			return false, false
+		}
+		c.stats.Replay++
+		if known && p.window.past(in.seq) {
+			c.doubt(p, now)
+		}
+		return false, false
+	case !known && q == nil:
+		if in.kind == probe || in.kind == query {
+			return true, true // is answered, and says nothing of the peer
+		}
+		c.newWay(p, from, in, now)
+		return false, true
+	default:
+		p.window.admit(in.seq)
+	}
+	if in.seq == p.window.top {
+		p.lastNew = now
+	}
+	switch {
+	case q != nil && slices.Contains(q.at, from), known && p.state == live && in.kind != probe:
+		c.learn(p, from, now)
+	case !known:
+		c.newWay(p, from, in, now)
+	}
+	return true, false
+}
+
+// doubt asks a peer whose numbers do not fit, at times: another process may
+// have used its name. The answer says where the numbers are.
+func (c *core) doubt(p *peer, now time.Time) {
+	if p.state == live && now.Sub(p.doubted) >= 10*burstGap {
+		p.doubted = now
+		c.begin(p, askDoubt, now)
+	}
+}
+
+// hearSelf takes a packet with the name of this process: mostly its own, which
+// comes back. What it did not send, or would take it off the lists, it answers
+// by announcing itself.
+func (c *core) hearSelf(now time.Time, in packet, from path) {
+	g, bye := in.body.(*wire.Goodbye)
+	if bye {
+		bye = g.GetEverything() || slices.ContainsFunc(g.Left, c.offersLeft)
+	}
+	switch {
+	case in.seq > c.seq:
+		c.stats.OwnName++
+		c.refuse(now, errOwnName, from.addr)
+		c.refute(now)
+	case bye:
+		c.stats.Own++
+		c.refute(now)
+	default:
+		c.stats.Own++
+	}
+}
+
+// offersLeft reports whether this process offers what a goodbye withdraws.
+func (c *core) offersLeft(l *wire.Left) bool {
+	_, ok := c.own[registry.ID{Service: l.Name, Version: l.GetVersion(), Epoch: c.self.Epoch,
+		Addr: net.JoinHostPort(l.Host, strconv.Itoa(int(l.Port)))}]
+	return ok
+}
+
+// otherWay takes a copy of a datagram that has just come another way: a sender
+// that still has to prove itself is asked on both.
 func (c *core) otherWay(sender registry.Owner, from path) {
 	if sender == c.self {
 		c.stats.Own++
@@ -65,7 +162,7 @@ func (c *core) otherWay(sender registry.Owner, from path) {
 	}
 	c.stats.Duplicate++
 	if p := c.peers[sender]; p != nil && p.state == unproven {
-		p.path(from)
+		p.suggest(from)
 	}
 }
 
@@ -75,41 +172,46 @@ func (c *core) onAnnounce(now time.Time, in packet, l *wire.Listing, from path, 
 	p := c.peers[in.sender]
 	if p != nil && p.state == live {
 		c.proved(p, now)
-		c.apply(p, l, in.seq, from, now)
+		c.apply(p, l, in, from, false, now)
 		return
 	}
 	if !c.wantsAny(l) {
 		c.stats.Unwanted++
 		return
 	}
-	if p = c.meet(in.sender, now); p == nil {
+	if p = c.meet(in.sender, from, now); p == nil {
 		return
 	}
+	p.said = max(p.said, in.size)
 	if group {
 		p.groupAt, c.reached = now, true
 	}
-	c.hint(p, from, now)
+	c.hint(p, from, amplify*in.size, now)
 }
 
-// hint asks a sender to prove that it is there.
-func (c *core) hint(p *peer, from path, now time.Time) {
-	p.path(from)
+// hint asks a sender to prove that it is there, by at most so many bytes. It
+// returns how many that may take.
+func (c *core) hint(p *peer, from path, bytes int, now time.Time) int {
+	p.point(from)
 	if p.ask != nil {
-		return
+		return 0
 	}
-	delay := c.meetCrowd(now)
+	each := max(c.probeSize(), padProbe(p.said))
+	series := askHint
+	series.left = max(1, min(series.left, bytes/each))
+	delay := c.meetCrowd(now, from)
 	if delay < time.Millisecond {
-		c.begin(p, askHint, now)
-		return
+		c.begin(p, series, now)
+	} else {
+		c.hintLater(p, series, delay, now)
 	}
-	c.hintLater(p, delay, now)
+	return series.left * each
 }
 
-func (c *core) hintLater(p *peer, delay time.Duration, now time.Time) {
-	a := askHint
-	a.nonce = c.nonce()
-	p.ask = &a
-	c.at(now.Add(delay), func(now time.Time) { c.step(p, &a, now) })
+func (c *core) hintLater(p *peer, series ask, delay time.Duration, now time.Time) {
+	series.nonce = c.nonce()
+	p.ask = &series
+	c.at(now.Add(delay), func(now time.Time) { c.step(p, &series, now) })
 }
 
 // wantsAny reports whether the listing has, or may have, what somebody here
@@ -122,12 +224,13 @@ func (c *core) wantsAny(l *wire.Listing) bool {
 	return !l.GetComplete() && len(l.Names) == 0 && (c.all || len(c.wanted) > 0)
 }
 
-// onAnswer believes an answer that bears a nonce of ours.
-func (c *core) onAnswer(now time.Time, in packet, a *wire.Answer, from path, group bool) {
+// onAnswer believes an answer that bears a nonce of ours. That of a question to
+// the peer alone (asked) is known to the peer alone; that of a query to
+// everyone shows only that the answer is fresh.
+func (c *core) onAnswer(now time.Time, in packet, a *wire.Answer, asked *asked, from path, group bool) {
 	p := c.peers[in.sender]
 	q, queried := c.queried(a, now)
-	proof := queried || c.awaited(a.Nonce, in.sender, now)
-	if !proof {
+	if !queried && asked == nil {
 		c.onAnnounce(now, in, a.Listing, from, group) // late, or a recording
 		return
 	}
@@ -136,7 +239,7 @@ func (c *core) onAnswer(now time.Time, in packet, a *wire.Answer, from path, gro
 			c.stats.Unwanted++
 			return
 		}
-		if p = c.meet(in.sender, now); p == nil {
+		if p = c.meet(in.sender, from, now); p == nil {
 			return
 		}
 	}
@@ -149,17 +252,34 @@ func (c *core) onAnswer(now time.Time, in packet, a *wire.Answer, from path, gro
 		p.window.begin(in.seq)
 		p.lastNew = now
 	}
+	if p.state != live { // other addresses are asked first
+		p.ways = nil
+		c.learn(p, from, now)
+	}
+	if p.state != live || asked != nil {
+		p.seal = string(a.Listing.Seal)
+	}
 	if queried && q.group {
 		p.groupAt = now
 	}
-	p.path(from)
+	bye := asked != nil && p.ask != nil && p.ask.bye && p.ask.nonce == a.Nonce
+	if bye {
+		p.ask = nil
+	}
+	marked, overtaken := slices.Collect(maps.Keys(p.leaving)), in.seq < p.stateSeq
 	c.proved(p, now)
-	c.apply(p, a.Listing, in.seq, from, now)
+	c.apply(p, a.Listing, in, from, asked != nil, now)
+	if bye {
+		c.stays(p, p.all || p.kept(marked), now)
+		if overtaken { // by a word that tells nothing of what is marked
+			c.at(now.Add(askBye.every), func(now time.Time) { c.askLeaving(p, now) })
+		}
+	}
 	if queried && !q.group {
-		c.visit(now, a.Peers)
+		c.visit(now, a.Peers, from)
 	}
 	if queried && a.IsSetAsk() && c.offers(nil) && c.seen(now, asker{in.sender, a.GetAsk()}) == 1 {
-		c.answerSoon(now, in.sender, &wire.Query{Nonce: a.GetAsk()}, from)
+		c.answerSoon(now, gathered{by: in.sender, query: &wire.Query{Nonce: a.GetAsk()}, from: from, size: in.size})
 	}
 }
 
@@ -176,71 +296,66 @@ func (c *core) queried(a *wire.Answer, now time.Time) (queried, bool) {
 	return queried{}, false
 }
 
-// visit asks the peers of a peer, each address once in a while.
-func (c *core) visit(now time.Time, addrs []string) {
-	var fresh []netip.AddrPort
+// visit asks the peers of a peer, each address once in a while. The addresses
+// were chosen by another process, so few are asked in a second.
+func (c *core) visit(now time.Time, addrs []string, by path) {
 	for _, s := range addrs {
 		addr, err := netip.ParseAddrPort(s)
-		if _, seen := c.visited[addr]; err != nil || seen || len(c.visited) >= maxPeers || c.knows(addr) {
+		_, seen := c.visited[addr]
+		if err != nil || seen || len(c.visited) >= maxPeers || !visitable(addr, by) || c.knows(addr) {
 			continue
 		}
 		c.visited[addr] = struct{}{}
-		c.at(now.Add(10*burstGap), func(time.Time) { delete(c.visited, addr) })
-		fresh = append(fresh, addr)
+		c.visitOne(now, addr)
 	}
-	c.exchange(now, fresh...)
+}
+
+func (c *core) visitOne(now time.Time, addr netip.AddrPort) {
+	if !c.visits.take(now) {
+		c.at(now.Add(burstGap/2+c.random(burstGap)), func(now time.Time) { c.visitOne(now, addr) })
+		return
+	}
+	c.at(now.Add(10*burstGap), func(time.Time) { delete(c.visited, addr) })
+	c.exchange(now, addr)
+}
+
+// visitable reports whether an address can be one of a process.
+func visitable(a netip.AddrPort, by path) bool {
+	ip := a.Addr()
+	return a.Port() != 0 && !ip.IsUnspecified() && !ip.IsMulticast() && ip != all4 && (!ip.IsLoopback() || by.addr.Addr().IsLoopback())
 }
 
 func (c *core) knows(addr netip.AddrPort) bool {
 	for _, p := range c.peers {
-		if p.state == live && slices.ContainsFunc(p.paths, func(w path) bool { return w.addr == addr }) {
+		if p.state == live && slices.ContainsFunc(p.ways, func(w way) bool { return w.addr == addr }) {
 			return true
 		}
 	}
 	return false
 }
 
-func (c *core) onGoodbye(now time.Time, in packet, g *wire.Goodbye) {
-	p := c.peers[in.sender]
-	if p == nil || p.state != live {
-		return // nobody here had it
-	}
-	if in.seq < p.stateSeq {
-		return // it has listed something since
-	}
-	p.stateSeq = in.seq
-	if g.GetEverything() {
-		c.depart(p, registry.Withdrawn, now)
-		c.become(p, left, now)
-		p.ask = nil
-		return
-	}
-	c.proved(p, now)
-	for _, l := range g.Left {
-		id := registry.ID{Service: l.Name, Version: l.GetVersion(), Epoch: p.owner.Epoch,
-			Addr: net.JoinHostPort(l.Host, strconv.Itoa(int(l.Port)))}
-		if _, ok := p.list[id]; ok {
-			delete(p.list, id)
-			c.touch(id.Service, registry.Departure{ID: id, Kind: registry.Withdrawn, When: now})
-		}
-	}
-}
-
-// returnHint: who probes us has heard of us and, if it offers something, can
-// be missing here only because its answers were lost. It is asked a little
-// later, when those that did arrive have been dealt with. Who was taken for
-// dead is back, and is asked at once.
-func (c *core) returnHint(now time.Time, p *peer, sender registry.Owner, from path) {
+// returnHint: a sender that probes this process has heard of it and, if it
+// offers something, can be missing here only because its answers were lost. It
+// is asked a little later, when those that did arrive have been dealt with. A
+// peer that was taken for dead is back, and is asked at once. The address may be
+// forged: but for a few in a second, questions take no more bytes than the probe.
+func (c *core) returnHint(now time.Time, p *peer, in packet, from path) {
 	if p != nil && p.state == silent {
-		c.hint(p, from, now)
+		c.hint(p, from, in.size, now)
 		return
 	}
 	if p != nil || c.leaving || !c.all && len(c.wanted) == 0 {
 		return
 	}
-	if p = c.meet(sender, now); p == nil {
+	if p = c.meet(in.sender, from, now); p == nil {
 		return
 	}
-	p.path(from)
-	c.hintLater(p, burstGap/4, now)
+	p.point(from)
+	series := askHint
+	if c.returns.take(now) {
+		p.said = usualSize
+	} else {
+		series.left = max(1, min(series.left, in.size/c.probeSize()))
+	}
+	c.hintLater(p, series, burstGap/4, now)
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -41,6 +42,7 @@ type Registry struct {
 	links    map[int]*link // by interface index
 	perLink  map[int]*InterfaceStats
 	fetching int
+	alone    bool // without a key only the loopback interface is used
 }
 
 var (
@@ -59,11 +61,13 @@ func New(cfg Config) (*Registry, error) {
 		cfg:     cfg,
 		board:   registry.NewBoard(Source, true),
 		kick:    make(chan struct{}, 1),
-		core:    newCore(cfg.Cluster, cfg.Key, cfg.Owner, cfg.Announce, rand.New(rand.NewChaCha8(seed))),
+		core:    newCore(cfg.Cluster, nil, cfg.Owner, cfg.Announce, rand.New(rand.NewChaCha8(seed))),
 		checks:  newBucket(checkRate, checkRate/4),
 		links:   map[int]*link{},
 		perLink: map[int]*InterfaceStats{},
+		alone:   true,
 	}
+	r.core.refuse = func(now time.Time, reason error, from netip.AddrPort) { r.warn(now, reason, reason, from) }
 	r.core.fetchAddr, r.core.canFetch, r.core.log = cfg.FetchAddr, cfg.Fetch != nil, cfg.Logger
 	r.core.nonce = secretNonce
 	r.registrar = registry.NewRegistrar(cfg.Owner, r)
@@ -132,8 +136,9 @@ func (r *Registry) do(event func(now time.Time)) {
 
 // Run is registry.Registry.Run. It returns no error.
 func (r *Registry) Run(ctx context.Context) error {
-	if len(r.cfg.Key) == 0 {
-		r.cfg.Logger.Warn("LAN packets are not authenticated: anybody on the network can announce providers; set lan.key to the same secret on every host")
+	if r.cfg.Open && len(r.cfg.Keys()) == 0 {
+		r.cfg.Logger.Warn("LAN packets are not authenticated: any host on the network can announce providers",
+			"do", "make a key with skerry key new here, and give it to the other hosts with skerry key set there")
 	}
 	inner := run.NewGroup(context.WithoutCancel(ctx)) // outlives ctx by the goodbyes
 	r.do(r.core.comeBack)
@@ -151,14 +156,15 @@ func (r *Registry) Run(ctx context.Context) error {
 // farewell says goodbye for the whole process and waits until it is said.
 func (r *Registry) farewell(ctx context.Context) {
 	r.do(func(now time.Time) { r.core.leave(now) })
+	said := false
 	for range 2 * burst {
 		_ = run.Sleep(ctx, goodbyeGap)
-		r.mu.Lock()
-		said := r.core.goodbyes == 0
-		r.mu.Unlock()
 		if said {
-			return
+			return // the questions that the last goodbye has caused are answered
 		}
+		r.mu.Lock()
+		said = r.core.goodbyes == 0
+		r.mu.Unlock()
 	}
 }
 
@@ -166,6 +172,7 @@ func (r *Registry) farewell(ctx context.Context) {
 func (r *Registry) loop(ctx context.Context) error {
 	n := newNetwork(r, ctx)
 	defer n.close()
+	r.rekey(n)
 	n.scan(ctx)
 	scan, confirm := time.NewTicker(scanEvery), time.NewTicker(confirmEvery)
 	defer scan.Stop()
@@ -183,6 +190,7 @@ func (r *Registry) loop(ctx context.Context) error {
 			services, all := r.board.Watched()
 			r.do(func(now time.Time) { r.core.want(now, services, all) })
 		case <-scan.C:
+			r.rekey(n)
 			n.scan(ctx)
 		case <-confirm.C:
 			if len(r.links) > 0 {
@@ -260,7 +268,8 @@ func (r *Registry) fetch(n *network, f fetchOrder) {
 	}
 	r.mu.Unlock()
 	if full {
-		return // the next announcement orders it again
+		r.do(func(now time.Time) { r.core.fetched(now, f, nil, errBusy) })
+		return
 	}
 	n.group.Go(func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, fetchTimeout)

@@ -10,17 +10,26 @@ import (
 )
 
 // onProbe answers at once: silence would be taken for death.
-func (c *core) onProbe(now time.Time, q asker, from path) {
-	if c.leaving {
-		c.send(goodbye, &wire.Goodbye{Everything: new(true)}, outbound{to: []path{from}})
-		return
-	}
-	if c.seen(now, q) > 8 || !c.answers.take(now) {
+func (c *core) onProbe(now time.Time, in packet, q *wire.Probe, from path) {
+	if c.seen(now, asker{in.sender, q.Nonce}) > 8 || !c.answers.take(now) {
 		c.stats.Rate++
 		return
 	}
-	l := pack(c.registrations(now), c.base(), c.room(c.self)-32, nil)
-	c.send(answer, &wire.Answer{Nonce: q.nonce, Listing: l}, outbound{to: []path{from}})
+	if c.leaving {
+		c.send(goodbye, &wire.Goodbye{Everything: new(true), Nonce: &q.Nonce}, outbound{to: []path{from}})
+		return
+	}
+	room := c.allowance(in.size, in.size, proofHead, from, now) // the sender may be asked in turn
+	l := pack(c.registrations(now), c.base(), room, q.Services)
+	c.cut(l, from, now)
+	c.send(answer, &wire.Answer{Nonce: q.Nonce, Listing: l}, outbound{to: []path{from}})
+}
+
+// cut counts an answer that would hold more if its address were proven.
+func (c *core) cut(l *wire.Listing, to path, now time.Time) {
+	if !l.GetComplete() && !c.validated(to.addr.Addr(), now) {
+		c.stats.Cut++
+	}
 }
 
 // onQuery answers once, however many ways the question came.
@@ -33,19 +42,45 @@ func (c *core) onQuery(now time.Time, in packet, q *wire.Query, from path, group
 		c.stats.Duplicate++
 		return
 	}
+	w := gathered{by: in.sender, query: q, from: from, size: in.size}
 	if exchange {
-		if p := c.meet(in.sender, now); p != nil {
+		if p := c.meet(in.sender, from, now); p != nil {
 			p.contact = true
 			if p.state != live {
-				c.hint(p, from, now)
+				w.spent = c.hint(p, from, amplify*in.size/2, now)
 			}
 		}
 	}
+	if q.GetParts() && !c.validated(from.addr.Addr(), now) {
+		w.spent += c.probeSize()
+		c.hold(w, now)
+	}
 	if exchange || !group {
-		c.answer(now, q, from, nil)
+		c.answer(now, w, nil)
 		return
 	}
-	c.answerSoon(now, in.sender, q, from)
+	c.answerSoon(now, w)
+}
+
+// hold keeps a question whose answer is long until its address has answered.
+func (c *core) hold(w gathered, now time.Time) {
+	if _, ok := c.held[w.from.addr]; ok || len(c.held) >= crowdMost || !c.hints.take(now) {
+		c.stats.Rate++
+		return
+	}
+	c.held[w.from.addr] = w
+	nonce := c.nonce()
+	c.await(nonce, w.by, []path{w.from}, now)
+	c.send(probe, &wire.Probe{Nonce: nonce}, outbound{to: []path{w.from}})
+	c.at(now.Add(burstGap), func(time.Time) { delete(c.held, w.from.addr) })
+}
+
+// release gives the address that has answered what was held for it.
+func (c *core) release(at path, now time.Time) {
+	if w, ok := c.held[at.addr]; ok {
+		delete(c.held, at.addr)
+		c.answer(now, w, nil)
+	}
 }
 
 func (c *core) offers(services []string) bool {
@@ -60,14 +95,17 @@ func (c *core) offers(services []string) bool {
 	return false
 }
 
-func (c *core) answer(now time.Time, q *wire.Query, to path, ask *int64) {
+func (c *core) answer(now time.Time, w gathered, ask *int64) {
 	if c.leaving {
 		return
 	}
-	room := c.room(c.self) - 32
+	q, room := w.query, c.allowance(w.size, w.spent, answerHead, w.from, now)
 	listings := []*wire.Listing{pack(c.registrations(now), c.base(), room, q.Services)}
 	if q.GetParts() {
 		listings = packParts(c.registrations(now), c.base(), room, q.Services)
+		if !c.validated(w.from.addr.Addr(), now) { // the others when it has answered
+			listings = listings[:min(1, len(listings))]
+		}
 	}
 	for _, l := range listings {
 		if !c.answers.take(now) {
@@ -76,9 +114,10 @@ func (c *core) answer(now time.Time, q *wire.Query, to path, ask *int64) {
 		}
 		a := &wire.Answer{Nonce: q.Nonce, Listing: l, Ask: ask}
 		if q.GetExchange() {
-			a.Peers = c.acquaintances(to, room-size(l))
+			a.Peers = c.acquaintances(w.from, room-size(l))
 		}
-		c.send(answer, a, outbound{to: []path{to}})
+		c.cut(l, w.from, now)
+		c.send(answer, a, outbound{to: []path{w.from}})
 	}
 }
 
@@ -90,7 +129,7 @@ func (c *core) acquaintances(asker path, room int) []string {
 		if p.state != live {
 			continue
 		}
-		for _, w := range p.paths {
+		for _, w := range p.ways {
 			a := w.addr.Addr()
 			if a.Zone() != "" || a.IsLinkLocalUnicast() || a.IsLoopback() && !asker.addr.Addr().IsLoopback() || w.addr == asker.addr {
 				continue

@@ -72,13 +72,20 @@ func judge(s Stats, peers []Peer, port int, seeds bool) Report {
 		}
 	}
 	if s.WrongKey > 0 {
-		find(true, "set lan.key to the same secret on every host; when all have it, find out who else sends", "%d packets of this cluster have another key", s.WrongKey)
+		find(true, "give every host the same key (skerry key set); when all have it, find out what else sends",
+			"%d packets of this cluster have another key", s.WrongKey)
 	}
 	if s.Version > 0 {
 		find(true, "bring all hosts to one release", "%d packets have a version that this release does not know", s.Version)
 	}
+	if s.Old > 0 {
+		find(true, "bring all hosts to one release", "%d packets came from processes of skerry before 0.2", s.Old)
+	}
+	if s.OwnName > 0 {
+		find(true, "find the sender and rotate the key (skerry key rotate)", "%d packets bear the name of this process and are not its own", s.OwnName)
+	}
 	if rep.OnlySelf {
-		find(seeds, fmt.Sprintf("if there should be others: allow UDP ports %d-%d on them and here, check that they are in the same VLAN and have the same lan.key, or name one of them under lan.seeds", port, port+OwnPorts),
+		find(seeds, fmt.Sprintf("if there should be others: allow UDP ports %d-%d on them and here, check that they are in the same VLAN and have the same key, or name one of them under lan.seeds", port, port+OwnPorts),
 			"I hear only myself")
 	}
 	judgeStrange(s, find)
@@ -92,6 +99,20 @@ func judgeStrange(s Stats, find func(wrong bool, do, what string, args ...any)) 
 	}
 	if s.Elsewhere > 0 {
 		find(false, "add their interface to lan.interfaces if it should count", "%d packets came in on interfaces that were not chosen", s.Elsewhere)
+	}
+	if s.Sequence > 0 {
+		find(false, "nothing, if it stays at one; else find out what repeats or forges packets",
+			"%d packets had a sequence number far ahead of their sender's last one", s.Sequence)
+	}
+	if s.FalseGoodbye > 0 {
+		find(false, "find the sender: it holds the key of the site", "%d goodbyes named processes that stay", s.FalseGoodbye)
+	}
+	if s.Full > 0 {
+		find(false, "find out what sends there; the log names the address", "%d senders found no place: too many of one address, or in all", s.Full)
+	}
+	if s.Undelivered > 0 {
+		find(false, "check that the TCP ports of the other hosts can be reached from here",
+			"%d processes announce lists that can't be fetched", s.Undelivered)
 	}
 	if s.Unproven > 0 {
 		find(false, "check that unicast UDP passes between the hosts both ways", "%d announcements came from senders that did not answer when asked", s.Unproven)

@@ -34,6 +34,9 @@ func (n *network) send(o outbound) {
 // socket is where a way begins: the interface that it was heard on, or the
 // host's routes.
 func (n *network) socket(to path) *net.UDPConn {
+	if n.lone && !to.addr.Addr().IsLoopback() {
+		return nil
+	}
 	if l := n.r.links[to.link]; l != nil {
 		if c := l.conn(to.addr.Addr()); c != nil {
 			return c
@@ -70,6 +73,10 @@ func (n *network) sendAsked(o outbound, to path) bool {
 	case n.asked <- struct{}{}:
 	default:
 		return false
+	}
+	if n.lone && !to.addr.Addr().IsLoopback() {
+		<-n.asked
+		return true
 	}
 	c, err := n.connect(to)
 	if err == nil {

@@ -84,7 +84,7 @@ func newSim(t testing.TB, n int, seed uint64) *sim {
 func (s *sim) add() *simNode {
 	i := len(s.nodes)
 	owner := registry.Owner{Host: fmt.Sprintf("h%d", i), PID: 1, Epoch: int64(1000 + i)}
-	n := &simNode{core: newCore("sim", []byte("k"), owner, DefaultAnnounce, rand.New(rand.NewPCG(s.rand.Uint64(), 2))),
+	n := &simNode{core: newCore("sim", ring("k"), owner, DefaultAnnounce, rand.New(rand.NewPCG(s.rand.Uint64(), 2))),
 		addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 9000),
 		gone: map[registry.ID]registry.DepartureKind{}, met: map[*simNode]bool{}}
 	s.nodes = append(s.nodes, n)
@@ -95,6 +95,7 @@ func (s *sim) add() *simNode {
 // watched.
 func (s *sim) start(n *simNode, watched []string, services ...string) {
 	n.alive = true
+	n.token = n.newToken()
 	n.linksChanged(s.now, 1, true)
 	all := slices.Contains(watched, registry.AllServices)
 	if all {

@@ -21,12 +21,18 @@ type Stats struct {
 	Version   uint64 // ignored: a packet version that this release does not know
 	Foreign   uint64 // ignored: another cluster (demand D17)
 	WrongKey  uint64 // ignored: MAC does not fit (demand D18)
+	Old       uint64 // ignored: of a process of skerry before 0.2
 	Replay    uint64 // ignored: sequence number seen before
+	Sequence  uint64 // ignored: sequence number out of bounds, or so far ahead that its sender was asked first
+	OwnName   uint64 // ignored: sent by another process in the name of this one
 	Unproven  uint64 // announced itself and did not answer a probe: a recording, or unreachable
 	Rate      uint64 // over a limit: of packets checked, answers or probes a second
-	Full      uint64 // over the number of peers remembered
+	Full      uint64 // over the number of peers remembered, of one address or in all
+	Cut       uint64 // answers cut to three times their question, as its address had not answered yet
 
-	FetchFailed uint64 // listings too long for a datagram that TCP did not bring
+	FalseGoodbye uint64 // goodbyes in the name of a process that stays
+	FetchFailed  uint64 // listings too long for a datagram that TCP did not bring
+	Undelivered  uint64 // peers that are not asked for such listings for ten minutes, as nothing brought them
 
 	Interfaces []InterfaceStats
 }

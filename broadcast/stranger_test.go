@@ -102,13 +102,13 @@ func forgeries() [][]byte {
 	for i := range 300 {
 		noise := make([]byte, 20+4*i%1100)
 		rand.Read(noise)
-		half := append([]byte("skry\x01\x01\x03lab"), noise...)
+		half := append([]byte("skry\x02\x01\x03lab"), noise...)
 		owner := registry.Owner{Host: "ghost", PID: i, Epoch: 1}
 		reg := &wire.Registration{Name: "svc", Host: "10.77.0.99", Port: int32(1 + i)}
 		p := packet{kind: announce, sender: owner, seq: 1,
 			body: &wire.Announce{Listing: pack([]*wire.Registration{reg}, wire.Listing{}, 900, nil)}}
-		wrong, _ := newCodec("lab", []byte("guessed")).seal(p)
-		right, _ := newCodec("lab", []byte("k")).seal(p)
+		wrong, _ := newCodec("lab", ring("guessed")).seal(p)
+		right, _ := newCodec("lab", ring("k")).seal(p)
 		out = append(out, noise, half, wrong, right)
 	}
 	return out

@@ -7,30 +7,44 @@ type window struct {
 	seen uint64 // bit i: top-i was seen
 }
 
-// admit reports whether seq is seen for the first time, and marks it. Numbers
-// more than 63 below the highest count as seen.
+// seqAhead is how far ahead of the last number a packet may be. A sender that
+// was not heard for years is not as far ahead.
+const seqAhead = 1 << 20
+
+// far reports whether seq is too far ahead to be taken for the next of the
+// numbers seen.
+func (w *window) far(seq uint64) bool { return w.seen != 0 && seq > w.top && seq-w.top > seqAhead }
+
+// old reports whether seq counts as seen: it was, or it is more than 63 below
+// the highest.
+func (w *window) old(seq uint64) bool {
+	switch {
+	case w.seen == 0 || seq > w.top:
+		return false
+	case w.top-seq > 63:
+		return true
+	}
+	return w.seen&(1<<(w.top-seq)) != 0
+}
+
+// past reports whether seq is below the window, so that it is not known
+// whether it was seen.
+func (w *window) past(seq uint64) bool { return w.seen != 0 && seq < w.top && w.top-seq > 63 }
+
+// admit reports whether seq is seen for the first time, and marks it.
 func (w *window) admit(seq uint64) bool {
 	switch {
+	case w.old(seq) || w.far(seq):
+		return false
 	case w.seen == 0:
 		w.top, w.seen = seq, 1
-		return true
 	case seq > w.top:
 		shift := seq - w.top
 		w.top = seq
-		if shift > 63 {
-			w.seen = 1
-		} else {
-			w.seen = w.seen<<shift | 1
-		}
-		return true
-	case w.top-seq > 63:
-		return false
+		w.seen = w.seen<<shift | 1 // a shift by 64 and more leaves nothing
+	default:
+		w.seen |= 1 << (w.top - seq)
 	}
-	bit := uint64(1) << (w.top - seq)
-	if w.seen&bit != 0 {
-		return false
-	}
-	w.seen |= bit
 	return true
 }
 

@@ -41,6 +41,7 @@ struct Listing {
   4: optional binary hash   // content hash of all registrations of the process
   5: optional string fetch  // host:port of the Internal service; an empty host is the packet's source
   6: optional list<string> names // services offered; absent when they did not fit either
+  7: optional binary seal   // hash of the token that the process's last goodbye will show
 }
 
 /** To everyone: this is what I offer. */
@@ -55,6 +56,7 @@ struct Query {
   3: optional bool exchange // also tell me whom you know, and remember me
   4: optional bool parts    // answer in as many packets as it takes, each with its scope
   5: optional bool direct   // what is sent to everyone does not reach me: answer me alone
+  6: optional binary pad    // zeros: an answer has at most three times the bytes of its question
 }
 
 /** To whoever asked by a query or a probe; the nonce is theirs. */
@@ -78,11 +80,15 @@ struct Left {
 struct Goodbye {
   1: optional bool everything
   2: optional list<Left> left
+  3: optional i64 nonce     // of the probe that this answers; absent: to everyone
+  4: optional binary token  // with everything: proves that the process itself says so
 }
 
-/** Are you there? Answered at once. */
+/** Are you there? Answered at once, by an Answer, or by a Goodbye of a process that is leaving. */
 struct Probe {
   1: i64 nonce
+  2: optional list<string> services // to be named in the answer, where not everything fits
+  3: optional binary pad    // as in Query
 }
 
 /** To everyone: I have asked this process, and it does not answer, or its host refuses. Ask for yourselves. */

@@ -41,7 +41,8 @@ func CheckName(what, s string) error {
 }
 
 // Check reports the first thing that is wrong with an instance; the error
-// wraps ErrInvalid and names the field.
+// wraps ErrInvalid and names the field. An instance that passes holds neither
+// control characters nor text that is no UTF-8.
 func Check(in Instance) error {
 	if err := CheckName("service", in.Service); err != nil {
 		return err
@@ -93,8 +94,9 @@ func checkTags(in Instance) error {
 		if err := CheckName("tag of "+in.Service, k); err != nil {
 			return err
 		}
-		if !utf8.ValidString(v) || strings.ContainsFunc(v, unicode.IsControl) || strings.ContainsFunc(v, turns) {
-			return fmt.Errorf("%w: tag %s of %s: %q is no text", ErrInvalid, k, in.Service, v)
+		if !printable(v) {
+			return fmt.Errorf("%w: tag %s of %s: %q is no printable text; leave control characters out and write UTF-8",
+				ErrInvalid, k, in.Service, v)
 		}
 		size += len(k) + len(v)
 	}
@@ -102,6 +104,12 @@ func checkTags(in Instance) error {
 		return fmt.Errorf("%w: the tags of %s take %d bytes, at most %d are allowed", ErrInvalid, in.Service, size, MaxTagByte)
 	}
 	return nil
+}
+
+// printable reports whether s is UTF-8 without characters that steer a
+// terminal. Tags come from other processes and are shown in tables and logs.
+func printable(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl) && !strings.ContainsFunc(s, turns)
 }
 
 // turns reports whether a character changes the direction of what is written

@@ -53,11 +53,16 @@ func Words(verb, hash, command string) string {
 // ErrUnproven: no key that is trusted here has signed it.
 var ErrUnproven = errors.New("no operator that is trusted here has signed it")
 
+var errBare = fmt.Errorf("%w: it bears no signature", ErrUnproven)
+
 // signedBy names the signer of a text by the first proof that holds; afford is
 // asked before each is checked.
 func signedBy(t Trust, p Purpose, text string, proofs []Proof, afford func() bool) (string, error) {
-	if len(proofs) == 0 {
-		proofs = []Proof{{}} // where no keys are, nothing needs to be signed
+	if len(proofs) == 0 { // where no keys are, nothing needs to be signed
+		if name, err := t.Signer(p, text, Proof{}); err == nil {
+			return name, nil
+		}
+		return "", errBare
 	}
 	why := error(nil)
 	for _, proof := range proofs[:min(len(proofs), maxProofs)] {

@@ -49,8 +49,13 @@ func place(c broadcast.Considered) string {
 // examineLAN says whether packets go out and come in, and whose.
 func examineLAN(ctx context.Context, c skerry.Config) []finding {
 	f := &findings{area: "LAN"}
+	keys, open, err := skerry.LANKeys(c)
+	if err != nil {
+		f.problem("mend the file, or store the key again with skerry key set", "the site's key can't be read: %v", err)
+		return f.list
+	}
 	r, err := broadcast.SelfTest(ctx, broadcast.Config{
-		Cluster: c.Cluster, Key: []byte(c.LAN.Key), Port: c.LAN.Port, Interfaces: c.LAN.Interfaces, Seeds: c.LAN.Seeds,
+		Cluster: c.Cluster, Keys: func() [][]byte { return keys }, Open: open, Port: c.LAN.Port, Interfaces: c.LAN.Interfaces, Seeds: c.LAN.Seeds,
 	})
 	if err != nil {
 		f.problem("see whether another program holds the port; lan.port must be the same on every host", "the LAN can't be used: %v", err)
@@ -70,9 +75,13 @@ func examineLAN(ctx context.Context, c skerry.Config) []finding {
 			f.hint(quote.Safe(quote.Text(x.Do)), "%s", x.What)
 		}
 	}
-	if c.LAN.Key == "" {
-		f.hint("make a key here, and give it to every host: skerry key new; skerry key show | ssh HOST skerry key set",
-			"no site key: every host on the LAN can announce providers")
+	switch {
+	case open:
+		f.problem("make a key here, and give it to every host: skerry key new; skerry key show | ssh HOST skerry key set",
+			"site.keys is none: every host on the LAN can announce providers and release")
+	case len(keys) == 0:
+		f.problem("make a key here, and give it to every host: skerry key new; skerry key show | ssh HOST skerry key set",
+			"no key of the site: only processes of this host find each other")
 	}
 	return f.list
 }

@@ -115,7 +115,7 @@ func fields(s *site) {
 	v := b.watch("all.fields")
 	full := registry.Instance{Service: "all.fields", Version: "2.0-rc1", Host: "2001:db8::7", Port: 65535,
 		Protocol: registry.ProtocolFramedCompact, Zone: "hall-3", Weight: -1, TLS: true,
-		Tags: map[string]string{"kind": "x \"quoted\" \\ ü", "empty": ""}, Owner: a.owner}
+		Tags: map[string]string{"kind": "x \"quoted\" \\ ü 三", "empty": ""}, Owner: a.owner}
 	bare := registry.Instance{Service: "all.fields", Host: "node-9.site", Port: 1, Owner: a.owner}
 	a.register(full, bare)
 	v.lists(s.h.Seen, "all.fields", full, bare)

@@ -1,0 +1,176 @@
+package broadcast
+
+import (
+	"bytes"
+	"errors"
+	"maps"
+	"net"
+	"slices"
+	"time"
+
+	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/internal/wire"
+	"github.com/skerry/skerry/registry"
+)
+
+// A list that does not fit in a datagram is fetched from its sender, or asked
+// for in parts. Both ask something of this process and of the address that the
+// packet names, so both are paced by peer: a sender that announces again and
+// again what it does not deliver is not asked for some time.
+const (
+	deliverGap   = time.Second // after a fetch that failed, doubled by each, and between two orders of parts
+	deliverTries = 6           // failures in a row
+	deliverPause = 10 * time.Minute
+	deliverBusy  = 200 * time.Millisecond // until a fetch is tried again that had no place
+	partsEvery   = burstGap / 2
+)
+
+// errBusy: too many fetches are under way here; it says nothing of the peer.
+var errBusy = errors.New("too many fetches under way")
+
+// delivery is how the peer's long lists come.
+type delivery struct {
+	order    *fetchOrder // the newest one, until it is carried out
+	underway string      // hash of the list that is being brought
+	answered bool        // a part of it has come
+	timed    bool        // a timer carries out the order
+	parts    string      // hash of the list of which all that is wanted came in parts
+
+	fetchFails int // in a row; then parts are asked for until fetchAfter
+	fetchAfter time.Time
+	partsFails int // in a row without any answer
+	partsAfter time.Time
+}
+
+// deliver sees to a long list that a peer has announced.
+func (c *core) deliver(p *peer, order fetchOrder, now time.Time) {
+	p.order = &order
+	c.deliverNext(p, now)
+}
+
+func (c *core) deliverNext(p *peer, now time.Time) {
+	if p.order == nil || p.underway != "" || p.timed || p.state != live {
+		return
+	}
+	order := *p.order
+	fetch := c.canFetch && order.addr != "" && !now.Before(p.fetchAfter)
+	if !fetch && now.Before(p.partsAfter) {
+		p.timed = true
+		c.at(p.partsAfter, func(now time.Time) {
+			p.timed = false
+			if c.peers[p.owner] == p {
+				c.deliverNext(p, now)
+			}
+		})
+		return
+	}
+	p.order = nil
+	if p.hash == order.hash || p.parts == order.hash {
+		return
+	}
+	p.underway, p.answered = order.hash, false
+	if fetch {
+		c.fetches = append(c.fetches, order)
+		return
+	}
+	c.askParts(p, order, burst, now)
+}
+
+// fetched takes a list that was fetched over TCP. It counts only when it is
+// what the authenticated packet named.
+func (c *core) fetched(now time.Time, order fetchOrder, list []registry.Instance, err error) {
+	p := c.peers[order.owner]
+	if p == nil || p.state != live {
+		return
+	}
+	switch {
+	case errors.Is(err, errBusy):
+		c.at(now.Add(run.Jitter(deliverBusy, 0.5)), func(now time.Time) {
+			if p.underway == order.hash && p.state == live && c.peers[p.owner] == p {
+				c.fetches = append(c.fetches, order)
+			}
+		})
+		return
+	case err != nil || len(list) > maxFromPeer || !bytes.Equal(ContentHash(list), []byte(order.hash)):
+		c.stats.FetchFailed++
+		c.log.Info("LAN listing not fetched", "peer", p.owner.String(), "addr", order.addr, "err", err)
+		if p.fetchFails++; p.fetchFails >= deliverTries {
+			p.fetchAfter = now.Add(deliverPause)
+			c.undelivered(order, now)
+		} else {
+			p.fetchAfter = now.Add(deliverGap << p.fetchFails)
+		}
+		c.askParts(p, order, burst, now)
+		return
+	}
+	p.fetchFails = 0
+	p.hash = order.hash
+	said := map[registry.ID]registry.Instance{}
+	for _, in := range list {
+		if in.Owner = p.owner; c.wants(in.Service) {
+			said[in.ID()] = in
+		}
+	}
+	c.replace(p, said, func(string) bool { return true }, order.from, order.solicited, now)
+	p.underway = ""
+	c.deliverNext(p, now)
+}
+
+// askParts has a long list sent in parts, without TCP, so that a process whose
+// port takes no connections is understood; three times, for parts get lost.
+func (c *core) askParts(p *peer, order fetchOrder, tries int, now time.Time) {
+	if p.state != live || c.peers[p.owner] != p || len(p.ways) == 0 {
+		p.underway = ""
+		return
+	}
+	whole := c.whole(p, order.hash)
+	if !whole && tries > 0 {
+		to := []path{p.ways[0].path} // where the peer has answered, wherever the packet came from
+		body := &wire.Query{Nonce: c.nonce(), Services: c.wantedNames(), Parts: new(true)}
+		body.Pad = c.pad(body, c.padAsk())
+		c.await(body.Nonce, p.owner, to, now)
+		c.send(query, body, outbound{to: to})
+		c.at(now.Add(partsEvery), func(now time.Time) { c.askParts(p, order, tries-1, now) })
+		return
+	}
+	p.partsAfter = now.Add(deliverGap)
+	switch {
+	case whole:
+		p.partsFails = 0
+	case p.answered:
+		p.partsFails = 0
+		if !c.all {
+			p.parts = order.hash
+		}
+	default:
+		if p.partsFails++; p.partsFails >= deliverTries {
+			p.partsFails, p.partsAfter = 0, now.Add(deliverPause)
+			c.undelivered(order, now)
+		}
+	}
+	p.underway = ""
+	c.deliverNext(p, now)
+}
+
+// undelivered: a peer has announced for some time what it does not deliver. It
+// is not asked for it in the next minutes. What fits in its packets counts.
+func (c *core) undelivered(order fetchOrder, now time.Time) {
+	c.stats.Undelivered++
+	c.refuse(now, errDeliver, order.from.addr)
+}
+
+// whole reports whether all that the hash stands for is here.
+func (c *core) whole(p *peer, hash string) bool {
+	if string(ContentHash(slices.Collect(maps.Values(p.list)))) == hash {
+		p.hash = hash
+	}
+	return p.hash == hash
+}
+
+// fetchAddr completes an address that lacks the host by the packet's source.
+func fetchAddr(addr string, from path) string {
+	if host, port, err := net.SplitHostPort(addr); err == nil && host == "" {
+		return net.JoinHostPort(from.addr.Addr().String(), port)
+	}
+	return addr
+}

@@ -1,0 +1,238 @@
+package broadcast
+
+import (
+	"crypto/sha256"
+	"errors"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/skerry/skerry/internal/wire"
+	"github.com/skerry/skerry/registry"
+)
+
+// Any member can send a goodbye in another's name. The last one of a process
+// shows a token whose hash the process has told before, and is believed. Any
+// other one makes its sender the last choice, and the sender is asked at the
+// address where it is known: one that leaves says that it does, or its host
+// refuses the port, or nothing answers. One that stays answers, and nothing has
+// happened.
+const (
+	byeSpread = 40 * time.Millisecond  // in which many ask the process that leaves
+	byePerOne = byeSpread / 80         // for each peer
+	byePause  = 100 * time.Millisecond // after a false goodbye: the next one is looked into later, without marking anything
+	byePauses = 10 * time.Second       // the same, at most, when they go on
+	byeForget = time.Minute            // without a false one
+)
+
+// leavingWeight is the weight of instances that may be leaving: the least that
+// still has them called when there is no other one.
+const leavingWeight = 1
+
+// farewell is what a goodbye, or a list without what was there, says of a
+// peer, until the peer itself has been asked.
+type farewell struct {
+	all     bool                     // the process is leaving
+	leaving map[registry.ID]struct{} // these registrations are withdrawn
+	by      netip.AddrPort           // where that came from
+
+	lies    int       // goodbyes in a row that were not the peer's own
+	last    time.Time // when the last of them was
+	after   time.Time // until then another one is not believed
+	waiting bool      // one that came meanwhile is looked into then
+}
+
+// sealOf is the hash of a token.
+func sealOf(token []byte) []byte {
+	if len(token) == 0 {
+		return nil
+	}
+	sum := sha256.Sum256(token)
+	return sum[:HashSize]
+}
+
+// isLeaving reports whether a registration may be withdrawn.
+func (f *farewell) isLeaving(id registry.ID) bool {
+	_, ok := f.leaving[id]
+	return f.all || ok
+}
+
+func (f *farewell) marked() bool { return f.all || len(f.leaving) > 0 }
+
+// lastChoice is an instance as it is listed while its owner is asked.
+func lastChoice(in registry.Instance) registry.Instance {
+	in.Weight = min(in.EffectiveWeight(), leavingWeight)
+	if in.Weight == 0 {
+		in.Weight = -1
+	}
+	return in
+}
+
+// onGoodbye takes a goodbye: at once when it is the answer to a question of
+// this process (proof), otherwise after asking.
+func (c *core) onGoodbye(now time.Time, in packet, g *wire.Goodbye, from path, proof bool) {
+	p := c.peers[in.sender]
+	if p == nil {
+		return // nothing is listed
+	}
+	if len(g.Token) > 0 && p.seal != "" && string(sealOf(g.Token)) == p.seal {
+		proof = true
+	}
+	if proof && g.GetEverything() {
+		switch p.state {
+		case unproven:
+			c.forget(p)
+		case live:
+			p.stateSeq, p.ask, p.all = in.seq, nil, true
+			c.gone(p, now)
+		}
+		return
+	}
+	if p.state != live || g.IsSetNonce() || in.seq < p.stateSeq {
+		return // nothing is listed, or something has been listed since
+	}
+	p.stateSeq = in.seq
+	if g.GetEverything() {
+		c.mayLeave(p, true, nil, from, now)
+		return
+	}
+	var ids []registry.ID
+	for _, l := range g.Left {
+		id := registry.ID{Service: l.Name, Version: l.GetVersion(), Epoch: p.owner.Epoch,
+			Addr: net.JoinHostPort(l.Host, strconv.Itoa(int(l.Port)))}
+		if _, ok := p.list[id]; ok {
+			ids = append(ids, id)
+		}
+	}
+	c.mayLeave(p, false, ids, from, now)
+}
+
+// mayLeave makes registrations of a peer, or all, the last choice and asks it.
+func (c *core) mayLeave(p *peer, all bool, ids []registry.ID, from path, now time.Time) {
+	if !all && len(ids) == 0 || p.all && p.ask != nil && p.ask.bye {
+		return
+	}
+	p.by = from.addr
+	if now.Before(p.farewell.after) { // false ones came; the peer is not hurt by another
+		if !p.waiting {
+			p.waiting = true
+			c.at(p.farewell.after, func(now time.Time) {
+				p.waiting = false
+				if p.state == live && c.peers[p.owner] == p && c.mark(p, all, ids) {
+					c.askLeaving(p, now)
+				}
+			})
+		}
+		return
+	}
+	if c.mark(p, all, ids) {
+		wait := c.random(min(byeSpread, time.Duration(len(c.peers))*byePerOne))
+		c.at(now.Add(wait), func(now time.Time) { c.askLeaving(p, now) })
+	}
+}
+
+// mark makes registrations of a peer, or all, the last choice; it reports
+// whether that is news.
+func (c *core) mark(p *peer, all bool, ids []registry.ID) (news bool) {
+	news = all && !p.all
+	p.all = p.all || all
+	if p.leaving == nil {
+		p.leaving = map[registry.ID]struct{}{}
+	}
+	for _, id := range ids {
+		_, listed := p.list[id]
+		_, known := p.leaving[id]
+		if listed && !known {
+			p.leaving[id] = struct{}{}
+			news = true
+		}
+	}
+	c.touchLeaving(p)
+	return news
+}
+
+// touchLeaving has the lists of the marked registrations shown again.
+func (c *core) touchLeaving(p *peer) {
+	for id := range p.list {
+		if p.isLeaving(id) {
+			c.touch(id.Service)
+		}
+	}
+}
+
+// askLeaving asks a peer with marked registrations whether it leaves.
+func (c *core) askLeaving(p *peer, now time.Time) {
+	if p.state != live || !p.marked() {
+		return
+	}
+	series := askBye
+	for id := range p.leaving {
+		if len(series.services) < probeNames && !slices.Contains(series.services, id.Service) {
+			series.services = append(series.services, id.Service)
+		}
+	}
+	if p.ask != nil && p.ask.bye {
+		p.ask = nil // it may have been answered before the newest goodbye
+	}
+	c.begin(p, series, now)
+}
+
+// gone takes off what a goodbye has named and nothing speaks against.
+func (c *core) gone(p *peer, now time.Time) {
+	if p.all {
+		c.depart(p, registry.Withdrawn, now)
+		c.become(p, left, now)
+		p.ask = nil
+		return
+	}
+	for id := range p.leaving {
+		if _, ok := p.list[id]; ok {
+			delete(p.list, id)
+			c.touch(id.Service, registry.Departure{ID: id, Kind: registry.Withdrawn, When: now})
+		}
+	}
+	p.leaving = nil
+	c.silence(p, now) // it did not answer when it was asked for them
+}
+
+// kept reports whether a registration that was marked is listed all the same.
+func (p *peer) kept(marked []registry.ID) bool {
+	return slices.ContainsFunc(marked, func(id registry.ID) bool {
+		_, listed := p.list[id]
+		_, open := p.leaving[id]
+		return listed && !open
+	})
+}
+
+// stays takes the answer of a peer that was asked whether it leaves. What its
+// list still holds was not withdrawn.
+func (c *core) stays(p *peer, kept bool, now time.Time) {
+	if !p.marked() {
+		return
+	}
+	c.touchLeaving(p)
+	p.all = false
+	if !kept {
+		return
+	}
+	c.stats.FalseGoodbye++
+	c.refuse(now, errGoodbye, p.by)
+	if now.Sub(p.last) > byeForget {
+		p.lies = 0
+	}
+	p.last = now
+	p.farewell.after = now.Add(min(byePause<<min(p.lies, 10), byePauses))
+	p.lies++
+}
+
+// Why something was refused that a member of the cluster has sent. They have
+// their advice in the table of the same name.
+var (
+	errSequence = errors.New("sequence number out of bounds, or far ahead of the sender's last one")
+	errOwnName  = errors.New("another process uses the name of this process")
+	errGoodbye  = errors.New("a goodbye in the name of a process that stays")
+	errFull     = errors.New("too many senders at this address")
+	errDeliver  = errors.New("what was announced can't be fetched")
+)

@@ -1,0 +1,70 @@
+package broadcast
+
+import (
+	"bytes"
+	"slices"
+)
+
+// rekey asks for the ring of keys, so that a rotation, or the first key, takes
+// effect without a restart. A ring that becomes empty changes nothing: a file
+// that can't be read for a moment cuts no host off.
+func (r *Registry) rekey(n *network) {
+	ring, bad := usableKeys(r.cfg.Keys())
+	r.mu.Lock()
+	had := n.ring != nil
+	if len(ring) > 0 {
+		r.core.codec = newCodec(r.cfg.Cluster, ring)
+	} else if !had {
+		r.core.codec = newCodec(r.cfg.Cluster, nil)
+	}
+	r.alone = len(ring) == 0 && !had && !r.cfg.Open
+	alone := r.alone
+	r.mu.Unlock()
+
+	state := ringState{keys: len(ring), bad: bad, alone: alone, begun: true}
+	if state == n.told && slices.EqualFunc(ring, n.ring, bytes.Equal) {
+		return
+	}
+	log := r.cfg.Logger
+	switch {
+	case bad > 0:
+		log.Error("LAN keys are passed over: a packet key has 32 bytes", "passed_over", bad, "used", len(ring))
+	case len(ring) == 0 && had:
+		log.Warn("the key of the site is gone: the LAN goes on with the last one", "do", "bring the key back: skerry key set")
+	case alone:
+		log.Warn("no key of the site: the LAN is not used, and only processes of this host find each other",
+			"do", "make a key with skerry key new here, and give it to a second host with skerry key set there")
+	case len(ring) > 0 && n.told.begun:
+		log.Info("LAN keys have changed", "keys", len(ring))
+	}
+	n.told = state
+	if len(ring) > 0 {
+		n.ring = ring
+	}
+}
+
+// ringState is what the log was last told of the ring.
+type ringState struct {
+	keys, bad    int
+	alone, begun bool
+}
+
+// usableKeys copies the keys that have the right size, at most ringMost.
+func usableKeys(ring [][]byte) (keys [][]byte, bad int) {
+	for _, k := range ring {
+		if len(k) != keySize || len(keys) == ringMost {
+			bad++
+			continue
+		}
+		keys = append(keys, bytes.Clone(k))
+	}
+	return keys, bad
+}
+
+// Alone says that this registry has no key and uses the loopback interface
+// only.
+func (r *Registry) Alone() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.alone
+}

@@ -1,0 +1,114 @@
+package broadcast
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// Senders that have not answered yet take places. A flood of made-up senders
+// fills the places of the address that it comes from, and no others: the
+// address with the most places loses its oldest one first.
+const (
+	fewPlaces   = 8            // an address with more has a share of the probes with its like only
+	hostPeers   = maxPeers / 4 // peers of one address, once half of all are taken
+	crowdPlaces = 256          // addresses that are told apart in a crowd of strangers
+)
+
+// places are the unproven peers. Each change takes the same time, however many
+// there are: a flood changes them at its own rate.
+type places struct {
+	by     map[netip.Addr][]*peer          // by the address that they were first heard from, the oldest first
+	levels map[int]map[netip.Addr]struct{} // the addresses by their number of places
+	most   int                             // the highest of these numbers
+	order  []*peer                         // all, the oldest first, and such that have no place any more
+	n      int
+}
+
+func newPlaces() places {
+	return places{by: map[netip.Addr][]*peer{}, levels: map[int]map[netip.Addr]struct{}{}}
+}
+
+func (s *places) add(p *peer) {
+	s.set(p.from, append(s.by[p.from], p))
+	p.placed = true
+	s.n++
+	s.order = append(s.order, p)
+	if len(s.order) > 2*maxUnproven {
+		s.order = slices.DeleteFunc(s.order, func(p *peer) bool { return !p.placed })
+	}
+}
+
+func (s *places) remove(p *peer) {
+	if !p.placed {
+		return
+	}
+	p.placed = false
+	s.n--
+	list := s.by[p.from]
+	s.set(p.from, slices.Delete(list, slices.Index(list, p), slices.Index(list, p)+1))
+}
+
+// set replaces the places of an address.
+func (s *places) set(at netip.Addr, list []*peer) {
+	before, after := len(s.by[at]), len(list)
+	if before != after {
+		delete(s.levels[before], at)
+		if len(s.levels[before]) == 0 {
+			delete(s.levels, before)
+		}
+	}
+	if after == 0 {
+		delete(s.by, at)
+	} else {
+		s.by[at] = list
+		if s.levels[after] == nil {
+			s.levels[after] = map[netip.Addr]struct{}{}
+		}
+		s.levels[after][at] = struct{}{}
+	}
+	s.most = max(s.most, after)
+	for s.most > 0 && s.levels[s.most] == nil {
+		s.most--
+	}
+}
+
+// loser is the peer that gives its place to a newcomer of an address: the
+// oldest of an address with the most places, which is the newcomer's own when
+// it would have as many. When each address has one, it is the oldest of all.
+func (s *places) loser(from netip.Addr) *peer {
+	if own := s.by[from]; len(own) > 0 && len(own)+1 >= s.most {
+		return own[0]
+	}
+	if s.most > 1 {
+		for at := range s.levels[s.most] {
+			return s.by[at][0]
+		}
+	}
+	for !s.order[0].placed {
+		s.order = s.order[1:]
+	}
+	return s.order[0]
+}
+
+// crowded reports whether an address has more places than an honest host of a
+// few processes takes.
+func (s *places) crowded(from netip.Addr) bool { return len(s.by[from]) > fewPlaces }
+
+// strangers counts the senders that were heard for the first time lately. All
+// those of one address count as one for the others.
+type strangers struct {
+	since time.Time
+	by    map[netip.Addr]int
+}
+
+// crowd notes a stranger and reports whether it is one of many.
+func (s *strangers) crowd(now time.Time, from netip.Addr) bool {
+	if s.by == nil || now.Sub(s.since) > crowdGrace {
+		s.since, s.by = now, map[netip.Addr]int{}
+	}
+	if _, known := s.by[from]; known || len(s.by) < crowdPlaces {
+		s.by[from]++
+	}
+	return s.by[from] >= crowd || len(s.by) >= crowd
+}

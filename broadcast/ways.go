@@ -1,0 +1,191 @@
+package broadcast
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/apache/thrift/lib/go/thrift"
+
+	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/internal/wire"
+	"github.com/skerry/skerry/registry"
+)
+
+// What a known peer says counts when it comes from an address where the peer
+// has answered: a member can put another name on a packet, but not be asked
+// in its place. A new address is asked first.
+const (
+	maxPaths  = 4                     // addresses remembered of a peer
+	copyWait  = 20 * time.Millisecond // in which a copy comes from an address that is known
+	wayLater  = 30 * time.Second      // until when a second address is asked that is not needed yet
+	wayTries  = 3
+	wayGap    = 150 * time.Millisecond
+	provenFor = 10 * time.Minute // how long longer answers go to an address that has answered
+)
+
+// way is an address of a peer, and when a packet of the peer last came from it.
+type way struct {
+	path
+	heard time.Time
+}
+
+func (p *peer) knows(at path) bool {
+	return slices.ContainsFunc(p.ways, func(w way) bool { return w.path == at })
+}
+
+// paths are the addresses to ask the peer at, the newest first.
+func (p *peer) paths() []path {
+	out := make([]path, len(p.ways))
+	for i, w := range p.ways {
+		out[i] = w.path
+	}
+	return out
+}
+
+// suggest adds an address to ask a peer at that is not known to live. It takes
+// the place of none.
+func (p *peer) suggest(at path) {
+	if !p.knows(at) && len(p.ways) < maxPaths {
+		p.ways = append(p.ways, way{path: at})
+	}
+}
+
+// point is suggest for a packet of a peer that may be back, from another
+// address than before.
+func (p *peer) point(at path) {
+	if p.state != unproven && len(p.ways) >= maxPaths && !p.knows(at) {
+		p.ways = p.ways[:maxPaths-1]
+	}
+	p.suggest(at)
+}
+
+// learn notes that the peer has answered at an address, or was heard there
+// again. An address in use is not displaced by another one.
+func (c *core) learn(p *peer, at path, now time.Time) {
+	w := way{at, now}
+	if i := slices.IndexFunc(p.ways, func(w way) bool { return w.path == at }); i >= 0 {
+		p.ways = slices.Delete(p.ways, i, i+1)
+	} else if len(p.ways) >= maxPaths {
+		i := 0
+		for j, w := range p.ways {
+			if w.heard.Before(p.ways[i].heard) {
+				i = j
+			}
+		}
+		if now.Sub(p.ways[i].heard) < 2*c.period {
+			return
+		}
+		p.ways = slices.Delete(p.ways, i, i+1)
+	}
+	p.ways = slices.Insert(p.ways, 0, w)
+}
+
+// newcomer is an address that a known peer's packets seem to come from.
+type newcomer struct {
+	owner registry.Owner
+	at    path
+}
+
+// newWay sees to an address that a packet of a live peer came from and that
+// the peer has not answered at. Most are a second interface or protocol of its
+// host: the copy that comes the known way counts then, and the new way is
+// asked some time later. Without that copy it is asked at once.
+func (c *core) newWay(p *peer, at path, in packet, now time.Time) {
+	k := newcomer{p.owner, at}
+	if _, ok := c.newcomers[k]; ok || len(c.newcomers) >= maxUnproven || p.newcomers >= maxPaths {
+		return
+	}
+	c.newcomers[k] = struct{}{}
+	p.newcomers++
+	tries := max(1, min(wayTries, amplify*in.size/c.probeSize()))
+	c.at(now.Add(copyWait), func(now time.Time) {
+		if !p.window.old(in.seq) { // no copy has come
+			c.askWay(p, at, tries, now)
+			return
+		}
+		c.at(now.Add(run.Jitter(wayLater, 0.9)), func(now time.Time) { c.askWay(p, at, tries, now) })
+	})
+}
+
+func (c *core) askWay(p *peer, at path, tries int, now time.Time) {
+	if p.state != live || c.peers[p.owner] != p || p.knows(at) || tries == 0 || c.leaving {
+		delete(c.newcomers, newcomer{p.owner, at})
+		p.newcomers--
+		return
+	}
+	if c.probes.take(now) {
+		nonce := c.nonce()
+		c.await(nonce, p.owner, []path{at}, now)
+		c.send(probe, &wire.Probe{Nonce: nonce}, outbound{to: []path{at}})
+	} else {
+		c.stats.Rate++
+	}
+	c.at(now.Add(wayGap), func(now time.Time) { c.askWay(p, at, tries-1, now) })
+}
+
+// validate notes that an address has answered a nonce that was sent to it.
+func (c *core) validate(at netip.Addr, now time.Time) {
+	if len(c.proven) >= maxPeers {
+		for a, when := range c.proven {
+			if now.Sub(when) > provenFor {
+				delete(c.proven, a)
+			}
+		}
+		if len(c.proven) >= maxPeers {
+			return // longer answers to this address are cut, no more
+		}
+	}
+	c.proven[at] = now
+}
+
+func (c *core) validated(at netip.Addr, now time.Time) bool {
+	when, ok := c.proven[at]
+	return ok && now.Sub(when) <= provenFor
+}
+
+// amplify is how many times the bytes of a question its answer may have while
+// the address of the question may be forged.
+const amplify = 3
+
+// allowance is how many bytes the body of an answer may have: as many as fit
+// in a datagram, or, to an address that has not answered yet, so that what is
+// sent there stays within three times the question; spent is what else is
+// sent because of it, answerHead what goes around the listing.
+func (c *core) allowance(asked, spent, answerHead int, to path, now time.Time) int {
+	room := c.room(c.self) - answerHead
+	if c.validated(to.addr.Addr(), now) {
+		return room
+	}
+	head := MaxPacket - c.room(c.self) + answerHead
+	return max(0, min(room, amplify*asked-spent-head))
+}
+
+// Sizes of questions. A query is so long that an answer may fill a datagram,
+// a probe so long that it may be as long as the last word of the peer.
+const (
+	answerHead = 32 // bytes of an answer around its listing, at most
+	proofHead  = 14 // the same of an answer to a probe
+	padHead    = 4  // bytes of the field that holds the padding
+	padQuery   = MaxPacket / amplify
+	usualSize  = MaxPacket / 2 // of the word of a peer that has not been heard yet
+)
+
+// padAsk is the size of a query to one address: its receiver asks back, too.
+func (c *core) padAsk() int { return min(MaxPacket, (MaxPacket+askHint.left*c.probeSize())/amplify) }
+
+// probeSize is the size of a probe without padding, at most.
+func (c *core) probeSize() int { return MaxPacket - c.room(c.self) + 16 }
+
+// padProbe is the size of a probe whose answer may be as long as the last word
+// of the peer. A series of them is shorter than three times that word.
+func padProbe(said int) int { return said/2 + proofHead }
+
+// pad is what makes a body as long as a datagram of size bytes needs.
+func (c *core) pad(body thrift.TStruct, bytes int) []byte {
+	n := min(bytes, MaxPacket) - (MaxPacket - c.room(c.self)) - size(body) - padHead
+	if n <= 0 {
+		return nil
+	}
+	return make([]byte, n)
+}
