@@ -62,7 +62,7 @@ func TestErrorsKeepSecrets(t *testing.T) {
 		`database: "postgres://app:hunter2@db/site"`:                     "keys and values",
 		"lan: {port: \"${file:" + file + "}\"}":                          "a whole number",
 		"stop: {grace: \"${file:" + file + "}\"}":                        "a duration",
-		"tls: {cert: a}\nlan: {key: hunter2}":                            "too few for a key",
+		"tls: {cert: a}\nlan: {key: hunter2}":                            "skerry key new",
 	} {
 		_, err := ParseConfig("x", []byte(text+"\n"))
 		if err == nil || strings.Contains(err.Error(), secret) || strings.Contains(err.Error(), "hunter") || !strings.Contains(err.Error(), want) {

@@ -37,7 +37,8 @@ func newSite(t *testing.T) *site {
 	t.Helper()
 	s := &site{t: t, log: &rollout.Log{}, config: skerry.Config{
 		Cluster: "test", Mode: skerry.ModeBroadcast, StateDir: "none",
-		LAN:  skerry.LAN{Interfaces: []string{"127.0.0.0/8"}, Port: lab.Port(t), Key: lab.SiteKey},
+		LAN:  skerry.LAN{Interfaces: []string{"127.0.0.0/8"}, Port: lab.Port(t)},
+		Site: skerry.Site{Keys: []string{skerry.KeysNone}}, // tests write its rules by themselves
 		Stop: skerry.Stop{Grace: time.Millisecond, Drain: time.Second},
 	}}
 	s.node = s.open(skerry.Service{})

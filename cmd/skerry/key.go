@@ -339,7 +339,9 @@ people may look on and scrolled lines stay, it needs --yes.`,
 			if a.flags.json {
 				return a.printJSON(map[string]any{"cluster": k.cluster, "keys": lines})
 			}
-			a.printf("%s\n", strings.Join(lines, "\n"))
+			for _, line := range lines {
+				a.printf("%s\n", line)
+			}
 			return nil
 		},
 	}
