@@ -46,13 +46,21 @@ func (a *ages) fill(held []rollout.Held, now time.Time) {
 	}
 }
 
+// emptyAge is how long traces that have begun before the site had any rules may
+// go on when it has.
+const emptyAge = time.Hour
+
 // watchAges notes when rules come into use, and ends the traces that have
 // outlived rollout.max_trace_age after a switch.
 func (n *Node) watchAges(ctx context.Context) error {
 	var switches []applied // that have not expired yet
 	last := rollout.Generation{}
+	var empty <-chan time.Time
 	for {
 		changed, log, now := n.rules.Changed(), n.rules.Log(), time.Now()
+		if empty == nil && log.Last() != (rollout.Generation{}) {
+			empty = time.After(emptyAge)
+		}
 		n.ages.note(log.Last(), now)
 		if r, _ := log.Session(); last.Before(r.Since) {
 			last = r.Since
@@ -70,6 +78,8 @@ func (n *Node) watchAges(ctx context.Context) error {
 		select {
 		case <-changed:
 		case <-expiry:
+		case <-empty:
+			n.rules.EndEmpty()
 		case <-ctx.Done():
 			return nil
 		}

@@ -142,7 +142,7 @@ func TestTracesWaitForTheRules(t *testing.T) {
 				for name := range strings.FieldsSeq(test.sources) {
 					sources = append(sources, discovery.Source{Name: name})
 				}
-				agent, _ := rollout.NewAgent("me", rollout.Saved{}, nil)
+				agent, _ := rollout.NewAgent(rollout.AgentConfig{Process: "me"})
 				var text strings.Builder
 				n := &Node{rules: agent, log: slog.New(slog.NewTextHandler(&text, nil)),
 					cold: newColdStart(registry.Owner{Host: "me"}, sources, test.kept, time.Now())}
@@ -179,9 +179,9 @@ func TestFirstTraceMeetsTheNewestRules(t *testing.T) {
 			first := offering(t, site, &greeter{name: "anna"})
 			newest := rollout.Generation{N: 1}
 			if strings.HasSuffix(name, "away") {
-				must(t, "learn", first.Rollout().Learn(first.Rollout().Log().Next("r1", map[string]rollout.Rule{"greeter": {Version: "v1"}})))
+				must(t, "learn", first.Rollout().Learn(proven(t, first, first.Rollout().Log().Next("r1", map[string]rollout.Rule{"greeter": {Version: "v1"}}))))
 			} else {
-				must(t, "start", open(t, site, AsGuest()).Releases("ann", nil, nil).Start(t.Context(), "r1", "spring", "mark"))
+				must(t, "start", open(t, site, AsGuest()).Releases(Operator{Name: "ann"}).Start(t.Context(), "r1", "spring", "mark"))
 			}
 			eventually(t, "the first process has the rules", func() bool { return first.Rollout().Log().Last() == newest })
 			if site.Database.URL == "" || strings.HasSuffix(name, "away") { // no table says so
@@ -212,9 +212,10 @@ func TestRulesFromTheDisk(t *testing.T) {
 	site := lanSite(t)
 	kept := site
 	kept.StateDir = t.TempDir()
-	rules := rollout.Entry{Generation: rollout.Generation{N: 1}, Rules: map[string]rollout.Rule{"greeter": {Version: "v1"}}}
+	rules := rollout.Entry{Cluster: site.Cluster, Generation: rollout.Generation{N: 1}, Rules: map[string]rollout.Rule{"greeter": {Version: "v1"}}}
 	colleague := offering(t, site, &greeter{name: "anna"})
 	before := open(t, kept)
+	rules = proven(t, before, rules)
 	must(t, "learn", before.Rollout().Learn(rules))
 	eventually(t, "the colleague is remembered", func() bool { return len(before.members.list()) == 2 })
 	must(t, "close", before.Close())
@@ -222,7 +223,7 @@ func TestRulesFromTheDisk(t *testing.T) {
 	if next, _ = next.Apply(rules); next == nil {
 		t.Fatal("rules")
 	}
-	newer := next.Next("r2", map[string]rollout.Rule{"greeter": {Version: "v2"}})
+	newer := proven(t, colleague, next.Next("r2", map[string]rollout.Rule{"greeter": {Version: "v2"}}))
 	must(t, "learn", colleague.Rollout().Learn(rules, newer))
 
 	away := withDatabase(kept, ModeDatabase, "postgres://nobody@127.0.0.1:1/none")
@@ -241,7 +242,7 @@ func TestNewerRulesAreFetched(t *testing.T) {
 	first, second := open(t, quick, site), open(t, quick, site)
 	eventually(t, "they know each other", func() bool { return len(first.members.list()) == 2 })
 	first.Rollout().Await(t.Context())
-	rules := rollout.Entry{Generation: rollout.Generation{N: 1}, Rules: map[string]rollout.Rule{"greeter": {Version: "v1"}}}
+	rules := rollout.Entry{Cluster: first.cfg.Cluster, Generation: rollout.Generation{N: 1}, Rules: map[string]rollout.Rule{"greeter": {Version: "v1"}}}
 	must(t, "learn", second.Rollout().Learn(rules))
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()

@@ -1,6 +1,9 @@
 package skerry
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Config is what a node is told, by a YAML file (see [ReadConfig]) or in Go.
 // Every field has a default and the zero value means it, so that Config{} is
@@ -31,6 +34,7 @@ type Config struct {
 	// out is taken from it.
 	Consumers map[string]Consumer `yaml:"consumers"`
 
+	Site     Site     `yaml:"site"`     // membership and operators
 	Database Database `yaml:"database"` // the registry in the site's database
 	LAN      LAN      `yaml:"lan"`      // the registry on the LAN
 	TLS      TLS      `yaml:"tls"`      // encryption of the calls
@@ -46,8 +50,14 @@ type Config struct {
 	// StateDir is where the last known lists and the peers on the LAN are kept
 	// for a start without any registry (demand D7); "none" keeps nothing.
 	// Default: $STATE_DIRECTORY, which systemd sets, else skerry in the user's
-	// cache directory.
+	// cache directory; without both nothing is kept. It must belong to the
+	// process's user or root, and no other user may write to it.
 	StateDir string `yaml:"state_dir"`
+}
+
+// lists reports whether the configuration lists a service in a version.
+func (c *Config) lists(service, version string) bool {
+	return slices.ContainsFunc(c.Services, func(s Service) bool { return s.Name == service && s.Version == version })
 }
 
 // Mode says which registries a node uses (row 1.6).
@@ -103,7 +113,9 @@ type Service struct {
 type Database struct {
 	// URL is a PostgreSQL connection string, of several hosts if need be. Keep
 	// the password out of the file: "postgres://app:${DB_PASSWORD}@db/site".
-	URL string `yaml:"url" secret:"true"`
+	// What stands for a variable in user, password and parameters of a URL is
+	// percent-encoded by ReadConfig; in a URL as a whole it is to be so already.
+	URL string `yaml:"url" secret:"url"`
 
 	// Heartbeat is the time between two signs of life.
 	Heartbeat time.Duration `yaml:"heartbeat" default:"30s"`
@@ -119,9 +131,10 @@ type Database struct {
 
 // LAN is the registry on the LAN.
 type LAN struct {
-	// Key is the site's secret: packets that are not signed with it are
-	// ignored. Without one a key derived from the cluster's name keeps systems
-	// apart, and intruders not out. At least 16 bytes; "${file:/path}" reads a file.
+	// Key is the old name of site.keys: the text of one site key, which begins
+	// with sk1-. Packets that are not signed with it are ignored. Without one a
+	// key derived from the cluster's name keeps systems apart, and intruders
+	// not out. "${file:/path}" reads a file that holds nothing else.
 	Key string `yaml:"key" secret:"true"`
 
 	// Port is the UDP port that all processes of the cluster share.
@@ -184,7 +197,7 @@ type Stats struct {
 // (demand E6).
 type Limits struct {
 	Frame     int `yaml:"frame" unit:"bytes" default:"16MiB"`             // one message
-	Conns     int `yaml:"connections" unit:"connections" default:"20000"` // that others have to this process; more are closed at once
+	Conns     int `yaml:"connections" unit:"connections" default:"20000"` // that others have to this process; from three quarters on those that have said nothing make room, of the address that has most
 	Calls     int `yaml:"calls" unit:"calls" default:"10000"`             // calls in handlers at a time; more are refused, unexecuted
 	ConnCalls int `yaml:"conn_calls" unit:"calls" default:"2000"`         // the same, of one connection
 }

@@ -7,13 +7,14 @@ import (
 	"maps"
 	"net"
 	"net/netip"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/skerry/skerry/internal/heap"
+	"github.com/skerry/skerry/internal/mask"
+	"github.com/skerry/skerry/internal/statedir"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/registry/postgres"
 )
@@ -46,6 +47,7 @@ func (c Config) check(p *problems) {
 		}
 		c.consumer(name).check(p, "consumers."+name, c.Calls.ConnectTimeout)
 	}
+	c.Site.check(p, c)
 	c.Database.check(p)
 	c.LAN.check(p)
 	c.TLS.check(p)
@@ -121,10 +123,7 @@ func (s Service) check(p *problems, key string) {
 
 func (d Database) check(p *problems) {
 	if d.URL != "" {
-		probe := postgres.Config{URL: d.URL, Cluster: "x", Owner: registry.Owner{Host: "x"}}
-		if _, err := postgres.New(probe); err != nil { // which reads the URL and connects to nothing
-			p.at("database.url", "%v", err)
-		}
+		d.checkURL(p)
 	}
 	atLeast(p, "database.heartbeat", d.Heartbeat, time.Second, false)
 	atLeast(p, "database.poll", d.Poll, time.Second, false)
@@ -138,12 +137,31 @@ func (d Database) check(p *problems) {
 	}
 }
 
+// checkURL refuses a URL that can't be read, or that can be read in two ways: a
+// part of the password would be looked up as a host, and shown. Its own errors
+// are those of the masked URL.
+func (d Database) checkURL(p *problems) {
+	try := func(url string) error {
+		_, err := postgres.New(postgres.Config{URL: url, Cluster: "x", Owner: registry.Owner{Host: "x"}}) // which connects to nothing
+		return err
+	}
+	masked := mask.URL(d.URL)
+	err, without := try(d.URL), try(masked)
+	switch {
+	case mask.Doubtful(d.URL), err != nil && without == nil:
+		p.at(urlKey, "%s: it is not certain where the password ends; in user, password and parameters write @ as %%40, / as %%2F, : as %%3A, "+
+			"# as %%23, ? as %%3F, %% as %%25 and a space as %%20; a variable such as ${DB_PASSWORD} is encoded by itself", masked)
+	case err != nil && masked == mask.Set:
+		p.at(urlKey, `this is no PostgreSQL URL, such as "postgres://app:${DB_PASSWORD}@db/site", and no key=value string`)
+	case err != nil:
+		p.at(urlKey, "%v", without)
+	}
+}
+
 func (l LAN) check(p *problems) {
 	inRange(p, "lan.port", l.Port, 1, 65535)
 	atLeast(p, "lan.announce", l.Announce, time.Second, false)
-	if l.Key != "" && len(l.Key) < 16 {
-		p.at("lan.key", "%d bytes are too few for a key, 16 are needed; make one with: openssl rand -hex 32", len(l.Key))
-	}
+	checkSiteKey(p, l.Key)
 	for i, name := range l.Interfaces {
 		if strings.Contains(name, "/") {
 			checkCIDR(p, "lan.interfaces["+strconv.Itoa(i)+"]", name)
@@ -178,7 +196,7 @@ func (t TLS) check(p *problems) {
 
 // readAuthorities reads a PEM file of certificates.
 func readAuthorities(path string) (*x509.CertPool, error) {
-	text, err := os.ReadFile(path)
+	text, err := statedir.ReadNamed(path, maxConfig)
 	if err != nil {
 		return nil, err
 	}

@@ -1,12 +1,15 @@
 package skerry
 
 import (
+	"fmt"
 	"reflect"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/goccy/go-yaml/ast"
+
+	"github.com/skerry/skerry/internal/mask"
 )
 
 // decoder fills a Config from a YAML tree. Unlike the library's own decoder
@@ -120,9 +123,13 @@ func (d *decoder) scalar(node ast.Node, v reflect.Value, key, unit string) {
 		d.add(lineOf(node), key, "want %s, got %s", wantedOf(v), gotOf(node))
 		return
 	}
-	text, err := expand(text, d.env, d.readFile)
+	raw := text
+	text, err := expand(raw, key == urlKey, d.env, d.readFile)
 	if err == nil {
 		err = setScalar(v, text, unit)
+	}
+	if err != nil && text != raw && text != "" { // the error would show what stands in a secret file
+		err = fmt.Errorf("want %s; what stands for %s is none", wantedOf(v), raw)
 	}
 	if err != nil {
 		d.add(lineOf(node), key, "%v", err)
@@ -196,6 +203,9 @@ func gotOf(node ast.Node) string {
 		return "a list"
 	}
 	text, _ := scalarText(node)
+	if strings.Contains(text, "://") { // a URL of the database at the wrong place
+		text = mask.URL(text)
+	}
 	if len(text) > 40 {
 		text = text[:40] + "…"
 	}

@@ -23,6 +23,7 @@ func (c Config) WithDefaults() Config {
 		services[i] = s
 	}
 	c.Services = services
+	c.Site = c.Site.withDefaults()
 	if c.StateDir == "" {
 		c.StateDir = defaultStateDir()
 	}

@@ -1,7 +1,9 @@
 package skerry
 
 import (
+	"cmp"
 	"fmt"
+	"net/netip"
 	"strings"
 	"time"
 )
@@ -17,9 +19,24 @@ type Gateway struct {
 	StickyCookie string `yaml:"sticky_cookie"`
 	StickyHeader string `yaml:"sticky_header"`
 
-	Health    string     `yaml:"health" default:"/skerry-health"`         // path that answers 200 once the gateway is ready; "none" for none
-	MaxHeader int        `yaml:"max_header" unit:"bytes" default:"64KiB"` // headers of a request or response
-	TLS       GatewayTLS `yaml:"tls"`                                     // makes the port speak HTTPS
+	Health    string `yaml:"health" default:"/skerry-health"`         // path that answers 200 once the gateway is ready; "none" for none
+	MaxHeader int    `yaml:"max_header" unit:"bytes" default:"64KiB"` // headers of a request or response
+
+	// BodyIdle ends a request whose body does not come on, or whose client does
+	// not take the response; WebSocketIdle a WebSocket that is silent both ways.
+	// "none" for no limit.
+	BodyIdle      time.Duration `yaml:"body_idle" default:"30s"`
+	WebSocketIdle time.Duration `yaml:"websocket_idle" default:"1h"`
+
+	// MaxConnections of users stand at a time. From ¾ of it on the oldest ones
+	// go that have never sent a request, of the address that has most of those.
+	MaxConnections int `yaml:"max_connections" unit:"connections" default:"10000"`
+
+	// TrustedProxies are addresses and CIDRs of proxies in front, whose word on
+	// where a request came from is believed.
+	TrustedProxies []string `yaml:"trusted_proxies"`
+
+	TLS GatewayTLS `yaml:"tls"` // makes the port speak HTTPS
 }
 
 // GatewayTLS is what the gateway shows its users; it has nothing to do with
@@ -31,20 +48,44 @@ type GatewayTLS struct {
 
 // Route leads the requests of a path to a service.
 type Route struct {
-	Path    string        `yaml:"path"`    // with all that lies below it; the longest path wins
-	Host    string        `yaml:"host"`    // of the requests; empty for any
-	Service string        `yaml:"service"` // its instances have protocol http, unless thrift is set
-	Strip   bool          `yaml:"strip"`   // the service does not see the path
-	Timeout time.Duration `yaml:"timeout"` // until the response begins; default 30 s
+	Path    string        `yaml:"path"`          // with all that lies below it; the longest path wins
+	Host    string        `yaml:"host"`          // of the requests; empty for any
+	Service string        `yaml:"service"`       // its instances have protocol http, unless thrift is set
+	Strip   bool          `yaml:"strip"`         // the service does not see the path
+	Slash   string        `yaml:"encoded_slash"` // "refuse" refuses %2F and %5C in paths; "pass", the default, lets them pass
+	Timeout time.Duration `yaml:"timeout"`       // until the response begins; default 30 s
 
 	Thrift    string   `yaml:"thrift"`    // .thrift file of a Thrift service: POST path/Method
 	Interface string   `yaml:"interface"` // service in that file, when it declares several
 	Include   []string `yaml:"include"`   // directories for included files
 }
 
+// Trusted is TrustedProxies, read.
+func (g Gateway) Trusted() ([]netip.Prefix, error) {
+	var all []netip.Prefix
+	for _, text := range g.TrustedProxies {
+		p, err := netip.ParsePrefix(text)
+		if err != nil {
+			addr, err := netip.ParseAddr(text)
+			if err != nil || addr.Zone() != "" {
+				return nil, fmt.Errorf("%q is no address and no CIDR; want one such as 10.0.0.5 or 10.0.0.0/24", text)
+			}
+			p = netip.PrefixFrom(addr, addr.BitLen())
+		}
+		all = append(all, p.Masked())
+	}
+	return all, nil
+}
+
 func (g Gateway) check(p *problems) {
 	checkHostPort(p, "gateway.listen", g.Listen, true)
 	inRange(p, "gateway.max_header", g.MaxHeader, 4096, 1<<20)
+	atLeast(p, "gateway.body_idle", g.BodyIdle, time.Second, true)
+	atLeast(p, "gateway.websocket_idle", g.WebSocketIdle, time.Second, true)
+	inRange(p, "gateway.max_connections", g.MaxConnections, 16, 1<<20)
+	if _, err := g.Trusted(); err != nil {
+		p.at("gateway.trusted_proxies", "%v", err)
+	}
 	if g.Health != "none" && !strings.HasPrefix(g.Health, "/") {
 		p.at("gateway.health", "%q does not begin with a slash; \"none\" turns it off", g.Health)
 	}
@@ -61,7 +102,8 @@ func (g Gateway) check(p *problems) {
 		if r.Timeout < 0 {
 			p.at(key+".timeout", `"none" makes no sense here; leave it out for 30s`)
 		}
-		id := r.Host + " " + strings.TrimSuffix(r.Path, "/")
+		oneOf(p, key+".encoded_slash", cmp.Or(r.Slash, "pass"), "pass", "refuse")
+		id := strings.ToLower(strings.TrimSuffix(r.Host, ".")) + " " + strings.TrimSuffix(r.Path, "/")
 		if other, twice := first[id]; twice {
 			p.at(key+".path", "%s leads somewhere in gateway.routes[%d] already", r.Path, other)
 		}

@@ -3,6 +3,7 @@ package skerry
 import (
 	"fmt"
 	"reflect"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -83,10 +84,15 @@ func parseSize(text string) (int64, error) {
 	return 0, fmt.Errorf("want a size such as 64KiB, 16MiB or a number of bytes, got %q", text)
 }
 
+// urlKey is the key whose value is a URL, in which a password must not be
+// taken for something else.
+const urlKey = "database.url"
+
 // expand replaces ${NAME}, ${NAME:-default} and ${file:path}. The replaced
-// text is not looked at again.
-func expand(text string, env func(string) (string, bool), readFile func(string) ([]byte, error)) (string, error) {
+// text is not looked at again. Inside a URL it is percent-encoded.
+func expand(text string, isURL bool, env func(string) (string, bool), readFile func(string) ([]byte, error)) (string, error) {
 	var out strings.Builder
+	written := "" // of the text itself, so far
 	for {
 		before, rest, found := strings.Cut(text, "${")
 		if !found {
@@ -95,6 +101,7 @@ func expand(text string, env func(string) (string, bool), readFile func(string) 
 		}
 		if escaped, ok := strings.CutSuffix(before, "$"); ok {
 			out.WriteString(escaped + "${")
+			written += escaped + "${"
 			text = rest
 			continue
 		}
@@ -106,9 +113,43 @@ func expand(text string, env func(string) (string, bool), readFile func(string) 
 		if err != nil {
 			return "", err
 		}
+		written += before
+		if isURL && inURL(written, after) {
+			value = percentEncode(value)
+		}
 		out.WriteString(before + value)
 		text = after
 	}
+}
+
+// variables are the places of a text that expand replaces.
+var variables = regexp.MustCompile(`\$\{[^}]*\}`)
+
+// inURL reports whether what stands between two parts of a URL belongs to its
+// user, password or parameters. Hosts and a whole URL stay as they are.
+func inURL(before, after string) bool {
+	_, authority, ok := strings.Cut(before, "://")
+	if !ok {
+		return false
+	}
+	if strings.Contains(authority, "?") {
+		return true
+	}
+	after = variables.ReplaceAllString(after, "")
+	return !strings.ContainsAny(authority, "@/") && strings.Contains(after, "@")
+}
+
+// percentEncode writes every byte that may mean something in a URL as %XX.
+func percentEncode(text string) string {
+	var b strings.Builder
+	for _, c := range []byte(text) {
+		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("-._~", c) >= 0 {
+			b.WriteByte(c)
+		} else {
+			fmt.Fprintf(&b, "%%%02X", c)
+		}
+	}
+	return b.String()
 }
 
 func lookup(name string, env func(string) (string, bool), readFile func(string) ([]byte, error)) (string, error) {

@@ -4,9 +4,12 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/skerry/skerry/internal/lab"
 )
 
 // read parses a configuration as ReadConfig does.
@@ -61,7 +64,7 @@ func TestConfigEverythingHasADefault(t *testing.T) {
 func TestConfigValues(t *testing.T) {
 	t.Setenv("SKERRY_TEST_PASSWORD", "s3cr:et")
 	secret := filepath.Join(t.TempDir(), "key")
-	if err := os.WriteFile(secret, []byte("0123456789abcdef\n"), 0o600); err != nil {
+	if err := os.WriteFile(secret, []byte(lab.SiteKey+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	c, err := read(t, `
@@ -91,9 +94,9 @@ consumers:
 			t.Errorf("%s: got %v, want %v", what, got, want)
 		}
 	}
-	check("url", c.Database.URL, "postgres://app:s3cr:et@db/site")
+	check("url", c.Database.URL, "postgres://app:s3cr%3Aet@db/site")
 	check("zone", c.Zone, "hall-1")
-	check("key", c.LAN.Key, "0123456789abcdef")
+	check("key", c.LAN.Key, lab.SiteKey)
 	check("interfaces", strings.Join(c.LAN.Interfaces, " "), "eth0")
 	check("version", c.Services[0].Version, "1.10")
 	check("merged", c.Services[1].Name+c.Services[1].Version+c.Services[1].Tags["rack"], "auth24")
@@ -154,7 +157,17 @@ func TestConfigProblems(t *testing.T) {
 		{"environment", "database:\n  url: \"postgres://${SKERRY_TEST_MISSING}@db\"\n",
 			[]string{":2: database.url: ${SKERRY_TEST_MISSING}: the environment has no variable SKERRY_TEST_MISSING; set it"}},
 		{"brace", "zone: \"${HOME\"\n", []string{`:1: zone: "${" without "}"`}},
-		{"short key", "lan: {key: secret}\n", []string{":1: lan.key: 6 bytes are too few for a key"}},
+		{"free text as a key", "lan: {key: correct horse battery}\n", []string{":1: lan.key: this is no site key: one begins with sk1-; make one with: skerry key new"}},
+		{"cut key", "lan: {key: " + lab.SiteKey[:40] + "}\n", []string{":1: lan.key: 36 letters and digits stand behind sk1-"}},
+		{"mistyped key", "lan: {key: " + lab.SiteKey[:59] + "a}\n", []string{":1: lan.key: the check sum of the site key is wrong"}},
+		{"key for a file", "site:\n  keys: [/etc/a.key, " + lab.SiteKey + "]\n", []string{":2: site.keys[1]: this is a key, and its place is a file"}},
+		{"key file twice", "site: {keys: [a.key, a.key]}\n", []string{`:1: site.keys[1]: "a.key" stands twice`}},
+		{"none and files", "site: {keys: [none, a.key]}\n", []string{`:1: site.keys[0]: "none" stands alone`}},
+		{"certificates without", "site: {keys: certificates}\n", []string{":1: site.keys: certificates prove membership only where every process shows one: set tls.ca"}},
+		{"two names of one key", "site: {keys: a.key}\nlan: {key: " + lab.SiteKey + "}\n", []string{":2: lan.key: site.keys names files already"}},
+		{"open and key", "site: {keys: none}\nlan: {key: " + lab.SiteKey + "}\n", []string{":2: lan.key: site.keys says none"}},
+		{"calls", "site: {calls: seald}\n", []string{`:1: site.calls: "seald" is none of sealed; did you mean sealed?`}},
+		{"sealed without key", "site: {keys: none, calls: sealed}\n", []string{":1: site.calls: sealed calls need the site's key"}},
 		{"twice", "cluster: a\ncluster: b\n", []string{":2: cluster: stands twice; the first is in line 1"}},
 		{"tab", "database:\n\turl: x\n", []string{"YAML is indented with spaces, never with tabs"}},
 		{"two documents", "cluster: a\n---\ncluster: b\n", []string{":3: a second document"}},
@@ -208,8 +221,48 @@ func FuzzParseConfig(f *testing.F) {
 	f.Add("cluster: x\nservices:\n- &a {name: a}\n- <<: *a\n  version: ${HOME}\n")
 	f.Add("lan: {port: 1, seeds: [a, b]}\nstop: {grace: none}\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		if c, err := parseConfig("x", []byte(text)); err == nil && c.Validate() != nil {
+		if c, err := ParseConfig("x", []byte(text)); err == nil && c.Validate() != nil {
 			t.Errorf("accepted and then refused: %v", c.Validate())
 		}
 	})
+}
+
+// TestKeysAreInNoError writes a site key into every place of a configuration
+// that is not for it.
+func TestKeysAreInNoError(t *testing.T) {
+	for _, text := range []string{
+		"KEY\n", "KEY: x\n", "site: KEY\n", "site: {KEY: x}\n", "site: {keys: {KEY: x}}\n", "site: {keys: [KEY]}\n", "site: {keys: \" KEY\"}\n",
+		"site: {calls: KEY}\n", "mode: KEY\n", "cluster: [KEY]\n", "cluster: \"KEY KEY\"\n", "lan: {port: KEY}\n", "lan: {announce: KEY}\n",
+		"lan: {key: KEYx}\n", "lan: {key: \"KEY KEY\"}\n", "lan: {seeds: \"KEY:x\"}\n", "limits: {frame: KEY}\n", "tls: {ca: KEY}\n",
+		"database: {url: \"postgres://u:KEY@db:port/x\"}\n", "zone: \"${KEY}\"\n", "zone: \"${file:KEY}\"\n", "a: b: KEY\n", "site: {keys: *KEY}\n",
+	} {
+		for _, key := range []string{lab.SiteKey, strings.ToUpper(lab.SiteKey), lab.SiteKey[:30]} {
+			_, err := read(t, strings.ReplaceAll(text, "KEY", key))
+			if err == nil {
+				t.Errorf("%q is taken", text)
+				continue
+			}
+			if strings.Contains(strings.ToLower(err.Error()), lab.SiteKey[4:12]) {
+				t.Errorf("%q: the error shows the key: %v", text, err)
+			}
+		}
+	}
+}
+
+func TestSiteKeysFromTheEnvironment(t *testing.T) {
+	list := "/run/a.key" + string(os.PathListSeparator) + string(os.PathListSeparator) + "/run/b.key"
+	t.Setenv(envSiteKeys, list)
+	if got := (Config{}).WithDefaults().Site.Keys; !slices.Equal(got, []string{"/run/a.key", "/run/b.key"}) {
+		t.Errorf("%s=%s gives %q", envSiteKeys, list, got)
+	}
+	if got := (Config{Site: Site{Keys: []string{"own"}}}).WithDefaults().Site.Keys; !slices.Equal(got, []string{"own"}) {
+		t.Errorf("the configuration names a file, and the node takes %q", got)
+	}
+	t.Setenv(envSiteKeys, "none")
+	if got := (Config{}).WithDefaults().Site.mode(); got != KeysNone {
+		t.Errorf("%s=none gives %q", envSiteKeys, got)
+	}
+	if err := (Config{LAN: LAN{Key: lab.SiteKey}}).Validate(); err == nil || !strings.Contains(err.Error(), "site.keys says none") {
+		t.Errorf("a key beside %s=none: %v", envSiteKeys, err)
+	}
 }

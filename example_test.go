@@ -53,7 +53,7 @@ func bench(cluster string) skerry.Config {
 	return skerry.Config{
 		Cluster:  "example-" + cluster,
 		Mode:     skerry.ModeBroadcast,
-		LAN:      skerry.LAN{Interfaces: []string{"127.0.0.0/8"}, Key: "0123456789abcdef"},
+		LAN:      skerry.LAN{Interfaces: []string{"127.0.0.0/8"}, Key: "sk1-aaaqeayeaudaocajbifqydiob4ibceqtcqkrmfyydenbwha5dypxurjq"},
 		Service:  skerry.Service{Name: "auth", Version: "v1"},
 		StateDir: "none",
 		Stop:     skerry.Stop{Grace: time.Millisecond},

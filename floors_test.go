@@ -22,12 +22,18 @@ var floors = map[string]struct {
 }{
 	"internal/run":  {0, nil},
 	"internal/heap": {0, nil},
+
+	"internal/quote":    {0, nil},
+	"internal/statedir": {0, nil},
+	"internal/mask":     {0, nil},
+	"internal/sitetls":  {1, nil},
+
 	"internal/wire": {0, nil}, // generated from idl/skerry.thrift
-	"health":        {1, []string{"internal/run"}},
+	"health":        {1, []string{"internal/quote", "internal/run", "internal/statedir"}},
 	"rollout":       {0, nil},
 	"release":       {1, []string{"rollout", "internal/run"}},
 	"registry":      {1, []string{"internal/run"}},
-	"rpc":           {2, []string{"health", "rollout", "internal/run", "internal/wire", "rpc/internal/theader", "rpc/internal/flat"}},
+	"rpc":           {2, []string{"health", "rollout", "internal/run", "internal/sitetls", "internal/wire", "rpc/internal/theader", "rpc/internal/flat"}},
 
 	"rpc/internal/theader": {0, nil},
 	"rpc/internal/flat":    {0, nil},
@@ -39,14 +45,20 @@ var floors = map[string]struct {
 	"registry/postgres":     {2, []string{"registry", "health", "rollout", "internal/run"}},
 	"broadcast":             {2, []string{"registry", "internal/run", "internal/wire"}},
 	"health/prom":           {2, []string{"health"}},
-	"discovery":             {3, []string{"registry", "rpc", "health", "internal/run"}},
-	"":                      {4, []string{"internal/heap", "internal/run", "internal/wire", "health", "registry", "registry/postgres", "broadcast", "rpc", "discovery", "rollout", "release"}},
+	"discovery":             {3, []string{"registry", "rpc", "health", "internal/run", "internal/statedir"}},
+	"":                      {4, []string{"internal/heap", "internal/keyfile", "internal/mask", "internal/quote", "internal/run", "internal/sitekey", "internal/sitetls", "internal/sshsig", "internal/statedir", "internal/wire", "health", "registry", "registry/postgres", "broadcast", "rpc", "discovery", "rollout", "release"}},
 	"gateway":               {5, []string{"", "internal/dynamic", "internal/run", "health", "registry", "rollout", "rpc"}},
 
 	// Tests only, or used by tests and by the commands only.
 	"rpc/interop":     {3, []string{"rpc"}},
 	"internal/lab":    {1, []string{"internal/run"}},
 	"internal/pgtest": {1, []string{"internal/run"}},
+
+	"internal/sitekey": {0, nil},
+	"internal/sshsig":  {0, nil},
+	"internal/keyfile": {1, []string{"internal/sitekey", "internal/sshsig"}},
+
+	"internal/operatorkey": {2, []string{"internal/keyfile", "internal/sshsig"}},
 
 	"internal/dynamic": {0, nil}, // Thrift by JSON: skerry call, and the gateway
 }
@@ -58,7 +70,7 @@ var testHelpers = []string{"internal/lab", "internal/pgtest", "registry/registry
 // top are the trees above the root package: they may import what they list,
 // and nothing imports them.
 var top = map[string][]string{
-	"cmd/":        {"", "health", "registry", "registry/postgres", "broadcast", "discovery", "rpc", "internal/wire", "internal/run", "internal/dynamic", "gateway", "release", "rollout"},
+	"cmd/":        {"", "health", "registry", "registry/postgres", "broadcast", "discovery", "rpc", "internal/wire", "internal/run", "internal/dynamic", "internal/mask", "internal/quote", "internal/statedir", "internal/sitekey", "internal/sshsig", "internal/keyfile", "internal/operatorkey", "gateway", "release", "rollout"},
 	"examples/":   {"", "rpc"},
 	"guarantees/": {"", "rpc"},
 

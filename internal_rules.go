@@ -23,22 +23,53 @@ var refusals = map[string]error{
 	"promised": rollout.ErrPromised,
 	"database": release.ErrElsewhere,
 	"invalid":  rollout.ErrRule,
+	"entry":    rollout.ErrEntry,
+	"foreign":  rollout.ErrForeign,
+	"unproven": rollout.ErrUnproven,
+	"needs":    rollout.ErrNeeds,
 }
 
-// RulesSince gives a peer what it lacks of the rules.
-func (s *internalService) RulesSince(_ context.Context, generation string) ([][]byte, error) {
-	g, err := rollout.ParseGeneration(generation)
+const (
+	pageBytes   = 512 << 10 // records of one answer of log, and at least one
+	bringMost   = 4096      // records of one call of bring
+	checksASec  = 200       // signatures that callers who are no members have checked in a second
+	checksBurst = 200
+)
+
+// Log gives a peer what it lacks of the rules, a page at a time.
+func (s *internalService) Log(_ context.Context, after string) (*wire.Records, error) {
+	g, err := rollout.ParseGeneration(after)
 	if err != nil {
 		return nil, err
 	}
-	return marshalEntries(s.node.rules.Since(g))
+	page, size := &wire.Records{Records: [][]byte{}}, 0
+	for _, e := range s.node.rules.Since(g) {
+		record := e.Record().Marshal()
+		if size += len(record); size > pageBytes && len(page.Records) > 0 {
+			page.More = new(true)
+			break
+		}
+		page.Records = append(page.Records, record)
+	}
+	return page, nil
 }
 
-// LearnRules takes committed rules from a peer.
-func (s *internalService) LearnRules(_ context.Context, texts [][]byte) (string, error) {
-	entries, err := unmarshalEntries(texts)
+// Bring takes entries that prove themselves, from any caller. What is known, or
+// does not follow, costs no check of a signature; callers that are no members
+// share a number of checks. Without keys nothing proves an entry, and only
+// members are believed.
+func (s *internalService) Bring(ctx context.Context, records [][]byte) (string, error) {
+	if len(records) > bringMost {
+		return "", s.refuse(fmt.Errorf("%w: %d records at once, at most %d are taken", rollout.ErrEntry, len(records), bringMost))
+	}
+	member := fromMember(ctx)
+	if !member && !s.node.trust.provable() {
+		return "", s.refuse(fmt.Errorf("%w: this process has no key to check it by (skerry key set), so it believes members only", rollout.ErrUnproven))
+	}
+	entries, err := openRecords(records)
 	if err == nil {
-		err = s.node.rules.Learn(entries...)
+		afford := func() bool { return member || s.node.checks.take(time.Now()) }
+		err = s.node.rules.Bring(afford, entries...)
 	}
 	if err != nil {
 		return "", s.refuse(err)
@@ -48,27 +79,33 @@ func (s *internalService) LearnRules(_ context.Context, texts [][]byte) (string,
 
 // Promise accepts what an operator is about to commit, where no database
 // orders the log: two writers would fork it.
-func (s *internalService) Promise(_ context.Context, text []byte, by string) error {
+func (s *internalService) Promise(_ context.Context, record, undertaking []byte) error {
 	if s.node.database() != nil {
 		return s.refuse(fmt.Errorf("%s keeps the rules in a database: %w", s.node.rules.Process(), release.ErrElsewhere))
 	}
-	return s.withEntry(text, func(e rollout.Entry) error { return s.node.rules.Promise(e, by) })
+	return s.withEntry(record, undertaking, s.node.rules.Promise)
 }
 
 // Abandon takes a promise back.
-func (s *internalService) Abandon(_ context.Context, text []byte, by string) error {
-	return s.withEntry(text, func(e rollout.Entry) error { return s.node.rules.Abandon(e, by) })
+func (s *internalService) Abandon(_ context.Context, record, undertaking []byte) error {
+	return s.withEntry(record, undertaking, s.node.rules.Abandon)
 }
 
 // Bar gives up what an operator was about to commit.
-func (s *internalService) Bar(_ context.Context, text []byte) error {
-	return s.withEntry(text, s.node.rules.Bar)
+func (s *internalService) Bar(_ context.Context, record, undertaking []byte) error {
+	return s.withEntry(record, undertaking, s.node.rules.Bar)
 }
 
-func (s *internalService) withEntry(text []byte, do func(rollout.Entry) error) error {
-	entries, err := unmarshalEntries([][]byte{text})
+func (s *internalService) withEntry(record, undertaking []byte, do func(rollout.Entry, rollout.Undertaking) error) error {
+	var by rollout.Undertaking
+	entries, err := openRecords([][]byte{record})
 	if err == nil {
-		err = do(entries[0])
+		if failed := json.Unmarshal(undertaking, &by); failed != nil {
+			err = fmt.Errorf("%w: undertaking: %w", rollout.ErrEntry, failed)
+		}
+	}
+	if err == nil {
+		err = do(entries[0], by)
 	}
 	if err != nil {
 		return s.refuse(err)
@@ -82,7 +119,7 @@ func (s *internalService) Promised(context.Context) ([]byte, error) {
 	if e == nil {
 		return []byte{}, nil
 	}
-	return json.Marshal(e)
+	return e.Record().Marshal(), nil
 }
 
 // Report answers a round of a drain, at once when nothing is to be named.
@@ -91,7 +128,10 @@ func (s *internalService) Report(ctx context.Context, round int64, before string
 	if err != nil {
 		return nil, err
 	}
-	if wait := min(time.Duration(waitMs)*time.Millisecond, peerLimit); wait > 0 {
+	if round < 0 {
+		return nil, fmt.Errorf("round %d: a round has a number from 0 on", round)
+	}
+	if wait := time.Duration(min(max(waitMs, 0), peerLimit.Milliseconds())) * time.Millisecond; wait > 0 {
 		ctx, cancel := context.WithTimeout(ctx, wait)
 		_ = s.node.rules.AwaitEnd(ctx, g) // in vain: the report says so
 		cancel()
@@ -188,23 +228,16 @@ func refused(err error) error {
 	return err
 }
 
-func marshalEntries(entries []rollout.Entry) ([][]byte, error) {
-	out := make([][]byte, len(entries))
-	for i, e := range entries {
-		text, err := json.Marshal(e)
-		if err != nil {
-			return nil, err
+// openRecords reads entries as they travel.
+func openRecords(records [][]byte) ([]rollout.Entry, error) {
+	out := make([]rollout.Entry, len(records))
+	for i, b := range records {
+		r, err := rollout.ParseRecord(b)
+		if err == nil {
+			out[i], err = r.Open()
 		}
-		out[i] = text
-	}
-	return out, nil
-}
-
-func unmarshalEntries(texts [][]byte) ([]rollout.Entry, error) {
-	out := make([]rollout.Entry, len(texts))
-	for i, text := range texts {
-		if err := json.Unmarshal(text, &out[i]); err != nil {
-			return nil, fmt.Errorf("%w: entry %d: %w", rollout.ErrRule, i, err)
+		if err != nil {
+			return nil, fmt.Errorf("record %d: %w", i, err)
 		}
 	}
 	return out, nil

@@ -3,8 +3,6 @@ package skerry
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
-	"errors"
 	"fmt"
 	"maps"
 	"runtime/debug"
@@ -14,11 +12,13 @@ import (
 	"github.com/skerry/skerry/broadcast"
 	"github.com/skerry/skerry/internal/wire"
 	"github.com/skerry/skerry/registry"
-	"github.com/skerry/skerry/rpc"
 )
 
 // internalName is the framework's own service on every port (idl/skerry.thrift).
 const internalName = "skerry.internal"
+
+// openMethods are those of the framework's own service that any caller may use.
+var openMethods = []string{"ping", "bring", "whoAmI"}
 
 // internalService tells other skerry processes about this one.
 type internalService struct {
@@ -29,12 +29,14 @@ type internalService struct {
 
 var _ wire.Internal = (*internalService)(nil)
 
-// WhoAmI says who answers at this port.
-func (s *internalService) WhoAmI(context.Context) (*wire.Identity, error) {
-	id := &wire.Identity{
-		Cluster: s.node.cfg.Cluster, Owner: wireOwner(s.node.owner), Release: buildRelease(),
-		UptimeMs: time.Since(s.started).Milliseconds(), Services: []string{},
+// WhoAmI says which process answers at this port; to strangers, of which
+// cluster and release it is.
+func (s *internalService) WhoAmI(ctx context.Context) (*wire.Identity, error) {
+	id := &wire.Identity{Cluster: s.node.cfg.Cluster, Owner: &wire.Owner{}, Release: buildRelease(), Services: []string{}}
+	if !fromMember(ctx) {
+		return id, nil
 	}
+	id.Owner, id.UptimeMs = wireOwner(s.node.owner), time.Since(s.started).Milliseconds()
 	s.node.offers.each(func(o *offer) { id.Services = append(id.Services, o.service) })
 	slices.Sort(id.Services)
 	return id, nil
@@ -121,45 +123,19 @@ func buildRelease() string {
 	return "(devel)"
 }
 
-// fetcher asks a peer's internal service for what does not fit in a datagram.
-type fetcher struct{ tls *tls.Config }
-
-// fetch tries TLS first when this process has any set up: sites that encrypt
-// do so everywhere.
-func (f fetcher) fetch(ctx context.Context, addr string, owner registry.Owner) ([]registry.Instance, error) {
-	if f.tls == nil {
-		return f.describe(ctx, addr, owner, false)
-	}
-	list, err := f.describe(ctx, addr, owner, true)
-	if err != nil {
-		var plain error
-		if list, plain = f.describe(ctx, addr, owner, false); plain == nil {
-			return list, nil
-		}
-		err = errors.Join(err, plain)
-	}
-	return list, err
-}
-
-// describe makes a connection for one question; fetches are rare.
-func (f fetcher) describe(ctx context.Context, addr string, owner registry.Owner, encrypted bool) ([]registry.Instance, error) {
-	c, err := rpc.NewClient(rpc.ClientConfig{
-		Resolver: rpc.Static(&rpc.Endpoint{ID: addr, Service: internalName, Addr: addr, TLS: encrypted}),
-		TLS:      f.tls,
-	})
+// describe asks a peer's internal service for what does not fit in a datagram.
+// It makes a connection for one question; fetches are rare.
+func (n *Node) describe(ctx context.Context, addr string, owner registry.Owner) ([]registry.Instance, error) {
+	p, err := n.newPeer(member{Owner: owner, Addr: addr})
 	if err != nil {
 		return nil, err
 	}
-	defer c.Close()
-	t, err := c.Service(internalName, rpc.ServiceOptions{})
+	defer p.calls.Close()
+	d, err := p.client().Describe(ctx)
 	if err != nil {
 		return nil, err
 	}
-	d, err := wire.NewInternalClient(t).Describe(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if o := d.GetOwner(); o == nil || o.Epoch != owner.Epoch || o.Host != owner.Host || int(o.Pid) != owner.PID {
+	if o := d.GetOwner(); o == nil || ownerOf(o) != owner {
 		return nil, fmt.Errorf("%s answers for %v, not for %v", addr, o, owner)
 	}
 	now := time.Now()

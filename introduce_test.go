@@ -25,7 +25,7 @@ func TestReadOnlyConsumer(t *testing.T) {
 	operator := func() *release.Controller {
 		c := site
 		c.StateDir = "none"
-		return open(t, c, AsGuest()).Releases("ann", nil, nil)
+		return open(t, c, AsGuest()).Releases(Operator{Name: "ann"})
 	}
 	ann := operator()
 	eventually(t, "auth is listed", func() bool { return ann.Start(t.Context(), "spring", "new tokens", "") == nil })

@@ -2,6 +2,7 @@ package skerry
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
@@ -96,11 +97,23 @@ func (n *Node) fetchRules(ctx context.Context, m member) error {
 	if err != nil {
 		return err
 	}
-	entries, err := p.Since(ctx, n.rules.Log().Last())
+	return n.learnFrom(ctx, p.Since)
+}
+
+// learnFrom fetches the entries that are not applied here yet; the whole log
+// when it parts from the one here, as a newer entry may end that.
+func (n *Node) learnFrom(ctx context.Context, since func(context.Context, rollout.Generation) ([]rollout.Entry, error)) error {
+	entries, err := since(ctx, n.rules.Log().Last())
 	if err != nil {
 		return err
 	}
-	return n.rules.Learn(entries...)
+	err = n.rules.Learn(entries...)
+	if errors.Is(err, rollout.ErrFork) || errors.Is(err, rollout.ErrGap) {
+		if entries, err = since(ctx, rollout.Generation{}); err == nil {
+			err = n.rules.Learn(entries...)
+		}
+	}
+	return err
 }
 
 func (n *Node) loadMembers() *membership {

@@ -171,7 +171,8 @@ func TestManyServicesOnTheLAN(t *testing.T) {
 // TestInternalService asks the framework's own service what it says of its
 // process, by way of a description fetched as peers on the LAN fetch it.
 func TestInternalService(t *testing.T) {
-	n := offering(t, lanSite(t), &greeter{})
+	site := lanSite(t)
+	n, asker := offering(t, site, &greeter{}), open(t, withState(t, site))
 	foreign := registry.Instance{Service: "billing", Host: "10.0.0.5", Port: 9090, Protocol: registry.ProtocolFramedBinary}
 	if err := n.Register(t.Context(), foreign); err != nil {
 		t.Fatal(err)
@@ -180,7 +181,7 @@ func TestInternalService(t *testing.T) {
 	var list []registry.Instance
 	var err error
 	eventually(t, "the node itself is offered, too", func() bool {
-		list, err = (fetcher{}).fetch(t.Context(), strings.Replace(addr, "0.0.0.0", "127.0.0.1", 1), n.owner)
+		list, err = asker.describe(t.Context(), strings.Replace(addr, "0.0.0.0", "127.0.0.1", 1), n.owner)
 		return err != nil || len(list) == 3
 	})
 	if err != nil || len(list) != 3 || list[2].Service != nodeName || list[0].Service != "billing" || list[1].Service != "greeter" || list[1].Version != "v1" || list[1].Host != "127.0.0.1" {
@@ -188,7 +189,7 @@ func TestInternalService(t *testing.T) {
 	}
 	stranger := n.owner
 	stranger.Epoch++
-	if _, err := (fetcher{}).fetch(t.Context(), addr, stranger); err == nil || !strings.Contains(err.Error(), "answers for") {
+	if _, err := asker.describe(t.Context(), addr, stranger); err == nil || !strings.Contains(err.Error(), "it is of process "+n.owner.String()) {
 		t.Errorf("of another process: %v", err)
 	}
 	id, err := (&internalService{node: n}).WhoAmI(t.Context())

@@ -13,18 +13,15 @@ import (
 const askedAtOnce = 8
 
 // askNewer has the database and some processes asked for rules up to a
-// generation, one round at a time.
-func (n *Node) askNewer(to rollout.Generation) {
-	if !n.asking.CompareAndSwap(false, true) {
-		return
-	}
+// generation, and calls over when all were asked.
+func (n *Node) askNewer(to rollout.Generation, over func()) {
 	begun := n.lookout.Go(func(ctx context.Context) error {
-		defer n.asking.Store(false)
+		defer over()
 		n.fetchNewer(ctx, to)
 		return nil
 	})
 	if !begun {
-		n.asking.Store(false)
+		over()
 	}
 }
 
@@ -39,20 +36,14 @@ func (n *Node) fetchNewer(ctx context.Context, to rollout.Generation) {
 				n.log.Debug("newer rules were asked for in vain", "generation", to.String(), "err", err)
 			}
 			if !n.rules.Log().Last().Before(to) {
-				cancel() // nobody else is needed
+				cancel() // no other answer is needed
 			}
 			return nil
 		})
 	}
 	for _, s := range n.sources {
 		if db, ok := s.Registry.(*postgres.Registry); ok {
-			ask(func(ctx context.Context) error {
-				entries, err := db.Rules().Since(ctx, n.rules.Log().Last())
-				if err == nil {
-					err = n.rules.Learn(entries...)
-				}
-				return err
-			})
+			ask(func(ctx context.Context) error { return n.learnFrom(ctx, db.Rules().Since) })
 		}
 	}
 	others := n.members.list()

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/apache/thrift/lib/go/thrift"
@@ -16,6 +15,7 @@ import (
 	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/internal/heap"
 	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/internal/sitetls"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rollout"
 	"github.com/skerry/skerry/rpc"
@@ -33,13 +33,14 @@ type Node struct {
 	tls          security
 	sources      []discovery.Source
 	stats        *health.Recorder
-	statsFile    *health.LogSink // nil without one
+	trust        *trust
+	siteTLS      *sitetls.Site
+	checks       *bucket // of signatures, for callers that are no members
 	rules        *rollout.Agent
 	ages         ages
 	cold         *coldStart
 	known        func()        // the rules are: traces may begin
 	ahead        chan struct{} // has a value when somebody may have announced newer rules
-	asking       atomic.Bool   // newer rules are asked for
 	members      *membership
 	peers        peers  // connections to other processes' internal services
 	place        string // see place
@@ -105,12 +106,19 @@ func newNode(cfg Config, opts []Option) (n *Node, err error) {
 	if n.tls, err = loadTLS(cfg.TLS); err != nil {
 		return nil, err
 	}
+	if n.trust, err = newTrust(cfg); err != nil {
+		return nil, err
+	}
+	n.loadKeys()
+	n.checks = newBucket(checksASec, checksBurst)
+	n.siteTLS, err = sitetls.New(sitetls.Config{Cluster: cfg.Cluster, Owner: n.owner.String(), Seeds: n.trust.use(useSite)})
+	if err != nil {
+		return nil, err
+	}
 	if n.sources, err = n.newSources(); err != nil {
 		return nil, err
 	}
-	if n.rules, err = n.newAgent(); err != nil {
-		return nil, err
-	}
+	n.rules = n.newAgent()
 	for service := range cfg.Consumers {
 		if service != "*" {
 			n.rules.MayCall(service) // the other callees are added when their clients are made
@@ -134,6 +142,9 @@ func newNode(cfg Config, opts []Option) (n *Node, err error) {
 		Health:         n.stats,
 		Logger:         n.log,
 		Rollout:        n.rules,
+		Rules:          ruleExchange{n},
+		Site:           n.siteTLS,
+		Identity:       n.identity(),
 		RefuseOrphans:  n.cfg.Rollout.Orphans == OrphansStrict,
 	})
 	if err != nil {
@@ -141,6 +152,11 @@ func newNode(cfg Config, opts []Option) (n *Node, err error) {
 	}
 	n.offers, err = newProvider(n)
 	return n, err
+}
+
+// identity is what this process says of itself on users' connections.
+func (n *Node) identity() rpc.Identity {
+	return rpc.Identity{Cluster: n.cfg.Cluster, Owner: n.owner.String(), Keys: n.trust.use(useHello)}
 }
 
 func (n *Node) newLists() (*discovery.Discovery, error) {
@@ -157,6 +173,7 @@ func (n *Node) newLists() (*discovery.Discovery, error) {
 		StateFile: n.files.lists,
 		WatchAll:  n.opts.watchAll,
 		Hidden:    hidden,
+		Sealed:    n.cfg.Site.Calls == CallsSealed,
 		WarmUp:    n.cfg.Calls.WarmUp,
 		Eject:     n.cfg.Calls.Eject,
 		Logger:    n.log,
@@ -184,6 +201,7 @@ func (n *Node) start(ctx context.Context) {
 	n.watchDatabase()
 	n.joinSite()
 	n.lookout.Go(n.watchAges)
+	n.lookout.Go(n.watchKeys)
 	n.counting = run.NewGroup(ctx)
 	if n.cfg.Stats.Interval > 0 {
 		n.counting.Go(n.stats.Run)

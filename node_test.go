@@ -50,7 +50,7 @@ func lanSite(t *testing.T) Config {
 	return Config{
 		Cluster:  "test",
 		Mode:     ModeBroadcast,
-		LAN:      LAN{Interfaces: []string{"127.0.0.0/8"}, Port: lab.Port(t), Key: "0123456789abcdef"},
+		LAN:      LAN{Interfaces: []string{"127.0.0.0/8"}, Port: lab.Port(t), Key: lab.SiteKey},
 		StateDir: t.TempDir(),
 		Stop:     Stop{Grace: 300 * time.Millisecond, Drain: 5 * time.Second},
 	}
@@ -123,7 +123,6 @@ func TestNothingOutlivesClose(t *testing.T) {
 	before := runtime.NumGoroutine()
 	site := lanSite(t)
 	site.Mode, site.Database.URL = ModeAuto, "postgres://nobody@127.0.0.1:1/none"
-	site.StateDir = "none" // the statistics file's library keeps one idle goroutine for good
 	n := offering(t, site, &greeter{name: "anna"})
 	if _, err := greet(t.Context(), n); err != nil {
 		t.Error(err)

@@ -27,7 +27,7 @@ func TestAddressComesLateAndChanges(t *testing.T) {
 		work := run.NewGroup(ctx)
 		work.Go(memory.Run)
 		log := &transcript{}
-		rules, err := rollout.NewAgent("here/1/e", rollout.Saved{}, nil)
+		rules, err := rollout.NewAgent(rollout.AgentConfig{Process: "here/1/e"})
 		if err != nil {
 			t.Fatal(err)
 		}

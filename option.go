@@ -5,6 +5,7 @@ import (
 	"os"
 
 	"github.com/skerry/skerry/discovery"
+	"github.com/skerry/skerry/internal/quote"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rpc"
 )
@@ -47,13 +48,14 @@ func WithAllServices() Option { return func(o *options) { o.watchAll = true } }
 func AsGuest() Option { return func(o *options) { o.guest = true } }
 
 // Logger is the logger that the configuration describes, for programs that
-// log in the same way; it writes to stderr.
+// log in the same way; it writes to stderr. No attribute can forge a line or a
+// control sequence, in either format.
 func (c Log) Logger() *slog.Logger {
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(c.Level)) // checked by Validate
 	o := &slog.HandlerOptions{Level: level}
 	if c.Format == "json" {
-		return slog.New(slog.NewJSONHandler(os.Stderr, o))
+		return slog.New(slog.NewJSONHandler(quote.JSONWriter(os.Stderr), o))
 	}
 	return slog.New(slog.NewTextHandler(os.Stderr, o))
 }

@@ -48,6 +48,9 @@ func (n *Node) peer(m member) (*peer, error) {
 	n.peers.mu.Lock()
 	defer n.peers.mu.Unlock()
 	key := m.Owner.String() + " " + m.Addr
+	if n.bySite() {
+		key += " site"
+	}
 	if p := n.peers.all[key]; p != nil {
 		return p, nil
 	}
@@ -62,12 +65,23 @@ func (n *Node) peer(m member) (*peer, error) {
 	return p, nil
 }
 
+// bySite reports whether other processes are asked by site connections: by the
+// site's key. Otherwise it takes a certificate, an open site, or the same host.
+func (n *Node) bySite() bool { return n.trust.mode == "" && !n.trust.keyless() }
+
 func (n *Node) newPeer(m member) (*peer, error) {
+	ep := &rpc.Endpoint{ID: m.Addr, Service: internalName, Addr: m.Addr, TLS: m.TLS || n.trust.mode == KeysCertificates, Site: n.bySite()}
+	if m.Owner != (registry.Owner{}) {
+		ep.Owner = m.Owner.String()
+	}
 	c, err := rpc.NewClient(rpc.ClientConfig{
-		Resolver: rpc.Static(&rpc.Endpoint{ID: m.Addr, Service: internalName, Addr: m.Addr, TLS: m.TLS}),
-		TLS:      n.tls.client,
-		Caller:   nodeName,
-		Logger:   n.log,
+		Resolver:   rpc.Static(ep),
+		TLS:        n.tls.client,
+		RequireTLS: n.cfg.TLS.Providers != "any",
+		Site:       n.siteTLS,
+		Identity:   n.identity(),
+		Caller:     nodeName,
+		Logger:     n.log,
 	})
 	if err != nil {
 		return nil, err
@@ -90,58 +104,90 @@ func (p *peer) same(ctx context.Context) error {
 	return err
 }
 
+// logMost bounds what is fetched of one process's log.
+const logMost = 64 << 20
+
 // Since fetches the entries after a generation.
-func (p *peer) Since(ctx context.Context, g rollout.Generation) ([]rollout.Entry, error) {
-	texts, err := p.client().RulesSince(ctx, g.String())
-	if err != nil {
-		return nil, err
+func (p *peer) Since(ctx context.Context, g rollout.Generation) (all []rollout.Entry, err error) {
+	for size := 0; ; {
+		page, err := p.client().Log(ctx, g.String())
+		if err != nil {
+			return nil, err
+		}
+		entries, err := openRecords(page.Records)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range page.Records {
+			size += len(r)
+		}
+		all = append(all, entries...)
+		switch n := len(entries); {
+		case !page.GetMore() || n == 0:
+			return all, nil
+		case !g.Before(entries[n-1].Generation) || size > logMost:
+			return nil, fmt.Errorf("%s gives a log without end", p.Addr)
+		default:
+			g = entries[n-1].Generation
+		}
 	}
-	return unmarshalEntries(texts)
 }
 
-// Learn brings it committed entries.
+// Learn brings it committed entries, as many at a time as one call takes.
 func (p *peer) Learn(ctx context.Context, entries ...rollout.Entry) error {
-	texts, err := marshalEntries(entries)
-	if err == nil {
-		_, err = p.client().LearnRules(ctx, texts)
+	for len(entries) > 0 {
+		var records [][]byte
+		size, n := 0, 0
+		for ; n < len(entries) && n < bringMost && (n == 0 || size < pageBytes); n++ {
+			records = append(records, entries[n].Record().Marshal())
+			size += len(records[n])
+		}
+		if _, err := p.client().Bring(ctx, records); err != nil {
+			return refused(err)
+		}
+		entries = entries[n:]
 	}
-	return refused(err)
+	return nil
 }
 
 // Promise asks it to accept no other entry of that number.
-func (p *peer) Promise(ctx context.Context, e rollout.Entry, by string) error {
-	return p.withEntry(ctx, e, func(text []byte) error { return p.client().Promise(ctx, text, by) })
+func (p *peer) Promise(ctx context.Context, e rollout.Entry, by rollout.Undertaking) error {
+	return p.withEntry(ctx, e, by, (*wire.InternalClient).Promise)
 }
 
 // Abandon takes the promise back.
-func (p *peer) Abandon(ctx context.Context, e rollout.Entry, by string) error {
-	return p.withEntry(ctx, e, func(text []byte) error { return p.client().Abandon(ctx, text, by) })
+func (p *peer) Abandon(ctx context.Context, e rollout.Entry, by rollout.Undertaking) error {
+	return p.withEntry(ctx, e, by, (*wire.InternalClient).Abandon)
 }
 
 // Bar asks it never to promise the entry.
-func (p *peer) Bar(ctx context.Context, e rollout.Entry) error {
-	return p.withEntry(ctx, e, func(text []byte) error { return p.client().Bar(ctx, text) })
+func (p *peer) Bar(ctx context.Context, e rollout.Entry, by rollout.Undertaking) error {
+	return p.withEntry(ctx, e, by, (*wire.InternalClient).Bar)
 }
 
-func (p *peer) withEntry(ctx context.Context, e rollout.Entry, do func(text []byte) error) error {
-	text, err := json.Marshal(e)
+func (p *peer) withEntry(ctx context.Context, e rollout.Entry, by rollout.Undertaking,
+	do func(_ *wire.InternalClient, _ context.Context, record, undertaking []byte) error) error {
+	undertaking, err := json.Marshal(by)
 	if err != nil {
 		return err
 	}
 	if err := p.same(ctx); err != nil {
 		return err
 	}
-	return refused(do(text))
+	return refused(do(p.client(), ctx, e.Record().Marshal(), undertaking))
 }
 
 // Promised is the entry that it has promised and that is not committed.
 func (p *peer) Promised(ctx context.Context) (*rollout.Entry, error) {
-	text, err := p.client().Promised(ctx)
-	if err != nil || len(text) == 0 {
+	record, err := p.client().Promised(ctx)
+	if err != nil || len(record) == 0 {
 		return nil, err
 	}
-	var e rollout.Entry
-	return &e, json.Unmarshal(text, &e)
+	entries, err := openRecords([][]byte{record})
+	if err != nil {
+		return nil, err
+	}
+	return &entries[0], nil
 }
 
 // Report asks for its part of a drain's round.

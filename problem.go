@@ -2,8 +2,11 @@ package skerry
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/skerry/skerry/internal/sitekey"
 )
 
 // Problem is one thing that is wrong with a configuration.
@@ -51,8 +54,14 @@ type problems struct {
 }
 
 func (p *problems) add(line int, key, format string, args ...any) {
-	p.list = append(p.list, Problem{File: p.file, Line: line, Key: key, Text: fmt.Sprintf(format, args...)})
+	p.list = append(p.list, Problem{File: p.file, Line: line, Key: hideKeys(key), Text: hideKeys(fmt.Sprintf(format, args...))})
 }
+
+// siteKeys are the texts of site keys, whole or cut: a key in a wrong place is
+// shown in no error.
+var siteKeys = regexp.MustCompile(`(?i)` + sitekey.Prefix + `[a-z0-9]{4,}`)
+
+func hideKeys(text string) string { return siteKeys.ReplaceAllString(text, sitekey.Prefix+"…") }
 
 // at adds a problem at the line of its key or of the nearest key around it.
 func (p *problems) at(key, format string, args ...any) {

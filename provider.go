@@ -50,6 +50,10 @@ func newProvider(n *Node) (*provider, error) {
 	p.server, err = rpc.NewServer(rpc.ServerConfig{
 		Instance:     n.owner.String(),
 		TLS:          n.tls.server,
+		Site:         n.siteTLS,
+		Identity:     n.identity(),
+		Member:       n.trust.isMember,
+		Also:         n.cfg.lists,
 		MaxConns:     n.cfg.Limits.Conns,
 		MaxCalls:     n.cfg.Limits.Calls,
 		MaxConnCalls: n.cfg.Limits.ConnCalls,
@@ -57,6 +61,7 @@ func newProvider(n *Node) (*provider, error) {
 		Interceptors: n.opts.server,
 		Health:       n.stats,
 		Logger:       n.log,
+		Listed:       n.lists.Offers,
 
 		Rollout:       n.rules,
 		Entry:         n.cfg.entry,
@@ -65,7 +70,7 @@ func newProvider(n *Node) (*provider, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err = p.server.Handle(internalName, "", wire.NewInternalProcessor(&internalService{node: n, started: time.Now()}))
+	_, err = p.server.HandleInternal(internalName, "", wire.NewInternalProcessor(&internalService{node: n, started: time.Now()}), openMethods...)
 	return p, err
 }
 

@@ -72,7 +72,7 @@ func releaseTwo(t *testing.T, site Config) {
 	operator := func(name string) *release.Controller {
 		c := site
 		c.StateDir = "none"
-		return open(t, c, AsGuest()).Releases(name, nil, nil)
+		return open(t, c, AsGuest()).Releases(Operator{Name: name})
 	}
 	var stop atomic.Bool
 	var traces [2]atomic.Int64

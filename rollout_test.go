@@ -90,7 +90,7 @@ func TestDetachedWorkHasATraceOfItsOwn(t *testing.T) {
 		t.Fatal(err)
 	}
 	end()
-	entry := rollout.Entry{Generation: rollout.Generation{N: 1}, Rules: map[string]rollout.Rule{"greeter": {Version: "v1"}}}
+	entry := rollout.Entry{Cluster: consumer.cfg.Cluster, Generation: rollout.Generation{N: 1}, Rules: map[string]rollout.Rule{"greeter": {Version: "v1"}}}
 	if err := provider.Rollout().Learn(entry); err != nil {
 		t.Fatal(err)
 	}

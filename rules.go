@@ -1,42 +1,56 @@
 package skerry
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
+	"path/filepath"
 
+	"github.com/skerry/skerry/internal/statedir"
+	"github.com/skerry/skerry/registry/postgres"
 	"github.com/skerry/skerry/rollout"
 )
 
 // newAgent makes the process's part in rollouts, with the rules that it kept
-// when it ran before. Rules that can't be read are learnt again from others.
-func (n *Node) newAgent() (*rollout.Agent, error) {
-	var saved rollout.Saved
-	save := func(rollout.Saved) error { return nil }
+// when it ran before. They are checked like what comes by the network: what is
+// not believed is put aside, and learnt again from others.
+func (n *Node) newAgent() *rollout.Agent {
+	cfg := rollout.AgentConfig{Process: n.owner.String(), Cluster: n.cfg.Cluster, Trust: n.trust}
+	var unread error
 	if file := n.files.rules; file != "" {
-		if err := readJSON(file, &saved); err != nil {
-			n.log.Warn("the kept rules of versions can't be read; they are learnt again from others", "err", err)
-			saved = rollout.Saved{}
-		}
+		cfg.Saved, unread = readSaved(file)
 		if n.files.others != "" {
-			var theirs rollout.Saved
-			if err := readJSON(n.files.others, &theirs); err == nil {
-				saved.Entries = theirs.Entries
+			if theirs, err := readSaved(n.files.others); err == nil {
+				cfg.Saved.Records, cfg.Saved.Tip = theirs.Records, theirs.Tip
 			}
 		}
-		save = func(s rollout.Saved) error { return writeJSON(file, s) }
+		cfg.Save = func(s rollout.Saved) error { return writeJSON(file, s) }
 	}
-	a, err := rollout.NewAgent(n.owner.String(), saved, save)
-	if err != nil {
-		n.log.Warn("the kept rules of versions are no log; they are learnt again from others", "err", err)
-		a, err = rollout.NewAgent(n.owner.String(), rollout.Saved{}, save)
+	a, aside := rollout.NewAgent(cfg)
+	if aside = errors.Join(unread, aside); aside != nil {
+		kept := filepath.Base(n.files.rules) + ".aside"
+		if err := statedir.Rename(n.files.rules, kept); err != nil {
+			kept = err.Error()
+		}
+		n.log.Warn("kept rules of versions are not believed, and are learnt again from others", "file", n.files.rules, "aside", kept, "err", aside)
 	}
-	if err == nil {
-		a.AskBy(n.askNewer)
+	a.AskBy(n.askNewer)
+	return a
+}
+
+// readSaved reads a process's rules file.
+func readSaved(file string) (s rollout.Saved, err error) {
+	var text struct {
+		rollout.Saved
+		Entries json.RawMessage `json:"entries"`
 	}
-	return a, err
+	err = readJSON(file, &text)
+	if err == nil && text.Entries != nil {
+		err = fmt.Errorf("%s is of skerry before 0.2", file)
+	}
+	return text.Saved, err
 }
 
 // learn applies what the database has committed.
@@ -46,15 +60,32 @@ func (n *Node) learn(entries []rollout.Entry) {
 		return
 	}
 	if err := n.rules.Learn(entries...); err != nil {
-		n.log.Error("rules of the database not applied; if it was restored from an older copy, an operator adopts the rules that are in use", "err", err)
+		if db := n.database(); db != nil && errors.Is(err, rollout.ErrFork) {
+			n.learnWhole(db)
+			return
+		}
+		n.log.Error("rules of the database not applied", "err", err)
 		return
 	}
 	n.log.Info("rules applied", "generation", n.rules.Log().Last().String())
 }
 
+// learnWhole reads the database's whole log, when it has parted from the one
+// here: one of its entries may end that.
+func (n *Node) learnWhole(db *postgres.Registry) {
+	n.lookout.Go(func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, peerLimit)
+		defer cancel()
+		if err := n.learnFrom(ctx, db.Rules().Since); err != nil && ctx.Err() == nil {
+			n.log.Error("rules of the database not applied: its log is not the one that this process goes by; an operator adopts one of them (skerry release adopt)", "err", err)
+		}
+		return nil
+	})
+}
+
 // readJSON reads what writeJSON wrote; a file that is not there changes nothing.
 func readJSON(path string, into any) error {
-	text, err := os.ReadFile(path)
+	text, err := statedir.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -72,5 +103,5 @@ func writeJSON(path string, v any) error {
 	if err != nil {
 		return err
 	}
-	return replaceFile(path, text)
+	return statedir.WriteFile(path, text)
 }

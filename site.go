@@ -11,6 +11,7 @@ import (
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/registry/postgres"
 	"github.com/skerry/skerry/release"
+	"github.com/skerry/skerry/rollout"
 )
 
 // siteLimit is how long a look at the site waits for registries that have not
@@ -21,18 +22,33 @@ const (
 	listsGrow  = 150 * time.Millisecond // how long a list that the LAN has just begun to give may still grow
 )
 
-// Releases is the operator's side of releases: the steps, by name of the
-// operator, on the rule log of this node's site, in the database or, where
-// there is none, in the processes. without names processes, host/pid or hosts
-// that the operator vouches are dead. progress may be nil.
-func (n *Node) Releases(by string, without []string, progress func(release.Progress)) *release.Controller {
+// Operator is the one by whose word a site's rules change.
+type Operator struct {
+	Name    string         // for the audit trail
+	Signer  rollout.Signer // the operator's key; nil: the site's key signs, where no operators are named
+	Without []string       // processes, host/pid or hosts that the operator vouches are dead
+
+	Progress func(release.Progress) // hears what a long step waits for; may be nil
+}
+
+// Releases is the operator's side of releases: the steps on the rule log of
+// this node's site, in the database or, where there is none, in the processes.
+func (n *Node) Releases(o Operator) *release.Controller {
 	site := &site{n: n, begun: time.Now(), was: map[string]string{}, looked: map[string]time.Time{}}
-	c := release.Config{Site: site, Store: &release.Ballot{Site: site, Without: without}, By: by, Without: without, Progress: progress}
+	if o.Signer == nil {
+		o.Signer = n.trust.siteSigner()
+	}
+	c := release.Config{Site: site, Store: &release.Ballot{Site: site, Signer: o.Signer, Without: o.Without}, By: o.Name, Without: o.Without,
+		Progress: o.Progress, Cluster: n.cfg.Cluster, Trust: n.trust, Signer: o.Signer}
 	if db := n.database(); db != nil {
 		c.Store = db.Rules()
 	}
 	return release.New(c)
 }
+
+// SignerOf names the operator whose key has signed an entry of the rule log, by
+// the keys that are trusted now.
+func (n *Node) SignerOf(e rollout.Entry) (string, error) { return e.SignedBy(n.trust) }
 
 // database is the registry that also orders the rules, nil where there is none.
 func (n *Node) database() *postgres.Registry {

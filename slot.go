@@ -6,14 +6,13 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/skerry/skerry/internal/statedir"
 )
 
 // maxSlots bounds how many processes of one program and service keep state
 // side by side on one host.
 const maxSlots = 64
-
-// errTaken: another process holds the lock.
-var errTaken = errors.New("the lock is taken")
 
 // slot is a set of state files that belongs to one process at a time. Several
 // processes of one program take the first ones that are free, so that a
@@ -30,15 +29,23 @@ func takeSlot(dir, name string) (slot, error) {
 	for i := range maxSlots {
 		s := slot{base: filepath.Join(dir, slotName(name, i))}
 		var err error
-		s.lock, err = lockFile(s.base + ".lock")
+		s.lock, err = statedir.Lock(s.base + ".lock")
 		switch {
 		case err == nil:
 			return s, nil
-		case !errors.Is(err, errTaken):
+		case isUnsafe(err):
+			return slot{}, err
+		case !errors.Is(err, statedir.ErrLocked):
 			return slot{base: filepath.Join(dir, name)}, fmt.Errorf("lock %s.lock: %w", s.base, err)
 		}
 	}
 	return slot{}, fmt.Errorf("%d processes of %s keep state in %s already", maxSlots, name, dir)
+}
+
+// isUnsafe reports whether another user may have a hand in a file.
+func isUnsafe(err error) bool {
+	_, ok := errors.AsType[*statedir.UnsafeError](err)
+	return ok
 }
 
 // slotName is the name of the i-th slot's files.
@@ -64,7 +71,7 @@ func (s slot) newest(dir, name, ending string) string {
 	var when time.Time
 	for i := range maxSlots {
 		other := filepath.Join(dir, slotName(name, i)) + ending
-		if info, err := os.Stat(other); err == nil && info.ModTime().After(when) {
+		if info, err := statedir.Stat(other); err == nil && info.ModTime().After(when) {
 			path, when = other, info.ModTime()
 		}
 	}

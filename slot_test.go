@@ -57,9 +57,12 @@ func TestSlotsWithoutLocks(t *testing.T) {
 func TestNeighboursStateIsBorrowed(t *testing.T) {
 	site := lanSite(t)
 	first := open(t, site)
-	entry := rollout.Entry{Generation: rollout.Generation{N: 1}, Rules: map[string]rollout.Rule{"auth": {Version: "v1"}}}
-	must(t, "learn", first.Rollout().Learn(entry))
-	must(t, "promise", first.Rollout().Promise(first.Rollout().Log().Next("r2", nil), "ann"))
+	entry := rollout.Entry{Cluster: site.Cluster, Generation: rollout.Generation{N: 1}, Rules: map[string]rollout.Rule{"auth": {Version: "v1"}}}
+	must(t, "learn", first.Rollout().Learn(proven(t, first, entry)))
+	next := first.Rollout().Log().Next("r2", nil)
+	proof, err := first.trust.siteSigner().Sign(rollout.ForPromise, rollout.Words(rollout.VerbPromise, next.Hash(), "ann"))
+	must(t, "sign", err)
+	must(t, "promise", first.Rollout().Promise(next, rollout.Undertaking{Command: "ann", Proof: proof}))
 	dir := filepath.Join(site.StateDir, site.Cluster)
 	must(t, "lists", os.WriteFile(first.files.lists, []byte(`{"cluster":"test"}`), 0o644))
 

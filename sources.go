@@ -38,6 +38,7 @@ func (n *Node) newSources() ([]discovery.Source, error) {
 		db, err := postgres.New(postgres.Config{
 			URL: n.cfg.Database.URL, Cluster: n.cfg.Cluster, Owner: n.owner,
 			Rules: n.learn, Applied: func() rollout.Generation { return n.rules.Log().Last() },
+			Secret: n.storeKeys, NewKey: n.trust.newKey(),
 			Heartbeat: n.cfg.Database.Heartbeat, Expiry: n.cfg.Database.Expiry, Poll: n.cfg.Database.Poll,
 			Logger: n.log,
 		})
@@ -48,9 +49,9 @@ func (n *Node) newSources() ([]discovery.Source, error) {
 	}
 	if n.mode() != ModeDatabase {
 		lan, err := broadcast.New(broadcast.Config{
-			Cluster: n.cfg.Cluster, Owner: n.owner, Keys: broadcast.KeyOf(n.cfg.LAN.Key, n.cfg.Cluster),
+			Cluster: n.cfg.Cluster, Owner: n.owner, Keys: n.trust.use(useLAN), Open: n.trust.mode == KeysNone,
 			Port: n.cfg.LAN.Port, Interfaces: n.cfg.LAN.Interfaces, Seeds: n.cfg.LAN.Seeds, Announce: n.cfg.LAN.Announce,
-			Fetch:     fetcher{tls: n.tls.client}.fetch,
+			Fetch:     n.describe,
 			FetchAddr: func() string { return n.offers.fetchAddr() },
 			State:     n.files.peerState(),
 			Logger:    n.log,

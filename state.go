@@ -3,13 +3,13 @@ package skerry
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/skerry/skerry/broadcast"
+	"github.com/skerry/skerry/internal/statedir"
 )
 
 // stateFiles are the files of this process in the state directory; empty
@@ -17,6 +17,7 @@ import (
 type stateFiles struct {
 	slot                                slot
 	lists, peers, stats, rules, members string
+	keys                                string // of the site, as the database has told them
 	others                              string // a neighbour's rules, for a process without any
 }
 
@@ -24,25 +25,35 @@ type stateFiles struct {
 // process in it. A process that can't keep state runs all the same, and says so.
 func (n *Node) openStateDir() stateFiles {
 	dir := n.cfg.StateDir
-	if dir == "none" {
+	switch dir {
+	case "none":
+		return stateFiles{}
+	case "":
+		n.log.Error("state is not kept: neither STATE_DIRECTORY nor HOME is set, and a directory that all users share " +
+			"is not safe; a start without any registry will find no process; set state_dir, or StateDirectory= in the systemd unit")
 		return stateFiles{}
 	}
-	dir = filepath.Join(dir, n.cfg.Cluster)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		n.log.Warn("state is not kept: a start without any registry will find nobody; set state_dir to a directory that this process may write to", "err", err)
+	err := statedir.Make(dir)
+	if err == nil {
+		dir = filepath.Join(dir, n.cfg.Cluster)
+		err = statedir.Make(dir)
+	}
+	if err != nil {
+		n.log.Error("state is not kept: a start without any registry will find no process; "+
+			"set state_dir to a directory of this process's own", "err", err)
 		return stateFiles{}
 	}
 	name := n.fileName()
 	mine, err := takeSlot(dir, name)
 	switch {
 	case mine.base == "":
-		n.log.Warn("state is not kept", "err", err)
+		n.log.Error("state is not kept", "err", err)
 		return stateFiles{}
 	case err != nil:
 		n.log.Warn("state files are not locked: give each process of this program a state_dir of its own", "err", err)
 	}
 	f := stateFiles{slot: mine, lists: mine.base + ".lists.json", peers: mine.base + ".peers.json", stats: mine.base + ".stats.log",
-		rules: mine.base + ".rules.json", members: mine.base + ".members.json"}
+		rules: mine.base + ".rules.json", members: mine.base + ".members.json", keys: mine.base + ".keys.json"}
 	f.borrow(dir, name)
 	return f
 }
@@ -50,19 +61,21 @@ func (n *Node) openStateDir() stateFiles {
 // borrow gives a slot that was never used what a neighbour knows of the site.
 // A neighbour's promises, and whom it waits for, stay its own.
 func (f *stateFiles) borrow(dir, name string) {
-	for own, ending := range map[string]string{f.lists: ".lists.json", f.peers: ".peers.json"} {
-		if _, err := os.Stat(own); !errors.Is(err, fs.ErrNotExist) {
+	for own, ending := range map[string]string{f.lists: ".lists.json", f.peers: ".peers.json", f.keys: ".keys.json"} {
+		if _, err := statedir.Stat(own); !errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
-		if text, err := os.ReadFile(f.slot.newest(dir, name, ending)); err == nil {
-			_ = replaceFile(own, text) // nothing is lost without it
+		if text, err := statedir.ReadFile(f.slot.newest(dir, name, ending)); err == nil {
+			_ = statedir.WriteFile(own, text) // nothing is lost without it
 		}
 	}
-	if _, err := os.Stat(f.rules); errors.Is(err, fs.ErrNotExist) {
+	if _, err := statedir.Stat(f.rules); errors.Is(err, fs.ErrNotExist) {
 		f.others = f.slot.newest(dir, name, ".rules.json")
 	}
 }
 
+// defaultStateDir is where state is kept when the configuration does not say
+// it; "" where there is no directory of the process's user alone.
 func defaultStateDir() string {
 	if dir, _, _ := strings.Cut(os.Getenv("STATE_DIRECTORY"), ":"); dir != "" {
 		return dir
@@ -70,7 +83,7 @@ func defaultStateDir() string {
 	if dir, err := os.UserCacheDir(); err == nil {
 		return filepath.Join(dir, "skerry")
 	}
-	return filepath.Join(os.TempDir(), "skerry")
+	return ""
 }
 
 // fileName tells the processes of one host apart and stays the same over
@@ -94,7 +107,7 @@ func (f stateFiles) peerState() broadcast.State {
 	}
 	return broadcast.State{
 		Load: func() (list []string, err error) {
-			text, err := os.ReadFile(f.peers)
+			text, err := statedir.ReadFile(f.peers)
 			if errors.Is(err, fs.ErrNotExist) {
 				return nil, nil
 			}
@@ -108,30 +121,7 @@ func (f stateFiles) peerState() broadcast.State {
 			if err != nil {
 				return err
 			}
-			return replaceFile(f.peers, text)
+			return statedir.WriteFile(f.peers, text)
 		},
 	}
-}
-
-// replaceFile writes a file so that a reader, or a power cut, finds the old
-// or the new text and nothing between.
-func replaceFile(path string, text []byte) error {
-	tmp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	_, err = tmp.Write(text)
-	err = errors.Join(err, tmp.Sync(), tmp.Close())
-	if err == nil {
-		err = os.Rename(tmp.Name(), path)
-	}
-	if dir, open := os.Open(filepath.Dir(path)); err == nil && open == nil {
-		_ = dir.Sync() // where the system can; elsewhere the rename is all there is
-		dir.Close()
-	}
-	if err != nil {
-		_ = os.Remove(tmp.Name())
-		return fmt.Errorf("replace %s: %w", path, err)
-	}
-	return nil
 }

@@ -21,8 +21,7 @@ func (n *Node) newRecorder() *health.Recorder {
 		file = n.files.stats
 	}
 	if file != "" {
-		n.statsFile = health.NewLogSink(health.LogConfig{Path: file, MaxSize: n.cfg.Stats.MaxSize >> 20, Keep: n.cfg.Stats.Keep})
-		s = append(s, n.statsFile)
+		s = append(s, health.NewLogSink(health.LogConfig{Path: file, MaxSize: n.cfg.Stats.MaxSize >> 20, Keep: n.cfg.Stats.Keep}))
 	}
 	c := health.Config{Period: n.cfg.Stats.Interval, Logger: n.log}
 	if len(s) > 0 {
@@ -34,15 +33,9 @@ func (n *Node) newRecorder() *health.Recorder {
 	return health.NewRecorder(c)
 }
 
-// closeStats writes what was counted last and closes the file. The database
-// registry must still run.
-func (n *Node) closeStats() error {
-	err := n.counting.Stop()
-	if n.statsFile != nil {
-		err = errors.Join(err, n.statsFile.Close())
-	}
-	return err
-}
+// closeStats writes what was counted last. The database registry must still
+// run.
+func (n *Node) closeStats() error { return n.counting.Stop() }
 
 // statSink writes to the first of its sinks that takes the rows.
 type statSink []health.Sink

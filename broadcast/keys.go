@@ -2,23 +2,8 @@ package broadcast
 
 import (
 	"bytes"
-	"crypto/hkdf"
-	"crypto/sha256"
 	"slices"
 )
-
-// KeyOf is a ring of one key, which is derived from a configured text; without
-// a text it is empty.
-func KeyOf(text, cluster string) func() [][]byte {
-	if text == "" {
-		return func() [][]byte { return nil }
-	}
-	key, err := hkdf.Key(sha256.New, []byte(text), nil, "skerry packets 1\x00"+cluster, keySize)
-	if err != nil { // a key of 32 bytes can always be derived
-		panic(err)
-	}
-	return func() [][]byte { return [][]byte{key} }
-}
 
 // rekey asks for the ring of keys, so that a rotation, or the first key, takes
 // effect without a restart. A ring that becomes empty changes nothing: a file

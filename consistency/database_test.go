@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/skerry/skerry/internal/lab"
 	"github.com/skerry/skerry/internal/pgtest"
 )
 
@@ -36,7 +37,7 @@ func onDatabase(t *testing.T, hosts int, mode string, o pgtest.Options) (*site, 
 // by are the lines of a configuration with a database. Leases are shorter than
 // by default, so that they end within a scene.
 func by(mode, url string) string {
-	return fmt.Sprintf("mode: %s\nlan: {key: consistency-of-the-site}\ndatabase: {url: %q, heartbeat: 2s, expiry: 6s, poll: 2s}\n%s", mode, url, everywhere)
+	return fmt.Sprintf("mode: %s\nlan: {key: %s}\ndatabase: {url: %q, heartbeat: 2s, expiry: 6s, poll: 2s}\n%s", mode, lab.SiteKey, url, everywhere)
 }
 
 // await waits until a version of a service is registered.

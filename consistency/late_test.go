@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/skerry/skerry/internal/lab"
 	"github.com/skerry/skerry/rollout/rollouttest"
 )
 
@@ -17,7 +18,7 @@ import (
 // operator's answers get lost, too.
 func TestLostAnswers(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, 4, "mode: broadcast\nlan: {key: consistency-of-the-site}\n"+repeating)
+	s := newSite(t, 4, "mode: broadcast\nlan: {key: "+lab.SiteKey+"}\n"+repeating)
 	s.portals(1, 2)
 	var relays []*process
 	behind := func(port, host int, name, service, version string) {

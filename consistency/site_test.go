@@ -19,7 +19,7 @@ import (
 )
 
 // onTheLAN are the lines of a site's configuration without a database.
-const onTheLAN = "mode: broadcast\nlan: {key: consistency-of-the-site}\n" + everywhere
+const onTheLAN = "mode: broadcast\nlan: {key: " + lab.SiteKey + "}\n" + everywhere
 
 // everywhere are the lines of every site: nobody fails because the machine is
 // slow, and every call must belong to a trace.

@@ -19,7 +19,7 @@ func instance(n int) registry.Instance {
 func candidates(weights ...int) []candidate {
 	cs := make([]candidate, len(weights))
 	for i, w := range weights {
-		cs[i] = candidate{newMember(instance(i), 1).ep, w}
+		cs[i] = candidate{newMember(instance(i), 1, false).ep, w}
 	}
 	return cs
 }
@@ -141,7 +141,7 @@ func TestRingsShortWay(t *testing.T) {
 
 func membersOf(from, to int) (ms []*member) {
 	for i := from; i < to; i++ {
-		ms = append(ms, newMember(instance(i), 1))
+		ms = append(ms, newMember(instance(i), 1, false))
 	}
 	return ms
 }
@@ -155,7 +155,7 @@ func TestRingMovesOnlyWhatItMust(t *testing.T) {
 		if same := r.with(ms); same != r {
 			t.Error("an unchanged list made a new ring")
 		}
-		extra := newMember(instance(n), 1)
+		extra := newMember(instance(n), 1, false)
 		grown := r.with(append(slices.Clone(ms), extra))
 		after := owners(grown, keys)
 		moved := 0

@@ -62,6 +62,7 @@ type Config struct {
 
 	StateFile string                    // last known list, owned by this process; "" = not kept
 	WatchAll  bool                      // show every service of the site, not only those that were asked for
+	Sealed    bool                      // calls to skerry processes go over site connections
 	Hidden    func(service string) bool // not counted among the services of the site; nil: none is
 
 	WarmUp  time.Duration // from a provider's start to its full weight; 0 means 10 s, negative none

@@ -288,6 +288,12 @@ func (d *Discovery) known(without string) []string {
 	return names
 }
 
+// Offers reports whether somebody is known to offer the service.
+func (d *Discovery) Offers(name string) bool {
+	s := (*d.services.Load())[name]
+	return s != nil && s.size.Load() > 0
+}
+
 // Services lists the services that were asked for or, with WatchAll, that
 // somebody offers or has offered, without the hidden ones, sorted.
 func (d *Discovery) Services() []string {

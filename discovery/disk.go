@@ -6,12 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"time"
 
 	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/internal/statedir"
 	"github.com/skerry/skerry/registry"
 )
 
@@ -68,7 +68,7 @@ func (d *Discovery) remind(s *service, name string) {
 
 func readSaved(path, cluster string) (savedList, error) {
 	var saved, empty savedList
-	b, err := os.ReadFile(path)
+	b, err := statedir.ReadFile(path)
 	if err != nil {
 		return empty, fmt.Errorf("read last known list: %w", err)
 	}
@@ -157,22 +157,8 @@ func writeFile(path string, v any) error {
 	if err != nil {
 		return fmt.Errorf("encode: %w", err)
 	}
-	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("make the state directory: %w", err)
+	if err := statedir.Make(filepath.Dir(path)); err != nil {
+		return err
 	}
-	tmp, err := os.CreateTemp(dir, filepath.Base(path)+".*.new")
-	if err != nil {
-		return fmt.Errorf("make a file beside it: %w", err)
-	}
-	defer os.Remove(tmp.Name()) // gone after the rename
-	_, err = tmp.Write(b)
-	err = errors.Join(err, tmp.Sync(), tmp.Close())
-	if err != nil {
-		return fmt.Errorf("write: %w", err)
-	}
-	if err := os.Rename(tmp.Name(), path); err != nil {
-		return fmt.Errorf("replace: %w", err)
-	}
-	return nil
+	return statedir.WriteFile(path, b)
 }

@@ -74,12 +74,15 @@ func (q *question) reset() {
 	q.pause = run.Backoff{Min: askFirst, Max: askLast}
 }
 
-func newMember(in registry.Instance, sources int) *member {
+func newMember(in registry.Instance, sources int, sealed bool) *member {
 	id := in.ID()
 	m := &member{epoch: id.Epoch, in: &in, listed: make([]listing, sources)}
 	m.ep = &rpc.Endpoint{
 		ID: id.String(), Service: in.Service, Version: in.Version, Addr: id.Addr,
 		Protocol: string(in.Protocol), TLS: in.TLS,
+	}
+	if (in.Protocol == "" || in.Protocol == registry.ProtocolSkerry) && in.Owner != (registry.Owner{}) {
+		m.ep.Owner, m.ep.Site = in.Owner.String(), sealed
 	}
 	m.question.reset()
 	return m

@@ -152,7 +152,7 @@ func (u *union) list(i int, in *registry.Instance, first bool, now time.Time) {
 
 // admit makes a member at its place in the order.
 func (u *union) admit(in registry.Instance, at int) *member {
-	m := newMember(in, len(u.sources))
+	m := newMember(in, len(u.sources), u.cfg.Sealed)
 	u.order = slices.Insert(u.order, at, m)
 	u.byEndpoint.Store(m.ep, m)
 	return m

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // resendLimit is the size up to which a body is kept, so that the request can
@@ -15,6 +17,9 @@ const resendLimit = 64 << 10
 
 // errBody is wrapped when the client did not send the body that it promised.
 var errBody = errors.New("read the request's body")
+
+// errStalled is the cause when the body did not come on.
+var errStalled = errors.New("too little of the body came")
 
 // atHand reports whether a request's body can be kept as a whole.
 func atHand(r *http.Request) bool {
@@ -27,6 +32,7 @@ type payload struct {
 	stream *stream // nil otherwise
 }
 
+// payloadOf reads a body that is kept as a whole.
 func payloadOf(r *http.Request) (p payload, err error) {
 	switch {
 	case !atHand(r):
@@ -43,8 +49,19 @@ func payloadOf(r *http.Request) (p payload, err error) {
 // none reports that the request has no body.
 func (p payload) none() bool { return len(p.text) == 0 && p.stream == nil }
 
-// whole reports that nobody has read of it, or that it can be read again.
+// whole reports that none of it was read, or that it can be read again.
 func (p payload) whole() bool { return p.stream == nil || !p.stream.begun.Load() }
+
+// fault is why reading the client's body failed, nil when it did not.
+func (p payload) fault() error {
+	if p.stream == nil {
+		return nil
+	}
+	if err := p.stream.failed.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
 
 // put makes it the body of an attempt.
 func (p payload) put(r *http.Request) {
@@ -62,14 +79,134 @@ func (p payload) put(r *http.Request) {
 // stream is a body that survives an attempt which did not read it.
 type stream struct {
 	io.Reader
-	begun atomic.Bool
+	begun  atomic.Bool
+	failed atomic.Pointer[error]
 }
 
-// Read reads, and remembers that somebody did.
+// Read reads, and remembers it.
 func (s *stream) Read(p []byte) (int, error) {
 	s.begun.Store(true)
-	return s.Reader.Read(p)
+	n, err := s.Reader.Read(p)
+	if err != nil && err != io.EOF {
+		err = fmt.Errorf("%w: %w", errBody, err)
+		s.failed.CompareAndSwap(nil, &err)
+	}
+	return n, err
 }
 
 // Close does nothing: the server closes what it has made.
 func (s *stream) Close() error { return nil }
+
+// bodyStep is how much of a body must come within Config.BodyIdle of waiting
+// for it: bytes that drip in are no progress.
+const bodyStep = 1 << 10
+
+// restLimit is how long the server may wait, after the response, for what is
+// left of a body.
+const restLimit = 5 * time.Second
+
+// pacedBody ends the reading of a body whose client sends too little. Only
+// time in which a reader waits counts, so a slow service costs a client
+// nothing, and neither does a pause while the service answers.
+type pacedBody struct {
+	io.ReadCloser
+	conn *http.ResponseController
+	idle time.Duration
+	sent func() int64 // bytes of the response so far; progress is progress of either
+
+	mu      sync.Mutex
+	timer   *time.Timer
+	left    time.Duration // of the window
+	got     int           // in the window
+	seen    int64         // sent, at the window's begin
+	reading bool
+	stalled bool
+	ended   bool
+	over    bool
+}
+
+// pace limits how slowly the body of a request may come; finish must be
+// called when the response is complete.
+func pace(w http.ResponseWriter, r *http.Request, idle time.Duration, sent func() int64) (finish func()) {
+	if r.Body == nil || r.Body == http.NoBody || idle < 0 {
+		return func() {}
+	}
+	b := &pacedBody{ReadCloser: r.Body, conn: http.NewResponseController(w), idle: idle, left: idle, sent: sent}
+	r.Body = b
+	return b.finish
+}
+
+// Read reads, for as long as the body comes on.
+func (b *pacedBody) Read(p []byte) (int, error) {
+	if !b.enter() {
+		return 0, http.ErrBodyReadAfterClose
+	}
+	begun := time.Now()
+	n, err := b.ReadCloser.Read(p)
+	return n, b.leave(n, time.Since(begun), err)
+}
+
+func (b *pacedBody) enter() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.over {
+		return false
+	}
+	b.reading = true
+	if b.timer == nil {
+		b.timer = time.AfterFunc(b.left, b.expire)
+	} else {
+		b.timer.Reset(max(b.left, 0))
+	}
+	return true
+}
+
+func (b *pacedBody) leave(n int, took time.Duration, err error) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.timer.Stop()
+	b.reading = false
+	b.left -= took
+	if b.got += n; b.got >= bodyStep {
+		b.refill()
+	}
+	switch {
+	case err == io.EOF:
+		b.ended = true
+	case err != nil && b.stalled:
+		return fmt.Errorf("%w: less than %d bytes in %v", errStalled, bodyStep, b.idle)
+	}
+	return err
+}
+
+func (b *pacedBody) refill() {
+	b.left, b.got, b.seen = b.idle, 0, b.sent()
+}
+
+// expire ends the read that waits, unless the response has gone on.
+func (b *pacedBody) expire() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case !b.reading:
+	case b.sent() > b.seen:
+		b.refill()
+		b.timer.Reset(b.idle)
+	default:
+		b.stalled = true
+		_ = b.conn.SetReadDeadline(time.Unix(1, 0)) // a connection that can't is closed by its server
+	}
+}
+
+// finish lets nothing of the body be read any more by the handler.
+func (b *pacedBody) finish() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.over = true
+	if b.timer != nil {
+		b.timer.Stop()
+	}
+	if !b.ended && !b.stalled {
+		_ = b.conn.SetReadDeadline(time.Now().Add(restLimit)) // for what the server itself reads on
+	}
+}

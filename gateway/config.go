@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"path"
 	"strings"
 	"time"
@@ -46,6 +47,22 @@ type Config struct {
 	// before the routes; "" means none.
 	Health string
 
+	// BodyIdle is how long a request's body, or a client that is sent a
+	// response, may go without progress; 0 means 30 s, less means no limit.
+	// WebSocketIdle is the same for a WebSocket that is silent both ways; 0
+	// means 1 h.
+	BodyIdle      time.Duration
+	WebSocketIdle time.Duration
+
+	// MaxConnections of clients stand at a time when Serve serves; 0 means
+	// 10,000. From ¾ of it on the oldest connection goes that has never
+	// completed a request, of the address that has most of those.
+	MaxConnections int
+
+	// TrustedProxies stand in front of the gateway: X-Forwarded-For, -Host
+	// and -Proto of requests that they send are believed, of all others dropped.
+	TrustedProxies []netip.Prefix
+
 	Retries   int           // further attempts of one request; 0 means 2, -1 none
 	MaxHeader int           // bytes of a request's or response's headers; 0 means 64 KiB
 	MaxJSON   int           // bytes of a body for a Thrift service; 0 means 1 MiB
@@ -56,11 +73,15 @@ type Config struct {
 
 // Route leads the requests of a path to a service.
 type Route struct {
-	Host    string        // of the request, without a port; "" = any
-	Path    string        // "/api" is for /api and all that lies below it; the longest path wins
+	Host    string        // of the request, without a port; case and a final dot make no difference; "" = any
+	Path    string        // "/api" is for /api and all that lies below it, spelt as in a URL; the longest path wins
 	Service string        // name in the registry
 	Strip   bool          // the service does not see Path
 	Timeout time.Duration // until the response begins, once the request was sent; 0 means 30 s
+
+	// RefuseEncodedSlash refuses paths with %2F or %5C, for a service that
+	// takes them for slashes. Elsewhere they pass as they came.
+	RefuseEncodedSlash bool
 
 	// Thrift is the .thrift file of a Thrift service; "" means that the service
 	// speaks HTTP. Interface names the service in the file, when it declares
@@ -71,9 +92,10 @@ type Route struct {
 }
 
 const (
-	defaultTimeout = 30 * time.Second
-	readHeaders    = 10 * time.Second // for a client to send its headers
-	idleLimit      = 2 * time.Minute  // of a client's connection without a request
+	defaultTimeout  = 30 * time.Second
+	defaultBodyIdle = 30 * time.Second
+	readHeaders     = 10 * time.Second // for a client to send its headers
+	idleLimit       = 2 * time.Minute  // of a client's connection without a request
 )
 
 func (c *Config) setDefaults() {
@@ -83,6 +105,9 @@ func (c *Config) setDefaults() {
 	case c.Retries < 0:
 		c.Retries = 0
 	}
+	c.BodyIdle = cmp.Or(c.BodyIdle, defaultBodyIdle)
+	c.WebSocketIdle = cmp.Or(c.WebSocketIdle, time.Hour)
+	c.MaxConnections = cmp.Or(c.MaxConnections, 10_000)
 	c.MaxHeader = cmp.Or(c.MaxHeader, 64<<10)
 	c.MaxJSON = cmp.Or(c.MaxJSON, 1<<20)
 	c.Drain = cmp.Or(c.Drain, 30*time.Second)
@@ -101,12 +126,17 @@ func (c Config) Validate() error {
 	if h := c.Health; h != "" && (h != path.Clean(h) || !strings.HasPrefix(h, "/") || strings.ContainsAny(h, "{}?# ")) {
 		all = append(all, fmt.Errorf("gateway: health %q is no path such as /healthy", h))
 	}
-	seen := map[string]int{}
+	if c.MaxConnections < 0 {
+		all = append(all, fmt.Errorf("gateway: %d connections are no limit", c.MaxConnections))
+	}
+	seen := map[tableKey]int{}
 	for i, r := range c.Routes {
-		if err := r.check(); err != nil {
+		host, segments, err := r.place()
+		if err != nil {
 			all = append(all, fmt.Errorf("gateway: routes[%d]: %w", i, err))
+			continue
 		}
-		key := r.Host + r.below()
+		key := tableKey{host, pathKey(segments)}
 		if first, twice := seen[key]; twice {
 			all = append(all, fmt.Errorf("gateway: routes[%d]: %s%s is the path of routes[%d] already", i, r.Host, r.Path, first))
 		}
@@ -115,31 +145,27 @@ func (c Config) Validate() error {
 	return errors.Join(all...)
 }
 
-func (r Route) check() error {
+// place checks a route, and returns what requests are compared with.
+func (r Route) place() (host string, segments []string, err error) {
 	switch clean := path.Clean(r.Path); {
 	case !strings.HasPrefix(r.Path, "/"):
-		return fmt.Errorf("path %q does not begin with a slash", r.Path)
+		return "", nil, fmt.Errorf("path %q does not begin with a slash", r.Path)
 	case strings.ContainsAny(r.Path, "{}?# "):
-		return fmt.Errorf("path %q: braces, queries and blanks can't be in it", r.Path)
+		return "", nil, fmt.Errorf("path %q: braces, queries and blanks can't be in it", r.Path)
 	case strings.TrimSuffix(r.Path, "/") != strings.TrimSuffix(clean, "/"):
-		return fmt.Errorf("path %q: write %q", r.Path, clean)
-	case strings.ContainsAny(r.Host, "/:{} "):
-		return fmt.Errorf("host %q: want a name without port and path", r.Host)
+		return "", nil, fmt.Errorf("path %q: write %q", r.Path, clean)
+	case strings.Contains(r.Host, ":") && !strings.HasSuffix(r.Host, "]"), strings.Contains(r.Host, "/"):
+		return "", nil, fmt.Errorf("host %q: want a name without port and path", r.Host)
 	case r.Timeout < 0:
-		return fmt.Errorf("timeout %v is negative", r.Timeout)
+		return "", nil, fmt.Errorf("timeout %v is negative", r.Timeout)
 	}
-	return registry.CheckName("service", r.Service)
-}
-
-// below is the path with exactly one slash at its end.
-func (r Route) below() string { return strings.TrimSuffix(r.Path, "/") + "/" }
-
-// patterns are what http.ServeMux matches the route by.
-func (r Route) patterns() []string {
-	if r.below() == "/" {
-		return []string{r.Host + "/"}
+	if host, err = hostName(r.Host); err != nil {
+		return "", nil, fmt.Errorf("host %w", err)
 	}
-	return []string{r.Host + r.below(), r.Host + strings.TrimSuffix(r.Path, "/")}
+	if segments, err = segmentsOf(r.Path); err != nil {
+		return "", nil, fmt.Errorf("path %q: %w", r.Path, err)
+	}
+	return host, segments, registry.CheckName("service", r.Service)
 }
 
 // methodName keeps the names of statistics few.

@@ -15,21 +15,24 @@
 //
 // # What happens to a request
 //
-//  1. Trace. A valid W3C traceparent is continued, else B3 headers, else a new
+//  1. Admission. The path is refused where a service could read it as one
+//     outside of its route; else it is sent as it was matched. A body of at most
+//     64 KiB is read now: until it is complete there is nothing to trace.
+//  2. Trace. A valid W3C traceparent is continued, else B3 headers, else a new
 //     one is made. Baggage members named skerry-… are dropped: nobody outside
 //     chooses versions.
-//  2. Token. The newest rules are read once. The seed that decides on shares is
+//  3. Token. The newest rules are read once. The seed that decides on shares is
 //     the hash of the sticky cookie or header (Config.StickyCookie,
 //     StickyHeader), else of the trace id. The cookie [PreviewCookie] is a
 //     verifier's: its value is obeyed while it is the mark of the release that
 //     is open, and means nothing otherwise.
-//  3. Instance. Only instances of the version that the rules name for this
+//  4. Instance. Only instances of the version that the rules name for this
 //     token are asked. Without one the answer is 503 and says so; never does
 //     another version answer. Where a service switches by the strategy blocking
 //     or waiting, the request waits for the version instead, up to its timeout.
-//  4. Upstream. The request goes on with traceparent, and the token in baggage.
-//     Bodies stream in both directions; WebSockets and other upgrades pass.
-//  5. End. The trace is over, and no longer holds back a release, when the
+//  5. Upstream. The request goes on with traceparent, and the token in baggage.
+//     Bodies stream in both directions; of the upgrades only WebSockets pass.
+//  6. End. The trace is over, and no longer holds back a release, when the
 //     response has been sent or the WebSocket has closed. Where the upstream
 //     may still be at work, because the client left or the connection broke, it
 //     is held for another Route.Timeout.
@@ -49,8 +52,12 @@
 // Upstreams are spoken to in HTTP/1.1; WebSockets of users must come by
 // HTTP/1.1, too. Route.Timeout ends the wait for the response's headers after
 // the request has been sent; bodies and upgraded connections may last.
-// X-Forwarded-For names the gateway's own peer: what a proxy in front of it
-// has written there is dropped. A request that comes in the first moments of the
+// A body must come on (Config.BodyIdle), a client take its response, a
+// WebSocket speak now and then (WebSocketIdle). Connections are limited under
+// pressure (MaxConnections). Where a request came from is said by the gateway,
+// and by proxies in front that Config.TrustedProxies names. Answers of the
+// gateway's own name no instance and no version; they have an id, by which the
+// log says more. A request that comes in the first moments of the
 // process waits until the site's rules are known, for 2 s at most; Config.Health
 // says when that is. Where nobody could be asked it goes on with the rules of
 // the last run; services that use Join refuse what is wrong then, others can't.
@@ -60,7 +67,8 @@
 // # Tests
 //
 // Real HTTP servers of two versions on a loopback site, under load while the
-// rules change; the header rules by tables. A real browser's cookies, fetches
+// rules change; slow clients, crowds and raw bytes in virtual time; header
+// rules by tables; paths by fuzzing. A real browser's cookies, fetches
 // and WebSockets are a test of their own, since it has to be installed:
 // go test -tags browser -run TestBrowser ./gateway
 package gateway

@@ -226,8 +226,8 @@ func TestRoutes(t *testing.T) {
 	edge := s.gate(func(c *gateway.Config) {
 		c.Routes = []gateway.Route{{Path: "/api", Service: "web"}, {Path: "/cut/", Service: "web", Strip: true}, {Path: "/", Host: "other", Service: "web"}}
 	})
-	for path, want := range map[string]string{"/api": "/api", "/api/x": "/api/x", "/cut/a/b": "/a/b", "/cut": "/", "/apix": "404 page not found\n", "/api/../cut/y": "/y"} {
-		if _, text := ask(t, http.MethodGet, edge.URL+path, ""); text != want {
+	for path, want := range map[string]string{"/api": "/api", "/api/x": "/api/x", "/cut/a/b": "/a/b", "/cut": "/", "/apix": "nothing is served here"} {
+		if _, text := ask(t, http.MethodGet, edge.URL+path, ""); text != want && !strings.HasPrefix(text, want+"\nrequest ") {
 			t.Errorf("%s: %q, want %q", path, text, want)
 		}
 	}
@@ -407,7 +407,7 @@ func TestJoinRefuses(t *testing.T) {
 	server := httptest.NewServer(gateway.Join(s.node, "web", "v1", http.HandlerFunc(func(http.ResponseWriter, *http.Request) { runs.Add(1) })))
 	defer server.Close()
 	status := func(g uint64) int {
-		token := rollout.Token{Generation: rollout.Generation{N: g}, Seed: 1}.String()
+		token := s.log.At(rollout.Generation{N: g}, 1, "").String()
 		code, _ := ask(t, http.MethodGet, server.URL, "", "Baggage", "skerry-rollout="+token)
 		return code
 	}

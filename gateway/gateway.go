@@ -16,7 +16,7 @@ import (
 type Gateway struct {
 	node  Node
 	cfg   Config
-	mux   http.ServeMux
+	table table
 	inUse inUse
 	ups   []*upstream
 }
@@ -31,63 +31,117 @@ func New(node Node, cfg Config) (*Gateway, error) {
 	g := &Gateway{node: node, cfg: cfg}
 	for i, r := range cfg.Routes {
 		r.Timeout = cmp.Or(r.Timeout, defaultTimeout)
-		h, err := g.handler(r)
+		host, segments, err := r.place()
+		if err == nil {
+			var serve http.HandlerFunc
+			serve, err = g.handler(r)
+			g.table.add(host, segments, &entrance{Route: r, serve: serve})
+		}
 		if err != nil {
 			return nil, fmt.Errorf("gateway: routes[%d]: %w", i, err)
-		}
-		for _, pattern := range r.patterns() {
-			g.mux.Handle(pattern, h)
 		}
 	}
 	return g, nil
 }
 
+// target is what a route leads to.
+type target interface {
+	// prepare reads what of the request must be there before its trace begins.
+	// It reports false when it has answered the request itself.
+	prepare(w http.ResponseWriter, r *http.Request, v *visit) bool
+
+	http.Handler // within the trace
+}
+
 // handler is what serves a route: its target within a trace.
-func (g *Gateway) handler(r Route) (http.Handler, error) {
-	var target http.Handler
+func (g *Gateway) handler(r Route) (http.HandlerFunc, error) {
+	var t target
 	if r.Thrift != "" {
-		t, err := newThriftEdge(g, r)
+		edge, err := newThriftEdge(g, r)
 		if err != nil {
 			return nil, err
 		}
-		target = t
+		t = edge
 	} else {
-		target = newProxy(g, r)
+		t = newProxy(g, r)
 	}
 	entry := Entry{StickyCookie: g.cfg.StickyCookie, StickyHeader: g.cfg.StickyHeader}
 	agent := g.node.Rollout()
 	origin := agent.Origin("gateway "+r.Host+r.Path, "")
-	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		agent.Await(req.Context())
+	return func(w http.ResponseWriter, req *http.Request) {
 		v := visitOf(req.Context())
-		v.arrival, v.service = entry.read(req, agent.Log()), r.Service
+		v.service = r.Service
+		if !t.prepare(w, req, v) {
+			return
+		}
+		agent.Await(req.Context())
+		v.arrival = entry.read(req, agent.Log())
 		origin.Begin(&v.trace, v.seed, v.mark)
 		defer v.end(r.Timeout)
 		ctx, cancel := context.WithCancel(v.arrival.context(req.Context(), &v.trace))
 		defer cancel()
-		target.ServeHTTP(w, req.WithContext(ctx))
+		t.ServeHTTP(w, req.WithContext(ctx))
 		v.complete = true
-	}), nil
+	}, nil
 }
 
 // ServeHTTP serves a user's request.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	out := &writer{
+		ResponseWriter: w,
+		answered:       func() { answered(r.Context()) },
+		idle:           g.cfg.WebSocketIdle,
+		limit:          g.cfg.BodyIdle,
+		perStream:      r.ProtoMajor > 1,
+	}
+	defer pace(out, r, g.cfg.BodyIdle, out.sent)() // of what is refused, too
 	if g.cfg.Health != "" && r.URL.Path == g.cfg.Health {
-		g.health(w)
+		g.health(out)
 		return
 	}
 	defer g.inUse.begin()()
-	v := &visit{}
-	out := &writer{ResponseWriter: w}
+	v := &visit{id: newRequestID()}
 	begun := time.Now()
 	defer func() {
 		v.log(r, out, time.Since(begun), g.cfg.Logger)
 	}()
-	if r.Method == http.MethodConnect {
-		http.Error(out, "this gateway is no forward proxy", http.StatusMethodNotAllowed)
+	if refused := g.admit(v, r); refused != nil {
+		v.refuse(out, refused)
 		return
 	}
-	g.mux.ServeHTTP(out, r.WithContext(context.WithValue(r.Context(), visitKey{}, v)))
+	r = r.WithContext(context.WithValue(r.Context(), visitKey{}, v))
+	v.entrance.serve(out, r)
+}
+
+// admit looks at a request before anything is done for it, and finds its
+// route.
+func (g *Gateway) admit(v *visit, r *http.Request) *refusal {
+	switch {
+	case r.Method == http.MethodConnect || r.Method == http.MethodTrace:
+		return refuse(http.StatusMethodNotAllowed, "this gateway serves no %s", r.Method)
+	case r.RequestURI != "" && r.RequestURI[0] != '/', r.URL.Host != "", r.URL.Opaque != "":
+		return refuse(http.StatusBadRequest, "this gateway is no forward proxy: ask for a path such as /x")
+	}
+	host, err := hostName(r.Host)
+	if err != nil {
+		return refuse(http.StatusBadRequest, "header Host: %v", err)
+	}
+	if v.path, err = readPath(r.URL); err != nil {
+		return refuse(http.StatusBadRequest, "%v", err)
+	}
+	v.entrance = g.table.find(host, v.path.segments)
+	if v.entrance != g.table.find(host, v.path.plain) {
+		return refuse(http.StatusBadRequest,
+			"the path leads elsewhere when it is decoded once more, or without its empty segments and parameters")
+	}
+	if v.entrance == nil {
+		return refuse(http.StatusNotFound, "nothing is served here")
+	}
+	if v.path.encodedSlash && v.entrance.refusesEncodedSlash(v.path) {
+		return refuse(http.StatusBadRequest, "an encoded slash can't be in the path here")
+	}
+	v.from = provenanceOf(r, g.cfg.TrustedProxies)
+	return upgrade(r)
 }
 
 // health says whether requests can be served: traces may begin once the
@@ -103,6 +157,12 @@ func (g *Gateway) health(w http.ResponseWriter) {
 
 // visit is one request on its way through the gateway.
 type visit struct {
+	id       string
+	path     requestPath
+	entrance *entrance // nil while no route was found
+	from     provenance
+	body     payload
+	call     thriftCall
 	arrival
 	trace    rollout.Trace
 	service  string

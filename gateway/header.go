@@ -125,7 +125,7 @@ func tokenIn(lines []string) string {
 // setTrace replaces what a request brought by what the site says of it.
 func setTrace(h http.Header, traceparent, state, baggage string) {
 	for name := range h {
-		if name == "B3" || strings.HasPrefix(name, "X-B3-") || strings.HasPrefix(name, "Skerry-") {
+		if ofTrace(name) {
 			h.Del(name)
 		}
 	}

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -45,10 +44,10 @@ func Join(node interface{ Rollout() *rollout.Agent }, service, version string, n
 				http.Error(w, err.Error(), http.StatusServiceUnavailable)
 				return
 			}
-			origin.Join(&t, token, "")
+			origin.Join(&t, token, "", "")
 		}
 		defer t.End()
-		serve(next, w, r, &a, &t)
+		serve(next, &writer{ResponseWriter: w}, r, &a, &t)
 	})
 }
 
@@ -63,11 +62,5 @@ func admit(ctx context.Context, agent *rollout.Agent, service, version string, t
 		return 0, nil
 	}
 	err = fmt.Errorf("%s %s, which has applied generation %v, was asked by generation %v: %w", service, version, agent.Log().Last(), token.Generation, err)
-	switch {
-	case errors.Is(err, rollout.ErrRetired):
-		return rpc.Retired, err
-	case errors.Is(err, rollout.ErrWrongVersion):
-		return rpc.WrongVersion, err
-	}
-	return rpc.RulesNeeded, err
+	return rpc.RulesCode(err), err
 }

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"log/slog"
 	"net/http"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -15,12 +17,22 @@ func (v *visit) log(r *http.Request, w *writer, took time.Duration, l *slog.Logg
 		status = statusClosed
 	}
 	args := []slog.Attr{
-		slog.String("method", r.Method), slog.String("host", r.Host), slog.String("path", r.URL.Path),
-		slog.Int("status", status), slog.Int64("bytes", w.bytes), slog.Duration("took", took), slog.String("from", r.RemoteAddr),
+		slog.String("request", v.id), slog.String("method", shown(r.Method)), slog.String("host", shown(r.Host)),
+		slog.String("path", shown(cmp.Or(r.URL.RawPath, r.URL.EscapedPath()))),
+		slog.Int("status", status), slog.Int64("bytes", w.bytes.Load()), slog.Duration("took", took), slog.String("from", r.RemoteAddr),
+	}
+	if v.from.client != "" && !strings.HasPrefix(r.RemoteAddr, v.from.client) {
+		args = append(args, slog.String("client", v.from.client))
 	}
 	if v.service != "" {
-		args = append(args, slog.String("service", v.service), slog.String("version", v.version), slog.String("instance", v.instance),
+		args = append(args, slog.String("service", v.service))
+	}
+	if v.traceparent != "" {
+		args = append(args, slog.String("version", v.version), slog.String("instance", v.instance),
 			slog.Int("attempts", v.attempts), slog.String("trace", traceID(v.traceparent)))
+	}
+	if w.idled.Load() {
+		args = append(args, slog.String("end", "idle"))
 	}
 	if v.mark != "" {
 		args = append(args, slog.Bool("preview", true))
@@ -31,4 +43,16 @@ func (v *visit) log(r *http.Request, w *writer, took time.Duration, l *slog.Logg
 		level = slog.LevelWarn
 	}
 	l.LogAttrs(r.Context(), level, "request", args...)
+}
+
+// shown is a text that a client chose, as the log has it: short, and without
+// characters that a terminal or another reader of the log would obey.
+func shown(s string) string {
+	s = clip(s)
+	for _, c := range s {
+		if c < ' ' || c > '~' && c != '…' {
+			return strconv.QuoteToASCII(s)
+		}
+	}
+	return s
 }

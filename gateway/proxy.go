@@ -1,95 +1,70 @@
 package gateway
 
 import (
-	"context"
-	"errors"
-	"fmt"
 	"log/slog"
-	"net"
+	"maps"
 	"net/http"
 	"net/http/httputil"
+	"net/url"
 	"strings"
-
-	"github.com/skerry/skerry/rpc"
 )
 
-// newProxy is the handler of a route to HTTP services.
-func newProxy(g *Gateway, r Route) http.Handler {
+// proxy serves a route to HTTP services.
+type proxy struct{ *httputil.ReverseProxy }
+
+func newProxy(g *Gateway, r Route) *proxy {
 	up := newUpstream(g, r)
 	g.ups = append(g.ups, up)
-	prefix := strings.TrimSuffix(r.below(), "/")
-	p := &httputil.ReverseProxy{
-		Transport:     up,
-		FlushInterval: -1, // streams must not wait
-		ErrorHandler:  explain,
-		ErrorLog:      slog.NewLogLogger(g.cfg.Logger.Handler(), slog.LevelDebug), // the access log says it, too
-		Rewrite: func(pr *httputil.ProxyRequest) {
-			a := &visitOf(pr.In.Context()).arrival
-			pr.SetXForwarded()
-			setTrace(pr.Out.Header, a.traceparent, a.state, a.baggage)
-			if r.Strip {
-				pr.Out.URL.Path = stripped(pr.In.URL.Path, prefix)
-				pr.Out.URL.RawPath = ""
-			}
-		},
+	return &proxy{&httputil.ReverseProxy{
+		Transport:      up,
+		FlushInterval:  -1, // streams must not wait
+		ErrorHandler:   explain,
+		ErrorLog:       slog.NewLogLogger(g.cfg.Logger.Handler(), slog.LevelDebug), // the access log says it, too
+		Rewrite:        rewrite,
+		ModifyResponse: inspect,
+	}}
+}
+
+// rewrite makes of a user's request the one that a service gets.
+func rewrite(pr *httputil.ProxyRequest) {
+	v := visitOf(pr.In.Context())
+	out := pr.Out
+	out.URL.RawPath = v.path.raw
+	if v.entrance.Strip {
+		out.URL.RawPath = v.path.below(v.entrance.depth)
 	}
-	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		if !atHand(req) {
-			_ = http.NewResponseController(w).EnableFullDuplex() // HTTP/2 does it anyway
+	out.URL.Path, _ = url.PathUnescape(out.URL.RawPath) // every segment was decoded before
+	out.Trailer = nil                                   // fields behind a body pass no check
+	clean(out.Header)
+	v.from.set(out.Header)
+	setTrace(out.Header, v.traceparent, v.state, v.baggage)
+	if atHand(pr.In) {
+		out.Header.Del("Expect") // the body is here; no service needs to say that it may come
+	}
+}
+
+// inspect checks the response of a service before the client gets any of it.
+func inspect(response *http.Response) error {
+	if response.StatusCode == http.StatusSwitchingProtocols {
+		if err := switched(response); err != nil {
+			response.Body.Close()
+			return err
 		}
-		p.ServeHTTP(w, req)
-	})
-}
-
-// stripped is the path without the route's, still beginning with a slash.
-func stripped(path, prefix string) string {
-	rest, _ := strings.CutPrefix(path, prefix)
-	if !strings.HasPrefix(rest, "/") {
-		rest = "/" + rest
 	}
-	return rest
+	maps.DeleteFunc(response.Header, func(name string, _ []string) bool { return strings.HasPrefix(name, "Skerry-") })
+	return nil
 }
 
-// explain answers a request that no upstream has answered.
-func explain(w http.ResponseWriter, r *http.Request, err error) {
-	visitOf(r.Context()).err = err
-	status := statusOf(err)
-	if status == http.StatusServiceUnavailable {
-		w.Header().Set("Retry-After", "1")
+// prepare reads a body that is kept as a whole: until it is complete, the
+// request has made no call, and no trace needs to begin.
+func (p *proxy) prepare(w http.ResponseWriter, r *http.Request, v *visit) bool {
+	if !atHand(r) {
+		_ = http.NewResponseController(w).EnableFullDuplex() // HTTP/2 does it anyway
 	}
-	http.Error(w, err.Error(), status)
-}
-
-// statusClosed is what access logs show for a client that left before its
-// response; nobody receives it.
-const statusClosed = 499
-
-// statusOf is the HTTP status for an error.
-func statusOf(err error) int {
-	var timeout net.Error
-	var big *http.MaxBytesError
-	switch code := rpc.CodeOf(err); {
-	case errors.As(err, &big), code == rpc.TooLarge:
-		return http.StatusRequestEntityTooLarge
-	case errors.Is(err, errBody):
-		return http.StatusBadRequest
-	case errors.Is(err, context.Canceled), code == rpc.Canceled:
-		return statusClosed
-	case errors.Is(err, errUnexecuted):
-		return http.StatusServiceUnavailable
-	case code == rpc.DeadlineExceeded:
-		return http.StatusGatewayTimeout
-	case code != rpc.Unknown && rpc.SafeToRetry(err):
-		return http.StatusServiceUnavailable
-	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
-		return http.StatusGatewayTimeout
+	var err error
+	if v.body, err = payloadOf(r); err != nil {
+		explain(w, r, err)
+		return false
 	}
-	return http.StatusBadGateway
-}
-
-// errUnexecuted is wrapped by errors of requests that nobody has executed.
-var errUnexecuted = errors.New("not executed")
-
-func unexecuted(format string, args ...any) error {
-	return fmt.Errorf("%w: %w", errUnexecuted, fmt.Errorf(format, args...))
+	return true
 }

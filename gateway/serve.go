@@ -1,12 +1,15 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -20,18 +23,11 @@ import (
 func (g *Gateway) Serve(ctx context.Context, l net.Listener) error {
 	base, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
-	server := &http.Server{
-		Handler:           g,
-		BaseContext:       func(net.Listener) context.Context { return base },
-		ReadHeaderTimeout: readHeaders,
-		IdleTimeout:       idleLimit,
-		MaxHeaderBytes:    g.cfg.MaxHeader,
-		TLSConfig:         g.cfg.TLS,
-		ErrorLog:          slog.NewLogLogger(g.cfg.Logger.Handler(), slog.LevelWarn),
-	}
+	server := g.server()
+	server.BaseContext = func(net.Listener) context.Context { return base }
 	group := run.NewGroup(ctx)
 	group.Go(func(context.Context) error {
-		err := listen(server, l)
+		err := listen(server, newCrowd(l, g.cfg))
 		if errors.Is(err, http.ErrServerClosed) {
 			return nil
 		}
@@ -53,6 +49,48 @@ func (g *Gateway) Serve(ctx context.Context, l net.Listener) error {
 	}
 	return group.Wait()
 }
+
+func (g *Gateway) server() *http.Server {
+	return &http.Server{
+		Handler:                      g,
+		ReadHeaderTimeout:            readHeaders,
+		IdleTimeout:                  idleLimit,
+		MaxHeaderBytes:               g.cfg.MaxHeader,
+		TLSConfig:                    g.cfg.TLS,
+		ErrorLog:                     log.New(serverLog{g.cfg.Logger}, "", 0),
+		DisableGeneralOptionsHandler: true, // "OPTIONS *" is no path of a site
+		HTTP2:                        &http.HTTP2Config{MaxConcurrentStreams: maxStreams, SendPingTimeout: pingAfter},
+		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
+			return context.WithValue(ctx, clientKey{}, clientOf(conn))
+		},
+		ConnState: func(conn net.Conn, s http.ConnState) {
+			if c := clientOf(conn); c != nil {
+				c.state(s)
+			}
+		},
+	}
+}
+
+// serverLog takes what http.Server has to say. Most of it is about what
+// strangers send, of which there may be any number.
+type serverLog struct{ *slog.Logger }
+
+// Write writes a line.
+func (l serverLog) Write(line []byte) (int, error) {
+	level, text := slog.LevelDebug, string(bytes.TrimSpace(line))
+	if strings.HasPrefix(text, "http: panic") {
+		level = slog.LevelError
+	}
+	l.Log(context.Background(), level, "the port of users", "err", text)
+	return len(line), nil
+}
+
+// Limits of an HTTP/2 connection; net/http ends those that reset streams
+// faster than handlers end.
+const (
+	maxStreams = 100
+	pingAfter  = 30 * time.Second // of silence
+)
 
 func listen(s *http.Server, l net.Listener) error {
 	if s.TLSConfig != nil {

@@ -37,7 +37,8 @@ func newSite(t *testing.T) *site {
 	t.Helper()
 	s := &site{t: t, log: &rollout.Log{}, config: skerry.Config{
 		Cluster: "test", Mode: skerry.ModeBroadcast, StateDir: "none",
-		LAN:  skerry.LAN{Interfaces: []string{"127.0.0.0/8"}, Port: lab.Port(t), Key: "0123456789abcdef"},
+		LAN:  skerry.LAN{Interfaces: []string{"127.0.0.0/8"}, Port: lab.Port(t)},
+		Site: skerry.Site{Keys: []string{skerry.KeysNone}}, // tests write its rules by themselves
 		Stop: skerry.Stop{Grace: time.Millisecond, Drain: time.Second},
 	}}
 	s.node = s.open(skerry.Service{})
@@ -103,6 +104,7 @@ func (s *site) append(release *rollout.Release, rules map[string]rollout.Rule) r
 func (s *site) write(release *rollout.Release, rules map[string]rollout.Rule, retire ...rollout.Retirement) rollout.Entry {
 	s.t.Helper()
 	e := s.log.Next("r1", rules, retire...)
+	e.Cluster = "test"
 	e.Session = release
 	next, err := s.log.Apply(e)
 	if err != nil {

@@ -1,7 +1,9 @@
 package gateway_test
 
 import (
+	"bytes"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"strings"
@@ -175,10 +177,17 @@ func TestNoInstanceOfTheVersion(t *testing.T) {
 	s := newSite(t)
 	s.web(s.node, "v1", says("v1"))
 	s.append(nil, only("v3", "web"))
-	edge := s.gate()
+	var lines bytes.Buffer
+	edge := s.gate(func(c *gateway.Config) { c.Logger = slog.New(slog.NewTextHandler(&lines, nil)) })
 	status, text := ask(t, http.MethodGet, edge.URL, "")
-	if status != http.StatusServiceUnavailable || !strings.Contains(text, "v3") || !strings.Contains(text, "v1") {
+	if status != http.StatusServiceUnavailable || !strings.Contains(text, "not executed") {
 		t.Errorf("%d %s", status, text)
+	}
+	edge.Close()
+	id := text[strings.LastIndexByte(strings.TrimSpace(text), ' ')+1:]
+	id = strings.TrimSpace(id)
+	if said := lines.String(); !strings.Contains(said, "v3") || !strings.Contains(said, "v1") || !strings.Contains(said, "request="+id) {
+		t.Errorf("the log does not say of request %q why: %s", id, said)
 	}
 }
 

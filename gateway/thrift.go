@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"mime"
@@ -44,16 +45,40 @@ type failure struct {
 	Code      string          `json:"code,omitempty"`      // rpc.Code
 	Exception string          `json:"exception,omitempty"` // name of the declared exception
 	Fields    json.RawMessage `json:"fields,omitempty"`    // of the exception
+	Request   string          `json:"request,omitempty"`   // its id in the gateway's log
+}
+
+// thriftCall is what a request asks for.
+type thriftCall struct {
+	method *dynamic.Method
+	args   *dynamic.Struct
+}
+
+// prepare reads the call, so that what asks for none begins no trace.
+func (e *thriftEdge) prepare(w http.ResponseWriter, r *http.Request, v *visit) bool {
+	method, args, status, err := e.read(w, r, v)
+	if err != nil {
+		v.fail(w, status, failure{Error: err.Error()})
+		return false
+	}
+	v.call = thriftCall{method, args}
+	return true
+}
+
+// fail answers with a failure.
+func (v *visit) fail(w http.ResponseWriter, status int, f failure) {
+	f.Request = v.id
+	w.Header().Set(headerRequest, v.id)
+	if status == http.StatusRequestTimeout {
+		w.Header().Set("Connection", "close")
+	}
+	answer(w, status, f)
 }
 
 // ServeHTTP makes the call that the request asks for.
 func (e *thriftEdge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	method, args, status, err := e.read(w, r)
-	if err != nil {
-		answer(w, status, failure{Error: err.Error()})
-		return
-	}
 	v := visitOf(r.Context())
+	method, args := v.call.method, v.call.args
 	v.attempts = 1
 	if version, _, err := e.g.node.Rollout().Log().Resolve(e.route.Service, v.trace.Token()); err == nil {
 		v.version = version
@@ -67,7 +92,8 @@ func (e *thriftEdge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	v.instance = meta.Headers["sk-i"]
 	if err != nil {
 		v.err = err
-		answer(w, statusOf(err), failure{Error: err.Error(), Code: rpc.CodeOf(err).String()})
+		status := statusOf(err)
+		v.fail(w, status, failure{Error: textOf(status, err), Code: rpc.CodeOf(err).String()})
 		return
 	}
 	if name, fields, thrown := result.Exception(); thrown {
@@ -79,15 +105,17 @@ func (e *thriftEdge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case method.OneWay:
 		w.WriteHeader(http.StatusAccepted)
 	case !ok:
-		answer(w, http.StatusBadGateway, failure{Error: "the reply holds neither a result nor a declared exception"})
+		v.fail(w, http.StatusBadGateway, failure{Error: "the reply holds neither a result nor a declared exception"})
 	default:
 		answer(w, http.StatusOK, value)
 	}
 }
 
 // read finds out which method is meant and with which arguments.
-func (e *thriftEdge) read(w http.ResponseWriter, r *http.Request) (m *dynamic.Method, args *dynamic.Struct, status int, err error) {
-	name := strings.TrimPrefix(r.URL.Path, e.route.below())
+func (e *thriftEdge) read(
+	w http.ResponseWriter, r *http.Request, v *visit,
+) (m *dynamic.Method, args *dynamic.Struct, status int, err error) {
+	name := strings.Join(v.path.segments[v.entrance.depth:], "/")
 	if m, err = e.methods.Method(name); err != nil {
 		return nil, nil, http.StatusNotFound, err
 	}
@@ -101,7 +129,9 @@ func (e *thriftEdge) read(w http.ResponseWriter, r *http.Request) (m *dynamic.Me
 	}
 	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(e.g.cfg.MaxJSON)))
 	if err != nil {
-		return nil, nil, statusOf(fmt.Errorf("%w: %w", errBody, err)), err
+		err = fmt.Errorf("%w: %w", errBody, err)
+		v.err = err
+		return nil, nil, statusOf(err), errors.New(textOf(statusOf(err), err))
 	}
 	if args, err = m.Args(text); err != nil {
 		return nil, nil, http.StatusBadRequest, fmt.Errorf("arguments of %s: %w; wanted: %s", name, err, m.Template())

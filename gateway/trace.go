@@ -1,7 +1,9 @@
 package gateway
 
 import (
+	"bytes"
 	"cmp"
+	"io"
 	"net/http"
 
 	"github.com/skerry/skerry/rollout"
@@ -10,7 +12,9 @@ import (
 // Trace makes every request to next a trace of its own, for a Go service that
 // faces users itself: all calls made with the request's context meet one
 // version of each service. What the request brought from outside is checked as
-// the package comment says; next sees the headers that are true. The trace
+// the package comment says; next sees the headers that are true. A body of at
+// most 64 KiB is read before the trace begins, and no body may stop for 30 s,
+// so that no client holds back a release by not sending one. The trace
 // ends when next has returned and, if it took over the connection, when that
 // is closed.
 //
@@ -23,19 +27,31 @@ func Trace(node interface{ Rollout() *rollout.Agent }, next http.Handler, edits 
 	agent := node.Rollout()
 	origin := agent.Origin(cmp.Or(e.Name, "http"), "")
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		out := &writer{ResponseWriter: w}
+		defer pace(out, r, defaultBodyIdle, out.sent)()
+		body, err := payloadOf(r)
+		if err != nil {
+			status := statusOf(err)
+			http.Error(w, textOf(status, err), status)
+			return
+		}
+		if body.stream == nil {
+			r.Body = io.NopCloser(bytes.NewReader(body.text))
+		}
 		agent.Await(r.Context())
 		a := e.read(r, agent.Log())
 		var t rollout.Trace
 		origin.Begin(&t, a.seed, a.mark)
 		defer t.End()
-		serve(next, w, r, &a, &t)
+		serve(next, out, r, &a, &t)
 	})
 }
 
 // serve runs a handler within a trace.
-func serve(next http.Handler, w http.ResponseWriter, r *http.Request, a *arrival, t *rollout.Trace) {
+func serve(next http.Handler, w *writer, r *http.Request, a *arrival, t *rollout.Trace) {
 	r = r.WithContext(a.context(r.Context(), t))
 	r.Header = r.Header.Clone()
 	setTrace(r.Header, a.traceparent, a.state, a.baggage)
-	next.ServeHTTP(&writer{ResponseWriter: w, hijack: t.HandOff}, r)
+	w.hijack = t.HandOff
+	next.ServeHTTP(w, r)
 }

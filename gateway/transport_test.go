@@ -16,7 +16,7 @@ type agentOf struct{ *rollout.Agent }
 func (a agentOf) Rollout() *rollout.Agent { return a.Agent }
 
 func TestTransportBringsTheTraceAlong(t *testing.T) {
-	agent, err := rollout.NewAgent("host/1/a", rollout.Saved{}, nil)
+	agent, err := rollout.NewAgent(rollout.AgentConfig{Process: "host/1/a"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -62,11 +62,8 @@ type attempt struct {
 // RoundTrip is http.RoundTripper's: it returns the response of the first
 // attempt that has one.
 func (u *upstream) RoundTrip(req *http.Request) (*http.Response, error) {
-	body, err := payloadOf(req)
-	if err != nil {
-		return nil, err
-	}
-	a := attempt{u: u, req: req, v: visitOf(req.Context()), call: u.newCall(req), body: body}
+	v := visitOf(req.Context())
+	a := attempt{u: u, req: req, v: v, call: u.newCall(req), body: v.body}
 	for {
 		response, err := a.run()
 		if err == nil || !a.again(err) {
@@ -89,7 +86,7 @@ func (a *attempt) run() (*http.Response, error) {
 	if a.token, _, err = a.v.trace.Send(a.u.route.Service); err != nil {
 		err = unexecuted("%w", err)
 	} else if response, err = a.send(); err == nil {
-		err = refusal(response)
+		err = refusedBy(response)
 	}
 	a.v.trace.Returned(!errors.Is(err, errUnexecuted))
 	if err != nil {
@@ -204,8 +201,8 @@ type dialError struct{ error }
 // Unwrap gives the cause.
 func (e *dialError) Unwrap() error { return e.error }
 
-// refusal is the error of an upstream that has not executed the request.
-func refusal(r *http.Response) error {
+// refusedBy is the error of an upstream that has not executed the request.
+func refusedBy(r *http.Response) error {
 	code := r.Header.Get(headerRefused)
 	if r.StatusCode != http.StatusServiceUnavailable || code == "" {
 		return nil
@@ -283,7 +280,7 @@ func (a *attempt) report(r *http.Response, err error, took time.Duration) {
 	switch _, dialled := errors.AsType[*dialError](err); {
 	case dialled:
 		outcome = health.Connect
-	case err != nil && a.req.Context().Err() != nil:
+	case err != nil && (a.req.Context().Err() != nil || a.body.fault() != nil):
 		outcome = health.Canceled
 	case isTimeout(err):
 		outcome = health.Timeout

@@ -6,13 +6,22 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
+	"time"
 )
 
 // writer remembers how a response went, and who has taken over its connection.
 type writer struct {
 	http.ResponseWriter
-	status int   // 0 until one was written
-	bytes  int64 // of the body
+	status int          // 0 until one was written
+	bytes  atomic.Int64 // of the body, or of a connection that was taken over
+
+	idle      time.Duration // of such a connection when it is silent both ways; 0 or less means for ever
+	limit     time.Duration // for a client to take what was written to it; 0 or less means none
+	perStream bool          // a connection carries several responses: HTTP/2
+	idled     atomic.Bool   // a connection that was taken over was silent for too long
+
+	answered func() // called when the final response begins; may be nil
 
 	// hijack is called when the handler takes over the connection; what it
 	// returns is called when that is closed.
@@ -24,29 +33,42 @@ func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // WriteHeader notes the final status.
 func (w *writer) WriteHeader(status int) {
-	if w.status == 0 && (status >= http.StatusOK || status == http.StatusSwitchingProtocols) {
-		w.status = status
+	if status >= http.StatusOK || status == http.StatusSwitchingProtocols {
+		w.begin(status)
 	}
 	w.ResponseWriter.WriteHeader(status)
 }
 
+// begin notes that the final response begins.
+func (w *writer) begin(status int) {
+	if w.status != 0 {
+		return
+	}
+	w.status = status
+	if w.answered != nil {
+		w.answered()
+	}
+}
+
 // Write counts the body.
 func (w *writer) Write(p []byte) (int, error) {
-	if w.status == 0 {
-		w.status = http.StatusOK
+	w.begin(http.StatusOK)
+	if w.perStream && w.limit > 0 { // an HTTP/1.1 connection sees to it itself
+		_ = http.NewResponseController(w.ResponseWriter).SetWriteDeadline(time.Now().Add(w.limit))
 	}
 	n, err := w.ResponseWriter.Write(p)
-	w.bytes += int64(n)
+	w.bytes.Add(int64(n))
 	return n, err
 }
 
+// sent is how much of the response was written.
+func (w *writer) sent() int64 { return w.bytes.Load() }
+
 // ReadFrom keeps the connection's own fast way of copying.
 func (w *writer) ReadFrom(r io.Reader) (int64, error) {
-	if w.status == 0 {
-		w.status = http.StatusOK
-	}
+	w.begin(http.StatusOK)
 	n, err := io.Copy(w.ResponseWriter, r)
-	w.bytes += n
+	w.bytes.Add(n)
 	return n, err
 }
 
@@ -56,20 +78,58 @@ func (w *writer) Flush() { _ = http.NewResponseController(w.ResponseWriter).Flus
 // Hijack is for handlers that ask for http.Hijacker.
 func (w *writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, buffer, err := http.NewResponseController(w.ResponseWriter).Hijack()
-	if err != nil || w.hijack == nil {
+	if err != nil {
 		return conn, buffer, err
 	}
-	return &hijacked{Conn: conn, closed: sync.OnceFunc(w.hijack())}, buffer, nil
+	w.begin(http.StatusSwitchingProtocols)
+	h := &hijacked{Conn: conn, w: w, closed: func() {}}
+	if w.hijack != nil {
+		h.closed = sync.OnceFunc(w.hijack())
+	}
+	if w.idle > 0 {
+		h.timer = time.AfterFunc(w.idle, func() {
+			w.idled.Store(true)
+			h.Close()
+		})
+	}
+	return h, buffer, nil
 }
 
-// hijacked tells when a connection that a handler took over is closed.
+// hijacked is a connection that a handler took over. It tells when it is
+// closed, counts, and closes when it was silent for too long.
 type hijacked struct {
 	net.Conn
+	w      *writer
 	closed func()
+	timer  *time.Timer // nil without a limit
+}
+
+// Read reads from the client.
+func (h *hijacked) Read(p []byte) (int, error) {
+	n, err := h.Conn.Read(p)
+	h.moved(n)
+	return n, err
+}
+
+// Write writes to the client.
+func (h *hijacked) Write(p []byte) (int, error) {
+	n, err := h.Conn.Write(p)
+	h.moved(n)
+	h.w.bytes.Add(int64(n))
+	return n, err
+}
+
+func (h *hijacked) moved(n int) {
+	if n > 0 && h.timer != nil && !h.w.idled.Load() {
+		h.timer.Reset(h.w.idle)
+	}
 }
 
 // Close closes the connection.
 func (h *hijacked) Close() error {
+	if h.timer != nil {
+		h.timer.Stop()
+	}
 	defer h.closed()
 	return h.Conn.Close()
 }

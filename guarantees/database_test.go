@@ -35,8 +35,8 @@ func (p pace) verdict() time.Duration { return p.heartbeat*4/3 + p.heartbeat + 5
 
 // lines are the configuration of a process in a mode.
 func (p pace) lines(mode, iface, url string) string {
-	return fmt.Sprintf("mode: %s\nlan: {interfaces: [%s], key: guarantee-of-the-site}\ndatabase: {url: %q, heartbeat: %v, expiry: %v, poll: %v}",
-		mode, iface, url, p.heartbeat, p.expiry, p.heartbeat)
+	return fmt.Sprintf("mode: %s\nlan: {interfaces: [%s], key: %s}\ndatabase: {url: %q, heartbeat: %v, expiry: %v, poll: %v}",
+		mode, iface, lab.SiteKey, url, p.heartbeat, p.expiry, p.heartbeat)
 }
 
 // outage is one way to lose a database and to get it back.

@@ -7,14 +7,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/skerry/skerry/internal/lab"
 	"github.com/skerry/skerry/internal/pgtest"
 )
 
 // The scenes that hold in both modes, on one machine and across hosts.
 
 const (
-	onTheLAN   = "mode: broadcast\nlan: {key: guarantee-of-the-site}"
-	onLoopback = "mode: broadcast\nlan: {interfaces: [lo], key: guarantee-of-the-site}"
+	onTheLAN   = "mode: broadcast\nlan: {key: " + lab.SiteKey + "}"
+	onLoopback = "mode: broadcast\nlan: {interfaces: [lo], key: " + lab.SiteKey + "}"
 	noFloor    = "\nmemory: {floor: none}" // so that a heap that grows has a cause
 )
 

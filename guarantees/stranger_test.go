@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/skerry/skerry/internal/lab"
 	"github.com/skerry/skerry/internal/pgtest"
 )
 
@@ -81,7 +82,7 @@ func TestStrangersOnTheWire(t *testing.T) {
 	s.provider("two", how{host: 1})
 	dead := s.provider("dead", how{host: 1})
 	caller := s.consumer("caller", how{host: 2})
-	s.provider("wrong-key", how{host: 3, site: "mode: broadcast\nlan: {key: the-key-of-somebody-else}"})
+	s.provider("wrong-key", how{host: 3, site: "mode: broadcast\nlan: {key: " + lab.OtherSiteKey + "}"})
 	s.warm("one", "two", "dead")
 	dead.stop()
 	dead.wait(40 * time.Second)

@@ -16,6 +16,9 @@ type Cell struct {
 	max      atomic.Int64 // nanoseconds, of this period
 	hist     liveHistogram
 
+	bytes *atomic.Int64 // that the recorder's cells take; nil: not counted
+	block int64         // bytes of an octave, with what its counts take elsewhere
+
 	// Owned by the recorder, under its mutex.
 	seen counts // what earlier periods have taken
 	idle int    // periods without a call
@@ -37,10 +40,27 @@ func (c *Cell) Record(o Outcome, latency time.Duration) {
 	latency = max(latency, 0)
 	c.outcomes[o].Add(1)
 	c.sum.Add(int64(latency))
-	c.hist.add(latency)
+	if c.hist.add(latency) && c.bytes != nil {
+		c.bytes.Add(c.block)
+	}
 	for m := c.max.Load(); int64(latency) > m && !c.max.CompareAndSwap(m, int64(latency)); {
 		m = c.max.Load()
 	}
+}
+
+// cellBytes is about what a cell takes without its octaves: itself, what it
+// counted before, what waits for a sink, and their places in maps.
+const cellBytes = 2 << 10
+
+// size is about what the cell takes in memory, with all that is kept for it.
+func (c *Cell) size() int64 {
+	n := int64(cellBytes + len(c.key.Service) + len(c.key.Method) + len(c.key.Peer) + len(c.key.Version))
+	for octave := range c.hist {
+		if c.hist[octave].Load() != nil {
+			n += c.block
+		}
+	}
+	return n
 }
 
 // counts is what a cell has counted, as plain numbers.

@@ -8,6 +8,7 @@
 // recorder turns what was counted into [Row] values and hands them to a
 // [Sink]: a rotating log file ([LogSink]) or the table skerry_call_stat
 // (registry/postgres). A sink that fails loses nothing: the counts stay and
-// go with the next period. Memory is bounded: past MaxCells keys, further
-// ones are counted together under the method "*".
+// go with the next period. Memory is bounded: past MaxBytes of keys, further
+// ones are counted together under the method "*" of their service and version,
+// which are always counted apart.
 package health

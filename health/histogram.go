@@ -44,15 +44,19 @@ func bounds(octave, step int) (low, width time.Duration) {
 // liveHistogram is written by every call.
 type liveHistogram [octaves]atomic.Pointer[[steps]atomic.Uint64]
 
-func (h *liveHistogram) add(d time.Duration) {
+// add counts a latency, and reports whether its octave is the first of its kind.
+func (h *liveHistogram) add(d time.Duration) (fresh bool) {
 	octave, step := place(d)
 	block := h[octave].Load()
 	if block == nil {
-		h[octave].CompareAndSwap(nil, new([steps]atomic.Uint64))
+		fresh = h[octave].CompareAndSwap(nil, new([steps]atomic.Uint64))
 		block = h[octave].Load()
 	}
 	block[step].Add(1)
+	return fresh
 }
+
+const blockBytes = 8 * steps // of an octave
 
 // histogram is a copy that one goroutine owns.
 type histogram [octaves]*[steps]uint64

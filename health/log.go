@@ -18,14 +18,16 @@ import (
 	"sync"
 	"time"
 
-	"gopkg.in/natefinch/lumberjack.v2"
+	"github.com/skerry/skerry/internal/quote"
+	"github.com/skerry/skerry/internal/statedir"
 )
 
 // LogSink writes rows as lines of JSON into a file that rotates. One process
-// owns the file; processes of one host use files of their own.
+// owns the file; processes of one host use files of their own. File and
+// directory must be safe from other users: see package internal/statedir.
 type LogSink struct {
 	mu  sync.Mutex // a period's lines stay together
-	out *lumberjack.Logger
+	cfg LogConfig
 }
 
 // LogConfig sets up a LogSink.
@@ -33,18 +35,14 @@ type LogConfig struct {
 	Path    string        // file; its directory is made when missing
 	MaxSize int           // MiB of one file before it is put aside; 0 means 16
 	Keep    int           // files that were put aside and are kept; 0 means 4
-	MaxAge  time.Duration // files that are older are removed, counted in whole days; 0 means 30 days
+	MaxAge  time.Duration // files that are older are removed; 0 means 30 days
 }
 
-// NewLogSink makes a sink. The file is opened by the first Write.
+// NewLogSink makes a sink. The file is opened for each Write.
 func NewLogSink(cfg LogConfig) *LogSink {
-	days := (cmp.Or(cfg.MaxAge, 30*24*time.Hour) + 24*time.Hour - 1) / (24 * time.Hour)
-	return &LogSink{out: &lumberjack.Logger{
-		Filename:   cfg.Path,
-		MaxSize:    cmp.Or(cfg.MaxSize, 16),
-		MaxBackups: cmp.Or(cfg.Keep, 4),
-		MaxAge:     int(days),
-	}}
+	cfg.MaxSize, cfg.Keep = cmp.Or(cfg.MaxSize, 16), cmp.Or(cfg.Keep, 4)
+	cfg.MaxAge = cmp.Or(cfg.MaxAge, 30*24*time.Hour)
+	return &LogSink{cfg: cfg}
 }
 
 // Write appends one line for each row.
@@ -58,17 +56,61 @@ func (s *LogSink) Write(_ context.Context, rows []Row) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, err := s.out.Write(b.Bytes()); err != nil {
-		return fmt.Errorf("write statistics to %s: %w", s.out.Filename, err)
+	if err := s.append(quote.JSON(b.Bytes())); err != nil {
+		return fmt.Errorf("write statistics to %q: %w", s.cfg.Path, err)
 	}
 	return nil
 }
 
-// Close closes the file. A later Write opens it again.
-func (s *LogSink) Close() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.out.Close()
+// append writes text to the file, in a new one when it would grow too large.
+// s.mu is held.
+func (s *LogSink) append(text []byte) error {
+	if err := statedir.Make(filepath.Dir(s.cfg.Path)); err != nil {
+		return err
+	}
+	info, err := statedir.Stat(s.cfg.Path)
+	switch {
+	case err == nil && info.Size() > 0 && info.Size()+int64(len(text)) > int64(s.cfg.MaxSize)<<20:
+		err = s.rotate(time.Now())
+	case errors.Is(err, fs.ErrNotExist):
+		err = nil
+	}
+	if err != nil {
+		return err
+	}
+	f, err := statedir.Append(s.cfg.Path)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	return errors.Join(err, f.Close())
+}
+
+// rotateStamp stands before the extension of a file that was put aside.
+const rotateStamp = "2006-01-02T15-04-05.000"
+
+// rotate puts the file aside, and removes those that are too many or too old.
+func (s *LogSink) rotate(now time.Time) error {
+	ext := filepath.Ext(s.cfg.Path)
+	stem := strings.TrimSuffix(filepath.Base(s.cfg.Path), ext)
+	if err := statedir.Rename(s.cfg.Path, stem+"-"+now.UTC().Format(rotateStamp)+ext); err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(filepath.Dir(s.cfg.Path))
+	if err != nil {
+		return fmt.Errorf("list statistics logs: %w", err)
+	}
+	kept := 0
+	for _, e := range slices.Backward(entries) { // newest first
+		when, ok := rotated(e.Name(), stem, ext)
+		if !ok {
+			continue
+		}
+		if kept++; kept > s.cfg.Keep || now.Sub(when) > s.cfg.MaxAge {
+			err = errors.Join(err, statedir.Remove(filepath.Join(filepath.Dir(s.cfg.Path), e.Name())))
+		}
+	}
+	return err
 }
 
 // maxLine is the longest line that ReadLog takes for one of its own.
@@ -96,8 +138,7 @@ func ReadLog(pattern string, since time.Time, f func(Row) error) (bad int, err e
 	return bad, nil
 }
 
-// logFiles lists the files of a pattern with their rotated elders: lumberjack
-// puts "-2006-01-02T15-04-05.000" before the extension.
+// logFiles lists the files of a pattern with those that were put aside.
 func logFiles(pattern string) ([]string, error) {
 	heads, err := filepath.Glob(pattern)
 	if err != nil {
@@ -115,7 +156,7 @@ func logFiles(pattern string) ([]string, error) {
 			return nil, fmt.Errorf("list statistics logs: %w", err)
 		}
 		for _, e := range entries { // sorted by name: oldest first
-			if rotated(e.Name(), stem, ext) {
+			if _, ok := rotated(e.Name(), stem, ext); ok {
 				files = append(files, filepath.Join(filepath.Dir(head), e.Name()))
 			}
 		}
@@ -125,21 +166,21 @@ func logFiles(pattern string) ([]string, error) {
 	return slices.DeleteFunc(files, func(f string) bool { dup := seen[f]; seen[f] = true; return dup }), nil
 }
 
-func rotated(name, stem, ext string) bool {
+// rotated reads the time at which a file was put aside.
+func rotated(name, stem, ext string) (when time.Time, ok bool) {
 	middle, ok := strings.CutPrefix(name, stem+"-")
 	if !ok {
-		return false
+		return when, false
 	}
-	middle, ok = strings.CutSuffix(strings.TrimSuffix(middle, ".gz"), ext)
-	if !ok {
-		return false
+	if middle, ok = strings.CutSuffix(strings.TrimSuffix(middle, ".gz"), ext); !ok {
+		return when, false
 	}
-	_, err := time.Parse("2006-01-02T15-04-05.000", middle)
-	return err == nil
+	when, err := time.Parse(rotateStamp, middle)
+	return when, err == nil
 }
 
 func readLogFile(name string, since time.Time, f func(Row) error) (bad int, err error) {
-	file, err := os.Open(name)
+	file, err := statedir.OpenPlain(name)
 	if err != nil {
 		return 0, fmt.Errorf("read statistics: %w", err)
 	}

@@ -9,11 +9,12 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
-// Overflow is the method (and, when even those are too many, the service) under which
-// calls are counted that no longer have a cell of their own.
+// Overflow is the method under which calls of a service and version are counted
+// that have no cell of their own.
 const Overflow = "*"
 
 const (
@@ -25,7 +26,7 @@ const (
 type Config struct {
 	Sinks    []Sink        // where rows go; none = only Rows and Visit show them
 	Period   time.Duration // time between two writes; 0 means 30 s
-	MaxCells int           // keys counted apart; 0 means 4096, about 4 KiB each
+	MaxBytes int           // memory of the keys that are counted apart; 0 means 16 MiB, some 6,000 keys
 	Logger   *slog.Logger  // nil means slog.Default()
 }
 
@@ -36,9 +37,11 @@ type Recorder struct {
 	log   *slog.Logger
 	start time.Time
 
+	bytes atomic.Int64 // that cells take
+
 	mu      sync.RWMutex
 	cells   map[Key]*Cell
-	shared  map[Key]*Cell // method "*": what found no room in cells
+	shared  map[Key]*Cell // method "*": what found no room in cells. Services and versions are never counted together.
 	leaving []*Cell       // given up: read once more, for calls that were under way
 
 	flushMu sync.Mutex // one flush at a time
@@ -56,7 +59,7 @@ type outlet struct {
 // NewRecorder makes a recorder. It writes to its sinks only while Run runs.
 func NewRecorder(cfg Config) *Recorder {
 	cfg.Period = cmp.Or(cfg.Period, 30*time.Second)
-	cfg.MaxCells = cmp.Or(cfg.MaxCells, 4096)
+	cfg.MaxBytes = cmp.Or(cfg.MaxBytes, 16<<20)
 	r := &Recorder{cfg: cfg, log: cfg.Logger, start: time.Now(), cells: map[Key]*Cell{}, shared: map[Key]*Cell{}}
 	if r.log == nil {
 		r.log = slog.Default()
@@ -67,9 +70,10 @@ func NewRecorder(cfg Config) *Recorder {
 	return r
 }
 
-// Cell returns the cell of a key, making it when it is new. Past MaxCells the
-// cell of a key that has been idle for 20 periods makes room; when there is
-// none, the key shares the cell of its side, service and version with method "*".
+// Cell returns the cell of a key, making it when it is new. Past MaxBytes the
+// cells of keys that have been idle for 20 periods make room; when there are
+// none, the key shares the cell of its side, service and version with method
+// "*". The recorder keeps copies of the key's strings.
 func (r *Recorder) Cell(k Key) *Cell {
 	if r == nil {
 		return nil
@@ -85,25 +89,24 @@ func (r *Recorder) Cell(k Key) *Cell {
 	if c = r.cells[k]; c != nil {
 		return c
 	}
-	if len(r.cells) >= r.cfg.MaxCells {
+	if r.bytes.Load() >= int64(r.cfg.MaxBytes) {
 		r.evict()
 	}
-	if len(r.cells) >= r.cfg.MaxCells {
+	if r.bytes.Load() >= int64(r.cfg.MaxBytes) {
 		return r.sharedCell(k)
 	}
-	c = &Cell{key: k}
-	r.cells[k] = c
+	c = &Cell{key: k.clone(), bytes: &r.bytes, block: blockBytes * int64(2+len(r.outlets))}
+	r.bytes.Add(c.size())
+	r.cells[c.key] = c
 	return c
 }
 
-// sharedCell is the cell of a side and service for methods and peers that
-// have none of their own; past the limit all services share one.
+// sharedCell is the cell of a side, service and version for methods and peers
+// that have none of their own.
 func (r *Recorder) sharedCell(k Key) *Cell {
-	k = Key{Side: k.Side, Service: k.Service, Method: Overflow, Version: k.Version}
-	if r.shared[k] == nil && len(r.shared) >= r.cfg.MaxCells {
-		k.Service, k.Version = Overflow, ""
-	}
+	k = k.shared()
 	if r.shared[k] == nil {
+		k = k.clone()
 		r.shared[k] = &Cell{key: k}
 	}
 	return r.shared[k]
@@ -117,6 +120,7 @@ func (r *Recorder) evict() {
 			continue
 		}
 		delete(r.cells, k)
+		r.bytes.Add(-c.size())
 		c.forward.Store(r.sharedCell(k))
 		r.leaving = append(r.leaving, c)
 	}
@@ -160,9 +164,12 @@ func (r *Recorder) flush(ctx context.Context) {
 func (r *Recorder) collect() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	sum := int64(0)
 	for _, c := range r.cells {
 		r.drain(c)
+		sum += c.size()
 	}
+	r.bytes.Store(sum) // anew: cells that were given up have counted on, too
 	for _, c := range r.shared {
 		r.drain(c)
 	}
@@ -181,11 +188,26 @@ func (r *Recorder) drain(c *Cell) {
 	}
 	c.idle = 0
 	for _, o := range r.outlets {
-		if o.pending[c.key] == nil {
-			o.pending[c.key] = &counts{}
-		}
-		o.pending[c.key].merge(&d)
+		o.of(c.key, r.cfg.MaxBytes/pendingBytes).merge(&d)
 	}
+}
+
+// pendingBytes is about what a key takes that waits for a sink.
+const pendingBytes = 2 << 10
+
+// of is what is pending of a key. A sink that has failed for long takes no more
+// than so many keys apart; the others are counted as past MaxBytes.
+func (o *outlet) of(k Key, most int) *counts {
+	if c := o.pending[k]; c != nil {
+		return c
+	}
+	if len(o.pending) >= most {
+		k = k.shared()
+	}
+	if o.pending[k] == nil {
+		o.pending[k] = &counts{}
+	}
+	return o.pending[k]
 }
 
 // write offers everything pending to the sink and forgets it when taken.

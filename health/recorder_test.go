@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 
 	"github.com/skerry/skerry/internal/run"
 )
@@ -122,25 +125,111 @@ func TestRefusedRowsGoWithTheNextPeriod(t *testing.T) {
 }
 
 func TestCellsAreBounded(t *testing.T) {
-	r := NewRecorder(Config{MaxCells: 10, Logger: quiet()})
+	var sink ledger
+	r := NewRecorder(Config{Sinks: []Sink{&sink}, MaxBytes: 10 * cellBytes, Logger: quiet()})
 	for i := range 1000 {
-		r.Cell(Key{Side: Server, Service: fmt.Sprint("s", i%50), Method: "m", Peer: fmt.Sprint(i)}).Record(OK, 1)
+		r.Cell(Key{Side: Server, Service: "s", Version: fmt.Sprint("v", i%50), Method: "m", Peer: fmt.Sprint(i)}).Record(OK, 1)
 	}
-	if n := len(r.cells) + len(r.shared); n > 21 {
-		t.Errorf("%d cells with a limit of 10", n)
+	if len(r.cells) > 10 || len(r.shared) != 50 {
+		t.Errorf("%d cells and %d shared ones; want at most 10, and one for each version", len(r.cells), len(r.shared))
 	}
-	var calls int64
+	versions := map[string]int64{}
 	for _, row := range r.Rows() {
-		calls += row.Calls()
+		versions[row.Version] += row.Calls()
 	}
-	if calls != 1000 {
-		t.Errorf("%d of 1000 calls counted", calls)
+	for v, calls := range versions {
+		if calls != 20 {
+			t.Errorf("%d of 20 calls of %s counted", calls, v)
+		}
+	}
+	r.flush(t.Context())
+	if n := sink.calls(); len(versions) != 50 || n != 1000 {
+		t.Errorf("%d versions, and %d of 1000 calls reached the sink", len(versions), n)
+	}
+}
+
+// The bound is one of memory: what is kept for long names and many latencies
+// counts, and is about what the process takes.
+func TestMemoryOfCells(t *testing.T) {
+	const limit = 2 << 20
+	for name, fill := range map[string]func(r *Recorder, i int){
+		"long names": func(r *Recorder, i int) {
+			r.Cell(Key{Side: Server, Service: "s", Peer: strings.Repeat("x", 4000) + fmt.Sprint(i)}).Record(OK, 1)
+		},
+		"many latencies": func(r *Recorder, i int) {
+			for octave := range octaves {
+				r.Cell(Key{Side: Server, Service: "s", Peer: fmt.Sprint(i)}).Record(OK, time.Microsecond<<octave)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			before := heldMemory()
+			r := NewRecorder(Config{Sinks: []Sink{&ledger{err: errors.New("away")}}, MaxBytes: limit, Logger: quiet()})
+			for i := range 20_000 {
+				fill(r, i)
+			}
+			r.flush(t.Context())
+			held := heldMemory() - before
+			if held > limit*3/2 || len(r.cells) < 50 {
+				t.Errorf("%d cells take %d bytes, the limit is %d", len(r.cells), held, limit)
+			}
+			if sum := r.bytes.Load(); sum > limit+64<<10 {
+				t.Errorf("%d bytes are counted", sum)
+			}
+			runtime.KeepAlive(r)
+		})
+	}
+}
+
+func heldMemory() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+// A sink that fails for long while ever new keys come takes bounded memory,
+// and loses no call.
+func TestPendingIsBounded(t *testing.T) {
+	sink := ledger{err: errors.New("away")}
+	r := NewRecorder(Config{Sinks: []Sink{&sink}, MaxBytes: 64 << 10, Logger: quiet()})
+	const rounds, each = 100, 20
+	for i := range rounds {
+		for n := range each {
+			r.Cell(Key{Side: Server, Service: "s", Version: "v1", Peer: fmt.Sprint(i, n)}).Record(OK, 1)
+		}
+		for range idlePeriods + 1 {
+			r.flush(t.Context())
+		}
+	}
+	if n := len(r.outlets[0].pending); n > 64<<10/pendingBytes+1 {
+		t.Errorf("%d keys are pending", n)
+	}
+	sink.set(nil, false)
+	r.flush(t.Context())
+	if n := sink.calls(); n != rounds*each {
+		t.Errorf("%d of %d calls reached the sink", n, rounds*each)
+	}
+}
+
+// A key that was cut out of something large does not keep that.
+func TestKeysAreCopies(t *testing.T) {
+	large := strings.Repeat("x", 1<<20)
+	r := NewRecorder(Config{Logger: quiet()})
+	r.Cell(Key{Side: Server, Service: large[:3], Method: large[3:6], Peer: large[6:9], Version: large[9:12]}).Record(OK, 1)
+	begin := uintptr(unsafe.Pointer(unsafe.StringData(large)))
+	for k := range r.cells {
+		for _, s := range []string{k.Service, k.Method, k.Peer, k.Version} {
+			if at := uintptr(unsafe.Pointer(unsafe.StringData(s))); begin <= at && at < begin+uintptr(len(large)) {
+				t.Errorf("%q is a part of what it was cut from", s)
+			}
+		}
 	}
 }
 
 func TestIdleCellsMakeRoomWithoutLoss(t *testing.T) {
 	var sink ledger
-	r := NewRecorder(Config{Sinks: []Sink{&sink}, MaxCells: 1, Logger: quiet()})
+	r := NewRecorder(Config{Sinks: []Sink{&sink}, MaxBytes: 1, Logger: quiet()})
 	held := r.Cell(getToken)
 	held.Record(OK, 1)
 	for range idlePeriods + 1 {
@@ -170,7 +259,7 @@ func TestNilCountsNothing(t *testing.T) {
 // Every call is counted exactly once while cells are read, written and given up.
 func TestConcurrentCalls(t *testing.T) {
 	var sink ledger
-	r := NewRecorder(Config{Sinks: []Sink{&sink}, MaxCells: 8, Period: time.Millisecond, Logger: quiet()})
+	r := NewRecorder(Config{Sinks: []Sink{&sink}, MaxBytes: 8 * cellBytes, Period: time.Millisecond, Logger: quiet()})
 	g := run.NewGroup(t.Context())
 	g.Go(r.Run)
 	const workers, each = 8, 5000

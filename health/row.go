@@ -2,6 +2,7 @@ package health
 
 import (
 	"context"
+	"strings"
 	"time"
 )
 
@@ -67,6 +68,18 @@ type Key struct {
 	Method  string
 	Peer    string // client side: the instance's host:port; server side: the caller's service, or its IP address when it names none
 	Version string // of the callee; "" when it has none, or none was chosen before the call ended
+}
+
+// clone is a key whose strings are its own.
+func (k Key) clone() Key {
+	k.Service, k.Method = strings.Clone(k.Service), strings.Clone(k.Method)
+	k.Peer, k.Version = strings.Clone(k.Peer), strings.Clone(k.Version)
+	return k
+}
+
+// shared is the key of what finds no room of its own.
+func (k Key) shared() Key {
+	return Key{Side: k.Side, Service: k.Service, Method: Overflow, Version: k.Version}
 }
 
 // Row is what was counted for one key in one period.

@@ -133,9 +133,15 @@ struct Served {
   7: optional map<string, i64> kinds  // the failures, by health.Outcome
 }
 
+/** A part of the rule log, oldest entries first. */
+struct Records {
+  1: list<binary> records
+  2: optional bool more     // there are newer ones: ask again after the last
+}
+
 /** The rules could not be taken; nothing was applied beyond what applied says. */
 exception RulesRefused {
-  1: string code            // gap, fork, promised, invalid, disk
+  1: string code            // gap, fork, promised, unproven, needs, entry, foreign, database, invalid, disk
   2: string message
   3: string applied         // generation of the process
   4: string hash            // of its log
@@ -143,23 +149,27 @@ exception RulesRefused {
 
 /**
  * The framework's own service, skerry.internal, on the port of every process.
- * Entries of the rule log, and reports, travel as the JSON of package rollout.
+ * Entries of the rule log travel as rollout.Record.Marshal writes them, reports
+ * as the JSON of package rollout.
+ *
+ * ping, bring and whoAmI are open to every caller; all else is for members, on
+ * a site connection. A caller without one hears the cluster and the release only.
  */
 service Internal {
   Identity whoAmI()
   Description describe()
   void ping()
 
-  /** The entries after a generation (rollout.Generation.String), oldest first. */
-  list<binary> rulesSince(1: string generation)
-  /** Applies committed entries, oldest first; returns the generation applied then. */
-  string learnRules(1: list<binary> entries) throws (1: RulesRefused refused)
-  /** Accepts an entry that is to be committed where no database orders the log; by names who asks. */
-  void promise(1: binary entry, 2: string by) throws (1: RulesRefused refused)
-  /** Takes the promise of exactly this entry back, unless others have asked for it, too. */
-  void abandon(1: binary entry, 2: string by) throws (1: RulesRefused refused)
+  /** The entries after a generation (rollout.Generation.String), oldest first, a page of them. */
+  Records log(1: string after)
+  /** Applies entries, oldest first, that operators trusted here have signed; returns the generation applied then. Open to every caller: entries prove themselves. */
+  string bring(1: list<binary> records) throws (1: RulesRefused refused)
+  /** Accepts an entry that is to be committed where no database orders the log. undertaking is a rollout.Undertaking: which command asks, and its proof. */
+  void promise(1: binary record, 2: binary undertaking) throws (1: RulesRefused refused)
+  /** Takes the promise of exactly this entry back, unless other commands have asked for it, too. */
+  void abandon(1: binary record, 2: binary undertaking) throws (1: RulesRefused refused)
   /** Never promises this entry from now on; refused when it is promised or applied. */
-  void bar(1: binary entry) throws (1: RulesRefused refused)
+  void bar(1: binary record, 2: binary undertaking) throws (1: RulesRefused refused)
   /** The entry that was promised and is not committed; empty: none. */
   binary promised()
   /** Answers a round of a drain with a rollout.Report; it may take waitMs when work that reads a generation before that one is under way. */

@@ -76,7 +76,7 @@ func checkHost(in Instance) error {
 	switch {
 	case in.Host == "":
 		return fmt.Errorf("%w: host of %s is empty", ErrInvalid, in.Service)
-	case len(in.Host) > 255 || strings.ContainsAny(in.Host, " /") || !printable(in.Host):
+	case len(in.Host) > 255 || strings.ContainsFunc(in.Host, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == '/' }):
 		return fmt.Errorf("%w: host of %s: %.40q is no address", ErrInvalid, in.Service, in.Host)
 	}
 	if ip := net.ParseIP(in.Host); ip != nil && ip.IsUnspecified() {
@@ -106,8 +106,14 @@ func checkTags(in Instance) error {
 	return nil
 }
 
-// printable reports whether s is UTF-8 without control characters. Hosts and
-// tags come from other processes and are shown in terminals, tables and logs.
+// printable reports whether s is UTF-8 without characters that steer a
+// terminal. Tags come from other processes and are shown in tables and logs.
 func printable(s string) bool {
-	return utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl) && !strings.ContainsFunc(s, turns)
+}
+
+// turns reports whether a character changes the direction of what is written
+// around it, or breaks a line.
+func turns(r rune) bool {
+	return r == 0x061c || r == 0x200e || r == 0x200f || r >= 0x2028 && r <= 0x202e || r >= 0x2066 && r <= 0x2069
 }

@@ -5,7 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"sync"
+	"slices"
 
 	"github.com/skerry/skerry/rollout"
 )
@@ -15,80 +15,75 @@ import (
 // has promised to accept no other of its number.
 type Ballot struct {
 	Site    Site
-	Without []string // processes, host/pid or hosts to go without: the operator vouches for their death
+	Signer  rollout.Signer // signs what the processes are asked; nil: it goes unsigned
+	Without []string       // processes, host/pid or hosts to go without: the operator vouches for their death
 }
 
 var errNobody = errors.New("no process of the site answers")
 
-// Since reads the longest log and checks that all others are part of it.
+// Since reads the log that the processes have applied, the longest of them.
 func (b *Ballot) Since(ctx context.Context, after rollout.Generation) ([]rollout.Entry, error) {
 	members, err := b.members(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var mu sync.Mutex
-	logs := map[rollout.Generation]string{} // generation to hash, as processes say
-	var longest *Member
-	var newest rollout.Generation
-	fork := ""
-	ask(ctx, members, func(ctx context.Context, m Member) error {
-		r, err := m.Peer.Report(ctx, rollout.Question{})
-		if err != nil {
-			return err
-		}
-		mu.Lock()
-		defer mu.Unlock()
-		if hash, known := logs[r.Applied]; known && hash != r.Hash {
-			fork = m.Process
-		}
-		logs[r.Applied] = r.Hash
-		if longest == nil || newest.Before(r.Applied) {
-			longest, newest = &m, r.Applied
-		}
-		return nil
-	})
-	if longest == nil {
-		return nil, fmt.Errorf("%w: %w", ErrFrozen, errNobody)
+	lines, err := linesOf(ctx, members)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(lines) > 1:
+		return nil, fmt.Errorf("%w: %w", parted(lines), rollout.ErrFork)
+	case len(lines) == 0:
+		return nil, nil
 	}
-	entries, err := longest.Peer.Since(ctx, rollout.Generation{})
-	if err != nil {
-		return nil, fmt.Errorf("%w: read the rules of %s: %w", ErrFrozen, longest.Process, err)
+	entries := lines[0].Entries
+	i := slices.IndexFunc(entries, func(e rollout.Entry) bool { return after.Before(e.Generation) })
+	if i < 0 {
+		return nil, nil
 	}
-	var out []rollout.Entry
-	for _, e := range entries {
-		if hash, said := logs[e.Generation]; said && hash != e.Hash() {
-			fork = longest.Process
-		}
-		if after.Before(e.Generation) {
-			out = append(out, e)
-		}
-	}
-	if fork != "" {
-		return nil, fmt.Errorf("%s and others have different rules: %w", fork, rollout.ErrFork)
-	}
-	return out, nil
+	return entries[i:], nil
 }
 
-// Append has everybody promise, then commits. On any refusal, and when
-// somebody is silent, it takes the promises back.
+// Append has every process promise, then commits. On any refusal, and when one
+// is silent, it takes the promises back. The entry's own proof is given to the
+// processes only when all have promised: none of them can commit it before.
 func (b *Ballot) Append(ctx context.Context, e rollout.Entry) error {
-	members, err := b.members(ctx)
-	if err != nil {
-		return err
-	}
 	known, err := b.Since(ctx, rollout.Generation{})
 	if err != nil {
 		return err
 	}
-	by := rand.Text()
+	return b.append(ctx, known, e)
+}
+
+// Adopt commits the last entry of a log that takes the place of others.
+func (b *Ballot) Adopt(ctx context.Context, whole []rollout.Entry) error {
+	if len(whole) == 0 {
+		return fmt.Errorf("adopt an empty log: %w", rollout.ErrFork)
+	}
+	return b.append(ctx, whole[:len(whole)-1], whole[len(whole)-1])
+}
+
+func (b *Ballot) append(ctx context.Context, known []rollout.Entry, e rollout.Entry) error {
+	members, err := b.members(ctx)
+	if err != nil {
+		return err
+	}
+	by, err := b.undertaking(rollout.VerbPromise, e, rand.Text())
+	if err != nil {
+		return err
+	}
 	failed := ask(ctx, members, func(ctx context.Context, m Member) error {
-		err := m.Peer.Promise(ctx, e, by)
+		err := m.Peer.Promise(ctx, e.Bare(), by)
 		if errors.Is(err, rollout.ErrGap) || errors.Is(err, rollout.ErrFork) {
 			// It may have missed a commit: it gets what everybody has.
-			if learnt := m.Peer.Learn(ctx, known...); learnt != nil {
+			learnt := m.Peer.Learn(ctx, known...)
+			if errors.Is(err, rollout.ErrGap) && errors.Is(learnt, rollout.ErrUnproven) && !errors.Is(learnt, rollout.ErrFork) {
+				return nil // it stops before what only this entry vouches for, and can promise none of its number
+			}
+			if learnt != nil {
 				return errors.Join(err, learnt)
 			}
-			err = m.Peer.Promise(ctx, e, by)
+			err = m.Peer.Promise(ctx, e.Bare(), by)
 		}
 		return err
 	})
@@ -100,16 +95,38 @@ func (b *Ballot) Append(ctx context.Context, e rollout.Entry) error {
 		err = errNobody
 	}
 	if err != nil {
-		ask(context.WithoutCancel(ctx), members, func(ctx context.Context, m Member) error { return m.Peer.Abandon(ctx, e, by) })
-		return fmt.Errorf("generation %v is not committed: %w", e.Generation, err)
+		return fmt.Errorf("generation %v is not committed: %w", e.Generation, errors.Join(err, b.abandon(ctx, members, e, by.Command)))
 	}
-	return b.commit(ctx, members, e)
+	return b.commit(ctx, members, known, e)
+}
+
+// undertaking is what a command shows to the processes for one verb.
+func (b *Ballot) undertaking(verb string, e rollout.Entry, command string) (u rollout.Undertaking, err error) {
+	u.Command = command
+	if b.Signer != nil {
+		if u.Proof, err = b.Signer.Sign(rollout.ForPromise, rollout.Words(verb, e.Hash(), command)); err != nil {
+			return u, fmt.Errorf("sign the %s: %w", verb, err)
+		}
+	}
+	return u, nil
+}
+
+// abandon takes back what the command, or all when it is "", had asked for.
+func (b *Ballot) abandon(ctx context.Context, members []Member, e rollout.Entry, command string) error {
+	by, err := b.undertaking(rollout.VerbAbandon, e, command)
+	if err != nil {
+		return fmt.Errorf("the promises stand, refresh settles them: %w", err)
+	}
+	ask(context.WithoutCancel(ctx), members, func(ctx context.Context, m Member) error { return m.Peer.Abandon(ctx, e.Bare(), by) })
+	return nil
 }
 
 // commit tells everybody. From here on the entry stands: who is not reached
 // learns it from others, so one is enough.
-func (b *Ballot) commit(ctx context.Context, members []Member, e rollout.Entry) error {
-	failed := ask(context.WithoutCancel(ctx), members, func(ctx context.Context, m Member) error { return m.Peer.Learn(ctx, e) })
+func (b *Ballot) commit(ctx context.Context, members []Member, known []rollout.Entry, e rollout.Entry) error {
+	failed := ask(context.WithoutCancel(ctx), members, func(ctx context.Context, m Member) error {
+		return teach(ctx, m.Peer, append(known[:len(known):len(known)], e))
+	})
 	if fork := first(failed, rollout.ErrFork); fork != nil {
 		return fmt.Errorf("generation %v is committed, and somebody has applied another in its place, without the processes that were vouched to be dead: %w", e.Generation, fork)
 	}

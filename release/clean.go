@@ -65,10 +65,11 @@ func (c *Controller) drain(ctx context.Context, drains []*rollout.Drain) error {
 		return nil
 	}
 	begun, round := time.Now(), uint64(0)
-	for _, m := range c.look(ctx).Members {
-		round = max(round, m.Round)
+	members := c.look(ctx).Members
+	round = lastRound(members)
+	for _, m := range members {
 		for _, d := range drains {
-			if m.Silent == "" {
+			if m.Silent == "" && m.Round <= round {
 				d.Know(m.report)
 			}
 		}
@@ -87,6 +88,32 @@ func (c *Controller) drain(ctx context.Context, drains []*rollout.Drain) error {
 			return waited("drain", holding(drains), err)
 		}
 	}
+}
+
+// lastRound is the number of the last round that was asked of the site. One
+// process that names a number far above the others moves it by RoundJump only.
+func lastRound(members []MemberStatus) (last uint64) {
+	var rounds []uint64
+	for _, m := range members {
+		if m.Silent == "" {
+			rounds = append(rounds, m.Round)
+		}
+	}
+	slices.Sort(rounds)
+	for i, r := range rounds {
+		if i == 0 {
+			last = min(r, rollout.MaxRound)
+			continue
+		}
+		last = climb(last, r)
+	}
+	return last
+}
+
+// climb goes on from a round to one that somebody names, by so much at a time
+// that nobody can use the numbers up.
+func climb(round, named uint64) uint64 {
+	return max(round, min(named, round+rollout.RoundJump, rollout.MaxRound))
 }
 
 // stuck reports whether somebody holds the drain back still.
@@ -122,6 +149,12 @@ func (c *Controller) round(ctx context.Context, round *uint64, drains []*rollout
 			break
 		}
 		before = holding(drains)
+		if *round > drains[0].Round() { // it was told of a later round, and will get no answer to this one
+			*round++
+			for _, d := range drains {
+				d.Open(*round, names)
+			}
+		}
 		if err := run.Sleep(ctx, c.cfg.Pause); err != nil {
 			return false, waited("drain", before, err)
 		}
@@ -185,7 +218,10 @@ func (c *Controller) collect(ctx context.Context, members []Member, round *uint6
 	})
 	close(reports)
 	for r := range reports {
-		*round = max(*round, r.Round) // another controller counts, too: the next round goes above it
+		*round = climb(*round, r.Round) // another controller counts, too: the next round goes above it
+		if r.Round > *round {
+			continue // it is not believed, or not reached yet
+		}
 		for _, d := range drains {
 			d.Take(r)
 		}

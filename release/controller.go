@@ -16,9 +16,12 @@ import (
 type Config struct {
 	Site    Site
 	Store   Store
-	By      string        // the operator, for the audit trail
-	Without []string      // processes, host/pid or hosts that the operator vouches are dead; recorded
-	Pause   time.Duration // between two looks at the site while waiting; 0 means 500 ms
+	Cluster string         // whose log it is
+	Trust   rollout.Trust  // whose entries of the log count; nil means rollout.Everything
+	Signer  rollout.Signer // signs what is written; nil: nothing is signed, as where Trust believes everything
+	By      string         // the operator, for the audit trail
+	Without []string       // processes, host/pid or hosts that the operator vouches are dead; recorded
+	Pause   time.Duration  // between two looks at the site while waiting; 0 means 500 ms
 
 	// Progress hears what a long step waits for; nil: nobody does.
 	Progress func(Progress)
@@ -49,13 +52,17 @@ type Controller struct{ cfg Config }
 // New makes a controller; it does nothing yet.
 func New(cfg Config) *Controller {
 	cfg.Pause = cmp.Or(cfg.Pause, 500*time.Millisecond)
+	if cfg.Trust == nil {
+		cfg.Trust = rollout.Everything{}
+	}
 	if cfg.Progress == nil {
 		cfg.Progress = func(Progress) {}
 	}
 	return &Controller{cfg}
 }
 
-// Log reads the rule log.
+// Log reads the rule log. Entries that are signed by no key that is trusted now
+// make it frozen: to build on them would vouch for them.
 func (c *Controller) Log(ctx context.Context) (*rollout.Log, []rollout.Entry, error) {
 	entries, err := c.cfg.Store.Since(ctx, rollout.Generation{})
 	if err != nil {
@@ -64,22 +71,15 @@ func (c *Controller) Log(ctx context.Context) (*rollout.Log, []rollout.Entry, er
 		}
 		return nil, nil, fmt.Errorf("read the rule log: %w", err)
 	}
-	log, err := replay(entries)
+	log, err := rollout.Replay(entries)
 	if err != nil {
 		return nil, nil, fmt.Errorf("read the rule log: %w", err)
 	}
-	return log, entries, nil
-}
-
-// replay is the log that the entries make.
-func replay(entries []rollout.Entry) (log *rollout.Log, err error) {
-	log = &rollout.Log{}
-	for _, e := range entries {
-		if log, err = log.Apply(e); err != nil {
-			return nil, err
-		}
+	if n, err := rollout.Vouched(c.cfg.Trust, entries); n < len(entries) {
+		return nil, nil, fmt.Errorf("read the rule log: its last %d of %d entries are not obeyed: %w; look at them (release log --verify), then take them over (release vouch) or end them (release adopt)",
+			len(entries)-n, len(entries), err)
 	}
-	return log, nil
+	return log, entries, nil
 }
 
 // change is what a step does to the log.
@@ -108,7 +108,13 @@ func (c *Controller) step(ctx context.Context, text string, f func(*rollout.Log,
 		text += ", without " + strings.Join(c.cfg.Without, ", ")
 	}
 	e.Release, e.Session, e.Rules, e.Retire = next.session.Name, &next.session, next.rules, next.retire
-	e.By, e.Step, e.At = c.cfg.By, text, time.Now().UTC().Round(time.Microsecond)
+	e, err = c.sealed(e, text)
+	if err == nil {
+		err = c.understood(ctx, e)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", text, err)
+	}
 	if err := c.cfg.Store.Append(ctx, e); err != nil {
 		if errors.Is(err, rollout.ErrFork) || errors.Is(err, rollout.ErrGap) || errors.Is(err, rollout.ErrPromised) {
 			err = fmt.Errorf("another operator's step is under way, or was cut off (refresh completes it); look at the status and decide again: %w", err)
@@ -119,6 +125,52 @@ func (c *Controller) step(ctx context.Context, text string, f func(*rollout.Log,
 	return nil
 }
 
+// sealed completes an entry and signs it, by a key that is trusted here: else
+// it would only freeze the log.
+func (c *Controller) sealed(e rollout.Entry, text string) (rollout.Entry, error) {
+	e.Cluster = c.cfg.Cluster
+	e.By, e.Step, e.At = c.cfg.By, text, time.Now().UTC().Round(time.Microsecond)
+	e, err := e.Sealed()
+	if err == nil {
+		e, err = signed(c.cfg.Signer, e)
+	}
+	if err == nil {
+		_, err = e.SignedBy(c.cfg.Trust)
+	}
+	return e, err
+}
+
+// signed is the entry with the signer's proof.
+func signed(s rollout.Signer, e rollout.Entry) (rollout.Entry, error) {
+	if s == nil {
+		return e, nil
+	}
+	proof, err := s.Sign(rollout.ForRelease, e.Body())
+	if err != nil {
+		return e, fmt.Errorf("sign the step: %w", err)
+	}
+	return e.Proven(proof), nil
+}
+
+// understood asks every process whether it knows what the entry needs of it.
+func (c *Controller) understood(ctx context.Context, e rollout.Entry) error {
+	if len(e.Needs) == 0 {
+		return nil
+	}
+	var old []string
+	for _, m := range c.look(ctx).Members {
+		for _, need := range e.Needs {
+			if m.Silent == "" && !slices.Contains(m.report.Knows, need) {
+				old = append(old, m.Process+" lacks "+need)
+			}
+		}
+	}
+	if len(old) > 0 {
+		return fmt.Errorf("%w: %s; upgrade it first", ErrUnknowing, strings.Join(old, ", "))
+	}
+	return nil
+}
+
 // tell brings the log to everybody who can be reached; the others learn it by
 // notifications, announcements and calls.
 func (c *Controller) tell(ctx context.Context, entries []rollout.Entry) map[string]error {
@@ -126,13 +178,17 @@ func (c *Controller) tell(ctx context.Context, entries []rollout.Entry) map[stri
 	if err != nil || len(entries) == 0 {
 		return nil
 	}
-	return ask(ctx, alive(members, c.cfg.Without), func(ctx context.Context, m Member) error {
-		err := m.Peer.Learn(ctx, entries[len(entries)-1])
-		if errors.Is(err, rollout.ErrGap) || errors.Is(err, rollout.ErrFork) {
-			err = m.Peer.Learn(ctx, entries...)
-		}
-		return err
-	})
+	return ask(ctx, alive(members, c.cfg.Without), func(ctx context.Context, m Member) error { return teach(ctx, m.Peer, entries) })
+}
+
+// teach brings a process the newest entry, and the whole log when it lacks
+// more, or follows one that the newest entry ends.
+func teach(ctx context.Context, p Peer, whole []rollout.Entry) error {
+	err := p.Learn(ctx, whole[len(whole)-1])
+	if errors.Is(err, rollout.ErrGap) || errors.Is(err, rollout.ErrFork) {
+		err = p.Learn(ctx, whole...)
+	}
+	return err
 }
 
 // restored refuses to go on when a process has applied what the log lacks.
@@ -146,7 +202,7 @@ func (c *Controller) restoredBy(s Status, log *rollout.Log, entries []rollout.En
 			continue
 		}
 		i := slices.IndexFunc(entries, func(e rollout.Entry) bool { return e.Generation == m.Applied })
-		if i < 0 || entries[i].Hash() != m.Hash {
+		if (i < 0 || entries[i].Hash() != m.Hash) && !ends(entries, rollout.Position{Generation: m.Applied, Hash: m.Hash}) {
 			return fmt.Errorf("%s has applied generation %v, the log ends with %v: %w; adopt what the processes have, then go on",
 				m.Process, m.Applied, log.Last(), ErrRestored)
 		}

@@ -219,7 +219,7 @@ func TestRestoredFromABackup(t *testing.T) {
 	if s := c.Status(ctx); !strings.Contains(s.Frozen, "adopt") {
 		t.Errorf("status: %q", s.Frozen)
 	}
-	must(t, "adopt", c.Adopt(ctx))
+	must(t, "adopt", c.Adopt(ctx, ""))
 	must(t, "commit", c.Commit(ctx, 2000))
 	want := rollout.Generation{Timeline: 1, N: 5}
 	for i := range w.members {

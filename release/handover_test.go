@@ -236,7 +236,7 @@ func TestWaitingLooksForAMoment(t *testing.T) {
 			committed.Store(-1)
 			go func() {
 				for committed.Load() < 0 && run.Sleep(ctx, 10*time.Millisecond) == nil {
-					if r := p.Status(ctx).Session; r.State == rollout.Switched {
+					if r := p.Status(ctx).Session; r != nil && r.State == rollout.Switched { // nil: the test is over
 						committed.Store(int64(time.Since(begun)))
 					}
 				}
@@ -275,7 +275,7 @@ func TestAMixedRelease(t *testing.T) {
 		must(t, "read the log", err)
 		r, _ := log.Session()
 		for n := range log.Last().N + 1 {
-			token := rollout.Token{Generation: rollout.Generation{N: n}}
+			token := log.At(rollout.Generation{N: n}, 0, "")
 			pump, _, _ := log.Resolve("pump", token)
 			if proc, _, _ := log.Resolve("proc", token); proc != pump {
 				t.Errorf("a trace of generation %d meets proc %s and pump %s", n, proc, pump)

@@ -40,3 +40,18 @@ func (m *Memory) Append(_ context.Context, e rollout.Entry) error {
 	}
 	return nil
 }
+
+// Adopt is Store.Adopt.
+func (m *Memory) Adopt(_ context.Context, whole []rollout.Entry) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if _, err := rollout.Continues(m.entries, whole); err != nil {
+		return err
+	}
+	log, err := rollout.Replay(whole)
+	if err != nil {
+		return err
+	}
+	m.log, m.entries = *log, slices.Clone(whole)
+	return nil
+}

@@ -14,7 +14,8 @@ type proc struct {
 	*rollout.Agent
 	w        *world
 	silent   atomic.Bool
-	deafTo   string // a question that it does not get: "learn"
+	lies     atomic.Uint64 // what it says instead of the number of its round
+	deafTo   string        // a question that it does not get: "learn"
 	served   atomic.Pointer[[]Served]
 	sees     atomic.Pointer[map[string][]string] // versions of services that it knows; nil: all that are registered
 	departed []string
@@ -40,25 +41,25 @@ func (p *proc) Learn(_ context.Context, entries ...rollout.Entry) error {
 	return p.Agent.Learn(entries...)
 }
 
-func (p *proc) Promise(_ context.Context, e rollout.Entry, by string) error {
+func (p *proc) Promise(_ context.Context, e rollout.Entry, by rollout.Undertaking) error {
 	if err := p.heard("promise"); err != nil {
 		return err
 	}
 	return p.Agent.Promise(e, by)
 }
 
-func (p *proc) Abandon(_ context.Context, e rollout.Entry, by string) error {
+func (p *proc) Abandon(_ context.Context, e rollout.Entry, by rollout.Undertaking) error {
 	if err := p.heard("abandon"); err != nil {
 		return err
 	}
 	return p.Agent.Abandon(e, by)
 }
 
-func (p *proc) Bar(_ context.Context, e rollout.Entry) error {
+func (p *proc) Bar(_ context.Context, e rollout.Entry, by rollout.Undertaking) error {
 	if err := p.heard("bar"); err != nil {
 		return err
 	}
-	return p.Agent.Bar(e)
+	return p.Agent.Bar(e, by)
 }
 
 func (p *proc) Promised(context.Context) (*rollout.Entry, error) {
@@ -69,7 +70,11 @@ func (p *proc) Report(ctx context.Context, q rollout.Question) (rollout.Report, 
 	wait, cancel := context.WithTimeout(ctx, q.Wait)
 	defer cancel()
 	_ = p.AwaitEnd(wait, q.Until)
-	return p.Agent.Report(q), p.heard("report")
+	r := p.Agent.Report(q)
+	if lie := p.lies.Load(); lie > 0 {
+		r.Round = lie
+	}
+	return r, p.heard("report")
 }
 
 func (p *proc) Served(context.Context, time.Duration, map[string]time.Duration) ([]Served, error) {

@@ -82,7 +82,14 @@ func (b *Ballot) settle(ctx context.Context, discard bool) error {
 	if discard {
 		return nil
 	}
-	if err := b.Append(ctx, list[0].Entry); err != nil {
+	e, err := signed(b.Signer, list[0].Bare())
+	if err == nil {
+		err = b.Append(ctx, e)
+	}
+	if errors.Is(err, rollout.ErrPromised) && b.giveUp(ctx, list[0], heard) == nil {
+		return nil // another command had begun to give it up
+	}
+	if err != nil {
 		return fmt.Errorf("complete %q of %s: %w", list[0].Step, list[0].By, err)
 	}
 	return nil
@@ -98,13 +105,17 @@ func (b *Ballot) giveUp(ctx context.Context, p promised, heard []Member) error {
 	if err != nil {
 		return err
 	}
+	by, err := b.undertaking(rollout.VerbBar, p.Entry, "")
+	if err != nil {
+		return err
+	}
 	barred := errCertain
 	for _, m := range heard {
 		if slices.ContainsFunc(p.by, func(o Member) bool { return o.Process == m.Process }) {
 			continue
 		}
-		if barred = m.Peer.Bar(ctx, p.Entry); errors.Is(barred, rollout.ErrGap) || errors.Is(barred, rollout.ErrFork) {
-			barred = errors.Join(m.Peer.Learn(ctx, known...), m.Peer.Bar(ctx, p.Entry)) // it may have missed a commit
+		if barred = m.Peer.Bar(ctx, p.Entry, by); errors.Is(barred, rollout.ErrGap) || errors.Is(barred, rollout.ErrFork) {
+			barred = errors.Join(m.Peer.Learn(ctx, known...), m.Peer.Bar(ctx, p.Entry, by)) // it may have missed a commit
 		}
 		if barred == nil {
 			break
@@ -113,6 +124,5 @@ func (b *Ballot) giveUp(ctx context.Context, p promised, heard []Member) error {
 	if barred != nil {
 		return barred
 	}
-	ask(ctx, heard, func(ctx context.Context, m Member) error { return m.Peer.Abandon(ctx, p.Entry, "") })
-	return nil
+	return b.abandon(ctx, heard, p.Entry, "")
 }

@@ -28,7 +28,7 @@ func rivals(t *testing.T) (*world, *Controller, [2]rollout.Entry) {
 		e.Step, e.By, e.Session, e.Rules = step, []string{"ann", "bob"}[i], &session, rules
 		entries[i] = e
 	}
-	must(t, "promise", errors.Join(w.proc(0).Agent.Promise(entries[0], "a"), w.proc(1).Agent.Promise(entries[0], "a"), w.proc(2).Agent.Promise(entries[1], "b")))
+	must(t, "promise", errors.Join(w.proc(0).Agent.Promise(entries[0], rollout.Undertaking{Command: "a"}), w.proc(1).Agent.Promise(entries[0], rollout.Undertaking{Command: "a"}), w.proc(2).Agent.Promise(entries[1], rollout.Undertaking{Command: "b"})))
 	return w, c, entries
 }
 
@@ -98,13 +98,13 @@ func TestTakingBackDoesNotHarmWhoGoesOn(t *testing.T) {
 	w, c, entries := rivals(t)
 	must(t, "give up bob's", (&Ballot{Site: w}).giveUp(ctx, promised{entries[1], []Member{w.members[2]}}, w.members))
 	for i := range w.members {
-		must(t, "promise", w.proc(i).Promise(ctx, entries[0], "cleo"))
-		must(t, "abandon", w.proc(i).Abandon(ctx, entries[0], "a"))
+		must(t, "promise", w.proc(i).Promise(ctx, entries[0], rollout.Undertaking{Command: "cleo"}))
+		must(t, "abandon", w.proc(i).Abandon(ctx, entries[0], rollout.Undertaking{Command: "a"}))
 		if w.proc(i).Agent.Promised() == nil {
 			t.Errorf("process %d has taken back what cleo counts on", i)
 		}
 	}
-	must(t, "commit", (&Ballot{Site: w}).commit(ctx, w.members, entries[0]))
+	must(t, "commit", (&Ballot{Site: w}).commit(ctx, w.members, nil, entries[0]))
 	must(t, "ramp on", c.Commit(ctx, 5000))
 }
 

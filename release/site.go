@@ -17,15 +17,18 @@ type Store interface {
 	// newest entry again is no error. Whether an entry was committed whose
 	// Append failed otherwise is found out by Since.
 	Append(ctx context.Context, e rollout.Entry) error
+	// Adopt makes a whole log the one that is kept, after the log here has
+	// lost entries, or has parted from it: see rollout.Continues.
+	Adopt(ctx context.Context, whole []rollout.Entry) error
 }
 
 // Peer is one process of the site, over its internal service.
 type Peer interface {
 	Since(ctx context.Context, after rollout.Generation) ([]rollout.Entry, error)
 	Learn(ctx context.Context, entries ...rollout.Entry) error
-	Promise(ctx context.Context, e rollout.Entry, by string) error
-	Abandon(ctx context.Context, e rollout.Entry, by string) error
-	Bar(ctx context.Context, e rollout.Entry) error
+	Promise(ctx context.Context, e rollout.Entry, by rollout.Undertaking) error
+	Abandon(ctx context.Context, e rollout.Entry, by rollout.Undertaking) error
+	Bar(ctx context.Context, e rollout.Entry, by rollout.Undertaking) error
 	Promised(ctx context.Context) (*rollout.Entry, error)
 	Report(ctx context.Context, q rollout.Question) (rollout.Report, error)
 	Served(ctx context.Context, slow time.Duration, slowOf map[string]time.Duration) ([]Served, error)
@@ -85,6 +88,11 @@ var (
 	// ErrRestored: processes have applied what the log does not hold: it was
 	// restored from an older copy. See Controller.Adopt.
 	ErrRestored = errors.New("processes have applied rules that the log does not hold")
+	// ErrParted: the site has several logs, of which none continues the others.
+	// See Controller.Adopt.
+	ErrParted = errors.New("the rule log has parted")
+	// ErrUnknowing: a process does not know what the next entry needs of it.
+	ErrUnknowing = errors.New("processes can't obey the step: skerry is too old there")
 	// ErrSilent: a process does not answer and nobody certifies its death.
 	ErrSilent = errors.New("processes do not answer")
 	// ErrUnseen: a process that calls a service knows no instance of the

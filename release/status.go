@@ -23,6 +23,7 @@ type Status struct {
 	Pending    []rollout.Entry         `json:"pending,omitempty"` // promised and not committed: see Refresh
 	Trail      []rollout.Entry         `json:"trail,omitempty"`   // every step, oldest first
 	Spread     bool                    `json:"spread,omitempty"`  // the processes keep the log, no database does
+	Lines      []Line                  `json:"lines,omitempty"`   // the logs, when there are several: see Adopt
 }
 
 // MemberStatus is one process.
@@ -56,6 +57,10 @@ func (c *Controller) Status(ctx context.Context) Status {
 	}
 	if err != nil {
 		s.Err, s.Frozen = err, err.Error()
+		if lines, err := c.Lines(ctx); err == nil && len(lines) > 1 {
+			s.Lines, s.Err = lines, parted(lines)
+			s.Frozen = s.Err.Error()
+		}
 		log, entries = c.inUse(ctx, log, entries)
 	}
 	if log == nil {
@@ -75,13 +80,19 @@ func (c *Controller) Status(ctx context.Context) Status {
 	return s
 }
 
-// inUse is the log that the processes go by; the given one when they don't say.
+// inUse is the log that the processes go by, of several the one with the most;
+// the given one when they don't say.
 func (c *Controller) inUse(ctx context.Context, log *rollout.Log, entries []rollout.Entry) (*rollout.Log, []rollout.Entry) {
-	used, err := (&Ballot{Site: c.cfg.Site, Without: c.cfg.Without}).Since(ctx, rollout.Generation{})
+	members, err := c.cfg.Site.Members(ctx)
 	if err != nil {
 		return log, entries
 	}
-	whole, err := replay(used)
+	lines, err := linesOf(ctx, alive(members, c.cfg.Without))
+	if err != nil || len(lines) == 0 {
+		return log, entries
+	}
+	used := lines[0].Entries
+	whole, err := rollout.Replay(used)
 	if err != nil {
 		return log, entries
 	}
@@ -149,10 +160,7 @@ func (c *Controller) Holders(ctx context.Context) (map[string][]rollout.Holder, 
 	if err != nil {
 		return nil, fmt.Errorf("find the processes: %w", err)
 	}
-	var round uint64
-	for _, m := range c.look(ctx).Members {
-		round = max(round, m.Round)
-	}
+	round := lastRound(c.look(ctx).Members)
 	var names []string
 	for _, m := range members {
 		names = append(names, m.Process)
@@ -220,47 +228,4 @@ func (c *Controller) Refresh(ctx context.Context, discard bool) error {
 		return err
 	}
 	return silent(ctx, c.cfg.Site, c.tell(ctx, entries))
-}
-
-// Adopt makes the log whole again after the store was restored from an older
-// copy: what the processes have applied is written back, and a new timeline
-// begins, so that no number is ever used twice.
-func (c *Controller) Adopt(ctx context.Context) error {
-	stored, err := c.cfg.Store.Since(ctx, rollout.Generation{})
-	if err != nil {
-		return fmt.Errorf("read the rule log: %w: %w", ErrFrozen, err)
-	}
-	members, err := c.cfg.Site.Members(ctx)
-	if err != nil {
-		return fmt.Errorf("find the processes: %w", err)
-	}
-	whole, err := (&Ballot{Site: c.cfg.Site, Without: c.cfg.Without}).Since(ctx, rollout.Generation{})
-	if err != nil {
-		return fmt.Errorf("read the rules of %d processes: %w", len(members), err)
-	}
-	if len(stored) >= len(whole) {
-		return fmt.Errorf("adopt: %w, the log holds everything that the processes have applied", rollout.ErrStep)
-	}
-	log := &rollout.Log{}
-	for i, e := range whole {
-		if i < len(stored) && stored[i].Hash() != e.Hash() {
-			return fmt.Errorf("adopt: generation %v of the log is not what the processes have applied: %w", e.Generation, rollout.ErrFork)
-		}
-		if log, err = log.Apply(e); err != nil {
-			return fmt.Errorf("adopt: %w", err)
-		}
-	}
-	for _, e := range whole[len(stored):] {
-		if err := c.cfg.Store.Append(ctx, e); err != nil {
-			return fmt.Errorf("adopt generation %v: %w", e.Generation, err)
-		}
-	}
-	e := log.Next("", nil)
-	e.Generation.Timeline++
-	e.By, e.Step, e.At = c.cfg.By, fmt.Sprintf("adopt generation %v after the log was restored", log.Last()), time.Now().UTC().Round(time.Microsecond)
-	if err := c.cfg.Store.Append(ctx, e); err != nil {
-		return fmt.Errorf("begin timeline %d: %w", e.Generation.Timeline, err)
-	}
-	c.tell(ctx, append(whole, e))
-	return nil
 }

@@ -25,11 +25,14 @@ type world struct {
 	instances []Instance
 }
 
-func newWorld(n int) *world {
+func newWorld(n int) *world { return guarded(n, "", nil) }
+
+// guarded is a world of a cluster whose processes believe the keys of a ring.
+func guarded(n int, cluster string, trust rollout.Trust) *world {
 	w := &world{ended: map[string]bool{}}
 	for i := range n {
 		name := "host/" + string(rune('1'+i)) + "/e"
-		a, err := rollout.NewAgent(name, rollout.Saved{}, nil)
+		a, err := rollout.NewAgent(rollout.AgentConfig{Process: name, Cluster: cluster, Trust: trust})
 		if err != nil {
 			panic(err)
 		}

@@ -13,21 +13,32 @@ import (
 // what it has promised, and the ledger of its spans. It is safe for
 // concurrent use; reading the rules takes no lock.
 type Agent struct {
-	process string
-	save    func(Saved) error
-	log     atomic.Pointer[Log]
-	ledger  Ledger
-	graph   outs
-	disk    chan struct{}                 // full while something is kept; taken before mu
-	ask     func(Generation)              // nil: rules come or they don't
-	cold    atomic.Pointer[chan struct{}] // closed when the rules are known; nil: they are
+	cfg    AgentConfig
+	log    atomic.Pointer[Log]
+	ledger Ledger
+	graph  outs
+	disk   chan struct{}                    // full while something is kept; taken before mu
+	ask    func(to Generation, over func()) // nil: rules come or they don't
+	rounds rounds
+	cold   atomic.Pointer[chan struct{}] // closed when the rules are known; nil: they are
 
 	mu      sync.Mutex
-	saved   Saved          // what is applied and promised
+	kept    kept           // what is applied and promised
+	lacks   []string       // what the entry after the last needs and this version does not know
 	changed chan struct{}  // closed when the next entry is applied
 	running map[string]int // service/version that this process runs
 	waiting map[string]int // that wait for their turn to run
 	orphans []*Origin      // that have met calls without a token
+}
+
+// AgentConfig sets up an Agent. Only Process is required.
+type AgentConfig struct {
+	Process string // registry.Owner.String()
+	Cluster string // whose entries are obeyed, and no other's
+	Trust   Trust  // whose signatures count; nil means Everything
+
+	Saved Saved             // what an earlier run has kept
+	Save  func(Saved) error // keeps it: before a promise counts, and when rules were learnt; never twice at a time; nil keeps nothing
 }
 
 // Errors of the agent.
@@ -38,101 +49,219 @@ var (
 	ErrOrphan = errors.New("the call carries no rollout token and its method is no entry")
 )
 
-// NewAgent makes the agent of a process (registry.Owner.String()) that has
-// saved before; save is called with what is to be kept, before a promise counts
-// and when rules were learnt, never twice at a time; nil keeps nothing. It fails
-// when the saved entries are no log.
-func NewAgent(process string, saved Saved, save func(Saved) error) (*Agent, error) {
-	if save == nil {
-		save = func(Saved) error { return nil }
+// NewAgent makes the agent of a process. What was saved is checked like what
+// comes by the network; aside says what of it is not believed, and was left out.
+func NewAgent(cfg AgentConfig) (a *Agent, aside error) {
+	if cfg.Save == nil {
+		cfg.Save = func(Saved) error { return nil }
 	}
-	a := &Agent{process: process, save: save, disk: make(chan struct{}, 1), changed: make(chan struct{})}
-	log := &Log{}
-	for _, e := range saved.Entries {
-		next, err := log.Apply(e)
-		if err != nil {
-			return nil, fmt.Errorf("saved rules: %w", err)
-		}
-		log = next
+	if cfg.Trust == nil {
+		cfg.Trust = Everything{}
 	}
-	a.log.Store(log)
-	a.saved = saved
-	return a, nil
+	a = &Agent{cfg: cfg, disk: make(chan struct{}, 1), changed: make(chan struct{})}
+	a.log.Store(&Log{cluster: cfg.Cluster})
+	entries, aside := cfg.Saved.open()
+	if _, err := a.apply(entries, always); err != nil {
+		aside = errors.Join(aside, err)
+	}
+	a.EndEmpty() // no trace has begun here by the empty log
+	if err := a.reload(cfg.Saved); err != nil {
+		aside = errors.Join(aside, err)
+	}
+	a.cfg.Saved = Saved{}
+	return a, aside
 }
 
 // Log is the rules that the process has applied.
 func (a *Agent) Log() *Log { return a.log.Load() }
 
 // Process names the process.
-func (a *Agent) Process() string { return a.process }
+func (a *Agent) Process() string { return a.cfg.Process }
+
+// Cluster is the system whose rules the process goes by.
+func (a *Agent) Cluster() string { return a.cfg.Cluster }
 
 // Since returns the applied entries after a generation, oldest first: what a
 // peer with older rules lacks.
 func (a *Agent) Since(g Generation) []Entry {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for i, e := range a.saved.Entries {
-		if g.Before(e.Generation) {
-			return slices.Clone(a.saved.Entries[i:])
-		}
+	i, found := a.kept.find(g)
+	if found {
+		i++
 	}
-	return nil
+	return slices.Clone(a.kept.entries[i:])
 }
 
-// Learn applies committed entries, oldest first; those that are known already
-// are passed over. Nothing is applied beyond the first that does not follow
-// (ErrGap, ErrFork). A process never goes back.
+// Holds reports whether the log here holds an entry, or the empty log is meant.
+func (a *Agent) Holds(p Position) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if p.Generation == (Generation{}) {
+		return true
+	}
+	i, found := a.kept.find(p.Generation)
+	return found && a.kept.entries[i].Hash() == p.Hash
+}
+
+// Learn applies entries, oldest first, up to the newest that is signed by a key
+// that is trusted now; those that are known already are passed over. Nothing is
+// applied beyond the first that does not follow (ErrGap, ErrFork). A process
+// never goes back; but an entry that ends its log (Entry.Ends) puts the log
+// that it stands in, given from where the two part, in its place.
 //
 // Calls may wait for the rules, so they count before they are kept: a disk that
-// is slow, or full, holds nobody up. That is safe, as they are committed; after
-// a crash the process learns them again.
+// is slow, or full, holds none of them up. That is safe, as they are committed;
+// after a crash the process learns them again.
 func (a *Agent) Learn(entries ...Entry) error {
-	news, failed := a.apply(entries)
+	return a.Bring(always, entries...)
+}
+
+// Bring is Learn for entries that come from anywhere: afford is asked before
+// each check of a signature.
+func (a *Agent) Bring(afford func() bool, entries ...Entry) error {
+	news, failed := a.apply(entries, afford)
 	if !news {
 		return failed
 	}
 	a.disk <- struct{}{}
 	defer func() { <-a.disk }()
 	a.mu.Lock()
-	kept := a.saved
+	saved := a.kept.save()
 	a.mu.Unlock()
-	if err := a.save(kept); err != nil {
+	if err := a.cfg.Save(saved); err != nil {
 		return errors.Join(failed, fmt.Errorf("keep the rules: %w", err))
 	}
 	return failed
 }
 
 // apply reports whether anything was new.
-func (a *Agent) apply(entries []Entry) (news bool, failed error) {
+func (a *Agent) apply(entries []Entry, afford func() bool) (news bool, failed error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	log, applied := a.log.Load(), a.saved.Entries
+	entries = slices.CompactFunc(slices.Clone(entries), func(x, y Entry) bool { return x.Hash() == y.Hash() })
+	news, failed = a.extend(entries, afford)
+	if errors.Is(failed, ErrFork) {
+		if ended, err := a.replace(entries, afford); ended {
+			news, failed = news || err == nil, err
+		}
+	}
+	return news, failed
+}
+
+// extend applies entries that continue the log.
+func (a *Agent) extend(entries []Entry, afford func() bool) (news bool, failed error) {
+	log, chain := a.log.Load(), []Entry(nil)
+	end := log.Tip()
 	for _, e := range entries {
-		if i := slices.IndexFunc(applied, func(o Entry) bool { return o.Generation == e.Generation }); i >= 0 {
-			if applied[i].Hash() != e.Hash() {
-				failed = fmt.Errorf("generation %v is known here with other content: %w", e.Generation, ErrFork)
+		if i, found := a.kept.find(e.Generation); found {
+			if known := a.kept.entries[i]; known.Hash() != e.Hash() {
+				failed = fmt.Errorf("generation %v is %s here and %s there: %w", e.Generation, short(known.Hash()), short(e.Hash()), ErrFork)
 				break
 			}
 			continue
 		}
-		next, err := log.Apply(e)
-		if err != nil {
-			failed = err
+		if failed = a.follows(end, e); failed != nil {
 			break
 		}
-		log, applied = next, append(applied[:len(applied):len(applied)], e)
+		end, chain = e.Position(), append(chain, e)
 	}
-	if log == a.log.Load() {
-		return false, failed
+	n, log, lacks, err := a.prove(log, chain, afford)
+	if n < len(chain) {
+		failed = errors.Join(err, failed)
 	}
-	if p := a.saved.Promise; p == nil || !log.Last().Before(p.Generation) {
-		a.saved = Saved{} // what was promised or barred was for this number or an older one
+	if n > 0 {
+		a.take(append(a.kept.entries[:len(a.kept.entries):len(a.kept.entries)], chain[:n]...), log)
 	}
-	a.saved.Entries = applied
+	if lacks != nil {
+		a.lacks = lacks
+	}
+	return n > 0, failed
+}
+
+// follows checks, at little cost, that an entry of the agent's cluster stands
+// behind another.
+func (a *Agent) follows(end Position, e Entry) error {
+	if e.Cluster != a.cfg.Cluster {
+		return fmt.Errorf("generation %v: %w %q, this process of %q", e.Generation, ErrForeign, e.Cluster, a.cfg.Cluster)
+	}
+	return e.Follows(end.Generation, end.Hash)
+}
+
+// prove applies a chain of entries to the log before it: the first n, up to
+// the newest that is vouched for and that this version can obey. lacks is what
+// the next one needs of it. What nobody vouches for costs no more than the
+// checks of signatures that afford allows.
+func (a *Agent) prove(log *Log, chain []Entry, afford func() bool) (n int, _ *Log, lacks []string, failed error) {
+	logs := []*Log{log}
+	n, failed = vouched(a.cfg.Trust, chain, afford)
+	for i, e := range chain[:n] {
+		next, err := log.Apply(e)
+		if err != nil { // entries before it are worth what a signature among them is worth
+			n, failed = vouched(a.cfg.Trust, chain[:i], afford)
+			lacks, failed = e.lacks(), errors.Join(err, failed)
+			break
+		}
+		log, logs = next, append(logs, next)
+	}
+	return n, logs[n], lacks, failed
+}
+
+// replace takes the log that entries are part of, when one of them ends the log
+// that is applied here. ended is false when none does.
+func (a *Agent) replace(entries []Entry, afford func() bool) (ended bool, err error) {
+	log := a.log.Load()
+	end := slices.IndexFunc(entries, func(e Entry) bool { return slices.Contains(e.Ends, log.Tip()) })
+	if end < 0 {
+		return false, nil
+	}
+	join := 0 // of the entries here, those that stand before the given ones
+	if entries[0].Previous != "" {
+		join = 1 + slices.IndexFunc(a.kept.entries, func(e Entry) bool { return e.Hash() == entries[0].Previous })
+		if join == 0 {
+			return true, fmt.Errorf("%v ends the log here; where the two part is not known yet: %w", entries[end].Generation, ErrGap)
+		}
+	}
+	from := Position{}
+	if join > 0 {
+		from = a.kept.entries[join-1].Position()
+	}
+	for i, e := range entries {
+		if err = a.follows(from, e); err != nil {
+			entries = entries[:i]
+			break
+		}
+		from = e.Position()
+	}
+	if n, unproven := vouched(a.cfg.Trust, entries, afford); n <= end {
+		return true, errors.Join(err, unproven)
+	}
+	before, broken := Replay(a.kept.entries[:join])
+	if broken != nil {
+		return true, broken
+	}
+	n, next, lacks, unproven := a.prove(before, entries, afford)
+	if n > end {
+		a.take(slices.Concat(a.kept.entries[:join], entries[:n]), next.expire(log.expired))
+	}
+	if lacks != nil {
+		a.lacks = lacks
+	}
+	if n <= end {
+		return true, errors.Join(err, unproven)
+	}
+	return true, nil
+}
+
+// take makes the entries the log that is applied. mu is held.
+func (a *Agent) take(entries []Entry, log *Log) {
+	if p := a.kept.promise; p == nil || !log.Last().Before(p.Generation) {
+		a.kept = kept{} // what was promised or barred was for this number or an older one
+	}
+	a.kept.entries, a.lacks = entries, nil
 	a.log.Store(log)
 	close(a.changed)
 	a.changed = make(chan struct{})
-	return true, failed
 }
 
 // Changed is closed when the next entry is applied.
@@ -142,15 +271,26 @@ func (a *Agent) Changed() <-chan struct{} {
 	return a.changed
 }
 
+// Round is the number of the last round that was answered.
+func (a *Agent) Round() uint64 {
+	a.ledger.mu.Lock()
+	defer a.ledger.mu.Unlock()
+	return a.ledger.round
+}
+
 // Report answers a round of a drain. A round that is older than the last one
-// is told the last one's number.
+// is told the last one's number; of one that is far above it the process comes
+// nearer by RoundJump, and says how far.
 func (a *Agent) Report(q Question) Report {
 	log := a.log.Load() // first: what begins by an older one is counted by then
-	held, round, after := a.ledger.Report(q.Round, q.Until)
+	held, round, after := a.ledger.Report(min(q.Round, a.Round()+RoundJump), q.Until)
 	held = slices.DeleteFunc(held, func(h Held) bool { return h.Generation.Before(log.expired) })
 	runs, waits := a.turns()
 	serves, calls := a.graph.read()
-	return Report{Process: a.process, Round: round, After: after, Applied: log.Last(), Hash: log.Hash(),
+	a.mu.Lock()
+	lacks := a.lacks
+	a.mu.Unlock()
+	return Report{Knows: Knows, Lacks: lacks, Process: a.cfg.Process, Round: round, After: after, Applied: log.Last(), Hash: log.Hash(),
 		Serves: serves, Calls: calls, Held: held, Running: a.ledger.Running(), Runs: runs, Waits: waits, Orphans: a.orphansBy()}
 }
 
@@ -189,6 +329,14 @@ func (a *Agent) Expire(g Generation) {
 	defer a.mu.Unlock()
 	a.log.Store(a.log.Load().expire(g))
 	a.ledger.wake()
+}
+
+// EndEmpty makes the process refuse tokens of the empty log, when it has any
+// entry: what begins by it now has missed the site's rules.
+func (a *Agent) EndEmpty() {
+	if first := a.Since(Generation{}); len(first) > 0 {
+		a.Expire(first[0].Generation)
+	}
 }
 
 // Live is the number of spans alive, by generation.

@@ -11,7 +11,7 @@ import (
 
 func mustAgent(t *testing.T, saved Saved, save func(Saved) error) *Agent {
 	t.Helper()
-	a, err := NewAgent("host/1/a", saved, save)
+	a, err := NewAgent(AgentConfig{Process: "host/1/a", Saved: saved, Save: save})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +58,7 @@ func TestAPromiseThatCantBeKeptIsNotGiven(t *testing.T) {
 	one, _ := twoSteps(t)
 	full := errors.New("disk full")
 	a := mustAgent(t, Saved{}, func(Saved) error { return full })
-	if err := a.Promise(one, "x"); !errors.Is(err, full) || a.Promised() != nil {
+	if err := a.Promise(one, Undertaking{Command: "x"}); !errors.Is(err, full) || a.Promised() != nil {
 		t.Errorf("%v, promised %v", err, a.Promised())
 	}
 	if err := a.Learn(one); !errors.Is(err, full) || a.Log().Last() != one.Generation {
@@ -73,7 +73,7 @@ func TestASlowDiskHoldsNoCallUp(t *testing.T) {
 		var kept Saved
 		a := mustAgent(t, Saved{}, func(s Saved) error { time.Sleep(time.Second); kept = s; return nil })
 		begun := time.Now()
-		go func() { _ = a.Promise(one, "x") }()
+		go func() { _ = a.Promise(one, Undertaking{Command: "x"}) }()
 		synctest.Wait()
 		for _, e := range []Entry{one, two} {
 			changed := a.Changed()
@@ -85,8 +85,8 @@ func TestASlowDiskHoldsNoCallUp(t *testing.T) {
 		}
 		time.Sleep(5 * time.Second)
 		synctest.Wait()
-		if len(kept.Entries) != 2 || kept.Promise != nil || a.Promised() != nil {
-			t.Errorf("kept in the end: %d entries, promise %v", len(kept.Entries), kept.Promise)
+		if len(kept.Records) != 2 || kept.Promise != nil || a.Promised() != nil {
+			t.Errorf("kept in the end: %d entries, promise %v", len(kept.Records), kept.Promise)
 		}
 	})
 }
@@ -110,20 +110,20 @@ func TestAPromiseExcludesEveryOtherEntry(t *testing.T) {
 	rival.Release = "rival"
 	var kept Saved
 	a := mustAgent(t, Saved{}, func(s Saved) error { kept = s; return nil })
-	if err := errors.Join(a.Promise(one, "x"), a.Promise(one, "x")); err != nil {
+	if err := errors.Join(a.Promise(one, Undertaking{Command: "x"}), a.Promise(one, Undertaking{Command: "x"})); err != nil {
 		t.Fatal(err)
 	}
-	if err := a.Promise(rival, "y"); !errors.Is(err, ErrPromised) {
+	if err := a.Promise(rival, Undertaking{Command: "y"}); !errors.Is(err, ErrPromised) {
 		t.Errorf("a rival's entry: %v", err)
 	}
 	a = mustAgent(t, kept, nil)
-	if err := a.Promise(rival, "y"); !errors.Is(err, ErrPromised) {
+	if err := a.Promise(rival, Undertaking{Command: "y"}); !errors.Is(err, ErrPromised) {
 		t.Errorf("after a restart: %v", err)
 	}
-	if err := errors.Join(a.Learn(one), a.Promise(two, "x")); err != nil {
+	if err := errors.Join(a.Learn(one), a.Promise(two, Undertaking{Command: "x"})); err != nil {
 		t.Errorf("after the commit: %v", err)
 	}
-	if err := errors.Join(a.Abandon(one, "x"), a.Abandon(two, "x")); err != nil || a.Promised() != nil {
+	if err := errors.Join(a.Abandon(one, Undertaking{Command: "x"}), a.Abandon(two, Undertaking{Command: "x"})); err != nil || a.Promised() != nil {
 		t.Errorf("%v %v", err, a.Promised())
 	}
 }
@@ -136,32 +136,32 @@ func TestAPromiseIsGivenUpForGood(t *testing.T) {
 	rival.Release = "rival"
 	var kept Saved
 	a := mustAgent(t, Saved{}, func(s Saved) error { kept = s; return nil })
-	if err := errors.Join(a.Promise(one, "x"), a.Promise(one, "y"), a.Promise(one, "y"), a.Abandon(one, "x")); err != nil || a.Promised() == nil {
+	if err := errors.Join(a.Promise(one, Undertaking{Command: "x"}), a.Promise(one, Undertaking{Command: "y"}), a.Promise(one, Undertaking{Command: "y"}), a.Abandon(one, Undertaking{Command: "x"})); err != nil || a.Promised() == nil {
 		t.Fatalf("%v, promised %v, want it to stand for y", err, a.Promised())
 	}
-	if err := a.Bar(one); !errors.Is(err, ErrPromised) {
+	if err := a.Bar(one, Undertaking{}); !errors.Is(err, ErrPromised) {
 		t.Errorf("barred although it is promised: %v", err)
 	}
-	if err := a.Bar(rival); err != nil {
+	if err := a.Bar(rival, Undertaking{}); err != nil {
 		t.Fatal(err)
 	}
-	if err := a.Abandon(one, ""); err != nil || a.Promised() != nil {
+	if err := a.Abandon(one, Undertaking{Command: ""}); err != nil || a.Promised() != nil {
 		t.Fatalf("%v, promised %v", err, a.Promised())
 	}
 	a = mustAgent(t, kept, func(s Saved) error { kept = s; return nil })
-	if err := a.Promise(rival, "z"); !errors.Is(err, ErrPromised) {
+	if err := a.Promise(rival, Undertaking{Command: "z"}); !errors.Is(err, ErrPromised) {
 		t.Errorf("promised although it is barred: %v", err)
 	}
-	if err := errors.Join(a.Promise(one, "z"), a.Learn(rival)); err != nil || a.Promised() != nil || kept.Barred != nil {
+	if err := errors.Join(a.Promise(one, Undertaking{Command: "z"}), a.Learn(rival)); err != nil || a.Promised() != nil || kept.Barred != nil {
 		t.Errorf("what is committed counts, whatever was promised: %v, %v, barred %v", err, a.Promised(), kept.Barred)
 	}
-	if err := a.Bar(rival); !errors.Is(err, ErrFork) {
+	if err := a.Bar(rival, Undertaking{}); !errors.Is(err, ErrFork) {
 		t.Errorf("barred although it is applied: %v", err)
 	}
-	if err := errors.Join(a.Bar(one)); err != nil {
+	if err := errors.Join(a.Bar(one, Undertaking{})); err != nil {
 		t.Errorf("an entry whose number is taken: %v", err)
 	}
-	if err := a.Bar(two); err == nil {
+	if err := a.Bar(two, Undertaking{}); err == nil {
 		t.Error("barred an entry that does not follow")
 	}
 }
@@ -169,7 +169,7 @@ func TestAPromiseIsGivenUpForGood(t *testing.T) {
 // join is a span of a trace that came from elsewhere.
 func join(a *Agent, token Token) *Trace {
 	t := &Trace{}
-	a.Origin("auth.check", "auth/v1").Join(t, token, "")
+	a.Origin("auth.check", "auth/v1").Join(t, token, "", "")
 	return t
 }
 
@@ -296,7 +296,7 @@ func TestATraceTravelsInAContext(t *testing.T) {
 	}
 	d := tr.Detach()
 	defer d.End()
-	if want := (Token{Generation: one.Generation, Seed: 7, Mark: "m"}); d.Token() != want {
+	if want := a.Log().Token(7, "m"); d.Token() != want {
 		t.Errorf("detached work reads %v, want %v", d.Token(), want)
 	}
 }
@@ -310,7 +310,7 @@ func TestNoSpanIsLostToAReport(t *testing.T) {
 		wg.Go(func() {
 			for range 2000 {
 				var tr Trace
-				o.Join(&tr, Token{}, "")
+				o.Join(&tr, Token{}, "", "")
 				tr.End()
 			}
 		})
@@ -320,12 +320,40 @@ func TestNoSpanIsLostToAReport(t *testing.T) {
 	}
 	wg.Wait()
 	var held Trace
-	o.Join(&held, Token{}, "")
+	o.Join(&held, Token{}, "", "")
 	asked(a, 1000)
 	if got := asked(a, 1001); len(got.Held) != 1 || got.Running["auth/v1"] != 1 {
 		t.Errorf("%+v with one span alive", got)
 	}
 	held.End()
+	if live := a.Live(); len(live) != 0 {
+		t.Errorf("%v are counted, none is there", live)
+	}
+}
+
+// A handler that is a root is executed by its version: when the newest rules
+// send the trace to another, a fresh token would mix the two.
+func TestARootThatIsAHandlerStaysWithItsVersion(t *testing.T) {
+	one, two := twoSteps(t)
+	a := mustAgent(t, Saved{}, nil)
+	if err := a.Learn(one); err != nil {
+		t.Fatal(err)
+	}
+	var auth, portal Trace
+	a.Origin("auth.check", "auth/v1").Begin(&auth, 1, "")
+	a.Origin("portal.get", "portal/v1").Begin(&portal, 1, "")
+	old, _ := sent(&auth, false), sent(&portal, false)
+	if err := a.Learn(two); err != nil {
+		t.Fatal(err)
+	}
+	if auth.Refresh(t.Context(), old) || auth.Token() != old {
+		t.Errorf("auth v1 goes on by %v, by which auth is v2", auth.Token().Generation)
+	}
+	if !portal.Refresh(t.Context(), old) || portal.Token() == old {
+		t.Error("portal, of which no rule speaks, kept the old token")
+	}
+	auth.End()
+	portal.End()
 	if live := a.Live(); len(live) != 0 {
 		t.Errorf("%v are counted, none is there", live)
 	}

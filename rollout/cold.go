@@ -42,32 +42,77 @@ func (a *Agent) Await(ctx context.Context) {
 	}
 }
 
-// askAgain is how often somebody who waits for rules has them asked for.
+// askAgain is the shortest time between two rounds of questions for rules.
 const askAgain = 250 * time.Millisecond
 
-// AskBy says how rules up to a generation are asked for, once it is needed; ask
-// returns at once. Call it before the agent is used.
-func (a *Agent) AskBy(ask func(Generation)) { a.ask = ask }
+// rounds are the questions for rules that a process puts to others. All
+// waiting requests share a round, so that their number costs nothing.
+type rounds struct {
+	mu    sync.Mutex
+	begun time.Time // of the last one
+	next  *round    // that has not begun; nil without one
+}
 
-// CatchUp waits until the process has applied a generation that somebody else
-// knows already, and has it asked for meanwhile. It is false when ctx ends first.
+// round is one time that others are asked.
+type round struct {
+	to   Generation    // the newest that is waited for
+	over chan struct{} // closed when all have answered, or have not in time
+}
+
+// AskBy says how rules up to a generation are asked for, once it is needed; ask
+// returns at once, and over is to be called when all were asked. Call it before
+// the agent is used.
+func (a *Agent) AskBy(ask func(to Generation, over func())) { a.ask = ask }
+
+// CatchUp waits until the process has applied a generation that another one
+// says to know, and has it asked for meanwhile. It is false when ctx ends
+// first, and as soon as a round of questions is over in which no process and
+// no database had it: a number proves nothing, and may be a stranger's.
 func (a *Agent) CatchUp(ctx context.Context, to Generation) bool {
+	if !a.Log().Last().Before(to) {
+		return true
+	}
+	over := a.askFor(to)
 	for {
 		changed := a.Changed()
 		if !a.Log().Last().Before(to) {
 			return true
 		}
-		if a.ask != nil {
-			a.ask(to)
-		}
-		again := time.NewTimer(askAgain)
 		select {
 		case <-changed:
-		case <-again.C:
+		case <-over:
+			return !a.Log().Last().Before(to)
 		case <-ctx.Done():
-			again.Stop()
 			return false
 		}
-		again.Stop()
 	}
+}
+
+// askFor joins the next round. One that is under way may have passed the
+// process that has learnt the generation since.
+func (a *Agent) askFor(to Generation) (over <-chan struct{}) {
+	if a.ask == nil {
+		return nil // entries are brought, or ctx ends
+	}
+	r := &a.rounds
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.next == nil {
+		r.next = &round{over: make(chan struct{})}
+		time.AfterFunc(time.Until(r.begun.Add(askAgain)), a.askRound)
+	}
+	if r.next.to.Before(to) {
+		r.next.to = to
+	}
+	return r.next.over
+}
+
+// askRound begins the next round.
+func (a *Agent) askRound() {
+	r := &a.rounds
+	r.mu.Lock()
+	now := r.next
+	r.next, r.begun = nil, time.Now()
+	r.mu.Unlock()
+	a.ask(now.to, sync.OnceFunc(func() { close(now.over) }))
 }

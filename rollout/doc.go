@@ -40,6 +40,7 @@
 // calls that lost their context (they are counted); detached work.
 //
 // The package does no I/O, starts no goroutine and reads no clock, but for
-// the Ledger it has no locks. Its tests search the small model exhaustively
-// and break each rule in turn to show that the checker notices.
+// the Ledger it has no locks. Its tests search the small model exhaustively,
+// play random sites, also with a log that has parted, and break each rule in
+// turn to show that the checker notices.
 package rollout

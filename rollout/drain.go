@@ -41,8 +41,8 @@ type state struct {
 
 // Open begins the next round among the processes that are registered now, at
 // a number above every number used before (rounds of one site are counted in
-// one place). It must not be called before Complete holds for the round
-// before. Processes that were certified dead stay so.
+// one place). A round before it that is not complete is given up. Processes
+// that were certified dead stay so.
 func (d *Drain) Open(round uint64, members []string) {
 	old := d.members
 	d.round, d.members = max(round, d.round+1), map[string]*state{}

@@ -1,48 +1,12 @@
 package rollout
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"sort"
-	"time"
 )
-
-// Entry is one step of the rule log. Entries are dense: the number of each is
-// one more than that of the entry before, whose hash it names.
-type Entry struct {
-	Generation Generation      `json:"generation"`
-	Previous   string          `json:"previous"`          // hash of the entry before; "" for the first
-	Release    string          `json:"release"`           // name of the session that made it
-	By         string          `json:"by,omitempty"`      // who did the step
-	At         time.Time       `json:"at,omitzero"`       // when, by the writer's clock; for people only
-	Step       string          `json:"step,omitempty"`    // what was done, one line: the audit trail
-	Session    *Release        `json:"session,omitempty"` // the session after the step; it lives in the log, so any operator can go on
-	Rules      map[string]Rule `json:"rules,omitempty"`
-	Retire     []Retirement    `json:"retire,omitempty"`
-}
-
-// Retirement raises the floor of a version: its instances refuse tokens of
-// earlier generations from then on.
-type Retirement struct {
-	Service string     `json:"service"`
-	Version string     `json:"version"`
-	Floor   Generation `json:"floor"`
-}
-
-// Hash identifies the entry and, through Previous, all before it.
-func (e Entry) Hash() string {
-	b, err := json.Marshal(e) // maps are written in the order of their keys
-	if err != nil {
-		panic(err) // strings and numbers only
-	}
-	sum := sha256.Sum256(b)
-	return hex.EncodeToString(sum[:12])
-}
 
 // Errors of Log.Apply, Resolve and Admit.
 var (
@@ -50,6 +14,9 @@ var (
 	ErrGap = errors.New("entries of the rule log are missing")
 	// ErrFork: the entry does not continue this log: two writers, or a restored backup.
 	ErrFork = errors.New("the rule log has forked")
+	// ErrOtherLog: the token reads an entry that this log does not hold: the logs
+	// of two processes have parted, or the token is damaged.
+	ErrOtherLog = errors.New("the token reads a rule log that is not the one here")
 	// ErrStale: the token reads a generation that is not known here yet; fetch the rules, never guess.
 	ErrStale = errors.New("rules of the token's generation are not known here")
 	// ErrRetired: the token reads a generation that the version no longer serves.
@@ -66,12 +33,20 @@ var (
 // Log is the rules up to one generation: an immutable value, whose chains are
 // shared with its predecessors. The zero Log is empty.
 type Log struct {
+	cluster string
 	last    Generation
 	hash    string
+	marks   []position          // every entry, in order
 	chains  map[string]chain    // by service
 	floors  map[pair]Generation // by service and version
 	session *Release            // newest; nil before the first
 	expired Generation          // tokens before it are refused here: see Agent.Expire
+}
+
+// position is an entry as tokens name it.
+type position struct {
+	generation Generation
+	mark       uint32
 }
 
 type pair struct{ service, version string }
@@ -91,6 +66,9 @@ func (l *Log) Last() Generation { return l.last }
 // applied the same rules.
 func (l *Log) Hash() string { return l.hash }
 
+// Tip is the newest entry; its zero value for the empty log.
+func (l *Log) Tip() Position { return Position{l.last, l.hash} }
+
 // Apply returns the log with one more entry. Applying the newest entry again
 // changes nothing; an older entry, one that skips a number (ErrGap), and one
 // that does not follow from this log (ErrFork) are refused.
@@ -101,7 +79,15 @@ func (l *Log) Apply(e Entry) (*Log, error) {
 	if err := e.Follows(l.last, l.hash); err != nil {
 		return l, err
 	}
-	next := &Log{last: e.Generation, hash: e.Hash(), chains: maps.Clone(l.chains), floors: maps.Clone(l.floors), session: l.session, expired: l.expired}
+	if err := e.known(); err != nil {
+		return l, err
+	}
+	if l.hash != "" && e.Cluster != l.cluster {
+		return l, fmt.Errorf("generation %v: %w %q, the log of %q", e.Generation, ErrForeign, e.Cluster, l.cluster)
+	}
+	hash := e.Hash()
+	next := &Log{cluster: e.Cluster, last: e.Generation, hash: hash, marks: append(l.marks[:len(l.marks):len(l.marks)], position{e.Generation, mark(hash)}),
+		chains: maps.Clone(l.chains), floors: maps.Clone(l.floors), session: l.session, expired: l.expired}
 	if e.Session != nil {
 		next.session = e.Session
 	}
@@ -124,6 +110,33 @@ func (l *Log) Apply(e Entry) (*Log, error) {
 	return next, nil
 }
 
+// Replay is the log that the entries make.
+func Replay(entries []Entry) (log *Log, err error) {
+	log = &Log{}
+	for _, e := range entries {
+		if log, err = log.Apply(e); err != nil {
+			return nil, err
+		}
+	}
+	return log, nil
+}
+
+// Continues reports whether a whole log may take the place of the entries that
+// are kept: it begins with them all, or ends the log that they make. common is the number of entries that both have.
+func Continues(kept, whole []Entry) (common int, err error) {
+	for common < min(len(kept), len(whole)) && kept[common].Hash() == whole[common].Hash() {
+		common++
+	}
+	if common == len(kept) {
+		return common, nil
+	}
+	tip := kept[len(kept)-1].Position()
+	if slices.ContainsFunc(whole[common:], func(e Entry) bool { return slices.Contains(e.Ends, tip) }) {
+		return common, nil
+	}
+	return common, fmt.Errorf("%v is not ended by the log that is to follow: %w", tip, ErrFork)
+}
+
 // Follows checks that the entry continues a log that ends with the generation
 // last, whose entry has the given hash: nil, ErrGap or ErrFork. A later
 // timeline may begin anywhere above what it continues, but it must say what
@@ -131,6 +144,8 @@ func (l *Log) Apply(e Entry) (*Log, error) {
 func (e Entry) Follows(last Generation, hash string) error {
 	want := Generation{last.Timeline, last.N + 1}
 	switch {
+	case e.Generation.N >= maxNumber || e.Generation.Timeline > last.Timeline+maxJump || e.Generation.N > last.N+maxJump && e.Generation.Timeline != last.Timeline:
+		return fmt.Errorf("generation %v after %v: %w: the number is too far away", e.Generation, last, ErrEntry)
 	case e.Generation.Timeline > last.Timeline && e.Previous == hash && e.Generation.N > last.N:
 		return nil
 	case e.Generation.Timeline != last.Timeline:
@@ -167,7 +182,7 @@ func (c chain) at(g Generation) *Rule {
 // only one. A token from before the service's first rule meets the version
 // that this rule found serving: it may outlive the coming of a second one.
 // ErrStale means that the rules must be fetched before the question can be
-// answered.
+// answered, ErrOtherLog that the token reads rules which this log never held.
 func (l *Log) Resolve(service string, t Token) (version string, ok bool, err error) {
 	version, _, ok, err = l.Route(service, t)
 	return version, ok, err
@@ -175,14 +190,55 @@ func (l *Log) Resolve(service string, t Token) (version string, ok bool, err err
 
 // Route is Resolve, and says how the service switches to that version.
 func (l *Log) Route(service string, t Token) (version string, by Strategy, ok bool, err error) {
-	switch {
-	case l.last.Before(t.Generation):
-		return "", "", false, ErrStale
-	case t.Generation.Before(l.expired):
-		return "", "", false, ErrExpired
+	if err := l.reads(t); err != nil {
+		return "", "", false, err
 	}
 	version, by, ok = l.chains[service].route(t)
 	return version, by, ok, nil
+}
+
+// reads checks that this log holds the very rules that the token reads.
+func (l *Log) reads(t Token) error {
+	switch {
+	case l.last.Before(t.Generation):
+		return ErrStale
+	case t.Generation.Before(l.expired):
+		return ErrExpired
+	case !l.holds(t):
+		return ErrOtherLog
+	}
+	return nil
+}
+
+// holds reports whether the log holds the entry that the token names. The
+// empty log is the beginning of every one.
+func (l *Log) holds(t Token) bool {
+	if n := len(l.marks); n > 0 && l.marks[n-1].generation == t.Generation {
+		return l.marks[n-1].mark == t.Entry // nearly every token reads the newest rules
+	}
+	if t.Generation == (Generation{}) {
+		return t.Entry == 0
+	}
+	i, found := slices.BinarySearchFunc(l.marks, t.Generation, func(p position, g Generation) int { return p.generation.Compare(g) })
+	return found && l.marks[i].mark == t.Entry
+}
+
+// Token is a token that reads the newest rules of the log.
+func (l *Log) Token(seed uint64, mark string) Token {
+	t := Token{Generation: l.last, Seed: seed, Mark: mark}
+	if n := len(l.marks); n > 0 {
+		t.Entry = l.marks[n-1].mark
+	}
+	return t
+}
+
+// At is Token for the rules of an earlier generation of the log.
+func (l *Log) At(g Generation, seed uint64, mark string) Token {
+	t := Token{Generation: g, Seed: seed, Mark: mark}
+	if i, found := slices.BinarySearchFunc(l.marks, g, func(p position, g Generation) int { return p.generation.Compare(g) }); found {
+		t.Entry = l.marks[i].mark
+	}
+	return t
 }
 
 // route is Log.Route among the rules of one service.
@@ -202,15 +258,13 @@ func (c chain) route(t Token) (version string, by Strategy, ok bool) {
 }
 
 // Admit is the callee's question: may this version of the service execute a
-// call with the token? It returns nil, ErrStale (fetch first), ErrRetired,
-// ErrExpired, ErrWrongVersion or ErrTurn.
+// call with the token? It returns nil, ErrStale (fetch first), ErrOtherLog,
+// ErrRetired, ErrExpired, ErrWrongVersion or ErrTurn.
 func (l *Log) Admit(service, version string, t Token) error {
-	switch {
-	case l.last.Before(t.Generation):
-		return ErrStale
-	case t.Generation.Before(l.expired):
-		return ErrExpired
-	case len(l.floors) > 0 && t.Generation.Before(l.floors[pair{service, version}]):
+	if err := l.reads(t); err != nil {
+		return err
+	}
+	if len(l.floors) > 0 && t.Generation.Before(l.floors[pair{service, version}]) {
 		return ErrRetired
 	}
 	c := l.chains[service]
@@ -268,6 +322,16 @@ func (l *Log) Session() (r Release, ok bool) {
 	return *l.session, true
 }
 
+// First is the version of a service that the log's first rule of it names:
+// the one that was found serving.
+func (l *Log) First(service string) (version string, ok bool) {
+	c := l.chains[service]
+	if len(c) == 0 {
+		return "", false
+	}
+	return c[0].rule.Version, true
+}
+
 // Services are the services that the log speaks of, sorted.
 func (l *Log) Services() []string { return slices.Sorted(maps.Keys(l.chains)) }
 
@@ -277,5 +341,5 @@ func (l *Log) Floor(service, version string) Generation { return l.floors[pair{s
 
 // Next makes the entry that continues the log on its timeline.
 func (l *Log) Next(release string, rules map[string]Rule, retire ...Retirement) Entry {
-	return Entry{Generation: Generation{l.last.Timeline, l.last.N + 1}, Previous: l.hash, Release: release, Rules: rules, Retire: retire}
+	return Entry{Cluster: l.cluster, Generation: Generation{l.last.Timeline, l.last.N + 1}, Previous: l.hash, Release: release, Rules: rules, Retire: retire}
 }

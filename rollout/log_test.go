@@ -40,7 +40,7 @@ func TestATokenReadsItsOwnSnapshot(t *testing.T) {
 		{"proc", 3, "p1", true, nil},
 		{"other", 3, "", false, nil},
 	} {
-		version, ok, err := l.Resolve(tc.service, Token{Generation: Generation{N: tc.n}})
+		version, ok, err := l.Resolve(tc.service, l.At(Generation{N: tc.n}, 0, ""))
 		if version != tc.version || ok != tc.ok || !errors.Is(err, tc.err) {
 			t.Errorf("%s at %d: %q %v %v, want %q %v %v", tc.service, tc.n, version, ok, err, tc.version, tc.ok, tc.err)
 		}
@@ -117,7 +117,7 @@ func TestARestoredLogGoesOnOnANewTimeline(t *testing.T) {
 	e := one.Next("restored", map[string]Rule{"auth": {Version: "v3"}})
 	e.Generation = Generation{1, lost.Last().N + 1}
 	restored := mustApply(t, one, e)
-	if v, _, err := restored.Resolve("auth", Token{Generation: e.Generation}); v != "v3" || err != nil {
+	if v, _, err := restored.Resolve("auth", restored.Token(0, "")); v != "v3" || err != nil {
 		t.Errorf("%q %v", v, err)
 	}
 	if _, err := lost.Apply(e); !errors.Is(err, ErrFork) {
@@ -129,7 +129,7 @@ func TestTheCalleeChecks(t *testing.T) {
 	l := step(t, &Log{}, map[string]Rule{"auth": {Version: "v1"}})
 	l = step(t, l, map[string]Rule{"auth": {Version: "v2"}})
 	l = step(t, l, nil, Retirement{"auth", "v1", Generation{N: 2}})
-	at := func(n uint64) Token { return Token{Generation: Generation{N: n}} }
+	at := func(n uint64) Token { return l.At(Generation{N: n}, 0, "") }
 	for _, tc := range []struct {
 		version string
 		n       uint64
@@ -146,9 +146,9 @@ func TestTheCalleeChecks(t *testing.T) {
 func ExampleLog_Resolve() {
 	log := &Log{}
 	log, _ = log.Apply(log.Next("first", map[string]Rule{"auth": {Version: "v1"}}))
-	before := Token{Generation: log.Last(), Seed: SeedOf("alice")}
+	before := log.Token(SeedOf("alice"), "")
 	log, _ = log.Apply(log.Next("second", map[string]Rule{"auth": {Version: "v2"}}))
-	after := Token{Generation: log.Last(), Seed: SeedOf("alice")}
+	after := log.Token(SeedOf("alice"), "")
 
 	old, _, _ := log.Resolve("auth", before)
 	new, _, _ := log.Resolve("auth", after)

@@ -31,8 +31,8 @@ func (a *Agent) Origin(name, running string) *Origin {
 // is a verifier's. End it when its work is over.
 func (o *Origin) Begin(t *Trace, seed uint64, mark string) {
 	t.origin, t.root = o, true
-	c, g := o.newest()
-	t.setToken(Token{Generation: g, Seed: seed, Mark: mark})
+	c, log := o.newest()
+	t.setToken(log.Token(seed, mark))
 	t.span.begin(c)
 }
 
@@ -46,24 +46,37 @@ func (o *Origin) Orphan(t *Trace, seed uint64) {
 
 // Join makes t the part that this process has in a trace that a call has
 // brought here, after [Log.Admit] has let it in. raw is the token as it came
-// (Token.AppendRaw), for the calls that t makes; "" makes it anew.
-func (o *Origin) Join(t *Trace, token Token, raw string) {
-	t.origin = o
+// (Token.AppendRaw), for the calls that t makes; "" makes it anew. outside is
+// the address that the call came from when the caller has not shown that it is
+// a process of the site; else "".
+func (o *Origin) Join(t *Trace, token Token, raw, outside string) {
+	t.origin, t.outside = o, outside
 	if t.token, t.raw = token, raw; raw == "" {
 		t.setToken(token)
 	}
 	t.span.begin(o.cell(token.Generation))
 }
 
+// admits reports whether a trace with the token may be at what the origin runs
+// for: the version of a service, or a root that is no handler.
+func (o *Origin) admits(log *Log, t Token) bool {
+	i := strings.LastIndexByte(o.running, '/')
+	if i <= 0 {
+		return true
+	}
+	want, ok, err := log.Resolve(o.running[:i], t)
+	return err == nil && (!ok || want == o.running[i+1:])
+}
+
 // newest counts a span of the newest generation. It looks at the rules again
 // after that: once the process has reported newer ones, none of an older
 // generation may begin uncounted.
-func (o *Origin) newest() (*cell, Generation) {
+func (o *Origin) newest() (*cell, *Log) {
 	for {
-		g := o.agent.log.Load().Last()
-		c := o.cell(g)
-		if o.agent.log.Load().Last() == g {
-			return c, g
+		log := o.agent.log.Load()
+		c := o.cell(log.Last())
+		if o.agent.log.Load().hash == log.hash {
+			return c, log
 		}
 		c.end()
 	}

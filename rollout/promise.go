@@ -8,33 +8,128 @@ import (
 // Saved is what an agent must find again after a restart: without it a cold
 // process could serve by older rules than it had promised to.
 type Saved struct {
-	Entries []Entry  `json:"entries"`
-	Promise *Entry   `json:"promise,omitempty"` // accepted from an operator and not yet committed
-	For     []string `json:"for,omitempty"`     // who asked for the promise
-	Barred  []string `json:"barred,omitempty"`  // hashes of entries of the next number that are never promised
+	Records []Record      `json:"records"`
+	Tip     string        `json:"tip,omitempty"`     // hash of the last one
+	Promise *Record       `json:"promise,omitempty"` // accepted from an operator and not yet committed
+	For     []Undertaking `json:"for,omitempty"`     // the commands that asked for the promise
+	Barred  []string      `json:"barred,omitempty"`  // hashes of entries of the next number that are never promised
+}
+
+// Undertaking is a promise to one operator's command.
+type Undertaking struct {
+	Command string `json:"command"` // its random id
+	Proof   Proof  `json:"proof"`   // of Words
+}
+
+// kept is what is applied and promised, as the agent uses it.
+type kept struct {
+	entries []Entry
+	promise *Entry
+	askedBy []Undertaking
+	barred  []string
+}
+
+// find is the place of a generation's entry, or where it would stand.
+func (k *kept) find(g Generation) (i int, found bool) {
+	return slices.BinarySearchFunc(k.entries, g, func(e Entry, g Generation) int { return e.Generation.Compare(g) })
+}
+
+// save is what is to be written down.
+func (k *kept) save() Saved {
+	s := Saved{Records: make([]Record, len(k.entries)), For: k.askedBy, Barred: k.barred}
+	for i, e := range k.entries {
+		s.Records[i], s.Tip = e.Record(), e.Hash()
+	}
+	if k.promise != nil {
+		s.Promise = new(k.promise.Record())
+	}
+	return s
+}
+
+// open reads the entries up to the first that is none.
+func (s Saved) open() (entries []Entry, err error) {
+	for _, r := range s.Records {
+		e, err := r.Open()
+		if err != nil {
+			return entries, fmt.Errorf("saved entry %d: %w", len(entries)+1, err)
+		}
+		entries = append(entries, e)
+	}
+	switch n := len(entries); {
+	case n == 0 && s.Tip != "":
+		return nil, fmt.Errorf("saved entries: %w: there are none, and the last was %s", ErrEntry, short(s.Tip))
+	case n > 0 && entries[n-1].Hash() != s.Tip:
+		return entries[:n-1], fmt.Errorf("saved entry %d: %w: it is not the one that was saved", n, ErrEntry)
+	}
+	return entries, nil
+}
+
+// reload takes up what an earlier run has promised and barred.
+func (a *Agent) reload(s Saved) error {
+	a.kept.barred = s.Barred
+	if s.Promise == nil {
+		return nil
+	}
+	e, err := s.Promise.Open()
+	if err == nil {
+		err = a.promisable(e)
+	}
+	if err != nil {
+		return fmt.Errorf("saved promise: %w", err)
+	}
+	dropped := fmt.Errorf("saved promise: %w: nobody has asked for it", ErrUnproven)
+	if len(s.For) > 0 {
+		dropped = nil
+	}
+	for _, u := range s.For {
+		if _, err := a.asked(VerbPromise, e, u); err != nil {
+			dropped = fmt.Errorf("saved promise: %w", err)
+			continue
+		}
+		a.kept.promise, a.kept.askedBy = &e, append(a.kept.askedBy, u)
+	}
+	return dropped
+}
+
+// promisable reports whether the entry could be the next one here.
+func (a *Agent) promisable(e Entry) error {
+	log := a.log.Load()
+	if e.Cluster == a.cfg.Cluster && slices.Contains(e.Ends, log.Tip()) {
+		return e.known()
+	}
+	if err := a.follows(log.Tip(), e); err != nil {
+		return err
+	}
+	_, err := log.Apply(e)
+	return err
+}
+
+// asked checks that an operator's command asks for this.
+func (a *Agent) asked(verb string, e Entry, by Undertaking) (operator string, err error) {
+	return signedBy(a.cfg.Trust, ForPromise, Words(verb, e.Hash(), by.Command), []Proof{by.Proof}, always)
 }
 
 // pledge changes what is promised or barred: kept on disk first, then acted
 // upon. Rules may be learnt meanwhile, as no lock is held; they win, and then
 // pledge reports that it came too late.
-func (a *Agent) pledge(change func(*Saved) (news bool, err error)) (late bool, err error) {
+func (a *Agent) pledge(change func(*kept) (news bool, err error)) (late bool, err error) {
 	a.disk <- struct{}{}
 	defer func() { <-a.disk }()
 	a.mu.Lock()
-	next := a.saved
+	next := a.kept
 	a.mu.Unlock()
 	if news, err := change(&next); err != nil || !news {
 		return false, err
 	}
-	if err := a.save(next); err != nil {
+	if err := a.cfg.Save(next.save()); err != nil {
 		return false, err
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if len(a.saved.Entries) > len(next.Entries) {
+	if was, is := len(next.entries), len(a.kept.entries); was != is || was > 0 && next.entries[was-1].Hash() != a.kept.entries[is-1].Hash() {
 		return true, nil
 	}
-	a.saved = next
+	a.kept = next
 	return false, nil
 }
 
@@ -42,27 +137,34 @@ func (a *Agent) pledge(change func(*Saved) (news bool, err error)) (late bool, e
 // the log: the process will accept no other entry of that number. The entry
 // is committed, and then learnt, when every process has promised. Promising
 // the same entry again is no error; a promise is kept across restarts, and
-// until everybody who asked for it has taken it back. by names who asks.
-func (a *Agent) Promise(e Entry, by string) error {
-	late, err := a.pledge(func(next *Saved) (bool, error) {
+// until every command that asked for it has taken it back. An entry may also
+// be promised that ends the log here: see Entry.Ends.
+func (a *Agent) Promise(e Entry, by Undertaking) error {
+	if _, err := a.asked(VerbPromise, e, by); err != nil {
+		return fmt.Errorf("promise: %w", err)
+	}
+	e = e.Bare() // only the operator's command can commit it
+	late, err := a.pledge(func(next *kept) (bool, error) {
 		log := a.log.Load()
 		if e.Generation == log.Last() && e.Hash() == log.Hash() {
 			return false, nil // committed already
 		}
-		if _, err := log.Apply(e); err != nil {
+		if err := a.promisable(e); err != nil {
 			return false, err
 		}
-		switch p := next.Promise; {
-		case slices.Contains(next.Barred, e.Hash()):
+		switch p := next.promise; {
+		case slices.Contains(next.barred, e.Hash()):
 			return false, fmt.Errorf("generation %v: %w, and this one was given up", e.Generation, ErrPromised)
-		case p == nil || p.Generation != e.Generation:
-			next.Promise, next.For = &e, []string{by}
+		case p == nil || len(e.Ends) > 0 && p.Generation.Before(e.Generation): // where logs have parted, what was left half-way waits for adopt
+			next.promise, next.askedBy = &e, []Undertaking{by}
 		case p.Hash() != e.Hash():
-			return false, fmt.Errorf("generation %v: %w (%s by %s)", e.Generation, ErrPromised, p.Step, p.By)
-		case slices.Contains(next.For, by):
+			return false, fmt.Errorf("generation %v: %w (%v: %s by %s)", e.Generation, ErrPromised, p.Generation, p.Step, p.By)
+		case slices.ContainsFunc(next.askedBy, func(u Undertaking) bool { return u.Command == by.Command }):
 			return false, nil
+		case len(next.askedBy) >= mostCommands:
+			return false, fmt.Errorf("generation %v: %w: %d commands ask for it", e.Generation, ErrPromised, mostCommands)
 		default:
-			next.For = append(slices.Clone(next.For), by)
+			next.askedBy = append(slices.Clone(next.askedBy), by)
 		}
 		return true, nil
 	})
@@ -76,18 +178,28 @@ func (a *Agent) Promise(e Entry, by string) error {
 	return nil
 }
 
+// Bounds of what operators' commands may leave here.
+const (
+	mostCommands = 64
+	mostBarred   = 256
+)
+
 // Abandon takes back a promise for exactly this entry, when its operator found
-// that not everybody would promise. The promise stands while others have asked
-// for it, too: they may be about to commit the entry. With by empty it does
-// not stand for anybody: that is for entries that can't be committed, see Bar.
-func (a *Agent) Abandon(e Entry, by string) error {
-	_, err := a.pledge(func(next *Saved) (bool, error) {
-		if next.Promise == nil || next.Promise.Hash() != e.Hash() {
+// that not every process would promise. The promise stands while other commands
+// have asked for it, too: they may be about to commit the entry. With an empty
+// command it is taken back for all: that is for entries that can't be
+// committed, see Bar.
+func (a *Agent) Abandon(e Entry, by Undertaking) error {
+	if _, err := a.asked(VerbAbandon, e, by); err != nil {
+		return fmt.Errorf("take the promise back: %w", err)
+	}
+	_, err := a.pledge(func(next *kept) (bool, error) {
+		if next.promise == nil || next.promise.Hash() != e.Hash() {
 			return false, nil
 		}
-		next.For = slices.DeleteFunc(slices.Clone(next.For), func(asked string) bool { return by == "" || asked == by })
-		if len(next.For) == 0 {
-			next.Promise = nil
+		next.askedBy = slices.DeleteFunc(slices.Clone(next.askedBy), func(u Undertaking) bool { return by.Command == "" || u.Command == by.Command })
+		if len(next.askedBy) == 0 {
+			next.promise = nil
 		}
 		return true, nil
 	})
@@ -97,28 +209,33 @@ func (a *Agent) Abandon(e Entry, by string) error {
 	return nil
 }
 
-// Bar makes sure that the process never promises the entry: as everybody
+// Bar makes sure that the process never promises the entry: as every process
 // would have to, it can't be committed then, and all other promises for it may
 // be taken back. ErrPromised when it is promised here, ErrFork when it is
 // applied.
-func (a *Agent) Bar(e Entry) error {
+func (a *Agent) Bar(e Entry, by Undertaking) error {
+	if _, err := a.asked(VerbBar, e, by); err != nil {
+		return fmt.Errorf("give generation %v up: %w", e.Generation, err)
+	}
 	committed := func() bool {
 		return slices.ContainsFunc(a.Since(Generation{}), func(o Entry) bool { return o.Hash() == e.Hash() })
 	}
-	late, err := a.pledge(func(next *Saved) (bool, error) {
+	late, err := a.pledge(func(next *kept) (bool, error) {
 		log := a.log.Load()
-		switch p := next.Promise; {
+		switch p := next.promise; {
 		case p != nil && p.Hash() == e.Hash():
 			return false, fmt.Errorf("%w here", ErrPromised)
 		case committed():
 			return false, fmt.Errorf("it is committed: %w", ErrFork)
 		case !log.Last().Before(e.Generation):
 			return false, nil // another has its number
+		case len(next.barred) >= mostBarred:
+			return false, fmt.Errorf("%d entries are barred: %w", mostBarred, ErrPromised)
 		}
-		if err := e.Follows(log.Last(), log.Hash()); err != nil {
+		if err := e.Follows(log.Last(), log.Hash()); err != nil && !slices.Contains(e.Ends, log.Tip()) {
 			return false, err
 		}
-		next.Barred = append(slices.Clone(next.Barred), e.Hash())
+		next.barred = append(slices.Clone(next.barred), e.Hash())
 		return true, nil
 	})
 	if late && committed() {
@@ -134,5 +251,5 @@ func (a *Agent) Bar(e Entry) error {
 func (a *Agent) Promised() *Entry {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.saved.Promise
+	return a.kept.promise
 }

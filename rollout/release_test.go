@@ -34,7 +34,7 @@ func shipped(t *testing.T) (Release, *Log) {
 
 func version(t *testing.T, l *Log, service, mark string, seed uint64) string {
 	t.Helper()
-	v, _, err := l.Resolve(service, Token{Generation: l.Last(), Seed: seed, Mark: mark})
+	v, _, err := l.Resolve(service, l.Token(seed, mark))
 	if err != nil {
 		t.Fatal(err)
 	}

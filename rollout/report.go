@@ -5,6 +5,13 @@ import (
 	"time"
 )
 
+// MaxRound bounds the number of a round, and RoundJump how far a number that
+// another names moves a process's, or a controller's, at a time.
+const (
+	MaxRound  = 1 << 50
+	RoundJump = 1 << 20
+)
+
 // Question is what a controller asks a process in a round of a drain. Its
 // zero value asks only where the process stands.
 type Question struct {
@@ -20,6 +27,8 @@ type Report struct {
 	After   uint64         `json:"after,omitempty"` // the round with whose answer the window of this one begins; 0: the process's start
 	Applied Generation     `json:"applied"`         // newest generation of its log
 	Hash    string         `json:"hash"`            // of its log
+	Knows   []string       `json:"knows,omitempty"` // what entries may need of it: see Entry.Needs
+	Lacks   []string       `json:"lacks,omitempty"` // what the entry after the last needs, and it does not know
 	Serves  []string       `json:"serves,omitempty"`
 	Calls   []string       `json:"calls"` // services that its work may call; null: it does not say
 	Held    []Held         `json:"held,omitempty"`

@@ -60,6 +60,7 @@ type node struct {
 	hops    int             // sends left
 	rival   [processes]bool // whom another controller will still ask, once
 	learnt  bool            // b has made its late client
+	givesUp bool            // the controller will open a round before the one before is complete, once
 	step    string
 	from    *node
 }
@@ -75,7 +76,7 @@ type modelCall struct{ sender, to int }
 var oldToken, switched = Generation{N: 1}, Generation{N: 2}
 
 func (n *node) clone(step string) *node {
-	c := &node{site: n.site, rival: n.rival, learnt: n.learnt, drain: n.drain, spans: slices.Clone(n.spans), calls: slices.Clone(n.calls), acks: slices.Clone(n.acks), hops: n.hops, step: step, from: n}
+	c := &node{site: n.site, rival: n.rival, learnt: n.learnt, givesUp: n.givesUp, drain: n.drain, spans: slices.Clone(n.spans), calls: slices.Clone(n.calls), acks: slices.Clone(n.acks), hops: n.hops, step: step, from: n}
 	for i, l := range n.ledgers {
 		c.ledgers[i] = l.clone()
 	}
@@ -169,6 +170,12 @@ func (n *node) reports(m mutant) []*node {
 	if m.late && !n.learnt {
 		c := n.clone("b makes a client of the target")
 		c.learnt = true
+		out = append(out, c)
+	}
+	if n.givesUp {
+		c := n.clone("the controller gives round " + strconv.FormatUint(n.drain.round, 10) + " up")
+		c.givesUp = false
+		c.drain.Open(c.drain.round+1, names[:])
 		out = append(out, c)
 	}
 	for p, name := range names {
@@ -275,6 +282,7 @@ func (n *node) key() string {
 	}
 	slices.Sort(spans)
 	flag(n.learnt)
+	flag(n.givesUp)
 	b = append(b, strings.Join(spans, ",")...)
 	return string(strconv.AppendInt(append(b, '/'), int64(n.hops), 10))
 }
@@ -309,8 +317,8 @@ const rivalRound = 1
 
 // search explores everything and returns the number of states and, when the
 // drain was wrong, the shortest schedule that shows it.
-func search(site modelSite, hops int, rival bool, m mutant) (states int, counterexample []string) {
-	start := &node{site: site, hops: hops, rival: [processes]bool{rival, rival, rival}, drain: Drain{Service: "s", Old: "v1", Since: switched}}
+func search(site modelSite, hops int, rival, givesUp bool, m mutant) (states int, counterexample []string) {
+	start := &node{site: site, hops: hops, givesUp: givesUp, rival: [processes]bool{rival, rival, rival}, drain: Drain{Service: "s", Old: "v1", Since: switched}}
 	for i := range start.ledgers {
 		start.ledgers[i] = &Ledger{}
 	}
@@ -353,16 +361,19 @@ func TestDrainIsSoundInEverySchedule(t *testing.T) {
 		site  modelSite
 		hops  int
 		rival bool
+		up    bool
 	}{
-		"everybody may call everybody":               {everybody, 2, false},
-		"everybody may call everybody, another asks": {everybody, 1, true},
-		"c leads nowhere":                            {oneWay, 2, false},
-		"c leads nowhere, another asks":              {oneWay, 1, true},
-		"replicas that call different ones":          {replicas, 2, false},
+		"everybody may call everybody":               {everybody, 2, false, false},
+		"everybody may call everybody, another asks": {everybody, 1, true, false},
+		"everybody calls, and a round is given up":   {everybody, 1, false, true},
+		"c leads nowhere":                            {oneWay, 2, false, false},
+		"c leads nowhere, another asks":              {oneWay, 1, true, false},
+		"c leads nowhere, and a round is given up":   {oneWay, 1, false, true},
+		"replicas that call different ones":          {replicas, 2, false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			states, bad := search(tc.site, tc.hops, tc.rival, mutant{})
+			states, bad := search(tc.site, tc.hops, tc.rival, tc.up, mutant{})
 			if bad != nil {
 				t.Fatalf("drained while the trace could still call the old version:\n  %s", strings.Join(bad, "\n  "))
 			}
@@ -391,7 +402,7 @@ func TestSearchCatchesEveryMutant(t *testing.T) {
 		{"an edge is learnt after the round", oneWay, false, mutant{late: true}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			states, bad := search(tc.site, 2, tc.rival, tc.m)
+			states, bad := search(tc.site, 2, tc.rival, false, tc.m)
 			if bad == nil {
 				t.Fatalf("%d states and no counterexample: the search does not see this rule", states)
 			}

@@ -10,7 +10,7 @@ func TestTokenSurvivesTheTrip(t *testing.T) {
 	for _, want := range []Token{
 		{},
 		{Generation: Generation{N: 1}, Seed: 1},
-		{Generation: Generation{3, 1 << 40}, Seed: ^uint64(0)},
+		{Generation: Generation{3, 1 << 40}, Entry: 0xfeedbeef, Seed: ^uint64(0)},
 		{Generation: Generation{N: 17}, Seed: SeedOf("alice"), Mark: "preview-7"},
 		{Generation: Generation{N: 17}, Mark: strings.Repeat("m", MaxMark)},
 	} {
@@ -25,19 +25,19 @@ func TestTokenSurvivesTheTrip(t *testing.T) {
 }
 
 func TestTokenIsShort(t *testing.T) {
-	if s := (Token{Generation: Generation{N: 100_000}, Seed: SeedOf("x")}).String(); len(s) > 20 {
-		t.Errorf("%q has %d bytes, want at most 20", s, len(s))
+	if s := (Token{Generation: Generation{N: 100_000}, Seed: SeedOf("x")}).String(); len(s) > 24 {
+		t.Errorf("%q has %d bytes, want at most 24", s, len(s))
 	}
 }
 
 func TestRawTokenIsShort(t *testing.T) {
-	if raw := (Token{Generation: Generation{N: 10_000}, Seed: SeedOf("x")}).AppendRaw(nil); len(raw) > 12 {
-		t.Errorf("%x has %d bytes, want at most 12", raw, len(raw))
+	if raw := (Token{Generation: Generation{N: 10_000}, Seed: SeedOf("x")}).AppendRaw(nil); len(raw) > 16 {
+		t.Errorf("%x has %d bytes, want at most 16", raw, len(raw))
 	}
 }
 
 func TestMalformedTokens(t *testing.T) {
-	for _, s := range []string{"", "!", "AQ", "AgEBAAAAAAAAAAA", strings.Repeat("A", 200), Token{}.String()[:10],
+	for _, s := range []string{"", "!", "AQ", "AgEBAAAAAAAAAAA", strings.Repeat("A", 200), Token{}.String()[:16],
 		(Token{}).String() + strings.Repeat("A", 90)} {
 		if tok, err := ParseToken(s); !errors.Is(err, ErrToken) {
 			t.Errorf("%q: %+v, %v; want ErrToken", s, tok, err)
@@ -64,7 +64,7 @@ func FuzzParseToken(f *testing.F) {
 // for reading the token, checking it, and counting the span. No release is
 // under way; the trace is part of the request, which is there anyway.
 func BenchmarkCall(b *testing.B) {
-	a, err := NewAgent("host/1/a", Saved{}, nil)
+	a, err := NewAgent(AgentConfig{Process: "host/1/a"})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -90,7 +90,7 @@ func BenchmarkCall(b *testing.B) {
 		if err != nil || a.Log().Admit("c", "v1", token) != nil {
 			b.Fatal(err)
 		}
-		origin.Join(&hop, token, raw)
+		origin.Join(&hop, token, raw, "")
 		hop.End()
 		root.Returned(true)
 	}

@@ -16,6 +16,8 @@ type Trace struct {
 	span   Span // replaced under mu, for a root
 	only   atomic.Pointer[pledge]
 
+	outside string // see Outside; set once, by Join
+
 	mu       sync.Mutex // only a root's token ever changes
 	token    Token
 	raw      string        // the token as it travels
@@ -38,6 +40,10 @@ func TraceFrom(ctx context.Context) *Trace {
 func (t *Trace) Context(ctx context.Context) context.Context {
 	return context.WithValue(ctx, TraceKey{}, t)
 }
+
+// Outside is the address that the trace was brought here from, when the caller
+// there has not shown that it is a process of the site; else "".
+func (t *Trace) Outside() string { return t.outside }
 
 // Begin starts a trace at this process, as [Origin.Begin] does.
 func (a *Agent) Begin(origin string, seed uint64, mark string) *Trace {
@@ -115,7 +121,8 @@ func (t *Trace) Returned(settled bool) {
 
 // Refresh gives a root whose first calls were refused a token of the newest
 // rules, once: nothing was executed by the old token, so nobody can have seen
-// it. It reports whether the trace now has another token than the refused one.
+// it. The version that runs the root itself is part of the trace: it keeps its
+// token where the newest rules send the trace to another. Refresh reports whether the trace now has another token than the refused one.
 // Sibling calls that are under way may yet be executed: Refresh waits for
 // them, as long as ctx lasts.
 func (t *Trace) Refresh(ctx context.Context, refused Token) bool {
@@ -145,14 +152,19 @@ func (t *Trace) Refresh(ctx context.Context, refused Token) bool {
 
 // restart is called with mu held and no call under way.
 func (t *Trace) restart() bool {
-	newest := t.origin.agent.log.Load().Last()
-	if t.settled || t.restarts > 0 || !t.token.Generation.Before(newest) {
+	if t.settled || t.restarts > 0 {
+		return false
+	}
+	cell, log := t.origin.newest()
+	newest := log.Token(t.token.Seed, t.token.Mark)
+	if t.token == newest || !t.origin.admits(log, newest) {
+		cell.end()
 		return false
 	}
 	t.restarts++
-	token, old := t.token, t.span.cell
-	t.span.cell, token.Generation = t.origin.newest()
-	t.setToken(token)
+	old := t.span.cell
+	t.span.cell = cell
+	t.setToken(newest)
 	old.end()
 	if p := t.only.Load(); p != nil {
 		p.kept.Store(false)

@@ -199,7 +199,7 @@ func (w *world) begin(root *proc) {
 }
 
 func (p *proc) root(t *trace) {
-	t.token = rollout.Token{Generation: p.log.Last(), Seed: p.w.rng.Uint64()}
+	t.token = p.log.Token(p.w.rng.Uint64(), "")
 	p.execute(t, "", true, func(err error) {
 		switch {
 		case err == nil:
@@ -301,11 +301,11 @@ func (p *proc) call(t *trace, parent, service string, attempt int, done func(err
 func (p *proc) target(t *trace, service string) (*proc, error) {
 	token := t.token
 	if p.w.without.token {
-		token.Generation = p.log.Last()
+		token = p.log.Token(token.Seed, token.Mark)
 	}
 	version, ruled, err := p.log.Resolve(service, token)
 	if err != nil && p.w.without.fetch {
-		token.Generation = p.log.Last()
+		token = p.log.Token(token.Seed, token.Mark)
 		version, ruled, err = p.log.Resolve(service, token)
 	}
 	if err != nil {

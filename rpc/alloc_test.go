@@ -32,7 +32,7 @@ func TestAllocations(t *testing.T) {
 	if raceDetector {
 		t.Log("under the race detector pools drop what they are given; only the calls are checked")
 	}
-	agent, err := rollout.NewAgent("host/1/a", rollout.Saved{}, nil)
+	agent, err := rollout.NewAgent(rollout.AgentConfig{Process: "host/1/a"})
 	if err != nil {
 		t.Fatal(err)
 	}

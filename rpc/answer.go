@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/skerry/skerry/rollout"
 	"strings"
 
 	"github.com/apache/thrift/lib/go/thrift"
@@ -21,8 +22,10 @@ func (r *request) conclude(h *handling, err error) health.Outcome {
 	}
 	reply := h.out.Bytes()
 	switch {
+	case r.memory.denied != Unknown: // the arguments were not read to their end
+		return r.exception(r.memory.denied, NotExecuted, err)
 	case len(reply) == 0 && (err == nil || h.ok):
-		r.served.oneWay.Store(r.method, true)
+		r.kind.silent.Store(true)
 		return appOutcome(err)
 	case len(reply) == 0 || (kindOf(r.encoding, reply) == thrift.REPLY && !h.ok && err != nil):
 		return r.failed(h, err)
@@ -95,7 +98,7 @@ func kindOf(encoding flat.Protocol, message []byte) thrift.TMessageType {
 // refuse answers a call that was not admitted.
 func (r *request) refuse(code Code, err error) {
 	r.conn.s.refused.Add(1)
-	r.conn.s.requests.add(-weight(r.payload))
+	r.lighten()
 	if code != RulesNeeded && r.counted != nil { // else the caller tells the rules and calls again
 		r.counted.cell.Record(code.Outcome(), 0)
 	}
@@ -134,11 +137,7 @@ func (r *request) unexpected(executed Executed) bool {
 	if r.unordered {
 		return r.info.OneWay && executed != NotExecuted
 	}
-	if r.info.OneWay || r.served == nil {
-		return r.info.OneWay
-	}
-	_, known := r.served.oneWay.Load(r.method)
-	return known
+	return r.info.OneWay || r.kind != nil && r.kind.silent.Load()
 }
 
 // maxText bounds the text of an exception.
@@ -209,7 +208,10 @@ func (r *request) head(dst []byte, code Code, executed Executed) ([]byte, error)
 	pair(keyInstance, r.conn.s.cfg.Instance)
 	if code != Unknown {
 		pair(keyCode, code.String())
-		pair(keyApplied, r.applied(code))
+		if tip, ok := r.applied(code); ok {
+			pair(keyApplied, tip.Generation.String())
+			pair(keyLog, tip.Hash)
+		}
 		pair(keyExecuted, [...]string{MaybeExecuted: "", NotExecuted: "0", WasExecuted: "1"}[executed])
 	}
 	dst, err := theader.Close(dst, n, r.conn.in.limits)
@@ -227,13 +229,14 @@ func (r *request) flags() uint16 {
 	return 0
 }
 
-// applied is the generation of this process, for who is refused by the rules.
-func (r *request) applied(code Code) string {
+// applied is the end of this process's rule log, for a caller that is refused
+// by the rules.
+func (r *request) applied(code Code) (tip rollout.Position, ok bool) {
 	switch code {
-	case RulesNeeded, Retired, WrongVersion:
+	case RulesNeeded, Retired, WrongVersion, RulesForked, Expired:
 		if agent := r.conn.s.cfg.Rollout; agent != nil {
-			return agent.Log().Last().String()
+			return agent.Log().Tip(), true
 		}
 	}
-	return ""
+	return tip, false
 }

@@ -25,7 +25,8 @@ type attempt struct {
 
 	began time.Time
 
-	theirs string // generation that the callee has applied, when it refused by the rules
+	theirs   string // generation that the callee has applied, when it refused by the rules
+	theirLog string // hash of that generation's entry
 }
 
 // run picks an endpoint, calls it and reports how that went. The arguments

@@ -76,7 +76,7 @@ func BenchmarkTokens(b *testing.B) {
 			ctx := context.Background()
 			if on {
 				var err error
-				if agent, err = rollout.NewAgent("bench", rollout.Saved{}, nil); err != nil {
+				if agent, err = rollout.NewAgent(rollout.AgentConfig{Process: "bench"}); err != nil {
 					b.Fatal(err)
 				}
 				root := agent.Begin("bench", 1, "")

@@ -43,6 +43,7 @@ type Call struct {
 	ctx             callContext
 	binary, compact flat.Writer // the arguments, written once for all attempts; nil = not yet
 	head            []byte      // of the latest attempt's frame
+	memory          account     // of the latest reply
 	first           [2]*Endpoint
 }
 

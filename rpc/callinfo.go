@@ -20,7 +20,17 @@ type CallInfo struct {
 	Deadline   time.Time // zero when the caller set none
 	OneWay     bool
 
-	token string // as it came
+	token string    // as it came
+	from  *PeerInfo // nil outside of a server
+}
+
+// From is what the server knows of the other end of the connection that the
+// call came on.
+func (i *CallInfo) From() PeerInfo {
+	if i.from == nil {
+		return PeerInfo{}
+	}
+	return *i.from
 }
 
 type infoKey struct{}

@@ -23,6 +23,8 @@ type ClientConfig struct {
 	Caller         string              // service that this process is, told to servers; "" = not told
 	TLS            *tls.Config         // for endpoints with TLS set; an empty ServerName means the endpoint's host
 	RequireTLS     bool                // with TLS: endpoints without it are not called
+	Site           Site                // makes the connections to endpoints with Site set
+	Identity       Identity            // what servers are told of this process
 	ConnectTimeout time.Duration       // for TCP, TLS and the first answer together; 0 means 500 ms
 	Connections    int                 // to each skerry endpoint; 0 means 1
 	Sizes          Sizes               // of messages and of what waits to be written
@@ -33,7 +35,8 @@ type ClientConfig struct {
 	// Rollout is this process's part in releases: calls carry the tokens of
 	// their traces and meet only the versions that these name. nil: they don't.
 	Rollout       *rollout.Agent
-	RefuseOrphans bool // with Rollout: refuse calls outside any trace; false only counts them
+	Rules         RuleExchange // with Rollout: how rules come and go; nil: calls for which one side lacks some fail
+	RefuseOrphans bool         // with Rollout: refuse calls outside any trace; false only counts them
 
 	// Dial replaces the TCP dialler, for tests and tunnels. TLS is put on top
 	// of what it returns.
@@ -45,14 +48,17 @@ type ClientConfig struct {
 type Client struct {
 	cfg     ClientConfig
 	watch   Watcher
+	rules   RuleExchange
 	ctx     context.Context // ends with Close
 	cancel  context.CancelFunc
 	group   *run.Group
 	sweeper sweeper
 	start   time.Time
 	peers   sync.Map // *Endpoint → *peer
+	replies tank     // what decoding replies takes
 	route   func(service string, t rollout.Token) (version string, by rollout.Strategy, ok bool, err error)
 	sweeps  sync.Once
+	parted  parting
 }
 
 // NewClient makes a client; it connects to nobody yet. Close it when it is no
@@ -70,6 +76,7 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	cfg.Connections = cmp.Or(cfg.Connections, 1)
 	cfg.Sizes = cfg.Sizes.withDefaults()
 	c := &Client{cfg: cfg, watch: cfg.Watcher, start: time.Now()}
+	c.replies.limit = int64(cfg.Sizes.Requests)
 	if c.cfg.Logger == nil {
 		c.cfg.Logger = slog.Default()
 	}
@@ -83,6 +90,9 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	}
 	if c.watch == nil {
 		c.watch = nobody{}
+	}
+	if c.rules = cfg.Rules; c.rules == nil {
+		c.rules = noRules{}
 	}
 	if c.cfg.Logger == nil {
 		c.cfg.Logger = slog.Default()
@@ -167,9 +177,13 @@ func (c *Client) sweep() bool {
 	return busy
 }
 
-// tidy closes what retired endpoints still have, once it is unused.
+// tidy closes what retired endpoints still have, once it is unused, and site
+// connections whose other side is trusted no more.
 func (c *Client) tidy() {
 	c.eachPeer(func(p *peer) {
+		if p.ep.Site {
+			p.reconsider()
+		}
 		if !p.ep.gone.Load() || p.ep.Pending() > 0 {
 			return
 		}

@@ -5,9 +5,11 @@ import (
 	"time"
 )
 
-// complaints lets one message a second through to the log, and says how many
+// complaints lets one message in a while through to the log, and says how many
 // were kept back before it.
 type complaints struct {
+	every time.Duration
+
 	mu   sync.Mutex
 	next time.Time
 	kept int
@@ -20,6 +22,6 @@ func (c *complaints) may(now time.Time) (ok bool, kept int) {
 		c.kept++
 		return false, 0
 	}
-	kept, c.kept, c.next = c.kept, 0, now.Add(time.Second)
+	kept, c.kept, c.next = c.kept, 0, now.Add(c.every)
 	return true, kept
 }

@@ -12,6 +12,7 @@ import (
 // record would end the connection.
 type conduit struct {
 	net.Conn
+	shake *handshake // nil: it is over, or nothing bounds it
 
 	mu     sync.Mutex
 	out    *writer // nil: write through, as the handshake does
@@ -30,6 +31,14 @@ func wireOf(nc net.Conn) (*conduit, net.Conn) {
 	return nil, nc
 }
 
+// Read is what TLS reads by.
+func (c *conduit) Read(p []byte) (int, error) {
+	if c.shake != nil {
+		return c.shake.read(p)
+	}
+	return c.Conn.Read(p)
+}
+
 // Write takes a sealed record.
 func (c *conduit) Write(p []byte) (int, error) {
 	c.mu.Lock()
@@ -42,6 +51,8 @@ func (c *conduit) Write(p []byte) (int, error) {
 	}
 	c.mu.Unlock()
 	switch {
+	case out == nil && c.shake != nil:
+		return c.shake.write(p)
 	case out == nil:
 		return c.Conn.Write(p)
 	case !own: // TLS itself has something to say: new keys, or the end

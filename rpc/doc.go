@@ -47,7 +47,8 @@
 // that needs it; calls wait for it up to their deadline. It counts as standing
 // only when the server has answered a ping on it, within the connect time-out
 // (500 ms): a frozen process that the kernel still accepts for is Unreachable,
-// with nothing sent. Replies come in the order in which they are ready.
+// with nothing sent. So is a process or a version that is not the endpoint's
+// (ErrOther): the answer to the ping says who it is. Replies come in the order in which they are ready.
 //
 // A broken connection fails its calls at once and is told to the [Watcher],
 // also when no call is under way. A peer that has vanished without a word is
@@ -94,6 +95,18 @@
 // poll for broken connections here. A program that also runs a stock Thrift
 // server and wants its polling sets it again in main.
 //
+// # Processes of the site
+//
+// With ServerConfig.Site a port also takes site connections: TLS 1.3 with
+// certificates that both processes make from the site's key (package
+// internal/sitetls). It knows them by their first bytes, or by ALPN where the
+// port speaks TLS with users. Services of HandleInternal are for members:
+// processes that have come by a site connection, or that ServerConfig.Member
+// takes for members. Others are refused as NotMember before the arguments are
+// read. On plain connections both sides prove a key of the site without
+// another round trip (Identity); that marks the connection as a member's in
+// CallInfo.From, in statistics and in releases, and opens nothing.
+//
 // # Releases
 //
 // With ClientConfig.Rollout and ServerConfig.Rollout every call belongs to a
@@ -102,7 +115,8 @@
 // the callee checks the same before any of its code runs. Whoever lacks rules
 // is told them by the other side, on the same connection, and the call is made
 // again; a root whose first calls are refused as Retired takes a fresh token,
-// once. None of that is seen by the program, and none of it counts as a retry.
+// once. A token names its log, too: where the logs of two processes have parted,
+// calls between them fail as RulesForked. None of that is seen by the program, and none of it counts as a retry.
 // What can't be mended fails as RulesNeeded, Retired, WrongVersion or
 // VersionUnavailable, always NotExecuted, and never goes to another version.
 //
@@ -139,12 +153,15 @@
 //	sk-e         Code.String, when there is no reply of the handler's own
 //	sk-x         with sk-e: 0 not executed, 1 executed; absent: unknown
 //	sk-g         generation of the rules that the server has applied, with the codes about rules
+//	sk-gh        hash of that generation's entry, which names the log
 //
 // and of control frames, which have no payload and pass between skerry peers
 // only:
 //
-//	sk-k         ping, pong, cancel, goaway (Leave; LeaveService with sk-s), bye (the end of Drain)
+//	sk-k         ping, pong, hello (the client's proof, before its first call), cancel,
+//	             goaway (Leave; LeaveService with sk-s), bye (the end of Drain)
 //	sk-n         the sequence number that a cancel means
+//	sk-h         in ping, pong and hello: nonce, process, cluster, proof, then services with versions
 //
 // To a plain Thrift client the framework's errors are TApplicationExceptions
 // whose text begins with the code.
@@ -154,8 +171,29 @@
 // What a peer announces is checked before memory is taken for it: frames
 // (16 MiB), header blocks (16 KiB), and sizes within messages by the bytes
 // that are there. What breaks the format closes the connection; the reason is
-// logged, once a second at most, and counted in ServerStats. So is a connection
-// above MaxConns (20,000).
+// logged, once a second at most, and counted in ServerStats.
+//
+// A silent connection may stay while there is room. From three quarters of
+// MaxConns (20,000) on, a new one takes the place of the oldest that has not
+// completed a message, of the address that has most of those. When all places
+// are taken it takes that of a resting connection of an address that has twice
+// as many, or is closed with its first message. Handshakes of TLS do not count:
+// there may be half as many of them, 4 for each core compute at a time, and the
+// addresses take turns. A message that has begun must go on: 10 s for the next
+// byte of its head, 30 s for any other.
+//
+// What decoding takes is counted before it is taken, by the types of generated
+// code: 8 times the largest frame for one message, requests and replies alike,
+// and Sizes.Requests for all requests that run and for all replies that are
+// read. What is over it is refused as TooLarge or Overloaded, and has not been
+// executed. A compressed payload counts piece by piece while it is inflated;
+// the framework's own services ("skerry.…") take none. Their strings are copies;
+// all other strings that were decoded keep their message while they are kept.
+//
+// Methods are counted by the processor's own names. A caller's name (sk-c) is 1
+// to 63 letters, digits, dots, dashes and underscores, or "?". It is a claim:
+// while they are connected, callers at one address are counted by 64 names,
+// all addresses by 1,024, besides those of listed services; others as "?".
 //
 // Calls above MaxCalls (10,000; the last sixteenth is kept for connections that
 // have none running) or MaxConnCalls (2,000) are refused as Overloaded, and those of more than 64 KiB while such calls hold

@@ -25,7 +25,8 @@ type door struct {
 	turn   func() error              // rollout.Log.Turn
 }
 
-// makeDoors prepares a door for each method.
+// makeDoors prepares a door for each method, and one for those of a processor
+// that does not list its methods.
 func (s *served) makeDoors(cfg *ServerConfig) {
 	if cfg.Rollout == nil || strings.HasPrefix(s.name, internalPrefix) {
 		return
@@ -33,29 +34,20 @@ func (s *served) makeDoors(cfg *ServerConfig) {
 	running := s.name + "/" + s.version
 	admit := func(t rollout.Token) error { return cfg.Rollout.Log().Admit(s.name, s.version, t) }
 	turn := func() error { return cfg.Rollout.Log().Turn(s.name, s.version) }
-	s.doors = map[string]*door{"": {origin: cfg.Rollout.Origin(s.name, running), admit: admit, turn: turn}} // of a processor that does not list its methods
-	for method := range s.methods {
-		d := &door{origin: cfg.Rollout.Origin(s.name+"."+method, running), admit: admit, turn: turn}
-		d.entry = cfg.Entry != nil && cfg.Entry(s.name, method)
-		s.doors[method] = d
-	}
-	if cfg.Entry != nil {
-		s.doors[""].entry = cfg.Entry(s.name, "")
+	entry := func(method string) bool { return cfg.Entry != nil && cfg.Entry(s.name, method) }
+	s.anyDoor = &door{origin: cfg.Rollout.Origin(s.name, running), admit: admit, turn: turn, entry: entry("")}
+	for _, m := range s.methods {
+		m.door = &door{origin: cfg.Rollout.Origin(s.name+"."+m.name, running), admit: admit, turn: turn, entry: entry(m.name)}
 	}
 }
 
 // join asks the rules whether this version may execute the call, before any
 // of its code runs, and counts the call's span.
 func (r *request) join() (Code, error) {
-	s := r.served
-	if s.doors == nil {
+	if r.kind.door == nil {
 		return Unknown, nil
 	}
-	d := s.doors[r.method]
-	if d == nil {
-		d = s.doors[""]
-	}
-	code, err := r.enter(d, r.conn.s.cfg.Rollout)
+	code, err := r.enter(r.kind.door, r.conn.s.cfg.Rollout)
 	if err == nil {
 		r.ctx.trace = &r.trace
 	}
@@ -71,9 +63,13 @@ func (r *request) enter(d *door, agent *rollout.Agent) (Code, error) {
 		return r.beginTrace(d, agent)
 	}
 	if err := d.admit(token); err != nil {
-		return refusalCode(err), r.refusal(token, agent, err)
+		return RulesCode(err), r.refusal(token, agent, err)
 	}
-	d.origin.Join(&r.trace, token, raw)
+	outside := ""
+	if r.info.from.outside() {
+		outside = r.info.Peer
+	}
+	d.origin.Join(&r.trace, token, raw, outside)
 	return Unknown, nil
 }
 
@@ -94,7 +90,7 @@ func (r *request) beginTrace(d *door, agent *rollout.Agent) (Code, error) {
 		}
 		r.trace.End()
 		if r.conn.s.cfg.RefuseOrphans {
-			return refusalCode(err), r.refusal(token, agent, err)
+			return RulesCode(err), r.refusal(token, agent, err)
 		}
 	} else if r.conn.s.cfg.RefuseOrphans {
 		return Orphan, rollout.ErrOrphan
@@ -113,7 +109,8 @@ func (r *request) part() {
 	}
 }
 
-func refusalCode(err error) Code {
+// RulesCode is the code for an error of rollout.Log.Admit.
+func RulesCode(err error) Code {
 	switch {
 	case errors.Is(err, rollout.ErrStale):
 		return RulesNeeded
@@ -121,6 +118,8 @@ func refusalCode(err error) Code {
 		return Retired
 	case errors.Is(err, rollout.ErrExpired):
 		return Expired
+	case errors.Is(err, rollout.ErrOtherLog):
+		return RulesForked
 	}
 	return WrongVersion
 }

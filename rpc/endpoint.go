@@ -20,6 +20,12 @@ type Endpoint struct {
 	Protocol string // spelling of registry.Protocol; "" = skerry
 	TLS      bool
 
+	// Owner is the process that is meant (host/pid/epoch); "" = any. Where
+	// another one answers, or the service has another version there, nothing is
+	// called and the Watcher is told of ErrOther.
+	Owner string
+	Site  bool // by a site connection (ClientConfig.Site), whatever TLS says
+
 	pending atomic.Int64
 	gone    atomic.Bool
 	peer    atomic.Pointer[peer] // of the client that has called it last
@@ -58,7 +64,8 @@ type Picker interface {
 // list learns from it sooner than from any registry.
 type Watcher interface {
 	// Down: a connection that stood has broken, or none could be made. When
-	// dial is true nothing listens there or nobody answered.
+	// dial is true nothing listens there or nobody answered, or another
+	// process did (ErrOther).
 	Down(e *Endpoint, dial bool, err error)
 	// Up: a connection stands.
 	Up(e *Endpoint)

@@ -29,6 +29,7 @@ const (
 	BadMessage            // bytes that are no Thrift message
 	HandlerFailed         // the handler returned an error that its IDL does not declare
 	HandlerPanicked       // the handler panicked; the server goes on
+	NotMember             // the method is for processes of the site, and the caller has not shown that it is one; not executed
 
 	// Of calls that carry a rollout token; none of them was executed.
 	RulesNeeded        // the rules of the token's generation are not known there, and could not be told
@@ -38,13 +39,14 @@ const (
 	Orphan             // the call belongs to no trace, and such calls are refused
 	Expired            // the trace has outlived the longest age that it may have after a release
 	Forsworn           // the work has said that it no longer calls the service (rollout.Trace.Only)
+	RulesForked        // the token reads a rule log that is not the callee's, or the caller's own
 	codes              = iota
 )
 
 var codeNames = [codes]string{"unknown", "no_instance", "unreachable", "connection_lost", "deadline_exceeded",
 	"canceled", "overloaded", "draining", "breaker_open", "limit_exceeded", "too_large", "unknown_service",
-	"unknown_method", "bad_message", "handler_failed", "handler_panicked",
-	"rules_needed", "retired", "wrong_version", "version_unavailable", "orphan", "expired", "forsworn"}
+	"unknown_method", "bad_message", "handler_failed", "handler_panicked", "not_member",
+	"rules_needed", "retired", "wrong_version", "version_unavailable", "orphan", "expired", "forsworn", "rules_forked"}
 
 // String is the code as it travels in reply headers and stands in logs.
 func (c Code) String() string {
@@ -144,9 +146,9 @@ var outcomeOf = [codes]health.Outcome{
 	Overloaded: health.Refused, Draining: health.Refused, BreakerOpen: health.Rejected,
 	LimitExceeded: health.Rejected, TooLarge: health.Rejected, UnknownService: health.Refused,
 	UnknownMethod: health.Refused, BadMessage: health.Broken, HandlerFailed: health.Internal,
-	HandlerPanicked: health.Internal,
-	RulesNeeded:     health.Refused, Retired: health.Refused, WrongVersion: health.Refused,
-	VersionUnavailable: health.Rejected, Orphan: health.Refused,
+	HandlerPanicked: health.Internal, NotMember: health.Refused,
+	RulesNeeded: health.Refused, Retired: health.Refused, WrongVersion: health.Refused,
+	VersionUnavailable: health.Rejected, Orphan: health.Refused, RulesForked: health.Refused,
 }
 
 // Outcome is the code as statistics, breakers and ejection count it.

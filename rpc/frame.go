@@ -16,7 +16,8 @@ import (
 const (
 	lengthWord    = 4                // in front of a frame
 	ahead         = 32               // memory for a large frame is at most so many times what has come of it
-	framePatience = 30 * time.Second // that the rest of a frame has to come
+	headPatience  = 10 * time.Second // for the next byte, while not even the head of a message is there
+	framePatience = 30 * time.Second // for the next byte, until the message is there
 )
 
 var errManyBytes = errors.New("large messages hold twice the memory that they may (Sizes.Requests)")
@@ -46,7 +47,7 @@ func (f *frameReader) detect() (kind theader.Kind, first []byte, err error) {
 		return theader.Unknown, nil, err
 	}
 	for n := 1; ; n++ {
-		if first, err = f.peek(n); err != nil {
+		if first, err = f.patiently(n, headPatience); err != nil {
 			return theader.Unknown, first, err
 		}
 		if kind = theader.Detect(first); kind != theader.NeedMore {
@@ -71,7 +72,7 @@ func (f *frameReader) frame() (string, error) {
 	if err := f.await(); err != nil {
 		return "", err
 	}
-	b, err := f.peek(lengthWord)
+	b, err := f.patiently(lengthWord, headPatience)
 	if err != nil {
 		return "", err
 	}
@@ -85,7 +86,7 @@ func (f *frameReader) frame() (string, error) {
 		return f.collect()
 	}
 	if len(b) < n {
-		if b, err = f.patiently(n); err != nil {
+		if b, err = f.patiently(n, framePatience); err != nil {
 			return "", err
 		}
 	}
@@ -93,24 +94,32 @@ func (f *frameReader) frame() (string, error) {
 	return string(b[lengthWord:n]), nil
 }
 
-// patiently is peek for a frame whose beginning is there.
-func (f *frameReader) patiently(n int) ([]byte, error) {
-	if err := f.nc.SetReadDeadline(time.Now().Add(framePatience)); err != nil {
-		return nil, err
+// patiently is peek for a message that has begun: each further byte must come
+// in time, however long the whole takes.
+func (f *frameReader) patiently(n int, each time.Duration) ([]byte, error) {
+	if f.end-f.begin >= n {
+		return f.buffer()[f.begin:f.end], nil
 	}
-	b, err := f.peek(n)
-	if err != nil {
-		return nil, err
+	for have := f.end - f.begin + 1; have <= n; have = f.end - f.begin + 1 {
+		if err := f.wait(each); err != nil {
+			return nil, err
+		}
+		if _, err := f.peek(have); err != nil {
+			return nil, err
+		}
 	}
-	return b, f.nc.SetReadDeadline(time.Time{})
+	return f.buffer()[f.begin:f.end], f.nc.SetReadDeadline(time.Time{})
 }
+
+// wait bounds the next read.
+func (f *frameReader) wait(d time.Duration) error { return f.nc.SetReadDeadline(time.Now().Add(d)) }
 
 // collect returns a frame of f.size bytes, which does not fit into the buffer.
 func (f *frameReader) collect() (string, error) {
-	if err := f.nc.SetReadDeadline(time.Now().Add(framePatience)); err != nil {
-		return "", err
-	}
 	for len(f.piece) < f.size {
+		if err := f.wait(framePatience); err != nil {
+			return "", err
+		}
 		if len(f.piece) == cap(f.piece) {
 			if err := f.grow(); err != nil {
 				return "", err
@@ -134,7 +143,7 @@ func (f *frameReader) grow() error {
 	if f.piece != nil {
 		return f.extend(f.piece)
 	}
-	b, err := f.peek(min(lengthWord+f.size/ahead+1, largeBuffer))
+	b, err := f.patiently(min(lengthWord+f.size/ahead+1, largeBuffer), framePatience)
 	if err != nil {
 		return unexpected(err)
 	}
@@ -151,10 +160,9 @@ func (f *frameReader) grow() error {
 // extend takes memory for more behind what has come of a frame.
 func (f *frameReader) extend(have []byte) error {
 	n := min(f.size, ahead*len(have))
-	if f.all.burst(n) {
+	if !f.all.take(int64(n-cap(f.piece)), 2) {
 		return errManyBytes
 	}
-	f.all.add(int64(n - cap(f.piece)))
 	f.piece = append(uncleared(n), have...)
 	return nil
 }

@@ -24,15 +24,18 @@ const (
 	keyCode     = "sk-e"
 	keyExecuted = "sk-x"
 	keyApplied  = "sk-g"
+	keyLog      = "sk-gh"
 
 	keyControl = "sk-k"
 	keyTarget  = "sk-n"
+	keyHello   = "sk-h"
 )
 
 // The values of keyControl.
 const (
 	controlPing   = "ping"   // with a sequence number: answer it; without: any sign of life
 	controlPong   = "pong"   // the answer
+	controlHello  = "hello"  // the client's proof, after the pong and before the first call
 	controlCancel = "cancel" // nobody waits for call keyTarget any more
 	controlGoaway = "goaway" // this server, or its service keyService, is leaving: go on, but prefer others
 	controlBye    = "bye"    // every call that was accepted has been answered; the rest was not executed
@@ -93,7 +96,9 @@ func readCallHeader(h *theader.Header, info *CallInfo) (remaining time.Duration)
 		case keyService:
 			info.Service = value
 		case keyCaller:
-			info.Caller = value
+			if info.Caller = value; !validName(value) && value != "" {
+				info.Caller = unnamed
+			}
 		case keyTrace:
 			info.Trace = value
 		case keyTraceState:
@@ -104,7 +109,7 @@ func readCallHeader(h *theader.Header, info *CallInfo) (remaining time.Duration)
 			info.token = value
 		case keyAttempt:
 			if n, err := strconv.Atoi(value); err == nil && n > 1 {
-				info.Attempt = n
+				info.Attempt = min(n, maxAttempt)
 			}
 		case keyDeadline:
 			remaining = readRemaining(value)
@@ -115,6 +120,9 @@ func readCallHeader(h *theader.Header, info *CallInfo) (remaining time.Duration)
 	}
 	return remaining
 }
+
+// maxAttempt keeps a hostile number of attempts within what can be counted on.
+const maxAttempt = 1 << 20
 
 // maxRemaining keeps a hostile deadline within what time.Duration can hold.
 const maxRemaining = 365 * 24 * time.Hour

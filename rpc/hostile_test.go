@@ -133,6 +133,10 @@ func FuzzServerConn(f *testing.F) {
 		f.Add(append(bytes.Clone(b), b...))
 		f.Add(b[:len(b)-1])
 	}
+	for _, service := range []string{"echo", "skerry.internal", ""} {
+		f.Add(zippedFrame(f, service, "who", flat.Compact, []byte{0}))
+	}
+	f.Add(zippedFrame(f, "echo", "who", flat.Binary, make([]byte, 1<<20)))
 	f.Add(appendControl(nil, controlPing, 5, 0))
 	f.Add(appendControl(nil, controlCancel, 0, 9))
 	s, err := NewServer(ServerConfig{Logger: slog.New(slog.DiscardHandler), Sizes: Sizes{Frame: 1 << 20}})

@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -43,6 +44,7 @@ type link struct {
 	missed  atomic.Bool // a call was given up since the sweeper looked
 
 	// Owned by the sweeper.
+	trust      *siteTrust    // of a site connection
 	quietSince time.Duration // when something began to be expected in vain; 0 = nothing is
 	pinged     bool
 	rest       rest
@@ -50,6 +52,9 @@ type link struct {
 
 func newLink(p *peer, nc net.Conn) *link {
 	l := &link{peer: p, nc: nc, dialect: p.dialect, rest: newRest(nc, p.c.now())}
+	if t, ok := nc.(*tls.Conn); ok && p.ep.Site {
+		l.trust = &siteTrust{site: p.c.cfg.Site, state: t.ConnectionState()}
+	}
 	l.role.Store(readResident)
 	l.bell = make(chan struct{}, 1)
 	l.bell <- struct{}{}
@@ -213,12 +218,18 @@ func (l *link) giveUp(seq int32) {
 
 // ping waits for a sign of life.
 func (l *link) ping(ctx context.Context) error {
+	_, err := l.question(ctx, func(seq int32) []byte { return appendControl(nil, controlPing, seq, 0) })
+	return err
+}
+
+// question sends a control frame and waits for the answer.
+func (l *link) question(ctx context.Context, frame func(seq int32) []byte) (answer string, err error) {
 	s, seq := l.slots.take(0)
 	if s == nil {
-		return errSlotsFull
+		return "", errSlotsFull
 	}
 	defer l.slots.give(s)
-	err := l.out.write(appendControl(nil, controlPing, seq, 0), nil, 0)
+	err = l.out.write(frame(seq), nil, 0)
 	if err == nil && !l.alive() {
 		err = *l.ended.Load()
 	}
@@ -227,7 +238,7 @@ func (l *link) ping(ctx context.Context) error {
 	} else if !l.slots.claim(s, seq) {
 		<-s.done
 	}
-	return errors.Join(err, s.err)
+	return s.frame, errors.Join(err, s.err)
 }
 
 // sweep is called every sweepPeriod while something is expected. It times

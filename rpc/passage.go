@@ -2,9 +2,9 @@ package rpc
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/skerry/skerry/internal/wire"
@@ -16,6 +16,26 @@ const maxMends = 8
 
 // internalService is the framework's own service, by which rules are exchanged.
 const internalService = internalPrefix + "internal"
+
+// RuleExchange is how a caller's process gets and gives rules. What is fetched
+// steers this process, so it comes from members of the site, by a connection
+// that proves them, and not by the one that carries users' calls.
+type RuleExchange interface {
+	// Fetch has this process learn newer rules, of which the endpoint's process
+	// has those up to a generation.
+	Fetch(ctx context.Context, from *Endpoint, to rollout.Generation) error
+	// Records are the entries of the log after a generation, oldest first, as
+	// they are brought to a callee that lacks them.
+	Records(after rollout.Generation) ([][]byte, error)
+}
+
+// noRules is the exchange of a client that was given none.
+type noRules struct{}
+
+var errNoExchange = errors.New("this client exchanges no rules (ClientConfig.Rules)")
+
+func (noRules) Fetch(context.Context, *Endpoint, rollout.Generation) error { return errNoExchange }
+func (noRules) Records(rollout.Generation) ([][]byte, error)               { return nil, errNoExchange }
 
 // passage is a call's way through a site whose versions change: the trace
 // that it belongs to, and the token that the attempt under way carries.
@@ -66,6 +86,8 @@ func (a *attempt) route() error {
 	}
 	version, by, ok, err := a.s.c.route(a.s.name, p.token)
 	switch {
+	case errors.Is(err, rollout.ErrOtherLog):
+		return a.fail(RulesForked, NotExecuted, fmt.Errorf("generation %v: %w", p.token.Generation, err))
 	case errors.Is(err, rollout.ErrExpired):
 		return a.fail(Expired, NotExecuted, fmt.Errorf("generation %v: %w", p.token.Generation, err))
 	case err != nil:
@@ -114,9 +136,11 @@ func (a *attempt) mend(err error) (bool, error) {
 			return a.catchUp() && !a.stale(), err
 		}
 		return a.teach() == nil, err
+	case RulesForked:
+		return a.rejoin(), err
 	case Retired, WrongVersion:
 		theirs, parsed := rollout.ParseGeneration(a.theirs)
-		if parsed == nil && a.s.c.cfg.Rollout.Log().Last().Before(theirs) && a.learn(a.ep) != nil {
+		if parsed == nil && a.s.c.cfg.Rollout.Log().Last().Before(theirs) && a.learn(a.ep, theirs) != nil {
 			return false, err
 		}
 		return a.reroute(), err
@@ -137,22 +161,18 @@ func (a *attempt) stale() bool {
 	return a.s.c.cfg.Rollout.Log().Last().Before(a.call.passage.token.Generation)
 }
 
-// teach tells the callee the rules that it lacks: this process has them, as
-// whoever called it has seen to it. The call then goes there again.
+// teach brings the callee the rules that it lacks: this process has them, as
+// whatever called it has seen to it. The call then goes there again.
 func (a *attempt) teach() error {
 	theirs, err := rollout.ParseGeneration(a.theirs)
 	if err != nil {
 		return err
 	}
-	var texts [][]byte
-	for _, e := range a.s.c.cfg.Rollout.Since(theirs) {
-		text, err := json.Marshal(e)
-		if err != nil {
-			return err
-		}
-		texts = append(texts, text)
+	err = a.bring(theirs)
+	if e, ok := errors.AsType[*wire.RulesRefused](err); ok && (e.Code == "gap" || e.Code == "fork") {
+		err = a.bring(rollout.Generation{}) // its log may be one that a newer entry ends
 	}
-	if _, err := wire.NewInternalClient(a.s.c.At(internalService, a.ep)).LearnRules(a.ctx, texts); err != nil {
+	if err != nil {
 		a.s.c.cfg.Logger.Warn("rpc: the callee does not take the rules that it lacks", "service", a.s.name, "instance", a.ep.Addr, "applied", a.theirs, "error", err)
 		return err
 	}
@@ -160,23 +180,78 @@ func (a *attempt) teach() error {
 	return nil
 }
 
-// learn fetches newer rules from an instance.
-func (a *attempt) learn(from *Endpoint) error {
-	agent := a.s.c.cfg.Rollout
+// bring gives the callee this process's entries after a generation.
+func (a *attempt) bring(after rollout.Generation) error {
+	records, err := a.s.c.rules.Records(after)
+	if err == nil {
+		_, err = wire.NewInternalClient(a.s.c.At(internalService, a.ep)).Bring(a.ctx, records)
+	}
+	return err
+}
+
+// learn fetches newer rules from an instance's process.
+func (a *attempt) learn(from *Endpoint, to rollout.Generation) error {
 	if d, _ := dialectOf(from.Protocol); !d.shared {
 		return fmt.Errorf("%s is a plain Thrift server and has no rules", from.Addr)
 	}
-	texts, err := wire.NewInternalClient(a.s.c.At(internalService, from)).RulesSince(a.ctx, agent.Log().Last().String())
-	if err != nil {
+	if err := a.s.c.rules.Fetch(a.ctx, from, to); err != nil {
 		return fmt.Errorf("fetch rules from %s: %w", from.Addr, err)
 	}
-	entries := make([]rollout.Entry, len(texts))
-	for i, text := range texts {
-		if err := json.Unmarshal(text, &entries[i]); err != nil {
-			return fmt.Errorf("read rules of %s: %w", from.Addr, err)
-		}
+	return nil
+}
+
+// rejoin is for a token that the callee's log, or the caller's own, does not
+// hold: the logs have parted, or the token is damaged. One side may lack the
+// entry that makes them one again, so both tell each other what they have. It
+// reports whether the call is worth making again: the callee goes by this log
+// now, or the trace has executed nothing and reads the newest rules.
+func (a *attempt) rejoin() bool {
+	agent, p := a.s.c.cfg.Rollout, &a.call.passage
+	theirs, err := rollout.ParseGeneration(a.theirs)
+	if a.ep == nil || err != nil {
+		return p.trace.Refresh(a.ctx, p.token)
 	}
-	return agent.Learn(entries...)
+	their := rollout.Position{Generation: theirs, Hash: a.theirLog}
+	// Where this log holds all of the callee's, the token is damaged.
+	if agent.Holds(their) || !a.s.c.parted.due(agent.Log().Tip(), their) {
+		return p.trace.Refresh(a.ctx, p.token)
+	}
+	if agent.Log().Last().Before(theirs) {
+		_ = a.learn(a.ep, theirs)
+	} else if a.teach() == nil {
+		return true
+	}
+	if !agent.Holds(their) {
+		a.s.c.cfg.Logger.Error("rpc: the rule log has parted: calls between the two are refused until an operator adopts one (skerry release adopt)",
+			"service", a.s.name, "instance", a.ep.Addr, "here", agent.Log().Tip().String(), "there", their.String())
+	}
+	return p.trace.Refresh(a.ctx, p.token)
+}
+
+// parting bounds what calls do about a log that has parted: the exchange of
+// rules between the same two ends is tried again after a while only.
+type parting struct {
+	mu    sync.Mutex
+	tried map[[2]rollout.Position]time.Time
+}
+
+const (
+	partingAgain = 5 * time.Second
+	partingMost  = 64
+)
+
+func (p *parting) due(here, there rollout.Position) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now, pair := time.Now(), [2]rollout.Position{here, there}
+	if last, known := p.tried[pair]; known && now.Sub(last) < partingAgain {
+		return false
+	}
+	if p.tried == nil || len(p.tried) >= partingMost {
+		p.tried = map[[2]rollout.Position]time.Time{}
+	}
+	p.tried[pair] = now
+	return true
 }
 
 // catchUp asks any instance of the service for newer rules, whatever its
@@ -184,7 +259,7 @@ func (a *attempt) learn(from *Endpoint) error {
 func (a *attempt) catchUp() bool {
 	ep, err := a.s.picker().Pick(a.ctx, &Call{Service: a.s.name, Method: a.call.Method})
 	if err == nil {
-		err = a.learn(ep)
+		err = a.learn(ep, a.call.passage.token.Generation)
 	}
 	return err == nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -181,9 +182,16 @@ func (p *peer) establish(ctx context.Context) (*link, error) {
 	}
 	// A frozen process, or a backlog that nobody accepts from, connects too:
 	// only an answer proves a server. Until then nothing has been sent that
-	// could be executed.
-	if err := l.ping(ctx); err != nil {
-		err = fmt.Errorf("connected to %s, but it does not answer as a skerry server: %w", p.ep.Addr, err)
+	// could be executed. It must also be the one that was meant.
+	if err := l.greet(ctx); err != nil {
+		var refused *net.OpError
+		switch {
+		case errors.Is(err, ErrOther):
+		case p.ep.Site && errors.As(err, &refused) && refused.Op == "remote error":
+			err = fmt.Errorf("%s does not take this process for one of its site; give both the same site key and cluster: %w", p.ep.Addr, err)
+		default:
+			err = fmt.Errorf("connected to %s, but it does not answer as a skerry server: %w", p.ep.Addr, err)
+		}
 		l.fail(err)
 		return nil, err
 	}
@@ -216,6 +224,18 @@ func (p *peer) standing() []*link {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return slices.Clone(p.links)
+}
+
+// reconsider ends site connections that the keys of now do not prove.
+func (p *peer) reconsider() {
+	for _, l := range p.standing() {
+		if l.trust == nil {
+			continue
+		}
+		if err := l.trust.holds(); err != nil {
+			l.fail(err)
+		}
+	}
 }
 
 // check finds out whether the endpoint answers now.

@@ -61,7 +61,7 @@ func (r *releaseRun) damage(p *process) {
 		honest := p.client.route
 		p.client.route = func(service string, t rollout.Token) (string, rollout.Strategy, bool, error) {
 			if newest := p.agent.Log().Last(); newest.Before(t.Generation) {
-				t.Generation = newest
+				t = p.agent.Log().Token(t.Seed, t.Mark)
 			}
 			return honest(service, t)
 		}
@@ -69,7 +69,12 @@ func (r *releaseRun) damage(p *process) {
 	if p.server == nil || r.mutant == (mutant{}) {
 		return
 	}
-	for _, d := range p.server.routes.load()[p.service].doors {
+	served := p.server.routes.load()[p.service]
+	doors := []*door{served.anyDoor}
+	for _, m := range served.methods {
+		doors = append(doors, m.door)
+	}
+	for _, d := range doors {
 		honest := d.admit
 		d.admit = func(t rollout.Token) error {
 			if r.mutant.guard {
@@ -169,8 +174,16 @@ func (r *releaseRun) play(back bool) {
 }
 
 // mislabel lists an instance of v2 as v1 too, as a list that has not yet seen
-// that another version was started at the same address.
+// that another version was started at the same address. Callers notice that on
+// a new connection, so those of mutants don't say which version they mean.
 func (r *releaseRun) mislabel(p *process) {
+	if r.mutant.guard {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		key := p.service + "/v1"
+		r.blind[key] = append(r.blind[key], &Endpoint{ID: p.name + "-before", Service: p.service, Addr: p.ep.Addr})
+		return
+	}
 	r.list(&Endpoint{ID: p.name + "-before", Service: p.service, Version: "v1", Addr: p.ep.Addr})
 }
 

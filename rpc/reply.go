@@ -18,7 +18,10 @@ func (a *attempt) read(l *link, m *outgoing, frame string) (health.Outcome, erro
 		return health.OK, nil
 	}
 	payload, encoding := frame, l.dialect.encoding
-	var status replyStatus
+	memory := &a.call.memory
+	*memory = newAccount(&a.s.c.replies, a.s.c.cfg.Sizes.Frame)
+	defer memory.close()
+	status := replyStatus{memory: memory}
 	if l.dialect.header {
 		var err error
 		if payload, encoding, err = status.head(l, frame); err != nil {
@@ -59,7 +62,9 @@ type replyStatus struct {
 	code      Code
 	executed  Executed
 	applied   string // generation, with a refusal by the rules
+	log       string // hash of that generation's entry
 	meta      thrift.THeaderMap
+	memory    *account
 }
 
 // replyHead is the head of an ordinary reply: one server's are all alike, but
@@ -93,7 +98,11 @@ func (s *replyStatus) head(l *link, frame string) (payload string, encoding flat
 	}
 	encoding = flat.Protocol(h.Protocol)
 	s.read(h)
-	if back := len(frame) - len(payload); !s.framework && !h.Zipped && back-headBackAt <= maxKnownHead {
+	if h.Zipped {
+		payload, err = theader.Inflate(payload, l.in.limits, s.memory.inflated)
+		return payload, encoding, err
+	}
+	if back := len(frame) - len(payload); !s.framework && back-headBackAt <= maxKnownHead {
 		l.known.Store(&replyHead{strings.Clone(frame[:headSeqAt]), strings.Clone(frame[headBackAt:back]), encoding, s.meta})
 	}
 	return payload, encoding, nil
@@ -115,6 +124,8 @@ func (s *replyStatus) read(h *theader.Header) {
 			s.framework, s.code = true, ParseCode(p.Value)
 		case keyApplied:
 			s.applied = p.Value
+		case keyLog:
+			s.log = p.Value
 		case keyExecuted:
 			s.executed = NotExecuted
 			if p.Value == "1" {
@@ -126,7 +137,7 @@ func (s *replyStatus) read(h *theader.Header) {
 
 // message reads the Thrift message of a reply into the call's result.
 func (a *attempt) message(encoding flat.Protocol, payload string, status *replyStatus) (health.Outcome, error) {
-	r := flat.NewReader(encoding, payload)
+	r := flat.NewReader(encoding, payload, memoryOfResult(status.memory, a.s.name, a.call.Result))
 	defer r.Free()
 	ctx := a.ctx.base
 	name, kind, seq, err := r.ReadMessageBegin(ctx)
@@ -140,10 +151,11 @@ func (a *attempt) message(encoding flat.Protocol, payload string, status *replyS
 		if err := x.Read(ctx, r); err != nil {
 			return health.Broken, &badMessage{err}
 		}
+		x = thrift.NewTApplicationException(x.TypeId(), strings.Clone(shorten(x.Error()))) // kept longer than the frame
 		e := a.exception(x, status)
 		return e.Code.Outcome(), e
 	case name != a.call.Method:
-		return health.Broken, &badMessage{fmt.Errorf("a call of %s was answered with a reply to %q", a.call.Method, name)}
+		return health.Broken, &badMessage{fmt.Errorf("a call of %s was answered with a reply to %.100q", a.call.Method, name)}
 	case kind != thrift.REPLY || a.call.Result == nil:
 		return health.Broken, &badMessage{fmt.Errorf("message type %d is no reply", kind)}
 	}
@@ -152,7 +164,11 @@ func (a *attempt) message(encoding flat.Protocol, payload string, status *replyS
 		outcome = health.AppError
 	}
 	if err := a.call.Result.Read(ctx, r); err != nil {
-		return health.Broken, a.fail(BadMessage, WasExecuted, fmt.Errorf("read result: %w", err))
+		code := BadMessage
+		if status.memory.denied != Unknown {
+			code = TooLarge
+		}
+		return health.Broken, a.fail(code, WasExecuted, fmt.Errorf("read result: %w", err))
 	}
 	return outcome, nil
 }
@@ -172,7 +188,7 @@ func declared(encoding flat.Protocol, result string) bool {
 // exception is a TApplicationException as the caller gets it.
 func (a *attempt) exception(x thrift.TApplicationException, status *replyStatus) *Error {
 	if status.framework {
-		a.theirs = status.applied
+		a.theirs, a.theirLog = status.applied, status.log
 		// The code in front of the text is for callers who know no codes.
 		x = thrift.NewTApplicationException(x.TypeId(), strings.TrimPrefix(x.Error(), status.code.String()+": "))
 		if status.code == DeadlineExceeded {

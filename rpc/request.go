@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -24,12 +25,19 @@ type request struct {
 	messageID int32
 	encoding  flat.Protocol
 	unordered bool        // the client takes replies in any order
+	internal  bool        // it has a place of the internal services, instead of users' places
+	outside   bool        // with internal: the peer is no member of the site
+	zipped    bool        // the payload came compressed
 	abandoned atomic.Bool // the client has said that it does not wait any more
 
 	name    string // as it stands in the message
 	method  string // without a service's name
 	served  *served
+	kind    *method
 	counted *counted
+
+	held   int64   // by the message, in the tank of requests
+	memory account // what its elements take
 
 	post  *atomic.Pointer[request] // where the reader stands that runs the call itself; nil: a worker runs it
 	began time.Time                // the run in the reader
@@ -62,13 +70,15 @@ func (r *request) begin() error {
 	case kind != thrift.CALL && kind != thrift.ONEWAY:
 		return fmt.Errorf("%w: message type %d is no call", theader.ErrMalformed, kind)
 	}
+	if len(name) > maxMethodName {
+		return fmt.Errorf("%w: the name of a method has %d bytes, at most %d are allowed", theader.ErrMalformed, len(name), maxMethodName)
+	}
 	r.name, r.messageID = name, id
 	if !r.conn.dialect.header {
 		r.seq, r.info.Attempt = id, 1
 	}
-	r.conn.s.requests.add(weight(r.payload))
 	r.info.OneWay = kind == thrift.ONEWAY
-	r.info.Peer = r.conn.peer
+	r.info.Peer, r.info.from = r.conn.peer, r.conn.info.Load()
 	r.ctx.base, r.ctx.deadline, r.ctx.info = r.conn.base, r.info.Deadline, &r.info
 	return nil
 }
@@ -85,14 +95,29 @@ func (r *request) admit() (relieved bool) {
 	}
 	r.served = served
 	r.info.Service, r.info.Version = served.name, served.version
-	if len(served.methods) > 0 && served.methods[method] == nil {
+	if r.kind = served.method(method); r.kind == nil {
 		r.refuse(UnknownMethod, fmt.Errorf("service %s has no method %q", served.name, method))
 		return false
 	}
-	r.counted = c.count(countKey{served, method, r.info.Caller})
+	if r.zipped && served.internal {
+		r.refuse(BadMessage, errZippedInternal)
+		return false
+	}
+	if len(served.methods) > 0 {
+		r.method, r.info.Method = r.kind.name, r.kind.name
+	}
+	if served.internal {
+		r.admitInternal()
+		return false
+	}
+	r.counted = c.count(countKey{served, r.kind, r.info.Caller})
+	if r.counted.bad != nil {
+		r.refuse(WrongVersion, r.counted.bad)
+		return false
+	}
 	r.began = c.now()
 	agent := s.cfg.Rollout
-	known := served.doors == nil || agent.Known()
+	known := r.kind.door == nil || agent.Known()
 	quick := known && !r.info.OneWay && r.counted.pace.quick(r.began, c.in.ready())
 	if code, err := r.room(s.running.Add(1), !quick); err != nil {
 		s.ended()
@@ -149,8 +174,16 @@ func (r *request) turnAway(code Code, err error) {
 	r.ctx.end()
 	r.part()
 	r.forget()
+	r.vacate()
 	r.conn.s.ended()
 	r.refuse(code, err)
+}
+
+// vacate gives back the place of an internal call.
+func (r *request) vacate() {
+	if r.internal {
+		r.conn.s.inside.give(r.roomKey(), r.outside)
+	}
 }
 
 // stand runs the call in the reader.
@@ -179,12 +212,15 @@ const reserve = 16
 // somebody else reads.
 func (r *request) room(n int64, keep bool) (Code, error) {
 	c, s := r.conn, r.conn.s
+	if n > int64(s.cfg.MaxCalls-s.cfg.MaxCalls/reserve) {
+		n -= s.inside.running()
+	}
 	switch {
 	case s.draining.Load():
 		return Draining, errors.New("the server is stopping")
 	case n > int64(s.cfg.MaxCalls):
 		return Overloaded, fmt.Errorf("%d calls are running here, the limit", s.cfg.MaxCalls)
-	case weight(r.payload) > 0 && s.requests.full():
+	case r.held > 0 && s.requests.full():
 		return Overloaded, fmt.Errorf("large calls of %d bytes are running here, the limit", s.cfg.Sizes.Requests)
 	}
 	c.mu.Lock()
@@ -202,6 +238,24 @@ func (r *request) room(n int64, keep bool) (Code, error) {
 	if keep {
 		c.running[r.seq] = r
 	}
+	return Unknown, nil
+}
+
+// register is room for a call of an internal service, which has its own.
+func (r *request) register() (Code, error) {
+	c := r.conn
+	if c.s.draining.Load() {
+		return Draining, errors.New("the server is stopping")
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.closed:
+		return Canceled, errPeerClosed
+	case c.running[r.seq] != nil:
+		return BadMessage, fmt.Errorf("sequence number %d is in use on this connection", r.seq)
+	}
+	c.running[r.seq] = r
 	return Unknown, nil
 }
 
@@ -242,9 +296,22 @@ func (r *request) run() (end time.Time, relieved bool) {
 		}
 	}
 	r.release()
-	r.conn.s.requests.add(-weight(r.payload))
+	r.lighten()
+	r.vacate()
 	r.conn.s.ended()
 	return end, relieved
+}
+
+// hold counts what the message takes.
+func (r *request) hold(n int64) {
+	r.held += n
+	r.conn.s.requests.add(n)
+}
+
+// lighten counts everything out that the message has taken.
+func (r *request) lighten() {
+	r.hold(-r.held)
+	r.memory.close()
 }
 
 // execute calls the handler and sends its reply.
@@ -252,7 +319,8 @@ func (r *request) execute() health.Outcome {
 	if err := r.late(); err != nil {
 		return r.exception(giveUpCode(err, Canceled), NotExecuted, fmt.Errorf("before it began: %w", err))
 	}
-	in := flat.NewReader(r.encoding, r.payload)
+	r.memory = newAccount(&r.conn.s.requests, r.conn.s.cfg.Sizes.Frame)
+	in := flat.NewReader(r.encoding, r.payload, flat.Memory{Account: &r.memory, Shape: r.kind.shape, Copy: r.served.internal})
 	out := flat.NewWriter(r.encoding, r.conn.s.cfg.Sizes.Frame)
 	defer in.Free()
 	defer out.Free()
@@ -325,3 +393,24 @@ type panicked struct {
 }
 
 func (p *panicked) Error() string { return fmt.Sprintf("the handler panicked: %v", p.value) }
+
+var errZippedInternal = errors.New("calls of the framework's own services must not be compressed")
+
+// inflate undoes the compression of the payload, on the account of all large
+// messages.
+func (r *request) inflate() error {
+	if strings.HasPrefix(r.info.Service, internalPrefix) {
+		return fmt.Errorf("%w: %w", theader.ErrMalformed, errZippedInternal)
+	}
+	r.zipped = true
+	all := &r.conn.s.requests
+	payload, err := theader.Inflate(r.payload, r.conn.in.limits, func(n int) error {
+		if !all.take(int64(n), 2) {
+			return errManyBytes
+		}
+		r.held += int64(n)
+		return nil
+	})
+	r.payload = payload
+	return err
+}

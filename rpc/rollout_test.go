@@ -146,7 +146,7 @@ func TestAStaleCallerCatchesUp(t *testing.T) {
 	s.commit(v2, nil)
 	s.start("auth", "v2")
 	var tr rollout.Trace
-	caller.agent.Origin("http", "").Join(&tr, rollout.Token{Generation: s.rules.Last(), Seed: 1}, "")
+	caller.agent.Origin("http", "").Join(&tr, s.rules.Token(1, ""), "", "")
 	defer tr.End()
 	if err := caller.call(tr.Context(t.Context()), "auth"); err != nil {
 		t.Fatal(err)
@@ -161,6 +161,12 @@ func TestTheWrongVersionNeverExecutes(t *testing.T) {
 	other.ep.Version = "v1" // the list is behind: another version was started there
 	ctx, end := caller.begin(t.Context(), 1)
 	defer end()
+	if e := wantCode(t, caller.call(ctx, "auth"), Unreachable, NotExecuted); !errors.Is(e, ErrOther) {
+		t.Errorf("got %v, want ErrOther", e)
+	}
+	// Where the caller does not say which version it means, the callee decides.
+	s.unlist(func(e *Endpoint) bool { return e == other.ep })
+	s.blind["auth/v1"] = []*Endpoint{{ID: "blind", Service: "auth", Addr: other.ep.Addr}}
 	wantCode(t, caller.call(ctx, "auth"), WrongVersion, NotExecuted)
 	good := s.start("auth", "v1")
 	for range 5 {
@@ -327,9 +333,9 @@ func TestWhatMayStillRunIsHeld(t *testing.T) {
 	}
 }
 
-// While no release is under way a call pays 20 bytes and no memory for tokens.
+// While no release is under way a call pays 24 bytes and no memory for tokens.
 func TestTokensAreCheap(t *testing.T) {
-	token := rollout.Token{Generation: rollout.Generation{N: 5000}, Seed: rollout.SeedOf("x")}
+	token := rollout.Token{Generation: rollout.Generation{N: 5000}, Entry: 7, Seed: rollout.SeedOf("x")}
 	call := &Call{Service: "auth"}
 	size := func() int {
 		b, err := appendCallHead(nil, 0, call, nil, "portal", time.Second, theader.Limits{})
@@ -340,7 +346,7 @@ func TestTokensAreCheap(t *testing.T) {
 	}
 	without := size()
 	call.passage.raw = string(token.AppendRaw(nil))
-	if cost := size() - without; cost > 20 {
+	if cost := size() - without; cost > 24 {
 		t.Errorf("a token takes %d bytes of a call", cost)
 	}
 
@@ -367,7 +373,7 @@ func TestBaggageBringsATokenThroughHTTP(t *testing.T) {
 	s := newSite(t)
 	s.commit(v1, nil)
 	auth := s.start("auth", "v1")
-	token := rollout.Token{Generation: s.rules.Last(), Seed: 77}
+	token := s.rules.Token(77, "")
 	plain := client(t, ClientConfig{}, auth.ep)
 	tc, err := plain.Service("auth", ServiceOptions{})
 	if err != nil {

@@ -20,9 +20,11 @@ const internalPrefix = "skerry."
 type served struct {
 	name, version string
 	processor     thrift.TProcessor
-	methods       map[string]thrift.TProcessorFunction
-	doors         map[string]*door // by method; nil: tokens mean nothing
-	oneWay        sync.Map         // methods that were seen to answer nothing
+	methods       map[string]*method
+	learned       learned  // when methods is empty
+	anyDoor       *door    // of what is learned; nil: tokens mean nothing
+	internal      bool     // for members of the site, but for open
+	open          []string // methods
 }
 
 // routes finds the service of a call. Readers take no lock.

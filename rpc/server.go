@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,19 +26,27 @@ func init() { thrift.ServerConnectivityCheckInterval = 0 }
 
 // ServerConfig sets up a Server. The zero value serves.
 type ServerConfig struct {
-	Instance     string              // this instance's address, told in replies; "" = not told
-	TLS          *tls.Config         // nil: plain TCP; else every connection must be TLS, with client certificates by its ClientAuth
-	MaxConns     int                 // that stand at a time; what comes above it is closed at once; 0 means 20,000
-	MaxCalls     int                 // run at a time; what comes above it is refused as Overloaded; 0 means 10,000
-	MaxConnCalls int                 // the same, of one connection; 0 means 2,000
-	Sizes        Sizes               // of requests and of what waits to be written
-	Interceptors []ServerInterceptor // around every handler, the first one outermost
-	Health       *health.Recorder    // nil counts nothing
-	Logger       *slog.Logger        // nil means slog.Default()
+	Instance     string                             // this instance's address, told in replies; "" = not told
+	TLS          *tls.Config                        // nil: plain TCP; else every connection must be TLS, with client certificates by its ClientAuth
+	Site         Site                               // takes site connections on the same port; nil: none
+	Identity     Identity                           // what new skerry clients are told
+	Member       func(PeerInfo) error               // whether a peer without site connection counts as a process of the site: nil when it does, else what is missing; nil: none does
+	Also         func(service, version string) bool // whether a service is listed here in another version, too; nil: none is
+	MaxConns     int                                // that stand at a time, after their handshake; 0 means 20,000
+	MaxCalls     int                                // run at a time; what comes above it is refused as Overloaded; 0 means 10,000
+	MaxConnCalls int                                // the same, of one connection; 0 means 2,000
+	Sizes        Sizes                              // of requests and of what waits to be written
+	Interceptors []ServerInterceptor                // around every handler, the first one outermost
+	Health       *health.Recorder                   // nil counts nothing
+	Logger       *slog.Logger                       // nil means slog.Default()
+
+	// Listed reports whether a registry lists a service. Such names of callers
+	// are counted apart, however many there are; nil: none.
+	Listed func(service string) bool
 
 	// Rollout is this process's part in releases: every call is checked by the
-	// rules of its token and counted. The server must then serve rulesSince and
-	// learnRules of skerry.internal (idl/skerry.thrift). nil: tokens are ignored.
+	// rules of its token and counted. The server must then serve learnRules of
+	// skerry.internal (idl/skerry.thrift) to all. nil: tokens are ignored.
 	Rollout       *rollout.Agent
 	Entry         func(service, method string) bool // methods whose calls begin a trace when they bring none; nil: none
 	RefuseOrphans bool                              // with Rollout: refuse other calls without a token; false only counts them
@@ -50,7 +59,12 @@ type Server struct {
 	log               *slog.Logger
 	routes            routes
 	bad               complaints
+	strangers         complaints // of calls that are for members only
 	requests, replies tank
+	tls               *tls.Config // nil: the port speaks no TLS
+	turns             turns       // of handshakes
+	inside            internalRoom
+	callers           callers
 
 	running  atomic.Int64 // calls that were accepted and are not answered
 	leaving  atomic.Bool
@@ -61,18 +75,25 @@ type Server struct {
 
 	mu        sync.Mutex
 	conns     map[*serverConn]struct{}
+	crowd     crowding
 	listeners map[net.Listener]struct{}
 
-	accepted, refused, failed atomic.Int64
+	accepted, refused, failed      atomic.Int64
+	madeRoom, badShakes, outsiders atomic.Int64
 }
 
 // ServerStats are counts since the server was made, and what is now.
 type ServerStats struct {
 	Connections int   // that stand
+	Handshakes  int   // connections whose TLS handshake is not over
+	Members     int   // connections of processes of the site
 	Running     int   // calls
 	Accepted    int64 // connections
 	Refused     int64 // calls that were not executed: overload, draining, no such service
 	BadPeers    int64 // connections that were closed for what came on them, or as there were too many
+	MadeRoom    int64 // of those, that had to make room for others
+	BadShakes   int64 // of those, whose TLS handshake has failed
+	Outsiders   int64 // calls of internal services that were refused, as they are for members of the site
 }
 
 // NewServer makes a server without services. It does nothing before Serve.
@@ -85,10 +106,13 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	cfg.MaxConnCalls = cmp.Or(cfg.MaxConnCalls, 2_000)
 	cfg.Sizes = cfg.Sizes.withDefaults()
 	s := &Server{
+		tls: serverTLS(cfg.TLS, cfg.Site), turns: turns{free: 4 * runtime.GOMAXPROCS(0)}, crowd: newCrowding(cfg.MaxConns),
+		strangers: complaints{every: complainInternal}, bad: complaints{every: time.Second},
 		cfg: cfg, log: cfg.Logger,
 		finished: make(chan struct{}, 1), drained: make(chan struct{}),
 		conns: map[*serverConn]struct{}{}, listeners: map[net.Listener]struct{}{},
 	}
+	s.callers.listed = cfg.Listed
 	s.requests.limit, s.replies.limit = int64(cfg.Sizes.Requests), int64(cfg.Sizes.Replies)
 	if s.log == nil {
 		s.log = slog.Default()
@@ -100,9 +124,12 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 // takes the service out again: later calls are refused, running ones go on.
 // One server can't serve a name twice.
 func (s *Server) Handle(service, version string, p thrift.TProcessor) (remove func(), err error) {
-	v := &served{name: service, version: version, processor: p}
-	if p != nil {
-		v.methods = p.ProcessorMap()
+	return s.handle(&served{name: service, version: version, processor: p})
+}
+
+func (s *Server) handle(v *served) (remove func(), err error) {
+	if p := v.processor; p != nil {
+		v.methods = methodsOf(p)
 	}
 	v.makeDoors(&s.cfg)
 	return s.routes.add(v)
@@ -111,10 +138,17 @@ func (s *Server) Handle(service, version string, p thrift.TProcessor) (remove fu
 // Stats counts connections and calls.
 func (s *Server) Stats() ServerStats {
 	s.mu.Lock()
-	n := len(s.conns)
+	standing, shaking, members := s.crowd.fresh.n+s.crowd.proven.n, s.crowd.shakes.n, 0
+	for c := range s.conns {
+		if !c.info.Load().outside() {
+			members++
+		}
+	}
 	s.mu.Unlock()
 	return ServerStats{
-		Connections: n, Running: int(s.running.Load()), Accepted: s.accepted.Load(),
+		Connections: standing, Handshakes: shaking, Members: members,
+		MadeRoom: s.madeRoom.Load(), BadShakes: s.badShakes.Load(), Outsiders: s.outsiders.Load(),
+		Running: int(s.running.Load()), Accepted: s.accepted.Load(),
 		Refused: s.refused.Load(), BadPeers: s.failed.Load(),
 	}
 }
@@ -172,22 +206,6 @@ func (s *Server) listen(l net.Listener, on bool) {
 	_ = l.Close()
 }
 
-// crowded reports whether there are connections enough, and logs it now and
-// then.
-func (s *Server) crowded() bool {
-	s.mu.Lock()
-	n := len(s.conns)
-	s.mu.Unlock()
-	if n < s.cfg.MaxConns {
-		return false
-	}
-	s.failed.Add(1)
-	if ok, kept := s.bad.may(time.Now()); ok {
-		s.log.Warn("rpc: connection closed", "reason", fmt.Sprintf("%d connections stand, the limit", n), "unreported", kept)
-	}
-	return true
-}
-
 // accept takes connections until the listener is closed. Want of descriptors
 // or memory passes, so it goes on after errors.
 func (s *Server) accept(ctx context.Context, l net.Listener, conns *run.Group, pool *workers) error {
@@ -206,10 +224,7 @@ func (s *Server) accept(ctx context.Context, l net.Listener, conns *run.Group, p
 			continue
 		}
 		backoff.Reset()
-		if s.accepted.Add(1); s.crowded() {
-			_ = nc.Close()
-			continue
-		}
+		s.accepted.Add(1)
 		c := newServerConn(ctx, s, nc, conns, pool)
 		if !pool.group.Go(func(ctx context.Context) error { c.serve(ctx); return nil }) {
 			c.close(errServerStopped)

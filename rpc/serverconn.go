@@ -1,13 +1,15 @@
 package rpc
 
 import (
+	"bytes"
+	"cmp"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"net"
+	"net/netip"
 	"slices"
 	"strconv"
 	"sync"
@@ -28,8 +30,8 @@ var (
 // pushAt is how many bytes of replies a reader gathers while calls come.
 const pushAt = 64 << 10
 
-// tlsPatience is how long a TLS handshake may take.
-const tlsPatience = 5 * time.Second
+// trustEvery is how often the keys behind a site connection are looked at.
+const trustEvery = time.Second
 
 // serverConn is one connection of a server. Its reader finds out what each
 // call wants. Handlers that are known to be quick it runs itself, and writes
@@ -39,14 +41,19 @@ const tlsPatience = 5 * time.Second
 // they are ready, except to clients that need them in order: their next call
 // waits until the last one is answered.
 type serverConn struct {
-	s     *Server
-	nc    net.Conn
-	group *run.Group
-	pool  *workers
-	base  context.Context // of handlers
-	peer  string          // the other end's address
+	s      *Server
+	wire   net.Conn // below TLS; else nc
+	group  *run.Group
+	pool   *workers
+	base   context.Context // of handlers
+	peer   string          // the other end's host:port
+	addr   string          // its address, by which names are bounded
+	gone   bool            // it brings no more names; guarded by Server.callers
+	source netip.Addr      // what it is counted by
+	info   atomic.Pointer[PeerInfo]
 
-	out     writer
+	nc      net.Conn // set by begin
+	out     writer   // the same
 	dialect dialect
 	number  uint32
 
@@ -55,9 +62,14 @@ type serverConn struct {
 	head   theader.Header
 	counts map[countKey]*counted
 	last   *counted
-	clock  time.Time // when the last handler ended that the reader has run
-	taken  int       // calls since the last read
-	batch  int       // the most that came between two reads lately
+	clock  time.Time  // when the last handler ended that the reader has run
+	taken  int        // calls since the last read
+	batch  int        // the most that came between two reads lately
+	proven bool       // a message was completed
+	trust  *siteTrust // of a site connection
+	looked time.Time  // when it was last looked at
+	hello  *greeting  // the client's; nil: it has sent none
+	said   *greeting  // the server's answer
 
 	skerry atomic.Bool   // the peer knows control frames
 	told   atomic.Bool   // it has been sent a goaway
@@ -66,42 +78,55 @@ type serverConn struct {
 
 	mu      sync.Mutex
 	running map[int32]*request
+	begun   bool // nc and out are there
 	closed  bool
+
+	// Guarded by Server.mu.
+	stage  stage
+	listed listed
 }
 
 // countKey is what calls of one connection are counted by.
 type countKey struct {
-	served         *served
-	method, caller string
+	served *served
+	method *method
+	caller string
 }
 
 // counted is what a connection knows about one kind of call.
 type counted struct {
 	key  countKey
 	cell *health.Cell // nil counts nothing
+	bad  error        // why calls of this kind are refused
 	pace pace
 }
 
 func newServerConn(ctx context.Context, s *Server, nc net.Conn, group *run.Group, pool *workers) *serverConn {
 	c := &serverConn{
-		s: s, nc: nc, group: group, pool: pool, base: context.WithoutCancel(ctx),
+		s: s, wire: nc, nc: nc, group: group, pool: pool, base: context.WithoutCancel(ctx),
 		turn: make(chan struct{}, 1), done: make(chan struct{}),
 		running: map[int32]*request{}, counts: map[countKey]*counted{}, number: pool.conns.Add(1),
 	}
 	if a := nc.RemoteAddr(); a != nil {
 		c.peer = a.String()
+		c.addr = addressOf(c.peer)
 	}
 	tuneAccepted(nc)
-	if s.cfg.TLS != nil {
-		c.nc = tls.Server(&conduit{Conn: nc}, s.cfg.TLS)
-	}
-	c.in = newFrameReader(c.nc, s.cfg.Sizes.frames())
-	c.out = newWriter(c.nc, s.cfg.Sizes.Queue, c.spawn, c.close)
-	c.in.all, c.out.all = &s.requests, &s.replies
+	info := PeerInfo{Addr: addrOf(nc.RemoteAddr())}
+	c.source = sourceOf(info.Addr.Addr())
+	c.know(info)
+	c.in = newFrameReader(nc, s.cfg.Sizes.frames())
+	c.in.all = &s.requests
 	s.mu.Lock()
 	s.conns[c] = struct{}{}
 	s.mu.Unlock()
 	return c
+}
+
+// know takes down what is known of the peer.
+func (c *serverConn) know(info PeerInfo) {
+	info.Member = info.Site || c.s.cfg.Member != nil && c.s.cfg.Member(info) == nil
+	c.info.Store(&info)
 }
 
 func (c *serverConn) spawn(f func()) bool {
@@ -110,11 +135,62 @@ func (c *serverConn) spawn(f func()) bool {
 
 // serve begins the connection.
 func (c *serverConn) serve(ctx context.Context) {
-	err := c.shakeHands(ctx)
-	if err == nil {
-		err = c.detect()
+	c.read(c.open(ctx))
+}
+
+// open finds out how the peer speaks.
+func (c *serverConn) open(ctx context.Context) error {
+	if c.s.cfg.TLS != nil {
+		err := c.s.move(c, stageShaking)
+		if err == nil {
+			err = c.encrypt(ctx, nil)
+		}
+		return cmp.Or(err, c.detect())
 	}
-	c.read(err)
+	if err := c.s.move(c, stageFresh); err != nil {
+		return err
+	}
+	kind, first, err := c.in.detect()
+	switch {
+	case err != nil:
+		return err
+	case c.s.tls != nil && isHello(first):
+		first = bytes.Clone(first[:min(len(first), siteShake+1)]) // of more the handshake fails
+		c.in.release()
+		if err := c.s.move(c, stageShaking); err != nil {
+			return err
+		}
+		if err := c.encrypt(ctx, first); err != nil {
+			return err
+		}
+		return c.detect()
+	}
+	if err := c.begin(c.wire); err != nil {
+		return err
+	}
+	return c.speak(kind, first)
+}
+
+// begin lets the connection carry messages, by TLS when nc is that.
+func (c *serverConn) begin(nc net.Conn) error {
+	if nc != c.wire {
+		if err := c.s.move(c, stageFresh); err != nil {
+			return err
+		}
+		c.in = newFrameReader(nc, c.s.cfg.Sizes.frames())
+		c.in.all = &c.s.requests
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return errPeerClosed
+	}
+	c.nc = nc
+	c.out = newWriter(nc, c.s.cfg.Sizes.Queue, c.spawn, c.close)
+	c.out.all = &c.s.replies
+	c.out.start()
+	c.begun = true
+	return nil
 }
 
 // read reads until the connection ends, or another goroutine does.
@@ -141,10 +217,19 @@ func (c *serverConn) read(err error) {
 			}
 		}
 	}
-	c.out.push()
+	if c.carries() {
+		c.out.push()
+	}
 	c.in.release()
 	c.report(err)
 	c.close(err)
+}
+
+// carries reports whether the connection has come so far that messages go.
+func (c *serverConn) carries() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.begun
 }
 
 // now is a clock for the reader that need not be exact.
@@ -178,25 +263,16 @@ func (c *serverConn) succeed(r *request) {
 	c.read(nil)
 }
 
-func (c *serverConn) shakeHands(ctx context.Context) error {
-	t, ok := c.nc.(*tls.Conn)
-	if !ok {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, tlsPatience)
-	defer cancel()
-	if err := t.HandshakeContext(ctx); err != nil {
-		return fmt.Errorf("TLS handshake: %w", err)
-	}
-	c.out.start()
-	return nil
-}
-
 func (c *serverConn) detect() error {
 	kind, first, err := c.in.detect()
 	if err != nil {
 		return err
 	}
+	return c.speak(kind, first)
+}
+
+// speak is how the connection goes on, by what it has begun with.
+func (c *serverConn) speak(kind theader.Kind, first []byte) error {
 	if kind == theader.Unknown {
 		return fmt.Errorf("%w: %s (% x)", theader.ErrMalformed, theader.Guess(first), first[:min(len(first), theader.Sniff)])
 	}
@@ -207,20 +283,35 @@ func (c *serverConn) detect() error {
 // receive deals with one frame or message. An error ends the connection.
 // relieved says that another goroutine has become the reader meanwhile.
 func (c *serverConn) receive(frame string) (relieved bool, err error) {
-	r := &request{conn: c, encoding: c.dialect.encoding, payload: frame, arrived: c.in.filled}
-	if c.dialect.header {
-		if err := c.readHead(r, frame); err != nil || r.payload == "" {
+	if !c.proven {
+		if err := c.s.move(c, stageProven); err != nil {
+			return false, err
+		}
+		c.proven = true
+	}
+	if c.trust != nil && c.in.filled.Sub(c.looked) >= trustEvery {
+		c.looked = c.in.filled
+		if err := c.trust.holds(); err != nil {
 			return false, err
 		}
 	}
+	r := &request{conn: c, encoding: c.dialect.encoding, payload: frame, arrived: c.in.filled}
+	if c.dialect.header {
+		if err := c.readHead(r, frame); err != nil || r.payload == "" {
+			r.lighten()
+			return false, err
+		}
+	}
+	r.hold(weight(frame))
 	if err := r.begin(); err != nil {
+		r.lighten()
 		return false, err
 	}
 	if !r.unordered {
 		select {
 		case c.turn <- struct{}{}:
 		case <-c.done:
-			c.s.requests.add(-weight(r.payload))
+			r.lighten()
 			return false, errPeerClosed
 		}
 	}
@@ -242,17 +333,22 @@ func (c *serverConn) readHead(r *request, frame string) (err error) {
 	if r.info.Service != "" {
 		c.metSkerry()
 	}
-	if r.payload == "" {
-		return fmt.Errorf("%w: a frame without a message", theader.ErrMalformed)
+	if h.Zipped {
+		err = r.inflate()
 	}
-	return nil
+	if err == nil && r.payload == "" {
+		err = fmt.Errorf("%w: a frame without a message", theader.ErrMalformed)
+	}
+	return err
 }
 
 func (c *serverConn) control(kind string, h *theader.Header) error {
 	c.metSkerry()
 	switch kind {
 	case controlPing:
-		return c.out.write(appendControl(nil, controlPong, h.Seq, 0), nil, 0)
+		return c.pong(h)
+	case controlHello:
+		return c.greeted(h)
 	case controlCancel:
 		seq, err := strconv.ParseInt(h.Get(keyTarget), 10, 32)
 		if err != nil {
@@ -288,7 +384,9 @@ func (c *serverConn) goaway() {
 // connection then; for others the server does.
 func (c *serverConn) bye() {
 	if !c.skerry.Load() {
-		c.out.push()
+		if c.carries() {
+			c.out.push()
+		}
 		c.close(errServerStopped)
 		return
 	}
@@ -303,6 +401,7 @@ func (c *serverConn) close(err error) {
 		return
 	}
 	c.closed = true
+	nc, begun := c.nc, c.begun
 	running := slices.Collect(maps.Values(c.running)) // no more are added
 	c.mu.Unlock()
 	close(c.done)
@@ -311,13 +410,17 @@ func (c *serverConn) close(err error) {
 			running = append(running, r)
 		}
 	})
-	c.out.stop(err)
-	_ = c.nc.Close()
+	if begun {
+		c.out.stop(err)
+	}
+	_ = nc.Close()
 	for _, r := range running {
 		r.ctx.end()
 	}
+	c.s.callers.forget(c)
 	c.s.mu.Lock()
 	delete(c.s.conns, c)
+	c.s.crowd.leave(c)
 	c.s.mu.Unlock()
 }
 
@@ -333,10 +436,7 @@ func (c *serverConn) report(err error) {
 			return
 		}
 	}
-	c.s.failed.Add(1)
-	if ok, kept := c.s.bad.may(time.Now()); ok {
-		c.s.log.Warn("rpc: connection closed", "peer", c.peer, "reason", err, "unreported", kept)
-	}
+	c.s.complain(c, err)
 }
 
 // count returns what is known about a kind of call; only the reader calls it.
@@ -345,15 +445,24 @@ func (c *serverConn) count(k countKey) *counted {
 		return c.last
 	}
 	known := c.counts[k]
+	if known == nil && k.caller != "" {
+		k.caller = c.s.callers.name(c, k.caller)
+		known = c.counts[k]
+	}
 	if known == nil {
-		known = &counted{key: k, cell: c.cell(k)}
-		if len(c.counts) < maxCells {
-			c.counts[k] = known
+		if len(c.counts) >= maxKinds {
+			clear(c.counts)
 		}
+		known = &counted{key: k, cell: c.cell(k), bad: c.meant(k.served)}
+		c.counts[k] = known
 	}
 	c.last = known
 	return known
 }
+
+// maxKinds is how many kinds of calls a connection remembers; when there are
+// more it begins anew.
+const maxKinds = 128
 
 func (c *serverConn) cell(k countKey) *health.Cell {
 	if c.s.cfg.Health == nil {
@@ -363,5 +472,5 @@ func (c *serverConn) cell(k countKey) *health.Cell {
 	if caller == "" {
 		caller, _, _ = net.SplitHostPort(c.peer)
 	}
-	return c.s.cfg.Health.Cell(health.Key{Side: health.Server, Service: k.served.name, Method: k.method, Peer: caller, Version: k.served.version})
+	return c.s.cfg.Health.Cell(health.Key{Side: health.Server, Service: k.served.name, Method: k.method.name, Peer: caller, Version: k.served.version})
 }

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/apache/thrift/lib/go/thrift"
 	"github.com/skerry/skerry/rpc/internal/echo"
@@ -172,4 +173,10 @@ func eventually(t *testing.T, what string, ok func() bool) {
 			t.Fatalf("after 5 s still not: %s", what)
 		}
 	}
+}
+
+// isPart reports whether s is a part of whole in memory.
+func isPart(s, whole string) bool {
+	begin, at := uintptr(unsafe.Pointer(unsafe.StringData(whole))), uintptr(unsafe.Pointer(unsafe.StringData(s)))
+	return len(s) > 0 && begin <= at && at < begin+uintptr(len(whole))
 }

@@ -2,7 +2,6 @@ package rpc
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -31,11 +30,13 @@ type site struct {
 
 	mu      sync.Mutex
 	listed  map[string][]*Endpoint
+	blind   map[string][]*Endpoint // by service/version: others, of which the caller does not check what it meets
 	history rollouttest.History
+	at      map[string]*process // by address
 }
 
 func newSite(t *testing.T) *site {
-	return &site{t: t, listed: map[string][]*Endpoint{}, rules: &rollout.Log{}, program: map[string]func(context.Context, *process) error{}}
+	return &site{t: t, listed: map[string][]*Endpoint{}, blind: map[string][]*Endpoint{}, at: map[string]*process{}, rules: &rollout.Log{}, program: map[string]func(context.Context, *process) error{}}
 }
 
 // Resolve makes the site its processes' Resolver.
@@ -50,7 +51,13 @@ func (l list) Pick(ctx context.Context, call *Call) (*Endpoint, error) {
 	for {
 		l.site.mu.Lock()
 		now := static(slices.Clone(l.site.listed[l.service]))
+		blind := l.site.blind[l.service+"/"+call.Version]
 		l.site.mu.Unlock()
+		for _, e := range blind {
+			if !call.Tried(e) {
+				return e, nil
+			}
+		}
 		e, err := now.Pick(ctx, call)
 		if err == nil || !call.Wait {
 			return e, err
@@ -118,6 +125,9 @@ func (s *site) start(service, version string) *process {
 	go func() { served <- srv.Serve(ctx, l) }()
 	p.server, p.ep = srv, &Endpoint{ID: p.name, Service: service, Version: version, Addr: l.Addr().String()}
 	p.stop = sync.OnceFunc(func() { cancel(); <-served })
+	s.mu.Lock()
+	s.at[p.ep.Addr] = p
+	s.mu.Unlock()
 	s.t.Cleanup(p.stop)
 	if s.prepare != nil {
 		s.prepare(p)
@@ -130,11 +140,11 @@ func (s *site) start(service, version string) *process {
 func (s *site) caller(name string) *process {
 	s.t.Helper()
 	p := &process{site: s, name: name}
-	var err error
-	if p.agent, err = rollout.NewAgent(name, rollout.Saved{Entries: s.entries()}, nil); err != nil {
+	p.agent, _ = rollout.NewAgent(rollout.AgentConfig{Process: name})
+	if err := p.agent.Learn(s.entries()...); err != nil {
 		s.t.Fatal(err)
 	}
-	p.client = client(s.t, ClientConfig{Resolver: s, Rollout: p.agent, RefuseOrphans: s.strict, Caller: name, ConnectTimeout: 10 * time.Second, Logger: slog.New(slog.DiscardHandler)})
+	p.client = client(s.t, ClientConfig{Resolver: s, Rollout: p.agent, Rules: p, RefuseOrphans: s.strict, Caller: name, ConnectTimeout: 10 * time.Second, Logger: slog.New(slog.DiscardHandler)})
 	return p
 }
 
@@ -167,21 +177,31 @@ func (s *site) tell(told ...*process) {
 	}
 }
 
-// RulesSince is wire.Internal's.
-func (p *process) RulesSince(_ context.Context, after string) (texts [][]byte, err error) {
-	g, err := rollout.ParseGeneration(after)
-	for _, e := range p.agent.Since(g) {
-		text, failed := json.Marshal(e)
-		texts, err = append(texts, text), errors.Join(err, failed)
+// Fetch is RuleExchange's: the process that listens there tells what it knows.
+func (p *process) Fetch(_ context.Context, from *Endpoint, _ rollout.Generation) error {
+	p.site.mu.Lock()
+	there := p.site.at[from.Addr]
+	p.site.mu.Unlock()
+	if there == nil {
+		return fmt.Errorf("nothing listens at %s", from.Addr)
 	}
-	return texts, err
+	return p.agent.Learn(there.agent.Since(p.agent.Log().Last())...)
 }
 
-// LearnRules is wire.Internal's.
-func (p *process) LearnRules(_ context.Context, texts [][]byte) (string, error) {
-	for _, text := range texts {
-		var e rollout.Entry
-		if err := errors.Join(json.Unmarshal(text, &e), p.agent.Learn(e)); err != nil {
+// Records is RuleExchange's.
+func (p *process) Records(after rollout.Generation) (records [][]byte, err error) {
+	for _, e := range p.agent.Since(after) {
+		records = append(records, e.Record().Marshal())
+	}
+	return records, nil
+}
+
+// Bring is wire.Internal's.
+func (p *process) Bring(_ context.Context, records [][]byte) (string, error) {
+	for _, record := range records {
+		r, err := rollout.ParseRecord(record)
+		e, opened := r.Open()
+		if err := errors.Join(err, opened, p.agent.Learn(e)); err != nil {
 			return "", err
 		}
 	}

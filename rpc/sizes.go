@@ -13,9 +13,9 @@ type Sizes struct {
 	Header int // bytes of a header block; 16 KiB
 	Queue  int // bytes that wait on one connection to be written; 64 MiB
 
-	// Of a server, on all connections together; never more than twice as much.
-	Requests int // bytes of messages of more than 64 KiB that are being received or run; 512 MiB, or four frames
-	Replies  int // bytes that wait to be written, but for 64 KiB on each connection; 256 MiB
+	// On all connections together; never more than twice as much.
+	Requests int // large requests that come or run, and what decoding requests or a client's replies takes; 512 MiB, or four frames
+	Replies  int // of a server, bytes that wait to be written, but for 64 KiB on each connection; 256 MiB
 }
 
 func (l Sizes) withDefaults() Sizes {

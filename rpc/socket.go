@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net"
 	"time"
+
+	"github.com/skerry/skerry/internal/sitetls"
 )
 
 // A client notices a peer that has vanished within seconds even on an idle
@@ -23,6 +25,9 @@ const (
 
 // dialNet connects to an endpoint, by TLS when it asks for it.
 func (c *Client) dialNet(ctx context.Context, e *Endpoint) (net.Conn, error) {
+	if e.Site {
+		return c.dialSite(ctx, e)
+	}
 	if e.TLS && c.cfg.TLS == nil {
 		return nil, errors.New("the endpoint speaks TLS, and this client has no TLS configuration; name the authorities that it is to trust (tls.ca)")
 	}
@@ -46,6 +51,30 @@ func (c *Client) dialNet(ctx context.Context, e *Endpoint) (net.Conn, error) {
 	if err := tc.HandshakeContext(ctx); err != nil {
 		_ = nc.Close()
 		return nil, fmt.Errorf("TLS with %s: %w", e.Addr, err)
+	}
+	return tc, nil
+}
+
+// dialSite makes a site connection to the endpoint's process.
+func (c *Client) dialSite(ctx context.Context, e *Endpoint) (net.Conn, error) {
+	if c.cfg.Site == nil {
+		return nil, errors.New("it takes a site connection, and this process was given no key to make one")
+	}
+	nc, err := c.dialTCP(ctx, e.Addr)
+	if err != nil {
+		return nil, err
+	}
+	below := &conduit{Conn: nc, shake: &handshake{nc: nc, room: siteShake, left: max(shakePatience, c.cfg.ConnectTimeout)}}
+	tc := tls.Client(below, c.cfg.Site.Client(e.Owner))
+	if err = tc.HandshakeContext(ctx); err == nil {
+		err = below.over()
+	}
+	if err == nil && tc.ConnectionState().NegotiatedProtocol != sitetls.ALPN {
+		err = errors.New("the other end speaks TLS, but no site connections")
+	}
+	if err != nil {
+		_ = nc.Close()
+		return nil, fmt.Errorf("site connection with %s: %w", e.Addr, err)
 	}
 	return tc, nil
 }

@@ -15,6 +15,16 @@ func (t *tank) add(n int64) {
 	}
 }
 
+// take adds n bytes unless that makes more than so many times what the tank
+// may hold.
+func (t *tank) take(n, times int64) bool {
+	if t == nil || t.used.Add(n) <= times*t.limit {
+		return true
+	}
+	t.used.Add(-n)
+	return false
+}
+
 func (t *tank) full() bool { return t != nil && t.used.Load() >= t.limit }
 
 // burst reports whether with n more bytes it would be twice as full as it may be.

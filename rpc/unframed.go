@@ -1,11 +1,8 @@
 package rpc
 
 import (
-	"context"
-	"errors"
+	"encoding/binary"
 	"fmt"
-	"math"
-	"time"
 	"unsafe"
 
 	"github.com/apache/thrift/lib/go/thrift"
@@ -13,79 +10,305 @@ import (
 )
 
 // message returns the next message of an unframed stream. Where it ends is
-// known only by reading it through.
+// known only by walking through it.
 func (f *frameReader) message(compact bool) (string, error) {
 	if err := f.await(); err != nil {
-		return "", err
-	}
-	if err := f.nc.SetReadDeadline(time.Now().Add(framePatience)); err != nil {
 		return "", err
 	}
 	limit := f.limits.Frame
 	if limit <= 0 {
 		limit = theader.DefaultFrame
 	}
-	t := &tee{f: f, left: limit}
-	conf := &thrift.TConfiguration{MaxMessageSize: int32(min(limit, math.MaxInt32))}
-	var p thrift.TProtocol = thrift.NewTBinaryProtocolConf(t, conf)
-	if compact {
-		p = thrift.NewTCompactProtocolConf(t, conf)
+	s := &stream{f: f, limit: limit, compact: compact}
+	defer s.release()
+	if err := s.message(); err != nil {
+		return "", err
 	}
-	ctx := context.Background()
-	if _, _, _, err := p.ReadMessageBegin(ctx); err != nil {
-		return "", t.cause(err)
-	}
-	if err := p.Skip(ctx, thrift.STRUCT); err != nil {
-		return "", t.cause(err)
-	}
-	b := t.read
-	return unsafe.String(unsafe.SliceData(b), len(b)), f.nc.SetReadDeadline(time.Time{})
+	return unsafe.String(unsafe.SliceData(s.read), len(s.read)), nil
 }
 
-// tee is the transport that message reads through; it remembers all bytes.
-type tee struct {
-	f    *frameReader
-	read []byte
-	left int // of the limit
-	err  error
+// stream walks through a message that comes without a length. It keeps the
+// bytes and looks at no more of them than it must.
+type stream struct {
+	f       *frameReader
+	read    []byte
+	limit   int
+	counted int // of read, in the tank
+	compact bool
 }
 
 var errMessageTooLarge = fmt.Errorf("unframed message is %w", theader.ErrTooLarge)
 
-func (t *tee) Read(p []byte) (int, error) {
-	if len(p) == 0 {
-		return 0, nil
+// next returns the next n bytes, valid until the next call.
+func (s *stream) next(n int) ([]byte, error) {
+	if n > s.limit-len(s.read) {
+		return nil, errMessageTooLarge
 	}
-	if t.left <= 0 {
-		t.err = errMessageTooLarge
-		return 0, t.err
+	for want := len(s.read) + n; len(s.read) < want; {
+		each := framePatience
+		if len(s.read) < theader.Sniff {
+			each = headPatience
+		}
+		b, err := s.f.patiently(1, each)
+		if err != nil {
+			return nil, unexpected(err)
+		}
+		b = b[:min(len(b), want-len(s.read))]
+		if err := s.grow(len(b)); err != nil {
+			return nil, err
+		}
+		s.read = append(s.read, b...)
+		s.f.begin += len(b)
 	}
-	b, err := t.f.peek(1)
+	return s.read[len(s.read)-n:], nil
+}
+
+// grow makes room for n more bytes that have come.
+func (s *stream) grow(n int) error {
+	if n <= cap(s.read)-len(s.read) {
+		return nil
+	}
+	size := min(max(2*cap(s.read), len(s.read)+n, 256), s.limit)
+	if size > largeBuffer {
+		if !s.f.all.take(int64(size-s.counted), 2) {
+			return errManyBytes
+		}
+		s.counted = size
+	}
+	s.read = append(make([]byte, 0, size), s.read...)
+	return nil
+}
+
+// release counts the message out: whoever runs it counts it anew.
+func (s *stream) release() { s.f.all.add(-int64(s.counted)) }
+
+func (s *stream) message() error {
+	if !s.compact {
+		b, err := s.next(4)
+		if err == nil && binary.BigEndian.Uint32(b)&thrift.VERSION_MASK != thrift.VERSION_1 {
+			err = fmt.Errorf("%w: message begins with % x", theader.ErrMalformed, b)
+		}
+		if err == nil {
+			err = s.value(thrift.STRING, 1)
+		}
+		if err == nil {
+			_, err = s.next(4)
+		}
+		if err != nil {
+			return err
+		}
+		return s.value(thrift.STRUCT, thrift.DEFAULT_RECURSION_DEPTH)
+	}
+	b, err := s.next(2)
+	if err == nil && (b[0] != thrift.COMPACT_PROTOCOL_ID || b[1]&thrift.COMPACT_VERSION_MASK != thrift.COMPACT_VERSION) {
+		err = fmt.Errorf("%w: message begins with % x", theader.ErrMalformed, b)
+	}
+	if err == nil {
+		_, err = s.uvarint()
+	}
+	if err == nil {
+		err = s.compactValue(thrift.COMPACT_BINARY, 1)
+	}
 	if err != nil {
-		t.err = unexpected(err)
-		return 0, t.err
+		return err
 	}
-	n := copy(p, b[:min(len(b), t.left)])
-	t.f.begin += n
-	t.left -= n
-	t.read = append(t.read, p[:n]...)
-	return n, nil
+	return s.compactValue(thrift.COMPACT_STRUCT, thrift.DEFAULT_RECURSION_DEPTH)
 }
 
-// cause prefers the connection's error to what the protocol made of it.
-func (t *tee) cause(err error) error {
-	if t.err != nil {
-		return t.err
+func (s *stream) byte() (byte, error) {
+	b, err := s.next(1)
+	if err != nil {
+		return 0, err
 	}
-	return fmt.Errorf("%w: %w", theader.ErrMalformed, err)
+	return b[0], nil
 }
 
-// RemainingBytes is unknown on a stream.
-func (t *tee) RemainingBytes() uint64 { return math.MaxUint64 }
+func (s *stream) uvarint() (uint64, error) {
+	var v uint64
+	for i := range 10 {
+		b, err := s.byte()
+		if err != nil {
+			return 0, err
+		}
+		v |= uint64(b&0x7f) << (7 * i)
+		if b < 0x80 {
+			return v, nil
+		}
+	}
+	return 0, fmt.Errorf("%w: a number has over 10 bytes", theader.ErrMalformed)
+}
 
-// The rest makes tee a thrift.TTransport; a reader uses none of it.
-func (t *tee) Write([]byte) (int, error)   { return 0, errors.ErrUnsupported }
-func (t *tee) Flush(context.Context) error { return errors.ErrUnsupported }
-func (t *tee) Open() error                 { return errors.ErrUnsupported }
-func (t *tee) IsOpen() bool                { return true }
-func (t *tee) Close() error                { return errors.ErrUnsupported }
+// size checks an announced number of bytes or elements.
+func (s *stream) size(n int32) (int, error) {
+	switch {
+	case n < 0:
+		return 0, fmt.Errorf("%w: negative size %d", theader.ErrMalformed, n)
+	case int(n) > s.limit-len(s.read): // every element has a byte
+		return 0, errMessageTooLarge
+	}
+	return int(n), nil
+}
+
+// pass walks through n bytes.
+func (s *stream) pass(n int) error {
+	_, err := s.next(n)
+	return err
+}
+
+// none is the second type of what is no map.
+const none = 0xff
+
+var binaryWidth = map[thrift.TType]int{
+	thrift.BOOL: 1, thrift.BYTE: 1, thrift.I16: 2, thrift.I32: 4, thrift.I64: 8, thrift.DOUBLE: 8, thrift.UUID: 16,
+}
+
+// value walks through a value of the binary protocol in which structs and
+// containers nest at most depth deep.
+func (s *stream) value(t thrift.TType, depth int) error {
+	if depth == 0 {
+		return errTooDeep
+	}
+	if n := binaryWidth[t]; n > 0 {
+		return s.pass(n)
+	}
+	if t == thrift.STRING {
+		n, err := s.binarySize()
+		if err != nil {
+			return err
+		}
+		return s.pass(n)
+	}
+	switch t {
+	case thrift.STRUCT:
+		for {
+			b, err := s.byte()
+			if err != nil || b == thrift.STOP {
+				return err
+			}
+			if err = s.pass(2); err == nil {
+				err = s.value(thrift.TType(b), depth-1)
+			}
+			if err != nil {
+				return err
+			}
+		}
+	case thrift.LIST, thrift.SET:
+		b, err := s.byte()
+		if err != nil {
+			return err
+		}
+		return s.values(thrift.TType(b), none, depth-1)
+	case thrift.MAP:
+		b, err := s.next(2)
+		if err != nil {
+			return err
+		}
+		return s.values(thrift.TType(b[0]), thrift.TType(b[1]), depth-1)
+	}
+	return fmt.Errorf("%w: unknown type %d", theader.ErrMalformed, t)
+}
+
+var errTooDeep = fmt.Errorf("%w: values nest over %d deep", theader.ErrMalformed, thrift.DEFAULT_RECURSION_DEPTH)
+
+func (s *stream) binarySize() (int, error) {
+	b, err := s.next(4)
+	if err != nil {
+		return 0, err
+	}
+	return s.size(int32(binary.BigEndian.Uint32(b)))
+}
+
+// values walks through the elements of a container; second is the type of a
+// map's values.
+func (s *stream) values(first, second thrift.TType, depth int) error {
+	n, err := s.binarySize()
+	for ; err == nil && n > 0; n-- {
+		if err = s.value(first, depth); err == nil && second != none {
+			err = s.value(second, depth)
+		}
+	}
+	return err
+}
+
+// compactValue walks through a value of the compact protocol, in a container
+// or, but for a bool, in a field.
+func (s *stream) compactValue(t byte, depth int) error {
+	if depth == 0 {
+		return errTooDeep
+	}
+	switch t {
+	case thrift.COMPACT_BOOLEAN_TRUE, thrift.COMPACT_BOOLEAN_FALSE, thrift.COMPACT_BYTE:
+		return s.pass(1)
+	case thrift.COMPACT_I16, thrift.COMPACT_I32, thrift.COMPACT_I64:
+		_, err := s.uvarint()
+		return err
+	case thrift.COMPACT_DOUBLE:
+		return s.pass(8)
+	case thrift.COMPACT_UUID:
+		return s.pass(16)
+	case thrift.COMPACT_BINARY:
+		n, err := s.compactSize()
+		if err != nil {
+			return err
+		}
+		return s.pass(n)
+	}
+	switch t {
+	case thrift.COMPACT_STRUCT:
+		return s.compactStruct(depth - 1)
+	case thrift.COMPACT_LIST, thrift.COMPACT_SET:
+		b, err := s.byte()
+		if err != nil {
+			return err
+		}
+		n := int(b >> 4)
+		if n == 15 {
+			n, err = s.compactSize()
+		}
+		return s.compactValues(n, err, b&0x0f, none, depth-1)
+	case thrift.COMPACT_MAP:
+		n, err := s.compactSize()
+		if err != nil || n == 0 {
+			return err
+		}
+		b, err := s.byte()
+		return s.compactValues(n, err, b>>4, b&0x0f, depth-1)
+	}
+	return fmt.Errorf("%w: unknown type %d", theader.ErrMalformed, t)
+}
+
+func (s *stream) compactSize() (int, error) {
+	v, err := s.uvarint()
+	if err != nil {
+		return 0, err
+	}
+	return s.size(int32(v))
+}
+
+func (s *stream) compactStruct(depth int) error {
+	for {
+		b, err := s.byte()
+		if err != nil || b&0x0f == thrift.STOP {
+			return err
+		}
+		if b>>4 == 0 { // the id is behind it
+			_, err = s.uvarint()
+		}
+		isBool := b&0x0f == thrift.COMPACT_BOOLEAN_TRUE || b&0x0f == thrift.COMPACT_BOOLEAN_FALSE
+		if err == nil && !isBool { // a bool is in the type
+			err = s.compactValue(b&0x0f, depth)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (s *stream) compactValues(n int, err error, first, second byte, depth int) error {
+	for ; err == nil && n > 0; n-- {
+		if err = s.compactValue(first, depth); err == nil && second != none {
+			err = s.compactValue(second, depth)
+		}
+	}
+	return err
+}

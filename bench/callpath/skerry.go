@@ -10,6 +10,7 @@ import (
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/bench/benchthrift"
 	"github.com/skerry/skerry/internal/heap"
+	"github.com/skerry/skerry/internal/lab"
 	"github.com/skerry/skerry/rpc"
 )
 
@@ -36,7 +37,7 @@ func node(ctx context.Context, addr string, services ...skerry.Service) (*skerry
 	return skerry.Open(ctx, skerry.Config{
 		TLS:     files,
 		Cluster: "bench-" + port, Mode: skerry.ModeBroadcast, Services: services,
-		LAN: skerry.LAN{Interfaces: []string{"127.0.0.1"}, Key: "the key of the benchmark"}, StateDir: "none",
+		LAN: skerry.LAN{Interfaces: []string{"127.0.0.1"}, Key: lab.SiteKey}, StateDir: "none",
 		Consumers: map[string]skerry.Consumer{"echo": {Timeout: 10 * time.Second}}, // a busy machine is measured, not failed
 		Stop:      skerry.Stop{Grace: -1}, Log: skerry.Log{Level: "error"},
 	})

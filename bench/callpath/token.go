@@ -71,7 +71,7 @@ type tokenSite struct {
 }
 
 func newTokenSite() (*tokenSite, error) {
-	a, err := rollout.NewAgent("host/1/a", rollout.Saved{}, nil)
+	a, err := rollout.NewAgent(rollout.AgentConfig{Process: "host/1/a"})
 	if err != nil {
 		return nil, err
 	}
@@ -119,7 +119,7 @@ func (s *tokenSite) admit() error { return s.agent.Log().Admit("service-7", "v1"
 
 func (s *tokenSite) join() error {
 	s.hop = rollout.Trace{}
-	s.origin.Join(&s.hop, s.token, s.raw)
+	s.origin.Join(&s.hop, s.token, s.raw, "")
 	s.hop.End()
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/bench/benchthrift"
+	"github.com/skerry/skerry/internal/lab"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/rpc"
 )
@@ -32,7 +33,7 @@ func (s *skerryNode) join(ctx context.Context, tell *teller) (err error) {
 	s.node, err = skerry.Open(ctx, skerry.Config{
 		Cluster: "bench", Mode: skerry.ModeBroadcast, StateDir: "none", Log: skerry.Log{Level: "error"},
 		Services:  []skerry.Service{{Name: service, Version: "v1", Listen: net.JoinHostPort(s.ip, "0")}},
-		LAN:       skerry.LAN{Key: "the key of the benchmark"},
+		LAN:       skerry.LAN{Key: lab.SiteKey},
 		Consumers: map[string]skerry.Consumer{service: {Retries: &none}},
 		Stop:      skerry.Stop{Grace: -1},
 	})

@@ -23,7 +23,7 @@ type tokens struct {
 func (s *tokens) agent(p *process) *rollout.Agent {
 	a := s.agents[p]
 	if a == nil {
-		a = must(rollout.NewAgent(p.name, rollout.Saved{}, nil))
+		a = must(rollout.NewAgent(rollout.AgentConfig{Process: p.name}))
 		check(a.Learn(s.entries...))
 		a.Origin(p.service, p.service+"/"+p.version)
 		a.MayCall(s.callees(p)...)
@@ -80,7 +80,7 @@ func (s *tokens) receive(q *span, then func(error)) {
 	}
 	if err == nil {
 		t := &rollout.Trace{}
-		agent.Origin(q.process.service, q.process.service+"/"+q.process.version).Join(t, token, "")
+		agent.Origin(q.process.service, q.process.service+"/"+q.process.version).Join(t, token, "", "")
 		q.memo = t
 	}
 	then(err)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/bench/sim"
+	"github.com/skerry/skerry/internal/lab"
 	"github.com/skerry/skerry/internal/pgtest"
 )
 
@@ -42,7 +43,7 @@ func config(mode, database, port string) skerry.Config {
 	lan, _ := strconv.Atoi(port)
 	return skerry.Config{
 		Cluster: "visible", Mode: skerry.Mode(mode), Database: skerry.Database{URL: database},
-		LAN:      skerry.LAN{Interfaces: []string{"127.0.0.1"}, Port: lan, Key: "the key of the benchmark"},
+		LAN:      skerry.LAN{Interfaces: []string{"127.0.0.1"}, Port: lan, Key: lab.SiteKey},
 		StateDir: "none", Log: skerry.Log{Level: "error"},
 	}
 }
@@ -68,7 +69,7 @@ func measure(ctx context.Context, mode skerry.Mode, database string, processes, 
 		return err
 	}
 	defer n.Close()
-	c := n.Releases("bench", nil, nil)
+	c := n.Releases(skerry.Operator{Name: "bench"})
 	if err := c.Start(ctx, "r1", "to measure", ""); err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/apache/thrift/lib/go/thrift"
 	"github.com/skerry/skerry/internal/dynamic"
+	"github.com/skerry/skerry/internal/quote"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rpc"
 	"github.com/spf13/cobra"
@@ -109,12 +110,27 @@ func (a *app) call(ctx context.Context, r callRequest) error {
 // readBody takes the arguments from the command line, a file or stdin.
 func (a *app) readBody(arg string) ([]byte, error) {
 	if arg == "-" {
-		return io.ReadAll(a.in)
+		return readBounded(a.in)
 	}
 	if name, ok := strings.CutPrefix(arg, "@"); ok {
-		return os.ReadFile(name)
+		f, err := os.Open(name)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		return readBounded(f)
 	}
 	return []byte(arg), nil
+}
+
+// readBounded reads the arguments of a call, up to what a message may hold.
+func readBounded(r io.Reader) ([]byte, error) {
+	const most = 64 << 20
+	text, err := io.ReadAll(io.LimitReader(r, most+1))
+	if err == nil && len(text) > most {
+		return nil, fmt.Errorf("the arguments have more than %d bytes", most)
+	}
+	return text, err
 }
 
 // listMethods prints what can be called and how.
@@ -189,7 +205,8 @@ func (a *app) printOutcome(o outcome, oneway bool) error {
 	case oneway:
 		a.note("sent; a one-way call has no answer")
 	case failed != nil:
-		a.printf("%s\n", indent(fmt.Appendf(nil, `{"exception":%q,"fields":%s}`, o.Exception, o.Fields)))
+		name, _ := json.Marshal(o.Exception) // a string
+		a.printf("%s\n", indent(fmt.Appendf(nil, `{"exception":%s,"fields":%s}`, name, o.Fields)))
 		failed = problemf("%s.%s threw %s", o.Service, o.Method, o.Exception)
 	default:
 		a.printf("%s\n", indent(o.Value))
@@ -201,12 +218,13 @@ func (a *app) printOutcome(o outcome, oneway bool) error {
 	return failed
 }
 
-func indent(raw json.RawMessage) string {
+// indent is a JSON value on several lines.
+func indent(raw json.RawMessage) quote.Safe {
 	var b bytes.Buffer
 	if json.Indent(&b, raw, "", "  ") != nil {
-		return string(raw)
+		return quote.Safe(quote.Text(string(raw)))
 	}
-	return b.String()
+	return quote.Safe(quote.JSON(b.Bytes()))
 }
 
 // callError gives a failed call its exit code: 3 when nobody answered, 1 when

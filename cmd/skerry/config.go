@@ -1,13 +1,25 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"io/fs"
 	"os"
+	"strings"
 
 	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/internal/mask"
+	"github.com/skerry/skerry/internal/quote"
+	"github.com/skerry/skerry/internal/statedir"
 	"github.com/spf13/cobra"
 )
+
+// foundConfig is read when it stands in the current directory and no other
+// user can have a hand in it: the directory may be another user's.
+const foundConfig = "skerry.yaml"
+
+// maxFile bounds the files of an operator: configuration, manifest, URL.
+const maxFile = 1 << 20
 
 // configPath is the file that the command line, the directory or the
 // environment names; "" when there is none.
@@ -15,10 +27,55 @@ func (a *app) configPath() string {
 	if a.flags.config != "" {
 		return a.flags.config
 	}
-	if _, err := os.Stat("skerry.yaml"); err == nil {
-		return "skerry.yaml"
+	if _, err := os.Lstat(foundConfig); err == nil {
+		return foundConfig
 	}
 	return os.Getenv("SKERRY_CONFIG")
+}
+
+// readConfig reads a configuration. One that was found and not named must be
+// safe: what it names is connected to, and it may read other files.
+func (a *app) readConfig(path string) (skerry.Config, error) {
+	if path != foundConfig || a.flags.config == path {
+		return skerry.ReadConfig(path)
+	}
+	text, err := readFound(path)
+	if err != nil {
+		return skerry.Config{}, err
+	}
+	return skerry.ParseConfig(path, text)
+}
+
+// readFound reads a file of the current directory that no option names.
+func readFound(path string) ([]byte, error) {
+	text, err := statedir.ReadUnasked(path, maxFile)
+	if unsafe, ok := errors.AsType[*statedir.UnsafeError](err); ok {
+		option := "--config ./" + path
+		if path == manifestFile {
+			option = "--file ./" + path
+		}
+		return nil, quote.Errorf("%s was found in the current directory, and another user may have written it: %w\n"+
+			"If you mean this file, name it: %s", path, unsafe, option)
+	}
+	return text, err
+}
+
+// databaseURL is the URL of the command line or the environment, "" without.
+func (a *app) databaseURL() (string, error) {
+	given := a.flags.database
+	if file, ok := strings.CutPrefix(given, "@"); ok {
+		text, err := statedir.ReadNamed(file, maxFile)
+		if err != nil {
+			return "", usagef("--database: %w", err)
+		}
+		return strings.TrimSpace(string(text)), nil
+	}
+	if mask.HasSecret(given) && !a.warned {
+		a.warned = true
+		a.note("--database: every user of this host can see a password in the arguments of a command; " +
+			"write --database @FILE, or set SKERRY_DATABASE_URL")
+	}
+	return cmp.Or(given, os.Getenv("SKERRY_DATABASE_URL")), nil
 }
 
 // config reads the configuration and lays the flags over it.
@@ -26,7 +83,7 @@ func (a *app) config() (skerry.Config, error) {
 	var c skerry.Config
 	if path := a.configPath(); path != "" {
 		var err error
-		if c, err = skerry.ReadConfig(path); err != nil {
+		if c, err = a.readConfig(path); err != nil {
 			return c, usagef("%w", err)
 		}
 	}
@@ -36,8 +93,12 @@ func (a *app) config() (skerry.Config, error) {
 	if a.flags.mode != "" {
 		c.Mode = skerry.Mode(a.flags.mode)
 	}
-	if a.flags.database != "" {
-		c.Database.URL = a.flags.database
+	url, err := a.databaseURL()
+	if err != nil {
+		return c, err
+	}
+	if url != "" {
+		c.Database.URL = url
 	}
 	if err := c.Validate(); err != nil {
 		return c, usagef("%w", err)
@@ -70,7 +131,12 @@ func (a *app) configCommand() *cobra.Command {
 can't be, intervals that contradict each other, variables that are not set.
 Exit code 1 when there is any.`,
 		Args: cobra.MaximumNArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error { return a.checkConfig(first(args), show) },
+		RunE: func(_ *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				a.flags.config = args[0] // it is named
+			}
+			return a.checkConfig(show)
+		},
 	}
 	check.Flags().BoolVar(&show, "show", false, "also print the effective values")
 	c.AddCommand(check, &cobra.Command{
@@ -88,15 +154,13 @@ Exit code 1 when there is any.`,
 	return c
 }
 
-func (a *app) checkConfig(path string, show bool) error {
-	if path == "" {
-		path = a.configPath()
-	}
+func (a *app) checkConfig(show bool) error {
+	path := a.configPath()
 	if path == "" {
 		return usagef("no configuration to check: there is no ./skerry.yaml, and neither --config nor SKERRY_CONFIG names one")
 	}
-	cfg, err := skerry.ReadConfig(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	cfg, err := a.readConfig(path)
+	if _, unsafe := errors.AsType[*statedir.UnsafeError](err); unsafe || errors.Is(err, fs.ErrNotExist) {
 		return usagef("%w", err)
 	}
 	wrong, isConfig := errors.AsType[*skerry.ConfigError](err)
@@ -112,7 +176,7 @@ func (a *app) checkConfig(path string, show bool) error {
 			return err
 		}
 	} else if isConfig {
-		a.printf("%s\n", wrong)
+		a.printf("%s\n", configError{wrong}.Safe())
 	} else {
 		a.printf("%s: nothing is wrong with it\n", path)
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/internal/lab"
 )
 
 func TestConfigCommands(t *testing.T) {
@@ -19,9 +20,9 @@ func TestConfigCommands(t *testing.T) {
 	if code, _, errs := cli(t, "", "ls", "-c", bad); code != exitUsage || !strings.Contains(errs, "moed") {
 		t.Errorf("ls with it: exit code %d\n%s", code, errs)
 	}
-	good := writeConfig(t, "cluster: site-2\ndatabase: {url: \"postgres://app:hunter2@db/site\"}\nlan: {key: 0123456789abcdef0123}\nservices: [{name: auth, tags: {a: b}}, {name: proc}]\n")
+	good := writeConfig(t, "cluster: site-2\ndatabase: {url: \"postgres://app:hunter2@db/site\"}\nlan: {key: "+lab.SiteKey+"}\nservices: [{name: auth, tags: {a: b}}, {name: proc}]\n")
 	code, out, errs = cli(t, "", "config", "check", "--show", good)
-	if code != exitOK || strings.Contains(out, "hunter2") || strings.Contains(out, "0123456789") || !strings.Contains(out, "expiry: 1m30s") {
+	if code != exitOK || strings.Contains(out, "hunter2") || strings.Contains(out, lab.SiteKey[4:20]) || !strings.Contains(out, "expiry: 1m30s") {
 		t.Errorf("exit code %d\n%s%s", code, out, errs)
 	}
 	// what is shown is a configuration again, but for the secrets
@@ -29,7 +30,7 @@ func TestConfigCommands(t *testing.T) {
 	if code != exitOK || !strings.Contains(out, "cluster: other") {
 		t.Fatalf("exit code %d\n%s%s", code, out, errs)
 	}
-	again := writeConfig(t, strings.ReplaceAll(out, "(set)", "0123456789abcdef0123"))
+	again := writeConfig(t, strings.ReplaceAll(out, "(set)", lab.SiteKey))
 	if c, err := skerry.ReadConfig(again); err != nil || c.Cluster != "other" || len(c.Services) != 2 {
 		t.Errorf("shown configuration: %v %+v\n%s", err, c, out)
 	}

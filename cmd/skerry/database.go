@@ -10,6 +10,7 @@ import (
 
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/health"
+	"github.com/skerry/skerry/internal/quote"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/registry/postgres"
 )
@@ -89,7 +90,7 @@ func examineDatabase(ctx context.Context, c skerry.Config) []finding {
 	}
 	describeDatabase(f, p)
 	for _, wrong := range p.Problems() {
-		f.problem(wrong.Do, "%s", wrong.What)
+		f.problem(quote.Lines(wrong.Do), "%s", quote.Lines(wrong.What))
 	}
 	return f.list
 }

@@ -86,7 +86,7 @@ func TestSmallRights(t *testing.T) {
 	if code != exitProblem || !strings.Contains(out, "may not make them") || !strings.Contains(out, "skerry schema") {
 		t.Errorf("doctor: exit code %d\n%s%s", code, out, errs)
 	}
-	code, sql, errs := cli(t, "", "schema", "--grant", user)
+	code, sql, errs := cli(t, "", "schema", "--grant-service", user)
 	if code != exitOK {
 		t.Fatalf("schema: exit code %d\n%s", code, errs)
 	}

@@ -10,26 +10,32 @@
 //	skerry announce              keep a foreign provider registered while it answers
 //	skerry gateway               take in users' HTTP requests
 //	skerry release               new versions of services, together
+//	skerry key                   the site's key: make it, hand it on, change it
+//	skerry operator              the operators whose signatures are obeyed
 //	skerry doctor                what is wrong here, and what to do about it
 //	skerry schema                SQL for the database's administrator
 //	skerry config check|show     the configuration: mistakes, effective values
 //	skerry version
 //	skerry completion SHELL      bash, zsh, fish or powershell
 //
-// All but announce, gateway and release take part as pure consumers: they register
+// All but announce, gateway, key, operator and release take part as pure consumers: they register
 // nothing and write nothing but packets that ask.
 //
 // # Configuration
 //
 // The file of --config, else ./skerry.yaml, else the one that SKERRY_CONFIG
-// names, else the defaults. --cluster, --mode and --database take precedence.
-// What the file says about this process's own services is left out.
+// names, else the defaults. ./skerry.yaml, which nobody has named, is read only
+// where no other user can have written it. --cluster, --mode and --database
+// (a URL, or @FILE; SKERRY_DATABASE_URL) take precedence. What the file says
+// about this process's own services is left out.
 //
 // # Output and exit codes
 //
 // Tables and sentences for people; with --json one JSON document (watch and
 // announce: one line for each event) on stdout, and an error as one JSON line
 // on stderr. Times in JSON are RFC 3339 or carry their unit in the name.
+// Control characters and line breaks of others are printed visibly, as \x1b
+// and \n, and secrets as xxxxx: see internal/quote and internal/mask.
 //
 //	0  done
 //	1  a problem was found: nothing listed, a finding of doctor, a declared

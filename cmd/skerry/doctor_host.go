@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 
 	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/internal/quote"
+	"github.com/skerry/skerry/internal/statedir"
 )
 
 // examineState says whether the last known lists can be kept.
@@ -16,6 +18,14 @@ func examineState(dir string) []finding {
 	f := &findings{area: "State"}
 	if dir == "" || dir == "none" {
 		f.hint("set state_dir to a directory that outlives a restart", "nothing is kept: a start without any registry knows nobody")
+		return f.list
+	}
+	if err := statedir.Check(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		do := quote.Safe("make it a directory that belongs to the user of the service alone, or set state_dir")
+		if unsafe, ok := errors.AsType[*statedir.UnsafeError](err); ok {
+			do = quote.Sprintf("%s, as root; run skerry doctor as the user of the service; until then the service keeps no state", unsafe.Mend)
+		}
+		f.problem(do, "%v", err)
 		return f.list
 	}
 	if err := writable(dir); err != nil {

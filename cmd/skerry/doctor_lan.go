@@ -2,10 +2,10 @@ package main
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/broadcast"
+	"github.com/skerry/skerry/internal/quote"
 )
 
 // examineAddress says which address would be advertised, and why.
@@ -22,13 +22,13 @@ func examineAddress(c skerry.Config) []finding {
 		f.problem("name an address, an interface or a CIDR of this host with service.advertise or lan.interfaces", "no address can be advertised: %v", err)
 		return f.list
 	}
-	text := fmt.Sprintf("%s would be advertised: %s", choice.Addr, choice.Reason)
+	text := quote.Sprintf("%s would be advertised: %s", choice.Addr, choice.Reason)
 	if choice.Interface != "" {
-		text = fmt.Sprintf("%s on %s would be advertised: %s", choice.Addr, choice.Interface, choice.Reason)
+		text = quote.Sprintf("%s on %s would be advertised: %s", choice.Addr, choice.Interface, choice.Reason)
 	}
 	for _, other := range considered {
 		if other.Addr != choice.Addr {
-			text += fmt.Sprintf("\nnot %s: %s", place(other), other.Reason)
+			text += quote.Sprintf("\nnot %s: %s", place(other), other.Reason)
 		}
 	}
 	if choice.Addr.IsLoopback() {
@@ -49,8 +49,13 @@ func place(c broadcast.Considered) string {
 // examineLAN says whether packets go out and come in, and whose.
 func examineLAN(ctx context.Context, c skerry.Config) []finding {
 	f := &findings{area: "LAN"}
+	keys, open, err := skerry.LANKeys(c)
+	if err != nil {
+		f.problem("mend the file, or store the key again with skerry key set", "the site's key can't be read: %v", err)
+		return f.list
+	}
 	r, err := broadcast.SelfTest(ctx, broadcast.Config{
-		Cluster: c.Cluster, Keys: broadcast.KeyOf(c.LAN.Key, c.Cluster), Port: c.LAN.Port, Interfaces: c.LAN.Interfaces, Seeds: c.LAN.Seeds,
+		Cluster: c.Cluster, Keys: func() [][]byte { return keys }, Open: open, Port: c.LAN.Port, Interfaces: c.LAN.Interfaces, Seeds: c.LAN.Seeds,
 	})
 	if err != nil {
 		f.problem("see whether another program holds the port; lan.port must be the same on every host", "the LAN can't be used: %v", err)
@@ -65,13 +70,17 @@ func examineLAN(ctx context.Context, c skerry.Config) []finding {
 	}
 	for _, x := range r.Findings {
 		if x.Wrong {
-			f.problem(x.Do, "%s", x.What)
+			f.problem(quote.Safe(quote.Text(x.Do)), "%s", x.What)
 		} else {
-			f.hint(x.Do, "%s", x.What)
+			f.hint(quote.Safe(quote.Text(x.Do)), "%s", x.What)
 		}
 	}
-	if c.LAN.Key == "" {
-		f.hint("make a key with skerry key new here, and give it to the other hosts with skerry key set there",
+	switch {
+	case open:
+		f.problem("make a key here, and give it to every host: skerry key new; skerry key show | ssh HOST skerry key set",
+			"site.keys is none: every host on the LAN can announce providers and release")
+	case len(keys) == 0:
+		f.problem("make a key here, and give it to every host: skerry key new; skerry key show | ssh HOST skerry key set",
 			"no key of the site: only processes of this host find each other")
 	}
 	return f.list

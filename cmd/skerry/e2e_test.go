@@ -60,7 +60,7 @@ func program(t *testing.T, args ...string) (*exec.Cmd, *bufio.Scanner) {
 // that no other test uses.
 func site(t *testing.T, more string) string {
 	t.Helper()
-	return writeConfig(t, fmt.Sprintf("cluster: test-site\nmode: broadcast\nlan: {interfaces: [lo], port: %d}\n%s", lab.Port(t), more))
+	return writeConfig(t, fmt.Sprintf("cluster: test-site\nmode: broadcast\nlan: {interfaces: [lo], port: %d, key: %s}\n%s", lab.Port(t), lab.SiteKey, more))
 }
 
 func writeConfig(t *testing.T, text string) string {

@@ -4,7 +4,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+
+	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/internal/quote"
 )
 
 // The exit codes; doc.go says what each stands for.
@@ -22,25 +26,53 @@ type exitError struct {
 	err  error
 }
 
-func (e *exitError) Error() string {
+func (e *exitError) Error() string { return string(e.Safe()) }
+
+// Safe is the text as it is printed: only its own line breaks, and those
+// between the problems of a configuration, are left in it.
+func (e *exitError) Safe() quote.Safe {
 	if e.err == nil {
 		return ""
 	}
-	return e.err.Error()
+	return quote.Error(e.err)
 }
 
 func (e *exitError) Unwrap() error { return e.err }
 
 func problemf(format string, args ...any) error {
-	return &exitError{exitProblem, fmt.Errorf(format, args...)}
+	return &exitError{exitProblem, quote.Errorf(format, eachMistake(args)...)}
 }
 
 func usagef(format string, args ...any) error {
-	return &exitError{exitUsage, fmt.Errorf(format, args...)}
+	return &exitError{exitUsage, quote.Errorf(format, eachMistake(args)...)}
 }
 
 func unreachablef(format string, args ...any) error {
-	return &exitError{exitUnreachable, fmt.Errorf(format, args...)}
+	return &exitError{exitUnreachable, quote.Errorf(format, eachMistake(args)...)}
+}
+
+// eachMistake gives the mistakes of a configuration a line each.
+func eachMistake(args []any) []any {
+	out := slices.Clone(args)
+	for i, a := range args {
+		if wrong, ok := a.(*skerry.ConfigError); ok {
+			out[i] = configError{wrong}
+		}
+	}
+	return out
+}
+
+// configError prints each mistake of a configuration on a line of its own.
+type configError struct{ *skerry.ConfigError }
+
+func (e configError) Unwrap() error { return e.ConfigError }
+
+func (e configError) Safe() quote.Safe {
+	var lines []string
+	for _, p := range e.Problems {
+		lines = append(lines, string(quote.Sprintf("%s", p)))
+	}
+	return quote.Safe(strings.Join(lines, "\n"))
 }
 
 // report prints an error and returns the exit code. What failed before a
@@ -58,14 +90,14 @@ func (a *app) report(err error) int {
 	if e, ok := errors.AsType[*exitError](err); ok {
 		code = e.code
 	}
-	text := strings.TrimSpace(err.Error())
+	text := quote.Safe(strings.TrimSpace(string(quote.Error(err))))
 	switch {
 	case text == "":
 	case a.flags.json:
 		line, _ := json.Marshal(map[string]any{"error": text, "exit": code}) // a string and a number
-		fmt.Fprintf(a.err, "%s\n", line)
+		fmt.Fprintln(a.err, string(quote.JSON(line)))
 	default:
-		fmt.Fprintf(a.err, "skerry: %s\n", text)
+		fmt.Fprint(a.err, quote.Sprintf("skerry: %s\n", text))
 	}
 	return code
 }

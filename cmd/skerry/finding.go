@@ -1,8 +1,9 @@
 package main
 
 import (
-	"fmt"
 	"strings"
+
+	"github.com/skerry/skerry/internal/quote"
 )
 
 // level says how much a finding matters.
@@ -17,10 +18,10 @@ const (
 
 // finding is one thing that doctor found out.
 type finding struct {
-	Area  string `json:"area"`
-	Level level  `json:"level"`
-	Text  string `json:"text"`
-	Do    string `json:"do,omitempty"` // what to do about it
+	Area  string     `json:"area"`
+	Level level      `json:"level"`
+	Text  quote.Safe `json:"text"`
+	Do    quote.Safe `json:"do,omitempty"` // what to do about it
 }
 
 // findings gathers what one part of doctor found out.
@@ -30,15 +31,15 @@ type findings struct {
 }
 
 func (f *findings) fine(format string, args ...any) {
-	f.list = append(f.list, finding{f.area, fine, fmt.Sprintf(format, args...), ""})
+	f.list = append(f.list, finding{f.area, fine, quote.Sprintf(format, args...), ""})
 }
 
-func (f *findings) hint(do, format string, args ...any) {
-	f.list = append(f.list, finding{f.area, hint, fmt.Sprintf(format, args...), do})
+func (f *findings) hint(do quote.Safe, format string, args ...any) {
+	f.list = append(f.list, finding{f.area, hint, quote.Sprintf(format, args...), do})
 }
 
-func (f *findings) problem(do, format string, args ...any) {
-	f.list = append(f.list, finding{f.area, problem, fmt.Sprintf(format, args...), do})
+func (f *findings) problem(do quote.Safe, format string, args ...any) {
+	f.list = append(f.list, finding{f.area, problem, quote.Sprintf(format, args...), do})
 }
 
 // printFindings prints them by area and says at the end how many there are to
@@ -83,4 +84,6 @@ func (a *app) printFindings(list []finding) error {
 }
 
 // hanging indents the further lines of a text below its first.
-func hanging(s string) string { return strings.ReplaceAll(strings.TrimSpace(s), "\n", "\n           ") }
+func hanging(s quote.Safe) quote.Safe {
+	return quote.Safe(strings.ReplaceAll(strings.TrimSpace(string(s)), "\n", "\n           "))
+}

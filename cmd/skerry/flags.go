@@ -11,17 +11,17 @@ type flags struct {
 	config   string
 	cluster  string
 	mode     string
-	database string
+	database string // a URL, or @ and the file that holds it
 	timeout  time.Duration
 	json     bool
 }
 
 func (f *flags) register(root *cobra.Command) {
 	set := root.PersistentFlags()
-	set.StringVarP(&f.config, "config", "c", "", "configuration `FILE` (default ./skerry.yaml, then $SKERRY_CONFIG)")
+	set.StringVarP(&f.config, "config", "c", "", "configuration `FILE` (default ./skerry.yaml when it is safe, then $SKERRY_CONFIG)")
 	set.StringVar(&f.cluster, "cluster", "", "cluster `NAME`")
 	set.StringVar(&f.mode, "mode", "", "`MODE` of discovery: auto, database or broadcast")
-	set.StringVar(&f.database, "database", "", "`URL` of the database")
+	set.StringVar(&f.database, "database", "", "`URL` of the database, or @FILE that holds it (default $SKERRY_DATABASE_URL)")
 	set.DurationVar(&f.timeout, "timeout", 3*time.Second, "how long to wait for the registry or the service")
 	set.BoolVar(&f.json, "json", false, "print JSON")
 	root.RegisterFlagCompletionFunc("mode", cobra.FixedCompletions([]string{"auto", "database", "broadcast"}, cobra.ShellCompDirectiveNoFileComp))

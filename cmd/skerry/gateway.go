@@ -86,6 +86,11 @@ func edgeConfig(c skerry.Config) (gateway.Config, error) {
 	cfg := gateway.Config{
 		StickyCookie: c.Gateway.StickyCookie, StickyHeader: c.Gateway.StickyHeader,
 		MaxHeader: c.Gateway.MaxHeader, Drain: c.Stop.Drain,
+		BodyIdle: c.Gateway.BodyIdle, WebSocketIdle: c.Gateway.WebSocketIdle, MaxConnections: c.Gateway.MaxConnections,
+	}
+	var err error
+	if cfg.TrustedProxies, err = c.Gateway.Trusted(); err != nil {
+		return cfg, err
 	}
 	if c.Gateway.Health != "none" {
 		cfg.Health = c.Gateway.Health
@@ -93,7 +98,7 @@ func edgeConfig(c skerry.Config) (gateway.Config, error) {
 	for _, r := range c.Gateway.Routes {
 		cfg.Routes = append(cfg.Routes, gateway.Route{
 			Host: r.Host, Path: r.Path, Service: r.Service, Strip: r.Strip, Timeout: r.Timeout,
-			Thrift: r.Thrift, Interface: r.Interface, Include: r.Include,
+			RefuseEncodedSlash: r.Slash == "refuse", Thrift: r.Thrift, Interface: r.Interface, Include: r.Include,
 		})
 	}
 	if t := c.Gateway.TLS; t.Cert != "" {

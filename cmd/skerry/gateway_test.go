@@ -58,10 +58,16 @@ func TestGatewayServesWhatIsAnnounced(t *testing.T) {
 func TestGatewayNeedsRoutes(t *testing.T) {
 	for text, want := range map[string]string{
 		"": "no routes",
-		"gateway: {routes: [{path: /, service: web, thrift: /nowhere.thrift}]}": "nowhere.thrift",
-		"gateway: {routes: [{path: x, service: web}]}":                          "gateway.routes[0].path",
-		"gateway: {listen: 80, routes: [{path: /, service: a}]}":                "no host:port",
-		"gateway: {tls: {cert: x}, routes: [{path: /, service: a}]}":            "go together",
+		"gateway: {routes: [{path: /, service: web, thrift: /nowhere.thrift}]}":                    "nowhere.thrift",
+		"gateway: {routes: [{path: x, service: web}]}":                                             "gateway.routes[0].path",
+		"gateway: {listen: 80, routes: [{path: /, service: a}]}":                                   "no host:port",
+		"gateway: {trusted_proxies: [10.0.0.0/33], routes: [{path: /, service: a}]}":               "gateway.trusted_proxies",
+		"gateway: {max_connections: 3, routes: [{path: /, service: a}]}":                           "gateway.max_connections",
+		"gateway: {body_idle: 1ms, routes: [{path: /, service: a}]}":                               "gateway.body_idle",
+		"gateway: {routes: [{path: /, service: a, encoded_slash: maybe}]}":                         "gateway.routes[0].encoded_slash",
+		"gateway: {routes: [{path: /a;b, service: a}]}":                                            "semicolon",
+		"gateway: {routes: [{path: /, host: A.b, service: a}, {path: /, host: a.B., service: a}]}": "gateway.routes[0]",
+		"gateway: {tls: {cert: x}, routes: [{path: /, service: a}]}":                               "go together",
 	} {
 		code, _, errs := cli(t, "", "gateway", "--config", site(t, "state_dir: none\n"+text+"\n"), "--listen", "127.0.0.1:0")
 		if code != exitUsage || !strings.Contains(errs, want) {

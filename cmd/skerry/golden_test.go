@@ -14,10 +14,13 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files")
 
+// testdata stays the same when a test changes the directory.
+var testdata, _ = filepath.Abs("testdata")
+
 // golden compares output with testdata/NAME.golden.
 func golden(t *testing.T, name string, have []byte) {
 	t.Helper()
-	path := filepath.Join("testdata", name+".golden")
+	path := filepath.Join(testdata, name+".golden")
 	if *update {
 		if err := os.WriteFile(path, have, 0o644); err != nil {
 			t.Fatal(err)
@@ -61,7 +64,7 @@ func sample(now time.Time) listing {
 func TestListingTables(t *testing.T) {
 	for _, wide := range []bool{false, true} {
 		var out bytes.Buffer
-		a := &app{out: &out, err: &out}
+		a := newApp(nil, &out, &out)
 		if err := a.printListing(sample(time.Now()), "", wide); err != nil {
 			t.Fatal(err)
 		}
@@ -73,7 +76,7 @@ func TestEmptyListing(t *testing.T) {
 	l := sample(time.Now())
 	l.Instances = nil
 	var out bytes.Buffer
-	a := &app{out: &out, err: &out}
+	a := newApp(nil, &out, &out)
 	if code := a.report(a.printListing(l, "billing", false)); code != exitUnreachable {
 		t.Errorf("exit code %d with the database lost", code)
 	}
@@ -101,7 +104,7 @@ func TestStatsTables(t *testing.T) {
 	rows[1].Version, rows[2].Version = "v2", "v1"
 	for by, group := range groupings {
 		var out bytes.Buffer
-		a := &app{out: &out, err: &out}
+		a := newApp(nil, &out, &out)
 		a.statsTable(health.Sum(rows, group), by)
 		golden(t, "stats-"+by, out.Bytes())
 	}
@@ -114,7 +117,7 @@ func TestFindings(t *testing.T) {
 	lan.problem("let UDP 7946 through the firewall of every host, or name seeds (lan.seeds)", "I hear only myself")
 	lan.hint("set lan.key", "no site key is configured")
 	var out bytes.Buffer
-	a := &app{out: &out, err: &out}
+	a := newApp(nil, &out, &out)
 	if code := a.report(a.printFindings(append(address.list, lan.list...))); code != exitProblem {
 		t.Errorf("exit code %d", code)
 	}

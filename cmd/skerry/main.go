@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/skerry/skerry/internal/quote"
 	"github.com/spf13/cobra"
 )
 
@@ -20,27 +21,42 @@ func main() {
 
 // execute carries out one command line and returns the exit code.
 func execute(ctx context.Context, args []string, in io.Reader, out, err io.Writer) int {
-	a := &app{in: in, out: out, err: err}
+	a := newApp(in, out, err)
 	a.openReleases = a.openSite
-	root := a.command()
-	root.SetArgs(args)
-	root.SetIn(in)
-	root.SetOut(out)
-	root.SetErr(err)
-	return a.report(root.ExecuteContext(ctx))
+	return a.run(ctx, args)
 }
 
-// app is one command line: its streams and global flags.
+// app is one command line: its streams and global flags. What is printed goes
+// through Writers that let no control character of others pass.
 type app struct {
 	in       io.Reader
-	out, err io.Writer
+	out, err *quote.Writer
 	flags    flags
 	answers  *bufio.Reader // in, once something was asked
 	spun     int           // of passing
 	shown    bool          // a passing line stands on the screen
+	warned   bool          // of a password in the arguments
 	started  bool          // the command line was understood; what fails now is no usage error
 
+	openMembers  func(context.Context) (keyMembers, func(), error)              // nil where the operator answers for the hosts
 	openReleases func(context.Context, *releaseFlags) (releases, func(), error) // tests put a site in
+}
+
+func newApp(in io.Reader, out, err io.Writer) *app {
+	return &app{in: in, out: quote.NewWriter(out), err: quote.NewWriter(err)}
+}
+
+// run carries out one command line.
+func (a *app) run(ctx context.Context, args []string) int {
+	root := a.command()
+	root.SetArgs(args)
+	root.SetIn(a.in)
+	root.SetOut(a.out)
+	root.SetErr(a.err)
+	code := a.report(root.ExecuteContext(ctx))
+	a.out.Flush()
+	a.err.Flush()
+	return code
 }
 
 func (a *app) command() *cobra.Command {
@@ -60,6 +76,6 @@ func (a *app) command() *cobra.Command {
 		return usagef("%w\nSee: %s --help", err, cmd.CommandPath())
 	})
 	root.AddCommand(a.lsCommand(), a.watchCommand(), a.statsCommand(), a.callCommand(), a.announceCommand(), a.releaseCommand(), a.gatewayCommand(),
-		a.doctorCommand(), a.schemaCommand(), a.configCommand(), a.versionCommand())
+		a.keyCommand(), a.operatorCommand(), a.doctorCommand(), a.schemaCommand(), a.configCommand(), a.versionCommand())
 	return root
 }

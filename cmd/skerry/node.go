@@ -11,6 +11,7 @@ import (
 	"github.com/skerry/skerry/broadcast"
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rpc"
 	"github.com/spf13/cobra"
 )
@@ -158,7 +159,9 @@ func (a *app) completeService(cmd *cobra.Command, args []string, _ string) ([]st
 	defer n.Close()
 	var names []string
 	for _, e := range a.look(cmd.Context(), n, "").Instances {
-		names = append(names, e.Service)
+		if registry.CheckName("service", e.Service) == nil { // the shell would take it apart
+			names = append(names, e.Service)
+		}
 	}
 	return slices.Compact(names), cobra.ShellCompDirectiveNoFileComp
 }

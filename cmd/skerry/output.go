@@ -11,11 +11,12 @@ import (
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
+	"github.com/skerry/skerry/internal/quote"
 )
 
 // printJSON writes one document.
 func (a *app) printJSON(v any) error {
-	e := json.NewEncoder(a.out)
+	e := json.NewEncoder(quote.JSONWriter(a.out))
 	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")
 	return e.Encode(v)
@@ -23,18 +24,20 @@ func (a *app) printJSON(v any) error {
 
 // printLine writes one line of JSON, for streams of events.
 func (a *app) printLine(v any) error {
-	e := json.NewEncoder(a.out)
+	e := json.NewEncoder(quote.JSONWriter(a.out))
 	e.SetEscapeHTML(false)
 	return e.Encode(v)
 }
 
-func (a *app) printf(format string, args ...any) { fmt.Fprintf(a.out, format, args...) }
+// printf prints arguments quoted: the line breaks of the format are the only
+// ones.
+func (a *app) printf(format string, args ...any) { fmt.Fprint(a.out, quote.Sprintf(format, args...)) }
 
 // note tells a person something beside the result.
 func (a *app) note(format string, args ...any) {
 	a.wipe()
 	if !a.flags.json {
-		fmt.Fprintf(a.err, format+"\n", args...)
+		fmt.Fprint(a.err, quote.Sprintf(format+"\n", args...))
 	}
 }
 
@@ -61,7 +64,7 @@ func (a *app) printTable(header []string, rows [][]string) {
 	for _, r := range rows {
 		row := make(table.Row, len(r))
 		for i, cell := range r {
-			row[i] = cell
+			row[i] = quote.Text(cell)
 		}
 		w.AppendRow(row)
 	}

@@ -1,18 +1,15 @@
 package main
 
-import (
-	"fmt"
-	"os"
-)
+import "github.com/skerry/skerry/internal/quote"
 
 // passing shows a line that the next one replaces. Only a terminal can do
 // that; elsewhere nothing is shown.
 func (a *app) passing(format string, args ...any) {
-	if a.flags.json || !isTerminal(a.err) {
+	if a.flags.json || !a.err.Terminal() {
 		return
 	}
 	a.spun = (a.spun + 1) % len(spinner)
-	fmt.Fprintf(a.err, "\r%c "+format+"\x1b[K", append([]any{spinner[a.spun]}, args...)...)
+	a.err.Overwrite(quote.Sprintf("%c "+format, append([]any{spinner[a.spun]}, args...)...))
 	a.shown = true
 }
 
@@ -21,16 +18,7 @@ var spinner = []rune(`|/-\`)
 // wipe takes the passing line away.
 func (a *app) wipe() {
 	if a.shown {
-		fmt.Fprint(a.err, "\r\x1b[K")
+		a.err.Wipe()
 		a.shown = false
 	}
-}
-
-func isTerminal(w any) bool {
-	f, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }

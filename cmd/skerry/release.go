@@ -46,7 +46,7 @@ Every step says what it will do and asks; --yes answers for you.`,
 	c.PersistentFlags().BoolVarP(&f.yes, "yes", "y", false, "don't ask")
 	c.AddCommand(a.releaseStartCommand(&f), a.releaseConfigCommand(&f), a.releaseShipCommand(&f), a.releaseCommitCommand(&f),
 		a.releaseRollbackCommand(&f), a.releaseCleanCommand(&f), a.releaseStatusCommand(&f), a.releaseHoldersCommand(&f),
-		a.releaseValidateCommand(&f), a.releaseRefreshCommand(&f), a.releaseAdoptCommand(&f), a.releaseLogCommand(&f))
+		a.releaseValidateCommand(&f), a.releaseRefreshCommand(&f), a.releaseAdoptCommand(&f), a.releaseVouchCommand(&f), a.releaseLogCommand(&f))
 	return c
 }
 
@@ -169,6 +169,6 @@ func failedStep(err error) error {
 
 // refusals are the errors that mean: not so, rather than: not now.
 var refusals = []error{
-	release.ErrOpen, release.ErrRestored, release.ErrUnseen, release.ErrElsewhere, release.ErrGuard, release.ErrUnjudged,
-	rollout.ErrStep, rollout.ErrPromised, rollout.ErrFork,
+	release.ErrOpen, release.ErrRestored, release.ErrParted, release.ErrUnknowing, release.ErrUnseen, release.ErrElsewhere, release.ErrGuard, release.ErrUnjudged,
+	rollout.ErrStep, rollout.ErrPromised, rollout.ErrFork, rollout.ErrUnproven, rollout.ErrNeeds,
 }

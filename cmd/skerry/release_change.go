@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/skerry/skerry/internal/quote"
 	"github.com/skerry/skerry/release"
 	"github.com/skerry/skerry/rollout"
 )
@@ -89,9 +90,9 @@ func interrupted(r rollout.Release, err error) error {
 	}
 	switch r.State {
 	case rollout.Switched:
-		return fmt.Errorf("%w\nThe release stays where it is. Next: skerry release commit goes on, skerry release rollback turns back", err)
+		return quote.Errorf("%w\nThe release stays where it is. Next: skerry release commit goes on, skerry release rollback turns back", err)
 	case rollout.RollingBack:
-		return fmt.Errorf("%w\nThe release stays where it is. Next: skerry release rollback goes on", err)
+		return quote.Errorf("%w\nThe release stays where it is. Next: skerry release rollback goes on", err)
 	}
 	return err
 }

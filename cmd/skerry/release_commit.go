@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/skerry/skerry/internal/quote"
 	"github.com/skerry/skerry/release"
 	"github.com/skerry/skerry/rollout"
 	"github.com/spf13/cobra"
@@ -225,7 +226,7 @@ func turned(ctx context.Context, r rollout.Release, err error) error {
 	case ctx.Err() != nil && r.State == rollout.Ramping:
 		return problemf("interrupted: the release stays at %s, and nobody watches it\nNext: the same command goes on; or skerry release rollback", percent(r.Share))
 	case (errors.Is(err, release.ErrFrozen) || errors.Is(err, release.ErrSilent)) && r.Share > 0:
-		return fmt.Errorf("%w\nThe release stays at %s as far as is known, and nobody watches it\nNext: skerry release status, and the same command goes on", err, percent(r.Share))
+		return quote.Errorf("%w\nThe release stays at %s as far as is known, and nobody watches it\nNext: skerry release status, and the same command goes on", err, percent(r.Share))
 	case ctx.Err() != nil && r.State == rollout.Switched:
 		return problemf("interrupted: the release is committed, and nobody watches it\nNext: skerry release clean when you are content, or skerry release rollback")
 	}

@@ -4,13 +4,12 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"io"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/skerry/skerry/internal/statedir"
 	"github.com/skerry/skerry/rollout"
 	"github.com/spf13/cobra"
 )
@@ -23,15 +22,16 @@ func (a *app) releaseConfigCommand(f *releaseFlags) *cobra.Command {
 		Long: `Keeps settings in the release, where every operator and every supervisor finds
 them (skerry release config get). ship knows these keys:
   version   version to ship               wish      instances to wait for
-  old       version that serves now       check     command that must succeed
-  strategy  concurrent, blocking, waiting
+  old       version that serves now       strategy  concurrent, blocking, waiting
   patience  of waiting (ship --help)      give_up   true or false
   check_time    how long the check may take (1m)
 and commit these, for the guard of this module alone:
   max_failures  1%                        max_p99   200ms
   min_calls     to call it well           guard     off: not watched
-All others are handed to the check command as SKERRY_KEY in its environment.`,
-		Example: "  skerry release config put auth version=v2 wish=2 check='./probe auth'\n  skerry release config put auth --file auth.yaml",
+All others are handed to the check command as SKERRY_SETTING_KEY in its
+environment. The command itself is no setting: every process of the site may
+write to the log, so ship takes it from --check or release.yaml only.`,
+		Example: "  skerry release config put auth version=v2 wish=2\n  skerry release config put auth --file auth.yaml",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: a.inRelease(f, func(ctx context.Context, to releases, args []string) error {
 			values, err := readSettings(args[1:], files)
@@ -45,6 +45,7 @@ All others are handed to the check command as SKERRY_KEY in its environment.`,
 	get := &cobra.Command{
 		Use:   "get MODULE [KEY]",
 		Short: "Print settings of a module; of one key the bare value",
+		Long:  "Prints settings of a module, a line each. Of one KEY it prints the bare value;\ncontrol characters in it are made visible on a terminal only.",
 		Args:  cobra.RangeArgs(1, 2),
 		RunE: a.inRelease(f, func(ctx context.Context, to releases, args []string) error {
 			_, r, err := openSession(ctx, to)
@@ -141,7 +142,7 @@ func readSettings(pairs, files []string) (map[string]string, error) {
 		values[key] = value
 	}
 	for _, f := range files {
-		text, err := os.ReadFile(f)
+		text, err := statedir.ReadNamed(f, maxFile)
 		if err != nil {
 			return nil, err
 		}
@@ -159,12 +160,13 @@ func (a *app) printSettings(values map[string]string, keys []string) error {
 		if !ok {
 			return problemf("no setting %q; there are: %s", keys[0], sortedOr(keysOf(values), "none"))
 		}
-		_, err := io.WriteString(a.out, value)
-		return err
+		return a.out.Value(value)
 	}
 	if a.flags.json {
 		return a.printJSON(values)
 	}
-	a.printf("%s\n", strings.Join(strings.Split(tagText(values), ","), "\n"))
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		a.printf("%s=%s\n", key, values[key])
+	}
 	return nil
 }

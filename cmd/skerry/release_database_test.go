@@ -231,7 +231,7 @@ func TestReleaseInDatabaseMode(t *testing.T) {
 	c.serve("auth", "v2")
 	c.serve("auth", "v2")
 	c.serve("proc", "v2")
-	c.step("config", "put", "auth", "version=v2", "check=test $SKERRY_VERSION = v2")
+	c.step("config", "put", "auth", "version=v2", "colour=red")
 	c.step("config", "put", "proc", "version=v2", "wish=1")
 	wants(c.step("ship", "all"), "auth/v2: 2 of 2 up", "proc/v2: shipped")
 	wants(c.step("status"), "PREPARED", "auth/v2, proc/v2", "current")

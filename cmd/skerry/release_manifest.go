@@ -6,13 +6,14 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/goccy/go-yaml"
+	"github.com/skerry/skerry/internal/quote"
+	"github.com/skerry/skerry/internal/statedir"
 	"github.com/skerry/skerry/rollout"
 )
 
@@ -20,7 +21,9 @@ import (
 const manifestFile = "release.yaml"
 
 // module is what ship is told of one service. What a field leaves out is taken
-// from the next place: command line, settings of the release, manifest.
+// from the next place: command line, settings of the release, manifest. The
+// settings of the release come from the site: they are data, and name no
+// command.
 type module struct {
 	Version  string            `yaml:"version"`    // to be shipped
 	Old      string            `yaml:"old"`        // that serves now; found out when only one runs
@@ -42,18 +45,24 @@ type module struct {
 // readManifest reads the modules of a release; without a path the manifest
 // may be missing.
 func readManifest(path string) (map[string]module, error) {
-	text, err := os.ReadFile(cmp.Or(path, manifestFile))
+	var text []byte
+	var err error
+	if path == "" {
+		text, err = readFound(manifestFile) // it may name a command
+	} else {
+		text, err = statedir.ReadNamed(path, maxFile)
+	}
 	if path == "" && errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read the manifest: %w", err)
+		return nil, quote.Errorf("read the manifest: %w", err)
 	}
 	var m struct {
 		Modules map[string]module `yaml:"modules"`
 	}
 	if err := yaml.UnmarshalWithOptions(text, &m, yaml.Strict()); err != nil {
-		return nil, fmt.Errorf("read the manifest: %s: %s", cmp.Or(path, manifestFile), yaml.FormatError(err, false, true))
+		return nil, quote.Errorf("read the manifest: %s: %s", cmp.Or(path, manifestFile), quote.Lines(yaml.FormatError(err, false, true)))
 	}
 	for name, mod := range m.Modules {
 		if err := checkSettings(mod.settings()); err != nil {
@@ -97,10 +106,18 @@ func (m module) bounds(known map[string]string) map[string]string {
 }
 
 // Keys of settings that ship knows.
-var shipKeys = append([]string{"version", "old", "wish", "check", "check_time", "strategy", "patience", "give_up"}, guardKeys...)
+var shipKeys = append([]string{"version", "old", "wish", "check_time", "strategy", "patience", "give_up"}, guardKeys...)
+
+// checkKey would name a command. Processes and operators of the whole site
+// write the log of releases, so no command is taken from it.
+const checkKey = "check"
 
 // checkSettings refuses what ship would stumble over later.
 func checkSettings(values map[string]string) error {
+	if values[checkKey] != "" {
+		return errors.New("check: a release keeps no command, as ship runs none that comes from the site; " +
+			"name it in your own release.yaml (modules: MODULE: {check: COMMAND}), or by skerry release ship MODULE --check COMMAND")
+	}
 	if w := values["wish"]; w != "" {
 		if n, err := strconv.Atoi(w); err != nil || n < 1 {
 			return fmt.Errorf("wish=%s: want a number of instances", w)
@@ -124,15 +141,16 @@ func checkSettings(values map[string]string) error {
 	return err
 }
 
-// moduleOf reads the settings of a module.
+// moduleOf reads the settings of a module. A check command in them is left
+// where it is.
 func moduleOf(values map[string]string) module {
-	m := module{Version: values["version"], Old: values["old"], Check: values["check"], Strategy: values["strategy"], Env: map[string]string{}, Checking: values["check_time"],
+	m := module{Version: values["version"], Old: values["old"], Strategy: values["strategy"], Env: map[string]string{}, Checking: values["check_time"],
 		MaxFailures: values["max_failures"], MaxP99: values["max_p99"], MinCalls: values["min_calls"], Guard: values["guard"]}
 	m.Wish, _ = strconv.Atoi(values["wish"]) // checked when it was put, as what follows
 	m.Patience, _ = time.ParseDuration(values["patience"])
 	m.GiveUp = values["give_up"] == "true"
 	for key, value := range values {
-		if !slices.Contains(shipKeys, key) {
+		if !slices.Contains(shipKeys, key) && key != checkKey {
 			m.Env[key] = value
 		}
 	}
@@ -171,8 +189,11 @@ func (m module) environment(name string, r rollout.Release, addrs []string) []st
 	return env
 }
 
-// variableOf is a setting's name in the check's environment.
-func variableOf(key string) string { return "SKERRY_" + strings.Map(variable, strings.ToUpper(key)) }
+// variableOf is a setting's name in the check's environment. The prefix keeps
+// the site from setting a variable that the shell or skerry itself obeys.
+func variableOf(key string) string {
+	return "SKERRY_SETTING_" + strings.Map(variable, strings.ToUpper(key))
+}
 
 // variable maps what no name of a variable may hold to '_'.
 func variable(c rune) rune {

@@ -30,9 +30,10 @@ func (a *app) openSite(ctx context.Context, f *releaseFlags) (releases, func(), 
 
 // liveSite is releases by a node.
 type liveSite struct {
-	node *skerry.Node
-	by   string
-	dead []string
+	node   *skerry.Node
+	by     string
+	signer rollout.Signer // nil: the site's key signs, where no operators are named
+	dead   []string
 
 	patience time.Duration // that a list may take to come, when the database answers otherwise
 
@@ -40,7 +41,7 @@ type liveSite struct {
 }
 
 func (s *liveSite) controller(tell func(release.Progress)) *release.Controller {
-	return s.node.Releases(s.by, s.dead, tell)
+	return s.node.Releases(skerry.Operator{Name: s.by, Signer: s.signer, Without: s.dead, Progress: tell})
 }
 
 func (s *liveSite) State(ctx context.Context) (siteState, error) {
@@ -51,7 +52,12 @@ func (s *liveSite) State(ctx context.Context) (siteState, error) {
 	if len(status.Members) == 0 {
 		return siteState{}, unreachablef("no process of the site answers; see skerry ls and skerry doctor")
 	}
-	st := siteState{Entries: status.Trail, Instances: s.node.Explain(""), Frozen: status.Frozen, Pending: status.Pending, Spread: status.Spread, Restored: errors.Is(status.Err, release.ErrRestored)}
+	st := siteState{Entries: status.Trail, Instances: s.node.Explain(""), Frozen: status.Frozen, Pending: status.Pending, Spread: status.Spread, Lines: status.Lines,
+		Restored: errors.Is(status.Err, release.ErrRestored) || errors.Is(status.Err, release.ErrParted)}
+	for _, e := range st.Entries {
+		name, err := s.node.SignerOf(e)
+		st.Signers = append(st.Signers, signer{name, err})
+	}
 	for _, m := range status.Members {
 		p := process{Name: m.Process, Addr: m.Addr, Applied: m.Applied, Hash: m.Hash, Why: m.Silent, Ended: m.Ended, Orphans: m.Orphans, Runs: st.offers(m.Process)}
 		if len(m.Waits) > 0 {
@@ -219,4 +225,8 @@ func (s *liveSite) Refresh(ctx context.Context, discard bool) error {
 	return s.controller(nil).Refresh(ctx, discard)
 }
 
-func (s *liveSite) Adopt(ctx context.Context) error { return s.controller(nil).Adopt(ctx) }
+func (s *liveSite) Adopt(ctx context.Context, keep string) error {
+	return s.controller(nil).Adopt(ctx, keep)
+}
+
+func (s *liveSite) Vouch(ctx context.Context) error { return s.controller(nil).Vouch(ctx) }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/gateway"
+	"github.com/skerry/skerry/internal/quote"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/rollout"
 	"github.com/spf13/cobra"
@@ -35,7 +36,8 @@ command, and lets verifiers meet the new version: requests with the mark that
 status shows. Everybody else stays with the old versions.
 
 What the command line leaves out is taken from the settings of the release
-(skerry release config put), then from the manifest, release.yaml:
+(skerry release config put), then from the manifest, release.yaml. The check
+command is taken from --check or the manifest only, never from the release:
   modules:
     auth: {version: v2, wish: 2, check: ./probe auth}
     proc: {version: v2}
@@ -51,8 +53,9 @@ when none comes within --patience it is begun all the same, or, by --give-up,
 not at all.
 
 The check runs by the shell with SKERRY_RELEASE, SKERRY_MARK, SKERRY_MODULE,
-SKERRY_VERSION, SKERRY_OLD, SKERRY_ADDRS, and the settings as SKERRY_KEY. What
-it writes is shown. Status 0 within --check-time ships; anything else does not.`,
+SKERRY_VERSION, SKERRY_OLD, SKERRY_ADDRS, and the settings as
+SKERRY_SETTING_KEY. These values come from the site: a script quotes them
+("$SKERRY_SETTING_KEY"). What it writes is shown. Status 0 within --check-time ships; anything else does not.`,
 		Example: "  skerry release ship auth --version v2 --wish 2 --check './probe auth'\n  skerry release ship all",
 		RunE: a.inRelease(f, func(ctx context.Context, to releases, args []string) error {
 			return a.releaseShip(ctx, to, f, sh, args)
@@ -88,6 +91,9 @@ func (a *app) releaseShip(ctx context.Context, to releases, f *releaseFlags, sh 
 	}
 	var plan []string
 	for _, name := range names {
+		if left := r.Settings[name][checkKey]; left != "" {
+			a.note("%s: the settings of the release name a command, %q. It is not run: no command is taken from the site", name, left)
+		}
 		plan = append(plan, shipPlan(name, modules[name], r)...)
 	}
 	if err := a.confirm(f, plan...); err != nil {
@@ -123,7 +129,7 @@ func notShipped(err error, done, left []string) error {
 	if e, ok := errors.AsType[*exitError](failedStep(err)); ok {
 		code = e.code
 	}
-	return &exitError{code, fmt.Errorf("%w\n%s\nNext: mend it, and then: skerry release ship %s", err, state, strings.Join(left, " "))}
+	return &exitError{code, quote.Errorf("%w\n%s\nNext: mend it, and then: skerry release ship %s", err, state, strings.Join(left, " "))}
 }
 
 // howToPreview says how a request becomes a verifier's.
@@ -203,7 +209,7 @@ func shipPlan(name string, m module, r rollout.Release) []string {
 	}
 	plan := []string{fmt.Sprintf("wait for %s of %s/%s", count(m.Wish, "instance", "s"), name, m.Version)}
 	if m.Check != "" {
-		plan = append(plan, fmt.Sprintf("check it by: %s", m.Check))
+		plan = append(plan, fmt.Sprintf("check it by: %q", m.Check))
 	}
 	return append(plan, fmt.Sprintf("let verifiers (mark %s) meet %s/%s; everybody else stays with %s", r.Mark, name, m.Version, m.Old))
 }
@@ -322,9 +328,9 @@ func (a *app) runCheck(ctx context.Context, name string, m module, r rollout.Rel
 	case ctx.Err() != nil:
 		return problemf("ship %s: interrupted during the check of %s; %s is not shipped", name, m.Version, name)
 	case checking.Err() != nil:
-		return problemf("ship %s: the check of %s has not ended within %v: %s; %s is not shipped; give it longer by --check-time, or mend it", name, m.Version, limit, m.Check, name)
+		return problemf("ship %s: the check of %s has not ended within %v: %q; %s is not shipped; give it longer by --check-time, or mend it", name, m.Version, limit, m.Check, name)
 	case err != nil:
-		return problemf("ship %s: the check of %s failed (%w): %s; %s is not shipped", name, m.Version, err, m.Check, name)
+		return problemf("ship %s: the check of %s failed (%w): %q; %s is not shipped", name, m.Version, err, m.Check, name)
 	}
 	a.note("%s/%s: the check passed in %s", name, m.Version, latency(time.Since(began)))
 	return nil

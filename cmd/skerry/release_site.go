@@ -35,9 +35,10 @@ type releases interface {
 	// Refresh completes what was left half-way, or gives it up, and brings
 	// every process that can be reached up to date.
 	Refresh(ctx context.Context, discard bool) error
-	// Adopt goes on with the rules of the processes after the database was
-	// restored from an older copy.
-	Adopt(ctx context.Context) error
+	// Adopt makes the log whole again: see release.Controller.Adopt.
+	Adopt(ctx context.Context, keep string) error
+	// Vouch takes over entries that no trusted key has signed.
+	Vouch(ctx context.Context) error
 }
 
 // siteState is what the site looks like to one who asks everybody.
@@ -47,8 +48,16 @@ type siteState struct {
 	Processes []process
 	Pending   []rollout.Entry // promised by some, and not committed
 	Frozen    string          // why nothing can be committed now; "" when it can
+	Signers   []signer        // of the entries
+	Lines     []release.Line  // the logs, when the log has parted
 	Restored  bool            // because the log lacks what processes have applied
 	Spread    bool            // the processes keep the log, no database does
+}
+
+// signer is whose key has signed an entry; err says why none counts.
+type signer struct {
+	name string
+	err  error
 }
 
 // process is one member of the site.

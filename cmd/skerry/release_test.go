@@ -183,7 +183,9 @@ func (d *drill) Refresh(context.Context, bool) error {
 	return err
 }
 
-func (d *drill) Adopt(context.Context) error { return errors.New("nothing is to be adopted") }
+func (d *drill) Vouch(context.Context) error { return errors.New("nothing is to be vouched for") }
+
+func (d *drill) Adopt(context.Context, string) error { return errors.New("nothing is to be adopted") }
 
 // newDrill has two services in two versions, and three processes.
 func newDrill() *drill {
@@ -200,16 +202,12 @@ func newDrill() *drill {
 func (d *drill) on(t *testing.T, answers string, line ...string) (int, string) {
 	t.Helper()
 	var out bytes.Buffer
-	a := &app{in: strings.NewReader(answers), out: &out, err: &out}
+	a := newApp(strings.NewReader(answers), &out, &out)
 	a.openReleases = func(_ context.Context, f *releaseFlags) (releases, func(), error) {
 		d.by, d.says = f.operator(), a.changes()
 		return d, func() {}, nil
 	}
-	root := a.command()
-	root.SetArgs(append([]string{"release"}, line...))
-	root.SetOut(&out)
-	root.SetErr(&out)
-	code := a.report(root.ExecuteContext(t.Context()))
+	code := a.run(t.Context(), append([]string{"release"}, line...))
 	return code, out.String()
 }
 
@@ -226,6 +224,11 @@ func (d *drill) must(t *testing.T, line ...string) string {
 // TestReleaseDialogue is a release of two modules from its start to its end,
 // by two operators, as the screen shows it.
 func TestReleaseDialogue(t *testing.T) {
+	t.Chdir(t.TempDir())
+	own := "modules:\n  auth: {check: 'echo $SKERRY_MODULE at $SKERRY_ADDRS'}\n"
+	if err := os.WriteFile("release.yaml", []byte(own), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	synctest.Test(t, func(t *testing.T) {
 		d := newDrill()
 		d.holders = [][]holder{{{Service: "auth", Holder: rollout.Holder{Process: "gamma/13/c", Why: rollout.Holding, Least: rollout.Generation{N: 3}}, Since: time.Now()}}}
@@ -233,7 +236,7 @@ func TestReleaseDialogue(t *testing.T) {
 		for _, line := range [][]string{
 			{"status"},
 			{"start", "--by", "alice", "--reason", "new token format"},
-			{"config", "put", "auth", "version=v2", "wish=2", "max_failures=1%", "max_p99=200ms", "check=echo $SKERRY_MODULE at $SKERRY_ADDRS"},
+			{"config", "put", "auth", "version=v2", "wish=2", "max_failures=1%", "max_p99=200ms"},
 			{"config", "put", "proc", "version=v2"},
 			{"ship", "all"},
 			{"status"},
@@ -433,7 +436,7 @@ func TestManifest(t *testing.T) {
 	d := newDrill()
 	d.must(t, "start", "--by", "alice", "--reason", "x")
 	path := filepath.Join(t.TempDir(), "release.yaml")
-	text := "modules:\n  auth: {version: v2, wish: 2, check: 'test $SKERRY_COLOUR = red', env: {colour: red}}\n  proc: {version: v2, strategy: waiting, patience: 5s, give_up: true}\n"
+	text := "modules:\n  auth: {version: v2, wish: 2, check: 'test $SKERRY_SETTING_COLOUR = red', env: {colour: red}}\n  proc: {version: v2, strategy: waiting, patience: 5s, give_up: true}\n"
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

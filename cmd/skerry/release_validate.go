@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/skerry/skerry/release"
 	"github.com/skerry/skerry/rollout"
 	"github.com/spf13/cobra"
 )
@@ -89,28 +90,116 @@ func (a *app) releaseRefresh(ctx context.Context, to releases, f *releaseFlags, 
 }
 
 func (a *app) releaseAdoptCommand(f *releaseFlags) *cobra.Command {
-	return &cobra.Command{
-		Use:   "adopt",
-		Short: "Go on after the database was restored from an older copy",
+	keep := ""
+	c := &cobra.Command{
+		Use:   "adopt [--keep HASH]",
+		Short: "Go on after the log was restored from an older copy, or has parted",
 		Long: `After a restore the database lacks steps that processes have carried out. adopt
-writes them back, as the processes have them, and begins a new timeline, so that
-no generation ever stands for two sets of rules. status says when it is needed.`,
+writes them back, as the processes have them.
+
+When two operators have released where neither saw the other (two primaries of
+the database, two halves of a network), there are two logs, and calls between
+processes of one and the other are refused. adopt --keep names the one that goes
+on, by the beginning of its hash; the steps of the other end, and requests that
+have begun by them are refused. A service that only the other log speaks of
+keeps the version that was found first.
+
+Either way a new timeline begins, so that no generation ever stands for two sets
+of rules. status says when it is needed, and shows the logs.`,
 		Args: cobra.NoArgs,
 		RunE: a.inRelease(f, func(ctx context.Context, to releases, _ []string) error {
-			if err := a.confirm(f, "write the steps back that the processes have carried out and the database lacks", "begin a new timeline of generations"); err != nil {
-				return err
-			}
-			if err := to.Adopt(ctx); err != nil {
-				return err
-			}
 			s, err := to.State(ctx)
 			if err != nil {
+				return err
+			}
+			if err := a.confirm(f, adoptPlan(s, keep)...); err != nil {
+				return err
+			}
+			if err := to.Adopt(ctx, keep); err != nil {
+				return err
+			}
+			if s, err = to.State(ctx); err != nil {
 				return err
 			}
 			r, _ := s.session()
 			return a.stepped(r, "Adopted. Next: skerry release status")
 		}),
 	}
+	c.Flags().StringVar(&keep, "keep", "", "beginning of the `HASH` of the log that goes on, or its generation")
+	return c
+}
+
+// adoptPlan says what adopt will do.
+func adoptPlan(s siteState, keep string) []string {
+	plan := []string{"begin a new timeline of generations"}
+	if len(s.Lines) < 2 {
+		return append([]string{"write the steps back that the processes have carried out and the database lacks"}, plan...)
+	}
+	for _, l := range s.Lines {
+		verb := "end the log "
+		if keep != "" && (strings.HasPrefix(l.Tip.Hash, keep) || l.Tip.Generation.String() == keep) {
+			verb = "go on with the log "
+		}
+		plan = append(plan, verb+lineText(l))
+	}
+	return append(plan, "refuse what remains of requests that have begun by a log that ends")
+}
+
+// lineText is a log of the site in a few words.
+func lineText(l release.Line) string {
+	text := l.Tip.String()
+	if n := len(l.Entries); n > 0 {
+		text += fmt.Sprintf(", last step %q by %s", l.Entries[n-1].Step, l.Entries[n-1].By)
+	}
+	text += fmt.Sprintf(", of %d processes", len(l.Members))
+	if l.Stored {
+		text += " and the database"
+	}
+	return text
+}
+
+func (a *app) releaseVouchCommand(f *releaseFlags) *cobra.Command {
+	return &cobra.Command{
+		Use:   "vouch",
+		Short: "Take over the last steps of the log, when the key that has signed them is trusted no more",
+		Long: `The steps of a log are obeyed up to the newest one that a key has signed which
+is trusted now. When the key of the last step was removed from the operators'
+file, processes that start anew stop before it. vouch adds an empty step under
+your key, which closes the log behind the others. Look at them first: release
+log --verify.`,
+		Args: cobra.NoArgs,
+		RunE: a.inRelease(f, func(ctx context.Context, to releases, _ []string) error {
+			s, err := to.State(ctx)
+			if err != nil {
+				return err
+			}
+			var plan []string
+			for i, e := range s.Entries {
+				if s.unvouched(i) {
+					plan = append(plan, fmt.Sprintf("vouch for generation %v, %q by %s: %v", e.Generation, e.Step, e.By, s.Signers[i].err))
+				}
+			}
+			if err := a.confirm(f, append(plan, "add an empty step under your key")...); err != nil {
+				return err
+			}
+			if err := to.Vouch(ctx); err != nil {
+				return err
+			}
+			a.printf("Vouched. Next: skerry release log --verify\n")
+			return nil
+		}),
+	}
+}
+
+// unvouched reports whether neither an entry nor one after it is signed by a
+// key that is trusted now.
+func (s siteState) unvouched(i int) bool {
+	for ; i < len(s.Signers); i++ {
+		if s.Signers[i].err == nil {
+			return false
+		}
+	}
+	return true
 }
 
 func (a *app) printDifferences(list []difference) error {
@@ -149,6 +238,9 @@ func differences(s siteState) ([]difference, error) {
 	switch {
 	case s.Restored:
 		add(false, "skerry release adopt", "nothing can be committed: %s", s.Frozen)
+		for _, l := range s.Lines {
+			add(false, "skerry release adopt --keep "+l.Tip.Hash[:12]+" goes on with it", "the log has parted; one is %s", lineText(l))
+		}
 	case s.Frozen != "":
 		add(false, "bring it back; until then requests go on and releases wait", "nothing can be committed: %s", s.Frozen)
 	}
@@ -203,7 +295,7 @@ func countAre(n int) string {
 }
 
 func (a *app) releaseLogCommand(f *releaseFlags) *cobra.Command {
-	last := 0
+	last, verify := 0, false
 	c := &cobra.Command{
 		Use:   "log",
 		Short: "Who did what, and when",
@@ -213,15 +305,51 @@ func (a *app) releaseLogCommand(f *releaseFlags) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			entries := s.Entries
-			if last > 0 && last < len(entries) {
-				entries = entries[len(entries)-last:]
+			if n := len(s.Entries) - last; last > 0 && n > 0 {
+				s.Entries, s.Signers = s.Entries[n:], s.Signers[n:]
 			}
-			return a.printLog(entries)
+			if verify {
+				return a.printVerified(s)
+			}
+			return a.printLog(s.Entries)
 		}),
 	}
 	c.Flags().IntVarP(&last, "last", "n", 0, "only the last `N` steps")
+	c.Flags().BoolVar(&verify, "verify", false, "also whose key has signed each step; exit code 1 when the last one is not trusted")
 	return c
+}
+
+// verified is a step and whose key has signed it.
+type verified struct {
+	Entry  rollout.Entry `json:"entry"`
+	Hash   string        `json:"hash"`
+	Signer string        `json:"signer,omitempty"`
+	Why    string        `json:"why,omitempty"` // no signature of it counts
+	Obeyed bool          `json:"obeyed"`        // it, or one after it, is signed by a key that is trusted now
+}
+
+func (a *app) printVerified(s siteState) error {
+	rows, last := [][]string{}, error(nil)
+	for i, e := range s.Entries {
+		v := verified{Entry: e, Hash: e.Hash(), Signer: s.Signers[i].name, Obeyed: !s.unvouched(i)}
+		signedBy := v.Signer
+		if err := s.Signers[i].err; err != nil {
+			v.Signer, v.Why = "", err.Error()
+			if signedBy = "vouched for by a later step"; !v.Obeyed {
+				signedBy, last = "NOT OBEYED: "+v.Why, &exitError{exitProblem, nil}
+			}
+		}
+		if a.flags.json {
+			if err := a.printLine(v); err != nil {
+				return err
+			}
+		}
+		rows = append(rows, []string{e.Generation.String(), e.Hash()[:12], orDash(e.By), strings.TrimSpace(e.Step), signedBy})
+	}
+	if !a.flags.json {
+		a.printTable([]string{" GENERATION", "HASH", "BY", "STEP", "SIGNED BY"}, rows)
+	}
+	return last
 }
 
 func (a *app) printLog(entries []rollout.Entry) error {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"net/url"
 	"reflect"
 	"slices"
 	"strconv"
@@ -10,6 +9,8 @@ import (
 	"time"
 
 	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/internal/mask"
+	"github.com/skerry/skerry/internal/quote"
 )
 
 // showConfig prints a configuration with its defaults, in the file's own
@@ -22,7 +23,7 @@ func (a *app) showConfig(c skerry.Config) error {
 	}
 	var b strings.Builder
 	writeYAML(&b, tree, "")
-	a.printf("%s", b.String())
+	a.printf("%s", quote.Lines(b.String()))
 	return nil
 }
 
@@ -68,8 +69,10 @@ func settingOf(v reflect.Value, tag reflect.StructTag) any {
 		switch text := v.String(); {
 		case text == "":
 			return nil
+		case tag.Get("secret") == "url":
+			return mask.URL(text)
 		case tag.Get("secret") != "":
-			return mask(text)
+			return mask.Set
 		default:
 			return text
 		}
@@ -104,18 +107,9 @@ func listOf(v reflect.Value) any {
 	return list
 }
 
-// mask hides a secret; of a URL only the password is one.
-func mask(text string) string {
-	u, err := url.Parse(text)
-	if err != nil || u.Host == "" {
-		return "(set)"
-	}
-	return u.Redacted()
-}
-
 func writeYAML(b *strings.Builder, tree []setting, indent string) {
 	for _, s := range tree {
-		fmt.Fprintf(b, "%s%s:", indent, s.key)
+		fmt.Fprintf(b, "%s%s:", indent, scalar(s.key))
 		writeValue(b, s.value, indent)
 	}
 }
@@ -150,7 +144,7 @@ func scalar(v any) string {
 	plain := func(r rune) bool {
 		return r == '-' || r == '_' || r == '.' || r == '/' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
 	}
-	if strings.IndexFunc(text, func(r rune) bool { return !plain(r) }) < 0 && text[0] != '-' {
+	if text != "" && strings.IndexFunc(text, func(r rune) bool { return !plain(r) }) < 0 && text[0] != '-' {
 		return text
 	}
 	return strconv.Quote(text)

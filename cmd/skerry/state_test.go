@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"slices"
@@ -55,8 +54,11 @@ func promisedAt(t *testing.T, addr string) (release string, err error) {
 	if err != nil || len(text) == 0 {
 		return "", err
 	}
-	var e rollout.Entry
-	err = json.Unmarshal(text, &e)
+	r, err := rollout.ParseRecord(text)
+	if err != nil {
+		return "", err
+	}
+	e, err := r.Open()
 	return e.Release, err
 }
 
@@ -85,8 +87,8 @@ func TestPromisesSurviveKill(t *testing.T) {
 				}
 				seen[in.Addr] = true
 				if release != "" {
-					text, _ := json.Marshal(rollout.Entry{Generation: rollout.Generation{N: 1}, Release: release})
-					if err := internalAt(t, in.Addr).Promise(t.Context(), text, "ann"); err != nil {
+					record := rollout.Entry{Cluster: looker.Rollout().Cluster(), Generation: rollout.Generation{N: 1}, Release: release}.Record().Marshal()
+					if err := internalAt(t, in.Addr).Promise(t.Context(), record, []byte(`{"command":"ann"}`)); err != nil {
 						t.Fatal(err)
 					}
 				}

@@ -118,6 +118,9 @@ func (a *app) readStats(ctx context.Context, q statsQuery) ([]health.Row, string
 	if c.Database.URL != "" && c.Mode != skerry.ModeBroadcast {
 		return a.databaseStats(ctx, c, q)
 	}
+	if c.Stats.File == "" && (c.StateDir == "" || c.StateDir == "none") {
+		return nil, "", problemf("no statistics log is kept: there is no state directory; name a log with --log")
+	}
 	return readStatsLog(cmp.Or(c.Stats.File, filepath.Join(c.StateDir, c.Cluster, "*.stats.log")), q)
 }
 

@@ -2,6 +2,7 @@ package dynamic
 
 import (
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -108,8 +109,22 @@ func (dirs searchPath) Abs(p string) (string, error) {
 	return p, nil
 }
 
+// maxFile bounds a .thrift file.
+const maxFile = 8 << 20
+
 // Read reads a file that Abs has resolved.
-func (searchPath) Read(p string) ([]byte, error) { return os.ReadFile(p) }
+func (searchPath) Read(p string) ([]byte, error) {
+	f, err := os.Open(p)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err == nil && len(text) > maxFile {
+		return nil, fmt.Errorf("%q has more than %d bytes", p, maxFile)
+	}
+	return text, err
+}
 
 // oneLine joins the compiler's indented lines.
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }

@@ -27,6 +27,18 @@ type Struct struct {
 	Unknown int
 }
 
+// DecodedSizes are the bytes that values take in memory when Read has made them:
+// an element of a list, a struct, an entry of a map, a field of a struct. Package
+// rpc counts by them what a reply takes.
+func (s *Struct) DecodedSizes() (element, structure, entry, field int) {
+	const (
+		boxed   = 16 + 24      // an interface, and the largest that it refers to: the header of a byte slice
+		emptied = 96 + 48      // a Struct and its map
+		slots   = 8 * (8 + 17) // that a map has at least
+	)
+	return boxed, emptied + slots, 2 * boxed, 24 + 2*25 // a field is boxed, and its map may be half empty
+}
+
 func newStruct(spec *compile.StructSpec) *Struct {
 	return &Struct{Name: spec.Name, fields: spec.Fields, union: spec.Type == ast.UnionType, values: map[int16]value{}}
 }

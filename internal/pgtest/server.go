@@ -30,6 +30,7 @@ type Options struct {
 	Port   int           // 0 means a free port
 	Netns  string        // name of the network namespace to run in; "" means the caller's; needs root
 	Config string        // further lines of postgresql.conf
+	TLS    bool          // the server takes TLS, too; see Certificate
 	Ahead  time.Duration // of the server's clock before this machine's, by libfaketime; may be negative
 }
 
@@ -93,6 +94,12 @@ func (s *Server) firstStart() error {
 	conf := fmt.Sprintf("listen_addresses = '%s'\nport = %d\nunix_socket_directories = '%s'\n"+
 		"max_connections = 200\nshared_buffers = '32MB'\nfsync = off\nlog_min_messages = warning\n%s\n",
 		s.Host, s.Port, s.dir, s.Config)
+	if s.TLS {
+		conf += "ssl = on\n"
+		if err := s.certify(); err != nil {
+			return err
+		}
+	}
 	if err := os.WriteFile(filepath.Join(s.data(), "pg_hba.conf"), []byte(hba), 0o644); err != nil {
 		return err
 	}

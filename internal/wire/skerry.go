@@ -4687,6 +4687,206 @@ func (p *Served) String() string {
 	return fmt.Sprintf("Served(%+v)", *p)
 }
 
+// A part of the rule log, oldest entries first.
+//
+// Attributes:
+//   - Records
+//   - More
+type Records struct {
+	Records [][]byte `thrift:"records,1" db:"records" json:"records"`
+	More    *bool    `thrift:"more,2" db:"more" json:"more,omitempty"`
+}
+
+func NewRecords() *Records {
+	return &Records{}
+}
+
+func (p *Records) GetRecords() [][]byte {
+	return p.Records
+}
+
+var Records_More_DEFAULT bool
+
+func (p *Records) GetMore() bool {
+	if !p.IsSetMore() {
+		return Records_More_DEFAULT
+	}
+	return *p.More
+}
+func (p *Records) IsSetMore() bool {
+	return p.More != nil
+}
+
+func (p *Records) Read(ctx context.Context, iprot thrift.TProtocol) error {
+	if _, err := iprot.ReadStructBegin(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
+	}
+
+	for {
+		_, fieldTypeId, fieldId, err := iprot.ReadFieldBegin(ctx)
+		if err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
+		}
+		if fieldTypeId == thrift.STOP {
+			break
+		}
+		switch fieldId {
+		case 1:
+			if fieldTypeId == thrift.LIST {
+				if err := p.ReadField1(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 2:
+			if fieldTypeId == thrift.BOOL {
+				if err := p.ReadField2(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		default:
+			if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+				return err
+			}
+		}
+		if err := iprot.ReadFieldEnd(ctx); err != nil {
+			return err
+		}
+	}
+	if err := iprot.ReadStructEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read struct end error: ", p), err)
+	}
+	return nil
+}
+
+func (p *Records) ReadField1(ctx context.Context, iprot thrift.TProtocol) error {
+	_, size, err := iprot.ReadListBegin(ctx)
+	if err != nil {
+		return thrift.PrependError("error reading list begin: ", err)
+	}
+	tSlice := make([][]byte, 0, size)
+	p.Records = tSlice
+	for i := 0; i < size; i++ {
+		var _elem26 []byte
+		if v, err := iprot.ReadBinary(ctx); err != nil {
+			return thrift.PrependError("error reading field 0: ", err)
+		} else {
+			_elem26 = v
+		}
+		p.Records = append(p.Records, _elem26)
+	}
+	if err := iprot.ReadListEnd(ctx); err != nil {
+		return thrift.PrependError("error reading list end: ", err)
+	}
+	return nil
+}
+
+func (p *Records) ReadField2(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadBool(ctx); err != nil {
+		return thrift.PrependError("error reading field 2: ", err)
+	} else {
+		p.More = &v
+	}
+	return nil
+}
+
+func (p *Records) Write(ctx context.Context, oprot thrift.TProtocol) error {
+	if err := oprot.WriteStructBegin(ctx, "Records"); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
+	}
+	if p != nil {
+		if err := p.writeField1(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField2(ctx, oprot); err != nil {
+			return err
+		}
+	}
+	if err := oprot.WriteFieldStop(ctx); err != nil {
+		return thrift.PrependError("write field stop error: ", err)
+	}
+	if err := oprot.WriteStructEnd(ctx); err != nil {
+		return thrift.PrependError("write struct stop error: ", err)
+	}
+	return nil
+}
+
+func (p *Records) writeField1(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "records", thrift.LIST, 1); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 1:records: ", p), err)
+	}
+	if err := oprot.WriteListBegin(ctx, thrift.STRING, len(p.Records)); err != nil {
+		return thrift.PrependError("error writing list begin: ", err)
+	}
+	for _, v := range p.Records {
+		if err := oprot.WriteBinary(ctx, v); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T. (0) field write error: ", p), err)
+		}
+	}
+	if err := oprot.WriteListEnd(ctx); err != nil {
+		return thrift.PrependError("error writing list end: ", err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 1:records: ", p), err)
+	}
+	return err
+}
+
+func (p *Records) writeField2(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetMore() {
+		if err := oprot.WriteFieldBegin(ctx, "more", thrift.BOOL, 2); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 2:more: ", p), err)
+		}
+		if err := oprot.WriteBool(ctx, bool(*p.More)); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T.more (2) field write error: ", p), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 2:more: ", p), err)
+		}
+	}
+	return err
+}
+
+func (p *Records) Equals(other *Records) bool {
+	if p == other {
+		return true
+	} else if p == nil || other == nil {
+		return false
+	}
+	if len(p.Records) != len(other.Records) {
+		return false
+	}
+	for i, _tgt := range p.Records {
+		_src27 := other.Records[i]
+		if bytes.Compare(_tgt, _src27) != 0 {
+			return false
+		}
+	}
+	if p.More != other.More {
+		if p.More == nil || other.More == nil {
+			return false
+		}
+		if (*p.More) != (*other.More) {
+			return false
+		}
+	}
+	return true
+}
+
+func (p *Records) String() string {
+	if p == nil {
+		return "<nil>"
+	}
+	return fmt.Sprintf("Records(%+v)", *p)
+}
+
 // The rules could not be taken; nothing was applied beyond what applied says.
 //
 // Attributes:
@@ -4943,38 +5143,43 @@ func (RulesRefused) TExceptionType() thrift.TExceptionType {
 var _ thrift.TException = (*RulesRefused)(nil)
 
 type Internal interface { //The framework's own service, skerry.internal, on the port of every process.
-	//Entries of the rule log, and reports, travel as the JSON of package rollout.
+	//Entries of the rule log travel as rollout.Record.Marshal writes them, reports
+	//as the JSON of package rollout.
+	//
+	//ping, bring and whoAmI are open to every caller; all else is for members, on
+	//a site connection. A caller without one hears the cluster and the release only.
 
 	WhoAmI(ctx context.Context) (_r *Identity, _err error)
 	Describe(ctx context.Context) (_r *Description, _err error)
 	Ping(ctx context.Context) (_err error)
-	// The entries after a generation (rollout.Generation.String), oldest first.
+	// The entries after a generation (rollout.Generation.String), oldest first, a page of them.
 	//
 	// Parameters:
-	//  - Generation
-	RulesSince(ctx context.Context, generation string) (_r [][]byte, _err error)
-	// Applies committed entries, oldest first; returns the generation applied then.
+	//  - After
+	Log(ctx context.Context, after string) (_r *Records, _err error)
+	// Applies entries, oldest first, that operators trusted here have signed; returns the generation applied then. Open to every caller: entries prove themselves.
 	//
 	// Parameters:
-	//  - Entries
-	LearnRules(ctx context.Context, entries [][]byte) (_r string, _err error)
-	// Accepts an entry that is to be committed where no database orders the log; by names who asks.
+	//  - Records
+	Bring(ctx context.Context, records [][]byte) (_r string, _err error)
+	// Accepts an entry that is to be committed where no database orders the log. undertaking is a rollout.Undertaking: which command asks, and its proof.
 	//
 	// Parameters:
-	//  - Entry
-	//  - By
-	Promise(ctx context.Context, entry []byte, by string) (_err error)
-	// Takes the promise of exactly this entry back, unless others have asked for it, too.
+	//  - Record
+	//  - Undertaking
+	Promise(ctx context.Context, record []byte, undertaking []byte) (_err error)
+	// Takes the promise of exactly this entry back, unless other commands have asked for it, too.
 	//
 	// Parameters:
-	//  - Entry
-	//  - By
-	Abandon(ctx context.Context, entry []byte, by string) (_err error)
+	//  - Record
+	//  - Undertaking
+	Abandon(ctx context.Context, record []byte, undertaking []byte) (_err error)
 	// Never promises this entry from now on; refused when it is promised or applied.
 	//
 	// Parameters:
-	//  - Entry
-	Bar(ctx context.Context, entry []byte) (_err error)
+	//  - Record
+	//  - Undertaking
+	Bar(ctx context.Context, record []byte, undertaking []byte) (_err error)
 	// The entry that was promised and is not committed; empty: none.
 	Promised(ctx context.Context) (_r []byte, _err error)
 	// Answers a round of a drain with a rollout.Report; it may take waitMs when work that reads a generation before that one is under way.
@@ -5022,7 +5227,11 @@ type Internal interface { //The framework's own service, skerry.internal, on the
 }
 
 // The framework's own service, skerry.internal, on the port of every process.
-// Entries of the rule log, and reports, travel as the JSON of package rollout.
+// Entries of the rule log travel as rollout.Record.Marshal writes them, reports
+// as the JSON of package rollout.
+//
+// ping, bring and whoAmI are open to every caller; all else is for members, on
+// a site connection. A caller without one hears the cluster and the release only.
 type InternalClient struct {
 	c    thrift.TClient
 	meta thrift.ResponseMeta
@@ -5059,122 +5268,101 @@ func (p *InternalClient) SetLastResponseMeta_(meta thrift.ResponseMeta) {
 }
 
 func (p *InternalClient) WhoAmI(ctx context.Context) (_r *Identity, _err error) {
-	var _args26 InternalWhoAmIArgs
-	var _result28 InternalWhoAmIResult
-	var _meta27 thrift.ResponseMeta
-	_meta27, _err = p.Client_().Call(ctx, "whoAmI", &_args26, &_result28)
-	p.SetLastResponseMeta_(_meta27)
+	var _args28 InternalWhoAmIArgs
+	var _result30 InternalWhoAmIResult
+	var _meta29 thrift.ResponseMeta
+	_meta29, _err = p.Client_().Call(ctx, "whoAmI", &_args28, &_result30)
+	p.SetLastResponseMeta_(_meta29)
 	if _err != nil {
 		return
 	}
-	if _ret29 := _result28.GetSuccess(); _ret29 != nil {
-		return _ret29, nil
+	if _ret31 := _result30.GetSuccess(); _ret31 != nil {
+		return _ret31, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "whoAmI failed: unknown result")
 }
 
 func (p *InternalClient) Describe(ctx context.Context) (_r *Description, _err error) {
-	var _args30 InternalDescribeArgs
-	var _result32 InternalDescribeResult
-	var _meta31 thrift.ResponseMeta
-	_meta31, _err = p.Client_().Call(ctx, "describe", &_args30, &_result32)
-	p.SetLastResponseMeta_(_meta31)
+	var _args32 InternalDescribeArgs
+	var _result34 InternalDescribeResult
+	var _meta33 thrift.ResponseMeta
+	_meta33, _err = p.Client_().Call(ctx, "describe", &_args32, &_result34)
+	p.SetLastResponseMeta_(_meta33)
 	if _err != nil {
 		return
 	}
-	if _ret33 := _result32.GetSuccess(); _ret33 != nil {
-		return _ret33, nil
+	if _ret35 := _result34.GetSuccess(); _ret35 != nil {
+		return _ret35, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "describe failed: unknown result")
 }
 
 func (p *InternalClient) Ping(ctx context.Context) (_err error) {
-	var _args34 InternalPingArgs
-	var _result36 InternalPingResult
-	var _meta35 thrift.ResponseMeta
-	_meta35, _err = p.Client_().Call(ctx, "ping", &_args34, &_result36)
-	p.SetLastResponseMeta_(_meta35)
+	var _args36 InternalPingArgs
+	var _result38 InternalPingResult
+	var _meta37 thrift.ResponseMeta
+	_meta37, _err = p.Client_().Call(ctx, "ping", &_args36, &_result38)
+	p.SetLastResponseMeta_(_meta37)
 	if _err != nil {
 		return
 	}
 	return nil
 }
 
-// The entries after a generation (rollout.Generation.String), oldest first.
+// The entries after a generation (rollout.Generation.String), oldest first, a page of them.
 //
 // Parameters:
-//   - Generation
-func (p *InternalClient) RulesSince(ctx context.Context, generation string) (_r [][]byte, _err error) {
-	var _args37 InternalRulesSinceArgs
-	_args37.Generation = generation
-	var _result39 InternalRulesSinceResult
-	var _meta38 thrift.ResponseMeta
-	_meta38, _err = p.Client_().Call(ctx, "rulesSince", &_args37, &_result39)
-	p.SetLastResponseMeta_(_meta38)
+//   - After
+func (p *InternalClient) Log(ctx context.Context, after string) (_r *Records, _err error) {
+	var _args39 InternalLogArgs
+	_args39.After = after
+	var _result41 InternalLogResult
+	var _meta40 thrift.ResponseMeta
+	_meta40, _err = p.Client_().Call(ctx, "log", &_args39, &_result41)
+	p.SetLastResponseMeta_(_meta40)
 	if _err != nil {
 		return
 	}
-	return _result39.GetSuccess(), nil
+	if _ret42 := _result41.GetSuccess(); _ret42 != nil {
+		return _ret42, nil
+	}
+	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "log failed: unknown result")
 }
 
-// Applies committed entries, oldest first; returns the generation applied then.
+// Applies entries, oldest first, that operators trusted here have signed; returns the generation applied then. Open to every caller: entries prove themselves.
 //
 // Parameters:
-//   - Entries
-func (p *InternalClient) LearnRules(ctx context.Context, entries [][]byte) (_r string, _err error) {
-	var _args40 InternalLearnRulesArgs
-	_args40.Entries = entries
-	var _result42 InternalLearnRulesResult
-	var _meta41 thrift.ResponseMeta
-	_meta41, _err = p.Client_().Call(ctx, "learnRules", &_args40, &_result42)
-	p.SetLastResponseMeta_(_meta41)
-	if _err != nil {
-		return
-	}
-	switch {
-	case _result42.Refused != nil:
-		return _r, _result42.Refused
-	}
-
-	return _result42.GetSuccess(), nil
-}
-
-// Accepts an entry that is to be committed where no database orders the log; by names who asks.
-//
-// Parameters:
-//   - Entry
-//   - By
-func (p *InternalClient) Promise(ctx context.Context, entry []byte, by string) (_err error) {
-	var _args43 InternalPromiseArgs
-	_args43.Entry = entry
-	_args43.By = by
-	var _result45 InternalPromiseResult
+//   - Records
+func (p *InternalClient) Bring(ctx context.Context, records [][]byte) (_r string, _err error) {
+	var _args43 InternalBringArgs
+	_args43.Records = records
+	var _result45 InternalBringResult
 	var _meta44 thrift.ResponseMeta
-	_meta44, _err = p.Client_().Call(ctx, "promise", &_args43, &_result45)
+	_meta44, _err = p.Client_().Call(ctx, "bring", &_args43, &_result45)
 	p.SetLastResponseMeta_(_meta44)
 	if _err != nil {
 		return
 	}
 	switch {
 	case _result45.Refused != nil:
-		return _result45.Refused
+		return _r, _result45.Refused
 	}
 
-	return nil
+	return _result45.GetSuccess(), nil
 }
 
-// Takes the promise of exactly this entry back, unless others have asked for it, too.
+// Accepts an entry that is to be committed where no database orders the log. undertaking is a rollout.Undertaking: which command asks, and its proof.
 //
 // Parameters:
-//   - Entry
-//   - By
-func (p *InternalClient) Abandon(ctx context.Context, entry []byte, by string) (_err error) {
-	var _args46 InternalAbandonArgs
-	_args46.Entry = entry
-	_args46.By = by
-	var _result48 InternalAbandonResult
+//   - Record
+//   - Undertaking
+func (p *InternalClient) Promise(ctx context.Context, record []byte, undertaking []byte) (_err error) {
+	var _args46 InternalPromiseArgs
+	_args46.Record = record
+	_args46.Undertaking = undertaking
+	var _result48 InternalPromiseResult
 	var _meta47 thrift.ResponseMeta
-	_meta47, _err = p.Client_().Call(ctx, "abandon", &_args46, &_result48)
+	_meta47, _err = p.Client_().Call(ctx, "promise", &_args46, &_result48)
 	p.SetLastResponseMeta_(_meta47)
 	if _err != nil {
 		return
@@ -5187,16 +5375,18 @@ func (p *InternalClient) Abandon(ctx context.Context, entry []byte, by string) (
 	return nil
 }
 
-// Never promises this entry from now on; refused when it is promised or applied.
+// Takes the promise of exactly this entry back, unless other commands have asked for it, too.
 //
 // Parameters:
-//   - Entry
-func (p *InternalClient) Bar(ctx context.Context, entry []byte) (_err error) {
-	var _args49 InternalBarArgs
-	_args49.Entry = entry
-	var _result51 InternalBarResult
+//   - Record
+//   - Undertaking
+func (p *InternalClient) Abandon(ctx context.Context, record []byte, undertaking []byte) (_err error) {
+	var _args49 InternalAbandonArgs
+	_args49.Record = record
+	_args49.Undertaking = undertaking
+	var _result51 InternalAbandonResult
 	var _meta50 thrift.ResponseMeta
-	_meta50, _err = p.Client_().Call(ctx, "bar", &_args49, &_result51)
+	_meta50, _err = p.Client_().Call(ctx, "abandon", &_args49, &_result51)
 	p.SetLastResponseMeta_(_meta50)
 	if _err != nil {
 		return
@@ -5209,17 +5399,41 @@ func (p *InternalClient) Bar(ctx context.Context, entry []byte) (_err error) {
 	return nil
 }
 
-// The entry that was promised and is not committed; empty: none.
-func (p *InternalClient) Promised(ctx context.Context) (_r []byte, _err error) {
-	var _args52 InternalPromisedArgs
-	var _result54 InternalPromisedResult
+// Never promises this entry from now on; refused when it is promised or applied.
+//
+// Parameters:
+//   - Record
+//   - Undertaking
+func (p *InternalClient) Bar(ctx context.Context, record []byte, undertaking []byte) (_err error) {
+	var _args52 InternalBarArgs
+	_args52.Record = record
+	_args52.Undertaking = undertaking
+	var _result54 InternalBarResult
 	var _meta53 thrift.ResponseMeta
-	_meta53, _err = p.Client_().Call(ctx, "promised", &_args52, &_result54)
+	_meta53, _err = p.Client_().Call(ctx, "bar", &_args52, &_result54)
 	p.SetLastResponseMeta_(_meta53)
 	if _err != nil {
 		return
 	}
-	return _result54.GetSuccess(), nil
+	switch {
+	case _result54.Refused != nil:
+		return _result54.Refused
+	}
+
+	return nil
+}
+
+// The entry that was promised and is not committed; empty: none.
+func (p *InternalClient) Promised(ctx context.Context) (_r []byte, _err error) {
+	var _args55 InternalPromisedArgs
+	var _result57 InternalPromisedResult
+	var _meta56 thrift.ResponseMeta
+	_meta56, _err = p.Client_().Call(ctx, "promised", &_args55, &_result57)
+	p.SetLastResponseMeta_(_meta56)
+	if _err != nil {
+		return
+	}
+	return _result57.GetSuccess(), nil
 }
 
 // Answers a round of a drain with a rollout.Report; it may take waitMs when work that reads a generation before that one is under way.
@@ -5229,26 +5443,13 @@ func (p *InternalClient) Promised(ctx context.Context) (_r []byte, _err error) {
 //   - Before
 //   - WaitMs
 func (p *InternalClient) Report(ctx context.Context, round int64, before string, waitMs int64) (_r []byte, _err error) {
-	var _args55 InternalReportArgs
-	_args55.Round = round
-	_args55.Before = before
-	_args55.WaitMs = waitMs
-	var _result57 InternalReportResult
-	var _meta56 thrift.ResponseMeta
-	_meta56, _err = p.Client_().Call(ctx, "report", &_args55, &_result57)
-	p.SetLastResponseMeta_(_meta56)
-	if _err != nil {
-		return
-	}
-	return _result57.GetSuccess(), nil
-}
-
-// Every process that this one has heard of and that has not withdrawn.
-func (p *InternalClient) Members(ctx context.Context) (_r []*Member, _err error) {
-	var _args58 InternalMembersArgs
-	var _result60 InternalMembersResult
+	var _args58 InternalReportArgs
+	_args58.Round = round
+	_args58.Before = before
+	_args58.WaitMs = waitMs
+	var _result60 InternalReportResult
 	var _meta59 thrift.ResponseMeta
-	_meta59, _err = p.Client_().Call(ctx, "members", &_args58, &_result60)
+	_meta59, _err = p.Client_().Call(ctx, "report", &_args58, &_result60)
 	p.SetLastResponseMeta_(_meta59)
 	if _err != nil {
 		return
@@ -5256,17 +5457,30 @@ func (p *InternalClient) Members(ctx context.Context) (_r []*Member, _err error)
 	return _result60.GetSuccess(), nil
 }
 
+// Every process that this one has heard of and that has not withdrawn.
+func (p *InternalClient) Members(ctx context.Context) (_r []*Member, _err error) {
+	var _args61 InternalMembersArgs
+	var _result63 InternalMembersResult
+	var _meta62 thrift.ResponseMeta
+	_meta62, _err = p.Client_().Call(ctx, "members", &_args61, &_result63)
+	p.SetLastResponseMeta_(_meta62)
+	if _err != nil {
+		return
+	}
+	return _result63.GetSuccess(), nil
+}
+
 // The caller is on no registry's list, and on the list of members by this; again every 30 s while that is so.
 //
 // Parameters:
 //   - Me
 func (p *InternalClient) Introduce(ctx context.Context, me *Member) (_err error) {
-	var _args61 InternalIntroduceArgs
-	_args61.Me = me
-	var _result63 InternalIntroduceResult
-	var _meta62 thrift.ResponseMeta
-	_meta62, _err = p.Client_().Call(ctx, "introduce", &_args61, &_result63)
-	p.SetLastResponseMeta_(_meta62)
+	var _args64 InternalIntroduceArgs
+	_args64.Me = me
+	var _result66 InternalIntroduceResult
+	var _meta65 thrift.ResponseMeta
+	_meta65, _err = p.Client_().Call(ctx, "introduce", &_args64, &_result66)
+	p.SetLastResponseMeta_(_meta65)
 	if _err != nil {
 		return
 	}
@@ -5278,12 +5492,12 @@ func (p *InternalClient) Introduce(ctx context.Context, me *Member) (_err error)
 // Parameters:
 //   - Me
 func (p *InternalClient) Farewell(ctx context.Context, me *Owner) (_err error) {
-	var _args64 InternalFarewellArgs
-	_args64.Me = me
-	var _result66 InternalFarewellResult
-	var _meta65 thrift.ResponseMeta
-	_meta65, _err = p.Client_().Call(ctx, "farewell", &_args64, &_result66)
-	p.SetLastResponseMeta_(_meta65)
+	var _args67 InternalFarewellArgs
+	_args67.Me = me
+	var _result69 InternalFarewellResult
+	var _meta68 thrift.ResponseMeta
+	_meta68, _err = p.Client_().Call(ctx, "farewell", &_args67, &_result69)
+	p.SetLastResponseMeta_(_meta68)
 	if _err != nil {
 		return
 	}
@@ -5296,17 +5510,17 @@ func (p *InternalClient) Farewell(ctx context.Context, me *Owner) (_err error) {
 //   - Owner
 //   - Place
 func (p *InternalClient) Ended(ctx context.Context, owner *Owner, place string) (_r bool, _err error) {
-	var _args67 InternalEndedArgs
-	_args67.Owner = owner
-	_args67.Place = place
-	var _result69 InternalEndedResult
-	var _meta68 thrift.ResponseMeta
-	_meta68, _err = p.Client_().Call(ctx, "ended", &_args67, &_result69)
-	p.SetLastResponseMeta_(_meta68)
+	var _args70 InternalEndedArgs
+	_args70.Owner = owner
+	_args70.Place = place
+	var _result72 InternalEndedResult
+	var _meta71 thrift.ResponseMeta
+	_meta71, _err = p.Client_().Call(ctx, "ended", &_args70, &_result72)
+	p.SetLastResponseMeta_(_meta71)
 	if _err != nil {
 		return
 	}
-	return _result69.GetSuccess(), nil
+	return _result72.GetSuccess(), nil
 }
 
 // The versions of services of which this process could call an instance now; it begins to look for services that it does not know.
@@ -5314,16 +5528,16 @@ func (p *InternalClient) Ended(ctx context.Context, owner *Owner, place string) 
 // Parameters:
 //   - Names
 func (p *InternalClient) Sees(ctx context.Context, names []string) (_r map[string][]string, _err error) {
-	var _args70 InternalSeesArgs
-	_args70.Names = names
-	var _result72 InternalSeesResult
-	var _meta71 thrift.ResponseMeta
-	_meta71, _err = p.Client_().Call(ctx, "sees", &_args70, &_result72)
-	p.SetLastResponseMeta_(_meta71)
+	var _args73 InternalSeesArgs
+	_args73.Names = names
+	var _result75 InternalSeesResult
+	var _meta74 thrift.ResponseMeta
+	_meta74, _err = p.Client_().Call(ctx, "sees", &_args73, &_result75)
+	p.SetLastResponseMeta_(_meta74)
 	if _err != nil {
 		return
 	}
-	return _result72.GetSuccess(), nil
+	return _result75.GetSuccess(), nil
 }
 
 // Counts of the calls served and made; slow counts those that took longer than slowMs, or than what slowMsOf says of the service.
@@ -5332,17 +5546,17 @@ func (p *InternalClient) Sees(ctx context.Context, names []string) (_r map[strin
 //   - SlowMs
 //   - SlowMsOf
 func (p *InternalClient) Served(ctx context.Context, slowMs int64, slowMsOf map[string]int64) (_r []*Served, _err error) {
-	var _args73 InternalServedArgs
-	_args73.SlowMs = slowMs
-	_args73.SlowMsOf = slowMsOf
-	var _result75 InternalServedResult
-	var _meta74 thrift.ResponseMeta
-	_meta74, _err = p.Client_().Call(ctx, "served", &_args73, &_result75)
-	p.SetLastResponseMeta_(_meta74)
+	var _args76 InternalServedArgs
+	_args76.SlowMs = slowMs
+	_args76.SlowMsOf = slowMsOf
+	var _result78 InternalServedResult
+	var _meta77 thrift.ResponseMeta
+	_meta77, _err = p.Client_().Call(ctx, "served", &_args76, &_result78)
+	p.SetLastResponseMeta_(_meta77)
 	if _err != nil {
 		return
 	}
-	return _result75.GetSuccess(), nil
+	return _result78.GetSuccess(), nil
 }
 
 // Leave the lists with a version that the rules have retired; false: not served here, or not retired.
@@ -5351,17 +5565,17 @@ func (p *InternalClient) Served(ctx context.Context, slowMs int64, slowMsOf map[
 //   - Name
 //   - Version
 func (p *InternalClient) Leave(ctx context.Context, name string, version string) (_r bool, _err error) {
-	var _args76 InternalLeaveArgs
-	_args76.Name = name
-	_args76.Version = version
-	var _result78 InternalLeaveResult
-	var _meta77 thrift.ResponseMeta
-	_meta77, _err = p.Client_().Call(ctx, "leave", &_args76, &_result78)
-	p.SetLastResponseMeta_(_meta77)
+	var _args79 InternalLeaveArgs
+	_args79.Name = name
+	_args79.Version = version
+	var _result81 InternalLeaveResult
+	var _meta80 thrift.ResponseMeta
+	_meta80, _err = p.Client_().Call(ctx, "leave", &_args79, &_result81)
+	p.SetLastResponseMeta_(_meta80)
 	if _err != nil {
 		return
 	}
-	return _result78.GetSuccess(), nil
+	return _result81.GetSuccess(), nil
 }
 
 type InternalProcessor struct {
@@ -5384,25 +5598,25 @@ func (p *InternalProcessor) ProcessorMap() map[string]thrift.TProcessorFunction 
 
 func NewInternalProcessor(handler Internal) *InternalProcessor {
 
-	self79 := &InternalProcessor{handler: handler, processorMap: make(map[string]thrift.TProcessorFunction)}
-	self79.processorMap["whoAmI"] = &internalProcessorWhoAmI{handler: handler}
-	self79.processorMap["describe"] = &internalProcessorDescribe{handler: handler}
-	self79.processorMap["ping"] = &internalProcessorPing{handler: handler}
-	self79.processorMap["rulesSince"] = &internalProcessorRulesSince{handler: handler}
-	self79.processorMap["learnRules"] = &internalProcessorLearnRules{handler: handler}
-	self79.processorMap["promise"] = &internalProcessorPromise{handler: handler}
-	self79.processorMap["abandon"] = &internalProcessorAbandon{handler: handler}
-	self79.processorMap["bar"] = &internalProcessorBar{handler: handler}
-	self79.processorMap["promised"] = &internalProcessorPromised{handler: handler}
-	self79.processorMap["report"] = &internalProcessorReport{handler: handler}
-	self79.processorMap["members"] = &internalProcessorMembers{handler: handler}
-	self79.processorMap["introduce"] = &internalProcessorIntroduce{handler: handler}
-	self79.processorMap["farewell"] = &internalProcessorFarewell{handler: handler}
-	self79.processorMap["ended"] = &internalProcessorEnded{handler: handler}
-	self79.processorMap["sees"] = &internalProcessorSees{handler: handler}
-	self79.processorMap["served"] = &internalProcessorServed{handler: handler}
-	self79.processorMap["leave"] = &internalProcessorLeave{handler: handler}
-	return self79
+	self82 := &InternalProcessor{handler: handler, processorMap: make(map[string]thrift.TProcessorFunction)}
+	self82.processorMap["whoAmI"] = &internalProcessorWhoAmI{handler: handler}
+	self82.processorMap["describe"] = &internalProcessorDescribe{handler: handler}
+	self82.processorMap["ping"] = &internalProcessorPing{handler: handler}
+	self82.processorMap["log"] = &internalProcessorLog{handler: handler}
+	self82.processorMap["bring"] = &internalProcessorBring{handler: handler}
+	self82.processorMap["promise"] = &internalProcessorPromise{handler: handler}
+	self82.processorMap["abandon"] = &internalProcessorAbandon{handler: handler}
+	self82.processorMap["bar"] = &internalProcessorBar{handler: handler}
+	self82.processorMap["promised"] = &internalProcessorPromised{handler: handler}
+	self82.processorMap["report"] = &internalProcessorReport{handler: handler}
+	self82.processorMap["members"] = &internalProcessorMembers{handler: handler}
+	self82.processorMap["introduce"] = &internalProcessorIntroduce{handler: handler}
+	self82.processorMap["farewell"] = &internalProcessorFarewell{handler: handler}
+	self82.processorMap["ended"] = &internalProcessorEnded{handler: handler}
+	self82.processorMap["sees"] = &internalProcessorSees{handler: handler}
+	self82.processorMap["served"] = &internalProcessorServed{handler: handler}
+	self82.processorMap["leave"] = &internalProcessorLeave{handler: handler}
+	return self82
 }
 
 func (p *InternalProcessor) Process(ctx context.Context, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
@@ -5415,12 +5629,12 @@ func (p *InternalProcessor) Process(ctx context.Context, iprot, oprot thrift.TPr
 	}
 	iprot.Skip(ctx, thrift.STRUCT)
 	iprot.ReadMessageEnd(ctx)
-	x80 := thrift.NewTApplicationException(thrift.UNKNOWN_METHOD, "Unknown function "+name)
+	x83 := thrift.NewTApplicationException(thrift.UNKNOWN_METHOD, "Unknown function "+name)
 	oprot.WriteMessageBegin(ctx, name, thrift.EXCEPTION, seqId)
-	x80.Write(ctx, oprot)
+	x83.Write(ctx, oprot)
 	oprot.WriteMessageEnd(ctx)
 	oprot.Flush(ctx)
-	return false, x80
+	return false, x83
 
 }
 
@@ -5429,7 +5643,7 @@ type internalProcessorWhoAmI struct {
 }
 
 func (p *internalProcessorWhoAmI) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err81 error
+	var _write_err84 error
 	args := InternalWhoAmIArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -5475,21 +5689,21 @@ func (p *internalProcessorWhoAmI) Process(ctx context.Context, seqId int32, ipro
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc82 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing whoAmI: "+err2.Error())
+		_exc85 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing whoAmI: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "whoAmI", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err81 = thrift.WrapTException(err2)
+			_write_err84 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc82.Write(ctx, oprot); _write_err81 == nil && err2 != nil {
-			_write_err81 = thrift.WrapTException(err2)
+		if err2 := _exc85.Write(ctx, oprot); _write_err84 == nil && err2 != nil {
+			_write_err84 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err81 == nil && err2 != nil {
-			_write_err81 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err84 == nil && err2 != nil {
+			_write_err84 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err81 == nil && err2 != nil {
-			_write_err81 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err84 == nil && err2 != nil {
+			_write_err84 = thrift.WrapTException(err2)
 		}
-		if _write_err81 != nil {
-			return false, thrift.WrapTException(_write_err81)
+		if _write_err84 != nil {
+			return false, thrift.WrapTException(_write_err84)
 		}
 		return true, err
 	} else {
@@ -5497,19 +5711,19 @@ func (p *internalProcessorWhoAmI) Process(ctx context.Context, seqId int32, ipro
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "whoAmI", thrift.REPLY, seqId); err2 != nil {
-		_write_err81 = thrift.WrapTException(err2)
+		_write_err84 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err81 == nil && err2 != nil {
-		_write_err81 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err84 == nil && err2 != nil {
+		_write_err84 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err81 == nil && err2 != nil {
-		_write_err81 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err84 == nil && err2 != nil {
+		_write_err84 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err81 == nil && err2 != nil {
-		_write_err81 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err84 == nil && err2 != nil {
+		_write_err84 = thrift.WrapTException(err2)
 	}
-	if _write_err81 != nil {
-		return false, thrift.WrapTException(_write_err81)
+	if _write_err84 != nil {
+		return false, thrift.WrapTException(_write_err84)
 	}
 	return true, err
 }
@@ -5519,7 +5733,7 @@ type internalProcessorDescribe struct {
 }
 
 func (p *internalProcessorDescribe) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err83 error
+	var _write_err86 error
 	args := InternalDescribeArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -5565,21 +5779,21 @@ func (p *internalProcessorDescribe) Process(ctx context.Context, seqId int32, ip
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc84 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing describe: "+err2.Error())
+		_exc87 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing describe: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "describe", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err83 = thrift.WrapTException(err2)
+			_write_err86 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc84.Write(ctx, oprot); _write_err83 == nil && err2 != nil {
-			_write_err83 = thrift.WrapTException(err2)
+		if err2 := _exc87.Write(ctx, oprot); _write_err86 == nil && err2 != nil {
+			_write_err86 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err83 == nil && err2 != nil {
-			_write_err83 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err86 == nil && err2 != nil {
+			_write_err86 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err83 == nil && err2 != nil {
-			_write_err83 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err86 == nil && err2 != nil {
+			_write_err86 = thrift.WrapTException(err2)
 		}
-		if _write_err83 != nil {
-			return false, thrift.WrapTException(_write_err83)
+		if _write_err86 != nil {
+			return false, thrift.WrapTException(_write_err86)
 		}
 		return true, err
 	} else {
@@ -5587,19 +5801,19 @@ func (p *internalProcessorDescribe) Process(ctx context.Context, seqId int32, ip
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "describe", thrift.REPLY, seqId); err2 != nil {
-		_write_err83 = thrift.WrapTException(err2)
+		_write_err86 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err83 == nil && err2 != nil {
-		_write_err83 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err86 == nil && err2 != nil {
+		_write_err86 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err83 == nil && err2 != nil {
-		_write_err83 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err86 == nil && err2 != nil {
+		_write_err86 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err83 == nil && err2 != nil {
-		_write_err83 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err86 == nil && err2 != nil {
+		_write_err86 = thrift.WrapTException(err2)
 	}
-	if _write_err83 != nil {
-		return false, thrift.WrapTException(_write_err83)
+	if _write_err86 != nil {
+		return false, thrift.WrapTException(_write_err86)
 	}
 	return true, err
 }
@@ -5609,7 +5823,7 @@ type internalProcessorPing struct {
 }
 
 func (p *internalProcessorPing) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err85 error
+	var _write_err88 error
 	args := InternalPingArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -5655,54 +5869,54 @@ func (p *internalProcessorPing) Process(ctx context.Context, seqId int32, iprot,
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc86 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing ping: "+err2.Error())
+		_exc89 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing ping: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "ping", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err85 = thrift.WrapTException(err2)
+			_write_err88 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc86.Write(ctx, oprot); _write_err85 == nil && err2 != nil {
-			_write_err85 = thrift.WrapTException(err2)
+		if err2 := _exc89.Write(ctx, oprot); _write_err88 == nil && err2 != nil {
+			_write_err88 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err85 == nil && err2 != nil {
-			_write_err85 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err88 == nil && err2 != nil {
+			_write_err88 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err85 == nil && err2 != nil {
-			_write_err85 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err88 == nil && err2 != nil {
+			_write_err88 = thrift.WrapTException(err2)
 		}
-		if _write_err85 != nil {
-			return false, thrift.WrapTException(_write_err85)
+		if _write_err88 != nil {
+			return false, thrift.WrapTException(_write_err88)
 		}
 		return true, err
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "ping", thrift.REPLY, seqId); err2 != nil {
-		_write_err85 = thrift.WrapTException(err2)
+		_write_err88 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err85 == nil && err2 != nil {
-		_write_err85 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err88 == nil && err2 != nil {
+		_write_err88 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err85 == nil && err2 != nil {
-		_write_err85 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err88 == nil && err2 != nil {
+		_write_err88 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err85 == nil && err2 != nil {
-		_write_err85 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err88 == nil && err2 != nil {
+		_write_err88 = thrift.WrapTException(err2)
 	}
-	if _write_err85 != nil {
-		return false, thrift.WrapTException(_write_err85)
+	if _write_err88 != nil {
+		return false, thrift.WrapTException(_write_err88)
 	}
 	return true, err
 }
 
-type internalProcessorRulesSince struct {
+type internalProcessorLog struct {
 	handler Internal
 }
 
-func (p *internalProcessorRulesSince) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err87 error
-	args := InternalRulesSinceArgs{}
+func (p *internalProcessorLog) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
+	var _write_err90 error
+	args := InternalLogArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
 		x := thrift.NewTApplicationException(thrift.PROTOCOL_ERROR, err2.Error())
-		oprot.WriteMessageBegin(ctx, "rulesSince", thrift.EXCEPTION, seqId)
+		oprot.WriteMessageBegin(ctx, "log", thrift.EXCEPTION, seqId)
 		x.Write(ctx, oprot)
 		oprot.WriteMessageEnd(ctx)
 		oprot.Flush(ctx)
@@ -5736,63 +5950,63 @@ func (p *internalProcessorRulesSince) Process(ctx context.Context, seqId int32, 
 		}(tickerCtx, cancel)
 	}
 
-	result := InternalRulesSinceResult{}
-	if retval, err2 := p.handler.RulesSince(ctx, args.Generation); err2 != nil {
+	result := InternalLogResult{}
+	if retval, err2 := p.handler.Log(ctx, args.After); err2 != nil {
 		tickerCancel()
 		err = thrift.WrapTException(err2)
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc88 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing rulesSince: "+err2.Error())
-		if err2 := oprot.WriteMessageBegin(ctx, "rulesSince", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err87 = thrift.WrapTException(err2)
+		_exc91 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing log: "+err2.Error())
+		if err2 := oprot.WriteMessageBegin(ctx, "log", thrift.EXCEPTION, seqId); err2 != nil {
+			_write_err90 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc88.Write(ctx, oprot); _write_err87 == nil && err2 != nil {
-			_write_err87 = thrift.WrapTException(err2)
+		if err2 := _exc91.Write(ctx, oprot); _write_err90 == nil && err2 != nil {
+			_write_err90 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err87 == nil && err2 != nil {
-			_write_err87 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err90 == nil && err2 != nil {
+			_write_err90 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err87 == nil && err2 != nil {
-			_write_err87 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err90 == nil && err2 != nil {
+			_write_err90 = thrift.WrapTException(err2)
 		}
-		if _write_err87 != nil {
-			return false, thrift.WrapTException(_write_err87)
+		if _write_err90 != nil {
+			return false, thrift.WrapTException(_write_err90)
 		}
 		return true, err
 	} else {
 		result.Success = retval
 	}
 	tickerCancel()
-	if err2 := oprot.WriteMessageBegin(ctx, "rulesSince", thrift.REPLY, seqId); err2 != nil {
-		_write_err87 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageBegin(ctx, "log", thrift.REPLY, seqId); err2 != nil {
+		_write_err90 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err87 == nil && err2 != nil {
-		_write_err87 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err90 == nil && err2 != nil {
+		_write_err90 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err87 == nil && err2 != nil {
-		_write_err87 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err90 == nil && err2 != nil {
+		_write_err90 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err87 == nil && err2 != nil {
-		_write_err87 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err90 == nil && err2 != nil {
+		_write_err90 = thrift.WrapTException(err2)
 	}
-	if _write_err87 != nil {
-		return false, thrift.WrapTException(_write_err87)
+	if _write_err90 != nil {
+		return false, thrift.WrapTException(_write_err90)
 	}
 	return true, err
 }
 
-type internalProcessorLearnRules struct {
+type internalProcessorBring struct {
 	handler Internal
 }
 
-func (p *internalProcessorLearnRules) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err89 error
-	args := InternalLearnRulesArgs{}
+func (p *internalProcessorBring) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
+	var _write_err92 error
+	args := InternalBringArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
 		x := thrift.NewTApplicationException(thrift.PROTOCOL_ERROR, err2.Error())
-		oprot.WriteMessageBegin(ctx, "learnRules", thrift.EXCEPTION, seqId)
+		oprot.WriteMessageBegin(ctx, "bring", thrift.EXCEPTION, seqId)
 		x.Write(ctx, oprot)
 		oprot.WriteMessageEnd(ctx)
 		oprot.Flush(ctx)
@@ -5826,8 +6040,8 @@ func (p *internalProcessorLearnRules) Process(ctx context.Context, seqId int32, 
 		}(tickerCtx, cancel)
 	}
 
-	result := InternalLearnRulesResult{}
-	if retval, err2 := p.handler.LearnRules(ctx, args.Entries); err2 != nil {
+	result := InternalBringResult{}
+	if retval, err2 := p.handler.Bring(ctx, args.Records); err2 != nil {
 		tickerCancel()
 		err = thrift.WrapTException(err2)
 		switch v := err2.(type) {
@@ -5837,21 +6051,21 @@ func (p *internalProcessorLearnRules) Process(ctx context.Context, seqId int32, 
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc90 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing learnRules: "+err2.Error())
-			if err2 := oprot.WriteMessageBegin(ctx, "learnRules", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err89 = thrift.WrapTException(err2)
+			_exc93 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing bring: "+err2.Error())
+			if err2 := oprot.WriteMessageBegin(ctx, "bring", thrift.EXCEPTION, seqId); err2 != nil {
+				_write_err92 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc90.Write(ctx, oprot); _write_err89 == nil && err2 != nil {
-				_write_err89 = thrift.WrapTException(err2)
+			if err2 := _exc93.Write(ctx, oprot); _write_err92 == nil && err2 != nil {
+				_write_err92 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err89 == nil && err2 != nil {
-				_write_err89 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err92 == nil && err2 != nil {
+				_write_err92 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err89 == nil && err2 != nil {
-				_write_err89 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err92 == nil && err2 != nil {
+				_write_err92 = thrift.WrapTException(err2)
 			}
-			if _write_err89 != nil {
-				return false, thrift.WrapTException(_write_err89)
+			if _write_err92 != nil {
+				return false, thrift.WrapTException(_write_err92)
 			}
 			return true, err
 		}
@@ -5859,20 +6073,20 @@ func (p *internalProcessorLearnRules) Process(ctx context.Context, seqId int32, 
 		result.Success = &retval
 	}
 	tickerCancel()
-	if err2 := oprot.WriteMessageBegin(ctx, "learnRules", thrift.REPLY, seqId); err2 != nil {
-		_write_err89 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageBegin(ctx, "bring", thrift.REPLY, seqId); err2 != nil {
+		_write_err92 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err89 == nil && err2 != nil {
-		_write_err89 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err92 == nil && err2 != nil {
+		_write_err92 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err89 == nil && err2 != nil {
-		_write_err89 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err92 == nil && err2 != nil {
+		_write_err92 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err89 == nil && err2 != nil {
-		_write_err89 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err92 == nil && err2 != nil {
+		_write_err92 = thrift.WrapTException(err2)
 	}
-	if _write_err89 != nil {
-		return false, thrift.WrapTException(_write_err89)
+	if _write_err92 != nil {
+		return false, thrift.WrapTException(_write_err92)
 	}
 	return true, err
 }
@@ -5882,7 +6096,7 @@ type internalProcessorPromise struct {
 }
 
 func (p *internalProcessorPromise) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err91 error
+	var _write_err94 error
 	args := InternalPromiseArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -5922,7 +6136,7 @@ func (p *internalProcessorPromise) Process(ctx context.Context, seqId int32, ipr
 	}
 
 	result := InternalPromiseResult{}
-	if err2 := p.handler.Promise(ctx, args.Entry, args.By); err2 != nil {
+	if err2 := p.handler.Promise(ctx, args.Record, args.Undertaking); err2 != nil {
 		tickerCancel()
 		err = thrift.WrapTException(err2)
 		switch v := err2.(type) {
@@ -5932,40 +6146,40 @@ func (p *internalProcessorPromise) Process(ctx context.Context, seqId int32, ipr
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc92 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing promise: "+err2.Error())
+			_exc95 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing promise: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "promise", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err91 = thrift.WrapTException(err2)
+				_write_err94 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc92.Write(ctx, oprot); _write_err91 == nil && err2 != nil {
-				_write_err91 = thrift.WrapTException(err2)
+			if err2 := _exc95.Write(ctx, oprot); _write_err94 == nil && err2 != nil {
+				_write_err94 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err91 == nil && err2 != nil {
-				_write_err91 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err94 == nil && err2 != nil {
+				_write_err94 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err91 == nil && err2 != nil {
-				_write_err91 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err94 == nil && err2 != nil {
+				_write_err94 = thrift.WrapTException(err2)
 			}
-			if _write_err91 != nil {
-				return false, thrift.WrapTException(_write_err91)
+			if _write_err94 != nil {
+				return false, thrift.WrapTException(_write_err94)
 			}
 			return true, err
 		}
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "promise", thrift.REPLY, seqId); err2 != nil {
-		_write_err91 = thrift.WrapTException(err2)
+		_write_err94 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err91 == nil && err2 != nil {
-		_write_err91 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err94 == nil && err2 != nil {
+		_write_err94 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err91 == nil && err2 != nil {
-		_write_err91 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err94 == nil && err2 != nil {
+		_write_err94 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err91 == nil && err2 != nil {
-		_write_err91 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err94 == nil && err2 != nil {
+		_write_err94 = thrift.WrapTException(err2)
 	}
-	if _write_err91 != nil {
-		return false, thrift.WrapTException(_write_err91)
+	if _write_err94 != nil {
+		return false, thrift.WrapTException(_write_err94)
 	}
 	return true, err
 }
@@ -5975,7 +6189,7 @@ type internalProcessorAbandon struct {
 }
 
 func (p *internalProcessorAbandon) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err93 error
+	var _write_err96 error
 	args := InternalAbandonArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -6015,7 +6229,7 @@ func (p *internalProcessorAbandon) Process(ctx context.Context, seqId int32, ipr
 	}
 
 	result := InternalAbandonResult{}
-	if err2 := p.handler.Abandon(ctx, args.Entry, args.By); err2 != nil {
+	if err2 := p.handler.Abandon(ctx, args.Record, args.Undertaking); err2 != nil {
 		tickerCancel()
 		err = thrift.WrapTException(err2)
 		switch v := err2.(type) {
@@ -6025,40 +6239,40 @@ func (p *internalProcessorAbandon) Process(ctx context.Context, seqId int32, ipr
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc94 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing abandon: "+err2.Error())
+			_exc97 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing abandon: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "abandon", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err93 = thrift.WrapTException(err2)
+				_write_err96 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc94.Write(ctx, oprot); _write_err93 == nil && err2 != nil {
-				_write_err93 = thrift.WrapTException(err2)
+			if err2 := _exc97.Write(ctx, oprot); _write_err96 == nil && err2 != nil {
+				_write_err96 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err93 == nil && err2 != nil {
-				_write_err93 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err96 == nil && err2 != nil {
+				_write_err96 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err93 == nil && err2 != nil {
-				_write_err93 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err96 == nil && err2 != nil {
+				_write_err96 = thrift.WrapTException(err2)
 			}
-			if _write_err93 != nil {
-				return false, thrift.WrapTException(_write_err93)
+			if _write_err96 != nil {
+				return false, thrift.WrapTException(_write_err96)
 			}
 			return true, err
 		}
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "abandon", thrift.REPLY, seqId); err2 != nil {
-		_write_err93 = thrift.WrapTException(err2)
+		_write_err96 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err93 == nil && err2 != nil {
-		_write_err93 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err96 == nil && err2 != nil {
+		_write_err96 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err93 == nil && err2 != nil {
-		_write_err93 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err96 == nil && err2 != nil {
+		_write_err96 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err93 == nil && err2 != nil {
-		_write_err93 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err96 == nil && err2 != nil {
+		_write_err96 = thrift.WrapTException(err2)
 	}
-	if _write_err93 != nil {
-		return false, thrift.WrapTException(_write_err93)
+	if _write_err96 != nil {
+		return false, thrift.WrapTException(_write_err96)
 	}
 	return true, err
 }
@@ -6068,7 +6282,7 @@ type internalProcessorBar struct {
 }
 
 func (p *internalProcessorBar) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err95 error
+	var _write_err98 error
 	args := InternalBarArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -6108,7 +6322,7 @@ func (p *internalProcessorBar) Process(ctx context.Context, seqId int32, iprot, 
 	}
 
 	result := InternalBarResult{}
-	if err2 := p.handler.Bar(ctx, args.Entry); err2 != nil {
+	if err2 := p.handler.Bar(ctx, args.Record, args.Undertaking); err2 != nil {
 		tickerCancel()
 		err = thrift.WrapTException(err2)
 		switch v := err2.(type) {
@@ -6118,40 +6332,40 @@ func (p *internalProcessorBar) Process(ctx context.Context, seqId int32, iprot, 
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc96 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing bar: "+err2.Error())
+			_exc99 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing bar: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "bar", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err95 = thrift.WrapTException(err2)
+				_write_err98 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc96.Write(ctx, oprot); _write_err95 == nil && err2 != nil {
-				_write_err95 = thrift.WrapTException(err2)
+			if err2 := _exc99.Write(ctx, oprot); _write_err98 == nil && err2 != nil {
+				_write_err98 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err95 == nil && err2 != nil {
-				_write_err95 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err98 == nil && err2 != nil {
+				_write_err98 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err95 == nil && err2 != nil {
-				_write_err95 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err98 == nil && err2 != nil {
+				_write_err98 = thrift.WrapTException(err2)
 			}
-			if _write_err95 != nil {
-				return false, thrift.WrapTException(_write_err95)
+			if _write_err98 != nil {
+				return false, thrift.WrapTException(_write_err98)
 			}
 			return true, err
 		}
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "bar", thrift.REPLY, seqId); err2 != nil {
-		_write_err95 = thrift.WrapTException(err2)
+		_write_err98 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err95 == nil && err2 != nil {
-		_write_err95 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err98 == nil && err2 != nil {
+		_write_err98 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err95 == nil && err2 != nil {
-		_write_err95 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err98 == nil && err2 != nil {
+		_write_err98 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err95 == nil && err2 != nil {
-		_write_err95 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err98 == nil && err2 != nil {
+		_write_err98 = thrift.WrapTException(err2)
 	}
-	if _write_err95 != nil {
-		return false, thrift.WrapTException(_write_err95)
+	if _write_err98 != nil {
+		return false, thrift.WrapTException(_write_err98)
 	}
 	return true, err
 }
@@ -6161,7 +6375,7 @@ type internalProcessorPromised struct {
 }
 
 func (p *internalProcessorPromised) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err97 error
+	var _write_err100 error
 	args := InternalPromisedArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -6207,21 +6421,21 @@ func (p *internalProcessorPromised) Process(ctx context.Context, seqId int32, ip
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc98 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing promised: "+err2.Error())
+		_exc101 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing promised: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "promised", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err97 = thrift.WrapTException(err2)
+			_write_err100 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc98.Write(ctx, oprot); _write_err97 == nil && err2 != nil {
-			_write_err97 = thrift.WrapTException(err2)
+		if err2 := _exc101.Write(ctx, oprot); _write_err100 == nil && err2 != nil {
+			_write_err100 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err97 == nil && err2 != nil {
-			_write_err97 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err100 == nil && err2 != nil {
+			_write_err100 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err97 == nil && err2 != nil {
-			_write_err97 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err100 == nil && err2 != nil {
+			_write_err100 = thrift.WrapTException(err2)
 		}
-		if _write_err97 != nil {
-			return false, thrift.WrapTException(_write_err97)
+		if _write_err100 != nil {
+			return false, thrift.WrapTException(_write_err100)
 		}
 		return true, err
 	} else {
@@ -6229,19 +6443,19 @@ func (p *internalProcessorPromised) Process(ctx context.Context, seqId int32, ip
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "promised", thrift.REPLY, seqId); err2 != nil {
-		_write_err97 = thrift.WrapTException(err2)
+		_write_err100 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err97 == nil && err2 != nil {
-		_write_err97 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err100 == nil && err2 != nil {
+		_write_err100 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err97 == nil && err2 != nil {
-		_write_err97 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err100 == nil && err2 != nil {
+		_write_err100 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err97 == nil && err2 != nil {
-		_write_err97 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err100 == nil && err2 != nil {
+		_write_err100 = thrift.WrapTException(err2)
 	}
-	if _write_err97 != nil {
-		return false, thrift.WrapTException(_write_err97)
+	if _write_err100 != nil {
+		return false, thrift.WrapTException(_write_err100)
 	}
 	return true, err
 }
@@ -6251,7 +6465,7 @@ type internalProcessorReport struct {
 }
 
 func (p *internalProcessorReport) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err99 error
+	var _write_err102 error
 	args := InternalReportArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -6297,21 +6511,21 @@ func (p *internalProcessorReport) Process(ctx context.Context, seqId int32, ipro
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc100 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing report: "+err2.Error())
+		_exc103 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing report: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "report", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err99 = thrift.WrapTException(err2)
+			_write_err102 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc100.Write(ctx, oprot); _write_err99 == nil && err2 != nil {
-			_write_err99 = thrift.WrapTException(err2)
+		if err2 := _exc103.Write(ctx, oprot); _write_err102 == nil && err2 != nil {
+			_write_err102 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err99 == nil && err2 != nil {
-			_write_err99 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err102 == nil && err2 != nil {
+			_write_err102 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err99 == nil && err2 != nil {
-			_write_err99 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err102 == nil && err2 != nil {
+			_write_err102 = thrift.WrapTException(err2)
 		}
-		if _write_err99 != nil {
-			return false, thrift.WrapTException(_write_err99)
+		if _write_err102 != nil {
+			return false, thrift.WrapTException(_write_err102)
 		}
 		return true, err
 	} else {
@@ -6319,19 +6533,19 @@ func (p *internalProcessorReport) Process(ctx context.Context, seqId int32, ipro
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "report", thrift.REPLY, seqId); err2 != nil {
-		_write_err99 = thrift.WrapTException(err2)
+		_write_err102 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err99 == nil && err2 != nil {
-		_write_err99 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err102 == nil && err2 != nil {
+		_write_err102 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err99 == nil && err2 != nil {
-		_write_err99 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err102 == nil && err2 != nil {
+		_write_err102 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err99 == nil && err2 != nil {
-		_write_err99 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err102 == nil && err2 != nil {
+		_write_err102 = thrift.WrapTException(err2)
 	}
-	if _write_err99 != nil {
-		return false, thrift.WrapTException(_write_err99)
+	if _write_err102 != nil {
+		return false, thrift.WrapTException(_write_err102)
 	}
 	return true, err
 }
@@ -6341,7 +6555,7 @@ type internalProcessorMembers struct {
 }
 
 func (p *internalProcessorMembers) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err101 error
+	var _write_err104 error
 	args := InternalMembersArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -6387,21 +6601,21 @@ func (p *internalProcessorMembers) Process(ctx context.Context, seqId int32, ipr
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc102 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing members: "+err2.Error())
+		_exc105 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing members: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "members", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err101 = thrift.WrapTException(err2)
+			_write_err104 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc102.Write(ctx, oprot); _write_err101 == nil && err2 != nil {
-			_write_err101 = thrift.WrapTException(err2)
+		if err2 := _exc105.Write(ctx, oprot); _write_err104 == nil && err2 != nil {
+			_write_err104 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err101 == nil && err2 != nil {
-			_write_err101 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err104 == nil && err2 != nil {
+			_write_err104 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err101 == nil && err2 != nil {
-			_write_err101 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err104 == nil && err2 != nil {
+			_write_err104 = thrift.WrapTException(err2)
 		}
-		if _write_err101 != nil {
-			return false, thrift.WrapTException(_write_err101)
+		if _write_err104 != nil {
+			return false, thrift.WrapTException(_write_err104)
 		}
 		return true, err
 	} else {
@@ -6409,19 +6623,19 @@ func (p *internalProcessorMembers) Process(ctx context.Context, seqId int32, ipr
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "members", thrift.REPLY, seqId); err2 != nil {
-		_write_err101 = thrift.WrapTException(err2)
+		_write_err104 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err101 == nil && err2 != nil {
-		_write_err101 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err104 == nil && err2 != nil {
+		_write_err104 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err101 == nil && err2 != nil {
-		_write_err101 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err104 == nil && err2 != nil {
+		_write_err104 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err101 == nil && err2 != nil {
-		_write_err101 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err104 == nil && err2 != nil {
+		_write_err104 = thrift.WrapTException(err2)
 	}
-	if _write_err101 != nil {
-		return false, thrift.WrapTException(_write_err101)
+	if _write_err104 != nil {
+		return false, thrift.WrapTException(_write_err104)
 	}
 	return true, err
 }
@@ -6431,7 +6645,7 @@ type internalProcessorIntroduce struct {
 }
 
 func (p *internalProcessorIntroduce) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err103 error
+	var _write_err106 error
 	args := InternalIntroduceArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -6477,39 +6691,39 @@ func (p *internalProcessorIntroduce) Process(ctx context.Context, seqId int32, i
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc104 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing introduce: "+err2.Error())
+		_exc107 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing introduce: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "introduce", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err103 = thrift.WrapTException(err2)
+			_write_err106 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc104.Write(ctx, oprot); _write_err103 == nil && err2 != nil {
-			_write_err103 = thrift.WrapTException(err2)
+		if err2 := _exc107.Write(ctx, oprot); _write_err106 == nil && err2 != nil {
+			_write_err106 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err103 == nil && err2 != nil {
-			_write_err103 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err106 == nil && err2 != nil {
+			_write_err106 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err103 == nil && err2 != nil {
-			_write_err103 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err106 == nil && err2 != nil {
+			_write_err106 = thrift.WrapTException(err2)
 		}
-		if _write_err103 != nil {
-			return false, thrift.WrapTException(_write_err103)
+		if _write_err106 != nil {
+			return false, thrift.WrapTException(_write_err106)
 		}
 		return true, err
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "introduce", thrift.REPLY, seqId); err2 != nil {
-		_write_err103 = thrift.WrapTException(err2)
+		_write_err106 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err103 == nil && err2 != nil {
-		_write_err103 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err106 == nil && err2 != nil {
+		_write_err106 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err103 == nil && err2 != nil {
-		_write_err103 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err106 == nil && err2 != nil {
+		_write_err106 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err103 == nil && err2 != nil {
-		_write_err103 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err106 == nil && err2 != nil {
+		_write_err106 = thrift.WrapTException(err2)
 	}
-	if _write_err103 != nil {
-		return false, thrift.WrapTException(_write_err103)
+	if _write_err106 != nil {
+		return false, thrift.WrapTException(_write_err106)
 	}
 	return true, err
 }
@@ -6519,7 +6733,7 @@ type internalProcessorFarewell struct {
 }
 
 func (p *internalProcessorFarewell) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err105 error
+	var _write_err108 error
 	args := InternalFarewellArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -6565,39 +6779,39 @@ func (p *internalProcessorFarewell) Process(ctx context.Context, seqId int32, ip
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc106 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing farewell: "+err2.Error())
+		_exc109 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing farewell: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "farewell", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err105 = thrift.WrapTException(err2)
+			_write_err108 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc106.Write(ctx, oprot); _write_err105 == nil && err2 != nil {
-			_write_err105 = thrift.WrapTException(err2)
+		if err2 := _exc109.Write(ctx, oprot); _write_err108 == nil && err2 != nil {
+			_write_err108 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err105 == nil && err2 != nil {
-			_write_err105 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err108 == nil && err2 != nil {
+			_write_err108 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err105 == nil && err2 != nil {
-			_write_err105 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err108 == nil && err2 != nil {
+			_write_err108 = thrift.WrapTException(err2)
 		}
-		if _write_err105 != nil {
-			return false, thrift.WrapTException(_write_err105)
+		if _write_err108 != nil {
+			return false, thrift.WrapTException(_write_err108)
 		}
 		return true, err
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "farewell", thrift.REPLY, seqId); err2 != nil {
-		_write_err105 = thrift.WrapTException(err2)
+		_write_err108 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err105 == nil && err2 != nil {
-		_write_err105 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err108 == nil && err2 != nil {
+		_write_err108 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err105 == nil && err2 != nil {
-		_write_err105 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err108 == nil && err2 != nil {
+		_write_err108 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err105 == nil && err2 != nil {
-		_write_err105 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err108 == nil && err2 != nil {
+		_write_err108 = thrift.WrapTException(err2)
 	}
-	if _write_err105 != nil {
-		return false, thrift.WrapTException(_write_err105)
+	if _write_err108 != nil {
+		return false, thrift.WrapTException(_write_err108)
 	}
 	return true, err
 }
@@ -6607,7 +6821,7 @@ type internalProcessorEnded struct {
 }
 
 func (p *internalProcessorEnded) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err107 error
+	var _write_err110 error
 	args := InternalEndedArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -6653,21 +6867,21 @@ func (p *internalProcessorEnded) Process(ctx context.Context, seqId int32, iprot
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc108 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing ended: "+err2.Error())
+		_exc111 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing ended: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "ended", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err107 = thrift.WrapTException(err2)
+			_write_err110 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc108.Write(ctx, oprot); _write_err107 == nil && err2 != nil {
-			_write_err107 = thrift.WrapTException(err2)
+		if err2 := _exc111.Write(ctx, oprot); _write_err110 == nil && err2 != nil {
+			_write_err110 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err107 == nil && err2 != nil {
-			_write_err107 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err110 == nil && err2 != nil {
+			_write_err110 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err107 == nil && err2 != nil {
-			_write_err107 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err110 == nil && err2 != nil {
+			_write_err110 = thrift.WrapTException(err2)
 		}
-		if _write_err107 != nil {
-			return false, thrift.WrapTException(_write_err107)
+		if _write_err110 != nil {
+			return false, thrift.WrapTException(_write_err110)
 		}
 		return true, err
 	} else {
@@ -6675,19 +6889,19 @@ func (p *internalProcessorEnded) Process(ctx context.Context, seqId int32, iprot
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "ended", thrift.REPLY, seqId); err2 != nil {
-		_write_err107 = thrift.WrapTException(err2)
+		_write_err110 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err107 == nil && err2 != nil {
-		_write_err107 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err110 == nil && err2 != nil {
+		_write_err110 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err107 == nil && err2 != nil {
-		_write_err107 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err110 == nil && err2 != nil {
+		_write_err110 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err107 == nil && err2 != nil {
-		_write_err107 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err110 == nil && err2 != nil {
+		_write_err110 = thrift.WrapTException(err2)
 	}
-	if _write_err107 != nil {
-		return false, thrift.WrapTException(_write_err107)
+	if _write_err110 != nil {
+		return false, thrift.WrapTException(_write_err110)
 	}
 	return true, err
 }
@@ -6697,7 +6911,7 @@ type internalProcessorSees struct {
 }
 
 func (p *internalProcessorSees) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err109 error
+	var _write_err112 error
 	args := InternalSeesArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -6743,21 +6957,21 @@ func (p *internalProcessorSees) Process(ctx context.Context, seqId int32, iprot,
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc110 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing sees: "+err2.Error())
+		_exc113 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing sees: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "sees", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err109 = thrift.WrapTException(err2)
+			_write_err112 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc110.Write(ctx, oprot); _write_err109 == nil && err2 != nil {
-			_write_err109 = thrift.WrapTException(err2)
+		if err2 := _exc113.Write(ctx, oprot); _write_err112 == nil && err2 != nil {
+			_write_err112 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err109 == nil && err2 != nil {
-			_write_err109 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err112 == nil && err2 != nil {
+			_write_err112 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err109 == nil && err2 != nil {
-			_write_err109 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err112 == nil && err2 != nil {
+			_write_err112 = thrift.WrapTException(err2)
 		}
-		if _write_err109 != nil {
-			return false, thrift.WrapTException(_write_err109)
+		if _write_err112 != nil {
+			return false, thrift.WrapTException(_write_err112)
 		}
 		return true, err
 	} else {
@@ -6765,19 +6979,19 @@ func (p *internalProcessorSees) Process(ctx context.Context, seqId int32, iprot,
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "sees", thrift.REPLY, seqId); err2 != nil {
-		_write_err109 = thrift.WrapTException(err2)
+		_write_err112 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err109 == nil && err2 != nil {
-		_write_err109 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err112 == nil && err2 != nil {
+		_write_err112 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err109 == nil && err2 != nil {
-		_write_err109 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err112 == nil && err2 != nil {
+		_write_err112 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err109 == nil && err2 != nil {
-		_write_err109 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err112 == nil && err2 != nil {
+		_write_err112 = thrift.WrapTException(err2)
 	}
-	if _write_err109 != nil {
-		return false, thrift.WrapTException(_write_err109)
+	if _write_err112 != nil {
+		return false, thrift.WrapTException(_write_err112)
 	}
 	return true, err
 }
@@ -6787,7 +7001,7 @@ type internalProcessorServed struct {
 }
 
 func (p *internalProcessorServed) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err111 error
+	var _write_err114 error
 	args := InternalServedArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -6833,21 +7047,21 @@ func (p *internalProcessorServed) Process(ctx context.Context, seqId int32, ipro
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc112 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing served: "+err2.Error())
+		_exc115 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing served: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "served", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err111 = thrift.WrapTException(err2)
+			_write_err114 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc112.Write(ctx, oprot); _write_err111 == nil && err2 != nil {
-			_write_err111 = thrift.WrapTException(err2)
+		if err2 := _exc115.Write(ctx, oprot); _write_err114 == nil && err2 != nil {
+			_write_err114 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err111 == nil && err2 != nil {
-			_write_err111 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err114 == nil && err2 != nil {
+			_write_err114 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err111 == nil && err2 != nil {
-			_write_err111 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err114 == nil && err2 != nil {
+			_write_err114 = thrift.WrapTException(err2)
 		}
-		if _write_err111 != nil {
-			return false, thrift.WrapTException(_write_err111)
+		if _write_err114 != nil {
+			return false, thrift.WrapTException(_write_err114)
 		}
 		return true, err
 	} else {
@@ -6855,19 +7069,19 @@ func (p *internalProcessorServed) Process(ctx context.Context, seqId int32, ipro
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "served", thrift.REPLY, seqId); err2 != nil {
-		_write_err111 = thrift.WrapTException(err2)
+		_write_err114 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err111 == nil && err2 != nil {
-		_write_err111 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err114 == nil && err2 != nil {
+		_write_err114 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err111 == nil && err2 != nil {
-		_write_err111 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err114 == nil && err2 != nil {
+		_write_err114 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err111 == nil && err2 != nil {
-		_write_err111 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err114 == nil && err2 != nil {
+		_write_err114 = thrift.WrapTException(err2)
 	}
-	if _write_err111 != nil {
-		return false, thrift.WrapTException(_write_err111)
+	if _write_err114 != nil {
+		return false, thrift.WrapTException(_write_err114)
 	}
 	return true, err
 }
@@ -6877,7 +7091,7 @@ type internalProcessorLeave struct {
 }
 
 func (p *internalProcessorLeave) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err113 error
+	var _write_err116 error
 	args := InternalLeaveArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -6923,21 +7137,21 @@ func (p *internalProcessorLeave) Process(ctx context.Context, seqId int32, iprot
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc114 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing leave: "+err2.Error())
+		_exc117 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing leave: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "leave", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err113 = thrift.WrapTException(err2)
+			_write_err116 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc114.Write(ctx, oprot); _write_err113 == nil && err2 != nil {
-			_write_err113 = thrift.WrapTException(err2)
+		if err2 := _exc117.Write(ctx, oprot); _write_err116 == nil && err2 != nil {
+			_write_err116 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err113 == nil && err2 != nil {
-			_write_err113 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err116 == nil && err2 != nil {
+			_write_err116 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err113 == nil && err2 != nil {
-			_write_err113 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err116 == nil && err2 != nil {
+			_write_err116 = thrift.WrapTException(err2)
 		}
-		if _write_err113 != nil {
-			return false, thrift.WrapTException(_write_err113)
+		if _write_err116 != nil {
+			return false, thrift.WrapTException(_write_err116)
 		}
 		return true, err
 	} else {
@@ -6945,19 +7159,19 @@ func (p *internalProcessorLeave) Process(ctx context.Context, seqId int32, iprot
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "leave", thrift.REPLY, seqId); err2 != nil {
-		_write_err113 = thrift.WrapTException(err2)
+		_write_err116 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err113 == nil && err2 != nil {
-		_write_err113 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err116 == nil && err2 != nil {
+		_write_err116 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err113 == nil && err2 != nil {
-		_write_err113 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err116 == nil && err2 != nil {
+		_write_err116 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err113 == nil && err2 != nil {
-		_write_err113 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err116 == nil && err2 != nil {
+		_write_err116 = thrift.WrapTException(err2)
 	}
-	if _write_err113 != nil {
-		return false, thrift.WrapTException(_write_err113)
+	if _write_err116 != nil {
+		return false, thrift.WrapTException(_write_err116)
 	}
 	return true, err
 }
@@ -7403,19 +7617,19 @@ func (p *InternalPingResult) String() string {
 }
 
 // Attributes:
-//   - Generation
-type InternalRulesSinceArgs struct {
-	Generation string `thrift:"generation,1" db:"generation" json:"generation"`
+//   - After
+type InternalLogArgs struct {
+	After string `thrift:"after,1" db:"after" json:"after"`
 }
 
-func NewInternalRulesSinceArgs() *InternalRulesSinceArgs {
-	return &InternalRulesSinceArgs{}
+func NewInternalLogArgs() *InternalLogArgs {
+	return &InternalLogArgs{}
 }
 
-func (p *InternalRulesSinceArgs) GetGeneration() string {
-	return p.Generation
+func (p *InternalLogArgs) GetAfter() string {
+	return p.After
 }
-func (p *InternalRulesSinceArgs) Read(ctx context.Context, iprot thrift.TProtocol) error {
+func (p *InternalLogArgs) Read(ctx context.Context, iprot thrift.TProtocol) error {
 	if _, err := iprot.ReadStructBegin(ctx); err != nil {
 		return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
 	}
@@ -7454,17 +7668,17 @@ func (p *InternalRulesSinceArgs) Read(ctx context.Context, iprot thrift.TProtoco
 	return nil
 }
 
-func (p *InternalRulesSinceArgs) ReadField1(ctx context.Context, iprot thrift.TProtocol) error {
+func (p *InternalLogArgs) ReadField1(ctx context.Context, iprot thrift.TProtocol) error {
 	if v, err := iprot.ReadString(ctx); err != nil {
 		return thrift.PrependError("error reading field 1: ", err)
 	} else {
-		p.Generation = v
+		p.After = v
 	}
 	return nil
 }
 
-func (p *InternalRulesSinceArgs) Write(ctx context.Context, oprot thrift.TProtocol) error {
-	if err := oprot.WriteStructBegin(ctx, "rulesSince_args"); err != nil {
+func (p *InternalLogArgs) Write(ctx context.Context, oprot thrift.TProtocol) error {
+	if err := oprot.WriteStructBegin(ctx, "log_args"); err != nil {
 		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
 	}
 	if p != nil {
@@ -7481,46 +7695,49 @@ func (p *InternalRulesSinceArgs) Write(ctx context.Context, oprot thrift.TProtoc
 	return nil
 }
 
-func (p *InternalRulesSinceArgs) writeField1(ctx context.Context, oprot thrift.TProtocol) (err error) {
-	if err := oprot.WriteFieldBegin(ctx, "generation", thrift.STRING, 1); err != nil {
-		return thrift.PrependError(fmt.Sprintf("%T write field begin error 1:generation: ", p), err)
+func (p *InternalLogArgs) writeField1(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "after", thrift.STRING, 1); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 1:after: ", p), err)
 	}
-	if err := oprot.WriteString(ctx, string(p.Generation)); err != nil {
-		return thrift.PrependError(fmt.Sprintf("%T.generation (1) field write error: ", p), err)
+	if err := oprot.WriteString(ctx, string(p.After)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.after (1) field write error: ", p), err)
 	}
 	if err := oprot.WriteFieldEnd(ctx); err != nil {
-		return thrift.PrependError(fmt.Sprintf("%T write field end error 1:generation: ", p), err)
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 1:after: ", p), err)
 	}
 	return err
 }
 
-func (p *InternalRulesSinceArgs) String() string {
+func (p *InternalLogArgs) String() string {
 	if p == nil {
 		return "<nil>"
 	}
-	return fmt.Sprintf("InternalRulesSinceArgs(%+v)", *p)
+	return fmt.Sprintf("InternalLogArgs(%+v)", *p)
 }
 
 // Attributes:
 //   - Success
-type InternalRulesSinceResult struct {
-	Success [][]byte `thrift:"success,0" db:"success" json:"success,omitempty"`
+type InternalLogResult struct {
+	Success *Records `thrift:"success,0" db:"success" json:"success,omitempty"`
 }
 
-func NewInternalRulesSinceResult() *InternalRulesSinceResult {
-	return &InternalRulesSinceResult{}
+func NewInternalLogResult() *InternalLogResult {
+	return &InternalLogResult{}
 }
 
-var InternalRulesSinceResult_Success_DEFAULT [][]byte
+var InternalLogResult_Success_DEFAULT *Records
 
-func (p *InternalRulesSinceResult) GetSuccess() [][]byte {
+func (p *InternalLogResult) GetSuccess() *Records {
+	if !p.IsSetSuccess() {
+		return InternalLogResult_Success_DEFAULT
+	}
 	return p.Success
 }
-func (p *InternalRulesSinceResult) IsSetSuccess() bool {
+func (p *InternalLogResult) IsSetSuccess() bool {
 	return p.Success != nil
 }
 
-func (p *InternalRulesSinceResult) Read(ctx context.Context, iprot thrift.TProtocol) error {
+func (p *InternalLogResult) Read(ctx context.Context, iprot thrift.TProtocol) error {
 	if _, err := iprot.ReadStructBegin(ctx); err != nil {
 		return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
 	}
@@ -7535,7 +7752,7 @@ func (p *InternalRulesSinceResult) Read(ctx context.Context, iprot thrift.TProto
 		}
 		switch fieldId {
 		case 0:
-			if fieldTypeId == thrift.LIST {
+			if fieldTypeId == thrift.STRUCT {
 				if err := p.ReadField0(ctx, iprot); err != nil {
 					return err
 				}
@@ -7559,30 +7776,16 @@ func (p *InternalRulesSinceResult) Read(ctx context.Context, iprot thrift.TProto
 	return nil
 }
 
-func (p *InternalRulesSinceResult) ReadField0(ctx context.Context, iprot thrift.TProtocol) error {
-	_, size, err := iprot.ReadListBegin(ctx)
-	if err != nil {
-		return thrift.PrependError("error reading list begin: ", err)
-	}
-	tSlice := make([][]byte, 0, size)
-	p.Success = tSlice
-	for i := 0; i < size; i++ {
-		var _elem115 []byte
-		if v, err := iprot.ReadBinary(ctx); err != nil {
-			return thrift.PrependError("error reading field 0: ", err)
-		} else {
-			_elem115 = v
-		}
-		p.Success = append(p.Success, _elem115)
-	}
-	if err := iprot.ReadListEnd(ctx); err != nil {
-		return thrift.PrependError("error reading list end: ", err)
+func (p *InternalLogResult) ReadField0(ctx context.Context, iprot thrift.TProtocol) error {
+	p.Success = &Records{}
+	if err := p.Success.Read(ctx, iprot); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", p.Success), err)
 	}
 	return nil
 }
 
-func (p *InternalRulesSinceResult) Write(ctx context.Context, oprot thrift.TProtocol) error {
-	if err := oprot.WriteStructBegin(ctx, "rulesSince_result"); err != nil {
+func (p *InternalLogResult) Write(ctx context.Context, oprot thrift.TProtocol) error {
+	if err := oprot.WriteStructBegin(ctx, "log_result"); err != nil {
 		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
 	}
 	if p != nil {
@@ -7599,21 +7802,13 @@ func (p *InternalRulesSinceResult) Write(ctx context.Context, oprot thrift.TProt
 	return nil
 }
 
-func (p *InternalRulesSinceResult) writeField0(ctx context.Context, oprot thrift.TProtocol) (err error) {
+func (p *InternalLogResult) writeField0(ctx context.Context, oprot thrift.TProtocol) (err error) {
 	if p.IsSetSuccess() {
-		if err := oprot.WriteFieldBegin(ctx, "success", thrift.LIST, 0); err != nil {
+		if err := oprot.WriteFieldBegin(ctx, "success", thrift.STRUCT, 0); err != nil {
 			return thrift.PrependError(fmt.Sprintf("%T write field begin error 0:success: ", p), err)
 		}
-		if err := oprot.WriteListBegin(ctx, thrift.STRING, len(p.Success)); err != nil {
-			return thrift.PrependError("error writing list begin: ", err)
-		}
-		for _, v := range p.Success {
-			if err := oprot.WriteBinary(ctx, v); err != nil {
-				return thrift.PrependError(fmt.Sprintf("%T. (0) field write error: ", p), err)
-			}
-		}
-		if err := oprot.WriteListEnd(ctx); err != nil {
-			return thrift.PrependError("error writing list end: ", err)
+		if err := p.Success.Write(ctx, oprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error writing struct: ", p.Success), err)
 		}
 		if err := oprot.WriteFieldEnd(ctx); err != nil {
 			return thrift.PrependError(fmt.Sprintf("%T write field end error 0:success: ", p), err)
@@ -7622,27 +7817,27 @@ func (p *InternalRulesSinceResult) writeField0(ctx context.Context, oprot thrift
 	return err
 }
 
-func (p *InternalRulesSinceResult) String() string {
+func (p *InternalLogResult) String() string {
 	if p == nil {
 		return "<nil>"
 	}
-	return fmt.Sprintf("InternalRulesSinceResult(%+v)", *p)
+	return fmt.Sprintf("InternalLogResult(%+v)", *p)
 }
 
 // Attributes:
-//   - Entries
-type InternalLearnRulesArgs struct {
-	Entries [][]byte `thrift:"entries,1" db:"entries" json:"entries"`
+//   - Records
+type InternalBringArgs struct {
+	Records [][]byte `thrift:"records,1" db:"records" json:"records"`
 }
 
-func NewInternalLearnRulesArgs() *InternalLearnRulesArgs {
-	return &InternalLearnRulesArgs{}
+func NewInternalBringArgs() *InternalBringArgs {
+	return &InternalBringArgs{}
 }
 
-func (p *InternalLearnRulesArgs) GetEntries() [][]byte {
-	return p.Entries
+func (p *InternalBringArgs) GetRecords() [][]byte {
+	return p.Records
 }
-func (p *InternalLearnRulesArgs) Read(ctx context.Context, iprot thrift.TProtocol) error {
+func (p *InternalBringArgs) Read(ctx context.Context, iprot thrift.TProtocol) error {
 	if _, err := iprot.ReadStructBegin(ctx); err != nil {
 		return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
 	}
@@ -7681,21 +7876,21 @@ func (p *InternalLearnRulesArgs) Read(ctx context.Context, iprot thrift.TProtoco
 	return nil
 }
 
-func (p *InternalLearnRulesArgs) ReadField1(ctx context.Context, iprot thrift.TProtocol) error {
+func (p *InternalBringArgs) ReadField1(ctx context.Context, iprot thrift.TProtocol) error {
 	_, size, err := iprot.ReadListBegin(ctx)
 	if err != nil {
 		return thrift.PrependError("error reading list begin: ", err)
 	}
 	tSlice := make([][]byte, 0, size)
-	p.Entries = tSlice
+	p.Records = tSlice
 	for i := 0; i < size; i++ {
-		var _elem116 []byte
+		var _elem118 []byte
 		if v, err := iprot.ReadBinary(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_elem116 = v
+			_elem118 = v
 		}
-		p.Entries = append(p.Entries, _elem116)
+		p.Records = append(p.Records, _elem118)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -7703,8 +7898,8 @@ func (p *InternalLearnRulesArgs) ReadField1(ctx context.Context, iprot thrift.TP
 	return nil
 }
 
-func (p *InternalLearnRulesArgs) Write(ctx context.Context, oprot thrift.TProtocol) error {
-	if err := oprot.WriteStructBegin(ctx, "learnRules_args"); err != nil {
+func (p *InternalBringArgs) Write(ctx context.Context, oprot thrift.TProtocol) error {
+	if err := oprot.WriteStructBegin(ctx, "bring_args"); err != nil {
 		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
 	}
 	if p != nil {
@@ -7721,14 +7916,14 @@ func (p *InternalLearnRulesArgs) Write(ctx context.Context, oprot thrift.TProtoc
 	return nil
 }
 
-func (p *InternalLearnRulesArgs) writeField1(ctx context.Context, oprot thrift.TProtocol) (err error) {
-	if err := oprot.WriteFieldBegin(ctx, "entries", thrift.LIST, 1); err != nil {
-		return thrift.PrependError(fmt.Sprintf("%T write field begin error 1:entries: ", p), err)
+func (p *InternalBringArgs) writeField1(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "records", thrift.LIST, 1); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 1:records: ", p), err)
 	}
-	if err := oprot.WriteListBegin(ctx, thrift.STRING, len(p.Entries)); err != nil {
+	if err := oprot.WriteListBegin(ctx, thrift.STRING, len(p.Records)); err != nil {
 		return thrift.PrependError("error writing list begin: ", err)
 	}
-	for _, v := range p.Entries {
+	for _, v := range p.Records {
 		if err := oprot.WriteBinary(ctx, v); err != nil {
 			return thrift.PrependError(fmt.Sprintf("%T. (0) field write error: ", p), err)
 		}
@@ -7737,56 +7932,56 @@ func (p *InternalLearnRulesArgs) writeField1(ctx context.Context, oprot thrift.T
 		return thrift.PrependError("error writing list end: ", err)
 	}
 	if err := oprot.WriteFieldEnd(ctx); err != nil {
-		return thrift.PrependError(fmt.Sprintf("%T write field end error 1:entries: ", p), err)
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 1:records: ", p), err)
 	}
 	return err
 }
 
-func (p *InternalLearnRulesArgs) String() string {
+func (p *InternalBringArgs) String() string {
 	if p == nil {
 		return "<nil>"
 	}
-	return fmt.Sprintf("InternalLearnRulesArgs(%+v)", *p)
+	return fmt.Sprintf("InternalBringArgs(%+v)", *p)
 }
 
 // Attributes:
 //   - Success
 //   - Refused
-type InternalLearnRulesResult struct {
+type InternalBringResult struct {
 	Success *string       `thrift:"success,0" db:"success" json:"success,omitempty"`
 	Refused *RulesRefused `thrift:"refused,1" db:"refused" json:"refused,omitempty"`
 }
 
-func NewInternalLearnRulesResult() *InternalLearnRulesResult {
-	return &InternalLearnRulesResult{}
+func NewInternalBringResult() *InternalBringResult {
+	return &InternalBringResult{}
 }
 
-var InternalLearnRulesResult_Success_DEFAULT string
+var InternalBringResult_Success_DEFAULT string
 
-func (p *InternalLearnRulesResult) GetSuccess() string {
+func (p *InternalBringResult) GetSuccess() string {
 	if !p.IsSetSuccess() {
-		return InternalLearnRulesResult_Success_DEFAULT
+		return InternalBringResult_Success_DEFAULT
 	}
 	return *p.Success
 }
 
-var InternalLearnRulesResult_Refused_DEFAULT *RulesRefused
+var InternalBringResult_Refused_DEFAULT *RulesRefused
 
-func (p *InternalLearnRulesResult) GetRefused() *RulesRefused {
+func (p *InternalBringResult) GetRefused() *RulesRefused {
 	if !p.IsSetRefused() {
-		return InternalLearnRulesResult_Refused_DEFAULT
+		return InternalBringResult_Refused_DEFAULT
 	}
 	return p.Refused
 }
-func (p *InternalLearnRulesResult) IsSetSuccess() bool {
+func (p *InternalBringResult) IsSetSuccess() bool {
 	return p.Success != nil
 }
 
-func (p *InternalLearnRulesResult) IsSetRefused() bool {
+func (p *InternalBringResult) IsSetRefused() bool {
 	return p.Refused != nil
 }
 
-func (p *InternalLearnRulesResult) Read(ctx context.Context, iprot thrift.TProtocol) error {
+func (p *InternalBringResult) Read(ctx context.Context, iprot thrift.TProtocol) error {
 	if _, err := iprot.ReadStructBegin(ctx); err != nil {
 		return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
 	}
@@ -7835,7 +8030,7 @@ func (p *InternalLearnRulesResult) Read(ctx context.Context, iprot thrift.TProto
 	return nil
 }
 
-func (p *InternalLearnRulesResult) ReadField0(ctx context.Context, iprot thrift.TProtocol) error {
+func (p *InternalBringResult) ReadField0(ctx context.Context, iprot thrift.TProtocol) error {
 	if v, err := iprot.ReadString(ctx); err != nil {
 		return thrift.PrependError("error reading field 0: ", err)
 	} else {
@@ -7844,7 +8039,7 @@ func (p *InternalLearnRulesResult) ReadField0(ctx context.Context, iprot thrift.
 	return nil
 }
 
-func (p *InternalLearnRulesResult) ReadField1(ctx context.Context, iprot thrift.TProtocol) error {
+func (p *InternalBringResult) ReadField1(ctx context.Context, iprot thrift.TProtocol) error {
 	p.Refused = &RulesRefused{}
 	if err := p.Refused.Read(ctx, iprot); err != nil {
 		return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", p.Refused), err)
@@ -7852,8 +8047,8 @@ func (p *InternalLearnRulesResult) ReadField1(ctx context.Context, iprot thrift.
 	return nil
 }
 
-func (p *InternalLearnRulesResult) Write(ctx context.Context, oprot thrift.TProtocol) error {
-	if err := oprot.WriteStructBegin(ctx, "learnRules_result"); err != nil {
+func (p *InternalBringResult) Write(ctx context.Context, oprot thrift.TProtocol) error {
+	if err := oprot.WriteStructBegin(ctx, "bring_result"); err != nil {
 		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
 	}
 	if p != nil {
@@ -7873,7 +8068,7 @@ func (p *InternalLearnRulesResult) Write(ctx context.Context, oprot thrift.TProt
 	return nil
 }
 
-func (p *InternalLearnRulesResult) writeField0(ctx context.Context, oprot thrift.TProtocol) (err error) {
+func (p *InternalBringResult) writeField0(ctx context.Context, oprot thrift.TProtocol) (err error) {
 	if p.IsSetSuccess() {
 		if err := oprot.WriteFieldBegin(ctx, "success", thrift.STRING, 0); err != nil {
 			return thrift.PrependError(fmt.Sprintf("%T write field begin error 0:success: ", p), err)
@@ -7888,7 +8083,7 @@ func (p *InternalLearnRulesResult) writeField0(ctx context.Context, oprot thrift
 	return err
 }
 
-func (p *InternalLearnRulesResult) writeField1(ctx context.Context, oprot thrift.TProtocol) (err error) {
+func (p *InternalBringResult) writeField1(ctx context.Context, oprot thrift.TProtocol) (err error) {
 	if p.IsSetRefused() {
 		if err := oprot.WriteFieldBegin(ctx, "refused", thrift.STRUCT, 1); err != nil {
 			return thrift.PrependError(fmt.Sprintf("%T write field begin error 1:refused: ", p), err)
@@ -7903,31 +8098,31 @@ func (p *InternalLearnRulesResult) writeField1(ctx context.Context, oprot thrift
 	return err
 }
 
-func (p *InternalLearnRulesResult) String() string {
+func (p *InternalBringResult) String() string {
 	if p == nil {
 		return "<nil>"
 	}
-	return fmt.Sprintf("InternalLearnRulesResult(%+v)", *p)
+	return fmt.Sprintf("InternalBringResult(%+v)", *p)
 }
 
 // Attributes:
-//   - Entry
-//   - By
+//   - Record
+//   - Undertaking
 type InternalPromiseArgs struct {
-	Entry []byte `thrift:"entry,1" db:"entry" json:"entry"`
-	By    string `thrift:"by,2" db:"by" json:"by"`
+	Record      []byte `thrift:"record,1" db:"record" json:"record"`
+	Undertaking []byte `thrift:"undertaking,2" db:"undertaking" json:"undertaking"`
 }
 
 func NewInternalPromiseArgs() *InternalPromiseArgs {
 	return &InternalPromiseArgs{}
 }
 
-func (p *InternalPromiseArgs) GetEntry() []byte {
-	return p.Entry
+func (p *InternalPromiseArgs) GetRecord() []byte {
+	return p.Record
 }
 
-func (p *InternalPromiseArgs) GetBy() string {
-	return p.By
+func (p *InternalPromiseArgs) GetUndertaking() []byte {
+	return p.Undertaking
 }
 func (p *InternalPromiseArgs) Read(ctx context.Context, iprot thrift.TProtocol) error {
 	if _, err := iprot.ReadStructBegin(ctx); err != nil {
@@ -7982,16 +8177,16 @@ func (p *InternalPromiseArgs) ReadField1(ctx context.Context, iprot thrift.TProt
 	if v, err := iprot.ReadBinary(ctx); err != nil {
 		return thrift.PrependError("error reading field 1: ", err)
 	} else {
-		p.Entry = v
+		p.Record = v
 	}
 	return nil
 }
 
 func (p *InternalPromiseArgs) ReadField2(ctx context.Context, iprot thrift.TProtocol) error {
-	if v, err := iprot.ReadString(ctx); err != nil {
+	if v, err := iprot.ReadBinary(ctx); err != nil {
 		return thrift.PrependError("error reading field 2: ", err)
 	} else {
-		p.By = v
+		p.Undertaking = v
 	}
 	return nil
 }
@@ -8018,27 +8213,27 @@ func (p *InternalPromiseArgs) Write(ctx context.Context, oprot thrift.TProtocol)
 }
 
 func (p *InternalPromiseArgs) writeField1(ctx context.Context, oprot thrift.TProtocol) (err error) {
-	if err := oprot.WriteFieldBegin(ctx, "entry", thrift.STRING, 1); err != nil {
-		return thrift.PrependError(fmt.Sprintf("%T write field begin error 1:entry: ", p), err)
+	if err := oprot.WriteFieldBegin(ctx, "record", thrift.STRING, 1); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 1:record: ", p), err)
 	}
-	if err := oprot.WriteBinary(ctx, p.Entry); err != nil {
-		return thrift.PrependError(fmt.Sprintf("%T.entry (1) field write error: ", p), err)
+	if err := oprot.WriteBinary(ctx, p.Record); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.record (1) field write error: ", p), err)
 	}
 	if err := oprot.WriteFieldEnd(ctx); err != nil {
-		return thrift.PrependError(fmt.Sprintf("%T write field end error 1:entry: ", p), err)
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 1:record: ", p), err)
 	}
 	return err
 }
 
 func (p *InternalPromiseArgs) writeField2(ctx context.Context, oprot thrift.TProtocol) (err error) {
-	if err := oprot.WriteFieldBegin(ctx, "by", thrift.STRING, 2); err != nil {
-		return thrift.PrependError(fmt.Sprintf("%T write field begin error 2:by: ", p), err)
+	if err := oprot.WriteFieldBegin(ctx, "undertaking", thrift.STRING, 2); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 2:undertaking: ", p), err)
 	}
-	if err := oprot.WriteString(ctx, string(p.By)); err != nil {
-		return thrift.PrependError(fmt.Sprintf("%T.by (2) field write error: ", p), err)
+	if err := oprot.WriteBinary(ctx, p.Undertaking); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.undertaking (2) field write error: ", p), err)
 	}
 	if err := oprot.WriteFieldEnd(ctx); err != nil {
-		return thrift.PrependError(fmt.Sprintf("%T write field end error 2:by: ", p), err)
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 2:undertaking: ", p), err)
 	}
 	return err
 }
@@ -8160,23 +8355,23 @@ func (p *InternalPromiseResult) String() string {
 }
 
 // Attributes:
-//   - Entry
-//   - By
+//   - Record
+//   - Undertaking
 type InternalAbandonArgs struct {
-	Entry []byte `thrift:"entry,1" db:"entry" json:"entry"`
-	By    string `thrift:"by,2" db:"by" json:"by"`
+	Record      []byte `thrift:"record,1" db:"record" json:"record"`
+	Undertaking []byte `thrift:"undertaking,2" db:"undertaking" json:"undertaking"`
 }
 
 func NewInternalAbandonArgs() *InternalAbandonArgs {
 	return &InternalAbandonArgs{}
 }
 
-func (p *InternalAbandonArgs) GetEntry() []byte {
-	return p.Entry
+func (p *InternalAbandonArgs) GetRecord() []byte {
+	return p.Record
 }
 
-func (p *InternalAbandonArgs) GetBy() string {
-	return p.By
+func (p *InternalAbandonArgs) GetUndertaking() []byte {
+	return p.Undertaking
 }
 func (p *InternalAbandonArgs) Read(ctx context.Context, iprot thrift.TProtocol) error {
 	if _, err := iprot.ReadStructBegin(ctx); err != nil {
@@ -8231,16 +8426,16 @@ func (p *InternalAbandonArgs) ReadField1(ctx context.Context, iprot thrift.TProt
 	if v, err := iprot.ReadBinary(ctx); err != nil {
 		return thrift.PrependError("error reading field 1: ", err)
 	} else {
-		p.Entry = v
+		p.Record = v
 	}
 	return nil
 }
 
 func (p *InternalAbandonArgs) ReadField2(ctx context.Context, iprot thrift.TProtocol) error {
-	if v, err := iprot.ReadString(ctx); err != nil {
+	if v, err := iprot.ReadBinary(ctx); err != nil {
 		return thrift.PrependError("error reading field 2: ", err)
 	} else {
-		p.By = v
+		p.Undertaking = v
 	}
 	return nil
 }
@@ -8267,27 +8462,27 @@ func (p *InternalAbandonArgs) Write(ctx context.Context, oprot thrift.TProtocol)
 }
 
 func (p *InternalAbandonArgs) writeField1(ctx context.Context, oprot thrift.TProtocol) (err error) {
-	if err := oprot.WriteFieldBegin(ctx, "entry", thrift.STRING, 1); err != nil {
-		return thrift.PrependError(fmt.Sprintf("%T write field begin error 1:entry: ", p), err)
+	if err := oprot.WriteFieldBegin(ctx, "record", thrift.STRING, 1); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 1:record: ", p), err)
 	}
-	if err := oprot.WriteBinary(ctx, p.Entry); err != nil {
-		return thrift.PrependError(fmt.Sprintf("%T.entry (1) field write error: ", p), err)
+	if err := oprot.WriteBinary(ctx, p.Record); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.record (1) field write error: ", p), err)
 	}
 	if err := oprot.WriteFieldEnd(ctx); err != nil {
-		return thrift.PrependError(fmt.Sprintf("%T write field end error 1:entry: ", p), err)
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 1:record: ", p), err)
 	}
 	return err
 }
 
 func (p *InternalAbandonArgs) writeField2(ctx context.Context, oprot thrift.TProtocol) (err error) {
-	if err := oprot.WriteFieldBegin(ctx, "by", thrift.STRING, 2); err != nil {
-		return thrift.PrependError(fmt.Sprintf("%T write field begin error 2:by: ", p), err)
+	if err := oprot.WriteFieldBegin(ctx, "undertaking", thrift.STRING, 2); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 2:undertaking: ", p), err)
 	}
-	if err := oprot.WriteString(ctx, string(p.By)); err != nil {
-		return thrift.PrependError(fmt.Sprintf("%T.by (2) field write error: ", p), err)
+	if err := oprot.WriteBinary(ctx, p.Undertaking); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.undertaking (2) field write error: ", p), err)
 	}
 	if err := oprot.WriteFieldEnd(ctx); err != nil {
-		return thrift.PrependError(fmt.Sprintf("%T write field end error 2:by: ", p), err)
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 2:undertaking: ", p), err)
 	}
 	return err
 }
@@ -8409,17 +8604,23 @@ func (p *InternalAbandonResult) String() string {
 }
 
 // Attributes:
-//   - Entry
+//   - Record
+//   - Undertaking
 type InternalBarArgs struct {
-	Entry []byte `thrift:"entry,1" db:"entry" json:"entry"`
+	Record      []byte `thrift:"record,1" db:"record" json:"record"`
+	Undertaking []byte `thrift:"undertaking,2" db:"undertaking" json:"undertaking"`
 }
 
 func NewInternalBarArgs() *InternalBarArgs {
 	return &InternalBarArgs{}
 }
 
-func (p *InternalBarArgs) GetEntry() []byte {
-	return p.Entry
+func (p *InternalBarArgs) GetRecord() []byte {
+	return p.Record
+}
+
+func (p *InternalBarArgs) GetUndertaking() []byte {
+	return p.Undertaking
 }
 func (p *InternalBarArgs) Read(ctx context.Context, iprot thrift.TProtocol) error {
 	if _, err := iprot.ReadStructBegin(ctx); err != nil {
@@ -8438,6 +8639,16 @@ func (p *InternalBarArgs) Read(ctx context.Context, iprot thrift.TProtocol) erro
 		case 1:
 			if fieldTypeId == thrift.STRING {
 				if err := p.ReadField1(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 2:
+			if fieldTypeId == thrift.STRING {
+				if err := p.ReadField2(ctx, iprot); err != nil {
 					return err
 				}
 			} else {
@@ -8464,7 +8675,16 @@ func (p *InternalBarArgs) ReadField1(ctx context.Context, iprot thrift.TProtocol
 	if v, err := iprot.ReadBinary(ctx); err != nil {
 		return thrift.PrependError("error reading field 1: ", err)
 	} else {
-		p.Entry = v
+		p.Record = v
+	}
+	return nil
+}
+
+func (p *InternalBarArgs) ReadField2(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadBinary(ctx); err != nil {
+		return thrift.PrependError("error reading field 2: ", err)
+	} else {
+		p.Undertaking = v
 	}
 	return nil
 }
@@ -8475,6 +8695,9 @@ func (p *InternalBarArgs) Write(ctx context.Context, oprot thrift.TProtocol) err
 	}
 	if p != nil {
 		if err := p.writeField1(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField2(ctx, oprot); err != nil {
 			return err
 		}
 	}
@@ -8488,14 +8711,27 @@ func (p *InternalBarArgs) Write(ctx context.Context, oprot thrift.TProtocol) err
 }
 
 func (p *InternalBarArgs) writeField1(ctx context.Context, oprot thrift.TProtocol) (err error) {
-	if err := oprot.WriteFieldBegin(ctx, "entry", thrift.STRING, 1); err != nil {
-		return thrift.PrependError(fmt.Sprintf("%T write field begin error 1:entry: ", p), err)
+	if err := oprot.WriteFieldBegin(ctx, "record", thrift.STRING, 1); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 1:record: ", p), err)
 	}
-	if err := oprot.WriteBinary(ctx, p.Entry); err != nil {
-		return thrift.PrependError(fmt.Sprintf("%T.entry (1) field write error: ", p), err)
+	if err := oprot.WriteBinary(ctx, p.Record); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.record (1) field write error: ", p), err)
 	}
 	if err := oprot.WriteFieldEnd(ctx); err != nil {
-		return thrift.PrependError(fmt.Sprintf("%T write field end error 1:entry: ", p), err)
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 1:record: ", p), err)
+	}
+	return err
+}
+
+func (p *InternalBarArgs) writeField2(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "undertaking", thrift.STRING, 2); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 2:undertaking: ", p), err)
+	}
+	if err := oprot.WriteBinary(ctx, p.Undertaking); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.undertaking (2) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 2:undertaking: ", p), err)
 	}
 	return err
 }
@@ -9188,11 +9424,11 @@ func (p *InternalMembersResult) ReadField0(ctx context.Context, iprot thrift.TPr
 	tSlice := make([]*Member, 0, size)
 	p.Success = tSlice
 	for i := 0; i < size; i++ {
-		_elem117 := &Member{}
-		if err := _elem117.Read(ctx, iprot); err != nil {
-			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem117), err)
+		_elem119 := &Member{}
+		if err := _elem119.Read(ctx, iprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem119), err)
 		}
-		p.Success = append(p.Success, _elem117)
+		p.Success = append(p.Success, _elem119)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -9890,13 +10126,13 @@ func (p *InternalSeesArgs) ReadField1(ctx context.Context, iprot thrift.TProtoco
 	tSlice := make([]string, 0, size)
 	p.Names = tSlice
 	for i := 0; i < size; i++ {
-		var _elem118 string
+		var _elem120 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_elem118 = v
+			_elem120 = v
 		}
-		p.Names = append(p.Names, _elem118)
+		p.Names = append(p.Names, _elem120)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)
@@ -10016,31 +10252,31 @@ func (p *InternalSeesResult) ReadField0(ctx context.Context, iprot thrift.TProto
 	tMap := make(map[string][]string, size)
 	p.Success = tMap
 	for i := 0; i < size; i++ {
-		var _key119 string
+		var _key121 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_key119 = v
+			_key121 = v
 		}
 		_, size, err := iprot.ReadListBegin(ctx)
 		if err != nil {
 			return thrift.PrependError("error reading list begin: ", err)
 		}
 		tSlice := make([]string, 0, size)
-		_val120 := tSlice
+		_val122 := tSlice
 		for i := 0; i < size; i++ {
-			var _elem121 string
+			var _elem123 string
 			if v, err := iprot.ReadString(ctx); err != nil {
 				return thrift.PrependError("error reading field 0: ", err)
 			} else {
-				_elem121 = v
+				_elem123 = v
 			}
-			_val120 = append(_val120, _elem121)
+			_val122 = append(_val122, _elem123)
 		}
 		if err := iprot.ReadListEnd(ctx); err != nil {
 			return thrift.PrependError("error reading list end: ", err)
 		}
-		p.Success[_key119] = _val120
+		p.Success[_key121] = _val122
 	}
 	if err := iprot.ReadMapEnd(ctx); err != nil {
 		return thrift.PrependError("error reading map end: ", err)
@@ -10192,19 +10428,19 @@ func (p *InternalServedArgs) ReadField2(ctx context.Context, iprot thrift.TProto
 	tMap := make(map[string]int64, size)
 	p.SlowMsOf = tMap
 	for i := 0; i < size; i++ {
-		var _key122 string
+		var _key124 string
 		if v, err := iprot.ReadString(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_key122 = v
+			_key124 = v
 		}
-		var _val123 int64
+		var _val125 int64
 		if v, err := iprot.ReadI64(ctx); err != nil {
 			return thrift.PrependError("error reading field 0: ", err)
 		} else {
-			_val123 = v
+			_val125 = v
 		}
-		p.SlowMsOf[_key122] = _val123
+		p.SlowMsOf[_key124] = _val125
 	}
 	if err := iprot.ReadMapEnd(ctx); err != nil {
 		return thrift.PrependError("error reading map end: ", err)
@@ -10343,11 +10579,11 @@ func (p *InternalServedResult) ReadField0(ctx context.Context, iprot thrift.TPro
 	tSlice := make([]*Served, 0, size)
 	p.Success = tSlice
 	for i := 0; i < size; i++ {
-		_elem124 := &Served{}
-		if err := _elem124.Read(ctx, iprot); err != nil {
-			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem124), err)
+		_elem126 := &Served{}
+		if err := _elem126.Read(ctx, iprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem126), err)
 		}
-		p.Success = append(p.Success, _elem124)
+		p.Success = append(p.Success, _elem126)
 	}
 	if err := iprot.ReadListEnd(ctx); err != nil {
 		return thrift.PrependError("error reading list end: ", err)

@@ -42,6 +42,15 @@ type Config struct {
 	Rules   func([]rollout.Entry)
 	Applied func() rollout.Generation
 
+	// Secret is called with the site's keys when they were read from the
+	// database and whenever they have changed: the first signs, all verify.
+	// They are looked at with each Poll, and at once when an operator has
+	// changed them. It must not block.
+	Secret func(keys []string)
+	// NewKey makes the text of the site's first key, for a database that has
+	// none; nil: none is made.
+	NewKey func() string
+
 	PollOnly bool         // don't LISTEN: changes are seen by polling only
 	Logger   *slog.Logger // nil means slog.Default
 }
@@ -91,9 +100,12 @@ func (c *Config) pause() time.Duration { return c.Heartbeat + c.Heartbeat/3 }
 // connConfig parses the URL and adds the settings of a connection that notices
 // trouble by itself. What the URL sets stays as it is.
 func connConfig(c *Config, d *dialer) (*pgx.ConnConfig, error) {
+	if err := suspicious(c.URL); err != nil {
+		return nil, parseError(c.URL, err)
+	}
 	cfg, err := pgx.ParseConfig(c.URL)
 	if err != nil {
-		return nil, fmt.Errorf("database URL: %w", err) // pgx redacts the password
+		return nil, parseError(c.URL, err)
 	}
 	if cfg.ConnectTimeout == 0 {
 		cfg.ConnectTimeout = connectTime

@@ -19,7 +19,7 @@ func TestFewConnections(t *testing.T) {
 	server := pgtest.Own(t, pgtest.Options{Config: "max_connections = 10"})
 	db := server.CreateDB(t)
 	server.Exec(t, db, postgres.Schema())
-	user := server.CreateUser(t, db, "GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON ALL TABLES IN SCHEMA public TO %s")
+	user := server.CreateUser(t, db, postgres.Service.Grant("%s"))
 	url := server.UserURL(db, user)
 	var nodes []*node
 	var want []registry.Instance

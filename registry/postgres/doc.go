@@ -8,44 +8,92 @@
 // writes, and one row in skerry_instance for each registration, which changes
 // only when the registration does. A removed registration stays for at least
 // ten minutes as a row that says so. skerry_revision numbers the changes of a
-// cluster in the order of their commits; skerry_cluster knows when somebody
-// last wrote. skerry_call_stat holds the call statistics. The view
-// skerry_service_registry shows it all to a person: service, host, port,
-// version, last heartbeat, age. [Schema] is the SQL; the first process makes the tables,
-// under a lock, unless its user may not: then every error carries the SQL for
-// the administrator ([RightsError]). Rows of different clusters have nothing to
-// do with each other.
+// cluster in the order of their commits; skerry_cluster knows when the cluster
+// was last written. skerry_call_stat holds the call statistics, skerry_rule the
+// rule log with its end in skerry_head, skerry_secret what members of the site
+// know. The view skerry_service_registry shows the lists to a person. [Schema]
+// is the SQL; the first process makes the tables, unless its user may not: then
+// every error carries the SQL for the administrator ([RightsError]). Rows of
+// different clusters have nothing to do with each other.
 //
 // # A process and its connection
 //
 // A process has one connection, which listens, beats, and carries everything
 // else: registrations, statistics, the rules of releases, the goodbye. A single
 // statement each 30 s renews the lease, reads what changed since the last
-// revision, and looks whether the rule log has grown, whatever the number of
-// services and processes. A notification brings a change with its content, so
-// that nobody has to read; one that is too long, or a gap in the revisions,
-// makes the reader read; a new connection, an older database or fifteen
-// minutes make it read everything. A change that comes alone is told at once,
-// by the statement that writes it. When many come together, as when power
+// revision, and looks whether the rule log or the secret has changed, whatever
+// the number of services and processes. A notification brings a change with its
+// content, so that no process has to read; one that is too long, or a gap in the
+// revisions, makes the reader read; a new connection, an older database or
+// fifteen minutes make it read everything. A change that comes alone is told at
+// once, by the statement that writes it. When many come together, as when power
 // returns to a site, skerry_told spaces the notifications by 0.1 ms for each
 // process, since to wake one costs the server half of that, and each brings all
-// that has come since the one before. Whoever wrote sees to it. Without notifications (PollOnly, a
-// standby, a pooler) the reading remains. A wait without news ends after 5 s
-// with a ping of 3 s, so a frozen or cut off database is noticed within 10 s; of
-// more than a hundred processes each waits in proportion longer, at most 20 s.
+// that has come since the one before. Without notifications (PollOnly, a
+// standby, a pooler, no right to the secret) the reading remains. A wait without
+// news ends after 5 s with a ping of 3 s, so a frozen or cut off database is
+// noticed within 10 s; of more than a hundred processes each waits in proportion
+// longer, at most 20 s.
+//
+// # The secret
+//
+// The row of skerry_secret holds the site's key ring and the name of the channel
+// of notifications, 160 random bits. There is no other channel. Its first
+// process makes the row by INSERT … ON CONFLICT DO NOTHING and reads it again,
+// so that two first processes agree; a process that finds the row lost writes
+// it again with the keys that it knows. Secrecy of the name is what makes
+// content believable, within bounds: it may stand for a thousand changes and hold
+// 128 instances, it must begin where the reader stands, and hints cause one read
+// in 250 ms. A role that may not read the table does not listen.
+//
+// A new channel loses no change. A reader learns the name with its next poll, or
+// at once when SetKeys tells it on the channel in use; it listens to the new name first, then
+// reads what came before, and hears the earlier name for two more polls, in which every
+// writer learns the new one. What comes on the earlier name is a hint only.
+//
+// # Roles and locks
+//
+// [Viewer], [Reader], [Service] and [Operator] are sets of rights; see there for
+// what each is for. No lock is used that a role without rights on a table could
+// hold: advisory locks are not, as every role of a database can take any of
+// them. A writer of rules holds the cluster's row of skerry_head. Processes that
+// make the tables together meet at the creation of skerry_schema: the second
+// waits until the first commits, at most 15 s, and only a role that may create
+// tables in the schema can make it wait. A statement that waited for a lock in
+// vain says which session holds it.
+//
+// # Odd rows
+//
+// A row may hold what no skerry wrote. It is skipped, named once in the log, and
+// listed by [Registry.Odd]. No expression of a statement fails on a row. A
+// revision out of range makes readers read everything, and the next writer
+// replaces it by the time; a lease whose heartbeat is impossible counts until
+// its owner or the process that looks for dead ones has written it again; an
+// owner whose own row was altered so writes it again. A row of the rule log
+// that is no entry ends the log before it.
+//
+// # Versions of the tables
+//
+// skerry_schema says which version the tables have, and in needs the lowest
+// version that a program must know to use them. A program uses later tables when
+// needs allows it. So a later version adds tables, indexes, and columns with
+// defaults, and leaves needs as it is; readers name the columns that they read and
+// writers those that they write. It raises needs only when an earlier program
+// would do harm, whether it reads or writes: there is one number, as a process
+// that could read and not beat would be taken for dead. Tables before version 4
+// share nothing with these and are left alone ([ErrOldTables]).
 //
 // # A server with few connections
 //
-// Where none of max_connections is left, whoever finds out gives its
+// Where none of max_connections is left, a process gives its
 // connection back and comes for each heartbeat only, and when it has something
 // to write: it sees changes when it comes. With room again it stays. At more
 // than a hundred processes each looks every quarter of an hour only, since that
 // costs the server time for each connection. A process that gets none goes on trying.
 //
-// A process that only reads needs SELECT on the tables. Of several hosts in the
-// URL the one that takes writes is preferred, unless target_session_attrs says
-// otherwise. A pooler that refuses start-up parameters gets none, and no named
-// statements.
+// Of several hosts in the URL the one that takes writes is preferred, unless
+// target_session_attrs says otherwise. A pooler that refuses start-up parameters
+// gets none, and no named statements.
 //
 // # Time
 //
@@ -56,39 +104,40 @@
 // may take effect.
 //
 // A lease that is older than its validity (90 s) drops out of every list at the
-// reader's next read, and whoever reads next with the right to write marks the
-// registrations as expired, which tells all others; one of those who may write
-// does it every 5 s. Only when nobody does, a reader looks at the leases of
-// everybody that it lists. But nobody expires while
-// the database has not settled: it settles when somebody has been writing for
-// 4/3 of a heartbeat without a break, counted also from the server's start.
-// After an outage, a restart, a restored backup or a jump of the database's
-// clock all leases look old at once, and their owners get the time to renew
-// them.
+// reader's next read, and the next process that reads with the right to write
+// marks the registrations as expired, which tells all others; one of those that
+// may write does it every 5 s. Only when none does, a reader looks at the leases
+// of all that it lists. But no lease expires while the database has not settled:
+// it settles when the cluster has been written for 4/3 of a heartbeat without a
+// break, counted also from the server's start. After an outage, a restart, a
+// restored backup or a jump of the database's clock all leases look old at once,
+// and their owners get the time to renew them.
 //
 // # Failure
 //
 // Run survives everything that happens to a database and tries again for ever,
 // with jitter, at most 5 s apart; at sites of more than 300 processes up to
 // 15 s, and the first one after up to 5 s, as all come at the same time.
-// Meanwhile lists stay as they are and say
-// Lost. A statement may take 3 s; after one that took longer the next may take
-// 6, then 12 s, until a beat is answered quickly, since a busy server pays more
-// for a new connection than for the answer. The server ends a statement a little
-// before that, so that the connection survives; a beat is then sent again. A process whose rows are missing lists them again at its next
-// heartbeat. A statement whose answer was lost is repeated, which is the same as once
-// for registrations, and counts twice for statistics.
+// Meanwhile lists stay as they are and say Lost. A statement may take 3 s; after
+// one that took longer the next may take 6, then 12 s, until a beat is answered
+// quickly, since a busy server pays more for a new connection than for the
+// answer. The server ends a statement a little before that, so that the
+// connection survives; a beat is then sent again. A process whose rows are
+// missing lists them again at its next heartbeat. A statement whose answer was
+// lost is repeated, which is the same as once for registrations, and counts
+// twice for statistics.
 //
 // # Write rate
 //
 // For each process one row update each 30 s; for the cluster one each 5 s; three
 // for each registration that changes. Statistics: one row for each service,
-// method and peer that was called in a period. Rows that nobody needs any more
+// method and peer that was called in a period. Rows that are not needed any more
 // are removed every ten minutes, statistics after 7 days.
 //
 // # Tests
 //
 // Against private servers (internal/pgtest), with the suite of
 // registry/registrytest, behind a proxy that cuts, and under SIGSTOP, kill -9,
-// restart, promotion, restored tables and missing rights.
+// restart, promotion, restored tables, missing rights, odd rows and tables of
+// other versions.
 package postgres

@@ -29,15 +29,16 @@ type outcome struct {
 // with has the session do something, or the next one when it has just ended, at
 // most three times: a connection may have died unnoticed. While no session
 // comes about it returns why. f may be repeated, has limit, and may go on for so
-// long when ctx has ended: to stop it would cost the connection.
-func (r *Registry) with(ctx context.Context, f func(context.Context, *pgx.Conn) error) error {
+// long when ctx has ended: to stop it would cost the connection. need is the
+// role whose rights f needs.
+func (r *Registry) with(ctx context.Context, need Role, f func(context.Context, *pgx.Conn) error) error {
 	for range 3 {
 		out := r.send(ctx, f)
 		if out.err == nil {
 			return nil
 		}
 		if !out.begun || !stale(out.err) || ctx.Err() != nil {
-			return r.explain(out.err)
+			return r.explain(out.err, need)
 		}
 	}
 	return unavailable(errors.New("the connection broke three times in a row"))

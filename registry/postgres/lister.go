@@ -62,7 +62,7 @@ func (l lister) change(ctx context.Context, put []registry.Instance, drop []regi
 	if err != nil {
 		return fmt.Errorf("write registrations: %w", err)
 	}
-	return l.r.with(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+	return l.r.with(ctx, Service, func(ctx context.Context, conn *pgx.Conn) error {
 		return l.write(ctx, conn, string(puts), string(drops))
 	})
 }
@@ -78,7 +78,7 @@ func (l lister) write(ctx context.Context, conn *pgx.Conn, puts, drops string) e
 		var rev *int64
 		var told *string
 		if err := conn.QueryRow(ctx, listSQL, args).Scan(&now, &rev, &told); err != nil {
-			return fmt.Errorf("write registrations: %w", err)
+			return fmt.Errorf("write registrations: %w", l.r.held(ctx, conn, err, "skerry_revision"))
 		}
 		l.r.clock.set(now, asked)
 		if rev != nil {
@@ -87,15 +87,15 @@ func (l lister) write(ctx context.Context, conn *pgx.Conn, puts, drops string) e
 			}
 			return nil
 		}
-		if err := l.r.known(ctx, conn); err != nil {
+		if err := l.r.join(ctx, conn); err != nil {
 			return err
 		}
 	}
 	return fmt.Errorf("write registrations: %w", errLate)
 }
 
-// known makes the rows of the cluster if they are missing.
-func (r *Registry) known(ctx context.Context, conn *pgx.Conn) error {
+// join makes the rows of the cluster if they are missing.
+func (r *Registry) join(ctx context.Context, conn *pgx.Conn) error {
 	for _, sql := range joinSQL {
 		if _, err := conn.Exec(ctx, sql, r.args()); err != nil {
 			return fmt.Errorf("make the rows of cluster %s: %w", r.cfg.Cluster, err)

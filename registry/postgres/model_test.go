@@ -100,14 +100,14 @@ func TestModelJudge(t *testing.T) {
 // the one that the database told us, and none but the database's now() is
 // compared. Ages are lengths by the monotonic clock.
 func TestOnlyTheDatabasesTime(t *testing.T) {
-	all := []string{helloSQL, beatSQL.delta, beatSQL.named, beatSQL.whole, readSQL.delta, readSQL.named, readSQL.whole, listSQL, expireSQL, tellSQL, paceSQL, bloatSQL, leaveSQL, mineSQL, writeStatSQL, readStatSQL, schemaSQL}
+	all := []string{helloSQL, versionSQL, secretSQL, makeSecretSQL, setKeysSQL, fillKeysSQL, rulesSinceSQL, newestRuleSQL, writeRuleSQL, probeSQL, surveySQL, oddStatSQL, beatSQL.delta, beatSQL.named, beatSQL.whole, readSQL.delta, readSQL.named, readSQL.whole, listSQL, expireSQL, tellSQL, paceSQL, bloatSQL, leaveSQL, mineSQL, writeStatSQL, readStatSQL, schemaSQL}
 	all = append(append(all, joinSQL...), cleanSQL...)
 	foreign := regexp.MustCompile(`(?i)@\w+::(timestamp|date)|current_timestamp|clock_timestamp|localtime|statement_timestamp`)
 	for _, sql := range all {
 		if found := foreign.FindString(sql); found != "" {
 			t.Errorf("%q in %s", found, sql)
 		}
-		if strings.ContainsAny(sql, "{") && regexp.MustCompile(`\{\w+\}`).MatchString(sql) {
+		if strings.ContainsAny(sql, "{") && regexp.MustCompile(`\{[a-z]+\}`).MatchString(sql) {
 			t.Errorf("a fragment was not filled in: %s", sql)
 		}
 	}
@@ -161,30 +161,40 @@ func TestPatience(t *testing.T) {
 	}
 }
 
-func TestChannelFits(t *testing.T) {
-	for _, cluster := range []string{"a", strings.Repeat("x", 63)} {
-		if c := channel(cluster); len(c) > 63 || !strings.HasPrefix(c, "skerry:") {
-			t.Errorf("channel %q has %d bytes", c, len(c))
-		}
+func TestChannelIsSecret(t *testing.T) {
+	a, b := newChannel(), newChannel()
+	if a == b || len(a) > 63 || !channelForm.MatchString(a) {
+		t.Errorf("channels %q and %q; want two different ones of skerry: and 40 digits", a, b)
 	}
 }
 
-// FuzzNotice: what a stranger sends on the channel harms nobody, and what we
-// write is read as it was.
+// FuzzNotice: what comes on the channel harms nobody, and what we write is read
+// as it was. What is accepted as content is within the bounds.
 func FuzzNotice(f *testing.F) {
 	f.Add(`{"c":"site","r":5,"i":[{"s":"auth","h":"h","p":1,"o":"node/1/1","a":5,"t":{"k":"v"}}]}`)
 	f.Add(`{"c":"site","r":9223372036854775807}`)
 	f.Add(`{"c":"site","r":1,"i":[{"s":"auth","h":"h","p":1,"o":"n/1/1","g":255,"c":-9223372036854775808,"a":9223372036854775807}]}`)
+	f.Add(`{"c":"site","r":6,"f":5,"i":[{"s":"auth","h":"h","p":1,"o":"node/1/1","t":{"rack":7}},7,null,{"x":"odd"}]}`)
+	f.Add(`{"c":"site","k":true,"g":true}`)
 	f.Fuzz(func(t *testing.T, payload string) {
 		n, err := parseNotice(payload)
 		if err != nil {
 			return
 		}
+		if n.content(5) && (len(n.Changed) > maxTold || n.Rev < 6 || n.Rev > 5+maxLeap || n.Since > 5) {
+			t.Fatalf("content out of bounds: %+v", n)
+		}
 		now := time.Now()
-		for i := range n.Changed {
-			r, err := n.Changed[i].row(now)
+		for _, text := range n.Changed {
+			r, first, err := parseRow(text, now)
 			if err != nil {
+				if odd := oddInstance(&first, err); len(odd.Row) > 2000 || len(odd.Why) > 1200 || !printable(odd.Row+odd.Why) {
+					t.Fatalf("an odd row is shown as %q, %q", odd.Row, odd.Why)
+				}
 				continue
+			}
+			if r.Started.After(now) || now.Sub(r.Started) > maxAge {
+				t.Fatalf("started %v", r.Started)
 			}
 			text, err := json.Marshal(newEntry(r.Instance, now))
 			if err != nil {
@@ -194,7 +204,7 @@ func FuzzNotice(f *testing.F) {
 			if err := json.Unmarshal(text, &e); err != nil {
 				t.Fatal(err)
 			}
-			e.Owner = n.Changed[i].Owner
+			e.Owner = first.Owner
 			again, err := e.row(now)
 			if err != nil || !maps.Equal(again.Tags, r.Tags) || !again.Equal(r.Instance) {
 				t.Fatalf("%v: %+v became %+v", err, r, again)

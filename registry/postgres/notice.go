@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 	"unique"
@@ -9,15 +10,29 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
+// Limits of a notification. PostgreSQL has the first one itself.
+const (
+	maxPayload = 8000
+	maxTold    = 128  // instances in one; tellSQL writes 100 at most
+	maxLeap    = 1000 // changes that the content may stand for
+)
+
+// maxNumber is the highest revision and the highest number in the rule log.
+const maxNumber = 1<<62 - 1
+
+// maxAge is the longest time that a process may have been up, or away.
+const maxAge = 100 * 365 * 24 * time.Hour
+
 // notice is the payload of a notification. Without instances it is a hint to
 // read: the change did not fit.
 type notice struct {
-	Cluster string  `json:"c"`
-	Since   int64   `json:"f"` // what is told are the changes after it
-	Rev     int64   `json:"r"` // up to this one
-	Pause   int64   `json:"p"` // of a hint: read within this time, not all at once; ms
-	Changed []entry `json:"i"` // nil: a hint
-	Rules   bool    `json:"g"` // the rule log has grown; nothing else is said
+	Cluster string            `json:"c"`
+	Since   int64             `json:"f"` // what is told are the changes after it
+	Rev     int64             `json:"r"` // up to this one
+	Pause   int64             `json:"p"` // of a hint: read within this time, not all at once; ms
+	Changed []json.RawMessage `json:"i"` // entries; nil: a hint
+	Rules   bool              `json:"g"` // the rule log has grown; nothing else is said
+	Secret  bool              `json:"k"` // the cluster's row of skerry_secret has changed; nothing else is said
 }
 
 // entry is an instance as the fragment {row} writes it and as listSQL reads
@@ -34,9 +49,10 @@ type entry struct {
 	TLS      bool              `json:"tls,omitempty"`
 	Tags     map[string]string `json:"t,omitempty"`
 	Age      int64             `json:"a,omitempty"` // since the provider's start, ms
-	Gone     uint8             `json:"g,omitempty"` // a registry.DepartureKind; 0 while listed
+	Gone     int               `json:"g,omitempty"` // a registry.DepartureKind; 0 while listed
 	Since    int64             `json:"c,omitempty"` // since the departure, ms
 	Beat     int64             `json:"b,omitempty"` // since the last heartbeat, ms; 0 = it has just been written
+	Odd      string            `json:"x,omitempty"` // what the database found wrong with the row
 }
 
 // row is an entry on this process's clock.
@@ -47,38 +63,78 @@ type row struct {
 	when  time.Time // of the departure
 }
 
-// channel is the name that notifications of the cluster have. Clusters that
-// share it, because PostgreSQL limits its length, tell by the payload.
-func channel(cluster string) string {
-	const limit = 63 - len("skerry:")
-	return "skerry:" + cluster[:min(len(cluster), limit)]
-}
-
+// parseNotice reads a payload. What it accepts is within the limits above.
 func parseNotice(payload string) (notice, error) {
 	var n notice
+	if len(payload) > maxPayload {
+		return notice{}, fmt.Errorf("notification: %d bytes, at most %d are allowed", len(payload), maxPayload)
+	}
 	if err := json.Unmarshal([]byte(payload), &n); err != nil {
 		return notice{}, fmt.Errorf("notification: %w", err)
 	}
 	return n, nil
 }
 
+// content reports whether the notification has everything that changed between
+// a revision and its own: else the tables have to be read.
+func (n *notice) content(known int64) bool {
+	return n.Changed != nil && len(n.Changed) <= maxTold && known > 0 &&
+		n.Since <= known && n.Rev > known && n.Rev <= maxNumber && n.Rev-known <= maxLeap
+}
+
+// parseRow reads one instance. The error says what is wrong with it; the row
+// then has as much as is known for its name.
+func parseRow(text []byte, now time.Time) (row, entry, error) {
+	var e entry
+	if err := json.Unmarshal(text, &e); err != nil {
+		return row{}, e, fmt.Errorf("its values have other types than skerry writes: %w", err)
+	}
+	r, err := e.row(now)
+	return r, e, err
+}
+
 func (e *entry) row(now time.Time) (row, error) {
+	if e.Odd != "" {
+		return row{}, errors.New(e.Odd)
+	}
 	owner, err := registry.ParseOwner(e.Owner)
 	if err != nil {
-		return row{}, err
+		return row{}, fmt.Errorf("owner %.80q: want host/pid/epoch", e.Owner)
+	}
+	if owner.String() != e.Owner || len(e.Owner) > 400 || !printable(e.Owner) {
+		return row{}, fmt.Errorf("owner %.80q is not spelled as skerry does", e.Owner)
 	}
 	owner.Host = once(owner.Host)
-	r := row{owner: e.Owner, Instance: registry.Instance{
-		Service: once(e.Service), Version: once(e.Version), Host: once(e.Host), Port: e.Port, Protocol: once(e.Protocol),
-		Zone: once(e.Zone), Weight: e.Weight, TLS: e.TLS, Tags: e.Tags, Owner: owner,
-		Started: now.Add(-time.Duration(e.Age) * time.Millisecond),
-		Heard:   uint32(now.Add(-time.Duration(e.Beat) * time.Millisecond).Unix()),
-	}}
-	if e.Gone != 0 {
-		r.gone = registry.DepartureKind(e.Gone)
-		r.when = now.Add(-time.Duration(e.Since) * time.Millisecond)
+	for _, ms := range []int64{e.Age, e.Since} {
+		if ms > maxAge.Milliseconds() {
+			return row{}, fmt.Errorf("a time of it lies %d days back", ms/(24*time.Hour).Milliseconds())
+		}
 	}
-	return r, registry.Check(r.Instance)
+	r := row{owner: e.Owner, Instance: registry.Instance{
+		Service: e.Service, Version: e.Version, Host: e.Host, Port: e.Port, Protocol: e.Protocol,
+		Zone: e.Zone, Weight: e.Weight, TLS: e.TLS, Tags: e.Tags, Owner: owner,
+		Started: ago(now, e.Age), Heard: uint32(ago(now, e.Beat).Unix()),
+	}}
+	switch registry.DepartureKind(e.Gone) {
+	case 0:
+	case registry.Withdrawn, registry.Expired, registry.Silent:
+		r.gone, r.when = registry.DepartureKind(e.Gone), ago(now, e.Since)
+	}
+	if e.Gone != int(r.gone) {
+		return row{}, fmt.Errorf("gone is %d; skerry knows 0 (listed), 1 (withdrawn) and 2 (expired)", e.Gone)
+	}
+	if err := registry.Check(r.Instance); err != nil {
+		return row{}, err
+	}
+	r.Service, r.Version, r.Host = once(r.Service), once(r.Version), once(r.Host)
+	r.Protocol, r.Zone = once(r.Protocol), once(r.Zone)
+	return r, nil
+}
+
+// ago is some milliseconds before now. A time ahead, left from a clock that was
+// set back, is now.
+func ago(now time.Time, ms int64) time.Time {
+	return now.Add(-time.Duration(min(max(0, ms), maxAge.Milliseconds())) * time.Millisecond)
 }
 
 // once is a string that many instances share, kept in memory once.
@@ -87,6 +143,10 @@ func once[S ~string](s S) S { return unique.Make(s).Value() }
 // newEntry is what is written of a wish. Its age is a length of time, by the
 // monotonic clock.
 func newEntry(in registry.Instance, now time.Time) entry {
+	age := min(max(0, now.Sub(in.Started)), maxAge)
+	if in.Started.IsZero() {
+		age = 0
+	}
 	return entry{Service: in.Service, Version: in.Version, Host: in.Host, Port: in.Port, Protocol: in.Protocol,
-		Zone: in.Zone, Weight: in.Weight, TLS: in.TLS, Tags: in.Tags, Age: max(0, now.Sub(in.Started).Milliseconds())}
+		Zone: in.Zone, Weight: in.Weight, TLS: in.TLS, Tags: in.Tags, Age: age.Milliseconds()}
 }

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -32,7 +33,7 @@ func (r *Registry) stayConnected(ctx context.Context) error {
 			o.comeBack(ctx, s.next)
 			continue
 		}
-		err, worked := r.explain(err), !s.full.IsZero()
+		err, worked := r.explain(err, r.role()), !s.full.IsZero()
 		o.goesOn(err, worked)
 		r.turnAway(unavailable(err), worked && !isTimeout(err))
 		if o.pause.Wait(ctx) != nil {
@@ -88,7 +89,11 @@ func (o *outage) goesOn(err error, worked bool) {
 	}
 	if text != o.said {
 		o.said = text
-		o.r.log.Info("no database session; trying again", "err", oneLine(text)) // the node says what it means
+		level := slog.LevelInfo // the node says what it means
+		if errors.Is(err, ErrOldTables) || errors.Is(err, ErrNewTables) {
+			level = slog.LevelError // no waiting mends it
+		}
+		o.r.log.Log(context.Background(), level, "no database session; trying again", "err", oneLine(text))
 	}
 }
 
@@ -113,4 +118,12 @@ func (o *outage) over() {
 
 func isTimeout(err error) bool {
 	return pgconn.Timeout(err) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// role is whose rights this process needs, as far as it knows.
+func (r *Registry) role() Role {
+	if len(r.registrar.Wished()) == 0 {
+		return Reader
+	}
+	return Service
 }

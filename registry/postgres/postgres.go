@@ -23,15 +23,16 @@ type Registry struct {
 	conn      *pgx.ConnConfig // template of every connection
 	dialer    dialer
 	address   string // of the database, without the password
-	channel   string // notifications of the cluster
 	log       *slog.Logger
 	board     *registry.Board
 	registrar *registry.Registrar
 	clock     clock
+	odd       oddities
 
 	size     atomic.Int64 // of the site, in processes that offer something, as the database last said
 	slowness atomic.Int64 // limit of a statement while the server is slow, as a time.Duration; 0: it is not
 	visiting atomic.Bool  // connections are scarce
+	oddName  atomic.Bool  // it was said that statistics have a name that is no text
 
 	mu      sync.Mutex
 	plain   bool               // the server refuses start-up parameters: a pooler, or an old one
@@ -42,7 +43,11 @@ type Registry struct {
 	told    bool               // the SQL that allows it was logged
 	wake    context.CancelFunc // interrupts the wait for notifications
 	telling time.Time          // when to tell the listeners of what was written; zero: nothing waits
-	poked   bool               // somebody called poke since the last wait began
+	poked   bool               // poke was called since the last wait began
+
+	secret secret // as it was last read
+	deaf   bool   // that the secret may not be read was said
+	link   *Link  // of the session's latest connection
 }
 
 var (
@@ -62,8 +67,8 @@ func New(cfg Config) (*Registry, error) {
 		return nil, fmt.Errorf("postgres registry: %w", err)
 	}
 	r.address = address(r.conn)
-	r.channel = channel(cfg.Cluster)
 	r.log = cfg.Logger.With("database", r.address)
+	r.odd.log = r.log
 	r.registrar = registry.NewRegistrar(cfg.Owner, lister{r})
 	return r, nil
 }
@@ -129,7 +134,7 @@ func (r *Registry) keepListed(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaseTime)
 	defer cancel()
-	left := r.with(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+	left := r.with(ctx, Service, func(ctx context.Context, conn *pgx.Conn) error {
 		_, err := conn.Exec(ctx, leaveSQL, r.args())
 		return err
 	})
@@ -175,10 +180,11 @@ func (r *Registry) waitContext(ctx context.Context, d time.Duration) (context.Co
 
 // args are the parameters that most statements need; more may be added.
 func (r *Registry) args() pgx.NamedArgs {
+	channel := r.currentSecret().channel
 	return pgx.NamedArgs{
 		"cluster": r.cfg.Cluster,
 		"owner":   r.cfg.Owner.String(),
-		"channel": r.channel,
+		"channel": channel,
 		"latest":  r.clock.latest(time.Now(), r.limit()),
 		"pause":   r.cfg.pause().Milliseconds(),
 		"valid":   r.cfg.Expiry.Milliseconds(),

@@ -2,11 +2,14 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/skerry/skerry/rollout"
 )
 
 // Report is what Probe found out about a database.
@@ -21,13 +24,22 @@ type Report struct {
 	Missing        []string      // tables that are not there
 	SchemaVersion  int           // of the tables; 0: none
 	CanCreate      bool          // the user may make the tables
-	CanRead        bool          // the user may read all tables
-	CanWrite       bool          // the user may write them
+	CanRead        bool          // the user may read all tables but the secret
+	CanWrite       bool          // the user may write them, but for the rule log and the secret
+	CanListen      bool          // the user may read the secret: the site's key, and the name of the channel of notifications
+	CanOperate     bool          // the user may write the rule log and change the site's keys
 	Notifies       bool          // a notification from one connection reached another
 	Plain          bool          // the server takes no start-up parameters: probably a pooler
 	Connections    int           // in use, of all users
 	MaxConnections int           // without those reserved for administrators
 	Clusters       []string      // that have registrations here
+	Old            bool          // the tables are of a skerry that shares none with this one
+	Needs          int           // version that a program must know to use the tables
+	Link           Link          // the way to the database, which the site's key takes, too
+	Keys           int           // of the site, in the database; -1: they were not read
+	KeyReaders     []string      // users who may read the site's key, but for superusers
+	Odd            []OddRow      // rows of the cluster that make no sense and are skipped, a hundred at most
+	OddCount       int           // how many there are
 	Oldest         *Holder       // of the oldest snapshot in this database but for our own; nil: none that we may see
 }
 
@@ -55,17 +67,33 @@ func (p *Report) Problems() []Problem {
 			out = append(out, Problem{what, do})
 		}
 	}
+	if p.Old {
+		return []Problem{{"the tables are of an earlier skerry, which shares none with this one", "stop its processes, and let " +
+			"the administrator of the database run the SQL of `skerry schema --replace`: it drops the tables and makes new ones"}}
+	}
 	missing := len(p.Missing) > 0
-	sql := "let the administrator of the database run the SQL of `skerry schema`, and then: " + strings.TrimSpace(Grants(p.User))
+	grant := func(r Role) string {
+		return fmt.Sprintf("let the administrator of the database run the SQL of `skerry schema --grant-%s %s`", r, brief(p.User))
+	}
+	sql := grant(Service)
 	say(missing && !p.CanCreate, fmt.Sprintf("tables are missing (%s) and user %s may not make them", strings.Join(p.Missing, ", "), p.User), sql)
 	say(!missing && !p.CanRead, "user "+p.User+" may not read the tables", sql)
+	say(!missing && p.CanRead && !p.CanListen, "user "+p.User+
+		" may not read skerry_secret: changes are seen after 30 s, and the site's key is not known from here", grant(Reader))
 	say(!missing && p.CanRead && !p.CanWrite, "user "+p.User+" may not write the tables: this process can find services and offer none", sql)
 	say(p.Standby, "this is a standby: nobody can register", "name the primary too in the URL: postgres://user@one,two/database")
 	say(p.ReadOnly && !p.Standby, "the database is read-only", "see default_transaction_read_only of the server, the database and the user")
-	say(!missing && p.SchemaVersion < SchemaVersion, fmt.Sprintf("the tables have version %d, this program knows %d", p.SchemaVersion, SchemaVersion), sql)
+	say(p.SchemaVersion > SchemaVersion && p.Needs > SchemaVersion,
+		fmt.Sprintf("the tables have version %d and need a program that knows version %d; this one knows %d",
+			p.SchemaVersion, p.Needs, SchemaVersion), "update skerry")
+	say(!missing && p.CanRead && p.SchemaVersion < SchemaVersion, fmt.Sprintf("the tables have version %d, this program knows %d", p.SchemaVersion, SchemaVersion), sql)
 	say(p.MaxConnections-p.Connections < 10, fmt.Sprintf("%d of %d connections are in use", p.Connections, p.MaxConnections),
 		"raise max_connections: each process needs one, and up to three for moments")
 	say(!p.Notifies && !p.Standby, "notifications do not arrive: changes are seen after 30 s", "connect to PostgreSQL directly, or through a pooler in session mode")
+	for _, odd := range p.Odd[:min(len(p.Odd), 10)] {
+		say(true, fmt.Sprintf("a row of %s makes no sense and is skipped: %s: %s", odd.Table, odd.Row, odd.Why), "mend or delete the row")
+	}
+	say(p.OddCount > 10, fmt.Sprintf("%d rows in all make no sense and are skipped", p.OddCount), "look for what wrote them")
 	if h := p.Oldest; h != nil {
 		say(h.Age > longSnapshot, fmt.Sprintf("process %d (%s, %s, %s) has held a transaction open for %v: the heartbeat table grows meanwhile",
 			h.PID, h.User, h.Application, h.State, h.Age.Round(time.Second)),
@@ -74,15 +102,18 @@ func (p *Report) Problems() []Problem {
 	return out
 }
 
-const probeSQL = `SELECT current_user, current_setting('server_version'), pg_is_in_recovery(), current_setting('transaction_read_only') = 'on',
-	ARRAY(SELECT t FROM unnest(@tables::text[]) t WHERE to_regclass(t) IS NULL),
+var probeSQL = statement(`SELECT current_user, current_setting('server_version'), pg_is_in_recovery(), current_setting('transaction_read_only') = 'on',
+	ARRAY(SELECT t FROM unnest(@tables::text[]) t WHERE to_regclass(t) IS NULL), {old},
 	has_schema_privilege(current_schema(), 'CREATE'),
-	(SELECT bool_and(coalesce(has_table_privilege(to_regclass(t), 'SELECT'), false)) FROM unnest(@tables::text[]) t),
-	(SELECT bool_and(coalesce(has_table_privilege(to_regclass(t), 'INSERT') AND has_table_privilege(to_regclass(t), 'UPDATE')
-		AND has_table_privilege(to_regclass(t), 'DELETE'), false))
-		FROM unnest(@tables::text[]) t WHERE t NOT IN ('skerry_schema', 'skerry_service_registry')),
 	(SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' OR backend_type IS NULL),
-	current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int`
+	current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int`)
+
+// keyReadersSQL names the users who may log in and read the secret.
+const keyReadersSQL = `SELECT ARRAY(SELECT rolname::text FROM pg_roles WHERE rolcanlogin AND NOT rolsuper
+	AND has_any_column_privilege(rolname, to_regclass('skerry_secret'), 'SELECT') ORDER BY 1 LIMIT 100)`
+
+// surveySQL reads all instances of the cluster, as far as a look needs.
+var surveySQL = statement(`SELECT {row}::text FROM skerry_instance i WHERE i.cluster = @cluster LIMIT 20000`)
 
 // Snapshots of skerry's own statements are short; this one is excluded.
 const holderSQL = `SELECT pid, coalesce(usename, ''), coalesce(application_name, ''), coalesce(state, ''),
@@ -95,12 +126,13 @@ ORDER BY age(backend_xmin) DESC, xact_start LIMIT 1`
 // Run. Its error wraps registry.ErrUnavailable when the database can't be
 // reached; the Report then has the address only.
 func (r *Registry) Probe(ctx context.Context) (Report, error) {
-	p := Report{Address: r.address, User: r.conn.User}
+	p := Report{Address: r.address, User: r.conn.User, Keys: -1}
 	conn, err := r.connect(ctx)
 	if err != nil {
 		return p, unavailable(err)
 	}
 	defer hangUp(ctx, conn)
+	p.Link = linkOf(conn, r.conn)
 	if err := r.examine(ctx, conn, &p); err != nil {
 		return p, unavailable(err)
 	}
@@ -129,7 +161,7 @@ func (r *Registry) examine(ctx context.Context, conn *pgx.Conn, p *Report) error
 	ctx, cancel := context.WithTimeout(ctx, stmtTime)
 	defer cancel()
 	err := conn.QueryRow(ctx, probeSQL, r.args()).Scan(&p.User, &p.Version, &p.Standby, &p.ReadOnly, &p.Missing,
-		&p.CanCreate, &p.CanRead, &p.CanWrite, &p.Connections, &p.MaxConnections)
+		&p.Old, &p.CanCreate, &p.Connections, &p.MaxConnections)
 	if err != nil {
 		return fmt.Errorf("look at the database: %w", err)
 	}
@@ -140,11 +172,9 @@ func (r *Registry) examine(ctx context.Context, conn *pgx.Conn, p *Report) error
 	}
 	p.Latency = time.Since(asked)
 	p.ClockOffset = now.Sub(asked.Add(p.Latency / 2))
-	if p.CanRead {
-		err := conn.QueryRow(ctx, "SELECT coalesce(max(version), 0), ARRAY(SELECT cluster FROM skerry_cluster ORDER BY 1) FROM skerry_schema").
-			Scan(&p.SchemaVersion, &p.Clusters)
-		if err != nil {
-			return fmt.Errorf("read the version of the tables: %w", err)
+	if len(p.Missing) == 0 && !p.Old {
+		if err := r.examineTables(ctx, conn, p); err != nil {
+			return err
 		}
 	}
 	var h Holder
@@ -160,6 +190,82 @@ func (r *Registry) examine(ctx context.Context, conn *pgx.Conn, p *Report) error
 	return nil
 }
 
+// examineTables looks into tables of this version or a later one.
+func (r *Registry) examineTables(ctx context.Context, conn *pgx.Conn, p *Report) error {
+	roles, err := may(ctx, conn)
+	if err != nil {
+		return fmt.Errorf("look at the rights: %w", err)
+	}
+	p.CanRead, p.CanListen = roles[Viewer], roles[Reader]
+	p.CanWrite, p.CanOperate = roles[Service], roles[Operator]
+	if err := conn.QueryRow(ctx, keyReadersSQL).Scan(&p.KeyReaders); err != nil {
+		return fmt.Errorf("look who may read the site's key: %w", err)
+	}
+	if !p.CanRead {
+		return nil
+	}
+	err = conn.QueryRow(ctx, versionSQL).Scan(&p.SchemaVersion, &p.Needs)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return fmt.Errorf("read the version of the tables: %w", err)
+	}
+	err = conn.QueryRow(ctx, "SELECT ARRAY(SELECT left(cluster, 64) FROM skerry_cluster ORDER BY 1 LIMIT 100)").Scan(&p.Clusters)
+	if err != nil {
+		return fmt.Errorf("read the clusters: %w", err)
+	}
+	if p.SchemaVersion > SchemaVersion && p.Needs > SchemaVersion {
+		return nil
+	}
+	return r.survey(ctx, conn, p)
+}
+
+// survey looks for rows that make no sense.
+func (r *Registry) survey(ctx context.Context, conn *pgx.Conn, p *Report) error {
+	rows, err := conn.Query(ctx, surveySQL, r.args())
+	if err != nil {
+		return fmt.Errorf("look at the instances: %w", err)
+	}
+	texts, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return fmt.Errorf("look at the instances: %w", err)
+	}
+	now := time.Now()
+	for _, text := range texts {
+		if _, e, err := parseRow([]byte(text), now); err != nil {
+			r.odd.add("skerry_instance", false, oddInstance(&e, err))
+		}
+	}
+	if _, err := r.rulesSince(ctx, conn, rollout.Generation{}); err != nil {
+		return fmt.Errorf("look at the rule log: %w", err)
+	}
+	args := r.args()
+	args["since"] = (10 * time.Minute).Milliseconds()
+	if err := r.countOddStats(ctx, conn, args); err != nil {
+		return fmt.Errorf("look at the statistics: %w", err)
+	}
+	var rev, kept int64
+	const revisionSQL = "SELECT coalesce(rev, 0), coalesce(kept, 0) FROM skerry_revision WHERE cluster = @cluster"
+	switch err := conn.QueryRow(ctx, revisionSQL, r.args()).Scan(&rev, &kept); {
+	case err == nil:
+		r.odd.checkRevision(r.cfg.Cluster, rev, kept)
+	case !errors.Is(err, pgx.ErrNoRows):
+		return fmt.Errorf("look at the revision: %w", err)
+	}
+	if p.CanListen {
+		found, err := r.readSecret(ctx, conn)
+		odd, isOdd := errors.AsType[*oddSecretError](err)
+		switch {
+		case isOdd:
+			r.odd.add("skerry_secret", true, oddRow("skerry_secret", odd, r.cfg.Cluster))
+		case err != nil:
+			return fmt.Errorf("look at the site's key: %w", err)
+		default:
+			p.Keys = len(found.keys)
+		}
+	}
+	p.Odd, p.OddCount = r.Odd()
+	return nil
+}
+
 // hears tries whether a notification sent by another connection arrives.
 func (r *Registry) hears(ctx context.Context, conn *pgx.Conn) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, connectTime+stmtTime)
@@ -169,7 +275,7 @@ func (r *Registry) hears(ctx context.Context, conn *pgx.Conn) (bool, error) {
 		return false, err
 	}
 	defer hangUp(ctx, other)
-	name := channel("probe " + r.cfg.Owner.String())
+	name := newChannel()
 	if _, err := conn.Exec(ctx, "LISTEN "+pgx.Identifier{name}.Sanitize()); err != nil {
 		return false, err
 	}

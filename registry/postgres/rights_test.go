@@ -32,7 +32,7 @@ func TestRightsTooSmall(t *testing.T) {
 	if !ok || !errors.Is(err, registry.ErrPending) {
 		t.Fatalf("Register: %v; want ErrPending with a RightsError", err)
 	}
-	if rights.User != user || !strings.Contains(err.Error(), "skerry schema --grant "+user) || strings.Contains(err.Error(), "\n") {
+	if rights.User != user || !strings.Contains(err.Error(), "skerry schema --grant-service "+user) || strings.Contains(err.Error(), "\n") {
 		t.Errorf("the error does not say in one line what to do: %v", err)
 	}
 	s := a.until(2*time.Second, "the loss", lost)

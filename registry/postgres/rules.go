@@ -1,10 +1,12 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
-	"encoding/json"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -20,21 +22,106 @@ type Rules struct{ r *Registry }
 // Rules is the cluster's rule log.
 func (r *Registry) Rules() *Rules { return &Rules{r} }
 
+// Limits of what is read of the log.
 const (
-	rulesSinceSQL = `SELECT entry::text FROM skerry_rule
-		WHERE cluster = @cluster AND (timeline, n) > (@timeline::bigint, @n::bigint) ORDER BY timeline, n`
-	newestRuleSQL = `SELECT timeline, n, hash FROM skerry_rule WHERE cluster = @cluster ORDER BY timeline DESC, n DESC LIMIT 1`
-	writeRuleSQL  = `INSERT INTO skerry_rule (cluster, timeline, n, previous, hash, entry)
-		VALUES (@cluster, @timeline, @n, @previous, @hash, @entry::jsonb)`
-	// Processes that know no rules take it for old news of instances.
-	tellRuleSQL = `SELECT pg_notify(@channel, json_build_object('c', @cluster::text, 'g', true)::text)`
+	maxRecord = 1 << 20 // bytes of one record
+	rulePage  = 256     // entries read at a time
 )
 
-// Since returns the committed entries after a generation, oldest first. The
-// error wraps registry.ErrUnavailable when the database can't be reached.
+var (
+	rulesSinceSQL = `SELECT timeline, n, hash, CASE WHEN octet_length(record) <= @longest::int THEN record END, octet_length(record)
+		FROM skerry_rule WHERE cluster = @cluster AND (timeline, n) > (@timeline::bigint, @n::bigint) ORDER BY timeline, n LIMIT @page::int`
+	newestRuleSQL = statement(`SELECT timeline, n, hash, CASE WHEN octet_length(record) <= @longest::int THEN record END, octet_length(record)
+		FROM skerry_rule WHERE cluster = @cluster AND {placed} ORDER BY timeline DESC, n DESC LIMIT 1`)
+	makeHeadSQL  = "INSERT INTO skerry_head (cluster) VALUES (@cluster) ON CONFLICT DO NOTHING"
+	lockHeadSQL  = "SELECT FROM skerry_head WHERE cluster = @cluster FOR UPDATE"
+	writeHeadSQL = "UPDATE skerry_head SET timeline = @timeline, n = @n, hash = @hash WHERE cluster = @cluster"
+	dropRuleSQL  = "DELETE FROM skerry_rule WHERE cluster = @cluster AND timeline = @timeline AND n = @n"
+	writeRuleSQL = `INSERT INTO skerry_rule (cluster, timeline, n, hash, record) VALUES (@cluster, @timeline, @n, @hash, @record)`
+	// Processes that know no rules take it for old news of instances.
+	tellRuleSQL = `SELECT pg_notify(@channel, json_build_object('c', @cluster::text, 'g', true)::text) WHERE @channel::text <> ''`
+)
+
+// encodeEntry is the record of an entry, and decodeEntry reads it. Nothing
+// else here looks into the bytes, which are kept as they are.
+func encodeEntry(e rollout.Entry) []byte { return e.Record().Marshal() }
+
+func decodeEntry(record []byte) (rollout.Entry, error) {
+	r, err := rollout.ParseRecord(record)
+	if err != nil {
+		return rollout.Entry{}, err
+	}
+	return r.Open()
+}
+
+// hashOf is what the entry after this one names it by.
+func hashOf(e rollout.Entry) []byte {
+	hash, err := hex.DecodeString(e.Hash())
+	if err != nil {
+		panic(err) // it is made of hexadecimal digits
+	}
+	return hash
+}
+
+// ruleRow is a row of skerry_rule.
+type ruleRow struct {
+	timeline, n  *int64
+	hash, record []byte
+	length       *int64
+}
+
+func scanRule(row pgx.CollectableRow) (r ruleRow, err error) {
+	err = row.Scan(&r.timeline, &r.n, &r.hash, &r.record, &r.length)
+	return r, err
+}
+
+// errNoPlace: the row is at no place of the log; those after it may be.
+var errNoPlace = errors.New("timeline or number is out of range")
+
+// entry reads the row. Its error says why it is no entry of the log.
+func (r *ruleRow) entry() (rollout.Entry, error) {
+	switch {
+	case r.timeline == nil || *r.timeline < 0 || *r.timeline > math.MaxUint32,
+		r.n == nil || *r.n < 1 || *r.n > maxNumber:
+		return rollout.Entry{}, errNoPlace
+	case r.length == nil:
+		return rollout.Entry{}, errors.New("it has no record")
+	case r.record == nil:
+		return rollout.Entry{}, fmt.Errorf("its record has %d bytes, at most %d are read", *r.length, maxRecord)
+	}
+	e, err := decodeEntry(r.record)
+	if err != nil {
+		return e, fmt.Errorf("its record can't be read: %w", err)
+	}
+	if place := r.place(); e.Generation != place {
+		return e, fmt.Errorf("its record says that it is entry %v", e.Generation)
+	}
+	if !bytes.Equal(hashOf(e), r.hash) {
+		return e, errors.New("its hash is not that of its record")
+	}
+	return e, nil
+}
+
+func (r *ruleRow) place() rollout.Generation {
+	return rollout.Generation{Timeline: uint32(*r.timeline), N: uint64(*r.n)}
+}
+
+func (r *ruleRow) odd(why error) OddRow {
+	show := func(n *int64) any {
+		if n == nil {
+			return "NULL"
+		}
+		return *n
+	}
+	return oddRow("skerry_rule", why, show(r.timeline), show(r.n))
+}
+
+// Since returns the committed entries after a generation, oldest first. A row
+// that is no entry ends the list before it, and is in Registry.Odd. The error
+// wraps registry.ErrUnavailable when the database can't be reached.
 func (s *Rules) Since(ctx context.Context, after rollout.Generation) ([]rollout.Entry, error) {
 	read := make(chan []rollout.Entry, 1)
-	err := s.with(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+	err := s.with(ctx, Reader, func(ctx context.Context, conn *pgx.Conn) error {
 		entries, err := s.r.rulesSince(ctx, conn, after)
 		if err == nil {
 			read <- entries
@@ -52,10 +139,10 @@ func (s *Rules) Since(ctx context.Context, after rollout.Generation) ([]rollout.
 
 // with is Registry.with for operators' commands, which ask as soon as they
 // start: the session may have to begin, and to make the table, first.
-func (s *Rules) with(ctx context.Context, f func(context.Context, *pgx.Conn) error) error {
+func (s *Rules) with(ctx context.Context, need Role, f func(context.Context, *pgx.Conn) error) error {
 	begun := time.Now()
 	for {
-		err := s.r.with(ctx, f)
+		err := s.r.with(ctx, need, f)
 		early := errors.Is(err, errNotRunning) || sqlState(err) == undefinedTable
 		if !early || time.Since(begun) > stmtTime || run.Sleep(ctx, 50*time.Millisecond) != nil {
 			return err
@@ -63,33 +150,73 @@ func (s *Rules) with(ctx context.Context, f func(context.Context, *pgx.Conn) err
 	}
 }
 
+// rulesSince reads the log page by page. It stops before a row that is no entry.
 func (r *Registry) rulesSince(ctx context.Context, conn *pgx.Conn, after rollout.Generation) ([]rollout.Entry, error) {
+	var entries []rollout.Entry
+	var odd []OddRow
 	args := r.args()
-	args["timeline"], args["n"] = int64(after.Timeline), int64(after.N)
-	rows, err := conn.Query(ctx, rulesSinceSQL, args)
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (e rollout.Entry, err error) {
-		var text string
-		if err = row.Scan(&text); err == nil {
-			err = json.Unmarshal([]byte(text), &e)
+	args["page"], args["longest"] = rulePage, maxRecord
+	args["timeline"], args["n"] = int64(after.Timeline), int64(min(after.N, maxNumber))
+	for {
+		rows, err := conn.Query(ctx, rulesSinceSQL, args)
+		if err != nil {
+			return nil, err
 		}
-		return e, err
-	})
+		page, err := pgx.CollectRows(rows, scanRule)
+		if err != nil {
+			return nil, err
+		}
+		for i := range page {
+			e, err := page[i].entry()
+			switch {
+			case err == nil:
+				entries = append(entries, e)
+				continue
+			case !errors.Is(err, errNoPlace):
+				err = fmt.Errorf("%w; the log ends before it", err)
+			}
+			odd = append(odd, page[i].odd(err))
+			if !errors.Is(err, errNoPlace) {
+				r.odd.add("skerry_rule", true, odd...)
+				return entries, nil
+			}
+		}
+		if len(page) < rulePage || page[len(page)-1].timeline == nil || page[len(page)-1].n == nil {
+			r.odd.add("skerry_rule", true, odd...)
+			return entries, nil
+		}
+		args["timeline"], args["n"] = *page[len(page)-1].timeline, *page[len(page)-1].n
+	}
 }
 
 // Append commits an entry that follows the newest one in number and hash;
 // rollout.ErrFork and rollout.ErrGap refuse any other. The newest entry again
 // is no error. Writers of a cluster go one after the other, and the entry is
-// on disk when Append returns, unlike a heartbeat.
+// on disk when Append returns, unlike a heartbeat. It needs the rights of an
+// operator.
 func (s *Rules) Append(ctx context.Context, e rollout.Entry) error {
-	text, err := json.Marshal(e)
-	if err != nil {
-		return fmt.Errorf("write the rules: %w", err)
-	}
-	err = s.with(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error { return s.write(ctx, tx, e, string(text)) })
+	return s.writing(ctx, func(tx pgx.Tx) error { return s.write(ctx, tx, e) })
+}
+
+// Adopt makes a whole log the one that is kept: what the table lacks is
+// written, and what the log ends (rollout.Continues) is taken out. It needs the
+// rights of an operator.
+func (s *Rules) Adopt(ctx context.Context, whole []rollout.Entry) error {
+	return s.writing(ctx, func(tx pgx.Tx) error { return s.replace(ctx, tx, whole) })
+}
+
+// writing runs a transaction that changes the log, one writer after the other.
+func (s *Rules) writing(ctx context.Context, do func(pgx.Tx) error) error {
+	err := s.with(ctx, Operator, func(ctx context.Context, conn *pgx.Conn) error {
+		err := s.r.flushed(ctx, conn, func(tx pgx.Tx) error {
+			for _, sql := range []string{makeHeadSQL, lockHeadSQL} {
+				if _, err := tx.Exec(ctx, sql, s.r.args()); err != nil {
+					return err
+				}
+			}
+			return do(tx)
+		})
+		return s.r.held(ctx, conn, err, "skerry_head")
 	})
 	if err != nil {
 		return fmt.Errorf("write the rules: %w", err)
@@ -97,34 +224,91 @@ func (s *Rules) Append(ctx context.Context, e rollout.Entry) error {
 	return nil
 }
 
-func (s *Rules) write(ctx context.Context, tx pgx.Tx, e rollout.Entry, text string) error {
+func (s *Rules) replace(ctx context.Context, tx pgx.Tx, whole []rollout.Entry) error {
+	kept, err := s.r.rulesSince(ctx, tx.Conn(), rollout.Generation{})
+	if err != nil {
+		return err
+	}
+	common, err := rollout.Continues(kept, whole)
+	if err != nil {
+		return err
+	}
+	for _, e := range kept[common:] {
+		args := s.r.args()
+		args["timeline"], args["n"] = int64(e.Generation.Timeline), int64(e.Generation.N)
+		if _, err := tx.Exec(ctx, dropRuleSQL, args); err != nil {
+			return err
+		}
+	}
+	for _, e := range whole[common:] {
+		if err := s.insert(ctx, tx, e); err != nil {
+			return err
+		}
+	}
+	_, err = tx.Exec(ctx, tellRuleSQL, s.r.args())
+	return err
+}
+
+func (s *Rules) write(ctx context.Context, tx pgx.Tx, e rollout.Entry) error {
 	args := s.r.args()
-	if _, err := tx.Exec(ctx, "SET LOCAL synchronous_commit = on"); err != nil {
+	args["longest"] = maxRecord
+	newest, hash, err := s.end(ctx, tx, args)
+	if err != nil {
 		return err
 	}
-	if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock(hashtextextended('skerry rules ' || @cluster, 0))", args); err != nil {
-		return err
-	}
-	var timeline, n int64
-	var hash string
-	err := tx.QueryRow(ctx, newestRuleSQL, args).Scan(&timeline, &n, &hash)
-	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
-		return err
-	}
-	newest := rollout.Generation{Timeline: uint32(timeline), N: uint64(n)}
 	if e.Generation == newest && e.Hash() == hash {
 		return nil // written before, and the answer was lost
 	}
 	if err := e.Follows(newest, hash); err != nil {
 		return err
 	}
-	args["timeline"], args["n"] = int64(e.Generation.Timeline), int64(e.Generation.N)
-	args["previous"], args["hash"], args["entry"] = e.Previous, e.Hash(), text
-	if _, err := tx.Exec(ctx, writeRuleSQL, args); err != nil {
+	if err := s.insert(ctx, tx, e); err != nil {
 		return err
 	}
-	_, err = tx.Exec(ctx, tellRuleSQL, args)
+	_, err = tx.Exec(ctx, tellRuleSQL, s.r.args())
 	return err
+}
+
+// insert writes an entry behind the others.
+func (s *Rules) insert(ctx context.Context, tx pgx.Tx, e rollout.Entry) error {
+	record := encodeEntry(e)
+	switch {
+	case len(record) > maxRecord:
+		return fmt.Errorf("the entry takes %d bytes, at most %d are allowed", len(record), maxRecord)
+	case e.Generation.N > maxNumber:
+		return fmt.Errorf("generation %v: the number is too high", e.Generation)
+	}
+	args := s.r.args()
+	args["timeline"], args["n"] = int64(e.Generation.Timeline), int64(e.Generation.N)
+	args["hash"], args["record"] = hashOf(e), record
+	for _, sql := range []string{writeRuleSQL, writeHeadSQL} {
+		if _, err := tx.Exec(ctx, sql, args); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// end is the newest entry of the log: what the rows say. The row of skerry_head
+// is a lock and a copy, which may be lost or restored without them.
+func (s *Rules) end(ctx context.Context, tx pgx.Tx, args pgx.NamedArgs) (rollout.Generation, string, error) {
+	rows, err := tx.Query(ctx, newestRuleSQL, args)
+	if err != nil {
+		return rollout.Generation{}, "", err
+	}
+	row, err := pgx.CollectExactlyOneRow(rows, scanRule)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return rollout.Generation{}, "", nil
+	}
+	if err != nil {
+		return rollout.Generation{}, "", err
+	}
+	newest, err := row.entry()
+	if err != nil {
+		return rollout.Generation{}, "", fmt.Errorf("the newest row of skerry_rule is no entry of the log (timeline %d, n %d): %w; "+
+			"look at it, and let the tables' owner delete it if it was written by mistake", *row.timeline, *row.n, err)
+	}
+	return newest.Generation, newest.Hash(), nil
 }
 
 // compare looks whether there are entries that are not applied yet, by what a
@@ -133,8 +317,11 @@ func (s *session) compare(ctx context.Context, newest []int64) error {
 	if !s.ruled {
 		return nil
 	}
-	if len(newest) == 2 && s.r.cfg.Applied().Before(rollout.Generation{Timeline: uint32(newest[0]), N: uint64(newest[1])}) {
-		return s.follow(ctx)
+	if len(newest) == 2 { // {placed} has bounded the numbers
+		last := rollout.Generation{Timeline: uint32(newest[0]), N: uint64(newest[1])}
+		if s.r.cfg.Applied().Before(last) {
+			return s.follow(ctx)
+		}
 	}
 	s.r.cfg.Rules(nil)
 	return nil
@@ -153,14 +340,17 @@ func (s *session) follow(ctx context.Context) error {
 	switch code := sqlState(err); {
 	case err == nil:
 		s.r.cfg.Rules(entries)
-	case code == undefinedTable: // tables of version 1: nobody releases by this database
-	case code == noRight: // calls and operators bring the rules; it is said once
-		s.r.log.Debug("rules not read", "err", s.r.explain(err))
+	case code == noRight: // calls and operators bring the rules
+		if !s.ruleless {
+			s.ruleless = true
+			s.r.log.Warn("the user may not read the rule log in the database: calls and operators bring the rules of releases",
+				"user", s.r.conn.User, "err", err)
+		}
 		s.r.cfg.Rules(nil)
 	case s.lost(err):
 		return fmt.Errorf("read the rules: %w", err)
 	default:
-		s.r.log.Warn("rules not read; next time", "err", err)
+		s.r.log.Warn("the rule log was not read; the next poll tries again", "err", err)
 	}
 	return nil
 }

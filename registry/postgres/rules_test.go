@@ -8,7 +8,6 @@ import (
 
 	"github.com/skerry/skerry/internal/pgtest"
 	"github.com/skerry/skerry/registry"
-	"github.com/skerry/skerry/registry/postgres"
 	"github.com/skerry/skerry/release/releasetest"
 	"github.com/skerry/skerry/rollout"
 )
@@ -61,26 +60,5 @@ func TestRulesAreFollowed(t *testing.T) {
 	}
 	if took := time.Since(begun); took > time.Second {
 		t.Errorf("the rules came after %v, want a second at most", took)
-	}
-}
-
-// Tables of version 1 serve a user who may not add to them; the rights to do so
-// bring the rule log.
-func TestTablesOfVersion1(t *testing.T) {
-	t.Parallel()
-	server := pgtest.Shared(t)
-	db := server.CreateDB(t)
-	server.Exec(t, db, postgres.Schema()+"; DROP TABLE skerry_rule; DELETE FROM skerry_schema WHERE version = 2; REVOKE CREATE ON SCHEMA public FROM PUBLIC")
-	user := server.CreateUser(t, db, "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO %s")
-	old := start(t, quick(t, server.UserURL(db, user), newOwner()))
-	old.offer()
-	old.until(5*time.Second, "it works without the rule log", live)
-	if _, err := old.Rules().Since(t.Context(), rollout.Generation{}); err == nil {
-		t.Error("a rule log was read where there is none")
-	}
-	admin := start(t, quick(t, server.URL(db), newOwner()))
-	admin.offer()
-	if _, err := admin.Rules().Since(t.Context(), rollout.Generation{}); err != nil {
-		t.Errorf("the table was not added: %v", err)
 	}
 }

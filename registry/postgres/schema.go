@@ -5,97 +5,112 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/skerry/skerry/internal/run"
 )
 
 //go:embed schema.sql
 var schemaSQL string
 
-// SchemaVersion is the version of the tables that this package makes and needs.
-const SchemaVersion = 3
+// SchemaVersion is the version of the tables that this package makes and
+// knows. It also uses later ones that ask for no later program.
+const SchemaVersion = 4
 
-// tables are all relations of the schema; ruleTable came with version 2, and a
-// process that may not make it works without releases. Version 3 added the
-// column skerry_call_stat.version; without it statistics tell no versions.
-var tables = []string{"skerry_schema", "skerry_cluster", "skerry_revision", "skerry_told", "skerry_lease", "skerry_instance",
-	"skerry_service_registry", "skerry_call_stat", ruleTable}
-
-const ruleTable = "skerry_rule"
+// tables are all relations of the schema, and readable those without secrets.
+var (
+	tables = []string{"skerry_schema", "skerry_cluster", "skerry_revision", "skerry_told", "skerry_lease", "skerry_instance",
+		"skerry_service_registry", "skerry_call_stat", "skerry_rule", "skerry_head", "skerry_secret"}
+	readable = slices.DeleteFunc(slices.Clone(tables), func(t string) bool { return t == "skerry_secret" })
+)
 
 const (
-	undefinedTable  = "42P01"
-	undefinedColumn = "42703"
-	noRight         = "42501"
-	lockedNow       = "55P03"
-	tooSlow         = "57014" // the server ended a statement by its own limit
-	tooMany         = "53300" // all connections are in use
+	undefinedTable = "42P01"
+	noRight        = "42501"
+	lockedNow      = "55P03"
+	tooSlow        = "57014" // the server ended a statement by its own limit
+	tooMany        = "53300" // all connections are in use
+)
 
-	// schemaLock keeps processes that start together from making the tables
-	// at the same time. Any number that nobody else uses will do.
-	schemaLock = 0x736b65727279 // "skerry"
+// Errors of tables that this program leaves alone. Nothing is registered or
+// read until the tables are others.
+var (
+	ErrOldTables = errors.New("the tables of skerry are of a version before 4, which shares none with this one, and are left alone: " +
+		"stop the processes of the earlier skerry, and let an administrator of the database run the SQL of `skerry schema --replace`; " +
+		"it drops the tables with the registrations, statistics and release log in them, and makes new ones")
+	ErrNewTables = errors.New("the tables of skerry need a later version of this program: update it")
 )
 
 // Schema is the SQL that makes the tables, for an administrator to run. To run
 // it twice changes nothing.
 func Schema() string { return schemaSQL }
 
-// Grants is the SQL that gives a user the rights that a process with skerry
-// needs on the tables.
-func Grants(user string) string {
-	return fmt.Sprintf("GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON %s TO %s;\n", strings.Join(tables, ", "), pgx.Identifier{user}.Sanitize())
+// Replace is the SQL that drops the tables of any version, with all that is in
+// them, and makes new ones.
+func Replace() string {
+	drop := "-- Drops all tables of skerry, with the registrations, statistics and the release log in them.\nBEGIN;\n"
+	for _, t := range slices.Backward(tables) {
+		kind := "TABLE"
+		if t == "skerry_service_registry" {
+			kind = "VIEW"
+		}
+		drop += fmt.Sprintf("DROP %s IF EXISTS %s;\n", kind, t)
+	}
+	return drop + "COMMIT;\n\n" + Schema()
 }
 
-// createSchema makes what is missing of the tables, one process at a time.
+// createSchema makes what is missing of the tables. Processes that start
+// together meet at the first statement: whichever comes second waits there for
+// the first, and finds with an error that the tables are made.
 func (r *Registry) createSchema(ctx context.Context, conn *pgx.Conn) error {
 	ctx, cancel := context.WithTimeout(ctx, schemaTime)
 	defer cancel()
-	script := fmt.Sprintf("BEGIN; SET LOCAL statement_timeout = '%[1]ds'; SET LOCAL lock_timeout = '%[1]ds'; SET LOCAL client_min_messages = warning;"+
-		"SELECT pg_advisory_xact_lock(%[2]d);\n%[3]s\nCOMMIT;", int(schemaTime.Seconds()), schemaLock, schemaSQL)
-	if _, err := conn.PgConn().Exec(ctx, script).ReadAll(); err != nil {
-		_, _ = conn.PgConn().Exec(ctx, "ROLLBACK").ReadAll() // else the session could not go on without
-		return fmt.Errorf("create tables: %w", err)
-	}
-	r.log.Info("tables are there", "version", SchemaVersion)
-	return nil
-}
-
-// RightsError says that the database user may not do what is needed, and what
-// an administrator can run to allow it.
-type RightsError struct {
-	User string
-	SQL  string // to be run by the administrator in the same database
-	Err  error  // what the database said
-}
-
-// Error is the advice in one line; SQL has the text.
-func (e *RightsError) Error() string {
-	return fmt.Sprintf("%v; user %[2]s lacks rights: let an administrator of the database run the SQL of `skerry schema --grant %[2]s`", e.Err, e.User)
-}
-
-// Unwrap is what the database said.
-func (e *RightsError) Unwrap() error { return e.Err }
-
-// explain adds to an error what an administrator can do about it. A table that
-// is missing, because this user may not make it, is a matter of rights too.
-func (r *Registry) explain(err error) error {
-	if _, done := errors.AsType[*RightsError](err); done {
-		return err
-	}
-	code := sqlState(err)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	switch {
-	case code == noRight:
-		r.rights = &RightsError{User: r.conn.User, SQL: Schema() + "\n" + Grants(r.conn.User), Err: err}
-		if !r.told { // once, as it is long
-			r.told = true
-			r.log.Warn("the user lacks rights in the database; as soon as an administrator has run this SQL, everything goes on by itself", "user", r.conn.User, "sql", r.rights.SQL)
+	limits := fmt.Sprintf("BEGIN;\nSET LOCAL statement_timeout = '%[1]ds'; SET LOCAL lock_timeout = '%[1]ds';\n"+
+		"SET LOCAL client_min_messages = warning;", int(schemaTime.Seconds()/2))
+	script := strings.Replace(schemaSQL, "BEGIN;", limits, 1)
+	for try := 1; ; try++ {
+		_, err := conn.PgConn().Exec(ctx, script).ReadAll()
+		if err == nil {
+			r.log.Info("tables are there", "version", SchemaVersion)
+			return nil
 		}
-		return r.rights
-	case code == undefinedTable && r.rights != nil:
-		return r.rights
+		_, _ = conn.PgConn().Exec(ctx, "ROLLBACK").ReadAll() // else the session could not go on without
+		if try == 5 || !madeByOther(err) || run.Sleep(ctx, run.Jitter(100*time.Millisecond, 1)) != nil {
+			return fmt.Errorf("create tables: %w", r.held(ctx, conn, err, "skerry_schema"))
+		}
 	}
-	return err
+}
+
+// madeByOther reports the errors of two sessions that make the same thing.
+func madeByOther(err error) bool {
+	switch sqlState(err) {
+	case "23505", "42P07", "42710", "40P01": // unique, duplicate table, duplicate object, deadlock
+		return true
+	case "XX000":
+		return strings.Contains(err.Error(), "tuple concurrently updated")
+	}
+	return false
+}
+
+// agrees checks that the tables are those that this program knows, or later
+// ones that it may use; missing: that they do not say what they are.
+func (r *Registry) agrees(ctx context.Context, conn *pgx.Conn) (missing bool, err error) {
+	var version, needs int
+	switch err := conn.QueryRow(ctx, versionSQL).Scan(&version, &needs); {
+	case errors.Is(err, pgx.ErrNoRows):
+		return true, nil
+	case sqlState(err) == noRight:
+		return false, r.explain(err, Reader)
+	case err != nil:
+		return false, err
+	}
+	if version > SchemaVersion && needs > SchemaVersion {
+		return false, fmt.Errorf("%w: they have version %d and need a program that knows version %d; this one knows %d",
+			ErrNewTables, version, needs, SchemaVersion)
+	}
+	return version < SchemaVersion, nil
 }

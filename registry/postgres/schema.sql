@@ -1,11 +1,19 @@
--- The tables of skerry, version 3. Running this twice changes nothing.
+-- The tables of skerry, version 4. To run this twice changes nothing. The first
+-- statement holds off other processes that do the same: a second creation of
+-- skerry_schema waits for the first, and only a role that may create tables
+-- here can make it wait.
+BEGIN;
 
+-- Which version the tables have, and the lowest version of them that a program
+-- must know to use them (needs). The row with the highest version counts.
 CREATE TABLE IF NOT EXISTS skerry_schema (
     version integer     PRIMARY KEY,
+    needs   integer     NOT NULL,
     applied timestamptz NOT NULL DEFAULT now()
 );
+LOCK TABLE skerry_schema IN SHARE ROW EXCLUSIVE MODE;
 
--- When somebody last wrote (pulse), since when that has been so without a
+-- When the site last wrote (pulse), since when that has been so without a
 -- break (resumed), and when old rows were last removed (cleaned).
 CREATE TABLE IF NOT EXISTS skerry_cluster (
     cluster text        PRIMARY KEY,
@@ -14,10 +22,10 @@ CREATE TABLE IF NOT EXISTS skerry_cluster (
     cleaned timestamptz NOT NULL DEFAULT now()
 );
 
--- The number of the latest change. Whoever changes instances holds this row
--- until the commit, so numbers become visible in order. Removed rows with
--- numbers up to kept have been deleted. A new row starts at the time in
--- microseconds, above every number that an earlier table may have had.
+-- The number of the latest change. A writer of instances holds this row until
+-- the commit, so numbers become visible in order. Removed rows with numbers up
+-- to kept have been deleted. A new row starts at the time in microseconds,
+-- above every number that an earlier table may have had.
 CREATE TABLE IF NOT EXISTS skerry_revision (
     cluster text   PRIMARY KEY,
     rev     bigint NOT NULL DEFAULT (extract(epoch FROM now()) * 1000000)::bigint,
@@ -27,7 +35,7 @@ CREATE TABLE IF NOT EXISTS skerry_revision (
 -- What the listeners have been told: the changes up to rev, at that time. The
 -- next notification comes after the pause at the earliest, which grows with
 -- the number of processes: when all of a site start at once, what they list is
--- told in some notifications, not in one for each. (Version 3.)
+-- told in some notifications, not in one for each.
 CREATE TABLE IF NOT EXISTS skerry_told (
     cluster text        PRIMARY KEY,
     rev     bigint      NOT NULL,
@@ -67,17 +75,23 @@ CREATE TABLE IF NOT EXISTS skerry_instance (
 CREATE INDEX IF NOT EXISTS skerry_instance_rev ON skerry_instance (cluster, rev);
 CREATE INDEX IF NOT EXISTS skerry_instance_owner ON skerry_instance (cluster, owner);
 
--- The service registry as a person reads it.
-CREATE OR REPLACE VIEW skerry_service_registry AS
-SELECT i.cluster, i.service, i.host, i.port, i.version,
-       l.heartbeat AS last_heartbeat,
-       now() - l.heartbeat AS age,
-       coalesce(l.heartbeat + l.valid > now(), false) AS alive,
-       i.protocol, i.zone, i.weight, i.tls, i.tags, i.started, i.owner
-FROM skerry_instance i
-LEFT JOIN skerry_lease l ON l.cluster = i.cluster AND l.owner = i.owner
-WHERE i.gone = 0
-ORDER BY i.cluster, i.service, i.version, i.host, i.port;
+-- The service registry as a person reads it. A later version may have more
+-- columns in it, so it is left as it is.
+DO $$ BEGIN
+    IF to_regclass('skerry_service_registry') IS NULL THEN
+        CREATE VIEW skerry_service_registry AS
+        SELECT i.cluster, i.service, i.host, i.port, i.version,
+               l.heartbeat AS last_heartbeat,
+               CASE WHEN isfinite(l.heartbeat) THEN now() - l.heartbeat END AS age,
+               coalesce(l.heartbeat < now() + interval '10 seconds' AND l.heartbeat > now()
+                   - CASE WHEN l.valid BETWEEN interval '0' AND interval '100 days' THEN l.valid ELSE interval '90 seconds' END, false) AS alive,
+               i.protocol, i.zone, i.weight, i.tls, i.tags, i.started, i.owner
+        FROM skerry_instance i
+        LEFT JOIN skerry_lease l ON l.cluster = i.cluster AND l.owner = i.owner
+        WHERE i.gone = 0
+        ORDER BY i.cluster, i.service, i.version, i.host, i.port;
+    END IF;
+END $$;
 
 -- The service health statistics: what one process counted in one period.
 CREATE TABLE IF NOT EXISTS skerry_call_stat (
@@ -105,29 +119,40 @@ CREATE TABLE IF NOT EXISTS skerry_call_stat (
     p99_ms    double precision NOT NULL,
     max_ms    double precision NOT NULL,
     owner     text        NOT NULL,
-    version   text        NOT NULL DEFAULT '' -- of the provider that was called; '': none, or written before version 3
+    version   text        NOT NULL DEFAULT '' -- of the provider that was called; '': none
 );
 CREATE INDEX IF NOT EXISTS skerry_call_stat_to ON skerry_call_stat (cluster, to_at);
 
 -- The rule log: which version of a service a request may meet, and every step
--- of every release. Rows are only added. (Version 2.)
+-- of every release. Rows are only added. A record is kept byte for byte.
 CREATE TABLE IF NOT EXISTS skerry_rule (
     cluster  text        NOT NULL,
     timeline bigint      NOT NULL, -- a new one begins when the database was restored from an older copy
     n        bigint      NOT NULL, -- dense
-    previous text        NOT NULL, -- hash of the entry before
-    hash     text        NOT NULL,
-    entry    jsonb       NOT NULL,
-    at       timestamptz NOT NULL DEFAULT now(),
+    hash     bytea       NOT NULL, -- of the entry's body
+    record   bytea       NOT NULL, -- the body and its proofs
+    written  timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (cluster, timeline, n)
 );
 
--- Version 3: statistics tell the versions of a service apart. Only the owner
--- of the table may add to it, so nobody else tries when it is there.
-DO $$ BEGIN
-    IF NOT EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid = 'skerry_call_stat'::regclass AND attname = 'version') THEN
-        ALTER TABLE skerry_call_stat ADD COLUMN version text NOT NULL DEFAULT '';
-    END IF;
-END $$;
+-- The end of the rule log. A writer of rules holds this row, which takes the
+-- right to update it, so that writers go one after the other.
+CREATE TABLE IF NOT EXISTS skerry_head (
+    cluster  text   PRIMARY KEY,
+    timeline bigint NOT NULL DEFAULT 0,
+    n        bigint NOT NULL DEFAULT 0,
+    hash     bytea  NOT NULL DEFAULT ''
+);
 
-INSERT INTO skerry_schema (version) VALUES (1), (2), (3) ON CONFLICT DO NOTHING;
+-- What members of the site know: the name of the channel that notifications go
+-- to, and the site's keys. The first key signs, all verify.
+CREATE TABLE IF NOT EXISTS skerry_secret (
+    cluster text        PRIMARY KEY,
+    channel text        NOT NULL,
+    keys    text[]      NOT NULL DEFAULT '{}',
+    changed timestamptz NOT NULL DEFAULT now()
+);
+REVOKE ALL ON skerry_secret FROM PUBLIC;
+
+INSERT INTO skerry_schema (version, needs) VALUES (4, 4) ON CONFLICT DO NOTHING;
+COMMIT;

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/skerry/skerry/internal/run"
 )
@@ -37,7 +39,6 @@ type session struct {
 	refused   time.Time       // a beat, though we may write; zero: the latest one was not
 	read      map[string]bool // services that the model is complete for
 	readAll   bool            // it is complete for all
-	rules     bool            // the rule log is to be read
 	ruled     bool            // beats look at the rule log
 	trusting  bool            // the latest answer showed that somebody marks the dead
 
@@ -45,8 +46,16 @@ type session struct {
 	slow    int  // in a row that the server gave up
 	crowded bool // the server has hardly a connection left: this one is given back
 
+	secretive  bool      // beats look at the secret
+	ruleless   bool      // that the rule log may not be read was reported
+	keyless    bool      // that the secret can't be made was reported
+	channel    string    // that is listened to; "": none
+	former     string    // the one before, "": none
+	formerEnds time.Time // when it is given up
+	hint       hint
+	heeded     time.Time // when the latest read began that a notification may have asked for
+
 	quiet  int  // reads in a row that brought what no notification had
-	odd    bool // a row that skerry did not write was reported
 	tight  bool // that a table could not be repacked was reported
 	silent bool // that notifications don't arrive was reported
 }
@@ -83,43 +92,51 @@ func (s *session) run(ctx context.Context) error {
 	}
 }
 
+// hint is what notifications have asked for beside a read of the lists. It is
+// done at most every hintPause, however many come.
+type hint struct {
+	at            time.Time // when to do it; zero: nothing is asked for
+	rules, secret bool
+}
+
+// hintPause is the shortest time between two reads because of notifications.
+const hintPause = 250 * time.Millisecond
+
 // hello learns where the connection has led to, and makes what is missing.
 func (s *session) hello(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.r.limit()+schemaTime)
 	defer cancel()
+	s.r.note(linkOf(s.conn, s.r.conn))
 	missing, err := s.ask(ctx)
 	if err != nil {
 		return err
 	}
 	if missing == 0 {
-		return nil
-	}
-	if err := s.upgrade(ctx, missing); err != nil || !s.writable {
-		return err
-	}
-	return s.join(ctx)
-}
-
-// upgrade makes the tables that are missing, and the column that tells
-// versions in statistics. A user who may not make the table of the rule log,
-// or the column, does without.
-func (s *session) upgrade(ctx context.Context, missing int) error {
-	failed := fmt.Errorf("%d tables or columns of skerry are missing, and this is a standby", missing)
-	if !s.standby {
-		failed = s.r.createSchema(ctx, s.conn)
-	}
-	if failed != nil {
-		args := s.r.args()
-		args["tables"] = slices.DeleteFunc(slices.Clone(tables), func(t string) bool { return t == ruleTable })
-		var needed int
-		err := s.conn.QueryRow(ctx, "SELECT count(*) FROM unnest(@tables::text[]) t WHERE to_regclass(t) IS NULL", args).Scan(&needed)
-		if err != nil || needed > 0 {
-			return failed
+		unsaid, err := s.r.agrees(ctx, s.conn)
+		if err != nil {
+			return err
 		}
-		s.r.log.Info("the tables are of an older version: everything works but releases (before version 2) and versions in statistics (before 3)", "err", failed)
+		if unsaid {
+			missing = 1
+		}
 	}
-	_, err := s.ask(ctx)
-	return err
+	if missing > 0 {
+		if s.standby {
+			return fmt.Errorf("%d tables of skerry are missing, and this is a standby", missing)
+		}
+		if err := s.r.createSchema(ctx, s.conn); err != nil {
+			return err
+		}
+		if _, err := s.ask(ctx); err != nil {
+			return err
+		}
+		if s.writable {
+			if err := s.join(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	return s.learnSecret(ctx)
 }
 
 func (s *session) ask(ctx context.Context) (missing int, err error) {
@@ -127,9 +144,13 @@ func (s *session) ask(ctx context.Context) (missing int, err error) {
 	defer cancel()
 	asked := time.Now()
 	var now int64
-	err = s.conn.QueryRow(ctx, helloSQL, s.r.args()).Scan(&now, &s.standby, &missing, &s.writable)
+	var old bool
+	err = s.conn.QueryRow(ctx, helloSQL, s.r.args()).Scan(&now, &s.standby, &missing, &old, &s.writable)
 	if err == nil {
 		s.r.clock.set(now, asked)
+	}
+	if err == nil && old {
+		err = ErrOldTables
 	}
 	return missing, err
 }
@@ -138,7 +159,7 @@ func (s *session) ask(ctx context.Context) (missing int, err error) {
 func (s *session) join(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.r.limit())
 	defer cancel()
-	return s.r.known(ctx, s.conn)
+	return s.r.join(ctx, s.conn)
 }
 
 // duties does what is due: LISTEN, a beat, or reading for a new watcher.
@@ -148,22 +169,18 @@ func (s *session) duties(ctx context.Context) error {
 	}
 	services, all := s.r.board.Watched()
 	watching := all || len(services) > 0
-	if watching && !s.listening && !s.standby && !s.r.cfg.PollOnly && !s.r.visits() {
+	if watching && !s.standby && !s.r.cfg.PollOnly && !s.r.visits() {
 		// Before reading, so that nothing falls between the two.
-		if err := s.exec(ctx, "LISTEN "+pgx.Identifier{s.r.channel}.Sanitize()); err != nil {
+		if err := s.listen(ctx); err != nil {
 			return fmt.Errorf("listen: %w", err)
 		}
-		s.listening = true
 	}
 	if err := s.tell(ctx); err != nil {
 		return err
 	}
 	due, unread := !time.Now().Before(s.next), s.r.board.Unread()
-	if s.rules || due && !s.ruled {
-		s.rules = false
-		if err := s.follow(ctx); err != nil {
-			return err
-		}
+	if err := s.heed(ctx, due && !s.ruled); err != nil {
+		return err
 	}
 	if !due && !unread {
 		return nil
@@ -181,6 +198,25 @@ func (s *session) duties(ctx context.Context) error {
 	return nil
 }
 
+// heed reads what notifications have asked for, when it is time, and the rules
+// when they are due.
+func (s *session) heed(ctx context.Context, rules bool) error {
+	if at := s.hint.at; !at.IsZero() && !time.Now().Before(at) {
+		asked := s.hint
+		s.hint, s.heeded = hint{}, time.Now()
+		rules = rules || asked.rules
+		if asked.secret {
+			if err := s.learnSecret(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	if !rules {
+		return nil
+	}
+	return s.follow(ctx)
+}
+
 // again has a beat that the server gave up for lack of time sent again, soon:
 // a new connection would cost it more. The third in a row ends the session.
 func (s *session) again(err error) error {
@@ -188,7 +224,7 @@ func (s *session) again(err error) error {
 		return err
 	}
 	s.next = time.Now().Add(run.Jitter(s.r.cfg.tick()/4, 0.5))
-	s.r.log.Info("the database is busy; next time", "err", err)
+	s.r.log.Info("the database is busy; the heartbeat is sent again", "err", err)
 	return nil
 }
 
@@ -196,7 +232,7 @@ func (s *session) again(err error) error {
 // with a ping, because a frozen or cut off server is quiet too.
 func (s *session) wait(ctx context.Context) error {
 	for {
-		left := time.Until(sooner(s.next, s.r.tellAt()))
+		left := time.Until(s.wakes())
 		if left <= 0 {
 			return nil
 		}
@@ -206,7 +242,7 @@ func (s *session) wait(ctx context.Context) error {
 		cancel()
 		switch {
 		case err == nil:
-			if s.take(n.Payload) || errors.Is(ended, context.Canceled) { // poked, and it was there already
+			if s.take(n) || errors.Is(ended, context.Canceled) { // poked, and it was there already
 				return nil
 			}
 		case ctx.Err() != nil:
@@ -215,7 +251,7 @@ func (s *session) wait(ctx context.Context) error {
 			return err // the kernel gave up, or the server closed; pgx may still call it a timeout
 		case errors.Is(ended, context.Canceled):
 			return nil // poked
-		case !time.Now().Before(sooner(s.next, s.r.tellAt())):
+		case !time.Now().Before(s.wakes()):
 			return nil // the statement will show whether the server lives
 		default:
 			if err := s.ping(ctx); err != nil {
@@ -223,6 +259,11 @@ func (s *session) wait(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// wakes is when something is to be done, whatever is notified.
+func (s *session) wakes() time.Time {
+	return sooner(sooner(s.next, s.r.tellAt()), s.hint.at)
 }
 
 func (s *session) ping(ctx context.Context) error {
@@ -241,34 +282,37 @@ func (s *session) exec(ctx context.Context, sql string) error {
 	return err
 }
 
-// take applies a notification. It reports true when the tables must be read:
-// the content did not fit, or changes before it were missed.
-func (s *session) take(payload string) (read bool) {
-	n, err := parseNotice(payload)
-	if err != nil {
-		s.r.log.Warn("ignored", "err", err)
-		return false
-	}
-	if n.Cluster != s.r.cfg.Cluster {
+// take applies a notification. It reports true when something must be read:
+// the content did not fit, or changes before it were missed. Its writer knows
+// the secret channel, so the content is believed, within bounds; what comes on
+// an earlier channel is a hint.
+func (s *session) take(told *pgconn.Notification) (read bool) {
+	n, err := parseNotice(told.Payload)
+	if err != nil || n.Cluster != s.r.cfg.Cluster {
+		s.r.odd.add("(notification)", true, oddRow("(notification)", cmp.Or(err, errForeign), told.Payload))
 		return false
 	}
 	s.quiet = 0
+	if told.Channel != s.channel {
+		return s.readSoon(0)
+	}
 	switch {
-	case n.Rules:
-		s.rules = true
+	case n.Rules, n.Secret:
+		s.hint.rules, s.hint.secret = s.hint.rules || n.Rules, s.hint.secret || n.Secret
+		s.hint.at = s.heedAt(0)
 		return true
-	case n.Rev <= s.m.rev:
+	case s.m.rev > 0 && n.Rev <= s.m.rev:
 		return false
-	case n.Changed == nil || n.Since > s.m.rev:
-		spread := time.Duration(min(n.Pause, maxSpread)) * time.Millisecond
-		if at := time.Now().Add(run.Jitter(spread, 1)); at.Before(s.next) {
-			s.next = at
-		}
-		return true
+	case !n.content(s.m.rev):
+		return s.readSoon(n.Pause)
 	}
 	services, all := s.r.board.Watched()
 	s.m.rev = n.Rev
-	s.m.merge(slices.DeleteFunc(s.rows(n.Changed, time.Now()), func(r row) bool {
+	entries := make([][]byte, len(n.Changed))
+	for i := range n.Changed {
+		entries[i] = n.Changed[i]
+	}
+	s.m.merge(slices.DeleteFunc(s.rows(entries, time.Now(), false), func(r row) bool {
 		return !s.readAll && !s.read[r.Service] // its list is yet to be read
 	}))
 	s.m.only(services, all)
@@ -276,21 +320,50 @@ func (s *session) take(payload string) (read bool) {
 	return false
 }
 
-// rows translates entries; those that break the rules are left out.
-func (s *session) rows(entries []entry, now time.Time) []row {
+var errForeign = errors.New("it is of another cluster")
+
+// readSoon has the tables read within a time in milliseconds.
+func (s *session) readSoon(pause int64) bool {
+	spread := time.Duration(min(max(0, pause), maxSpread)) * time.Millisecond
+	if at := s.heedAt(run.Jitter(spread, 1)); at.Before(s.next) {
+		s.next = at
+	}
+	return true
+}
+
+// heedAt is when a hint that comes now may be followed, which others have been
+// before it.
+func (s *session) heedAt(after time.Duration) time.Time {
+	at := time.Now().Add(after)
+	if first := s.heeded.Add(hintPause); at.Before(first) {
+		return first
+	}
+	return at
+}
+
+// rows translates entries. Those that make no sense are left out and noted; all
+// says that these are all instances there are.
+func (s *session) rows(entries [][]byte, now time.Time, all bool) []row {
 	out := make([]row, 0, len(entries))
-	for i := range entries {
-		r, err := entries[i].row(now)
+	var odd []OddRow
+	for _, text := range entries {
+		r, e, err := parseRow(text, now)
 		if err == nil {
 			out = append(out, r)
 			continue
 		}
-		if !s.odd {
-			s.odd = true
-			s.r.log.Warn("a row that skerry did not write is ignored", "err", err)
+		if len(odd) <= maxOdd {
+			odd = append(odd, oddInstance(&e, err))
 		}
 	}
+	if all || len(odd) > 0 {
+		s.r.odd.add("skerry_instance", all, odd...)
+	}
 	return out
+}
+
+func oddInstance(e *entry, why error) OddRow {
+	return oddRow("skerry_instance", why, e.Service, e.Version, e.Host, e.Port, e.Owner)
 }
 
 // lost reports errors after which the connection is of no use.

@@ -4,8 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 
@@ -50,29 +53,77 @@ func (r *Registry) Write(ctx context.Context, rows []health.Row) error {
 	if len(rows) == 0 {
 		return nil
 	}
-	entries := make([]statEntry, len(rows))
-	for i := range rows {
-		entries[i] = r.statEntry(&rows[i])
-	}
-	text, err := json.Marshal(entries)
-	if err != nil {
-		return fmt.Errorf("write statistics: %w", err)
-	}
 	ctx, cancel := context.WithTimeout(ctx, statTime)
 	defer cancel()
-	args := r.args()
-	args["rows"] = string(text)
-	err = r.with(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		return versioned(writeStatSQL, func(sql string) error {
-			_, err := conn.Exec(ctx, sql, args)
-			return err
-		})
-	})
+	err := r.writeStats(ctx, rows, shown)
+	if badData(err) { // a name that the database's encoding has no letters for
+		err = r.writeStats(ctx, rows, ascii)
+	}
 	if err != nil {
 		return fmt.Errorf("write statistics: %w", err)
 	}
 	return nil
 }
+
+// writeStats writes the rows with the names that name makes of theirs.
+func (r *Registry) writeStats(ctx context.Context, rows []health.Row, name func(string) string) error {
+	entries := make([]statEntry, len(rows))
+	odd := ""
+	for i := range rows {
+		e := r.statEntry(&rows[i])
+		for _, s := range []*string{&e.Service, &e.Method, &e.Peer, &e.Version} {
+			if text := name(*s); text != *s {
+				*s, odd = text, text
+			}
+		}
+		entries[i] = e
+	}
+	if odd != "" && !r.oddName.Swap(true) {
+		r.log.Warn("statistics have a name that is no text; such names are written quoted", "name", odd)
+	}
+	text, err := json.Marshal(entries)
+	if err != nil {
+		return err
+	}
+	args := r.args()
+	args["rows"] = string(text)
+	return r.with(ctx, Service, func(ctx context.Context, conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, writeStatSQL, args)
+		return err
+	})
+}
+
+// maxStatName is how many bytes of a name the table gets.
+const maxStatName = 512
+
+// shown is the name if it is text of a reasonable length, else it is
+// quoted: PostgreSQL takes no NUL, and terminals obey control characters.
+func shown(name string) string {
+	if len(name) > maxStatName {
+		name = name[:maxStatName] + "..."
+	}
+	for _, c := range name {
+		if !unicode.IsPrint(c) || c == utf8.RuneError {
+			return strconv.Quote(name)
+		}
+	}
+	return name
+}
+
+// ascii is shown for a database of any encoding.
+func ascii(name string) string {
+	name = shown(name)
+	for i := range len(name) {
+		if name[i] >= utf8.RuneSelf {
+			return strconv.QuoteToASCII(name)
+		}
+	}
+	return name
+}
+
+// badData reports whether the database refused a statement for what is in its
+// data (class 22 of SQLSTATE).
+func badData(err error) bool { return strings.HasPrefix(sqlState(err), "22") }
 
 func (r *Registry) statEntry(row *health.Row) statEntry {
 	host, port := r.cfg.Owner.Host, 0
@@ -87,19 +138,6 @@ func (r *Registry) statEntry(row *health.Row) statEntry {
 }
 
 func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
-
-// withoutVersion makes statements of those above that tables before version 3
-// understand.
-var withoutVersion = strings.NewReplacer("max_ms, version)", "max_ms)", "s.max, s.version", "s.max", "SELECT service, version,", "SELECT service, ''::text,")
-
-// versioned runs a statement with versions, or without when the table has none.
-func versioned(sql string, do func(sql string) error) error {
-	err := do(sql)
-	if sqlState(err) == undefinedColumn {
-		err = do(withoutVersion.Replace(sql))
-	}
-	return err
-}
 
 // StatQuery selects what Stats returns.
 type StatQuery struct {
@@ -123,6 +161,21 @@ type Stat struct {
 	First, Last                          time.Time // begin and end of what was counted, by the database's clock
 }
 
+// saneStat: the row can have been written by skerry. Sums of such rows have room
+// in what they are read into. NaN is above every number.
+const saneStat = `(isfinite(from_at) AND isfinite(to_at) AND from_at > now() - interval '36500 days' AND to_at < now() + interval '36500 days'
+	AND octet_length(service) < 1000 AND octet_length(version) < 1000 AND octet_length(method) < 1000 AND octet_length(peer) < 1000
+	AND octet_length(owner) < 1000 AND octet_length(side) < 10
+	AND least(calls, failures, app_error, timeout, canceled, refused, connect, broken, internal, rejected) >= 0
+	AND greatest(calls, failures, app_error, timeout, canceled, refused, connect, broken, internal, rejected) <= 1000000000000
+	AND num_nulls(calls, failures, app_error, timeout, canceled, refused, connect, broken, internal, rejected) = 0
+	AND least(sum_ms, p50_ms, p99_ms, max_ms) >= 0 AND greatest(sum_ms, p50_ms, p99_ms, max_ms) <= 1e12
+	AND num_nulls(sum_ms, p50_ms, p99_ms, max_ms) = 0) IS TRUE`
+
+// oddStatSQL counts what readStatSQL leaves out.
+const oddStatSQL = `SELECT count(*), coalesce(min(left(service, 80) || ' ' || left(method, 80)), '') FROM skerry_call_stat
+WHERE cluster = @cluster AND to_at > now() - @since::bigint * interval '1 millisecond' AND NOT ` + saneStat
+
 const readStatSQL = `SELECT service, version, method, side, CASE WHEN @by_peer THEN peer ELSE '' END AS peer,
 	sum(calls)::bigint, sum(failures)::bigint,
 	ARRAY[sum(calls - app_error - timeout - canceled - refused - connect - broken - internal - rejected), sum(app_error), sum(timeout),
@@ -131,7 +184,7 @@ const readStatSQL = `SELECT service, version, method, side, CASE WHEN @by_peer T
 	count(DISTINCT owner), min(from_at), max(to_at)
 FROM skerry_call_stat
 WHERE cluster = @cluster AND to_at > now() - @since::bigint * interval '1 millisecond'
-	AND (@service = '' OR service = @service) AND (@method = '' OR method = @method)
+	AND (@service = '' OR service = @service) AND (@method = '' OR method = @method) AND ` + saneStat + `
 GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 3, 4, 2, 5`
 
 // Stats reads the statistics of the cluster, in the order of service, method,
@@ -148,17 +201,33 @@ func (r *Registry) Stats(ctx context.Context, q StatQuery) ([]Stat, error) {
 	args := r.args()
 	args["since"], args["service"], args["method"], args["by_peer"] = q.Since.Milliseconds(), q.Service, q.Method, q.ByPeer
 	var stats []Stat
-	err = versioned(readStatSQL, func(sql string) error {
-		rows, err := conn.Query(ctx, sql, args)
-		if err == nil {
-			stats, err = pgx.CollectRows(rows, scanStat)
-		}
-		return err
-	})
+	rows, err := conn.Query(ctx, readStatSQL, args)
+	if err == nil {
+		stats, err = pgx.CollectRows(rows, scanStat)
+	}
+	if err == nil {
+		err = r.countOddStats(ctx, conn, args)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("read statistics: %w", r.explain(err))
+		return nil, fmt.Errorf("read statistics: %w", r.explain(err, Viewer))
 	}
 	return stats, nil
+}
+
+// countOddStats notes the rows of statistics that were left out, as one.
+func (r *Registry) countOddStats(ctx context.Context, conn *pgx.Conn, args pgx.NamedArgs) error {
+	var count int
+	var first string
+	if err := conn.QueryRow(ctx, oddStatSQL, args).Scan(&count, &first); err != nil {
+		return err
+	}
+	var odd []OddRow
+	if count > 0 {
+		why := fmt.Errorf("%d rows like this have impossible times or counts", count)
+		odd = append(odd, oddRow("skerry_call_stat", why, first))
+	}
+	r.odd.add("skerry_call_stat", true, odd...)
+	return nil
 }
 
 func scanStat(row pgx.CollectableRow) (Stat, error) {

@@ -4,7 +4,10 @@ package postgres_test
 
 import (
 	"errors"
-	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -61,45 +64,61 @@ func TestStats(t *testing.T) {
 	}
 }
 
-// Tables of version 2 take statistics without versions; who owns them adds the
-// column, and what was written before stays readable.
-func TestStatsOfVersion2(t *testing.T) {
+// A name that is no text stops no statistics, in a database of any encoding:
+// it is written quoted, and said once.
+func TestStatsOfOddNames(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Shared(t)
-	db := server.CreateDB(t)
-	server.Exec(t, db, postgres.Schema()+"; ALTER TABLE skerry_call_stat DROP COLUMN version; DELETE FROM skerry_schema WHERE version = 3; REVOKE CREATE ON SCHEMA public FROM PUBLIC")
-	user := server.CreateUser(t, db, "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO %s")
-	canary := row(health.Server, "login", "portal", 10, 0, time.Millisecond)
-	canary.Version = "v2"
-	versions := func(n *node) (found string) {
-		t.Helper()
-		stats, err := n.Stats(t.Context(), postgres.StatQuery{})
-		if err != nil {
-			t.Fatal(err)
+	euc := server.CreateDB(t) + "_euc"
+	server.Exec(t, "postgres", "CREATE DATABASE "+euc+" ENCODING 'EUC_CN' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0")
+	for db, letters := range map[string]string{server.CreateDB(t): "认证", euc: `"\u8ba4\u8bc1"`} {
+		log := &lines{}
+		cfg := quick(t, server.URL(db), newOwner())
+		cfg.Logger = slog.New(slog.NewTextHandler(log, nil))
+		a := start(t, cfg)
+		a.offer()
+		a.until(10*time.Second, "tables", live)
+		for range 2 {
+			err := a.Write(t.Context(), []health.Row{
+				row(health.Server, "login", "portal", 1, 0, time.Millisecond),
+				row(health.Server, "login", "nul\x00", 1, 0, time.Millisecond),
+				row(health.Server, "login", "bytes\xff", 1, 0, time.Millisecond),
+				row(health.Server, "login", "\x1b[2J", 1, 0, time.Millisecond),
+				row(health.Server, "login", strings.Repeat("x", 100_000), 1, 0, time.Millisecond),
+				row(health.Server, "login", "认证", 1, 0, time.Millisecond),
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
 		}
-		for _, s := range stats {
-			found += fmt.Sprintf("[%s %d]", s.Version, s.Calls)
+		peers := one[string](t, server.URL(db), "SELECT string_agg(DISTINCT left(peer, 20), ' ' ORDER BY left(peer, 20)) FROM skerry_call_stat")
+		for _, want := range []string{"portal", `"nul\x00"`, `"bytes\xff"`, `"\x1b[2J"`, strings.Repeat("x", 20), letters} {
+			if !slices.Contains(strings.Fields(peers), want) {
+				t.Errorf("%s: no %s among %s", db, want, peers)
+			}
 		}
-		return found
+		if n := strings.Count(log.String(), "no text"); n != 1 {
+			t.Errorf("it was said %d times", n)
+		}
 	}
-	old := start(t, quick(t, server.UserURL(db, user), newOwner()))
-	old.offer()
-	old.until(10*time.Second, "tables", live)
-	if err := old.Write(t.Context(), []health.Row{canary}); err != nil {
-		t.Fatal(err)
-	}
-	if got := versions(old); got != "[ 10]" {
-		t.Errorf("without the column: %s", got)
-	}
-	admin := start(t, quick(t, server.URL(db), newOwner()))
-	admin.offer()
-	admin.until(10*time.Second, "tables", live)
-	if err := old.Write(t.Context(), []health.Row{canary}); err != nil {
-		t.Fatal(err)
-	}
-	if got := versions(old); got != "[ 10][v2 10]" {
-		t.Errorf("with the column: %s", got)
-	}
+}
+
+// lines collects what is logged.
+type lines struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }
 
 func TestStatsNeedRun(t *testing.T) {

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -28,15 +27,17 @@ type head struct {
 	leased, mine      int
 	pulsed, clean     bool
 	newest            []int64 // of the rule log: timeline and number
+	secret            *string // state of the row of the secret; nil: none, or not to be read
 	free              *int64  // connections that the server still takes; nil: not asked
 	stale             []string
-	entries           []entry
-	wrote             bool // it was a beat
+	entries           [][]byte // see entry
+	wrote             bool     // it was a beat
 }
 
 // sync is one beat: renew the lease, read, show, and do what the answer asks for.
 func (s *session) sync(ctx context.Context, services []string, all, full bool) error {
-	full = full || time.Since(s.full) > fullEvery
+	s.heeded = time.Now()
+	full = full || time.Since(s.full) > fullEvery || s.m.rev == 0
 	h, err := s.exchange(ctx, services, all, full)
 	if err != nil {
 		return err
@@ -54,6 +55,9 @@ func (s *session) sync(ctx context.Context, services []string, all, full bool) e
 		h.pulsed, h.clean = h.pulsed || first.pulsed, h.clean || first.clean
 	}
 	s.trusting = trusting
+	if err := s.compareSecret(ctx, h.secret); err != nil {
+		return err
+	}
 	s.r.size.Store(max(0, h.spacing) / 100) // a tenth of a millisecond for each process
 	s.room(h.free)
 	if h.rev < s.m.rev {
@@ -72,7 +76,7 @@ func (s *session) sync(ctx context.Context, services []string, all, full bool) e
 // learn takes an answer into the model and shows it.
 func (s *session) learn(h head, services []string, all, full bool) {
 	now := time.Now()
-	rows := s.rows(h.entries, now)
+	rows := s.rows(h.entries, now, full)
 	if full {
 		s.m.replace(rows, h.settled)
 		s.full = now
@@ -140,9 +144,24 @@ func (s *session) attend(ctx context.Context, h head) error {
 		if s.lost(err) {
 			return err
 		}
-		s.r.log.Warn("next time", "err", err)
+		s.r.log.Warn("a duty of the heartbeat failed; the next one tries again", "err", err)
 	}
 	return nil
+}
+
+// compareSecret reads the secret when the row has changed, is missing though
+// this process may make it, or may be read from now on.
+func (s *session) compareSecret(ctx context.Context, state *string) error {
+	known := s.r.currentSecret().state
+	switch {
+	case !s.secretive && state == nil:
+		return nil
+	case s.secretive && state == nil && known == "" && (!s.writable || s.keyless):
+		return nil
+	case s.secretive && state != nil && *state == known:
+		return nil
+	}
+	return s.learnSecret(ctx)
 }
 
 // reconcile compares what is listed of this process with what it wishes for.
@@ -176,7 +195,11 @@ func (s *session) expire(ctx context.Context) error {
 		return fmt.Errorf("expire leases: %w", err)
 	}
 	if len(dead) > 0 {
-		s.r.log.Info("leases have run out", "owners", dead)
+		names := dead[:min(len(dead), 10)]
+		for i := range names {
+			names[i] = brief(names[i])
+		}
+		s.r.log.Info("leases have run out", "count", len(dead), "owners", names)
 		if told == nil {
 			s.r.tellLater()
 		}
@@ -224,7 +247,7 @@ func (s *session) exchange(ctx context.Context, services []string, all, full boo
 			return head{}, fmt.Errorf("heartbeat: %w", err)
 		}
 		if s.refused.IsZero() {
-			s.r.log.Warn("heartbeat is refused; reading only", "err", s.r.explain(err))
+			s.r.log.Warn("heartbeat is refused; reading only", "err", s.r.explain(err, Service))
 		}
 		s.writable, s.refused = false, time.Now()
 	}
@@ -240,13 +263,16 @@ func (s *session) exchange(ctx context.Context, services []string, all, full boo
 	return h, nil
 }
 
-// either sends the statement with the look at the rule log, or without it when
-// the right to that has gone.
+// either sends the statement with the look at the rule log and the secret, or
+// without it when the right to that has gone.
 func (s *session) either(ctx context.Context, r reading, full, all bool, args pgx.NamedArgs) (head, error) {
-	h, err := s.query(ctx, r.pick(full, all, s.ruled), args)
-	if s.ruled && sqlState(err) == noRight {
+	h, err := s.query(ctx, r.pick(full, all, s.ruled, s.secretive), args)
+	if (s.ruled || s.secretive) && sqlState(err) == noRight {
 		s.ruled = false
-		h, err = s.query(ctx, r.pick(full, all, false), args)
+		if err := s.learnSecret(ctx); err != nil { // which finds out whether it may
+			return h, err
+		}
+		h, err = s.query(ctx, r.pick(full, all, false, s.secretive), args)
 	}
 	return h, err
 }
@@ -277,18 +303,13 @@ func (s *session) query(ctx context.Context, sql string, args pgx.NamedArgs) (he
 		any = true
 		var text *string
 		err := rows.Scan(&h.now, &h.rev, &h.kept, &h.settled, &h.writable, &h.expiring, &h.spacing, &h.leased, &h.mine, &h.pulsed, &h.clean,
-			&h.newest, &h.free, &h.stale, &text)
+			&h.newest, &h.secret, &h.free, &h.stale, &text)
 		if err != nil {
 			return h, err
 		}
-		if text == nil {
-			continue
+		if text != nil {
+			h.entries = append(h.entries, []byte(*text))
 		}
-		var e entry
-		if err := json.Unmarshal([]byte(*text), &e); err != nil {
-			return h, err
-		}
-		h.entries = append(h.entries, e)
 	}
 	if err := rows.Err(); err != nil {
 		return h, err
@@ -296,7 +317,16 @@ func (s *session) query(ctx context.Context, sql string, args pgx.NamedArgs) (he
 	if !any {
 		return h, errNoCluster
 	}
+	s.sound(&h)
 	s.r.clock.set(h.now, asked)
 	s.r.answered(time.Since(asked))
 	return h, nil
+}
+
+// sound takes a revision out of range for none: everything is then read at each
+// poll, until a writer has put it right by its next change.
+func (s *session) sound(h *head) {
+	if !s.r.odd.checkRevision(s.r.cfg.Cluster, h.rev, h.kept) {
+		h.rev, h.kept = 0, 0
+	}
 }

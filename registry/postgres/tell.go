@@ -41,7 +41,7 @@ func (s *session) tell(ctx context.Context) error {
 		if s.lost(err) {
 			return fmt.Errorf("tell the listeners: %w", err)
 		}
-		s.r.log.Warn("next time", "err", err)
+		s.r.log.Warn("the listeners were not told of a change; the next try follows", "err", err)
 		left = new(stmtTime.Milliseconds())
 	}
 	next := time.Time{}
@@ -86,7 +86,7 @@ func (s *session) repack(ctx context.Context) error {
 		case code == noRight && s.tight:
 		case code == noRight:
 			s.tight = true
-			s.r.log.Warn("table grows beside a long transaction; the right to TRUNCATE it would mend that, see `skerry schema --grant`", "table", table)
+			s.r.log.Warn("table grows beside a long transaction; the right to TRUNCATE it would mend that, see `skerry schema --grant-service`", "table", table)
 		default:
 			return fmt.Errorf("repack %s: %w", table, err)
 		}

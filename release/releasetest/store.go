@@ -15,6 +15,7 @@ import (
 type Log interface {
 	Since(ctx context.Context, after rollout.Generation) ([]rollout.Entry, error)
 	Append(ctx context.Context, e rollout.Entry) error
+	Adopt(ctx context.Context, whole []rollout.Entry) error
 }
 
 // Store runs the suite; open makes an empty log.
@@ -22,6 +23,11 @@ func Store(t *testing.T, open func(*testing.T) Log) {
 	t.Run("entries follow one another", func(t *testing.T) { dense(t, open(t)) })
 	t.Run("of two writers one is told", func(t *testing.T) { race(t, open(t)) })
 	t.Run("a new timeline", func(t *testing.T) { timeline(t, open(t)) })
+	t.Run("bytes and proofs are kept", func(t *testing.T) { verbatim(t, open(t)) })
+	t.Run("lost entries are written back", func(t *testing.T) { writtenBack(t, open(t)) })
+	t.Run("a log that has parted is replaced", func(t *testing.T) { replaced(t, open(t)) })
+	t.Run("a log that ends nothing is refused", func(t *testing.T) { stranger(t, open(t)) })
+	t.Run("of adopt and append one is told", func(t *testing.T) { adoptRace(t, open) })
 }
 
 // entry is full, so that a store that loses a field changes its hash.
@@ -119,4 +125,154 @@ func timeline(t *testing.T, s Log) {
 		t.Errorf("the old timeline went on: %v", err)
 	}
 	write(t, s, next, "v4")
+}
+
+// verbatim writes what no version of skerry knows yet.
+func verbatim(t *testing.T, s Log) {
+	e, err := rollout.Record{Body: "skerry-entry 1\n{ \"era\":{\"of\":[\"<\u2028ß\",2.50]},\n\"generation\":{\"Timeline\":0,\"N\":1},\"rules\":{\"auth\":{\"version\":\"v1\",\"weight\":null}}}",
+		Proofs: []rollout.Proof{{Kind: 9, Signature: []byte("\x00sig\xff"), Key: []byte("k")}, {Kind: 1, Signature: []byte{1}}}}.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Append(t.Context(), e); err != nil {
+		t.Fatal(err)
+	}
+	same(t, s, []rollout.Entry{e})
+}
+
+// same checks what the store holds, byte for byte.
+func same(t *testing.T, s Log, want []rollout.Entry) {
+	t.Helper()
+	got, err := s.Since(t.Context(), rollout.Generation{})
+	if err != nil || len(got) != len(want) {
+		t.Fatalf("%d entries, %v; want %d", len(got), err, len(want))
+	}
+	for i := range want {
+		if got[i].Body() != want[i].Body() || got[i].Hash() != want[i].Hash() || fmt.Sprint(got[i].Proofs()) != fmt.Sprint(want[i].Proofs()) {
+			t.Errorf("entry %d came back as %q with %v, want %q with %v", i, got[i].Body(), got[i].Proofs(), want[i].Body(), want[i].Proofs())
+		}
+	}
+}
+
+// chained are entries behind others, one for each version.
+func chained(t *testing.T, after []rollout.Entry, versions ...string) []rollout.Entry {
+	t.Helper()
+	log, err := rollout.Replay(after)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := after[:len(after):len(after)]
+	for _, v := range versions {
+		e := entry(log, v).Proven(rollout.Proof{Kind: 9, Signature: []byte(v)})
+		if log, err = log.Apply(e); err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, e)
+	}
+	return out
+}
+
+// ended is a log with one more entry, which ends entries of others.
+func ended(t *testing.T, kept []rollout.Entry, ends ...rollout.Entry) []rollout.Entry {
+	t.Helper()
+	log, err := rollout.Replay(kept)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := entry(log, "v5")
+	e.Generation.Timeline++
+	e.Generation.N += uint64(len(ends))
+	for _, x := range ends {
+		e.Ends = append(e.Ends, x.Position())
+	}
+	return append(kept[:len(kept):len(kept)], e.Proven(rollout.Proof{Kind: 9, Signature: []byte("end")}))
+}
+
+func appended(t *testing.T, s Log, entries []rollout.Entry) {
+	t.Helper()
+	for _, e := range entries {
+		if err := s.Append(t.Context(), e); err != nil {
+			t.Fatalf("append %v: %v", e.Generation, err)
+		}
+	}
+}
+
+func adopted(t *testing.T, s Log, whole []rollout.Entry) {
+	t.Helper()
+	if err := s.Adopt(t.Context(), whole); err != nil {
+		t.Fatalf("adopt: %v", err)
+	}
+	same(t, s, whole)
+}
+
+func writtenBack(t *testing.T, s Log) {
+	all := chained(t, nil, "v1", "v2", "v3")
+	appended(t, s, all[:1])
+	whole := ended(t, all)
+	adopted(t, s, whole)
+	adopted(t, s, whole) // again, as after a lost answer
+	next := chained(t, whole, "v6")
+	appended(t, s, next[len(whole):])
+	if err := s.Append(t.Context(), chained(t, all, "v4")[3]); !errors.Is(err, rollout.ErrFork) {
+		t.Errorf("the old timeline went on: %v", err)
+	}
+	same(t, s, next)
+}
+
+func replaced(t *testing.T, s Log) {
+	common := chained(t, nil, "v1")
+	kept, lost := chained(t, common, "k2"), chained(t, common, "l2", "l3", "l4")
+	appended(t, s, lost)
+	whole := ended(t, kept, lost[1:]...)
+	adopted(t, s, whole)
+	appended(t, s, chained(t, whole, "v6")[len(whole):])
+	if err := s.Append(t.Context(), chained(t, lost, "l5")[4]); !errors.Is(err, rollout.ErrFork) {
+		t.Errorf("the log that has ended goes on: %v", err)
+	}
+}
+
+func stranger(t *testing.T, s Log) {
+	common := chained(t, nil, "v1")
+	kept, lost := chained(t, common, "k2", "k3"), chained(t, common, "l2", "l3")
+	appended(t, s, lost)
+	for name, whole := range map[string][]rollout.Entry{
+		"it ends nothing":       ended(t, kept),
+		"it ends a part only":   ended(t, kept, lost[1]),
+		"it ends another's":     ended(t, kept, kept[2]),
+		"it is shorter":         common,
+		"it is another":         kept,
+		"it is empty":           nil,
+		"it has another origin": ended(t, chained(t, nil, "x1", "x2", "x3", "x4")),
+	} {
+		if err := s.Adopt(t.Context(), whole); !errors.Is(err, rollout.ErrFork) {
+			t.Errorf("%s: %v, want ErrFork", name, err)
+		}
+		same(t, s, lost)
+	}
+	appended(t, s, chained(t, lost, "l4")[3:]) // a refusal leaves nothing
+}
+
+// adoptRace lets an operator adopt while another one goes on.
+func adoptRace(t *testing.T, open func(*testing.T) Log) {
+	for range 8 {
+		s, all := open(t), chained(t, nil, "v1", "v2")
+		appended(t, s, all)
+		whole, next := ended(t, all), chained(t, all, "v3")
+		var adopt, appends error
+		var wg sync.WaitGroup
+		wg.Go(func() { adopt = s.Adopt(t.Context(), whole) })
+		wg.Go(func() { appends = s.Append(t.Context(), next[2]) })
+		wg.Wait()
+		switch {
+		case adopt == nil && appends == nil:
+			t.Fatal("both were committed")
+		case adopt == nil:
+			same(t, s, whole)
+		case appends == nil:
+			same(t, s, next)
+		default: // each stood in the other's way: now one goes alone
+			same(t, s, all)
+			adopted(t, s, whole)
+		}
+	}
 }

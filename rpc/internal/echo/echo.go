@@ -5,6 +5,7 @@ package echo
 import (
 	"bytes"
 	"context"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	thrift "github.com/apache/thrift/lib/go/thrift"
@@ -18,6 +19,59 @@ var _ = errors.New
 var _ = context.Background
 var _ = time.Now
 var _ = bytes.Equal
+
+type Kind int64
+
+const (
+	Kind_SMALL Kind = 1
+)
+
+func (p Kind) String() string {
+	switch p {
+	case Kind_SMALL:
+		return "SMALL"
+	}
+	return "<UNSET>"
+}
+
+func KindFromString(s string) (Kind, error) {
+	switch s {
+	case "SMALL":
+		return Kind_SMALL, nil
+	}
+	return Kind(0), fmt.Errorf("not a valid Kind string")
+}
+
+func KindPtr(v Kind) *Kind { return &v }
+
+func (p Kind) MarshalText() ([]byte, error) {
+	return []byte(p.String()), nil
+}
+
+func (p *Kind) UnmarshalText(text []byte) error {
+	q, err := KindFromString(string(text))
+	if err != nil {
+		return err
+	}
+	*p = q
+	return nil
+}
+
+func (p *Kind) Scan(value interface{}) error {
+	v, ok := value.(int64)
+	if !ok {
+		return errors.New("Scan value is not int64")
+	}
+	*p = Kind(v)
+	return nil
+}
+
+func (p *Kind) Value() (driver.Value, error) {
+	if p == nil {
+		return nil, nil
+	}
+	return int64(*p), nil
+}
 
 // Attributes:
 //   - Text
@@ -444,6 +498,1234 @@ func (Refusal) TExceptionType() thrift.TExceptionType {
 
 var _ thrift.TException = (*Refusal)(nil)
 
+// Attributes:
+//   - Flags
+//   - Numbers
+//   - Texts
+//   - Blobs
+//   - Parts
+//   - Kinds
+//   - Rows
+//   - ByNumber
+//   - ByName
+//   - Tables
+//   - ByLoad
+//   - Text
+//   - Number
+//   - Inner
+//   - Blob
+//   - Messages
+type Load struct {
+	Flags    []bool              `thrift:"flags,1" db:"flags" json:"flags"`
+	Numbers  []int64             `thrift:"numbers,2" db:"numbers" json:"numbers"`
+	Texts    []string            `thrift:"texts,3" db:"texts" json:"texts"`
+	Blobs    [][]byte            `thrift:"blobs,4" db:"blobs" json:"blobs"`
+	Parts    []*Load             `thrift:"parts,5" db:"parts" json:"parts"`
+	Kinds    []Kind              `thrift:"kinds,6" db:"kinds" json:"kinds"`
+	Rows     [][]int16           `thrift:"rows,7" db:"rows" json:"rows"`
+	ByNumber map[int32]*Load     `thrift:"by_number,8" db:"by_number" json:"by_number"`
+	ByName   map[string]string   `thrift:"by_name,9" db:"by_name" json:"by_name"`
+	Tables   []map[string]string `thrift:"tables,10" db:"tables" json:"tables"`
+	ByLoad   map[*Load]int32     `thrift:"by_load,11" db:"by_load" json:"by_load"`
+	Text     *string             `thrift:"text,12" db:"text" json:"text,omitempty"`
+	Number   *int32              `thrift:"number,13" db:"number" json:"number,omitempty"`
+	Inner    *Load               `thrift:"inner,14" db:"inner" json:"inner"`
+	Blob     []byte              `thrift:"blob,15" db:"blob" json:"blob"`
+	Messages []*Message          `thrift:"messages,16" db:"messages" json:"messages"`
+}
+
+func NewLoad() *Load {
+	return &Load{}
+}
+
+func (p *Load) GetFlags() []bool {
+	return p.Flags
+}
+
+func (p *Load) GetNumbers() []int64 {
+	return p.Numbers
+}
+
+func (p *Load) GetTexts() []string {
+	return p.Texts
+}
+
+func (p *Load) GetBlobs() [][]byte {
+	return p.Blobs
+}
+
+func (p *Load) GetParts() []*Load {
+	return p.Parts
+}
+
+func (p *Load) GetKinds() []Kind {
+	return p.Kinds
+}
+
+func (p *Load) GetRows() [][]int16 {
+	return p.Rows
+}
+
+func (p *Load) GetByNumber() map[int32]*Load {
+	return p.ByNumber
+}
+
+func (p *Load) GetByName() map[string]string {
+	return p.ByName
+}
+
+func (p *Load) GetTables() []map[string]string {
+	return p.Tables
+}
+
+func (p *Load) GetByLoad() map[*Load]int32 {
+	return p.ByLoad
+}
+
+var Load_Text_DEFAULT string
+
+func (p *Load) GetText() string {
+	if !p.IsSetText() {
+		return Load_Text_DEFAULT
+	}
+	return *p.Text
+}
+
+var Load_Number_DEFAULT int32
+
+func (p *Load) GetNumber() int32 {
+	if !p.IsSetNumber() {
+		return Load_Number_DEFAULT
+	}
+	return *p.Number
+}
+
+var Load_Inner_DEFAULT *Load
+
+func (p *Load) GetInner() *Load {
+	if !p.IsSetInner() {
+		return Load_Inner_DEFAULT
+	}
+	return p.Inner
+}
+
+func (p *Load) GetBlob() []byte {
+	return p.Blob
+}
+
+func (p *Load) GetMessages() []*Message {
+	return p.Messages
+}
+func (p *Load) IsSetText() bool {
+	return p.Text != nil
+}
+
+func (p *Load) IsSetNumber() bool {
+	return p.Number != nil
+}
+
+func (p *Load) IsSetInner() bool {
+	return p.Inner != nil
+}
+
+func (p *Load) Read(ctx context.Context, iprot thrift.TProtocol) error {
+	if _, err := iprot.ReadStructBegin(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
+	}
+
+	for {
+		_, fieldTypeId, fieldId, err := iprot.ReadFieldBegin(ctx)
+		if err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
+		}
+		if fieldTypeId == thrift.STOP {
+			break
+		}
+		switch fieldId {
+		case 1:
+			if fieldTypeId == thrift.LIST {
+				if err := p.ReadField1(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 2:
+			if fieldTypeId == thrift.LIST {
+				if err := p.ReadField2(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 3:
+			if fieldTypeId == thrift.LIST {
+				if err := p.ReadField3(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 4:
+			if fieldTypeId == thrift.LIST {
+				if err := p.ReadField4(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 5:
+			if fieldTypeId == thrift.LIST {
+				if err := p.ReadField5(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 6:
+			if fieldTypeId == thrift.SET {
+				if err := p.ReadField6(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 7:
+			if fieldTypeId == thrift.LIST {
+				if err := p.ReadField7(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 8:
+			if fieldTypeId == thrift.MAP {
+				if err := p.ReadField8(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 9:
+			if fieldTypeId == thrift.MAP {
+				if err := p.ReadField9(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 10:
+			if fieldTypeId == thrift.LIST {
+				if err := p.ReadField10(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 11:
+			if fieldTypeId == thrift.MAP {
+				if err := p.ReadField11(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 12:
+			if fieldTypeId == thrift.STRING {
+				if err := p.ReadField12(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 13:
+			if fieldTypeId == thrift.I32 {
+				if err := p.ReadField13(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 14:
+			if fieldTypeId == thrift.STRUCT {
+				if err := p.ReadField14(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 15:
+			if fieldTypeId == thrift.STRING {
+				if err := p.ReadField15(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 16:
+			if fieldTypeId == thrift.LIST {
+				if err := p.ReadField16(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		default:
+			if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+				return err
+			}
+		}
+		if err := iprot.ReadFieldEnd(ctx); err != nil {
+			return err
+		}
+	}
+	if err := iprot.ReadStructEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read struct end error: ", p), err)
+	}
+	return nil
+}
+
+func (p *Load) ReadField1(ctx context.Context, iprot thrift.TProtocol) error {
+	_, size, err := iprot.ReadListBegin(ctx)
+	if err != nil {
+		return thrift.PrependError("error reading list begin: ", err)
+	}
+	tSlice := make([]bool, 0, size)
+	p.Flags = tSlice
+	for i := 0; i < size; i++ {
+		var _elem5 bool
+		if v, err := iprot.ReadBool(ctx); err != nil {
+			return thrift.PrependError("error reading field 0: ", err)
+		} else {
+			_elem5 = v
+		}
+		p.Flags = append(p.Flags, _elem5)
+	}
+	if err := iprot.ReadListEnd(ctx); err != nil {
+		return thrift.PrependError("error reading list end: ", err)
+	}
+	return nil
+}
+
+func (p *Load) ReadField2(ctx context.Context, iprot thrift.TProtocol) error {
+	_, size, err := iprot.ReadListBegin(ctx)
+	if err != nil {
+		return thrift.PrependError("error reading list begin: ", err)
+	}
+	tSlice := make([]int64, 0, size)
+	p.Numbers = tSlice
+	for i := 0; i < size; i++ {
+		var _elem6 int64
+		if v, err := iprot.ReadI64(ctx); err != nil {
+			return thrift.PrependError("error reading field 0: ", err)
+		} else {
+			_elem6 = v
+		}
+		p.Numbers = append(p.Numbers, _elem6)
+	}
+	if err := iprot.ReadListEnd(ctx); err != nil {
+		return thrift.PrependError("error reading list end: ", err)
+	}
+	return nil
+}
+
+func (p *Load) ReadField3(ctx context.Context, iprot thrift.TProtocol) error {
+	_, size, err := iprot.ReadListBegin(ctx)
+	if err != nil {
+		return thrift.PrependError("error reading list begin: ", err)
+	}
+	tSlice := make([]string, 0, size)
+	p.Texts = tSlice
+	for i := 0; i < size; i++ {
+		var _elem7 string
+		if v, err := iprot.ReadString(ctx); err != nil {
+			return thrift.PrependError("error reading field 0: ", err)
+		} else {
+			_elem7 = v
+		}
+		p.Texts = append(p.Texts, _elem7)
+	}
+	if err := iprot.ReadListEnd(ctx); err != nil {
+		return thrift.PrependError("error reading list end: ", err)
+	}
+	return nil
+}
+
+func (p *Load) ReadField4(ctx context.Context, iprot thrift.TProtocol) error {
+	_, size, err := iprot.ReadListBegin(ctx)
+	if err != nil {
+		return thrift.PrependError("error reading list begin: ", err)
+	}
+	tSlice := make([][]byte, 0, size)
+	p.Blobs = tSlice
+	for i := 0; i < size; i++ {
+		var _elem8 []byte
+		if v, err := iprot.ReadBinary(ctx); err != nil {
+			return thrift.PrependError("error reading field 0: ", err)
+		} else {
+			_elem8 = v
+		}
+		p.Blobs = append(p.Blobs, _elem8)
+	}
+	if err := iprot.ReadListEnd(ctx); err != nil {
+		return thrift.PrependError("error reading list end: ", err)
+	}
+	return nil
+}
+
+func (p *Load) ReadField5(ctx context.Context, iprot thrift.TProtocol) error {
+	_, size, err := iprot.ReadListBegin(ctx)
+	if err != nil {
+		return thrift.PrependError("error reading list begin: ", err)
+	}
+	tSlice := make([]*Load, 0, size)
+	p.Parts = tSlice
+	for i := 0; i < size; i++ {
+		_elem9 := &Load{}
+		if err := _elem9.Read(ctx, iprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem9), err)
+		}
+		p.Parts = append(p.Parts, _elem9)
+	}
+	if err := iprot.ReadListEnd(ctx); err != nil {
+		return thrift.PrependError("error reading list end: ", err)
+	}
+	return nil
+}
+
+func (p *Load) ReadField6(ctx context.Context, iprot thrift.TProtocol) error {
+	_, size, err := iprot.ReadSetBegin(ctx)
+	if err != nil {
+		return thrift.PrependError("error reading set begin: ", err)
+	}
+	tSet := make([]Kind, 0, size)
+	p.Kinds = tSet
+	for i := 0; i < size; i++ {
+		var _elem10 Kind
+		if v, err := iprot.ReadI32(ctx); err != nil {
+			return thrift.PrependError("error reading field 0: ", err)
+		} else {
+			temp := Kind(v)
+			_elem10 = temp
+		}
+		p.Kinds = append(p.Kinds, _elem10)
+	}
+	if err := iprot.ReadSetEnd(ctx); err != nil {
+		return thrift.PrependError("error reading set end: ", err)
+	}
+	return nil
+}
+
+func (p *Load) ReadField7(ctx context.Context, iprot thrift.TProtocol) error {
+	_, size, err := iprot.ReadListBegin(ctx)
+	if err != nil {
+		return thrift.PrependError("error reading list begin: ", err)
+	}
+	tSlice := make([][]int16, 0, size)
+	p.Rows = tSlice
+	for i := 0; i < size; i++ {
+		_, size, err := iprot.ReadListBegin(ctx)
+		if err != nil {
+			return thrift.PrependError("error reading list begin: ", err)
+		}
+		tSlice := make([]int16, 0, size)
+		_elem11 := tSlice
+		for i := 0; i < size; i++ {
+			var _elem12 int16
+			if v, err := iprot.ReadI16(ctx); err != nil {
+				return thrift.PrependError("error reading field 0: ", err)
+			} else {
+				_elem12 = v
+			}
+			_elem11 = append(_elem11, _elem12)
+		}
+		if err := iprot.ReadListEnd(ctx); err != nil {
+			return thrift.PrependError("error reading list end: ", err)
+		}
+		p.Rows = append(p.Rows, _elem11)
+	}
+	if err := iprot.ReadListEnd(ctx); err != nil {
+		return thrift.PrependError("error reading list end: ", err)
+	}
+	return nil
+}
+
+func (p *Load) ReadField8(ctx context.Context, iprot thrift.TProtocol) error {
+	_, _, size, err := iprot.ReadMapBegin(ctx)
+	if err != nil {
+		return thrift.PrependError("error reading map begin: ", err)
+	}
+	tMap := make(map[int32]*Load, size)
+	p.ByNumber = tMap
+	for i := 0; i < size; i++ {
+		var _key13 int32
+		if v, err := iprot.ReadI32(ctx); err != nil {
+			return thrift.PrependError("error reading field 0: ", err)
+		} else {
+			_key13 = v
+		}
+		_val14 := &Load{}
+		if err := _val14.Read(ctx, iprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _val14), err)
+		}
+		p.ByNumber[_key13] = _val14
+	}
+	if err := iprot.ReadMapEnd(ctx); err != nil {
+		return thrift.PrependError("error reading map end: ", err)
+	}
+	return nil
+}
+
+func (p *Load) ReadField9(ctx context.Context, iprot thrift.TProtocol) error {
+	_, _, size, err := iprot.ReadMapBegin(ctx)
+	if err != nil {
+		return thrift.PrependError("error reading map begin: ", err)
+	}
+	tMap := make(map[string]string, size)
+	p.ByName = tMap
+	for i := 0; i < size; i++ {
+		var _key15 string
+		if v, err := iprot.ReadString(ctx); err != nil {
+			return thrift.PrependError("error reading field 0: ", err)
+		} else {
+			_key15 = v
+		}
+		var _val16 string
+		if v, err := iprot.ReadString(ctx); err != nil {
+			return thrift.PrependError("error reading field 0: ", err)
+		} else {
+			_val16 = v
+		}
+		p.ByName[_key15] = _val16
+	}
+	if err := iprot.ReadMapEnd(ctx); err != nil {
+		return thrift.PrependError("error reading map end: ", err)
+	}
+	return nil
+}
+
+func (p *Load) ReadField10(ctx context.Context, iprot thrift.TProtocol) error {
+	_, size, err := iprot.ReadListBegin(ctx)
+	if err != nil {
+		return thrift.PrependError("error reading list begin: ", err)
+	}
+	tSlice := make([]map[string]string, 0, size)
+	p.Tables = tSlice
+	for i := 0; i < size; i++ {
+		_, _, size, err := iprot.ReadMapBegin(ctx)
+		if err != nil {
+			return thrift.PrependError("error reading map begin: ", err)
+		}
+		tMap := make(map[string]string, size)
+		_elem17 := tMap
+		for i := 0; i < size; i++ {
+			var _key18 string
+			if v, err := iprot.ReadString(ctx); err != nil {
+				return thrift.PrependError("error reading field 0: ", err)
+			} else {
+				_key18 = v
+			}
+			var _val19 string
+			if v, err := iprot.ReadString(ctx); err != nil {
+				return thrift.PrependError("error reading field 0: ", err)
+			} else {
+				_val19 = v
+			}
+			_elem17[_key18] = _val19
+		}
+		if err := iprot.ReadMapEnd(ctx); err != nil {
+			return thrift.PrependError("error reading map end: ", err)
+		}
+		p.Tables = append(p.Tables, _elem17)
+	}
+	if err := iprot.ReadListEnd(ctx); err != nil {
+		return thrift.PrependError("error reading list end: ", err)
+	}
+	return nil
+}
+
+func (p *Load) ReadField11(ctx context.Context, iprot thrift.TProtocol) error {
+	_, _, size, err := iprot.ReadMapBegin(ctx)
+	if err != nil {
+		return thrift.PrependError("error reading map begin: ", err)
+	}
+	tMap := make(map[*Load]int32, size)
+	p.ByLoad = tMap
+	for i := 0; i < size; i++ {
+		_key20 := &Load{}
+		if err := _key20.Read(ctx, iprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _key20), err)
+		}
+		var _val21 int32
+		if v, err := iprot.ReadI32(ctx); err != nil {
+			return thrift.PrependError("error reading field 0: ", err)
+		} else {
+			_val21 = v
+		}
+		p.ByLoad[_key20] = _val21
+	}
+	if err := iprot.ReadMapEnd(ctx); err != nil {
+		return thrift.PrependError("error reading map end: ", err)
+	}
+	return nil
+}
+
+func (p *Load) ReadField12(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadString(ctx); err != nil {
+		return thrift.PrependError("error reading field 12: ", err)
+	} else {
+		p.Text = &v
+	}
+	return nil
+}
+
+func (p *Load) ReadField13(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadI32(ctx); err != nil {
+		return thrift.PrependError("error reading field 13: ", err)
+	} else {
+		p.Number = &v
+	}
+	return nil
+}
+
+func (p *Load) ReadField14(ctx context.Context, iprot thrift.TProtocol) error {
+	p.Inner = &Load{}
+	if err := p.Inner.Read(ctx, iprot); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", p.Inner), err)
+	}
+	return nil
+}
+
+func (p *Load) ReadField15(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadBinary(ctx); err != nil {
+		return thrift.PrependError("error reading field 15: ", err)
+	} else {
+		p.Blob = v
+	}
+	return nil
+}
+
+func (p *Load) ReadField16(ctx context.Context, iprot thrift.TProtocol) error {
+	_, size, err := iprot.ReadListBegin(ctx)
+	if err != nil {
+		return thrift.PrependError("error reading list begin: ", err)
+	}
+	tSlice := make([]*Message, 0, size)
+	p.Messages = tSlice
+	for i := 0; i < size; i++ {
+		_elem22 := &Message{}
+		if err := _elem22.Read(ctx, iprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem22), err)
+		}
+		p.Messages = append(p.Messages, _elem22)
+	}
+	if err := iprot.ReadListEnd(ctx); err != nil {
+		return thrift.PrependError("error reading list end: ", err)
+	}
+	return nil
+}
+
+func (p *Load) Write(ctx context.Context, oprot thrift.TProtocol) error {
+	if err := oprot.WriteStructBegin(ctx, "Load"); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
+	}
+	if p != nil {
+		if err := p.writeField1(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField2(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField3(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField4(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField5(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField6(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField7(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField8(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField9(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField10(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField11(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField12(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField13(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField14(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField15(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField16(ctx, oprot); err != nil {
+			return err
+		}
+	}
+	if err := oprot.WriteFieldStop(ctx); err != nil {
+		return thrift.PrependError("write field stop error: ", err)
+	}
+	if err := oprot.WriteStructEnd(ctx); err != nil {
+		return thrift.PrependError("write struct stop error: ", err)
+	}
+	return nil
+}
+
+func (p *Load) writeField1(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "flags", thrift.LIST, 1); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 1:flags: ", p), err)
+	}
+	if err := oprot.WriteListBegin(ctx, thrift.BOOL, len(p.Flags)); err != nil {
+		return thrift.PrependError("error writing list begin: ", err)
+	}
+	for _, v := range p.Flags {
+		if err := oprot.WriteBool(ctx, bool(v)); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T. (0) field write error: ", p), err)
+		}
+	}
+	if err := oprot.WriteListEnd(ctx); err != nil {
+		return thrift.PrependError("error writing list end: ", err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 1:flags: ", p), err)
+	}
+	return err
+}
+
+func (p *Load) writeField2(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "numbers", thrift.LIST, 2); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 2:numbers: ", p), err)
+	}
+	if err := oprot.WriteListBegin(ctx, thrift.I64, len(p.Numbers)); err != nil {
+		return thrift.PrependError("error writing list begin: ", err)
+	}
+	for _, v := range p.Numbers {
+		if err := oprot.WriteI64(ctx, int64(v)); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T. (0) field write error: ", p), err)
+		}
+	}
+	if err := oprot.WriteListEnd(ctx); err != nil {
+		return thrift.PrependError("error writing list end: ", err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 2:numbers: ", p), err)
+	}
+	return err
+}
+
+func (p *Load) writeField3(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "texts", thrift.LIST, 3); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 3:texts: ", p), err)
+	}
+	if err := oprot.WriteListBegin(ctx, thrift.STRING, len(p.Texts)); err != nil {
+		return thrift.PrependError("error writing list begin: ", err)
+	}
+	for _, v := range p.Texts {
+		if err := oprot.WriteString(ctx, string(v)); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T. (0) field write error: ", p), err)
+		}
+	}
+	if err := oprot.WriteListEnd(ctx); err != nil {
+		return thrift.PrependError("error writing list end: ", err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 3:texts: ", p), err)
+	}
+	return err
+}
+
+func (p *Load) writeField4(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "blobs", thrift.LIST, 4); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 4:blobs: ", p), err)
+	}
+	if err := oprot.WriteListBegin(ctx, thrift.STRING, len(p.Blobs)); err != nil {
+		return thrift.PrependError("error writing list begin: ", err)
+	}
+	for _, v := range p.Blobs {
+		if err := oprot.WriteBinary(ctx, v); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T. (0) field write error: ", p), err)
+		}
+	}
+	if err := oprot.WriteListEnd(ctx); err != nil {
+		return thrift.PrependError("error writing list end: ", err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 4:blobs: ", p), err)
+	}
+	return err
+}
+
+func (p *Load) writeField5(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "parts", thrift.LIST, 5); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 5:parts: ", p), err)
+	}
+	if err := oprot.WriteListBegin(ctx, thrift.STRUCT, len(p.Parts)); err != nil {
+		return thrift.PrependError("error writing list begin: ", err)
+	}
+	for _, v := range p.Parts {
+		if err := v.Write(ctx, oprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error writing struct: ", v), err)
+		}
+	}
+	if err := oprot.WriteListEnd(ctx); err != nil {
+		return thrift.PrependError("error writing list end: ", err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 5:parts: ", p), err)
+	}
+	return err
+}
+
+func (p *Load) writeField6(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "kinds", thrift.SET, 6); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 6:kinds: ", p), err)
+	}
+	if err := oprot.WriteSetBegin(ctx, thrift.I32, len(p.Kinds)); err != nil {
+		return thrift.PrependError("error writing set begin: ", err)
+	}
+	for i := 0; i < len(p.Kinds); i++ {
+		for j := i + 1; j < len(p.Kinds); j++ {
+			if func(tgt, src Kind) bool {
+				if tgt != src {
+					return false
+				}
+				return true
+			}(p.Kinds[i], p.Kinds[j]) {
+				return thrift.PrependError("", fmt.Errorf("%T error writing set field: slice is not unique", p.Kinds))
+			}
+		}
+	}
+	for _, v := range p.Kinds {
+		if err := oprot.WriteI32(ctx, int32(v)); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T. (0) field write error: ", p), err)
+		}
+	}
+	if err := oprot.WriteSetEnd(ctx); err != nil {
+		return thrift.PrependError("error writing set end: ", err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 6:kinds: ", p), err)
+	}
+	return err
+}
+
+func (p *Load) writeField7(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "rows", thrift.LIST, 7); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 7:rows: ", p), err)
+	}
+	if err := oprot.WriteListBegin(ctx, thrift.LIST, len(p.Rows)); err != nil {
+		return thrift.PrependError("error writing list begin: ", err)
+	}
+	for _, v := range p.Rows {
+		if err := oprot.WriteListBegin(ctx, thrift.I16, len(v)); err != nil {
+			return thrift.PrependError("error writing list begin: ", err)
+		}
+		for _, v := range v {
+			if err := oprot.WriteI16(ctx, int16(v)); err != nil {
+				return thrift.PrependError(fmt.Sprintf("%T. (0) field write error: ", p), err)
+			}
+		}
+		if err := oprot.WriteListEnd(ctx); err != nil {
+			return thrift.PrependError("error writing list end: ", err)
+		}
+	}
+	if err := oprot.WriteListEnd(ctx); err != nil {
+		return thrift.PrependError("error writing list end: ", err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 7:rows: ", p), err)
+	}
+	return err
+}
+
+func (p *Load) writeField8(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "by_number", thrift.MAP, 8); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 8:by_number: ", p), err)
+	}
+	if err := oprot.WriteMapBegin(ctx, thrift.I32, thrift.STRUCT, len(p.ByNumber)); err != nil {
+		return thrift.PrependError("error writing map begin: ", err)
+	}
+	for k, v := range p.ByNumber {
+		if err := oprot.WriteI32(ctx, int32(k)); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T. (0) field write error: ", p), err)
+		}
+		if err := v.Write(ctx, oprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error writing struct: ", v), err)
+		}
+	}
+	if err := oprot.WriteMapEnd(ctx); err != nil {
+		return thrift.PrependError("error writing map end: ", err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 8:by_number: ", p), err)
+	}
+	return err
+}
+
+func (p *Load) writeField9(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "by_name", thrift.MAP, 9); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 9:by_name: ", p), err)
+	}
+	if err := oprot.WriteMapBegin(ctx, thrift.STRING, thrift.STRING, len(p.ByName)); err != nil {
+		return thrift.PrependError("error writing map begin: ", err)
+	}
+	for k, v := range p.ByName {
+		if err := oprot.WriteString(ctx, string(k)); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T. (0) field write error: ", p), err)
+		}
+		if err := oprot.WriteString(ctx, string(v)); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T. (0) field write error: ", p), err)
+		}
+	}
+	if err := oprot.WriteMapEnd(ctx); err != nil {
+		return thrift.PrependError("error writing map end: ", err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 9:by_name: ", p), err)
+	}
+	return err
+}
+
+func (p *Load) writeField10(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "tables", thrift.LIST, 10); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 10:tables: ", p), err)
+	}
+	if err := oprot.WriteListBegin(ctx, thrift.MAP, len(p.Tables)); err != nil {
+		return thrift.PrependError("error writing list begin: ", err)
+	}
+	for _, v := range p.Tables {
+		if err := oprot.WriteMapBegin(ctx, thrift.STRING, thrift.STRING, len(v)); err != nil {
+			return thrift.PrependError("error writing map begin: ", err)
+		}
+		for k, v := range v {
+			if err := oprot.WriteString(ctx, string(k)); err != nil {
+				return thrift.PrependError(fmt.Sprintf("%T. (0) field write error: ", p), err)
+			}
+			if err := oprot.WriteString(ctx, string(v)); err != nil {
+				return thrift.PrependError(fmt.Sprintf("%T. (0) field write error: ", p), err)
+			}
+		}
+		if err := oprot.WriteMapEnd(ctx); err != nil {
+			return thrift.PrependError("error writing map end: ", err)
+		}
+	}
+	if err := oprot.WriteListEnd(ctx); err != nil {
+		return thrift.PrependError("error writing list end: ", err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 10:tables: ", p), err)
+	}
+	return err
+}
+
+func (p *Load) writeField11(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "by_load", thrift.MAP, 11); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 11:by_load: ", p), err)
+	}
+	if err := oprot.WriteMapBegin(ctx, thrift.STRUCT, thrift.I32, len(p.ByLoad)); err != nil {
+		return thrift.PrependError("error writing map begin: ", err)
+	}
+	for k, v := range p.ByLoad {
+		if err := k.Write(ctx, oprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error writing struct: ", k), err)
+		}
+		if err := oprot.WriteI32(ctx, int32(v)); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T. (0) field write error: ", p), err)
+		}
+	}
+	if err := oprot.WriteMapEnd(ctx); err != nil {
+		return thrift.PrependError("error writing map end: ", err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 11:by_load: ", p), err)
+	}
+	return err
+}
+
+func (p *Load) writeField12(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetText() {
+		if err := oprot.WriteFieldBegin(ctx, "text", thrift.STRING, 12); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 12:text: ", p), err)
+		}
+		if err := oprot.WriteString(ctx, string(*p.Text)); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T.text (12) field write error: ", p), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 12:text: ", p), err)
+		}
+	}
+	return err
+}
+
+func (p *Load) writeField13(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetNumber() {
+		if err := oprot.WriteFieldBegin(ctx, "number", thrift.I32, 13); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 13:number: ", p), err)
+		}
+		if err := oprot.WriteI32(ctx, int32(*p.Number)); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T.number (13) field write error: ", p), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 13:number: ", p), err)
+		}
+	}
+	return err
+}
+
+func (p *Load) writeField14(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "inner", thrift.STRUCT, 14); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 14:inner: ", p), err)
+	}
+	if err := p.Inner.Write(ctx, oprot); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T error writing struct: ", p.Inner), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 14:inner: ", p), err)
+	}
+	return err
+}
+
+func (p *Load) writeField15(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "blob", thrift.STRING, 15); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 15:blob: ", p), err)
+	}
+	if err := oprot.WriteBinary(ctx, p.Blob); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.blob (15) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 15:blob: ", p), err)
+	}
+	return err
+}
+
+func (p *Load) writeField16(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "messages", thrift.LIST, 16); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 16:messages: ", p), err)
+	}
+	if err := oprot.WriteListBegin(ctx, thrift.STRUCT, len(p.Messages)); err != nil {
+		return thrift.PrependError("error writing list begin: ", err)
+	}
+	for _, v := range p.Messages {
+		if err := v.Write(ctx, oprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error writing struct: ", v), err)
+		}
+	}
+	if err := oprot.WriteListEnd(ctx); err != nil {
+		return thrift.PrependError("error writing list end: ", err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 16:messages: ", p), err)
+	}
+	return err
+}
+
+func (p *Load) Equals(other *Load) bool {
+	if p == other {
+		return true
+	} else if p == nil || other == nil {
+		return false
+	}
+	if len(p.Flags) != len(other.Flags) {
+		return false
+	}
+	for i, _tgt := range p.Flags {
+		_src23 := other.Flags[i]
+		if _tgt != _src23 {
+			return false
+		}
+	}
+	if len(p.Numbers) != len(other.Numbers) {
+		return false
+	}
+	for i, _tgt := range p.Numbers {
+		_src24 := other.Numbers[i]
+		if _tgt != _src24 {
+			return false
+		}
+	}
+	if len(p.Texts) != len(other.Texts) {
+		return false
+	}
+	for i, _tgt := range p.Texts {
+		_src25 := other.Texts[i]
+		if _tgt != _src25 {
+			return false
+		}
+	}
+	if len(p.Blobs) != len(other.Blobs) {
+		return false
+	}
+	for i, _tgt := range p.Blobs {
+		_src26 := other.Blobs[i]
+		if bytes.Compare(_tgt, _src26) != 0 {
+			return false
+		}
+	}
+	if len(p.Parts) != len(other.Parts) {
+		return false
+	}
+	for i, _tgt := range p.Parts {
+		_src27 := other.Parts[i]
+		if !_tgt.Equals(_src27) {
+			return false
+		}
+	}
+	if len(p.Kinds) != len(other.Kinds) {
+		return false
+	}
+	for i, _tgt := range p.Kinds {
+		_src28 := other.Kinds[i]
+		if _tgt != _src28 {
+			return false
+		}
+	}
+	if len(p.Rows) != len(other.Rows) {
+		return false
+	}
+	for i, _tgt := range p.Rows {
+		_src29 := other.Rows[i]
+		if len(_tgt) != len(_src29) {
+			return false
+		}
+		for i, _tgt := range _tgt {
+			_src30 := _src29[i]
+			if _tgt != _src30 {
+				return false
+			}
+		}
+	}
+	if len(p.ByNumber) != len(other.ByNumber) {
+		return false
+	}
+	for k, _tgt := range p.ByNumber {
+		_src31 := other.ByNumber[k]
+		if !_tgt.Equals(_src31) {
+			return false
+		}
+	}
+	if len(p.ByName) != len(other.ByName) {
+		return false
+	}
+	for k, _tgt := range p.ByName {
+		_src32 := other.ByName[k]
+		if _tgt != _src32 {
+			return false
+		}
+	}
+	if len(p.Tables) != len(other.Tables) {
+		return false
+	}
+	for i, _tgt := range p.Tables {
+		_src33 := other.Tables[i]
+		if len(_tgt) != len(_src33) {
+			return false
+		}
+		for k, _tgt := range _tgt {
+			_src34 := _src33[k]
+			if _tgt != _src34 {
+				return false
+			}
+		}
+	}
+	if len(p.ByLoad) != len(other.ByLoad) {
+		return false
+	}
+	for k, _tgt := range p.ByLoad {
+		_src35 := other.ByLoad[k]
+		if _tgt != _src35 {
+			return false
+		}
+	}
+	if p.Text != other.Text {
+		if p.Text == nil || other.Text == nil {
+			return false
+		}
+		if (*p.Text) != (*other.Text) {
+			return false
+		}
+	}
+	if p.Number != other.Number {
+		if p.Number == nil || other.Number == nil {
+			return false
+		}
+		if (*p.Number) != (*other.Number) {
+			return false
+		}
+	}
+	if !p.Inner.Equals(other.Inner) {
+		return false
+	}
+	if bytes.Compare(p.Blob, other.Blob) != 0 {
+		return false
+	}
+	if len(p.Messages) != len(other.Messages) {
+		return false
+	}
+	for i, _tgt := range p.Messages {
+		_src36 := other.Messages[i]
+		if !_tgt.Equals(_src36) {
+			return false
+		}
+	}
+	return true
+}
+
+func (p *Load) String() string {
+	if p == nil {
+		return "<nil>"
+	}
+	return fmt.Sprintf("Load(%+v)", *p)
+}
+
 type Base interface {
 	Who(ctx context.Context) (_r string, _err error)
 }
@@ -484,15 +1766,15 @@ func (p *BaseClient) SetLastResponseMeta_(meta thrift.ResponseMeta) {
 }
 
 func (p *BaseClient) Who(ctx context.Context) (_r string, _err error) {
-	var _args5 BaseWhoArgs
-	var _result7 BaseWhoResult
-	var _meta6 thrift.ResponseMeta
-	_meta6, _err = p.Client_().Call(ctx, "who", &_args5, &_result7)
-	p.SetLastResponseMeta_(_meta6)
+	var _args37 BaseWhoArgs
+	var _result39 BaseWhoResult
+	var _meta38 thrift.ResponseMeta
+	_meta38, _err = p.Client_().Call(ctx, "who", &_args37, &_result39)
+	p.SetLastResponseMeta_(_meta38)
 	if _err != nil {
 		return
 	}
-	return _result7.GetSuccess(), nil
+	return _result39.GetSuccess(), nil
 }
 
 type BaseProcessor struct {
@@ -515,9 +1797,9 @@ func (p *BaseProcessor) ProcessorMap() map[string]thrift.TProcessorFunction {
 
 func NewBaseProcessor(handler Base) *BaseProcessor {
 
-	self8 := &BaseProcessor{handler: handler, processorMap: make(map[string]thrift.TProcessorFunction)}
-	self8.processorMap["who"] = &baseProcessorWho{handler: handler}
-	return self8
+	self40 := &BaseProcessor{handler: handler, processorMap: make(map[string]thrift.TProcessorFunction)}
+	self40.processorMap["who"] = &baseProcessorWho{handler: handler}
+	return self40
 }
 
 func (p *BaseProcessor) Process(ctx context.Context, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
@@ -530,12 +1812,12 @@ func (p *BaseProcessor) Process(ctx context.Context, iprot, oprot thrift.TProtoc
 	}
 	iprot.Skip(ctx, thrift.STRUCT)
 	iprot.ReadMessageEnd(ctx)
-	x9 := thrift.NewTApplicationException(thrift.UNKNOWN_METHOD, "Unknown function "+name)
+	x41 := thrift.NewTApplicationException(thrift.UNKNOWN_METHOD, "Unknown function "+name)
 	oprot.WriteMessageBegin(ctx, name, thrift.EXCEPTION, seqId)
-	x9.Write(ctx, oprot)
+	x41.Write(ctx, oprot)
 	oprot.WriteMessageEnd(ctx)
 	oprot.Flush(ctx)
-	return false, x9
+	return false, x41
 
 }
 
@@ -544,7 +1826,7 @@ type baseProcessorWho struct {
 }
 
 func (p *baseProcessorWho) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err10 error
+	var _write_err42 error
 	args := BaseWhoArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -590,21 +1872,21 @@ func (p *baseProcessorWho) Process(ctx context.Context, seqId int32, iprot, opro
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc11 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing who: "+err2.Error())
+		_exc43 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing who: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "who", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err10 = thrift.WrapTException(err2)
+			_write_err42 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc11.Write(ctx, oprot); _write_err10 == nil && err2 != nil {
-			_write_err10 = thrift.WrapTException(err2)
+		if err2 := _exc43.Write(ctx, oprot); _write_err42 == nil && err2 != nil {
+			_write_err42 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err10 == nil && err2 != nil {
-			_write_err10 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err42 == nil && err2 != nil {
+			_write_err42 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err10 == nil && err2 != nil {
-			_write_err10 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err42 == nil && err2 != nil {
+			_write_err42 = thrift.WrapTException(err2)
 		}
-		if _write_err10 != nil {
-			return false, thrift.WrapTException(_write_err10)
+		if _write_err42 != nil {
+			return false, thrift.WrapTException(_write_err42)
 		}
 		return true, err
 	} else {
@@ -612,19 +1894,19 @@ func (p *baseProcessorWho) Process(ctx context.Context, seqId int32, iprot, opro
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "who", thrift.REPLY, seqId); err2 != nil {
-		_write_err10 = thrift.WrapTException(err2)
+		_write_err42 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err10 == nil && err2 != nil {
-		_write_err10 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err42 == nil && err2 != nil {
+		_write_err42 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err10 == nil && err2 != nil {
-		_write_err10 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err42 == nil && err2 != nil {
+		_write_err42 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err10 == nil && err2 != nil {
-		_write_err10 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err42 == nil && err2 != nil {
+		_write_err42 = thrift.WrapTException(err2)
 	}
-	if _write_err10 != nil {
-		return false, thrift.WrapTException(_write_err10)
+	if _write_err42 != nil {
+		return false, thrift.WrapTException(_write_err42)
 	}
 	return true, err
 }
@@ -834,22 +2116,22 @@ func NewEchoClient(c thrift.TClient) *EchoClient {
 // Parameters:
 //   - M
 func (p *EchoClient) Echo(ctx context.Context, m *Message) (_r *Message, _err error) {
-	var _args12 EchoEchoArgs
-	_args12.M = m
-	var _result14 EchoEchoResult
-	var _meta13 thrift.ResponseMeta
-	_meta13, _err = p.Client_().Call(ctx, "echo", &_args12, &_result14)
-	p.SetLastResponseMeta_(_meta13)
+	var _args44 EchoEchoArgs
+	_args44.M = m
+	var _result46 EchoEchoResult
+	var _meta45 thrift.ResponseMeta
+	_meta45, _err = p.Client_().Call(ctx, "echo", &_args44, &_result46)
+	p.SetLastResponseMeta_(_meta45)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result14.R != nil:
-		return _r, _result14.R
+	case _result46.R != nil:
+		return _r, _result46.R
 	}
 
-	if _ret15 := _result14.GetSuccess(); _ret15 != nil {
-		return _ret15, nil
+	if _ret47 := _result46.GetSuccess(); _ret47 != nil {
+		return _ret47, nil
 	}
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "echo failed: unknown result")
 }
@@ -857,33 +2139,33 @@ func (p *EchoClient) Echo(ctx context.Context, m *Message) (_r *Message, _err er
 // Parameters:
 //   - Millis
 func (p *EchoClient) Sleep(ctx context.Context, millis int64) (_r int64, _err error) {
-	var _args16 EchoSleepArgs
-	_args16.Millis = millis
-	var _result18 EchoSleepResult
-	var _meta17 thrift.ResponseMeta
-	_meta17, _err = p.Client_().Call(ctx, "sleep", &_args16, &_result18)
-	p.SetLastResponseMeta_(_meta17)
+	var _args48 EchoSleepArgs
+	_args48.Millis = millis
+	var _result50 EchoSleepResult
+	var _meta49 thrift.ResponseMeta
+	_meta49, _err = p.Client_().Call(ctx, "sleep", &_args48, &_result50)
+	p.SetLastResponseMeta_(_meta49)
 	if _err != nil {
 		return
 	}
-	return _result18.GetSuccess(), nil
+	return _result50.GetSuccess(), nil
 }
 
 // Parameters:
 //   - How
 func (p *EchoClient) Fail(ctx context.Context, how string) (_err error) {
-	var _args19 EchoFailArgs
-	_args19.How = how
-	var _result21 EchoFailResult
-	var _meta20 thrift.ResponseMeta
-	_meta20, _err = p.Client_().Call(ctx, "fail", &_args19, &_result21)
-	p.SetLastResponseMeta_(_meta20)
+	var _args51 EchoFailArgs
+	_args51.How = how
+	var _result53 EchoFailResult
+	var _meta52 thrift.ResponseMeta
+	_meta52, _err = p.Client_().Call(ctx, "fail", &_args51, &_result53)
+	p.SetLastResponseMeta_(_meta52)
 	if _err != nil {
 		return
 	}
 	switch {
-	case _result21.R != nil:
-		return _result21.R
+	case _result53.R != nil:
+		return _result53.R
 	}
 
 	return nil
@@ -892,10 +2174,10 @@ func (p *EchoClient) Fail(ctx context.Context, how string) (_err error) {
 // Parameters:
 //   - Text
 func (p *EchoClient) Note(ctx context.Context, text string) (_err error) {
-	var _args22 EchoNoteArgs
-	_args22.Text = text
+	var _args54 EchoNoteArgs
+	_args54.Text = text
 	p.SetLastResponseMeta_(thrift.ResponseMeta{})
-	if _, err := p.Client_().Call(ctx, "note", &_args22, nil); err != nil {
+	if _, err := p.Client_().Call(ctx, "note", &_args54, nil); err != nil {
 		return err
 	}
 	return nil
@@ -906,12 +2188,12 @@ type EchoProcessor struct {
 }
 
 func NewEchoProcessor(handler Echo) *EchoProcessor {
-	self23 := &EchoProcessor{NewBaseProcessor(handler)}
-	self23.AddToProcessorMap("echo", &echoProcessorEcho{handler: handler})
-	self23.AddToProcessorMap("sleep", &echoProcessorSleep{handler: handler})
-	self23.AddToProcessorMap("fail", &echoProcessorFail{handler: handler})
-	self23.AddToProcessorMap("note", &echoProcessorNote{handler: handler})
-	return self23
+	self55 := &EchoProcessor{NewBaseProcessor(handler)}
+	self55.AddToProcessorMap("echo", &echoProcessorEcho{handler: handler})
+	self55.AddToProcessorMap("sleep", &echoProcessorSleep{handler: handler})
+	self55.AddToProcessorMap("fail", &echoProcessorFail{handler: handler})
+	self55.AddToProcessorMap("note", &echoProcessorNote{handler: handler})
+	return self55
 }
 
 type echoProcessorEcho struct {
@@ -919,7 +2201,7 @@ type echoProcessorEcho struct {
 }
 
 func (p *echoProcessorEcho) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err24 error
+	var _write_err56 error
 	args := EchoEchoArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -969,21 +2251,21 @@ func (p *echoProcessorEcho) Process(ctx context.Context, seqId int32, iprot, opr
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc25 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing echo: "+err2.Error())
+			_exc57 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing echo: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "echo", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err24 = thrift.WrapTException(err2)
+				_write_err56 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc25.Write(ctx, oprot); _write_err24 == nil && err2 != nil {
-				_write_err24 = thrift.WrapTException(err2)
+			if err2 := _exc57.Write(ctx, oprot); _write_err56 == nil && err2 != nil {
+				_write_err56 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err24 == nil && err2 != nil {
-				_write_err24 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err56 == nil && err2 != nil {
+				_write_err56 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err24 == nil && err2 != nil {
-				_write_err24 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err56 == nil && err2 != nil {
+				_write_err56 = thrift.WrapTException(err2)
 			}
-			if _write_err24 != nil {
-				return false, thrift.WrapTException(_write_err24)
+			if _write_err56 != nil {
+				return false, thrift.WrapTException(_write_err56)
 			}
 			return true, err
 		}
@@ -992,19 +2274,19 @@ func (p *echoProcessorEcho) Process(ctx context.Context, seqId int32, iprot, opr
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "echo", thrift.REPLY, seqId); err2 != nil {
-		_write_err24 = thrift.WrapTException(err2)
+		_write_err56 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err24 == nil && err2 != nil {
-		_write_err24 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err56 == nil && err2 != nil {
+		_write_err56 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err24 == nil && err2 != nil {
-		_write_err24 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err56 == nil && err2 != nil {
+		_write_err56 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err24 == nil && err2 != nil {
-		_write_err24 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err56 == nil && err2 != nil {
+		_write_err56 = thrift.WrapTException(err2)
 	}
-	if _write_err24 != nil {
-		return false, thrift.WrapTException(_write_err24)
+	if _write_err56 != nil {
+		return false, thrift.WrapTException(_write_err56)
 	}
 	return true, err
 }
@@ -1014,7 +2296,7 @@ type echoProcessorSleep struct {
 }
 
 func (p *echoProcessorSleep) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err26 error
+	var _write_err58 error
 	args := EchoSleepArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -1060,21 +2342,21 @@ func (p *echoProcessorSleep) Process(ctx context.Context, seqId int32, iprot, op
 		if errors.Is(err2, thrift.ErrAbandonRequest) {
 			return false, thrift.WrapTException(err2)
 		}
-		_exc27 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing sleep: "+err2.Error())
+		_exc59 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing sleep: "+err2.Error())
 		if err2 := oprot.WriteMessageBegin(ctx, "sleep", thrift.EXCEPTION, seqId); err2 != nil {
-			_write_err26 = thrift.WrapTException(err2)
+			_write_err58 = thrift.WrapTException(err2)
 		}
-		if err2 := _exc27.Write(ctx, oprot); _write_err26 == nil && err2 != nil {
-			_write_err26 = thrift.WrapTException(err2)
+		if err2 := _exc59.Write(ctx, oprot); _write_err58 == nil && err2 != nil {
+			_write_err58 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.WriteMessageEnd(ctx); _write_err26 == nil && err2 != nil {
-			_write_err26 = thrift.WrapTException(err2)
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err58 == nil && err2 != nil {
+			_write_err58 = thrift.WrapTException(err2)
 		}
-		if err2 := oprot.Flush(ctx); _write_err26 == nil && err2 != nil {
-			_write_err26 = thrift.WrapTException(err2)
+		if err2 := oprot.Flush(ctx); _write_err58 == nil && err2 != nil {
+			_write_err58 = thrift.WrapTException(err2)
 		}
-		if _write_err26 != nil {
-			return false, thrift.WrapTException(_write_err26)
+		if _write_err58 != nil {
+			return false, thrift.WrapTException(_write_err58)
 		}
 		return true, err
 	} else {
@@ -1082,19 +2364,19 @@ func (p *echoProcessorSleep) Process(ctx context.Context, seqId int32, iprot, op
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "sleep", thrift.REPLY, seqId); err2 != nil {
-		_write_err26 = thrift.WrapTException(err2)
+		_write_err58 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err26 == nil && err2 != nil {
-		_write_err26 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err58 == nil && err2 != nil {
+		_write_err58 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err26 == nil && err2 != nil {
-		_write_err26 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err58 == nil && err2 != nil {
+		_write_err58 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err26 == nil && err2 != nil {
-		_write_err26 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err58 == nil && err2 != nil {
+		_write_err58 = thrift.WrapTException(err2)
 	}
-	if _write_err26 != nil {
-		return false, thrift.WrapTException(_write_err26)
+	if _write_err58 != nil {
+		return false, thrift.WrapTException(_write_err58)
 	}
 	return true, err
 }
@@ -1104,7 +2386,7 @@ type echoProcessorFail struct {
 }
 
 func (p *echoProcessorFail) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
-	var _write_err28 error
+	var _write_err60 error
 	args := EchoFailArgs{}
 	if err2 := args.Read(ctx, iprot); err2 != nil {
 		iprot.ReadMessageEnd(ctx)
@@ -1154,40 +2436,40 @@ func (p *echoProcessorFail) Process(ctx context.Context, seqId int32, iprot, opr
 			if errors.Is(err2, thrift.ErrAbandonRequest) {
 				return false, thrift.WrapTException(err2)
 			}
-			_exc29 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing fail: "+err2.Error())
+			_exc61 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing fail: "+err2.Error())
 			if err2 := oprot.WriteMessageBegin(ctx, "fail", thrift.EXCEPTION, seqId); err2 != nil {
-				_write_err28 = thrift.WrapTException(err2)
+				_write_err60 = thrift.WrapTException(err2)
 			}
-			if err2 := _exc29.Write(ctx, oprot); _write_err28 == nil && err2 != nil {
-				_write_err28 = thrift.WrapTException(err2)
+			if err2 := _exc61.Write(ctx, oprot); _write_err60 == nil && err2 != nil {
+				_write_err60 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.WriteMessageEnd(ctx); _write_err28 == nil && err2 != nil {
-				_write_err28 = thrift.WrapTException(err2)
+			if err2 := oprot.WriteMessageEnd(ctx); _write_err60 == nil && err2 != nil {
+				_write_err60 = thrift.WrapTException(err2)
 			}
-			if err2 := oprot.Flush(ctx); _write_err28 == nil && err2 != nil {
-				_write_err28 = thrift.WrapTException(err2)
+			if err2 := oprot.Flush(ctx); _write_err60 == nil && err2 != nil {
+				_write_err60 = thrift.WrapTException(err2)
 			}
-			if _write_err28 != nil {
-				return false, thrift.WrapTException(_write_err28)
+			if _write_err60 != nil {
+				return false, thrift.WrapTException(_write_err60)
 			}
 			return true, err
 		}
 	}
 	tickerCancel()
 	if err2 := oprot.WriteMessageBegin(ctx, "fail", thrift.REPLY, seqId); err2 != nil {
-		_write_err28 = thrift.WrapTException(err2)
+		_write_err60 = thrift.WrapTException(err2)
 	}
-	if err2 := result.Write(ctx, oprot); _write_err28 == nil && err2 != nil {
-		_write_err28 = thrift.WrapTException(err2)
+	if err2 := result.Write(ctx, oprot); _write_err60 == nil && err2 != nil {
+		_write_err60 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.WriteMessageEnd(ctx); _write_err28 == nil && err2 != nil {
-		_write_err28 = thrift.WrapTException(err2)
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err60 == nil && err2 != nil {
+		_write_err60 = thrift.WrapTException(err2)
 	}
-	if err2 := oprot.Flush(ctx); _write_err28 == nil && err2 != nil {
-		_write_err28 = thrift.WrapTException(err2)
+	if err2 := oprot.Flush(ctx); _write_err60 == nil && err2 != nil {
+		_write_err60 = thrift.WrapTException(err2)
 	}
-	if _write_err28 != nil {
-		return false, thrift.WrapTException(_write_err28)
+	if _write_err60 != nil {
+		return false, thrift.WrapTException(_write_err60)
 	}
 	return true, err
 }
@@ -1998,4 +3280,796 @@ func (p *EchoNoteArgs) String() string {
 		return "<nil>"
 	}
 	return fmt.Sprintf("EchoNoteArgs(%+v)", *p)
+}
+
+type Loads interface {
+	// Parameters:
+	//  - Load
+	//  - Loads
+	WeighIt(ctx context.Context, load *Load, loads []*Load) (_r int64, _err error)
+	// Parameters:
+	//  - Size
+	Give(ctx context.Context, size int64) (_r *Load, _err error)
+}
+
+type LoadsClient struct {
+	c    thrift.TClient
+	meta thrift.ResponseMeta
+}
+
+func NewLoadsClientFactory(t thrift.TTransport, f thrift.TProtocolFactory) *LoadsClient {
+	return &LoadsClient{
+		c: thrift.NewTStandardClient(f.GetProtocol(t), f.GetProtocol(t)),
+	}
+}
+
+func NewLoadsClientProtocol(t thrift.TTransport, iprot thrift.TProtocol, oprot thrift.TProtocol) *LoadsClient {
+	return &LoadsClient{
+		c: thrift.NewTStandardClient(iprot, oprot),
+	}
+}
+
+func NewLoadsClient(c thrift.TClient) *LoadsClient {
+	return &LoadsClient{
+		c: c,
+	}
+}
+
+func (p *LoadsClient) Client_() thrift.TClient {
+	return p.c
+}
+
+func (p *LoadsClient) LastResponseMeta_() thrift.ResponseMeta {
+	return p.meta
+}
+
+func (p *LoadsClient) SetLastResponseMeta_(meta thrift.ResponseMeta) {
+	p.meta = meta
+}
+
+// Parameters:
+//   - Load
+//   - Loads
+func (p *LoadsClient) WeighIt(ctx context.Context, load *Load, loads []*Load) (_r int64, _err error) {
+	var _args71 LoadsWeighItArgs
+	_args71.Load = load
+	_args71.Loads = loads
+	var _result73 LoadsWeighItResult
+	var _meta72 thrift.ResponseMeta
+	_meta72, _err = p.Client_().Call(ctx, "weigh_it", &_args71, &_result73)
+	p.SetLastResponseMeta_(_meta72)
+	if _err != nil {
+		return
+	}
+	return _result73.GetSuccess(), nil
+}
+
+// Parameters:
+//   - Size
+func (p *LoadsClient) Give(ctx context.Context, size int64) (_r *Load, _err error) {
+	var _args74 LoadsGiveArgs
+	_args74.Size = size
+	var _result76 LoadsGiveResult
+	var _meta75 thrift.ResponseMeta
+	_meta75, _err = p.Client_().Call(ctx, "give", &_args74, &_result76)
+	p.SetLastResponseMeta_(_meta75)
+	if _err != nil {
+		return
+	}
+	if _ret77 := _result76.GetSuccess(); _ret77 != nil {
+		return _ret77, nil
+	}
+	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "give failed: unknown result")
+}
+
+type LoadsProcessor struct {
+	processorMap map[string]thrift.TProcessorFunction
+	handler      Loads
+}
+
+func (p *LoadsProcessor) AddToProcessorMap(key string, processor thrift.TProcessorFunction) {
+	p.processorMap[key] = processor
+}
+
+func (p *LoadsProcessor) GetProcessorFunction(key string) (processor thrift.TProcessorFunction, ok bool) {
+	processor, ok = p.processorMap[key]
+	return processor, ok
+}
+
+func (p *LoadsProcessor) ProcessorMap() map[string]thrift.TProcessorFunction {
+	return p.processorMap
+}
+
+func NewLoadsProcessor(handler Loads) *LoadsProcessor {
+
+	self78 := &LoadsProcessor{handler: handler, processorMap: make(map[string]thrift.TProcessorFunction)}
+	self78.processorMap["weigh_it"] = &loadsProcessorWeighIt{handler: handler}
+	self78.processorMap["give"] = &loadsProcessorGive{handler: handler}
+	return self78
+}
+
+func (p *LoadsProcessor) Process(ctx context.Context, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
+	name, _, seqId, err2 := iprot.ReadMessageBegin(ctx)
+	if err2 != nil {
+		return false, thrift.WrapTException(err2)
+	}
+	if processor, ok := p.GetProcessorFunction(name); ok {
+		return processor.Process(ctx, seqId, iprot, oprot)
+	}
+	iprot.Skip(ctx, thrift.STRUCT)
+	iprot.ReadMessageEnd(ctx)
+	x79 := thrift.NewTApplicationException(thrift.UNKNOWN_METHOD, "Unknown function "+name)
+	oprot.WriteMessageBegin(ctx, name, thrift.EXCEPTION, seqId)
+	x79.Write(ctx, oprot)
+	oprot.WriteMessageEnd(ctx)
+	oprot.Flush(ctx)
+	return false, x79
+
+}
+
+type loadsProcessorWeighIt struct {
+	handler Loads
+}
+
+func (p *loadsProcessorWeighIt) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
+	var _write_err80 error
+	args := LoadsWeighItArgs{}
+	if err2 := args.Read(ctx, iprot); err2 != nil {
+		iprot.ReadMessageEnd(ctx)
+		x := thrift.NewTApplicationException(thrift.PROTOCOL_ERROR, err2.Error())
+		oprot.WriteMessageBegin(ctx, "weigh_it", thrift.EXCEPTION, seqId)
+		x.Write(ctx, oprot)
+		oprot.WriteMessageEnd(ctx)
+		oprot.Flush(ctx)
+		return false, thrift.WrapTException(err2)
+	}
+	iprot.ReadMessageEnd(ctx)
+
+	tickerCancel := func() {}
+	// Start a goroutine to do server side connectivity check.
+	if thrift.ServerConnectivityCheckInterval > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithCancel(ctx)
+		defer cancel()
+		var tickerCtx context.Context
+		tickerCtx, tickerCancel = context.WithCancel(context.Background())
+		defer tickerCancel()
+		go func(ctx context.Context, cancel context.CancelFunc) {
+			ticker := time.NewTicker(thrift.ServerConnectivityCheckInterval)
+			defer ticker.Stop()
+			for {
+				select {
+				case <-ctx.Done():
+					return
+				case <-ticker.C:
+					if !iprot.Transport().IsOpen() {
+						cancel()
+						return
+					}
+				}
+			}
+		}(tickerCtx, cancel)
+	}
+
+	result := LoadsWeighItResult{}
+	if retval, err2 := p.handler.WeighIt(ctx, args.Load, args.Loads); err2 != nil {
+		tickerCancel()
+		err = thrift.WrapTException(err2)
+		if errors.Is(err2, thrift.ErrAbandonRequest) {
+			return false, thrift.WrapTException(err2)
+		}
+		_exc81 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing weigh_it: "+err2.Error())
+		if err2 := oprot.WriteMessageBegin(ctx, "weigh_it", thrift.EXCEPTION, seqId); err2 != nil {
+			_write_err80 = thrift.WrapTException(err2)
+		}
+		if err2 := _exc81.Write(ctx, oprot); _write_err80 == nil && err2 != nil {
+			_write_err80 = thrift.WrapTException(err2)
+		}
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err80 == nil && err2 != nil {
+			_write_err80 = thrift.WrapTException(err2)
+		}
+		if err2 := oprot.Flush(ctx); _write_err80 == nil && err2 != nil {
+			_write_err80 = thrift.WrapTException(err2)
+		}
+		if _write_err80 != nil {
+			return false, thrift.WrapTException(_write_err80)
+		}
+		return true, err
+	} else {
+		result.Success = &retval
+	}
+	tickerCancel()
+	if err2 := oprot.WriteMessageBegin(ctx, "weigh_it", thrift.REPLY, seqId); err2 != nil {
+		_write_err80 = thrift.WrapTException(err2)
+	}
+	if err2 := result.Write(ctx, oprot); _write_err80 == nil && err2 != nil {
+		_write_err80 = thrift.WrapTException(err2)
+	}
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err80 == nil && err2 != nil {
+		_write_err80 = thrift.WrapTException(err2)
+	}
+	if err2 := oprot.Flush(ctx); _write_err80 == nil && err2 != nil {
+		_write_err80 = thrift.WrapTException(err2)
+	}
+	if _write_err80 != nil {
+		return false, thrift.WrapTException(_write_err80)
+	}
+	return true, err
+}
+
+type loadsProcessorGive struct {
+	handler Loads
+}
+
+func (p *loadsProcessorGive) Process(ctx context.Context, seqId int32, iprot, oprot thrift.TProtocol) (success bool, err thrift.TException) {
+	var _write_err82 error
+	args := LoadsGiveArgs{}
+	if err2 := args.Read(ctx, iprot); err2 != nil {
+		iprot.ReadMessageEnd(ctx)
+		x := thrift.NewTApplicationException(thrift.PROTOCOL_ERROR, err2.Error())
+		oprot.WriteMessageBegin(ctx, "give", thrift.EXCEPTION, seqId)
+		x.Write(ctx, oprot)
+		oprot.WriteMessageEnd(ctx)
+		oprot.Flush(ctx)
+		return false, thrift.WrapTException(err2)
+	}
+	iprot.ReadMessageEnd(ctx)
+
+	tickerCancel := func() {}
+	// Start a goroutine to do server side connectivity check.
+	if thrift.ServerConnectivityCheckInterval > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithCancel(ctx)
+		defer cancel()
+		var tickerCtx context.Context
+		tickerCtx, tickerCancel = context.WithCancel(context.Background())
+		defer tickerCancel()
+		go func(ctx context.Context, cancel context.CancelFunc) {
+			ticker := time.NewTicker(thrift.ServerConnectivityCheckInterval)
+			defer ticker.Stop()
+			for {
+				select {
+				case <-ctx.Done():
+					return
+				case <-ticker.C:
+					if !iprot.Transport().IsOpen() {
+						cancel()
+						return
+					}
+				}
+			}
+		}(tickerCtx, cancel)
+	}
+
+	result := LoadsGiveResult{}
+	if retval, err2 := p.handler.Give(ctx, args.Size); err2 != nil {
+		tickerCancel()
+		err = thrift.WrapTException(err2)
+		if errors.Is(err2, thrift.ErrAbandonRequest) {
+			return false, thrift.WrapTException(err2)
+		}
+		_exc83 := thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "Internal error processing give: "+err2.Error())
+		if err2 := oprot.WriteMessageBegin(ctx, "give", thrift.EXCEPTION, seqId); err2 != nil {
+			_write_err82 = thrift.WrapTException(err2)
+		}
+		if err2 := _exc83.Write(ctx, oprot); _write_err82 == nil && err2 != nil {
+			_write_err82 = thrift.WrapTException(err2)
+		}
+		if err2 := oprot.WriteMessageEnd(ctx); _write_err82 == nil && err2 != nil {
+			_write_err82 = thrift.WrapTException(err2)
+		}
+		if err2 := oprot.Flush(ctx); _write_err82 == nil && err2 != nil {
+			_write_err82 = thrift.WrapTException(err2)
+		}
+		if _write_err82 != nil {
+			return false, thrift.WrapTException(_write_err82)
+		}
+		return true, err
+	} else {
+		result.Success = retval
+	}
+	tickerCancel()
+	if err2 := oprot.WriteMessageBegin(ctx, "give", thrift.REPLY, seqId); err2 != nil {
+		_write_err82 = thrift.WrapTException(err2)
+	}
+	if err2 := result.Write(ctx, oprot); _write_err82 == nil && err2 != nil {
+		_write_err82 = thrift.WrapTException(err2)
+	}
+	if err2 := oprot.WriteMessageEnd(ctx); _write_err82 == nil && err2 != nil {
+		_write_err82 = thrift.WrapTException(err2)
+	}
+	if err2 := oprot.Flush(ctx); _write_err82 == nil && err2 != nil {
+		_write_err82 = thrift.WrapTException(err2)
+	}
+	if _write_err82 != nil {
+		return false, thrift.WrapTException(_write_err82)
+	}
+	return true, err
+}
+
+// HELPER FUNCTIONS AND STRUCTURES
+
+// Attributes:
+//   - Load
+//   - Loads
+type LoadsWeighItArgs struct {
+	Load  *Load   `thrift:"load,1" db:"load" json:"load"`
+	Loads []*Load `thrift:"loads,2" db:"loads" json:"loads"`
+}
+
+func NewLoadsWeighItArgs() *LoadsWeighItArgs {
+	return &LoadsWeighItArgs{}
+}
+
+var LoadsWeighItArgs_Load_DEFAULT *Load
+
+func (p *LoadsWeighItArgs) GetLoad() *Load {
+	if !p.IsSetLoad() {
+		return LoadsWeighItArgs_Load_DEFAULT
+	}
+	return p.Load
+}
+
+func (p *LoadsWeighItArgs) GetLoads() []*Load {
+	return p.Loads
+}
+func (p *LoadsWeighItArgs) IsSetLoad() bool {
+	return p.Load != nil
+}
+
+func (p *LoadsWeighItArgs) Read(ctx context.Context, iprot thrift.TProtocol) error {
+	if _, err := iprot.ReadStructBegin(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
+	}
+
+	for {
+		_, fieldTypeId, fieldId, err := iprot.ReadFieldBegin(ctx)
+		if err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
+		}
+		if fieldTypeId == thrift.STOP {
+			break
+		}
+		switch fieldId {
+		case 1:
+			if fieldTypeId == thrift.STRUCT {
+				if err := p.ReadField1(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 2:
+			if fieldTypeId == thrift.LIST {
+				if err := p.ReadField2(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		default:
+			if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+				return err
+			}
+		}
+		if err := iprot.ReadFieldEnd(ctx); err != nil {
+			return err
+		}
+	}
+	if err := iprot.ReadStructEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read struct end error: ", p), err)
+	}
+	return nil
+}
+
+func (p *LoadsWeighItArgs) ReadField1(ctx context.Context, iprot thrift.TProtocol) error {
+	p.Load = &Load{}
+	if err := p.Load.Read(ctx, iprot); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", p.Load), err)
+	}
+	return nil
+}
+
+func (p *LoadsWeighItArgs) ReadField2(ctx context.Context, iprot thrift.TProtocol) error {
+	_, size, err := iprot.ReadListBegin(ctx)
+	if err != nil {
+		return thrift.PrependError("error reading list begin: ", err)
+	}
+	tSlice := make([]*Load, 0, size)
+	p.Loads = tSlice
+	for i := 0; i < size; i++ {
+		_elem84 := &Load{}
+		if err := _elem84.Read(ctx, iprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", _elem84), err)
+		}
+		p.Loads = append(p.Loads, _elem84)
+	}
+	if err := iprot.ReadListEnd(ctx); err != nil {
+		return thrift.PrependError("error reading list end: ", err)
+	}
+	return nil
+}
+
+func (p *LoadsWeighItArgs) Write(ctx context.Context, oprot thrift.TProtocol) error {
+	if err := oprot.WriteStructBegin(ctx, "weigh_it_args"); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
+	}
+	if p != nil {
+		if err := p.writeField1(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField2(ctx, oprot); err != nil {
+			return err
+		}
+	}
+	if err := oprot.WriteFieldStop(ctx); err != nil {
+		return thrift.PrependError("write field stop error: ", err)
+	}
+	if err := oprot.WriteStructEnd(ctx); err != nil {
+		return thrift.PrependError("write struct stop error: ", err)
+	}
+	return nil
+}
+
+func (p *LoadsWeighItArgs) writeField1(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "load", thrift.STRUCT, 1); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 1:load: ", p), err)
+	}
+	if err := p.Load.Write(ctx, oprot); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T error writing struct: ", p.Load), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 1:load: ", p), err)
+	}
+	return err
+}
+
+func (p *LoadsWeighItArgs) writeField2(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "loads", thrift.LIST, 2); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 2:loads: ", p), err)
+	}
+	if err := oprot.WriteListBegin(ctx, thrift.STRUCT, len(p.Loads)); err != nil {
+		return thrift.PrependError("error writing list begin: ", err)
+	}
+	for _, v := range p.Loads {
+		if err := v.Write(ctx, oprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error writing struct: ", v), err)
+		}
+	}
+	if err := oprot.WriteListEnd(ctx); err != nil {
+		return thrift.PrependError("error writing list end: ", err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 2:loads: ", p), err)
+	}
+	return err
+}
+
+func (p *LoadsWeighItArgs) String() string {
+	if p == nil {
+		return "<nil>"
+	}
+	return fmt.Sprintf("LoadsWeighItArgs(%+v)", *p)
+}
+
+// Attributes:
+//   - Success
+type LoadsWeighItResult struct {
+	Success *int64 `thrift:"success,0" db:"success" json:"success,omitempty"`
+}
+
+func NewLoadsWeighItResult() *LoadsWeighItResult {
+	return &LoadsWeighItResult{}
+}
+
+var LoadsWeighItResult_Success_DEFAULT int64
+
+func (p *LoadsWeighItResult) GetSuccess() int64 {
+	if !p.IsSetSuccess() {
+		return LoadsWeighItResult_Success_DEFAULT
+	}
+	return *p.Success
+}
+func (p *LoadsWeighItResult) IsSetSuccess() bool {
+	return p.Success != nil
+}
+
+func (p *LoadsWeighItResult) Read(ctx context.Context, iprot thrift.TProtocol) error {
+	if _, err := iprot.ReadStructBegin(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
+	}
+
+	for {
+		_, fieldTypeId, fieldId, err := iprot.ReadFieldBegin(ctx)
+		if err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
+		}
+		if fieldTypeId == thrift.STOP {
+			break
+		}
+		switch fieldId {
+		case 0:
+			if fieldTypeId == thrift.I64 {
+				if err := p.ReadField0(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		default:
+			if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+				return err
+			}
+		}
+		if err := iprot.ReadFieldEnd(ctx); err != nil {
+			return err
+		}
+	}
+	if err := iprot.ReadStructEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read struct end error: ", p), err)
+	}
+	return nil
+}
+
+func (p *LoadsWeighItResult) ReadField0(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadI64(ctx); err != nil {
+		return thrift.PrependError("error reading field 0: ", err)
+	} else {
+		p.Success = &v
+	}
+	return nil
+}
+
+func (p *LoadsWeighItResult) Write(ctx context.Context, oprot thrift.TProtocol) error {
+	if err := oprot.WriteStructBegin(ctx, "weigh_it_result"); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
+	}
+	if p != nil {
+		if err := p.writeField0(ctx, oprot); err != nil {
+			return err
+		}
+	}
+	if err := oprot.WriteFieldStop(ctx); err != nil {
+		return thrift.PrependError("write field stop error: ", err)
+	}
+	if err := oprot.WriteStructEnd(ctx); err != nil {
+		return thrift.PrependError("write struct stop error: ", err)
+	}
+	return nil
+}
+
+func (p *LoadsWeighItResult) writeField0(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetSuccess() {
+		if err := oprot.WriteFieldBegin(ctx, "success", thrift.I64, 0); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 0:success: ", p), err)
+		}
+		if err := oprot.WriteI64(ctx, int64(*p.Success)); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T.success (0) field write error: ", p), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 0:success: ", p), err)
+		}
+	}
+	return err
+}
+
+func (p *LoadsWeighItResult) String() string {
+	if p == nil {
+		return "<nil>"
+	}
+	return fmt.Sprintf("LoadsWeighItResult(%+v)", *p)
+}
+
+// Attributes:
+//   - Size
+type LoadsGiveArgs struct {
+	Size int64 `thrift:"size,1" db:"size" json:"size"`
+}
+
+func NewLoadsGiveArgs() *LoadsGiveArgs {
+	return &LoadsGiveArgs{}
+}
+
+func (p *LoadsGiveArgs) GetSize() int64 {
+	return p.Size
+}
+func (p *LoadsGiveArgs) Read(ctx context.Context, iprot thrift.TProtocol) error {
+	if _, err := iprot.ReadStructBegin(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
+	}
+
+	for {
+		_, fieldTypeId, fieldId, err := iprot.ReadFieldBegin(ctx)
+		if err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
+		}
+		if fieldTypeId == thrift.STOP {
+			break
+		}
+		switch fieldId {
+		case 1:
+			if fieldTypeId == thrift.I64 {
+				if err := p.ReadField1(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		default:
+			if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+				return err
+			}
+		}
+		if err := iprot.ReadFieldEnd(ctx); err != nil {
+			return err
+		}
+	}
+	if err := iprot.ReadStructEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read struct end error: ", p), err)
+	}
+	return nil
+}
+
+func (p *LoadsGiveArgs) ReadField1(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadI64(ctx); err != nil {
+		return thrift.PrependError("error reading field 1: ", err)
+	} else {
+		p.Size = v
+	}
+	return nil
+}
+
+func (p *LoadsGiveArgs) Write(ctx context.Context, oprot thrift.TProtocol) error {
+	if err := oprot.WriteStructBegin(ctx, "give_args"); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
+	}
+	if p != nil {
+		if err := p.writeField1(ctx, oprot); err != nil {
+			return err
+		}
+	}
+	if err := oprot.WriteFieldStop(ctx); err != nil {
+		return thrift.PrependError("write field stop error: ", err)
+	}
+	if err := oprot.WriteStructEnd(ctx); err != nil {
+		return thrift.PrependError("write struct stop error: ", err)
+	}
+	return nil
+}
+
+func (p *LoadsGiveArgs) writeField1(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if err := oprot.WriteFieldBegin(ctx, "size", thrift.I64, 1); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field begin error 1:size: ", p), err)
+	}
+	if err := oprot.WriteI64(ctx, int64(p.Size)); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T.size (1) field write error: ", p), err)
+	}
+	if err := oprot.WriteFieldEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write field end error 1:size: ", p), err)
+	}
+	return err
+}
+
+func (p *LoadsGiveArgs) String() string {
+	if p == nil {
+		return "<nil>"
+	}
+	return fmt.Sprintf("LoadsGiveArgs(%+v)", *p)
+}
+
+// Attributes:
+//   - Success
+type LoadsGiveResult struct {
+	Success *Load `thrift:"success,0" db:"success" json:"success,omitempty"`
+}
+
+func NewLoadsGiveResult() *LoadsGiveResult {
+	return &LoadsGiveResult{}
+}
+
+var LoadsGiveResult_Success_DEFAULT *Load
+
+func (p *LoadsGiveResult) GetSuccess() *Load {
+	if !p.IsSetSuccess() {
+		return LoadsGiveResult_Success_DEFAULT
+	}
+	return p.Success
+}
+func (p *LoadsGiveResult) IsSetSuccess() bool {
+	return p.Success != nil
+}
+
+func (p *LoadsGiveResult) Read(ctx context.Context, iprot thrift.TProtocol) error {
+	if _, err := iprot.ReadStructBegin(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read error: ", p), err)
+	}
+
+	for {
+		_, fieldTypeId, fieldId, err := iprot.ReadFieldBegin(ctx)
+		if err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T field %d read error: ", p, fieldId), err)
+		}
+		if fieldTypeId == thrift.STOP {
+			break
+		}
+		switch fieldId {
+		case 0:
+			if fieldTypeId == thrift.STRUCT {
+				if err := p.ReadField0(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		default:
+			if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+				return err
+			}
+		}
+		if err := iprot.ReadFieldEnd(ctx); err != nil {
+			return err
+		}
+	}
+	if err := iprot.ReadStructEnd(ctx); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T read struct end error: ", p), err)
+	}
+	return nil
+}
+
+func (p *LoadsGiveResult) ReadField0(ctx context.Context, iprot thrift.TProtocol) error {
+	p.Success = &Load{}
+	if err := p.Success.Read(ctx, iprot); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T error reading struct: ", p.Success), err)
+	}
+	return nil
+}
+
+func (p *LoadsGiveResult) Write(ctx context.Context, oprot thrift.TProtocol) error {
+	if err := oprot.WriteStructBegin(ctx, "give_result"); err != nil {
+		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
+	}
+	if p != nil {
+		if err := p.writeField0(ctx, oprot); err != nil {
+			return err
+		}
+	}
+	if err := oprot.WriteFieldStop(ctx); err != nil {
+		return thrift.PrependError("write field stop error: ", err)
+	}
+	if err := oprot.WriteStructEnd(ctx); err != nil {
+		return thrift.PrependError("write struct stop error: ", err)
+	}
+	return nil
+}
+
+func (p *LoadsGiveResult) writeField0(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetSuccess() {
+		if err := oprot.WriteFieldBegin(ctx, "success", thrift.STRUCT, 0); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 0:success: ", p), err)
+		}
+		if err := p.Success.Write(ctx, oprot); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T error writing struct: ", p.Success), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 0:success: ", p), err)
+		}
+	}
+	return err
+}
+
+func (p *LoadsGiveResult) String() string {
+	if p == nil {
+		return "<nil>"
+	}
+	return fmt.Sprintf("LoadsGiveResult(%+v)", *p)
 }

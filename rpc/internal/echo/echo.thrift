@@ -20,3 +20,30 @@ service Echo extends Base {
   void fail(1: string how) throws (1: Refusal r) // "declared", "error", "panic", "abandon"
   oneway void note(1: string text)
 }
+
+enum Kind { SMALL = 1 }
+
+// Load has a field of each kind that takes memory of its own.
+struct Load {
+  1: list<bool> flags
+  2: list<i64> numbers
+  3: list<string> texts
+  4: list<binary> blobs
+  5: list<Load> parts
+  6: set<Kind> kinds
+  7: list<list<i16>> rows
+  8: map<i32, Load> by_number
+  9: map<string, string> by_name
+  10: list<map<string, string>> tables
+  11: map<Load, i32> by_load
+  12: optional string text
+  13: optional i32 number
+  14: Load inner
+  15: binary blob
+  16: list<Message> messages
+}
+
+service Loads {
+  i64 weigh_it(1: Load load, 2: list<Load> loads)
+  Load give(1: i64 size)
+}

@@ -74,7 +74,7 @@ func benchmark(b *testing.B, p Protocol) {
 	b.Run("read/flat", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			r := NewReader(p, string(message))
+			r := NewReader(p, string(message), Memory{})
 			readRecord(b, r)
 			r.Free()
 		}

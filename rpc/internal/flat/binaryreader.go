@@ -27,7 +27,7 @@ func (r *binaryReader) least(t thrift.TType) int {
 }
 
 func (r *binaryReader) Free() {
-	*r = binaryReader{message: message{TProtocol: r.TProtocol}}
+	r.reset()
 	binaryReaders.Put(r)
 }
 
@@ -55,6 +55,9 @@ func (r *binaryReader) ReadFieldBegin(ctx context.Context) (string, thrift.TType
 		return "", thrift.STOP, 0, err
 	}
 	id, err := r.ReadI16(ctx)
+	if err == nil {
+		err = r.field(id)
+	}
 	return "", thrift.TType(t), id, err
 }
 
@@ -64,7 +67,9 @@ func (r *binaryReader) ReadMapBegin(context.Context) (k, v thrift.TType, size in
 		return 0, 0, 0, err
 	}
 	k, v = thrift.TType(b[0]), thrift.TType(b[1])
-	size, err = r.container(int32(be32(b[2:])), r.least(k)+r.least(v))
+	if size, err = r.container(int32(be32(b[2:])), r.least(k)+r.least(v)); err == nil {
+		err = r.mapping(size)
+	}
 	return k, v, size, err
 }
 
@@ -75,6 +80,9 @@ func (r *binaryReader) ReadListBegin(context.Context) (thrift.TType, int, error)
 	}
 	elem := thrift.TType(b[0])
 	size, err := r.container(int32(be32(b[1:])), r.least(elem))
+	if err == nil {
+		err = r.list(size)
+	}
 	return elem, size, err
 }
 
@@ -118,16 +126,20 @@ func (r *binaryReader) ReadString(context.Context) (string, error) {
 	return r.bytes(int32(size))
 }
 
-func (r *binaryReader) ReadBinary(ctx context.Context) ([]byte, error) {
-	s, err := r.ReadString(ctx)
+func (r *binaryReader) ReadBinary(context.Context) ([]byte, error) {
+	size, err := r.u32("string size")
 	if err != nil {
 		return nil, err
 	}
-	return []byte(s), nil
+	return r.binary(int32(size))
 }
 
 func (r *binaryReader) Skip(ctx context.Context, t thrift.TType) error {
-	return thrift.SkipDefaultDepth(ctx, r, t)
+	outer := r.skipping
+	r.skipping = true
+	err := thrift.SkipDefaultDepth(ctx, r, t)
+	r.skipping = outer
+	return err
 }
 
 func (r *binaryReader) u32(what string) (uint32, error) {

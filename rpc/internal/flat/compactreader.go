@@ -40,7 +40,8 @@ func compactMin(t thrift.TType) int {
 }
 
 func (r *compactReader) Free() {
-	*r = compactReader{message: message{TProtocol: r.TProtocol}}
+	r.reset()
+	r.last, r.value, r.valueIn = 0, false, false
 	compactReaders.Put(r)
 }
 
@@ -96,14 +97,17 @@ func (r *compactReader) ReadFieldBegin(ctx context.Context) (string, thrift.TTyp
 		r.value, r.valueIn = b&0x0f == thrift.COMPACT_BOOLEAN_TRUE, true
 	}
 	r.last = id
-	return "", t, id, nil
+	return "", t, id, r.field(id)
 }
 
 // ReadMapBegin gives no types for an empty map: the wire has none.
 func (r *compactReader) ReadMapBegin(context.Context) (k, v thrift.TType, size int, err error) {
 	n, err := r.uvarint("map size")
-	if err != nil || uint32(n) == 0 {
-		return thrift.STOP, thrift.STOP, 0, err
+	if err != nil {
+		return 0, 0, 0, err
+	}
+	if uint32(n) == 0 {
+		return thrift.STOP, thrift.STOP, 0, r.mapping(0)
 	}
 	b, err := r.byte("map types")
 	if err != nil {
@@ -115,7 +119,9 @@ func (r *compactReader) ReadMapBegin(context.Context) (k, v thrift.TType, size i
 	if v, err = r.plain(b); err != nil {
 		return 0, 0, 0, err
 	}
-	size, err = r.container(int32(n), compactMin(k)+compactMin(v))
+	if size, err = r.container(int32(n), compactMin(k)+compactMin(v)); err == nil {
+		err = r.mapping(size)
+	}
 	return k, v, size, err
 }
 
@@ -135,6 +141,9 @@ func (r *compactReader) ReadListBegin(context.Context) (thrift.TType, int, error
 		return 0, 0, err
 	}
 	size, err := r.container(int32(n), compactMin(elem))
+	if err == nil {
+		err = r.list(size)
+	}
 	return elem, size, err
 }
 
@@ -187,16 +196,20 @@ func (r *compactReader) ReadString(context.Context) (string, error) {
 	return r.bytes(int32(n))
 }
 
-func (r *compactReader) ReadBinary(ctx context.Context) ([]byte, error) {
-	s, err := r.ReadString(ctx)
+func (r *compactReader) ReadBinary(context.Context) ([]byte, error) {
+	n, err := r.uvarint("string size")
 	if err != nil {
 		return nil, err
 	}
-	return []byte(s), nil
+	return r.binary(int32(n))
 }
 
 func (r *compactReader) Skip(ctx context.Context, t thrift.TType) error {
-	return thrift.SkipDefaultDepth(ctx, r, t)
+	outer := r.skipping
+	r.skipping = true
+	err := thrift.SkipDefaultDepth(ctx, r, t)
+	r.skipping = outer
+	return err
 }
 
 // uvarint reads up to 10 bytes; bits above 64 are dropped, as in the stock

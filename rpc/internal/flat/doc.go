@@ -18,9 +18,15 @@
 // believed, strings are checked against the bytes that are left, and lists,
 // sets and maps by the fewest bytes that their elements can have. All
 // containers of a message together may not announce more elements than its
-// bytes could hold, so nesting them announces nothing extra. What generated
-// code allocates is thus a small multiple of what was sent. Structs, and what
+// bytes could hold, so nesting them announces nothing extra. Structs, and what
 // Skip passes over, may nest 64 deep.
+//
+// An element of one byte can become a struct of hundreds. So what decoding takes
+// is counted before it is taken ([Memory]), and past 64 KiB an [Account] gives
+// or refuses it. A [Shape] says what the values take, by the types of generated
+// code: it takes memory for these, whatever types the message announces. Where
+// no shape is known, [Costs] says so for all. What Skip passes over takes
+// nothing.
 //
 // Errors are thrift.TProtocolException with the type ids of the stock library
 // (SIZE_LIMIT, NEGATIVE_SIZE, DEPTH_LIMIT, INVALID_DATA, BAD_VERSION) and say

@@ -27,6 +27,8 @@ type Reader interface {
 	// Left is the number of bytes behind what was read: an unframed message
 	// ends where reading it ended.
 	Left() int
+	// Used is what the message has taken of memory so far, besides its own.
+	Used() int64
 	Free()
 }
 
@@ -43,15 +45,18 @@ func NewWriter(p Protocol, limit int) Writer {
 	return w
 }
 
-// NewReader takes a reader of message from the pool.
-func NewReader(p Protocol, message string) Reader {
+// NewReader takes a reader of message from the pool. What it decodes is
+// counted by mem.
+func NewReader(p Protocol, message string, mem Memory) Reader {
 	if p == Compact {
 		r := compactReaders.Get().(*compactReader)
 		r.s = message
+		r.memory.begin(&mem)
 		return r
 	}
 	r := binaryReaders.Get().(*binaryReader)
 	r.s = message
+	r.memory.begin(&mem)
 	return r
 }
 

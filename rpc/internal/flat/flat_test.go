@@ -51,7 +51,7 @@ func TestSameValuesAsStock(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			r := NewReader(p, string(b))
+			r := NewReader(p, string(b), Memory{})
 			got, err := readMessage(r)
 			if err != nil || got != want {
 				t.Fatalf("seed %d: %v\n got %s\nwant %s", seed, err, got, want)
@@ -71,7 +71,7 @@ func TestEveryPrefix(t *testing.T) {
 		for seed := range uint64(40) {
 			whole := stockBytes(t, p, seed)
 			for n := range min(len(whole), 600) {
-				r := NewReader(p, string(whole[:n]))
+				r := NewReader(p, string(whole[:n]), Memory{})
 				_, err := readMessage(r)
 				var e thrift.TProtocolException
 				if !errors.As(err, &e) {
@@ -87,7 +87,7 @@ func TestEveryPrefix(t *testing.T) {
 }
 
 func TestTruncatedIsUnexpectedEOF(t *testing.T) {
-	r := NewReader(Binary, "\x80\x01")
+	r := NewReader(Binary, "\x80\x01", Memory{})
 	defer r.Free()
 	_, _, _, err := r.ReadMessageBegin(ctx)
 	if !errors.Is(err, io.ErrUnexpectedEOF) {
@@ -133,7 +133,7 @@ func TestReset(t *testing.T) {
 
 func TestOtherHalfFails(t *testing.T) {
 	both(t, func(t *testing.T, p Protocol) {
-		w, r := NewWriter(p, 100), NewReader(p, "abc")
+		w, r := NewWriter(p, 100), NewReader(p, "abc", Memory{})
 		defer w.Free()
 		defer r.Free()
 		if _, err := w.ReadI32(ctx); err == nil {
@@ -160,7 +160,7 @@ func TestPoolKeepsNoLargeBuffer(t *testing.T) {
 
 func TestReadBinaryIsPrivate(t *testing.T) {
 	message := "\x00\x00\x00\x03abc"
-	r := NewReader(Binary, message)
+	r := NewReader(Binary, message, Memory{})
 	defer r.Free()
 	b, err := r.ReadBinary(ctx)
 	if err != nil {

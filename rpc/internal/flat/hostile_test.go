@@ -60,7 +60,7 @@ var hostile = []struct {
 func TestHostileSizes(t *testing.T) {
 	for _, tt := range hostile {
 		t.Run(tt.name, func(t *testing.T) {
-			r := NewReader(tt.proto, tt.bytes)
+			r := NewReader(tt.proto, tt.bytes, Memory{})
 			defer r.Free()
 			err := begin(r, tt.t)
 			wantKind(t, err, tt.kind)
@@ -78,7 +78,7 @@ func TestHostileSizesTakeNoMemory(t *testing.T) {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		for range times {
-			r := NewReader(tt.proto, tt.bytes)
+			r := NewReader(tt.proto, tt.bytes, Memory{})
 			if begin(r, tt.t) == nil {
 				t.Fatal("no error")
 			}
@@ -102,7 +102,7 @@ func TestNestedAnnouncements(t *testing.T) {
 		binary.BigEndian.PutUint32(message[at+1:], uint32(n))
 		at += 5
 	}
-	r := NewReader(Binary, string(message))
+	r := NewReader(Binary, string(message), Memory{})
 	defer r.Free()
 	announced := 0
 	for range 40 {
@@ -135,7 +135,7 @@ func TestDepth(t *testing.T) {
 			return string(w.Bytes())
 		}
 		open := func(s string) error {
-			r := NewReader(p, s)
+			r := NewReader(p, s, Memory{})
 			defer r.Free()
 			for {
 				if _, err := r.ReadStructBegin(ctx); err != nil {
@@ -147,7 +147,7 @@ func TestDepth(t *testing.T) {
 			}
 		}
 		skip := func(s string) error {
-			r := NewReader(p, s)
+			r := NewReader(p, s, Memory{})
 			defer r.Free()
 			return r.Skip(ctx, thrift.STRUCT)
 		}
@@ -162,7 +162,7 @@ func TestDepth(t *testing.T) {
 
 func TestStructEndsTwice(t *testing.T) {
 	both(t, func(t *testing.T, p Protocol) {
-		r, w := NewReader(p, ""), NewWriter(p, 10)
+		r, w := NewReader(p, "", Memory{}), NewWriter(p, 10)
 		defer r.Free()
 		defer w.Free()
 		wantKind(t, r.ReadStructEnd(ctx), thrift.INVALID_DATA)
@@ -174,7 +174,7 @@ func TestStructEndsTwice(t *testing.T) {
 
 func TestBadVersion(t *testing.T) {
 	for p, s := range map[Protocol]string{Binary: "\x00\x00\x00\x04ping\x01\x00\x00\x00\x01", Compact: "\x82\x22\x01\x04ping"} {
-		r := NewReader(p, s)
+		r := NewReader(p, s, Memory{})
 		_, _, _, err := r.ReadMessageBegin(ctx)
 		wantKind(t, err, thrift.BAD_VERSION)
 		r.Free()
@@ -188,7 +188,7 @@ func fuzz(f *testing.F, p Protocol) {
 		f.Add(stockBytes(f, p, seed))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		r := NewReader(p, string(b))
+		r := NewReader(p, string(b), Memory{})
 		defer r.Free()
 		got, err := readMessage(r)
 		s, rest := stock(p, b)

@@ -15,6 +15,7 @@ type message struct {
 	at        int // next byte
 	depth     int // of open structs
 	announced int // fewest bytes of all container elements so far
+	memory
 }
 
 // Begin reads the beginning of a message without taking a reader for it.
@@ -23,13 +24,19 @@ func Begin(p Protocol, s string) (name string, kind thrift.TMessageType, seq int
 		r := binaryReader{message: message{s: s}}
 		return r.ReadMessageBegin(context.Background())
 	}
-	r := NewReader(p, s)
+	r := NewReader(p, s, Memory{})
 	defer r.Free()
 	return r.ReadMessageBegin(context.Background())
 }
 
 // Left is the number of bytes that were not read.
 func (m *message) Left() int { return len(m.s) - m.at }
+
+// The ends of containers have no bytes in either protocol.
+
+func (m *message) ReadListEnd(context.Context) error { m.containerEnd(); return nil }
+func (m *message) ReadSetEnd(context.Context) error  { m.containerEnd(); return nil }
+func (m *message) ReadMapEnd(context.Context) error  { m.containerEnd(); return nil }
 
 // ReadFieldEnd has no bytes in either protocol.
 func (m *message) ReadFieldEnd(context.Context) error { return nil }
@@ -63,7 +70,29 @@ func (m *message) bytes(size int32) (string, error) {
 	}
 	b := m.s[m.at : m.at+int(size)]
 	m.at += int(size)
+	if m.Copy {
+		return m.clone(b)
+	}
 	return b, nil
+}
+
+// binary returns the next size bytes as a slice.
+func (m *message) binary(size int32) ([]byte, error) {
+	s, err := m.bytes(size)
+	if err == nil {
+		err = m.charge(classed(int64(len(s))))
+	}
+	if err != nil || m.skipping {
+		return nil, err
+	}
+	return []byte(s), nil
+}
+
+// reset makes the message fit for the pool. It sets field by field, which costs
+// less than to replace the struct while memory is being collected.
+func (m *message) reset() {
+	m.s, m.at, m.depth, m.announced = "", 0, 0, 0
+	m.memory.reset()
 }
 
 // container checks the announced size of a list, set or map whose elements
@@ -90,13 +119,14 @@ func (m *message) enter() error {
 	if m.depth++; m.depth > maxDepth {
 		return fail(thrift.DEPTH_LIMIT, "structs nest over %d deep at byte %d", maxDepth, m.at)
 	}
-	return nil
+	return m.structure()
 }
 
 func (m *message) leave() error {
 	if m.depth--; m.depth < 0 {
 		return fail(thrift.INVALID_DATA, "a struct ends at byte %d that did not begin", m.at)
 	}
+	m.structureEnd()
 	return nil
 }
 

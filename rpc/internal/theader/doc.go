@@ -12,10 +12,13 @@
 // written.
 //
 // Reading takes the frame as a string, so that every key, value and the
-// payload is a substring of it: [Parse] takes no memory for them. A payload
-// that a stock client compressed with zlib is inflated, up to the frame limit;
-// it is answered uncompressed, which stock clients accept. Other transforms
-// are refused, as the format demands. Infos of unknown kinds are passed over.
+// payload is a substring of it: [Parse] takes no memory for them, but for the
+// header of a frame of more than 8 KiB, so that a value that is kept does not
+// keep that. A payload that a stock client compressed with zlib is undone by
+// [Inflate], up to the frame limit: it asks for each piece of memory before it
+// takes it. Such calls are answered uncompressed, which stock clients accept.
+// Other transforms, zlib twice, preset dictionaries and bytes behind the end are
+// refused. Infos of unknown kinds are passed over.
 //
 // Every size is checked against [Limits] and against the bytes that are there
 // before memory is taken for it. The package is pure: no state, no goroutines,

@@ -1,19 +1,19 @@
 package theader
 
-import (
-	"bytes"
-	"compress/zlib"
-	"io"
-	"strings"
-)
+import "strings"
 
 const transformZlib = 1
 
 var transformNames = map[uint32]string{2: "HMAC", 3: "snappy"}
 
+// largeFrame is from which size on a frame's strings are taken from a copy of
+// its header block, so that keeping one does not keep the frame.
+const largeFrame = 8 << 10
+
 // Parse reads a frame, given without its length word, into h and returns its
-// payload. The strings of h and, unless the frame is compressed, the payload
-// are substrings of frame. After an error h is in no defined state.
+// payload, which is to be inflated when h.Zipped. The payload, and the strings
+// of h unless the frame is large, are substrings of frame. After an error h is
+// in no defined state.
 func Parse(frame string, h *Header, l Limits) (payload string, err error) {
 	h.Reset()
 	if len(frame) > l.frame() {
@@ -36,18 +36,13 @@ func Parse(frame string, h *Header, l Limits) (payload string, err error) {
 		return "", malformed("header block of %d bytes in a frame with %d left", size, len(rest))
 	}
 	c := cursor{rest[:size]}
-	zipped, err := c.protocol(h)
-	if err != nil {
+	if len(frame) > largeFrame {
+		c.s = strings.Clone(c.s)
+	}
+	if h.Zipped, err = c.protocol(h); err != nil {
 		return "", err
 	}
-	if err := c.infos(h, l); err != nil {
-		return "", err
-	}
-	if !zipped {
-		return rest[size:], nil
-	}
-	h.Zipped = true
-	return inflate(rest[size:], l)
+	return rest[size:], c.infos(h, l)
 }
 
 // Seq is the sequence number of a frame, given without its length word. A
@@ -172,21 +167,4 @@ func (c *cursor) string(what string) (string, error) {
 	s := c.s[:n]
 	c.s = c.s[n:]
 	return s, nil
-}
-
-// inflate undoes zlib. Memory grows with what comes out, never past the limit.
-func inflate(zipped string, l Limits) (string, error) {
-	z, err := zlib.NewReader(strings.NewReader(zipped))
-	if err != nil {
-		return "", malformed("zlib payload: %v", err)
-	}
-	var out bytes.Buffer
-	n, err := io.Copy(&out, io.LimitReader(z, int64(l.frame())+1))
-	if err != nil {
-		return "", malformed("zlib payload: %v", err)
-	}
-	if n > int64(l.frame()) {
-		return "", tooLarge("inflated payload", n, l.frame(), "bytes or more")
-	}
-	return out.String(), nil
 }

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unsafe"
 
 	"github.com/apache/thrift/lib/go/thrift"
 )
@@ -72,7 +73,7 @@ func TestWeReadStock(t *testing.T) {
 			t.Run(fmt.Sprintf("protocol %d, zlib %v", proto, zipped), func(t *testing.T) {
 				stock := stockFrame(t, proto, zipped)
 				var h Header
-				payload, err := Parse(string(stock[lengthSize:]), &h, Limits{})
+				payload, err := parseAll(string(stock[lengthSize:]), &h, Limits{})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -85,6 +86,15 @@ func TestWeReadStock(t *testing.T) {
 			})
 		}
 	}
+}
+
+// parseAll also undoes the compression.
+func parseAll(frame string, h *Header, l Limits) (string, error) {
+	payload, err := Parse(frame, h, l)
+	if err != nil || !h.Zipped {
+		return payload, err
+	}
+	return Inflate(payload, l, func(int) error { return nil })
 }
 
 func memory(b []byte) *thrift.TMemoryBuffer { return &thrift.TMemoryBuffer{Buffer: bytes.NewBuffer(b)} }
@@ -180,10 +190,16 @@ func TestWhatIsWrong(t *testing.T) {
 		{"long key", fixed(2) + "\x00\x00\x01\x01\x70abc", ErrMalformed, "info key of 112 bytes in a header block with 3 left"},
 		{"varint", fixed(2) + "\x80\x80\x80\x80\x80\x00\x00\x00", ErrMalformed, "protocol id is over 32 bits"},
 		{"no zlib", fixed(1) + "\x00\x01\x01\x00junk", ErrMalformed, "zlib payload"},
+		{"zlib and snappy", fixed(1) + "\x00\x02\x01\x03", ErrMalformed, "transform 3 (snappy) is not supported"},
+		{"unknown transform", fixed(1) + "\x00\x01\x2a\x00", ErrMalformed, "transform 42 () is not supported"},
+		{"half a zlib", fixed(1) + "\x00\x01\x01\x00" + deflated("x")[:6], ErrMalformed, "unexpected EOF"},
+		{"bytes behind zlib", fixed(1) + "\x00\x01\x01\x00" + deflated("x") + "ab", ErrMalformed, "2 bytes stand behind the zlib payload"},
+		{"zlib dictionary", fixed(1) + "\x00\x01\x01\x00" + withDictionary(), ErrMalformed, "preset dictionary"},
+		{"empty zlib dictionary", fixed(1) + "\x00\x01\x01\x00\x78\x20\x00\x00\x00\x01\x03\x00\x00\x00\x00\x01", ErrMalformed, "preset dictionary"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := Parse(tt.frame, new(Header), Limits{})
+			_, err := parseAll(tt.frame, new(Header), Limits{})
 			if !errors.Is(err, tt.is) || !strings.Contains(err.Error(), tt.says) {
 				t.Fatalf("got %v, want %q", err, tt.says)
 			}
@@ -219,24 +235,108 @@ func TestLimitsOnWriting(t *testing.T) {
 	}
 }
 
-func TestZlibBomb(t *testing.T) {
+func deflated(text string) string {
 	var z bytes.Buffer
 	w := zlib.NewWriter(&z)
-	for range 8 {
-		_, _ = w.Write(make([]byte, 1<<20))
-	}
+	_, _ = w.Write([]byte(text))
 	_ = w.Close()
-	f := "\x0f\xff\x00\x00\x00\x00\x00\x01\x00\x01\x00\x01\x01\x00" + z.String()
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	_, err := Parse(f, new(Header), Limits{Frame: 1 << 17})
-	runtime.ReadMemStats(&after)
-	if !errors.Is(err, ErrTooLarge) {
-		t.Fatal(err)
+	return z.String()
+}
+
+func withDictionary() string {
+	var z bytes.Buffer
+	w, _ := zlib.NewWriterLevelDict(&z, zlib.BestCompression, []byte("word"))
+	_, _ = w.Write([]byte("word"))
+	_ = w.Close()
+	return z.String()
+}
+
+// purse gives memory up to a limit and knows the most that was held.
+type purse struct{ limit, held, most int }
+
+var errPurse = errors.New("no more memory")
+
+func (p *purse) take(n int) error {
+	if p.held+n > p.limit {
+		return errPurse
 	}
-	if took := after.TotalAlloc - before.TotalAlloc; took > 4<<20 {
-		t.Errorf("%d bytes were allocated for a limit of 128 KiB", took)
+	p.held += n
+	p.most = max(p.most, p.held)
+	return nil
+}
+
+// Memory is asked for before it is taken, never for much more than what comes
+// out, and given back when the payload is refused.
+func TestInflateAsksForMemory(t *testing.T) {
+	bomb := deflated(string(make([]byte, 8<<20)))
+	for _, tt := range []struct {
+		name         string
+		zipped       string
+		frame, purse int
+		is           error
+		held, most   int
+	}{
+		{"small", deflated("x"), 1 << 20, 1 << 20, nil, firstPiece, firstPiece},
+		{"as large as a frame", deflated(string(make([]byte, 1<<20))), 1 << 20, 8 << 20, nil, 1<<20 + 1, 2<<20 + 1},
+		{"over the limit", bomb, 1 << 17, 8 << 20, ErrTooLarge, 0, 1<<18 + 1},
+		{"not given", bomb, 16 << 20, 1 << 18, errPurse, 0, 1 << 18},
+		{"nothing given", bomb, 16 << 20, 0, errPurse, 0, 0},
+		{"cut", bomb[:2000], 16 << 20, 8 << 20, ErrMalformed, 0, 4 << 20},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := &purse{limit: tt.purse}
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			_, err := Inflate(tt.zipped, Limits{Frame: tt.frame}, p.take)
+			runtime.ReadMemStats(&after)
+			if !errors.Is(err, tt.is) {
+				t.Fatalf("got %v, want %v", err, tt.is)
+			}
+			if p.held != tt.held || p.most > tt.most {
+				t.Errorf("%d bytes are held, %d at most; want %d and %d", p.held, p.most, tt.held, tt.most)
+			}
+			if took := int(after.TotalAlloc - before.TotalAlloc); took > 2*p.most+128<<10 {
+				t.Errorf("%d bytes were allocated, %d asked for", took, p.most)
+			}
+		})
 	}
+}
+
+// What a large frame's header says does not keep the frame.
+func TestLargeFramesAreNotKept(t *testing.T) {
+	for _, size := range []int{100, largeFrame} {
+		h, _ := sample()
+		f := string(frame(t, h, strings.Repeat("x", size))[lengthSize:])
+		var got Header
+		if _, err := Parse(f, &got, Limits{}); err != nil {
+			t.Fatal(err)
+		}
+		begin := uintptr(unsafe.Pointer(unsafe.StringData(f)))
+		at := uintptr(unsafe.Pointer(unsafe.StringData(got.Info[0].Value)))
+		if inside := begin <= at && at < begin+uintptr(len(f)); inside != (len(f) <= largeFrame) {
+			t.Errorf("a frame of %d bytes: the header's strings are within it: %v", len(f), inside)
+		}
+	}
+}
+
+// Whatever comes: no more is asked for than the limit allows, and after an
+// error nothing is held.
+func FuzzInflate(f *testing.F) {
+	f.Add(deflated("some text"))
+	f.Add(deflated(string(make([]byte, 1<<17))))
+	f.Add(deflated("x") + "y")
+	f.Add(withDictionary())
+	f.Fuzz(func(t *testing.T, zipped string) {
+		const frame = 1 << 16
+		p := &purse{limit: 3 * frame}
+		out, err := Inflate(zipped, Limits{Frame: frame}, p.take)
+		switch {
+		case err != nil && !errors.Is(err, ErrMalformed) && !errors.Is(err, ErrTooLarge):
+			t.Fatalf("an error of another kind: %v", err)
+		case err != nil && p.held != 0, p.held < len(out), len(out) > frame, p.most > 2*frame+2:
+			t.Fatalf("%d bytes held, %d at most, for %d bytes: %v", p.held, p.most, len(out), err)
+		}
+	})
 }
 
 // Nothing that a header announces makes the parser take memory.
@@ -267,7 +367,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		limits := Limits{Frame: 1 << 16}
 		var h, again Header
-		payload, err := Parse(s, &h, limits)
+		payload, err := parseAll(s, &h, limits)
 		if err != nil {
 			if !errors.Is(err, ErrMalformed) && !errors.Is(err, ErrTooLarge) {
 				t.Fatalf("an error of another kind: %v", err)

@@ -5,12 +5,13 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
-	"os"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/goccy/go-yaml"
+	"github.com/skerry/skerry/internal/quote"
+	"github.com/skerry/skerry/internal/statedir"
 	"github.com/skerry/skerry/registry"
 )
 
@@ -32,16 +33,18 @@ type Entry struct {
 	TLS      bool              `yaml:"tls"`
 }
 
+const maxFile = 4 << 20
+
 // ReadFile reads a YAML list of entries. Unknown keys are errors with their
 // line.
 func ReadFile(path string) ([]Entry, error) {
-	data, err := os.ReadFile(path)
+	data, err := statedir.ReadNamed(path, maxFile)
 	if err != nil {
 		return nil, fmt.Errorf("read providers: %w", err)
 	}
 	var list []Entry
 	if err := yaml.UnmarshalWithOptions(data, &list, yaml.Strict()); err != nil {
-		return nil, fmt.Errorf("read providers: %s: %s", path, yaml.FormatError(err, false, true))
+		return nil, quote.Errorf("read providers: %s: %s", path, quote.Lines(yaml.FormatError(err, false, true)))
 	}
 	if len(list) == 0 {
 		return nil, fmt.Errorf("read providers: %s lists none", path)

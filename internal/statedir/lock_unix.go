@@ -1,6 +1,6 @@
 //go:build unix
 
-package skerry
+package statedir
 
 import (
 	"errors"
@@ -8,10 +8,13 @@ import (
 	"syscall"
 )
 
-// lockFile opens a file that no other process has open through it, until it is
+// Lock opens a file that no other process has open through it, until it is
 // closed or the process ends.
-func lockFile(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+func Lock(path string) (f *os.File, err error) {
+	err = in(path, func(root *os.Root, name string) error {
+		f, err = openFile(root, name, path, os.O_RDWR|os.O_CREATE)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -21,7 +24,7 @@ func lockFile(path string) (*os.File, error) {
 	}
 	f.Close()
 	if errors.Is(err, syscall.EWOULDBLOCK) {
-		err = errTaken
+		err = ErrLocked
 	}
 	return nil, err
 }

@@ -1,0 +1,133 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/http"
+
+	"github.com/skerry/skerry/rpc"
+)
+
+// headerRequest brings the client the number by which the access log names
+// a request that the gateway itself has answered.
+const headerRequest = "X-Request-Id"
+
+func newRequestID() string { return fmt.Sprintf("%016x", rand.Uint64()) }
+
+// refusal is an answer of the gateway's own; its text is for the client.
+type refusal struct {
+	status int
+	text   string
+}
+
+// Error gives the text.
+func (r *refusal) Error() string { return r.text }
+
+func refuse(status int, format string, args ...any) *refusal {
+	return &refusal{status, fmt.Sprintf(format, args...)}
+}
+
+// refuse answers a request for which nothing was done.
+func (v *visit) refuse(w http.ResponseWriter, r *refusal) {
+	v.err = r
+	v.answer(w, r.status, r.text)
+}
+
+// answer writes a text of the gateway's own, with the request's id.
+func (v *visit) answer(w http.ResponseWriter, status int, text string) {
+	h := w.Header()
+	h.Set(headerRequest, v.id)
+	switch status {
+	case http.StatusServiceUnavailable:
+		h.Set("Retry-After", "1")
+	case http.StatusMethodNotAllowed:
+		h.Set("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
+	case http.StatusRequestTimeout:
+		h.Set("Connection", "close") // the rest of the body may yet come
+	case http.StatusUpgradeRequired:
+		h.Set("Connection", "Upgrade")
+		h.Set("Upgrade", webSocket)
+		h.Set("Sec-WebSocket-Version", "13")
+	}
+	http.Error(w, text+"\nrequest "+v.id, status)
+}
+
+// explain answers a request that no upstream has answered.
+func explain(w http.ResponseWriter, r *http.Request, err error) {
+	v := visitOf(r.Context())
+	v.err = err
+	status := v.status(err)
+	v.answer(w, status, textOf(status, err))
+}
+
+// status is that of an error, of which the client may be the cause. A body that
+// stops ends the request's context, too.
+func (v *visit) status(err error) int {
+	if cause := v.body.fault(); cause != nil && (errors.Is(cause, errStalled) || !errors.Is(err, context.Canceled)) {
+		err = cause
+	}
+	return statusOf(err)
+}
+
+// textOf says what a client needs to know of an error. What the error itself
+// says names instances and versions of the site, and is for the log.
+func textOf(status int, err error) string {
+	var own *refusal
+	switch {
+	case errors.As(err, &own):
+		return own.text
+	case status == http.StatusRequestTimeout:
+		return "the request's body did not come on"
+	case status == http.StatusBadRequest:
+		return "the request's body did not come to its end"
+	case status == http.StatusRequestEntityTooLarge:
+		return "the request's body is too large"
+	case status == http.StatusServiceUnavailable:
+		return "no instance can take the request now; it was not executed"
+	case status == http.StatusGatewayTimeout:
+		return "the service did not answer in time"
+	}
+	return "the service broke the request off, or gave no valid answer"
+}
+
+// statusClosed is what access logs show for a client that left before its
+// response; no client receives it.
+const statusClosed = 499
+
+// statusOf is the HTTP status for an error.
+func statusOf(err error) int {
+	var own *refusal
+	var timeout net.Error
+	var big *http.MaxBytesError
+	switch code := rpc.CodeOf(err); {
+	case errors.As(err, &own):
+		return own.status
+	case errors.As(err, &big), code == rpc.TooLarge:
+		return http.StatusRequestEntityTooLarge
+	case errors.Is(err, errStalled):
+		return http.StatusRequestTimeout
+	case errors.Is(err, errBody):
+		return http.StatusBadRequest
+	case errors.Is(err, context.Canceled), code == rpc.Canceled:
+		return statusClosed
+	case errors.Is(err, errUnexecuted):
+		return http.StatusServiceUnavailable
+	case code == rpc.DeadlineExceeded:
+		return http.StatusGatewayTimeout
+	case code != rpc.Unknown && rpc.SafeToRetry(err):
+		return http.StatusServiceUnavailable
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+		return http.StatusGatewayTimeout
+	}
+	return http.StatusBadGateway
+}
+
+// errUnexecuted is wrapped by errors of requests that no instance has executed.
+var errUnexecuted = errors.New("not executed")
+
+func unexecuted(format string, args ...any) error {
+	return fmt.Errorf("%w: %w", errUnexecuted, fmt.Errorf(format, args...))
+}

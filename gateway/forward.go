@@ -1,0 +1,123 @@
+package gateway
+
+import (
+	"crypto/tls"
+	"maps"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// The headers by which a service learns where a request came from.
+const (
+	headerFor    = "X-Forwarded-For"
+	headerHost   = "X-Forwarded-Host"
+	headerProto  = "X-Forwarded-Proto"
+	headerClient = "X-Real-Ip"
+)
+
+// dropped reports whether a header is one that says where a request came
+// from, or which one it was before a proxy changed it. Services believe these,
+// so a client's own never pass.
+func dropped(name string) bool {
+	switch name {
+	case "Forwarded", "X-Forwarded", headerClient, "X-Client-Ip", "Client-Ip", "True-Client-Ip", "Cf-Connecting-Ip",
+		"X-Cluster-Client-Ip", "X-Original-Url", "X-Original-Host", "X-Rewrite-Url", "Http2-Settings":
+		return true
+	}
+	return strings.HasPrefix(name, "X-Forwarded-") || strings.HasPrefix(name, "X-Original-Forwarded-")
+}
+
+// ofTrace reports whether a header is one that only the gateway sets.
+func ofTrace(name string) bool {
+	return name == "B3" || strings.HasPrefix(name, "X-B3-") || strings.HasPrefix(name, "Skerry-")
+}
+
+// maxRanges is how many ranges of a response one request may ask for; a
+// client that asks for more gets all of it, as RFC 9110 advises.
+const maxRanges = 32
+
+// clean takes out of a request what the services behind would believe.
+func clean(h http.Header) {
+	maps.DeleteFunc(h, func(name string, _ []string) bool {
+		// WSGI, CGI and others take X_Real_IP for X-Real-IP.
+		dashed := http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-"))
+		return dropped(dashed) || dashed != name && ofTrace(dashed)
+	})
+	if strings.Count(strings.Join(h["Range"], ","), ",") >= maxRanges {
+		h.Del("Range")
+	}
+}
+
+// provenance is where a request came from.
+type provenance struct {
+	client      string // its address: the peer's, or what trusted proxies say
+	chain       string // addresses from the client to the peer
+	host, proto string // that the client asked for
+}
+
+// provenanceOf believes the headers of peers that are trusted, back to the
+// first address that is not.
+func provenanceOf(r *http.Request, trusted []netip.Prefix) provenance {
+	peer, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		peer = r.RemoteAddr
+	}
+	p := provenance{client: peer, chain: peer, host: r.Host, proto: protoOf(r.TLS)}
+	if !trusts(trusted, peer) {
+		return p
+	}
+	chain := []string{peer}
+	list := strings.Split(strings.Join(r.Header[headerFor], ","), ",")
+	for _, text := range slices.Backward(list) {
+		addr, err := netip.ParseAddr(strings.TrimSpace(text))
+		if err != nil || len(chain) == maxProxies {
+			break
+		}
+		chain = append(chain, addr.String())
+	}
+	for _, p.client = range chain {
+		if !trusts(trusted, p.client) {
+			break
+		}
+	}
+	slices.Reverse(chain)
+	p.chain = strings.Join(chain, ", ")
+	if proto := strings.ToLower(r.Header.Get(headerProto)); proto == "http" || proto == "https" {
+		p.proto = proto
+	}
+	if host := r.Header.Get(headerHost); host != "" {
+		if _, err := hostName(host); err == nil {
+			p.host = host
+		}
+	}
+	return p
+}
+
+const maxProxies = 32 // in a chain of addresses
+
+func trusts(trusted []netip.Prefix, text string) bool {
+	addr, err := netip.ParseAddr(text)
+	if err != nil {
+		return false
+	}
+	addr = addr.Unmap().WithZone("")
+	return slices.ContainsFunc(trusted, func(p netip.Prefix) bool { return p.Contains(addr) })
+}
+
+func protoOf(t *tls.ConnectionState) string {
+	if t == nil {
+		return "http"
+	}
+	return "https"
+}
+
+// set tells a service.
+func (p provenance) set(h http.Header) {
+	h.Set(headerFor, p.chain)
+	h.Set(headerHost, p.host)
+	h.Set(headerProto, p.proto)
+	h.Set(headerClient, p.client)
+}

@@ -1,0 +1,138 @@
+package gateway
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+)
+
+// requestPath is a path as it is matched and sent. The two never differ: what
+// is matched are the segments of raw, and raw is what the service gets.
+type requestPath struct {
+	raw      string   // as the client spelt it; bytes that no URL may hold are percent-encoded
+	segments []string // between the slashes of raw, each decoded once
+
+	// plain are the segments that a service may see that decodes more than
+	// once, takes %2F and \ for slashes, merges slashes, and cuts parameters
+	// (;name=value) off. A request is served where both readings lead to one route.
+	plain []string
+
+	encodedSlash bool // %2F or %5C is in it, in any number of encodings
+}
+
+// readPath reads the path of a request, and refuses what no reading of it can
+// keep inside of a route.
+func readPath(u *url.URL) (requestPath, error) {
+	raw := u.RawPath
+	if raw == "" {
+		raw = u.EscapedPath()
+	}
+	if !strings.HasPrefix(raw, "/") {
+		return requestPath{}, fmt.Errorf("the path does not begin with a slash")
+	}
+	for i := range len(raw) {
+		switch c := raw[i]; {
+		case c == '\\', c == '#', control(c):
+			return requestPath{}, fmt.Errorf("the path holds the character %q, which can't be in a URL", c)
+		case c == '%' && !escapeAt(raw, i):
+			return requestPath{}, fmt.Errorf("the path holds a %% without two hexadecimal digits behind it")
+		}
+	}
+	p := requestPath{raw: respell(raw)}
+	for segment := range strings.SplitSeq(p.raw[1:], "/") {
+		decoded, err := url.PathUnescape(segment)
+		if err != nil {
+			return requestPath{}, err
+		}
+		p.segments = append(p.segments, decoded)
+	}
+	full := decodeAll(p.raw)
+	p.encodedSlash = strings.Contains(full, `\`) || strings.Count(full, "/") != strings.Count(p.raw, "/")
+	for i := range len(full) {
+		if control(full[i]) {
+			return requestPath{}, fmt.Errorf("the path holds the encoded control character %q", full[i])
+		}
+	}
+	for segment := range strings.FieldsFuncSeq(full, func(c rune) bool { return c == '/' || c == '\\' }) {
+		segment, _, _ = strings.Cut(segment, ";")
+		switch strings.TrimRight(segment, " ") { // Windows leaves blanks at the end out
+		case "":
+		case ".", "..":
+			return requestPath{}, fmt.Errorf(
+				"the path holds the segment %q, plain or encoded; ask for the path that it leads to", segment)
+		default:
+			p.plain = append(p.plain, segment)
+		}
+	}
+	return p, nil
+}
+
+// below is the path behind its first n segments, with one slash at its
+// beginning.
+func (p requestPath) below(n int) string {
+	rest := p.raw
+	for range n {
+		next := strings.IndexByte(rest[1:], '/')
+		if next < 0 {
+			return "/"
+		}
+		rest = rest[1+next:]
+	}
+	return "/" + strings.TrimLeft(rest, "/")
+}
+
+func control(c byte) bool { return c < ' ' || c == 0x7f }
+
+func hexDigit(c byte) bool {
+	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
+}
+
+// escapeAt reports whether the % at i begins an encoded byte.
+func escapeAt(s string, i int) bool { return i+2 < len(s) && hexDigit(s[i+1]) && hexDigit(s[i+2]) }
+
+// decodeAll decodes until nothing is left to decode, in one pass: each byte
+// that completes an encoded one takes its place.
+func decodeAll(s string) string {
+	if !strings.Contains(s, "%") {
+		return s
+	}
+	out := make([]byte, 0, len(s))
+	for i := range len(s) {
+		out = append(out, s[i])
+		for n := len(out) - 3; n >= 0 && out[n] == '%' && hexDigit(out[n+1]) && hexDigit(out[n+2]); n = len(out) - 3 {
+			out[n] = hexValue(out[n+1])<<4 | hexValue(out[n+2])
+			out = out[:n+1]
+		}
+	}
+	return string(out)
+}
+
+func hexValue(c byte) byte {
+	switch {
+	case c <= '9':
+		return c - '0'
+	case c <= 'F':
+		return c - 'A' + 10
+	}
+	return c - 'a' + 10
+}
+
+// inPath are the bytes besides letters and digits that a path may hold as
+// they are: unreserved ones, sub-delimiters, and what net/url lets pass.
+const inPath = "-._~!$&'()*+,;=:@/[]%"
+
+// respell encodes the bytes of a path that can't be in a URL, such as
+// letters of other alphabets, and leaves the others alone. net/url would
+// spell such a path anew as a whole, and turn its %2F into slashes.
+func respell(raw string) string {
+	var out strings.Builder
+	for i := range len(raw) {
+		c := raw[i]
+		if '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || strings.IndexByte(inPath, c) >= 0 {
+			out.WriteByte(c)
+			continue
+		}
+		fmt.Fprintf(&out, "%%%02X", c)
+	}
+	return out.String()
+}

@@ -1,0 +1,85 @@
+package quote
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"unicode/utf8"
+)
+
+// Writer is the way to a terminal: it quotes whatever is written, but for line
+// breaks and tabs. The control sequences that a command needs are methods.
+type Writer struct {
+	mu   sync.Mutex
+	to   io.Writer
+	rest []byte // the beginning of a character whose end is not written yet
+}
+
+// NewWriter quotes what goes to w.
+func NewWriter(w io.Writer) *Writer { return &Writer{to: w} }
+
+func (w *Writer) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	text := append(w.rest, p...)
+	whole := len(text)
+	for i := 1; i < utf8.UTFMax && i <= len(text); i++ {
+		if b := text[len(text)-i:]; utf8.RuneStart(b[0]) {
+			if !utf8.FullRune(b) {
+				whole -= i
+			}
+			break
+		}
+	}
+	w.rest = append([]byte(nil), text[whole:]...)
+	if _, err := io.WriteString(w.to, string(Lines(string(text[:whole])))); err != nil {
+		return 0, fmt.Errorf("print: %w", err)
+	}
+	return len(p), nil
+}
+
+// Flush writes what is left of a character that was never completed.
+func (w *Writer) Flush() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	io.WriteString(w.to, Text(string(w.rest)))
+	w.rest = nil
+}
+
+// Overwrite shows a line in place of the one where the cursor stands.
+func (w *Writer) Overwrite(line Safe) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	io.WriteString(w.to, "\r"+Text(string(line))+"\x1b[K")
+}
+
+// Wipe clears the line where the cursor stands.
+func (w *Writer) Wipe() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	io.WriteString(w.to, "\r\x1b[K")
+}
+
+// Value writes a value that another program reads: as it is, but quoted on a
+// terminal.
+func (w *Writer) Value(s string) error {
+	if w.Terminal() {
+		_, err := w.Write([]byte(s))
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	_, err := io.WriteString(w.to, s)
+	return err
+}
+
+// Terminal reports whether a person reads what is written.
+func (w *Writer) Terminal() bool {
+	f, ok := w.to.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}

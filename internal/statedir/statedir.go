@@ -1,0 +1,293 @@
+package statedir
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// MaxFile is the largest file that is read.
+const MaxFile = 64 << 20
+
+// ErrLocked says that another process holds a lock.
+var ErrLocked = errors.New("another process holds the lock")
+
+// UnsafeError says why a directory or a file is not used.
+type UnsafeError struct {
+	Path string
+	Why  string // with owner and mode
+	Mend string // a command
+}
+
+func (e *UnsafeError) Error() string {
+	return fmt.Sprintf("%q is not used: %s; mend it by: %s", e.Path, e.Why, e.Mend)
+}
+
+// Make makes a directory where there is none, with mode 0700, and checks it.
+func Make(path string) error {
+	if err := checkLinks(path); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return fmt.Errorf("make the state directory: %w", err)
+	}
+	return Check(path)
+}
+
+// Check reports whether files may be kept in a directory.
+func Check(path string) error {
+	root, err := open(path)
+	if err != nil {
+		return err
+	}
+	return root.Close()
+}
+
+// open opens a directory and checks what was opened.
+func open(path string) (*os.Root, error) {
+	if err := checkLinks(path); err != nil {
+		return nil, err
+	}
+	root, err := os.OpenRoot(path)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := root.Open(".")
+	if err == nil {
+		err = errors.Join(check(dir, path), dir.Close())
+	}
+	if err != nil {
+		root.Close()
+		return nil, err
+	}
+	return root, nil
+}
+
+// checkLinks refuses a path that leads over another user's symbolic link.
+func checkLinks(path string) error {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return err
+	}
+	for p := abs; ; p = filepath.Dir(p) {
+		info, err := os.Lstat(p)
+		if err == nil && info.Mode()&fs.ModeSymlink != 0 {
+			if err := checkLink(info, p); err != nil {
+				return err
+			}
+		}
+		if filepath.Dir(p) == p {
+			return nil
+		}
+	}
+}
+
+// in opens the directory of a path for one operation on the file in it.
+func in(path string, do func(root *os.Root, name string) error) error {
+	root, err := open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(do(root, filepath.Base(path)), root.Close())
+}
+
+// regular looks at a name: nil without an error means that it is free.
+func regular(root *os.Root, name, path string) (fs.FileInfo, error) {
+	info, err := root.Lstat(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, &UnsafeError{path, fmt.Sprintf("it is no plain file (mode %v)", info.Mode()), "rm " + shell(path)}
+	case links(info) > 1:
+		return nil, &UnsafeError{path, fmt.Sprintf("it has %d names (hard links)", links(info)), "rm " + shell(path)}
+	}
+	return info, nil
+}
+
+// openFile opens a plain file of the directory, which it may make.
+func openFile(root *os.Root, name, path string, flag int) (*os.File, error) {
+	before, err := regular(root, name, path)
+	if err != nil {
+		return nil, err
+	}
+	if before == nil {
+		if flag&os.O_CREATE == 0 {
+			return nil, &fs.PathError{Op: "open", Path: path, Err: fs.ErrNotExist}
+		}
+		f, err := root.OpenFile(name, flag|os.O_EXCL, 0o600)
+		if !errors.Is(err, fs.ErrExist) {
+			return f, err
+		}
+		if before, err = regular(root, name, path); err != nil { // another process was first
+			return nil, err
+		}
+	}
+	f, err := root.OpenFile(name, flag&^os.O_CREATE, 0)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+	case before == nil || !os.SameFile(info, before):
+		err = &UnsafeError{path, "it was replaced while it was opened", "rm " + shell(path)}
+	default:
+		err = check(f, path)
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// ReadFile reads a file of a state directory.
+func ReadFile(path string) (text []byte, err error) {
+	err = in(path, func(root *os.Root, name string) error {
+		f, err := openFile(root, name, path, os.O_RDONLY)
+		if err != nil {
+			return err
+		}
+		text, err = readAll(f, path, MaxFile)
+		return errors.Join(err, f.Close())
+	})
+	return text, err
+}
+
+// readAll reads a file; what is too large takes no memory.
+func readAll(f *os.File, path string, most int) ([]byte, error) {
+	tooLarge := fmt.Errorf("read %q: it has more than %d bytes", path, most)
+	if info, err := f.Stat(); err == nil && info.Size() > int64(most) {
+		return nil, tooLarge
+	}
+	text, err := io.ReadAll(io.LimitReader(f, int64(most)+1)) // a pipe has no size
+	if err == nil && len(text) > most {
+		return nil, tooLarge
+	}
+	return text, err
+}
+
+// WriteFile replaces a file so that a reader, or a power cut, finds the old or
+// the new text and nothing between. A link or a pipe of that name is replaced,
+// too, and what it leads to is not touched.
+func WriteFile(path string, text []byte) error {
+	err := in(path, func(root *os.Root, name string) error {
+		temporary := name + "." + strings.ToLower(rand.Text()[:10]) + ".new"
+		f, err := root.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		if err != nil {
+			return err
+		}
+		_, err = f.Write(text)
+		err = errors.Join(err, f.Sync(), f.Close())
+		if err == nil {
+			err = root.Rename(temporary, name)
+		}
+		if err != nil {
+			return errors.Join(err, root.Remove(temporary))
+		}
+		if dir, err := root.Open("."); err == nil {
+			_ = dir.Sync() // where the system can; elsewhere the rename is all there is
+			dir.Close()
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("replace %q: %w", path, err)
+	}
+	return nil
+}
+
+// Append opens a file to be written at its end.
+func Append(path string) (f *os.File, err error) {
+	err = in(path, func(root *os.Root, name string) error {
+		f, err = openFile(root, name, path, os.O_WRONLY|os.O_APPEND|os.O_CREATE)
+		return err
+	})
+	return f, err
+}
+
+// Rename gives a file another name in its directory.
+func Rename(path, name string) error {
+	return in(path, func(root *os.Root, old string) error {
+		if _, err := regular(root, old, path); err != nil {
+			return err
+		}
+		return root.Rename(old, name)
+	})
+}
+
+// Remove takes a file out of its directory.
+func Remove(path string) error {
+	return in(path, func(root *os.Root, name string) error { return root.Remove(name) })
+}
+
+// Stat looks at a file; what is no plain file is an error.
+func Stat(path string) (info fs.FileInfo, err error) {
+	err = in(path, func(root *os.Root, name string) error {
+		if info, err = regular(root, name, path); err == nil && info == nil {
+			err = &fs.PathError{Op: "stat", Path: path, Err: fs.ErrNotExist}
+		}
+		return err
+	})
+	return info, err
+}
+
+// ReadUnasked reads a file that was found and not named: it must be safe as a
+// file of a state directory is.
+func ReadUnasked(path string, most int) (text []byte, err error) {
+	if _, err := os.Lstat(path); err != nil {
+		return nil, err // no file is no reason to judge its directory
+	}
+	err = in(path, func(root *os.Root, name string) error {
+		f, err := openFile(root, name, path, os.O_RDONLY)
+		if err != nil {
+			return err
+		}
+		text, err = readAll(f, path, most)
+		return errors.Join(err, f.Close())
+	})
+	return text, err
+}
+
+// OpenPlain opens a file for reading that may be anywhere and belong to any
+// user, but is a plain one: a pipe or a device could hold the reader up for
+// ever.
+func OpenPlain(path string) (*os.File, error) {
+	info, err := os.Stat(path)
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%q is no plain file (mode %v)", path, info.Mode())
+	}
+	if err != nil {
+		return nil, err
+	}
+	return os.Open(path)
+}
+
+// ReadNamed reads a file that the operator has named, which may be a pipe.
+func ReadNamed(path string, most int) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	text, err := readAll(f, path, most)
+	return text, errors.Join(err, f.Close())
+}
+
+// shell quotes a path for the command line that an error proposes.
+func shell(path string) string {
+	plain := func(r rune) bool {
+		return r == '/' || r == '.' || r == '-' || r == '_' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
+	}
+	if strings.IndexFunc(path, func(r rune) bool { return !plain(r) }) < 0 {
+		return path
+	}
+	return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
+}

@@ -1,0 +1,196 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Role is what a user of the database may do with the tables. Each role has
+// the rights of those before it, too.
+type Role string
+
+// The roles. In what a Service may do lies what any process of the site may:
+// it can write leases, instances and statistics of other processes, too.
+const (
+	Viewer   Role = "viewer"   // reads everything but the site's secrets: lists, statistics, the rule log
+	Reader   Role = "reader"   // reads the site's key and hears notifications: a process that offers nothing
+	Service  Role = "service"  // keeps processes listed and writes statistics: a process that offers services
+	Operator Role = "operator" // writes the rule log and changes the site's keys
+)
+
+// Roles are all roles, in the order of their rights.
+func Roles() []Role { return []Role{Viewer, Reader, Service, Operator} }
+
+// rights are what each role has beyond the role before it. {readable} stands
+// for all tables but skerry_secret.
+//
+// TRUNCATE is for the four tables that repack writes anew, and takes nothing
+// that UPDATE and DELETE on the same rows do not take. A function with the
+// rights of the tables' owner, often the superuser, would be the greater risk.
+// A Service inserts the secret once, as the first process of a cluster, and can
+// not alter it. It has no right on the rule log but to read it.
+var rights = map[Role][]string{
+	Viewer: {"SELECT ON {readable}"},
+	Reader: {"SELECT ON skerry_secret"},
+	Service: {
+		"INSERT, UPDATE, TRUNCATE ON skerry_cluster, skerry_revision, skerry_told",
+		"INSERT, UPDATE, DELETE, TRUNCATE ON skerry_lease",
+		"INSERT, UPDATE, DELETE ON skerry_instance",
+		"INSERT, DELETE ON skerry_call_stat",
+		"INSERT ON skerry_secret",
+	},
+	Operator: {
+		"INSERT, DELETE ON skerry_rule", // adopt takes entries of a log out that has ended
+		"INSERT, UPDATE ON skerry_head",
+		"UPDATE (channel, keys, changed) ON skerry_secret",
+	},
+}
+
+// clauses are the rights of a role, with those of the roles before it.
+func (r Role) clauses() []string {
+	var out []string
+	for _, role := range Roles() {
+		for _, c := range rights[role] {
+			out = append(out, strings.ReplaceAll(c, "{readable}", strings.Join(readable, ", ")))
+		}
+		if role == r {
+			return out
+		}
+	}
+	panic("postgres: unknown role " + string(r))
+}
+
+// Grant is the SQL that gives a user the rights of the role on the tables.
+func (r Role) Grant(user string) string {
+	to := pgx.Identifier{user}.Sanitize()
+	sql := ""
+	for _, c := range r.clauses() {
+		sql += "GRANT " + c + " TO " + to + ";\n"
+	}
+	return sql
+}
+
+// rolesSQL tells of each role whether the user has its rights, but for those
+// that nothing depends on.
+const rolesSQL = `SELECT ARRAY(SELECT w.role FROM unnest(@roles::text[], @on::text[], @rights::text[]) w(role, t, p)
+	GROUP BY w.role HAVING bool_and(coalesce(CASE WHEN w.p = 'DELETE' THEN has_table_privilege(to_regclass(w.t), w.p)
+		ELSE has_any_column_privilege(to_regclass(w.t), w.p) END, false)))`
+
+// may asks which roles' rights the user of a connection has beyond those of
+// the role before: it may have those of a Service and none of a Reader.
+func may(ctx context.Context, conn *pgx.Conn) (map[Role]bool, error) {
+	var roles, on, privileges []string
+	for _, role := range Roles() {
+		for _, c := range rights[role] {
+			what, where, _ := strings.Cut(strings.ReplaceAll(c, "{readable}", strings.Join(readable, ", ")), " ON ")
+			what, _, _ = strings.Cut(what, " (")
+			for _, p := range strings.Split(what, ", ") {
+				for _, t := range strings.Split(where, ", ") {
+					if p != "TRUNCATE" {
+						roles, on, privileges = append(roles, string(role)), append(on, t), append(privileges, p)
+					}
+				}
+			}
+		}
+	}
+	var found []string
+	err := conn.QueryRow(ctx, rolesSQL, pgx.NamedArgs{"roles": roles, "on": on, "rights": privileges}).Scan(&found)
+	out := map[Role]bool{}
+	for _, role := range found {
+		out[Role(role)] = true
+	}
+	return out, err
+}
+
+// RightsError says that the database user may not do what is needed, and what
+// an administrator can run to allow it.
+type RightsError struct {
+	User string
+	Role Role   // whose rights are needed
+	SQL  string // to be run by the administrator in the same database
+	Err  error  // what the database said
+}
+
+// Error is the advice in one line; SQL has the text.
+func (e *RightsError) Error() string {
+	return fmt.Sprintf("%v; user %s lacks rights: let an administrator of the database run the SQL of `skerry schema --grant-%s %[2]s`",
+		e.Err, e.User, e.Role)
+}
+
+// Unwrap is what the database said.
+func (e *RightsError) Unwrap() error { return e.Err }
+
+// explain adds to an error what an administrator can do about it; need is the
+// role whose rights are enough for what failed. A table that is missing,
+// because this user may not make it, is a matter of rights too.
+func (r *Registry) explain(err error, need Role) error {
+	if _, done := errors.AsType[*RightsError](err); done {
+		return err
+	}
+	code := sqlState(err)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case code == noRight:
+		refused := &RightsError{User: r.conn.User, Role: need, SQL: Schema() + "\n" + need.Grant(r.conn.User), Err: err}
+		if need == Operator { // a command's matter, not the session's
+			return refused
+		}
+		r.rights = refused
+		if !r.told { // once, as it is long
+			r.told = true
+			r.log.Warn("the user lacks rights in the database; as soon as an administrator has run this SQL, everything goes on by itself",
+				"user", r.conn.User, "sql", r.rights.SQL)
+		}
+		return r.rights
+	case code == undefinedTable && r.rights != nil:
+		return r.rights
+	}
+	return err
+}
+
+// holdersSQL names the sessions that hold a lock on the rows of a table and
+// wait for none themselves: those that have made this session wait.
+// pg_blocking_pids says the same only while a session waits.
+const holdersSQL = `SELECT DISTINCT coalesce(l.pid, 0), coalesce(a.usename, ''), left(coalesce(a.application_name, ''), 100)
+FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
+WHERE l.locktype = 'relation' AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+	AND l.relation = to_regclass(@table::text) AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid()
+	AND l.mode IN ('RowShareLock', 'RowExclusiveLock', 'ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+	AND NOT EXISTS (SELECT FROM pg_locks w WHERE w.pid = l.pid AND NOT w.granted)
+ORDER BY 1 LIMIT 3`
+
+// held adds to the error of a statement that has waited in vain for a lock on
+// a table who holds it. The transaction has ended.
+func (r *Registry) held(ctx context.Context, conn *pgx.Conn, err error, table string) error {
+	if sqlState(err) != lockedNow {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stmtTime) // most of ctx has passed
+	defer cancel()
+	rows, asked := conn.Query(ctx, holdersSQL, pgx.NamedArgs{"table": table})
+	if asked != nil {
+		return err
+	}
+	holders, asked := pgx.CollectRows(rows, func(row pgx.CollectableRow) (string, error) {
+		var pid int
+		var user, application string
+		err := row.Scan(&pid, &user, &application)
+		if pid == 0 {
+			return "a prepared transaction (see pg_prepared_xacts)", err
+		}
+		return fmt.Sprintf("process %d of the database (user %s, application %s); if it was forgotten: SELECT pg_terminate_backend(%[1]d)",
+			pid, brief(user), brief(application)), err
+	})
+	switch {
+	case asked != nil:
+		return err
+	case len(holders) == 0:
+		return fmt.Errorf("%w: the lock on %s was held until just now; try again", err, table)
+	}
+	return fmt.Errorf("%w: the lock on %s is held by %s", err, table, strings.Join(holders, ", and by "))
+}

@@ -1,0 +1,192 @@
+//go:build linux
+
+package postgres_test
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/skerry/skerry/health"
+	"github.com/skerry/skerry/internal/pgtest"
+	"github.com/skerry/skerry/registry"
+	"github.com/skerry/skerry/registry/postgres"
+	"github.com/skerry/skerry/rollout"
+)
+
+// oldTables are those of version 3, as far as they differ, with a registration.
+const oldTables = `CREATE TABLE skerry_schema (version integer PRIMARY KEY, applied timestamptz NOT NULL DEFAULT now());
+	CREATE TABLE skerry_cluster (cluster text PRIMARY KEY, pulse timestamptz NOT NULL DEFAULT now(), resumed timestamptz NOT NULL DEFAULT now(), cleaned timestamptz NOT NULL DEFAULT now());
+	CREATE TABLE skerry_rule (cluster text NOT NULL, timeline bigint NOT NULL, n bigint NOT NULL, previous text NOT NULL, hash text NOT NULL,
+		entry jsonb NOT NULL, at timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (cluster, timeline, n));
+	INSERT INTO skerry_schema (version) VALUES (1), (2), (3); INSERT INTO skerry_cluster (cluster) VALUES ('site');
+	INSERT INTO skerry_rule VALUES ('site', 0, 1, '', 'x', '{}');`
+
+// TestOldTables are left alone, and one line says what to do, which works.
+func TestOldTables(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Shared(t)
+	db := server.CreateDB(t)
+	server.Exec(t, db, oldTables)
+	log := &logged{}
+	cfg := quick(t, server.URL(db), newOwner())
+	cfg.Logger = slog.New(slog.NewTextHandler(log, nil))
+	a := start(t, cfg)
+	a.promise()
+	s := a.until(3*time.Second, "the loss", lost)
+	if !errors.Is(s.Lost, postgres.ErrOldTables) || !strings.Contains(s.Lost.Error(), "skerry schema --replace") {
+		t.Errorf("lost: %v; want ErrOldTables, with what to do", s.Lost)
+	}
+	a.holds(3 * time.Second) // it tries again, and says no more
+	if n := strings.Count(log.String(), "level=ERROR"); n != 1 {
+		t.Errorf("%d lines of errors, want 1:\n%s", n, log)
+	}
+	const untouched = `SELECT (SELECT count(*) FROM pg_class WHERE relname LIKE 'skerry_%' AND relkind = 'r') || ' ' || (SELECT max(version) FROM skerry_schema) || ' ' || (SELECT entry::text FROM skerry_rule)`
+	if got := one[string](t, server.URL(db), untouched); got != "3 3 {}" {
+		t.Errorf("the old tables were touched: %s", got)
+	}
+	if p := probe(t, server.URL(db)); !p.Old || len(p.Problems()) != 1 || !strings.Contains(p.Problems()[0].Do, "--replace") {
+		t.Errorf("the probe says %v", p.Problems())
+	}
+	server.Exec(t, db, postgres.Replace())
+	a.sees(back, a.instance())
+	server.Exec(t, db, postgres.Replace()) // it drops its own tables as well
+	a.sees(2*back, a.instance())
+}
+
+// future makes tables of a later version: a column more in each, and a table more.
+func future(version, needs int) string {
+	sql := fmt.Sprintf("INSERT INTO skerry_schema (version, needs) VALUES (%d, %d); CREATE TABLE skerry_moon (phase text);", version, needs)
+	for _, table := range []string{"schema", "cluster", "revision", "told", "lease", "instance", "call_stat", "rule", "head", "secret"} {
+		sql += "ALTER TABLE skerry_" + table + " ADD COLUMN future text NOT NULL DEFAULT 'later';"
+	}
+	return sql
+}
+
+// TestTablesOfALaterVersion: columns that this program does not know are left
+// as they are, by readers, writers and what tidies up.
+func TestTablesOfALaterVersion(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Shared(t)
+	db := server.CreateDB(t)
+	before := start(t, quick(t, server.URL(db), newOwner()))
+	list := []registry.Instance{before.offer()}
+	before.sees(2*time.Second, list...)
+	server.Exec(t, db, future(postgres.SchemaVersion+1, postgres.SchemaVersion)+"UPDATE skerry_cluster SET future = 'kept'; UPDATE skerry_lease SET future = 'kept'; UPDATE skerry_told SET future = 'kept'")
+	a, b := start(t, quick(t, server.URL(db), newOwner())), start(t, quick(t, server.URL(db), newOwner()))
+	list = append(list, a.offer())
+	b.sees(2*time.Second, list...)
+	before.sees(2*time.Second, list...)
+	extra := a.instance()
+	extra.Port = 7009
+	if err := a.Register(t.Context(), extra); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Withdraw(t.Context(), extra.ID()); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Write(t.Context(), []health.Row{row(health.Client, "m", "p", 1, 0, 1)}); err != nil {
+		t.Error(err)
+	}
+	if sum, err := b.Stats(t.Context(), postgres.StatQuery{}); err != nil || len(sum) != 1 {
+		t.Errorf("statistics: %v, %v", sum, err)
+	}
+	if err := a.Rules().Append(t.Context(), (&rollout.Log{}).Next("spring", nil)); err != nil {
+		t.Error(err)
+	}
+	if entries, err := b.Rules().Since(t.Context(), rollout.Generation{}); err != nil || len(entries) != 1 {
+		t.Errorf("rules: %v, %v", entries, err)
+	}
+	if err := a.SetKeys(t.Context(), nil, []string{"sk1-a"}); err != nil {
+		t.Error(err)
+	}
+	// What tidies up: old rows go, and a table that has grown is written anew.
+	server.Exec(t, db, "UPDATE skerry_instance SET changed = now() - interval '1 hour'; UPDATE skerry_cluster SET cleaned = now() - interval '11 minutes'; "+
+		"INSERT INTO skerry_lease (cluster, owner, heartbeat, valid) SELECT 'other', i || repeat('x', 1000), now(), '1 hour' FROM generate_series(1, 1000) i; DELETE FROM skerry_lease WHERE cluster = 'other'")
+	await(t, 10*time.Second, "the space is given back and the old row has gone", func() bool {
+		return one[bool](t, server.URL(db), "SELECT pg_relation_size('skerry_lease') < 100000 AND (SELECT count(*) FROM skerry_instance) = 2")
+	})
+	b.sees(time.Second, list...)
+	const kept = "SELECT (SELECT future FROM skerry_cluster) || ' ' || (SELECT future FROM skerry_lease WHERE owner LIKE '%s') || ' ' || (SELECT future FROM skerry_told) || ' ' || (SELECT max(version) FROM skerry_schema)"
+	if got, want := one[string](t, server.URL(db), fmt.Sprintf(kept, before.owner.String())), fmt.Sprintf("kept kept kept %d", postgres.SchemaVersion+1); got != want {
+		t.Errorf("columns of the later version: %q, want %q", got, want)
+	}
+	if p := probe(t, server.URL(db)); len(p.Problems()) != 0 || p.SchemaVersion != postgres.SchemaVersion+1 {
+		t.Errorf("problems: %v", p.Problems())
+	}
+}
+
+// TestTablesThatNeedALaterProgram are left alone.
+func TestTablesThatNeedALaterProgram(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Shared(t)
+	db := server.CreateDB(t)
+	server.Exec(t, db, postgres.Schema()+future(postgres.SchemaVersion+2, postgres.SchemaVersion+1))
+	a := start(t, quick(t, server.URL(db), newOwner()))
+	a.promise()
+	s := a.until(3*time.Second, "the loss", lost)
+	if !errors.Is(s.Lost, postgres.ErrNewTables) || !strings.Contains(s.Lost.Error(), fmt.Sprintf("need a program that knows version %d", postgres.SchemaVersion+1)) {
+		t.Errorf("lost: %v; want ErrNewTables with the versions", s.Lost)
+	}
+	if n := one[int](t, server.URL(db), "SELECT count(*)::int FROM skerry_cluster"); n != 0 {
+		t.Errorf("%d rows were written", n)
+	}
+	if p := probe(t, server.URL(db)); len(p.Problems()) != 1 || !strings.Contains(p.Problems()[0].Do, "update") {
+		t.Errorf("the probe says %v", p.Problems())
+	}
+}
+
+// TestSchemaTwice changes nothing, and tables that came back without their
+// version get it.
+func TestSchemaTwice(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Shared(t)
+	db := server.CreateDB(t)
+	a := start(t, quick(t, server.URL(db), newOwner()))
+	in := a.offer()
+	server.Exec(t, db, postgres.Schema())
+	server.Exec(t, db, "TRUNCATE skerry_schema")
+	start(t, quick(t, server.URL(db), newOwner())).sees(3*time.Second, in)
+	if n := one[int](t, server.URL(db), "SELECT max(version) FROM skerry_schema"); n != postgres.SchemaVersion {
+		t.Errorf("version %d", n)
+	}
+}
+
+// TestLink: how the connection that carries the site's key is protected.
+func TestLink(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Own(t, pgtest.Options{TLS: true})
+	db := server.CreateDB(t)
+	plain := strings.TrimSuffix(server.URL(db), "sslmode=disable")
+	for name, c := range map[string]struct {
+		url  string
+		want postgres.Link
+	}{
+		"socket":   {server.SocketURL(db), postgres.Link{Socket: true}},
+		"TCP":      {plain + "sslmode=disable", postgres.Link{Loopback: true}},
+		"prefer":   {plain + "sslmode=prefer", postgres.Link{Loopback: true, Encrypted: true}},
+		"require":  {plain + "sslmode=require", postgres.Link{Loopback: true, Encrypted: true}},
+		"verified": {plain + "sslmode=verify-full&sslrootcert=" + server.Certificate(), postgres.Link{Loopback: true, Encrypted: true, Verified: true}},
+		"by a CA":  {plain + "sslmode=verify-ca&sslrootcert=" + server.Certificate(), postgres.Link{Loopback: true, Encrypted: true, Verified: true}},
+	} {
+		a := start(t, quick(t, c.url, newOwner()))
+		a.until(3*time.Second, name, live)
+		got, known := a.Link()
+		if version, _, _ := strings.Cut(got.TLS, " TLS_"); !known || (version == "TLS 1.3") != c.want.Encrypted {
+			t.Errorf("%s: %v %q", name, known, got.TLS)
+		}
+		got.TLS = ""
+		if got != c.want || !got.Private() {
+			t.Errorf("%s: %+v, want %+v", name, got, c.want)
+		}
+		if p := probe(t, c.url); p.Link.Encrypted != c.want.Encrypted || p.Link.Socket != c.want.Socket {
+			t.Errorf("%s: the probe says %+v", name, p.Link)
+		}
+	}
+	if (postgres.Link{}).Private() {
+		t.Error("a plain connection to another host is private")
+	}
+}

@@ -1,0 +1,327 @@
+package postgres
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Limits of the key ring.
+const (
+	maxKeys = 16
+	maxKey  = 256 // bytes
+)
+
+// ErrKeysChanged says that the site's keys are not those that SetKeys was to
+// replace: another operator was faster. Read them and decide again.
+var ErrKeysChanged = errors.New("the site's keys in the database are others than expected")
+
+// secret is the cluster's row of skerry_secret. The zero secret is none.
+type secret struct {
+	state   string // of the row, as the fragment {secret} tells it
+	channel string
+	keys    []string
+}
+
+var channelForm = regexp.MustCompile(`^skerry:[0-9a-f]{40}$`)
+
+// newChannel is a name that nobody can guess.
+func newChannel() string {
+	random := make([]byte, 20)
+	_, _ = rand.Read(random) // it never fails
+	return "skerry:" + hex.EncodeToString(random)
+}
+
+const (
+	// The parts are cut where they are longer than any that skerry writes.
+	secretSQL = `SELECT xmin::text, coalesce(left(channel, 100), ''), coalesce((SELECT json_agg(left(u.k, 300) ORDER BY u.i)
+		FROM unnest(keys) WITH ORDINALITY u(k, i) WHERE u.i <= 20), '[]')::text FROM skerry_secret WHERE cluster = @cluster`
+	makeSecretSQL = `INSERT INTO skerry_secret (cluster, channel, keys) VALUES (@cluster, @new_channel, @keys) ON CONFLICT DO NOTHING`
+	setKeysSQL    = `UPDATE skerry_secret SET keys = @keys, changed = now(),
+		channel = CASE WHEN channel ~ '^skerry:[0-9a-f]{40}$' THEN channel ELSE @new_channel END
+		WHERE cluster = @cluster AND keys = @old RETURNING channel`
+	fillKeysSQL   = `UPDATE skerry_secret SET keys = @keys, changed = now() WHERE cluster = @cluster AND keys = '{}'`
+	tellSecretSQL = `SELECT pg_notify(@channel, json_build_object('c', @cluster::text, 'k', true)::text)`
+)
+
+// readSecret reads the row. A row that makes no sense is the error.
+func (r *Registry) readSecret(ctx context.Context, conn *pgx.Conn) (secret, error) {
+	var s secret
+	var keys string
+	err := conn.QueryRow(ctx, secretSQL, r.args()).Scan(&s.state, &s.channel, &keys)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return secret{}, nil
+	}
+	if err != nil {
+		return secret{}, err
+	}
+	var ring []*string
+	if err = json.Unmarshal([]byte(keys), &ring); err == nil {
+		for _, k := range ring {
+			if k == nil {
+				k = new(string)
+			}
+			s.keys = append(s.keys, *k)
+		}
+		err = s.check()
+	}
+	if err != nil {
+		return secret{state: s.state}, &oddSecretError{err}
+	}
+	return s, nil
+}
+
+type oddSecretError struct{ error }
+
+// check refuses what skerry would not write. Its errors show no part of it.
+func (s *secret) check() error {
+	if !channelForm.MatchString(s.channel) {
+		return errors.New("channel is not skerry: and 40 hexadecimal digits")
+	}
+	return checkKeys(s.keys)
+}
+
+func checkKeys(keys []string) error {
+	if len(keys) > maxKeys {
+		return fmt.Errorf("%d keys, at most %d are allowed", len(keys), maxKeys)
+	}
+	for i, k := range keys {
+		switch {
+		case k == "" || len(k) > maxKey:
+			return fmt.Errorf("key %d has %d bytes, 1 to %d are allowed", i+1, len(k), maxKey)
+		case slices.ContainsFunc([]byte(k), func(c byte) bool { return c <= ' ' || c > '~' }):
+			return fmt.Errorf("key %d is not one word of ASCII", i+1)
+		case slices.Contains(keys[:i], k):
+			return fmt.Errorf("key %d is there twice", i+1)
+		}
+	}
+	return nil
+}
+
+// makeSecret writes the row that is missing, or the keys. What this process
+// knows already comes back: a database that lost the row changes no key.
+func (r *Registry) makeSecret(ctx context.Context, conn *pgx.Conn, found secret) error {
+	known := r.currentSecret()
+	channel, keys := known.channel, known.keys
+	if channel == "" {
+		channel = newChannel()
+	}
+	if len(keys) == 0 && r.cfg.NewKey != nil {
+		keys = []string{r.cfg.NewKey()}
+	}
+	if err := checkKeys(keys); err != nil {
+		return fmt.Errorf("make the site's key: %w", err)
+	}
+	sql := makeSecretSQL
+	if found.state != "" {
+		sql = fillKeysSQL
+	}
+	return r.flushed(ctx, conn, func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, sql, pgx.NamedArgs{"cluster": r.cfg.Cluster, "new_channel": channel, "keys": append([]string{}, keys...)})
+		return err
+	})
+}
+
+// flushed runs a transaction that is on disk when it has ended, unlike a
+// heartbeat, and that waits for no lock for long.
+func (r *Registry) flushed(ctx context.Context, conn *pgx.Conn, f func(pgx.Tx) error) error {
+	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		const settings = "SET LOCAL synchronous_commit = on; SET LOCAL lock_timeout = '2s'"
+		if _, err := tx.Exec(ctx, settings, pgx.QueryExecModeSimpleProtocol); err != nil {
+			return err
+		}
+		return f(tx)
+	})
+}
+
+// currentSecret is the secret as it was last read.
+func (r *Registry) currentSecret() secret {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.secret
+}
+
+// learnSecret reads the secret and makes what is missing of it. Without the
+// right to read it this process hears no notifications.
+func (s *session) learnSecret(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.r.limit())
+	defer cancel()
+	found, err := s.r.readSecret(ctx, s.conn)
+	lacking := found.state == "" || len(found.keys) == 0 && (s.r.cfg.NewKey != nil || len(s.r.currentSecret().keys) > 0)
+	if err == nil && lacking && s.writable && !s.keyless {
+		if err = s.r.makeSecret(ctx, s.conn, found); err == nil {
+			found, err = s.r.readSecret(ctx, s.conn)
+		}
+		if err != nil && !s.lost(err) {
+			need := Operator // which may alter a row that is there
+			if found.state == "" {
+				need = Service
+			}
+			s.keyless = true
+			s.r.log.Warn("the site's secret in the database can't be made by this user; the next session tries again",
+				"err", s.r.explain(err, need))
+			err = nil
+		}
+	}
+	odd, isOdd := errors.AsType[*oddSecretError](err)
+	switch {
+	case isOdd:
+		s.secretive = true
+		s.r.odd.add("skerry_secret", true, oddRow("skerry_secret", odd, s.r.cfg.Cluster))
+		s.r.mu.Lock()
+		s.r.secret.state = found.state // the rest stays as it was
+		s.r.mu.Unlock()
+		return nil
+	case err == nil:
+		s.secretive = true
+		s.r.odd.add("skerry_secret", true)
+		s.r.learn(found)
+		if s.r.currentSecret().channel != s.channel {
+			s.hint.at = time.Now() // which ends the wait: the session is to listen
+		}
+		return nil
+	case s.lost(err):
+		return fmt.Errorf("read the site's secret: %w", err)
+	case sqlState(err) == noRight:
+		s.secretive = false
+		s.r.mu.Lock()
+		said := s.r.deaf
+		s.r.deaf, s.r.secret.channel, s.r.secret.state = true, "", ""
+		s.r.mu.Unlock()
+		if !said {
+			s.r.log.Warn("the user may not read skerry_secret: changes are seen by polling only, and the site's key is not known from here; "+
+				"a member of the site needs the rights of `skerry schema --grant-reader`", "user", s.r.conn.User, "every", s.r.cfg.tick())
+		}
+		return nil
+	}
+	s.r.log.Warn("the site's secret was not read; the next poll tries again", "err", err)
+	return nil
+}
+
+// learn takes in what was read and hands new keys on. A row or ring that was
+// lost changes no key: it is looked at with each poll until it is there again.
+func (r *Registry) learn(found secret) {
+	r.mu.Lock()
+	before := r.secret
+	if len(found.keys) == 0 && (len(before.keys) > 0 || r.cfg.NewKey != nil) {
+		found.state, found.keys = "", before.keys
+	}
+	if found.channel == "" {
+		found.channel = before.channel
+	}
+	r.secret, r.deaf = found, false
+	r.mu.Unlock()
+	if !slices.Equal(found.keys, before.keys) && r.cfg.Secret != nil {
+		r.cfg.Secret(slices.Clone(found.keys))
+	}
+}
+
+// Keys reads the site's keys: the first signs, all verify. There may be none.
+// It uses a connection of its own and works without Run.
+func (r *Registry) Keys(ctx context.Context) ([]string, error) {
+	conn, err := r.connect(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read the site's keys: %w", unavailable(err))
+	}
+	defer hangUp(ctx, conn)
+	ctx, cancel := context.WithTimeout(ctx, stmtTime)
+	defer cancel()
+	found, err := r.readSecret(ctx, conn)
+	if odd, ok := errors.AsType[*oddSecretError](err); ok {
+		return nil, fmt.Errorf("read the site's keys: the row of cluster %s in skerry_secret makes no sense: %w; "+
+			"let an operator delete the row: a running process writes it again with the keys that it knows", r.cfg.Cluster, odd)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the site's keys: %w", r.explain(err, Reader))
+	}
+	return found.keys, nil
+}
+
+// SetKeys replaces the site's keys when they are those of old, and fails with
+// ErrKeysChanged otherwise. Every process is told. It needs the rights of an
+// operator, uses a connection of its own, and works without Run.
+func (r *Registry) SetKeys(ctx context.Context, old, keys []string) error {
+	err := checkKeys(keys)
+	if err == nil && len(keys) == 0 {
+		err = errors.New("no key is left")
+	}
+	if err != nil {
+		return fmt.Errorf("write the site's keys: %w", err)
+	}
+	conn, err := r.connect(ctx)
+	if err != nil {
+		return fmt.Errorf("write the site's keys: %w", unavailable(err))
+	}
+	defer hangUp(ctx, conn)
+	ctx, cancel := context.WithTimeout(ctx, 2*stmtTime)
+	defer cancel()
+	err = r.flushed(ctx, conn, func(tx pgx.Tx) error { return r.replaceKeys(ctx, tx, old, keys) })
+	if err != nil && !errors.Is(err, ErrKeysChanged) {
+		err = r.explain(r.held(ctx, conn, err, "skerry_secret"), Operator)
+	}
+	if err != nil {
+		return fmt.Errorf("write the site's keys: %w", err)
+	}
+	return nil
+}
+
+func (r *Registry) replaceKeys(ctx context.Context, tx pgx.Tx, old, keys []string) error {
+	args := pgx.NamedArgs{"cluster": r.cfg.Cluster, "keys": keys, "old": append([]string{}, old...), "new_channel": newChannel()}
+	var channel string
+	err := tx.QueryRow(ctx, setKeysSQL, args).Scan(&channel)
+	if errors.Is(err, pgx.ErrNoRows) && len(old) == 0 {
+		tag, err := tx.Exec(ctx, makeSecretSQL, args)
+		if err == nil && tag.RowsAffected() == 0 {
+			err = ErrKeysChanged
+		}
+		return err // a new row: its channel has no listeners
+	}
+	if errors.Is(err, pgx.ErrNoRows) {
+		return ErrKeysChanged
+	}
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, tellSecretSQL, pgx.NamedArgs{"cluster": r.cfg.Cluster, "channel": channel})
+	return err
+}
+
+// listen hears the channel that is valid now. When it has changed, the earlier
+// one is heard for two more polls, for writers that have not read the new one:
+// what comes on it is a reason to read and no more.
+func (s *session) listen(ctx context.Context) error {
+	channel := s.r.currentSecret().channel
+	if channel == s.channel {
+		if s.former != "" && time.Now().After(s.formerEnds) {
+			err := s.exec(ctx, "UNLISTEN "+pgx.Identifier{s.former}.Sanitize())
+			s.former = ""
+			return err
+		}
+		return nil
+	}
+	if channel != "" {
+		if err := s.exec(ctx, "LISTEN "+pgx.Identifier{channel}.Sanitize()); err != nil {
+			return err
+		}
+	}
+	if s.former != "" && s.former != channel {
+		if err := s.exec(ctx, "UNLISTEN "+pgx.Identifier{s.former}.Sanitize()); err != nil {
+			return err
+		}
+	}
+	s.former, s.formerEnds = s.channel, time.Now().Add(2*s.r.cfg.tick())
+	if !s.full.IsZero() {
+		s.next = time.Now() // what came before this process listened is read
+	}
+	s.channel = channel
+	s.listening = channel != ""
+	return nil
+}

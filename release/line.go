@@ -1,0 +1,276 @@
+package release
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/skerry/skerry/rollout"
+)
+
+// Line is one of the rule logs of a site. A site has one; it has several after
+// two operators have committed where neither could see the other: two primaries
+// of the database, or two halves of a network.
+type Line struct {
+	Tip     rollout.Position `json:"tip"`
+	Members []string         `json:"members,omitempty"` // processes that have applied it, or a part of it and of no other
+	Stored  bool             `json:"stored,omitempty"`  // the database holds it, or a part of it
+	Entries []rollout.Entry  `json:"-"`
+}
+
+// names reports whether a text names the line: the beginning of its tip's hash,
+// or its generation.
+func (l Line) names(text string) bool {
+	return len(text) >= 4 && strings.HasPrefix(l.Tip.Hash, strings.ToLower(text)) || l.Tip.Generation.String() == text
+}
+
+// linesOf reads the logs that the processes have applied: those that are no
+// part of another. The ones with more processes come first.
+func linesOf(ctx context.Context, members []Member) ([]Line, error) {
+	var mu sync.Mutex
+	tips := map[rollout.Position][]Member{}
+	ask(ctx, members, func(ctx context.Context, m Member) error {
+		r, err := m.Peer.Report(ctx, rollout.Question{})
+		if err == nil {
+			mu.Lock()
+			tip := rollout.Position{Generation: r.Applied, Hash: r.Hash}
+			tips[tip] = append(tips[tip], m)
+			mu.Unlock()
+		}
+		return err
+	})
+	if len(tips) == 0 {
+		return nil, fmt.Errorf("%w: %w", ErrFrozen, errNobody)
+	}
+	var lines []Line
+	for tip, with := range tips {
+		if tip.Hash == "" { // the empty log is a part of every other
+			continue
+		}
+		entries, err := read(ctx, tip, with)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrFrozen, err)
+		}
+		l := Line{Tip: tip, Entries: entries}
+		for _, m := range with {
+			l.Members = append(l.Members, m.Process)
+		}
+		lines = append(lines, l)
+	}
+	return merged(lines), nil
+}
+
+// read fetches a log from one of the processes that have applied it.
+func read(ctx context.Context, tip rollout.Position, with []Member) ([]rollout.Entry, error) {
+	var all error
+	for _, m := range with[:min(len(with), 3)] {
+		ctx, cancel := context.WithTimeout(ctx, askLimit)
+		entries, err := m.Peer.Since(ctx, rollout.Generation{})
+		cancel()
+		if err == nil {
+			_, err = rollout.Replay(entries)
+		}
+		if i := slices.IndexFunc(entries, func(e rollout.Entry) bool { return e.Position() == tip }); err == nil && i >= 0 {
+			return entries[:i+1], nil // it may have learnt more since it reported
+		}
+		all = errors.Join(all, fmt.Errorf("read the rules of %s: %w", m.Process, cmp.Or(err, errChanged)))
+	}
+	return nil, all
+}
+
+// merged leaves the lines that are no part of another, and that no other ends:
+// who has applied those goes on with it as soon as it hears of it.
+func merged(lines []Line) (out []Line) {
+	slices.SortFunc(lines, func(a, b Line) int {
+		return cmp.Or(b.Tip.Generation.Compare(a.Tip.Generation), strings.Compare(a.Tip.Hash, b.Tip.Hash))
+	})
+	for _, l := range lines {
+		i := slices.IndexFunc(out, func(o Line) bool { return o.covers(l) })
+		if i < 0 {
+			out = append(out, l)
+			continue
+		}
+		out[i].Members, out[i].Stored = append(out[i].Members, l.Members...), out[i].Stored || l.Stored
+	}
+	slices.SortStableFunc(out, func(a, b Line) int { return cmp.Compare(len(b.Members), len(a.Members)) })
+	for i := range out {
+		slices.Sort(out[i].Members)
+	}
+	return out
+}
+
+// covers reports whether the line holds, or ends, all of another.
+func (l Line) covers(part Line) bool {
+	n := len(part.Entries)
+	return n == 0 || n <= len(l.Entries) && l.Entries[n-1].Hash() == part.Tip.Hash || ends(l.Entries, part.Tip)
+}
+
+// ends reports whether one of the entries ends the log with that tip.
+func ends(entries []rollout.Entry, tip rollout.Position) bool {
+	return slices.ContainsFunc(entries, func(e rollout.Entry) bool { return slices.Contains(e.Ends, tip) })
+}
+
+// parted names the lines and what an operator can do.
+func parted(lines []Line) error {
+	var text []string
+	for _, l := range lines {
+		where := fmt.Sprintf("%d processes", len(l.Members))
+		if len(l.Members) > 0 && len(l.Members) <= 3 {
+			where = strings.Join(l.Members, ", ")
+		}
+		if l.Stored {
+			where += " and the database"
+		}
+		text = append(text, fmt.Sprintf("%v of %s", l.Tip, where))
+	}
+	return fmt.Errorf("%w: %s; calls between them are refused as rules_forked until one goes on: skerry release adopt --keep HASH",
+		ErrParted, strings.Join(text, ", "))
+}
+
+// Lines are the rule logs of the site, that of the store among them.
+func (c *Controller) Lines(ctx context.Context) ([]Line, error) {
+	members, err := c.cfg.Site.Members(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("find the processes: %w", err)
+	}
+	lines, err := linesOf(ctx, alive(members, c.cfg.Without))
+	if err != nil && !errors.Is(err, errNobody) {
+		return nil, err
+	}
+	if _, spread := c.cfg.Store.(*Ballot); spread {
+		return lines, err
+	}
+	stored, err := c.cfg.Store.Since(ctx, rollout.Generation{})
+	if err != nil {
+		return nil, fmt.Errorf("read the rule log: %w: %w", ErrFrozen, err)
+	}
+	if _, err := rollout.Replay(stored); err != nil {
+		return nil, fmt.Errorf("read the rule log: %w", err)
+	}
+	l := Line{Entries: stored, Stored: true}
+	if n := len(stored); n > 0 {
+		l.Tip = stored[n-1].Position()
+	}
+	if len(lines) == 0 && len(stored) == 0 {
+		return nil, nil
+	}
+	return merged(append(lines, l)), nil
+}
+
+// Adopt makes the site's log whole again: after the store was restored from an
+// older copy, what the processes have applied is written back; of logs that
+// have parted the one that keep names (the beginning of its hash, or its
+// generation) goes on, and the others end. Either way a new timeline begins, so
+// that no number ever stands for two sets of rules.
+func (c *Controller) Adopt(ctx context.Context, keep string) error {
+	lines, err := c.Lines(ctx)
+	if err != nil {
+		return fmt.Errorf("adopt: %w", err)
+	}
+	i := slices.IndexFunc(lines, func(l Line) bool { return keep != "" && l.names(keep) })
+	switch {
+	case keep != "" && i < 0:
+		return fmt.Errorf("adopt: no log of the site is named %q; %w", keep, parted(lines))
+	case keep == "" && len(lines) > 1:
+		return fmt.Errorf("adopt: name the log that goes on: %w", parted(lines))
+	case len(lines) == 0:
+		return fmt.Errorf("adopt: %w, there are no rules yet", rollout.ErrStep)
+	}
+	kept := lines[max(i, 0)]
+	if len(lines) == 1 && c.wholeStored(ctx, kept) {
+		return fmt.Errorf("adopt: %w, the log holds everything that the processes have applied", rollout.ErrStep)
+	}
+	if n, err := rollout.Vouched(c.cfg.Trust, kept.Entries); n < len(kept.Entries) {
+		return fmt.Errorf("adopt: %w", err)
+	}
+	e, err := c.ending(kept, slices.Delete(slices.Clone(lines), max(i, 0), max(i, 0)+1))
+	if err != nil {
+		return fmt.Errorf("adopt: %w", err)
+	}
+	whole := append(slices.Clone(kept.Entries), e)
+	if err := c.cfg.Store.Adopt(ctx, whole); err != nil {
+		return fmt.Errorf("adopt: begin timeline %d: %w", e.Generation.Timeline, err)
+	}
+	c.tell(ctx, whole)
+	return nil
+}
+
+// wholeStored reports whether the store has all of the only log.
+func (c *Controller) wholeStored(ctx context.Context, l Line) bool {
+	stored, err := c.cfg.Store.Since(ctx, rollout.Generation{})
+	return err == nil && slices.ContainsFunc(stored, func(e rollout.Entry) bool { return e.Hash() == l.Tip.Hash })
+}
+
+// ending is the entry by which one log goes on and others end. Services of
+// which only those speak get a rule with the version that was found first, as
+// their traces' tokens are refused and new ones must not meet two versions.
+func (c *Controller) ending(kept Line, others []Line) (rollout.Entry, error) {
+	log, err := rollout.Replay(kept.Entries)
+	if err != nil {
+		return rollout.Entry{}, err
+	}
+	e, here := log.Next("", map[string]rollout.Rule{}), map[string]bool{}
+	for _, k := range kept.Entries {
+		here[k.Hash()] = true
+	}
+	for _, o := range others {
+		other, err := rollout.Replay(o.Entries)
+		if err != nil {
+			return e, err
+		}
+		e.Generation.Timeline = max(e.Generation.Timeline, other.Last().Timeline)
+		e.Generation.N = max(e.Generation.N, other.Last().N+1)
+		for _, x := range o.Entries {
+			if !here[x.Hash()] {
+				e.Ends = append(e.Ends, x.Position())
+			}
+		}
+		for _, service := range other.Services() {
+			version, _ := other.First(service)
+			if _, ruled := log.Rule(service); !ruled && e.Rules[service].Version == "" {
+				e.Rules[service] = rollout.Rule{Version: version}
+			}
+		}
+	}
+	e.Generation.Timeline++
+	text := fmt.Sprintf("adopt generation %v after the log was restored", log.Last())
+	if len(others) > 0 {
+		var ends []string
+		for _, o := range others {
+			ends = append(ends, o.Tip.String())
+		}
+		text = fmt.Sprintf("adopt %v, end %s", kept.Tip, strings.Join(ends, ", "))
+	}
+	return c.sealed(e, text)
+}
+
+// Vouch takes over the entries that no key signs which is trusted now, by an
+// entry of its own: the chain vouches for them. An operator looks at them
+// first.
+func (c *Controller) Vouch(ctx context.Context) error {
+	entries, err := c.cfg.Store.Since(ctx, rollout.Generation{})
+	if err != nil {
+		return fmt.Errorf("vouch: read the rule log: %w", err)
+	}
+	log, err := rollout.Replay(entries)
+	if err != nil {
+		return fmt.Errorf("vouch: %w", err)
+	}
+	n, _ := rollout.Vouched(c.cfg.Trust, entries)
+	if n == len(entries) {
+		return fmt.Errorf("vouch: %w, a trusted key has signed the newest of the %d entries", rollout.ErrStep, n)
+	}
+	e, err := c.sealed(log.Next("", nil), fmt.Sprintf("vouch for the last %d entries", len(entries)-n))
+	if err == nil {
+		err = c.cfg.Store.Append(ctx, e)
+	}
+	if err != nil {
+		return fmt.Errorf("vouch: %w", err)
+	}
+	c.tell(ctx, append(entries, e))
+	return nil
+}

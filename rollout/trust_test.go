@@ -1,0 +1,725 @@
+package rollout
+
+import (
+	"crypto/ed25519"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// keyring is a Trust by names: it believes the keys that it holds now, and
+// counts what it has checked.
+type keyring struct {
+	keys   map[string]ed25519.PublicKey
+	checks int
+}
+
+func (k *keyring) Signer(p Purpose, text string, proof Proof) (string, error) {
+	k.checks++
+	name := string(proof.Key)
+	if pub := k.keys[name]; proof.Kind != SSHProof || pub == nil || !ed25519.Verify(pub, []byte(string(p)+"\x00"+text), proof.Signature) {
+		return "", fmt.Errorf("no key of the ring has signed it, %q says that it has", name)
+	}
+	return name, nil
+}
+
+// operator has a key of his own, made from his name.
+type operator string
+
+func (o operator) key() ed25519.PrivateKey {
+	return ed25519.NewKeyFromSeed([]byte(fmt.Sprintf("%-32s", string(o)))[:ed25519.SeedSize])
+}
+
+func (o operator) Sign(p Purpose, text string) (Proof, error) {
+	return Proof{Kind: SSHProof, Signature: ed25519.Sign(o.key(), []byte(string(p)+"\x00"+text)), Key: []byte(o)}, nil
+}
+
+// entry is one that the operator has signed.
+func (o operator) entry(t *testing.T, e Entry) Entry {
+	t.Helper()
+	e, err := e.Sealed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	proof, _ := o.Sign(ForRelease, e.Body())
+	return e.Proven(proof)
+}
+
+// asks is the operator's word to a process.
+func (o operator) asks(verb string, e Entry, command string) Undertaking {
+	proof, _ := o.Sign(ForPromise, Words(verb, e.Hash(), command))
+	return Undertaking{Command: command, Proof: proof}
+}
+
+func trusting(names ...operator) *keyring {
+	k := &keyring{keys: map[string]ed25519.PublicKey{}}
+	for _, o := range names {
+		k.keys[string(o)] = o.key().Public().(ed25519.PublicKey)
+	}
+	return k
+}
+
+const ann, bob, eve = operator("ann"), operator("bob"), operator("eve")
+
+// guarded is an agent of cluster "shop" that believes the ring.
+func guarded(t *testing.T, k *keyring, saved Saved, save func(Saved) error) *Agent {
+	t.Helper()
+	a, err := NewAgent(AgentConfig{Process: "host/1/a", Cluster: "shop", Trust: k, Saved: saved, Save: save})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// chain is n entries of auth v1, v2 …, one signed by each operator.
+func signedChain(t *testing.T, by ...operator) (entries []Entry) {
+	t.Helper()
+	log := &Log{cluster: "shop"}
+	for i, o := range by {
+		e := o.entry(t, log.Next("r", map[string]Rule{"auth": {Version: fmt.Sprint("v", i+1)}}))
+		entries, log = append(entries, e), mustApply(t, log, e)
+	}
+	return entries
+}
+
+// branch are further entries behind others, with another content.
+func branch(t *testing.T, after []Entry, name string, by ...operator) (entries []Entry) {
+	t.Helper()
+	log, err := Replay(after)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log.cluster = "shop"
+	for i, o := range by {
+		e := o.entry(t, log.Next("r", map[string]Rule{"auth": {Version: fmt.Sprint(name, i+1)}}))
+		entries, log = append(entries, e), mustApply(t, log, e)
+	}
+	return entries
+}
+
+// ending is the entry that lets one log go on and ends entries of others.
+func ending(t *testing.T, kept []Entry, ended ...Entry) Entry {
+	t.Helper()
+	log, err := Replay(kept)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := log.Next("adopt", nil)
+	e.Generation = Generation{e.Generation.Timeline + 1, e.Generation.N + uint64(len(ended))}
+	for _, x := range ended {
+		e.Ends = append(e.Ends, x.Position())
+	}
+	return e
+}
+
+func tipOf(entries []Entry) string { return entries[len(entries)-1].Hash() }
+
+func TestARemovedKeyAddsNothingAndItsPastStays(t *testing.T) {
+	ring := trusting(ann, bob)
+	entries := signedChain(t, ann, bob, bob, ann)
+	a := guarded(t, ring, Saved{}, nil)
+	if err := a.Learn(entries[:3]...); err != nil {
+		t.Fatal(err)
+	}
+	delete(ring.keys, "bob")
+	more := branch(t, entries[:3], "b", bob)
+	if err := a.Learn(more...); !errors.Is(err, ErrUnproven) || a.Log().Hash() != tipOf(entries[:3]) {
+		t.Errorf("bob's key was removed, and he goes on: %v, at %v", err, a.Log().Last())
+	}
+	if err := a.Learn(entries[3]); err != nil || a.Log().Hash() != tipOf(entries) {
+		t.Errorf("ann goes on where bob stopped: %v, at %v", err, a.Log().Last())
+	}
+}
+
+func TestANewcomerStopsBeforeARemovedKey(t *testing.T) {
+	ring := trusting(ann)
+	entries := signedChain(t, ann, bob, bob)
+	a := guarded(t, ring, Saved{}, nil)
+	if err := a.Learn(entries...); !errors.Is(err, ErrUnproven) || a.Log().Hash() != entries[0].Hash() {
+		t.Fatalf("%v, at %v; want it to stop behind the entry of ann", err, a.Log().Last())
+	}
+	if n, err := Vouched(ring, entries); n != 1 || !errors.Is(err, ErrUnproven) {
+		t.Errorf("%d of the entries are vouched for, %v", n, err)
+	}
+	vouch := branch(t, entries, "v", ann)
+	if err := a.Learn(vouch...); !errors.Is(err, ErrGap) || a.Log().Hash() != entries[0].Hash() {
+		t.Errorf("only the newest: %v", err)
+	}
+	whole := slices.Concat(entries, vouch)
+	if err := a.Learn(whole...); err != nil || a.Log().Hash() != tipOf(whole) {
+		t.Errorf("ann vouches: %v, at %v", err, a.Log().Last())
+	}
+}
+
+// An entry is taken where its writer meant it, as he wrote it, or not at all;
+// words for one purpose are worth nothing for another.
+func TestAnEntryFitsOnePlace(t *testing.T) {
+	known := signedChain(t, ann)
+	good := branch(t, known, "b", ann)[0]
+	other := branch(t, known, "c", ann)[0]
+	change := func(f func(*Entry)) Entry {
+		e, err := good.Record().Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		f(&e)
+		return ann.entry(t, e)
+	}
+	with := func(proofs ...Proof) Entry {
+		e := good.Bare()
+		for _, p := range proofs {
+			e = e.Proven(p)
+		}
+		return e
+	}
+	altered := good.Record()
+	altered.Body = strings.Replace(altered.Body, `"b1"`, `"b2"`, 1)
+	byte1, err := altered.Open()
+	if err != nil || byte1.Hash() == good.Hash() {
+		t.Fatal(err)
+	}
+	promise := ann.asks(VerbPromise, good, "x").Proof
+	wrongKind := good.Proofs()[0]
+	wrongKind.Kind = 7
+	for name, tc := range map[string]struct {
+		e    Entry
+		want error
+	}{
+		"another cluster":                  {change(func(e *Entry) { e.Cluster = "shop-test" }), ErrForeign},
+		"another timeline, not after this": {change(func(e *Entry) { e.Generation.Timeline++; e.Previous = "feed" }), ErrFork},
+		"a number left out":                {change(func(e *Entry) { e.Generation.N++ }), ErrGap},
+		"a number used again":              {change(func(e *Entry) { e.Generation.N-- }), ErrFork},
+		"another parent":                   {change(func(e *Entry) { e.Previous = "feed" }), ErrFork},
+		"one byte altered":                 {byte1, ErrUnproven},
+		"no proof":                         {good.Bare(), ErrUnproven},
+		"the proof of a promise":           {with(promise), ErrUnproven},
+		"the proof of another entry":       {with(other.Proofs()...), ErrUnproven},
+		"a proof of another kind":          {with(wrongKind), ErrUnproven},
+		"a stranger's proof":               {eve.entry(t, good.Bare()), ErrUnproven},
+	} {
+		a := guarded(t, trusting(ann), Saved{}, nil)
+		if err := a.Learn(known...); err != nil {
+			t.Fatal(err)
+		}
+		if err := a.Learn(tc.e); !errors.Is(err, tc.want) || a.Log().Hash() != tipOf(known) {
+			t.Errorf("%s: %v, at %v; want %v", name, err, a.Log().Last(), tc.want)
+		}
+	}
+	a := guarded(t, trusting(ann), Saved{}, nil)
+	for name, u := range map[string]Undertaking{
+		"the proof of the commit":        {Command: "x", Proof: good.Proofs()[0]},
+		"the promise of another entry":   ann.asks(VerbPromise, other, "x"),
+		"the word to take it back":       ann.asks(VerbAbandon, good, "x"),
+		"the promise to another command": {Command: "y", Proof: promise},
+		"a stranger's":                   eve.asks(VerbPromise, good, "x"),
+		"none":                           {Command: "x"},
+	} {
+		if err := errors.Join(a.Learn(known...), a.Promise(good, u)); !errors.Is(err, ErrUnproven) || a.Promised() != nil {
+			t.Errorf("a promise by %s: %v", name, err)
+		}
+	}
+	if err := errors.Join(a.Promise(good, ann.asks(VerbPromise, good, "x")), a.Learn(with(promise, good.Proofs()[0]))); err != nil || a.Log().Hash() != good.Hash() {
+		t.Errorf("the right words: %v", err)
+	}
+}
+
+// Else any process that was asked to promise could commit, later, at
+// whomever it likes.
+func TestWhoIsAskedToPromiseCannotCommit(t *testing.T) {
+	ring, e := trusting(ann), signedChain(t, ann)[0]
+	var kept Saved
+	a := guarded(t, ring, Saved{}, func(s Saved) error { kept = s; return nil })
+	u := ann.asks(VerbPromise, e, "x")
+	if err := a.Promise(e, u); err != nil { // even a command that sends the proof too early
+		t.Fatal(err)
+	}
+	victim := guarded(t, ring, Saved{}, nil)
+	saved, err := kept.Promise.Open()
+	if err != nil || kept.Promise.Body != e.Body() {
+		t.Fatal(err)
+	}
+	for name, has := range map[string]Entry{"promised": *a.Promised(), "saved": saved, "with the words": saved.Proven(u.Proof)} {
+		if err := victim.Learn(has); !errors.Is(err, ErrUnproven) || victim.Log().Hash() != "" {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if len(a.Promised().Proofs())+len(kept.Promise.Proofs) > 0 {
+		t.Error("the process holds a proof of what is not committed")
+	}
+	again := guarded(t, ring, kept, nil)
+	if p := again.Promised(); p == nil || p.Hash() != e.Hash() {
+		t.Errorf("after a restart it has promised %v", p)
+	}
+}
+
+func TestAPromiseIsTakenBackByItsOwnCommand(t *testing.T) {
+	ring, e := trusting(ann, bob), signedChain(t, ann)[0]
+	rival := ann.entry(t, (&Log{cluster: "shop"}).Next("rival", nil))
+	a := guarded(t, ring, Saved{}, nil)
+	if err := a.Promise(e, ann.asks(VerbPromise, e, "x")); err != nil {
+		t.Fatal(err)
+	}
+	for name, u := range map[string]Undertaking{
+		"the promise's own words":            ann.asks(VerbPromise, e, "x"),
+		"another command's word with its id": {Command: "x", Proof: bob.asks(VerbAbandon, e, "y").Proof},
+		"the word for all with its id":       {Command: "x", Proof: bob.asks(VerbAbandon, e, "").Proof},
+		"a word of another entry":            ann.asks(VerbAbandon, rival, "x"),
+		"a stranger's":                       eve.asks(VerbAbandon, e, "x"),
+	} {
+		if err := a.Abandon(e, u); !errors.Is(err, ErrUnproven) || a.Promised() == nil {
+			t.Errorf("%s: %v, promised %v", name, err, a.Promised())
+		}
+	}
+	if err := a.Abandon(e, bob.asks(VerbAbandon, e, "y")); err != nil || a.Promised() == nil {
+		t.Errorf("a command that has not asked for it: %v, promised %v", err, a.Promised())
+	}
+	if err := a.Bar(rival, ann.asks(VerbPromise, rival, "")); !errors.Is(err, ErrUnproven) || len(a.kept.barred) > 0 {
+		t.Errorf("barred by the words of a promise: %v", err)
+	}
+	if err := a.Abandon(e, ann.asks(VerbAbandon, e, "x")); err != nil || a.Promised() != nil {
+		t.Errorf("%v, promised %v", err, a.Promised())
+	}
+}
+
+// written is an entry as another version of skerry may write it.
+func written(t *testing.T, by operator, body string) Entry {
+	t.Helper()
+	e, err := Record{Body: bodyFormat + body}.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	proof, _ := by.Sign(ForRelease, e.Body())
+	return e.Proven(proof)
+}
+
+func TestWhatAReaderDoesNotKnowSurvives(t *testing.T) {
+	ring := trusting(ann)
+	e := written(t, ann, `{ "since":"2031", "cluster":"shop","generation":{"Timeline":0,"N":1,"Era":{"of":["ß<&>\u2028"," \u0001"]}},
+	"previous":"", "release":"r","rules":{"auth":{"version":"v1","weight":2.50}}, "zones":[1,2,{}], "last":null }`)
+	var file []byte
+	a := guarded(t, ring, Saved{}, func(s Saved) (err error) { file, err = json.Marshal(s); return err })
+	if err := a.Learn(e); err != nil {
+		t.Fatal(err)
+	}
+	two := branch(t, []Entry{e}, "b", ann)[0]
+	if err := a.Learn(two); err != nil {
+		t.Fatal(err)
+	}
+	var saved Saved
+	if err := json.Unmarshal(file, &saved); err != nil {
+		t.Fatal(err)
+	}
+	again := guarded(t, ring, saved, nil)
+	for i, got := range again.Since(Generation{}) {
+		want := []Entry{e, two}[i]
+		r, err := ParseRecord(got.Record().Marshal())
+		if err != nil || r.Body != want.Body() || got.Hash() != want.Hash() {
+			t.Errorf("entry %d came back as %q, %v", i, r.Body, err)
+		}
+		if sent, err := r.Open(); err != nil || sent.Hash() != want.Hash() {
+			t.Errorf("entry %d as it is sent: %v", i, err)
+		} else if who, err := sent.SignedBy(ring); who != "ann" {
+			t.Errorf("entry %d is signed by %q, %v", i, who, err)
+		}
+	}
+	if rule, _ := again.Log().Rule("auth"); again.Log().Hash() != two.Hash() || rule.Version != "b1" {
+		t.Errorf("%v, %+v", again.Log().Last(), rule)
+	}
+}
+
+func TestNothingIsAppliedFromWhatIsNotUnderstood(t *testing.T) {
+	ring, entries := trusting(ann), signedChain(t, ann, ann)
+	needs := func(by operator) Entry {
+		log, _ := Replay(entries)
+		e := log.Next("r", map[string]Rule{"auth": {Version: "v9"}})
+		e.Needs = []string{"teleport"}
+		return by.entry(t, e)
+	}
+	future := needs(ann)
+	a := guarded(t, ring, Saved{}, nil)
+	if err := a.Learn(slices.Concat(entries, []Entry{needs(eve)})...); !errors.Is(err, ErrUnproven) || a.Report(Question{}).Lacks != nil {
+		t.Errorf("a stranger says what is needed: %v, %q", err, a.Report(Question{}).Lacks)
+	}
+	after := ann.entry(t, Entry{Cluster: "shop", Generation: Generation{N: 4}, Previous: future.Hash()})
+	a = guarded(t, ring, Saved{}, nil)
+	if err := a.Learn(slices.Concat(entries, []Entry{future, after})...); !errors.Is(err, ErrNeeds) || a.Log().Hash() != tipOf(entries) {
+		t.Errorf("%v, at %v", err, a.Log().Last())
+	}
+	_ = a.Learn(entries...) // old ones, once more
+	if r := a.Report(Question{}); !slices.Equal(r.Lacks, []string{"teleport"}) {
+		t.Errorf("it lacks %q", r.Lacks)
+	}
+	if err := a.Promise(future, ann.asks(VerbPromise, future, "x")); !errors.Is(err, ErrNeeds) || a.Promised() != nil {
+		t.Errorf("promised, and not understood: %v", err)
+	}
+	strange := ending(t, entries[:1], entries[1])
+	strange.Needs = []string{"teleport"}
+	strange = ann.entry(t, strange)
+	if err := a.Promise(strange, ann.asks(VerbPromise, strange, "x")); !errors.Is(err, ErrNeeds) || a.Promised() != nil {
+		t.Errorf("promised an end, and not understood: %v", err)
+	}
+	if _, err := (Record{Body: "skerry-entry 2\n{}"}).Open(); !errors.Is(err, ErrNeeds) {
+		t.Errorf("a format to come: %v", err)
+	}
+	defer func(old []string) { Knows = old }(Knows)
+	Knows = []string{"teleport"}
+	if err := a.Learn(future, after); err != nil || a.Report(Question{}).Lacks != nil || a.Log().Hash() != after.Hash() {
+		t.Errorf("upgraded: %v, lacks %q", err, a.Report(Question{}).Lacks)
+	}
+}
+
+// An entry that is not understood vouches for nothing, and one that is not
+// vouched for applies nothing that stands before it.
+func TestAnEntryThatIsNotUnderstoodVouchesForNothing(t *testing.T) {
+	entries := signedChain(t, ann, eve)
+	e := ann.entry(t, Entry{Cluster: "shop", Generation: Generation{N: 3}, Previous: tipOf(entries), Needs: []string{"teleport"}})
+	a := guarded(t, trusting(ann), Saved{}, nil)
+	if err := a.Learn(slices.Concat(entries, []Entry{e})...); !errors.Is(err, ErrNeeds) || a.Log().Hash() != entries[0].Hash() {
+		t.Errorf("%v, at %v", err, a.Log().Last())
+	}
+}
+
+func TestAnAlteredFileIsPutAside(t *testing.T) {
+	ring, entries := trusting(ann), signedChain(t, ann, ann, ann)
+	var kept Saved
+	if err := guarded(t, ring, Saved{}, func(s Saved) error { kept = s; return nil }).Learn(entries...); err != nil {
+		t.Fatal(err)
+	}
+	alter := func(i int) func(*Saved) {
+		return func(s *Saved) { s.Records[i].Body = strings.Replace(s.Records[i].Body, `"v`, `"w`, 1) }
+	}
+	for name, tc := range map[string]struct {
+		change func(*Saved)
+		left   int
+	}{
+		"the first entry":        {alter(0), 0},
+		"one in the middle":      {alter(1), 1},
+		"the last":               {alter(2), 2},
+		"no JSON":                {func(s *Saved) { s.Records[1].Body += "}" }, 1},
+		"the last is cut off":    {func(s *Saved) { s.Records = s.Records[:2] }, 1},
+		"all are cut off":        {func(s *Saved) { s.Records = nil }, 0},
+		"one is cut out":         {func(s *Saved) { s.Records = slices.Delete(s.Records, 1, 2) }, 1},
+		"two have changed place": {func(s *Saved) { s.Records[0], s.Records[1] = s.Records[1], s.Records[0] }, 0},
+		"the tip":                {func(s *Saved) { s.Tip = "feed" }, 2},
+		"a signature":            {func(s *Saved) { s.Records[2].Proofs[0].Signature = make([]byte, 64) }, 2},
+		"a proof is taken out":   {func(s *Saved) { s.Records[2].Proofs = nil }, 2},
+	} {
+		var s Saved
+		text, _ := json.Marshal(kept)
+		if err := json.Unmarshal(text, &s); err != nil {
+			t.Fatal(err)
+		}
+		tc.change(&s)
+		a, aside := NewAgent(AgentConfig{Process: "p", Cluster: "shop", Trust: ring, Saved: s})
+		if aside == nil || len(a.Since(Generation{})) != tc.left {
+			t.Errorf("%s: %d entries are left, want %d; put aside: %v", name, len(a.Since(Generation{})), tc.left, aside)
+		}
+		if err := a.Learn(entries...); err != nil || a.Log().Hash() != tipOf(entries) {
+			t.Errorf("%s: learnt again: %v", name, err)
+		}
+	}
+}
+
+func TestWhatWasPromisedIsCheckedAfterARestart(t *testing.T) {
+	ring, e := trusting(ann, bob), signedChain(t, ann)[0]
+	rival := bob.entry(t, (&Log{cluster: "shop"}).Next("rival", nil))
+	var kept Saved
+	a := guarded(t, ring, Saved{}, func(s Saved) error { kept = s; return nil })
+	if err := errors.Join(a.Bar(rival, ann.asks(VerbBar, rival, "")), a.Promise(e, ann.asks(VerbPromise, e, "x")), a.Promise(e, bob.asks(VerbPromise, e, "y"))); err != nil {
+		t.Fatal(err)
+	}
+	open := func(k *keyring, change func(*Saved)) (*Agent, error) {
+		s := kept
+		s.For = slices.Clone(s.For)
+		change(&s)
+		return NewAgent(AgentConfig{Process: "p", Cluster: "shop", Trust: k, Saved: s})
+	}
+	a, aside := open(trusting(ann), func(*Saved) {})
+	if aside == nil || a.Promised() == nil || len(a.kept.askedBy) != 1 {
+		t.Errorf("bob's key was removed: promised %v for %d, %v", a.Promised(), len(a.kept.askedBy), aside)
+	}
+	for name, tc := range map[string]struct {
+		ring   *keyring
+		change func(*Saved)
+	}{
+		"both keys were removed":  {trusting(eve), func(*Saved) {}},
+		"nobody has asked for it": {ring, func(s *Saved) { s.For = nil }},
+		"no entry":                {ring, func(s *Saved) { s.Promise = &Record{Body: "x"} }},
+		"another entry":           {ring, func(s *Saved) { s.Promise = new(rival.Record()) }},
+		"an entry of another site": {ring, func(s *Saved) {
+			s.Promise = new(ann.entry(t, Entry{Cluster: "x", Generation: Generation{N: 1}}).Record())
+		}},
+	} {
+		a, aside := open(tc.ring, tc.change)
+		if aside == nil || a.Promised() != nil || !slices.Equal(a.kept.barred, []string{rival.Hash()}) {
+			t.Errorf("%s: promised %v, barred %q, put aside: %v", name, a.Promised(), a.kept.barred, aside)
+		}
+	}
+}
+
+func TestWhatOthersChooseIsBounded(t *testing.T) {
+	for name, body := range map[string]string{
+		"generation 0":       `{"generation":{"Timeline":0,"N":0}}`,
+		"a number too large": `{"generation":{"Timeline":0,"N":4611686018427387904}}`,
+		"over 64 bits":       `{"generation":{"Timeline":0,"N":18446744073709551616}}`,
+		"a timeline":         `{"generation":{"Timeline":2147483648,"N":1}}`,
+		"many ends":          `{"generation":{"N":1},"ends":[{}` + strings.Repeat(`,{}`, maxEnds) + `]}`,
+		"a long body":        `{"generation":{"N":1},"x":"` + strings.Repeat("x", MaxEntry) + `"}`,
+		"deep":               `{"generation":{"N":1},"x":` + strings.Repeat("[", 100_000) + `}`,
+		"more than one":      `{"generation":{"N":1}}{}`,
+		"no UTF-8":           "{\"generation\":{\"N\":1},\"release\":\"\xff\"}",
+	} {
+		if e, err := (Record{Body: bodyFormat + body}).Open(); !errors.Is(err, ErrEntry) {
+			t.Errorf("%s: %v, %v", name, e.Generation, err)
+		}
+	}
+	good := bodyFormat + `{"generation":{"N":1}}`
+	for name, r := range map[string]Record{
+		"many proofs":      {Body: good, Proofs: make([]Proof, maxProofs+1)},
+		"a long signature": {Body: good, Proofs: []Proof{{Signature: make([]byte, maxProof+1)}}},
+		"a long key":       {Body: good, Proofs: []Proof{{Key: make([]byte, maxProof+1)}}},
+		"no format":        {Body: `{"generation":{"N":1}}`},
+	} {
+		if _, err := r.Open(); !errors.Is(err, ErrEntry) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for g, want := range map[Generation]error{
+		{0, 2}: nil, {0, 3}: ErrGap, {0, 1}: ErrFork, {0, maxJump + 9}: ErrGap,
+		{1, 2}: nil, {1, maxJump + 1}: nil, {1, maxJump + 2}: ErrEntry, {1, 1}: ErrFork,
+		{maxJump, 2}: nil, {maxJump + 1, 2}: ErrEntry, {0, maxNumber}: ErrEntry, {1<<32 - 1, 1<<64 - 1}: ErrEntry,
+	} {
+		if err := (Entry{Generation: g, Previous: "x"}).Follows(Generation{N: 1}, "x"); !errors.Is(err, want) {
+			t.Errorf("generation %v after 1: %v, want %v", g, err, want)
+		}
+	}
+}
+
+// The largest record that is kept can be read again, whatever its text is.
+func TestEveryRecordThatIsKeptCanBeRead(t *testing.T) {
+	for _, char := range []string{"x", `\"`, `\\`, "<", "&", "\u2028", "ß"} {
+		body := bodyFormat + `{"generation":{"N":1},"x":"` + strings.Repeat(char, (MaxEntry-100)/len(char)) + `"}`
+		r := Record{Body: body}
+		for range maxProofs {
+			r.Proofs = append(r.Proofs, Proof{Kind: 1 << 31, Signature: make([]byte, maxProof)})
+		}
+		e, err := r.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		back, err := ParseRecord(e.Record().Marshal())
+		if err != nil || back.Body != body || len(back.Proofs) != maxProofs {
+			t.Errorf("%q: %v", char, err)
+		}
+	}
+	if _, err := ParseRecord(make([]byte, maxRecord+1)); !errors.Is(err, ErrEntry) {
+		t.Errorf("too long: %v", err)
+	}
+	if _, err := ParseRecord([]byte("{\"body\":\"\xff\"}")); !errors.Is(err, ErrEntry) {
+		t.Errorf("no UTF-8: %v", err)
+	}
+}
+
+func TestTextThatIsNoUTF8IsNotSealed(t *testing.T) {
+	bad := "a\xffb"
+	for at, e := range map[string]Entry{
+		"entry.release":        {Release: bad},
+		"entry.by":             {By: bad},
+		"entry.needs":          {Needs: []string{bad}},
+		"entry.session.reason": {Session: &Release{Reason: bad}},
+		"entry.rules: a key":   {Rules: map[string]Rule{bad: {Version: "v1"}}},
+		"entry.rules.auth":     {Rules: map[string]Rule{"auth": {Version: "v1", Marks: map[string]string{"m": bad}}}},
+	} {
+		e.Generation.N = 1
+		if _, err := e.Sealed(); !errors.Is(err, ErrEntry) || !strings.Contains(err.Error(), at) {
+			t.Errorf("%s: %v", at, err)
+		}
+	}
+}
+
+// What a stranger brings costs no more signature checks than are granted.
+func TestChecksOfSignaturesAreBounded(t *testing.T) {
+	ring := trusting(ann)
+	entries := signedChain(t, ann)
+	junk := make([]Proof, maxProofs)
+	var forged []Entry
+	log, _ := Replay(entries)
+	for range 20 {
+		e := log.Next("r", nil).Bare()
+		for _, p := range junk {
+			e = e.Proven(p)
+		}
+		forged, log = append(forged, e), mustApply(t, log, e)
+	}
+	takeover := ending(t, nil, entries[0])
+	takeover.Generation, takeover.Cluster = Generation{1, 1}, "shop"
+	takeover = takeover.Bare().Proven(junk[0])
+	for name, brought := range map[string][]Entry{"a chain": forged, "the end of the log here": {takeover}} {
+		for granted := range 12 {
+			a := guarded(t, ring, Saved{}, nil)
+			if err := a.Learn(entries...); err != nil {
+				t.Fatal(err)
+			}
+			ring.checks = 0
+			left := granted
+			err := a.Bring(func() bool { left--; return left >= 0 }, brought...)
+			if err == nil || ring.checks > granted || a.Log().Hash() != tipOf(entries) {
+				t.Errorf("%s: %d checks, %d were granted; %v", name, ring.checks, granted, err)
+			}
+		}
+	}
+	more := branch(t, entries, "b", ann, ann)
+	a := guarded(t, ring, Saved{}, nil)
+	if err := a.Learn(entries...); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Bring(func() bool { return false }, more...); !errors.Is(err, errBusy) || a.Log().Hash() != tipOf(entries) {
+		t.Errorf("nothing was granted: %v", err)
+	}
+	ring.checks = 0
+	if err := a.Bring(always, more...); err != nil || ring.checks != 1 {
+		t.Errorf("%v after %d checks, the newest signature is enough", err, ring.checks)
+	}
+	ring.checks = 0
+	if err := a.Bring(always, slices.Concat(entries, more)...); err != nil || ring.checks > 0 {
+		t.Errorf("%v after %d checks of what is known", err, ring.checks)
+	}
+}
+
+// An entry that comes twice is applied once.
+func TestAnEntryThatComesTwice(t *testing.T) {
+	entries := signedChain(t, ann, ann)
+	a := guarded(t, trusting(ann), Saved{}, nil)
+	if err := a.Learn(entries[0], entries[0], entries[1], entries[1]); err != nil || len(a.Since(Generation{})) != 2 {
+		t.Errorf("%v, %d entries", err, len(a.Since(Generation{})))
+	}
+}
+
+func TestAnEndPutsItsLogInThePlaceOfAnother(t *testing.T) {
+	common := signedChain(t, ann)
+	kept, lost := slices.Concat(common, branch(t, common, "k", ann, ann)), slices.Concat(common, branch(t, common, "l", ann, ann, ann))
+	end := ending(t, kept, lost[1:]...)
+	adopted := append(slices.Clone(kept), ann.entry(t, end))
+	later := slices.Concat(adopted, branch(t, adopted, "m", ann))
+	unknown := end
+	unknown.Needs = []string{"teleport"}
+	foreign := end
+	foreign.Cluster = "shop-test"
+	for name, tc := range map[string]struct {
+		has, gets []Entry
+		want      error // nil: it has what it gets, at the end
+	}{
+		"the whole log":                 {lost, adopted, nil},
+		"from where the two part":       {lost, adopted[1:], nil},
+		"from before that, and further": {lost, later, nil},
+		"to one that lags behind":       {lost[:2], adopted, nil},
+		"to one that lags, from there":  {lost[:3], adopted[1:], nil},
+		"to one that has the common":    {common, adopted, nil},
+		"to one that goes on":           {kept, adopted[3:], nil},
+		"to one that has nothing":       {nil, adopted, nil},
+		"twice":                         {adopted, adopted, nil},
+		"only its last entry":           {lost, adopted[3:], ErrGap},
+		"it does not name the log here": {slices.Concat(lost, branch(t, lost, "x", ann)), adopted, ErrFork},
+		"unsigned":                      {lost, append(slices.Clone(kept), end.Bare()), ErrUnproven},
+		"by a stranger":                 {lost, append(slices.Clone(kept), eve.entry(t, end)), ErrUnproven},
+		"by a removed key":              {lost, append(slices.Clone(kept), bob.entry(t, end)), ErrUnproven},
+		"with the proof of another":     {lost, append(slices.Clone(kept), end.Bare().Proven(kept[1].Proofs()[0])), ErrUnproven},
+		"of another cluster":            {lost, append(slices.Clone(kept), ann.entry(t, foreign)), ErrForeign},
+		"it is not understood":          {lost, append(slices.Clone(kept), ann.entry(t, unknown)), ErrNeeds},
+		"entries are left out":          {lost, []Entry{adopted[0], adopted[1], adopted[3]}, ErrFork},
+	} {
+		ring := trusting(ann, bob)
+		a := guarded(t, ring, Saved{}, nil)
+		if err := a.Learn(tc.has...); err != nil {
+			t.Fatal(err)
+		}
+		delete(ring.keys, "bob")
+		before := a.Log().Hash()
+		err := a.Learn(tc.gets...)
+		want := before
+		if tc.want == nil {
+			want = tipOf(tc.gets)
+		}
+		if !errors.Is(err, tc.want) || a.Log().Hash() != want {
+			t.Errorf("%s: %v, at %v; want %v", name, err, a.Log().Last(), tc.want)
+		}
+		if again, err := Replay(a.Since(Generation{})); err != nil || again.Hash() != a.Log().Hash() {
+			t.Errorf("%s: what it passes on is not what it has applied: %v", name, err)
+		}
+	}
+}
+
+// Tokens of the log that has ended are refused, those of what both had are not.
+func TestTokensOfALogThatHasEnded(t *testing.T) {
+	common := signedChain(t, ann)
+	kept, lost := slices.Concat(common, branch(t, common, "k", ann)), slices.Concat(common, branch(t, common, "l", ann, ann))
+	a := guarded(t, trusting(ann), Saved{}, nil)
+	if err := a.Learn(lost...); err != nil {
+		t.Fatal(err)
+	}
+	old, first, empty := a.Log().Token(1, ""), a.Log().At(common[0].Generation, 1, ""), Token{Seed: 1}
+	a.Expire(common[0].Generation)
+	if err := a.Learn(append(slices.Clone(kept), ann.entry(t, ending(t, kept, lost[1:]...)))...); err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		token Token
+		want  error
+	}{{old, ErrOtherLog}, {a.Log().Token(1, ""), nil}, {first, nil}, {empty, ErrExpired}, {Token{Generation: kept[1].Generation, Entry: lost[1].tokenMark()}, ErrOtherLog}} {
+		if _, _, err := a.Log().Resolve("auth", tc.token); !errors.Is(err, tc.want) {
+			t.Errorf("generation %v, entry %08x: %v, want %v", tc.token.Generation, tc.token.Entry, err, tc.want)
+		}
+	}
+}
+
+func (e Entry) tokenMark() uint32 { return mark(e.Hash()) }
+
+// A process promises the end of its own log like any next entry.
+func TestAnEndIsPromisedAndCommitted(t *testing.T) {
+	common := signedChain(t, ann)
+	kept, lost := slices.Concat(common, branch(t, common, "k", ann)), slices.Concat(common, branch(t, common, "l", ann))
+	end := ann.entry(t, ending(t, kept, lost[1:]...))
+	var saved Saved
+	a := guarded(t, trusting(ann), Saved{}, func(s Saved) error { saved = s; return nil })
+	if err := errors.Join(a.Learn(lost...), a.Promise(end, ann.asks(VerbPromise, end, "x"))); err != nil {
+		t.Fatal(err)
+	}
+	a = guarded(t, trusting(ann), saved, nil)
+	next := branch(t, lost, "n", ann)[0]
+	if err := a.Promise(next, ann.asks(VerbPromise, next, "y")); !errors.Is(err, ErrPromised) {
+		t.Errorf("the log goes on that it has promised to end: %v", err)
+	}
+	if err := a.Learn(append(slices.Clone(kept), end)...); err != nil || a.Log().Hash() != end.Hash() || a.Promised() != nil {
+		t.Errorf("%v, at %v, promised %v", err, a.Log().Last(), a.Promised())
+	}
+	a = guarded(t, trusting(ann), Saved{}, nil)
+	if err := errors.Join(a.Learn(lost...), a.Promise(next, ann.asks(VerbPromise, next, "y")), a.Promise(end, ann.asks(VerbPromise, end, "x"))); err != nil {
+		t.Errorf("what was left half-way stands in the way of adopt: %v", err)
+	}
+}
+
+// What nobody vouches for is refused before the rules are gone through.
+func TestWhatStrangersBringIsNotReplayed(t *testing.T) {
+	log, entries := &Log{cluster: "shop"}, []Entry(nil)
+	for range 300 {
+		e := ann.entry(t, log.Next("r", map[string]Rule{"auth": {Version: "v1"}}))
+		entries, log = append(entries, e), mustApply(t, log, e)
+	}
+	a := guarded(t, trusting(ann), Saved{}, nil)
+	if err := a.Learn(entries[:100]...); err != nil {
+		t.Fatal(err)
+	}
+	end := eve.entry(t, ending(t, entries[:99], entries[99]))
+	chain := slices.Clone(entries[100:])
+	for i := range chain {
+		chain[i] = chain[i].Bare()
+	}
+	for name, brought := range map[string][]Entry{"an end": {end}, "a chain": chain} {
+		if n := testing.AllocsPerRun(5, func() { _ = a.Learn(brought...) }); n > 5*float64(len(brought))+50 {
+			t.Errorf("%s of %d entries takes %.0f allocations", name, len(brought), n)
+		}
+	}
+}

@@ -1,0 +1,106 @@
+package rpc
+
+import (
+	"fmt"
+	"math"
+	"reflect"
+	"strings"
+
+	"github.com/apache/thrift/lib/go/thrift"
+	"github.com/skerry/skerry/rpc/internal/flat"
+)
+
+// decodedFrames is how many times the largest frame the elements of one
+// message may take in memory.
+const decodedFrames = 8
+
+// account gives the memory that decoding one message takes. It belongs to the
+// goroutine that decodes.
+type account struct {
+	all    *tank // that messages share; nil: each for itself
+	limit  int64 // for this message
+	taken  int64
+	denied Code // why memory was refused; Unknown = it was not
+}
+
+func newAccount(all *tank, frame int) account {
+	return account{all: all, limit: int64(min(frame, math.MaxInt/decodedFrames)) * decodedFrames}
+}
+
+// Take implements flat.Account.
+func (a *account) Take(n int64) error {
+	switch {
+	case a.taken+n > a.limit:
+		a.denied = TooLarge
+		return fmt.Errorf("the elements of one message may take %d bytes, %d times the largest frame", a.limit, decodedFrames)
+	case !a.all.take(n, 1):
+		a.denied = Overloaded
+		return fmt.Errorf("large messages hold %d bytes here, the limit", a.all.limit)
+	}
+	a.taken += n
+	return nil
+}
+
+// inflated takes memory for a payload, or gives it back.
+func (a *account) inflated(n int) error {
+	if !a.all.take(int64(n), 2) {
+		return errManyBytes
+	}
+	a.taken += int64(n)
+	return nil
+}
+
+// close gives back what was taken.
+func (a *account) close() {
+	a.all.add(-a.taken)
+	a.taken = 0
+}
+
+// sized is a result that is not made by generated code and knows what its
+// values take in memory (flat.Costs).
+type sized interface {
+	DecodedSizes() (element, structure, entry, field int)
+}
+
+// memoryOfResult is what decoding a reply into result takes.
+func memoryOfResult(a *account, service string, result thrift.TStruct) flat.Memory {
+	m := flat.Memory{Account: a, Copy: strings.HasPrefix(service, internalPrefix)}
+	if s, ok := result.(sized); ok {
+		element, structure, entry, field := s.DecodedSizes()
+		m.Costs = flat.Costs{Element: int64(element), Struct: int64(structure), Entry: int64(entry), Field: int64(field)}
+		return m
+	}
+	m.Shape = flat.ShapeOf(reflect.TypeOf(result))
+	return m
+}
+
+// argumentsOf is the shape of a method's arguments: generated processors keep
+// the handler as an interface, whose method has them. Other processors show
+// nothing, and nil stands for that.
+func argumentsOf(f thrift.TProcessorFunction, name string) *flat.Shape {
+	t := reflect.TypeOf(f)
+	if t == nil || t.Kind() != reflect.Pointer || t.Elem().Kind() != reflect.Struct || t.Elem().NumField() == 0 {
+		return nil
+	}
+	handler := t.Elem().Field(0).Type
+	if handler.Kind() != reflect.Interface {
+		return nil
+	}
+	for i := range handler.NumMethod() {
+		m := handler.Method(i)
+		if m.Type.NumIn() == 0 || plainName(m.Name) != plainName(name) {
+			continue
+		}
+		var types []reflect.Type
+		for n := 1; n < m.Type.NumIn(); n++ { // behind the context
+			types = append(types, m.Type.In(n))
+		}
+		return flat.ShapeOfArguments(types)
+	}
+	return nil
+}
+
+// plainName is what the names of a method in the IDL and in Go have in common.
+func plainName(name string) string {
+	return strings.ToLower(strings.ReplaceAll(name, "_", ""))
+}

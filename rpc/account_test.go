@@ -1,0 +1,470 @@
+package rpc
+
+import (
+	"bytes"
+	"compress/zlib"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"reflect"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/apache/thrift/lib/go/thrift"
+	"github.com/skerry/skerry/rpc/internal/echo"
+	"github.com/skerry/skerry/rpc/internal/flat"
+	"github.com/skerry/skerry/rpc/internal/theader"
+)
+
+// loads serves echo.Loads.
+type loads struct {
+	hold chan struct{} // a call that was read waits for it; nil = it does not
+	read chan struct{}
+	give *echo.Load
+}
+
+func (l *loads) WeighIt(_ context.Context, load *echo.Load, more []*echo.Load) (int64, error) {
+	if l.hold != nil {
+		l.read <- struct{}{}
+		<-l.hold
+	}
+	return int64(len(more)), nil
+}
+
+func (l *loads) Give(context.Context, int64) (*echo.Load, error) { return l.give, nil }
+
+// argsShape is what a server knows about the arguments of Loads.weigh_it.
+func argsShape(t testing.TB) *flat.Shape {
+	t.Helper()
+	shape := argumentsOf(echo.NewLoadsProcessor(nil).ProcessorMap()["weigh_it"], "weigh_it")
+	if shape == nil {
+		t.Fatal("the arguments of weigh_it are not known")
+	}
+	return shape
+}
+
+// reached is what v refers to in memory, without v itself and without what
+// strings share with their message. Of a map only keys and values count.
+func reached(v reflect.Value) int64 {
+	switch v.Kind() {
+	case reflect.Pointer:
+		if v.IsNil() {
+			return 0
+		}
+		return int64(v.Type().Elem().Size()) + reached(v.Elem())
+	case reflect.Struct:
+		var n int64
+		for i := range v.NumField() {
+			n += reached(v.Field(i))
+		}
+		return n
+	case reflect.Slice:
+		n := int64(v.Cap()) * int64(v.Type().Elem().Size())
+		switch v.Type().Elem().Kind() {
+		case reflect.Pointer, reflect.Slice, reflect.Map:
+			for i := range v.Len() {
+				n += reached(v.Index(i))
+			}
+		}
+		return n
+	case reflect.Map:
+		n := int64(v.Len()) * int64(v.Type().Key().Size()+v.Type().Elem().Size())
+		for it := v.MapRange(); it.Next(); {
+			n += reached(it.Key()) + reached(it.Value())
+		}
+		return n
+	}
+	return 0
+}
+
+func written(t testing.TB, p flat.Protocol, s thrift.TStruct) string {
+	t.Helper()
+	w := flat.NewWriter(p, 64<<20)
+	defer w.Free()
+	if err := s.Write(t.Context(), w); err != nil {
+		t.Fatal(err)
+	}
+	return string(w.Bytes())
+}
+
+func many[T any](n int, v T) []T {
+	list := make([]T, n)
+	for i := range list {
+		list[i] = v
+	}
+	return list
+}
+
+func manyOf[K comparable, V any](n int, key func(int) K, v V) map[K]V {
+	m := make(map[K]V, n)
+	for i := range n {
+		m[key(i)] = v
+	}
+	return m
+}
+
+// What is counted is what decoding takes: not less, and not much more.
+func TestDecodedMemoryIsCounted(t *testing.T) {
+	number := func(i int) int32 { return int32(i) }
+	name := func(i int) string { return fmt.Sprint(i) }
+	table := map[string]string{"a": "b"}
+	for of, load := range map[string]*echo.Load{
+		"bools":         {Flags: many(300_000, true)},
+		"numbers":       {Numbers: many(100_000, int64(1))},
+		"strings":       {Texts: many(100_000, "")},
+		"binaries":      {Blobs: many(100_000, []byte("x"))},
+		"no binaries":   {Blobs: many(100_000, []byte{})},
+		"one binary":    {Blob: make([]byte, 1<<20)},
+		"structs":       {Parts: many(10_000, &echo.Load{})},
+		"small structs": {Messages: many(50_000, &echo.Message{})},
+		"optional":      {Parts: many(10_000, &echo.Load{Text: new(string), Number: new(int32)})},
+		"rows":          {Rows: many(50_000, []int16{1, 2, 3})},
+		"empty rows":    {Rows: many(100_000, []int16{})},
+		"map":           {ByNumber: manyOf(60_000, number, &echo.Load{})},
+		"map of 2^k":    {ByName: manyOf(1<<16, name, "")},
+		"map over 2^k":  {ByName: manyOf(1<<16*7/8+1, name, "")},
+		"maps":          {Tables: many(20_000, table)},
+		"empty maps":    {Tables: many(20_000, map[string]string{})},
+		"struct keys":   {ByLoad: manyOf(20_000, func(int) *echo.Load { return &echo.Load{} }, int32(1))},
+	} {
+		for p, proto := range map[flat.Protocol]string{flat.Binary: "binary", flat.Compact: "compact"} {
+			t.Run(of+"/"+proto, func(t *testing.T) {
+				message := written(t, p, &echo.LoadsWeighItArgs{Load: load})
+				a := newAccount(nil, 64<<20)
+				var back echo.LoadsWeighItArgs
+				r := flat.NewReader(p, message, flat.Memory{Account: &a, Shape: argsShape(t)})
+				var before, after runtime.MemStats
+				runtime.ReadMemStats(&before)
+				err := back.Read(t.Context(), r)
+				runtime.ReadMemStats(&after)
+				if err != nil {
+					t.Fatal(err)
+				}
+				took, used := int64(after.TotalAlloc-before.TotalAlloc), r.Used()
+				if used+used/8+64<<10 < took || used > took*8/5+64<<10 {
+					t.Errorf("%d bytes were taken, %d counted", took, used)
+				}
+				if a.taken < used-flat.Uncounted {
+					t.Errorf("%d bytes used, %d asked for", used, a.taken)
+				}
+			})
+		}
+	}
+}
+
+// What the wire says about types is not believed: the elements that are
+// announced as bools become structs.
+func TestAnnouncedTypesAreNotBelieved(t *testing.T) {
+	const n = 1 << 20
+	message := "\x0c\x00\x01" + "\x0f\x00\x05" + "\x02\x00\x10\x00\x00" + string(make([]byte, n)) + "\x00\x00"
+	a := newAccount(nil, 1<<20)
+	var args echo.LoadsWeighItArgs
+	r := flat.NewReader(flat.Binary, message, flat.Memory{Account: &a, Shape: argsShape(t)})
+	if err := args.Read(t.Context(), r); !errors.Is(err, flat.ErrMemory) || a.denied != TooLarge {
+		t.Errorf("%v, %v", err, a.denied)
+	}
+	if n := reached(reflect.ValueOf(&args).Elem()); n > a.limit+flat.Uncounted+1<<10 {
+		t.Errorf("%d bytes were taken, the limit is %d", n, a.limit)
+	}
+}
+
+// Whatever comes: what has been decoded was counted before, and is not more
+// than may be.
+func FuzzDecodedMemory(f *testing.F) {
+	seeds := []thrift.TStruct{
+		&echo.LoadsWeighItArgs{Load: &echo.Load{Flags: []bool{true, false}, Texts: []string{"a", ""}, Blobs: [][]byte{nil, []byte("x")},
+			Parts: []*echo.Load{{}, {Inner: &echo.Load{}}}, Rows: [][]int16{{1}, {}}, ByNumber: map[int32]*echo.Load{1: {}},
+			ByLoad: map[*echo.Load]int32{{}: 1}, Tables: []map[string]string{{"a": "b"}, {}}, Text: new(string)}, Loads: many(300, &echo.Load{})},
+		&echo.LoadsGiveResult{Success: &echo.Load{Kinds: []echo.Kind{echo.Kind_SMALL}, Messages: many(300, &echo.Message{Tags: map[string]string{"a": "b"}})}},
+	}
+	for i, s := range seeds {
+		for _, p := range []flat.Protocol{flat.Binary, flat.Compact} {
+			f.Add(written(f, p, s), p == flat.Compact, i == 1)
+		}
+	}
+	f.Add("\x0c\x00\x01\x0f\x00\x05\x02\x00\x00\x40\x00"+string(make([]byte, 1<<14)), false, false)
+	shape := argsShape(f)
+	f.Fuzz(func(t *testing.T, message string, compact, reply bool) {
+		p := flat.Binary
+		if compact {
+			p = flat.Compact
+		}
+		a := newAccount(nil, 16<<10)
+		mem := flat.Memory{Account: &a, Shape: shape}
+		var into thrift.TStruct = &echo.LoadsWeighItArgs{}
+		if reply {
+			into = &echo.LoadsGiveResult{}
+			mem = memoryOfResult(&a, "loads", into)
+		}
+		r := flat.NewReader(p, message, mem)
+		defer r.Free()
+		err := into.Read(t.Context(), r)
+		have := reached(reflect.ValueOf(into).Elem())
+		const begun = 1 << 10 // structs that were made and not yet begun to be read
+		switch {
+		case have > r.Used()+begun:
+			t.Fatalf("%d bytes were taken, %d counted: %v", have, r.Used(), err)
+		case have > a.limit+flat.Uncounted+begun:
+			t.Fatalf("%d bytes were taken, the limit is %d: %v", have, a.limit, err)
+		case a.taken > a.limit, err == nil && r.Used() > a.taken+flat.Uncounted:
+			t.Fatalf("%d bytes used, %d asked for, the limit is %d", r.Used(), a.taken, a.limit)
+		case err != nil && errors.Is(err, flat.ErrMemory) != (a.denied != Unknown):
+			t.Fatalf("denied: %v, error: %v", a.denied, err)
+		}
+	})
+}
+
+// serveLoads serves echo.Loads beside the usual service.
+func serveLoads(t *testing.T, cfg ServerConfig, l *loads) (*testServer, *echo.LoadsClient, *Client) {
+	t.Helper()
+	s := serve(t, cfg, &handler{})
+	if _, err := s.Handle("loads", "v1", echo.NewLoadsProcessor(l)); err != nil {
+		t.Fatal(err)
+	}
+	c := client(t, ClientConfig{}, s.endpoint())
+	tc, err := c.Service("loads", ServiceOptions{Timeout: 20 * time.Second, Retries: new(int)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, echo.NewLoadsClient(tc), c
+}
+
+// What honest callers send passes with the defaults.
+func TestHonestLargeMessages(t *testing.T) {
+	for name, load := range map[string]*echo.Load{
+		"300,000 small structs": {Messages: many(300_000, &echo.Message{Text: "some text", Number: 7})},
+		"15 MiB of binary":      {Blob: make([]byte, 15<<20)},
+		"binaries of 1 KiB":     {Blobs: many(15_000, make([]byte, 1<<10))},
+		"15 million bools":      {Flags: many(15_000_000, true)},
+		"1.8 million numbers":   {Numbers: many(1_800_000, int64(1)<<40)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, c, _ := serveLoads(t, ServerConfig{}, &loads{give: load})
+			if _, err := c.WeighIt(t.Context(), load, nil); err != nil {
+				t.Errorf("request: %v", err)
+			}
+			if _, err := c.Give(t.Context(), 1); err != nil {
+				t.Errorf("reply: %v", err)
+			}
+			nothingHeld(t, s)
+		})
+	}
+}
+
+func nothingHeld(t *testing.T, s *testServer) {
+	t.Helper()
+	eventually(t, "no memory is counted any more", func() bool { return s.requests.used.Load() == 0 })
+}
+
+// deflate compresses a payload.
+func deflate(t testing.TB, payload []byte) []byte {
+	t.Helper()
+	var z bytes.Buffer
+	w := zlib.NewWriter(&z)
+	if _, err := w.Write(payload); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return z.Bytes()
+}
+
+// zippedFrame is a call with a compressed payload; service "" is not named.
+func zippedFrame(t testing.TB, service, method string, p flat.Protocol, args []byte) []byte {
+	t.Helper()
+	w := flat.NewWriter(p, 1<<10)
+	defer w.Free()
+	if err := w.WriteMessageBegin(t.Context(), method, thrift.CALL, 9); err != nil {
+		t.Fatal(err)
+	}
+	zipped := deflate(t, append(bytes.Clone(w.Bytes()), args...))
+	block := []byte{byte(p), 1, 1}
+	if service != "" {
+		block = append(block, 1, 1)
+		block = append(append(block, byte(len(keyService))), keyService...)
+		block = append(append(block, byte(len(service))), service...)
+	}
+	for len(block)%4 != 0 {
+		block = append(block, 0)
+	}
+	frame := []byte{0, 0, 0, 0, 0x0f, 0xff, 0, 1, 0, 0, 0, 9, 0, byte(len(block) / 4)}
+	frame = append(append(frame, block...), zipped...)
+	if err := theader.Finish(frame, theader.Limits{}); err != nil {
+		t.Fatal(err)
+	}
+	return frame
+}
+
+// A few kilobytes that become a hundred million elements take a bounded
+// amount of memory, and the caller hears why.
+func TestListBomb(t *testing.T) {
+	const frame = 2 << 20
+	const most = decodedFrames*frame + 5*frame // with what inflating takes, which is 2 frames and their halves
+	bomb := func(field, list string) []byte {  // a Load whose field is a list of two million elements of a byte
+		n := frame - 1000
+		return append(binary.AppendUvarint([]byte("\x1c"+field+list), uint64(n)), make([]byte, n)...)
+	}
+	bombs := map[string][]byte{
+		"strings":  bomb("\x39", "\xf8"),
+		"binaries": bomb("\x49", "\xf8"),
+		"structs":  bomb("\x59", "\xfc"),
+		"rows":     bomb("\x79", "\xf9"),
+		"maps":     bomb("\xa9", "\xfb"),
+		"liar":     bomb("\x59", "\xf1"),
+	}
+	for name, args := range bombs {
+		t.Run(name, func(t *testing.T) {
+			s, _, _ := serveLoads(t, ServerConfig{Sizes: Sizes{Frame: frame}}, &loads{})
+			bomb := zippedFrame(t, "loads", "weigh_it", flat.Compact, args)
+			if len(bomb) > 3000 {
+				t.Fatalf("the bomb has %d bytes", len(bomb))
+			}
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			nc := send(t, s.addr, bomb)
+			_ = nc.SetReadDeadline(time.Now().Add(20 * time.Second))
+			answer, err := newFrameReader(nc, theader.Limits{}).frame()
+			runtime.ReadMemStats(&after)
+			if err != nil || !strings.Contains(answer, TooLarge.String()) {
+				t.Errorf("%v, answer %q", err, answer)
+			}
+			if took := after.TotalAlloc - before.TotalAlloc; took > most {
+				t.Errorf("%d bytes took %d bytes of memory, at most %d are allowed", len(bomb), took, most)
+			}
+			nothingHeld(t, s)
+		})
+	}
+}
+
+// All messages together take no more than Sizes.Requests: what would is
+// refused as not executed, and passes when others have ended.
+func TestDecodedMemoryOfAll(t *testing.T) {
+	l := &loads{hold: make(chan struct{}), read: make(chan struct{}, 8)}
+	s, _, c := serveLoads(t, ServerConfig{Sizes: Sizes{Requests: 4 << 20}}, l)
+	call := func() error {
+		tc, err := c.Service("loads", ServiceOptions{Timeout: 20 * time.Second, Retries: new(int)})
+		if err != nil {
+			return err
+		}
+		_, err = echo.NewLoadsClient(tc).WeighIt(t.Context(), &echo.Load{}, many(2_000, &echo.Load{})) // 1.7 MB of 0.2
+		return err
+	}
+	done := make(chan error, 2)
+	for range 2 {
+		go func() { done <- call() }()
+		select {
+		case <-l.read:
+		case err := <-done:
+			t.Fatal(err)
+		}
+	}
+	wantCode(t, call(), Overloaded, NotExecuted)
+	if used := s.requests.used.Load(); used > 4<<20 {
+		t.Errorf("%d bytes are counted", used)
+	}
+	close(l.hold)
+	for range 2 {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+	nothingHeld(t, s)
+	if err := call(); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+}
+
+// A reply that becomes too much ends its call, and nothing else.
+func TestReplyBomb(t *testing.T) {
+	l := &loads{give: &echo.Load{Blobs: many(500_000, []byte{})}} // a byte, 24 in memory
+	s, _, _ := serveLoads(t, ServerConfig{}, l)
+	c := client(t, ClientConfig{Sizes: Sizes{Frame: 1 << 20}}, &Endpoint{ID: "e", Service: "loads", Addr: s.addr, Protocol: "framed-compact"})
+	tc, err := c.Service("loads", ServiceOptions{Timeout: 20 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err = echo.NewLoadsClient(tc).Give(t.Context(), 1)
+	runtime.ReadMemStats(&after)
+	wantCode(t, err, TooLarge, WasExecuted)
+	if took := after.TotalAlloc - before.TotalAlloc; took > (decodedFrames+4)<<20 {
+		t.Errorf("%d bytes were taken for it", took)
+	}
+	if n := c.replies.used.Load(); n != 0 {
+		t.Errorf("%d bytes are counted afterwards", n)
+	}
+	l.give = &echo.Load{}
+	if _, err := echo.NewLoadsClient(tc).Give(t.Context(), 1); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+}
+
+// Compressed calls of the framework's own services are refused: before they
+// are inflated, where the header names the service.
+func TestInternalServiceIsNotCompressed(t *testing.T) {
+	s, _, _ := serveLoads(t, ServerConfig{}, &loads{})
+	if _, err := s.Handle("skerry.internal", "", echo.NewEchoProcessor(&handler{name: "inside"})); err != nil {
+		t.Fatal(err)
+	}
+	large := append([]byte{0x1c}, make([]byte, 15<<20)...)
+	named := zippedFrame(t, "skerry.internal", "who", flat.Compact, large)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	wantClosed(t, send(t, s.addr, named))
+	runtime.ReadMemStats(&after)
+	if took := after.TotalAlloc - before.TotalAlloc; took > 1<<20 {
+		t.Errorf("%d bytes were taken for a call that is refused by its header", took)
+	}
+	nc := send(t, s.addr, zippedFrame(t, "", "skerry.internal:who", flat.Compact, []byte{0}))
+	_ = nc.SetReadDeadline(time.Now().Add(5 * time.Second))
+	answer, err := newFrameReader(nc, theader.Limits{}).frame()
+	if err != nil || !strings.Contains(answer, errZippedInternal.Error()) || strings.Contains(answer, "inside") {
+		t.Errorf("%v, answer %q", err, answer)
+	}
+	nothingHeld(t, s)
+}
+
+// What is inflated counts with all other large messages.
+func TestInflatedBytesAreBounded(t *testing.T) {
+	l := &loads{hold: make(chan struct{}), read: make(chan struct{}, 8)}
+	s, _, _ := serveLoads(t, ServerConfig{Sizes: Sizes{Requests: 3 << 20}}, l)
+	padding := append([]byte("\x1c\x08\x28\x80\x80\x40"), make([]byte, 1<<20)...) // a Load with an unknown field
+	padding = append(padding, 0, 0)
+	bomb := zippedFrame(t, "loads", "weigh_it", flat.Compact, padding)
+	send(t, s.addr, bomb)
+	<-l.read
+	used := s.requests.used.Load()
+	if used < 1<<20 || used > 2<<20+64<<10 {
+		t.Errorf("%d bytes are counted for an inflated call of 1 MiB", used)
+	}
+	s.requests.add(4 << 20)
+	wantClosed(t, send(t, s.addr, bomb)) // it would be more than twice the limit
+	if now := s.requests.used.Load(); now != used+4<<20 {
+		t.Errorf("%d bytes are counted after a call that was not inflated, %d before", now, used+4<<20)
+	}
+	s.requests.add(-4 << 20)
+	close(l.hold)
+	nothingHeld(t, s)
+}
+
+// The framework's own services keep what they read: it is a copy.
+func TestInternalStringsAreCopies(t *testing.T) {
+	message := written(t, flat.Binary, &echo.EchoNoteArgs{Text: "a name"})
+	for service, copied := range map[string]bool{"echo": false, "skerry.internal": true} {
+		var a account
+		var args echo.EchoNoteArgs
+		r := flat.NewReader(flat.Binary, message, memoryOfResult(&a, service, &args))
+		if err := args.Read(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+		if isPart(args.Text, message) == copied {
+			t.Errorf("%s: the string is part of its message: %v", service, !copied)
+		}
+		r.Free()
+	}
+}

@@ -1,0 +1,115 @@
+package rpc
+
+import (
+	"net/netip"
+	"strings"
+	"sync"
+)
+
+const (
+	unnamed = "?" // a caller whose name is not one, or finds no room
+
+	maxName           = 63   // bytes, as of registry.CheckName
+	maxCallersOfOne   = 64   // names that callers at one address may have
+	maxCallersUnknown = 1024 // the same, of all addresses together
+)
+
+// validName is registry.CheckName.
+func validName(s string) bool {
+	if s == "" || len(s) > maxName {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+		if !letter && (i == 0 || c != '.' && c != '-' && c != '_') {
+			return false
+		}
+	}
+	return true
+}
+
+// callers bounds the names that statistics are kept by. A name is only a claim:
+// what callers at an address may call themselves is bounded while they are
+// connected, but for members of the site and the names of listed services. It
+// is safe for concurrent use.
+type callers struct {
+	listed func(service string) bool // nil: none
+
+	mu    sync.Mutex
+	at    map[string]*callersAt // by address
+	names int                   // of all
+}
+
+// callersAt are the callers at one address.
+type callersAt struct {
+	conns map[*serverConn]struct{}
+	names map[string]string
+}
+
+// name is what a call is counted by that says caller: a string of its own.
+func (t *callers) name(c *serverConn, caller string) string {
+	switch {
+	case !validName(caller):
+		return unnamed
+	case c.member(), t.listed != nil && t.listed(caller):
+		return strings.Clone(caller)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	at := t.at[c.addr]
+	if at == nil {
+		at = &callersAt{conns: map[*serverConn]struct{}{}, names: map[string]string{}}
+	}
+	name, known := at.names[caller]
+	switch {
+	case known:
+	case c.gone, len(at.names) >= maxCallersOfOne, t.names >= maxCallersUnknown:
+		return unnamed
+	default:
+		name = strings.Clone(caller)
+		at.names[name] = name
+		t.names++
+		if t.at == nil {
+			t.at = map[string]*callersAt{}
+		}
+		t.at[c.addr] = at
+	}
+	at.conns[c] = struct{}{}
+	return name
+}
+
+// forget drops what the connection has brought, with the last one of its
+// address.
+func (t *callers) forget(c *serverConn) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c.gone = true
+	at := t.at[c.addr]
+	if at == nil {
+		return
+	}
+	if delete(at.conns, c); len(at.conns) == 0 {
+		t.names -= len(at.names)
+		delete(t.at, c.addr)
+	}
+}
+
+// addressOf is the part of host:port that stands for one host: of an IPv6
+// address the first 64 bits, as a host has all addresses that begin with them.
+func addressOf(peer string) string {
+	at, err := netip.ParseAddrPort(peer)
+	if err != nil {
+		return peer
+	}
+	ip := at.Addr().Unmap().WithZone("")
+	if ip.Is6() && !ip.IsLoopback() {
+		if prefix, err := ip.Prefix(64); err == nil {
+			return prefix.String()
+		}
+	}
+	return ip.String()
+}
+
+// member reports whether the peer has proved that it is a member of the site.
+func (c *serverConn) member() bool { return !c.info.Load().outside() }

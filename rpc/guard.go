@@ -1,0 +1,154 @@
+package rpc
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/apache/thrift/lib/go/thrift"
+)
+
+// An internal service has room of its own, beside users' calls.
+const (
+	internalCalls    = 64      // at a time
+	internalOutside  = 16      // of those, of peers that are no members
+	internalOfOne    = 4       // of those, of one process or address
+	internalRequest  = 1 << 20 // bytes
+	complainInternal = time.Minute
+)
+
+var (
+	errNoMember = errors.New("it takes a site connection: call it from a process that holds the site's key (\"skerry key set\" on its host)")
+	errNoKey    = errors.New("it takes a site connection, and the process that was called has no site key to take one by (\"skerry key set\" on its host)")
+)
+
+// HandleInternal serves one of the framework's own services. Its methods are
+// for members of the site only (PeerInfo.Member); those in open are for all. A
+// call that is not allowed is refused before its arguments are read, as
+// NotMember. At most 64 calls of internal services run at a time, 4 of one
+// peer, and none of them counts in MaxCalls.
+func (s *Server) HandleInternal(service, version string, p thrift.TProcessor, open ...string) (remove func(), err error) {
+	return s.handle(&served{name: service, version: version, processor: p, internal: true, open: open})
+}
+
+// member says why a peer is no member of the site, nil when it is one.
+func (s *Server) member(p PeerInfo) error {
+	switch {
+	case p.Site:
+		return nil
+	case s.cfg.Member != nil:
+		return s.cfg.Member(p)
+	case s.cfg.Site == nil:
+		return errNoKey
+	}
+	return errNoMember
+}
+
+// admitInternal lets a call of an internal service run, or refuses it.
+func (r *request) admitInternal() {
+	c, s := r.conn, r.conn.s
+	outside := s.member(*r.info.from)
+	if outside != nil && !slices.Contains(r.served.open, r.method) {
+		s.outsiders.Add(1)
+		if ok, kept := s.strangers.may(time.Now()); ok {
+			s.log.Warn("rpc: a call that is for members of the site was refused", "service", r.served.name, "method", r.method,
+				"peer", c.peer, "reason", outside, "unreported", kept)
+		}
+		r.refuse(NotMember, fmt.Errorf("%s.%s is for processes of the site: %w", r.served.name, r.method, outside))
+		return
+	}
+	if len(r.payload) > internalRequest {
+		r.refuse(TooLarge, fmt.Errorf("%s.%s was called with %d bytes, the limit is %d", r.served.name, r.method, len(r.payload), internalRequest))
+		return
+	}
+	r.outside = outside != nil
+	if err := s.inside.take(r.roomKey(), r.outside); err != nil {
+		r.refuse(Overloaded, err)
+		return
+	}
+	r.internal = true
+	r.counted = c.count(countKey{r.served, r.kind, r.info.Caller})
+	s.running.Add(1)
+	if code, err := r.register(); err != nil {
+		r.turnAway(code, err)
+		return
+	}
+	if r.info.OneWay && c.dialect.header && r.unordered {
+		r.answer(nil, 0, MaybeExecuted) // accepted
+	}
+	if !c.pool.group.Go(func(context.Context) error { r.run(); return nil }) {
+		r.turnAway(Draining, errServerStopped)
+	}
+}
+
+// roomKey is one peer: its process where that is proven, else a member's
+// connection, else the address of a stranger.
+type roomKey struct {
+	owner string
+	addr  netip.AddrPort
+}
+
+func (r *request) roomKey() roomKey {
+	switch p := r.info.from; {
+	case p.Owner != "":
+		return roomKey{owner: p.Owner}
+	case !r.outside:
+		return roomKey{addr: p.Addr}
+	default:
+		return roomKey{addr: netip.AddrPortFrom(sourceOf(p.Addr.Addr()), 0)}
+	}
+}
+
+// internalRoom bounds the calls of internal services.
+type internalRoom struct {
+	mu      sync.Mutex
+	all     int
+	outside int
+	of      map[roomKey]int
+}
+
+func (m *internalRoom) take(k roomKey, outside bool) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch {
+	case m.of[k] >= internalOfOne:
+		return fmt.Errorf("%d internal calls of %s are running here, the limit of one peer", internalOfOne, cmp.Or(k.owner, k.addr.Addr().String()))
+	case m.all >= internalCalls:
+		return fmt.Errorf("%d internal calls are running here, the limit", internalCalls)
+	case outside && m.outside >= internalOutside:
+		return fmt.Errorf("%d internal calls of processes outside the site are running here, the limit", internalOutside)
+	}
+	if m.of == nil {
+		m.of = map[roomKey]int{}
+	}
+	m.of[k]++
+	m.all++
+	if outside {
+		m.outside++
+	}
+	return nil
+}
+
+// running is how many there are.
+func (m *internalRoom) running() int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return int64(m.all)
+}
+
+func (m *internalRoom) give(k roomKey, outside bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.of[k]--; m.of[k] == 0 {
+		delete(m.of, k)
+	}
+	m.all--
+	if outside {
+		m.outside--
+	}
+}

@@ -1,0 +1,194 @@
+package flat
+
+import (
+	"reflect"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+// Costs are the bytes that values take in memory where no Shape says so.
+type Costs struct {
+	Element int64 // of a list or set, without what it points to
+	Struct  int64
+	Entry   int64 // key and value of a map
+	Field   int64 // of a struct, on top of the struct
+}
+
+// DefaultCosts are those of generated code: the largest element is a byte
+// slice, and a struct has about four fields.
+var DefaultCosts = Costs{Element: 24, Struct: 64, Entry: 16 + 24}
+
+// Shape says what the values of one struct type of generated code take in
+// memory. The types on the wire can't say it: generated code takes memory for
+// the type of the IDL, whatever type the message announces.
+type Shape struct {
+	size   int64    // with the scalars that its fields point to
+	fields []*place // by field id; nil = none that holds more memory
+}
+
+// maxShapeField bounds the field ids that a Shape knows. Fields above it cost
+// what DefaultCosts say.
+const maxShapeField = 1024
+
+type placeKind uint8
+
+const (
+	structPlace placeKind = iota
+	listPlace
+	mapPlace
+)
+
+// place is where a value stands that holds memory: in a field or a container.
+type place struct {
+	kind  placeKind
+	size  int64  // of an element or an entry
+	shape *Shape // of a struct
+	inner *place // the elements' place, or that of a map's values; nil = they hold no memory of their own
+	key   *place // the same of a map's keys
+}
+
+var shapes sync.Map // reflect.Type → *Shape
+
+// ShapeOf is the shape of a struct type of generated code, given as the
+// struct or a pointer to it; nil for any other type.
+func ShapeOf(t reflect.Type) *Shape {
+	if s, ok := shapes.Load(t); ok {
+		return s.(*Shape)
+	}
+	s := shaper{}.of(t)
+	shapes.Store(t, s)
+	return s
+}
+
+// ShapeOfArguments is the shape of a struct whose fields 1, 2, … have the
+// types: the arguments of a method, of which generated code shows no more.
+func ShapeOfArguments(types []reflect.Type) *Shape {
+	b := shaper{}
+	s := &Shape{size: int64(len(types)) * DefaultCosts.Element}
+	for i, t := range types {
+		s.set(i+1, b.place(t))
+	}
+	return s
+}
+
+// shaper finds the shapes of types, which may refer to each other.
+type shaper map[reflect.Type]*Shape
+
+func (b shaper) of(t reflect.Type) *Shape {
+	if t == nil {
+		return nil
+	}
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if t.Kind() != reflect.Struct {
+		return nil
+	}
+	if s := b[t]; s != nil {
+		return s
+	}
+	s := &Shape{size: classed(int64(t.Size()))}
+	b[t] = s
+	for i := range t.NumField() {
+		f := t.Field(i)
+		if f.Type.Kind() == reflect.Pointer && f.Type.Elem().Kind() != reflect.Struct {
+			s.size += classed(int64(f.Type.Elem().Size())) // an optional scalar
+		}
+		if id, ok := fieldID(f.Tag.Get("thrift")); ok {
+			s.set(id, b.place(f.Type))
+		}
+	}
+	return s
+}
+
+// fieldID reads the tag of generated code: `thrift:"name,id,required"`.
+func fieldID(tag string) (int, bool) {
+	_, rest, ok := strings.Cut(tag, ",")
+	if !ok {
+		return 0, false
+	}
+	number, _, _ := strings.Cut(rest, ",")
+	id, err := strconv.Atoi(number)
+	return id, err == nil
+}
+
+func (s *Shape) set(id int, p *place) {
+	if p == nil || id < 0 || id > maxShapeField {
+		return
+	}
+	for len(s.fields) <= id {
+		s.fields = append(s.fields, nil)
+	}
+	s.fields[id] = p
+}
+
+func (b shaper) place(t reflect.Type) *place {
+	p := &place{}
+	switch t.Kind() {
+	case reflect.Pointer:
+		if t.Elem().Kind() != reflect.Struct {
+			return nil
+		}
+		p.kind, p.shape = structPlace, b.of(t)
+	case reflect.Slice:
+		if t.Elem().Kind() == reflect.Uint8 {
+			return nil // a binary
+		}
+		p.kind, p.size = listPlace, int64(t.Elem().Size())
+		p.inner = b.place(t.Elem())
+	case reflect.Map:
+		p.kind, p.size = mapPlace, int64(t.Key().Size()+t.Elem().Size())
+		p.key, p.inner = b.place(t.Key()), b.place(t.Elem())
+	default:
+		return nil
+	}
+	return p
+}
+
+// after is where the next value of a container stands, behind one at last: the
+// keys and values of a map take turns where both hold memory.
+func (p *place) after(last *place) *place {
+	switch {
+	case p == nil || p.key == nil || p.inner == nil:
+		return last
+	case last == p.key:
+		return p.inner
+	}
+	return p.key
+}
+
+// field is the place of a field, nil for one that is not known.
+func (s *Shape) field(id int16) *place {
+	if s == nil || int(id) >= len(s.fields) || id < 0 {
+		return nil
+	}
+	return s.fields[id]
+}
+
+// classed is what the runtime takes for an object of n bytes, at most.
+func classed(n int64) int64 {
+	if n <= 0 {
+		return 0
+	}
+	n = (n + 7) &^ 7
+	if n <= 64 {
+		return n + n/4
+	}
+	return n + n/8
+}
+
+// mapSize is what a map of n entries takes that is made for as many.
+func mapSize(n int, entry int64) int64 {
+	const header, group = 48, 8 // a group has as many slots, and a byte for each
+	if n == 0 {
+		return header
+	}
+	slots := int64(group)
+	if n > group {
+		for slots*7/8 < int64(n) {
+			slots *= 2
+		}
+	}
+	return header + classed(slots*(entry+1))
+}

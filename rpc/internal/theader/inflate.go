@@ -1,0 +1,87 @@
+package theader
+
+import (
+	"compress/zlib"
+	"errors"
+	"io"
+	"strings"
+	"sync"
+	"unsafe"
+)
+
+// firstPiece is what is taken for the beginning of an inflated payload.
+const firstPiece = 4 << 10
+
+// inflaters are zlib readers, which hold some 40 KiB each.
+var inflaters sync.Pool
+
+// Inflate undoes the zlib transform of a payload. What comes out may be as
+// long as a frame. Each piece of memory is asked for before it is taken: take
+// gives or refuses so many bytes more, or gets back a negative number of them.
+// What is not given back at the end is what the result takes; after an error
+// everything has been given back.
+func Inflate(zipped string, l Limits, take func(bytes int) error) (string, error) {
+	if len(zipped) > 1 && zipped[1]&presetDictionary != 0 {
+		return "", malformed("zlib payload with a preset dictionary")
+	}
+	in := strings.NewReader(zipped)
+	z, err := inflater(in)
+	if err != nil {
+		return "", malformed("zlib payload: %v", err)
+	}
+	defer putBack(z)
+	b, err := grow(nil, min(firstPiece, l.frame()+1), take)
+	for err == nil {
+		if len(b) == cap(b) {
+			if b, err = grow(b, min(2*cap(b), l.frame()+1), take); err != nil {
+				break
+			}
+		}
+		var n int
+		n, err = z.Read(b[len(b):cap(b)])
+		if b = b[:len(b)+n]; len(b) > l.frame() {
+			err = tooLarge("inflated payload", int64(len(b)), l.frame(), "bytes or more")
+		}
+	}
+	switch {
+	case errors.Is(err, io.EOF) && in.Len() == 0:
+		return unsafe.String(unsafe.SliceData(b), len(b)), nil
+	case errors.Is(err, io.EOF):
+		err = malformed("%d bytes stand behind the zlib payload", in.Len())
+	case !errors.Is(err, ErrTooLarge) && !errors.Is(err, errRefused):
+		err = malformed("zlib payload: %v", err)
+	}
+	_ = take(-cap(b))
+	return "", err
+}
+
+// errRefused is wrapped by the error of memory that was not given.
+var errRefused = errors.New("inflating the payload")
+
+func grow(b []byte, size int, take func(bytes int) error) ([]byte, error) {
+	if err := take(size); err != nil {
+		return b, errors.Join(errRefused, err)
+	}
+	wider := append(make([]byte, 0, size), b...)
+	_ = take(-cap(b))
+	return wider, nil
+}
+
+const presetDictionary = 0x20 // flag in the second byte
+
+// inflater is a reader of zlib from the pool.
+func inflater(in io.Reader) (io.Reader, error) {
+	z, ok := inflaters.Get().(io.Reader)
+	if !ok {
+		return zlib.NewReader(in)
+	}
+	return z, z.(zlib.Resetter).Reset(in, nil)
+}
+
+// putBack lets go of what z has read.
+func putBack(z io.Reader) {
+	const nothing = "\x78\x9c"
+	if z.(zlib.Resetter).Reset(strings.NewReader(nothing), nil) == nil {
+		inflaters.Put(z)
+	}
+}

@@ -1,0 +1,145 @@
+package rpc
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// stage is how far a connection has come.
+type stage uint8
+
+const (
+	stageNone    stage = iota
+	stageShaking       // in its TLS handshake, or before it on a port that speaks TLS only
+	stageFresh         // stands, and has not completed a message
+	stageProven        // has completed one
+)
+
+// mostLobby bounds the fresh connections that are let in when the proven ones
+// take all places, so that a process of the site can still come.
+const mostLobby = 64
+
+var errMadeRoom = errors.New("it has made room: too many connections stand, most of them from its address, and nothing went on here")
+
+// crowding is a server's connections by how far they have come. Silence is no
+// offence while there is room: pools open connections early and use them late.
+type crowding struct {
+	max    int // connections that stand
+	lobby  int
+	proven census
+	fresh  census
+	shakes census
+}
+
+func newCrowding(limit int) crowding {
+	return crowding{max: limit, lobby: max(1, min(mostLobby, limit/16))}
+}
+
+// move brings a connection to a stage. victim is to be closed for it; err says
+// that the connection itself is one too many.
+func (w *crowding) move(c *serverConn, to stage) (victim *serverConn, err error) {
+	w.leave(c)
+	switch to {
+	case stageShaking:
+		if w.shakes.n >= max(mostLobby, w.max/2) {
+			victim = w.shakes.worst()
+		}
+		w.shakes.add(c)
+	case stageFresh:
+		if w.fresh.n+w.proven.n >= w.max*3/4 && w.fresh.n >= w.lobby {
+			victim = w.fresh.worst()
+		}
+		w.fresh.add(c)
+	case stageProven:
+		if w.proven.n >= w.max && !c.info.Load().Site { // what has the site's key is let in
+			if victim = w.share(c); victim == nil {
+				return nil, fmt.Errorf("%d connections stand, the limit", w.proven.n)
+			}
+		}
+		w.proven.add(c)
+	}
+	c.stage = to
+	return victim, nil
+}
+
+// leave takes a connection out.
+func (w *crowding) leave(c *serverConn) {
+	switch c.stage {
+	case stageShaking:
+		w.shakes.remove(c)
+	case stageFresh:
+		w.fresh.remove(c)
+	case stageProven:
+		w.proven.remove(c)
+	}
+	c.stage = stageNone
+}
+
+// share is a resting connection that makes room when all places are taken: one
+// of the address that has the most, if that has twice as many as the address
+// of the newcomer would have. So one address can't keep all others out.
+func (w *crowding) share(c *serverConn) *serverConn {
+	most, mine := w.proven.most[0].conns, 0
+	if s := w.proven.sources[c.source]; s != nil {
+		mine = s.conns.Len()
+	}
+	if most.Len() < 2*(mine+1) {
+		return nil
+	}
+	tries := 0
+	for e := most.Front(); e != nil && tries < mostTries; e = e.Next() {
+		if old := e.Value.(*serverConn); old.rests() {
+			return old
+		}
+		tries++
+	}
+	return nil
+}
+
+// mostTries bounds the search for a connection without a call.
+const mostTries = 64
+
+// rests reports whether no call runs on the connection.
+func (c *serverConn) rests() bool {
+	c.mu.Lock()
+	n := len(c.running)
+	c.mu.Unlock()
+	c.pool.posts.each(func(r *request) {
+		if r.conn == c {
+			n++
+		}
+	})
+	return n == 0
+}
+
+// move brings a connection to a stage, and makes room for it.
+func (s *Server) move(c *serverConn, to stage) error {
+	s.mu.Lock()
+	if _, ok := s.conns[c]; !ok { // it was closed meanwhile
+		s.mu.Unlock()
+		return errPeerClosed
+	}
+	victim, err := s.crowd.move(c, to)
+	if victim != nil {
+		s.crowd.leave(victim) // so that the next one does not choose it as well
+	}
+	s.mu.Unlock()
+	if victim != nil {
+		s.madeRoom.Add(1)
+		s.complain(victim, errMadeRoom)
+		if victim.skerry.Load() { // so that its caller knows that nothing was executed
+			_ = victim.out.write(appendControl(nil, controlBye, 0, 0), nil, 0)
+		}
+		victim.close(errMadeRoom)
+	}
+	return err
+}
+
+// complain counts and logs why a connection is closed.
+func (s *Server) complain(c *serverConn, why error) {
+	s.failed.Add(1)
+	if ok, kept := s.bad.may(time.Now()); ok {
+		s.log.Warn("rpc: connection closed", "peer", c.peer, "reason", why, "unreported", kept)
+	}
+}

@@ -1,0 +1,361 @@
+package rpc
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// comesFrom is a memory connection with an address.
+type comesFrom struct {
+	net.Conn
+	addr *net.TCPAddr
+}
+
+func (c comesFrom) RemoteAddr() net.Addr { return c.addr }
+
+// dialFrom connects from an address.
+func (l *memoryListener) dialFrom(t testing.TB, ip string) net.Conn {
+	t.Helper()
+	near, far := net.Pipe()
+	select {
+	case l.conns <- comesFrom{far, &net.TCPAddr{IP: net.ParseIP(ip), Port: 1024}}:
+	case <-l.closed:
+		t.Fatal("the listener is closed")
+	}
+	t.Cleanup(func() { _ = near.Close() })
+	return near
+}
+
+// answers pings on a connection.
+func answers(nc net.Conn) error {
+	ping := appendControl(nil, controlPing, 5, 0)
+	if _, err := nc.Write(ping); err != nil {
+		return err
+	}
+	_, err := io.ReadFull(nc, make([]byte, len(ping)))
+	return err
+}
+
+// closedNow reports whether the other end has closed a connection on which
+// nothing is to come.
+func closedNow(nc net.Conn) bool {
+	_ = nc.SetReadDeadline(time.Now().Add(time.Millisecond))
+	_, err := nc.Read(make([]byte, 1))
+	_ = nc.SetReadDeadline(time.Time{})
+	return !errors.Is(err, os.ErrDeadlineExceeded)
+}
+
+// A crowd of honest clients behind one address, some of which have not spoken
+// yet, goes on while another address opens as many connections as it can.
+func TestCrowdBesideLoris(t *testing.T) {
+	for name, first := range map[string]string{"that are silent": "", "that begin a message": "\x80\x01"} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newMemoryListener()
+				s := serveOn(t, ServerConfig{}, &handler{}, l)
+				const crowd = 5_000
+				pool := make([]net.Conn, crowd)
+				for i := range pool {
+					pool[i] = l.dialFrom(t, "10.0.0.1")
+					if i%2 == 0 {
+						if err := answers(pool[i]); err != nil {
+							t.Fatal(err)
+						}
+					}
+				}
+				for i := range 25_000 {
+					nc := l.dialFrom(t, "10.0.0.66")
+					if first != "" {
+						_, _ = nc.Write([]byte(first))
+					}
+					if i%1000 == 0 {
+						if err := answers(l.dialFrom(t, "10.0.0.2")); err != nil {
+							t.Fatalf("a newcomer, beside %d connections: %v", i, err)
+						}
+					}
+				}
+				for i, nc := range pool {
+					if err := answers(nc); err != nil {
+						t.Fatalf("client %d of the crowd: %v", i, err)
+					}
+				}
+				if n := s.Stats().Connections; n > 15_000+mostLobby {
+					t.Errorf("%d connections stand", n)
+				}
+				if first == "" {
+					return
+				}
+				time.Sleep(headPatience + time.Second)
+				if n := s.Stats().Connections; n != crowd+25 {
+					t.Errorf("%d connections stand when those that have stopped within a message must be gone, want %d", n, crowd+25)
+				}
+			})
+		})
+	}
+}
+
+// One address that completes a message on each of its connections can't keep
+// all others out either.
+func TestFullOfOneAddress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newMemoryListener()
+		s := serveOn(t, ServerConfig{MaxConns: 300}, &handler{}, l)
+		old := make([]net.Conn, 300)
+		for i := range old {
+			old[i] = l.dialFrom(t, "10.0.0.66")
+			if err := answers(old[i]); err != nil {
+				t.Fatal(err)
+			}
+			go func() { _, _ = io.Copy(io.Discard, old[i]) }()
+		}
+		for i := range 100 {
+			if err := answers(l.dialFrom(t, "10.0.0.1")); err != nil {
+				t.Fatalf("newcomer %d: %v", i, err)
+			}
+		}
+		if err := answers(l.dialFrom(t, "10.0.0.66")); err == nil {
+			t.Error("the address that has the most gets more")
+		}
+		if n := s.Stats().Connections; n > 300 {
+			t.Errorf("%d connections stand", n)
+		}
+	})
+}
+
+// Handshakes that don't go on take nobody's place, and end.
+func TestStalledHandshakes(t *testing.T) {
+	ca, pool := authority(t)
+	cert := ca(t, "127.0.0.1")
+	now := time.Now() // the time in a bubble is before the certificate's
+	synctest.Test(t, func(t *testing.T) {
+		l := newMemoryListener()
+		s := serveOn(t, ServerConfig{MaxConns: 300, TLS: &tls.Config{Certificates: []tls.Certificate{cert}}}, &handler{}, l)
+		var stalled []net.Conn
+		for i := range 1000 {
+			nc := l.dialFrom(t, "10.0.0.66")
+			_, _ = nc.Write([]byte{0x16})
+			stalled = append(stalled, nc)
+			if i%100 != 0 {
+				continue
+			}
+			tc := tls.Client(l.dialFrom(t, "10.0.0.1"), &tls.Config{RootCAs: pool, ServerName: "127.0.0.1", Time: func() time.Time { return now }})
+			if err := answers(tc); err != nil {
+				t.Fatalf("an honest client beside %d handshakes: %v", i, err)
+			}
+		}
+		if st := s.Stats(); st.Connections != 10 || st.Handshakes > 150 {
+			t.Errorf("%d connections and %d handshakes", st.Connections, st.Handshakes)
+		}
+		time.Sleep(shakePatience + time.Second)
+		if st := s.Stats(); st.Connections != 10 || st.Handshakes != 0 {
+			t.Errorf("later: %d connections and %d handshakes", st.Connections, st.Handshakes)
+		}
+		for _, nc := range stalled {
+			if !closedNow(nc) {
+				t.Fatal("a stalled connection is still open")
+			}
+		}
+	})
+}
+
+// The time that a peer may take in a handshake is bounded as a whole, however
+// it sends its bytes.
+func TestSlowHandshake(t *testing.T) {
+	site := siteOf(t, ownerB, 1)
+	synctest.Test(t, func(t *testing.T) {
+		l := newMemoryListener()
+		serveOn(t, ServerConfig{Site: site}, &handler{}, l)
+		nc := l.dialFrom(t, "10.0.0.66")
+		begun := time.Now()
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			hello := append([]byte{0x16, 3, 1, 0x10, 0, 1, 0, 0x0f, 0xfc}, make([]byte, 4096)...)
+			for i := range hello {
+				if _, err := nc.Write(hello[i : i+1]); err != nil {
+					return
+				}
+				time.Sleep(50 * time.Millisecond)
+			}
+		}()
+		_, _ = io.Copy(io.Discard, nc)
+		_ = nc.Close()
+		<-ended
+		if took := time.Since(begun); took > shakePatience+headPatience || took < time.Second {
+			t.Errorf("it ended after %v", took)
+		}
+	})
+}
+
+// A message may come slowly, as long as it goes on.
+func TestSlowMessages(t *testing.T) {
+	large := append(binary.BigEndian.AppendUint32(nil, 16<<20), make([]byte, 16<<20)...)
+	frame := frames(t)["header-binary"]
+	copy(large[4:], []byte{0x0f, 0xff})
+	for _, test := range []struct {
+		name  string
+		send  []byte
+		piece int
+		every time.Duration
+		most  int // bytes that are sent, then silence; 0 = all
+		ends  time.Duration
+	}{
+		{name: "16 MiB at 1 Mbit/s", send: large, piece: 12_500, every: 100 * time.Millisecond},
+		{name: "a byte now and then", send: frame, piece: 1, every: 9 * time.Second},
+		{name: "the head does not go on", send: frame, piece: 3, every: time.Second, most: 3, ends: 10 * time.Second},
+		{name: "the frame does not go on", send: frame, piece: 20, every: time.Second, most: 20, ends: 30 * time.Second},
+		{name: "a large frame does not go on", send: large, piece: 1 << 20, every: time.Second, most: 1 << 20, ends: 30 * time.Second},
+		{name: "an unframed message does not go on", send: frames(t)["unframed-binary"], piece: 20, every: time.Second, most: 20, ends: 30 * time.Second},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newMemoryListener()
+				serveOn(t, ServerConfig{Sizes: Sizes{Frame: 17 << 20}}, &handler{}, l)
+				nc := l.dialFrom(t, "10.0.0.1")
+				rest := test.send
+				if test.most > 0 {
+					rest = rest[:test.most]
+				}
+				for len(rest) > 0 {
+					n := min(test.piece, len(rest))
+					if _, err := nc.Write(rest[:n]); err != nil {
+						t.Fatalf("%d bytes before the end: %v", len(rest), err)
+					}
+					if rest = rest[n:]; len(rest) > 0 {
+						time.Sleep(test.every)
+					}
+				}
+				if test.ends == 0 {
+					return
+				}
+				begun := time.Now()
+				_, _ = io.Copy(io.Discard, nc)
+				if took := time.Since(begun); took != test.ends {
+					t.Errorf("it ended after %v, want %v", took, test.ends)
+				}
+			})
+		})
+	}
+}
+
+// Turns go to the addresses one after the other.
+func TestTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		turns := turns{free: 1}
+		many, one := netip.MustParseAddr("10.0.0.66"), netip.MustParseAddr("10.0.0.1")
+		turns.take(many, nil)
+		var before, after atomic.Int64
+		var came atomic.Bool
+		for range 100 {
+			go func() {
+				turns.take(many, nil)
+				if came.Load() {
+					after.Add(1)
+				} else {
+					before.Add(1)
+				}
+				time.Sleep(time.Second)
+				turns.give()
+			}()
+		}
+		synctest.Wait()
+		go func() {
+			turns.take(one, nil)
+			came.Store(true)
+			turns.give()
+		}()
+		gone := make(chan struct{})
+		close(gone)
+		if turns.take(one, gone) {
+			t.Error("a connection that is closed gets a turn")
+		}
+		synctest.Wait()
+		turns.give()
+		time.Sleep(200 * time.Second)
+		if before.Load() > 1 || after.Load() < 99 {
+			t.Errorf("%d of the crowd were before the other address, %d after", before.Load(), after.Load())
+		}
+		turns.mu.Lock()
+		defer turns.mu.Unlock()
+		if turns.free != 1 || turns.order.Len() != 0 || len(turns.waiting) != 0 {
+			t.Errorf("left: %d free, %d lines", turns.free, turns.order.Len())
+		}
+	})
+}
+
+// A process of the site comes in when strangers have taken all places.
+func TestMembersComeInWhenAllIsTaken(t *testing.T) {
+	s := serve(t, ServerConfig{MaxConns: 4, Site: siteOf(t, ownerB, 1)}, &handler{})
+	for range 4 {
+		if err := answers(send(t, s.addr, nil)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e := s.endpoint()
+	e.Site = true
+	call := stub(t, client(t, ClientConfig{Site: siteOf(t, ownerA, 1)}, e), ServiceOptions{})
+	if _, err := call().Who(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := answers(send(t, s.addr, nil)); err == nil {
+		t.Error("a stranger comes in as well")
+	}
+}
+
+// The site at power return: each of 32 processes connects to each. A busy
+// machine may need another try for some.
+func TestPowerReturn(t *testing.T) {
+	members := 32
+	if raceDetector {
+		members = 8
+	}
+	servers := make([]*testServer, members)
+	owners := make([]string, members)
+	for i := range servers {
+		owners[i] = "host/" + strings.Repeat("1", i+1) + "/e"
+		servers[i] = serve(t, ServerConfig{Site: siteOf(t, owners[i], 1)}, &handler{name: owners[i]})
+	}
+	failed := make(chan error, members)
+	for i := range servers {
+		c := client(t, ClientConfig{Site: siteOf(t, owners[i], 1), ConnectTimeout: 20 * time.Second})
+		go func() {
+			var all error
+			for k, s := range servers {
+				if k != i {
+					e := &Endpoint{ID: owners[k], Service: "echo", Addr: s.addr, Site: true, Owner: owners[k]}
+					err := errors.New("")
+					for tries := 0; err != nil && tries < 5; tries++ {
+						ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+						err = c.Check(ctx, e)
+						cancel()
+					}
+					all = errors.Join(all, err)
+				}
+			}
+			failed <- all
+		}()
+	}
+	for range servers {
+		if err := <-failed; err != nil {
+			t.Error(err)
+		}
+	}
+	for i, s := range servers {
+		eventually(t, fmt.Sprintf("process %d has a connection with each other", i), func() bool { return s.Stats().Members == members-1 })
+		if n := s.Stats().MadeRoom; n > 0 {
+			t.Errorf("process %d has sent %d away", i, n)
+		}
+	}
+}

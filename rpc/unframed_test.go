@@ -1,0 +1,105 @@
+package rpc
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/apache/thrift/lib/go/thrift"
+	"github.com/skerry/skerry/rpc/internal/echo"
+	"github.com/skerry/skerry/rpc/internal/flat"
+	"github.com/skerry/skerry/rpc/internal/theader"
+)
+
+// bytesConn is a connection on which so many bytes come.
+type bytesConn struct {
+	net.Conn
+	r *bytes.Reader
+}
+
+func (c bytesConn) Read(p []byte) (int, error)      { return c.r.Read(p) }
+func (c bytesConn) SetReadDeadline(time.Time) error { return nil }
+
+// skip walks through a message as a whole one.
+func skip(p flat.Protocol, message string) (left int, err error) {
+	r := flat.NewReader(p, message, flat.Memory{})
+	defer r.Free()
+	ctx := context.Background()
+	if _, _, _, err := r.ReadMessageBegin(ctx); err != nil {
+		return 0, err
+	}
+	err = r.Skip(ctx, thrift.STRUCT)
+	return r.Left(), err
+}
+
+// Whatever comes: the message that is cut out of a stream is the one that a
+// reader finds at its beginning, and a message that is whole is found.
+func FuzzUnframed(f *testing.F) {
+	for name, b := range frames(f) {
+		if strings.HasPrefix(name, "unframed") {
+			f.Add(b, name == "unframed-compact")
+			f.Add(append(bytes.Clone(b), "more"...), name == "unframed-compact")
+			f.Add(b[:len(b)-1], name == "unframed-compact")
+		}
+	}
+	f.Add([]byte("\x80\x01\x00\x01\x00\x00\x00\x01m\x00\x00\x00\x01\x0d\x00\x01\x03\x00\x00\x00\x00\x01\x05\x00"), false) // a map to nothing
+	f.Add([]byte("\x82\x21\x01\x01m\x1b\x01\x30\x05\x00"), true)
+	for depth := 62; depth < 67; depth++ {
+		f.Add([]byte("\x82\x21\x01\x01m"+strings.Repeat("\x1c", depth)+"\x13\x05"+strings.Repeat("\x00", depth+1)), true)
+	}
+	load := &echo.Load{Flags: []bool{true}, Numbers: []int64{1 << 40}, Texts: []string{"a"}, ByName: map[string]string{"a": "b"}, ByLoad: map[*echo.Load]int32{{}: 1}}
+	for _, p := range []flat.Protocol{flat.Binary, flat.Compact} {
+		w := flat.NewWriter(p, 1<<20)
+		_ = w.WriteMessageBegin(f.Context(), "m", thrift.CALL, 1)
+		_ = (&echo.LoadsWeighItArgs{Load: load, Loads: []*echo.Load{load, load}}).Write(f.Context(), w)
+		f.Add(bytes.Clone(w.Bytes()), p == flat.Compact)
+		w.Free()
+	}
+	f.Fuzz(func(t *testing.T, b []byte, compact bool) {
+		p := flat.Binary
+		if compact {
+			p = flat.Compact
+		}
+		all := &tank{limit: 1 << 30}
+		in := newFrameReader(bytesConn{r: bytes.NewReader(b)}, theader.Limits{Frame: 1 << 16})
+		in.all = all
+		message, err := in.message(compact)
+		left, wrong := skip(p, string(b))
+		switch {
+		case err == nil && (wrong != nil || len(b)-len(message) != left || message != string(b[:len(message)])):
+			t.Fatalf("a message of %d bytes was cut; a reader finds %d, %v", len(message), len(b)-left, wrong)
+		case err != nil && wrong == nil && len(b)-left <= 1<<16:
+			t.Fatalf("a reader finds a message of %d bytes: %v", len(b)-left, err)
+		case all.used.Load() != 0:
+			t.Fatalf("%d bytes are still counted", all.used.Load())
+		}
+	})
+}
+
+// What comes without a frame counts while it comes, and what is announced
+// takes no memory.
+func TestUnframedMessagesAreCounted(t *testing.T) {
+	s := serve(t, ServerConfig{Sizes: Sizes{Requests: 1 << 20}}, &handler{})
+	begin := "\x80\x01\x00\x01\x00\x00\x00\x04note\x00\x00\x00\x01\x0b\x00\x01\x00\x80\x00\x00" // a text of 8 MiB
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	waiting := send(t, s.addr, []byte(begin))
+	nc := send(t, s.addr, []byte(begin))
+	_ = nc.SetWriteDeadline(time.Now().Add(5 * time.Second))
+	_, _ = nc.Write(make([]byte, 4<<20))
+	wantClosed(t, nc) // more than twice the limit
+	runtime.ReadMemStats(&after)
+	if took := after.TotalAlloc - before.TotalAlloc; took > 16<<20 {
+		t.Errorf("%d bytes were taken", took)
+	}
+	nothingHeld(t, s)
+	_ = waiting.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+	if _, err := waiting.Read(make([]byte, 1)); err == nil || errors.Is(err, net.ErrClosed) {
+		t.Errorf("a message that has only begun: %v", err)
+	}
+}

@@ -1,0 +1,131 @@
+//go:build unix
+
+package skerry
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/skerry/skerry/registry"
+	"github.com/skerry/skerry/rollout"
+)
+
+// said opens a node that serves, and returns what it has logged by then.
+func said(t *testing.T, dir string) (n *Node, log string) {
+	t.Helper()
+	var out bytes.Buffer
+	site := memorySite(&registry.Hub{})
+	n = open(t, Config{StateDir: dir, Cluster: "test"}, site, func(o *options) { o.logger = slog.New(slog.NewTextHandler(&out, nil)) })
+	must(t, "learn", n.Rollout().Learn(rollout.Entry{Cluster: "test", Generation: rollout.Generation{N: 1}, Rules: map[string]rollout.Rule{"auth": {Version: "v1"}}}))
+	must(t, "close", n.Close())
+	return n, out.String()
+}
+
+// A directory in which another user may have planted something is named with
+// the command that mends it, and the node runs without state.
+func TestUnsafeStateIsNotUsed(t *testing.T) {
+	secret := filepath.Join(t.TempDir(), "precious")
+	must(t, "file", os.WriteFile(secret, []byte("{}"), 0o600))
+	rules := `{"entries":[{"generation":7,"rules":{"auth":{"version":"evil"}}}]}`
+	for what, plant := range map[string]func(dir string) string{
+		"every user may write": func(dir string) string {
+			must(t, "chmod", syscall.Chmod(dir, 0o777))
+			return "chmod go-w " + dir
+		},
+		"below it every user may write": func(dir string) string {
+			dir = filepath.Join(dir, "test")
+			must(t, "mkdir", os.Mkdir(dir, 0o700))
+			must(t, "chmod", syscall.Chmod(dir, 0o1777))
+			return "chmod go-w " + dir
+		},
+		"a link for a lock": func(dir string) string {
+			must(t, "mkdir", os.Mkdir(filepath.Join(dir, "test"), 0o700))
+			must(t, "link", os.Symlink(secret, filepath.Join(dir, "test", "skerry.test.lock")))
+			return "symbolic link"
+		},
+	} {
+		dir := t.TempDir()
+		must(t, "chmod", os.Chmod(dir, 0o700))
+		want := plant(dir)
+		n, log := said(t, dir)
+		if n.files.rules != "" || !strings.Contains(log, "state is not kept") || !strings.Contains(log, "level=ERROR") {
+			t.Errorf("%s: files %+v, log %s", what, n.files, log)
+		}
+		if want != "symbolic link" && !strings.Contains(log, want) {
+			t.Errorf("%s: want %q in %s", what, want, log)
+		}
+	}
+	// a planted file in a safe directory is passed over, and its target stays
+	dir := t.TempDir()
+	must(t, "chmod", os.Chmod(dir, 0o700))
+	must(t, "mkdir", os.Mkdir(filepath.Join(dir, "test"), 0o700))
+	must(t, "rules", os.WriteFile(filepath.Join(dir, "rules"), []byte(rules), 0o600))
+	must(t, "link", os.Symlink("../rules", filepath.Join(dir, "test", "skerry.test.rules.json")))
+	n, log := said(t, dir)
+	if rule, _ := n.Rollout().Log().Rule("auth"); rule.Version == "evil" || !strings.Contains(log, "learnt again") {
+		t.Errorf("planted rules: %v, log %s", rule, log)
+	}
+	if text, err := os.ReadFile(filepath.Join(dir, "rules")); err != nil || string(text) != rules {
+		t.Errorf("the target: %s, %v", text, err)
+	}
+}
+
+// A process without HOME and STATE_DIRECTORY has no directory of its own: it
+// keeps nothing, says so, and touches no shared one.
+func TestNoStateInSharedDirectory(t *testing.T) {
+	shared := t.TempDir()
+	for name, value := range map[string]string{"HOME": "", "XDG_CACHE_HOME": "", "STATE_DIRECTORY": "", "TMPDIR": shared} {
+		t.Setenv(name, value)
+	}
+	if dir := (Config{}).WithDefaults().StateDir; dir != "" {
+		t.Errorf("state in %s", dir)
+	}
+	n, log := said(t, "")
+	if n.files.rules != "" || !strings.Contains(log, "state_dir") || !strings.Contains(log, "level=ERROR") {
+		t.Errorf("files %+v, log %s", n.files, log)
+	}
+	if left, err := os.ReadDir(shared); err != nil || len(left) != 0 {
+		t.Errorf("in the shared directory: %v, %v", left, err)
+	}
+	t.Setenv("STATE_DIRECTORY", filepath.Join(t.TempDir(), "a")+":/other")
+	n, log = said(t, "")
+	if n.files.rules == "" {
+		t.Errorf("with STATE_DIRECTORY: %s", log)
+	}
+	info, err := os.Stat(filepath.Dir(n.files.rules))
+	if err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("made with %v, %v", info.Mode(), err)
+	}
+}
+
+// Log lines can't be forged, in either format.
+func TestLogsAreQuoted(t *testing.T) {
+	real := os.Stderr
+	defer func() { os.Stderr = real }()
+	for _, format := range []string{"text", "json"} {
+		r, w, err := os.Pipe()
+		must(t, "pipe", err)
+		os.Stderr = w
+		const bad = "x\x1b[2J\r\nlevel=ERROR\u202e\u009b\x7f\u200b\xff"
+		Log{Format: format, Level: "info"}.Logger().Info("a process says", "host", bad, bad, "y", "group", slog.GroupValue(slog.String(bad, bad)))
+		w.Close()
+		out, err := io.ReadAll(r)
+		must(t, "read", err)
+		text := strings.TrimSuffix(string(out), "\n")
+		for _, c := range text {
+			if c < 0x20 || c >= 0x7f && c < 0xa0 || c == 0x202e || c == 0x200b {
+				t.Errorf("%s: %U in %q", format, c, text)
+			}
+		}
+		if format == "json" && !json.Valid(out) {
+			t.Errorf("no JSON: %s", out)
+		}
+	}
+}
