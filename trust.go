@@ -187,7 +187,7 @@ func LANKeys(c Config) (keys [][]byte, open bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
-	return t.use(useLAN)(), t.mode == KeysNone, nil
+	return t.use(useLAN)(), t.mode != "", nil
 }
 
 // use are the keys derived for a use: the first signs, all verify.

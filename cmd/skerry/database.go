@@ -89,6 +89,7 @@ func examineDatabase(ctx context.Context, c skerry.Config) []finding {
 		return f.list
 	}
 	describeDatabase(f, p)
+	describeKeys(f, p)
 	for _, wrong := range p.Problems() {
 		f.problem(quote.Lines(wrong.Do), "%s", quote.Lines(wrong.What))
 	}

@@ -40,6 +40,7 @@ func (a *app) doctor(ctx context.Context) error {
 	if c.Mode != skerry.ModeDatabase {
 		list = append(list, examineLAN(ctx, c)...)
 	}
+	list = append(list, a.examineTrust(ctx, c)...)
 	list = append(list, examineDatabase(ctx, c)...)
 	list = append(list, examineState(c.StateDir)...)
 	list = append(list, examinePort(c.Services)...)

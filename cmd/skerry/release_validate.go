@@ -321,17 +321,18 @@ func (a *app) releaseLogCommand(f *releaseFlags) *cobra.Command {
 
 // verified is a step and whose key has signed it.
 type verified struct {
-	Entry  rollout.Entry `json:"entry"`
-	Hash   string        `json:"hash"`
-	Signer string        `json:"signer,omitempty"`
-	Why    string        `json:"why,omitempty"` // no signature of it counts
-	Obeyed bool          `json:"obeyed"`        // it, or one after it, is signed by a key that is trusted now
+	Entry  rollout.Entry  `json:"entry"`
+	Record rollout.Record `json:"record"` // the bytes that were signed, and the proofs
+	Hash   string         `json:"hash"`
+	Signer string         `json:"signer,omitempty"`
+	Why    string         `json:"why,omitempty"` // no signature of it counts
+	Obeyed bool           `json:"obeyed"`        // it, or one after it, is signed by a key that is trusted now
 }
 
 func (a *app) printVerified(s siteState) error {
 	rows, last := [][]string{}, error(nil)
 	for i, e := range s.Entries {
-		v := verified{Entry: e, Hash: e.Hash(), Signer: s.Signers[i].name, Obeyed: !s.unvouched(i)}
+		v := verified{Entry: e, Record: e.Record(), Hash: e.Hash(), Signer: s.Signers[i].name, Obeyed: !s.unvouched(i)}
 		signedBy := v.Signer
 		if err := s.Signers[i].err; err != nil {
 			v.Signer, v.Why = "", err.Error()
