@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/internal/lab"
+	"github.com/skerry/skerry/rollout"
 )
 
 // onTheLAN are the lines of a site's configuration without a database.
@@ -50,6 +51,7 @@ type site struct {
 	skerry  string // the operator's command
 	faults  []*fault
 	members []*process
+	others  [][]rollout.Entry // logs that had parted from the one that goes on
 }
 
 var sites atomic.Int64

@@ -154,6 +154,47 @@ func TestAStaleCallerCatchesUp(t *testing.T) {
 	s.check()
 }
 
+// Where the rule log has parted, a call is refused by every process of the other
+// log, whichever of the two is longer, and made at one of its own.
+func TestPartedLogs(t *testing.T) {
+	for name, lengths := range map[string][2]int{"theirs is shorter": {3, 1}, "as long": {2, 2}, "longer": {1, 3}} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t)
+			s.commit(v1, nil)
+			caller, other := s.caller("caller"), s.start("auth", "v1")
+			for range lengths[1] {
+				if err := other.agent.Learn(other.agent.Log().Next("other", v1)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for range lengths[0] {
+				s.commit(v1, nil, caller)
+			}
+			there := other.agent.Log().Tip()
+			for seed := range uint64(20) {
+				ctx, end := caller.begin(t.Context(), seed)
+				wantCode(t, caller.call(ctx, "auth"), RulesForked, NotExecuted)
+				end()
+			}
+			if n := other.brought.Load(); n > 4 {
+				t.Errorf("rules were brought %d times to a process whose log is known to have parted", n)
+			}
+			own := s.start("auth", "v1")
+			for seed := range uint64(20) {
+				ctx, end := caller.begin(t.Context(), seed)
+				if err := caller.call(ctx, "auth"); err != nil {
+					t.Error(err)
+				}
+				end()
+			}
+			if other.executed.Load() > 0 || own.executed.Load() != 20 || other.agent.Log().Tip() != there {
+				t.Errorf("the other log's process executed %d calls and goes by %v; the own log's executed %d", other.executed.Load(), other.agent.Log().Tip(), own.executed.Load())
+			}
+			s.check()
+		})
+	}
+}
+
 func TestTheWrongVersionNeverExecutes(t *testing.T) {
 	s := newSite(t)
 	s.commit(v1, nil)

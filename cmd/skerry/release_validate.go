@@ -237,7 +237,7 @@ func differences(s siteState) ([]difference, error) {
 	}
 	switch {
 	case s.Restored:
-		add(false, "skerry release adopt", "nothing can be committed: %s", s.Frozen)
+		add(false, s.adopting(), "nothing can be committed: %s", s.Frozen)
 		for _, l := range s.Lines {
 			add(false, "skerry release adopt --keep "+l.Tip.Hash[:12]+" goes on with it", "the log has parted; one is %s", lineText(l))
 		}
@@ -271,11 +271,15 @@ func differences(s siteState) ([]difference, error) {
 		add(true, "skerry release refresh, or refresh --discard to give it up", "generation %v (%s, by %s) was promised and is not committed: its command runs, or was cut off", e.Generation, e.Step, e.By)
 	}
 	for _, p := range s.Processes {
-		switch stateOf(p, log) {
+		switch s.stateOf(p, log) {
 		case "behind":
 			add(true, "skerry release refresh", "%s goes by generation %v, the newest is %v", p.Name, p.Applied, log.Last())
 		case "forked":
-			add(false, "stop it, remove its state directory, and start it again", "%s goes by rules that contradict the log", p.Name)
+			mend := "stop it, remove its state directory, and start it again"
+			if s.Restored { // its log may be the one to go on with
+				mend = s.adopting()
+			}
+			add(false, mend, "%s goes by rules that contradict the log", p.Name)
 		case "silent":
 			why := ""
 			if p.Why != "" {
