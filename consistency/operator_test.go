@@ -62,7 +62,8 @@ type operator struct {
 func (s *site) operator(host int, args ...string) *operator {
 	s.t.Helper()
 	config := s.configure("operator-"+hostName(host), how{})
-	c := s.on(host, append([]string{s.skerry, "--config", config, "release", "--yes"}, args...)...)
+	c := s.on(host, append([]string{s.tool, "--config", config, "release", "--yes"}, args...)...)
+	c.Env = append(os.Environ(), s.env...)
 	r, w, err := os.Pipe()
 	must(s.t, err)
 	c.Stdout, c.Stderr = w, w
@@ -150,7 +151,7 @@ func (s *site) ship(service, version string) {
 // log reads the log of the releases.
 func (s *site) log() (entries []rollout.Entry) {
 	s.t.Helper()
-	c := s.on(0, s.skerry, "--config", s.configure("reader", how{}), "--json", "release", "log")
+	c := s.on(0, s.tool, "--config", s.configure("reader", how{}), "--json", "release", "log")
 	var complaint bytes.Buffer
 	c.Stderr = &complaint
 	out, err := c.Output()
