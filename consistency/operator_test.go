@@ -159,8 +159,10 @@ func (s *site) log() (entries []rollout.Entry) {
 		s.t.Fatalf("skerry release log: %v\n%s", err, complaint.String())
 	}
 	for d := json.NewDecoder(bytes.NewReader(out)); d.More(); {
-		var e rollout.Entry
-		must(s.t, d.Decode(&e))
+		var line struct{ Record rollout.Record }
+		must(s.t, d.Decode(&line))
+		e, err := line.Record.Open()
+		must(s.t, err)
 		entries = append(entries, e)
 	}
 	return entries

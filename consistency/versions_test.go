@@ -54,11 +54,11 @@ func upgradeAndDowngrade(t *testing.T, s *site, db *database) {
 		db.await("auth", "v1")
 		db.await("proc", "v1")
 	}
-	s.users(3, "users", part{Pause: 20 * time.Millisecond, Keys: 60, Plans: []plan{
+	s.users(3, "users", part{Keys: 60, Plans: []plan{
 		call("portal", call("auth"), call("proc", call("auth"))),
 		atOnce("portal", call("auth"), call("proc", call("auth"))),
 	}}, 0, 1)
-	s.users(2, "users-with-time", part{Workers: 6, Plans: []plan{
+	s.users(2, "users-with-time", part{Workers: 2, Plans: []plan{
 		call("portal", call("auth"), call("proc", call("auth")).held(time.Second)),
 	}}, 0, 1)
 
@@ -99,7 +99,7 @@ func upgradeAndDowngrade(t *testing.T, s *site, db *database) {
 	s.release("clean")
 	fleet = slices.DeleteFunc(fleet, func(p *process) bool { return p.Service == "proc" && p.Version == "v1" })
 	s.binaries = next
-	fleet = s.renew(nil, fleet[:1]) // reads what the present has kept of it
+	fleet = s.renew(fleet[1:], fleet[:1]) // reads what the present has kept of it
 	s.binaries = present
 	s.judge(1000)
 	s.keptAlike(fleet, db)
@@ -132,7 +132,12 @@ func (s *site) renew(rest, old []*process) (all []*process) {
 		p.stop()
 		how, again := p.how, p.part
 		how.state, again.Name = firstName(p), p.Name+"+"
-		all = append(all, s.start(p.host, again, how))
+		started := s.start(p.host, again, how)
+		s.await(again.Name+" works", func() bool {
+			return s.book.count(began, func(n note) bool { return strings.HasPrefix(n.ID, again.Name+"#") }) > 0
+		})
+		pause(s.t.Context(), 500*time.Millisecond) // that the other callers know of it, too
+		all = append(all, started)
 	}
 	return all
 }
@@ -186,7 +191,13 @@ func sameRecord(a, b rollout.Record) bool { return a.Body == b.Body && len(a.Pro
 // kept is the log in the state directory of the process.
 func (p *process) kept() []rollout.Record {
 	p.site.t.Helper()
-	files, err := filepath.Glob(filepath.Join(p.site.dir, firstName(p)+"-state", "*.rules.json"))
+	var files []string
+	err := filepath.WalkDir(filepath.Join(p.site.dir, firstName(p)+"-state"), func(path string, _ os.DirEntry, err error) error {
+		if strings.HasSuffix(path, ".rules.json") {
+			files = append(files, path)
+		}
+		return err
+	})
 	must(p.site.t, err)
 	for _, f := range files {
 		text, err := os.ReadFile(f)
