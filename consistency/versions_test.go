@@ -105,6 +105,100 @@ func upgradeAndDowngrade(t *testing.T, s *site, db *database) {
 	s.keptAlike(fleet, db)
 }
 
+// TestNeedsOfTheFuture: an operator of the future takes a step that some
+// processes are too old for. It is refused, and names them. Written all the
+// same, they go on by the rules before it, say so, and calls that take the new
+// rules are refused there, until they are upgraded.
+func TestNeedsOfTheFuture(t *testing.T) {
+	t.Run("LAN", func(t *testing.T) {
+		t.Parallel()
+		needsOfTheFuture(t, newSite(t, 3, onTheLAN))
+	})
+	t.Run("database", func(t *testing.T) {
+		t.Parallel()
+		s, db := onDatabase(t, 3, "database", pgtest.Options{})
+		needsOfTheFuture(t, s)
+		if n, newest := db.rows(); n != newest || n < 6 {
+			t.Errorf("the database keeps %d entries, the newest is %d", n, newest)
+		}
+	})
+}
+
+func needsOfTheFuture(t *testing.T, s *site) {
+	present, next := s.binaries, ofTheFuture(t)
+	old := s.portals(0)
+	old = append(old, s.serve(2, "proc-1", "proc", "v1"), s.serve(2, "auth-1", "auth", "v1"))
+	s.binaries = next
+	s.portals(1)
+	s.serve(2, "auth-1f", "auth", "v1")
+	plans := []plan{call("portal", call("auth"), call("proc", call("auth")))}
+	s.users(2, "users-of-old", part{Workers: 3, Plans: plans}, 0)
+	s.users(2, "users-of-new", part{Workers: 3, Plans: plans}, 1)
+	s.more(20)
+	s.open("ann")
+	s.serve(2, "auth-2", "auth", "v2")
+	before := s.log()
+
+	s.env = []string{envFuture + "=" + needing}
+	said, err := s.operator(0, "ship", "auth", "--version", "v2").done()
+	if err == nil || len(s.log()) != len(before) {
+		t.Fatalf("a step was taken that not everybody can obey: %v\n%s", err, said)
+	}
+	for _, p := range s.members {
+		if named := strings.Contains(said, p.id()+"/"); p.Role == "hop" && named != slices.Contains(old, p) {
+			t.Errorf("%s (%s) is named: %v:\n%s", p.Name, p.id(), named, said)
+		}
+	}
+	if !strings.Contains(said, "future-1") || !strings.Contains(said, "upgrade it first") {
+		t.Errorf("the operator is told:\n%s", said)
+	}
+
+	over := s.faultOf("users-of-new", "rules_needed")
+	s.env = []string{envFuture + "=" + forcing}
+	s.ship("auth", "v2")
+	s.env = nil
+	s.await("calls by the new rules are refused", func() bool {
+		return s.book.count(asked, func(n note) bool { return n.Code == "rules_needed" }) > 20
+	})
+	s.more(100)
+	for _, b := range []binaries{present, next} {
+		s.binaries = b
+		status := s.release("status")
+		if n := strings.Count(status, "too old"); n != len(old) || strings.Count(status, `["future-1"]`) < n {
+			t.Errorf("status counts %d processes that are too old:\n%s", n, status)
+		}
+		doctor, err := s.on(0, b.tool, "--config", s.configure("doctor", how{}), "doctor").CombinedOutput()
+		if err == nil || strings.Count(string(doctor), "which it does not know") != len(old) {
+			t.Errorf("doctor: %v\n%s", err, doctor)
+		}
+	}
+	s.binaries = present
+	if said, err := s.operator(0, "commit").done(); err == nil || !strings.Contains(said, "upgrade skerry here") {
+		t.Errorf("an operator who is too old takes a step: %v\n%s", err, said)
+	}
+	for _, p := range old {
+		text, err := os.ReadFile(p.log)
+		must(t, err)
+		if n := bytes.Count(text, []byte("skerry is too old here")); n != 1 {
+			t.Errorf("%s says %d times that it is too old:\n%s", p.Name, n, text)
+		}
+	}
+
+	s.binaries = next
+	s.renew(nil, old)
+	over()
+	s.release("commit")
+	s.release("clean")
+	v := s.judge(300)
+	refused := 0
+	for _, span := range v.history.Spans {
+		if span.Refused != nil {
+			refused++
+		}
+	}
+	t.Logf("%d processes were too old; %d calls were refused, %d requests failed for that; auth was met in %s", len(old), refused, v.failed, v.versions("auth"))
+}
+
 // stands begins a ramp and leaves it at a share, which it waits to see in use.
 func (s *site) stands(service, version, percent string) {
 	s.t.Helper()
