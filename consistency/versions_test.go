@@ -136,7 +136,8 @@ func needsOfTheFuture(t *testing.T, s *site) {
 	s.users(2, "users-of-new", part{Workers: 3, Plans: plans}, 1)
 	s.more(20)
 	s.open("ann")
-	s.serve(2, "auth-2", "auth", "v2")
+	s.serve(2, "auth-2a", "auth", "v2")
+	s.serve(1, "auth-2b", "auth", "v2")
 	before := s.log()
 
 	s.env = []string{envFuture + "=" + needing}
