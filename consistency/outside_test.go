@@ -242,7 +242,7 @@ func TestPlainHop(t *testing.T) {
 	s.serve(2, "proc-1", "proc", "v1")
 	const port = 9090
 	s.start(3, part{Role: "plain", Name: "legacy", Listen: fmt.Sprint(":", port), Doors: []string{fmt.Sprintf("%s:%d", s.lan.Host(1).IP(0), doorPort)}}, how{})
-	announce := s.on(3, s.skerry, "--config", s.configure("announcer", how{}), "announce", "--service", "legacy", "--addr", fmt.Sprintf("%s:%d", s.lan.Host(3).IP(0), port))
+	announce := s.on(3, s.tool, "--config", s.configure("announcer", how{}), "announce", "--service", "legacy", "--addr", fmt.Sprintf("%s:%d", s.lan.Host(3).IP(0), port))
 	s.lan.Host(3).StartCommand(announce)
 	over := s.fault("version_unavailable", "no_instance") // until the announcement
 	s.users(1, "users", part{Plans: []plan{

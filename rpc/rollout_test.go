@@ -3,6 +3,8 @@ package rpc
 import (
 	"context"
 	"errors"
+	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -430,5 +432,31 @@ func TestBaggageBringsATokenThroughHTTP(t *testing.T) {
 	}
 	if got := s.history.Spans[0].Token; got != token || auth.agent.Orphans() != 0 {
 		t.Errorf("joined %v, want %v", got, token)
+	}
+}
+
+// TestCallsOfBeforeAreNamed: a token of commit 09c6cb7, as a process of then
+// has sent it (generation 3, seed 77), executes nothing, and is counted.
+func TestCallsOfBeforeAreNamed(t *testing.T) {
+	log := &quietLog{}
+	agent, _ := rollout.NewAgent(rollout.AgentConfig{Process: "h/1/a", Cluster: "site"})
+	h := &handler{name: "b"}
+	s := guarded(t, ServerConfig{Rollout: agent, Logger: slog.New(slog.NewTextHandler(log, nil))}, h)
+	if _, err := s.Handle("auth", "v1", echo.NewEchoProcessor(h)); err != nil {
+		t.Fatal(err)
+	}
+	c := client(t, ClientConfig{}, &Endpoint{ID: "b", Service: "auth", Addr: s.addr})
+	tc, err := c.Service("auth", ServiceOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		_, err := echo.NewEchoClient(tc).Who(WithBaggage(t.Context(), BaggageToken+"=AQADTQAAAAAAAAA"))
+		if wantCode(t, err, BadMessage, NotExecuted); !strings.Contains(err.Error(), "before 0.2") {
+			t.Errorf("the caller is told %v", err)
+		}
+	}
+	if n := strings.Count(log.String(), "a process of skerry before 0.2"); n != 1 || s.Stats().Older != 3 || h.calls.Load() != 0 {
+		t.Errorf("%d calls counted, %d executed; logged %d times:\n%s", s.Stats().Older, h.calls.Load(), n, log)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/release"
 	"github.com/spf13/cobra"
 )
 
@@ -44,7 +45,7 @@ func (a *app) doctor(ctx context.Context) error {
 	list = append(list, examineDatabase(ctx, c)...)
 	list = append(list, examineState(c.StateDir)...)
 	list = append(list, examinePort(c.Services)...)
-	list = append(list, a.examineInstances(ctx)...)
+	list = append(list, a.examineSite(ctx)...)
 	return a.printFindings(list)
 }
 
@@ -78,8 +79,9 @@ const (
 	connectMost = 256         // instances that are tried
 )
 
-// examineInstances tries to connect to what is listed.
-func (a *app) examineInstances(ctx context.Context) []finding {
+// examineSite tries to connect to what is listed, and asks every process
+// whether it can obey the rules.
+func (a *app) examineSite(ctx context.Context) []finding {
 	f := &findings{area: "Instances"}
 	n, _, err := a.open(ctx, skerry.WithAllServices())
 	if err != nil {
@@ -105,7 +107,20 @@ func (a *app) examineInstances(ctx context.Context) []finding {
 	if connected > 0 {
 		f.fine("%d of %d listed instances can be connected to from here", connected, len(results))
 	}
-	return f.list
+	list := f.list
+	f = &findings{area: "Rules"}
+	f.rules(n.Releases(skerry.Operator{}).Status(ctx).Members)
+	return append(list, f.list...)
+}
+
+// rules names the processes that can't obey the newest rules.
+func (f *findings) rules(members []release.MemberStatus) {
+	for _, m := range members {
+		if len(m.Lacks) > 0 {
+			f.problem("upgrade skerry there, and start it again; until then calls between it and newer processes are refused",
+				"%s goes by generation %v, and the next one needs %q, which it does not know", m.Process, m.Applied, m.Lacks)
+		}
+	}
 }
 
 // connectAll tries a TCP connection to every entry; its results have the

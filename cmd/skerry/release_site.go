@@ -69,6 +69,7 @@ type process struct {
 	Silent  time.Duration      `json:"-"`                 // since it was last heard; 0: it answers
 	Why     string             `json:"why,omitempty"`     // of the silence
 	Forked  bool               `json:"fork,omitempty"`    // its rules contradict the log
+	Lacks   []string           `json:"lacks,omitempty"`   // what the next entry needs of skerry there, and it does not know
 	Runs    []string           `json:"runs,omitempty"`    // service/version that it offers
 	Ended   bool               `json:"ended,omitempty"`   // it does not answer, and is dead for certain
 	Orphans map[string]int64   `json:"orphans,omitempty"` // calls outside any trace, by where they came in or were made

@@ -71,7 +71,7 @@ type versionStatus struct {
 // processStatus is one process and the rules it goes by.
 type processStatus struct {
 	process
-	State     string  `json:"state"` // current, behind, silent, ended, forked
+	State     string  `json:"state"` // current, behind, ahead (of what this command can read), too old, silent, ended, forked
 	SilentFor float64 `json:"silent_s,omitempty"`
 }
 
@@ -245,8 +245,12 @@ func (s siteState) stateOf(p process, log *rollout.Log) string {
 		return "ended"
 	case p.Silent > 0:
 		return "silent"
+	case len(p.Lacks) > 0:
+		return "too old"
 	case p.Applied.Before(log.Last()):
 		return "behind"
+	case log.Last().Before(p.Applied):
+		return "ahead"
 	}
 	return "current"
 }

@@ -272,6 +272,8 @@ func differences(s siteState) ([]difference, error) {
 	}
 	for _, p := range s.Processes {
 		switch s.stateOf(p, log) {
+		case "too old":
+			add(false, "upgrade skerry there, and start it again", "%s goes by generation %v and can't obey the next one, which needs %q", p.Name, p.Applied, p.Lacks)
 		case "behind":
 			add(true, "skerry release refresh", "%s goes by generation %v, the newest is %v", p.Name, p.Applied, log.Last())
 		case "forked":
@@ -357,10 +359,18 @@ func (a *app) printVerified(s siteState) error {
 	return last
 }
 
+// logged is a line of `skerry release log --json`: what this version knows of an
+// entry, and the entry itself, byte for byte.
+type logged struct {
+	rollout.Entry
+	Hash   string         `json:"hash"`
+	Record rollout.Record `json:"record"`
+}
+
 func (a *app) printLog(entries []rollout.Entry) error {
 	if a.flags.json {
 		for _, e := range entries {
-			if err := a.printLine(e); err != nil {
+			if err := a.printLine(logged{e, e.Hash(), e.Record()}); err != nil {
 				return err
 			}
 		}
