@@ -253,7 +253,7 @@ func unprovenEntries(t *testing.T, s *site) {
 	if s.operators() && !(s.tls && !s.keys) || !s.operators() {
 		for _, p := range []*process{s.provider, s.consumer} {
 			if s.reaches(s.stranger()) {
-				p.says(t, 3, "refused", "bring", s.lan.Host(laptopHost).IP(0))
+				p.says(t, 3, "was refused", "what=bring", s.lan.Host(laptopHost).IP(0))
 			}
 		}
 	}
@@ -431,7 +431,7 @@ func ghosts(t *testing.T, s *site) {
 			t.Errorf("%s has come", owner)
 		}
 	}
-	s.provider.says(t, 3, "introduc", "refused")
+	s.provider.says(t, 2, "was refused", "what=introduce")
 }
 
 // survivesRestart kills the whole site and starts it again on what it has kept.
