@@ -149,6 +149,11 @@ var attacks = []attack{
 	{"old entries again, in another order, and elsewhere", withOperators, replayedEntries},
 	{"rounds out of reach", nil, hugeRounds},
 	{"ghosts", nil, ghosts},
+	{"all connections taken", nil, loris},
+	{"handshakes that stand", func(u setUp) bool { return u.keys || u.tls }, tlsStall},
+	{"bombs", nil, listBomb},
+	{"callers without end", nil, manyCallers},
+	{"waiters", nil, waiters},
 }
 
 var restarts = []attack{
