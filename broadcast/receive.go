@@ -341,7 +341,11 @@ func (c *core) knows(addr netip.AddrPort) bool {
 // forged: but for a few in a second, questions take no more bytes than the probe.
 func (c *core) returnHint(now time.Time, p *peer, in packet, from path) {
 	if p != nil && p.state == silent {
-		c.hint(p, from, in.size, now)
+		bytes := in.size
+		if p.knowsHost(from) { // it has answered there
+			bytes = askHint.left * MaxPacket
+		}
+		c.hint(p, from, bytes, now)
 		return
 	}
 	if p != nil || c.leaving || !c.all && len(c.wanted) == 0 {

@@ -34,6 +34,12 @@ func (p *peer) knows(at path) bool {
 	return slices.ContainsFunc(p.ways, func(w way) bool { return w.path == at })
 }
 
+// knowsHost is knows for any port: questions that want to hear of a refusal come
+// from ports of their own.
+func (p *peer) knowsHost(at path) bool {
+	return slices.ContainsFunc(p.ways, func(w way) bool { return w.addr.Addr() == at.addr.Addr() })
+}
+
 // paths are the addresses to ask the peer at, the newest first.
 func (p *peer) paths() []path {
 	out := make([]path, len(p.ways))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -169,7 +170,7 @@ func (a *attempt) teach() error {
 		return err
 	}
 	err = a.bring(theirs)
-	if e, ok := errors.AsType[*wire.RulesRefused](err); ok && (e.Code == "gap" || e.Code == "fork") {
+	if e, ok := errors.AsType[*wire.RulesRefused](err); ok && slices.ContainsFunc(append(e.Also, e.Code), func(code string) bool { return code == "gap" || code == "fork" }) {
 		err = a.bring(rollout.Generation{}) // its log may be one that a newer entry ends
 	}
 	if err != nil {

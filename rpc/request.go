@@ -71,7 +71,8 @@ func (r *request) begin() error {
 		return fmt.Errorf("%w: message type %d is no call", theader.ErrMalformed, kind)
 	}
 	if len(name) > maxMethodName {
-		return fmt.Errorf("%w: the name of a method has %d bytes, at most %d are allowed", theader.ErrMalformed, len(name), maxMethodName)
+		return fmt.Errorf("%w: the name of a method has %d bytes, at most %d are allowed",
+			theader.ErrMalformed, len(name), maxMethodName)
 	}
 	r.name, r.messageID = name, id
 	if !r.conn.dialect.header {
@@ -320,7 +321,8 @@ func (r *request) execute() health.Outcome {
 		return r.exception(giveUpCode(err, Canceled), NotExecuted, fmt.Errorf("before it began: %w", err))
 	}
 	r.memory = newAccount(&r.conn.s.requests, r.conn.s.cfg.Sizes.Frame)
-	in := flat.NewReader(r.encoding, r.payload, flat.Memory{Account: &r.memory, Shape: r.kind.shape, Copy: r.served.internal})
+	mem := flat.Memory{Account: &r.memory, Shape: r.kind.shape, Copy: r.served.internal}
+	in := flat.NewReader(r.encoding, r.payload, mem)
 	out := flat.NewWriter(r.encoding, r.conn.s.cfg.Sizes.Frame)
 	defer in.Free()
 	defer out.Free()

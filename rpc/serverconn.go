@@ -472,5 +472,7 @@ func (c *serverConn) cell(k countKey) *health.Cell {
 	if caller == "" {
 		caller, _, _ = net.SplitHostPort(c.peer)
 	}
-	return c.s.cfg.Health.Cell(health.Key{Side: health.Server, Service: k.served.name, Method: k.method.name, Peer: caller, Version: k.served.version})
+	return c.s.cfg.Health.Cell(health.Key{
+		Side: health.Server, Service: k.served.name, Method: k.method.name, Peer: caller, Version: k.served.version,
+	})
 }

@@ -14,7 +14,10 @@ type Sizes struct {
 	Queue  int // bytes that wait on one connection to be written; 64 MiB
 
 	// On all connections together; never more than twice as much.
-	Requests int // large requests that come or run, and what decoding requests or a client's replies takes; 512 MiB, or four frames
+	// Requests are the messages of more than 64 KiB that come or run here, and
+	// what decoding takes, of requests or of a client's replies: 512 MiB, or four
+	// frames.
+	Requests int
 	Replies  int // of a server, bytes that wait to be written, but for 64 KiB on each connection; 256 MiB
 }
 
