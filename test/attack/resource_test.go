@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -172,42 +173,47 @@ func bomb(elements int) []byte {
 	return append(b, make([]byte, elements)...)
 }
 
-// listBomb sends frames of some kilobytes that hold millions of elements.
+// listBomb sends frames of some kilobytes that hold millions of elements. What
+// the framework's own service takes is inflated never; what users send is, on
+// the account of all requests.
 func listBomb(t *testing.T, s *site) {
 	const elements = 16_700_000
+	zipped := frame(1, true, []string{"sk-s", "skerry.internal"}, message("bring", bomb(elements)))
+	t.Logf("a bomb has %d bytes", len(zipped))
+	s.bombard(t, mostGrowth, zipped)
+	s.bombard(t, 256<<10, frame(1, false, []string{"sk-s", "skerry.internal"}, message("bring", bomb(900_000))))
+	s.bombard(t, 512<<10, frame(1, true, []string{"sk-s", "auth"}, message("verify", bomb(elements))))
+}
+
+// bombard sends each of the frames on eight connections.
+func (s *site) bombard(t *testing.T, mostGrown int, frames ...[]byte) {
+	t.Helper()
 	before := s.provider.memory("VmRSS")
-	bombs := map[string][]byte{
-		"internal, zipped": frame(1, true, []string{"sk-s", "skerry.internal"}, message("bring", bomb(elements))),
-		"users', zipped":   frame(1, true, []string{"sk-s", "auth"}, message("verify", bomb(elements))),
-		"internal, plain":  frame(1, false, []string{"sk-s", "skerry.internal"}, message("bring", bomb(900_000))),
-	}
+	must(t, os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", s.provider.cmd.Process.Pid), []byte("5"), 0)) // VmHWM begins anew
 	var all sync.WaitGroup
-	for what, b := range bombs {
+	for _, b := range frames {
 		for range 8 {
 			nc, err := s.wire(t, s.addr("provider"), s.evil(t))
 			must(t, err)
 			defer nc.Close()
 			all.Go(func() {
-				_ = nc.SetDeadline(time.Now().Add(10 * time.Second))
+				_ = nc.SetDeadline(time.Now().Add(20 * time.Second))
 				if _, err := nc.Write(b); err != nil {
 					return // it is closed already
 				}
 				answer := make([]byte, 4096)
-				n, err := nc.Read(answer)
-				if errors.Is(err, io.EOF) || n > 0 {
-					return
-				}
+				_, err := nc.Read(answer)
 				if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() {
-					t.Errorf("%s: no answer, and the connection stands", what)
+					t.Error("no answer, and the connection stands")
 				}
 			})
 		}
 	}
 	all.Wait()
 	grown := s.provider.memory("VmHWM") - before
-	t.Logf("%d bytes zipped, %d KiB more at most", len(bombs["internal, zipped"]), grown)
-	if grown > mostGrowth {
-		t.Errorf("the provider grew by %d KiB", grown)
+	t.Logf("%d KiB more at most", grown)
+	if grown > mostGrown {
+		t.Errorf("the provider grew by %d KiB, at most %d are right", grown, mostGrown)
 	}
 }
 

@@ -149,6 +149,10 @@ var attacks = []attack{
 	{"old entries again, in another order, and elsewhere", withOperators, replayedEntries},
 	{"rounds out of reach", nil, hugeRounds},
 	{"ghosts", nil, ghosts},
+	{"false providers", nil, fakeProviders},
+	{"goodbyes and alarms in another name", nil, falseWords},
+	{"a member in the clear", nil, plainMember},
+	{"little asks for much", withKeys, amplified},
 	{"all connections taken", nil, loris},
 	{"handshakes that stand", func(u setUp) bool { return u.keys || u.tls }, tlsStall},
 	{"bombs", nil, listBomb},
@@ -157,6 +161,7 @@ var attacks = []attack{
 }
 
 var restarts = []attack{
+	{"a flood, and a recording", withKeys, floodAndReplay},
 	{"nothing survives a restart", nil, survivesRestart},
 	{"an entry of a removed operator", withOperators, removedOperator},
 }
