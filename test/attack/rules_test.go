@@ -149,6 +149,8 @@ var attacks = []attack{
 	{"old entries again, in another order, and elsewhere", withOperators, replayedEntries},
 	{"rounds out of reach", nil, hugeRounds},
 	{"ghosts", nil, ghosts},
+	{"connections led on", withKeys, relayed},
+	{"the key under another cluster's name", withKeys, otherCluster},
 	{"false providers", nil, fakeProviders},
 	{"goodbyes and alarms in another name", nil, falseWords},
 	{"a member in the clear", nil, plainMember},
