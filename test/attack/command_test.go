@@ -66,13 +66,12 @@ func TestReleaseSettings(t *testing.T) {
 	s := newSite(t, setUps[1], "")
 	config, key := s.operatorsFiles(t, s.li)
 	flags := []string{"-c", config, "--key", key, "--by", "li", "--yes"}
+	_, wrong := s.operatorsFiles(t, newOperator(t, "mallory"))
+	if out, err := s.runs(t, 1, "release", "start", "--reason", "attack", "-c", config, "--key", wrong, "--yes"); err == nil {
+		t.Errorf("a key that is not named signs: %s", out)
+	}
 	if out, err := s.runs(t, 1, append([]string{"release", "start", "--reason", "attack"}, flags...)...); err != nil {
 		t.Fatalf("release start: %v: %s", err, out)
-	}
-	mallory := newOperator(t, "mallory")
-	_, wrong := s.operatorsFiles(t, mallory)
-	if out, err := s.runs(t, 1, "release", "refresh", "-c", config, "--key", wrong, "--yes"); err == nil {
-		t.Errorf("a key that is not named signs: %s", out)
 	}
 	tip := s.tip(t, "provider")
 	page, err := s.member(t).internal(t, s.addr("provider")).Log(t.Context(), "0")
@@ -89,7 +88,7 @@ func TestReleaseSettings(t *testing.T) {
 		_, err := s.member(t).internal(t, s.addr(p)).Bring(t.Context(), records(e))
 		must(t, err)
 	}
-	for _, args := range [][]string{{"release", "ship", "auth"}, {"release", "ship", "all"}, {"release", "status"}, {"release", "log"}, {"release", "log", "--verify"}} {
+	for _, args := range [][]string{{"release", "ship", "auth", "--wait", "2s"}, {"release", "ship", "all", "--wait", "2s"}, {"release", "status"}, {"release", "log"}, {"release", "log", "--verify"}} {
 		out, _ := s.runs(t, 1, append(args, flags...)...)
 		if len(out) == 0 {
 			t.Errorf("%q prints nothing", args)

@@ -47,16 +47,16 @@ func relayed(t *testing.T, s *site) {
 	if err := tls.Client(nc, meant.Client(s.provider.owner())).HandshakeContext(t.Context()); err == nil {
 		t.Error("a connection that was led to another process stands")
 	}
-	// The same process meets itself: its own ClientHello, thrown back.
-	throw := s.laptop().listen(t, "10.77.0.3:0")
-	s.laptop().relay(t, throw, throw.Addr().String()) // it calls itself, for ever
+	// What a process says, thrown back, bears its own name.
 	back, err := s.laptop().dial(t.Context(), s.addr("provider"))
 	must(t, err)
 	defer back.Close()
 	_ = back.SetDeadline(time.Now().Add(20 * time.Second))
 	mirror := s.member(t)
 	mirror.owner = s.provider.owner() // the provider's own name, by a member
-	conn := tls.Client(back, mirror.site(t).Client(""))
+	blind := mirror.site(t).Client("")
+	blind.VerifyConnection = nil // it would refuse by itself
+	conn := tls.Client(back, blind)
 	err = conn.HandshakeContext(t.Context())
 	if err == nil { // TLS 1.3: the server's refusal comes with the first byte
 		_, err = conn.Read(make([]byte, 1))

@@ -60,7 +60,7 @@ func notifies(t *testing.T, s *site, pg *pgtest.Server, db string) {
 	conn, ctx := as(t, pg, db, pg.CreateUser(t, db)), t.Context()
 	for _, sql := range []string{
 		"SELECT channel FROM skerry_secret", "SELECT * FROM skerry_instance", "INSERT INTO skerry_rule VALUES ('x', 0, 1, '', '')",
-		"UPDATE skerry_head SET n = 9", "SELECT 1 FROM skerry_head FOR UPDATE", "TRUNCATE skerry_lease", "LOCK TABLE skerry_rule IN SHARE MODE",
+		"UPDATE skerry_head SET n = 9", "SELECT 1 FROM skerry_head FOR UPDATE", "TRUNCATE skerry_lease", "DO $$ BEGIN LOCK TABLE skerry_rule IN SHARE MODE; END $$",
 	} {
 		if _, err := conn.Exec(ctx, sql); err == nil || !strings.Contains(err.Error(), "permission denied") {
 			t.Errorf("%s: %v", sql, err)
