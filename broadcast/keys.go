@@ -2,6 +2,7 @@ package broadcast
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 )
 
@@ -30,10 +31,11 @@ func (r *Registry) rekey(n *network) {
 	case bad > 0:
 		log.Error("LAN keys are passed over: a packet key has 32 bytes", "passed_over", bad, "used", len(ring))
 	case len(ring) == 0 && had:
-		log.Warn("the key of the site is gone: the LAN goes on with the last one", "do", "bring the key back: skerry key set")
+		log.Warn("the key of the site is gone: the LAN goes on with the last one",
+			"do", "bring the key back: skerry key set --cluster "+r.cfg.Cluster)
 	case alone:
 		log.Warn("no key of the site: the LAN is not used, and only processes of this host find each other",
-			"do", "make a key with skerry key new here, and give it to a second host with skerry key set there")
+			"do", keyCommands(r.cfg.Cluster))
 	case len(ring) > 0 && n.told.begun:
 		log.Info("LAN keys have changed", "keys", len(ring))
 	}
@@ -41,6 +43,12 @@ func (r *Registry) rekey(n *network) {
 	if len(ring) > 0 {
 		n.ring = ring
 	}
+}
+
+// keyCommands says how two hosts come to one key.
+func keyCommands(cluster string) string {
+	return fmt.Sprintf("before a second host joins: skerry key new --cluster %s here, skerry key set --cluster %[1]s there",
+		cluster)
 }
 
 // ringState is what the log was last told of the ring.

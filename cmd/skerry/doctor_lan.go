@@ -77,13 +77,18 @@ func examineLAN(ctx context.Context, c skerry.Config) []finding {
 	}
 	switch {
 	case open:
-		f.problem("make a key here, and give it to every host: skerry key new; skerry key show | ssh HOST skerry key set",
+		f.problem(quote.Sprintf("take site.keys out (or unset SKERRY_SITE_KEYS), then make a key and give it to every host: %s", keyCommands(c.Cluster)),
 			"site.keys is none: every host on the LAN can announce providers and release")
 	case len(keys) == 0:
-		f.problem("make a key here, and give it to every host: skerry key new; skerry key show | ssh HOST skerry key set",
+		f.problem(quote.Sprintf("before a second host joins: %s", keyCommands(c.Cluster)),
 			"no key of the site: only processes of this host find each other")
 	}
 	return f.list
+}
+
+// keyCommands are the commands by which two hosts come to one key.
+func keyCommands(cluster string) quote.Safe {
+	return quote.Sprintf("skerry key new --cluster %[1]s; skerry key show --cluster %[1]s | ssh HOST skerry key set --cluster %[1]s", cluster)
 }
 
 // describePeers says who answered, and whether broadcast reaches them.
