@@ -209,23 +209,42 @@ func (s *internalService) Sees(_ context.Context, services []string) (map[string
 func (s *internalService) refuse(err error) error {
 	log := s.node.rules.Log()
 	r := &wire.RulesRefused{Code: "disk", Message: err.Error(), Applied: log.Last().String(), Hash: log.Hash()}
-	for code, known := range refusals {
-		if errors.Is(err, known) {
+	for _, code := range slices.Sorted(maps.Keys(refusals)) {
+		switch {
+		case !errors.Is(err, refusals[code]):
+		case r.Code == "disk":
 			r.Code = code
+		default:
+			r.Also = append(r.Also, code)
 		}
 	}
 	return r
 }
 
+// refusal is what another process has refused, by its own words.
+type refusal struct {
+	text  string
+	known []error
+}
+
+func (e *refusal) Error() string { return e.text }
+
+// Unwrap gives the errors that it stands for.
+func (e *refusal) Unwrap() []error { return e.known }
+
 // refused turns a refusal back into the error that it was.
 func refused(err error) error {
-	if r, ok := errors.AsType[*wire.RulesRefused](err); ok {
-		if known := refusals[r.Code]; known != nil {
-			return fmt.Errorf("%s: %w", r.Message, known)
-		}
-		return errors.New(r.Message)
+	r, ok := errors.AsType[*wire.RulesRefused](err)
+	if !ok {
+		return err
 	}
-	return err
+	e := &refusal{text: r.Message}
+	for _, code := range append([]string{r.Code}, r.Also...) {
+		if known := refusals[code]; known != nil {
+			e.known = append(e.known, known)
+		}
+	}
+	return e
 }
 
 // openRecords reads entries as they travel.

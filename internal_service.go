@@ -37,6 +37,7 @@ func (s *internalService) WhoAmI(ctx context.Context) (*wire.Identity, error) {
 		return id, nil
 	}
 	id.Owner, id.UptimeMs = wireOwner(s.node.owner), time.Since(s.started).Milliseconds()
+	id.Keys = s.node.trust.fingerprints()
 	s.node.offers.each(func(o *offer) { id.Services = append(id.Services, o.service) })
 	slices.Sort(id.Services)
 	return id, nil

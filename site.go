@@ -46,6 +46,44 @@ func (n *Node) Releases(o Operator) *release.Controller {
 	return release.New(c)
 }
 
+// MemberKeys are the fingerprints of the site's keys that a process verifies
+// by; the first one signs.
+type MemberKeys struct {
+	Process string
+	Keys    []string
+}
+
+// Keyrings asks every process of the site by which keys it verifies; silent are
+// those that do not answer.
+func (n *Node) Keyrings(ctx context.Context) (list []MemberKeys, silent []string, err error) {
+	site := &site{n: n, begun: time.Now(), was: map[string]string{}, looked: map[string]time.Time{}}
+	members, err := site.Members(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	var mu sync.Mutex
+	g := run.NewGroup(ctx)
+	for _, m := range members {
+		g.Go(func(ctx context.Context) error {
+			ctx, cancel := context.WithTimeout(ctx, peerLimit)
+			defer cancel()
+			id, failed := m.Peer.(*peer).client().WhoAmI(ctx)
+			mu.Lock()
+			defer mu.Unlock()
+			if failed != nil {
+				silent = append(silent, m.Process)
+				return nil
+			}
+			list = append(list, MemberKeys{m.Process, id.GetKeys()})
+			return nil
+		})
+	}
+	_ = g.Wait()
+	slices.SortFunc(list, func(a, b MemberKeys) int { return cmp.Compare(a.Process, b.Process) })
+	slices.Sort(silent)
+	return list, silent, nil
+}
+
 // SignerOf names the operator whose key has signed an entry of the rule log, by
 // the keys that are trusted now.
 func (n *Node) SignerOf(e rollout.Entry) (string, error) { return e.SignedBy(n.trust) }

@@ -103,6 +103,7 @@ struct Identity {
   3: string release         // release of skerry
   4: list<string> services
   5: i64 uptimeMs
+  6: optional list<string> keys // fingerprints of the site's keys that it verifies by; the first one signs
 }
 
 /** All registrations of a process and their content hash. */
@@ -145,6 +146,7 @@ exception RulesRefused {
   2: string message
   3: string applied         // generation of the process
   4: string hash            // of its log
+  5: optional list<string> also // further codes that hold, too
 }
 
 /**

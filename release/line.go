@@ -248,6 +248,24 @@ func (c *Controller) ending(kept Line, others []Line) (rollout.Entry, error) {
 	return c.sealed(e, text)
 }
 
+// Renew closes the log by an empty step under the present key, so that the key
+// which has signed the last one may go.
+func (c *Controller) Renew(ctx context.Context) error {
+	log, entries, err := c.Log(ctx)
+	if err != nil || len(entries) == 0 {
+		return err
+	}
+	e, err := c.sealed(log.Next("", nil), "close the log under another key")
+	if err == nil {
+		err = c.cfg.Store.Append(ctx, e)
+	}
+	if err != nil {
+		return fmt.Errorf("close the log under another key: %w", err)
+	}
+	c.tell(ctx, append(entries, e))
+	return nil
+}
+
 // Vouch takes over the entries that no key signs which is trusted now, by an
 // entry of its own: the chain vouches for them. An operator looks at them
 // first.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -175,7 +176,7 @@ func (a *attempt) teach() error {
 	}
 	err = a.s.c.exchanges.share(a.ctx, "bring "+a.ep.Addr, func() error {
 		err := a.bring(theirs)
-		if e, ok := errors.AsType[*wire.RulesRefused](err); ok && (e.Code == "gap" || e.Code == "fork") {
+		if e, ok := errors.AsType[*wire.RulesRefused](err); ok && slices.ContainsFunc(append(e.Also, e.Code), parts) {
 			err = a.bring(rollout.Generation{}) // its log may be one that a newer entry ends
 		}
 		return err
@@ -190,6 +191,9 @@ func (a *attempt) teach() error {
 	a.call.passage.next = a.ep
 	return nil
 }
+
+// parts reports whether a refusal says that the callee's log ends elsewhere.
+func parts(code string) bool { return code == "gap" || code == "fork" }
 
 // bring gives the callee this process's entries after a generation.
 func (a *attempt) bring(after rollout.Generation) error {

@@ -7,9 +7,13 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/internal/keyfile"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/internal/sitekey"
+	"github.com/skerry/skerry/registry"
+	"github.com/skerry/skerry/registry/postgres"
+	"github.com/skerry/skerry/release"
 	"github.com/spf13/cobra"
 )
 
@@ -18,6 +22,54 @@ type keyMembers interface {
 	// Rings says for each process of the site by which keys it verifies; the
 	// first one signs.
 	Rings(ctx context.Context) ([]memberRing, error)
+	// Renew signs the end of the release log with the key that signs now, where
+	// the site's key signs it, so that the old key may go.
+	Renew(ctx context.Context) error
+}
+
+// liveMembers are the processes of the site that the configuration names.
+type liveMembers struct {
+	n         *skerry.Node
+	operators bool // sign the release log, so that the site's key does not
+}
+
+// openSiteMembers reaches the members as a guest of the site.
+func (a *app) openSiteMembers(ctx context.Context) (keyMembers, func(), error) {
+	n, c, err := a.open(ctx, skerry.WithAllServices())
+	if err != nil {
+		return nil, nil, err
+	}
+	a.look(ctx, n, "")
+	return &liveMembers{n, c.Site.Operators != ""}, func() { n.Close() }, nil
+}
+
+// Rings is keyMembers.Rings. A process that does not answer verifies by none.
+func (m *liveMembers) Rings(ctx context.Context) ([]memberRing, error) {
+	list, silent, err := m.n.Keyrings(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var out []memberRing
+	for _, k := range list {
+		out = append(out, memberRing{k.Process, k.Keys})
+	}
+	for _, process := range silent {
+		out = append(out, memberRing{Process: process + " (which does not answer)"})
+	}
+	return out, nil
+}
+
+// Renew is keyMembers.Renew. Where neither a process nor a database keeps a log
+// there is none to sign.
+func (m *liveMembers) Renew(ctx context.Context) error {
+	if m.operators {
+		return nil
+	}
+	err := m.n.Releases(skerry.Operator{Name: "key rotate"}).Renew(ctx)
+	if list, _, _ := m.n.Keyrings(ctx); len(list) == 0 && errors.Is(err, release.ErrFrozen) {
+		return nil
+	}
+	return err
 }
 
 // memberRing is the ring of one process.
@@ -115,27 +167,34 @@ func waitForMembers(ctx context.Context, m keyMembers, s rotationStep, tell func
 const rotationPeriod = keyfile.Period
 
 func (a *app) keyRotateCommand() *cobra.Command {
-	f := &releaseFlags{}
+	f, keep := &releaseFlags{}, ""
 	c := &cobra.Command{
 		Use:   "rotate",
 		Short: "Change the site's key, a step with each call",
 		Long: `Goes three steps: a new key behind the one that signs; the new one in front;
 the old one out. Each call takes the next step in the key file of this host, and
 says how the others get it. Before a step that needs it, every process of the
-site must have the file of the step before.`,
+site must have the file of the step before.
+
+Where the database holds the key, one call goes all three steps, and waits
+between them until every process of the site has followed.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.keyRotate(cmd.Context(), f) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.keyRotate(cmd.Context(), f, keep) },
 	}
 	c.Flags().BoolVar(&f.yes, "yes", false, "do not ask; every host has the file of the step before")
+	c.Flags().StringVar(&keep, "keep", "", "`FINGERPRINT` of the key in the database that stays, to go on with a rotation that was cut off")
 	return c
 }
 
-func (a *app) keyRotate(ctx context.Context, f *releaseFlags) error {
+func (a *app) keyRotate(ctx context.Context, f *releaseFlags, keep string) error {
 	k, err := a.keys()
 	if err != nil {
 		return err
 	}
 	if len(k.found) == 0 {
+		if c, err := a.config(); err == nil && c.Database.URL != "" {
+			return a.keyRotateDatabase(ctx, f, c, keep)
+		}
 		return k.none()
 	}
 	if !k.inConfig.IsZero() {
@@ -176,7 +235,10 @@ func (a *app) keyRotate(ctx context.Context, f *releaseFlags) error {
 // operator.
 func (a *app) readyToRotate(ctx context.Context, f *releaseFlags, path string, step rotationStep) error {
 	plan := []string{step.deed + ", in " + path}
-	if a.openMembers != nil && !step.verify.IsZero() {
+	if step.verify.IsZero() {
+		return a.confirm(f, plan...)
+	}
+	if a.openMembers != nil {
 		members, done, err := a.openMembers(ctx)
 		if err != nil {
 			return err
@@ -185,16 +247,95 @@ func (a *app) readyToRotate(ctx context.Context, f *releaseFlags, path string, s
 		err = waitForMembers(ctx, members, step, func(names []string) {
 			a.note("waiting for %s to have the key %s", strings.Join(names, ", "), step.verify.Fingerprint())
 		})
+		if err == nil && step.signs {
+			err = members.Renew(ctx)
+		}
 		if err != nil {
 			return problemf("%w", err)
 		}
-	} else if !step.verify.IsZero() {
-		what := "verifies by"
-		if step.signs {
-			what = "signs with"
-		}
-		plan = append(plan, fmt.Sprintf("cut off every host that does not have the file of the step before: each "+
-			"one %s the key %s now (skerry key ls there)", what, step.verify.Fingerprint()))
 	}
+	what := "verifies by"
+	if step.signs {
+		what = "signs with"
+	}
+	plan = append(plan, fmt.Sprintf("cut off every host that does not have the file of the step before: each "+
+		"one %s the key %s now (skerry key ls there)", what, step.verify.Fingerprint()))
 	return a.confirm(f, plan...)
+}
+
+// keyRotateDatabase changes the key that the database holds.
+func (a *app) keyRotateDatabase(ctx context.Context, f *releaseFlags, c skerry.Config, keep string) error {
+	db, err := postgres.New(postgres.Config{URL: c.Database.URL, Cluster: c.WithDefaults().Cluster, Owner: registry.NewOwner()})
+	if err != nil {
+		return usagef("%w", err)
+	}
+	ring, err := db.Keys(ctx)
+	if err != nil {
+		return unreachablef("read the site's key in the database: %w", err)
+	}
+	old, fresh, err := rotationInDatabase(ring, keep)
+	if err != nil {
+		return problemf("%w", err)
+	}
+	plan := []string{"put the new key " + fresh.Fingerprint() + " into the database behind " + old.Fingerprint() + ", and wait until every process verifies by it",
+		"let it sign, and wait until every process does so", "take " + old.Fingerprint() + " out"}
+	if err := a.confirm(f, plan...); err != nil {
+		return err
+	}
+	members, done, err := a.openMembers(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	a.note("the new key is %s", fresh.Fingerprint())
+	both := []string{old.Text(), fresh.Text()}
+	if len(ring) == 1 {
+		if err := db.SetKeys(ctx, ring, both); err != nil {
+			return problemf("%w", err)
+		}
+		ring = both
+	}
+	step := rotationStep{verify: fresh}
+	for _, next := range [][]string{{fresh.Text(), old.Text()}, {fresh.Text()}} {
+		err := waitForMembers(ctx, members, step, func(names []string) {
+			a.note("waiting for %s to follow", strings.Join(names, ", "))
+		})
+		if err == nil && step.signs {
+			err = members.Renew(ctx)
+		}
+		if err == nil {
+			err = db.SetKeys(ctx, ring, next)
+		}
+		if err != nil {
+			return problemf("%w\nNext: skerry key rotate --keep %s", err, fresh.Fingerprint())
+		}
+		ring, step.signs = next, true
+	}
+	a.printf("The site's key is %s.\n", fresh.Fingerprint())
+	return nil
+}
+
+// rotationInDatabase are the key that goes and the one that comes. Two keys in
+// the database are a rotation that was cut off: the table does not tell where.
+func rotationInDatabase(ring []string, keep string) (old, fresh sitekey.Key, err error) {
+	var keys []sitekey.Key
+	for _, text := range ring {
+		k, err := sitekey.Parse(text)
+		if err != nil {
+			return old, fresh, fmt.Errorf("a key of the database is none: %w", err)
+		}
+		keys = append(keys, k)
+	}
+	switch {
+	case len(keys) == 1 && keep == "":
+		return keys[0], sitekey.New(), nil
+	case len(keys) == 2 && keys[0].Fingerprint() == keep:
+		return keys[1], keys[0], nil
+	case len(keys) == 2 && keys[1].Fingerprint() == keep:
+		return keys[0], keys[1], nil
+	case len(keys) == 2:
+		return old, fresh, fmt.Errorf("the database holds the keys %s and %s: a rotation was cut off; go on with it by --keep, the fingerprint of the key that stays",
+			keys[0].Fingerprint(), keys[1].Fingerprint())
+	}
+	return old, fresh, fmt.Errorf("the database holds %d keys; a rotation begins with one", len(keys))
 }

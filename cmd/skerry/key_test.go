@@ -210,6 +210,8 @@ func (h *hosts) set(name string, ring ...sitekey.Key) {
 	h.rings[name] = ring
 }
 
+func (h *hosts) Renew(context.Context) error { return nil }
+
 func (h *hosts) Rings(context.Context) ([]memberRing, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -319,7 +321,7 @@ func TestRotateAsksTheMembers(t *testing.T) {
 		app.openMembers = func(context.Context) (keyMembers, func(), error) { return site, func() {}, nil }
 		app.flags.config = config
 		ended := make(chan error, 1)
-		go func() { ended <- app.keyRotate(t.Context(), &releaseFlags{yes: true}) }()
+		go func() { ended <- app.keyRotate(t.Context(), &releaseFlags{yes: true}, "") }()
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		if text, err := os.ReadFile(file); err != nil || !strings.Contains(errs.String(), "waiting for host-2") || strings.Contains(string(text), leaving) {

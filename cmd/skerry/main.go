@@ -22,7 +22,7 @@ func main() {
 // execute carries out one command line and returns the exit code.
 func execute(ctx context.Context, args []string, in io.Reader, out, err io.Writer) int {
 	a := newApp(in, out, err)
-	a.openReleases = a.openSite
+	a.openReleases, a.openMembers = a.openSite, a.openSiteMembers
 	return a.run(ctx, args)
 }
 

@@ -17,9 +17,11 @@ import (
 
 // releaseFlags are those of every subcommand of release.
 type releaseFlags struct {
-	by   string
-	dead []string
-	yes  bool
+	by       string
+	key      string // file of the operator's key
+	envelope bool
+	dead     []string
+	yes      bool
 }
 
 func (a *app) releaseCommand() *cobra.Command {
@@ -37,11 +39,16 @@ not by this command: any operator on any host can go on with it.
   rollback   send new requests to the old versions again
   clean      wait until nobody needs the versions that go, retire them, and end
 
+Where the configuration names operators (site.operators), every step is signed by
+the key of one of them; skerry release log --verify tells whose.
+
 Requests that are under way stay with the versions that they have begun with.
 Every step says what it will do and asks; --yes answers for you.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	c.PersistentFlags().StringVar(&f.by, "by", "", "`NAME` of the operator, for the audit trail (default: this user and host)")
+	c.PersistentFlags().StringVar(&f.key, "key", os.Getenv("SKERRY_OPERATOR_KEY"), "`FILE` of your key, where site.operators names who may release (default: $SKERRY_OPERATOR_KEY, else a key in ssh-agent)")
+	c.PersistentFlags().BoolVar(&f.envelope, "envelope", false, "ask for the line of the envelope, and sign by that")
 	c.PersistentFlags().StringArrayVar(&f.dead, "dead", nil, "`PROCESS` (host/pid/epoch, host/pid or host) that you vouch to be dead; may be repeated")
 	c.PersistentFlags().BoolVarP(&f.yes, "yes", "y", false, "don't ask")
 	c.AddCommand(a.releaseStartCommand(&f), a.releaseConfigCommand(&f), a.releaseShipCommand(&f), a.releaseCommitCommand(&f),

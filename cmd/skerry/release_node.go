@@ -20,12 +20,22 @@ import (
 
 // openSite is the site of the configuration, as a guest.
 func (a *app) openSite(ctx context.Context, f *releaseFlags) (releases, func(), error) {
-	n, _, err := a.open(ctx, skerry.WithAllServices())
+	n, c, err := a.open(ctx, skerry.WithAllServices())
 	if err != nil {
 		return nil, nil, err
 	}
+	signer, err := a.signer(ctx, c, f)
+	if err != nil {
+		n.Close()
+		return nil, nil, err
+	}
 	a.look(ctx, n, "")
-	return &liveSite{node: n, by: f.operator(), dead: f.dead, patience: a.flags.timeout, changes: a.changes()}, func() { n.Close() }, nil
+	s := &liveSite{node: n, by: f.operator(), dead: f.dead, patience: a.flags.timeout, changes: a.changes()}
+	if signer == nil {
+		return s, func() { n.Close() }, nil
+	}
+	s.signer = signer
+	return s, func() { signer.Close(); n.Close() }, nil
 }
 
 // liveSite is releases by a node.

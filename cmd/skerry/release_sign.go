@@ -1,0 +1,76 @@
+package main
+
+import (
+	"context"
+	"sync"
+
+	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/internal/keyfile"
+	"github.com/skerry/skerry/internal/operatorkey"
+	"github.com/skerry/skerry/internal/sshsig"
+	"github.com/skerry/skerry/rollout"
+)
+
+// operatorSigner signs the steps of one command. The key is looked for, and its
+// passphrase asked for, when the first step is to be signed: a command that
+// only reads needs none.
+type operatorSigner struct {
+	ctx       context.Context
+	options   operatorkey.Options
+	operators *keyfile.Operators
+	used      func(*operatorkey.Signer) // hears which key it is
+
+	mu     sync.Mutex
+	signer *operatorkey.Signer
+}
+
+// signer is how the command signs; nil where the site names no operators.
+func (a *app) signer(ctx context.Context, c skerry.Config, f *releaseFlags) (*operatorSigner, error) {
+	if c.Site.Operators == "" {
+		if f.key != "" || f.envelope {
+			return nil, usagef("the configuration names no operators, so the site's key signs: name their file in site.operators, on every host, or leave --key and --envelope out")
+		}
+		return nil, nil
+	}
+	operators, err := keyfile.OpenOperators(c.Site.Operators)
+	if err != nil {
+		return nil, problemf("site.operators: %w", err)
+	}
+	return &operatorSigner{ctx: ctx, operators: operators,
+		options: operatorkey.Options{File: f.key, Envelope: f.envelope, Namespace: sshsig.Release},
+		used: func(s *operatorkey.Signer) {
+			if s.Name() == operatorkey.Breakglass {
+				a.note("signed by the key of the envelope: make another one when this is over (skerry operator envelope), and take this one out of the file of operators")
+			}
+		}}, nil
+}
+
+// Sign is rollout.Signer.
+func (s *operatorSigner) Sign(p rollout.Purpose, text string) (rollout.Proof, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.signer == nil {
+		s.options.Operators = s.operators.Trusted().List()
+		signer, err := operatorkey.Open(s.ctx, s.options)
+		if err != nil {
+			return rollout.Proof{}, err
+		}
+		s.signer = signer
+		s.used(signer)
+	}
+	blob, err := s.signer.Sign(string(p), []byte(text))
+	if err != nil {
+		return rollout.Proof{}, err
+	}
+	key := s.signer.PublicKey()
+	return rollout.Proof{Kind: rollout.SSHProof, Signature: blob, Key: key[:]}, nil
+}
+
+// Close ends the connection to an agent.
+func (s *operatorSigner) Close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.signer != nil {
+		s.signer.Close()
+	}
+}
