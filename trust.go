@@ -181,9 +181,13 @@ func (n *Node) watchKeys(ctx context.Context) error {
 
 // LANKeys are the keys that packets of the configured site are sealed by, and
 // whether the LAN is open to every host: for tools that look at the LAN without
-// a node. Keys of the database are not among them.
-func LANKeys(c Config) (keys [][]byte, open bool, err error) {
+// a node. stored are the keys in the database, which count where no file and
+// no configuration has one.
+func LANKeys(c Config, stored []string) (keys [][]byte, open bool, err error) {
 	t, err := newTrust(c.WithDefaults())
+	if err == nil {
+		err = t.store(stored)
+	}
 	if err != nil {
 		return nil, false, err
 	}

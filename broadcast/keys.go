@@ -4,7 +4,11 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+	"time"
 )
+
+// lateKeys is how long keys of a database are waited for.
+const lateKeys = 10 * time.Second
 
 // rekey asks for the ring of keys, so that a rotation, or the first key, takes
 // effect without a restart. A ring that becomes empty changes nothing: a file
@@ -24,6 +28,9 @@ func (r *Registry) rekey(n *network) {
 
 	state := ringState{keys: len(ring), bad: bad, alone: alone, begun: true}
 	if state == n.told && slices.EqualFunc(ring, n.ring, bytes.Equal) {
+		return
+	}
+	if alone && r.cfg.LateKeys && time.Since(n.begun) < lateKeys {
 		return
 	}
 	log := r.cfg.Logger
