@@ -50,11 +50,36 @@ func (a *ages) fill(held []rollout.Held, now time.Time) {
 // go on when it has.
 const emptyAge = time.Hour
 
+// switches are the generations of switches, and when they came into use here.
+type switches struct {
+	all  []applied // that have not expired yet, oldest first
+	last rollout.Generation
+}
+
+func (s *switches) note(log *rollout.Log, now time.Time) {
+	if r, _ := log.Session(); s.last.Before(r.Since) {
+		s.last = r.Since
+		s.all = append(s.all, applied{s.last, now})
+	}
+}
+
+// expire calls f for each switch that is older than the limit, and returns when
+// the next one will be; nil: none.
+func (s *switches) expire(limit time.Duration, now time.Time, f func(rollout.Generation)) <-chan time.Time {
+	for ; limit > 0 && len(s.all) > 0; s.all = s.all[1:] {
+		if left := s.all[0].at.Add(limit).Sub(now); left > 0 {
+			return time.After(left)
+		}
+		f(s.all[0].generation)
+	}
+	return nil
+}
+
 // watchAges notes when rules come into use, and ends the traces that have
-// outlived rollout.max_trace_age after a switch.
+// outlived rollout.max_trace_age after a switch, or rollout.outside_hold where a
+// stranger has brought them.
 func (n *Node) watchAges(ctx context.Context) error {
-	var switches []applied // that have not expired yet
-	last := rollout.Generation{}
+	var all, outside switches
 	var empty <-chan time.Time
 	for {
 		changed, log, now := n.rules.Changed(), n.rules.Log(), time.Now()
@@ -62,22 +87,17 @@ func (n *Node) watchAges(ctx context.Context) error {
 			empty = time.After(emptyAge)
 		}
 		n.ages.note(log.Last(), now)
-		if r, _ := log.Session(); last.Before(r.Since) {
-			last = r.Since
-			switches = append(switches, applied{last, now})
-		}
-		var expiry <-chan time.Time
-		for limit := n.cfg.Rollout.MaxTraceAge; limit > 0 && len(switches) > 0; switches = switches[1:] {
-			if left := switches[0].at.Add(limit).Sub(now); left > 0 {
-				expiry = time.After(left)
-				break
-			}
-			n.rules.Expire(switches[0].generation)
-			n.log.Info("work from before a switch is too old and is refused from now on", "before", switches[0].generation.String(), "limit", limit)
-		}
+		all.note(log, now)
+		outside.note(log, now)
+		expiry := all.expire(n.cfg.Rollout.MaxTraceAge, now, func(g rollout.Generation) {
+			n.rules.Expire(g)
+			n.log.Info("work from before a switch is too old and is refused from now on", "before", g.String(), "limit", n.cfg.Rollout.MaxTraceAge)
+		})
+		strangers := outside.expire(n.cfg.Rollout.OutsideHold, now, n.rules.ExpireOutside)
 		select {
 		case <-changed:
 		case <-expiry:
+		case <-strangers:
 		case <-empty:
 			n.rules.EndEmpty()
 		case <-ctx.Done():

@@ -233,6 +233,11 @@ type Rollout struct {
 	// versions beneath it; then its further calls are refused, and it holds no
 	// old version back any more. Traces of the newest rules have no limit.
 	MaxTraceAge time.Duration `yaml:"max_trace_age" default:"24h"` // "none" for no limit
+
+	// OutsideHold is the same for calls whose caller has not shown that it is a
+	// process of the site: a stranger could hold an old version for as long as
+	// it likes.
+	OutsideHold time.Duration `yaml:"outside_hold" default:"60s"` // "none" for no limit of its own
 }
 
 // The values of Rollout.Orphans.

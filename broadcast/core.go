@@ -183,6 +183,7 @@ func newCore(cluster string, ring [][]byte, self registry.Owner, period time.Dur
 		hints:     newBucket(500, 1000),
 		hintsAll:  newBucket(500, 1000),
 		visits:    newBucket(40, 40),
+		returns:   newBucket(2, 64),
 		crowds:    newBucket(4, 20),
 		refuse:    func(time.Time, error, netip.AddrPort) {},
 		alarms:    newBucket(alarmRate, alarmBurst),

@@ -75,11 +75,3 @@ func usableKeys(ring [][]byte) (keys [][]byte, bad int) {
 	}
 	return keys, bad
 }
-
-// Alone says that this registry has no key and uses the loopback interface
-// only.
-func (r *Registry) Alone() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.alone
-}

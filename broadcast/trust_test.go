@@ -527,3 +527,31 @@ func TestVisits(t *testing.T) {
 		}
 	}
 }
+
+// TestReturnQuestions: a sender that has probed is asked in turn, several times
+// when questions get lost. Of a flood of such senders most are asked once.
+func TestReturnQuestions(t *testing.T) {
+	s := newSim(t, 1, 97)
+	n := s.nodes[0]
+	s.start(n, svc)
+	s.run(time.Minute)
+	asked := func(senders int) uint64 {
+		before := n.seq
+		for i := range senders {
+			stranger := registry.Owner{Host: "stranger", PID: i, Epoch: s.now.UnixMicro()}
+			data, err := n.seal(packet{kind: probe, sender: stranger, seq: 1, body: &wire.Probe{Nonce: int64(i)}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.deliver(flight{to: n, data: data, from: liarAddr})
+		}
+		s.run(5 * time.Second)
+		return n.seq - before - uint64(senders) // without the answers
+	}
+	if questions := asked(1); questions != uint64(askHint.left) {
+		t.Errorf("%d questions to a sender that has probed, want %d", questions, askHint.left)
+	}
+	if questions := asked(400); questions < 400 || questions > 400+80*uint64(askHint.left) {
+		t.Errorf("%d questions to 400 senders that have probed", questions)
+	}
+}

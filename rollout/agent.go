@@ -242,7 +242,7 @@ func (a *Agent) replace(entries []Entry, afford func() bool) (ended bool, err er
 	}
 	n, next, lacks, unproven := a.prove(before, entries, afford)
 	if n > end {
-		a.take(slices.Concat(a.kept.entries[:join], entries[:n]), next.expire(log.expired))
+		a.take(slices.Concat(a.kept.entries[:join], entries[:n]), next.expire(log.expired).expireOutside(log.outside))
 	}
 	if lacks != nil {
 		a.lacks = lacks
@@ -284,7 +284,9 @@ func (a *Agent) Round() uint64 {
 func (a *Agent) Report(q Question) Report {
 	log := a.log.Load() // first: what begins by an older one is counted by then
 	held, round, after := a.ledger.Report(min(q.Round, a.Round()+RoundJump), q.Until)
-	held = slices.DeleteFunc(held, func(h Held) bool { return h.Generation.Before(log.expired) })
+	held = slices.DeleteFunc(held, func(h Held) bool {
+		return h.Generation.Before(log.expired) || h.Outside && h.Generation.Before(log.outside)
+	})
 	runs, waits := a.turns()
 	serves, calls := a.graph.read()
 	a.mu.Lock()
@@ -299,7 +301,7 @@ func (a *Agent) Report(q Question) Report {
 func (a *Agent) AwaitEnd(ctx context.Context, until Generation) error {
 	for {
 		changed, log := a.Changed(), a.log.Load()
-		idle, more := a.ledger.idle(log.expired, until)
+		idle, more := a.ledger.idle(log.expired, log.outside, until)
 		if idle && !log.Last().Before(until) {
 			return nil
 		}
@@ -328,6 +330,15 @@ func (a *Agent) Expire(g Generation) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.log.Store(a.log.Load().expire(g))
+	a.ledger.wake()
+}
+
+// ExpireOutside is Expire for tokens that come from callers which have not shown
+// that they are of the site: anybody can make such a call, and keep it up.
+func (a *Agent) ExpireOutside(g Generation) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.log.Store(a.log.Load().expireOutside(g))
 	a.ledger.wake()
 }
 

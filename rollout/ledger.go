@@ -35,6 +35,7 @@ type class struct {
 	running    string
 	narrow     bool
 	only       string // services, by commas
+	outside    bool   // brought by a caller that has not shown that it is of the site
 }
 
 // cell counts the spans of one class. A cell that a report found empty is
@@ -43,8 +44,9 @@ type cell struct {
 	ledger  *Ledger
 	class   class
 	live    atomic.Int64
-	ended   atomic.Bool // a span was alive since the last report and is no more
-	watched atomic.Bool // somebody waits until it is empty
+	ended   atomic.Bool            // a span was alive since the last report and is no more
+	watched atomic.Bool            // somebody waits until it is empty
+	from    atomic.Pointer[string] // of outside: the address of the newest caller
 }
 
 const gone = -1 << 40
@@ -146,9 +148,12 @@ func (l *Ledger) Report(round uint64, until Generation) (held []Held, answered, 
 	if l.held == nil {
 		l.held = map[class]bool{}
 	}
-	live := map[class]int64{}
+	live, from := map[class]int64{}, map[class]string{}
 	for k, c := range l.cells {
 		live[k] = max(0, c.live.Load())
+		if a := c.from.Load(); a != nil {
+			from[k] = *a
+		}
 		if !l.look(c) {
 			continue
 		}
@@ -162,24 +167,25 @@ func (l *Ledger) Report(round uint64, until Generation) (held []Held, answered, 
 	}
 	for k := range l.held {
 		if k.generation.Before(until) && !(k.narrow && k.only == "") {
-			held = append(held, k.held(int(live[k])))
+			held = append(held, k.held(int(live[k]), from[k]))
 		}
 	}
 	slices.SortFunc(held, Held.compare)
 	return held, l.round, l.after
 }
 
-func (k class) held(live int) Held {
-	h := Held{What: k.origin, Generation: k.generation, Live: live}
+func (k class) held(live int, from string) Held {
+	h := Held{What: k.origin, Generation: k.generation, Live: live, Outside: k.outside, From: from}
 	if k.narrow {
 		h.Calls = strings.Split(k.only, ",")
 	}
 	return h
 }
 
-// idle reports whether no span that is alive reads a generation from floor to
-// before until, those aside that call only some; else more is closed when it is worth asking again.
-func (l *Ledger) idle(floor, until Generation) (yes bool, more <-chan struct{}) {
+// idle reports whether no span that is alive reads a generation from floor, or
+// from stranger of one brought from outside, to before until, those aside that
+// call only some; else more is closed when it is worth asking again.
+func (l *Ledger) idle(floor, stranger, until Generation) (yes bool, more <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.emptied == nil {
@@ -187,7 +193,7 @@ func (l *Ledger) idle(floor, until Generation) (yes bool, more <-chan struct{}) 
 	}
 	yes = true
 	for k, c := range l.cells {
-		if !k.generation.Before(until) || k.generation.Before(floor) || k.narrow {
+		if !k.generation.Before(until) || k.generation.Before(floor) || k.narrow || k.outside && k.generation.Before(stranger) {
 			continue
 		}
 		c.watched.Store(true) // before the count is read: it may fall now

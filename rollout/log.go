@@ -41,6 +41,7 @@ type Log struct {
 	floors  map[pair]Generation // by service and version
 	session *Release            // newest; nil before the first
 	expired Generation          // tokens before it are refused here: see Agent.Expire
+	outside Generation          // the same, of callers from outside: see Agent.ExpireOutside
 }
 
 // position is an entry as tokens name it.
@@ -87,7 +88,7 @@ func (l *Log) Apply(e Entry) (*Log, error) {
 	}
 	hash := e.Hash()
 	next := &Log{cluster: e.Cluster, last: e.Generation, hash: hash, marks: append(l.marks[:len(l.marks):len(l.marks)], position{e.Generation, mark(hash)}),
-		chains: maps.Clone(l.chains), floors: maps.Clone(l.floors), session: l.session, expired: l.expired}
+		chains: maps.Clone(l.chains), floors: maps.Clone(l.floors), session: l.session, expired: l.expired, outside: l.outside}
 	if e.Session != nil {
 		next.session = e.Session
 	}
@@ -302,6 +303,25 @@ func (l *Log) expire(g Generation) *Log {
 	next := *l
 	next.expired = g
 	return &next
+}
+
+// expireOutside is expire for tokens of callers from outside.
+func (l *Log) expireOutside(g Generation) *Log {
+	if !l.outside.Before(g) {
+		return l
+	}
+	next := *l
+	next.outside = g
+	return &next
+}
+
+// AdmitOutside is Admit for a token of a caller that has not shown that it is of
+// the site: such traces hold an old version for a while only.
+func (l *Log) AdmitOutside(service, version string, t Token) error {
+	if t.Generation.Before(l.outside) {
+		return ErrExpired
+	}
+	return l.Admit(service, version, t)
 }
 
 // Rule is the newest rule of the service.

@@ -54,7 +54,20 @@ func (o *Origin) Join(t *Trace, token Token, raw, outside string) {
 	if t.token, t.raw = token, raw; raw == "" {
 		t.setToken(token)
 	}
+	if outside != "" {
+		t.span.begin(o.stranger(token.Generation, outside))
+		return
+	}
 	t.span.begin(o.cell(token.Generation))
+}
+
+// stranger counts a span that came from outside.
+func (o *Origin) stranger(g Generation, from string) *cell {
+	c := o.agent.ledger.begin(class{generation: g, origin: o.name, running: o.running, outside: true})
+	if last := c.from.Load(); last == nil || *last != from {
+		c.from.Store(&from)
+	}
+	return c
 }
 
 // admits reports whether a trace with the token may be at what the origin runs

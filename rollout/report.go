@@ -50,6 +50,11 @@ type Held struct {
 	Live       int           `json:"live"`            // how many are alive now; 0: they have ended in the window
 	Calls      []string      `json:"calls,omitempty"` // whom alone it still calls; null: whomever the process may call
 	For        time.Duration `json:"for,omitempty"`   // it is at least so old, by the process's own clock
+
+	// Outside: it was brought by a caller that has not shown that it is of the
+	// site, the newest of them at the address From.
+	Outside bool   `json:"outside,omitempty"`
+	From    string `json:"from,omitempty"`
 }
 
 func (h Held) compare(o Held) int {

@@ -62,12 +62,16 @@ func (r *request) enter(d *door, agent *rollout.Agent) (Code, error) {
 	case raw == "":
 		return r.beginTrace(d, agent)
 	}
-	if err := d.admit(token); err != nil {
-		return RulesCode(err), r.refusal(token, agent, err)
-	}
 	outside := ""
+	err = d.admit(token)
 	if r.info.from.outside() {
 		outside = r.info.Peer
+		if err == nil {
+			err = agent.Log().AdmitOutside(r.served.name, r.served.version, token)
+		}
+	}
+	if err != nil {
+		return RulesCode(err), r.refusal(token, agent, err)
 	}
 	d.origin.Join(&r.trace, token, raw, outside)
 	return Unknown, nil

@@ -105,6 +105,9 @@ func heldText(h holder) string {
 	if h.Held.For > 0 {
 		old = ", of before " + age(h.Held.For) + " ago"
 	}
+	if h.Held.Outside {
+		old += ", from outside the site (" + h.Held.From + "): they end by themselves, see rollout.outside_hold"
+	}
 	return fmt.Sprintf("has %s of generation %v%s: %s", count(h.Held.Live, "request", "s"), h.Least, old, strings.Join(h.Path, " → "))
 }
 
