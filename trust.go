@@ -227,7 +227,8 @@ func (t *trust) Signer(p rollout.Purpose, text string, proof rollout.Proof) (str
 	case t.operators != nil:
 		return t.operator(p, text, proof)
 	case proof.Kind != rollout.SiteProof:
-		return "", fmt.Errorf("it is signed by an operator's key, and this process knows no operators (site.operators)")
+		return "", fmt.Errorf("it is signed by an operator's key, and this process knows no operators: " +
+			"name their file in site.operators, on every host")
 	}
 	for _, k := range t.ring.Keys() {
 		if hmac.Equal(proof.Signature, siteMAC(k, t.cluster, p, text)) {
@@ -239,7 +240,8 @@ func (t *trust) Signer(p rollout.Purpose, text string, proof rollout.Proof) (str
 
 func (t *trust) operator(p rollout.Purpose, text string, proof rollout.Proof) (string, error) {
 	if proof.Kind != rollout.SSHProof {
-		return "", fmt.Errorf("it is signed by the site's key, and operators are named here: sign with one of their keys")
+		return "", fmt.Errorf("it is signed by the site's key, and this process obeys operators' keys only: " +
+			"name site.operators in the configuration of the command, and sign with one of their keys")
 	}
 	key, err := sshsig.Verify(proof.Signature, string(p), []byte(text))
 	if err != nil {
@@ -248,7 +250,8 @@ func (t *trust) operator(p rollout.Purpose, text string, proof rollout.Proof) (s
 	// Whose key may release may ask for promises.
 	name, known := t.operators.Trusted().Find(key, string(rollout.ForRelease))
 	if !known {
-		return "", fmt.Errorf("key %s may not release by the operators' file of this host", key.Fingerprint())
+		return "", fmt.Errorf("key %s may not release by this host's file of operators; if it should: give this host the file "+
+			"of the other hosts, or add the key (skerry operator add)", key.Fingerprint())
 	}
 	return name, nil
 }
@@ -305,7 +308,8 @@ func (t *trust) isMember(p rpc.PeerInfo) error {
 	case t.host.has(p.Addr, time.Now()):
 		return nil
 	}
-	return errors.New("this process has no key of the site, so it believes its own host only: make one with skerry key new, and store it on every host with skerry key set")
+	return fmt.Errorf("this process has no key of the site, so it believes its own host only: make one with "+
+		"skerry key new --cluster %s, and store it on every host with skerry key set --cluster %[1]s", t.cluster)
 }
 
 // ownHost knows the addresses of this host. A connection that stands from one
