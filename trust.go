@@ -183,9 +183,13 @@ func (n *Node) watchKeys(ctx context.Context) error {
 
 // LANKeys are the keys that packets of the configured site are sealed by, and
 // whether the LAN is open to every host: for tools that look at the LAN without
-// a node. Keys of the database are not among them.
-func LANKeys(c Config) (keys [][]byte, open bool, err error) {
+// a node. stored are the keys in the database, which count where no file and
+// no configuration has one.
+func LANKeys(c Config, stored []string) (keys [][]byte, open bool, err error) {
 	t, err := newTrust(c.WithDefaults())
+	if err == nil {
+		err = t.store(stored)
+	}
 	if err != nil {
 		return nil, false, err
 	}
@@ -225,7 +229,8 @@ func (t *trust) Signer(p rollout.Purpose, text string, proof rollout.Proof) (str
 	case t.operators != nil:
 		return t.operator(p, text, proof)
 	case proof.Kind != rollout.SiteProof:
-		return "", fmt.Errorf("it is signed by an operator's key, and this process knows no operators (site.operators)")
+		return "", fmt.Errorf("it is signed by an operator's key, and this process knows no operators: " +
+			"name their file in site.operators, on every host")
 	}
 	for _, k := range t.ring.Keys() {
 		if hmac.Equal(proof.Signature, siteMAC(k, t.cluster, p, text)) {
@@ -237,7 +242,8 @@ func (t *trust) Signer(p rollout.Purpose, text string, proof rollout.Proof) (str
 
 func (t *trust) operator(p rollout.Purpose, text string, proof rollout.Proof) (string, error) {
 	if proof.Kind != rollout.SSHProof {
-		return "", fmt.Errorf("it is signed by the site's key, and operators are named here: sign with one of their keys")
+		return "", fmt.Errorf("it is signed by the site's key, and this process obeys operators' keys only: " +
+			"name site.operators in the configuration of the command, and sign with one of their keys")
 	}
 	key, err := sshsig.Verify(proof.Signature, string(p), []byte(text))
 	if err != nil {
@@ -246,7 +252,8 @@ func (t *trust) operator(p rollout.Purpose, text string, proof rollout.Proof) (s
 	// Whose key may release may ask for promises.
 	name, known := t.operators.Trusted().Find(key, string(rollout.ForRelease))
 	if !known {
-		return "", fmt.Errorf("key %s may not release by the operators' file of this host", key.Fingerprint())
+		return "", fmt.Errorf("key %s may not release by this host's file of operators; if it should: give this host the file "+
+			"of the other hosts, or add the key (skerry operator add)", key.Fingerprint())
 	}
 	return name, nil
 }
@@ -303,7 +310,8 @@ func (t *trust) isMember(p rpc.PeerInfo) error {
 	case t.host.has(p.Addr, time.Now()):
 		return nil
 	}
-	return errors.New("this process has no key of the site, so it believes its own host only: make one with skerry key new, and store it on every host with skerry key set")
+	return fmt.Errorf("this process has no key of the site, so it believes its own host only: make one with "+
+		"skerry key new --cluster %s, and store it on every host with skerry key set --cluster %[1]s", t.cluster)
 }
 
 // ownHost knows the addresses of this host. A connection that stands from one

@@ -8,12 +8,17 @@ import (
 	"sync"
 	"time"
 
+	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/internal/wire"
 	"github.com/skerry/skerry/rollout"
 )
 
 // maxMends bounds how often one call exchanges rules.
 const maxMends = 8
+
+// bringAgain is how long the first call waits whose callee is brought entries
+// by too many others. Later calls wait a multiple.
+const bringAgain = 20 * time.Millisecond
 
 // internalService is the framework's own service, by which rules are exchanged.
 const internalService = internalPrefix + "internal"
@@ -204,9 +209,15 @@ func (a *attempt) parts(their rollout.Position) {
 // teach brings the callee the rules that it lacks: this process has them, as
 // whatever called it has seen to it. The call then goes there again.
 func (a *attempt) teach(their rollout.Position) error {
-	err := a.bring(their.Generation)
-	if refusedFor(err, "gap") || refusedFor(err, "fork") {
-		return a.teachAll() // its log may be one that a newer entry ends
+	err := a.s.c.exchanges.share(a.ctx, "bring "+a.ep.Addr, func() error {
+		err := a.bring(their.Generation)
+		if refusedFor(err, "gap") || refusedFor(err, "fork") {
+			err = a.bring(rollout.Generation{}) // its log may be one that a newer entry ends
+		}
+		return err
+	})
+	if CodeOf(err) == Overloaded { // others bring it the same entries now
+		err = run.Sleep(a.ctx, time.Duration(a.call.passage.mended)*bringAgain)
 	}
 	if err == nil {
 		a.call.passage.next = a.ep
@@ -243,7 +254,8 @@ func (a *attempt) learn(from *Endpoint, to rollout.Generation) error {
 	if d, _ := dialectOf(from.Protocol); !d.shared {
 		return fmt.Errorf("%s is a plain Thrift server and has no rules", from.Addr)
 	}
-	if err := a.s.c.rules.Fetch(a.ctx, from, to); err != nil {
+	err := a.s.c.exchanges.share(a.ctx, "fetch "+from.Addr, func() error { return a.s.c.rules.Fetch(a.ctx, from, to) })
+	if err != nil {
 		return fmt.Errorf("fetch rules from %s: %w", from.Addr, err)
 	}
 	return nil
@@ -270,6 +282,51 @@ func (a *attempt) rejoin() bool {
 		a.parts(their)
 	}
 	return p.trace.Refresh(a.ctx, p.token)
+}
+
+// exchanges joins calls that meet the same other rules at once: one of them
+// exchanges rules with that process, the others wait for it.
+type exchanges struct {
+	mu sync.Mutex
+	of map[string]*exchange
+}
+
+type exchange struct {
+	done    chan struct{}
+	err     error
+	expired bool // err is that of its own call, which has ended
+}
+
+func (x *exchanges) share(ctx context.Context, key string, do func() error) error {
+	for {
+		x.mu.Lock()
+		e := x.of[key]
+		if e == nil {
+			break
+		}
+		x.mu.Unlock()
+		select {
+		case <-e.done:
+			if !e.expired {
+				return e.err
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	e := &exchange{done: make(chan struct{})}
+	if x.of == nil {
+		x.of = map[string]*exchange{}
+	}
+	x.of[key] = e
+	x.mu.Unlock()
+	e.err = do()
+	e.expired = e.err != nil && ctx.Err() != nil
+	x.mu.Lock()
+	delete(x.of, key)
+	x.mu.Unlock()
+	close(e.done)
+	return e.err
 }
 
 // parting is what calls have found of logs that have parted: two of them do not

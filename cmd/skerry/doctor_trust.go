@@ -6,7 +6,6 @@ import (
 
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/internal/keyfile"
-	"github.com/skerry/skerry/registry/postgres"
 )
 
 // examineTrust says by which keys the site is believed, and whose word changes
@@ -57,26 +56,4 @@ func (a *app) examineSteps(ctx context.Context) []finding {
 			"the last %d of %d steps of the release log are signed by no key that is trusted now: processes that start anew stop before them", unvouched, len(s.Entries))
 	}
 	return f.list
-}
-
-// describeKeys says which way the site's key takes from the database, and which
-// users may read it there.
-func describeKeys(f *findings, p postgres.Report) {
-	if p.Keys < 0 {
-		return
-	}
-	switch l := p.Link; {
-	case l.Socket || l.Loopback:
-		f.fine("the connection stays on this host")
-	case l.Encrypted && l.Verified:
-		f.fine("the connection is encrypted (%s), and the server has proved its name", l.TLS)
-	case l.Encrypted:
-		f.hint("sslmode=verify-full in database.url, and sslrootcert", "the connection is encrypted (%s), but the server has proved nothing: another one could stand between", l.TLS)
-	case p.Keys > 0:
-		f.hint("sslmode=verify-full in database.url; or keep the site's key in files (skerry key set)",
-			"the connection is not encrypted: a listener on the network reads the site's key along")
-	}
-	if len(p.KeyReaders) > 0 {
-		f.fine("besides superusers, these users may read the site's key: %s", strings.Join(p.KeyReaders, ", "))
-	}
 }
