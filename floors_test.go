@@ -70,7 +70,7 @@ var testHelpers = []string{"internal/lab", "internal/pgtest", "registry/registry
 // top are the trees above the root package: they may import what they list,
 // and nothing imports them.
 var top = map[string][]string{
-	"cmd/":        {"", "health", "registry", "registry/postgres", "broadcast", "discovery", "rpc", "internal/wire", "internal/run", "internal/dynamic", "internal/mask", "internal/quote", "internal/statedir", "internal/sitekey", "internal/sshsig", "internal/keyfile", "internal/operatorkey", "gateway", "release", "rollout"},
+	"cmd/":        {"", "health", "registry", "registry/postgres", "broadcast", "discovery", "rpc", "internal/wire", "internal/run", "internal/dynamic", "internal/mask", "internal/quote", "internal/statedir", "internal/sitekey", "internal/sitetls", "internal/sshsig", "internal/keyfile", "internal/operatorkey", "gateway", "release", "rollout"},
 	"examples/":   {"", "rpc"},
 	"guarantees/": {"", "rpc"},
 

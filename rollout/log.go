@@ -316,13 +316,13 @@ func (l *Log) expireOutside(g Generation) *Log {
 	return &next
 }
 
-// AdmitOutside is Admit for a token of a caller that has not shown that it is of
-// the site: such traces hold an old version for a while only.
-func (l *Log) AdmitOutside(service, version string, t Token) error {
+// AdmitOutside is a further question about the token of a caller that has not
+// shown that it is of the site: such traces hold an old version for a while only.
+func (l *Log) AdmitOutside(t Token) error {
 	if t.Generation.Before(l.outside) {
 		return ErrExpired
 	}
-	return l.Admit(service, version, t)
+	return nil
 }
 
 // Rule is the newest rule of the service.

@@ -35,14 +35,14 @@ func TestCallersFromOutsideHoldForAWhile(t *testing.T) {
 	if all, outside := held(); all != 2 || outside != 1 {
 		t.Errorf("%d spans are held, %d of them from outside, want 2 and 1", all, outside)
 	}
-	if err := a.Log().AdmitOutside("auth", "v1", old); err != nil {
+	if err := a.Log().AdmitOutside(old); err != nil {
 		t.Errorf("before its time is over: %v", err)
 	}
 	a.ExpireOutside(two.Generation)
 	if all, outside := held(); all != 1 || outside != 0 {
 		t.Errorf("afterwards %d spans are held, %d of them from outside, want 1 and 0", all, outside)
 	}
-	if err := a.Log().AdmitOutside("auth", "v1", old); !errors.Is(err, ErrExpired) {
+	if err := a.Log().AdmitOutside(old); !errors.Is(err, ErrExpired) {
 		t.Errorf("afterwards a call from outside: %v, want ErrExpired", err)
 	}
 	if err := a.Log().Admit("auth", "v1", old); err != nil {

@@ -69,7 +69,7 @@ func (r *request) enter(d *door, agent *rollout.Agent) (Code, error) {
 	if r.info.from.outside() {
 		outside = r.info.Peer
 		if err == nil {
-			err = agent.Log().AdmitOutside(r.served.name, r.served.version, token)
+			err = agent.Log().AdmitOutside(token)
 		}
 	}
 	if err != nil {
