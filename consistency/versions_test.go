@@ -165,7 +165,7 @@ func needsOfTheFuture(t *testing.T, s *site) {
 	for _, b := range []binaries{present, next} {
 		s.binaries = b
 		status := s.release("status")
-		if n := strings.Count(status, "too old"); n != len(old) || strings.Count(status, `["future-1"]`) < n {
+		if n := strings.Count(status, "  too old  "); n != len(old) || strings.Count(status, `["future-1"]`) < n {
 			t.Errorf("status counts %d processes that are too old:\n%s", n, status)
 		}
 		doctor, err := s.on(0, b.tool, "--config", s.configure("doctor", how{}), "doctor").CombinedOutput()
@@ -186,7 +186,9 @@ func needsOfTheFuture(t *testing.T, s *site) {
 	}
 
 	s.binaries = next
+	upgraded := s.fault("rules_needed", "unreachable", "version_unavailable", "no_instance")
 	s.renew(nil, old)
+	upgraded()
 	over()
 	s.release("commit")
 	s.release("clean")

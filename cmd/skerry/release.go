@@ -110,6 +110,9 @@ func openSession(ctx context.Context, to releases) (siteState, rollout.Release, 
 		return s, rollout.Release{}, err
 	}
 	r, open := s.session()
+	if s.TooOld {
+		return s, r, problemf("%s", s.Frozen)
+	}
 	if !open {
 		return s, r, problemf("no release is open; begin one: skerry release start --by NAME --reason WHY")
 	}
