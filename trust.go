@@ -6,9 +6,11 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -181,13 +183,17 @@ func (n *Node) watchKeys(ctx context.Context) error {
 
 // LANKeys are the keys that packets of the configured site are sealed by, and
 // whether the LAN is open to every host: for tools that look at the LAN without
-// a node. Keys of the database are not among them.
-func LANKeys(c Config) (keys [][]byte, open bool, err error) {
+// a node. stored are the keys in the database, which count where no file and
+// no configuration has one.
+func LANKeys(c Config, stored []string) (keys [][]byte, open bool, err error) {
 	t, err := newTrust(c.WithDefaults())
+	if err == nil {
+		err = t.store(stored)
+	}
 	if err != nil {
 		return nil, false, err
 	}
-	return t.use(useLAN)(), t.mode == KeysNone, nil
+	return t.use(useLAN)(), t.mode != "", nil
 }
 
 // use are the keys derived for a use: the first signs, all verify.
@@ -223,7 +229,8 @@ func (t *trust) Signer(p rollout.Purpose, text string, proof rollout.Proof) (str
 	case t.operators != nil:
 		return t.operator(p, text, proof)
 	case proof.Kind != rollout.SiteProof:
-		return "", fmt.Errorf("it is signed by an operator's key, and this process knows no operators (site.operators)")
+		return "", fmt.Errorf("it is signed by an operator's key, and this process knows no operators: " +
+			"name their file in site.operators, on every host")
 	}
 	for _, k := range t.ring.Keys() {
 		if hmac.Equal(proof.Signature, siteMAC(k, t.cluster, p, text)) {
@@ -235,7 +242,8 @@ func (t *trust) Signer(p rollout.Purpose, text string, proof rollout.Proof) (str
 
 func (t *trust) operator(p rollout.Purpose, text string, proof rollout.Proof) (string, error) {
 	if proof.Kind != rollout.SSHProof {
-		return "", fmt.Errorf("it is signed by the site's key, and operators are named here: sign with one of their keys")
+		return "", fmt.Errorf("it is signed by the site's key, and this process obeys operators' keys only: " +
+			"name site.operators in the configuration of the command, and sign with one of their keys")
 	}
 	key, err := sshsig.Verify(proof.Signature, string(p), []byte(text))
 	if err != nil {
@@ -244,7 +252,8 @@ func (t *trust) operator(p rollout.Purpose, text string, proof rollout.Proof) (s
 	// Whose key may release may ask for promises.
 	name, known := t.operators.Trusted().Find(key, string(rollout.ForRelease))
 	if !known {
-		return "", fmt.Errorf("key %s may not release by the operators' file of this host", key.Fingerprint())
+		return "", fmt.Errorf("key %s may not release by this host's file of operators; if it should: give this host the file "+
+			"of the other hosts, or add the key (skerry operator add)", key.Fingerprint())
 	}
 	return name, nil
 }
@@ -301,7 +310,8 @@ func (t *trust) isMember(p rpc.PeerInfo) error {
 	case t.host.has(p.Addr, time.Now()):
 		return nil
 	}
-	return errors.New("this process has no key of the site, so it believes its own host only: make one with skerry key new, and store it on every host with skerry key set")
+	return fmt.Errorf("this process has no key of the site, so it believes its own host only: make one with "+
+		"skerry key new --cluster %s, and store it on every host with skerry key set --cluster %[1]s", t.cluster)
 }
 
 // ownHost knows the addresses of this host. A connection that stands from one
@@ -346,6 +356,38 @@ func fromMember(ctx context.Context) bool {
 	return p.Site || p.Member
 }
 
+// denials counts what other processes have asked for and did not get, as it
+// takes a proof that they did not have, and says each kind once a minute.
+type denials struct {
+	log *slog.Logger
+
+	mu    sync.Mutex
+	count map[string]int64
+	said  map[string]time.Time
+}
+
+const denialsEvery = time.Minute
+
+func (r *denials) say(ctx context.Context, what string, err error) {
+	from := callerOf(ctx)
+	peer := strings.TrimSpace(from.Addr.String() + " " + from.Owner)
+	now := time.Now()
+	r.mu.Lock()
+	if r.count == nil {
+		r.count, r.said = map[string]int64{}, map[string]time.Time{}
+	}
+	r.count[what]++
+	count, last := r.count[what], r.said[what]
+	due := last.IsZero() || now.Sub(last) >= denialsEvery
+	if due {
+		r.said[what] = now
+	}
+	r.mu.Unlock()
+	if due {
+		r.log.Warn("a process has asked for what it may not, and was refused", "what", what, "peer", peer, "reason", err, "refused", count)
+	}
+}
+
 // bucket bounds how often something is done in a second.
 type bucket struct {
 	rate, burst float64
@@ -378,4 +420,13 @@ func (t *trust) fingerprints() []string {
 		out = append(out, k.Fingerprint())
 	}
 	return slices.Clip(out)
+}
+
+// callerOf is the other end of the call of a handler's context; its zero value
+// is a function call.
+func callerOf(ctx context.Context) rpc.PeerInfo {
+	if info := rpc.CallInfoFrom(ctx); info != nil {
+		return info.From()
+	}
+	return rpc.PeerInfo{}
 }

@@ -130,5 +130,10 @@ func (r *Registry) warn(now time.Time, reason, err error, from netip.AddrPort) {
 	if reason == errOld {
 		text = "a process of skerry before 0.2 at " + from.Addr().String()
 	}
-	r.cfg.Logger.Warn(text, "why", err, "from", from.String(), "cluster", r.cfg.Cluster, "do", advice[reason])
+	do := advice[reason]
+	if reason == errMAC && r.alone {
+		err = errNoKey
+		do = "take over the key of the other processes: skerry key set --cluster " + r.cfg.Cluster
+	}
+	r.cfg.Logger.Warn(text, "why", err, "from", from.String(), "cluster", r.cfg.Cluster, "do", do)
 }

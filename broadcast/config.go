@@ -31,6 +31,10 @@ type Config struct {
 	// interface is used, until there is one.
 	Keys func() [][]byte
 
+	// LateKeys says that keys may come within seconds, as from a database: the
+	// warning that there are none waits for ten.
+	LateKeys bool
+
 	// Open uses the LAN without keys: any host that knows the cluster's name can
 	// announce providers. A warning says so at each start.
 	Open bool

@@ -2,8 +2,13 @@ package broadcast
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
+	"time"
 )
+
+// lateKeys is how long keys of a database are waited for.
+const lateKeys = 10 * time.Second
 
 // rekey asks for the ring of keys, so that a rotation, or the first key, takes
 // effect without a restart. A ring that becomes empty changes nothing: a file
@@ -25,15 +30,19 @@ func (r *Registry) rekey(n *network) {
 	if state == n.told && slices.EqualFunc(ring, n.ring, bytes.Equal) {
 		return
 	}
+	if alone && r.cfg.LateKeys && time.Since(n.begun) < lateKeys {
+		return
+	}
 	log := r.cfg.Logger
 	switch {
 	case bad > 0:
 		log.Error("LAN keys are passed over: a packet key has 32 bytes", "passed_over", bad, "used", len(ring))
 	case len(ring) == 0 && had:
-		log.Warn("the key of the site is gone: the LAN goes on with the last one", "do", "bring the key back: skerry key set")
+		log.Warn("the key of the site is gone: the LAN goes on with the last one",
+			"do", "bring the key back: skerry key set --cluster "+r.cfg.Cluster)
 	case alone:
 		log.Warn("no key of the site: the LAN is not used, and only processes of this host find each other",
-			"do", "make a key with skerry key new here, and give it to a second host with skerry key set there")
+			"do", keyCommands(r.cfg.Cluster))
 	case len(ring) > 0 && n.told.begun:
 		log.Info("LAN keys have changed", "keys", len(ring))
 	}
@@ -41,6 +50,12 @@ func (r *Registry) rekey(n *network) {
 	if len(ring) > 0 {
 		n.ring = ring
 	}
+}
+
+// keyCommands says how two hosts come to one key.
+func keyCommands(cluster string) string {
+	return fmt.Sprintf("before a second host joins: skerry key new --cluster %s here, skerry key set --cluster %[1]s there",
+		cluster)
 }
 
 // ringState is what the log was last told of the ring.

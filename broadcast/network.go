@@ -30,10 +30,11 @@ type network struct {
 	ring  [][]byte        // keys in use, nil before the first
 	told  ringState       // what the log was last told of them
 	lone  bool            // the sockets of the host's routes are bound to loopback
+	begun time.Time
 }
 
 func newNetwork(r *Registry, ctx context.Context) *network {
-	return &network{r: r, group: run.NewGroup(ctx), asked: make(chan struct{}, askedMost)}
+	return &network{r: r, group: run.NewGroup(ctx), asked: make(chan struct{}, askedMost), begun: time.Now()}
 }
 
 func (n *network) close() {

@@ -62,6 +62,7 @@ var (
 	errOld       = errors.New("a process of skerry before 0.2")
 	errForeign   = errors.New("other cluster")
 	errMAC       = errors.New("wrong key")
+	errNoKey     = errors.New("the sender has the site's key, and this process has none")
 )
 
 // foreignError carries the name that a packet of another cluster bears.

@@ -139,7 +139,7 @@ func (r *Registry) do(event func(now time.Time)) {
 func (r *Registry) Run(ctx context.Context) error {
 	if r.cfg.Open && len(r.cfg.Keys()) == 0 {
 		r.cfg.Logger.Warn("LAN packets are not authenticated: any host on the network can announce providers",
-			"do", "make a key with skerry key new here, and give it to the other hosts with skerry key set there")
+			"do", keyCommands(r.cfg.Cluster))
 	}
 	inner := run.NewGroup(context.WithoutCancel(ctx)) // outlives ctx by the goodbyes
 	r.do(r.core.comeBack)

@@ -149,9 +149,12 @@ func (s *site) ship(service, version string) {
 }
 
 // log reads the log of the releases.
-func (s *site) log() (entries []rollout.Entry) {
+func (s *site) log() []rollout.Entry { s.t.Helper(); return s.logAt(0) }
+
+// logAt reads the log as it is seen on one host.
+func (s *site) logAt(host int) (entries []rollout.Entry) {
 	s.t.Helper()
-	c := s.on(0, s.tool, "--config", s.configure("reader", how{}), "--json", "release", "log")
+	c := s.on(host, s.tool, "--config", s.configure("reader", how{}), "--json", "release", "log")
 	var complaint bytes.Buffer
 	c.Stderr = &complaint
 	out, err := c.Output()

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/internal/lab"
+	"github.com/skerry/skerry/rollout"
 )
 
 // onTheLAN are the lines of a site's configuration without a database.
@@ -51,6 +52,7 @@ type site struct {
 	env      []string // of operators' commands, beside this process's own
 	faults   []*fault
 	members  []*process
+	others   [][]rollout.Entry // logs that had parted from the one that goes on
 }
 
 var sites atomic.Int64

@@ -87,7 +87,7 @@ func (b *Ballot) append(ctx context.Context, known []rollout.Entry, e rollout.En
 		}
 		return err
 	})
-	err = first(failed, ErrElsewhere, rollout.ErrFork, rollout.ErrGap, rollout.ErrPromised, rollout.ErrRule)
+	err = first(failed, ErrElsewhere, rollout.ErrFork, rollout.ErrGap, rollout.ErrPromised, rollout.ErrRule, rollout.ErrUnproven)
 	if err == nil {
 		err = silent(ctx, b.Site, failed)
 	}

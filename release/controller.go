@@ -76,7 +76,7 @@ func (c *Controller) Log(ctx context.Context) (*rollout.Log, []rollout.Entry, er
 		return nil, nil, fmt.Errorf("read the rule log: %w", err)
 	}
 	if n, err := rollout.Vouched(c.cfg.Trust, entries); n < len(entries) {
-		return nil, nil, fmt.Errorf("read the rule log: its last %d of %d entries are not obeyed: %w; look at them (release log --verify), then take them over (release vouch) or end them (release adopt)",
+		return nil, nil, fmt.Errorf("read the rule log: its last %d of %d entries are not obeyed: %w; else look at them (release log --verify), then take them over (release vouch) or end them (release adopt)",
 			len(entries)-n, len(entries), err)
 	}
 	return log, entries, nil

@@ -147,6 +147,27 @@ func TestStepsAreSigned(t *testing.T) {
 	})
 }
 
+// doubter is a process whose file of operators lacks the one who signs.
+type doubter struct{ Peer }
+
+func (d doubter) Promise(context.Context, rollout.Entry, rollout.Undertaking) error {
+	return fmt.Errorf("promise: %w: not of this host's file", rollout.ErrUnproven)
+}
+
+// TestAnOperatorWhomOneHostDoesNotKnow: the step fails by what that process
+// says, which is alive and not to be left out as a dead one.
+func TestAnOperatorWhomOneHostDoesNotKnow(t *testing.T) {
+	s := newSignedSite(false, "ann")
+	hash := s.proc(0).Log().Hash()
+	s.members[2].Peer = doubter{s.members[2].Peer}
+	err := s.controller(byHand("ann")).Start(t.Context(), "spring", "why", "")
+	if !errors.Is(err, rollout.ErrUnproven) || errors.Is(err, ErrSilent) || !strings.Contains(fmt.Sprint(err), s.members[2].Process) {
+		t.Errorf("%v", err)
+	}
+	s.members[2].Peer = s.members[2].Peer.(doubter).Peer
+	s.at(t, hash)
+}
+
 // What was written into the database past the operators is not built on.
 func TestAnUnsignedTipFreezesSteps(t *testing.T) {
 	ctx, s := t.Context(), newSignedSite(true, "ann")

@@ -59,6 +59,8 @@ type Client struct {
 	route   func(service string, t rollout.Token) (version string, by rollout.Strategy, ok bool, err error)
 	sweeps  sync.Once
 	parted  parting
+
+	exchanges exchanges
 }
 
 // NewClient makes a client; it connects to nobody yet. Close it when it is no

@@ -28,6 +28,8 @@ type site struct {
 	rules   *rollout.Log   // the committed ones
 	prepare func(*process) // before a process is listed; nil: nothing
 
+	bringing func(*process) // when entries are brought to it; nil: nothing
+
 	mu      sync.Mutex
 	listed  map[string][]*Endpoint
 	blind   map[string][]*Endpoint // by service/version: others, of which the caller does not check what it meets
@@ -99,6 +101,7 @@ type process struct {
 	ep            *Endpoint
 	stop          func()
 	executed      atomic.Int64
+	brought       atomic.Int64 // times that rules were brought
 	stubs         sync.Map
 
 	mu sync.Mutex // so that spans are recorded in the order of what was applied
@@ -115,7 +118,7 @@ func (s *site) start(service, version string) *process {
 		s.t.Fatal(err)
 	}
 	_, err1 := srv.Handle(service, version, echo.NewEchoProcessor(&hop{p: p}))
-	_, err2 := srv.Handle(internalService, "", wire.NewInternalProcessor(p))
+	_, err2 := srv.HandleInternal(internalService, "", wire.NewInternalProcessor(p), "bring")
 	l, err3 := net.Listen("tcp", "127.0.0.1:0")
 	if err := errors.Join(err1, err2, err3); err != nil {
 		s.t.Fatal(err)
@@ -198,12 +201,21 @@ func (p *process) Records(after rollout.Generation) (records [][]byte, err error
 
 // Bring is wire.Internal's.
 func (p *process) Bring(_ context.Context, records [][]byte) (string, error) {
+	p.brought.Add(1)
+	if p.site.bringing != nil {
+		p.site.bringing(p)
+	}
+	var entries []rollout.Entry
 	for _, record := range records {
 		r, err := rollout.ParseRecord(record)
 		e, opened := r.Open()
-		if err := errors.Join(err, opened, p.agent.Learn(e)); err != nil {
+		if err := errors.Join(err, opened); err != nil {
 			return "", err
 		}
+		entries = append(entries, e)
+	}
+	if err := p.agent.Learn(entries...); err != nil {
+		return "", &wire.RulesRefused{Code: map[bool]string{false: "gap", true: "fork"}[errors.Is(err, rollout.ErrFork)], Message: err.Error()}
 	}
 	return p.agent.Log().Last().String(), nil
 }

@@ -68,6 +68,11 @@ func TestDatabase(t *testing.T) {
 	if code != exitOK || !strings.Contains(out, "notifications arrive") || !strings.Contains(out, "PostgreSQL 1") {
 		t.Errorf("doctor: exit code %d\n%s%s", code, out, errs)
 	}
+	auto := writeConfig(t, "cluster: test-site\nlan: {interfaces: [127.0.0.0/8], port: 23759}\ndatabase: {url: \""+server.URL(db)+"\"}\n")
+	code, out, errs = cli(t, "", "doctor", "-c", auto)
+	if code != exitOK || !strings.Contains(out, "the site's key lies in skerry_secret") || strings.Contains(out, "no key") {
+		t.Errorf("doctor in mode auto: exit code %d\n%s%s", code, out, errs)
+	}
 	n.Close() // writes the last statistics
 	code, out, errs = cli(t, "", "stats", "-c", config)
 	if code != exitOK || !strings.Contains(out, "now") || !strings.Contains(out, "server") {

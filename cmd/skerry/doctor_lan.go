@@ -49,7 +49,8 @@ func place(c broadcast.Considered) string {
 // examineLAN says whether packets go out and come in, and whose.
 func examineLAN(ctx context.Context, c skerry.Config) []finding {
 	f := &findings{area: "LAN"}
-	keys, open, err := skerry.LANKeys(c)
+	stored, unread := storedKeys(ctx, c)
+	keys, open, err := skerry.LANKeys(c, stored)
 	if err != nil {
 		f.problem("mend the file, or store the key again with skerry key set", "the site's key can't be read: %v", err)
 		return f.list
@@ -77,13 +78,35 @@ func examineLAN(ctx context.Context, c skerry.Config) []finding {
 	}
 	switch {
 	case open:
-		f.problem("make a key here, and give it to every host: skerry key new; skerry key show | ssh HOST skerry key set",
+		f.problem(quote.Sprintf("take site.keys out (or unset SKERRY_SITE_KEYS), then make a key and give it to every host: %s", keyCommands(c.Cluster)),
 			"site.keys is none: every host on the LAN can announce providers and release")
+	case len(keys) == 0 && unread != nil:
+		f.hint(quote.Safe("see what is said of the database below; until then only processes of this host find each other on the LAN"),
+			"the site's key can't be read in the database: %v", unread)
+	case len(keys) == 0 && c.Database.URL != "":
+		f.hint(quote.Safe("start a service: the first one makes a key"), "the database holds no key of the site yet")
 	case len(keys) == 0:
-		f.problem("make a key here, and give it to every host: skerry key new; skerry key show | ssh HOST skerry key set",
+		f.problem(quote.Sprintf("before a second host joins: %s", keyCommands(c.Cluster)),
 			"no key of the site: only processes of this host find each other")
 	}
 	return f.list
+}
+
+// storedKeys are the site's keys in the database, if there is one.
+func storedKeys(ctx context.Context, c skerry.Config) ([]string, error) {
+	if c.Database.URL == "" {
+		return nil, nil
+	}
+	db, err := database(c)
+	if err != nil {
+		return nil, err
+	}
+	return db.Keys(ctx)
+}
+
+// keyCommands are the commands by which two hosts come to one key.
+func keyCommands(cluster string) quote.Safe {
+	return quote.Sprintf("skerry key new --cluster %[1]s; skerry key show --cluster %[1]s | ssh HOST skerry key set --cluster %[1]s", cluster)
 }
 
 // describePeers says who answered, and whether broadcast reaches them.

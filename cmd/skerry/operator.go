@@ -1,8 +1,6 @@
 package main
 
 import (
-	"errors"
-	"io/fs"
 	"strings"
 	"unicode"
 
@@ -69,9 +67,6 @@ func (a *app) operatorLsCommand(file *string) *cobra.Command {
 				return err
 			}
 			list, err := keyfile.ReadOperators(path)
-			if errors.Is(err, fs.ErrNotExist) {
-				return problemf("%w; add the first operator: skerry operator add NAME KEY.pub", err)
-			}
 			if err != nil {
 				return problemf("%w", err)
 			}

@@ -88,3 +88,30 @@ func TestOperatorEnvelope(t *testing.T) {
 	}
 	want(t, "", exitProblem, "", "breakglass stands in line 2 already", "operator", "envelope", "--file", file)
 }
+
+// TestDoctorNamesOperators: whose releases are obeyed here, and what is wrong
+// with the file that says it.
+func TestDoctorNamesOperators(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "operators")
+	look := func(path string, is level, parts ...string) {
+		t.Helper()
+		f := &findings{}
+		describeOperators(f, path)
+		if len(f.list) != 1 || f.list[0].Level != is {
+			t.Fatalf("%+v", f.list)
+		}
+		for _, part := range parts {
+			if text := string(f.list[0].Text + f.list[0].Do); !strings.Contains(text, part) {
+				t.Errorf("%q lacks %q", text, part)
+			}
+		}
+	}
+	look("", hint, "any process of the site can release", "site.operators")
+	look(file, problem, "copy it from a host that has it", "skerry operator add")
+	want(t, sshsig.PublicKey{1}.String(), exitOK, "", "", "operator", "add", "li", "-", "--file", file)
+	look(file, fine, "releases of li are obeyed")
+	if err := os.Chmod(file, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	look(file, problem, "chmod go-w "+file)
+}

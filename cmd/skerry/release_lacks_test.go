@@ -21,7 +21,7 @@ func TestTooOld(t *testing.T) {
 		"ahead":   {Applied: rollout.Generation{N: 2}, Hash: "x"},
 		"behind":  {},
 	} {
-		if got := stateOf(p, log); got != want {
+		if got := (siteState{}).stateOf(p, log); got != want {
 			t.Errorf("%+v is %q, want %q", p, got, want)
 		}
 	}

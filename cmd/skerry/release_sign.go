@@ -53,14 +53,14 @@ func (s *operatorSigner) Sign(p rollout.Purpose, text string) (rollout.Proof, er
 		s.options.Operators = s.operators.Trusted().List()
 		signer, err := operatorkey.Open(s.ctx, s.options)
 		if err != nil {
-			return rollout.Proof{}, err
+			return rollout.Proof{}, problemf("%w", err)
 		}
 		s.signer = signer
 		s.used(signer)
 	}
 	blob, err := s.signer.Sign(string(p), []byte(text))
 	if err != nil {
-		return rollout.Proof{}, err
+		return rollout.Proof{}, problemf("%w", err)
 	}
 	key := s.signer.PublicKey()
 	return rollout.Proof{Kind: rollout.SSHProof, Signature: blob, Key: key[:]}, nil

@@ -96,6 +96,31 @@ func (s siteState) log() (*rollout.Log, error) {
 	return l, nil
 }
 
+// whole refuses steps while the log is not the one that the processes go by.
+func (s siteState) whole() error {
+	if s.TooOld {
+		return problemf("FROZEN: %s", s.Frozen)
+	}
+	if !s.Restored {
+		return nil
+	}
+	return problemf("FROZEN: %s\nNext: %s", s.Frozen, s.adopting())
+}
+
+// adopting is the command that makes the log whole again.
+func (s siteState) adopting() string {
+	if len(s.Lines) > 1 {
+		return "skerry release adopt --keep HASH, of the log that is to go on"
+	}
+	return "skerry release adopt"
+}
+
+// strays reports whether a process goes by a log that has parted from the one
+// with the given end.
+func (s siteState) strays(process, tip string) bool {
+	return slices.ContainsFunc(s.Lines, func(l release.Line) bool { return l.Tip.Hash != tip && slices.Contains(l.Members, process) })
+}
+
 // session is the newest release; open tells whether it goes on.
 func (s siteState) session() (r rollout.Release, open bool) {
 	for _, e := range slices.Backward(s.Entries) {
