@@ -66,12 +66,9 @@ func (s *internalService) Bring(ctx context.Context, records [][]byte) (string, 
 	if !member && !s.node.trust.provable() {
 		return "", s.refuse(ctx, "bring", fmt.Errorf("%w: this process has no key to check it by (skerry key set), so it believes members only", rollout.ErrUnproven))
 	}
-	entries, err := openRecords(records)
-	if err == nil {
-		afford := func() bool { return member || s.node.checks.take(time.Now()) }
-		err = s.node.rules.Bring(afford, entries...)
-	}
-	if err != nil {
+	entries, unread := openRecords(records)
+	afford := func() bool { return member || s.node.checks.take(time.Now()) }
+	if err := errors.Join(s.node.rules.Bring(afford, entries...), unread); err != nil {
 		return "", s.refuse(ctx, "bring", err)
 	}
 	return s.node.rules.Log().Last().String(), nil
@@ -255,7 +252,8 @@ func refused(err error) error {
 	return e
 }
 
-// openRecords reads entries as they travel.
+// openRecords reads entries as they travel, up to the first that is none, or is
+// of a format to come.
 func openRecords(records [][]byte) ([]rollout.Entry, error) {
 	out := make([]rollout.Entry, len(records))
 	for i, b := range records {
@@ -264,7 +262,7 @@ func openRecords(records [][]byte) ([]rollout.Entry, error) {
 			out[i], err = r.Open()
 		}
 		if err != nil {
-			return nil, fmt.Errorf("record %d: %w", i, err)
+			return out[:i], fmt.Errorf("record %d: %w", i, err)
 		}
 	}
 	return out, nil

@@ -115,6 +115,9 @@ func (p *peer) Since(ctx context.Context, g rollout.Generation) (all []rollout.E
 			return nil, err
 		}
 		entries, err := openRecords(page.Records)
+		if errors.Is(err, rollout.ErrNeeds) {
+			return append(all, entries...), nil // as far as this version can read it
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -2,6 +2,7 @@ package skerry
 
 import (
 	"context"
+	"errors"
 	"testing"
 
 	"github.com/skerry/skerry/internal/wire"
@@ -105,5 +106,24 @@ func TestDetachedWorkHasATraceOfItsOwn(t *testing.T) {
 	if plain, nothing := Detach(t.Context()); plain.Done() != nil {
 		nothing()
 		t.Error("a detached context ends")
+	}
+}
+
+// TestFormatsToCome: an entry of a format that this version does not know keeps
+// no process from what stands before it, whichever way it comes.
+func TestFormatsToCome(t *testing.T) {
+	n := open(t, Config{StateDir: "none"}, memorySite(&registry.Hub{}))
+	e, err := rollout.Entry{Cluster: n.Rollout().Cluster(), Generation: rollout.Generation{N: 1},
+		Rules: map[string]rollout.Rule{"auth": {Version: "v1"}}}.Sealed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := [][]byte{e.Record().Marshal(), rollout.Record{Body: "skerry-entry 2\n?"}.Marshal()}
+	_, err = (&internalService{node: n}).Bring(t.Context(), page)
+	if err = refused(err); !errors.Is(err, rollout.ErrNeeds) || n.Rollout().Log().Hash() != e.Hash() {
+		t.Errorf("brought: %v; it has applied %v", err, n.Rollout().Log().Last())
+	}
+	if got, err := openRecords(page); len(got) != 1 || !errors.Is(err, rollout.ErrNeeds) {
+		t.Errorf("%d entries are read of the page: %v", len(got), err)
 	}
 }

@@ -28,6 +28,23 @@ func said(t *testing.T, dir string) (n *Node, log string) {
 	return n, out.String()
 }
 
+// TestRulesOfBefore: the rules file of commit 09c6cb7 (scripts/record-before) is
+// put aside, and one line names what it is.
+func TestRulesOfBefore(t *testing.T) {
+	dir := t.TempDir()
+	must(t, "chmod", os.Chmod(dir, 0o700))
+	must(t, "mkdir", os.Mkdir(filepath.Join(dir, "test"), 0o700))
+	text, err := os.ReadFile("testdata/rules-before-0.2.json")
+	must(t, "read", err)
+	file := filepath.Join(dir, "test", "skerry.test.rules.json")
+	must(t, "write", os.WriteFile(file, text, 0o600))
+	_, log := said(t, dir)
+	aside, err := os.ReadFile(file + ".aside")
+	if err != nil || !bytes.Equal(aside, text) || strings.Count(log, "is of skerry before 0.2") != 1 {
+		t.Errorf("%v; put aside is %q; log:\n%s", err, aside, log)
+	}
+}
+
 // A directory in which another user may have planted something is named with
 // the command that mends it, and the node runs without state.
 func TestUnsafeStateIsNotUsed(t *testing.T) {

@@ -2,9 +2,11 @@ package broadcast
 
 import (
 	"bytes"
+	"encoding/hex"
 	"errors"
 	"log/slog"
 	"net/netip"
+	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -167,12 +169,13 @@ func TestRefusalsAreToldOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	old, _ := r.core.seal(samples()[0])
-	old[4] = oldVersion
+	old := packetsOfBefore(t)
 	wrong, _ := newCodec("site", ring("other")).seal(samples()[0])
 	r.alone = false
 	for range 100 {
-		r.arrived(old, arrival{from: netip.MustParseAddrPort("10.0.0.7:7800")})
+		for _, data := range old {
+			r.arrived(data, arrival{from: netip.MustParseAddrPort("10.0.0.7:7800")})
+		}
 		r.arrived(wrong, arrival{from: netip.MustParseAddrPort("10.0.0.8:7800")})
 	}
 	for reason := range advice {
@@ -180,7 +183,7 @@ func TestRefusalsAreToldOnce(t *testing.T) {
 			r.warn(time.Now(), reason, reason, netip.MustParseAddrPort("10.0.0.9:7800"))
 		}
 	}
-	if s := r.Stats(); s.Old != 100 || s.WrongKey != 100 {
+	if s := r.Stats(); s.Old != 600 || s.WrongKey != 100 {
 		t.Errorf("counted %d old, %d with another key", s.Old, s.WrongKey)
 	}
 	text := log.String()
@@ -190,6 +193,23 @@ func TestRefusalsAreToldOnce(t *testing.T) {
 	if n := strings.Count(text, "\n"); n != 2+len(advice) || strings.Count(text, "do=") != n {
 		t.Errorf("%d lines for %d kinds: %s", n, len(advice), text)
 	}
+}
+
+// packetsOfBefore are one of each kind that commit 09c6cb7 has sealed: see scripts/record-before.
+func packetsOfBefore(t *testing.T) (list [][]byte) {
+	t.Helper()
+	text, err := os.ReadFile("testdata/packets-before-0.2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		data, err := hex.DecodeString(strings.TrimSpace(line))
+		if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, data)
+	}
+	return list
 }
 
 // TestPackSize: whatever is offered, what is sent fits.

@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"errors"
+	"os"
 	"strings"
 	"testing"
 )
@@ -33,6 +34,18 @@ func TestTokenIsShort(t *testing.T) {
 func TestRawTokenIsShort(t *testing.T) {
 	if raw := (Token{Generation: Generation{N: 10_000}, Seed: SeedOf("x")}).AppendRaw(nil); len(raw) > 16 {
 		t.Errorf("%x has %d bytes, want at most 16", raw, len(raw))
+	}
+}
+
+// TestTokenOfBefore: what commit 09c6cb7 has made (scripts/record-before) is
+// told from what is garbled.
+func TestTokenOfBefore(t *testing.T) {
+	text, err := os.ReadFile("testdata/token-before-0.2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := ParseToken(strings.TrimSpace(string(text))); !errors.Is(err, ErrOldToken) || !errors.Is(err, ErrToken) || got != (Token{}) {
+		t.Errorf("%q is %+v, %v", text, got, err)
 	}
 }
 

@@ -115,6 +115,9 @@ func openSession(ctx context.Context, to releases) (siteState, rollout.Release, 
 
 func (s siteState) openRelease() (rollout.Release, error) {
 	r, open := s.session()
+	if s.TooOld {
+		return r, problemf("%s", s.Frozen)
+	}
 	if !open {
 		return r, problemf("no release is open; begin one: skerry release start --by NAME --reason WHY")
 	}

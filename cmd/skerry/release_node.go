@@ -63,7 +63,8 @@ func (s *liveSite) State(ctx context.Context) (siteState, error) {
 		return siteState{}, unreachablef("no process of the site answers; see skerry ls and skerry doctor")
 	}
 	st := siteState{Entries: status.Trail, Instances: s.node.Explain(""), Frozen: status.Frozen, Pending: status.Pending, Spread: status.Spread, Lines: status.Lines,
-		Restored: errors.Is(status.Err, release.ErrRestored) || errors.Is(status.Err, release.ErrParted)}
+		Restored: errors.Is(status.Err, release.ErrRestored) || errors.Is(status.Err, release.ErrParted),
+		TooOld:   errors.Is(status.Err, rollout.ErrNeeds)}
 	for _, e := range st.Entries {
 		name, err := s.node.SignerOf(e)
 		st.Signers = append(st.Signers, signer{name, err})

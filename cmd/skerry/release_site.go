@@ -51,6 +51,7 @@ type siteState struct {
 	Signers   []signer        // of the entries
 	Lines     []release.Line  // the logs, when the log has parted
 	Restored  bool            // because the log lacks what processes have applied
+	TooOld    bool            // because this command can't read the log to its end
 	Spread    bool            // the processes keep the log, no database does
 }
 
@@ -97,6 +98,9 @@ func (s siteState) log() (*rollout.Log, error) {
 
 // whole refuses steps while the log is not the one that the processes go by.
 func (s siteState) whole() error {
+	if s.TooOld {
+		return problemf("FROZEN: %s", s.Frozen)
+	}
 	if !s.Restored {
 		return nil
 	}

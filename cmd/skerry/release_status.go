@@ -111,6 +111,9 @@ func statusOf(s siteState) (releaseStatus, error) {
 	if last := r; r.Name != "" {
 		st.Release, st.Next = &last, nextStep(s, r)
 	}
+	if s.TooOld {
+		st.Next = "upgrade skerry on this host: its command can't read the log to its end"
+	}
 	if s.Restored {
 		st.Next = s.adopting()
 	}

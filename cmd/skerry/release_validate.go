@@ -241,6 +241,8 @@ func differences(s siteState) ([]difference, error) {
 		for _, l := range s.Lines {
 			add(false, "skerry release adopt --keep "+l.Tip.Hash[:12]+" goes on with it", "the log has parted; one is %s", lineText(l))
 		}
+	case s.TooOld:
+		add(false, "upgrade skerry on this host", "nothing can be committed from here: %s", s.Frozen)
 	case s.Frozen != "":
 		add(false, "bring it back; until then requests go on and releases wait", "nothing can be committed: %s", s.Frozen)
 	}

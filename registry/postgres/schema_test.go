@@ -3,6 +3,7 @@
 package postgres_test
 
 import (
+	_ "embed"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -17,13 +18,12 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// oldTables are those of version 3, as far as they differ, with a registration.
-const oldTables = `CREATE TABLE skerry_schema (version integer PRIMARY KEY, applied timestamptz NOT NULL DEFAULT now());
-	CREATE TABLE skerry_cluster (cluster text PRIMARY KEY, pulse timestamptz NOT NULL DEFAULT now(), resumed timestamptz NOT NULL DEFAULT now(), cleaned timestamptz NOT NULL DEFAULT now());
-	CREATE TABLE skerry_rule (cluster text NOT NULL, timeline bigint NOT NULL, n bigint NOT NULL, previous text NOT NULL, hash text NOT NULL,
-		entry jsonb NOT NULL, at timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (cluster, timeline, n));
-	INSERT INTO skerry_schema (version) VALUES (1), (2), (3); INSERT INTO skerry_cluster (cluster) VALUES ('site');
-	INSERT INTO skerry_rule VALUES ('site', 0, 1, '', 'x', '{}');`
+// oldTables are those of commit 09c6cb7 (scripts/record-before), with an entry of the rule log.
+//
+//go:embed testdata/schema-before-0.2.sql
+var oldTables string
+
+const oldRule = `INSERT INTO skerry_cluster (cluster) VALUES ('site'); INSERT INTO skerry_rule (cluster, timeline, n, previous, hash, entry) VALUES ('site', 0, 1, '', 'x', '{}');`
 
 // TestOldTables are left alone, and one line says what to do, which works.
 func TestOldTables(t *testing.T) {
@@ -31,6 +31,9 @@ func TestOldTables(t *testing.T) {
 	server := pgtest.Shared(t)
 	db := server.CreateDB(t)
 	server.Exec(t, db, oldTables)
+	server.Exec(t, db, oldRule)
+	const state = `SELECT (SELECT count(*) FROM pg_class WHERE relname LIKE 'skerry_%' AND relkind = 'r') || ' ' || (SELECT max(version) FROM skerry_schema) || ' ' || (SELECT entry::text FROM skerry_rule)`
+	before := one[string](t, server.URL(db), state)
 	log := &logged{}
 	cfg := quick(t, server.URL(db), newOwner())
 	cfg.Logger = slog.New(slog.NewTextHandler(log, nil))
@@ -44,9 +47,8 @@ func TestOldTables(t *testing.T) {
 	if n := strings.Count(log.String(), "level=ERROR"); n != 1 {
 		t.Errorf("%d lines of errors, want 1:\n%s", n, log)
 	}
-	const untouched = `SELECT (SELECT count(*) FROM pg_class WHERE relname LIKE 'skerry_%' AND relkind = 'r') || ' ' || (SELECT max(version) FROM skerry_schema) || ' ' || (SELECT entry::text FROM skerry_rule)`
-	if got := one[string](t, server.URL(db), untouched); got != "3 3 {}" {
-		t.Errorf("the old tables were touched: %s", got)
+	if got := one[string](t, server.URL(db), state); got != before || !strings.HasSuffix(got, " 3 {}") {
+		t.Errorf("the old tables were touched: %s, before %s", got, before)
 	}
 	if p := probe(t, server.URL(db)); !p.Old || len(p.Problems()) != 1 || !strings.Contains(p.Problems()[0].Do, "--replace") {
 		t.Errorf("the probe says %v", p.Problems())
