@@ -115,7 +115,7 @@ func TestAttacks(t *testing.T) {
 	for _, u := range setUps {
 		t.Run(u.name, func(t *testing.T) {
 			t.Parallel()
-			s := newSite(t, u, "")
+			s := newSite(t, u, holdLines)
 			for _, a := range attacks {
 				if a.fits == nil || a.fits(u) {
 					t.Run(a.name, func(t *testing.T) { s.unharmed(t, func(t *testing.T) { a.make(t, s) }) })
@@ -151,6 +151,8 @@ var attacks = []attack{
 	{"ghosts", nil, ghosts},
 	{"connections led on", withKeys, relayed},
 	{"the key under another cluster's name", withKeys, otherCluster},
+	{"tokens of strangers", func(u setUp) bool { return u.keys || !u.tls }, strangersTokens},
+	{"tokens far ahead", nil, manyFarTokens},
 	{"false providers", nil, fakeProviders},
 	{"goodbyes and alarms in another name", nil, falseWords},
 	{"a member in the clear", nil, plainMember},
