@@ -35,7 +35,8 @@
 //	handshakes that stand                   -     x     x     x   handshakes that stand
 //	bombs, callers' names, waiters          x     x     x     x   bombs, callers without end, waiters
 //	database: notices, rules, locks         x     x     x     x   TestDatabase
-//	traces of outsiders hold a drain        x     x     x     x   tokens of strangers
+//	traces of outsiders hold a drain        x     x     -     x   tokens of strangers
+//	tokens far ahead                        x     x     x     x   tokens far ahead
 //	commands in settings, escapes           -     x     -     -   TestReleaseSettings, TestTerminal
 //	planted files and state                 -     x     -     -   TestPlantedFiles, TestPlantedState
 //	passwords shown                         one               TestShownConfiguration

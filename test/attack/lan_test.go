@@ -256,7 +256,7 @@ func amplified(t *testing.T, s *site) {
 	}()
 	sent := 0
 	for n := range 200 {
-		b := s.packet(s.lanKey(&s.key), query, strangerOwner, uint64(n+1), &wire.Query{Nonce: int64(n + 1), Services: []string{"auth"}})
+		b := s.packet(s.lanKey(&s.key), query, "laptop/777/1", uint64(n+1), &wire.Query{Nonce: int64(n + 1), Services: []string{"auth"}})
 		_, err := pc.WriteTo(b, &net.UDPAddr{IP: net.IPv4(10, 77, 0, 255), Port: lanPort})
 		must(t, err)
 		sent += len(b)

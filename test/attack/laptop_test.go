@@ -56,7 +56,7 @@ func (l laptop) inside(f func() error) error {
 // dial makes a TCP connection from the laptop.
 func (l laptop) dial(ctx context.Context, addr string) (nc net.Conn, err error) {
 	err = l.inside(func() (err error) {
-		nc, err = (&net.Dialer{Timeout: 3 * time.Second}).DialContext(ctx, "tcp4", addr)
+		nc, err = (&net.Dialer{Timeout: 20 * time.Second}).DialContext(ctx, "tcp4", addr)
 		return err
 	})
 	return nc, err
@@ -105,7 +105,7 @@ func (i identity) client(t *testing.T, addr, service string) *rpc.Client {
 	t.Helper()
 	cfg := rpc.ClientConfig{
 		Resolver: rpc.Static(&rpc.Endpoint{ID: addr, Service: service, Addr: addr, TLS: i.cert != nil && i.key == nil, Site: i.key != nil}),
-		Caller:   "laptop", Dial: i.laptop.dial, ConnectTimeout: 3 * time.Second, TLS: i.cert,
+		Caller:   "laptop", Dial: i.laptop.dial, ConnectTimeout: 20 * time.Second, TLS: i.cert,
 		Identity: rpc.Identity{Cluster: i.cluster, Owner: i.owner},
 	}
 	if i.key != nil {
@@ -129,7 +129,7 @@ func (i identity) site(t *testing.T) *sitetls.Site {
 // internal is skerry.internal of a process.
 func (i identity) internal(t *testing.T, addr string) *wire.InternalClient {
 	t.Helper()
-	s, err := i.client(t, addr, "skerry.internal").Service("skerry.internal", rpc.ServiceOptions{Timeout: 5 * time.Second})
+	s, err := i.client(t, addr, "skerry.internal").Service("skerry.internal", rpc.ServiceOptions{Timeout: 30 * time.Second})
 	must(t, err)
 	return wire.NewInternalClient(s)
 }

@@ -6,6 +6,8 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"os/signal"
 	"slices"
@@ -18,6 +20,7 @@ import (
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/examples/portal/gen/authapi"
 	"github.com/skerry/skerry/internal/pgtest"
+	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rpc"
 )
 
@@ -35,7 +38,7 @@ func TestMain(m *testing.M) {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	run := map[string]func(context.Context, *lines) error{"provider": provide, "consumer": consume}[role]
+	run := map[string]func(context.Context, *lines) error{"provider": provide, "consumer": consume, "web": web}[role]
 	out := &lines{w: bufio.NewWriter(os.Stdout)}
 	if err := run(ctx, out); err != nil {
 		out.print("fatal %v", err)
@@ -85,6 +88,29 @@ func provide(ctx context.Context, out *lines) error {
 	defer node.Close()
 	out.print("ready")
 	return node.Serve(ctx, "auth", authapi.NewAuthProcessor(auth{os.Getenv(envName)}))
+}
+
+// web lists an HTTP server as an instance of web, until SIGTERM. It answers
+// with what it was asked, and with the fields that it was told.
+func web(ctx context.Context, out *lines) error {
+	node, err := skerry.Open(ctx, os.Getenv(envConfig))
+	if err != nil {
+		return err
+	}
+	defer node.Close()
+	server := &http.Server{Addr: fmt.Sprintf(":%d", webPort), ReadHeaderTimeout: time.Minute,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			fmt.Fprintf(w, "asked %q from %q upgrade %q", r.RequestURI, r.Header["X-Real-Ip"], r.Header["Upgrade"])
+		})}
+	go func() { <-ctx.Done(); _ = server.Close() }()
+	in := registry.Instance{Service: "web", Version: "v1", Host: "10.77.0.1", Port: webPort, Protocol: registry.ProtocolHTTP}
+	if err := node.Register(ctx, in); err != nil {
+		return err
+	}
+	out.print("ready")
+	_ = server.ListenAndServe() // until it is closed
+	return nil
 }
 
 const callPause = 15 * time.Millisecond // of each of the consumer's callers

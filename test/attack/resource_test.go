@@ -43,7 +43,7 @@ func (s *site) visit(t *testing.T, calls int) {
 	for n := range calls {
 		began := time.Now()
 		c := v.client(t, s.addr("provider"), "auth")
-		service, err := c.Service("auth", rpc.ServiceOptions{Timeout: 5 * time.Second})
+		service, err := c.Service("auth", rpc.ServiceOptions{Timeout: 30 * time.Second})
 		must(t, err)
 		if who, err := authapi.NewAuthClient(service).Verify(t.Context(), ""); err != nil || who != "provider" {
 			t.Errorf("call %d of a new caller: %q after %v: %v", n, who, time.Since(began), err)
@@ -101,7 +101,7 @@ func (s *site) occupy(t *testing.T, addr string, conns int, with *tls.Config, fi
 				_, _ = io.Copy(io.Discard, nc)
 				done()
 				_ = nc.Close()
-				time.Sleep(20 * time.Millisecond)
+				time.Sleep(100 * time.Millisecond)
 			}
 		})
 	}

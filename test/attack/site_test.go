@@ -50,6 +50,8 @@ func (u setUp) operators() bool { return u.keys || u.tls }
 const (
 	providerPort = 7000
 	consumerPort = 7001
+	webPort      = 7002
+	gatewayPort  = 7003
 	laptopHost   = 2
 	connections  = 160 // limits.connections of every process
 )
