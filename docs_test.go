@@ -215,12 +215,10 @@ func TestLinks(t *testing.T) {
 	}
 }
 
-// TestProtocolPage: every test that docs/protocol.md names is there, every
-// schedule has its row, and every scene of consistency is named.
-func TestProtocolPage(t *testing.T) {
-	const path = "docs/protocol.md"
-	tests := map[string]string{} // by package, the text of its tests
-	in := func(pkg string) string {
+// testsIn gives the text of a package's tests, for a page that names them.
+func testsIn(t *testing.T, path string) func(pkg string) string {
+	tests := map[string]string{} // by package
+	return func(pkg string) string {
 		if _, known := tests[pkg]; !known {
 			dir := pkg
 			if pkg == "skerry" {
@@ -236,13 +234,33 @@ func TestProtocolPage(t *testing.T) {
 		}
 		return tests[pkg]
 	}
-	named := map[string]bool{}
+}
+
+// namedTests are the tests that a page names; each must be there.
+func namedTests(t *testing.T, path string) map[string]bool {
+	t.Helper()
+	in, named := testsIn(t, path), map[string]bool{}
 	for _, m := range regexp.MustCompile("`([a-z/]+)\\.((?:Test|Fuzz)\\w+)(?:/[^`]+)?`").FindAllStringSubmatch(read(t, path), -1) {
 		named[m[1]+"."+m[2]] = true
 		if !strings.Contains(in(m[1]), "func "+m[2]+"(") {
 			t.Errorf("%s names %s.%s, which does not exist", path, m[1], m[2])
 		}
 	}
+	return named
+}
+
+// TestSecurityPage: every test that docs/security.md names is there.
+func TestSecurityPage(t *testing.T) {
+	if len(namedTests(t, "docs/security.md")) == 0 {
+		t.Error("docs/security.md names no test")
+	}
+}
+
+// TestProtocolPage: every test that docs/protocol.md names is there, every
+// schedule has its row, and every scene of consistency is named.
+func TestProtocolPage(t *testing.T) {
+	const path = "docs/protocol.md"
+	in, named := testsIn(t, path), namedTests(t, path)
 	for _, m := range regexp.MustCompile(`(?m)^func (Test\w+)\(t \*testing\.T\)`).FindAllStringSubmatch(in("consistency"), -1) {
 		if !named["consistency."+m[1]] {
 			t.Errorf("%s does not name consistency.%s", path, m[1])

@@ -75,6 +75,7 @@ var top = map[string][]string{
 	"guarantees/": {"", "rpc"},
 
 	"consistency/": {"", "rpc", "rollout", "internal/run"},
+	"test/attack/": {"", "rpc", "rollout", "internal/wire", "internal/sitekey", "internal/sitetls", "internal/sshsig"},
 }
 
 func TestFloors(t *testing.T) {

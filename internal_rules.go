@@ -60,11 +60,11 @@ func (s *internalService) Log(_ context.Context, after string) (*wire.Records, e
 // members are believed.
 func (s *internalService) Bring(ctx context.Context, records [][]byte) (string, error) {
 	if len(records) > bringMost {
-		return "", s.refuse(fmt.Errorf("%w: %d records at once, at most %d are taken", rollout.ErrEntry, len(records), bringMost))
+		return "", s.refuse(ctx, "bring", fmt.Errorf("%w: %d records at once, at most %d are taken", rollout.ErrEntry, len(records), bringMost))
 	}
 	member := fromMember(ctx)
 	if !member && !s.node.trust.provable() {
-		return "", s.refuse(fmt.Errorf("%w: this process has no key to check it by (skerry key set), so it believes members only", rollout.ErrUnproven))
+		return "", s.refuse(ctx, "bring", fmt.Errorf("%w: this process has no key to check it by (skerry key set), so it believes members only", rollout.ErrUnproven))
 	}
 	entries, err := openRecords(records)
 	if err == nil {
@@ -72,31 +72,32 @@ func (s *internalService) Bring(ctx context.Context, records [][]byte) (string, 
 		err = s.node.rules.Bring(afford, entries...)
 	}
 	if err != nil {
-		return "", s.refuse(err)
+		return "", s.refuse(ctx, "bring", err)
 	}
 	return s.node.rules.Log().Last().String(), nil
 }
 
 // Promise accepts what an operator is about to commit, where no database
 // orders the log: two writers would fork it.
-func (s *internalService) Promise(_ context.Context, record, undertaking []byte) error {
+func (s *internalService) Promise(ctx context.Context, record, undertaking []byte) error {
 	if s.node.database() != nil {
-		return s.refuse(fmt.Errorf("%s keeps the rules in a database: %w", s.node.rules.Process(), release.ErrElsewhere))
+		return s.refuse(ctx, "promise", fmt.Errorf("%s keeps the rules in a database: %w", s.node.rules.Process(), release.ErrElsewhere))
 	}
-	return s.withEntry(record, undertaking, s.node.rules.Promise)
+	return s.withEntry(ctx, "promise", record, undertaking, s.node.rules.Promise)
 }
 
 // Abandon takes a promise back.
-func (s *internalService) Abandon(_ context.Context, record, undertaking []byte) error {
-	return s.withEntry(record, undertaking, s.node.rules.Abandon)
+func (s *internalService) Abandon(ctx context.Context, record, undertaking []byte) error {
+	return s.withEntry(ctx, "abandon", record, undertaking, s.node.rules.Abandon)
 }
 
 // Bar gives up what an operator was about to commit.
-func (s *internalService) Bar(_ context.Context, record, undertaking []byte) error {
-	return s.withEntry(record, undertaking, s.node.rules.Bar)
+func (s *internalService) Bar(ctx context.Context, record, undertaking []byte) error {
+	return s.withEntry(ctx, "bar", record, undertaking, s.node.rules.Bar)
 }
 
-func (s *internalService) withEntry(record, undertaking []byte, do func(rollout.Entry, rollout.Undertaking) error) error {
+func (s *internalService) withEntry(ctx context.Context, what string, record, undertaking []byte,
+	do func(rollout.Entry, rollout.Undertaking) error) error {
 	var by rollout.Undertaking
 	entries, err := openRecords([][]byte{record})
 	if err == nil {
@@ -108,7 +109,7 @@ func (s *internalService) withEntry(record, undertaking []byte, do func(rollout.
 		err = do(entries[0], by)
 	}
 	if err != nil {
-		return s.refuse(err)
+		return s.refuse(ctx, what, err)
 	}
 	return nil
 }
@@ -205,8 +206,15 @@ func (s *internalService) Sees(_ context.Context, services []string) (map[string
 	return out, nil
 }
 
-// refuse says by a code what the caller is to do.
-func (s *internalService) refuse(err error) error {
+// refuse says by a code what the caller is to do. What no honest process sends
+// is said here, too.
+func (s *internalService) refuse(ctx context.Context, what string, err error) error {
+	for _, dishonest := range []error{rollout.ErrUnproven, rollout.ErrForeign, rollout.ErrEntry, rollout.ErrRule} {
+		if errors.Is(err, dishonest) {
+			s.node.denials.say(ctx, what, err)
+			break
+		}
+	}
 	log := s.node.rules.Log()
 	r := &wire.RulesRefused{Code: "disk", Message: err.Error(), Applied: log.Last().String(), Hash: log.Hash()}
 	for _, code := range slices.Sorted(maps.Keys(refusals)) {

@@ -3,6 +3,7 @@ package skerry
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"runtime/debug"
@@ -73,16 +74,71 @@ func (s *internalService) Members(context.Context) ([]*wire.Member, error) {
 	return out, nil
 }
 
-// Introduce takes in a process that no registry lists.
-func (s *internalService) Introduce(_ context.Context, w *wire.Member) error {
-	s.node.members.introduce(memberOf(w, time.Now()))
+// Introduce takes in a process that no registry lists, at its own word.
+func (s *internalService) Introduce(ctx context.Context, w *wire.Member) error {
+	m := memberOf(w, time.Now())
+	err := m.sane()
+	if err == nil && m.Owner == s.node.owner {
+		err = errors.New("it is the name of the process that was called")
+	}
+	if err == nil {
+		err = s.itself(ctx, m)
+	}
+	if err == nil {
+		err = s.node.members.introduce(m)
+	}
+	if err != nil {
+		s.node.denials.say(ctx, "introduce", err)
+		return fmt.Errorf("introduction of %v: %w", m.Owner, err)
+	}
 	return nil
 }
 
-// Farewell takes it off again.
-func (s *internalService) Farewell(_ context.Context, o *wire.Owner) error {
-	s.node.members.farewell(ownerOf(o))
+// Farewell takes it off again, at its own word, or when it no longer answers
+// where it is known.
+func (s *internalService) Farewell(ctx context.Context, o *wire.Owner) error {
+	owner := ownerOf(o)
+	from := callerOf(ctx)
+	switch m, known := s.node.members.find(owner); {
+	case from.Owner == owner.String() || !known:
+	case from.Owner != "":
+		return s.wrongName(ctx, "farewell", owner, from.Owner)
+	case s.asked(ctx, m) == nil:
+		return s.wrongName(ctx, "farewell", owner, "another process, as it still answers")
+	}
+	s.node.members.farewell(owner)
 	return nil
+}
+
+// itself checks that a process speaks for itself: by the certificate of its
+// site connection, or else by an answer from the address that it gives.
+func (s *internalService) itself(ctx context.Context, m member) error {
+	switch from := callerOf(ctx); from.Owner {
+	case m.Owner.String():
+		return nil
+	case "":
+		return s.asked(ctx, m)
+	default:
+		return fmt.Errorf("the caller is process %s", from.Owner)
+	}
+}
+
+// asked asks the process at the address whether it is the one.
+func (s *internalService) asked(ctx context.Context, m member) error {
+	ctx, cancel := context.WithTimeout(ctx, peerLimit/2) // the caller waits for peerLimit
+	defer cancel()
+	p, err := s.node.newPeer(m)
+	if err != nil {
+		return err
+	}
+	defer p.calls.Close()
+	return p.same(ctx)
+}
+
+func (s *internalService) wrongName(ctx context.Context, what string, owner registry.Owner, by string) error {
+	err := fmt.Errorf("%s of %v: it comes from %s", what, owner, by)
+	s.node.denials.say(ctx, what, err)
+	return err
 }
 
 // Ended certifies the death of a process of this host.

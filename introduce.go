@@ -21,7 +21,7 @@ const (
 	introduceEvery   = 30 * time.Second      // to each who was chosen
 	introductionEnds = 90 * time.Second      // after the last one
 	introduceTo      = 8                     // processes, when there are as many
-	introducedMost   = 4096                  // of whom one process keeps note
+	introducedMost   = 4096                  // that one process keeps note of, for good, and no registry has listed
 )
 
 // introduction is what a process does for being known.

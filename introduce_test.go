@@ -80,8 +80,8 @@ func TestIntroductions(t *testing.T) {
 		return member{Owner: registry.Owner{Host: host, PID: 1, Epoch: 7}, Addr: host + ":1"}
 	}
 	m := newMembership(nil)
-	m.introduce(who("a"))
-	m.introduce(who("b"))
+	must(t, "introduce a", m.introduce(who("a")))
+	must(t, "introduce b", m.introduce(who("b")))
 	m.heard("database", registry.Snapshot{Instances: []registry.Instance{}}, time.Now())
 	m.farewell(who("b").Owner)
 	m.farewell(who("c").Owner)

@@ -72,7 +72,7 @@ func (n *Node) fetchAhead(ctx context.Context) {
 				err := n.fetchRules(ctx, m)
 				if !n.rules.Log().Last().Before(newest) {
 					enough()
-				} else if err != nil && ctx.Err() == nil {
+				} else if err != nil && ctx.Err() == nil && !errors.Is(err, rollout.ErrNeeds) {
 					n.log.Warn("rules not fetched; calls and other processes bring them", "from", m.Owner.String(), "generation", newest.String(), "err", err)
 				}
 				return nil

@@ -2,11 +2,15 @@ package skerry
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
+	"net"
 	"slices"
 	"strings"
 	"sync"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rollout"
@@ -34,8 +38,24 @@ type member struct {
 	Place string         `json:"place,omitempty"`
 	Heard time.Time      `json:"heard"`          // last time that it was listed
 	Gone  string         `json:"gone,omitempty"` // how it left the lists; "" while it is listed
+	Own   bool           `json:"own,omitempty"`  // known by its own introduction alone
 	rules string         // generation and hash as it announced them
 }
+
+// sane checks what another process says of a member.
+func (m *member) sane() error {
+	for what, text := range map[string]string{"host": m.Owner.Host, "address": m.Addr, "place": m.Place} {
+		if len(text) > memberText || strings.ContainsFunc(text, unicode.IsControl) || !utf8.ValidString(text) {
+			return fmt.Errorf("its %s is no text of at most %d bytes", what, memberText)
+		}
+	}
+	if _, _, err := net.SplitHostPort(m.Addr); err != nil {
+		return fmt.Errorf("its address is no host:port: %w", err)
+	}
+	return nil
+}
+
+const memberText = 255 // bytes
 
 // membership remembers every process of the site that has not withdrawn: one
 // that vanished may be alive, and hold what others want to stop. It forgets
@@ -76,7 +96,7 @@ func (m *membership) heard(source string, s registry.Snapshot, now time.Time) (n
 			m.all[in.Owner], m.dirty = k, true
 		}
 		m.dirty = m.dirty || k.Gone != "" || k.Addr != in.Addr()
-		k.Addr, k.TLS, k.Place, k.Heard, k.Gone = in.Addr(), in.TLS, in.Tags[placeTag], now, ""
+		k.Addr, k.TLS, k.Place, k.Heard, k.Gone, k.Own = in.Addr(), in.TLS, in.Tags[placeTag], now, "", false
 		if r := in.Tags[rulesTag]; r != "" && r != k.rules {
 			k.rules, news = r, true
 		}
@@ -147,6 +167,11 @@ func (m *membership) isListed(owner registry.Owner) bool {
 	if at, ok := m.introduced[owner]; ok && time.Since(at) < introductionEnds {
 		return true
 	}
+	return m.onLists(owner)
+}
+
+// onLists reports whether a registry lists the process.
+func (m *membership) onLists(owner registry.Owner) bool {
 	for _, l := range m.listed {
 		if l[owner] {
 			return true
@@ -164,27 +189,58 @@ func (m *membership) remove(owner registry.Owner) {
 	m.dirty = true
 }
 
-// introduce takes in a process that no registry lists.
-func (m *membership) introduce(k member) {
+var errCrowded = fmt.Errorf("%d processes have introduced themselves here, the limit", introducedMost)
+
+// introduce takes in a process that no registry lists. What a registry says of
+// one stands.
+func (m *membership) introduce(k member) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	old := m.all[k.Owner]
-	if old == nil && len(m.introduced) >= introducedMost {
-		return
+	old, now := m.all[k.Owner], time.Now()
+	if old == nil && m.unlisted() >= introducedMost {
+		return errCrowded
 	}
-	m.dirty = m.dirty || old == nil || old.Gone != "" || old.Addr != k.Addr
+	k.Own = old == nil || old.Own
 	if old != nil {
 		k.rules = old.rules
+		if m.onLists(k.Owner) {
+			k = *old
+		}
 	}
-	k.Heard, k.Gone = time.Now(), ""
-	m.all[k.Owner], m.introduced[k.Owner] = &k, k.Heard
+	m.dirty = m.dirty || old == nil || old.Gone != "" || old.Addr != k.Addr
+	k.Heard, k.Gone = now, ""
+	m.all[k.Owner], m.introduced[k.Owner] = &k, now
+	return nil
+}
+
+// unlisted is the number of processes that no registry has ever listed here.
+func (m *membership) unlisted() (n int) {
+	for _, k := range m.all {
+		if k.Own {
+			n++
+		}
+	}
+	return n
+}
+
+// find is what is known of a process.
+func (m *membership) find(owner registry.Owner) (member, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if k := m.all[owner]; k != nil {
+		return *k, true
+	}
+	return member{}, false
 }
 
 // farewell takes off a process that had introduced itself.
 func (m *membership) farewell(owner registry.Owner) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if _, ok := m.introduced[owner]; ok {
+	if _, ok := m.introduced[owner]; !ok {
+		return
+	}
+	if delete(m.introduced, owner); !m.onLists(owner) {
 		m.remove(owner)
 	}
 }
@@ -206,12 +262,7 @@ func (m *membership) faded() {
 func (m *membership) onList(owner registry.Owner) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, l := range m.listed {
-		if l[owner] {
-			return true
-		}
-	}
-	return false
+	return m.onLists(owner)
 }
 
 // forget takes processes off that are dead for certain (registry.Owner.String).

@@ -36,6 +36,7 @@ type Node struct {
 	trust        *trust
 	siteTLS      *sitetls.Site
 	checks       *bucket // of signatures, for callers that are no members
+	denials      *denials
 	rules        *rollout.Agent
 	ages         ages
 	cold         *coldStart
@@ -111,6 +112,7 @@ func newNode(cfg Config, opts []Option) (n *Node, err error) {
 	}
 	n.loadKeys()
 	n.checks = newBucket(checksASec, checksBurst)
+	n.denials = &denials{log: n.log}
 	n.siteTLS, err = sitetls.New(sitetls.Config{Cluster: cfg.Cluster, Owner: n.owner.String(), Seeds: n.trust.use(useSite)})
 	if err != nil {
 		return nil, err

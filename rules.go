@@ -18,6 +18,10 @@ import (
 // not believed is put aside, and learnt again from others.
 func (n *Node) newAgent() *rollout.Agent {
 	cfg := rollout.AgentConfig{Process: n.owner.String(), Cluster: n.cfg.Cluster, Trust: n.trust}
+	cfg.TooOld = func(last rollout.Generation, needs []string) {
+		n.log.Error("skerry is too old here for the newest rules: this process goes on by those before, and calls that take the new ones are refused (rules_needed)",
+			"generation", last.String(), "lacks", needs, "do", "upgrade this program to a later version of skerry, and start it again")
+	}
 	var unread error
 	if file := n.files.rules; file != "" {
 		cfg.Saved, unread = readSaved(file)
@@ -63,6 +67,9 @@ func (n *Node) learn(entries []rollout.Entry) {
 		if db := n.database(); db != nil && errors.Is(err, rollout.ErrFork) {
 			n.learnWhole(db)
 			return
+		}
+		if errors.Is(err, rollout.ErrNeeds) {
+			return // said once: see newAgent
 		}
 		n.log.Error("rules of the database not applied", "err", err)
 		return

@@ -6,9 +6,11 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -191,7 +193,7 @@ func LANKeys(c Config, stored []string) (keys [][]byte, open bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
-	return t.use(useLAN)(), t.mode == KeysNone, nil
+	return t.use(useLAN)(), t.mode != "", nil
 }
 
 // use are the keys derived for a use: the first signs, all verify.
@@ -354,6 +356,38 @@ func fromMember(ctx context.Context) bool {
 	return p.Site || p.Member
 }
 
+// denials counts what other processes have asked for and did not get, as it
+// takes a proof that they did not have, and says each kind once a minute.
+type denials struct {
+	log *slog.Logger
+
+	mu    sync.Mutex
+	count map[string]int64
+	said  map[string]time.Time
+}
+
+const denialsEvery = time.Minute
+
+func (r *denials) say(ctx context.Context, what string, err error) {
+	from := callerOf(ctx)
+	peer := strings.TrimSpace(from.Addr.String() + " " + from.Owner)
+	now := time.Now()
+	r.mu.Lock()
+	if r.count == nil {
+		r.count, r.said = map[string]int64{}, map[string]time.Time{}
+	}
+	r.count[what]++
+	count, last := r.count[what], r.said[what]
+	due := last.IsZero() || now.Sub(last) >= denialsEvery
+	if due {
+		r.said[what] = now
+	}
+	r.mu.Unlock()
+	if due {
+		r.log.Warn("a process has asked for what it may not, and was refused", "what", what, "peer", peer, "reason", err, "refused", count)
+	}
+}
+
 // bucket bounds how often something is done in a second.
 type bucket struct {
 	rate, burst float64
@@ -386,4 +420,13 @@ func (t *trust) fingerprints() []string {
 		out = append(out, k.Fingerprint())
 	}
 	return slices.Clip(out)
+}
+
+// callerOf is the other end of the call of a handler's context; its zero value
+// is a function call.
+func callerOf(ctx context.Context) rpc.PeerInfo {
+	if info := rpc.CallInfoFrom(ctx); info != nil {
+		return info.From()
+	}
+	return rpc.PeerInfo{}
 }

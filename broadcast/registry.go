@@ -57,11 +57,12 @@ func New(cfg Config) (*Registry, error) {
 	}
 	var seed [32]byte
 	crand.Read(seed[:])
+	ring, _ := usableKeys(cfg.Keys()) // what is said before the first scan is sealed by them, too
 	r := &Registry{
 		cfg:     cfg,
 		board:   registry.NewBoard(Source, true),
 		kick:    make(chan struct{}, 1),
-		core:    newCore(cfg.Cluster, nil, cfg.Owner, cfg.Announce, rand.New(rand.NewChaCha8(seed))),
+		core:    newCore(cfg.Cluster, ring, cfg.Owner, cfg.Announce, rand.New(rand.NewChaCha8(seed))),
 		checks:  newBucket(checkRate, checkRate/4),
 		links:   map[int]*link{},
 		perLink: map[int]*InterfaceStats{},

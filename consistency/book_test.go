@@ -28,6 +28,7 @@ type note struct {
 	Process string        `json:"process,omitempty"`
 	Token   string        `json:"token,omitempty"`
 	Applied string        `json:"applied,omitempty"`
+	Log     string        `json:"log,omitempty"`  // hash of the entry of Applied
 	Code    string        `json:"code,omitempty"` // "" when it went well
 	Text    string        `json:"text,omitempty"`
 	Key     string        `json:"key,omitempty"`
@@ -54,6 +55,7 @@ var refusals = map[string]error{
 	"rules_needed":        rollout.ErrStale,
 	"version_unavailable": rollouttest.ErrVersionUnavailable,
 	"orphan":              rollout.ErrOrphan,
+	"rules_forked":        rollout.ErrOtherLog,
 }
 
 // lines writes notes from many goroutines.
@@ -167,7 +169,7 @@ func (b *book) spans(faulted func(note) bool) ([]rollouttest.Span, error) {
 			minted, n.Token = generationOf(t), t
 		}
 		s := rollouttest.Span{Trace: n.Trace, ID: n.ID, Parent: n.Parent, Entry: n.Entry, Service: n.Service, Version: n.Version,
-			Process: n.Process, Faulted: faulted(n), Refused: refusals[n.Code]}
+			Process: n.Process, Faulted: faulted(n), Refused: refusals[n.Code], Log: n.Log}
 		var err error
 		if s.Token, err = rollout.ParseToken(n.Token); err != nil && (n.Token != "" || n.Kind == began) {
 			return nil, fmt.Errorf("span %s: %w", n.ID, err)

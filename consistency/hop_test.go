@@ -66,8 +66,9 @@ func (a *agent) begin(ctx context.Context, e errand, entry bool) string {
 	id := fmt.Sprintf("%s#%d", a.Name, a.spans.Add(1))
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	log := a.node.Rollout().Log()
 	a.out.note(note{Kind: began, ID: id, Trace: e.Trace, Parent: e.Parent, Entry: entry, Service: a.Service, Version: a.Version,
-		Process: a.process, Token: tokenOf(ctx), Applied: a.node.Rollout().Log().Last().String(), At: time.Now()})
+		Process: a.process, Token: tokenOf(ctx), Applied: log.Last().String(), Log: log.Hash(), At: time.Now()})
 	return id
 }
 

@@ -62,7 +62,8 @@ type operator struct {
 func (s *site) operator(host int, args ...string) *operator {
 	s.t.Helper()
 	config := s.configure("operator-"+hostName(host), how{})
-	c := s.on(host, append([]string{s.skerry, "--config", config, "release", "--yes"}, args...)...)
+	c := s.on(host, append([]string{s.tool, "--config", config, "release", "--yes"}, args...)...)
+	c.Env = append(os.Environ(), s.env...)
 	r, w, err := os.Pipe()
 	must(s.t, err)
 	c.Stdout, c.Stderr = w, w
@@ -148,9 +149,12 @@ func (s *site) ship(service, version string) {
 }
 
 // log reads the log of the releases.
-func (s *site) log() (entries []rollout.Entry) {
+func (s *site) log() []rollout.Entry { s.t.Helper(); return s.logAt(0) }
+
+// logAt reads the log as it is seen on one host.
+func (s *site) logAt(host int) (entries []rollout.Entry) {
 	s.t.Helper()
-	c := s.on(0, s.skerry, "--config", s.configure("reader", how{}), "--json", "release", "log")
+	c := s.on(host, s.tool, "--config", s.configure("reader", how{}), "--json", "release", "log")
 	var complaint bytes.Buffer
 	c.Stderr = &complaint
 	out, err := c.Output()
@@ -158,8 +162,10 @@ func (s *site) log() (entries []rollout.Entry) {
 		s.t.Fatalf("skerry release log: %v\n%s", err, complaint.String())
 	}
 	for d := json.NewDecoder(bytes.NewReader(out)); d.More(); {
-		var e rollout.Entry
-		must(s.t, d.Decode(&e))
+		var line struct{ Record rollout.Record }
+		must(s.t, d.Decode(&line))
+		e, err := line.Record.Open()
+		must(s.t, err)
 		entries = append(entries, e)
 	}
 	return entries

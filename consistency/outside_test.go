@@ -116,8 +116,9 @@ func (s *site) releaseAuth() {
 }
 
 // TestForgedTokens: users send tokens of their own making, of generations
-// that are far ahead, long gone, and of another timeline (A23). Their requests
-// are refused, or served by one snapshot; nobody else notices.
+// that are far ahead, long gone, of another timeline, and of another log (A23).
+// Their requests are refused, or served by one snapshot; no other request
+// notices.
 func TestForgedTokens(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, 3, onTheLAN)
@@ -126,18 +127,22 @@ func TestForgedTokens(t *testing.T) {
 	s.serve(2, "auth-1", "auth", "v1")
 	plans := []plan{call("portal", call("auth"), call("proc", call("auth")))}
 	s.users(1, "users", part{Plans: plans}, 1)
-	over := s.fault("rules_needed", "bad_message", "retired", "version_unavailable", "wrong_version")
+	over := s.fault("rules_needed", "bad_message", "retired", "version_unavailable", "wrong_version", "rules_forked")
 	var forgers []*process
 	forger := func(name, token string) {
 		forgers = append(forgers, s.users(1, "forger-"+name, part{Workers: 1, Plans: plans, Baggage: rpc.BaggageToken + "=" + token}, 1))
 	}
 	for name, g := range map[string]rollout.Generation{
-		"ahead": {N: math.MaxUint64}, "little-ahead": {N: 1000}, "timeline": {Timeline: math.MaxUint32, N: 1}, "gone": {N: 1},
+		"ahead": {N: math.MaxUint64}, "little-ahead": {N: 1000}, "timeline": {Timeline: math.MaxUint32, N: 1}, "other": {N: 1},
 	} {
 		forger(name, rollout.Token{Generation: g, Seed: 1, Mark: "admin"}.String())
 	}
 	forger("nonsense", "AQEB")
 	s.open("ann")
+	log, err := rollout.Replay(s.log())
+	must(t, err)
+	gone := log.At(rollout.Generation{N: 1}, 1, "admin").String()
+	forger("gone", gone)
 	s.serve(1, "auth-2", "auth", "v2")
 	s.ship("auth", "v2")
 	pause(t.Context(), time.Second)
@@ -149,7 +154,7 @@ func TestForgedTokens(t *testing.T) {
 		}
 	}
 	s.release("clean")
-	forger("gone-again", rollout.Token{Generation: rollout.Generation{N: 1}, Seed: 1}.String())
+	forger("gone-again", gone)
 	pause(t.Context(), 2*time.Second)
 	for _, f := range forgers {
 		if s.book.over(f.Name).IsZero() {
@@ -164,6 +169,21 @@ func TestForgedTokens(t *testing.T) {
 	if v.failed < 200 {
 		t.Errorf("%d forged requests were refused: the scene proves nothing", v.failed)
 	}
+	for name, want := range map[string]string{"forger-other": "rules_forked", "forger-gone-again": "version_unavailable", "forger-ahead": "bad_message", "forger-little-ahead": "rules_needed"} {
+		t.Logf("%s: %v", name, v.codes(s, name))
+		if v.codes(s, name)[want] == 0 {
+			t.Errorf("no request of %s ended as %s: %v", name, want, v.codes(s, name))
+		}
+	}
+}
+
+// codes counts how the requests of some users ended, "" for well.
+func (v verdict) codes(s *site, users string) map[string]int {
+	out := map[string]int{}
+	for _, n := range s.book.of(asked, named(users)) {
+		out[n.Code]++
+	}
+	return out
 }
 
 // TestClocks: on two hosts, processes live by monotonic clocks that are an hour
@@ -222,7 +242,7 @@ func TestPlainHop(t *testing.T) {
 	s.serve(2, "proc-1", "proc", "v1")
 	const port = 9090
 	s.start(3, part{Role: "plain", Name: "legacy", Listen: fmt.Sprint(":", port), Doors: []string{fmt.Sprintf("%s:%d", s.lan.Host(1).IP(0), doorPort)}}, how{})
-	announce := s.on(3, s.skerry, "--config", s.configure("announcer", how{}), "announce", "--service", "legacy", "--addr", fmt.Sprintf("%s:%d", s.lan.Host(3).IP(0), port))
+	announce := s.on(3, s.tool, "--config", s.configure("announcer", how{}), "announce", "--service", "legacy", "--addr", fmt.Sprintf("%s:%d", s.lan.Host(3).IP(0), port))
 	s.lan.Host(3).StartCommand(announce)
 	over := s.fault("version_unavailable", "no_instance") // until the announcement
 	s.users(1, "users", part{Plans: []plan{

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/internal/lab"
+	"github.com/skerry/skerry/rollout"
 )
 
 // onTheLAN are the lines of a site's configuration without a database.
@@ -41,22 +42,24 @@ const doorPort = 7000
 
 // site is a LAN with processes on its hosts, and what they have written.
 type site struct {
-	t       *testing.T
-	lan     *lab.LAN
-	dir     string
-	cluster string
-	lines   string // of every configuration: mode, database, LAN
-	book    *book
-	skerry  string // the operator's command
-	faults  []*fault
-	members []*process
+	t        *testing.T
+	lan      *lab.LAN
+	dir      string
+	cluster  string
+	lines    string // of every configuration: mode, database, LAN
+	book     *book
+	binaries          // of whoever starts next
+	env      []string // of operators' commands, beside this process's own
+	faults   []*fault
+	members  []*process
+	others   [][]rollout.Entry // logs that had parted from the one that goes on
 }
 
 var sites atomic.Int64
 
 func newSite(t *testing.T, hosts int, lines string) *site {
 	t.Helper()
-	s := &site{t: t, lan: lab.New(t, hosts), dir: inMemory(t), lines: lines, book: newBook(), skerry: command(t),
+	s := &site{t: t, lan: lab.New(t, hosts), dir: inMemory(t), lines: lines, book: newBook(), binaries: ofThePresent(t),
 		cluster: fmt.Sprintf("consistency-%d-%d", os.Getpid(), sites.Add(1))}
 	t.Cleanup(func() {
 		for _, n := range s.book.of(fatal, nil) {
@@ -82,6 +85,7 @@ type process struct {
 	part
 	site *site
 	host int
+	how  how
 	pid  int
 	log  string // path of what it wrote to stderr
 }
@@ -170,13 +174,11 @@ func (s *site) start(host int, p part, h how) *process {
 	p.Config = s.configure(p.Name, h)
 	text, err := json.Marshal(p)
 	must(s.t, err)
-	self, err := os.Executable()
-	must(s.t, err)
-	c := s.on(host, append(h.wrap, self)...)
+	c := s.on(host, append(h.wrap, s.roles)...)
 	c.Env = append(os.Environ(), envPart+"="+string(text))
 	r, w, err := os.Pipe()
 	must(s.t, err)
-	started := &process{part: p, site: s, host: host, log: filepath.Join(s.dir, p.Name+".log")}
+	started := &process{part: p, site: s, host: host, how: h, log: filepath.Join(s.dir, p.Name+".log")}
 	log, err := os.Create(started.log)
 	must(s.t, err)
 	c.Stdout, c.Stderr = w, log

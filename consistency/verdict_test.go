@@ -98,7 +98,7 @@ func (s *site) history(entries []rollout.Entry) verdict {
 		return s.explained(n.Trace, n.At, n.At, n.Code) || r.Code == n.Code && s.explained(r.Trace, r.At, r.At.Add(r.Took), r.Code)
 	})
 	must(s.t, err)
-	h := rollouttest.History{Spans: spans, Entries: entries}
+	h := rollouttest.History{Spans: spans, Entries: entries, Others: s.others}
 	for _, e := range entries {
 		for _, r := range e.Retire {
 			h.Events = append(h.Events, rollouttest.Event{When: e.At, Kind: rollouttest.EventDrained, Service: r.Service, Version: r.Version, Since: r.Floor})

@@ -23,7 +23,8 @@ func Example() {
 	node, err := skerry.Open(ctx, skerry.Config{
 		Cluster:  "example-gateway",
 		Mode:     skerry.ModeBroadcast,
-		LAN:      skerry.LAN{Interfaces: []string{"127.0.0.0/8"}, Key: "sk1-aaaqeayeaudaocajbifqydiob4ibceqtcqkrmfyydenbwha5dypxurjq", Port: 7761},
+		LAN:      skerry.LAN{Interfaces: []string{"127.0.0.0/8"}, Port: 7761},
+		Site:     skerry.Site{Keys: []string{skerry.KeysNone}}, // a laboratory: the rules below are signed by no operator
 		StateDir: "none",
 		Log:      skerry.Log{Level: "error"},
 	})

@@ -74,6 +74,9 @@ func read(ctx context.Context, tip rollout.Position, with []Member) ([]rollout.E
 		if err == nil {
 			_, err = rollout.Replay(entries)
 		}
+		if errors.Is(err, rollout.ErrNeeds) {
+			err = nil // it is a log, though this command can't add to it
+		}
 		if i := slices.IndexFunc(entries, func(e rollout.Entry) bool { return e.Position() == tip }); err == nil && i >= 0 {
 			return entries[:i+1], nil // it may have learnt more since it reported
 		}

@@ -1,7 +1,9 @@
 package release
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -42,8 +44,14 @@ type MemberStatus struct {
 	Ended   bool               `json:"ended,omitempty"`  // it is silent, and dead for certain: see Site
 	Heard   time.Time          `json:"heard,omitzero"`
 	Orphans map[string]int64   `json:"orphans,omitempty"` // see rollout.Report
+	Lacks   []string           `json:"lacks,omitempty"`   // what the entry after Applied needs, and it does not know
 
 	report rollout.Report // the whole of it
+}
+
+// tooOld says what the process can't obey.
+func (m MemberStatus) tooOld() string {
+	return fmt.Sprintf("%s goes by generation %v and can't obey the next one, which needs %q: upgrade skerry there", m.Process, m.Applied, m.Lacks)
 }
 
 // Status looks at log and processes. What can't be read is said in Frozen;
@@ -93,6 +101,10 @@ func (c *Controller) inUse(ctx context.Context, log *rollout.Log, entries []roll
 	}
 	used := lines[0].Entries
 	whole, err := rollout.Replay(used)
+	if errors.Is(err, rollout.ErrNeeds) { // this command is too old for the rest
+		i, _ := slices.BinarySearchFunc(used, whole.Last(), func(e rollout.Entry, g rollout.Generation) int { return cmp.Or(e.Generation.Compare(g), -1) })
+		return whole, used[:i]
+	}
 	if err != nil {
 		return log, entries
 	}
@@ -112,7 +124,8 @@ func (c *Controller) look(ctx context.Context) Status {
 		r, err := m.Peer.Report(ctx, rollout.Question{})
 		if err == nil {
 			mu.Lock()
-			s.Members = append(s.Members, MemberStatus{Process: m.Process, Addr: m.Addr, Place: r.Place, Applied: r.Applied, Hash: r.Hash, Round: r.Round, Running: r.Running, Runs: r.Runs, Waits: r.Waits, Orphans: r.Orphans, Gone: m.Gone, Heard: m.Heard, report: r})
+			s.Members = append(s.Members, MemberStatus{Process: m.Process, Addr: m.Addr, Place: r.Place, Applied: r.Applied, Hash: r.Hash, Round: r.Round, Running: r.Running, Runs: r.Runs, Waits: r.Waits, Orphans: r.Orphans, Lacks: r.Lacks,
+				Gone: m.Gone, Heard: m.Heard, report: r})
 			mu.Unlock()
 		}
 		return err
@@ -199,6 +212,8 @@ func (c *Controller) Validate(ctx context.Context) []string {
 		switch {
 		case m.Silent != "":
 			out = append(out, fmt.Sprintf("%s does not answer: %s", m.Process, m.Silent))
+		case len(m.Lacks) > 0:
+			out = append(out, m.tooOld())
 		case m.Applied.Before(s.Generation):
 			out = append(out, fmt.Sprintf("%s has applied generation %v of %v", m.Process, m.Applied, s.Generation))
 		}

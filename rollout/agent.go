@@ -37,8 +37,12 @@ type AgentConfig struct {
 	Cluster string // whose entries are obeyed, and no other's
 	Trust   Trust  // whose signatures count; nil means Everything
 
-	Saved Saved             // what an earlier run has kept
-	Save  func(Saved) error // keeps it: before a promise counts, and when rules were learnt; never twice at a time; nil keeps nothing
+	Saved Saved // what an earlier run has kept
+	// TooOld is told, once, that the entry after the last needs what this version
+	// does not know. It must not use the agent; nil tells nothing.
+	TooOld func(last Generation, needs []string)
+
+	Save func(Saved) error // keeps it: before a promise counts, and when rules were learnt; never twice at a time; nil keeps nothing
 }
 
 // Errors of the agent.
@@ -139,6 +143,12 @@ func (a *Agent) Bring(afford func() bool, entries ...Entry) error {
 func (a *Agent) apply(entries []Entry, afford func() bool) (news bool, failed error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	before := a.lacks
+	defer func() {
+		if len(a.lacks) > 0 && !slices.Equal(a.lacks, before) && a.cfg.TooOld != nil {
+			a.cfg.TooOld(a.log.Load().Last(), slices.Clone(a.lacks))
+		}
+	}()
 	entries = slices.CompactFunc(slices.Clone(entries), func(x, y Entry) bool { return x.Hash() == y.Hash() })
 	news, failed = a.extend(entries, afford)
 	if errors.Is(failed, ErrFork) {

@@ -111,12 +111,13 @@ func (l *Log) Apply(e Entry) (*Log, error) {
 	return next, nil
 }
 
-// Replay is the log that the entries make.
+// Replay is the log that the entries make; with an error, that of the entries
+// before the first which can't be applied.
 func Replay(entries []Entry) (log *Log, err error) {
 	log = &Log{}
 	for _, e := range entries {
 		if log, err = log.Apply(e); err != nil {
-			return nil, err
+			return log, err
 		}
 	}
 	return log, nil

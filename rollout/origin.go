@@ -14,6 +14,8 @@ type Origin struct {
 	running string
 	last    atomic.Pointer[cell] // of the newest class; others are looked up
 	orphans atomic.Int64         // calls without a token
+
+	lastOutside atomic.Pointer[cell] // like last, of callers from outside
 }
 
 // Origin makes the origin with a name: service.method, or the name of a job.
@@ -63,9 +65,14 @@ func (o *Origin) Join(t *Trace, token Token, raw, outside string) {
 
 // stranger counts a span that came from outside.
 func (o *Origin) stranger(g Generation, from string) *cell {
-	c := o.agent.ledger.begin(class{generation: g, origin: o.name, running: o.running, outside: true})
+	c := o.lastOutside.Load()
+	if c == nil || c.class.generation != g || !c.begin() {
+		c = o.agent.ledger.begin(class{generation: g, origin: o.name, running: o.running, outside: true})
+		o.lastOutside.Store(c)
+	}
 	if last := c.from.Load(); last == nil || *last != from {
-		c.from.Store(&from)
+		newest := from // the parameter would be allocated for each call
+		c.from.Store(&newest)
 	}
 	return c
 }

@@ -27,7 +27,13 @@ const maxToken = 128
 // ErrToken is wrapped by the errors of ParseToken.
 var ErrToken = errors.New("malformed rollout token")
 
-const tokenFormat = 2
+// ErrOldToken, an ErrToken: the token names no log, as those of skerry before 0.2.
+var ErrOldToken = fmt.Errorf("%w of skerry before 0.2: bring the caller to this release", ErrToken)
+
+const (
+	tokenFormat    = 2
+	oldTokenFormat = 1 // of processes before 0.2
+)
 
 // AppendRaw appends the token as it travels in the frames of calls: format,
 // timeline, number (varints), entry (4 bytes), seed (8 bytes) and mark. Without
@@ -65,6 +71,9 @@ func ParseToken(s string) (Token, error) {
 
 // ParseRaw reads what AppendRaw wrote; the mark shares its memory.
 func ParseRaw(s string) (Token, error) {
+	if len(s) > 0 && s[0] == oldTokenFormat {
+		return Token{}, ErrOldToken
+	}
 	if len(s) == 0 || s[0] != tokenFormat {
 		return Token{}, fmt.Errorf("%w: unknown format", ErrToken)
 	}

@@ -345,10 +345,16 @@ func TestNothingIsAppliedFromWhatIsNotUnderstood(t *testing.T) {
 	}
 	after := ann.entry(t, Entry{Cluster: "shop", Generation: Generation{N: 4}, Previous: future.Hash()})
 	a = guarded(t, ring, Saved{}, nil)
+	var told []string
+	a.cfg.TooOld = func(last Generation, needs []string) { told = append(told, last.String()+" "+strings.Join(needs, ",")) }
 	if err := a.Learn(slices.Concat(entries, []Entry{future, after})...); !errors.Is(err, ErrNeeds) || a.Log().Hash() != tipOf(entries) {
 		t.Errorf("%v, at %v", err, a.Log().Last())
 	}
 	_ = a.Learn(entries...) // old ones, once more
+	_ = a.Learn(future, after)
+	if !slices.Equal(told, []string{"2 teleport"}) {
+		t.Errorf("it was told %q", told)
+	}
 	if r := a.Report(Question{}); !slices.Equal(r.Lacks, []string{"teleport"}) {
 		t.Errorf("it lacks %q", r.Lacks)
 	}

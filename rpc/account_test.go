@@ -408,7 +408,7 @@ func TestReplyBomb(t *testing.T) {
 // are inflated, where the header names the service.
 func TestInternalServiceIsNotCompressed(t *testing.T) {
 	s, _, _ := serveLoads(t, ServerConfig{}, &loads{})
-	if _, err := s.Handle("skerry.internal", "", echo.NewEchoProcessor(&handler{name: "inside"})); err != nil {
+	if _, err := s.HandleInternal("skerry.internal", "", echo.NewEchoProcessor(&handler{name: "inside"})); err != nil {
 		t.Fatal(err)
 	}
 	large := append([]byte{0x1c}, make([]byte, 15<<20)...)

@@ -112,4 +112,7 @@ func addressOf(peer string) string {
 }
 
 // member reports whether the peer has proved that it is a member of the site.
-func (c *serverConn) member() bool { return !c.info.Load().outside() }
+func (c *serverConn) member() bool {
+	p := c.info.Load()
+	return p != nil && !p.outside()
+}

@@ -127,6 +127,7 @@ func TestCallersOfAllAddresses(t *testing.T) {
 	unnamedCalls, conns := 0, []*serverConn{}
 	for host := range 40 {
 		c := &serverConn{addr: fmt.Sprint("10.0.0.", host)}
+		c.info.Store(&PeerInfo{})
 		conns = append(conns, c)
 		for i := range 70 {
 			if table.name(c, fmt.Sprint("x", i)) == unnamed {

@@ -57,6 +57,8 @@ func (r *request) join() (Code, error) {
 func (r *request) enter(d *door, agent *rollout.Agent) (Code, error) {
 	token, raw, err := r.info.rolloutToken()
 	switch {
+	case errors.Is(err, rollout.ErrOldToken):
+		return BadMessage, r.older(err)
 	case err != nil:
 		return BadMessage, err
 	case raw == "":

@@ -49,9 +49,30 @@ func (s *Server) member(p PeerInfo) error {
 	return errNoMember
 }
 
+// oldMethods are those of internal services that no process since 0.2 calls.
+var oldMethods = []string{"rulesSince", "learnRules"}
+
+var errElder = errors.New("a process of skerry before 0.2, of which nothing is obeyed: bring it to this release")
+
+// older refuses a call of a process that shares nothing with this release.
+func (r *request) older(why error) error {
+	s := r.conn.s
+	s.older.Add(1)
+	if ok, kept := s.elders.may(time.Now()); ok {
+		s.log.Warn("rpc: a call of a process of skerry before 0.2 was refused", "service", r.served.name, "method", r.method, "peer", r.conn.peer,
+			"reason", why, "do", "bring that process to this release; until then neither calls the other in traces, nor hears of the other's releases",
+			"unreported", kept)
+	}
+	return why
+}
+
 // admitInternal lets a call of an internal service run, or refuses it.
 func (r *request) admitInternal() {
 	c, s := r.conn, r.conn.s
+	if slices.Contains(oldMethods, r.method) {
+		r.refuse(NotMember, fmt.Errorf("%s.%s is called by %w", r.served.name, r.method, r.older(errElder)))
+		return
+	}
 	outside := s.member(*r.info.from)
 	if outside != nil && !slices.Contains(r.served.open, r.method) {
 		s.outsiders.Add(1)

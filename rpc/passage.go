@@ -141,7 +141,7 @@ func (a *attempt) mend(err error) (bool, error) {
 		if a.ep == nil {
 			return a.catchUp() && !a.stale(), err
 		}
-		return a.teach() == nil, err
+		return a.catchesUp(err)
 	case RulesForked:
 		return a.rejoin(), err
 	case Retired, WrongVersion:
@@ -167,16 +167,51 @@ func (a *attempt) stale() bool {
 	return a.s.c.cfg.Rollout.Log().Last().Before(a.call.passage.token.Generation)
 }
 
+// catchesUp has the callee learn the rules that it lacks. It may go by a log
+// that has parted from the one here, of which it has fewer entries.
+func (a *attempt) catchesUp(err error) (bool, error) {
+	their, unread := a.callee()
+	if unread != nil {
+		return false, err
+	}
+	if a.s.c.parted.known(a.s.c.cfg.Rollout.Log().Tip(), their) {
+		return false, a.forked(their)
+	}
+	switch refusal := a.teach(their); {
+	case refusedFor(refusal, "fork"):
+		a.parts(their)
+		return false, a.forked(their)
+	case refusal != nil:
+		a.s.c.cfg.Logger.Warn("rpc: the callee does not take the rules that it lacks", "service", a.s.name, "instance", a.ep.Addr, "applied", a.theirs, "error", refusal)
+		return false, err
+	}
+	return true, err
+}
+
+// callee is the end of the log of the process that has refused the call.
+func (a *attempt) callee() (rollout.Position, error) {
+	theirs, err := rollout.ParseGeneration(a.theirs)
+	return rollout.Position{Generation: theirs, Hash: a.theirLog}, err
+}
+
+func (a *attempt) forked(their rollout.Position) error {
+	return a.fail(RulesForked, NotExecuted, fmt.Errorf("it goes by %v, this process by %v: %w", their, a.s.c.cfg.Rollout.Log().Tip(), rollout.ErrOtherLog))
+}
+
+// parts notes, and says, that the callee's log is not the one here.
+func (a *attempt) parts(their rollout.Position) {
+	tip := a.s.c.cfg.Rollout.Log().Tip()
+	a.s.c.parted.note(tip, their)
+	a.s.c.cfg.Logger.Error("rpc: the rule log has parted: calls between the two are refused until an operator adopts one (skerry release adopt)",
+		"service", a.s.name, "instance", a.ep.Addr, "here", tip.String(), "there", their.String())
+}
+
 // teach brings the callee the rules that it lacks: this process has them, as
 // whatever called it has seen to it. The call then goes there again.
-func (a *attempt) teach() error {
-	theirs, err := rollout.ParseGeneration(a.theirs)
-	if err != nil {
-		return err
-	}
-	err = a.s.c.exchanges.share(a.ctx, "bring "+a.ep.Addr, func() error {
-		err := a.bring(theirs)
-		if e, ok := errors.AsType[*wire.RulesRefused](err); ok && slices.ContainsFunc(append(e.Also, e.Code), parts) {
+func (a *attempt) teach(their rollout.Position) error {
+	err := a.s.c.exchanges.share(a.ctx, "bring "+a.ep.Addr, func() error {
+		err := a.bring(their.Generation)
+		if refusedFor(err, "gap") || refusedFor(err, "fork") {
 			err = a.bring(rollout.Generation{}) // its log may be one that a newer entry ends
 		}
 		return err
@@ -184,16 +219,26 @@ func (a *attempt) teach() error {
 	if CodeOf(err) == Overloaded { // others bring it the same entries now
 		err = run.Sleep(a.ctx, time.Duration(a.call.passage.mended)*bringAgain)
 	}
-	if err != nil {
-		a.s.c.cfg.Logger.Warn("rpc: the callee does not take the rules that it lacks", "service", a.s.name, "instance", a.ep.Addr, "applied", a.theirs, "error", err)
-		return err
+	if err == nil {
+		a.call.passage.next = a.ep
 	}
-	a.call.passage.next = a.ep
-	return nil
+	return err
 }
 
-// parts reports whether a refusal says that the callee's log ends elsewhere.
-func parts(code string) bool { return code == "gap" || code == "fork" }
+// teachAll is teach for a callee whose log is not a part of the one here.
+func (a *attempt) teachAll() error {
+	err := a.bring(rollout.Generation{})
+	if err == nil {
+		a.call.passage.next = a.ep
+	}
+	return err
+}
+
+// refusedFor reports whether a process did not take rules for a reason.
+func refusedFor(err error, code string) bool {
+	e, ok := errors.AsType[*wire.RulesRefused](err)
+	return ok && (e.Code == code || slices.Contains(e.Also, code))
+}
 
 // bring gives the callee this process's entries after a generation.
 func (a *attempt) bring(after rollout.Generation) error {
@@ -223,23 +268,18 @@ func (a *attempt) learn(from *Endpoint, to rollout.Generation) error {
 // now, or the trace has executed nothing and reads the newest rules.
 func (a *attempt) rejoin() bool {
 	agent, p := a.s.c.cfg.Rollout, &a.call.passage
-	theirs, err := rollout.ParseGeneration(a.theirs)
-	if a.ep == nil || err != nil {
-		return p.trace.Refresh(a.ctx, p.token)
-	}
-	their := rollout.Position{Generation: theirs, Hash: a.theirLog}
+	their, err := a.callee()
 	// Where this log holds all of the callee's, the token is damaged.
-	if agent.Holds(their) || !a.s.c.parted.due(agent.Log().Tip(), their) {
+	if a.ep == nil || err != nil || agent.Holds(their) || a.s.c.parted.known(agent.Log().Tip(), their) {
 		return p.trace.Refresh(a.ctx, p.token)
 	}
-	if agent.Log().Last().Before(theirs) {
-		_ = a.learn(a.ep, theirs)
-	} else if a.teach() == nil {
+	if agent.Log().Last().Before(their.Generation) {
+		_ = a.learn(a.ep, their.Generation)
+	} else if a.teachAll() == nil {
 		return true
 	}
 	if !agent.Holds(their) {
-		a.s.c.cfg.Logger.Error("rpc: the rule log has parted: calls between the two are refused until an operator adopts one (skerry release adopt)",
-			"service", a.s.name, "instance", a.ep.Addr, "here", agent.Log().Tip().String(), "there", their.String())
+		a.parts(their)
 	}
 	return p.trace.Refresh(a.ctx, p.token)
 }
@@ -289,11 +329,11 @@ func (x *exchanges) share(ctx context.Context, key string, do func() error) erro
 	return e.err
 }
 
-// parting bounds what calls do about a log that has parted: the exchange of
-// rules between the same two ends is tried again after a while only.
+// parting is what calls have found of logs that have parted: two of them do not
+// exchange rules again for a while.
 type parting struct {
 	mu    sync.Mutex
-	tried map[[2]rollout.Position]time.Time
+	found map[[2]rollout.Position]time.Time
 }
 
 const (
@@ -301,18 +341,20 @@ const (
 	partingMost  = 64
 )
 
-func (p *parting) due(here, there rollout.Position) bool {
+func (p *parting) known(here, there rollout.Position) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	now, pair := time.Now(), [2]rollout.Position{here, there}
-	if last, known := p.tried[pair]; known && now.Sub(last) < partingAgain {
-		return false
+	at, known := p.found[[2]rollout.Position{here, there}]
+	return known && time.Since(at) < partingAgain
+}
+
+func (p *parting) note(here, there rollout.Position) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.found == nil || len(p.found) >= partingMost {
+		p.found = map[[2]rollout.Position]time.Time{}
 	}
-	if p.tried == nil || len(p.tried) >= partingMost {
-		p.tried = map[[2]rollout.Position]time.Time{}
-	}
-	p.tried[pair] = now
-	return true
+	p.found[[2]rollout.Position{here, there}] = time.Now()
 }
 
 // catchUp asks any instance of the service for newer rules, whatever its

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -235,6 +237,47 @@ func TestAStaleCallerCatchesUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.check()
+}
+
+// Where the rule log has parted, a call is refused by every process of the other
+// log, whichever of the two is longer, and made at one of its own.
+func TestPartedLogs(t *testing.T) {
+	for name, lengths := range map[string][2]int{"theirs is shorter": {3, 1}, "as long": {2, 2}, "longer": {1, 3}} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t)
+			s.commit(v1, nil)
+			caller, other := s.caller("caller"), s.start("auth", "v1")
+			for range lengths[1] {
+				if err := other.agent.Learn(other.agent.Log().Next("other", v1)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for range lengths[0] {
+				s.commit(v1, nil, caller)
+			}
+			there := other.agent.Log().Tip()
+			for seed := range uint64(20) {
+				ctx, end := caller.begin(t.Context(), seed)
+				wantCode(t, caller.call(ctx, "auth"), RulesForked, NotExecuted)
+				end()
+			}
+			if n := other.brought.Load(); n > 4 {
+				t.Errorf("rules were brought %d times to a process whose log is known to have parted", n)
+			}
+			own := s.start("auth", "v1")
+			for seed := range uint64(20) {
+				ctx, end := caller.begin(t.Context(), seed)
+				if err := caller.call(ctx, "auth"); err != nil {
+					t.Error(err)
+				}
+				end()
+			}
+			if other.executed.Load() > 0 || own.executed.Load() != 20 || other.agent.Log().Tip() != there {
+				t.Errorf("the other log's process executed %d calls and goes by %v; the own log's executed %d", other.executed.Load(), other.agent.Log().Tip(), own.executed.Load())
+			}
+			s.check()
+		})
+	}
 }
 
 func TestTheWrongVersionNeverExecutes(t *testing.T) {
@@ -472,5 +515,31 @@ func TestBaggageBringsATokenThroughHTTP(t *testing.T) {
 	}
 	if got := s.history.Spans[0].Token; got != token || auth.agent.Orphans() != 0 {
 		t.Errorf("joined %v, want %v", got, token)
+	}
+}
+
+// TestCallsOfBeforeAreNamed: a token of commit 09c6cb7, as a process of then
+// has sent it (generation 3, seed 77), executes nothing, and is counted.
+func TestCallsOfBeforeAreNamed(t *testing.T) {
+	log := &quietLog{}
+	agent, _ := rollout.NewAgent(rollout.AgentConfig{Process: "h/1/a", Cluster: "site"})
+	h := &handler{name: "b"}
+	s := guarded(t, ServerConfig{Rollout: agent, Logger: slog.New(slog.NewTextHandler(log, nil))}, h)
+	if _, err := s.Handle("auth", "v1", echo.NewEchoProcessor(h)); err != nil {
+		t.Fatal(err)
+	}
+	c := client(t, ClientConfig{}, &Endpoint{ID: "b", Service: "auth", Addr: s.addr})
+	tc, err := c.Service("auth", ServiceOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		_, err := echo.NewEchoClient(tc).Who(WithBaggage(t.Context(), BaggageToken+"=AQADTQAAAAAAAAA"))
+		if wantCode(t, err, BadMessage, NotExecuted); !strings.Contains(err.Error(), "before 0.2") {
+			t.Errorf("the caller is told %v", err)
+		}
+	}
+	if n := strings.Count(log.String(), "a process of skerry before 0.2"); n != 1 || s.Stats().Older != 3 || h.calls.Load() != 0 {
+		t.Errorf("%d calls counted, %d executed; logged %d times:\n%s", s.Stats().Older, h.calls.Load(), n, log)
 	}
 }

@@ -45,7 +45,7 @@ type ServerConfig struct {
 	Listed func(service string) bool
 
 	// Rollout is this process's part in releases: every call is checked by the
-	// rules of its token and counted. The server must then serve learnRules of
+	// rules of its token and counted. The server must then serve bring of
 	// skerry.internal (idl/skerry.thrift) to all. nil: tokens are ignored.
 	Rollout       *rollout.Agent
 	Entry         func(service, method string) bool // methods whose calls begin a trace when they bring none; nil: none
@@ -60,6 +60,7 @@ type Server struct {
 	routes            routes
 	bad               complaints
 	strangers         complaints // of calls that are for members only
+	elders            complaints // of calls of other releases
 	requests, replies tank
 	tls               *tls.Config // nil: the port speaks no TLS
 	turns             turns       // of handshakes
@@ -78,8 +79,8 @@ type Server struct {
 	crowd     crowding
 	listeners map[net.Listener]struct{}
 
-	accepted, refused, failed      atomic.Int64
-	madeRoom, badShakes, outsiders atomic.Int64
+	accepted, refused, failed             atomic.Int64
+	madeRoom, badShakes, outsiders, older atomic.Int64
 }
 
 // ServerStats are counts since the server was made, and what is now.
@@ -94,6 +95,7 @@ type ServerStats struct {
 	MadeRoom    int64 // of those, that had to make room for others
 	BadShakes   int64 // of those, whose TLS handshake has failed
 	Outsiders   int64 // calls of internal services that were refused, as they are for members of the site
+	Older       int64 // calls that were refused, as only processes of skerry before 0.2 make such
 }
 
 // NewServer makes a server without services. It does nothing before Serve.
@@ -107,7 +109,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	cfg.Sizes = cfg.Sizes.withDefaults()
 	s := &Server{
 		tls: serverTLS(cfg.TLS, cfg.Site), turns: turns{free: 4 * runtime.GOMAXPROCS(0)}, crowd: newCrowding(cfg.MaxConns),
-		strangers: complaints{every: complainInternal}, bad: complaints{every: time.Second},
+		strangers: complaints{every: complainInternal}, elders: complaints{every: complainInternal}, bad: complaints{every: time.Second},
 		cfg: cfg, log: cfg.Logger,
 		finished: make(chan struct{}, 1), drained: make(chan struct{}),
 		conns: map[*serverConn]struct{}{}, listeners: map[net.Listener]struct{}{},
@@ -147,7 +149,7 @@ func (s *Server) Stats() ServerStats {
 	s.mu.Unlock()
 	return ServerStats{
 		Connections: standing, Handshakes: shaking, Members: members,
-		MadeRoom: s.madeRoom.Load(), BadShakes: s.badShakes.Load(), Outsiders: s.outsiders.Load(),
+		MadeRoom: s.madeRoom.Load(), BadShakes: s.badShakes.Load(), Outsiders: s.outsiders.Load(), Older: s.older.Load(),
 		Running: int(s.running.Load()), Accepted: s.accepted.Load(),
 		Refused: s.refused.Load(), BadPeers: s.failed.Load(),
 	}

@@ -222,7 +222,7 @@ func (s *serviceClient) again(ctx *callContext, call *Call, err error, retried *
 // the call and will not, and tells nothing of the others.
 func notHere(c Code) bool {
 	switch c {
-	case Unreachable, Draining, UnknownService, UnknownMethod, RulesNeeded, WrongVersion:
+	case Unreachable, Draining, UnknownService, UnknownMethod, RulesNeeded, WrongVersion, RulesForked:
 		return true
 	}
 	return false

@@ -101,6 +101,7 @@ type process struct {
 	ep            *Endpoint
 	stop          func()
 	executed      atomic.Int64
+	brought       atomic.Int64 // times that rules were brought
 	stubs         sync.Map
 
 	mu sync.Mutex // so that spans are recorded in the order of what was applied
@@ -200,15 +201,21 @@ func (p *process) Records(after rollout.Generation) (records [][]byte, err error
 
 // Bring is wire.Internal's.
 func (p *process) Bring(_ context.Context, records [][]byte) (string, error) {
+	p.brought.Add(1)
 	if p.site.bringing != nil {
 		p.site.bringing(p)
 	}
+	var entries []rollout.Entry
 	for _, record := range records {
 		r, err := rollout.ParseRecord(record)
 		e, opened := r.Open()
-		if err := errors.Join(err, opened, p.agent.Learn(e)); err != nil {
+		if err := errors.Join(err, opened); err != nil {
 			return "", err
 		}
+		entries = append(entries, e)
+	}
+	if err := p.agent.Learn(entries...); err != nil {
+		return "", &wire.RulesRefused{Code: map[bool]string{false: "gap", true: "fork"}[errors.Is(err, rollout.ErrFork)], Message: err.Error()}
 	}
 	return p.agent.Log().Last().String(), nil
 }

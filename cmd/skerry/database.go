@@ -101,7 +101,10 @@ func describeKeys(f *findings, p postgres.Report) {
 		return
 	}
 	f.fine("the site's key lies in skerry_secret; superusers and copies of the database have it, and may read: %s", sortedOr(p.KeyReaders, "no other user"))
-	if !p.Link.Private() {
+	switch l := p.Link; {
+	case l.Encrypted && !l.Verified && !l.Socket && !l.Loopback:
+		f.hint("let the server prove its name: sslmode=verify-full and sslrootcert in database.url", "the connection has TLS (%s), and the server has proved nothing: another one could stand between", l.TLS)
+	case !l.Private():
 		f.hint("encrypt the connection: sslmode=verify-full in database.url", "this connection has no TLS: a listener on the network reads the site's key, and could alter what the database says")
 	}
 }

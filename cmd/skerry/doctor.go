@@ -12,6 +12,7 @@ import (
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/internal/keyfile"
 	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/release"
 	"github.com/spf13/cobra"
 )
 
@@ -41,10 +42,11 @@ func (a *app) doctor(ctx context.Context) error {
 	if c.Mode != skerry.ModeDatabase {
 		list = append(list, examineLAN(ctx, c)...)
 	}
+	list = append(list, a.examineTrust(ctx, c)...)
 	list = append(list, examineDatabase(ctx, c)...)
 	list = append(list, examineState(c.StateDir)...)
 	list = append(list, examinePort(c.Services)...)
-	list = append(list, a.examineInstances(ctx)...)
+	list = append(list, a.examineSite(ctx)...)
 	return a.printFindings(list)
 }
 
@@ -98,8 +100,9 @@ const (
 	connectMost = 256         // instances that are tried
 )
 
-// examineInstances tries to connect to what is listed.
-func (a *app) examineInstances(ctx context.Context) []finding {
+// examineSite tries to connect to what is listed, and asks every process
+// whether it can obey the rules.
+func (a *app) examineSite(ctx context.Context) []finding {
 	f := &findings{area: "Instances"}
 	n, _, err := a.open(ctx, skerry.WithAllServices())
 	if err != nil {
@@ -125,7 +128,20 @@ func (a *app) examineInstances(ctx context.Context) []finding {
 	if connected > 0 {
 		f.fine("%d of %d listed instances can be connected to from here", connected, len(results))
 	}
-	return f.list
+	list := f.list
+	f = &findings{area: "Rules"}
+	f.rules(n.Releases(skerry.Operator{}).Status(ctx).Members)
+	return append(list, f.list...)
+}
+
+// rules names the processes that can't obey the newest rules.
+func (f *findings) rules(members []release.MemberStatus) {
+	for _, m := range members {
+		if len(m.Lacks) > 0 {
+			f.problem("upgrade skerry there, and start it again; until then calls between it and newer processes are refused",
+				"%s goes by generation %v, and the next one needs %q, which it does not know", m.Process, m.Applied, m.Lacks)
+		}
+	}
 }
 
 // connectAll tries a TCP connection to every entry; its results have the

@@ -92,10 +92,10 @@ func TestGatewayKnowsTheRulesFirst(t *testing.T) {
 		}
 	}
 	rule := n.Rollout().Log().Next("r1", map[string]rollout.Rule{"web": {Version: "v1"}})
-	if err := n.Rollout().Learn(rule); err != nil {
+	if err := n.Rollout().Learn(proven(t, rule)); err != nil {
 		t.Fatal(err)
 	}
-	if err := n.Rollout().Learn(n.Rollout().Log().Next("r1", map[string]rollout.Rule{"web": {Version: "v2"}})); err != nil {
+	if err := n.Rollout().Learn(proven(t, n.Rollout().Log().Next("r1", map[string]rollout.Rule{"web": {Version: "v2"}}))); err != nil {
 		t.Fatal(err)
 	}
 	program(t, "gateway", "--config", config)

@@ -109,11 +109,30 @@ func openSession(ctx context.Context, to releases) (siteState, rollout.Release, 
 	if err != nil {
 		return s, rollout.Release{}, err
 	}
+	r, err := s.openRelease()
+	return s, r, err
+}
+
+func (s siteState) openRelease() (rollout.Release, error) {
 	r, open := s.session()
 	if !open {
-		return s, r, problemf("no release is open; begin one: skerry release start --by NAME --reason WHY")
+		return r, problemf("no release is open; begin one: skerry release start --by NAME --reason WHY")
 	}
-	return s, r, nil
+	return r, nil
+}
+
+// stepSession is openSession for a step that changes the log: there must be one
+// log, which holds what the processes have applied.
+func stepSession(ctx context.Context, to releases) (siteState, rollout.Release, error) {
+	s, err := to.State(ctx)
+	if err == nil {
+		err = s.whole()
+	}
+	if err != nil {
+		return s, rollout.Release{}, err
+	}
+	r, err := s.openRelease()
+	return s, r, err
 }
 
 // confirm says what a step will do and asks whether it may.

@@ -30,7 +30,7 @@ alive after all, its requests fail; none meets two versions.`,
 }
 
 func (a *app) releaseClean(ctx context.Context, to releases, f *releaseFlags) error {
-	s, r, err := openSession(ctx, to)
+	s, r, err := stepSession(ctx, to)
 	if err != nil {
 		return err
 	}

@@ -102,12 +102,9 @@ func parsePercent(text string) (float64, error) {
 }
 
 func (a *app) releaseCommit(ctx context.Context, to releases, f *releaseFlags, how ramp) error {
-	s, r, err := openSession(ctx, to)
+	s, r, err := stepSession(ctx, to)
 	if err != nil {
 		return err
-	}
-	if s.Restored {
-		return problemf("%s; next: skerry release adopt", s.Frozen)
 	}
 	if err := mayCommit(s, r); err != nil {
 		return err

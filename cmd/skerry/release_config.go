@@ -64,7 +64,7 @@ write to the log, so ship takes it from --check or release.yaml only.`,
 }
 
 func (a *app) releasePut(ctx context.Context, to releases, f *releaseFlags, module string, values map[string]string) error {
-	s, r, err := openSession(ctx, to)
+	s, r, err := stepSession(ctx, to)
 	if err != nil {
 		return err
 	}

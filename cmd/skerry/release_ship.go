@@ -81,7 +81,7 @@ func (a *app) releaseShip(ctx context.Context, to releases, f *releaseFlags, sh 
 	if err != nil {
 		return usagef("%w", err)
 	}
-	s, r, err := openSession(ctx, to)
+	s, r, err := stepSession(ctx, to)
 	if err != nil {
 		return err
 	}

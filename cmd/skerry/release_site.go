@@ -69,6 +69,7 @@ type process struct {
 	Silent  time.Duration      `json:"-"`                 // since it was last heard; 0: it answers
 	Why     string             `json:"why,omitempty"`     // of the silence
 	Forked  bool               `json:"fork,omitempty"`    // its rules contradict the log
+	Lacks   []string           `json:"lacks,omitempty"`   // what the next entry needs of skerry there, and it does not know
 	Runs    []string           `json:"runs,omitempty"`    // service/version that it offers
 	Ended   bool               `json:"ended,omitempty"`   // it does not answer, and is dead for certain
 	Orphans map[string]int64   `json:"orphans,omitempty"` // calls outside any trace, by where they came in or were made
@@ -92,6 +93,28 @@ func (s siteState) log() (*rollout.Log, error) {
 		l = next
 	}
 	return l, nil
+}
+
+// whole refuses steps while the log is not the one that the processes go by.
+func (s siteState) whole() error {
+	if !s.Restored {
+		return nil
+	}
+	return problemf("FROZEN: %s\nNext: %s", s.Frozen, s.adopting())
+}
+
+// adopting is the command that makes the log whole again.
+func (s siteState) adopting() string {
+	if len(s.Lines) > 1 {
+		return "skerry release adopt --keep HASH, of the log that is to go on"
+	}
+	return "skerry release adopt"
+}
+
+// strays reports whether a process goes by a log that has parted from the one
+// with the given end.
+func (s siteState) strays(process, tip string) bool {
+	return slices.ContainsFunc(s.Lines, func(l release.Line) bool { return l.Tip.Hash != tip && slices.Contains(l.Members, process) })
 }
 
 // session is the newest release; open tells whether it goes on.

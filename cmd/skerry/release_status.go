@@ -27,6 +27,28 @@ type releaseStatus struct {
 	Processes    []processStatus    `json:"processes"`
 	Holders      []holder           `json:"holders,omitempty"` // while draining or changing over
 	Pending      []rollout.Entry    `json:"pending,omitempty"` // steps that are promised and not committed
+	Logs         []logStatus        `json:"logs,omitempty"`    // when the log has parted; the first is the one that is shown
+}
+
+// logStatus is one of several logs of a site.
+type logStatus struct {
+	Hash       string             `json:"hash"` // of the last step; names the log
+	Generation rollout.Generation `json:"generation"`
+	Step       string             `json:"step"` // the last one
+	By         string             `json:"by"`
+	Processes  int                `json:"processes"` // that go by it
+	Stored     bool               `json:"stored"`    // the database holds it
+}
+
+func logsOf(s siteState) (out []logStatus) {
+	for _, l := range s.Lines {
+		x := logStatus{Hash: l.Tip.Hash, Generation: l.Tip.Generation, Processes: len(l.Members), Stored: l.Stored}
+		if n := len(l.Entries); n > 0 {
+			x.Step, x.By = l.Entries[n-1].Step, l.Entries[n-1].By
+		}
+		out = append(out, x)
+	}
+	return out
 }
 
 // environment is a set of versions that belong together for somebody.
@@ -49,7 +71,7 @@ type versionStatus struct {
 // processStatus is one process and the rules it goes by.
 type processStatus struct {
 	process
-	State     string  `json:"state"` // current, behind, silent, ended, forked
+	State     string  `json:"state"` // current, behind, ahead (of what this command can read), too old, silent, ended, forked
 	SilentFor float64 `json:"silent_s,omitempty"`
 }
 
@@ -83,14 +105,14 @@ func statusOf(s siteState) (releaseStatus, error) {
 	if err != nil {
 		return releaseStatus{}, err
 	}
-	st := releaseStatus{Generation: log.Last(), Frozen: s.Frozen, Pending: s.Pending}
+	st := releaseStatus{Generation: log.Last(), Frozen: s.Frozen, Pending: s.Pending, Logs: logsOf(s)}
 	r, open := s.session()
 	st.Open, st.Next = open, "skerry release start"
 	if last := r; r.Name != "" {
 		st.Release, st.Next = &last, nextStep(s, r)
 	}
 	if s.Restored {
-		st.Next = "skerry release adopt"
+		st.Next = s.adopting()
 	}
 	if !open {
 		r = rollout.Release{}
@@ -100,7 +122,7 @@ func statusOf(s siteState) (releaseStatus, error) {
 		st.Versions = append(st.Versions, versionsOf(s, log, r, service)...)
 	}
 	for _, p := range s.Processes {
-		st.Processes = append(st.Processes, processStatus{p, stateOf(p, log), p.Silent.Seconds()})
+		st.Processes = append(st.Processes, processStatus{p, s.stateOf(p, log), p.Silent.Seconds()})
 	}
 	return st, nil
 }
@@ -215,16 +237,20 @@ func role(log *rollout.Log, r rollout.Release, service, version string) string {
 }
 
 // stateOf judges the rules that a process goes by.
-func stateOf(p process, log *rollout.Log) string {
+func (s siteState) stateOf(p process, log *rollout.Log) string {
 	switch {
-	case p.Forked || p.Applied == log.Last() && p.Hash != "" && p.Hash != log.Hash():
+	case p.Forked || s.strays(p.Name, log.Hash()) || p.Applied == log.Last() && p.Hash != "" && p.Hash != log.Hash():
 		return "forked"
 	case p.Ended:
 		return "ended"
 	case p.Silent > 0:
 		return "silent"
+	case len(p.Lacks) > 0:
+		return "too old"
 	case p.Applied.Before(log.Last()):
 		return "behind"
+	case log.Last().Before(p.Applied):
+		return "ahead"
 	}
 	return "current"
 }
@@ -234,6 +260,7 @@ func (a *app) printStatus(st releaseStatus, now time.Time) error {
 		return a.printJSON(st)
 	}
 	a.printHeadline(st, now)
+	a.printLogs(st.Logs)
 	a.printEnvironments(st.Environments)
 	if len(st.Versions) > 0 {
 		a.printf("\n")
@@ -267,6 +294,23 @@ func (a *app) printHeadline(st releaseStatus, now time.Time) {
 		a.printf("HALF-WAY: %s by %s, generation %v, is promised and not committed. Its command runs, or was cut off: skerry release refresh.\n", e.Step, e.By, e.Generation)
 	}
 	a.printf("Next: %s\n", st.Next)
+}
+
+// printLogs shows the logs of a site whose log has parted.
+func (a *app) printLogs(list []logStatus) {
+	if len(list) == 0 {
+		return
+	}
+	var rows [][]string
+	for _, l := range list {
+		where := count(l.Processes, "process", "es")
+		if l.Stored {
+			where += ", the database"
+		}
+		rows = append(rows, []string{l.Hash[:min(12, len(l.Hash))], l.Generation.String(), where, l.Step, l.By})
+	}
+	a.printf("\n")
+	a.printTable([]string{"LOG", " GENERATION", "GOES BY IT", "LAST STEP", "BY"}, rows)
 }
 
 func (a *app) printEnvironments(list []environment) {

@@ -32,6 +32,9 @@ func (a *app) releaseStart(ctx context.Context, to releases, f *releaseFlags, re
 	if err != nil {
 		return err
 	}
+	if err := s.whole(); err != nil {
+		return err
+	}
 	if r, open := s.session(); open {
 		return problemf("%s; go on with it, or end it: %s", describe(r, time.Now()), nextStep(s, r))
 	}
@@ -95,7 +98,7 @@ func (a *app) releaseRollbackCommand(f *releaseFlags) *cobra.Command {
 		Short: "Send new requests to the old versions again, of all modules at once",
 		Args:  cobra.NoArgs,
 		RunE: a.inRelease(f, func(ctx context.Context, to releases, _ []string) error {
-			s, r, err := openSession(ctx, to)
+			s, r, err := stepSession(ctx, to)
 			if err != nil {
 				return err
 			}

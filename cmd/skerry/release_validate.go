@@ -237,7 +237,7 @@ func differences(s siteState) ([]difference, error) {
 	}
 	switch {
 	case s.Restored:
-		add(false, "skerry release adopt", "nothing can be committed: %s", s.Frozen)
+		add(false, s.adopting(), "nothing can be committed: %s", s.Frozen)
 		for _, l := range s.Lines {
 			add(false, "skerry release adopt --keep "+l.Tip.Hash[:12]+" goes on with it", "the log has parted; one is %s", lineText(l))
 		}
@@ -271,11 +271,17 @@ func differences(s siteState) ([]difference, error) {
 		add(true, "skerry release refresh, or refresh --discard to give it up", "generation %v (%s, by %s) was promised and is not committed: its command runs, or was cut off", e.Generation, e.Step, e.By)
 	}
 	for _, p := range s.Processes {
-		switch stateOf(p, log) {
+		switch s.stateOf(p, log) {
+		case "too old":
+			add(false, "upgrade skerry there, and start it again", "%s goes by generation %v and can't obey the next one, which needs %q", p.Name, p.Applied, p.Lacks)
 		case "behind":
 			add(true, "skerry release refresh", "%s goes by generation %v, the newest is %v", p.Name, p.Applied, log.Last())
 		case "forked":
-			add(false, "stop it, remove its state directory, and start it again", "%s goes by rules that contradict the log", p.Name)
+			mend := "stop it, remove its state directory, and start it again"
+			if s.Restored { // its log may be the one to go on with
+				mend = s.adopting()
+			}
+			add(false, mend, "%s goes by rules that contradict the log", p.Name)
 		case "silent":
 			why := ""
 			if p.Why != "" {
@@ -321,17 +327,18 @@ func (a *app) releaseLogCommand(f *releaseFlags) *cobra.Command {
 
 // verified is a step and whose key has signed it.
 type verified struct {
-	Entry  rollout.Entry `json:"entry"`
-	Hash   string        `json:"hash"`
-	Signer string        `json:"signer,omitempty"`
-	Why    string        `json:"why,omitempty"` // no signature of it counts
-	Obeyed bool          `json:"obeyed"`        // it, or one after it, is signed by a key that is trusted now
+	Entry  rollout.Entry  `json:"entry"`
+	Record rollout.Record `json:"record"` // the bytes that were signed, and the proofs
+	Hash   string         `json:"hash"`
+	Signer string         `json:"signer,omitempty"`
+	Why    string         `json:"why,omitempty"` // no signature of it counts
+	Obeyed bool           `json:"obeyed"`        // it, or one after it, is signed by a key that is trusted now
 }
 
 func (a *app) printVerified(s siteState) error {
 	rows, last := [][]string{}, error(nil)
 	for i, e := range s.Entries {
-		v := verified{Entry: e, Hash: e.Hash(), Signer: s.Signers[i].name, Obeyed: !s.unvouched(i)}
+		v := verified{Entry: e, Record: e.Record(), Hash: e.Hash(), Signer: s.Signers[i].name, Obeyed: !s.unvouched(i)}
 		signedBy := v.Signer
 		if err := s.Signers[i].err; err != nil {
 			v.Signer, v.Why = "", err.Error()
@@ -352,10 +359,18 @@ func (a *app) printVerified(s siteState) error {
 	return last
 }
 
+// logged is a line of `skerry release log --json`: what this version knows of an
+// entry, and the entry itself, byte for byte.
+type logged struct {
+	rollout.Entry
+	Hash   string         `json:"hash"`
+	Record rollout.Record `json:"record"`
+}
+
 func (a *app) printLog(entries []rollout.Entry) error {
 	if a.flags.json {
 		for _, e := range entries {
-			if err := a.printLine(e); err != nil {
+			if err := a.printLine(logged{e, e.Hash(), e.Record()}); err != nil {
 				return err
 			}
 		}

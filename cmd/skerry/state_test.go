@@ -1,6 +1,9 @@
 package main
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"slices"
@@ -8,7 +11,11 @@ import (
 	"time"
 
 	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/internal/lab"
+	"github.com/skerry/skerry/internal/sitekey"
+	"github.com/skerry/skerry/internal/sitetls"
 	"github.com/skerry/skerry/internal/wire"
+	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rollout"
 	"github.com/skerry/skerry/rpc"
 )
@@ -34,10 +41,44 @@ func promises(t *testing.T, n *skerry.Node, want int) map[string]string {
 	return nil
 }
 
+// testKey is the key of the sites of these tests.
+func testKey(t *testing.T) sitekey.Key {
+	t.Helper()
+	key, err := sitekey.Parse(lab.SiteKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+// proofOf is what the site's key makes of a text.
+func proofOf(t *testing.T, use, text string) rollout.Proof {
+	t.Helper()
+	mac := hmac.New(sha256.New, testKey(t).Use(use, "test-site"))
+	mac.Write([]byte(text))
+	return rollout.Proof{Kind: rollout.SiteProof, Signature: mac.Sum(nil)}
+}
+
+// proven is an entry that the site's key has signed.
+func proven(t *testing.T, e rollout.Entry) rollout.Entry {
+	t.Helper()
+	e, err := e.Sealed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e.Proven(proofOf(t, "release", e.Body()))
+}
+
 // internalAt is the framework's own service at an address.
 func internalAt(t *testing.T, addr string) *wire.InternalClient {
 	t.Helper()
-	c, err := rpc.NewClient(rpc.ClientConfig{Resolver: rpc.Static(&rpc.Endpoint{ID: addr, Addr: addr})})
+	key := testKey(t)
+	site, err := sitetls.New(sitetls.Config{Cluster: "test-site", Owner: registry.NewOwner().String(),
+		Seeds: func() [][]byte { return [][]byte{key.Use("site", "test-site")} }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := rpc.NewClient(rpc.ClientConfig{Resolver: rpc.Static(&rpc.Endpoint{ID: addr, Addr: addr, Site: true}), Site: site})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,8 +128,13 @@ func TestPromisesSurviveKill(t *testing.T) {
 				}
 				seen[in.Addr] = true
 				if release != "" {
-					record := rollout.Entry{Cluster: looker.Rollout().Cluster(), Generation: rollout.Generation{N: 1}, Release: release}.Record().Marshal()
-					if err := internalAt(t, in.Addr).Promise(t.Context(), record, []byte(`{"command":"ann"}`)); err != nil {
+					e := rollout.Entry{Cluster: "test-site", Generation: rollout.Generation{N: 1}, Release: release}
+					by := rollout.Undertaking{Command: "ann", Proof: proofOf(t, "promise", rollout.Words(rollout.VerbPromise, e.Hash(), "ann"))}
+					asked, err := json.Marshal(by)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if err := internalAt(t, in.Addr).Promise(t.Context(), e.Record().Marshal(), asked); err != nil {
 						t.Fatal(err)
 					}
 				}

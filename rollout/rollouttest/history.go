@@ -15,6 +15,7 @@ type Span struct {
 	Process           string
 	Token             rollout.Token
 	Applied           rollout.Generation // of the process, when the span began
+	Log               string             // hash of that generation's entry; "" where the site has one log only
 	Minted            rollout.Generation // of an entry: applied when it took a fresh token; zero: it kept the one that it began with
 	Begin, End        time.Time          // Begin is zero when it was refused before user code
 	Refused           error              // one of rollout's errors, nil when it was executed
@@ -42,6 +43,7 @@ const (
 type History struct {
 	Spans   []Span
 	Entries []rollout.Entry
+	Others  [][]rollout.Entry // logs that had parted from Entries, whole
 	Events  []Event
 
 	// Faults says that faults were injected that may abort traces other than
@@ -59,8 +61,10 @@ func (f Finding) String() string { return f.Rule + ": " + f.Text }
 
 // Check judges the history. No finding means that G1 and G2 held.
 func (h History) Check() []Finding {
-	c := &checker{h: h, logs: map[rollout.Generation]*rollout.Log{}}
-	c.replay()
+	c := &checker{h: h, logs: map[rollout.Generation][]*rollout.Log{}}
+	for _, entries := range append([][]rollout.Entry{h.Entries}, h.Others...) {
+		c.replay(entries)
+	}
 	for _, rule := range []func(){c.oneVersion, c.snapshot, c.oneToken, c.freshness, c.noGhosts, c.noEarlyEnd, c.horizon} {
 		rule()
 	}
@@ -69,8 +73,8 @@ func (h History) Check() []Finding {
 
 type checker struct {
 	h     History
-	log   *rollout.Log
-	logs  map[rollout.Generation]*rollout.Log
+	whole []*rollout.Log                        // of Entries first, then of Others
+	logs  map[rollout.Generation][]*rollout.Log // of each generation, by each of them
 	found []Finding
 }
 
@@ -78,18 +82,49 @@ func (c *checker) fail(rule, format string, args ...any) {
 	c.found = append(c.found, Finding{rule, fmt.Sprintf(format, args...)})
 }
 
-// replay builds the log of every generation.
-func (c *checker) replay() {
-	c.log = &rollout.Log{}
-	c.logs[rollout.Generation{}] = c.log
-	for _, e := range c.h.Entries {
-		next, err := c.log.Apply(e)
+// replay builds one log, and keeps it as it was at every generation.
+func (c *checker) replay(entries []rollout.Entry) {
+	log := &rollout.Log{}
+	for _, e := range entries {
+		next, err := log.Apply(e)
 		if err != nil {
 			c.fail("log", "%v", err)
-			return
+			break
 		}
-		c.log, c.logs[e.Generation] = next, next
+		log = next
+		c.logs[e.Generation] = append(c.logs[e.Generation], log)
 	}
+	c.whole = append(c.whole, log)
+}
+
+// applied is the log that the process of a span went by, nil when it is not known.
+func (c *checker) applied(s Span) *rollout.Log {
+	for _, log := range c.logs[s.Applied] {
+		if s.Log == "" || s.Log == log.Hash() {
+			return log
+		}
+	}
+	return nil
+}
+
+// read is the version that the rules of a span's token name: by the log that
+// holds the very entry of the token. Logs that have parted agree on what they
+// share, but for what only one of them came to say of a service.
+func (c *checker) read(s Span) (version string, ok bool, err error) {
+	for _, log := range c.whole {
+		v, named, failed := log.Resolve(s.Service, s.Token)
+		if failed != nil {
+			err = failed
+			continue
+		}
+		if version, ok = v, named; !named || v == s.Version {
+			return version, ok, nil
+		}
+	}
+	if version != "" {
+		err = nil
+	}
+	return version, ok, err
 }
 
 // oneVersion is C1, the report's Definition 2.2.
@@ -116,7 +151,7 @@ func (c *checker) snapshot() {
 		if !s.executed() {
 			continue
 		}
-		want, ok, err := c.log.Resolve(s.Service, s.Token)
+		want, ok, err := c.read(s)
 		switch {
 		case err != nil:
 			c.fail("C2", "span %s of trace %s reads generation %v, which was never written", s.ID, s.Trace, s.Token.Generation)
@@ -184,7 +219,7 @@ func (c *checker) noGhosts() {
 		if end, ok := stopped[key{s.Service, s.Version}]; ok && s.Begin.After(end) {
 			c.fail("C5", "span %s began on %s %s after that was stopped", s.ID, s.Service, s.Version)
 		}
-		if log := c.logs[s.Applied]; log != nil && s.Token.Generation.Before(log.Floor(s.Service, s.Version)) {
+		if log := c.applied(s); log != nil && s.Token.Generation.Before(log.Floor(s.Service, s.Version)) {
 			c.fail("C5", "span %s of generation %v began on %s %s, whose floor there was %v", s.ID, s.Token.Generation, s.Service, s.Version, log.Floor(s.Service, s.Version))
 		}
 	}

@@ -1,0 +1,363 @@
+//go:build linux
+
+package consistency
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/skerry/skerry/internal/pgtest"
+	"github.com/skerry/skerry/rollout"
+)
+
+// The schedules in which skerry itself changes its version.
+
+// TestUpgradeAndDowngrade: in the middle of a release, while a quarter of the
+// users meets the new version, every process is started again with a binary
+// from the future, and operators of both take steps. A second release begins
+// there, and goes on while every process goes back to the present binary.
+func TestUpgradeAndDowngrade(t *testing.T) {
+	t.Run("LAN", func(t *testing.T) {
+		t.Parallel()
+		upgradeAndDowngrade(t, newSite(t, 4, onTheLAN), nil)
+	})
+	t.Run("database", func(t *testing.T) {
+		t.Parallel()
+		s, db := onDatabase(t, 4, "database", pgtest.Options{})
+		upgradeAndDowngrade(t, s, db)
+	})
+}
+
+func upgradeAndDowngrade(t *testing.T, s *site, db *database) {
+	present, next := s.binaries, ofTheFuture(t)
+	fleet := s.portals(0, 1)
+	add := func(host int, name, service, version string) {
+		t.Helper()
+		fleet = append(fleet, s.serve(host, name, service, version))
+	}
+	add(2, "auth-1a", "auth", "v1")
+	add(3, "auth-1b", "auth", "v1")
+	add(2, "proc-1a", "proc", "v1")
+	add(3, "proc-1b", "proc", "v1")
+	if db != nil {
+		db.await("auth", "v1")
+		db.await("proc", "v1")
+	}
+	s.users(3, "users", part{Keys: 60, Plans: []plan{
+		call("portal", call("auth"), call("proc", call("auth"))),
+		atOnce("portal", call("auth"), call("proc", call("auth"))),
+	}}, 0, 1)
+	s.users(2, "users-with-time", part{Workers: 2, Plans: []plan{
+		call("portal", call("auth"), call("proc", call("auth")).held(time.Second)),
+	}}, 0, 1)
+
+	s.open("ann")
+	add(2, "auth-2a", "auth", "v2")
+	add(3, "auth-2b", "auth", "v2")
+	s.ship("auth", "v2")
+	s.stands("auth", "v2", "25")
+	s.binaries = next
+	half := len(fleet) / 2
+	fleet = s.renew(fleet[half:], fleet[:half]) // the newer half now, the rest later
+	s.stands("auth", "v2", "40")
+	s.binaries = present
+	s.stands("auth", "v2", "60")
+	s.binaries = next
+	fleet = s.renew(fleet[half:], fleet[:half])
+	s.release("commit")
+	s.release("clean")
+	fleet = slices.DeleteFunc(fleet, func(p *process) bool { return p.Service == "auth" && p.Version == "v1" })
+
+	s.open("bob")
+	add(2, "proc-2a", "proc", "v2")
+	add(3, "proc-2b", "proc", "v2")
+	s.ship("proc", "v2")
+	s.stands("proc", "v2", "25")
+	if db != nil {
+		db.schemaStays(present.tool)
+	}
+	s.binaries = present
+	half = len(fleet) / 2
+	fleet = s.renew(fleet[half:], fleet[:half])
+	s.stands("proc", "v2", "40")
+	fleet = s.renew(fleet[half:], fleet[:half])
+	s.binaries = next
+	s.stands("proc", "v2", "60")
+	s.binaries = present
+	s.release("commit")
+	s.release("clean")
+	fleet = slices.DeleteFunc(fleet, func(p *process) bool { return p.Service == "proc" && p.Version == "v1" })
+	s.binaries = next
+	fleet = s.renew(fleet[1:], fleet[:1]) // reads what the present has kept of it
+	s.binaries = present
+	s.judge(1000)
+	s.keptAlike(fleet, db)
+}
+
+// TestNeedsOfTheFuture: an operator of the future takes a step that some
+// processes are too old for. It is refused, and names them. Written all the
+// same, they go on by the rules before it, say so, and calls that take the new
+// rules are refused there, until they are upgraded.
+func TestNeedsOfTheFuture(t *testing.T) {
+	t.Run("LAN", func(t *testing.T) {
+		t.Parallel()
+		needsOfTheFuture(t, newSite(t, 3, onTheLAN))
+	})
+	t.Run("database", func(t *testing.T) {
+		t.Parallel()
+		s, db := onDatabase(t, 3, "database", pgtest.Options{})
+		needsOfTheFuture(t, s)
+		if n, newest := db.rows(); n != newest || n < 6 {
+			t.Errorf("the database keeps %d entries, the newest is %d", n, newest)
+		}
+	})
+}
+
+func needsOfTheFuture(t *testing.T, s *site) {
+	present, next := s.binaries, ofTheFuture(t)
+	old := s.portals(0)
+	old = append(old, s.serve(2, "proc-1", "proc", "v1"), s.serve(2, "auth-1", "auth", "v1"))
+	s.binaries = next
+	s.portals(1)
+	s.serve(2, "auth-1f", "auth", "v1")
+	plans := []plan{call("portal", call("auth"), call("proc", call("auth")))}
+	s.users(2, "users-of-old", part{Workers: 3, Plans: plans}, 0)
+	s.users(2, "users-of-new", part{Workers: 3, Plans: plans}, 1)
+	s.more(20)
+	s.open("ann")
+	s.serve(2, "auth-2a", "auth", "v2")
+	s.serve(1, "auth-2b", "auth", "v2")
+	before := s.log()
+
+	s.env = []string{envFuture + "=" + needing}
+	said, err := s.operator(0, "ship", "auth", "--version", "v2").done()
+	if err == nil || len(s.log()) != len(before) {
+		t.Fatalf("a step was taken that not everybody can obey: %v\n%s", err, said)
+	}
+	for _, p := range s.members {
+		if named := strings.Contains(said, p.id()+"/"); p.Role == "hop" && named != slices.Contains(old, p) {
+			t.Errorf("%s (%s) is named: %v:\n%s", p.Name, p.id(), named, said)
+		}
+	}
+	if !strings.Contains(said, "future-1") || !strings.Contains(said, "upgrade it first") {
+		t.Errorf("the operator is told:\n%s", said)
+	}
+
+	over := s.faultOf("users-of-new", "rules_needed")
+	s.env = []string{envFuture + "=" + forcing}
+	s.ship("auth", "v2")
+	s.env = nil
+	s.await("calls by the new rules are refused", func() bool {
+		return s.book.count(asked, func(n note) bool { return n.Code == "rules_needed" }) > 20
+	})
+	s.more(100)
+	for _, b := range []binaries{present, next} {
+		s.binaries = b
+		status := s.release("status")
+		if n := strings.Count(status, "too old"); n != len(old) || strings.Count(status, `["future-1"]`) < n {
+			t.Errorf("status counts %d processes that are too old:\n%s", n, status)
+		}
+		doctor, err := s.on(0, b.tool, "--config", s.configure("doctor", how{}), "doctor").CombinedOutput()
+		if err == nil || strings.Count(string(doctor), "which it does not know") != len(old) {
+			t.Errorf("doctor: %v\n%s", err, doctor)
+		}
+	}
+	s.binaries = present
+	if said, err := s.operator(0, "commit").done(); err == nil || !strings.Contains(said, "upgrade skerry here") {
+		t.Errorf("an operator who is too old takes a step: %v\n%s", err, said)
+	}
+	for _, p := range old {
+		text, err := os.ReadFile(p.log)
+		must(t, err)
+		if n := bytes.Count(text, []byte("skerry is too old here")); n != 1 {
+			t.Errorf("%s says %d times that it is too old:\n%s", p.Name, n, text)
+		}
+	}
+
+	s.binaries = next
+	s.renew(nil, old)
+	over()
+	s.release("commit")
+	s.release("clean")
+	v := s.judge(300)
+	refused := 0
+	for _, span := range v.history.Spans {
+		if span.Refused != nil {
+			refused++
+		}
+	}
+	t.Logf("%d processes were too old; %d calls were refused, %d requests failed for that; auth was met in %s", len(old), refused, v.failed, v.versions("auth"))
+}
+
+// stands begins a ramp and leaves it at a share, which it waits to see in use.
+func (s *site) stands(service, version, percent string) {
+	s.t.Helper()
+	before := s.log()
+	o := s.operator(0, "commit", "--ramp", percent+",100", "--every", "1h")
+	o.says(percent + "%")
+	s.await(percent+" % meet "+version, func() bool {
+		return o.over() || s.book.count(began, func(n note) bool {
+			g, err := rollout.ParseGeneration(n.Applied)
+			return err == nil && before[len(before)-1].Generation.Before(g) && met(service, version)(n)
+		}) > 0
+	})
+	if o.over() {
+		s.t.Fatalf("the ramp has ended:\n%s", o.said())
+	}
+	o.Kill()
+}
+
+// renew starts processes again, one after the other, by the site's binaries of
+// now and with the state that they had; rest are those that it leaves alone.
+func (s *site) renew(rest, old []*process) (all []*process) {
+	s.t.Helper()
+	all = slices.Clone(rest)
+	for _, p := range old {
+		p.stop()
+		how, again := p.how, p.part
+		how.state, again.Name = firstName(p), p.Name+"+"
+		started := s.start(p.host, again, how)
+		s.await(again.Name+" works", func() bool {
+			return s.book.count(began, func(n note) bool { return strings.HasPrefix(n.ID, again.Name+"#") }) > 0
+		})
+		pause(s.t.Context(), 500*time.Millisecond) // that the other callers know of it, too
+		all = append(all, started)
+	}
+	return all
+}
+
+// firstName names the first of the processes that had the same state.
+func firstName(p *process) string { return strings.TrimRight(p.Name, "+") }
+
+// keptAlike wants all processes, and the database, to keep the same bytes of
+// every entry, with what only the future knows of them.
+func (s *site) keptAlike(fleet []*process, db *database) {
+	s.t.Helper()
+	var want []rollout.Record
+	foggy := 0
+	for _, p := range fleet {
+		got := p.kept()
+		if want == nil {
+			want = got
+			for _, r := range want {
+				if strings.Contains(r.Body, "foggy") {
+					foggy++
+				}
+			}
+		}
+		if !slices.EqualFunc(got, want, sameRecord) {
+			s.t.Errorf("%s keeps other bytes than %s: %d records, %d there", p.Name, fleet[0].Name, len(got), len(want))
+		}
+	}
+	s.t.Logf("%d processes keep %d entries byte for byte, %d of them with fields of the future", len(fleet), len(want), foggy)
+	if foggy < 8 || foggy > len(want)-6 {
+		s.t.Errorf("operators of the future have made %d of %d entries", foggy, len(want))
+	}
+	for _, p := range s.members {
+		text, err := os.ReadFile(p.log)
+		must(s.t, err)
+		if bytes.Contains(text, []byte("not believed")) || bytes.Contains(text, []byte("panic")) {
+			s.t.Errorf("%s has trouble with what was kept:\n%s", p.Name, text)
+		}
+	}
+	if db == nil {
+		return
+	}
+	for i, r := range db.records() {
+		if i >= len(want) || !sameRecord(r, want[i]) {
+			s.t.Errorf("entry %d of the database has other bytes than the processes keep", i+1)
+		}
+	}
+}
+
+func sameRecord(a, b rollout.Record) bool { return a.Body == b.Body && len(a.Proofs) == len(b.Proofs) }
+
+// kept is the log in the state directory of the process.
+func (p *process) kept() []rollout.Record {
+	p.site.t.Helper()
+	var files []string
+	err := filepath.WalkDir(filepath.Join(p.site.dir, firstName(p)+"-state"), func(path string, _ os.DirEntry, err error) error {
+		if strings.HasSuffix(path, ".rules.json") {
+			files = append(files, path)
+		}
+		return err
+	})
+	must(p.site.t, err)
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		must(p.site.t, err)
+		var s rollout.Saved
+		must(p.site.t, json.Unmarshal(text, &s))
+		if len(s.Records) > 0 && len(files) == 1 {
+			return s.Records
+		}
+	}
+	p.site.t.Fatalf("%s has kept %d logs: %q", p.Name, len(files), files)
+	return nil
+}
+
+// query reads one column of texts.
+func (d *database) query(sql string) (list []string) {
+	d.site.t.Helper()
+	ctx, cancel := context.WithTimeout(d.site.t.Context(), 20*time.Second)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, d.SocketURL(d.name))
+	must(d.site.t, err)
+	defer conn.Close(ctx)
+	rows, err := conn.Query(ctx, sql)
+	must(d.site.t, err)
+	list, err = pgx.CollectRows(rows, pgx.RowTo[string])
+	must(d.site.t, err)
+	return list
+}
+
+// records are the entries that the database keeps.
+func (d *database) records() (list []rollout.Record) {
+	d.site.t.Helper()
+	for _, text := range d.query("SELECT encode(record, 'hex') FROM skerry_rule ORDER BY timeline, n") {
+		raw, err := hex.DecodeString(text)
+		must(d.site.t, err)
+		r, err := rollout.ParseRecord(raw)
+		must(d.site.t, err)
+		list = append(list, r)
+	}
+	return list
+}
+
+// schemaStays runs the SQL of a version of skerry on the tables of a later one,
+// which changes nothing.
+func (d *database) schemaStays(tool string) {
+	s := d.site
+	s.t.Helper()
+	const columns = `SELECT table_name || '.' || column_name || ' ' || data_type || ' ' || coalesce(column_default, '') FROM information_schema.columns
+		WHERE table_name LIKE 'skerry%' ORDER BY 1`
+	const versions = "SELECT version || ' needs ' || needs || ' since ' || applied FROM skerry_schema ORDER BY 1"
+	before := append(d.query(columns), d.query(versions)...)
+	sql, err := s.on(0, tool, "schema").Output()
+	must(s.t, err)
+	ctx, cancel := context.WithTimeout(s.t.Context(), 20*time.Second)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, d.SocketURL(d.name))
+	must(s.t, err)
+	defer conn.Close(ctx)
+	_, err = conn.PgConn().Exec(ctx, string(sql)).ReadAll()
+	must(s.t, err)
+	after := append(d.query(columns), d.query(versions)...)
+	if !slices.Equal(before, after) {
+		s.t.Errorf("the schema of the present has changed the tables of the future:\n%s\n%s", strings.Join(before, "\n"), strings.Join(after, "\n"))
+	}
+	if said := fmt.Sprint(after); !strings.Contains(said, "skerry_rule.weather") || !strings.Contains(said, "5 needs 4") {
+		s.t.Errorf("the tables are not those of the future: %s", said)
+	}
+}

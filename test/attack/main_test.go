@@ -1,0 +1,149 @@
+//go:build linux
+
+package attack
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/examples/portal/gen/authapi"
+	"github.com/skerry/skerry/internal/pgtest"
+	"github.com/skerry/skerry/rpc"
+)
+
+// The environment of a process of the site.
+const (
+	envRole   = "SKERRY_ATTACK_ROLE" // provider or consumer; unset: this is the test itself
+	envConfig = "SKERRY_ATTACK_YAML" // path of the configuration file
+	envName   = "SKERRY_ATTACK_NAME" // what it answers with
+)
+
+func TestMain(m *testing.M) {
+	role := os.Getenv(envRole)
+	if role == "" {
+		pgtest.MainParallel(m, 8)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	run := map[string]func(context.Context, *lines) error{"provider": provide, "consumer": consume}[role]
+	out := &lines{w: bufio.NewWriter(os.Stdout)}
+	if err := run(ctx, out); err != nil {
+		out.print("fatal %v", err)
+		os.Exit(1)
+	}
+}
+
+// lines writes whole lines to stdout from many goroutines.
+type lines struct {
+	mu sync.Mutex
+	w  *bufio.Writer
+}
+
+func (l *lines) print(format string, args ...any) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	fmt.Fprintf(l.w, format+"\n", args...)
+	l.w.Flush()
+}
+
+// auth answers with the name of its process, after as long as the token says.
+type auth struct{ name string }
+
+// GetToken is authapi.Auth.
+func (a auth) GetToken(context.Context, string, string) (*authapi.Token, error) {
+	return &authapi.Token{Value: a.name}, nil
+}
+
+// Verify is authapi.Auth.
+func (a auth) Verify(ctx context.Context, token string) (string, error) {
+	if hold, err := time.ParseDuration(token); err == nil {
+		select {
+		case <-time.After(hold):
+		case <-ctx.Done():
+			return "", ctx.Err()
+		}
+	}
+	return a.name, nil
+}
+
+// provide serves auth until SIGTERM.
+func provide(ctx context.Context, out *lines) error {
+	node, err := skerry.Open(ctx, os.Getenv(envConfig))
+	if err != nil {
+		return err
+	}
+	defer node.Close()
+	out.print("ready")
+	return node.Serve(ctx, "auth", authapi.NewAuthProcessor(auth{os.Getenv(envName)}))
+}
+
+const callPause = 15 * time.Millisecond // of each of the consumer's callers
+
+// consume serves desk, and calls auth until SIGTERM. It prints every call and
+// every change of its list:
+// call <who answered, or -> <code or ok> <error text>
+// list <who> <who> …
+func consume(ctx context.Context, out *lines) error {
+	node, err := skerry.Open(ctx, os.Getenv(envConfig))
+	if err != nil {
+		return err
+	}
+	defer node.Close()
+	if err := node.Handle(ctx, "desk", authapi.NewAuthProcessor(auth{os.Getenv(envName)})); err != nil {
+		return err
+	}
+	stub := skerry.Stub(node, "auth", authapi.NewAuthClient)
+	out.print("ready")
+	var wg sync.WaitGroup
+	wg.Go(func() { watch(ctx, node, out) })
+	for range 2 {
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				call(node, stub(), out)
+				time.Sleep(callPause)
+			}
+		})
+	}
+	wg.Wait()
+	return nil
+}
+
+// call is one trace with one call, which outlives the process's context: a
+// consumer that is stopped has no failed call for that.
+func call(node *skerry.Node, client *authapi.AuthClient, out *lines) {
+	ctx, end := node.Begin(context.Background(), "attack test")
+	defer end()
+	who, err := client.Verify(ctx, "")
+	if err != nil {
+		out.print("call - %s %q", rpc.CodeOf(err), err.Error())
+		return
+	}
+	out.print("call %s ok", who)
+}
+
+// watch prints the list of auth when it has changed.
+func watch(ctx context.Context, node *skerry.Node, out *lines) {
+	for last := "nothing"; ctx.Err() == nil; time.Sleep(20 * time.Millisecond) {
+		var names []string
+		for _, e := range node.Explain("auth") {
+			if fmt.Sprint(e.State) != "gone" {
+				names = append(names, e.Tags["who"])
+			}
+		}
+		slices.Sort(names)
+		if text := strings.Join(names, " "); text != last {
+			out.print("list %s", text)
+			last = text
+		}
+	}
+}

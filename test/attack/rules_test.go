@@ -1,0 +1,503 @@
+//go:build linux
+
+package attack
+
+import (
+	"fmt"
+	"os"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/skerry/skerry/internal/lab"
+	"github.com/skerry/skerry/internal/sitekey"
+	"github.com/skerry/skerry/internal/wire"
+	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rpc"
+)
+
+const strangerOwner = "laptop/666/1"
+
+// stranger is the laptop without anything.
+func (s *site) stranger() identity {
+	return identity{name: "stranger", laptop: s.laptop(), cluster: s.cluster, owner: strangerOwner}
+}
+
+// outsiders are all that are no members of the site.
+func (s *site) outsiders(t *testing.T) []identity {
+	t.Helper()
+	all := []identity{s.stranger()}
+	if s.keys {
+		other := s.stranger()
+		k := sitekey.New()
+		other.name, other.key = "other key", &k
+		all = append(all, other)
+	}
+	if s.tls {
+		other := s.stranger()
+		other.name, other.cert = "other authority", newAuthority(t).client(t, s.ca)
+		all = append(all, other)
+	}
+	if s.tls && s.keys {
+		evil := s.stranger()
+		evil.name, evil.cert = "certificate without key", s.ca.client(t, s.ca)
+		all = append(all, evil)
+	}
+	return all
+}
+
+// member is what the set-up takes for a process of the site: a key, a
+// certificate, or, without both, another program of the host.
+func (s *site) member(t *testing.T) identity {
+	t.Helper()
+	m := s.stranger()
+	m.name, m.member = "member", true
+	switch {
+	case s.keys:
+		m.key = &s.key
+	case s.tls:
+		m.cert = s.ca.client(t, s.ca)
+	default:
+		m.laptop = s.on(0)
+	}
+	return m
+}
+
+// reaches reports whether an outsider gets as far as a call.
+func (s *site) reaches(i identity) bool {
+	return i.key == nil && i.name != "other authority" && (!s.tls || i.cert != nil)
+}
+
+// tip is the newest entry that a process has applied.
+func (s *site) tip(t *testing.T, process string) rollout.Position {
+	t.Helper()
+	page, err := s.member(t).internal(t, s.addr(process)).Log(t.Context(), "0")
+	must(t, err)
+	if len(page.Records) == 0 {
+		return rollout.Position{}
+	}
+	r, err := rollout.ParseRecord(page.Records[len(page.Records)-1])
+	must(t, err)
+	e, err := r.Open()
+	must(t, err)
+	return e.Position()
+}
+
+// unmoved fails the test unless both processes still end with an entry.
+func (s *site) unmoved(t *testing.T, at rollout.Position) {
+	t.Helper()
+	for _, p := range []string{"provider", "consumer"} {
+		if now := s.tip(t, p); now != at {
+			t.Errorf("%s has applied %v, it had %v", p, now, at)
+		}
+	}
+}
+
+// step brings an honest entry, by a stranger where it is signed: the bearer of
+// an entry does not matter.
+func (s *site) step(t *testing.T, version string) rollout.Entry {
+	t.Helper()
+	e := s.li.signed(t, s.entry(t, s.tip(t, "provider"), version))
+	for _, p := range []string{"provider", "consumer"} {
+		if _, err := s.member(t).internal(t, s.addr(p)).Bring(t.Context(), records(e)); err != nil {
+			t.Fatalf("bring an entry that an operator has signed: %v", err)
+		}
+		if now := s.tip(t, p); now != e.Position() {
+			t.Fatalf("%s has applied %v, brought was %v", p, now, e.Position())
+		}
+	}
+	return e
+}
+
+// TestAttacks makes every attack on the wire in the four set-ups.
+func TestAttacks(t *testing.T) {
+	t.Parallel()
+	for _, u := range setUps {
+		t.Run(u.name, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t, u, "")
+			for _, a := range attacks {
+				if a.fits == nil || a.fits(u) {
+					t.Run(a.name, func(t *testing.T) { s.unharmed(t, func(t *testing.T) { a.make(t, s) }) })
+				}
+			}
+			for _, a := range restarts {
+				if a.fits == nil || a.fits(u) {
+					t.Run(a.name, func(t *testing.T) { a.make(t, s) })
+				}
+			}
+		})
+	}
+}
+
+// attack is one kind, made on a site in which calls go on.
+type attack struct {
+	name string
+	fits func(setUp) bool // nil: every set-up
+	make func(*testing.T, *site)
+}
+
+func withKeys(u setUp) bool      { return u.keys }
+func withOperators(u setUp) bool { return u.operators() }
+
+var attacks = []attack{
+	{"a stranger asks and steers", nil, strangerSteers},
+	{"entries without proof", nil, unprovenEntries},
+	{"a member without operator's key steers", withOperators, memberSteers},
+	{"a promise becomes no commit", withOperators, promiseCommitted},
+	{"another command abandons", withOperators, abandonedByAnother},
+	{"old entries again, in another order, and elsewhere", withOperators, replayedEntries},
+	{"rounds out of reach", nil, hugeRounds},
+	{"ghosts", nil, ghosts},
+	{"connections led on", withKeys, relayed},
+	{"the key under another cluster's name", withKeys, otherCluster},
+	{"false providers", nil, fakeProviders},
+	{"goodbyes and alarms in another name", nil, falseWords},
+	{"a member in the clear", nil, plainMember},
+	{"little asks for much", withKeys, amplified},
+	{"all connections taken", nil, loris},
+	{"handshakes that stand", func(u setUp) bool { return u.keys || u.tls }, tlsStall},
+	{"bombs", nil, listBomb},
+	{"callers without end", nil, manyCallers},
+	{"waiters", nil, waiters},
+}
+
+var restarts = []attack{
+	{"a flood, and a recording", withKeys, floodAndReplay},
+	{"nothing survives a restart", nil, survivesRestart},
+	{"an entry of a removed operator", withOperators, removedOperator},
+}
+
+// strangerSteers calls everything that is for members.
+func strangerSteers(t *testing.T, s *site) {
+	before := s.tip(t, "provider")
+	e := s.entry(t, before, "v9")
+	for _, process := range []string{"provider", "consumer"} {
+		for _, i := range s.outsiders(t) {
+			c, ctx := i.internal(t, s.addr(process)), t.Context()
+			if !s.reaches(i) {
+				if err := c.Ping(ctx); err == nil {
+					t.Errorf("%s: %s gets a connection", process, i.name)
+				}
+				continue
+			}
+			id, err := c.WhoAmI(ctx)
+			if err != nil || id.Cluster != s.cluster || id.Owner.Host != "" || id.UptimeMs != 0 || len(id.Services) > 0 {
+				t.Errorf("%s: whoAmI tells %s %v, %v", process, i.name, id, err)
+			}
+			_, errDescribe := c.Describe(ctx)
+			_, errLog := c.Log(ctx, "0")
+			_, errPromised := c.Promised(ctx)
+			_, errReport := c.Report(ctx, -1, "0", 0)
+			_, errMembers := c.Members(ctx)
+			_, errEnded := c.Ended(ctx, &wire.Owner{Host: "x", Pid: 1}, "x/y")
+			_, errSees := c.Sees(ctx, []string{"auth"})
+			_, errServed := c.Served(ctx, 1, nil)
+			_, errLeave := c.Leave(ctx, "auth", "v1")
+			ghost := &wire.Member{Owner: &wire.Owner{Host: "ghost", Pid: 1, Epoch: 1}, Addr: "10.77.0.3:1"}
+			for what, err := range map[string]error{
+				"describe": errDescribe, "log": errLog, "promised": errPromised, "report": errReport, "members": errMembers,
+				"ended": errEnded, "sees": errSees, "served": errServed, "leave": errLeave,
+				"introduce": c.Introduce(ctx, ghost), "farewell": c.Farewell(ctx, ghost.Owner),
+				"promise": c.Promise(ctx, records(e)[0], undertaking(t, "x", rollout.Proof{})),
+				"abandon": c.Abandon(ctx, records(e)[0], undertaking(t, "x", rollout.Proof{})),
+				"bar":     c.Bar(ctx, records(e)[0], undertaking(t, "x", rollout.Proof{})),
+			} {
+				refusedAs(t, process+": "+i.name+": "+what, err, rpc.NotMember)
+			}
+		}
+	}
+	s.unmoved(t, before)
+	host := s.lan.Host(laptopHost).IP(0)
+	for _, p := range []*process{s.provider, s.consumer} {
+		if s.tls {
+			p.says(t, 60, "connection closed", host)
+		}
+		if !s.tls || s.keys {
+			p.says(t, 2, "for members of the site was refused", host)
+		}
+	}
+}
+
+// unprovenEntries brings, over the open method, entries that no operator has
+// signed, and such as are signed for something else.
+func unprovenEntries(t *testing.T, s *site) {
+	before := s.tip(t, "provider")
+	mallory := newOperator(t, "mallory")
+	base := s.entry(t, before, "v9")
+	altered := s.li.signed(t, base).Record()
+	altered.Body = s.entry(t, before, "v8").Body()
+	bad := map[string][][]byte{
+		"roll": records(base),
+		"retire": records(s.entry(t, before, "v9", func(e *rollout.Entry) {
+			e.Rules, e.Retire = nil, []rollout.Retirement{{Service: "auth", Version: "v1", Floor: e.Generation}}
+		})),
+		"last":              records(s.entry(t, before, "v9", func(e *rollout.Entry) { e.Generation = rollout.Generation{Timeline: 1<<32 - 1, N: 1<<64 - 1} })),
+		"far":               records(s.entry(t, before, "v9", func(e *rollout.Entry) { e.Generation.N = 1<<62 - 1; e.Generation.Timeline = 1<<31 - 1 })),
+		"unknown operator":  records(mallory.signed(t, base)),
+		"for a promise":     records(base.Proven(s.li.sign(t, rollout.ForPromise, base.Body()))),
+		"the words":         records(base.Proven(s.li.sign(t, rollout.ForPromise, rollout.Words(rollout.VerbPromise, base.Hash(), "x")))),
+		"other body":        {altered.Marshal()},
+		"by the site's key": records(base.Proven(rollout.Proof{Kind: rollout.SiteProof, Signature: make([]byte, 32)})),
+		"no entry":          {[]byte(`{"body":"skerry-entry 1\n{","proofs":[]}`)},
+	}
+	if !s.operators() {
+		bad["signed, where nothing can be checked"] = records(s.li.signed(t, base))
+	}
+	for _, process := range []string{"provider", "consumer"} {
+		for _, i := range append(s.outsiders(t), s.member(t)) {
+			if !i.member && !s.reaches(i) || i.member && !s.operators() {
+				continue // it gets no connection; or it may: other programs of the host are members
+			}
+			for what, r := range bad {
+				if _, err := i.internal(t, s.addr(process)).Bring(t.Context(), r); err == nil {
+					t.Errorf("%s takes %q of %s", process, what, i.name)
+				} else {
+					rulesRefused(t, process+": "+i.name+": "+what, err, "unproven", "entry", "fork")
+				}
+			}
+			if _, err := i.internal(t, s.addr(process)).Bring(t.Context(), make([][]byte, 5000)); err == nil {
+				t.Errorf("%s takes 5000 records of %s", process, i.name)
+			}
+		}
+	}
+	s.unmoved(t, before)
+	if s.operators() && !(s.tls && !s.keys) || !s.operators() {
+		for _, p := range []*process{s.provider, s.consumer} {
+			if s.reaches(s.stranger()) {
+				p.says(t, 3, "was refused", "what=bring", s.lan.Host(laptopHost).IP(0))
+			}
+		}
+	}
+	if s.operators() {
+		e := s.step(t, "v1") // the control: the same, signed
+		if e.Generation.N != before.Generation.N+1 {
+			t.Errorf("the signed entry is %v", e.Generation)
+		}
+	}
+}
+
+// memberSteers is a broken process of the site, which is no operator.
+func memberSteers(t *testing.T, s *site) {
+	before, i := s.tip(t, "provider"), s.member(t)
+	e := s.entry(t, before, "v9")
+	mallory := newOperator(t, "mallory")
+	for _, process := range []string{"provider", "consumer"} {
+		c, ctx := i.internal(t, s.addr(process)), t.Context()
+		for what, words := range map[string][]byte{
+			"without proof":       undertaking(t, "x", rollout.Proof{}),
+			"by another key":      mallory.asks(t, rollout.VerbPromise, e, "x"),
+			"for another command": undertaking(t, "x", s.li.sign(t, rollout.ForPromise, rollout.Words(rollout.VerbPromise, e.Hash(), "y"))),
+			"for another verb":    s.li.asks(t, rollout.VerbAbandon, e, "x"),
+		} {
+			rulesRefused(t, process+": promise "+what, c.Promise(ctx, records(e)[0], words), "unproven")
+			rulesRefused(t, process+": bar "+what, c.Bar(ctx, records(e)[0], words), "unproven")
+		}
+		if left, err := c.Leave(ctx, "auth", "v1"); err != nil || left {
+			t.Errorf("%s: a version that is not retired leaves: %v, %v", process, left, err)
+		}
+		if p, err := c.Promised(ctx); err != nil || len(p) > 0 {
+			t.Errorf("%s has promised %q, %v", process, p, err)
+		}
+	}
+	s.unmoved(t, before)
+}
+
+// promiseCommitted: a process that was asked to promise tries to commit.
+func promiseCommitted(t *testing.T, s *site) {
+	before, i := s.tip(t, "provider"), s.member(t)
+	e := s.entry(t, before, "v9")
+	words := s.li.asks(t, rollout.VerbPromise, e, "command-1")
+	var asked rollout.Undertaking
+	mustJSON(t, words, &asked)
+	for _, process := range []string{"provider", "consumer"} {
+		c, ctx := i.internal(t, s.addr(process)), t.Context()
+		must(t, c.Promise(ctx, records(e)[0], words))
+		for what, r := range map[string][][]byte{"bare": records(e), "with the promise's proof": records(e.Proven(asked.Proof))} {
+			_, err := c.Bring(ctx, r)
+			rulesRefused(t, process+": commit "+what, err, "unproven")
+		}
+	}
+	s.unmoved(t, before)
+	for _, process := range []string{"provider", "consumer"} {
+		must(t, i.internal(t, s.addr(process)).Abandon(t.Context(), records(e)[0], s.li.asks(t, rollout.VerbAbandon, e, "command-1")))
+	}
+}
+
+// abandonedByAnother: what one command asked for, another one can't take back.
+func abandonedByAnother(t *testing.T, s *site) {
+	e := s.entry(t, s.tip(t, "provider"), "v1", func(e *rollout.Entry) { e.Step = "abandon" })
+	c, ctx := s.member(t).internal(t, s.addr("provider")), t.Context()
+	promised := func() bool { p, err := c.Promised(ctx); must(t, err); return len(p) > 0 }
+	must(t, c.Promise(ctx, records(e)[0], s.li.asks(t, rollout.VerbPromise, e, "command-1")))
+	rulesRefused(t, "abandon with the promise's words", c.Abandon(ctx, records(e)[0], s.li.asks(t, rollout.VerbPromise, e, "command-1")), "unproven")
+	rulesRefused(t, "abandon without proof", c.Abandon(ctx, records(e)[0], undertaking(t, "command-1", rollout.Proof{})), "unproven")
+	must(t, c.Abandon(ctx, records(e)[0], s.mo.asks(t, rollout.VerbAbandon, e, "command-2")))
+	if !promised() {
+		t.Error("another command has taken the promise back")
+	}
+	must(t, c.Abandon(ctx, records(e)[0], s.li.asks(t, rollout.VerbAbandon, e, "command-1")))
+	if promised() {
+		t.Error("the command can't take its own promise back")
+	}
+}
+
+// replayedEntries: genuine entries, brought by a stranger at other times and places.
+func replayedEntries(t *testing.T, s *site) {
+	first := s.step(t, "v1")
+	second := s.li.signed(t, s.entry(t, first.Position(), "v1"))
+	third := s.li.signed(t, s.entry(t, second.Position(), "v9"))
+	foreign := s.li.signed(t, s.entry(t, first.Position(), "v9", func(e *rollout.Entry) { e.Cluster = "another" }))
+	beside := s.li.signed(t, s.entry(t, first.Position(), "v9", func(e *rollout.Entry) { e.Previous = foreign.Hash() }))
+	jump := s.li.signed(t, s.entry(t, first.Position(), "v9", func(e *rollout.Entry) { e.Generation.N = 1 << 61 }))
+	bearer := s.stranger()
+	if s.tls {
+		bearer = s.member(t)
+	}
+	for _, process := range []string{"provider", "consumer"} {
+		c := bearer.internal(t, s.addr(process))
+		for what, try := range map[string]struct {
+			records [][]byte
+			codes   []string
+		}{
+			"a later one alone":        {records(third), []string{"gap"}},
+			"in the wrong order":       {records(third, second), []string{"gap", "fork"}},
+			"of another cluster":       {records(foreign), []string{"foreign"}},
+			"of another place":         {records(beside), []string{"fork"}},
+			"with a number far ahead":  {records(jump), []string{"gap", "entry"}},
+			"behind one without proof": {records(s.entry(t, second.Position(), "v9")), []string{"gap", "unproven"}},
+		} {
+			_, err := c.Bring(t.Context(), try.records)
+			rulesRefused(t, process+": "+what, err, try.codes...)
+		}
+		if _, err := c.Bring(t.Context(), records(first)); err != nil {
+			t.Errorf("%s: what is known already: %v", process, err)
+		}
+	}
+	s.unmoved(t, first.Position())
+}
+
+// hugeRounds: numbers that another process chose move no number of this one far.
+func hugeRounds(t *testing.T, s *site) {
+	c, ctx := s.member(t).internal(t, s.addr("provider")), t.Context()
+	for _, round := range []int64{-1, -1 << 63} {
+		if _, err := c.Report(ctx, round, "0", 0); err == nil {
+			t.Errorf("round %d is taken", round)
+		}
+	}
+	var r rollout.Report
+	for range 3 {
+		b, err := c.Report(ctx, 1<<63-1, "0", 0)
+		must(t, err)
+		mustJSON(t, b, &r)
+	}
+	if r.Round > 4*rollout.RoundJump {
+		t.Errorf("the process is in round %d", r.Round)
+	}
+	b, err := c.Report(ctx, int64(r.Round)+1, "0", 0)
+	must(t, err)
+	next := r.Round + 1
+	mustJSON(t, b, &r)
+	if r.Round != next {
+		t.Errorf("round %d is answered as %d", next, r.Round)
+	}
+}
+
+// ghosts: processes that do not exist, and the name of one that does.
+func ghosts(t *testing.T, s *site) {
+	i := s.member(t)
+	c, ctx := i.internal(t, s.addr("provider")), t.Context()
+	list := func() map[string]*wire.Member {
+		all, err := c.Members(ctx)
+		must(t, err)
+		out := map[string]*wire.Member{}
+		for _, m := range all {
+			out[fmt.Sprint(m.Owner.Host, "/", m.Owner.Pid, "/", m.Owner.Epoch)] = m
+		}
+		return out
+	}
+	before := list()
+	for n := range 3 {
+		if err := c.Introduce(ctx, &wire.Member{Owner: &wire.Owner{Host: fmt.Sprint("ghost", n), Pid: 1, Epoch: 1}, Addr: "10.77.0.3:9"}); err == nil {
+			t.Error("a ghost is taken")
+		}
+	}
+	for owner, m := range before {
+		other := *m
+		other.Addr, other.Place = "10.77.0.3:9", new("elsewhere/1")
+		if err := c.Introduce(ctx, &other); err == nil {
+			t.Errorf("%s is introduced by another process", owner)
+		}
+		if err := c.Farewell(ctx, m.Owner); err == nil {
+			t.Errorf("another process says farewell for %s", owner)
+		}
+	}
+	after := list()
+	for owner, m := range before {
+		if now := after[owner]; now == nil || now.Addr != m.Addr || now.GetPlace() != m.GetPlace() {
+			t.Errorf("%s was %v and is %v", owner, m, now)
+		}
+	}
+	for owner := range after {
+		if before[owner] == nil {
+			t.Errorf("%s has come", owner)
+		}
+	}
+	s.provider.says(t, 2, "was refused", "what=introduce")
+}
+
+// survivesRestart kills the whole site and starts it again on what it has kept.
+func survivesRestart(t *testing.T, s *site) {
+	var at rollout.Position
+	if s.operators() {
+		at = s.step(t, "v1").Position()
+	}
+	time.Sleep(100 * time.Millisecond) // the rules are kept right after they count
+	if s.operators() {
+		s.provider.stop(syscall.SIGKILL)
+		file := keptRules(t, s)
+		forge(t, s, file, at)
+		s.provider = s.start("provider", "provider", s.hostOf("provider"))
+		s.provider.says(t, 1, "not believed", "aside")
+	}
+	for _, p := range []**process{&s.provider, &s.consumer} {
+		old := *p
+		old.stop(syscall.SIGKILL)
+		*p = s.start(old.name, old.name, s.hostOf(old.name))
+	}
+	s.warm()
+	lab.Eventually(t, 20*time.Second, func() bool { return s.tip(t, "provider") == at && s.tip(t, "consumer") == at },
+		func() string { return fmt.Sprintf("the site goes by %v again", at) })
+	if _, err := os.Stat(s.path("provider-state")); err != nil {
+		t.Error(err)
+	}
+}
+
+// removedOperator: a key that is taken out of the file adds nothing any more;
+// what it has signed before stays.
+func removedOperator(t *testing.T, s *site) {
+	past := s.mo.signed(t, s.entry(t, s.tip(t, "provider"), "v1"))
+	c := s.member(t).internal(t, s.addr("provider"))
+	_, err := c.Bring(t.Context(), records(past))
+	must(t, err)
+	s.trustOperators(s.li)
+	now := past
+	lab.Eventually(t, 20*time.Second, func() bool { // the file is looked at every 5 s
+		e := s.mo.signed(t, s.entry(t, now.Position(), "v1"))
+		if _, err := c.Bring(t.Context(), records(e)); err != nil {
+			rulesRefused(t, "the entry of a removed operator", err, "unproven")
+			return true
+		}
+		now = e
+		time.Sleep(100 * time.Millisecond)
+		return false
+	}, func() string { return "the removed operator's entries are refused" })
+	if tip := s.tip(t, "provider"); tip != now.Position() {
+		t.Errorf("the log ends with %v, not with %v", tip, now.Position())
+	}
+	s.unharmed(t, func(t *testing.T) {
+		closed := s.li.signed(t, s.entry(t, now.Position(), "v1"))
+		_, err := c.Bring(t.Context(), records(closed))
+		must(t, err)
+	})
+}
