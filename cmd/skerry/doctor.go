@@ -10,7 +10,6 @@ import (
 
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/discovery"
-	"github.com/skerry/skerry/internal/keyfile"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/release"
 	"github.com/spf13/cobra"
@@ -72,27 +71,7 @@ func (a *app) examineConfig() (list []finding, c skerry.Config, ok bool) {
 		f.hint("give the host a name", "%v", err)
 	}
 	f.fine("%s: cluster %q, mode %s, on host %s", cmp.Or(path, "no file, defaults only"), c.Cluster, c.Mode, host)
-	describeOperators(f, c.Site.Operators)
 	return f.list, c, true
-}
-
-// describeOperators says whose releases are obeyed.
-func describeOperators(f *findings, path string) {
-	if path == "" {
-		f.hint("let operators sign with keys of their own: skerry operator add, and site.operators on every host",
-			"no operators are named: any process of the site can release")
-		return
-	}
-	list, err := keyfile.ReadOperators(path)
-	if err != nil {
-		f.problem("mend it; without it a service of this configuration does not start", "site.operators: %v", err)
-		return
-	}
-	var names []string
-	for _, op := range list {
-		names = append(names, op.Name)
-	}
-	f.fine("%s: releases of %s are obeyed; every host needs the same file", path, sortedOr(names, "nobody"))
 }
 
 const (

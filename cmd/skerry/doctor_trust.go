@@ -2,7 +2,7 @@ package main
 
 import (
 	"context"
-	"strings"
+	"time"
 
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/internal/keyfile"
@@ -12,25 +12,39 @@ import (
 // its rules.
 func (a *app) examineTrust(ctx context.Context, c skerry.Config) []finding {
 	f := &findings{area: "Trust"}
-	k, err := a.keyPlaces()
-	switch {
-	case err != nil:
-		f.problem("mend the file, or store the key again: skerry key set", "the site's key: %v", err)
-	case len(k.found) > 0:
-		f.fine("site key %s, from %s", k.found[0].Key.Fingerprint(), k.found[0].Place())
+	if len(c.Site.Keys) != 1 || c.Site.Keys[0] != skerry.KeysNone && c.Site.Keys[0] != skerry.KeysCertificates {
+		k, err := a.keys()
+		switch {
+		case err != nil:
+			f.problem("mend the file, or store the key again: skerry key set", "the site's key: %v", err)
+		case len(k.found) > 0:
+			f.fine("site key %s, from %s; every host has the same", k.found[0].Key.Fingerprint(), k.found[0].Place())
+		}
 	}
-	if c.Site.Operators == "" {
-		f.hint("name who may release, on every host: skerry operator add NAME KEY.pub, and site.operators",
-			"no operators are named: any process of the site can change its rules")
+	describeCertificate(f, c.TLS, time.Now())
+	if describeOperators(f, c.Site.Operators); c.Site.Operators == "" {
 		return f.list
 	}
-	operators, err := keyfile.OpenOperators(c.Site.Operators)
-	if err != nil {
-		f.problem("mend the file; see skerry operator ls", "site.operators: %v", err)
-		return f.list
-	}
-	f.fine("operators in %s: %s", c.Site.Operators, strings.Join(operators.Trusted().Names(), ", "))
 	return append(f.list, a.examineSteps(ctx)...)
+}
+
+// describeOperators says whose releases are obeyed.
+func describeOperators(f *findings, path string) {
+	if path == "" {
+		f.hint("let operators sign with keys of their own: skerry operator add, and site.operators on every host",
+			"no operators are named: any process of the site can release")
+		return
+	}
+	list, err := keyfile.ReadOperators(path)
+	if err != nil {
+		f.problem("mend it; without it a service of this configuration does not start", "site.operators: %v", err)
+		return
+	}
+	var names []string
+	for _, op := range list {
+		names = append(names, op.Name)
+	}
+	f.fine("%s: releases of %s are obeyed; every host needs the same file", path, sortedOr(names, "nobody"))
 }
 
 // examineSteps says whether the newest steps of the release log are obeyed.

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/skerry/skerry"
+)
+
+func TestDoctorNamesBadCertificates(t *testing.T) {
+	dir, now := t.TempDir(), time.Now()
+	write := func(name, kind string, der []byte) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	make := func(name string, from, to time.Time, ca *x509.Certificate, caKey *ecdsa.PrivateKey) (skerry.TLS, *x509.Certificate, *ecdsa.PrivateKey) {
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotBefore: from, NotAfter: to,
+			IsCA: ca == nil, BasicConstraintsValid: true}
+		if ca == nil {
+			ca, caKey = c, key
+		}
+		der, err := x509.CreateCertificate(rand.Reader, c, ca, key.Public(), caKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		secret, err := x509.MarshalPKCS8PrivateKey(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return skerry.TLS{Cert: write(name+".pem", "CERTIFICATE", der), Key: write(name+".key", "PRIVATE KEY", secret)}, c, key
+	}
+	year := 365 * 24 * time.Hour
+	site, ca, caKey := make("ca", now.Add(-year), now.Add(year), nil, nil)
+	_, other, otherKey := make("other", now.Add(-year), now.Add(year), nil, nil)
+	for name, test := range map[string]struct {
+		from, to time.Time
+		ca       *x509.Certificate
+		key      *ecdsa.PrivateKey
+		level    level
+		part     string
+	}{
+		"good":     {now.Add(-time.Hour), now.Add(year / 2), ca, caKey, fine, "is valid until"},
+		"expired":  {now.Add(-2 * time.Hour), now.Add(-time.Hour), ca, caKey, problem, "has expired"},
+		"early":    {now.Add(time.Hour), now.Add(year / 2), ca, caKey, problem, "clock"},
+		"soon":     {now.Add(-time.Hour), now.Add(time.Hour), ca, caKey, hint, "expires on"},
+		"stranger": {now.Add(-time.Hour), now.Add(year / 2), other, otherKey, problem, "unknown authority"},
+	} {
+		c, _, _ := make(name, test.from, test.to, test.ca, test.key)
+		c.CA = site.Cert
+		f := &findings{}
+		describeCertificate(f, c, now)
+		if len(f.list) != 1 || f.list[0].Level != test.level || !strings.Contains(string(f.list[0].Text+f.list[0].Do), test.part) {
+			t.Errorf("%s: %+v", name, f.list)
+		}
+	}
+	f := &findings{}
+	if describeCertificate(f, skerry.TLS{}, now); len(f.list) > 0 {
+		t.Errorf("without tls: %+v", f.list)
+	}
+}
