@@ -116,3 +116,35 @@ func TestIntroductions(t *testing.T) {
 		t.Errorf("of nobody: %v", none)
 	}
 }
+
+// TestIntroductionsAreBounded: what a registry lists is not overwritten, and
+// processes that only introduced themselves have a bound for good.
+func TestIntroductionsAreBounded(t *testing.T) {
+	m := newMembership(nil)
+	listed := registry.Instance{Service: nodeName, Host: "10.0.0.1", Port: 7, Owner: registry.Owner{Host: "a", PID: 1, Epoch: 7},
+		Tags: map[string]string{placeTag: "here"}}
+	m.heard("database", registry.Snapshot{Instances: []registry.Instance{listed}}, time.Now())
+	must(t, "introduce a listed one", m.introduce(member{Owner: listed.Owner, Addr: "10.0.0.9:9", Place: "there"}))
+	if k, _ := m.find(listed.Owner); k.Addr != "10.0.0.1:7" || k.Place != "here" {
+		t.Errorf("the listed process is now %+v", k)
+	}
+	m.farewell(listed.Owner)
+	if _, known := m.find(listed.Owner); !known {
+		t.Error("a farewell has taken a listed process off")
+	}
+	ghost := func(n int) member {
+		return member{Owner: registry.Owner{Host: "ghost", PID: n, Epoch: 1}, Addr: "10.0.0.9:9"}
+	}
+	for n := range introducedMost {
+		must(t, "introduce", m.introduce(ghost(n)))
+	}
+	for o := range m.introduced { // all of them have fallen silent
+		m.introduced[o] = time.Now().Add(-introductionEnds)
+	}
+	if n := len(m.list()); n != introducedMost+1 {
+		t.Errorf("%d processes are known", n)
+	}
+	if err := m.introduce(ghost(introducedMost)); err == nil {
+		t.Error("one more is taken")
+	}
+}

@@ -20,7 +20,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -445,5 +444,3 @@ var built = sync.OnceValues(func() (string, error) {
 	}
 	return path, nil
 })
-
-var digits = regexp.MustCompile(`[0-9]+`)
