@@ -21,6 +21,7 @@ var inflaters sync.Pool
 // What is not given back at the end is what the result takes; after an error
 // everything has been given back.
 func Inflate(zipped string, l Limits, take func(bytes int) error) (string, error) {
+	limit := min(l.frame(), max(alwaysInflated, mostInflated*len(zipped)))
 	if len(zipped) > 1 && zipped[1]&presetDictionary != 0 {
 		return "", malformed("zlib payload with a preset dictionary")
 	}
@@ -30,17 +31,17 @@ func Inflate(zipped string, l Limits, take func(bytes int) error) (string, error
 		return "", malformed("zlib payload: %v", err)
 	}
 	defer putBack(z)
-	b, err := grow(nil, min(firstPiece, l.frame()+1), take)
+	b, err := grow(nil, min(firstPiece, limit+1), take)
 	for err == nil {
 		if len(b) == cap(b) {
-			if b, err = grow(b, min(2*cap(b), l.frame()+1), take); err != nil {
+			if b, err = grow(b, min(2*cap(b), limit+1), take); err != nil {
 				break
 			}
 		}
 		var n int
 		n, err = z.Read(b[len(b):cap(b)])
-		if b = b[:len(b)+n]; len(b) > l.frame() {
-			err = tooLarge("inflated payload", int64(len(b)), l.frame(), "bytes or more")
+		if b = b[:len(b)+n]; len(b) > limit {
+			err = tooLarge("inflated payload", int64(len(b)), limit, "bytes or more")
 		}
 	}
 	switch {
@@ -54,6 +55,13 @@ func Inflate(zipped string, l Limits, take func(bytes int) error) (string, error
 	_ = take(-cap(b))
 	return "", err
 }
+
+// A payload may grow a hundredfold, and to 1 MiB in any case. What grows more is
+// made to cost the reader time: zlib gets there with zeros only.
+const (
+	mostInflated   = 100
+	alwaysInflated = 1 << 20
+)
 
 // errRefused is wrapped by the error of memory that was not given.
 var errRefused = errors.New("inflating the payload")
