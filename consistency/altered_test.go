@@ -43,7 +43,11 @@ func TestAlteredRules(t *testing.T) {
 		"auth": func(r *rollout.Saved) { r.Records = slices.Delete(r.Records, 2, 3) },
 		"proc": func(r *rollout.Saved) { r.Records[len(r.Records)-1].Proofs = nil },
 	}
-	down := map[string]*process{"portal": s.portals(1)[0], "auth": s.serve(1, "auth-2b", "auth", "v2"), "proc": s.serve(1, "proc-2b", "proc", "v2")}
+	down := map[string]*process{
+		"portal": s.portals(1)[0],
+		"auth":   s.serve(1, "auth-2b", "auth", "v2"),
+		"proc":   s.serve(1, "proc-2b", "proc", "v2"),
+	}
 	s.more(50)
 	for service, p := range down {
 		p.stop()

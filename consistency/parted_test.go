@@ -150,7 +150,10 @@ func (p *parted) shown(logs [2][]rollout.Entry) {
 		}
 	}
 	var steps []*operator
-	for _, step := range [][]string{{"start", "--by", "eve", "--reason", "none"}, {"ship", "auth", "--version", "v2"}, {"commit"}, {"rollback"}, {"clean"}, {"adopt"}} {
+	for _, step := range [][]string{
+		{"start", "--by", "eve", "--reason", "none"}, {"ship", "auth", "--version", "v2"},
+		{"commit"}, {"rollback"}, {"clean"}, {"adopt"},
+	} {
 		steps = append(steps, p.operator(0, step...))
 	}
 	for _, o := range steps {
@@ -249,7 +252,8 @@ func (p *parted) numbers(v verdict) {
 	forked := p.book.count(asked, func(n note) bool { return n.Code == "rules_forked" })
 	near := p.book.count(asked, func(n note) bool { return n.Code != "" && !strings.HasPrefix(n.Trace, "far-") && apart(n) })
 	crossed, back := p.crossed(p.healed, p.whole)
-	p.t.Logf("%d requests; %d while the halves saw each other with two logs, for %v; %d calls across the seam refused, %d requests failed for it (%d for everything; %d that needed nothing of the other half); "+
+	p.t.Logf("%d requests; %d while the halves saw each other with two logs, for %v; %d calls across the seam refused, "+
+		"%d requests failed for it (%d for everything; %d that needed nothing of the other half); "+
 		"%d calls crossed with what both logs hold; mixed: %d", v.requests, p.book.count(asked, apart), p.whole.Sub(p.healed).Round(100*time.Millisecond),
 		seam, forked, v.failed, near, crossed+back, mixed)
 	for letter, version := range map[string]string{"a": "v2", "b": "v1"} { // by the rules of each half's log

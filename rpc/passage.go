@@ -182,7 +182,8 @@ func (a *attempt) catchesUp(err error) (bool, error) {
 		a.parts(their)
 		return false, a.forked(their)
 	case refusal != nil:
-		a.s.c.cfg.Logger.Warn("rpc: the callee does not take the rules that it lacks", "service", a.s.name, "instance", a.ep.Addr, "applied", a.theirs, "error", refusal)
+		a.s.c.cfg.Logger.Warn("rpc: the callee does not take the rules that it lacks",
+			"service", a.s.name, "instance", a.ep.Addr, "applied", a.theirs, "error", refusal)
 		return false, err
 	}
 	return true, err
@@ -195,15 +196,16 @@ func (a *attempt) callee() (rollout.Position, error) {
 }
 
 func (a *attempt) forked(their rollout.Position) error {
-	return a.fail(RulesForked, NotExecuted, fmt.Errorf("it goes by %v, this process by %v: %w", their, a.s.c.cfg.Rollout.Log().Tip(), rollout.ErrOtherLog))
+	here := a.s.c.cfg.Rollout.Log().Tip()
+	return a.fail(RulesForked, NotExecuted, fmt.Errorf("it goes by %v, this process by %v: %w", their, here, rollout.ErrOtherLog))
 }
 
 // parts notes, and says, that the callee's log is not the one here.
 func (a *attempt) parts(their rollout.Position) {
 	tip := a.s.c.cfg.Rollout.Log().Tip()
 	a.s.c.parted.note(tip, their)
-	a.s.c.cfg.Logger.Error("rpc: the rule log has parted: calls between the two are refused until an operator adopts one (skerry release adopt)",
-		"service", a.s.name, "instance", a.ep.Addr, "here", tip.String(), "there", their.String())
+	a.s.c.cfg.Logger.Error("rpc: the rule log has parted: calls between the two are refused until an operator adopts one "+
+		"(skerry release adopt)", "service", a.s.name, "instance", a.ep.Addr, "here", tip.String(), "there", their.String())
 }
 
 // teach brings the callee the rules that it lacks: this process has them, as
