@@ -56,11 +56,11 @@ func Inflate(zipped string, l Limits, take func(bytes int) error) (string, error
 	return "", err
 }
 
-// A payload may grow a hundredfold, and to 1 MiB in any case. What grows more is
+// A payload may grow a hundredfold, and to 2 MiB in any case. What grows more is
 // made to cost the reader time: zlib gets there with zeros only.
 const (
 	mostInflated   = 100
-	alwaysInflated = 1 << 20
+	alwaysInflated = 2 << 20
 )
 
 // errRefused is wrapped by the error of memory that was not given.

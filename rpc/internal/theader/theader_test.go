@@ -282,7 +282,7 @@ func TestInflateAsksForMemory(t *testing.T) {
 		{"not given", bomb, 16 << 20, 1 << 18, errPurse, 0, 1 << 18},
 		{"nothing given", bomb, 16 << 20, 0, errPurse, 0, 0},
 		{"cut", bomb[:500], 16 << 20, 8 << 20, ErrMalformed, 0, 4 << 20},
-		{"grown a thousandfold", bomb, 16 << 20, 32 << 20, ErrTooLarge, 0, 4 << 20},
+		{"grown a thousandfold", bomb, 16 << 20, 32 << 20, ErrTooLarge, 0, 4<<20 + 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			p := &purse{limit: tt.purse}
