@@ -49,7 +49,7 @@ func (n *Node) newSources() ([]discovery.Source, error) {
 	}
 	if n.mode() != ModeDatabase {
 		lan, err := broadcast.New(broadcast.Config{
-			Cluster: n.cfg.Cluster, Owner: n.owner, Keys: n.trust.use(useLAN), Open: n.trust.mode != "", LateKeys: n.mode() == ModeAuto,
+			Cluster: n.cfg.Cluster, Owner: n.owner, Keys: n.trust.use(useLAN), Open: n.trust.mode == KeysNone, LateKeys: n.mode() == ModeAuto,
 			Port: n.cfg.LAN.Port, Interfaces: n.cfg.LAN.Interfaces, Seeds: n.cfg.LAN.Seeds, Announce: n.cfg.LAN.Announce,
 			Fetch:     n.describe,
 			FetchAddr: func() string { return n.offers.fetchAddr() },

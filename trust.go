@@ -193,7 +193,7 @@ func LANKeys(c Config, stored []string) (keys [][]byte, open bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
-	return t.use(useLAN)(), t.mode != "", nil
+	return t.use(useLAN)(), t.mode == KeysNone, nil
 }
 
 // use are the keys derived for a use: the first signs, all verify.
