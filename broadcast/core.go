@@ -105,7 +105,7 @@ type core struct {
 	peers   map[registry.Owner]*peer
 	hosts   map[netip.Addr]int // peers by the address that they were first heard from
 	places  places
-	rallied time.Time                   // when all who were silent were last asked at once
+	rallied time.Time                   // when all silent peers were last asked at once
 	seeds   []netip.AddrPort            // asked and told by unicast, always
 	visited map[netip.AddrPort]struct{} // addresses asked because a peer named them
 
