@@ -273,3 +273,13 @@ func TestProtocolPage(t *testing.T) {
 		}
 	}
 }
+
+// TestNoMergeMarkers: two texts of one place were not left side by side.
+func TestNoMergeMarkers(t *testing.T) {
+	marker := regexp.MustCompile(`(?m)^(<{7} |>{7} |={7}$)`)
+	for _, page := range pages(t) {
+		if at := marker.FindString(read(t, page)); at != "" {
+			t.Errorf("%s holds the marker %q of a merge", page, at)
+		}
+	}
+}
