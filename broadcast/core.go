@@ -109,7 +109,7 @@ type core struct {
 	seeds   []netip.AddrPort            // asked and told by unicast, always
 	visited map[netip.AddrPort]struct{} // addresses asked because a peer named them
 
-	newcomers map[newcomer]struct{}       // addresses that will be asked whether they are a known peer's
+	newcomers map[newcomer]*newWay        // addresses that will be asked whether they are a known peer's
 	proven    map[netip.Addr]time.Time    // addresses that have answered a nonce of their own, and when
 	held      map[netip.AddrPort]gathered // questions whose answers wait for that
 
@@ -175,7 +175,7 @@ func newCore(cluster string, ring [][]byte, self registry.Owner, period time.Dur
 		hosts:     map[netip.Addr]int{},
 		places:    newPlaces(),
 		visited:   map[netip.AddrPort]struct{}{},
-		newcomers: map[newcomer]struct{}{},
+		newcomers: map[newcomer]*newWay{},
 		proven:    map[netip.Addr]time.Time{},
 		held:      map[netip.AddrPort]gathered{},
 		answers:   newBucket(500, 1000),

@@ -32,6 +32,7 @@ type sim struct {
 type simNode struct {
 	*core
 	addr   netip.AddrPort
+	second netip.AddrPort // of the other protocol, if it is valid; one way of the three to everyone leaves from there
 	alive  bool
 	killed bool          // not alive, but its host is, and refuses what is sent to its port
 	cost   time.Duration // that a datagram takes it to handle or to send; 0: it has nothing else to do
@@ -131,14 +132,14 @@ func (s *sim) flush(n *simNode) {
 		}
 		n.free = maxTime(n.free, s.now).Add(n.cost)
 		for _, to := range s.nodes {
-			for range 3 {
+			for way := range 3 {
 				if o.group {
-					s.fly(to, flight{data: o.data, by: n, group: true})
+					s.fly(to, flight{data: o.data, by: n, from: n.source(way == 2), group: true})
 				}
 			}
 			for _, p := range o.to {
-				if p.addr == to.addr {
-					s.fly(to, flight{data: o.data, by: n, asked: o.asked})
+				if second := p.addr == to.second; second || p.addr == to.addr {
+					s.fly(to, flight{data: o.data, by: n, from: n.source(second), asked: o.asked})
 				}
 			}
 		}
@@ -156,6 +157,14 @@ func (s *sim) flush(n *simNode) {
 		n.showable(service, n.list(service))
 	}
 	clear(n.dirty)
+}
+
+// source is the address that a packet leaves from.
+func (n *simNode) source(second bool) netip.AddrPort {
+	if second && n.second.IsValid() {
+		return n.second
+	}
+	return n.addr
 }
 
 // resolve is ARP: who sends to one other for the first time asks everybody
@@ -180,7 +189,7 @@ func (s *sim) fly(to *simNode, f flight) {
 	if !f.group {
 		s.resolve(f.by, to)
 	}
-	f.at, f.to, f.from = s.now.Add(delay), to, f.by.addr
+	f.at, f.to = s.now.Add(delay), to
 	s.schedule(f)
 }
 

@@ -20,6 +20,7 @@ const (
 	copyWait  = 20 * time.Millisecond // in which a copy comes from an address that is known
 	wayLater  = 30 * time.Second      // until when a second address is asked that is not needed yet
 	wayTries  = 3
+	wayChecks = 16 // packets of a new address whose copies are awaited at once
 	wayGap    = 150 * time.Millisecond
 	provenFor = 10 * time.Minute // how long longer answers go to an address that has answered
 )
@@ -93,29 +94,53 @@ type newcomer struct {
 	at    path
 }
 
+// newWay is what is known of a newcomer.
+type newWay struct {
+	tries  int // questions left
+	checks int // packets whose copies are awaited
+	asked  bool
+}
+
 // newWay sees to an address that a packet of a live peer came from and that
 // the peer has not answered at. Most are a second interface or protocol of its
 // host: the copy that comes the known way counts then, and the new way is
-// asked some time later. Without that copy it is asked at once.
+// asked some time later. Without that copy it is asked at once, by whichever
+// packet: answers have no copies, and come the way that the question took.
 func (c *core) newWay(p *peer, at path, in packet, now time.Time) {
 	k := newcomer{p.owner, at}
-	if _, ok := c.newcomers[k]; ok || len(c.newcomers) >= maxUnproven || p.newcomers >= maxPaths {
-		return
-	}
-	c.newcomers[k] = struct{}{}
-	p.newcomers++
-	tries := max(1, min(wayTries, amplify*in.size/c.probeSize()))
-	c.at(now.Add(copyWait), func(now time.Time) {
-		if !p.window.old(in.seq) { // no copy has come
-			c.askWay(p, at, tries, now)
+	w := c.newcomers[k]
+	if w == nil {
+		if len(c.newcomers) >= maxUnproven || p.newcomers >= maxPaths {
 			return
 		}
-		c.at(now.Add(run.Jitter(wayLater, 0.9)), func(now time.Time) { c.askWay(p, at, tries, now) })
+		w = &newWay{}
+		c.newcomers[k] = w
+		p.newcomers++
+		c.at(now.Add(run.Jitter(wayLater, 0.9)), func(now time.Time) { c.beginWay(p, at, w, now) })
+	}
+	if w.asked || w.checks >= wayChecks {
+		return
+	}
+	w.tries = max(w.tries, 1, min(wayTries, amplify*in.size/max(c.probeSize(), padProbe(p.said))))
+	w.checks++
+	c.at(now.Add(copyWait), func(now time.Time) {
+		w.checks--
+		if !p.window.old(in.seq) { // no copy has come
+			c.beginWay(p, at, w, now)
+		}
 	})
 }
 
-func (c *core) askWay(p *peer, at path, tries int, now time.Time) {
-	if p.state != live || c.peers[p.owner] != p || p.knows(at) || tries == 0 || c.leaving {
+// beginWay asks at a new address, unless that has begun.
+func (c *core) beginWay(p *peer, at path, w *newWay, now time.Time) {
+	if !w.asked {
+		w.asked = true
+		c.askWay(p, at, w, now)
+	}
+}
+
+func (c *core) askWay(p *peer, at path, w *newWay, now time.Time) {
+	if p.state != live || c.peers[p.owner] != p || p.knows(at) || w.tries == 0 || c.leaving {
 		delete(c.newcomers, newcomer{p.owner, at})
 		p.newcomers--
 		return
@@ -123,11 +148,14 @@ func (c *core) askWay(p *peer, at path, tries int, now time.Time) {
 	if c.probes.take(now) {
 		nonce := c.nonce()
 		c.await(nonce, p.owner, []path{at}, now)
-		c.send(probe, &wire.Probe{Nonce: nonce}, outbound{to: []path{at}})
+		body := &wire.Probe{Nonce: nonce}
+		body.Pad = c.pad(body, padProbe(p.said))
+		c.send(probe, body, outbound{to: []path{at}})
 	} else {
 		c.stats.Rate++
 	}
-	c.at(now.Add(wayGap), func(now time.Time) { c.askWay(p, at, tries-1, now) })
+	w.tries--
+	c.at(now.Add(wayGap), func(now time.Time) { c.askWay(p, at, w, now) })
 }
 
 // validate notes that an address has answered a nonce that was sent to it.
