@@ -237,9 +237,9 @@ func (s *site) renew(rest, old []*process) (all []*process) {
 		how.state, again.Name = firstName(p), p.Name+"+"
 		started := s.start(p.host, again, how)
 		s.await(again.Name+" works", func() bool {
-			return s.book.count(began, func(n note) bool { return strings.HasPrefix(n.ID, again.Name+"#") }) > 0
+			return s.book.count(began, func(n note) bool { return strings.HasPrefix(n.ID, again.Name+"#") }) > 40
 		})
-		pause(s.t.Context(), 500*time.Millisecond) // that the other callers know of it, too
+		pause(s.t.Context(), time.Second) // that the other callers know of it, too
 		all = append(all, started)
 	}
 	return all
