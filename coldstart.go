@@ -16,6 +16,7 @@ import (
 const (
 	coldLimit  = 2 * time.Second        // whatever happens
 	keptLimit  = time.Second            // the same with rules of an earlier run at hand
+	newsLimit  = 8 * time.Second        // the same while a process says that it has newer ones: on slow lines a connection takes seconds
 	aloneLimit = 700 * time.Millisecond // on a LAN where nobody answers: it has been asked at 0 s
 	youngLimit = 300 * time.Millisecond // without news where all who answer have just started, too: mostly long enough for what one of them has just learned
 	coldAsks   = 3                      // processes asked at a time
@@ -204,17 +205,21 @@ func (c *coldStart) done() bool {
 }
 
 func (c *coldStart) weigh(now time.Time) (because string, again time.Duration) {
-	awaited := 0
+	awaited, newer := 0, false
 	for owner, p := range c.others {
 		switch {
 		case p.awaited(c.applied):
 			awaited++
+			newer = newer || p.said && c.applied.Before(p.theirs)
 		case p.old && !p.failed:
 			return owner.String() + " knows them", 0
 		}
 	}
 	limit := coldLimit
-	if c.kept {
+	switch {
+	case newer:
+		limit = newsLimit
+	case c.kept:
 		limit = keptLimit
 	}
 	left := limit - now.Sub(c.begun)
@@ -247,7 +252,7 @@ func (c *coldStart) wait(awaited int, now time.Time) (wait time.Duration, lost b
 		case s.lost:
 			continue
 		case s.database, !s.partial && !s.answered, awaited > 0:
-			wait = coldLimit // its word is awaited
+			wait = newsLimit // its word is awaited
 		case len(c.others) > 0:
 			wait = max(wait, youngLimit-now.Sub(c.heard))
 		case s.partial:
@@ -324,7 +329,7 @@ func (n *Node) askKept() {
 // askFirst puts a question that the cold start waits for.
 func (n *Node) askFirst(m member, question func(context.Context, member) error) {
 	n.lookout.Go(func(ctx context.Context) error {
-		ctx, cancel := context.WithTimeout(ctx, coldLimit)
+		ctx, cancel := context.WithTimeout(ctx, newsLimit)
 		defer cancel()
 		err := question(ctx, m)
 		n.cold.answered(m.Owner, err)

@@ -111,6 +111,20 @@ func TestTracesWaitForTheRules(t *testing.T) {
 			c.list("database", gone, rollout.Generation{}, time.Now())
 			after(80*time.Millisecond, func() { list(c, "lan", colleague("a", time.Minute, "2 x")) })
 		}, 80 * time.Millisecond, "a/1/"},
+		{"newer rules come over a slow line", "lan", false, func(c *coldStart) {
+			after(600*time.Millisecond, func() { list(c, "lan", colleague("a", time.Minute, "6 x")) })
+			after(3*time.Second, func() { c.answered(colleague("a", 0, "").Owner, nil) })
+		}, 3 * time.Second, "a/1/"},
+		{"newer rules come over a slow line, old ones are at hand", "database lan", true, func(c *coldStart) {
+			after(600*time.Millisecond, func() { list(c, "lan", colleague("a", time.Minute, "6 x")) })
+			after(3*time.Second, func() { c.answered(colleague("a", 0, "").Owner, nil) })
+		}, 3 * time.Second, "a/1/"},
+		{"newer rules never come", "lan", false, func(c *coldStart) {
+			after(600*time.Millisecond, func() { list(c, "lan", colleague("a", time.Minute, "6 x")) })
+		}, newsLimit, "nobody has said"},
+		{"a process that does not say what it has never answers", "lan", false, func(c *coldStart) {
+			after(600*time.Millisecond, func() { list(c, "lan", colleague("a", time.Minute, "")) })
+		}, coldLimit, "nobody has said"},
 		{"the database is frozen", "database", false, func(c *coldStart) {}, coldLimit, "nobody has said"},
 		{"the database is frozen, old rules are at hand", "database", true, func(c *coldStart) {}, keptLimit, "nobody has said"},
 		{"everything is away", "database lan", true, func(c *coldStart) {
