@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -23,6 +24,7 @@ type Host struct {
 
 	lan     *LAN
 	faults  faults
+	line    *atomic.Pointer[Line] // nil: a cable
 	mu      sync.Mutex
 	started []*Process
 }

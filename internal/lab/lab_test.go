@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -18,10 +19,16 @@ import (
 // whether a host can be reached.
 const dialVar = "SKERRY_LAB_DIAL"
 
+// bytesVar has it send a datagram of so many bytes instead.
+const bytesVar = "SKERRY_LAB_BYTES"
+
 func TestMain(m *testing.M) {
 	to := os.Getenv(dialVar)
 	if to == "" {
 		os.Exit(m.Run())
+	}
+	if n, err := strconv.Atoi(os.Getenv(bytesVar)); err == nil {
+		os.Exit(sendLong(to, n))
 	}
 	for range 3 {
 		_, err := net.DialTimeout("tcp", net.JoinHostPort(to, "9"), 300*time.Millisecond)
@@ -30,6 +37,23 @@ func TestMain(m *testing.M) {
 		}
 	}
 	os.Exit(1)
+}
+
+// sendLong returns 0 when a datagram has reached a host, whose kernel refuses
+// it.
+func sendLong(to string, n int) int {
+	c, err := net.Dial("udp", net.JoinHostPort(to, "9"))
+	if err != nil {
+		return 1
+	}
+	for range 3 {
+		_, _ = c.Write(make([]byte, n)) // refused are those before it
+		_ = c.SetReadDeadline(time.Now().Add(400 * time.Millisecond))
+		if _, err := c.Read(make([]byte, 1)); errors.Is(err, syscall.ECONNREFUSED) {
+			return 0
+		}
+	}
+	return 1
 }
 
 func reaches(from *lab.Host, to string) bool {
@@ -73,6 +97,41 @@ func TestCablesAndFaults(t *testing.T) {
 	check("connected later", c, a.IP(1), true)
 	if n := l.Counts()[0]; n.SentPackets == 0 || n.ReceivedBytes == 0 {
 		t.Errorf("counts of host 0: %+v", n)
+	}
+}
+
+// TestLine: a line delays, loses, and swallows what is long, both ways.
+func TestLine(t *testing.T) {
+	l := lab.New(t, 2)
+	a, b := l.Host(0), l.Host(1)
+	passes := func(bytes int) (took time.Duration, ok bool) {
+		begun := time.Now()
+		c := a.Command(os.Args[0])
+		c.Env = append(os.Environ(), dialVar+"="+b.IP(0), bytesVar+"="+strconv.Itoa(bytes))
+		err := c.Run()
+		return time.Since(begun), err == nil
+	}
+	if _, ok := passes(56); !ok {
+		t.Fatal("nothing passes a cable")
+	}
+	b.Line(lab.Line{Delay: 150 * time.Millisecond})
+	if took, ok := passes(56); !ok || took < 300*time.Millisecond {
+		t.Errorf("over a line of 150 ms each way: %v, %v", took, ok)
+	}
+	b.Line(lab.Line{Most: 1000})
+	if _, ok := passes(800); !ok {
+		t.Error("a short packet does not pass")
+	}
+	if _, ok := passes(1200); ok {
+		t.Error("a long packet passes")
+	}
+	b.Line(lab.Line{Loss: 100})
+	if _, ok := passes(56); ok {
+		t.Error("what is lost passes")
+	}
+	b.Line(lab.Line{})
+	if !reaches(a, b.IP(0)) {
+		t.Error("TCP does not pass")
 	}
 }
 
