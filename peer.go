@@ -75,13 +75,14 @@ func (n *Node) newPeer(m member) (*peer, error) {
 		ep.Owner = m.Owner.String()
 	}
 	c, err := rpc.NewClient(rpc.ClientConfig{
-		Resolver:   rpc.Static(ep),
-		TLS:        n.tls.client,
-		RequireTLS: n.cfg.TLS.Providers != "any",
-		Site:       n.siteTLS,
-		Identity:   n.identity(),
-		Caller:     nodeName,
-		Logger:     n.log,
+		Resolver:       rpc.Static(ep),
+		ConnectTimeout: n.cfg.Calls.ConnectTimeout,
+		TLS:            n.tls.client,
+		RequireTLS:     n.cfg.TLS.Providers != "any",
+		Site:           n.siteTLS,
+		Identity:       n.identity(),
+		Caller:         nodeName,
+		Logger:         n.log,
 	})
 	if err != nil {
 		return nil, err

@@ -25,7 +25,7 @@ type ClientConfig struct {
 	RequireTLS     bool                // with TLS: endpoints without it are not called
 	Site           Site                // makes the connections to endpoints with Site set
 	Identity       Identity            // what servers are told of this process
-	ConnectTimeout time.Duration       // for TCP, TLS and the first answer together; 0 means 500 ms
+	ConnectTimeout time.Duration       // for TCP, TLS and the first answer together, and six times as long as TCP took; 0 means 500 ms
 	Connections    int                 // to each skerry endpoint; 0 means 1
 	Sizes          Sizes               // of messages and of what waits to be written
 	Interceptors   []ClientInterceptor // around every call of every service, the first one outermost

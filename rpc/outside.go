@@ -20,7 +20,7 @@ func (c *Call) Try(e *Endpoint) (done func()) {
 // protocol: with TLS when the endpoint has it, within ConnectTimeout. The
 // watcher is told what comes of it; the connection is the caller's.
 func (c *Client) Dial(ctx context.Context, e *Endpoint) (net.Conn, error) {
-	limited, cancel := context.WithTimeout(ctx, c.cfg.ConnectTimeout)
+	limited, cancel := forOpening(ctx, c.cfg.ConnectTimeout)
 	defer cancel()
 	nc, err := c.dialNet(limited, e)
 	switch {

@@ -150,7 +150,7 @@ func (p *peer) dial(on *lane, d *dial) {
 
 // open makes a link, tells the watcher how that went, and lets it receive.
 func (p *peer) open(caller context.Context) (*link, error) {
-	ctx, cancel := context.WithTimeout(caller, p.c.cfg.ConnectTimeout)
+	ctx, cancel := forOpening(caller, p.c.cfg.ConnectTimeout)
 	defer cancel()
 	l, err := p.establish(ctx)
 	if err == nil {

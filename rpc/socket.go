@@ -83,11 +83,12 @@ func (c *Client) dialTCP(ctx context.Context, addr string) (net.Conn, error) {
 	if c.cfg.Dial != nil {
 		return c.cfg.Dial(ctx, addr)
 	}
-	d := net.Dialer{KeepAliveConfig: clientKeepAlive}
+	d, begun := net.Dialer{KeepAliveConfig: clientKeepAlive}, time.Now()
 	nc, err := persist(ctx, c.spawn, func(ctx context.Context) (net.Conn, error) { return d.DialContext(ctx, "tcp", addr) })
 	if err != nil {
 		return nil, err
 	}
+	stretch(ctx, time.Since(begun))
 	setUserTimeout(nc, clientUserTimeout)
 	return nc, nil
 }
