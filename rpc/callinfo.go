@@ -20,8 +20,9 @@ type CallInfo struct {
 	Deadline   time.Time // zero when the caller set none
 	OneWay     bool
 
-	token string    // as it came
-	from  *PeerInfo // nil outside of a server
+	token  string    // as it came
+	unseen bool      // by it nothing was executed yet, as the caller says
+	from   *PeerInfo // nil outside of a server
 }
 
 // From is what the server knows of the other end of the connection that the

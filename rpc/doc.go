@@ -144,6 +144,7 @@
 //	sk-c         the calling service
 //	sk-a         attempt, when it is not the first of the whole chain
 //	sk-t         rollout token, raw (rollout.Token.AppendRaw)
+//	sk-u         1: the token is of the empty log, and nothing was executed by it yet
 //
 // of a reply (generated clients have them as LastResponseMeta_().Headers, a map
 // that many calls share and nobody may change):

@@ -72,6 +72,9 @@ func (r *request) enter(d *door, agent *rollout.Agent) (Code, error) {
 			err = agent.Log().AdmitOutside(token)
 		}
 	}
+	if err == nil && r.info.unseen && token.Generation.Before(agent.Log().Last()) {
+		err = rollout.ErrExpired // it has missed the rules of the site, and may begin anew
+	}
 	if err != nil {
 		return RulesCode(err), r.refusal(token, agent, err)
 	}

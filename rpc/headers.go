@@ -18,6 +18,7 @@ const (
 	keyCaller   = "sk-c"
 	keyAttempt  = "sk-a"
 	keyToken    = "sk-t"
+	keyUnseen   = "sk-u"
 
 	keyVersion  = "sk-v"
 	keyInstance = "sk-i"
@@ -70,6 +71,9 @@ func appendCallHead(dst []byte, flags uint16, call *Call, info *CallInfo, caller
 		dst = appendNumber(dst, keyAttempt, int64(attempt))
 	}
 	pair(keyToken, call.passage.raw)
+	if call.passage.unseen {
+		pair(keyUnseen, "1")
+	}
 	if info != nil {
 		pair(keyTraceState, info.TraceState)
 		pair(keyBaggage, info.Baggage)
@@ -107,6 +111,8 @@ func readCallHeader(h *theader.Header, info *CallInfo) (remaining time.Duration)
 			info.Baggage = value
 		case keyToken:
 			info.token = value
+		case keyUnseen:
+			info.unseen = value == "1"
 		case keyAttempt:
 			if n, err := strconv.Atoi(value); err == nil && n > 1 {
 				info.Attempt = min(n, maxAttempt)

@@ -46,13 +46,15 @@ func (noRules) Records(rollout.Generation) ([][]byte, error)               { ret
 // passage is a call's way through a site whose versions change: the trace
 // that it belongs to, and the token that the attempt under way carries.
 type passage struct {
-	trace  *rollout.Trace // nil: the call carries no token
-	token  rollout.Token
-	raw    string
-	wait   bool      // by the rules, a missing version is waited for
-	next   *Endpoint // where the next attempt goes, nil: where the picker says
-	mended int
-	own    rollout.Trace // of a call outside any trace
+	trace   *rollout.Trace // nil: the call carries no token
+	token   rollout.Token
+	raw     string
+	wait    bool      // by the rules, a missing version is waited for
+	unseen  bool      // the token is of the empty log, and the trace has executed nothing
+	insists bool      // the rules that the callee has can't be fetched
+	next    *Endpoint // where the next attempt goes, nil: where the picker says
+	mended  int
+	own     rollout.Trace // of a call outside any trace
 }
 
 // enter finds the call's trace. Outside of any the call is an orphan: it is
@@ -103,6 +105,7 @@ func (a *attempt) route() error {
 		c.Version = version
 	}
 	p.wait = by != rollout.Concurrent
+	p.unseen = p.token.Generation == (rollout.Generation{}) && !p.insists && p.trace.Fresh()
 	return nil
 }
 
@@ -145,12 +148,15 @@ func (a *attempt) mend(err error) (bool, error) {
 	case RulesForked:
 		return a.rejoin(), err
 	case Retired, WrongVersion:
-		theirs, parsed := rollout.ParseGeneration(a.theirs)
-		if parsed == nil && a.s.c.cfg.Rollout.Log().Last().Before(theirs) && a.learn(a.ep, theirs) != nil {
+		if a.behind() && a.learn(a.ep, a.theirGeneration()) != nil {
 			return false, err
 		}
 		return a.reroute(), err
 	case Expired: // nobody has seen the token of a root that has called nobody yet
+		if a.behind() && a.learn(a.ep, a.theirGeneration()) != nil && p.unseen {
+			p.insists = true // the callee may serve it all the same
+			return true, nil
+		}
 		return p.trace.Refresh(a.ctx, p.token), err
 	case VersionUnavailable:
 		switch {
@@ -161,6 +167,17 @@ func (a *attempt) mend(err error) (bool, error) {
 		}
 	}
 	return false, err
+}
+
+// theirGeneration is the callee's newest, zero when it has not said.
+func (a *attempt) theirGeneration() rollout.Generation {
+	g, _ := rollout.ParseGeneration(a.theirs) // what can't be read is as good as nothing
+	return g
+}
+
+// behind reports whether the callee knows rules that this process does not.
+func (a *attempt) behind() bool {
+	return a.ep != nil && a.s.c.cfg.Rollout.Log().Last().Before(a.theirGeneration())
 }
 
 func (a *attempt) stale() bool {

@@ -207,6 +207,45 @@ func TestARetiredRootStartsOverUnseen(t *testing.T) {
 	s.check()
 }
 
+// A root that began before its process had heard of any rules is refused once
+// by a callee that has some, and reads the newest then: by none, auth and proc
+// could be of two releases. A trace that has executed something goes on.
+func TestARootWithoutRulesStartsOverUnseen(t *testing.T) {
+	s := newSite(t)
+	late, seen := s.caller("late"), s.caller("seen")
+	old, auth := s.start("auth", "v1"), s.start("auth", "v2")
+	proc := s.start("proc", "v1")
+	again, end := seen.begin(t.Context(), 2)
+	defer end()
+	if err := seen.call(again, "proc"); err != nil {
+		t.Fatal(err)
+	}
+	next := s.start("proc", "v2")
+	s.commit(v1, nil, old, auth, proc, next)
+	s.commit(v2, nil, old, auth, proc, next)
+	ctx, end2 := late.begin(t.Context(), 1)
+	defer end2()
+	both := func() error { return late.call(ctx, "proc") }
+	if err := together(both, both, both, both); err != nil {
+		t.Fatal(err)
+	}
+	if g := rollout.TraceFrom(ctx).Token().Generation; g != s.rules.Last() {
+		t.Errorf("the token reads %v, want %v", g, s.rules.Last())
+	}
+	for range 4 {
+		if err := late.call(ctx, "auth"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if old.executed.Load() != 0 || auth.executed.Load() != 4 {
+		t.Errorf("v1 executed %d, v2 %d", old.executed.Load(), auth.executed.Load())
+	}
+	if err := seen.call(again, "proc"); err != nil {
+		t.Errorf("a trace that had begun before the rules: %v", err)
+	}
+	s.check()
+}
+
 // A root that has missed a whole release finds no instance of the version it
 // knows, and learns from the others.
 func TestARootFarBehindCatchesUp(t *testing.T) {
@@ -323,6 +362,9 @@ func TestATokenOlderThanTheFirstRule(t *testing.T) {
 	caller, old := s.caller("caller"), s.start("auth", "v1")
 	ctx, end := caller.begin(t.Context(), 1)
 	defer end()
+	if err := caller.call(ctx, "auth"); err != nil {
+		t.Fatal(err)
+	}
 	next := s.start("auth", "v2")
 	s.commit(v1, nil, old, next)
 	s.commit(v2, nil, old, next)
