@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"maps"
+	"math"
 	"net"
 	"net/netip"
 	"slices"
@@ -65,7 +66,7 @@ func (c Config) check(p *problems) {
 	inRange(p, "stats.max_size", c.Stats.MaxSize, 1<<20, 1<<30)
 	inRange(p, "limits.calls", c.Limits.Calls, 1, 1_000_000)
 	if c.Memory.Floor >= 0 {
-		inRange(p, "memory.floor", c.Memory.Floor, heap.Least, 1<<40)
+		inRange(p, "memory.floor", c.Memory.Floor, heap.Least, min(math.MaxInt, 1<<40))
 	}
 	c.Gateway.check(p)
 	oneOf(p, "rollout.orphans", c.Rollout.Orphans, OrphansMigrate, OrphansStrict)

@@ -31,6 +31,9 @@ func setScalar(v reflect.Value, text, unit string) error {
 		if err != nil {
 			return err
 		}
+		if v.OverflowInt(n) {
+			return fmt.Errorf("%s is more than a process of this system can hold", text)
+		}
 		v.SetInt(n)
 	case v.CanInt():
 		n, err := strconv.ParseInt(text, 10, v.Type().Bits())

@@ -119,19 +119,23 @@ func (n *Node) learnFrom(ctx context.Context, since func(context.Context, rollou
 func (n *Node) loadMembers() *membership {
 	var kept []member
 	if n.files.members != "" {
-		if err := readJSON(n.files.members, &kept); err != nil {
+		var err error
+		if kept, err = readState[[]member](n, n.files.members); err != nil {
 			n.log.Warn("the kept list of processes can't be read; it is learnt again", "err", err)
 		}
 	}
 	return newMembership(kept)
 }
 
-// rememberMembers keeps the membership list on disk.
+// rememberMembers keeps the membership list on disk, and what of the rules was
+// not kept when they came.
 func (n *Node) rememberMembers(ctx context.Context) error {
 	for {
 		wait := run.Sleep(ctx, keepMembers)
+		_, _ = onDisk(n, func() (none struct{}, err error) { return none, n.holdState() }) // which says what is wrong
+		n.keepRules()
 		if list, changed := n.members.changed(); changed && n.files.members != "" {
-			if err := writeJSON(n.files.members, list); err != nil {
+			if err := n.writeState(n.files.members, list); err != nil {
 				n.log.Warn("the list of processes is not kept", "err", err)
 			}
 		}

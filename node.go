@@ -30,6 +30,10 @@ type Node struct {
 	log          *slog.Logger
 	owner        registry.Owner
 	files        stateFiles
+	disk         run.Disk // of the state files
+	keeping      run.Disk // one Keep of the rules at a time
+	unkept       bool     // the log knows that rules are not kept; for jobs of keeping
+	taken        bool     // the log knows that the files are another's; for jobs of disk
 	tls          security
 	sources      []discovery.Source
 	stats        *health.Recorder
@@ -97,13 +101,12 @@ func newNode(cfg Config, opts []Option) (n *Node, err error) {
 	if n.log = n.opts.logger; n.log == nil {
 		n.log = cfg.Log.Logger()
 	}
-	files := n.openStateDir()
+	n.files = n.findState()
 	defer func() {
 		if err != nil {
-			files.slot.free()
+			n.freeState()
 		}
 	}()
-	n.files = files
 	if n.tls, err = loadTLS(cfg.TLS); err != nil {
 		return nil, err
 	}
@@ -227,7 +230,7 @@ func (n *Node) Close() error {
 			n.lookout.Stop(),
 			n.registries.Stop(),
 		)
-		n.files.slot.free()
+		n.freeState()
 		n.lowerHeap()
 		n.log.Info("node is closed")
 	})

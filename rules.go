@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"path/filepath"
 
+	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/internal/statedir"
 	"github.com/skerry/skerry/registry/postgres"
 	"github.com/skerry/skerry/rollout"
@@ -23,19 +24,30 @@ func (n *Node) newAgent() *rollout.Agent {
 			"generation", last.String(), "lacks", needs, "do", "upgrade this program to a later version of skerry, and start it again")
 	}
 	var unread error
+	cfg.Learnt = n.keepRules
+	hung := n.files.hung
 	if file := n.files.rules; file != "" {
-		cfg.Saved, unread = readSaved(file)
+		cfg.Saved, unread = onDisk(n, func() (rollout.Saved, error) { return readSaved(file) })
+		if errors.Is(unread, run.ErrDiskHangs) {
+			hung, unread = unread, nil
+		}
 		if n.files.others != "" {
-			if theirs, err := readSaved(n.files.others); err == nil {
+			if theirs, err := onDisk(n, func() (rollout.Saved, error) { return readSaved(n.files.others) }); err == nil {
 				cfg.Saved.Records, cfg.Saved.Tip = theirs.Records, theirs.Tip
 			}
 		}
-		cfg.Save = func(s rollout.Saved) error { return writeJSON(file, s) }
+		cfg.Save = func(s rollout.Saved) error { return n.writeState(file, s) }
+	}
+	if hung != nil {
+		cfg.Save = func(rollout.Saved) error { return unkeepable(hung) }
 	}
 	a, aside := rollout.NewAgent(cfg)
 	if aside = errors.Join(unread, aside); aside != nil {
-		kept := filepath.Base(n.files.rules) + ".aside"
-		if err := statedir.Rename(n.files.rules, kept); err != nil {
+		kept, err := onDisk(n, func() (string, error) {
+			kept := filepath.Base(n.files.rules) + ".aside"
+			return kept, statedir.Rename(n.files.rules, kept)
+		})
+		if err != nil {
 			kept = err.Error()
 		}
 		n.log.Warn("kept rules of versions are not believed, and are learnt again from others", "file", n.files.rules, "aside", kept, "err", aside)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/skerry/skerry/internal/statedir"
@@ -20,7 +21,13 @@ const maxSlots = 64
 // that ended: the system lets go of the lock with the process.
 type slot struct {
 	base string // of the names of its files
-	lock *os.File
+	lock *lock  // nil where the file system knows none
+}
+
+// lock is the file that is locked.
+type lock struct {
+	mu   sync.Mutex
+	file *os.File // nil: freed
 }
 
 // takeSlot locks the first free slot of a name in a directory. Where the file
@@ -28,10 +35,10 @@ type slot struct {
 func takeSlot(dir, name string) (slot, error) {
 	for i := range maxSlots {
 		s := slot{base: filepath.Join(dir, slotName(name, i))}
-		var err error
-		s.lock, err = statedir.Lock(s.base + ".lock")
+		file, err := statedir.Lock(s.base + ".lock")
 		switch {
 		case err == nil:
+			s.lock = &lock{file: file}
 			return s, nil
 		case isUnsafe(err):
 			return slot{}, err
@@ -58,9 +65,39 @@ func slotName(name string, i int) string {
 
 // free lets another process have the slot.
 func (s slot) free() {
-	if s.lock != nil {
-		s.lock.Close()
+	if s.lock == nil {
+		return
 	}
+	s.lock.mu.Lock()
+	defer s.lock.mu.Unlock()
+	if s.lock.file != nil {
+		s.lock.file.Close()
+		s.lock.file = nil
+	}
+}
+
+// hold sees to it that the files are still this process's own. When the lock
+// was removed it is made again; errTaken when another process was faster.
+func (s slot) hold() (again bool, err error) {
+	if s.lock == nil {
+		return false, nil
+	}
+	s.lock.mu.Lock()
+	defer s.lock.mu.Unlock()
+	path := s.base + ".lock"
+	if s.lock.file == nil || statedir.Holds(s.lock.file, path) {
+		return false, nil
+	}
+	file, err := statedir.Lock(path)
+	if errors.Is(err, statedir.ErrLocked) {
+		return false, errTaken
+	}
+	if err != nil {
+		return false, fmt.Errorf("lock %s: %w", path, err)
+	}
+	s.lock.file.Close()
+	s.lock.file = file
+	return true, nil
 }
 
 // newest is the file with the ending that a process of the same name in

@@ -53,7 +53,7 @@ func (n *Node) newSources() ([]discovery.Source, error) {
 			Port: n.cfg.LAN.Port, Interfaces: n.cfg.LAN.Interfaces, Seeds: n.cfg.LAN.Seeds, Announce: n.cfg.LAN.Announce,
 			Fetch:     n.describe,
 			FetchAddr: func() string { return n.offers.fetchAddr() },
-			State:     n.files.peerState(),
+			State:     n.peerState(),
 			Logger:    n.log,
 		})
 		if err != nil {

@@ -1,7 +1,6 @@
 package skerry
 
 import (
-	"encoding/json"
 	"errors"
 	"io/fs"
 	"os"
@@ -19,6 +18,7 @@ type stateFiles struct {
 	lists, peers, stats, rules, members string
 	keys                                string // of the site, as the database has told them
 	others                              string // a neighbour's rules, for a process without any
+	hung                                error  // the disk did not answer when this process started
 }
 
 // openStateDir finds and makes the directory, and takes the files of this
@@ -101,27 +101,12 @@ func (n *Node) fileName() string {
 }
 
 // peerState keeps the addresses of peers on the LAN.
-func (f stateFiles) peerState() broadcast.State {
-	if f.peers == "" {
+func (n *Node) peerState() broadcast.State {
+	if n.files.peers == "" {
 		return broadcast.State{}
 	}
 	return broadcast.State{
-		Load: func() (list []string, err error) {
-			text, err := statedir.ReadFile(f.peers)
-			if errors.Is(err, fs.ErrNotExist) {
-				return nil, nil
-			}
-			if err == nil {
-				err = json.Unmarshal(text, &list)
-			}
-			return list, err
-		},
-		Save: func(list []string) error {
-			text, err := json.Marshal(list)
-			if err != nil {
-				return err
-			}
-			return statedir.WriteFile(f.peers, text)
-		},
+		Load: func() ([]string, error) { return readState[[]string](n, n.files.peers) },
+		Save: func(list []string) error { return n.writeState(n.files.peers, list) },
 	}
 }

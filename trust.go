@@ -135,18 +135,17 @@ func (n *Node) storeKeys(texts []string) {
 	if n.files.keys == "" || n.trust.mode != "" {
 		return
 	}
-	if err := writeJSON(n.files.keys, texts); err != nil {
+	if err := n.writeState(n.files.keys, texts); err != nil {
 		n.log.Warn("the site's keys are not kept: a start without the database will find no other process", "err", err)
 	}
 }
 
 // loadKeys takes the keys that an earlier run has read in the database.
 func (n *Node) loadKeys() {
-	var texts []string
 	if n.files.keys == "" || n.mode() == ModeBroadcast {
 		return
 	}
-	err := readJSON(n.files.keys, &texts)
+	texts, err := readState[[]string](n, n.files.keys)
 	if err == nil {
 		err = n.trust.store(texts)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"log/slog"
+	"math"
 	"net/netip"
 	"os"
 	"reflect"
@@ -123,12 +124,13 @@ func TestRing(t *testing.T) {
 func TestPacketText(t *testing.T) {
 	c := newCodec("site", ring("secret"))
 	listing := func(l wire.Listing) thrift.TStruct { return &wire.Announce{Listing: &l} }
+	most := math.MaxInt32
 	bad := map[string]packet{
 		"host of the sender":       {kind: probe, sender: registry.Owner{Host: "a\x1b[2J", PID: 1}, body: &wire.Probe{}},
 		"sender in no UTF-8":       {kind: probe, sender: registry.Owner{Host: "a\xff", PID: 1}, body: &wire.Probe{}},
 		"long host of the sender":  {kind: probe, sender: registry.Owner{Host: strings.Repeat("h", 64), PID: 1}, body: &wire.Probe{}},
 		"negative process":         {kind: probe, sender: registry.Owner{Host: "h", PID: -1}, body: &wire.Probe{}},
-		"huge process":             {kind: probe, sender: registry.Owner{Host: "h", PID: 1 << 40}, body: &wire.Probe{}},
+		"huge process":             {kind: probe, sender: registry.Owner{Host: "h", PID: most + 1}, body: &wire.Probe{}},
 		"service asked for":        {kind: query, body: &wire.Query{Services: []string{"a\nb"}}},
 		"service of a probe":       {kind: probe, body: &wire.Probe{Services: []string{"\x1b"}}},
 		"many services of a probe": {kind: probe, body: &wire.Probe{Services: slices.Repeat([]string{"a"}, 17)}},

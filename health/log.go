@@ -15,10 +15,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/skerry/skerry/internal/quote"
+	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/internal/statedir"
 )
 
@@ -26,8 +26,8 @@ import (
 // owns the file; processes of one host use files of their own. File and
 // directory must be safe from other users: see package internal/statedir.
 type LogSink struct {
-	mu  sync.Mutex // a period's lines stay together
-	cfg LogConfig
+	disk run.Disk // a period's lines stay together
+	cfg  LogConfig
 }
 
 // LogConfig sets up a LogSink.
@@ -45,8 +45,9 @@ func NewLogSink(cfg LogConfig) *LogSink {
 	return &LogSink{cfg: cfg}
 }
 
-// Write appends one line for each row.
-func (s *LogSink) Write(_ context.Context, rows []Row) error {
+// Write appends one line for each row: all of them or, when the disk is full or
+// does not answer while ctx lasts, none.
+func (s *LogSink) Write(ctx context.Context, rows []Row) error {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	for i := range rows {
@@ -54,36 +55,54 @@ func (s *LogSink) Write(_ context.Context, rows []Row) error {
 			return fmt.Errorf("encode statistics: %w", err)
 		}
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.append(quote.JSON(b.Bytes())); err != nil {
+	text := quote.JSON(b.Bytes())
+	var before int64
+	write := func() (err error) {
+		before, err = s.append(text)
+		return err
+	}
+	tooLate := func() { _ = s.cut(before) } // the rows are written with the next ones
+	if err := s.disk.Do(ctx, write, tooLate); err != nil {
 		return fmt.Errorf("write statistics to %q: %w", s.cfg.Path, err)
 	}
 	return nil
 }
 
-// append writes text to the file, in a new one when it would grow too large.
-// s.mu is held.
-func (s *LogSink) append(text []byte) error {
+// append writes text to the file, in a new one when it would grow too large,
+// and returns how long it was before.
+func (s *LogSink) append(text []byte) (before int64, err error) {
 	if err := statedir.Make(filepath.Dir(s.cfg.Path)); err != nil {
-		return err
+		return 0, err
 	}
 	info, err := statedir.Stat(s.cfg.Path)
 	switch {
-	case err == nil && info.Size() > 0 && info.Size()+int64(len(text)) > int64(s.cfg.MaxSize)<<20:
-		err = s.rotate(time.Now())
 	case errors.Is(err, fs.ErrNotExist):
-		err = nil
+	case err != nil:
+		return 0, err
+	case info.Size() > 0 && info.Size()+int64(len(text)) > int64(s.cfg.MaxSize)<<20:
+		if err := s.rotate(time.Now()); err != nil {
+			return 0, err
+		}
+	default:
+		before = info.Size()
 	}
+	f, err := statedir.Append(s.cfg.Path)
 	if err != nil {
-		return err
+		return before, err
 	}
+	if _, err = f.Write(text); err != nil {
+		err = errors.Join(err, f.Truncate(before)) // no line that is cut off
+	}
+	return before, errors.Join(err, f.Close())
+}
+
+// cut takes what was written last off the file.
+func (s *LogSink) cut(size int64) error {
 	f, err := statedir.Append(s.cfg.Path)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(text)
-	return errors.Join(err, f.Close())
+	return errors.Join(f.Truncate(size), f.Close())
 }
 
 // rotateStamp stands before the extension of a file that was put aside.

@@ -24,6 +24,7 @@ type Agent struct {
 
 	mu      sync.Mutex
 	kept    kept           // what is applied and promised
+	unkept  bool           // what was saved last is something else
 	lacks   []string       // what the entry after the last needs and this version does not know
 	changed chan struct{}  // closed when the next entry is applied
 	running map[string]int // service/version that this process runs
@@ -42,7 +43,12 @@ type AgentConfig struct {
 	// does not know. It must not use the agent; nil tells nothing.
 	TooOld func(last Generation, needs []string)
 
-	Save func(Saved) error // keeps it: before a promise counts, and when rules were learnt; never twice at a time; nil keeps nothing
+	// Save keeps it: before a promise counts, and when rules were learnt; never
+	// twice at a time. It gives up on a disk that hangs. nil keeps nothing.
+	Save func(Saved) error
+	// Learnt is called when rules were learnt: it has [Agent.Keep] write them
+	// down, and returns soon. nil: Learn does it, and says when it fails.
+	Learnt func()
 }
 
 // Errors of the agent.
@@ -68,6 +74,7 @@ func NewAgent(cfg AgentConfig) (a *Agent, aside error) {
 	if _, err := a.apply(entries, always); err != nil {
 		aside = errors.Join(aside, err)
 	}
+	a.unkept = false
 	a.EndEmpty() // no trace has begun here by the empty log
 	if err := a.reload(cfg.Saved); err != nil {
 		aside = errors.Join(aside, err)
@@ -125,18 +132,14 @@ func (a *Agent) Learn(entries ...Entry) error {
 // each check of a signature.
 func (a *Agent) Bring(afford func() bool, entries ...Entry) error {
 	news, failed := a.apply(entries, afford)
-	if !news {
+	switch {
+	case !news:
+		return failed
+	case a.cfg.Learnt != nil:
+		a.cfg.Learnt()
 		return failed
 	}
-	a.disk <- struct{}{}
-	defer func() { <-a.disk }()
-	a.mu.Lock()
-	saved := a.kept.save()
-	a.mu.Unlock()
-	if err := a.cfg.Save(saved); err != nil {
-		return errors.Join(failed, fmt.Errorf("keep the rules: %w", err))
-	}
-	return failed
+	return errors.Join(failed, a.Keep())
 }
 
 // apply reports whether anything was new.
@@ -268,7 +271,7 @@ func (a *Agent) take(entries []Entry, log *Log) {
 	if p := a.kept.promise; p == nil || !log.Last().Before(p.Generation) {
 		a.kept = kept{} // what was promised or barred was for this number or an older one
 	}
-	a.kept.entries, a.lacks = entries, nil
+	a.kept.entries, a.lacks, a.unkept = entries, nil, true
 	a.log.Store(log)
 	close(a.changed)
 	a.changed = make(chan struct{})

@@ -358,3 +358,46 @@ func TestARootThatIsAHandlerStaysWithItsVersion(t *testing.T) {
 		t.Errorf("%v are counted, none is there", live)
 	}
 }
+
+// TestADiskThatHangsHoldsUpNoRules: rules are in use before they are written
+// down, and are written down when the disk takes them; a promise that a given
+// up write has left on the disk is taken back there.
+func TestADiskThatHangsHoldsUpNoRules(t *testing.T) {
+	one, two := twoSteps(t)
+	hangs := errors.New("the disk does not answer")
+	var disk Saved
+	broken, notices := true, 0
+	cfg := AgentConfig{Process: "host/1/a", Learnt: func() { notices++ }, Save: func(s Saved) error {
+		if disk = s; broken { // it writes after all, and nothing says so
+			return hangs
+		}
+		return nil
+	}}
+	a, err := NewAgent(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Keep(); err != nil || disk.Tip != "" {
+		t.Errorf("nothing is new, and %v was kept: %v", disk, err)
+	}
+	if err := a.Learn(one); err != nil || notices != 1 || a.Log().Last() != one.Generation {
+		t.Errorf("learnt: %v; %d notices, applied %v", err, notices, a.Log().Last())
+	}
+	if err := a.Keep(); !errors.Is(err, hangs) {
+		t.Errorf("keep: %v", err)
+	}
+	if err := a.Promise(two, Undertaking{Command: "c"}); !errors.Is(err, hangs) || a.Promised() != nil || disk.Promise == nil {
+		t.Errorf("promise: %v; promised %v, on the disk %v", err, a.Promised(), disk.Promise)
+	}
+	broken = false
+	if err := a.Keep(); err != nil || disk.Tip != one.Hash() || disk.Promise != nil {
+		t.Errorf("the disk answers: %v; it has %v", err, disk)
+	}
+	disk = Saved{}
+	if err := a.Keep(); err != nil || disk.Tip != "" {
+		t.Errorf("kept again, though nothing is new: %v", err)
+	}
+	if err := a.Promise(two, Undertaking{Command: "c"}); err != nil || disk.Promise == nil {
+		t.Errorf("promise: %v", err)
+	}
+}

@@ -151,7 +151,7 @@ type Record struct {
 
 // Proof says that one who has a key has spoken certain words.
 type Proof struct {
-	Kind      int    `json:"kind"` // SSHProof, SiteProof; others are kept and count for nothing here
+	Kind      int64  `json:"kind"` // SSHProof, SiteProof; others are kept and count for nothing here
 	Signature []byte `json:"signature"`
 	Key       []byte `json:"key,omitempty"` // that it claims to be made with
 }

@@ -91,6 +91,28 @@ func (a *Agent) reload(s Saved) error {
 	return dropped
 }
 
+// Keep writes down what was learnt since it was last written, and what could
+// not be written then. The rules are in use in any case.
+func (a *Agent) Keep() error {
+	a.disk <- struct{}{}
+	defer func() { <-a.disk }()
+	a.mu.Lock()
+	saved, unkept := a.kept.save(), a.unkept
+	a.unkept = false
+	a.mu.Unlock()
+	if !unkept {
+		return nil
+	}
+	err := a.cfg.Save(saved)
+	if err == nil {
+		return nil
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.unkept = true
+	return fmt.Errorf("keep the rules: %w", err)
+}
+
 // promisable reports whether the entry could be the next one here.
 func (a *Agent) promisable(e Entry) error {
 	log := a.log.Load()
@@ -121,15 +143,17 @@ func (a *Agent) pledge(change func(*kept) (news bool, err error)) (late bool, er
 	if news, err := change(&next); err != nil || !news {
 		return false, err
 	}
-	if err := a.cfg.Save(next.save()); err != nil {
-		return false, err
-	}
+	err = a.cfg.Save(next.save())
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if err != nil {
+		a.unkept = true // a disk that was given up may write it yet
+		return false, err
+	}
 	if was, is := len(next.entries), len(a.kept.entries); was != is || was > 0 && next.entries[was-1].Hash() != a.kept.entries[is-1].Hash() {
 		return true, nil
 	}
-	a.kept = next
+	a.kept, a.unkept = next, false
 	return false, nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"reflect"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -340,6 +341,10 @@ func TestListBomb(t *testing.T) {
 	}
 }
 
+// longer is how many times more elements it takes to fill the same memory as
+// where pointers have 64 bits.
+const longer = 64 / strconv.IntSize
+
 // All messages together take no more than Sizes.Requests: what would is
 // refused as not executed, and passes when others have ended.
 func TestDecodedMemoryOfAll(t *testing.T) {
@@ -350,7 +355,7 @@ func TestDecodedMemoryOfAll(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		_, err = echo.NewLoadsClient(tc).WeighIt(t.Context(), &echo.Load{}, many(2_000, &echo.Load{})) // 1.7 MB of 0.2
+		_, err = echo.NewLoadsClient(tc).WeighIt(t.Context(), &echo.Load{}, many(2_000*longer, &echo.Load{})) // 1.7 MB of 0.2
 		return err
 	}
 	done := make(chan error, 2)

@@ -3,6 +3,7 @@ package rpc
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 
 	"github.com/skerry/skerry/rpc/internal/theader"
 )
@@ -37,7 +38,7 @@ func setLength(head []byte, size int, l theader.Limits) error {
 		return nil
 	}
 	frame := len(head) - 4 + size
-	if err := l.CheckFrame(uint32(min(frame, 1<<31))); err != nil {
+	if err := l.CheckFrame(uint32(min(int64(frame), math.MaxUint32))); err != nil {
 		return fmt.Errorf("write frame: %w", err)
 	}
 	binary.BigEndian.PutUint32(head, uint32(frame))

@@ -114,8 +114,8 @@ func readCallHeader(h *theader.Header, info *CallInfo) (remaining time.Duration)
 		case keyUnseen:
 			info.unseen = value == "1"
 		case keyAttempt:
-			if n, err := strconv.Atoi(value); err == nil && n > 1 {
-				info.Attempt = min(n, maxAttempt)
+			if n, err := strconv.ParseInt(value, 10, 64); err == nil && n > 1 {
+				info.Attempt = int(min(n, maxAttempt))
 			}
 		case keyDeadline:
 			remaining = readRemaining(value)

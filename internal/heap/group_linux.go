@@ -1,6 +1,7 @@
 package heap
 
 import (
+	"math"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -24,7 +25,7 @@ func groupLimit() int {
 // groups, and of those around them. read returns a file below the mount point,
 // "" when there is none.
 func limitOf(groups string, read func(path string) string) int {
-	lowest := 0
+	lowest := int64(0)
 	for line := range strings.Lines(groups) {
 		fields := strings.SplitN(strings.TrimSpace(line), ":", 3)
 		if len(fields) != 3 {
@@ -40,13 +41,13 @@ func limitOf(groups string, read func(path string) string) int {
 		}
 		for path := filepath.Clean("/" + fields[2]); ; path = filepath.Dir(path) {
 			n, err := strconv.ParseInt(strings.TrimSpace(read(filepath.Join(mount, path, file))), 10, 64)
-			if err == nil && n > 0 && n < 1<<50 && (lowest == 0 || int(n) < lowest) { // version 1 writes a huge number for none
-				lowest = int(n)
+			if err == nil && n > 0 && n < 1<<50 && (lowest == 0 || n < lowest) { // version 1 writes a huge number for none
+				lowest = n
 			}
 			if path == "/" {
 				break
 			}
 		}
 	}
-	return lowest
+	return int(min(lowest, math.MaxInt))
 }

@@ -4,6 +4,7 @@ package statedir
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"syscall"
 )
@@ -11,6 +12,27 @@ import (
 // Lock opens a file that no other process has open through it, until it is
 // closed or the process ends.
 func Lock(path string) (f *os.File, err error) {
+	for range 10 { // between open and lock the file may be removed, and another process make it anew
+		if f, err = lock(path); err != nil || Holds(f, path) {
+			return f, err
+		}
+		f.Close()
+	}
+	return nil, fmt.Errorf("lock %q: it is removed again and again", path)
+}
+
+// Holds reports whether the file of a lock still has its name: when it was
+// removed, another process can make and lock one of its own.
+func Holds(f *os.File, path string) bool {
+	own, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	named, err := os.Lstat(path)
+	return err == nil && os.SameFile(own, named)
+}
+
+func lock(path string) (f *os.File, err error) {
 	err = in(path, func(root *os.Root, name string) error {
 		f, err = openFile(root, name, path, os.O_RDWR|os.O_CREATE)
 		return err

@@ -44,6 +44,18 @@ func judge(info fs.FileInfo, path string, euid int, private func(gid, uid uint32
 	return nil
 }
 
+// foreign names the owner of a file that can't be opened, when that is another
+// user: a run as root leaves such files. nil: it is the process's own.
+func foreign(info fs.FileInfo, path string) error {
+	s, ok := info.Sys().(*syscall.Stat_t)
+	euid := os.Geteuid()
+	if !ok || s.Uid == uint32(euid) {
+		return nil
+	}
+	why := fmt.Sprintf("it belongs to %s (mode %v), and this process, as %s, can't open it", name(s.Uid), info.Mode(), name(uint32(euid)))
+	return &UnsafeError{path, why, fmt.Sprintf("chown %d %s", euid, shell(path))}
+}
+
 // checkLink refuses a symbolic link of another user.
 func checkLink(info fs.FileInfo, path string) error {
 	s, ok := info.Sys().(*syscall.Stat_t)

@@ -1,6 +1,7 @@
 package statedir
 
 import (
+	"cmp"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -41,11 +42,7 @@ func Make(path string) error {
 
 // Check reports whether files may be kept in a directory.
 func Check(path string) error {
-	root, err := open(path)
-	if err != nil {
-		return err
-	}
-	return root.Close()
+	return in(filepath.Join(path, "x"), func(*os.Root, string) error { return nil })
 }
 
 // open opens a directory and checks what was opened.
@@ -89,6 +86,22 @@ func checkLinks(path string) error {
 
 // in opens the directory of a path for one operation on the file in it.
 func in(path string, do func(root *os.Root, name string) error) error {
+	err := at(path, do)
+	if _, unsafe := errors.AsType[*UnsafeError](err); unsafe || !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	if info, looked := os.Lstat(path); looked == nil {
+		return cmp.Or(foreign(info, path), err)
+	}
+	dir := filepath.Dir(path)
+	if info, looked := os.Lstat(dir); looked == nil && info.Mode().Perm()&0o077 == 0 { // as Make leaves it; others are the system's
+		return cmp.Or(foreign(info, dir), err)
+	}
+	return err
+}
+
+// at is in for a file of any user.
+func at(path string, do func(root *os.Root, name string) error) error {
 	root, err := open(filepath.Dir(path))
 	if err != nil {
 		return err
@@ -246,7 +259,7 @@ func ReadUnasked(path string, most int) (text []byte, err error) {
 	if _, err := os.Lstat(path); err != nil {
 		return nil, err // no file is no reason to judge its directory
 	}
-	err = in(path, func(root *os.Root, name string) error {
+	err = at(path, func(root *os.Root, name string) error {
 		f, err := openFile(root, name, path, os.O_RDONLY)
 		if err != nil {
 			return err

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -229,4 +230,86 @@ func TestLock(t *testing.T) {
 	f, err = Lock(path)
 	must(t, err)
 	f.Close()
+}
+
+// TestRemovedLock: a lock whose file was removed holds nothing any more, and
+// says so.
+func TestRemovedLock(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.lock")
+	f, err := Lock(path)
+	must(t, err)
+	defer f.Close()
+	if !Holds(f, path) {
+		t.Error("it does not hold what it has just locked")
+	}
+	must(t, os.Remove(path))
+	if Holds(f, path) {
+		t.Error("it holds a file that was removed")
+	}
+	other, err := Lock(path)
+	must(t, err)
+	defer other.Close()
+	if Holds(f, path) || !Holds(other, path) {
+		t.Error("it holds the file of another process")
+	}
+}
+
+// TestFilesOfRoot: what a run as root has left is named with the command that
+// mends it. The test runs itself as another user where it is root; else there
+// are no such files.
+func TestFilesOfRoot(t *testing.T) {
+	if dir := os.Getenv("STATEDIR_OF_ROOT"); dir != "" {
+		for name, do := range map[string]func(string) error{
+			"own/file": func(p string) error { _, err := ReadFile(p); return err },
+			"own/log":  func(p string) error { _, err := Append(p); return err },
+			"own/lock": func(p string) error { _, err := Lock(p); return err },
+			"root":     Make,
+			"root/new": func(p string) error { return WriteFile(p, nil) },
+		} {
+			path := filepath.Join(dir, name)
+			u := unsafe(t, name, do(path))
+			if name == "root/new" {
+				path = filepath.Dir(path)
+			}
+			if want := "chown 65534 " + path; u.Mend != want || !strings.Contains(u.Why, "(0)") {
+				t.Errorf("%s: %v; want %s", name, u, want)
+			}
+		}
+		if _, err := ReadUnasked(filepath.Join(dir, "own/file"), 9); !errors.Is(err, fs.ErrPermission) {
+			t.Errorf("a file that is in nobody's state: %v", err)
+		}
+		if err := Make(filepath.Join(dir, "system")); err != nil {
+			t.Errorf("a directory of the system: %v", err)
+		}
+		if err := WriteFile(filepath.Join(dir, "system", "new"), nil); !errors.Is(err, fs.ErrPermission) {
+			t.Errorf("a new file in a directory of the system: %v", err)
+		}
+		return
+	}
+	if os.Geteuid() != 0 {
+		return
+	}
+	dir, err := os.MkdirTemp(os.Getenv("GOTMPDIR"), "statedir") // programs run there
+	must(t, err)
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	must(t, os.Chmod(dir, 0o755))
+	for name, mode := range map[string]fs.FileMode{"own": 0o700, "root": 0o700, "system": 0o755} {
+		must(t, os.Mkdir(filepath.Join(dir, name), mode))
+	}
+	for _, name := range []string{"file", "log", "lock"} {
+		must(t, os.WriteFile(filepath.Join(dir, "own", name), []byte("x"), 0o600))
+	}
+	must(t, os.Chown(filepath.Join(dir, "own"), 65534, 65534))
+	self := filepath.Join(dir, "test") // the one that runs is in a directory of root
+	own, err := os.Executable()
+	must(t, err)
+	text, err := os.ReadFile(own)
+	must(t, err)
+	must(t, os.WriteFile(self, text, 0o755))
+	c := exec.Command(self, "-test.run", "^TestFilesOfRoot$")
+	c.Dir, c.Env = dir, append(os.Environ(), "STATEDIR_OF_ROOT="+dir)
+	c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	if out, err := c.CombinedOutput(); err != nil {
+		t.Errorf("as another user: %v\n%s", err, out)
+	}
 }
