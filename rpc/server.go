@@ -140,7 +140,7 @@ func (s *Server) handle(v *served) (remove func(), err error) {
 // Stats counts connections and calls.
 func (s *Server) Stats() ServerStats {
 	s.mu.Lock()
-	standing, shaking, members := s.crowd.fresh.n+s.crowd.proven.n, s.crowd.shakes.n, 0
+	standing, shaking, members := s.crowd.standing(), s.crowd.shakes.n, 0
 	for c := range s.conns {
 		if !c.info.Load().outside() {
 			members++
