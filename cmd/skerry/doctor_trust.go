@@ -59,6 +59,10 @@ func (a *app) examineSteps(ctx context.Context) []finding {
 	if err != nil {
 		return nil
 	}
+	if used := s.envelope(); len(used) > 0 {
+		f.problem("see whether an operator did it; then, by another key: skerry release acknowledge",
+			"the key of the envelope has signed %s", envelopeText(used))
+	}
 	unvouched := 0
 	for i := range s.Entries {
 		if s.unvouched(i) {
