@@ -6,6 +6,7 @@ import (
 
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/internal/keyfile"
+	"github.com/skerry/skerry/internal/quote"
 )
 
 // examineTrust says by which keys the site is believed, and whose word changes
@@ -37,7 +38,11 @@ func describeOperators(f *findings, path string) {
 	}
 	list, err := keyfile.ReadOperators(path)
 	if err != nil {
-		f.problem("mend it; without it a service of this configuration does not start", "site.operators: %v", err)
+		what := quote.Safe("a service of this configuration does not start; one that runs goes by the operators whom it has read last")
+		if keyfile.Nobody(err) {
+			what = "nobody may release here: no step is obeyed, and a service of this configuration does not start"
+		}
+		f.problem("mend it, or copy it from another host", "site.operators: %v: %s", err, what)
 		return
 	}
 	var names []string
