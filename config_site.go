@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/skerry/skerry/internal/sitekey"
+	"github.com/skerry/skerry/rpc"
 )
 
 // Site is what makes the process a member of its site, and the operators it obeys.
@@ -25,7 +26,9 @@ type Site struct {
 	Operators string `yaml:"operators"`
 
 	// Calls says how calls between processes of the site go: [CallsSealed]
-	// encrypts them by the site's key.
+	// encrypts them by the site's key, and refuses at this process's port what
+	// is not encrypted; [CallsPrefer] encrypts those that it makes, and takes
+	// others, too: for stock clients, and on the way to [CallsSealed].
 	Calls string `yaml:"calls"`
 }
 
@@ -34,6 +37,7 @@ const (
 	KeysNone         = "none"
 	KeysCertificates = "certificates"
 	CallsSealed      = "sealed"
+	CallsPrefer      = "prefer"
 )
 
 // envSiteKeys names key files, as a list of paths, where the configuration
@@ -53,6 +57,17 @@ func (s Site) mode() string {
 		return s.Keys[0]
 	}
 	return ""
+}
+
+// clear is what becomes of users' calls that are not encrypted.
+func (s Site) clear() rpc.Clear {
+	switch s.Calls {
+	case CallsSealed:
+		return rpc.ClearRefused
+	case CallsPrefer:
+		return rpc.ClearCounted
+	}
+	return rpc.ClearTaken
 }
 
 // check looks at what the section says. Files are read when the node opens:
@@ -82,10 +97,15 @@ func (s Site) check(p *problems, c Config) {
 			"out")
 	}
 	if s.Calls != "" {
-		oneOf(p, "site.calls", s.Calls, CallsSealed)
+		oneOf(p, "site.calls", s.Calls, CallsSealed, CallsPrefer)
 	}
-	if s.Calls == CallsSealed && s.mode() == KeysNone {
+	switch {
+	case s.Calls == "":
+	case s.mode() == KeysNone:
 		p.at("site.calls", "sealed calls need the site's key, and site.keys says none; make one with: skerry key new")
+	case s.mode() == KeysCertificates:
+		p.at("site.calls", "sealed calls need the site's key, and site.keys says certificates; take site.calls out: "+
+			"tls encrypts the calls")
 	}
 }
 

@@ -24,6 +24,7 @@ var floors = map[string]struct {
 	"internal/heap": {0, nil},
 
 	"internal/quote":    {0, nil},
+	"internal/refusal":  {0, nil},
 	"internal/statedir": {0, nil},
 	"internal/mask":     {0, nil},
 	"internal/sitetls":  {1, nil},
@@ -46,7 +47,7 @@ var floors = map[string]struct {
 	"broadcast":             {2, []string{"registry", "internal/run", "internal/wire"}},
 	"health/prom":           {2, []string{"health"}},
 	"discovery":             {3, []string{"registry", "rpc", "health", "internal/run", "internal/statedir"}},
-	"":                      {4, []string{"internal/heap", "internal/keyfile", "internal/mask", "internal/quote", "internal/run", "internal/sitekey", "internal/sitetls", "internal/sshsig", "internal/statedir", "internal/wire", "health", "registry", "registry/postgres", "broadcast", "rpc", "discovery", "rollout", "release"}},
+	"":                      {4, []string{"internal/heap", "internal/keyfile", "internal/mask", "internal/quote", "internal/refusal", "internal/run", "internal/sitekey", "internal/sitetls", "internal/sshsig", "internal/statedir", "internal/wire", "health", "registry", "registry/postgres", "broadcast", "rpc", "discovery", "rollout", "release"}},
 	"gateway":               {5, []string{"", "internal/dynamic", "internal/run", "health", "registry", "rollout", "rpc"}},
 
 	// Tests only, or used by tests and by the commands only.
@@ -70,7 +71,7 @@ var testHelpers = []string{"internal/lab", "internal/pgtest", "registry/registry
 // top are the trees above the root package: they may import what they list,
 // and nothing imports them.
 var top = map[string][]string{
-	"cmd/":        {"", "health", "registry", "registry/postgres", "broadcast", "discovery", "rpc", "internal/wire", "internal/run", "internal/dynamic", "internal/mask", "internal/quote", "internal/statedir", "internal/sitekey", "internal/sitetls", "internal/sshsig", "internal/keyfile", "internal/operatorkey", "gateway", "release", "rollout"},
+	"cmd/":        {"", "health", "registry", "registry/postgres", "broadcast", "discovery", "rpc", "internal/wire", "internal/run", "internal/dynamic", "internal/mask", "internal/quote", "internal/refusal", "internal/statedir", "internal/sitekey", "internal/sitetls", "internal/sshsig", "internal/keyfile", "internal/operatorkey", "gateway", "release", "rollout"},
 	"examples/":   {"", "rpc"},
 	"guarantees/": {"", "rpc"},
 

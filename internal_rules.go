@@ -226,16 +226,16 @@ func (s *internalService) refuse(ctx context.Context, what string, err error) er
 	return r
 }
 
-// refusal is what another process has refused, by its own words.
-type refusal struct {
+// refusalError is what another process has refused, by its own words.
+type refusalError struct {
 	text  string
 	known []error
 }
 
-func (e *refusal) Error() string { return e.text }
+func (e *refusalError) Error() string { return e.text }
 
 // Unwrap gives the errors that it stands for.
-func (e *refusal) Unwrap() []error { return e.known }
+func (e *refusalError) Unwrap() []error { return e.known }
 
 // refused turns a refusal back into the error that it was.
 func refused(err error) error {
@@ -243,7 +243,7 @@ func refused(err error) error {
 	if !ok {
 		return err
 	}
-	e := &refusal{text: r.Message}
+	e := &refusalError{text: r.Message}
 	for _, code := range append([]string{r.Code}, r.Also...) {
 		if known := refusals[code]; known != nil {
 			e.known = append(e.known, known)

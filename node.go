@@ -54,6 +54,7 @@ type Node struct {
 	lists        *discovery.Discovery
 	calls        *rpc.Client
 	offers       *provider
+	internal     *internalService
 
 	// What runs, in the order in which it was started; Close stops it backwards.
 	registries, lookout, counting *run.Group
@@ -178,7 +179,7 @@ func (n *Node) newLists() (*discovery.Discovery, error) {
 		StateFile: n.files.lists,
 		WatchAll:  n.opts.watchAll,
 		Hidden:    hidden,
-		Sealed:    n.cfg.Site.Calls == CallsSealed,
+		Sealed:    n.cfg.Site.Calls != "",
 		WarmUp:    n.cfg.Calls.WarmUp,
 		Eject:     n.cfg.Calls.Eject,
 		Logger:    n.log,

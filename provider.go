@@ -53,6 +53,7 @@ func newProvider(n *Node) (*provider, error) {
 		Site:         n.siteTLS,
 		Identity:     n.identity(),
 		Member:       n.trust.isMember,
+		Clear:        n.cfg.Site.clear(),
 		Also:         n.cfg.lists,
 		MaxConns:     n.cfg.Limits.Conns,
 		MaxCalls:     n.cfg.Limits.Calls,
@@ -70,7 +71,8 @@ func newProvider(n *Node) (*provider, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err = p.server.HandleInternal(internalName, "", wire.NewInternalProcessor(&internalService{node: n, started: time.Now()}), openMethods...)
+	n.internal = &internalService{node: n, started: time.Now()}
+	_, err = p.server.HandleInternal(internalName, "", wire.NewInternalProcessor(n.internal), openMethods...)
 	return p, err
 }
 

@@ -56,32 +56,20 @@ type MemberKeys struct {
 // Keyrings asks every process of the site by which keys it verifies; silent are
 // those that do not answer.
 func (n *Node) Keyrings(ctx context.Context) (list []MemberKeys, silent []string, err error) {
-	site := &site{n: n, begun: time.Now(), was: map[string]string{}, looked: map[string]time.Time{}}
-	members, err := site.Members(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
 	var mu sync.Mutex
-	g := run.NewGroup(ctx)
-	for _, m := range members {
-		g.Go(func(ctx context.Context) error {
-			ctx, cancel := context.WithTimeout(ctx, peerLimit)
-			defer cancel()
-			id, failed := m.Peer.(*peer).client().WhoAmI(ctx)
-			mu.Lock()
-			defer mu.Unlock()
-			if failed != nil {
-				silent = append(silent, m.Process)
-				return nil
-			}
-			list = append(list, MemberKeys{m.Process, id.GetKeys()})
-			return nil
-		})
-	}
-	_ = g.Wait()
+	err = n.askMembers(ctx, func(ctx context.Context, process string, p *peer) {
+		id, failed := p.client().WhoAmI(ctx)
+		mu.Lock()
+		defer mu.Unlock()
+		if failed != nil {
+			silent = append(silent, process)
+			return
+		}
+		list = append(list, MemberKeys{process, id.GetKeys()})
+	})
 	slices.SortFunc(list, func(a, b MemberKeys) int { return cmp.Compare(a.Process, b.Process) })
 	slices.Sort(silent)
-	return list, silent, nil
+	return list, silent, err
 }
 
 // SignerOf names the operator whose key has signed an entry of the rule log, by

@@ -33,12 +33,13 @@ const (
 // trust is what this process believes others by: the site's keys and the
 // operators' public keys, which change while it runs.
 type trust struct {
-	cluster   string
-	mode      string             // KeysNone, KeysCertificates, or "": the keys prove membership
-	files     *keyfile.Keys      // nil where the mode needs none
-	operators *keyfile.Operators // nil: the site's key signs what operators do
-	ring      *sitekey.Ring      // in force
-	host      ownHost
+	cluster       string
+	mode          string             // KeysNone, KeysCertificates, or "": the keys prove membership
+	files         *keyfile.Keys      // nil where the mode needs none
+	operators     *keyfile.Operators // nil: the site's key signs what operators do
+	operatorsFile string
+	ring          *sitekey.Ring // in force
+	host          ownHost
 
 	mu     sync.Mutex
 	given  []sitekey.Key // lan.key
@@ -48,7 +49,7 @@ type trust struct {
 // newTrust reads the key files. A file that is named and can't be read is an
 // error; what goes wrong later leaves the last good keys in force.
 func newTrust(c Config) (*trust, error) {
-	t := &trust{cluster: c.Cluster, mode: c.Site.mode(), ring: sitekey.NewRing()}
+	t := &trust{cluster: c.Cluster, mode: c.Site.mode(), operatorsFile: c.Site.Operators, ring: sitekey.NewRing()}
 	if c.Site.Operators != "" {
 		var err error
 		if t.operators, err = keyfile.OpenOperators(c.Site.Operators); err != nil {
@@ -154,16 +155,25 @@ func (n *Node) loadKeys() {
 	}
 }
 
+const operatorsKeys = "operators' keys"
+
 // watchKeys follows the files.
 func (n *Node) watchKeys(ctx context.Context) error {
 	t := n.trust
 	report := func(what string) func(error) {
 		return func(err error) {
-			n.log.Error("the "+what+" can't be read; the last good ones stay in force", "err", err)
+			switch {
+			case err == nil:
+				n.log.Info("the " + what + " can be read again, and are in force")
+			case what == operatorsKeys && keyfile.Nobody(err):
+				n.log.Error("the file of operators names nobody any more: no step of a release is obeyed here until it does", "err", err)
+			default:
+				n.log.Error("the "+what+" can't be read; the last good ones stay in force", "err", err)
+			}
 		}
 	}
 	if t.operators != nil {
-		n.lookout.Go(func(ctx context.Context) error { return t.operators.Run(ctx, report("operators' keys")) })
+		n.lookout.Go(func(ctx context.Context) error { return t.operators.Run(ctx, report(operatorsKeys)) })
 	}
 	if t.files == nil {
 		return nil
@@ -251,6 +261,10 @@ func (t *trust) operator(p rollout.Purpose, text string, proof rollout.Proof) (s
 	// Whose key may release may ask for promises.
 	name, known := t.operators.Trusted().Find(key, string(rollout.ForRelease))
 	if !known {
+		if len(t.operators.Trusted().List()) == 0 {
+			return "", fmt.Errorf("the file of operators of this host (%s) names nobody, so nobody may release: bring it back from another host",
+				t.operatorsFile)
+		}
 		return "", fmt.Errorf("key %s may not release by this host's file of operators; if it should: give this host the file "+
 			"of the other hosts, or add the key (skerry operator add)", key.Fingerprint())
 	}

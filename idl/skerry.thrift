@@ -134,6 +134,15 @@ struct Served {
   7: optional map<string, i64> kinds  // the failures, by health.Outcome
 }
 
+/** What a process has refused since its start, and the connections that it has now. */
+struct Refusals {
+  1: map<string, i64> kinds // how often, by kind; a kind that has not happened is absent
+  2: i64 uptimeMs
+  3: optional i64 connections // that stand
+  4: optional i64 members     // of those, from processes of the site
+  5: optional i64 handshakes  // whose TLS handshake is not over
+}
+
 /** A part of the rule log, oldest entries first. */
 struct Records {
   1: list<binary> records
@@ -188,6 +197,8 @@ service Internal {
   map<string, list<string>> sees(1: list<string> names)
   /** Counts of the calls served and made; slow counts those that took longer than slowMs, or than what slowMsOf says of the service. */
   list<Served> served(1: i64 slowMs, 2: map<string, i64> slowMsOf)
+  /** What it has refused. */
+  Refusals refusals()
   /** Leave the lists with a version that the rules have retired; false: not served here, or not retired. */
   bool leave(1: string name, 2: string version)
 }

@@ -52,25 +52,51 @@ func (b *Ballot) Append(ctx context.Context, e rollout.Entry) error {
 	if err != nil {
 		return err
 	}
-	return b.append(ctx, known, e)
+	return b.append(ctx, known, e, asks{})
 }
+
+// Prepare signs now what it takes to append an entry later, when the signer may
+// have gone.
+func (b *Ballot) Prepare(e rollout.Entry) (appendTo func(context.Context, rollout.Entry) error, err error) {
+	var by asks
+	command := rand.Text()
+	if by.promise, err = b.undertaking(rollout.VerbPromise, e, command); err != nil {
+		return nil, err
+	}
+	if by.abandon, err = b.undertaking(rollout.VerbAbandon, e, command); err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context, e rollout.Entry) error {
+		known, err := b.Since(ctx, rollout.Generation{})
+		if err != nil {
+			return err
+		}
+		return b.append(ctx, known, e, by)
+	}, nil
+}
+
+// asks are what the processes are asked with; those that are empty are signed
+// when they are needed.
+type asks struct{ promise, abandon rollout.Undertaking }
 
 // Adopt commits the last entry of a log that takes the place of others.
 func (b *Ballot) Adopt(ctx context.Context, whole []rollout.Entry) error {
 	if len(whole) == 0 {
 		return fmt.Errorf("adopt an empty log: %w", rollout.ErrFork)
 	}
-	return b.append(ctx, whole[:len(whole)-1], whole[len(whole)-1])
+	return b.append(ctx, whole[:len(whole)-1], whole[len(whole)-1], asks{})
 }
 
-func (b *Ballot) append(ctx context.Context, known []rollout.Entry, e rollout.Entry) error {
+func (b *Ballot) append(ctx context.Context, known []rollout.Entry, e rollout.Entry, with asks) error {
 	members, err := b.members(ctx)
 	if err != nil {
 		return err
 	}
-	by, err := b.undertaking(rollout.VerbPromise, e, rand.Text())
-	if err != nil {
-		return err
+	by := with.promise
+	if by.Command == "" {
+		if by, err = b.undertaking(rollout.VerbPromise, e, rand.Text()); err != nil {
+			return err
+		}
 	}
 	failed := ask(ctx, members, func(ctx context.Context, m Member) error {
 		err := m.Peer.Promise(ctx, e.Bare(), by)
@@ -95,7 +121,7 @@ func (b *Ballot) append(ctx context.Context, known []rollout.Entry, e rollout.En
 		err = errNobody
 	}
 	if err != nil {
-		return fmt.Errorf("generation %v is not committed: %w", e.Generation, errors.Join(err, b.abandon(ctx, members, e, by.Command)))
+		return fmt.Errorf("generation %v is not committed: %w", e.Generation, errors.Join(err, b.takeBack(ctx, members, e, by.Command, with.abandon)))
 	}
 	return b.commit(ctx, members, known, e)
 }
@@ -105,7 +131,7 @@ func (b *Ballot) undertaking(verb string, e rollout.Entry, command string) (u ro
 	u.Command = command
 	if b.Signer != nil {
 		if u.Proof, err = b.Signer.Sign(rollout.ForPromise, rollout.Words(verb, e.Hash(), command)); err != nil {
-			return u, fmt.Errorf("sign the %s: %w", verb, err)
+			return u, fmt.Errorf("%w: the %s: %w", errSign, verb, err)
 		}
 	}
 	return u, nil
@@ -113,9 +139,16 @@ func (b *Ballot) undertaking(verb string, e rollout.Entry, command string) (u ro
 
 // abandon takes back what the command, or all when it is "", had asked for.
 func (b *Ballot) abandon(ctx context.Context, members []Member, e rollout.Entry, command string) error {
-	by, err := b.undertaking(rollout.VerbAbandon, e, command)
-	if err != nil {
-		return fmt.Errorf("the promises stand, refresh settles them: %w", err)
+	return b.takeBack(ctx, members, e, command, rollout.Undertaking{})
+}
+
+// takeBack is abandon, with what was signed for it before, if anything was.
+func (b *Ballot) takeBack(ctx context.Context, members []Member, e rollout.Entry, command string, by rollout.Undertaking) error {
+	if by.Command == "" {
+		var err error
+		if by, err = b.undertaking(rollout.VerbAbandon, e, command); err != nil {
+			return fmt.Errorf("the promises stand, refresh settles them: %w", err)
+		}
 	}
 	ask(context.WithoutCancel(ctx), members, func(ctx context.Context, m Member) error { return m.Peer.Abandon(ctx, e.Bare(), by) })
 	return nil

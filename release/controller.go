@@ -89,8 +89,17 @@ type change struct {
 	retire  []rollout.Retirement
 }
 
+// stepOf says what a step does to the log.
+type stepOf func(*rollout.Log, rollout.Release, rollout.Generation) (change, error)
+
 // step appends one entry and tells everybody.
-func (c *Controller) step(ctx context.Context, text string, f func(*rollout.Log, rollout.Release, rollout.Generation) (change, error)) error {
+func (c *Controller) step(ctx context.Context, text string, f stepOf) error {
+	return c.stepAfter(ctx, text, f, func([]rollout.Entry) error { return nil })
+}
+
+// stepAfter is step that calls ready with the log that will be, once its entry
+// is signed: an error of that keeps the entry from being committed.
+func (c *Controller) stepAfter(ctx context.Context, text string, f stepOf, ready func([]rollout.Entry) error) error {
 	log, entries, err := c.Log(ctx)
 	if err != nil {
 		return err
@@ -98,24 +107,42 @@ func (c *Controller) step(ctx context.Context, text string, f func(*rollout.Log,
 	if err := c.restored(ctx, log, entries); err != nil {
 		return err
 	}
-	session, _ := log.Session()
-	e := log.Next("", nil)
-	next, err := f(log, session, e.Generation)
-	if err != nil {
-		return err
-	}
 	if len(c.cfg.Without) > 0 {
 		text += ", without " + strings.Join(c.cfg.Without, ", ")
 	}
-	e.Release, e.Session, e.Rules, e.Retire = next.session.Name, &next.session, next.rules, next.retire
-	e, err = c.sealed(e, text)
+	e, err := c.draft(log, text, f)
+	if err != nil {
+		return err
+	}
+	err = c.understood(ctx, e)
 	if err == nil {
-		err = c.understood(ctx, e)
+		err = ready(append(entries[:len(entries):len(entries)], e))
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", text, err)
 	}
-	if err := c.cfg.Store.Append(ctx, e); err != nil {
+	return c.publish(ctx, text, entries, e, c.cfg.Store.Append)
+}
+
+// draft is the signed entry of a step.
+func (c *Controller) draft(log *rollout.Log, text string, f stepOf) (rollout.Entry, error) {
+	session, _ := log.Session()
+	e := log.Next("", nil)
+	next, err := f(log, session, e.Generation)
+	if err != nil {
+		return e, err
+	}
+	e.Release, e.Session, e.Rules, e.Retire = next.session.Name, &next.session, next.rules, next.retire
+	if e, err = c.sealed(e, text); err != nil {
+		return e, fmt.Errorf("%s: %w", text, err)
+	}
+	return e, nil
+}
+
+// publish appends an entry to the log that is known, and tells everybody.
+func (c *Controller) publish(ctx context.Context, text string, entries []rollout.Entry, e rollout.Entry,
+	to func(context.Context, rollout.Entry) error) error {
+	if err := to(ctx, e); err != nil {
 		if errors.Is(err, rollout.ErrFork) || errors.Is(err, rollout.ErrGap) || errors.Is(err, rollout.ErrPromised) {
 			err = fmt.Errorf("another operator's step is under way, or was cut off (refresh completes it); look at the status and decide again: %w", err)
 		}
@@ -140,6 +167,9 @@ func (c *Controller) sealed(e rollout.Entry, text string) (rollout.Entry, error)
 	return e, err
 }
 
+// errSign: the operator's key can't be used, as its agent has gone.
+var errSign = errors.New("sign")
+
 // signed is the entry with the signer's proof.
 func signed(s rollout.Signer, e rollout.Entry) (rollout.Entry, error) {
 	if s == nil {
@@ -147,7 +177,7 @@ func signed(s rollout.Signer, e rollout.Entry) (rollout.Entry, error) {
 	}
 	proof, err := s.Sign(rollout.ForRelease, e.Body())
 	if err != nil {
-		return e, fmt.Errorf("sign the step: %w", err)
+		return e, fmt.Errorf("%w: the step: %w", errSign, err)
 	}
 	return e.Proven(proof), nil
 }
@@ -286,6 +316,11 @@ func (c *Controller) up(ctx context.Context, service, version string) error {
 // new traces that call it wait meanwhile. When ctx ends before, the same
 // command goes on with that, or Rollback turns back.
 func (c *Controller) Commit(ctx context.Context, share int) error {
+	return c.commit(ctx, share, func([]rollout.Entry) error { return nil })
+}
+
+// commit is Commit; ready hears the log that will be, before the share begins.
+func (c *Controller) commit(ctx context.Context, share int, ready func([]rollout.Entry) error) error {
 	text := fmt.Sprintf("commit %g %%", float64(share)/100)
 	log, _, err := c.Log(ctx)
 	if err != nil {
@@ -299,7 +334,7 @@ func (c *Controller) Commit(ctx context.Context, share int) error {
 	if err := c.moment(ctx, log); err != nil {
 		return err
 	}
-	err = c.step(ctx, text, func(log *rollout.Log, r rollout.Release, at rollout.Generation) (change, error) {
+	err = c.stepAfter(ctx, text, func(log *rollout.Log, r rollout.Release, at rollout.Generation) (change, error) {
 		for _, m := range r.Modules {
 			if m.Strategy.Exclusive() {
 				continue // it begins when the old one has stopped: handover
@@ -310,7 +345,7 @@ func (c *Controller) Commit(ctx context.Context, share int) error {
 		}
 		next, rules, err := r.Commit(log, share, at)
 		return change{session: next, rules: rules}, err
-	})
+	}, ready)
 	if err != nil {
 		return err
 	}
@@ -330,12 +365,15 @@ func (c *Controller) rollback(ctx context.Context, text string) error {
 	if r, _ := log.Session(); r.State == rollout.RollingBack && len(r.ChangingOver(log)) > 0 {
 		return c.handover(ctx)
 	}
-	err = c.step(ctx, text, func(log *rollout.Log, r rollout.Release, at rollout.Generation) (change, error) {
-		next, rules, err := r.Rollback(log, at)
-		return change{session: next, rules: rules}, err
-	})
+	err = c.step(ctx, text, backwards)
 	if err != nil {
 		return err
 	}
 	return c.handover(ctx)
+}
+
+// backwards is the step that sends all new traces to the old versions.
+func backwards(log *rollout.Log, r rollout.Release, at rollout.Generation) (change, error) {
+	next, rules, err := r.Rollback(log, at)
+	return change{session: next, rules: rules}, err
 }

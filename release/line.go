@@ -269,6 +269,32 @@ func (c *Controller) Renew(ctx context.Context) error {
 	return nil
 }
 
+// Acknowledge adds an empty step that says which earlier ones its operator has
+// looked at, as the key of the envelope has signed them.
+func (c *Controller) Acknowledge(ctx context.Context, seen ...rollout.Position) error {
+	log, entries, err := c.Log(ctx)
+	if err == nil {
+		err = c.restored(ctx, log, entries)
+	}
+	if err != nil {
+		return err
+	}
+	var names []string
+	for _, p := range seen {
+		if !slices.ContainsFunc(entries, func(e rollout.Entry) bool { return e.Position() == p }) {
+			return fmt.Errorf("acknowledge generation %v: %w, the log does not hold it", p, rollout.ErrStep)
+		}
+		names = append(names, p.Generation.String())
+	}
+	text := "acknowledge what the key of the envelope has signed: generation " + strings.Join(names, ", ")
+	e := log.Next("", nil)
+	e.Acknowledges = seen
+	if e, err = c.sealed(e, text); err != nil {
+		return fmt.Errorf("%s: %w", text, err)
+	}
+	return c.publish(ctx, text, entries, e, c.cfg.Store.Append)
+}
+
 // Vouch takes over the entries that no key signs which is trusted now, by an
 // entry of its own: the chain vouches for them. An operator looks at them
 // first.

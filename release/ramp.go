@@ -39,7 +39,7 @@ func (c *Controller) Ramp(ctx context.Context, shares []int, every time.Duration
 		s := stage{c: c, r: r, share: share, every: every, last: i == len(shares)-1, counts: c.newTallies(ctx, r, g)}
 		switch {
 		case share > r.Share:
-			err = c.Commit(ctx, share)
+			err = c.commit(ctx, share, s.prepare)
 		case share == rollout.Whole: // modules may be changing over still
 			err = c.handover(ctx)
 		}
@@ -48,6 +48,9 @@ func (c *Controller) Ramp(ctx context.Context, shares []int, every time.Duration
 		}
 		if s.last && len(s.counts.all) == 0 {
 			return nil
+		}
+		if err := s.prepared(ctx); err != nil {
+			return fmt.Errorf("the release stays at %s, and nobody watches it: %w", Percent(float64(share)/rollout.Whole), err)
 		}
 		if err := s.watch(ctx); err != nil {
 			return err
@@ -64,6 +67,76 @@ type stage struct {
 	every  time.Duration
 	last   bool
 	counts *tallies
+
+	back *turn // signed; nil where nothing is watched
+}
+
+// turn is a step that is signed and not committed.
+type turn struct {
+	entries []rollout.Entry // before it
+	entry   rollout.Entry
+	text    string
+	append  func(context.Context, rollout.Entry) error
+}
+
+// preparer is a Store that asks the operator's key for more than the entry.
+type preparer interface {
+	Prepare(e rollout.Entry) (appendTo func(context.Context, rollout.Entry) error, err error)
+}
+
+// prepare signs the roll back of the share that is about to begin on the log
+// that will be. The guard can act then when ssh-agent has gone, as it goes when
+// its operator logs out.
+func (s *stage) prepare(entries []rollout.Entry) error {
+	if len(s.counts.all) == 0 {
+		return nil // nothing is watched
+	}
+	log, err := rollout.Replay(entries)
+	if err != nil {
+		return err
+	}
+	t := &turn{entries: entries, append: s.c.cfg.Store.Append,
+		text: fmt.Sprintf("roll back by the guard, signed before the share of %s began", Percent(float64(s.share)/rollout.Whole))}
+	if t.entry, err = s.c.draft(log, t.text, backwards); err != nil {
+		return err
+	}
+	if p, ok := s.c.cfg.Store.(preparer); ok {
+		if t.append, err = p.Prepare(t.entry); err != nil {
+			return err
+		}
+	}
+	s.back = t
+	return nil
+}
+
+// prepared makes sure that the signed roll back fits the log: modules may have
+// changed over since the share was committed, or another command has begun it.
+func (s *stage) prepared(ctx context.Context) error {
+	if len(s.counts.all) == 0 {
+		return nil
+	}
+	log, entries, err := s.c.Log(ctx)
+	if err != nil || s.back != nil && s.back.entry.Previous == log.Hash() {
+		return err
+	}
+	if r, _ := log.Session(); r.Name != s.r.Name || r.Back {
+		return nil // another operator has gone on: watch finds out
+	}
+	return s.prepare(entries)
+}
+
+// rollback rolls the release back: by a step that says why, or, when the key
+// can't be used any more, by the one that was signed before.
+func (s *stage) rollback(ctx context.Context, breach string) error {
+	err := s.c.rollback(ctx, "roll back by the guard: "+breach)
+	if s.back == nil || !errors.Is(err, errSign) {
+		return err
+	}
+	t := s.back
+	if err := s.c.publish(ctx, t.text, t.entries, t.entry, t.append); err != nil {
+		return err
+	}
+	return s.c.handover(ctx)
 }
 
 // watch looks at the new versions for the time of a share.
@@ -116,7 +189,7 @@ func (s *stage) turnBack(ctx context.Context, breach string) error {
 	defer cancel()
 	var why error
 	for {
-		back := s.c.rollback(ctx, "roll back by the guard: "+breach)
+		back := s.rollback(ctx, breach)
 		if back == nil || s.rolledBack(ctx) {
 			return fmt.Errorf("%w: %s; the release is rolled back", ErrGuard, breach)
 		}

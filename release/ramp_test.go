@@ -202,3 +202,70 @@ func TestTheGuardAgainstASilentProcess(t *testing.T) {
 		})
 	}
 }
+
+// The guard acts when the operator's key can't be used any more: the roll back
+// of each share is signed before the share begins.
+func TestTheGuardActsWithoutTheAgent(t *testing.T) {
+	eachKind(t, func(t *testing.T, database bool) {
+		for name, beyond := range map[string]int{"at the first share": 0, "at a later share": 1, "a ramp that goes on": 2} {
+			t.Run(name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					ctx, s, ann := t.Context(), newSignedSite(database, "ann"), byHand("ann")
+					c := s.controller(ann)
+					must(t, "start", c.Start(ctx, "spring", "why", ""))
+					must(t, "ship", c.Ship(ctx, rollout.Module{Service: "auth", Old: "v1", New: "v2"}))
+					if beyond == 2 {
+						must(t, "commit", c.Commit(ctx, 1000))
+					}
+					after := time.Second
+					if beyond == 1 {
+						after = 11 * time.Second
+					}
+					s.proc(2).counted(served(Count{Calls: 1000}))
+					time.AfterFunc(after, func() {
+						ann.mu.Lock()
+						ann.left = 0
+						ann.mu.Unlock()
+						s.proc(2).counted(served(Count{Calls: 3000, Failures: 1000}))
+					})
+					time.AfterFunc(after/2, func() { s.proc(2).counted(served(Count{Calls: 2000})) })
+					err := c.Ramp(ctx, []int{1000, 5000, rollout.Whole}, 10*time.Second, bounds(0.05, 0))
+					if !errors.Is(err, ErrGuard) || !strings.Contains(err.Error(), "the release is rolled back") {
+						t.Fatalf("ramp: %v", err)
+					}
+					log, entries, err := c.Log(ctx)
+					must(t, "log", err)
+					last := entries[len(entries)-1]
+					want := "signed before the share of 10 % began"
+					if beyond == 1 {
+						want = "signed before the share of 50 % began"
+					}
+					who, err := last.SignedBy(s.ring)
+					if r, _ := log.Session(); who != "ann" || err != nil || !r.Back || !strings.Contains(last.Step, want) {
+						t.Errorf("the last step, signed by %q (%v): %q; back: %v", who, err, last.Step, r.Back)
+					}
+					s.at(t, log.Hash())
+				})
+			})
+		}
+	})
+}
+
+// A share whose roll back can't be signed does not begin.
+func TestNoShareBeginsWithoutItsRollback(t *testing.T) {
+	eachKind(t, func(t *testing.T, database bool) {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, s, ann := t.Context(), newSignedSite(database, "ann"), byHand("ann")
+			c := s.controller(ann)
+			must(t, "start", c.Start(ctx, "spring", "why", ""))
+			must(t, "ship", c.Ship(ctx, rollout.Module{Service: "auth", Old: "v1", New: "v2"}))
+			log, _, err := c.Log(ctx)
+			must(t, "log", err)
+			ann.left = 1 // for the share alone
+			if err := c.Ramp(ctx, []int{1000, rollout.Whole}, 10*time.Second, bounds(0.05, 0)); !errors.Is(err, errAgentGone) {
+				t.Errorf("ramp: %v", err)
+			}
+			s.at(t, log.Hash())
+		})
+	})
+}

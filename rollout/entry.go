@@ -40,6 +40,10 @@ type Entry struct {
 	// log ends with one of them takes this entry's log in its place.
 	Ends []Position `json:"ends,omitempty"`
 
+	// Acknowledges are earlier entries of this log that an operator has looked
+	// at: those that the key of the envelope has signed. It changes no rule.
+	Acknowledges []Position `json:"acknowledges,omitempty"`
+
 	body   string // "" until it is sealed or was read
 	hash   string
 	proofs []Proof

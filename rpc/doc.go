@@ -106,6 +106,7 @@
 // read. On plain connections both sides prove a key of the site without
 // another round trip (Identity); that marks the connection as a member's in
 // CallInfo.From, in statistics and in releases, and opens nothing.
+// ServerConfig.Clear refuses users' calls that are not encrypted.
 //
 // # Releases
 //

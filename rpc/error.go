@@ -30,6 +30,7 @@ const (
 	HandlerFailed         // the handler returned an error that its IDL does not declare
 	HandlerPanicked       // the handler panicked; the server goes on
 	NotMember             // the method is for processes of the site, and the caller has not shown that it is one; not executed
+	NotSealed             // the server takes sealed calls only, and this one came in the clear; not executed
 
 	// Of calls that carry a rollout token; none of them was executed.
 	RulesNeeded        // the rules of the token's generation are not known there, and could not be told
@@ -45,7 +46,7 @@ const (
 
 var codeNames = [codes]string{"unknown", "no_instance", "unreachable", "connection_lost", "deadline_exceeded",
 	"canceled", "overloaded", "draining", "breaker_open", "limit_exceeded", "too_large", "unknown_service",
-	"unknown_method", "bad_message", "handler_failed", "handler_panicked", "not_member",
+	"unknown_method", "bad_message", "handler_failed", "handler_panicked", "not_member", "not_sealed",
 	"rules_needed", "retired", "wrong_version", "version_unavailable", "orphan", "expired", "forsworn", "rules_forked"}
 
 // String is the code as it travels in reply headers and stands in logs.
@@ -146,7 +147,7 @@ var outcomeOf = [codes]health.Outcome{
 	Overloaded: health.Refused, Draining: health.Refused, BreakerOpen: health.Rejected,
 	LimitExceeded: health.Rejected, TooLarge: health.Rejected, UnknownService: health.Refused,
 	UnknownMethod: health.Refused, BadMessage: health.Broken, HandlerFailed: health.Internal,
-	HandlerPanicked: health.Internal, NotMember: health.Refused,
+	HandlerPanicked: health.Internal, NotMember: health.Refused, NotSealed: health.Refused,
 	RulesNeeded: health.Refused, Retired: health.Refused, WrongVersion: health.Refused,
 	VersionUnavailable: health.Rejected, Orphan: health.Refused, RulesForked: health.Refused,
 }

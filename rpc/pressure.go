@@ -14,6 +14,7 @@ const (
 	stageShaking       // in its TLS handshake, or before it on a port that speaks TLS only
 	stageFresh         // stands, and has not completed a message
 	stageProven        // has completed one
+	stageMember        // stands, and is a site connection
 )
 
 // mostLobby bounds the fresh connections that are let in when the proven ones
@@ -30,7 +31,11 @@ type crowding struct {
 	proven census
 	fresh  census
 	shakes census
+	sites  census // site connections: they come in though all places are taken, and make no room
 }
+
+// standing is how many connections there are.
+func (w *crowding) standing() int { return w.fresh.n + w.proven.n + w.sites.n }
 
 func newCrowding(limit int) crowding {
 	return crowding{max: limit, lobby: max(1, min(mostLobby, limit/16))}
@@ -40,6 +45,9 @@ func newCrowding(limit int) crowding {
 // that the connection itself is one too many.
 func (w *crowding) move(c *serverConn, to stage) (victim *serverConn, err error) {
 	w.leave(c)
+	if to >= stageFresh && c.info.Load().Site {
+		to = stageMember
+	}
 	switch to {
 	case stageShaking:
 		if w.shakes.n >= max(mostLobby, w.max/2) {
@@ -47,17 +55,19 @@ func (w *crowding) move(c *serverConn, to stage) (victim *serverConn, err error)
 		}
 		w.shakes.add(c)
 	case stageFresh:
-		if w.fresh.n+w.proven.n >= w.max*3/4 && w.fresh.n >= w.lobby {
+		if w.standing() >= w.max*3/4 && w.fresh.n >= w.lobby {
 			victim = w.fresh.worst()
 		}
 		w.fresh.add(c)
 	case stageProven:
-		if w.proven.n >= w.max && !c.info.Load().Site { // what has the site's key is let in
+		if n := w.proven.n + w.sites.n; n >= w.max {
 			if victim = w.share(c); victim == nil {
-				return nil, fmt.Errorf("%d connections stand, the limit", w.proven.n)
+				return nil, fmt.Errorf("%d connections stand, the limit", n)
 			}
 		}
 		w.proven.add(c)
+	case stageMember:
+		w.sites.add(c)
 	}
 	c.stage = to
 	return victim, nil
@@ -72,6 +82,8 @@ func (w *crowding) leave(c *serverConn) {
 		w.fresh.remove(c)
 	case stageProven:
 		w.proven.remove(c)
+	case stageMember:
+		w.sites.remove(c)
 	}
 	c.stage = stageNone
 }
@@ -80,6 +92,9 @@ func (w *crowding) leave(c *serverConn) {
 // of the address that has the most, if that has twice as many as the address
 // of the newcomer would have. So one address can't keep all others out.
 func (w *crowding) share(c *serverConn) *serverConn {
+	if len(w.proven.most) == 0 {
+		return nil // site connections have all places
+	}
 	most, mine := w.proven.most[0].conns, 0
 	if s := w.proven.sources[c.source]; s != nil {
 		mine = s.conns.Len()

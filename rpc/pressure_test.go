@@ -15,6 +15,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/skerry/skerry/rpc/internal/echo"
 )
 
 // comesFrom is a memory connection with an address.
@@ -311,6 +313,51 @@ func TestMembersComeInWhenAllIsTaken(t *testing.T) {
 	}
 	if err := answers(send(t, s.addr, nil)); err == nil {
 		t.Error("a stranger comes in as well")
+	}
+}
+
+// A site connection makes no room for others, though it rests and comes from the
+// address that has the most connections.
+func TestMembersStayWhenAllIsTaken(t *testing.T) {
+	s := serve(t, ServerConfig{MaxConns: 4, Site: siteOf(t, ownerB, 1)}, &handler{name: "b"})
+	lost := &watcher{}
+	var calls []func() *echo.EchoClient
+	for _, owner := range []string{ownerA, ownerC} { // the oldest of their address
+		e := s.endpoint()
+		e.Site = true
+		c := client(t, ClientConfig{Site: siteOf(t, owner, 1), Watcher: lost}, e)
+		calls = append(calls, stub(t, c, ServiceOptions{}))
+		if _, err := calls[len(calls)-1]().Who(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		if err := answers(send(t, s.addr, nil)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stranger, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}).Dial("tcp", s.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stranger.Close()
+	if err := answers(stranger); err != nil {
+		t.Errorf("an address without a connection is kept out: %v", err)
+	}
+	for range 20 { // silent ones come and go
+		send(t, s.addr, nil)
+	}
+	eventually(t, "others have made room", func() bool { return s.Stats().MadeRoom > 10 })
+	lost.mu.Lock()
+	down := len(lost.down)
+	lost.mu.Unlock()
+	if n := s.Stats().Members; n != 2 || down > 0 {
+		t.Errorf("%d connections of members stand, want 2; %d were lost", n, down)
+	}
+	for _, call := range calls {
+		if _, err := call().Who(t.Context()); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

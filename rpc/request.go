@@ -112,6 +112,12 @@ func (r *request) admit() (relieved bool) {
 		return false
 	}
 	r.counted = c.count(countKey{served, r.kind, r.info.Caller})
+	if c.clear {
+		if err := r.inClear(); err != nil {
+			r.refuse(NotSealed, err)
+			return false
+		}
+	}
 	if r.counted.bad != nil {
 		r.refuse(WrongVersion, r.counted.bad)
 		return false

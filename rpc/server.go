@@ -31,6 +31,7 @@ type ServerConfig struct {
 	Site         Site                               // takes site connections on the same port; nil: none
 	Identity     Identity                           // what new skerry clients are told
 	Member       func(PeerInfo) error               // whether a peer without site connection counts as a process of the site: nil when it does, else what is missing; nil: none does
+	Clear        Clear                              // what becomes of users' calls that are not encrypted
 	Also         func(service, version string) bool // whether a service is listed here in another version, too; nil: none is
 	MaxConns     int                                // that stand at a time, after their handshake; 0 means 20,000
 	MaxCalls     int                                // run at a time; what comes above it is refused as Overloaded; 0 means 10,000
@@ -61,6 +62,7 @@ type Server struct {
 	bad               complaints
 	strangers         complaints // of calls that are for members only
 	elders            complaints // of calls of other releases
+	unsealed          complaints // of calls in the clear
 	requests, replies tank
 	tls               *tls.Config // nil: the port speaks no TLS
 	turns             turns       // of handshakes
@@ -81,6 +83,7 @@ type Server struct {
 
 	accepted, refused, failed             atomic.Int64
 	madeRoom, badShakes, outsiders, older atomic.Int64
+	inClear                               atomic.Int64
 }
 
 // ServerStats are counts since the server was made, and what is now.
@@ -96,6 +99,7 @@ type ServerStats struct {
 	BadShakes   int64 // of those, whose TLS handshake has failed
 	Outsiders   int64 // calls of internal services that were refused, as they are for members of the site
 	Older       int64 // calls that were refused, as only processes of skerry before 0.2 make such
+	InClear     int64 // users' calls that came in the clear: refused or taken, as Clear says; 0 with ClearTaken
 }
 
 // NewServer makes a server without services. It does nothing before Serve.
@@ -109,7 +113,8 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	cfg.Sizes = cfg.Sizes.withDefaults()
 	s := &Server{
 		tls: serverTLS(cfg.TLS, cfg.Site), turns: turns{free: 4 * runtime.GOMAXPROCS(0)}, crowd: newCrowding(cfg.MaxConns),
-		strangers: complaints{every: complainInternal}, elders: complaints{every: complainInternal}, bad: complaints{every: time.Second},
+		strangers: complaints{every: complainInternal}, elders: complaints{every: complainInternal},
+		unsealed: complaints{every: complainInternal}, bad: complaints{every: time.Second},
 		cfg: cfg, log: cfg.Logger,
 		finished: make(chan struct{}, 1), drained: make(chan struct{}),
 		conns: map[*serverConn]struct{}{}, listeners: map[net.Listener]struct{}{},
@@ -140,7 +145,7 @@ func (s *Server) handle(v *served) (remove func(), err error) {
 // Stats counts connections and calls.
 func (s *Server) Stats() ServerStats {
 	s.mu.Lock()
-	standing, shaking, members := s.crowd.fresh.n+s.crowd.proven.n, s.crowd.shakes.n, 0
+	standing, shaking, members := s.crowd.standing(), s.crowd.shakes.n, 0
 	for c := range s.conns {
 		if !c.info.Load().outside() {
 			members++
@@ -150,6 +155,7 @@ func (s *Server) Stats() ServerStats {
 	return ServerStats{
 		Connections: standing, Handshakes: shaking, Members: members,
 		MadeRoom: s.madeRoom.Load(), BadShakes: s.badShakes.Load(), Outsiders: s.outsiders.Load(), Older: s.older.Load(),
+		InClear: s.inClear.Load(),
 		Running: int(s.running.Load()), Accepted: s.accepted.Load(),
 		Refused: s.refused.Load(), BadPeers: s.failed.Load(),
 	}

@@ -66,6 +66,7 @@ type serverConn struct {
 	taken  int        // calls since the last read
 	batch  int        // the most that came between two reads lately
 	proven bool       // a message was completed
+	clear  bool       // it is not encrypted, and Clear says something of that
 	trust  *siteTrust // of a site connection
 	looked time.Time  // when it was last looked at
 	hello  *greeting  // the client's; nil: it has sent none
@@ -186,6 +187,7 @@ func (c *serverConn) begin(nc net.Conn) error {
 		return errPeerClosed
 	}
 	c.nc = nc
+	c.clear = nc == c.wire && c.s.cfg.Clear != ClearTaken
 	c.out = newWriter(nc, c.s.cfg.Sizes.Queue, c.spawn, c.close)
 	c.out.all = &c.s.replies
 	c.out.start()

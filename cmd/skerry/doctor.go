@@ -22,8 +22,9 @@ func (a *app) doctorCommand() *cobra.Command {
 		Long: `Looks at everything that skerry depends on, from this host: the configuration,
 the address that would be advertised and why, the LAN (do packets go out and
 come in, whose are they), the database (reachable, rights, clock, versions,
-notifications, who holds it up), the state directory, ports, and whether what
-is listed can be connected to from here. It changes nothing.
+notifications, who holds it up), the state directory, ports, whether what is
+listed can be connected to from here, and what the running processes have
+refused. It changes nothing.
 
 Run it as the user and with the configuration of the service. Exit code 1 when
 something must be done.`,
@@ -110,6 +111,11 @@ func (a *app) examineSite(ctx context.Context) []finding {
 	list := f.list
 	f = &findings{area: "Rules"}
 	f.rules(n.Releases(skerry.Operator{}).Status(ctx).Members)
+	list = append(list, f.list...)
+	f = &findings{area: "Refused"}
+	if refused, _, err := n.Refusals(ctx); err == nil { // silent processes are said above
+		describeRefused(f, refused)
+	}
 	return append(list, f.list...)
 }
 

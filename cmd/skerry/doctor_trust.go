@@ -6,6 +6,7 @@ import (
 
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/internal/keyfile"
+	"github.com/skerry/skerry/internal/quote"
 )
 
 // examineTrust says by which keys the site is believed, and whose word changes
@@ -37,7 +38,11 @@ func describeOperators(f *findings, path string) {
 	}
 	list, err := keyfile.ReadOperators(path)
 	if err != nil {
-		f.problem("mend it; without it a service of this configuration does not start", "site.operators: %v", err)
+		what := quote.Safe("a service of this configuration does not start; one that runs goes by the operators whom it has read last")
+		if keyfile.Nobody(err) {
+			what = "nobody may release here: no step is obeyed, and a service of this configuration does not start"
+		}
+		f.problem("mend it, or copy it from another host", "site.operators: %v: %s", err, what)
 		return
 	}
 	var names []string
@@ -58,6 +63,10 @@ func (a *app) examineSteps(ctx context.Context) []finding {
 	s, err := to.State(ctx)
 	if err != nil {
 		return nil
+	}
+	if used := s.envelope(); len(used) > 0 {
+		f.problem("see whether an operator did it; then, by another key: skerry release acknowledge",
+			"the key of the envelope has signed %s", envelopeText(used))
 	}
 	unvouched := 0
 	for i := range s.Entries {

@@ -53,7 +53,7 @@ Every step says what it will do and asks; --yes answers for you.`,
 	c.PersistentFlags().BoolVarP(&f.yes, "yes", "y", false, "don't ask")
 	c.AddCommand(a.releaseStartCommand(&f), a.releaseConfigCommand(&f), a.releaseShipCommand(&f), a.releaseCommitCommand(&f),
 		a.releaseRollbackCommand(&f), a.releaseCleanCommand(&f), a.releaseStatusCommand(&f), a.releaseHoldersCommand(&f),
-		a.releaseValidateCommand(&f), a.releaseRefreshCommand(&f), a.releaseAdoptCommand(&f), a.releaseVouchCommand(&f), a.releaseLogCommand(&f))
+		a.releaseValidateCommand(&f), a.releaseRefreshCommand(&f), a.releaseAdoptCommand(&f), a.releaseVouchCommand(&f), a.releaseAcknowledgeCommand(&f), a.releaseLogCommand(&f))
 	return c
 }
 
@@ -68,6 +68,14 @@ func (f releaseFlags) operator() string {
 	}
 	host, _ := os.Hostname() // without one the user must do
 	return strings.Trim(name+"@"+host, "@")
+}
+
+// author is what the audit trail calls the operator.
+func (f releaseFlags) author() string {
+	if f.envelope {
+		return f.operator() + byEnvelope
+	}
+	return f.operator()
 }
 
 // inRelease runs a command on the site of the configuration.

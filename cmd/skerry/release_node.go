@@ -30,7 +30,7 @@ func (a *app) openSite(ctx context.Context, f *releaseFlags) (releases, func(), 
 		return nil, nil, err
 	}
 	a.look(ctx, n, "")
-	s := &liveSite{node: n, by: f.operator(), dead: f.dead, patience: a.flags.timeout, changes: a.changes()}
+	s := &liveSite{node: n, by: f.author(), dead: f.dead, patience: a.flags.timeout, changes: a.changes()}
 	if signer == nil {
 		return s, func() { n.Close() }, nil
 	}
@@ -241,6 +241,10 @@ func (s *liveSite) Refresh(ctx context.Context, discard bool) error {
 
 func (s *liveSite) Adopt(ctx context.Context, keep string) error {
 	return s.controller(nil).Adopt(ctx, keep)
+}
+
+func (s *liveSite) Acknowledge(ctx context.Context, seen []rollout.Position) error {
+	return s.controller(nil).Acknowledge(ctx, seen...)
 }
 
 func (s *liveSite) Vouch(ctx context.Context) error { return s.controller(nil).Vouch(ctx) }

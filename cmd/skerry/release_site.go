@@ -39,6 +39,9 @@ type releases interface {
 	Adopt(ctx context.Context, keep string) error
 	// Vouch takes over entries that no trusted key has signed.
 	Vouch(ctx context.Context) error
+	// Acknowledge says that an operator has looked at what the envelope's key
+	// has signed.
+	Acknowledge(ctx context.Context, seen []rollout.Position) error
 }
 
 // siteState is what the site looks like to one who asks everybody.

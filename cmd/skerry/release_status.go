@@ -25,9 +25,10 @@ type releaseStatus struct {
 	Environments []environment      `json:"environments"`
 	Versions     []versionStatus    `json:"versions"`
 	Processes    []processStatus    `json:"processes"`
-	Holders      []holder           `json:"holders,omitempty"` // while draining or changing over
-	Pending      []rollout.Entry    `json:"pending,omitempty"` // steps that are promised and not committed
-	Logs         []logStatus        `json:"logs,omitempty"`    // when the log has parted; the first is the one that is shown
+	Holders      []holder           `json:"holders,omitempty"`  // while draining or changing over
+	Pending      []rollout.Entry    `json:"pending,omitempty"`  // steps that are promised and not committed
+	Envelope     []envelopeUse      `json:"envelope,omitempty"` // steps that its key has signed, and nobody has acknowledged
+	Logs         []logStatus        `json:"logs,omitempty"`     // when the log has parted; the first is the one that is shown
 }
 
 // logStatus is one of several logs of a site.
@@ -105,7 +106,7 @@ func statusOf(s siteState) (releaseStatus, error) {
 	if err != nil {
 		return releaseStatus{}, err
 	}
-	st := releaseStatus{Generation: log.Last(), Frozen: s.Frozen, Pending: s.Pending, Logs: logsOf(s)}
+	st := releaseStatus{Generation: log.Last(), Frozen: s.Frozen, Pending: s.Pending, Logs: logsOf(s), Envelope: s.envelope()}
 	r, open := s.session()
 	st.Open, st.Next = open, "skerry release start"
 	if last := r; r.Name != "" {
@@ -295,6 +296,10 @@ func (a *app) printHeadline(st releaseStatus, now time.Time) {
 	}
 	for _, e := range st.Pending {
 		a.printf("HALF-WAY: %s by %s, generation %v, is promised and not committed. Its command runs, or was cut off: skerry release refresh.\n", e.Step, e.By, e.Generation)
+	}
+	if len(st.Envelope) > 0 {
+		a.printf("ENVELOPE: its key has signed %s\n", envelopeText(st.Envelope))
+		a.printf("  → see whether an operator did it; then, by another key: skerry release acknowledge\n")
 	}
 	a.printf("Next: %s\n", st.Next)
 }

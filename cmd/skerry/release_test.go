@@ -183,6 +183,10 @@ func (d *drill) Refresh(context.Context, bool) error {
 	return err
 }
 
+func (d *drill) Acknowledge(context.Context, []rollout.Position) error {
+	return errors.New("nothing is to be acknowledged")
+}
+
 func (d *drill) Vouch(context.Context) error { return errors.New("nothing is to be vouched for") }
 
 func (d *drill) Adopt(context.Context, string) error { return errors.New("nothing is to be adopted") }

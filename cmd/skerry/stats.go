@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -23,6 +24,7 @@ type statsQuery struct {
 	side    string
 	by      string
 	log     string
+	refused bool
 }
 
 // groupings say which parts of a key are kept by --by.
@@ -44,12 +46,22 @@ else from the statistics logs of this host, or from the log files of --log.
 They are written every 30 s: what happened since then is not there yet.
 VERSION is the one that was called, whichever side counted.
 
-P50 of several rows is the mean weighted by calls, P99 the largest.`,
+P50 of several rows is the mean weighted by calls, P99 the largest.
+
+--refused asks the running processes instead what they have refused since their
+start: calls, connections and LAN packets of others, by kind, and says what to
+do about each.`,
 		Example: "  skerry stats\n  skerry stats --by version\n  skerry stats auth --by peer --since 10m\n  skerry stats --log '/var/lib/*/stats-*.log' --json",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 {
 				q.service = args[0]
+			}
+			if q.refused {
+				if len(args) > 0 || slices.ContainsFunc([]string{"since", "side", "by", "log"}, cmd.Flags().Changed) {
+					return usagef("--refused counts no calls of services: leave SERVICE, --since, --side, --by and --log out")
+				}
+				return a.refusedStats(cmd.Context())
 			}
 			return a.stats(cmd.Context(), q)
 		},
@@ -59,6 +71,7 @@ P50 of several rows is the mean weighted by calls, P99 the largest.`,
 	c.Flags().StringVar(&q.side, "side", "", "count of one `SIDE` only: client or server")
 	c.Flags().StringVar(&q.by, "by", "method", "add up by service, version, method or peer")
 	c.Flags().StringVar(&q.log, "log", "", "read log `FILES` (a pattern) instead")
+	c.Flags().BoolVar(&q.refused, "refused", false, "what the running processes have refused, instead")
 	c.RegisterFlagCompletionFunc("side", cobra.FixedCompletions([]string{"client", "server"}, cobra.ShellCompDirectiveNoFileComp))
 	c.RegisterFlagCompletionFunc("by", cobra.FixedCompletions([]string{"service", "version", "method", "peer"}, cobra.ShellCompDirectiveNoFileComp))
 	return c

@@ -18,10 +18,14 @@
 //
 // # Failure
 //
-// The first look must succeed. Later on a file that is bad, unreadable, gone or
-// half written changes nothing: the last good values stay, and the error is
-// reported once until it changes. A key or operator that vanishes from its file
-// stays for one look more, as a file that is being written may end early.
+// The first look must succeed. Later on a file that is bad, unreadable or half
+// written changes nothing: the last good values stay, and the error is reported
+// once until it changes. A key or operator that vanishes from its file stays for
+// one look more, as a file that is being written may end early.
+//
+// A file of keys that is empty or gone leaves the last keys, too: without any
+// the process would be cut off. A file of operators that is empty or gone takes
+// the last operator away, so that the key of one can be ended in any case.
 //
 // # Writing
 //

@@ -3,6 +3,7 @@ package keyfile
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -211,7 +212,7 @@ func TestRunLooksEveryPeriod(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var reported []string
 		ended := make(chan error, 1)
-		go func() { ended <- k.Run(ctx, func(err error) { reported = append(reported, err.Error()) }) }()
+		go func() { ended <- k.Run(ctx, func(err error) { reported = append(reported, fmt.Sprint(err)) }) }()
 		write(t, path, text(a, b), 0o600)
 		changed := k.Ring().Changed()
 		begun := time.Now()
@@ -229,8 +230,8 @@ func TestRunLooksEveryPeriod(t *testing.T) {
 		if err := <-ended; !errors.Is(err, context.Canceled) {
 			t.Errorf("Run = %v", err)
 		}
-		if len(reported) != 2 {
-			t.Errorf("reported %q, want one error for each time that the file became bad", reported)
+		if len(reported) != 3 || reported[1] != "<nil>" {
+			t.Errorf("reported %q, want one error for each time that the file became bad, and that it was good again", reported)
 		}
 	})
 }
@@ -265,6 +266,55 @@ func TestCreateAndReplace(t *testing.T) {
 	left, err := os.ReadDir(filepath.Dir(path))
 	if err != nil || len(left) != 1 {
 		t.Errorf("files are left behind: %v, %v", left, err)
+	}
+}
+
+// A file of operators that is emptied or taken away ends the rights of its last
+// operator, once two looks have found it so; a bad one does not.
+func TestTheLastOperatorGoes(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "operators")
+	li := sshsig.Operator{Name: "li", Key: sshsig.PublicKey{1}, Namespaces: sshsig.Namespaces}
+	if err := AddOperator(path, li); err != nil {
+		t.Fatal(err)
+	}
+	good, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, spoil := range map[string]func(){
+		"emptied":       func() { write(t, path, "", 0o644) },
+		"commented out": func() { write(t, path, "# "+strings.ReplaceAll(string(good), "\n", "\n# "), 0o644) },
+		"gone":          func() { os.Remove(path) },
+	} {
+		write(t, path, string(good), 0o644)
+		o, err := OpenOperators(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		trusted := func() bool { _, ok := o.Trusted().Find(li.Key, sshsig.Release); return ok }
+		spoil()
+		if err := o.Look(); !Nobody(err) || !trusted() {
+			t.Errorf("%s, as a file that is being replaced may be: %v, li is trusted: %v", name, err, trusted())
+		}
+		write(t, path, string(good), 0o644)
+		if err := o.Look(); err != nil || !trusted() || o.Problem() != "" {
+			t.Errorf("%s, and replaced: %v, li is trusted: %v", name, err, trusted())
+		}
+		spoil()
+		for range 2 {
+			_ = o.Look()
+		}
+		if trusted() || len(o.Trusted().List()) > 0 || o.Problem() == "" {
+			t.Errorf("%s: li is trusted still", name)
+		}
+		write(t, path, "nonsense", 0o644)
+		if err := o.Look(); err == nil || Nobody(err) || trusted() {
+			t.Errorf("%s, then bad: %v", name, err)
+		}
+		write(t, path, string(good), 0o644)
+		if err := o.Look(); err != nil || !trusted() {
+			t.Errorf("%s, and back again: %v, li is trusted: %v", name, err, trusted())
+		}
 	}
 }
 

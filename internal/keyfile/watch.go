@@ -21,12 +21,14 @@ const Period = 5 * time.Second
 type watch[T any] struct {
 	read func() ([]T, error)
 	set  func([]T)
-	id   func(T) string // the same for the same thing
+	id   func(T) string   // the same for the same thing
+	void func(error) bool // whether an error means that there is nothing any more; nil: none does
 
 	mu      sync.Mutex
 	good    []T
 	pending []string // ids of the last look, which lacked something
 	trouble string
+	voided  bool // the last look found nothing any more
 }
 
 func (w *watch[T]) look() error {
@@ -35,13 +37,19 @@ func (w *watch[T]) look() error {
 	defer w.mu.Unlock()
 	if err != nil {
 		w.pending = nil
+		void := w.void != nil && w.void(err)
+		if void && w.voided { // it is so, and no file that is being replaced
+			w.good = nil
+			w.set(nil)
+		}
+		w.voided = void
 		if text := err.Error(); text != w.trouble {
 			w.trouble = text
 			return err
 		}
 		return nil
 	}
-	w.trouble = ""
+	w.trouble, w.voided = "", false
 	ids := w.ids(list)
 	lacks := slices.ContainsFunc(w.ids(w.good), func(id string) bool { return !slices.Contains(ids, id) })
 	if lacks && !slices.Equal(w.pending, ids) {
@@ -81,7 +89,8 @@ func (w *watch[T]) run(ctx context.Context, report func(error)) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-tick.C:
-			if err := w.look(); err != nil {
+			bad := w.problem() != ""
+			if err := w.look(); err != nil || bad && w.problem() == "" {
 				report(err)
 			}
 		}
@@ -139,7 +148,8 @@ func (k *Keys) Look() error { return k.w.look() }
 // Problem is why the files could not be read last; "" when they could.
 func (k *Keys) Problem() string { return k.w.problem() }
 
-// Run looks every Period until ctx ends, and reports errors once.
+// Run looks every Period until ctx ends, and reports errors once, and nil when
+// what was bad is good again.
 func (k *Keys) Run(ctx context.Context, report func(error)) error { return k.w.run(ctx, report) }
 
 func plain(list []Key) []sitekey.Key {
@@ -202,10 +212,16 @@ type Operators struct {
 	operators *sshsig.Operators
 }
 
+// Nobody reports whether an error of Look says that the file names nobody any
+// more: it is empty, or gone. Then nobody may sign, from the next look on that
+// finds the same.
+func Nobody(err error) bool { return errors.Is(err, sshsig.ErrNone) || errors.Is(err, fs.ErrNotExist) }
+
 // OpenOperators reads a file of operators.
 func OpenOperators(path string) (*Operators, error) {
 	o := &Operators{operators: sshsig.NewOperators()}
 	o.w = watch[sshsig.Operator]{
+		void: Nobody,
 		read: func() ([]sshsig.Operator, error) {
 			text, err := read(path, public, sshsig.MaxFile)
 			if errors.Is(err, fs.ErrNotExist) {
@@ -233,5 +249,6 @@ func (o *Operators) Look() error { return o.w.look() }
 // Problem is why the file could not be read last; "" when it could.
 func (o *Operators) Problem() string { return o.w.problem() }
 
-// Run looks every Period until ctx ends, and reports errors once.
+// Run looks every Period until ctx ends, and reports errors once, and nil when
+// what was bad is good again.
 func (o *Operators) Run(ctx context.Context, report func(error)) error { return o.w.run(ctx, report) }

@@ -101,6 +101,9 @@ const (
 	MaxFile = 256 << 10
 )
 
+// ErrNone: the file has no line of an operator.
+var ErrNone = errors.New("it names no operator")
+
 // ParseOperators reads a file in OpenSSH's form of allowed_signers:
 //
 //	li namespaces="skerry-release,skerry-promise" ssh-ed25519 AAAA… li@ops-1
@@ -130,7 +133,7 @@ func ParseOperators(file, text string) ([]Operator, error) {
 		list = append(list, op)
 	}
 	if len(list) == 0 {
-		return nil, fmt.Errorf("%s: it names no operator; add one with: skerry operator add NAME KEY.pub", file)
+		return nil, fmt.Errorf("%s: %w; add one with: skerry operator add NAME KEY.pub", file, ErrNone)
 	}
 	return list, nil
 }

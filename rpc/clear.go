@@ -1,0 +1,42 @@
+package rpc
+
+import (
+	"errors"
+	"time"
+)
+
+// Clear is what becomes of users' calls that come in the clear: neither by a
+// site connection nor by TLS. Calls of internal services have rules of their
+// own, see HandleInternal.
+type Clear uint8
+
+// The kinds of Clear.
+const (
+	ClearTaken   Clear = iota // they are served
+	ClearCounted              // the same, and they are counted and said once a minute
+	ClearRefused              // they are refused as NotSealed, unexecuted, counted and said once a minute
+)
+
+var errClear = errors.New("this process takes sealed calls only (site.calls: sealed), and this one came in the clear: " +
+	"call it from a process that holds the site's key and has site.calls set, by the service's name; " +
+	"or let this process take calls in the clear, too (site.calls: prefer)")
+
+// inClear counts a call that has come in the clear, and refuses it if need be.
+func (r *request) inClear() error {
+	c, s := r.conn, r.conn.s
+	refuse := s.cfg.Clear == ClearRefused
+	s.inClear.Add(1)
+	if ok, kept := s.unsealed.may(time.Now()); ok {
+		text, do := "rpc: a call in the clear was taken", "set site.calls at the caller, too, before this process refuses such calls"
+		if refuse {
+			text, do = "rpc: a call in the clear was refused: this process takes sealed calls only",
+				"set site.calls at the caller, too, and give it the site's key; for stock clients set site.calls: prefer here"
+		}
+		s.log.Warn(text, "service", r.served.name, "method", r.method, "peer", c.peer, "caller", r.info.Caller,
+			"do", do, "unreported", kept)
+	}
+	if refuse {
+		return errClear
+	}
+	return nil
+}

@@ -1,0 +1,52 @@
+package skerry
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/skerry/skerry/internal/refusal"
+	"github.com/skerry/skerry/rpc"
+)
+
+// Both sides keep site.calls: who has it set calls by site connections, and
+// with sealed a process refuses what comes in the clear, unexecuted.
+func TestSealedCalls(t *testing.T) {
+	for _, test := range []struct {
+		provider, consumer string
+		taken              bool
+	}{
+		{"", "", true},
+		{"", CallsSealed, true}, // while it is turned on, process by process
+		{CallsPrefer, "", true},
+		{CallsPrefer, CallsPrefer, true},
+		{CallsSealed, CallsPrefer, true},
+		{CallsSealed, CallsSealed, true},
+		{CallsSealed, "", false},
+	} {
+		t.Run(test.provider+" is called by "+test.consumer, func(t *testing.T) {
+			site := lanSite(t)
+			site.Site.Calls = test.provider
+			g := &greeter{name: "anna"}
+			provider := offering(t, site, g)
+			site.Site.Calls, site.StateDir = test.consumer, t.TempDir()
+			consumer := open(t, site)
+			got, err := greet(t.Context(), consumer)
+			if (err == nil && got == "anna") != test.taken {
+				t.Fatalf("got %q, %v", got, err)
+			}
+			told := provider.internal.refusals().Kinds[refusal.InTheClear]
+			if test.taken {
+				if told != 0 {
+					t.Errorf("%d refusals are told", told)
+				}
+				return
+			}
+			if rpc.CodeOf(err) != rpc.NotSealed || !rpc.SafeToRetry(err) || !strings.Contains(err.Error(), "site.calls") {
+				t.Errorf("the caller reads %v", err)
+			}
+			if g.calls.Load() != 0 || told == 0 {
+				t.Errorf("%d calls were executed, %d refusals are told", g.calls.Load(), told)
+			}
+		})
+	}
+}
