@@ -54,7 +54,7 @@ func (w *crowding) move(c *serverConn, to stage) (victim *serverConn, err error)
 	case stageProven:
 		if w.proven.n >= w.max && !c.info.Load().Site { // what has the site's key is let in
 			if victim = w.share(c); victim == nil {
-				return nil, fmt.Errorf("%d connections stand, the limit", w.proven.n)
+				return nil, fmt.Errorf("%w: %d, the limit", errFull, w.proven.n)
 			}
 		}
 		w.proven.add(c)
@@ -139,7 +139,7 @@ func (s *Server) move(c *serverConn, to stage) error {
 // complain counts and logs why a connection is closed.
 func (s *Server) complain(c *serverConn, why error) {
 	s.failed.Add(1)
-	if ok, kept := s.bad.may(time.Now()); ok {
+	if ok, kept := s.bad.may(time.Now(), closing(why), c.source); ok {
 		s.log.Warn("rpc: connection closed", "peer", c.peer, "reason", why, "unreported", kept)
 	}
 }
