@@ -26,7 +26,7 @@ func (r *request) inClear() error {
 	c, s := r.conn, r.conn.s
 	refuse := s.cfg.Clear == ClearRefused
 	s.inClear.Add(1)
-	if ok, kept := s.unsealed.may(time.Now()); ok {
+	if ok, kept := s.unsealed.may(time.Now(), "", c.source); ok {
 		text, do := "rpc: a call in the clear was taken", "set site.calls at the caller, too, before this process refuses such calls"
 		if refuse {
 			text, do = "rpc: a call in the clear was refused: this process takes sealed calls only",

@@ -58,7 +58,7 @@ var errElder = errors.New("a process of skerry before 0.2, of which nothing is o
 func (r *request) older(why error) error {
 	s := r.conn.s
 	s.older.Add(1)
-	if ok, kept := s.elders.may(time.Now()); ok {
+	if ok, kept := s.elders.may(time.Now(), "", r.conn.source); ok {
 		s.log.Warn("rpc: a call of a process of skerry before 0.2 was refused", "service", r.served.name, "method", r.method, "peer", r.conn.peer,
 			"reason", why, "do", "bring that process to this release; until then neither calls the other in traces, nor hears of the other's releases",
 			"unreported", kept)
@@ -76,7 +76,7 @@ func (r *request) admitInternal() {
 	outside := s.member(*r.info.from)
 	if outside != nil && !slices.Contains(r.served.open, r.method) {
 		s.outsiders.Add(1)
-		if ok, kept := s.strangers.may(time.Now()); ok {
+		if ok, kept := s.strangers.may(time.Now(), "", c.source); ok {
 			s.log.Warn("rpc: a call that is for members of the site was refused", "service", r.served.name, "method", r.method,
 				"peer", c.peer, "reason", outside, "unreported", kept)
 		}

@@ -169,7 +169,7 @@ func (c *serverConn) encrypt(ctx context.Context, first []byte) error {
 	}
 	if err != nil {
 		c.s.badShakes.Add(1)
-		return fmt.Errorf("TLS handshake: %w", err)
+		return fmt.Errorf("%w: %w", errShake, err)
 	}
 	info := *c.info.Load()
 	switch cs := t.ConnectionState(); {

@@ -117,8 +117,8 @@ func TestBadBytes(t *testing.T) {
 	if n := s.Stats().BadPeers; n != int64(len(bad)) {
 		t.Errorf("%d bad peers counted, want %d", n, len(bad))
 	}
-	if lines := strings.Count(log.String(), "connection closed"); lines == 0 || lines > 3 {
-		t.Errorf("%d lines logged, want about one a second:\n%s", lines, log)
+	if lines := strings.Count(log.String(), "connection closed"); lines == 0 || lines > 9 {
+		t.Errorf("%d lines logged, want about one a second for each of few reasons:\n%s", lines, log)
 	}
 	if who, err := call().Who(t.Context()); err != nil || who != "a" {
 		t.Errorf("afterwards: %q, %v", who, err)

@@ -89,7 +89,7 @@ func (t *siteTrust) holds() error {
 		return nil
 	}
 	if err := t.site.Verify(t.state); err != nil {
-		return fmt.Errorf("the keys of the site have changed: %w", err)
+		return fmt.Errorf("%w: %w", errTrust, err)
 	}
 	t.ring, t.known = now, true
 	return nil

@@ -62,7 +62,7 @@ func (w *crowding) move(c *serverConn, to stage) (victim *serverConn, err error)
 	case stageProven:
 		if n := w.proven.n + w.sites.n; n >= w.max {
 			if victim = w.share(c); victim == nil {
-				return nil, fmt.Errorf("%d connections stand, the limit", n)
+				return nil, fmt.Errorf("%w: %d, the limit", errFull, n)
 			}
 		}
 		w.proven.add(c)
@@ -154,7 +154,7 @@ func (s *Server) move(c *serverConn, to stage) error {
 // complain counts and logs why a connection is closed.
 func (s *Server) complain(c *serverConn, why error) {
 	s.failed.Add(1)
-	if ok, kept := s.bad.may(time.Now()); ok {
+	if ok, kept := s.bad.may(time.Now(), closing(why), c.source); ok {
 		s.log.Warn("rpc: connection closed", "peer", c.peer, "reason", why, "unreported", kept)
 	}
 }

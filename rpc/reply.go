@@ -147,11 +147,10 @@ func (a *attempt) message(encoding flat.Protocol, payload string, status *replyS
 	case seq != status.seq:
 		return health.Broken, &badMessage{fmt.Errorf("call %d was answered with a reply to call %d", status.seq, seq)}
 	case kind == thrift.EXCEPTION:
-		x := thrift.NewTApplicationException(thrift.UNKNOWN_APPLICATION_EXCEPTION, "")
-		if err := x.Read(ctx, r); err != nil {
+		x, err := readException(ctx, r)
+		if err != nil {
 			return health.Broken, &badMessage{err}
 		}
-		x = thrift.NewTApplicationException(x.TypeId(), strings.Clone(shorten(x.Error()))) // kept longer than the frame
 		e := a.exception(x, status)
 		return e.Code.Outcome(), e
 	case name != a.call.Method:
@@ -171,6 +170,34 @@ func (a *attempt) message(encoding flat.Protocol, payload string, status *replyS
 		return health.Broken, a.fail(code, WasExecuted, fmt.Errorf("read result: %w", err))
 	}
 	return outcome, nil
+}
+
+// readException reads a TApplicationException. The one of the stock library reads
+// what it does not know element by element.
+func readException(ctx context.Context, r flat.Reader) (thrift.TApplicationException, error) {
+	if _, err := r.ReadStructBegin(ctx); err != nil {
+		return nil, err
+	}
+	text, kind := "", int32(thrift.UNKNOWN_APPLICATION_EXCEPTION)
+	for {
+		_, t, id, err := r.ReadFieldBegin(ctx)
+		switch {
+		case err != nil:
+			return nil, err
+		case t == thrift.STOP:
+			text = strings.Clone(shorten(text)) // kept longer than the frame
+			return thrift.NewTApplicationException(kind, text), r.ReadStructEnd(ctx)
+		case id == 1 && t == thrift.STRING:
+			text, err = r.ReadString(ctx)
+		case id == 2 && t == thrift.I32:
+			kind, err = r.ReadI32(ctx)
+		default:
+			err = r.Skip(ctx, t)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
 }
 
 // declared reports whether a result struct holds an exception of the IDL: its

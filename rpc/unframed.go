@@ -155,11 +155,40 @@ func (s *stream) pass(n int) error {
 	return err
 }
 
-// none is the second type of what is no map.
-const none = 0xff
+// none is the second type of what is no map; no type on the wire is that.
+const none = 0x100
 
-var binaryWidth = map[thrift.TType]int{
+// passAll walks through n elements of so many bytes each.
+func (s *stream) passAll(n, each int) error {
+	if n > (s.limit-len(s.read))/each {
+		return errMessageTooLarge
+	}
+	return s.pass(n * each)
+}
+
+// widths are the bytes of a value by its type; 0 = they differ.
+type widths [256]uint8
+
+var binaryWidth = widths{
 	thrift.BOOL: 1, thrift.BYTE: 1, thrift.I16: 2, thrift.I32: 4, thrift.I64: 8, thrift.DOUBLE: 8, thrift.UUID: 16,
+}
+
+// compactWidth is of values in containers: a bool that is a field has no bytes.
+var compactWidth = widths{
+	thrift.COMPACT_BOOLEAN_TRUE: 1, thrift.COMPACT_BOOLEAN_FALSE: 1, thrift.COMPACT_BYTE: 1,
+	thrift.COMPACT_DOUBLE: 8, thrift.COMPACT_UUID: 16,
+}
+
+// each is the bytes of an element, 0 when elements differ; second is the type of
+// a map's values.
+func (w *widths) each(first byte, second int) int {
+	switch {
+	case second == none:
+		return int(w[first])
+	case w[first] == 0 || w[second] == 0:
+		return 0
+	}
+	return int(w[first]) + int(w[second])
 }
 
 // value walks through a value of the binary protocol in which structs and
@@ -169,7 +198,7 @@ func (s *stream) value(t thrift.TType, depth int) error {
 		return errTooDeep
 	}
 	if n := binaryWidth[t]; n > 0 {
-		return s.pass(n)
+		return s.pass(int(n))
 	}
 	if t == thrift.STRING {
 		n, err := s.binarySize()
@@ -203,7 +232,7 @@ func (s *stream) value(t thrift.TType, depth int) error {
 		if err != nil {
 			return err
 		}
-		return s.values(thrift.TType(b[0]), thrift.TType(b[1]), depth-1)
+		return s.values(thrift.TType(b[0]), int(b[1]), depth-1)
 	}
 	return fmt.Errorf("%w: unknown type %d", theader.ErrMalformed, t)
 }
@@ -220,11 +249,14 @@ func (s *stream) binarySize() (int, error) {
 
 // values walks through the elements of a container; second is the type of a
 // map's values.
-func (s *stream) values(first, second thrift.TType, depth int) error {
+func (s *stream) values(first thrift.TType, second int, depth int) error {
 	n, err := s.binarySize()
+	if w := binaryWidth.each(byte(first), second); err == nil && w > 0 && depth > 0 {
+		return s.passAll(n, w)
+	}
 	for ; err == nil && n > 0; n-- {
 		if err = s.value(first, depth); err == nil && second != none {
-			err = s.value(second, depth)
+			err = s.value(thrift.TType(second), depth)
 		}
 	}
 	return err
@@ -236,16 +268,13 @@ func (s *stream) compactValue(t byte, depth int) error {
 	if depth == 0 {
 		return errTooDeep
 	}
+	if n := compactWidth[t]; n > 0 {
+		return s.pass(int(n))
+	}
 	switch t {
-	case thrift.COMPACT_BOOLEAN_TRUE, thrift.COMPACT_BOOLEAN_FALSE, thrift.COMPACT_BYTE:
-		return s.pass(1)
 	case thrift.COMPACT_I16, thrift.COMPACT_I32, thrift.COMPACT_I64:
 		_, err := s.uvarint()
 		return err
-	case thrift.COMPACT_DOUBLE:
-		return s.pass(8)
-	case thrift.COMPACT_UUID:
-		return s.pass(16)
 	case thrift.COMPACT_BINARY:
 		n, err := s.compactSize()
 		if err != nil {
@@ -272,7 +301,7 @@ func (s *stream) compactValue(t byte, depth int) error {
 			return err
 		}
 		b, err := s.byte()
-		return s.compactValues(n, err, b>>4, b&0x0f, depth-1)
+		return s.compactValues(n, err, b>>4, int(b&0x0f), depth-1)
 	}
 	return fmt.Errorf("%w: unknown type %d", theader.ErrMalformed, t)
 }
@@ -304,10 +333,13 @@ func (s *stream) compactStruct(depth int) error {
 	}
 }
 
-func (s *stream) compactValues(n int, err error, first, second byte, depth int) error {
+func (s *stream) compactValues(n int, err error, first byte, second int, depth int) error {
+	if w := compactWidth.each(first, second); err == nil && w > 0 && depth > 0 {
+		return s.passAll(n, w)
+	}
 	for ; err == nil && n > 0; n-- {
 		if err = s.compactValue(first, depth); err == nil && second != none {
-			err = s.compactValue(second, depth)
+			err = s.compactValue(byte(second), depth)
 		}
 	}
 	return err

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"math"
 	"net"
 	"runtime"
 	"strings"
@@ -49,6 +50,7 @@ func FuzzUnframed(f *testing.F) {
 	}
 	f.Add([]byte("\x80\x01\x00\x01\x00\x00\x00\x01m\x00\x00\x00\x01\x0d\x00\x01\x03\x00\x00\x00\x00\x01\x05\x00"), false) // a map to nothing
 	f.Add([]byte("\x82\x21\x01\x01m\x1b\x01\x30\x05\x00"), true)
+	f.Add([]byte("\x80\x01\x00\x01\x00\x00\x00\x01m\x00\x00\x00\x01\x0d\x00\x01\x03\xff\x00\x00\x00\x01\x05\x00"), false)
 	for depth := 62; depth < 67; depth++ {
 		f.Add([]byte("\x82\x21\x01\x01m"+strings.Repeat("\x1c", depth)+"\x13\x05"+strings.Repeat("\x00", depth+1)), true)
 	}
@@ -79,6 +81,41 @@ func FuzzUnframed(f *testing.F) {
 			t.Fatalf("%d bytes are still counted", all.used.Load())
 		}
 	})
+}
+
+// Elements of one size are passed over at once, also in messages without a
+// frame: a list of them takes about as long as a text of as many bytes.
+func TestUnframedElementsTakeNoTime(t *testing.T) {
+	const size = 15 << 16
+	took := func(head string, compact bool) time.Duration {
+		least := time.Duration(math.MaxInt64)
+		for range 20 {
+			in := newFrameReader(bytesConn{r: bytes.NewReader(append([]byte(head), make([]byte, size+1)...))}, theader.Limits{Frame: 16 << 20})
+			in.all = &tank{limit: 1 << 30}
+			steps := &stream{f: in, limit: 16 << 20, compact: compact}
+			began := time.Now()
+			if err := steps.message(); err != nil {
+				t.Fatal(err)
+			}
+			least = min(least, time.Since(began))
+			if len(steps.read) != len(head)+size+1 {
+				t.Fatalf("%d bytes of %d", len(steps.read), len(head)+size+1)
+			}
+		}
+		return least
+	}
+	text := took("\x80\x01\x00\x01\x00\x00\x00\x01m\x00\x00\x00\x01\x0b\x00\x01\x00\x0f\x00\x00", false)
+	for name, head := range map[string]string{
+		"bools":          "\x80\x01\x00\x01\x00\x00\x00\x01m\x00\x00\x00\x01\x0f\x00\x01\x02\x00\x0f\x00\x00",
+		"bools to bytes": "\x80\x01\x00\x01\x00\x00\x00\x01m\x00\x00\x00\x01\x0d\x00\x01\x02\x03\x00\x07\x80\x00",
+		"compact bools":  "\x82\x21\x01\x01m\x19\xf1\x80\x80\x3c",
+	} {
+		list := took(head, strings.HasPrefix(name, "compact"))
+		t.Logf("%s: %v, a text: %v", name, list, text)
+		if list > 4*text+time.Millisecond {
+			t.Errorf("%s: %v, a text of as many bytes takes %v", name, list, text)
+		}
+	}
 }
 
 // What comes without a frame counts while it comes, and what is announced

@@ -182,7 +182,7 @@ func listBomb(t *testing.T, s *site) {
 	t.Logf("a bomb has %d bytes", len(zipped))
 	s.bombard(t, mostGrowth, 8, zipped)
 	s.bombard(t, 256<<10, 8, frame(1, false, []string{"sk-s", "skerry.internal"}, message("bring", bomb(900_000))))
-	s.bombard(t, 512<<10, 2, frame(1, true, []string{"sk-s", "auth"}, message("verify", bomb(elements))))
+	s.bombard(t, 512<<10, 8, frame(1, true, []string{"sk-s", "auth"}, message("verify", bomb(elements))))
 }
 
 // bombard sends each of the frames on several connections.

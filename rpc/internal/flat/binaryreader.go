@@ -62,27 +62,37 @@ func (r *binaryReader) ReadFieldBegin(ctx context.Context) (string, thrift.TType
 }
 
 func (r *binaryReader) ReadMapBegin(context.Context) (k, v thrift.TType, size int, err error) {
-	b, err := r.take(6, "map header")
-	if err != nil {
-		return 0, 0, 0, err
-	}
-	k, v = thrift.TType(b[0]), thrift.TType(b[1])
-	if size, err = r.container(int32(be32(b[2:])), r.least(k)+r.least(v)); err == nil {
+	if k, v, size, err = r.mapHead(); err == nil {
 		err = r.mapping(size)
 	}
 	return k, v, size, err
 }
 
+func (r *binaryReader) mapHead() (k, v thrift.TType, size int, err error) {
+	b, err := r.take(6, "map header")
+	if err != nil {
+		return 0, 0, 0, err
+	}
+	k, v = thrift.TType(b[0]), thrift.TType(b[1])
+	size, err = r.container(int32(be32(b[2:])), r.least(k)+r.least(v))
+	return k, v, size, err
+}
+
 func (r *binaryReader) ReadListBegin(context.Context) (thrift.TType, int, error) {
+	elem, size, err := r.listHead()
+	if err == nil {
+		err = r.list(size)
+	}
+	return elem, size, err
+}
+
+func (r *binaryReader) listHead() (elem thrift.TType, size int, err error) {
 	b, err := r.take(5, "list header")
 	if err != nil {
 		return 0, 0, err
 	}
-	elem := thrift.TType(b[0])
-	size, err := r.container(int32(be32(b[1:])), r.least(elem))
-	if err == nil {
-		err = r.list(size)
-	}
+	elem = thrift.TType(b[0])
+	size, err = r.container(int32(be32(b[1:])), r.least(elem))
 	return elem, size, err
 }
 
@@ -132,14 +142,6 @@ func (r *binaryReader) ReadBinary(context.Context) ([]byte, error) {
 		return nil, err
 	}
 	return r.binary(int32(size))
-}
-
-func (r *binaryReader) Skip(ctx context.Context, t thrift.TType) error {
-	outer := r.skipping
-	r.skipping = true
-	err := thrift.SkipDefaultDepth(ctx, r, t)
-	r.skipping = outer
-	return err
 }
 
 func (r *binaryReader) u32(what string) (uint32, error) {

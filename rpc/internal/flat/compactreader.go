@@ -102,12 +102,19 @@ func (r *compactReader) ReadFieldBegin(ctx context.Context) (string, thrift.TTyp
 
 // ReadMapBegin gives no types for an empty map: the wire has none.
 func (r *compactReader) ReadMapBegin(context.Context) (k, v thrift.TType, size int, err error) {
+	if k, v, size, err = r.mapHead(); err == nil {
+		err = r.mapping(size)
+	}
+	return k, v, size, err
+}
+
+func (r *compactReader) mapHead() (k, v thrift.TType, size int, err error) {
 	n, err := r.uvarint("map size")
 	if err != nil {
 		return 0, 0, 0, err
 	}
 	if uint32(n) == 0 {
-		return thrift.STOP, thrift.STOP, 0, r.mapping(0)
+		return thrift.STOP, thrift.STOP, 0, nil
 	}
 	b, err := r.byte("map types")
 	if err != nil {
@@ -119,13 +126,19 @@ func (r *compactReader) ReadMapBegin(context.Context) (k, v thrift.TType, size i
 	if v, err = r.plain(b); err != nil {
 		return 0, 0, 0, err
 	}
-	if size, err = r.container(int32(n), compactMin(k)+compactMin(v)); err == nil {
-		err = r.mapping(size)
-	}
+	size, err = r.container(int32(n), compactMin(k)+compactMin(v))
 	return k, v, size, err
 }
 
 func (r *compactReader) ReadListBegin(context.Context) (thrift.TType, int, error) {
+	elem, size, err := r.listHead()
+	if err == nil {
+		err = r.list(size)
+	}
+	return elem, size, err
+}
+
+func (r *compactReader) listHead() (elem thrift.TType, size int, err error) {
 	b, err := r.byte("list header")
 	if err != nil {
 		return 0, 0, err
@@ -136,14 +149,10 @@ func (r *compactReader) ReadListBegin(context.Context) (thrift.TType, int, error
 			return 0, 0, err
 		}
 	}
-	elem, err := r.plain(b)
-	if err != nil {
+	if elem, err = r.plain(b); err != nil {
 		return 0, 0, err
 	}
-	size, err := r.container(int32(n), compactMin(elem))
-	if err == nil {
-		err = r.list(size)
-	}
+	size, err = r.container(int32(n), compactMin(elem))
 	return elem, size, err
 }
 
@@ -204,17 +213,14 @@ func (r *compactReader) ReadBinary(context.Context) ([]byte, error) {
 	return r.binary(int32(n))
 }
 
-func (r *compactReader) Skip(ctx context.Context, t thrift.TType) error {
-	outer := r.skipping
-	r.skipping = true
-	err := thrift.SkipDefaultDepth(ctx, r, t)
-	r.skipping = outer
-	return err
-}
-
 // uvarint reads up to 10 bytes; bits above 64 are dropped, as in the stock
 // library.
 func (r *compactReader) uvarint(what string) (uint64, error) {
+	if r.at < len(r.s) && r.s[r.at] < 0x80 { // most are small
+		b := r.s[r.at]
+		r.at++
+		return uint64(b), nil
+	}
 	var v uint64
 	for i := range 10 {
 		b, err := r.byte(what)

@@ -19,7 +19,8 @@
 // sets and maps by the fewest bytes that their elements can have. All
 // containers of a message together may not announce more elements than its
 // bytes could hold, so nesting them announces nothing extra. Structs, and what
-// Skip passes over, may nest 64 deep.
+// Skip passes over, may nest 64 deep. Skip takes no time for values of a fixed
+// size in containers, and some nanoseconds for any other value.
 //
 // An element of one byte can become a struct of hundreds. So what decoding takes
 // is counted before it is taken ([Memory]), and past 64 KiB an [Account] gives

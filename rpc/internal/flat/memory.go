@@ -35,7 +35,6 @@ const (
 type memory struct {
 	Memory
 	used, given int64
-	skipping    bool // what is passed over takes nothing
 
 	next *place // of the value that is read next; nil = not known
 	in   *Shape // the struct that is being read
@@ -59,7 +58,7 @@ func (m *memory) begin(mem *Memory) {
 
 func (m *memory) reset() {
 	m.Account, m.Shape = nil, nil
-	m.used, m.given, m.skipping = 0, 0, false
+	m.used, m.given = 0, 0
 	m.next, m.in, m.open = nil, nil, m.open[:0]
 }
 
@@ -68,9 +67,6 @@ func (m *memory) Used() int64 { return m.used }
 
 // charge counts n bytes that are about to be taken.
 func (m *memory) charge(n int64) error {
-	if m.skipping {
-		return nil
-	}
 	if m.used += n; m.used > m.given {
 		return m.ask()
 	}
@@ -90,9 +86,6 @@ func (m *memory) ask() error {
 
 // structure begins a struct.
 func (m *memory) structure() error {
-	if m.skipping {
-		return nil
-	}
 	p := m.next
 	m.open = append(m.open, open{m.in, p, true})
 	m.next = nil
@@ -110,7 +103,7 @@ func (m *memory) structure() error {
 
 // structureEnd also ends containers in it whose end was not read.
 func (m *memory) structureEnd() {
-	for !m.skipping && len(m.open) > 0 {
+	for len(m.open) > 0 {
 		if m.pop() {
 			return
 		}
@@ -118,7 +111,7 @@ func (m *memory) structureEnd() {
 }
 
 func (m *memory) containerEnd() {
-	if n := len(m.open); !m.skipping && n > 0 && !m.open[n-1].isStruct {
+	if n := len(m.open); n > 0 && !m.open[n-1].isStruct {
 		m.pop()
 	}
 }
@@ -143,9 +136,6 @@ func (m *memory) field(id int16) error {
 }
 
 func (m *memory) known(id int16) error {
-	if m.skipping {
-		return nil
-	}
 	m.next = m.in.field(id)
 	if m.Costs.Field > 0 {
 		return m.charge(m.Costs.Field)
@@ -155,9 +145,6 @@ func (m *memory) known(id int16) error {
 
 // list begins a list or set.
 func (m *memory) list(size int) error {
-	if m.skipping {
-		return nil
-	}
 	each := m.Costs.Element
 	p := m.next
 	m.open = append(m.open, open{m.in, p, false})
@@ -170,9 +157,6 @@ func (m *memory) list(size int) error {
 
 // mapping begins a map.
 func (m *memory) mapping(size int) error {
-	if m.skipping {
-		return nil
-	}
 	each := m.Costs.Entry
 	p := m.next
 	m.open = append(m.open, open{m.in, p, false})
@@ -187,9 +171,6 @@ func (m *memory) mapping(size int) error {
 
 // clone copies a string of the message.
 func (m *memory) clone(s string) (string, error) {
-	if m.skipping {
-		return s, nil
-	}
 	if err := m.charge(classed(int64(len(s)))); err != nil {
 		return "", err
 	}

@@ -62,6 +62,15 @@ func (m *message) byte(what string) (byte, error) {
 
 // bytes returns the next size bytes of a string or binary.
 func (m *message) bytes(size int32) (string, error) {
+	b, err := m.cut(size)
+	if err == nil && m.Copy {
+		return m.clone(b)
+	}
+	return b, err
+}
+
+// cut is bytes without a copy.
+func (m *message) cut(size int32) (string, error) {
 	if size < 0 {
 		return "", fail(thrift.NEGATIVE_SIZE, "negative size %d of the string before byte %d", size, m.at)
 	}
@@ -70,9 +79,6 @@ func (m *message) bytes(size int32) (string, error) {
 	}
 	b := m.s[m.at : m.at+int(size)]
 	m.at += int(size)
-	if m.Copy {
-		return m.clone(b)
-	}
 	return b, nil
 }
 
@@ -82,7 +88,7 @@ func (m *message) binary(size int32) ([]byte, error) {
 	if err == nil {
 		err = m.charge(classed(int64(len(s))))
 	}
-	if err != nil || m.skipping {
+	if err != nil {
 		return nil, err
 	}
 	return []byte(s), nil
@@ -117,9 +123,13 @@ func (m *message) container(size int32, each int) (int, error) {
 
 func (m *message) enter() error {
 	if m.depth++; m.depth > maxDepth {
-		return fail(thrift.DEPTH_LIMIT, "structs nest over %d deep at byte %d", maxDepth, m.at)
+		return m.structsTooDeep()
 	}
 	return m.structure()
+}
+
+func (m *message) structsTooDeep() error {
+	return fail(thrift.DEPTH_LIMIT, "structs nest over %d deep at byte %d", maxDepth, m.at)
 }
 
 func (m *message) leave() error {

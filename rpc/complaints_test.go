@@ -1,0 +1,105 @@
+package rpc
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/skerry/skerry/rpc/internal/theader"
+)
+
+// A peer that is noisy hides neither another peer nor another reason, and all
+// together write a bounded number of lines.
+func TestComplaintsAreBounded(t *testing.T) {
+	c := complaints{every: time.Second}
+	now := time.Now()
+	noisy, other := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2")
+	lines := 0
+	say := func(reason string, from netip.Addr) bool {
+		ok, _ := c.may(now, reason, from)
+		if ok {
+			lines++
+		}
+		return ok
+	}
+	for range 1000 {
+		say("malformed", noisy)
+	}
+	if lines != 1 {
+		t.Errorf("%d lines for one reason of one address", lines)
+	}
+	if !say("malformed", other) || !say("made room", noisy) {
+		t.Error("another address or reason is hidden")
+	}
+	if say("malformed", other) || say("made room", noisy) {
+		t.Error("they are said twice")
+	}
+	for i := range 1000 { // of many addresses
+		say("malformed", netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}))
+	}
+	if lines != 1+mostSources {
+		t.Errorf("%d lines, want %d", lines, 1+mostSources)
+	}
+	now = now.Add(time.Second)
+	if ok, kept := c.may(now, "malformed", noisy); !ok || kept != 1000-1 {
+		t.Errorf("in the next second: %v, %d kept back", ok, kept)
+	}
+	if n := len(c.of["malformed"].said); len(c.of) != 2 || n != 1 {
+		t.Errorf("%d reasons, %d addresses are kept", len(c.of), n)
+	}
+}
+
+func TestClosingReasons(t *testing.T) {
+	seen := map[string]bool{}
+	for _, why := range []error{
+		errMadeRoom,
+		fmt.Errorf("%w: 5, the limit", errFull),
+		fmt.Errorf("%w: %w", errShake, errPlainPort),
+		fmt.Errorf("%w: %w", errShake, errSlowShake),
+		fmt.Errorf("%w: something else", errShake),
+		fmt.Errorf("%w: bad byte", theader.ErrMalformed),
+		errMessageTooLarge,
+		errManyBytes,
+		errWriteQueue,
+		&net.OpError{Op: "read", Err: timeoutOf(t)},
+		fmt.Errorf("what no list has"),
+	} {
+		reason := closing(why)
+		if seen[reason] {
+			t.Errorf("%q shares a budget with another reason: %q", why, reason)
+		}
+		seen[reason] = true
+	}
+}
+
+// timeoutOf is the error of a read that takes too long.
+func timeoutOf(t *testing.T) error {
+	t.Helper()
+	a, b := net.Pipe()
+	defer a.Close()
+	defer b.Close()
+	_ = a.SetReadDeadline(time.Now().Add(-time.Second))
+	_, err := a.Read(make([]byte, 1))
+	return err
+}
+
+// A server whose log is full of one reason says the next one all the same.
+func TestNoisyPeerHidesNoReason(t *testing.T) {
+	log := &quietLog{}
+	s := serve(t, ServerConfig{Logger: slog.New(slog.NewTextHandler(log, nil)), Sizes: Sizes{Frame: 1 << 16}}, &handler{})
+	for range 5 {
+		wantClosed(t, send(t, s.addr, []byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n")))
+	}
+	wantClosed(t, send(t, s.addr, []byte("\x00\x7f\xff\xff\x0f\xff\x00\x00\x00\x00\x00\x01")))
+	end := time.Now().Add(5 * time.Second)
+	for !strings.Contains(log.String(), "over the limit") && time.Now().Before(end) {
+		time.Sleep(time.Millisecond)
+	}
+	if text := log.String(); !strings.Contains(text, "HTTP") || !strings.Contains(text, "over the limit") {
+		t.Errorf("the log hides a reason:\n%s", text)
+	}
+}
