@@ -161,6 +161,8 @@ func (s *service) entry(m *member, now time.Time) Entry {
 		} else {
 			e.Since, e.Why = m.buried.when, m.buried.kind.String()+" by "+m.buried.source
 		}
+	case Elsewhere:
+		e.Why = m.away
 	case Excluded:
 		e.Why = "the rules ask for " + s.opts.String()
 		if m.in.EffectiveWeight() == 0 {

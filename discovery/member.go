@@ -18,6 +18,7 @@ type member struct {
 
 	listed []listing  // by source
 	buried *tombstone // not nil: has left, though a source still lists it
+	away   string     // why its address means something on another host only; "" = it does not
 	heir   *member    // not nil: a later process that has its address
 	guard  *guard     // not nil: listed by nobody, kept because it is being asked or has answered
 	cond   condition
@@ -83,6 +84,8 @@ func newMember(in registry.Instance, sources int, sealed bool) *member {
 	}
 	if (in.Protocol == "" || in.Protocol == registry.ProtocolSkerry) && in.Owner != (registry.Owner{}) {
 		m.ep.Owner, m.ep.Site = in.Owner.String(), sealed
+	} else if in.Owner != (registry.Owner{}) {
+		m.ep.Announcer = in.Owner.String()
 	}
 	m.question.reset()
 	return m

@@ -209,7 +209,7 @@ func (s *service) tick(now time.Time) (asks []*member) {
 	for _, m := range s.u.order {
 		s.due = sooner(s.due, s.u.lapse(m, now))
 		switch {
-		case s.d.cfg.Probe == nil || m.askAt.IsZero():
+		case s.d.cfg.Probe == nil || m.askAt.IsZero() || m.away != "":
 		case m.askAt.After(now):
 			s.due = sooner(s.due, m.askAt)
 		case !m.asking:
@@ -245,7 +245,7 @@ func (s *service) publish(now time.Time) {
 			s.u.notes = append(s.u.notes, note{m, Changed, fmt.Sprintf("was %s, is %s", m.shown, state)})
 		}
 		m.shown = state
-		if state != Gone {
+		if state.Here() {
 			listed++
 		}
 		if tier == tierNone {

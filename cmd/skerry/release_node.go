@@ -144,7 +144,7 @@ func (s *liveSite) Start(ctx context.Context, reason string) (rollout.Release, e
 func (s *liveSite) single() map[string]string {
 	all := map[string][]string{}
 	for _, in := range s.node.Explain("") {
-		if in.State != discovery.Gone && !slices.Contains(all[in.Service], in.Version) {
+		if in.State.Here() && !slices.Contains(all[in.Service], in.Version) {
 			all[in.Service] = append(all[in.Service], in.Version)
 		}
 	}
