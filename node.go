@@ -1,6 +1,7 @@
 package skerry
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -131,7 +132,7 @@ func newNode(cfg Config, opts []Option) (n *Node, err error) {
 			n.rules.MayCall(service) // the other callees are added when their clients are made
 		}
 	}
-	n.members, n.place, n.here = n.loadMembers(), place(os.Getpid()), here()
+	n.members, n.place, n.here = n.loadMembers(), place(os.Getpid()), cmp.Or(n.opts.here, here())
 	n.stats = n.newRecorder()
 	if n.lists, err = n.newLists(); err != nil {
 		return nil, err

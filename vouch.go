@@ -15,13 +15,13 @@ import (
 
 // A plain Thrift or HTTP server can't say which process it is. What it can show
 // is that the process which lists it still runs: that one is asked before each
-// connection, at most once in vouchFor.
+// connection. Connections that are made at once share a question.
 const (
-	vouchFor   = time.Second            // an answer counts
 	vouchLimit = 300 * time.Millisecond // of a question; connecting has 500 ms for both
+	vouchTries = 3
 )
 
-// vouchers are the answers of late, by announcer.
+// vouchers are the last answers, by announcer.
 type vouchers struct {
 	mu  sync.Mutex
 	all map[string]*voucher
@@ -29,7 +29,7 @@ type vouchers struct {
 
 type voucher struct {
 	mu  sync.Mutex // held while the announcer is asked
-	at  time.Time
+	at  time.Time  // of the answer
 	err error
 }
 
@@ -40,10 +40,10 @@ func (n *Node) vouch(ctx context.Context, e *rpc.Endpoint) error {
 	if e.Announcer == n.owner.String() {
 		return nil
 	}
-	v := n.vouchers.of(e.Announcer, time.Now())
+	v, came := n.vouchers.of(e.Announcer), time.Now()
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.at.IsZero() || time.Since(v.at) > vouchFor {
+	if !v.at.After(came) {
 		err := n.announces(ctx, e.Announcer)
 		if ctx.Err() != nil {
 			return err // the caller had no time for an answer
@@ -53,7 +53,7 @@ func (n *Node) vouch(ctx context.Context, e *rpc.Endpoint) error {
 	return v.err
 }
 
-func (v *vouchers) of(announcer string, now time.Time) *voucher {
+func (v *vouchers) of(announcer string) *voucher {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.all == nil {
@@ -86,9 +86,14 @@ func (n *Node) announces(ctx context.Context, announcer string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, vouchLimit)
 	defer cancel()
-	err = p.client().Ping(ctx)
-	if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, rpc.ErrOther) || errors.Is(err, sitetls.ErrOwner) {
-		return fmt.Errorf("%w: %s, which has listed it, runs no more (%w)", rpc.ErrOther, announcer, err)
+	for range vouchTries { // a connection that stood may break by the question
+		err = p.client().Ping(ctx)
+		if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, rpc.ErrOther) || errors.Is(err, sitetls.ErrOwner) {
+			return fmt.Errorf("%w: %s, which has listed it, runs no more (%w)", rpc.ErrOther, announcer, err)
+		}
+		if err == nil || ctx.Err() != nil {
+			return nil
+		}
 	}
 	return nil
 }

@@ -28,6 +28,9 @@ const (
 // Here reports whether a member in this state is there for this process.
 func (s State) Here() bool { return s != Gone && s != Elsewhere }
 
+// Well reports whether nothing speaks against calls.
+func (s State) Well() bool { return s == OK || s == Warming }
+
 // condition is what calls and connections have shown about one member.
 type condition struct {
 	dialFails    int       // in a row

@@ -191,6 +191,11 @@ func (s *service) whyNone(listed int) string {
 		}
 		return fmt.Sprintf("%d of %s listed, none with %s", listed, s.name, s.opts)
 	}
+	for _, m := range s.u.order {
+		if m.away != "" {
+			return fmt.Sprintf("%s is listed for another host's own processes: %s", s.name, m.away)
+		}
+	}
 	text := fmt.Sprintf("nobody has registered %s (%s)", s.name, s.heardLocked())
 	if known := s.d.known(s.name); len(known) > 0 {
 		text += "; known services: " + strings.Join(known, ", ")
