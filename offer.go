@@ -9,6 +9,7 @@ import (
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/registry"
+	"github.com/skerry/skerry/rollout"
 )
 
 const (
@@ -25,16 +26,17 @@ type offer struct {
 	service  string
 	entries  []Service // of the configuration; one when it has none
 	started  time.Time
-	remove   func()        // takes the service off the server
-	group    *run.Group    // what registers; ends before what withdraws
-	first    chan struct{} // closed when a registry has listed the service
-	asked    chan struct{} // closed when an operator asks the service to leave
-	ask      sync.Once     // of asked
-	served   bool          // a call of Serve waits; guarded by the provider's mu
-	once     sync.Once     // of first
-	trouble  string        // the last reason for having no address; only keep uses it
-	saidOnly string        // the address that the log was last told is of this host only; only keep uses it
-	stopped  func()        // gives the version's turn back; set by keep, nil before it had it
+	remove   func()             // takes the service off the server
+	group    *run.Group         // what registers; ends before what withdraws
+	first    chan struct{}      // closed when a registry has listed the service
+	asked    chan struct{}      // closed when an operator asks the service to leave
+	ask      sync.Once          // of asked
+	served   bool               // a call of Serve waits; guarded by the provider's mu
+	once     sync.Once          // of first
+	trouble  string             // the last reason for having no address; only keep uses it
+	saidOnly string             // the address that the log was last told is of this host only; only keep uses it
+	stands   []rollout.Standing // of the entries, as the log was last told; only keep uses it
+	stopped  func()             // gives the version's turn back; set by keep, nil before it had it
 
 	mu     sync.Mutex
 	listed []registry.Instance // what the registries were told last
@@ -71,6 +73,9 @@ func (o *offer) keep(ctx context.Context) error {
 	}
 	for {
 		changed := o.p.n.rules.Changed()
+		if o.service != nodeName {
+			o.judge()
+		}
 		list, err := o.instances()
 		switch {
 		case err != nil && err.Error() != o.trouble:

@@ -25,6 +25,7 @@ type Entry struct {
 	Started  time.Time         `json:"started,omitzero"`
 	Heard    time.Time         `json:"heard,omitzero"` // last heartbeat, as the source that heard it last knew when its list was read
 
+	Standing  string          `json:"standing,omitempty"` // by which the log of releases keeps calls away from its version; Node.Explain fills it in
 	State     State           `json:"state"`
 	Since     time.Time       `json:"since,omitzero"` // begin of the state, where it has one
 	Until     time.Time       `json:"until,omitzero"` // end of an ejection or a protection, at the latest

@@ -24,10 +24,11 @@ type member struct {
 	cond   condition
 	question
 
-	shown  State   // as last published
-	slot   uint32  // in the hash ring, 0 = none
-	points int     // on the hash ring
-	pull   float32 // of each of them
+	shown     State   // as last published
+	recovered bool    // by the last publishing: it was suspect or ejected, and is well
+	slot      uint32  // in the hash ring, 0 = none
+	points    int     // on the hash ring
+	pull      float32 // of each of them
 
 	timeouts atomic.Int32  // in a row, by Report
 	troubled atomic.Bool   // suspect or ejected: a reply is news

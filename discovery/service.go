@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -244,6 +245,7 @@ func (s *service) publish(now time.Time) {
 		if m.shown != state && m.shown != "" && !s.u.noted(m) {
 			s.u.notes = append(s.u.notes, note{m, Changed, fmt.Sprintf("was %s, is %s", m.shown, state)})
 		}
+		m.recovered = state.Well() && (m.shown == Suspect || m.shown == Ejected)
 		m.shown = state
 		if state.Here() {
 			listed++
@@ -263,6 +265,7 @@ func (s *service) publish(now time.Time) {
 	s.size.Store(int64(listed))
 	v := newView(s.opts, &byTier, s.ring)
 	v.split(s.opts, &byTier, s.ring, &s.turns)
+	s.u.refused = listed > 0 && !slices.ContainsFunc(s.u.order, func(m *member) bool { return m.shown != Excluded && m.shown != Gone })
 	settled, next := s.u.settled(now)
 	v.settled = settled || s.d.stopped.Load()
 	if s.due = sooner(s.due, next); len(v.best) == 0 {

@@ -28,6 +28,7 @@ type union struct {
 
 	byEndpoint sync.Map // *rpc.Endpoint → *member; read by calls without the mutex
 
+	refused  bool        // some are listed, and the consumer's rules admit none; set by publish
 	vanished []vanishing // of the last minute
 	notes    []note      // what happened, for whoever tells it
 }
