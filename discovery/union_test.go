@@ -2,6 +2,7 @@ package discovery
 
 import (
 	"errors"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -345,6 +346,44 @@ func TestHeirOfAnotherVersion(t *testing.T) {
 			if e.State == Gone {
 				t.Errorf("one process under two versions: %s is %s (%s)", e.Version, e.State, e.Why)
 			}
+		}
+	})
+}
+
+// TestRecoveryIsLogged: becoming well again is as loud as going bad was, so that
+// the last word of the log is not the trouble.
+func TestRecoveryIsLogged(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var log strings.Builder // written by the loop, read while it waits
+		w := newWorld(t, func(c *Config) {
+			c.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))
+		})
+		w.db.lists(1, 2)
+		synctest.Wait()
+		w.kill(errRefused, 1)
+		w.Down(w.endpoint(1), false, errors.New("reset by peer"))
+		time.Sleep(time.Second)
+		synctest.Wait()
+		w.revive(1)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if text := log.String(); !strings.Contains(text, "is suspect") || !strings.Contains(text, "was suspect, is ok") {
+			t.Errorf("the log at level WARN:\n%s", text)
+		}
+	})
+}
+
+// TestWrongVersionIsSaidSoon: where instances are listed and the consumer's
+// rules admit none, the LAN is not given its whole time.
+func TestWrongVersionIsSaidSoon(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, func(c *Config) { c.Services = map[string]Options{"auth": {Version: "v9"}} })
+		w.db.lists(1)
+		w.lan.lists(1)
+		start := time.Now()
+		_, err := w.Resolve("auth").Pick(t.Context(), &rpc.Call{})
+		if took := time.Since(start); took != 500*time.Millisecond || !errors.Is(err, rpc.ErrNoInstance) || !strings.Contains(err.Error(), "version v9") {
+			t.Errorf("after %v: %v", took, err)
 		}
 	})
 }

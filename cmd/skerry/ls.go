@@ -10,6 +10,7 @@ import (
 	"github.com/skerry/skerry/broadcast"
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/registry"
+	"github.com/skerry/skerry/registry/postgres"
 	"github.com/skerry/skerry/rollout"
 	"github.com/spf13/cobra"
 )
@@ -69,7 +70,7 @@ func (a *app) printListing(l listing, service string, wide bool) error {
 	a.instanceTable(l.Instances, wide, time.Now())
 	for _, s := range l.Sources {
 		if s.Lost != "" {
-			a.note("The %s can't be used: %s. What it lists is the last known list.", s.Name, s.Lost)
+			a.note("The %s %s: %s. What it lists is the last known list.", s.Name, lostText(s.Lost), s.Lost)
 		}
 	}
 	return nil
@@ -136,13 +137,21 @@ func sourceText(e discovery.Entry) string {
 func answerText(s discovery.SourceStatus) string {
 	switch {
 	case s.Lost != "":
-		return "can't be used: " + s.Lost
+		return lostText(s.Lost) + ": " + s.Lost
 	case s.Name == broadcast.Source:
 		return "nobody answered"
 	case !s.Answered:
 		return "has not answered yet"
 	}
 	return "reached, and lists none"
+}
+
+// lostText tells a source that answers, and can't be used, from one that does not.
+func lostText(why string) string {
+	if strings.Contains(why, "lacks rights") || strings.Contains(why, postgres.ErrNoTables.Error()) {
+		return "answers, and can't be used"
+	}
+	return "can't be reached"
 }
 
 func protocolText(e discovery.Entry) string {
