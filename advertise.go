@@ -44,6 +44,39 @@ func advertise(given string, l *net.TCPAddr, interfaces []string) (host string, 
 	return choice.Addr.String(), l.Port, describe(choice), nil
 }
 
+// Advertisement is the address at which others are told to connect to a service.
+type Advertisement struct {
+	Host       string
+	Port       int    // 0: any free port, known when the service listens
+	Reason     string // why this address
+	Only       string // why it is told to processes of this host only; "" when it is told to others
+	Considered []broadcast.Considered
+}
+
+// Advertised is what a process of this configuration would tell of a service,
+// decided as the process does it.
+func Advertised(c Config, s Service) (a Advertisement, err error) {
+	c = c.WithDefaults()
+	l, err := net.ResolveTCPAddr("tcp", net.JoinHostPort(c.listen()))
+	if err != nil {
+		return a, fmt.Errorf("listen: %w", err)
+	}
+	if l.IP == nil {
+		l.IP = net.IPv6unspecified
+	}
+	a.Host, a.Port, a.Reason, err = advertise(s.Advertise, l, c.LAN.Interfaces)
+	named := s.Advertise != "" || len(c.LAN.Interfaces) > 0 || !l.IP.IsUnspecified()
+	a.Only = hostOnly(a.Host, named)
+	prefs := c.LAN.Interfaces
+	if strings.Contains(s.Advertise, "/") {
+		prefs = []string{s.Advertise}
+	}
+	if s.Advertise == "" && l.IP.IsUnspecified() || strings.Contains(s.Advertise, "/") {
+		_, a.Considered, _ = broadcast.Advertise(prefs) // its error is that of advertise
+	}
+	return a, err
+}
+
 func splitAdvertise(given string, port int) (string, int, error) {
 	if net.ParseIP(given) != nil || !strings.Contains(given, ":") {
 		return given, port, nil

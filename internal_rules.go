@@ -9,7 +9,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/internal/wire"
 	"github.com/skerry/skerry/release"
@@ -195,7 +194,7 @@ func (s *internalService) Sees(_ context.Context, services []string) (map[string
 			continue
 		}
 		for _, e := range s.node.lists.Explain(service) {
-			if e.State != discovery.Gone && !slices.Contains(out[service], e.Version) {
+			if e.State.Here() && !slices.Contains(out[service], e.Version) {
 				out[service] = append(out[service], e.Version)
 			}
 		}

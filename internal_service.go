@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"runtime/debug"
 	"slices"
 	"time"
@@ -82,6 +83,9 @@ func (s *internalService) Introduce(ctx context.Context, w *wire.Member) error {
 		err = errors.New("it is the name of the process that was called")
 	}
 	if err == nil {
+		err = s.reachable(ctx, m)
+	}
+	if err == nil {
 		err = s.itself(ctx, m)
 	}
 	if err == nil {
@@ -107,6 +111,19 @@ func (s *internalService) Farewell(ctx context.Context, o *wire.Owner) error {
 		return s.wrongName(ctx, "farewell", owner, "another process, as it still answers")
 	}
 	s.node.members.farewell(owner)
+	return nil
+}
+
+// reachable refuses an address that means something on the caller's host only,
+// when that is another one.
+func (s *internalService) reachable(ctx context.Context, m member) error {
+	host, _, err := net.SplitHostPort(m.Addr)
+	if err != nil {
+		return err
+	}
+	if why := registry.HostOnly(host); why != "" && !s.node.trust.host.has(callerOf(ctx).Addr, time.Now()) {
+		return fmt.Errorf("%s is %s, and the caller is on another host", m.Addr, why)
+	}
 	return nil
 }
 

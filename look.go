@@ -13,13 +13,13 @@ import (
 func (n *Node) Explain(service string) []discovery.Entry {
 	if service != "" {
 		n.lists.Resolve(service)
-		return n.lists.Explain(service)
+		return n.standings(n.lists.Explain(service))
 	}
 	var all []discovery.Entry
 	for _, name := range n.lists.Services() {
 		all = append(all, n.lists.Explain(name)...)
 	}
-	return all
+	return n.standings(all)
 }
 
 // Sources shows how each registry answers for a service; for the empty name,

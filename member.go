@@ -68,6 +68,9 @@ func (n *Node) fetchAhead(ctx context.Context) {
 		round := run.NewGroup(asking)
 		for _, m := range few {
 			tried[m.Owner] = true
+			if n.away(m) != nil {
+				continue // calls bring them
+			}
 			round.Go(func(ctx context.Context) error {
 				err := n.fetchRules(ctx, m)
 				if !n.rules.Log().Last().Before(newest) {

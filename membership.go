@@ -39,6 +39,7 @@ type member struct {
 	Heard time.Time      `json:"heard"`          // last time that it was listed
 	Gone  string         `json:"gone,omitempty"` // how it left the lists; "" while it is listed
 	Own   bool           `json:"own,omitempty"`  // known by its own introduction alone
+	mark  string         // registry.HostTag of its address
 	rules string         // generation and hash as it announced them
 }
 
@@ -97,6 +98,7 @@ func (m *membership) heard(source string, s registry.Snapshot, now time.Time) (n
 		}
 		m.dirty = m.dirty || k.Gone != "" || k.Addr != in.Addr()
 		k.Addr, k.TLS, k.Place, k.Heard, k.Gone, k.Own = in.Addr(), in.TLS, in.Tags[placeTag], now, "", false
+		k.mark = in.Tags[registry.HostTag]
 		if r := in.Tags[rulesTag]; r != "" && r != k.rules {
 			k.rules, news = r, true
 		}

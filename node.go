@@ -1,6 +1,7 @@
 package skerry
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -48,8 +49,9 @@ type Node struct {
 	ahead        chan struct{} // has a value when somebody may have announced newer rules
 	members      *membership
 	peers        peers  // connections to other processes' internal services
-	place        string // see place
+	place, here  string // see the functions place and here
 	introduction introduction
+	vouchers     vouchers
 	lowerHeap    func() // ends what memory.floor asks for
 	lists        *discovery.Discovery
 	calls        *rpc.Client
@@ -130,7 +132,7 @@ func newNode(cfg Config, opts []Option) (n *Node, err error) {
 			n.rules.MayCall(service) // the other callees are added when their clients are made
 		}
 	}
-	n.members, n.place = n.loadMembers(), place(os.Getpid())
+	n.members, n.place, n.here = n.loadMembers(), place(os.Getpid()), cmp.Or(n.opts.here, here())
 	n.stats = n.newRecorder()
 	if n.lists, err = n.newLists(); err != nil {
 		return nil, err
@@ -151,6 +153,7 @@ func newNode(cfg Config, opts []Option) (n *Node, err error) {
 		Rules:          ruleExchange{n},
 		Site:           n.siteTLS,
 		Identity:       n.identity(),
+		Vouch:          n.vouch,
 		RefuseOrphans:  n.cfg.Rollout.Orphans == OrphansStrict,
 	})
 	if err != nil {
@@ -180,6 +183,7 @@ func (n *Node) newLists() (*discovery.Discovery, error) {
 		WatchAll:  n.opts.watchAll,
 		Hidden:    hidden,
 		Sealed:    n.cfg.Site.Calls != "",
+		Elsewhere: n.elsewhere,
 		WarmUp:    n.cfg.Calls.WarmUp,
 		Eject:     n.cfg.Calls.Eject,
 		Logger:    n.log,

@@ -2,19 +2,18 @@ package skerry
 
 import (
 	"context"
-	"net"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/registry"
+	"github.com/skerry/skerry/rollout"
 )
 
 const (
-	addressEvery  = 5 * time.Second // between two looks at the host's addresses
+	addressEvery  = 2 * time.Second // between two looks at the host's addresses
 	newsSpread    = 250 * time.Millisecond
 	withdrawLimit = 2 * time.Second
 )
@@ -23,19 +22,21 @@ const (
 // host has now (demands D10, D12): a host that gets its address late, or
 // another one, is listed again by itself.
 type offer struct {
-	p       *provider
-	service string
-	entries []Service // of the configuration; one when it has none
-	started time.Time
-	remove  func()        // takes the service off the server
-	group   *run.Group    // what registers; ends before what withdraws
-	first   chan struct{} // closed when a registry has listed the service
-	asked   chan struct{} // closed when an operator asks the service to leave
-	ask     sync.Once     // of asked
-	served  bool          // a call of Serve waits; guarded by the provider's mu
-	once    sync.Once     // of first
-	trouble string        // the last reason for having no address; only keep uses it
-	stopped func()        // gives the version's turn back; set by keep, nil before it had it
+	p        *provider
+	service  string
+	entries  []Service // of the configuration; one when it has none
+	started  time.Time
+	remove   func()             // takes the service off the server
+	group    *run.Group         // what registers; ends before what withdraws
+	first    chan struct{}      // closed when a registry has listed the service
+	asked    chan struct{}      // closed when an operator asks the service to leave
+	ask      sync.Once          // of asked
+	served   bool               // a call of Serve waits; guarded by the provider's mu
+	once     sync.Once          // of first
+	trouble  string             // the last reason for having no address; only keep uses it
+	saidOnly string             // the address that the log was last told is of this host only; only keep uses it
+	stands   []rollout.Standing // of the entries, as the log was last told; only keep uses it
+	stopped  func()             // gives the version's turn back; set by keep, nil before it had it
 
 	mu     sync.Mutex
 	listed []registry.Instance // what the registries were told last
@@ -72,11 +73,14 @@ func (o *offer) keep(ctx context.Context) error {
 	}
 	for {
 		changed := o.p.n.rules.Changed()
+		if o.service != nodeName {
+			o.judge()
+		}
 		list, err := o.instances()
 		switch {
 		case err != nil && err.Error() != o.trouble:
 			o.trouble = err.Error()
-			o.p.n.log.Warn("the service has no address to be listed at; looking again every 5 s", "service", o.service, "err", err)
+			o.p.n.log.Warn("the service has no address to be listed at; looking again every 2 s", "service", o.service, "err", err)
 		case err == nil:
 			o.trouble = ""
 			o.list(list)
@@ -122,13 +126,34 @@ func (o *offer) instances() ([]registry.Instance, error) {
 		}
 		if o.service == nodeName {
 			in.Tags = o.p.n.memberTags()
-		} else if !slices.ContainsFunc(o.current(), in.Equal) {
-			o.p.n.log.Info("service is offered", "service", e.Name, "version", e.Version,
-				"addr", net.JoinHostPort(host, strconv.Itoa(port)), "because", reason)
+		}
+		only := hostOnly(host, o.p.named(e))
+		in = o.p.n.marked(in, only)
+		if !slices.ContainsFunc(o.current(), in.Equal) {
+			o.say(in, only, reason)
 		}
 		list = append(list, in)
 	}
 	return list, nil
+}
+
+// say tells the log at which address the service is offered from now on.
+func (o *offer) say(in registry.Instance, only, reason string) {
+	log := o.p.n.log
+	args := []any{"service", in.Service, "version", in.Version, "addr", in.Addr(), "because", reason}
+	switch {
+	case only != "":
+		if o.service != nodeName || len(o.p.n.cfg.Services) == 0 && o.saidOnly != in.Addr() {
+			log.Warn("only processes of this host can connect, so no other host is told; it is offered there as soon as this host has an address",
+				append(args, "address", only)...)
+		}
+		o.saidOnly = in.Addr()
+	case o.service != nodeName:
+		log.Info("service is offered", args...)
+	case o.saidOnly != "" && len(o.p.n.cfg.Services) == 0:
+		log.Info("this process has an address for other hosts now", args...)
+		o.saidOnly = ""
+	}
 }
 
 // mayRun is nil unless the rules give the turn to another version.
@@ -159,8 +184,8 @@ func (o *offer) list(now []registry.Instance) {
 		}
 	}
 	for _, s := range o.p.n.sources {
-		shown := shownTo(s, now)
-		if slices.EqualFunc(shownTo(s, before), shown, registry.Instance.Equal) {
+		shown := o.shownTo(s, now)
+		if slices.EqualFunc(o.shownTo(s, before), shown, registry.Instance.Equal) {
 			continue
 		}
 		o.group.Go(func(ctx context.Context) error {
@@ -171,18 +196,28 @@ func (o *offer) list(now []registry.Instance) {
 }
 
 // shownTo leaves out what a registry has no use for: where the database
-// orders the rules, nobody needs to write there who has applied which.
-func shownTo(s discovery.Source, list []registry.Instance) []registry.Instance {
-	if s.Name == sourceLAN {
+// orders the rules, it needs not say who has applied which. An address of this
+// host only, which the host has for want of a network, is not written to a
+// database that other hosts read when the LAN tells the processes of this host.
+func (o *offer) shownTo(s discovery.Source, list []registry.Instance) []registry.Instance {
+	if s.Name != sourceDatabase {
 		return list
 	}
-	list = slices.Clone(list)
-	for i, in := range list {
-		if in.Service == nodeName {
-			list[i].Tags = map[string]string{placeTag: in.Tags[placeTag]}
+	var out []registry.Instance
+	for _, in := range list {
+		mark, only := in.Tags[registry.HostTag]
+		if only && o.p.n.mode() == ModeAuto && !o.p.named(o.entries[0]) {
+			continue
 		}
+		if in.Service == nodeName {
+			in.Tags = map[string]string{placeTag: in.Tags[placeTag]}
+			if only {
+				in.Tags[registry.HostTag] = mark
+			}
+		}
+		out = append(out, in)
 	}
-	return list
+	return out
 }
 
 func (o *offer) tell(ctx context.Context, s discovery.Source, now []registry.Instance, old []registry.ID) {

@@ -20,6 +20,7 @@ type options struct {
 	watchAll bool
 	guest    bool
 	sources  func(registry.Owner) []discovery.Source // instead of those of the mode, for tests
+	here     string                                  // instead of this host's name for its own addresses, for tests
 }
 
 // WithLogger makes the node log to l instead of to stderr as the

@@ -74,8 +74,12 @@ func (n *Node) newPeer(m member) (*peer, error) {
 	if m.Owner != (registry.Owner{}) {
 		ep.Owner = m.Owner.String()
 	}
+	resolver := rpc.Static(ep)
+	if away := n.away(m); away != nil {
+		resolver = nowhere{away}
+	}
 	c, err := rpc.NewClient(rpc.ClientConfig{
-		Resolver:       rpc.Static(ep),
+		Resolver:       resolver,
 		ConnectTimeout: n.cfg.Calls.ConnectTimeout,
 		TLS:            n.tls.client,
 		RequireTLS:     n.cfg.TLS.Providers != "any",

@@ -90,6 +90,13 @@ func (n *Node) Handle(ctx context.Context, service string, p thrift.TProcessor) 
 	return nil
 }
 
+// named reports whether the operator has chosen the address that a service is
+// listed at.
+func (p *provider) named(s Service) bool {
+	a := p.addr()
+	return s.Advertise != "" || len(p.n.cfg.LAN.Interfaces) > 0 || a != nil && !a.IP.IsUnspecified()
+}
+
 func (p *provider) handle(ctx context.Context, service string, proc thrift.TProcessor) error {
 	if err := ctx.Err(); err != nil {
 		return err

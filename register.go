@@ -3,6 +3,7 @@ package skerry
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/registry"
@@ -15,9 +16,15 @@ import (
 // before that the error wraps registry.ErrPending; it wraps
 // registry.ErrInvalid for instances that no registry takes.
 func (n *Node) Register(ctx context.Context, instances ...registry.Instance) error {
-	for _, in := range instances {
+	instances = slices.Clone(instances)
+	for i, in := range instances {
 		if err := registry.Check(in); err != nil {
 			return err
+		}
+		if only := hostOnly(in.Host, true); only != "" {
+			n.log.Warn("only processes of this host can connect, so no other host takes it", "service", in.Service,
+				"version", in.Version, "addr", in.Addr(), "address", only)
+			instances[i] = n.marked(in, only)
 		}
 	}
 	n.mu.Lock()

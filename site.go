@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/registry/postgres"
@@ -203,7 +204,7 @@ func (s *site) Instances(ctx context.Context, service string) ([]release.Instanc
 	}
 	var out []release.Instance
 	for _, e := range s.n.Explain(service) {
-		if !e.Stale {
+		if !e.Stale && e.State != discovery.Elsewhere {
 			out = append(out, release.Instance{Process: e.Owner, Service: e.Service, Version: e.Version, Addr: e.Addr})
 		}
 	}

@@ -40,7 +40,8 @@ func (n *Node) newSources() ([]discovery.Source, error) {
 			Rules: n.learn, Applied: func() rollout.Generation { return n.rules.Log().Last() },
 			Secret: n.storeKeys, NewKey: n.trust.newKey(),
 			Heartbeat: n.cfg.Database.Heartbeat, Expiry: n.cfg.Database.Expiry, Poll: n.cfg.Database.Poll,
-			Logger: n.log,
+			Observe: n.opts.guest && n.opts.watchAll,
+			Logger:  n.log,
 		})
 		if err != nil {
 			return nil, fmt.Errorf("database registry: %w", err)

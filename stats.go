@@ -3,6 +3,7 @@ package skerry
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/skerry/skerry/health"
 )
@@ -41,6 +42,7 @@ func (n *Node) closeStats() error { return n.counting.Stop() }
 type statSink []health.Sink
 
 func (s statSink) Write(ctx context.Context, rows []health.Row) error {
+	rows = ofUsers(rows)
 	var all error
 	for _, sink := range s {
 		err := sink.Write(ctx, rows)
@@ -50,4 +52,10 @@ func (s statSink) Write(ctx context.Context, rows []health.Row) error {
 		all = errors.Join(all, err)
 	}
 	return all
+}
+
+// ofUsers leaves out the calls by which skerry's own processes speak to each
+// other.
+func ofUsers(rows []health.Row) []health.Row {
+	return slices.DeleteFunc(slices.Clone(rows), func(r health.Row) bool { return hidden(r.Service) })
 }

@@ -25,9 +25,9 @@ type Considered struct {
 // D10). prefs are tried in order: an IP address is taken as it stands, an
 // interface name (or pattern) or a CIDR takes the first address that fits,
 // IPv4 before IPv6. With no prefs it is the first address of an interface that
-// leads to the LAN; virtual and VPN interfaces are passed over; on a host with
-// no network at all it is the loopback address, which serves processes of this
-// host. The list says of every address why it was taken or not.
+// leads to the LAN. Interfaces that look virtual are passed over while there is
+// another. On a host with none of these it is a link-local or the loopback
+// address, which serves processes of this host. The list says of every address why it was taken or not.
 func Advertise(prefs []string) (Choice, []Considered, error) {
 	if err := checkWants("advertise", prefs); err != nil {
 		return Choice{}, nil, err
@@ -60,7 +60,7 @@ func advertise(nics []nic, prefs []string) (Choice, []Considered, error) {
 }
 
 // candidate is an address of this host; against says what speaks against it,
-// and rank how much: 0 nothing, 3 never.
+// and rank how much: 0 nothing.
 type candidate struct {
 	nic     nic
 	addr    netip.Addr
@@ -71,9 +71,10 @@ type candidate struct {
 
 const (
 	ranksLAN = iota
+	ranksVirtual
 	ranksLinkLocal
 	ranksLoopback
-	ranksVirtual
+	ranksInside
 	ranksNever
 )
 
@@ -107,10 +108,12 @@ func rankOf(n nic, a netip.Addr) (int, string) {
 		return ranksNever, "interface is down"
 	case n.loopback():
 		return ranksLoopback, "loopback: only this host can connect to it"
-	case n.virtual() != "":
-		return ranksVirtual, n.virtual()
 	case a.IsLinkLocalUnicast() && a.Is6():
 		return ranksNever, "link-local IPv6: means something only with an interface"
+	case n.inside() != "":
+		return ranksInside, n.inside()
+	case n.virtual() != "" && !a.IsLinkLocalUnicast():
+		return ranksVirtual, n.virtual()
 	case a.IsLinkLocalUnicast():
 		return ranksLinkLocal, "link-local: the host has got no address from its network"
 	}
@@ -133,8 +136,9 @@ func preferred(list []candidate, prefs []string) *candidate {
 
 // natural is the best candidate with no preference given.
 func natural(list []candidate) *candidate {
-	reasons := [...]string{"first address of an interface of the LAN",
-		"link-local address, as there is no other", "loopback, as there is no network: only processes of this host can connect"}
+	reasons := [...]string{"first address of an interface of the LAN", "the interface looks virtual, and there is no other",
+		"link-local address, as there is no other: only processes of this host are told",
+		"loopback, as there is no network: only processes of this host can connect"}
 	for rank, why := range reasons {
 		for i := range list {
 			if list[i].rank == rank {

@@ -49,18 +49,40 @@ func prefixOf(n *net.IPNet) (netip.Prefix, bool) {
 	return netip.PrefixFrom(addr, ones), ok && ones <= addr.BitLen()
 }
 
-// virtualNames begin the names of interfaces that lead to containers, virtual
-// machines and tunnels, not to the LAN.
-var virtualNames = []string{"docker", "veth", "br-", "virbr", "vmnet", "vmenet", "vboxnet", "vnet", "tun", "tap", "wg",
-	"tailscale", "zt", "ppp", "ipsec", "utun", "cni", "flannel", "cali", "kube", "nodelocaldns", "lxc", "lxd", "podman",
-	"nerdctl", "dummy", "ifb", "sit", "gre", "ip6tnl", "vxlan", "geneve", "awdl", "llw", "anpi",
+// insideNames begin the names of interfaces that lead to containers and virtual
+// machines of this host, or nowhere. Their addresses are the same on many
+// hosts, so that another host would reach itself by them.
+var insideNames = []string{"docker", "veth", "virbr", "vmnet", "vmenet", "vboxnet", "cni", "flannel", "cali", "kube",
+	"nodelocaldns", "lxc", "lxd", "podman", "nerdctl", "dummy", "ifb", "awdl", "llw", "anpi",
 	"vethernet", "virtualbox", "vmware", "hyper-v", "npcap"}
 
-// virtual says why an interface is passed over unless it is named, "" when it
-// is not.
-func (n nic) virtual() string {
+// wayNames begin the names of interfaces that look virtual, and may still be
+// the only way to other hosts: bridges of routers, tunnels, modems.
+var wayNames = []string{"br-", "vnet", "tun", "tap", "wg", "tailscale", "zt", "ppp", "ipsec", "utun", "sit", "gre", "ip6tnl",
+	"vxlan", "geneve"}
+
+// inside says why an interface leads to no other host, "" when it may.
+func (n nic) inside() string {
 	lower := strings.ToLower(n.name)
-	for _, v := range virtualNames {
+	for _, v := range insideNames {
+		if strings.HasPrefix(lower, v) {
+			return fmt.Sprintf("interface of this host's containers or virtual machines by its name (%s…)", v)
+		}
+	}
+	if id, ok := strings.CutPrefix(lower, "br-"); ok && len(id) == 12 && strings.Trim(id, "0123456789abcdef") == "" {
+		return "bridge of this host's containers by its name (br- and twelve digits)"
+	}
+	return ""
+}
+
+// virtual says why an interface is passed over unless it is named, or there is
+// no other; "" when it is not.
+func (n nic) virtual() string {
+	if why := n.inside(); why != "" {
+		return why
+	}
+	lower := strings.ToLower(n.name)
+	for _, v := range wayNames {
 		if strings.HasPrefix(lower, v) {
 			return fmt.Sprintf("virtual or VPN interface by its name (%s…)", v)
 		}
@@ -90,11 +112,13 @@ func (c chosen) holds(a netip.Addr) bool {
 
 // choose picks the interfaces that wants names, by name (shell patterns are
 // understood) or by CIDR; with no wants, all that are up and lead to the LAN,
-// and loopback.
+// and loopback. Interfaces that look virtual serve while no other one has an
+// address.
 func choose(nics []nic, wants []string) []chosen {
 	var out []chosen
+	virtual := len(wants) == 0 && !slices.ContainsFunc(nics, nic.leads)
 	for _, n := range nics {
-		if !n.up() || len(wants) == 0 && n.virtual() != "" {
+		if !n.up() || len(wants) == 0 && n.virtual() != "" && !(virtual && n.inside() == "") {
 			continue
 		}
 		c := chosen{index: n.index, name: n.name}
@@ -113,6 +137,13 @@ func choose(nics []nic, wants []string) []chosen {
 		}
 	}
 	return out
+}
+
+// leads reports whether the interface has an address on a LAN.
+func (n nic) leads() bool {
+	return n.up() && !n.loopback() && n.virtual() == "" && slices.ContainsFunc(n.prefixes, func(p netip.Prefix) bool {
+		return !p.Addr().IsLinkLocalUnicast()
+	})
 }
 
 // firstIPv4 is the first IPv4 address that wants allows, with its network.

@@ -60,6 +60,29 @@ func TestChoose(t *testing.T) {
 	}
 }
 
+// TestChooseVirtual: an interface that looks virtual carries the LAN when it is
+// all there is; those of containers never do.
+func TestChooseVirtual(t *testing.T) {
+	for name, c := range map[string]struct {
+		nics []nic
+		want string
+	}{
+		"a router's bridge": {[]nic{host[0], iface(2, "br-lan", lanFlags, "10.95.0.1/24")}, "lo br-lan"},
+		"a tunnel alone":    {[]nic{host[0], host[5]}, "lo wg0"},
+		"no DHCP yet":       {[]nic{host[0], iface(2, "eth0", lanFlags, "fe80::1/64"), host[5]}, "lo eth0 wg0"},
+		"a cable as well":   {[]nic{host[0], host[3], host[5]}, "lo eth1"},
+		"containers":        {[]nic{host[0], host[1], iface(3, "br-0123456789ab", lanFlags, "172.18.0.1/16")}, "lo"},
+	} {
+		var got []string
+		for _, ch := range choose(c.nics, nil) {
+			got = append(got, ch.name)
+		}
+		if s := strings.Join(got, " "); s != c.want {
+			t.Errorf("%s: %s; want %s", name, s, c.want)
+		}
+	}
+}
+
 func fields(s string) []string {
 	return strings.FieldsFunc(s, func(r rune) bool { return r == ',' })
 }
@@ -83,6 +106,11 @@ func TestAdvertise(t *testing.T) {
 		"nothing fits":        {host, "eth9", "", `fits ["eth9"]`},
 		"down is not offered": {host, "eth2", "", "interface is down"},
 		"nothing at all":      {nil, "", "", "no address that others could use"},
+		"br-lan alone":        {[]nic{host[0], iface(2, "br-lan", lanFlags, "10.95.0.1/24")}, "", "10.95.0.1@br-lan", "looks virtual"},
+		"wg0 alone":           {[]nic{host[0], host[1], host[5]}, "", "10.4.0.5@wg0", "looks virtual"},
+		"vnet0 and a cable":   {[]nic{host[0], iface(2, "vnet0", lanFlags, "10.95.0.1/24"), host[3]}, "", "10.2.0.5@eth1", "first address"},
+		"containers alone":    {[]nic{host[0], iface(2, "br-0123456789ab", lanFlags, "172.18.0.1/16")}, "", "127.0.0.1@lo", "loopback"},
+		"modem, no DHCP":      {[]nic{host[0], iface(2, "eth0", lanFlags, "169.254.7.7/16"), host[7]}, "", "10.5.0.5@serial", "looks virtual"},
 		"link-local":          {[]nic{iface(1, "eth0", lanFlags, "169.254.7.7/16"), host[0]}, "", "169.254.7.7@eth0", "no other"},
 	} {
 		choice, considered, err := advertise(c.nics, fields(c.prefs))

@@ -19,7 +19,17 @@ const (
 	Leaving  State = "leaving"  // said that it is stopping; avoided
 	Gone     State = "gone"     // has left, though a source still lists it; never called
 	Excluded State = "excluded" // the consumer's rules or its weight keep calls away
+
+	// Elsewhere: its address (127.0.0.1) means something on its own host only;
+	// never called.
+	Elsewhere State = "elsewhere"
 )
+
+// Here reports whether a member in this state is there for this process.
+func (s State) Here() bool { return s != Gone && s != Elsewhere }
+
+// Well reports whether nothing speaks against calls.
+func (s State) Well() bool { return s == OK || s == Warming }
 
 // condition is what calls and connections have shown about one member.
 type condition struct {

@@ -65,6 +65,11 @@ type Config struct {
 	Sealed    bool                      // calls to skerry processes go over site connections
 	Hidden    func(service string) bool // not counted among the services of the site; nil: none is
 
+	// Elsewhere says why an instance's address means something on another host
+	// only; "" when it does not. Such an instance is shown and never called. nil:
+	// there is none.
+	Elsewhere func(registry.Instance) string
+
 	WarmUp  time.Duration // from a provider's start to its full weight; 0 means 10 s, negative none
 	Settle  time.Duration // how long a LAN's first list may grow before it counts; 0 means 3 s
 	Eject   time.Duration // how long 3 failed dials in a row eject; 0 means 10 s
@@ -98,6 +103,9 @@ func (c *Config) setDefaults() {
 	c.WarmUp = cmp.Or(c.WarmUp, 10*time.Second)
 	c.Settle = cmp.Or(c.Settle, 3*time.Second)
 	c.Eject = cmp.Or(c.Eject, 10*time.Second)
+	if c.Elsewhere == nil {
+		c.Elsewhere = func(registry.Instance) string { return "" }
+	}
 	if c.Hidden == nil {
 		c.Hidden = func(string) bool { return false }
 	}

@@ -25,6 +25,7 @@ type Entry struct {
 	Started  time.Time         `json:"started,omitzero"`
 	Heard    time.Time         `json:"heard,omitzero"` // last heartbeat, as the source that heard it last knew when its list was read
 
+	Standing  string          `json:"standing,omitempty"` // by which the log of releases keeps calls away from its version; Node.Explain fills it in
 	State     State           `json:"state"`
 	Since     time.Time       `json:"since,omitzero"` // begin of the state, where it has one
 	Until     time.Time       `json:"until,omitzero"` // end of an ejection or a protection, at the latest
@@ -161,6 +162,8 @@ func (s *service) entry(m *member, now time.Time) Entry {
 		} else {
 			e.Since, e.Why = m.buried.when, m.buried.kind.String()+" by "+m.buried.source
 		}
+	case Elsewhere:
+		e.Why = m.away
 	case Excluded:
 		e.Why = "the rules ask for " + s.opts.String()
 		if m.in.EffectiveWeight() == 0 {
@@ -188,6 +191,11 @@ func (s *service) whyNone(listed int) string {
 			}
 		}
 		return fmt.Sprintf("%d of %s listed, none with %s", listed, s.name, s.opts)
+	}
+	for _, m := range s.u.order {
+		if m.away != "" {
+			return fmt.Sprintf("%s is listed for another host's own processes: %s", s.name, m.away)
+		}
 	}
 	text := fmt.Sprintf("nobody has registered %s (%s)", s.name, s.heardLocked())
 	if known := s.d.known(s.name); len(known) > 0 {

@@ -26,6 +26,8 @@ type Event struct {
 	Entry  Entry     `json:"entry"` // after the change
 	Why    string    `json:"why"`
 	Missed int       `json:"missed,omitempty"` // events before this one that the reader was too slow for
+
+	recovered bool // it was suspect or ejected, and is well
 }
 
 // feed hands events to subscribers. It never waits for one.
@@ -69,7 +71,7 @@ func (u *union) noted(m *member) bool {
 func (u *union) drain(s *service, now time.Time) []Event {
 	events := make([]Event, 0, len(u.notes))
 	for _, n := range u.notes {
-		events = append(events, Event{When: now, Kind: n.kind, Entry: s.entry(n.m, now), Why: n.why})
+		events = append(events, Event{When: now, Kind: n.kind, Entry: s.entry(n.m, now), Why: n.why, recovered: n.kind == Changed && n.m.recovered})
 	}
 	u.notes = nil
 	return events
@@ -102,6 +104,8 @@ func (d *Discovery) tell(events []Event) {
 func (d *Discovery) logEvent(e *Event) {
 	level := slog.LevelInfo
 	switch {
+	case e.recovered: // as loud as the trouble was: its last word is not the log's
+		level = slog.LevelWarn
 	case e.Kind == Protected, e.Kind == Changed && (e.Entry.State == Suspect || e.Entry.State == Ejected):
 		level = slog.LevelWarn
 	case e.Kind == Changed && e.Entry.State == OK || e.Kind == Listed:

@@ -18,15 +18,17 @@ type member struct {
 
 	listed []listing  // by source
 	buried *tombstone // not nil: has left, though a source still lists it
+	away   string     // why its address means something on another host only; "" = it does not
 	heir   *member    // not nil: a later process that has its address
 	guard  *guard     // not nil: listed by nobody, kept because it is being asked or has answered
 	cond   condition
 	question
 
-	shown  State   // as last published
-	slot   uint32  // in the hash ring, 0 = none
-	points int     // on the hash ring
-	pull   float32 // of each of them
+	shown     State   // as last published
+	recovered bool    // by the last publishing: it was suspect or ejected, and is well
+	slot      uint32  // in the hash ring, 0 = none
+	points    int     // on the hash ring
+	pull      float32 // of each of them
 
 	timeouts atomic.Int32  // in a row, by Report
 	troubled atomic.Bool   // suspect or ejected: a reply is news
@@ -83,6 +85,8 @@ func newMember(in registry.Instance, sources int, sealed bool) *member {
 	}
 	if (in.Protocol == "" || in.Protocol == registry.ProtocolSkerry) && in.Owner != (registry.Owner{}) {
 		m.ep.Owner, m.ep.Site = in.Owner.String(), sealed
+	} else if in.Owner != (registry.Owner{}) {
+		m.ep.Announcer = in.Owner.String()
 	}
 	m.question.reset()
 	return m

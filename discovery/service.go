@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -209,7 +210,7 @@ func (s *service) tick(now time.Time) (asks []*member) {
 	for _, m := range s.u.order {
 		s.due = sooner(s.due, s.u.lapse(m, now))
 		switch {
-		case s.d.cfg.Probe == nil || m.askAt.IsZero():
+		case s.d.cfg.Probe == nil || m.askAt.IsZero() || m.away != "":
 		case m.askAt.After(now):
 			s.due = sooner(s.due, m.askAt)
 		case !m.asking:
@@ -244,8 +245,9 @@ func (s *service) publish(now time.Time) {
 		if m.shown != state && m.shown != "" && !s.u.noted(m) {
 			s.u.notes = append(s.u.notes, note{m, Changed, fmt.Sprintf("was %s, is %s", m.shown, state)})
 		}
+		m.recovered = state.Well() && (m.shown == Suspect || m.shown == Ejected)
 		m.shown = state
-		if state != Gone {
+		if state.Here() {
 			listed++
 		}
 		if tier == tierNone {
@@ -263,6 +265,7 @@ func (s *service) publish(now time.Time) {
 	s.size.Store(int64(listed))
 	v := newView(s.opts, &byTier, s.ring)
 	v.split(s.opts, &byTier, s.ring, &s.turns)
+	s.u.refused = listed > 0 && !slices.ContainsFunc(s.u.order, func(m *member) bool { return m.shown != Excluded && m.shown != Gone })
 	settled, next := s.u.settled(now)
 	v.settled = settled || s.d.stopped.Load()
 	if s.due = sooner(s.due, next); len(v.best) == 0 {

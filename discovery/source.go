@@ -59,6 +59,9 @@ func (u *union) settled(now time.Time) (ok bool, next time.Time) {
 			continue
 		case s.answered:
 			limit = u.begun.Add(u.cfg.Settle)
+			if u.refused { // it speaks, and those it has named so far will not do
+				limit = u.begun.Add(u.cfg.Settle / 6)
+			}
 		}
 		if now.Before(limit) && (next.IsZero() || limit.Before(next)) {
 			next = limit

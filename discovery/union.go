@@ -28,6 +28,7 @@ type union struct {
 
 	byEndpoint sync.Map // *rpc.Endpoint → *member; read by calls without the mutex
 
+	refused  bool        // some are listed, and the consumer's rules admit none; set by publish
 	vanished []vanishing // of the last minute
 	notes    []note      // what happened, for whoever tells it
 }
@@ -153,6 +154,10 @@ func (u *union) list(i int, in *registry.Instance, first bool, now time.Time) {
 // admit makes a member at its place in the order.
 func (u *union) admit(in registry.Instance, at int) *member {
 	m := newMember(in, len(u.sources), u.cfg.Sealed)
+	if m.away = u.cfg.Elsewhere(in); m.away != "" {
+		u.cfg.Logger.Warn("an instance is not called: its address is for processes of its own host",
+			"service", in.Service, "version", in.Version, "addr", m.ep.Addr, "owner", in.Owner.String(), "why", m.away)
+	}
 	u.order = slices.Insert(u.order, at, m)
 	u.byEndpoint.Store(m.ep, m)
 	return m
@@ -241,22 +246,54 @@ func (u *union) forget(m *member) {
 }
 
 // inherit finds members whose address a later process has taken, as after a
-// quick restart: a call to the older one would reach the later one. Members
-// of one address stand side by side.
+// quick restart: a call to the older one would reach the later one, whichever
+// version either has.
 func (u *union) inherit() {
 	for _, m := range u.order {
 		m.heir = nil
 	}
+	if n := len(u.order); n == 0 || u.order[0].in.Version == u.order[n-1].in.Version {
+		u.inheritNear()
+		return
+	}
+	latest := make(map[string]*member, len(u.order))
+	for _, m := range u.order {
+		if m.away != "" {
+			continue
+		}
+		if last := latest[m.ep.Addr]; last == nil || last.in.Owner == m.in.Owner || m.outlives(last) {
+			latest[m.ep.Addr] = m
+		}
+	}
+	for _, m := range u.order {
+		if last := latest[m.ep.Addr]; m.away == "" && last.in.Owner != m.in.Owner {
+			m.heir = last
+		}
+	}
+}
+
+// inheritNear is inherit for one version: members of one address stand side by
+// side.
+func (u *union) inheritNear() {
 	var last *member // of those with the address, the latest so far
 	for _, m := range u.order {
 		switch {
-		case last == nil || last.ep.Addr != m.ep.Addr || last.in.Version != m.in.Version:
+		case m.away != "":
+		case last == nil || last.ep.Addr != m.ep.Addr:
 			last = m
-		case m.buried != nil || m.in.Started.Before(last.in.Started) && last.buried == nil:
-			m.heir = last
-		default:
+		case m.outlives(last):
 			last.heir = m
 			last = m
+		default:
+			m.heir = last
 		}
 	}
+}
+
+// outlives reports whether m has the address of both now.
+func (m *member) outlives(last *member) bool {
+	if m.buried != nil {
+		return false
+	}
+	return last.buried != nil || !m.in.Started.Before(last.in.Started)
 }

@@ -2,6 +2,7 @@ package discovery
 
 import (
 	"errors"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -281,6 +282,108 @@ func TestEvents(t *testing.T) {
 		case e := <-events:
 			t.Errorf("event after the end: %+v", e)
 		default:
+		}
+	})
+}
+
+// TestElsewhereIsNotCalled: an instance whose address means something on another
+// host only is shown, with the reason, and neither called, asked, nor taken for
+// the heir of an address.
+func TestElsewhereIsNotCalled(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		away := instance(2).Addr()
+		w := newWorld(t, func(c *Config) {
+			c.Elsewhere = func(in registry.Instance) string {
+				if in.Addr() == away || in.Owner.Host == "away" {
+					return "a loopback address"
+				}
+				return ""
+			}
+		})
+		w.db.lists(1, 2)
+		w.expect("one of two is elsewhere", 1)
+		w.expectEntry(2, Elsewhere, "loopback")
+		later := instance(1)
+		later.Owner.Host, later.Owner.Epoch, later.Started = "away", 99, time.Now()
+		w.db.say(registry.Snapshot{Service: "auth", Instances: append(instances(1, 2), later)})
+		w.expect("the same address on another host", 1)
+		w.lan.parts(registry.Silent, 2)
+		w.expect("silent", 1)
+		time.Sleep(time.Minute)
+		if n := w.asked[away]; n != 0 {
+			t.Errorf("asked %d times at an address of this host", n)
+		}
+		w.db.say(registry.Snapshot{Service: "auth", Instances: instances(2), Gone: []registry.Departure{
+			{ID: instance(1).ID(), Kind: registry.Withdrawn, When: time.Now()}, {ID: later.ID(), Kind: registry.Withdrawn, When: time.Now()}}})
+		synctest.Wait()
+		_, err := w.Resolve("auth").Pick(t.Context(), &rpc.Call{})
+		if !errors.Is(err, rpc.ErrNoInstance) || !strings.Contains(err.Error(), "loopback") {
+			t.Errorf("only one that is elsewhere: %v", err)
+		}
+	})
+}
+
+// TestHeirOfAnotherVersion: a later process at the address ends the entry of an
+// earlier one, whatever its version; versions of one process share theirs.
+func TestHeirOfAnotherVersion(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		old, next := instance(1), instance(1)
+		old.Version, old.Started = "v1", time.Now().Add(-time.Hour)
+		next.Version, next.Started, next.Owner.PID, next.Owner.Epoch = "v2", time.Now(), 99, old.Owner.Epoch+1
+		w.db.say(registry.Snapshot{Service: "auth", Instances: []registry.Instance{old, next}})
+		synctest.Wait()
+		for _, e := range w.Explain("auth") {
+			if (e.State == Gone) != (e.Version == "v1") {
+				t.Errorf("%s is %s (%s)", e.Version, e.State, e.Why)
+			}
+		}
+		both := old
+		both.Version = "v2"
+		w.db.say(registry.Snapshot{Service: "auth", Instances: []registry.Instance{old, both}})
+		synctest.Wait()
+		for _, e := range w.Explain("auth") {
+			if e.State == Gone {
+				t.Errorf("one process under two versions: %s is %s (%s)", e.Version, e.State, e.Why)
+			}
+		}
+	})
+}
+
+// TestRecoveryIsLogged: becoming well again is as loud as going bad was, so that
+// the last word of the log is not the trouble.
+func TestRecoveryIsLogged(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var log strings.Builder // written by the loop, read while it waits
+		w := newWorld(t, func(c *Config) {
+			c.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))
+		})
+		w.db.lists(1, 2)
+		synctest.Wait()
+		w.kill(errRefused, 1)
+		w.Down(w.endpoint(1), false, errors.New("reset by peer"))
+		time.Sleep(time.Second)
+		synctest.Wait()
+		w.revive(1)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if text := log.String(); !strings.Contains(text, "is suspect") || !strings.Contains(text, "was suspect, is ok") {
+			t.Errorf("the log at level WARN:\n%s", text)
+		}
+	})
+}
+
+// TestWrongVersionIsSaidSoon: where instances are listed and the consumer's
+// rules admit none, the LAN is not given its whole time.
+func TestWrongVersionIsSaidSoon(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, func(c *Config) { c.Services = map[string]Options{"auth": {Version: "v9"}} })
+		w.db.lists(1)
+		w.lan.lists(1)
+		start := time.Now()
+		_, err := w.Resolve("auth").Pick(t.Context(), &rpc.Call{})
+		if took := time.Since(start); took != 500*time.Millisecond || !errors.Is(err, rpc.ErrNoInstance) || !strings.Contains(err.Error(), "version v9") {
+			t.Errorf("after %v: %v", took, err)
 		}
 	})
 }

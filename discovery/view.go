@@ -47,6 +47,9 @@ func tierOf(m *member, o Options, zone string, warmUp time.Duration, now time.Ti
 	if m.buried != nil || m.heir != nil {
 		return tierNone, Gone, 0, time.Time{}
 	}
+	if m.away != "" {
+		return tierNone, Elsewhere, 0, time.Time{}
+	}
 	if m.in.EffectiveWeight() == 0 || !o.admits(*m.in) {
 		return tierNone, Excluded, 0, time.Time{}
 	}

@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -393,7 +394,7 @@ func (a *Agent) orphansBy() map[string]int64 {
 	for _, o := range a.orphans {
 		where := o.name
 		if o.running == "" {
-			where = "made by " + o.name
+			where = "made by " + cmp.Or(o.name, "a process without a name")
 		}
 		out[where] += o.orphans.Load()
 	}

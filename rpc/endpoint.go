@@ -24,7 +24,10 @@ type Endpoint struct {
 	// another one answers, or the service has another version there, nothing is
 	// called and the Watcher is told of ErrOther.
 	Owner string
-	Site  bool // by a site connection (ClientConfig.Site), whatever TLS says
+	// Announcer is the process that lists an endpoint which cannot say itself
+	// which process it is; "" = nobody vouches for it. See ClientConfig.Vouch.
+	Announcer string
+	Site      bool // by a site connection (ClientConfig.Site), whatever TLS says
 
 	pending atomic.Int64
 	gone    atomic.Bool

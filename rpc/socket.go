@@ -25,6 +25,11 @@ const (
 
 // dialNet connects to an endpoint, by TLS when it asks for it.
 func (c *Client) dialNet(ctx context.Context, e *Endpoint) (net.Conn, error) {
+	if c.cfg.Vouch != nil && e.Announcer != "" {
+		if err := c.cfg.Vouch(ctx, e); err != nil {
+			return nil, err
+		}
+	}
 	if e.Site {
 		return c.dialSite(ctx, e)
 	}

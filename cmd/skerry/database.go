@@ -84,8 +84,7 @@ func examineDatabase(ctx context.Context, c skerry.Config) []finding {
 	}
 	p, err := db.Probe(ctx)
 	if err != nil {
-		f.problem("see that the server runs, that its pg_hba.conf admits this host and user, and that a firewall lets its port through;\ncalls go on without it, from the last known lists and the LAN",
-			"%s: %v", p.Address, err)
+		f.problem(quote.Lines(db.Advice(err)), "%s: %v", p.Address, err)
 		return f.list
 	}
 	describeDatabase(f, p)

@@ -10,8 +10,10 @@ import (
 
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/discovery"
+	"github.com/skerry/skerry/internal/quote"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/release"
+	"github.com/skerry/skerry/rollout"
 	"github.com/spf13/cobra"
 )
 
@@ -90,11 +92,13 @@ func (a *app) examineSite(ctx context.Context) []finding {
 		return f.list
 	}
 	defer n.Close()
-	entries := a.look(ctx, n, "").Instances
+	entries := a.lookWithRules(ctx, n, "").Instances
 	if len(entries) == 0 {
 		f.hint("start a service; then skerry ls shows it", "nothing is listed")
 		return f.list
 	}
+	f.standings(entries)
+	entries = f.here(entries)
 	results := connectAll(ctx, entries[:min(len(entries), connectMost)])
 	connected := 0
 	for i, err := range results {
@@ -110,13 +114,50 @@ func (a *app) examineSite(ctx context.Context) []finding {
 	}
 	list := f.list
 	f = &findings{area: "Rules"}
-	f.rules(n.Releases(skerry.Operator{}).Status(ctx).Members)
+	status := n.Releases(skerry.Operator{}).Status(ctx)
+	f.rules(status.Members)
+	if errors.Is(status.Err, release.ErrParted) {
+		f.problem("skerry release status shows the logs; skerry release adopt --keep HASH goes on with one", "the log of releases has parted: %v", status.Err)
+	}
 	list = append(list, f.list...)
 	f = &findings{area: "Refused"}
 	if refused, _, err := n.Refusals(ctx); err == nil { // silent processes are said above
 		describeRefused(f, refused)
 	}
 	return append(list, f.list...)
+}
+
+// standings names what runs and gets no calls by the log of releases.
+func (f *findings) standings(entries []discovery.Entry) {
+	said := map[string]bool{}
+	for _, e := range entries {
+		what, mend := rollout.Standing(e.Standing).Explain()
+		name := title(e.Service, e.Version)
+		if what == "" || said[name] {
+			continue
+		}
+		said[name] = true
+		n := 0
+		for _, o := range entries {
+			if o.Service == e.Service && o.Version == e.Version {
+				n++
+			}
+		}
+		f.problem(quote.Safe(mend), "%s: %s listed, and %s", name, countAre(n), what)
+	}
+}
+
+// here leaves out what only processes of other hosts can connect to, and says so.
+func (f *findings) here(entries []discovery.Entry) (here []discovery.Entry) {
+	for _, e := range entries {
+		if e.State == discovery.Elsewhere {
+			f.problem("name an address of that host by service.advertise there; nothing, when only that host calls it",
+				"%s at %s (of %s) is not called from here: %s", title(e.Service, e.Version), e.Addr, e.Owner, e.Why)
+			continue
+		}
+		here = append(here, e)
+	}
+	return here
 }
 
 // rules names the processes that can't obey the newest rules.

@@ -2,41 +2,57 @@ package main
 
 import (
 	"context"
+	"net"
+	"strconv"
 
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/broadcast"
 	"github.com/skerry/skerry/internal/quote"
 )
 
-// examineAddress says which address would be advertised, and why.
+// examineAddress says which address would be advertised, and why: for each
+// service of the configuration, or for one that names nothing.
 func examineAddress(c skerry.Config) []finding {
 	f := &findings{area: "Address"}
-	prefs := c.LAN.Interfaces
-	for _, s := range c.Services {
-		if s.Advertise != "" {
-			prefs = []string{s.Advertise}
+	services := c.Services
+	if len(services) == 0 {
+		services = []skerry.Service{{}}
+	}
+	said := map[string]bool{}
+	for _, s := range services {
+		if key := s.Advertise + " " + s.Listen; !said[key] {
+			said[key] = true
+			describeAddress(f, c, s)
 		}
 	}
-	choice, considered, err := broadcast.Advertise(prefs)
+	return f.list
+}
+
+func describeAddress(f *findings, c skerry.Config, s skerry.Service) {
+	a, err := skerry.Advertised(c, s)
 	if err != nil {
 		f.problem("name an address, an interface or a CIDR of this host with service.advertise or lan.interfaces", "no address can be advertised: %v", err)
-		return f.list
+		return
 	}
-	text := quote.Sprintf("%s would be advertised: %s", choice.Addr, choice.Reason)
-	if choice.Interface != "" {
-		text = quote.Sprintf("%s on %s would be advertised: %s", choice.Addr, choice.Interface, choice.Reason)
+	addr := a.Host
+	if a.Port != 0 {
+		addr = net.JoinHostPort(a.Host, strconv.Itoa(a.Port))
 	}
-	for _, other := range considered {
-		if other.Addr != choice.Addr {
+	text := quote.Sprintf("%s would be advertised: %s", addr, a.Reason)
+	for _, other := range a.Considered {
+		if other.Addr.String() != a.Host {
 			text += quote.Sprintf("\nnot %s: %s", place(other), other.Reason)
 		}
 	}
-	if choice.Addr.IsLoopback() {
-		f.hint("connect the host to a network, or name its address with service.advertise", "%s\nOther hosts can't connect to it.", text)
-	} else {
+	switch {
+	case a.Only != "" && s.Name != "" && (s.Advertise != "" || c.Database.URL != ""):
+		f.problem("name an address that other hosts can reach by service.advertise, and listen at it; nothing, when only this host calls the service",
+			"%s\nIt is %s: other hosts are not told of %s.", text, a.Only, s.Name)
+	case a.Only != "":
+		f.hint("connect the host to a network, or name its address with service.advertise", "%s\nIt is %s: other hosts are not told.", text, a.Only)
+	default:
 		f.fine("%s", text)
 	}
-	return f.list
 }
 
 func place(c broadcast.Considered) string {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -9,6 +10,8 @@ import (
 	"github.com/skerry/skerry/broadcast"
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/registry"
+	"github.com/skerry/skerry/registry/postgres"
+	"github.com/skerry/skerry/rollout"
 	"github.com/spf13/cobra"
 )
 
@@ -67,7 +70,7 @@ func (a *app) printListing(l listing, service string, wide bool) error {
 	a.instanceTable(l.Instances, wide, time.Now())
 	for _, s := range l.Sources {
 		if s.Lost != "" {
-			a.note("The %s can't be reached: %s. What it lists is the last known list.", s.Name, s.Lost)
+			a.note("The %s %s: %s. What it lists is the last known list.", s.Name, lostText(s.Lost), s.Lost)
 		}
 	}
 	return nil
@@ -94,7 +97,8 @@ func (a *app) instanceTable(list []discovery.Entry, wide bool, now time.Time) {
 		if wide {
 			row = append(row, protocolText(e), orDash(e.Zone), strconv.Itoa(e.Weight), orDash(tagText(e.Tags)), orDash(e.Owner))
 		}
-		rows = append(rows, append(row, e.Why))
+		what, _ := rollout.Standing(e.Standing).Explain()
+		rows = append(rows, append(row, strings.Join(slices.DeleteFunc([]string{what, e.Why}, func(s string) bool { return s == "" }), "; ")))
 	}
 	a.printTable(header, rows)
 }
@@ -109,6 +113,9 @@ func ageOf(since, now time.Time) string {
 // stateText is the state, with what people should know beside it.
 func stateText(e discovery.Entry) string {
 	text := string(e.State)
+	if e.Standing != "" {
+		text += "," + e.Standing
+	}
 	if e.Protected {
 		text += ",protected"
 	}
@@ -130,13 +137,21 @@ func sourceText(e discovery.Entry) string {
 func answerText(s discovery.SourceStatus) string {
 	switch {
 	case s.Lost != "":
-		return "can't be reached: " + s.Lost
+		return lostText(s.Lost) + ": " + s.Lost
 	case s.Name == broadcast.Source:
 		return "nobody answered"
 	case !s.Answered:
 		return "has not answered yet"
 	}
 	return "reached, and lists none"
+}
+
+// lostText tells a source that answers, and can't be used, from one that does not.
+func lostText(why string) string {
+	if strings.Contains(why, "lacks rights") || strings.Contains(why, postgres.ErrNoTables.Error()) {
+		return "answers, and can't be used"
+	}
+	return "can't be reached"
 }
 
 func protocolText(e discovery.Entry) string {

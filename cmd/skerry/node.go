@@ -54,6 +54,22 @@ func (a *app) look(ctx context.Context, n *skerry.Node, service string) listing 
 	}
 }
 
+// rulesTime is how long a look waits for the rules of the site once it has its
+// list.
+const rulesTime = time.Second
+
+// lookWithRules is look, with what the log of releases says of each version.
+func (a *app) lookWithRules(ctx context.Context, n *skerry.Node, service string) listing {
+	l := a.look(ctx, n, service)
+	if len(l.Instances) > 0 {
+		limited, cancel := context.WithTimeout(ctx, rulesTime)
+		defer cancel()
+		n.AwaitRules(limited)
+		l.Instances = n.Explain(service)
+	}
+	return l
+}
+
 // settled reports whether more waiting would bring nothing.
 func settled(l listing, quiet time.Duration) bool {
 	for _, s := range l.Sources {
@@ -75,7 +91,7 @@ func (a *app) ls(ctx context.Context, service string, wide bool) error {
 		return err
 	}
 	defer n.Close()
-	l := a.look(ctx, n, service)
+	l := a.lookWithRules(ctx, n, service)
 	l.Cluster, l.Mode = c.WithDefaults().Cluster, string(c.WithDefaults().Mode)
 	return a.printListing(l, service, wide)
 }

@@ -201,6 +201,9 @@ func failedStep(err error) error {
 	if errors.Is(err, release.ErrSilent) {
 		return unreachablef("%w\nNext: bring them back and repeat the step, or, for who is dead for certain, repeat it with --dead HOST/PID", err)
 	}
+	if errors.Is(err, release.ErrBusy) {
+		return problemf("%w", err)
+	}
 	return unreachablef("%w", err)
 }
 

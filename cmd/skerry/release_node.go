@@ -59,12 +59,13 @@ func (s *liveSite) State(ctx context.Context) (siteState, error) {
 	if len(status.Members) == 0 && errors.Is(status.Err, registry.ErrUnavailable) {
 		return siteState{}, unreachablef("FROZEN: %w. Requests go on; nothing can be committed or retired", status.Err)
 	}
-	if len(status.Members) == 0 {
+	if nobody := len(status.Members) == 0; nobody && (status.Spread || status.Err != nil) {
 		return siteState{}, unreachablef("no process of the site answers; see skerry ls and skerry doctor")
 	}
 	st := siteState{Entries: status.Trail, Instances: s.node.Explain(""), Frozen: status.Frozen, Pending: status.Pending, Spread: status.Spread, Lines: status.Lines,
 		Restored: errors.Is(status.Err, release.ErrRestored) || errors.Is(status.Err, release.ErrParted),
 		TooOld:   errors.Is(status.Err, rollout.ErrNeeds)}
+	st.Nobody = len(status.Members) == 0
 	for _, e := range st.Entries {
 		name, err := s.node.SignerOf(e)
 		st.Signers = append(st.Signers, signer{name, err})
@@ -144,7 +145,7 @@ func (s *liveSite) Start(ctx context.Context, reason string) (rollout.Release, e
 func (s *liveSite) single() map[string]string {
 	all := map[string][]string{}
 	for _, in := range s.node.Explain("") {
-		if in.State != discovery.Gone && !slices.Contains(all[in.Service], in.Version) {
+		if in.State.Here() && !slices.Contains(all[in.Service], in.Version) {
 			all[in.Service] = append(all[in.Service], in.Version)
 		}
 	}

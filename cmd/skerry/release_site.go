@@ -55,6 +55,7 @@ type siteState struct {
 	Lines     []release.Line  // the logs, when the log has parted
 	Restored  bool            // because the log lacks what processes have applied
 	TooOld    bool            // because this command can't read the log to its end
+	Nobody    bool            // no process is there: what is known is what the database holds
 	Spread    bool            // the processes keep the log, no database does
 }
 
@@ -103,6 +104,9 @@ func (s siteState) log() (*rollout.Log, error) {
 func (s siteState) whole() error {
 	if s.TooOld {
 		return problemf("FROZEN: %s", s.Frozen)
+	}
+	if s.Nobody {
+		return unreachablef("no process of the site answers, so nothing is released; start them, and see skerry ls and skerry doctor")
 	}
 	if !s.Restored {
 		return nil
@@ -179,6 +183,18 @@ func (s siteState) offered() []string {
 	}
 	slices.Sort(out)
 	return out
+}
+
+// unruled are the services of which several versions run, and no rule speaks.
+func (s siteState) unruled() []string {
+	log, err := s.log()
+	if err != nil {
+		return nil
+	}
+	return slices.DeleteFunc(s.offered(), func(service string) bool {
+		_, known := log.Rule(service)
+		return known || len(s.running(service)) < 2
+	})
 }
 
 // running are the versions of a service that are listed.

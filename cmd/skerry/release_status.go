@@ -291,6 +291,9 @@ func (a *app) printHeadline(st releaseStatus, now time.Time) {
 	default:
 		a.printf("No release is open; the last one was %s of %s (%s), at generation %v.\n", st.Release.Name, st.Release.By, st.Release.Reason, st.Generation)
 	}
+	if len(st.Processes) == 0 {
+		a.printf("No process of the site answers; this is what the database holds.\n")
+	}
 	if st.Frozen != "" {
 		a.printf("FROZEN: %s. Requests go on; nothing can be committed or retired.\n", st.Frozen)
 	}

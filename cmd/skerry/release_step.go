@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/skerry/skerry/rollout"
@@ -12,14 +13,15 @@ import (
 func (a *app) releaseStartCommand(f *releaseFlags) *cobra.Command {
 	reason := ""
 	c := &cobra.Command{
-		Use:     "start --by NAME --reason WHY",
+		Use:     "start --reason WHY",
 		Short:   "Open a release; refused while another one is open",
 		Example: `  skerry release start --by alice --reason "new token format"`,
 		Args:    cobra.NoArgs,
 		RunE: a.inRelease(f, func(ctx context.Context, to releases, _ []string) error {
-			if f.by == "" || reason == "" {
-				return usagef("say who releases and why: --by NAME --reason WHY")
+			if reason == "" {
+				return usagef("say why: --reason WHY")
 			}
+			f.by = f.operator()
 			return a.releaseStart(ctx, to, f, reason)
 		}),
 	}
@@ -41,6 +43,10 @@ func (a *app) releaseStart(ctx context.Context, to releases, f *releaseFlags, re
 	plan := []string{"open a release by " + f.by + ": " + reason, "refuse every other release until this one is cleaned", "change nothing for any request"}
 	if n := s.orphans(); n > 0 {
 		plan = append(plan, fmt.Sprintf("keep no version together for calls that belong to no request: %d so far; skerry release status names them", n))
+	}
+	for _, service := range s.unruled() {
+		plan = append(plan, fmt.Sprintf("fix no version of %s, as %s run at once and no rule says which requests meet which: a request may meet both; leave one running before you start",
+			service, strings.Join(s.running(service), " and ")))
 	}
 	if err := a.confirm(f, plan...); err != nil {
 		return err

@@ -3,8 +3,10 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"github.com/skerry/skerry/registry"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -369,8 +371,90 @@ func TestSecondReleaseIsRefused(t *testing.T) {
 	if code != exitProblem || !strings.Contains(out, "of alice (new tokens) is open since") || !strings.Contains(out, "skerry release ship") {
 		t.Errorf("exit code %d\n%s", code, out)
 	}
-	if code, out := d.on(t, "", "start", "--reason", "mine"); code != exitUsage || !strings.Contains(out, "--by NAME") {
-		t.Errorf("without a name: exit code %d\n%s", code, out)
+	if code, out := d.on(t, "", "start", "--by", "bob"); code != exitUsage || !strings.Contains(out, "--reason WHY") {
+		t.Errorf("without a reason: exit code %d\n%s", code, out)
+	}
+}
+
+// TestOperatorByDefault: --by is this user and host, as its help says.
+func TestOperatorByDefault(t *testing.T) {
+	d := newDrill()
+	d.must(t, "start", "--reason", "x")
+	host, _ := os.Hostname()
+	if r, _ := d.session(); !strings.Contains(r.By, host) {
+		t.Errorf("the release is of %q, want this user at %s", r.By, host)
+	}
+}
+
+// TestStartWarnsOfVersions: of two versions that run without a rule a release
+// fixes none.
+func TestStartWarnsOfVersions(t *testing.T) {
+	d := newDrill()
+	if out := d.must(t, "start", "--by", "alice", "--reason", "x"); !strings.Contains(out, "fix no version of auth, as v1 and v2 run at once") {
+		t.Errorf("no warning:\n%s", out)
+	}
+	d = newDrill()
+	d.Instances = d.Instances[:2]
+	if out := d.must(t, "start", "--by", "alice", "--reason", "x"); strings.Contains(out, "fix no version") {
+		t.Errorf("a warning, though one version runs:\n%s", out)
+	}
+}
+
+// TestLogWithoutProcesses: what the database holds is shown with no process
+// running, and no step is done.
+func TestLogWithoutProcesses(t *testing.T) {
+	d := newDrill()
+	d.must(t, "start", "--by", "alice", "--reason", "x")
+	d.Processes, d.Instances, d.Nobody = nil, nil, true
+	if out := d.must(t, "log"); !strings.Contains(out, "start: x") {
+		t.Errorf("log:\n%s", out)
+	}
+	if code, out := d.on(t, "", "status"); code != exitOK || !strings.Contains(out, "No process of the site answers") {
+		t.Errorf("status: exit code %d\n%s", code, out)
+	}
+	if code, out := d.on(t, "", "commit", "--yes"); code != exitUnreachable || !strings.Contains(out, "no process of the site answers") {
+		t.Errorf("commit: exit code %d\n%s", code, out)
+	}
+}
+
+// TestLogIsOneDocument: release log --json is one array, empty or not.
+func TestLogIsOneDocument(t *testing.T) {
+	d := newDrill()
+	for want := range 2 {
+		for _, line := range [][]string{{"log", "--json"}, {"log", "--verify", "--json"}} {
+			d.Signers = make([]signer, len(d.Entries))
+			code, out := d.on(t, "", line...)
+			var list []map[string]any
+			if err := json.Unmarshal([]byte(out), &list); err != nil || code != exitOK || len(list) != want || list == nil {
+				t.Errorf("%v: exit code %d, %v, want an array of %d:\n%s", line, code, err, want, out)
+			}
+		}
+		if want == 0 {
+			d.must(t, "start", "--by", "alice", "--reason", "x")
+		}
+	}
+}
+
+// TestExitCodes is the table of doc.go.
+func TestExitCodes(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want int
+	}{
+		{nil, exitOK},
+		{fmt.Errorf("commit: %w", release.ErrBusy), exitProblem},
+		{fmt.Errorf("commit: %w", rollout.ErrStep), exitProblem},
+		{fmt.Errorf("commit: %w", release.ErrParted), exitProblem},
+		{usagef("--ramp: want growing shares"), exitUsage},
+		{fmt.Errorf("commit: %w", release.ErrSilent), exitUnreachable},
+		{fmt.Errorf("read the rule log: %w", registry.ErrUnavailable), exitUnreachable},
+	} {
+		var out bytes.Buffer
+		a := newApp(nil, &out, &out)
+		a.started = true
+		if code := a.report(failedStep(c.err)); code != c.want {
+			t.Errorf("%v: exit code %d, want %d", c.err, code, c.want)
+		}
 	}
 }
 

@@ -338,7 +338,7 @@ type verified struct {
 }
 
 func (a *app) printVerified(s siteState) error {
-	rows, last := [][]string{}, error(nil)
+	rows, steps, last := [][]string{}, []verified{}, error(nil)
 	for i, e := range s.Entries {
 		v := verified{Entry: e, Record: e.Record(), Hash: e.Hash(), Signer: s.Signers[i].name, Obeyed: !s.unvouched(i)}
 		signedBy := v.Signer
@@ -348,20 +348,20 @@ func (a *app) printVerified(s siteState) error {
 				signedBy, last = "NOT OBEYED: "+v.Why, &exitError{exitProblem, nil}
 			}
 		}
-		if a.flags.json {
-			if err := a.printLine(v); err != nil {
-				return err
-			}
-		}
+		steps = append(steps, v)
 		rows = append(rows, []string{e.Generation.String(), e.Hash()[:12], orDash(e.By), strings.TrimSpace(e.Step), signedBy})
 	}
-	if !a.flags.json {
-		a.printTable([]string{" GENERATION", "HASH", "BY", "STEP", "SIGNED BY"}, rows)
+	if a.flags.json {
+		if err := a.printJSON(steps); err != nil {
+			return err
+		}
+		return last
 	}
+	a.printTable([]string{" GENERATION", "HASH", "BY", "STEP", "SIGNED BY"}, rows)
 	return last
 }
 
-// logged is a line of `skerry release log --json`: what this version knows of an
+// logged is a step in `skerry release log --json`: what this version knows of an
 // entry, and the entry itself, byte for byte.
 type logged struct {
 	rollout.Entry
@@ -371,12 +371,11 @@ type logged struct {
 
 func (a *app) printLog(entries []rollout.Entry) error {
 	if a.flags.json {
+		steps := []logged{}
 		for _, e := range entries {
-			if err := a.printLine(logged{e, e.Hash(), e.Record()}); err != nil {
-				return err
-			}
+			steps = append(steps, logged{e, e.Hash(), e.Record()})
 		}
-		return nil
+		return a.printJSON(steps)
 	}
 	if len(entries) == 0 {
 		a.printf("Nothing was released yet.\n")

@@ -24,6 +24,10 @@ var (
 	ErrNoKey = errors.New("this process has no site key: make one with \"skerry key new\", or take another host's with \"skerry key set\"")
 	// ErrPeer is wrapped when the other side's certificate is not accepted.
 	ErrPeer = errors.New("no site certificate that this process accepts")
+
+	// ErrOwner is wrapped as well when it is the certificate of another process
+	// of the site than the one that is meant.
+	ErrOwner = errors.New("another process of the site")
 )
 
 // Config is what a Site needs.
@@ -121,7 +125,7 @@ func (s *Site) verify(cs tls.ConnectionState, meant string) error {
 	case owner == s.cfg.Owner:
 		return fmt.Errorf("%w: it is this process's own (%s)", ErrPeer, owner)
 	case meant != "" && owner != meant:
-		return fmt.Errorf("%w: it is of process %s, meant is %s", ErrPeer, owner, meant)
+		return fmt.Errorf("%w: %w: it is of process %s, meant is %s", ErrPeer, ErrOwner, owner, meant)
 	}
 	return nil
 }

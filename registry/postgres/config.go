@@ -51,6 +51,7 @@ type Config struct {
 	// none; nil: none is made.
 	NewKey func() string
 
+	Observe  bool         // only look: make neither tables nor a key; see ErrNoTables
 	PollOnly bool         // don't LISTEN: changes are seen by polling only
 	Logger   *slog.Logger // nil means slog.Default
 }

@@ -42,6 +42,7 @@ var (
 	ErrOldTables = errors.New("the tables of skerry are of a version before 4, which shares none with this one, and are left alone: " +
 		"stop the processes of the earlier skerry, and let an administrator of the database run the SQL of `skerry schema --replace`; " +
 		"it drops the tables with the registrations, statistics and release log in them, and makes new ones")
+	ErrNoTables  = errors.New("skerry has no tables in this database yet: the first service makes them")
 	ErrNewTables = errors.New("the tables of skerry need a later version of this program: update it")
 )
 

@@ -156,7 +156,7 @@ func (s *session) learnSecret(ctx context.Context) error {
 	defer cancel()
 	found, err := s.r.readSecret(ctx, s.conn)
 	lacking := found.state == "" || len(found.keys) == 0 && (s.r.cfg.NewKey != nil || len(s.r.currentSecret().keys) > 0)
-	if err == nil && lacking && s.writable && !s.keyless {
+	if err == nil && lacking && s.writable && !s.keyless && !s.r.cfg.Observe {
 		if err = s.r.makeSecret(ctx, s.conn, found); err == nil {
 			found, err = s.r.readSecret(ctx, s.conn)
 		}

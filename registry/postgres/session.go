@@ -124,6 +124,9 @@ func (s *session) hello(ctx context.Context) error {
 		if s.standby {
 			return fmt.Errorf("%d tables of skerry are missing, and this is a standby", missing)
 		}
+		if s.r.cfg.Observe {
+			return ErrNoTables
+		}
 		if err := s.r.createSchema(ctx, s.conn); err != nil {
 			return err
 		}

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"bytes"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/discovery"
+)
+
+// TestDoctorSaysTheAddress: doctor decides as the process does, also by a name,
+// a port, and the address that the service listens at.
+func TestDoctorSaysTheAddress(t *testing.T) {
+	for _, c := range []struct {
+		service skerry.Service
+		url     string
+		want    string
+		level   level
+	}{
+		{skerry.Service{Name: "kit", Advertise: "vm"}, "", "vm would be advertised", fine},
+		{skerry.Service{Name: "kit", Advertise: "vm:7001"}, "", "vm:7001 would be advertised", fine},
+		{skerry.Service{Name: "kit", Advertise: "10.93.0.1:7001"}, "", "10.93.0.1:7001 would be advertised", fine},
+		{skerry.Service{Name: "kit", Listen: ":7001", Advertise: "10.93.0.1"}, "", "10.93.0.1:7001 would be advertised", fine},
+		{skerry.Service{Name: "kit", Listen: "127.0.0.1:7001"}, "postgres://x", "127.0.0.1:7001 would be advertised", problem},
+		{skerry.Service{Name: "kit", Listen: "127.0.0.1:7001"}, "", "127.0.0.1:7001 would be advertised", hint},
+		{skerry.Service{Name: "kit", Advertise: "localhost"}, "", "other hosts are not told of kit", problem},
+	} {
+		conf := skerry.Config{Cluster: "a", Services: []skerry.Service{c.service}, Database: skerry.Database{URL: c.url}}.WithDefaults()
+		list := examineAddress(conf)
+		if len(list) != 1 || !strings.Contains(string(list[0].Text), c.want) || list[0].Level != c.level {
+			t.Errorf("%+v: %+v, want %q", c.service, list, c.want)
+		}
+	}
+	if _, err := net.ResolveTCPAddr("tcp", ":0"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestStandingsAreSaid: ls and doctor name what the releases keep calls away from.
+func TestStandingsAreSaid(t *testing.T) {
+	list := []discovery.Entry{
+		{Service: "kit", Version: "v1", Addr: "10.0.0.1:7000", State: discovery.OK, Standing: "retired"},
+		{Service: "kit", Version: "v3", Addr: "10.0.0.3:7000", State: discovery.OK, Standing: "unreleased"},
+		{Service: "kit", Version: "v2", Addr: "127.0.0.1:7000", State: discovery.Elsewhere, Why: "a loopback address"},
+	}
+	var out bytes.Buffer
+	a := newApp(nil, &out, &out)
+	a.instanceTable(list, false, time.Now())
+	f := &findings{area: "Instances"}
+	f.standings(list)
+	if here := f.here(list); len(here) != 2 {
+		t.Errorf("%d instances would be connected to, want 2", len(here))
+	}
+	a.out.Flush()
+	for _, want := range []string{"ok,retired", "ok,unreleased", "refuses every call", "is in no release", "elsewhere"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("ls: want %q in\n%s", want, out.String())
+		}
+	}
+	if len(f.list) != 3 {
+		t.Errorf("doctor: %+v", f.list)
+	}
+	for _, x := range f.list {
+		if x.Level != problem || x.Do == "" {
+			t.Errorf("doctor: %+v", x)
+		}
+	}
+}
+
+func TestLostText(t *testing.T) {
+	for why, want := range map[string]string{
+		"dial tcp: connection refused":                                            "can't be reached",
+		"permission denied for table skerry_instance; user x lacks rights: let":   "answers, and can't be used",
+		"skerry has no tables in this database yet: the first service makes them": "answers, and can't be used",
+	} {
+		if got := lostText(why); got != want {
+			t.Errorf("%s: %s, want %s", why, got, want)
+		}
+	}
+}

@@ -1,0 +1,48 @@
+package rollout
+
+import "slices"
+
+// Standing is what the log says of a version that runs.
+type Standing string
+
+// The standings that keep calls away. The empty one keeps none away.
+const (
+	StandsRetired    Standing = "retired"    // a release has retired it: it refuses every call
+	StandsUnreleased Standing = "unreleased" // no release has shipped it: it gets no calls
+	StandsUnshipped  Standing = "unshipped"  // the same, while a release is open that may
+)
+
+// Standing says whether the rules send calls to a version of a service.
+func (l *Log) Standing(service, version string) Standing {
+	rule, known := l.Rule(service)
+	if !known || version == "" || slices.Contains(rule.Versions(), version) {
+		return ""
+	}
+	session, _ := l.Session()
+	open := session.Name != "" && !session.Over()
+	if open && slices.ContainsFunc(session.Modules, func(m Module) bool {
+		return m.Service == service && (m.New == version || m.Old == version)
+	}) {
+		return ""
+	}
+	switch {
+	case l.Floor(service, version) != (Generation{}):
+		return StandsRetired
+	case open:
+		return StandsUnshipped
+	}
+	return StandsUnreleased
+}
+
+// Explain is the standing in words: what it means, and what an operator can do.
+func (s Standing) Explain() (what, mend string) {
+	switch s {
+	case StandsRetired:
+		return "a release has retired this version: it refuses every call", "stop these processes, and see what starts them again"
+	case StandsUnreleased:
+		return "this version is in no release: it gets no calls", "ship it in a release, or stop these processes"
+	case StandsUnshipped:
+		return "this version is not shipped yet: it gets no calls", "skerry release ship, or stop these processes"
+	}
+	return "", ""
+}

@@ -1,0 +1,34 @@
+package skerry
+
+import (
+	"log/slog"
+	"testing"
+
+	"github.com/skerry/skerry/health"
+	"github.com/skerry/skerry/registry"
+	"github.com/skerry/skerry/rollout"
+)
+
+// TestRetiredSaysSo: the log of a process that offers a version which the
+// releases keep calls away from says so, once.
+func TestRetiredSaysSo(t *testing.T) {
+	log := &transcript{}
+	n := open(t, Config{StateDir: "none"}, memorySite(&registry.Hub{}), WithLogger(slog.New(slog.NewTextHandler(log, nil))))
+	first := rollout.Entry{Cluster: n.cfg.Cluster, Generation: rollout.Generation{N: 1}, Rules: map[string]rollout.Rule{"kit": {Version: "v2"}}}
+	must(t, "learn", n.rules.Learn(proven(t, n, first)))
+	o := &offer{p: n.offers, service: "kit", entries: []Service{{Name: "kit", Version: "v3"}}}
+	o.judge()
+	o.judge()
+	if got := log.count("level=WARN msg=\"this version is in no release"); got != 1 {
+		t.Errorf("said %d times, want once", got)
+	}
+}
+
+// TestOwnCallsAreNotCounted: the calls between skerry's processes are no part
+// of the statistics.
+func TestOwnCallsAreNotCounted(t *testing.T) {
+	rows := []health.Row{{Key: health.Key{Service: internalName}}, {Key: health.Key{Service: "auth"}}, {Key: health.Key{Service: nodeName}}}
+	if got := ofUsers(rows); len(got) != 1 || got[0].Service != "auth" || rows[0].Service != internalName {
+		t.Errorf("rows: %v", got)
+	}
+}

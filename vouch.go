@@ -1,0 +1,99 @@
+package skerry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/skerry/skerry/internal/sitetls"
+	"github.com/skerry/skerry/registry"
+	"github.com/skerry/skerry/rpc"
+)
+
+// A plain Thrift or HTTP server can't say which process it is. What it can show
+// is that the process which lists it still runs: that one is asked before each
+// connection. Connections that are made at once share a question.
+const (
+	vouchLimit = 300 * time.Millisecond // of a question; connecting has 500 ms for both
+	vouchTries = 3
+)
+
+// vouchers are the last answers, by announcer.
+type vouchers struct {
+	mu  sync.Mutex
+	all map[string]*voucher
+}
+
+type voucher struct {
+	mu  sync.Mutex // held while the announcer is asked
+	at  time.Time  // of the answer
+	err error
+}
+
+// vouch is rpc.ClientConfig.Vouch. Only what is certain counts against an
+// endpoint: that nothing listens at its announcer's address, or another process
+// does. An announcer that is not known, or can't be reached, is no sign.
+func (n *Node) vouch(ctx context.Context, e *rpc.Endpoint) error {
+	if e.Announcer == n.owner.String() {
+		return nil
+	}
+	v, came := n.vouchers.of(e.Announcer), time.Now()
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if !v.at.After(came) {
+		err := n.announces(ctx, e.Announcer)
+		if ctx.Err() != nil {
+			return err // the caller had no time for an answer
+		}
+		v.err, v.at = err, time.Now()
+	}
+	return v.err
+}
+
+func (v *vouchers) of(announcer string) *voucher {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.all == nil {
+		v.all = map[string]*voucher{}
+	}
+	if v.all[announcer] == nil {
+		if len(v.all) >= vouchersMost { // those of processes that are gone
+			v.all = map[string]*voucher{}
+		}
+		v.all[announcer] = &voucher{}
+	}
+	return v.all[announcer]
+}
+
+const vouchersMost = 1024
+
+// announces asks the process whether it is there.
+func (n *Node) announces(ctx context.Context, announcer string) error {
+	owner, err := registry.ParseOwner(announcer)
+	if err != nil {
+		return nil
+	}
+	m, known := n.members.find(owner)
+	if !known {
+		return nil
+	}
+	p, err := n.peer(m)
+	if err != nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, vouchLimit)
+	defer cancel()
+	for range vouchTries { // a connection that stood may break by the question
+		err = p.client().Ping(ctx)
+		if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, rpc.ErrOther) || errors.Is(err, sitetls.ErrOwner) {
+			return fmt.Errorf("%w: %s, which has listed it, runs no more (%w)", rpc.ErrOther, announcer, err)
+		}
+		if err == nil || ctx.Err() != nil {
+			return nil
+		}
+	}
+	return nil
+}
