@@ -222,7 +222,9 @@ func (a *attempt) forked(their rollout.Position) error {
 // parts notes, and says, that the callee's log is not the one here.
 func (a *attempt) parts(their rollout.Position) {
 	tip := a.s.c.cfg.Rollout.Log().Tip()
-	a.s.c.parted.note(tip, their)
+	if !a.s.c.parted.note(tip, their) {
+		return
+	}
 	a.s.c.cfg.Logger.Error("rpc: the rule log has parted: calls between the two are refused until an operator adopts one "+
 		"(skerry release adopt)", "service", a.s.name, "instance", a.ep.Addr, "here", tip.String(), "there", their.String())
 }
@@ -354,28 +356,40 @@ func (x *exchanges) share(ctx context.Context, key string, do func() error) erro
 // exchange rules again for a while.
 type parting struct {
 	mu    sync.Mutex
-	found map[[2]rollout.Position]time.Time
+	found map[[2]rollout.Position]found
 }
+
+// found is when calls have met a pair of logs last, and when that was said.
+type found struct{ at, said time.Time }
 
 const (
 	partingAgain = 5 * time.Second
+	partingSaid  = time.Minute // between two lines of the log about one pair
 	partingMost  = 64
 )
 
 func (p *parting) known(here, there rollout.Position) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	at, known := p.found[[2]rollout.Position{here, there}]
-	return known && time.Since(at) < partingAgain
+	f, known := p.found[[2]rollout.Position{here, there}]
+	return known && time.Since(f.at) < partingAgain
 }
 
-func (p *parting) note(here, there rollout.Position) {
+// note reports whether it is time to say it.
+func (p *parting) note(here, there rollout.Position) (say bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.found == nil || len(p.found) >= partingMost {
-		p.found = map[[2]rollout.Position]time.Time{}
+	pair, now := [2]rollout.Position{here, there}, time.Now()
+	f, known := p.found[pair]
+	if p.found == nil || !known && len(p.found) >= partingMost {
+		p.found = map[[2]rollout.Position]found{}
 	}
-	p.found[[2]rollout.Position{here, there}] = time.Now()
+	if say = !known || now.Sub(f.said) >= partingSaid; say {
+		f.said = now
+	}
+	f.at = now
+	p.found[pair] = f
+	return say
 }
 
 // catchUp asks any instance of the service for newer rules, whatever its

@@ -40,6 +40,9 @@ func (a *app) releaseClean(ctx context.Context, to releases, f *releaseFlags) er
 	plan := []string{"wait until nobody needs " + versions(r, r.Goes),
 		"make these versions refuse every call: no rollback after that",
 		"take them off the lists, and end the release"}
+	if len(r.Modules) == 0 {
+		plan = []string{"end the release; it has no modules, so no version goes"}
+	}
 	if err := a.confirm(f, plan...); err != nil {
 		return err
 	}
@@ -55,6 +58,9 @@ func (a *app) releaseClean(ctx context.Context, to releases, f *releaseFlags) er
 	}
 	if err != nil {
 		return err
+	}
+	if len(end.Modules) == 0 {
+		return a.stepped(end, fmt.Sprintf("Release %s is over. It had no modules: nothing has changed for requests.", end.Name))
 	}
 	return a.stepped(end, fmt.Sprintf("Release %s is over, after %s of cleaning. %s refuse every call, and processes that offer nothing else have ended; stop those that have not.", end.Name, age(time.Since(began)), versions(end, end.Goes)))
 }

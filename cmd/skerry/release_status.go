@@ -115,8 +115,14 @@ func statusOf(s siteState) (releaseStatus, error) {
 	if s.TooOld {
 		st.Next = "upgrade skerry on this host: its command can't read the log to its end"
 	}
-	if s.Restored {
+	switch {
+	case s.Restored:
 		st.Next = s.adopting()
+	case s.Frozen == "" || s.TooOld:
+	case len(s.Signers) > 0 && s.unvouched(len(s.Signers)-1):
+		st.Next = "skerry release log --verify, then skerry release vouch or adopt"
+	default:
+		st.Next = "mend what is said above (skerry doctor says more); no step can be made before"
 	}
 	if !open {
 		r = rollout.Release{}

@@ -117,7 +117,10 @@ func (a *app) releaseRollbackCommand(f *releaseFlags) *cobra.Command {
 			}
 			plan := []string{"send every new request to the old versions, of all modules at once: " + versions(r, func(m rollout.Module) string { return m.Old }),
 				"leave requests that are under way with the versions they have begun with"}
-			if rest := concurrents(r); len(rest.Modules) > 0 || len(r.Modules) == 0 {
+			if len(r.Modules) == 0 {
+				plan = []string{"give the release up; it has no modules, so requests go on as they do"}
+			}
+			if rest := concurrents(r); len(rest.Modules) > 0 {
 				plan = append(plan, "keep the new versions running until skerry release clean")
 			}
 			for _, m := range r.Modules {
@@ -133,6 +136,9 @@ func (a *app) releaseRollbackCommand(f *releaseFlags) *cobra.Command {
 			}
 			if r, err = to.Rollback(ctx); err != nil {
 				return interrupted(r, err)
+			}
+			if len(r.Modules) == 0 {
+				return a.stepped(r, "Release "+r.Name+" is given up. It had no modules: nothing has changed for requests.", "Next: skerry release clean")
 			}
 			return a.stepped(r, "Release "+r.Name+" is rolled back: new requests meet "+versions(r, func(m rollout.Module) string { return m.Old })+".", "Next: skerry release clean")
 		}),

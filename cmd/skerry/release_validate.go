@@ -59,6 +59,9 @@ already. All this is safe while other operators' commands run, too.`,
 
 func (a *app) releaseRefresh(ctx context.Context, to releases, f *releaseFlags, discard bool) error {
 	s, err := to.State(ctx)
+	if err == nil && len(s.Lines) > 1 {
+		err = s.whole() // it can't complete steps of several logs
+	}
 	if err != nil {
 		return err
 	}

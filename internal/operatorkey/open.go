@@ -84,6 +84,10 @@ func Open(ctx context.Context, o Options) (*Signer, error) {
 
 func (o Options) fromEnvelope() (*Signer, error) {
 	line, err := o.Ask("The line of the envelope (52 letters and digits): ")
+	if errors.Is(err, ErrNoTerminal) {
+		return nil, fmt.Errorf("the line of the envelope is asked for on a terminal, and never read from arguments or "+
+			"pipes: %w; run the command by hand, over ssh with: ssh -t", err)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -258,7 +258,7 @@ func TestOpenEnvelope(t *testing.T) {
 	ops := []sshsig.Operator{operator(Breakglass, key)}
 	signs(t, Options{Envelope: true, Operators: ops, Ask: typed(strings.ToLower(line))}, Breakglass, key)
 	fails(t, "mistyped", Options{Envelope: true, Operators: ops, Ask: typed(line[:8])}, "are missing")
-	fails(t, "no terminal", Options{Envelope: true, Operators: ops, Ask: noTerminal}, "no terminal")
+	fails(t, "no terminal", Options{Envelope: true, Operators: ops, Ask: noTerminal}, "no terminal", "ssh -t")
 	other, _ := NewEnvelope()
 	fails(t, "another site's", Options{Envelope: true, Operators: ops, Ask: typed(other)}, "the key of the envelope", "belongs to no operator")
 }

@@ -141,10 +141,10 @@ func (r *Registry) explain(err error, need Role) error {
 			return refused
 		}
 		r.rights = refused
-		if !r.told { // once, as it is long
+		if !r.told { // once
 			r.told = true
-			r.log.Warn("the user lacks rights in the database; as soon as an administrator has run this SQL, everything goes on by itself",
-				"user", r.conn.User, "sql", r.rights.SQL)
+			r.log.Warn("the user lacks rights in the database; as soon as an administrator has given them, everything goes on by itself",
+				"user", r.conn.User, "err", err, "do", fmt.Sprintf("run in the same database what skerry schema --grant-%s %s prints", need, r.conn.User))
 		}
 		return r.rights
 	case code == undefinedTable && r.rights != nil:

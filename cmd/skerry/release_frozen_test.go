@@ -1,0 +1,54 @@
+package main
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/skerry/skerry/release"
+	"github.com/skerry/skerry/rollout"
+)
+
+// A frozen log names the way out, and no step that would be refused.
+func TestWhatFollowsWhenFrozen(t *testing.T) {
+	for name, c := range map[string]struct {
+		spoil func(d *drill)
+		line  string
+		code  int
+		next  string
+	}{
+		"the database is away": {func(d *drill) { d.Frozen = "the database can't be reached" }, "status", exitOK, "Next: mend what is said above"},
+		"the key of the last step was taken out": {func(d *drill) {
+			d.Frozen = "its last 1 of 1 entries are not obeyed"
+			d.Signers = []signer{{"", errors.New("unknown key")}}
+		}, "status", exitOK, "Next: skerry release log --verify, then skerry release vouch"},
+		"refresh of a log that has parted": {func(d *drill) {
+			d.Frozen, d.Restored, d.Lines = "the rule log has parted", true, []release.Line{{Tip: rollout.Position{Hash: "aaaa"}}, {Tip: rollout.Position{Hash: "bbbb"}}}
+		}, "refresh", exitProblem, "Next: skerry release adopt --keep HASH"},
+	} {
+		d := newDrill()
+		d.must(t, "start", "--by", "alice", "--reason", "x")
+		d.must(t, "rollback")
+		d.must(t, "clean")
+		c.spoil(d)
+		code, out := d.on(t, "", c.line)
+		if code != c.code || !strings.Contains(out, c.next) || strings.Contains(out, "Next: skerry release start") {
+			t.Errorf("%s: exit code %d, want %q\n%s", name, code, c.next, out)
+		}
+	}
+}
+
+// A release without modules is given up without talk of versions.
+func TestReleaseWithoutModules(t *testing.T) {
+	d := newDrill()
+	d.must(t, "start", "--by", "alice", "--reason", "x")
+	back, end := d.must(t, "rollback"), d.must(t, "clean")
+	for _, want := range []string{"give the release up; it has no modules", "is given up. It had no modules"} {
+		if !strings.Contains(back, want) {
+			t.Errorf("rollback: want %q\n%s", want, back)
+		}
+	}
+	if !strings.Contains(end, "no version goes") || !strings.Contains(end, "is over. It had no modules") || strings.Contains(back+end, "no module ") {
+		t.Errorf("clean:\n%s%s", back, end)
+	}
+}

@@ -1,0 +1,37 @@
+package rpc
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/skerry/skerry/rollout"
+)
+
+// Two logs that have parted exchange rules every 5 s, and are said once a
+// minute, each pair.
+func TestPartingIsSaidOnceAMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var p parting
+		here, there := rollout.Position{Hash: "a"}, rollout.Position{Hash: "b"}
+		said := 0
+		for range 25 { // two minutes, and the first time
+			if p.known(here, there) {
+				t.Error("they exchange no rules for longer than 5 s")
+			}
+			if p.note(here, there) {
+				said++
+			}
+			if !p.known(here, there) {
+				t.Error("they exchange rules again at once")
+			}
+			time.Sleep(partingAgain)
+		}
+		if said != 3 {
+			t.Errorf("said %d times in two minutes, want 3", said)
+		}
+		if !p.note(there, here) {
+			t.Error("another pair is not said")
+		}
+	})
+}
