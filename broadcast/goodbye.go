@@ -27,10 +27,6 @@ const (
 	byeForget = time.Minute            // without a false one
 )
 
-// leavingWeight is the weight of instances that may be leaving: the least that
-// still has them called when there is no other one.
-const leavingWeight = 1
-
 // farewell is what a goodbye, or a list without what was there, says of a
 // peer, until the peer itself has been asked.
 type farewell struct {
@@ -60,15 +56,6 @@ func (f *farewell) isLeaving(id registry.ID) bool {
 }
 
 func (f *farewell) marked() bool { return f.all || len(f.leaving) > 0 }
-
-// lastChoice is an instance as it is listed while its owner is asked.
-func lastChoice(in registry.Instance) registry.Instance {
-	in.Weight = min(in.EffectiveWeight(), leavingWeight)
-	if in.Weight == 0 {
-		in.Weight = -1
-	}
-	return in
-}
 
 // onGoodbye takes a goodbye: at once when it is the answer to a question of
 // this process (proof), otherwise after asking.
@@ -197,12 +184,13 @@ func (c *core) gone(p *peer, now time.Time) {
 	c.silence(p, now) // it did not answer when it was asked for them
 }
 
-// kept reports whether a registration that was marked is listed all the same.
+// kept reports whether a registration that was marked is listed all the same,
+// and not as leaving.
 func (p *peer) kept(marked []registry.ID) bool {
 	return slices.ContainsFunc(marked, func(id registry.ID) bool {
-		_, listed := p.list[id]
+		in, listed := p.list[id]
 		_, open := p.leaving[id]
-		return listed && !open
+		return listed && !open && !in.Leaving
 	})
 }
 

@@ -71,11 +71,11 @@ func (c *core) usable(p *peer, regs []*wire.Registration, now time.Time) map[reg
 }
 
 // replace makes what the peer said its registrations of the services that
-// scope takes in. What is missing was withdrawn: the peer is asked, unless it
-// said so when it was.
+// scope takes in. What is missing was withdrawn, and what is leaving is the last
+// choice: the peer is asked, unless it said so when it was.
 func (c *core) replace(p *peer, said map[registry.ID]registry.Instance, scope func(service string) bool,
 	from path, solicited bool, now time.Time) {
-	var missing []registry.ID
+	var doubtful []registry.ID
 	for id := range p.list {
 		switch _, ok := said[id]; {
 		case ok && solicited:
@@ -85,7 +85,7 @@ func (c *core) replace(p *peer, said map[registry.ID]registry.Instance, scope fu
 			}
 		case ok || !scope(id.Service):
 		case !solicited:
-			missing = append(missing, id)
+			doubtful = append(doubtful, id)
 		default:
 			delete(p.list, id)
 			delete(p.leaving, id)
@@ -94,6 +94,10 @@ func (c *core) replace(p *peer, said map[registry.ID]registry.Instance, scope fu
 	}
 	for id, in := range said {
 		old, known := p.list[id]
+		if known && in.Leaving && !old.Leaving && !solicited {
+			in.Leaving = false
+			doubtful = append(doubtful, id)
+		}
 		if known && old.Equal(in) && in.Started.Sub(old.Started).Abs() < 2*time.Second {
 			continue // one start, measured twice
 		}
@@ -105,7 +109,7 @@ func (c *core) replace(p *peer, said map[registry.ID]registry.Instance, scope fu
 			}
 		}
 	}
-	c.mayLeave(p, false, missing, from, now)
+	c.mayLeave(p, false, doubtful, from, now)
 }
 
 // supplant asks whoever else claims the address of a new registration: a
@@ -166,9 +170,7 @@ func (c *core) list(service string) (list []registry.Instance) {
 				continue
 			}
 			in.Heard = uint32(p.heard.Unix())
-			if p.isLeaving(id) {
-				in = lastChoice(in)
-			}
+			in.Leaving = in.Leaving || p.isLeaving(id)
 			list = append(list, in)
 		}
 	}

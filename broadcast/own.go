@@ -17,6 +17,10 @@ func (c *core) put(now time.Time, list []registry.Instance) {
 		c.touch(in.Service)
 	}
 	c.ownHash = ContentHash(c.ownList())
+	if slices.ContainsFunc(list, func(in registry.Instance) bool { return in.Leaving }) {
+		c.thrice(now, c.announceOnce) // as pressing as a goodbye
+		return
+	}
 	c.announceBurst(now)
 }
 

@@ -32,6 +32,9 @@ func ToWire(in registry.Instance, now time.Time) *wire.Registration {
 	if in.TLS {
 		w.TLS = &in.TLS
 	}
+	if in.Leaving {
+		w.Leaving = &in.Leaving
+	}
 	if !in.Started.IsZero() {
 		age := max(0, now.Sub(in.Started).Milliseconds())
 		w.UptimeMs = &age
@@ -45,7 +48,7 @@ func FromWire(w *wire.Registration, owner registry.Owner, now time.Time) (regist
 	in := registry.Instance{
 		Service: w.Name, Version: w.GetVersion(), Host: w.Host, Port: int(w.Port),
 		Protocol: registry.Protocol(w.GetProtocol()), Zone: w.GetZone(), Weight: int(w.GetWeight()),
-		TLS: w.GetTLS(), Owner: owner,
+		TLS: w.GetTLS(), Leaving: w.GetLeaving(), Owner: owner,
 	}
 	if len(w.Tags) > 0 {
 		in.Tags = w.Tags
@@ -71,6 +74,9 @@ func ContentHash(list []registry.Instance) []byte {
 	for _, in := range slices.SortedFunc(slices.Values(list), registry.Compare) {
 		fmt.Fprintf(h, "%q %q %q %q %q %d %t %d\n", in.Service, in.Version, in.Addr(),
 			cmp.Or(in.Protocol, registry.ProtocolSkerry), in.Zone, in.Weight, in.TLS, len(in.Tags))
+		if in.Leaving {
+			fmt.Fprintln(h, "leaving")
+		}
 		for _, k := range slices.Sorted(maps.Keys(in.Tags)) {
 			fmt.Fprintf(h, "%q %q\n", k, in.Tags[k])
 		}

@@ -29,6 +29,9 @@ func (s *sim) forge(victim *simNode, from netip.AddrPort, seq uint64, k kind, bo
 	}
 }
 
+// leavingWeight stands for an instance that is the last choice.
+const leavingWeight = 1
+
 // lowest is the least weight that a living node lists an instance with; 0 when
 // one does not list it.
 func (s *sim) lowest(id registry.ID) int {
@@ -41,6 +44,9 @@ func (s *sim) lowest(id registry.ID) int {
 		i := slices.IndexFunc(list, func(in registry.Instance) bool { return in.ID() == id })
 		if i < 0 {
 			return 0
+		}
+		if list[i].Leaving {
+			least = min(least, leavingWeight)
 		}
 		least = min(least, list[i].EffectiveWeight())
 	}
@@ -64,6 +70,10 @@ func lies(victim *simNode) map[string]func() (kind, thrift.TStruct) {
 	in := victim.own[slices.Collect(mapsKeys(victim.own))[0]]
 	gone := &wire.Left{Name: in.Service, Version: &in.Version, Host: in.Host, Port: int32(in.Port)}
 	nothing := &wire.Listing{Complete: new(true), Hash: ContentHash(nil)}
+	stopping := in
+	stopping.Leaving = true
+	stops := &wire.Listing{Complete: new(true), Hash: ContentHash([]registry.Instance{stopping}),
+		Registrations: []*wire.Registration{ToWire(stopping, in.Started)}}
 	return map[string]func() (kind, thrift.TStruct){
 		"leaves": func() (kind, thrift.TStruct) { return goodbye, &wire.Goodbye{Everything: new(true)} },
 		"leaves, by token": func() (kind, thrift.TStruct) {
@@ -75,6 +85,8 @@ func lies(victim *simNode) map[string]func() (kind, thrift.TStruct) {
 		},
 		"offers nothing":  func() (kind, thrift.TStruct) { return announce, &wire.Announce{Listing: nothing} },
 		"answers nothing": func() (kind, thrift.TStruct) { return answer, &wire.Answer{Nonce: 77, Listing: nothing} },
+		"is stopping":     func() (kind, thrift.TStruct) { return announce, &wire.Announce{Listing: stops} },
+		"answers so":      func() (kind, thrift.TStruct) { return answer, &wire.Answer{Nonce: 77, Listing: stops} },
 	}
 }
 
@@ -158,6 +170,38 @@ func TestFalseGoodbyeIsAnswered(t *testing.T) {
 	}
 	if said := victim.seq - before; said > 600 {
 		t.Errorf("a flood of goodbyes has cost the victim %d datagrams in ten seconds", said)
+	}
+}
+
+// TestStopping: an instance that is stopping is the last choice of all within
+// 300 ms, stays listed until it is withdrawn, and nobody takes that for a lie,
+// also where packets are lost.
+func TestStopping(t *testing.T) {
+	for _, loss := range []float64{0, 0.1} {
+		s, n, id := newSite(t, 8, 61)
+		s.loss = loss
+		in := n.own[id]
+		in.Leaving = true
+		n.put(s.now, []registry.Instance{in})
+		stopping := func(in registry.Instance) bool { return in.ID() == id && in.Leaving }
+		s.within(300*time.Millisecond, "the last choice of all", func() bool {
+			return loss > 0 || !slices.ContainsFunc(s.nodes, func(of *simNode) bool { return !slices.ContainsFunc(of.list("svc"), stopping) })
+		})
+		for range 300 {
+			s.run(10 * time.Millisecond)
+			if w := s.lowest(id); w == 0 || loss == 0 && w != leavingWeight {
+				t.Fatalf("loss %v: weight %d while it is stopping, want %d", loss, w, leavingWeight)
+			}
+		}
+		for i, of := range s.nodes {
+			if of.stats.FalseGoodbye > 0 {
+				t.Errorf("loss %v: node %d took it for a lie", loss, i)
+			}
+		}
+		n.drop(s.now, []registry.ID{id})
+		if loss == 0 {
+			s.within(300*time.Millisecond, "the end", s.know("svc", 7))
+		}
 	}
 }
 

@@ -95,15 +95,15 @@ func envFuture() string { return os.Getenv("SKERRY_FUTURE") }`},
 	{file: "rpc/hello.go", old: `offers: c.s.routes.offers(theirs.offers, c.s.also)}`, new: `offers: append(c.s.routes.offers(theirs.offers, c.s.also), offered{"", "weather fine"})}`},
 
 	// Tables of a version more, which programs that know the present one can use.
-	{file: "registry/postgres/schema.go", old: `const SchemaVersion = 4`, new: `const SchemaVersion = 5`},
-	{file: "registry/postgres/schema.sql", old: `INSERT INTO skerry_schema (version, needs) VALUES (4, 4) ON CONFLICT DO NOTHING;`,
+	{file: "registry/postgres/schema.go", old: `const SchemaVersion = 5`, new: `const SchemaVersion = 6`},
+	{file: "registry/postgres/schema.sql", old: `INSERT INTO skerry_schema (version, needs) VALUES (5, 4) ON CONFLICT DO NOTHING;`,
 		new: `ALTER TABLE skerry_cluster ADD COLUMN IF NOT EXISTS weather text NOT NULL DEFAULT 'fine';
 ALTER TABLE skerry_lease ADD COLUMN IF NOT EXISTS weather text NOT NULL DEFAULT 'fine';
 ALTER TABLE skerry_instance ADD COLUMN IF NOT EXISTS weather text NOT NULL DEFAULT 'fine';
 ALTER TABLE skerry_rule ADD COLUMN IF NOT EXISTS weather text NOT NULL DEFAULT 'fine';
 ALTER TABLE skerry_head ADD COLUMN IF NOT EXISTS weather text NOT NULL DEFAULT 'fine';
 ALTER TABLE skerry_secret ADD COLUMN IF NOT EXISTS weather text NOT NULL DEFAULT 'fine';
-INSERT INTO skerry_schema (version, needs) VALUES (5, 4) ON CONFLICT DO NOTHING;`},
+INSERT INTO skerry_schema (version, needs) VALUES (6, 4) ON CONFLICT DO NOTHING;`},
 	{file: "registry/postgres/rules.go", old: `INSERT INTO skerry_rule (cluster, timeline, n, hash, record) VALUES (@cluster, @timeline, @n, @hash, @record)`,
 		new: `INSERT INTO skerry_rule (cluster, timeline, n, hash, record, weather) VALUES (@cluster, @timeline, @n, @hash, @record, 'foggy')`},
 	{file: "registry/postgres/rules.go", old: `'g', true)::text)`, new: `'g', true, 'weather', 'fine')::text)`},

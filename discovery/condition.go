@@ -16,7 +16,7 @@ const (
 	Warming  State = "warming"  // started lately: less than its full weight
 	Suspect  State = "suspect"  // its connection broke or it does not answer; avoided
 	Ejected  State = "ejected"  // could not be connected to, again and again; avoided
-	Leaving  State = "leaving"  // said that it is stopping; avoided
+	Leaving  State = "leaving"  // is stopping: called only when there is no other
 	Gone     State = "gone"     // has left, though a source still lists it; never called
 	Excluded State = "excluded" // the consumer's rules or its weight keep calls away
 

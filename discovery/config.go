@@ -82,6 +82,7 @@ type Config struct {
 const (
 	probeTimeout   = time.Second            // of one question
 	maxProbes      = 32                     // questions at once
+	maxWaiting     = 1000                   // calls that wait for the next instance of a service at once
 	askTries       = 3                      // unanswered questions until a member that vanished is dropped
 	reaskPeriod    = 30 * time.Second       // between questions to a protected member
 	unaskedSuspect = 2 * time.Second        // suspicion without Probe

@@ -142,7 +142,9 @@ func (s *service) listed() (list []registry.Instance, known bool) {
 	defer s.mu.Unlock()
 	for _, m := range s.u.order {
 		if m.buried == nil {
-			list = append(list, *m.in)
+			in := *m.in
+			in.Leaving = false // whether it has left is for the sources to say
+			list = append(list, in)
 		}
 	}
 	heard := slices.ContainsFunc(s.u.sources[:s.u.disk()], func(src sourceState) bool { return src.answered })

@@ -172,6 +172,9 @@ func (s *service) entry(m *member, now time.Time) Entry {
 	case Suspect, Ejected, Leaving:
 		_, e.Since, e.Until = m.cond.state(now)
 		e.Why = m.cond.why
+		if m.leaving && m.cond.leavingSince.IsZero() {
+			e.Since, e.Until, e.Why = time.Time{}, time.Time{}, "is stopping, as it has told the registry"
+		}
 	}
 	if g := m.guard; g != nil {
 		e.Protected, e.Since, e.Until, e.Why = true, g.since, g.until, g.why+"; being asked"

@@ -16,12 +16,13 @@ type member struct {
 	epoch int64              // never changes; of the instance's owner
 	in    *registry.Instance // as the first source that lists it describes it, a part of its list
 
-	listed []listing  // by source
-	buried *tombstone // not nil: has left, though a source still lists it
-	away   string     // why its address means something on another host only; "" = it does not
-	heir   *member    // not nil: a later process that has its address
-	guard  *guard     // not nil: listed by nobody, kept because it is being asked or has answered
-	cond   condition
+	listed  []listing  // by source
+	leaving bool       // a source says that it is stopping
+	buried  *tombstone // not nil: has left, though a source still lists it
+	away    string     // why its address means something on another host only; "" = it does not
+	heir    *member    // not nil: a later process that has its address
+	guard   *guard     // not nil: listed by nobody, kept because it is being asked or has answered
+	cond    condition
 	question
 
 	shown     State   // as last published
@@ -32,6 +33,7 @@ type member struct {
 
 	timeouts atomic.Int32  // in a row, by Report
 	troubled atomic.Bool   // suspect or ejected: a reply is news
+	shaky    atomic.Bool   // suspect, ejected or leaving: known before the view is
 	tier     atomic.Uint32 // as last published, for the ring
 }
 
@@ -110,14 +112,23 @@ func (m *member) sources() (n int) {
 }
 
 // describe takes the description of the first source that has one and
-// reports whether it says something new.
-func (m *member) describe() bool {
+// reports whether it says something new. That it is stopping may be said by any:
+// another source may have been lost before.
+func (m *member) describe() (news bool) {
+	was, first := m.leaving, (*registry.Instance)(nil)
+	m.leaving = false
 	for i := range m.listed {
 		if in := m.listed[i].in; in != nil {
-			news := !in.Equal(*m.in)
-			m.in = in
-			return news
+			m.leaving = m.leaving || in.Leaving
+			if first == nil {
+				first = in
+			}
 		}
+	}
+	if first != nil {
+		news = !first.Equal(*m.in) || m.leaving != was
+		m.in = first
+		return news
 	}
 	alone := *m.in // so that it does not keep a list in memory
 	m.in = &alone

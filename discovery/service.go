@@ -22,6 +22,8 @@ type service struct {
 	turn atomic.Uint64
 	size atomic.Int64 // members that are listed, for others' error texts
 
+	waiting atomic.Int64 // calls that wait for an instance, of those that may
+
 	subscribe sync.Once
 	stale     atomic.Bool // the view is behind
 
@@ -55,26 +57,75 @@ func (s *service) Pick(ctx context.Context, call *rpc.Call) (*rpc.Endpoint, erro
 // await is Pick without a candidate at hand: it waits while the sources may
 // still name one.
 func (s *service) await(ctx context.Context, call *rpc.Call, v *view) (*rpc.Endpoint, error) {
+	if call.Wait {
+		return s.awaitNext(ctx, call, v)
+	}
 	for {
 		if ep := v.pick(call, &s.turn); ep != nil {
 			return ep, nil
 		}
-		if n := v.candidates(call); n > 0 {
-			return nil, fmt.Errorf("%w: the call has tried each of the %d of %s", rpc.ErrNoInstance, n, s.name)
-		}
-		if v.settled && !call.Wait {
-			return nil, v.noneOf(s.name, call.Version)
+		if v.settled || v.candidates(call) > 0 {
+			return nil, s.none(call, v)
 		}
 		select {
 		case <-v.replaced:
 			v = s.view.Load()
 		case <-ctx.Done():
-			if call.Wait {
-				return nil, fmt.Errorf("%w: version %s of %s did not come in time: %w", rpc.ErrNoInstance, call.Version, s.name, ctx.Err())
-			}
 			return nil, fmt.Errorf("%w: still asking for %s (%s): %w", rpc.ErrNoInstance, s.name, s.heard(), ctx.Err())
 		}
 	}
+}
+
+// awaitNext waits for an instance that the call has not tried, or for one that
+// is well again since.
+func (s *service) awaitNext(ctx context.Context, call *rpc.Call, v *view) (*rpc.Endpoint, error) {
+	begun := time.Now()
+	if s.waiting.Add(1) > maxWaiting {
+		s.waiting.Add(-1)
+		return nil, fmt.Errorf("%w; %d calls wait for the next one already", s.none(call, v), maxWaiting)
+	}
+	defer s.waiting.Add(-1)
+	for {
+		ep := v.pick(call, &s.turn)
+		if ep == nil {
+			ep = s.recovered(call, v)
+		}
+		if ep != nil {
+			return ep, nil
+		}
+		select {
+		case <-v.replaced:
+			v = s.view.Load()
+		case <-ctx.Done():
+			waited := time.Since(begun).Round(time.Millisecond)
+			return nil, fmt.Errorf("%w; none came in %v: %w", s.none(call, v), waited, ctx.Err())
+		}
+	}
+}
+
+// recovered is an instance that the call has tried and that is well by now.
+func (s *service) recovered(call *rpc.Call, v *view) *rpc.Endpoint {
+	v = v.of(call)
+	if v == nil || v.tier > tierWell {
+		return nil
+	}
+	for _, c := range v.best {
+		if m := s.member(c.ep); m != nil && !m.shaky.Load() {
+			return c.ep
+		}
+	}
+	return nil
+}
+
+// none says why a view has nothing for a call.
+func (s *service) none(call *rpc.Call, v *view) error {
+	if n := v.candidates(call); n > 0 {
+		return fmt.Errorf("%w: the call has tried each of the %d of %s", rpc.ErrNoInstance, n, s.name)
+	}
+	if err := v.noneOf(s.name, call.Version); err != nil {
+		return err
+	}
+	return fmt.Errorf("%w: still asking for %s (%s)", rpc.ErrNoInstance, s.name, s.heard())
 }
 
 // Report is Picker.Report.
@@ -154,6 +205,7 @@ func (s *service) timedOut(m *member, inARow int) {
 func (s *service) down(m *member, dial bool, cause error) {
 	suspect := false
 	s.change(m, func(now time.Time) bool {
+		m.shaky.Store(true)
 		why := fmt.Sprintf("connection broke: %v", cause)
 		if dial {
 			suspect = m.cond.dialFailed(now, s.d.cfg.Eject, fmt.Sprint(cause))
@@ -182,7 +234,10 @@ func (s *service) up(m *member) {
 }
 
 func (s *service) leaving(m *member) {
-	s.change(m, func(now time.Time) bool { return m.cond.leave(now) })
+	s.change(m, func(now time.Time) bool {
+		m.shaky.Store(true)
+		return m.cond.leave(now)
+	})
 }
 
 // heardFrom takes in what a source says.
@@ -242,6 +297,7 @@ func (s *service) publish(now time.Time) {
 		s.due = sooner(s.due, next)
 		m.tier.Store(uint32(tier))
 		m.troubled.Store(!m.cond.suspectSince.IsZero())
+		m.shaky.Store(!m.cond.clean())
 		if m.shown != state && m.shown != "" && !s.u.noted(m) {
 			s.u.notes = append(s.u.notes, note{m, Changed, fmt.Sprintf("was %s, is %s", m.shown, state)})
 		}

@@ -53,7 +53,9 @@ func tierOf(m *member, o Options, zone string, warmUp time.Duration, now time.Ti
 	if m.in.EffectiveWeight() == 0 || !o.admits(*m.in) {
 		return tierNone, Excluded, 0, time.Time{}
 	}
-	s, _, _ = m.cond.state(now)
+	if s, _, _ = m.cond.state(now); m.leaving {
+		s = Leaving
+	}
 	share, next = warmth(m.in.Started, now, warmUp)
 	switch s {
 	case Suspect:
@@ -136,12 +138,21 @@ func (v *view) pick(call *rpc.Call, turn *atomic.Uint64) *rpc.Endpoint {
 
 // candidates is how many instances a call may be sent to.
 func (v *view) candidates(call *rpc.Call) int {
-	if sub := v.versions[call.Version]; sub != nil {
-		v = &sub.view
-	} else if call.Version != "" && call.Version != v.only {
+	if v = v.of(call); v == nil {
 		return 0
 	}
 	return len(v.best) + len(v.rest)
+}
+
+// of is the part of the view that a call may be sent to, nil when there is none.
+func (v *view) of(call *rpc.Call) *view {
+	if sub := v.versions[call.Version]; sub != nil {
+		return &sub.view
+	}
+	if call.Version != "" && call.Version != v.only {
+		return nil
+	}
+	return v
 }
 
 // noneOf says why there is no instance for a call that asks for a version.
@@ -186,6 +197,7 @@ func (v *view) choose(call *rpc.Call, turn *atomic.Uint64) *rpc.Endpoint {
 	if len(v.best) == 0 {
 		return nil
 	}
+	call.Others = len(v.best)+len(v.rest) > 1
 	var ep *rpc.Endpoint
 	switch {
 	case v.ring != nil && call.HashKey != "":

@@ -27,6 +27,7 @@ struct Registration {
   8: optional map<string, string> tags
   9: optional bool tls
   10: optional i64 uptimeMs // age of the provider when this was sent, by its own clock
+  11: optional bool leaving // it is stopping, and still executes what comes
 }
 
 /**

@@ -74,6 +74,7 @@ type Instance struct {
 	TLS      bool              // the port speaks TLS
 	Heard    uint32            // last heartbeat, or word on the LAN, as known when the list was read: Unix time in seconds, on the reader's clock; 0 = unknown
 	Owner    Owner             // process that registered it
+	Leaving  bool              // it is stopping, and still executes what comes: called only when there is no other
 	Started  time.Time         // start of the provider, on the reader's clock (demand D30); zero = unknown
 }
 
@@ -99,7 +100,7 @@ func (in Instance) EffectiveWeight() int {
 // Equal reports whether two instances say the same. Started and Heard are
 // left out: two readings of one start differ by the time they took.
 func (in Instance) Equal(o Instance) bool {
-	return sameID(&in, &o) && in.Protocol == o.Protocol && in.Zone == o.Zone && in.TLS == o.TLS &&
+	return sameID(&in, &o) && in.Protocol == o.Protocol && in.Zone == o.Zone && in.TLS == o.TLS && in.Leaving == o.Leaving &&
 		in.Weight == o.Weight && in.Owner == o.Owner && maps.Equal(in.Tags, o.Tags)
 }
 

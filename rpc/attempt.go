@@ -84,6 +84,7 @@ func (a *attempt) pick(p Picker) error {
 	if a.call.tried == nil {
 		a.call.tried = a.call.first[:0]
 	}
+	a.call.TryAgain = false
 	ep, err := p.Pick(a.ctx, a.call)
 	if err == nil {
 		a.ep = ep
@@ -94,17 +95,42 @@ func (a *attempt) pick(p Picker) error {
 		a.call.TryAgain = true
 		ep, err = p.Pick(a.ctx, a.call)
 	}
+	if errors.Is(err, ErrNoInstance) && a.call.Version == "" && a.mayWait() {
+		ep, err = a.wait(p)
+	}
 	switch {
 	case err == nil:
 		a.ep = ep
 		a.call.tried = append(a.call.tried, ep)
 		return nil
+	case errors.Is(err, context.Canceled):
+		return a.fail(Canceled, NotExecuted, err)
 	case errors.Is(err, ErrNoInstance) && a.call.Version != "":
 		return a.fail(VersionUnavailable, NotExecuted, err)
 	case errors.Is(err, ErrNoInstance):
 		return a.fail(NoInstance, NotExecuted, err)
 	}
 	return a.fail(giveUpCode(a.ctx.Err(), NoInstance), NotExecuted, err)
+}
+
+// mayWait reports whether the call may wait for an instance: none is there, or
+// those that were tried are there no more.
+func (a *attempt) mayWait() bool {
+	return a.s.o.wait() > 0 && (len(a.call.tried) == 0 || a.call.gone)
+}
+
+// wait picks an instance that is there within the time that calls may wait.
+func (a *attempt) wait(p Picker) (*Endpoint, error) {
+	ctx, cancel := a.waiting()
+	defer cancel()
+	a.call.Wait = true
+	defer func() { a.call.Wait = false }()
+	return p.Pick(ctx, a.call)
+}
+
+// waiting is the context of a call that waits.
+func (a *attempt) waiting() (context.Context, context.CancelFunc) {
+	return context.WithDeadline(a.ctx, a.call.began.Add(a.s.o.wait()))
 }
 
 // giveUpCode tells a context's end from what else went wrong.
@@ -130,6 +156,7 @@ func (a *attempt) fail(code Code, executed Executed, err error) *Error {
 
 // send makes the call on a connection to the peer.
 func (a *attempt) send(p *peer, args *flat.Writer) (health.Outcome, error) {
+	a.call.cut = false
 	m := outgoing{oneWay: a.call.OneWay}
 	if err := a.encode(p.dialect.encoding, args); err != nil {
 		err = a.fail(TooLarge, NotExecuted, fmt.Errorf("write arguments: %w", err))
@@ -139,18 +166,24 @@ func (a *attempt) send(p *peer, args *flat.Writer) (health.Outcome, error) {
 	if p.dialect.encoding == flat.Binary {
 		m.seqAt = seqOffset(a.call.Method)
 	}
-	l, err := p.acquire(a.ctx)
+	patience := a.patience()
+	l, err := p.acquire(a.ctx, patience)
 	if err != nil {
 		err = a.fail(giveUpCode(a.ctx.Err(), Unreachable), NotExecuted, err)
 		return codeOutcome(err), err
 	}
 	defer p.release(l)
+	deadline := a.ctx.deadline
+	if patience > 0 && a.s.o.idempotent(a.call.Method) {
+		m.patience = patience
+		deadline = a.cutoff()
+	}
 	if p.dialect.header {
 		var flags uint16
 		if p.dialect.shared {
 			flags = theader.OutOfOrder
 		}
-		left := time.Until(a.ctx.deadline) // now: the callee counts from when it comes
+		left := time.Until(deadline) // now: the callee counts from when it comes
 		a.call.head, err = appendCallHead(a.call.head[:0], flags, a.call, a.info, a.s.c.cfg.Caller, left, l.in.limits)
 		if err != nil {
 			err = a.fail(TooLarge, NotExecuted, fmt.Errorf("write header: %w", err))
@@ -158,12 +191,36 @@ func (a *attempt) send(p *peer, args *flat.Writer) (health.Outcome, error) {
 		}
 		m.head = a.call.head
 	}
-	frame, sent, err := l.call(a.ctx.base, a.ctx.deadline, &m)
+	frame, sent, err := l.call(a.ctx.base, deadline, &m)
 	if err != nil {
+		a.call.cut = errors.Is(err, errTimedOut) && deadline.Before(a.ctx.deadline)
 		err = a.broken(err, sent)
 		return codeOutcome(err), err
 	}
 	return a.read(l, &m, frame)
+}
+
+// patience is how long the attempt may be made at an instance that gives no
+// sign of life, when there is another one and time for it; 0 = to the end.
+func (a *attempt) patience() time.Duration {
+	c := a.call
+	if !c.Others || c.Attempt > a.s.o.retries() || c.chain > 1 {
+		return 0
+	}
+	if half := a.ctx.deadline.Sub(a.began) / 2; half >= leastPatience {
+		return half
+	}
+	return 0
+}
+
+// cutoff is when the attempt is given up for another, whatever the instance does.
+func (a *attempt) cutoff() time.Time {
+	if a.s.o.Attempt > 0 {
+		if at := time.Now().Add(a.s.o.Attempt); at.Before(a.ctx.deadline) {
+			return at
+		}
+	}
+	return a.ctx.deadline
 }
 
 // encode serialises the call's arguments once. The sequence number that is

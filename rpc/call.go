@@ -19,10 +19,16 @@ type Call struct {
 	OneWay  bool
 
 	// Version is the only one that may be picked, by the rules that the call's
-	// trace reads; "" = any. With Wait a picker that has no instance of it
-	// waits for one until its context ends.
+	// trace reads; "" = any.
 	Version string
-	Wait    bool
+
+	// Wait has a picker without an instance that the call may try wait for one
+	// until its context ends. One that was tried may be picked again when it
+	// has been in trouble since and is well.
+	Wait bool
+
+	// Others is set by the picker: the call could go to another instance, too.
+	Others bool
 
 	// TryAgain allows an endpoint that was tried before: set when every
 	// endpoint has been tried.
@@ -34,6 +40,9 @@ type Call struct {
 
 	tried     []*Endpoint
 	elsewhere bool // the next attempt is of no use at an endpoint that was tried
+	gone      bool // the latest attempt met an instance that is not there any more
+	cut       bool // it was given up before the call's own time was over
+	spare     bool // it makes one attempt more than Retries, at an instance that it waits for
 	chain     int  // attempt number of the call that this one is made for; 1 without one
 	meta      thrift.ResponseMeta
 	passage   passage

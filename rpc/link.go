@@ -15,11 +15,14 @@ import (
 // What resolves a call other than its reply.
 var (
 	errTimedOut  = errors.New("no answer in time")
+	errSilent    = errors.New("no sign of life for so long that another instance is asked")
 	errBye       = errors.New("the server has stopped without executing the call")
 	errSlotsFull = fmt.Errorf("%d calls wait on one connection", slotMask+1)
 )
 
 const (
+	leastPatience = 100 * time.Millisecond // of a call with a silent connection
+
 	quietLimit = time.Second // without a byte, while something is expected: ping
 	pingLimit  = time.Second // without an answer to the ping: broken
 )
@@ -47,6 +50,7 @@ type link struct {
 	trust      *siteTrust    // of a site connection
 	quietSince time.Duration // when something began to be expected in vain; 0 = nothing is
 	pinged     bool
+	unanswered int // sweeps since then
 	rest       rest
 }
 
@@ -75,7 +79,7 @@ func (l *link) fail(err error) {
 	l.out.stop(err)
 	_ = l.nc.Close()
 	l.peer.lost(l, err) // before the calls: who tries again is to go elsewhere
-	l.slots.each(func(seq int32, _ time.Duration) { l.slots.resolve(seq, "", err) })
+	l.slots.each(func(seq int32, _, _ time.Duration) { l.slots.resolve(seq, "", err) })
 	l.summon() // so that the resident ends
 }
 
@@ -117,6 +121,8 @@ type outgoing struct {
 	seqAt  int    // where the sequence number stands in body; 0 = leave it at 1
 	seq    int32  // what stands there once it is sent
 	oneWay bool
+
+	patience time.Duration // how long the connection may be silent until the call is given up; 0 = for as long as it stands
 }
 
 // call sends m and waits for the reply. sent is false when nothing of it can
@@ -126,6 +132,9 @@ func (l *link) call(ctx context.Context, deadline time.Time, m *outgoing) (frame
 	s, seq := l.slots.take(l.peer.c.since(deadline))
 	if s == nil {
 		return "", false, errSlotsFull
+	}
+	if m.patience > 0 && l.dialect.shared {
+		s.patience.Store(int64(m.patience))
 	}
 	defer l.slots.give(s)
 	if !l.dialect.shared {
@@ -147,7 +156,7 @@ func (l *link) call(ctx context.Context, deadline time.Time, m *outgoing) (frame
 	if err := l.attend(ctx, s, seq); err != nil {
 		return "", true, err
 	}
-	if s.err == errTimedOut {
+	if s.err == errTimedOut || s.err == errSilent {
 		l.giveUp(seq)
 	}
 	return s.frame, !errors.Is(s.err, errBye), s.err
@@ -241,15 +250,32 @@ func (l *link) question(ctx context.Context, frame func(seq int32) []byte) (answ
 	return s.frame, errors.Join(err, s.err)
 }
 
+// silentFor reports whether nothing has come for so long, not even the answer
+// to a ping. Sweeps are counted so that a pause of this process is not blamed on
+// the other side: what has come meanwhile is read in between.
+func (l *link) silentFor(d, now time.Duration) bool {
+	return l.pinged && !l.heard.Load() && now-l.quietSince >= d && l.unanswered >= int(d/(8*sweepPeriod))
+}
+
 // sweep is called every sweepPeriod while something is expected. It times
 // calls out and finds dead peers; it reports whether it wants to be called
 // again.
 func (l *link) sweep(now time.Duration) bool {
-	l.slots.each(func(seq int32, deadline time.Duration) {
-		if deadline != 0 && now >= deadline {
+	impatient, doubt := quietLimit, false // half of the least patience
+	l.slots.each(func(seq int32, deadline, patience time.Duration) {
+		switch {
+		case deadline != 0 && now >= deadline:
 			l.slots.resolve(seq, "", errTimedOut)
+		case patience == 0:
+		case l.silentFor(patience, now):
+			doubt = l.slots.resolve(seq, "", errSilent) || doubt
+		default:
+			impatient = min(impatient, patience/2)
 		}
 	})
+	if doubt {
+		l.peer.c.watch.Down(l.peer.ep, false, errSilent)
+	}
 	busy, missed, heard := l.slots.waiting.Load() > 0, l.missed.Swap(false), l.heard.Swap(false)
 	l.rest.look(now, busy || heard)
 	l.slots.most.Store(l.slots.waiting.Load())
@@ -262,7 +288,7 @@ func (l *link) sweep(now time.Duration) bool {
 		return busy || unread
 	}
 	if heard {
-		l.quietSince, l.pinged = 0, false
+		l.quietSince, l.pinged, l.unanswered = 0, false, 0
 	}
 	switch quiet := now - l.quietSince; {
 	case l.quietSince == 0:
@@ -272,7 +298,9 @@ func (l *link) sweep(now time.Duration) bool {
 	case quiet >= quietLimit+pingLimit:
 		l.fail(fmt.Errorf("no sign of life for %v", quiet.Round(time.Millisecond)))
 		return false
-	case quiet >= quietLimit && !l.pinged:
+	case l.pinged:
+		l.unanswered++
+	case quiet >= impatient:
 		l.pinged = true
 		_ = l.out.write(appendControl(nil, controlPing, 0, 0), nil, 0)
 	}

@@ -13,7 +13,9 @@ import (
 // defaults.
 type ServiceOptions struct {
 	Timeout      time.Duration       // of a call with all its attempts, unless its context ends sooner; 0 means 1 s
+	Wait         time.Duration       // for an instance, when none is there to be tried, within Timeout; 0 means Timeout, negative none
 	Retries      *int                // attempts after the first; nil means 1, 0 means none (demand D20)
+	Attempt      time.Duration       // of an attempt of an idempotent method that has another instance to go to; 0 means see the package comment
 	Idempotent   []string            // methods that may be executed twice; "*" = all
 	Breaker      Breaker             // refuses while most calls fail
 	Limits       Limits              // of this process's calls to the service
@@ -34,6 +36,8 @@ func (o *ServiceOptions) validate(service string) error {
 		return errors.New("rpc client: the service name is empty")
 	case o.Timeout < 0:
 		return fmt.Errorf("rpc client: %s: Timeout is %v; it must not be negative (0 means %v)", service, o.Timeout, defaultTimeout)
+	case o.Attempt < 0:
+		return fmt.Errorf("rpc client: %s: Attempt is %v; it must not be negative", service, o.Attempt)
 	case o.Retries != nil && *o.Retries < 0:
 		return fmt.Errorf("rpc client: %s: Retries is %d; it must not be negative (0 means none)", service, *o.Retries)
 	}
@@ -41,6 +45,9 @@ func (o *ServiceOptions) validate(service string) error {
 }
 
 func (o *ServiceOptions) timeout() time.Duration { return cmp.Or(o.Timeout, defaultTimeout) }
+
+// wait is how long a call may wait for an instance; 0 means not at all.
+func (o *ServiceOptions) wait() time.Duration { return max(0, cmp.Or(o.Wait, o.timeout())) }
 
 func (o *ServiceOptions) retries() int {
 	if o.Retries == nil {

@@ -163,7 +163,9 @@ func (a *attempt) mend(err error) (bool, error) {
 		case p.trace.Fresh() && a.catchUp() && a.reroute():
 			return true, nil
 		case p.wait:
-			return a.await()
+			return a.await(context.WithCancel(a.ctx))
+		case a.mayWait() && !a.retired():
+			return a.await(a.waiting())
 		}
 	}
 	return false, err
@@ -398,10 +400,15 @@ func (a *attempt) reroute() bool {
 	return err == nil && ok && version != c.Version
 }
 
-// await waits until an instance of the version is there, or the rules change.
-func (a *attempt) await() (bool, error) {
+// retired reports whether nobody will offer the version again.
+func (a *attempt) retired() bool {
+	return a.s.c.cfg.Rollout.Log().Floor(a.s.name, a.call.Version) != rollout.Generation{}
+}
+
+// await waits until an instance of the version is there, or the rules change,
+// or ctx ends.
+func (a *attempt) await(ctx context.Context, cancel context.CancelFunc) (bool, error) {
 	c, p := a.call, &a.call.passage
-	ctx, cancel := context.WithCancel(a.ctx)
 	defer cancel()
 	changed := a.s.c.cfg.Rollout.Changed()
 	if !a.s.c.spawn(func() {
@@ -422,7 +429,7 @@ func (a *attempt) await() (bool, error) {
 	switch {
 	case err == nil:
 		p.next = ep
-	case a.ctx.Err() == nil && ctx.Err() != nil: // the rules have changed
+	case a.ctx.Err() == nil && errors.Is(ctx.Err(), context.Canceled): // the rules have changed
 		p.trace.Refresh(a.ctx, p.token)
 	default:
 		return false, a.fail(VersionUnavailable, NotExecuted, err)

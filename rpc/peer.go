@@ -56,13 +56,14 @@ func newPeer(c *Client, e *Endpoint) *peer {
 	return p
 }
 
-// acquire returns a link for one call; release must follow.
-func (p *peer) acquire(ctx context.Context) (*link, error) {
+// acquire returns a link for one call; release must follow. The call waits for
+// a new one for as long as its patience lasts; 0 means to its end.
+func (p *peer) acquire(ctx context.Context, patience time.Duration) (*link, error) {
 	switch {
 	case p.bad != nil:
 		return nil, p.bad
 	case !p.dialect.shared:
-		return p.exclusive(ctx)
+		return p.exclusive(ctx, patience)
 	}
 	lane := &p.lanes[0]
 	if n := uint32(len(p.lanes)); n > 1 {
@@ -71,7 +72,7 @@ func (p *peer) acquire(ctx context.Context) (*link, error) {
 	if l := lane.link.Load(); l != nil && l.alive() {
 		return l, nil
 	}
-	return p.connect(ctx, lane)
+	return p.connect(ctx, lane, patience)
 }
 
 // release gives a link back.
@@ -91,7 +92,7 @@ func (p *peer) release(l *link) {
 }
 
 // exclusive takes an idle link or makes one.
-func (p *peer) exclusive(ctx context.Context) (*link, error) {
+func (p *peer) exclusive(ctx context.Context, patience time.Duration) (*link, error) {
 	p.mu.Lock()
 	for n := len(p.idle); n > 0; n = len(p.idle) {
 		l := p.idle[n-1]
@@ -102,11 +103,11 @@ func (p *peer) exclusive(ctx context.Context) (*link, error) {
 		}
 	}
 	p.mu.Unlock()
-	return p.open(ctx)
+	return p.open(ctx, patience)
 }
 
 // connect makes the lane's link, or waits for whoever is making it.
-func (p *peer) connect(ctx context.Context, on *lane) (*link, error) {
+func (p *peer) connect(ctx context.Context, on *lane, patience time.Duration) (*link, error) {
 	p.mu.Lock()
 	if l := on.link.Load(); l != nil && l.alive() {
 		p.mu.Unlock()
@@ -128,16 +129,24 @@ func (p *peer) connect(ctx context.Context, on *lane) (*link, error) {
 		}
 	}
 	p.mu.Unlock()
+	var late <-chan time.Time
+	if patience > 0 {
+		timer := time.NewTimer(patience)
+		defer timer.Stop()
+		late = timer.C
+	}
 	select {
 	case <-d.done:
 		return d.link, d.err
+	case <-late:
+		return nil, fmt.Errorf("no connection in %v", patience.Round(time.Millisecond))
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
 }
 
 func (p *peer) dial(on *lane, d *dial) {
-	d.link, d.err = p.open(p.c.ctx)
+	d.link, d.err = p.open(p.c.ctx, 0)
 	p.mu.Lock()
 	on.dial = nil
 	p.failed, p.failedAt = d.err, time.Now()
@@ -149,8 +158,12 @@ func (p *peer) dial(on *lane, d *dial) {
 }
 
 // open makes a link, tells the watcher how that went, and lets it receive.
-func (p *peer) open(caller context.Context) (*link, error) {
-	ctx, cancel := forOpening(caller, p.c.cfg.ConnectTimeout)
+func (p *peer) open(caller context.Context, patience time.Duration) (*link, error) {
+	limit := p.c.cfg.ConnectTimeout
+	if patience > 0 {
+		limit = min(limit, patience)
+	}
+	ctx, cancel := forOpening(caller, limit)
 	defer cancel()
 	l, err := p.establish(ctx)
 	if err == nil {
@@ -251,7 +264,7 @@ func (p *peer) check(ctx context.Context) error {
 		return p.bad
 	}
 	if !p.dialect.shared {
-		l, err := p.open(ctx)
+		l, err := p.open(ctx, 0)
 		if err == nil {
 			p.release(l)
 		}
@@ -262,6 +275,6 @@ func (p *peer) check(ctx context.Context) error {
 		defer cancel()
 		return l.ping(ctx)
 	}
-	_, err := p.connect(ctx, &p.lanes[0])
+	_, err := p.connect(ctx, &p.lanes[0], 0)
 	return err
 }

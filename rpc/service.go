@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -179,7 +180,7 @@ func (s *serviceClient) attempts(parent context.Context, call *Call) (health.Out
 			continue
 		}
 		if code := CodeOf(err); last != nil && (code == NoInstance || code == VersionUnavailable) {
-			return lastOutcome, last // nobody else is there to try
+			return lastOutcome, withWait(last, err) // nobody else is there to try
 		}
 		if !s.again(ctx, call, err, &retried) {
 			return outcome, err
@@ -194,8 +195,15 @@ func (s *serviceClient) attempts(parent context.Context, call *Call) (health.Out
 // leave. Only the first caller of a chain retries those.
 func (s *serviceClient) again(ctx *callContext, call *Call, err error, retried *bool) bool {
 	var e *Error
-	if call.Attempt > s.o.retries() || ctx.Err() != nil || !errors.As(err, &e) {
+	if ctx.Err() != nil || !errors.As(err, &e) {
 		return false
+	}
+	call.gone = e.Instance != "" && (e.Code == Unreachable || e.Code == Draining)
+	if call.Attempt > s.o.retries() {
+		if !call.gone || call.spare || s.o.retries() == 0 {
+			return false
+		}
+		call.spare = true
 	}
 	if *retried {
 		s.budget.give()
@@ -207,15 +215,31 @@ func (s *serviceClient) again(ctx *callContext, call *Call, err error, retried *
 		return true
 	case e.Code == ConnectionLost && e.Executed == NotExecuted:
 		return true
-	case e.Code != ConnectionLost && e.Code != Overloaded:
+	case e.Code != ConnectionLost && e.Code != Overloaded && !call.cut:
 		return false
 	case e.Executed != NotExecuted && !s.o.idempotent(call.Method):
 		return false
-	case call.chain > 1 || !s.budget.take():
+	case call.chain > 1:
 		return false
+	case e.Code == ConnectionLost: // it is gone, or seems so: the others bear its calls anyway
+	case !s.budget.take():
+		return false
+	default:
+		*retried = true
 	}
-	*retried = true
 	return run.Sleep(ctx, retryPause(call.Attempt)) == nil
+}
+
+// withWait is the error of a call whose latest attempt found no other instance to
+// try: that of the attempt before, and what was waited for.
+func withWait(last, none error) error {
+	var e, w *Error
+	if !errors.As(last, &e) || !errors.As(none, &w) || w.Err == nil {
+		return last
+	}
+	both := *e
+	both.Err = fmt.Errorf("%w; %w", e.Err, w.Err)
+	return &both
 }
 
 // notHere reports whether a code says that this instance can't have executed

@@ -23,6 +23,7 @@ const (
 type slot struct {
 	state    atomic.Int32
 	deadline atomic.Int64  // a time.Duration on the client's clock; 0 = none
+	patience atomic.Int64  // how long the connection may be silent; 0 = no limit of the call's own
 	done     chan struct{} // holds one signal
 
 	// Written before the signal, read after it.
@@ -62,6 +63,7 @@ func (t *slots) take(deadline time.Duration) (s *slot, seq int32) {
 	t.mu.Unlock()
 	s.frame, s.err = "", nil
 	s.deadline.Store(int64(deadline))
+	s.patience.Store(0)
 	if n := t.waiting.Add(1); n > t.most.Load() {
 		t.most.Store(n)
 	}
@@ -142,11 +144,11 @@ func (t *slots) resolve(seq int32, frame string, err error) bool {
 }
 
 // each calls f with every call that waits.
-func (t *slots) each(f func(seq int32, deadline time.Duration)) {
+func (t *slots) each(f func(seq int32, deadline, patience time.Duration)) {
 	for i := range t.size.Load() {
 		s := t.slot(i)
 		if seq := s.state.Load(); seq != 0 {
-			f(seq, time.Duration(s.deadline.Load()))
+			f(seq, time.Duration(s.deadline.Load()), time.Duration(s.patience.Load()))
 		}
 	}
 }

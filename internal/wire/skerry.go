@@ -233,6 +233,7 @@ func (p *Owner) String() string {
 //   - Tags
 //   - TLS
 //   - UptimeMs
+//   - Leaving
 type Registration struct {
 	Name     string            `thrift:"name,1" db:"name" json:"name"`
 	Version  *string           `thrift:"version,2" db:"version" json:"version,omitempty"`
@@ -244,6 +245,7 @@ type Registration struct {
 	Tags     map[string]string `thrift:"tags,8" db:"tags" json:"tags,omitempty"`
 	TLS      *bool             `thrift:"tls,9" db:"tls" json:"tls,omitempty"`
 	UptimeMs *int64            `thrift:"uptimeMs,10" db:"uptimeMs" json:"uptimeMs,omitempty"`
+	Leaving  *bool             `thrift:"leaving,11" db:"leaving" json:"leaving,omitempty"`
 }
 
 func NewRegistration() *Registration {
@@ -321,6 +323,15 @@ func (p *Registration) GetUptimeMs() int64 {
 	}
 	return *p.UptimeMs
 }
+
+var Registration_Leaving_DEFAULT bool
+
+func (p *Registration) GetLeaving() bool {
+	if !p.IsSetLeaving() {
+		return Registration_Leaving_DEFAULT
+	}
+	return *p.Leaving
+}
 func (p *Registration) IsSetVersion() bool {
 	return p.Version != nil
 }
@@ -347,6 +358,10 @@ func (p *Registration) IsSetTLS() bool {
 
 func (p *Registration) IsSetUptimeMs() bool {
 	return p.UptimeMs != nil
+}
+
+func (p *Registration) IsSetLeaving() bool {
+	return p.Leaving != nil
 }
 
 func (p *Registration) Read(ctx context.Context, iprot thrift.TProtocol) error {
@@ -456,6 +471,16 @@ func (p *Registration) Read(ctx context.Context, iprot thrift.TProtocol) error {
 		case 10:
 			if fieldTypeId == thrift.I64 {
 				if err := p.ReadField10(ctx, iprot); err != nil {
+					return err
+				}
+			} else {
+				if err := iprot.Skip(ctx, fieldTypeId); err != nil {
+					return err
+				}
+			}
+		case 11:
+			if fieldTypeId == thrift.BOOL {
+				if err := p.ReadField11(ctx, iprot); err != nil {
 					return err
 				}
 			} else {
@@ -587,6 +612,15 @@ func (p *Registration) ReadField10(ctx context.Context, iprot thrift.TProtocol) 
 	return nil
 }
 
+func (p *Registration) ReadField11(ctx context.Context, iprot thrift.TProtocol) error {
+	if v, err := iprot.ReadBool(ctx); err != nil {
+		return thrift.PrependError("error reading field 11: ", err)
+	} else {
+		p.Leaving = &v
+	}
+	return nil
+}
+
 func (p *Registration) Write(ctx context.Context, oprot thrift.TProtocol) error {
 	if err := oprot.WriteStructBegin(ctx, "Registration"); err != nil {
 		return thrift.PrependError(fmt.Sprintf("%T write struct begin error: ", p), err)
@@ -620,6 +654,9 @@ func (p *Registration) Write(ctx context.Context, oprot thrift.TProtocol) error 
 			return err
 		}
 		if err := p.writeField10(ctx, oprot); err != nil {
+			return err
+		}
+		if err := p.writeField11(ctx, oprot); err != nil {
 			return err
 		}
 	}
@@ -787,6 +824,21 @@ func (p *Registration) writeField10(ctx context.Context, oprot thrift.TProtocol)
 	return err
 }
 
+func (p *Registration) writeField11(ctx context.Context, oprot thrift.TProtocol) (err error) {
+	if p.IsSetLeaving() {
+		if err := oprot.WriteFieldBegin(ctx, "leaving", thrift.BOOL, 11); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field begin error 11:leaving: ", p), err)
+		}
+		if err := oprot.WriteBool(ctx, bool(*p.Leaving)); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T.leaving (11) field write error: ", p), err)
+		}
+		if err := oprot.WriteFieldEnd(ctx); err != nil {
+			return thrift.PrependError(fmt.Sprintf("%T write field end error 11:leaving: ", p), err)
+		}
+	}
+	return err
+}
+
 func (p *Registration) Equals(other *Registration) bool {
 	if p == other {
 		return true
@@ -856,6 +908,14 @@ func (p *Registration) Equals(other *Registration) bool {
 			return false
 		}
 		if (*p.UptimeMs) != (*other.UptimeMs) {
+			return false
+		}
+	}
+	if p.Leaving != other.Leaving {
+		if p.Leaving == nil || other.Leaving == nil {
+			return false
+		}
+		if (*p.Leaving) != (*other.Leaving) {
 			return false
 		}
 	}

@@ -48,6 +48,7 @@ type entry struct {
 	Weight   int               `json:"w,omitempty"`
 	TLS      bool              `json:"tls,omitempty"`
 	Tags     map[string]string `json:"t,omitempty"`
+	Leaving  bool              `json:"l,omitempty"`
 	Age      int64             `json:"a,omitempty"` // since the provider's start, ms
 	Gone     int               `json:"g,omitempty"` // a registry.DepartureKind; 0 while listed
 	Since    int64             `json:"c,omitempty"` // since the departure, ms
@@ -112,7 +113,7 @@ func (e *entry) row(now time.Time) (row, error) {
 	}
 	r := row{owner: e.Owner, Instance: registry.Instance{
 		Service: e.Service, Version: e.Version, Host: e.Host, Port: e.Port, Protocol: e.Protocol,
-		Zone: e.Zone, Weight: e.Weight, TLS: e.TLS, Tags: e.Tags, Owner: owner,
+		Zone: e.Zone, Weight: e.Weight, TLS: e.TLS, Leaving: e.Leaving, Tags: e.Tags, Owner: owner,
 		Started: ago(now, e.Age), Heard: uint32(ago(now, e.Beat).Unix()),
 	}}
 	switch registry.DepartureKind(e.Gone) {
@@ -148,5 +149,5 @@ func newEntry(in registry.Instance, now time.Time) entry {
 		age = 0
 	}
 	return entry{Service: in.Service, Version: in.Version, Host: in.Host, Port: in.Port, Protocol: in.Protocol,
-		Zone: in.Zone, Weight: in.Weight, TLS: in.TLS, Tags: in.Tags, Age: age.Milliseconds()}
+		Zone: in.Zone, Weight: in.Weight, TLS: in.TLS, Leaving: in.Leaving, Tags: in.Tags, Age: age.Milliseconds()}
 }

@@ -19,7 +19,7 @@ var schemaSQL string
 
 // SchemaVersion is the version of the tables that this package makes and
 // knows. It also uses later ones that ask for no later program.
-const SchemaVersion = 4
+const SchemaVersion = 5
 
 // tables are all relations of the schema, and readable those without secrets.
 var (

@@ -1,4 +1,4 @@
--- The tables of skerry, version 4. To run this twice changes nothing. The first
+-- The tables of skerry, version 5. To run this twice changes nothing. The first
 -- statement holds off other processes that do the same: a second creation of
 -- skerry_schema waits for the first, and only a role that may create tables
 -- here can make it wait.
@@ -70,8 +70,10 @@ CREATE TABLE IF NOT EXISTS skerry_instance (
     rev      bigint      NOT NULL,
     gone     smallint    NOT NULL DEFAULT 0,
     changed  timestamptz NOT NULL,
+    leaving  boolean     NOT NULL DEFAULT false, -- it is stopping, and still executes what comes
     PRIMARY KEY (cluster, service, version, host, port, owner)
 );
+ALTER TABLE skerry_instance ADD COLUMN IF NOT EXISTS leaving boolean NOT NULL DEFAULT false; -- since version 5
 CREATE INDEX IF NOT EXISTS skerry_instance_rev ON skerry_instance (cluster, rev);
 CREATE INDEX IF NOT EXISTS skerry_instance_owner ON skerry_instance (cluster, owner);
 
@@ -154,5 +156,5 @@ CREATE TABLE IF NOT EXISTS skerry_secret (
 );
 REVOKE ALL ON skerry_secret FROM PUBLIC;
 
-INSERT INTO skerry_schema (version, needs) VALUES (4, 4) ON CONFLICT DO NOTHING;
+INSERT INTO skerry_schema (version, needs) VALUES (5, 4) ON CONFLICT DO NOTHING;
 COMMIT;

@@ -103,7 +103,7 @@ var fragments = strings.NewReplacer(
 	// far as the database has to find that out.
 	"{row}", `CASE WHEN {finite} AND {short} THEN
 		json_strip_nulls(json_build_object('s', i.service, 'v', nullif(i.version, ''), 'h', i.host, 'p', i.port, 'o', i.owner,
-		'pr', nullif(i.protocol, ''), 'z', nullif(i.zone, ''), 'w', nullif(i.weight, 0), 'tls', nullif(i.tls, false),
+		'pr', nullif(i.protocol, ''), 'z', nullif(i.zone, ''), 'w', nullif(i.weight, 0), 'tls', nullif(i.tls, false), 'l', nullif(i.leaving, false),
 		't', nullif(coalesce(i.tags, '[]'), '{}'), 'g', nullif(coalesce(i.gone, -1), 0), 'a', (extract(epoch FROM now() - i.started) * 1000)::bigint,
 		'c', CASE WHEN i.gone > 0 THEN (extract(epoch FROM now() - i.changed) * 1000)::bigint END))
 	ELSE json_build_object('s', left(i.service, 80), 'h', left(i.host, 80), 'p', i.port, 'o', left(i.owner, 80), 'x',
@@ -240,13 +240,14 @@ var (
 		RETURNING rev
 	), {telling}, put AS (
 		INSERT INTO skerry_instance AS i
-			(cluster, service, version, host, port, owner, protocol, zone, weight, tls, tags, started, rev, gone, changed)
+			(cluster, service, version, host, port, owner, protocol, zone, weight, tls, leaving, tags, started, rev, gone, changed)
 		SELECT @cluster, w.s, coalesce(w.v, ''), w.h, w.p, @owner, coalesce(w.pr, ''), coalesce(w.z, ''), coalesce(w.w, 0),
-			coalesce(w.tls, false), coalesce(w.t, '{}'), now() - coalesce(w.a, 0) * interval '1 millisecond', b.rev, 0, now()
+			coalesce(w.tls, false), coalesce(w.l, false), coalesce(w.t, '{}'), now() - coalesce(w.a, 0) * interval '1 millisecond', b.rev, 0, now()
 		FROM bump b, json_to_recordset(@put::json)
-			AS w(s text, v text, h text, p integer, pr text, z text, w integer, tls boolean, t jsonb, a bigint)
+			AS w(s text, v text, h text, p integer, pr text, z text, w integer, tls boolean, l boolean, t jsonb, a bigint)
 		ON CONFLICT (cluster, service, version, host, port, owner) DO UPDATE SET
 			protocol = excluded.protocol, zone = excluded.zone, weight = excluded.weight, tls = excluded.tls, tags = excluded.tags,
+				leaving = excluded.leaving,
 			started = excluded.started, rev = excluded.rev, gone = 0, changed = excluded.changed
 		RETURNING i.*
 	), dropped AS (

@@ -31,6 +31,7 @@ var cases = []testCase{
 	{"Fields", nil, fields},
 	{"Started", nil, started},
 	{"Withdraw", nil, withdraw},
+	{"Leaving", nil, leaving},
 	{"EndOfRun", nil, endOfRun},
 	{"WatchUnknown", nil, watchUnknown},
 	{"WatchLate", nil, watchLate},
@@ -148,6 +149,29 @@ func withdraw(s *site) {
 	}
 	a.register(one)
 	v.lists(s.h.Seen, "auth", one, two)
+}
+
+// leaving: an instance that is stopping is listed until it is withdrawn.
+func leaving(s *site) {
+	a, b := s.start(), s.start()
+	v := b.watch("auth")
+	in := a.instance("auth", "v1")
+	a.register(in)
+	v.lists(s.h.Seen, "auth", in)
+	in.Leaving = true
+	a.register(in)
+	v.lists(s.h.Seen, "auth", in)
+	v.quiet(s.h.Seen, "what is leaving has left, or stays", func(s registry.Snapshot) bool {
+		return len(s.Instances) != 1 || !s.Instances[0].Leaving
+	})
+	late := s.start().watch("auth")
+	late.lists(s.h.Seen+s.h.Back, "auth", in)
+	if err := a.Withdraw(context.Background(), in.ID()); err != nil {
+		s.Fatal(err)
+	}
+	if k := departed(v.lists(s.h.Seen, "auth"), in.ID()); k != registry.Withdrawn {
+		s.Errorf("departure of %v: %v, want withdrawn", in.ID(), k)
+	}
 }
 
 func endOfRun(s *site) {
