@@ -77,6 +77,8 @@ func (c Consumer) options() discovery.Options {
 func (c Consumer) serviceOptions() rpc.ServiceOptions {
 	return rpc.ServiceOptions{
 		Timeout:    c.Timeout,
+		Wait:       c.Wait,
+		Attempt:    c.AttemptTimeout,
 		Retries:    c.Retries,
 		Idempotent: c.Idempotent,
 		Breaker:    rpc.Breaker{Off: c.Breaker.Off, Ratio: c.Breaker.Ratio, Calls: c.Breaker.Calls, Window: c.Breaker.Window},

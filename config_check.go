@@ -217,6 +217,12 @@ func (c Consumer) check(p *problems, key string, connect time.Duration) {
 		p.at(key+".timeout", "%v is shorter than calls.connect_timeout (%v): a dead instance would use up the whole call; raise %s.timeout or lower calls.connect_timeout",
 			c.Timeout, connect, key)
 	}
+	if c.Wait != 0 {
+		atLeast(p, key+".wait", c.Wait, time.Millisecond, true)
+	}
+	if c.AttemptTimeout != 0 {
+		atLeast(p, key+".attempt_timeout", c.AttemptTimeout, time.Millisecond, false)
+	}
 	inRange(p, key+".retries", *c.Retries, 0, 10)
 	inRange(p, key+".max_pending", c.MaxPending, 0, 1_000_000)
 	inRange(p, key+".max_rate", c.MaxRate, 0, 100_000_000)

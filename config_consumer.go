@@ -26,6 +26,15 @@ type Consumer struct {
 	// context's own deadline counts when it is sooner.
 	Timeout time.Duration `yaml:"timeout" default:"1s"`
 
+	// Wait is how long a call waits, within Timeout, for the next instance when
+	// none can be called; "none" to fail at once. The default is Timeout.
+	Wait time.Duration `yaml:"wait"`
+
+	// AttemptTimeout gives an attempt of an idempotent method up, and tries
+	// another instance when there is one. By default only an instance that gives
+	// no sign of life is given up, after half of the time that the call has left.
+	AttemptTimeout time.Duration `yaml:"attempt_timeout"`
+
 	// Retries is how many more instances are tried when a call failed before it
 	// was executed, and, for idempotent methods, when that is not known. 0
 	// means none.

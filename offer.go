@@ -234,24 +234,43 @@ func (o *offer) tell(ctx context.Context, s discovery.Source, now []registry.Ins
 	}
 }
 
-// withdraw takes the service off every list and returns when they have done
-// so, or the limit has passed: a registry that is away keeps nobody here.
+// stops has every registry list the service as leaving: it still executes what
+// comes, and is called only where there is no other instance.
+func (o *offer) stops(ctx context.Context) {
+	_ = o.group.Stop() // from here on nothing lists the service as one that stays
+	list := slices.Clone(o.current())
+	for i := range list {
+		list[i].Leaving = true
+	}
+	o.atEach(ctx, len(list), "not marked as leaving in time; callers are told directly",
+		func(ctx context.Context, r registry.Registry) error { return r.Register(ctx, list...) })
+}
+
+// withdraw takes the service off every list.
 func (o *offer) withdraw(ctx context.Context) {
 	_ = o.group.Stop() // from here on nothing registers the service again
-	ctx, cancel := context.WithTimeout(ctx, withdrawLimit)
-	defer cancel()
 	var ids []registry.ID
 	for _, in := range o.current() {
 		ids = append(ids, in.ID())
 	}
-	if len(ids) == 0 {
+	o.atEach(ctx, len(ids), "not withdrawn in time; callers are told directly, and the entry expires",
+		func(ctx context.Context, r registry.Registry) error { return r.Withdraw(ctx, ids...) })
+}
+
+// atEach tells every registry something of n instances, and returns when they
+// have taken it, or the limit has passed: a registry that is away keeps nobody
+// here.
+func (o *offer) atEach(ctx context.Context, n int, late string, do func(context.Context, registry.Registry) error) {
+	if n == 0 {
 		return
 	}
+	ctx, cancel := context.WithTimeout(ctx, withdrawLimit)
+	defer cancel()
 	g := run.NewGroup(ctx)
 	for _, s := range o.p.n.sources {
 		g.Go(func(ctx context.Context) error {
-			if err := s.Registry.Withdraw(ctx, ids...); err != nil {
-				o.p.n.log.Warn("not withdrawn in time; callers are told directly, and the entry expires", "registry", s.Name, "service", o.service, "err", err)
+			if err := do(ctx, s.Registry); err != nil {
+				o.p.n.log.Warn(late, "registry", s.Name, "service", o.service, "err", err)
 			}
 			return nil
 		})

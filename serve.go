@@ -17,10 +17,11 @@ import (
 const tellLimit = 100 * time.Millisecond
 
 // Serve offers the service as Handle does, until ctx ends; then it leaves
-// politely (demand D19) and returns nil: it takes the service off the lists,
-// tells the connected callers, serves on for Stop.Grace, refuses further calls
-// unexecuted, and waits up to Stop.Drain for those that still run. An error
-// after that says how many were cut off.
+// politely (demand D19) and returns nil: it tells the registries and the
+// connected callers that the service is leaving, serves on for Stop.Grace as the
+// last choice, takes the service off the lists, refuses further calls unexecuted,
+// and waits up to Stop.Drain for those that still run. An error after that says
+// how many were cut off.
 //
 // When several services are served, the end of one takes only that one away;
 // with the last Serve everything leaves, what Handle offers too. The node can
@@ -72,20 +73,43 @@ func (p *provider) serve(ctx context.Context, service string) error {
 // end takes one service away while others stay.
 func (o *offer) end(ctx context.Context, grace time.Duration) {
 	o.p.n.log.Info("leaving", "service", o.service)
-	told := make(chan struct{})
-	telling := run.NewGroup(ctx)
-	telling.Go(func(ctx context.Context) error { defer close(told); o.withdraw(ctx); return nil })
-	select {
-	case <-told:
-	case <-time.After(tellLimit):
+	if grace > 0 {
+		stopping := tell((*offer).stops, o)
+		o.p.server.LeaveService(o.service)
+		_ = run.Sleep(ctx, grace)
+		_ = stopping.Stop()
 	}
+	withdrawing := tell((*offer).withdraw, o)
 	o.p.server.LeaveService(o.service)
-	_ = telling.Wait()
-	_ = run.Sleep(ctx, grace)
+	_ = withdrawing.Wait()
 	o.remove()
 	if o.stopped != nil {
 		o.stopped()
 	}
+}
+
+// tell has offers tell the registries something, and returns when all have done
+// so, or when callers should wait no longer to be told directly: those that are
+// not done go on in the group.
+func tell(what func(*offer, context.Context), offers ...*offer) *run.Group {
+	telling := run.NewGroup(context.Background())
+	told := make(chan struct{}, len(offers))
+	for _, o := range offers {
+		telling.Go(func(ctx context.Context) error {
+			what(o, ctx)
+			told <- struct{}{}
+			return nil
+		})
+	}
+	late := time.After(tellLimit)
+	for range offers {
+		select {
+		case <-told:
+		case <-late:
+			return telling
+		}
+	}
+	return telling
 }
 
 // retire makes a service leave, as the end of its Serve does, when the rules
@@ -130,23 +154,23 @@ func (p *provider) leave(stop Stop) error {
 func (p *provider) goAway(stop Stop) error {
 	begun := time.Now()
 	p.n.log.Info("leaving", "grace", max(stop.Grace, 0), "drain", max(stop.Drain, 0))
-	withdrawing := run.NewGroup(context.Background())
-	p.listings(func(o *offer) {
-		withdrawing.Go(func(ctx context.Context) error { o.withdraw(ctx); return nil })
-	})
-	withdrawn := make(chan struct{})
-	waiting := run.NewGroup(context.Background())
-	waiting.Go(func(context.Context) error { defer close(withdrawn); return withdrawing.Wait() })
-	select {
-	case <-withdrawn:
-	case <-time.After(tellLimit):
+	if stop.Grace > 0 { // the process stays a member meanwhile, as it executes calls
+		var services []*offer
+		p.each(func(o *offer) { services = append(services, o) })
+		stopping := tell((*offer).stops, services...)
+		p.server.Leave()
+		_ = run.Sleep(context.Background(), stop.Grace)
+		_ = stopping.Stop()
 	}
+	var all []*offer
+	p.listings(func(o *offer) { all = append(all, o) })
+	withdrawing := tell((*offer).withdraw, all...)
 	p.server.Leave()
-	_ = run.Sleep(context.Background(), stop.Grace)
 
-	drain, cancel := context.WithTimeoutCause(context.Background(), max(stop.Drain, 0), fmt.Errorf("they ran for longer than stop.drain (%v)", stop.Drain))
+	late := fmt.Errorf("they ran for longer than stop.drain (%v)", stop.Drain)
+	drain, cancel := context.WithTimeoutCause(context.Background(), max(stop.Drain, 0), late)
 	defer cancel()
-	err := errors.Join(p.server.Drain(drain), waiting.Wait(), p.group.Stop())
+	err := errors.Join(p.server.Drain(drain), withdrawing.Wait(), p.group.Stop())
 	p.n.introduction.farewell(context.Background(), p.n)
 	p.n.log.Info("left", "took", time.Since(begun).Round(time.Millisecond), "err", err)
 	return err

@@ -40,9 +40,8 @@ type Call struct {
 
 	tried     []*Endpoint
 	elsewhere bool // the next attempt is of no use at an endpoint that was tried
-	gone      bool // the latest attempt met an instance that is not there any more
+	gone      bool // the instance of the latest attempt may be there no more
 	cut       bool // it was given up before the call's own time was over
-	spare     bool // it makes one attempt more than Retries, at an instance that it waits for
 	chain     int  // attempt number of the call that this one is made for; 1 without one
 	meta      thrift.ResponseMeta
 	passage   passage

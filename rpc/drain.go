@@ -32,8 +32,9 @@ func (s *Server) LeaveService(service string) {
 	}
 }
 
-// Drain stops the server politely: it refuses further calls, as not executed,
-// waits until the running ones are answered, tells its clients that nothing
+// Drain stops the server politely: it takes no more connections, so that clients
+// of other libraries go elsewhere, and closes those of such clients that rest.
+// It refuses further calls, as not executed, waits until the running ones are answered, tells its clients that nothing
 // else was executed, and closes everything, upon which Serve returns. When
 // ctx ends first the calls that still run are cut off, and the error says how
 // many.
@@ -41,16 +42,20 @@ func (s *Server) Drain(ctx context.Context) error {
 	s.leaving.Store(true)
 	s.draining.Store(true)
 	defer s.once.Do(func() { close(s.drained) })
+	s.closeListeners()
+	for _, c := range s.connections(nil) {
+		if !c.skerry.Load() && len(c.turn) == 0 {
+			c.bye()
+		}
+	}
 	for s.running.Load() > 0 {
 		select {
 		case <-s.finished:
 		case <-ctx.Done():
 			n := s.running.Load()
-			s.closeListeners()
 			return fmt.Errorf("drain: %d calls were cut off: %w", n, context.Cause(ctx))
 		}
 	}
-	s.closeListeners()
 	for _, c := range s.connections(nil) {
 		c.bye()
 	}

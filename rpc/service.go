@@ -189,6 +189,10 @@ func (s *serviceClient) attempts(parent context.Context, call *Call) (health.Out
 	}
 }
 
+// goneMost bounds the attempts of a call that meets only instances that are there
+// no more: a service that was killed many times may be listed as often for a while.
+const goneMost = 64
+
 // again decides whether a failed attempt is followed by another (demands D20,
 // D21). What never reached a handler because an instance is gone or going
 // costs nobody anything; any other retry is load, and needs the budget's
@@ -198,12 +202,10 @@ func (s *serviceClient) again(ctx *callContext, call *Call, err error, retried *
 	if ctx.Err() != nil || !errors.As(err, &e) {
 		return false
 	}
-	call.gone = e.Instance != "" && (e.Code == Unreachable || e.Code == Draining)
-	if call.Attempt > s.o.retries() {
-		if !call.gone || call.spare || s.o.retries() == 0 {
-			return false
-		}
-		call.spare = true
+	call.gone = e.Instance != "" && (e.Code == Unreachable || e.Code == Draining || e.Code == ConnectionLost)
+	free := call.gone && e.Executed == NotExecuted && call.Attempt < goneMost
+	if n := s.o.retries(); call.Attempt > n && (!free || n == 0) {
+		return false
 	}
 	if *retried {
 		s.budget.give()

@@ -78,6 +78,12 @@ var comingAndGoing = []scene{
 		lasts:    6 * time.Second,
 		promises: []promise{left("auth-2", 300*time.Millisecond), ended("auth-2"), noCallFails()},
 	},
+	{
+		title:    "auth-3, the only one that is left, is restarted: asked to stop, and auth-4 is started when it has ended",
+		act:      restart("auth-3", "auth-4", "auth", "v1"),
+		lasts:    3 * time.Second,
+		promises: []promise{ended("auth-3"), noCallFails()},
+	},
 }
 
 var rollingRestart = []scene{
@@ -166,6 +172,25 @@ func all(acts ...func(*site.Site) error) func(*site.Site) error {
 		return nil
 	}
 }
+
+// restart is what a service manager does: the next process is started when the
+// one before it has ended.
+func restart(old, next, service, version string) func(*site.Site) error {
+	return func(s *site.Site) error {
+		if err := stop(old)(s); err != nil {
+			return err
+		}
+		select {
+		case <-s.Find(old).Done():
+		case <-time.After(restartLimit):
+			return fmt.Errorf("%s has not ended %v after it was asked to", old, restartLimit)
+		}
+		return start(next, service, version)(s)
+	}
+}
+
+// restartLimit is how long a process may take to leave.
+const restartLimit = 30 * time.Second
 
 func stop(name string) func(*site.Site) error {
 	return func(s *site.Site) error { return s.Find(name).Stop() }

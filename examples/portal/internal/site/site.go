@@ -69,8 +69,9 @@ func (s *Site) config(name, service, version, addr string) (string, error) {
 	if service != "" {
 		fmt.Fprintf(&b, "service: {name: %s, version: %s, listen: %q}\n", service, version, addr)
 	}
+	b.WriteString("consumers:\n  \"*\": {timeout: 3s}\n") // a call may wait for a restart on a busy machine
 	if service == "proc" {
-		b.WriteString("consumers:\n  auth: {idempotent: [verify]}\n  db: {idempotent: [read]}\n")
+		b.WriteString("  auth: {idempotent: [verify]}\n  db: {idempotent: [read]}\n")
 	}
 	path := filepath.Join(s.dir, name+".yaml")
 	return path, os.WriteFile(path, []byte(b.String()), 0o600)
