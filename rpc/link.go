@@ -293,7 +293,7 @@ func (l *link) sweep(now time.Duration) bool {
 	switch quiet := now - l.quietSince; {
 	case l.quietSince == 0:
 		if busy || missed {
-			l.quietSince = now
+			l.quietSince = max(1, now)
 		}
 	case quiet >= quietLimit+pingLimit:
 		l.fail(fmt.Errorf("no sign of life for %v", quiet.Round(time.Millisecond)))

@@ -1,0 +1,214 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// arrivals is a picker of instances that come one after the other; a call that
+// waits gets the next one.
+type arrivals struct {
+	first
+	next chan *Endpoint
+}
+
+func (a *arrivals) Resolve(string) Picker { return a }
+
+func (a *arrivals) Pick(ctx context.Context, call *Call) (*Endpoint, error) {
+	call.Others = len(a.first) > 1
+	e, err := a.first.Pick(ctx, call)
+	if err == nil || !call.Wait {
+		return e, err
+	}
+	select {
+	case e := <-a.next:
+		return e, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("%w: none came: %w", ErrNoInstance, ctx.Err())
+	}
+}
+
+// TestCallsWaitForAnInstance: a call without an instance waits for one within
+// its deadline, or within the time that is set, and says so when none comes.
+func TestCallsWaitForAnInstance(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newMemoryListener()
+		s := serveOn(t, ServerConfig{}, &handler{name: "late"}, l)
+		p := &arrivals{next: make(chan *Endpoint)}
+		c := client(t, ClientConfig{Resolver: p, Dial: l.dial})
+		for _, w := range []struct {
+			wait, took time.Duration
+		}{{0, 2 * time.Second}, {500 * time.Millisecond, 500 * time.Millisecond}, {-1, 0}, {time.Hour, 2 * time.Second}} {
+			begin := time.Now()
+			_, err := stub(t, c, ServiceOptions{Timeout: 2 * time.Second, Wait: w.wait})().Who(t.Context())
+			wantCode(t, err, NoInstance, NotExecuted)
+			if took := time.Since(begin); took != w.took {
+				t.Errorf("wait %v: failed after %v, want %v: %v", w.wait, took, w.took, err)
+			}
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(100*time.Millisecond, cancel)
+		_, err := stub(t, c, ServiceOptions{})().Who(ctx)
+		wantCode(t, err, Canceled, NotExecuted)
+
+		e := s.endpoint()
+		time.AfterFunc(700*time.Millisecond, func() { p.next <- e })
+		begin := time.Now()
+		who, err := stub(t, c, ServiceOptions{})().Who(t.Context())
+		if took := time.Since(begin); err != nil || who != "late" || took != 700*time.Millisecond {
+			t.Errorf("after %v: %q, %v", took, who, err)
+		}
+	})
+}
+
+// TestCallsWaitForASuccessor: when all that a call has tried are there no more
+// it waits for the next one, however many they were; also an idempotent one
+// that had been sent. Without retries it fails as it did.
+func TestCallsWaitForASuccessor(t *testing.T) {
+	gone := func(ctx context.Context, addr string) (net.Conn, error) { return nil, errors.New("connection refused") }
+	synctest.Test(t, func(t *testing.T) {
+		l := newMemoryListener()
+		s := serveOn(t, ServerConfig{}, &handler{name: "next"}, l)
+		next := s.endpoint()
+		var dead first
+		for i := range 5 {
+			dead = append(dead, &Endpoint{ID: fmt.Sprint(i), Service: "echo", Addr: fmt.Sprint("dead:", i)})
+		}
+		p := &arrivals{first: dead, next: make(chan *Endpoint)}
+		c := client(t, ClientConfig{Resolver: p, Dial: func(ctx context.Context, addr string) (net.Conn, error) {
+			if strings.HasPrefix(addr, "dead") {
+				return gone(ctx, addr)
+			}
+			return l.dial(ctx, addr)
+		}})
+		_, err := stub(t, c, ServiceOptions{Retries: new(0)})().Who(t.Context())
+		wantCode(t, err, Unreachable, NotExecuted)
+		begin := time.Now()
+		_, err = stub(t, c, ServiceOptions{})().Who(t.Context())
+		if e := wantCode(t, err, Unreachable, NotExecuted); time.Since(begin) != time.Second || !strings.Contains(e.Error(), "none came") {
+			t.Errorf("after %v: %v", time.Since(begin), err)
+		}
+		time.AfterFunc(700*time.Millisecond, func() { p.next <- next })
+		who, err := stub(t, c, ServiceOptions{})().Who(t.Context())
+		if err != nil || who != "next" {
+			t.Errorf("%q, %v", who, err)
+		}
+	})
+}
+
+// TestSilentInstanceIsLeftInTime: an idempotent call leaves an instance that
+// gives no sign of life when half of its time is over, and only then; any other
+// call may have been executed, and fails so.
+func TestSilentInstanceIsLeftInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := &handler{name: "a", seen: func(context.Context) { time.Sleep(900 * time.Millisecond) }}
+		a, b := newMemoryListener(), newMemoryListener()
+		one, two := serveOn(t, ServerConfig{}, slow, a), serveOn(t, ServerConfig{}, &handler{name: "b"}, b)
+		var frozen atomic.Bool
+		w := &watcher{}
+		p := &arrivals{first: first{{ID: "a", Service: "echo", Addr: "a"}, {ID: "b", Service: "echo", Addr: "b"}}}
+		c := client(t, ClientConfig{Resolver: p, Watcher: w, Dial: func(ctx context.Context, addr string) (net.Conn, error) {
+			if addr == "b" {
+				return b.dial(ctx, addr)
+			}
+			nc, err := a.dial(ctx, addr)
+			return &freezer{Conn: nc, frozen: &frozen, ended: make(chan struct{})}, err
+		}})
+		again := stub(t, c, ServiceOptions{Idempotent: []string{"who"}})
+		once := stub(t, c, ServiceOptions{})
+
+		if who, err := again().Who(t.Context()); err != nil || who != "a" {
+			t.Errorf("a slow one that lives: %q, %v", who, err)
+		}
+		if down, _, _ := w.counts(); down != 0 || one.handler.calls.Load() != 1 || two.handler.calls.Load() != 0 {
+			t.Fatalf("a slow one that lives: %d times down, %d and %d calls", down, one.handler.calls.Load(), two.handler.calls.Load())
+		}
+		frozen.Store(true)
+		begin := time.Now()
+		who, err := again().Who(t.Context())
+		if took := time.Since(begin); err != nil || who != "b" || took < 500*time.Millisecond || took > 560*time.Millisecond {
+			t.Errorf("a silent one, after %v: %q, %v", took, who, err)
+		}
+		if down, _, _ := w.counts(); down != 1 {
+			t.Errorf("told %d times that it is down, want once", down)
+		}
+		_, err = once().Who(t.Context())
+		wantCode(t, err, DeadlineExceeded, MaybeExecuted)
+	})
+}
+
+// TestAttemptTimeout: what is set is a limit for each attempt of an idempotent
+// method, while there is another instance.
+func TestAttemptTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := newMemoryListener(), newMemoryListener()
+		serveOn(t, ServerConfig{}, &handler{name: "a", seen: func(context.Context) { time.Sleep(600 * time.Millisecond) }}, a)
+		serveOn(t, ServerConfig{}, &handler{name: "b"}, b)
+		p := &arrivals{first: first{{ID: "a", Service: "echo", Addr: "a"}, {ID: "b", Service: "echo", Addr: "b"}}}
+		c := client(t, ClientConfig{Resolver: p, Dial: func(ctx context.Context, addr string) (net.Conn, error) {
+			return map[string]*memoryListener{"a": a, "b": b}[addr].dial(ctx, addr)
+		}})
+		o := ServiceOptions{Attempt: 200 * time.Millisecond, Idempotent: []string{"who"}}
+		begin := time.Now()
+		who, err := stub(t, c, o)().Who(t.Context())
+		if took := time.Since(begin); err != nil || who != "b" || took < 200*time.Millisecond || took > 250*time.Millisecond {
+			t.Errorf("after %v: %q, %v", took, who, err)
+		}
+		o.Idempotent = nil
+		if who, err := stub(t, c, o)().Who(t.Context()); err != nil || who != "a" {
+			t.Errorf("another method: %q, %v", who, err)
+		}
+		o.Idempotent, p.first = []string{"who"}, p.first[:1]
+		if who, err := stub(t, c, o)().Who(t.Context()); err != nil || who != "a" {
+			t.Errorf("without another instance: %q, %v", who, err)
+		}
+	})
+}
+
+// TestDrainClosesThePort: a server that drains takes no connection while calls
+// still run, and closes those of other libraries' clients that rest, so that
+// these go elsewhere.
+func TestDrainClosesThePort(t *testing.T) {
+	s := serve(t, ServerConfig{}, &handler{})
+	call := stub(t, client(t, ClientConfig{}, s.endpoint()), ServiceOptions{Timeout: time.Minute})
+	slow := make(chan error, 1)
+	go func() {
+		_, err := call().Sleep(context.Background(), 700)
+		slow <- err
+	}()
+	eventually(t, "the call has begun", func() bool { return s.handler.calls.Load() == 1 })
+	idle, err := net.Dial("tcp", s.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer idle.Close()
+	eventually(t, "it is connected", func() bool { return s.Stats().Connections == 2 })
+	done := make(chan error, 1)
+	go func() { done <- s.Drain(context.Background()) }()
+	eventually(t, "nobody is let in", func() bool {
+		nc, err := net.Dial("tcp", s.addr)
+		if err == nil {
+			nc.Close()
+		}
+		return err != nil
+	})
+	if _, err := idle.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		t.Errorf("a connection that rests: %v, want EOF", err)
+	}
+	select {
+	case err := <-slow:
+		t.Errorf("the running call ended before the port was closed: %v", err)
+	default:
+	}
+	if err := errors.Join(<-slow, <-done); err != nil {
+		t.Error(err)
+	}
+}
