@@ -3,7 +3,7 @@
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
-demo: ## four services find each other on this machine; one is killed, one added, one stopped; two are released (75 s)
+demo: ## four services find each other on this machine; one is killed, one added, one stopped, one restarted; two are released (80 s)
 	go build -o bin/portal/ ./examples/portal/cmd/... ./cmd/skerry
 	bin/portal/demo
 

@@ -90,11 +90,11 @@
 //
 //   - A known peer is heard at addresses where it has answered. A new address is
 //     asked first (TestNewAddress).
-//   - A goodbye without the token, and a list without what was in it, make the
-//     registrations the last choice: they are listed with weight 1. The peer is
-//     asked. It says that it leaves, its host refuses the port, or nothing answers
-//     for 1.5 s: then they are off the lists. Or it answers, and has its weight
-//     again. After a false goodbye the next one waits, up to ten seconds.
+//   - A goodbye without the token, a list without what was in it, and one that
+//     says that something in it is leaving, make the registrations the last
+//     choice: they are listed as leaving. The peer is asked. It says that it
+//     leaves, its host refuses the port, or nothing answers for 1.5 s: then they
+//     are off the lists. Or it answers, and they are listed as it says. After a false goodbye the next one waits, up to ten seconds.
 //   - A number more than 2^20 ahead, or far behind, is not taken. The peer is
 //     asked, and its answer says where its numbers are. An answer to a question
 //     counts whatever its number.

@@ -36,7 +36,10 @@
 //
 // Members are put in tiers; a pick comes from the first tier that has any:
 // well in the own zone (with Options.ZoneFirst), well, suspect, ejected,
-// leaving. So the last instance is never taken away. Within the tier:
+// leaving (as a registry or the server itself has said). So the last instance is
+// never taken away. A call with rpc.Call.Wait waits for the next instance when
+// there is none, or it has tried all: 1,000 calls of a service at a time, each
+// until its context ends; every new view wakes them. Within the tier:
 //
 //   - [TwoChoices] (default): two drawn by weight, the one with fewer calls in
 //     flight for its weight.

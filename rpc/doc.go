@@ -31,15 +31,21 @@
 // that the IDL declares is no failure: generated code returns it as it is.
 //
 // A call is sent again, to an endpoint that was not tried, up to Retries times
-// (1 by default; 0 means never):
+// (1 by default; 0 means never; attempts that found an instance gone do not
+// count):
 //   - always, when it never reached a handler because the instance could not
 //     be reached (Unreachable), was stopping (Draining), or has the service no
 //     more (UnknownService);
-//   - when the instance refused it as Overloaded, or, for the methods declared
-//     Idempotent only, when the connection broke after it was sent. These
-//     retries are load: they wait a moment, need the leave of a budget (20 % of
-//     the calls in flight, at least 3), and are not made by a process whose own
-//     caller is already retrying.
+//   - for the methods declared Idempotent only, when the connection broke after
+//     it was sent, or, while there is another instance, gave no sign of life for
+//     half of the time that was left, not even to a ping;
+//   - when the instance refused it as Overloaded, or an idempotent attempt took
+//     longer than ServiceOptions.Attempt. These retries are load: they need the
+//     leave of a budget (20 % of the calls in flight, at least 3).
+//
+// The last two wait a moment, and are not made by a process whose own caller is
+// already retrying. A call without an instance, or whose instances are there no
+// more, waits for the next one, within its deadline and Wait.
 //
 // # Connections
 //
@@ -82,9 +88,9 @@
 // answered as
 // HandlerPanicked and logged; the server goes on. To end politely call Leave
 // (clients go elsewhere, everything is still served), and after the grace
-// period Drain (new calls are refused as not executed, running ones end, and
-// clients are told that nothing else was executed). Rolling restarts so fail
-// no call of skerry clients.
+// period Drain (the port is closed, new calls are refused as not executed,
+// running ones end, and clients are told that nothing else was executed).
+// Restarts so fail no call of skerry clients.
 //
 // One-way calls of skerry clients return when the server has accepted them,
 // not when the handler is done; a refusal is an error. To and from plain peers

@@ -157,6 +157,24 @@ func TestSchemaTwice(t *testing.T) {
 	}
 }
 
+// TestTablesOfVersion4 are brought up to date by the first process that may, in
+// place; an earlier program goes on with them.
+func TestTablesOfVersion4(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Shared(t)
+	db := server.CreateDB(t)
+	server.Exec(t, db, postgres.Schema()+`
+		ALTER TABLE skerry_instance DROP COLUMN leaving;
+		UPDATE skerry_schema SET version = 4, needs = 4`)
+	a := start(t, quick(t, server.URL(db), newOwner()))
+	in := a.offer()
+	start(t, quick(t, server.URL(db), newOwner())).sees(3*time.Second, in)
+	const sql = "SELECT max(version) || ' ' || max(needs) FROM skerry_schema"
+	if got, want := one[string](t, server.URL(db), sql), fmt.Sprint(postgres.SchemaVersion, " 4"); got != want {
+		t.Errorf("version and needs are %s, want %s", got, want)
+	}
+}
+
 // TestLink: how the connection that carries the site's key is protected.
 func TestLink(t *testing.T) {
 	t.Parallel()
