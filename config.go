@@ -96,7 +96,7 @@ type Service struct {
 
 	// Weight is the instance's share of the calls against its peers, 1 to
 	// 10,000; -1 lists it without sending it any calls.
-	Weight int `yaml:"weight" unit:"share" default:"100"`
+	Weight int `yaml:"weight" unit:"share" default:"100" zero:"-1 lists the instance without sending it calls"`
 
 	// Zone of the instance. Default: the zone of the process.
 	Zone string `yaml:"zone"`

@@ -16,6 +16,7 @@ import (
 	"github.com/skerry/skerry/internal/heap"
 	"github.com/skerry/skerry/internal/mask"
 	"github.com/skerry/skerry/internal/statedir"
+	"github.com/skerry/skerry/internal/suggest"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/registry/postgres"
 )
@@ -289,11 +290,7 @@ func oneOf[T ~string](p *problems, key string, got T, known ...T) {
 	for i, k := range known {
 		names[i] = string(k)
 	}
-	hint := ""
-	if best := closest(string(got), names); best != "" {
-		hint = "; did you mean " + best + "?"
-	}
-	p.at(key, "%q is none of %s%s", string(got), strings.Join(names, ", "), hint)
+	p.at(key, "%q is none of %s%s", string(got), strings.Join(names, ", "), suggest.DidYouMean(string(got), names))
 }
 
 func atLeast(p *problems, key string, got, least time.Duration, noneAllowed bool) {

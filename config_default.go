@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+
+	"github.com/skerry/skerry/internal/yamlfile"
 )
 
 // WithDefaults returns the configuration with every default written out and
@@ -62,7 +64,7 @@ func fillDefaults(v reflect.Value) {
 			field.Set(reflect.New(field.Type().Elem()))
 			field = field.Elem()
 		}
-		if err := setScalar(field, text, tag.Get("unit")); err != nil {
+		if err := yamlfile.SetScalar(field, text, tag.Get("unit")); err != nil {
 			panic(fmt.Sprintf("skerry: default of %s: %v", v.Type().Field(i).Name, err)) // a wrong tag; every test finds it
 		}
 	}

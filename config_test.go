@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/internal/lab"
+	"github.com/skerry/skerry/internal/yamlfile"
 )
 
 // read parses a configuration as ReadConfig does.
@@ -101,7 +102,7 @@ consumers:
 	check("version", c.Services[0].Version, "1.10")
 	check("merged", c.Services[1].Name+c.Services[1].Version+c.Services[1].Tags["rack"], "auth24")
 	check("escaped", c.Services[0].Tags["note"], "${x}")
-	check("none", c.Stop.Grace, none)
+	check("none", c.Stop.Grace, yamlfile.None)
 	check("no floor", c.Memory.Floor, -1)
 	check("frame", c.Limits.Frame, 64<<10)
 	check("own retries", *c.consumer("auth").Retries, 0)
@@ -193,29 +194,6 @@ func TestConfigProblems(t *testing.T) {
 				}
 			}
 		})
-	}
-}
-
-func TestSizes(t *testing.T) {
-	good := map[string]int64{"1": 1, "64KiB": 64 << 10, "16 MiB": 16 << 20, "2kB": 2000, "5B": 5, "1GiB": 1 << 30}
-	for text, want := range good {
-		if got, err := parseSize(text); err != nil || got != want {
-			t.Errorf("%q: %d, %v; want %d", text, got, err, want)
-		}
-	}
-	for _, text := range []string{"", "0", "-1", "MiB", "1.5MiB", "99999999999GiB", "1 potato"} {
-		if got, err := parseSize(text); err == nil {
-			t.Errorf("%q: got %d, want an error", text, got)
-		}
-	}
-}
-
-func TestClosest(t *testing.T) {
-	known := []string{"cluster", "mode", "database", "lan", "tls"}
-	for s, want := range map[string]string{"clutser": "cluster", "Mode": "mode", "databse": "database", "quorum": "", "xx": "", strings.Repeat("x", 1e6): ""} {
-		if got := closest(s, known); got != want {
-			t.Errorf("%.20q: got %q, want %q", s, got, want)
-		}
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/apache/thrift/lib/go/thrift"
 	"github.com/skerry/skerry/internal/dynamic"
+	"github.com/skerry/skerry/internal/number"
 	"github.com/skerry/skerry/internal/quote"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rpc"
@@ -164,6 +165,7 @@ type outcome struct {
 	Instance  string          `json:"instance,omitempty"`
 	Version   string          `json:"version,omitempty"`
 	TookMS    float64         `json:"took_ms"`
+	took      string          // the same for people
 	Unknown   int             `json:"unknown_fields,omitempty"` // in the reply, not in the .thrift file
 }
 
@@ -180,7 +182,8 @@ func (a *app) exchange(ctx context.Context, client thrift.TClient, r callRequest
 	if err != nil {
 		return callError(err)
 	}
-	o := outcome{Service: r.service, Method: m.Name, TookMS: float64(time.Since(begin).Microseconds()) / 1e3,
+	took := time.Since(begin)
+	o := outcome{Service: r.service, Method: m.Name, TookMS: float64(took.Microseconds()) / 1e3, took: number.Latency(took),
 		Instance: cmp.Or(meta.Headers["sk-i"], r.instance), Version: meta.Headers["sk-v"], Unknown: result.Unknown}
 	thrown := false
 	if o.Exception, o.Fields, thrown = result.Exception(); !thrown && !m.OneWay {
@@ -214,7 +217,7 @@ func (a *app) printOutcome(o outcome, oneway bool) error {
 	if o.Unknown > 0 {
 		a.note("The reply has %d fields that the .thrift file does not know.", o.Unknown)
 	}
-	a.note("%s", strings.Join(strings.Fields(fmt.Sprintf("%s %s %s %.3gms", o.Service, o.Version, o.Instance, o.TookMS)), " "))
+	a.note("%s", strings.Join(strings.Fields(fmt.Sprintf("%s %s %s %s", o.Service, o.Version, o.Instance, o.took)), " "))
 	return failed
 }
 

@@ -11,9 +11,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/goccy/go-yaml"
 	"github.com/skerry/skerry/internal/quote"
 	"github.com/skerry/skerry/internal/statedir"
+	"github.com/skerry/skerry/internal/yamlfile"
 	"github.com/skerry/skerry/rollout"
 )
 
@@ -25,15 +25,15 @@ const manifestFile = "release.yaml"
 // settings of the release come from the site: they are data, and name no
 // command.
 type module struct {
-	Version  string            `yaml:"version"`    // to be shipped
-	Old      string            `yaml:"old"`        // that serves now; found out when only one runs
-	Wish     int               `yaml:"wish"`       // instances to wait for; default: as many as the old version has
-	Check    string            `yaml:"check"`      // command that must succeed
-	Strategy string            `yaml:"strategy"`   // concurrent, blocking or waiting
-	Env      map[string]string `yaml:"env"`        // for the check
-	Checking string            `yaml:"check_time"` // how long the check may take
-	Patience time.Duration     `yaml:"patience"`   // of waiting: how long to look for a moment without need; default 30s
-	GiveUp   bool              `yaml:"give_up"`    // of waiting: don't switch when none comes
+	Version  string            `yaml:"version"`                                       // to be shipped
+	Old      string            `yaml:"old"`                                           // that serves now; found out when only one runs
+	Wish     int               `yaml:"wish" default:"as many as the old version has"` // instances to wait for; default: as many as the old version has
+	Check    string            `yaml:"check"`                                         // command that must succeed
+	Strategy string            `yaml:"strategy"`                                      // concurrent, blocking or waiting
+	Env      map[string]string `yaml:"env"`                                           // for the check
+	Checking string            `yaml:"check_time"`                                    // how long the check may take
+	Patience time.Duration     `yaml:"patience"`                                      // of waiting: how long to look for a moment without need; default 30s
+	GiveUp   bool              `yaml:"give_up"`                                       // of waiting: don't switch when none comes
 
 	// Bounds of its own for the guard of a ramp, kept in the release by ship.
 	MaxFailures string `yaml:"max_failures"`
@@ -61,8 +61,8 @@ func readManifest(path string) (map[string]module, error) {
 	var m struct {
 		Modules map[string]module `yaml:"modules"`
 	}
-	if err := yaml.UnmarshalWithOptions(text, &m, yaml.Strict()); err != nil {
-		return nil, quote.Errorf("read the manifest: %s: %s", cmp.Or(path, manifestFile), quote.Lines(yaml.FormatError(err, false, true)))
+	if err := yamlfile.Unmarshal(cmp.Or(path, manifestFile), text, &m); err != nil {
+		return nil, quote.Errorf("read the manifest: %w", err)
 	}
 	for name, mod := range m.Modules {
 		if err := checkSettings(mod.settings()); err != nil {

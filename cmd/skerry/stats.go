@@ -14,6 +14,7 @@ import (
 
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/health"
+	"github.com/skerry/skerry/internal/number"
 	"github.com/spf13/cobra"
 )
 
@@ -184,7 +185,7 @@ func failedShare(r *health.Row) string {
 	if r.Failures() == 0 {
 		return "0"
 	}
-	return fmt.Sprintf("%d (%.2g%%)", r.Failures(), 100*float64(r.Failures())/float64(r.Calls()))
+	return fmt.Sprintf("%d (%s%%)", r.Failures(), number.Percent(float64(r.Failures())/float64(r.Calls()), 2))
 }
 
 // failureKinds names every outcome that is not plain success.

@@ -57,7 +57,7 @@ func (f *File) Find(name, hint, method string) (*Service, error) {
 		if i := slices.Index(names, name); i >= 0 {
 			return all[i], nil
 		}
-		return nil, fmt.Errorf("%s has no service %q%s; it declares %s", f.Path, name, DidYouMean(name, names), strings.Join(names, ", "))
+		return nil, fmt.Errorf("%s has no service %q%s; it declares %s", f.Path, name, didYouMean(name, names), strings.Join(names, ", "))
 	}
 	if len(all) == 1 {
 		return all[0], nil

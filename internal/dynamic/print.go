@@ -89,7 +89,8 @@ func appendDouble(b []byte, f float64) []byte {
 	case math.IsInf(f, -1):
 		return append(b, `"-Infinity"`...)
 	}
-	return strconv.AppendFloat(b, f, 'g', -1, 64)
+	text, _ := json.Marshal(f) // a number; with an exponent only when it is very large or small
+	return append(b, text...)
 }
 
 func appendList(b []byte, list []value, spec compile.TypeSpec) []byte {

@@ -9,9 +9,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/goccy/go-yaml"
 	"github.com/skerry/skerry/internal/quote"
 	"github.com/skerry/skerry/internal/statedir"
+	"github.com/skerry/skerry/internal/yamlfile"
 	"github.com/skerry/skerry/registry"
 )
 
@@ -43,8 +43,8 @@ func ReadFile(path string) ([]Entry, error) {
 		return nil, fmt.Errorf("read providers: %w", err)
 	}
 	var list []Entry
-	if err := yaml.UnmarshalWithOptions(data, &list, yaml.Strict()); err != nil {
-		return nil, quote.Errorf("read providers: %s: %s", path, quote.Lines(yaml.FormatError(err, false, true)))
+	if err := yamlfile.Unmarshal(path, data, &list); err != nil {
+		return nil, quote.Errorf("read providers: %w", err)
 	}
 	if len(list) == 0 {
 		return nil, fmt.Errorf("read providers: %s lists none", path)
