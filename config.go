@@ -7,8 +7,8 @@ import (
 
 // Config is what a node is told, by a YAML file (see [ReadConfig]) or in Go.
 // Every field has a default and the zero value means it, so that Config{} is
-// a node of the cluster "default" that speaks on every real interface of its
-// LAN. docs/configuration.md lists all keys; a test keeps it equal to the
+// a node of the cluster "default"; without a site key it is found on its own
+// host alone. docs/configuration.md lists all keys; a test keeps it equal to the
 // tags here.
 type Config struct {
 	// Cluster names the system. Nodes of different clusters share a wire or a

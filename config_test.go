@@ -142,7 +142,7 @@ func TestConfigProblems(t *testing.T) {
 		{"text for keys", "database: postgres://db\n", []string{":1: database: want keys and values (url, heartbeat, expiry, poll), got \"postgres://db\""}},
 		{"bool", "consumers: {auth: {zone_first: 1x}}\n", []string{`:1: consumers.auth.zone_first: want true or false, got "1x"`}},
 		{"CIDR", "lan:\n  interfaces:\n    - eth0\n    - 10.0.0.0/99\n", []string{`:4: lan.interfaces[1]: "10.0.0.0/99" is no CIDR`}},
-		{"name", "service: {name: \"auth service\"}\n", []string{`:1: service.name: the name "auth service": character ' ' at byte 5`}},
+		{"name", "service: {name: \"auth service\"}\n", []string{`:1: service.name: the name "auth service": character ' ' in place 5`}},
 		{"consumer's name", "consumers:\n  a/b: {}\n", []string{`:2: consumers.a/b: the name "a/b": character '/'`}},
 		{"listen", "service: {name: a, listen: 9090}\n", []string{`:1: service.listen: "9090" is no host:port; write`}},
 		{"two ports", "services:\n- {name: a, listen: \":1\"}\n- {name: b, listen: \":2\"}\n",

@@ -167,6 +167,7 @@ type outcome struct {
 	TookMS    float64         `json:"took_ms"`
 	took      string          // the same for people
 	Unknown   int             `json:"unknown_fields,omitempty"` // in the reply, not in the .thrift file
+	NotUTF8   int             `json:"texts_not_utf8,omitempty"` // in the reply; their bytes are shown as \xNN
 }
 
 func (a *app) exchange(ctx context.Context, client thrift.TClient, r callRequest, m *dynamic.Method, args *dynamic.Struct) error {
@@ -184,7 +185,7 @@ func (a *app) exchange(ctx context.Context, client thrift.TClient, r callRequest
 	}
 	took := time.Since(begin)
 	o := outcome{Service: r.service, Method: m.Name, TookMS: float64(took.Microseconds()) / 1e3, took: number.Latency(took),
-		Instance: cmp.Or(meta.Headers["sk-i"], r.instance), Version: meta.Headers["sk-v"], Unknown: result.Unknown}
+		Instance: cmp.Or(meta.Headers["sk-i"], r.instance), Version: meta.Headers["sk-v"], Unknown: result.Unknown, NotUTF8: result.NotUTF8}
 	thrown := false
 	if o.Exception, o.Fields, thrown = result.Exception(); !thrown && !m.OneWay {
 		value, ok := result.Value()
@@ -215,7 +216,10 @@ func (a *app) printOutcome(o outcome, oneway bool) error {
 		a.printf("%s\n", indent(o.Value))
 	}
 	if o.Unknown > 0 {
-		a.note("The reply has %d fields that the .thrift file does not know.", o.Unknown)
+		a.note("The reply has %s that the .thrift file does not know.", count(o.Unknown, "field", "s"))
+	}
+	if o.NotUTF8 > 0 {
+		a.note(`%s of the reply: no UTF-8 (GBK, perhaps); shown byte by byte, as \xNN. A service sends UTF-8, or declares binary.`, count(o.NotUTF8, "text", "s"))
 	}
 	a.note("%s", strings.Join(strings.Fields(fmt.Sprintf("%s %s %s %s", o.Service, o.Version, o.Instance, o.took)), " "))
 	return failed

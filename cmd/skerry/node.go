@@ -124,6 +124,9 @@ func (a *app) watch(ctx context.Context, service string) error {
 			if e.Missed > 0 {
 				a.note("%d changes came too fast and are not shown", e.Missed)
 			}
+			if err := a.out.Err(); err != nil {
+				return err
+			}
 		}
 	}
 }

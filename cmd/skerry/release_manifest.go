@@ -14,6 +14,7 @@ import (
 	"github.com/skerry/skerry/internal/quote"
 	"github.com/skerry/skerry/internal/statedir"
 	"github.com/skerry/skerry/internal/yamlfile"
+	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rollout"
 )
 
@@ -64,12 +65,24 @@ func readManifest(path string) (map[string]module, error) {
 	if err := yamlfile.Unmarshal(cmp.Or(path, manifestFile), text, &m); err != nil {
 		return nil, quote.Errorf("read the manifest: %w", err)
 	}
-	for name, mod := range m.Modules {
-		if err := checkSettings(mod.settings()); err != nil {
+	for _, name := range slices.Sorted(maps.Keys(m.Modules)) {
+		mod := m.Modules[name]
+		if err := errors.Join(checkNames(name, mod), checkSettings(mod.settings()), mod.checkNumbers()); err != nil {
 			return nil, fmt.Errorf("manifest %s: module %s: %w", cmp.Or(path, manifestFile), name, err)
 		}
 	}
 	return m.Modules, nil
+}
+
+// checkNumbers refuses the numbers of a manifest that mean nothing.
+func (m module) checkNumbers() error {
+	switch {
+	case m.Wish < 0:
+		return fmt.Errorf("wish: %d: want a number of instances", m.Wish)
+	case m.Patience < 0:
+		return errors.New("patience: want a duration such as 30s")
+	}
+	return nil
 }
 
 // or fills what m leaves out.
@@ -117,6 +130,13 @@ func checkSettings(values map[string]string) error {
 	if values[checkKey] != "" {
 		return errors.New("check: a release keeps no command, as ship runs none that comes from the site; " +
 			"name it in your own release.yaml (modules: MODULE: {check: COMMAND}), or by skerry release ship MODULE --check COMMAND")
+	}
+	for _, key := range []string{"version", "old"} {
+		if v := values[key]; v != "" {
+			if err := registry.CheckName(key, v); err != nil {
+				return err
+			}
+		}
 	}
 	if w := values["wish"]; w != "" {
 		if n, err := strconv.Atoi(w); err != nil || n < 1 {

@@ -1,6 +1,7 @@
 package dynamic
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -19,7 +20,7 @@ var ErrValue = errors.New("does not fit the .thrift file")
 // Args reads a JSON object as the arguments of a method, by name. A method
 // with one argument of a struct type also takes that struct's own object.
 func (m *Method) Args(data []byte) (*Struct, error) {
-	if len(strings.TrimSpace(string(data))) == 0 {
+	if data = bytes.TrimPrefix(data, []byte("\ufeff")); len(bytes.TrimSpace(data)) == 0 {
 		data = []byte("{}")
 	}
 	root, err := parseJSON(data)

@@ -24,10 +24,10 @@ type Entry struct {
 	Also     []string          `yaml:"also"`     // further registrations of the same address: NAME, NAME/VERSION or /VERSION
 	Protocol string            `yaml:"protocol"` // default framed-binary
 	Check    string            `yaml:"check"`    // tcp, thrift, thrift:METHOD or http:/PATH; default tcp
-	Every    time.Duration     `yaml:"every"`
+	Every    time.Duration     `yaml:"every" default:"5s"`
 	Timeout  time.Duration     `yaml:"timeout"`
-	Failures int               `yaml:"failures"`
-	Weight   int               `yaml:"weight"`
+	Failures int               `yaml:"failures" default:"3"`
+	Weight   int               `yaml:"weight" default:"100" zero:"-1 lists the instance without sending it calls"`
 	Zone     string            `yaml:"zone"`
 	Tags     map[string]string `yaml:"tags"`
 	TLS      bool              `yaml:"tls"`
