@@ -13,9 +13,11 @@ import (
 	"time"
 
 	"github.com/apache/thrift/lib/go/thrift"
+	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/internal/dynamic"
 	"github.com/skerry/skerry/internal/number"
 	"github.com/skerry/skerry/internal/quote"
+	"github.com/skerry/skerry/internal/suggest"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rpc"
 	"github.com/spf13/cobra"
@@ -105,7 +107,40 @@ func (a *app) call(ctx context.Context, r callRequest) error {
 		return err
 	}
 	defer done()
-	return a.exchange(ctx, client, r, m, args)
+	err = a.exchange(ctx, client, r, m, args)
+	switch code := rpc.CodeOf(err); {
+	case err == nil:
+		return nil
+	case code == rpc.NoInstance && r.instance == "":
+		return unreachablef("%w%s\nSee who is listed: skerry ls; and what is wrong here: skerry doctor", err, a.similar(ctx, r.service))
+	case code == rpc.DeadlineExceeded:
+		return unreachablef("%w\nIt had %v; give it longer by --timeout %v", err, a.flags.timeout, longer(a.flags.timeout))
+	}
+	return err
+}
+
+// similar is the service that was probably meant by a name that is not listed.
+func (a *app) similar(ctx context.Context, service string) string {
+	n, _, err := a.open(ctx, skerry.WithAllServices())
+	if err != nil {
+		return ""
+	}
+	defer n.Close()
+	var names []string
+	for _, e := range a.look(ctx, n, "").Instances {
+		names = append(names, e.Service)
+	}
+	return suggest.DidYouMean(service, names)
+}
+
+// longer is a round time that is well above d.
+func longer(d time.Duration) time.Duration {
+	for _, t := range []time.Duration{10 * time.Second, 30 * time.Second, time.Minute, 5 * time.Minute} {
+		if t >= 2*d {
+			return t
+		}
+	}
+	return 2 * d
 }
 
 // readBody takes the arguments from the command line, a file or stdin.
@@ -238,9 +273,7 @@ func indent(raw json.RawMessage) quote.Safe {
 // somebody refused.
 func callError(err error) error {
 	switch rpc.CodeOf(err) {
-	case rpc.NoInstance:
-		return unreachablef("%w\nSee who is listed: skerry ls; and what is wrong here: skerry doctor", err)
-	case rpc.Unreachable, rpc.ConnectionLost, rpc.DeadlineExceeded, rpc.BreakerOpen:
+	case rpc.NoInstance, rpc.Unreachable, rpc.ConnectionLost, rpc.DeadlineExceeded, rpc.BreakerOpen:
 		return unreachablef("%w", err)
 	}
 	return problemf("%w", err)

@@ -73,6 +73,9 @@ SKERRY_SETTING_KEY. These values come from the site: a script quotes them
 	c.Flags().StringVar(&sh.file, "file", "", "manifest `FILE` (default ./release.yaml)")
 	c.Flags().DurationVar(&sh.wait, "wait", 5*time.Minute, "how long to wait for the instances")
 	c.MarkFlagFilename("file", "yaml", "yml")
+	c.ValidArgsFunction = a.completeModule
+	c.RegisterFlagCompletionFunc("version", a.completeVersion)
+	c.RegisterFlagCompletionFunc("old", a.completeVersion)
 	c.RegisterFlagCompletionFunc("strategy", cobra.FixedCompletions([]string{"concurrent", "blocking", "waiting"}, cobra.ShellCompDirectiveNoFileComp))
 	return c
 }

@@ -47,6 +47,8 @@ else from the statistics logs of this host, or from the log files of --log.
 They are written every 30 s: what happened since then is not there yet.
 VERSION is the one that was called, whichever side counted.
 
+Exit code 1 when nothing was counted.
+
 P50 of several rows is the mean weighted by calls, P99 the largest.
 
 --refused asks the running processes instead what they have refused since their
@@ -100,13 +102,17 @@ func (a *app) stats(ctx context.Context, q statsQuery) error {
 		return err
 	}
 	rows = health.Sum(rows, groupings[q.by])
-	if a.flags.json {
-		return a.printJSON(map[string]any{"source": source, "since": q.since.String(), "rows": rows})
-	}
+	var empty error
 	if len(rows) == 0 {
+		empty = &exitError{exitProblem, nil}
+	}
+	if a.flags.json {
+		return errors.Join(a.printJSON(map[string]any{"source": source, "since": q.since.String(), "rows": rows}), empty)
+	}
+	if empty != nil {
 		a.printf("No calls of %s in the last %v in %s.\nCounts are written every 30 s; try a longer --since, or --log FILES of another process.\n",
 			orAll(q.service), q.since, source)
-		return nil
+		return empty
 	}
 	a.statsTable(rows, q.by)
 	return nil

@@ -19,9 +19,9 @@
 // Every mistake is reported at once, each with its JSON path and, for a
 // misspelt name, with the nearest right one. Entries of a map are printed in
 // the order of their keys. A text that is no UTF-8 (GBK, say) is refused in
-// arguments; in a reply its bytes are shown as \xNN and the text is counted.
-// A reply may hold fields that the
-// .thrift file does not know: they are skipped and counted, never an error.
+// arguments; in a reply its bytes are shown as \xNN and the text is counted. A
+// reply may hold fields that the .thrift file does not know: they are skipped
+// and counted, never an error.
 //
 // # Limits
 //

@@ -12,18 +12,17 @@ import (
 // place is where the parser stopped.
 var place = regexp.MustCompile(`file "([^"]+)": parse error line (\d+)`)
 
-// What the parser does not know, by the line where it stops.
-var (
-	annotatedNamespace = regexp.MustCompile(`^\s*namespace\b[^(]*\(`)
-	withoutID          = regexp.MustCompile(`[(,]\s*(?:required\s+|optional\s+)?[\w.<>, ]+\s+\w+\s*[,)=]`)
-	withID             = regexp.MustCompile(`[(,]\s*-?\d+\s*:`)
-)
+// annotatedNamespace is a line at which it stops.
+var annotatedNamespace = regexp.MustCompile(`^\s*namespace\b[^(]*\(`)
 
 // unsupported is the end of an error about something that Apache's compiler
 // takes and this one does not, "" for other errors.
 func unsupported(text string) string {
 	if strings.Contains(text, `unknown identifier "uuid"`) {
-		return "; the type uuid is not supported here: declare it as binary or string"
+		return "; the type uuid is not supported here: call the method by generated code"
+	}
+	if strings.Contains(text, "field IDs must be in the range") {
+		return "; arguments and fields need their ids here; Apache's compiler counts -1, -2, … where there are none, and these can't be written: call the method by generated code"
 	}
 	if strings.Contains(text, "unexpected '&'") {
 		return "; references with & are not supported here: take the & out, the data is the same"
@@ -42,11 +41,8 @@ func unsupported(text string) string {
 	if number < 1 || number > len(lines) {
 		return ""
 	}
-	switch line := lines[number-1]; {
-	case annotatedNamespace.MatchString(line):
+	if annotatedNamespace.MatchString(lines[number-1]) {
 		return "; annotations of a namespace are not supported here: take them out"
-	case withoutID.MatchString(line) && !withID.MatchString(line):
-		return "; arguments and fields need their ids here: write 1: before the first"
 	}
 	return ""
 }
