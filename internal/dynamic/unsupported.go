@@ -12,8 +12,11 @@ import (
 // place is where the parser stopped.
 var place = regexp.MustCompile(`file "([^"]+)": parse error line (\d+)`)
 
-// annotatedNamespace is a line at which it stops.
-var annotatedNamespace = regexp.MustCompile(`^\s*namespace\b[^(]*\(`)
+// Lines at which it stops.
+var (
+	annotatedNamespace = regexp.MustCompile(`^\s*namespace\b[^(]*\(`)
+	reference          = regexp.MustCompile(`:\s*[\w.]+\s*&\s*\w`)
+)
 
 // unsupported is the end of an error about something that Apache's compiler
 // takes and this one does not, "" for other errors.
@@ -22,10 +25,8 @@ func unsupported(text string) string {
 		return "; the type uuid is not supported here: call the method by generated code"
 	}
 	if strings.Contains(text, "field IDs must be in the range") {
-		return "; arguments and fields need their ids here; Apache's compiler counts -1, -2, … where there are none, and these can't be written: call the method by generated code"
-	}
-	if strings.Contains(text, "unexpected '&'") {
-		return "; references with & are not supported here: take the & out, the data is the same"
+		return "; arguments and fields need their ids here; Apache's compiler counts -1, -2, … where there are none, " +
+			"and these can't be written: call the method by generated code"
 	}
 	found := place.FindStringSubmatch(text)
 	if found == nil {
@@ -41,8 +42,11 @@ func unsupported(text string) string {
 	if number < 1 || number > len(lines) {
 		return ""
 	}
-	if annotatedNamespace.MatchString(lines[number-1]) {
+	switch line := lines[number-1]; {
+	case annotatedNamespace.MatchString(line):
 		return "; annotations of a namespace are not supported here: take them out"
+	case reference.MatchString(line):
+		return "; references with & are not supported here: take the & out, the data is the same"
 	}
 	return ""
 }
