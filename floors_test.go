@@ -81,6 +81,7 @@ var top = map[string][]string{
 
 	"consistency/": {"", "rpc", "rollout", "internal/run"},
 	"test/attack/": {"", "registry", "rpc", "rollout", "internal/wire", "internal/sitekey", "internal/sitetls", "internal/sshsig"},
+	"test/soak/":   {"", "consistency/hop", "internal/lab", "internal/pgtest"},
 }
 
 func TestFloors(t *testing.T) {
