@@ -7,8 +7,8 @@ import (
 
 // Config is what a node is told, by a YAML file (see [ReadConfig]) or in Go.
 // Every field has a default and the zero value means it, so that Config{} is
-// a node of the cluster "default" that speaks on every real interface of its
-// LAN. docs/configuration.md lists all keys; a test keeps it equal to the
+// a node of the cluster "default"; without a site key it is found on its own
+// host alone. docs/configuration.md lists all keys; a test keeps it equal to the
 // tags here.
 type Config struct {
 	// Cluster names the system. Nodes of different clusters share a wire or a
@@ -96,7 +96,7 @@ type Service struct {
 
 	// Weight is the instance's share of the calls against its peers, 1 to
 	// 10,000; -1 lists it without sending it any calls.
-	Weight int `yaml:"weight" unit:"share" default:"100"`
+	Weight int `yaml:"weight" unit:"share" default:"100" zero:"-1 lists the instance without sending it calls"`
 
 	// Zone of the instance. Default: the zone of the process.
 	Zone string `yaml:"zone"`

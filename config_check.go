@@ -16,6 +16,7 @@ import (
 	"github.com/skerry/skerry/internal/heap"
 	"github.com/skerry/skerry/internal/mask"
 	"github.com/skerry/skerry/internal/statedir"
+	"github.com/skerry/skerry/internal/suggest"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/registry/postgres"
 )
@@ -116,8 +117,7 @@ func (s Service) check(p *problems, key string) {
 	if s.Weight < -1 || s.Weight > registry.MaxWeight {
 		p.at(key+".weight", "%d is not in 1..%d, nor -1 for no calls", s.Weight, registry.MaxWeight)
 	}
-	probe := registry.Instance{Service: "x", Host: "x", Port: 1, Tags: s.Tags}
-	if err := registry.Check(probe); err != nil {
+	if err := registry.CheckTags("the tags", s.Tags); err != nil {
 		p.at(key+".tags", "%s", plain(err))
 	}
 }
@@ -169,8 +169,11 @@ func (l LAN) check(p *problems) {
 		}
 	}
 	for i, seed := range l.Seeds {
+		key := "lan.seeds[" + strconv.Itoa(i) + "]"
 		if strings.Contains(seed, ":") && net.ParseIP(seed) == nil {
-			checkHostPort(p, "lan.seeds["+strconv.Itoa(i)+"]", seed, false)
+			checkHostPort(p, key, seed, false)
+		} else {
+			checkHost(p, key, seed)
 		}
 	}
 }
@@ -246,7 +249,7 @@ func plain(err error) string {
 }
 
 func checkHostPort(p *problems, key, addr string, zeroPort bool) {
-	_, port, err := net.SplitHostPort(addr)
+	host, port, err := net.SplitHostPort(addr)
 	n, errPort := strconv.ParseUint(port, 10, 16)
 	if err != nil || errPort != nil || n == 0 && !zeroPort {
 		also := ""
@@ -254,15 +257,29 @@ func checkHostPort(p *problems, key, addr string, zeroPort bool) {
 			also = `, or ":9090" for every address of this host`
 		}
 		p.at(key, `%q is no host:port; write "10.0.0.5:9090"%s`, addr, also)
+		return
+	}
+	if ip := net.ParseIP(host); zeroPort && (host == "" || ip != nil && ip.IsUnspecified()) {
+		return // every address of this host
+	}
+	checkHost(p, key, host)
+}
+
+// checkHost refuses what no other host could connect to.
+func checkHost(p *problems, key, host string) {
+	if err := registry.CheckHost("the host", host); err != nil {
+		p.at(key, "%s", plain(err))
 	}
 }
 
 func checkAdvertise(p *problems, key, addr string) {
 	switch {
-	case addr == "" || net.ParseIP(addr) != nil:
+	case addr == "":
 	case strings.Contains(addr, "/"):
 		checkCIDR(p, key, addr)
-	case strings.Contains(addr, ":"):
+	case !strings.Contains(addr, ":") || net.ParseIP(addr) != nil:
+		checkHost(p, key, addr)
+	default:
 		if host, _, err := net.SplitHostPort(addr); err == nil && host == "" {
 			p.at(key, "%q names no host that others could connect to", addr)
 			return
@@ -289,11 +306,7 @@ func oneOf[T ~string](p *problems, key string, got T, known ...T) {
 	for i, k := range known {
 		names[i] = string(k)
 	}
-	hint := ""
-	if best := closest(string(got), names); best != "" {
-		hint = "; did you mean " + best + "?"
-	}
-	p.at(key, "%q is none of %s%s", string(got), strings.Join(names, ", "), hint)
+	p.at(key, "%q is none of %s%s", string(got), strings.Join(names, ", "), suggest.DidYouMean(string(got), names))
 }
 
 func atLeast(p *problems, key string, got, least time.Duration, noneAllowed bool) {

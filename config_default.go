@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+
+	"github.com/skerry/skerry/internal/yamlfile"
 )
 
 // WithDefaults returns the configuration with every default written out and
@@ -23,11 +25,29 @@ func (c Config) WithDefaults() Config {
 		services[i] = s
 	}
 	c.Services = services
+	c.Consumers = c.withDefaultConsumers()
+	c.Gateway.Routes = slices.Clone(c.Gateway.Routes)
+	for i := range c.Gateway.Routes {
+		fillDefaults(reflect.ValueOf(&c.Gateway.Routes[i]).Elem())
+	}
 	c.Site = c.Site.withDefaults()
 	if c.StateDir == "" {
 		c.StateDir = defaultStateDir()
 	}
 	return c
+}
+
+// withDefaultConsumers are the rules as they hold: each consumer's own, then
+// those of "*", then the defaults.
+func (c Config) withDefaultConsumers() map[string]Consumer {
+	if c.Consumers == nil {
+		return nil
+	}
+	all := make(map[string]Consumer, len(c.Consumers))
+	for name := range c.Consumers {
+		all[name] = c.consumer(name)
+	}
+	return all
 }
 
 // entry reports whether calls of the method may begin traces.
@@ -62,7 +82,7 @@ func fillDefaults(v reflect.Value) {
 			field.Set(reflect.New(field.Type().Elem()))
 			field = field.Elem()
 		}
-		if err := setScalar(field, text, tag.Get("unit")); err != nil {
+		if err := yamlfile.SetScalar(field, text, tag.Get("unit")); err != nil {
 			panic(fmt.Sprintf("skerry: default of %s: %v", v.Type().Field(i).Name, err)) // a wrong tag; every test finds it
 		}
 	}

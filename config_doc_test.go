@@ -42,7 +42,7 @@ func TestConfigurationPage(t *testing.T) {
 func tableOf(typ reflect.Type, prefix string) (rows []string) {
 	for i := range typ.NumField() {
 		f := typ.Field(i)
-		key := joinKey(prefix, f.Tag.Get("yaml"))
+		key := strings.TrimPrefix(prefix+"."+f.Tag.Get("yaml"), ".")
 		switch inner := f.Type; {
 		case inner.Kind() == reflect.Struct:
 			rows = append(rows, tableOf(inner, key)...)

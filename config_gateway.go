@@ -1,7 +1,6 @@
 package skerry
 
 import (
-	"cmp"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -48,12 +47,12 @@ type GatewayTLS struct {
 
 // Route leads the requests of a path to a service.
 type Route struct {
-	Path    string        `yaml:"path"`          // with all that lies below it; the longest path wins
-	Host    string        `yaml:"host"`          // of the requests; empty for any
-	Service string        `yaml:"service"`       // its instances have protocol http, unless thrift is set
-	Strip   bool          `yaml:"strip"`         // the service does not see the path
-	Slash   string        `yaml:"encoded_slash"` // "refuse" refuses %2F and %5C in paths; "pass", the default, lets them pass
-	Timeout time.Duration `yaml:"timeout"`       // until the response begins; default 30 s
+	Path    string        `yaml:"path"`                         // with all that lies below it; the longest path wins
+	Host    string        `yaml:"host"`                         // of the requests; empty for any
+	Service string        `yaml:"service"`                      // its instances have protocol http, unless thrift is set
+	Strip   bool          `yaml:"strip"`                        // the service does not see the path
+	Slash   string        `yaml:"encoded_slash" default:"pass"` // "refuse" refuses %2F and %5C in paths; "pass", the default, lets them pass
+	Timeout time.Duration `yaml:"timeout" default:"30s"`        // until the response begins
 
 	Thrift    string   `yaml:"thrift"`    // .thrift file of a Thrift service: POST path/Method
 	Interface string   `yaml:"interface"` // service in that file, when it declares several
@@ -102,7 +101,7 @@ func (g Gateway) check(p *problems) {
 		if r.Timeout < 0 {
 			p.at(key+".timeout", `"none" makes no sense here; leave it out for 30s`)
 		}
-		oneOf(p, key+".encoded_slash", cmp.Or(r.Slash, "pass"), "pass", "refuse")
+		oneOf(p, key+".encoded_slash", r.Slash, "pass", "refuse")
 		id := strings.ToLower(strings.TrimSuffix(r.Host, ".")) + " " + strings.TrimSuffix(r.Path, "/")
 		if other, twice := first[id]; twice {
 			p.at(key+".path", "%s leads somewhere in gateway.routes[%d] already", r.Path, other)

@@ -1,17 +1,11 @@
 package skerry
 
 import (
-	"errors"
 	"fmt"
 	"os"
-	"reflect"
-	"strings"
-
-	"github.com/goccy/go-yaml"
-	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
 
 	"github.com/skerry/skerry/internal/statedir"
+	"github.com/skerry/skerry/internal/yamlfile"
 )
 
 // ReadConfig reads a configuration file and checks it. All that is wrong with
@@ -24,8 +18,8 @@ import (
 // file holds, without its final line break; $${ is a plain ${. In user,
 // password and parameters of database.url the text is percent-encoded, so that
 // it may hold any character. Nothing else is expanded, and no command is run.
-// Durations are
-// written with a unit ("30s", "3m", "500ms"), or "none" where none makes
+// Durations are written
+// with a unit ("30s", "3m", "500ms"), or "none" where none makes
 // sense; sizes as bytes or with a unit ("64KiB", "16MiB").
 func ReadConfig(path string) (Config, error) {
 	text, err := statedir.ReadNamed(path, maxConfig)
@@ -37,7 +31,7 @@ func ReadConfig(path string) (Config, error) {
 
 // Sizes of the files that a configuration consists of.
 const (
-	maxConfig = 1 << 20
+	maxConfig = yamlfile.MaxFile
 	maxValue  = 64 << 10 // of ${file:PATH}
 )
 
@@ -45,10 +39,12 @@ const (
 // in errors.
 func ParseConfig(path string, text []byte) (Config, error) {
 	var c Config
-	p := &problems{file: path, lines: map[string]int{}}
-	if root := parseYAML(p, text); root != nil {
-		d := decoder{problems: p, anchors: map[string]ast.Node{}, env: os.LookupEnv, readFile: readValue}
-		d.value(root, reflect.ValueOf(&c).Elem(), "", "")
+	doc := yamlfile.Decode(text, &c, func(key, text string) (string, error) {
+		return expand(text, key == urlKey, os.LookupEnv, readValue)
+	})
+	p := &problems{file: path, lines: doc.Lines}
+	for _, found := range doc.Problems {
+		p.add(found.Line, found.Key, "%s", found.Text)
 	}
 	c.check(p)
 	return c, p.err()
@@ -56,32 +52,3 @@ func ParseConfig(path string, text []byte) (Config, error) {
 
 // readValue reads what stands for ${file:PATH}.
 func readValue(path string) ([]byte, error) { return statedir.ReadNamed(path, maxValue) }
-
-// parseYAML returns the document, nil when it is empty or is none.
-func parseYAML(p *problems, text []byte) ast.Node {
-	file, err := parser.ParseBytes(text, 0, parser.AllowDuplicateMapKey()) // the decoder reports duplicates with their keys
-	if err != nil {
-		line, message := 0, err.Error()
-		var y yaml.Error
-		if errors.As(err, &y) {
-			line, message = y.GetToken().Position.Line, y.GetMessage()
-		}
-		hint := ""
-		if strings.Contains(string(text), "\t") {
-			hint = "; YAML is indented with spaces, never with tabs"
-		}
-		p.add(line, "", "no YAML: %s%s", message, hint)
-		return nil
-	}
-	var root ast.Node
-	for _, doc := range file.Docs {
-		switch {
-		case doc.Body == nil:
-		case root != nil:
-			p.add(doc.Body.GetToken().Position.Line, "", "a second document; a configuration is one")
-		default:
-			root = doc.Body
-		}
-	}
-	return root
-}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/internal/lab"
+	"github.com/skerry/skerry/internal/yamlfile"
 )
 
 // read parses a configuration as ReadConfig does.
@@ -101,7 +102,7 @@ consumers:
 	check("version", c.Services[0].Version, "1.10")
 	check("merged", c.Services[1].Name+c.Services[1].Version+c.Services[1].Tags["rack"], "auth24")
 	check("escaped", c.Services[0].Tags["note"], "${x}")
-	check("none", c.Stop.Grace, none)
+	check("none", c.Stop.Grace, yamlfile.None)
 	check("no floor", c.Memory.Floor, -1)
 	check("frame", c.Limits.Frame, 64<<10)
 	check("own retries", *c.consumer("auth").Retries, 0)
@@ -141,7 +142,7 @@ func TestConfigProblems(t *testing.T) {
 		{"text for keys", "database: postgres://db\n", []string{":1: database: want keys and values (url, heartbeat, expiry, poll), got \"postgres://db\""}},
 		{"bool", "consumers: {auth: {zone_first: 1x}}\n", []string{`:1: consumers.auth.zone_first: want true or false, got "1x"`}},
 		{"CIDR", "lan:\n  interfaces:\n    - eth0\n    - 10.0.0.0/99\n", []string{`:4: lan.interfaces[1]: "10.0.0.0/99" is no CIDR`}},
-		{"name", "service: {name: \"auth service\"}\n", []string{`:1: service.name: the name "auth service": character ' ' at byte 5`}},
+		{"name", "service: {name: \"auth service\"}\n", []string{`:1: service.name: the name "auth service": character ' ' in place 5`}},
 		{"consumer's name", "consumers:\n  a/b: {}\n", []string{`:2: consumers.a/b: the name "a/b": character '/'`}},
 		{"listen", "service: {name: a, listen: 9090}\n", []string{`:1: service.listen: "9090" is no host:port; write`}},
 		{"two ports", "services:\n- {name: a, listen: \":1\"}\n- {name: b, listen: \":2\"}\n",
@@ -149,6 +150,17 @@ func TestConfigProblems(t *testing.T) {
 		{"two of one name", "services:\n- name: a\n- name: a\n", []string{":3: services[1].name: a  stands in services[0] already"}},
 		{"weight", "service: {name: a, weight: 20000}\n", []string{":1: service.weight: 20000 is not in 1..10000"}},
 		{"advertise", "service: {name: a, advertise: \":7000\"}\n", []string{":1: service.advertise: \":7000\" names no host"}},
+		{"advertise everything", "service: {name: a, advertise: 0.0.0.0}\n", []string{":1: service.advertise: the host is 0.0.0.0, to which no connection can be made"}},
+		{"advertise everything, port", "service: {name: a, advertise: \"[::]:9\"}\n", []string{":1: service.advertise: the host is ::, to which"}},
+		{"advertise to all", "service: {name: a, advertise: 239.1.2.3}\n", []string{":1: service.advertise: the host is 239.1.2.3, to which"}},
+		{"advertise a blank", "service: {name: a, advertise: \"host name\"}\n", []string{`:1: service.advertise: the host: "host name" is no address`}},
+		{"seed with a blank", "lan: {seeds: [\"host name\"]}\n", []string{`:1: lan.seeds[0]: the host: "host name" is no address`}},
+		{"JDBC", "database: {url: \"jdbc:postgresql://db:5432/site?user=app\"}\n", []string{":1: database.url: this is no PostgreSQL URL"}},
+		{"weight 0", "service: {name: a, weight: 0}\n", []string{":1: service.weight: 0 is not possible here; leave the key out for the default (100); -1 lists the instance"}},
+		{"other zeros", "stats: {keep: 0}\nlan: {port: 0}\n", []string{":1: stats.keep: 0 is not possible", ":2: lan.port: 0 is not possible"}},
+		{"Chinese names", "cluster: 发射场\nservice: {name: a认证, tags: {机架: a}}\n", []string{
+			":1: cluster: the name \"发射场\": character '发' in place 1;", ":2: service.name: the name \"a认证\": character '认' in place 2;", ":2: service.tags: the tags: the key \"机架\": character '机' in place 1;"}},
+		{"UTF-16", "\xff\xfec\x00", []string{":1: this is UTF-16"}},
 		{"TLS pair", "tls: {cert: a.pem}\n", []string{":1: tls.cert: a certificate without its private key; set tls.key"}},
 		{"TLS files", "tls: {cert: /nowhere/c.pem, key: /nowhere/k.pem}\n", []string{":1: tls.cert: open /nowhere/c.pem: no such file"}},
 		{"TLS CA", "tls: {ca: /nowhere/ca.pem}\n", []string{":1: tls.ca: open /nowhere/ca.pem: no such file"}},
@@ -193,29 +205,6 @@ func TestConfigProblems(t *testing.T) {
 				}
 			}
 		})
-	}
-}
-
-func TestSizes(t *testing.T) {
-	good := map[string]int64{"1": 1, "64KiB": 64 << 10, "16 MiB": 16 << 20, "2kB": 2000, "5B": 5, "1GiB": 1 << 30}
-	for text, want := range good {
-		if got, err := parseSize(text); err != nil || got != want {
-			t.Errorf("%q: %d, %v; want %d", text, got, err, want)
-		}
-	}
-	for _, text := range []string{"", "0", "-1", "MiB", "1.5MiB", "99999999999GiB", "1 potato"} {
-		if got, err := parseSize(text); err == nil {
-			t.Errorf("%q: got %d, want an error", text, got)
-		}
-	}
-}
-
-func TestClosest(t *testing.T) {
-	known := []string{"cluster", "mode", "database", "lan", "tls"}
-	for s, want := range map[string]string{"clutser": "cluster", "Mode": "mode", "databse": "database", "quorum": "", "xx": "", strings.Repeat("x", 1e6): ""} {
-		if got := closest(s, known); got != want {
-			t.Errorf("%.20q: got %q, want %q", s, got, want)
-		}
 	}
 }
 

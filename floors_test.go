@@ -27,14 +27,18 @@ var floors = map[string]struct {
 	"internal/refusal":  {0, nil},
 	"internal/statedir": {0, nil},
 	"internal/mask":     {0, nil},
+	"internal/number":   {0, nil},
+	"internal/suggest":  {0, nil},
+	"internal/textfile": {0, nil},
+	"internal/yamlfile": {1, []string{"internal/mask", "internal/quote", "internal/suggest", "internal/textfile"}},
 	"internal/sitetls":  {1, nil},
 
 	"internal/wire": {0, nil}, // generated from idl/skerry.thrift
 	"health":        {1, []string{"internal/quote", "internal/run", "internal/statedir"}},
 	"rollout":       {0, nil},
-	"release":       {1, []string{"rollout", "internal/run"}},
+	"release":       {1, []string{"rollout", "internal/number", "internal/run"}},
 	"registry":      {1, []string{"internal/run"}},
-	"rpc":           {2, []string{"health", "rollout", "internal/run", "internal/sitetls", "internal/wire", "rpc/internal/theader", "rpc/internal/flat"}},
+	"rpc":           {2, []string{"health", "rollout", "internal/number", "internal/run", "internal/sitetls", "internal/wire", "rpc/internal/theader", "rpc/internal/flat"}},
 
 	"rpc/internal/theader": {0, nil},
 	"rpc/internal/flat":    {0, nil},
@@ -47,7 +51,7 @@ var floors = map[string]struct {
 	"broadcast":             {2, []string{"registry", "internal/run", "internal/wire"}},
 	"health/prom":           {2, []string{"health"}},
 	"discovery":             {3, []string{"registry", "rpc", "health", "internal/run", "internal/statedir"}},
-	"":                      {4, []string{"internal/heap", "internal/keyfile", "internal/mask", "internal/quote", "internal/refusal", "internal/run", "internal/sitekey", "internal/sitetls", "internal/sshsig", "internal/statedir", "internal/wire", "health", "registry", "registry/postgres", "broadcast", "rpc", "discovery", "rollout", "release"}},
+	"":                      {4, []string{"internal/heap", "internal/keyfile", "internal/mask", "internal/quote", "internal/refusal", "internal/run", "internal/sitekey", "internal/sitetls", "internal/sshsig", "internal/statedir", "internal/suggest", "internal/wire", "internal/yamlfile", "health", "registry", "registry/postgres", "broadcast", "rpc", "discovery", "rollout", "release"}},
 	"gateway":               {5, []string{"", "internal/dynamic", "internal/run", "health", "registry", "rollout", "rpc"}},
 
 	// Tests only, or used by tests and by the commands only.
@@ -61,7 +65,7 @@ var floors = map[string]struct {
 
 	"internal/operatorkey": {2, []string{"internal/keyfile", "internal/sshsig"}},
 
-	"internal/dynamic": {0, nil}, // Thrift by JSON: skerry call, and the gateway
+	"internal/dynamic": {1, []string{"internal/suggest", "internal/textfile"}}, // Thrift by JSON: skerry call, and the gateway
 }
 
 // testHelpers may be imported by the tests of every package.
@@ -71,7 +75,7 @@ var testHelpers = []string{"internal/lab", "internal/pgtest", "registry/registry
 // top are the trees above the root package: they may import what they list,
 // and nothing imports them.
 var top = map[string][]string{
-	"cmd/":        {"", "health", "registry", "registry/postgres", "broadcast", "discovery", "rpc", "internal/wire", "internal/run", "internal/dynamic", "internal/mask", "internal/quote", "internal/refusal", "internal/statedir", "internal/sitekey", "internal/sitetls", "internal/sshsig", "internal/keyfile", "internal/operatorkey", "gateway", "release", "rollout"},
+	"cmd/":        {"", "health", "registry", "registry/postgres", "broadcast", "discovery", "rpc", "internal/wire", "internal/run", "internal/dynamic", "internal/mask", "internal/number", "internal/quote", "internal/refusal", "internal/statedir", "internal/suggest", "internal/textfile", "internal/yamlfile", "internal/sitekey", "internal/sitetls", "internal/sshsig", "internal/keyfile", "internal/operatorkey", "gateway", "release", "rollout"},
 	"examples/":   {"", "rpc"},
 	"guarantees/": {"", "rpc"},
 

@@ -202,7 +202,7 @@ func TestInternalService(t *testing.T) {
 // last known list on disk (demand D7).
 func TestColdStart(t *testing.T) {
 	hub := &registry.Hub{}
-	config := Config{StateDir: t.TempDir(), Stop: Stop{Grace: none}, Service: Service{Name: "greeter", Advertise: "127.0.0.1"}}
+	config := Config{StateDir: t.TempDir(), Stop: Stop{Grace: -1}, Service: Service{Name: "greeter", Advertise: "127.0.0.1"}}
 	offering(t, config, &greeter{name: "anna"}, memorySite(hub))
 	config = lanOf(config)
 	before := open(t, config, memorySite(hub))

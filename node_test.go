@@ -103,7 +103,7 @@ func TestTwoNodesOnTheLAN(t *testing.T) {
 func TestInvalidServiceName(t *testing.T) {
 	n := open(t, Config{StateDir: "none"}, memorySite(&registry.Hub{}))
 	_, err := wire.NewInternalClient(n.Client("a b")).WhoAmI(t.Context())
-	if !errors.Is(err, registry.ErrInvalid) || !rpc.SafeToRetry(err) || !strings.Contains(err.Error(), `character ' ' at byte 2`) {
+	if !errors.Is(err, registry.ErrInvalid) || !rpc.SafeToRetry(err) || !strings.Contains(err.Error(), `character ' ' in place 2`) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -2,12 +2,15 @@ package skerry
 
 import (
 	"context"
+	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/internal/suggest"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rollout"
 )
@@ -53,8 +56,17 @@ func newOffer(p *provider, service string) (*offer, error) {
 		}
 	}
 	if len(o.entries) == 0 {
-		if len(p.n.cfg.Services) > 0 {
-			p.n.log.Warn("the service is not in the configuration; it is offered without version and tags", "service", service)
+		names := make([]string, len(p.n.cfg.Services))
+		for i, s := range p.n.cfg.Services {
+			names[i] = s.Name
+		}
+		if meant := suggest.Closest(service, names); meant != "" {
+			return nil, fmt.Errorf("%w: the program offers the service %q, and the configuration names %q: one of the two is misspelt, "+
+				"and without its entry the service would have no version and no tags", registry.ErrInvalid, service, meant)
+		}
+		if len(names) > 0 {
+			p.n.log.Warn("the service is not in the configuration; it is offered without version and tags",
+				"service", service, "configured", strings.Join(names, ", "))
 		}
 		o.entries = []Service{{Name: service, Weight: registry.DefaultWeight, Zone: p.n.cfg.Zone}}
 	}

@@ -129,3 +129,23 @@ func TestTransitions(t *testing.T) {
 		}
 	}
 }
+
+// TestMisspeltServiceIsRefused: a service that differs by a slip from the
+// configured one would run without its version.
+func TestMisspeltServiceIsRefused(t *testing.T) {
+	n := &Node{cfg: Config{Services: []Service{{Name: "auth", Version: "v1"}, {Name: "mail"}}}, log: slog.New(slog.DiscardHandler)}
+	p := &provider{n: n}
+	if _, err := newOffer(p, "atuh"); !errors.Is(err, registry.ErrInvalid) || !strings.Contains(err.Error(), `the configuration names "auth"`) {
+		t.Errorf("atuh: %v", err)
+	}
+	for _, service := range []string{"auth", "billing"} {
+		o, err := newOffer(p, service)
+		if err != nil {
+			t.Errorf("%s: %v", service, err)
+			continue
+		}
+		if want := map[string]string{"auth": "v1", "billing": ""}[service]; o.entries[0].Version != want {
+			t.Errorf("%s: version %q", service, o.entries[0].Version)
+		}
+	}
+}

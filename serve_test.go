@@ -64,7 +64,7 @@ func TestDrain(t *testing.T) {
 	}{{"long", 5 * time.Second, ""}, {"short", 50 * time.Millisecond, "1 calls were cut off: they ran for longer than stop.drain (50ms)"}} {
 		t.Run(c.name, func(t *testing.T) {
 			hub := memorySite(&registry.Hub{})
-			config := Config{StateDir: "none", Stop: Stop{Grace: none, Drain: c.drain}, Service: Service{Name: "greeter", Advertise: "127.0.0.1"},
+			config := Config{StateDir: "none", Stop: Stop{Grace: -1, Drain: c.drain}, Service: Service{Name: "greeter", Advertise: "127.0.0.1"},
 				Consumers: map[string]Consumer{"*": {Timeout: 5 * time.Second}}}
 			provider, consumer := open(t, config, hub), open(t, config, hub)
 			entered := make(chan struct{})
@@ -172,7 +172,7 @@ func TestNamesComeAndGo(t *testing.T) {
 
 func TestHandleMistakes(t *testing.T) {
 	hub := memorySite(&registry.Hub{})
-	config := Config{StateDir: "none", Stop: Stop{Grace: none}, Service: Service{Name: "greeter", Advertise: "127.0.0.1"}}
+	config := Config{StateDir: "none", Stop: Stop{Grace: -1}, Service: Service{Name: "greeter", Advertise: "127.0.0.1"}}
 	n := offering(t, config, &greeter{}, hub)
 	p := wire.NewInternalProcessor(&greeter{})
 	taken := config

@@ -27,11 +27,7 @@ type thriftEdge struct {
 }
 
 func newThriftEdge(g *Gateway, r Route) (*thriftEdge, error) {
-	file, err := dynamic.Load(r.Thrift, r.Include...)
-	if err != nil {
-		return nil, err
-	}
-	methods, err := file.Find(r.Interface, r.Service, "")
+	methods, err := r.methods()
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"fmt"
+	"maps"
 	"net"
 	"slices"
 	"strings"
@@ -28,16 +29,27 @@ func CheckName(what, s string) error {
 	if len(s) > MaxName {
 		return fmt.Errorf("%w: %s %.20q… has %d bytes, at most %d are allowed", ErrInvalid, what, s, len(s), MaxName)
 	}
-	for i := 0; i < len(s); i++ {
-		c := s[i]
+	place := 0 // of the character, as people count
+	for i, c := range s {
+		place++
 		alnum := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
 		if alnum || i > 0 && (c == '.' || c == '-' || c == '_') {
 			continue
 		}
-		return fmt.Errorf("%w: %s %q: character %q at byte %d; use letters, digits, '.', '-', '_', beginning with a letter or digit",
-			ErrInvalid, what, s, rune(c), i+1)
+		return fmt.Errorf("%w: %s %q: character %s in place %d; use the letters a-z and A-Z, digits, '.', '-', '_', beginning with a letter or digit",
+			ErrInvalid, what, s, character(s[i:]), place)
 	}
 	return nil
+}
+
+// character is the first character of s, or its first byte where that is no
+// UTF-8.
+func character(s string) string {
+	c, size := utf8.DecodeRuneInString(s)
+	if c == utf8.RuneError && size == 1 {
+		return fmt.Sprintf("%q", s[:1])
+	}
+	return fmt.Sprintf("%q", c)
 }
 
 // Check reports the first thing that is wrong with an instance; the error
@@ -57,7 +69,7 @@ func Check(in Instance) error {
 			return err
 		}
 	}
-	if err := checkHost(in); err != nil {
+	if err := CheckHost("host of "+in.Service, in.Host); err != nil {
 		return err
 	}
 	if in.Port < 1 || in.Port > 65535 {
@@ -69,39 +81,43 @@ func Check(in Instance) error {
 	if in.Protocol != "" && !slices.Contains(Protocols(), in.Protocol) {
 		return fmt.Errorf("%w: protocol %q of %s; known are %v", ErrInvalid, in.Protocol, in.Service, Protocols())
 	}
-	return checkTags(in)
+	return CheckTags("tags of "+in.Service, in.Tags)
 }
 
-func checkHost(in Instance) error {
+// CheckHost reports what is wrong with a host that others are to connect to: a
+// name or an IP address. what names the thing in the error.
+func CheckHost(what, host string) error {
 	switch {
-	case in.Host == "":
-		return fmt.Errorf("%w: host of %s is empty", ErrInvalid, in.Service)
-	case len(in.Host) > 255 || strings.ContainsFunc(in.Host, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == '/' }):
-		return fmt.Errorf("%w: host of %s: %.40q is no address", ErrInvalid, in.Service, in.Host)
+	case host == "":
+		return fmt.Errorf("%w: %s is empty", ErrInvalid, what)
+	case len(host) > 255 || strings.ContainsFunc(host, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == '/' }):
+		return fmt.Errorf("%w: %s: %.40q is no address", ErrInvalid, what, host)
 	}
-	if ip := net.ParseIP(in.Host); ip != nil && ip.IsUnspecified() {
-		return fmt.Errorf("%w: host of %s is %s, which nobody can connect to; advertise one address of this host", ErrInvalid, in.Service, in.Host)
+	if ip := net.ParseIP(host); ip != nil && (ip.IsUnspecified() || ip.IsMulticast() || ip.Equal(net.IPv4bcast)) {
+		return fmt.Errorf("%w: %s is %s, to which no connection can be made; advertise one address of this host", ErrInvalid, what, host)
 	}
 	return nil
 }
 
-func checkTags(in Instance) error {
-	if len(in.Tags) > MaxTags {
-		return fmt.Errorf("%w: %s has %d tags, at most %d are allowed", ErrInvalid, in.Service, len(in.Tags), MaxTags)
+// CheckTags reports what is wrong with the tags of an instance. what names them
+// in the error.
+func CheckTags(what string, tags map[string]string) error {
+	if len(tags) > MaxTags {
+		return fmt.Errorf("%w: %s: there are %d, at most %d are allowed", ErrInvalid, what, len(tags), MaxTags)
 	}
 	size := 0
-	for k, v := range in.Tags {
-		if err := CheckName("tag of "+in.Service, k); err != nil {
+	for _, k := range slices.Sorted(maps.Keys(tags)) {
+		if err := CheckName(what+": the key", k); err != nil {
 			return err
 		}
-		if !printable(v) {
-			return fmt.Errorf("%w: tag %s of %s: %q is no printable text; leave control characters out and write UTF-8",
-				ErrInvalid, k, in.Service, v)
+		if v := tags[k]; !printable(v) {
+			return fmt.Errorf("%w: %s: %q of %s is no printable text; leave control characters out and write UTF-8",
+				ErrInvalid, what, v, k)
 		}
-		size += len(k) + len(v)
+		size += len(k) + len(tags[k])
 	}
 	if size > MaxTagByte {
-		return fmt.Errorf("%w: the tags of %s take %d bytes, at most %d are allowed", ErrInvalid, in.Service, size, MaxTagByte)
+		return fmt.Errorf("%w: %s: they take %d bytes, at most %d are allowed", ErrInvalid, what, size, MaxTagByte)
 	}
 	return nil
 }

@@ -321,7 +321,7 @@ func (c *Controller) Commit(ctx context.Context, share int) error {
 
 // commit is Commit; ready hears the log that will be, before the share begins.
 func (c *Controller) commit(ctx context.Context, share int, ready func([]rollout.Entry) error) error {
-	text := fmt.Sprintf("commit %g %%", float64(share)/100)
+	text := "commit " + Percent(float64(share)/rollout.Whole)
 	log, _, err := c.Log(ctx)
 	if err != nil {
 		return err

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/skerry/skerry/internal/number"
 )
 
 // Bounds are what a new version must keep. The zero value watches nothing.
@@ -130,4 +132,4 @@ func shareOf(n, all int64) string {
 }
 
 // Percent is a share of 0 to 1 as people read it.
-func Percent(share float64) string { return fmt.Sprintf("%.3g %%", share*100) }
+func Percent(share float64) string { return number.Percent(share, 4) + " %" }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"time"
 )
 
@@ -174,7 +175,7 @@ func (r Release) Commit(log *Log, share int, at Generation) (Release, map[string
 	}
 	for _, m := range r.Modules {
 		if m.Strategy.Exclusive() && share < Whole {
-			return r, nil, fmt.Errorf("commit release %s: versions of %s may not run at once (%s), so there is no share of %g %%; commit all", r.Name, m.Service, m.Strategy, float64(share)/100)
+			return r, nil, fmt.Errorf("commit release %s: versions of %s may not run at once (%s), so there is no share of %s %%; commit all", r.Name, m.Service, m.Strategy, strconv.FormatFloat(float64(share)/100, 'f', -1, 64))
 		}
 	}
 	next := r

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"sync/atomic"
 	"time"
+
+	"github.com/skerry/skerry/internal/number"
 )
 
 // Limit bounds calls. What is over it is refused at once, before it is
@@ -90,7 +92,7 @@ func newGate(what string, l Limit) *gate {
 	g := &gate{
 		most:       int64(max(0, l.Pending)),
 		errPending: fmt.Errorf("%s: %d calls are pending, the limit", what, l.Pending),
-		errRate:    fmt.Errorf("%s: over the limit of %g calls a second", what, l.Rate),
+		errRate:    fmt.Errorf("%s: over the limit of %s calls a second", what, number.Exact(l.Rate)),
 	}
 	if l.Rate > 0 {
 		burst := l.Burst

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -45,6 +46,9 @@ withdrawn, and the rest is not touched. A mistake in it changes nothing.`,
   skerry announce --file providers.yaml`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if cmd.Flags().Changed("weight") && e.Weight == 0 {
+				return usagef("--weight 0 is not possible; leave it out for %d, or give -1: listed, and sent no calls", registry.DefaultWeight)
+			}
 			entries, err := announced(e, addrs, file)
 			if err != nil {
 				return err
@@ -132,14 +136,14 @@ func (a *app) providers(c skerry.Config, entries []foreign.Entry) (map[string]fo
 	}
 	providers := map[string]foreign.Provider{}
 	for _, e := range entries {
-		p, err := e.Provider(func() (string, error) { return advertised(c) }, conf)
+		p, err := e.Provider(func() (string, error) { return advertised(c, e.Service) }, conf)
 		if err != nil {
 			return nil, err
 		}
-		if ip := net.ParseIP(p.Instance.Host); ip != nil && ip.IsLoopback() {
+		if ownHostOnly(p.Instance.Host) {
 			advice := "leave the host out to announce this host's address"
 			if host, _, _ := net.SplitHostPort(e.Addr); host == "" {
-				advice = "this host's address is chosen by lan.interfaces: skerry doctor says why"
+				advice = "this host's address is chosen by service.advertise and lan.interfaces: skerry doctor says why"
 			}
 			a.note("%s: other hosts can't connect to %s; %s", e.Service, p.Instance.Addr(), advice)
 		}
@@ -193,9 +197,36 @@ func stamp(file string) string {
 	return fmt.Sprint(info.ModTime().UnixNano(), info.Size())
 }
 
-// advertised is the address of this host that others are told.
-func advertised(c skerry.Config) (string, error) {
-	choice, _, err := broadcast.Advertise(c.LAN.Interfaces)
+// ownHostOnly reports whether an address leads to the host itself on every
+// host: a loopback one, or a name that stands for it.
+func ownHostOnly(host string) bool {
+	if ip := net.ParseIP(host); ip != nil {
+		return ip.IsLoopback()
+	}
+	name := strings.ToLower(strings.TrimSuffix(host, "."))
+	return name == "localhost" || name == "ip6-localhost" || strings.HasPrefix(name, "localhost.") || strings.HasSuffix(name, ".localhost")
+}
+
+// advertised is the address of this host that others are told for a service:
+// what the configuration says of it, else of another service of the process,
+// else what lan.interfaces leads to.
+func advertised(c skerry.Config, service string) (string, error) {
+	interfaces, given := c.LAN.Interfaces, ""
+	for _, s := range c.WithDefaults().Services {
+		if s.Advertise != "" && (given == "" || s.Name == service) {
+			given = s.Advertise
+		}
+	}
+	switch host, _, err := net.SplitHostPort(given); {
+	case given == "":
+	case strings.Contains(given, "/"):
+		interfaces = []string{given}
+	case err == nil: // the port is the provider's own
+		return host, nil
+	default:
+		return given, nil
+	}
+	choice, _, err := broadcast.Advertise(interfaces)
 	if err != nil {
 		return "", err
 	}

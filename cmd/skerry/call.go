@@ -13,8 +13,11 @@ import (
 	"time"
 
 	"github.com/apache/thrift/lib/go/thrift"
+	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/internal/dynamic"
+	"github.com/skerry/skerry/internal/number"
 	"github.com/skerry/skerry/internal/quote"
+	"github.com/skerry/skerry/internal/suggest"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rpc"
 	"github.com/spf13/cobra"
@@ -104,7 +107,40 @@ func (a *app) call(ctx context.Context, r callRequest) error {
 		return err
 	}
 	defer done()
-	return a.exchange(ctx, client, r, m, args)
+	err = a.exchange(ctx, client, r, m, args)
+	switch code := rpc.CodeOf(err); {
+	case err == nil:
+		return nil
+	case code == rpc.NoInstance && r.instance == "":
+		return unreachablef("%w%s\nSee who is listed: skerry ls; and what is wrong here: skerry doctor", err, a.similar(ctx, r.service))
+	case code == rpc.DeadlineExceeded:
+		return unreachablef("%w\nIt had %v; give it longer by --timeout %v", err, a.flags.timeout, longer(a.flags.timeout))
+	}
+	return err
+}
+
+// similar is the service that was probably meant by a name that is not listed.
+func (a *app) similar(ctx context.Context, service string) string {
+	n, _, err := a.open(ctx, skerry.WithAllServices())
+	if err != nil {
+		return ""
+	}
+	defer n.Close()
+	var names []string
+	for _, e := range a.look(ctx, n, "").Instances {
+		names = append(names, e.Service)
+	}
+	return suggest.DidYouMean(service, names)
+}
+
+// longer is a round time that is well above d.
+func longer(d time.Duration) time.Duration {
+	for _, t := range []time.Duration{10 * time.Second, 30 * time.Second, time.Minute, 5 * time.Minute} {
+		if t >= 2*d {
+			return t
+		}
+	}
+	return 2 * d
 }
 
 // readBody takes the arguments from the command line, a file or stdin.
@@ -164,7 +200,9 @@ type outcome struct {
 	Instance  string          `json:"instance,omitempty"`
 	Version   string          `json:"version,omitempty"`
 	TookMS    float64         `json:"took_ms"`
+	took      string          // the same for people
 	Unknown   int             `json:"unknown_fields,omitempty"` // in the reply, not in the .thrift file
+	NotUTF8   int             `json:"texts_not_utf8,omitempty"` // in the reply; their bytes are shown as \xNN
 }
 
 func (a *app) exchange(ctx context.Context, client thrift.TClient, r callRequest, m *dynamic.Method, args *dynamic.Struct) error {
@@ -180,8 +218,9 @@ func (a *app) exchange(ctx context.Context, client thrift.TClient, r callRequest
 	if err != nil {
 		return callError(err)
 	}
-	o := outcome{Service: r.service, Method: m.Name, TookMS: float64(time.Since(begin).Microseconds()) / 1e3,
-		Instance: cmp.Or(meta.Headers["sk-i"], r.instance), Version: meta.Headers["sk-v"], Unknown: result.Unknown}
+	took := time.Since(begin)
+	o := outcome{Service: r.service, Method: m.Name, TookMS: float64(took.Microseconds()) / 1e3, took: number.Latency(took),
+		Instance: cmp.Or(meta.Headers["sk-i"], r.instance), Version: meta.Headers["sk-v"], Unknown: result.Unknown, NotUTF8: result.NotUTF8}
 	thrown := false
 	if o.Exception, o.Fields, thrown = result.Exception(); !thrown && !m.OneWay {
 		value, ok := result.Value()
@@ -212,9 +251,12 @@ func (a *app) printOutcome(o outcome, oneway bool) error {
 		a.printf("%s\n", indent(o.Value))
 	}
 	if o.Unknown > 0 {
-		a.note("The reply has %d fields that the .thrift file does not know.", o.Unknown)
+		a.note("The reply has %s that the .thrift file does not know.", count(o.Unknown, "field", "s"))
 	}
-	a.note("%s", strings.Join(strings.Fields(fmt.Sprintf("%s %s %s %.3gms", o.Service, o.Version, o.Instance, o.TookMS)), " "))
+	if o.NotUTF8 > 0 {
+		a.note(`%s of the reply: no UTF-8 (GBK, perhaps); shown byte by byte, as \xNN. A service sends UTF-8, or declares binary.`, count(o.NotUTF8, "text", "s"))
+	}
+	a.note("%s", strings.Join(strings.Fields(fmt.Sprintf("%s %s %s %s", o.Service, o.Version, o.Instance, o.took)), " "))
 	return failed
 }
 
@@ -231,9 +273,7 @@ func indent(raw json.RawMessage) quote.Safe {
 // somebody refused.
 func callError(err error) error {
 	switch rpc.CodeOf(err) {
-	case rpc.NoInstance:
-		return unreachablef("%w\nSee who is listed: skerry ls; and what is wrong here: skerry doctor", err)
-	case rpc.Unreachable, rpc.ConnectionLost, rpc.DeadlineExceeded, rpc.BreakerOpen:
+	case rpc.NoInstance, rpc.Unreachable, rpc.ConnectionLost, rpc.DeadlineExceeded, rpc.BreakerOpen:
 		return unreachablef("%w", err)
 	}
 	return problemf("%w", err)

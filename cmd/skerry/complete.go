@@ -1,6 +1,11 @@
 package main
 
 import (
+	"slices"
+	"time"
+
+	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/internal/dynamic"
 	"github.com/skerry/skerry/registry"
 	"github.com/spf13/cobra"
@@ -42,4 +47,66 @@ func (a *app) completeCall(cmd *cobra.Command, args []string, r callRequest) ([]
 		}
 	}
 	return list, cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeService offers the names of the services that answer within a
+// second.
+func (a *app) completeService(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return a.listedNow(cmd, func(e discovery.Entry) string { return e.Service })
+}
+
+// completeModule offers the services that have a version: those can be released.
+func (a *app) completeModule(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	return a.listedNow(cmd, func(e discovery.Entry) string {
+		if e.Version == "" || slices.Contains(args, e.Service) {
+			return ""
+		}
+		return e.Service
+	})
+}
+
+// completeFirst is completeModule for a command that takes one module, and
+// then what can't be known.
+func (a *app) completeFirst(cmd *cobra.Command, args []string, part string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return a.completeModule(cmd, args, part)
+}
+
+// completeVersion offers the versions that run of the module on the line, or
+// of all.
+func (a *app) completeVersion(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	return a.listedNow(cmd, func(e discovery.Entry) string {
+		if len(args) > 0 && !slices.Contains(args, e.Service) {
+			return ""
+		}
+		return e.Version
+	})
+}
+
+// listedNow is what of makes of the instances that answer within a second, in
+// order and each once.
+func (a *app) listedNow(cmd *cobra.Command, of func(discovery.Entry) string) ([]string, cobra.ShellCompDirective) {
+	a.flags.timeout = min(a.flags.timeout, time.Second)
+	n, _, err := a.open(cmd.Context(), skerry.WithAllServices())
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	defer n.Close()
+	return completions(a.look(cmd.Context(), n, "").Instances, of), cobra.ShellCompDirectiveNoFileComp
+}
+
+func completions(entries []discovery.Entry, of func(discovery.Entry) string) []string {
+	var names []string
+	for _, e := range entries {
+		if name := of(e); registry.CheckName("it", name) == nil { // the shell would take it apart
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"reflect"
 	"strings"
 
 	"github.com/skerry/skerry"
@@ -163,6 +164,7 @@ func (a *app) checkConfig(show bool) error {
 	if _, unsafe := errors.AsType[*statedir.UnsafeError](err); unsafe || errors.Is(err, fs.ErrNotExist) {
 		return usagef("%w", err)
 	}
+	err = checkGateway(path, cfg, err)
 	wrong, isConfig := errors.AsType[*skerry.ConfigError](err)
 	if err != nil && !isConfig {
 		return err
@@ -179,6 +181,10 @@ func (a *app) checkConfig(show bool) error {
 		a.printf("%s\n", configError{wrong}.Safe())
 	} else {
 		a.printf("%s: nothing is wrong with it\n", path)
+		if reflect.DeepEqual(cfg, skerry.Config{}) {
+			a.note("%s sets nothing: it is a node of the cluster \"default\", and without a site key it is found on this host alone; "+
+				"name the cluster (cluster: NAME), and make a key: skerry key new", path)
+		}
 	}
 	if isConfig {
 		return &exitError{exitProblem, nil}

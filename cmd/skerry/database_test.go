@@ -36,7 +36,7 @@ func TestStatsLog(t *testing.T) {
 		t.Errorf("stats: exit code %d\n%s%s", code, out, errs)
 	}
 	code, out, errs = cli(t, "", "stats", "nobody", "-c", config)
-	if code != exitOK || !strings.Contains(out, "No calls of nobody") {
+	if code != exitProblem || !strings.Contains(out, "No calls of nobody") {
 		t.Errorf("stats of another service: exit code %d\n%s%s", code, out, errs)
 	}
 	if code, out, _ := cli(t, "", "stats", "-c", config, "--json"); code != exitOK || !json.Valid([]byte(out)) {

@@ -38,9 +38,9 @@
 // and \n, and secrets as xxxxx: see internal/quote and internal/mask.
 //
 //	0  done
-//	1  a problem was found: nothing listed, a finding of doctor, a declared
+//	1  a problem was found: nothing listed or counted, a finding of doctor, a declared
 //	   exception or a refusal by the service or of a step, a mistake in a
-//	   configuration
+//	   configuration, output that could not be written
 //	2  the command line, the .thrift file or the JSON arguments are wrong
 //	3  the registry, the database or the service cannot be reached
 package main

@@ -95,12 +95,7 @@ func edgeConfig(c skerry.Config) (gateway.Config, error) {
 	if c.Gateway.Health != "none" {
 		cfg.Health = c.Gateway.Health
 	}
-	for _, r := range c.Gateway.Routes {
-		cfg.Routes = append(cfg.Routes, gateway.Route{
-			Host: r.Host, Path: r.Path, Service: r.Service, Strip: r.Strip, Timeout: r.Timeout,
-			RefuseEncodedSlash: r.Slash == "refuse", Thrift: r.Thrift, Interface: r.Interface, Include: r.Include,
-		})
-	}
+	cfg.Routes = edgeRoutes(c.Gateway)
 	if t := c.Gateway.TLS; t.Cert != "" {
 		pair, err := tls.LoadX509KeyPair(t.Cert, t.Key)
 		if err != nil {
@@ -109,4 +104,16 @@ func edgeConfig(c skerry.Config) (gateway.Config, error) {
 		cfg.TLS = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}}
 	}
 	return cfg, nil
+}
+
+// edgeRoutes are the routes as the package takes them.
+func edgeRoutes(g skerry.Gateway) []gateway.Route {
+	var routes []gateway.Route
+	for _, r := range g.Routes {
+		routes = append(routes, gateway.Route{
+			Host: r.Host, Path: r.Path, Service: r.Service, Strip: r.Strip, Timeout: r.Timeout,
+			RefuseEncodedSlash: r.Slash == "refuse", Thrift: r.Thrift, Interface: r.Interface, Include: r.Include,
+		})
+	}
+	return routes
 }

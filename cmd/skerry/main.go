@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"io"
 	"os"
 	"os/signal"
@@ -53,8 +54,14 @@ func (a *app) run(ctx context.Context, args []string) int {
 	root.SetIn(a.in)
 	root.SetOut(a.out)
 	root.SetErr(a.err)
-	code := a.report(root.ExecuteContext(ctx))
+	failed := root.ExecuteContext(ctx)
+	code := a.report(failed)
 	a.out.Flush()
+	if err := a.out.Err(); err != nil { // a full disk; what was printed is not all
+		if code = max(code, exitProblem); !errors.Is(failed, err) {
+			a.report(problemf("the output could not be written: %w", err))
+		}
+	}
 	a.err.Flush()
 	return code
 }

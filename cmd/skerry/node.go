@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"slices"
 	"strings"
 	"time"
 
@@ -11,9 +10,7 @@ import (
 	"github.com/skerry/skerry/broadcast"
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/internal/run"
-	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rpc"
-	"github.com/spf13/cobra"
 )
 
 // open opens a node that offers nothing.
@@ -124,6 +121,9 @@ func (a *app) watch(ctx context.Context, service string) error {
 			if e.Missed > 0 {
 				a.note("%d changes came too fast and are not shown", e.Missed)
 			}
+			if err := a.out.Err(); err != nil {
+				return err
+			}
 		}
 	}
 }
@@ -159,25 +159,4 @@ func (r rooted) Call(ctx context.Context, method string, args, result thrift.TSt
 	ctx, end := r.n.Begin(ctx, callerName)
 	defer end()
 	return r.TClient.Call(ctx, method, args, result)
-}
-
-// completeService offers the names of the services that answer within a
-// second.
-func (a *app) completeService(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	if len(args) > 0 {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	a.flags.timeout = min(a.flags.timeout, time.Second)
-	n, _, err := a.open(cmd.Context(), skerry.WithAllServices())
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	defer n.Close()
-	var names []string
-	for _, e := range a.look(cmd.Context(), n, "").Instances {
-		if registry.CheckName("service", e.Service) == nil { // the shell would take it apart
-			names = append(names, e.Service)
-		}
-	}
-	return slices.Compact(names), cobra.ShellCompDirectiveNoFileComp
 }

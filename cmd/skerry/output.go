@@ -11,6 +11,7 @@ import (
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
+	"github.com/skerry/skerry/internal/number"
 	"github.com/skerry/skerry/internal/quote"
 )
 
@@ -89,15 +90,10 @@ func age(d time.Duration) string {
 
 // latency is a duration of a call, with three digits.
 func latency(d time.Duration) string {
-	switch {
-	case d == 0:
+	if d == 0 {
 		return "-"
-	case d < time.Millisecond:
-		return fmt.Sprintf("%.3gµs", float64(d)/1e3)
-	case d < time.Second:
-		return fmt.Sprintf("%.3gms", float64(d)/1e6)
 	}
-	return fmt.Sprintf("%.3gs", d.Seconds())
+	return number.Latency(d)
 }
 
 // tagText is k=v,k=v by key.

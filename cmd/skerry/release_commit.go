@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/skerry/skerry/internal/number"
 	"github.com/skerry/skerry/internal/quote"
 	"github.com/skerry/skerry/release"
 	"github.com/skerry/skerry/rollout"
@@ -230,4 +231,4 @@ func turned(ctx context.Context, r rollout.Release, err error) error {
 	return err
 }
 
-func percent(share int) string { return fmt.Sprintf("%.4g%%", float64(share)*100/rollout.Whole) }
+func percent(share int) string { return number.Percent(float64(share)/rollout.Whole, 4) + "%" }

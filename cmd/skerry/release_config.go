@@ -58,6 +58,7 @@ write to the log, so ship takes it from --check or release.yaml only.`,
 			return a.printSettings(r.Settings[args[0]], args[1:])
 		}),
 	}
+	put.ValidArgsFunction, get.ValidArgsFunction = a.completeFirst, a.completeFirst
 	c := &cobra.Command{Use: "config", Short: "Settings of modules, kept in the release"}
 	c.AddCommand(put, get)
 	return c

@@ -11,9 +11,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/goccy/go-yaml"
 	"github.com/skerry/skerry/internal/quote"
 	"github.com/skerry/skerry/internal/statedir"
+	"github.com/skerry/skerry/internal/yamlfile"
+	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rollout"
 )
 
@@ -25,15 +26,15 @@ const manifestFile = "release.yaml"
 // settings of the release come from the site: they are data, and name no
 // command.
 type module struct {
-	Version  string            `yaml:"version"`    // to be shipped
-	Old      string            `yaml:"old"`        // that serves now; found out when only one runs
-	Wish     int               `yaml:"wish"`       // instances to wait for; default: as many as the old version has
-	Check    string            `yaml:"check"`      // command that must succeed
-	Strategy string            `yaml:"strategy"`   // concurrent, blocking or waiting
-	Env      map[string]string `yaml:"env"`        // for the check
-	Checking string            `yaml:"check_time"` // how long the check may take
-	Patience time.Duration     `yaml:"patience"`   // of waiting: how long to look for a moment without need; default 30s
-	GiveUp   bool              `yaml:"give_up"`    // of waiting: don't switch when none comes
+	Version  string            `yaml:"version"`                                       // to be shipped
+	Old      string            `yaml:"old"`                                           // that serves now; found out when only one runs
+	Wish     int               `yaml:"wish" default:"as many as the old version has"` // instances to wait for; default: as many as the old version has
+	Check    string            `yaml:"check"`                                         // command that must succeed
+	Strategy string            `yaml:"strategy"`                                      // concurrent, blocking or waiting
+	Env      map[string]string `yaml:"env"`                                           // for the check
+	Checking string            `yaml:"check_time"`                                    // how long the check may take
+	Patience time.Duration     `yaml:"patience"`                                      // of waiting: how long to look for a moment without need; default 30s
+	GiveUp   bool              `yaml:"give_up"`                                       // of waiting: don't switch when none comes
 
 	// Bounds of its own for the guard of a ramp, kept in the release by ship.
 	MaxFailures string `yaml:"max_failures"`
@@ -61,15 +62,27 @@ func readManifest(path string) (map[string]module, error) {
 	var m struct {
 		Modules map[string]module `yaml:"modules"`
 	}
-	if err := yaml.UnmarshalWithOptions(text, &m, yaml.Strict()); err != nil {
-		return nil, quote.Errorf("read the manifest: %s: %s", cmp.Or(path, manifestFile), quote.Lines(yaml.FormatError(err, false, true)))
+	if err := yamlfile.Unmarshal(cmp.Or(path, manifestFile), text, &m); err != nil {
+		return nil, quote.Errorf("read the manifest: %w", err)
 	}
-	for name, mod := range m.Modules {
-		if err := checkSettings(mod.settings()); err != nil {
+	for _, name := range slices.Sorted(maps.Keys(m.Modules)) {
+		mod := m.Modules[name]
+		if err := errors.Join(checkNames(name, mod), checkSettings(mod.settings()), mod.checkNumbers()); err != nil {
 			return nil, fmt.Errorf("manifest %s: module %s: %w", cmp.Or(path, manifestFile), name, err)
 		}
 	}
 	return m.Modules, nil
+}
+
+// checkNumbers refuses the numbers of a manifest that mean nothing.
+func (m module) checkNumbers() error {
+	switch {
+	case m.Wish < 0:
+		return fmt.Errorf("wish: %d: want a number of instances", m.Wish)
+	case m.Patience < 0:
+		return errors.New("patience: want a duration such as 30s")
+	}
+	return nil
 }
 
 // or fills what m leaves out.
@@ -117,6 +130,13 @@ func checkSettings(values map[string]string) error {
 	if values[checkKey] != "" {
 		return errors.New("check: a release keeps no command, as ship runs none that comes from the site; " +
 			"name it in your own release.yaml (modules: MODULE: {check: COMMAND}), or by skerry release ship MODULE --check COMMAND")
+	}
+	for _, key := range []string{"version", "old"} {
+		if v := values[key]; v != "" {
+			if err := registry.CheckName(key, v); err != nil {
+				return err
+			}
+		}
 	}
 	if w := values["wish"]; w != "" {
 		if n, err := strconv.Atoi(w); err != nil || n < 1 {

@@ -14,6 +14,7 @@ import (
 	"github.com/skerry/skerry/gateway"
 	"github.com/skerry/skerry/internal/quote"
 	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rollout"
 	"github.com/spf13/cobra"
 )
@@ -72,6 +73,9 @@ SKERRY_SETTING_KEY. These values come from the site: a script quotes them
 	c.Flags().StringVar(&sh.file, "file", "", "manifest `FILE` (default ./release.yaml)")
 	c.Flags().DurationVar(&sh.wait, "wait", 5*time.Minute, "how long to wait for the instances")
 	c.MarkFlagFilename("file", "yaml", "yml")
+	c.ValidArgsFunction = a.completeModule
+	c.RegisterFlagCompletionFunc("version", a.completeVersion)
+	c.RegisterFlagCompletionFunc("old", a.completeVersion)
 	c.RegisterFlagCompletionFunc("strategy", cobra.FixedCompletions([]string{"concurrent", "blocking", "waiting"}, cobra.ShellCompDirectiveNoFileComp))
 	return c
 }
@@ -178,7 +182,7 @@ func complete(s siteState, name string, m module) (module, error) {
 	if m.Version == "" {
 		return m, fmt.Errorf("ship %s: which version? --version, or skerry release config put %s version=…", name, name)
 	}
-	if err := checkSettings(m.settings()); err != nil {
+	if err := errors.Join(checkNames(name, m), checkSettings(m.settings())); err != nil {
 		return m, fmt.Errorf("ship %s: %w", name, err)
 	}
 	if m.Old == "" {
@@ -201,6 +205,21 @@ func complete(s siteState, name string, m module) (module, error) {
 		m.Wish = max(1, len(s.up(name, m.Old)))
 	}
 	return m, nil
+}
+
+// checkNames refuses what no instance can be named.
+func checkNames(name string, m module) error {
+	if err := registry.CheckName("the module", name); err != nil {
+		return err
+	}
+	var errs []error
+	if m.Version != "" {
+		errs = append(errs, registry.CheckName("the version", m.Version))
+	}
+	if m.Old != "" {
+		errs = append(errs, registry.CheckName("the old version", m.Old))
+	}
+	return errors.Join(errs...)
 }
 
 func shipPlan(name string, m module, r rollout.Release) []string {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -10,6 +9,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/gateway"
+	"github.com/skerry/skerry/internal/number"
 	"github.com/skerry/skerry/rollout"
 	"github.com/spf13/cobra"
 )
@@ -353,7 +353,7 @@ func environmentText(e environment) string {
 func (a *app) printVersions(list []versionStatus) {
 	var rows [][]string
 	for _, v := range list {
-		share := fmt.Sprintf("%.4g%%", v.Share)
+		share := number.Percent(v.Share/100, 4) + "%"
 		if v.Role == "any" {
 			share = "-"
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/internal/mask"
+	"github.com/skerry/skerry/internal/number"
 	"github.com/skerry/skerry/internal/quote"
 )
 
@@ -27,8 +28,13 @@ func (a *app) showConfig(c skerry.Config) error {
 	return nil
 }
 
-// setting is a key with its value: a string, number, bool, []string, []any
-// or []setting.
+// hidden is a secret: it is there, and the file that is printed leaves it out.
+type hidden struct{}
+
+func (hidden) MarshalText() ([]byte, error) { return []byte(mask.Set), nil }
+
+// setting is a key with its value: a string, number, bool, hidden, []any or
+// []setting.
 type setting struct {
 	key   string
 	value any
@@ -49,10 +55,19 @@ func settings(v reflect.Value) []setting {
 
 func settingOf(v reflect.Value, tag reflect.StructTag) any {
 	if d, ok := v.Interface().(time.Duration); ok {
-		if d < 0 {
+		switch {
+		case d < 0:
+			return "none"
+		case d == 0: // it has no default, and is not set
+			return nil
+		}
+		return durationText(d)
+	}
+	if n, isInt := v.Interface().(int); isInt && tag.Get("unit") == "bytes" {
+		if n < 0 {
 			return "none"
 		}
-		return d.String()
+		return number.Bytes(int64(n))
 	}
 	switch v.Kind() {
 	case reflect.Pointer:
@@ -72,7 +87,7 @@ func settingOf(v reflect.Value, tag reflect.StructTag) any {
 		case tag.Get("secret") == "url":
 			return mask.URL(text)
 		case tag.Get("secret") != "":
-			return mask.Set
+			return hidden{}
 		default:
 			return text
 		}
@@ -109,6 +124,10 @@ func listOf(v reflect.Value) any {
 
 func writeYAML(b *strings.Builder, tree []setting, indent string) {
 	for _, s := range tree {
+		if _, secret := s.value.(hidden); secret {
+			fmt.Fprintf(b, "%s# %s: %s\n", indent, scalar(s.key), mask.Set)
+			continue
+		}
 		fmt.Fprintf(b, "%s%s:", indent, scalar(s.key))
 		writeValue(b, s.value, indent)
 	}
@@ -144,10 +163,23 @@ func scalar(v any) string {
 	plain := func(r rune) bool {
 		return r == '-' || r == '_' || r == '.' || r == '/' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
 	}
-	if text != "" && strings.IndexFunc(text, func(r rune) bool { return !plain(r) }) < 0 && text[0] != '-' {
+	isNull := strings.EqualFold(text, "null")
+	if text != "" && strings.IndexFunc(text, func(r rune) bool { return !plain(r) }) < 0 && text[0] != '-' && !isNull {
 		return text
 	}
-	return strconv.Quote(text)
+	return strconv.Quote(strings.ReplaceAll(text, "${", "$${"))
+}
+
+// durationText is a duration without units that are zero: "30s", "3m", "1m30s".
+func durationText(d time.Duration) string {
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
 }
 
 func toMap(tree []setting) map[string]any {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/health"
+	"github.com/skerry/skerry/internal/number"
 	"github.com/spf13/cobra"
 )
 
@@ -45,6 +46,8 @@ The counts come from the table skerry_call_stat when a database is configured,
 else from the statistics logs of this host, or from the log files of --log.
 They are written every 30 s: what happened since then is not there yet.
 VERSION is the one that was called, whichever side counted.
+
+Exit code 1 when nothing was counted.
 
 P50 of several rows is the mean weighted by calls, P99 the largest.
 
@@ -99,13 +102,17 @@ func (a *app) stats(ctx context.Context, q statsQuery) error {
 		return err
 	}
 	rows = health.Sum(rows, groupings[q.by])
-	if a.flags.json {
-		return a.printJSON(map[string]any{"source": source, "since": q.since.String(), "rows": rows})
-	}
+	var empty error
 	if len(rows) == 0 {
+		empty = &exitError{exitProblem, nil}
+	}
+	if a.flags.json {
+		return errors.Join(a.printJSON(map[string]any{"source": source, "since": q.since.String(), "rows": rows}), empty)
+	}
+	if empty != nil {
 		a.printf("No calls of %s in the last %v in %s.\nCounts are written every 30 s; try a longer --since, or --log FILES of another process.\n",
 			orAll(q.service), q.since, source)
-		return nil
+		return empty
 	}
 	a.statsTable(rows, q.by)
 	return nil
@@ -184,7 +191,7 @@ func failedShare(r *health.Row) string {
 	if r.Failures() == 0 {
 		return "0"
 	}
-	return fmt.Sprintf("%d (%.2g%%)", r.Failures(), 100*float64(r.Failures())/float64(r.Calls()))
+	return fmt.Sprintf("%d (%s%%)", r.Failures(), number.Percent(float64(r.Failures())/float64(r.Calls()), 2))
 }
 
 // failureKinds names every outcome that is not plain success.

@@ -17,15 +17,19 @@
 //	union             an object with exactly one field
 //
 // Every mistake is reported at once, each with its JSON path and, for a
-// misspelt name, with the nearest right one. A reply may hold fields that the
-// .thrift file does not know: they are skipped and counted, never an error.
+// misspelt name, with the nearest right one. Entries of a map are printed in
+// the order of their keys. A text that is no UTF-8 (GBK, say) is refused in
+// arguments; in a reply its bytes are shown as \xNN and the text is counted. A
+// reply may hold fields that the .thrift file does not know: they are skipped
+// and counted, never an error.
 //
 // # Limits
 //
 // Values nest up to 64 levels, as in the Thrift libraries. What the parser
-// (go.uber.org/thriftrw) does not know is refused with file and line: the
-// uuid type, annotations on a namespace, forward references with &, and
-// included files with a hyphen in their name.
+// (go.uber.org/thriftrw) does not know is refused with file, line and what to
+// do about it: arguments and fields without ids, the uuid type, annotations on
+// a namespace, references with &, and included files with a hyphen in their
+// name. A byte order mark is passed over; comments may be in any encoding.
 //
 // # Tests
 //

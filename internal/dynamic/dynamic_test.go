@@ -66,9 +66,9 @@ func TestRoundTrip(t *testing.T) {
 		`{"role":"ADMIN","contact":{"phone":5}}`,
 		`{"role":3}`,
 		`{"ids":[1,2,3],"names":["b","a"]}`,
-		`{"counts":{"a":1,"":2},"by_number":{"-7":"x"},"by_role":{"ADMIN":true,"12":false},"by_bool":{"false":"no","true":"yes"}}`,
+		`{"counts":{"":2,"a":1},"by_number":{"-7":"x"},"by_role":{"ADMIN":true,"12":false},"by_bool":{"false":"no","true":"yes"}}`,
 		`{"by_key":[{"key":{"realm":"r","number":1},"value":[` + leaf + `,{}]},{"key":{"realm":"r"},"value":[]}]}`,
-		`{"by_blob":{"AA==":1.5},"nested":[{"1":[2,3],"-1":[]},{}],"by_real":{"2.5":"x","NaN":"y"}}`,
+		`{"by_blob":{"AA==":1.5},"nested":[{"-1":[],"1":[2,3]},{}],"by_real":{"NaN":"y","2.5":"x"}}`,
 		`{"child":{"child":{"child":{}}},"point":{"x":1,"y":2},"children":[{"children":[]},{}]}`,
 		`{"leaf":{"real":"NaN"}}`, `{"leaf":{"real":"-Infinity"}}`,
 	} {

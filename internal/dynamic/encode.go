@@ -1,6 +1,7 @@
 package dynamic
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -19,7 +20,7 @@ var ErrValue = errors.New("does not fit the .thrift file")
 // Args reads a JSON object as the arguments of a method, by name. A method
 // with one argument of a struct type also takes that struct's own object.
 func (m *Method) Args(data []byte) (*Struct, error) {
-	if len(strings.TrimSpace(string(data))) == 0 {
+	if data = bytes.TrimPrefix(data, []byte("\ufeff")); len(bytes.TrimSpace(data)) == 0 {
 		data = []byte("{}")
 	}
 	root, err := parseJSON(data)
@@ -145,7 +146,7 @@ func (e *encoder) enum(path string, n node, spec *compile.EnumSpec) value {
 	for i, item := range spec.Items {
 		names[i] = item.Name
 	}
-	return e.wrong(path, "enum %s has no %q%s; it has %s", spec.Name, name, DidYouMean(name, names), strings.Join(names, ", "))
+	return e.wrong(path, "enum %s has no %q%s; it has %s", spec.Name, name, didYouMean(name, names), strings.Join(names, ", "))
 }
 
 func double(n node) (float64, bool) {
@@ -217,7 +218,7 @@ func (e *encoder) fill(path string, n node, s *Struct) {
 		f, err := s.fields.FindByName(m.name)
 		switch {
 		case err != nil || f == nil:
-			e.wrong(step(path, m.name), "%s has no field %q%s; it has %s", s.Name, m.name, DidYouMean(m.name, names), listOr(names, "none"))
+			e.wrong(step(path, m.name), "%s has no field %q%s; it has %s", s.Name, m.name, didYouMean(m.name, names), listOr(names, "none"))
 		case m.node.value == nil: // null leaves it out
 		default:
 			s.values[f.ID] = e.convert(step(path, m.name), m.node, f.Type)

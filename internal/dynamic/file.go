@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"go.uber.org/thriftrw/compile"
+
+	"github.com/skerry/skerry/internal/textfile"
 )
 
 // File is a compiled .thrift file with everything that it includes.
@@ -26,7 +28,8 @@ func Load(path string, include ...string) (*File, error) {
 	}
 	module, err := compile.Compile(path, compile.NonStrict(), compile.Filesystem(searchPath(include)))
 	if err != nil {
-		return nil, fmt.Errorf("read thrift file: %s", oneLine(err.Error()))
+		text := oneLine(err.Error())
+		return nil, fmt.Errorf("read thrift file: %s%s", text, unsupported(text))
 	}
 	return &File{Path: path, module: module}, nil
 }
@@ -57,7 +60,7 @@ func (f *File) Find(name, hint, method string) (*Service, error) {
 		if i := slices.Index(names, name); i >= 0 {
 			return all[i], nil
 		}
-		return nil, fmt.Errorf("%s has no service %q%s; it declares %s", f.Path, name, DidYouMean(name, names), strings.Join(names, ", "))
+		return nil, fmt.Errorf("%s has no service %q%s; it declares %s", f.Path, name, didYouMean(name, names), strings.Join(names, ", "))
 	}
 	if len(all) == 1 {
 		return all[0], nil
@@ -123,7 +126,13 @@ func (searchPath) Read(p string) ([]byte, error) {
 	if err == nil && len(text) > maxFile {
 		return nil, fmt.Errorf("%q has more than %d bytes", p, maxFile)
 	}
-	return text, err
+	if err != nil {
+		return nil, err
+	}
+	if text, err = textfile.Plain(text); err != nil { // comments may be in any encoding
+		return nil, fmt.Errorf("%q: %w", p, err)
+	}
+	return text, nil
 }
 
 // oneLine joins the compiler's indented lines.

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+
+	"github.com/skerry/skerry/internal/textfile"
 )
 
 // maxDepth is how deep values may nest, in JSON and in Thrift.
@@ -24,6 +26,10 @@ type member struct {
 
 // parseJSON reads exactly one JSON value.
 func parseJSON(data []byte) (node, error) {
+	data, err := textfile.UTF8(data) // the decoder would put U+FFFD in place of other bytes
+	if err != nil {
+		return node{}, fmt.Errorf("JSON at %w", err)
+	}
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.UseNumber()
 	n, err := parseNode(d, 0)

@@ -1,11 +1,15 @@
 package dynamic
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"go.uber.org/thriftrw/compile"
 )
@@ -89,7 +93,8 @@ func appendDouble(b []byte, f float64) []byte {
 	case math.IsInf(f, -1):
 		return append(b, `"-Infinity"`...)
 	}
-	return strconv.AppendFloat(b, f, 'g', -1, 64)
+	text, _ := json.Marshal(f) // a number; with an exponent only when it is very large or small
+	return append(b, text...)
 }
 
 func appendList(b []byte, list []value, spec compile.TypeSpec) []byte {
@@ -110,29 +115,74 @@ func appendMap(b []byte, pairs []pair, spec *compile.MapSpec) []byte {
 		open, end = '[', ']'
 	}
 	b = append(b, open)
-	for i, p := range pairs {
+	for i, p := range ordered(pairs, spec.KeySpec) {
 		if i > 0 {
 			b = append(b, ',')
 		}
 		if open == '[' {
-			b = append(appendJSON(append(b, `{"key":`...), p.key, spec.KeySpec), `,"value":`...)
+			b = append(append(append(b, `{"key":`...), p.text...), `,"value":`...)
 			b = append(appendJSON(b, p.value, spec.ValueSpec), '}')
 			continue
 		}
-		key := appendJSON(nil, p.key, spec.KeySpec)
+		key := p.text
 		if key[0] != '"' {
-			key = []byte(`"` + string(key) + `"`)
+			key = `"` + key + `"`
 		}
 		b = appendJSON(append(append(b, key...), ':'), p.value, spec.ValueSpec)
 	}
 	return append(b, end)
 }
 
-// appendText writes a JSON string that keeps <, > and & readable.
+// printed is an entry of a map with its key as JSON.
+type printed struct {
+	pair
+	text string
+}
+
+// ordered are the entries of a map by key: numbers by their size, others by
+// their text. A peer sends them in any order.
+func ordered(pairs []pair, key compile.TypeSpec) []printed {
+	all := make([]printed, len(pairs))
+	for i, p := range pairs {
+		all[i] = printed{p, string(appendJSON(nil, p.key, key))}
+	}
+	slices.SortStableFunc(all, func(a, b printed) int {
+		if x, ok := a.key.(int64); ok {
+			return cmp.Compare(x, b.key.(int64))
+		}
+		if x, ok := a.key.(float64); ok {
+			return cmp.Compare(x, b.key.(float64))
+		}
+		return strings.Compare(a.text, b.text)
+	})
+	return all
+}
+
+// appendText writes a JSON string that keeps <, > and & readable. Bytes that are
+// no UTF-8 are shown as \xNN: JSON has no place for them.
 func appendText(b []byte, s string) []byte {
+	s = shown(s)
 	var w strings.Builder
 	e := json.NewEncoder(&w)
 	e.SetEscapeHTML(false)
 	e.Encode(s) // a string is always written
 	return append(b, strings.TrimSuffix(w.String(), "\n")...)
+}
+
+// shown is s with every byte that is no UTF-8 written out.
+func shown(s string) string {
+	if utf8.ValidString(s) {
+		return s
+	}
+	var w strings.Builder
+	for len(s) > 0 {
+		r, size := utf8.DecodeRuneInString(s)
+		if r == utf8.RuneError && size == 1 {
+			fmt.Fprintf(&w, `\x%02x`, s[0])
+		} else {
+			w.WriteString(s[:size])
+		}
+		s = s[size:]
+	}
+	return w.String()
 }

@@ -3,6 +3,7 @@ package dynamic
 import (
 	"context"
 	"fmt"
+	"unicode/utf8"
 
 	"github.com/apache/thrift/lib/go/thrift"
 	"go.uber.org/thriftrw/compile"
@@ -119,7 +120,7 @@ func (s *Struct) read(ctx context.Context, p thrift.TProtocol, depth int) error 
 			s.Unknown++
 			err = p.Skip(ctx, kind)
 		} else {
-			r := reader{p, depth + 1, &s.Unknown}
+			r := reader{p, depth + 1, s}
 			s.values[id], err = r.read(ctx, f.Type)
 		}
 		if err != nil {
@@ -131,11 +132,12 @@ func (s *Struct) read(ctx context.Context, p thrift.TProtocol, depth int) error 
 	}
 }
 
-// reader reads one value at a depth; unknown is where skipped fields count.
+// reader reads one value at a depth; of is the struct in which skipped fields
+// and odd texts count.
 type reader struct {
-	p       thrift.TProtocol
-	depth   int
-	unknown *int
+	p     thrift.TProtocol
+	depth int
+	of    *Struct
 }
 
 func (r reader) read(ctx context.Context, spec compile.TypeSpec) (value, error) {
@@ -156,13 +158,18 @@ func (r reader) read(ctx context.Context, spec compile.TypeSpec) (value, error) 
 	case *compile.DoubleSpec:
 		return r.p.ReadDouble(ctx)
 	case *compile.StringSpec:
-		return r.p.ReadString(ctx)
+		text, err := r.p.ReadString(ctx)
+		if !utf8.ValidString(text) {
+			r.of.NotUTF8++
+		}
+		return text, err
 	case *compile.BinarySpec:
 		return r.p.ReadBinary(ctx)
 	case *compile.StructSpec:
 		s := newStruct(t)
 		err := s.read(ctx, r.p, r.depth)
-		*r.unknown += s.Unknown
+		r.of.Unknown += s.Unknown
+		r.of.NotUTF8 += s.NotUTF8
 		return s, err
 	case *compile.ListSpec:
 		kind, size, err := r.p.ReadListBegin(ctx)

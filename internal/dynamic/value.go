@@ -25,6 +25,10 @@ type Struct struct {
 	// Unknown counts what Read skipped because the .thrift file does not know
 	// the field, or knows it with another type.
 	Unknown int
+
+	// NotUTF8 counts the texts that Read found to be no UTF-8, such as GBK. JSON
+	// shows their bytes as \xNN.
+	NotUTF8 int
 }
 
 // DecodedSizes are the bytes that values take in memory when Read has made them:

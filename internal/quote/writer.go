@@ -14,6 +14,7 @@ type Writer struct {
 	mu   sync.Mutex
 	to   io.Writer
 	rest []byte // the beginning of a character whose end is not written yet
+	err  error  // of the first write that failed
 }
 
 // NewWriter quotes what goes to w.
@@ -33,17 +34,35 @@ func (w *Writer) Write(p []byte) (int, error) {
 		}
 	}
 	w.rest = append([]byte(nil), text[whole:]...)
-	if _, err := io.WriteString(w.to, string(Lines(string(text[:whole])))); err != nil {
-		return 0, fmt.Errorf("print: %w", err)
+	if err := w.write(string(Lines(string(text[:whole])))); err != nil {
+		return 0, err
 	}
 	return len(p), nil
+}
+
+// write keeps the first error: most callers have no use for one of their own.
+func (w *Writer) write(s string) error {
+	if _, err := io.WriteString(w.to, s); err != nil {
+		if w.err == nil {
+			w.err = err
+		}
+		return fmt.Errorf("print: %w", err)
+	}
+	return nil
+}
+
+// Err is the error of the first write that failed.
+func (w *Writer) Err() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.err
 }
 
 // Flush writes what is left of a character that was never completed.
 func (w *Writer) Flush() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	io.WriteString(w.to, Text(string(w.rest)))
+	w.write(Text(string(w.rest)))
 	w.rest = nil
 }
 
@@ -51,14 +70,14 @@ func (w *Writer) Flush() {
 func (w *Writer) Overwrite(line Safe) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	io.WriteString(w.to, "\r"+Text(string(line))+"\x1b[K")
+	w.write("\r" + Text(string(line)) + "\x1b[K")
 }
 
 // Wipe clears the line where the cursor stands.
 func (w *Writer) Wipe() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	io.WriteString(w.to, "\r\x1b[K")
+	w.write("\r\x1b[K")
 }
 
 // Value writes a value that another program reads: as it is, but quoted on a
@@ -70,8 +89,7 @@ func (w *Writer) Value(s string) error {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	_, err := io.WriteString(w.to, s)
-	return err
+	return w.write(s)
 }
 
 // Terminal reports whether a person reads what is written.

@@ -195,6 +195,15 @@ func TestEntries(t *testing.T) {
 			t.Errorf("have %s, want %s", got, want)
 		}
 	}
+	write("\ufeff- &web {service: web, version: 1.10, addr: \":1\", tags: {n: 1.50}}\n- {version: 2.0, <<: *web}\n- {version: 007, <<: *web}\n")
+	versions, err := ReadFile(path)
+	if err != nil || versions[0].Version != "1.10" || versions[1].Version != "2.0" || versions[2].Version != "007" || versions[2].Tags["n"] != "1.50" {
+		t.Errorf("versions: %+v, %v", versions, err)
+	}
+	write("- {service: web, addr: \":1\", weight: 0}\n")
+	if _, err := ReadFile(path); err == nil || !strings.Contains(err.Error(), ":1: [0].weight: 0 is not possible here") {
+		t.Errorf("weight 0: %v", err)
+	}
 	write("- service: a\n  adr: x\n")
 	if _, err := ReadFile(path); err == nil || !strings.Contains(err.Error(), "adr") || !strings.Contains(err.Error(), "2") {
 		t.Errorf("unknown key: %v", err)

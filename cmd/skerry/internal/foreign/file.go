@@ -9,9 +9,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/goccy/go-yaml"
 	"github.com/skerry/skerry/internal/quote"
 	"github.com/skerry/skerry/internal/statedir"
+	"github.com/skerry/skerry/internal/yamlfile"
 	"github.com/skerry/skerry/registry"
 )
 
@@ -24,10 +24,10 @@ type Entry struct {
 	Also     []string          `yaml:"also"`     // further registrations of the same address: NAME, NAME/VERSION or /VERSION
 	Protocol string            `yaml:"protocol"` // default framed-binary
 	Check    string            `yaml:"check"`    // tcp, thrift, thrift:METHOD or http:/PATH; default tcp
-	Every    time.Duration     `yaml:"every"`
+	Every    time.Duration     `yaml:"every" default:"5s"`
 	Timeout  time.Duration     `yaml:"timeout"`
-	Failures int               `yaml:"failures"`
-	Weight   int               `yaml:"weight"`
+	Failures int               `yaml:"failures" default:"3"`
+	Weight   int               `yaml:"weight" default:"100" zero:"-1 lists the instance without sending it calls"`
 	Zone     string            `yaml:"zone"`
 	Tags     map[string]string `yaml:"tags"`
 	TLS      bool              `yaml:"tls"`
@@ -43,8 +43,8 @@ func ReadFile(path string) ([]Entry, error) {
 		return nil, fmt.Errorf("read providers: %w", err)
 	}
 	var list []Entry
-	if err := yaml.UnmarshalWithOptions(data, &list, yaml.Strict()); err != nil {
-		return nil, quote.Errorf("read providers: %s: %s", path, quote.Lines(yaml.FormatError(err, false, true)))
+	if err := yamlfile.Unmarshal(path, data, &list); err != nil {
+		return nil, quote.Errorf("read providers: %w", err)
 	}
 	if len(list) == 0 {
 		return nil, fmt.Errorf("read providers: %s lists none", path)

@@ -1,0 +1,286 @@
+package yamlfile
+
+import (
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml/ast"
+
+	"github.com/skerry/skerry/internal/mask"
+)
+
+// decoder fills Go values from a YAML tree.
+type decoder struct {
+	Document
+	root    reflect.Type // of the whole document
+	expand  Expand
+	targets map[*ast.AliasNode]ast.Node // what each alias stands for
+	aliased int                         // values that aliases and merges brought
+	depth   int                         // of aliases and merges that are open
+	full    bool                        // nothing more is read
+}
+
+// field is what the tags of a struct's field say.
+type field struct{ unit, byDefault, zero string }
+
+func (d *decoder) add(line int, key, format string, args ...any) {
+	if len(d.Problems) == maxShown {
+		d.full = true
+		d.Problems = append(d.Problems, Problem{Line: line, Text: "more problems follow, which are not shown"})
+	}
+	if !d.full {
+		d.Problems = append(d.Problems, Problem{line, key, fmt.Sprintf(format, args...)})
+	}
+}
+
+// resolve finds what each alias stands for: the anchor of its name that ends
+// last before it. So no value contains itself.
+func (d *decoder) resolve(node ast.Node, anchors map[string]ast.Node) {
+	switch n := node.(type) {
+	case *ast.AnchorNode:
+		d.resolve(n.Value, anchors)
+		anchors[n.Name.GetToken().Value] = n.Value
+	case *ast.AliasNode:
+		if d.targets == nil {
+			d.targets = map[*ast.AliasNode]ast.Node{}
+		}
+		d.targets[n] = anchors[n.Value.GetToken().Value]
+	case *ast.TagNode:
+		d.resolve(n.Value, anchors)
+	case *ast.MappingKeyNode:
+		d.resolve(n.Value, anchors)
+	case *ast.SequenceNode:
+		for _, item := range n.Values {
+			d.resolve(item, anchors)
+		}
+	case ast.MapNode:
+		for it := n.MapRange(); it.Next(); {
+			d.resolve(it.Key(), anchors)
+			d.resolve(it.Value(), anchors)
+		}
+	}
+}
+
+// bare is a node without its anchor and tag, and what an alias stands for; nil
+// after a problem.
+func (d *decoder) bare(node ast.Node, key string) ast.Node {
+	for {
+		switch n := node.(type) {
+		case *ast.AnchorNode:
+			node = n.Value
+		case *ast.TagNode:
+			node = n.Value
+		case *ast.MappingKeyNode:
+			node = n.Value
+		case *ast.AliasNode:
+			if node = d.targets[n]; node == nil {
+				d.add(lineOf(n), key, "no anchor &%s stands before this alias", n.Value.GetToken().Value)
+				return nil
+			}
+		default:
+			return node
+		}
+	}
+}
+
+// spend counts a value that an alias or a merge brings.
+func (d *decoder) spend(node ast.Node) bool {
+	if d.depth > 0 {
+		d.aliased++
+	}
+	if d.aliased > maxAliased && !d.full {
+		d.add(lineOf(node), "", "aliases bring more than %d values", maxAliased)
+		d.full = true
+	}
+	return !d.full
+}
+
+// value decodes node into v.
+func (d *decoder) value(node ast.Node, v reflect.Value, key string, f field) {
+	if _, isAlias := node.(*ast.AliasNode); isAlias {
+		d.depth++
+		defer func() { d.depth-- }()
+	}
+	if node = d.bare(node, key); node == nil || !d.spend(node) {
+		return
+	}
+	if _, isNull := node.(*ast.NullNode); isNull {
+		return // a key without a value means the default
+	}
+	switch v.Kind() {
+	case reflect.Struct:
+		d.mapping(node, v, key, func(name string) (reflect.Value, field, func()) {
+			place, f := fieldByKey(v, name)
+			return place, f, func() {}
+		})
+	case reflect.Map:
+		if v.IsNil() {
+			v.Set(reflect.MakeMap(v.Type()))
+		}
+		d.mapping(node, v, key, func(name string) (reflect.Value, field, func()) {
+			e := reflect.New(v.Type().Elem()).Elem()
+			return e, field{}, func() { v.SetMapIndex(reflect.ValueOf(name), e) }
+		})
+	case reflect.Slice:
+		d.list(node, v, key)
+	case reflect.Pointer:
+		p := reflect.New(v.Type().Elem())
+		d.value(node, p.Elem(), key, field{unit: f.unit}) // nil is the default, so that 0 means 0
+		v.Set(p)
+	default:
+		d.scalar(node, v, key, f)
+	}
+}
+
+// mapping decodes the entries of a mapping; place gives the place for a name,
+// an invalid one when there is none, and what to do when it is filled.
+func (d *decoder) mapping(node ast.Node, v reflect.Value, key string, place func(string) (reflect.Value, field, func())) {
+	m, ok := node.(ast.MapNode)
+	if !ok {
+		d.add(lineOf(node), key, "want %s, got %s", wantedOf(v), gotOf(node))
+		return
+	}
+	for _, e := range d.entries(m, key) {
+		path := joinKey(key, e.name)
+		d.Lines[path] = lineOf(e.key)
+		to, f, done := place(e.name)
+		if !to.IsValid() {
+			d.add(lineOf(e.key), path, "no such key%s", suggestKey(d.root, v.Type(), e.name))
+			continue
+		}
+		if e.merged {
+			d.depth++
+		}
+		d.value(e.value, to, path, f)
+		if e.merged {
+			d.depth--
+		}
+		done()
+		if d.full {
+			return
+		}
+	}
+}
+
+// list decodes a sequence; one plain value stands for a list of one.
+func (d *decoder) list(node ast.Node, v reflect.Value, key string) {
+	items := []ast.Node{node}
+	if seq, ok := node.(*ast.SequenceNode); ok {
+		items = seq.Values
+	}
+	v.Set(reflect.MakeSlice(v.Type(), len(items), len(items)))
+	for i, item := range items {
+		path := key + "[" + strconv.Itoa(i) + "]"
+		d.Lines[path] = lineOf(item)
+		d.value(item, v.Index(i), path, field{})
+		if d.full {
+			return
+		}
+	}
+}
+
+func (d *decoder) scalar(node ast.Node, v reflect.Value, key string, f field) {
+	text, ok := scalarText(node)
+	if !ok {
+		d.add(lineOf(node), key, "want %s, got %s", wantedOf(v), gotOf(node))
+		return
+	}
+	raw, err := text, error(nil)
+	if d.expand != nil {
+		text, err = d.expand(key, raw)
+	}
+	if err == nil {
+		err = SetScalar(v, text, f.unit)
+	}
+	switch {
+	case err != nil && text != raw && text != "": // the error would show what stands in a secret file
+		d.add(lineOf(node), key, "want %s; what stands for %s is none", wantedOf(v), raw)
+	case err != nil:
+		d.add(lineOf(node), key, "%v", err)
+	case v.CanInt() && v.IsZero() && f.byDefault != "" && f.byDefault != "0":
+		also := ""
+		if f.zero != "" {
+			also = "; " + f.zero
+		}
+		d.add(lineOf(node), key, "0 is not possible here; leave the key out for the default (%s)%s", f.byDefault, also)
+	}
+}
+
+// scalarText is what stands in the file, so that version: 1.10 stays "1.10".
+func scalarText(node ast.Node) (string, bool) {
+	switch n := node.(type) {
+	case *ast.StringNode:
+		return n.Value, true
+	case *ast.LiteralNode:
+		return n.Value.Value, true
+	case ast.ScalarNode:
+		return n.GetToken().Value, true
+	}
+	return "", false
+}
+
+// lineOf is the first line of a node. A mapping's token is its first colon.
+func lineOf(node ast.Node) int {
+	if m, ok := node.(ast.MapNode); ok {
+		if it := m.MapRange(); it.Next() {
+			return it.Key().GetToken().Position.Line
+		}
+	}
+	if t := node.GetToken(); t != nil && t.Position != nil {
+		return t.Position.Line
+	}
+	return 0
+}
+
+func joinKey(key, name string) string {
+	if key == "" {
+		return name
+	}
+	return key + "." + name
+}
+
+// fieldByKey is the field of a struct that a key names, and its tags.
+func fieldByKey(v reflect.Value, key string) (reflect.Value, field) {
+	for i := range v.NumField() {
+		if tag := v.Type().Field(i).Tag; tag.Get("yaml") == key {
+			return v.Field(i), field{tag.Get("unit"), tag.Get("default"), tag.Get("zero")}
+		}
+	}
+	return reflect.Value{}, field{}
+}
+
+func wantedOf(v reflect.Value) string {
+	switch {
+	case v.Kind() == reflect.Struct:
+		return "keys and values (" + strings.Join(keysOf(v.Type()), ", ") + ")"
+	case v.Kind() == reflect.Map:
+		return "names and values"
+	case v.Type() == reflect.TypeFor[time.Duration]():
+		return `a duration such as "30s"`
+	case v.CanInt():
+		return "a whole number"
+	case v.Kind() == reflect.Bool:
+		return "true or false"
+	}
+	return "a text"
+}
+
+func gotOf(node ast.Node) string {
+	switch node.(type) {
+	case ast.MapNode:
+		return "keys and values"
+	case *ast.SequenceNode:
+		return "a list"
+	}
+	text, _ := scalarText(node)
+	if strings.Contains(text, "://") { // a URL of the database at the wrong place
+		text = mask.URL(text)
+	}
+	if runes := []rune(text); len(runes) > 40 {
+		text = string(runes[:40]) + "…"
+	}
+	return strconv.Quote(text)
+}

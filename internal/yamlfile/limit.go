@@ -1,0 +1,75 @@
+package yamlfile
+
+import (
+	"fmt"
+
+	"github.com/goccy/go-yaml/lexer"
+	"github.com/goccy/go-yaml/token"
+)
+
+// Limits of a file. The parser calls itself for each level, and looks at all
+// keys of a mapping for each of them.
+const (
+	maxDepth   = 64
+	maxKeys    = 10_000  // of a mapping
+	maxAliased = 100_000 // values that aliases and merges bring
+	maxShown   = 100     // problems
+)
+
+// oversized looks for what the parser would take too long for.
+func oversized(text string) *Problem {
+	var nest, chain int        // open brackets; marks of levels in a row
+	var columns [maxKeys]int32 // keys of the open block mappings by column
+	deepest := 0
+	for _, t := range lexer.Tokenize(text) {
+		switch t.Type {
+		case token.SequenceStartType, token.MappingStartType:
+			nest++
+		case token.SequenceEndType, token.MappingEndType:
+			nest--
+		}
+		chain = chained(t, chain)
+		if nest > maxDepth || chain > maxDepth {
+			return &Problem{Line: t.Position.Line, Text: fmt.Sprintf("nested deeper than %d levels", maxDepth)}
+		}
+		key := t
+		if t.Type == token.MappingValueType {
+			key = t.Prev
+		}
+		isKey, isItem := t.Type == token.MappingValueType && nest == 0 && key != nil, t.Type == token.SequenceEntryType
+		if !isKey && !isItem {
+			continue
+		}
+		column := min(max(key.Position.Column, 0), maxKeys-1)
+		for ; deepest > column; deepest-- {
+			columns[deepest] = 0
+		}
+		deepest = column
+		if isKey {
+			columns[column]++
+		}
+		if columns[column] > maxKeys {
+			return &Problem{Line: t.Position.Line, Text: fmt.Sprintf("a mapping of more than %d keys", maxKeys)}
+		}
+	}
+	return nil
+}
+
+// chained counts the marks that open a level each, in a row: "- - -", "? ?",
+// "&a &b". The name of an anchor stands between two of them.
+func chained(t *token.Token, before int) int {
+	switch t.Type {
+	case token.SequenceEntryType:
+		if t.Prev != nil && t.Prev.Position.Line != t.Position.Line {
+			return 1
+		}
+		return before + 1
+	case token.MappingKeyType, token.AnchorType, token.TagType:
+		return before + 1
+	case token.StringType:
+		if t.Prev != nil && t.Prev.Type == token.AnchorType {
+			return before
+		}
+	}
+	return 0
+}

@@ -1,0 +1,98 @@
+package yamlfile
+
+import "github.com/goccy/go-yaml/ast"
+
+// entry is one key of a mapping with its value.
+type entry struct {
+	name   string
+	key    ast.Node
+	value  ast.Node
+	merged bool // it comes from another mapping, by <<
+}
+
+// entries are the mapping's own ones, in the order of the file, then those
+// that it merges and has not itself.
+func (d *decoder) entries(m ast.MapNode, key string) []entry {
+	var all []entry
+	var merge ast.Node
+	line := map[string]int{} // of the names that are taken
+	for it := m.MapRange(); it.Next(); {
+		if it.Key().IsMergeKey() {
+			if merge != nil {
+				d.add(lineOf(it.Key()), key, "<< stands twice; merge several mappings by <<: [*a, *b]")
+				continue
+			}
+			merge = it.Value()
+			continue
+		}
+		name, ok := d.name(it.Key(), key)
+		if !ok {
+			continue
+		}
+		if first, twice := line[name]; twice {
+			if d.depth == 0 { // a mapping that is merged has been read already
+				d.add(lineOf(it.Key()), joinKey(key, name), "stands twice; the first is in line %d", first)
+			}
+			continue
+		}
+		line[name] = lineOf(it.Key())
+		all = append(all, entry{name, it.Key(), it.Value(), false})
+	}
+	for _, e := range d.merged(merge, key) {
+		if _, own := line[e.name]; !own {
+			line[e.name] = lineOf(e.key)
+			all = append(all, e)
+		}
+	}
+	return all
+}
+
+// merged are the entries of the mappings behind <<, the earlier ones first.
+func (d *decoder) merged(node ast.Node, key string) []entry {
+	if node == nil {
+		return nil
+	}
+	d.depth++
+	defer func() { d.depth-- }()
+	from := d.bare(node, key)
+	sources := []ast.Node{from}
+	if seq, ok := from.(*ast.SequenceNode); ok {
+		sources = seq.Values
+	}
+	var all []entry
+	for _, source := range sources {
+		if source == nil || d.full {
+			continue
+		}
+		source = d.bare(source, key)
+		if source == nil {
+			continue
+		}
+		m, ok := source.(ast.MapNode)
+		if !ok {
+			d.add(lineOf(node), key, "<< merges keys and values (*name) or a list of such, got %s", gotOf(source))
+			continue
+		}
+		for _, e := range d.entries(m, key) {
+			if !d.spend(e.value) {
+				return all
+			}
+			e.merged = true
+			all = append(all, e)
+		}
+	}
+	return all
+}
+
+// name is the text of a key.
+func (d *decoder) name(node ast.Node, key string) (string, bool) {
+	bare := d.bare(node, key)
+	if bare == nil {
+		return "", false
+	}
+	text, ok := scalarText(bare)
+	if !ok {
+		d.add(lineOf(node), key, "a key is a text, got %s", gotOf(bare))
+	}
+	return text, ok
+}
