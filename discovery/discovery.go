@@ -24,12 +24,15 @@ type Discovery struct {
 	stopped  atomic.Bool
 	feed     feed
 
-	mu        sync.Mutex     // guards services' writers and what follows
-	stops     []func()       // of the sources' watches
-	remembers bool           // the state file has been read
-	unsaved   bool           // the last try to write it did not succeed
-	saved     savedList      // what the state file says, of services nobody has asked for as well
-	site      []SourceStatus // with WatchAll: how each source answers for all services together
+	mu         sync.Mutex // guards services' writers and what follows
+	stops      []func()   // of the sources' watches
+	remembers  bool       // the state file has been read
+	unsaved    bool       // the last try to write it did not succeed
+	disk       run.Disk   // of the state file
+	saveFailed bool       // and the log says so
+
+	saved savedList      // what the state file says, of services nobody has asked for as well
+	site  []SourceStatus // with WatchAll: how each source answers for all services together
 }
 
 var (

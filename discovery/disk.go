@@ -15,6 +15,9 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
+// diskLimit is how long a start, and the end, wait for a disk that hangs.
+const diskLimit = 2 * time.Second
+
 // savedAge is how long the state file remembers a service that nobody asks
 // for any more.
 const savedAge = 30 * 24 * time.Hour
@@ -44,7 +47,9 @@ func (d *Discovery) restore() {
 	if d.cfg.StateFile == "" {
 		return
 	}
-	saved, err := readSaved(d.cfg.StateFile, d.cfg.Cluster)
+	ctx, cancel := context.WithTimeout(context.Background(), diskLimit)
+	defer cancel()
+	saved, err := run.Read(ctx, &d.disk, func() (savedList, error) { return readSaved(d.cfg.StateFile, d.cfg.Cluster) }, nil)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		d.cfg.Logger.Warn("last known list not used", "file", d.cfg.StateFile, "err", err)
 	}
@@ -94,15 +99,40 @@ func (d *Discovery) save() {
 	if d.cfg.StateFile == "" {
 		return
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if !d.collect(time.Now()) {
+	text, err := d.toSave(time.Now())
+	if err == nil && text == nil {
 		return
 	}
-	if err := writeFile(d.cfg.StateFile, d.saved); err != nil {
-		d.cfg.Logger.Warn("last known list not saved", "file", d.cfg.StateFile, "err", err)
-		d.unsaved = true // try again next time
+	if err == nil {
+		ctx, cancel := context.WithTimeout(context.Background(), diskLimit)
+		defer cancel()
+		err = d.disk.Do(ctx, func() error { return writeFile(d.cfg.StateFile, text) }, nil)
 	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.unsaved = d.unsaved || err != nil // the next save tries again
+	switch {
+	case err == nil:
+		d.saveFailed = false
+	case !d.saveFailed:
+		d.cfg.Logger.Warn("last known list not saved: a start without any registry would find an older one; it is tried again",
+			"file", d.cfg.StateFile, "err", err)
+		d.saveFailed = true
+	}
+}
+
+// toSave is the text of the state file; nil when nothing has changed.
+func (d *Discovery) toSave(now time.Time) ([]byte, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.collect(now) {
+		return nil, nil
+	}
+	text, err := json.Marshal(d.saved)
+	if err != nil {
+		return nil, fmt.Errorf("encode: %w", err)
+	}
+	return text, nil
 }
 
 // collect brings d.saved up to date and reports whether it has to be
@@ -152,15 +182,10 @@ func (s *service) listed() (list []registry.Instance, known bool) {
 	return list, heard && (settled || len(list) > 0)
 }
 
-// writeFile replaces a file by v as JSON, so that a crash leaves the old one
-// or the new one.
-func writeFile(path string, v any) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return fmt.Errorf("encode: %w", err)
-	}
+// writeFile replaces a file, so that a crash leaves the old one or the new one.
+func writeFile(path string, text []byte) error {
 	if err := statedir.Make(filepath.Dir(path)); err != nil {
 		return err
 	}
-	return statedir.WriteFile(path, b)
+	return statedir.WriteFile(path, text)
 }

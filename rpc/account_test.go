@@ -341,10 +341,6 @@ func TestListBomb(t *testing.T) {
 	}
 }
 
-// longer is how many times more elements it takes to fill the same memory as
-// where pointers have 64 bits.
-const longer = 64 / strconv.IntSize
-
 // All messages together take no more than Sizes.Requests: what would is
 // refused as not executed, and passes when others have ended.
 func TestDecodedMemoryOfAll(t *testing.T) {
@@ -355,7 +351,7 @@ func TestDecodedMemoryOfAll(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		_, err = echo.NewLoadsClient(tc).WeighIt(t.Context(), &echo.Load{}, many(2_000*longer, &echo.Load{})) // 1.7 MB of 0.2
+		_, err = echo.NewLoadsClient(tc).WeighIt(t.Context(), &echo.Load{}, many(2_000+1_200*(64/strconv.IntSize-1), &echo.Load{})) // 1.7 MB of 0.2
 		return err
 	}
 	done := make(chan error, 2)
@@ -385,7 +381,7 @@ func TestDecodedMemoryOfAll(t *testing.T) {
 
 // A reply that becomes too much ends its call, and nothing else.
 func TestReplyBomb(t *testing.T) {
-	l := &loads{give: &echo.Load{Blobs: many(500_000, []byte{})}} // a byte, 24 in memory
+	l := &loads{give: &echo.Load{Blobs: many(32_000_000/strconv.IntSize, []byte{})}} // a byte, three words in memory
 	s, _, _ := serveLoads(t, ServerConfig{}, l)
 	c := client(t, ClientConfig{Sizes: Sizes{Frame: 1 << 20}}, &Endpoint{ID: "e", Service: "loads", Addr: s.addr, Protocol: "framed-compact"})
 	tc, err := c.Service("loads", ServiceOptions{Timeout: 20 * time.Second})

@@ -1,0 +1,151 @@
+package skerry
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/skerry/skerry/internal/lab"
+	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/registry"
+	"github.com/skerry/skerry/rollout"
+)
+
+// lines is a log that tests read while it is written.
+type lines struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *lines) count(phrase string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Count(l.text.String(), phrase)
+}
+
+// TestDiskThatHangs freezes the file system under the state of a process: rules
+// and keys that come are in use at once, a promise is refused in time, another
+// process starts, and Close ends. When the disk answers, what was learnt is
+// there and what was refused is not.
+func TestDiskThatHangs(t *testing.T) {
+	site, log := lanSite(t), &lines{}
+	site.StateDir = filepath.Join(t.TempDir(), "state")
+	disk := lab.NewDisk(t, site.StateDir)
+	toLog := WithLogger(slog.New(slog.NewTextHandler(log, nil)))
+	n := offering(t, site, &greeter{name: "anna"}, toLog)
+	first := proven(t, n, rollout.Entry{Cluster: site.Cluster, Generation: rollout.Generation{N: 1}, Rules: map[string]rollout.Rule{"auth": {Version: "v1"}}})
+	must(t, "learn", n.Rollout().Learn(first))
+	within := func(what string, limit time.Duration, do func()) {
+		t.Helper()
+		begun := time.Now()
+		do()
+		if took := time.Since(begun); took > limit {
+			t.Errorf("%s took %v on a disk that hangs, at most %v is agreed", what, took, limit)
+		}
+	}
+
+	disk.Freeze()
+	next := n.Rollout().Log().Next("r2", map[string]rollout.Rule{"auth": {Version: "v2"}})
+	within("to learn rules", time.Second, func() { n.learn([]rollout.Entry{proven(t, n, next)}) })
+	if got := n.Rollout().Log().Last(); got != next.Generation {
+		t.Errorf("%v is in use, want %v", got, next.Generation)
+	}
+	refusedNext := n.Rollout().Log().Next("r3", nil)
+	proof, err := n.trust.siteSigner().Sign(rollout.ForPromise, rollout.Words(rollout.VerbPromise, refusedNext.Hash(), "ann"))
+	must(t, "sign", err)
+	within("a promise", peerLimit+2*time.Second, func() {
+		err := n.Rollout().Promise(refusedNext, rollout.Undertaking{Command: "ann", Proof: proof})
+		if !errors.Is(err, run.ErrDiskHangs) || n.Rollout().Promised() != nil {
+			t.Errorf("a promise that can't be kept: %v", err)
+		}
+	})
+	within("keys", diskLimit+time.Second, func() { n.storeKeys(nil) })
+	within("a call", time.Second, func() {
+		if _, err := greet(t.Context(), n); err != nil {
+			t.Error(err)
+		}
+	})
+	within("to open another", 10*time.Second, func() {
+		other := open(t, site, toLog)
+		if log.count("state is not kept until this process is started again") != 1 {
+			t.Error("nothing says that the other keeps no state")
+		}
+		e := rollout.Entry{Cluster: site.Cluster, Generation: rollout.Generation{N: 1}}
+		sealed, err := e.Sealed()
+		must(t, "seal", err)
+		proof, err := n.trust.siteSigner().Sign(rollout.ForPromise, rollout.Words(rollout.VerbPromise, sealed.Hash(), "bob"))
+		must(t, "sign", err)
+		err = other.Rollout().Promise(sealed, rollout.Undertaking{Command: "bob", Proof: proof})
+		if err == nil || other.Rollout().Log().Last() == (rollout.Generation{}) && !errors.Is(err, run.ErrDiskHangs) {
+			t.Errorf("a process that may have promised something else promises: %v", err)
+		}
+		must(t, "close", other.Close())
+	})
+	if got := log.count("in use here and not kept"); got == 0 || got > 2 { // each process once
+		t.Errorf("said %d times that rules are not kept", got)
+	}
+	if log.count("not applied") != 0 {
+		t.Error("rules that are in use are said not to be applied")
+	}
+	disk.Thaw()
+	lab.Eventually(t, 20*time.Second, func() bool { return log.count("kept again") > 0 }, func() string { return "the rules are kept" })
+	text, err := os.ReadFile(n.files.rules)
+	if err != nil || !bytes.Contains(text, []byte(next.Hash())) || bytes.Contains(text, []byte(`"promise"`)) {
+		t.Errorf("kept: %s, %v", text, err)
+	}
+	last := n.Rollout().Log().Next("r3", map[string]rollout.Rule{"auth": {Version: "v3"}})
+	disk.Freeze()
+	n.learn([]rollout.Entry{proven(t, n, last)})
+	within("Close", 15*time.Second, func() { must(t, "close", n.Close()) })
+	disk.Thaw()
+}
+
+// TestRemovedLockIsNoticed: whose lock file is removed makes it again, or stops
+// writing when another process has taken the files.
+func TestRemovedLockIsNoticed(t *testing.T) {
+	log := &lines{}
+	dir := t.TempDir()
+	must(t, "chmod", os.Chmod(dir, 0o700))
+	hub := &registry.Hub{}
+	toLog := WithLogger(slog.New(slog.NewTextHandler(log, nil)))
+	n := open(t, Config{StateDir: dir, Cluster: "test"}, memorySite(hub), toLog)
+	lockFile := n.files.slot.base + ".lock"
+	entry := rollout.Entry{Cluster: "test", Generation: rollout.Generation{N: 1}, Rules: map[string]rollout.Rule{"auth": {Version: "v1"}}}
+	must(t, "remove", os.Remove(lockFile))
+	must(t, "learn", n.Rollout().Learn(proven(t, n, entry)))
+	if _, err := os.Stat(lockFile); err != nil || log.count("is there again") == 0 {
+		t.Errorf("the lock is not made again: %v", err)
+	}
+	must(t, "keep", n.Rollout().Keep())
+
+	must(t, "remove", os.Remove(lockFile))
+	thief, err := takeSlot(filepath.Dir(lockFile), n.fileName())
+	must(t, "take", err)
+	defer thief.free()
+	if thief.base != n.files.slot.base {
+		t.Fatalf("another process has taken %s", thief.base)
+	}
+	must(t, "learn", n.Rollout().Learn(proven(t, n, n.Rollout().Log().Next("r", nil))))
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	_ = n.keeping.Do(ctx, func() error { return nil }, nil) // when the one before has ended
+	if err := n.Rollout().Keep(); !errors.Is(err, errTaken) {
+		t.Errorf("it writes files of another process: %v", err)
+	}
+	if got := log.count("state is not kept any more"); got != 1 {
+		t.Errorf("said %d times", got)
+	}
+}
