@@ -1,11 +1,15 @@
 package broadcast
 
 import (
+	"cmp"
 	"container/heap"
 	"encoding/binary"
+	"iter"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/apache/thrift/lib/go/thrift"
@@ -69,6 +73,7 @@ type core struct {
 	fetchAddr func() string
 	canFetch  bool
 	rand      *rand.Rand
+	replay    bool // rand alone decides all that is left to chance: for tests
 	nonce     func() int64
 	log       *slog.Logger
 
@@ -242,6 +247,11 @@ func (c *core) random(most time.Duration) time.Duration {
 	return time.Duration(c.rand.Float64() * float64(most))
 }
 
+// jitter is a time of at most d, shorter by up to this share of it.
+func (c *core) jitter(d time.Duration, share float64) time.Duration {
+	return d - c.random(time.Duration(share*float64(d)))
+}
+
 type timer struct {
 	at time.Time
 	f  func(now time.Time)
@@ -259,4 +269,14 @@ func (t *timers) Pop() any {
 	(*t)[len(*t)-1] = timer{}
 	*t = (*t)[:len(*t)-1]
 	return last
+}
+
+// everyPeer visits the peers in random order.
+func (c *core) everyPeer() iter.Seq[*peer] {
+	if !c.replay {
+		return maps.Values(c.peers)
+	}
+	all := slices.SortedFunc(maps.Values(c.peers), func(a, b *peer) int { return cmp.Compare(a.owner.String(), b.owner.String()) })
+	c.rand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	return slices.Values(all)
 }

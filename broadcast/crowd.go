@@ -5,7 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/internal/wire"
 	"github.com/skerry/skerry/registry"
 )
@@ -59,7 +58,7 @@ func (c *core) answerSoon(now time.Time, w gathered) {
 		c.answerAll(now)
 	case len(c.waiting) > 1: // the time is set
 	case hurried:
-		c.at(now.Add(run.Jitter(crowdGap, 0.3)), c.answerAll)
+		c.at(now.Add(c.jitter(crowdGap, 0.3)), c.answerAll)
 	default:
 		c.at(now.Add(c.spread()), c.answerAll)
 	}
@@ -139,5 +138,5 @@ func (c *core) wantedAll() []string {
 	if c.all {
 		return []string{registry.AllServices}
 	}
-	return slices.Collect(maps.Keys(c.wanted))
+	return slices.Sorted(maps.Keys(c.wanted))
 }

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/internal/wire"
 	"github.com/skerry/skerry/registry"
 )
@@ -85,7 +84,7 @@ func (c *core) fetched(now time.Time, order fetchOrder, list []registry.Instance
 	}
 	switch {
 	case errors.Is(err, errBusy):
-		c.at(now.Add(run.Jitter(deliverBusy, 0.5)), func(now time.Time) {
+		c.at(now.Add(c.jitter(deliverBusy, 0.5)), func(now time.Time) {
 			if p.underway == order.hash && p.state == live && c.peers[p.owner] == p {
 				c.fetches = append(c.fetches, order)
 			}

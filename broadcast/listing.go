@@ -115,7 +115,7 @@ func (c *core) replace(p *peer, said map[registry.ID]registry.Instance, scope fu
 // supplant asks whoever else claims the address of a new registration: a
 // process that was restarted there has most likely been killed.
 func (c *core) supplant(id registry.ID, now time.Time) {
-	for _, p := range c.peers {
+	for p := range c.everyPeer() {
 		rival := id
 		rival.Epoch = p.owner.Epoch
 		if _, ok := p.list[rival]; ok && rival != id && p.state == live {

@@ -4,7 +4,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/internal/wire"
 	"github.com/skerry/skerry/registry"
 )
@@ -108,7 +107,7 @@ func (c *core) announce(now time.Time, schedule int) {
 		return
 	}
 	c.announceOnce(now)
-	wait := run.Jitter(c.period, 0.1)
+	wait := c.jitter(c.period, 0.1)
 	if c.left--; c.left > 0 {
 		wait = burstGap
 	}
@@ -157,7 +156,7 @@ func (c *core) unicasts(now time.Time) []path {
 	for _, addr := range c.seeds {
 		to = append(to, path{addr: addr})
 	}
-	for _, p := range c.peers {
+	for p := range c.everyPeer() {
 		if p.state == live && len(p.ways) > 0 && c.unicastOnly(p, now) {
 			to = append(to, p.ways[0].path)
 		}

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/internal/wire"
 	"github.com/skerry/skerry/registry"
 )
@@ -253,7 +252,7 @@ func (c *core) silence(p *peer, now time.Time) {
 // many who are silent together one is asked every now and then, and is the
 // first to tell that the network is back.
 func (c *core) again(p *peer, wait time.Duration, now time.Time) {
-	c.at(now.Add(run.Jitter(wait, 0.5)), func(now time.Time) {
+	c.at(now.Add(c.jitter(wait, 0.5)), func(now time.Time) {
 		if p.state != silent || c.peers[p.owner] != p {
 			return
 		}
@@ -269,7 +268,7 @@ func (c *core) rally(now time.Time) {
 		return
 	}
 	c.rallied = now
-	for _, p := range c.peers {
+	for p := range c.everyPeer() {
 		if p.state == silent {
 			c.at(now.Add(c.spread()), func(now time.Time) {
 				if p.state == silent {

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/internal/wire"
 	"github.com/skerry/skerry/registry"
 )
@@ -80,7 +79,7 @@ func (c *core) seek(now time.Time, schedule int) {
 		}
 	}
 	c.exchange(now, lost...)
-	c.at(now.Add(run.Jitter(min(10*burstGap, c.period), 0.2)), func(now time.Time) { c.seek(now, schedule) })
+	c.at(now.Add(c.jitter(min(10*burstGap, c.period), 0.2)), func(now time.Time) { c.seek(now, schedule) })
 }
 
 // askEverything repeats the questions of the start, when there is a new
@@ -104,13 +103,13 @@ func (c *core) query(now time.Time) {
 	if c.leaving || len(c.asks) == 0 {
 		return
 	}
-	c.ask(now, slices.Collect(maps.Keys(c.asks)))
+	c.ask(now, slices.Sorted(maps.Keys(c.asks)))
 	c.asking = true
 	c.at(now.Add(burstGap), c.query)
 	if len(c.asks) == 0 {
 		c.rounds++
 		round := c.rounds
-		c.at(now.Add(run.Jitter(lateAsk, 0.5)), func(now time.Time) { c.askOnceMore(now, round) })
+		c.at(now.Add(c.jitter(lateAsk, 0.5)), func(now time.Time) { c.askOnceMore(now, round) })
 	}
 }
 
@@ -201,7 +200,7 @@ func (c *core) wantedNames() []string {
 	}
 	var names []string
 	used := 0
-	for s := range c.wanted {
+	for _, s := range slices.Sorted(maps.Keys(c.wanted)) {
 		names = append(names, s)
 		used += len(s) + 1
 	}

@@ -125,7 +125,7 @@ func (c *core) answer(now time.Time, w gathered, ask *int64) {
 // reach, in random order, as many as fit.
 func (c *core) acquaintances(asker path, room int) []string {
 	var out []string
-	for _, p := range c.peers { // map order is random enough
+	for p := range c.everyPeer() {
 		if p.state != live {
 			continue
 		}

@@ -7,7 +7,6 @@ import (
 
 	"github.com/apache/thrift/lib/go/thrift"
 
-	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/internal/wire"
 	"github.com/skerry/skerry/registry"
 )
@@ -116,7 +115,7 @@ func (c *core) newWay(p *peer, at path, in packet, now time.Time) {
 		w = &newWay{}
 		c.newcomers[k] = w
 		p.newcomers++
-		c.at(now.Add(run.Jitter(wayLater, 0.9)), func(now time.Time) { c.beginWay(p, at, w, now) })
+		c.at(now.Add(c.jitter(wayLater, 0.9)), func(now time.Time) { c.beginWay(p, at, w, now) })
 	}
 	if w.asked || w.checks >= wayChecks {
 		return
