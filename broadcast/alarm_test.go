@@ -11,46 +11,49 @@ import (
 // TestAlarm: one who finds out that a process has died, or a host has vanished,
 // makes all others find out, and the dead host is not flooded with questions.
 func TestAlarm(t *testing.T) {
+	const hosts = 32
 	for _, c := range []struct {
 		name    string
 		refuses bool // the process was killed, its host answers for it
-		hosts   int
 		loss    float64
-		most    time.Duration
+		draws   int
+		most    time.Duration // nine of ten draws
+		last    time.Duration // all
 	}{
-		{"kill -9, 32 hosts", true, 32, 0, 250 * time.Millisecond},
-		{"kill -9, 32 hosts, 10 % loss", true, 32, 0.1, 900 * time.Millisecond},
-		{"cable, 32 hosts", false, 32, 0, 750 * time.Millisecond},
-		{"cable, 32 hosts, 10 % loss", false, 32, 0.1, 900 * time.Millisecond},
+		{"kill -9", true, 0, 3, 250 * time.Millisecond, 250 * time.Millisecond},
+		{"kill -9, 10 % loss", true, 0.1, 10, 900 * time.Millisecond, 2 * time.Minute},
+		{"cable", false, 0, 3, 750 * time.Millisecond, 750 * time.Millisecond},
+		{"cable, 10 % loss", false, 0.1, 10, 900 * time.Millisecond, 2 * time.Minute},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := newSim(t, c.hosts, 31)
-			s.untaped = true
-			for _, n := range s.nodes {
-				s.start(n, svc, "svc")
-			}
-			s.run(30 * time.Second)
-			s.loss = c.loss
-			dead, witness := s.nodes[0], s.nodes[c.hosts/2]
-			dead.alive, dead.killed = false, c.refuses
-			asked := 0
-			s.blocked = func(_, to *simNode, group bool) bool {
-				if to == dead && !group {
-					asked++
+			bounded(t, "off all lists", draws(t, 31, c.draws, func(seed uint64) time.Duration {
+				s := newSim(t, hosts, seed)
+				s.untaped = true
+				for _, n := range s.nodes {
+					s.start(n, svc, "svc")
 				}
-				return false
-			}
-			said := s.said()
-			witness.suspect(s.now, dead.offers(s.now, "svc")[0].ID())
-			s.flush(witness)
-			took := s.within(c.most, "off all lists", s.know("svc", c.hosts-1))
-			t.Logf("off all lists after %v; %d datagrams to the dead host, %d of all", took, asked, s.said()-said)
-			if asked > 7*c.hosts {
-				t.Errorf("%d datagrams to the dead host, at most 7 from each other are allowed", asked)
-			}
-			if s.drops > 0 {
-				t.Errorf("%d living instances were dropped", s.drops)
-			}
+				s.run(30 * time.Second)
+				s.loss = c.loss
+				dead, witness := s.nodes[0], s.nodes[hosts/2]
+				dead.alive, dead.killed = false, c.refuses
+				asked := 0
+				s.blocked = func(_, to *simNode, group bool) bool {
+					if to == dead && !group {
+						asked++
+					}
+					return false
+				}
+				witness.suspect(s.now, dead.offers(s.now, "svc")[0].ID())
+				s.flush(witness)
+				took, _ := s.until(c.last+time.Second, s.know("svc", hosts-1))
+				if asked > 7*hosts {
+					t.Errorf("seed %d: %d datagrams to the dead host, at most 7 from each other are allowed", seed, asked)
+				}
+				if s.drops > 0 {
+					t.Errorf("seed %d: %d living instances were dropped", seed, s.drops)
+				}
+				return took
+			}), c.most, c.last)
 		})
 	}
 }
@@ -67,7 +70,7 @@ func (s *sim) said() (n uint64) {
 // takes nobody away; nor does one about somebody whom nobody knows, nor a
 // recording.
 func TestAlarmInVain(t *testing.T) {
-	s := newSim(t, 15, 37)
+	s := newSim(t, 15, seeded(t, 37))
 	for _, n := range s.nodes {
 		s.start(n, svc, "svc")
 	}
@@ -101,7 +104,7 @@ func TestAlarmInVain(t *testing.T) {
 // TestAlarmFlood: somebody with the key who raises alarms as fast as he can
 // makes each host ask so many in a second, and no more, and takes nobody away.
 func TestAlarmFlood(t *testing.T) {
-	s := newSim(t, 16, 41)
+	s := newSim(t, 16, seeded(t, 41))
 	s.untaped = true
 	for _, n := range s.nodes {
 		s.start(n, svc, "svc")
@@ -145,7 +148,7 @@ func ownerOf(c *core) *wire.Owner {
 
 // TestManyWitnesses: of all who find out at the same time few tell.
 func TestManyWitnesses(t *testing.T) {
-	s := newSim(t, 32, 43)
+	s := newSim(t, 32, seeded(t, 43))
 	for _, n := range s.nodes {
 		s.start(n, svc, "svc")
 	}

@@ -276,7 +276,9 @@ func (c *core) everyPeer() iter.Seq[*peer] {
 	if !c.replay {
 		return maps.Values(c.peers)
 	}
-	all := slices.SortedFunc(maps.Values(c.peers), func(a, b *peer) int { return cmp.Compare(a.owner.String(), b.owner.String()) })
+	all := slices.SortedFunc(maps.Values(c.peers), func(a, b *peer) int {
+		return cmp.Or(cmp.Compare(a.owner.Host, b.owner.Host), cmp.Compare(a.owner.PID, b.owner.PID), cmp.Compare(a.owner.Epoch, b.owner.Epoch))
+	})
 	c.rand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	return slices.Values(all)
 }

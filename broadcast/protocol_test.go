@@ -60,7 +60,7 @@ func (s *sim) others(i int, ok func() bool) func() bool {
 // cost nothing but announcements.
 func TestSteadyState(t *testing.T) {
 	for _, loss := range []float64{0, 0.1} {
-		s := newSim(t, 16, 7)
+		s := newSim(t, 16, seeded(t, 7))
 		s.loss = loss
 		for _, n := range s.nodes {
 			s.start(n, svc, "svc")
@@ -89,7 +89,7 @@ func TestSteadyState(t *testing.T) {
 // TestUnnoticedDeath: without a suspicion the dead are asked at 80 % of the
 // life of an entry, which is a period, and then dropped.
 func TestUnnoticedDeath(t *testing.T) {
-	s := newSim(t, 8, 3)
+	s := newSim(t, 8, seeded(t, 3))
 	for _, n := range s.nodes {
 		s.start(n, svc, "svc")
 	}
@@ -105,7 +105,7 @@ func TestUnnoticedDeath(t *testing.T) {
 // TestReplay: nothing that was ever recorded brings back the dead, and nothing
 // of it takes the living away.
 func TestReplay(t *testing.T) {
-	s := newSim(t, 3, 5)
+	s := newSim(t, 3, seeded(t, 5))
 	for _, n := range s.nodes[:2] {
 		s.start(n, svc, "svc")
 	}
@@ -143,7 +143,7 @@ func TestLongListing(t *testing.T) {
 		names = append(names, fmt.Sprintf("service-with-a-long-name-%02d", i))
 	}
 	for _, how := range []string{"parts", "fetch", "wrong fetch"} {
-		s := newSim(t, 2, 9)
+		s := newSim(t, 2, seeded(t, 9))
 		provider, consumer := s.nodes[0], s.nodes[1]
 		provider.fetchAddr = func() string { return ":7000" }
 		consumer.canFetch = how != "parts"
@@ -179,7 +179,7 @@ func TestLongListing(t *testing.T) {
 // TestSubscription: announcements of what nobody here watches are ignored
 // (row 1.5); watching it later finds it.
 func TestSubscription(t *testing.T) {
-	s := newSim(t, 3, 11)
+	s := newSim(t, 3, seeded(t, 11))
 	s.start(s.nodes[0], nil, "auth")
 	s.start(s.nodes[1], nil, "proc")
 	c := s.nodes[2]
@@ -226,7 +226,7 @@ func TestWithdrawAndReturn(t *testing.T) {
 // TestRestartAtTheSameAddress: the new process makes the killed one be asked
 // for, so that it is gone within a second.
 func TestRestartAtTheSameAddress(t *testing.T) {
-	s := newSim(t, 4, 13)
+	s := newSim(t, 4, seeded(t, 13))
 	for _, n := range s.nodes[:3] {
 		s.start(n, svc, "svc")
 	}
@@ -247,7 +247,7 @@ func TestRestartAtTheSameAddress(t *testing.T) {
 // TestSimulatedPartition: both sides drop each other in a period, and find each
 // other soon after.
 func TestSimulatedPartition(t *testing.T) {
-	s := newSim(t, 6, 17)
+	s := newSim(t, 6, seeded(t, 17))
 	for _, n := range s.nodes {
 		s.start(n, svc, "svc")
 	}
@@ -262,7 +262,7 @@ func TestSimulatedPartition(t *testing.T) {
 
 // TestNoInterface: who has no interface asks nobody and blames nobody.
 func TestNoInterface(t *testing.T) {
-	s := newSim(t, 2, 19)
+	s := newSim(t, 2, seeded(t, 19))
 	for _, n := range s.nodes {
 		s.start(n, svc, "svc")
 	}
@@ -283,7 +283,7 @@ func TestNoInterface(t *testing.T) {
 // TestForgedFlood: whoever has the key may claim to be anybody, and still
 // can't fill the memory.
 func TestForgedFlood(t *testing.T) {
-	s := newSim(t, 1, 23)
+	s := newSim(t, 1, seeded(t, 23))
 	n := s.nodes[0]
 	s.start(n, svc, "svc")
 	forger := newCore("sim", ring("k"), registry.Owner{}, DefaultAnnounce, s.rand)

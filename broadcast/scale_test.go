@@ -109,22 +109,29 @@ func TestColdStarts(t *testing.T) {
 		hosts   int
 		in      time.Duration
 		loss    float64
-		known   time.Duration // since the last host is up
+		draws   int
+		known   time.Duration // since the last host is up, in nine of ten draws
 		busiest int
 	}{
-		{32, 50 * time.Millisecond, 0, time.Second, 700},
-		{32, 50 * time.Millisecond, 0.1, 3 * time.Second, 700},
-		{32, 400 * time.Millisecond, 0, time.Second, 700},
-		{32, 400 * time.Millisecond, 0.1, 3 * time.Second, 700},
-		{100, 400 * time.Millisecond, 0, time.Second, 2000},
-		{100, 50 * time.Millisecond, 0.1, 3 * time.Second, 2700}, // about 2,000, and a quarter more when it takes over a second
+		{32, 50 * time.Millisecond, 0, 3, time.Second, 700},
+		{32, 50 * time.Millisecond, 0.1, 10, 3 * time.Second, 700},
+		{32, 400 * time.Millisecond, 0, 3, time.Second, 700},
+		{32, 400 * time.Millisecond, 0.1, 10, 3 * time.Second, 700},
+		{100, 400 * time.Millisecond, 0, 1, time.Second, 2000},
+		{100, 50 * time.Millisecond, 0.1, 1, 3 * time.Second, 2700}, // about 2,000, and a quarter more when it takes over a second
 	} {
-		s := newTown(t, c.hosts, c.loss, 11)
-		s.bootIn(c.in)
-		took := s.agree(c.known, "cold start")
-		t.Logf("%d hosts within %v, loss %v: all know what they watch after %v; the busiest host had %d packets", c.hosts, c.in, c.loss, took, s.busiest())
-		if s.busiest() > c.busiest {
-			t.Errorf("the busiest host sent and received %d packets, at most %d are allowed", s.busiest(), c.busiest)
+		what := fmt.Sprintf("%d hosts within %v, loss %v: all know what they watch", c.hosts, c.in, c.loss)
+		var packets []int
+		bounded(t, what, draws(t, 11, c.draws, func(seed uint64) time.Duration {
+			s := newTown(t, c.hosts, c.loss, seed)
+			s.bootIn(c.in)
+			took := s.agree(10*c.known, what)
+			packets = append(packets, s.busiest())
+			return took
+		}), c.known, 10*c.known)
+		slices.Sort(packets)
+		if p := packets[len(packets)-1-len(packets)/10]; p > c.busiest {
+			t.Errorf("the busiest host sent and received %d packets in nine of ten draws, at most %d are allowed", p, c.busiest)
 		}
 	}
 }
@@ -134,9 +141,9 @@ func TestColdStarts(t *testing.T) {
 // more. The first two who hear of each other again tell all.
 func TestBrokenSwitch(t *testing.T) {
 	for _, loss := range []float64{0, 0.1} {
-		c := newTown(t, 32, loss, 7)
+		c := newTown(t, 32, loss, seeded(t, 7))
 		c.bootAll()
-		c.agree(3*time.Second, "cold start")
+		c.agree(9*time.Second, "cold start") // TestColdStarts has the bounds
 		half := func(n *simNode) bool { return slices.Index(c.nodes, n) < 16 }
 		c.blocked = func(from, to *simNode, _ bool) bool { return half(from) != half(to) }
 		c.run(8 * time.Minute)
@@ -144,7 +151,7 @@ func TestBrokenSwitch(t *testing.T) {
 			t.Fatal("the broken switch was not noticed")
 		}
 		c.blocked = nil
-		t.Logf("loss %v: all know all again %v after the switch is mended", loss, c.agree(15*time.Second, "the switch is mended"))
+		t.Logf("loss %v: all know all again %v after the switch is mended", loss, c.agree(45*time.Second, "the switch is mended"))
 	}
 }
 
@@ -192,7 +199,7 @@ func playSite(b *testing.B, hosts int, loss float64) {
 // comes together all the same, and drops nobody.
 func TestColdStartOfBusyHosts(t *testing.T) {
 	for _, cost := range []time.Duration{time.Millisecond, 10 * time.Millisecond} {
-		c := newTown(t, 32, 0.1, 29)
+		c := newTown(t, 32, 0.1, seeded(t, 29))
 		for i, n := range c.nodes {
 			n.cost = cost * time.Duration(1+i%3)
 		}

@@ -324,7 +324,7 @@ func TestTwoProtocols(t *testing.T) {
 // TestStrangersByAddress: a thousand announcements a second of senders that do
 // not exist, from one address, delay no provider of another address.
 func TestStrangersByAddress(t *testing.T) {
-	s := newSim(t, 9, 71)
+	s := newSim(t, 9, seeded(t, 71))
 	s.untaped = true
 	for _, n := range s.nodes[:8] {
 		s.start(n, svc, "svc")
@@ -418,7 +418,7 @@ func TestAmplification(t *testing.T) {
 		}
 		for name, question := range questions {
 			for _, group := range []bool{true, false} {
-				s := newSim(t, 4, 73)
+				s := newSim(t, 4, seeded(t, 73))
 				for _, n := range s.nodes {
 					s.start(n, []string{registry.AllServices}, names...)
 				}
@@ -473,7 +473,7 @@ func (s *sim) sentTo(n *simNode, to netip.AddrPort, d time.Duration) (sum int) {
 // TestRecordedQueries: recordings of queries, played from another address, bring
 // at most three times their bytes there, and few packets to everyone.
 func TestRecordedQueries(t *testing.T) {
-	s := newSim(t, 12, 79)
+	s := newSim(t, 12, seeded(t, 79))
 	for _, n := range s.nodes {
 		s.start(n, svc, "svc")
 	}
@@ -513,7 +513,7 @@ func TestUndelivered(t *testing.T) {
 	for i := range 60 {
 		names = append(names, fmt.Sprintf("service-with-a-long-name-%02d", i))
 	}
-	s := newSim(t, 3, 83)
+	s := newSim(t, 3, seeded(t, 83))
 	liar, honest, consumer := s.nodes[0], s.nodes[1], s.nodes[2]
 	for _, n := range []*simNode{liar, honest} {
 		n.fetchAddr = func() string { return ":7000" }
@@ -567,7 +567,7 @@ func TestUndelivered(t *testing.T) {
 // TestVisits: addresses that a peer names are asked slowly, and only such as can
 // be those of a process.
 func TestVisits(t *testing.T) {
-	s := newSim(t, 1, 89)
+	s := newSim(t, 1, seeded(t, 89))
 	n := s.nodes[0]
 	s.start(n, svc)
 	s.run(time.Minute)
@@ -593,7 +593,7 @@ func TestVisits(t *testing.T) {
 // TestReturnQuestions: a sender that has probed is asked in turn, several times
 // when questions get lost. Of a flood of such senders most are asked once.
 func TestReturnQuestions(t *testing.T) {
-	s := newSim(t, 1, 97)
+	s := newSim(t, 1, seeded(t, 97))
 	n := s.nodes[0]
 	s.start(n, svc)
 	s.run(time.Minute)

@@ -1,6 +1,7 @@
 package discovery
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"slices"
@@ -110,4 +111,28 @@ func TestStateKeepsWhatWasNotAskedFor(t *testing.T) {
 	if list := saved.Services["auth"].instances(); err != nil || len(list) != 2 || !slices.EqualFunc(list, instances(1, 2), func(a, b registry.Instance) bool { return a.Equal(b) }) {
 		t.Errorf("saved: %+v, %v", saved, err)
 	}
+}
+
+// TestADiskThatHangsStopsNoList: while the last known list can't be written,
+// services are found as ever; it is written when the disk answers.
+func TestADiskThatHangsStopsNoList(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "state", "lists.json")
+	bubble(t, func(t *testing.T) {
+		hung := make(chan struct{})
+		w := newWorld(t, func(c *Config) { c.StateFile = file })
+		w.after(time.Second) // it has read the file
+		given, giveUp := context.WithCancel(t.Context())
+		giveUp()
+		_ = w.disk.Do(given, func() error { <-hung; return nil }, nil)
+		w.db.lists(1, 2)
+		w.after(2*saveEvery).expect("the disk hangs", 1, 2)
+		if _, err := os.Stat(file); err == nil {
+			t.Error("it was written past the disk")
+		}
+		close(hung)
+		w.after(2 * saveEvery)
+		if saved, err := readSaved(file, w.cfg.Cluster); err != nil || len(saved.Services["auth"].List) != 2 {
+			t.Errorf("saved: %v, %v", saved, err)
+		}
+	})
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -41,10 +42,24 @@ func TestMain(m *testing.M) {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	run := map[string]func(context.Context, *lines) error{"provider": provide, "consumer": consume, "stranger": annoy}[role]
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, syscall.SIGUSR1)
+	go sayHeld(asked)
 	out := &lines{w: bufio.NewWriter(os.Stdout)}
 	if err := run(ctx, out); err != nil {
 		out.print("fatal %v", err)
 		os.Exit(1)
+	}
+}
+
+// sayHeld answers process.held.
+func sayHeld(asked <-chan os.Signal) {
+	for range asked {
+		runtime.GC()
+		runtime.GC() // also what pools hold
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		fmt.Fprintf(os.Stderr, "held %d KiB\n", (m.HeapAlloc+m.StackInuse)>>10)
 	}
 }
 

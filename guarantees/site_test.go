@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -181,20 +182,23 @@ func (p *process) logged() string {
 // said reports whether a process has logged a phrase.
 func (p *process) said(phrase string) bool { return strings.Contains(p.logged(), phrase) }
 
-// memory is a line of the process's status in KiB: VmRSS now, VmHWM at most.
-func (p *process) memory(line string) int {
+// held is the memory that the process needs, in KiB, without what it could give
+// back: how much more it takes from the system depends on when the collector
+// gets to run, and on the race detector.
+func (p *process) held() int {
 	p.t.Helper()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	_, rest, _ := strings.Cut(string(status), line+":")
+	said := func() []string { return heldLine.FindAllString(p.logged(), -1) }
+	before := len(said())
+	p.signal(syscall.SIGUSR1)
+	eventually(p.t, 20*time.Second, p.name+" says what it holds", func() bool { return len(said()) > before })
 	var kib int
-	if _, err := fmt.Sscan(rest, &kib); err != nil {
-		p.t.Fatalf("%s of %s: %v", line, p.name, err)
+	if _, err := fmt.Sscanf(said()[before], "held %d KiB", &kib); err != nil {
+		p.t.Fatal(err)
 	}
 	return kib
 }
+
+var heldLine = regexp.MustCompile(`(?m)^held \d+ KiB$`)
 
 func tail(s string, lines int) string {
 	all := strings.Split(strings.TrimSpace(s), "\n")
