@@ -24,7 +24,7 @@ import (
 // The scenes of those who do not belong to the site.
 
 const (
-	mostGrowth  = 32 << 10 // KiB that hostile input may cost a process
+	mostGrowth  = 8 << 10 // KiB that hostile input may cost a process
 	floodPeriod = 5 * time.Second
 	floodRate   = 10_000 // packets a second
 	lanPort     = 7759
