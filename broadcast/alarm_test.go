@@ -21,9 +21,9 @@ func TestAlarm(t *testing.T) {
 		last    time.Duration // all
 	}{
 		{"kill -9", true, 0, 3, 250 * time.Millisecond, 250 * time.Millisecond},
-		{"kill -9, 10 % loss", true, 0.1, 10, 900 * time.Millisecond, 2 * time.Minute},
+		{"kill -9, 10 % loss", true, 0.1, 10, 900 * time.Millisecond, 5 * time.Minute},
 		{"cable", false, 0, 3, 750 * time.Millisecond, 750 * time.Millisecond},
-		{"cable, 10 % loss", false, 0.1, 10, 900 * time.Millisecond, 2 * time.Minute},
+		{"cable, 10 % loss", false, 0.1, 10, 900 * time.Millisecond, 5 * time.Minute},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			bounded(t, "off all lists", draws(t, 31, c.draws, func(seed uint64) time.Duration {
@@ -46,7 +46,7 @@ func TestAlarm(t *testing.T) {
 				witness.suspect(s.now, dead.offers(s.now, "svc")[0].ID())
 				s.flush(witness)
 				took, _ := s.until(c.last+time.Second, s.know("svc", hosts-1))
-				if asked > 7*hosts {
+				if took <= c.most && asked > 7*hosts { // later they ask without an alarm
 					t.Errorf("seed %d: %d datagrams to the dead host, at most 7 from each other are allowed", seed, asked)
 				}
 				if s.drops > 0 {
