@@ -199,6 +199,9 @@ func suspicious(text string) error {
 	if !isURL {
 		rest, isURL = strings.CutPrefix(text, "postgresql://")
 	}
+	if strings.HasPrefix(text, "jdbc:") {
+		return errors.New("a URL of JDBC: write postgres://user:password@host:port/database")
+	}
 	if _, named := keywords(text); !isURL && !named && text != "" {
 		return errors.New("neither a URL that begins with postgres:// nor pairs such as host=db user=app")
 	}
