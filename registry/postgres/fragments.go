@@ -12,7 +12,8 @@ var fragments = strings.NewReplacer(
 
 	// l: its owner has shown that it lives, by its lease, or by its instances
 	// while another session held the lease.
-	"{alive}", `({leased} OR EXISTS (SELECT FROM skerry_instance v WHERE v.cluster = l.cluster AND v.owner = l.owner AND v.gone = 0
+	"{alive}", `({leased} OR EXISTS (SELECT FROM skerry_instance v
+		WHERE v.cluster = l.cluster AND v.owner = l.owner AND v.gone = 0
 		AND v.changed > now() - {valid} AND v.changed < now() + {ahead}))`,
 
 	// l: the lease has not run out. A time far ahead of now is left from a clock
@@ -113,35 +114,45 @@ var fragments = strings.NewReplacer(
 	// One row for each instance behind the head, at least one row. Each way of
 	// reading has a statement, and so a plan, of its own.
 	"{delta}", `SELECT head.*, d.j, d.lapsed FROM head LEFT JOIN LATERAL (
-		SELECT {row}::text AS j, i.gone = 0 AND i.changed < now() - interval '10 seconds' AND NOT EXISTS (SELECT FROM skerry_lease l
-			WHERE l.cluster = i.cluster AND l.owner = i.owner AND {current}) AS lapsed
+		SELECT {row}::text AS j, i.gone = 0 AND i.changed < now() - interval '10 seconds' AND NOT EXISTS (
+			SELECT FROM skerry_lease l WHERE l.cluster = i.cluster AND l.owner = i.owner AND {current}) AS lapsed
 		FROM skerry_instance i WHERE i.cluster = @cluster AND i.rev > @since AND i.rev <= {most}
 			AND (@services::text[] IS NULL OR i.service = ANY (@services)) LIMIT {many}) d ON true`,
 	"{many}", "5000", // sync.go has it, too
 
 	// All of the services that {of} leaves, with the age of the last heartbeat.
-	// What has lapsed is left out, however many there are of it. While the
-	// cluster has not settled those are shown as lapsed whose owner lived when the
-	// cluster was last written before that (past). Of the removed ones the latest
-	// thousand are shown.
+	// What has lapsed is left out, and costs little, however many there are of it.
+	// While the cluster has not settled those are shown as lapsed whose owner
+	// lived when the cluster was last written before that (past). Of the removed
+	// ones the latest thousand are shown.
 	"{full}", `, past AS (
 		SELECT max(l.heartbeat) AS at FROM skerry_lease l, skerry_cluster c
-		WHERE l.cluster = @cluster AND c.cluster = @cluster AND l.heartbeat <= now() AND NOT ({pulsing} AND l.heartbeat >= c.resumed)
+		WHERE l.cluster = @cluster AND c.cluster = @cluster AND l.heartbeat <= now()
+			AND NOT ({pulsing} AND l.heartbeat >= c.resumed)
+	), living AS (
+		SELECT l.owner FROM skerry_lease l WHERE l.cluster = @cluster AND {leased}
+		UNION ALL SELECT i.owner FROM skerry_instance i WHERE i.cluster = @cluster
+			AND i.changed > now() - @valid::bigint * interval '1 millisecond' AND i.changed < now() + {ahead}
+	), waning AS (
+		SELECT l.owner FROM skerry_lease l, head
+		WHERE l.cluster = @cluster AND NOT head.settled AND l.heartbeat > (SELECT at FROM past) - {valid} AND NOT {leased}
+		ORDER BY l.heartbeat DESC LIMIT 1000
 	), removed AS (
 		SELECT coalesce((SELECT g.rev FROM skerry_instance g WHERE g.cluster = @cluster AND g.gone > 0 AND g.rev <= {most}
 			ORDER BY g.rev DESC OFFSET 1000 LIMIT 1), 0) AS rev
 	)
 	SELECT head.*, d.j, d.lapsed FROM head LEFT JOIN LATERAL (
-		SELECT {beaten} AS j, false AS lapsed
-		FROM skerry_instance i LEFT JOIN skerry_lease l ON l.cluster = i.cluster AND l.owner = i.owner
-		WHERE i.cluster = @cluster {of} AND CASE WHEN i.gone > 0 THEN i.rev > (SELECT rev FROM removed)
-			ELSE {current} END
+		SELECT {beaten} AS j, false AS lapsed FROM {beating}
+		WHERE i.cluster = @cluster {of} AND i.owner = ANY (ARRAY(SELECT owner FROM living)) AND (i.gone > 0) IS NOT TRUE
 		UNION ALL
-		(SELECT {beaten}, true
-		FROM skerry_instance i LEFT JOIN skerry_lease l ON l.cluster = i.cluster AND l.owner = i.owner
-		WHERE NOT head.settled AND i.cluster = @cluster {of} AND CASE WHEN i.gone = 0 AND NOT {current}
-			THEN l.heartbeat > (SELECT at FROM past) - {valid} ELSE false END -- a condition that the planner takes for a common one
-		ORDER BY l.heartbeat DESC LIMIT {many})) d ON true`,
+		SELECT {beaten}, false FROM {beating}
+		WHERE i.cluster = @cluster {of} AND i.gone > 0 AND i.rev > (SELECT rev FROM removed)
+		UNION ALL
+		(SELECT {beaten}, true FROM {beating}
+		WHERE i.cluster = @cluster {of} AND i.owner = ANY (ARRAY(SELECT owner FROM waning)) AND i.gone = 0
+			AND i.owner NOT IN (SELECT owner FROM living) LIMIT 1000)) d ON true`,
+	"{beating}", `skerry_instance i LEFT JOIN LATERAL (
+		SELECT h.heartbeat FROM skerry_lease h WHERE h.cluster = i.cluster AND h.owner = i.owner OFFSET 0) l ON true`,
 	"{beaten}", `({row}::jsonb || jsonb_build_object('b', CASE WHEN isfinite(l.heartbeat)
 		THEN greatest(0, (extract(epoch FROM now() - l.heartbeat) * 1000)::bigint) END))::text`,
 

@@ -20,11 +20,12 @@ type model struct {
 	left    map[string][]registry.Departure
 	seen    map[string]bool // services that were read once
 	seenAll bool
+	guessed map[registry.ID]bool // listed though their lease had run out, as nothing better was known
 }
 
 func newModel() *model {
 	return &model{lists: map[string]list{}, stale: map[string]bool{}, dirty: map[string]bool{},
-		left: map[string][]registry.Departure{}, seen: map[string]bool{}}
+		left: map[string][]registry.Departure{}, seen: map[string]bool{}, guessed: map[registry.ID]bool{}}
 }
 
 // sees notes that services were read, or all.
@@ -51,6 +52,9 @@ func (m *model) merge(changes []row) {
 		if m.stale[c.owner] && !c.lapsed { // a living owner wrote this
 			delete(m.stale, c.owner)
 			m.touch(c.owner)
+		}
+		if !c.lapsed {
+			m.unguess(&c.Instance)
 		}
 		if l, news := m.lists[c.Service].with(&c.Instance); news {
 			m.dirty[c.Service] = true
@@ -98,6 +102,11 @@ func (m *model) replace(all []row, dead []string, settled bool) {
 			lapsed[r.Service] = append(lapsed[r.Service], r.Instance)
 		default:
 			fresh[r.Service] = append(fresh[r.Service], r.Instance)
+		}
+	}
+	for _, in := range fresh {
+		for i := range in {
+			m.unguess(&in[i])
 		}
 	}
 	for service, in := range lapsed {
@@ -148,9 +157,33 @@ func (m *model) believed(service string, lapsed, fresh []registry.Instance) []re
 		current[fresh[i].Version] = true
 	}
 	return slices.DeleteFunc(lapsed, func(in registry.Instance) bool {
-		_, known := m.lists[service].find(&in)
-		return !known && (!newcomer || current[in.Version])
+		if _, known := m.lists[service].find(&in); known {
+			return false
+		}
+		if !newcomer || current[in.Version] {
+			return true
+		}
+		m.guessed[in.ID()] = true
+		return false
 	})
+}
+
+// unguess takes the guesses about a version of a service off the list, as
+// something better is known of it. Those that live will list themselves.
+func (m *model) unguess(better *registry.Instance) {
+	if len(m.guessed) == 0 {
+		return
+	}
+	delete(m.guessed, better.ID())
+	l := m.lists[better.Service]
+	for _, in := range slices.Clone(l.in) {
+		if id := in.ID(); m.guessed[id] && in.Version == better.Version {
+			delete(m.guessed, id)
+			l = l.without(&in)
+			m.dirty[in.Service] = true
+		}
+	}
+	m.set(better.Service, l)
 }
 
 // only forgets what is not watched any more.

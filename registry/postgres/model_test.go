@@ -118,6 +118,11 @@ func TestModelListsNoneThatHadLapsed(t *testing.T) {
 	expectPorts(t, m, "an unsettled site, second read", 1, 3)
 	m.merge([]row{lapsed(listed("auth", 5)), lapsed(version(listed("auth", 3), "v2"))})
 	expectPorts(t, m, "changes", 1, 3)
+	m.merge([]row{version(listed("auth", 6), "v2")})
+	expectPorts(t, m, "one of the version lives", 1, 6)
+	m.merge([]row{version(listed("auth", 3), "v2"), departedRow(version(listed("auth", 6), "v2"), registry.Withdrawn)})
+	expectPorts(t, m, "the guess was right", 1, 3)
+	clear(m.left)
 
 	three := listed("auth", 3).owner
 	m.replace([]row{version(listed("auth", 1), "v1")}, []string{three}, true)

@@ -95,29 +95,33 @@ func TestRestoredBackup(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Own(t, pgtest.Options{})
 	db := server.CreateDB(t)
-	open := func() *node { return start(t, quick(t, server.URL(db), newOwner())) }
+	open := func() *node {
+		cfg := quick(t, server.URL(db), newOwner())
+		cfg.Heartbeat, cfg.Expiry = 8*time.Second, 16*time.Second
+		return start(t, cfg)
+	}
 	a, b := open(), open()
 	want := []registry.Instance{a.offer(), b.offer()}
 	reader := open()
 	reader.sees(2*time.Second, want...)
-	server.Exec(t, db, `INSERT INTO skerry_lease SELECT 'site', 'old' || n || '/1/1', now(), interval '6 seconds' FROM generate_series(1, 10) n;
+	server.Exec(t, db, `INSERT INTO skerry_lease SELECT 'site', 'old' || n || '/1/1', now(), interval '16 seconds' FROM generate_series(1, 10) n;
 		INSERT INTO skerry_instance SELECT 'site', 'auth', 'v1', '192.0.2.1', n, 'old' || n || '/1/1', 'skerry', '', 0, false, '{}',
 			now(), (SELECT rev FROM skerry_revision), 0, now() FROM generate_series(1, 10) n`)
 	backup := server.Dump(t, db)
 	server.Exec(t, db, "DELETE FROM skerry_instance WHERE owner LIKE 'old%'; DELETE FROM skerry_lease WHERE owner LIKE 'old%'")
 	reader.sees(time.Second, want...)
-	time.Sleep(7 * time.Second) // the leases in the backup run out
+	time.Sleep(17 * time.Second) // the leases in the backup run out
 
 	server.Restore(t, db, backup)
 	newcomer := open()
-	for begun := time.Now(); time.Since(begun) < 12*time.Second; {
+	for begun := time.Now(); time.Since(begun) < 25*time.Second; {
 		for _, n := range []*node{reader, a} {
 			n.until(time.Second, "the living", func(s registry.Snapshot) bool { return keeps(want...)(s) == nil }, only(want...), keeps(want...))
 			n.holds(50*time.Millisecond, want...)
 		}
 	}
 	newcomer.sees(time.Second, want...)
-	await(t, 20*time.Second, "the end of the old", func() bool {
+	await(t, 40*time.Second, "the end of the old", func() bool {
 		return one[int](t, server.SocketURL(db), "SELECT count(*)::int FROM skerry_instance WHERE gone = 0") == 2
 	})
 }
@@ -197,7 +201,7 @@ func TestRowDeletedByHand(t *testing.T) {
 	b.sees(2*time.Second, in, two)
 	cable.Cut()
 	server.Exec(t, db, "DELETE FROM skerry_instance WHERE owner = '"+dead.owner.String()+"'")
-	b.sees(65*time.Second, in)
+	b.sees(90*time.Second, in)
 	server.Exec(t, db, "DELETE FROM skerry_instance")
 	await(t, 10*time.Second, "the living again", func() bool {
 		return one[int](t, server.SocketURL(db), "SELECT count(*)::int FROM skerry_instance WHERE gone = 0") == 1

@@ -26,9 +26,12 @@ func ours(c *Config) map[string]string {
 		"tcp_keepalives_interval":             "10",
 		"tcp_keepalives_count":                "3",
 		"tcp_user_timeout":                    "20s",
-		"default_transaction_isolation":       "read committed",     // the statements are made for it
-		"plan_cache_mode":                     "force_generic_plan", // planning a beat costs more than running it
-		"synchronous_commit":                  "off",                // a crash may lose a second of heartbeats; their owners write them again
+		"default_transaction_isolation":       "read committed", // the statements are made for it
+
+		// Planning a beat costs more than running it.
+		"plan_cache_mode": "force_generic_plan",
+		// A crash may lose a second of heartbeats; their owners write them again.
+		"synchronous_commit": "off",
 	}
 }
 
@@ -43,7 +46,8 @@ const (
 var (
 	idle = []string{"gsslib", "gssdelegation", "keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count",
 		"sslcompression", "load_balance_hosts", "fallback_application_name"}
-	secure = []string{"sslcrl", "sslcrldir", "ssl_min_protocol_version", "ssl_max_protocol_version", "requirepeer", "hostaddr", "replication"}
+	secure = []string{"sslcrl", "sslcrldir", "ssl_min_protocol_version", "ssl_max_protocol_version", "requirepeer", "hostaddr",
+		"replication"}
 )
 
 // urlParams are the start-up parameters that the URL asks for.
@@ -187,7 +191,8 @@ func named(text string, params map[string]string) string {
 // asked for: a pooler may ignore it, or share sessions that others have set.
 func (r *Registry) verify(ctx context.Context, conn *pgx.Conn) error {
 	if now := conn.PgConn().ParameterStatus(encoding); now != "" && now != "UTF8" && now != "SQL_ASCII" {
-		return fmt.Errorf("%w: %s is %s, and skerry needs UTF8: take it out, or let the pooler pass it on", ErrParameter, encoding, now)
+		return fmt.Errorf("%w: %s is %s, and skerry needs UTF8: take it out, or let the pooler pass it on",
+			ErrParameter, encoding, now)
 	}
 	want, given := r.given[path]
 	if !given {
@@ -202,9 +207,10 @@ func (r *Registry) verify(ctx context.Context, conn *pgx.Conn) error {
 	if slices.Equal(schemas(have), schemas(want)) {
 		return nil
 	}
-	return fmt.Errorf("%w, search_path=%s, has no effect: the session has %s, so that the tables would be others; it is probably a pooler that "+
-		"does not pass it on: let an administrator of the database run ALTER ROLE %s IN DATABASE %s SET search_path = %s",
-		ErrParameter, brief(want), brief(have), pgx.Identifier{r.conn.User}.Sanitize(), pgx.Identifier{r.conn.Database}.Sanitize(), quoted(want))
+	user, database := pgx.Identifier{r.conn.User}.Sanitize(), pgx.Identifier{r.conn.Database}.Sanitize()
+	return fmt.Errorf("%w, search_path=%s, has no effect: the session has %s, so that the tables would be others; "+
+		"it is probably a pooler that does not pass it on: let an administrator of the database run "+
+		"ALTER ROLE %s IN DATABASE %s SET search_path = %s", ErrParameter, brief(want), brief(have), user, database, quoted(want))
 }
 
 // schemas are the names in a search_path.

@@ -318,7 +318,8 @@ func (s *session) refuse(ctx context.Context, why error) error {
 		return nil
 	}
 	if first {
-		s.r.log.Warn("the lease can't be renewed; this process shows by its instances that it lives", "err", s.r.held(ctx, s.conn, why, "skerry_lease"))
+		s.r.log.Warn("the lease can't be renewed; this process shows by its instances that it lives",
+			"err", s.r.held(ctx, s.conn, why, "skerry_lease"))
 	}
 	if _, err := s.cleanOne(ctx, vouchSQL); err != nil {
 		if s.lost(err) {
