@@ -83,6 +83,10 @@ func examineDatabase(ctx context.Context, c skerry.Config) []finding {
 		return f.list
 	}
 	p, err := db.Probe(ctx)
+	if errors.Is(err, postgres.ErrParameter) {
+		f.problem("do what it says, or mend database.url", "%s: %v", p.Address, err)
+		return f.list
+	}
 	if err != nil {
 		f.problem(quote.Lines(db.Advice(err)), "%s: %v", p.Address, err)
 		return f.list
@@ -112,6 +116,9 @@ func describeDatabase(f *findings, p postgres.Report) {
 	f.fine("%s: PostgreSQL %s, answers in %s, %d of %d connections in use", p.Address, p.Version, latency(p.Latency), p.Connections, p.MaxConnections)
 	if len(p.Missing) == 0 && p.CanRead && p.CanWrite {
 		f.fine("tables of version %d, which %s may read and write; clusters in them: %s", p.SchemaVersion, p.User, sortedOr(p.Clusters, "none"))
+	}
+	if p.Schema != "" {
+		f.fine("schema %s, search_path %s", p.Schema, p.SearchPath)
 	}
 	if len(p.Missing) > 0 && p.CanCreate {
 		f.fine("tables are missing (%s); the first service makes them, as %s may do so", strings.Join(p.Missing, ", "), p.User)

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -49,6 +50,12 @@ func fakeClock(ahead time.Duration) ([]string, error) {
 		return nil, errors.New("this test gives PostgreSQL another clock and found no libfaketime; install it, for example: apt-get install faketime")
 	}
 	return []string{"LD_PRELOAD=" + found[0], fmt.Sprintf("FAKETIME=%+.0fs", ahead.Seconds()), "FAKETIME_DONT_FAKE_MONOTONIC=1"}, nil
+}
+
+// movingClock has a fake clock follow a file.
+func movingClock(env []string, file string) []string {
+	env = slices.DeleteFunc(slices.Clone(env), func(e string) bool { return strings.HasPrefix(e, "FAKETIME=") })
+	return append(env, "FAKETIME_TIMESTAMP_FILE="+file, "FAKETIME_CACHE_DURATION=1")
 }
 
 // unprivileged is the user that runs the server; nil when the caller is none

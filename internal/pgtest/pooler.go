@@ -22,8 +22,7 @@ import (
 	"github.com/skerry/skerry/internal/run"
 )
 
-// poolerConfig is transaction pooling as PgBouncer does it by default: two
-// statements of a client may run in two sessions of the server.
+// poolerConfig is PgBouncer's configuration.
 const poolerConfig = `[databases]
 * = host=%s port=%d
 [pgbouncer]
@@ -32,18 +31,31 @@ listen_port = %d
 unix_socket_dir = %s
 auth_type = trust
 auth_file = %s
-pool_mode = transaction
+pool_mode = %s
 max_client_conn = 200
 `
 
 // Pooler starts a PgBouncer before the server that lives as long as the test,
-// and returns a database's connection string through it, as the superuser.
+// and returns a database's connection string through it, as the superuser. It
+// pools transactions, as is common: two statements of a client may run in two
+// sessions of the server.
 func (s *Server) Pooler(t testing.TB, db string) string {
+	t.Helper()
+	return s.pooler(t, db, "transaction")
+}
+
+// SessionPooler is Pooler with a session of the server for each client.
+func (s *Server) SessionPooler(t testing.TB, db string) string {
+	t.Helper()
+	return s.pooler(t, db, "session")
+}
+
+func (s *Server) pooler(t testing.TB, db, mode string) string {
 	t.Helper()
 	port, err := freePort()
 	dir := ""
 	if err == nil {
-		dir, err = s.startPooler(t, port)
+		dir, err = s.startPooler(t, port, mode)
 	}
 	if err != nil {
 		t.Fatalf("pgbouncer: %v", err)
@@ -56,7 +68,7 @@ func (s *Server) Pooler(t testing.TB, db string) string {
 
 // startPooler starts it in the server's network namespace and returns the
 // directory of its socket.
-func (s *Server) startPooler(t testing.TB, port int) (dir string, err error) {
+func (s *Server) startPooler(t testing.TB, port int, mode string) (dir string, err error) {
 	bin, err := exec.LookPath("pgbouncer")
 	if err != nil {
 		bin = "/usr/sbin/pgbouncer" // not in every PATH
@@ -68,7 +80,7 @@ func (s *Server) startPooler(t testing.TB, port int) (dir string, err error) {
 		return "", err
 	}
 	users, ini := filepath.Join(dir, "users"), filepath.Join(dir, "ini")
-	text := fmt.Sprintf(poolerConfig, s.Host, s.Port, s.Host, port, dir, users)
+	text := fmt.Sprintf(poolerConfig, s.Host, s.Port, s.Host, port, dir, users, mode)
 	err = errors.Join(os.WriteFile(users, []byte("\"postgres\" \"\"\n"), 0o644), os.WriteFile(ini, []byte(text), 0o644),
 		os.Chmod(dir, 0o755), s.user.own(dir))
 	if err != nil {

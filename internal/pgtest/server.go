@@ -32,6 +32,7 @@ type Options struct {
 	Config string        // further lines of postgresql.conf
 	TLS    bool          // the server takes TLS, too; see Certificate
 	Ahead  time.Duration // of the server's clock before this machine's, by libfaketime; may be negative
+	Moving bool          // the clock can be moved while the server runs; see MoveClock
 }
 
 // Server is one private PostgreSQL. Its methods are for one goroutine at a time.
@@ -71,7 +72,11 @@ func prepare(o Options) (*Server, error) {
 	if s.user, err = findUser(); err != nil {
 		return nil, err
 	}
-	if s.env, err = fakeClock(o.Ahead); err != nil {
+	ahead := o.Ahead
+	if o.Moving {
+		ahead = 1 // any but none
+	}
+	if s.env, err = fakeClock(ahead); err != nil {
 		return nil, err
 	}
 	if s.Host == "" {
@@ -84,6 +89,12 @@ func prepare(o Options) (*Server, error) {
 	}
 	if s.dir, err = os.MkdirTemp("", "skerry-pg-"); err != nil {
 		return nil, err
+	}
+	if s.Moving {
+		if err := s.MoveClock(o.Ahead); err != nil {
+			return nil, err
+		}
+		s.env = movingClock(s.env, s.clock())
 	}
 	return s, s.user.own(s.dir)
 }
@@ -247,6 +258,19 @@ func (s *Server) signalAll(sig syscall.Signal) error {
 	}
 	return nil
 }
+
+// MoveClock sets how far the clock of a running server is ahead, which takes
+// effect within a second; see Options.Moving.
+func (s *Server) MoveClock(ahead time.Duration) error {
+	next := s.clock() + ".next"
+	err := os.WriteFile(next, fmt.Appendf(nil, "%+.0fs\n", ahead.Seconds()), 0o644)
+	if err != nil {
+		return err
+	}
+	return os.Rename(next, s.clock())
+}
+
+func (s *Server) clock() string { return filepath.Join(s.dir, "clock") }
 
 // SetClock gives a server that is stopped another clock; see Options.Ahead.
 func (s *Server) SetClock(ahead time.Duration) (err error) {

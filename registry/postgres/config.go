@@ -98,8 +98,8 @@ func (c *Config) tick() time.Duration { return min(c.Heartbeat, c.Poll) }
 // the time it then has before leases expire: one heartbeat and some more.
 func (c *Config) pause() time.Duration { return c.Heartbeat + c.Heartbeat/3 }
 
-// connConfig parses the URL and adds the settings of a connection that notices
-// trouble by itself. What the URL sets stays as it is.
+// connConfig parses the URL. Start-up parameters are those that it asks for;
+// params adds ours.
 func connConfig(c *Config, d *dialer) (*pgx.ConnConfig, error) {
 	if err := suspicious(c.URL); err != nil {
 		return nil, parseError(c.URL, err)
@@ -108,26 +108,13 @@ func connConfig(c *Config, d *dialer) (*pgx.ConnConfig, error) {
 	if err != nil {
 		return nil, parseError(c.URL, err)
 	}
+	if cfg.RuntimeParams, err = urlParams(cfg.RuntimeParams); err != nil {
+		return nil, parseError(c.URL, err)
+	}
 	if cfg.ConnectTimeout == 0 {
 		cfg.ConnectTimeout = connectTime
 	}
 	cfg.DialFunc = d.dial
-	for name, value := range map[string]string{
-		"application_name":                    "skerry " + c.Cluster + " " + c.Owner.String(),
-		"statement_timeout":                   serverLimit(stmtTime),
-		"lock_timeout":                        "2s",
-		"idle_in_transaction_session_timeout": "10s",
-		"tcp_keepalives_idle":                 "30",
-		"tcp_keepalives_interval":             "10",
-		"tcp_keepalives_count":                "3",
-		"tcp_user_timeout":                    "20s",
-		"plan_cache_mode":                     "force_generic_plan", // planning a beat costs more than running it
-		"synchronous_commit":                  "off",                // a crash may lose a second of heartbeats; their owners write them again
-	} {
-		if _, given := cfg.RuntimeParams[name]; !given {
-			cfg.RuntimeParams[name] = value
-		}
-	}
 	return cfg, nil
 }
 
@@ -135,13 +122,6 @@ func connConfig(c *Config, d *dialer) (*pgx.ConnConfig, error) {
 // which costs the connection.
 func serverLimit(d time.Duration) string {
 	return strconv.FormatInt((d - 200*time.Millisecond).Milliseconds(), 10)
-}
-
-// plain takes away what poolers and old servers refuse at the start of a
-// connection.
-func plain(cfg *pgx.ConnConfig) {
-	cfg.RuntimeParams = map[string]string{}
-	cfg.DefaultQueryExecMode = pgx.QueryExecModeExec // a pooler shares sessions: no named statements
 }
 
 // severalHosts reports whether the URL names more than one server.

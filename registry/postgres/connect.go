@@ -12,10 +12,29 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// connect opens one connection. Of several hosts it prefers one that takes
-// writes, unless the URL says target_session_attrs itself.
+// connect opens one connection, with fewer start-up parameters when some are
+// refused.
 func (r *Registry) connect(ctx context.Context) (*pgx.Conn, error) {
 	ctx = context.WithValue(ctx, connecting{}, true)
+	for {
+		conn, err := r.open(ctx)
+		if err == nil {
+			if err = r.verify(ctx, conn); err != nil {
+				hangUp(ctx, conn)
+				return nil, err
+			}
+			return conn, nil
+		}
+		again, err := r.refused(err)
+		if !again {
+			return nil, err
+		}
+	}
+}
+
+// open opens one connection. Of several hosts it prefers one that takes
+// writes, unless the URL says target_session_attrs itself.
+func (r *Registry) open(ctx context.Context) (*pgx.Conn, error) {
 	cfg := r.config()
 	if severalHosts(cfg) && cfg.ValidateConnect == nil {
 		cfg.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
@@ -24,15 +43,17 @@ func (r *Registry) connect(ctx context.Context) (*pgx.Conn, error) {
 		}
 		cfg = r.config()
 	}
-	conn, err := pgx.ConnectConfig(ctx, cfg)
-	if err != nil && r.refusesParameters(err) {
-		conn, err = pgx.ConnectConfig(ctx, r.config())
-	}
-	return conn, err
+	return pgx.ConnectConfig(ctx, cfg)
 }
 
 func (r *Registry) config() *pgx.ConnConfig {
 	cfg := r.conn.Copy()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	cfg.RuntimeParams = r.params()
+	if r.plain {
+		cfg.DefaultQueryExecMode = pgx.QueryExecModeExec // a pooler shares sessions: no named statements
+	}
 	if limit := r.limit(); limit > stmtTime {
 		if !severalHosts(cfg) {
 			cfg.ConnectTimeout = max(cfg.ConnectTimeout, limit)
@@ -41,28 +62,7 @@ func (r *Registry) config() *pgx.ConnConfig {
 			cfg.RuntimeParams["statement_timeout"] = serverLimit(limit)
 		}
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.plain {
-		plain(cfg)
-	}
 	return cfg
-}
-
-// refusesParameters notes a server that does not take our start-up parameters:
-// a pooler (protocol violation), one without TCP_USER_TIMEOUT, or an old one.
-func (r *Registry) refusesParameters(err error) bool {
-	code := sqlState(err)
-	if code != "08P01" && code != "22023" && code != "42704" || !strings.Contains(err.Error(), "parameter") {
-		return false
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if !r.plain { // another connection may have been told so first
-		r.plain = true
-		r.log.Info("the server takes no start-up parameters; going on without", "err", err)
-	}
-	return true
 }
 
 // sqlState is the server's code of an error, "" for errors of other origin.

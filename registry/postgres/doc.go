@@ -24,16 +24,16 @@
 // revision, and looks whether the rule log or the secret has changed, whatever
 // the number of services and processes. A notification brings a change with its
 // content, so that no process has to read; one that is too long, or a gap in the
-// revisions, makes the reader read; a new connection, an older database or
-// fifteen minutes make it read everything. A change that comes alone is told at
-// once, by the statement that writes it. When many come together, as when power
-// returns to a site, skerry_told spaces the notifications by 0.1 ms for each
-// process, since to wake one costs the server half of that, and each brings all
-// that has come since the one before. Without notifications (PollOnly, a
-// standby, a pooler, no right to the secret) the reading remains. A wait without
-// news ends after 5 s with a ping of 3 s, so a frozen or cut off database is
-// noticed within 10 s; of more than a hundred processes each waits in proportion
-// longer, at most 20 s.
+// revisions, makes the reader read; a new connection, an older database or a
+// while make it read everything: a minute at a small site, fifteen at a thousand
+// processes. A change that comes alone is told at once, by the statement that
+// writes it. When many come together, as when power returns to a site,
+// skerry_told spaces the notifications by 0.1 ms for each process, since to wake
+// one costs the server half of that, and each brings all that has come since the
+// one before. Without notifications (PollOnly, a standby, a pooler, no right to
+// the secret) the reading remains. A wait without news ends after 5 s with a
+// ping of 3 s, so a frozen or cut off database is noticed within 10 s; of more
+// than a hundred processes each waits in proportion longer, at most 20 s.
 //
 // # The secret
 //
@@ -85,7 +85,8 @@
 //
 // # A server with few connections
 //
-// Where none of max_connections is left, a process gives its
+// Where none of max_connections is left, or none that the role or the database
+// may have, a process gives its
 // connection back and comes for each heartbeat only, and when it has something
 // to write: it sees changes when it comes. With room again it stays. At more
 // than a hundred processes each looks every quarter of an hour only, since that
@@ -93,7 +94,9 @@
 //
 // Of several hosts in the URL the one that takes writes is preferred, unless
 // target_session_attrs says otherwise. A pooler that refuses start-up parameters
-// gets none, and no named statements.
+// gets none of ours but the encoding, and no named statements. What the URL asks
+// for beyond that is dropped with a warning; but search_path holds for every
+// connection, or there is none.
 //
 // # Time
 //
@@ -106,12 +109,19 @@
 // A lease that is older than its validity (90 s) drops out of every list at the
 // reader's next read, and the next process that reads with the right to write
 // marks the registrations as expired, which tells all others; one of those that
-// may write does it every 5 s. Only when none does, a reader looks at the leases
-// of all that it lists. But no lease expires while the database has not settled:
-// it settles when the cluster has been written for 4/3 of a heartbeat without a
-// break, counted also from the server's start. After an outage, a restart, a
-// restored backup or a jump of the database's clock all leases look old at once,
-// and their owners get the time to renew them.
+// may write does it every 5 s, in batches of a thousand. Only when none does, a
+// reader looks at the leases of all that it lists. A lease that had run out when
+// its instance was first seen is not listed at all; its owner, if it lives,
+// lists itself again with its next heartbeat, which tells all. Of a service that
+// was never read before those are listed that lived when the site was last
+// written, while it has not settled and nothing better is known of their
+// version. An owner whose lease another session holds writes the time into its
+// instances instead. But no lease expires while the database has not settled: it
+// settles when the cluster has been written for 4/3 of a heartbeat without a
+// break, counted also from the server's start; a start or a pulse ahead of now
+// says that the clock was set back. After an outage, a restart, a restored
+// backup or a jump of the database's clock all leases look old at once, and
+// their owners get the time to renew them.
 //
 // # Failure
 //

@@ -21,8 +21,28 @@ const batch = 16
 // lister writes registrations for the registrar.
 type lister struct{ r *Registry }
 
-// List is registry.Lister.
+// List is registry.Lister. What the database refuses is in the log with its
+// reason: the registrar tries again for ever and tells only callers that wait.
 func (l lister) List(ctx context.Context, put []registry.Instance, drop []registry.ID) error {
+	err := l.list(ctx, put, drop)
+	l.r.mu.Lock()
+	defer l.r.mu.Unlock()
+	if err == nil {
+		if l.r.refusal != "" {
+			l.r.log.Info("the database takes registrations again")
+		}
+		l.r.refusal = ""
+		return nil
+	}
+	_, rights := errors.AsType[*RightsError](err) // explain has said it
+	if text := oneLine(err.Error()); sqlState(err) != "" && !rights && text != l.r.refusal {
+		l.r.refusal = text
+		l.r.log.Warn("the database refuses a registration; it is tried again", "err", text)
+	}
+	return err
+}
+
+func (l lister) list(ctx context.Context, put []registry.Instance, drop []registry.ID) error {
 	for len(put)+len(drop) > 0 {
 		n := min(batch, len(put))
 		m := min(batch-n, len(drop))

@@ -199,8 +199,11 @@ func suspicious(text string) error {
 	if !isURL {
 		rest, isURL = strings.CutPrefix(text, "postgresql://")
 	}
+	if strings.HasPrefix(text, "jdbc:") {
+		return errors.New("a URL of JDBC: write postgres://user:password@host:port/database")
+	}
 	if other, _, found := strings.Cut(text, "://"); !isURL && found && !strings.ContainsAny(other, "= ") {
-		return errors.New("a URL of PostgreSQL begins with postgres:// (JDBC's form is another)")
+		return errors.New("a URL of PostgreSQL begins with postgres://")
 	}
 	if _, named := keywords(text); !isURL && !named && text != "" {
 		return errors.New("neither a URL that begins with postgres:// nor pairs such as host=db user=app")

@@ -42,7 +42,7 @@ func expectPorts(t *testing.T, m *model, what string, want ...int) {
 
 func TestModelMerge(t *testing.T) {
 	m := newModel()
-	m.replace([]row{listed("auth", 1), listed("auth", 2), departedRow(listed("auth", 9), registry.Withdrawn)}, true)
+	m.replace([]row{listed("auth", 1), listed("auth", 2), departedRow(listed("auth", 9), registry.Withdrawn)}, nil, true)
 	expectPorts(t, m, "a full read", 1, 2)
 	m.merge([]row{listed("auth", 3), departedRow(listed("auth", 1), registry.Withdrawn), departedRow(listed("auth", 7), registry.Expired)})
 	expectPorts(t, m, "changes", 2, 3)
@@ -57,13 +57,13 @@ func TestModelMerge(t *testing.T) {
 // has settled, unless it said goodbye.
 func TestModelKeepsTheDoubted(t *testing.T) {
 	m := newModel()
-	m.replace([]row{listed("auth", 1), listed("auth", 2), listed("auth", 3)}, true)
-	m.replace([]row{listed("auth", 2), departedRow(listed("auth", 3), registry.Withdrawn)}, false)
+	m.replace([]row{listed("auth", 1), listed("auth", 2), listed("auth", 3)}, nil, true)
+	m.replace([]row{listed("auth", 2), departedRow(listed("auth", 3), registry.Withdrawn)}, nil, false)
 	expectPorts(t, m, "an unsettled database without 1", 1, 2)
 	if !m.doubted {
 		t.Error("not doubted")
 	}
-	m.replace([]row{listed("auth", 2)}, true)
+	m.replace([]row{listed("auth", 2)}, nil, true)
 	expectPorts(t, m, "a settled database without 1", 2)
 	if m.doubted {
 		t.Error("doubted still")
@@ -72,7 +72,7 @@ func TestModelKeepsTheDoubted(t *testing.T) {
 
 func TestModelJudge(t *testing.T) {
 	m := newModel()
-	m.replace([]row{listed("auth", 1), listed("auth", 2)}, true)
+	m.replace([]row{listed("auth", 1), listed("auth", 2)}, nil, true)
 	one := listed("auth", 1).owner
 	now := time.Now()
 	m.judge([]string{one}, false, now)
@@ -84,7 +84,7 @@ func TestModelJudge(t *testing.T) {
 	}
 	m.judge([]string{one}, false, now)
 	expectPorts(t, m, "still old, unsettled again", 2)
-	m.replace([]row{listed("auth", 1), listed("auth", 2)}, true)
+	m.replace([]row{listed("auth", 1), listed("auth", 2)}, nil, true)
 	expectPorts(t, m, "a full read says nothing about leases", 2)
 	m.judge(nil, true, now)
 	expectPorts(t, m, "the lease is renewed", 1, 2)
@@ -96,11 +96,56 @@ func TestModelJudge(t *testing.T) {
 	}
 }
 
+func lapsed(r row) row {
+	r.lapsed = true
+	return r
+}
+
+func version(r row, v string) row {
+	r.Version = v
+	return r
+}
+
+// TestModelListsNoneThatHadLapsed: an instance whose lease had run out when it was
+// first seen is not listed, unless nothing better is known of a service that
+// was never read before.
+func TestModelListsNoneThatHadLapsed(t *testing.T) {
+	m := newModel()
+	m.replace([]row{version(listed("auth", 1), "v1"), lapsed(version(listed("auth", 2), "v1")), lapsed(version(listed("auth", 3), "v2"))}, nil, false)
+	m.sees([]string{"auth"}, false)
+	expectPorts(t, m, "an unsettled site, first read", 1, 3)
+	m.replace([]row{version(listed("auth", 1), "v1"), lapsed(version(listed("auth", 3), "v2")), lapsed(version(listed("auth", 4), "v3"))}, nil, false)
+	expectPorts(t, m, "an unsettled site, second read", 1, 3)
+	m.merge([]row{lapsed(listed("auth", 5)), lapsed(version(listed("auth", 3), "v2"))})
+	expectPorts(t, m, "changes", 1, 3)
+	m.merge([]row{version(listed("auth", 6), "v2")})
+	expectPorts(t, m, "one of the version lives", 1, 6)
+	m.merge([]row{version(listed("auth", 3), "v2"), departedRow(version(listed("auth", 6), "v2"), registry.Withdrawn)})
+	expectPorts(t, m, "the guess was right", 1, 3)
+	clear(m.left)
+
+	three := listed("auth", 3).owner
+	m.replace([]row{version(listed("auth", 1), "v1")}, []string{three}, true)
+	m.judge([]string{three}, true, time.Now())
+	expectPorts(t, m, "a settled site", 1)
+	if left := m.left["auth"]; len(left) != 1 || left[0].Kind != registry.Expired {
+		t.Errorf("departures %v, want one expired", left)
+	}
+	m.judge(nil, true, time.Now())
+	expectPorts(t, m, "its owner is back", 1, 3)
+	m.judge([]string{three}, true, time.Now())
+	m.replace([]row{version(listed("auth", 1), "v1")}, []string{three}, true)
+	m.judge([]string{three}, true, time.Now())
+	if m.lists["auth"].in[0].Port != 7001 || len(m.lists["auth"].in) != 1 || len(m.stale) != 0 {
+		t.Errorf("%v and stale owners %v are remembered after two full reads, want the living only", m.lists["auth"].in, m.stale)
+	}
+}
+
 // TestOnlyTheDatabasesTime is demand D9: no statement takes a time from us but
 // the one that the database told us, and none but the database's now() is
 // compared. Ages are lengths by the monotonic clock.
 func TestOnlyTheDatabasesTime(t *testing.T) {
-	all := []string{helloSQL, versionSQL, secretSQL, makeSecretSQL, setKeysSQL, fillKeysSQL, rulesSinceSQL, newestRuleSQL, writeRuleSQL, probeSQL, surveySQL, oddStatSQL, beatSQL.delta, beatSQL.named, beatSQL.whole, readSQL.delta, readSQL.named, readSQL.whole, listSQL, expireSQL, tellSQL, paceSQL, bloatSQL, leaveSQL, mineSQL, writeStatSQL, readStatSQL, schemaSQL}
+	all := []string{helloSQL, versionSQL, secretSQL, makeSecretSQL, setKeysSQL, fillKeysSQL, rulesSinceSQL, newestRuleSQL, writeRuleSQL, probeSQL, surveySQL, oddStatSQL, beatSQL.delta, beatSQL.named, beatSQL.whole, readSQL.delta, readSQL.named, readSQL.whole, listSQL, mendSQL, expireSQL, tellSQL, paceSQL, bloatSQL, vouchSQL, leaveSQL, mineSQL, writeStatSQL, readStatSQL, schemaSQL}
 	all = append(append(all, joinSQL...), cleanSQL...)
 	foreign := regexp.MustCompile(`(?i)@\w+::(timestamp|date)|current_timestamp|clock_timestamp|localtime|statement_timestamp`)
 	for _, sql := range all {

@@ -150,9 +150,14 @@ func one[T any](t *testing.T, url, sql string) T {
 // promise registers auth without waiting for it.
 func (n *node) promise() {
 	n.t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	if err := n.Register(ctx, n.instance()); err == nil {
+	if err := n.Register(expired(n.t), n.instance()); err == nil {
 		n.t.Fatal("registered though the database can't be written")
 	}
+}
+
+// expired is a context that has ended.
+func expired(t *testing.T) context.Context {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	return ctx
 }

@@ -59,9 +59,10 @@ type entry struct {
 // row is an entry on this process's clock.
 type row struct {
 	registry.Instance
-	owner string // as the database spells it
-	gone  registry.DepartureKind
-	when  time.Time // of the departure
+	owner  string // as the database spells it
+	gone   registry.DepartureKind
+	when   time.Time // of the departure
+	lapsed bool      // its lease has run out
 }
 
 // parseNotice reads a payload. What it accepts is within the limits above.

@@ -222,8 +222,10 @@ func TestOddLeasesEnd(t *testing.T) {
 		sql += "UPDATE skerry_lease SET " + set + " WHERE owner = '" + b.owner.String() + "';"
 	}
 	a.until(2*time.Second, "all", func(s registry.Snapshot) bool { return len(s.Instances) == 1+len(odd) })
-	// A lease whose owner was changed is missing, and is put back for one validity first.
-	server.Exec(t, db, sql+"UPDATE skerry_cluster SET cleaned = now() - interval '11 minutes'")
+	// A lease whose owner was changed is missing, and is put back as one that
+	// has run out first. That the instances have just been written is a sign of life, too.
+	server.Exec(t, db, sql+"UPDATE skerry_instance SET changed = changed - interval '5 minutes';"+
+		"UPDATE skerry_cluster SET cleaned = now() - interval '11 minutes'")
 	a.until(40*time.Second, "the end of the dead", func(s registry.Snapshot) bool { return len(s.Instances) == 1 })
 	a.sees(time.Second, in)
 	await(t, 20*time.Second, "one lease", func() bool { return one[int](t, server.URL(db), "SELECT count(*)::int FROM skerry_lease") == 1 })

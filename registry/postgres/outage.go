@@ -59,7 +59,8 @@ func (o *outage) comeBack(ctx context.Context, next time.Time) {
 	o.r.visiting.Store(true)
 	if !o.scarce {
 		o.scarce = true
-		o.r.log.Warn("the database has no connection left for others (max_connections); this process connects for each heartbeat only, and sees changes by then",
+		o.r.log.Warn("the database has no connection left for others (max_connections, or a CONNECTION LIMIT of the role or database); "+
+			"this process connects for each heartbeat only, and sees changes by then",
 			"every", o.r.cfg.tick())
 	}
 	wait, cancel := o.r.waitContext(ctx, time.Until(next))
@@ -77,7 +78,8 @@ func (o *outage) goesOn(err error, worked bool) {
 	}
 	text := err.Error()
 	if sqlState(err) == tooMany {
-		text = "all connections of the database are in use (max_connections): each process needs one, or a pooler between; " + text
+		text = "all connections that this process may have are in use (max_connections, or a CONNECTION LIMIT of the role or database): " +
+			"each process needs one, or a pooler between; " + text
 	}
 	switch {
 	case sqlState(err) == tooMany && time.Since(o.heard) < 2*o.r.cfg.tick():
@@ -90,7 +92,7 @@ func (o *outage) goesOn(err error, worked bool) {
 	if text != o.said {
 		o.said = text
 		level := slog.LevelInfo // the node says what it means
-		if errors.Is(err, ErrOldTables) || errors.Is(err, ErrNewTables) {
+		if errors.Is(err, ErrOldTables) || errors.Is(err, ErrNewTables) || errors.Is(err, ErrParameter) {
 			level = slog.LevelError // no waiting mends it
 		}
 		o.r.log.Log(context.Background(), level, "no database session; trying again", "err", oneLine(text))

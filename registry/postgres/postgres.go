@@ -22,7 +22,8 @@ type Registry struct {
 	cfg       Config
 	conn      *pgx.ConnConfig // template of every connection
 	dialer    dialer
-	address   string // of the database, without the password
+	given     map[string]string // start-up parameters of the URL
+	address   string            // of the database, without the password
 	log       *slog.Logger
 	board     *registry.Board
 	registrar *registry.Registrar
@@ -34,16 +35,18 @@ type Registry struct {
 	visiting atomic.Bool  // connections are scarce
 	oddName  atomic.Bool  // it was said that statistics have a name that is no text
 
-	mu      sync.Mutex
-	plain   bool               // the server refuses start-up parameters: a pooler, or an old one
-	alive   bool               // Run runs
-	errands []*errand          // what the session is to do for others
-	away    error              // why there is no session, nor will be soon
-	rights  *RightsError       // the latest refusal of a right; nil when all is well
-	told    bool               // the SQL that allows it was logged
-	wake    context.CancelFunc // interrupts the wait for notifications
-	telling time.Time          // when to tell the listeners of what was written; zero: nothing waits
-	poked   bool               // poke was called since the last wait began
+	mu       sync.Mutex
+	plain    bool               // the server refuses start-up parameters: a pooler, or an old one
+	withheld map[string]bool    // start-up parameters of the URL, and the encoding, that a pooler refuses
+	alive    bool               // Run runs
+	errands  []*errand          // what the session is to do for others
+	away     error              // why there is no session, nor will be soon
+	refusal  string             // of the latest registration, as the log has it
+	rights   *RightsError       // the latest refusal of a right; nil when all is well
+	told     bool               // the SQL that allows it was logged
+	wake     context.CancelFunc // interrupts the wait for notifications
+	telling  time.Time          // when to tell the listeners of what was written; zero: nothing waits
+	poked    bool               // poke was called since the last wait began
 
 	secret secret // as it was last read
 	deaf   bool   // that the secret may not be read was said
@@ -66,6 +69,7 @@ func New(cfg Config) (*Registry, error) {
 	if r.conn, err = connConfig(&cfg, &r.dialer); err != nil {
 		return nil, fmt.Errorf("postgres registry: %w", err)
 	}
+	r.given, r.withheld = r.conn.RuntimeParams, map[string]bool{}
 	r.address = address(r.conn)
 	r.log = cfg.Logger.With("database", r.address)
 	r.odd.log = r.log

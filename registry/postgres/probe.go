@@ -14,33 +14,40 @@ import (
 
 // Report is what Probe found out about a database.
 type Report struct {
-	Address        string        // user@host:port/database, without the password
-	User           string        // whom the connection belongs to
-	Version        string        // of the server
-	Latency        time.Duration // of a small statement
-	ClockOffset    time.Duration // the database's clock minus this host's; nothing depends on it
-	Standby        bool          // a hot standby: it takes no writes until it is promoted
-	ReadOnly       bool          // the server or database refuses writes for now
-	Missing        []string      // tables that are not there
-	SchemaVersion  int           // of the tables; 0: none
-	CanCreate      bool          // the user may make the tables
-	CanRead        bool          // the user may read all tables but the secret
-	CanWrite       bool          // the user may write them, but for the rule log and the secret
-	CanListen      bool          // the user may read the secret: the site's key, and the name of the channel of notifications
-	CanOperate     bool          // the user may write the rule log and change the site's keys
-	Notifies       bool          // a notification from one connection reached another
-	Plain          bool          // the server takes no start-up parameters: probably a pooler
-	Connections    int           // in use, of all users
-	MaxConnections int           // without those reserved for administrators
-	Clusters       []string      // that have registrations here
-	Old            bool          // the tables are of a skerry that shares none with this one
-	Needs          int           // version that a program must know to use the tables
-	Link           Link          // the way to the database, which the site's key takes, too
-	Keys           int           // of the site, in the database; -1: they were not read
-	KeyReaders     []string      // users who may read the site's key, but for superusers
-	Odd            []OddRow      // rows of the cluster that make no sense and are skipped, a hundred at most
-	OddCount       int           // how many there are
-	Oldest         *Holder       // of the oldest snapshot in this database but for our own; nil: none that we may see
+	Address                            string        // user@host:port/database, without the password
+	User                               string        // whom the connection belongs to
+	Version                            string        // of the server
+	Latency                            time.Duration // of a small statement
+	ClockOffset                        time.Duration // the database's clock minus this host's; nothing depends on it
+	Standby                            bool          // a hot standby: it takes no writes until it is promoted
+	ReadOnly                           bool          // the server or database refuses writes for now
+	Missing                            []string      // tables that are not there
+	SchemaVersion                      int           // of the tables; 0: none
+	CanCreate                          bool          // the user may make the tables
+	CanRead                            bool          // the user may read all tables but the secret
+	CanWrite                           bool          // the user may write them, but for the rule log and the secret
+	CanListen                          bool          // the user may read the secret: the site's key, and the name of the channel of notifications
+	CanOperate                         bool          // the user may write the rule log and change the site's keys
+	Notifies                           bool          // a notification from one connection reached another
+	Plain                              bool          // the server takes no start-up parameters: probably a pooler
+	Schema                             string        // where the tables are, or would be made; "": none of SearchPath can be used
+	SearchPath                         string        // of the session
+	NoSchema                           string        // the first schema of SearchPath that does not exist, where Schema is ""
+	Encoding                           string        // of the database
+	Connections                        int           // in use, of all users
+	MaxConnections                     int           // without those reserved for administrators
+	RoleLimit, RoleConnections         int           // that this role may have, and has; 0: any number
+	DatabaseLimit, DatabaseConnections int           // the same of this database
+	Clusters                           []string      // that have registrations here
+	Old                                bool          // the tables are of a skerry that shares none with this one
+	Needs                              int           // version that a program must know to use the tables
+	Link                               Link          // the way to the database, which the site's key takes, too
+	Keys                               int           // of the site, in the database; -1: they were not read
+	KeyReaders                         []string      // users who may read the site's key, but for superusers
+	Odd                                []OddRow      // rows of the cluster that make no sense and are skipped, a hundred at most
+	OddCount                           int           // how many there are
+	crowded                            bool          // there was no second connection to try a notification with
+	Oldest                             *Holder       // of the oldest snapshot in this database but for our own; nil: none that we may see
 }
 
 // Holder is a session whose open snapshot keeps the database from reusing the
@@ -71,6 +78,14 @@ func (p *Report) Problems() []Problem {
 		return []Problem{{"the tables are of an earlier skerry, which shares none with this one", "stop its processes, and let " +
 			"the administrator of the database run the SQL of `skerry schema --replace`: it drops the tables and makes new ones"}}
 	}
+	if p.Schema == "" && p.SearchPath != "" {
+		if p.NoSchema != "" {
+			return []Problem{{"schema " + brief(p.NoSchema) + " does not exist, so that there is none for the tables (search_path " + brief(p.SearchPath) + ")",
+				"CREATE SCHEMA " + pgx.Identifier{p.NoSchema}.Sanitize()}}
+		}
+		return []Problem{{"user " + p.User + " may use no schema of the search_path " + brief(p.SearchPath),
+			"let an administrator of the database run GRANT USAGE ON SCHEMA … TO " + pgx.Identifier{p.User}.Sanitize()}}
+	}
 	missing := len(p.Missing) > 0
 	grant := func(r Role) string {
 		return fmt.Sprintf("let the administrator of the database run the SQL of `skerry schema --grant-%s %s`", r, brief(p.User))
@@ -89,7 +104,13 @@ func (p *Report) Problems() []Problem {
 	say(!missing && p.CanRead && p.SchemaVersion < SchemaVersion, fmt.Sprintf("the tables have version %d, this program knows %d", p.SchemaVersion, SchemaVersion), sql)
 	say(p.MaxConnections-p.Connections < 10, fmt.Sprintf("%d of %d connections are in use", p.Connections, p.MaxConnections),
 		"raise max_connections: each process needs one, and up to three for moments")
-	say(!p.Notifies && !p.Standby, "notifications do not arrive: changes are seen after 30 s", "connect to PostgreSQL directly, or through a pooler in session mode")
+	limited := func(what string, limit, used int, sql string) {
+		say(limit > 0 && limit-used < 5, fmt.Sprintf("%s may have %d connections (CONNECTION LIMIT), and %d are in use", what, limit, used),
+			"each process needs one, and up to three for moments; with fewer they take turns: "+sql)
+	}
+	limited("user "+p.User, p.RoleLimit, p.RoleConnections, "ALTER ROLE "+pgx.Identifier{p.User}.Sanitize()+" CONNECTION LIMIT -1")
+	limited("the database", p.DatabaseLimit, p.DatabaseConnections, "ALTER DATABASE … CONNECTION LIMIT -1")
+	say(!p.Notifies && !p.Standby && !p.crowded, "notifications do not arrive: changes are seen after 30 s", "connect to PostgreSQL directly, or through a pooler in session mode")
 	for _, odd := range p.Odd[:min(len(p.Odd), 10)] {
 		say(true, fmt.Sprintf("a row of %s makes no sense and is skipped: %s: %s", odd.Table, odd.Row, odd.Why), "mend or delete the row")
 	}
@@ -104,9 +125,14 @@ func (p *Report) Problems() []Problem {
 
 var probeSQL = statement(`SELECT current_user, current_setting('server_version'), pg_is_in_recovery(), current_setting('transaction_read_only') = 'on',
 	ARRAY(SELECT t FROM unnest(@tables::text[]) t WHERE to_regclass(t) IS NULL), {old},
-	has_schema_privilege(current_schema(), 'CREATE'),
-	(SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' OR backend_type IS NULL),
-	current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int`)
+	current_setting('search_path'), current_schema(), current_setting('server_encoding'), coalesce(has_schema_privilege(current_schema(), 'CREATE'), false),
+	(SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' OR backend_type IS NULL), {connections},
+	coalesce({rolelimit}, 0), coalesce({roleused}, 0), coalesce({dblimit}, 0), {dbused}
+	FROM pg_roles u, pg_database d WHERE u.rolname = session_user AND d.datname = current_database()`)
+
+// noSchemaSQL names the first schema of the search_path that is not there.
+const noSchemaSQL = `SELECT n FROM unnest(@schemas::text[]) WITH ORDINALITY s(n, i)
+	WHERE n <> '$user' AND NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = n) ORDER BY i LIMIT 1`
 
 // keyReadersSQL names the users who may log in and read the secret.
 const keyReadersSQL = `SELECT ARRAY(SELECT rolname::text FROM pg_roles WHERE rolcanlogin AND NOT rolsuper
@@ -138,7 +164,11 @@ func (r *Registry) Probe(ctx context.Context) (Report, error) {
 	}
 	p.Plain = r.isPlain()
 	if !p.Standby {
-		if p.Notifies, err = r.hears(ctx, conn); err != nil {
+		p.Notifies, err = r.hears(ctx, conn)
+		if p.crowded = sqlState(err) == tooMany; p.crowded {
+			return p, nil
+		}
+		if err != nil {
 			return p, unavailable(fmt.Errorf("try a notification: %w", err))
 		}
 	}
@@ -160,10 +190,20 @@ func (r *Registry) isPlain() bool {
 func (r *Registry) examine(ctx context.Context, conn *pgx.Conn, p *Report) error {
 	ctx, cancel := context.WithTimeout(ctx, stmtTime)
 	defer cancel()
+	var schema *string
 	err := conn.QueryRow(ctx, probeSQL, r.args()).Scan(&p.User, &p.Version, &p.Standby, &p.ReadOnly, &p.Missing,
-		&p.Old, &p.CanCreate, &p.Connections, &p.MaxConnections)
+		&p.Old, &p.SearchPath, &schema, &p.Encoding, &p.CanCreate, &p.Connections, &p.MaxConnections,
+		&p.RoleLimit, &p.RoleConnections, &p.DatabaseLimit, &p.DatabaseConnections)
 	if err != nil {
 		return fmt.Errorf("look at the database: %w", err)
+	}
+	if schema != nil {
+		p.Schema = *schema
+	} else {
+		err := conn.QueryRow(ctx, noSchemaSQL, pgx.NamedArgs{"schemas": schemas(p.SearchPath)}).Scan(&p.NoSchema)
+		if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+			return fmt.Errorf("look for the schema: %w", err)
+		}
 	}
 	var now time.Time
 	asked := time.Now()

@@ -311,9 +311,9 @@ func (s *session) take(told *pgconn.Notification) (read bool) {
 	}
 	services, all := s.r.board.Watched()
 	s.m.rev = n.Rev
-	entries := make([][]byte, len(n.Changed))
+	entries := make([]listing, len(n.Changed))
 	for i := range n.Changed {
-		entries[i] = n.Changed[i]
+		entries[i].text = n.Changed[i]
 	}
 	s.m.merge(slices.DeleteFunc(s.rows(entries, time.Now(), false), func(r row) bool {
 		return !s.readAll && !s.read[r.Service] // its list is yet to be read
@@ -346,12 +346,13 @@ func (s *session) heedAt(after time.Duration) time.Time {
 
 // rows translates entries. Those that make no sense are left out and noted; all
 // says that these are all instances there are.
-func (s *session) rows(entries [][]byte, now time.Time, all bool) []row {
+func (s *session) rows(entries []listing, now time.Time, all bool) []row {
 	out := make([]row, 0, len(entries))
 	var odd []OddRow
-	for _, text := range entries {
-		r, e, err := parseRow(text, now)
+	for _, in := range entries {
+		r, e, err := parseRow(in.text, now)
 		if err == nil {
+			r.lapsed = in.lapsed
 			out = append(out, r)
 			continue
 		}

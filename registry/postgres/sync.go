@@ -14,8 +14,13 @@ import (
 )
 
 // fullEvery is how often everything is read though changes would do: rows may
-// have been edited by hand.
-const fullEvery = 15 * time.Minute
+// have been edited by hand. All processes together read the square of their
+// number each time, so a site of up to 250 does it each minute, and one of a
+// thousand each quarter of an hour.
+func fullEvery(processes int64) time.Duration {
+	n := time.Duration(min(processes, 1000))
+	return max(time.Minute, n*n*(15*time.Minute)/1e6)
+}
 
 // head is the first part of each answer to beatSQL and readSQL, and entries
 // are the changes behind it.
@@ -30,21 +35,31 @@ type head struct {
 	secret            *string // state of the row of the secret; nil: none, or not to be read
 	free              *int64  // connections that the server still takes; nil: not asked
 	stale             []string
-	entries           [][]byte // see entry
-	wrote             bool     // it was a beat
+	entries           []listing
+	wrote             bool // it was a beat
 }
+
+// listing is one instance of an answer, as text; see entry.
+type listing struct {
+	text   []byte
+	lapsed bool // its lease has run out
+}
+
+// many is how many changes are taken in as such. When there are more,
+// everything is read.
+const many = 5000
 
 // sync is one beat: renew the lease, read, show, and do what the answer asks for.
 func (s *session) sync(ctx context.Context, services []string, all, full bool) error {
 	s.heeded = time.Now()
-	full = full || time.Since(s.full) > fullEvery || s.m.rev == 0
+	full = full || time.Since(s.full) > fullEvery(s.r.size.Load()) || s.m.rev == 0
 	h, err := s.exchange(ctx, services, all, full)
 	if err != nil {
 		return err
 	}
 	// An older database came back, removed rows are no longer there to be
-	// read, or it can be known at last who is missing for good.
-	again := !full && (h.rev < s.m.rev || s.m.rev < h.kept || s.m.doubted && h.settled)
+	// read, there is too much, or it can be known at last who is missing for good.
+	again := !full && (h.rev < s.m.rev || s.m.rev < h.kept || len(h.entries) >= many || s.m.doubted && h.settled)
 	trusting := s.listening && h.expiring
 	if again || s.trusting && !trusting {
 		full, s.trusting = full || again, trusting
@@ -78,7 +93,8 @@ func (s *session) learn(h head, services []string, all, full bool) {
 	now := time.Now()
 	rows := s.rows(h.entries, now, full)
 	if full {
-		s.m.replace(rows, h.settled)
+		s.m.replace(rows, h.stale, h.settled)
+		s.m.sees(services, all)
 		s.full = now
 		s.readAll, s.read = all, make(map[string]bool, len(services))
 		for _, service := range services {
@@ -187,40 +203,68 @@ func (s *session) reconcile(ctx context.Context) error {
 // expire marks what dead processes left behind. Whoever took the pulse does
 // it, so one process does at a time.
 func (s *session) expire(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, s.r.limit())
-	defer cancel()
-	var dead []string
-	var told *string
-	if err := s.conn.QueryRow(ctx, expireSQL, s.r.args()).Scan(&dead, &told); err != nil {
-		return fmt.Errorf("expire leases: %w", err)
+	if _, err := s.cleanOne(ctx, mendSQL); err != nil {
+		return fmt.Errorf("mend leases: %w", err)
 	}
-	if len(dead) > 0 {
-		names := dead[:min(len(dead), 10)]
-		for i := range names {
-			names[i] = brief(names[i])
+	leases, instances := 0, int64(0)
+	var names []string
+	err := batches(func() (int64, error) {
+		ctx, cancel := context.WithTimeout(ctx, s.r.limit())
+		defer cancel()
+		var expired int64
+		var ended []string
+		var told *string
+		if err := s.conn.QueryRow(ctx, expireSQL, s.r.args()).Scan(&expired, &ended, &told); err != nil {
+			return 0, fmt.Errorf("expire leases: %w", err)
 		}
-		s.r.log.Info("leases have run out", "count", len(dead), "owners", names)
-		if told == nil {
+		if told == nil && expired > 0 {
 			s.r.tellLater()
 		}
+		leases, instances = leases+len(ended), instances+expired
+		for _, owner := range ended[:min(len(ended), 10-len(names))] {
+			names = append(names, brief(owner))
+		}
+		return max(expired, int64(len(ended))), nil
+	})
+	if leases > 0 || instances > 0 {
+		s.r.log.Info("leases have run out", "count", leases, "instances", instances, "owners", names)
 	}
-	return nil
+	return err
+}
+
+// batch is how many rows one statement of a duty treats, and dutyTime how long
+// a duty goes on with the next ones at a time: the connection has other work.
+const (
+	batchSize = 1000
+	dutyTime  = 2 * time.Second
+)
+
+// batches repeats a statement that says how many rows it has treated, until
+// it has found fewer than it may treat or its time is over.
+func batches(statement func() (rows int64, err error)) error {
+	for end := time.Now().Add(dutyTime); ; {
+		n, err := statement()
+		if err != nil || n < batchSize || time.Now().After(end) {
+			return err
+		}
+	}
 }
 
 func (s *session) clean(ctx context.Context) error {
 	for _, sql := range cleanSQL {
-		if err := s.cleanOne(ctx, sql); err != nil {
+		err := batches(func() (int64, error) { return s.cleanOne(ctx, sql) })
+		if err != nil {
 			return fmt.Errorf("remove old rows: %w", err)
 		}
 	}
 	return nil
 }
 
-func (s *session) cleanOne(ctx context.Context, sql string) error {
+func (s *session) cleanOne(ctx context.Context, sql string) (rows int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.r.limit())
 	defer cancel()
-	_, err := s.conn.Exec(ctx, sql, s.r.args())
-	return err
+	tag, err := s.conn.Exec(ctx, sql, s.r.args())
+	return tag.RowsAffected(), err
 }
 
 // exchange sends the beat. A connection that may not write reads instead.
@@ -231,7 +275,7 @@ func (s *session) exchange(ctx context.Context, services []string, all, full boo
 	if all {
 		args["services"] = []string(nil)
 	}
-	args["owners"], args["crowd"] = s.suspects(), s.asksForRoom()
+	args["owners"], args["crowd"] = s.suspects(full), s.asksForRoom()
 	if s.writable {
 		h, err := s.either(ctx, beatSQL, full, all, args)
 		if errors.Is(err, errNoCluster) || err == nil && h.spacing < 0 {
@@ -246,8 +290,8 @@ func (s *session) exchange(ctx context.Context, services []string, all, full boo
 		if s.lost(err) || sqlState(err) == tooSlow {
 			return head{}, fmt.Errorf("heartbeat: %w", err)
 		}
-		if s.refused.IsZero() {
-			s.r.log.Warn("heartbeat is refused; reading only", "err", s.r.explain(err, Service))
+		if err := s.refuse(ctx, err); err != nil {
+			return head{}, err
 		}
 		s.writable, s.refused = false, time.Now()
 	}
@@ -261,6 +305,29 @@ func (s *session) exchange(ctx context.Context, services []string, all, full boo
 		return head{}, fmt.Errorf("read: %w", err)
 	}
 	return h, nil
+}
+
+// refuse takes in that the database did not take a heartbeat. While another
+// session holds the lease, this process shows by its instances that it lives.
+func (s *session) refuse(ctx context.Context, why error) error {
+	first := s.refused.IsZero()
+	if sqlState(why) != lockedNow {
+		if first {
+			s.r.log.Warn("heartbeat is refused; reading only", "err", s.r.explain(why, Service))
+		}
+		return nil
+	}
+	if first {
+		s.r.log.Warn("the lease can't be renewed; this process shows by its instances that it lives",
+			"err", s.r.held(ctx, s.conn, why, "skerry_lease"))
+	}
+	if _, err := s.cleanOne(ctx, vouchSQL); err != nil {
+		if s.lost(err) {
+			return fmt.Errorf("heartbeat: %w", err)
+		}
+		s.r.log.Info("the instances are held, too", "err", err)
+	}
+	return nil
 }
 
 // either sends the statement with the look at the rule log and the secret, or
@@ -280,9 +347,10 @@ func (s *session) either(ctx context.Context, r reading, full, all bool, args pg
 // suspects are the owners whose leases this process has to look at itself.
 // While somebody marks the dead in the table, and we are told of changes, that
 // is nobody but those whom we hold for dead already: to look at all of them
-// would cost the database the square of the number of processes.
-func (s *session) suspects() []string {
-	if s.trusting {
+// would cost the database the square of the number of processes. A full read
+// leaves out whose lease has run out, so there it is all that we list.
+func (s *session) suspects(full bool) []string {
+	if s.trusting && !full {
 		return append([]string{}, slices.Sorted(maps.Keys(s.m.stale))...)
 	}
 	return s.m.owners(s.r.cfg.Owner.String())
@@ -302,13 +370,14 @@ func (s *session) query(ctx context.Context, sql string, args pgx.NamedArgs) (he
 	for rows.Next() {
 		any = true
 		var text *string
+		var lapsed *bool
 		err := rows.Scan(&h.now, &h.rev, &h.kept, &h.settled, &h.writable, &h.expiring, &h.spacing, &h.leased, &h.mine, &h.pulsed, &h.clean,
-			&h.newest, &h.secret, &h.free, &h.stale, &text)
+			&h.newest, &h.secret, &h.free, &h.stale, &text, &lapsed)
 		if err != nil {
 			return h, err
 		}
 		if text != nil {
-			h.entries = append(h.entries, []byte(*text))
+			h.entries = append(h.entries, listing{[]byte(*text), lapsed != nil && *lapsed})
 		}
 	}
 	if err := rows.Err(); err != nil {

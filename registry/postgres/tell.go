@@ -60,7 +60,7 @@ func (s *session) tell(ctx context.Context) error {
 // pace fits the pause between two notifications to the size of the site, and
 // sees to it that nothing waits whose writer has died.
 func (s *session) pace(ctx context.Context) error {
-	if err := s.cleanOne(ctx, paceSQL); err != nil {
+	if _, err := s.cleanOne(ctx, paceSQL); err != nil {
 		return fmt.Errorf("pace the notifications: %w", err)
 	}
 	s.r.tellLater()
