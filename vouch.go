@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -47,7 +48,7 @@ func (n *Node) vouch(ctx context.Context, e *rpc.Endpoint) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if !v.at.After(came) {
-		answered, err := n.announces(ctx, e.Announcer)
+		answered, err := n.announces(ctx, e.Announcer, v.err)
 		if v.answered = v.answered || answered; err == nil && !answered && v.answered {
 			err = fmt.Errorf("%w: %s, which has listed it, has answered before and does not now", rpc.ErrOther, e.Announcer)
 		}
@@ -78,7 +79,7 @@ const vouchersMost = 1024
 
 // announces asks the process whether it is there. Its error means that it is
 // dead for certain.
-func (n *Node) announces(ctx context.Context, announcer string) (answered bool, err error) {
+func (n *Node) announces(ctx context.Context, announcer string, before error) (answered bool, err error) {
 	owner, err := registry.ParseOwner(announcer)
 	if err != nil {
 		return false, nil
@@ -95,8 +96,11 @@ func (n *Node) announces(ctx context.Context, announcer string) (answered bool, 
 	defer cancel()
 	for range vouchTries { // a connection that stood may break by the question
 		err = p.client().Ping(ctx)
-		if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, rpc.ErrOther) || errors.Is(err, sitetls.ErrOwner) {
+		if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, rpc.ErrOther) || errors.Is(err, sitetls.ErrOwner) {
 			return false, fmt.Errorf("%w: %s, which has listed it, runs no more (%w)", rpc.ErrOther, announcer, err)
+		}
+		if err != nil && strings.Contains(err.Error(), "breaker_open") {
+			return false, before // too many questions in vain: the last answer stands
 		}
 		if err == nil || ctx.Err() != nil {
 			return err == nil, nil
