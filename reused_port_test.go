@@ -116,6 +116,15 @@ func TestReusedPort(t *testing.T) {
 				site.Consumers = map[string]Consumer{"greeter": {Version: "v1"}}
 				consumer := open(t, site)
 				eventually(t, "v1 answers", func() bool { name, _ := greet(t.Context(), consumer); return name == "v1" })
+				eventually(t, "the process of v1 is known", func() bool {
+					for _, e := range consumer.Explain("greeter") {
+						owner, err := registry.ParseOwner(e.Owner)
+						if _, known := consumer.members.find(owner); err == nil && known {
+							return true
+						}
+					}
+					return false
+				})
 				must(t, "kill -9", victim.Process.Kill())
 				_ = victim.Wait() // it says that it was killed
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -31,11 +32,14 @@ type voucher struct {
 	mu  sync.Mutex // held while the announcer is asked
 	at  time.Time  // of the answer
 	err error
+
+	answered bool // the announcer has answered this process before
 }
 
 // vouch is rpc.ClientConfig.Vouch. Only what is certain counts against an
 // endpoint: that nothing listens at its announcer's address, or another process
-// does. An announcer that is not known, or can't be reached, is no sign.
+// does, or that it answers no more after it has. An announcer that is not known, or
+// could never be reached, is no sign.
 func (n *Node) vouch(ctx context.Context, e *rpc.Endpoint) error {
 	if e.Announcer == n.owner.String() {
 		return nil
@@ -44,7 +48,10 @@ func (n *Node) vouch(ctx context.Context, e *rpc.Endpoint) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if !v.at.After(came) {
-		err := n.announces(ctx, e.Announcer)
+		answered, err := n.announces(ctx, e.Announcer, v.err)
+		if v.answered = v.answered || answered; err == nil && !answered && v.answered {
+			err = fmt.Errorf("%w: %s, which has listed it, has answered before and does not now", rpc.ErrOther, e.Announcer)
+		}
 		if ctx.Err() != nil {
 			return err // the caller had no time for an answer
 		}
@@ -70,30 +77,34 @@ func (v *vouchers) of(announcer string) *voucher {
 
 const vouchersMost = 1024
 
-// announces asks the process whether it is there.
-func (n *Node) announces(ctx context.Context, announcer string) error {
+// announces asks the process whether it is there. Its error means that it is
+// dead for certain.
+func (n *Node) announces(ctx context.Context, announcer string, before error) (answered bool, err error) {
 	owner, err := registry.ParseOwner(announcer)
 	if err != nil {
-		return nil
+		return false, nil
 	}
 	m, known := n.members.find(owner)
 	if !known {
-		return nil
+		return false, nil
 	}
 	p, err := n.peer(m)
 	if err != nil {
-		return nil
+		return false, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, vouchLimit)
 	defer cancel()
 	for range vouchTries { // a connection that stood may break by the question
 		err = p.client().Ping(ctx)
-		if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, rpc.ErrOther) || errors.Is(err, sitetls.ErrOwner) {
-			return fmt.Errorf("%w: %s, which has listed it, runs no more (%w)", rpc.ErrOther, announcer, err)
+		if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, rpc.ErrOther) || errors.Is(err, sitetls.ErrOwner) {
+			return false, fmt.Errorf("%w: %s, which has listed it, runs no more (%w)", rpc.ErrOther, announcer, err)
+		}
+		if err != nil && strings.Contains(err.Error(), "breaker_open") {
+			return false, before // too many questions in vain: the last answer stands
 		}
 		if err == nil || ctx.Err() != nil {
-			return nil
+			return err == nil, nil
 		}
 	}
-	return nil
+	return false, nil
 }

@@ -280,7 +280,7 @@ func TestReleaseTrouble(t *testing.T) {
 			fmt.Fprintf(&screen, "# %s\n$ skerry release %s\n%sexit code %d\n\n", what, strings.Join(line, " "), out, code)
 		}
 		say("nothing is open", "commit")
-		say("nobody says who", "start", "--reason", "x")
+		say("nobody says why", "start", "--by", "alice")
 		d.must(t, "start", "--by", "alice", "--reason", "new token format")
 		say("another one is open", "start", "--by", "bob", "--reason", "mine")
 		say("a slip of the keyboard", "config", "put", "auht", "versoin=v2")
