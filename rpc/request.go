@@ -97,6 +97,9 @@ func (r *request) admit() (relieved bool) {
 	r.served = served
 	r.info.Service, r.info.Version = served.name, served.version
 	if r.kind = served.method(method); r.kind == nil {
+		if !served.internal {
+			r.counted = c.count(countKey{served, &served.missing, r.info.Caller})
+		}
 		r.refuse(UnknownMethod, fmt.Errorf("service %s has no method %q", served.name, method))
 		return false
 	}
