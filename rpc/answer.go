@@ -16,7 +16,7 @@ import (
 // conclude sends what the handler has written, or an exception in its place.
 func (r *request) conclude(h *handling, err error) health.Outcome {
 	if p := panicOf(err); p != nil {
-		r.conn.s.log.Error("rpc: handler panicked", "service", r.info.Service, "method", r.method,
+		r.conn.s.log.Error("rpc: handler panicked", "service", r.info.Service, "method", r.info.Method,
 			"panic", p.value, "stack", string(p.stack))
 		return r.exception(HandlerPanicked, WasExecuted, p)
 	}
@@ -138,7 +138,7 @@ func (r *request) exception(code Code, executed Executed, err error) health.Outc
 	defer w.Free()
 	x := thrift.NewTApplicationException(exceptionType(code), shorten(text))
 	ctx := context.Background()
-	if err := errors.Join(w.WriteMessageBegin(ctx, r.method, thrift.EXCEPTION, r.messageID), x.Write(ctx, w), w.WriteMessageEnd(ctx)); err == nil {
+	if err := errors.Join(w.WriteMessageBegin(ctx, r.info.Method, thrift.EXCEPTION, r.messageID), x.Write(ctx, w), w.WriteMessageEnd(ctx)); err == nil {
 		r.answer(w.Bytes(), code, executed)
 	}
 	return code.Outcome()
