@@ -172,11 +172,15 @@ func newServed(k health.Key) *wire.Served {
 }
 
 func count(into *wire.Served, row *health.Row, slow int64) {
-	into.Calls += row.Calls()
-	into.Failures += row.Failures()
 	into.Slow += max(0, slow)
 	for o, n := range row.Outcomes {
-		if kind := health.Outcome(o); n > 0 && kind.Failed() {
+		kind := health.Outcome(o)
+		if n == 0 || !kind.Judges(row.Side) {
+			continue
+		}
+		into.Calls += n
+		if kind.Failed() {
+			into.Failures += n
 			into.Kinds[kind.String()] += n
 		}
 	}

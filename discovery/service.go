@@ -131,7 +131,7 @@ func (s *service) none(call *rpc.Call, v *view) error {
 // Report is Picker.Report.
 func (s *service) Report(e *rpc.Endpoint, o health.Outcome, latency time.Duration) {
 	switch o {
-	case health.OK, health.AppError, health.Internal, health.Refused:
+	case health.OK, health.AppError, health.Internal, health.Refused, health.Barred:
 	case health.Timeout:
 		if m := s.member(e); m != nil {
 			s.timedOut(m, int(m.timeouts.Add(1)))

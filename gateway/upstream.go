@@ -65,11 +65,32 @@ func (u *upstream) RoundTrip(req *http.Request) (*http.Response, error) {
 	v := visitOf(req.Context())
 	a := attempt{u: u, req: req, v: v, call: u.newCall(req), body: v.body}
 	for {
+		a.ep = nil
 		response, err := a.run()
 		if err == nil || !a.again(err) {
+			if err != nil && a.ep == nil {
+				a.unsent(err)
+			}
 			return response, err
 		}
 	}
+}
+
+// unsent counts a request that no instance was found for.
+func (a *attempt) unsent(err error) {
+	code := rpc.NoInstance
+	switch {
+	case errors.Is(err, context.Canceled):
+		code = rpc.Canceled
+	case errors.Is(err, rollout.ErrForsworn):
+		code = rpc.Forsworn
+	case errors.Is(err, rollout.ErrStale), errors.Is(err, rollout.ErrExpired), errors.Is(err, rollout.ErrOtherLog):
+		code = rpc.RulesCode(err)
+	case a.call.Version != "":
+		code = rpc.VersionUnavailable
+	}
+	key := health.Key{Side: health.Client, Service: a.u.route.Service, Method: a.call.Method, Version: a.call.Version}
+	a.u.g.node.Stats().Cell(key).Record(code.Outcome(), 0)
 }
 
 func (u *upstream) newCall(req *http.Request) *rpc.Call {
@@ -286,8 +307,8 @@ func (a *attempt) report(r *http.Response, err error, took time.Duration) {
 		outcome = health.Timeout
 	case err != nil:
 		outcome = health.Broken
-	case r.Header.Get(headerRefused) != "":
-		outcome = health.Refused
+	case r.StatusCode == http.StatusServiceUnavailable && r.Header.Get(headerRefused) != "":
+		outcome = rpc.ParseCode(r.Header.Get(headerRefused)).Outcome()
 	case r.StatusCode >= http.StatusInternalServerError:
 		outcome = health.Internal
 	}

@@ -42,13 +42,14 @@ const (
 	Broken           // the connection broke after bytes were sent
 	Internal         // the handler failed in a way that its IDL does not declare, or panicked
 	Rejected         // never left the caller: breaker open, limit, no instance
+	Barred           // for what the caller brought or lacks, before the handler: the rules of releases, membership
 	outcomes = iota
 )
 
 // Outcomes is the number of outcomes: the length of Row.Outcomes.
 const Outcomes = int(outcomes)
 
-var outcomeNames = [Outcomes]string{"ok", "app_error", "timeout", "canceled", "refused", "connect", "broken", "internal", "rejected"}
+var outcomeNames = [Outcomes]string{"ok", "app_error", "timeout", "canceled", "refused", "connect", "broken", "internal", "rejected", "barred"}
 
 // String is the outcome as it stands in tables and metrics.
 func (o Outcome) String() string {
@@ -60,6 +61,11 @@ func (o Outcome) String() string {
 
 // Failed reports whether the outcome counts as a failure in statistics.
 func (o Outcome) Failed() bool { return o > AppError && o != Canceled }
+
+// Judges reports whether a call that one side has counted so says how well the
+// callee's version works. What a callee bars says it of the caller alone: any
+// stranger can have calls barred. A caller that is barred can't do its work.
+func (o Outcome) Judges(by Side) bool { return o != Barred || by == Client }
 
 // Key names what is counted together.
 type Key struct {

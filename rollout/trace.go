@@ -11,10 +11,11 @@ import (
 // context. An [Origin] begins it; its zero value is of no use, and it must not
 // be copied.
 type Trace struct {
-	origin *Origin
-	root   bool
-	span   Span // replaced under mu, for a root
-	only   atomic.Pointer[pledge]
+	origin  *Origin
+	root    bool
+	settled bool // a call was executed, or may have been: the token is fixed; guarded by mu
+	span    Span // replaced under mu, for a root
+	only    atomic.Pointer[pledge]
 
 	outside string // see Outside; set once, by Join
 
@@ -23,7 +24,6 @@ type Trace struct {
 	raw      string        // the token as it travels
 	out      int           // calls under way
 	returned chan struct{} // closed when none is; nil while nobody waits
-	settled  bool          // a call was executed, or may have been: the token is fixed
 	restarts int
 }
 

@@ -8,6 +8,7 @@ import (
 	"net"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/apache/thrift/lib/go/thrift"
 	"github.com/skerry/skerry/health"
@@ -169,4 +170,11 @@ func allocsOfServer(t *testing.T, agent *rollout.Agent) {
 			t.Fatalf("%d bytes, %v", n, err)
 		}
 	})
+}
+
+// TestSizeOfRequest keeps a request within the runtime's size class of 704 bytes.
+func TestSizeOfRequest(t *testing.T) {
+	if size := unsafe.Sizeof(request{}); size > 704 {
+		t.Errorf("a request has %d bytes", size)
+	}
 }

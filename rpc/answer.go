@@ -16,7 +16,7 @@ import (
 // conclude sends what the handler has written, or an exception in its place.
 func (r *request) conclude(h *handling, err error) health.Outcome {
 	if p := panicOf(err); p != nil {
-		r.conn.s.log.Error("rpc: handler panicked", "service", r.info.Service, "method", r.method,
+		r.conn.s.log.Error("rpc: handler panicked", "service", r.info.Service, "method", r.info.Method,
 			"panic", p.value, "stack", string(p.stack))
 		return r.exception(HandlerPanicked, WasExecuted, p)
 	}
@@ -24,9 +24,16 @@ func (r *request) conclude(h *handling, err error) health.Outcome {
 	switch {
 	case r.memory.denied != Unknown: // the arguments were not read to their end
 		return r.exception(r.memory.denied, NotExecuted, err)
-	case len(reply) == 0 && (err == nil || h.ok):
-		r.kind.silent.Store(true)
-		return appOutcome(err)
+	case len(reply) == 0 && err == nil && !h.started && !r.info.OneWay:
+		return r.exception(HandlerFailed, NotExecuted, errNoAnswer)
+	case len(reply) == 0 && (err == nil || h.ok): // one-way: its IDL declares no error
+		if h.started {
+			r.kind.silent.Store(true)
+		}
+		if err == nil {
+			return health.OK
+		}
+		return r.failure().Outcome()
 	case len(reply) == 0 || (kindOf(r.encoding, reply) == thrift.REPLY && !h.ok && err != nil):
 		return r.failed(h, err)
 	case kindOf(r.encoding, reply) == thrift.REPLY:
@@ -40,6 +47,8 @@ func (r *request) conclude(h *handling, err error) health.Outcome {
 	r.answer(reply, BadMessage, NotExecuted) // the arguments could not be read
 	return BadMessage.Outcome()
 }
+
+var errNoAnswer = errors.New("an interceptor has neither run the handler nor returned an error")
 
 func panicOf(err error) *panicked {
 	if err == nil {
@@ -56,13 +65,19 @@ func (r *request) failed(h *handling, err error) health.Outcome {
 	var protocol thrift.TProtocolException
 	switch {
 	case !h.started && errors.As(err, &refusal):
-		return r.exception(refusal.Code, NotExecuted, errors.Join(refusal.Err))
+		code := refusal.Code
+		if code == Unknown { // no code would say that the framework answers
+			code = HandlerFailed
+		}
+		return r.exception(code, NotExecuted, errors.Join(refusal.Err))
 	case !h.started:
 		return r.exception(HandlerFailed, NotExecuted, err)
 	case errors.As(err, &protocol) && protocol.TypeId() == thrift.SIZE_LIMIT && len(h.out.Bytes()) > 0:
 		return r.exception(TooLarge, WasExecuted, err)
+	case r.info.OneWay && protocol != nil: // the arguments could not be read
+		return BadMessage.Outcome()
 	case r.info.OneWay:
-		return HandlerFailed.Outcome()
+		return r.failure().Outcome()
 	}
 	return r.exception(r.failure(), WasExecuted, err)
 }
@@ -123,7 +138,7 @@ func (r *request) exception(code Code, executed Executed, err error) health.Outc
 	defer w.Free()
 	x := thrift.NewTApplicationException(exceptionType(code), shorten(text))
 	ctx := context.Background()
-	if err := errors.Join(w.WriteMessageBegin(ctx, r.method, thrift.EXCEPTION, r.messageID), x.Write(ctx, w), w.WriteMessageEnd(ctx)); err == nil {
+	if err := errors.Join(w.WriteMessageBegin(ctx, r.info.Method, thrift.EXCEPTION, r.messageID), x.Write(ctx, w), w.WriteMessageEnd(ctx)); err == nil {
 		r.answer(w.Bytes(), code, executed)
 	}
 	return code.Outcome()

@@ -32,7 +32,7 @@ func (r *request) inClear() error {
 			text, do = "rpc: a call in the clear was refused: this process takes sealed calls only",
 				"set site.calls at the caller, too, and give it the site's key; for stock clients set site.calls: prefer here"
 		}
-		s.log.Warn(text, "service", r.served.name, "method", r.method, "peer", c.peer, "caller", r.info.Caller,
+		s.log.Warn(text, "service", r.served.name, "method", r.info.Method, "peer", c.peer, "caller", r.info.Caller,
 			"do", do, "unreported", kept)
 	}
 	if refuse {

@@ -4,14 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-
-	"github.com/skerry/skerry/health"
 )
 
-// Code says why a call failed, in terms of what the caller can do next.
+// Code says why a call failed, in terms of what the caller can do next. The
+// table of traits says what follows from each.
 type Code uint8
 
-// The codes. The spelling of String travels on the wire.
+// The codes.
 const (
 	Unknown          Code = iota
 	NoInstance            // nobody offers the service (or the version, zone, tag asked for)
@@ -43,29 +42,6 @@ const (
 	RulesForked        // the token reads a rule log that is not the callee's, or the caller's own
 	codes              = iota
 )
-
-var codeNames = [codes]string{"unknown", "no_instance", "unreachable", "connection_lost", "deadline_exceeded",
-	"canceled", "overloaded", "draining", "breaker_open", "limit_exceeded", "too_large", "unknown_service",
-	"unknown_method", "bad_message", "handler_failed", "handler_panicked", "not_member", "not_sealed",
-	"rules_needed", "retired", "wrong_version", "version_unavailable", "orphan", "expired", "forsworn", "rules_forked"}
-
-// String is the code as it travels in reply headers and stands in logs.
-func (c Code) String() string {
-	if int(c) < len(codeNames) {
-		return codeNames[c]
-	}
-	return "unknown"
-}
-
-// ParseCode reads String's spelling; unknown spellings give Unknown.
-func ParseCode(s string) Code {
-	for c, n := range codeNames {
-		if n == s {
-			return Code(c)
-		}
-	}
-	return Unknown
-}
 
 // Executed says whether the handler ran. It decides whether a call may be
 // sent again (demand D20).
@@ -139,23 +115,4 @@ func SafeToRetry(err error) bool {
 	}
 	var e *Error
 	return errors.As(err, &e) && e.Executed == NotExecuted
-}
-
-var outcomeOf = [codes]health.Outcome{
-	Unknown: health.Internal, NoInstance: health.Rejected, Unreachable: health.Connect,
-	ConnectionLost: health.Broken, DeadlineExceeded: health.Timeout, Canceled: health.Canceled,
-	Overloaded: health.Refused, Draining: health.Refused, BreakerOpen: health.Rejected,
-	LimitExceeded: health.Rejected, TooLarge: health.Rejected, UnknownService: health.Refused,
-	UnknownMethod: health.Refused, BadMessage: health.Broken, HandlerFailed: health.Internal,
-	HandlerPanicked: health.Internal, NotMember: health.Refused, NotSealed: health.Refused,
-	RulesNeeded: health.Refused, Retired: health.Refused, WrongVersion: health.Refused,
-	VersionUnavailable: health.Rejected, Orphan: health.Refused, RulesForked: health.Refused,
-}
-
-// Outcome is the code as statistics, breakers and ejection count it.
-func (c Code) Outcome() health.Outcome {
-	if int(c) < len(outcomeOf) {
-		return outcomeOf[c]
-	}
-	return health.Internal
 }

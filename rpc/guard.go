@@ -59,7 +59,7 @@ func (r *request) older(why error) error {
 	s := r.conn.s
 	s.older.Add(1)
 	if ok, kept := s.elders.may(time.Now(), "", r.conn.source); ok {
-		s.log.Warn("rpc: a call of a process of skerry before 0.2 was refused", "service", r.served.name, "method", r.method, "peer", r.conn.peer,
+		s.log.Warn("rpc: a call of a process of skerry before 0.2 was refused", "service", r.served.name, "method", r.info.Method, "peer", r.conn.peer,
 			"reason", why, "do", "bring that process to this release; until then neither calls the other in traces, nor hears of the other's releases",
 			"unreported", kept)
 	}
@@ -69,22 +69,22 @@ func (r *request) older(why error) error {
 // admitInternal lets a call of an internal service run, or refuses it.
 func (r *request) admitInternal() {
 	c, s := r.conn, r.conn.s
-	if slices.Contains(oldMethods, r.method) {
-		r.refuse(NotMember, fmt.Errorf("%s.%s is called by %w", r.served.name, r.method, r.older(errElder)))
+	if slices.Contains(oldMethods, r.info.Method) {
+		r.refuse(NotMember, fmt.Errorf("%s.%s is called by %w", r.served.name, r.info.Method, r.older(errElder)))
 		return
 	}
 	outside := s.member(*r.info.from)
-	if outside != nil && !slices.Contains(r.served.open, r.method) {
+	if outside != nil && !slices.Contains(r.served.open, r.info.Method) {
 		s.outsiders.Add(1)
 		if ok, kept := s.strangers.may(time.Now(), "", c.source); ok {
-			s.log.Warn("rpc: a call that is for members of the site was refused", "service", r.served.name, "method", r.method,
+			s.log.Warn("rpc: a call that is for members of the site was refused", "service", r.served.name, "method", r.info.Method,
 				"peer", c.peer, "reason", outside, "unreported", kept)
 		}
-		r.refuse(NotMember, fmt.Errorf("%s.%s is for processes of the site: %w", r.served.name, r.method, outside))
+		r.refuse(NotMember, fmt.Errorf("%s.%s is for processes of the site: %w", r.served.name, r.info.Method, outside))
 		return
 	}
 	if len(r.payload) > internalRequest {
-		r.refuse(TooLarge, fmt.Errorf("%s.%s was called with %d bytes, the limit is %d", r.served.name, r.method, len(r.payload), internalRequest))
+		r.refuse(TooLarge, fmt.Errorf("%s.%s was called with %d bytes, the limit is %d", r.served.name, r.info.Method, len(r.payload), internalRequest))
 		return
 	}
 	r.outside = outside != nil

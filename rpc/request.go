@@ -16,22 +16,21 @@ import (
 	"github.com/skerry/skerry/rpc/internal/theader"
 )
 
-// request is one call as a server sees it.
+// request is one call as a server sees it. One is made for each call: its size
+// is held by TestSizeOfRequest.
 type request struct {
 	conn      *serverConn
 	payload   string
 	arrived   time.Time
 	seq       int32 // of the frame, or of the message when there is no header
 	messageID int32
-	encoding  flat.Protocol
-	unordered bool        // the client takes replies in any order
-	internal  bool        // it has a place of the internal services, instead of users' places
-	outside   bool        // with internal: the peer is no member of the site
-	zipped    bool        // the payload came compressed
 	abandoned atomic.Bool // the client has said that it does not wait any more
+	encoding  flat.Protocol
+	unordered bool // the client takes replies in any order
+	internal  bool // it has a place of the internal services, instead of users' places
+	outside   bool // with internal: the peer is no member of the site
 
-	name    string // as it stands in the message
-	method  string // without a service's name
+	name    string // as it stands in the message; info.Method is without a service's name
 	served  *served
 	kind    *method
 	counted *counted
@@ -89,7 +88,7 @@ func (r *request) begin() error {
 func (r *request) admit() (relieved bool) {
 	c, s := r.conn, r.conn.s
 	served, method, err := s.routes.find(r.info.Service, r.name)
-	r.method, r.info.Method = method, method
+	r.info.Method = method
 	if err != nil {
 		r.refuse(UnknownService, err)
 		return false
@@ -97,15 +96,18 @@ func (r *request) admit() (relieved bool) {
 	r.served = served
 	r.info.Service, r.info.Version = served.name, served.version
 	if r.kind = served.method(method); r.kind == nil {
+		if !served.internal {
+			r.counted = c.count(countKey{served, &served.missing, r.info.Caller})
+		}
 		r.refuse(UnknownMethod, fmt.Errorf("service %s has no method %q", served.name, method))
 		return false
 	}
-	if r.zipped && served.internal {
+	if served.internal && c.dialect.header && c.head.Zipped {
 		r.refuse(BadMessage, errZippedInternal)
 		return false
 	}
 	if len(served.methods) > 0 {
-		r.method, r.info.Method = r.kind.name, r.kind.name
+		r.info.Method = r.kind.name
 	}
 	if served.internal {
 		r.admitInternal()
@@ -379,12 +381,12 @@ func (h *handling) process(ctx context.Context) error {
 	}
 	h.started = true
 	var in thrift.TProtocol = h.in
-	if h.r.name != h.r.method {
+	if h.r.name != h.r.info.Method {
 		_, kind, id, err := h.in.ReadMessageBegin(ctx) // its name has the service's in front
 		if err != nil {
 			return err
 		}
-		in = thrift.NewStoredMessageProtocol(h.in, h.r.method, kind, id)
+		in = thrift.NewStoredMessageProtocol(h.in, h.r.info.Method, kind, id)
 	}
 	ok, err := h.r.served.processor.Process(ctx, in, h.out)
 	h.ok = ok
@@ -410,7 +412,6 @@ func (r *request) inflate() error {
 	if strings.HasPrefix(r.info.Service, internalPrefix) {
 		return fmt.Errorf("%w: %w", theader.ErrMalformed, errZippedInternal)
 	}
-	r.zipped = true
 	all := &r.conn.s.requests
 	payload, err := theader.Inflate(r.payload, r.conn.in.limits, func(n int) error {
 		if !all.take(int64(n), 2) {

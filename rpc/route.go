@@ -22,6 +22,7 @@ type served struct {
 	processor     thrift.TProcessor
 	methods       map[string]*method
 	learned       learned  // when methods is empty
+	missing       method   // what calls of methods are counted as that it does not have
 	anyDoor       *door    // of what is learned; nil: tokens mean nothing
 	internal      bool     // for members of the site, but for open
 	open          []string // methods

@@ -71,6 +71,9 @@ func (s *serviceClient) Call(ctx context.Context, method string, args, result th
 	call.OneWay, call.Args, call.Result, call.chain = result == nil, args, result, 1
 	if len(s.chain) > 0 {
 		err := s.intercept(ctx, call, s.chain)
+		if err != nil && call.began.IsZero() { // an interceptor has refused it
+			s.cell(call).Record(refusedOutcome(err), 0)
+		}
 		return call.meta, err
 	}
 	err := s.govern(ctx, call)
@@ -87,6 +90,15 @@ func (s *serviceClient) intercept(ctx context.Context, call *Call, chain []Clien
 		return s.govern(ctx, call)
 	}
 	return chain[0](ctx, call, func(ctx context.Context) error { return s.intercept(ctx, call, chain[1:]) })
+}
+
+// refusedOutcome is how a call is counted that no attempt was made of.
+func refusedOutcome(err error) health.Outcome {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Code.Outcome()
+	}
+	return health.Rejected
 }
 
 // govern puts limits, breaker and fallback around the attempts.
@@ -211,13 +223,14 @@ func (s *serviceClient) again(ctx *callContext, call *Call, err error, retried *
 		s.budget.give()
 		*retried = false
 	}
-	call.elsewhere = e.Instance != "" && notHere(e.Code)
+	may := e.Code.traits().again
+	call.elsewhere = e.Instance != "" && may == elsewhere
 	switch {
 	case call.elsewhere:
 		return true
 	case e.Code == ConnectionLost && e.Executed == NotExecuted:
 		return true
-	case e.Code != ConnectionLost && e.Code != Overloaded && !call.cut:
+	case may != budgeted && !call.cut:
 		return false
 	case e.Executed != NotExecuted && !s.o.idempotent(call.Method):
 		return false
@@ -242,14 +255,4 @@ func withWait(last, none error) error {
 	both := *e
 	both.Err = fmt.Errorf("%w; %w", e.Err, w.Err)
 	return &both
-}
-
-// notHere reports whether a code says that this instance can't have executed
-// the call and will not, and tells nothing of the others.
-func notHere(c Code) bool {
-	switch c {
-	case Unreachable, Draining, UnknownService, UnknownMethod, RulesNeeded, WrongVersion, RulesForked:
-		return true
-	}
-	return false
 }

@@ -91,6 +91,13 @@ func serve(t *testing.T, cfg ServerConfig, h *handler) *testServer {
 
 func serveOn(t *testing.T, cfg ServerConfig, h *handler, l net.Listener) *testServer {
 	t.Helper()
+	ts := serveAny(t, cfg, h, l)
+	ts.handler = h
+	return ts
+}
+
+func serveAny(t *testing.T, cfg ServerConfig, h echo.Echo, l net.Listener) *testServer {
+	t.Helper()
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -104,7 +111,7 @@ func serveOn(t *testing.T, cfg ServerConfig, h *handler, l net.Listener) *testSe
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(ctx, l) }()
-	ts := &testServer{Server: s, handler: h, addr: l.Addr().String()}
+	ts := &testServer{Server: s, addr: l.Addr().String()}
 	ts.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-served; err != nil {
