@@ -161,10 +161,10 @@ func (s *site) logAt(host int) (entries []rollout.Entry) {
 	if err != nil {
 		s.t.Fatalf("skerry release log: %v\n%s", err, complaint.String())
 	}
-	for d := json.NewDecoder(bytes.NewReader(out)); d.More(); {
-		var line struct{ Record rollout.Record }
-		must(s.t, d.Decode(&line))
-		e, err := line.Record.Open()
+	var steps []struct{ Record rollout.Record }
+	must(s.t, json.Unmarshal(out, &steps))
+	for _, step := range steps {
+		e, err := step.Record.Open()
 		must(s.t, err)
 		entries = append(entries, e)
 	}

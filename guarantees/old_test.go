@@ -47,7 +47,7 @@ func TestOldRowsFailNoCall(t *testing.T) {
 			s.provider("second", how{})
 			early := s.consumer("early", how{pause: 20 * time.Millisecond})
 			s.warm("first", "second")
-			memory := early.memory("VmRSS")
+			memory := early.held()
 			begin := time.Now()
 			bring(t, pg, db)
 			s.list = func() ([]string, error) { return s.listed(pg.SocketURL(db)) }
@@ -67,8 +67,8 @@ func TestOldRowsFailNoCall(t *testing.T) {
 			if len(calls) < 100 || s.journal.firstAnswerTo("late", "first").IsZero() || s.journal.firstAnswerTo("late", "second").IsZero() {
 				t.Errorf("%d calls, want hundreds, of both callers to both providers", len(calls))
 			}
-			t.Logf("%d calls; %d KiB before, %d and %d KiB at most", len(calls), memory, early.memory("VmHWM"), late.memory("VmHWM"))
-			if most := max(early.memory("VmHWM"), late.memory("VmHWM")); most > memory+128<<10 {
+			t.Logf("%d calls; %d KiB before, %d and %d KiB after", len(calls), memory, early.held(), late.held())
+			if most := max(early.held(), late.held()); most > memory+128<<10 {
 				t.Errorf("%d KiB at most, %d KiB before the old rows came: want 128 MiB more at most", most, memory)
 			}
 		})
