@@ -228,6 +228,11 @@ func (m *model) judge(dead []string, settled bool, now time.Time) {
 	m.stale = next
 }
 
+// anyNew reports whether one of the owners was not known to be dead.
+func (m *model) anyNew(dead []string) bool {
+	return slices.ContainsFunc(dead, func(owner string) bool { return !m.stale[owner] })
+}
+
 // owners lists whose leases matter to this process, but for itself.
 func (m *model) owners(self string) []string {
 	set := map[registry.Owner]bool{}

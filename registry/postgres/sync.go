@@ -61,7 +61,9 @@ func (s *session) sync(ctx context.Context, services []string, all, full bool) e
 	// read, there is too much, or it can be known at last who is missing for good.
 	again := !full && (h.rev < s.m.rev || s.m.rev < h.kept || len(h.entries) >= many || s.m.doubted && h.settled)
 	trusting := s.listening && h.expiring
-	if again || s.trusting && !trusting {
+	// That owners have died is asked twice: a statement that waited while the
+	// tables were restored may have seen a part of them.
+	if again || s.trusting && !trusting || h.settled && s.m.anyNew(h.stale) {
 		full, s.trusting = full || again, trusting
 		first := h
 		if h, err = s.exchange(ctx, services, all, full); err != nil {
