@@ -45,8 +45,7 @@ type listing struct {
 	lapsed bool // its lease has run out
 }
 
-// many is how many changes are taken in as such. When there are more,
-// everything is read.
+// many is how many changes are taken in as such; more have everything read.
 const many = 5000
 
 // sync is one beat: renew the lease, read, show, and do what the answer asks for.
@@ -61,8 +60,7 @@ func (s *session) sync(ctx context.Context, services []string, all, full bool) e
 	// read, there is too much, or it can be known at last who is missing for good.
 	again := !full && (h.rev < s.m.rev || s.m.rev < h.kept || len(h.entries) >= many || s.m.doubted && h.settled)
 	trusting := s.listening && h.expiring
-	// That owners have died is asked twice: a statement that waited while the
-	// tables were restored may have seen a part of them.
+	// That owners have died is asked twice.
 	if again || s.trusting && !trusting || h.settled && s.m.anyNew(h.stale) {
 		full, s.trusting = full || again, trusting
 		first := h
@@ -241,8 +239,7 @@ const (
 	dutyTime  = 2 * time.Second
 )
 
-// batches repeats a statement that says how many rows it has treated, until
-// it has found fewer than it may treat or its time is over.
+// batches repeats a statement until it finds few rows or its time is over.
 func batches(statement func() (rows int64, err error)) error {
 	for end := time.Now().Add(dutyTime); ; {
 		n, err := statement()
