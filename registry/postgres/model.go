@@ -15,6 +15,7 @@ type model struct {
 	lists   map[string]list // listed, whatever their lease, by service; no empty ones
 	stale   map[string]bool // owners whose lease has run out, though nobody has said so in the table yet
 	older   time.Time       // when the database was last found to have gone back in time
+	beaten  time.Time       // when the latest heartbeat was answered
 	doubted bool            // lists hold some that the last full read did not show
 	dirty   map[string]bool // services whose list has changed
 	left    map[string][]registry.Departure

@@ -45,8 +45,7 @@ type listing struct {
 	lapsed bool // its lease has run out
 }
 
-// many is how many changes are taken in as such; more have everything read.
-const many = 5000
+const many = 5000 // changes; more have everything read
 
 // sync is one beat: renew the lease, read, show, and do what the answer asks for.
 func (s *session) sync(ctx context.Context, services []string, all, full bool) error {
@@ -60,7 +59,6 @@ func (s *session) sync(ctx context.Context, services []string, all, full bool) e
 	// read, there is too much, or it can be known at last who is missing for good.
 	again := !full && (h.rev < s.m.rev || s.m.rev < h.kept || len(h.entries) >= many || s.m.doubted && h.settled)
 	trusting := s.listening && h.expiring
-	// That owners have died is asked twice.
 	if again || s.trusting && !trusting || h.settled && s.m.anyNew(h.stale) {
 		full, s.trusting = full || again, trusting
 		first := h
@@ -141,7 +139,10 @@ func (s *session) attend(ctx context.Context, h head) error {
 		return nil
 	}
 	steps := []func(context.Context) error{}
-	if wished, settled := s.r.registrar.Settled(); settled && wished > 0 && h.leased == 0 {
+	// After a long silence an answer may have been lost that said so.
+	silent := !s.m.beaten.IsZero() && time.Since(s.m.beaten) > s.r.cfg.Expiry/2
+	s.m.beaten = time.Now()
+	if wished, settled := s.r.registrar.Settled(); settled && wished > 0 && (h.leased == 0 || silent) {
 		s.r.registrar.Refresh()
 	} else if settled && wished != h.mine {
 		steps = append(steps, s.reconcile)
@@ -232,8 +233,7 @@ func (s *session) expire(ctx context.Context) error {
 	return err
 }
 
-// batch is how many rows one statement of a duty treats, and dutyTime how long
-// a duty goes on with the next ones at a time: the connection has other work.
+// How many rows one statement of a duty treats, and how long a duty goes on.
 const (
 	batchSize = 1000
 	dutyTime  = 2 * time.Second
