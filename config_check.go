@@ -227,6 +227,9 @@ func (c Consumer) check(p *problems, key string, connect time.Duration) {
 		atLeast(p, key+".attempt_timeout", c.AttemptTimeout, time.Millisecond, false)
 	}
 	inRange(p, key+".retries", *c.Retries, 0, 10)
+	if err := registry.CheckPrefix(c.Prefix); err != nil {
+		p.at(key+".prefix", "%v", err)
+	}
 	inRange(p, key+".max_pending", c.MaxPending, 0, 1_000_000)
 	inRange(p, key+".max_rate", c.MaxRate, 0, 100_000_000)
 	inRange(p, key+".breaker.ratio", c.Breaker.Ratio, 1, 100)

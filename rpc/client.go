@@ -191,6 +191,7 @@ func (c *Client) tidy() {
 		if p.ep.Site {
 			p.reconsider()
 		}
+		p.giveBack()
 		if !p.ep.gone.Load() || p.ep.Pending() > 0 {
 			return
 		}

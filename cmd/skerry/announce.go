@@ -32,12 +32,17 @@ Checks: tcp (a connection can be made), thrift (it answers a Thrift call, be it
 with "unknown method"), thrift:METHOD (the method, called without arguments,
 replies), http:/PATH (GET answers with a status below 400).
 
+A provider whose threads are all busy answers no check: it stays listed while
+the site's processes get answers from it. Tell consumers by --concurrency how
+many connections it serves at a time: each of them takes at most half of them.
+A provider behind a TMultiplexedProcessor is called by --prefix.
+
 --also lists the same address under a further name, version or both: consumers
 that know nothing of versions, or of the new name, keep finding it.
 
 --file names a YAML list instead, with the keys service, version, addr, also,
-protocol, check, every, timeout, failures, weight, zone, tags, tls. The file is
-read again when it changes: what is new in it is listed, what is gone is
+protocol, check, prefix, concurrency, every, timeout, failures, weight, zone,
+tags, tls. The file is read again when it changes: what is new in it is listed, what is gone is
 withdrawn, and the rest is not touched. A mistake in it changes nothing.`,
 		Example: `  skerry announce --service billing --version v1 --addr 10.0.0.5:9090 --protocol framed-binary --check thrift:ping
   skerry announce --service mail --addr :2525 --addr :2526
@@ -63,6 +68,8 @@ withdrawn, and the rest is not touched. A mistake in it changes nothing.`,
 	f.StringArrayVar(&e.Also, "also", nil, "further registration of the same address: `NAME`, NAME/VERSION or /VERSION; may be repeated")
 	f.StringVar(&e.Protocol, "protocol", string(registry.ProtocolFramedBinary), "how the provider speaks: a Thrift protocol, or http")
 	f.StringVar(&e.Check, "check", "tcp", "tcp, thrift, thrift:METHOD or http:/PATH")
+	f.StringVar(&e.Prefix, "prefix", "", "`NAME` of the service in the provider's TMultiplexedProcessor; methods are called NAME:method")
+	f.IntVar(&e.Concurrency, "concurrency", 0, "`N` connections that the provider serves at a time, such as its threads; 0 = not known")
 	f.DurationVar(&e.Every, "every", foreign.DefaultEvery, "time between two checks")
 	f.IntVar(&e.Failures, "failures", foreign.DefaultFailures, "failed checks in a row until it is withdrawn")
 	f.IntVar(&e.Weight, "weight", registry.DefaultWeight, "share of the calls against its peers")
@@ -114,7 +121,7 @@ func (a *app) announce(ctx context.Context, entries []foreign.Entry, file string
 	}
 	defer n.Close()
 	var mu sync.Mutex // one line at a time
-	crew := foreign.NewCrew(ctx, n, func(e foreign.Event) {
+	crew := foreign.NewCrew(ctx, announcing{n}, func(e foreign.Event) {
 		mu.Lock()
 		defer mu.Unlock()
 		a.printAnnounceEvent(e)
@@ -122,6 +129,17 @@ func (a *app) announce(ctx context.Context, entries []foreign.Entry, file string
 	crew.Set(providers)
 	a.follow(crew, c, file)
 	return crew.Wait()
+}
+
+// announcing is the site as announce needs it.
+type announcing struct{ *skerry.Node }
+
+// Keeps is foreign.Site.Keeps.
+func (l announcing) Keeps(in registry.Instance) bool { return l.Registered(in.ID()) }
+
+// Answered is foreign.Site.Answered.
+func (l announcing) Answered(ctx context.Context, in registry.Instance) int64 {
+	return l.Node.Answered(ctx, in.Service, in.Addr())
 }
 
 // providers are what the entries describe, each under a key that tells them
@@ -265,6 +283,8 @@ var announceText = map[foreign.State]string{
 	foreign.Waiting:   "does not answer, and is not listed",
 	foreign.Listed:    "answers, and is listed",
 	foreign.Pending:   "answers; the registry is not reached yet, trying on",
+	foreign.Busy:      "answers calls, not the check, and is still listed",
+	foreign.Retired:   "withdrawn, as a release has retired its version; end it",
 	foreign.Failing:   "failed a check, and is still listed",
 	foreign.Withdrawn: "withdrawn, as it does not answer",
 	foreign.Stopped:   "withdrawn, as announcing ends",

@@ -1,6 +1,7 @@
 package foreign
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -64,9 +65,9 @@ func thriftCheck(ctx context.Context, in registry.Instance, conf *tls.Config, me
 	}
 	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) }) // ends a wait at once
 	defer stop()
-	name := method
-	if name == "" {
-		name = unknownMethod
+	name := cmp.Or(method, unknownMethod)
+	if prefix := in.Prefix(); prefix != "" {
+		name = prefix + thrift.MULTIPLEXED_SEPARATOR + name
 	}
 	p := protocol(conn, in.Protocol)
 	_, err = thrift.NewTStandardClient(p, p).Call(ctx, name, nothing{}, nothing{})
