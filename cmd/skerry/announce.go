@@ -12,6 +12,8 @@ import (
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/broadcast"
 	"github.com/skerry/skerry/cmd/skerry/internal/foreign"
+	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/internal/tlsfile"
 	"github.com/skerry/skerry/registry"
 	"github.com/spf13/cobra"
 )
@@ -111,13 +113,17 @@ func (a *app) announce(ctx context.Context, entries []foreign.Entry, file string
 	if err != nil {
 		return err
 	}
-	providers, err := a.providers(c, entries)
+	files, err := tlsfile.New(tlsfile.Files{Cert: c.TLS.Cert, Key: c.TLS.Key, CA: c.TLS.CA}, c.TLS.ServerName, false)
 	if err != nil {
 		return usagef("%w", err)
 	}
-	n, _, err := a.open(ctx)
+	providers, err := a.providers(c, files, entries)
 	if err != nil {
-		return err
+		return usagef("%w", err)
+	}
+	n, err := skerry.Open(ctx, consumer(c)) // a member of the site: releases ask it to take off what they retire
+	if err != nil {
+		return problemf("%w", err)
 	}
 	defer n.Close()
 	var mu sync.Mutex // one line at a time
@@ -127,7 +133,10 @@ func (a *app) announce(ctx context.Context, entries []foreign.Entry, file string
 		a.printAnnounceEvent(e)
 	})
 	crew.Set(providers)
-	a.follow(crew, c, file)
+	beside := run.NewGroup(ctx)
+	beside.Go(func(ctx context.Context) error { return files.Run(ctx, c.Log.Logger()) })
+	defer beside.Stop()
+	a.follow(crew, c, files, file)
 	return crew.Wait()
 }
 
@@ -144,17 +153,14 @@ func (l announcing) Answered(ctx context.Context, in registry.Instance) int64 {
 
 // providers are what the entries describe, each under a key that tells them
 // apart.
-func (a *app) providers(c skerry.Config, entries []foreign.Entry) (map[string]foreign.Provider, error) {
-	conf, err := c.TLS.Client()
+func (a *app) providers(c skerry.Config, files *tlsfile.Reader, entries []foreign.Entry) (map[string]foreign.Provider, error) {
+	entries, err := foreign.Entries(entries)
 	if err != nil {
-		return nil, err
-	}
-	if entries, err = foreign.Entries(entries); err != nil {
 		return nil, err
 	}
 	providers := map[string]foreign.Provider{}
 	for _, e := range entries {
-		p, err := e.Provider(func() (string, error) { return advertised(c, e.Service) }, conf)
+		p, err := e.Provider(func() (string, error) { return advertised(c, e.Service) }, files.Client)
 		if err != nil {
 			return nil, err
 		}
@@ -171,7 +177,7 @@ func (a *app) providers(c skerry.Config, entries []foreign.Entry) (map[string]fo
 }
 
 // follow reads the file again whenever it changes, until the crew is done.
-func (a *app) follow(crew *foreign.Crew, c skerry.Config, file string) {
+func (a *app) follow(crew *foreign.Crew, c skerry.Config, files *tlsfile.Reader, file string) {
 	var look <-chan time.Time
 	if file != "" {
 		ticker := time.NewTicker(fileEvery)
@@ -193,7 +199,7 @@ func (a *app) follow(crew *foreign.Crew, c skerry.Config, file string) {
 		entries, err := foreign.ReadFile(file)
 		if err == nil {
 			var providers map[string]foreign.Provider
-			if providers, err = a.providers(c, entries); err == nil {
+			if providers, err = a.providers(c, files, entries); err == nil {
 				crew.Set(providers)
 			}
 		}

@@ -69,7 +69,7 @@ func (e Entry) as(also string) Entry {
 }
 
 // Provider checks the entry. host stands in for an address without a host.
-func (e Entry) Provider(host func() (string, error), conf *tls.Config) (Provider, error) {
+func (e Entry) Provider(host func() (string, error), conf func() *tls.Config) (Provider, error) {
 	name, portText, err := net.SplitHostPort(e.Addr)
 	if err != nil {
 		return Provider{}, fmt.Errorf("addr %q of %s: want host:port", e.Addr, e.Service)
