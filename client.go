@@ -81,6 +81,7 @@ func (c Consumer) serviceOptions() rpc.ServiceOptions {
 		Attempt:    c.AttemptTimeout,
 		Retries:    c.Retries,
 		Idempotent: c.Idempotent,
+		Prefix:     c.Prefix,
 		Breaker:    rpc.Breaker{Off: c.Breaker.Off, Ratio: c.Breaker.Ratio, Calls: c.Breaker.Calls, Window: c.Breaker.Window},
 		Limits:     rpc.Limits{Limit: rpc.Limit{Pending: c.MaxPending, Rate: float64(c.MaxRate)}},
 	}

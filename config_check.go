@@ -2,8 +2,6 @@ package skerry
 
 import (
 	"crypto/tls"
-	"crypto/x509"
-	"fmt"
 	"maps"
 	"math"
 	"net"
@@ -15,8 +13,8 @@ import (
 
 	"github.com/skerry/skerry/internal/heap"
 	"github.com/skerry/skerry/internal/mask"
-	"github.com/skerry/skerry/internal/statedir"
 	"github.com/skerry/skerry/internal/suggest"
+	"github.com/skerry/skerry/internal/tlsfile"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/registry/postgres"
 )
@@ -192,23 +190,10 @@ func (t TLS) check(p *problems) {
 		}
 	}
 	if t.CA != "" {
-		if _, err := readAuthorities(t.CA); err != nil {
+		if _, err := tlsfile.Authorities(t.CA); err != nil {
 			p.at("tls.ca", "%v", err)
 		}
 	}
-}
-
-// readAuthorities reads a PEM file of certificates.
-func readAuthorities(path string) (*x509.CertPool, error) {
-	text, err := statedir.ReadNamed(path, maxConfig)
-	if err != nil {
-		return nil, err
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("%s holds no certificate in PEM form", path)
-	}
-	return pool, nil
 }
 
 func (c Consumer) check(p *problems, key string, connect time.Duration) {
@@ -227,6 +212,9 @@ func (c Consumer) check(p *problems, key string, connect time.Duration) {
 		atLeast(p, key+".attempt_timeout", c.AttemptTimeout, time.Millisecond, false)
 	}
 	inRange(p, key+".retries", *c.Retries, 0, 10)
+	if err := registry.CheckPrefix(c.Prefix); err != nil {
+		p.at(key+".prefix", "%v", err)
+	}
 	inRange(p, key+".max_pending", c.MaxPending, 0, 1_000_000)
 	inRange(p, key+".max_rate", c.MaxRate, 0, 100_000_000)
 	inRange(p, key+".breaker.ratio", c.Breaker.Ratio, 1, 100)

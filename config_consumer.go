@@ -46,6 +46,11 @@ type Consumer struct {
 	// Breaker refuses calls at once while most of them fail.
 	Breaker Breaker `yaml:"breaker"`
 
+	// Prefix is the service's name in the TMultiplexedProcessor of plain Thrift
+	// servers, for those whose announcement says none: methods are called
+	// "Prefix:method".
+	Prefix string `yaml:"prefix"`
+
 	// MaxPending is how many calls to the service may run at a time; more fail
 	// at once. 0 means no limit.
 	MaxPending int `yaml:"max_pending" unit:"calls" default:"0"`

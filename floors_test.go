@@ -32,6 +32,7 @@ var floors = map[string]struct {
 	"internal/textfile": {0, nil},
 	"internal/yamlfile": {1, []string{"internal/mask", "internal/quote", "internal/suggest", "internal/textfile"}},
 	"internal/sitetls":  {1, nil},
+	"internal/tlsfile":  {1, []string{"internal/statedir"}},
 
 	"internal/wire": {0, nil}, // generated from idl/skerry.thrift
 	"health":        {1, []string{"internal/quote", "internal/run", "internal/statedir"}},
@@ -51,7 +52,7 @@ var floors = map[string]struct {
 	"broadcast":             {2, []string{"registry", "internal/run", "internal/wire"}},
 	"health/prom":           {2, []string{"health"}},
 	"discovery":             {3, []string{"registry", "rpc", "health", "internal/run", "internal/statedir"}},
-	"":                      {4, []string{"internal/heap", "internal/keyfile", "internal/mask", "internal/quote", "internal/refusal", "internal/run", "internal/sitekey", "internal/sitetls", "internal/sshsig", "internal/statedir", "internal/suggest", "internal/wire", "internal/yamlfile", "health", "registry", "registry/postgres", "broadcast", "rpc", "discovery", "rollout", "release"}},
+	"":                      {4, []string{"internal/heap", "internal/keyfile", "internal/mask", "internal/quote", "internal/refusal", "internal/run", "internal/sitekey", "internal/sitetls", "internal/sshsig", "internal/statedir", "internal/suggest", "internal/tlsfile", "internal/wire", "internal/yamlfile", "health", "registry", "registry/postgres", "broadcast", "rpc", "discovery", "rollout", "release"}},
 	"gateway":               {5, []string{"", "internal/dynamic", "internal/run", "health", "registry", "rollout", "rpc"}},
 
 	// Tests only, or used by tests and by the commands only.
@@ -75,7 +76,7 @@ var testHelpers = []string{"internal/lab", "internal/pgtest", "registry/registry
 // top are the trees above the root package: they may import what they list,
 // and nothing imports them.
 var top = map[string][]string{
-	"cmd/":        {"", "health", "registry", "registry/postgres", "broadcast", "discovery", "rpc", "internal/wire", "internal/run", "internal/dynamic", "internal/mask", "internal/number", "internal/quote", "internal/refusal", "internal/statedir", "internal/suggest", "internal/textfile", "internal/yamlfile", "internal/sitekey", "internal/sitetls", "internal/sshsig", "internal/keyfile", "internal/operatorkey", "gateway", "release", "rollout"},
+	"cmd/":        {"", "health", "registry", "registry/postgres", "broadcast", "discovery", "rpc", "internal/wire", "internal/run", "internal/dynamic", "internal/mask", "internal/number", "internal/quote", "internal/refusal", "internal/statedir", "internal/suggest", "internal/textfile", "internal/tlsfile", "internal/yamlfile", "internal/sitekey", "internal/sitetls", "internal/sshsig", "internal/keyfile", "internal/operatorkey", "gateway", "release", "rollout"},
 	"examples/":   {"", "rpc"},
 	"guarantees/": {"", "rpc"},
 

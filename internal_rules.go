@@ -140,11 +140,11 @@ func (s *internalService) Report(ctx context.Context, round int64, before string
 }
 
 // Served counts the calls that this process has served and made, of every
-// service that has versions.
+// service: those that it served only where the service has versions.
 func (s *internalService) Served(_ context.Context, slowMs int64, slowMsOf map[string]int64) ([]*wire.Served, error) {
 	counts := map[health.Key]*wire.Served{}
 	s.node.stats.Visit(func(row health.Row, within func(time.Duration) int64) {
-		if row.Version == "" || hidden(row.Service) {
+		if row.Version == "" && row.Side == health.Server || hidden(row.Service) {
 			return
 		}
 		k := health.Key{Side: row.Side, Service: row.Service, Version: row.Version}

@@ -165,7 +165,8 @@ func (s *internalService) Ended(_ context.Context, o *wire.Owner, place string) 
 
 // Leave takes a retired version of a service off the lists and the port.
 func (s *internalService) Leave(_ context.Context, service, version string) (bool, error) {
-	return s.node.offers.retire(service, version), nil
+	announced := s.node.dismiss(service, version)
+	return s.node.offers.retire(service, version) || announced, nil
 }
 
 // Ping answers.

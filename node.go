@@ -141,7 +141,7 @@ func newNode(cfg Config, opts []Option) (n *Node, err error) {
 		Resolver:       n.lists,
 		Watcher:        n.lists,
 		Caller:         n.name(),
-		TLS:            n.tls.client,
+		TLSNow:         n.tls.client,
 		RequireTLS:     cfg.TLS.Providers != "any",
 		ConnectTimeout: cfg.Calls.ConnectTimeout,
 		Connections:    cfg.Calls.Connections,
@@ -212,6 +212,9 @@ func (n *Node) start(ctx context.Context) {
 	n.joinSite()
 	n.lookout.Go(n.watchAges)
 	n.lookout.Go(n.watchKeys)
+	if n.tls.files != nil {
+		n.lookout.Go(func(ctx context.Context) error { return n.tls.files.Run(ctx, n.log) })
+	}
 	n.counting = run.NewGroup(ctx)
 	if n.cfg.Stats.Interval > 0 {
 		n.counting.Go(n.stats.Run)

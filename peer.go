@@ -81,7 +81,7 @@ func (n *Node) newPeer(m member) (*peer, error) {
 	c, err := rpc.NewClient(rpc.ClientConfig{
 		Resolver:       resolver,
 		ConnectTimeout: n.cfg.Calls.ConnectTimeout,
-		TLS:            n.tls.client,
+		TLSNow:         n.tls.client,
 		RequireTLS:     n.cfg.TLS.Providers != "any",
 		Site:           n.siteTLS,
 		Identity:       n.identity(),

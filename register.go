@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync/atomic"
 
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/registry"
+	"github.com/skerry/skerry/rollout"
 )
 
 // Register lists instances that this process does not serve itself, such as a
@@ -63,6 +65,68 @@ func (n *Node) Withdraw(ctx context.Context, ids ...registry.ID) error {
 		all = errors.Join(all, <-results)
 	}
 	return all
+}
+
+// Registered reports whether an instance that was given to Register is listed
+// by this process still. It is not once a release has retired its version.
+func (n *Node) Registered(id registry.ID) bool {
+	id.Epoch = n.owner.Epoch
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	_, listed := n.foreign[id]
+	return listed
+}
+
+// dismiss takes registrations of a version off that the rules have retired, and
+// reports whether there were any.
+func (n *Node) dismiss(service, version string) bool {
+	if n.rules.Log().Floor(service, version) == (rollout.Generation{}) {
+		return false
+	}
+	var ids []registry.ID
+	n.mu.Lock()
+	for id := range n.foreign {
+		if id.Service == service && id.Version == version {
+			ids = append(ids, id)
+		}
+	}
+	n.mu.Unlock()
+	if len(ids) == 0 {
+		return false
+	}
+	n.log.Info("registrations are withdrawn: a release has retired their version", "service", service, "version", version, "instances", len(ids))
+	ctx, cancel := context.WithTimeout(context.Background(), withdrawLimit)
+	defer cancel()
+	_ = n.Withdraw(ctx, ids...) // registries that are away carry it out later
+	return true
+}
+
+// Answered is how many calls of a service at an address the processes of the
+// site have got an answer to so far, as far as they can be asked. A provider
+// for which it grows is alive, whatever a check says.
+func (n *Node) Answered(ctx context.Context, service, addr string) int64 {
+	var sum atomic.Int64
+	g := run.NewGroup(ctx)
+	for _, m := range n.members.list() {
+		if m.Gone != "" {
+			continue
+		}
+		g.Go(func(ctx context.Context) error {
+			p, err := n.peer(m)
+			if err != nil {
+				return nil
+			}
+			list, _ := p.Served(ctx, 0, nil)
+			for _, s := range list {
+				if s.Made && s.Service == service && s.Peer == addr {
+					sum.Add(s.Calls - s.Failures)
+				}
+			}
+			return nil
+		})
+	}
+	_ = g.Wait()
+	return sum.Load()
 }
 
 // atEach does f with every registry at once. stop cancels what still runs and

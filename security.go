@@ -2,46 +2,42 @@ package skerry
 
 import (
 	"crypto/tls"
-	"fmt"
+
+	"github.com/skerry/skerry/internal/tlsfile"
 )
 
-// security is TLS for both sides; nil means plain TCP for the server, and that
-// ports which speak TLS are not called.
-type security struct{ client, server *tls.Config }
+// security is TLS for both sides, by files that are read again when they
+// change; nil means plain TCP for the server, and that ports which speak TLS
+// are not called.
+type security struct {
+	files  *tlsfile.Reader // nil: nothing is configured
+	server *tls.Config
+}
+
+// client is what a connection that is made now uses; nil without a configuration.
+func (s security) client() *tls.Config {
+	if s.files == nil {
+		return nil
+	}
+	return s.files.Client()
+}
 
 // Client is what calls to ports that speak TLS use: nil when nothing is
 // configured, and then they are refused, since nobody has said whom to trust.
 // Without CA, but with a certificate or a server name, it is the system's
-// authorities.
+// authorities. It reads the files once; a Node reads them again when they change.
 func (c TLS) Client() (*tls.Config, error) {
-	if c.Cert == "" && c.CA == "" && c.ServerName == "" {
-		return nil, nil
-	}
-	t := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: c.ServerName}
-	if c.CA != "" {
-		pool, err := readAuthorities(c.CA)
-		if err != nil {
-			return nil, fmt.Errorf("tls.ca: %w", err)
-		}
-		t.RootCAs = pool
-	}
-	if c.Cert != "" {
-		pair, err := tls.LoadX509KeyPair(c.Cert, c.Key)
-		if err != nil {
-			return nil, fmt.Errorf("tls.cert: %w", err)
-		}
-		t.Certificates = []tls.Certificate{pair}
-	}
-	return t, nil
+	s, err := loadTLS(c)
+	return s.client(), err
 }
 
 func loadTLS(c TLS) (s security, err error) {
-	if s.client, err = c.Client(); err != nil || s.client == nil || c.Cert == "" {
-		return s, err
+	if c.Cert == "" && c.CA == "" && c.ServerName == "" {
+		return s, nil
 	}
-	s.server = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: s.client.Certificates}
-	if c.CA != "" && c.Clients != "none" {
-		s.server.ClientCAs, s.server.ClientAuth = s.client.RootCAs, tls.RequireAndVerifyClientCert
+	s.files, err = tlsfile.New(tlsfile.Files{Cert: c.Cert, Key: c.Key, CA: c.CA}, c.ServerName, c.CA != "" && c.Clients != "none")
+	if err == nil && c.Cert != "" {
+		s.server = s.files.Server()
 	}
-	return s, nil
+	return s, err
 }

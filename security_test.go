@@ -1,9 +1,11 @@
 package skerry
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
@@ -11,6 +13,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 )
@@ -111,4 +114,57 @@ func TestMutualTLS(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestRenewedCertificates replaces a site's authority and certificates under
+// load, without a restart and without a failed call.
+func TestRenewedCertificates(t *testing.T) {
+	a := newAuthority(t)
+	site := lanSite(t)
+	site.Calls.ConnectTimeout = 5 * time.Second // the machine may be busy
+	site.Consumers = map[string]Consumer{"greeter": {Timeout: 10 * time.Second}}
+	site.TLS = a.three("provider")
+	provider := offering(t, site, &greeter{name: "anna"})
+	site.TLS = a.three("consumer")
+	consumer := open(t, site)
+	if _, err := greet(t.Context(), consumer); err != nil {
+		t.Fatal(err)
+	}
+	shown := func() *x509.Certificate {
+		conn, err := tls.Dial("tcp", provider.offers.addr().String(), &tls.Config{InsecureSkipVerify: true, Certificates: consumer.tls.client().Certificates})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		return conn.ConnectionState().PeerCertificates[0]
+	}
+	before := shown()
+	ctx, stop := context.WithCancel(t.Context())
+	var load sync.WaitGroup
+	load.Go(func() {
+		for ctx.Err() == nil {
+			fresh := open(t, site) // makes connections of its own
+			if _, err := greet(t.Context(), fresh); err != nil {
+				t.Errorf("a new consumer: %v", err)
+			}
+			fresh.Close()
+			for range 20 {
+				if _, err := greet(t.Context(), consumer); err != nil {
+					t.Errorf("a consumer that has been there: %v", err)
+				}
+			}
+		}
+	})
+	if err := os.WriteFile(site.TLS.CA[:len(site.TLS.CA)-len("ca.pem")]+"provider.key", []byte("half"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(3 * time.Second) // in which the half-written pair is met
+	if !shown().Equal(before) {
+		t.Error("a half-written pair is shown")
+	}
+	a.three("provider")
+	a.three("consumer")
+	eventually(t, "the port shows the new certificate", func() bool { return !shown().Equal(before) })
+	stop()
+	load.Wait()
 }

@@ -83,7 +83,7 @@ func newMember(in registry.Instance, sources int, sealed bool) *member {
 	m := &member{epoch: id.Epoch, in: &in, listed: make([]listing, sources)}
 	m.ep = &rpc.Endpoint{
 		ID: id.String(), Service: in.Service, Version: in.Version, Addr: id.Addr,
-		Protocol: string(in.Protocol), TLS: in.TLS,
+		Protocol: string(in.Protocol), TLS: in.TLS, Prefix: in.Prefix(), Concurrency: in.Concurrency(),
 	}
 	if (in.Protocol == "" || in.Protocol == registry.ProtocolSkerry) && in.Owner != (registry.Owner{}) {
 		m.ep.Owner, m.ep.Site = in.Owner.String(), sealed
@@ -92,6 +92,12 @@ func newMember(in registry.Instance, sources int, sealed bool) *member {
 	}
 	m.question.reset()
 	return m
+}
+
+// foreign reports whether its program is none of skerry's: that it accepts a
+// connection says nothing of whether it is awake.
+func (m *member) foreign() bool {
+	return m.ep.Protocol != "" && m.ep.Protocol != string(registry.ProtocolSkerry)
 }
 
 func (m *member) id() registry.ID {

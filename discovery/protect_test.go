@@ -254,3 +254,38 @@ func TestWarmUp(t *testing.T) {
 		}
 	})
 }
+
+// A frozen process accepts connections: only an answer makes a plain server
+// well again.
+func TestConnectingToAPlainServerIsNoAnswer(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		list := instances(1, 2)
+		for i := range list {
+			list[i].Protocol = registry.ProtocolFramedBinary
+		}
+		w.db.say(registry.Snapshot{Service: "auth", Instances: list})
+		w.kill(errCut, 1)
+		w.Down(w.endpoint(1), false, errors.New("EOF"))
+		w.expect("suspect", 2)
+		w.Up(w.endpoint(1))
+		w.expect("connected, and not answered", 2)
+		w.after(100 * time.Millisecond)
+		w.service("auth").Report(w.endpoint(1), health.OK, time.Millisecond)
+		w.expect("answered", 1, 2)
+	})
+}
+
+// What announce says of a plain server reaches the calls.
+func TestPlainServersAreDescribed(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		in := instance(1)
+		in.Protocol = registry.ProtocolFramedBinary
+		in.Tags = map[string]string{registry.TagPrefix: "Auth", registry.TagConcurrency: "8"}
+		w.db.say(registry.Snapshot{Service: "auth", Instances: []registry.Instance{in}})
+		if e := w.endpoint(1); e.Prefix != "Auth" || e.Concurrency != 8 {
+			t.Errorf("prefix %q, concurrency %d", e.Prefix, e.Concurrency)
+		}
+	})
+}

@@ -224,7 +224,7 @@ func (s *service) down(m *member, dial bool, cause error) {
 
 func (s *service) up(m *member) {
 	s.change(m, func(time.Time) bool {
-		if m.cond.silent || m.cond.suspectSince.IsZero() {
+		if m.cond.silent || m.cond.suspectSince.IsZero() || m.foreign() {
 			m.cond.dialFails = 0
 			return false // accepting connections is not answering
 		}

@@ -81,12 +81,26 @@ type stream struct {
 	io.Reader
 	begun  atomic.Bool
 	failed atomic.Pointer[error]
+	end    func() // called at the body's end; nil: nothing is
+}
+
+// trailers has the fields behind the body passed on, once it has come to its
+// end: those of the client's that were announced and may pass.
+func (s *stream) trailers(from *http.Request, to http.Header) {
+	s.end = func() {
+		for name := range to {
+			to[name] = from.Trailer[name]
+		}
+	}
 }
 
 // Read reads, and remembers it.
 func (s *stream) Read(p []byte) (int, error) {
 	s.begun.Store(true)
 	n, err := s.Reader.Read(p)
+	if err == io.EOF && s.end != nil {
+		s.end()
+	}
 	if err != nil && err != io.EOF {
 		err = fmt.Errorf("%w: %w", errBody, err)
 		s.failed.CompareAndSwap(nil, &err)

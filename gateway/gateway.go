@@ -161,6 +161,7 @@ type visit struct {
 	path     requestPath
 	entrance *entrance // nil while no route was found
 	from     provenance
+	sent     *http.Request // as the client sent it
 	body     payload
 	call     thriftCall
 	arrival

@@ -34,13 +34,13 @@ func rewrite(pr *httputil.ProxyRequest) {
 		out.URL.RawPath = v.path.below(v.entrance.depth)
 	}
 	out.URL.Path, _ = url.PathUnescape(out.URL.RawPath) // every segment was decoded before
-	out.Trailer = nil                                   // fields behind a body pass no check
+	out.Trailer = trailersOf(pr.In)
 	clean(out.Header)
 	v.from.set(out.Header)
 	setTrace(out.Header, v.traceparent, v.state, v.baggage)
-	if atHand(pr.In) {
-		out.Header.Del("Expect") // the body is here; no service needs to say that it may come
-	}
+	// The gateway itself tells the client to send its body. Services that ignore
+	// the header would cost a wait, and those that refuse answer early anyway.
+	out.Header.Del("Expect")
 }
 
 // inspect checks the response of a service before the client gets any of it.
@@ -61,6 +61,7 @@ func (p *proxy) prepare(w http.ResponseWriter, r *http.Request, v *visit) bool {
 	if !atHand(r) {
 		_ = http.NewResponseController(w).EnableFullDuplex() // HTTP/2 does it anyway
 	}
+	v.sent = r
 	var err error
 	if v.body, err = payloadOf(r); err != nil {
 		explain(w, r, err)

@@ -40,7 +40,6 @@ func newUpstream(g *Gateway, r Route) *upstream {
 		MaxResponseHeaderBytes: int64(g.cfg.MaxHeader),
 		MaxIdleConnsPerHost:    idleKept,
 		IdleConnTimeout:        idleTime,
-		ExpectContinueTimeout:  time.Second,
 		DisableCompression:     true,
 	}
 	u.fresh = u.kept.Clone()
@@ -202,6 +201,9 @@ func (a *attempt) request() *http.Request {
 	}
 	req.Header.Set(headerBaggage, withToken(a.token.String(), a.v.baggage))
 	a.body.put(req)
+	if a.body.stream != nil && req.Trailer != nil {
+		a.body.stream.trailers(a.v.sent, req.Trailer)
+	}
 	return req
 }
 
@@ -213,7 +215,7 @@ func (u *upstream) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	if err != nil {
 		return nil, &dialError{err}
 	}
-	return conn, nil
+	return &answering{Conn: conn, closed: make(chan struct{})}, nil
 }
 
 // dialError says that no connection was made, so that nothing was sent.

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -17,6 +18,8 @@ const (
 	MaxTags    = 16  // tags of an instance
 	MaxTagByte = 256 // bytes of all tag keys and values together
 	MaxWeight  = 10_000
+
+	MaxConcurrency = 100_000 // connections that a plain server is said to serve
 )
 
 // CheckName reports what is wrong with a service name, version, zone or
@@ -116,8 +119,24 @@ func CheckTags(what string, tags map[string]string) error {
 		}
 		size += len(k) + len(tags[k])
 	}
+	plain := Instance{Tags: tags}
+	if err := CheckPrefix(plain.Prefix()); err != nil {
+		return fmt.Errorf("%w: %s: %s: %w", ErrInvalid, what, TagPrefix, err)
+	}
+	if text, set := tags[TagConcurrency]; set && strconv.Itoa(plain.Concurrency()) != text {
+		return fmt.Errorf("%w: %s: %s: %q is no number from 0 to %d", ErrInvalid, what, TagConcurrency, text, MaxConcurrency)
+	}
 	if size > MaxTagByte {
 		return fmt.Errorf("%w: %s: they take %d bytes, at most %d are allowed", ErrInvalid, what, size, MaxTagByte)
+	}
+	return nil
+}
+
+// CheckPrefix reports what is wrong with the name of a service in Thrift's
+// multiplexed protocol.
+func CheckPrefix(prefix string) error {
+	if len(prefix) > MaxName || strings.ContainsFunc(prefix, func(r rune) bool { return r <= ' ' || r == 0x7f || r == ':' }) || !printable(prefix) {
+		return fmt.Errorf("prefix %.70q: want a name of at most %d bytes without blanks and colons", prefix, MaxName)
 	}
 	return nil
 }

@@ -39,3 +39,18 @@ func TestCheckText(t *testing.T) {
 		t.Errorf("printable text is refused: %v", err)
 	}
 }
+
+func TestCheckOfPlainServers(t *testing.T) {
+	for _, c := range []struct {
+		tag, value string
+		ok         bool
+	}{
+		{TagPrefix, "Auth", true}, {TagPrefix, "com.site.Auth", true}, {TagPrefix, "Auth:", false}, {TagPrefix, "a b", false}, {TagPrefix, strings.Repeat("a", 64), false},
+		{TagConcurrency, "8", true}, {TagConcurrency, "-1", false}, {TagConcurrency, "eight", false}, {TagConcurrency, "100001", false},
+	} {
+		err := Check(Instance{Service: "auth", Host: "10.0.0.5", Port: 7000, Tags: map[string]string{c.tag: c.value}})
+		if (err == nil) != c.ok || err != nil && !errors.Is(err, ErrInvalid) {
+			t.Errorf("%s=%s: %v", c.tag, c.value, err)
+		}
+	}
+}

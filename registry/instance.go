@@ -35,6 +35,24 @@ func Protocols() []Protocol {
 // Thrift reports whether instances of the protocol can be called.
 func (p Protocol) Thrift() bool { return p != ProtocolHTTP }
 
+// Tags by which a plain Thrift server is described. They are set by `skerry
+// announce`, and read by [Instance.Prefix] and [Instance.Concurrency].
+const (
+	TagPrefix      = "thrift-prefix"      // in front of its methods' names, as in "Auth:getToken"
+	TagConcurrency = "thrift-concurrency" // connections that it serves at a time
+)
+
+// Prefix is what a plain Thrift server wants in front of its methods' names:
+// the name under which its TMultiplexedProcessor has the service. "" = nothing.
+func (in Instance) Prefix() string { return in.Tags[TagPrefix] }
+
+// Concurrency is how many connections a plain Thrift server serves at a time,
+// 0 when that is not known.
+func (in Instance) Concurrency() int {
+	n, _ := strconv.Atoi(in.Tags[TagConcurrency])
+	return max(0, min(n, MaxConcurrency))
+}
+
 // DefaultWeight is the weight of an instance that names none.
 const DefaultWeight = 100
 

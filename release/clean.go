@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/skerry/skerry/internal/run"
@@ -263,10 +264,10 @@ func (c *Controller) stop(ctx context.Context, log *rollout.Log, entries []rollo
 		if err != nil {
 			return err
 		}
-		if left == 0 && silent(ctx, c.cfg.Site, failed) == nil {
+		if len(left) == 0 && silent(ctx, c.cfg.Site, failed) == nil {
 			return nil
 		}
-		note := fmt.Sprintf("%d instances are still listed, %d processes have not answered", left, len(failed))
+		note := staying(left, len(failed))
 		c.cfg.Progress(Progress{Step: "stop", Waiting: time.Since(begun), Note: note})
 		if err := run.Sleep(ctx, c.cfg.Pause); err != nil {
 			return fmt.Errorf("stop (log at %v): %s: %w", log.Last(), note, err)
@@ -274,27 +275,44 @@ func (c *Controller) stop(ctx context.Context, log *rollout.Log, entries []rollo
 	}
 }
 
-// dismiss asks the instances of the versions that go to leave, and counts
+// staying says what the last step waits for, and how it goes on.
+func staying(left []Instance, silent int) string {
+	var parts []string
+	for _, in := range left[:min(3, len(left))] {
+		parts = append(parts, fmt.Sprintf("%s/%s at %s is still listed, by process %s", in.Service, in.Version, in.Addr, in.Process))
+	}
+	if more := len(left) - len(parts); more > 0 {
+		parts = append(parts, fmt.Sprintf("and %d more", more))
+	}
+	if silent > 0 {
+		parts = append(parts, fmt.Sprintf("%d processes have not answered", silent))
+	}
+	if len(left) > 0 {
+		parts = append(parts, "it goes on when these processes have ended: end what runs or announces (skerry announce) the version, "+
+			"or say --dead PROCESS where one is dead for certain")
+	}
+	return strings.Join(parts, "; ")
+}
+
+// dismiss asks the instances of the versions that go to leave, and lists
 // them, but for those whose process is dead for certain: a list may show them
 // for minutes.
-func (c *Controller) dismiss(ctx context.Context, r rollout.Release) (left int, err error) {
+func (c *Controller) dismiss(ctx context.Context, r rollout.Release) (left []Instance, err error) {
 	members, err := c.cfg.Site.Members(ctx)
 	if err != nil {
-		return 0, fmt.Errorf("find the processes: %w", err)
+		return nil, fmt.Errorf("find the processes: %w", err)
 	}
 	for _, m := range r.Modules {
 		list, err := c.cfg.Site.Instances(ctx, m.Service)
 		if err != nil {
-			return 0, fmt.Errorf("look for %s: %w", m.Service, err)
+			return nil, fmt.Errorf("look for %s: %w", m.Service, err)
 		}
 		var owners []Member
-		listed := map[string]int{} // by process
 		for _, in := range list {
 			if in.Version != r.Goes(m) || vouched(in.Process, c.cfg.Without) {
 				continue
 			}
-			left++
-			listed[in.Process]++
+			left = append(left, in)
 			for _, o := range members {
 				if o.Process == in.Process {
 					owners = append(owners, o)
@@ -307,7 +325,7 @@ func (c *Controller) dismiss(ctx context.Context, r rollout.Release) (left int, 
 		})
 		for process := range failed {
 			if c.cfg.Site.Ended(ctx, process, "") {
-				left -= listed[process]
+				left = slices.DeleteFunc(left, func(in Instance) bool { return in.Service == m.Service && in.Process == process })
 			}
 		}
 	}

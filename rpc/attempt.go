@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -55,11 +56,7 @@ func (a *attempt) try() (health.Outcome, error) {
 	}
 	a.ep.pending.Add(1)
 	peer := a.s.c.peer(a.ep)
-	args := &a.call.binary
-	if peer.dialect.encoding == flat.Compact {
-		args = &a.call.compact
-	}
-	outcome, err := a.send(peer, args)
+	outcome, err := a.send(peer)
 	a.ep.pending.Add(-1)
 	a.call.ended = time.Now()
 	took := a.call.ended.Sub(a.began)
@@ -155,16 +152,21 @@ func (a *attempt) fail(code Code, executed Executed, err error) *Error {
 }
 
 // send makes the call on a connection to the peer.
-func (a *attempt) send(p *peer, args *flat.Writer) (health.Outcome, error) {
+func (a *attempt) send(p *peer) (health.Outcome, error) {
 	a.call.cut = false
-	m := outgoing{oneWay: a.call.OneWay}
-	if err := a.encode(p.dialect.encoding, args); err != nil {
+	name := a.call.Method
+	if !p.dialect.shared { // the others are told the service by a header
+		name = multiplexed(cmp.Or(p.ep.Prefix, a.s.o.Prefix), name)
+	}
+	args := a.call.argsFor(p.dialect.encoding, name)
+	m := outgoing{oneWay: a.call.OneWay, name: name}
+	if err := a.encode(p.dialect.encoding, name, args); err != nil {
 		err = a.fail(TooLarge, NotExecuted, fmt.Errorf("write arguments: %w", err))
 		return codeOutcome(err), err
 	}
 	m.body = (*args).Bytes()
 	if p.dialect.encoding == flat.Binary {
-		m.seqAt = seqOffset(a.call.Method)
+		m.seqAt = seqOffset(name)
 	}
 	patience := a.patience()
 	l, err := p.acquire(a.ctx, patience)
@@ -225,7 +227,7 @@ func (a *attempt) cutoff() time.Time {
 
 // encode serialises the call's arguments once. The sequence number that is
 // written here is 1; a shared connection puts its own in its place.
-func (a *attempt) encode(encoding flat.Protocol, into *flat.Writer) error {
+func (a *attempt) encode(encoding flat.Protocol, name string, into *flat.Writer) error {
 	if *into != nil {
 		return nil
 	}
@@ -236,7 +238,7 @@ func (a *attempt) encode(encoding flat.Protocol, into *flat.Writer) error {
 		kind = thrift.ONEWAY
 	}
 	ctx := a.ctx.base
-	err := w.WriteMessageBegin(ctx, a.call.Method, kind, 1)
+	err := w.WriteMessageBegin(ctx, name, kind, 1)
 	if err == nil {
 		err = a.call.Args.Write(ctx, w)
 	}

@@ -50,6 +50,7 @@ type Call struct {
 	began, ended    time.Time // the call; its latest attempt
 	ctx             callContext
 	binary, compact flat.Writer // the arguments, written once for all attempts; nil = not yet
+	prefixed        prefixed    // the same, for a server that wants a prefix in front of the method
 	head            []byte      // of the latest attempt's frame
 	memory          account     // of the latest reply
 	first           [2]*Endpoint
@@ -75,12 +76,36 @@ func (c *Call) recycle() {
 
 // free gives back what holds the arguments.
 func (c *Call) free() {
-	for _, w := range []flat.Writer{c.binary, c.compact} {
+	for _, w := range []flat.Writer{c.binary, c.compact, c.prefixed.args} {
 		if w != nil {
 			w.Free()
 		}
 	}
-	c.binary, c.compact = nil, nil
+	c.binary, c.compact, c.prefixed = nil, nil, prefixed{}
+}
+
+// prefixed is arguments behind a name that is not the method's own.
+type prefixed struct {
+	name     string
+	encoding flat.Protocol
+	args     flat.Writer
+}
+
+// argsFor is where the arguments stand for a server of an encoding that wants
+// the method by a name.
+func (c *Call) argsFor(encoding flat.Protocol, name string) *flat.Writer {
+	switch p := &c.prefixed; {
+	case name == c.Method && encoding == flat.Compact:
+		return &c.compact
+	case name == c.Method:
+		return &c.binary
+	case p.name != name || p.encoding != encoding:
+		if p.args != nil {
+			p.args.Free()
+		}
+		*p = prefixed{name: name, encoding: encoding}
+	}
+	return &c.prefixed.args
 }
 
 // Tried reports whether an earlier attempt of this call went to e.

@@ -22,6 +22,7 @@ type ClientConfig struct {
 	Watcher        Watcher             // nil: nobody is told
 	Caller         string              // service that this process is, told to servers; "" = not told
 	TLS            *tls.Config         // for endpoints with TLS set; an empty ServerName means the endpoint's host
+	TLSNow         func() *tls.Config  // instead of TLS, for each connection anew; what it returns is not changed
 	RequireTLS     bool                // with TLS: endpoints without it are not called
 	Site           Site                // makes the connections to endpoints with Site set
 	Identity       Identity            // what servers are told of this process
@@ -191,6 +192,7 @@ func (c *Client) tidy() {
 		if p.ep.Site {
 			p.reconsider()
 		}
+		p.giveBack()
 		if !p.ep.gone.Load() || p.ep.Pending() > 0 {
 			return
 		}

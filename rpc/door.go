@@ -20,6 +20,7 @@ const (
 // door is how the calls of one method come into their traces.
 type door struct {
 	origin *rollout.Origin
+	stray  *rollout.Origin // of calls that would begin a trace here, and the rules give this version none
 	entry  bool
 	admit  func(rollout.Token) error // rollout.Log.Admit of the service's version
 	turn   func() error              // rollout.Log.Turn
@@ -35,9 +36,13 @@ func (s *served) makeDoors(cfg *ServerConfig) {
 	admit := func(t rollout.Token) error { return cfg.Rollout.Log().Admit(s.name, s.version, t) }
 	turn := func() error { return cfg.Rollout.Log().Turn(s.name, s.version) }
 	entry := func(method string) bool { return cfg.Entry != nil && cfg.Entry(s.name, method) }
-	s.anyDoor = &door{origin: cfg.Rollout.Origin(s.name, running), admit: admit, turn: turn, entry: entry("")}
+	stray := func(name string) *rollout.Origin {
+		return cfg.Rollout.Origin(fmt.Sprintf("%s, an entry, called at %s, to which the rules send no request", name, s.version), running)
+	}
+	s.anyDoor = &door{origin: cfg.Rollout.Origin(s.name, running), stray: stray(s.name), admit: admit, turn: turn, entry: entry("")}
 	for _, m := range s.methods {
-		m.door = &door{origin: cfg.Rollout.Origin(s.name+"."+m.name, running), admit: admit, turn: turn, entry: entry(m.name)}
+		name := s.name + "." + m.name
+		m.door = &door{origin: cfg.Rollout.Origin(name, running), stray: stray(name), admit: admit, turn: turn, entry: entry(m.name)}
 	}
 }
 
@@ -89,8 +94,9 @@ func (r *request) beginTrace(d *door, agent *rollout.Agent) (Code, error) {
 	if r.info.Trace == "" {
 		r.info.Trace = NextSpan("") // so that what it calls is one W3C trace, too
 	}
-	seed := seedOf(&r.info)
+	seed, orphan := seedOf(&r.info), d.origin
 	if d.entry {
+		orphan = d.stray
 		d.origin.Begin(&r.trace, seed, baggageMember(r.info.Baggage, BaggageMark))
 		token := r.trace.Token()
 		err := d.admit(token)
@@ -107,7 +113,7 @@ func (r *request) beginTrace(d *door, agent *rollout.Agent) (Code, error) {
 	if err := d.turn(); err != nil {
 		return WrongVersion, fmt.Errorf("%s %s was called: %w", r.served.name, r.served.version, err)
 	}
-	d.origin.Orphan(&r.trace, seed)
+	orphan.Orphan(&r.trace, seed)
 	return Unknown, nil
 }
 

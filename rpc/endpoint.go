@@ -29,6 +29,13 @@ type Endpoint struct {
 	Announcer string
 	Site      bool // by a site connection (ClientConfig.Site), whatever TLS says
 
+	// Of a plain Thrift server: Prefix stands in front of its methods' names, as
+	// Thrift's multiplexed protocol has it ("Auth:getToken"); "" = the
+	// ServiceOptions say. Concurrency is how many connections it serves at a
+	// time, of which this client takes half at most; 0 = not known.
+	Prefix      string
+	Concurrency int
+
 	pending atomic.Int64
 	gone    atomic.Bool
 	peer    atomic.Pointer[peer] // of the client that has called it last

@@ -46,6 +46,9 @@ type link struct {
 	heard   atomic.Bool // something has come since the sweeper looked
 	missed  atomic.Bool // a call was given up since the sweeper looked
 
+	made      time.Duration // on the client's clock
+	idleSince time.Duration // a plain server's between calls; guarded by peer.mu
+
 	// Owned by the sweeper.
 	trust      *siteTrust    // of a site connection
 	quietSince time.Duration // when something began to be expected in vain; 0 = nothing is
@@ -55,7 +58,7 @@ type link struct {
 }
 
 func newLink(p *peer, nc net.Conn) *link {
-	l := &link{peer: p, nc: nc, dialect: p.dialect, rest: newRest(nc, p.c.now())}
+	l := &link{peer: p, nc: nc, dialect: p.dialect, made: p.c.now(), rest: newRest(nc, p.c.now())}
 	if t, ok := nc.(*tls.Conn); ok && p.ep.Site {
 		l.trust = &siteTrust{site: p.c.cfg.Site, state: t.ConnectionState()}
 	}
@@ -120,6 +123,7 @@ type outgoing struct {
 	body   []byte // the Thrift message
 	seqAt  int    // where the sequence number stands in body; 0 = leave it at 1
 	seq    int32  // what stands there once it is sent
+	name   string // of the method, as it stands in body
 	oneWay bool
 
 	patience time.Duration // how long the connection may be silent until the call is given up; 0 = for as long as it stands

@@ -19,6 +19,7 @@ type ServiceOptions struct {
 	Idempotent   []string            // methods that may be executed twice; "*" = all
 	Breaker      Breaker             // refuses while most calls fail
 	Limits       Limits              // of this process's calls to the service
+	Prefix       string              // for plain servers that say none (Endpoint.Prefix)
 	Interceptors []ClientInterceptor // inside those of ClientConfig
 	Fallback     Fallback            // nil: a failed call is an error
 }

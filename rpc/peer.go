@@ -11,10 +11,7 @@ import (
 	"time"
 )
 
-const (
-	dialPause = 50 * time.Millisecond // after a failed dial, during which calls get its error
-	idleLinks = 16                    // connections to a plain Thrift server that are kept between calls
-)
+const dialPause = 50 * time.Millisecond // after a failed dial, during which calls get its error
 
 // peer is everything that a client has for one endpoint.
 type peer struct {
@@ -28,9 +25,9 @@ type peer struct {
 	turn  atomic.Uint32
 
 	mu       sync.Mutex
-	links    []*link // all that stand
-	idle     []*link // those to a plain server that no call uses
-	failed   error   // of the last dial
+	links    []*link   // all that stand
+	plain    plainPool // of connections to a plain server
+	failed   error     // of the last dial
 	failedAt time.Time
 }
 
@@ -52,6 +49,8 @@ func newPeer(c *Client, e *Endpoint) *peer {
 	p.dialect, p.bad = dialectOf(e.Protocol)
 	if p.dialect.shared {
 		p.lanes = make([]lane, c.cfg.Connections)
+	} else {
+		p.plain = newPlainPool(e.Concurrency)
 	}
 	return p
 }
@@ -63,7 +62,7 @@ func (p *peer) acquire(ctx context.Context, patience time.Duration) (*link, erro
 	case p.bad != nil:
 		return nil, p.bad
 	case !p.dialect.shared:
-		return p.exclusive(ctx, patience)
+		return p.take(ctx, patience)
 	}
 	lane := &p.lanes[0]
 	if n := uint32(len(p.lanes)); n > 1 {
@@ -73,37 +72,6 @@ func (p *peer) acquire(ctx context.Context, patience time.Duration) (*link, erro
 		return l, nil
 	}
 	return p.connect(ctx, lane, patience)
-}
-
-// release gives a link back.
-func (p *peer) release(l *link) {
-	if p.dialect.shared || !l.alive() {
-		return
-	}
-	p.mu.Lock()
-	keep := len(p.idle) < idleLinks && l.alive()
-	if keep {
-		p.idle = append(p.idle, l)
-	}
-	p.mu.Unlock()
-	if !keep {
-		l.fail(errUnused)
-	}
-}
-
-// exclusive takes an idle link or makes one.
-func (p *peer) exclusive(ctx context.Context, patience time.Duration) (*link, error) {
-	p.mu.Lock()
-	for n := len(p.idle); n > 0; n = len(p.idle) {
-		l := p.idle[n-1]
-		p.idle = p.idle[:n-1]
-		if l.alive() {
-			p.mu.Unlock()
-			return l, nil
-		}
-	}
-	p.mu.Unlock()
-	return p.open(ctx, patience)
 }
 
 // connect makes the lane's link, or waits for whoever is making it.
@@ -159,6 +127,16 @@ func (p *peer) dial(on *lane, d *dial) {
 
 // open makes a link, tells the watcher how that went, and lets it receive.
 func (p *peer) open(caller context.Context, patience time.Duration) (*link, error) {
+	l, err := p.attempt(caller, patience)
+	if err == nil {
+		l.up.Store(true)
+		p.c.watch.Up(p.ep)
+	}
+	return l, err
+}
+
+// attempt makes a link of which the watcher is told only if there is none.
+func (p *peer) attempt(caller context.Context, patience time.Duration) (*link, error) {
 	limit := p.c.cfg.ConnectTimeout
 	if patience > 0 {
 		limit = min(limit, patience)
@@ -167,8 +145,6 @@ func (p *peer) open(caller context.Context, patience time.Duration) (*link, erro
 	defer cancel()
 	l, err := p.establish(ctx)
 	if err == nil {
-		l.up.Store(true)
-		p.c.watch.Up(p.ep)
 		return l, nil
 	}
 	if caller.Err() == nil { // otherwise it is the caller who had no time
@@ -222,9 +198,7 @@ func (p *peer) lost(l *link, err error) {
 	if i := slices.Index(p.links, l); i >= 0 {
 		p.links = slices.Delete(p.links, i, i+1)
 	}
-	if i := slices.Index(p.idle, l); i >= 0 {
-		p.idle = slices.Delete(p.idle, i, i+1)
-	}
+	p.plain.lost(l)
 	p.mu.Unlock()
 	ours := errors.Is(err, errUnused) || errors.Is(err, errTimedOut) || errors.Is(err, errClientClosed)
 	if l.up.Load() && !ours {
@@ -253,22 +227,11 @@ func (p *peer) reconsider() {
 
 // check finds out whether the endpoint answers now.
 func (p *peer) check(ctx context.Context) error {
-	if p.ep.Protocol == protocolHTTP { // connecting is all that is safe to ask
-		nc, err := p.c.dialNet(ctx, p.ep)
-		if err != nil {
-			return err
-		}
-		return nc.Close()
-	}
-	if p.bad != nil {
+	switch {
+	case p.bad != nil && p.ep.Protocol != protocolHTTP:
 		return p.bad
-	}
-	if !p.dialect.shared {
-		l, err := p.open(ctx, 0)
-		if err == nil {
-			p.release(l)
-		}
-		return err
+	case !p.dialect.shared:
+		return p.ask(ctx)
 	}
 	if l := p.lanes[0].link.Load(); l != nil && l.alive() {
 		ctx, cancel := context.WithTimeout(ctx, p.c.cfg.ConnectTimeout)

@@ -32,7 +32,7 @@ func (a *attempt) read(l *link, m *outgoing, frame string) (health.Outcome, erro
 	if a.call.OneWay && payload == "" {
 		return health.OK, nil
 	}
-	status.seq = m.seq
+	status.seq, status.sent = m.seq, m.name
 	outcome, err := a.message(encoding, payload, &status)
 	if err == nil {
 		return outcome, nil
@@ -57,8 +57,9 @@ func (a *attempt) badReply(l *link, err error) (health.Outcome, error) {
 
 // replyStatus is what a skerry server says about a reply.
 type replyStatus struct {
-	seq       int32 // of the message that is answered
-	framework bool  // the framework answered, not the handler
+	seq       int32  // of the message that is answered
+	sent      string // its name
+	framework bool   // the framework answered, not the handler
 	code      Code
 	executed  Executed
 	applied   string // generation, with a refusal by the rules
@@ -153,7 +154,7 @@ func (a *attempt) message(encoding flat.Protocol, payload string, status *replyS
 		}
 		e := a.exception(x, status)
 		return e.Code.Outcome(), e
-	case name != a.call.Method:
+	case name != a.call.Method && name != status.sent: // servers leave the prefix out, or don't
 		return health.Broken, &badMessage{fmt.Errorf("a call of %s was answered with a reply to %.100q", a.call.Method, name)}
 	case kind != thrift.REPLY || a.call.Result == nil:
 		return health.Broken, &badMessage{fmt.Errorf("message type %d is no reply", kind)}

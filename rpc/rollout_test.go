@@ -430,6 +430,26 @@ func TestOrphans(t *testing.T) {
 	}
 }
 
+// A plain client at an entry of a version to which the rules send no request is
+// told apart from those whose method is no entry.
+func TestPlainClientAtAnEntryOfAnotherVersion(t *testing.T) {
+	s := newSite(t)
+	s.commit(map[string]rollout.Rule{"portal": {Version: "v1"}}, nil)
+	next := s.start("portal", "v2")
+	plain := client(t, ClientConfig{}, &Endpoint{ID: "p", Addr: next.ep.Addr})
+	tc, err := plain.Service("portal", ServiceOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := echo.NewEchoClient(tc).Who(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	came := next.agent.Report(rollout.Question{}).Orphans
+	if came["portal.who, an entry, called at v2, to which the rules send no request"] != 1 || len(came) != 1 {
+		t.Errorf("the report names orphans %v", came)
+	}
+}
+
 // Servers that know nothing of tokens are called as before.
 func TestPlainServersBehind(t *testing.T) {
 	s := newSite(t)

@@ -33,17 +33,20 @@ func (c *Client) dialNet(ctx context.Context, e *Endpoint) (net.Conn, error) {
 	if e.Site {
 		return c.dialSite(ctx, e)
 	}
-	if e.TLS && c.cfg.TLS == nil {
+	conf := c.cfg.TLS
+	if c.cfg.TLSNow != nil {
+		conf = c.cfg.TLSNow()
+	}
+	if e.TLS && conf == nil {
 		return nil, errors.New("the endpoint speaks TLS, and this client has no TLS configuration; name the authorities that it is to trust (tls.ca)")
 	}
-	if !e.TLS && c.cfg.TLS != nil && c.cfg.RequireTLS {
+	if !e.TLS && conf != nil && c.cfg.RequireTLS {
 		return nil, errors.New("the endpoint speaks no TLS, and this client calls nobody in the clear; give its process a certificate, or allow it (tls.providers: any)")
 	}
 	nc, err := c.dialTCP(ctx, e.Addr)
 	if err != nil || !e.TLS {
 		return nc, err
 	}
-	conf := c.cfg.TLS
 	if conf.ServerName == "" {
 		host, _, err := net.SplitHostPort(e.Addr)
 		if err != nil {

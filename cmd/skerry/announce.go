@@ -12,6 +12,8 @@ import (
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/broadcast"
 	"github.com/skerry/skerry/cmd/skerry/internal/foreign"
+	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/internal/tlsfile"
 	"github.com/skerry/skerry/registry"
 	"github.com/spf13/cobra"
 )
@@ -32,12 +34,17 @@ Checks: tcp (a connection can be made), thrift (it answers a Thrift call, be it
 with "unknown method"), thrift:METHOD (the method, called without arguments,
 replies), http:/PATH (GET answers with a status below 400).
 
+A provider whose threads are all busy answers no check: it stays listed while
+the site's processes get answers from it. Tell consumers by --concurrency how
+many connections it serves at a time: each of them takes at most half of them.
+A provider behind a TMultiplexedProcessor is called by --prefix.
+
 --also lists the same address under a further name, version or both: consumers
 that know nothing of versions, or of the new name, keep finding it.
 
 --file names a YAML list instead, with the keys service, version, addr, also,
-protocol, check, every, timeout, failures, weight, zone, tags, tls. The file is
-read again when it changes: what is new in it is listed, what is gone is
+protocol, check, prefix, concurrency, every, timeout, failures, weight, zone,
+tags, tls. The file is read again when it changes: what is new in it is listed, what is gone is
 withdrawn, and the rest is not touched. A mistake in it changes nothing.`,
 		Example: `  skerry announce --service billing --version v1 --addr 10.0.0.5:9090 --protocol framed-binary --check thrift:ping
   skerry announce --service mail --addr :2525 --addr :2526
@@ -63,6 +70,8 @@ withdrawn, and the rest is not touched. A mistake in it changes nothing.`,
 	f.StringArrayVar(&e.Also, "also", nil, "further registration of the same address: `NAME`, NAME/VERSION or /VERSION; may be repeated")
 	f.StringVar(&e.Protocol, "protocol", string(registry.ProtocolFramedBinary), "how the provider speaks: a Thrift protocol, or http")
 	f.StringVar(&e.Check, "check", "tcp", "tcp, thrift, thrift:METHOD or http:/PATH")
+	f.StringVar(&e.Prefix, "prefix", "", "`NAME` of the service in the provider's TMultiplexedProcessor; methods are called NAME:method")
+	f.IntVar(&e.Concurrency, "concurrency", 0, "`N` connections that the provider serves at a time, such as its threads; 0 = not known")
 	f.DurationVar(&e.Every, "every", foreign.DefaultEvery, "time between two checks")
 	f.IntVar(&e.Failures, "failures", foreign.DefaultFailures, "failed checks in a row until it is withdrawn")
 	f.IntVar(&e.Weight, "weight", registry.DefaultWeight, "share of the calls against its peers")
@@ -104,39 +113,54 @@ func (a *app) announce(ctx context.Context, entries []foreign.Entry, file string
 	if err != nil {
 		return err
 	}
-	providers, err := a.providers(c, entries)
+	files, err := tlsfile.New(tlsfile.Files{Cert: c.TLS.Cert, Key: c.TLS.Key, CA: c.TLS.CA}, c.TLS.ServerName, false)
 	if err != nil {
 		return usagef("%w", err)
 	}
-	n, _, err := a.open(ctx)
+	providers, err := a.providers(c, files, entries)
 	if err != nil {
-		return err
+		return usagef("%w", err)
+	}
+	n, err := skerry.Open(ctx, consumer(c)) // a member of the site: releases ask it to take off what they retire
+	if err != nil {
+		return problemf("%w", err)
 	}
 	defer n.Close()
 	var mu sync.Mutex // one line at a time
-	crew := foreign.NewCrew(ctx, n, func(e foreign.Event) {
+	crew := foreign.NewCrew(ctx, announcing{n}, func(e foreign.Event) {
 		mu.Lock()
 		defer mu.Unlock()
 		a.printAnnounceEvent(e)
 	})
 	crew.Set(providers)
-	a.follow(crew, c, file)
+	beside := run.NewGroup(ctx)
+	beside.Go(func(ctx context.Context) error { return files.Run(ctx, c.Log.Logger()) })
+	defer beside.Stop()
+	a.follow(crew, c, files, file)
 	return crew.Wait()
+}
+
+// announcing is the site as announce needs it.
+type announcing struct{ *skerry.Node }
+
+// Keeps is foreign.Site.Keeps.
+func (l announcing) Keeps(in registry.Instance) bool { return l.Registered(in.ID()) }
+
+// Answered is foreign.Site.Answered.
+func (l announcing) Answered(ctx context.Context, in registry.Instance) int64 {
+	return l.Node.Answered(ctx, in.Service, in.Addr())
 }
 
 // providers are what the entries describe, each under a key that tells them
 // apart.
-func (a *app) providers(c skerry.Config, entries []foreign.Entry) (map[string]foreign.Provider, error) {
-	conf, err := c.TLS.Client()
+func (a *app) providers(c skerry.Config, files *tlsfile.Reader, entries []foreign.Entry) (map[string]foreign.Provider, error) {
+	entries, err := foreign.Entries(entries)
 	if err != nil {
-		return nil, err
-	}
-	if entries, err = foreign.Entries(entries); err != nil {
 		return nil, err
 	}
 	providers := map[string]foreign.Provider{}
 	for _, e := range entries {
-		p, err := e.Provider(func() (string, error) { return advertised(c, e.Service) }, conf)
+		p, err := e.Provider(func() (string, error) { return advertised(c, e.Service) }, files.Client)
 		if err != nil {
 			return nil, err
 		}
@@ -153,7 +177,7 @@ func (a *app) providers(c skerry.Config, entries []foreign.Entry) (map[string]fo
 }
 
 // follow reads the file again whenever it changes, until the crew is done.
-func (a *app) follow(crew *foreign.Crew, c skerry.Config, file string) {
+func (a *app) follow(crew *foreign.Crew, c skerry.Config, files *tlsfile.Reader, file string) {
 	var look <-chan time.Time
 	if file != "" {
 		ticker := time.NewTicker(fileEvery)
@@ -175,7 +199,7 @@ func (a *app) follow(crew *foreign.Crew, c skerry.Config, file string) {
 		entries, err := foreign.ReadFile(file)
 		if err == nil {
 			var providers map[string]foreign.Provider
-			if providers, err = a.providers(c, entries); err == nil {
+			if providers, err = a.providers(c, files, entries); err == nil {
 				crew.Set(providers)
 			}
 		}
@@ -265,6 +289,8 @@ var announceText = map[foreign.State]string{
 	foreign.Waiting:   "does not answer, and is not listed",
 	foreign.Listed:    "answers, and is listed",
 	foreign.Pending:   "answers; the registry is not reached yet, trying on",
+	foreign.Busy:      "answers calls, not the check, and is still listed",
+	foreign.Retired:   "withdrawn, as a release has retired its version; end it",
 	foreign.Failing:   "failed a check, and is still listed",
 	foreign.Withdrawn: "withdrawn, as it does not answer",
 	foreign.Stopped:   "withdrawn, as announcing ends",

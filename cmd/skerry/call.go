@@ -32,6 +32,7 @@ type callRequest struct {
 	iface    string
 	instance string
 	protocol string
+	prefix   string
 	tls      bool
 }
 
@@ -68,6 +69,7 @@ that address, spoken to by --protocol, without any registry.`,
 	f.StringVar(&r.iface, "interface", "", "service `NAME` in the .thrift file, when it declares several")
 	f.StringVar(&r.instance, "instance", "", "call this `HOST:PORT` directly")
 	f.StringVar(&r.protocol, "protocol", string(registry.ProtocolSkerry), "how to speak to --instance")
+	f.StringVar(&r.prefix, "prefix", "", "`NAME` of the service in the TMultiplexedProcessor of --instance")
 	f.BoolVar(&r.tls, "tls", false, "--instance speaks TLS; certificates are those of the configuration")
 	c.MarkFlagFilename("thrift", "thrift")
 	c.MarkFlagDirname("include")

@@ -15,7 +15,7 @@ func (a *app) direct(r callRequest, conf *tls.Config) (thrift.TClient, func(), e
 	if err := checkInstance(r); err != nil {
 		return nil, nil, err
 	}
-	endpoint := &rpc.Endpoint{ID: r.instance, Service: r.service, Addr: r.instance, Protocol: r.protocol, TLS: r.tls}
+	endpoint := &rpc.Endpoint{ID: r.instance, Service: r.service, Addr: r.instance, Protocol: r.protocol, Prefix: r.prefix, TLS: r.tls}
 	c, err := rpc.NewClient(rpc.ClientConfig{
 		Resolver: rpc.Static(endpoint), Caller: callerName, ConnectTimeout: a.flags.timeout, TLS: conf,
 	})
@@ -38,6 +38,9 @@ func checkInstance(r callRequest) error {
 	host, port, err := net.SplitHostPort(r.instance)
 	if err != nil || host == "" || port == "" {
 		return usagef("--instance %q: want HOST:PORT", r.instance)
+	}
+	if r.prefix != "" && registry.Protocol(r.protocol) == registry.ProtocolSkerry {
+		return usagef("--prefix is for plain Thrift servers: say --protocol, too")
 	}
 	known := slices.DeleteFunc(registry.Protocols(), func(p registry.Protocol) bool { return !p.Thrift() })
 	if slices.Contains(known, registry.Protocol(r.protocol)) {

@@ -1,15 +1,13 @@
 package main
 
 import (
+	"crypto/tls"
 	"crypto/x509"
 	"time"
 
 	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/internal/tlsfile"
 )
-
-// expiresSoon is the time before the end of a certificate in which doctor
-// speaks of it.
-const expiresSoon = 30 * 24 * time.Hour
 
 // describeCertificate says whether peers take the certificate of tls.cert.
 func describeCertificate(f *findings, c skerry.TLS, now time.Time) {
@@ -24,7 +22,7 @@ func describeCertificate(f *findings, c skerry.TLS, now time.Time) {
 			others.AddCert(cert)
 		}
 	}
-	const anew = "let the authority sign a new one (openssl x509 -req, as for the first), put it there, and restart the service"
+	const anew = "let the authority sign a new one (openssl x509 -req, as for the first), put it there: processes use it without a restart"
 	_, err = leaf.Verify(x509.VerifyOptions{Roots: conf.RootCAs, Intermediates: others, CurrentTime: leaf.NotBefore.Add(time.Second),
 		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
 	end := leaf.NotAfter.UTC().Format(time.DateTime)
@@ -37,9 +35,29 @@ func describeCertificate(f *findings, c skerry.TLS, now time.Time) {
 			c.Cert, leaf.NotBefore.UTC().Format(time.DateTime), now.UTC().Format(time.DateTime))
 	case err != nil:
 		f.problem("let the authority of tls.ca sign it, the same authority on every host", "peers with the same tls.ca refuse the certificate %s: %v", c.Cert, err)
-	case leaf.NotAfter.Sub(now) < expiresSoon:
+	case tlsfile.Soon(leaf, now):
 		f.hint(anew, "the certificate %s expires on %s UTC", c.Cert, end)
 	default:
 		f.fine("the certificate %s is valid until %s UTC", c.Cert, end)
+	}
+}
+
+// describeGateway says how long the certificate lasts that users are shown.
+func describeGateway(f *findings, c skerry.GatewayTLS, now time.Time) {
+	if c.Cert == "" {
+		return
+	}
+	pair, err := tls.LoadX509KeyPair(c.Cert, c.Key)
+	const anew = "put a new one in its place: the gateway uses it without a restart"
+	switch {
+	case err != nil:
+		f.problem("let both files be of one pair, and readable for the gateway's user", "the gateway's certificate can't be used: %v", err)
+	case pair.Leaf == nil:
+	case now.After(pair.Leaf.NotAfter):
+		f.problem(anew, "the gateway's certificate %s has expired on %s UTC: users are warned of it", c.Cert, pair.Leaf.NotAfter.UTC().Format(time.DateTime))
+	case tlsfile.Soon(pair.Leaf, now):
+		f.hint(anew, "the gateway's certificate %s expires on %s UTC", c.Cert, pair.Leaf.NotAfter.UTC().Format(time.DateTime))
+	default:
+		f.fine("the gateway's certificate %s is valid until %s UTC", c.Cert, pair.Leaf.NotAfter.UTC().Format(time.DateTime))
 	}
 }

@@ -59,7 +59,7 @@ func TestDoctorNamesBadCertificates(t *testing.T) {
 		"good":     {now.Add(-time.Hour), now.Add(year / 2), ca, caKey, fine, "is valid until"},
 		"expired":  {now.Add(-2 * time.Hour), now.Add(-time.Hour), ca, caKey, problem, "has expired"},
 		"early":    {now.Add(time.Hour), now.Add(year / 2), ca, caKey, problem, "clock"},
-		"soon":     {now.Add(-time.Hour), now.Add(time.Hour), ca, caKey, hint, "expires on"},
+		"soon":     {now.Add(-5 * time.Hour), now.Add(time.Hour), ca, caKey, hint, "expires on"},
 		"stranger": {now.Add(-time.Hour), now.Add(year / 2), other, otherKey, problem, "unknown authority"},
 	} {
 		c, _, _ := make(name, test.from, test.to, test.ca, test.key)

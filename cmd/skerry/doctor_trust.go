@@ -23,6 +23,7 @@ func (a *app) examineTrust(ctx context.Context, c skerry.Config) []finding {
 		}
 	}
 	describeCertificate(f, c.TLS, time.Now())
+	describeGateway(f, c.Gateway.TLS, time.Now())
 	if describeOperators(f, c.Site.Operators); c.Site.Operators == "" {
 		return f.list
 	}

@@ -2,11 +2,12 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"net"
 
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/gateway"
+	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/internal/tlsfile"
 	"github.com/spf13/cobra"
 )
 
@@ -67,6 +68,16 @@ func (a *app) gateway(ctx context.Context, listen string) error {
 	}
 	defer l.Close()
 	cfg.Logger = c.Log.Logger()
+	files, err := tlsfile.New(tlsfile.Files{Cert: c.Gateway.TLS.Cert, Key: c.Gateway.TLS.Key}, "", false)
+	if err != nil {
+		return usagef("gateway.%w", err)
+	}
+	if c.Gateway.TLS.Cert != "" {
+		cfg.TLS = files.Server()
+	}
+	beside := run.NewGroup(ctx)
+	beside.Go(func(ctx context.Context) error { return files.Run(ctx, cfg.Logger) })
+	defer beside.Stop()
 	n, err := skerry.Open(ctx, c, skerry.WithLogger(cfg.Logger))
 	if err != nil {
 		return problemf("%w", err)
@@ -96,13 +107,6 @@ func edgeConfig(c skerry.Config) (gateway.Config, error) {
 		cfg.Health = c.Gateway.Health
 	}
 	cfg.Routes = edgeRoutes(c.Gateway)
-	if t := c.Gateway.TLS; t.Cert != "" {
-		pair, err := tls.LoadX509KeyPair(t.Cert, t.Key)
-		if err != nil {
-			return cfg, err
-		}
-		cfg.TLS = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}}
-	}
 	return cfg, nil
 }
 

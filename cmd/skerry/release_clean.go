@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rollout"
 	"github.com/spf13/cobra"
 )
@@ -18,6 +20,10 @@ func (a *app) releaseCleanCommand(f *releaseFlags) *cobra.Command {
 		Long: `Waits until no request that is under way can need the versions that go: the old
 ones after a commit, the new ones after a rollback. Then these refuse every
 call, leave the lists, and the release is over. Stop their processes then.
+
+Plain Thrift and HTTP servers can't refuse: the site's processes call them no
+more, while clients that go around skerry can, until you stop them. What skerry
+announce lists is taken off by it.
 
 A process that does not answer may be alive, and is waited for. When you know
 that it is not, say so: --dead HOST/PID/EPOCH, as holders shows it. If it was
@@ -37,18 +43,25 @@ func (a *app) releaseClean(ctx context.Context, to releases, f *releaseFlags) er
 	if _, err := r.Clean(); err != nil && r.State != rollout.Draining && r.State != rollout.Drained {
 		return problemf("%w\nNext: %s", err, nextStep(s, r))
 	}
+	also := ""
 	plan := []string{"wait until nobody needs " + versions(r, r.Goes),
 		"make these versions refuse every call: no rollback after that",
 		"take them off the lists, and end the release"}
 	if len(r.Modules) == 0 {
 		plan = []string{"end the release; it has no modules, so no version goes"}
 	}
+	if foreign := s.foreign(r); len(foreign) > 0 {
+		also = ", plain servers above all: they can't refuse"
+		plan = append(plan, fmt.Sprintf("leave %s to you: no program of skerry, it can't refuse calls. "+
+			"The site's processes call it no more; stop it, so that no other client does", strings.Join(foreign, ", ")))
+	}
 	if err := a.confirm(f, plan...); err != nil {
 		return err
 	}
 	began, said := time.Now(), ""
-	end, err := to.Clean(ctx, func(holders []holder) {
-		if line := progress(holders); line != said {
+	end, err := to.Clean(ctx, func(holders []holder, note string) {
+		line := cmp.Or(note, progress(holders))
+		if line != said {
 			said = line
 			a.note("%s", line)
 		}
@@ -62,7 +75,20 @@ func (a *app) releaseClean(ctx context.Context, to releases, f *releaseFlags) er
 	if len(end.Modules) == 0 {
 		return a.stepped(end, fmt.Sprintf("Release %s is over. It had no modules: nothing has changed for requests.", end.Name))
 	}
-	return a.stepped(end, fmt.Sprintf("Release %s is over, after %s of cleaning. %s refuse every call, and processes that offer nothing else have ended; stop those that have not.", end.Name, age(time.Since(began)), versions(end, end.Goes)))
+	return a.stepped(end, fmt.Sprintf("Release %s is over, after %s of cleaning. %s refuse every call, and processes that offer nothing else have ended; stop those that have not%s.",
+		end.Name, age(time.Since(began)), versions(end, end.Goes), also))
+}
+
+// foreign are the instances of the versions that go whose programs are none of
+// skerry's.
+func (s siteState) foreign(r rollout.Release) (out []string) {
+	for _, in := range s.Instances {
+		plain := in.Protocol != "" && in.Protocol != string(registry.ProtocolSkerry)
+		if plain && slices.ContainsFunc(r.Modules, func(m rollout.Module) bool { return m.Service == in.Service && r.Goes(m) == in.Version }) {
+			out = append(out, title(in.Service, in.Version)+" at "+in.Addr)
+		}
+	}
+	return out
 }
 
 // progress is one line about a drain.

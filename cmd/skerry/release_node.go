@@ -181,12 +181,14 @@ func (s *liveSite) Rollback(ctx context.Context) (rollout.Release, error) {
 	return s.stepped(ctx, s.controller(s.changes).Rollback(ctx))
 }
 
-func (s *liveSite) Clean(ctx context.Context, tell func([]holder)) (rollout.Release, error) {
+func (s *liveSite) Clean(ctx context.Context, tell func([]holder, string)) (rollout.Release, error) {
 	byService := map[string][]rollout.Holder{}
 	err := s.controller(func(p release.Progress) {
 		if p.Step == "drain" {
 			byService[p.Service] = p.Holders
-			tell(holdersOf(byService, nil))
+			tell(holdersOf(byService, nil), "")
+		} else if p.Step == "stop" {
+			tell(nil, p.Note)
 		}
 	}).Clean(ctx)
 	return s.stepped(context.WithoutCancel(ctx), err)

@@ -28,8 +28,9 @@ type releases interface {
 	Rollback(ctx context.Context) (rollout.Release, error)
 
 	// Clean waits until nobody can need the versions that go, retires them and
-	// ends the session. tell is called when there is something new to show.
-	Clean(ctx context.Context, tell func([]holder)) (rollout.Release, error)
+	// ends the session. tell is called when there is something new to show:
+	// who holds them back, or in note what the last step waits for.
+	Clean(ctx context.Context, tell func(holders []holder, note string)) (rollout.Release, error)
 	// Holders asks everybody once who holds the versions back that go.
 	Holders(ctx context.Context) ([]holder, error)
 	// Refresh completes what was left half-way, or gives it up, and brings

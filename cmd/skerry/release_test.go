@@ -146,7 +146,7 @@ func (d *drill) change() (rollout.Release, error) {
 	return r, nil
 }
 
-func (d *drill) Clean(_ context.Context, tell func([]holder)) (rollout.Release, error) {
+func (d *drill) Clean(_ context.Context, tell func([]holder, string)) (rollout.Release, error) {
 	r, err := d.step("clean", func(r rollout.Release, _ *rollout.Log, _ rollout.Generation) (rollout.Release, map[string]rollout.Rule, error) {
 		next, err := r.Clean()
 		return next, nil, err
@@ -155,9 +155,9 @@ func (d *drill) Clean(_ context.Context, tell func([]holder)) (rollout.Release, 
 		return r, err
 	}
 	for _, list := range d.holders {
-		tell(list)
+		tell(list, "")
 	}
-	tell(nil)
+	tell(nil, "")
 	return d.step("retired", func(r rollout.Release, _ *rollout.Log, _ rollout.Generation) (rollout.Release, map[string]rollout.Rule, error) {
 		r, retire, err := r.Retire()
 		if d.retire = retire; err == nil {

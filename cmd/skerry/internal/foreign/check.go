@@ -1,6 +1,7 @@
 package foreign
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -24,8 +25,8 @@ const unknownMethod = "skerry_check"
 // Thrift call, be it with "unknown method"), "thrift:METHOD" (the method,
 // called without arguments, replies) or "http:/PATH" (GET answers with a
 // status below 400). With conf, connections to instances
-// with TLS are made by it; nil means the system's authorities.
-func ParseCheck(s string, conf *tls.Config) (Check, error) {
+// with TLS are made by what it gives then; nil means the system's authorities.
+func ParseCheck(s string, conf func() *tls.Config) (Check, error) {
 	kind, method, named := strings.Cut(s, ":")
 	switch {
 	case s == "tcp":
@@ -46,14 +47,22 @@ func ParseCheck(s string, conf *tls.Config) (Check, error) {
 	return nil, fmt.Errorf("check %q: want tcp, thrift, thrift:METHOD or http:/PATH", s)
 }
 
-func dial(ctx context.Context, in registry.Instance, conf *tls.Config) (net.Conn, error) {
+func dial(ctx context.Context, in registry.Instance, conf func() *tls.Config) (net.Conn, error) {
 	if in.TLS {
-		return (&tls.Dialer{Config: conf}).DialContext(ctx, "tcp", in.Addr())
+		return (&tls.Dialer{Config: current(conf)}).DialContext(ctx, "tcp", in.Addr())
 	}
 	return new(net.Dialer).DialContext(ctx, "tcp", in.Addr())
 }
 
-func thriftCheck(ctx context.Context, in registry.Instance, conf *tls.Config, method string) error {
+// current is what a connection that is made now uses.
+func current(conf func() *tls.Config) *tls.Config {
+	if conf == nil {
+		return nil
+	}
+	return conf()
+}
+
+func thriftCheck(ctx context.Context, in registry.Instance, conf func() *tls.Config, method string) error {
 	conn, err := dial(ctx, in, conf)
 	if err != nil {
 		return err
@@ -64,12 +73,13 @@ func thriftCheck(ctx context.Context, in registry.Instance, conf *tls.Config, me
 	}
 	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) }) // ends a wait at once
 	defer stop()
-	name := method
-	if name == "" {
-		name = unknownMethod
+	name := cmp.Or(method, unknownMethod)
+	from := protocol(conn, in.Protocol)
+	out := from
+	if prefix := in.Prefix(); prefix != "" {
+		out = thrift.NewTMultiplexedProtocol(from, prefix)
 	}
-	p := protocol(conn, in.Protocol)
-	_, err = thrift.NewTStandardClient(p, p).Call(ctx, name, nothing{}, nothing{})
+	_, err = thrift.NewTStandardClient(from, out).Call(ctx, name, nothing{}, nothing{})
 	if _, answered := errors.AsType[thrift.TApplicationException](err); answered && method == "" {
 		return nil
 	}

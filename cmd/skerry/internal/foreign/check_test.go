@@ -94,7 +94,7 @@ func (processor) Process(ctx context.Context, in, out thrift.TProtocol) (bool, t
 
 func try(t *testing.T, spec string, conf *tls.Config, in registry.Instance) error {
 	t.Helper()
-	check, err := ParseCheck(spec, conf)
+	check, err := ParseCheck(spec, func() *tls.Config { return conf })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,7 +11,7 @@ import (
 // stays on the list is not touched, so that a consumer that uses it notices
 // nothing when another name for it comes or goes.
 type Crew struct {
-	to      Registrar
+	to      Site
 	tell    func(Event) // from many goroutines
 	group   *run.Group
 	running map[string]*run.Group // by key
@@ -19,7 +19,7 @@ type Crew struct {
 
 // NewCrew begins with nobody; it lives until ctx ends. tell may be called by
 // several goroutines at a time.
-func NewCrew(ctx context.Context, to Registrar, tell func(Event)) *Crew {
+func NewCrew(ctx context.Context, to Site, tell func(Event)) *Crew {
 	return &Crew{to: to, tell: tell, group: run.NewGroup(ctx), running: map[string]*run.Group{}}
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/tls"
 	"fmt"
+	"maps"
 	"net"
 	"strconv"
 	"strings"
@@ -18,12 +19,19 @@ import (
 // Entry is a provider as a person writes it down: on the command line, or as
 // an element of the list in a YAML file.
 type Entry struct {
-	Service  string            `yaml:"service"`
-	Version  string            `yaml:"version"`
-	Addr     string            `yaml:"addr"`     // host:port; without a host it is this host's advertised address
-	Also     []string          `yaml:"also"`     // further registrations of the same address: NAME, NAME/VERSION or /VERSION
-	Protocol string            `yaml:"protocol"` // default framed-binary
-	Check    string            `yaml:"check"`    // tcp, thrift, thrift:METHOD or http:/PATH; default tcp
+	Service  string   `yaml:"service"`
+	Version  string   `yaml:"version"`
+	Addr     string   `yaml:"addr"`     // host:port; without a host it is this host's advertised address
+	Also     []string `yaml:"also"`     // further registrations of the same address: NAME, NAME/VERSION or /VERSION
+	Protocol string   `yaml:"protocol"` // default framed-binary
+	Check    string   `yaml:"check"`    // tcp, thrift, thrift:METHOD or http:/PATH; default tcp
+
+	// Prefix is the name that the provider's TMultiplexedProcessor has the
+	// service by. Concurrency is how many connections it serves at a time, such
+	// as the threads of its pool; 0 means that it is not known.
+	Prefix      string `yaml:"prefix"`
+	Concurrency int    `yaml:"concurrency" default:"0"`
+
 	Every    time.Duration     `yaml:"every" default:"5s"`
 	Timeout  time.Duration     `yaml:"timeout"`
 	Failures int               `yaml:"failures" default:"3"`
@@ -61,7 +69,7 @@ func (e Entry) as(also string) Entry {
 }
 
 // Provider checks the entry. host stands in for an address without a host.
-func (e Entry) Provider(host func() (string, error), conf *tls.Config) (Provider, error) {
+func (e Entry) Provider(host func() (string, error), conf func() *tls.Config) (Provider, error) {
 	name, portText, err := net.SplitHostPort(e.Addr)
 	if err != nil {
 		return Provider{}, fmt.Errorf("addr %q of %s: want host:port", e.Addr, e.Service)
@@ -79,10 +87,13 @@ func (e Entry) Provider(host func() (string, error), conf *tls.Config) (Provider
 	if err != nil {
 		return Provider{}, fmt.Errorf("%s at %s: %w", e.Service, e.Addr, err)
 	}
+	tags, err := e.tags()
+	if err != nil {
+		return Provider{}, fmt.Errorf("%s at %s: %w", e.Service, e.Addr, err)
+	}
 	p := Provider{
 		Instance: registry.Instance{
-			Service: e.Service, Version: e.Version, Host: name, Port: port, Weight: e.Weight, Zone: e.Zone, Tags: e.Tags, TLS: e.TLS,
-			Protocol: registry.Protocol(cmp.Or(e.Protocol, string(registry.ProtocolFramedBinary))),
+			Service: e.Service, Version: e.Version, Host: name, Port: port, Weight: e.Weight, Zone: e.Zone, Tags: tags, TLS: e.TLS, Protocol: e.protocol(),
 		},
 		Check: check, Every: e.Every, Timeout: e.Timeout, Failures: e.Failures,
 	}
@@ -90,4 +101,34 @@ func (e Entry) Provider(host func() (string, error), conf *tls.Config) (Provider
 		return Provider{}, fmt.Errorf("%s at %s: %w", e.Service, e.Addr, err)
 	}
 	return p, nil
+}
+
+func (e Entry) protocol() registry.Protocol {
+	return registry.Protocol(cmp.Or(e.Protocol, string(registry.ProtocolFramedBinary)))
+}
+
+// tags are the entry's own, and those that tell consumers how to call a plain
+// Thrift server.
+func (e Entry) tags() (map[string]string, error) {
+	tags := maps.Clone(e.Tags)
+	if tags == nil {
+		tags = map[string]string{}
+	}
+	plain := e.protocol().Thrift() && e.protocol() != registry.ProtocolSkerry
+	switch {
+	case !plain && (e.Prefix != "" || e.Concurrency != 0):
+		return nil, fmt.Errorf("prefix and concurrency are for plain Thrift servers, not for protocol %s", e.protocol())
+	case e.Concurrency < 0 || e.Concurrency > registry.MaxConcurrency:
+		return nil, fmt.Errorf("concurrency %d is not in 0..%d", e.Concurrency, registry.MaxConcurrency)
+	}
+	if e.Prefix != "" {
+		if err := registry.CheckPrefix(e.Prefix); err != nil {
+			return nil, err
+		}
+		tags[registry.TagPrefix] = e.Prefix
+	}
+	if e.Concurrency > 0 {
+		tags[registry.TagConcurrency] = strconv.Itoa(e.Concurrency)
+	}
+	return tags, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 
@@ -12,13 +13,16 @@ import (
 
 // httpCheck asks for a path. Each check makes its own connection: a kept one
 // would say nothing of whether new ones are accepted.
-func httpCheck(path string, conf *tls.Config) (Check, error) {
+func httpCheck(path string, conf func() *tls.Config) (Check, error) {
 	target, err := url.ParseRequestURI(path)
 	if err != nil {
 		return nil, fmt.Errorf("check http:%s: %w", path, err)
 	}
 	client := &http.Client{
-		Transport:     &http.Transport{DisableKeepAlives: true, TLSClientConfig: conf, MaxResponseHeaderBytes: 64 << 10},
+		Transport: &http.Transport{DisableKeepAlives: true, MaxResponseHeaderBytes: 64 << 10,
+			DialTLSContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+				return (&tls.Dialer{Config: current(conf)}).DialContext(ctx, network, addr)
+			}},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	return func(ctx context.Context, in registry.Instance) error {

@@ -4,16 +4,23 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"time"
 
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/registry"
 )
 
-// Registrar is where providers are listed; every registry.Registry is one.
-type Registrar interface {
+// Site is where providers are listed and called.
+type Site interface {
 	Register(ctx context.Context, instances ...registry.Instance) error
 	Withdraw(ctx context.Context, ids ...registry.ID) error
+	// Keeps reports whether an instance that was registered still is: an
+	// operator's release takes those of a retired version off.
+	Keeps(in registry.Instance) bool
+	// Answered is how many calls of the site's processes an instance has
+	// answered, as far as they can be asked. Only its growth means something.
+	Answered(ctx context.Context, in registry.Instance) int64
 }
 
 // State is what became of a provider.
@@ -24,8 +31,10 @@ const (
 	Waiting   State = "waiting"   // it does not answer yet and is not listed
 	Listed    State = "listed"    // it answers and is listed
 	Pending   State = "pending"   // it answers; the registry can't be reached yet and keeps trying
+	Busy      State = "busy"      // it is listed and answers calls, but leaves the check without an answer
 	Failing   State = "failing"   // it is listed and has failed its last check
 	Withdrawn State = "withdrawn" // it failed too often and is off the list
+	Retired   State = "retired"   // a release has retired its version: it is off the list until it has ended
 	Stopped   State = "stopped"   // taken off the list because announcing ended
 )
 
@@ -35,28 +44,28 @@ type Event struct {
 	Instance registry.Instance
 	State    State
 	Failures int   // failed checks in a row
-	Err      error // why; nil for Listed and Stopped
+	Err      error // why; nil for Listed, Retired and Stopped
 }
 
 const (
-	registerTimeout = 2 * time.Second // then checks go on while the registry keeps trying
-	stopTimeout     = 3 * time.Second // for the withdrawal at the end
+	registerTimeout = 2 * time.Second        // then checks go on while the registry keeps trying
+	stopTimeout     = 3 * time.Second        // for the withdrawal at the end
+	askTimeout      = 3 * time.Second        // for the site's processes to tell what they have counted
+	searchEvery     = 500 * time.Millisecond // between two checks of a provider that is not listed, at most
+	workPeriod      = time.Second            // in which calls are answered, where work is under way
 )
 
-// Keep checks one provider and keeps the registrar's list in step until ctx
+// Keep checks one provider and keeps the site's list in step until ctx
 // ends; then it withdraws the provider and returns nil. tell is called with
 // every change, in order. The error is of an instance that no registry takes.
-func Keep(ctx context.Context, to Registrar, p Provider, tell func(Event)) error {
-	k := &keeper{to: to, p: p.withDefaults(), tell: tell}
+func Keep(ctx context.Context, to Site, p Provider, tell func(Event)) error {
+	k := &keeper{to: to, p: p.withDefaults(), tell: tell, answered: -1}
 	for {
-		err := k.check(ctx)
-		if ctx.Err() != nil {
-			return k.stop(context.WithoutCancel(ctx))
-		}
-		if err := k.note(ctx, err); err != nil {
+		err := k.look(ctx)
+		if err != nil {
 			return err
 		}
-		if run.Sleep(ctx, run.Jitter(k.p.Every, 0.1)) != nil {
+		if ctx.Err() != nil || run.Sleep(ctx, run.Jitter(k.pause(), 0.1)) != nil {
 			return k.stop(context.WithoutCancel(ctx))
 		}
 	}
@@ -64,11 +73,38 @@ func Keep(ctx context.Context, to Registrar, p Provider, tell func(Event)) error
 
 // keeper is the state of one Keep; only its goroutine touches it.
 type keeper struct {
-	to       Registrar
+	to       Site
 	p        Provider
 	tell     func(Event)
 	state    State
 	failures int
+	answered int64 // calls, when a check failed last; -1 = not known
+}
+
+// pause is the time until the next check: what is not listed is looked for more
+// often, so that it is found soon after its start.
+func (k *keeper) pause() time.Duration {
+	if k.listed() || k.state == Retired {
+		return k.p.Every
+	}
+	return min(k.p.Every, searchEvery)
+}
+
+func (k *keeper) listed() bool {
+	return k.state == Listed || k.state == Pending || k.state == Busy || k.state == Failing
+}
+
+// look checks the provider once.
+func (k *keeper) look(ctx context.Context) error {
+	if k.listed() && !k.to.Keeps(k.p.Instance) {
+		k.failures = 0
+		k.turn(Retired, nil)
+	}
+	err := k.check(ctx)
+	if ctx.Err() != nil {
+		return nil
+	}
+	return k.note(ctx, err)
 }
 
 func (k *keeper) check(ctx context.Context) error {
@@ -80,30 +116,62 @@ func (k *keeper) check(ctx context.Context) error {
 // note carries out what a check's outcome demands.
 func (k *keeper) note(ctx context.Context, err error) error {
 	if err == nil {
+		k.failures, k.answered = 0, -1
+		if k.state == Listed || k.state == Retired {
+			return nil
+		}
+		return k.list(ctx)
+	}
+	if k.listed() && unanswered(err) && k.working(ctx) {
 		k.failures = 0
-		if k.state != Listed {
-			return k.list(ctx)
+		if k.state != Busy {
+			k.turn(Busy, err)
 		}
 		return nil
 	}
 	k.failures++
-	switch k.state {
-	case "":
+	switch {
+	case k.listed() && k.failures >= k.p.Failures:
+		k.withdraw(ctx)
+		k.turn(Withdrawn, err)
+	case k.listed():
+		k.turn(Failing, err)
+	case k.state == "", k.state == Retired && k.failures >= k.p.Failures: // the next one that answers is another
 		k.turn(Waiting, err)
-	case Listed, Pending, Failing:
-		if k.failures >= k.p.Failures {
-			k.withdraw(ctx)
-			k.turn(Withdrawn, err)
-		} else {
-			k.turn(Failing, err)
-		}
 	}
 	return nil
 }
 
+// unanswered reports whether a check failed for want of an answer in time: the
+// provider may be dead, or all its threads may be busy.
+func unanswered(err error) bool {
+	timeout, ok := errors.AsType[net.Error](err)
+	return ok && timeout.Timeout() || errors.Is(err, context.DeadlineExceeded)
+}
+
+// working reports whether the provider has answered calls since its last check
+// failed, or does so now.
+func (k *keeper) working(ctx context.Context) bool {
+	before, now := k.answered, k.ask(ctx)
+	if before < 0 {
+		if run.Sleep(ctx, workPeriod) != nil {
+			return false
+		}
+		before, now = now, k.ask(ctx)
+	}
+	k.answered = now
+	return now > before
+}
+
+func (k *keeper) ask(ctx context.Context) int64 {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	return k.to.Answered(ctx, k.p.Instance)
+}
+
 // list registers the provider as started now: a consumer warms it up.
 func (k *keeper) list(ctx context.Context) error {
-	if k.state != Pending && k.state != Failing {
+	if !k.listed() {
 		k.p.Instance.Started = time.Now()
 	}
 	ctx, cancel := context.WithTimeout(ctx, registerTimeout)
@@ -123,13 +191,16 @@ func (k *keeper) list(ctx context.Context) error {
 
 // withdraw takes it off; a registry that is away carries it out later.
 func (k *keeper) withdraw(ctx context.Context) {
+	if !k.listed() {
+		return
+	}
 	ctx, cancel := context.WithTimeout(ctx, stopTimeout)
 	defer cancel()
-	k.to.Withdraw(ctx, k.p.Instance.ID())
+	_ = k.to.Withdraw(ctx, k.p.Instance.ID())
 }
 
 func (k *keeper) stop(ctx context.Context) error {
-	if k.state == Listed || k.state == Failing || k.state == Pending {
+	if k.listed() {
 		k.withdraw(ctx)
 		k.turn(Stopped, nil)
 	}

@@ -13,10 +13,20 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// list is a Registrar that remembers; down makes it unreachable.
+// list is a Site that remembers; down makes it unreachable.
 type list struct {
-	listed map[registry.ID]bool
-	down   bool
+	listed   map[registry.ID]bool
+	down     bool
+	answered func() int64 // nil: nobody has called
+}
+
+func (l *list) Keeps(in registry.Instance) bool { return l.listed[in.ID()] || l.down }
+
+func (l *list) Answered(context.Context, registry.Instance) int64 {
+	if l.answered == nil {
+		return 0
+	}
+	return l.answered()
 }
 
 func (l *list) Register(ctx context.Context, instances ...registry.Instance) error {
@@ -49,7 +59,7 @@ func provider(check Check) Provider {
 func TestKeep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		// one answer for each check, 5 s apart at most
+		// one answer for each check, 5 s apart while it is listed
 		answers := strings.Split("no no yes no yes no no no no yes yes", " ")
 		checks := 0
 		check := func(context.Context, registry.Instance) error {
@@ -72,8 +82,9 @@ func TestKeep(t *testing.T) {
 		if err != nil || !slices.Equal(seen, want) {
 			t.Errorf("%v\nhave %v\nwant %v", err, seen, want)
 		}
-		if d := time.Since(start); d < 45*time.Second || d > 50*time.Second {
-			t.Errorf("ten waits took %v", d)
+		// six waits of 5 s and four, while it is not listed, of 0.5 s
+		if d := time.Since(start); d < 28*time.Second || d > 36*time.Second {
+			t.Errorf("all took %v", d)
 		}
 	})
 }
@@ -130,6 +141,116 @@ func TestCheckTimesOut(t *testing.T) {
 			t.Errorf("events: %+v", events)
 		}
 	})
+}
+
+// A provider that is slower than announce is found soon after its start.
+func TestProviderThatComesLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		start := time.Now()
+		const late = 33 * time.Second
+		check := func(context.Context, registry.Instance) error {
+			if time.Since(start) < late {
+				return errors.New("refused")
+			}
+			return nil
+		}
+		var found time.Duration
+		err := Keep(ctx, &list{listed: map[registry.ID]bool{}}, provider(check), func(e Event) {
+			if e.State == Listed {
+				found = time.Since(start) - late
+				cancel()
+			}
+		})
+		if err != nil || found <= 0 || found > 600*time.Millisecond {
+			t.Errorf("found %v after its start: %v", found, err)
+		}
+	})
+}
+
+// A check without an answer is no dead provider while calls are answered, and
+// one when they are not.
+func TestProviderWithoutAThreadForTheCheck(t *testing.T) {
+	for name, c := range map[string]struct {
+		answered func() int64
+		failure  error
+		want     []State
+	}{
+		"busy":         {func() int64 { return time.Now().UnixMilli() }, context.DeadlineExceeded, []State{Listed, Busy, Listed, Stopped}},
+		"frozen":       {func() int64 { return 7 }, context.DeadlineExceeded, []State{Listed, Failing, Failing, Withdrawn}},
+		"dead":         {func() int64 { return time.Now().UnixMilli() }, errors.New("refused"), []State{Listed, Failing, Failing, Withdrawn}},
+		"nobody calls": {nil, context.DeadlineExceeded, []State{Listed, Failing, Failing, Withdrawn}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithTimeout(t.Context(), 65*time.Second)
+				defer cancel()
+				start := time.Now()
+				check := func(context.Context, registry.Instance) error {
+					if d := time.Since(start); d > 10*time.Second && d < 60*time.Second {
+						return c.failure
+					}
+					return nil
+				}
+				var seen []State
+				to := &list{listed: map[registry.ID]bool{}, answered: c.answered}
+				if err := Keep(ctx, to, provider(check), func(e Event) { seen = append(seen, e.State) }); err != nil {
+					t.Fatal(err)
+				}
+				if len(seen) > len(c.want) && c.want[len(c.want)-1] == Withdrawn {
+					seen = seen[:len(c.want)]
+				}
+				if !slices.Equal(seen, c.want) {
+					t.Errorf("have %v, want %v", seen, c.want)
+				}
+			})
+		})
+	}
+}
+
+// What a release takes off the lists stays off until it has ended; the next one
+// at its address is listed.
+func TestRetiredProvider(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+		defer cancel()
+		to := &list{listed: map[registry.ID]bool{}}
+		start := time.Now()
+		check := func(context.Context, registry.Instance) error {
+			switch d := time.Since(start); {
+			case d > 20*time.Second && d < 25*time.Second:
+				clear(to.listed) // by an operator
+			case d > time.Minute && d < 2*time.Minute:
+				return errors.New("refused")
+			}
+			return nil
+		}
+		var seen []State
+		if err := Keep(ctx, to, provider(check), func(e Event) { seen = append(seen, e.State) }); err != nil {
+			t.Fatal(err)
+		}
+		if want := []State{Listed, Retired, Waiting, Listed, Stopped}; !slices.Equal(seen, want) {
+			t.Errorf("have %v, want %v", seen, want)
+		}
+	})
+}
+
+func TestEntriesOfPlainServers(t *testing.T) {
+	read := func(e Entry) (Provider, error) {
+		e.Service, e.Addr = "auth", "10.0.0.5:9090"
+		return e.Provider(func() (string, error) { return "10.0.0.5", nil }, nil)
+	}
+	p, err := read(Entry{Prefix: "Auth", Concurrency: 10, Tags: map[string]string{"rack": "b"}})
+	if err != nil || p.Instance.Prefix() != "Auth" || p.Instance.Concurrency() != 10 || len(p.Instance.Tags) != 3 {
+		t.Errorf("%+v, %v", p.Instance, err)
+	}
+	for _, e := range []Entry{
+		{Prefix: "Auth:"}, {Prefix: "a b"}, {Concurrency: -1}, {Prefix: "Auth", Protocol: "http"}, {Concurrency: 8, Protocol: "skerry"},
+	} {
+		if p, err := read(e); err == nil {
+			t.Errorf("%+v is taken: %+v", e, p.Instance)
+		}
+	}
 }
 
 // TestCrew changes the list while it runs: whoever stays is not registered

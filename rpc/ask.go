@@ -1,0 +1,100 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/apache/thrift/lib/go/thrift"
+	"github.com/skerry/skerry/rpc/internal/flat"
+)
+
+// unknownMethod is what a plain server is asked for: it answers that it has no
+// such method, and so shows that it is awake. A frozen process, or one whose
+// threads are all taken, accepts connections as well.
+const unknownMethod = "skerry_check"
+
+// ask asks a server that is none of skerry's for a sign of life.
+func (p *peer) ask(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*p.c.cfg.ConnectTimeout)
+	defer cancel()
+	if p.ep.Protocol == protocolHTTP {
+		return p.askHTTP(ctx)
+	}
+	return p.askPlain(ctx)
+}
+
+// askPlain asks a plain Thrift server. That it closes the connection upon the
+// question is a sign of life, too.
+func (p *peer) askPlain(ctx context.Context) error {
+	p.mu.Lock()
+	l := p.plain.newest() // a server with a single thread may have it with this client
+	p.mu.Unlock()
+	if l != nil {
+		defer p.give(l)
+	} else {
+		var err error
+		if l, err = p.attempt(ctx, 0); err != nil {
+			return err
+		}
+		defer l.fail(errUnused)
+	}
+	w := flat.NewWriter(p.dialect.encoding, p.c.cfg.Sizes.Frame)
+	defer w.Free()
+	err := errors.Join(w.WriteMessageBegin(ctx, multiplexed(p.ep.Prefix, unknownMethod), thrift.CALL, 1),
+		w.WriteFieldStop(ctx), w.WriteMessageEnd(ctx))
+	if err != nil {
+		return err
+	}
+	m := outgoing{body: w.Bytes()}
+	if p.dialect.header {
+		if m.head, err = appendCallHead(nil, 0, &Call{Service: p.ep.Service}, nil, "", p.c.cfg.ConnectTimeout, l.in.limits); err != nil {
+			return err
+		}
+	}
+	_, sent, err := l.call(ctx, time.Time{}, &m)
+	if err != nil && sent && ctx.Err() == nil {
+		return nil // it has closed the connection
+	}
+	return unanswered(p.ep.Addr, err)
+}
+
+// askHTTP asks an HTTP server, by the one request that RFC 9110 (9.3.7) has for
+// it. Whatever it answers shows that it is awake.
+func (p *peer) askHTTP(ctx context.Context) error {
+	nc, err := p.c.dialNet(ctx, p.ep)
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	if deadline, ok := ctx.Deadline(); ok {
+		_ = nc.SetDeadline(deadline)
+	}
+	stop := context.AfterFunc(ctx, func() { _ = nc.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	_, err = fmt.Fprintf(nc, "OPTIONS * HTTP/1.1\r\nHost: %s\r\nUser-Agent: skerry\r\nConnection: close\r\n\r\n", p.ep.Addr)
+	if err == nil {
+		_, err = io.ReadFull(nc, make([]byte, 1))
+	}
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return unanswered(p.ep.Addr, err)
+}
+
+func unanswered(addr string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("connected to %s, but it does not answer: %w", addr, err)
+}
+
+// multiplexed is the name of a method in Thrift's multiplexed protocol.
+func multiplexed(prefix, method string) string {
+	if prefix == "" {
+		return method
+	}
+	return prefix + thrift.MULTIPLEXED_SEPARATOR + method
+}
