@@ -39,8 +39,7 @@ func only(want ...registry.Instance) func(registry.Snapshot) error {
 // TestOldRows: 100,000 rows whose lease ended an hour ago stand beside two live
 // ones. No process ever lists one of them, each statement stays within its limit,
 // and they expire in batches.
-func TestOldRows(t *testing.T) {
-	t.Parallel()
+func TestOldRows(t *testing.T) { // alone, as it counts goroutines
 	const rows = 100_000
 	server := pgtest.Own(t, pgtest.Options{})
 	db := server.CreateDB(t)

@@ -71,7 +71,7 @@ func TestStatsOfOddNames(t *testing.T) {
 	server := pgtest.Shared(t)
 	euc := server.CreateDB(t) + "_euc"
 	server.Exec(t, "postgres", "CREATE DATABASE "+euc+" ENCODING 'EUC_CN' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0")
-	for db, letters := range map[string]string{server.CreateDB(t): "认证", euc: `"\u8ba4\u8bc1"`} {
+	for db, ship := range map[string]string{server.CreateDB(t): "🚢", euc: `"\U0001f6a2"`} {
 		log := &lines{}
 		cfg := quick(t, server.URL(db), newOwner())
 		cfg.Logger = slog.New(slog.NewTextHandler(log, nil))
@@ -91,8 +91,11 @@ func TestStatsOfOddNames(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		peers := one[string](t, server.URL(db), "SELECT string_agg(DISTINCT left(peer, 20), ' ' ORDER BY left(peer, 20)) FROM skerry_call_stat")
-		for _, want := range []string{"portal", `"nul\x00"`, `"bytes\xff"`, `"\x1b[2J"`, strings.Repeat("x", 20), letters} {
+		if err := a.Write(t.Context(), []health.Row{row(health.Server, "login", "🚢", 1, 0, time.Millisecond)}); err != nil {
+			t.Fatal(err)
+		}
+		peers := one[string](t, server.URL(db)+"&client_encoding=UTF8", "SELECT string_agg(DISTINCT left(peer, 20), ' ' ORDER BY left(peer, 20)) FROM skerry_call_stat")
+		for _, want := range []string{"portal", `"nul\x00"`, `"bytes\xff"`, `"\x1b[2J"`, strings.Repeat("x", 20), "认证", ship} {
 			if !slices.Contains(strings.Fields(peers), want) {
 				t.Errorf("%s: no %s among %s", db, want, peers)
 			}
