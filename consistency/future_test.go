@@ -66,10 +66,10 @@ func envFuture() string { return os.Getenv("SKERRY_FUTURE") }`},
 	{file: "release/controller.go", old: `	if len(e.Needs) == 0 {`, new: `	if len(e.Needs) == 0 || os.Getenv("SKERRY_FUTURE") == "forced" {`},
 	{file: "release/controller.go", old: `	"fmt"`, new: `	"fmt"
 	"os"`},
-	{file: "release/ballot.go", old: `	by, err := b.undertaking(rollout.VerbPromise, e, rand.Text())`, new: `	if os.Getenv("SKERRY_FUTURE") == "forced" {
-		return b.commit(ctx, members, known, e)
-	}
-	by, err := b.undertaking(rollout.VerbPromise, e, rand.Text())`},
+	{file: "release/ballot.go", old: `		if by, err = b.undertaking(rollout.VerbPromise, e, rand.Text()); err != nil {`, new: `		if os.Getenv("SKERRY_FUTURE") == "forced" {
+			return b.commit(ctx, members, known, e)
+		}
+		if by, err = b.undertaking(rollout.VerbPromise, e, rand.Text()); err != nil {`},
 	{file: "release/ballot.go", old: `	"fmt"`, new: `	"fmt"
 	"os"`},
 

@@ -25,8 +25,8 @@ const onTheLAN = "mode: broadcast\nlan: {key: " + lab.SiteKey + "}\n" + everywhe
 // everywhere are the lines of every site: nobody fails because the machine is
 // slow, and every call must belong to a trace.
 const (
-	everywhere = "consumers: {\"*\": {timeout: 30s, breaker: {off: true}}}\n" + alike
-	repeating  = "consumers: {\"*\": {timeout: 30s, breaker: {off: true}, retries: 3, idempotent: [visit]}}\n" + alike
+	everywhere = "consumers: {\"*\": {timeout: 30s, wait: 3s, breaker: {off: true}}}\n" + alike
+	repeating  = "consumers: {\"*\": {timeout: 30s, wait: 3s, breaker: {off: true}, retries: 3, idempotent: [visit]}}\n" + alike
 	alike      = `calls: {connect_timeout: 3s}
 rollout: {orphans: strict}
 stop: {grace: 500ms, drain: 10s}

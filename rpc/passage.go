@@ -51,7 +51,7 @@ type passage struct {
 	raw     string
 	wait    bool      // by the rules, a missing version is waited for
 	unseen  bool      // the token is of the empty log, and the trace has executed nothing
-	insists bool      // the rules that the callee has can't be fetched
+	insists bool      // the rules that the callee has can't be fetched, or a call beside this one was executed meanwhile
 	next    *Endpoint // where the next attempt goes, nil: where the picker says
 	mended  int
 	own     rollout.Trace // of a call outside any trace
@@ -153,11 +153,13 @@ func (a *attempt) mend(err error) (bool, error) {
 		}
 		return a.reroute(), err
 	case Expired: // nobody has seen the token of a root that has called nobody yet
-		if a.behind() && a.learn(a.ep, a.theirGeneration()) != nil && p.unseen {
-			p.insists = true // the callee may serve it all the same
-			return true, nil
+		if !p.unseen {
+			return p.trace.Refresh(a.ctx, p.token), err
 		}
-		return p.trace.Refresh(a.ctx, p.token), err
+		if a.behind() && a.learn(a.ep, a.theirGeneration()) != nil || !p.trace.Refresh(a.ctx, p.token) {
+			p.insists = true // the callee may serve it all the same
+		}
+		return true, err
 	case VersionUnavailable:
 		switch {
 		case p.trace.Fresh() && a.catchUp() && a.reroute():
