@@ -216,7 +216,7 @@ type Memory struct {
 
 // Calls is what holds for the calls to every service.
 type Calls struct {
-	ConnectTimeout time.Duration `yaml:"connect_timeout" default:"500ms"`            // for a connection to stand
+	ConnectTimeout time.Duration `yaml:"connect_timeout" default:"500ms"`            // for a connection to stand; where TCP alone is slow, six times as long as that more
 	Connections    int           `yaml:"connections" unit:"connections" default:"1"` // to each instance
 	WarmUp         time.Duration `yaml:"warm_up" default:"10s"`                      // from a provider's start to its full share of calls; "none" for the full share at once
 	Eject          time.Duration `yaml:"eject" default:"10s"`                        // how long an instance is left alone after three failed connects in a row

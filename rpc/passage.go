@@ -82,6 +82,10 @@ func (p *passage) leave() {
 	}
 }
 
+// newcomer is how long after its start a process takes it for possible that the
+// site has rules of which it has not heard.
+const newcomer = time.Minute
+
 // route asks the rules which version the attempt may meet.
 func (a *attempt) route() error {
 	c, p := a.call, &a.call.passage
@@ -105,7 +109,7 @@ func (a *attempt) route() error {
 		c.Version = version
 	}
 	p.wait = by != rollout.Concurrent
-	p.unseen = p.token.Generation == (rollout.Generation{}) && !p.insists && p.trace.Fresh()
+	p.unseen = p.token.Generation == (rollout.Generation{}) && !p.insists && c.began.Sub(a.s.c.start) < newcomer && p.trace.Fresh()
 	return nil
 }
 
