@@ -67,21 +67,25 @@ func (h *Host) Line(l Line) {
 // packets opens a socket that gives and takes the frames of an interface in a
 // namespace.
 func packets(namespace, iface string) (end *os.File, err error) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread() // never unlocked: the thread ends with its namespace
-		var ns *os.File
-		if ns, err = os.Open("/var/run/netns/" + namespace); err != nil {
-			return
-		}
-		defer ns.Close()
-		if err = unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
-			return
-		}
-		end, err = openPackets(iface)
-	}()
-	<-done
+	runtime.LockOSThread()
+	home, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		return nil, err
+	}
+	defer home.Close()
+	there, err := os.Open("/var/run/netns/" + namespace)
+	if err != nil {
+		return nil, err
+	}
+	defer there.Close()
+	if err := unix.Setns(int(there.Fd()), unix.CLONE_NEWNET); err != nil {
+		return nil, err
+	}
+	end, err = openPackets(iface)
+	if err := unix.Setns(int(home.Fd()), unix.CLONE_NEWNET); err != nil {
+		return nil, err // the thread stays locked: nothing else may run in that namespace
+	}
+	runtime.UnlockOSThread()
 	return end, err
 }
 
