@@ -181,7 +181,7 @@ func flood(pc net.PacketConn, tape [][]byte) error {
 	return nil
 }
 
-var offeredAt = regexp.MustCompile(`service is offered.* addr=(\S+)`)
+var offeredAt = regexp.MustCompile(`service=echo version=\S* addr=(\S+)`)
 
 // TestHostileFrame: messages of 12 bytes that announce 2 GiB, on 300
 // connections to a server that is being called.
