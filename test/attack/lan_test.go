@@ -21,6 +21,7 @@ import (
 	"github.com/skerry/skerry/internal/lab"
 	"github.com/skerry/skerry/internal/sitekey"
 	"github.com/skerry/skerry/internal/wire"
+	"github.com/skerry/skerry/registry"
 )
 
 // Kinds of packets.
@@ -185,7 +186,7 @@ func plainMember(t *testing.T, s *site) {
 	_, err = fmt.Sscan(port, &number)
 	must(t, err)
 	listing := &wire.Listing{Complete: new(true), Registrations: []*wire.Registration{{Name: "skerry.node", Host: host, Port: number,
-		Weight: new(int32(-1)), Tags: map[string]string{"rules": "4000 x"}}}}
+		Weight: new(int32(-1)), Tags: map[string]string{"rules": "4000 x", registry.HostTag: at.mark(t)}}}}
 	// The member proves itself: it answers the probes that come to its socket.
 	go func() {
 		b := make([]byte, 2048)

@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -78,6 +79,17 @@ func (l laptop) listen(t *testing.T, addr string) net.Listener {
 	must(t, l.inside(func() (err error) { ln, err = net.Listen("tcp4", addr); return err }))
 	t.Cleanup(func() { _ = ln.Close() })
 	return ln
+}
+
+// mark names the host as its own processes do, for addresses that only they can
+// use.
+func (l laptop) mark(t *testing.T) string {
+	t.Helper()
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	must(t, err)
+	var network string
+	must(t, l.inside(func() (err error) { network, err = os.Readlink("/proc/thread-self/ns/net"); return err }))
+	return fmt.Sprintf("%.8s.%s", boot, strings.Trim(network, "net:[]"))
 }
 
 // udp is a socket for datagrams, of broadcast too.
