@@ -192,7 +192,7 @@ func needsOfTheFuture(t *testing.T, s *site, db *database) {
 	}
 
 	s.binaries = next
-	upgraded := s.fault("rules_needed", "unreachable", "version_unavailable", "no_instance")
+	upgraded := s.fault("rules_needed", "unreachable", "version_unavailable", "no_instance", "draining")
 	s.renew(nil, old)
 	upgraded()
 	over()
