@@ -174,7 +174,7 @@ func TestFalseGoodbyeIsAnswered(t *testing.T) {
 }
 
 // TestStopping: an instance that is stopping is the last choice of all within
-// 300 ms, stays listed until it is withdrawn, and nobody takes that for a lie,
+// 300 ms, stays listed until it is withdrawn, and no process takes that for a lie,
 // also where packets are lost.
 func TestStopping(t *testing.T) {
 	for _, loss := range []float64{0, 0.1} {
@@ -314,7 +314,7 @@ func TestTwoProtocols(t *testing.T) {
 			s.start(n, []string{"all"}, "svc", "all")
 			s.run(200 * time.Millisecond)
 		}
-		s.within(3*time.Second, "everybody", s.know("all", len(s.nodes)))
+		s.within(3*time.Second, "all processes are known", s.know("all", len(s.nodes)))
 		n := s.nodes[seed%8]
 		n.want(s.now, []string{"all", "svc"}, false)
 		s.flush(n)

@@ -114,7 +114,7 @@ func (a *app) call(ctx context.Context, r callRequest) error {
 	case err == nil:
 		return nil
 	case code == rpc.NoInstance && r.instance == "":
-		return unreachablef("%w%s\nSee who is listed: skerry ls; and what is wrong here: skerry doctor", err, a.similar(ctx, r.service))
+		return unreachablef("%w%s\nWhat is listed shows skerry ls, and what is wrong here skerry doctor", err, a.similar(ctx, r.service))
 	case code == rpc.DeadlineExceeded:
 		return unreachablef("%w\nIt had %v; give it longer by --timeout %v", err, a.flags.timeout, longer(a.flags.timeout))
 	}
