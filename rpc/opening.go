@@ -10,9 +10,9 @@ import (
 // shown how long one takes: TLS and the first answer take three.
 const slowTrips = 6
 
-// opening ends an opening of a connection: after a limit, or, where TCP alone
-// took a good part of that, as much later as the rest takes on such a line. A
-// frozen process does not gain by that: its kernel connects at once.
+// opening bounds the time until a connection stands: by a limit, and, where TCP
+// alone took a good part of that, by what the rest takes on such a line. A frozen
+// process does not gain by that: its kernel connects at once.
 type opening struct {
 	context.Context
 	done chan struct{}

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/skerry/skerry/internal/lab"
 	"github.com/skerry/skerry/internal/pgtest"
 )
 
@@ -41,21 +42,52 @@ type mends struct {
 var processFaults = map[string]mends{
 	"kill -9":  {func(s *site, f fault) { s.at(f).kill() }, (*site).again, 5 * time.Second},
 	"leaves":   {func(s *site, f fault) { s.at(f).leave() }, (*site).again, 5 * time.Second},
-	"frozen":   {func(s *site, f fault) { s.at(f).signal(syscall.SIGSTOP) }, func(s *site, f fault) { s.at(f).signal(syscall.SIGCONT) }, 12 * time.Second},
-	"hiccough": {func(s *site, f fault) { s.at(f).signal(syscall.SIGSTOP) }, func(s *site, f fault) { s.at(f).signal(syscall.SIGCONT) }, 500 * time.Millisecond},
+	"frozen":   {(*site).freeze, (*site).thaw, 12 * time.Second},
+	"hiccough": {(*site).freeze, (*site).thaw, 500 * time.Millisecond},
+}
+
+// freeze stops a process; thaw lets the same one go on, whichever version is in
+// use by then.
+func (s *site) freeze(f fault) {
+	p := s.at(f)
+	s.mu.Lock()
+	s.frozen[f] = p
+	s.mu.Unlock()
+	p.signal(syscall.SIGSTOP)
+}
+
+func (s *site) thaw(f fault) {
+	s.mu.Lock()
+	p := s.frozen[f]
+	delete(s.frozen, f)
+	s.mu.Unlock()
+	p.signal(syscall.SIGCONT)
 }
 
 var hostFaults = map[string]mends{
-	"cable pulled":       {func(s *site, f fault) { s.lan.Host(f.Host).Cut() }, func(s *site, f fault) { s.lan.Host(f.Host).Heal() }, 15 * time.Second},
-	"10 % of packets":    {func(s *site, f fault) { s.lan.Host(f.Host).Loss(10) }, func(s *site, f fault) { s.lan.Host(f.Host).Loss(0) }, 20 * time.Second},
-	"broadcasts blocked": {func(s *site, f fault) { s.lan.Host(f.Host).BlockBroadcast(true) }, func(s *site, f fault) { s.lan.Host(f.Host).BlockBroadcast(false) }, 20 * time.Second},
+	"cable pulled":    ofHost((*lab.Host).Cut, (*lab.Host).Heal, 15*time.Second),
+	"10 % of packets": ofHost(func(h *lab.Host) { h.Loss(10) }, func(h *lab.Host) { h.Loss(0) }, 20*time.Second),
+	"broadcasts blocked": ofHost(func(h *lab.Host) { h.BlockBroadcast(true) },
+		func(h *lab.Host) { h.BlockBroadcast(false) }, 20*time.Second),
+}
+
+func ofHost(begin, end func(*lab.Host), most time.Duration) mends {
+	return mends{func(s *site, f fault) { begin(s.host(f)) }, func(s *site, f fault) { end(s.host(f)) }, most}
+}
+
+// host is where a fault is; that of the database has one, too.
+func (s *site) host(f fault) *lab.Host {
+	if f.Host < 0 {
+		return s.lan.Host(baseHost)
+	}
+	return s.lan.Host(f.Host)
 }
 
 var databaseFaults = map[string]mends{
 	"stopped":     ofDatabase((*pgtest.Server).Stop, (*pgtest.Server).Start),
 	"killed":      ofDatabase((*pgtest.Server).Kill, (*pgtest.Server).Start),
 	"frozen":      ofDatabase((*pgtest.Server).Freeze, (*pgtest.Server).Thaw),
-	"unreachable": {func(s *site, _ fault) { s.lan.Host(baseHost).Cut() }, func(s *site, _ fault) { s.lan.Host(baseHost).Heal() }, 20 * time.Second},
+	"unreachable": ofHost((*lab.Host).Cut, (*lab.Host).Heal, 20*time.Second),
 }
 
 func ofDatabase(away, back func(*pgtest.Server) error) mends {

@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 )
@@ -104,7 +105,8 @@ func done(step, said string) bool {
 	case "start":
 		return strings.Contains(said, "is open")
 	case "commit", "rollback":
-		return strings.Contains(said, "no release is open") || strings.Contains(said, "committed already") || strings.Contains(said, "was rolled back")
+		return slices.ContainsFunc([]string{"no release is open", "committed already", "was rolled back"},
+			func(text string) bool { return strings.Contains(said, text) })
 	}
 	return false
 }

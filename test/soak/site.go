@@ -51,6 +51,7 @@ type site struct {
 	mu      sync.Mutex
 	up      map[string]*process // by place and version
 	version map[string]int      // of each service, by the last commit
+	frozen  map[fault]*process
 }
 
 // process is a program of the site.
@@ -64,7 +65,7 @@ type process struct {
 }
 
 func newSite(t *frame, seed uint64, keep bool) *site {
-	s := &site{t: t, lan: lab.New(t, providers+1+callHosts), seed: seed, up: map[string]*process{},
+	s := &site{t: t, lan: lab.New(t, providers+1+callHosts), seed: seed, up: map[string]*process{}, frozen: map[fault]*process{},
 		version: map[string]int{"portal": 1, "auth": 1, "proc": 1}}
 	var err error
 	s.dir, err = os.MkdirTemp("/dev/shm", "skerry-soak-")
