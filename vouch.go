@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -77,6 +77,10 @@ func (v *vouchers) of(announcer string) *voucher {
 
 const vouchersMost = 1024
 
+// dead are the errors by which an announcer is dead for certain: its port is
+// closed, or another process has it.
+var dead = []error{syscall.ECONNREFUSED, syscall.ECONNRESET, rpc.ErrOther, sitetls.ErrOwner}
+
 // announces asks the process whether it is there. Its error means that it is
 // dead for certain.
 func (n *Node) announces(ctx context.Context, announcer string, before error) (answered bool, err error) {
@@ -96,10 +100,10 @@ func (n *Node) announces(ctx context.Context, announcer string, before error) (a
 	defer cancel()
 	for range vouchTries { // a connection that stood may break by the question
 		err = p.client().Ping(ctx)
-		if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, rpc.ErrOther) || errors.Is(err, sitetls.ErrOwner) {
+		if slices.ContainsFunc(dead, func(sign error) bool { return errors.Is(err, sign) }) {
 			return false, fmt.Errorf("%w: %s, which has listed it, runs no more (%w)", rpc.ErrOther, announcer, err)
 		}
-		if err != nil && strings.Contains(err.Error(), "breaker_open") {
+		if rpc.CodeOf(err) == rpc.BreakerOpen {
 			return false, before // too many questions in vain: the last answer stands
 		}
 		if err == nil || ctx.Err() != nil {
