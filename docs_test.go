@@ -261,9 +261,9 @@ func TestSecurityPage(t *testing.T) {
 func TestProtocolPage(t *testing.T) {
 	const path = "docs/protocol.md"
 	in, named := testsIn(t, path), namedTests(t, path)
-	for _, m := range regexp.MustCompile(`(?m)^func (Test\w+)\(t \*testing\.T\)`).FindAllStringSubmatch(in("consistency"), -1) {
-		if !named["consistency."+m[1]] {
-			t.Errorf("%s does not name consistency.%s", path, m[1])
+	for _, m := range regexp.MustCompile(`(?m)^func (Test\w+)\(t \*testing\.T\)`).FindAllStringSubmatch(in("test/consistency"), -1) {
+		if !named["test/consistency."+m[1]] {
+			t.Errorf("%s does not name test/consistency.%s", path, m[1])
 		}
 	}
 	rows := rowsBehind(t, path, "<!-- schedules -->")

@@ -16,7 +16,7 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// internalName is the framework's own service on every port (idl/skerry.thrift).
+// internalName is the framework's own service on every port (internal/wire/skerry.thrift).
 const internalName = "skerry.internal"
 
 // openMethods are those of the framework's own service that any caller may use.

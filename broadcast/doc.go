@@ -62,7 +62,7 @@
 // # Packets
 //
 // A datagram has at most [MaxPacket] bytes: a header with cluster, sender and
-// sequence number, a body of idl/skerry.thrift, and an HMAC-SHA256 by a key of
+// sequence number, a body of internal/wire/skerry.thrift, and an HMAC-SHA256 by a key of
 // the site's ring. The first key seals, all open. No clock of another host is
 // trusted. Text and numbers in packets are checked before they are used.
 //

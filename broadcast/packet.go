@@ -45,7 +45,7 @@ const (
 //	"skry" | version 1 byte | kind 1 | n 1 | cluster n | m 1 | sender m | sequence 8 | body | HMAC-SHA256 32
 //
 // The sender is registry.Owner.String, the sequence big-endian, the body a
-// struct of idl/skerry.thrift in the compact protocol, and the MAC is taken
+// struct of internal/wire/skerry.thrift in the compact protocol, and the MAC is taken
 // over everything before it.
 type packet struct {
 	kind   kind

@@ -47,7 +47,7 @@ type ServerConfig struct {
 
 	// Rollout is this process's part in releases: every call is checked by the
 	// rules of its token and counted. The server must then serve bring of
-	// skerry.internal (idl/skerry.thrift) to all. nil: tokens are ignored.
+	// skerry.internal (internal/wire/skerry.thrift) to all. nil: tokens are ignored.
 	Rollout       *rollout.Agent
 	Entry         func(service, method string) bool // methods whose calls begin a trace when they bring none; nil: none
 	RefuseOrphans bool                              // with Rollout: refuse other calls without a token; false only counts them

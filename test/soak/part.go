@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry"
-	"github.com/skerry/skerry/consistency/hop"
+	"github.com/skerry/skerry/test/consistency/hop"
 )
 
 // envPart holds what a process of the site is to be; unset, this is the run.

@@ -14,9 +14,9 @@ import (
 	"time"
 
 	"github.com/skerry/skerry"
-	"github.com/skerry/skerry/consistency/hop"
 	"github.com/skerry/skerry/rollout"
 	"github.com/skerry/skerry/rpc"
+	"github.com/skerry/skerry/test/consistency/hop"
 )
 
 // agent does errands in the name of one service.

@@ -11,7 +11,7 @@ import (
 
 	"github.com/apache/thrift/lib/go/thrift"
 
-	"github.com/skerry/skerry/consistency/hop"
+	"github.com/skerry/skerry/test/consistency/hop"
 )
 
 // plain serves hop as any program of Apache Thrift does.

@@ -29,11 +29,11 @@ func command(t *testing.T) string {
 }
 
 var built = sync.OnceValues(func() (string, error) {
-	path, err := filepath.Abs("../.build/consistency/skerry")
+	path, err := filepath.Abs("../../.build/consistency/skerry")
 	if err != nil {
 		return "", err
 	}
-	out, err := exec.Command("go", "build", "-o", path, "../cmd/skerry").CombinedOutput()
+	out, err := exec.Command("go", "build", "-o", path, "../../cmd/skerry").CombinedOutput()
 	if err != nil {
 		return "", &buildError{string(out), err}
 	}

@@ -166,7 +166,7 @@ func ofTheFuture(t *testing.T) binaries {
 }
 
 var builtFuture = sync.OnceValues(func() (b binaries, err error) {
-	dir, err := filepath.Abs("../.build/consistency/future")
+	dir, err := filepath.Abs("../../.build/consistency/future")
 	if err != nil {
 		return b, err
 	}
@@ -180,7 +180,7 @@ var builtFuture = sync.OnceValues(func() (b binaries, err error) {
 	b = binaries{filepath.Join(dir, "consistency.test"), filepath.Join(dir, "skerry")}
 	for _, args := range [][]string{
 		{"test", "-c", "-ldflags=-s -w", "-overlay", list, "-o", b.roles, "."},
-		{"build", "-ldflags=-s -w", "-overlay", list, "-o", b.tool, "../cmd/skerry"},
+		{"build", "-ldflags=-s -w", "-overlay", list, "-o", b.tool, "../../cmd/skerry"},
 	} {
 		if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
 			return b, &buildError{string(out), err}

@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-const pagePath = "../docs/guarantees.md"
+const pagePath = "../../docs/guarantees.md"
 
 // namedTest is how the page names a test: `registry/postgres.TestClean`, the
 // root package as `skerry.FuzzParseConfig`, a subtest behind a slash.
@@ -39,9 +39,9 @@ func TestPage(t *testing.T) {
 	if len(named) == 0 {
 		t.Fatalf("no test is named in %s", pagePath)
 	}
-	for name := range testsOf(t, "guarantees") {
-		if name != "TestPage" && !named["guarantees."+name] {
-			t.Errorf("guarantees.%s is not in %s", name, pagePath)
+	for name := range testsOf(t, "test/guarantees") {
+		if name != "TestPage" && !named["test/guarantees."+name] {
+			t.Errorf("test/guarantees.%s is not in %s", name, pagePath)
 		}
 	}
 }
@@ -49,9 +49,9 @@ func TestPage(t *testing.T) {
 // testsOf are the names of a package's tests.
 func testsOf(t *testing.T, pkg string) map[string]bool {
 	t.Helper()
-	dir := filepath.Join("..", filepath.FromSlash(pkg))
+	dir := filepath.Join("../..", filepath.FromSlash(pkg))
 	if pkg == "skerry" {
-		dir = ".."
+		dir = "../.."
 	}
 	files, err := filepath.Glob(filepath.Join(dir, "*_test.go"))
 	must(t, err)

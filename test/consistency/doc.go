@@ -24,5 +24,5 @@
 // root, iproute2 or nftables they fail and say what to install.
 package consistency
 
-//go:generate thrift --gen go:package_prefix=github.com/skerry/skerry/consistency/,skip_remote -out . hop.thrift
+//go:generate thrift --gen go:package_prefix=github.com/skerry/skerry/test/consistency/,skip_remote -out . hop.thrift
 //go:generate gofmt -w hop

@@ -19,9 +19,9 @@ import (
 	"time"
 
 	"github.com/skerry/skerry"
-	"github.com/skerry/skerry/guarantees/echo"
 	"github.com/skerry/skerry/internal/pgtest"
 	"github.com/skerry/skerry/rpc"
+	"github.com/skerry/skerry/test/guarantees/echo"
 )
 
 // The environment of a process in a role.

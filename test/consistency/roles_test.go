@@ -15,10 +15,10 @@ import (
 	"time"
 
 	"github.com/skerry/skerry"
-	"github.com/skerry/skerry/consistency/hop"
 	"github.com/skerry/skerry/internal/pgtest"
 	"github.com/skerry/skerry/rollout"
 	"github.com/skerry/skerry/rpc"
+	"github.com/skerry/skerry/test/consistency/hop"
 )
 
 // envPart holds the part that a process plays; unset, this is the test itself.
