@@ -34,26 +34,26 @@ var floors = map[string]struct {
 	"internal/sitetls":  {1, nil},
 	"internal/tlsfile":  {1, []string{"internal/statedir"}},
 
-	"internal/wire": {0, nil}, // generated from internal/wire/skerry.thrift
-	"health":        {1, []string{"internal/quote", "internal/run", "internal/statedir"}},
-	"rollout":       {0, nil},
-	"release":       {1, []string{"rollout", "internal/number", "internal/run"}},
-	"registry":      {1, []string{"internal/run"}},
-	"rpc":           {2, []string{"health", "rollout", "internal/number", "internal/run", "internal/sitetls", "internal/wire", "rpc/internal/theader", "rpc/internal/flat"}},
+	"internal/wire":    {0, nil}, // generated from internal/wire/skerry.thrift
+	"health":           {1, []string{"internal/quote", "internal/run", "internal/statedir"}},
+	"rollout":          {0, nil},
+	"rollout/operator": {1, []string{"rollout", "internal/number", "internal/run"}},
+	"registry":         {1, []string{"internal/run"}},
+	"rpc":              {2, []string{"health", "rollout", "internal/number", "internal/run", "internal/sitetls", "internal/wire", "rpc/internal/theader", "rpc/internal/flat"}},
 
 	"rpc/internal/theader": {0, nil},
 	"rpc/internal/flat":    {0, nil},
 	"rpc/internal/echo":    {0, nil}, // generated, for the tests of rpc
 
-	"rollout/rollouttest":   {1, []string{"rollout"}},
-	"release/releasetest":   {1, []string{"rollout"}},
-	"registry/registrytest": {2, []string{"registry", "internal/run"}},
-	"registry/postgres":     {2, []string{"registry", "health", "rollout", "internal/run"}},
-	"broadcast":             {2, []string{"registry", "internal/run", "internal/wire"}},
-	"health/prom":           {2, []string{"health"}},
-	"discovery":             {3, []string{"registry", "rpc", "health", "internal/run", "internal/statedir"}},
-	"":                      {4, []string{"internal/heap", "internal/keyfile", "internal/mask", "internal/quote", "internal/refusal", "internal/run", "internal/sitekey", "internal/sitetls", "internal/sshsig", "internal/statedir", "internal/suggest", "internal/tlsfile", "internal/wire", "internal/yamlfile", "health", "registry", "registry/postgres", "broadcast", "rpc", "discovery", "rollout", "release"}},
-	"gateway":               {5, []string{"", "internal/dynamic", "internal/run", "health", "registry", "rollout", "rpc"}},
+	"rollout/rollouttest":           {1, []string{"rollout"}},
+	"rollout/operator/operatortest": {1, []string{"rollout"}},
+	"registry/registrytest":         {2, []string{"registry", "internal/run"}},
+	"registry/postgres":             {2, []string{"registry", "health", "rollout", "internal/run"}},
+	"broadcast":                     {2, []string{"registry", "internal/run", "internal/wire"}},
+	"health/prom":                   {2, []string{"health"}},
+	"discovery":                     {3, []string{"registry", "rpc", "health", "internal/run", "internal/statedir"}},
+	"":                              {4, []string{"internal/heap", "internal/keyfile", "internal/mask", "internal/quote", "internal/refusal", "internal/run", "internal/sitekey", "internal/sitetls", "internal/sshsig", "internal/statedir", "internal/suggest", "internal/tlsfile", "internal/wire", "internal/yamlfile", "health", "registry", "registry/postgres", "broadcast", "rpc", "discovery", "rollout", "rollout/operator"}},
+	"gateway":                       {5, []string{"", "internal/dynamic", "internal/run", "health", "registry", "rollout", "rpc"}},
 
 	// Tests only, or used by tests and by the commands only.
 	"rpc/interop":     {3, []string{"rpc"}},
@@ -70,13 +70,13 @@ var floors = map[string]struct {
 }
 
 // testHelpers may be imported by the tests of every package.
-var testHelpers = []string{"internal/lab", "internal/pgtest", "registry/registrytest", "release/releasetest", "rpc/internal/echo", "rollout/rollouttest",
+var testHelpers = []string{"internal/lab", "internal/pgtest", "registry/registrytest", "rollout/operator/operatortest", "rpc/internal/echo", "rollout/rollouttest",
 	"examples/portal/gen/authapi", "examples/portal/gen/portalapi"}
 
 // top are the trees above the root package: they may import what they list,
 // and nothing imports them.
 var top = map[string][]string{
-	"cmd/":             {"", "health", "registry", "registry/postgres", "broadcast", "discovery", "rpc", "internal/wire", "internal/run", "internal/dynamic", "internal/mask", "internal/number", "internal/quote", "internal/refusal", "internal/statedir", "internal/suggest", "internal/textfile", "internal/tlsfile", "internal/yamlfile", "internal/sitekey", "internal/sitetls", "internal/sshsig", "internal/keyfile", "internal/operatorkey", "gateway", "release", "rollout"},
+	"cmd/":             {"", "health", "registry", "registry/postgres", "broadcast", "discovery", "rpc", "internal/wire", "internal/run", "internal/dynamic", "internal/mask", "internal/number", "internal/quote", "internal/refusal", "internal/statedir", "internal/suggest", "internal/textfile", "internal/tlsfile", "internal/yamlfile", "internal/sitekey", "internal/sitetls", "internal/sshsig", "internal/keyfile", "internal/operatorkey", "gateway", "rollout", "rollout/operator"},
 	"examples/":        {"", "rpc"},
 	"test/guarantees/": {"", "rpc"},
 

@@ -11,8 +11,8 @@ import (
 
 	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/internal/wire"
-	"github.com/skerry/skerry/release"
 	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rollout/operator"
 )
 
 // Codes of wire.RulesRefused, and what they stand for.
@@ -20,7 +20,7 @@ var refusals = map[string]error{
 	"gap":      rollout.ErrGap,
 	"fork":     rollout.ErrFork,
 	"promised": rollout.ErrPromised,
-	"database": release.ErrElsewhere,
+	"database": operator.ErrElsewhere,
 	"invalid":  rollout.ErrRule,
 	"entry":    rollout.ErrEntry,
 	"foreign":  rollout.ErrForeign,
@@ -77,7 +77,7 @@ func (s *internalService) Bring(ctx context.Context, records [][]byte) (string, 
 // orders the log: two writers would fork it.
 func (s *internalService) Promise(ctx context.Context, record, undertaking []byte) error {
 	if s.node.database() != nil {
-		return s.refuse(ctx, "promise", fmt.Errorf("%s keeps the rules in a database: %w", s.node.rules.Process(), release.ErrElsewhere))
+		return s.refuse(ctx, "promise", fmt.Errorf("%s keeps the rules in a database: %w", s.node.rules.Process(), operator.ErrElsewhere))
 	}
 	return s.withEntry(ctx, "promise", record, undertaking, s.node.rules.Promise)
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/skerry/skerry/internal/pgtest"
 	"github.com/skerry/skerry/internal/wire"
 	"github.com/skerry/skerry/registry"
-	"github.com/skerry/skerry/release"
 	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rollout/operator"
 )
 
 // TestReadOnlyConsumer releases a service while a process has a request under
@@ -22,7 +22,7 @@ func TestReadOnlyConsumer(t *testing.T) {
 	db := server.CreateDB(t)
 	site := withDatabase(lanSite(t), ModeDatabase, server.URL(db))
 	provide(t, site, "auth", "v1")
-	operator := func() *release.Controller {
+	operator := func() *operator.Controller {
 		c := site
 		c.StateDir = "none"
 		return open(t, c, AsGuest()).Releases(Operator{Name: "ann"})

@@ -10,8 +10,8 @@ import (
 
 	"github.com/apache/thrift/lib/go/thrift"
 	"github.com/skerry/skerry/internal/run"
-	"github.com/skerry/skerry/release"
 	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rollout/operator"
 )
 
 // tick is the processor of a service whose only method is one-way, as the
@@ -80,11 +80,11 @@ func TestGuardSeesOneWayFailures(t *testing.T) {
 		}
 		return nil
 	})
-	guard := release.Guard{Bounds: release.Bounds{Failures: 0.2, Calls: 20}}
+	guard := operator.Guard{Bounds: operator.Bounds{Failures: 0.2, Calls: 20}}
 	err := ann.Ramp(ctx, []int{5000, rollout.Whole}, 2*time.Second, guard)
 	stop.Store(true)
 	must(t, "load", load.Wait())
-	if !errors.Is(err, release.ErrGuard) || !strings.Contains(err.Error(), "tick/v2 fails: the processes that serve it") {
+	if !errors.Is(err, operator.ErrGuard) || !strings.Contains(err.Error(), "tick/v2 fails: the processes that serve it") {
 		t.Errorf("the guard says: %v", err)
 	}
 }

@@ -10,8 +10,8 @@ import (
 
 	"github.com/skerry/skerry/internal/wire"
 	"github.com/skerry/skerry/registry"
-	"github.com/skerry/skerry/release"
 	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rollout/operator"
 	"github.com/skerry/skerry/rpc"
 )
 
@@ -212,7 +212,7 @@ func (p *peer) Report(ctx context.Context, q rollout.Question) (rollout.Report, 
 }
 
 // Served asks what it has counted of the calls that it served and made.
-func (p *peer) Served(ctx context.Context, slow time.Duration, slowOf map[string]time.Duration) ([]release.Served, error) {
+func (p *peer) Served(ctx context.Context, slow time.Duration, slowOf map[string]time.Duration) ([]operator.Served, error) {
 	if err := p.same(ctx); err != nil {
 		return nil, err
 	}
@@ -221,10 +221,10 @@ func (p *peer) Served(ctx context.Context, slow time.Duration, slowOf map[string
 		ms[service] = d.Milliseconds()
 	}
 	list, err := p.client().Served(ctx, slow.Milliseconds(), ms)
-	var out []release.Served
+	var out []operator.Served
 	for _, s := range list {
-		out = append(out, release.Served{Service: s.Name, Version: s.GetVersion(), Made: s.Peer != nil, Peer: s.GetPeer(),
-			Count: release.Count{Calls: s.Calls, Failures: s.Failures, Slow: s.Slow, Kinds: s.Kinds}})
+		out = append(out, operator.Served{Service: s.Name, Version: s.GetVersion(), Made: s.Peer != nil, Peer: s.GetPeer(),
+			Count: operator.Count{Calls: s.Calls, Failures: s.Failures, Slow: s.Slow, Kinds: s.Kinds}})
 	}
 	return out, err
 }

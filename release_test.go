@@ -11,8 +11,8 @@ import (
 	"github.com/skerry/skerry/internal/pgtest"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/internal/wire"
-	"github.com/skerry/skerry/release"
 	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rollout/operator"
 )
 
 // TestReleaseOfTwoServices releases two services together under load, in both
@@ -70,7 +70,7 @@ func releaseTwo(t *testing.T, site Config) {
 	consumer.StateDir = t.TempDir()
 	root := open(t, consumer)
 	eventually(t, "both services are called", func() bool { return trace(t, root) == "v1v1" })
-	operator := func(name string) *release.Controller {
+	as := func(name string) *operator.Controller {
 		c := site
 		c.StateDir = "none"
 		return open(t, c, AsGuest()).Releases(Operator{Name: name})
@@ -81,9 +81,9 @@ func releaseTwo(t *testing.T, site Config) {
 	defer load.Wait()
 	defer stop.Store(true)
 
-	ann := operator("ann")
+	ann := as("ann")
 	must(t, "start", ann.Start(ctx, "spring", "new tokens", "preview"))
-	if err := ann.Start(ctx, "summer", "too early", ""); !errors.Is(err, release.ErrOpen) {
+	if err := ann.Start(ctx, "summer", "too early", ""); !errors.Is(err, operator.ErrOpen) {
 		t.Errorf("a second release was started: %v", err)
 	}
 	modules := []rollout.Module{{Service: "auth", Old: "v1", New: "v2"}, {Service: "proc", Old: "v1", New: "v2"}}
@@ -110,7 +110,7 @@ func releaseTwo(t *testing.T, site Config) {
 		return nil
 	})
 	eventually(t, "load", func() bool { return traces[0].Load() > 100 })
-	bob := operator("bob")
+	bob := as("bob")
 	must(t, "commit", again(func() error { return bob.Commit(ctx, 5000) }))
 	must(t, "commit", again(func() error { return bob.Commit(ctx, rollout.Whole) }))
 	committed := time.Now()
@@ -118,7 +118,7 @@ func releaseTwo(t *testing.T, site Config) {
 	if took := time.Since(committed); took > time.Second {
 		t.Errorf("the root had the rules after %v, want a second at most", took)
 	}
-	cleo := operator("cleo")
+	cleo := as("cleo")
 	must(t, "clean", again(func() error { return cleo.Clean(ctx) }))
 	for i, left := range old {
 		select {
@@ -142,7 +142,7 @@ func releaseTwo(t *testing.T, site Config) {
 func again(step func() error) (err error) {
 	for range 3 {
 		// A command's list may lack what was registered a moment ago, on a busy host.
-		if err = step(); !errors.Is(err, release.ErrSilent) && (err == nil || !strings.Contains(err.Error(), "is registered; start one")) {
+		if err = step(); !errors.Is(err, operator.ErrSilent) && (err == nil || !strings.Contains(err.Error(), "is registered; start one")) {
 			break
 		}
 	}

@@ -11,8 +11,8 @@ import (
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/registry/postgres"
-	"github.com/skerry/skerry/release"
 	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rollout/operator"
 )
 
 // siteLimit is how long a look at the site waits for registries that have not
@@ -29,22 +29,22 @@ type Operator struct {
 	Signer  rollout.Signer // the operator's key; nil: the site's key signs, where no operators are named
 	Without []string       // processes, host/pid or hosts that the operator vouches are dead
 
-	Progress func(release.Progress) // hears what a long step waits for; may be nil
+	Progress func(operator.Progress) // hears what a long step waits for; may be nil
 }
 
 // Releases is the operator's side of releases: the steps on the rule log of
 // this node's site, in the database or, where there is none, in the processes.
-func (n *Node) Releases(o Operator) *release.Controller {
+func (n *Node) Releases(o Operator) *operator.Controller {
 	site := &site{n: n, begun: time.Now(), was: map[string]string{}, looked: map[string]time.Time{}}
 	if o.Signer == nil {
 		o.Signer = n.trust.siteSigner()
 	}
-	c := release.Config{Site: site, Store: &release.Ballot{Site: site, Signer: o.Signer, Without: o.Without}, By: o.Name, Without: o.Without,
+	c := operator.Config{Site: site, Store: &operator.Ballot{Site: site, Signer: o.Signer, Without: o.Without}, By: o.Name, Without: o.Without,
 		Progress: o.Progress, Cluster: n.cfg.Cluster, Trust: n.trust, Signer: o.Signer}
 	if db := n.database(); db != nil {
 		c.Store = db.Rules()
 	}
-	return release.New(c)
+	return operator.New(c)
 }
 
 // MemberKeys are the fingerprints of the site's keys that a process verifies
@@ -99,7 +99,7 @@ type site struct {
 }
 
 // Members is release.Site.Members: whom this process knows and whom those know.
-func (s *site) Members(ctx context.Context) ([]release.Member, error) {
+func (s *site) Members(ctx context.Context) ([]operator.Member, error) {
 	if err := s.n.awaitMembers(ctx, s.begun); err != nil {
 		return nil, err
 	}
@@ -142,8 +142,8 @@ func (s *site) Members(ctx context.Context) ([]release.Member, error) {
 }
 
 // asked gives each member its peer, and leaves out those who are certified dead.
-func (s *site) asked(ctx context.Context, all map[string]member) ([]release.Member, error) {
-	var out []release.Member
+func (s *site) asked(ctx context.Context, all map[string]member) ([]operator.Member, error) {
+	var out []operator.Member
 	for process, m := range all {
 		if m.Gone != "" && s.Ended(ctx, process, m.Place) {
 			s.n.members.forget(process)
@@ -153,7 +153,7 @@ func (s *site) asked(ctx context.Context, all map[string]member) ([]release.Memb
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, release.Member{Process: process, Addr: m.Addr, Peer: p, Gone: m.Gone, Heard: m.Heard})
+		out = append(out, operator.Member{Process: process, Addr: m.Addr, Peer: p, Gone: m.Gone, Heard: m.Heard})
 	}
 	return out, nil
 }
@@ -193,7 +193,7 @@ func (s *site) Ended(ctx context.Context, process, where string) bool {
 }
 
 // Instances is release.Site.Instances.
-func (s *site) Instances(ctx context.Context, service string) ([]release.Instance, error) {
+func (s *site) Instances(ctx context.Context, service string) ([]operator.Instance, error) {
 	s.n.lists.Resolve(service)
 	begun := s.lookedAt(service)
 	limit := time.Now().Add(siteLimit)
@@ -202,10 +202,10 @@ func (s *site) Instances(ctx context.Context, service string) ([]release.Instanc
 			return nil, err
 		}
 	}
-	var out []release.Instance
+	var out []operator.Instance
 	for _, e := range s.n.Explain(service) {
 		if !e.Stale && e.State != discovery.Elsewhere {
-			out = append(out, release.Instance{Process: e.Owner, Service: e.Service, Version: e.Version, Addr: e.Addr})
+			out = append(out, operator.Instance{Process: e.Owner, Service: e.Service, Version: e.Version, Addr: e.Addr})
 		}
 	}
 	return out, nil

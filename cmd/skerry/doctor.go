@@ -12,8 +12,8 @@ import (
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/internal/quote"
 	"github.com/skerry/skerry/internal/run"
-	"github.com/skerry/skerry/release"
 	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rollout/operator"
 	"github.com/spf13/cobra"
 )
 
@@ -116,7 +116,7 @@ func (a *app) examineSite(ctx context.Context) []finding {
 	f = &findings{area: "Rules"}
 	status := n.Releases(skerry.Operator{}).Status(ctx)
 	f.rules(status.Members)
-	if errors.Is(status.Err, release.ErrParted) {
+	if errors.Is(status.Err, operator.ErrParted) {
 		f.problem("skerry release status shows the logs; skerry release adopt --keep HASH goes on with one", "the log of releases has parted: %v", status.Err)
 	}
 	list = append(list, f.list...)
@@ -161,7 +161,7 @@ func (f *findings) here(entries []discovery.Entry) (here []discovery.Entry) {
 }
 
 // rules names the processes that can't obey the newest rules.
-func (f *findings) rules(members []release.MemberStatus) {
+func (f *findings) rules(members []operator.MemberStatus) {
 	for _, m := range members {
 		if len(m.Lacks) > 0 {
 			f.problem("upgrade skerry there, and start it again; until then calls between it and newer processes are refused",

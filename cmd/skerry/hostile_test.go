@@ -26,8 +26,8 @@ import (
 	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/registry/postgres"
-	"github.com/skerry/skerry/release"
 	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rollout/operator"
 )
 
 // hostile is a text that clears a screen, forges a row, turns the direction of
@@ -142,14 +142,14 @@ func printers() map[string]func(*app) error {
 		},
 		"release step": func(a *app) error { return a.stepped(r, describe(r, time.Now()), backup(r), howToPreview(r)) },
 		"release plan": func(a *app) error {
-			return a.confirm(&releaseFlags{dead: []string{hostile}, yes: true}, append(shipPlan(hostile, poisoned[module](), r), commitPlan(r, ramp{}, release.Guard{})...)...)
+			return a.confirm(&releaseFlags{dead: []string{hostile}, yes: true}, append(shipPlan(hostile, poisoned[module](), r), commitPlan(r, ramp{}, operator.Guard{})...)...)
 		},
 		"release drain":        plain(func(a *app) { a.note("%s", progress([]holder{poisoned[holder]()})) }),
-		"release change":       plain(func(a *app) { a.changes()(poisoned[release.Progress]()) }),
-		"release ramp":         plain(func(a *app) { p := poisoned[release.Progress](); p.Step = "ramp"; a.showRamp(p) }),
+		"release change":       plain(func(a *app) { a.changes()(poisoned[operator.Progress]()) }),
+		"release ramp":         plain(func(a *app) { p := poisoned[operator.Progress](); p.Step = "ramp"; a.showRamp(p) }),
 		"release that is open": func(*app) error { return problemf("%s; go on: %s", describe(r, time.Now()), nextStep(state, r)) },
 		"release turned back": func(a *app) error {
-			return turned(context.Background(), r, fmt.Errorf("%w: %s", release.ErrGuard, hostile))
+			return turned(context.Background(), r, fmt.Errorf("%w: %s", operator.ErrGuard, hostile))
 		},
 		"release not shipped": func(*app) error { return notShipped(errors.New(hostile), []string{hostile}, []string{hostile}) },
 		"doctor": func(a *app) error {

@@ -13,7 +13,7 @@ import (
 	"github.com/skerry/skerry/internal/sitekey"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/registry/postgres"
-	"github.com/skerry/skerry/release"
+	"github.com/skerry/skerry/rollout/operator"
 	"github.com/spf13/cobra"
 )
 
@@ -66,7 +66,7 @@ func (m *liveMembers) Renew(ctx context.Context) error {
 		return nil
 	}
 	err := m.n.Releases(skerry.Operator{Name: "key rotate"}).Renew(ctx)
-	if list, _, _ := m.n.Keyrings(ctx); len(list) == 0 && errors.Is(err, release.ErrFrozen) {
+	if list, _, _ := m.n.Keyrings(ctx); len(list) == 0 && errors.Is(err, operator.ErrFrozen) {
 		return nil
 	}
 	return err

@@ -10,8 +10,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/skerry/skerry/release"
 	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rollout/operator"
 	"github.com/spf13/cobra"
 )
 
@@ -198,10 +198,10 @@ func failedStep(err error) error {
 			return problemf("%w", err)
 		}
 	}
-	if errors.Is(err, release.ErrSilent) {
+	if errors.Is(err, operator.ErrSilent) {
 		return unreachablef("%w\nNext: bring them back and repeat the step, or, for who is dead for certain, repeat it with --dead HOST/PID", err)
 	}
-	if errors.Is(err, release.ErrBusy) {
+	if errors.Is(err, operator.ErrBusy) {
 		return problemf("%w", err)
 	}
 	return unreachablef("%w", err)
@@ -209,6 +209,6 @@ func failedStep(err error) error {
 
 // refusals are the errors that mean: not so, rather than: not now.
 var refusals = []error{
-	release.ErrOpen, release.ErrRestored, release.ErrParted, release.ErrUnknowing, release.ErrUnseen, release.ErrElsewhere, release.ErrGuard, release.ErrUnjudged,
+	operator.ErrOpen, operator.ErrRestored, operator.ErrParted, operator.ErrUnknowing, operator.ErrUnseen, operator.ErrElsewhere, operator.ErrGuard, operator.ErrUnjudged,
 	rollout.ErrStep, rollout.ErrPromised, rollout.ErrFork, rollout.ErrUnproven, rollout.ErrNeeds,
 }

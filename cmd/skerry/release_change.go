@@ -8,8 +8,8 @@ import (
 	"strings"
 
 	"github.com/skerry/skerry/internal/quote"
-	"github.com/skerry/skerry/release"
 	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rollout/operator"
 )
 
 // exclusives is the release with those modules only whose versions may never
@@ -98,9 +98,9 @@ func interrupted(r rollout.Release, err error) error {
 }
 
 // changes tells the operator what a change over waits for, each thing once.
-func (a *app) changes() func(release.Progress) {
+func (a *app) changes() func(operator.Progress) {
 	said, drains := "", map[string][]rollout.Holder{}
-	return func(p release.Progress) {
+	return func(p operator.Progress) {
 		if p.Step == "drain" {
 			drains[p.Service] = p.Holders
 		}
@@ -111,7 +111,7 @@ func (a *app) changes() func(release.Progress) {
 	}
 }
 
-func changeText(p release.Progress, drains map[string][]rollout.Holder) string {
+func changeText(p operator.Progress, drains map[string][]rollout.Holder) string {
 	who, what := strings.Join(p.Runs, ", "), title(p.Service, p.Version)
 	switch {
 	case p.Step == "moment":

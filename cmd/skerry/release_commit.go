@@ -11,8 +11,8 @@ import (
 
 	"github.com/skerry/skerry/internal/number"
 	"github.com/skerry/skerry/internal/quote"
-	"github.com/skerry/skerry/release"
 	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rollout/operator"
 	"github.com/spf13/cobra"
 )
 
@@ -20,7 +20,7 @@ import (
 type ramp struct {
 	steps []int // per ten thousand, growing; the last is rollout.Whole
 	every time.Duration
-	release.Bounds
+	operator.Bounds
 }
 
 func (a *app) releaseCommitCommand(f *releaseFlags) *cobra.Command {
@@ -131,7 +131,7 @@ func (a *app) releaseCommit(ctx context.Context, to releases, f *releaseFlags, h
 	if len(how.steps) == 1 {
 		send(how.steps[0])
 	}
-	next, err := to.Commit(ctx, how.steps, how.every, guard, func(p release.Progress) {
+	next, err := to.Commit(ctx, how.steps, how.every, guard, func(p operator.Progress) {
 		send(p.Share)
 		a.showRamp(p)
 	})
@@ -186,7 +186,7 @@ func (s siteState) keepsLog(r rollout.Release) error {
 	return problemf("commit release %s: without a database the processes keep the log of releases, and all that run now would stop: the release would be forgotten\nNext: start a process that stays, such as one that calls %s, or skerry gateway", r.Name, names(gone))
 }
 
-func commitPlan(r rollout.Release, how ramp, g release.Guard) []string {
+func commitPlan(r rollout.Release, how ramp, g operator.Guard) []string {
 	news := versions(r, func(m rollout.Module) string { return m.New })
 	plan := []string{"send every new request to " + news + ", of all modules at once"}
 	if len(how.steps) > 1 {
@@ -213,17 +213,17 @@ func commitPlan(r rollout.Release, how ramp, g release.Guard) []string {
 func turned(ctx context.Context, r rollout.Release, err error) error {
 	olds := versions(r, func(m rollout.Module) string { return m.Old })
 	switch {
-	case errors.Is(err, release.ErrGuard) && r.Back:
+	case errors.Is(err, operator.ErrGuard) && r.Back:
 		return problemf("%w\nNew requests meet %s again.\nNext: skerry release clean", err, olds)
-	case errors.Is(err, release.ErrGuard):
+	case errors.Is(err, operator.ErrGuard):
 		return problemf("%w\nNext: skerry release rollback, with --dead PROCESS for who is dead for certain", err)
-	case errors.Is(err, release.ErrUnjudged):
+	case errors.Is(err, operator.ErrUnjudged):
 		return problemf("%w, and nobody watches it\nNext: the same command when there are more calls, or with fewer --min-calls; skerry release commit without bounds; or skerry release rollback", err)
 	case len(exclusives(r).Modules) > 0:
 		return interrupted(r, err)
 	case ctx.Err() != nil && r.State == rollout.Ramping:
 		return problemf("interrupted: the release stays at %s, and nobody watches it\nNext: the same command goes on; or skerry release rollback", percent(r.Share))
-	case (errors.Is(err, release.ErrFrozen) || errors.Is(err, release.ErrSilent)) && r.Share > 0:
+	case (errors.Is(err, operator.ErrFrozen) || errors.Is(err, operator.ErrSilent)) && r.Share > 0:
 		return quote.Errorf("%w\nThe release stays at %s as far as is known, and nobody watches it\nNext: skerry release status, and the same command goes on", err, percent(r.Share))
 	case ctx.Err() != nil && r.State == rollout.Switched:
 		return problemf("interrupted: the release is committed, and nobody watches it\nNext: skerry release clean when you are content, or skerry release rollback")

@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/skerry/skerry/release"
 	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rollout/operator"
 )
 
 // A frozen log names the way out, and no step that would be refused.
@@ -23,7 +23,7 @@ func TestWhatFollowsWhenFrozen(t *testing.T) {
 			d.Signers = []signer{{"", errors.New("unknown key")}}
 		}, "status", exitOK, "Next: skerry release log --verify, then skerry release vouch"},
 		"refresh of a log that has parted": {func(d *drill) {
-			d.Frozen, d.Restored, d.Lines = "the rule log has parted", true, []release.Line{{Tip: rollout.Position{Hash: "aaaa"}}, {Tip: rollout.Position{Hash: "bbbb"}}}
+			d.Frozen, d.Restored, d.Lines = "the rule log has parted", true, []operator.Line{{Tip: rollout.Position{Hash: "aaaa"}}, {Tip: rollout.Position{Hash: "bbbb"}}}
 		}, "refresh", exitProblem, "Next: skerry release adopt --keep HASH"},
 	} {
 		d := newDrill()

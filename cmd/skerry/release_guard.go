@@ -6,15 +6,15 @@ import (
 	"strings"
 	"time"
 
-	"github.com/skerry/skerry/release"
 	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rollout/operator"
 )
 
 // Keys of settings by which a module declares its own bounds.
 var guardKeys = []string{"max_failures", "max_p99", "min_calls", "guard"}
 
 // boundsOf reads the bounds that a module declares.
-func boundsOf(values map[string]string) (b release.Bounds, err error) {
+func boundsOf(values map[string]string) (b operator.Bounds, err error) {
 	if b.Failures, err = parsePercent(values["max_failures"]); err != nil {
 		return b, fmt.Errorf("max_failures: %w", err)
 	}
@@ -40,14 +40,14 @@ func boundsOf(values map[string]string) (b release.Bounds, err error) {
 
 // guardOf is the guard of a release: bounds for all, and those that its
 // modules declare.
-func guardOf(all release.Bounds, r rollout.Release) (release.Guard, error) {
-	g := release.Guard{Bounds: all, Services: map[string]release.Bounds{}}
+func guardOf(all operator.Bounds, r rollout.Release) (operator.Guard, error) {
+	g := operator.Guard{Bounds: all, Services: map[string]operator.Bounds{}}
 	for _, m := range r.Modules {
 		own, err := boundsOf(r.Settings[m.Service])
 		if err != nil {
 			return g, fmt.Errorf("settings of %s: %w", m.Service, err)
 		}
-		if own != (release.Bounds{}) {
+		if own != (operator.Bounds{}) {
 			g.Services[m.Service] = own
 		}
 	}
@@ -55,7 +55,7 @@ func guardOf(all release.Bounds, r rollout.Release) (release.Guard, error) {
 }
 
 // guardPlan says what is watched, and what is not.
-func guardPlan(g release.Guard, r rollout.Release) (plan []string) {
+func guardPlan(g operator.Guard, r rollout.Release) (plan []string) {
 	var unwatched []string
 	for _, m := range r.Modules {
 		b, name := g.Of(m.Service), m.Service+"/"+m.New
@@ -65,7 +65,7 @@ func guardPlan(g release.Guard, r rollout.Release) (plan []string) {
 		}
 		var when []string
 		if b.Failures > 0 {
-			when = append(when, fmt.Sprintf("more than %s of the calls of %s fail", release.Percent(b.Failures), name))
+			when = append(when, fmt.Sprintf("more than %s of the calls of %s fail", operator.Percent(b.Failures), name))
 		}
 		if b.P99 > 0 {
 			when = append(when, fmt.Sprintf("more than 1 %% of those of %s take longer than %v", name, b.P99))
@@ -83,7 +83,7 @@ func guardPlan(g release.Guard, r rollout.Release) (plan []string) {
 
 // showRamp shows how a ramp goes: a line that changes, and one that stays when
 // a share has had its time.
-func (a *app) showRamp(p release.Progress) {
+func (a *app) showRamp(p operator.Progress) {
 	if p.Step != "ramp" {
 		return
 	}
@@ -111,7 +111,7 @@ func (a *app) showRamp(p release.Progress) {
 }
 
 // verdict is what is known of one new version, by the side that knows more.
-func verdict(w *release.Watched) string {
+func verdict(w *operator.Watched) string {
 	t := &w.Callers
 	if w.Callees.Calls > t.Calls {
 		t = &w.Callees

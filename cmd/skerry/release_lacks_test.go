@@ -4,8 +4,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/skerry/skerry/release"
 	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rollout/operator"
 )
 
 // TestTooOld: who can't obey the next entry is named with what it lacks, by
@@ -26,7 +26,7 @@ func TestTooOld(t *testing.T) {
 		}
 	}
 	f := &findings{area: "Rules"}
-	f.rules([]release.MemberStatus{{Process: "h/1/a"}, {Process: "h/2/b", Lacks: []string{"future-1"}}})
+	f.rules([]operator.MemberStatus{{Process: "h/1/a"}, {Process: "h/2/b", Lacks: []string{"future-1"}}})
 	if len(f.list) != 1 || !strings.Contains(string(f.list[0].Text), "h/2/b") || !strings.Contains(string(f.list[0].Text), "future-1") {
 		t.Errorf("doctor says %+v", f.list)
 	}

@@ -14,8 +14,8 @@ import (
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/registry"
-	"github.com/skerry/skerry/release"
 	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rollout/operator"
 )
 
 // openSite is the site of the configuration, as a guest.
@@ -47,10 +47,10 @@ type liveSite struct {
 
 	patience time.Duration // that a list may take to come, when the database answers otherwise
 
-	changes func(release.Progress) // hears what commit and rollback wait for
+	changes func(operator.Progress) // hears what commit and rollback wait for
 }
 
-func (s *liveSite) controller(tell func(release.Progress)) *release.Controller {
+func (s *liveSite) controller(tell func(operator.Progress)) *operator.Controller {
 	return s.node.Releases(skerry.Operator{Name: s.by, Signer: s.signer, Without: s.dead, Progress: tell})
 }
 
@@ -63,7 +63,7 @@ func (s *liveSite) State(ctx context.Context) (siteState, error) {
 		return siteState{}, unreachablef("no process of the site answers; see skerry ls and skerry doctor")
 	}
 	st := siteState{Entries: status.Trail, Instances: s.node.Explain(""), Frozen: status.Frozen, Pending: status.Pending, Spread: status.Spread, Lines: status.Lines,
-		Restored: errors.Is(status.Err, release.ErrRestored) || errors.Is(status.Err, release.ErrParted),
+		Restored: errors.Is(status.Err, operator.ErrRestored) || errors.Is(status.Err, operator.ErrParted),
 		TooOld:   errors.Is(status.Err, rollout.ErrNeeds)}
 	st.Nobody = len(status.Members) == 0
 	for _, e := range st.Entries {
@@ -91,7 +91,7 @@ func (s *liveSite) State(ctx context.Context) (siteState, error) {
 
 // status waits for the list of the processes when a slow database has given
 // the rules already, or instances, and not that.
-func (s *liveSite) status(ctx context.Context) release.Status {
+func (s *liveSite) status(ctx context.Context) operator.Status {
 	lost := func(src discovery.SourceStatus) bool { return src.Lost != "" }
 	wait, cancel := context.WithTimeout(ctx, s.patience)
 	defer cancel()
@@ -166,8 +166,8 @@ func (s *liveSite) Ship(ctx context.Context, m rollout.Module) (rollout.Release,
 	return s.stepped(ctx, s.controller(nil).Ship(ctx, m))
 }
 
-func (s *liveSite) Commit(ctx context.Context, shares []int, every time.Duration, g release.Guard, tell func(release.Progress)) (rollout.Release, error) {
-	err := s.controller(func(p release.Progress) {
+func (s *liveSite) Commit(ctx context.Context, shares []int, every time.Duration, g operator.Guard, tell func(operator.Progress)) (rollout.Release, error) {
+	err := s.controller(func(p operator.Progress) {
 		if p.Step == "ramp" {
 			tell(p)
 		} else {
@@ -183,7 +183,7 @@ func (s *liveSite) Rollback(ctx context.Context) (rollout.Release, error) {
 
 func (s *liveSite) Clean(ctx context.Context, tell func([]holder, string)) (rollout.Release, error) {
 	byService := map[string][]rollout.Holder{}
-	err := s.controller(func(p release.Progress) {
+	err := s.controller(func(p operator.Progress) {
 		if p.Step == "drain" {
 			byService[p.Service] = p.Holders
 			tell(holdersOf(byService, nil), "")
@@ -207,7 +207,7 @@ func (s *liveSite) Holders(ctx context.Context) ([]holder, error) {
 // heldSince is since when a process holds a version back: since it was last
 // heard, where this command has missed it for a while, or at least since the
 // step that the drain waits for.
-func heldSince(s release.Status, h rollout.Holder) time.Time {
+func heldSince(s operator.Status, h rollout.Holder) time.Time {
 	for _, m := range s.Members {
 		if m.Process == h.Process && h.Why == rollout.Silent && time.Since(m.Heard) > time.Second {
 			return m.Heard

@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/discovery"
-	"github.com/skerry/skerry/release"
 	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rollout/operator"
 )
 
 // releases is the site that a release is about, in the hands of one operator.
@@ -23,8 +23,8 @@ type releases interface {
 	Start(ctx context.Context, reason string) (rollout.Release, error)
 	Put(ctx context.Context, module string, values map[string]string) (rollout.Release, error)
 	Ship(ctx context.Context, m rollout.Module) (rollout.Release, error)
-	// Commit sends growing shares to the new versions: see release.Controller.Ramp.
-	Commit(ctx context.Context, shares []int, every time.Duration, g release.Guard, tell func(release.Progress)) (rollout.Release, error)
+	// Commit sends growing shares to the new versions: see operator.Controller.Ramp.
+	Commit(ctx context.Context, shares []int, every time.Duration, g operator.Guard, tell func(operator.Progress)) (rollout.Release, error)
 	Rollback(ctx context.Context) (rollout.Release, error)
 
 	// Clean waits until nobody can need the versions that go, retires them and
@@ -36,7 +36,7 @@ type releases interface {
 	// Refresh completes what was left half-way, or gives it up, and brings
 	// every process that can be reached up to date.
 	Refresh(ctx context.Context, discard bool) error
-	// Adopt makes the log whole again: see release.Controller.Adopt.
+	// Adopt makes the log whole again: see operator.Controller.Adopt.
 	Adopt(ctx context.Context, keep string) error
 	// Vouch takes over entries that no trusted key has signed.
 	Vouch(ctx context.Context) error
@@ -53,7 +53,7 @@ type siteState struct {
 	Pending   []rollout.Entry // promised by some, and not committed
 	Frozen    string          // why nothing can be committed now; "" when it can
 	Signers   []signer        // of the entries
-	Lines     []release.Line  // the logs, when the log has parted
+	Lines     []operator.Line // the logs, when the log has parted
 	Restored  bool            // because the log lacks what processes have applied
 	TooOld    bool            // because this command can't read the log to its end
 	Nobody    bool            // no process is there: what is known is what the database holds
@@ -126,7 +126,7 @@ func (s siteState) adopting() string {
 // strays reports whether a process goes by a log that has parted from the one
 // with the given end.
 func (s siteState) strays(process, tip string) bool {
-	return slices.ContainsFunc(s.Lines, func(l release.Line) bool { return l.Tip.Hash != tip && slices.Contains(l.Members, process) })
+	return slices.ContainsFunc(s.Lines, func(l operator.Line) bool { return l.Tip.Hash != tip && slices.Contains(l.Members, process) })
 }
 
 // session is the newest release; open tells whether it goes on.

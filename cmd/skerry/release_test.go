@@ -16,8 +16,8 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/discovery"
-	"github.com/skerry/skerry/release"
 	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rollout/operator"
 )
 
 // drill is a site without processes: the rules of package rollout over a log
@@ -28,7 +28,7 @@ type drill struct {
 	holders [][]holder       // of the rounds to come
 	refused map[string]error // connections, by address
 	fails   int              // share at which the guard turns back
-	says    func(release.Progress)
+	says    func(operator.Progress)
 	stuck   bool // what has yielded its turn does not stop
 	retire  []rollout.Retirement
 }
@@ -75,7 +75,7 @@ func (d *drill) Ship(_ context.Context, m rollout.Module) (rollout.Release, erro
 	})
 }
 
-func (d *drill) Commit(ctx context.Context, shares []int, every time.Duration, g release.Guard, tell func(release.Progress)) (r rollout.Release, err error) {
+func (d *drill) Commit(ctx context.Context, shares []int, every time.Duration, g operator.Guard, tell func(operator.Progress)) (r rollout.Release, err error) {
 	for i, share := range shares {
 		if now, _ := d.session(); share > now.Share {
 			r, err = d.step("commit "+percent(share), func(r rollout.Release, log *rollout.Log, at rollout.Generation) (rollout.Release, map[string]rollout.Rule, error) {
@@ -88,14 +88,14 @@ func (d *drill) Commit(ctx context.Context, shares []int, every time.Duration, g
 		if err != nil || i == len(shares)-1 && !g.Of("auth").Watches() {
 			return r, err
 		}
-		watched := release.Watched{Service: "auth", Version: "v2", Bounds: g.Of("auth"), Callers: release.Tally{Count: release.Count{Calls: int64(share) / 10, Failures: 1}}}
-		tell(release.Progress{Step: "ramp", Share: share, Left: every, Watched: []release.Watched{watched}})
+		watched := operator.Watched{Service: "auth", Version: "v2", Bounds: g.Of("auth"), Callers: operator.Tally{Count: operator.Count{Calls: int64(share) / 10, Failures: 1}}}
+		tell(operator.Progress{Step: "ramp", Share: share, Left: every, Watched: []operator.Watched{watched}})
 		time.Sleep(every)
 		if share == d.fails {
 			r, err = d.Rollback(ctx)
-			return r, errors.Join(err, fmt.Errorf("%w: auth v2: 5 of 100 calls failed", release.ErrGuard))
+			return r, errors.Join(err, fmt.Errorf("%w: auth v2: 5 of 100 calls failed", operator.ErrGuard))
 		}
-		tell(release.Progress{Step: "ramp", Share: share, Waiting: every, Watched: []release.Watched{watched}, Over: true})
+		tell(operator.Progress{Step: "ramp", Share: share, Waiting: every, Watched: []operator.Watched{watched}, Over: true})
 	}
 	return r, err
 }
@@ -122,7 +122,7 @@ func (d *drill) change() (rollout.Release, error) {
 	r, _ := d.session()
 	for _, m := range r.ChangingOver(log) {
 		rule, _ := log.Rule(m.Service)
-		d.says(release.Progress{Step: "drain", Service: m.Service})
+		d.says(operator.Progress{Step: "drain", Service: m.Service})
 		if rule.Turn == "" {
 			err = nil // it has yielded before
 		} else if r, err = d.step("take the turn back from "+m.Service+" "+rule.Turn, func(r rollout.Release, log *rollout.Log, _ rollout.Generation) (rollout.Release, map[string]rollout.Rule, error) {
@@ -133,7 +133,7 @@ func (d *drill) change() (rollout.Release, error) {
 			return r, err
 		}
 		if d.stuck {
-			d.says(release.Progress{Step: "leave", Service: m.Service, Version: rule.Turn, Runs: []string{"alpha/11/a"}})
+			d.says(operator.Progress{Step: "leave", Service: m.Service, Version: rule.Turn, Runs: []string{"alpha/11/a"}})
 			return r, context.Canceled
 		}
 		if r, err = d.step("pass the turn to "+m.Service+" "+rule.Version, func(r rollout.Release, log *rollout.Log, _ rollout.Generation) (rollout.Release, map[string]rollout.Rule, error) {
@@ -141,7 +141,7 @@ func (d *drill) change() (rollout.Release, error) {
 		}); err != nil {
 			return r, err
 		}
-		d.says(release.Progress{Step: "begin", Service: m.Service, Version: rule.Version})
+		d.says(operator.Progress{Step: "begin", Service: m.Service, Version: rule.Version})
 	}
 	return r, nil
 }
@@ -442,11 +442,11 @@ func TestExitCodes(t *testing.T) {
 		want int
 	}{
 		{nil, exitOK},
-		{fmt.Errorf("commit: %w", release.ErrBusy), exitProblem},
+		{fmt.Errorf("commit: %w", operator.ErrBusy), exitProblem},
 		{fmt.Errorf("commit: %w", rollout.ErrStep), exitProblem},
-		{fmt.Errorf("commit: %w", release.ErrParted), exitProblem},
+		{fmt.Errorf("commit: %w", operator.ErrParted), exitProblem},
 		{usagef("--ramp: want growing shares"), exitUsage},
-		{fmt.Errorf("commit: %w", release.ErrSilent), exitUnreachable},
+		{fmt.Errorf("commit: %w", operator.ErrSilent), exitUnreachable},
 		{fmt.Errorf("read the rule log: %w", registry.ErrUnavailable), exitUnreachable},
 	} {
 		var out bytes.Buffer

@@ -6,8 +6,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/skerry/skerry/release"
 	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rollout/operator"
 	"github.com/spf13/cobra"
 )
 
@@ -149,7 +149,7 @@ func adoptPlan(s siteState, keep string) []string {
 }
 
 // lineText is a log of the site in a few words.
-func lineText(l release.Line) string {
+func lineText(l operator.Line) string {
 	text := l.Tip.String()
 	if n := len(l.Entries); n > 0 {
 		text += fmt.Sprintf(", last step %q by %s", l.Entries[n-1].Step, l.Entries[n-1].By)

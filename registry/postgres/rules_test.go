@@ -8,14 +8,14 @@ import (
 
 	"github.com/skerry/skerry/internal/pgtest"
 	"github.com/skerry/skerry/registry"
-	"github.com/skerry/skerry/release/releasetest"
 	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rollout/operator/operatortest"
 )
 
 func TestRulesConformance(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Shared(t)
-	releasetest.Store(t, func(t *testing.T) releasetest.Log {
+	operatortest.Store(t, func(t *testing.T) operatortest.Log {
 		return start(t, quick(t, server.URL(server.CreateDB(t)), newOwner())).Rules()
 	})
 }

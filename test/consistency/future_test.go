@@ -63,14 +63,14 @@ func envFuture() string { return os.Getenv("SKERRY_FUTURE") }`},
 	{file: "member.go", old: `tags := map[string]string{`, new: `tags := map[string]string{"weather": "fine", `},
 
 	// An operator can be made to break the rule that all are asked first.
-	{file: "release/controller.go", old: `	if len(e.Needs) == 0 {`, new: `	if len(e.Needs) == 0 || os.Getenv("SKERRY_FUTURE") == "forced" {`},
-	{file: "release/controller.go", old: `	"fmt"`, new: `	"fmt"
+	{file: "rollout/operator/controller.go", old: `	if len(e.Needs) == 0 {`, new: `	if len(e.Needs) == 0 || os.Getenv("SKERRY_FUTURE") == "forced" {`},
+	{file: "rollout/operator/controller.go", old: `	"fmt"`, new: `	"fmt"
 	"os"`},
-	{file: "release/ballot.go", old: `		if by, err = b.undertaking(rollout.VerbPromise, e, rand.Text()); err != nil {`, new: `		if os.Getenv("SKERRY_FUTURE") == "forced" {
+	{file: "rollout/operator/ballot.go", old: `		if by, err = b.undertaking(rollout.VerbPromise, e, rand.Text()); err != nil {`, new: `		if os.Getenv("SKERRY_FUTURE") == "forced" {
 			return b.commit(ctx, members, known, e)
 		}
 		if by, err = b.undertaking(rollout.VerbPromise, e, rand.Text()); err != nil {`},
-	{file: "release/ballot.go", old: `	"fmt"`, new: `	"fmt"
+	{file: "rollout/operator/ballot.go", old: `	"fmt"`, new: `	"fmt"
 	"os"`},
 
 	// Every struct of packets and internal calls has a field more.

@@ -1,20 +1,20 @@
-package release
+package operator
 
 import (
 	"context"
 	"sync"
 	"testing"
 
-	"github.com/skerry/skerry/release/releasetest"
 	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rollout/operator/operatortest"
 )
 
 func TestMemory(t *testing.T) {
-	releasetest.Store(t, func(*testing.T) releasetest.Log { return &Memory{} })
+	operatortest.Store(t, func(*testing.T) operatortest.Log { return &Memory{} })
 }
 
 func TestBallot(t *testing.T) {
-	releasetest.Store(t, func(*testing.T) releasetest.Log { return &Ballot{Site: newWorld(3)} })
+	operatortest.Store(t, func(*testing.T) operatortest.Log { return &Ballot{Site: newWorld(3)} })
 }
 
 // world is a site of processes in memory.

@@ -1,4 +1,4 @@
-package releasetest
+package operatortest
 
 import (
 	"context"

@@ -1,4 +1,4 @@
-// Package release carries a release out: it is the operator's side of package
+// Package operator carries a release out: it is the operator's side of package
 // rollout.
 //
 // # Model
@@ -37,4 +37,4 @@
 // # Tests
 //
 // One conformance suite for all stores; sites in memory for every failure above.
-package release
+package operator
