@@ -113,7 +113,7 @@ INSERT INTO skerry_schema (version, needs) VALUES (6, 4) ON CONFLICT DO NOTHING;
 func overlay(dir string) (path string, err error) {
 	text, places := map[string]string{}, map[string]string{}
 	for _, change := range future {
-		from, err := filepath.Abs(filepath.Join("..", change.file))
+		from, err := filepath.Abs(filepath.Join("../..", change.file))
 		if err != nil {
 			return "", err
 		}
