@@ -6,20 +6,9 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/broadcast"
 )
-
-// listen is the address of the process's port: the one that a service names.
-func (c Config) listen() (host, port string) {
-	addr := ":0"
-	for _, s := range c.Services {
-		if s.Listen != ":0" && s.Listen != "" {
-			addr = s.Listen
-		}
-	}
-	host, port, _ = net.SplitHostPort(addr) // checked by Validate
-	return host, port
-}
 
 // advertise decides at which address others are told to connect to a service
 // that listens at l (demand D10), and why. given is Service.Advertise.
@@ -55,9 +44,9 @@ type Advertisement struct {
 
 // Advertised is what a process of this configuration would tell of a service,
 // decided as the process does it.
-func Advertised(c Config, s Service) (a Advertisement, err error) {
+func Advertised(c Config, s config.Service) (a Advertisement, err error) {
 	c = c.WithDefaults()
-	l, err := net.ResolveTCPAddr("tcp", net.JoinHostPort(c.listen()))
+	l, err := net.ResolveTCPAddr("tcp", net.JoinHostPort(c.ListenAddr()))
 	if err != nil {
 		return a, fmt.Errorf("listen: %w", err)
 	}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/apache/thrift/lib/go/thrift"
 
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rpc"
@@ -28,13 +29,13 @@ func (n *Node) Client(service string, edits ...func(*rpc.ServiceOptions)) thrift
 	if err := registry.CheckName("service", service); err != nil {
 		return broken{&rpc.Error{Code: rpc.NoInstance, Executed: rpc.NotExecuted, Service: service, Err: err}}
 	}
-	o := n.cfg.consumer(service).serviceOptions()
+	o := serviceOptions(n.cfg.ConsumerOf(service))
 	for _, edit := range edits {
 		edit(&o)
 	}
 	c, err := n.calls.Service(service, o)
 	if _, own := n.cfg.Consumers[service]; err == nil && !own {
-		err = n.lists.SetOptions(service, n.cfg.consumer(service).options()) // those of "*"
+		err = n.lists.SetOptions(service, listOptions(n.cfg.ConsumerOf(service))) // those of "*"
 	}
 	if err != nil {
 		return broken{err}
@@ -65,8 +66,8 @@ func (b broken) Call(context.Context, string, thrift.TStruct, thrift.TStruct) (t
 	return thrift.ResponseMeta{}, b.err
 }
 
-// options are the rules as discovery takes them.
-func (c Consumer) options() discovery.Options {
+// listOptions are the rules as discovery takes them.
+func listOptions(c config.Consumer) discovery.Options {
 	return discovery.Options{
 		Version: c.Version, Zone: c.Zone, Tags: c.Tags,
 		Balancer: discovery.Balancer(c.Balancer), ZoneFirst: c.ZoneFirst,
@@ -74,7 +75,7 @@ func (c Consumer) options() discovery.Options {
 }
 
 // serviceOptions are the rules as rpc takes them.
-func (c Consumer) serviceOptions() rpc.ServiceOptions {
+func serviceOptions(c config.Consumer) rpc.ServiceOptions {
 	return rpc.ServiceOptions{
 		Timeout:    c.Timeout,
 		Wait:       c.Wait,

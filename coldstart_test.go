@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/internal/pgtest"
 	"github.com/skerry/skerry/internal/run"
@@ -183,9 +184,9 @@ func TestFirstTraceMeetsTheNewestRules(t *testing.T) {
 	server := pgtest.Shared(t)
 	for name, site := range map[string]Config{
 		"broadcast":           lanSite(t),
-		"database":            withDatabase(lanSite(t), ModeDatabase, server.URL(server.CreateDB(t))),
-		"auto":                withDatabase(lanSite(t), ModeAuto, server.URL(server.CreateDB(t))),
-		"auto, database away": withDatabase(lanSite(t), ModeAuto, "postgres://nobody@127.0.0.1:1/none"),
+		"database":            withDatabase(lanSite(t), config.ModeDatabase, server.URL(server.CreateDB(t))),
+		"auto":                withDatabase(lanSite(t), config.ModeAuto, server.URL(server.CreateDB(t))),
+		"auto, database away": withDatabase(lanSite(t), config.ModeAuto, "postgres://nobody@127.0.0.1:1/none"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -240,7 +241,7 @@ func TestRulesFromTheDisk(t *testing.T) {
 	newer := proven(t, colleague, next.Next("r2", map[string]rollout.Rule{"greeter": {Version: "v2"}}))
 	must(t, "learn", colleague.Rollout().Learn(rules, newer))
 
-	away := withDatabase(kept, ModeDatabase, "postgres://nobody@127.0.0.1:1/none")
+	away := withDatabase(kept, config.ModeDatabase, "postgres://nobody@127.0.0.1:1/none")
 	n := open(t, away)
 	if n.Rollout().Log().Last().N == 0 {
 		t.Error("the rules on the disk were not found")
@@ -252,7 +253,7 @@ func TestRulesFromTheDisk(t *testing.T) {
 // Whoever meets a generation that is not known here has it fetched from those
 // who know it, also where nothing announces it.
 func TestNewerRulesAreFetched(t *testing.T) {
-	site, quick := memorySite(&registry.Hub{}), Config{StateDir: "none", Service: Service{Listen: "127.0.0.1:0", Advertise: "127.0.0.1"}}
+	site, quick := memorySite(&registry.Hub{}), Config{StateDir: "none", Service: config.Service{Listen: "127.0.0.1:0", Advertise: "127.0.0.1"}}
 	first, second := open(t, quick, site), open(t, quick, site)
 	eventually(t, "they know each other", func() bool { return len(first.members.list()) == 2 })
 	first.Rollout().Await(t.Context())

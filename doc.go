@@ -2,7 +2,7 @@
 // name, over Apache Thrift, with nothing to deploy beside them. The registry
 // is a few tables in a database that the site already runs, or the LAN itself.
 //
-//	node, err := skerry.Open(ctx, "skerry.yaml")
+//	node, err := skerry.OpenFile(ctx, "skerry.yaml")
 //	auth := skerry.Stub(node, "auth", authapi.NewAuthClient)         // consumer
 //	err = node.Serve(ctx, "auth", authapi.NewAuthProcessor(handler)) // provider
 //

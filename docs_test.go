@@ -18,7 +18,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/config"
 )
 
 // pages are all documents that a reader may come by.
@@ -155,7 +155,7 @@ func TestConfigurationsOnPages(t *testing.T) {
 			if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := skerry.ReadConfig(path); err != nil {
+			if _, err := config.Read(path); err != nil {
 				t.Errorf("%s: yaml block %d: %v", page, i+1, err)
 			}
 		}

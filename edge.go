@@ -14,7 +14,7 @@ import (
 func (n *Node) Picker(service string) rpc.Picker {
 	n.rules.MayCall(service)
 	if _, own := n.cfg.Consumers[service]; !own {
-		_ = n.lists.SetOptions(service, n.cfg.consumer(service).options()) // those of "*", which Open has checked
+		_ = n.lists.SetOptions(service, listOptions(n.cfg.ConsumerOf(service))) // those of "*", which Open has checked
 	}
 	return n.lists.Resolve(service)
 }

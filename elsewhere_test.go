@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rpc"
@@ -87,13 +88,13 @@ func TestLoopbackStaysOnItsHost(t *testing.T) {
 // to the database, and one whose operator has named the address is.
 func TestNoAddressIsNotWritten(t *testing.T) {
 	for _, c := range []struct {
-		mode   Mode
+		mode   config.Mode
 		named  bool
 		source string
 		want   int
-	}{{ModeAuto, false, sourceDatabase, 0}, {ModeAuto, false, sourceLAN, 1}, {ModeAuto, true, sourceDatabase, 1}, {ModeDatabase, false, sourceDatabase, 1}} {
-		n := &Node{cfg: Config{Mode: c.mode, Database: Database{URL: "postgres://"}}, here: "boot.1"}
-		o := &offer{p: &provider{n: n}, service: "kit", entries: []Service{{Name: "kit"}}}
+	}{{config.ModeAuto, false, sourceDatabase, 0}, {config.ModeAuto, false, sourceLAN, 1}, {config.ModeAuto, true, sourceDatabase, 1}, {config.ModeDatabase, false, sourceDatabase, 1}} {
+		n := &Node{cfg: Config{Mode: c.mode, Database: config.Database{URL: "postgres://"}}, here: "boot.1"}
+		o := &offer{p: &provider{n: n}, service: "kit", entries: []config.Service{{Name: "kit"}}}
 		if c.named {
 			o.entries[0].Advertise = "localhost"
 		}

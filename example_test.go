@@ -11,6 +11,7 @@ import (
 	"github.com/apache/thrift/lib/go/thrift"
 
 	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/examples/portal/gen/authapi"
 	"github.com/skerry/skerry/examples/portal/gen/portalapi"
 	"github.com/skerry/skerry/rpc"
@@ -18,7 +19,7 @@ import (
 
 // program is the README's; a test holds them equal.
 func program(ctx context.Context, impl portalapi.Portal) {
-	node, err := skerry.Open(ctx, "skerry.yaml")
+	node, err := skerry.OpenFile(ctx, "skerry.yaml")
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -52,12 +53,12 @@ func (guard) Verify(_ context.Context, token string) (string, error) {
 func bench(cluster string) skerry.Config {
 	return skerry.Config{
 		Cluster:  "example-" + cluster,
-		Mode:     skerry.ModeBroadcast,
-		LAN:      skerry.LAN{Interfaces: []string{"127.0.0.0/8"}, Key: "sk1-aaaqeayeaudaocajbifqydiob4ibceqtcqkrmfyydenbwha5dypxurjq"},
-		Service:  skerry.Service{Name: "auth", Version: "v1"},
+		Mode:     config.ModeBroadcast,
+		LAN:      config.LAN{Interfaces: []string{"127.0.0.0/8"}, Key: "sk1-aaaqeayeaudaocajbifqydiob4ibceqtcqkrmfyydenbwha5dypxurjq"},
+		Service:  config.Service{Name: "auth", Version: "v1"},
 		StateDir: "none",
-		Stop:     skerry.Stop{Grace: time.Millisecond},
-		Log:      skerry.Log{Level: "error"},
+		Stop:     config.Stop{Grace: time.Millisecond},
+		Log:      config.Log{Level: "error"},
 	}
 }
 
@@ -80,7 +81,7 @@ func Example() {
 	defer provider.Close()
 
 	c := bench("first")
-	c.Service = skerry.Service{}
+	c.Service = config.Service{}
 	consumer, err := skerry.Open(ctx, c)
 	if err != nil {
 		log.Fatal(err)
@@ -163,8 +164,8 @@ func ExampleStub() {
 func ExampleNode_Handle() {
 	ctx := context.Background()
 	c := bench("handle")
-	c.Service = skerry.Service{}
-	c.Services = []skerry.Service{{Name: "auth", Version: "v1"}, {Name: "auth-next", Version: "v2"}}
+	c.Service = config.Service{}
+	c.Services = []config.Service{{Name: "auth", Version: "v1"}, {Name: "auth-next", Version: "v2"}}
 	node := openAuth(ctx, c)
 	defer node.Close()
 	if err := node.Handle(ctx, "auth-next", authapi.NewAuthProcessor(guard{})); err != nil {
@@ -223,7 +224,7 @@ func ExampleNode_Explain() {
 
 // Everything that is wrong with a configuration is reported at once.
 func ExampleConfig_Validate() {
-	c := skerry.Config{Mode: "broadcats", LAN: skerry.LAN{Port: 70000}}
+	c := skerry.Config{Mode: "broadcats", LAN: config.LAN{Port: 70000}}
 	fmt.Println(c.Validate())
 	// Output:
 	// mode: "broadcats" is none of auto, database, broadcast; did you mean broadcast?

@@ -52,8 +52,9 @@ var floors = map[string]struct {
 	"broadcast":                     {2, []string{"registry", "internal/run", "internal/wire"}},
 	"health/prom":                   {2, []string{"health"}},
 	"discovery":                     {3, []string{"registry", "rpc", "health", "internal/run", "internal/statedir"}},
-	"":                              {4, []string{"internal/heap", "internal/keyfile", "internal/mask", "internal/quote", "internal/refusal", "internal/run", "internal/sitekey", "internal/sitetls", "internal/sshsig", "internal/statedir", "internal/suggest", "internal/tlsfile", "internal/wire", "internal/yamlfile", "health", "registry", "registry/postgres", "broadcast", "rpc", "discovery", "rollout", "rollout/operator"}},
-	"gateway":                       {5, []string{"", "internal/dynamic", "internal/run", "health", "registry", "rollout", "rpc"}},
+	"config":                        {3, []string{"internal/heap", "internal/mask", "internal/quote", "internal/sitekey", "internal/statedir", "internal/suggest", "internal/tlsfile", "internal/yamlfile", "registry", "registry/postgres"}},
+	"":                              {4, []string{"broadcast", "config", "discovery", "health", "internal/heap", "internal/keyfile", "internal/refusal", "internal/run", "internal/sitekey", "internal/sitetls", "internal/sshsig", "internal/statedir", "internal/suggest", "internal/wire", "registry", "registry/postgres", "rollout", "rollout/operator", "rpc"}},
+	"gateway":                       {5, []string{"", "config", "internal/dynamic", "internal/run", "health", "registry", "rollout", "rpc"}},
 
 	// Tests only, or used by tests and by the commands only.
 	"rpc/interop":     {3, []string{"rpc"}},
@@ -76,13 +77,13 @@ var testHelpers = []string{"internal/lab", "internal/pgtest", "registry/registry
 // top are the trees above the root package: they may import what they list,
 // and nothing imports them.
 var top = map[string][]string{
-	"cmd/":             {"", "health", "registry", "registry/postgres", "broadcast", "discovery", "rpc", "internal/wire", "internal/run", "internal/dynamic", "internal/mask", "internal/number", "internal/quote", "internal/refusal", "internal/statedir", "internal/suggest", "internal/textfile", "internal/tlsfile", "internal/yamlfile", "internal/sitekey", "internal/sitetls", "internal/sshsig", "internal/keyfile", "internal/operatorkey", "gateway", "rollout", "rollout/operator"},
-	"examples/":        {"", "rpc"},
-	"test/guarantees/": {"", "rpc"},
+	"cmd/":             {"", "config", "health", "registry", "registry/postgres", "broadcast", "discovery", "rpc", "internal/wire", "internal/run", "internal/dynamic", "internal/mask", "internal/number", "internal/quote", "internal/refusal", "internal/statedir", "internal/suggest", "internal/textfile", "internal/tlsfile", "internal/yamlfile", "internal/sitekey", "internal/sitetls", "internal/sshsig", "internal/keyfile", "internal/operatorkey", "gateway", "rollout", "rollout/operator"},
+	"examples/":        {"", "config", "rpc"},
+	"test/guarantees/": {"", "config", "rpc"},
 
-	"test/consistency/": {"", "rpc", "rollout", "internal/run"},
-	"test/attack/":      {"", "registry", "rpc", "rollout", "internal/wire", "internal/sitekey", "internal/sitetls", "internal/sshsig"},
-	"test/soak/":        {"", "test/consistency/hop", "internal/lab", "internal/pgtest"},
+	"test/consistency/": {"", "config", "rpc", "rollout", "internal/run"},
+	"test/attack/":      {"", "config", "registry", "rpc", "rollout", "internal/wire", "internal/sitekey", "internal/sitetls", "internal/sshsig"},
+	"test/soak/":        {"", "config", "test/consistency/hop", "internal/lab", "internal/pgtest"},
 }
 
 func TestFloors(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/internal/pgtest"
 	"github.com/skerry/skerry/internal/wire"
 	"github.com/skerry/skerry/registry"
@@ -20,7 +21,7 @@ import (
 func TestReadOnlyConsumer(t *testing.T) {
 	server := pgtest.Shared(t)
 	db := server.CreateDB(t)
-	site := withDatabase(lanSite(t), ModeDatabase, server.URL(db))
+	site := withDatabase(lanSite(t), config.ModeDatabase, server.URL(db))
 	provide(t, site, "auth", "v1")
 	operator := func() *operator.Controller {
 		c := site
@@ -31,7 +32,7 @@ func TestReadOnlyConsumer(t *testing.T) {
 	eventually(t, "auth is listed", func() bool { return ann.Start(t.Context(), "spring", "new tokens", "") == nil })
 
 	user := server.CreateUser(t, db, "GRANT SELECT ON ALL TABLES IN SCHEMA public TO %s")
-	reader := withDatabase(site, ModeDatabase, server.UserURL(db, user))
+	reader := withDatabase(site, config.ModeDatabase, server.UserURL(db, user))
 	reader.StateDir = t.TempDir()
 	root := open(t, reader)
 	call := func(ctx context.Context) (string, error) {

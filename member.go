@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rollout"
@@ -161,11 +162,11 @@ func (p *provider) join() {
 		p.n.log.Warn("this process is on no membership list: releases don't wait for it", "err", err)
 		return
 	}
-	s := Service{Name: nodeName, Weight: -1, Zone: p.n.cfg.Zone}
+	s := config.Service{Name: nodeName, Weight: -1, Zone: p.n.cfg.Zone}
 	if len(p.n.cfg.Services) > 0 {
 		s.Advertise = p.n.cfg.Services[0].Advertise
 	}
-	p.member = &offer{p: p, service: nodeName, entries: []Service{s}, started: time.Now(),
+	p.member = &offer{p: p, service: nodeName, entries: []config.Service{s}, started: time.Now(),
 		first: make(chan struct{}), asked: make(chan struct{}), group: run.NewGroup(context.Background())}
 	p.member.group.Go(p.member.keep)
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/internal/pgtest"
 	"github.com/skerry/skerry/internal/wire"
@@ -20,9 +21,9 @@ import (
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
 // withDatabase is the site with a database of its own.
-func withDatabase(site Config, mode Mode, url string) Config {
+func withDatabase(site Config, mode config.Mode, url string) Config {
 	site.Mode = mode
-	site.Database = Database{URL: url, Heartbeat: time.Second, Expiry: 3 * time.Second, Poll: time.Second}
+	site.Database = config.Database{URL: url, Heartbeat: time.Second, Expiry: 3 * time.Second, Poll: time.Second}
 	return site
 }
 
@@ -42,11 +43,11 @@ func listedBy(n *Node) string {
 func TestModesMeet(t *testing.T) {
 	server := pgtest.Shared(t)
 	site, url := lanSite(t), server.URL(server.CreateDB(t))
-	offering(t, withDatabase(site, ModeAuto, url), &greeter{name: "anna"})
+	offering(t, withDatabase(site, config.ModeAuto, url), &greeter{name: "anna"})
 	for _, c := range []struct {
-		mode    Mode
+		mode    config.Mode
 		sources string
-	}{{ModeAuto, "database lan"}, {ModeDatabase, "database"}, {ModeBroadcast, "lan"}} {
+	}{{config.ModeAuto, "database lan"}, {config.ModeDatabase, "database"}, {config.ModeBroadcast, "lan"}} {
 		consumer := open(t, withDatabase(site, c.mode, url))
 		if got, err := greet(t.Context(), consumer); got != "anna" || err != nil {
 			t.Errorf("%s: got %q, %v", c.mode, got, err)
@@ -67,9 +68,9 @@ func TestStartWithoutDatabase(t *testing.T) {
 	}
 	site, log := lanSite(t), &transcript{}
 	began := time.Now()
-	offering(t, withDatabase(site, ModeAuto, url), &greeter{name: "anna"}, WithLogger(slog.New(slog.NewTextHandler(log, nil))))
-	consumer := open(t, withDatabase(site, ModeAuto, url))
-	late := open(t, withDatabase(site, ModeDatabase, url))
+	offering(t, withDatabase(site, config.ModeAuto, url), &greeter{name: "anna"}, WithLogger(slog.New(slog.NewTextHandler(log, nil))))
+	consumer := open(t, withDatabase(site, config.ModeAuto, url))
+	late := open(t, withDatabase(site, config.ModeDatabase, url))
 	if got, err := greet(t.Context(), consumer); got != "anna" || err != nil {
 		t.Errorf("through the LAN: %q, %v", got, err)
 	}
@@ -118,7 +119,7 @@ func (l *transcript) count(s string) int {
 func TestStatistics(t *testing.T) {
 	server := pgtest.Shared(t)
 	db := server.CreateDB(t)
-	for _, c := range []struct{ mode, other Mode }{{ModeDatabase, ""}, {ModeBroadcast, ""}} {
+	for _, c := range []struct{ mode, other config.Mode }{{config.ModeDatabase, ""}, {config.ModeBroadcast, ""}} {
 		t.Run(string(c.mode), func(t *testing.T) {
 			site := withDatabase(lanSite(t), c.mode, server.URL(db))
 			site.Stats.File = filepath.Join(t.TempDir(), "stats.log")
@@ -131,7 +132,7 @@ func TestStatistics(t *testing.T) {
 				}
 			}
 			text, err := os.ReadFile(site.Stats.File)
-			if (err == nil) != (c.mode == ModeBroadcast) {
+			if (err == nil) != (c.mode == config.ModeBroadcast) {
 				t.Fatalf("the file: %v", err)
 			}
 			if err == nil {
@@ -202,7 +203,7 @@ func TestInternalService(t *testing.T) {
 // last known list on disk (demand D7).
 func TestColdStart(t *testing.T) {
 	hub := &registry.Hub{}
-	config := Config{StateDir: t.TempDir(), Stop: Stop{Grace: -1}, Service: Service{Name: "greeter", Advertise: "127.0.0.1"}}
+	config := Config{StateDir: t.TempDir(), Stop: config.Stop{Grace: -1}, Service: config.Service{Name: "greeter", Advertise: "127.0.0.1"}}
 	offering(t, config, &greeter{name: "anna"}, memorySite(hub))
 	config = lanOf(config)
 	before := open(t, config, memorySite(hub))

@@ -12,6 +12,7 @@ import (
 
 	"github.com/apache/thrift/lib/go/thrift"
 
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/internal/heap"
@@ -21,6 +22,10 @@ import (
 	"github.com/skerry/skerry/rollout"
 	"github.com/skerry/skerry/rpc"
 )
+
+// Config is what a node is told. Package config reads it from a file, fills
+// its defaults in and checks it.
+type Config = config.Config
 
 // Node is one process's part in a cluster: a consumer of services, and a
 // provider once [Node.Handle] or [Node.Serve] was called. Its methods may be
@@ -35,7 +40,7 @@ type Node struct {
 	keeping      run.Disk // one Keep of the rules at a time
 	unkept       bool     // the log knows that rules are not kept; for jobs of keeping
 	taken        bool     // the log knows that the files are another's; for jobs of disk
-	tls          security
+	tls          config.Credentials
 	sources      []discovery.Source
 	stats        *health.Recorder
 	trust        *trust
@@ -69,22 +74,25 @@ type Node struct {
 	foreign map[registry.ID]registry.Instance // listed by Register
 }
 
-// Open starts a node by a configuration file or a Config value; the empty
-// path and Config{} mean the defaults. It returns as soon as the node runs: it
-// waits for no database and no network, and what is away is tried for ever.
-// The node lives until Close, however short ctx lives.
-func Open[C string | Config](ctx context.Context, config C, opts ...Option) (*Node, error) {
+// OpenFile starts a node by a configuration file; the empty path means the
+// defaults. See [Open].
+func OpenFile(ctx context.Context, path string, opts ...Option) (*Node, error) {
 	var cfg Config
-	var err error
-	switch c := any(config).(type) {
-	case Config:
-		cfg, err = c, c.Validate()
-	case string:
-		if c != "" {
-			cfg, err = ReadConfig(c)
+	if path != "" {
+		var err error
+		if cfg, err = config.Read(path); err != nil {
+			return nil, err
 		}
 	}
-	if err != nil {
+	return Open(ctx, cfg, opts...)
+}
+
+// Open starts a node; Config{} means the defaults. It returns as soon as the
+// node runs: it waits for no database and no network, and tries for ever to
+// reach what is away. The values of ctx hold for the node, its end does not:
+// the node lives until Close.
+func Open(ctx context.Context, cfg Config, opts ...Option) (*Node, error) {
+	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
 	n, err := newNode(cfg.WithDefaults(), opts)
@@ -110,7 +118,7 @@ func newNode(cfg Config, opts []Option) (n *Node, err error) {
 			n.freeState()
 		}
 	}()
-	if n.tls, err = loadTLS(cfg.TLS); err != nil {
+	if n.tls, err = cfg.TLS.Load(); err != nil {
 		return nil, err
 	}
 	if n.trust, err = newTrust(cfg); err != nil {
@@ -141,7 +149,7 @@ func newNode(cfg Config, opts []Option) (n *Node, err error) {
 		Resolver:       n.lists,
 		Watcher:        n.lists,
 		Caller:         n.name(),
-		TLSNow:         n.tls.client,
+		TLSNow:         n.tls.Client,
 		RequireTLS:     cfg.TLS.Providers != "any",
 		ConnectTimeout: cfg.Calls.ConnectTimeout,
 		Connections:    cfg.Calls.Connections,
@@ -154,7 +162,7 @@ func newNode(cfg Config, opts []Option) (n *Node, err error) {
 		Site:           n.siteTLS,
 		Identity:       n.identity(),
 		Vouch:          n.vouch,
-		RefuseOrphans:  n.cfg.Rollout.Orphans == OrphansStrict,
+		RefuseOrphans:  n.cfg.Rollout.Orphans == config.OrphansStrict,
 	})
 	if err != nil {
 		return nil, err
@@ -171,7 +179,7 @@ func (n *Node) identity() rpc.Identity {
 func (n *Node) newLists() (*discovery.Discovery, error) {
 	rules := map[string]discovery.Options{}
 	for name := range n.cfg.Consumers {
-		rules[name] = n.cfg.consumer(name).options()
+		rules[name] = listOptions(n.cfg.ConsumerOf(name))
 	}
 	return discovery.New(discovery.Config{
 		Cluster:   n.cfg.Cluster,
@@ -212,8 +220,8 @@ func (n *Node) start(ctx context.Context) {
 	n.joinSite()
 	n.lookout.Go(n.watchAges)
 	n.lookout.Go(n.watchKeys)
-	if n.tls.files != nil {
-		n.lookout.Go(func(ctx context.Context) error { return n.tls.files.Run(ctx, n.log) })
+	if n.tls.Configured() {
+		n.lookout.Go(func(ctx context.Context) error { return n.tls.Run(ctx, n.log) })
 	}
 	n.counting = run.NewGroup(ctx)
 	if n.cfg.Stats.Interval > 0 {

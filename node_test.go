@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/internal/lab"
 	"github.com/skerry/skerry/internal/wire"
@@ -49,10 +50,10 @@ func lanSite(t *testing.T) Config {
 	t.Helper()
 	return Config{
 		Cluster:  "test",
-		Mode:     ModeBroadcast,
-		LAN:      LAN{Interfaces: []string{"127.0.0.0/8"}, Port: lab.Port(t), Key: lab.SiteKey},
+		Mode:     config.ModeBroadcast,
+		LAN:      config.LAN{Interfaces: []string{"127.0.0.0/8"}, Port: lab.Port(t), Key: lab.SiteKey},
 		StateDir: t.TempDir(),
-		Stop:     Stop{Grace: 300 * time.Millisecond, Drain: 5 * time.Second},
+		Stop:     config.Stop{Grace: 300 * time.Millisecond, Drain: 5 * time.Second},
 	}
 }
 
@@ -71,7 +72,7 @@ func open(t *testing.T, c Config, opts ...Option) *Node {
 // offering opens a node that offers a greeter.
 func offering(t *testing.T, c Config, g *greeter, opts ...Option) *Node {
 	t.Helper()
-	c.Service = Service{Name: "greeter", Version: "v1"}
+	c.Service = config.Service{Name: "greeter", Version: "v1"}
 	n := open(t, c, opts...)
 	if err := n.Handle(t.Context(), "greeter", wire.NewInternalProcessor(g)); err != nil {
 		t.Fatal(err)
@@ -122,7 +123,7 @@ func memorySite(hub *registry.Hub) Option {
 func TestNothingOutlivesClose(t *testing.T) {
 	before := runtime.NumGoroutine()
 	site := lanSite(t)
-	site.Mode, site.Database.URL = ModeAuto, "postgres://nobody@127.0.0.1:1/none"
+	site.Mode, site.Database.URL = config.ModeAuto, "postgres://nobody@127.0.0.1:1/none"
 	n := offering(t, site, &greeter{name: "anna"})
 	if _, err := greet(t.Context(), n); err != nil {
 		t.Error(err)

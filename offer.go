@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/internal/suggest"
@@ -27,7 +28,7 @@ const (
 type offer struct {
 	p        *provider
 	service  string
-	entries  []Service // of the configuration; one when it has none
+	entries  []config.Service // of the configuration; one when it has none
 	started  time.Time
 	remove   func()             // takes the service off the server
 	group    *run.Group         // what registers; ends before what withdraws
@@ -68,7 +69,7 @@ func newOffer(p *provider, service string) (*offer, error) {
 			p.n.log.Warn("the service is not in the configuration; it is offered without version and tags",
 				"service", service, "configured", strings.Join(names, ", "))
 		}
-		o.entries = []Service{{Name: service, Weight: registry.DefaultWeight, Zone: p.n.cfg.Zone}}
+		o.entries = []config.Service{{Name: service, Weight: registry.DefaultWeight, Zone: p.n.cfg.Zone}}
 	}
 	return o, nil
 }
@@ -134,7 +135,7 @@ func (o *offer) instances() ([]registry.Instance, error) {
 		}
 		in := registry.Instance{
 			Service: e.Name, Version: e.Version, Host: host, Port: port, Zone: e.Zone, Weight: e.Weight, Tags: e.Tags,
-			TLS: o.p.n.tls.server != nil, Owner: o.p.n.owner, Started: o.started,
+			TLS: o.p.n.tls.Server != nil, Owner: o.p.n.owner, Started: o.started,
 		}
 		if o.service == nodeName {
 			in.Tags = o.p.n.memberTags()
@@ -218,7 +219,7 @@ func (o *offer) shownTo(s discovery.Source, list []registry.Instance) []registry
 	var out []registry.Instance
 	for _, in := range list {
 		mark, only := in.Tags[registry.HostTag]
-		if only && o.p.n.mode() == ModeAuto && !o.p.named(o.entries[0]) {
+		if only && o.p.n.mode() == config.ModeAuto && !o.p.named(o.entries[0]) {
 			continue
 		}
 		if in.Service == nodeName {

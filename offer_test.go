@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/registry"
@@ -32,11 +33,11 @@ func TestAddressComesLateAndChanges(t *testing.T) {
 			t.Fatal(err)
 		}
 		n := &Node{rules: rules, log: slog.New(slog.NewTextHandler(log, nil)), sources: []discovery.Source{{Name: "memory", Registry: memory}}}
-		n.cfg = Config{Service: Service{Name: "auth"}}.WithDefaults()
+		n.cfg = Config{Service: config.Service{Name: "auth"}}.WithDefaults()
 		var host, listed atomic.Value
 		host.Store("")
 		listed.Store("")
-		p := &provider{n: n, place: func(Service) (string, int, string, error) {
+		p := &provider{n: n, place: func(config.Service) (string, int, string, error) {
 			if host.Load() == "" {
 				return "", 0, "", errors.New("no cable")
 			}
@@ -113,12 +114,12 @@ func TestTransitions(t *testing.T) {
 	lost := errors.New("connection refused")
 	now := time.Unix(1000, 0)
 	for _, c := range []struct {
-		mode  Mode
+		mode  config.Mode
 		heard []error
 		want  []string
 	}{
-		{ModeAuto, []error{nil, lost, lost, nil, nil}, []string{"", "database lost: calls go on from the known lists; the database is tried again until it is back; meanwhile the LAN says who comes and goes", "", "database is back: registrations and lists go through it again", ""}},
-		{ModeDatabase, []error{lost, lost, nil, lost}, []string{"database can't be used: it is tried again until it can, and everything is registered then", "", "database is back: registrations and lists go through it again", "database lost: calls go on from the known lists; the database is tried again until it is back"}},
+		{config.ModeAuto, []error{nil, lost, lost, nil, nil}, []string{"", "database lost: calls go on from the known lists; the database is tried again until it is back; meanwhile the LAN says who comes and goes", "", "database is back: registrations and lists go through it again", ""}},
+		{config.ModeDatabase, []error{lost, lost, nil, lost}, []string{"database can't be used: it is tried again until it can, and everything is registered then", "", "database is back: registrations and lists go through it again", "database lost: calls go on from the known lists; the database is tried again until it is back"}},
 	} {
 		tr := transitions{mode: c.mode}
 		for i, err := range c.heard {
@@ -133,7 +134,7 @@ func TestTransitions(t *testing.T) {
 // TestMisspeltServiceIsRefused: a service that differs by a slip from the
 // configured one would run without its version.
 func TestMisspeltServiceIsRefused(t *testing.T) {
-	n := &Node{cfg: Config{Services: []Service{{Name: "auth", Version: "v1"}, {Name: "mail"}}}, log: slog.New(slog.DiscardHandler)}
+	n := &Node{cfg: Config{Services: []config.Service{{Name: "auth", Version: "v1"}, {Name: "mail"}}}, log: slog.New(slog.DiscardHandler)}
 	p := &provider{n: n}
 	if _, err := newOffer(p, "atuh"); !errors.Is(err, registry.ErrInvalid) || !strings.Contains(err.Error(), `the configuration names "auth"`) {
 		t.Errorf("atuh: %v", err)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/apache/thrift/lib/go/thrift"
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/rollout"
 	"github.com/skerry/skerry/rollout/operator"
@@ -49,7 +50,7 @@ func TestGuardSeesOneWayFailures(t *testing.T) {
 	serve := func(version string, err error) {
 		c := site
 		c.StateDir = t.TempDir()
-		c.Service = Service{Name: "tick", Version: version}
+		c.Service = config.Service{Name: "tick", Version: version}
 		n := open(t, c)
 		run.NewGroup(t.Context()).Go(func(ctx context.Context) error { return n.Serve(ctx, "tick", tick{err}) })
 	}

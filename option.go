@@ -2,10 +2,8 @@ package skerry
 
 import (
 	"log/slog"
-	"os"
 
 	"github.com/skerry/skerry/discovery"
-	"github.com/skerry/skerry/internal/quote"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rpc"
 )
@@ -47,16 +45,3 @@ func WithAllServices() Option { return func(o *options) { o.watchAll = true } }
 // offers something, is on no membership list, and no release waits for it. For
 // tools that come and go.
 func AsGuest() Option { return func(o *options) { o.guest = true } }
-
-// Logger is the logger that the configuration describes, for programs that
-// log in the same way; it writes to stderr. No attribute can forge a line or a
-// control sequence, in either format.
-func (c Log) Logger() *slog.Logger {
-	var level slog.Level
-	_ = level.UnmarshalText([]byte(c.Level)) // checked by Validate
-	o := &slog.HandlerOptions{Level: level}
-	if c.Format == "json" {
-		return slog.New(slog.NewJSONHandler(quote.JSONWriter(os.Stderr), o))
-	}
-	return slog.New(slog.NewTextHandler(os.Stderr, o))
-}

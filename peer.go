@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/internal/wire"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rollout"
@@ -70,7 +71,7 @@ func (n *Node) peer(m member) (*peer, error) {
 func (n *Node) bySite() bool { return n.trust.mode == "" && !n.trust.keyless() }
 
 func (n *Node) newPeer(m member) (*peer, error) {
-	ep := &rpc.Endpoint{ID: m.Addr, Service: internalName, Addr: m.Addr, TLS: m.TLS || n.trust.mode == KeysCertificates, Site: n.bySite()}
+	ep := &rpc.Endpoint{ID: m.Addr, Service: internalName, Addr: m.Addr, TLS: m.TLS || n.trust.mode == config.KeysCertificates, Site: n.bySite()}
 	if m.Owner != (registry.Owner{}) {
 		ep.Owner = m.Owner.String()
 	}
@@ -81,7 +82,7 @@ func (n *Node) newPeer(m member) (*peer, error) {
 	c, err := rpc.NewClient(rpc.ClientConfig{
 		Resolver:       resolver,
 		ConnectTimeout: n.cfg.Calls.ConnectTimeout,
-		TLSNow:         n.tls.client,
+		TLSNow:         n.tls.Client,
 		RequireTLS:     n.cfg.TLS.Providers != "any",
 		Site:           n.siteTLS,
 		Identity:       n.identity(),

@@ -10,6 +10,7 @@ import (
 
 	"github.com/apache/thrift/lib/go/thrift"
 
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/internal/wire"
 	"github.com/skerry/skerry/rpc"
@@ -27,7 +28,7 @@ type provider struct {
 	group  *run.Group // the port; each offer has a group of its own
 
 	// place decides where a service is listed now.
-	place func(Service) (host string, port int, reason string, err error)
+	place func(config.Service) (host string, port int, reason string, err error)
 
 	mu       sync.Mutex
 	listener net.Listener // nil until something is offered
@@ -43,18 +44,18 @@ type provider struct {
 
 func newProvider(n *Node) (*provider, error) {
 	p := &provider{n: n, offers: map[string]*offer{}, left: make(chan struct{}), group: run.NewGroup(context.Background())}
-	p.place = func(s Service) (string, int, string, error) {
+	p.place = func(s config.Service) (string, int, string, error) {
 		return advertise(s.Advertise, p.addr(), n.cfg.LAN.Interfaces)
 	}
 	var err error
 	p.server, err = rpc.NewServer(rpc.ServerConfig{
 		Instance:     n.owner.String(),
-		TLS:          n.tls.server,
+		TLS:          n.tls.Server,
 		Site:         n.siteTLS,
 		Identity:     n.identity(),
 		Member:       n.trust.isMember,
-		Clear:        n.cfg.Site.clear(),
-		Also:         n.cfg.lists,
+		Clear:        clearCalls(n.cfg.Site),
+		Also:         n.cfg.Offers,
 		MaxConns:     n.cfg.Limits.Conns,
 		MaxCalls:     n.cfg.Limits.Calls,
 		MaxConnCalls: n.cfg.Limits.ConnCalls,
@@ -65,8 +66,8 @@ func newProvider(n *Node) (*provider, error) {
 		Listed:       n.lists.Offers,
 
 		Rollout:       n.rules,
-		Entry:         n.cfg.entry,
-		RefuseOrphans: n.cfg.Rollout.Orphans == OrphansStrict,
+		Entry:         n.cfg.IsEntry,
+		RefuseOrphans: n.cfg.Rollout.Orphans == config.OrphansStrict,
 	})
 	if err != nil {
 		return nil, err
@@ -92,7 +93,7 @@ func (n *Node) Handle(ctx context.Context, service string, p thrift.TProcessor) 
 
 // named reports whether the operator has chosen the address that a service is
 // listed at.
-func (p *provider) named(s Service) bool {
+func (p *provider) named(s config.Service) bool {
 	a := p.addr()
 	return s.Advertise != "" || len(p.n.cfg.LAN.Interfaces) > 0 || a != nil && !a.IP.IsUnspecified()
 }
@@ -145,7 +146,7 @@ func (p *provider) listen() error {
 	if p.listener != nil {
 		return nil
 	}
-	l, err := net.Listen("tcp", net.JoinHostPort(p.n.cfg.listen()))
+	l, err := net.Listen("tcp", net.JoinHostPort(p.n.cfg.ListenAddr()))
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
@@ -191,4 +192,15 @@ func (p *provider) each(f func(*offer)) {
 	for _, o := range p.offers {
 		f(o)
 	}
+}
+
+// clearCalls is what becomes of users' calls that are not encrypted.
+func clearCalls(s config.Site) rpc.Clear {
+	switch s.Calls {
+	case config.CallsSealed:
+		return rpc.ClearRefused
+	case config.CallsPrefer:
+		return rpc.ClearCounted
+	}
+	return rpc.ClearTaken
 }

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/examples/portal/gen/portalapi"
 )
 
@@ -34,7 +34,7 @@ func TestReadmeProgram(t *testing.T) {
 		if err := os.WriteFile(path, []byte(block(string(text), "yaml")), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := skerry.ReadConfig(path); err != nil {
+		if _, err := config.Read(path); err != nil {
 			t.Errorf("the configuration of %s: %v", readme, err)
 		}
 	}
@@ -45,9 +45,9 @@ func TestProgramRuns(t *testing.T) {
 	t.Chdir(t.TempDir())
 	log.SetOutput(t.Output())
 	defer log.SetOutput(os.Stderr)
-	config := "cluster: readme\nmode: broadcast\nlan: {interfaces: 127.0.0.0/8}\nservice: {name: portal, version: v1}\n" +
+	cfg := "cluster: readme\nmode: broadcast\nlan: {interfaces: 127.0.0.0/8}\nservice: {name: portal, version: v1}\n" +
 		"state_dir: none\nstop: {grace: 1ms}\nlog: {level: error}\n"
-	if err := os.WriteFile("skerry.yaml", []byte(config), 0o600); err != nil {
+	if err := os.WriteFile("skerry.yaml", []byte(cfg), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)

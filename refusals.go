@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/broadcast"
 	"github.com/skerry/skerry/internal/refusal"
 	"github.com/skerry/skerry/internal/run"
@@ -81,7 +82,7 @@ func (s *internalService) Refusals(context.Context) (*wire.Refusals, error) { re
 
 func (s *internalService) refusals() *wire.Refusals {
 	stats := s.node.offers.server.Stats()
-	if s.node.cfg.Site.Calls != CallsSealed {
+	if s.node.cfg.Site.Calls != config.CallsSealed {
 		stats.InClear = 0 // they were taken
 	}
 	w := &wire.Refusals{UptimeMs: time.Since(s.started).Milliseconds(), Kinds: refusedCalls(stats),

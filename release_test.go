@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/internal/pgtest"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/internal/wire"
@@ -23,7 +24,7 @@ func TestReleaseOfTwoServices(t *testing.T) {
 	t.Run("broadcast", func(t *testing.T) { releaseTwo(t, lanSite(t)) })
 	t.Run("database", func(t *testing.T) {
 		server := pgtest.Shared(t)
-		releaseTwo(t, withDatabase(lanSite(t), ModeDatabase, server.URL(server.CreateDB(t))))
+		releaseTwo(t, withDatabase(lanSite(t), config.ModeDatabase, server.URL(server.CreateDB(t))))
 	})
 }
 
@@ -32,7 +33,7 @@ func TestReleaseOfTwoServices(t *testing.T) {
 func provide(t *testing.T, c Config, service, version string) <-chan struct{} {
 	t.Helper()
 	c.StateDir = t.TempDir()
-	c.Service = Service{Name: service, Version: version}
+	c.Service = config.Service{Name: service, Version: version}
 	n, left := open(t, c), make(chan struct{})
 	g := run.NewGroup(t.Context())
 	g.Go(func(ctx context.Context) error {

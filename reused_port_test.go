@@ -13,6 +13,7 @@ import (
 
 	"github.com/apache/thrift/lib/go/thrift"
 
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/internal/lab"
 	"github.com/skerry/skerry/internal/pgtest"
 	"github.com/skerry/skerry/internal/wire"
@@ -37,7 +38,7 @@ func TestVictim(t *testing.T) {
 	}
 	var lan int
 	must(t, "read the port", func() error { _, err := fmt.Sscan(os.Getenv(victimLAN), &lan); return err }())
-	c := portSite(lan, Mode(os.Getenv(victimMode)), os.Getenv(victimURL))
+	c := portSite(lan, config.Mode(os.Getenv(victimMode)), os.Getenv(victimURL))
 	port := os.Getenv(victimPort)
 	if os.Getenv(victimPlain) != "" {
 		n := open(t, c)
@@ -59,11 +60,11 @@ func atoi(t *testing.T, s string) (n int) {
 }
 
 // portSite is a site whose dead processes stay in the database for 90 s.
-func portSite(lan int, mode Mode, url string) Config {
+func portSite(lan int, mode config.Mode, url string) Config {
 	return Config{
 		Cluster: "test", Mode: mode, StateDir: "none",
-		LAN:      LAN{Interfaces: []string{"127.0.0.0/8"}, Port: lan, Key: lab.SiteKey},
-		Database: Database{URL: url, Heartbeat: 5 * time.Second, Expiry: 90 * time.Second, Poll: time.Second},
+		LAN:      config.LAN{Interfaces: []string{"127.0.0.0/8"}, Port: lan, Key: lab.SiteKey},
+		Database: config.Database{URL: url, Heartbeat: 5 * time.Second, Expiry: 90 * time.Second, Poll: time.Second},
 	}
 }
 
@@ -98,7 +99,7 @@ func freePort(t *testing.T) string {
 // nothing there, and its list does not call the dead entry well.
 func TestReusedPort(t *testing.T) {
 	server := pgtest.Shared(t)
-	for _, mode := range []Mode{ModeDatabase, ModeAuto} {
+	for _, mode := range []config.Mode{config.ModeDatabase, config.ModeAuto} {
 		for _, heir := range []string{"version", "cluster", "plain server", "plain by skerry"} {
 			t.Run(string(mode)+"/"+heir, func(t *testing.T) {
 				url, port, lan := server.URL(server.CreateDB(t)), freePort(t), lanSite(t).LAN.Port
@@ -113,7 +114,7 @@ func TestReusedPort(t *testing.T) {
 				t.Cleanup(func() { _ = victim.Process.Kill() })
 
 				site := portSite(lan, mode, url)
-				site.Consumers = map[string]Consumer{"greeter": {Version: "v1"}}
+				site.Consumers = map[string]config.Consumer{"greeter": {Version: "v1"}}
 				consumer := open(t, site)
 				eventually(t, "v1 answers", func() bool { name, _ := greet(t.Context(), consumer); return name == "v1" })
 				eventually(t, "the process of v1 is known", func() bool {
@@ -137,7 +138,7 @@ func TestReusedPort(t *testing.T) {
 					if heir != "version" {
 						other.Cluster = "another"
 					}
-					other.Service = Service{Name: "greeter", Version: "v2", Listen: ":" + port}
+					other.Service = config.Service{Name: "greeter", Version: "v2", Listen: ":" + port}
 					n := open(t, other)
 					eventually(t, "v2 has the port", func() bool {
 						return n.Handle(t.Context(), "greeter", wire.NewInternalProcessor(wrong)) == nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/internal/wire"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rollout"
@@ -30,9 +31,9 @@ func (g *traced) WhoAmI(ctx context.Context) (*wire.Identity, error) {
 // strictPair is a provider with one entry method, and a consumer.
 func strictPair(t *testing.T, g *traced) (provider, consumer *Node) {
 	site := memorySite(&registry.Hub{})
-	strict := Config{StateDir: "none", Rollout: Rollout{Orphans: OrphansStrict}}
+	strict := Config{StateDir: "none", Rollout: config.Rollout{Orphans: config.OrphansStrict}}
 	consumer = open(t, strict, site)
-	strict.Service = Service{Name: "greeter", Version: "v1", Listen: "127.0.0.1:0", Advertise: "127.0.0.1", Entry: []string{"whoAmI"}}
+	strict.Service = config.Service{Name: "greeter", Version: "v1", Listen: "127.0.0.1:0", Advertise: "127.0.0.1", Entry: []string{"whoAmI"}}
 	provider = open(t, strict, site)
 	if err := provider.Handle(t.Context(), "greeter", wire.NewInternalProcessor(g)); err != nil {
 		t.Fatal(err)

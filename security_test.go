@@ -16,6 +16,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/skerry/skerry/config"
 )
 
 // authority signs certificates for tests.
@@ -67,7 +69,7 @@ func (a *authority) write(name, kind string, der []byte) string {
 }
 
 // three are the three configuration lines of a process of the site.
-func (a *authority) three(name string) TLS {
+func (a *authority) three(name string) config.TLS {
 	a.t.Helper()
 	cert, key := a.sign(&x509.Certificate{IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}}, a)
@@ -75,7 +77,7 @@ func (a *authority) three(name string) TLS {
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	return TLS{Cert: a.write(name+".pem", "CERTIFICATE", cert.Raw), Key: a.write(name+".key", "EC PRIVATE KEY", der), CA: filepath.Join(a.dir, "ca.pem")}
+	return config.TLS{Cert: a.write(name+".pem", "CERTIFICATE", cert.Raw), Key: a.write(name+".key", "EC PRIVATE KEY", der), CA: filepath.Join(a.dir, "ca.pem")}
 }
 
 // TestMutualTLS: three lines encrypt the calls and keep strangers out (D22).
@@ -85,16 +87,16 @@ func TestMutualTLS(t *testing.T) {
 	open1.Clients = "none"
 	for _, c := range []struct {
 		name               string
-		provider, consumer TLS
+		provider, consumer config.TLS
 		ok                 bool
 	}{
 		{"mutual", ours.three("provider"), ours.three("consumer"), true},
-		{"consumer without a certificate", ours.three("provider"), TLS{CA: ours.three("consumer").CA}, false},
+		{"consumer without a certificate", ours.three("provider"), config.TLS{CA: ours.three("consumer").CA}, false},
 		{"consumer of another authority", ours.three("provider"), theirs.three("consumer"), false},
-		{"consumer that trusts nobody of ours", ours.three("provider"), TLS{}, false},
-		{"any consumer may call", open1, TLS{CA: open1.CA}, true},
-		{"providers in the clear are not called", TLS{}, ours.three("consumer"), false},
-		{"unless that is allowed", TLS{}, TLS{CA: open1.CA, Providers: "any"}, true},
+		{"consumer that trusts nobody of ours", ours.three("provider"), config.TLS{}, false},
+		{"any consumer may call", open1, config.TLS{CA: open1.CA}, true},
+		{"providers in the clear are not called", config.TLS{}, ours.three("consumer"), false},
+		{"unless that is allowed", config.TLS{}, config.TLS{CA: open1.CA, Providers: "any"}, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			site := lanSite(t)
@@ -122,7 +124,7 @@ func TestRenewedCertificates(t *testing.T) {
 	a := newAuthority(t)
 	site := lanSite(t)
 	site.Calls.ConnectTimeout = 5 * time.Second // the machine may be busy
-	site.Consumers = map[string]Consumer{"greeter": {Timeout: 10 * time.Second}}
+	site.Consumers = map[string]config.Consumer{"greeter": {Timeout: 10 * time.Second}}
 	site.TLS = a.three("provider")
 	provider := offering(t, site, &greeter{name: "anna"})
 	site.TLS = a.three("consumer")
@@ -131,7 +133,7 @@ func TestRenewedCertificates(t *testing.T) {
 		t.Fatal(err)
 	}
 	shown := func() *x509.Certificate {
-		conn, err := tls.Dial("tcp", provider.offers.addr().String(), &tls.Config{InsecureSkipVerify: true, Certificates: consumer.tls.client().Certificates})
+		conn, err := tls.Dial("tcp", provider.offers.addr().String(), &tls.Config{InsecureSkipVerify: true, Certificates: consumer.tls.Client().Certificates})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/apache/thrift/lib/go/thrift"
 
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/rollout"
 )
@@ -133,7 +134,7 @@ func (p *provider) retire(service, version string) bool {
 
 // leave stops the provider in order, once; whoever calls it later waits for
 // the first.
-func (p *provider) leave(stop Stop) error {
+func (p *provider) leave(stop config.Stop) error {
 	p.once.Do(func() {
 		defer close(p.left)
 		p.mu.Lock()
@@ -151,7 +152,7 @@ func (p *provider) leave(stop Stop) error {
 	return p.leftErr
 }
 
-func (p *provider) goAway(stop Stop) error {
+func (p *provider) goAway(stop config.Stop) error {
 	begun := time.Now()
 	p.n.log.Info("leaving", "grace", max(stop.Grace, 0), "drain", max(stop.Drain, 0))
 	if stop.Grace > 0 { // the process stays a member meanwhile, as it executes calls

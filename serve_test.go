@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/internal/wire"
 	"github.com/skerry/skerry/registry"
@@ -20,7 +21,7 @@ func TestPoliteStop(t *testing.T) {
 	anna, bert := &greeter{name: "anna"}, &greeter{name: "bert"}
 	offering(t, site, anna)
 
-	site.Service = Service{Name: "greeter", Version: "v1"}
+	site.Service = config.Service{Name: "greeter", Version: "v1"}
 	leaver := open(t, site)
 	serving, stop := context.WithCancel(t.Context())
 	served := run.NewGroup(t.Context())
@@ -64,8 +65,8 @@ func TestDrain(t *testing.T) {
 	}{{"long", 5 * time.Second, ""}, {"short", 50 * time.Millisecond, "1 calls were cut off: they ran for longer than stop.drain (50ms)"}} {
 		t.Run(c.name, func(t *testing.T) {
 			hub := memorySite(&registry.Hub{})
-			config := Config{StateDir: "none", Stop: Stop{Grace: -1, Drain: c.drain}, Service: Service{Name: "greeter", Advertise: "127.0.0.1"},
-				Consumers: map[string]Consumer{"*": {Timeout: 5 * time.Second}}}
+			config := Config{StateDir: "none", Stop: config.Stop{Grace: -1, Drain: c.drain}, Service: config.Service{Name: "greeter", Advertise: "127.0.0.1"},
+				Consumers: map[string]config.Consumer{"*": {Timeout: 5 * time.Second}}}
 			provider, consumer := open(t, config, hub), open(t, config, hub)
 			entered := make(chan struct{})
 			g := &greeter{ping: func(ctx context.Context) error {
@@ -107,7 +108,7 @@ func TestDrain(t *testing.T) {
 // TestServicesShareAPort serves two services, one of which leaves alone.
 func TestServicesShareAPort(t *testing.T) {
 	hub := memorySite(&registry.Hub{})
-	config := Config{StateDir: "none", Stop: Stop{Grace: 50 * time.Millisecond}, Services: []Service{
+	config := Config{StateDir: "none", Stop: config.Stop{Grace: 50 * time.Millisecond}, Services: []config.Service{
 		{Name: "greeter", Version: "v1", Advertise: "127.0.0.1"}, {Name: "other", Version: "v7", Advertise: "127.0.0.1"}}}
 	provider, consumer := open(t, config, hub), open(t, config, hub)
 	first, stopFirst := context.WithCancel(t.Context())
@@ -146,7 +147,7 @@ func TestServicesShareAPort(t *testing.T) {
 // callers by the second find it.
 func TestNamesComeAndGo(t *testing.T) {
 	site := lanSite(t)
-	site.Services = []Service{{Name: "greeter", Version: "v2", Listen: "127.0.0.1:0"}, {Name: "greeter-legacy"}}
+	site.Services = []config.Service{{Name: "greeter", Version: "v2", Listen: "127.0.0.1:0"}, {Name: "greeter-legacy"}}
 	provider := open(t, site)
 	anna := wire.NewInternalProcessor(&greeter{name: "anna"})
 	main, stopMain := context.WithCancel(t.Context())
@@ -172,7 +173,7 @@ func TestNamesComeAndGo(t *testing.T) {
 
 func TestHandleMistakes(t *testing.T) {
 	hub := memorySite(&registry.Hub{})
-	config := Config{StateDir: "none", Stop: Stop{Grace: -1}, Service: Service{Name: "greeter", Advertise: "127.0.0.1"}}
+	config := Config{StateDir: "none", Stop: config.Stop{Grace: -1}, Service: config.Service{Name: "greeter", Advertise: "127.0.0.1"}}
 	n := offering(t, config, &greeter{}, hub)
 	p := wire.NewInternalProcessor(&greeter{})
 	taken := config
@@ -201,7 +202,7 @@ func TestHandleMistakes(t *testing.T) {
 
 // lanOf is the site without the services of its configuration.
 func lanOf(c Config) Config {
-	c.Service, c.Services = Service{}, nil
+	c.Service, c.Services = config.Service{}, nil
 	return c
 }
 

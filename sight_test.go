@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rollout"
 )
@@ -14,7 +15,7 @@ import (
 // nothing to the call graph and nothing beyond a bound, whatever is asked.
 func TestSight(t *testing.T) {
 	hub := &registry.Hub{}
-	offering(t, Config{Service: Service{Name: "greeter", Version: "v1", Advertise: "127.0.0.1"}}, &greeter{name: "anna"}, memorySite(hub))
+	offering(t, Config{Service: config.Service{Name: "greeter", Version: "v1", Advertise: "127.0.0.1"}}, &greeter{name: "anna"}, memorySite(hub))
 	n := open(t, Config{}, memorySite(hub))
 	asked := &internalService{node: n}
 	ask := func(names ...string) map[string][]string {

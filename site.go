@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/registry"
@@ -197,7 +198,7 @@ func (s *site) Instances(ctx context.Context, service string) ([]operator.Instan
 	s.n.lists.Resolve(service)
 	begun := s.lookedAt(service)
 	limit := time.Now().Add(siteLimit)
-	for (!s.n.answered(service) || s.n.mode() != ModeDatabase && time.Since(begun) < listsGrow) && time.Now().Before(limit) {
+	for (!s.n.answered(service) || s.n.mode() != config.ModeDatabase && time.Since(begun) < listsGrow) && time.Now().Before(limit) {
 		if err := run.Sleep(ctx, 20*time.Millisecond); err != nil {
 			return nil, err
 		}

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/internal/refusal"
 	"github.com/skerry/skerry/rpc"
 )
@@ -16,12 +17,12 @@ func TestSealedCalls(t *testing.T) {
 		taken              bool
 	}{
 		{"", "", true},
-		{"", CallsSealed, true}, // while it is turned on, process by process
-		{CallsPrefer, "", true},
-		{CallsPrefer, CallsPrefer, true},
-		{CallsSealed, CallsPrefer, true},
-		{CallsSealed, CallsSealed, true},
-		{CallsSealed, "", false},
+		{"", config.CallsSealed, true}, // while it is turned on, process by process
+		{config.CallsPrefer, "", true},
+		{config.CallsPrefer, config.CallsPrefer, true},
+		{config.CallsSealed, config.CallsPrefer, true},
+		{config.CallsSealed, config.CallsSealed, true},
+		{config.CallsSealed, "", false},
 	} {
 		t.Run(test.provider+" is called by "+test.consumer, func(t *testing.T) {
 			site := lanSite(t)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/broadcast"
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/registry"
@@ -19,9 +20,9 @@ const (
 )
 
 // mode is the configured mode as it works out.
-func (n *Node) mode() Mode {
-	if n.cfg.Mode == ModeAuto && n.cfg.Database.URL == "" {
-		return ModeBroadcast
+func (n *Node) mode() config.Mode {
+	if n.cfg.Mode == config.ModeAuto && n.cfg.Database.URL == "" {
+		return config.ModeBroadcast
 	}
 	return n.cfg.Mode
 }
@@ -34,7 +35,7 @@ func (n *Node) newSources() ([]discovery.Source, error) {
 		return n.opts.sources(n.owner), nil
 	}
 	var list []discovery.Source
-	if n.mode() != ModeBroadcast {
+	if n.mode() != config.ModeBroadcast {
 		db, err := postgres.New(postgres.Config{
 			URL: n.cfg.Database.URL, Cluster: n.cfg.Cluster, Owner: n.owner,
 			Rules: n.learn, Applied: func() rollout.Generation { return n.rules.Log().Last() },
@@ -48,9 +49,9 @@ func (n *Node) newSources() ([]discovery.Source, error) {
 		}
 		list = append(list, discovery.Source{Name: sourceDatabase, Registry: db})
 	}
-	if n.mode() != ModeDatabase {
+	if n.mode() != config.ModeDatabase {
 		lan, err := broadcast.New(broadcast.Config{
-			Cluster: n.cfg.Cluster, Owner: n.owner, Keys: n.trust.use(useLAN), Open: n.trust.mode == KeysNone, LateKeys: n.mode() == ModeAuto,
+			Cluster: n.cfg.Cluster, Owner: n.owner, Keys: n.trust.use(useLAN), Open: n.trust.mode == config.KeysNone, LateKeys: n.mode() == config.ModeAuto,
 			Port: n.cfg.LAN.Port, Interfaces: n.cfg.LAN.Interfaces, Seeds: n.cfg.LAN.Seeds, Announce: n.cfg.LAN.Announce,
 			Fetch:     n.describe,
 			FetchAddr: func() string { return n.offers.fetchAddr() },
@@ -96,7 +97,7 @@ func (n *Node) watchDatabase() {
 
 // transitions turns what the database registry says into sentences.
 type transitions struct {
-	mode  Mode
+	mode  config.Mode
 	begun time.Time
 	known bool      // it was reached once
 	lost  time.Time // zero while it is there
@@ -111,7 +112,7 @@ func (t *transitions) heard(lost error, now time.Time) (text string, args []any)
 		if !t.known {
 			text = "database can't be used: it is tried again until it can, and everything is registered then"
 		}
-		if t.mode == ModeAuto {
+		if t.mode == config.ModeAuto {
 			text += "; meanwhile the LAN says who comes and goes"
 		}
 		return text, []any{"err", lost}

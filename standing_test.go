@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"testing"
 
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rollout"
@@ -16,7 +17,7 @@ func TestRetiredSaysSo(t *testing.T) {
 	n := open(t, Config{StateDir: "none"}, memorySite(&registry.Hub{}), WithLogger(slog.New(slog.NewTextHandler(log, nil))))
 	first := rollout.Entry{Cluster: n.cfg.Cluster, Generation: rollout.Generation{N: 1}, Rules: map[string]rollout.Rule{"kit": {Version: "v2"}}}
 	must(t, "learn", n.rules.Learn(proven(t, n, first)))
-	o := &offer{p: n.offers, service: "kit", entries: []Service{{Name: "kit", Version: "v3"}}}
+	o := &offer{p: n.offers, service: "kit", entries: []config.Service{{Name: "kit", Version: "v3"}}}
 	o.judge()
 	o.judge()
 	if got := log.count("level=WARN msg=\"this version is in no release"); got != 1 {

@@ -74,18 +74,6 @@ func (f *stateFiles) borrow(dir, name string) {
 	}
 }
 
-// defaultStateDir is where state is kept when the configuration does not say
-// it; "" where there is no directory of the process's user alone.
-func defaultStateDir() string {
-	if dir, _, _ := strings.Cut(os.Getenv("STATE_DIRECTORY"), ":"); dir != "" {
-		return dir
-	}
-	if dir, err := os.UserCacheDir(); err == nil {
-		return filepath.Join(dir, "skerry")
-	}
-	return ""
-}
-
 // fileName tells the processes of one host apart and stays the same over
 // restarts: the program, its first service, and its port when it is fixed.
 // Processes that share it have a slot each.
@@ -94,7 +82,7 @@ func (n *Node) fileName() string {
 	if len(n.cfg.Services) > 0 {
 		name += "-" + n.cfg.Services[0].Name
 	}
-	if _, port := n.cfg.listen(); port != "0" {
+	if _, port := n.cfg.ListenAddr(); port != "0" {
 		name += "-" + port
 	}
 	return name

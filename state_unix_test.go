@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rollout"
 )
@@ -131,7 +132,7 @@ func TestLogsAreQuoted(t *testing.T) {
 		must(t, "pipe", err)
 		os.Stderr = w
 		const bad = "x\x1b[2J\r\nlevel=ERROR\u202e\u009b\x7f\u200b\xff"
-		Log{Format: format, Level: "info"}.Logger().Info("a process says", "host", bad, bad, "y", "group", slog.GroupValue(slog.String(bad, bad)))
+		config.Log{Format: format, Level: "info"}.Logger().Info("a process says", "host", bad, bad, "y", "group", slog.GroupValue(slog.String(bad, bad)))
 		w.Close()
 		out, err := io.ReadAll(r)
 		must(t, "read", err)

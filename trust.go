@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/internal/keyfile"
 	"github.com/skerry/skerry/internal/sitekey"
 	"github.com/skerry/skerry/internal/sshsig"
@@ -49,7 +50,7 @@ type trust struct {
 // newTrust reads the key files. A file that is named and can't be read is an
 // error; what goes wrong later leaves the last good keys in force.
 func newTrust(c Config) (*trust, error) {
-	t := &trust{cluster: c.Cluster, mode: c.Site.mode(), operatorsFile: c.Site.Operators, ring: sitekey.NewRing()}
+	t := &trust{cluster: c.Cluster, mode: c.Site.KeyMode(), operatorsFile: c.Site.Operators, ring: sitekey.NewRing()}
 	if c.Site.Operators != "" {
 		var err error
 		if t.operators, err = keyfile.OpenOperators(c.Site.Operators); err != nil {
@@ -143,7 +144,7 @@ func (n *Node) storeKeys(texts []string) {
 
 // loadKeys takes the keys that an earlier run has read in the database.
 func (n *Node) loadKeys() {
-	if n.files.keys == "" || n.mode() == ModeBroadcast {
+	if n.files.keys == "" || n.mode() == config.ModeBroadcast {
 		return
 	}
 	texts, err := readState[[]string](n, n.files.keys)
@@ -202,7 +203,7 @@ func LANKeys(c Config, stored []string) (keys [][]byte, open bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
-	return t.use(useLAN)(), t.mode == KeysNone, nil
+	return t.use(useLAN)(), t.mode == config.KeysNone, nil
 }
 
 // use are the keys derived for a use: the first signs, all verify.
@@ -312,11 +313,11 @@ func (unnamed) Sign(rollout.Purpose, string) (rollout.Proof, error) {
 // process of the site; nil: nothing.
 func (t *trust) isMember(p rpc.PeerInfo) error {
 	switch {
-	case t.mode == KeysNone:
+	case t.mode == config.KeysNone:
 		return nil
-	case t.mode == KeysCertificates && p.Certificate != nil:
+	case t.mode == config.KeysCertificates && p.Certificate != nil:
 		return nil
-	case t.mode == KeysCertificates:
+	case t.mode == config.KeysCertificates:
 		return errors.New("it takes a certificate of tls.ca")
 	case !t.keyless():
 		return errors.New("it takes a site connection by the site's key: store that on the other host with skerry key set")

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/gateway"
 )
 
@@ -14,7 +14,7 @@ import (
 // and requests wait for them.
 func TestRequestsWaitForTheRules(t *testing.T) {
 	s := newSite(t)
-	provider := s.open(skerry.Service{})
+	provider := s.open(config.Service{})
 	s.web(provider, "v1", says("v1"))
 	s.web(provider, "v2", says("v2"))
 	edge := s.gate(func(c *gateway.Config) { c.Health = "/healthy" })

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/net/websocket"
 
 	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/examples/portal/gen/authapi"
 	"github.com/skerry/skerry/gateway"
 	"github.com/skerry/skerry/internal/run"
@@ -329,7 +330,7 @@ func TestPoliteStop(t *testing.T) {
 func TestThriftEdge(t *testing.T) {
 	s := newSite(t)
 	for _, v := range []string{"v1", "v2"} {
-		n := s.open(skerry.Service{Name: "auth", Version: v})
+		n := s.open(config.Service{Name: "auth", Version: v})
 		if err := n.Handle(t.Context(), "auth", authapi.NewAuthProcessor(guard{v})); err != nil {
 			t.Fatal(err)
 		}
@@ -369,7 +370,7 @@ func TestThriftEdge(t *testing.T) {
 func TestTraceMiddleware(t *testing.T) {
 	s := newSite(t)
 	s.append(nil, only("v1", "auth"))
-	n := s.open(skerry.Service{})
+	n := s.open(config.Service{})
 	for _, e := range n.Rollout().Since(rollout.Generation{}) {
 		s.learn(n, e)
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/gateway"
 	"github.com/skerry/skerry/registry"
 )
@@ -22,11 +23,11 @@ func Example() {
 	ctx := context.Background()
 	node, err := skerry.Open(ctx, skerry.Config{
 		Cluster:  "example-gateway",
-		Mode:     skerry.ModeBroadcast,
-		LAN:      skerry.LAN{Interfaces: []string{"127.0.0.0/8"}, Port: 7761},
-		Site:     skerry.Site{Keys: []string{skerry.KeysNone}}, // a laboratory: the rules below are signed by no operator
+		Mode:     config.ModeBroadcast,
+		LAN:      config.LAN{Interfaces: []string{"127.0.0.0/8"}, Port: 7761},
+		Site:     config.Site{Keys: []string{config.KeysNone}}, // a laboratory: the rules below are signed by no operator
 		StateDir: "none",
-		Log:      skerry.Log{Level: "error"},
+		Log:      config.Log{Level: "error"},
 	})
 	if err != nil {
 		log.Fatal(err)

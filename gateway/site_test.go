@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/examples/portal/gen/authapi"
 	"github.com/skerry/skerry/gateway"
 	"github.com/skerry/skerry/internal/lab"
@@ -36,18 +37,18 @@ type site struct {
 func newSite(t *testing.T) *site {
 	t.Helper()
 	s := &site{t: t, log: &rollout.Log{}, config: skerry.Config{
-		Cluster: "test", Mode: skerry.ModeBroadcast, StateDir: "none",
-		LAN:  skerry.LAN{Interfaces: []string{"127.0.0.0/8"}, Port: lab.Port(t)},
-		Site: skerry.Site{Keys: []string{skerry.KeysNone}}, // tests write its rules by themselves
-		Stop: skerry.Stop{Grace: time.Millisecond, Drain: time.Second},
+		Cluster: "test", Mode: config.ModeBroadcast, StateDir: "none",
+		LAN:  config.LAN{Interfaces: []string{"127.0.0.0/8"}, Port: lab.Port(t)},
+		Site: config.Site{Keys: []string{config.KeysNone}}, // tests write its rules by themselves
+		Stop: config.Stop{Grace: time.Millisecond, Drain: time.Second},
 	}}
-	s.node = s.open(skerry.Service{})
+	s.node = s.open(config.Service{})
 	return s
 }
 
 var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 
-func (s *site) open(offers skerry.Service) *skerry.Node {
+func (s *site) open(offers config.Service) *skerry.Node {
 	s.t.Helper()
 	c := s.config
 	c.Service = offers

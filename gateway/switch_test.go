@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/examples/portal/gen/authapi"
 	"github.com/skerry/skerry/gateway"
 	"github.com/skerry/skerry/rollout"
@@ -42,7 +43,7 @@ func (r *traces) note(r2 *http.Request, who ...string) {
 // provider offers web and auth in one version; web asks auth.
 func (s *site) provider(version string, seen *traces) *skerry.Node {
 	s.t.Helper()
-	n := s.open(skerry.Service{Name: "auth", Version: version})
+	n := s.open(config.Service{Name: "auth", Version: version})
 	if err := n.Handle(s.t.Context(), "auth", authapi.NewAuthProcessor(guard{version})); err != nil {
 		s.t.Fatal(err)
 	}
@@ -212,7 +213,7 @@ func TestBlockingStrategyWaits(t *testing.T) {
 func TestRefusedRequestStartsOver(t *testing.T) {
 	s := newSite(t)
 	var once sync.Once
-	v1 := s.open(skerry.Service{})
+	v1 := s.open(config.Service{})
 	retired := gateway.Join(v1, "web", "v1", says("v1"))
 	s.web(v1, "v1", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		once.Do(func() { // while the request is on its way, v1 is switched off

@@ -9,6 +9,7 @@ import (
 
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/bench/benchthrift"
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/internal/heap"
 	"github.com/skerry/skerry/internal/lab"
 	"github.com/skerry/skerry/rpc"
@@ -24,22 +25,22 @@ func skerryPeers() []peer {
 
 // node opens a node of the cluster that belongs to the address: client and
 // server meet there, on the loopback interface, and no other run's do.
-func node(ctx context.Context, addr string, services ...skerry.Service) (*skerry.Node, error) {
+func node(ctx context.Context, addr string, services ...config.Service) (*skerry.Node, error) {
 	_, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		return nil, err
 	}
-	var files skerry.TLS
+	var files config.TLS
 	if certificates != "" {
 		files.Cert, files.Key = certificateFiles()
 		files.CA, files.Clients = files.Cert, "none"
 	}
 	return skerry.Open(ctx, skerry.Config{
 		TLS:     files,
-		Cluster: "bench-" + port, Mode: skerry.ModeBroadcast, Services: services,
-		LAN: skerry.LAN{Interfaces: []string{"127.0.0.1"}, Key: lab.SiteKey}, StateDir: "none",
-		Consumers: map[string]skerry.Consumer{"echo": {Timeout: 10 * time.Second}}, // a busy machine is measured, not failed
-		Stop:      skerry.Stop{Grace: -1}, Log: skerry.Log{Level: "error"},
+		Cluster: "bench-" + port, Mode: config.ModeBroadcast, Services: services,
+		LAN: config.LAN{Interfaces: []string{"127.0.0.1"}, Key: lab.SiteKey}, StateDir: "none",
+		Consumers: map[string]config.Consumer{"echo": {Timeout: 10 * time.Second}}, // a busy machine is measured, not failed
+		Stop:      config.Stop{Grace: -1}, Log: config.Log{Level: "error"},
 	})
 }
 
@@ -49,7 +50,7 @@ func nodeServe(ctx context.Context, ln net.Listener) error {
 	if err := ln.Close(); err != nil {
 		return err
 	}
-	n, err := node(ctx, addr, skerry.Service{Name: "echo", Version: "v1", Listen: addr})
+	n, err := node(ctx, addr, config.Service{Name: "echo", Version: "v1", Listen: addr})
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/bench/benchthrift"
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/internal/lab"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/rpc"
@@ -31,11 +32,11 @@ type skerryNode struct {
 func (s *skerryNode) join(ctx context.Context, tell *teller) (err error) {
 	none := 0
 	s.node, err = skerry.Open(ctx, skerry.Config{
-		Cluster: "bench", Mode: skerry.ModeBroadcast, StateDir: "none", Log: skerry.Log{Level: "error"},
-		Services:  []skerry.Service{{Name: service, Version: "v1", Listen: net.JoinHostPort(s.ip, "0")}},
-		LAN:       skerry.LAN{Key: lab.SiteKey},
-		Consumers: map[string]skerry.Consumer{service: {Retries: &none}},
-		Stop:      skerry.Stop{Grace: -1},
+		Cluster: "bench", Mode: config.ModeBroadcast, StateDir: "none", Log: config.Log{Level: "error"},
+		Services:  []config.Service{{Name: service, Version: "v1", Listen: net.JoinHostPort(s.ip, "0")}},
+		LAN:       config.LAN{Key: lab.SiteKey},
+		Consumers: map[string]config.Consumer{service: {Retries: &none}},
+		Stop:      config.Stop{Grace: -1},
 	})
 	if err != nil {
 		return err

@@ -15,6 +15,7 @@ import (
 
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/bench/sim"
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/internal/lab"
 	"github.com/skerry/skerry/internal/pgtest"
 )
@@ -29,27 +30,27 @@ func Run(ctx context.Context, args []string) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	if err := measure(ctx, skerry.ModeBroadcast, "", *processes, *steps); err != nil {
+	if err := measure(ctx, config.ModeBroadcast, "", *processes, *steps); err != nil {
 		return err
 	}
 	server, err := pgtest.Start(pgtest.Options{})
 	if err != nil {
 		return err
 	}
-	return errors.Join(measure(ctx, skerry.ModeDatabase, server.URL("postgres"), *processes, *steps), server.Close())
+	return errors.Join(measure(ctx, config.ModeDatabase, server.URL("postgres"), *processes, *steps), server.Close())
 }
 
-func config(mode, database, port string) skerry.Config {
+func configure(mode, database, port string) skerry.Config {
 	lan, _ := strconv.Atoi(port)
 	return skerry.Config{
-		Cluster: "visible", Mode: skerry.Mode(mode), Database: skerry.Database{URL: database},
-		LAN:      skerry.LAN{Interfaces: []string{"127.0.0.1"}, Port: lan, Key: lab.SiteKey},
-		StateDir: "none", Log: skerry.Log{Level: "error"},
+		Cluster: "visible", Mode: config.Mode(mode), Database: config.Database{URL: database},
+		LAN:      config.LAN{Interfaces: []string{"127.0.0.1"}, Port: lan, Key: lab.SiteKey},
+		StateDir: "none", Log: config.Log{Level: "error"},
 	}
 }
 
 // measure prints one row.
-func measure(ctx context.Context, mode skerry.Mode, database string, processes, steps int) error {
+func measure(ctx context.Context, mode config.Mode, database string, processes, steps int) error {
 	port, err := freePort()
 	if err != nil {
 		return err
@@ -64,7 +65,7 @@ func measure(ctx context.Context, mode skerry.Mode, database string, processes, 
 		}
 		roots = append(roots, r)
 	}
-	n, err := skerry.Open(ctx, config(string(mode), database, port), skerry.AsGuest())
+	n, err := skerry.Open(ctx, configure(string(mode), database, port), skerry.AsGuest())
 	if err != nil {
 		return err
 	}
@@ -136,7 +137,7 @@ func start(ctx context.Context, mode, database, port string) (*bufio.Scanner, er
 // Root is a process of the site: it prints when it comes to a generation, each
 // once, until it is killed.
 func Root(ctx context.Context, args []string) error {
-	n, err := skerry.Open(ctx, config(args[0], args[1], args[2]))
+	n, err := skerry.Open(ctx, configure(args[0], args[1], args[2]))
 	if err != nil {
 		return err
 	}

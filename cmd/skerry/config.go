@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/internal/mask"
 	"github.com/skerry/skerry/internal/quote"
 	"github.com/skerry/skerry/internal/statedir"
@@ -38,13 +39,13 @@ func (a *app) configPath() string {
 // safe: what it names is connected to, and it may read other files.
 func (a *app) readConfig(path string) (skerry.Config, error) {
 	if path != foundConfig || a.flags.config == path {
-		return skerry.ReadConfig(path)
+		return config.Read(path)
 	}
 	text, err := readFound(path)
 	if err != nil {
 		return skerry.Config{}, err
 	}
-	return skerry.ParseConfig(path, text)
+	return config.Parse(path, text)
 }
 
 // readFound reads a file of the current directory that no option names.
@@ -92,7 +93,7 @@ func (a *app) config() (skerry.Config, error) {
 		c.Cluster = a.flags.cluster
 	}
 	if a.flags.mode != "" {
-		c.Mode = skerry.Mode(a.flags.mode)
+		c.Mode = config.Mode(a.flags.mode)
 	}
 	url, err := a.databaseURL()
 	if err != nil {
@@ -110,7 +111,7 @@ func (a *app) config() (skerry.Config, error) {
 // consumer is the configuration of a node that offers nothing and keeps
 // nothing: several may run beside the process that the file is for.
 func consumer(c skerry.Config) skerry.Config {
-	c.Service, c.Services = skerry.Service{}, nil
+	c.Service, c.Services = config.Service{}, nil
 	c.StateDir = "none"
 	c.Stats.Interval = -1
 	c.Log.Level = "error"
@@ -165,12 +166,12 @@ func (a *app) checkConfig(show bool) error {
 		return usagef("%w", err)
 	}
 	err = checkGateway(path, cfg, err)
-	wrong, isConfig := errors.AsType[*skerry.ConfigError](err)
+	wrong, isConfig := errors.AsType[*config.Error](err)
 	if err != nil && !isConfig {
 		return err
 	}
 	if a.flags.json {
-		list := []skerry.Problem{}
+		list := []config.Problem{}
 		if isConfig {
 			list = wrong.Problems
 		}

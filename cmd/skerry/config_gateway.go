@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/gateway"
 	"github.com/skerry/skerry/internal/statedir"
 	"github.com/skerry/skerry/internal/yamlfile"
@@ -18,18 +19,18 @@ import (
 // of its name: it alone reads these files. Processes of services that share the
 // configuration need not be able to.
 func checkGateway(path string, c skerry.Config, err error) error {
-	wrong, isConfig := err.(*skerry.ConfigError)
+	wrong, isConfig := err.(*config.Error)
 	if err != nil && !isConfig {
 		return err
 	}
-	if reflect.DeepEqual(c.Gateway, skerry.Gateway{}) {
+	if reflect.DeepEqual(c.Gateway, config.Gateway{}) {
 		return err
 	}
 	if wrong == nil {
-		wrong = &skerry.ConfigError{}
+		wrong = &config.Error{}
 	}
 	known := func(key string) bool { // the same mistake, with the same key
-		return slices.ContainsFunc(wrong.Problems, func(p skerry.Problem) bool { return strings.HasPrefix(p.Key, key) })
+		return slices.ContainsFunc(wrong.Problems, func(p config.Problem) bool { return strings.HasPrefix(p.Key, key) })
 	}
 	found := gatewayProblems(c.WithDefaults().Gateway, known)
 	lines := linesOf(path)
@@ -43,30 +44,30 @@ func checkGateway(path string, c skerry.Config, err error) error {
 	if len(wrong.Problems) == 0 {
 		return nil
 	}
-	slices.SortStableFunc(wrong.Problems, func(a, b skerry.Problem) int { return cmp.Compare(a.Line, b.Line) })
+	slices.SortStableFunc(wrong.Problems, func(a, b config.Problem) int { return cmp.Compare(a.Line, b.Line) })
 	return wrong
 }
 
 // gatewayProblems looks at the routes, their .thrift files and the certificate.
-func gatewayProblems(g skerry.Gateway, known func(key string) bool) (found []skerry.Problem) {
+func gatewayProblems(g config.Gateway, known func(key string) bool) (found []config.Problem) {
 	for i, r := range edgeRoutes(g) {
 		key := fmt.Sprintf("gateway.routes[%d]", i)
 		if known(key) {
 			continue
 		}
 		if err := r.Check(); err != nil {
-			found = append(found, skerry.Problem{Key: key, Text: err.Error()})
+			found = append(found, config.Problem{Key: key, Text: err.Error()})
 		}
 	}
 	if len(found) == 0 && len(g.Routes) > 0 && !known("gateway") {
 		routes := gateway.Config{Routes: edgeRoutes(g)} // two of one path, spelt in two ways
 		if err := routes.Validate(); err != nil {
-			found = append(found, skerry.Problem{Key: "gateway.routes", Text: strings.TrimPrefix(err.Error(), "gateway: ")})
+			found = append(found, config.Problem{Key: "gateway.routes", Text: strings.TrimPrefix(err.Error(), "gateway: ")})
 		}
 	}
 	if g.TLS.Cert != "" && g.TLS.Key != "" {
 		if _, err := tls.LoadX509KeyPair(g.TLS.Cert, g.TLS.Key); err != nil {
-			found = append(found, skerry.Problem{Key: "gateway.tls", Text: err.Error()})
+			found = append(found, config.Problem{Key: "gateway.tls", Text: err.Error()})
 		}
 	}
 	return found

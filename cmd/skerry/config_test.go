@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/internal/lab"
 )
 
@@ -31,7 +31,7 @@ func TestConfigCommands(t *testing.T) {
 		t.Fatalf("exit code %d\n%s%s", code, out, errs)
 	}
 	again := writeConfig(t, strings.ReplaceAll(out, "(set)", lab.SiteKey))
-	if c, err := skerry.ReadConfig(again); err != nil || c.Cluster != "other" || len(c.Services) != 2 {
+	if c, err := config.Read(again); err != nil || c.Cluster != "other" || len(c.Services) != 2 {
 		t.Errorf("shown configuration: %v %+v\n%s", err, c, out)
 	}
 	if code, out, _ := cli(t, "", "config", "show", "-c", good, "--json"); code != exitOK || !json.Valid([]byte(out)) {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/internal/quote"
 	"github.com/skerry/skerry/registry"
@@ -72,7 +73,7 @@ const clockTolerance = 5 * time.Second
 func examineDatabase(ctx context.Context, c skerry.Config) []finding {
 	f := &findings{area: "Database"}
 	if c.Database.URL == "" {
-		if c.Mode != skerry.ModeBroadcast {
+		if c.Mode != config.ModeBroadcast {
 			f.hint("set database.url when the site has one", "none is configured: the LAN alone is used")
 		}
 		return f.list

@@ -7,17 +7,18 @@ import (
 	"testing"
 
 	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/internal/pgtest"
 )
 
 // TestStatsLog reads the log that a node of a site without a database keeps.
 func TestStatsLog(t *testing.T) {
-	config := site(t, "state_dir: "+t.TempDir()+"\n")
-	c, err := skerry.ReadConfig(config)
+	cfg := site(t, "state_dir: "+t.TempDir()+"\n")
+	c, err := config.Read(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.Service = skerry.Service{Name: "clock", Listen: "127.0.0.1:0"}
+	c.Service = config.Service{Name: "clock", Listen: "127.0.0.1:0"}
 	c.Log.Level = "error"
 	n, err := skerry.Open(t.Context(), c)
 	if err != nil {
@@ -27,19 +28,19 @@ func TestStatsLog(t *testing.T) {
 	if err := n.Handle(t.Context(), "clock", newClock()); err != nil {
 		t.Fatal(err)
 	}
-	if code, out, errs := cli(t, "", "call", "clock", "now", `{"name":"CET"}`, "-t", clockFile(t), "-c", config); code != exitProblem {
+	if code, out, errs := cli(t, "", "call", "clock", "now", `{"name":"CET"}`, "-t", clockFile(t), "-c", cfg); code != exitProblem {
 		t.Fatalf("call: exit code %d\n%s%s", code, out, errs)
 	}
 	n.Close()
-	code, out, errs := cli(t, "", "stats", "-c", config, "--by", "peer")
+	code, out, errs := cli(t, "", "stats", "-c", cfg, "--by", "peer")
 	if code != exitOK || !strings.Contains(out, "now") {
 		t.Errorf("stats: exit code %d\n%s%s", code, out, errs)
 	}
-	code, out, errs = cli(t, "", "stats", "nobody", "-c", config)
+	code, out, errs = cli(t, "", "stats", "nobody", "-c", cfg)
 	if code != exitProblem || !strings.Contains(out, "No calls of nobody") {
 		t.Errorf("stats of another service: exit code %d\n%s%s", code, out, errs)
 	}
-	if code, out, _ := cli(t, "", "stats", "-c", config, "--json"); code != exitOK || !json.Valid([]byte(out)) {
+	if code, out, _ := cli(t, "", "stats", "-c", cfg, "--json"); code != exitOK || !json.Valid([]byte(out)) {
 		t.Errorf("stats --json: exit code %d\n%s", code, out)
 	}
 }
@@ -48,10 +49,10 @@ func TestDatabase(t *testing.T) {
 	server := pgtest.Shared(t)
 	db := server.CreateDB(t)
 	base := "cluster: test-site\nmode: database\n"
-	config := writeConfig(t, base+"database: {url: \""+server.URL(db)+"\"}\n")
-	n := offerClock(t, config)
+	cfg := writeConfig(t, base+"database: {url: \""+server.URL(db)+"\"}\n")
+	n := offerClock(t, cfg)
 
-	code, out, errs := cli(t, "", "ls", "-c", config)
+	code, out, errs := cli(t, "", "ls", "-c", cfg)
 	if code != exitOK || !strings.Contains(out, "127.0.0.1:") || !strings.Contains(out, "database") {
 		t.Errorf("ls: exit code %d\n%s%s", code, out, errs)
 	}
@@ -60,11 +61,11 @@ func TestDatabase(t *testing.T) {
 	if code != exitProblem || !strings.Contains(out, `cluster "other" (mode database)`) || !strings.Contains(out, "database: reached, and lists none") {
 		t.Errorf("ls of another cluster: exit code %d\n%s%s", code, out, errs)
 	}
-	code, out, errs = cli(t, "", "call", "clock", "now", `{"name":"UTC"}`, "-t", clockFile(t), "-c", config)
+	code, out, errs = cli(t, "", "call", "clock", "now", `{"name":"UTC"}`, "-t", clockFile(t), "-c", cfg)
 	if code != exitOK {
 		t.Errorf("call: exit code %d\n%s%s", code, out, errs)
 	}
-	code, out, errs = cli(t, "", "doctor", "-c", config)
+	code, out, errs = cli(t, "", "doctor", "-c", cfg)
 	if code != exitOK || !strings.Contains(out, "notifications arrive") || !strings.Contains(out, "PostgreSQL 1") {
 		t.Errorf("doctor: exit code %d\n%s%s", code, out, errs)
 	}
@@ -74,7 +75,7 @@ func TestDatabase(t *testing.T) {
 		t.Errorf("doctor in mode auto: exit code %d\n%s%s", code, out, errs)
 	}
 	n.Close() // writes the last statistics
-	code, out, errs = cli(t, "", "stats", "-c", config)
+	code, out, errs = cli(t, "", "stats", "-c", cfg)
 	if code != exitOK || !strings.Contains(out, "now") || !strings.Contains(out, "server") {
 		t.Errorf("stats: exit code %d\n%s%s", code, out, errs)
 	}
@@ -86,8 +87,8 @@ func TestSmallRights(t *testing.T) {
 	server := pgtest.Shared(t)
 	db := server.CreateDB(t)
 	user := server.CreateUser(t, db)
-	config := writeConfig(t, "cluster: test-site\nmode: database\ndatabase: {url: \""+server.UserURL(db, user)+"\"}\n")
-	code, out, errs := cli(t, "", "doctor", "-c", config)
+	cfg := writeConfig(t, "cluster: test-site\nmode: database\ndatabase: {url: \""+server.UserURL(db, user)+"\"}\n")
+	code, out, errs := cli(t, "", "doctor", "-c", cfg)
 	if code != exitProblem || !strings.Contains(out, "may not make them") || !strings.Contains(out, "skerry schema") {
 		t.Errorf("doctor: exit code %d\n%s%s", code, out, errs)
 	}
@@ -96,7 +97,7 @@ func TestSmallRights(t *testing.T) {
 		t.Fatalf("schema: exit code %d\n%s", code, errs)
 	}
 	server.Exec(t, db, sql)
-	code, out, errs = cli(t, "", "doctor", "-c", config)
+	code, out, errs = cli(t, "", "doctor", "-c", cfg)
 	if code != exitOK {
 		t.Errorf("doctor after the SQL: exit code %d\n%s%s", code, out, errs)
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/internal/quote"
 	"github.com/skerry/skerry/internal/run"
@@ -41,7 +42,7 @@ func (a *app) doctor(ctx context.Context) error {
 		return a.printFindings(list)
 	}
 	list = append(list, examineAddress(c)...)
-	if c.Mode != skerry.ModeDatabase {
+	if c.Mode != config.ModeDatabase {
 		list = append(list, examineLAN(ctx, c)...)
 	}
 	list = append(list, a.examineTrust(ctx, c)...)
@@ -58,7 +59,7 @@ func (a *app) examineConfig() (list []finding, c skerry.Config, ok bool) {
 	f := &findings{area: "Configuration"}
 	path := a.configPath()
 	c, err := a.config()
-	if wrong, isConfig := errors.AsType[*skerry.ConfigError](err); isConfig {
+	if wrong, isConfig := errors.AsType[*config.Error](err); isConfig {
 		for _, p := range wrong.Problems {
 			f.problem("mend it; skerry config check looks again", "%s", p)
 		}

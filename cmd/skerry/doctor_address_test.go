@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/discovery"
 )
 
@@ -15,20 +16,20 @@ import (
 // a port, and the address that the service listens at.
 func TestDoctorSaysTheAddress(t *testing.T) {
 	for _, c := range []struct {
-		service skerry.Service
+		service config.Service
 		url     string
 		want    string
 		level   level
 	}{
-		{skerry.Service{Name: "kit", Advertise: "vm"}, "", "vm would be advertised", fine},
-		{skerry.Service{Name: "kit", Advertise: "vm:7001"}, "", "vm:7001 would be advertised", fine},
-		{skerry.Service{Name: "kit", Advertise: "10.93.0.1:7001"}, "", "10.93.0.1:7001 would be advertised", fine},
-		{skerry.Service{Name: "kit", Listen: ":7001", Advertise: "10.93.0.1"}, "", "10.93.0.1:7001 would be advertised", fine},
-		{skerry.Service{Name: "kit", Listen: "127.0.0.1:7001"}, "postgres://x", "127.0.0.1:7001 would be advertised", problem},
-		{skerry.Service{Name: "kit", Listen: "127.0.0.1:7001"}, "", "127.0.0.1:7001 would be advertised", hint},
-		{skerry.Service{Name: "kit", Advertise: "localhost"}, "", "other hosts are not told of kit", problem},
+		{config.Service{Name: "kit", Advertise: "vm"}, "", "vm would be advertised", fine},
+		{config.Service{Name: "kit", Advertise: "vm:7001"}, "", "vm:7001 would be advertised", fine},
+		{config.Service{Name: "kit", Advertise: "10.93.0.1:7001"}, "", "10.93.0.1:7001 would be advertised", fine},
+		{config.Service{Name: "kit", Listen: ":7001", Advertise: "10.93.0.1"}, "", "10.93.0.1:7001 would be advertised", fine},
+		{config.Service{Name: "kit", Listen: "127.0.0.1:7001"}, "postgres://x", "127.0.0.1:7001 would be advertised", problem},
+		{config.Service{Name: "kit", Listen: "127.0.0.1:7001"}, "", "127.0.0.1:7001 would be advertised", hint},
+		{config.Service{Name: "kit", Advertise: "localhost"}, "", "other hosts are not told of kit", problem},
 	} {
-		conf := skerry.Config{Cluster: "a", Services: []skerry.Service{c.service}, Database: skerry.Database{URL: c.url}}.WithDefaults()
+		conf := skerry.Config{Cluster: "a", Services: []config.Service{c.service}, Database: config.Database{URL: c.url}}.WithDefaults()
 		list := examineAddress(conf)
 		if len(list) != 1 || !strings.Contains(string(list[0].Text), c.want) || list[0].Level != c.level {
 			t.Errorf("%+v: %+v, want %q", c.service, list, c.want)

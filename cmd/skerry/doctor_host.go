@@ -8,7 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/internal/quote"
 	"github.com/skerry/skerry/internal/statedir"
 )
@@ -61,7 +61,7 @@ func writable(dir string) error {
 }
 
 // examinePort says whether the services of this configuration could listen.
-func examinePort(services []skerry.Service) []finding {
+func examinePort(services []config.Service) []finding {
 	f := &findings{area: "Port"}
 	seen := map[string]bool{}
 	for _, s := range services {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/broadcast"
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/internal/quote"
 )
 
@@ -16,7 +17,7 @@ func examineAddress(c skerry.Config) []finding {
 	f := &findings{area: "Address"}
 	services := c.Services
 	if len(services) == 0 {
-		services = []skerry.Service{{}}
+		services = []config.Service{{}}
 	}
 	said := map[string]bool{}
 	for _, s := range services {
@@ -28,7 +29,7 @@ func examineAddress(c skerry.Config) []finding {
 	return f.list
 }
 
-func describeAddress(f *findings, c skerry.Config, s skerry.Service) {
+func describeAddress(f *findings, c skerry.Config, s config.Service) {
 	a, err := skerry.Advertised(c, s)
 	if err != nil {
 		f.problem("name an address, an interface or a CIDR of this host with service.advertise or lan.interfaces", "no address can be advertised: %v", err)

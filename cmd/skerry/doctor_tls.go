@@ -5,12 +5,12 @@ import (
 	"crypto/x509"
 	"time"
 
-	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/internal/tlsfile"
 )
 
 // describeCertificate says whether peers take the certificate of tls.cert.
-func describeCertificate(f *findings, c skerry.TLS, now time.Time) {
+func describeCertificate(f *findings, c config.TLS, now time.Time) {
 	conf, err := c.Client()
 	if err != nil || conf == nil || len(conf.Certificates) == 0 || conf.Certificates[0].Leaf == nil {
 		return // what can't be read is a mistake of the configuration
@@ -43,7 +43,7 @@ func describeCertificate(f *findings, c skerry.TLS, now time.Time) {
 }
 
 // describeGateway says how long the certificate lasts that users are shown.
-func describeGateway(f *findings, c skerry.GatewayTLS, now time.Time) {
+func describeGateway(f *findings, c config.GatewayTLS, now time.Time) {
 	if c.Cert == "" {
 		return
 	}

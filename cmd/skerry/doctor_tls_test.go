@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/config"
 )
 
 func TestDoctorNamesBadCertificates(t *testing.T) {
@@ -26,7 +26,7 @@ func TestDoctorNamesBadCertificates(t *testing.T) {
 		}
 		return path
 	}
-	make := func(name string, from, to time.Time, ca *x509.Certificate, caKey *ecdsa.PrivateKey) (skerry.TLS, *x509.Certificate, *ecdsa.PrivateKey) {
+	make := func(name string, from, to time.Time, ca *x509.Certificate, caKey *ecdsa.PrivateKey) (config.TLS, *x509.Certificate, *ecdsa.PrivateKey) {
 		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 		if err != nil {
 			t.Fatal(err)
@@ -44,7 +44,7 @@ func TestDoctorNamesBadCertificates(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return skerry.TLS{Cert: write(name+".pem", "CERTIFICATE", der), Key: write(name+".key", "PRIVATE KEY", secret)}, c, key
+		return config.TLS{Cert: write(name+".pem", "CERTIFICATE", der), Key: write(name+".key", "PRIVATE KEY", secret)}, c, key
 	}
 	year := 365 * 24 * time.Hour
 	site, ca, caKey := make("ca", now.Add(-year), now.Add(year), nil, nil)
@@ -71,7 +71,7 @@ func TestDoctorNamesBadCertificates(t *testing.T) {
 		}
 	}
 	f := &findings{}
-	if describeCertificate(f, skerry.TLS{}, now); len(f.list) > 0 {
+	if describeCertificate(f, config.TLS{}, now); len(f.list) > 0 {
 		t.Errorf("without tls: %+v", f.list)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/internal/keyfile"
 	"github.com/skerry/skerry/internal/quote"
 )
@@ -13,7 +14,7 @@ import (
 // its rules.
 func (a *app) examineTrust(ctx context.Context, c skerry.Config) []finding {
 	f := &findings{area: "Trust"}
-	if len(c.Site.Keys) != 1 || c.Site.Keys[0] != skerry.KeysNone && c.Site.Keys[0] != skerry.KeysCertificates {
+	if len(c.Site.Keys) != 1 || c.Site.Keys[0] != config.KeysNone && c.Site.Keys[0] != config.KeysCertificates {
 		k, err := a.keys()
 		switch {
 		case err != nil:

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/internal/lab"
 	"github.com/skerry/skerry/internal/pgtest"
 )
@@ -26,8 +27,8 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
 		main()
 	}
-	if config := os.Getenv(asService); config != "" {
-		if err := serveVersion(config); err != nil {
+	if cfg := os.Getenv(asService); cfg != "" {
+		if err := serveVersion(cfg); err != nil {
 			fmt.Println(err)
 			os.Exit(1)
 		}
@@ -73,13 +74,13 @@ func writeConfig(t *testing.T, text string) string {
 }
 
 // offerClock opens a node that offers the service clock.
-func offerClock(t *testing.T, config string) *skerry.Node {
+func offerClock(t *testing.T, cfg string) *skerry.Node {
 	t.Helper()
-	c, err := skerry.ReadConfig(config)
+	c, err := config.Read(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.Service = skerry.Service{Name: "clock", Version: "v3", Listen: "127.0.0.1:0"}
+	c.Service = config.Service{Name: "clock", Version: "v3", Listen: "127.0.0.1:0"}
 	c.StateDir, c.Log.Level = "none", "error"
 	c.Stats.Interval = time.Second
 	n, err := skerry.Open(t.Context(), c)
@@ -94,21 +95,21 @@ func offerClock(t *testing.T, config string) *skerry.Node {
 }
 
 func TestEmptySite(t *testing.T) {
-	config := site(t, "")
-	code, out, errs := cli(t, "", "ls", "-c", config, "--timeout", "1s")
+	cfg := site(t, "")
+	code, out, errs := cli(t, "", "ls", "-c", cfg, "--timeout", "1s")
 	if code != exitProblem || !strings.Contains(out, `Nothing is registered in cluster "test-site" (mode broadcast)`) || !strings.Contains(out, "lan: nobody answered") {
 		t.Errorf("exit code %d\n%s%s", code, out, errs)
 	}
-	code, out, errs = cli(t, "", "call", "clock", "reset", "-c", config, "-t", clockFile(t), "--timeout", "1s")
+	code, out, errs = cli(t, "", "call", "clock", "reset", "-c", cfg, "-t", clockFile(t), "--timeout", "1s")
 	if code != exitUnreachable || !strings.Contains(errs, "skerry doctor") {
 		t.Errorf("call: exit code %d\n%s%s", code, out, errs)
 	}
 }
 
 func TestLAN(t *testing.T) {
-	config := site(t, "")
-	n := offerClock(t, config)
-	watch, events := program(t, "watch", "-c", config, "--json")
+	cfg := site(t, "")
+	n := offerClock(t, cfg)
+	watch, events := program(t, "watch", "-c", cfg, "--json")
 	next := func(kind string) {
 		t.Helper()
 		for events.Scan() {
@@ -127,27 +128,27 @@ func TestLAN(t *testing.T) {
 	}
 	next("listed")
 
-	code, out, errs := cli(t, "", "ls", "clock", "-c", config)
+	code, out, errs := cli(t, "", "ls", "clock", "-c", cfg)
 	if code != exitOK || !strings.Contains(out, "clock    v3       127.0.0.1:") || !strings.Contains(out, "lan") {
 		t.Errorf("ls: exit code %d\n%s%s", code, out, errs)
 	}
 	var doc listing
-	code, out, errs = cli(t, "", "ls", "-c", config, "--json")
+	code, out, errs = cli(t, "", "ls", "-c", cfg, "--json")
 	if err := json.Unmarshal([]byte(out), &doc); err != nil || code != exitOK || len(doc.Instances) != 1 || doc.Cluster != "test-site" {
 		t.Errorf("ls --json: exit code %d, %v\n%s%s", code, err, out, errs)
 	}
-	if code, out, _ := cli(t, "", "ls", "clokc", "-c", config, "--timeout", "1s"); code != exitProblem || !strings.Contains(out, "clokc") {
+	if code, out, _ := cli(t, "", "ls", "clokc", "-c", cfg, "--timeout", "1s"); code != exitProblem || !strings.Contains(out, "clokc") {
 		t.Errorf("ls of another service: exit code %d\n%s", code, out)
 	}
-	code, out, errs = cli(t, "", "call", "clock", "now", `{"name":"UTC"}`, "-t", clockFile(t), "-c", config)
+	code, out, errs = cli(t, "", "call", "clock", "now", `{"name":"UTC"}`, "-t", clockFile(t), "-c", cfg)
 	if code != exitOK || out != "\"noon in UTC\"\n" {
 		t.Errorf("call: exit code %d\n%s%s", code, out, errs)
 	}
-	code, out, _ = cli(t, "", "__complete", "ls", "-c", config, "")
+	code, out, _ = cli(t, "", "__complete", "ls", "-c", cfg, "")
 	if code != exitOK || !strings.HasPrefix(out, "clock\n") {
 		t.Errorf("completion: exit code %d\n%s", code, out)
 	}
-	code, out, errs = cli(t, "", "doctor", "-c", config, "--timeout", "1s")
+	code, out, errs = cli(t, "", "doctor", "-c", cfg, "--timeout", "1s")
 	if code != exitOK || !strings.Contains(out, "1 of 1 listed instances can be connected to") || !strings.Contains(out, "1 process on 1 host answered, with 2 registrations") {
 		t.Errorf("doctor: exit code %d\n%s%s", code, out, errs)
 	}

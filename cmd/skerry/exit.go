@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/internal/quote"
 )
 
@@ -55,7 +55,7 @@ func unreachablef(format string, args ...any) error {
 func eachMistake(args []any) []any {
 	out := slices.Clone(args)
 	for i, a := range args {
-		if wrong, ok := a.(*skerry.ConfigError); ok {
+		if wrong, ok := a.(*config.Error); ok {
 			out[i] = configError{wrong}
 		}
 	}
@@ -63,13 +63,15 @@ func eachMistake(args []any) []any {
 }
 
 // configError prints each mistake of a configuration on a line of its own.
-type configError struct{ *skerry.ConfigError }
+type configError struct{ wrong *config.Error }
 
-func (e configError) Unwrap() error { return e.ConfigError }
+func (e configError) Error() string { return e.wrong.Error() }
+
+func (e configError) Unwrap() error { return e.wrong }
 
 func (e configError) Safe() quote.Safe {
 	var lines []string
-	for _, p := range e.Problems {
+	for _, p := range e.wrong.Problems {
 		lines = append(lines, string(quote.Sprintf("%s", p)))
 	}
 	return quote.Safe(strings.Join(lines, "\n"))

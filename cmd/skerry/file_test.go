@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/discovery"
 )
 
@@ -100,7 +101,7 @@ gateway:
 state_dir: none
 `
 	path := writeConfig(t, text)
-	want, err := skerry.ReadConfig(path)
+	want, err := config.Read(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,7 +118,7 @@ state_dir: none
 	if code, out, errs := cli(t, "", "config", "check", again); code != exitOK {
 		t.Fatalf("config check: exit code %d\n%s%s\n%s", code, out, errs, shown)
 	}
-	got, err := skerry.ReadConfig(again)
+	got, err := config.Read(again)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,14 +176,14 @@ func (full) Write([]byte) (int, error) { return 0, errFull }
 
 // TestFailedOutput: no command ends with status 0 when its output was lost.
 func TestFailedOutput(t *testing.T) {
-	config := writeConfig(t, "cluster: a\nstate_dir: none\n")
+	cfg := writeConfig(t, "cluster: a\nstate_dir: none\n")
 	idl := clockFile(t)
 	for _, line := range [][]string{
 		{"--help"}, {"version"}, {"version", "--json"}, {"config", "show"}, {"config", "show", "--json"}, {"config", "check"}, {"completion", "bash"},
 		{"schema"}, {"call", "clock", "-t", idl, "--interface", "Clock"}, {"key", "--help"},
 	} {
 		var errs strings.Builder
-		code := execute(t.Context(), append(line, "-c", config), strings.NewReader(""), full{}, &errs)
+		code := execute(t.Context(), append(line, "-c", cfg), strings.NewReader(""), full{}, &errs)
 		if code == exitOK || strings.Count(errs.String(), errFull.Error()) != 1 {
 			t.Errorf("%v: exit code %d\n%s", line, code, errs.String())
 		}
@@ -207,7 +208,7 @@ func TestStatsOfNothing(t *testing.T) {
 // TestAdvertisedByAnnounce: an address without a host is the one that the
 // configuration says others are told.
 func TestAdvertisedByAnnounce(t *testing.T) {
-	c := skerry.Config{Services: []skerry.Service{{Name: "a", Advertise: "10.9.8.7"}, {Name: "b", Advertise: "b.site:9090"}, {Name: "c", Advertise: "127.0.0.0/8"}}}
+	c := skerry.Config{Services: []config.Service{{Name: "a", Advertise: "10.9.8.7"}, {Name: "b", Advertise: "b.site:9090"}, {Name: "c", Advertise: "127.0.0.0/8"}}}
 	for service, want := range map[string]string{"a": "10.9.8.7", "b": "b.site", "c": "127.0.0.1", "foreign": "10.9.8.7"} {
 		if got, err := advertised(c, service); err != nil || got != want {
 			t.Errorf("%s: %s, %v; want %s", service, got, err, want)
@@ -238,8 +239,8 @@ func TestCompletions(t *testing.T) {
 		t.Errorf("services: %q", got)
 	}
 	for _, line := range [][]string{{"release", "ship", ""}, {"release", "ship", "a", "--version", ""}, {"release", "config", "put", ""}} {
-		config := writeConfig(t, "cluster: nobody-else\nstate_dir: none\nlan: {port: 39217}\n")
-		code, out, errs := cli(t, "", append(append([]string{"__complete", "--config", config}, line[:len(line)-1]...), line[len(line)-1])...)
+		cfg := writeConfig(t, "cluster: nobody-else\nstate_dir: none\nlan: {port: 39217}\n")
+		code, out, errs := cli(t, "", append(append([]string{"__complete", "--config", cfg}, line[:len(line)-1]...), line[len(line)-1])...)
 		if code != exitOK || !strings.Contains(out, ":4") { // no names of files
 			t.Errorf("%v: exit code %d\n%s%s", line, code, out, errs)
 		}

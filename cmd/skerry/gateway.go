@@ -5,6 +5,7 @@ import (
 	"net"
 
 	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/gateway"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/internal/tlsfile"
@@ -50,7 +51,7 @@ func (a *app) gateway(ctx context.Context, listen string) error {
 	if err != nil {
 		return err
 	}
-	c.Service, c.Services = skerry.Service{}, nil // they belong to the process that offers them
+	c.Service, c.Services = config.Service{}, nil // they belong to the process that offers them
 	if listen != "" {
 		c.Gateway.Listen = listen
 	}
@@ -111,7 +112,7 @@ func edgeConfig(c skerry.Config) (gateway.Config, error) {
 }
 
 // edgeRoutes are the routes as the package takes them.
-func edgeRoutes(g skerry.Gateway) []gateway.Route {
+func edgeRoutes(g config.Gateway) []gateway.Route {
 	var routes []gateway.Route
 	for _, r := range g.Routes {
 		routes = append(routes, gateway.Route{

@@ -22,6 +22,7 @@ import (
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/broadcast"
 	"github.com/skerry/skerry/cmd/skerry/internal/foreign"
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/registry"
@@ -161,7 +162,7 @@ func printers() map[string]func(*app) error {
 		},
 		"configuration": func(a *app) error { return a.showConfig(poisoned[skerry.Config]()) },
 		"wrong configuration": func(*app) error {
-			return usagef("%w", error(&skerry.ConfigError{Problems: []skerry.Problem{poisoned[skerry.Problem]()}}))
+			return usagef("%w", error(&config.Error{Problems: []config.Problem{poisoned[config.Problem]()}}))
 		},
 		"error of a library": func(*app) error { return errors.New(hostile) },
 		"error of several":   func(*app) error { return errors.Join(errors.New(hostile), problemf("%s", hostile)) },

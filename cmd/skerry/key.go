@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/internal/keyfile"
 	"github.com/skerry/skerry/internal/operatorkey"
 	"github.com/skerry/skerry/internal/sitekey"
@@ -77,10 +77,10 @@ func (a *app) keyPlaces() (keys, error) {
 	c = c.WithDefaults()
 	k := keys{cluster: c.Cluster, files: c.Site.Keys}
 	switch {
-	case slices.Equal(k.files, []string{skerry.KeysNone}):
+	case slices.Equal(k.files, []string{config.KeysNone}):
 		return k, problemf("site.keys says none: the site has no key; take the line out, or unset SKERRY_SITE_KEYS, " +
 			"and make one: skerry key new")
-	case slices.Equal(k.files, []string{skerry.KeysCertificates}):
+	case slices.Equal(k.files, []string{config.KeysCertificates}):
 		return k, problemf("site.keys says certificates: the authority of tls.ca proves membership, and there is no " +
 			"key")
 	case c.LAN.Key != "":

@@ -17,6 +17,7 @@ import (
 
 	"github.com/apache/thrift/lib/go/thrift"
 	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/internal/pgtest"
 	"github.com/skerry/skerry/rpc"
@@ -54,9 +55,9 @@ func pythonClock(t *testing.T, threads int, name ...string) (addr string, p *exe
 }
 
 // caller is a node that calls the clock.
-func caller(t *testing.T, config string, edit func(*skerry.Config)) *skerry.Node {
+func caller(t *testing.T, cfg string, edit func(*skerry.Config)) *skerry.Node {
 	t.Helper()
-	c, err := skerry.ReadConfig(config)
+	c, err := config.Read(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,9 +112,9 @@ func states(t *testing.T, events *bufio.Scanner) func(state string) bool {
 // fails, and the provider stays listed.
 func TestAnnouncedPoolOfThreads(t *testing.T) {
 	t.Parallel()
-	config := site(t, "")
+	cfg := site(t, "")
 	addr, _ := pythonClock(t, 8)
-	_, events := program(t, "announce", "-c", config, "--service", "clock", "--addr", addr, "--check", "thrift:reset",
+	_, events := program(t, "announce", "-c", cfg, "--service", "clock", "--addr", addr, "--check", "thrift:reset",
 		"--every", "500ms", "--failures", "2", "--concurrency", "8", "--json")
 	seen := states(t, events)
 	eventually(t, "it is listed", func() bool { return seen("listed") })
@@ -121,7 +122,7 @@ func TestAnnouncedPoolOfThreads(t *testing.T) {
 	var load sync.WaitGroup
 	end := time.Now().Add(8 * time.Second)
 	for range 2 {
-		n := caller(t, config, nil)
+		n := caller(t, cfg, nil)
 		clock := n.Client("clock", func(o *rpc.ServiceOptions) { o.Timeout = 5 * time.Second }) // the machine may be busy
 		eventually(t, "the consumer finds it", func() bool { return reset(t.Context(), clock) == nil })
 		for range 16 {
@@ -146,11 +147,11 @@ func TestAnnouncedPoolOfThreads(t *testing.T) {
 // accepts connections, and is called again when it goes on.
 func TestFrozenAnnouncedProvider(t *testing.T) {
 	t.Parallel()
-	config := site(t, "")
+	cfg := site(t, "")
 	good, _ := pythonClock(t, 8)
 	bad, frozen := pythonClock(t, 8)
-	_, events := program(t, "announce", "-c", config, "--service", "clock", "--addr", good, "--addr", bad, "--json") // by check tcp
-	n := caller(t, config, nil)
+	_, events := program(t, "announce", "-c", cfg, "--service", "clock", "--addr", good, "--addr", bad, "--json") // by check tcp
+	n := caller(t, cfg, nil)
 	clock := n.Client("clock", func(o *rpc.ServiceOptions) { o.Breaker.Off = true })
 	go func() {
 		for events.Scan() {
@@ -193,22 +194,22 @@ func TestFrozenAnnouncedProvider(t *testing.T) {
 // announce says, by what the consumer says, and directly.
 func TestAnnouncedMultiplexedProvider(t *testing.T) {
 	t.Parallel()
-	config := site(t, "")
+	cfg := site(t, "")
 	addr, _ := pythonClock(t, 4, "Clock")
-	_, events := program(t, "announce", "-c", config, "--service", "clock", "--addr", addr, "--check", "thrift:reset", "--prefix", "Clock", "--json")
+	_, events := program(t, "announce", "-c", cfg, "--service", "clock", "--addr", addr, "--check", "thrift:reset", "--prefix", "Clock", "--json")
 	seen := states(t, events)
 	eventually(t, "it is listed", func() bool { return seen("listed") })
-	args := []string{"call", "clock", "now", `{"zone":{"name":"UTC"}}`, "-t", clockFile(t), "-c", config, "--timeout", "10s"}
+	args := []string{"call", "clock", "now", `{"zone":{"name":"UTC"}}`, "-t", clockFile(t), "-c", cfg, "--timeout", "10s"}
 	for _, more := range [][]string{nil, {"--instance", addr, "--protocol", "framed-binary", "--prefix", "Clock"}} {
 		if code, out, errs := cli(t, "", append(args, more...)...); code != exitOK || !strings.Contains(out, "noon in UTC") {
 			t.Errorf("%v: exit code %d\n%s%s", more, code, out, errs)
 		}
 	}
-	_, others := program(t, "announce", "-c", config, "--service", "bare", "--addr", addr, "--json")
+	_, others := program(t, "announce", "-c", cfg, "--service", "bare", "--addr", addr, "--json")
 	bare := states(t, others)
 	eventually(t, "it is listed without a prefix", func() bool { return bare("listed") })
-	n := caller(t, config, func(c *skerry.Config) {
-		c.Consumers = map[string]skerry.Consumer{"bare": {Prefix: "Clock", Timeout: 10 * time.Second}}
+	n := caller(t, cfg, func(c *skerry.Config) {
+		c.Consumers = map[string]config.Consumer{"bare": {Prefix: "Clock", Timeout: 10 * time.Second}}
 	})
 	eventually(t, "the consumer's prefix is taken", func() bool { return reset(t.Context(), n.Client("bare")) == nil })
 	if code, _, errs := cli(t, "", append(args, "--instance", addr, "--prefix", "Clock")...); code != exitUsage || !strings.Contains(errs, "--protocol") {

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/internal/pgtest"
 	"github.com/skerry/skerry/internal/wire"
 )
@@ -43,10 +44,10 @@ func (v versioned) WhoAmI(context.Context) (*wire.Identity, error) {
 	return &wire.Identity{Owner: &wire.Owner{}, Release: v.version, Services: []string{}}, nil
 }
 
-func serveVersion(config string) error {
+func serveVersion(cfg string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	c, err := skerry.ReadConfig(config)
+	c, err := config.Read(cfg)
 	if err != nil {
 		return err
 	}
@@ -74,12 +75,12 @@ func newCrew(t *testing.T, url string) *crew {
 // serve starts a process with a version of a service.
 func (c *crew) serve(service, version string) *exec.Cmd {
 	c.t.Helper()
-	config := writeConfig(c.t, fmt.Sprintf("%sstate_dir: %q\nservice: {name: %s, version: %s, listen: \"127.0.0.1:0\"}\n",
+	cfg := writeConfig(c.t, fmt.Sprintf("%sstate_dir: %q\nservice: {name: %s, version: %s, listen: \"127.0.0.1:0\"}\n",
 		c.text, filepath.Join(c.t.TempDir(), "state"), service, version))
 	ctx, cancel := context.WithTimeout(c.t.Context(), 2*time.Minute)
 	c.t.Cleanup(cancel)
 	p := exec.CommandContext(ctx, os.Args[0])
-	p.Env = append(os.Environ(), asService+"="+config)
+	p.Env = append(os.Environ(), asService+"="+cfg)
 	p.Stderr = os.Stderr
 	out, err := p.StdoutPipe()
 	if err != nil {
@@ -129,7 +130,7 @@ type load struct {
 
 func (c *crew) load() *load {
 	c.t.Helper()
-	cfg, err := skerry.ReadConfig(c.config)
+	cfg, err := config.Read(c.config)
 	if err != nil {
 		c.t.Fatal(err)
 	}

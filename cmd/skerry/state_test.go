@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/internal/lab"
 	"github.com/skerry/skerry/internal/sitekey"
 	"github.com/skerry/skerry/internal/sitetls"
@@ -107,8 +108,8 @@ func promisedAt(t *testing.T, addr string) (release string, err error) {
 // whoever is started after a kill -9 keeps what the killed one had promised.
 func TestPromisesSurviveKill(t *testing.T) {
 	dir := t.TempDir()
-	config := site(t, "state_dir: "+dir+"\ngateway: {routes: [{path: /, service: web}], listen: \"127.0.0.1:0\"}\n")
-	c, err := skerry.ReadConfig(config)
+	cfg := site(t, "state_dir: "+dir+"\ngateway: {routes: [{path: /, service: web}], listen: \"127.0.0.1:0\"}\n")
+	c, err := config.Read(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +121,7 @@ func TestPromisesSurviveKill(t *testing.T) {
 	defer looker.Close()
 	seen := map[string]bool{}
 	start := func(release string) (kill func()) {
-		p, _ := program(t, "gateway", "--config", config)
+		p, _ := program(t, "gateway", "--config", cfg)
 		for range 1000 {
 			for _, in := range looker.Explain("skerry.node") {
 				if seen[in.Addr] {

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/internal/number"
 	"github.com/spf13/cobra"
@@ -135,7 +135,7 @@ func (a *app) readStats(ctx context.Context, q statsQuery) ([]health.Row, string
 		return nil, "", err
 	}
 	c = c.WithDefaults()
-	if c.Database.URL != "" && c.Mode != skerry.ModeBroadcast {
+	if c.Database.URL != "" && c.Mode != config.ModeBroadcast {
 		return a.databaseStats(ctx, c, q)
 	}
 	if c.Stats.File == "" && (c.StateDir == "" || c.StateDir == "none") {

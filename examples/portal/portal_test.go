@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/examples/portal/gen/authapi"
 	"github.com/skerry/skerry/examples/portal/gen/dbapi"
 	"github.com/skerry/skerry/examples/portal/gen/portalapi"
@@ -63,11 +64,11 @@ func testPortal(t *testing.T, database string) {
 	serve(t, s, "proc")
 	db := serve(t, s, "db")
 
-	config, err := s.Config("consumer")
+	cfg, err := s.Config("consumer")
 	if err != nil {
 		t.Fatal(err)
 	}
-	node, err := skerry.Open(t.Context(), config)
+	node, err := skerry.OpenFile(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,14 +173,14 @@ func pythonProvider(t *testing.T, s *site.Site) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	config, err := s.Config("announce")
+	cfg, err := s.Config("announce")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.Run("db-python", interpreter(t, "venv/bin/python"), "python/provider.py", "--listen", addr); err != nil {
 		t.Fatal(err)
 	}
-	_, err = s.Run("announce", filepath.Join(bin, "skerry"), "announce", "--config", config, "--service", "db",
+	_, err = s.Run("announce", filepath.Join(bin, "skerry"), "announce", "--config", cfg, "--service", "db",
 		"--version", "v1", "--addr", addr, "--protocol", "framed-binary", "--check", "thrift")
 	if err != nil {
 		t.Fatal(err)
@@ -226,7 +227,7 @@ func TestConfigurations(t *testing.T) {
 		t.Fatalf("found %v, %v; want four", files, err)
 	}
 	for _, file := range files {
-		if _, err := skerry.ReadConfig(file); err != nil {
+		if _, err := config.Read(file); err != nil {
 			t.Errorf("%s: %v", file, err)
 		}
 	}

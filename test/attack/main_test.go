@@ -81,7 +81,7 @@ func (a auth) Verify(ctx context.Context, token string) (string, error) {
 
 // provide serves auth until SIGTERM.
 func provide(ctx context.Context, out *lines) error {
-	node, err := skerry.Open(ctx, os.Getenv(envConfig))
+	node, err := skerry.OpenFile(ctx, os.Getenv(envConfig))
 	if err != nil {
 		return err
 	}
@@ -93,7 +93,7 @@ func provide(ctx context.Context, out *lines) error {
 // web lists an HTTP server as an instance of web, until SIGTERM. It answers
 // with what it was asked, and with the fields that it was told.
 func web(ctx context.Context, out *lines) error {
-	node, err := skerry.Open(ctx, os.Getenv(envConfig))
+	node, err := skerry.OpenFile(ctx, os.Getenv(envConfig))
 	if err != nil {
 		return err
 	}
@@ -120,7 +120,7 @@ const callPause = 15 * time.Millisecond // of each of the consumer's callers
 // call <who answered, or -> <code or ok> <error text>
 // list <who> <who> …
 func consume(ctx context.Context, out *lines) error {
-	node, err := skerry.Open(ctx, os.Getenv(envConfig))
+	node, err := skerry.OpenFile(ctx, os.Getenv(envConfig))
 	if err != nil {
 		return err
 	}

@@ -77,7 +77,7 @@ func TestMain(m *testing.M) {
 
 // serve offers a service until SIGTERM, or until its version has gone.
 func serve(ctx context.Context, p part, out *lines) error {
-	node, err := skerry.Open(ctx, p.Config)
+	node, err := skerry.OpenFile(ctx, p.Config)
 	if err != nil {
 		return err
 	}
@@ -124,7 +124,7 @@ func use(ctx context.Context, p part, out *lines) error {
 
 // work begins traces inside of the site: each request is a job.
 func work(ctx context.Context, p part, out *lines) error {
-	node, err := skerry.Open(ctx, p.Config)
+	node, err := skerry.OpenFile(ctx, p.Config)
 	if err != nil {
 		return err
 	}

@@ -16,7 +16,7 @@ import (
 const pagePath = "../../docs/guarantees.md"
 
 // namedTest is how the page names a test: `registry/postgres.TestClean`, the
-// root package as `skerry.FuzzParseConfig`, a subtest behind a slash.
+// root package as `skerry.TestFloors`, a subtest behind a slash.
 var namedTest = regexp.MustCompile("`([a-z/]+)\\.((?:Test|Fuzz)[A-Za-z0-9_]+)(/[^`]+)?`")
 
 // TestPage keeps docs/guarantees.md equal to the code: every test that it

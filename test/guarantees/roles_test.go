@@ -92,7 +92,7 @@ func (h handler) Who(ctx context.Context, holdMillis int32) (string, error) {
 
 // provide serves echo until SIGTERM and then leaves politely.
 func provide(ctx context.Context, out *lines) error {
-	node, err := skerry.Open(ctx, os.Getenv(envConfig))
+	node, err := skerry.OpenFile(ctx, os.Getenv(envConfig))
 	if err != nil {
 		return err
 	}
@@ -108,7 +108,7 @@ func provide(ctx context.Context, out *lines) error {
 // call <start ns> <latency ns> <who answered, or -> <code or ok> <executed> <error text>
 // list <ns> <who> <who>* …
 func consume(ctx context.Context, out *lines) error {
-	node, err := skerry.Open(ctx, os.Getenv(envConfig))
+	node, err := skerry.OpenFile(ctx, os.Getenv(envConfig))
 	if err != nil {
 		return err
 	}

@@ -41,7 +41,7 @@ func say(words ...any) {
 }
 
 func (p part) run(ctx context.Context) error {
-	node, err := skerry.Open(ctx, p.Config)
+	node, err := skerry.OpenFile(ctx, p.Config)
 	if err != nil {
 		return err
 	}

@@ -45,7 +45,7 @@ func newLoad(ctx context.Context, s *site) (*load, error) {
 	if err != nil {
 		return nil, err
 	}
-	node, err := skerry.Open(ctx, config, skerry.WithLogger(slog.New(slog.NewTextHandler(log, nil))))
+	node, err := skerry.OpenFile(ctx, config, skerry.WithLogger(slog.New(slog.NewTextHandler(log, nil))))
 	if err != nil {
 		return nil, err
 	}

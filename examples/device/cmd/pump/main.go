@@ -12,24 +12,25 @@ import (
 	"syscall"
 
 	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/examples/device"
 	"github.com/skerry/skerry/examples/device/gen/pumpapi"
 )
 
 func main() {
-	config := flag.String("config", "skerry.yaml", "configuration file")
+	cfg := flag.String("config", "skerry.yaml", "configuration file")
 	path := flag.String("device", "pump.device", "file that stands for the device")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *config, *path); err != nil {
+	if err := run(ctx, *cfg, *path); err != nil {
 		fmt.Fprintln(os.Stderr, "pump:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, config, path string) error {
-	told, err := skerry.ReadConfig(config)
+func run(ctx context.Context, cfg, path string) error {
+	told, err := config.Read(cfg)
 	if err != nil {
 		return err
 	}

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/examples/portal/gen/authapi"
 )
 
@@ -25,18 +26,18 @@ import (
 const secret = "open sesame"
 
 func main() {
-	config := flag.String("config", "skerry.yaml", "configuration file")
+	cfg := flag.String("config", "skerry.yaml", "configuration file")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *config); err != nil {
+	if err := run(ctx, *cfg); err != nil {
 		fmt.Fprintln(os.Stderr, "auth:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, config string) error {
-	told, err := skerry.ReadConfig(config)
+func run(ctx context.Context, cfg string) error {
+	told, err := config.Read(cfg)
 	if err != nil {
 		return err
 	}

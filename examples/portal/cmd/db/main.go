@@ -25,7 +25,7 @@ func main() {
 }
 
 func run(ctx context.Context, config string) error {
-	node, err := skerry.Open(ctx, config)
+	node, err := skerry.OpenFile(ctx, config)
 	if err != nil {
 		return err
 	}

@@ -63,7 +63,7 @@ func openNode(ctx context.Context, s *site.Site) (*skerry.Node, error) {
 		return nil, err
 	}
 	logger := slog.New(slog.NewTextHandler(log, nil))
-	return skerry.Open(ctx, path, skerry.WithLogger(logger), skerry.WithClientInterceptors(portal.Note))
+	return skerry.OpenFile(ctx, path, skerry.WithLogger(logger), skerry.WithClientInterceptors(portal.Note))
 }
 
 // firstAnswer asks until all services have found each other. What fails

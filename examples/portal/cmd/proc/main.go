@@ -28,7 +28,7 @@ func main() {
 }
 
 func run(ctx context.Context, config string) error {
-	node, err := skerry.Open(ctx, config, skerry.WithClientInterceptors(portal.Note))
+	node, err := skerry.OpenFile(ctx, config, skerry.WithClientInterceptors(portal.Note))
 	if err != nil {
 		return err
 	}

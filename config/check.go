@@ -1,4 +1,4 @@
-package skerry
+package config
 
 import (
 	"crypto/tls"
@@ -20,7 +20,7 @@ import (
 )
 
 // Validate reports everything that is wrong with the configuration as one
-// [*ConfigError]. Open and ReadConfig do so by themselves.
+// [*Error]. Open and Read do so by themselves.
 func (c Config) Validate() error {
 	p := &problems{}
 	c.check(p)
@@ -45,7 +45,7 @@ func (c Config) check(p *problems) {
 		if name != "*" {
 			checkName(p, "consumers."+name, name, false)
 		}
-		c.consumer(name).check(p, "consumers."+name, c.Calls.ConnectTimeout)
+		c.ConsumerOf(name).check(p, "consumers."+name, c.Calls.ConnectTimeout)
 	}
 	c.Site.check(p, c)
 	c.Database.check(p)

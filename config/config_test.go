@@ -1,4 +1,4 @@
-package skerry
+package config
 
 import (
 	"errors"
@@ -15,14 +15,14 @@ import (
 	"github.com/skerry/skerry/internal/yamlfile"
 )
 
-// read parses a configuration as ReadConfig does.
+// read parses a configuration as Read does.
 func read(t *testing.T, text string) (Config, error) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "skerry.yaml")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return ReadConfig(path)
+	return Read(path)
 }
 
 func TestConfigOfTheReadme(t *testing.T) {
@@ -107,10 +107,10 @@ consumers:
 	check("none", c.Stop.Grace, yamlfile.None)
 	check("no floor", c.Memory.Floor, -1)
 	check("frame", c.Limits.Frame, 64<<10)
-	check("own retries", *c.consumer("auth").Retries, 0)
-	check("retries of *", *c.consumer("proc").Retries, 2)
-	check("timeout of *", c.consumer("auth").Timeout, 3*time.Second)
-	check("default", c.consumer("auth").Balancer, "p2c")
+	check("own retries", *c.ConsumerOf("auth").Retries, 0)
+	check("retries of *", *c.ConsumerOf("proc").Retries, 2)
+	check("timeout of *", c.ConsumerOf("auth").Timeout, 3*time.Second)
+	check("default", c.ConsumerOf("auth").Balancer, "p2c")
 }
 
 // TestConfigProblems feeds mistakes that people make. Each is answered with
@@ -194,9 +194,9 @@ func TestConfigProblems(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := read(t, c.text)
-			var problems *ConfigError
+			var problems *Error
 			if !errors.As(err, &problems) {
-				t.Fatalf("got %v, want a ConfigError", err)
+				t.Fatalf("got %v, want a Error", err)
 			}
 			if len(problems.Problems) != len(c.want) {
 				t.Fatalf("got %d problems, want %d:\n%v", len(problems.Problems), len(c.want), err)
@@ -210,11 +210,11 @@ func TestConfigProblems(t *testing.T) {
 	}
 }
 
-func FuzzParseConfig(f *testing.F) {
+func FuzzParse(f *testing.F) {
 	f.Add("cluster: x\nservices:\n- &a {name: a}\n- <<: *a\n  version: ${HOME}\n")
 	f.Add("lan: {port: 1, seeds: [a, b]}\nstop: {grace: none}\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		if c, err := ParseConfig("x", []byte(text)); err == nil && c.Validate() != nil {
+		if c, err := Parse("x", []byte(text)); err == nil && c.Validate() != nil {
 			t.Errorf("accepted and then refused: %v", c.Validate())
 		}
 	})
@@ -252,7 +252,7 @@ func TestSiteKeysFromTheEnvironment(t *testing.T) {
 		t.Errorf("the configuration names a file, and the node takes %q", got)
 	}
 	t.Setenv(envSiteKeys, "none")
-	if got := (Config{}).WithDefaults().Site.mode(); got != KeysNone {
+	if got := (Config{}).WithDefaults().Site.KeyMode(); got != KeysNone {
 		t.Errorf("%s=none gives %q", envSiteKeys, got)
 	}
 	if err := (Config{LAN: LAN{Key: lab.SiteKey}}).Validate(); err == nil || !strings.Contains(err.Error(), "site.keys says none") {

@@ -1,4 +1,4 @@
-package skerry
+package config
 
 import (
 	"fmt"
@@ -8,8 +8,8 @@ import (
 	"github.com/skerry/skerry/internal/yamlfile"
 )
 
-// ReadConfig reads a configuration file and checks it. All that is wrong with
-// it is reported at once, as a [*ConfigError] whose problems bear their lines:
+// Read reads a configuration file and checks it. All that is wrong with
+// it is reported at once, as a [*Error] whose problems bear their lines:
 // unknown keys, with the one that was probably meant; values of a wrong kind;
 // and what [Config.Validate] finds.
 //
@@ -21,12 +21,12 @@ import (
 // Durations are written
 // with a unit ("30s", "3m", "500ms"), or "none" where none makes
 // sense; sizes as bytes or with a unit ("64KiB", "16MiB").
-func ReadConfig(path string) (Config, error) {
+func Read(path string) (Config, error) {
 	text, err := statedir.ReadNamed(path, maxConfig)
 	if err != nil {
 		return Config{}, fmt.Errorf("read configuration: %w", err)
 	}
-	return ParseConfig(path, text)
+	return Parse(path, text)
 }
 
 // Sizes of the files that a configuration consists of.
@@ -35,9 +35,9 @@ const (
 	maxValue  = 64 << 10 // of ${file:PATH}
 )
 
-// ParseConfig is [ReadConfig] for a text that was read already; path names it
+// Parse is [Read] for a text that was read already; path names it
 // in errors.
-func ParseConfig(path string, text []byte) (Config, error) {
+func Parse(path string, text []byte) (Config, error) {
 	var c Config
 	doc := yamlfile.Decode(text, &c, func(key, text string) (string, error) {
 		return expand(text, key == urlKey, os.LookupEnv, readValue)

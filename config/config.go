@@ -1,11 +1,12 @@
-package skerry
+package config
 
 import (
+	"net"
 	"slices"
 	"time"
 )
 
-// Config is what a node is told, by a YAML file (see [ReadConfig]) or in Go.
+// Config is what a node is told, by a YAML file (see [Read]) or in Go.
 // Every field has a default and the zero value means it, so that Config{} is
 // a node of the cluster "default"; without a site key it is found on its own
 // host alone. docs/configuration.md lists all keys; a test keeps it equal to the
@@ -55,8 +56,8 @@ type Config struct {
 	StateDir string `yaml:"state_dir"`
 }
 
-// lists reports whether the configuration lists a service in a version.
-func (c *Config) lists(service, version string) bool {
+// Offers reports whether the configuration offers a service in a version.
+func (c *Config) Offers(service, version string) bool {
 	return slices.ContainsFunc(c.Services, func(s Service) bool { return s.Name == service && s.Version == version })
 }
 
@@ -114,7 +115,7 @@ type Database struct {
 	// URL is a PostgreSQL connection string, of several hosts if need be. Keep
 	// the password out of the file: "postgres://app:${DB_PASSWORD}@db/site".
 	// What stands for a variable in user, password and parameters of a URL is
-	// percent-encoded by ReadConfig; in a URL as a whole it is to be so already.
+	// percent-encoded by Read; in a URL as a whole it is to be so already.
 	URL string `yaml:"url" secret:"url"`
 
 	// Heartbeat is the time between two signs of life.
@@ -250,4 +251,16 @@ const (
 type Log struct {
 	Level  string `yaml:"level" default:"info"`  // debug, info, warn or error
 	Format string `yaml:"format" default:"text"` // text or json
+}
+
+// ListenAddr is the address of the process's port: the one that a service names.
+func (c Config) ListenAddr() (host, port string) {
+	addr := ":0"
+	for _, s := range c.Services {
+		if s.Listen != ":0" && s.Listen != "" {
+			addr = s.Listen
+		}
+	}
+	host, port, _ = net.SplitHostPort(addr) // checked by Validate
+	return host, port
 }

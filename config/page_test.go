@@ -1,4 +1,4 @@
-package skerry
+package config
 
 import (
 	"fmt"
@@ -12,7 +12,7 @@ import (
 // TestConfigurationPage keeps the table of docs/configuration.md equal to the
 // struct tags: every key, its kind and unit, its default, in one order.
 func TestConfigurationPage(t *testing.T) {
-	const path = "docs/configuration.md"
+	const path = "../docs/configuration.md"
 	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)

@@ -1,4 +1,4 @@
-package skerry
+package config
 
 import (
 	"fmt"
@@ -33,12 +33,12 @@ func (p Problem) String() string {
 	return b.String() + p.Text
 }
 
-// ConfigError is everything that is wrong with a configuration, in the order
+// Error is everything that is wrong with a configuration, in the order
 // of the file.
-type ConfigError struct{ Problems []Problem }
+type Error struct{ Problems []Problem }
 
 // Error lists the problems, a line each.
-func (e *ConfigError) Error() string {
+func (e *Error) Error() string {
 	lines := make([]string, len(e.Problems))
 	for i, p := range e.Problems {
 		lines[i] = p.String()
@@ -85,5 +85,5 @@ func (p *problems) err() error {
 		return nil
 	}
 	slices.SortStableFunc(p.list, func(a, b Problem) int { return a.Line - b.Line })
-	return &ConfigError{Problems: p.list}
+	return &Error{Problems: p.list}
 }

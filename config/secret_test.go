@@ -1,4 +1,4 @@
-package skerry
+package config
 
 import (
 	"os"
@@ -17,7 +17,7 @@ func TestPasswordsInURL(t *testing.T) {
 			"postgres://app:${DB_PASSWORD}@127.0.0.1:5432/site", "postgres://127.0.0.1:5432/site?user=app&password=${DB_PASSWORD}",
 			"postgres://${NOBODY:-app}:${DB_PASSWORD}@127.0.0.1:5432/site?sslmode=disable",
 		} {
-			c, err := ParseConfig("x", []byte("database: {url: \""+url+"\"}\n"))
+			c, err := Parse("x", []byte("database: {url: \""+url+"\"}\n"))
 			if err != nil {
 				t.Errorf("%s in %s: %v", password, url, err)
 				continue
@@ -64,7 +64,7 @@ func TestErrorsKeepSecrets(t *testing.T) {
 		"stop: {grace: \"${file:" + file + "}\"}":                        "a duration",
 		"tls: {cert: a}\nlan: {key: hunter2}":                            "skerry key new",
 	} {
-		_, err := ParseConfig("x", []byte(text+"\n"))
+		_, err := Parse("x", []byte(text+"\n"))
 		if err == nil || strings.Contains(err.Error(), secret) || strings.Contains(err.Error(), "hunter") || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v; want %q and no secret", text, err, want)
 		}

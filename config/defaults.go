@@ -1,9 +1,12 @@
-package skerry
+package config
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/skerry/skerry/internal/yamlfile"
 )
@@ -45,21 +48,21 @@ func (c Config) withDefaultConsumers() map[string]Consumer {
 	}
 	all := make(map[string]Consumer, len(c.Consumers))
 	for name := range c.Consumers {
-		all[name] = c.consumer(name)
+		all[name] = c.ConsumerOf(name)
 	}
 	return all
 }
 
-// entry reports whether calls of the method may begin traces.
-func (c Config) entry(service, method string) bool {
+// IsEntry reports whether calls of the method may begin traces.
+func (c Config) IsEntry(service, method string) bool {
 	return slices.ContainsFunc(c.Services, func(s Service) bool {
 		return s.Name == service && (slices.Contains(s.Entry, "*") || slices.Contains(s.Entry, method))
 	})
 }
 
-// consumer is the rules for a service: its own, then those of "*", then the
+// ConsumerOf is the rules for a service: its own, then those of "*", then the
 // defaults.
-func (c Config) consumer(service string) Consumer {
+func (c Config) ConsumerOf(service string) Consumer {
 	own := c.Consumers[service]
 	fillFrom(reflect.ValueOf(&own).Elem(), reflect.ValueOf(c.Consumers["*"]))
 	fillDefaults(reflect.ValueOf(&own).Elem())
@@ -83,7 +86,7 @@ func fillDefaults(v reflect.Value) {
 			field = field.Elem()
 		}
 		if err := yamlfile.SetScalar(field, text, tag.Get("unit")); err != nil {
-			panic(fmt.Sprintf("skerry: default of %s: %v", v.Type().Field(i).Name, err)) // a wrong tag; every test finds it
+			panic(fmt.Sprintf("config: default of %s: %v", v.Type().Field(i).Name, err)) // a wrong tag; every test finds it
 		}
 	}
 }
@@ -98,4 +101,16 @@ func fillFrom(to, from reflect.Value) {
 			field.Set(from.Field(i))
 		}
 	}
+}
+
+// defaultStateDir is where state is kept when the configuration does not say
+// it; "" where there is no directory of the process's user alone.
+func defaultStateDir() string {
+	if dir, _, _ := strings.Cut(os.Getenv("STATE_DIRECTORY"), ":"); dir != "" {
+		return dir
+	}
+	if dir, err := os.UserCacheDir(); err == nil {
+		return filepath.Join(dir, "skerry")
+	}
+	return ""
 }

@@ -1,4 +1,4 @@
-package skerry
+package config
 
 import (
 	"os"
@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/skerry/skerry/internal/sitekey"
-	"github.com/skerry/skerry/rpc"
 )
 
 // Site is what makes the process a member of its site, and the operators it obeys.
@@ -51,23 +50,12 @@ func (s Site) withDefaults() Site {
 	return s
 }
 
-// mode is KeysNone or KeysCertificates, or "" where files hold the keys.
-func (s Site) mode() string {
+// KeyMode is KeysNone or KeysCertificates, or "" where files hold the keys.
+func (s Site) KeyMode() string {
 	if len(s.Keys) == 1 && (s.Keys[0] == KeysNone || s.Keys[0] == KeysCertificates) {
 		return s.Keys[0]
 	}
 	return ""
-}
-
-// clear is what becomes of users' calls that are not encrypted.
-func (s Site) clear() rpc.Clear {
-	switch s.Calls {
-	case CallsSealed:
-		return rpc.ClearRefused
-	case CallsPrefer:
-		return rpc.ClearCounted
-	}
-	return rpc.ClearTaken
 }
 
 // check looks at what the section says. Files are read when the node opens:
@@ -87,11 +75,11 @@ func (s Site) check(p *problems, c Config) {
 		}
 	}
 	switch {
-	case s.mode() == KeysCertificates && (c.TLS.CA == "" || c.TLS.Cert == "" || c.TLS.Clients == "none"):
+	case s.KeyMode() == KeysCertificates && (c.TLS.CA == "" || c.TLS.Cert == "" || c.TLS.Clients == "none"):
 		p.at("site.keys", "certificates prove membership only where every process shows one: set tls.ca, tls.cert "+
 			"and tls.key, and leave tls.clients at require")
-	case s.mode() != "" && c.LAN.Key != "":
-		p.at("lan.key", "site.keys says %s, and a key stands here; keep one of them", s.mode())
+	case s.KeyMode() != "" && c.LAN.Key != "":
+		p.at("lan.key", "site.keys says %s, and a key stands here; keep one of them", s.KeyMode())
 	case len(s.Keys) > 0 && c.LAN.Key != "":
 		p.at("lan.key", "site.keys names files already, and lan.key is the old name of the same thing; take lan.key "+
 			"out")
@@ -101,9 +89,9 @@ func (s Site) check(p *problems, c Config) {
 	}
 	switch {
 	case s.Calls == "":
-	case s.mode() == KeysNone:
+	case s.KeyMode() == KeysNone:
 		p.at("site.calls", "sealed calls need the site's key, and site.keys says none; make one with: skerry key new")
-	case s.mode() == KeysCertificates:
+	case s.KeyMode() == KeysCertificates:
 		p.at("site.calls", "sealed calls need the site's key, and site.keys says certificates; take site.calls out: "+
 			"tls encrypts the calls")
 	}
