@@ -11,7 +11,7 @@ import (
 )
 
 // advertise decides at which address others are told to connect to a service
-// that listens at l (demand D10), and why. given is Service.Advertise.
+// that listens at l, and why. given is Service.Advertise.
 func advertise(given string, l *net.TCPAddr, interfaces []string) (host string, port int, reason string, err error) {
 	switch {
 	case strings.Contains(given, "/"):

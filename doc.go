@@ -23,15 +23,15 @@
 //
 //   - Open waits for no database and no network. What is away at the start, or
 //     later, is tried for ever, and what this process offers is listed there
-//     as soon as it is back (demands D1, D6).
+//     as soon as it is back.
 //   - In [ModeAuto] both registries run all the time. There is no moment of
 //     switching, and nodes of one site that reach only one of them are found.
 //   - No call waits for a registry, but the first of a service for its list.
-//   - Stopping is in order (demand D19): off the lists, callers told, served
+//   - Stopping is in order: off the lists, callers told, served
 //     on for a grace, running calls finished, then the consumer's half. A call
 //     fails only when it runs for longer than Stop.Drain.
 //   - A host that gets its address late, or another one, is listed again by
-//     itself (demands D10, D12).
+//     itself.
 //   - Everything that is wrong with a configuration is said at once, with
 //     lines, and nothing starts.
 //

@@ -59,7 +59,7 @@ func TestModesMeet(t *testing.T) {
 // TestStartWithoutDatabase opens nodes while the database is down. They are
 // open at once, in auto they find each other on the LAN; when the database
 // comes up they are registered in it, and who knows only the database finds
-// them (row 1.6, demand D6).
+// them.
 func TestStartWithoutDatabase(t *testing.T) {
 	server := pgtest.Own(t, pgtest.Options{})
 	url := server.URL(server.CreateDB(t))
@@ -115,7 +115,7 @@ func (l *transcript) count(s string) int {
 }
 
 // TestStatistics: while the database can be reached call statistics go into
-// its table, from both sides; without one into the file (row 1.9).
+// its table, from both sides; without one into the file.
 func TestStatistics(t *testing.T) {
 	server := pgtest.Shared(t)
 	db := server.CreateDB(t)
@@ -200,7 +200,7 @@ func TestInternalService(t *testing.T) {
 }
 
 // TestColdStart opens a consumer while its registry is away: it calls by the
-// last known list on disk (demand D7).
+// last known list on disk.
 func TestColdStart(t *testing.T) {
 	hub := &registry.Hub{}
 	config := Config{StateDir: t.TempDir(), Stop: config.Stop{Grace: -1}, Service: config.Service{Name: "greeter", Advertise: "127.0.0.1"}}

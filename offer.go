@@ -23,7 +23,7 @@ const (
 )
 
 // offer is one service of the provider, kept listed at the address that the
-// host has now (demands D10, D12): a host that gets its address late, or
+// host has now: a host that gets its address late, or
 // another one, is listed again by itself.
 type offer struct {
 	p        *provider

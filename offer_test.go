@@ -20,7 +20,7 @@ import (
 
 // TestAddressComesLateAndChanges starts a provider on a host without an
 // address. It is listed once the host has one, and again, without the old
-// entry, when it gets another (demands D10, D12).
+// entry, when it gets another.
 func TestAddressComesLateAndChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())

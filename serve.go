@@ -18,7 +18,7 @@ import (
 const tellLimit = 100 * time.Millisecond
 
 // Serve offers the service as Handle does, until ctx ends; then it leaves
-// politely (demand D19) and returns nil: it tells the registries and the
+// politely and returns nil: it tells the registries and the
 // connected callers that the service is leaving, serves on for Stop.Grace as the
 // last choice, takes the service off the lists, refuses further calls unexecuted,
 // and waits up to Stop.Drain for those that still run. An error after that says

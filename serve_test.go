@@ -14,7 +14,7 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// TestPoliteStop ends one of two providers under load (demand D19): no call
+// TestPoliteStop ends one of two providers under load: no call
 // fails, and soon none reaches the one that left.
 func TestPoliteStop(t *testing.T) {
 	site := lanSite(t)
@@ -142,8 +142,8 @@ func TestServicesShareAPort(t *testing.T) {
 }
 
 // TestHandleMistakes: what is wrong is said at once.
-// TestNamesComeAndGo serves one processor under a second name for a while
-// (row 3.7): callers by the first, who know of no version, notice nothing, and
+// TestNamesComeAndGo serves one processor under a second name for a while:
+// callers by the first, who know of no version, notice nothing, and
 // callers by the second find it.
 func TestNamesComeAndGo(t *testing.T) {
 	site := lanSite(t)

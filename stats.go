@@ -9,7 +9,7 @@ import (
 )
 
 // newRecorder counts calls for the database's table while the database can be
-// reached, else for a log file (row 1.9).
+// reached, else for a log file.
 func (n *Node) newRecorder() *health.Recorder {
 	var s statSink
 	for _, source := range n.sources {

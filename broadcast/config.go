@@ -22,7 +22,7 @@ const DefaultAnnounce = 3 * time.Minute
 
 // Config is what a Registry needs to know. Only Cluster and Owner are required.
 type Config struct {
-	Cluster string         // name that separates systems on one wire (demand D17); see registry.CheckName
+	Cluster string         // name that separates systems on one wire; see registry.CheckName
 	Owner   registry.Owner // this process
 
 	// Keys are the packet keys of the site's ring, 32 bytes each and derived for
@@ -47,7 +47,7 @@ type Config struct {
 	Interfaces []string
 
 	// Seeds are hosts that are also spoken to by unicast, host or host:port,
-	// for networks that filter broadcast (demand D14). One that is up is
+	// for networks that filter broadcast. One that is up is
 	// enough: it names the others.
 	Seeds []string
 

@@ -10,7 +10,7 @@
 // power returns to a site, get one answer together, to everyone, and of as many
 // strangers two are probed and the rest asked in that answer: a unicast to
 // each other host would cost the site a packet of ARP to all for each pair.
-// What nobody here watches is ignored (row 1.5). A process
+// What nobody here watches is ignored. A process
 // that leaves says goodbye three times, and shows a token whose hash it has
 // told before. An entry that was not refreshed for a
 // period, which is 80 % of its life of 1.25 periods, is asked for by unicast,

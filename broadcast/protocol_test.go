@@ -176,8 +176,8 @@ func TestLongListing(t *testing.T) {
 	}
 }
 
-// TestSubscription: announcements of what nobody here watches are ignored
-// (row 1.5); watching it later finds it.
+// TestSubscription: announcements of what nobody here watches are ignored;
+// watching it later finds it.
 func TestSubscription(t *testing.T) {
 	s := newSim(t, 3, seeded(t, 11))
 	s.start(s.nodes[0], nil, "auth")

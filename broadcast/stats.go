@@ -19,8 +19,8 @@ type Stats struct {
 	Elsewhere uint64 // ignored: arrived on an interface that was not chosen
 	Malformed uint64 // ignored: not a packet of skerry, or nonsense within
 	Version   uint64 // ignored: a packet version that this release does not know
-	Foreign   uint64 // ignored: another cluster (demand D17)
-	WrongKey  uint64 // ignored: MAC does not fit (demand D18)
+	Foreign   uint64 // ignored: another cluster
+	WrongKey  uint64 // ignored: MAC does not fit
 	Old       uint64 // ignored: of a process of skerry before 0.2
 	Replay    uint64 // ignored: sequence number seen before
 	Sequence  uint64 // ignored: sequence number out of bounds, or so far ahead that its sender was asked first

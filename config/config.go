@@ -13,7 +13,7 @@ import (
 // tags here.
 type Config struct {
 	// Cluster names the system. Nodes of different clusters share a wire or a
-	// database and never see each other (demand D17).
+	// database and never see each other.
 	Cluster string `yaml:"cluster" default:"default"`
 
 	// Mode says where instances are listed and looked for.
@@ -49,7 +49,7 @@ type Config struct {
 	Gateway  Gateway  `yaml:"gateway"`  // where users' requests come in, for skerry gateway
 
 	// StateDir is where the last known lists and the peers on the LAN are kept
-	// for a start without any registry (demand D7); "none" keeps nothing.
+	// for a start without any registry; "none" keeps nothing.
 	// Default: $STATE_DIRECTORY, which systemd sets, else skerry in the user's
 	// cache directory; without both nothing is kept. It must belong to the
 	// process's user or root, and no other user may write to it.
@@ -61,7 +61,7 @@ func (c *Config) Offers(service, version string) bool {
 	return slices.ContainsFunc(c.Services, func(s Service) bool { return s.Name == service && s.Version == version })
 }
 
-// Mode says which registries a node uses (row 1.6).
+// Mode says which registries a node uses.
 type Mode string
 
 // The modes.
@@ -91,7 +91,7 @@ type Service struct {
 	Listen string `yaml:"listen" default:":0"`
 
 	// Advertise is the address that others are told, when it is not the one
-	// that the process would choose (demand D10): a host or host:port to be used
+	// that the process would choose: a host or host:port to be used
 	// as it stands, or a CIDR, to choose this host's address inside it.
 	Advertise string `yaml:"advertise"`
 
@@ -178,7 +178,7 @@ type TLS struct {
 	ServerName string `yaml:"server_name"`
 }
 
-// Stop is how a process leaves (demand D19): off the lists, callers told,
+// Stop is how a process leaves: off the lists, callers told,
 // served on for Grace, then up to Drain for the calls that still run.
 type Stop struct {
 	Grace time.Duration `yaml:"grace" default:"3s"`  // "none" for no grace
@@ -194,8 +194,7 @@ type Stats struct {
 	Keep     int           `yaml:"keep" unit:"files" default:"4"`         // files that were put aside and are kept
 }
 
-// Limits is what the server takes at most, checked before memory is taken
-// (demand E6).
+// Limits is what the server takes at most, checked before memory is taken.
 type Limits struct {
 	Frame     int `yaml:"frame" unit:"bytes" default:"16MiB"`             // one message
 	Conns     int `yaml:"connections" unit:"connections" default:"20000"` // that others have to this process; from three quarters on those that have said nothing make room, of the address that has most

@@ -60,7 +60,7 @@ type Consumer struct {
 	MaxRate int `yaml:"max_rate" unit:"calls a second" default:"0"`
 }
 
-// Breaker is a circuit breaker over all instances of a service (demand D29).
+// Breaker is a circuit breaker over all instances of a service.
 type Breaker struct {
 	Off    bool          `yaml:"off" default:"false"`               // true: never refuse
 	Ratio  int           `yaml:"ratio" unit:"percent" default:"50"` // percent of calls that must fail

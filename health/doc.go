@@ -1,6 +1,6 @@
 // Package health counts calls: how many, how many failed and in which way,
 // and how long they took, for each service and version, method and peer,
-// on the client's and on the server's side (row 1.9).
+// on the client's and on the server's side.
 //
 // A [Recorder] holds one [Cell] for each [Key]. The call path looks a cell up
 // once, keeps the pointer, and records into it with a few atomic additions:

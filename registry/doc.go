@@ -16,7 +16,7 @@
 //
 //   - Registered is a wish, not an event: once Register has been called the
 //     registry puts the instance back whenever it finds it missing, with
-//     endless retry and jitter, until Withdraw or the end of Run (demand D1).
+//     endless retry and jitter, until Withdraw or the end of Run.
 //   - A watcher is shown the current list at once, then every later list.
 //     Lists may be skipped when they change faster than the watcher reads;
 //     the newest is never skipped.

@@ -58,9 +58,9 @@ const DefaultWeight = 100
 
 // ID names one registration for good: the service, the address, and the boot
 // epoch of the process that owns it, so that two processes on one host, or a
-// quick restart on the same port, never stand for one another (demand E1).
+// quick restart on the same port, never stand for one another.
 // Version is part of it because one address may be listed under several
-// versions (row 3.7). It is comparable and usable as a map key.
+// versions. It is comparable and usable as a map key.
 type ID struct {
 	Service string
 	Version string
@@ -93,7 +93,7 @@ type Instance struct {
 	Heard    uint32            // last heartbeat, or word on the LAN, as known when the list was read: Unix time in seconds, on the reader's clock; 0 = unknown
 	Owner    Owner             // process that registered it
 	Leaving  bool              // it is stopping, and still executes what comes: called only when there is no other
-	Started  time.Time         // start of the provider, on the reader's clock (demand D30); zero = unknown
+	Started  time.Time         // start of the provider, on the reader's clock; zero = unknown
 }
 
 // ID returns the instance's identity.

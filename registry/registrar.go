@@ -23,7 +23,7 @@ type Lister interface {
 
 // Registrar keeps the registrations of one owner as they were wished for. It
 // turns wishes into calls of a [Lister], gathers those that come together, and
-// tries again for ever, with backoff and jitter, whatever fails (demand D1).
+// tries again for ever, with backoff and jitter, whatever fails.
 // Its methods may be called from any goroutine.
 type Registrar struct {
 	owner  Owner

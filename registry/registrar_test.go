@@ -87,7 +87,7 @@ func withRegistrar(t *testing.T, f func(t *testing.T, r *registry.Registrar, p *
 	})
 }
 
-// TestRegistrarNeverGivesUp is demand D1: an outage of any length, then listed
+// TestRegistrarNeverGivesUp: an outage of any length, then listed
 // within the longest pause.
 func TestRegistrarNeverGivesUp(t *testing.T) {
 	withRegistrar(t, func(t *testing.T, r *registry.Registrar, p *place, _ func()) {

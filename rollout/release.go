@@ -49,7 +49,7 @@ type Owner struct {
 	Place   string `json:"place,omitempty"`
 }
 
-// Release is one session over many services (rows 3.1 to 3.6). It is a value:
+// Release is one session over many services. It is a value:
 // each step returns the next Release and the rules to be appended to the log,
 // and the caller commits both together. A step that is not possible now is
 // refused with a sentence that says what is.

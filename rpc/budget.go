@@ -8,7 +8,7 @@ import (
 )
 
 // Retries run at most this many at a time, for each service: a share of the
-// calls in flight, and a few when there are hardly any (demand D21). They are
+// calls in flight, and a few when there are hardly any. They are
 // what keeps a failing service from being called twice as often.
 const (
 	retryPercent = 20

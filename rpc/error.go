@@ -44,7 +44,7 @@ const (
 )
 
 // Executed says whether the handler ran. It decides whether a call may be
-// sent again (demand D20).
+// sent again.
 type Executed uint8
 
 // The states of execution.

@@ -106,7 +106,7 @@ func TestStockServers(t *testing.T) {
 }
 
 // wantPlainTimeout checks that a connection whose call timed out is not used
-// again (demand D23).
+// again.
 func wantPlainTimeout(t *testing.T, c *Client) {
 	t.Helper()
 	call := stub(t, c, ServiceOptions{Timeout: 30 * time.Millisecond})

@@ -219,7 +219,7 @@ func (l *link) await(ctx context.Context, s *slot, seq int32) error {
 }
 
 // giveUp tells the peer that nobody waits any more. A link that can't tell
-// ends: its next reply would be the wrong one (demand D23).
+// ends: its next reply would be the wrong one.
 func (l *link) giveUp(seq int32) {
 	l.missed.Store(true)
 	if !l.dialect.shared {

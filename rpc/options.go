@@ -14,7 +14,7 @@ import (
 type ServiceOptions struct {
 	Timeout      time.Duration       // of a call with all its attempts, unless its context ends sooner; 0 means 1 s
 	Wait         time.Duration       // for an instance, when none is there to be tried, within Timeout; 0 means Timeout, negative none
-	Retries      *int                // attempts after the first; nil means 1, 0 means none (demand D20)
+	Retries      *int                // attempts after the first; nil means 1, 0 means none
 	Attempt      time.Duration       // of an attempt of an idempotent method that has another instance to go to; 0 means see the package comment
 	Idempotent   []string            // methods that may be executed twice; "*" = all
 	Breaker      Breaker             // refuses while most calls fail

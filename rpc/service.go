@@ -205,8 +205,8 @@ func (s *serviceClient) attempts(parent context.Context, call *Call) (health.Out
 // no more: a service that was killed many times may be listed as often for a while.
 const goneMost = 64
 
-// again decides whether a failed attempt is followed by another (demands D20,
-// D21). What never reached a handler because an instance is gone or going
+// again decides whether a failed attempt is followed by another.
+// What never reached a handler because an instance is gone or going
 // costs nobody anything; any other retry is load, and needs the budget's
 // leave. Only the first caller of a chain retries those.
 func (s *serviceClient) again(ctx *callContext, call *Call, err error, retried *bool) bool {

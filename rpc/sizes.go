@@ -6,7 +6,7 @@ import (
 	"github.com/skerry/skerry/rpc/internal/theader"
 )
 
-// Sizes bound what one peer can make this process hold (demand E6). A field
+// Sizes bound what one peer can make this process hold. A field
 // that is 0 has its default.
 type Sizes struct {
 	Frame  int // bytes of a message with its header; 16 MiB

@@ -99,7 +99,7 @@ func TestAnnounceFile(t *testing.T) {
 }
 
 // TestAnnounceUnderSeveralNames moves a server to a new name and version while
-// it runs; a consumer that knows neither keeps its old address (row 3.7).
+// it runs; a consumer that knows neither keeps its old address.
 func TestAnnounceUnderSeveralNames(t *testing.T) {
 	config := site(t, "")
 	addr, stop := stockServer(t, "127.0.0.1:0")

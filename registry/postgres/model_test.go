@@ -141,7 +141,7 @@ func TestModelListsNoneThatHadLapsed(t *testing.T) {
 	}
 }
 
-// TestOnlyTheDatabasesTime is demand D9: no statement takes a time from us but
+// TestOnlyTheDatabasesTime: no statement takes a time from us but
 // the one that the database told us, and none but the database's now() is
 // compared. Ages are lengths by the monotonic clock.
 func TestOnlyTheDatabasesTime(t *testing.T) {

@@ -250,7 +250,7 @@ func watchStop(s *site) {
 	}
 }
 
-// quickRestart is demand E1: the same address, a new epoch; neither stands for
+// quickRestart: the same address, a new epoch; neither stands for
 // the other, and the late goodbye of the old one takes the new one away no more.
 func quickRestart(s *site) {
 	owner := s.owner()

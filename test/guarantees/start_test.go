@@ -39,7 +39,7 @@ func TestStartWithoutDatabase(t *testing.T) {
 }
 
 // TestColdStartFromDisk: a consumer starts while every source is down and
-// calls whom it knew before (demand D7).
+// calls whom it knew before.
 func TestColdStartFromDisk(t *testing.T) {
 	t.Parallel()
 	pg := pgtest.Own(t, pgtest.Options{})

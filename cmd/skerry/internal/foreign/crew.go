@@ -7,7 +7,7 @@ import (
 	"github.com/skerry/skerry/internal/run"
 )
 
-// Crew keeps a list of providers that changes while it runs (row 3.7): what
+// Crew keeps a list of providers that changes while it runs: what
 // stays on the list is not touched, so that a consumer that uses it notices
 // nothing when another name for it comes or goes.
 type Crew struct {
