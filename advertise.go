@@ -6,8 +6,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/broadcast"
+	"github.com/skerry/skerry/config"
 )
 
 // advertise decides at which address others are told to connect to a service

@@ -8,8 +8,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/broadcast"
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/internal/refusal"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/internal/wire"

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/broadcast"
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/registry/postgres"

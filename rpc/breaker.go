@@ -8,8 +8,7 @@ import (
 )
 
 // Breaker refuses the calls to a service at once while most of them fail, so
-// that callers do not wait for what will fail and the service can recover
-//. The zero value has the defaults.
+// that callers do not wait for what will fail and the service can recover. The zero value has the defaults.
 type Breaker struct {
 	Off    bool          // never refuse
 	Ratio  int           // percent of calls that must fail; 0 means 50
