@@ -17,6 +17,7 @@ import (
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rollout/participant"
 )
 
 // colleague is another process as a registry lists it.
@@ -157,7 +158,7 @@ func TestTracesWaitForTheRules(t *testing.T) {
 				for name := range strings.FieldsSeq(test.sources) {
 					sources = append(sources, discovery.Source{Name: name})
 				}
-				agent, _ := rollout.NewAgent(rollout.AgentConfig{Process: "me"})
+				agent, _ := participant.New(participant.Config{Process: "me"})
 				var text strings.Builder
 				n := &Node{rules: agent, log: slog.New(slog.NewTextHandler(&text, nil)),
 					cold: newColdStart(registry.Owner{Host: "me"}, sources, test.kept, time.Now())}
@@ -213,7 +214,7 @@ func TestFirstTraceMeetsTheNewestRules(t *testing.T) {
 			cold := open(t, site)
 			ctx, end := cold.Begin(t.Context(), "job")
 			defer end()
-			if got := rollout.TraceFrom(ctx).Token().Generation; got != newest {
+			if got := participant.TraceFrom(ctx).Token().Generation; got != newest {
 				t.Errorf("the first trace met generation %v, want %v", got, newest)
 			}
 			t.Logf("known after %v", time.Since(begun))

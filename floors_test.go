@@ -34,12 +34,13 @@ var floors = map[string]struct {
 	"internal/sitetls":  {1, nil},
 	"internal/tlsfile":  {1, []string{"internal/statedir"}},
 
-	"internal/wire":    {0, nil}, // generated from internal/wire/skerry.thrift
-	"health":           {1, []string{"internal/quote", "internal/run", "internal/statedir"}},
-	"rollout":          {0, nil},
-	"rollout/operator": {1, []string{"rollout", "internal/number", "internal/run"}},
-	"registry":         {1, []string{"internal/run"}},
-	"rpc":              {2, []string{"health", "rollout", "internal/number", "internal/run", "internal/sitetls", "internal/wire", "rpc/internal/theader", "rpc/internal/flat"}},
+	"internal/wire":       {0, nil}, // generated from internal/wire/skerry.thrift
+	"health":              {1, []string{"internal/quote", "internal/run", "internal/statedir"}},
+	"rollout":             {0, nil},
+	"rollout/participant": {1, []string{"rollout"}},
+	"rollout/operator":    {2, []string{"internal/number", "internal/run", "rollout", "rollout/participant"}},
+	"registry":            {1, []string{"internal/run"}},
+	"rpc":                 {2, []string{"health", "internal/number", "internal/run", "internal/sitetls", "internal/wire", "rollout", "rollout/participant", "rpc/internal/flat", "rpc/internal/theader"}},
 
 	"rpc/internal/theader": {0, nil},
 	"rpc/internal/flat":    {0, nil},
@@ -53,8 +54,8 @@ var floors = map[string]struct {
 	"health/prom":                   {2, []string{"health"}},
 	"discovery":                     {3, []string{"registry", "rpc", "health", "internal/run", "internal/statedir"}},
 	"config":                        {3, []string{"internal/heap", "internal/mask", "internal/quote", "internal/sitekey", "internal/statedir", "internal/suggest", "internal/tlsfile", "internal/yamlfile", "registry", "registry/postgres"}},
-	"":                              {4, []string{"broadcast", "config", "discovery", "health", "internal/heap", "internal/keyfile", "internal/refusal", "internal/run", "internal/sitekey", "internal/sitetls", "internal/sshsig", "internal/statedir", "internal/suggest", "internal/wire", "registry", "registry/postgres", "rollout", "rollout/operator", "rpc"}},
-	"gateway":                       {5, []string{"", "config", "internal/dynamic", "internal/run", "health", "registry", "rollout", "rpc"}},
+	"":                              {4, []string{"broadcast", "config", "discovery", "health", "internal/heap", "internal/keyfile", "internal/refusal", "internal/run", "internal/sitekey", "internal/sitetls", "internal/sshsig", "internal/statedir", "internal/suggest", "internal/wire", "registry", "registry/postgres", "rollout", "rollout/operator", "rollout/participant", "rpc"}},
+	"gateway":                       {5, []string{"", "config", "health", "internal/dynamic", "internal/run", "registry", "rollout", "rollout/participant", "rpc"}},
 
 	// Tests only, or used by tests and by the commands only.
 	"rpc/interop":     {3, []string{"rpc"}},
@@ -81,8 +82,8 @@ var top = map[string][]string{
 	"examples/":        {"", "config", "rpc"},
 	"test/guarantees/": {"", "config", "rpc"},
 
-	"test/consistency/": {"", "config", "rpc", "rollout", "internal/run"},
-	"test/attack/":      {"", "config", "registry", "rpc", "rollout", "internal/wire", "internal/sitekey", "internal/sitetls", "internal/sshsig"},
+	"test/consistency/": {"", "config", "rpc", "rollout", "rollout/participant", "internal/run"},
+	"test/attack/":      {"", "config", "registry", "rpc", "rollout", "rollout/participant", "internal/wire", "internal/sitekey", "internal/sitetls", "internal/sshsig"},
 	"test/soak/":        {"", "config", "test/consistency/hop", "internal/lab", "internal/pgtest"},
 }
 

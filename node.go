@@ -20,6 +20,7 @@ import (
 	"github.com/skerry/skerry/internal/sitetls"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rollout/participant"
 	"github.com/skerry/skerry/rpc"
 )
 
@@ -47,7 +48,7 @@ type Node struct {
 	siteTLS      *sitetls.Site
 	checks       *bucket // of signatures, for callers that are no members
 	denials      *denials
-	rules        *rollout.Agent
+	rules        *participant.Agent
 	ages         ages
 	cold         *coldStart
 	known        func()        // the rules are: traces may begin

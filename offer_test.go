@@ -15,7 +15,7 @@ import (
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/registry"
-	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rollout/participant"
 )
 
 // TestAddressComesLateAndChanges starts a provider on a host without an
@@ -28,7 +28,7 @@ func TestAddressComesLateAndChanges(t *testing.T) {
 		work := run.NewGroup(ctx)
 		work.Go(memory.Run)
 		log := &transcript{}
-		rules, err := rollout.NewAgent(rollout.AgentConfig{Process: "here/1/e"})
+		rules, err := participant.New(participant.Config{Process: "here/1/e"})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -4,20 +4,20 @@ import (
 	"context"
 	"math/rand/v2"
 
-	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rollout/participant"
 	"github.com/skerry/skerry/rpc"
 )
 
 // Rollout is the process's part in releases: the rules that it has applied,
 // what it has promised, and what runs by which generation of the rules.
-func (n *Node) Rollout() *rollout.Agent { return n.rules }
+func (n *Node) Rollout() *participant.Agent { return n.rules }
 
 // Begin starts a trace for work that no call has caused: a job, a timer, a
 // message from elsewhere. All calls made with the returned context, and all
 // that they lead to, meet one version of each service. job names the work in
 // release status. Call end when the work is over: until then it holds back
 // the end of the versions that it may still need. In the first moments of a
-// process Begin waits until the site's rules are known; see [rollout.Agent.Await].
+// process Begin waits until the site's rules are known; see [participant.Agent.Await].
 func (n *Node) Begin(ctx context.Context, job string) (_ context.Context, end func()) {
 	if info := rpc.CallInfoFrom(ctx); info == nil || info.Trace == "" {
 		ctx = rpc.WithTrace(ctx, rpc.NextSpan(""), "")
@@ -32,7 +32,7 @@ func (n *Node) Begin(ctx context.Context, job string) (_ context.Context, end fu
 // need not wait for it any more, be it a stream that stays open or a job that
 // goes on for hours. A call to another service fails as rpc.Forsworn.
 func CallsOnly(ctx context.Context, services ...string) {
-	if t := rollout.TraceFrom(ctx); t != nil {
+	if t := participant.TraceFrom(ctx); t != nil {
 		t.Only(services...)
 	}
 }
@@ -42,7 +42,7 @@ func CallsOnly(ctx context.Context, services ...string) {
 // versions that are in service when it begins. Call end when the work is over.
 func Detach(ctx context.Context) (_ context.Context, end func()) {
 	ctx = context.WithoutCancel(ctx)
-	t := rollout.TraceFrom(ctx)
+	t := participant.TraceFrom(ctx)
 	if t == nil {
 		return ctx, func() {}
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/skerry/skerry/internal/wire"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rollout/participant"
 	"github.com/skerry/skerry/rpc"
 )
 
@@ -21,7 +22,7 @@ type traced struct {
 }
 
 func (g *traced) WhoAmI(ctx context.Context) (*wire.Identity, error) {
-	g.met, g.info = rollout.TraceFrom(ctx).Token(), rpc.CallInfoFrom(ctx)
+	g.met, g.info = participant.TraceFrom(ctx).Token(), rpc.CallInfoFrom(ctx)
 	if g.handled != nil {
 		g.handled(ctx)
 	}
@@ -56,8 +57,8 @@ func TestCallsBelongToTraces(t *testing.T) {
 	if _, err := greet(ctx, consumer); err != nil {
 		t.Fatal(err)
 	}
-	if g.met != rollout.TraceFrom(ctx).Token() || g.info.Trace[:35] != w3c[:35] {
-		t.Errorf("the callee met %v of %s, want %v of %s", g.met, g.info.Trace, rollout.TraceFrom(ctx).Token(), w3c)
+	if g.met != participant.TraceFrom(ctx).Token() || g.info.Trace[:35] != w3c[:35] {
+		t.Errorf("the callee met %v of %s, want %v of %s", g.met, g.info.Trace, participant.TraceFrom(ctx).Token(), w3c)
 	}
 }
 
@@ -100,7 +101,7 @@ func TestDetachedWorkHasATraceOfItsOwn(t *testing.T) {
 	if _, err := greet(detached, provider); err != nil || detached.Err() != nil {
 		t.Errorf("work that outlives its request: %v, %v", err, detached.Err())
 	}
-	if live := provider.Rollout().Live(); live[rollout.TraceFrom(detached).Token().Generation] == 0 {
+	if live := provider.Rollout().Live(); live[participant.TraceFrom(detached).Token().Generation] == 0 {
 		t.Errorf("%v are counted", live)
 	}
 	done()

@@ -12,13 +12,14 @@ import (
 	"github.com/skerry/skerry/internal/statedir"
 	"github.com/skerry/skerry/registry/postgres"
 	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rollout/participant"
 )
 
 // newAgent makes the process's part in rollouts, with the rules that it kept
 // when it ran before. They are checked like what comes by the network: what is
 // not believed is put aside, and learnt again from others.
-func (n *Node) newAgent() *rollout.Agent {
-	cfg := rollout.AgentConfig{Process: n.owner.String(), Cluster: n.cfg.Cluster, Trust: n.trust}
+func (n *Node) newAgent() *participant.Agent {
+	cfg := participant.Config{Process: n.owner.String(), Cluster: n.cfg.Cluster, Trust: n.trust}
 	cfg.TooOld = func(last rollout.Generation, needs []string) {
 		n.log.Error("skerry is too old here for the newest rules: this process goes on by those before, and calls that take the new ones are refused (rules_needed)",
 			"generation", last.String(), "lacks", needs, "do", "upgrade this program to a later version of skerry, and start it again")
@@ -27,21 +28,21 @@ func (n *Node) newAgent() *rollout.Agent {
 	cfg.Learnt = n.keepRules
 	hung := n.files.hung
 	if file := n.files.rules; file != "" {
-		cfg.Saved, unread = onDisk(n, func() (rollout.Saved, error) { return readSaved(file) })
+		cfg.Saved, unread = onDisk(n, func() (participant.Saved, error) { return readSaved(file) })
 		if errors.Is(unread, run.ErrDiskHangs) {
 			hung, unread = unread, nil
 		}
 		if n.files.others != "" {
-			if theirs, err := onDisk(n, func() (rollout.Saved, error) { return readSaved(n.files.others) }); err == nil {
+			if theirs, err := onDisk(n, func() (participant.Saved, error) { return readSaved(n.files.others) }); err == nil {
 				cfg.Saved.Records, cfg.Saved.Tip = theirs.Records, theirs.Tip
 			}
 		}
-		cfg.Save = func(s rollout.Saved) error { return n.writeState(file, s) }
+		cfg.Save = func(s participant.Saved) error { return n.writeState(file, s) }
 	}
 	if hung != nil {
-		cfg.Save = func(rollout.Saved) error { return unkeepable(hung) }
+		cfg.Save = func(participant.Saved) error { return unkeepable(hung) }
 	}
-	a, aside := rollout.NewAgent(cfg)
+	a, aside := participant.New(cfg)
 	if aside = errors.Join(unread, aside); aside != nil {
 		kept, err := onDisk(n, func() (string, error) {
 			kept := filepath.Base(n.files.rules) + ".aside"
@@ -57,9 +58,9 @@ func (n *Node) newAgent() *rollout.Agent {
 }
 
 // readSaved reads a process's rules file.
-func readSaved(file string) (s rollout.Saved, err error) {
+func readSaved(file string) (s participant.Saved, err error) {
 	var text struct {
-		rollout.Saved
+		participant.Saved
 		Entries json.RawMessage `json:"entries"`
 	}
 	err = readJSON(file, &text)

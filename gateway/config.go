@@ -18,14 +18,14 @@ import (
 
 	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/registry"
-	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rollout/participant"
 	"github.com/skerry/skerry/rpc"
 )
 
 // Node is what a gateway needs of the process that it runs in; *skerry.Node
 // is one.
 type Node interface {
-	Rollout() *rollout.Agent
+	Rollout() *participant.Agent
 	Picker(service string) rpc.Picker
 	Dial(ctx context.Context, e *rpc.Endpoint) (net.Conn, error)
 	Client(service string, edits ...func(*rpc.ServiceOptions)) thrift.TClient

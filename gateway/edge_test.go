@@ -23,6 +23,7 @@ import (
 	"github.com/skerry/skerry/gateway"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rollout/participant"
 )
 
 // echoHeaders answers with the headers that it has got.
@@ -375,7 +376,7 @@ func TestTraceMiddleware(t *testing.T) {
 		s.learn(n, e)
 	}
 	h := gateway.Trace(s.node, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		token := rollout.TraceFrom(r.Context()).Token()
+		token := participant.TraceFrom(r.Context()).Token()
 		if r.URL.Path != "/take" {
 			fmt.Fprint(w, token.Generation, " ", r.Header.Get("Baggage"), " ", r.Header.Get("Traceparent")[3:35])
 			return

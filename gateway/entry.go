@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rollout/participant"
 	"github.com/skerry/skerry/rpc"
 )
 
@@ -69,7 +70,7 @@ func markOf(r *http.Request, log *rollout.Log) string {
 }
 
 // context gives the calls made for the request its trace, baggage and token.
-func (a *arrival) context(ctx context.Context, t *rollout.Trace) context.Context {
+func (a *arrival) context(ctx context.Context, t *participant.Trace) context.Context {
 	ctx = rpc.WithTrace(ctx, a.traceparent, a.state)
 	if a.baggage != "" {
 		ctx = rpc.WithBaggage(ctx, a.baggage)

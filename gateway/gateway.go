@@ -8,7 +8,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rollout/participant"
 	"github.com/skerry/skerry/rpc"
 )
 
@@ -165,7 +165,7 @@ type visit struct {
 	body     payload
 	call     thriftCall
 	arrival
-	trace    rollout.Trace
+	trace    participant.Trace
 	service  string
 	version  string // that the rules name; "" while they say nothing of the service
 	instance string // of the last attempt

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rollout/participant"
 	"github.com/skerry/skerry/rpc"
 )
 
@@ -21,7 +22,7 @@ const rulesLimit = 2 * time.Second
 // gateway, is counted as an orphan and served.
 //
 //	http.Handle("/", gateway.Join(node, "web", "v2", pages))
-func Join(node interface{ Rollout() *rollout.Agent }, service, version string, next http.Handler) http.Handler {
+func Join(node interface{ Rollout() *participant.Agent }, service, version string, next http.Handler) http.Handler {
 	agent := node.Rollout()
 	origin := agent.Origin(service, service+"/"+version)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -29,7 +30,7 @@ func Join(node interface{ Rollout() *rollout.Agent }, service, version string, n
 		a := arrival{baggage: foreign(r.Header[headerBaggage], rpc.BaggageToken)}
 		a.traceparent, a.state = traceOf(r.Header)
 		text := tokenIn(r.Header[headerBaggage])
-		var t rollout.Trace
+		var t participant.Trace
 		if text == "" {
 			origin.Orphan(&t, rollout.SeedOf(traceID(a.traceparent)))
 		} else {
@@ -53,7 +54,7 @@ func Join(node interface{ Rollout() *rollout.Agent }, service, version string, n
 
 // admit asks the rules, after those that the gateway knows and this process
 // does not yet.
-func admit(ctx context.Context, agent *rollout.Agent, service, version string, token rollout.Token) (rpc.Code, error) {
+func admit(ctx context.Context, agent *participant.Agent, service, version string, token rollout.Token) (rpc.Code, error) {
 	ctx, cancel := context.WithTimeout(ctx, rulesLimit)
 	defer cancel()
 	agent.CatchUp(ctx, token.Generation)

@@ -6,7 +6,7 @@ import (
 	"io"
 	"net/http"
 
-	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rollout/participant"
 )
 
 // Trace makes every request to next a trace of its own, for a Go service that
@@ -19,7 +19,7 @@ import (
 // is closed.
 //
 //	http.Handle("/", gateway.Trace(node, pages, func(e *gateway.Entry) { e.StickyCookie = "session" }))
-func Trace(node interface{ Rollout() *rollout.Agent }, next http.Handler, edits ...func(*Entry)) http.Handler {
+func Trace(node interface{ Rollout() *participant.Agent }, next http.Handler, edits ...func(*Entry)) http.Handler {
 	var e Entry
 	for _, edit := range edits {
 		edit(&e)
@@ -40,7 +40,7 @@ func Trace(node interface{ Rollout() *rollout.Agent }, next http.Handler, edits 
 		}
 		agent.Await(r.Context())
 		a := e.read(r, agent.Log())
-		var t rollout.Trace
+		var t participant.Trace
 		origin.Begin(&t, a.seed, a.mark)
 		defer t.End()
 		serve(next, out, r, &a, &t)
@@ -48,7 +48,7 @@ func Trace(node interface{ Rollout() *rollout.Agent }, next http.Handler, edits 
 }
 
 // serve runs a handler within a trace.
-func serve(next http.Handler, w *writer, r *http.Request, a *arrival, t *rollout.Trace) {
+func serve(next http.Handler, w *writer, r *http.Request, a *arrival, t *participant.Trace) {
 	r = r.WithContext(a.context(r.Context(), t))
 	r.Header = r.Header.Clone()
 	setTrace(r.Header, a.traceparent, a.state, a.baggage)

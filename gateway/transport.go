@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rollout/participant"
 	"github.com/skerry/skerry/rpc"
 )
 
@@ -25,7 +26,7 @@ func Transport(base http.RoundTripper) http.RoundTripper {
 type transport struct{ base http.RoundTripper }
 
 func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
-	info, trace := rpc.CallInfoFrom(r.Context()), rollout.TraceFrom(r.Context())
+	info, trace := rpc.CallInfoFrom(r.Context()), participant.TraceFrom(r.Context())
 	if info == nil && trace == nil {
 		return t.base.RoundTrip(r)
 	}

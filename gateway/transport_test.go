@@ -7,23 +7,24 @@ import (
 
 	"github.com/skerry/skerry/gateway"
 	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rollout/participant"
 	"github.com/skerry/skerry/rpc"
 )
 
 // agentOf is a node that has nothing but an agent.
-type agentOf struct{ *rollout.Agent }
+type agentOf struct{ *participant.Agent }
 
-func (a agentOf) Rollout() *rollout.Agent { return a.Agent }
+func (a agentOf) Rollout() *participant.Agent { return a.Agent }
 
 func TestTransportBringsTheTraceAlong(t *testing.T) {
-	agent, err := rollout.NewAgent(rollout.AgentConfig{Process: "host/1/a"})
+	agent, err := participant.New(participant.Config{Process: "host/1/a"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var got rollout.Token
 	var baggage, trace string
 	behind := httptest.NewServer(gateway.Join(agentOf{agent}, "web", "v1", http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		got, baggage, trace = rollout.TraceFrom(r.Context()).Token(), r.Header.Get("Baggage"), rpc.CallInfoFrom(r.Context()).Trace
+		got, baggage, trace = participant.TraceFrom(r.Context()).Token(), r.Header.Get("Baggage"), rpc.CallInfoFrom(r.Context()).Trace
 	})))
 	defer behind.Close()
 	const parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"

@@ -26,7 +26,7 @@ import (
 
 	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/internal/run"
-	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rollout/participant"
 	"github.com/skerry/skerry/rpc"
 )
 
@@ -73,7 +73,7 @@ func (a addressed) RemoteAddr() net.Addr { return a.from }
 // world is a gateway in front of one service, in virtual time.
 type world struct {
 	t     *testing.T
-	agent *rollout.Agent
+	agent *participant.Agent
 	users *pipes
 	log   *logged
 	stats *health.Recorder
@@ -135,7 +135,7 @@ func (w *world) arrived() string {
 	return w.seen.String()
 }
 
-func (w *world) Rollout() *rollout.Agent                                    { return w.agent }
+func (w *world) Rollout() *participant.Agent                                { return w.agent }
 func (w *world) Picker(string) rpc.Picker                                   { return w }
 func (w *world) Report(*rpc.Endpoint, health.Outcome, time.Duration)        {}
 func (w *world) Stats() *health.Recorder                                    { return w.stats }
@@ -148,7 +148,7 @@ func (w *world) Pick(context.Context, *rpc.Call) (*rpc.Endpoint, error) {
 // inWorld plays a test in a world whose service is h.
 func inWorld(t *testing.T, h http.HandlerFunc, play func(w *world), edits ...func(*Config)) {
 	synctest.Test(t, func(t *testing.T) {
-		agent, err := rollout.NewAgent(rollout.AgentConfig{Process: "host/1/a"})
+		agent, err := participant.New(participant.Config{Process: "host/1/a"})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -14,8 +14,6 @@
 //   - [Log.Resolve] gives the version of a service for a token: a pure
 //     function of (service, token, rules at the token's generation).
 //   - [Log.Admit] is the same question asked by the callee about itself.
-//   - A [Ledger] counts the spans that are alive in one process, and reports
-//     those that were alive since the last report and read older rules.
 //   - A [Graph] says which service may call which, as the processes themselves
 //     say: work from which no way leads to a service does not hold it back.
 //   - A [Drain] collects the reports of all processes in rounds and says when
@@ -39,8 +37,8 @@
 // Data that two versions share in a database; services declared best effort;
 // calls that lost their context (they are counted); detached work.
 //
-// The package does no I/O, starts no goroutine and reads no clock, but for
-// the Ledger it has no locks. Its tests search the small model exhaustively,
+// The package does no I/O, starts no goroutine, reads no clock and has no locks;
+// package participant is what a process does with it. Its tests search the small model exhaustively,
 // play random sites, also with a log that has parted, and break each rule in
 // turn to show that the checker notices.
 package rollout

@@ -39,6 +39,30 @@ type state struct {
 	before   uint64 // newest round that it was known to have answered when this one began
 }
 
+// Clone is an independent copy, without what the named processes have answered
+// in this round: for tests that follow several courses of events.
+func (d *Drain) Clone(except ...string) Drain {
+	c := *d
+	c.members = make(map[string]*state, len(d.members))
+	for m, s := range d.members {
+		copied := *s
+		if slices.Contains(except, m) {
+			copied.report = nil
+		}
+		c.members[m] = &copied
+	}
+	return c
+}
+
+// Answer is what a process has answered in this round, nil for nothing, and the
+// newest round that it was known to have answered when this one began.
+func (d *Drain) Answer(process string) (r *Report, before uint64) {
+	if s := d.members[process]; s != nil {
+		return s.report, s.before
+	}
+	return nil, 0
+}
+
 // Open begins the next round among the processes that are registered now, at
 // a number above every number used before (rounds of one site are counted in
 // one place). A round before it that is not complete is given up. Processes

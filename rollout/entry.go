@@ -224,14 +224,14 @@ func (r Record) Open() (e Entry, err error) {
 	return e, nil
 }
 
-// lacks are the needs of the entry that this version does not know.
-func (e Entry) lacks() []string {
+// Lacks are the needs of the entry that this version does not know.
+func (e Entry) Lacks() []string {
 	return slices.DeleteFunc(slices.Clone(e.Needs), func(n string) bool { return slices.Contains(Knows, n) })
 }
 
-// known is an error when the entry needs what this version does not know.
-func (e Entry) known() error {
-	if lacks := e.lacks(); len(lacks) > 0 {
+// CheckNeeds is an error when the entry needs what this version does not know.
+func (e Entry) CheckNeeds() error {
+	if lacks := e.Lacks(); len(lacks) > 0 {
 		return fmt.Errorf("generation %v: %w: it needs %q; upgrade skerry here", e.Generation, ErrNeeds, lacks)
 	}
 	return nil

@@ -22,12 +22,22 @@ var (
 	// ErrRetired: the token reads a generation that the version no longer serves.
 	ErrRetired = errors.New("the version no longer serves the token's generation")
 	// ErrExpired: the token reads a generation that was replaced so long ago
-	// that no trace may read it any more; see Agent.Expire.
+	// that no trace may read it any more; see Expire.
 	ErrExpired = errors.New("the trace has outlived the longest age that it may have after a release")
 	// ErrWrongVersion: by the rules the token belongs to another version.
 	ErrWrongVersion = errors.New("the token belongs to another version")
 	// ErrTurn: two versions of the service may never run at once, and it is not this one's turn.
 	ErrTurn = errors.New("it is not the version's turn to run")
+)
+
+// Errors of a process's part in releases; see package participant.
+var (
+	// ErrPromised: another entry with the same number was accepted before.
+	ErrPromised = errors.New("another change has been promised for the same generation")
+	// ErrOrphan: a call came without a token at a method that may not begin traces.
+	ErrOrphan = errors.New("the call carries no rollout token and its method is no entry")
+	// ErrForsworn: the work has said that it does not call the service any more.
+	ErrForsworn = errors.New("the work has said that it no longer calls this service")
 )
 
 // Log is the rules up to one generation: an immutable value, whose chains are
@@ -40,8 +50,8 @@ type Log struct {
 	chains  map[string]chain    // by service
 	floors  map[pair]Generation // by service and version
 	session *Release            // newest; nil before the first
-	expired Generation          // tokens before it are refused here: see Agent.Expire
-	outside Generation          // the same, of callers from outside: see Agent.ExpireOutside
+	expired Generation          // tokens before it are refused here: see Expire
+	outside Generation          // the same, of callers from outside: see ExpireOutside
 }
 
 // position is an entry as tokens name it.
@@ -59,6 +69,9 @@ type link struct {
 	from Generation
 	rule *Rule
 }
+
+// NewLog is the empty log of a cluster: it takes entries of that cluster only.
+func NewLog(cluster string) *Log { return &Log{cluster: cluster} }
 
 // Last is the newest generation of the log, Hash its entry's hash.
 func (l *Log) Last() Generation { return l.last }
@@ -80,7 +93,7 @@ func (l *Log) Apply(e Entry) (*Log, error) {
 	if err := e.Follows(l.last, l.hash); err != nil {
 		return l, err
 	}
-	if err := e.known(); err != nil {
+	if err := e.CheckNeeds(); err != nil {
 		return l, err
 	}
 	if l.hash != "" && e.Cluster != l.cluster {
@@ -296,8 +309,8 @@ func (c chain) turn(service, version string) error {
 	return fmt.Errorf("%w: %s of %s has it", ErrTurn, rule.Turn, service)
 }
 
-// expire returns the log that refuses tokens before a generation.
-func (l *Log) expire(g Generation) *Log {
+// Expire returns the log that refuses tokens before a generation.
+func (l *Log) Expire(g Generation) *Log {
 	if !l.expired.Before(g) {
 		return l
 	}
@@ -306,8 +319,8 @@ func (l *Log) expire(g Generation) *Log {
 	return &next
 }
 
-// expireOutside is expire for tokens of callers from outside.
-func (l *Log) expireOutside(g Generation) *Log {
+// ExpireOutside is Expire for tokens of callers from outside.
+func (l *Log) ExpireOutside(g Generation) *Log {
 	if !l.outside.Before(g) {
 		return l
 	}
@@ -315,6 +328,13 @@ func (l *Log) expireOutside(g Generation) *Log {
 	next.outside = g
 	return &next
 }
+
+// Expired is the least generation that is read here, ExpiredOutside the same
+// for callers that have not shown that they are of the site.
+func (l *Log) Expired() Generation { return l.expired }
+
+// ExpiredOutside: see Expired.
+func (l *Log) ExpiredOutside() Generation { return l.outside }
 
 // AdmitOutside is a further question about the token of a caller that has not
 // shown that it is of the site: such traces hold an old version for a while only.

@@ -57,6 +57,7 @@ type Held struct {
 	From    string `json:"from,omitempty"`
 }
 
-func (h Held) compare(o Held) int {
+// Compare orders by generation, then by What.
+func (h Held) Compare(o Held) int {
 	return cmp.Or(h.Generation.Compare(o.Generation), cmp.Compare(h.What, o.What))
 }

@@ -21,8 +21,8 @@ type Token struct {
 // MaxMark is the longest mark, in bytes.
 const MaxMark = 63
 
-// maxToken is the longest encoding that ParseToken looks at.
-const maxToken = 128
+// MaxToken is the longest encoding of a token, in bytes.
+const MaxToken = 128
 
 // ErrToken is wrapped by the errors of ParseToken.
 var ErrToken = errors.New("malformed rollout token")
@@ -49,7 +49,7 @@ func (t Token) AppendRaw(dst []byte) []byte {
 
 // Append appends the token as it travels in text: base64url of the raw form.
 func (t Token) Append(dst []byte) []byte {
-	var raw [maxToken]byte
+	var raw [MaxToken]byte
 	return base64.RawURLEncoding.AppendEncode(dst, t.AppendRaw(raw[:0]))
 }
 
@@ -58,10 +58,10 @@ func (t Token) String() string { return string(t.Append(nil)) }
 
 // ParseToken reads what Append wrote.
 func ParseToken(s string) (Token, error) {
-	if len(s) > maxToken {
+	if len(s) > MaxToken {
 		return Token{}, fmt.Errorf("%w: %d bytes", ErrToken, len(s))
 	}
-	var raw, text [maxToken]byte
+	var raw, text [MaxToken]byte
 	n, err := base64.RawURLEncoding.Decode(raw[:], text[:copy(text[:], s)])
 	if err != nil {
 		return Token{}, fmt.Errorf("%w: %w", ErrToken, err)

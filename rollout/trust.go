@@ -50,14 +50,20 @@ func Words(verb, hash, command string) string {
 	return fmt.Sprintf("skerry-promise 1\n%s\n%s\n%s\n", verb, hash, command)
 }
 
+// Undertaking is a promise to one operator's command.
+type Undertaking struct {
+	Command string `json:"command"` // its random id
+	Proof   Proof  `json:"proof"`   // of Words
+}
+
 // ErrUnproven: no key that is trusted here has signed it.
 var ErrUnproven = errors.New("no operator that is trusted here has signed it")
 
 var errBare = fmt.Errorf("%w: it bears no signature", ErrUnproven)
 
-// signedBy names the signer of a text by the first proof that holds; afford is
-// asked before each is checked.
-func signedBy(t Trust, p Purpose, text string, proofs []Proof, afford func() bool) (string, error) {
+// CheckProofs names the signer of a text by the first proof that holds; afford
+// is asked before each is checked, nil affords all.
+func CheckProofs(t Trust, p Purpose, text string, proofs []Proof, afford func() bool) (string, error) {
 	if len(proofs) == 0 { // where no keys are, nothing needs to be signed
 		if name, err := t.Signer(p, text, Proof{}); err == nil {
 			return name, nil
@@ -66,8 +72,8 @@ func signedBy(t Trust, p Purpose, text string, proofs []Proof, afford func() boo
 	}
 	why := error(nil)
 	for _, proof := range proofs[:min(len(proofs), maxProofs)] {
-		if !afford() {
-			return "", errors.Join(why, errBusy)
+		if afford != nil && !afford() {
+			return "", errors.Join(why, ErrBusy)
 		}
 		name, err := t.Signer(p, text, proof)
 		if err == nil {
@@ -81,33 +87,28 @@ func signedBy(t Trust, p Purpose, text string, proofs []Proof, afford func() boo
 // SignedBy names the operator whose key has signed the entry, by what is
 // trusted now.
 func (e Entry) SignedBy(t Trust) (string, error) {
-	return signedBy(t, ForRelease, e.Body(), e.proofs, always)
+	return CheckProofs(t, ForRelease, e.Body(), e.proofs, nil)
 }
-
-func always() bool { return true }
 
 // Vouched is the number of entries, oldest first, up to the newest that is
 // signed by a key that t trusts now: older ones are vouched for by the chain
 // that it closes. err says what is wrong with the newest when it is not all.
-func Vouched(t Trust, entries []Entry) (n int, err error) {
-	return vouched(t, entries, always)
-}
-
-// vouched is Vouched, as long as the caller can afford to check signatures.
-func vouched(t Trust, entries []Entry, afford func() bool) (n int, err error) {
+// afford is asked before each signature is checked; nil affords all.
+func Vouched(t Trust, entries []Entry, afford func() bool) (n int, err error) {
 	for n = len(entries); n > 0; n-- {
-		_, failed := signedBy(t, ForRelease, entries[n-1].Body(), entries[n-1].proofs, afford)
+		_, failed := CheckProofs(t, ForRelease, entries[n-1].Body(), entries[n-1].proofs, afford)
 		if failed == nil {
 			return n, err
 		}
 		if err == nil {
 			err = fmt.Errorf("generation %v: %w", entries[n-1].Generation, failed)
 		}
-		if errors.Is(failed, errBusy) {
-			return 0, errors.Join(err, errBusy)
+		if errors.Is(failed, ErrBusy) {
+			return 0, errors.Join(err, ErrBusy)
 		}
 	}
 	return 0, err
 }
 
-var errBusy = errors.New("too many signatures are to be checked now; bring them again")
+// ErrBusy: more signatures are to be checked than can be afforded now.
+var ErrBusy = errors.New("too many signatures are to be checked now; bring them again")

@@ -13,6 +13,7 @@ import (
 	"github.com/apache/thrift/lib/go/thrift"
 	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rollout/participant"
 	"github.com/skerry/skerry/rpc/internal/echo"
 	"github.com/skerry/skerry/rpc/internal/flat"
 	"github.com/skerry/skerry/rpc/internal/theader"
@@ -33,7 +34,7 @@ func TestAllocations(t *testing.T) {
 	if raceDetector {
 		t.Log("under the race detector pools drop what they are given; only the calls are checked")
 	}
-	agent, err := rollout.NewAgent(rollout.AgentConfig{Process: "host/1/a"})
+	agent, err := participant.New(participant.Config{Process: "host/1/a"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +44,7 @@ func TestAllocations(t *testing.T) {
 
 var allocMessage = &echo.Message{Text: "some text", Number: 7, Tags: map[string]string{"zone": "north", "unit": "pump-7"}}
 
-func allocsOfClient(t *testing.T, agent *rollout.Agent) {
+func allocsOfClient(t *testing.T, agent *participant.Agent) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -129,7 +130,7 @@ func (*allocHandler) Echo(_ context.Context, m *echo.Message) (*echo.Message, er
 	return &echo.Message{Text: m.Text, Number: m.Number, Tags: m.Tags}, nil
 }
 
-func allocsOfServer(t *testing.T, agent *rollout.Agent) {
+func allocsOfServer(t *testing.T, agent *participant.Agent) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

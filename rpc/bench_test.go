@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/health"
-	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rollout/participant"
 	"github.com/skerry/skerry/rpc/internal/echo"
 )
 
@@ -72,11 +72,11 @@ func BenchmarkCall(b *testing.B) {
 func BenchmarkTokens(b *testing.B) {
 	for _, on := range []bool{false, true} {
 		b.Run(fmt.Sprintf("on=%v", on), func(b *testing.B) {
-			var agent *rollout.Agent
+			var agent *participant.Agent
 			ctx := context.Background()
 			if on {
 				var err error
-				if agent, err = rollout.NewAgent(rollout.AgentConfig{Process: "bench"}); err != nil {
+				if agent, err = participant.New(participant.Config{Process: "bench"}); err != nil {
 					b.Fatal(err)
 				}
 				root := agent.Begin("bench", 1, "")

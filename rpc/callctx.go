@@ -6,7 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rollout/participant"
 )
 
 // callContext is the context of one call on either side. Most handlers never
@@ -16,7 +16,7 @@ type callContext struct {
 	base     context.Context
 	deadline time.Time // zero = none
 	info     *CallInfo // on the server's side
-	trace    *rollout.Trace
+	trace    *participant.Trace
 
 	watched atomic.Bool // full has been made
 
@@ -85,7 +85,7 @@ func (c *callContext) Value(key any) any {
 		if c.info != nil {
 			return c.info
 		}
-	case rollout.TraceKey:
+	case participant.TraceKey:
 		if c.trace != nil {
 			return c.trace
 		}

@@ -12,7 +12,7 @@ import (
 
 	"github.com/apache/thrift/lib/go/thrift"
 	"github.com/skerry/skerry/health"
-	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rollout/participant"
 	"github.com/skerry/skerry/rpc/internal/echo"
 	"github.com/skerry/skerry/rpc/internal/flat"
 	"github.com/skerry/skerry/rpc/internal/theader"
@@ -165,7 +165,7 @@ func TestAddressOf(t *testing.T) {
 func TestNamesKeepNoFrames(t *testing.T) {
 	h := &handler{}
 	r := health.NewRecorder(health.Config{})
-	agent, err := rollout.NewAgent(rollout.AgentConfig{Process: "host/1/a"})
+	agent, err := participant.New(participant.Config{Process: "host/1/a"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rollout/participant"
 )
 
 // ClientConfig is what a Client needs. Only Resolver must be set.
@@ -36,7 +37,7 @@ type ClientConfig struct {
 
 	// Rollout is this process's part in releases: calls carry the tokens of
 	// their traces and meet only the versions that these name. nil: they don't.
-	Rollout       *rollout.Agent
+	Rollout       *participant.Agent
 	Rules         RuleExchange // with Rollout: how rules come and go; nil: calls for which one side lacks some fail
 	RefuseOrphans bool         // with Rollout: refuse calls outside any trace; false only counts them
 

@@ -128,10 +128,10 @@
 // VersionUnavailable, always NotExecuted, and never goes to another version.
 //
 // Traces begin at the methods that ServerConfig.Entry names, at jobs
-// (rollout.Agent.Begin), or arrive in W3C baggage (BaggageToken) when a request
+// (participant.Agent.Begin), or arrive in W3C baggage (BaggageToken) when a request
 // has passed HTTP. Where the process has only just started and asks for the
 // site's rules, calls that begin a trace, and calls to it, wait for the answer
-// (rollout.Agent.Await). Any other call without a token is an orphan: counted, or
+// (participant.Agent.Await). Any other call without a token is an orphan: counted, or
 // refused with RefuseOrphans. Plain Thrift servers get no token; the caller
 // picks their version all the same.
 //

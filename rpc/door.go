@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rollout/participant"
 )
 
 // Members of W3C baggage that a call may bring instead of a token, when it
@@ -19,8 +20,8 @@ const (
 
 // door is how the calls of one method come into their traces.
 type door struct {
-	origin *rollout.Origin
-	stray  *rollout.Origin // of calls that would begin a trace here, and the rules give this version none
+	origin *participant.Origin
+	stray  *participant.Origin // of calls that would begin a trace here, and the rules give this version none
 	entry  bool
 	admit  func(rollout.Token) error // rollout.Log.Admit of the service's version
 	turn   func() error              // rollout.Log.Turn
@@ -36,7 +37,7 @@ func (s *served) makeDoors(cfg *ServerConfig) {
 	admit := func(t rollout.Token) error { return cfg.Rollout.Log().Admit(s.name, s.version, t) }
 	turn := func() error { return cfg.Rollout.Log().Turn(s.name, s.version) }
 	entry := func(method string) bool { return cfg.Entry != nil && cfg.Entry(s.name, method) }
-	stray := func(name string) *rollout.Origin {
+	stray := func(name string) *participant.Origin {
 		return cfg.Rollout.Origin(fmt.Sprintf("%s, an entry, called at %s, to which the rules send no request", name, s.version), running)
 	}
 	s.anyDoor = &door{origin: cfg.Rollout.Origin(s.name, running), stray: stray(s.name), admit: admit, turn: turn, entry: entry("")}
@@ -59,7 +60,7 @@ func (r *request) join() (Code, error) {
 	return code, err
 }
 
-func (r *request) enter(d *door, agent *rollout.Agent) (Code, error) {
+func (r *request) enter(d *door, agent *participant.Agent) (Code, error) {
 	token, raw, err := r.info.rolloutToken()
 	switch {
 	case errors.Is(err, rollout.ErrOldToken):
@@ -90,7 +91,7 @@ func (r *request) enter(d *door, agent *rollout.Agent) (Code, error) {
 // beginTrace is for a call without a token: an entry begins a trace, any
 // other call is an orphan. So is one at an entry whose version the newest
 // rules give no share: nothing else can be told to its plain client.
-func (r *request) beginTrace(d *door, agent *rollout.Agent) (Code, error) {
+func (r *request) beginTrace(d *door, agent *participant.Agent) (Code, error) {
 	if r.info.Trace == "" {
 		r.info.Trace = NextSpan("") // so that what it calls is one W3C trace, too
 	}
@@ -139,7 +140,7 @@ func RulesCode(err error) Code {
 	return WrongVersion
 }
 
-func (r *request) refusal(t rollout.Token, agent *rollout.Agent, err error) error {
+func (r *request) refusal(t rollout.Token, agent *participant.Agent, err error) error {
 	return fmt.Errorf("%s %s, which has applied generation %v, was called with generation %v: %w", r.served.name, r.served.version, agent.Log().Last(), t.Generation, err)
 }
 

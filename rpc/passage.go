@@ -11,6 +11,7 @@ import (
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/internal/wire"
 	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rollout/participant"
 )
 
 // maxMends bounds how often one call exchanges rules.
@@ -46,7 +47,7 @@ func (noRules) Records(rollout.Generation) ([][]byte, error)               { ret
 // passage is a call's way through a site whose versions change: the trace
 // that it belongs to, and the token that the attempt under way carries.
 type passage struct {
-	trace   *rollout.Trace // nil: the call carries no token
+	trace   *participant.Trace // nil: the call carries no token
 	token   rollout.Token
 	raw     string
 	wait    bool      // by the rules, a missing version is waited for
@@ -54,7 +55,7 @@ type passage struct {
 	insists bool      // the rules that the callee has can't be fetched, or a call beside this one was executed meanwhile
 	next    *Endpoint // where the next attempt goes, nil: where the picker says
 	mended  int
-	own     rollout.Trace // of a call outside any trace
+	own     participant.Trace // of a call outside any trace
 }
 
 // enter finds the call's trace. Outside of any the call is an orphan: it is
@@ -64,7 +65,7 @@ func (s *serviceClient) enter(ctx *callContext, call *Call, info *CallInfo) erro
 		return nil
 	}
 	p := &call.passage
-	if p.trace = rollout.TraceFrom(ctx.base); p.trace != nil {
+	if p.trace = participant.TraceFrom(ctx.base); p.trace != nil {
 		return nil
 	}
 	if s.c.cfg.RefuseOrphans {

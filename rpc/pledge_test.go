@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rollout/participant"
 )
 
 // A trace that has gone on for too long after a release is refused on both
@@ -40,11 +41,11 @@ func TestWhatWasForswornIsRefused(t *testing.T) {
 	s.start("auth", "v1")
 	ctx, end := caller.begin(t.Context(), 1)
 	defer end()
-	rollout.TraceFrom(ctx).Only("db", "auth")
+	participant.TraceFrom(ctx).Only("db", "auth")
 	if err := caller.call(ctx, "auth"); err != nil {
 		t.Fatal(err)
 	}
-	rollout.TraceFrom(ctx).Only("db", "mail") // of both, db
+	participant.TraceFrom(ctx).Only("db", "mail") // of both, db
 	wantCode(t, caller.call(ctx, "auth"), Forsworn, NotExecuted)
 	wantCode(t, caller.call(ctx, "mail"), Forsworn, NotExecuted)
 }

@@ -11,7 +11,7 @@ import (
 
 	"github.com/apache/thrift/lib/go/thrift"
 	"github.com/skerry/skerry/health"
-	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rollout/participant"
 	"github.com/skerry/skerry/rpc/internal/flat"
 	"github.com/skerry/skerry/rpc/internal/theader"
 )
@@ -44,7 +44,7 @@ type request struct {
 	handling handling
 	info     CallInfo
 	ctx      callContext
-	trace    rollout.Trace // with ctx.trace set
+	trace    participant.Trace // with ctx.trace set
 }
 
 // header takes what the call's header says.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rollout/participant"
 	"github.com/skerry/skerry/rpc/internal/echo"
 	"github.com/skerry/skerry/rpc/internal/theader"
 )
@@ -200,8 +201,8 @@ func TestARetiredRootStartsOverUnseen(t *testing.T) {
 	if err := together(both, both, both, both); err != nil {
 		t.Fatal(err)
 	}
-	if old.executed.Load() != 0 || auth.executed.Load() != 4 || rollout.TraceFrom(ctx).Token().Generation != s.rules.Last() {
-		t.Errorf("v1 executed %d, v2 %d, the token reads %v", old.executed.Load(), auth.executed.Load(), rollout.TraceFrom(ctx).Token().Generation)
+	if old.executed.Load() != 0 || auth.executed.Load() != 4 || participant.TraceFrom(ctx).Token().Generation != s.rules.Last() {
+		t.Errorf("v1 executed %d, v2 %d, the token reads %v", old.executed.Load(), auth.executed.Load(), participant.TraceFrom(ctx).Token().Generation)
 	}
 	wantCode(t, seen.call(again, "auth"), Retired, NotExecuted) // its token has been seen
 	s.check()
@@ -229,7 +230,7 @@ func TestARootWithoutRulesStartsOverUnseen(t *testing.T) {
 	if err := together(both, both, both, both); err != nil {
 		t.Fatal(err)
 	}
-	if g := rollout.TraceFrom(ctx).Token().Generation; g != s.rules.Last() {
+	if g := participant.TraceFrom(ctx).Token().Generation; g != s.rules.Last() {
 		t.Errorf("the token reads %v, want %v", g, s.rules.Last())
 	}
 	for range 4 {
@@ -269,7 +270,7 @@ func TestAStaleCallerCatchesUp(t *testing.T) {
 	caller := s.caller("caller")
 	s.commit(v2, nil)
 	s.start("auth", "v2")
-	var tr rollout.Trace
+	var tr participant.Trace
 	caller.agent.Origin("http", "").Join(&tr, s.rules.Token(1, ""), "", "")
 	defer tr.End()
 	if err := caller.call(tr.Context(t.Context()), "auth"); err != nil {
@@ -476,7 +477,7 @@ func TestRetriesCarryTheSameToken(t *testing.T) {
 	for range 2 {
 		p := s.start("auth", "v1")
 		p.server.cfg.Interceptors = []ServerInterceptor{func(ctx context.Context, _ *CallInfo, next func(context.Context) error) error {
-			tokens = append(tokens, rollout.TraceFrom(ctx).Token())
+			tokens = append(tokens, participant.TraceFrom(ctx).Token())
 			if len(tokens) == 1 {
 				s.commit(v2, nil, caller) // newer rules change nothing for this trace
 				return &Error{Code: Overloaded}
@@ -543,7 +544,7 @@ func TestTokensAreCheap(t *testing.T) {
 	agent := s.caller("caller").agent
 	root := agent.Begin("job", 1, "")
 	defer root.End()
-	allocs := func(ctx context.Context, agent *rollout.Agent) float64 {
+	allocs := func(ctx context.Context, agent *participant.Agent) float64 {
 		srv := serve(t, ServerConfig{Rollout: agent}, &handler{})
 		newStub := stub(t, client(t, ClientConfig{Rollout: agent}, &Endpoint{ID: srv.addr, Addr: srv.addr}), ServiceOptions{Timeout: 5 * time.Second})
 		return testing.AllocsPerRun(500, func() {
@@ -584,7 +585,7 @@ func TestBaggageBringsATokenThroughHTTP(t *testing.T) {
 // has sent it (generation 3, seed 77), executes nothing, and is counted.
 func TestCallsOfBeforeAreNamed(t *testing.T) {
 	log := &quietLog{}
-	agent, _ := rollout.NewAgent(rollout.AgentConfig{Process: "h/1/a", Cluster: "site"})
+	agent, _ := participant.New(participant.Config{Process: "h/1/a", Cluster: "site"})
 	h := &handler{name: "b"}
 	s := guarded(t, ServerConfig{Rollout: agent, Logger: slog.New(slog.NewTextHandler(log, nil))}, h)
 	if _, err := s.Handle("auth", "v1", echo.NewEchoProcessor(h)); err != nil {

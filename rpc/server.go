@@ -16,7 +16,7 @@ import (
 	"github.com/apache/thrift/lib/go/thrift"
 	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/internal/run"
-	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rollout/participant"
 )
 
 // Generated processors ask every 5 ms, from a goroutine for each call, whether
@@ -48,7 +48,7 @@ type ServerConfig struct {
 	// Rollout is this process's part in releases: every call is checked by the
 	// rules of its token and counted. The server must then serve bring of
 	// skerry.internal (internal/wire/skerry.thrift) to all. nil: tokens are ignored.
-	Rollout       *rollout.Agent
+	Rollout       *participant.Agent
 	Entry         func(service, method string) bool // methods whose calls begin a trace when they bring none; nil: none
 	RefuseOrphans bool                              // with Rollout: refuse other calls without a token; false only counts them
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/apache/thrift/lib/go/thrift"
 	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/internal/run"
-	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rollout/participant"
 )
 
 // Service returns the thrift.TClient of a service: give it to the generated
@@ -59,9 +59,9 @@ type serviceClient struct {
 	breaker *breaker
 	limiter *limiter
 	budget  budget
-	origin  *rollout.Origin // of calls outside any trace; nil: no tokens
-	at      Picker          // instead of the resolver's
-	cells   cells           // of calls that were refused before an instance was chosen
+	origin  *participant.Origin // of calls outside any trace; nil: no tokens
+	at      Picker              // instead of the resolver's
+	cells   cells               // of calls that were refused before an instance was chosen
 }
 
 // Call implements thrift.TClient.

@@ -15,6 +15,7 @@ import (
 	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/internal/wire"
 	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rollout/participant"
 	"github.com/skerry/skerry/rollout/rollouttest"
 	"github.com/skerry/skerry/rpc/internal/echo"
 )
@@ -95,7 +96,7 @@ type process struct {
 	name          string
 	service       string
 	version       string
-	agent         *rollout.Agent
+	agent         *participant.Agent
 	client        *Client
 	server        *Server
 	ep            *Endpoint
@@ -143,7 +144,7 @@ func (s *site) start(service, version string) *process {
 func (s *site) caller(name string) *process {
 	s.t.Helper()
 	p := &process{site: s, name: name}
-	p.agent, _ = rollout.NewAgent(rollout.AgentConfig{Process: name})
+	p.agent, _ = participant.New(participant.Config{Process: name})
 	if err := p.agent.Learn(s.entries()...); err != nil {
 		s.t.Fatal(err)
 	}
@@ -261,7 +262,7 @@ func (h *hop) Note(ctx context.Context, _ string) error { return h.p.execute(ctx
 // execute records a span and does what the site's program says.
 func (p *process) execute(ctx context.Context) error {
 	p.executed.Add(1)
-	info, tr := CallInfoFrom(ctx), rollout.TraceFrom(ctx)
+	info, tr := CallInfoFrom(ctx), participant.TraceFrom(ctx)
 	if tr == nil {
 		return errors.New("the handler has no trace")
 	}

@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/internal/sitetls"
-	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rollout/participant"
 	"github.com/skerry/skerry/rpc/internal/echo"
 )
 
@@ -486,14 +486,14 @@ func TestTracesFromOutside(t *testing.T) {
 		"all are":       {member: func(PeerInfo) error { return nil }},
 	} {
 		t.Run(name, func(t *testing.T) {
-			agent, err := rollout.NewAgent(rollout.AgentConfig{Process: "b"})
+			agent, err := participant.New(participant.Config{Process: "b"})
 			if err != nil {
 				t.Fatal(err)
 			}
 			var from, peer string
-			h := &handler{seen: func(ctx context.Context) { from, peer = rollout.TraceFrom(ctx).Outside(), CallInfoFrom(ctx).Peer }}
+			h := &handler{seen: func(ctx context.Context) { from, peer = participant.TraceFrom(ctx).Outside(), CallInfoFrom(ctx).Peer }}
 			s := serve(t, ServerConfig{Identity: identityOf(ownerB, 1), Rollout: agent, Member: test.member}, h)
-			caller, err := rollout.NewAgent(rollout.AgentConfig{Process: "a"})
+			caller, err := participant.New(participant.Config{Process: "a"})
 			if err != nil {
 				t.Fatal(err)
 			}

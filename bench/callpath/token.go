@@ -10,6 +10,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rollout/participant"
 )
 
 // tokenHeader is what the token's key and lengths add to a frame: THeader
@@ -62,16 +63,16 @@ type part struct {
 
 // tokenSite is a process whose log names 200 services, each changed a few times.
 type tokenSite struct {
-	agent  *rollout.Agent
-	origin *rollout.Origin
-	root   *rollout.Trace
+	agent  *participant.Agent
+	origin *participant.Origin
+	root   *participant.Trace
 	token  rollout.Token
 	raw    string
-	hop    rollout.Trace // part of the server's record of a call, as there
+	hop    participant.Trace // part of the server's record of a call, as there
 }
 
 func newTokenSite() (*tokenSite, error) {
-	a, err := rollout.NewAgent(rollout.AgentConfig{Process: "host/1/a"})
+	a, err := participant.New(participant.Config{Process: "host/1/a"})
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +119,7 @@ func (s *tokenSite) read() error {
 func (s *tokenSite) admit() error { return s.agent.Log().Admit("service-7", "v1", s.token) }
 
 func (s *tokenSite) join() error {
-	s.hop = rollout.Trace{}
+	s.hop = participant.Trace{}
 	s.origin.Join(&s.hop, s.token, s.raw, "")
 	s.hop.End()
 	return nil
@@ -134,7 +135,7 @@ func (s *tokenSite) call() error {
 }
 
 func (s *tokenSite) begin() error {
-	s.hop = rollout.Trace{}
+	s.hop = participant.Trace{}
 	s.origin.Begin(&s.hop, 7, "")
 	s.hop.End()
 	return nil

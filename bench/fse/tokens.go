@@ -5,6 +5,7 @@ import (
 
 	"github.com/skerry/skerry/bench/sim"
 	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rollout/participant"
 )
 
 // tokens is skerry's way: requests read the rules of the generation that their
@@ -34,7 +35,7 @@ func (s *site) told() result {
 // counts gives.
 func (s *site) drained(counts func(*timeline) time.Duration) result {
 	d := drain{
-		site: s, ledgers: make([]rollout.Ledger, len(s.graph.Names)), waits: make([]*question, len(s.graph.Names)),
+		site: s, ledgers: make([]participant.Ledger, len(s.graph.Names)), waits: make([]*question, len(s.graph.Names)),
 		Drain: rollout.Drain{Service: s.graph.Names[s.target], Old: "old", Since: after},
 	}
 	for _, r := range s.requests {
@@ -60,8 +61,8 @@ type drain struct {
 	*site
 	rollout.Drain
 	clock   sim.Clock
-	ledgers []rollout.Ledger // by component
-	waits   []*question      // the question that a component has not answered yet
+	ledgers []participant.Ledger // by component
+	waits   []*question          // the question that a component has not answered yet
 	drained bool
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/skerry/skerry/bench/sim"
 	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rollout/participant"
 	"github.com/skerry/skerry/rollout/rollouttest"
 )
 
@@ -29,7 +30,7 @@ const (
 )
 
 func newTokens(s *site, kind rollout.Strategy) *tokens {
-	t := &tokens{plain: plain{s}, kind: kind, agents: map[*process]*rollout.Agent{}, gates: map[string]*gate{}}
+	t := &tokens{plain: plain{s}, kind: kind, agents: map[*process]*participant.Agent{}, gates: map[string]*gate{}}
 	t.log, t.session = &rollout.Log{}, rollout.Release{Name: "r1", Mark: "preview", State: rollout.Prepared}
 	s.At(0, t.initial)
 	s.At(shipped, t.ship)

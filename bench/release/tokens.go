@@ -6,6 +6,7 @@ import (
 
 	"github.com/skerry/skerry/bench/sim"
 	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rollout/participant"
 )
 
 // tokens is skerry's way, by package rollout: a request reads the rules of the
@@ -14,16 +15,16 @@ import (
 type tokens struct {
 	plain
 	kind   rollout.Strategy
-	agents map[*process]*rollout.Agent
+	agents map[*process]*participant.Agent
 	gates  map[string]*gate // of services whose new version does not run yet
 	operator
 }
 
 // agent of a process; it joins with the rules of the day.
-func (s *tokens) agent(p *process) *rollout.Agent {
+func (s *tokens) agent(p *process) *participant.Agent {
 	a := s.agents[p]
 	if a == nil {
-		a = must(rollout.NewAgent(rollout.AgentConfig{Process: p.name}))
+		a = must(participant.New(participant.Config{Process: p.name}))
 		check(a.Learn(s.entries...))
 		a.Origin(p.service, p.service+"/"+p.version)
 		a.MayCall(s.callees(p)...)
@@ -46,7 +47,7 @@ func (s *tokens) callees(p *process) (names []string) {
 }
 
 // trace is what a span holds of its request.
-func trace(p *span) *rollout.Trace { return p.memo.(*rollout.Trace) }
+func trace(p *span) *participant.Trace { return p.memo.(*participant.Trace) }
 
 func (s *tokens) begin(root *span, run func()) {
 	entry := s.world.graph.Names[root.request.entry]
@@ -79,7 +80,7 @@ func (s *tokens) receive(q *span, then func(error)) {
 		return
 	}
 	if err == nil {
-		t := &rollout.Trace{}
+		t := &participant.Trace{}
 		agent.Origin(q.process.service, q.process.service+"/"+q.process.version).Join(t, token, "", "")
 		q.memo = t
 	}

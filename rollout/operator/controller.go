@@ -75,7 +75,7 @@ func (c *Controller) Log(ctx context.Context) (*rollout.Log, []rollout.Entry, er
 	if err != nil {
 		return nil, nil, fmt.Errorf("read the rule log: %w", err)
 	}
-	if n, err := rollout.Vouched(c.cfg.Trust, entries); n < len(entries) {
+	if n, err := rollout.Vouched(c.cfg.Trust, entries, nil); n < len(entries) {
 		return nil, nil, fmt.Errorf("read the rule log: its last %d of %d entries are not obeyed: %w; else look at them (release log --verify), then take them over (release vouch) or end them (release adopt)",
 			len(entries)-n, len(entries), err)
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rollout/participant"
 )
 
 // cell is a site of auth (v1, v2), a portal that calls proc, proc that calls
@@ -29,12 +30,12 @@ func cell() (*world, *Controller) {
 
 // committed is that site with a release of auth v2, committed while work of
 // some processes is under way.
-func committed(t *testing.T, work ...int) (*world, *Controller, []*rollout.Trace) {
+func committed(t *testing.T, work ...int) (*world, *Controller, []*participant.Trace) {
 	t.Helper()
 	w, c := cell()
 	must(t, "start", c.Start(t.Context(), "spring", "why", ""))
 	must(t, "ship", c.Ship(t.Context(), rollout.Module{Service: "auth", Old: "v1", New: "v2"}))
-	var old []*rollout.Trace
+	var old []*participant.Trace
 	for _, i := range work {
 		old = append(old, w.proc(i).Begin("job", 1, ""))
 	}

@@ -187,7 +187,7 @@ func (c *Controller) Adopt(ctx context.Context, keep string) error {
 	if len(lines) == 1 && c.wholeStored(ctx, kept) {
 		return fmt.Errorf("adopt: %w, the log holds everything that the processes have applied", rollout.ErrStep)
 	}
-	if n, err := rollout.Vouched(c.cfg.Trust, kept.Entries); n < len(kept.Entries) {
+	if n, err := rollout.Vouched(c.cfg.Trust, kept.Entries, nil); n < len(kept.Entries) {
 		return fmt.Errorf("adopt: %w", err)
 	}
 	e, err := c.ending(kept, slices.Delete(slices.Clone(lines), max(i, 0), max(i, 0)+1))
@@ -307,7 +307,7 @@ func (c *Controller) Vouch(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("vouch: %w", err)
 	}
-	n, _ := rollout.Vouched(c.cfg.Trust, entries)
+	n, _ := rollout.Vouched(c.cfg.Trust, entries, nil)
 	if n == len(entries) {
 		return fmt.Errorf("vouch: %w, a trusted key has signed the newest of the %d entries", rollout.ErrStep, n)
 	}

@@ -7,11 +7,12 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rollout/participant"
 )
 
 // proc is a process of a world: an agent that may be silent.
 type proc struct {
-	*rollout.Agent
+	*participant.Agent
 	w        *world
 	silent   atomic.Bool
 	lies     atomic.Uint64 // what it says instead of the number of its round

@@ -4,7 +4,7 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rollout/participant"
 )
 
 // An operator reads who is silent, who of them is dead for certain, and which
@@ -12,7 +12,7 @@ import (
 func TestStatusOfProcesses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, c := cell()
-		var stray rollout.Trace
+		var stray participant.Trace
 		w.proc(portal).Origin("portal.get", "portal/v1").Orphan(&stray, 1)
 		stray.End()
 		w.proc(0).silent.Store(true)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/skerry/skerry/rollout"
 	"github.com/skerry/skerry/rollout/operator/operatortest"
+	"github.com/skerry/skerry/rollout/participant"
 )
 
 func TestMemory(t *testing.T) {
@@ -32,7 +33,7 @@ func guarded(n int, cluster string, trust rollout.Trust) *world {
 	w := &world{ended: map[string]bool{}}
 	for i := range n {
 		name := "host/" + string(rune('1'+i)) + "/e"
-		a, err := rollout.NewAgent(rollout.AgentConfig{Process: name, Cluster: cluster, Trust: trust})
+		a, err := participant.New(participant.Config{Process: name, Cluster: cluster, Trust: trust})
 		if err != nil {
 			panic(err)
 		}

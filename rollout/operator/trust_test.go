@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rollout/participant"
 )
 
 // ring is a Trust by names, whose keys are the names themselves.
@@ -223,7 +224,7 @@ func TestVouchBehindARemovedKey(t *testing.T) {
 		must(t, "ship", bob.Ship(ctx, rollout.Module{Service: "auth", Old: "v1", New: "v2"}))
 		must(t, "put", bob.Put(ctx, "auth", map[string]string{"a": "b"}))
 		s.ring.remove("bob")
-		newcomer, err := rollout.NewAgent(rollout.AgentConfig{Process: "host/9/e", Cluster: "shop", Trust: s.ring})
+		newcomer, err := participant.New(participant.Config{Process: "host/9/e", Cluster: "shop", Trust: s.ring})
 		must(t, "newcomer", err)
 		s.members = append(s.members, Member{Process: "host/9/e", Peer: &proc{Agent: newcomer, w: s.world}})
 		whole := s.proc(0).Agent.Since(rollout.Generation{})

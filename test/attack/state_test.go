@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rollout/participant"
 )
 
 func mustJSON(t *testing.T, b []byte, into any) {
@@ -32,7 +33,7 @@ func forge(t *testing.T, s *site, file string, at rollout.Position) {
 	t.Helper()
 	b, err := os.ReadFile(file)
 	must(t, err)
-	var saved rollout.Saved
+	var saved participant.Saved
 	mustJSON(t, b, &saved)
 	e := s.entry(t, at, "v9")
 	saved.Records, saved.Tip = append(saved.Records, e.Record()), e.Hash()

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rollout/participant"
 )
 
 // TestAlteredRules: while processes are down, the rules that they keep are
@@ -34,14 +34,14 @@ func TestAlteredRules(t *testing.T) {
 	s.release("commit")
 	s.release("clean")
 
-	alter := map[string]func(*rollout.Saved){
-		"portal": func(r *rollout.Saved) {
+	alter := map[string]func(*participant.Saved){
+		"portal": func(r *participant.Saved) {
 			for i := range r.Records {
 				r.Records[i].Body = strings.ReplaceAll(r.Records[i].Body, `"v2"`, `"v1"`)
 			}
 		},
-		"auth": func(r *rollout.Saved) { r.Records = slices.Delete(r.Records, 2, 3) },
-		"proc": func(r *rollout.Saved) { r.Records[len(r.Records)-1].Proofs = nil },
+		"auth": func(r *participant.Saved) { r.Records = slices.Delete(r.Records, 2, 3) },
+		"proc": func(r *participant.Saved) { r.Records[len(r.Records)-1].Proofs = nil },
 	}
 	down := map[string]*process{
 		"portal": s.portals(1)[0],
@@ -94,7 +94,7 @@ func (s *site) kept(state, ending string) []string {
 }
 
 // alters changes the rules that a process has kept.
-func (s *site) alters(state string, change func(*rollout.Saved)) {
+func (s *site) alters(state string, change func(*participant.Saved)) {
 	s.t.Helper()
 	files := s.kept(state, ".rules.json")
 	if len(files) != 1 {
@@ -102,7 +102,7 @@ func (s *site) alters(state string, change func(*rollout.Saved)) {
 	}
 	text, err := os.ReadFile(files[0])
 	must(s.t, err)
-	var saved rollout.Saved
+	var saved participant.Saved
 	must(s.t, json.Unmarshal(text, &saved))
 	change(&saved)
 	changed, err := json.Marshal(saved)

@@ -58,8 +58,8 @@ func envFuture() string { return os.Getenv("SKERRY_FUTURE") }`},
 	{file: "rollout/release.go", old: "type Release struct {\n", new: "type Release struct {\n	Weather string `json:\"weather,omitempty\"`\n"},
 	{file: "rollout/report.go", old: "type Report struct {\n", new: "type Report struct {\n	Weather string `json:\"weather\"`\n"},
 	{file: "rollout/report.go", old: "type Held struct {\n", new: "type Held struct {\n	Weather string `json:\"weather\"`\n"},
-	{file: "rollout/promise.go", old: "type Saved struct {\n", new: "type Saved struct {\n	Weather string `json:\"weather\"`\n"},
-	{file: "rollout/promise.go", old: "type Undertaking struct {\n", new: "type Undertaking struct {\n	Weather string `json:\"weather\"`\n"},
+	{file: "rollout/participant/promise.go", old: "type Saved struct {\n", new: "type Saved struct {\n	Weather string `json:\"weather\"`\n"},
+	{file: "rollout/trust.go", old: "type Undertaking struct {\n", new: "type Undertaking struct {\n	Weather string `json:\"weather\"`\n"},
 	{file: "member.go", old: `tags := map[string]string{`, new: `tags := map[string]string{"weather": "fine", `},
 
 	// An operator can be made to break the rule that all are asked first.

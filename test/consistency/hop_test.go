@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry"
-	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rollout/participant"
 	"github.com/skerry/skerry/rpc"
 	"github.com/skerry/skerry/test/consistency/hop"
 )
@@ -82,7 +82,7 @@ func (a *agent) end(ctx context.Context, id string, failed *hop.Failed) {
 }
 
 func tokenOf(ctx context.Context) string {
-	if t := rollout.TraceFrom(ctx); t != nil {
+	if t := participant.TraceFrom(ctx); t != nil {
 		return t.Token().String()
 	}
 	return ""

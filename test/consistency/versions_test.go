@@ -19,6 +19,7 @@ import (
 
 	"github.com/skerry/skerry/internal/pgtest"
 	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rollout/participant"
 )
 
 // The schedules in which skerry itself changes its version.
@@ -305,7 +306,7 @@ func (p *process) kept() []rollout.Record {
 	for _, f := range files {
 		text, err := os.ReadFile(f)
 		must(p.site.t, err)
-		var s rollout.Saved
+		var s participant.Saved
 		must(p.site.t, json.Unmarshal(text, &s))
 		if len(s.Records) > 0 && len(files) == 1 {
 			return s.Records

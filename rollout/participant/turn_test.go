@@ -1,9 +1,11 @@
-package rollout
+package participant
 
 import (
 	"fmt"
 	"slices"
 	"testing"
+
+	"github.com/skerry/skerry/rollout"
 )
 
 // The small model of a change over: two processes, one for each version, and
@@ -21,8 +23,8 @@ type turnMutant struct {
 
 // plant is one state of the model.
 type plant struct {
-	logs  []*Log // every prefix
-	r     Release
+	logs  []*rollout.Log // every prefix
+	r     rollout.Release
 	procs [2]machine
 	step  string
 	from  *plant
@@ -36,7 +38,7 @@ type machine struct {
 
 var versions = [2]string{"v1", "v2"}
 
-func (p *plant) log() *Log { return p.logs[len(p.logs)-1] }
+func (p *plant) log() *rollout.Log { return p.logs[len(p.logs)-1] }
 
 func (p *plant) then(step string) *plant {
 	c := *p
@@ -45,7 +47,7 @@ func (p *plant) then(step string) *plant {
 }
 
 // write appends an entry.
-func (p *plant) write(step string, r Release, rules map[string]Rule, retire ...Retirement) *plant {
+func (p *plant) write(step string, r rollout.Release, rules map[string]rollout.Rule, retire ...rollout.Retirement) *plant {
 	c := p.then(step)
 	next, err := p.log().Apply(p.log().Next(r.Name, rules, retire...))
 	if err != nil {
@@ -70,7 +72,7 @@ func (p *plant) operate(m turnMutant) (out []*plant) {
 		return nil
 	}
 	at := p.log().Next("", nil).Generation
-	if next, rules, err := p.r.Commit(p.log(), Whole, at); err == nil {
+	if next, rules, err := p.r.Commit(p.log(), rollout.Whole, at); err == nil {
 		out = append(out, p.write("commit", next, rules))
 	}
 	if next, rules, err := p.r.Rollback(p.log(), at); err == nil && !p.r.Back {
@@ -87,7 +89,7 @@ func (p *plant) operate(m turnMutant) (out []*plant) {
 	if m.noYield && err != nil && len(p.r.ChangingOver(p.log())) > 0 {
 		rule, _ := p.log().Rule("pump")
 		rule.Turn = rule.Version
-		next, rules, err = p.r, map[string]Rule{"pump": rule}, nil
+		next, rules, err = p.r, map[string]rollout.Rule{"pump": rule}, nil
 		next.Modules = slices.Clone(next.Modules)
 	}
 	if err == nil && p.free(m) {
@@ -145,9 +147,9 @@ func (p *plant) next(m turnMutant) []*plant {
 // twoOwners searches for a state in which both versions run, and returns the
 // way there.
 func twoOwners(m turnMutant) (way []string, states int) {
-	start := &plant{logs: []*Log{{}}, r: Release{Name: "r1", Mark: "m", State: Prepared}}
+	start := &plant{logs: []*rollout.Log{{}}, r: rollout.Release{Name: "r1", Mark: "m", State: rollout.Prepared}}
 	start.procs = [2]machine{{state: 'r', starts: 1}, {state: 'o'}}
-	r, rules, err := start.r.Ship(start.log(), Module{Service: "pump", Old: "v1", New: "v2", Strategy: Blocking})
+	r, rules, err := start.r.Ship(start.log(), rollout.Module{Service: "pump", Old: "v1", New: "v2", Strategy: rollout.Blocking})
 	if err != nil {
 		panic(err)
 	}

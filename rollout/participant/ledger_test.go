@@ -1,14 +1,18 @@
-package rollout
+package participant
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/skerry/skerry/rollout"
+)
 
 // A status page, or a repeated question, must not take from the next round
 // what it alone has seen.
 func TestAQuestionBetweenRoundsHidesNothing(t *testing.T) {
 	var l Ledger
-	old := Generation{N: 1}
+	old := rollout.Generation{N: 1}
 	ask := func(round uint64) bool {
-		held, _, _ := l.Report(round, Generation{N: 2})
+		held, _, _ := l.Report(round, rollout.Generation{N: 2})
 		return len(held) == 1 && held[0].Generation == old
 	}
 	ask(1)

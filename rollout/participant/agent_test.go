@@ -1,4 +1,4 @@
-package rollout
+package participant
 
 import (
 	"context"
@@ -7,11 +7,13 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/skerry/skerry/rollout"
 )
 
 func mustAgent(t *testing.T, saved Saved, save func(Saved) error) *Agent {
 	t.Helper()
-	a, err := NewAgent(AgentConfig{Process: "host/1/a", Saved: saved, Save: save})
+	a, err := New(Config{Process: "host/1/a", Saved: saved, Save: save})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -19,11 +21,11 @@ func mustAgent(t *testing.T, saved Saved, save func(Saved) error) *Agent {
 }
 
 // twoSteps are the entries auth=v1 and auth=v2.
-func twoSteps(t *testing.T) (one, two Entry) {
-	l := &Log{}
-	one = l.Next("r", map[string]Rule{"auth": {Version: "v1"}})
+func twoSteps(t *testing.T) (one, two rollout.Entry) {
+	l := &rollout.Log{}
+	one = l.Next("r", map[string]rollout.Rule{"auth": {Version: "v1"}})
 	l = mustApply(t, l, one)
-	return one, l.Next("r", map[string]Rule{"auth": {Version: "v2"}})
+	return one, l.Next("r", map[string]rollout.Rule{"auth": {Version: "v2"}})
 }
 
 func TestAnAgentLearnsInOrderAndKeepsWhatItLearnt(t *testing.T) {
@@ -31,7 +33,7 @@ func TestAnAgentLearnsInOrderAndKeepsWhatItLearnt(t *testing.T) {
 	var kept Saved
 	a := mustAgent(t, Saved{}, func(s Saved) error { kept = s; return nil })
 	changed := a.Changed()
-	if err := a.Learn(two); !errors.Is(err, ErrGap) {
+	if err := a.Learn(two); !errors.Is(err, rollout.ErrGap) {
 		t.Fatalf("an entry whose predecessor is missing: %v", err)
 	}
 	if err := a.Learn(one, two); err != nil {
@@ -58,7 +60,7 @@ func TestAPromiseThatCantBeKeptIsNotGiven(t *testing.T) {
 	one, _ := twoSteps(t)
 	full := errors.New("disk full")
 	a := mustAgent(t, Saved{}, func(Saved) error { return full })
-	if err := a.Promise(one, Undertaking{Command: "x"}); !errors.Is(err, full) || a.Promised() != nil {
+	if err := a.Promise(one, rollout.Undertaking{Command: "x"}); !errors.Is(err, full) || a.Promised() != nil {
 		t.Errorf("%v, promised %v", err, a.Promised())
 	}
 	if err := a.Learn(one); !errors.Is(err, full) || a.Log().Last() != one.Generation {
@@ -73,13 +75,13 @@ func TestASlowDiskHoldsNoCallUp(t *testing.T) {
 		var kept Saved
 		a := mustAgent(t, Saved{}, func(s Saved) error { time.Sleep(time.Second); kept = s; return nil })
 		begun := time.Now()
-		go func() { _ = a.Promise(one, Undertaking{Command: "x"}) }()
+		go func() { _ = a.Promise(one, rollout.Undertaking{Command: "x"}) }()
 		synctest.Wait()
-		for _, e := range []Entry{one, two} {
+		for _, e := range []rollout.Entry{one, two} {
 			changed := a.Changed()
 			go func() { _ = a.Learn(e) }()
 			<-changed
-			if took := time.Since(begun); took > 0 || a.Log().Last() != e.Generation || len(a.Since(Generation{})) != int(e.Generation.N) {
+			if took := time.Since(begun); took > 0 || a.Log().Last() != e.Generation || len(a.Since(rollout.Generation{})) != int(e.Generation.N) {
 				t.Errorf("after %v generation %v is known", took, a.Log().Last())
 			}
 		}
@@ -99,7 +101,7 @@ func TestAForkIsRefused(t *testing.T) {
 	if err := errors.Join(a.Learn(one), a.Learn(one)); err != nil {
 		t.Fatal(err)
 	}
-	if err := a.Learn(rival); !errors.Is(err, ErrFork) {
+	if err := a.Learn(rival); !errors.Is(err, rollout.ErrFork) {
 		t.Errorf("%v", err)
 	}
 }
@@ -110,20 +112,20 @@ func TestAPromiseExcludesEveryOtherEntry(t *testing.T) {
 	rival.Release = "rival"
 	var kept Saved
 	a := mustAgent(t, Saved{}, func(s Saved) error { kept = s; return nil })
-	if err := errors.Join(a.Promise(one, Undertaking{Command: "x"}), a.Promise(one, Undertaking{Command: "x"})); err != nil {
+	if err := errors.Join(a.Promise(one, rollout.Undertaking{Command: "x"}), a.Promise(one, rollout.Undertaking{Command: "x"})); err != nil {
 		t.Fatal(err)
 	}
-	if err := a.Promise(rival, Undertaking{Command: "y"}); !errors.Is(err, ErrPromised) {
+	if err := a.Promise(rival, rollout.Undertaking{Command: "y"}); !errors.Is(err, rollout.ErrPromised) {
 		t.Errorf("a rival's entry: %v", err)
 	}
 	a = mustAgent(t, kept, nil)
-	if err := a.Promise(rival, Undertaking{Command: "y"}); !errors.Is(err, ErrPromised) {
+	if err := a.Promise(rival, rollout.Undertaking{Command: "y"}); !errors.Is(err, rollout.ErrPromised) {
 		t.Errorf("after a restart: %v", err)
 	}
-	if err := errors.Join(a.Learn(one), a.Promise(two, Undertaking{Command: "x"})); err != nil {
+	if err := errors.Join(a.Learn(one), a.Promise(two, rollout.Undertaking{Command: "x"})); err != nil {
 		t.Errorf("after the commit: %v", err)
 	}
-	if err := errors.Join(a.Abandon(one, Undertaking{Command: "x"}), a.Abandon(two, Undertaking{Command: "x"})); err != nil || a.Promised() != nil {
+	if err := errors.Join(a.Abandon(one, rollout.Undertaking{Command: "x"}), a.Abandon(two, rollout.Undertaking{Command: "x"})); err != nil || a.Promised() != nil {
 		t.Errorf("%v %v", err, a.Promised())
 	}
 }
@@ -136,56 +138,56 @@ func TestAPromiseIsGivenUpForGood(t *testing.T) {
 	rival.Release = "rival"
 	var kept Saved
 	a := mustAgent(t, Saved{}, func(s Saved) error { kept = s; return nil })
-	if err := errors.Join(a.Promise(one, Undertaking{Command: "x"}), a.Promise(one, Undertaking{Command: "y"}), a.Promise(one, Undertaking{Command: "y"}), a.Abandon(one, Undertaking{Command: "x"})); err != nil || a.Promised() == nil {
+	if err := errors.Join(a.Promise(one, rollout.Undertaking{Command: "x"}), a.Promise(one, rollout.Undertaking{Command: "y"}), a.Promise(one, rollout.Undertaking{Command: "y"}), a.Abandon(one, rollout.Undertaking{Command: "x"})); err != nil || a.Promised() == nil {
 		t.Fatalf("%v, promised %v, want it to stand for y", err, a.Promised())
 	}
-	if err := a.Bar(one, Undertaking{}); !errors.Is(err, ErrPromised) {
+	if err := a.Bar(one, rollout.Undertaking{}); !errors.Is(err, rollout.ErrPromised) {
 		t.Errorf("barred although it is promised: %v", err)
 	}
-	if err := a.Bar(rival, Undertaking{}); err != nil {
+	if err := a.Bar(rival, rollout.Undertaking{}); err != nil {
 		t.Fatal(err)
 	}
-	if err := a.Abandon(one, Undertaking{Command: ""}); err != nil || a.Promised() != nil {
+	if err := a.Abandon(one, rollout.Undertaking{Command: ""}); err != nil || a.Promised() != nil {
 		t.Fatalf("%v, promised %v", err, a.Promised())
 	}
 	a = mustAgent(t, kept, func(s Saved) error { kept = s; return nil })
-	if err := a.Promise(rival, Undertaking{Command: "z"}); !errors.Is(err, ErrPromised) {
+	if err := a.Promise(rival, rollout.Undertaking{Command: "z"}); !errors.Is(err, rollout.ErrPromised) {
 		t.Errorf("promised although it is barred: %v", err)
 	}
-	if err := errors.Join(a.Promise(one, Undertaking{Command: "z"}), a.Learn(rival)); err != nil || a.Promised() != nil || kept.Barred != nil {
+	if err := errors.Join(a.Promise(one, rollout.Undertaking{Command: "z"}), a.Learn(rival)); err != nil || a.Promised() != nil || kept.Barred != nil {
 		t.Errorf("what is committed counts, whatever was promised: %v, %v, barred %v", err, a.Promised(), kept.Barred)
 	}
-	if err := a.Bar(rival, Undertaking{}); !errors.Is(err, ErrFork) {
+	if err := a.Bar(rival, rollout.Undertaking{}); !errors.Is(err, rollout.ErrFork) {
 		t.Errorf("barred although it is applied: %v", err)
 	}
-	if err := errors.Join(a.Bar(one, Undertaking{})); err != nil {
+	if err := errors.Join(a.Bar(one, rollout.Undertaking{})); err != nil {
 		t.Errorf("an entry whose number is taken: %v", err)
 	}
-	if err := a.Bar(two, Undertaking{}); err == nil {
+	if err := a.Bar(two, rollout.Undertaking{}); err == nil {
 		t.Error("barred an entry that does not follow")
 	}
 }
 
 // join is a span of a trace that came from elsewhere.
-func join(a *Agent, token Token) *Trace {
+func join(a *Agent, token rollout.Token) *Trace {
 	t := &Trace{}
 	a.Origin("auth.check", "auth/v1").Join(t, token, "", "")
 	return t
 }
 
 // sent is one attempt of a call.
-func sent(t *Trace, settled bool) Token {
+func sent(t *Trace, settled bool) rollout.Token {
 	token, _, _ := t.Send("db")
 	t.Returned(settled)
 	return token
 }
 
 // asked is the answer to a round that asks about everything.
-func asked(a *Agent, round uint64) Report {
-	return a.Report(Question{Round: round, Until: Generation{N: 99}})
+func asked(a *Agent, round uint64) rollout.Report {
+	return a.Report(rollout.Question{Round: round, Until: rollout.Generation{N: 99}})
 }
 
-func oldest(r Report) (g Generation) {
+func oldest(r rollout.Report) (g rollout.Generation) {
 	for i, h := range r.Held {
 		if i == 0 || h.Generation.Before(g) {
 			g = h.Generation
@@ -310,7 +312,7 @@ func TestNoSpanIsLostToAReport(t *testing.T) {
 		wg.Go(func() {
 			for range 2000 {
 				var tr Trace
-				o.Join(&tr, Token{}, "", "")
+				o.Join(&tr, rollout.Token{}, "", "")
 				tr.End()
 			}
 		})
@@ -320,7 +322,7 @@ func TestNoSpanIsLostToAReport(t *testing.T) {
 	}
 	wg.Wait()
 	var held Trace
-	o.Join(&held, Token{}, "", "")
+	o.Join(&held, rollout.Token{}, "", "")
 	asked(a, 1000)
 	if got := asked(a, 1001); len(got.Held) != 1 || got.Running["auth/v1"] != 1 {
 		t.Errorf("%+v with one span alive", got)
@@ -367,13 +369,13 @@ func TestADiskThatHangsHoldsUpNoRules(t *testing.T) {
 	hangs := errors.New("the disk does not answer")
 	var disk Saved
 	broken, notices := true, 0
-	cfg := AgentConfig{Process: "host/1/a", Learnt: func() { notices++ }, Save: func(s Saved) error {
+	cfg := Config{Process: "host/1/a", Learnt: func() { notices++ }, Save: func(s Saved) error {
 		if disk = s; broken { // it writes after all, and nothing says so
 			return hangs
 		}
 		return nil
 	}}
-	a, err := NewAgent(cfg)
+	a, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -386,7 +388,7 @@ func TestADiskThatHangsHoldsUpNoRules(t *testing.T) {
 	if err := a.Keep(); !errors.Is(err, hangs) {
 		t.Errorf("keep: %v", err)
 	}
-	if err := a.Promise(two, Undertaking{Command: "c"}); !errors.Is(err, hangs) || a.Promised() != nil || disk.Promise == nil {
+	if err := a.Promise(two, rollout.Undertaking{Command: "c"}); !errors.Is(err, hangs) || a.Promised() != nil || disk.Promise == nil {
 		t.Errorf("promise: %v; promised %v, on the disk %v", err, a.Promised(), disk.Promise)
 	}
 	broken = false
@@ -397,7 +399,16 @@ func TestADiskThatHangsHoldsUpNoRules(t *testing.T) {
 	if err := a.Keep(); err != nil || disk.Tip != "" {
 		t.Errorf("kept again, though nothing is new: %v", err)
 	}
-	if err := a.Promise(two, Undertaking{Command: "c"}); err != nil || disk.Promise == nil {
+	if err := a.Promise(two, rollout.Undertaking{Command: "c"}); err != nil || disk.Promise == nil {
 		t.Errorf("promise: %v", err)
 	}
+}
+
+func mustApply(t *testing.T, l *rollout.Log, e rollout.Entry) *rollout.Log {
+	t.Helper()
+	next, err := l.Apply(e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return next
 }

@@ -1,4 +1,4 @@
-package rollout
+package participant
 
 import (
 	"cmp"
@@ -8,18 +8,20 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+
+	"github.com/skerry/skerry/rollout"
 )
 
 // Agent is one process's part in the protocol: the rules that it has applied,
 // what it has promised, and the ledger of its spans. It is safe for
 // concurrent use; reading the rules takes no lock.
 type Agent struct {
-	cfg    AgentConfig
-	log    atomic.Pointer[Log]
+	cfg    Config
+	log    atomic.Pointer[rollout.Log]
 	ledger Ledger
 	graph  outs
-	disk   chan struct{}                    // full while something is kept; taken before mu
-	ask    func(to Generation, over func()) // nil: rules come or they don't
+	disk   chan struct{}                            // full while something is kept; taken before mu
+	ask    func(to rollout.Generation, over func()) // nil: rules come or they don't
 	rounds rounds
 	cold   atomic.Pointer[chan struct{}] // closed when the rules are known; nil: they are
 
@@ -33,16 +35,16 @@ type Agent struct {
 	orphans []*Origin      // that have met calls without a token
 }
 
-// AgentConfig sets up an Agent. Only Process is required.
-type AgentConfig struct {
-	Process string // registry.Owner.String()
-	Cluster string // whose entries are obeyed, and no other's
-	Trust   Trust  // whose signatures count; nil means Everything
+// Config sets up an Agent. Only Process is required.
+type Config struct {
+	Process string        // registry.Owner.String()
+	Cluster string        // whose entries are obeyed, and no other's
+	Trust   rollout.Trust // whose signatures count; nil means Everything
 
 	Saved Saved // what an earlier run has kept
 	// TooOld is told, once, that the entry after the last needs what this version
 	// does not know. It must not use the agent; nil tells nothing.
-	TooOld func(last Generation, needs []string)
+	TooOld func(last rollout.Generation, needs []string)
 
 	// Save keeps it: before a promise counts, and when rules were learnt; never
 	// twice at a time. It gives up on a disk that hangs. nil keeps nothing.
@@ -52,27 +54,19 @@ type AgentConfig struct {
 	Learnt func()
 }
 
-// Errors of the agent.
-var (
-	// ErrPromised: another entry with the same number was accepted before.
-	ErrPromised = errors.New("another change has been promised for the same generation")
-	// ErrOrphan: a call came without a token at a method that may not begin traces.
-	ErrOrphan = errors.New("the call carries no rollout token and its method is no entry")
-)
-
-// NewAgent makes the agent of a process. What was saved is checked like what
+// New makes the agent of a process. What was saved is checked like what
 // comes by the network; aside says what of it is not believed, and was left out.
-func NewAgent(cfg AgentConfig) (a *Agent, aside error) {
+func New(cfg Config) (a *Agent, aside error) {
 	if cfg.Save == nil {
 		cfg.Save = func(Saved) error { return nil }
 	}
 	if cfg.Trust == nil {
-		cfg.Trust = Everything{}
+		cfg.Trust = rollout.Everything{}
 	}
 	a = &Agent{cfg: cfg, disk: make(chan struct{}, 1), changed: make(chan struct{})}
-	a.log.Store(&Log{cluster: cfg.Cluster})
+	a.log.Store(rollout.NewLog(cfg.Cluster))
 	entries, aside := cfg.Saved.open()
-	if _, err := a.apply(entries, always); err != nil {
+	if _, err := a.apply(entries, nil); err != nil {
 		aside = errors.Join(aside, err)
 	}
 	a.unkept = false
@@ -85,7 +79,7 @@ func NewAgent(cfg AgentConfig) (a *Agent, aside error) {
 }
 
 // Log is the rules that the process has applied.
-func (a *Agent) Log() *Log { return a.log.Load() }
+func (a *Agent) Log() *rollout.Log { return a.log.Load() }
 
 // Process names the process.
 func (a *Agent) Process() string { return a.cfg.Process }
@@ -95,7 +89,7 @@ func (a *Agent) Cluster() string { return a.cfg.Cluster }
 
 // Since returns the applied entries after a generation, oldest first: what a
 // peer with older rules lacks.
-func (a *Agent) Since(g Generation) []Entry {
+func (a *Agent) Since(g rollout.Generation) []rollout.Entry {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	i, found := a.kept.find(g)
@@ -106,10 +100,10 @@ func (a *Agent) Since(g Generation) []Entry {
 }
 
 // Holds reports whether the log here holds an entry, or the empty log is meant.
-func (a *Agent) Holds(p Position) bool {
+func (a *Agent) Holds(p rollout.Position) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if p.Generation == (Generation{}) {
+	if p.Generation == (rollout.Generation{}) {
 		return true
 	}
 	i, found := a.kept.find(p.Generation)
@@ -125,13 +119,13 @@ func (a *Agent) Holds(p Position) bool {
 // Calls may wait for the rules, so they count before they are kept: a disk that
 // is slow, or full, holds none of them up. That is safe, as they are committed;
 // after a crash the process learns them again.
-func (a *Agent) Learn(entries ...Entry) error {
-	return a.Bring(always, entries...)
+func (a *Agent) Learn(entries ...rollout.Entry) error {
+	return a.Bring(nil, entries...)
 }
 
 // Bring is Learn for entries that come from anywhere: afford is asked before
 // each check of a signature.
-func (a *Agent) Bring(afford func() bool, entries ...Entry) error {
+func (a *Agent) Bring(afford func() bool, entries ...rollout.Entry) error {
 	news, failed := a.apply(entries, afford)
 	switch {
 	case !news:
@@ -144,7 +138,7 @@ func (a *Agent) Bring(afford func() bool, entries ...Entry) error {
 }
 
 // apply reports whether anything was new.
-func (a *Agent) apply(entries []Entry, afford func() bool) (news bool, failed error) {
+func (a *Agent) apply(entries []rollout.Entry, afford func() bool) (news bool, failed error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	before := a.lacks
@@ -153,9 +147,9 @@ func (a *Agent) apply(entries []Entry, afford func() bool) (news bool, failed er
 			a.cfg.TooOld(a.log.Load().Last(), slices.Clone(a.lacks))
 		}
 	}()
-	entries = slices.CompactFunc(slices.Clone(entries), func(x, y Entry) bool { return x.Hash() == y.Hash() })
+	entries = slices.CompactFunc(slices.Clone(entries), func(x, y rollout.Entry) bool { return x.Hash() == y.Hash() })
 	news, failed = a.extend(entries, afford)
-	if errors.Is(failed, ErrFork) {
+	if errors.Is(failed, rollout.ErrFork) {
 		if ended, err := a.replace(entries, afford); ended {
 			news, failed = news || err == nil, err
 		}
@@ -164,13 +158,13 @@ func (a *Agent) apply(entries []Entry, afford func() bool) (news bool, failed er
 }
 
 // extend applies entries that continue the log.
-func (a *Agent) extend(entries []Entry, afford func() bool) (news bool, failed error) {
-	log, chain := a.log.Load(), []Entry(nil)
+func (a *Agent) extend(entries []rollout.Entry, afford func() bool) (news bool, failed error) {
+	log, chain := a.log.Load(), []rollout.Entry(nil)
 	end := log.Tip()
 	for _, e := range entries {
 		if i, found := a.kept.find(e.Generation); found {
 			if known := a.kept.entries[i]; known.Hash() != e.Hash() {
-				failed = fmt.Errorf("generation %v is %s here and %s there: %w", e.Generation, short(known.Hash()), short(e.Hash()), ErrFork)
+				failed = fmt.Errorf("generation %v is %.8s here and %.8s there: %w", e.Generation, known.Hash(), e.Hash(), rollout.ErrFork)
 				break
 			}
 			continue
@@ -195,9 +189,9 @@ func (a *Agent) extend(entries []Entry, afford func() bool) (news bool, failed e
 
 // follows checks, at little cost, that an entry of the agent's cluster stands
 // behind another.
-func (a *Agent) follows(end Position, e Entry) error {
+func (a *Agent) follows(end rollout.Position, e rollout.Entry) error {
 	if e.Cluster != a.cfg.Cluster {
-		return fmt.Errorf("generation %v: %w %q, this process of %q", e.Generation, ErrForeign, e.Cluster, a.cfg.Cluster)
+		return fmt.Errorf("generation %v: %w %q, this process of %q", e.Generation, rollout.ErrForeign, e.Cluster, a.cfg.Cluster)
 	}
 	return e.Follows(end.Generation, end.Hash)
 }
@@ -206,14 +200,14 @@ func (a *Agent) follows(end Position, e Entry) error {
 // the newest that is vouched for and that this version can obey. lacks is what
 // the next one needs of it. What nobody vouches for costs no more than the
 // checks of signatures that afford allows.
-func (a *Agent) prove(log *Log, chain []Entry, afford func() bool) (n int, _ *Log, lacks []string, failed error) {
-	logs := []*Log{log}
-	n, failed = vouched(a.cfg.Trust, chain, afford)
+func (a *Agent) prove(log *rollout.Log, chain []rollout.Entry, afford func() bool) (n int, _ *rollout.Log, lacks []string, failed error) {
+	logs := []*rollout.Log{log}
+	n, failed = rollout.Vouched(a.cfg.Trust, chain, afford)
 	for i, e := range chain[:n] {
 		next, err := log.Apply(e)
 		if err != nil { // entries before it are worth what a signature among them is worth
-			n, failed = vouched(a.cfg.Trust, chain[:i], afford)
-			lacks, failed = e.lacks(), errors.Join(err, failed)
+			n, failed = rollout.Vouched(a.cfg.Trust, chain[:i], afford)
+			lacks, failed = e.Lacks(), errors.Join(err, failed)
 			break
 		}
 		log, logs = next, append(logs, next)
@@ -223,20 +217,20 @@ func (a *Agent) prove(log *Log, chain []Entry, afford func() bool) (n int, _ *Lo
 
 // replace takes the log that entries are part of, when one of them ends the log
 // that is applied here. ended is false when none does.
-func (a *Agent) replace(entries []Entry, afford func() bool) (ended bool, err error) {
+func (a *Agent) replace(entries []rollout.Entry, afford func() bool) (ended bool, err error) {
 	log := a.log.Load()
-	end := slices.IndexFunc(entries, func(e Entry) bool { return slices.Contains(e.Ends, log.Tip()) })
+	end := slices.IndexFunc(entries, func(e rollout.Entry) bool { return slices.Contains(e.Ends, log.Tip()) })
 	if end < 0 {
 		return false, nil
 	}
 	join := 0 // of the entries here, those that stand before the given ones
 	if entries[0].Previous != "" {
-		join = 1 + slices.IndexFunc(a.kept.entries, func(e Entry) bool { return e.Hash() == entries[0].Previous })
+		join = 1 + slices.IndexFunc(a.kept.entries, func(e rollout.Entry) bool { return e.Hash() == entries[0].Previous })
 		if join == 0 {
-			return true, fmt.Errorf("%v ends the log here; where the two part is not known yet: %w", entries[end].Generation, ErrGap)
+			return true, fmt.Errorf("%v ends the log here; where the two part is not known yet: %w", entries[end].Generation, rollout.ErrGap)
 		}
 	}
-	from := Position{}
+	from := rollout.Position{}
 	if join > 0 {
 		from = a.kept.entries[join-1].Position()
 	}
@@ -247,16 +241,16 @@ func (a *Agent) replace(entries []Entry, afford func() bool) (ended bool, err er
 		}
 		from = e.Position()
 	}
-	if n, unproven := vouched(a.cfg.Trust, entries, afford); n <= end {
+	if n, unproven := rollout.Vouched(a.cfg.Trust, entries, afford); n <= end {
 		return true, errors.Join(err, unproven)
 	}
-	before, broken := Replay(a.kept.entries[:join])
+	before, broken := rollout.Replay(a.kept.entries[:join])
 	if broken != nil {
 		return true, broken
 	}
 	n, next, lacks, unproven := a.prove(before, entries, afford)
 	if n > end {
-		a.take(slices.Concat(a.kept.entries[:join], entries[:n]), next.expire(log.expired).expireOutside(log.outside))
+		a.take(slices.Concat(a.kept.entries[:join], entries[:n]), next.Expire(log.Expired()).ExpireOutside(log.ExpiredOutside()))
 	}
 	if lacks != nil {
 		a.lacks = lacks
@@ -268,7 +262,7 @@ func (a *Agent) replace(entries []Entry, afford func() bool) (ended bool, err er
 }
 
 // take makes the entries the log that is applied. mu is held.
-func (a *Agent) take(entries []Entry, log *Log) {
+func (a *Agent) take(entries []rollout.Entry, log *rollout.Log) {
 	if p := a.kept.promise; p == nil || !log.Last().Before(p.Generation) {
 		a.kept = kept{} // what was promised or barred was for this number or an older one
 	}
@@ -295,27 +289,27 @@ func (a *Agent) Round() uint64 {
 // Report answers a round of a drain. A round that is older than the last one
 // is told the last one's number; of one that is far above it the process comes
 // nearer by RoundJump, and says how far.
-func (a *Agent) Report(q Question) Report {
+func (a *Agent) Report(q rollout.Question) rollout.Report {
 	log := a.log.Load() // first: what begins by an older one is counted by then
-	held, round, after := a.ledger.Report(min(q.Round, a.Round()+RoundJump), q.Until)
-	held = slices.DeleteFunc(held, func(h Held) bool {
-		return h.Generation.Before(log.expired) || h.Outside && h.Generation.Before(log.outside)
+	held, round, after := a.ledger.Report(min(q.Round, a.Round()+rollout.RoundJump), q.Until)
+	held = slices.DeleteFunc(held, func(h rollout.Held) bool {
+		return h.Generation.Before(log.Expired()) || h.Outside && h.Generation.Before(log.ExpiredOutside())
 	})
 	runs, waits := a.turns()
 	serves, calls := a.graph.read()
 	a.mu.Lock()
 	lacks := a.lacks
 	a.mu.Unlock()
-	return Report{Knows: Knows, Lacks: lacks, Process: a.cfg.Process, Round: round, After: after, Applied: log.Last(), Hash: log.Hash(),
+	return rollout.Report{Knows: rollout.Knows, Lacks: lacks, Process: a.cfg.Process, Round: round, After: after, Applied: log.Last(), Hash: log.Hash(),
 		Serves: serves, Calls: calls, Held: held, Running: a.ledger.Running(), Runs: runs, Waits: waits, Orphans: a.orphansBy()}
 }
 
 // AwaitEnd waits until the process has applied a generation and nothing that is
 // alive reads an older one, or ctx ends: then its report is worth hearing.
-func (a *Agent) AwaitEnd(ctx context.Context, until Generation) error {
+func (a *Agent) AwaitEnd(ctx context.Context, until rollout.Generation) error {
 	for {
 		changed, log := a.Changed(), a.log.Load()
-		idle, more := a.ledger.idle(log.expired, log.outside, until)
+		idle, more := a.ledger.idle(log.Expired(), log.ExpiredOutside(), until)
 		if idle && !log.Last().Before(until) {
 			return nil
 		}
@@ -340,32 +334,32 @@ func (t *Trace) MayCall(services ...string) { t.origin.agent.MayCall(services...
 // calls that come and in calls that go: their traces have passed the longest
 // age that they may have after the rules have changed. It lasts as long as
 // the process.
-func (a *Agent) Expire(g Generation) {
+func (a *Agent) Expire(g rollout.Generation) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.log.Store(a.log.Load().expire(g))
+	a.log.Store(a.log.Load().Expire(g))
 	a.ledger.wake()
 }
 
 // ExpireOutside is Expire for tokens that come from callers which have not shown
 // that they are of the site: anybody can make such a call, and keep it up.
-func (a *Agent) ExpireOutside(g Generation) {
+func (a *Agent) ExpireOutside(g rollout.Generation) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.log.Store(a.log.Load().expireOutside(g))
+	a.log.Store(a.log.Load().ExpireOutside(g))
 	a.ledger.wake()
 }
 
 // EndEmpty makes the process refuse tokens of the empty log, when it has any
 // entry: what begins by it now has missed the site's rules.
 func (a *Agent) EndEmpty() {
-	if first := a.Since(Generation{}); len(first) > 0 {
+	if first := a.Since(rollout.Generation{}); len(first) > 0 {
 		a.Expire(first[0].Generation)
 	}
 }
 
 // Live is the number of spans alive, by generation.
-func (a *Agent) Live() map[Generation]int { return a.ledger.Live() }
+func (a *Agent) Live() map[rollout.Generation]int { return a.ledger.Live() }
 
 // Orphans is the number of calls that came or left without a token.
 func (a *Agent) Orphans() int64 {

@@ -1,4 +1,4 @@
-package rollout
+package participant
 
 import (
 	"maps"
@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/skerry/skerry/rollout"
 )
 
 // The small model: three processes that know the new rules, one old trace
@@ -53,7 +55,7 @@ type mutant struct {
 type node struct {
 	site    modelSite
 	ledgers [processes]*Ledger
-	drain   Drain
+	drain   rollout.Drain
 	spans   []modelSpan
 	calls   []modelCall     // sent and not yet delivered
 	acks    []int           // spans to whom an acceptance is under way
@@ -73,17 +75,12 @@ type modelSpan struct {
 
 type modelCall struct{ sender, to int }
 
-var oldToken, switched = Generation{N: 1}, Generation{N: 2}
+var oldToken, switched = rollout.Generation{N: 1}, rollout.Generation{N: 2}
 
 func (n *node) clone(step string) *node {
-	c := &node{site: n.site, rival: n.rival, learnt: n.learnt, givesUp: n.givesUp, drain: n.drain, spans: slices.Clone(n.spans), calls: slices.Clone(n.calls), acks: slices.Clone(n.acks), hops: n.hops, step: step, from: n}
+	c := &node{site: n.site, rival: n.rival, learnt: n.learnt, givesUp: n.givesUp, drain: n.drain.Clone(), spans: slices.Clone(n.spans), calls: slices.Clone(n.calls), acks: slices.Clone(n.acks), hops: n.hops, step: step, from: n}
 	for i, l := range n.ledgers {
 		c.ledgers[i] = l.clone()
-	}
-	c.drain.members = map[string]*state{}
-	for m, s := range n.drain.members {
-		copied := *s
-		c.drain.members[m] = &copied
 	}
 	return c
 }
@@ -173,9 +170,9 @@ func (n *node) reports(m mutant) []*node {
 		out = append(out, c)
 	}
 	if n.givesUp {
-		c := n.clone("the controller gives round " + strconv.FormatUint(n.drain.round, 10) + " up")
+		c := n.clone("the controller gives round " + strconv.FormatUint(n.drain.Round(), 10) + " up")
 		c.givesUp = false
-		c.drain.Open(c.drain.round+1, names[:])
+		c.drain.Open(c.drain.Round()+1, names[:])
 		out = append(out, c)
 	}
 	for p, name := range names {
@@ -185,10 +182,10 @@ func (n *node) reports(m mutant) []*node {
 			c.ledgers[p].Report(rivalRound, switched)
 			out = append(out, c)
 		}
-		if s := n.drain.members[name]; s.report != nil && !m.latest {
+		if r, _ := n.drain.Answer(name); r != nil && !m.latest {
 			continue
 		}
-		c := n.clone(name + " reports in round " + strconv.FormatUint(n.drain.round, 10))
+		c := n.clone(name + " reports in round " + strconv.FormatUint(n.drain.Round(), 10))
 		l := c.ledgers[p]
 		if m.noWindow {
 			for _, cell := range l.cells {
@@ -197,20 +194,20 @@ func (n *node) reports(m mutant) []*node {
 		}
 		if m.latest {
 			l.round, l.held = 0, nil // the answer before is forgotten …
-			c.drain.members[name].report = nil
+			c.drain = c.drain.Clone(name)
 		}
-		held, round, after := l.Report(c.drain.round, switched)
+		held, round, after := l.Report(c.drain.Round(), switched)
 		if m.anyWindow || m.latest {
 			after = 0
 		}
-		c.drain.Take(n.report(p, m, Report{Process: name, Round: round, After: after, Applied: switched, Held: held}))
+		c.drain.Take(n.report(p, m, rollout.Report{Process: name, Round: round, After: after, Applied: switched, Held: held}))
 		out = append(out, c)
 	}
 	return out
 }
 
 // report adds what the process says of itself.
-func (n *node) report(p int, m mutant, r Report) Report {
+func (n *node) report(p int, m mutant, r rollout.Report) rollout.Report {
 	r.Serves, r.Calls = []string{n.site.serves[p]}, []string{}
 	for _, to := range n.site.calls[p] {
 		switch {
@@ -244,7 +241,7 @@ func (n *node) numbered(round uint64) byte {
 	case rivalRound:
 		return 'r'
 	}
-	return byte('0' + min(n.drain.round-round, 2))
+	return byte('0' + min(n.drain.Round()-round, 2))
 }
 
 // key identifies a state up to the order in which equal things were made.
@@ -262,17 +259,17 @@ func (n *node) key() string {
 		for _, c := range l.cells {
 			live, ended = live+int(c.live.Load()), ended || c.ended.Load()
 		}
-		s := n.drain.members[names[i]]
+		answer, before := n.drain.Answer(names[i])
 		b = strconv.AppendInt(b, int64(live), 10)
 		flag(ended)
-		flag(s.report != nil)
-		flag(s.report != nil && len(s.report.Held) > 0)
-		flag(s.report != nil && slices.Contains(s.report.Calls, "s"))
-		flag(s.report != nil && s.report.After > s.before)
+		flag(answer != nil)
+		flag(answer != nil && len(answer.Held) > 0)
+		flag(answer != nil && slices.Contains(answer.Calls, "s"))
+		flag(answer != nil && answer.After > before)
 		flag(len(l.held) > 0)
 		flag(len(l.carried) > 0)
 		flag(n.rival[i])
-		b = append(b, n.numbered(l.round), n.numbered(l.after), n.numbered(s.before))
+		b = append(b, n.numbered(l.round), n.numbered(l.after), n.numbered(before))
 	}
 	spans := make([]string, 0, len(n.spans))
 	for i, s := range n.spans {
@@ -318,7 +315,7 @@ const rivalRound = 1
 // search explores everything and returns the number of states and, when the
 // drain was wrong, the shortest schedule that shows it.
 func search(site modelSite, hops int, rival, givesUp bool, m mutant) (states int, counterexample []string) {
-	start := &node{site: site, hops: hops, givesUp: givesUp, rival: [processes]bool{rival, rival, rival}, drain: Drain{Service: "s", Old: "v1", Since: switched}}
+	start := &node{site: site, hops: hops, givesUp: givesUp, rival: [processes]bool{rival, rival, rival}, drain: rollout.Drain{Service: "s", Old: "v1", Since: switched}}
 	for i := range start.ledgers {
 		start.ledgers[i] = &Ledger{}
 	}
@@ -336,7 +333,7 @@ func search(site modelSite, hops int, rival, givesUp bool, m mutant) (states int
 					}
 					continue
 				}
-				c.drain.Open(c.drain.round+1, names[:])
+				c.drain.Open(c.drain.Round()+1, names[:])
 			}
 			if k := c.key(); !seen[k] {
 				seen[k] = true

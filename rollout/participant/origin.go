@@ -1,8 +1,10 @@
-package rollout
+package participant
 
 import (
 	"strings"
 	"sync/atomic"
+
+	"github.com/skerry/skerry/rollout"
 )
 
 // Origin is what a process runs for traces: a method of a service, or a job.
@@ -51,7 +53,7 @@ func (o *Origin) Orphan(t *Trace, seed uint64) {
 // (Token.AppendRaw), for the calls that t makes; "" makes it anew. outside is
 // the address that the call came from when the caller has not shown that it is
 // a process of the site; else "".
-func (o *Origin) Join(t *Trace, token Token, raw, outside string) {
+func (o *Origin) Join(t *Trace, token rollout.Token, raw, outside string) {
 	t.origin, t.outside = o, outside
 	if t.token, t.raw = token, raw; raw == "" {
 		t.setToken(token)
@@ -64,7 +66,7 @@ func (o *Origin) Join(t *Trace, token Token, raw, outside string) {
 }
 
 // stranger counts a span that came from outside.
-func (o *Origin) stranger(g Generation, from string) *cell {
+func (o *Origin) stranger(g rollout.Generation, from string) *cell {
 	c := o.lastOutside.Load()
 	if c == nil || c.class.generation != g || !c.begin() {
 		c = o.agent.ledger.begin(class{generation: g, origin: o.name, running: o.running, outside: true})
@@ -79,7 +81,7 @@ func (o *Origin) stranger(g Generation, from string) *cell {
 
 // admits reports whether a trace with the token may be at what the origin runs
 // for: the version of a service, or a root that is no handler.
-func (o *Origin) admits(log *Log, t Token) bool {
+func (o *Origin) admits(log *rollout.Log, t rollout.Token) bool {
 	i := strings.LastIndexByte(o.running, '/')
 	if i <= 0 {
 		return true
@@ -91,11 +93,11 @@ func (o *Origin) admits(log *Log, t Token) bool {
 // newest counts a span of the newest generation. It looks at the rules again
 // after that: once the process has reported newer ones, none of an older
 // generation may begin uncounted.
-func (o *Origin) newest() (*cell, *Log) {
+func (o *Origin) newest() (*cell, *rollout.Log) {
 	for {
 		log := o.agent.log.Load()
 		c := o.cell(log.Last())
-		if o.agent.log.Load().hash == log.hash {
+		if o.agent.log.Load().Hash() == log.Hash() {
 			return c, log
 		}
 		c.end()
@@ -103,7 +105,7 @@ func (o *Origin) newest() (*cell, *Log) {
 }
 
 // cell counts one span.
-func (o *Origin) cell(g Generation) *cell {
+func (o *Origin) cell(g rollout.Generation) *cell {
 	if c := o.last.Load(); c != nil && c.class.generation == g && c.begin() {
 		return c
 	}

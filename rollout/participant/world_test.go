@@ -1,4 +1,4 @@
-package rollout_test
+package participant_test
 
 import (
 	"container/heap"
@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rollout/participant"
 	"github.com/skerry/skerry/rollout/rollouttest"
 )
 
@@ -93,7 +94,7 @@ type proc struct {
 	name             string
 	service, version string
 	log              *rollout.Log
-	ledger           rollout.Ledger
+	ledger           participant.Ledger
 	running          int
 	dead, stopped    bool
 	pausedTill       int
@@ -233,7 +234,7 @@ func (p *proc) execute(t *trace, parent string, entry bool, done func(error)) {
 }
 
 // steps makes the calls of one step at once, then goes on with the rest.
-func (p *proc) steps(t *trace, parent string, span *rollout.Span, rest [][]string, done func(error)) {
+func (p *proc) steps(t *trace, parent string, span *participant.Span, rest [][]string, done func(error)) {
 	if len(rest) == 0 {
 		p.w.after(p.w.delay(), func() { p.wake(func() { done(nil) }) })
 		return

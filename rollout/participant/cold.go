@@ -1,9 +1,11 @@
-package rollout
+package participant
 
 import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/skerry/skerry/rollout"
 )
 
 // Hold says that the process has just started and may not know the site's
@@ -55,20 +57,20 @@ type rounds struct {
 
 // round is one time that others are asked.
 type round struct {
-	to   Generation    // the newest that is waited for
-	over chan struct{} // closed when all have answered, or have not in time
+	to   rollout.Generation // the newest that is waited for
+	over chan struct{}      // closed when all have answered, or have not in time
 }
 
 // AskBy says how rules up to a generation are asked for, once it is needed; ask
 // returns at once, and over is to be called when all were asked. Call it before
 // the agent is used.
-func (a *Agent) AskBy(ask func(to Generation, over func())) { a.ask = ask }
+func (a *Agent) AskBy(ask func(to rollout.Generation, over func())) { a.ask = ask }
 
 // CatchUp waits until the process has applied a generation that another one
 // says to know, and has it asked for meanwhile. It is false when ctx ends
 // first, and as soon as a round of questions is over in which no process and
 // no database had it: a number proves nothing, and may be a stranger's.
-func (a *Agent) CatchUp(ctx context.Context, to Generation) bool {
+func (a *Agent) CatchUp(ctx context.Context, to rollout.Generation) bool {
 	if !a.Log().Last().Before(to) {
 		return true
 	}
@@ -90,7 +92,7 @@ func (a *Agent) CatchUp(ctx context.Context, to Generation) bool {
 
 // askFor joins the next round. One that is under way may have passed the
 // process that has learnt the generation since.
-func (a *Agent) askFor(to Generation) (over <-chan struct{}) {
+func (a *Agent) askFor(to rollout.Generation) (over <-chan struct{}) {
 	if a.ask == nil {
 		return nil // entries are brought, or ctx ends
 	}

@@ -1,10 +1,12 @@
-package rollout
+package participant
 
 import (
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
+
+	"github.com/skerry/skerry/rollout"
 )
 
 // Ledger counts the spans that are alive in one process: handlers that run,
@@ -30,7 +32,7 @@ type Ledger struct {
 // run, the service/version that executes them ("" for a root that is no
 // handler), and, when the work has said so, whom alone it still calls.
 type class struct {
-	generation Generation
+	generation rollout.Generation
 	origin     string
 	running    string
 	narrow     bool
@@ -73,7 +75,7 @@ type Span struct {
 }
 
 // Begin counts a span. origin names what runs: service.method, or a job.
-func (l *Ledger) Begin(g Generation, origin string) *Span {
+func (l *Ledger) Begin(g rollout.Generation, origin string) *Span {
 	s := &Span{}
 	s.begin(l.begin(class{generation: g, origin: origin}))
 	return s
@@ -138,7 +140,7 @@ func (s *Span) drop() {
 // after. The same round asked again gives an answer that includes the first
 // one, so that a lost answer loses nothing; an older round is answered like
 // the current one, whose number is returned. Round 0 only looks.
-func (l *Ledger) Report(round uint64, until Generation) (held []Held, answered, after uint64) {
+func (l *Ledger) Report(round uint64, until rollout.Generation) (held []rollout.Held, answered, after uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	again := round <= l.round
@@ -170,12 +172,12 @@ func (l *Ledger) Report(round uint64, until Generation) (held []Held, answered, 
 			held = append(held, k.held(int(live[k]), from[k]))
 		}
 	}
-	slices.SortFunc(held, Held.compare)
+	slices.SortFunc(held, rollout.Held.Compare)
 	return held, l.round, l.after
 }
 
-func (k class) held(live int, from string) Held {
-	h := Held{What: k.origin, Generation: k.generation, Live: live, Outside: k.outside, From: from}
+func (k class) held(live int, from string) rollout.Held {
+	h := rollout.Held{What: k.origin, Generation: k.generation, Live: live, Outside: k.outside, From: from}
 	if k.narrow {
 		h.Calls = strings.Split(k.only, ",")
 	}
@@ -185,7 +187,7 @@ func (k class) held(live int, from string) Held {
 // idle reports whether no span that is alive reads a generation from floor, or
 // from stranger of one brought from outside, to before until, those aside that
 // call only some; else more is closed when it is worth asking again.
-func (l *Ledger) idle(floor, stranger, until Generation) (yes bool, more <-chan struct{}) {
+func (l *Ledger) idle(floor, stranger, until rollout.Generation) (yes bool, more <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.emptied == nil {
@@ -236,8 +238,8 @@ func (l *Ledger) Running() map[string]int {
 }
 
 // Live is the number of spans alive by generation, for status pages.
-func (l *Ledger) Live() map[Generation]int {
-	out := map[Generation]int{}
+func (l *Ledger) Live() map[rollout.Generation]int {
+	out := map[rollout.Generation]int{}
 	l.each(func(k class, n int) { out[k.generation] += n })
 	return out
 }

@@ -1,4 +1,4 @@
-package rollout_test
+package participant_test
 
 import (
 	"fmt"

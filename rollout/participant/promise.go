@@ -1,42 +1,38 @@
-package rollout
+package participant
 
 import (
 	"fmt"
 	"slices"
+
+	"github.com/skerry/skerry/rollout"
 )
 
 // Saved is what an agent must find again after a restart: without it a cold
 // process could serve by older rules than it had promised to.
 type Saved struct {
-	Records []Record      `json:"records"`
-	Tip     string        `json:"tip,omitempty"`     // hash of the last one
-	Promise *Record       `json:"promise,omitempty"` // accepted from an operator and not yet committed
-	For     []Undertaking `json:"for,omitempty"`     // the commands that asked for the promise
-	Barred  []string      `json:"barred,omitempty"`  // hashes of entries of the next number that are never promised
-}
-
-// Undertaking is a promise to one operator's command.
-type Undertaking struct {
-	Command string `json:"command"` // its random id
-	Proof   Proof  `json:"proof"`   // of Words
+	Records []rollout.Record      `json:"records"`
+	Tip     string                `json:"tip,omitempty"`     // hash of the last one
+	Promise *rollout.Record       `json:"promise,omitempty"` // accepted from an operator and not yet committed
+	For     []rollout.Undertaking `json:"for,omitempty"`     // the commands that asked for the promise
+	Barred  []string              `json:"barred,omitempty"`  // hashes of entries of the next number that are never promised
 }
 
 // kept is what is applied and promised, as the agent uses it.
 type kept struct {
-	entries []Entry
-	promise *Entry
-	askedBy []Undertaking
+	entries []rollout.Entry
+	promise *rollout.Entry
+	askedBy []rollout.Undertaking
 	barred  []string
 }
 
 // find is the place of a generation's entry, or where it would stand.
-func (k *kept) find(g Generation) (i int, found bool) {
-	return slices.BinarySearchFunc(k.entries, g, func(e Entry, g Generation) int { return e.Generation.Compare(g) })
+func (k *kept) find(g rollout.Generation) (i int, found bool) {
+	return slices.BinarySearchFunc(k.entries, g, func(e rollout.Entry, g rollout.Generation) int { return e.Generation.Compare(g) })
 }
 
 // save is what is to be written down.
 func (k *kept) save() Saved {
-	s := Saved{Records: make([]Record, len(k.entries)), For: k.askedBy, Barred: k.barred}
+	s := Saved{Records: make([]rollout.Record, len(k.entries)), For: k.askedBy, Barred: k.barred}
 	for i, e := range k.entries {
 		s.Records[i], s.Tip = e.Record(), e.Hash()
 	}
@@ -47,7 +43,7 @@ func (k *kept) save() Saved {
 }
 
 // open reads the entries up to the first that is none.
-func (s Saved) open() (entries []Entry, err error) {
+func (s Saved) open() (entries []rollout.Entry, err error) {
 	for _, r := range s.Records {
 		e, err := r.Open()
 		if err != nil {
@@ -57,9 +53,9 @@ func (s Saved) open() (entries []Entry, err error) {
 	}
 	switch n := len(entries); {
 	case n == 0 && s.Tip != "":
-		return nil, fmt.Errorf("saved entries: %w: there are none, and the last was %s", ErrEntry, short(s.Tip))
+		return nil, fmt.Errorf("saved entries: %w: there are none, and the last was %.8s", rollout.ErrEntry, s.Tip)
 	case n > 0 && entries[n-1].Hash() != s.Tip:
-		return entries[:n-1], fmt.Errorf("saved entry %d: %w: it is not the one that was saved", n, ErrEntry)
+		return entries[:n-1], fmt.Errorf("saved entry %d: %w: it is not the one that was saved", n, rollout.ErrEntry)
 	}
 	return entries, nil
 }
@@ -77,12 +73,12 @@ func (a *Agent) reload(s Saved) error {
 	if err != nil {
 		return fmt.Errorf("saved promise: %w", err)
 	}
-	dropped := fmt.Errorf("saved promise: %w: nobody has asked for it", ErrUnproven)
+	dropped := fmt.Errorf("saved promise: %w: nobody has asked for it", rollout.ErrUnproven)
 	if len(s.For) > 0 {
 		dropped = nil
 	}
 	for _, u := range s.For {
-		if _, err := a.asked(VerbPromise, e, u); err != nil {
+		if _, err := a.asked(rollout.VerbPromise, e, u); err != nil {
 			dropped = fmt.Errorf("saved promise: %w", err)
 			continue
 		}
@@ -114,10 +110,10 @@ func (a *Agent) Keep() error {
 }
 
 // promisable reports whether the entry could be the next one here.
-func (a *Agent) promisable(e Entry) error {
+func (a *Agent) promisable(e rollout.Entry) error {
 	log := a.log.Load()
 	if e.Cluster == a.cfg.Cluster && slices.Contains(e.Ends, log.Tip()) {
-		return e.known()
+		return e.CheckNeeds()
 	}
 	if err := a.follows(log.Tip(), e); err != nil {
 		return err
@@ -127,8 +123,8 @@ func (a *Agent) promisable(e Entry) error {
 }
 
 // asked checks that an operator's command asks for this.
-func (a *Agent) asked(verb string, e Entry, by Undertaking) (operator string, err error) {
-	return signedBy(a.cfg.Trust, ForPromise, Words(verb, e.Hash(), by.Command), []Proof{by.Proof}, always)
+func (a *Agent) asked(verb string, e rollout.Entry, by rollout.Undertaking) (operator string, err error) {
+	return rollout.CheckProofs(a.cfg.Trust, rollout.ForPromise, rollout.Words(verb, e.Hash(), by.Command), []rollout.Proof{by.Proof}, nil)
 }
 
 // pledge changes what is promised or barred: kept on disk first, then acted
@@ -163,8 +159,8 @@ func (a *Agent) pledge(change func(*kept) (news bool, err error)) (late bool, er
 // the same entry again is no error; a promise is kept across restarts, and
 // until every command that asked for it has taken it back. An entry may also
 // be promised that ends the log here: see Entry.Ends.
-func (a *Agent) Promise(e Entry, by Undertaking) error {
-	if _, err := a.asked(VerbPromise, e, by); err != nil {
+func (a *Agent) Promise(e rollout.Entry, by rollout.Undertaking) error {
+	if _, err := a.asked(rollout.VerbPromise, e, by); err != nil {
 		return fmt.Errorf("promise: %w", err)
 	}
 	e = e.Bare() // only the operator's command can commit it
@@ -178,15 +174,15 @@ func (a *Agent) Promise(e Entry, by Undertaking) error {
 		}
 		switch p := next.promise; {
 		case slices.Contains(next.barred, e.Hash()):
-			return false, fmt.Errorf("generation %v: %w, and this one was given up", e.Generation, ErrPromised)
+			return false, fmt.Errorf("generation %v: %w, and this one was given up", e.Generation, rollout.ErrPromised)
 		case p == nil || len(e.Ends) > 0 && p.Generation.Before(e.Generation): // where logs have parted, what was left half-way waits for adopt
-			next.promise, next.askedBy = &e, []Undertaking{by}
+			next.promise, next.askedBy = &e, []rollout.Undertaking{by}
 		case p.Hash() != e.Hash():
-			return false, fmt.Errorf("generation %v: %w (%v: %s by %s)", e.Generation, ErrPromised, p.Generation, p.Step, p.By)
-		case slices.ContainsFunc(next.askedBy, func(u Undertaking) bool { return u.Command == by.Command }):
+			return false, fmt.Errorf("generation %v: %w (%v: %s by %s)", e.Generation, rollout.ErrPromised, p.Generation, p.Step, p.By)
+		case slices.ContainsFunc(next.askedBy, func(u rollout.Undertaking) bool { return u.Command == by.Command }):
 			return false, nil
 		case len(next.askedBy) >= mostCommands:
-			return false, fmt.Errorf("generation %v: %w: %d commands ask for it", e.Generation, ErrPromised, mostCommands)
+			return false, fmt.Errorf("generation %v: %w: %d commands ask for it", e.Generation, rollout.ErrPromised, mostCommands)
 		default:
 			next.askedBy = append(slices.Clone(next.askedBy), by)
 		}
@@ -197,7 +193,7 @@ func (a *Agent) Promise(e Entry, by Undertaking) error {
 	case err != nil:
 		return fmt.Errorf("promise: %w", err)
 	case late && (e.Generation != log.Last() || e.Hash() != log.Hash()): // something else was committed meanwhile
-		return fmt.Errorf("promise generation %v: %w", e.Generation, ErrFork)
+		return fmt.Errorf("promise generation %v: %w", e.Generation, rollout.ErrFork)
 	}
 	return nil
 }
@@ -213,15 +209,15 @@ const (
 // have asked for it, too: they may be about to commit the entry. With an empty
 // command it is taken back for all: that is for entries that can't be
 // committed, see Bar.
-func (a *Agent) Abandon(e Entry, by Undertaking) error {
-	if _, err := a.asked(VerbAbandon, e, by); err != nil {
+func (a *Agent) Abandon(e rollout.Entry, by rollout.Undertaking) error {
+	if _, err := a.asked(rollout.VerbAbandon, e, by); err != nil {
 		return fmt.Errorf("take the promise back: %w", err)
 	}
 	_, err := a.pledge(func(next *kept) (bool, error) {
 		if next.promise == nil || next.promise.Hash() != e.Hash() {
 			return false, nil
 		}
-		next.askedBy = slices.DeleteFunc(slices.Clone(next.askedBy), func(u Undertaking) bool { return by.Command == "" || u.Command == by.Command })
+		next.askedBy = slices.DeleteFunc(slices.Clone(next.askedBy), func(u rollout.Undertaking) bool { return by.Command == "" || u.Command == by.Command })
 		if len(next.askedBy) == 0 {
 			next.promise = nil
 		}
@@ -235,26 +231,26 @@ func (a *Agent) Abandon(e Entry, by Undertaking) error {
 
 // Bar makes sure that the process never promises the entry: as every process
 // would have to, it can't be committed then, and all other promises for it may
-// be taken back. ErrPromised when it is promised here, ErrFork when it is
+// be taken back. rollout.ErrPromised when it is promised here, ErrFork when it is
 // applied.
-func (a *Agent) Bar(e Entry, by Undertaking) error {
-	if _, err := a.asked(VerbBar, e, by); err != nil {
+func (a *Agent) Bar(e rollout.Entry, by rollout.Undertaking) error {
+	if _, err := a.asked(rollout.VerbBar, e, by); err != nil {
 		return fmt.Errorf("give generation %v up: %w", e.Generation, err)
 	}
 	committed := func() bool {
-		return slices.ContainsFunc(a.Since(Generation{}), func(o Entry) bool { return o.Hash() == e.Hash() })
+		return slices.ContainsFunc(a.Since(rollout.Generation{}), func(o rollout.Entry) bool { return o.Hash() == e.Hash() })
 	}
 	late, err := a.pledge(func(next *kept) (bool, error) {
 		log := a.log.Load()
 		switch p := next.promise; {
 		case p != nil && p.Hash() == e.Hash():
-			return false, fmt.Errorf("%w here", ErrPromised)
+			return false, fmt.Errorf("%w here", rollout.ErrPromised)
 		case committed():
-			return false, fmt.Errorf("it is committed: %w", ErrFork)
+			return false, fmt.Errorf("it is committed: %w", rollout.ErrFork)
 		case !log.Last().Before(e.Generation):
 			return false, nil // another has its number
 		case len(next.barred) >= mostBarred:
-			return false, fmt.Errorf("%d entries are barred: %w", mostBarred, ErrPromised)
+			return false, fmt.Errorf("%d entries are barred: %w", mostBarred, rollout.ErrPromised)
 		}
 		if err := e.Follows(log.Last(), log.Hash()); err != nil && !slices.Contains(e.Ends, log.Tip()) {
 			return false, err
@@ -263,7 +259,7 @@ func (a *Agent) Bar(e Entry, by Undertaking) error {
 		return true, nil
 	})
 	if late && committed() {
-		err = fmt.Errorf("it was committed meanwhile: %w", ErrFork)
+		err = fmt.Errorf("it was committed meanwhile: %w", rollout.ErrFork)
 	}
 	if err != nil {
 		return fmt.Errorf("give generation %v up: %w", e.Generation, err)
@@ -272,7 +268,7 @@ func (a *Agent) Bar(e Entry, by Undertaking) error {
 }
 
 // Promised is the entry that waits for its commit, nil when there is none.
-func (a *Agent) Promised() *Entry {
+func (a *Agent) Promised() *rollout.Entry {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.kept.promise

@@ -1,4 +1,4 @@
-package rollout_test
+package participant_test
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rollout/participant"
 )
 
 var partedSites = flag.Int("parted", 60, "random sites with a parted log in each test of them")
@@ -69,14 +70,14 @@ type partedProc struct {
 	side             int
 	stock            bool
 	run              int // counts its restarts
-	agent            *rollout.Agent
-	saved            []rollout.Saved
+	agent            *participant.Agent
+	saved            []participant.Saved
 }
 
 // partedTrace is one outside request. It makes one call at a time, from
 // wherever it is.
 type partedTrace struct {
-	root     *rollout.Trace
+	root     *participant.Trace
 	at       []partedSpan // the root first
 	met      map[string]string
 	executed bool
@@ -88,8 +89,8 @@ type partedTrace struct {
 type partedSpan struct {
 	*partedProc
 	run   int
-	trace *rollout.Trace // nil at stock clients
-	token rollout.Token  // of stock clients, which pass on what they got
+	trace *participant.Trace // nil at stock clients
+	token rollout.Token      // of stock clients, which pass on what they got
 }
 
 func (s partedSpan) alive() bool { return s.run == s.partedProc.run }
@@ -139,7 +140,7 @@ func (w *parted) start(service, version string, side int) {
 	p := &partedProc{service: service, version: version, side: side}
 	p.stock = w.may.stock && service == "ruled" && w.chance(35)
 	w.procs = append(w.procs, p)
-	w.open(p, rollout.Saved{})
+	w.open(p, participant.Saved{})
 	if version == "v1" && w.may.empty && w.chance(30) {
 		return // it has not heard of any rules yet
 	}
@@ -150,9 +151,9 @@ func (w *parted) start(service, version string, side int) {
 	w.teach(p, w.whole[side][:n])
 }
 
-func (w *parted) open(p *partedProc, saved rollout.Saved) {
+func (w *parted) open(p *partedProc, saved participant.Saved) {
 	p.run++
-	a, err := rollout.NewAgent(rollout.AgentConfig{Process: "p", Saved: saved, Save: func(s rollout.Saved) error {
+	a, err := participant.New(participant.Config{Process: "p", Saved: saved, Save: func(s participant.Saved) error {
 		p.saved = append(p.saved, s)
 		return nil
 	}})
@@ -265,7 +266,7 @@ func (w *parted) decide() {
 
 // restart ends a process and begins it anew.
 func (w *parted) restart(p *partedProc) {
-	saved := rollout.Saved{}
+	saved := participant.Saved{}
 	if n := len(p.saved); n > 0 && w.chance(70) {
 		saved = p.saved[max(0, n-1-w.rng.IntN(3))]
 	}
@@ -281,7 +282,7 @@ func (w *parted) restart(p *partedProc) {
 	}
 }
 
-func opened(s rollout.Saved) (entries []rollout.Entry) {
+func opened(s participant.Saved) (entries []rollout.Entry) {
 	for _, r := range s.Records {
 		e, err := r.Open()
 		if err != nil {
@@ -334,7 +335,7 @@ func (w *parted) begin() {
 	if p.service == "ruled" {
 		running = p.service + "/" + p.version
 	}
-	t.root = &rollout.Trace{}
+	t.root = &participant.Trace{}
 	p.agent.Origin("entry", running).Begin(t.root, w.rng.Uint64(), "")
 	if running != "" && p.agent.Log().Admit(p.service, p.version, t.root.Token()) != nil {
 		t.root.End()
@@ -488,7 +489,7 @@ func (w *parted) deliver(t *partedTrace, c *partedCall) {
 	case w.may.stock && w.chance(15): // calls by a stock client, which passes on what came
 		t.at = append(t.at, span)
 	default:
-		span.trace = &rollout.Trace{}
+		span.trace = &participant.Trace{}
 		p.agent.Origin("call", p.service+"/"+p.version).Join(span.trace, c.token, "", "")
 		t.at = append(t.at, span)
 	}

@@ -1,14 +1,12 @@
-package rollout
+package participant
 
 import (
-	"errors"
 	"slices"
 	"strings"
 	"sync/atomic"
-)
 
-// ErrForsworn: the work has said that it does not call the service any more.
-var ErrForsworn = errors.New("the work has said that it no longer calls this service")
+	"github.com/skerry/skerry/rollout"
+)
 
 // pledge is what work has said of its own future.
 type pledge struct {
@@ -17,12 +15,12 @@ type pledge struct {
 }
 
 func (p *pledge) allows(service string) bool {
-	return slices.Contains(p.services, service) || slices.Contains(p.services, Anywhere)
+	return slices.Contains(p.services, service) || slices.Contains(p.services, rollout.Anywhere)
 }
 
 // Only says that the process's work on the trace calls these services from
 // here on, and no others; none named: nobody. Versions of what they don't lead
-// to need not wait for it any more. Other calls are refused ([ErrForsworn]). A
+// to need not wait for it any more. Other calls are refused ([rollout.ErrForsworn]). A
 // second pledge can only take more away. What the work has sent before, and
 // what has not come back, still counts.
 func (t *Trace) Only(services ...string) {

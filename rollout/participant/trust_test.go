@@ -1,4 +1,4 @@
-package rollout
+package participant
 
 import (
 	"crypto/ed25519"
@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/skerry/skerry/rollout"
 )
 
 // keyring is a Trust by names: it believes the keys that it holds now, and
@@ -17,10 +19,10 @@ type keyring struct {
 	checks int
 }
 
-func (k *keyring) Signer(p Purpose, text string, proof Proof) (string, error) {
+func (k *keyring) Signer(p rollout.Purpose, text string, proof rollout.Proof) (string, error) {
 	k.checks++
 	name := string(proof.Key)
-	if pub := k.keys[name]; proof.Kind != SSHProof || pub == nil || !ed25519.Verify(pub, []byte(string(p)+"\x00"+text), proof.Signature) {
+	if pub := k.keys[name]; proof.Kind != rollout.SSHProof || pub == nil || !ed25519.Verify(pub, []byte(string(p)+"\x00"+text), proof.Signature) {
 		return "", fmt.Errorf("no key of the ring has signed it, %q says that it has", name)
 	}
 	return name, nil
@@ -33,25 +35,25 @@ func (o operator) key() ed25519.PrivateKey {
 	return ed25519.NewKeyFromSeed([]byte(fmt.Sprintf("%-32s", string(o)))[:ed25519.SeedSize])
 }
 
-func (o operator) Sign(p Purpose, text string) (Proof, error) {
-	return Proof{Kind: SSHProof, Signature: ed25519.Sign(o.key(), []byte(string(p)+"\x00"+text)), Key: []byte(o)}, nil
+func (o operator) Sign(p rollout.Purpose, text string) (rollout.Proof, error) {
+	return rollout.Proof{Kind: rollout.SSHProof, Signature: ed25519.Sign(o.key(), []byte(string(p)+"\x00"+text)), Key: []byte(o)}, nil
 }
 
 // entry is one that the operator has signed.
-func (o operator) entry(t *testing.T, e Entry) Entry {
+func (o operator) entry(t *testing.T, e rollout.Entry) rollout.Entry {
 	t.Helper()
 	e, err := e.Sealed()
 	if err != nil {
 		t.Fatal(err)
 	}
-	proof, _ := o.Sign(ForRelease, e.Body())
+	proof, _ := o.Sign(rollout.ForRelease, e.Body())
 	return e.Proven(proof)
 }
 
 // asks is the operator's word to a process.
-func (o operator) asks(verb string, e Entry, command string) Undertaking {
-	proof, _ := o.Sign(ForPromise, Words(verb, e.Hash(), command))
-	return Undertaking{Command: command, Proof: proof}
+func (o operator) asks(verb string, e rollout.Entry, command string) rollout.Undertaking {
+	proof, _ := o.Sign(rollout.ForPromise, rollout.Words(verb, e.Hash(), command))
+	return rollout.Undertaking{Command: command, Proof: proof}
 }
 
 func trusting(names ...operator) *keyring {
@@ -67,7 +69,7 @@ const ann, bob, eve = operator("ann"), operator("bob"), operator("eve")
 // guarded is an agent of cluster "shop" that believes the ring.
 func guarded(t *testing.T, k *keyring, saved Saved, save func(Saved) error) *Agent {
 	t.Helper()
-	a, err := NewAgent(AgentConfig{Process: "host/1/a", Cluster: "shop", Trust: k, Saved: saved, Save: save})
+	a, err := New(Config{Process: "host/1/a", Cluster: "shop", Trust: k, Saved: saved, Save: save})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,47 +77,49 @@ func guarded(t *testing.T, k *keyring, saved Saved, save func(Saved) error) *Age
 }
 
 // chain is n entries of auth v1, v2 …, one signed by each operator.
-func signedChain(t *testing.T, by ...operator) (entries []Entry) {
+func signedChain(t *testing.T, by ...operator) (entries []rollout.Entry) {
 	t.Helper()
-	log := &Log{cluster: "shop"}
+	log := rollout.NewLog("shop")
 	for i, o := range by {
-		e := o.entry(t, log.Next("r", map[string]Rule{"auth": {Version: fmt.Sprint("v", i+1)}}))
+		e := o.entry(t, log.Next("r", map[string]rollout.Rule{"auth": {Version: fmt.Sprint("v", i+1)}}))
 		entries, log = append(entries, e), mustApply(t, log, e)
 	}
 	return entries
 }
 
 // branch are further entries behind others, with another content.
-func branch(t *testing.T, after []Entry, name string, by ...operator) (entries []Entry) {
+func branch(t *testing.T, after []rollout.Entry, name string, by ...operator) (entries []rollout.Entry) {
 	t.Helper()
-	log, err := Replay(after)
+	log, err := rollout.Replay(after)
 	if err != nil {
 		t.Fatal(err)
 	}
-	log.cluster = "shop"
+	if len(after) == 0 {
+		log = rollout.NewLog("shop")
+	}
 	for i, o := range by {
-		e := o.entry(t, log.Next("r", map[string]Rule{"auth": {Version: fmt.Sprint(name, i+1)}}))
+		e := o.entry(t, log.Next("r", map[string]rollout.Rule{"auth": {Version: fmt.Sprint(name, i+1)}}))
 		entries, log = append(entries, e), mustApply(t, log, e)
 	}
 	return entries
 }
 
 // ending is the entry that lets one log go on and ends entries of others.
-func ending(t *testing.T, kept []Entry, ended ...Entry) Entry {
+func ending(t *testing.T, kept []rollout.Entry, ended ...rollout.Entry) rollout.Entry {
 	t.Helper()
-	log, err := Replay(kept)
+	log, err := rollout.Replay(kept)
 	if err != nil {
 		t.Fatal(err)
 	}
 	e := log.Next("adopt", nil)
-	e.Generation = Generation{e.Generation.Timeline + 1, e.Generation.N + uint64(len(ended))}
+	e.Generation = rollout.Generation{Timeline: e.Generation.Timeline + 1, N: e.Generation.N + uint64(len(ended))}
 	for _, x := range ended {
 		e.Ends = append(e.Ends, x.Position())
 	}
 	return e
 }
 
-func tipOf(entries []Entry) string { return entries[len(entries)-1].Hash() }
+func tipOf(entries []rollout.Entry) string { return entries[len(entries)-1].Hash() }
 
 func TestARemovedKeyAddsNothingAndItsPastStays(t *testing.T) {
 	ring := trusting(ann, bob)
@@ -126,7 +130,7 @@ func TestARemovedKeyAddsNothingAndItsPastStays(t *testing.T) {
 	}
 	delete(ring.keys, "bob")
 	more := branch(t, entries[:3], "b", bob)
-	if err := a.Learn(more...); !errors.Is(err, ErrUnproven) || a.Log().Hash() != tipOf(entries[:3]) {
+	if err := a.Learn(more...); !errors.Is(err, rollout.ErrUnproven) || a.Log().Hash() != tipOf(entries[:3]) {
 		t.Errorf("bob's key was removed, and he goes on: %v, at %v", err, a.Log().Last())
 	}
 	if err := a.Learn(entries[3]); err != nil || a.Log().Hash() != tipOf(entries) {
@@ -138,14 +142,14 @@ func TestANewcomerStopsBeforeARemovedKey(t *testing.T) {
 	ring := trusting(ann)
 	entries := signedChain(t, ann, bob, bob)
 	a := guarded(t, ring, Saved{}, nil)
-	if err := a.Learn(entries...); !errors.Is(err, ErrUnproven) || a.Log().Hash() != entries[0].Hash() {
+	if err := a.Learn(entries...); !errors.Is(err, rollout.ErrUnproven) || a.Log().Hash() != entries[0].Hash() {
 		t.Fatalf("%v, at %v; want it to stop behind the entry of ann", err, a.Log().Last())
 	}
-	if n, err := Vouched(ring, entries); n != 1 || !errors.Is(err, ErrUnproven) {
+	if n, err := rollout.Vouched(ring, entries, nil); n != 1 || !errors.Is(err, rollout.ErrUnproven) {
 		t.Errorf("%d of the entries are vouched for, %v", n, err)
 	}
 	vouch := branch(t, entries, "v", ann)
-	if err := a.Learn(vouch...); !errors.Is(err, ErrGap) || a.Log().Hash() != entries[0].Hash() {
+	if err := a.Learn(vouch...); !errors.Is(err, rollout.ErrGap) || a.Log().Hash() != entries[0].Hash() {
 		t.Errorf("only the newest: %v", err)
 	}
 	whole := slices.Concat(entries, vouch)
@@ -160,7 +164,7 @@ func TestAnEntryFitsOnePlace(t *testing.T) {
 	known := signedChain(t, ann)
 	good := branch(t, known, "b", ann)[0]
 	other := branch(t, known, "c", ann)[0]
-	change := func(f func(*Entry)) Entry {
+	change := func(f func(*rollout.Entry)) rollout.Entry {
 		e, err := good.Record().Open()
 		if err != nil {
 			t.Fatal(err)
@@ -168,7 +172,7 @@ func TestAnEntryFitsOnePlace(t *testing.T) {
 		f(&e)
 		return ann.entry(t, e)
 	}
-	with := func(proofs ...Proof) Entry {
+	with := func(proofs ...rollout.Proof) rollout.Entry {
 		e := good.Bare()
 		for _, p := range proofs {
 			e = e.Proven(p)
@@ -181,24 +185,24 @@ func TestAnEntryFitsOnePlace(t *testing.T) {
 	if err != nil || byte1.Hash() == good.Hash() {
 		t.Fatal(err)
 	}
-	promise := ann.asks(VerbPromise, good, "x").Proof
+	promise := ann.asks(rollout.VerbPromise, good, "x").Proof
 	wrongKind := good.Proofs()[0]
 	wrongKind.Kind = 7
 	for name, tc := range map[string]struct {
-		e    Entry
+		e    rollout.Entry
 		want error
 	}{
-		"another cluster":                  {change(func(e *Entry) { e.Cluster = "shop-test" }), ErrForeign},
-		"another timeline, not after this": {change(func(e *Entry) { e.Generation.Timeline++; e.Previous = "feed" }), ErrFork},
-		"a number left out":                {change(func(e *Entry) { e.Generation.N++ }), ErrGap},
-		"a number used again":              {change(func(e *Entry) { e.Generation.N-- }), ErrFork},
-		"another parent":                   {change(func(e *Entry) { e.Previous = "feed" }), ErrFork},
-		"one byte altered":                 {byte1, ErrUnproven},
-		"no proof":                         {good.Bare(), ErrUnproven},
-		"the proof of a promise":           {with(promise), ErrUnproven},
-		"the proof of another entry":       {with(other.Proofs()...), ErrUnproven},
-		"a proof of another kind":          {with(wrongKind), ErrUnproven},
-		"a stranger's proof":               {eve.entry(t, good.Bare()), ErrUnproven},
+		"another cluster":                  {change(func(e *rollout.Entry) { e.Cluster = "shop-test" }), rollout.ErrForeign},
+		"another timeline, not after this": {change(func(e *rollout.Entry) { e.Generation.Timeline++; e.Previous = "feed" }), rollout.ErrFork},
+		"a number left out":                {change(func(e *rollout.Entry) { e.Generation.N++ }), rollout.ErrGap},
+		"a number used again":              {change(func(e *rollout.Entry) { e.Generation.N-- }), rollout.ErrFork},
+		"another parent":                   {change(func(e *rollout.Entry) { e.Previous = "feed" }), rollout.ErrFork},
+		"one byte altered":                 {byte1, rollout.ErrUnproven},
+		"no proof":                         {good.Bare(), rollout.ErrUnproven},
+		"the proof of a promise":           {with(promise), rollout.ErrUnproven},
+		"the proof of another entry":       {with(other.Proofs()...), rollout.ErrUnproven},
+		"a proof of another kind":          {with(wrongKind), rollout.ErrUnproven},
+		"a stranger's proof":               {eve.entry(t, good.Bare()), rollout.ErrUnproven},
 	} {
 		a := guarded(t, trusting(ann), Saved{}, nil)
 		if err := a.Learn(known...); err != nil {
@@ -209,19 +213,19 @@ func TestAnEntryFitsOnePlace(t *testing.T) {
 		}
 	}
 	a := guarded(t, trusting(ann), Saved{}, nil)
-	for name, u := range map[string]Undertaking{
+	for name, u := range map[string]rollout.Undertaking{
 		"the proof of the commit":        {Command: "x", Proof: good.Proofs()[0]},
-		"the promise of another entry":   ann.asks(VerbPromise, other, "x"),
-		"the word to take it back":       ann.asks(VerbAbandon, good, "x"),
+		"the promise of another entry":   ann.asks(rollout.VerbPromise, other, "x"),
+		"the word to take it back":       ann.asks(rollout.VerbAbandon, good, "x"),
 		"the promise to another command": {Command: "y", Proof: promise},
-		"a stranger's":                   eve.asks(VerbPromise, good, "x"),
+		"a stranger's":                   eve.asks(rollout.VerbPromise, good, "x"),
 		"none":                           {Command: "x"},
 	} {
-		if err := errors.Join(a.Learn(known...), a.Promise(good, u)); !errors.Is(err, ErrUnproven) || a.Promised() != nil {
+		if err := errors.Join(a.Learn(known...), a.Promise(good, u)); !errors.Is(err, rollout.ErrUnproven) || a.Promised() != nil {
 			t.Errorf("a promise by %s: %v", name, err)
 		}
 	}
-	if err := errors.Join(a.Promise(good, ann.asks(VerbPromise, good, "x")), a.Learn(with(promise, good.Proofs()[0]))); err != nil || a.Log().Hash() != good.Hash() {
+	if err := errors.Join(a.Promise(good, ann.asks(rollout.VerbPromise, good, "x")), a.Learn(with(promise, good.Proofs()[0]))); err != nil || a.Log().Hash() != good.Hash() {
 		t.Errorf("the right words: %v", err)
 	}
 }
@@ -232,7 +236,7 @@ func TestWhoIsAskedToPromiseCannotCommit(t *testing.T) {
 	ring, e := trusting(ann), signedChain(t, ann)[0]
 	var kept Saved
 	a := guarded(t, ring, Saved{}, func(s Saved) error { kept = s; return nil })
-	u := ann.asks(VerbPromise, e, "x")
+	u := ann.asks(rollout.VerbPromise, e, "x")
 	if err := a.Promise(e, u); err != nil { // even a command that sends the proof too early
 		t.Fatal(err)
 	}
@@ -241,8 +245,8 @@ func TestWhoIsAskedToPromiseCannotCommit(t *testing.T) {
 	if err != nil || kept.Promise.Body != e.Body() {
 		t.Fatal(err)
 	}
-	for name, has := range map[string]Entry{"promised": *a.Promised(), "saved": saved, "with the words": saved.Proven(u.Proof)} {
-		if err := victim.Learn(has); !errors.Is(err, ErrUnproven) || victim.Log().Hash() != "" {
+	for name, has := range map[string]rollout.Entry{"promised": *a.Promised(), "saved": saved, "with the words": saved.Proven(u.Proof)} {
+		if err := victim.Learn(has); !errors.Is(err, rollout.ErrUnproven) || victim.Log().Hash() != "" {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -257,41 +261,41 @@ func TestWhoIsAskedToPromiseCannotCommit(t *testing.T) {
 
 func TestAPromiseIsTakenBackByItsOwnCommand(t *testing.T) {
 	ring, e := trusting(ann, bob), signedChain(t, ann)[0]
-	rival := ann.entry(t, (&Log{cluster: "shop"}).Next("rival", nil))
+	rival := ann.entry(t, rollout.NewLog("shop").Next("rival", nil))
 	a := guarded(t, ring, Saved{}, nil)
-	if err := a.Promise(e, ann.asks(VerbPromise, e, "x")); err != nil {
+	if err := a.Promise(e, ann.asks(rollout.VerbPromise, e, "x")); err != nil {
 		t.Fatal(err)
 	}
-	for name, u := range map[string]Undertaking{
-		"the promise's own words":            ann.asks(VerbPromise, e, "x"),
-		"another command's word with its id": {Command: "x", Proof: bob.asks(VerbAbandon, e, "y").Proof},
-		"the word for all with its id":       {Command: "x", Proof: bob.asks(VerbAbandon, e, "").Proof},
-		"a word of another entry":            ann.asks(VerbAbandon, rival, "x"),
-		"a stranger's":                       eve.asks(VerbAbandon, e, "x"),
+	for name, u := range map[string]rollout.Undertaking{
+		"the promise's own words":            ann.asks(rollout.VerbPromise, e, "x"),
+		"another command's word with its id": {Command: "x", Proof: bob.asks(rollout.VerbAbandon, e, "y").Proof},
+		"the word for all with its id":       {Command: "x", Proof: bob.asks(rollout.VerbAbandon, e, "").Proof},
+		"a word of another entry":            ann.asks(rollout.VerbAbandon, rival, "x"),
+		"a stranger's":                       eve.asks(rollout.VerbAbandon, e, "x"),
 	} {
-		if err := a.Abandon(e, u); !errors.Is(err, ErrUnproven) || a.Promised() == nil {
+		if err := a.Abandon(e, u); !errors.Is(err, rollout.ErrUnproven) || a.Promised() == nil {
 			t.Errorf("%s: %v, promised %v", name, err, a.Promised())
 		}
 	}
-	if err := a.Abandon(e, bob.asks(VerbAbandon, e, "y")); err != nil || a.Promised() == nil {
+	if err := a.Abandon(e, bob.asks(rollout.VerbAbandon, e, "y")); err != nil || a.Promised() == nil {
 		t.Errorf("a command that has not asked for it: %v, promised %v", err, a.Promised())
 	}
-	if err := a.Bar(rival, ann.asks(VerbPromise, rival, "")); !errors.Is(err, ErrUnproven) || len(a.kept.barred) > 0 {
+	if err := a.Bar(rival, ann.asks(rollout.VerbPromise, rival, "")); !errors.Is(err, rollout.ErrUnproven) || len(a.kept.barred) > 0 {
 		t.Errorf("barred by the words of a promise: %v", err)
 	}
-	if err := a.Abandon(e, ann.asks(VerbAbandon, e, "x")); err != nil || a.Promised() != nil {
+	if err := a.Abandon(e, ann.asks(rollout.VerbAbandon, e, "x")); err != nil || a.Promised() != nil {
 		t.Errorf("%v, promised %v", err, a.Promised())
 	}
 }
 
 // written is an entry as another version of skerry may write it.
-func written(t *testing.T, by operator, body string) Entry {
+func written(t *testing.T, by operator, body string) rollout.Entry {
 	t.Helper()
-	e, err := Record{Body: bodyFormat + body}.Open()
+	e, err := rollout.Record{Body: "skerry-entry 1\n" + body}.Open()
 	if err != nil {
 		t.Fatal(err)
 	}
-	proof, _ := by.Sign(ForRelease, e.Body())
+	proof, _ := by.Sign(rollout.ForRelease, e.Body())
 	return e.Proven(proof)
 }
 
@@ -304,7 +308,7 @@ func TestWhatAReaderDoesNotKnowSurvives(t *testing.T) {
 	if err := a.Learn(e); err != nil {
 		t.Fatal(err)
 	}
-	two := branch(t, []Entry{e}, "b", ann)[0]
+	two := branch(t, []rollout.Entry{e}, "b", ann)[0]
 	if err := a.Learn(two); err != nil {
 		t.Fatal(err)
 	}
@@ -313,9 +317,9 @@ func TestWhatAReaderDoesNotKnowSurvives(t *testing.T) {
 		t.Fatal(err)
 	}
 	again := guarded(t, ring, saved, nil)
-	for i, got := range again.Since(Generation{}) {
-		want := []Entry{e, two}[i]
-		r, err := ParseRecord(got.Record().Marshal())
+	for i, got := range again.Since(rollout.Generation{}) {
+		want := []rollout.Entry{e, two}[i]
+		r, err := rollout.ParseRecord(got.Record().Marshal())
 		if err != nil || r.Body != want.Body() || got.Hash() != want.Hash() {
 			t.Errorf("entry %d came back as %q, %v", i, r.Body, err)
 		}
@@ -332,22 +336,24 @@ func TestWhatAReaderDoesNotKnowSurvives(t *testing.T) {
 
 func TestNothingIsAppliedFromWhatIsNotUnderstood(t *testing.T) {
 	ring, entries := trusting(ann), signedChain(t, ann, ann)
-	needs := func(by operator) Entry {
-		log, _ := Replay(entries)
-		e := log.Next("r", map[string]Rule{"auth": {Version: "v9"}})
+	needs := func(by operator) rollout.Entry {
+		log, _ := rollout.Replay(entries)
+		e := log.Next("r", map[string]rollout.Rule{"auth": {Version: "v9"}})
 		e.Needs = []string{"teleport"}
 		return by.entry(t, e)
 	}
 	future := needs(ann)
 	a := guarded(t, ring, Saved{}, nil)
-	if err := a.Learn(slices.Concat(entries, []Entry{needs(eve)})...); !errors.Is(err, ErrUnproven) || a.Report(Question{}).Lacks != nil {
-		t.Errorf("a stranger says what is needed: %v, %q", err, a.Report(Question{}).Lacks)
+	if err := a.Learn(slices.Concat(entries, []rollout.Entry{needs(eve)})...); !errors.Is(err, rollout.ErrUnproven) || a.Report(rollout.Question{}).Lacks != nil {
+		t.Errorf("a stranger says what is needed: %v, %q", err, a.Report(rollout.Question{}).Lacks)
 	}
-	after := ann.entry(t, Entry{Cluster: "shop", Generation: Generation{N: 4}, Previous: future.Hash()})
+	after := ann.entry(t, rollout.Entry{Cluster: "shop", Generation: rollout.Generation{N: 4}, Previous: future.Hash()})
 	a = guarded(t, ring, Saved{}, nil)
 	var told []string
-	a.cfg.TooOld = func(last Generation, needs []string) { told = append(told, last.String()+" "+strings.Join(needs, ",")) }
-	if err := a.Learn(slices.Concat(entries, []Entry{future, after})...); !errors.Is(err, ErrNeeds) || a.Log().Hash() != tipOf(entries) {
+	a.cfg.TooOld = func(last rollout.Generation, needs []string) {
+		told = append(told, last.String()+" "+strings.Join(needs, ","))
+	}
+	if err := a.Learn(slices.Concat(entries, []rollout.Entry{future, after})...); !errors.Is(err, rollout.ErrNeeds) || a.Log().Hash() != tipOf(entries) {
 		t.Errorf("%v, at %v", err, a.Log().Last())
 	}
 	_ = a.Learn(entries...) // old ones, once more
@@ -355,25 +361,25 @@ func TestNothingIsAppliedFromWhatIsNotUnderstood(t *testing.T) {
 	if !slices.Equal(told, []string{"2 teleport"}) {
 		t.Errorf("it was told %q", told)
 	}
-	if r := a.Report(Question{}); !slices.Equal(r.Lacks, []string{"teleport"}) {
+	if r := a.Report(rollout.Question{}); !slices.Equal(r.Lacks, []string{"teleport"}) {
 		t.Errorf("it lacks %q", r.Lacks)
 	}
-	if err := a.Promise(future, ann.asks(VerbPromise, future, "x")); !errors.Is(err, ErrNeeds) || a.Promised() != nil {
+	if err := a.Promise(future, ann.asks(rollout.VerbPromise, future, "x")); !errors.Is(err, rollout.ErrNeeds) || a.Promised() != nil {
 		t.Errorf("promised, and not understood: %v", err)
 	}
 	strange := ending(t, entries[:1], entries[1])
 	strange.Needs = []string{"teleport"}
 	strange = ann.entry(t, strange)
-	if err := a.Promise(strange, ann.asks(VerbPromise, strange, "x")); !errors.Is(err, ErrNeeds) || a.Promised() != nil {
+	if err := a.Promise(strange, ann.asks(rollout.VerbPromise, strange, "x")); !errors.Is(err, rollout.ErrNeeds) || a.Promised() != nil {
 		t.Errorf("promised an end, and not understood: %v", err)
 	}
-	if _, err := (Record{Body: "skerry-entry 2\n{}"}).Open(); !errors.Is(err, ErrNeeds) {
+	if _, err := (rollout.Record{Body: "skerry-entry 2\n{}"}).Open(); !errors.Is(err, rollout.ErrNeeds) {
 		t.Errorf("a format to come: %v", err)
 	}
-	defer func(old []string) { Knows = old }(Knows)
-	Knows = []string{"teleport"}
-	if err := a.Learn(future, after); err != nil || a.Report(Question{}).Lacks != nil || a.Log().Hash() != after.Hash() {
-		t.Errorf("upgraded: %v, lacks %q", err, a.Report(Question{}).Lacks)
+	defer func(old []string) { rollout.Knows = old }(rollout.Knows)
+	rollout.Knows = []string{"teleport"}
+	if err := a.Learn(future, after); err != nil || a.Report(rollout.Question{}).Lacks != nil || a.Log().Hash() != after.Hash() {
+		t.Errorf("upgraded: %v, lacks %q", err, a.Report(rollout.Question{}).Lacks)
 	}
 }
 
@@ -381,9 +387,9 @@ func TestNothingIsAppliedFromWhatIsNotUnderstood(t *testing.T) {
 // vouched for applies nothing that stands before it.
 func TestAnEntryThatIsNotUnderstoodVouchesForNothing(t *testing.T) {
 	entries := signedChain(t, ann, eve)
-	e := ann.entry(t, Entry{Cluster: "shop", Generation: Generation{N: 3}, Previous: tipOf(entries), Needs: []string{"teleport"}})
+	e := ann.entry(t, rollout.Entry{Cluster: "shop", Generation: rollout.Generation{N: 3}, Previous: tipOf(entries), Needs: []string{"teleport"}})
 	a := guarded(t, trusting(ann), Saved{}, nil)
-	if err := a.Learn(slices.Concat(entries, []Entry{e})...); !errors.Is(err, ErrNeeds) || a.Log().Hash() != entries[0].Hash() {
+	if err := a.Learn(slices.Concat(entries, []rollout.Entry{e})...); !errors.Is(err, rollout.ErrNeeds) || a.Log().Hash() != entries[0].Hash() {
 		t.Errorf("%v, at %v", err, a.Log().Last())
 	}
 }
@@ -419,9 +425,9 @@ func TestAnAlteredFileIsPutAside(t *testing.T) {
 			t.Fatal(err)
 		}
 		tc.change(&s)
-		a, aside := NewAgent(AgentConfig{Process: "p", Cluster: "shop", Trust: ring, Saved: s})
-		if aside == nil || len(a.Since(Generation{})) != tc.left {
-			t.Errorf("%s: %d entries are left, want %d; put aside: %v", name, len(a.Since(Generation{})), tc.left, aside)
+		a, aside := New(Config{Process: "p", Cluster: "shop", Trust: ring, Saved: s})
+		if aside == nil || len(a.Since(rollout.Generation{})) != tc.left {
+			t.Errorf("%s: %d entries are left, want %d; put aside: %v", name, len(a.Since(rollout.Generation{})), tc.left, aside)
 		}
 		if err := a.Learn(entries...); err != nil || a.Log().Hash() != tipOf(entries) {
 			t.Errorf("%s: learnt again: %v", name, err)
@@ -431,17 +437,17 @@ func TestAnAlteredFileIsPutAside(t *testing.T) {
 
 func TestWhatWasPromisedIsCheckedAfterARestart(t *testing.T) {
 	ring, e := trusting(ann, bob), signedChain(t, ann)[0]
-	rival := bob.entry(t, (&Log{cluster: "shop"}).Next("rival", nil))
+	rival := bob.entry(t, rollout.NewLog("shop").Next("rival", nil))
 	var kept Saved
 	a := guarded(t, ring, Saved{}, func(s Saved) error { kept = s; return nil })
-	if err := errors.Join(a.Bar(rival, ann.asks(VerbBar, rival, "")), a.Promise(e, ann.asks(VerbPromise, e, "x")), a.Promise(e, bob.asks(VerbPromise, e, "y"))); err != nil {
+	if err := errors.Join(a.Bar(rival, ann.asks(rollout.VerbBar, rival, "")), a.Promise(e, ann.asks(rollout.VerbPromise, e, "x")), a.Promise(e, bob.asks(rollout.VerbPromise, e, "y"))); err != nil {
 		t.Fatal(err)
 	}
 	open := func(k *keyring, change func(*Saved)) (*Agent, error) {
 		s := kept
 		s.For = slices.Clone(s.For)
 		change(&s)
-		return NewAgent(AgentConfig{Process: "p", Cluster: "shop", Trust: k, Saved: s})
+		return New(Config{Process: "p", Cluster: "shop", Trust: k, Saved: s})
 	}
 	a, aside := open(trusting(ann), func(*Saved) {})
 	if aside == nil || a.Promised() == nil || len(a.kept.askedBy) != 1 {
@@ -453,10 +459,10 @@ func TestWhatWasPromisedIsCheckedAfterARestart(t *testing.T) {
 	}{
 		"both keys were removed":  {trusting(eve), func(*Saved) {}},
 		"nobody has asked for it": {ring, func(s *Saved) { s.For = nil }},
-		"no entry":                {ring, func(s *Saved) { s.Promise = &Record{Body: "x"} }},
+		"no entry":                {ring, func(s *Saved) { s.Promise = &rollout.Record{Body: "x"} }},
 		"another entry":           {ring, func(s *Saved) { s.Promise = new(rival.Record()) }},
 		"an entry of another site": {ring, func(s *Saved) {
-			s.Promise = new(ann.entry(t, Entry{Cluster: "x", Generation: Generation{N: 1}}).Record())
+			s.Promise = new(ann.entry(t, rollout.Entry{Cluster: "x", Generation: rollout.Generation{N: 1}}).Record())
 		}},
 	} {
 		a, aside := open(tc.ring, tc.change)
@@ -466,93 +472,13 @@ func TestWhatWasPromisedIsCheckedAfterARestart(t *testing.T) {
 	}
 }
 
-func TestWhatOthersChooseIsBounded(t *testing.T) {
-	for name, body := range map[string]string{
-		"generation 0":       `{"generation":{"Timeline":0,"N":0}}`,
-		"a number too large": `{"generation":{"Timeline":0,"N":4611686018427387904}}`,
-		"over 64 bits":       `{"generation":{"Timeline":0,"N":18446744073709551616}}`,
-		"a timeline":         `{"generation":{"Timeline":2147483648,"N":1}}`,
-		"many ends":          `{"generation":{"N":1},"ends":[{}` + strings.Repeat(`,{}`, maxEnds) + `]}`,
-		"a long body":        `{"generation":{"N":1},"x":"` + strings.Repeat("x", MaxEntry) + `"}`,
-		"deep":               `{"generation":{"N":1},"x":` + strings.Repeat("[", 100_000) + `}`,
-		"more than one":      `{"generation":{"N":1}}{}`,
-		"no UTF-8":           "{\"generation\":{\"N\":1},\"release\":\"\xff\"}",
-	} {
-		if e, err := (Record{Body: bodyFormat + body}).Open(); !errors.Is(err, ErrEntry) {
-			t.Errorf("%s: %v, %v", name, e.Generation, err)
-		}
-	}
-	good := bodyFormat + `{"generation":{"N":1}}`
-	for name, r := range map[string]Record{
-		"many proofs":      {Body: good, Proofs: make([]Proof, maxProofs+1)},
-		"a long signature": {Body: good, Proofs: []Proof{{Signature: make([]byte, maxProof+1)}}},
-		"a long key":       {Body: good, Proofs: []Proof{{Key: make([]byte, maxProof+1)}}},
-		"no format":        {Body: `{"generation":{"N":1}}`},
-	} {
-		if _, err := r.Open(); !errors.Is(err, ErrEntry) {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-	for g, want := range map[Generation]error{
-		{0, 2}: nil, {0, 3}: ErrGap, {0, 1}: ErrFork, {0, maxJump + 9}: ErrGap,
-		{1, 2}: nil, {1, maxJump + 1}: nil, {1, maxJump + 2}: ErrEntry, {1, 1}: ErrFork,
-		{maxJump, 2}: nil, {maxJump + 1, 2}: ErrEntry, {0, maxNumber}: ErrEntry, {1<<32 - 1, 1<<64 - 1}: ErrEntry,
-	} {
-		if err := (Entry{Generation: g, Previous: "x"}).Follows(Generation{N: 1}, "x"); !errors.Is(err, want) {
-			t.Errorf("generation %v after 1: %v, want %v", g, err, want)
-		}
-	}
-}
-
-// The largest record that is kept can be read again, whatever its text is.
-func TestEveryRecordThatIsKeptCanBeRead(t *testing.T) {
-	for _, char := range []string{"x", `\"`, `\\`, "<", "&", "\u2028", "ß"} {
-		body := bodyFormat + `{"generation":{"N":1},"x":"` + strings.Repeat(char, (MaxEntry-100)/len(char)) + `"}`
-		r := Record{Body: body}
-		for range maxProofs {
-			r.Proofs = append(r.Proofs, Proof{Kind: 1 << 31, Signature: make([]byte, maxProof)})
-		}
-		e, err := r.Open()
-		if err != nil {
-			t.Fatal(err)
-		}
-		back, err := ParseRecord(e.Record().Marshal())
-		if err != nil || back.Body != body || len(back.Proofs) != maxProofs {
-			t.Errorf("%q: %v", char, err)
-		}
-	}
-	if _, err := ParseRecord(make([]byte, maxRecord+1)); !errors.Is(err, ErrEntry) {
-		t.Errorf("too long: %v", err)
-	}
-	if _, err := ParseRecord([]byte("{\"body\":\"\xff\"}")); !errors.Is(err, ErrEntry) {
-		t.Errorf("no UTF-8: %v", err)
-	}
-}
-
-func TestTextThatIsNoUTF8IsNotSealed(t *testing.T) {
-	bad := "a\xffb"
-	for at, e := range map[string]Entry{
-		"entry.release":        {Release: bad},
-		"entry.by":             {By: bad},
-		"entry.needs":          {Needs: []string{bad}},
-		"entry.session.reason": {Session: &Release{Reason: bad}},
-		"entry.rules: a key":   {Rules: map[string]Rule{bad: {Version: "v1"}}},
-		"entry.rules.auth":     {Rules: map[string]Rule{"auth": {Version: "v1", Marks: map[string]string{"m": bad}}}},
-	} {
-		e.Generation.N = 1
-		if _, err := e.Sealed(); !errors.Is(err, ErrEntry) || !strings.Contains(err.Error(), at) {
-			t.Errorf("%s: %v", at, err)
-		}
-	}
-}
-
 // What a stranger brings costs no more signature checks than are granted.
 func TestChecksOfSignaturesAreBounded(t *testing.T) {
 	ring := trusting(ann)
 	entries := signedChain(t, ann)
-	junk := make([]Proof, maxProofs)
-	var forged []Entry
-	log, _ := Replay(entries)
+	junk := make([]rollout.Proof, 8) // as many as are kept
+	var forged []rollout.Entry
+	log, _ := rollout.Replay(entries)
 	for range 20 {
 		e := log.Next("r", nil).Bare()
 		for _, p := range junk {
@@ -561,9 +487,9 @@ func TestChecksOfSignaturesAreBounded(t *testing.T) {
 		forged, log = append(forged, e), mustApply(t, log, e)
 	}
 	takeover := ending(t, nil, entries[0])
-	takeover.Generation, takeover.Cluster = Generation{1, 1}, "shop"
+	takeover.Generation, takeover.Cluster = rollout.Generation{Timeline: 1, N: 1}, "shop"
 	takeover = takeover.Bare().Proven(junk[0])
-	for name, brought := range map[string][]Entry{"a chain": forged, "the end of the log here": {takeover}} {
+	for name, brought := range map[string][]rollout.Entry{"a chain": forged, "the end of the log here": {takeover}} {
 		for granted := range 12 {
 			a := guarded(t, ring, Saved{}, nil)
 			if err := a.Learn(entries...); err != nil {
@@ -582,15 +508,15 @@ func TestChecksOfSignaturesAreBounded(t *testing.T) {
 	if err := a.Learn(entries...); err != nil {
 		t.Fatal(err)
 	}
-	if err := a.Bring(func() bool { return false }, more...); !errors.Is(err, errBusy) || a.Log().Hash() != tipOf(entries) {
+	if err := a.Bring(func() bool { return false }, more...); !errors.Is(err, rollout.ErrBusy) || a.Log().Hash() != tipOf(entries) {
 		t.Errorf("nothing was granted: %v", err)
 	}
 	ring.checks = 0
-	if err := a.Bring(always, more...); err != nil || ring.checks != 1 {
+	if err := a.Bring(affordAll, more...); err != nil || ring.checks != 1 {
 		t.Errorf("%v after %d checks, the newest signature is enough", err, ring.checks)
 	}
 	ring.checks = 0
-	if err := a.Bring(always, slices.Concat(entries, more)...); err != nil || ring.checks > 0 {
+	if err := a.Bring(affordAll, slices.Concat(entries, more)...); err != nil || ring.checks > 0 {
 		t.Errorf("%v after %d checks of what is known", err, ring.checks)
 	}
 }
@@ -599,8 +525,8 @@ func TestChecksOfSignaturesAreBounded(t *testing.T) {
 func TestAnEntryThatComesTwice(t *testing.T) {
 	entries := signedChain(t, ann, ann)
 	a := guarded(t, trusting(ann), Saved{}, nil)
-	if err := a.Learn(entries[0], entries[0], entries[1], entries[1]); err != nil || len(a.Since(Generation{})) != 2 {
-		t.Errorf("%v, %d entries", err, len(a.Since(Generation{})))
+	if err := a.Learn(entries[0], entries[0], entries[1], entries[1]); err != nil || len(a.Since(rollout.Generation{})) != 2 {
+		t.Errorf("%v, %d entries", err, len(a.Since(rollout.Generation{})))
 	}
 }
 
@@ -615,7 +541,7 @@ func TestAnEndPutsItsLogInThePlaceOfAnother(t *testing.T) {
 	foreign := end
 	foreign.Cluster = "shop-test"
 	for name, tc := range map[string]struct {
-		has, gets []Entry
+		has, gets []rollout.Entry
 		want      error // nil: it has what it gets, at the end
 	}{
 		"the whole log":                 {lost, adopted, nil},
@@ -627,15 +553,15 @@ func TestAnEndPutsItsLogInThePlaceOfAnother(t *testing.T) {
 		"to one that goes on":           {kept, adopted[3:], nil},
 		"to one that has nothing":       {nil, adopted, nil},
 		"twice":                         {adopted, adopted, nil},
-		"only its last entry":           {lost, adopted[3:], ErrGap},
-		"it does not name the log here": {slices.Concat(lost, branch(t, lost, "x", ann)), adopted, ErrFork},
-		"unsigned":                      {lost, append(slices.Clone(kept), end.Bare()), ErrUnproven},
-		"by a stranger":                 {lost, append(slices.Clone(kept), eve.entry(t, end)), ErrUnproven},
-		"by a removed key":              {lost, append(slices.Clone(kept), bob.entry(t, end)), ErrUnproven},
-		"with the proof of another":     {lost, append(slices.Clone(kept), end.Bare().Proven(kept[1].Proofs()[0])), ErrUnproven},
-		"of another cluster":            {lost, append(slices.Clone(kept), ann.entry(t, foreign)), ErrForeign},
-		"it is not understood":          {lost, append(slices.Clone(kept), ann.entry(t, unknown)), ErrNeeds},
-		"entries are left out":          {lost, []Entry{adopted[0], adopted[1], adopted[3]}, ErrFork},
+		"only its last entry":           {lost, adopted[3:], rollout.ErrGap},
+		"it does not name the log here": {slices.Concat(lost, branch(t, lost, "x", ann)), adopted, rollout.ErrFork},
+		"unsigned":                      {lost, append(slices.Clone(kept), end.Bare()), rollout.ErrUnproven},
+		"by a stranger":                 {lost, append(slices.Clone(kept), eve.entry(t, end)), rollout.ErrUnproven},
+		"by a removed key":              {lost, append(slices.Clone(kept), bob.entry(t, end)), rollout.ErrUnproven},
+		"with the proof of another":     {lost, append(slices.Clone(kept), end.Bare().Proven(kept[1].Proofs()[0])), rollout.ErrUnproven},
+		"of another cluster":            {lost, append(slices.Clone(kept), ann.entry(t, foreign)), rollout.ErrForeign},
+		"it is not understood":          {lost, append(slices.Clone(kept), ann.entry(t, unknown)), rollout.ErrNeeds},
+		"entries are left out":          {lost, []rollout.Entry{adopted[0], adopted[1], adopted[3]}, rollout.ErrFork},
 	} {
 		ring := trusting(ann, bob)
 		a := guarded(t, ring, Saved{}, nil)
@@ -652,7 +578,7 @@ func TestAnEndPutsItsLogInThePlaceOfAnother(t *testing.T) {
 		if !errors.Is(err, tc.want) || a.Log().Hash() != want {
 			t.Errorf("%s: %v, at %v; want %v", name, err, a.Log().Last(), tc.want)
 		}
-		if again, err := Replay(a.Since(Generation{})); err != nil || again.Hash() != a.Log().Hash() {
+		if again, err := rollout.Replay(a.Since(rollout.Generation{})); err != nil || again.Hash() != a.Log().Hash() {
 			t.Errorf("%s: what it passes on is not what it has applied: %v", name, err)
 		}
 	}
@@ -666,22 +592,32 @@ func TestTokensOfALogThatHasEnded(t *testing.T) {
 	if err := a.Learn(lost...); err != nil {
 		t.Fatal(err)
 	}
-	old, first, empty := a.Log().Token(1, ""), a.Log().At(common[0].Generation, 1, ""), Token{Seed: 1}
+	old, first, empty := a.Log().Token(1, ""), a.Log().At(common[0].Generation, 1, ""), rollout.Token{Seed: 1}
 	a.Expire(common[0].Generation)
 	if err := a.Learn(append(slices.Clone(kept), ann.entry(t, ending(t, kept, lost[1:]...)))...); err != nil {
 		t.Fatal(err)
 	}
 	for _, tc := range []struct {
-		token Token
+		token rollout.Token
 		want  error
-	}{{old, ErrOtherLog}, {a.Log().Token(1, ""), nil}, {first, nil}, {empty, ErrExpired}, {Token{Generation: kept[1].Generation, Entry: lost[1].tokenMark()}, ErrOtherLog}} {
+	}{{old, rollout.ErrOtherLog}, {a.Log().Token(1, ""), nil}, {first, nil}, {empty, rollout.ErrExpired}, {rollout.Token{Generation: kept[1].Generation, Entry: tokenMark(t, lost[:2])}, rollout.ErrOtherLog}} {
 		if _, _, err := a.Log().Resolve("auth", tc.token); !errors.Is(err, tc.want) {
 			t.Errorf("generation %v, entry %08x: %v, want %v", tc.token.Generation, tc.token.Entry, err, tc.want)
 		}
 	}
 }
 
-func (e Entry) tokenMark() uint32 { return mark(e.Hash()) }
+// tokenMark is what tokens keep of the last entry of a log.
+func tokenMark(t *testing.T, entries []rollout.Entry) uint32 {
+	t.Helper()
+	log, err := rollout.Replay(entries)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return log.Token(0, "").Entry
+}
+
+func affordAll() bool { return true }
 
 // A process promises the end of its own log like any next entry.
 func TestAnEndIsPromisedAndCommitted(t *testing.T) {
@@ -690,28 +626,28 @@ func TestAnEndIsPromisedAndCommitted(t *testing.T) {
 	end := ann.entry(t, ending(t, kept, lost[1:]...))
 	var saved Saved
 	a := guarded(t, trusting(ann), Saved{}, func(s Saved) error { saved = s; return nil })
-	if err := errors.Join(a.Learn(lost...), a.Promise(end, ann.asks(VerbPromise, end, "x"))); err != nil {
+	if err := errors.Join(a.Learn(lost...), a.Promise(end, ann.asks(rollout.VerbPromise, end, "x"))); err != nil {
 		t.Fatal(err)
 	}
 	a = guarded(t, trusting(ann), saved, nil)
 	next := branch(t, lost, "n", ann)[0]
-	if err := a.Promise(next, ann.asks(VerbPromise, next, "y")); !errors.Is(err, ErrPromised) {
+	if err := a.Promise(next, ann.asks(rollout.VerbPromise, next, "y")); !errors.Is(err, rollout.ErrPromised) {
 		t.Errorf("the log goes on that it has promised to end: %v", err)
 	}
 	if err := a.Learn(append(slices.Clone(kept), end)...); err != nil || a.Log().Hash() != end.Hash() || a.Promised() != nil {
 		t.Errorf("%v, at %v, promised %v", err, a.Log().Last(), a.Promised())
 	}
 	a = guarded(t, trusting(ann), Saved{}, nil)
-	if err := errors.Join(a.Learn(lost...), a.Promise(next, ann.asks(VerbPromise, next, "y")), a.Promise(end, ann.asks(VerbPromise, end, "x"))); err != nil {
+	if err := errors.Join(a.Learn(lost...), a.Promise(next, ann.asks(rollout.VerbPromise, next, "y")), a.Promise(end, ann.asks(rollout.VerbPromise, end, "x"))); err != nil {
 		t.Errorf("what was left half-way stands in the way of adopt: %v", err)
 	}
 }
 
 // What nobody vouches for is refused before the rules are gone through.
 func TestWhatStrangersBringIsNotReplayed(t *testing.T) {
-	log, entries := &Log{cluster: "shop"}, []Entry(nil)
+	log, entries := rollout.NewLog("shop"), []rollout.Entry(nil)
 	for range 300 {
-		e := ann.entry(t, log.Next("r", map[string]Rule{"auth": {Version: "v1"}}))
+		e := ann.entry(t, log.Next("r", map[string]rollout.Rule{"auth": {Version: "v1"}}))
 		entries, log = append(entries, e), mustApply(t, log, e)
 	}
 	a := guarded(t, trusting(ann), Saved{}, nil)
@@ -723,7 +659,7 @@ func TestWhatStrangersBringIsNotReplayed(t *testing.T) {
 	for i := range chain {
 		chain[i] = chain[i].Bare()
 	}
-	for name, brought := range map[string][]Entry{"an end": {end}, "a chain": chain} {
+	for name, brought := range map[string][]rollout.Entry{"an end": {end}, "a chain": chain} {
 		if n := testing.AllocsPerRun(5, func() { _ = a.Learn(brought...) }); n > 5*float64(len(brought))+50 {
 			t.Errorf("%s of %d entries takes %.0f allocations", name, len(brought), n)
 		}

@@ -1,8 +1,10 @@
-package rollout
+package participant
 
 import (
 	"errors"
 	"testing"
+
+	"github.com/skerry/skerry/rollout"
 )
 
 // A caller from outside holds an old version until its time is over, by name;
@@ -24,8 +26,8 @@ func TestCallersFromOutsideHoldForAWhile(t *testing.T) {
 	round := uint64(0)
 	held := func() (all, outside int) {
 		round += 2
-		a.Report(Question{Round: round - 1, Until: two.Generation})
-		for _, h := range a.Report(Question{Round: round, Until: two.Generation}).Held {
+		a.Report(rollout.Question{Round: round - 1, Until: two.Generation})
+		for _, h := range a.Report(rollout.Question{Round: round, Until: two.Generation}).Held {
 			if all++; h.Outside && h.From == "192.0.2.9:4711" {
 				outside++
 			}
@@ -42,14 +44,14 @@ func TestCallersFromOutsideHoldForAWhile(t *testing.T) {
 	if all, outside := held(); all != 1 || outside != 0 {
 		t.Errorf("afterwards %d spans are held, %d of them from outside, want 1 and 0", all, outside)
 	}
-	if err := a.Log().AdmitOutside(old); !errors.Is(err, ErrExpired) {
+	if err := a.Log().AdmitOutside(old); !errors.Is(err, rollout.ErrExpired) {
 		t.Errorf("afterwards a call from outside: %v, want ErrExpired", err)
 	}
 	if err := a.Log().Admit("auth", "v1", old); err != nil {
 		t.Errorf("afterwards a member's call: %v", err)
 	}
 	member.End()
-	if idle, _ := a.ledger.idle(Generation{}, two.Generation, two.Generation); !idle {
+	if idle, _ := a.ledger.idle(rollout.Generation{}, two.Generation, two.Generation); !idle {
 		t.Error("a stranger's span is waited for")
 	}
 	stranger.End()

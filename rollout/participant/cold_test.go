@@ -1,4 +1,4 @@
-package rollout
+package participant
 
 import (
 	"context"
@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/skerry/skerry/rollout"
 )
 
 // Requests with a generation that no process knows cost one round of questions
@@ -16,7 +18,7 @@ func TestOneRoundForAllWhoWait(t *testing.T) {
 		a := newTestAgent(t)
 		const took = 40 * time.Millisecond
 		var rounds atomic.Int64
-		a.AskBy(func(to Generation, over func()) {
+		a.AskBy(func(to rollout.Generation, over func()) {
 			rounds.Add(1)
 			time.AfterFunc(took, over)
 		})
@@ -26,7 +28,7 @@ func TestOneRoundForAllWhoWait(t *testing.T) {
 			waiting.Go(func() {
 				time.Sleep(time.Duration(i) * time.Millisecond)
 				arrived := time.Now()
-				if a.CatchUp(t.Context(), Generation{N: 1e12}) {
+				if a.CatchUp(t.Context(), rollout.Generation{N: 1e12}) {
 					t.Error("a generation that no process has")
 				}
 				if waited := time.Since(arrived); waited > askAgain+took {
@@ -46,10 +48,10 @@ func TestOneRoundForAllWhoWait(t *testing.T) {
 func TestRulesComeBesideStrangers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newTestAgent(t)
-		var next Log
-		entry := next.Next("r1", map[string]Rule{"web": {Version: "v1"}})
+		var next rollout.Log
+		entry := next.Next("r1", map[string]rollout.Rule{"web": {Version: "v1"}})
 		var known atomic.Bool
-		a.AskBy(func(to Generation, over func()) {
+		a.AskBy(func(to rollout.Generation, over func()) {
 			if known.Load() {
 				time.AfterFunc(10*time.Millisecond, func() { _ = a.Learn(entry) })
 			}
@@ -58,7 +60,7 @@ func TestRulesComeBesideStrangers(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()
 		var strangers sync.WaitGroup
-		strangers.Go(func() { a.CatchUp(ctx, Generation{N: 1e12}) })
+		strangers.Go(func() { a.CatchUp(ctx, rollout.Generation{N: 1e12}) })
 		time.Sleep(100 * time.Millisecond)
 		known.Store(true)
 		begun := time.Now()
@@ -72,7 +74,7 @@ func TestRulesComeBesideStrangers(t *testing.T) {
 
 func newTestAgent(t *testing.T) *Agent {
 	t.Helper()
-	a, err := NewAgent(AgentConfig{Process: "host/1/a"})
+	a, err := New(Config{Process: "host/1/a"})
 	if err != nil {
 		t.Fatal(err)
 	}

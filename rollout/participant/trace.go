@@ -1,9 +1,11 @@
-package rollout
+package participant
 
 import (
 	"context"
 	"sync"
 	"sync/atomic"
+
+	"github.com/skerry/skerry/rollout"
 )
 
 // Trace is a process's hold on one trace: the token that every call of it
@@ -20,7 +22,7 @@ type Trace struct {
 	outside string // see Outside; set once, by Join
 
 	mu       sync.Mutex // only a root's token ever changes
-	token    Token
+	token    rollout.Token
 	raw      string        // the token as it travels
 	out      int           // calls under way
 	returned chan struct{} // closed when none is; nil while nobody waits
@@ -60,8 +62,8 @@ func (t *Trace) Detach() *Trace {
 	return d
 }
 
-func (t *Trace) setToken(token Token) {
-	var b [maxToken]byte
+func (t *Trace) setToken(token rollout.Token) {
+	var b [rollout.MaxToken]byte
 	t.token, t.raw = token, string(token.AppendRaw(b[:0]))
 }
 
@@ -78,7 +80,7 @@ func (t *Trace) unlock() {
 }
 
 // Token is what the trace's next call carries.
-func (t *Trace) Token() Token {
+func (t *Trace) Token() rollout.Token {
 	t.lock()
 	defer t.unlock()
 	return t.token
@@ -87,7 +89,7 @@ func (t *Trace) Token() Token {
 // Send returns the token for an attempt of a call to a service, and as it
 // travels. Until the attempt's Returned, which must follow an error too, the
 // span is held and the token does not change.
-func (t *Trace) Send(service string) (token Token, raw string, err error) {
+func (t *Trace) Send(service string) (token rollout.Token, raw string, err error) {
 	if t.root {
 		t.mu.Lock()
 		defer t.mu.Unlock()
@@ -95,7 +97,7 @@ func (t *Trace) Send(service string) (token Token, raw string, err error) {
 	}
 	t.span.HandOff()
 	if p := t.only.Load(); p != nil && !p.allows(service) { // after the span is held
-		err = ErrForsworn
+		err = rollout.ErrForsworn
 	}
 	return t.token, t.raw, err
 }
@@ -125,7 +127,7 @@ func (t *Trace) Returned(settled bool) {
 // token where the newest rules send the trace to another. Refresh reports whether the trace now has another token than the refused one.
 // Sibling calls that are under way may yet be executed: Refresh waits for
 // them, as long as ctx lasts.
-func (t *Trace) Refresh(ctx context.Context, refused Token) bool {
+func (t *Trace) Refresh(ctx context.Context, refused rollout.Token) bool {
 	for t.root {
 		t.mu.Lock()
 		switch {
