@@ -41,6 +41,8 @@ type module struct {
 	MaxP99      string `yaml:"max_p99"`
 	MinCalls    string `yaml:"min_calls"`
 	Guard       string `yaml:"guard"` // off: it is not watched
+
+	counted bool // Wish is what the old version had when ship began
 }
 
 // readManifest reads the modules of a release; without a path the manifest

@@ -202,7 +202,7 @@ func complete(s siteState, name string, m module) (module, error) {
 		return m, fmt.Errorf("ship %s: %s serves already", name, m.Version)
 	}
 	if m.Wish == 0 {
-		m.Wish = max(1, len(s.up(name, m.Old)))
+		m.Wish, m.counted = max(1, len(s.up(name, m.Old))), true
 	}
 	return m, nil
 }
@@ -274,6 +274,10 @@ func (a *app) awaitInstances(ctx context.Context, to releases, name string, m mo
 			return nil, err
 		}
 		up, unwell := s.well(ctx, to, name, m.Version)
+		if m.counted && len(up) < m.Wish { // one that was counted may have died, unnoticed then
+			old, _ := s.well(ctx, to, name, m.Old)
+			m.Wish = min(m.Wish, max(1, len(old)))
+		}
 		line := strings.TrimSpace(fmt.Sprintf("%s/%s: %d of %d up %s", name, m.Version, len(up), m.Wish, strings.Join(append(slices.Clone(up), unwell...), ", ")))
 		if line != said {
 			said = line

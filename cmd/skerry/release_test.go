@@ -487,6 +487,28 @@ func TestStepsOutOfOrder(t *testing.T) {
 	}
 }
 
+// An instance of the old version that was counted, and had died, is not waited
+// for in the new one.
+func TestShipDoesNotWaitForTheDead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDrill()
+		d.Instances = append(d.Instances, discovery.Entry{Service: "auth", Version: "v1", Addr: "10.0.0.9:7000", State: discovery.OK})
+		d.refused = map[string]error{"10.0.0.9:7000": errors.New("connection refused")}
+		d.must(t, "start", "--by", "alice", "--reason", "x")
+		code, out := d.on(t, "", "ship", "auth", "--version", "v2", "--wait", "10s", "--yes")
+		if code != exitOK || !strings.Contains(out, "auth/v2: 2 of 2 up") {
+			t.Errorf("exit code %d\n%s", code, out)
+		}
+		d.must(t, "rollback")
+		d.must(t, "clean")
+		d.must(t, "start", "--by", "alice", "--reason", "x")
+		code, out = d.on(t, "", "ship", "auth", "--version", "v2", "--wish", "3", "--wait", "10s", "--yes")
+		if code != exitProblem || !strings.Contains(out, "2 of 3 instances") {
+			t.Errorf("what the operator wished is waited for: exit code %d\n%s", code, out)
+		}
+	})
+}
+
 func TestShipWaitsAndChecks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDrill()

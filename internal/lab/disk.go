@@ -7,12 +7,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sync"
-	"testing"
 )
 
-// Disk is a file system that can stop to answer: ext4 on a loop device.
+// Disk is a file system that can stop to answer, and can be full: ext4 on a
+// loop device.
 type Disk struct {
-	t      testing.TB
+	t      T
 	dir    string
 	mu     sync.Mutex
 	frozen bool
@@ -20,14 +20,14 @@ type Disk struct {
 
 // NewDisk mounts a disk of 16 MiB on a directory, which it makes. The end of the
 // test takes it away.
-func NewDisk(t testing.TB, dir string) *Disk {
+func NewDisk(t T, dir string) *Disk {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		t.Fatal("lab: a disk of its own needs root: run the tests as root")
+		t.Fatalf("lab: a disk of its own needs root: run the tests as root")
 	}
-	image := filepath.Join(t.TempDir(), "disk")
+	image := dir + ".ext4"
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		t.Fatal(err)
+		t.Fatalf("lab: %v", err)
 	}
 	d := &Disk{t: t, dir: dir}
 	d.run("truncate", "-s", "16M", image)
@@ -36,12 +36,42 @@ func NewDisk(t testing.TB, dir string) *Disk {
 	t.Cleanup(func() {
 		d.Thaw()
 		d.run("umount", "-l", dir)
+		_ = os.Remove(image) // its directory is the test's, which goes too
 	})
 	if err := os.Chmod(dir, 0o700); err != nil {
-		t.Fatal(err)
+		t.Fatalf("lab: %v", err)
 	}
 	return d
 }
+
+// Fill takes all the room that is left; Empty gives it back.
+func (d *Disk) Fill() {
+	d.t.Helper()
+	f, err := os.Create(d.filler())
+	if err != nil {
+		d.t.Fatalf("lab: %v", err)
+	}
+	defer f.Close()
+	for size := 1 << 20; size > 0; size /= 2 { // less and less fits
+		for block := make([]byte, size); err == nil; {
+			_, err = f.Write(block)
+		}
+		err = nil
+	}
+}
+
+// Empty gives back what Fill took.
+func (d *Disk) Empty() {
+	d.t.Helper()
+	if err := os.Remove(d.filler()); err != nil {
+		d.t.Fatalf("lab: %v", err)
+	}
+}
+
+func (d *Disk) filler() string { return filepath.Join(d.dir, "filler") }
+
+// Dir is where it is mounted.
+func (d *Disk) Dir() string { return d.dir }
 
 // Freeze makes every write hang from now on.
 func (d *Disk) Freeze() { d.set(true, "--freeze") }
@@ -62,6 +92,6 @@ func (d *Disk) set(frozen bool, option string) {
 func (d *Disk) run(name string, args ...string) {
 	d.t.Helper()
 	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
-		d.t.Errorf("lab: %s %q: %v: %s", name, args, err, out)
+		d.t.Fatalf("lab: %s %q: %v: %s", name, args, err, out)
 	}
 }

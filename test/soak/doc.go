@@ -18,7 +18,8 @@
 //
 // One provider host, or process, has a fault at a time: killed and started
 // again, asked to leave and started again, frozen, its cable pulled, its
-// packets lost, its broadcasts blocked. Beside that the database is stopped,
+// packets lost or late, its broadcasts blocked, the disk with its state full or
+// hanging. Beside that the database is stopped,
 // killed, frozen, or loses its connections. The schedule depends on the seed
 // alone; -list prints it.
 //

@@ -6,10 +6,16 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"sync/atomic"
 )
 
 // frame is what internal/lab needs of whoever uses it.
-type frame struct{ cleanups []func() }
+type frame struct {
+	cleanups []func()
+	ends     atomic.Bool // what stops now is stopped by the run itself
+}
+
+func (f *frame) over() bool { return f.ends.Load() }
 
 // broken is why the site itself could not be made or steered.
 type broken string
@@ -30,6 +36,7 @@ func (f *frame) must(err error) {
 
 // end removes what was made, whatever happened.
 func (f *frame) end(status *int) {
+	f.ends.Store(true)
 	if why := recover(); why != nil {
 		fmt.Fprintln(os.Stderr, "soak:", why)
 		if _, ours := why.(broken); !ours {

@@ -79,7 +79,7 @@ func (s *site) retire(version int) {
 // release does one step, as often as faults make it necessary.
 func (s *site) release(args ...string) {
 	for begun := time.Now(); ; time.Sleep(2 * time.Second) {
-		c := s.on(baseHost, append([]string{s.tool, "--config", s.configure(part{Name: "operator"}), "release", "--yes"}, args...)...)
+		c := s.on(baseHost, append([]string{s.tool, "--config", s.configure(part{Name: "operator"}, baseHost), "release", "--yes"}, args...)...)
 		said, err := c.CombinedOutput()
 		if err == nil {
 			s.book.count("steps", 1)

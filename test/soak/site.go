@@ -41,6 +41,7 @@ type site struct {
 	t     *frame
 	lan   *lab.LAN
 	db    *pgtest.Server
+	disks []*lab.Disk // of the hosts of providers, with the state of their processes
 	dir   string
 	tool  string
 	self  string
@@ -77,6 +78,9 @@ func newSite(t *frame, seed uint64, keep bool) *site {
 		}
 		_ = os.RemoveAll(s.dir)
 	})
+	for host := range providers {
+		s.disks = append(s.disks, lab.NewDisk(t, filepath.Join(s.dir, fmt.Sprint("disk", host))))
+	}
 	s.self, err = os.Executable()
 	t.must(err)
 	s.tool = filepath.Join(s.dir, "skerry")
@@ -170,7 +174,7 @@ func (s *site) start(host int, p part) {
 	if p.Name == "" {
 		p.Name = place(host, p.Service, p.Version)
 	}
-	p.Config = s.configure(p)
+	p.Config = s.configure(p, host)
 	text, err := json.Marshal(p)
 	s.t.must(err)
 	c := s.on(host, s.self)
@@ -217,7 +221,7 @@ func (s *site) listen(p *process, r io.ReadCloser, ready chan<- int) {
 		delete(s.up, p.Name)
 	}
 	s.mu.Unlock()
-	if !expected && p.pid != 0 {
+	if !expected && p.pid != 0 && !s.t.over() {
 		s.book.find("%s ended by itself: %s", p.Name, s.tail(p.Name))
 	}
 	close(p.gone)
@@ -230,12 +234,15 @@ func (s *site) tail(name string) string {
 }
 
 // configure writes a process's configuration.
-func (s *site) configure(p part) string {
-	mode := "auto"
+func (s *site) configure(p part, host int) string {
+	mode, state := "auto", s.dir
+	if host < providers {
+		state = s.disks[host].Dir()
+	}
 	if m, ok := strings.CutPrefix(p.Name, "caller-"); ok {
 		mode = m
 	}
-	text := fmt.Sprintf("cluster: soak\nstate_dir: %q\nmode: %s\nlan: {key: %s}\n", filepath.Join(s.dir, p.Name+"-state"), mode, lab.SiteKey)
+	text := fmt.Sprintf("cluster: soak\nstate_dir: %q\nmode: %s\nlan: {key: %s}\n", filepath.Join(state, p.Name+"-state"), mode, lab.SiteKey)
 	if mode != "broadcast" {
 		text += fmt.Sprintf("database: {url: %q, heartbeat: 2s, expiry: 8s, poll: 2s}\n", s.db.URL("postgres"))
 	}
