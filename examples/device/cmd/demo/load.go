@@ -131,12 +131,17 @@ func (l *load) look() seen {
 	return s
 }
 
+// latest is the version that answered last.
+func (l *load) latest() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.met
+}
+
 // meets waits until answers come from a version.
 func (l *load) meets(ctx context.Context, version string) error {
 	for limit := time.Now().Add(2 * deadline); ; {
-		l.mu.Lock()
-		met := l.met
-		l.mu.Unlock()
+		met := l.latest()
 		if met == version {
 			return nil
 		}

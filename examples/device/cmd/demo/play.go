@@ -134,15 +134,14 @@ func restart(ctx context.Context, s *site, l *load) ([]line, error) {
 		if tries == 3 {
 			old.stop()
 		}
-		if !next.ended(restartEvery) {
-			break // it runs
+		for waited := 0; l.latest() != "v2" && waited < 60 && !next.ended(restartEvery); waited++ {
+		}
+		if l.latest() == "v2" {
+			break
 		}
 		if tries == 60 || ctx.Err() != nil {
 			return nil, errors.Join(fmt.Errorf("v2 has ended %d times", tries), ctx.Err())
 		}
-	}
-	if err := l.meets(ctx, "v2"); err != nil {
-		return nil, err
 	}
 	saw := l.look()
 	screams, err := device.Screams(s.device())
