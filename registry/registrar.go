@@ -229,7 +229,7 @@ func (r *Registrar) step(ctx context.Context) error {
 func (r *Registrar) wait(ctx context.Context, verb string, seq uint64, ids []ID) error {
 	for {
 		r.mu.Lock()
-		done, last := r.done, r.lastErr
+		done := r.done
 		left := slices.ContainsFunc(ids, func(id ID) bool { return r.todo[id] >= seq }) // a newer wish for it is waited for, too
 		r.mu.Unlock()
 		if !left {
@@ -239,7 +239,7 @@ func (r *Registrar) wait(ctx context.Context, verb string, seq uint64, ids []ID)
 		case <-done:
 		case <-ctx.Done():
 			r.mu.Lock()
-			last = r.lastErr
+			last := r.lastErr
 			r.mu.Unlock()
 			return pending(verb, ids, last, ctx)
 		}

@@ -94,12 +94,12 @@ func parrot(l net.Listener) {
 	reply = append(reply, body...)
 	pong, in := appendControl(nil, controlPong, 1, 0), make([]byte, 4096)
 	for {
-		n, err := io.ReadFull(nc, in[:4])
-		if err != nil {
+		if _, err := io.ReadFull(nc, in[:4]); err != nil {
 			return
 		}
 		size := binary.BigEndian.Uint32(in)
-		if n, err = io.ReadFull(nc, in[:size]); err != nil {
+		n, err := io.ReadFull(nc, in[:size])
+		if err != nil {
 			return
 		}
 		out := reply

@@ -87,7 +87,6 @@ func TestStockServers(t *testing.T) {
 				t.Fatal(err)
 			}
 			server := thrift.NewTSimpleServer4(echo.NewEchoProcessor(h), sock, k.transport, k.encoding)
-			server.SetLogger(func(string) {})
 			done := make(chan error, 1)
 			go func() { done <- server.Serve() }()
 			addr := sock.Addr().String()

@@ -244,7 +244,6 @@ func TestMultiplexedServers(t *testing.T) {
 			all.RegisterProcessor("Other", echo.NewEchoProcessor(&handler{name: "other"}))
 			all.RegisterProcessor("Echo", echo.NewEchoProcessor(h))
 			server := thrift.NewTSimpleServer4(all, sock, k.transport, k.encoding)
-			server.SetLogger(func(string) {})
 			var done sync.WaitGroup
 			done.Go(func() { _ = server.Serve() })
 			defer done.Wait()

@@ -76,13 +76,13 @@ func (c *Config) complete() error {
 		}
 	}
 	if c.Expiry < 2*c.Heartbeat {
-		return fmt.Errorf("Expiry %v is shorter than twice Heartbeat %v: one lost heartbeat would end every registration", c.Expiry, c.Heartbeat)
+		return fmt.Errorf("expiry %v is shorter than twice the heartbeat %v: one lost heartbeat would end every registration", c.Expiry, c.Heartbeat)
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
 	if c.Owner == (registry.Owner{}) {
-		return errors.New("Owner is not set; use registry.NewOwner once for the process")
+		return errors.New("the owner is not set; use registry.NewOwner once for the process")
 	}
 	return registry.CheckName("cluster", c.Cluster)
 }

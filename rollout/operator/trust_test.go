@@ -360,7 +360,6 @@ func TestNoProcessHasTheProofBeforeAllHavePromised(t *testing.T) {
 // watcher hears what a process is asked before a commit.
 type watcher struct {
 	Peer
-	mu   sync.Mutex
 	seen func(rollout.Entry)
 }
 

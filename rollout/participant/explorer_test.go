@@ -15,7 +15,6 @@ type operator struct {
 	release rollout.Release
 	drains  map[string]*rollout.Drain
 	over    bool
-	forced  bool // gave up waiting for a silent process
 }
 
 // play runs one world: traffic all the time, a release that is committed by a

@@ -24,7 +24,6 @@ func (a *Agent) Turn(ctx context.Context, service, version string, why func(erro
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			err = ctx.Err()
 		}
 		a.mu.Lock()
 		a.waiting = counted(a.waiting, name, -1)

@@ -63,15 +63,6 @@ func (l laptop) dial(ctx context.Context, addr string) (nc net.Conn, err error) 
 	return nc, err
 }
 
-// connect is dial for a test that needs the connection; it is closed at the end.
-func (l laptop) connect(t *testing.T, addr string) net.Conn {
-	t.Helper()
-	nc, err := l.dial(t.Context(), addr)
-	must(t, err)
-	t.Cleanup(func() { _ = nc.Close() })
-	return nc
-}
-
 // listen listens on the laptop.
 func (l laptop) listen(t *testing.T, addr string) net.Listener {
 	t.Helper()
