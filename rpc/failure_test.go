@@ -246,6 +246,11 @@ func TestIdempotentIsSentAgain(t *testing.T) {
 	if who, err := stub(t, c, ServiceOptions{Timeout: 5 * time.Second, Idempotent: []string{"*"}})().Who(t.Context()); err != nil || who != "b" {
 		t.Errorf("an idempotent call: %q, %v", who, err)
 	}
+	cut.Store(true)
+	retried := context.WithValue(t.Context(), infoKey{}, &CallInfo{Attempt: 2})
+	if who, err := stub(t, c, ServiceOptions{Timeout: 5 * time.Second, Idempotent: []string{"*"}})().Who(retried); err != nil || who != "b" {
+		t.Errorf("an idempotent call that is made for another's retry: %q, %v", who, err)
+	}
 }
 
 // proxy puts a proxy in front of the endpoint; kill breaks it and all that

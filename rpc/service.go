@@ -208,7 +208,9 @@ const goneMost = 64
 // again decides whether a failed attempt is followed by another.
 // What never reached a handler because an instance is gone or going
 // costs nobody anything; any other retry is load, and needs the budget's
-// leave. Only the first caller of a chain retries those.
+// leave. Only the first caller of a chain retries those; a later one does so
+// only where a connection broke: its own caller can't tell that from a failure
+// of the handler.
 func (s *serviceClient) again(ctx *callContext, call *Call, err error, retried *bool) bool {
 	var e *Error
 	if ctx.Err() != nil || !errors.As(err, &e) {
@@ -234,9 +236,9 @@ func (s *serviceClient) again(ctx *callContext, call *Call, err error, retried *
 		return false
 	case e.Executed != NotExecuted && !s.o.idempotent(call.Method):
 		return false
-	case call.chain > 1:
+	case call.chain > 1 && e.Code != ConnectionLost:
 		return false
-	case e.Code == ConnectionLost: // it is gone, or seems so: the others bear its calls anyway
+	case call.chain <= 1 && e.Code == ConnectionLost: // it is gone, or seems so: the others bear its calls anyway
 	case !s.budget.take():
 		return false
 	default:
