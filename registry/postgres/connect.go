@@ -73,7 +73,13 @@ func sqlState(err error) string {
 	return ""
 }
 
-func unavailable(err error) error { return &unavailableError{err} }
+// unavailable marks an error once.
+func unavailable(err error) error {
+	if errors.Is(err, registry.ErrUnavailable) {
+		return err
+	}
+	return &unavailableError{err}
+}
 
 // unavailableError is registry.ErrUnavailable with its cause.
 type unavailableError struct{ cause error }
