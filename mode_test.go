@@ -20,10 +20,11 @@ import (
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-// withDatabase is the site with a database of its own.
+// withDatabase is the site with a database of its own. No lease runs out while
+// a busy machine holds a heartbeat up for some seconds.
 func withDatabase(site Config, mode config.Mode, url string) Config {
 	site.Mode = mode
-	site.Database = config.Database{URL: url, Heartbeat: time.Second, Expiry: 3 * time.Second, Poll: time.Second}
+	site.Database = config.Database{URL: url, Heartbeat: time.Second, Expiry: 20 * time.Second, Poll: time.Second}
 	return site
 }
 
@@ -49,9 +50,8 @@ func TestModesMeet(t *testing.T) {
 		sources string
 	}{{config.ModeAuto, "database lan"}, {config.ModeDatabase, "database"}, {config.ModeBroadcast, "lan"}} {
 		consumer := open(t, withDatabase(site, c.mode, url))
-		if got, err := greet(t.Context(), consumer); got != "anna" || err != nil {
-			t.Errorf("%s: got %q, %v", c.mode, got, err)
-		}
+		// A call gives up after 3 s, and a busy machine may take longer to connect to the database.
+		eventually(t, string(c.mode)+": found", func() bool { got, _ := greet(t.Context(), consumer); return got == "anna" })
 		eventually(t, string(c.mode)+": listed by "+c.sources, func() bool { return listedBy(consumer) == c.sources })
 	}
 }

@@ -7,118 +7,148 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"regexp"
 	"strings"
 	"time"
 )
 
-// event is one line of "go test -json"; see "go doc test2json".
-type event struct {
-	Action     string
-	Package    string
-	ImportPath string // of build-output
-	Test       string
-	Output     string
-	Elapsed    float64 // seconds
-}
-
-// report gathers events until a test or package has ended.
-type report struct {
-	out    io.Writer
-	output map[string]string // by package and test, what it has printed
-	tests  map[string]int    // by package, tests that have ended
-
-	passed, failed, skipped, packages int
-
-	why []string // of each failed test, its name and the first lines that its checks have printed
-}
-
-func newReport(out io.Writer) *report {
-	return &report{out: out, output: map[string]string{}, tests: map[string]int{}}
-}
-
-func (r *report) add(e event) {
-	key := e.Package + " " + e.Test
-	switch e.Action {
-	case "build-output":
-		fmt.Fprint(r.out, e.Output)
-	case "output":
-		if !strings.HasPrefix(e.Output, "=== ") && !strings.HasPrefix(e.Output, "FAIL") {
-			r.output[key] += e.Output
-		}
-	case "pass", "fail", "skip":
-		if e.Test == "" {
-			r.endPackage(e, key)
-		} else {
-			r.endTest(e, key)
-		}
-		delete(r.output, key)
-	}
-}
-
-// complaint is what t.Error and t.Log print, or a race or a panic.
-var complaint = regexp.MustCompile(`\w+\.go:\d+: .*|WARNING: DATA RACE|panic: .*`)
-
-func (r *report) endTest(e event, key string) {
-	r.tests[e.Package]++
-	switch e.Action {
-	case "pass":
-		r.passed++
-		if !strings.Contains(e.Test, "/") {
-			fmt.Fprintf(r.out, "--- PASS: %s (%.2fs)\n", e.Test, e.Elapsed)
-		}
-	case "fail":
-		r.failed++
-		fmt.Fprint(r.out, r.output[key])
-		for _, said := range complaint.FindAllString(r.output[key], 5) {
-			r.why = append(r.why, e.Test+": "+said)
-		}
-	case "skip":
-		r.skipped++
-		fmt.Fprint(r.out, r.output[key])
-	}
-}
-
-func (r *report) endPackage(e event, key string) {
-	n := r.tests[e.Package]
-	switch {
-	case e.Action == "fail":
-		if n == 0 {
-			r.failed++ // it did not build, or died before its first test
-		}
-		fmt.Fprint(r.out, r.output[key])
-		fmt.Fprintf(r.out, "FAIL\t%s\t%.1fs\t%d tests\n", e.Package, e.Elapsed, n)
-	case n > 0:
-		fmt.Fprintf(r.out, "ok  \t%s\t%.1fs\t%d tests\n", e.Package, e.Elapsed, n)
-	default:
-		return // no test files
-	}
-	r.packages++
-}
-
-func (r *report) summary(took time.Duration) string {
-	return fmt.Sprintf("tests: %d passed, %d failed, %d skipped, in %d packages, %.0f s",
-		r.passed, r.failed, r.skipped, r.packages, took.Seconds())
-}
+// runner runs "go test -json" with arguments and hands its events on. Its error
+// is that of the command: a test failed, or more than that.
+type runner func(args []string, add func(event)) error
 
 func main() {
+	flags, packages, err := split(os.Args[1:])
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "gotest:", err)
+		os.Exit(2)
+	}
+	l := lane{out: os.Stdout, test: goTest, flags: flags, packages: packages}
+	ok := l.run()
+	if path := os.Getenv("GOTEST_UNSTEADY"); path != "" && len(l.unsteady) > 0 {
+		if err := note(path, l.unsteady); err != nil {
+			fmt.Fprintln(os.Stderr, "gotest: note unsteady tests:", err)
+			ok = false
+		}
+	}
+	if !ok {
+		os.Exit(1)
+	}
+}
+
+// split parts flags from packages. A flag with its value in the next argument
+// would be cut in two, so it is refused.
+func split(args []string) (flags, packages []string, err error) {
+	for i, a := range args {
+		switch {
+		case !strings.HasPrefix(a, "-"):
+			packages = append(packages, a)
+		case len(packages) > 0:
+			return nil, nil, fmt.Errorf("%s stands behind %s: flags come first, and -flag=value is one argument", a, args[i-1])
+		default:
+			flags = append(flags, a)
+		}
+	}
+	for _, f := range flags {
+		if name := strings.TrimLeft(f, "-"); name != "race" && name != "v" && name != "short" && !strings.Contains(name, "=") {
+			return nil, nil, fmt.Errorf("%s has no value: write %s=value", f, f)
+		}
+	}
+	return flags, packages, nil
+}
+
+// note appends lines to a file that other lanes may be writing, too.
+func note(path string, lines []string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(f, strings.Join(lines, "\n")+"\n")
+	if failed := f.Close(); err == nil {
+		err = failed
+	}
+	return err
+}
+
+// lane is one run of "go test", and what came of it.
+type lane struct {
+	out             io.Writer
+	test            runner
+	flags, packages []string
+
+	unsteady []string // lines for the end of the whole run
+}
+
+// run reports whether the lane holds.
+func (l *lane) run() bool {
 	began := time.Now()
-	cmd := exec.Command("go", append([]string{"test", "-json"}, os.Args[1:]...)...)
+	r := newReport(l.out)
+	err := l.test(append(l.flags[:len(l.flags):len(l.flags)], l.packages...), r.add)
+	ok := r.holds(err)
+	if !ok {
+		for _, line := range r.why {
+			fmt.Fprintln(l.out, line)
+		}
+		suspects, why := r.suspects()
+		if why != "" {
+			fmt.Fprintln(l.out, "nothing runs again:", why)
+		}
+		ok = l.again(suspects, r)
+	}
+	for _, line := range l.unsteady {
+		fmt.Fprintln(l.out, line)
+	}
+	fmt.Fprintln(l.out, r.summary(time.Since(began)))
+	return ok
+}
+
+// times is how often in a row a failed test must pass alone.
+const times = 3
+
+// again runs each failed test alone, and reports whether all passed every time.
+func (l *lane) again(suspects []failure, first *report) bool {
+	for _, f := range suspects {
+		for n := range times {
+			fmt.Fprintf(l.out, "=== %s of %s again, alone, %d of %d\n", f.Test, f.Package, n+1, times)
+			r := newReport(l.out)
+			if err := l.test(l.alone(f), r.add); !r.holds(err) {
+				fmt.Fprintf(l.out, "=== %s failed again\n", f.Test)
+				return false
+			}
+		}
+		l.unsteady = append(l.unsteady, fmt.Sprintf("UNSTEADY: %s (%s) FAILED BESIDE THE OTHERS AND PASSED %d OF %d ALONE: MEND IT TODAY",
+			f.Test, f.Package, times, times))
+		for _, said := range first.said[f] {
+			l.unsteady = append(l.unsteady, "    "+said)
+		}
+	}
+	return len(suspects) > 0
+}
+
+// alone are the arguments that run one test with the flags of the lane.
+func (l *lane) alone(f failure) (args []string) {
+	for _, a := range l.flags {
+		if !strings.HasPrefix(strings.TrimLeft(a, "-"), "run=") {
+			args = append(args, a)
+		}
+	}
+	return append(args, "-count=1", "-run=^"+f.Test+"$", f.Package)
+}
+
+// goTest is the runner.
+func goTest(args []string, add func(event)) error {
+	cmd := exec.Command("go", append([]string{"test", "-json"}, args...)...)
 	cmd.Stderr = os.Stderr
 	stdout, err := cmd.StdoutPipe()
 	if err == nil {
 		err = cmd.Start()
 	}
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "gotest:", err)
-		os.Exit(1)
+		return err
 	}
-	r := newReport(os.Stdout)
 	for in := bufio.NewReader(stdout); ; {
 		line, err := in.ReadBytes('\n')
 		var e event
 		if json.Unmarshal(line, &e) == nil {
-			r.add(e)
+			add(e)
 		} else {
 			os.Stdout.Write(line)
 		}
@@ -126,12 +156,5 @@ func main() {
 			break
 		}
 	}
-	err = cmd.Wait()
-	for _, line := range r.why {
-		fmt.Println(line)
-	}
-	fmt.Println(r.summary(time.Since(began)))
-	if err != nil || r.failed > 0 || r.skipped > 0 || r.passed == 0 {
-		os.Exit(1)
-	}
+	return cmd.Wait()
 }
