@@ -113,6 +113,19 @@ func (r *Registrar) Settled() (listed int, settled bool) {
 	return len(r.wished), len(r.todo) == 0
 }
 
+// Listed is how many registrations stand: their wish has been carried out, and
+// none has come since.
+func (r *Registrar) Listed() (n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for id := range r.wished {
+		if _, open := r.todo[id]; !open {
+			n++
+		}
+	}
+	return n
+}
+
 // Refresh lists everything again: for registries that find registrations
 // missing.
 func (r *Registrar) Refresh() {

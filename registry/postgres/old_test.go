@@ -102,13 +102,13 @@ func TestRestoredBackup(t *testing.T) {
 	a, b := open(), open()
 	want := []registry.Instance{a.offer(), b.offer()}
 	reader := open()
-	reader.sees(2*time.Second, want...)
+	reader.sees(10*time.Second, want...)
 	server.Exec(t, db, `INSERT INTO skerry_lease SELECT 'site', 'old' || n || '/1/1', now(), interval '16 seconds' FROM generate_series(1, 10) n;
 		INSERT INTO skerry_instance SELECT 'site', 'auth', 'v1', '192.0.2.1', n, 'old' || n || '/1/1', 'skerry', '', 0, false, '{}',
 			now(), (SELECT rev FROM skerry_revision), 0, now() FROM generate_series(1, 10) n`)
 	backup := server.Dump(t, db)
 	server.Exec(t, db, "DELETE FROM skerry_instance WHERE owner LIKE 'old%'; DELETE FROM skerry_lease WHERE owner LIKE 'old%'")
-	reader.sees(time.Second, want...)
+	reader.sees(10*time.Second, want...)
 	time.Sleep(17 * time.Second) // the leases in the backup run out
 
 	server.Restore(t, db, backup)
@@ -119,9 +119,25 @@ func TestRestoredBackup(t *testing.T) {
 			time.Sleep(20 * time.Millisecond)
 		}
 	}
-	newcomer.sees(time.Second, want...)
+	newcomer.sees(10*time.Second, want...)
 	await(t, 40*time.Second, "the end of the old", func() bool {
 		return one[int](t, server.SocketURL(db), "SELECT count(*)::int FROM skerry_instance WHERE gone = 0") == 2
+	})
+}
+
+// TestOlderDatabaseIsToldAgain: the database is one of earlier, in which the
+// lease of a living process has run out. Its heartbeat reads twice, and it lists
+// itself again all the same: readers that came before it have left it out.
+func TestOlderDatabaseIsToldAgain(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Shared(t)
+	db := server.CreateDB(t)
+	a := start(t, quick(t, server.URL(db), newOwner()))
+	a.sees(10*time.Second, a.offer())
+	before := one[string](t, server.SocketURL(db), "SELECT changed::text FROM skerry_instance")
+	server.Exec(t, db, `UPDATE skerry_lease SET heartbeat = now() - interval '1 minute'; UPDATE skerry_revision SET rev = rev - 1`)
+	await(t, 30*time.Second, "it is listed again", func() bool {
+		return one[string](t, server.SocketURL(db), "SELECT changed::text FROM skerry_instance WHERE gone = 0") != before
 	})
 }
 

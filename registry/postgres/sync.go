@@ -142,7 +142,7 @@ func (s *session) attend(ctx context.Context, h head) error {
 	// After a long silence an answer may have been lost that said so.
 	silent := !s.m.beaten.IsZero() && time.Since(s.m.beaten) > s.r.cfg.Expiry/2
 	s.m.beaten = time.Now()
-	if wished, settled := s.r.registrar.Settled(); settled && wished > 0 && (h.leased == 0 || silent) {
+	if wished, settled := s.r.registrar.Settled(); settled && wished > 0 && silent {
 		s.r.registrar.Refresh()
 	} else if settled && wished != h.mine {
 		steps = append(steps, s.reconcile)
@@ -284,6 +284,7 @@ func (s *session) exchange(ctx context.Context, services []string, all, full boo
 		}
 		if err == nil {
 			h.wrote, s.refused = true, time.Time{}
+			s.relist(h)
 			return h, nil
 		}
 		if s.lost(err) || sqlState(err) == tooSlow {
@@ -304,6 +305,15 @@ func (s *session) exchange(ctx context.Context, services []string, all, full boo
 		return head{}, fmt.Errorf("read: %w", err)
 	}
 	return h, nil
+}
+
+// relist lists everything again when a heartbeat found the own lease run out:
+// readers may have left this process out. It is the first answer that says so;
+// to one that is asked for in addition the lease is valid already.
+func (s *session) relist(h head) {
+	if h.leased == 0 && s.r.registrar.Listed() > 0 {
+		s.r.registrar.Refresh()
+	}
 }
 
 // refuse takes in that the database did not take a heartbeat. While another
