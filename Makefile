@@ -7,7 +7,7 @@ demo: ## four services find each other on this machine; one is killed, one added
 	go build -o bin/portal/ ./examples/portal/cmd/... ./cmd/skerry
 	bin/portal/demo
 
-test: ## everything, on a fresh Debian or Ubuntu with only Go and root (15 minutes)
+test: ## everything, on a fresh Debian or Ubuntu with only Go and root (half an hour)
 	scripts/test
 
 race: ## the schedules of releases with the race detector, on a quiet machine (5 minutes)

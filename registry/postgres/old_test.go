@@ -51,8 +51,8 @@ func TestOldRows(t *testing.T) { // alone, as it counts goroutines
 	}
 	a, b := open(), open()
 	want := []registry.Instance{a.offer(), b.offer()}
-	a.sees(2*time.Second, want...)
-	b.sees(2*time.Second, want...)
+	a.sees(20*time.Second, want...)
+	b.sees(20*time.Second, want...)
 	before := runtime.NumGoroutine()
 	insertOld(t, server, db, rows)
 	each := func(n *node) {

@@ -124,7 +124,7 @@ func TestPasswordStaysSecret(t *testing.T) {
 			log.Error("new", "err", err)
 			continue
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		_, err = r.Probe(ctx)
 		log.Error("probe", "err", err)
 		stop := r.Watch("auth", func(s registry.Snapshot) { log.Error("watch", "lost", s.Lost) })

@@ -220,8 +220,8 @@ func TestFrozenServerRevivesNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.until(back, "the return", live, keeps(in))
-	late := one[bool](t, server.URL(db), "SELECT heartbeat > '"+before.Add(2*time.Second).Format(time.RFC3339Nano)+
-		"' FROM skerry_lease WHERE owner = '"+in.Owner.String()+"'")
+	late := one[bool](t, server.URL(db), "SELECT EXISTS (SELECT FROM skerry_lease WHERE owner = '"+in.Owner.String()+
+		"' AND heartbeat > '"+before.Add(2*time.Second).Format(time.RFC3339Nano)+"')") // a busy machine may have removed it already
 	if late {
 		t.Error("a heartbeat was written for a process that had died")
 	}
