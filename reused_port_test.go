@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"strings"
@@ -84,16 +83,6 @@ func serveplain(t *testing.T, port string, g *greeter) {
 	t.Cleanup(func() { _ = socket.Interrupt() }) // which are the consumer's
 }
 
-// freePort is a TCP port that nothing uses now.
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, "listen", err)
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
-}
-
 // TestReusedPort kills the only instance of v1 while its lease in the database
 // goes on, and gives its port to another process. A consumer of v1 executes
 // nothing there, and its list does not call the dead entry well.
@@ -102,7 +91,9 @@ func TestReusedPort(t *testing.T) {
 	for _, mode := range []config.Mode{config.ModeDatabase, config.ModeAuto} {
 		for _, heir := range []string{"version", "cluster", "plain server", "plain by skerry"} {
 			t.Run(string(mode)+"/"+heir, func(t *testing.T) {
-				url, port, lan := server.URL(server.CreateDB(t)), freePort(t), lanSite(t).LAN.Port
+				t.Parallel()
+				// The port is of those that a kernel gives to no connection, as the scenes run side by side.
+				url, lan, port := server.URL(server.CreateDB(t)), lab.Port(t), fmt.Sprint(lab.Port(t))
 				plain := strings.HasPrefix(heir, "plain")
 				victim := exec.Command(os.Args[0], "-test.run=^TestVictim$")
 				victim.Env = append(os.Environ(), victimURL+"="+url, victimMode+"="+string(mode), victimPort+"="+port,
@@ -177,7 +168,7 @@ func TestVouchNeedsProof(t *testing.T) {
 	}
 	dead := registry.Owner{Host: n.owner.Host, PID: 4711, Epoch: 1}
 	n.members.heard("test", registry.Snapshot{Instances: []registry.Instance{
-		{Service: nodeName, Host: "127.0.0.1", Port: atoi(t, freePort(t)), Owner: dead}}}, time.Now())
+		{Service: nodeName, Host: "127.0.0.1", Port: lab.Port(t), Owner: dead}}}, time.Now())
 	if err := vouch(dead.String()); !errors.Is(err, rpc.ErrOther) {
 		t.Errorf("nothing listens at the announcer's address: %v", err)
 	}
