@@ -14,6 +14,7 @@ import (
 // step of which the database is lost, in one of three ways. Without it nothing
 // is done, and with it the step is; not one request notices.
 func TestDatabaseLostAtEveryStep(t *testing.T) {
+	t.Parallel()
 	for _, o := range outages {
 		t.Run(o.name, func(t *testing.T) {
 			t.Parallel()

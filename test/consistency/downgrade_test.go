@@ -22,13 +22,15 @@ import (
 	"github.com/skerry/skerry/rollout/participant"
 )
 
-// The schedules in which skerry itself changes its version.
+// The schedules in which skerry itself changes its version. They are the longest,
+// so the name of this file has them begin early.
 
 // TestUpgradeAndDowngrade: in the middle of a release, while a quarter of the
 // users meets the new version, every process is started again with a binary
 // from the future, and operators of both take steps. A second release begins
 // there, and goes on while every process goes back to the present binary.
 func TestUpgradeAndDowngrade(t *testing.T) {
+	t.Parallel()
 	t.Run("LAN", func(t *testing.T) {
 		t.Parallel()
 		upgradeAndDowngrade(t, newSite(t, 4, onTheLAN), nil)
@@ -112,6 +114,7 @@ func upgradeAndDowngrade(t *testing.T, s *site, db *database) {
 // same, they go on by the rules before it, say so, and calls that take the new
 // rules are refused there, until they are upgraded.
 func TestNeedsOfTheFuture(t *testing.T) {
+	t.Parallel()
 	t.Run("LAN", func(t *testing.T) {
 		t.Parallel()
 		needsOfTheFuture(t, newSite(t, 3, onTheLAN), nil)
