@@ -124,21 +124,9 @@ func (r *Registry) makeSecret(ctx context.Context, conn *pgx.Conn, found secret)
 	if found.state != "" {
 		sql = fillKeysSQL
 	}
-	return r.flushed(ctx, conn, func(tx pgx.Tx) error {
+	return flushed(ctx, conn, func(tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, sql, pgx.NamedArgs{"cluster": r.cfg.Cluster, "new_channel": channel, "keys": append([]string{}, keys...)})
 		return err
-	})
-}
-
-// flushed runs a transaction that is on disk when it has ended, unlike a
-// heartbeat, and that waits for no lock for long.
-func (r *Registry) flushed(ctx context.Context, conn *pgx.Conn, f func(pgx.Tx) error) error {
-	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-		const settings = "SET LOCAL synchronous_commit = on; SET LOCAL lock_timeout = '2s'"
-		if _, err := tx.Exec(ctx, settings, pgx.QueryExecModeSimpleProtocol); err != nil {
-			return err
-		}
-		return f(tx)
 	})
 }
 
@@ -263,7 +251,7 @@ func (r *Registry) SetKeys(ctx context.Context, old, keys []string) error {
 	defer hangUp(ctx, conn)
 	ctx, cancel := context.WithTimeout(ctx, 2*stmtTime)
 	defer cancel()
-	err = r.flushed(ctx, conn, func(tx pgx.Tx) error { return r.replaceKeys(ctx, tx, old, keys) })
+	err = flushed(ctx, conn, func(tx pgx.Tx) error { return r.replaceKeys(ctx, tx, old, keys) })
 	if err != nil && !errors.Is(err, ErrKeysChanged) {
 		err = r.explain(r.held(ctx, conn, err, "skerry_secret"), Operator)
 	}

@@ -5,6 +5,7 @@ package consistency
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
@@ -31,9 +32,10 @@ const reconnects = 40 * time.Second
 type failover struct {
 	*site
 	db    *pgtest.Cluster
-	name  string // of the database
-	first int    // host of the first node
-	steps []rollout.Position
+	name  string             // of the database
+	first int                // host of the first node
+	steps []rollout.Position // that were committed
+	draw  *rand.Rand
 }
 
 func onPatroni(t *testing.T, hosts int, synchronous bool) *failover {
