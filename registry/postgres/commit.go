@@ -76,3 +76,13 @@ func flushed(ctx context.Context, conn *pgx.Conn, f func(pgx.Tx) error) error {
 	}
 	return err
 }
+
+// announce tells the listeners of what was committed. A transaction that notifies
+// holds a lock of the whole server until its commit has ended, and one that
+// waits for a standby would hold up the notifications of all others: so this
+// comes after it. Where it is lost, the next poll of each process sees the same.
+func (r *Registry) announce(ctx context.Context, conn *pgx.Conn, sql string, args pgx.NamedArgs) {
+	if _, err := conn.Exec(ctx, sql, args); err != nil {
+		r.log.Info("the listeners were not told of what was committed; each sees it with its next poll", "err", err)
+	}
+}

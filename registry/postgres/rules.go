@@ -218,6 +218,9 @@ func (s *Rules) writing(ctx context.Context, do func(pgx.Tx) error) error {
 			}
 			return do(tx)
 		})
+		if err == nil {
+			s.r.announce(ctx, conn, tellRuleSQL, s.r.args())
+		}
 		return s.r.held(ctx, conn, err, "skerry_head")
 	})
 	if err != nil {
@@ -247,8 +250,7 @@ func (s *Rules) replace(ctx context.Context, tx pgx.Tx, whole []rollout.Entry) e
 			return err
 		}
 	}
-	_, err = tx.Exec(ctx, tellRuleSQL, s.r.args())
-	return err
+	return nil
 }
 
 func (s *Rules) write(ctx context.Context, tx pgx.Tx, e rollout.Entry) error {
@@ -264,11 +266,7 @@ func (s *Rules) write(ctx context.Context, tx pgx.Tx, e rollout.Entry) error {
 	if err := e.Follows(newest, hash); err != nil {
 		return err
 	}
-	if err := s.insert(ctx, tx, e); err != nil {
-		return err
-	}
-	_, err = tx.Exec(ctx, tellRuleSQL, s.r.args())
-	return err
+	return s.insert(ctx, tx, e)
 }
 
 // insert writes an entry behind the others.

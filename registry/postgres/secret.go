@@ -251,7 +251,14 @@ func (r *Registry) SetKeys(ctx context.Context, old, keys []string) error {
 	defer hangUp(ctx, conn)
 	ctx, cancel := context.WithTimeout(ctx, 2*stmtTime)
 	defer cancel()
-	err = flushed(ctx, conn, func(tx pgx.Tx) error { return r.replaceKeys(ctx, tx, old, keys) })
+	channel := ""
+	err = flushed(ctx, conn, func(tx pgx.Tx) (err error) {
+		channel, err = r.replaceKeys(ctx, tx, old, keys)
+		return err
+	})
+	if err == nil && channel != "" {
+		r.announce(ctx, conn, tellSecretSQL, pgx.NamedArgs{"cluster": r.cfg.Cluster, "channel": channel})
+	}
 	if err != nil && !errors.Is(err, ErrKeysChanged) {
 		err = r.explain(r.held(ctx, conn, err, "skerry_secret"), Operator)
 	}
@@ -261,25 +268,22 @@ func (r *Registry) SetKeys(ctx context.Context, old, keys []string) error {
 	return nil
 }
 
-func (r *Registry) replaceKeys(ctx context.Context, tx pgx.Tx, old, keys []string) error {
+// replaceKeys returns the channel of those who are to be told; "": nobody
+// listens yet.
+func (r *Registry) replaceKeys(ctx context.Context, tx pgx.Tx, old, keys []string) (channel string, err error) {
 	args := pgx.NamedArgs{"cluster": r.cfg.Cluster, "keys": keys, "old": append([]string{}, old...), "new_channel": newChannel()}
-	var channel string
-	err := tx.QueryRow(ctx, setKeysSQL, args).Scan(&channel)
-	if errors.Is(err, pgx.ErrNoRows) && len(old) == 0 {
-		tag, err := tx.Exec(ctx, makeSecretSQL, args)
-		if err == nil && tag.RowsAffected() == 0 {
-			err = ErrKeysChanged
-		}
-		return err // a new row: its channel has no listeners
+	err = tx.QueryRow(ctx, setKeysSQL, args).Scan(&channel)
+	if !errors.Is(err, pgx.ErrNoRows) {
+		return channel, err
 	}
-	if errors.Is(err, pgx.ErrNoRows) {
-		return ErrKeysChanged
+	if len(old) > 0 {
+		return "", ErrKeysChanged
 	}
-	if err != nil {
-		return err
+	tag, err := tx.Exec(ctx, makeSecretSQL, args)
+	if err == nil && tag.RowsAffected() == 0 {
+		err = ErrKeysChanged
 	}
-	_, err = tx.Exec(ctx, tellSecretSQL, pgx.NamedArgs{"cluster": r.cfg.Cluster, "channel": channel})
-	return err
+	return "", err
 }
 
 // listen hears the channel that is valid now. When it has changed, the earlier

@@ -156,7 +156,7 @@ func TestFailOverLosesSteps(t *testing.T) {
 func (f *failover) alone(node int) {
 	f.t.Helper()
 	rules := "table netdev alone { chain in { type filter hook ingress device eth0 priority 1; policy accept; ip saddr " +
-		f.host(node).IP(0) + " tcp sport 5432 drop; } }"
+		f.host(node).IP(0) + " tcp sport 5432 drop\n } }"
 	for i := range f.db.Nodes {
 		if i != node {
 			f.host(i).Run("nft", rules)
