@@ -155,8 +155,8 @@ func TestFailOverLosesSteps(t *testing.T) {
 // processes of the site notice nothing.
 func (f *failover) alone(node int) {
 	f.t.Helper()
-	rules := "table netdev alone { chain in { type filter hook ingress device eth0 priority 1; policy accept; ip saddr " +
-		f.host(node).IP(0) + " tcp sport 5432 drop\n } }"
+	rules := "add table netdev alone; add chain netdev alone in { type filter hook ingress device eth0 priority 1; }; " +
+		"add rule netdev alone in ip saddr " + f.host(node).IP(0) + " tcp sport 5432 drop"
 	for i := range f.db.Nodes {
 		if i != node {
 			f.host(i).Run("nft", rules)

@@ -50,8 +50,26 @@ func onPatroni(t *testing.T, hosts int, synchronous bool) *failover {
 	primary, _ := f.db.Primary()
 	f.name = f.db.Nodes[primary].CreateDB(t)
 	s.lines = fmt.Sprintf("mode: database\nlan: {key: %s}\ndatabase: {url: %q}\n%s", lab.SiteKey, f.db.URL(f.name), everywhere)
-	(&database{f.db.Nodes[primary].Server, s, f.name}).begin()
+	f.begin(&database{f.db.Nodes[primary].Server, s, f.name})
 	return f
+}
+
+// begin is two services in their first version, two entries, users and jobs, with
+// less load than that of a schedule: these scenes take minutes.
+func (f *failover) begin(first *database) {
+	f.t.Helper()
+	f.portals(0, 1)
+	f.serve(2, "auth-1", "auth", "v1")
+	f.serve(3, "proc-1", "proc", "v1")
+	first.await("auth", "v1")
+	first.await("proc", "v1")
+	f.users(3, "users", part{Plans: []plan{
+		call("portal", call("auth"), call("proc", call("auth"))),
+		atOnce("portal", call("auth"), call("proc", call("auth"))),
+	}}, 0, 1)
+	f.job(1, "job", part{Workers: 2, Plans: []plan{
+		call("", call("auth"), call("proc", call("auth")).held(2*time.Second), call("auth")),
+	}})
 }
 
 // host is the host of a node.
