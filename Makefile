@@ -7,11 +7,11 @@ demo: ## four services find each other on this machine; one is killed, one added
 	go build -o bin/portal/ ./examples/portal/cmd/... ./cmd/skerry
 	bin/portal/demo
 
-test: ## everything, on a fresh Debian or Ubuntu with only Go and root (15 minutes)
+test: ## everything, on a fresh Debian or Ubuntu with only Go and root (20 minutes)
 	scripts/test
 
 race: ## the schedules of releases with the race detector, on a quiet machine (5 minutes)
-	go test -race -count=1 -timeout=20m ./test/consistency
+	go test -race -count=1 -timeout=20m -skip '^TestFailOver' ./test/consistency
 
 bench: ## the call path beside its rivals, and the token of a release (3 minutes)
 	cd bench && go run . call && go run . token

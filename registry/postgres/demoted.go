@@ -26,15 +26,15 @@ var (
 const firstLook = 2 * time.Second
 
 // lookElsewhere has the session end after a while when its server takes no
-// writes, to try all hosts again. After each that takes none the time is twice
-// as long, up to a heartbeat: to connect costs a server more than to be read.
+// writes, to try all hosts again. After each that takes none the time is half as
+// long again, up to a heartbeat: to connect costs a server more than to be read.
 func (s *session) lookElsewhere() {
 	switch {
 	case !severalHosts(s.r.conn):
 	case !s.readOnly:
 		s.lookAt, s.patience = time.Time{}, 0
 	case s.lookAt.IsZero():
-		s.patience = min(max(2*s.patience, firstLook), s.r.cfg.Heartbeat)
+		s.patience = min(max(s.patience*3/2, firstLook), s.r.cfg.Heartbeat)
 		s.lookAt = time.Now().Add(run.Jitter(s.patience, 0.5))
 	}
 }
