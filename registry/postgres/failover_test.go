@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -229,21 +230,21 @@ func TestLostStepsAreTold(t *testing.T) {
 	if err := writer.Rules().Append(t.Context(), first()); err != nil {
 		t.Fatal(err)
 	}
-	beats := make(chan struct{}, 1000)
-	follow := func(n uint64) *told {
-		log, cfg := &told{}, quick(t, server.URL(db), newOwner())
+	follow := func(n uint64) (*told, *atomic.Int64) {
+		log, answers, cfg := &told{}, &atomic.Int64{}, quick(t, server.URL(db), newOwner())
 		cfg.Logger = slog.New(slog.NewTextHandler(log, nil))
 		cfg.Applied = func() rollout.Generation { return rollout.Generation{N: n} }
-		cfg.Rules = func([]rollout.Entry) { beats <- struct{}{} }
+		cfg.Rules = func([]rollout.Entry) { answers.Add(1) }
 		start(t, cfg)
-		return log
+		return log, answers
 	}
-	lost, whole := follow(3), follow(1)
+	lost, answers := follow(3)
+	whole, others := follow(1)
 	const line = "has lost steps"
 	lab.Eventually(t, time.Minute, func() bool { return lost.count(line) > 0 }, func() string { return "the loss is told" })
-	for range 6 { // of both
-		<-beats
-	}
+	before, beside := answers.Load(), others.Load()
+	lab.Eventually(t, time.Minute, func() bool { return answers.Load() > before+2 && others.Load() > beside+2 },
+		func() string { return "further answers" })
 	if lost.count(line) != 1 || whole.count(line) != 0 {
 		t.Errorf("told %d times, and %d times without a loss", lost.count(line), whole.count(line))
 	}
