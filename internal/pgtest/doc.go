@@ -9,4 +9,7 @@
 // what to install. As root the server runs as the user postgres or nobody,
 // because PostgreSQL refuses root. Everything lives in one temporary directory,
 // and the server ends with the test process, however that ends.
+//
+// [OwnCluster] starts three of them under Patroni, each with a member of etcd, on
+// hosts of internal/lab: its primary hands over, and hosts are killed and return.
 package pgtest

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -36,14 +37,94 @@ func (r *Registry) connect(ctx context.Context) (*pgx.Conn, error) {
 // writes, unless the URL says target_session_attrs itself.
 func (r *Registry) open(ctx context.Context) (*pgx.Conn, error) {
 	cfg := r.config()
-	if severalHosts(cfg) && cfg.ValidateConnect == nil {
-		cfg.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
-		if conn, err := pgx.ConnectConfig(ctx, cfg); err == nil {
+	watchCommits(cfg)
+	hosts := hostsOf(cfg)
+	if len(hosts) > 1 && cfg.ValidateConnect == nil {
+		return prefer(ctx, hosts)
+	}
+	conn, err := pgx.ConnectConfig(ctx, cfg)
+	if len(hosts) > 1 && final[sqlState(err)] {
+		return anyOf(ctx, hosts)
+	}
+	return conn, err
+}
+
+// final are errors at which pgx leaves the other hosts of a URL untried. A
+// standby that lags says them, too, of what its primary has.
+var final = map[string]bool{
+	"28P01": true, // wrong password
+	"3D000": true, // no such database
+	"42501": true, // no right to connect
+}
+
+// anyOf connects to the first of several hosts that takes the connection.
+func anyOf(ctx context.Context, hosts []*pgx.ConnConfig) (*pgx.Conn, error) {
+	var errs []error
+	for _, host := range hosts {
+		conn, err := pgx.ConnectConfig(ctx, host)
+		if err == nil {
 			return conn, nil
 		}
-		cfg = r.config()
+		errs = append(errs, err)
 	}
-	return pgx.ConnectConfig(ctx, cfg)
+	return nil, errors.Join(errs...)
+}
+
+// prefer connects to the first of several hosts that takes writes, else to the
+// first that answers. Each is tried once: one that is dead costs its time-out.
+func prefer(ctx context.Context, hosts []*pgx.ConnConfig) (*pgx.Conn, error) {
+	var second *pgx.Conn
+	var errs []error
+	for _, host := range hosts {
+		conn, err := pgx.ConnectConfig(ctx, host)
+		if err == nil {
+			err = takesWrites(ctx, conn)
+		}
+		switch {
+		case err == nil:
+			if second != nil {
+				hangUp(ctx, second)
+			}
+			return conn, nil
+		case errors.Is(err, pgconn.ErrReadOnlyConnection) && second == nil:
+			second = conn
+		case conn != nil:
+			hangUp(ctx, conn)
+		}
+		errs = append(errs, err)
+	}
+	if second != nil {
+		return second, nil
+	}
+	return nil, errors.Join(errs...)
+}
+
+// takesWrites is pgconn.ErrReadOnlyConnection when the server takes none.
+func takesWrites(ctx context.Context, conn *pgx.Conn) error {
+	ctx, cancel := context.WithTimeout(ctx, connectTime)
+	defer cancel()
+	return pgconn.ValidateConnectTargetSessionAttrsReadWrite(ctx, conn.PgConn())
+}
+
+// hostsOf is a configuration for each host of the URL.
+func hostsOf(cfg *pgx.ConnConfig) (out []*pgx.ConnConfig) {
+	all := append([]*pgconn.FallbackConfig{{Host: cfg.Host, Port: cfg.Port, TLSConfig: cfg.TLSConfig}}, cfg.Fallbacks...)
+	for _, f := range all {
+		if n := len(out); n > 0 && out[n-1].Host == f.Host && out[n-1].Port == f.Port {
+			out[n-1].Fallbacks = append(out[n-1].Fallbacks, f) // the same with or without TLS
+			continue
+		}
+		one := cfg.Copy()
+		one.Host, one.Port, one.TLSConfig, one.Fallbacks = f.Host, f.Port, f.TLSConfig, nil
+		out = append(out, one)
+	}
+	return out
+}
+
+// connectLimit bounds a try to connect to every host of the URL.
+func (r *Registry) connectLimit() time.Duration {
+	all := time.Duration(len(hostsOf(r.conn))) * max(r.conn.ConnectTimeout, connectTime)
+	return max(2*r.limit(), all) + r.limit()
 }
 
 func (r *Registry) config() *pgx.ConnConfig {

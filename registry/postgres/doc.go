@@ -92,11 +92,28 @@
 // than a hundred processes each looks every quarter of an hour only, since that
 // costs the server time for each connection. A process that gets none goes on trying.
 //
-// Of several hosts in the URL the one that takes writes is preferred, unless
-// target_session_attrs says otherwise. A pooler that refuses start-up parameters
+// A pooler that refuses start-up parameters
 // gets none of ours but the encoding, and no named statements. What the URL asks
 // for beyond that is dropped with a warning; but search_path holds for every
 // connection, or there is none.
+//
+// # Several hosts
+//
+// Of several hosts in the URL the one that takes writes is preferred, unless
+// target_session_attrs says otherwise; each is tried once, for 3 s. A session
+// that finds its server read-only at a write tries all of them again, and with
+// it what was to be written. One that has found only a server which takes no
+// writes reads from it, and looks again after 2 s, then after half as long again
+// each time, up to a heartbeat. An error that one host says (no such database,
+// user or right) keeps no other from being tried: a standby may lag.
+//
+// The rule log and the secret are written with synchronous_commit = on: with a
+// synchronous standby they are committed when that has them. Such a commit is
+// never cancelled, since the server would then have it alone; it goes on, unseen,
+// while its writer is told of a time-out. One that was cancelled by others is an
+// error that says so. Notifications come behind the commit, as they hold a lock of the
+// server until its end. A standby without the last steps that is promoted all
+// the same leaves a log that ends before what the processes go by: they say so.
 //
 // # Time
 //
@@ -148,6 +165,6 @@
 //
 // Against private servers (internal/pgtest), with the suite of
 // registry/registrytest, behind a proxy that cuts, and under SIGSTOP, kill -9,
-// restart, promotion, restored tables, missing rights, odd rows and tables of
+// restart, promotion, a demoted primary, commits that wait, restored tables, missing rights, odd rows and tables of
 // other versions.
 package postgres

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -38,7 +39,7 @@ func (r *Registry) with(ctx context.Context, need Role, f func(context.Context, 
 			return nil
 		}
 		if !out.begun || !stale(out.err) || ctx.Err() != nil {
-			return r.explain(out.err, need)
+			return barred(r.explain(out.err, need))
 		}
 	}
 	return unavailable(errors.New("the connection broke three times in a row"))
@@ -107,12 +108,20 @@ func (s *session) runErrands(ctx context.Context) error {
 	s.r.mu.Lock()
 	s.r.away = nil
 	s.r.mu.Unlock()
+	demoted := false
 	for _, e := range s.r.waiting() {
-		if s.conn.IsClosed() {
+		if s.conn.IsClosed() || demoted {
 			e.done <- outcome{err: errConnectionGone, begun: true}
 			continue
 		}
-		e.done <- outcome{err: s.runErrand(ctx, e), begun: true}
+		err := s.runErrand(ctx, e)
+		if demoted = s.demoted(err); demoted {
+			err = fmt.Errorf("%w: %w", errDemoted, err)
+		}
+		e.done <- outcome{err: err, begun: true}
+	}
+	if demoted {
+		return errStandby
 	}
 	if s.conn.IsClosed() {
 		return errConnectionGone
@@ -132,5 +141,5 @@ var errConnectionGone = errors.New("the database connection is gone: conn closed
 // stale reports errors of connections that had died before they were used.
 func stale(err error) bool {
 	code := sqlState(err)
-	return code == "57P01" || code == "57P02" || pgconn.SafeToRetry(err) || strings.Contains(err.Error(), "conn closed")
+	return code == "57P01" || code == "57P02" || errors.Is(err, errDemoted) || pgconn.SafeToRetry(err) || strings.Contains(err.Error(), "conn closed")
 }

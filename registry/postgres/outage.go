@@ -20,9 +20,11 @@ func (r *Registry) stayConnected(ctx context.Context) error {
 	m := newModel()
 	o := outage{r: r}
 	defer o.stop()
+	var patience time.Duration
 	for {
-		s := &session{r: r, m: m, up: o.over}
+		s := &session{r: r, m: m, up: o.over, patience: patience}
 		err := s.run(ctx)
+		patience = s.patience
 		if ctx.Err() != nil {
 			return nil
 		}

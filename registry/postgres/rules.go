@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rollout"
 )
 
@@ -129,7 +130,8 @@ func (s *Rules) Since(ctx context.Context, after rollout.Generation) ([]rollout.
 		return err
 	})
 	if err != nil {
-		if state := sqlState(err); state == "" || state[:2] == "08" || state[:2] == "57" {
+		state := sqlState(err)
+		if !errors.Is(err, registry.ErrUnavailable) && (state == "" || state[:2] == "08" || state[:2] == "57") {
 			err = unavailable(err)
 		}
 		return nil, fmt.Errorf("read the rules: %w", err)
@@ -208,7 +210,7 @@ func (s *Rules) Adopt(ctx context.Context, whole []rollout.Entry) error {
 // writing runs a transaction that changes the log, one writer after the other.
 func (s *Rules) writing(ctx context.Context, do func(pgx.Tx) error) error {
 	err := s.with(ctx, Operator, func(ctx context.Context, conn *pgx.Conn) error {
-		err := s.r.flushed(ctx, conn, func(tx pgx.Tx) error {
+		err := flushed(ctx, conn, func(tx pgx.Tx) error {
 			for _, sql := range []string{makeHeadSQL, lockHeadSQL} {
 				if _, err := tx.Exec(ctx, sql, s.r.args()); err != nil {
 					return err
@@ -216,6 +218,9 @@ func (s *Rules) writing(ctx context.Context, do func(pgx.Tx) error) error {
 			}
 			return do(tx)
 		})
+		if err == nil {
+			s.r.announce(ctx, conn, tellRuleSQL, s.r.args())
+		}
 		return s.r.held(ctx, conn, err, "skerry_head")
 	})
 	if err != nil {
@@ -245,8 +250,7 @@ func (s *Rules) replace(ctx context.Context, tx pgx.Tx, whole []rollout.Entry) e
 			return err
 		}
 	}
-	_, err = tx.Exec(ctx, tellRuleSQL, s.r.args())
-	return err
+	return nil
 }
 
 func (s *Rules) write(ctx context.Context, tx pgx.Tx, e rollout.Entry) error {
@@ -262,11 +266,7 @@ func (s *Rules) write(ctx context.Context, tx pgx.Tx, e rollout.Entry) error {
 	if err := e.Follows(newest, hash); err != nil {
 		return err
 	}
-	if err := s.insert(ctx, tx, e); err != nil {
-		return err
-	}
-	_, err = tx.Exec(ctx, tellRuleSQL, s.r.args())
-	return err
+	return s.insert(ctx, tx, e)
 }
 
 // insert writes an entry behind the others.
@@ -317,14 +317,32 @@ func (s *session) compare(ctx context.Context, newest []int64) error {
 	if !s.ruled {
 		return nil
 	}
+	var last rollout.Generation
 	if len(newest) == 2 { // {placed} has bounded the numbers
-		last := rollout.Generation{Timeline: uint32(newest[0]), N: uint64(newest[1])}
-		if s.r.cfg.Applied().Before(last) {
-			return s.follow(ctx)
-		}
+		last = rollout.Generation{Timeline: uint32(newest[0]), N: uint64(newest[1])}
 	}
+	applied := s.r.cfg.Applied()
+	if applied.Before(last) {
+		s.lacking = 0
+		return s.follow(ctx)
+	}
+	s.lacks(last, applied)
 	s.r.cfg.Rules(nil)
 	return nil
+}
+
+// lacks says that the log has lost what this process goes by: a standby without
+// the last steps was promoted, or an older copy restored. One answer may be
+// older than a step, and a standby may lag.
+func (s *session) lacks(last, applied rollout.Generation) {
+	if s.readOnly || !last.Before(applied) {
+		s.lacking = 0
+		return
+	}
+	if s.lacking++; s.lacking == 2 {
+		s.r.log.Error("the rule log of the database has lost steps that this process goes by, by a fail-over or a restore; "+
+			"calls go on, and nothing can be released until an operator says skerry release adopt", "database", last, "applied", applied)
+	}
 }
 
 // follow brings new entries to whoever follows the rules, over the session's

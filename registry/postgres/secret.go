@@ -124,21 +124,9 @@ func (r *Registry) makeSecret(ctx context.Context, conn *pgx.Conn, found secret)
 	if found.state != "" {
 		sql = fillKeysSQL
 	}
-	return r.flushed(ctx, conn, func(tx pgx.Tx) error {
+	return flushed(ctx, conn, func(tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, sql, pgx.NamedArgs{"cluster": r.cfg.Cluster, "new_channel": channel, "keys": append([]string{}, keys...)})
 		return err
-	})
-}
-
-// flushed runs a transaction that is on disk when it has ended, unlike a
-// heartbeat, and that waits for no lock for long.
-func (r *Registry) flushed(ctx context.Context, conn *pgx.Conn, f func(pgx.Tx) error) error {
-	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-		const settings = "SET LOCAL synchronous_commit = on; SET LOCAL lock_timeout = '2s'"
-		if _, err := tx.Exec(ctx, settings, pgx.QueryExecModeSimpleProtocol); err != nil {
-			return err
-		}
-		return f(tx)
 	})
 }
 
@@ -263,7 +251,14 @@ func (r *Registry) SetKeys(ctx context.Context, old, keys []string) error {
 	defer hangUp(ctx, conn)
 	ctx, cancel := context.WithTimeout(ctx, 2*stmtTime)
 	defer cancel()
-	err = r.flushed(ctx, conn, func(tx pgx.Tx) error { return r.replaceKeys(ctx, tx, old, keys) })
+	channel := ""
+	err = flushed(ctx, conn, func(tx pgx.Tx) (err error) {
+		channel, err = r.replaceKeys(ctx, tx, old, keys)
+		return err
+	})
+	if err == nil && channel != "" {
+		r.announce(ctx, conn, tellSecretSQL, pgx.NamedArgs{"cluster": r.cfg.Cluster, "channel": channel})
+	}
 	if err != nil && !errors.Is(err, ErrKeysChanged) {
 		err = r.explain(r.held(ctx, conn, err, "skerry_secret"), Operator)
 	}
@@ -273,25 +268,22 @@ func (r *Registry) SetKeys(ctx context.Context, old, keys []string) error {
 	return nil
 }
 
-func (r *Registry) replaceKeys(ctx context.Context, tx pgx.Tx, old, keys []string) error {
+// replaceKeys returns the channel of those who are to be told; "": nobody
+// listens yet.
+func (r *Registry) replaceKeys(ctx context.Context, tx pgx.Tx, old, keys []string) (channel string, err error) {
 	args := pgx.NamedArgs{"cluster": r.cfg.Cluster, "keys": keys, "old": append([]string{}, old...), "new_channel": newChannel()}
-	var channel string
-	err := tx.QueryRow(ctx, setKeysSQL, args).Scan(&channel)
-	if errors.Is(err, pgx.ErrNoRows) && len(old) == 0 {
-		tag, err := tx.Exec(ctx, makeSecretSQL, args)
-		if err == nil && tag.RowsAffected() == 0 {
-			err = ErrKeysChanged
-		}
-		return err // a new row: its channel has no listeners
+	err = tx.QueryRow(ctx, setKeysSQL, args).Scan(&channel)
+	if !errors.Is(err, pgx.ErrNoRows) {
+		return channel, err
 	}
-	if errors.Is(err, pgx.ErrNoRows) {
-		return ErrKeysChanged
+	if len(old) > 0 {
+		return "", ErrKeysChanged
 	}
-	if err != nil {
-		return err
+	tag, err := tx.Exec(ctx, makeSecretSQL, args)
+	if err == nil && tag.RowsAffected() == 0 {
+		err = ErrKeysChanged
 	}
-	_, err = tx.Exec(ctx, tellSecretSQL, pgx.NamedArgs{"cluster": r.cfg.Cluster, "channel": channel})
-	return err
+	return "", err
 }
 
 // listen hears the channel that is valid now. When it has changed, the earlier

@@ -14,10 +14,7 @@ import (
 	"github.com/skerry/skerry/internal/run"
 )
 
-var (
-	errNoCluster = errors.New("the rows of the cluster are missing")
-	errStandby   = errors.New("connected to a standby; looking for the primary")
-)
+var errNoCluster = errors.New("the rows of the cluster are missing")
 
 // maxSpread bounds how long the readers of a hint spread over, in ms.
 const maxSpread = 2000
@@ -31,10 +28,13 @@ type session struct {
 
 	writable  bool // the connection may write, as far as the server said
 	standby   bool
+	readOnly  bool // a standby, or another server that takes no writes now
 	listening bool
 
 	connected time.Time
 	next      time.Time       // the beat
+	lookAt    time.Time       // when to look for a server that takes writes; zero: this one does, or there is no other
+	patience  time.Duration   // that the next server has which takes none, before others are tried
 	full      time.Time       // the latest read of everything; zero: none in this session
 	refused   time.Time       // a beat, though we may write; zero: the latest one was not
 	read      map[string]bool // services that the model is complete for
@@ -42,6 +42,7 @@ type session struct {
 	ruled     bool            // beats look at the rule log
 	trusting  bool            // the latest answer showed that somebody marks the dead
 
+	lacking int  // answers in a row by which the rule log has lost steps
 	beats   int  // in this session
 	slow    int  // in a row that the server gave up
 	crowded bool // the server has hardly a connection left: this one is given back
@@ -61,7 +62,7 @@ type session struct {
 }
 
 func (s *session) run(ctx context.Context) error {
-	dial, cancel := context.WithTimeout(ctx, 2*s.r.limit()+time.Second)
+	dial, cancel := context.WithTimeout(ctx, s.r.connectLimit())
 	conn, err := s.r.connect(dial)
 	cancel()
 	if err != nil {
@@ -76,6 +77,7 @@ func (s *session) run(ctx context.Context) error {
 	s.connected = time.Now()
 	s.next = s.connected // at once, then spread over the period
 	spread := run.Jitter(s.r.cfg.tick(), 0.5)
+	s.lookElsewhere()
 	for {
 		if err := s.duties(ctx); err != nil {
 			return err
@@ -148,7 +150,7 @@ func (s *session) ask(ctx context.Context) (missing int, err error) {
 	asked := time.Now()
 	var now int64
 	var old bool
-	err = s.conn.QueryRow(ctx, helloSQL, s.r.args()).Scan(&now, &s.standby, &missing, &old, &s.writable)
+	err = s.conn.QueryRow(ctx, helloSQL, s.r.args()).Scan(&now, &s.standby, &s.readOnly, &missing, &old, &s.writable)
 	if err == nil {
 		s.r.clock.set(now, asked)
 	}
@@ -169,6 +171,9 @@ func (s *session) join(ctx context.Context) error {
 func (s *session) duties(ctx context.Context) error {
 	if err := s.runErrands(ctx); err != nil {
 		return err
+	}
+	if !s.lookAt.IsZero() && !time.Now().Before(s.lookAt) {
+		return errStandby
 	}
 	services, all := s.r.board.Watched()
 	watching := all || len(services) > 0
@@ -195,9 +200,6 @@ func (s *session) duties(ctx context.Context) error {
 		return s.again(err)
 	}
 	s.slow = 0
-	if s.standby && severalHosts(s.r.conn) && time.Since(s.connected) > s.r.cfg.Heartbeat {
-		return errStandby
-	}
 	return nil
 }
 
@@ -266,7 +268,7 @@ func (s *session) wait(ctx context.Context) error {
 
 // wakes is when something is to be done, whatever is notified.
 func (s *session) wakes() time.Time {
-	return sooner(sooner(s.next, s.r.tellAt()), s.hint.at)
+	return sooner(sooner(sooner(s.next, s.r.tellAt()), s.hint.at), s.lookAt)
 }
 
 func (s *session) ping(ctx context.Context) error {
@@ -373,5 +375,5 @@ func oddInstance(e *entry, why error) OddRow {
 // lost reports errors after which the connection is of no use.
 func (s *session) lost(err error) bool {
 	code := sqlState(err)
-	return s.conn.IsClosed() || code == "" || code[:2] == "57" && code != "57014" || code == undefinedTable
+	return s.demoted(err) || s.conn.IsClosed() || code == "" || code[:2] == "57" && code != "57014" || code == undefinedTable
 }

@@ -61,7 +61,7 @@ var newest, secretState = statement("{newest}"), statement("{secret}")
 
 var (
 	// hello tells where the connection has led to.
-	helloSQL = statement(`SELECT {now}, pg_is_in_recovery(),
+	helloSQL = statement(`SELECT {now}, pg_is_in_recovery(), current_setting('transaction_read_only') = 'on',
 		(SELECT count(*) FROM unnest(@tables::text[]) t WHERE to_regclass(t) IS NULL), {old}, {writable}`)
 
 	// version is what the tables say of themselves.

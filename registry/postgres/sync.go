@@ -132,8 +132,8 @@ func (s *session) expectNotice(news int) {
 // dead, clean.
 func (s *session) attend(ctx context.Context, h head) error {
 	if !h.wrote {
-		if h.writable && s.standby {
-			s.standby, s.next = false, time.Now() // promoted
+		if h.writable && s.readOnly {
+			s.promoted()
 		}
 		s.writable = h.writable
 		return nil

@@ -15,8 +15,13 @@ import (
 // patience bounds the wait for calls to judge by, in times between two shares.
 const patience = 3
 
-// backTime is how long the guard tries to roll back while a process is silent.
-const backTime = 30 * time.Second
+// How long the guard tries to roll back while a process is silent, and how long
+// it, and a ramp that has sent a share, wait for a rule log that can't be read
+// or written: a database that fails over is away for about a minute.
+const (
+	backTime   = 30 * time.Second
+	frozenTime = 2 * time.Minute
+)
 
 // Ramp commits one share after the other, each for a time, and watches the new
 // versions; when one breaks a bound of the guard the release is rolled back
@@ -25,31 +30,32 @@ const backTime = 30 * time.Second
 // at most, and then stays where it is (ErrUnjudged), or ends when it was the
 // last share. Whoever gives up, or dies, leaves the release at its share,
 // unwatched. Another Ramp goes on: it watches the share that it finds for the
-// whole time anew, and passes over smaller ones.
+// whole time anew, and passes over smaller ones. Once it has sent a share it
+// waits for a log that is frozen, for up to two minutes, and goes on.
 func (c *Controller) Ramp(ctx context.Context, shares []int, every time.Duration, g Guard) error {
+	sent := false
 	for i, share := range shares {
-		log, _, err := c.Log(ctx)
+		var s *stage
+		begin := func() (err error) {
+			s, err = c.begin(ctx, share, every, g, i == len(shares)-1)
+			return err
+		}
+		err := begin()
+		if sent {
+			err = c.thawed(ctx, share, err, begin)
+		}
 		if err != nil {
 			return err
 		}
-		r, _ := log.Session()
-		if share < r.Share {
+		if s == nil {
 			continue
 		}
-		s := stage{c: c, r: r, share: share, every: every, last: i == len(shares)-1, counts: c.newTallies(ctx, r, g)}
-		switch {
-		case share > r.Share:
-			err = c.commit(ctx, share, s.prepare)
-		case share == rollout.Whole: // modules may be changing over still
-			err = c.handover(ctx)
-		}
-		if err != nil {
-			return err
-		}
+		sent = true
 		if s.last && len(s.counts.all) == 0 {
 			return nil
 		}
-		if err := s.prepared(ctx); err != nil {
+		prepare := func() error { return s.prepared(ctx) }
+		if err := c.thawed(ctx, share, prepare(), prepare); err != nil {
 			return fmt.Errorf("the release stays at %s, and nobody watches it: %w", Percent(float64(share)/rollout.Whole), err)
 		}
 		if err := s.watch(ctx); err != nil {
@@ -57,6 +63,47 @@ func (c *Controller) Ramp(ctx context.Context, shares []int, every time.Duration
 		}
 	}
 	return nil
+}
+
+// begin sends a share, unless it was sent before; nil: a larger one was.
+func (c *Controller) begin(ctx context.Context, share int, every time.Duration, g Guard, last bool) (*stage, error) {
+	log, _, err := c.Log(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r, _ := log.Session()
+	if share < r.Share {
+		return nil, nil
+	}
+	s := &stage{c: c, r: r, share: share, every: every, last: last, counts: c.newTallies(ctx, r, g)}
+	switch {
+	case share > r.Share:
+		err = c.commit(ctx, share, s.prepare)
+	case share == rollout.Whole: // modules may be changing over still
+		err = c.handover(ctx)
+	}
+	return s, err
+}
+
+// thawed repeats what has failed while the log was frozen, until it is not, or
+// for frozenTime. What is repeated finds out by the log whether it was done.
+func (c *Controller) thawed(ctx context.Context, share int, err error, again func() error) error {
+	told := false
+	for begun := time.Now(); err != nil && time.Since(begun) < frozenTime; err = again() {
+		_, _, now := c.Log(ctx)
+		frozen := errors.Is(now, ErrFrozen)
+		if !frozen && !errors.Is(err, ErrFrozen) {
+			return err
+		}
+		if frozen && !told {
+			told = true
+			c.cfg.Progress(Progress{Step: "ramp", Share: share, Note: "the ramp waits: " + now.Error()})
+		}
+		if run.Sleep(ctx, c.cfg.Pause) != nil {
+			return err
+		}
+	}
+	return err
 }
 
 // stage is one share of a ramp on trial.
@@ -185,10 +232,10 @@ func unjudged(watched []Watched) string {
 // turnBack rolls the release back. A process that does not answer, as a bad
 // version may be, is given some time.
 func (s *stage) turnBack(ctx context.Context, breach string) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), backTime)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), frozenTime)
 	defer cancel()
 	var why error
-	for {
+	for begun := time.Now(); ; {
 		back := s.rollback(ctx, breach)
 		if back == nil || s.rolledBack(ctx) {
 			return fmt.Errorf("%w: %s; the release is rolled back", ErrGuard, breach)
@@ -197,7 +244,8 @@ func (s *stage) turnBack(ctx context.Context, breach string) error {
 			why = cmp.Or(errors.Unwrap(back), back) // without the step, which repeats the breach
 		}
 		s.c.cfg.Progress(Progress{Step: "ramp", Share: s.share, Note: breach + "; the rollback waits: " + why.Error()})
-		if !errors.Is(back, ErrSilent) && !errors.Is(back, ErrFrozen) || run.Sleep(ctx, s.c.cfg.Pause) != nil {
+		waits := errors.Is(back, ErrFrozen) || errors.Is(back, ErrSilent) && time.Since(begun) < backTime
+		if !waits || run.Sleep(ctx, s.c.cfg.Pause) != nil {
 			return fmt.Errorf("%w: %s; BUT THE ROLLBACK FAILED, and the new versions still get %s of the requests: %w", ErrGuard, breach, Percent(float64(s.share)/rollout.Whole), why)
 		}
 	}

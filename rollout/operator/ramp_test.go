@@ -269,3 +269,98 @@ func TestNoShareBeginsWithoutItsRollback(t *testing.T) {
 		})
 	})
 }
+
+// absent is a store that is away for a while, as a database that fails over.
+type absent struct {
+	Memory
+	from, until time.Time
+	goes        bool // it is away for a minute when it has done the next write, whose answer is lost
+}
+
+var errAway = errors.New("the database is away")
+
+func (a *absent) away() bool { now := time.Now(); return now.After(a.from) && now.Before(a.until) }
+
+func (a *absent) Since(ctx context.Context, after rollout.Generation) ([]rollout.Entry, error) {
+	if a.away() {
+		return nil, errAway
+	}
+	return a.Memory.Since(ctx, after)
+}
+
+func (a *absent) Append(ctx context.Context, e rollout.Entry) error {
+	if a.away() {
+		return errAway
+	}
+	err := a.Memory.Append(ctx, e)
+	if a.goes && err == nil {
+		now := time.Now()
+		a.goes, a.from, a.until = false, now.Add(-1), now.Add(time.Minute)
+		return errAway
+	}
+	return err
+}
+
+// A ramp goes on when its database was away for a minute, at any moment of it,
+// and the guard turns back when it is there again. A command that has sent no
+// share yet ends at once.
+func TestARampOutlastsAFailOver(t *testing.T) {
+	for name, c := range map[string]struct {
+		at, away time.Duration
+		bad      bool
+		want     error
+		after    rollout.State
+	}{
+		"before the first share":                   {at: -time.Second, away: time.Minute, want: ErrFrozen, after: rollout.Prepared},
+		"while a share is watched":                 {at: 2 * time.Second, away: 5 * time.Second, after: rollout.Switched},
+		"when the next is due":                     {at: 5 * time.Second, away: time.Minute, after: rollout.Switched},
+		"for too long":                             {at: 5 * time.Second, away: time.Hour, want: ErrFrozen, after: rollout.Ramping},
+		"while a bad version is to be rolled back": {at: 5 * time.Second, away: time.Minute, bad: true, want: ErrGuard, after: rollout.RollingBack},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store := &absent{}
+				w, ctl := shipped(t, func(*world) Store { return store })
+				store.from = time.Now().Add(c.at)
+				store.until = store.from.Add(c.away)
+				well := func(n int64) {
+					w.proc(2).counted(served(Count{Calls: 1000 * n}))
+				}
+				for n := range int64(100) {
+					time.AfterFunc(time.Duration(n)*2*time.Second, func() {
+						if c.bad && n > 3 {
+							w.proc(2).counted(served(Count{Calls: 1000 * n, Failures: 500 * n}))
+							return
+						}
+						well(n + 1)
+					})
+				}
+				err := ctl.Ramp(t.Context(), []int{1000, rollout.Whole}, 10*time.Second, bounds(0.05, 0))
+				if !errors.Is(err, c.want) || c.want == nil && err != nil || err != nil && strings.Contains(err.Error(), "FAILED") {
+					t.Errorf("ramp: %v, want %v", err, c.want)
+				}
+				store.until = time.Time{}
+				log, _, err := ctl.Log(t.Context())
+				must(t, "log", err)
+				if r, _ := log.Session(); r.State != c.after {
+					t.Errorf("the release is %s, want %s", r.State, c.after)
+				}
+			})
+		})
+	}
+}
+
+// A share whose answer was lost with the primary is not sent twice.
+func TestAShareWhoseAnswerWasLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &absent{}
+		_, c := shipped(t, func(*world) Store { return store })
+		c.cfg.Progress = func(p Progress) { store.goes = store.goes || p.Over && p.Share == 1000 }
+		must(t, "ramp", c.Ramp(t.Context(), []int{1000, rollout.Whole}, 10*time.Second, Guard{}))
+		_, entries, err := c.Log(t.Context())
+		must(t, "log", err)
+		if n := len(entries); n != 4 || store.until.IsZero() { // start, ship, both shares
+			t.Errorf("%d entries, want 4; away until %v", n, store.until)
+		}
+	})
+}
