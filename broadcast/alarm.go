@@ -7,21 +7,26 @@ import (
 )
 
 const (
-	alarmGap   = 2 * time.Second // in which one alarm about a peer is enough
-	alarmRate  = 20              // alarms told in a second, and peers asked because of alarms
-	alarmBurst = 60              // the same, at once: as many as a switch may take away
-	pauseMost  = time.Minute     // how long somebody whose alarms were false is not listened to, at most
+	alarmGap   = 2 * time.Second        // in which one alarm about a peer is enough
+	alarmAgain = 100 * time.Millisecond // after the first word of an alarm comes the second one
+	alarmLast  = 300 * time.Millisecond // the same, the third and last one
+	alarmRate  = 20                     // alarms told in a second, and peers asked because of alarms
+	alarmBurst = 60                     // the same, at once: as many as a switch may take away
+	aboutRate  = 10                     // peers asked in a second because of alarms of unknown processes
+	alarmDelay = 40 * time.Millisecond  // in which those who hear an alarm ask, at least: they may be many more than are known
+	pauseMost  = time.Minute            // how long a peer whose alarms were false is not listened to, at most
 )
 
 // accusation is what alarms say of a peer, and what became of its own.
 type accusation struct {
-	alarmed time.Time     // when somebody last told that it does not answer; zero once it has
-	accuser *peer         // who did, nil for this process
+	alarmed time.Time     // when an alarm last said that it does not answer; zero once it has
+	retold  bool          // another process has said so since this one did
+	accuser *peer         // that other process, nil for this one and for an unknown one
 	unheard time.Time     // until then its own alarms are not listened to
 	pause   time.Duration // how long that was, the last time
 }
 
-// acquit: the peer lives. Who said that it does not is believed a while later.
+// acquit: the peer lives. The process that said otherwise is believed a while later.
 func (a *accusation) acquit(now time.Time) {
 	if by := a.accuser; by != nil && now.After(by.unheard) {
 		if now.Sub(by.unheard) > pauseMost {
@@ -36,10 +41,11 @@ func (a *accusation) acquit(now time.Time) {
 // alarm tells everybody that a suspect does not answer, or that its host
 // refuses: those who have no business with it at this moment would find out
 // one by one. Of many who find out at the same time few speak. The others ask
-// for themselves, so an alarm ends nobody who lives.
+// for themselves, so an alarm ends nobody who lives. It is said three times, as
+// a host that misses it lists the dead until the life of the entry ends.
 func (c *core) alarm(p *peer, now time.Time) {
 	begun := now
-	c.at(now.Add(c.spread()), func(now time.Time) {
+	c.at(now.Add(c.alarmSpread()), func(now time.Time) {
 		if c.leaving || p.heard.After(begun) || now.Sub(p.alarmed) < alarmGap {
 			return
 		}
@@ -48,15 +54,47 @@ func (c *core) alarm(p *peer, now time.Time) {
 			return
 		}
 		p.alarmed, p.accuser = now, nil
-		o := &wire.Owner{Host: p.owner.Host, Pid: int32(p.owner.PID), Epoch: p.owner.Epoch}
-		c.send(alarm, &wire.Alarm{Owner: o}, outbound{group: true, to: c.unicasts(now)})
+		c.accuse(p, now)
+		for _, wait := range []time.Duration{alarmAgain, alarmLast} {
+			c.at(now.Add(wait+c.spread()/2), func(now time.Time) { c.accuseAgain(p, begun, now) })
+		}
 	})
 }
 
-// onAlarm asks whom an alarm is about, a little later than others do. Only
-// somebody who is known to live is listened to: a recording is not.
-func (c *core) onAlarm(now time.Time, from *peer, a *wire.Alarm) {
-	if from == nil || from.state != live {
+func (c *core) accuse(p *peer, now time.Time) {
+	p.retold = false
+	o := &wire.Owner{Host: p.owner.Host, Pid: int32(p.owner.PID), Epoch: p.owner.Epoch}
+	c.send(alarm, &wire.Alarm{Owner: o}, outbound{group: true, to: c.unicasts(now)})
+}
+
+// accuseAgain repeats an alarm, unless another process has just said the same.
+// Of very many alarms at once not all are repeated.
+func (c *core) accuseAgain(p *peer, begun, now time.Time) {
+	switch {
+	case c.leaving || p.heard.After(begun):
+	case p.retold:
+		p.retold = false
+	case !c.repeats.take(now):
+		c.stats.Rate++
+	default:
+		c.accuse(p, now)
+	}
+}
+
+// alarmSpread is the random delay before a word about a peer, or to it, which
+// the first ones save the others. Processes that offer nothing do not know how
+// many of them there are.
+func (c *core) alarmSpread() time.Duration {
+	return max(c.spread(), c.random(alarmDelay))
+}
+
+// onAlarm asks the peer that an alarm is about, a little later than others do.
+// A process that only calls is known to its providers and to no other caller,
+// so alarms of unknown processes count, too. One of them may be a recording:
+// fewer peers are asked because of those, and they must have come to everyone.
+func (c *core) onAlarm(now time.Time, from *peer, a *wire.Alarm, group bool) {
+	known := from != nil && from.state == live
+	if !known && !group {
 		c.stats.Unwanted++
 		return
 	}
@@ -66,21 +104,33 @@ func (c *core) onAlarm(now time.Time, from *peer, a *wire.Alarm) {
 		return
 	}
 	p := c.peers[owner]
-	if p == nil || now.Sub(p.alarmed) < alarmGap {
+	if p == nil {
 		return
 	}
-	if now.Before(from.unheard) || !c.alarmed.take(now) {
+	if now.Sub(p.alarmed) < alarmGap {
+		p.retold = true
+		return
+	}
+	limit := &c.alarmed
+	if !known {
+		from, limit = nil, &c.about
+	}
+	if !from.listened(now) || p.state == live && !limit.take(now) {
 		c.stats.Rate++
 		return
 	}
 	p.alarmed, p.accuser = now, from
 	begun := now
-	c.at(now.Add(c.spread()), func(now time.Time) {
-		if p.state == live && !p.heard.After(begun) && now.After(from.unheard) {
+	c.at(now.Add(c.alarmSpread()), func(now time.Time) {
+		if p.state == live && !p.heard.After(begun) && from.listened(now) {
 			c.begin(p, askAlarm, now)
 		}
 	})
 }
+
+// listened reports whether alarms of the peer are listened to; nil is an
+// unknown process.
+func (p *peer) listened(now time.Time) bool { return p == nil || !now.Before(p.unheard) }
 
 // refute tells everybody at once that this process lives, before they ask.
 func (c *core) refute(now time.Time) {

@@ -123,7 +123,8 @@ type core struct {
 	visits          bucket    // addresses that peers have named and that are asked
 	returns         bucket    // senders that are asked several times because they have probed
 	crowds          bucket    // answers to everyone because of questions of unproven senders
-	alarms, alarmed bucket    // alarms told, and such that are acted on
+	alarms, repeats bucket    // alarms told for the first time, and again
+	alarmed, about  bucket    // alarms that are acted on: of known processes, and of unknown ones
 	refuted         time.Time // when this process last said that it lives
 	timers          timers
 
@@ -192,7 +193,9 @@ func newCore(cluster string, ring [][]byte, self registry.Owner, period time.Dur
 		crowds:    newBucket(4, 20),
 		refuse:    func(time.Time, error, netip.AddrPort) {},
 		alarms:    newBucket(alarmRate, alarmBurst),
+		repeats:   newBucket(alarmRate, alarmBurst),
 		alarmed:   newBucket(alarmRate, alarmBurst),
+		about:     newBucket(aboutRate, alarmBurst),
 		dirty:     map[string][]registry.Departure{},
 	}
 }

@@ -18,8 +18,10 @@
 // [Registry.Suspect]) is asked at once, for 600 ms, and a killed process sooner
 // betrayed by its host, whose kernel refuses the port. A suspect that refuses,
 // or does not answer the first question, is told to everybody by an alarm, and
-// all others ask for themselves, for 480 ms, at times that differ; who is
-// accused and lives says so to all at once. A silent peer is asked
+// all others ask for themselves, for 480 ms, at times that differ; a process that
+// is accused and lives says so to all at once. The alarm is said three times, and
+// counts from processes that the receiver does not know, as callers that offer
+// nothing are known to their providers only. A silent peer is asked
 // again for ten minutes, at growing intervals up to half a minute that vary;
 // the first one that is heard again, and who is probed by somebody it took for
 // dead, makes both sides ask all others. So a mended switch brings a site
@@ -32,10 +34,11 @@
 //     suspects is off the lists within 1 s (TestLANBounds, TestSimulatedBounds).
 //   - When one of 32 hosts suspects a dead process it is off all lists within
 //     250 ms, within 750 ms when its host is gone, too; with 10 % loss within
-//     900 ms (TestAlarm). An alarm about somebody who lives takes nobody away.
-//     Alarms make a process ask at most 20 others a second, and whose alarms were
-//     false is not listened to for up to a minute (TestAlarmInVain,
-//     TestAlarmFlood).
+//     900 ms (TestAlarm, TestAlarmIsRepeated). An alarm about a process that lives
+//     takes nothing away. Alarms make a process ask at most 20 others a second,
+//     those of unknown processes 10 more, and a known one whose alarms were false
+//     is not listened to for up to a minute (TestAlarmInVain, TestAlarmFlood,
+//     TestAlarmsOfUnknown).
 //   - The return of power to 32 hosts costs the busiest one about 550
 //     packets, ARP included, to 100 hosts fewer than 2,000, with 10 % loss about
 //     as many, at times 2,600 (TestColdStarts). It

@@ -48,7 +48,7 @@ func (c *core) receive(now time.Time, in packet, from path, group bool) bool {
 	case *wire.Goodbye:
 		c.onGoodbye(now, in, body, from, q != nil)
 	case *wire.Alarm:
-		c.onAlarm(now, p, body)
+		c.onAlarm(now, p, body, group)
 	}
 	return true
 }
