@@ -19,6 +19,12 @@ func (n *Node) Picker(service string) rpc.Picker {
 	return n.lists.Resolve(service)
 }
 
+// ServiceOptions are the rules that the configuration has for calls to a
+// service, as [Node.Client] goes by them.
+func (n *Node) ServiceOptions(service string) rpc.ServiceOptions {
+	return serviceOptions(n.cfg.ConsumerOf(service))
+}
+
 // Dial connects to an instance that a Picker chose, by TLS when it has it.
 // What comes of it counts for the choices to come.
 func (n *Node) Dial(ctx context.Context, e *rpc.Endpoint) (net.Conn, error) {

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"strconv"
 
 	"github.com/skerry/skerry/rpc"
 )
@@ -40,19 +42,25 @@ func (v *visit) refuse(w http.ResponseWriter, r *refusal) {
 func (v *visit) answer(w http.ResponseWriter, status int, text string) {
 	h := w.Header()
 	h.Set(headerRequest, v.id)
+	if v.upload.coming() {
+		h.Set("Connection", "close")
+	}
 	switch status {
 	case http.StatusServiceUnavailable:
 		h.Set("Retry-After", "1")
 	case http.StatusMethodNotAllowed:
 		h.Set("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
-	case http.StatusRequestTimeout:
-		h.Set("Connection", "close") // the rest of the body may yet come
 	case http.StatusUpgradeRequired:
 		h.Set("Connection", "Upgrade")
 		h.Set("Upgrade", webSocket)
 		h.Set("Sec-WebSocket-Version", "13")
 	}
-	http.Error(w, text+"\nrequest "+v.id, status)
+	text += "\nrequest " + v.id + "\n"
+	h.Set("Content-Type", "text/plain; charset=utf-8")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Length", strconv.Itoa(len(text)))
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, text) // the client may have left
 }
 
 // explain answers a request that no upstream has answered.

@@ -119,14 +119,23 @@ const bodyStep = 1 << 10
 // left of a body.
 const restLimit = 5 * time.Second
 
+// serverReads is how much of a body is read on behind an answer, so that the
+// connection can be used again.
+const serverReads = 256 << 10
+
+// restWithout is restLimit for an answer without a length, whose end the client
+// learns of only then.
+const restWithout = time.Second
+
 // pacedBody ends the reading of a body whose client sends too little. Only
-// time in which a reader waits counts, so a slow service costs a client
-// nothing, and neither does a pause while the service answers.
+// time is counted in which the handler waits for the client.
 type pacedBody struct {
 	io.ReadCloser
-	conn *http.ResponseController
-	idle time.Duration
-	sent func() int64 // bytes of the response so far; progress is progress of either
+	conn   *http.ResponseController
+	client *client       // nil: another server's
+	idle   time.Duration // negative: no limit
+	sent   func() int64  // bytes of the response so far; progress is progress of either
+	plain  bool          // HTTP/1.1, or before
 
 	mu      sync.Mutex
 	timer   *time.Timer
@@ -139,15 +148,21 @@ type pacedBody struct {
 	over    bool
 }
 
-// pace limits how slowly the body of a request may come; finish must be
-// called when the response is complete.
-func pace(w http.ResponseWriter, r *http.Request, idle time.Duration, sent func() int64) (finish func()) {
-	if r.Body == nil || r.Body == http.NoBody || idle < 0 {
-		return func() {}
+// pace limits how slowly the body of a request may come; stop must be called
+// when the handler returns. It returns nil for a request without a
+// body.
+func pace(w http.ResponseWriter, r *http.Request, idle time.Duration, sent func() int64) *pacedBody {
+	if r.Body == nil || r.Body == http.NoBody {
+		return nil
 	}
-	b := &pacedBody{ReadCloser: r.Body, conn: http.NewResponseController(w), idle: idle, left: idle, sent: sent}
+	b := &pacedBody{
+		ReadCloser: r.Body, conn: http.NewResponseController(w), idle: idle, left: idle, sent: sent, plain: r.ProtoMajor == 1,
+	}
+	if b.plain {
+		b.client, _ = r.Context().Value(clientKey{}).(*client)
+	}
 	r.Body = b
-	return b.finish
+	return b
 }
 
 // Read reads, for as long as the body comes on.
@@ -167,6 +182,9 @@ func (b *pacedBody) enter() bool {
 		return false
 	}
 	b.reading = true
+	if b.idle < 0 {
+		return true
+	}
 	if b.timer == nil {
 		b.timer = time.AfterFunc(b.left, b.expire)
 	} else {
@@ -178,7 +196,9 @@ func (b *pacedBody) enter() bool {
 func (b *pacedBody) leave(n int, took time.Duration, err error) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.timer.Stop()
+	if b.timer != nil {
+		b.timer.Stop()
+	}
 	b.reading = false
 	b.left -= took
 	if b.got += n; b.got >= bodyStep {
@@ -212,15 +232,66 @@ func (b *pacedBody) expire() {
 	}
 }
 
-// finish lets nothing of the body be read any more by the handler.
-func (b *pacedBody) finish() {
+// coming reports whether some of the body may yet come.
+func (b *pacedBody) coming() bool {
+	if b == nil {
+		return false
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	return !b.ended
+}
+
+// stop lets nothing of the body be read any more by the handler.
+func (b *pacedBody) stop() {
+	if b == nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.over {
+		return
+	}
 	b.over = true
 	if b.timer != nil {
 		b.timer.Stop()
 	}
+	if b.client != nil && !b.ended {
+		b.client.unread.Store(true)
+	}
 	if !b.ended && !b.stalled {
 		_ = b.conn.SetReadDeadline(time.Now().Add(restLimit)) // for what the server itself reads on
 	}
+}
+
+// finish reads on for a while behind an answer of HTTP/1.1, so that the
+// connection can be used again. It lets go of the body: the server, which does
+// that last, breaks off when the body ends meanwhile.
+func (b *pacedBody) finish(answer http.Header) {
+	b.stop()
+	if !b.coming() || !b.plain {
+		return
+	}
+	if answer.Get("Connection") == "close" {
+		if b.client != nil { // it reads what still comes; the server is not to wait for it
+			_ = b.conn.SetReadDeadline(time.Unix(1, 0))
+		}
+		return
+	}
+	b.mu.Lock()
+	stuck := b.reading || b.stalled
+	b.mu.Unlock()
+	switch {
+	case stuck: // the service reads no more, and what reads for it is to stop
+		_ = b.conn.SetReadDeadline(time.Unix(1, 0))
+	case answer.Get("Content-Length") == "":
+		_ = b.conn.SetReadDeadline(time.Now().Add(restWithout))
+	}
+	if !stuck {
+		_ = b.conn.Flush()
+		if _, err := io.CopyN(io.Discard, b.ReadCloser, serverReads); err == io.EOF && b.client != nil {
+			b.client.unread.Store(false)
+		}
+	}
+	_ = b.Close()
 }

@@ -27,6 +27,7 @@ import (
 type Node interface {
 	Rollout() *participant.Agent
 	Picker(service string) rpc.Picker
+	ServiceOptions(service string) rpc.ServiceOptions
 	Dial(ctx context.Context, e *rpc.Endpoint) (net.Conn, error)
 	Client(service string, edits ...func(*rpc.ServiceOptions)) thrift.TClient
 	Stats() *health.Recorder

@@ -4,13 +4,12 @@ import (
 	"container/heap"
 	"container/list"
 	"context"
-	"errors"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
-	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -26,6 +25,7 @@ type crowd struct {
 	limit int
 	write time.Duration // for a client to take some of what is written; 0 or less means no limit
 	log   *slog.Logger
+	stop  <-chan struct{}
 
 	mu      sync.Mutex
 	all     int
@@ -89,14 +89,24 @@ type client struct {
 	fresh *list.Element // in from; nil once a request was answered
 	idle  *list.Element // in crowd; nil while a request is under way
 	gone  bool
+
+	half     atomic.Bool     // its sending side has ended soon after a request
+	unserved atomic.Bool     // a request has begun that the gateway has not seen; the server may refuse it
+	unread   atomic.Bool     // it may still send a body that is not wanted
+	spoilt   atomic.Bool     // what comes next is such a body, and no request
+	standing context.Context // ends with the connection, or when a write fails
+	fall     context.CancelFunc
 }
 
-func newCrowd(l net.Listener, cfg Config) *crowd {
+// newCrowd makes the crowd of a listener; stop is closed when it is to be served
+// no longer.
+func newCrowd(l net.Listener, cfg Config, stop <-chan struct{}) *crowd {
 	return &crowd{
 		Listener: l,
 		limit:    cfg.MaxConnections,
 		write:    cfg.BodyIdle,
 		log:      cfg.Logger,
+		stop:     stop,
 		sources:  map[netip.Prefix]*source{},
 	}
 }
@@ -110,6 +120,7 @@ func (c *crowd) Accept() (net.Conn, error) {
 		}
 		newcomer, out := c.enter(conn)
 		if out != nil {
+			out.forgive() // nothing of it is waited for
 			out.Close()
 		}
 		if out != newcomer {
@@ -123,6 +134,7 @@ func (c *crowd) enter(conn net.Conn) (newcomer, out *client) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	newcomer = &client{Conn: conn, crowd: c, begun: time.Now(), from: c.source(sourceOf(conn.RemoteAddr()))}
+	newcomer.standing, newcomer.fall = context.WithCancel(context.Background())
 	if c.all >= c.limit-c.limit/4 {
 		out = c.surplus()
 	}
@@ -229,50 +241,15 @@ func (c *client) state(s http.ConnState) {
 		c.crowd.idle.Remove(c.idle)
 		c.idle = nil
 	}
+	switch s {
+	case http.StateActive:
+		c.unserved.Store(true)
+	case http.StateIdle:
+		c.unserved.Store(false)
+		c.spoilt.Store(c.unread.Load())
+	}
 	if s == http.StateIdle && !c.gone && c.fresh == nil {
 		c.idle = c.crowd.idle.PushBack(c)
-	}
-}
-
-// Close closes the connection and gives its place back.
-func (c *client) Close() error {
-	c.crowd.mu.Lock()
-	if !c.gone {
-		c.grown()
-		c.gone = true
-		c.crowd.all--
-	}
-	if c.idle != nil {
-		c.crowd.idle.Remove(c.idle)
-		c.idle = nil
-	}
-	c.crowd.mu.Unlock()
-	return c.Conn.Close()
-}
-
-// CloseWrite closes the sending half, where there are halves.
-func (c *client) CloseWrite() error {
-	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
-		return half.CloseWrite()
-	}
-	return nil
-}
-
-// Write writes for as long as the client takes some of it now and then.
-func (c *client) Write(p []byte) (n int, err error) {
-	if c.crowd.write <= 0 {
-		return c.Conn.Write(p)
-	}
-	for {
-		if err = c.Conn.SetWriteDeadline(time.Now().Add(c.crowd.write)); err != nil {
-			return n, err
-		}
-		var more int
-		more, err = c.Conn.Write(p[n:])
-		n += more
-		if more == 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
-			return n, err
-		}
 	}
 }
 

@@ -94,13 +94,25 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		limit:          g.cfg.BodyIdle,
 		perStream:      r.ProtoMajor > 1,
 	}
-	defer pace(out, r, g.cfg.BodyIdle, out.sent)() // of what is refused, too
+	if c, ok := r.Context().Value(clientKey{}).(*client); ok {
+		c.unserved.Store(false)
+	}
+	body := pace(out, r, g.cfg.BodyIdle, out.sent) // of what is refused, too
+	defer body.stop()
+	if body != nil {
+		_ = http.NewResponseController(w).EnableFullDuplex() // an answer waits for no body; HTTP/2 does it anyway
+	}
+	g.serve(out, r, body)
+	body.finish(out.Header())
+}
+
+func (g *Gateway) serve(out *writer, r *http.Request, body *pacedBody) {
 	if g.cfg.Health != "" && r.URL.Path == g.cfg.Health {
 		g.health(out)
 		return
 	}
 	defer g.inUse.begin()()
-	v := &visit{id: newRequestID()}
+	v := &visit{id: newRequestID(), present: r.Context(), upload: body}
 	begun := time.Now()
 	defer func() {
 		v.log(r, out, time.Since(begun), g.cfg.Logger)
@@ -109,6 +121,8 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		v.refuse(out, refused)
 		return
 	}
+	r, done := attend(r, out, g.cfg.BodyIdle)
+	defer done()
 	r = r.WithContext(context.WithValue(r.Context(), visitKey{}, v))
 	v.entrance.serve(out, r)
 }
@@ -162,10 +176,12 @@ type visit struct {
 	entrance *entrance // nil while no route was found
 	from     provenance
 	sent     *http.Request // as the client sent it
+	upload   *pacedBody    // nil without one
 	body     payload
 	call     thriftCall
 	arrival
 	trace    participant.Trace
+	present  context.Context // ends when the client closes its side, at the latest
 	service  string
 	version  string // that the rules name; "" while they say nothing of the service
 	instance string // of the last attempt

@@ -51,6 +51,9 @@ func inspect(response *http.Response) error {
 			return err
 		}
 	}
+	if response.StatusCode >= http.StatusBadRequest && visitOf(response.Request.Context()).upload.coming() {
+		response.Header.Set("Connection", "close") // the rest of the body is not wanted
+	}
 	maps.DeleteFunc(response.Header, func(name string, _ []string) bool { return strings.HasPrefix(name, "Skerry-") })
 	return nil
 }
@@ -58,9 +61,6 @@ func inspect(response *http.Response) error {
 // prepare reads a body that is kept as a whole: until it is complete, the
 // request has made no call, and no trace needs to begin.
 func (p *proxy) prepare(w http.ResponseWriter, r *http.Request, v *visit) bool {
-	if !atHand(r) {
-		_ = http.NewResponseController(w).EnableFullDuplex() // HTTP/2 does it anyway
-	}
 	v.sent = r
 	var err error
 	if v.body, err = payloadOf(r); err != nil {

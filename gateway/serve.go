@@ -27,7 +27,7 @@ func (g *Gateway) Serve(ctx context.Context, l net.Listener) error {
 	server.BaseContext = func(net.Listener) context.Context { return base }
 	group := run.NewGroup(ctx)
 	group.Go(func(context.Context) error {
-		err := listen(server, newCrowd(l, g.cfg))
+		err := listen(server, newCrowd(l, g.cfg, ctx.Done()))
 		if errors.Is(err, http.ErrServerClosed) {
 			return nil
 		}

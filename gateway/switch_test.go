@@ -179,7 +179,10 @@ func TestNoInstanceOfTheVersion(t *testing.T) {
 	s.web(s.node, "v1", says("v1"))
 	s.append(nil, only("v3", "web"))
 	var lines bytes.Buffer
-	edge := s.gate(func(c *gateway.Config) { c.Logger = slog.New(slog.NewTextHandler(&lines, nil)) })
+	edge := s.gate(func(c *gateway.Config) {
+		c.Logger = slog.New(slog.NewTextHandler(&lines, nil))
+		c.Routes[0].Timeout = 300 * time.Millisecond // it is waited for
+	})
 	status, text := ask(t, http.MethodGet, edge.URL, "")
 	if status != http.StatusServiceUnavailable || !strings.Contains(text, "not executed") {
 		t.Errorf("%d %s", status, text)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/apache/thrift/lib/go/thrift"
@@ -65,7 +66,7 @@ func (e *thriftEdge) prepare(w http.ResponseWriter, r *http.Request, v *visit) b
 func (v *visit) fail(w http.ResponseWriter, status int, f failure) {
 	f.Request = v.id
 	w.Header().Set(headerRequest, v.id)
-	if status == http.StatusRequestTimeout {
+	if v.upload.coming() {
 		w.Header().Set("Connection", "close")
 	}
 	answer(w, status, f)
@@ -141,6 +142,8 @@ func answer(w http.ResponseWriter, status int, body any) {
 		status, text = http.StatusInternalServerError, []byte(`{"error":"the answer can't be written as JSON"}`)
 	}
 	w.Header().Set("Content-Type", "application/json")
+	text = append(text, '\n')
+	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
 	w.WriteHeader(status)
-	_, _ = w.Write(append(text, '\n')) // the client may have left
+	_, _ = w.Write(text) // the client may have left
 }

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -12,7 +13,6 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/health"
-	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/rollout"
 	"github.com/skerry/skerry/rpc"
 )
@@ -21,6 +21,7 @@ const (
 	retryPause = 50 * time.Millisecond // before an instance that has failed is tried again
 	idleKept   = 64                    // connections to each instance that are kept between requests
 	idleTime   = 30 * time.Second
+	lostMost   = 64 // attempts of a request that meets only instances that are there no more
 )
 
 // upstream sends the requests of one route to instances of the version that
@@ -29,11 +30,13 @@ type upstream struct {
 	g           *Gateway
 	route       Route
 	picker      rpc.Picker
+	wait        time.Duration // of a request for the next instance; 0: not at all
 	kept, fresh *http.Transport
 }
 
 func newUpstream(g *Gateway, r Route) *upstream {
 	u := &upstream{g: g, route: r, picker: g.node.Picker(r.Service)}
+	u.wait = max(0, min(r.Timeout, cmp.Or(g.node.ServiceOptions(r.Service).Wait, r.Timeout)))
 	u.kept = &http.Transport{
 		DialContext:            u.dial,
 		ResponseHeaderTimeout:  r.Timeout,
@@ -55,14 +58,16 @@ type attempt struct {
 	call  *rpc.Call
 	token rollout.Token
 	body  payload
+	begun time.Time
 	ep    *rpc.Endpoint
+	lost  error // the latest attempt's, that got no connection; nil: another end, or none
 }
 
 // RoundTrip is http.RoundTripper's: it returns the response of the first
 // attempt that has one.
 func (u *upstream) RoundTrip(req *http.Request) (*http.Response, error) {
 	v := visitOf(req.Context())
-	a := attempt{u: u, req: req, v: v, call: u.newCall(req), body: v.body}
+	a := attempt{u: u, req: req, v: v, call: u.newCall(req), body: v.body, begun: time.Now()}
 	for {
 		a.ep = nil
 		response, err := a.run()
@@ -117,12 +122,11 @@ func (a *attempt) run() (*http.Response, error) {
 
 // send picks an instance and sends it the request.
 func (a *attempt) send() (*http.Response, error) {
-	ctx, cancel := context.WithTimeout(a.req.Context(), a.u.route.Timeout)
-	ep, err := a.pick(ctx)
-	cancel()
+	ep, err := a.pick()
 	if err != nil {
 		return nil, err
 	}
+	a.lost = nil
 	a.ep, a.v.instance = ep, ep.Addr
 	if a.v.pending != nil {
 		a.v.pending()
@@ -136,6 +140,7 @@ func (a *attempt) send() (*http.Response, error) {
 	response, err := transport.RoundTrip(a.request())
 	a.report(response, err, time.Since(begun))
 	if _, dialled := errors.AsType[*dialError](err); dialled {
+		a.lost = err
 		return nil, unexecuted("%s: %w", a.u.route.Service, err)
 	}
 	if err != nil {
@@ -143,51 +148,6 @@ func (a *attempt) send() (*http.Response, error) {
 	}
 	return response, nil
 }
-
-// pick finds an instance of the version that the rules name.
-func (a *attempt) pick(ctx context.Context) (*rpc.Endpoint, error) {
-	version, by, _, err := a.u.g.node.Rollout().Log().Route(a.u.route.Service, a.token)
-	if err != nil {
-		return nil, unexecuted("%w", err)
-	}
-	a.call.Version, a.v.version = version, version
-	ep, err := a.u.picker.Pick(ctx, a.call)
-	if errors.Is(err, rpc.ErrNoInstance) && a.v.instance != "" && run.Sleep(ctx, run.Jitter(retryPause, 0.5)) == nil {
-		a.call.TryAgain = true
-		ep, err = a.u.picker.Pick(ctx, a.call)
-	}
-	if errors.Is(err, rpc.ErrNoInstance) && by != rollout.Concurrent {
-		ep, err = a.await(ctx)
-	}
-	if err != nil {
-		return nil, unexecuted("%w", err)
-	}
-	return ep, nil
-}
-
-// await waits until an instance of the version is there, or the rules change.
-func (a *attempt) await(ctx context.Context) (*rpc.Endpoint, error) {
-	g := run.NewGroup(ctx)
-	defer g.Stop()
-	changed := a.u.g.node.Rollout().Changed()
-	g.Go(func(ctx context.Context) error {
-		select {
-		case <-changed:
-			return errChanged // ends the wait below
-		case <-ctx.Done():
-			return nil
-		}
-	})
-	a.call.Wait = true
-	defer func() { a.call.Wait = false }()
-	ep, err := a.u.picker.Pick(g.Context(), a.call)
-	if err != nil && ctx.Err() == nil {
-		err = fmt.Errorf("version %s: %w", a.call.Version, errChanged)
-	}
-	return ep, err
-}
-
-var errChanged = errors.New("the rules have changed while the request waited")
 
 // request is what travels: the proxy's request with the trace's token and this
 // attempt's body. The host is a name for the instance alone, so that its
@@ -251,7 +211,7 @@ func (e *refused) Unwrap() error { return e.error }
 
 // again reports whether the request is to be sent once more, and prepares it.
 func (a *attempt) again(err error) bool {
-	if a.req.Context().Err() != nil {
+	if a.req.Context().Err() != nil || errors.Is(err, errLeft) {
 		return false
 	}
 	r, byRules := errors.AsType[*refused](err)
@@ -260,13 +220,14 @@ func (a *attempt) again(err error) bool {
 	}
 	unseen := errors.Is(err, errUnexecuted)
 	if unseen && a.v.trace.Refresh(a.req.Context(), a.token) {
-		a.call, a.v.instance = a.u.newCall(a.req), "" // by newer rules: everything is open again
+		a.call, a.v.instance, a.lost = a.u.newCall(a.req), "", nil // by newer rules: everything is open again
 		return true
 	}
 	if errors.Is(err, errChanged) {
 		return true
 	}
-	if a.v.attempts > a.u.g.cfg.Retries || !a.body.whole() || errors.Is(err, rpc.ErrNoInstance) {
+	free := a.lost != nil && a.v.attempts < lostMost && a.u.g.cfg.Retries > 0
+	if a.v.attempts > a.u.g.cfg.Retries && !free || !a.body.whole() || errors.Is(err, rpc.ErrNoInstance) {
 		return false
 	}
 	if byRules {

@@ -14,6 +14,7 @@ import (
 type writer struct {
 	http.ResponseWriter
 	status int          // 0 until one was written
+	begun  atomic.Bool  // a final status was written
 	bytes  atomic.Int64 // of the body, or of a connection that was taken over
 
 	idle      time.Duration // of such a connection when it is silent both ways; 0 or less means for ever
@@ -45,6 +46,7 @@ func (w *writer) begin(status int) {
 		return
 	}
 	w.status = status
+	w.begun.Store(true)
 	if w.answered != nil {
 		w.answered()
 	}

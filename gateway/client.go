@@ -1,0 +1,128 @@
+package gateway
+
+import (
+	"errors"
+	"io"
+	"os"
+	"time"
+)
+
+// halfClose is how soon after a request a client may close its sending side and
+// still be taken for one that waits for the answer: it has sent all that it
+// will send. A client that is gone looks the same until something is written to
+// it. One that closes later has given up.
+const halfClose = 5 * time.Second
+
+// What a client still sends that was answered already is read and dropped, so
+// that it gets to read the answer: closing would make its system report an
+// error instead. Of a client that goes on for longer the connection is closed.
+const (
+	lingerBytes = 64 << 20
+	lingerTime  = 30 * time.Second
+	lingerIdle  = restLimit              // without a byte
+	lingerStep  = 250 * time.Millisecond // between two looks at whether the gateway stops
+)
+
+// Read notes how the client's sending side ends.
+func (c *client) Read(p []byte) (int, error) {
+	if c.spoilt.Load() {
+		return 0, io.EOF
+	}
+	begun := time.Now()
+	n, err := c.Conn.Read(p)
+	if n == 0 && err != nil {
+		c.half.Store(err == io.EOF && time.Since(begun) < halfClose)
+	}
+	return n, err
+}
+
+// Write writes for as long as the client takes some of it now and then.
+func (c *client) Write(p []byte) (n int, err error) {
+	defer func() {
+		if err != nil {
+			c.fall()
+		}
+	}()
+	if c.crowd.write <= 0 {
+		return c.Conn.Write(p)
+	}
+	for {
+		if err = c.Conn.SetWriteDeadline(time.Now().Add(c.crowd.write)); err != nil {
+			return n, err
+		}
+		var more int
+		more, err = c.Conn.Write(p[n:])
+		n += more
+		if more == 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+			return n, err
+		}
+	}
+}
+
+// CloseWrite closes the sending half, where there are halves, and drops what
+// still comes. The server calls it behind an answer to what it has not read.
+func (c *client) CloseWrite() error {
+	err := c.shut()
+	c.forgive()
+	c.linger()
+	return err
+}
+
+// forgive forgets that something may come that is to be dropped, and reports
+// whether that was so.
+func (c *client) forgive() (unwanted bool) {
+	unread, unserved := c.unread.Swap(false), c.unserved.Swap(false)
+	return unread || unserved
+}
+
+func (c *client) shut() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
+
+// Close closes the connection and gives its place back.
+func (c *client) Close() error {
+	if c.forgive() && c.shut() == nil { // by TLS, whose own end reaches no CloseWrite; or the body has stopped
+		c.linger()
+	}
+	c.fall()
+	c.crowd.mu.Lock()
+	if !c.gone {
+		c.grown()
+		c.gone = true
+		c.crowd.all--
+	}
+	if c.idle != nil {
+		c.crowd.idle.Remove(c.idle)
+		c.idle = nil
+	}
+	c.crowd.mu.Unlock()
+	return c.Conn.Close()
+}
+
+// linger reads and drops what the client sends, until it closes.
+func (c *client) linger() {
+	piece := make([]byte, 4<<10)
+	begun := time.Now()
+	heard := begun
+	for left := lingerBytes; left > 0; {
+		select {
+		case <-c.crowd.stop:
+			return
+		default:
+		}
+		now := time.Now()
+		if now.Sub(begun) >= lingerTime || now.Sub(heard) >= lingerIdle || c.Conn.SetReadDeadline(now.Add(lingerStep)) != nil {
+			return
+		}
+		n, err := c.Conn.Read(piece)
+		if left -= n; n > 0 {
+			heard = time.Now()
+		}
+		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			return
+		}
+	}
+}

@@ -1,0 +1,173 @@
+package gateway
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+)
+
+// halves is a connection in memory each of whose directions ends by itself.
+type halves struct {
+	net.Conn // that it reads from
+	out      net.Conn
+}
+
+func (h halves) Write(p []byte) (int, error)        { return h.out.Write(p) }
+func (h halves) SetWriteDeadline(t time.Time) error { return h.out.SetWriteDeadline(t) }
+func (h halves) CloseWrite() error                  { return h.out.Close() }
+func (h halves) Close() error                       { h.out.Close(); return h.Conn.Close() }
+func (h halves) RemoteAddr() net.Addr {
+	return net.TCPAddrFromAddrPort(netip.MustParseAddrPort("10.0.0.1:40000"))
+}
+
+// join connects a user who may close the two directions one by one.
+func (w *world) join() halves {
+	up, there := net.Pipe()
+	down, here := net.Pipe()
+	w.users.conns <- halves{there, down}
+	return halves{here, up}
+}
+
+// A client that closes its sending side behind its request gets the answer. One
+// that closes it later has given up, and so has one that takes nothing.
+func TestClientsThatCloseTheirSendingSide(t *testing.T) {
+	const get = "GET /x HTTP/1.1\r\nHost: a\r\n\r\n"
+	for name, c := range map[string]struct {
+		request string
+		closes  time.Duration // after the request
+		close   func(halves)
+		ends    time.Duration // of the request at the service, after the request
+		want    string        // in what the client reads
+	}{
+		"at once":              {get, 0, func(h halves) { h.CloseWrite() }, 20 * time.Second, "end"},
+		"at once, by HTTP/1.0": {"GET /x HTTP/1.0\r\n\r\n", 0, func(h halves) { h.CloseWrite() }, 20 * time.Second, "end"},
+		"soon":                 {get, 4 * time.Second, func(h halves) { h.CloseWrite() }, 20 * time.Second, "end"},
+		"late":                 {get, 6 * time.Second, func(h halves) { h.CloseWrite() }, 6 * time.Second, ""},
+		"with a body":          {"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc", 0, func(h halves) { h.CloseWrite() }, 20 * time.Second, "end"},
+		"and then everything":  {"GET /talk HTTP/1.1\r\nHost: a\r\n\r\n", time.Second, func(h halves) { h.Close() }, 10 * time.Second, ""},
+		"everything, late":     {get, 6 * time.Second, func(h halves) { h.Close() }, 6 * time.Second, ""},
+		"before a long silence": {"GET /silent HTTP/1.1\r\nHost: a\r\n\r\n", 0, func(h halves) { h.CloseWrite() },
+			60 * time.Second, "begin"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var ended time.Duration
+			serve := func(w http.ResponseWriter, r *http.Request) {
+				begun := time.Now()
+				defer func() { ended = time.Since(begun) }()
+				limit := time.After(20 * time.Second)
+				tick := time.Tick(10 * time.Second)
+				switch r.URL.Path {
+				case "/silent":
+					fmt.Fprint(w, "begin")
+					_ = http.NewResponseController(w).Flush()
+					limit = nil
+					tick = nil
+				case "/x":
+					tick = nil
+				}
+				for {
+					select {
+					case <-r.Context().Done():
+						return
+					case <-limit:
+						fmt.Fprint(w, "end")
+						return
+					case <-tick:
+						fmt.Fprint(w, "more")
+						_ = http.NewResponseController(w).Flush()
+					}
+				}
+			}
+			inWorld(t, serve, func(w *world) {
+				user := w.join()
+				defer user.Close()
+				fmt.Fprint(user, c.request)
+				time.AfterFunc(c.closes, func() { c.close(user) })
+				answer, _ := io.ReadAll(user)
+				time.Sleep(2 * time.Minute)
+				if ended != c.ends || !strings.Contains(string(answer), c.want) || c.want == "" && strings.Contains(string(answer), "end") {
+					t.Errorf("the service was done after %v, want %v; the answer: %q", ended, c.ends, answer)
+				}
+				if n := w.traces(); n != 0 {
+					t.Errorf("%d traces stand", n)
+				}
+			})
+		})
+	}
+}
+
+// A request whose client has closed its sending side does not wait for an
+// instance, as the client may be gone: it is refused, unexecuted.
+func TestNoWaitForClientsThatMayBeGone(t *testing.T) {
+	inGap(t, 1, sayHello, func(w *world, a *arrivals) {
+		user := w.join()
+		defer user.Close()
+		begun := time.Now()
+		fmt.Fprint(user, "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc")
+		time.AfterFunc(time.Second, func() { user.CloseWrite() })
+		status, text := answerFrom(user)
+		if took := time.Since(begun); status != http.StatusServiceUnavailable || took != time.Second || !strings.Contains(text, "not executed") {
+			t.Errorf("%d %s after %v", status, text, took)
+		}
+		if a.waits.Load() != 0 {
+			t.Error("it still waits")
+		}
+	})
+}
+
+// What a client sends that was refused already is read for a limited time and
+// size, behind an answer that has not waited for it, and is no request.
+func TestBodiesOfRefusedRequestsAreDropped(t *testing.T) {
+	const refused = "POST /a/%2e%2e/b HTTP/1.1\r\nHost: a\r\n"
+	for name, c := range map[string]struct {
+		head   string
+		bytes  int           // that the client sends
+		pause  time.Duration // between two KiB
+		accept int           // bytes that are taken at least
+		most   time.Duration // that the connection stands
+	}{
+		"a body that comes":   {"Content-Length: 1000000", 1_000_000, 10 * time.Millisecond, 1_000_000, 20 * time.Second},
+		"a body of chunks":    {"Transfer-Encoding: chunked", 1_000_000, 10 * time.Millisecond, 1_000_000, 20 * time.Second},
+		"a body that stops":   {"Content-Length: 1000000", 10_000, 0, 10_000, 7 * time.Second},
+		"a body that drips":   {"Content-Length: 1000000", 1_000_000, 2 * time.Second, 10_000, 32 * time.Second},
+		"a body without end":  {"Transfer-Encoding: chunked", 1 << 30, 0, lingerBytes, 2 * time.Second},
+		"a small body, late":  {"Content-Length: 1000", 1_000, time.Second, 1_000, 7 * time.Second},
+		"a promise of a body": {"Content-Length: 1000\r\nExpect: 100-continue", 0, 0, 0, 7 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, takeAll, func(w *world) {
+				user := w.connect("10.0.0.1")
+				defer user.Close()
+				begun := time.Now()
+				fmt.Fprint(user, refused+c.head+"\r\n\r\n")
+				reader := bufio.NewReader(user)
+				answer, err := http.ReadResponse(reader, nil)
+				if err != nil || answer.StatusCode != http.StatusBadRequest || time.Since(begun) != 0 || !answer.Close {
+					t.Fatalf("%+v, %v after %v", answer, err, time.Since(begun))
+				}
+				sent, piece := 0, []byte(strings.Repeat("x", 1024))
+				for sent < c.bytes {
+					n, err := user.Write(piece[:min(len(piece), c.bytes-sent)])
+					if sent += n; err != nil {
+						break
+					}
+					time.Sleep(c.pause)
+				}
+				rest, err := io.ReadAll(reader)
+				took := time.Since(begun)
+				if sent < c.accept || took > c.most || err != nil || strings.Contains(string(rest), "HTTP/1.1") {
+					t.Errorf("%d bytes were taken in %v, want %d in at most %v; then %.100q, %v", sent, took, c.accept, c.most, rest, err)
+				}
+				if arrived := w.arrived(); arrived != "" {
+					t.Errorf("the service got %.100q", arrived)
+				}
+			})
+		})
+	}
+}

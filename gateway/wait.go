@@ -1,0 +1,90 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rpc"
+)
+
+var (
+	errChanged = errors.New("the rules have changed while the request waited")
+	errLeft    = errors.New("the client has closed its side while the request waited for an instance")
+)
+
+// pick finds an instance of the version that the rules name. Where there is
+// none, or those that were tried are there no more, it waits for the next one.
+func (a *attempt) pick() (*rpc.Endpoint, error) {
+	version, by, _, err := a.u.g.node.Rollout().Log().Route(a.u.route.Service, a.token)
+	if err != nil {
+		return nil, unexecuted("%w", err)
+	}
+	a.call.Version, a.v.version = version, version
+	ctx, cancel := context.WithDeadline(a.req.Context(), a.begun.Add(a.u.route.Timeout))
+	defer cancel()
+	a.call.TryAgain = false
+	ep, err := a.u.picker.Pick(ctx, a.call)
+	waits := a.mayWait(by)
+	if errors.Is(err, rpc.ErrNoInstance) && a.v.instance != "" && !(waits && a.lost != nil) &&
+		run.Sleep(ctx, run.Jitter(retryPause, 0.5)) == nil {
+		a.call.TryAgain = true
+		ep, err = a.u.picker.Pick(ctx, a.call)
+	}
+	if errors.Is(err, rpc.ErrNoInstance) && waits {
+		ep, err = a.await(ctx, by)
+	}
+	switch {
+	case err == nil:
+		return ep, nil
+	case a.lost != nil:
+		return nil, unexecuted("%w; %w", a.lost, err)
+	}
+	return nil, unexecuted("%w", err)
+}
+
+// mayWait reports whether the request waits when no instance can be picked:
+// by the rules of the service's switch, or because none is there, now or any
+// more, and it may come back.
+func (a *attempt) mayWait(by rollout.Strategy) bool {
+	if by != rollout.Concurrent {
+		return true
+	}
+	retired := a.u.g.node.Rollout().Log().Floor(a.u.route.Service, a.call.Version) != rollout.Generation{}
+	return a.u.wait > 0 && !retired && (a.v.instance == "" || a.lost != nil)
+}
+
+// await waits until an instance of the version is there, the rules change, or
+// the client has closed its side: nothing has been sent for it.
+func (a *attempt) await(ctx context.Context, by rollout.Strategy) (*rpc.Endpoint, error) {
+	if by == rollout.Concurrent {
+		limited, cancel := context.WithDeadline(ctx, a.begun.Add(a.u.wait))
+		defer cancel()
+		ctx = limited
+	}
+	g := run.NewGroup(ctx)
+	defer g.Stop()
+	changed, present := a.u.g.node.Rollout().Changed(), a.v.present
+	g.Go(func(ctx context.Context) error {
+		select {
+		case <-changed:
+			return errChanged // ends the wait below
+		case <-present.Done():
+			return errLeft
+		case <-ctx.Done():
+			return nil
+		}
+	})
+	a.call.Wait = true
+	defer func() { a.call.Wait = false }()
+	ep, err := a.u.picker.Pick(g.Context(), a.call)
+	switch cause := context.Cause(g.Context()); {
+	case err == nil || ctx.Err() != nil:
+		return ep, err
+	case errors.Is(cause, errChanged), errors.Is(cause, errLeft):
+		return nil, fmt.Errorf("version %q: %w", a.call.Version, cause)
+	}
+	return nil, err
+}
