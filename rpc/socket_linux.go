@@ -23,3 +23,18 @@ func setUserTimeout(nc net.Conn, d time.Duration) {
 		_ = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpUserTimeout, int(d.Milliseconds()))
 	})
 }
+
+// setSegment bounds the segments of a socket that is about to connect: those of
+// the other end, too, which is told so.
+func setSegment(fd uintptr, bytes int) error {
+	return syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_MAXSEG, bytes)
+}
+
+// getSegment is the size of a connection's full segments, 0 for unknown.
+func getSegment(fd uintptr) int {
+	n, err := syscall.GetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_MAXSEG)
+	if err != nil {
+		return 0
+	}
+	return n
+}

@@ -32,6 +32,7 @@ const (
 	envWorkers = "SKERRY_WORKERS" // a consumer's concurrent callers
 	envPause   = "SKERRY_PAUSE"   // a caller's pause between calls
 	envHold    = "SKERRY_HOLD"    // milliseconds for which the provider holds a call
+	envFill    = "SKERRY_FILL"    // bytes of baggage that make a call large
 )
 
 func TestMain(m *testing.M) {
@@ -126,13 +127,18 @@ func consume(ctx context.Context, out *lines) error {
 	if err != nil {
 		return err
 	}
+	fill, err := strconv.Atoi(os.Getenv(envFill))
+	if err != nil {
+		return err
+	}
+	baggage := "fill=" + strings.Repeat("x", fill)
 	out.print("ready %d", time.Now().UnixNano())
 	var wg sync.WaitGroup
 	wg.Go(func() { watch(ctx, node, out) })
 	for range workers {
 		wg.Go(func() {
 			for ctx.Err() == nil {
-				oneCall(stub(), int32(hold), out)
+				oneCall(rpc.WithBaggage(context.Background(), baggage), stub(), int32(hold), out)
 				select {
 				case <-time.After(pause):
 				case <-ctx.Done():
@@ -170,9 +176,9 @@ func watch(ctx context.Context, node *skerry.Node, out *lines) {
 
 // oneCall does not end with the process's context: a call that was begun is
 // finished, so that a stopped consumer is never counted as a failed call.
-func oneCall(client *echo.EchoClient, hold int32, out *lines) {
+func oneCall(ctx context.Context, client *echo.EchoClient, hold int32, out *lines) {
 	start := time.Now()
-	who, err := client.Who(context.Background(), hold)
+	who, err := client.Who(ctx, hold)
 	took := time.Since(start)
 	if err == nil {
 		out.print("call %d %d %s ok 1 -", start.UnixNano(), took, who)
