@@ -201,12 +201,7 @@ func (p *peer) lost(l *link, err error) {
 	}
 	p.plain.lost(l)
 	p.mu.Unlock()
-	if l.dialect.shared && silence(err) {
-		p.width.doubted.Store(true)
-		if !errors.Is(err, ErrSilent) {
-			err = fmt.Errorf("%w: %w", ErrSilent, err)
-		}
-	}
+	err = p.doubt(err)
 	ours := errors.Is(err, errUnused) || errors.Is(err, errTimedOut) || errors.Is(err, errClientClosed)
 	if l.up.Load() && !ours {
 		p.c.watch.Down(p.ep, false, err)

@@ -34,8 +34,19 @@ type width struct {
 	segment atomic.Int32 // bytes of the TCP segments of new connections; 0 = as the kernel chooses
 }
 
-// silence reports whether a connection has ended because nothing came.
-func silence(err error) bool { return errors.Is(err, ErrSilent) || errors.Is(err, syscall.ETIMEDOUT) }
+// doubt takes in why a link has ended, and returns what the watcher is told.
+func (p *peer) doubt(why error) error {
+	switch {
+	case errors.Is(why, ErrSilent):
+	case p.dialect.shared && errors.Is(why, syscall.ETIMEDOUT):
+		why = fmt.Errorf("%w: %w", ErrSilent, why)
+	case !p.dialect.shared && errors.Is(why, errTimedOut):
+	default:
+		return why
+	}
+	p.width.doubted.Store(true)
+	return why
+}
 
 // probe finds out whether full packets pass, on a connection of its own: it
 // would never be used again if they do not.
@@ -46,14 +57,24 @@ func (p *peer) probe(ctx context.Context) error {
 	}
 	defer l.fail(errUnused)
 	size, err := l.pad(ctx)
-	if err == nil {
-		p.width.doubted.Store(false)
-		p.narrow(0)
+	switch {
+	case err == nil:
+		p.passes()
 		return nil
-	}
-	if ctx.Err() != nil {
+	case ctx.Err() != nil:
 		return err
 	}
+	return p.loses(size, err)
+}
+
+// passes notes that full packets pass.
+func (p *peer) passes() {
+	p.width.doubted.Store(false)
+	p.narrow(0)
+}
+
+// loses notes that small packets pass, and that full ones had no answer.
+func (p *peer) loses(size int, err error) error {
 	p.narrow(narrowSegment)
 	return fmt.Errorf("small packets pass, and full ones do not, %d bytes got no answer (%w): "+
 		"a switch or tunnel on the way has a smaller MTU than this host or %s; skerry doctor measures it", size, err, p.ep.Addr)

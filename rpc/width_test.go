@@ -32,6 +32,28 @@ func (n *narrowEnd) Write(p []byte) (int, error) {
 	return n.Conn.Write(p)
 }
 
+// Close is not noticed at the other end where data before it is missing.
+func (n *narrowEnd) Close() error {
+	if !n.stuck.Load() {
+		return n.Conn.Close()
+	}
+	time.AfterFunc(time.Minute, func() { _ = n.Conn.Close() })
+	return n.SetReadDeadline(time.Unix(1, 0))
+}
+
+// narrow dials over a path that may lose large packets on the way out or back.
+func (l *memoryListener) narrow(out, back *atomic.Bool) func(context.Context, string) (net.Conn, error) {
+	return func(ctx context.Context, _ string) (net.Conn, error) {
+		near, far := net.Pipe()
+		select {
+		case l.conns <- &narrowEnd{Conn: far, narrow: back}:
+			return &narrowEnd{Conn: near, narrow: out}, nil
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
 // TestNarrowPathIsNoPath: where large packets vanish, in either direction, a
 // connection that has died of it is not believed again because small ones pass.
 func TestNarrowPathIsNoPath(t *testing.T) {
@@ -47,16 +69,7 @@ func testNarrow(t *testing.T, way string) {
 	l := newMemoryListener()
 	s := serveOn(t, ServerConfig{}, &handler{name: strings.Repeat("x", 4000)}, l)
 	w, said, e := &lastDown{}, &strings.Builder{}, s.endpoint()
-	dial := func(ctx context.Context, _ string) (net.Conn, error) {
-		near, far := net.Pipe()
-		select {
-		case l.conns <- &narrowEnd{Conn: far, narrow: &back}:
-			return &narrowEnd{Conn: near, narrow: &out}, nil
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	}
-	c := client(t, ClientConfig{Watcher: w, Logger: slog.New(slog.NewTextHandler(said, nil)), Dial: dial}, e)
+	c := client(t, ClientConfig{Watcher: w, Logger: slog.New(slog.NewTextHandler(said, nil)), Dial: l.narrow(&out, &back)}, e)
 	call := stub(t, c, ServiceOptions{Retries: new(0), Breaker: Breaker{Off: true}})
 	narrow, large := &back, func() error {
 		_, err := call().Who(t.Context())
@@ -92,10 +105,44 @@ func testNarrow(t *testing.T, way string) {
 	if err := errors.Join(c.Check(t.Context(), e), large()); err != nil {
 		t.Fatalf("the path is as it was: %v", err)
 	}
-	time.Sleep(2 * time.Second)
+	time.Sleep(2 * time.Minute) // what is stuck ends
 	if n := s.Stats().Connections; n != 1 {
 		t.Errorf("%d connections, want 1", n)
 	}
+}
+
+// TestNarrowPathToAPlainServer: the same, of a server that knows no ping.
+func TestNarrowPathToAPlainServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out, back atomic.Bool
+		l := newMemoryListener()
+		servePlain(t, l, 8, echo.NewEchoProcessor(&handler{}))
+		e := plainEndpoint("a")
+		c := client(t, ClientConfig{Dial: l.narrow(&out, &back), Logger: slog.New(slog.DiscardHandler)}, e)
+		call := stub(t, c, ServiceOptions{Retries: new(0), Breaker: Breaker{Off: true}})
+		large := func() error {
+			_, err := call().Echo(t.Context(), &echo.Message{Text: strings.Repeat("x", 4000)})
+			return err
+		}
+		if err := errors.Join(large(), c.Check(t.Context(), e)); err != nil {
+			t.Fatal(err)
+		}
+		for _, way := range []*atomic.Bool{&out, &back} {
+			time.Sleep(3 * time.Second) // this server closes a connection on which it was asked
+			way.Store(true)
+			wantCode(t, large(), DeadlineExceeded, MaybeExecuted)
+			for range 2 {
+				if err := c.Check(t.Context(), e); err == nil || !strings.Contains(err.Error(), "small packets pass") {
+					t.Fatalf("check: %v", err)
+				}
+			}
+			way.Store(false)
+			if err := errors.Join(c.Check(t.Context(), e), large()); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(2 * time.Minute) // what is stuck ends
+		}
+	})
 }
 
 // lastDown keeps the last reason for which a connection ended.
