@@ -6,7 +6,13 @@ import (
 	"time"
 )
 
-const tcpUserTimeout = 18 // TCP_USER_TIMEOUT of linux/tcp.h; package syscall lacks it
+// What package syscall lacks of linux/tcp.h and linux/in6.h.
+const (
+	tcpUserTimeout = 18 // TCP_USER_TIMEOUT
+	ipv6MTU        = 24 // IPV6_MTU
+)
+
+const canLimitSegments = true
 
 // setUserTimeout bounds how long sent bytes may stay unacknowledged. It is
 // best effort: pings find a dead peer without it.
@@ -31,8 +37,18 @@ func setSegment(fd uintptr, bytes int) error {
 }
 
 // getSegment is the size of a connection's full segments, 0 for unknown.
-func getSegment(fd uintptr) int {
-	n, err := syscall.GetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_MAXSEG)
+func getSegment(fd uintptr) int { return getOption(fd, syscall.IPPROTO_TCP, syscall.TCP_MAXSEG) }
+
+// getPacket is the size of a connection's full packets, 0 for unknown.
+func getPacket(fd uintptr) int {
+	if n := getOption(fd, syscall.IPPROTO_IPV6, ipv6MTU); n > 0 {
+		return n
+	}
+	return getOption(fd, syscall.IPPROTO_IP, syscall.IP_MTU)
+}
+
+func getOption(fd uintptr, level, name int) int {
+	n, err := syscall.GetsockoptInt(int(fd), level, name)
 	if err != nil {
 		return 0
 	}

@@ -10,7 +10,9 @@ import (
 // setUserTimeout is Linux's; elsewhere pings and keep-alives have to do.
 func setUserTimeout(net.Conn, time.Duration) {}
 
-// setSegment is Linux's, and so is getSegment.
-func setSegment(uintptr, int) error { return nil }
+// What follows is Linux's as well.
+const canLimitSegments = false
 
-func getSegment(uintptr) int { return 0 }
+func setSegment(uintptr, int) error { return nil }
+func getSegment(uintptr) int        { return 0 }
+func getPacket(uintptr) int         { return 0 }

@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -145,18 +146,20 @@ func limitSegment(ctx context.Context, _, _ string, raw syscall.RawConn) (err er
 }
 
 // segmentOf is how many bytes of TCP's a full packet of a connection takes.
-func segmentOf(nc net.Conn) int {
+func segmentOf(nc net.Conn) int { return cmp.Or(ofSocket(nc, getSegment), usualSegment) }
+
+// packetOf is how many bytes a full packet of a connection has, 0 for unknown.
+func packetOf(nc net.Conn) int { return ofSocket(nc, getPacket) }
+
+// ofSocket asks the kernel about a connection; 0 is no answer.
+func ofSocket(nc net.Conn, get func(fd uintptr) int) (n int) {
 	tc := tcpOf(nc)
 	if tc == nil {
-		return usualSegment
+		return 0
 	}
 	raw, err := tc.SyscallConn()
-	if err != nil {
-		return usualSegment
-	}
-	n := 0
-	if raw.Control(func(fd uintptr) { n = getSegment(fd) }) != nil || n <= 0 {
-		return usualSegment
+	if err != nil || raw.Control(func(fd uintptr) { n = max(0, get(fd)) }) != nil {
+		return 0
 	}
 	return n
 }
