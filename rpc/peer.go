@@ -48,6 +48,9 @@ type dial struct {
 func newPeer(c *Client, e *Endpoint) *peer {
 	p := &peer{c: c, ep: e}
 	p.dialect, p.bad = dialectOf(e.Protocol)
+	if c.cfg.Narrow {
+		p.width.segment.Store(narrowSegment)
+	}
 	if p.dialect.shared {
 		p.lanes = make([]lane, c.cfg.Connections)
 	} else {

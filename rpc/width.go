@@ -33,6 +33,7 @@ const (
 type width struct {
 	doubted atomic.Bool  // one has died of silence, and no full packets have passed since
 	segment atomic.Int32 // bytes of the TCP segments of new connections; 0 = as the kernel chooses
+	said    atomic.Bool  // the log has it that full packets do not pass
 }
 
 // doubt takes in why a link has ended, and returns what the watcher is told.
@@ -46,6 +47,9 @@ func (p *peer) doubt(why error) error {
 		return why
 	}
 	p.width.doubted.Store(true)
+	if p.dialect.shared {
+		p.width.segment.Store(narrowSegment) // until a check has shown that full ones pass
+	}
 	return why
 }
 
@@ -71,25 +75,26 @@ func (p *peer) probe(ctx context.Context) error {
 // passes notes that full packets pass.
 func (p *peer) passes() {
 	p.width.doubted.Store(false)
+	p.width.said.Store(false)
 	p.narrow(0)
 }
 
 // loses notes that small packets pass, and that full ones had no answer.
 func (p *peer) loses(size int, err error) error {
 	p.narrow(narrowSegment)
+	if !p.width.said.Swap(true) {
+		p.c.cfg.Logger.Warn("large packets to an instance vanish on the way: calls go to other instances, and to this one in small packets if there is no other",
+			"service", p.ep.Service, "addr", p.ep.Addr, "segment", narrowSegment, "do", "skerry doctor on this host names the largest packet that passes")
+	}
 	return fmt.Errorf("small packets pass, and full ones do not, %d bytes got no answer (%w): "+
 		"a switch or tunnel on the way has a smaller MTU than this host or %s; skerry doctor measures it", size, err, p.ep.Addr)
 }
 
 // narrow has new connections use TCP segments of so many bytes; 0 = as the
-// kernel chooses.
+// kernel chooses. Those that stand get no new calls.
 func (p *peer) narrow(segment int32) {
 	if p.width.segment.Swap(segment) == segment {
 		return
-	}
-	if segment > 0 {
-		p.c.cfg.Logger.Warn("large packets to an instance vanish on the way: calls go to other instances, and to this one in small packets if there is no other",
-			"service", p.ep.Service, "addr", p.ep.Addr, "segment", segment, "do", "skerry doctor on this host names the largest packet that passes")
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -3,6 +3,7 @@
 package guarantees
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -74,4 +75,31 @@ func TestNarrowPath(t *testing.T) {
 	s.warm("third")
 	healed := time.Now()
 	eventually(t, setUp, "far is called again beside another one", func() bool { return s.journal.lastAnswer("far").After(healed) })
+}
+
+// TestLongListOverANarrowPath: what does not fit in a packet of the LAN is
+// fetched over TCP. Where full packets vanish it comes all the same.
+func TestLongListOverANarrowPath(t *testing.T) {
+	t.Parallel()
+	s, l := newLANSite(t, 2, onTheLAN)
+	l.Host(1).Line(lab.Line{Most: 1280}) // the least that IPv6 allows; a packet of the LAN has 1,228 with its heads
+	s.consumer("watcher", how{host: 0, callers: watcher})
+	const more = 60
+	s.provider("far", how{host: 1, more: more})
+	names := []string{"far"}
+	for i := range more {
+		names = append(names, fmt.Sprint("more", i))
+	}
+	defer func() {
+		if all := s.journal.listings("watcher"); t.Failed() && len(all) > 0 {
+			last := all[len(all)-1]
+			t.Logf("%d lists, the last of %v has %d: %v", len(all), last.at, len(last.names), last.names)
+		}
+	}()
+	whole := eventually(t, setUp, "the list is whole", func() bool { return s.journal.shows("watcher", names...) })
+	took := whole.Sub(s.journal.at("far", "serve"))
+	t.Logf("whole after %v", took.Round(time.Millisecond))
+	if took > 10*time.Second {
+		t.Errorf("the list was whole after %v, want at most 10 s", took)
+	}
 }
