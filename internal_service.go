@@ -144,7 +144,7 @@ func (s *internalService) itself(ctx context.Context, m member) error {
 func (s *internalService) asked(ctx context.Context, m member) error {
 	ctx, cancel := context.WithTimeout(ctx, peerLimit/2) // the caller waits for peerLimit
 	defer cancel()
-	p, err := s.node.newPeer(m)
+	p, err := s.node.newPeer(m, true)
 	if err != nil {
 		return err
 	}
@@ -201,7 +201,7 @@ func buildRelease() string {
 // describe asks a peer's internal service for what does not fit in a datagram.
 // It makes a connection for one question; fetches are rare.
 func (n *Node) describe(ctx context.Context, addr string, owner registry.Owner) ([]registry.Instance, error) {
-	p, err := n.newPeer(member{Owner: owner, Addr: addr})
+	p, err := n.newPeer(member{Owner: owner, Addr: addr}, true)
 	if err != nil {
 		return nil, err
 	}

@@ -55,7 +55,7 @@ func (n *Node) peer(m member) (*peer, error) {
 	if p := n.peers.all[key]; p != nil {
 		return p, nil
 	}
-	p, err := n.newPeer(m)
+	p, err := n.newPeer(m, false)
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +70,9 @@ func (n *Node) peer(m member) (*peer, error) {
 // site's key. Otherwise it takes a certificate, an open site, or the same host.
 func (n *Node) bySite() bool { return n.trust.mode == "" && !n.trust.keyless() }
 
-func (n *Node) newPeer(m member) (*peer, error) {
+// newPeer makes the client of a process; a narrow one is for an answer that no
+// path may swallow.
+func (n *Node) newPeer(m member, narrow bool) (*peer, error) {
 	ep := &rpc.Endpoint{ID: m.Addr, Service: internalName, Addr: m.Addr, TLS: m.TLS || n.trust.mode == config.KeysCertificates, Site: n.bySite()}
 	if m.Owner != (registry.Owner{}) {
 		ep.Owner = m.Owner.String()
@@ -87,6 +89,7 @@ func (n *Node) newPeer(m member) (*peer, error) {
 		Site:           n.siteTLS,
 		Identity:       n.identity(),
 		Caller:         nodeName,
+		Narrow:         narrow,
 		Logger:         n.log,
 	})
 	if err != nil {

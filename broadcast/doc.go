@@ -14,7 +14,7 @@
 // that leaves says goodbye three times, and shows a token whose hash it has
 // told before. An entry that was not refreshed for a
 // period, which is 80 % of its life of 1.25 periods, is asked for by unicast,
-// six times, and dropped only when nothing answers; a suspect (see
+// sixteen times, and dropped only when nothing answers; a suspect (see
 // [Registry.Suspect]) is asked at once, for 600 ms, and a killed process sooner
 // betrayed by its host, whose kernel refuses the port. A suspect that refuses,
 // or does not answer the first question, is told to everybody by an alarm, and

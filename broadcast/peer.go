@@ -67,7 +67,7 @@ type ask struct {
 // The series. A peer that is believed in is asked before it is dropped.
 var (
 	askHint    = ask{left: 5, every: 150 * time.Millisecond}
-	askLate    = ask{left: 6, every: 300 * time.Millisecond, fatal: true}
+	askLate    = ask{left: 16, every: 400 * time.Millisecond, fatal: true} // in no hurry: its word is due for 45 s more
 	askRival   = ask{left: 6, every: 100 * time.Millisecond, fatal: true}
 	askSuspect = ask{left: 6, every: 100 * time.Millisecond, fatal: true, tells: true}
 	askAlarm   = ask{left: 6, every: 80 * time.Millisecond, fatal: true}

@@ -59,9 +59,12 @@ func (s *sim) others(i int, ok func() bool) func() bool {
 // TestSteadyState: two hours with loss drop nobody who lives, and without loss
 // cost nothing but announcements.
 func TestSteadyState(t *testing.T) {
-	for _, loss := range []float64{0, 0.1} {
+	for _, loss := range []float64{0, 0.1, 0.3} {
 		s := newSim(t, 16, seeded(t, 7))
-		s.loss = loss
+		s.loss, s.untaped = loss, true
+		if loss > 0.1 {
+			s.jitter = 200 * time.Millisecond
+		}
 		for _, n := range s.nodes {
 			s.start(n, svc, "svc")
 		}

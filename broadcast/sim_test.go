@@ -22,6 +22,7 @@ type sim struct {
 	nodes   []*simNode
 	flights flights
 	loss    float64
+	jitter  time.Duration // the most that a datagram takes besides
 	blocked func(from, to *simNode, group bool) bool
 	tape    [][]byte // every datagram sent, for replays
 	untaped bool
@@ -212,6 +213,9 @@ func (s *sim) fly(to *simNode, f flight) {
 		return
 	}
 	delay := time.Duration(200+s.rand.IntN(1800)) * time.Microsecond
+	if s.jitter > 0 {
+		delay += time.Duration(s.rand.Int64N(int64(s.jitter)))
+	}
 	if !f.group {
 		s.resolve(f.by, to)
 	}

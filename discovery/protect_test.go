@@ -191,6 +191,30 @@ func TestCutOff(t *testing.T) {
 	})
 }
 
+// TestSilenceIsEndedByAQuestionOnly: where a connection has died of silence, as
+// on a path that loses large packets, neither a new connection nor a reply ends
+// the suspicion, and the pause between questions grows.
+func TestSilenceIsEndedByAQuestionOnly(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		w.db.lists(1, 2)
+		w.after(time.Second)
+		w.kill(errRefused, 1)
+		w.Down(w.endpoint(1), false, fmt.Errorf("%w for 2s", rpc.ErrSilent))
+		for range 60 {
+			w.after(time.Second)
+			w.Up(w.endpoint(1))
+			w.service("auth").Report(w.endpoint(1), health.OK, time.Millisecond)
+			w.expect("small packets pass", 2)
+		}
+		if n := w.asked[instance(1).Addr()]; n < 10 || n > 30 {
+			t.Errorf("asked %d times in a minute", n)
+		}
+		w.revive(1)
+		w.after(askLast).expect("it answers", 1, 2)
+	})
+}
+
 func TestReplyEndsSuspicion(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := newWorld(t, func(c *Config) { c.Probe = nil })

@@ -2,6 +2,7 @@ package discovery
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -156,6 +157,9 @@ func (s *service) Report(e *rpc.Endpoint, o health.Outcome, latency time.Duratio
 			if now.Add(-latency).Before(m.cond.suspectSince) {
 				return false // an answer to a call from before the trouble
 			}
+			if m.cond.silent && s.d.cfg.Probe != nil {
+				return false // a small answer may pass where large ones vanish
+			}
 			m.cond.answered()
 			return true
 		})
@@ -213,6 +217,8 @@ func (s *service) down(m *member, dial bool, cause error) {
 		why := fmt.Sprintf("connection broke: %v", cause)
 		if dial {
 			suspect = m.cond.dialFailed(now, s.d.cfg.Eject, fmt.Sprint(cause))
+		} else if errors.Is(cause, rpc.ErrSilent) {
+			suspect = m.cond.silence(now, why)
 		} else {
 			suspect = m.cond.broke(now, why)
 		}

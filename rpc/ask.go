@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/apache/thrift/lib/go/thrift"
@@ -20,18 +21,41 @@ const unknownMethod = "skerry_check"
 func (p *peer) ask(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*p.c.cfg.ConnectTimeout)
 	defer cancel()
-	if p.ep.Protocol == protocolHTTP {
+	switch {
+	case p.ep.Protocol == protocolHTTP:
 		return p.askHTTP(ctx)
+	case p.width.doubted.Load():
+		return p.askLargely(ctx)
 	}
-	return p.askPlain(ctx)
+	return p.askPlain(ctx, unknownMethod)
+}
+
+// askLargely asks a plain server, of which a call has got no answer in time, by
+// full packets: most answer with the method's name.
+func (p *peer) askLargely(ctx context.Context) error {
+	asking, cancel := context.WithTimeout(ctx, p.c.cfg.ConnectTimeout)
+	defer cancel()
+	size := 2 * usualSegment
+	err := p.askPlain(asking, unknownMethod+strings.Repeat("_", size))
+	if err == nil {
+		p.passes()
+		return nil
+	}
+	if p.askPlain(ctx, unknownMethod) != nil {
+		return err
+	}
+	return p.loses(size, err)
 }
 
 // askPlain asks a plain Thrift server. That it closes the connection upon the
 // question is a sign of life, too.
-func (p *peer) askPlain(ctx context.Context) error {
-	p.mu.Lock()
-	l := p.plain.newest() // a server with a single thread may have it with this client
-	p.mu.Unlock()
+func (p *peer) askPlain(ctx context.Context, method string) error {
+	var l *link
+	if method == unknownMethod {
+		p.mu.Lock()
+		l = p.plain.newest() // a server with a single thread may have it with this client
+		p.mu.Unlock()
+	}
 	if l != nil {
 		defer p.give(l)
 	} else {
@@ -43,7 +67,7 @@ func (p *peer) askPlain(ctx context.Context) error {
 	}
 	w := flat.NewWriter(p.dialect.encoding, p.c.cfg.Sizes.Frame)
 	defer w.Free()
-	err := errors.Join(w.WriteMessageBegin(ctx, multiplexed(p.ep.Prefix, unknownMethod), thrift.CALL, 1),
+	err := errors.Join(w.WriteMessageBegin(ctx, multiplexed(p.ep.Prefix, method), thrift.CALL, 1),
 		w.WriteFieldStop(ctx), w.WriteMessageEnd(ctx))
 	if err != nil {
 		return err

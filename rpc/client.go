@@ -30,6 +30,7 @@ type ClientConfig struct {
 	Vouch          Voucher             // asked of each connection to an endpoint with an Announcer, before it is used; nil: not
 	ConnectTimeout time.Duration       // for TCP, TLS and the first answer together, and six times as long as TCP took; 0 means 500 ms
 	Connections    int                 // to each skerry endpoint; 0 means 1
+	Narrow         bool                // small packets only, which pass every path: for little that must arrive
 	Sizes          Sizes               // of messages and of what waits to be written
 	Interceptors   []ClientInterceptor // around every call of every service, the first one outermost
 	Health         *health.Recorder    // nil counts nothing

@@ -30,12 +30,13 @@ const (
 	keyControl = "sk-k"
 	keyTarget  = "sk-n"
 	keyHello   = "sk-h"
+	keyPad     = "sk-p"
 )
 
 // The values of keyControl.
 const (
 	controlPing   = "ping"   // with a sequence number: answer it; without: any sign of life
-	controlPong   = "pong"   // the answer
+	controlPong   = "pong"   // the answer, with as much padding (keyPad)
 	controlHello  = "hello"  // the client's proof, after the pong and before the first call
 	controlCancel = "cancel" // nobody waits for call keyTarget any more
 	controlGoaway = "goaway" // this server, or its service keyService, is leaving: go on, but prefer others
@@ -159,9 +160,14 @@ func appendControl(dst []byte, kind string, seq, target int32) []byte {
 
 // appendGoaway writes the goaway of one service behind dst.
 func appendGoaway(dst []byte, service string) []byte {
-	h := theader.Header{Flags: theader.OutOfOrder, Info: make([]theader.Pair, 0, 2)}
-	h.Set(keyControl, controlGoaway)
-	h.Set(keyService, service)
+	return appendPair(dst, controlGoaway, 0, keyService, service)
+}
+
+// appendPair writes a control frame with one more pair behind dst.
+func appendPair(dst []byte, kind string, seq int32, key, value string) []byte {
+	h := theader.Header{Seq: seq, Flags: theader.OutOfOrder, Info: make([]theader.Pair, 0, 2)}
+	h.Set(keyControl, kind)
+	h.Set(key, value)
 	return appendEmpty(dst, &h)
 }
 

@@ -128,10 +128,7 @@ func proven(keys [][]byte, mac, side string, client, server *greeting) bool {
 
 // appendGreeting writes a control frame with a greeting behind dst.
 func appendGreeting(dst []byte, kind string, seq int32, g *greeting) []byte {
-	h := theader.Header{Seq: seq, Flags: theader.OutOfOrder, Info: make([]theader.Pair, 0, 2)}
-	h.Set(keyControl, kind)
-	h.Set(keyHello, string(g.append(nil)))
-	return appendEmpty(dst, &h)
+	return appendPair(dst, kind, seq, keyHello, string(g.append(nil)))
 }
 
 // differs says how the process that has answered is not the endpoint's.
@@ -185,7 +182,11 @@ func (l *link) greet(ctx context.Context) error {
 // it is.
 func (c *serverConn) pong(h *theader.Header) error {
 	value := h.Get(keyHello)
-	if value == "" {
+	switch pad := h.Get(keyPad); {
+	case value != "":
+	case pad != "":
+		return c.out.write(appendPadded(nil, controlPong, h.Seq, len(pad)), nil, 0)
+	default:
 		return c.out.write(appendControl(nil, controlPong, h.Seq, 0), nil, 0)
 	}
 	theirs, err := readGreeting(strings.Clone(value))

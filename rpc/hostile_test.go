@@ -138,6 +138,7 @@ func FuzzServerConn(f *testing.F) {
 	}
 	f.Add(zippedFrame(f, "echo", "who", flat.Binary, make([]byte, 1<<20)))
 	f.Add(appendControl(nil, controlPing, 5, 0))
+	f.Add(appendPair(nil, controlPing, 5, keyPad, strings.Repeat(".", 16000)))
 	f.Add(appendControl(nil, controlCancel, 0, 9))
 	s, err := NewServer(ServerConfig{Logger: slog.New(slog.DiscardHandler), Sizes: Sizes{Frame: 1 << 20}})
 	if err != nil {

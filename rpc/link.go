@@ -300,7 +300,7 @@ func (l *link) sweep(now time.Duration) bool {
 			l.quietSince = max(1, now)
 		}
 	case quiet >= quietLimit+pingLimit:
-		l.fail(fmt.Errorf("no sign of life for %v", quiet.Round(time.Millisecond)))
+		l.fail(fmt.Errorf("%w for %v", ErrSilent, quiet.Round(time.Millisecond)))
 		return false
 	case l.pinged:
 		l.unanswered++

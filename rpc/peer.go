@@ -19,6 +19,7 @@ type peer struct {
 	ep      *Endpoint
 	dialect dialect
 	bad     error // the endpoint can't be used
+	width   width
 	cells   cells
 
 	lanes []lane // of a skerry endpoint
@@ -47,6 +48,9 @@ type dial struct {
 func newPeer(c *Client, e *Endpoint) *peer {
 	p := &peer{c: c, ep: e}
 	p.dialect, p.bad = dialectOf(e.Protocol)
+	if c.cfg.Narrow {
+		p.width.segment.Store(narrowSegment)
+	}
 	if p.dialect.shared {
 		p.lanes = make([]lane, c.cfg.Connections)
 	} else {
@@ -127,7 +131,7 @@ func (p *peer) dial(on *lane, d *dial) {
 
 // open makes a link, tells the watcher how that went, and lets it receive.
 func (p *peer) open(caller context.Context, patience time.Duration) (*link, error) {
-	l, err := p.attempt(caller, patience)
+	l, err := p.attempt(withSegment(caller, int(p.width.segment.Load())), patience)
 	if err == nil {
 		l.up.Store(true)
 		p.c.watch.Up(p.ep)
@@ -200,6 +204,7 @@ func (p *peer) lost(l *link, err error) {
 	}
 	p.plain.lost(l)
 	p.mu.Unlock()
+	err = p.doubt(err)
 	ours := errors.Is(err, errUnused) || errors.Is(err, errTimedOut) || errors.Is(err, errClientClosed)
 	if l.up.Load() && !ours {
 		p.c.watch.Down(p.ep, false, err)
@@ -232,11 +237,17 @@ func (p *peer) check(ctx context.Context) error {
 		return p.bad
 	case !p.dialect.shared:
 		return p.ask(ctx)
+	case p.width.doubted.Load():
+		return p.probe(ctx)
 	}
 	if l := p.lanes[0].link.Load(); l != nil && l.alive() {
-		ctx, cancel := context.WithTimeout(ctx, p.c.cfg.ConnectTimeout)
+		asking, cancel := context.WithTimeout(ctx, p.c.cfg.ConnectTimeout)
 		defer cancel()
-		return l.ping(ctx)
+		err := l.ping(asking)
+		if err != nil && ctx.Err() == nil {
+			p.width.doubted.Store(true)
+		}
+		return err
 	}
 	_, err := p.connect(ctx, &p.lanes[0], 0)
 	return err

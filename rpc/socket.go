@@ -97,7 +97,7 @@ func (c *Client) dialTCP(ctx context.Context, addr string) (net.Conn, error) {
 	if c.cfg.Dial != nil {
 		return c.cfg.Dial(ctx, addr)
 	}
-	d, begun := net.Dialer{KeepAliveConfig: clientKeepAlive}, time.Now()
+	d, begun := net.Dialer{KeepAliveConfig: clientKeepAlive, ControlContext: limitSegment}, time.Now()
 	nc, err := persist(ctx, c.spawn, func(ctx context.Context) (net.Conn, error) { return d.DialContext(ctx, "tcp", addr) })
 	if err != nil {
 		return nil, err

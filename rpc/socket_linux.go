@@ -6,7 +6,13 @@ import (
 	"time"
 )
 
-const tcpUserTimeout = 18 // TCP_USER_TIMEOUT of linux/tcp.h; package syscall lacks it
+// What package syscall lacks of linux/tcp.h and linux/in6.h.
+const (
+	tcpUserTimeout = 18 // TCP_USER_TIMEOUT
+	ipv6MTU        = 24 // IPV6_MTU
+)
+
+const canLimitSegments = true
 
 // setUserTimeout bounds how long sent bytes may stay unacknowledged. It is
 // best effort: pings find a dead peer without it.
@@ -22,4 +28,29 @@ func setUserTimeout(nc net.Conn, d time.Duration) {
 	_ = raw.Control(func(fd uintptr) {
 		_ = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpUserTimeout, int(d.Milliseconds()))
 	})
+}
+
+// setSegment bounds the segments of a socket that is about to connect: those of
+// the other end, too, which is told so.
+func setSegment(fd uintptr, bytes int) error {
+	return syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_MAXSEG, bytes)
+}
+
+// getSegment is the size of a connection's full segments, 0 for unknown.
+func getSegment(fd uintptr) int { return getOption(fd, syscall.IPPROTO_TCP, syscall.TCP_MAXSEG) }
+
+// getPacket is the size of a connection's full packets, 0 for unknown.
+func getPacket(fd uintptr) int {
+	if n := getOption(fd, syscall.IPPROTO_IPV6, ipv6MTU); n > 0 {
+		return n
+	}
+	return getOption(fd, syscall.IPPROTO_IP, syscall.IP_MTU)
+}
+
+func getOption(fd uintptr, level, name int) int {
+	n, err := syscall.GetsockoptInt(int(fd), level, name)
+	if err != nil {
+		return 0
+	}
+	return n
 }

@@ -9,3 +9,10 @@ import (
 
 // setUserTimeout is Linux's; elsewhere pings and keep-alives have to do.
 func setUserTimeout(net.Conn, time.Duration) {}
+
+// What follows is Linux's as well.
+const canLimitSegments = false
+
+func setSegment(uintptr, int) error { return nil }
+func getSegment(uintptr) int        { return 0 }
+func getPacket(uintptr) int         { return 0 }

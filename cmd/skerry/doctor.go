@@ -26,8 +26,8 @@ func (a *app) doctorCommand() *cobra.Command {
 the address that would be advertised and why, the LAN (do packets go out and
 come in, whose are they), the database (reachable, rights, clock, versions,
 notifications, who holds it up), the state directory, ports, whether what is
-listed can be connected to from here, and what the running processes have
-refused. It changes nothing.
+listed can be connected to from here, the largest packets that pass to each
+host, and what the running processes have refused. It changes nothing.
 
 Run it as the user and with the configuration of the service. Exit code 1 when
 something must be done.`,
@@ -49,7 +49,7 @@ func (a *app) doctor(ctx context.Context) error {
 	list = append(list, examineDatabase(ctx, c)...)
 	list = append(list, examineState(c.StateDir)...)
 	list = append(list, examinePort(c.Services)...)
-	list = append(list, a.examineSite(ctx)...)
+	list = append(list, a.examineSite(ctx, c)...)
 	return a.printFindings(list)
 }
 
@@ -85,7 +85,7 @@ const (
 
 // examineSite tries to connect to what is listed, and asks every process
 // whether it can obey the rules.
-func (a *app) examineSite(ctx context.Context) []finding {
+func (a *app) examineSite(ctx context.Context, c skerry.Config) []finding {
 	f := &findings{area: "Instances"}
 	n, _, err := a.open(ctx, skerry.WithAllServices())
 	if err != nil {
@@ -113,7 +113,7 @@ func (a *app) examineSite(ctx context.Context) []finding {
 	if connected > 0 {
 		f.fine("%d of %d listed instances can be connected to from here", connected, len(results))
 	}
-	list := f.list
+	list := append(f.list, examinePaths(ctx, c, entries)...)
 	f = &findings{area: "Rules"}
 	status := n.Releases(skerry.Operator{}).Status(ctx)
 	f.rules(status.Members)

@@ -3,8 +3,10 @@
 package consistency
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -56,4 +58,34 @@ func (p *process) logged(phrase string) string {
 		}
 	}
 	return ""
+}
+
+// TestDoctorNamesTheNarrowPath: a line between two hosts loses large packets.
+func TestDoctorNamesTheNarrowPath(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 3, onTheLAN)
+	s.lan.Host(1).Line(lab.Line{Most: 1400})
+	s.serve(1, "auth-1", "auth", "v1")
+	s.serve(2, "proc-1", "proc", "v1")
+	said := s.doctor(0)
+	for _, want := range []string{
+		"packets over 1400 bytes to or from host1 (" + s.lan.Host(1).IP(0) + ") vanish",
+		"set the MTU of interface eth0 (now 1500) to 1400",
+		"full packets pass to 1 host and back",
+	} {
+		if !strings.Contains(said, want) {
+			t.Errorf("doctor does not say %q:\n%s", want, said)
+		}
+	}
+}
+
+// doctor is what skerry doctor says on a host.
+func (s *site) doctor(host int) string {
+	s.t.Helper()
+	c := s.on(host, s.tool, "--config", s.configure("doctor-"+hostName(host), how{}), "doctor")
+	said, err := c.CombinedOutput()
+	if err != nil && !errors.As(err, new(*exec.ExitError)) {
+		s.t.Fatal(err)
+	}
+	return string(said)
 }

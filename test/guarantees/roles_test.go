@@ -20,6 +20,7 @@ import (
 
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/internal/pgtest"
+	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rpc"
 	"github.com/skerry/skerry/test/guarantees/echo"
 )
@@ -32,6 +33,9 @@ const (
 	envWorkers = "SKERRY_WORKERS" // a consumer's concurrent callers
 	envPause   = "SKERRY_PAUSE"   // a caller's pause between calls
 	envHold    = "SKERRY_HOLD"    // milliseconds for which the provider holds a call
+	envMore    = "SKERRY_MORE"    // instances that a provider lists besides its own
+	envHost    = "SKERRY_HOST"    // at this address
+	envFill    = "SKERRY_FILL"    // bytes of baggage that make a call large
 )
 
 func TestMain(m *testing.M) {
@@ -97,10 +101,30 @@ func provide(ctx context.Context, out *lines) error {
 		return err
 	}
 	defer node.Close()
+	if err := listMore(ctx, node); err != nil {
+		return err
+	}
 	out.print("serve %d", time.Now().UnixNano())
 	err = node.Serve(ctx, "echo", echo.NewEchoProcessor(handler{os.Getenv(envName)}))
 	out.print("left %d", time.Now().UnixNano())
 	return err
+}
+
+// listMore has a provider list instances for which nobody listens, so that its
+// list is long.
+func listMore(ctx context.Context, node *skerry.Node) error {
+	more, err := strconv.Atoi(os.Getenv(envMore))
+	if err != nil {
+		return err
+	}
+	for i := range more {
+		err := node.Register(ctx, registry.Instance{Service: "echo", Version: "v1", Host: os.Getenv(envHost), Port: 1000 + i,
+			Tags: map[string]string{"who": fmt.Sprint("more", i)}})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // consume calls echo until SIGTERM and prints every call and every change of
@@ -126,13 +150,18 @@ func consume(ctx context.Context, out *lines) error {
 	if err != nil {
 		return err
 	}
+	fill, err := strconv.Atoi(os.Getenv(envFill))
+	if err != nil {
+		return err
+	}
+	baggage := "fill=" + strings.Repeat("x", fill)
 	out.print("ready %d", time.Now().UnixNano())
 	var wg sync.WaitGroup
 	wg.Go(func() { watch(ctx, node, out) })
 	for range workers {
 		wg.Go(func() {
 			for ctx.Err() == nil {
-				oneCall(stub(), int32(hold), out)
+				oneCall(rpc.WithBaggage(context.Background(), baggage), stub(), int32(hold), out)
 				select {
 				case <-time.After(pause):
 				case <-ctx.Done():
@@ -170,9 +199,9 @@ func watch(ctx context.Context, node *skerry.Node, out *lines) {
 
 // oneCall does not end with the process's context: a call that was begun is
 // finished, so that a stopped consumer is never counted as a failed call.
-func oneCall(client *echo.EchoClient, hold int32, out *lines) {
+func oneCall(ctx context.Context, client *echo.EchoClient, hold int32, out *lines) {
 	start := time.Now()
-	who, err := client.Who(context.Background(), hold)
+	who, err := client.Who(ctx, hold)
 	took := time.Since(start)
 	if err == nil {
 		out.print("call %d %d %s ok 1 -", start.UnixNano(), took, who)

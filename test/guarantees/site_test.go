@@ -66,6 +66,8 @@ type how struct {
 	pause   time.Duration // consumer: between the calls of one caller; 0 = 5 ms
 	callers int           // consumer: 0 = 4; watcher = none, it only looks at its list
 	hold    int           // consumer: milliseconds for which each call is held
+	fill    int           // consumer: bytes that make each call larger
+	more    int           // provider on a host of a lab: instances that it lists besides its own
 }
 
 const watcher = -1
@@ -96,7 +98,8 @@ func (s *site) start(name, role, yaml string, h how, event string) *process {
 	}
 	p := &process{t: s.t, name: name, cmd: s.command(h.host, self), done: make(chan struct{}), log: filepath.Join(s.dir, name+".log")}
 	p.cmd.Env = append(os.Environ(), envRole+"="+role, envConfig+"="+config, envName+"="+name,
-		envPause+"="+h.pause.String(), fmt.Sprintf("%s=%d", envWorkers, callers), fmt.Sprintf("%s=%d", envHold, h.hold))
+		envPause+"="+h.pause.String(), fmt.Sprintf("%s=%d", envWorkers, callers), fmt.Sprintf("%s=%d", envHold, h.hold),
+		fmt.Sprintf("%s=%d", envFill, h.fill), fmt.Sprintf("%s=%d", envMore, h.more), fmt.Sprintf("%s=10.77.0.%d", envHost, h.host+1))
 	out, err := p.cmd.StdoutPipe()
 	if err != nil {
 		s.t.Fatal(err)

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+
+	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/broadcast"
+	"github.com/skerry/skerry/discovery"
+	"github.com/skerry/skerry/internal/quote"
+	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/registry"
+	"github.com/skerry/skerry/rpc"
+)
+
+// pathsMost is how many hosts the size of packets is measured to, and lanPacket
+// what the LAN's packets have at most, with the heads of IP and UDP.
+const (
+	pathsMost = 64
+	lanPacket = broadcast.MaxPacket + 28
+)
+
+// examinePaths measures whether full packets pass to the hosts of what is
+// listed and back.
+func examinePaths(ctx context.Context, c skerry.Config, entries []discovery.Entry) []finding {
+	f := &findings{area: "Packets"}
+	conf, _ := c.TLS.Client() // what can't be read is said of the configuration
+	client, err := rpc.NewClient(rpc.ClientConfig{Resolver: rpc.Static(), Caller: callerName, ConnectTimeout: connectTime, TLS: conf})
+	if err != nil {
+		return nil
+	}
+	defer client.Close()
+	hosts := onePerHost(entries)
+	var mu sync.Mutex
+	passes := 0
+	g := run.NewGroup(ctx)
+	for _, e := range hosts[:min(len(hosts), pathsMost)] {
+		g.Go(func(ctx context.Context) error {
+			path, err := client.Path(ctx, &rpc.Endpoint{ID: e.Addr, Service: e.Service, Addr: e.Addr, TLS: e.TLS})
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case err != nil: // it is said above that it can't be connected to
+			case path.All:
+				passes++
+			default:
+				f.narrow(hostOf(e), interfaceTo(e.Addr), path)
+			}
+			return nil
+		})
+	}
+	_ = g.Wait()
+	if passes > 0 {
+		f.fine("full packets pass to %s and back", count(passes, "host", "s"))
+	}
+	return f.list
+}
+
+// narrow says that the path to a host loses large packets.
+func (f *findings) narrow(host, iface string, p rpc.Path) {
+	what := quote.Sprintf("packets over %d bytes to or from %s vanish, and neither host is told: large calls and replies hang there", p.Passes, host)
+	do := quote.Sprintf("set the MTU of interface %s to %d here, or on %s; or mend the switch or tunnel between, which must pass %d bytes",
+		iface, p.Passes, host, p.Full)
+	switch {
+	case p.Passes == 0:
+		what = quote.Sprintf("small packets pass to %s and back, and full ones vanish, and neither host is told: large calls and replies hang there", host)
+		do = quote.Sprintf("set the MTU of interface %s lower here, or on %s; or mend the switch or tunnel between", iface, host)
+	case p.Passes < lanPacket:
+		what += quote.Sprintf("; the LAN's packets have up to %d bytes: lists of %s do not come by them", lanPacket, host)
+	}
+	f.problem(do, "%s", what)
+}
+
+// onePerHost picks an instance of skerry's on each host.
+func onePerHost(entries []discovery.Entry) (one []discovery.Entry) {
+	seen := map[string]bool{}
+	for _, e := range entries {
+		if p := registry.Protocol(e.Protocol); p != "" && p != registry.ProtocolSkerry || seen[hostOf(e)] {
+			continue
+		}
+		seen[hostOf(e)] = true
+		one = append(one, e)
+	}
+	return one
+}
+
+// hostOf is the host of an entry as people know it.
+func hostOf(e discovery.Entry) string {
+	addr, _, err := net.SplitHostPort(e.Addr)
+	if err != nil {
+		return e.Addr
+	}
+	name, _, _ := strings.Cut(e.Owner, "/")
+	return fmt.Sprintf("%s (%s)", name, addr)
+}
+
+// interfaceTo is the interface by which packets to an address leave, as far as
+// the system says it.
+func interfaceTo(addr string) string {
+	conn, err := net.Dial("udp", addr) // sends nothing
+	if err != nil {
+		return "?"
+	}
+	defer conn.Close()
+	local, _ := conn.LocalAddr().(*net.UDPAddr)
+	all, _ := net.Interfaces()
+	for _, i := range all {
+		addrs, _ := i.Addrs()
+		for _, a := range addrs {
+			if n, ok := a.(*net.IPNet); ok && local != nil && n.IP.Equal(local.IP) {
+				return fmt.Sprintf("%s (now %d)", i.Name, i.MTU)
+			}
+		}
+	}
+	return "?"
+}

@@ -1,0 +1,71 @@
+package rpc
+
+import (
+	"context"
+	"net/netip"
+)
+
+// Path is what passes between this host and an endpoint, in bytes of an IP packet.
+type Path struct {
+	All    bool // full packets come across, both ways
+	Full   int  // the largest that this end sends, as far as it knows; 0 = the system does not say
+	Passes int  // without All: the largest that comes across, both ways; 0 = less than 576, or not measured
+}
+
+const (
+	ipv4Heads = 40 // bytes of the heads of IP and TCP
+	ipv6Heads = 60
+)
+
+// Path measures what passes to an endpoint of skerry and back, by pings on
+// connections of their own. It takes a second for each of the ten steps of a
+// search when full packets do not pass. An error says that there is no
+// connection at all.
+func (c *Client) Path(ctx context.Context, e *Endpoint) (Path, error) {
+	p := c.peer(e)
+	heads, path := ipv4Heads, Path{}
+	if at, err := netip.ParseAddrPort(e.Addr); err == nil && at.Addr().Is6() && !at.Addr().Is4In6() {
+		heads = ipv6Heads
+	}
+	passes, err := p.passesIn(ctx, 0, &path)
+	if path.All = passes; err != nil || passes || !canLimitSegments {
+		return path, err
+	}
+	below, above := 0, max(path.Full, usualSegment+ipv4Heads)-heads
+	for next := narrowSegment; above-below > 1; next = (below + above) / 2 {
+		passes, err := p.passesIn(ctx, next, &path)
+		switch {
+		case err != nil:
+			return path, err
+		case passes:
+			below = next
+			path.Passes = next + heads
+		case below == 0:
+			return path, nil
+		default:
+			above = next
+		}
+	}
+	return path, nil
+}
+
+// passesIn reports whether full segments of a size come across: a lost packet is
+// no verdict, so a second try may show it.
+func (p *peer) passesIn(ctx context.Context, segment int, path *Path) (passes bool, err error) {
+	for range 2 {
+		l, err := p.attempt(withSegment(ctx, segment), 0)
+		if err != nil {
+			return false, err
+		}
+		path.Full = max(path.Full, packetOf(l.nc))
+		_, err = l.pad(ctx)
+		l.fail(errUnused)
+		if err == nil {
+			return true, nil
+		}
+		if ctx.Err() != nil {
+			return false, ctx.Err()
+		}
+	}
+	return false, nil
+}

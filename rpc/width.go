@@ -1,0 +1,175 @@
+package rpc
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// Some paths lose every large packet and tell neither end, as behind a switch
+// or tunnel whose MTU is smaller than the hosts believe. A connection stands
+// there, small messages pass, and the first large one stops it for good: TCP
+// keeps the order. So a connection that has died of silence is believed again
+// only when packets as large as the path should take have passed both ways.
+
+// ErrSilent is what Watcher.Down is told when a connection gave no sign of life
+// any more. A new connection, or a small reply, does not mend that; Client.Check
+// does.
+var ErrSilent = errors.New("no sign of life")
+
+const (
+	padMost       = 12 << 10 // bytes of padding in a ping or pong; the largest Ethernet packet has 9,000
+	usualSegment  = 1460     // bytes of a full TCP segment where the kernel does not say it
+	narrowSegment = 536      // that every path takes (RFC 9293, 3.7.1)
+)
+
+// width is what a peer's connections have shown of the path.
+type width struct {
+	doubted atomic.Bool  // one has died of silence, and no full packets have passed since
+	segment atomic.Int32 // bytes of the TCP segments of new connections; 0 = as the kernel chooses
+	said    atomic.Bool  // the log has it that full packets do not pass
+}
+
+// doubt takes in why a link has ended, and returns what the watcher is told.
+func (p *peer) doubt(why error) error {
+	switch {
+	case errors.Is(why, ErrSilent):
+	case p.dialect.shared && errors.Is(why, syscall.ETIMEDOUT):
+		why = fmt.Errorf("%w: %w", ErrSilent, why)
+	case !p.dialect.shared && errors.Is(why, errTimedOut):
+	default:
+		return why
+	}
+	p.width.doubted.Store(true)
+	if p.dialect.shared {
+		p.width.segment.Store(narrowSegment) // until a check has shown that full ones pass
+	}
+	return why
+}
+
+// probe finds out whether full packets pass, on a connection of its own: it
+// would never be used again if they do not.
+func (p *peer) probe(ctx context.Context) error {
+	l, err := p.attempt(ctx, 0)
+	if err != nil {
+		return err
+	}
+	defer l.fail(errUnused)
+	size, err := l.pad(ctx)
+	switch {
+	case err == nil:
+		p.passes()
+		return nil
+	case ctx.Err() != nil:
+		return err
+	}
+	return p.loses(size, err)
+}
+
+// passes notes that full packets pass.
+func (p *peer) passes() {
+	p.width.doubted.Store(false)
+	p.width.said.Store(false)
+	p.narrow(0)
+}
+
+// loses notes that small packets pass, and that full ones had no answer.
+func (p *peer) loses(size int, err error) error {
+	p.narrow(narrowSegment)
+	if !p.width.said.Swap(true) {
+		p.c.cfg.Logger.Warn("large packets to an instance vanish on the way: calls go to other instances, and to this one in small packets if there is no other",
+			"service", p.ep.Service, "addr", p.ep.Addr, "segment", narrowSegment, "do", "skerry doctor on this host names the largest packet that passes")
+	}
+	return fmt.Errorf("small packets pass, and full ones do not, %d bytes got no answer (%w): "+
+		"a switch or tunnel on the way has a smaller MTU than this host or %s; skerry doctor measures it", size, err, p.ep.Addr)
+}
+
+// narrow has new connections use TCP segments of so many bytes; 0 = as the
+// kernel chooses. Those that stand get no new calls.
+func (p *peer) narrow(segment int32) {
+	if p.width.segment.Swap(segment) == segment {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := range p.lanes {
+		l := p.lanes[i].link.Load()
+		if l == nil || !p.lanes[i].link.CompareAndSwap(l, nil) {
+			continue
+		}
+		p.c.spawn(func() { l.retire(p.c.ctx) })
+	}
+}
+
+// retire ends a link that gets no new calls when its last one is over.
+func (l *link) retire(ctx context.Context) {
+	tick := time.NewTicker(tidyPeriod)
+	defer tick.Stop()
+	for l.alive() && l.slots.waiting.Load() > 0 {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+	l.fail(errUnused)
+}
+
+// pad asks the other end by full packets, and has it answer by as many.
+func (l *link) pad(ctx context.Context) (size int, err error) {
+	size = min(2*segmentOf(l.nc), padMost)
+	ctx, cancel := context.WithTimeout(ctx, l.peer.c.cfg.ConnectTimeout)
+	defer cancel()
+	_, err = l.question(ctx, func(seq int32) []byte { return appendPadded(nil, controlPing, seq, size) })
+	return size, err
+}
+
+type segmentKey struct{}
+
+// withSegment has connections that are dialled use TCP segments of so many
+// bytes, both ways; 0 = as the kernel chooses.
+func withSegment(ctx context.Context, segment int) context.Context {
+	if segment == 0 {
+		return ctx
+	}
+	return context.WithValue(ctx, segmentKey{}, segment)
+}
+
+// limitSegment is for net.Dialer.ControlContext.
+func limitSegment(ctx context.Context, _, _ string, raw syscall.RawConn) (err error) {
+	segment, _ := ctx.Value(segmentKey{}).(int)
+	if segment == 0 {
+		return nil
+	}
+	return errors.Join(raw.Control(func(fd uintptr) { err = setSegment(fd, segment) }), err)
+}
+
+// segmentOf is how many bytes of TCP's a full packet of a connection takes.
+func segmentOf(nc net.Conn) int { return cmp.Or(ofSocket(nc, getSegment), usualSegment) }
+
+// packetOf is how many bytes a full packet of a connection has, 0 for unknown.
+func packetOf(nc net.Conn) int { return ofSocket(nc, getPacket) }
+
+// ofSocket asks the kernel about a connection; 0 is no answer.
+func ofSocket(nc net.Conn, get func(fd uintptr) int) (n int) {
+	tc := tcpOf(nc)
+	if tc == nil {
+		return 0
+	}
+	raw, err := tc.SyscallConn()
+	if err != nil || raw.Control(func(fd uintptr) { n = max(0, get(fd)) }) != nil {
+		return 0
+	}
+	return n
+}
+
+// appendPadded writes a control frame with so many bytes of padding behind dst.
+func appendPadded(dst []byte, kind string, seq int32, size int) []byte {
+	return appendPair(dst, kind, seq, keyPad, strings.Repeat(".", min(size, padMost)))
+}

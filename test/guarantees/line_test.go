@@ -1,0 +1,105 @@
+//go:build linux
+
+package guarantees
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/skerry/skerry/internal/lab"
+)
+
+// The scenes of networks that are bad.
+
+// narrowLine passes what a tunnel in a tunnel would. Hosts believe in 1,500.
+const narrowLine = 1400
+
+const idempotent = "\nconsumers: {echo: {idempotent: [who]}}"
+
+// TestNarrowPath: large packets to one of two providers begin to vanish, and
+// neither host is told. Calls go to the other one; when there is no other, they
+// arrive in small packets; and both serve when the path is as it was.
+func TestNarrowPath(t *testing.T) {
+	t.Parallel()
+	s, l := newLANSite(t, 3, onTheLAN)
+	far := l.Host(1)
+	far.Line(lab.Line{})
+	near := s.provider("near", how{host: 0})
+	s.provider("far", how{host: 1})
+	patient := s.consumer("patient", how{host: 2, fill: 4000, site: onTheLAN + idempotent})
+	s.consumer("careful", how{host: 2, fill: 4000})
+	s.warm("near", "far")
+
+	cut := time.Now()
+	far.Line(lab.Line{Most: narrowLine})
+	time.Sleep(20 * time.Second)
+	known := cut.Add(4 * time.Second) // until the first silence has been noticed
+	early := s.journal.failures(cut.Add(-time.Second), known)
+	for _, r := range early {
+		if r.caller == "patient" {
+			t.Errorf("an idempotent call failed: %s", r.text)
+		}
+	}
+	if most := 4 * 3; len(early) > most { // its callers, and the seconds in which they may try
+		t.Errorf("%d calls failed at first, want at most %d", len(early), most)
+	}
+	late, slow := s.journal.failures(known, time.Now()), 0
+	for _, r := range late {
+		t.Errorf("a call failed %v after the path had become narrow: %s", r.start.Sub(cut), r.text)
+	}
+	after := s.journal.calls(func(r record) bool { return r.start.After(known) })
+	for _, r := range after {
+		if !r.failed() && r.who == "far" {
+			t.Fatalf("far was called %v after the path to it had become narrow", r.start.Sub(cut))
+		}
+		if r.took > 400*time.Millisecond { // half of the time of a call, by which it leaves a silent instance
+			slow++
+		}
+	}
+	t.Logf("%d calls failed at first, %d of %d later; %d were slow", len(early), len(late), len(after), slow)
+	if len(after) < 500 || slow > len(after)/100 {
+		t.Errorf("%d of %d calls were slow", slow, len(after))
+	}
+	if !patient.said("large packets to an instance vanish") {
+		t.Error("the log does not say what is wrong")
+	}
+
+	near.stop()
+	near.wait(40 * time.Second)
+	alone := time.Now()
+	time.Sleep(5 * time.Second)
+	noFailures(t, s.journal, alone, time.Now())
+	far.Line(lab.Line{})
+	s.provider("third", how{host: 0})
+	s.warm("third")
+	healed := time.Now()
+	eventually(t, setUp, "far is called again beside another one", func() bool { return s.journal.lastAnswer("far").After(healed) })
+}
+
+// TestLongListOverANarrowPath: what does not fit in a packet of the LAN is
+// fetched over TCP. Where full packets vanish it comes all the same.
+func TestLongListOverANarrowPath(t *testing.T) {
+	t.Parallel()
+	s, l := newLANSite(t, 2, onTheLAN)
+	l.Host(1).Line(lab.Line{Most: 1280}) // the least that IPv6 allows; a packet of the LAN has 1,228 with its heads
+	s.consumer("watcher", how{host: 0, callers: watcher})
+	const more = 60
+	s.provider("far", how{host: 1, more: more})
+	names := []string{"far"}
+	for i := range more {
+		names = append(names, fmt.Sprint("more", i))
+	}
+	defer func() {
+		if all := s.journal.listings("watcher"); t.Failed() && len(all) > 0 {
+			last := all[len(all)-1]
+			t.Logf("%d lists, the last of %v has %d: %v", len(all), last.at, len(last.names), last.names)
+		}
+	}()
+	whole := eventually(t, setUp, "the list is whole", func() bool { return s.journal.shows("watcher", names...) })
+	took := whole.Sub(s.journal.at("far", "serve"))
+	t.Logf("whole after %v", took.Round(time.Millisecond))
+	if took > 10*time.Second {
+		t.Errorf("the list was whole after %v, want at most 10 s", took)
+	}
+}
