@@ -159,7 +159,7 @@ func (a *app) confirm(f *releaseFlags, plan ...string) error {
 	}
 	a.printf("This will\n")
 	for _, line := range plan {
-		a.printf("  - %s\n", line)
+		a.item("  - ", "%s", line)
 	}
 	if f.yes {
 		return nil
@@ -183,7 +183,7 @@ func (a *app) stepped(r rollout.Release, sentences ...string) error {
 		return a.printJSON(r)
 	}
 	for _, s := range sentences {
-		a.printf("%s\n", s)
+		a.item("", "%s", s)
 	}
 	return nil
 }

@@ -187,7 +187,8 @@ func (a *app) printHolders(r rollout.Release, list []holder, now time.Time) erro
 	}
 	a.printTable([]string{"SERVICE", "PROCESS", "WHY", " FOR", "WHAT"}, rows)
 	if slices.ContainsFunc(list, func(h holder) bool { return h.Why == rollout.Silent }) {
-		a.printf("Who is silent may be alive, and is waited for; when it is dead for certain, repeat the step with --dead PROCESS.\n")
+		a.item("", "A process that is silent may be alive, and is waited for; when it is dead for certain, "+
+			"repeat the step with --dead PROCESS.")
 	}
 	return nil
 }

@@ -223,7 +223,8 @@ func (a *app) printDifferences(list []difference) error {
 		a.printf("Everything runs as the releases say.\n")
 	}
 	for _, d := range list {
-		a.printf("%s\n  → %s\n", d.What, d.Mend)
+		a.item("", "%s", d.What)
+		a.item("  → ", "%s", d.Mend)
 	}
 	return found
 }
