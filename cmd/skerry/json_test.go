@@ -19,6 +19,7 @@ import (
 
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/cmd/skerry/internal/foreign"
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/internal/sshsig"
@@ -102,7 +103,7 @@ func documents() map[string]func(*app) error {
 		"stats":              func(a *app) error { return a.printJSON([]health.Row{row}) },
 		"listMethods":        none,
 		"printOutcome":       func(a *app) error { return a.printOutcome(filled[outcome](), false) },
-		"checkConfig":        func(a *app) error { return a.printJSON([]skerry.Problem{filled[skerry.Problem]()}) },
+		"checkConfig":        func(a *app) error { return a.printJSON([]config.Problem{filled[config.Problem]()}) },
 		"printFindings":      func(a *app) error { return a.printFindings([]finding{filled[finding]()}) },
 		"printRefused": func(a *app) error {
 			return a.printRefused([]skerry.Refusals{filled[skerry.Refusals]()}, map[string]error{"x": errors.New("x")})

@@ -14,8 +14,8 @@ import (
 	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/internal/refusal"
 	"github.com/skerry/skerry/registry/postgres"
-	"github.com/skerry/skerry/release"
 	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rollout/operator"
 )
 
 // longText has words that a column must be broken between, and one that fits
@@ -115,7 +115,7 @@ func TestEveryTableIn80Columns(t *testing.T) {
 			return a.printVerified(siteState{Entries: []rollout.Entry{entry}, Signers: []signer{{"", errors.New(longText)}}})
 		},
 		"a plan": func(a *app) error {
-			plan := append(shipPlan("m4rk", filled[module](), r), commitPlan(r, ramp{}, release.Guard{})...)
+			plan := append(shipPlan("m4rk", filled[module](), r), commitPlan(r, ramp{}, operator.Guard{})...)
 			return a.confirm(&releaseFlags{yes: true}, plan...)
 		},
 		"a step": func(a *app) error { return a.stepped(r, longText, backup(r), howToPreview(r)) },
