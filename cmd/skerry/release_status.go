@@ -64,7 +64,7 @@ type environment struct {
 type versionStatus struct {
 	Service   string  `json:"service"`
 	Version   string  `json:"version"`
-	Role      string  `json:"role"`          // live, new, next, preview, backup, going, retired, unshipped, unknown, or any: no rule speaks of the service
+	Role      string  `json:"role"`          // live, new, next, preview, backup, going, retired, unshipped, unreleased, or any: no rule speaks of the service
 	Share     float64 `json:"share_percent"` // of the new requests
 	Instances int     `json:"instances"`     // up
 }
@@ -243,7 +243,7 @@ func role(log *rollout.Log, r rollout.Release, service, version string) string {
 	if r.Name != "" && r.State == rollout.Prepared {
 		return "unshipped"
 	}
-	return "unknown"
+	return "unreleased"
 }
 
 // stateOf judges the rules that a process goes by.

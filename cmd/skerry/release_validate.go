@@ -268,7 +268,7 @@ func differences(s siteState) ([]difference, error) {
 				add(false, "leave one version running, or release the other: skerry release start", "%s runs beside other versions and no rule says who meets which: a request may meet both", name)
 			case v.Instances > 0 && v.Role == "unshipped":
 				add(false, "skerry release ship "+v.Service+" --version "+v.Version+", or stop these processes", "%s is not shipped, and %s listed: they get no calls", name, countAre(v.Instances))
-			case v.Instances > 0 && v.Role == "unknown":
+			case v.Instances > 0 && v.Role == "unreleased":
 				add(false, "ship it in a release, or stop these processes", "%s is in no release, and %s listed: they get no calls", name, countAre(v.Instances))
 			}
 		}

@@ -73,7 +73,12 @@ func sqlState(err error) string {
 	return ""
 }
 
-func unavailable(err error) error { return &unavailableError{err} }
+func unavailable(err error) error {
+	if _, said := err.(*unavailableError); said {
+		return err
+	}
+	return &unavailableError{err}
+}
 
 // unavailableError is registry.ErrUnavailable with its cause.
 type unavailableError struct{ cause error }
