@@ -41,9 +41,9 @@ func describeOperators(f *findings, path string) {
 	}
 	list, err := keyfile.ReadOperators(path)
 	if err != nil {
-		what := quote.Safe("a service of this configuration does not start; one that runs goes by the operators whom it has read last")
+		what := quote.Safe("a service of this configuration does not start; one that runs goes by the operators that it has read last")
 		if keyfile.Nobody(err) {
-			what = "nobody may release here: no step is obeyed, and a service of this configuration does not start"
+			what = "no operator may release here: no step is obeyed, and a service of this configuration does not start"
 		}
 		f.problem("mend it, or copy it from another host", "site.operators: %v: %s", err, what)
 		return

@@ -79,7 +79,7 @@ type processStatus struct {
 func (a *app) releaseStatusCommand(f *releaseFlags) *cobra.Command {
 	return &cobra.Command{
 		Use:   "status",
-		Short: "The release, the environments, the versions and their shares, and every process",
+		Short: "Show the release, the environments, the versions with their shares, and every process",
 		Args:  cobra.NoArgs,
 		RunE: a.inRelease(f, func(ctx context.Context, to releases, _ []string) error {
 			s, err := to.State(ctx)

@@ -265,7 +265,7 @@ func differences(s siteState) ([]difference, error) {
 			case v.Instances > 0 && v.Role == "retired":
 				add(false, "stop these processes", "%s is retired, and %s listed: they refuse every call", name, countAre(v.Instances))
 			case v.Instances > 0 && v.Role == "any":
-				add(false, "leave one version running, or release the other: skerry release start", "%s runs beside other versions and no rule says who meets which: a request may meet both", name)
+				add(false, "leave one version running, or release the other: skerry release start", "%s runs beside other versions and no rule says which requests meet which: a request may meet both", name)
 			case v.Instances > 0 && v.Role == "unshipped":
 				add(false, "skerry release ship "+v.Service+" --version "+v.Version+", or stop these processes", "%s is not shipped, and %s listed: they get no calls", name, countAre(v.Instances))
 			case v.Instances > 0 && v.Role == "unreleased":
@@ -310,7 +310,7 @@ func (a *app) releaseLogCommand(f *releaseFlags) *cobra.Command {
 	last, verify := 0, false
 	c := &cobra.Command{
 		Use:   "log",
-		Short: "Who did what, and when",
+		Short: "Show the steps of all releases: when, by which operator, and what",
 		Args:  cobra.NoArgs,
 		RunE: a.inRelease(f, func(ctx context.Context, to releases, _ []string) error {
 			s, err := to.State(ctx)
