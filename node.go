@@ -114,9 +114,10 @@ func newNode(cfg Config, opts []Option) (n *Node, err error) {
 		n.log = cfg.Log.Logger()
 	}
 	n.files = n.findState()
+	made := n // a return of nil leaves it to be freed
 	defer func() {
 		if err != nil {
-			n.freeState()
+			made.freeState()
 		}
 	}()
 	if n.tls, err = cfg.TLS.Load(); err != nil {

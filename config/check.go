@@ -6,6 +6,7 @@ import (
 	"math"
 	"net"
 	"net/netip"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -162,8 +163,11 @@ func (l LAN) check(p *problems) {
 	atLeast(p, "lan.announce", l.Announce, time.Second, false)
 	checkSiteKey(p, l.Key)
 	for i, name := range l.Interfaces {
+		key := "lan.interfaces[" + strconv.Itoa(i) + "]"
 		if strings.Contains(name, "/") {
-			checkCIDR(p, "lan.interfaces["+strconv.Itoa(i)+"]", name)
+			checkCIDR(p, key, name)
+		} else if _, err := path.Match(name, ""); err != nil || name == "" {
+			p.at(key, `%q is no interface name or pattern, such as "eth0" or "eth*", and no network, such as 10.0.0.0/8`, name)
 		}
 	}
 	for i, seed := range l.Seeds {

@@ -11,8 +11,8 @@ import (
 // Generation is a position in the rule log. A restored database begins a new
 // timeline, so that a number is never used for two sets of rules.
 type Generation struct {
-	Timeline uint32
-	N        uint64 // 0 is the empty log
+	Timeline uint32 `json:"timeline"`
+	N        uint64 `json:"n"` // 0 is the empty log
 }
 
 // Forever is later than every generation.

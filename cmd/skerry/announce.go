@@ -25,9 +25,9 @@ func (a *app) announceCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "announce --service NAME --addr HOST:PORT",
 		Short: "Keep a provider registered that is not a skerry program",
-		Long: `Registers a Thrift or HTTP server of any language while it answers a check: it is listed
-with the first answer, withdrawn after --failures failed checks in a row, and
-listed again when it is back. It is withdrawn when announce is stopped
+		Long: `Registers a Thrift or HTTP server of any language while it answers a check: it
+is listed with the first answer, withdrawn after --failures failed checks in a
+row, and listed again when it is back. It is withdrawn when announce is stopped
 (SIGTERM, ctrl-C). Run it beside the provider, under the same supervisor.
 
 Checks: tcp (a connection can be made), thrift (it answers a Thrift call, be it
@@ -44,8 +44,9 @@ that know nothing of versions, or of the new name, keep finding it.
 
 --file names a YAML list instead, with the keys service, version, addr, also,
 protocol, check, prefix, concurrency, every, timeout, failures, weight, zone,
-tags, tls. The file is read again when it changes: what is new in it is listed, what is gone is
-withdrawn, and the rest is not touched. A mistake in it changes nothing.`,
+tags, tls. The file is read again when it changes: what is new in it is listed,
+what is gone is withdrawn, and the rest is not touched. A mistake in it changes
+nothing.`,
 		Example: `  skerry announce --service billing --version v1 --addr 10.0.0.5:9090 --protocol framed-binary --check thrift:ping
   skerry announce --service mail --addr :2525 --addr :2526
   skerry announce --service web --version v2 --addr :8080 --protocol http --check http:/healthz

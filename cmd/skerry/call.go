@@ -114,9 +114,10 @@ func (a *app) call(ctx context.Context, r callRequest) error {
 	case err == nil:
 		return nil
 	case code == rpc.NoInstance && r.instance == "":
-		return unreachablef("%w%s\nWhat is listed shows skerry ls, and what is wrong here skerry doctor", err, a.similar(ctx, r.service))
+		return unreachablef("%w%s\nskerry ls shows what is listed, and skerry doctor what is wrong here", err, a.similar(ctx, r.service))
 	case code == rpc.DeadlineExceeded:
-		return unreachablef("%w\nIt had %v; give it longer by --timeout %v", err, a.flags.timeout, longer(a.flags.timeout))
+		return unreachablef("%w\nIt had %s; give it longer by --timeout %s", err,
+			durationText(a.flags.timeout), durationText(longer(a.flags.timeout)))
 	}
 	return err
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"errors"
-	"io/fs"
 	"os"
 	"reflect"
 	"strings"
@@ -127,11 +126,14 @@ func (a *app) configCommand() *cobra.Command {
 	}
 	show := false
 	check := &cobra.Command{
-		Use:   "check [FILE]",
-		Short: "Report everything that is wrong with a configuration",
+		Use:     "check [FILE]",
+		Aliases: []string{"validate"},
+		Short:   "Report everything that is wrong with a configuration",
 		Long: `Reports all mistakes at once, each with file and line: unknown keys, values that
-can't be, intervals that contradict each other, variables that are not set.
-Exit code 1 when there is any.`,
+can't be, intervals that contradict each other, variables that are not set, and
+files of keys, operators, certificates and routes that can't be read: all that a
+process would refuse to start with. Exit code 1 when there is any, 2 when the
+file itself can't be read.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if len(args) == 1 {
@@ -162,13 +164,10 @@ func (a *app) checkConfig(show bool) error {
 		return usagef("no configuration to check: there is no ./skerry.yaml, and neither --config nor SKERRY_CONFIG names one")
 	}
 	cfg, err := a.readConfig(path)
-	if _, unsafe := errors.AsType[*statedir.UnsafeError](err); unsafe || errors.Is(err, fs.ErrNotExist) {
-		return usagef("%w", err)
-	}
-	err = checkGateway(path, cfg, err)
+	err = checkFiles(path, cfg, err)
 	wrong, isConfig := errors.AsType[*config.Error](err)
 	if err != nil && !isConfig {
-		return err
+		return usagef("%w", err)
 	}
 	if a.flags.json {
 		list := []config.Problem{}

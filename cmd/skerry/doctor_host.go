@@ -17,7 +17,7 @@ import (
 func examineState(dir string) []finding {
 	f := &findings{area: "State"}
 	if dir == "" || dir == "none" {
-		f.hint("set state_dir to a directory that outlives a restart", "nothing is kept: a start without any registry knows nobody")
+		f.hint("set state_dir to a directory that outlives a restart", "nothing is kept: a start without any registry knows no other process")
 		return f.list
 	}
 	if err := statedir.Check(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -15,8 +15,9 @@ import (
 func (a *app) examineTrust(ctx context.Context, c skerry.Config) []finding {
 	f := &findings{area: "Trust"}
 	if len(c.Site.Keys) != 1 || c.Site.Keys[0] != config.KeysNone && c.Site.Keys[0] != config.KeysCertificates {
-		k, err := a.keys()
+		k, err := a.keysInForce(ctx)
 		switch {
+		case err != nil && k.stored: // said below, of the database
 		case err != nil:
 			f.problem("mend the file, or store the key again: skerry key set", "the site's key: %v", err)
 		case len(k.found) > 0:
@@ -40,9 +41,9 @@ func describeOperators(f *findings, path string) {
 	}
 	list, err := keyfile.ReadOperators(path)
 	if err != nil {
-		what := quote.Safe("a service of this configuration does not start; one that runs goes by the operators whom it has read last")
+		what := quote.Safe("a service of this configuration does not start; one that runs goes by the operators that it has read last")
 		if keyfile.Nobody(err) {
-			what = "nobody may release here: no step is obeyed, and a service of this configuration does not start"
+			what = "no operator may release here: no step is obeyed, and a service of this configuration does not start"
 		}
 		f.problem("mend it, or copy it from another host", "site.operators: %v: %s", err, what)
 		return

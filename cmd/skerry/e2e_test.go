@@ -105,7 +105,7 @@ func offerClock(t *testing.T, cfg string) *skerry.Node {
 func TestEmptySite(t *testing.T) {
 	cfg := site(t, "")
 	code, out, errs := cli(t, "", "ls", "-c", cfg, "--timeout", "1s")
-	if code != exitProblem || !strings.Contains(out, `Nothing is registered in cluster "test-site" (mode broadcast)`) || !strings.Contains(out, "lan: nobody answered") {
+	if code != exitProblem || !strings.Contains(out, `Nothing is registered in cluster "test-site" (mode broadcast)`) || !strings.Contains(out, "lan: no process answered") {
 		t.Errorf("exit code %d\n%s%s", code, out, errs)
 	}
 	code, out, errs = cli(t, "", "call", "clock", "reset", "-c", cfg, "-t", clockFile(t), "--timeout", "1s")

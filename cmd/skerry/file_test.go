@@ -156,6 +156,35 @@ func TestConfigCheckOfTheGateway(t *testing.T) {
 	}
 }
 
+// TestConfigCheckOfTheSite: what a service would not start for is said by the
+// check, in the same words and with its line.
+func TestConfigCheckOfTheSite(t *testing.T) {
+	dir := t.TempDir()
+	for key, line := range map[string]string{
+		"site.operators": "  operators: " + dir + "/none",
+		"site.keys":      "  keys: [" + dir + "/none]",
+	} {
+		path := writeConfig(t, "cluster: a\nstate_dir: none\nmode: broadcast\nsite:\n"+line+"\n")
+		_, err := skerry.OpenFile(t.Context(), path)
+		if err == nil {
+			t.Fatalf("%s: a node opens", key)
+		}
+		_, text, _ := strings.Cut(err.Error(), key+": ")
+		want := path + ":5: " + key + ": " + text + "\n"
+		if code, out, errs := cli(t, "", "config", "check", path); code != exitProblem || out != want {
+			t.Errorf("%s: exit code %d\n%s%swant %s", key, code, out, errs, want)
+		}
+		if code, _, errs := cli(t, "", "config", "show", "-c", path); code != exitOK {
+			t.Errorf("%s: config show: exit code %d\n%s", key, code, errs)
+		}
+	}
+	for _, path := range []string{dir, dir + "/none.yaml"} {
+		if code, _, errs := cli(t, "", "config", "check", path); code != exitUsage || errs == "" {
+			t.Errorf("check of %s, which can't be read: exit code %d\n%s", path, code, errs)
+		}
+	}
+}
+
 // TestConfigCheckOfAnEmptyFile says what it means.
 func TestConfigCheckOfAnEmptyFile(t *testing.T) {
 	code, out, errs := cli(t, "", "config", "check", writeConfig(t, "# nothing\n"))

@@ -1,7 +1,7 @@
 package main
 
 import (
-	"strings"
+	"fmt"
 
 	"github.com/skerry/skerry/internal/quote"
 )
@@ -67,9 +67,9 @@ func (a *app) printFindings(list []finding) error {
 			area = f.Area
 			a.printf("%s\n", area)
 		}
-		a.printf("  %-8s %s\n", f.Level, hanging(f.Text))
+		a.item(fmt.Sprintf("  %-8s ", f.Level), "%s", f.Text)
 		if f.Do != "" {
-			a.printf("  %-8s → %s\n", "", hanging(f.Do))
+			a.item("           → ", "%s", f.Do)
 		}
 	}
 	switch problems {
@@ -81,9 +81,4 @@ func (a *app) printFindings(list []finding) error {
 		a.printf("\n%d problems must be dealt with.\n", problems)
 	}
 	return failed
-}
-
-// hanging indents the further lines of a text below its first.
-func hanging(s quote.Safe) quote.Safe {
-	return quote.Safe(strings.ReplaceAll(strings.TrimSpace(string(s)), "\n", "\n           "))
 }

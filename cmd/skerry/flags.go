@@ -16,11 +16,17 @@ type flags struct {
 	json     bool
 }
 
+// spell has the help write the default of a duration as people do: 2m, not
+// 2m0s.
+func spell(c *cobra.Command, flag string, d time.Duration) {
+	c.Flags().Lookup(flag).DefValue = durationText(d)
+}
+
 func (f *flags) register(root *cobra.Command) {
 	set := root.PersistentFlags()
 	set.StringVarP(&f.config, "config", "c", "", "configuration `FILE` (default ./skerry.yaml when it is safe, then $SKERRY_CONFIG)")
-	set.StringVar(&f.cluster, "cluster", "", "cluster `NAME`")
-	set.StringVar(&f.mode, "mode", "", "`MODE` of discovery: auto, database or broadcast")
+	set.StringVar(&f.cluster, "cluster", "", "`NAME` of the cluster, in place of the configured one")
+	set.StringVar(&f.mode, "mode", "", "`MODE` of discovery, in place of the configured one: auto, database or broadcast")
 	set.StringVar(&f.database, "database", "", "`URL` of the database, or @FILE that holds it (default $SKERRY_DATABASE_URL)")
 	set.DurationVar(&f.timeout, "timeout", 3*time.Second, "how long to wait for the registry or the service")
 	set.BoolVar(&f.json, "json", false, "print JSON")

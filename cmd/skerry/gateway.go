@@ -27,8 +27,9 @@ releases go on. The cookie skerry-preview, with the mark that "skerry release
 start" has printed, shows a verifier the versions of the release that is open.
 
 It serves once it knows the site's rules, 2 s after its start at the latest;
-GET /skerry-health (gateway.health) answers 200 from then on. One line of log for each request goes to stderr. SIGTERM and ctrl-C stop it
-politely: requests and WebSockets have stop.drain (30s) to end.`,
+GET /skerry-health (gateway.health) answers 200 from then on. A line of log for
+each request goes to stderr. SIGTERM and ctrl-C stop it politely: requests and
+WebSockets have stop.drain (30s) to end.`,
 		Example: `  skerry gateway --listen :8080
 
   gateway:

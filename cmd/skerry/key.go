@@ -27,7 +27,8 @@ func (a *app) keyCommand() *cobra.Command {
 		Long: `A process is a member of its site by the site's key, a text that begins with
 sk1-. It lies in the files of site.keys, else in the first of
 $CREDENTIALS_DIRECTORY/skerry.key, /etc/skerry/CLUSTER.key and skerry/CLUSTER.key
-in the user's configuration directory. A key is never an argument of a command.`,
+in the user's configuration directory, else in the database. A key is never an
+argument of a command.`,
 		Example: `  skerry key new                                  # on the first host
   skerry key show | ssh HOST skerry key set       # for each of the others`,
 		Args: cobra.NoArgs,
@@ -44,6 +45,7 @@ type keys struct {
 	found   []keyfile.Key
 
 	inConfig sitekey.Key // lan.key, which stands before files
+	stored   bool        // the database was asked, too
 }
 
 // keys reads the key files. A configuration that uses none is an error.
@@ -122,13 +124,16 @@ func (a *app) keyNewCommand() *cobra.Command {
 		Use:   "new",
 		Short: "Make a key for a new site, and say what the next host needs",
 		Args:  cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			k, err := a.keyPlaces()
 			if err != nil {
 				return err
 			}
 			if out == "" {
 				if err := k.refuseSecond(); err != nil {
+					return err
+				}
+				if err := a.refuseBesideStored(cmd.Context(), k); err != nil {
 					return err
 				}
 			}
@@ -320,8 +325,8 @@ func (a *app) keyShowCommand() *cobra.Command {
 people may look on and scrolled lines stay, it needs --yes.`,
 		Example: `  skerry key show | ssh HOST skerry key set`,
 		Args:    cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			k, err := a.keys()
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			k, err := a.keysInForce(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -350,6 +355,10 @@ people may look on and scrolled lines stay, it needs --yes.`,
 }
 
 func (k keys) none() error {
+	if k.stored {
+		return problemf("neither a file of this host nor the database holds a key of the site %s; the first service makes "+
+			"one in the database", k.cluster)
+	}
 	return problemf("this host has no key of the site %s; make one: skerry key new; or take over the one of another "+
 		"host: skerry key show | ssh HOST skerry key set", k.cluster)
 }
@@ -366,10 +375,10 @@ type keyRow struct {
 func (a *app) keyLsCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "ls",
-		Short: "Show the keys' fingerprints, where each lies, and which one signs",
+		Short: "Show the keys' fingerprints, where each of them lies, and which one signs",
 		Args:  cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			k, err := a.keys()
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			k, err := a.keysInForce(cmd.Context())
 			if err != nil {
 				return err
 			}

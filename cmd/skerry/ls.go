@@ -139,7 +139,7 @@ func answerText(s discovery.SourceStatus) string {
 	case s.Lost != "":
 		return lostText(s.Lost) + ": " + s.Lost
 	case s.Name == broadcast.Source:
-		return "nobody answered"
+		return "no process answered"
 	case !s.Answered:
 		return "has not answered yet"
 	}

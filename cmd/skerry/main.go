@@ -11,6 +11,7 @@ import (
 
 	"github.com/skerry/skerry/internal/quote"
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 )
 
 func main() {
@@ -23,6 +24,7 @@ func main() {
 // execute carries out one command line and returns the exit code.
 func execute(ctx context.Context, args []string, in io.Reader, out, err io.Writer) int {
 	a := newApp(in, out, err)
+	a.width = widthOf(out)
 	a.openReleases, a.openMembers = a.openSite, a.openSiteMembers
 	return a.run(ctx, args)
 }
@@ -37,6 +39,7 @@ type app struct {
 	spun     int           // of passing
 	shown    bool          // a passing line stands on the screen
 	warned   bool          // of a password in the arguments
+	width    func() int    // columns of the terminal of out, 0 without one
 	started  bool          // the command line was understood; what fails now is no usage error
 
 	openMembers  func(context.Context) (keyMembers, func(), error)              // nil where the operator answers for the hosts
@@ -45,6 +48,21 @@ type app struct {
 
 func newApp(in io.Reader, out, err io.Writer) *app {
 	return &app{in: in, out: quote.NewWriter(out), err: quote.NewWriter(err)}
+}
+
+// widthOf tells the width of w when it is a terminal: it may change.
+func widthOf(w io.Writer) func() int {
+	f, ok := w.(*os.File)
+	if !ok {
+		return nil
+	}
+	return func() int {
+		width, _, err := term.GetSize(int(f.Fd()))
+		if err != nil {
+			return 0
+		}
+		return width
+	}
 }
 
 // run carries out one command line.

@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jedib0t/go-pretty/v6/table"
-	"github.com/jedib0t/go-pretty/v6/text"
 	"github.com/skerry/skerry/internal/number"
 	"github.com/skerry/skerry/internal/quote"
 )
@@ -40,36 +38,6 @@ func (a *app) note(format string, args ...any) {
 	if !a.flags.json {
 		fmt.Fprint(a.err, quote.Sprintf(format+"\n", args...))
 	}
-}
-
-// printTable writes rows under a header, without lines. Columns whose header
-// begins with a space hold numbers and are set to the right.
-func (a *app) printTable(header []string, rows [][]string) {
-	w := table.NewWriter()
-	style := table.StyleDefault
-	style.Options = table.OptionsNoBordersAndSeparators
-	style.Box.PaddingLeft, style.Box.PaddingRight = "", "  "
-	w.SetStyle(style)
-	w.SuppressTrailingSpaces()
-	head := make(table.Row, len(header))
-	var columns []table.ColumnConfig
-	for i, h := range header {
-		head[i] = h
-		if h[0] == ' ' {
-			head[i] = h[1:]
-			columns = append(columns, table.ColumnConfig{Number: i + 1, Align: text.AlignRight, AlignHeader: text.AlignRight})
-		}
-	}
-	w.SetColumnConfigs(columns)
-	w.AppendHeader(head)
-	for _, r := range rows {
-		row := make(table.Row, len(r))
-		for i, cell := range r {
-			row[i] = quote.Text(cell)
-		}
-		w.AppendRow(row)
-	}
-	fmt.Fprintln(a.out, w.Render())
 }
 
 // age is a duration as tables show it: one or two units, no more precise than

@@ -79,7 +79,9 @@ func (a *app) printRefused(list []skerry.Refusals, silent map[string]error) erro
 	}
 	for _, name := range names {
 		k := refusal.Of(name)
-		a.printf("\n%s: %s.\n  → %s\n", k.Name, k.What, k.Do)
+		a.printf("\n")
+		a.item("", "%s: %s.", k.Name, k.What)
+		a.item("  → ", "%s", k.Do)
 	}
 	for _, process := range slices.Sorted(maps.Keys(silent)) {
 		a.note("%s does not tell: %v", process, silentWhy(silent[process]))

@@ -37,7 +37,7 @@ not by this command: any operator on any host can go on with it.
   ship       wait for the new versions, check them, and let verifiers meet them
   commit     send new requests to the new versions, at once or by a growing share
   rollback   send new requests to the old versions again
-  clean      wait until nobody needs the versions that go, retire them, and end
+  clean      wait until no request needs the versions that go, retire them, and end
 
 Where the configuration names operators (site.operators), every step is signed by
 the key of one of them; skerry release log --verify tells whose.
@@ -150,7 +150,7 @@ func stepSession(ctx context.Context, to releases) (siteState, rollout.Release, 
 func (a *app) confirm(f *releaseFlags, plan ...string) error {
 	if a.flags.json {
 		if !f.yes {
-			return usagef("with --json nobody is asked: say --yes")
+			return usagef("--json asks no questions: say --yes")
 		}
 		return nil
 	}
@@ -159,7 +159,7 @@ func (a *app) confirm(f *releaseFlags, plan ...string) error {
 	}
 	a.printf("This will\n")
 	for _, line := range plan {
-		a.printf("  - %s\n", line)
+		a.item("  - ", "%s", line)
 	}
 	if f.yes {
 		return nil
@@ -174,7 +174,7 @@ func (a *app) confirm(f *releaseFlags, plan ...string) error {
 		return nil
 	}
 	a.printf("\n")
-	return problemf("nothing was done; answer y, or say --yes where nobody can answer")
+	return problemf("nothing was done; answer y, or say --yes where no person can answer")
 }
 
 // stepped prints what became of the session, in a sentence or as JSON.
@@ -183,7 +183,7 @@ func (a *app) stepped(r rollout.Release, sentences ...string) error {
 		return a.printJSON(r)
 	}
 	for _, s := range sentences {
-		a.printf("%s\n", s)
+		a.item("", "%s", s)
 	}
 	return nil
 }
@@ -199,7 +199,7 @@ func failedStep(err error) error {
 		}
 	}
 	if errors.Is(err, operator.ErrSilent) {
-		return unreachablef("%w\nNext: bring them back and repeat the step, or, for who is dead for certain, repeat it with --dead HOST/PID", err)
+		return unreachablef("%w\nNext: bring them back and repeat the step, or, for a process that is dead for certain, repeat it with --dead HOST/PID", err)
 	}
 	if errors.Is(err, operator.ErrBusy) {
 		return problemf("%w", err)

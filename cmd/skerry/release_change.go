@@ -65,10 +65,11 @@ func changePlan(m rollout.Module) []string {
 		if m.GiveUp {
 			then = "give up"
 		}
-		plan = append(plan, fmt.Sprintf("look for a moment in which nobody needs %s/%s, for %v; then %s", m.Service, m.Old, m.Patience, then))
+		plan = append(plan, fmt.Sprintf("look for a moment in which no request needs %s/%s, for %s; then %s",
+			m.Service, m.Old, durationText(m.Patience), then))
 	}
 	return append(plan, fmt.Sprintf("hold new calls to %s, up to their deadlines, until %s has stopped and %s is up", m.Service, m.Old, m.New),
-		fmt.Sprintf("have %s/%s leave when nobody needs it; then you, or the supervisor, start %s", m.Service, m.Old, m.New))
+		fmt.Sprintf("have %s/%s leave when no request needs it; then you, or the supervisor, start %s", m.Service, m.Old, m.New))
 }
 
 // rollbackPlan is what a rollback does with such a module.
@@ -115,7 +116,7 @@ func changeText(p operator.Progress, drains map[string][]rollout.Holder) string 
 	who, what := strings.Join(p.Runs, ", "), title(p.Service, p.Version)
 	switch {
 	case p.Step == "moment":
-		return fmt.Sprintf("%s: waiting for a moment in which nobody needs it; now requests at %s do", p.Service, who)
+		return fmt.Sprintf("%s: waiting for a moment in which no request needs it; now requests at %s do", p.Service, who)
 	case p.Step == "drain":
 		return progress(holdersOf(drains, nil))
 	case p.Step == "leave" && p.Note != "":

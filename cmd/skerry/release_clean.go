@@ -16,7 +16,7 @@ import (
 func (a *app) releaseCleanCommand(f *releaseFlags) *cobra.Command {
 	return &cobra.Command{
 		Use:   "clean",
-		Short: "Wait until nobody needs the versions that go, retire them, and end the release",
+		Short: "Wait until no request needs the versions that go, retire them, and end the release",
 		Long: `Waits until no request that is under way can need the versions that go: the old
 ones after a commit, the new ones after a rollback. Then these refuse every
 call, leave the lists, and the release is over. Stop their processes then.
@@ -44,7 +44,7 @@ func (a *app) releaseClean(ctx context.Context, to releases, f *releaseFlags) er
 		return problemf("%w\nNext: %s", err, nextStep(s, r))
 	}
 	also := ""
-	plan := []string{"wait until nobody needs " + versions(r, r.Goes),
+	plan := []string{"wait until no request needs " + versions(r, r.Goes),
 		"make these versions refuse every call: no rollback after that",
 		"take them off the lists, and end the release"}
 	if len(r.Modules) == 0 {
@@ -75,8 +75,9 @@ func (a *app) releaseClean(ctx context.Context, to releases, f *releaseFlags) er
 	if len(end.Modules) == 0 {
 		return a.stepped(end, fmt.Sprintf("Release %s is over. It had no modules: nothing has changed for requests.", end.Name))
 	}
-	return a.stepped(end, fmt.Sprintf("Release %s is over, after %s of cleaning. %s refuse every call, and processes that offer nothing else have ended; stop those that have not%s.",
-		end.Name, age(time.Since(began)), versions(end, end.Goes), also))
+	return a.stepped(end,
+		fmt.Sprintf("Release %s is over, after %s of cleaning. Retired: %s.", end.Name, age(time.Since(began)), versions(end, end.Goes)),
+		"They refuse every call, and processes that offer nothing else have ended; stop those that have not"+also+".")
 }
 
 // foreign are the instances of the versions that go whose programs are none of
@@ -94,7 +95,7 @@ func (s siteState) foreign(r rollout.Release) (out []string) {
 // progress is one line about a drain.
 func progress(holders []holder) string {
 	if len(holders) == 0 {
-		return "draining: nobody holds it back"
+		return "draining: no process holds it back"
 	}
 	var whos []string
 	for _, h := range holders[:min(3, len(holders))] {
@@ -146,7 +147,7 @@ func heldText(h holder) string {
 func (a *app) releaseHoldersCommand(f *releaseFlags) *cobra.Command {
 	return &cobra.Command{
 		Use:   "holders",
-		Short: "Who holds back the versions that go, by what, and for how long",
+		Short: "Show which processes hold back the versions that go, by what, and for how long",
 		Args:  cobra.NoArgs,
 		RunE: a.inRelease(f, func(ctx context.Context, to releases, _ []string) error {
 			_, r, err := openSession(ctx, to)
@@ -171,7 +172,7 @@ func (a *app) printHolders(r rollout.Release, list []holder, now time.Time) erro
 		return nil
 	}
 	if len(list) == 0 {
-		a.printf("Nobody holds %s back.\n", versions(r, r.Goes))
+		a.printf("No process holds %s back.\n", versions(r, r.Goes))
 		return nil
 	}
 	slices.SortFunc(list, func(x, y holder) int { return strings.Compare(x.Service+x.Process, y.Service+y.Process) })
@@ -187,7 +188,8 @@ func (a *app) printHolders(r rollout.Release, list []holder, now time.Time) erro
 	}
 	a.printTable([]string{"SERVICE", "PROCESS", "WHY", " FOR", "WHAT"}, rows)
 	if slices.ContainsFunc(list, func(h holder) bool { return h.Why == rollout.Silent }) {
-		a.printf("Who is silent may be alive, and is waited for; when it is dead for certain, repeat the step with --dead PROCESS.\n")
+		a.item("", "A process that is silent may be alive, and is waited for; when it is dead for certain, "+
+			"repeat the step with --dead PROCESS.")
 	}
 	return nil
 }

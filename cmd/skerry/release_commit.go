@@ -68,6 +68,7 @@ The same command goes on; it watches the share that it finds anew.`,
 	}
 	c.Flags().StringVar(&steps, "ramp", "100", "`PERCENTS` of the users, one after the other; the last one is 100")
 	c.Flags().DurationVar(&r.every, "every", 2*time.Minute, "time between two steps of the ramp")
+	spell(c, "every", r.every)
 	c.Flags().StringVar(&failures, "max-failures", "", "roll back when more than this `SHARE` of a new version's calls fail, such as 1%")
 	c.Flags().DurationVar(&r.P99, "max-p99", 0, "roll back when more than 1% of a new version's calls take longer")
 	c.Flags().Int64Var(&r.Calls, "min-calls", 50, "`CALLS` of a version at a share, to call it well")
@@ -194,7 +195,8 @@ func commitPlan(r rollout.Release, how ramp, g operator.Guard) []string {
 		for _, s := range how.steps {
 			shares = append(shares, percent(s))
 		}
-		plan = []string{fmt.Sprintf("send a growing share of the new requests to %s: %s, with %v between", news, strings.Join(shares, ", "), how.every)}
+		plan = []string{fmt.Sprintf("send a growing share of the new requests to %s: %s, with %s between",
+			news, strings.Join(shares, ", "), durationText(how.every))}
 	}
 	plan = append(plan, "leave requests that are under way with the versions they have begun with")
 	if rest := concurrents(r); len(rest.Modules) > 0 {
@@ -216,17 +218,17 @@ func turned(ctx context.Context, r rollout.Release, err error) error {
 	case errors.Is(err, operator.ErrGuard) && r.Back:
 		return problemf("%w\nNew requests meet %s again.\nNext: skerry release clean", err, olds)
 	case errors.Is(err, operator.ErrGuard):
-		return problemf("%w\nNext: skerry release rollback, with --dead PROCESS for who is dead for certain", err)
+		return problemf("%w\nNext: skerry release rollback, with --dead PROCESS for a process that is dead for certain", err)
 	case errors.Is(err, operator.ErrUnjudged):
-		return problemf("%w, and nobody watches it\nNext: the same command when there are more calls, or with fewer --min-calls; skerry release commit without bounds; or skerry release rollback", err)
+		return problemf("%w, and no command watches it\nNext: the same command when there are more calls, or with fewer --min-calls; skerry release commit without bounds; or skerry release rollback", err)
 	case len(exclusives(r).Modules) > 0:
 		return interrupted(r, err)
 	case ctx.Err() != nil && r.State == rollout.Ramping:
-		return problemf("interrupted: the release stays at %s, and nobody watches it\nNext: the same command goes on; or skerry release rollback", percent(r.Share))
+		return problemf("interrupted: the release stays at %s, and no command watches it\nNext: the same command goes on; or skerry release rollback", percent(r.Share))
 	case (errors.Is(err, operator.ErrFrozen) || errors.Is(err, operator.ErrSilent)) && r.Share > 0:
-		return quote.Errorf("%w\nThe release stays at %s as far as is known, and nobody watches it\nNext: skerry release status, and the same command goes on", err, percent(r.Share))
+		return quote.Errorf("%w\nThe release stays at %s as far as is known, and no command watches it\nNext: skerry release status, and the same command goes on", err, percent(r.Share))
 	case ctx.Err() != nil && r.State == rollout.Switched:
-		return problemf("interrupted: the release is committed, and nobody watches it\nNext: skerry release clean when you are content, or skerry release rollback")
+		return problemf("interrupted: the release is committed, and no command watches it\nNext: skerry release clean when you are content, or skerry release rollback")
 	}
 	return err
 }

@@ -59,7 +59,7 @@ write to the log, so ship takes it from --check or release.yaml only.`,
 		}),
 	}
 	put.ValidArgsFunction, get.ValidArgsFunction = a.completeFirst, a.completeFirst
-	c := &cobra.Command{Use: "config", Short: "Settings of modules, kept in the release"}
+	c := &cobra.Command{Use: "config", Short: "Keep and show settings of modules in the release"}
 	c.AddCommand(put, get)
 	return c
 }
@@ -110,7 +110,7 @@ func putPlan(r rollout.Release, module string, values map[string]string, known [
 		plan = append(plan, fmt.Sprintf("keep in release %s, of %s: %s", r.Name, module, settingsText(kept)))
 	}
 	if len(kept) > 0 && !offered && !slices.Contains(known, module) {
-		plan = append(plan, fmt.Sprintf("keep it for later: NOBODY OFFERS %s now, there are %s", module, sortedOr(known, "none with a version")))
+		plan = append(plan, fmt.Sprintf("keep it for later: NO PROCESS OFFERS %s now, there are %s", module, sortedOr(known, "none with a version")))
 	}
 	for _, key := range slices.Sorted(maps.Keys(kept)) {
 		if !slices.Contains(shipKeys, key) {

@@ -68,7 +68,7 @@ func guardPlan(g operator.Guard, r rollout.Release) (plan []string) {
 			when = append(when, fmt.Sprintf("more than %s of the calls of %s fail", operator.Percent(b.Failures), name))
 		}
 		if b.P99 > 0 {
-			when = append(when, fmt.Sprintf("more than 1 %% of those of %s take longer than %v", name, b.P99))
+			when = append(when, fmt.Sprintf("more than 1 %% of those of %s take longer than %s", name, durationText(b.P99)))
 		}
 		plan = append(plan, fmt.Sprintf("roll back when %s; %d calls are needed to call it well", strings.Join(when, ", or "), b.Least()))
 	}
@@ -78,7 +78,7 @@ func guardPlan(g operator.Guard, r rollout.Release) (plan []string) {
 	case len(unwatched) > 0:
 		plan = append(plan, "not watch "+sortedOr(unwatched, ""))
 	}
-	return append(plan, "watch from here: when this command is ended, the share stays as it is, and nobody watches")
+	return append(plan, "watch from here: when this command is ended, the share stays as it is, and no command watches")
 }
 
 // showRamp shows how a ramp goes: a line that changes, and one that stays when
@@ -118,7 +118,7 @@ func verdict(w *operator.Watched) string {
 	}
 	text := fmt.Sprintf("%d calls, %d failed", t.Calls, max(w.Callers.Failures, w.Callees.Failures))
 	if w.Bounds.P99 > 0 {
-		text += fmt.Sprintf(", %d slower than %v", max(w.Callers.Slow, w.Callees.Slow), w.Bounds.P99)
+		text += fmt.Sprintf(", %d slower than %s", max(w.Callers.Slow, w.Callees.Slow), durationText(w.Bounds.P99))
 	}
 	if !w.Judged() {
 		return fmt.Sprintf("%s/%s is not judged: %s, of %d needed", w.Service, w.Version, text, w.Bounds.Least())

@@ -14,6 +14,7 @@ import (
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/registry"
+	"github.com/skerry/skerry/registry/postgres"
 	"github.com/skerry/skerry/rollout"
 	"github.com/skerry/skerry/rollout/operator"
 )
@@ -56,6 +57,9 @@ func (s *liveSite) controller(tell func(operator.Progress)) *operator.Controller
 
 func (s *liveSite) State(ctx context.Context) (siteState, error) {
 	status := s.status(ctx)
+	if len(status.Members) == 0 && errors.Is(status.Err, postgres.ErrNoTables) {
+		return siteState{}, unreachablef("no process of the site answers, and %w", postgres.ErrNoTables)
+	}
 	if len(status.Members) == 0 && errors.Is(status.Err, registry.ErrUnavailable) {
 		return siteState{}, unreachablef("FROZEN: %w. Requests go on; nothing can be committed or retired", status.Err)
 	}

@@ -49,14 +49,15 @@ kept in the release, for whoever commits it.
 A module whose versions may never run at once, because they own a device, has
 the strategy blocking: its new version is not waited for, and begins after
 commit, when the old one has stopped; calls to it wait meanwhile, up to their
-deadlines. waiting is the same, begun at a moment in which nobody needs it;
+deadlines. waiting is the same, begun at a moment in which no request needs it;
 when none comes within --patience it is begun all the same, or, by --give-up,
 not at all.
 
 The check runs by the shell with SKERRY_RELEASE, SKERRY_MARK, SKERRY_MODULE,
 SKERRY_VERSION, SKERRY_OLD, SKERRY_ADDRS, and the settings as
 SKERRY_SETTING_KEY. These values come from the site: a script quotes them
-("$SKERRY_SETTING_KEY"). What it writes is shown. Status 0 within --check-time ships; anything else does not.`,
+("$SKERRY_SETTING_KEY"). What it writes is shown. Status 0 within --check-time
+ships; anything else does not.`,
 		Example: "  skerry release ship auth --version v2 --wish 2 --check './probe auth'\n  skerry release ship all",
 		RunE: a.inRelease(f, func(ctx context.Context, to releases, args []string) error {
 			return a.releaseShip(ctx, to, f, sh, args)
@@ -68,10 +69,11 @@ SKERRY_SETTING_KEY. These values come from the site: a script quotes them
 	c.Flags().StringVar(&sh.Check, "check", "", "`COMMAND` that must succeed")
 	c.Flags().StringVar(&sh.Checking, "check-time", "", "how long the check may take (default 1m)")
 	c.Flags().StringVar(&sh.Strategy, "strategy", "", "concurrent, blocking or waiting")
-	c.Flags().DurationVar(&sh.Patience, "patience", 0, "of the strategy waiting: how long to look for a moment in which nobody needs the old version (default 30s)")
+	c.Flags().DurationVar(&sh.Patience, "patience", 0, "of the strategy waiting: how long to look for a moment in which no request needs the old version (default 30s)")
 	c.Flags().BoolVar(&sh.GiveUp, "give-up", false, "of the strategy waiting: don't switch when there is no such moment")
 	c.Flags().StringVar(&sh.file, "file", "", "manifest `FILE` (default ./release.yaml)")
 	c.Flags().DurationVar(&sh.wait, "wait", 5*time.Minute, "how long to wait for the instances")
+	spell(c, "wait", sh.wait)
 	c.MarkFlagFilename("file", "yaml", "yml")
 	c.ValidArgsFunction = a.completeModule
 	c.RegisterFlagCompletionFunc("version", a.completeVersion)
@@ -188,7 +190,7 @@ func complete(s siteState, name string, m module) (module, error) {
 	if m.Old == "" {
 		others := slices.DeleteFunc(s.running(name), func(v string) bool { return v == m.Version })
 		if len(others) == 0 {
-			return m, fmt.Errorf("ship %s: nobody offers another version of it that could serve now; there are %s. A service that is new needs no release: start it", name, sortedOr(s.offered(), "no services with a version"))
+			return m, fmt.Errorf("ship %s: no process offers another version of it that could serve now; there are %s. A service that is new needs no release: start it", name, sortedOr(s.offered(), "no services with a version"))
 		}
 		if len(others) > 1 {
 			return m, fmt.Errorf("ship %s: which version serves now? listed are %s; say --old", name, sortedOr(others, "none with a version"))
@@ -230,7 +232,7 @@ func shipPlan(name string, m module, r rollout.Release) []string {
 	if m.Check != "" {
 		plan = append(plan, fmt.Sprintf("check it by: %q", m.Check))
 	}
-	return append(plan, fmt.Sprintf("let verifiers (mark %s) meet %s/%s; everybody else stays with %s", r.Mark, name, m.Version, m.Old))
+	return append(plan, fmt.Sprintf("let verifiers (mark %s) meet %s/%s; all other requests stay with %s", r.Mark, name, m.Version, m.Old))
 }
 
 func (a *app) shipOne(ctx context.Context, to releases, r rollout.Release, name string, m module, wait time.Duration) (rollout.Release, error) {
@@ -288,7 +290,8 @@ func (a *app) awaitInstances(ctx context.Context, to releases, name string, m mo
 		}
 		a.passing("%s/%s: waiting for %s, for %s; %s left", name, m.Version, count(m.Wish-len(up), "instance", "s"), age(time.Since(began)), age(time.Until(end)))
 		if !time.Now().Before(end) {
-			return nil, problemf("ship %s: %d of %d instances of %s are up after %v%s; start them, look at skerry ls %s, or wish for fewer", name, len(up), m.Wish, m.Version, wait, listed(unwell), name)
+			return nil, problemf("ship %s: %d of %d instances of %s are up after %s%s; start them, look at skerry ls %s, or wish for fewer",
+				name, len(up), m.Wish, m.Version, durationText(wait), listed(unwell), name)
 		}
 		if err := run.Sleep(ctx, instancesEvery); err != nil {
 			return nil, problemf("ship %s: interrupted while it waited for %s/%s; it is not shipped", name, name, m.Version)

@@ -64,7 +64,7 @@ type environment struct {
 type versionStatus struct {
 	Service   string  `json:"service"`
 	Version   string  `json:"version"`
-	Role      string  `json:"role"`          // live, new, next, preview, backup, going, retired, unshipped, unknown, or any: no rule speaks of the service
+	Role      string  `json:"role"`          // live, new, next, preview, backup, going, retired, unshipped, unreleased, or any: no rule speaks of the service
 	Share     float64 `json:"share_percent"` // of the new requests
 	Instances int     `json:"instances"`     // up
 }
@@ -79,7 +79,7 @@ type processStatus struct {
 func (a *app) releaseStatusCommand(f *releaseFlags) *cobra.Command {
 	return &cobra.Command{
 		Use:   "status",
-		Short: "The release, the environments, the versions and their shares, and every process",
+		Short: "Show the release, the environments, the versions with their shares, and every process",
 		Args:  cobra.NoArgs,
 		RunE: a.inRelease(f, func(ctx context.Context, to releases, _ []string) error {
 			s, err := to.State(ctx)
@@ -243,7 +243,7 @@ func role(log *rollout.Log, r rollout.Release, service, version string) string {
 	if r.Name != "" && r.State == rollout.Prepared {
 		return "unshipped"
 	}
-	return "unknown"
+	return "unreleased"
 }
 
 // stateOf judges the rules that a process goes by.
@@ -290,27 +290,27 @@ func (a *app) printStatus(st releaseStatus, now time.Time) error {
 func (a *app) printHeadline(st releaseStatus, now time.Time) {
 	switch {
 	case st.Release == nil:
-		a.printf("There has been no release yet; generation %v.\n", st.Generation)
+		a.item("", "There has been no release yet; generation %v.", st.Generation)
 	case st.Open:
 		line := describe(*st.Release, now)
-		a.printf("R%s, at generation %v.\n", line[1:], st.Generation)
+		a.item("", "R%s, at generation %v.", line[1:], st.Generation)
 	default:
-		a.printf("No release is open; the last one was %s of %s (%s), at generation %v.\n", st.Release.Name, st.Release.By, st.Release.Reason, st.Generation)
+		a.item("", "No release is open; the last one was %s of %s (%s), at generation %v.", st.Release.Name, st.Release.By, st.Release.Reason, st.Generation)
 	}
 	if len(st.Processes) == 0 {
-		a.printf("No process of the site answers; this is what the database holds.\n")
+		a.item("", "No process of the site answers; this is what the database holds.")
 	}
 	if st.Frozen != "" {
-		a.printf("FROZEN: %s. Requests go on; nothing can be committed or retired.\n", st.Frozen)
+		a.item("", "FROZEN: %s. Requests go on; nothing can be committed or retired.", st.Frozen)
 	}
 	for _, e := range st.Pending {
-		a.printf("HALF-WAY: %s by %s, generation %v, is promised and not committed. Its command runs, or was cut off: skerry release refresh.\n", e.Step, e.By, e.Generation)
+		a.item("", "HALF-WAY: %s by %s, generation %v, is promised and not committed. Its command runs, or was cut off: skerry release refresh.", e.Step, e.By, e.Generation)
 	}
 	if len(st.Envelope) > 0 {
-		a.printf("ENVELOPE: its key has signed %s\n", envelopeText(st.Envelope))
-		a.printf("  → see whether an operator did it; then, by another key: skerry release acknowledge\n")
+		a.item("", "ENVELOPE: its key has signed %s", envelopeText(st.Envelope))
+		a.item("  → ", "see whether an operator did it; then, by another key: skerry release acknowledge")
 	}
-	a.printf("Next: %s\n", st.Next)
+	a.item("", "Next: %s", st.Next)
 }
 
 // printLogs shows the logs of a site whose log has parted.
@@ -370,9 +370,9 @@ func (a *app) printProcesses(list []processStatus) {
 		if p.Silent > 0 {
 			text, applied = text+silence(p.Silent), "-"
 		}
-		rows = append(rows, []string{p.Name, p.Addr, orDash(strings.Join(p.Runs, ",")), applied, text, p.Why})
+		rows = append(rows, []string{p.Name, text, applied, p.Addr, orDash(strings.Join(p.Runs, ",")), p.Why})
 	}
-	a.printTable([]string{"PROCESS", "ADDRESS", "RUNS", " GENERATION", "STATE", "WHY"}, rows)
+	a.printTable([]string{"PROCESS", "STATE", " GENERATION", "ADDRESS", "RUNS", "WHY"}, rows)
 	a.printOrphans(list)
 }
 
@@ -397,10 +397,10 @@ func (a *app) printOrphans(list []processStatus) {
 	}
 	a.printf("\n")
 	a.printTable([]string{"PROCESS", " ORPHANS", "WHERE"}, rows)
-	a.printf("Orphans belong to no request: each is a trace of its own, and two of one user may meet two versions.\n" +
-		"Name the methods where requests come in under service.entry, hand the handler's ctx on, begin jobs by Node.Begin.\n")
+	a.item("", "Orphans belong to no request: each is a trace of its own, and two of one user may meet two versions.\n"+
+		"Name the methods where requests come in under service.entry, hand the handler's ctx on, begin jobs by Node.Begin.")
 	if slices.ContainsFunc(rows, func(row []string) bool { return strings.Contains(row[2], ", an entry, ") }) {
-		a.printf("A plain client that calls an entry of a version to which the rules send no request knows its address: " +
-			"let it call the other version, or the gateway; rollout.orphans: strict refuses it.\n")
+		a.item("", "A plain client that calls an entry of a version to which the rules send no request knows its address: "+
+			"let it call the other version, or the gateway; rollout.orphans: strict refuses it.")
 	}
 }

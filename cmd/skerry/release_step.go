@@ -84,7 +84,7 @@ func nextStep(s siteState, r rollout.Release) string {
 		}
 		return "skerry release commit, or rollback"
 	case rollout.Ramping:
-		return "skerry release commit --ramp … goes on, and watches; while no such command runs nobody does; or rollback"
+		return "skerry release commit --ramp … goes on, and watches; without such a command nothing is watched; or rollback"
 	case rollout.Switched:
 		for _, m := range exclusives(r).Modules {
 			if len(s.up(m.Service, m.New)) == 0 {

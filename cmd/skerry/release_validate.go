@@ -223,7 +223,8 @@ func (a *app) printDifferences(list []difference) error {
 		a.printf("Everything runs as the releases say.\n")
 	}
 	for _, d := range list {
-		a.printf("%s\n  → %s\n", d.What, d.Mend)
+		a.item("", "%s", d.What)
+		a.item("  → ", "%s", d.Mend)
 	}
 	return found
 }
@@ -264,10 +265,10 @@ func differences(s siteState) ([]difference, error) {
 			case v.Instances > 0 && v.Role == "retired":
 				add(false, "stop these processes", "%s is retired, and %s listed: they refuse every call", name, countAre(v.Instances))
 			case v.Instances > 0 && v.Role == "any":
-				add(false, "leave one version running, or release the other: skerry release start", "%s runs beside other versions and no rule says who meets which: a request may meet both", name)
+				add(false, "leave one version running, or release the other: skerry release start", "%s runs beside other versions and no rule says which requests meet which: a request may meet both", name)
 			case v.Instances > 0 && v.Role == "unshipped":
 				add(false, "skerry release ship "+v.Service+" --version "+v.Version+", or stop these processes", "%s is not shipped, and %s listed: they get no calls", name, countAre(v.Instances))
-			case v.Instances > 0 && v.Role == "unknown":
+			case v.Instances > 0 && v.Role == "unreleased":
 				add(false, "ship it in a release, or stop these processes", "%s is in no release, and %s listed: they get no calls", name, countAre(v.Instances))
 			}
 		}
@@ -309,7 +310,7 @@ func (a *app) releaseLogCommand(f *releaseFlags) *cobra.Command {
 	last, verify := 0, false
 	c := &cobra.Command{
 		Use:   "log",
-		Short: "Who did what, and when",
+		Short: "Show the steps of all releases: when, by which operator, and what",
 		Args:  cobra.NoArgs,
 		RunE: a.inRelease(f, func(ctx context.Context, to releases, _ []string) error {
 			s, err := to.State(ctx)

@@ -71,6 +71,7 @@ do about each.`,
 		ValidArgsFunction: a.completeService,
 	}
 	c.Flags().DurationVar(&q.since, "since", time.Hour, "how far to look back")
+	spell(c, "since", q.since)
 	c.Flags().StringVar(&q.side, "side", "", "count of one `SIDE` only: client or server")
 	c.Flags().StringVar(&q.by, "by", "method", "add up by service, version, method or peer")
 	c.Flags().StringVar(&q.log, "log", "", "read log `FILES` (a pattern) instead")
@@ -110,8 +111,8 @@ func (a *app) stats(ctx context.Context, q statsQuery) error {
 		return errors.Join(a.printJSON(map[string]any{"source": source, "since": q.since.String(), "rows": rows}), empty)
 	}
 	if empty != nil {
-		a.printf("No calls of %s in the last %v in %s.\nCounts are written every 30 s; try a longer --since, or --log FILES of another process.\n",
-			orAll(q.service), q.since, source)
+		a.item("", "No calls of %s in the last %s in %s.", orAll(q.service), durationText(q.since), source)
+		a.item("", "Counts are written every 30 s; try a longer --since, or --log FILES of another process.")
 		return empty
 	}
 	a.statsTable(rows, q.by)

@@ -8,6 +8,7 @@
 //	i8 … i64          a whole number, checked against the type's range
 //	double            a number, or "NaN", "Infinity", "-Infinity"
 //	binary            base64 (standard or URL alphabet, padding optional)
+//	uuid              its text, "123e4567-e89b-12d3-a456-426614174000"
 //	enum              its name, or its number
 //	list, set         an array; a set refuses duplicates
 //	map               an object when keys are scalars ({"7": …}), else an
@@ -25,11 +26,12 @@
 //
 // # Limits
 //
-// Values nest up to 64 levels, as in the Thrift libraries. What the parser
-// (go.uber.org/thriftrw) does not know is refused with file, line and what to
-// do about it: arguments and fields without ids, the uuid type, annotations on
-// a namespace, references with &, and included files with a hyphen in their
-// name. A byte order mark is passed over; comments may be in any encoding.
+// Values nest up to 64 levels, as in the Thrift libraries. The parser
+// (go.uber.org/thriftrw) takes less than Apache's compiler: arguments without
+// ids (-1, -2, … on the wire), the type uuid, annotations on a namespace and
+// references with & are rewritten for it. Included files with a hyphen in their
+// name are refused. A byte order mark is passed over; comments may be in any
+// encoding.
 //
 // # Tests
 //

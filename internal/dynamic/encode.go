@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/apache/thrift/lib/go/thrift"
 	"go.uber.org/thriftrw/compile"
 )
 
@@ -68,6 +69,9 @@ func (e *encoder) wrong(path, format string, args ...any) value {
 }
 
 func (e *encoder) convert(path string, n node, spec compile.TypeSpec) value {
+	if isUUID(spec) {
+		return e.uuid(path, n)
+	}
 	root := compile.RootTypeSpec(spec)
 	switch t := root.(type) {
 	case *compile.BoolSpec:
@@ -107,7 +111,22 @@ func (e *encoder) convert(path string, n node, spec compile.TypeSpec) value {
 	return e.wrong(path, "want %s, have %s", typeName(spec), n.kind())
 }
 
+func (e *encoder) uuid(path string, n node) value {
+	text, ok := n.value.(string)
+	if !ok {
+		return e.wrong(path, "want a uuid as text, have %s", n.kind())
+	}
+	id, err := thrift.ParseTuuid(text)
+	if err != nil {
+		return e.wrong(path, "%q is no uuid, such as %s", text, thrift.Tuuid{})
+	}
+	return id
+}
+
 func typeName(spec compile.TypeSpec) string {
+	if isUUID(spec) {
+		return "uuid"
+	}
 	root := compile.RootTypeSpec(spec)
 	if root.ThriftName() == spec.ThriftName() {
 		return spec.ThriftName()

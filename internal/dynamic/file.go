@@ -26,10 +26,16 @@ func Load(path string, include ...string) (*File, error) {
 	if _, err := os.Stat(path); err != nil {
 		return nil, fmt.Errorf("read thrift file: %w", err)
 	}
-	module, err := compile.Compile(path, compile.NonStrict(), compile.Filesystem(searchPath(include)))
+	files := &searchPath{dirs: include}
+	module, err := compile.Compile(path, compile.NonStrict(), compile.Filesystem(files))
 	if err != nil {
-		text := oneLine(err.Error())
-		return nil, fmt.Errorf("read thrift file: %s%s", text, unsupported(text))
+		return nil, fmt.Errorf("read thrift file: %s", oneLine(err.Error()))
+	}
+	if files.numbered {
+		err = module.Walk(func(m *compile.Module) error { trueIDs(m); return nil })
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read thrift file: %w", err)
 	}
 	return &File{Path: path, module: module}, nil
 }
@@ -88,11 +94,14 @@ func resembles(idl, registered string) bool {
 
 // searchPath is the file system that the compiler sees: the real one, with
 // directories to fall back on for includes.
-type searchPath []string
+type searchPath struct {
+	dirs     []string
+	numbered bool // a file had arguments without ids
+}
 
 // Abs leaves the path to be resolved by Read, so that two spellings of one
 // included file are one module.
-func (dirs searchPath) Abs(p string) (string, error) {
+func (s *searchPath) Abs(p string) (string, error) {
 	p, err := filepath.Abs(p)
 	if err != nil {
 		return "", err
@@ -102,7 +111,7 @@ func (dirs searchPath) Abs(p string) (string, error) {
 	}
 	parts := strings.Split(filepath.ToSlash(p), "/")
 	for i := 1; i < len(parts); i++ { // the longest tail first
-		for _, dir := range dirs {
+		for _, dir := range s.dirs {
 			candidate := filepath.Join(dir, filepath.Join(parts[i:]...))
 			if _, err := os.Stat(candidate); err == nil {
 				return filepath.Abs(candidate)
@@ -115,8 +124,8 @@ func (dirs searchPath) Abs(p string) (string, error) {
 // maxFile bounds a .thrift file.
 const maxFile = 8 << 20
 
-// Read reads a file that Abs has resolved.
-func (searchPath) Read(p string) ([]byte, error) {
+// Read reads a file that Abs has resolved, as the parser takes it.
+func (s *searchPath) Read(p string) ([]byte, error) {
 	f, err := os.Open(p)
 	if err != nil {
 		return nil, err
@@ -132,6 +141,8 @@ func (searchPath) Read(p string) ([]byte, error) {
 	if text, err = textfile.Plain(text); err != nil { // comments may be in any encoding
 		return nil, fmt.Errorf("%q: %w", p, err)
 	}
+	text, numbered := adapt(text)
+	s.numbered = s.numbered || numbered
 	return text, nil
 }
 

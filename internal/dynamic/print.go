@@ -11,6 +11,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/apache/thrift/lib/go/thrift"
 	"go.uber.org/thriftrw/compile"
 )
 
@@ -51,6 +52,8 @@ func appendJSON(b []byte, v value, spec compile.TypeSpec) []byte {
 		return appendDouble(b, v)
 	case string:
 		return appendText(b, v)
+	case thrift.Tuuid:
+		return appendText(b, v.String())
 	case []byte:
 		return appendText(b, base64.StdEncoding.EncodeToString(v))
 	case []value:

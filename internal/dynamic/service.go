@@ -97,7 +97,10 @@ func (m *Method) Signature() string {
 func fieldList(fields compile.FieldGroup) string {
 	parts := make([]string, len(fields))
 	for i, f := range fields {
-		parts[i] = fmt.Sprintf("%d: %s %s", f.ID, f.Type.ThriftName(), f.Name)
+		parts[i] = f.Type.ThriftName() + " " + f.Name
+		if f.ID > 0 { // others were counted
+			parts[i] = fmt.Sprintf("%d: %s", f.ID, parts[i])
+		}
 	}
 	return strings.Join(parts, ", ")
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"slices"
 
+	"github.com/apache/thrift/lib/go/thrift"
 	"go.uber.org/thriftrw/compile"
 )
 
@@ -44,6 +45,9 @@ func within(spec compile.TypeSpec, open []*compile.StructSpec) bool {
 }
 
 func appendExample(b []byte, spec compile.TypeSpec, open []*compile.StructSpec) []byte {
+	if isUUID(spec) {
+		return appendText(b, thrift.Tuuid{}.String())
+	}
 	switch t := compile.RootTypeSpec(spec).(type) {
 	case *compile.BoolSpec:
 		return append(b, "false"...)

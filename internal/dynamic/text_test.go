@@ -31,22 +31,6 @@ func TestEncodingsOfFiles(t *testing.T) {
 	}
 }
 
-// TestUnsupported: what Apache's compiler takes and this one does not is said
-// in these words.
-func TestUnsupported(t *testing.T) {
-	for text, want := range map[string]string{
-		"namespace py kit (a = \"b\")\nservice S { i32 a(1: i32 b) }\n": "annotations of a namespace are not supported",
-		"service S {\n  i32 a(i32 b)\n}\n":                              "arguments and fields need their ids here",
-		"service S { uuid a(1: i32 b) }\n":                              "the type uuid is not supported here",
-		"struct A { 1: A & a }\n":                                       "references with & are not supported here",
-		"service S {\n  nonsense\n}\n":                                  "parse error line",
-	} {
-		if _, err := loadText(t, text); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%q: %v, want %s", text, err, want)
-		}
-	}
-}
-
 func TestEncodingsOfArguments(t *testing.T) {
 	m := method(t, "echo")
 	for name, text := range map[string]string{"byte order mark": "\ufeff{}", "only a mark": "\ufeff"} {

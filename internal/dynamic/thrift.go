@@ -10,7 +10,12 @@ import (
 )
 
 // wireType is the type byte of a type.
-func wireType(spec compile.TypeSpec) thrift.TType { return thrift.TType(spec.TypeCode()) }
+func wireType(spec compile.TypeSpec) thrift.TType {
+	if isUUID(spec) {
+		return thrift.UUID
+	}
+	return thrift.TType(spec.TypeCode())
+}
 
 // Write sends the struct.
 func (s *Struct) Write(ctx context.Context, p thrift.TProtocol) error {
@@ -39,6 +44,13 @@ func (s *Struct) Write(ctx context.Context, p thrift.TProtocol) error {
 }
 
 func write(ctx context.Context, p thrift.TProtocol, v value, spec compile.TypeSpec) error {
+	if isUUID(spec) {
+		id, ok := v.(thrift.Tuuid)
+		if !ok {
+			return fmt.Errorf("a default of the .thrift file is no uuid: %q", v)
+		}
+		return p.WriteUUID(ctx, id)
+	}
 	switch t := compile.RootTypeSpec(spec).(type) {
 	case *compile.BoolSpec:
 		return p.WriteBool(ctx, v.(bool))
@@ -141,6 +153,9 @@ type reader struct {
 }
 
 func (r reader) read(ctx context.Context, spec compile.TypeSpec) (value, error) {
+	if isUUID(spec) {
+		return r.p.ReadUUID(ctx)
+	}
 	switch t := compile.RootTypeSpec(spec).(type) {
 	case *compile.BoolSpec:
 		return r.p.ReadBool(ctx)

@@ -3,13 +3,14 @@ package dynamic
 import (
 	"math"
 
+	"github.com/apache/thrift/lib/go/thrift"
 	"go.uber.org/thriftrw/ast"
 	"go.uber.org/thriftrw/compile"
 )
 
 // value is a Thrift value: nil (absent), bool, int64 (every integer and
-// enum), float64, string, []byte, []value (list and set), []pair (map) or
-// *Struct.
+// enum), float64, string, []byte, thrift.Tuuid, []value (list and set), []pair
+// (map) or *Struct.
 type value any
 
 type pair struct{ key, value value }
@@ -73,10 +74,16 @@ func intRange(spec compile.TypeSpec) (lo, hi int64, ok bool) {
 
 // constant turns a default value of the .thrift file into a value of a type.
 func constant(c compile.ConstantValue, spec compile.TypeSpec) value {
+	if text, ok := c.(compile.ConstantString); ok && isUUID(spec) {
+		if id, err := thrift.ParseTuuid(string(text)); err == nil {
+			return id
+		}
+	}
+	if ref, ok := c.(compile.ConstReference); ok {
+		return constant(ref.Target.Value, spec)
+	}
 	spec = compile.RootTypeSpec(spec)
 	switch c := c.(type) {
-	case compile.ConstReference:
-		return constant(c.Target.Value, spec)
 	case compile.EnumItemReference:
 		return int64(c.Item.Value)
 	case compile.ConstantBool:

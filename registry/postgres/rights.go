@@ -153,6 +153,16 @@ func (r *Registry) explain(err error, need Role) error {
 	return err
 }
 
+// explainQuestion is explain for what is read without a session, which has not
+// looked for the tables.
+func (r *Registry) explainQuestion(err error, need Role) error {
+	explained := r.explain(err, need)
+	if explained == err && sqlState(err) == undefinedTable {
+		return fmt.Errorf("%w (%w)", ErrNoTables, err)
+	}
+	return explained
+}
+
 // holdersSQL names the sessions that hold a lock on the rows of a table and
 // wait for none themselves: those that have made this session wait.
 // pg_blocking_pids says the same only while a session waits.

@@ -228,7 +228,7 @@ func (r *Registry) Keys(ctx context.Context) ([]string, error) {
 			"let an operator delete the row: a running process writes it again with the keys that it knows", r.cfg.Cluster, odd)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read the site's keys: %w", r.explain(err, Reader))
+		return nil, fmt.Errorf("read the site's keys: %w", r.explainQuestion(err, Reader))
 	}
 	return found.keys, nil
 }

@@ -209,7 +209,7 @@ func (r *Registry) Stats(ctx context.Context, q StatQuery) ([]Stat, error) {
 		err = r.countOddStats(ctx, conn, args)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read statistics: %w", r.explain(err, Viewer))
+		return nil, fmt.Errorf("read statistics: %w", r.explainQuestion(err, Viewer))
 	}
 	return stats, nil
 }

@@ -56,7 +56,7 @@ func (c *Controller) Ramp(ctx context.Context, shares []int, every time.Duration
 		}
 		prepare := func() error { return s.prepared(ctx) }
 		if err := c.thawed(ctx, share, prepare(), prepare); err != nil {
-			return fmt.Errorf("the release stays at %s, and nobody watches it: %w", Percent(float64(share)/rollout.Whole), err)
+			return fmt.Errorf("the release stays at %s, and no command watches it: %w", Percent(float64(share)/rollout.Whole), err)
 		}
 		if err := s.watch(ctx); err != nil {
 			return err
@@ -196,7 +196,7 @@ func (s *stage) watch(ctx context.Context) error {
 			pause = min(left, pause)
 		}
 		if err := run.Sleep(ctx, pause); err != nil {
-			return fmt.Errorf("the release stays at %s, and nobody watches it: %w", Percent(float64(s.share)/rollout.Whole), err)
+			return fmt.Errorf("the release stays at %s, and no command watches it: %w", Percent(float64(s.share)/rollout.Whole), err)
 		}
 		silent := s.counts.look(ctx)
 		watched := s.counts.watched(s.r)

@@ -163,7 +163,7 @@ func TestARampGoesOn(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
 		defer cancel()
 		err := c.Ramp(ctx, []int{1000, 5000, rollout.Whole}, 10*time.Second, Guard{})
-		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "stays at 50 %, and nobody watches it") {
+		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "stays at 50 %, and no command watches it") {
 			t.Fatalf("cut off: %v", err)
 		}
 		other, began := New(Config{Site: w, Store: ballot(w), By: "bob"}), time.Now()

@@ -15,15 +15,13 @@ import (
 	"github.com/skerry/skerry/internal/yamlfile"
 )
 
-// checkGateway adds to err what only skerry gateway would find in the section
-// of its name: it alone reads these files. Processes of services that share the
-// configuration need not be able to.
-func checkGateway(path string, c skerry.Config, err error) error {
+// checkFiles adds to err what a process would find in files that the
+// configuration names when it starts: a service in those of the site, skerry
+// gateway in those of the section of its name. Processes that share the
+// configuration, and commands that make these files, need not be able to.
+func checkFiles(path string, c skerry.Config, err error) error {
 	wrong, isConfig := err.(*config.Error)
 	if err != nil && !isConfig {
-		return err
-	}
-	if reflect.DeepEqual(c.Gateway, config.Gateway{}) {
 		return err
 	}
 	if wrong == nil {
@@ -32,7 +30,10 @@ func checkGateway(path string, c skerry.Config, err error) error {
 	known := func(key string) bool { // the same mistake, with the same key
 		return slices.ContainsFunc(wrong.Problems, func(p config.Problem) bool { return strings.HasPrefix(p.Key, key) })
 	}
-	found := gatewayProblems(c.WithDefaults().Gateway, known)
+	found := siteProblems(c, known)
+	if !reflect.DeepEqual(c.Gateway, config.Gateway{}) {
+		found = append(found, gatewayProblems(c.WithDefaults().Gateway, known)...)
+	}
 	lines := linesOf(path)
 	for _, p := range found {
 		p.File = path
@@ -46,6 +47,19 @@ func checkGateway(path string, c skerry.Config, err error) error {
 	}
 	slices.SortStableFunc(wrong.Problems, func(a, b config.Problem) int { return cmp.Compare(a.Line, b.Line) })
 	return wrong
+}
+
+// siteProblems reads the files of the site's keys and of the operators.
+func siteProblems(c skerry.Config, known func(key string) bool) []config.Problem {
+	if known("site") || known("lan.key") || known("cluster") {
+		return nil
+	}
+	_, _, err := skerry.LANKeys(c, nil)
+	if err == nil {
+		return nil
+	}
+	key, text, _ := strings.Cut(err.Error(), ": ")
+	return []config.Problem{{Key: key, Text: text}}
 }
 
 // gatewayProblems looks at the routes, their .thrift files and the certificate.

@@ -1,0 +1,252 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"maps"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/cmd/skerry/internal/foreign"
+	"github.com/skerry/skerry/config"
+	"github.com/skerry/skerry/discovery"
+	"github.com/skerry/skerry/health"
+	"github.com/skerry/skerry/internal/sshsig"
+	"github.com/skerry/skerry/rollout"
+)
+
+// keyStyle is how every key of a JSON document is spelt.
+var keyStyle = regexp.MustCompile(`^[a-z][a-z0-9]*(_[a-z0-9]+)*$`)
+
+// fill sets everything in v, so that no key is left out for being empty. Keys
+// of maps are names of the site: they get one that keeps the style.
+func fill(v reflect.Value, depth int) {
+	if depth > 8 || !v.CanSet() {
+		return
+	}
+	switch v.Kind() {
+	case reflect.String:
+		v.SetString("x")
+	case reflect.Bool:
+		v.SetBool(true)
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		v.SetInt(1)
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		v.SetUint(1)
+	case reflect.Float64:
+		v.SetFloat(1)
+	case reflect.Struct:
+		if v.Type() == reflect.TypeFor[time.Time]() {
+			v.Set(reflect.ValueOf(time.Unix(1e9, 0)))
+			return
+		}
+		for i := range v.NumField() {
+			fill(v.Field(i), depth+1)
+		}
+	case reflect.Slice:
+		if v.Type() == reflect.TypeFor[json.RawMessage]() {
+			v.SetBytes([]byte(`{}`))
+			return
+		}
+		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+		fill(v.Index(0), depth+1)
+	case reflect.Array:
+		for i := range v.Len() {
+			fill(v.Index(i), depth+1)
+		}
+	case reflect.Map:
+		key, value := reflect.New(v.Type().Key()).Elem(), reflect.New(v.Type().Elem()).Elem()
+		fill(key, depth+1)
+		fill(value, depth+1)
+		v.Set(reflect.MakeMap(v.Type()))
+		v.SetMapIndex(key, value)
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		fill(v.Elem(), depth+1)
+	case reflect.Interface:
+		if v.Type() == reflect.TypeFor[error]() {
+			v.Set(reflect.ValueOf(errors.New("x")))
+		}
+	}
+}
+
+func filled[T any]() (v T) {
+	fill(reflect.ValueOf(&v).Elem(), 0)
+	return v
+}
+
+// documents prints what each function of the command prints as JSON, filled.
+// What stands in a literal of the function itself is found there.
+func documents() map[string]func(*app) error {
+	entry := filled[rollout.Entry]()
+	row := filled[health.Row]()
+	row.Side = health.Client
+	line := func(print func(*app)) func(*app) error {
+		return func(a *app) error { print(a); return nil }
+	}
+	none := func(*app) error { return nil } // nothing but a literal of texts and numbers
+	return map[string]func(*app) error{
+		"printListing":       func(a *app) error { return a.printListing(filled[listing](), "", false) },
+		"printEvent":         line(func(a *app) { a.printEvent(filled[discovery.Event]()) }),
+		"printAnnounceEvent": line(func(a *app) { a.printAnnounceEvent(filled[foreign.Event]()) }),
+		"stats":              func(a *app) error { return a.printJSON([]health.Row{row}) },
+		"listMethods":        none,
+		"printOutcome":       func(a *app) error { return a.printOutcome(filled[outcome](), false) },
+		"checkConfig":        func(a *app) error { return a.printJSON([]config.Problem{filled[config.Problem]()}) },
+		"printFindings":      func(a *app) error { return a.printFindings([]finding{filled[finding]()}) },
+		"printRefused": func(a *app) error {
+			return a.printRefused([]skerry.Refusals{filled[skerry.Refusals]()}, map[string]error{"x": errors.New("x")})
+		},
+		"keyWritten":              none,
+		"keyShowCommand":          none,
+		"keyLsCommand":            func(a *app) error { return a.printJSON(filled[keyRow]()) },
+		"operatorLsCommand":       func(a *app) error { return a.printJSON(operatorRowOf(filled[sshsig.Operator]())) },
+		"addOperator":             none,
+		"operatorEnvelopeCommand": none,
+		"stepped":                 func(a *app) error { return a.stepped(filled[rollout.Release]()) },
+		"printHolders": func(a *app) error {
+			return a.printHolders(filled[rollout.Release](), []holder{filled[holder]()}, time.Now())
+		},
+		"printSettings":    none, // its keys are the operator's
+		"printStatus":      func(a *app) error { return a.printStatus(filled[releaseStatus](), time.Now()) },
+		"printDifferences": func(a *app) error { return a.printDifferences([]difference{filled[difference]()}) },
+		"printVerified": func(a *app) error {
+			return a.printVerified(siteState{Entries: []rollout.Entry{entry}, Signers: []signer{{name: "x"}}})
+		},
+		"printLog":       func(a *app) error { return a.printLog([]rollout.Entry{entry}) },
+		"schemaCommand":  none,
+		"showConfig":     func(a *app) error { return a.showConfig(filled[skerry.Config]()) },
+		"versionCommand": none,
+		"report":         func(a *app) error { return problemf("x") },
+	}
+}
+
+// TestOneStyleOfKeys: whatever --json prints has keys of one style.
+func TestOneStyleOfKeys(t *testing.T) {
+	printers := documents()
+	keys := 0
+	check := func(where, key string) {
+		keys++
+		if !keyStyle.MatchString(key) {
+			t.Errorf("%s: the key %q is not in snake_case", where, key)
+		}
+	}
+	for name, print := range printers {
+		var out, errs bytes.Buffer
+		a := newApp(nil, &out, &errs)
+		a.flags.json, a.started = true, true
+		a.report(print(a))
+		for _, text := range []string{out.String(), errs.String()} {
+			for d := json.NewDecoder(strings.NewReader(text)); d.More(); {
+				var doc any
+				if err := d.Decode(&doc); err != nil {
+					t.Fatalf("%s: %v\n%s", name, err, text)
+				}
+				eachKey(doc, func(key string) { check(name, key) })
+			}
+		}
+	}
+	found := literalKeys(t, check)
+	if have, want := slices.Sorted(maps.Keys(printers)), slices.Sorted(maps.Keys(found)); !slices.Equal(have, want) {
+		t.Errorf("functions that print JSON:\n%v\nfunctions of documents():\n%v", want, have)
+	}
+	if keys < 200 {
+		t.Errorf("only %d keys were looked at", keys)
+	}
+}
+
+func eachKey(doc any, see func(string)) {
+	switch d := doc.(type) {
+	case map[string]any:
+		for key, inner := range d {
+			see(key)
+			eachKey(inner, see)
+		}
+	case []any:
+		for _, inner := range d {
+			eachKey(inner, see)
+		}
+	}
+}
+
+// literalKeys finds the functions that print JSON, and the keys of the maps
+// that are written out in them.
+func literalKeys(t *testing.T, see func(where, key string)) (found map[string]bool) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(filepath.Dir(testdata), "*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	found = map[string]bool{}
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		tree, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range tree.Decls {
+			f, ok := d.(*ast.FuncDecl)
+			if !ok || f.Name.Name == "printJSON" || f.Name.Name == "printLine" {
+				continue
+			}
+			var keys []string
+			ast.Inspect(f, func(n ast.Node) bool {
+				switch n := n.(type) {
+				case *ast.SelectorExpr:
+					pair, _ := n.X.(*ast.Ident)
+					encodes := pair != nil && pair.Name == "json" && n.Sel.Name == "Marshal" && f.Name.Name == "report"
+					if n.Sel.Name == "printJSON" || n.Sel.Name == "printLine" || encodes {
+						found[f.Name.Name] = true
+					}
+				case *ast.CompositeLit:
+					keys = append(keys, mapKeys(n)...)
+				}
+				return true
+			})
+			for _, key := range keys {
+				if found[f.Name.Name] {
+					see(f.Name.Name, key)
+				}
+			}
+		}
+	}
+	return found
+}
+
+// mapKeys are the keys of a literal of type map[string]any or
+// map[string]string.
+func mapKeys(n *ast.CompositeLit) (keys []string) {
+	m, ok := n.Type.(*ast.MapType)
+	if !ok {
+		return nil
+	}
+	key, _ := m.Key.(*ast.Ident)
+	value, _ := m.Value.(*ast.Ident)
+	if key == nil || value == nil || key.Name != "string" || value.Name != "any" && value.Name != "string" {
+		return nil
+	}
+	for _, e := range n.Elts {
+		pair, isPair := e.(*ast.KeyValueExpr)
+		if !isPair {
+			continue
+		}
+		if text, isText := pair.Key.(*ast.BasicLit); isText {
+			key, _ := strconv.Unquote(text.Value)
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
