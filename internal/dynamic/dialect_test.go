@@ -47,7 +47,7 @@ func TestDialect(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]struct{ signature, args, ids string }{
-		"add":  {"i32 add(i32 a, i32 b, Tree c) throws (Broken broken)", `{"a": 5, "b": 6, "c": {"n": 7, "without": "w"}}`, "-1 -2 -3"},
+		"add":   {"i32 add(i32 a, i32 b, Tree c) throws (Broken broken)", `{"a": 5, "b": 6, "c": {"n": 7, "without": "w"}}`, "-1 -2 -3"},
 		"issue": {"Token issue(1: Token token, i32 x, i32 y)", `{"token": "123e4567-e89b-12d3-a456-426614174000", "x": 1, "y": 2}`, "1 -3 -4"},
 	} {
 		m, err := s.Method(name)
