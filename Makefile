@@ -1,4 +1,4 @@
-.PHONY: help demo test race bench bench-full fuzz cross generate setup
+.PHONY: help demo check test race bench bench-full fuzz cross generate setup
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -6,6 +6,9 @@ help: ## this list
 demo: ## four services find each other on this machine; one is killed, one added, one stopped, one restarted; two are released (80 s)
 	go build -o bin/portal/ ./examples/portal/cmd/... ./cmd/skerry
 	bin/portal/demo
+
+check: ## gofmt, vet, staticcheck, and the tests that need neither root nor a database (a minute)
+	scripts/check
 
 test: ## everything, on a fresh Debian or Ubuntu with only Go and root (half an hour)
 	scripts/test

@@ -257,13 +257,15 @@ func TestSecurityPage(t *testing.T) {
 }
 
 // TestProtocolPage: every test that docs/protocol.md names is there, every
-// schedule has its row, and every scene of consistency is named.
+// schedule has its row, and every scene of test/consistency is named there or
+// in docs/guarantees.md.
 func TestProtocolPage(t *testing.T) {
 	const path = "docs/protocol.md"
 	in, named := testsIn(t, path), namedTests(t, path)
+	maps.Copy(named, namedTests(t, "docs/guarantees.md"))
 	for _, m := range regexp.MustCompile(`(?m)^func (Test\w+)\(t \*testing\.T\)`).FindAllStringSubmatch(in("test/consistency"), -1) {
 		if !named["test/consistency."+m[1]] {
-			t.Errorf("%s does not name test/consistency.%s", path, m[1])
+			t.Errorf("%s and docs/guarantees.md do not name test/consistency.%s", path, m[1])
 		}
 	}
 	rows := rowsBehind(t, path, "<!-- schedules -->")
