@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"maps"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/skerry/skerry/internal/refusal"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/internal/wire"
+	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rpc"
 )
 
@@ -25,6 +27,10 @@ type Refusals struct {
 	Connections int64            `json:"connections"` // that stand
 	Members     int64            `json:"members"`     // of those, from processes of the site
 	Handshakes  int64            `json:"handshakes"`  // that are not over
+
+	// OtherKey are processes whose LAN packets do not prove the site's key, heard
+	// within the last minutes. What they say of themselves is not proved.
+	OtherKey []broadcast.KeyHolder `json:"other_key,omitempty"`
 }
 
 // Refusals asks every process of the site what it has refused; silent says of
@@ -50,8 +56,29 @@ func (n *Node) Refusals(ctx context.Context) (list []Refusals, silent map[string
 }
 
 func refusalsOf(process string, w *wire.Refusals) Refusals {
-	return Refusals{Process: process, Up: time.Duration(w.UptimeMs) * time.Millisecond, Kinds: w.Kinds,
+	r := Refusals{Process: process, Up: time.Duration(w.UptimeMs) * time.Millisecond, Kinds: w.Kinds,
 		Connections: w.GetConnections(), Members: w.GetMembers(), Handshakes: w.GetHandshakes()}
+	for _, k := range w.OtherKey[:min(len(w.OtherKey), otherKeyMost)] {
+		addr, err := netip.ParseAddr(k.Addr)
+		if err != nil || len(k.Host) > registry.MaxName {
+			continue // of another release, or a process that lies
+		}
+		last := time.Now().Add(-time.Duration(k.AgeMs) * time.Millisecond)
+		r.OtherKey = append(r.OtherKey, broadcast.KeyHolder{Host: k.Host, Addr: addr, Packets: uint64(k.Packets), Last: last})
+	}
+	return r
+}
+
+// otherKeyMost bounds what is taken from another process.
+const otherKeyMost = 64
+
+// otherKey tells of the hosts that use another key.
+func otherKey(list []broadcast.KeyHolder) (out []*wire.KeyHolder) {
+	for _, k := range list {
+		out = append(out, &wire.KeyHolder{Host: k.Host, Addr: k.Addr.String(), Packets: int64(k.Packets),
+			AgeMs: time.Since(k.Last).Milliseconds()})
+	}
+	return out
 }
 
 // askMembers asks every other process of the site that is listed, all at once.
@@ -89,7 +116,9 @@ func (s *internalService) refusals() *wire.Refusals {
 		Connections: new(int64(stats.Connections)), Members: new(int64(stats.Members)), Handshakes: new(int64(stats.Handshakes))}
 	for _, source := range s.node.sources {
 		if lan, ok := source.Registry.(*broadcast.Registry); ok {
-			maps.Copy(w.Kinds, refusedPackets(lan.Stats()))
+			stats := lan.Stats()
+			maps.Copy(w.Kinds, refusedPackets(stats))
+			w.OtherKey = append(w.OtherKey, otherKey(stats.OtherKey)...)
 		}
 	}
 	maps.Copy(w.Kinds, s.node.denials.counts())

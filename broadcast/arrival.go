@@ -75,9 +75,13 @@ func (r *Registry) arrived(data []byte, a arrival) {
 	p, err := c.open(data)
 	if err != nil {
 		r.refuse(err, a.from)
+		if errors.Is(err, errMAC) && p.sender != r.cfg.Owner { // an own one was sealed before the key changed
+			r.stray(p, path{addr: a.from, link: link}, a.group)
+		}
 		return
 	}
 	r.do(func(now time.Time) {
+		r.core.strays.forget(p.sender)
 		r.hear(p.sender, link, a.group)
 		if r.core.receive(now, p, path{addr: a.from, link: link}, a.group) {
 			r.echoes.note(data, p.sender, now)
@@ -96,6 +100,17 @@ func (r *Registry) hear(sender registry.Owner, link int, group bool) {
 		s.HeardGroup++
 	default:
 		s.HeardDirect++
+	}
+}
+
+// stray gives the core a packet that no key proves. A flood of them does not
+// wake the loop.
+func (r *Registry) stray(p packet, from path, group bool) {
+	r.mu.Lock()
+	tells := r.core.stray(time.Now(), p, from, group)
+	r.mu.Unlock()
+	if tells {
+		r.do(func(time.Time) {})
 	}
 }
 

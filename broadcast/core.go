@@ -126,6 +126,8 @@ type core struct {
 	alarms, repeats bucket    // alarms told for the first time, and again
 	alarmed, about  bucket    // alarms that are acted on: of known processes, and of unknown ones
 	refuted         time.Time // when this process last said that it lives
+	strays          strays    // hosts of this cluster that use another key
+	mentions        bucket    // words to them
 	timers          timers
 
 	stats   Stats
@@ -196,6 +198,7 @@ func newCore(cluster string, ring [][]byte, self registry.Owner, period time.Dur
 		repeats:   newBucket(alarmRate, alarmBurst),
 		alarmed:   newBucket(alarmRate, alarmBurst),
 		about:     newBucket(aboutRate, alarmBurst),
+		mentions:  newBucket(mentionRate, 4),
 		dirty:     map[string][]registry.Departure{},
 	}
 }

@@ -47,7 +47,9 @@
 //   - No living instance is dropped for lost packets (TestSteadyState).
 //   - Packets of another cluster, key or packet version are ignored, counted in
 //     [Stats], and warned of once with the sender's address (TestLANStrangers,
-//     TestRefusalsAreToldOnce).
+//     TestRefusalsAreToldOnce). At most 64 processes with another key are
+//     remembered, and told at times that their key is another one
+//     (TestOtherKeyIsBounded, TestOtherKeyIsTold).
 //   - Without a key only the loopback interface is used. The first key, and a
 //     rotation, take effect within two seconds (TestLANWithoutKey).
 //   - Recorded packets bring nobody back (TestReplay, TestLANReplay), forged

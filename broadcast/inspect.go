@@ -14,6 +14,7 @@ func (r *Registry) Stats() Stats {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := r.core.stats
+	s.OtherKey = r.core.strays.since(time.Now().Add(-r.core.strayLife()))
 	for _, i := range r.perLink {
 		s.Interfaces = append(s.Interfaces, *i)
 	}

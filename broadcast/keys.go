@@ -49,6 +49,9 @@ func (r *Registry) rekey(n *network) {
 	n.told = state
 	if len(ring) > 0 {
 		n.ring = ring
+		r.mu.Lock()
+		clear(r.core.strays.by) // they were such by the keys of before
+		r.mu.Unlock()
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -230,6 +231,11 @@ func TestLANWithoutKey(t *testing.T) {
 		if n.logged("peer is silent") {
 			t.Errorf("a rotation has lost a peer: %q", n.logs)
 		}
+		for _, k := range n.askStats().OtherKey {
+			if k.Addr.String() != l.Host(2).IP(0) {
+				t.Errorf("a rotation has made a host with another key: %+v", k)
+			}
+		}
 	}
 }
 
@@ -249,6 +255,18 @@ func TestLANStrangers(t *testing.T) {
 		s := a.askStats()
 		return s.Foreign > 0 && s.WrongKey > 0
 	}, func() string { return fmt.Sprintf("strangers counted: %+v", a.askStats()) })
+	named := func(n *node) string {
+		var addrs []string
+		for _, k := range n.askStats().OtherKey {
+			addrs = append(addrs, k.Addr.String())
+		}
+		slices.Sort(addrs)
+		return strings.Join(slices.Compact(addrs), " ")
+	}
+	for n, want := range map[*node]string{a: l.Host(3).IP(0), wrong: l.Host(0).IP(0) + " " + l.Host(1).IP(0), other: ""} {
+		lab.Eventually(t, 5*time.Second, func() bool { return named(n) == want },
+			func() string { return fmt.Sprintf("hosts with another key: %q, want %q", named(n), want) })
+	}
 	for _, part := range []string{`cluster \"other\"`, l.Host(2).IP(0), "wrong key", l.Host(3).IP(0)} {
 		if !a.logged(part) {
 			t.Errorf("no warning with %q in %q", part, a.logs)

@@ -194,7 +194,7 @@ func TestJudge(t *testing.T) {
 		"firewall":     {Stats{Interfaces: []InterfaceStats{deaf}}, someone, "does not hear its own", false},
 		"mute":         {Stats{Interfaces: []InterfaceStats{mute}}, someone, "unreachable", false},
 		"no interface": {Stats{}, nil, "none of the chosen", true},
-		"wrong key":    {Stats{Interfaces: []InterfaceStats{alone}, WrongKey: 3}, nil, "another key", true},
+		"wrong key":    {Stats{Interfaces: []InterfaceStats{alone}, WrongKey: 3, OtherKey: []KeyHolder{{Host: "h"}}}, nil, "", true},
 	} {
 		rep := judge(c.stats, c.peers, DefaultPort, false)
 		got := ""

@@ -129,7 +129,8 @@ func (c codec) seal(p packet) ([]byte, error) {
 	return out, nil
 }
 
-// open checks and decodes a datagram. It keeps no reference to data.
+// open checks and decodes a datagram. It keeps no reference to data. With errMAC
+// it says the kind and the sender that the header claims.
 func (c codec) open(data []byte) (packet, error) {
 	p := packet{size: len(data)}
 	head := len(magic) + 2
@@ -160,6 +161,7 @@ func (c codec) open(data []byte) (packet, error) {
 		return p, errMalformed
 	}
 	if !c.authentic(signed, data[len(signed):]) {
+		p.sender = claimed(sender)
 		return p, errMAC
 	}
 	var err error

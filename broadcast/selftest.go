@@ -71,10 +71,6 @@ func judge(s Stats, peers []Peer, port int, seeds bool) Report {
 				"%s does not hear its own broadcasts", i.Name)
 		}
 	}
-	if s.WrongKey > 0 {
-		find(true, "give every host the same key (skerry key set); when all have it, find out what else sends",
-			"%d packets of this cluster have another key", s.WrongKey)
-	}
 	if s.Version > 0 {
 		find(true, "bring all hosts to one release", "%d packets have a version that this release does not know", s.Version)
 	}
@@ -84,7 +80,7 @@ func judge(s Stats, peers []Peer, port int, seeds bool) Report {
 	if s.OwnName > 0 {
 		find(true, "find the sender and rotate the key (skerry key rotate)", "%d packets bear the name of this process and are not its own", s.OwnName)
 	}
-	if rep.OnlySelf {
+	if rep.OnlySelf && len(s.OtherKey) == 0 { // Stats.OtherKey is for the caller to tell
 		find(seeds, fmt.Sprintf("if there should be others: allow UDP ports %d-%d on them and here, check that they are in the same VLAN and have the same key, or name one of them under lan.seeds", port, port+OwnPorts),
 			"I hear only myself")
 	}

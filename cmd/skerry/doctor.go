@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/broadcast"
 	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/internal/quote"
@@ -42,15 +43,19 @@ func (a *app) doctor(ctx context.Context) error {
 		return a.printFindings(list)
 	}
 	list = append(list, examineAddress(c)...)
+	var heard broadcast.Report
 	if c.Mode != config.ModeDatabase {
-		list = append(list, examineLAN(ctx, c)...)
+		var lan []finding
+		lan, heard = examineLAN(ctx, c)
+		list = append(list, lan...)
 	}
+	site, refused := a.examineSite(ctx, c)
+	list = append(list, a.examineKey(c, heard, refused)...)
 	list = append(list, a.examineTrust(ctx, c)...)
 	list = append(list, examineDatabase(ctx, c)...)
 	list = append(list, examineState(c.StateDir)...)
 	list = append(list, examinePort(c.Services)...)
-	list = append(list, a.examineSite(ctx, c)...)
-	return a.printFindings(list)
+	return a.printFindings(append(list, site...))
 }
 
 // examineConfig reads the configuration; ok is false when nothing can be
@@ -85,18 +90,18 @@ const (
 
 // examineSite tries to connect to what is listed, and asks every process
 // whether it can obey the rules.
-func (a *app) examineSite(ctx context.Context, c skerry.Config) []finding {
+func (a *app) examineSite(ctx context.Context, c skerry.Config) ([]finding, []skerry.Refusals) {
 	f := &findings{area: "Instances"}
 	n, _, err := a.open(ctx, skerry.WithAllServices())
 	if err != nil {
 		f.problem("mend the configuration", "%v", err)
-		return f.list
+		return f.list, nil
 	}
 	defer n.Close()
 	entries := a.lookWithRules(ctx, n, "").Instances
 	if len(entries) == 0 {
 		f.hint("start a service; then skerry ls shows it", "nothing is listed")
-		return f.list
+		return f.list, nil
 	}
 	f.standings(entries)
 	entries = f.here(entries)
@@ -122,10 +127,11 @@ func (a *app) examineSite(ctx context.Context, c skerry.Config) []finding {
 	}
 	list = append(list, f.list...)
 	f = &findings{area: "Refused"}
-	if refused, _, err := n.Refusals(ctx); err == nil { // silent processes are said above
+	refused, _, err := n.Refusals(ctx)
+	if err == nil { // silent processes are said above
 		describeRefused(f, refused)
 	}
-	return append(list, f.list...)
+	return append(list, f.list...), refused
 }
 
 // standings names what runs and gets no calls by the log of releases.

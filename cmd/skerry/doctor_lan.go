@@ -64,20 +64,24 @@ func place(c broadcast.Considered) string {
 }
 
 // examineLAN says whether packets go out and come in, and whose.
-func examineLAN(ctx context.Context, c skerry.Config) []finding {
+func examineLAN(ctx context.Context, c skerry.Config) ([]finding, broadcast.Report) {
 	f := &findings{area: "LAN"}
 	stored, unread := storedKeys(ctx, c)
 	keys, open, err := skerry.LANKeys(c, stored)
 	if err != nil {
 		f.hint("see what is said of the key under Trust", "the LAN is not looked at, as the site's key can't be read")
-		return f.list
+		return f.list, broadcast.Report{}
 	}
-	r, err := broadcast.SelfTest(ctx, broadcast.Config{
+	cfg := broadcast.Config{
 		Cluster: c.Cluster, Keys: func() [][]byte { return keys }, Open: open, Port: c.LAN.Port, Interfaces: c.LAN.Interfaces, Seeds: c.LAN.Seeds,
-	})
+	}
+	r, err := broadcast.SelfTest(ctx, cfg)
 	if err != nil {
 		f.problem("see whether another program holds the port; lan.port must be the same on every host", "the LAN can't be used: %v", err)
-		return f.list
+		return f.list, r
+	}
+	if len(keys) == 0 && !open && c.Database.URL == "" {
+		r.Stats.OtherKey = listen(ctx, cfg)
 	}
 	for _, i := range r.Interfaces {
 		f.fine("%s (%s): sent %d packets, heard %d of our own, %d broadcast and %d unicast of others",
@@ -102,11 +106,12 @@ func examineLAN(ctx context.Context, c skerry.Config) []finding {
 			"the site's key can't be read in the database: %v", unread)
 	case len(keys) == 0 && c.Database.URL != "":
 		f.hint(quote.Safe("start a service: the first one makes a key"), "the database holds no key of the site yet")
-	case len(keys) == 0:
-		f.problem(quote.Sprintf("before a second host joins: %s", keyCommands(c.Cluster)),
+	case len(keys) == 0 && len(r.Stats.OtherKey) == 0: // else said under Trust
+		f.problem(quote.Sprintf("when another host has one, take it over: ssh HOST skerry key show --cluster %[1]s | skerry key set --cluster %[1]s; "+
+			"else, before a second host joins: %[2]s", c.Cluster, keyCommands(c.Cluster)),
 			"no key of the site: only processes of this host find each other")
 	}
-	return f.list
+	return f.list, r
 }
 
 // storedKeys are the site's keys in the database, if there is one.

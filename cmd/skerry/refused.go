@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/internal/quote"
@@ -81,12 +82,28 @@ func (a *app) printRefused(list []skerry.Refusals, silent map[string]error) erro
 		k := refusal.Of(name)
 		a.printf("\n")
 		a.item("", "%s: %s.", k.Name, k.What)
+		if name == refusal.LANKey {
+			a.printOtherKey(list)
+		}
 		a.item("  → ", "%s", k.Do)
 	}
 	for _, process := range slices.Sorted(maps.Keys(silent)) {
 		a.note("%s does not tell: %v", process, silentWhy(silent[process]))
 	}
 	return nil
+}
+
+// printOtherKey names the hosts that use another key now, each once.
+func (a *app) printOtherKey(list []skerry.Refusals) {
+	said := map[string]bool{}
+	for _, r := range list {
+		for _, k := range r.OtherKey {
+			if key := k.Host + " " + k.Addr.String(); !said[key] {
+				said[key] = true
+				a.item("  ", "from %s, which calls itself %q, %s ago", k.Addr.String(), k.Host, age(time.Since(k.Last)))
+			}
+		}
+	}
 }
 
 // silentWhy is why a process does not tell its counts.
@@ -113,9 +130,13 @@ func kindsOf(list []skerry.Refusals) []string {
 
 // describeRefused says of each kind how often it has happened, and where most.
 // The counts are since the start of each process, so none is a problem of now
-// by itself.
+// by itself. Another key that is in use now is one, and said elsewhere.
 func describeRefused(f *findings, list []skerry.Refusals) {
+	now := slices.ContainsFunc(list, func(r skerry.Refusals) bool { return len(r.OtherKey) > 0 })
 	for _, name := range kindsOf(list) {
+		if name == refusal.LANKey && now {
+			continue
+		}
 		k := refusal.Of(name)
 		var all int64
 		var most *skerry.Refusals

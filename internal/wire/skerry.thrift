@@ -142,6 +142,15 @@ struct Refusals {
   3: optional i64 connections // that stand
   4: optional i64 members     // of those, from processes of the site
   5: optional i64 handshakes  // whose TLS handshake is not over
+  6: optional list<KeyHolder> otherKey // processes that use another key on the LAN, of the last minutes; at most 64
+}
+
+/** A process whose LAN packets of this cluster no key of the process that tells proves. Nothing of it is proved. */
+struct KeyHolder {
+  1: string host            // as its packets say
+  2: string addr            // where they come from, an IP address
+  3: i64 packets
+  4: i64 ageMs              // since the newest
 }
 
 /** A part of the rule log, oldest entries first. */

@@ -1,0 +1,148 @@
+package broadcast
+
+import (
+	"math/rand/v2"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/skerry/skerry/internal/wire"
+	"github.com/skerry/skerry/registry"
+)
+
+// keyed is a core by a ring, for tests without a network.
+func keyed(t *testing.T, host string, keys ...string) *core {
+	owner := registry.Owner{Host: host, PID: 1, Epoch: 1}
+	return newCore("site", ring(keys...), owner, DefaultAnnounce, rand.New(rand.NewPCG(seeded(t, 53), 2)))
+}
+
+// asks is a question to everyone, as the other core gets it.
+func asks(t *testing.T, c, to *core, now time.Time) (packet, error) {
+	t.Helper()
+	c.outbox = nil
+	c.ask(now, []string{"svc"})
+	if len(c.outbox) != 1 {
+		t.Fatalf("%d datagrams for one question", len(c.outbox))
+	}
+	return to.open(c.outbox[0].data)
+}
+
+// TestOtherKeyIsNoted: a process with another key is known by the name and
+// address of its packets, and forgotten when it proves the key, or is silent.
+func TestOtherKeyIsNoted(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	here, there := keyed(t, "here", "right"), keyed(t, "there", "wrong")
+	v4, v6 := netip.MustParseAddr("10.0.0.7"), netip.MustParseAddr("fe80::7")
+	for _, from := range []netip.Addr{v6, v4, v6} {
+		p, err := asks(t, there, here, now)
+		if err != errMAC || p.kind != query || p.sender != there.self {
+			t.Fatalf("another key: %v, kind %d of %v", err, p.kind, p.sender)
+		}
+		here.stray(now, p, path{addr: netip.AddrPortFrom(from, 7760), link: 1}, true)
+	}
+	list := here.strays.since(now)
+	if len(list) != 1 || list[0] != (KeyHolder{Host: "there", Addr: v4, Packets: 3, Last: now}) {
+		t.Errorf("noted: %+v", list)
+	}
+	if late := here.strays.since(now.Add(time.Second)); len(late) != 0 {
+		t.Errorf("still noted: %+v", late)
+	}
+	here.strays.forget(there.self)
+	if list := here.strays.since(now); len(list) != 0 {
+		t.Errorf("it has proved the key, and is noted: %+v", list)
+	}
+}
+
+// TestOtherKeyIsBounded: made-up names take a bounded place, and no longer than
+// a life.
+func TestOtherKeyIsBounded(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	c := keyed(t, "here", "right")
+	from := netip.MustParseAddr("10.0.0.9")
+	for i := range int64(1000) {
+		c.stray(now, packet{kind: announce, sender: registry.Owner{Host: "made-up", Epoch: i}}, path{addr: netip.AddrPortFrom(from, 1)}, true)
+	}
+	if n := len(c.strays.by); n != strayMost {
+		t.Errorf("%d of 1,000 made-up processes are remembered, want %d", n, strayMost)
+	}
+	now = now.Add(c.strayLife() + time.Second)
+	c.stray(now, packet{kind: announce, sender: registry.Owner{Host: "h", Epoch: 1}}, path{addr: netip.AddrPortFrom(from, 1)}, true)
+	if list := c.strays.since(now); len(list) != 1 || list[0].Host != "h" || len(c.strays.by) != 1 {
+		t.Errorf("after a life: %+v of %d", list, len(c.strays.by))
+	}
+}
+
+// TestOtherKeyIsTold: a question to everyone by another key gets a word, so that
+// both sides know, at most once in a while; nothing else gets one. The word is
+// shorter than the question and changes nothing at a process that can open it.
+func TestOtherKeyIsTold(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	here, there := keyed(t, "here", "right"), keyed(t, "there", "wrong")
+	p, _ := asks(t, there, here, now)
+	at := func(i int) path {
+		return path{addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 7760), link: 1}
+	}
+	probed := p
+	probed.kind = probe
+	if here.stray(now, p, at(1), false) || here.stray(now, probed, at(1), true) {
+		t.Error("a question to this host alone is answered")
+	}
+	told := 0
+	const seconds = 20
+	for i := range 100 * seconds {
+		now = now.Add(10 * time.Millisecond)
+		if here.stray(now, p, at(i), true) {
+			told++
+		}
+	}
+	if most := 4 + seconds*mentionRate; told > most || told < most/2 {
+		t.Errorf("%d words in %d s, at most %d are allowed", told, seconds, most)
+	}
+	now = now.Add(time.Minute)
+	here.timers = nil
+	if !here.stray(now, p, at(1), true) || here.stray(now.Add(mentionGap/2), p, at(1), true) {
+		t.Error("one address is told not at all, or all the time")
+	}
+	here.wake(now.Add(time.Second))
+	if len(here.outbox) != 1 || here.outbox[0].group || len(here.outbox[0].data) > p.size {
+		t.Fatalf("%d words, the question has %d bytes", len(here.outbox), p.size)
+	}
+	if _, err := there.open(here.outbox[0].data); err != errMAC {
+		t.Errorf("the word is opened by another key: %v", err)
+	}
+	friend := keyed(t, "friend", "right")
+	said, err := friend.open(here.outbox[0].data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	friend.want(now, []string{"svc"}, false)
+	before := friend.stats
+	friend.outbox, friend.timers = nil, nil
+	friend.receive(now, said, at(2), false)
+	if before.Unwanted++; len(friend.peers)+len(friend.outbox)+len(friend.timers) > 0 || friend.stats.Unwanted != before.Unwanted {
+		t.Errorf("the word has an effect: %+v, %d datagrams", friend.stats, len(friend.outbox))
+	}
+}
+
+// TestRotationIsNoOtherKey: while a key is replaced, packets of both orders of the
+// ring are opened by both, and of a ring that has not yet got the new key's
+// packets nothing is missed until the new key signs.
+func TestRotationIsNoOtherKey(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	steps := [][]string{{"old"}, {"old", "new"}, {"new", "old"}, {"new"}}
+	for i, one := range steps[1:] {
+		for _, rings := range [][2][]string{{one, steps[i]}, {steps[i], one}, {one, one}} {
+			from, to := keyed(t, "from", rings[0]...), keyed(t, "to", rings[1]...)
+			if _, err := asks(t, from, to, now); err != nil {
+				t.Errorf("%v is heard by %v: %v", rings[0], rings[1], err)
+			}
+		}
+	}
+}
+
+// TestWordOfNobody: the owner that the word to another key names is none.
+func TestWordOfNobody(t *testing.T) {
+	if err := checkBody(&wire.Alarm{Owner: &wire.Owner{Host: "h"}}); err != nil {
+		t.Errorf("the word would count as malformed: %v", err)
+	}
+}

@@ -1,0 +1,163 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+
+	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/broadcast"
+	"github.com/skerry/skerry/config"
+	"github.com/skerry/skerry/internal/quote"
+	"github.com/skerry/skerry/registry"
+)
+
+// otherKeyShown is how many hosts with another key are named in one line.
+const otherKeyShown = 6
+
+// keyAndHosts is what decides which host has the wrong key.
+type keyAndHosts struct {
+	cluster string
+	local   quote.Safe          // options of this command that choose the same configuration
+	place   quote.Safe          // where the key of this host is; "" when it has none
+	same    int                 // hosts that have it, this one included
+	self    string              // name of this host
+	own     map[netip.Addr]bool // its addresses
+	others  []broadcast.KeyHolder
+}
+
+// examineKey names the hosts that use another key: those that doctor has heard
+// itself, and those that the running processes have.
+func (a *app) examineKey(c skerry.Config, heard broadcast.Report, refused []skerry.Refusals) []finding {
+	k := keyAndHosts{cluster: c.Cluster, place: a.keyPlace(c), local: quote.Sprintf("--cluster %s", c.Cluster)}
+	if path := a.configPath(); path != "" {
+		k.local = quote.Sprintf("-c %s", shellQuote(path))
+	}
+	k.self, _ = os.Hostname()
+	k.own = ownAddrs()
+	hosts, addrs := map[string]bool{k.self: true}, map[netip.Addr]bool{{}: true}
+	for _, p := range heard.Peers {
+		hosts[p.Owner.Host] = true
+		if len(p.Addrs) > 0 && !k.own[p.Addrs[0].Addr()] {
+			addrs[p.Addrs[0].Addr()] = true
+		}
+	}
+	for _, r := range refused {
+		if o, err := registry.ParseOwner(r.Process); err == nil {
+			hosts[o.Host] = true
+		}
+	}
+	k.same = max(len(hosts), len(addrs)) // hosts may bear one name
+	by := map[netip.Addr]broadcast.KeyHolder{}
+	for _, list := range append([][]broadcast.KeyHolder{heard.Stats.OtherKey}, otherKeys(refused)...) {
+		for _, h := range list {
+			by[h.Addr] = h
+		}
+	}
+	for _, h := range by {
+		k.others = append(k.others, h)
+	}
+	slices.SortFunc(k.others, func(a, b broadcast.KeyHolder) int {
+		return cmp.Or(a.Addr.Compare(b.Addr), cmp.Compare(a.Host, b.Host))
+	})
+	f := &findings{area: "Trust"}
+	k.describe(f)
+	return f.list
+}
+
+func otherKeys(refused []skerry.Refusals) (out [][]broadcast.KeyHolder) {
+	for _, r := range refused {
+		out = append(out, r.OtherKey)
+	}
+	return out
+}
+
+// keyPlace is where the key comes from that this host signs with.
+func (a *app) keyPlace(c skerry.Config) quote.Safe {
+	if slices.Equal(c.Site.Keys, []string{config.KeysNone}) || slices.Equal(c.Site.Keys, []string{config.KeysCertificates}) {
+		return ""
+	}
+	k, err := a.keys()
+	switch {
+	case err == nil && len(k.found) > 0:
+		return quote.Sprintf("%s here (%s)", k.found[0].Place(), k.found[0].Key.Fingerprint())
+	case err == nil && c.Database.URL != "":
+		return "the database's"
+	}
+	return ""
+}
+
+// describe says it in one line, and in another one what mends it.
+func (k keyAndHosts) describe(f *findings) {
+	if len(k.others) == 0 {
+		return
+	}
+	use, have, are, them := "use", "have", quote.Safe("they are hosts"), quote.Safe("each of them")
+	if len(k.others) == 1 {
+		use, have, are, them = "uses", "has", "it is a host", "it"
+	}
+	hosts := quote.Sprintf("%s of cluster %q", count(len(k.others), "host", "s"), k.cluster)
+	what := quote.Sprintf("%s %s another site key than %s", hosts, use, k.place)
+	if k.place == "" {
+		what = quote.Sprintf("%s %s a site key, and this host has none", hosts, have)
+	}
+	for i, h := range k.others[:min(len(k.others), otherKeyShown)] {
+		what += []quote.Safe{": ", ", "}[min(i, 1)] + k.name(h)
+	}
+	if more := len(k.others) - otherKeyShown; more > 0 {
+		what += quote.Sprintf(" and %d more", more)
+	}
+	from := k.others[0].Addr.String()
+	replace := quote.Safe(" --replace")
+	if k.place == "" {
+		replace = ""
+	}
+	take := quote.Sprintf("ssh %s skerry key show --cluster %s | skerry key set%s %s", from, k.cluster, replace, k.local)
+	give := quote.Sprintf("skerry key show %s | ssh %s skerry key set --replace --cluster %s", k.local, from, k.cluster)
+	sure := quote.Sprintf("if %s of this site (packets by another key prove nothing)", are)
+	switch {
+	case k.place == "" || len(k.others) > k.same:
+		f.problem(quote.Sprintf("%s, take over the key of the other side: %s", sure, take), "%s", what)
+	case len(k.others) < k.same:
+		f.problem(quote.Sprintf("%s, give %s this host's key: %s", sure, them, give), "%s", what)
+	default:
+		f.problem(quote.Sprintf("%s, take over the key of the other side: %s; or give %s this host's: %s", sure, take, them, give), "%s", what)
+	}
+}
+
+// name shows a host by its address, and by the name that its packets bear.
+func (k keyAndHosts) name(h broadcast.KeyHolder) quote.Safe {
+	switch {
+	case k.own[h.Addr] || h.Addr.IsLoopback():
+		return quote.Sprintf("another process of this host (%s)", h.Addr.String())
+	case h.Host == "":
+		return quote.Sprintf("%s", h.Addr.String())
+	}
+	return quote.Sprintf("%s (%s)", h.Addr.String(), h.Host)
+}
+
+// ownAddrs are the addresses of this host.
+func ownAddrs() map[netip.Addr]bool {
+	own := map[netip.Addr]bool{}
+	addrs, _ := net.InterfaceAddrs()
+	for _, a := range addrs {
+		if p, err := netip.ParsePrefix(a.String()); err == nil {
+			own[p.Addr()] = true
+		}
+	}
+	return own
+}
+
+// listen hears which hosts on the LAN have a key, for a host that has none: its
+// packets prove nothing, and nothing that it hears is believed.
+func listen(ctx context.Context, cfg broadcast.Config) []broadcast.KeyHolder {
+	cfg.Open, cfg.Seeds = true, nil
+	r, err := broadcast.SelfTest(ctx, cfg)
+	if err != nil {
+		return nil // the other look at the LAN says why
+	}
+	return r.Stats.OtherKey
+}
