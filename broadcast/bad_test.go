@@ -21,7 +21,7 @@ func TestBadNetworks(t *testing.T) {
 		{0.2, 200 * time.Millisecond, bound{1500 * time.Millisecond, 3 * time.Second}, bound{2 * time.Second, 20 * time.Second},
 			bound{300 * time.Millisecond, time.Second}, bound{time.Second, 4 * time.Minute}},
 		{0.3, 200 * time.Millisecond, bound{2 * time.Second, 3 * time.Second}, bound{2500 * time.Millisecond, 20 * time.Second},
-			bound{400 * time.Millisecond, time.Second}, bound{4 * time.Minute, 4 * time.Minute}},
+			bound{300 * time.Millisecond, time.Second}, bound{1200 * time.Millisecond, 4 * time.Minute}},
 	} {
 		t.Run(fmt.Sprintf("loss %v, jitter %v", c.loss, c.jitter), func(t *testing.T) {
 			var fresh, left, away []time.Duration

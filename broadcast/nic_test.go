@@ -194,6 +194,8 @@ func TestJudge(t *testing.T) {
 		"firewall":     {Stats{Interfaces: []InterfaceStats{deaf}}, someone, "does not hear its own", false},
 		"mute":         {Stats{Interfaces: []InterfaceStats{mute}}, someone, "unreachable", false},
 		"no interface": {Stats{}, nil, "none of the chosen", true},
+		"one way":      {Stats{Interfaces: []InterfaceStats{ok}, Unproven: 2}, nil, "none of them answers", false},
+		"one of many":  {Stats{Interfaces: []InterfaceStats{ok}, Unproven: 2}, someone, "did not answer when asked", false},
 		"wrong key":    {Stats{Interfaces: []InterfaceStats{alone}, WrongKey: 3, OtherKey: []KeyHolder{{Host: "h"}}}, nil, "", true},
 	} {
 		rep := judge(c.stats, c.peers, DefaultPort, false)

@@ -71,6 +71,10 @@ func judge(s Stats, peers []Peer, port int, seeds bool) Report {
 				"%s does not hear its own broadcasts", i.Name)
 		}
 	}
+	if s.Unproven > 0 && len(peers) == 0 {
+		find(true, fmt.Sprintf("allow UDP ports %d-%d out of this host and into the others, and their answers back in; check the switch", port, port+OwnPorts),
+			"others are heard, and none of them answers: what this host sends does not arrive, or their answers do not")
+	}
 	if s.Version > 0 {
 		find(true, "bring all hosts to one release", "%d packets have a version that this release does not know", s.Version)
 	}
@@ -84,12 +88,12 @@ func judge(s Stats, peers []Peer, port int, seeds bool) Report {
 		find(seeds, fmt.Sprintf("if there should be others: allow UDP ports %d-%d on them and here, check that they are in the same VLAN and have the same key, or name one of them under lan.seeds", port, port+OwnPorts),
 			"I hear only myself")
 	}
-	judgeStrange(s, find)
+	judgeStrange(s, len(peers) > 0, find)
 	return rep
 }
 
 // judgeStrange reads the counters that may be as they should.
-func judgeStrange(s Stats, find func(wrong bool, do, what string, args ...any)) {
+func judgeStrange(s Stats, answered bool, find func(wrong bool, do, what string, args ...any)) {
 	if s.Foreign > 0 {
 		find(false, "nothing, if that is meant; else compare the cluster names", "%d packets of other clusters share the port", s.Foreign)
 	}
@@ -110,7 +114,7 @@ func judgeStrange(s Stats, find func(wrong bool, do, what string, args ...any)) 
 		find(false, "check that the TCP ports of the other hosts can be reached from here",
 			"%d processes announce lists that can't be fetched", s.Undelivered)
 	}
-	if s.Unproven > 0 {
+	if s.Unproven > 0 && answered {
 		find(false, "check that unicast UDP passes between the hosts both ways", "%d announcements came from senders that did not answer when asked", s.Unproven)
 	}
 	if s.Replay > 0 {

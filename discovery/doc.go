@@ -58,6 +58,9 @@
 //     once, then with a growing pause, and is back as soon as it answers. A
 //     failed dial does the same; three in a row eject it for Config.Eject, or
 //     until it answers.
+//   - A connection that has died of silence, and a question without an answer,
+//     are ended by an answered question only: small packets may pass where large
+//     ones vanish. The pause between questions grows to 5 s.
 //   - A call that timed out asks the member; when it does not answer, or with
 //     the third time-out in a row, it is suspect. Any reply clears the count.
 //   - A server that says it is leaving gets no new call while there is any

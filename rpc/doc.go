@@ -64,6 +64,12 @@
 // so the late reply to a call that timed out is dropped and never taken for
 // another's.
 //
+// Where large packets vanish, a connection stands until the first large
+// message stops it. After one has died of silence (ErrSilent) [Client.Check]
+// asks by full packets, on a connection of its own, and new connections use
+// small segments until they have passed. Plain servers are asked so after a call
+// that timed out. [Client.Path] measures what passes.
+//
 // Endpoints of plain Thrift servers (Endpoint.Protocol) get one connection for
 // each call at a time. It is kept for the next call, unless the call timed
 // out, was given up or failed to decode: then it is closed.
@@ -169,6 +175,7 @@
 //	sk-k         ping, pong, hello (the client's proof, before its first call), cancel,
 //	             goaway (Leave; LeaveService with sk-s), bye (the end of Drain)
 //	sk-n         the sequence number that a cancel means
+//	sk-p         in ping and pong: padding; the answer has as much
 //	sk-h         in ping, pong and hello: nonce, process, cluster, proof, then services with versions
 //
 // To a plain Thrift client the framework's errors are TApplicationExceptions

@@ -103,3 +103,64 @@ func TestLongListOverANarrowPath(t *testing.T) {
 		t.Errorf("the list was whole after %v, want at most 10 s", took)
 	}
 }
+
+// TestBadLine: calls over a line that loses and delays packets, both ways, with
+// the time that calls have by default, and with more for methods that are
+// idempotent. The bounds are shares of some hundred calls.
+func TestBadLine(t *testing.T) {
+	t.Parallel()
+	s, l := newLANSite(t, 3, onTheLAN)
+	far := l.Host(2)
+	far.Line(lab.Line{})
+	s.provider("one", how{host: 0})
+	s.provider("two", how{host: 1})
+	s.consumer("hasty", how{host: 2, pause: 20 * time.Millisecond})
+	const patience = "\nconsumers: {echo: {timeout: 5s, idempotent: [who]}}"
+	s.consumer("patient", how{host: 2, pause: 20 * time.Millisecond, site: onTheLAN + patience})
+	s.warm("one", "two")
+	for _, c := range []struct {
+		line           lab.Line
+		hasty, patient float64 // share of failed calls
+	}{
+		{lab.Line{Loss: 10, Jitter: 100 * time.Millisecond}, 0.05, 0.01},
+		{lab.Line{Loss: 20, Jitter: 200 * time.Millisecond}, 1, 0.05},
+	} {
+		far.Line(c.line)
+		time.Sleep(time.Second)
+		begin := time.Now()
+		time.Sleep(20 * time.Second)
+		end := time.Now()
+		time.Sleep(6 * time.Second) // until the last of them has ended
+		for caller, most := range map[string]float64{"hasty": c.hasty, "patient": c.patient} {
+			during := func(r record) bool { return r.caller == caller && r.start.After(begin) && r.start.Before(end) }
+			all := len(s.journal.calls(during))
+			failed := s.journal.calls(func(r record) bool { return during(r) && r.failed() })
+			t.Logf("%v %% lost, up to %v each way, %s: %d of %d calls failed", c.line.Loss, c.line.Jitter, caller, len(failed), all)
+			if all < 50 || float64(len(failed)) > most*float64(all) {
+				t.Errorf("want at most %v of them, of 50 at least; %v", most, failed[:min(len(failed), 3)])
+			}
+		}
+	}
+}
+
+// TestOneWayPath: one of two providers hears nothing of the callers' host, which
+// hears it. Calls go to the other one.
+func TestOneWayPath(t *testing.T) {
+	t.Parallel()
+	s, l := newLANSite(t, 3, onTheLAN)
+	s.provider("near", how{host: 0})
+	s.provider("deaf", how{host: 1})
+	s.consumer("caller", how{host: 2, site: onTheLAN + idempotent})
+	s.warm("near", "deaf")
+	cut := time.Now()
+	l.Host(1).Deaf(2)
+	time.Sleep(10 * time.Second)
+	noFailures(t, s.journal, cut, time.Now())
+	slow := s.journal.calls(func(r record) bool { return r.start.After(cut.Add(4*time.Second)) && r.took > 400*time.Millisecond })
+	if len(slow) > 5 {
+		t.Errorf("%d calls were slow when it was known", len(slow))
+	}
+	l.Host(1).Deaf()
+	healed := time.Now()
+	eventually(t, setUp, "it is called again", func() bool { return s.journal.lastAnswer("deaf").After(healed) })
+}
