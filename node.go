@@ -57,7 +57,7 @@ type Node struct {
 	peers        peers  // connections to other processes' internal services
 	place, here  string // see the functions place and here
 	introduction introduction
-	vouchers     vouchers
+	vouchers     *vouchers
 	lowerHeap    func() // ends what memory.floor asks for
 	lists        *discovery.Discovery
 	calls        *rpc.Client
@@ -168,6 +168,7 @@ func newNode(cfg Config, opts []Option) (n *Node, err error) {
 	if err != nil {
 		return nil, err
 	}
+	n.vouchers = n.newVouchers()
 	n.offers, err = newProvider(n)
 	return n, err
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/skerry/skerry/internal/sitetls"
@@ -15,75 +14,158 @@ import (
 )
 
 // A plain Thrift or HTTP server can't say which process it is. What it can show
-// is that the process which lists it still runs: that one is asked before each
-// connection. Connections that are made at once share a question.
+// is that the process which lists it still runs: that one is asked when a
+// connection stands and nothing was sent on it yet. A contrary answer refuses the
+// connection. Silence proves nothing: a process may be slow, and its server well.
+// So the proof that it gave last stands for a while.
 const (
-	vouchLimit = 300 * time.Millisecond // of a question; connecting has 500 ms for both
-	vouchTries = 3
+	vouchWait   = 300 * time.Millisecond // for an answer, unless the last proof is too old
+	vouchStands = 10 * time.Second       // that a proof stands while its process is silent
+	vouchTries  = 3
 )
 
-// vouchers are the last answers, by announcer.
+// vouchers are what the announcers have answered.
 type vouchers struct {
+	ask   func(ctx context.Context, announcer string) (answered bool, contrary error)
+	spawn func(func(context.Context)) bool // false: the node is closing
+
 	mu  sync.Mutex
 	all map[string]*voucher
 }
 
+// voucher is one announcer. Questions are asked one at a time, and outlast the
+// connections that wait for them.
 type voucher struct {
-	mu  sync.Mutex // held while the announcer is asked
-	at  time.Time  // of the answer
-	err error
-
-	answered bool // the announcer has answered this process before
+	mu       sync.Mutex
+	proof    time.Time // when the question was asked that it answered last; zero: none
+	contrary error     // the last answer was that it runs no more
+	question *question // under way
 }
 
-// vouch is rpc.ClientConfig.Vouch. Only what is certain counts against an
-// endpoint: that nothing listens at its announcer's address, or another process
-// does, or that it answers no more after it has. An announcer that is not known, or
-// could never be reached, is no sign.
+// question is for all connections that stood when it was asked.
+type question struct {
+	asked time.Time
+	done  chan struct{}
+}
+
+func (n *Node) newVouchers() *vouchers {
+	return &vouchers{ask: n.announces, spawn: func(f func(context.Context)) bool {
+		return n.lookout.Go(func(ctx context.Context) error { f(ctx); return nil })
+	}}
+}
+
+// vouch is rpc.ClientConfig.Vouch.
 func (n *Node) vouch(ctx context.Context, e *rpc.Endpoint) error {
 	if e.Announcer == n.owner.String() {
 		return nil
 	}
-	v, came := n.vouchers.of(e.Announcer), time.Now()
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if !v.at.After(came) {
-		answered, err := n.announces(ctx, e.Announcer, v.err)
-		if v.answered = v.answered || answered; err == nil && !answered && v.answered {
-			err = fmt.Errorf("%w: %s, which has listed it, has answered before and does not now", rpc.ErrOther, e.Announcer)
-		}
-		if ctx.Err() != nil {
-			return err // the caller had no time for an answer
-		}
-		v.err, v.at = err, time.Now()
-	}
-	return v.err
+	return n.vouchers.vouch(ctx, e.Announcer)
 }
 
-func (v *vouchers) of(announcer string) *voucher {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if v.all == nil {
-		v.all = map[string]*voucher{}
-	}
-	if v.all[announcer] == nil {
-		if len(v.all) >= vouchersMost { // those of processes that are gone
-			v.all = map[string]*voucher{}
+// vouch waits for an answer to a question that is asked from now on, as long as
+// that makes a difference.
+func (vs *vouchers) vouch(ctx context.Context, announcer string) error {
+	v, came := vs.of(announcer), time.Now()
+	for {
+		q := v.begin(vs, announcer)
+		if q == nil {
+			return errors.New("the node is closing")
 		}
-		v.all[announcer] = &voucher{}
+		if !v.await(ctx, q, came) || !q.asked.Before(came) {
+			return v.verdict(announcer)
+		}
 	}
-	return v.all[announcer]
+}
+
+func (vs *vouchers) of(announcer string) *voucher {
+	vs.mu.Lock()
+	defer vs.mu.Unlock()
+	if vs.all == nil {
+		vs.all = map[string]*voucher{}
+	}
+	if vs.all[announcer] == nil {
+		if len(vs.all) >= vouchersMost { // those of processes that are gone
+			vs.all = map[string]*voucher{}
+		}
+		vs.all[announcer] = &voucher{}
+	}
+	return vs.all[announcer]
 }
 
 const vouchersMost = 1024
 
-// dead are the errors by which an announcer is dead for certain: its port is
-// closed, or another process has it.
-var dead = []error{syscall.ECONNREFUSED, syscall.ECONNRESET, rpc.ErrOther, sitetls.ErrOwner}
+// begin returns the question under way; without one it asks.
+func (v *voucher) begin(vs *vouchers, announcer string) *question {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.question != nil {
+		return v.question
+	}
+	q := &question{asked: time.Now(), done: make(chan struct{})}
+	asking := vs.spawn(func(ctx context.Context) {
+		answered, contrary := vs.ask(ctx, announcer)
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		v.question = nil
+		switch {
+		case answered:
+			v.proof, v.contrary = q.asked, nil
+		case contrary != nil:
+			v.contrary = contrary
+		}
+		close(q.done)
+	})
+	if !asking {
+		return nil
+	}
+	v.question = q
+	return q
+}
 
-// announces asks the process whether it is there. Its error means that it is
-// dead for certain.
-func (n *Node) announces(ctx context.Context, announcer string, before error) (answered bool, err error) {
+// await reports whether the question was answered, or failed, in time. Where the
+// last proof is too old, the connection waits for an answer to its end.
+func (v *voucher) await(ctx context.Context, q *question, came time.Time) bool {
+	v.mu.Lock()
+	open := v.contrary == nil && !v.proof.IsZero() && time.Since(v.proof) > vouchStands
+	v.mu.Unlock()
+	var late <-chan time.Time
+	if !open {
+		timer := time.NewTimer(time.Until(came.Add(vouchWait)))
+		defer timer.Stop()
+		late = timer.C
+	}
+	select {
+	case <-q.done:
+		return true
+	case <-late:
+	case <-ctx.Done():
+	}
+	return false
+}
+
+// verdict is nil unless the announcer runs no more, or has been silent for too
+// long. One that never answered may be out of reach: that is no sign.
+func (v *voucher) verdict(announcer string) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	silent := time.Since(v.proof)
+	switch {
+	case v.contrary != nil:
+		return v.contrary
+	case v.proof.IsZero(), silent <= vouchStands:
+		return nil
+	}
+	return fmt.Errorf("%w, or may: %s, which has listed it, last showed %v ago that it runs", rpc.ErrOther, announcer,
+		silent.Round(time.Second))
+}
+
+// gone are the errors by which an announcer runs no more for certain: its port is
+// closed, resets every connection, or is another process's.
+var gone = []error{connRefused, connReset, rpc.ErrOther, sitetls.ErrOwner}
+
+// announces asks the process whether it runs. contrary says that it does not, for
+// certain.
+func (n *Node) announces(ctx context.Context, announcer string) (answered bool, contrary error) {
 	owner, err := registry.ParseOwner(announcer)
 	if err != nil {
 		return false, nil
@@ -96,19 +178,16 @@ func (n *Node) announces(ctx context.Context, announcer string, before error) (a
 	if err != nil {
 		return false, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, vouchLimit)
-	defer cancel()
 	for range vouchTries { // a connection that stood may break by the question
-		err = p.client().Ping(ctx)
-		if slices.ContainsFunc(dead, func(sign error) bool { return errors.Is(err, sign) }) {
-			return false, fmt.Errorf("%w: %s, which has listed it, runs no more (%w)", rpc.ErrOther, announcer, err)
+		if err = p.client().Ping(ctx); err == nil {
+			return true, nil
 		}
-		if rpc.CodeOf(err) == rpc.BreakerOpen {
-			return false, before // too many questions in vain: the last answer stands
+		if rpc.CodeOf(err) != rpc.ConnectionLost {
+			break
 		}
-		if err == nil || ctx.Err() != nil {
-			return err == nil, nil
-		}
+	}
+	if slices.ContainsFunc(gone, func(sign error) bool { return errors.Is(err, sign) }) {
+		return false, fmt.Errorf("%w: %s, which has listed it, runs no more (%w)", rpc.ErrOther, announcer, err)
 	}
 	return false, nil
 }

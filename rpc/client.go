@@ -27,7 +27,7 @@ type ClientConfig struct {
 	RequireTLS     bool                // with TLS: endpoints without it are not called
 	Site           Site                // makes the connections to endpoints with Site set
 	Identity       Identity            // what servers are told of this process
-	Vouch          Voucher             // asked before each connection to an endpoint with an Announcer; nil: not
+	Vouch          Voucher             // asked of each connection to an endpoint with an Announcer, before it is used; nil: not
 	ConnectTimeout time.Duration       // for TCP, TLS and the first answer together, and six times as long as TCP took; 0 means 500 ms
 	Connections    int                 // to each skerry endpoint; 0 means 1
 	Sizes          Sizes               // of messages and of what waits to be written
@@ -46,8 +46,9 @@ type ClientConfig struct {
 	Dial func(ctx context.Context, addr string) (net.Conn, error)
 }
 
-// Voucher says whether the process that lists the endpoint still does. Its error
-// means that another process may have the address by now; it wraps ErrOther.
+// Voucher says whether the process that lists the endpoint runs now, when a
+// connection stands and nothing was sent on it. Its error means that another process
+// may have the address by now; it wraps ErrOther.
 type Voucher func(ctx context.Context, e *Endpoint) error
 
 // Client calls services. Its connections are made when calls need them, and

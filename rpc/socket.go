@@ -25,11 +25,6 @@ const (
 
 // dialNet connects to an endpoint, by TLS when it asks for it.
 func (c *Client) dialNet(ctx context.Context, e *Endpoint) (net.Conn, error) {
-	if c.cfg.Vouch != nil && e.Announcer != "" {
-		if err := c.cfg.Vouch(ctx, e); err != nil {
-			return nil, err
-		}
-	}
 	if e.Site {
 		return c.dialSite(ctx, e)
 	}
@@ -44,8 +39,19 @@ func (c *Client) dialNet(ctx context.Context, e *Endpoint) (net.Conn, error) {
 		return nil, errors.New("the endpoint speaks no TLS, and this client calls nobody in the clear; give its process a certificate, or allow it (tls.providers: any)")
 	}
 	nc, err := c.dialTCP(ctx, e.Addr)
-	if err != nil || !e.TLS {
-		return nc, err
+	if err != nil {
+		return nil, err
+	}
+	// Asked now, when the connection stands, the announcer proves that it ran when
+	// the connection was made.
+	if c.cfg.Vouch != nil && e.Announcer != "" {
+		if err := c.cfg.Vouch(ctx, e); err != nil {
+			_ = nc.Close()
+			return nil, err
+		}
+	}
+	if !e.TLS {
+		return nc, nil
 	}
 	if conf.ServerName == "" {
 		host, _, err := net.SplitHostPort(e.Addr)
