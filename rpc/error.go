@@ -19,7 +19,7 @@ const (
 	DeadlineExceeded      // the time ran out
 	Canceled              // the caller gave up
 	Overloaded            // the server refused: too many calls; not executed
-	Draining              // the server is stopping; not executed
+	Draining              // the server is stopping, or the service on it; not executed
 	BreakerOpen           // the caller's breaker is open; nothing was sent
 	LimitExceeded         // a limit of the caller's; nothing was sent
 	TooLarge              // a frame, header or value is over its limit

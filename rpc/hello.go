@@ -240,7 +240,7 @@ func (c *serverConn) meant(s *served) error {
 // offers lists the services with their versions, those that are asked for
 // first, as far as there is room.
 func (r *routes) offers(asked []offered, also func(service, version string) bool) (list []offered) {
-	all, size := r.load(), 0
+	all, size := r.load().byName, 0
 	add := func(name, version string) {
 		listed := func(o offered) bool { return o.service == name }
 		if slices.ContainsFunc(list, listed) || size+len(name)+len(version) > maxOffered-2*binary.MaxVarintLen16 {

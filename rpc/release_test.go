@@ -69,7 +69,7 @@ func (r *releaseRun) damage(p *process) {
 	if p.server == nil || r.mutant == (mutant{}) {
 		return
 	}
-	served := p.server.routes.load()[p.service]
+	served := p.server.routes.load().byName[p.service]
 	doors := []*door{served.anyDoor}
 	for _, m := range served.methods {
 		doors = append(doors, m.door)

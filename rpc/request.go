@@ -90,7 +90,11 @@ func (r *request) admit() (relieved bool) {
 	served, method, err := s.routes.find(r.info.Service, r.name)
 	r.info.Method = method
 	if err != nil {
-		r.refuse(UnknownService, err)
+		code := UnknownService
+		if errors.Is(err, errDeparted) {
+			code = Draining
+		}
+		r.refuse(code, err)
 		return false
 	}
 	r.served = served

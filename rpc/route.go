@@ -4,10 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/apache/thrift/lib/go/thrift"
 )
@@ -28,17 +30,38 @@ type served struct {
 	open          []string // methods
 }
 
-// routes finds the service of a call. Readers take no lock.
-type routes struct {
-	mu     sync.Mutex // for those who change it
-	byName atomic.Pointer[map[string]*served]
+// A service that was taken out is remembered for as long as callers may list it
+// here still: their calls are refused as those of a server that leaves, and no
+// other service gets them.
+const (
+	departedFor  = 10 * time.Minute
+	departedMost = 256
+)
+
+// departed is a service that is not served here any more.
+type departed struct {
+	at      time.Time
+	methods map[string]bool // by which a caller that names no service could mean it
+	any     bool            // its methods are not known: by each that no other service has
 }
 
-func (r *routes) load() map[string]*served {
-	if m := r.byName.Load(); m != nil {
-		return *m
+// routes finds the service of a call. Readers take no lock.
+type routes struct {
+	mu    sync.Mutex // for those who change it
+	table atomic.Pointer[routeTable]
+}
+
+// routeTable does not change.
+type routeTable struct {
+	byName map[string]*served
+	left   map[string]departed // of names that are not in byName
+}
+
+func (r *routes) load() *routeTable {
+	if t := r.table.Load(); t != nil {
+		return t
 	}
-	return nil
+	return &routeTable{}
 }
 
 // add lists a service and returns what takes it out again.
@@ -51,61 +74,110 @@ func (r *routes) add(s *served) (remove func(), err error) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.load()[s.name] != nil {
+	if r.load().byName[s.name] != nil {
 		return nil, fmt.Errorf("rpc server: service %q is served already", s.name)
 	}
-	r.change(func(m map[string]*served) { m[s.name] = s })
+	r.change(func(t *routeTable) {
+		t.byName[s.name] = s
+		delete(t.left, s.name)
+	})
 	return func() {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		if r.load()[s.name] == s {
-			r.change(func(m map[string]*served) { delete(m, s.name) })
+		if r.load().byName[s.name] == s {
+			r.change(func(t *routeTable) { t.depart(s) })
 		}
 	}, nil
 }
 
 // change replaces the table by an edited copy. The caller holds mu.
-func (r *routes) change(edit func(map[string]*served)) {
-	m := maps.Clone(r.load())
-	if m == nil {
-		m = map[string]*served{}
-	}
-	edit(m)
-	r.byName.Store(&m)
+func (r *routes) change(edit func(*routeTable)) {
+	old := r.load()
+	t := &routeTable{byName: map[string]*served{}, left: map[string]departed{}}
+	maps.Copy(t.byName, old.byName)
+	maps.Copy(t.left, old.left)
+	maps.DeleteFunc(t.left, func(_ string, d departed) bool { return d.over() })
+	edit(t)
+	r.table.Store(t)
 }
 
-var errNoService = errors.New("no such service here")
+func (d departed) over() bool { return time.Since(d.at) >= departedFor }
+
+// depart takes a service out. One that is served under another name, too, leaves
+// its callers there.
+func (t *routeTable) depart(s *served) {
+	delete(t.byName, s.name)
+	d := departed{at: time.Now(), methods: map[string]bool{}}
+	if !t.serves(s.processor) {
+		d.any = len(s.methods) == 0
+		for name := range s.methods {
+			d.methods[name] = true
+		}
+	}
+	if len(t.left) >= departedMost {
+		oldest := slices.MinFunc(slices.Collect(maps.Keys(t.left)), func(a, b string) int {
+			return t.left[a].at.Compare(t.left[b].at)
+		})
+		delete(t.left, oldest)
+	}
+	t.left[s.name] = d
+}
+
+func (t *routeTable) serves(p thrift.TProcessor) bool {
+	if !reflect.TypeOf(p).Comparable() {
+		return false
+	}
+	for _, s := range t.byName {
+		if reflect.TypeOf(s.processor) == reflect.TypeOf(p) && s.processor == p {
+			return true
+		}
+	}
+	return false
+}
+
+var (
+	errNoService = errors.New("no such service here")
+	errDeparted  = errors.New("the service has left this process")
+)
 
 // find returns the service of a call and the method's own name. service is
 // what the info header says; without one, name may be Thrift's multiplexed
 // "service:method"; else it is the service that alone has such a method, or
 // the only service.
 func (r *routes) find(service, name string) (*served, string, error) {
-	all := r.load()
+	t := r.load()
 	if service == "" {
 		prefix, rest, ok := strings.Cut(name, thrift.MULTIPLEXED_SEPARATOR)
 		if !ok {
-			s, err := guess(all, name)
+			s, err := t.guess(name)
 			return s, name, err
 		}
 		service, name = prefix, rest
 	}
-	if s := all[service]; s != nil {
+	if s := t.byName[service]; s != nil {
 		return s, name, nil
 	}
-	return nil, name, fmt.Errorf("%w: %q; served are %v", errNoService, service, slices.Sorted(maps.Keys(all)))
+	if d, known := t.left[service]; known && !d.over() {
+		return nil, name, fmt.Errorf("%w: %q", errDeparted, service)
+	}
+	return nil, name, fmt.Errorf("%w: %q; served are %v", errNoService, service, slices.Sorted(maps.Keys(t.byName)))
 }
 
 // guess finds the service that a plain client means.
-func guess(all map[string]*served, method string) (*served, error) {
+func (t *routeTable) guess(method string) (*served, error) {
 	var public, having []*served
-	for name, s := range all {
-		if strings.HasPrefix(name, internalPrefix) && len(all) > 1 {
+	for name, s := range t.byName {
+		if strings.HasPrefix(name, internalPrefix) && len(t.byName) > 1 {
 			continue
 		}
 		public = append(public, s)
 		if s.methods[method] != nil {
 			having = append(having, s)
+		}
+	}
+	for name, d := range t.left {
+		if (d.methods[method] || d.any && len(having) == 0) && !d.over() { // another service's is not what is meant
+			return nil, fmt.Errorf("%w: %q, which may be meant by %q", errDeparted, name, method)
 		}
 	}
 	switch {

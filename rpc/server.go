@@ -128,7 +128,8 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 }
 
 // Handle serves a service from now on. version is told to callers. remove
-// takes the service out again: later calls are refused, running ones go on.
+// takes the service out again: later calls are refused, for ten minutes as by a
+// server that is stopping (Draining), running ones go on.
 // One server can't serve a name twice.
 func (s *Server) Handle(service, version string, p thrift.TProcessor) (remove func(), err error) {
 	return s.handle(&served{name: service, version: version, processor: p})
