@@ -17,7 +17,8 @@ import (
 // is that the process which lists it still runs: that one is asked when a
 // connection stands and nothing was sent on it yet. A contrary answer refuses the
 // connection. Silence proves nothing: a process may be slow, and its server well.
-// So the proof that it gave last stands for a while.
+// So the proof that it gave last stands for a while, unless the server, too, has
+// failed since then, as it does when their host is gone.
 const (
 	vouchWait   = 300 * time.Millisecond // for an answer, unless the last proof is too old
 	vouchStands = 10 * time.Second       // that a proof stands while its process is silent
@@ -59,20 +60,20 @@ func (n *Node) vouch(ctx context.Context, e *rpc.Endpoint) error {
 	if e.Announcer == n.owner.String() {
 		return nil
 	}
-	return n.vouchers.vouch(ctx, e.Announcer)
+	return n.vouchers.vouch(ctx, e)
 }
 
 // vouch waits for an answer to a question that is asked from now on, as long as
 // that makes a difference.
-func (vs *vouchers) vouch(ctx context.Context, announcer string) error {
-	v, came := vs.of(announcer), time.Now()
+func (vs *vouchers) vouch(ctx context.Context, e *rpc.Endpoint) error {
+	v, came := vs.of(e.Announcer), time.Now()
 	for {
-		q := v.begin(vs, announcer)
+		q := v.begin(vs, e.Announcer)
 		if q == nil {
 			return errors.New("the node is closing")
 		}
 		if !v.await(ctx, q, came) || !q.asked.Before(came) {
-			return v.verdict(announcer)
+			return v.verdict(e)
 		}
 	}
 }
@@ -145,18 +146,18 @@ func (v *voucher) await(ctx context.Context, q *question, came time.Time) bool {
 
 // verdict is nil unless the announcer runs no more, or has been silent for too
 // long. One that never answered may be out of reach: that is no sign.
-func (v *voucher) verdict(announcer string) error {
+func (v *voucher) verdict(e *rpc.Endpoint) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	silent := time.Since(v.proof)
 	switch {
 	case v.contrary != nil:
 		return v.contrary
-	case v.proof.IsZero(), silent <= vouchStands:
+	case v.proof.IsZero(), silent <= vouchStands && !e.FailedSince(v.proof):
 		return nil
 	}
-	return fmt.Errorf("%w, or may: %s, which has listed it, last showed %v ago that it runs", rpc.ErrOther, announcer,
-		silent.Round(time.Second))
+	return fmt.Errorf("%w, or may: %s, which has listed it, last showed %v ago that it runs", rpc.ErrOther, e.Announcer,
+		silent.Round(time.Millisecond))
 }
 
 // gone are the errors by which an announcer runs no more for certain: its port is

@@ -24,10 +24,11 @@ type announcer struct {
 
 	asked    atomic.Int64
 	vouchers *vouchers
+	server   *rpc.Endpoint
 }
 
 func newAnnouncer(t *testing.T) *announcer {
-	a := &announcer{t: t}
+	a := &announcer{t: t, server: &rpc.Endpoint{Announcer: "host/1/1"}}
 	g := run.NewGroup(t.Context())
 	t.Cleanup(func() { _ = g.Stop() })
 	a.vouchers = &vouchers{
@@ -64,7 +65,7 @@ func (a *announcer) connects(what string, used bool, within time.Duration) {
 	ctx, cancel := context.WithTimeout(a.t.Context(), 500*time.Millisecond)
 	defer cancel()
 	begun := time.Now()
-	err := a.vouchers.vouch(ctx, "host/1/1")
+	err := a.vouchers.vouch(ctx, a.server)
 	took := time.Since(begun)
 	if used && err != nil || !used && !errors.Is(err, rpc.ErrOther) || took > within {
 		a.t.Errorf("%s: after %v: %v; want used: %v, within %v", what, took, err, used, within)
@@ -111,7 +112,7 @@ func TestVouchOfASilentAnnouncer(t *testing.T) {
 		used, refused := 0, 0
 		for time.Since(begun) < time.Minute {
 			ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
-			err := a.vouchers.vouch(ctx, "host/1/1")
+			err := a.vouchers.vouch(ctx, a.server)
 			cancel()
 			switch {
 			case err == nil && time.Since(begun) <= vouchStands:
@@ -129,6 +130,26 @@ func TestVouchOfASilentAnnouncer(t *testing.T) {
 		a.is(0, nil)
 		time.Sleep(peerLimit)
 		a.connects("it goes on", true, 0)
+	})
+}
+
+// When the server has failed since its announcer's last answer, both may be gone
+// with their host: silence is enough, however short.
+func TestVouchOfASilentHost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAnnouncer(t)
+		a.connects("it answers", true, 0)
+		time.Sleep(time.Second)
+		a.is(-1, nil)
+		a.connects("it is silent", true, vouchWait)
+		a.server.Failed()
+		a.connects("a call to the server timed out", false, vouchWait)
+		a.is(0, nil)
+		time.Sleep(peerLimit)
+		a.connects("it answers", true, 0)
+		a.is(-1, nil)
+		time.Sleep(time.Second)
+		a.connects("it is silent once more", true, vouchWait)
 	})
 }
 

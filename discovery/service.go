@@ -133,9 +133,13 @@ func (s *service) Report(e *rpc.Endpoint, o health.Outcome, latency time.Duratio
 	switch o {
 	case health.OK, health.AppError, health.Internal, health.Refused, health.Barred:
 	case health.Timeout:
+		e.Failed()
 		if m := s.member(e); m != nil {
 			s.timedOut(m, int(m.timeouts.Add(1)))
 		}
+		return
+	case health.Connect, health.Broken:
+		e.Failed()
 		return
 	default:
 		return

@@ -37,6 +37,7 @@ type Endpoint struct {
 	Concurrency int
 
 	pending atomic.Int64
+	failed  atomic.Pointer[time.Time]
 	gone    atomic.Bool
 	peer    atomic.Pointer[peer] // of the client that has called it last
 }
@@ -44,6 +45,20 @@ type Endpoint struct {
 // Pending is the number of calls that this process has in flight to the
 // endpoint, for balancers.
 func (e *Endpoint) Pending() int64 { return e.pending.Load() }
+
+// Failed notes that a connection could not be made or broke, or that a call got no
+// answer: what shows, too, when the host is gone. Pickers say it of what they are
+// told.
+func (e *Endpoint) Failed() {
+	now := time.Now()
+	e.failed.Store(&now)
+}
+
+// FailedSince reports whether Failed was said after a time.
+func (e *Endpoint) FailedSince(t time.Time) bool {
+	at := e.failed.Load()
+	return at != nil && at.After(t)
+}
 
 // Retire says that the endpoint is listed no more and will not be picked
 // again. Its connections are closed when its last call has ended, a second
