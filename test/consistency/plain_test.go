@@ -5,6 +5,7 @@ package consistency
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"sync/atomic"
 	"time"
@@ -20,7 +21,7 @@ func plain(ctx context.Context, p part, out *lines) error {
 	if err != nil {
 		return err
 	}
-	server := thrift.NewTSimpleServer4(hop.NewHopProcessor(&stranger{part: p}), l,
+	server := thrift.NewTSimpleServer4(hop.NewHopProcessor(&stranger{part: p, out: out}), l,
 		thrift.NewTFramedTransportFactoryConf(thrift.NewTTransportFactory(), nil), thrift.NewTBinaryProtocolFactoryConf(nil))
 	context.AfterFunc(ctx, func() { _ = server.Stop() }) // the process ends anyway
 	out.note(note{Kind: ready, PID: os.Getpid(), At: time.Now()})
@@ -30,6 +31,7 @@ func plain(ctx context.Context, p part, out *lines) error {
 // stranger makes the calls of a plan by connections of its own to an entry.
 type stranger struct {
 	part
+	out   *lines
 	calls atomic.Int64
 }
 
@@ -37,6 +39,10 @@ func (s *stranger) Visit(ctx context.Context, text string) error {
 	var e errand
 	if err := json.Unmarshal([]byte(text), &e); err != nil {
 		return &hop.Failed{Code: "errand", Reason: err.Error()}
+	}
+	if s.Service != "" { // else the checker is told nothing of it
+		s.out.note(note{Kind: began, ID: fmt.Sprint(s.Name, "#", s.calls.Add(1)), Trace: e.Trace, Service: s.Service,
+			Version: s.Version, At: time.Now()})
 	}
 	for _, p := range e.Plan.Calls {
 		// It hands nothing on: what it calls knows no more of the trace.
