@@ -34,8 +34,9 @@ func TestAnnounce(t *testing.T) {
 		}
 		t.Fatalf("announce ended before %s", state)
 	}
-	call := func() (int, string) {
-		code, out, errs := cli(t, "", "call", "clock", "now", `{"name":"UTC"}`, "-t", clockFile(t), "-c", config)
+	call := func(more ...string) (int, string) {
+		args := []string{"call", "clock", "now", `{"name":"UTC"}`, "-t", clockFile(t), "-c", config}
+		code, out, errs := cli(t, "", append(args, more...)...)
 		return code, out + errs
 	}
 	until("listed")
@@ -45,7 +46,7 @@ func TestAnnounce(t *testing.T) {
 	stop()
 	until("failing")
 	until("withdrawn")
-	if code, out := call(); code != exitUnreachable {
+	if code, out := call("--timeout", "3s"); code != exitUnreachable {
 		t.Errorf("call of the withdrawn server: exit code %d\n%s", code, out)
 	}
 	if code, out, _ := cli(t, "", "ls", "clock", "-c", config, "--timeout", "1s"); code != exitProblem {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -141,6 +142,9 @@ func serveClock(t *testing.T) (addr string, c clock) {
 // cli runs a command line in process.
 func cli(t *testing.T, stdin string, args ...string) (code int, out, errs string) {
 	t.Helper()
+	if slices.Contains([]string{"call", "doctor", "ls", "stats"}, args[0]) && !slices.Contains(args, "--timeout") {
+		args = append(slices.Clip(args), "--timeout", patient)
+	}
 	var o, e bytes.Buffer
 	code = execute(t.Context(), args, strings.NewReader(stdin), &o, &e)
 	return code, o.String(), e.String()
@@ -183,7 +187,10 @@ func TestCall(t *testing.T) {
 		{"interface", `other --interface Othr`, "", exitUsage, "", `did you mean "Other"?`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			args := append(strings.Fields("call clock "+test.args), "--thrift", idl, "--instance", addr, "--timeout", "300ms")
+			args := append(strings.Fields("call clock "+test.args), "--thrift", idl, "--instance", addr)
+			if test.name == "too slow" {
+				args = append(args, "--timeout", "300ms")
+			}
 			code, out, errs := cli(t, test.stdin, args...)
 			if code != test.code || !strings.Contains(out, test.out) || !strings.Contains(errs, test.errs) {
 				t.Errorf("exit code %d, want %d\nstdout %s\nstderr %s", code, test.code, out, errs)
@@ -195,7 +202,7 @@ func TestCall(t *testing.T) {
 		if n != 41 {
 			t.Errorf("one-way call brought %d", n)
 		}
-	case <-time.After(5 * time.Second):
+	case <-time.After(limit):
 		t.Error("the one-way call did not arrive")
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rollout"
@@ -37,15 +36,16 @@ func TestGatewayServesWhatIsAnnounced(t *testing.T) {
 	edge, _ := program(t, "gateway", "--config", config)
 	var status int
 	var text []byte
-	for begun := time.Now(); status != http.StatusOK && time.Since(begun) < 20*time.Second; time.Sleep(50 * time.Millisecond) {
+	eventually(t, "the gateway serves it", func() bool {
 		answer, err := http.Get("http://" + addr + "/x")
 		if err != nil {
-			continue
+			return false
 		}
+		defer answer.Body.Close()
 		text, _ = io.ReadAll(answer.Body)
-		answer.Body.Close()
 		status = answer.StatusCode
-	}
+		return status == http.StatusOK
+	})
 	if status != http.StatusOK || string(text) != "hello /x" {
 		t.Errorf("%d %s", status, text)
 	}
@@ -99,18 +99,17 @@ func TestGatewayKnowsTheRulesFirst(t *testing.T) {
 		t.Fatal(err)
 	}
 	program(t, "gateway", "--config", config)
-	for begun := time.Now(); time.Since(begun) < 20*time.Second; time.Sleep(5 * time.Millisecond) {
+	eventually(t, "the gateway listens", func() bool {
 		answer, err := http.Get("http://" + addr + "/skerry-health")
 		if err != nil {
-			continue // it does not listen yet
+			return false
 		}
-		text, _ := io.ReadAll(answer.Body)
-		answer.Body.Close()
-		if string(text) != "ok, rules 2\n" {
+		defer answer.Body.Close()
+		if text, _ := io.ReadAll(answer.Body); string(text) != "ok, rules 2\n" {
 			t.Errorf("health: %d %s", answer.StatusCode, text)
 		}
-		break
-	}
+		return true
+	})
 	met := map[string]int{}
 	for range 20 {
 		answer, err := http.Get("http://" + addr + "/")

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -62,7 +63,7 @@ func caller(t *testing.T, cfg string, edit func(*skerry.Config)) *skerry.Node {
 		t.Fatal(err)
 	}
 	c.StateDir, c.Log.Level = "none", "error"
-	c.Calls.ConnectTimeout = 900 * time.Millisecond // the machine may be busy
+	c.Calls.ConnectTimeout = 900 * time.Millisecond // the machine may be busy; of a question to a plain server it is twice as much
 	if edit != nil {
 		edit(&c)
 	}
@@ -120,14 +121,14 @@ func TestAnnouncedPoolOfThreads(t *testing.T) {
 	eventually(t, "it is listed", func() bool { return seen("listed") })
 	var failed, calls atomic.Int64
 	var load sync.WaitGroup
-	end := time.Now().Add(8 * time.Second)
+	const each = 300 // calls of a caller
 	for range 2 {
 		n := caller(t, cfg, nil)
-		clock := n.Client("clock", func(o *rpc.ServiceOptions) { o.Timeout = 5 * time.Second }) // the machine may be busy
+		clock := n.Client("clock", func(o *rpc.ServiceOptions) { o.Timeout = limit }) // the machine may be busy
 		eventually(t, "the consumer finds it", func() bool { return reset(t.Context(), clock) == nil })
 		for range 16 {
 			load.Go(func() {
-				for time.Now().Before(end) {
+				for range each {
 					calls.Add(1)
 					if err := reset(t.Context(), clock); err != nil && failed.Add(1) < 5 {
 						t.Error(err)
@@ -143,10 +144,12 @@ func TestAnnouncedPoolOfThreads(t *testing.T) {
 	}
 }
 
-// A frozen plain provider beside a good one becomes suspect, although it
-// accepts connections, and is called again when it goes on.
+// A frozen plain provider beside a good one becomes suspect, although it accepts
+// connections, by a few calls that fail; from then on no call goes to it while the
+// good one is well. It is called again when it goes on.
 func TestFrozenAnnouncedProvider(t *testing.T) {
 	t.Parallel()
+	const mostFailed = 5 // calls of one caller
 	cfg := site(t, "")
 	good, _ := pythonClock(t, 8)
 	bad, frozen := pythonClock(t, 8)
@@ -157,37 +160,45 @@ func TestFrozenAnnouncedProvider(t *testing.T) {
 		for events.Scan() {
 		}
 	}()
-	state := func() discovery.State {
+	state := func(addr string) discovery.State {
 		for _, e := range n.Explain("clock") {
-			if e.Addr == bad {
+			if e.Addr == addr {
 				return e.State
 			}
 		}
 		return "not listed"
 	}
-	eventually(t, "both are listed", func() bool {
-		return reset(t.Context(), clock) == nil && len(n.Explain("clock")) == 2
+	avoided := func() bool { s := state(bad); return s == discovery.Suspect || s == discovery.Ejected }
+	eventually(t, "both are well", func() bool {
+		return reset(t.Context(), clock) == nil && state(good).Well() && state(bad).Well()
 	})
 	frozen.Process.Signal(syscall.SIGSTOP)
-	failed := 0
-	begun := time.Now()
-	for state() != discovery.Suspect && time.Since(begun) < 20*time.Second {
-		if reset(t.Context(), clock) != nil {
+	failed, begun := 0, time.Now() // at the frozen one: the good one may be slow on a busy machine
+	eventually(t, "it is suspect", func() bool {
+		var e *rpc.Error
+		if errors.As(reset(t.Context(), clock), &e) && e.Instance == bad {
 			failed++
 		}
+		return avoided()
+	})
+	t.Logf("suspect after %v and %d failed calls", time.Since(begun), failed)
+	if failed > mostFailed {
+		t.Errorf("suspect after %d failed calls, want %d at most", failed, mostFailed)
 	}
-	took := time.Since(begun)
-	for range 200 {
-		if err := reset(t.Context(), clock); err != nil {
-			t.Errorf("once it is suspect: %v", err)
+	picks := 0
+	eventually(t, "many calls while one is well and the other suspect", func() bool {
+		before := state(good).Well() && avoided()
+		call := &rpc.Call{Service: "clock", Method: "reset"}
+		e, err := n.Picker("clock").Pick(t.Context(), call)
+		if before && state(good).Well() && avoided() {
+			if picks++; err != nil || e.Addr != good {
+				t.Errorf("once it is suspect a call goes to %v, %v", e, err)
+			}
 		}
-	}
-	t.Logf("suspect after %v and %d failed calls", took, failed)
-	if failed > 5 || took > 15*time.Second {
-		t.Errorf("suspect after %v and %d failed calls", took, failed)
-	}
+		return picks >= 200
+	})
 	frozen.Process.Signal(syscall.SIGCONT)
-	eventually(t, "it is well again", func() bool { s := state(); return s == discovery.OK || s == discovery.Warming })
+	eventually(t, "it is well again", func() bool { return state(bad).Well() })
 }
 
 // A provider behind a TMultiplexedProcessor is called by its prefix: by what
@@ -199,7 +210,7 @@ func TestAnnouncedMultiplexedProvider(t *testing.T) {
 	_, events := program(t, "announce", "-c", cfg, "--service", "clock", "--addr", addr, "--check", "thrift:reset", "--prefix", "Clock", "--json")
 	seen := states(t, events)
 	eventually(t, "it is listed", func() bool { return seen("listed") })
-	args := []string{"call", "clock", "now", `{"zone":{"name":"UTC"}}`, "-t", clockFile(t), "-c", cfg, "--timeout", "10s"}
+	args := []string{"call", "clock", "now", `{"zone":{"name":"UTC"}}`, "-t", clockFile(t), "-c", cfg, "--timeout", patient}
 	for _, more := range [][]string{nil, {"--instance", addr, "--protocol", "framed-binary", "--prefix", "Clock"}} {
 		if code, out, errs := cli(t, "", append(args, more...)...); code != exitOK || !strings.Contains(out, "noon in UTC") {
 			t.Errorf("%v: exit code %d\n%s%s", more, code, out, errs)
@@ -209,7 +220,7 @@ func TestAnnouncedMultiplexedProvider(t *testing.T) {
 	bare := states(t, others)
 	eventually(t, "it is listed without a prefix", func() bool { return bare("listed") })
 	n := caller(t, cfg, func(c *skerry.Config) {
-		c.Consumers = map[string]config.Consumer{"bare": {Prefix: "Clock", Timeout: 10 * time.Second}}
+		c.Consumers = map[string]config.Consumer{"bare": {Prefix: "Clock", Timeout: limit}}
 	})
 	eventually(t, "the consumer's prefix is taken", func() bool { return reset(t.Context(), n.Client("bare")) == nil })
 	if code, _, errs := cli(t, "", append(args, "--instance", addr, "--prefix", "Clock")...); code != exitUsage || !strings.Contains(errs, "--protocol") {

@@ -18,7 +18,7 @@ import (
 func TestRefused(t *testing.T) {
 	config := site(t, "")
 	offerClock(t, config)
-	code, out, errs := cli(t, "", "ls", "clock", "-c", config, "--json")
+	code, out, errs := heard(t, "ls", "clock", "-c", config, "--json")
 	var doc listing
 	if err := json.Unmarshal([]byte(out), &doc); err != nil || len(doc.Instances) != 1 {
 		t.Fatalf("ls: exit code %d, %v\n%s%s", code, err, out, errs)
@@ -39,13 +39,13 @@ func TestRefused(t *testing.T) {
 		}
 	}
 
-	code, out, errs = cli(t, "", "stats", "--refused", "-c", config)
+	code, out, errs = heard(t, "stats", "--refused", "-c", config)
 	for _, want := range []string{"outsiders", " 3  ", "calls for members of the site", "→ store the site's key on that host (skerry key set)"} {
 		if code != exitOK || !strings.Contains(out, want) {
 			t.Errorf("stats --refused: exit code %d, want %q\n%s%s", code, want, out, errs)
 		}
 	}
-	code, out, errs = cli(t, "", "stats", "--refused", "-c", config, "--json")
+	code, out, errs = heard(t, "stats", "--refused", "-c", config, "--json")
 	var refused struct {
 		Processes []struct {
 			Process string
@@ -58,7 +58,7 @@ func TestRefused(t *testing.T) {
 		refused.Processes[0].Refused["outsiders"] != 3 || refused.Processes[0].UpS <= 0 || refused.Kinds["outsiders"].Do == "" {
 		t.Errorf("stats --refused --json: exit code %d, %v\n%s%s", code, err, out, errs)
 	}
-	code, out, errs = cli(t, "", "doctor", "-c", config, "--timeout", "1s")
+	code, out, errs = heard(t, "doctor", "-c", config)
 	if code != exitOK || !strings.Contains(out, "Refused\n") || !strings.Contains(out, "note     3 calls for members of the site") {
 		t.Errorf("doctor: exit code %d\n%s%s", code, out, errs)
 	}

@@ -68,16 +68,20 @@ type crew struct {
 }
 
 func newCrew(t *testing.T, url string) *crew {
-	text := fmt.Sprintf("cluster: crew\nmode: database\ndatabase: {url: %q}\nlog: {level: error}\n", url)
+	text := fmt.Sprintf("cluster: crew\nmode: database\ndatabase: {url: %q}\nlog: {level: error}\n%s", url, slowly)
 	return &crew{t, writeConfig(t, text), text}
 }
+
+// slowly are lines of a configuration by which no call fails because the machine
+// is busy.
+const slowly = "consumers: {\"*\": {timeout: 30s, breaker: {off: true}}}\ncalls: {connect_timeout: 5s}\n"
 
 // serve starts a process with a version of a service.
 func (c *crew) serve(service, version string) *exec.Cmd {
 	c.t.Helper()
 	cfg := writeConfig(c.t, fmt.Sprintf("%sstate_dir: %q\nservice: {name: %s, version: %s, listen: \"127.0.0.1:0\"}\n",
 		c.text, filepath.Join(c.t.TempDir(), "state"), service, version))
-	ctx, cancel := context.WithTimeout(c.t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(c.t.Context(), 3*limit)
 	c.t.Cleanup(cancel)
 	p := exec.CommandContext(ctx, os.Args[0])
 	p.Env = append(os.Environ(), asService+"="+cfg)
@@ -112,7 +116,7 @@ func (c *crew) try(args ...string) (code int, out string) {
 	c.t.Helper()
 	for range 3 {
 		var errs string
-		code, out, errs = cli(c.t, "", append([]string{"release", "-c", c.config, "--timeout", "20s", "--yes"}, args...)...)
+		code, out, errs = cli(c.t, "", append([]string{"release", "-c", c.config, "--timeout", patient, "--yes"}, args...)...)
 		out += errs
 		if !strings.Contains(out, "FROZEN") || !strings.Contains(out, "timeout") || slices.Contains(args, "--timeout") {
 			break
@@ -199,9 +203,9 @@ func (l *load) judge(t *testing.T) {
 
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(limit); !ok(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("20 s have passed, and still not: %s", what)
+			t.Fatalf("%v have passed, and still not: %s", limit, what)
 		}
 	}
 }

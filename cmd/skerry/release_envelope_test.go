@@ -54,7 +54,7 @@ func TestUseOfTheEnvelopeIsShown(t *testing.T) {
 	offerClock(t, config)
 	run := func(want int, says string, args ...string) string {
 		t.Helper()
-		code, out, errs := cli(t, "", append(args, "-c", config, "--timeout", "2s")...)
+		code, out, errs := cli(t, "", append(args, "-c", config, "--timeout", "20s")...)
 		if code != want || !strings.Contains(out+errs, says) {
 			t.Errorf("%v: exit code %d, want %q\n%s%s", args, code, says, out, errs)
 		}

@@ -15,7 +15,7 @@ import (
 // the old proc.
 func TestRampUnderLoad(t *testing.T) {
 	t.Parallel()
-	config := site(t, "")
+	config := site(t, slowly)
 	text, err := os.ReadFile(config)
 	if err != nil {
 		t.Fatal(err)
@@ -32,7 +32,7 @@ func TestRampUnderLoad(t *testing.T) {
 	}{
 		{"v2-bad", []string{"--max-failures", "5%"}, "auth/v2-bad fails: "},
 		{"v3-slow", []string{"--max-p99", "50ms"}, "auth/v3-slow is slow: "},
-		{"v4", []string{"--max-failures", "20%", "--max-p99", "1s", "--min-calls", "20"}, ""},
+		{"v4", []string{"--max-failures", "20%", "--max-p99", "20s", "--min-calls", "20"}, ""},
 	} {
 		c.step("start", "--by", "alice", "--reason", trial.version)
 		c.serve("auth", trial.version)

@@ -25,7 +25,7 @@ import (
 // promised, by their addresses.
 func promises(t *testing.T, n *skerry.Node, want int) map[string]string {
 	t.Helper()
-	for range 1000 {
+	for begun := time.Now(); time.Since(begun) < limit; time.Sleep(10 * time.Millisecond) {
 		out := map[string]string{}
 		for _, in := range n.Explain("skerry.node") {
 			e, err := promisedAt(t, in.Addr)
@@ -36,7 +36,6 @@ func promises(t *testing.T, n *skerry.Node, want int) map[string]string {
 		if len(out) == want {
 			return out
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
 	t.Fatalf("never %d promises", want)
 	return nil
@@ -121,8 +120,8 @@ func TestPromisesSurviveKill(t *testing.T) {
 	defer looker.Close()
 	seen := map[string]bool{}
 	start := func(release string) (kill func()) {
-		p, _ := program(t, "gateway", "--config", cfg)
-		for range 1000 {
+		p, _ := program(t, "gateway", "--cfg", cfg)
+		for begun := time.Now(); time.Since(begun) < limit; time.Sleep(10 * time.Millisecond) {
 			for _, in := range looker.Explain("skerry.node") {
 				if seen[in.Addr] {
 					continue
@@ -141,7 +140,6 @@ func TestPromisesSurviveKill(t *testing.T) {
 				}
 				return func() { p.Process.Kill(); p.Wait() }
 			}
-			time.Sleep(10 * time.Millisecond)
 		}
 		t.Fatal("the process is not listed")
 		return nil
