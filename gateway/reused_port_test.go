@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/internal/lab"
 	"github.com/skerry/skerry/internal/pgtest"
 	"github.com/skerry/skerry/registry"
@@ -27,11 +28,11 @@ const (
 )
 
 // portSite is a site whose dead processes stay in the database for 90 s.
-func portSite(mode skerry.Mode, url string, lan int) skerry.Config {
+func portSite(mode config.Mode, url string, lan int) skerry.Config {
 	return skerry.Config{
 		Cluster: "test", Mode: mode, StateDir: "none",
-		LAN:      skerry.LAN{Interfaces: []string{"127.0.0.0/8"}, Port: lan, Key: lab.SiteKey},
-		Database: skerry.Database{URL: url, Heartbeat: 5 * time.Second, Expiry: 90 * time.Second, Poll: time.Second},
+		LAN:      config.LAN{Interfaces: []string{"127.0.0.0/8"}, Port: lan, Key: lab.SiteKey},
+		Database: config.Database{URL: url, Heartbeat: 5 * time.Second, Expiry: 90 * time.Second, Poll: time.Second},
 	}
 }
 
@@ -44,7 +45,7 @@ func TestVictim(t *testing.T) {
 	if _, err := fmt.Sscan(os.Getenv(victimLAN)+" "+os.Getenv(victimPort), &lan, &port); err != nil {
 		t.Fatal(err)
 	}
-	n, err := skerry.Open(t.Context(), portSite(skerry.Mode(os.Getenv(victimMode)), os.Getenv(victimURL), lan), skerry.WithLogger(quiet))
+	n, err := skerry.Open(t.Context(), portSite(config.Mode(os.Getenv(victimMode)), os.Getenv(victimURL), lan), skerry.WithLogger(quiet))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +87,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 // the gateway was asked for reaches that one, and no question whether it is well.
 func TestReusedPortOfHTTP(t *testing.T) {
 	server := pgtest.Shared(t)
-	for _, mode := range []skerry.Mode{skerry.ModeDatabase, skerry.ModeAuto} {
+	for _, mode := range []config.Mode{config.ModeDatabase, config.ModeAuto} {
 		t.Run(string(mode), func(t *testing.T) {
 			url, lan, port := server.URL(server.CreateDB(t)), lab.Port(t), lab.Port(t)
 			victim := exec.Command(os.Args[0], "-test.run=^TestVictim$")
@@ -97,7 +98,7 @@ func TestReusedPortOfHTTP(t *testing.T) {
 			}
 			t.Cleanup(func() { _ = victim.Process.Kill() })
 			s := &site{t: t, config: portSite(mode, url, lan)}
-			s.node = s.open(skerry.Service{})
+			s.node = s.open(config.Service{})
 			edge := s.gate()
 			eventually(t, "v1 answers", func() bool {
 				status, text := ask(t, http.MethodGet, edge.URL, "")
