@@ -119,6 +119,8 @@ func statusOf(err error) int {
 		return http.StatusRequestTimeout
 	case errors.Is(err, errBody):
 		return http.StatusBadRequest
+	case code == rpc.NoInstance, code == rpc.VersionUnavailable:
+		return http.StatusServiceUnavailable
 	case errors.Is(err, context.Canceled), code == rpc.Canceled:
 		return statusClosed
 	case errors.Is(err, errUnexecuted):

@@ -115,17 +115,8 @@ func (s *stream) Close() error { return nil }
 // for it: bytes that drip in are no progress.
 const bodyStep = 1 << 10
 
-// restLimit is how long the server may wait, after the response, for what is
-// left of a body.
+// restLimit is how long what is left of a body is waited for after the response.
 const restLimit = 5 * time.Second
-
-// serverReads is how much of a body is read on behind an answer, so that the
-// connection can be used again.
-const serverReads = 256 << 10
-
-// restWithout is restLimit for an answer without a length, whose end the client
-// learns of only then.
-const restWithout = time.Second
 
 // pacedBody ends the reading of a body whose client sends too little. Only
 // time is counted in which the handler waits for the client.
@@ -264,34 +255,21 @@ func (b *pacedBody) stop() {
 	}
 }
 
-// finish reads on for a while behind an answer of HTTP/1.1, so that the
-// connection can be used again. It lets go of the body: the server, which does
-// that last, breaks off when the body ends meanwhile.
-func (b *pacedBody) finish(answer http.Header) {
+// finish ends the body behind an answer of HTTP/1.1 that has not waited for
+// it: what reads it for the service stops, and the connection is closed when
+// the client has got the answer. The body is let go of here, since the server
+// breaks off when it ends while the server does so.
+func (b *pacedBody) finish(answer *writer) {
 	b.stop()
 	if !b.coming() || !b.plain {
 		return
 	}
-	if answer.Get("Connection") == "close" {
-		if b.client != nil { // it reads what still comes; the server is not to wait for it
-			_ = b.conn.SetReadDeadline(time.Unix(1, 0))
-		}
-		return
-	}
-	b.mu.Lock()
-	stuck := b.reading || b.stalled
-	b.mu.Unlock()
-	switch {
-	case stuck: // the service reads no more, and what reads for it is to stop
+	if b.client != nil {
 		_ = b.conn.SetReadDeadline(time.Unix(1, 0))
-	case answer.Get("Content-Length") == "":
-		_ = b.conn.SetReadDeadline(time.Now().Add(restWithout))
+	} else {
+		answer.Flush()
 	}
-	if !stuck {
-		_ = b.conn.Flush()
-		if _, err := io.CopyN(io.Discard, b.ReadCloser, serverReads); err == io.EOF && b.client != nil {
-			b.client.unread.Store(false)
-		}
+	if answer.Header().Get("Connection") != "close" {
+		_ = b.Close()
 	}
-	_ = b.Close()
 }

@@ -171,3 +171,51 @@ func TestBodiesOfRefusedRequestsAreDropped(t *testing.T) {
 		})
 	}
 }
+
+// The rest of a body that a service has answered without reading is no request,
+// whatever it looks like and whenever it comes.
+func TestRestOfABodyIsNoRequest(t *testing.T) {
+	const hidden = "GET /hidden HTTP/1.1\r\nHost: a\r\n\r\n"
+	for name, c := range map[string]struct {
+		head, rest string
+		pause      time.Duration
+	}{
+		"a large body":       {"Content-Length: 200000", hidden, 0},
+		"a large body, late": {"Content-Length: 200000", hidden, 10 * time.Second},
+		"chunks, late":       {"Transfer-Encoding: chunked", hidden, 10 * time.Second},
+		"chunks that end":    {"Transfer-Encoding: chunked", "0\r\n\r\n" + hidden, time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			early := func(w http.ResponseWriter, r *http.Request) {
+				conn, _, err := http.NewResponseController(w).Hijack()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer conn.Close()
+				_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nearly\n")
+				_, _ = io.Copy(io.Discard, conn)
+			}
+			inWorld(t, early, func(w *world) {
+				user := w.connect("10.0.0.1")
+				defer user.Close()
+				reader := bufio.NewReader(user)
+				fmt.Fprintf(user, "POST /x HTTP/1.1\r\nHost: a\r\n%s\r\n\r\n", c.head)
+				answer, err := http.ReadResponse(reader, nil)
+				if err != nil || answer.StatusCode != http.StatusOK {
+					t.Fatal(answer, err)
+				}
+				if text, err := io.ReadAll(answer.Body); string(text) != "early\n" || err != nil {
+					t.Errorf("%q, %v", text, err)
+				}
+				time.Sleep(c.pause)
+				_, _ = io.WriteString(user, c.rest)
+				_ = user.SetReadDeadline(time.Now().Add(time.Minute))
+				_, err = http.ReadResponse(reader, nil)
+				if arrived := w.arrived(); err == nil || strings.Contains(arrived, "hidden") {
+					t.Errorf("what came behind was answered: %v; the service got %.300q", err, arrived)
+				}
+			})
+		})
+	}
+}

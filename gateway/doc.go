@@ -28,8 +28,12 @@
 //     is open, and means nothing otherwise.
 //  4. Instance. Only instances of the version that the rules name for this
 //     token are asked. Without one the answer is 503 and says so; never does
-//     another version answer. Where a service switches by the strategy blocking
-//     or waiting, the request waits for the version instead, up to its timeout.
+//     another version answer. A request waits for the next instance, up to
+//     Route.Timeout and what the configuration says of the service's calls
+//     (consumers.NAME.wait), with nothing of a large body read. It waits no
+//     longer when its client has closed the connection's sending side. Where a
+//     service switches by the strategy blocking or waiting, the request waits
+//     for the version in the same way, up to Route.Timeout.
 //  5. Upstream. The request goes on with traceparent, and the token in baggage.
 //     Bodies stream in both directions; of the upgrades only WebSockets pass.
 //  6. End. The trace is over, and no longer holds back a release, when the
@@ -43,9 +47,19 @@
 // the same token: requests that were certainly not executed (no connection, or
 // refused by [Join]) while their body is at hand, which it is up to 64 KiB or
 // as long as nobody has read it; and GET, HEAD, OPTIONS and TRACE without a
-// body whose connection broke before the response. A time-out is never tried
+// body whose connection broke before the response. Attempts that found an
+// instance gone are not counted. A time-out is never tried
 // again. Large bodies and upgrades go by connections of their own, so that no
 // connection kept for too long can break them.
+//
+// # Clients that leave
+//
+// Within 5 s of its request a client may close its sending side and gets the
+// answer all the same, where Serve serves by HTTP/1.1 without TLS. The work for
+// a client is cancelled when it closes later, resets its connection, or takes
+// nothing of the response. An answer to a request whose body has not come is
+// sent at once; Serve then drops what the client still sends, within limits,
+// so that it reads the answer.
 //
 // # Limits
 //

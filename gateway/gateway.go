@@ -103,7 +103,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_ = http.NewResponseController(w).EnableFullDuplex() // an answer waits for no body; HTTP/2 does it anyway
 	}
 	g.serve(out, r, body)
-	body.finish(out.Header())
+	body.finish(out)
 }
 
 func (g *Gateway) serve(out *writer, r *http.Request, body *pacedBody) {

@@ -68,19 +68,24 @@ func TestHalfClosedConnections(t *testing.T) {
 		t.Fatal(err)
 	}
 	addr, _ := s.serve(func(c *gateway.Config) {
-		c.Routes = append(c.Routes, gateway.Route{Path: "/auth", Service: "auth", Thrift: "../examples/portal/idl/auth.thrift"})
+		c.Routes = append(c.Routes, gateway.Route{Path: "/auth", Service: "auth", Thrift: "../examples/portal/idl/auth.thrift"},
+			gateway.Route{Path: "/none", Service: "none", Timeout: time.Hour}, // it would be waited for
+			gateway.Route{Path: "/nobody", Service: "nobody", Timeout: time.Hour, Thrift: "../examples/portal/idl/auth.thrift"})
 	})
 	const large = 300_000
 	for name, c := range map[string]struct {
 		request string
 		want    []string
 	}{
-		"HTTP/1.1":       {"GET /a HTTP/1.1\r\nHost: a\r\n\r\n", []string{"/a 0 <nil>"}},
-		"HTTP/1.0":       {"GET /a HTTP/1.0\r\n\r\n", []string{"/a 0 <nil>"}},
-		"two requests":   {"GET /a HTTP/1.1\r\nHost: a\r\n\r\nGET /b HTTP/1.1\r\nHost: a\r\n\r\n", []string{"/a 0 <nil>", "/b 0 <nil>"}},
-		"a small body":   {"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc", []string{"/a 3 <nil>"}},
-		"a large body":   {fmt.Sprintf("POST /a HTTP/1.0\r\nContent-Length: %d\r\n\r\n%s", large, strings.Repeat("x", large)), []string{"/a 300000 <nil>"}},
-		"a Thrift call":  {"POST /auth/verify HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 13\r\n\r\n{\"token\":\"x\"}", []string{`"in the end"`}},
+		"HTTP/1.1":      {"GET /a HTTP/1.1\r\nHost: a\r\n\r\n", []string{"/a 0 <nil>"}},
+		"HTTP/1.0":      {"GET /a HTTP/1.0\r\n\r\n", []string{"/a 0 <nil>"}},
+		"two requests":  {"GET /a HTTP/1.1\r\nHost: a\r\n\r\nGET /b HTTP/1.1\r\nHost: a\r\n\r\n", []string{"/a 0 <nil>", "/b 0 <nil>"}},
+		"a small body":  {"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc", []string{"/a 3 <nil>"}},
+		"a large body":  {fmt.Sprintf("POST /a HTTP/1.0\r\nContent-Length: %d\r\n\r\n%s", large, strings.Repeat("x", large)), []string{"/a 300000 <nil>"}},
+		"a Thrift call": {"POST /auth/verify HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 13\r\n\r\n{\"token\":\"x\"}", []string{`"in the end"`}},
+		"no instance":   {"GET /none/x HTTP/1.1\r\nHost: a\r\n\r\n", []string{"503 Service Unavailable"}},
+		"no Thrift instance": {"POST /nobody/verify HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 13\r\n\r\n{\"token\":\"x\"}",
+			[]string{"503 Service Unavailable", `"no_instance"`}},
 		"half a request": {"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\na", []string{"400 Bad Request"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -85,7 +85,7 @@ func (e *thriftEdge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !method.OneWay {
 		reply = result
 	}
-	meta, err := e.client.Call(r.Context(), method.Name, args, reply)
+	meta, err := e.client.Call(rpc.WaitWhile(r.Context(), v.present), method.Name, args, reply)
 	v.instance = meta.Headers["sk-i"]
 	if err != nil {
 		v.err = err

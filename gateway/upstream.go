@@ -227,7 +227,7 @@ func (a *attempt) again(err error) bool {
 		return true
 	}
 	free := a.lost != nil && a.v.attempts < lostMost && a.u.g.cfg.Retries > 0
-	if a.v.attempts > a.u.g.cfg.Retries && !free || !a.body.whole() || errors.Is(err, rpc.ErrNoInstance) {
+	if a.v.attempts > a.u.g.cfg.Retries && !free || !a.body.whole() || a.ep == nil && errors.Is(err, rpc.ErrNoInstance) {
 		return false
 	}
 	if byRules {

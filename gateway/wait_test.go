@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 
@@ -72,7 +71,7 @@ func inGap(t *testing.T, instances int, h http.HandlerFunc, play func(w *world, 
 		w.picker = a
 		w.dial = func(e *rpc.Endpoint) error {
 			if strings.HasPrefix(e.ID, "dead/") {
-				return errors.New("connection refused")
+				return fmt.Errorf("its announcer is gone: %w", rpc.ErrNoInstance) // as found out by a call
 			}
 			return nil
 		}

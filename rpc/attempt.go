@@ -100,7 +100,7 @@ func (a *attempt) pick(p Picker) error {
 		a.ep = ep
 		a.call.tried = append(a.call.tried, ep)
 		return nil
-	case errors.Is(err, context.Canceled):
+	case errors.Is(err, context.Canceled) && !a.left():
 		return a.fail(Canceled, NotExecuted, err)
 	case errors.Is(err, ErrNoInstance) && a.call.Version != "":
 		return a.fail(VersionUnavailable, NotExecuted, err)
@@ -127,7 +127,33 @@ func (a *attempt) wait(p Picker) (*Endpoint, error) {
 
 // waiting is the context of a call that waits.
 func (a *attempt) waiting() (context.Context, context.CancelFunc) {
-	return context.WithDeadline(a.ctx, a.call.began.Add(a.s.o.wait()))
+	return a.tied(context.WithDeadline(a.ctx, a.call.began.Add(a.s.o.wait())))
+}
+
+type whileKey struct{}
+
+// WaitWhile has the calls made with a context wait for an instance only until
+// while ends, too: calls on behalf of a client that may have left by then. A
+// call that has been sent goes on.
+func WaitWhile(ctx, while context.Context) context.Context {
+	return context.WithValue(ctx, whileKey{}, while)
+}
+
+// tied ends the context of a call that waits with what WaitWhile says.
+func (a *attempt) tied(ctx context.Context, cancel context.CancelFunc) (context.Context, context.CancelFunc) {
+	while, ok := a.ctx.Value(whileKey{}).(context.Context)
+	if !ok {
+		return ctx, cancel
+	}
+	stop := context.AfterFunc(while, cancel)
+	return ctx, func() { stop(); cancel() }
+}
+
+// left reports whether the call may wait no longer by WaitWhile, though its own
+// context goes on.
+func (a *attempt) left() bool {
+	while, ok := a.ctx.Value(whileKey{}).(context.Context)
+	return ok && while.Err() != nil && a.ctx.Err() == nil
 }
 
 // giveUpCode tells a context's end from what else went wrong.

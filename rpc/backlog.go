@@ -48,4 +48,22 @@ func (w *writer) written(n int) {
 		close(w.drained)
 		w.drained = nil
 	}
+	if w.emptied != nil && w.pending.Load() == 0 {
+		close(w.emptied)
+		w.emptied = nil
+	}
+}
+
+// empty returns when everything that was queued is written, or the writer has
+// ended. One goroutine at a time may wait.
+func (w *writer) empty() {
+	w.mu.Lock()
+	if w.pending.Load() == 0 || w.err != nil {
+		w.mu.Unlock()
+		return
+	}
+	emptied := make(chan struct{})
+	w.emptied = emptied
+	w.mu.Unlock()
+	<-emptied
 }

@@ -24,7 +24,8 @@
 // is sooner) or when its context is cancelled, at most 10 ms late. The
 // remaining time travels with the call and becomes the deadline of the
 // handler's context, so it shrinks from hop to hop. A caller that gives up ends the handler's context too, and so does a
-// connection that breaks.
+// connection that breaks. A client of another library that closes only its
+// sending side, within 5 s of its calls, gets the replies to all of them.
 //
 // Every failure is an [*Error]. Its Code says what happened and its Executed
 // whether the handler ran; [SafeToRetry] asks for the latter. An exception

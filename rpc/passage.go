@@ -170,7 +170,7 @@ func (a *attempt) mend(err error) (bool, error) {
 		case p.trace.Fresh() && a.catchUp() && a.reroute():
 			return true, nil
 		case p.wait:
-			return a.await(context.WithCancel(a.ctx))
+			return a.await(a.tied(context.WithCancel(a.ctx)))
 		case a.mayWait() && !a.retired():
 			return a.await(a.waiting())
 		}
@@ -450,7 +450,7 @@ func (a *attempt) await(ctx context.Context, cancel context.CancelFunc) (bool, e
 	switch {
 	case err == nil:
 		p.next = ep
-	case a.ctx.Err() == nil && errors.Is(ctx.Err(), context.Canceled): // the rules have changed
+	case a.ctx.Err() == nil && errors.Is(ctx.Err(), context.Canceled) && !a.left(): // the rules have changed
 		p.trace.Refresh(a.ctx, p.token)
 	default:
 		return false, a.fail(VersionUnavailable, NotExecuted, err)

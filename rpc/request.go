@@ -278,6 +278,10 @@ func (r *request) forget() {
 	if c.running[r.seq] == r {
 		delete(c.running, r.seq)
 	}
+	if c.rested != nil && len(c.running) == 0 {
+		close(c.rested)
+		c.rested = nil
+	}
 	c.mu.Unlock()
 }
 

@@ -79,7 +79,8 @@ type serverConn struct {
 
 	mu      sync.Mutex
 	running map[int32]*request
-	begun   bool // nc and out are there
+	rested  chan struct{} // closed when nothing runs any more; nil = nobody waits
+	begun   bool          // nc and out are there
 	closed  bool
 
 	// Guarded by Server.mu.
@@ -223,6 +224,9 @@ func (c *serverConn) read(err error) {
 		c.out.push()
 	}
 	c.in.release()
+	if err == io.EOF {
+		c.finish()
+	}
 	c.report(err)
 	c.close(err)
 }

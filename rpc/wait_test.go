@@ -59,6 +59,14 @@ func TestCallsWaitForAnInstance(t *testing.T) {
 		_, err := stub(t, c, ServiceOptions{})().Who(ctx)
 		wantCode(t, err, Canceled, NotExecuted)
 
+		while, leave := context.WithCancel(t.Context())
+		time.AfterFunc(100*time.Millisecond, leave)
+		begun := time.Now()
+		_, err = stub(t, c, ServiceOptions{})().Who(WaitWhile(t.Context(), while))
+		if wantCode(t, err, NoInstance, NotExecuted); time.Since(begun) != 100*time.Millisecond {
+			t.Errorf("a call that may wait for 100 ms took %v", time.Since(begun))
+		}
+
 		e := s.endpoint()
 		time.AfterFunc(700*time.Millisecond, func() { p.next <- e })
 		begin := time.Now()

@@ -58,6 +58,7 @@ type writer struct {
 	strays  bool            // TLS has sealed something of its own
 	err     error
 	drained chan struct{} // closed when pending falls below highWater; nil = nobody waits
+	emptied chan struct{} // closed when nothing is pending; nil = nobody waits
 }
 
 // newWriter makes the writer of a connection whose TLS handshake, if it has
@@ -320,6 +321,10 @@ func (w *writer) stop(err error) bool {
 	if w.drained != nil {
 		close(w.drained)
 		w.drained = nil
+	}
+	if w.emptied != nil {
+		close(w.emptied)
+		w.emptied = nil
 	}
 	return true
 }

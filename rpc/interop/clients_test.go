@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -24,6 +25,7 @@ type answers struct {
 	Again       string
 	Headers     map[string]string
 	Multiplexed *string
+	Half        []int // replies behind a half-closed connection
 }
 
 type message struct {
@@ -99,6 +101,9 @@ func TestPythonClient(t *testing.T) {
 			h := newHandler()
 			host, port := serve(t, h)
 			a := judge(t, h, output(t, python(ctx, t, "client.py", host, port, d[0], d[1])), "from Python", d[0])
+			if !slices.Equal(a.Half, []int{60, 50, 40}) {
+				t.Errorf("after it had closed its sending side, it got %v", a.Half)
+			}
 			if strings.HasPrefix(d[0], "header") && a.Headers["sk-v"] != "v7" {
 				t.Errorf("reply headers are %q", a.Headers)
 			}

@@ -27,7 +27,7 @@ import (
 
 // The environment of a process in a role.
 const (
-	envRole    = "SKERRY_ROLE"    // provider, consumer or stranger; unset: this is the test itself
+	envRole    = "SKERRY_ROLE"    // provider, consumer, stranger, web or edge; unset: this is the test itself
 	envConfig  = "SKERRY_YAML"    // path of the configuration file
 	envName    = "SKERRY_NAME"    // what a provider answers with
 	envWorkers = "SKERRY_WORKERS" // a consumer's concurrent callers
@@ -45,7 +45,7 @@ func TestMain(m *testing.M) {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	run := map[string]func(context.Context, *lines) error{"provider": provide, "consumer": consume, "stranger": annoy}[role]
+	run := map[string]func(context.Context, *lines) error{"provider": provide, "consumer": consume, "stranger": annoy, "web": provideWeb, "edge": runEdge}[role]
 	asked := make(chan os.Signal, 1)
 	signal.Notify(asked, syscall.SIGUSR1)
 	go sayHeld(asked)

@@ -8,6 +8,7 @@ ENCODING is binary or compact.
 """
 import json
 import sys
+from socket import SHUT_WR
 
 stubs, host, port, framing, encoding = sys.argv[1:]
 sys.path.insert(0, stubs)
@@ -72,7 +73,21 @@ def main():
     if framing.startswith("header"):
         out["headers"] = {k.decode(): v.decode() for k, v in protocol.trans.get_headers().items()}
     out["multiplexed"] = Echo.Client(TMultiplexedProtocol(protocol, "echo")).who()
+    out["half"] = half_closed()
     print(json.dumps(out))
+
+
+def half_closed():
+    """Sends calls, closes the sending side, and reads the replies."""
+    socket = TSocket(host, int(port))
+    socket.setTimeout(5000)
+    protocol = protocol_over(socket)
+    protocol.trans.open()
+    client = Echo.Client(protocol)
+    for millis in (60, 50, 40):
+        client.send_sleep(millis)
+    socket.handle.shutdown(SHUT_WR)
+    return [client.recv_sleep() for _ in range(3)]
 
 
 main()
