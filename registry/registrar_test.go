@@ -171,6 +171,35 @@ func TestRegistrarReconcile(t *testing.T) {
 	})
 }
 
+// TestRegistrarListed counts what stands: nothing whose wish is still to be carried out.
+func TestRegistrarListed(t *testing.T) {
+	withRegistrar(t, func(t *testing.T, r *registry.Registrar, p *place, _ func()) {
+		stands := func(when string, want int) {
+			t.Helper()
+			if n := r.Listed(); n != want {
+				t.Errorf("%s: %d are listed, want %d", when, n, want)
+			}
+		}
+		stands("at first", 0)
+		if err := r.Register(t.Context(), auth); err != nil {
+			t.Fatal(err)
+		}
+		stands("with one", 1)
+		p.fail(errors.New("down"))
+		hurry, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		if err := r.Register(hurry, proc); err == nil {
+			t.Fatal("registered while the place is down")
+		}
+		stands("with another that waits", 1)
+		r.Refresh()
+		stands("when all are listed again", 0)
+		p.fail(nil)
+		time.Sleep(time.Minute)
+		stands("in the end", 2)
+	})
+}
+
 func TestRegistrarLeaves(t *testing.T) {
 	withRegistrar(t, func(t *testing.T, r *registry.Registrar, p *place, stop func()) {
 		if err := r.Register(t.Context(), auth); err != nil {

@@ -130,15 +130,23 @@ func TestRestoredBackup(t *testing.T) {
 // itself again all the same: readers that came before it have left it out.
 func TestOlderDatabaseIsToldAgain(t *testing.T) {
 	t.Parallel()
-	server := pgtest.Shared(t)
-	db := server.CreateDB(t)
-	a := start(t, quick(t, server.URL(db), newOwner()))
-	a.sees(10*time.Second, a.offer())
-	before := one[string](t, server.SocketURL(db), "SELECT changed::text FROM skerry_instance")
-	server.Exec(t, db, `UPDATE skerry_lease SET heartbeat = now() - interval '1 minute'; UPDATE skerry_revision SET rev = rev - 1`)
-	await(t, 30*time.Second, "it is listed again", func() bool {
-		return one[string](t, server.SocketURL(db), "SELECT changed::text FROM skerry_instance WHERE gone = 0") != before
-	})
+	for name, earlier := range map[string]string{
+		"earlier changes": "UPDATE skerry_revision SET rev = rev - 1",
+		"a row less":      "DELETE FROM skerry_told",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := pgtest.Shared(t)
+			db := server.CreateDB(t)
+			a := start(t, quick(t, server.URL(db), newOwner()))
+			a.sees(10*time.Second, a.offer())
+			before := one[string](t, server.SocketURL(db), "SELECT changed::text FROM skerry_instance")
+			server.Exec(t, db, "BEGIN; UPDATE skerry_lease SET heartbeat = now() - interval '1 minute'; "+earlier+"; COMMIT")
+			await(t, 30*time.Second, "it is listed again", func() bool {
+				return one[string](t, server.SocketURL(db), "SELECT changed::text FROM skerry_instance WHERE gone = 0") != before
+			})
+		})
+	}
 }
 
 // TestLapsedOwnerTellsAll: a process that was silent for longer than its lease

@@ -278,8 +278,10 @@ func (s *session) exchange(ctx context.Context, services []string, all, full boo
 	if s.writable {
 		h, err := s.either(ctx, beatSQL, full, all, args)
 		if errors.Is(err, errNoCluster) || err == nil && h.spacing < 0 {
+			first := h.leased // to the second the lease is valid
 			if err = s.join(ctx); err == nil {
 				h, err = s.either(ctx, beatSQL, full, all, args)
+				h.leased = min(h.leased, first)
 			}
 		}
 		if err == nil {
@@ -309,7 +311,7 @@ func (s *session) exchange(ctx context.Context, services []string, all, full boo
 
 // relist lists everything again when a heartbeat found the own lease run out:
 // readers may have left this process out. It is the first answer that says so;
-// to one that is asked for in addition the lease is valid already.
+// to a second one of the same beat the lease is valid already.
 func (s *session) relist(h head) {
 	if h.leased == 0 && s.r.registrar.Listed() > 0 {
 		s.r.registrar.Refresh()
