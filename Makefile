@@ -14,7 +14,7 @@ test: ## everything, on a fresh Debian or Ubuntu with only Go and root (half an 
 	scripts/test
 
 race: ## the schedules of releases with the race detector, on a quiet machine (5 minutes)
-	go test -race -count=1 -timeout=20m ./test/consistency
+	go test -race -count=1 -timeout=20m -skip '^TestFailOver' ./test/consistency
 
 bench: ## the call path beside its rivals, and the token of a release (3 minutes)
 	cd bench && go run . call && go run . token

@@ -87,9 +87,12 @@ func envFuture() string { return os.Getenv("SKERRY_FUTURE") }`},
 `, new: `	pair(keyCaller, caller)
 	pair("sk-weather", "fine")
 `},
-	{file: "rpc/hello.go", old: `	h.Set(keyHello, string(g.append(nil)))
-`, new: `	h.Set(keyHello, string(g.append(nil)))
+	{file: "rpc/hello.go", old: `	return appendPair(dst, kind, seq, keyHello, string(g.append(nil)))
+`, new: `	h := theader.Header{Seq: seq, Flags: theader.OutOfOrder}
+	h.Set(keyControl, kind)
+	h.Set(keyHello, string(g.append(nil)))
 	h.Set("sk-weather", "fine")
+	return appendEmpty(dst, &h)
 `},
 	{file: "rpc/hello.go", old: `offers: []offered{{e.Service, e.Version}}}`, new: `offers: []offered{{e.Service, e.Version}, {"", "weather fine"}}}`},
 	{file: "rpc/hello.go", old: `offers: c.s.routes.offers(theirs.offers, c.s.also)}`, new: `offers: append(c.s.routes.offers(theirs.offers, c.s.also), offered{"", "weather fine"})}`},
@@ -141,6 +144,14 @@ func overlay(dir string) (path string, err error) {
 	}
 	path = filepath.Join(dir, "overlay.json")
 	return path, os.WriteFile(path, list, 0o600)
+}
+
+// TestFutureHasItsPlace says at once, without a scene, that a change of the
+// tree has taken the place of one of the future.
+func TestFutureHasItsPlace(t *testing.T) {
+	t.Parallel()
+	_, err := overlay(t.TempDir())
+	must(t, err)
 }
 
 // binaries are the programs of one version of skerry.
