@@ -24,7 +24,9 @@ func (g Generation) Compare(o Generation) int {
 }
 
 // Before reports whether g is earlier than o.
-func (g Generation) Before(o Generation) bool { return g.Compare(o) < 0 }
+func (g Generation) Before(o Generation) bool {
+	return g.Timeline < o.Timeline || g.Timeline == o.Timeline && g.N < o.N
+}
 
 // String is "17" on the first timeline and "2:17" on later ones.
 func (g Generation) String() string {

@@ -85,18 +85,21 @@ func ParseRaw(s string) (Token, error) {
 	case len(rest2) < 12 || len(rest2) > 12+MaxMark || number >= maxNumber:
 		return Token{}, fmt.Errorf("%w: generation, entry, seed or mark", ErrToken)
 	}
-	t := Token{Generation: Generation{uint32(timeline), number}, Mark: rest2[12:]}
-	for i := range 4 {
-		t.Entry = t.Entry<<8 | uint32(rest2[i])
-	}
-	for i := range 8 {
-		t.Seed |= uint64(rest2[4+i]) << (8 * i)
-	}
-	return t, nil
+	e, s := rest2[:4], rest2[4:12]
+	return Token{
+		Generation: Generation{uint32(timeline), number},
+		Entry:      uint32(e[0])<<24 | uint32(e[1])<<16 | uint32(e[2])<<8 | uint32(e[3]),
+		Seed: uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
+			uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56,
+		Mark: rest2[12:],
+	}, nil
 }
 
 // uvarint is binary.Uvarint for strings; rest is empty when s holds no number.
 func uvarint(s string) (n uint64, rest string) {
+	if len(s) > 0 && s[0] < 0x80 {
+		return uint64(s[0]), s[1:]
+	}
 	for i := 0; i < len(s) && i < binary.MaxVarintLen64; i++ {
 		if i == binary.MaxVarintLen64-1 && s[i] > 1 {
 			break // over 64 bits

@@ -17,14 +17,19 @@ const decodedFrames = 8
 // account gives the memory that decoding one message takes. It belongs to the
 // goroutine that decodes.
 type account struct {
-	all    *tank // that messages share; nil: each for itself
-	limit  int64 // for this message
+	*bounds
 	taken  int64
 	denied Code // why memory was refused; Unknown = it was not
 }
 
-func newAccount(all *tank, frame int) account {
-	return account{all: all, limit: int64(min(frame, math.MaxInt/decodedFrames)) * decodedFrames}
+// bounds are what the accounts of a server or client have in common.
+type bounds struct {
+	all   *tank // that messages share; nil: each for itself
+	limit int64 // for one message
+}
+
+func newBounds(all *tank, frame int) bounds {
+	return bounds{all: all, limit: int64(min(frame, math.MaxInt/decodedFrames)) * decodedFrames}
 }
 
 // Take implements flat.Account.
@@ -52,14 +57,29 @@ func (a *account) inflated(n int) error {
 
 // close gives back what was taken.
 func (a *account) close() {
-	a.all.add(-a.taken)
-	a.taken = 0
+	if a.taken != 0 {
+		a.all.add(-a.taken)
+		a.taken = 0
+	}
 }
 
 // sized is a result that is not made by generated code and knows what its
 // values take in memory (flat.Costs).
 type sized interface {
 	DecodedSizes() (element, structure, entry, field int)
+}
+
+// memoryOfReply is memoryOfResult, quicker for the type of the reply before: most
+// services have few methods that are called often.
+func (s *serviceClient) memoryOfReply(a *account, result thrift.TStruct) flat.Memory {
+	if last := s.shape.Load(); last.Of(reflect.TypeOf(result)) {
+		return flat.Memory{Account: a, Shape: last, Copy: s.framework}
+	}
+	m := memoryOfResult(a, s.name, result)
+	if m.Shape != nil {
+		s.shape.Store(m.Shape)
+	}
+	return m
 }
 
 // memoryOfResult is what decoding a reply into result takes.

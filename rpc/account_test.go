@@ -27,6 +27,12 @@ type loads struct {
 	give *echo.Load
 }
 
+// newAccount is the account of a message that shares no memory with others.
+func newAccount(frame int) account {
+	b := newBounds(nil, frame)
+	return account{bounds: &b}
+}
+
 func (l *loads) WeighIt(_ context.Context, load *echo.Load, more []*echo.Load) (int64, error) {
 	if l.hold != nil {
 		l.read <- struct{}{}
@@ -134,7 +140,7 @@ func TestDecodedMemoryIsCounted(t *testing.T) {
 		for p, proto := range map[flat.Protocol]string{flat.Binary: "binary", flat.Compact: "compact"} {
 			t.Run(of+"/"+proto, func(t *testing.T) {
 				message := written(t, p, &echo.LoadsWeighItArgs{Load: load})
-				a := newAccount(nil, 64<<20)
+				a := newAccount(64 << 20)
 				var back echo.LoadsWeighItArgs
 				r := flat.NewReader(p, message, flat.Memory{Account: &a, Shape: argsShape(t)})
 				var before, after runtime.MemStats
@@ -161,7 +167,7 @@ func TestDecodedMemoryIsCounted(t *testing.T) {
 func TestAnnouncedTypesAreNotBelieved(t *testing.T) {
 	const n = 1 << 20
 	message := "\x0c\x00\x01" + "\x0f\x00\x05" + "\x02\x00\x10\x00\x00" + string(make([]byte, n)) + "\x00\x00"
-	a := newAccount(nil, 1<<20)
+	a := newAccount(1 << 20)
 	var args echo.LoadsWeighItArgs
 	r := flat.NewReader(flat.Binary, message, flat.Memory{Account: &a, Shape: argsShape(t)})
 	if err := args.Read(t.Context(), r); !errors.Is(err, flat.ErrMemory) || a.denied != TooLarge {
@@ -193,7 +199,7 @@ func FuzzDecodedMemory(f *testing.F) {
 		if compact {
 			p = flat.Compact
 		}
-		a := newAccount(nil, 16<<10)
+		a := newAccount(16 << 10)
 		mem := flat.Memory{Account: &a, Shape: shape}
 		var into thrift.TStruct = &echo.LoadsWeighItArgs{}
 		if reply {

@@ -173,9 +173,9 @@ func allocsOfServer(t *testing.T, agent *participant.Agent) {
 	})
 }
 
-// TestSizeOfRequest keeps a request within the runtime's size class of 704 bytes.
+// TestSizeOfRequest keeps a request within the runtime's size class of 640 bytes.
 func TestSizeOfRequest(t *testing.T) {
-	if size := unsafe.Sizeof(request{}); size > 704 {
+	if size := unsafe.Sizeof(request{}); size > 640 {
 		t.Errorf("a request has %d bytes", size)
 	}
 }

@@ -76,12 +76,18 @@ func (c *Call) recycle() {
 
 // free gives back what holds the arguments.
 func (c *Call) free() {
-	for _, w := range []flat.Writer{c.binary, c.compact, c.prefixed.args} {
-		if w != nil {
-			w.Free()
-		}
+	if c.binary != nil {
+		c.binary.Free()
+		c.binary = nil
 	}
-	c.binary, c.compact, c.prefixed = nil, nil, prefixed{}
+	if c.compact != nil {
+		c.compact.Free()
+		c.compact = nil
+	}
+	if c.prefixed.args != nil {
+		c.prefixed.args.Free()
+		c.prefixed = prefixed{}
+	}
 }
 
 // prefixed is arguments behind a name that is not the method's own.

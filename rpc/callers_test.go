@@ -312,7 +312,7 @@ func TestTextsOfErrorsAreBounded(t *testing.T) {
 	_ = w.WriteMessageBegin(t.Context(), "m", thrift.EXCEPTION, 1)
 	_ = thrift.NewTApplicationException(thrift.INTERNAL_ERROR, text).Write(t.Context(), w)
 	frame := string(w.Bytes())
-	_, err := a.message(flat.Binary, frame, &replyStatus{seq: 1, memory: &account{limit: 1 << 20}})
+	_, err := a.message(flat.Binary, frame, &replyStatus{seq: 1, memory: &account{bounds: &bounds{limit: 1 << 20}}})
 	e := wantCode(t, err, HandlerFailed, WasExecuted)
 	if n := len(e.Err.Error()); n > maxText+10 || isPart(e.Err.Error(), frame) {
 		t.Errorf("the error has %d bytes", n)

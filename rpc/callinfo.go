@@ -20,8 +20,8 @@ type CallInfo struct {
 	Deadline   time.Time // zero when the caller set none
 	OneWay     bool
 
+	unseen bool      // by the token nothing was executed yet, as the caller says
 	token  string    // as it came
-	unseen bool      // by it nothing was executed yet, as the caller says
 	from   *PeerInfo // nil outside of a server
 }
 

@@ -65,6 +65,7 @@ type Client struct {
 	start   time.Time
 	peers   sync.Map // *Endpoint → *peer
 	replies tank     // what decoding replies takes
+	decoded bounds   // of what a reply's elements take
 	route   func(service string, t rollout.Token) (version string, by rollout.Strategy, ok bool, err error)
 	sweeps  sync.Once
 	parted  parting
@@ -88,6 +89,7 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	cfg.Sizes = cfg.Sizes.withDefaults()
 	c := &Client{cfg: cfg, watch: cfg.Watcher, start: time.Now()}
 	c.replies.limit = int64(cfg.Sizes.Requests)
+	c.decoded = newBounds(&c.replies, cfg.Sizes.Frame)
 	if c.cfg.Logger == nil {
 		c.cfg.Logger = slog.Default()
 	}

@@ -63,7 +63,7 @@ func (r *request) join() (Code, error) {
 func (r *request) enter(d *door, agent *participant.Agent) (Code, error) {
 	token, raw, err := r.info.rolloutToken()
 	switch {
-	case errors.Is(err, rollout.ErrOldToken):
+	case err != nil && errors.Is(err, rollout.ErrOldToken):
 		return BadMessage, r.older(err)
 	case err != nil:
 		return BadMessage, err

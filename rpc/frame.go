@@ -72,9 +72,11 @@ func (f *frameReader) frame() (string, error) {
 	if err := f.await(); err != nil {
 		return "", err
 	}
-	b, err := f.patiently(lengthWord, headPatience)
-	if err != nil {
-		return "", err
+	b, err := f.buffer()[f.begin:f.end], error(nil)
+	if len(b) < lengthWord {
+		if b, err = f.patiently(lengthWord, headPatience); err != nil {
+			return "", err
+		}
 	}
 	size := binary.BigEndian.Uint32(b)
 	if err := f.limits.CheckFrame(size); err != nil {
@@ -100,7 +102,16 @@ func (f *frameReader) patiently(n int, each time.Duration) ([]byte, error) {
 	if f.end-f.begin >= n {
 		return f.buffer()[f.begin:f.end], nil
 	}
+	waits := false
 	for have := f.end - f.begin + 1; have <= n; have = f.end - f.begin + 1 {
+		if !waits { // the rest is often there already, and a deadline would set a timer
+			if came, err := f.more(); err != nil {
+				return nil, unexpected(err)
+			} else if came {
+				continue
+			}
+		}
+		waits = true
 		if err := f.wait(each); err != nil {
 			return nil, err
 		}
@@ -108,7 +119,10 @@ func (f *frameReader) patiently(n int, each time.Duration) ([]byte, error) {
 			return nil, err
 		}
 	}
-	return f.buffer()[f.begin:f.end], f.nc.SetReadDeadline(time.Time{})
+	if waits {
+		return f.buffer()[f.begin:f.end], f.nc.SetReadDeadline(time.Time{})
+	}
+	return f.buffer()[f.begin:f.end], nil
 }
 
 // wait bounds the next read.

@@ -27,6 +27,7 @@ type intake struct {
 	raw  syscall.RawConn       // of a socket that says when something has come; else nil
 	once func(fd uintptr) bool // for raw
 	got  int                   // by once
+	poll bool                  // once is not to wait
 	err  error
 
 	large      *[largeBuffer]byte // at most one of the two
@@ -84,6 +85,27 @@ func (f *intake) fill() (err error) {
 		return nil
 	}
 	return orNoProgress(err)
+}
+
+// more reads what the kernel has, without waiting. It reports whether something
+// was there.
+func (f *intake) more() (bool, error) {
+	if f.raw == nil {
+		return false, nil
+	}
+	f.got, f.err, f.poll = 0, nil, true
+	err := f.raw.Read(f.once)
+	f.poll = false
+	if f.err != nil {
+		err = f.err
+	}
+	if err != nil || f.got == 0 {
+		return false, err
+	}
+	f.filled = time.Now()
+	f.spin.came(f.filled, f.got)
+	f.end += f.got
+	return true, nil
 }
 
 func orNoProgress(err error) error {

@@ -28,6 +28,7 @@ func (f *intake) take(fd uintptr) bool {
 		switch {
 		case err == syscall.EINTR:
 			continue
+		case err == syscall.EAGAIN && f.poll:
 		case err == syscall.EAGAIN:
 			if f.spin.again() {
 				continue

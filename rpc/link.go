@@ -163,7 +163,7 @@ func (l *link) call(ctx context.Context, deadline time.Time, m *outgoing) (frame
 	if s.err == errTimedOut || s.err == errSilent {
 		l.giveUp(seq)
 	}
-	return s.frame, !errors.Is(s.err, errBye), s.err
+	return s.frame, s.err == nil || !errors.Is(s.err, errBye), s.err
 }
 
 // send queues the message. The link may have ended before the call stood in

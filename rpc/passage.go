@@ -98,13 +98,8 @@ func (a *attempt) route() error {
 		return a.fail(Forsworn, NotExecuted, err)
 	}
 	version, by, ok, err := a.s.c.route(a.s.name, p.token)
-	switch {
-	case errors.Is(err, rollout.ErrOtherLog):
-		return a.fail(RulesForked, NotExecuted, fmt.Errorf("generation %v: %w", p.token.Generation, err))
-	case errors.Is(err, rollout.ErrExpired):
-		return a.fail(Expired, NotExecuted, fmt.Errorf("generation %v: %w", p.token.Generation, err))
-	case err != nil:
-		return a.fail(RulesNeeded, NotExecuted, fmt.Errorf("generation %v: %w", p.token.Generation, err))
+	if err != nil {
+		return a.noRoute(err)
 	}
 	if c.Version = ""; ok {
 		c.Version = version
@@ -112,6 +107,18 @@ func (a *attempt) route() error {
 	p.wait = by != rollout.Concurrent
 	p.unseen = p.token.Generation == (rollout.Generation{}) && !p.insists && c.began.Sub(a.s.c.start) < newcomer && p.trace.Fresh()
 	return nil
+}
+
+// noRoute is the error of an attempt whose token the rules here can't read.
+func (a *attempt) noRoute(err error) error {
+	code := RulesNeeded
+	switch {
+	case errors.Is(err, rollout.ErrOtherLog):
+		code = RulesForked
+	case errors.Is(err, rollout.ErrExpired):
+		code = Expired
+	}
+	return a.fail(code, NotExecuted, fmt.Errorf("generation %v: %w", a.call.passage.token.Generation, err))
 }
 
 // returned ends the attempt for its trace. A call that may yet be executed

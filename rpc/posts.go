@@ -127,7 +127,7 @@ func (p *posts) look() (used, crowded bool) {
 	now := time.Now()
 	p.each(func(r *request) {
 		used = true
-		if now.Sub(r.began) >= watchEvery {
+		if r.ran(now) >= watchEvery {
 			r.conn.relieve(r)
 			crowded = true // more of its kind may come
 		}

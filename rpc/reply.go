@@ -19,7 +19,7 @@ func (a *attempt) read(l *link, m *outgoing, frame string) (health.Outcome, erro
 	}
 	payload, encoding := frame, l.dialect.encoding
 	memory := &a.call.memory
-	*memory = newAccount(&a.s.c.replies, a.s.c.cfg.Sizes.Frame)
+	*memory = account{bounds: &a.s.c.decoded}
 	defer memory.close()
 	status := replyStatus{memory: memory}
 	if l.dialect.header {
@@ -138,7 +138,7 @@ func (s *replyStatus) read(h *theader.Header) {
 
 // message reads the Thrift message of a reply into the call's result.
 func (a *attempt) message(encoding flat.Protocol, payload string, status *replyStatus) (health.Outcome, error) {
-	r := flat.NewReader(encoding, payload, memoryOfResult(status.memory, a.s.name, a.call.Result))
+	r := flat.NewReader(encoding, payload, a.s.memoryOfReply(status.memory, a.call.Result))
 	defer r.Free()
 	ctx := a.ctx.base
 	name, kind, seq, err := r.ReadMessageBegin(ctx)

@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/apache/thrift/lib/go/thrift"
-	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/rollout/participant"
 	"github.com/skerry/skerry/rpc/internal/flat"
 	"github.com/skerry/skerry/rpc/internal/theader"
@@ -39,7 +37,7 @@ type request struct {
 	memory account // what its elements take
 
 	post  *atomic.Pointer[request] // where the reader stands that runs the call itself; nil: a worker runs it
-	began time.Time                // the run in the reader
+	began time.Duration            // the run in the reader, since it has arrived
 
 	handling handling
 	info     CallInfo
@@ -87,7 +85,7 @@ func (r *request) begin() error {
 // run it and is the reader no more.
 func (r *request) admit() (relieved bool) {
 	c, s := r.conn, r.conn.s
-	served, method, err := s.routes.find(r.info.Service, r.name)
+	served, kind, method, err := c.route(r.info.Service, r.name)
 	r.info.Method = method
 	if err != nil {
 		code := UnknownService
@@ -99,7 +97,7 @@ func (r *request) admit() (relieved bool) {
 	}
 	r.served = served
 	r.info.Service, r.info.Version = served.name, served.version
-	if r.kind = served.method(method); r.kind == nil {
+	if r.kind = kind; kind == nil {
 		if !served.internal {
 			r.counted = c.count(countKey{served, &served.missing, r.info.Caller})
 		}
@@ -111,13 +109,13 @@ func (r *request) admit() (relieved bool) {
 		return false
 	}
 	if len(served.methods) > 0 {
-		r.info.Method = r.kind.name
+		r.info.Method = kind.name
 	}
 	if served.internal {
 		r.admitInternal()
 		return false
 	}
-	r.counted = c.count(countKey{served, r.kind, r.info.Caller})
+	r.counted = c.count(countKey{served, kind, r.info.Caller})
 	if c.clear {
 		if err := r.inClear(); err != nil {
 			r.refuse(NotSealed, err)
@@ -128,10 +126,11 @@ func (r *request) admit() (relieved bool) {
 		r.refuse(WrongVersion, r.counted.bad)
 		return false
 	}
-	r.began = c.now()
+	now := c.now()
+	r.began = now.Sub(r.arrived)
 	agent := s.cfg.Rollout
 	known := r.kind.door == nil || agent.Known()
-	quick := known && !r.info.OneWay && r.counted.pace.quick(r.began, c.in.ready())
+	quick := known && !r.info.OneWay && r.counted.pace.quick(now, c.in.ready())
 	if code, err := r.room(s.running.Add(1), !quick); err != nil {
 		s.ended()
 		r.refuse(code, err)
@@ -210,10 +209,13 @@ func (r *request) stand() (relieved bool) {
 	end, relieved := r.run()
 	if !relieved {
 		c.clock = end
-		r.counted.pace.ran(end.Sub(r.began), end)
+		r.counted.pace.ran(r.ran(end), end)
 	}
 	return relieved
 }
+
+// ran is how long the reader has run the call.
+func (r *request) ran(now time.Time) time.Duration { return now.Sub(r.arrived) - r.began }
 
 // reserve is the share of MaxCalls, one in so many, that is kept for
 // connections that have no call running: so who floods a server fills it up
@@ -331,86 +333,16 @@ func (r *request) lighten() {
 	r.memory.close()
 }
 
-// execute calls the handler and sends its reply.
-func (r *request) execute() health.Outcome {
-	if err := r.late(); err != nil {
-		return r.exception(giveUpCode(err, Canceled), NotExecuted, fmt.Errorf("before it began: %w", err))
-	}
-	r.memory = newAccount(&r.conn.s.requests, r.conn.s.cfg.Sizes.Frame)
-	mem := flat.Memory{Account: &r.memory, Shape: r.kind.shape, Copy: r.served.internal}
-	in := flat.NewReader(r.encoding, r.payload, mem)
-	out := flat.NewWriter(r.encoding, r.conn.s.cfg.Sizes.Frame)
-	defer in.Free()
-	defer out.Free()
-	r.handling = handling{r: r, in: in, out: out}
-	err := r.handling.intercept(&r.ctx, r.conn.s.cfg.Interceptors)
-	outcome := r.conclude(&r.handling, err)
-	r.handling = handling{}
-	return outcome
-}
-
 // late says why it is too late to begin.
 func (r *request) late() error {
 	switch {
 	case r.post == nil: // it has waited for a worker
 		return r.ctx.Err()
-	case !r.info.Deadline.IsZero() && !r.began.Before(r.info.Deadline):
+	case !r.info.Deadline.IsZero() && r.began >= r.info.Deadline.Sub(r.arrived):
 		return context.DeadlineExceeded
 	}
 	return nil
 }
-
-// handling is a handler at work.
-type handling struct {
-	r       *request
-	in      flat.Reader
-	out     flat.Writer
-	started bool
-	ok      bool // what Process returned
-}
-
-// intercept runs the interceptors from the first to the last, then the
-// handler. A panic of any of them becomes an error.
-func (h *handling) intercept(ctx context.Context, chain []ServerInterceptor) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = &panicked{p, debug.Stack()}
-		}
-	}()
-	if len(chain) == 0 {
-		return h.process(ctx)
-	}
-	return chain[0](ctx, &h.r.info, func(ctx context.Context) error { return h.intercept(ctx, chain[1:]) })
-}
-
-func (h *handling) process(ctx context.Context) error {
-	if h.started {
-		return errors.New("an interceptor has called next twice")
-	}
-	h.started = true
-	var in thrift.TProtocol = h.in
-	if h.r.name != h.r.info.Method {
-		_, kind, id, err := h.in.ReadMessageBegin(ctx) // its name has the service's in front
-		if err != nil {
-			return err
-		}
-		in = thrift.NewStoredMessageProtocol(h.in, h.r.info.Method, kind, id)
-	}
-	ok, err := h.r.served.processor.Process(ctx, in, h.out)
-	h.ok = ok
-	if err != nil { // not a nil pointer in an interface
-		return err
-	}
-	return nil
-}
-
-// panicked is what a handler panicked with.
-type panicked struct {
-	value any
-	stack []byte
-}
-
-func (p *panicked) Error() string { return fmt.Sprintf("the handler panicked: %v", p.value) }
 
 var errZippedInternal = errors.New("calls of the framework's own services must not be compressed")
 

@@ -163,6 +163,32 @@ func (r *routes) find(service, name string) (*served, string, error) {
 	return nil, name, fmt.Errorf("%w: %q; served are %v", errNoService, service, slices.Sorted(maps.Keys(t.byName)))
 }
 
+// lastRoute is where the latest call of a connection went: nearly always the
+// next one goes there, too.
+type lastRoute struct {
+	table  *routeTable // as it was then: a change replaces it
+	served *served
+	kind   *method
+}
+
+// route finds the service and the method of a call, and the method's own name;
+// a nil method is one that the service does not have. Only the reader calls it.
+func (c *serverConn) route(service, name string) (*served, *method, string, error) {
+	table, last := c.s.routes.table.Load(), &c.routed
+	if last.served != nil && last.table == table && service == last.served.name && name == last.kind.name {
+		return last.served, last.kind, last.kind.name, nil
+	}
+	v, name, err := c.s.routes.find(service, name)
+	if err != nil {
+		return nil, nil, name, err
+	}
+	kind := v.method(name)
+	if kind != nil && len(v.methods) > 0 { // what is learned may find no room of its own
+		*last = lastRoute{table, v, kind}
+	}
+	return v, kind, name, nil
+}
+
 // guess finds the service that a plain client means.
 func (t *routeTable) guess(method string) (*served, error) {
 	var public, having []*served

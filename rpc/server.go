@@ -64,6 +64,7 @@ type Server struct {
 	elders            complaints // of calls of other releases
 	unsealed          complaints // of calls in the clear
 	requests, replies tank
+	decoded           bounds      // of what a request's elements take
 	tls               *tls.Config // nil: the port speaks no TLS
 	turns             turns       // of handshakes
 	inside            internalRoom
@@ -121,6 +122,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	}
 	s.callers.listed = cfg.Listed
 	s.requests.limit, s.replies.limit = int64(cfg.Sizes.Requests), int64(cfg.Sizes.Replies)
+	s.decoded = newBounds(&s.requests, cfg.Sizes.Frame)
 	if s.log == nil {
 		s.log = slog.Default()
 	}

@@ -62,6 +62,7 @@ type serverConn struct {
 	head   theader.Header
 	counts map[countKey]*counted
 	last   *counted
+	routed lastRoute
 	clock  time.Time  // when the last handler ended that the reader has run
 	taken  int        // calls since the last read
 	batch  int        // the most that came between two reads lately
@@ -265,7 +266,7 @@ func (c *serverConn) relieve(r *request) {
 // succeed is what the next reader does.
 func (c *serverConn) succeed(r *request) {
 	now := time.Now()
-	r.counted.pace.ran(now.Sub(r.began), now)
+	r.counted.pace.ran(r.ran(now), now)
 	c.read(nil)
 }
 

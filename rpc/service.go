@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/apache/thrift/lib/go/thrift"
 	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/rollout/participant"
+	"github.com/skerry/skerry/rpc/internal/flat"
 )
 
 // Service returns the thrift.TClient of a service: give it to the generated
@@ -23,12 +25,12 @@ func (c *Client) Service(name string, o ServiceOptions) (thrift.TClient, error) 
 		return nil, err
 	}
 	s := &serviceClient{
-		c: c, name: name, o: o,
+		c: c, name: name, o: o, framework: strings.HasPrefix(name, internalPrefix),
 		chain:   slices.Concat(c.cfg.Interceptors, o.Interceptors),
 		breaker: newBreaker(o.Breaker),
 		limiter: newLimiter(name, o.Limits),
 	}
-	if c.cfg.Rollout != nil && !strings.HasPrefix(name, internalPrefix) {
+	if c.cfg.Rollout != nil && !s.framework {
 		s.origin = c.cfg.Rollout.Origin(c.cfg.Caller, "")
 		c.cfg.Rollout.MayCall(name)
 	}
@@ -40,7 +42,7 @@ func (c *Client) Service(name string, o ServiceOptions) (thrift.TClient, error) 
 // breaker, interceptors and rollout token.
 func (c *Client) At(service string, e *Endpoint) thrift.TClient {
 	return &serviceClient{c: c, name: service, at: static{e}, o: ServiceOptions{Retries: new(int)},
-		breaker: newBreaker(Breaker{Off: true}), limiter: newLimiter(service, Limits{})}
+		framework: strings.HasPrefix(service, internalPrefix), breaker: newBreaker(Breaker{Off: true}), limiter: newLimiter(service, Limits{})}
 }
 
 func (s *serviceClient) picker() Picker {
@@ -62,6 +64,9 @@ type serviceClient struct {
 	origin  *participant.Origin // of calls outside any trace; nil: no tokens
 	at      Picker              // instead of the resolver's
 	cells   cells               // of calls that were refused before an instance was chosen
+
+	framework bool                       // one of the framework's own services
+	shape     atomic.Pointer[flat.Shape] // of the latest reply
 }
 
 // Call implements thrift.TClient.

@@ -1,6 +1,9 @@
 package rpc
 
-import "math/rand/v2"
+import (
+	"encoding/binary"
+	"math/rand/v2"
+)
 
 // A W3C traceparent is 00-<trace id, 32 hex>-<span id, 16 hex>-<flags, 2 hex>.
 // Later versions may have more behind it.
@@ -10,7 +13,6 @@ const (
 	spanIDAt        = 36
 	flagsAt         = 53
 	newTraceOf      = "00-00000000000000000000000000000000-0000000000000000-01" // 01: sampled
-	hexAlphabet     = "0123456789abcdef"
 )
 
 // validTrace says whether s is a traceparent by the rules of the standard:
@@ -35,27 +37,30 @@ func validTrace(s string) bool {
 	return trace && span && ok1 && ok2 && ok3
 }
 
-// hexDigit is the value of a lower case digit; notHex marks all else.
-var hexDigit = func() (t [256]byte) {
-	for i := range t {
-		t[i] = notHex
-	}
-	for i := range len(hexAlphabet) {
-		t[hexAlphabet[i]] = byte(i)
-	}
-	return t
-}()
-
-const notHex = 0x80
-
 // hexField says whether s is lower case hexadecimal, and whether any digit is
-// not zero.
+// not zero. It looks at eight digits at a time: every call has 48.
 func hexField(s string) (nonzero, ok bool) {
-	var all byte
-	for i := range len(s) {
-		all |= hexDigit[s[i]]
+	const each, top = 0x0101010101010101, 0x8080808080808080
+	bad, other := uint64(0), uint64(0)
+	for ; len(s) >= 8; s = s[8:] {
+		w := uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
+			uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+		// The top bit of each byte says whether it is at least that character; no
+		// sum runs over into the next byte, as all are below 0x80 or refused.
+		low := w &^ top
+		digit := (low + (0x80-'0')*each) &^ (low + (0x80-'9'-1)*each)
+		letter := (low + (0x80-'a')*each) &^ (low + (0x80-'f'-1)*each)
+		bad |= w | ^(digit | letter)
+		other |= w ^ '0'*each
 	}
-	return all&0xf != 0, all&notHex == 0
+	for i := range len(s) {
+		c := s[i]
+		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false, false
+		}
+		other |= uint64(c ^ '0')
+	}
+	return other != 0, bad&top == 0
 }
 
 // NextSpan is the traceparent of work done on behalf of parent: a new span
@@ -88,8 +93,18 @@ func putID(dst []byte) {
 	for id == 0 {
 		id = rand.Uint64()
 	}
-	for i := range dst {
-		dst[i] = hexAlphabet[id&0xf]
-		id >>= 4
-	}
+	putHex(dst, uint32(id))
+	putHex(dst[8:], uint32(id>>32))
+}
+
+// putHex writes eight digits at once.
+func putHex(dst []byte, v uint32) {
+	const each = 0x0101010101010101
+	w := uint64(v)
+	w = (w | w<<16) & 0x0000ffff0000ffff
+	w = (w | w<<8) & 0x00ff00ff00ff00ff
+	w = (w | w<<4) & 0x0f0f0f0f0f0f0f0f // a digit in each byte
+	above9 := (w + 6*each) >> 4 & each
+	w += '0'*each + above9*('a'-'9'-1)
+	binary.LittleEndian.PutUint64(dst, w)
 }

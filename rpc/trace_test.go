@@ -1,6 +1,8 @@
 package rpc
 
 import (
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/skerry/skerry/rpc/internal/theader"
@@ -103,5 +105,36 @@ func TestInvalidTraceIsAbsent(t *testing.T) {
 		if info.Trace != want || (info.TraceState != "") != (want != "") {
 			t.Errorf("%q is read as %q with state %q", trace, info.Trace, info.TraceState)
 		}
+	}
+}
+
+// TestHexField compares with the plain definition: each byte at each place.
+func TestHexField(t *testing.T) {
+	for _, size := range []int{2, 16, 32} {
+		for at := range size {
+			for c := range 256 {
+				b := []byte(strings.Repeat("0", size))
+				b[at] = byte(c)
+				isHex := c >= '0' && c <= '9' || c >= 'a' && c <= 'f'
+				nonzero, ok := hexField(string(b))
+				if ok != isHex || ok && nonzero != (c != '0') {
+					t.Fatalf("%q: hexadecimal %v, not zero %v", b, ok, nonzero)
+				}
+			}
+		}
+	}
+}
+
+// TestPutHex writes each digit to each place, and looks at the order.
+func TestPutHex(t *testing.T) {
+	b := make([]byte, 8)
+	for d := range uint32(16) {
+		putHex(b, d*0x11111111)
+		if want := strings.Repeat(strconv.FormatUint(uint64(d), 16), 8); string(b) != want {
+			t.Fatalf("%q, want %q", b, want)
+		}
+	}
+	if putHex(b, 0x76543210); string(b) != "01234567" {
+		t.Fatalf("%q", b)
 	}
 }

@@ -13,20 +13,20 @@ import (
 // context. An [Origin] begins it; its zero value is of no use, and it must not
 // be copied.
 type Trace struct {
-	origin  *Origin
-	root    bool
-	settled bool // a call was executed, or may have been: the token is fixed; guarded by mu
-	span    Span // replaced under mu, for a root
-	only    atomic.Pointer[pledge]
+	origin    *Origin
+	root      bool
+	settled   bool  // a call was executed, or may have been: the token is fixed; guarded by mu
+	restarted bool  // the token was replaced once; guarded by mu
+	out       int32 // calls under way; guarded by mu
+	span      Span  // replaced under mu, for a root
+	only      atomic.Pointer[pledge]
 
 	outside string // see Outside; set once, by Join
 
 	mu       sync.Mutex // only a root's token ever changes
 	token    rollout.Token
 	raw      string        // the token as it travels
-	out      int           // calls under way
-	returned chan struct{} // closed when none is; nil while nobody waits
-	restarts int
+	returned chan struct{} // closed when no call is under way; nil while nobody waits
 }
 
 // TraceKey is the key of the *Trace in a context, for contexts of one's own make.
@@ -154,7 +154,7 @@ func (t *Trace) Refresh(ctx context.Context, refused rollout.Token) bool {
 
 // restart is called with mu held and no call under way.
 func (t *Trace) restart() bool {
-	if t.settled || t.restarts > 0 {
+	if t.settled || t.restarted {
 		return false
 	}
 	cell, log := t.origin.newest()
@@ -163,7 +163,7 @@ func (t *Trace) restart() bool {
 		cell.end()
 		return false
 	}
-	t.restarts++
+	t.restarted = true
 	old := t.span.cell
 	t.span.cell = cell
 	t.setToken(newest)
@@ -199,5 +199,5 @@ func (t *Trace) End() {
 func (t *Trace) Fresh() bool {
 	t.lock()
 	defer t.unlock()
-	return t.root && !t.settled && t.restarts == 0
+	return t.root && !t.settled && !t.restarted
 }

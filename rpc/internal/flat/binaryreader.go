@@ -50,14 +50,27 @@ func (r *binaryReader) ReadStructBegin(context.Context) (string, error) { return
 func (r *binaryReader) ReadStructEnd(context.Context) error             { return r.leave() }
 
 func (r *binaryReader) ReadFieldBegin(ctx context.Context) (string, thrift.TType, int16, error) {
+	at := r.at
+	if len(r.s)-at < 3 {
+		return r.lastField(ctx)
+	}
+	b := r.s[at : at+3]
+	if b[0] == thrift.STOP {
+		r.at = at + 1
+		return "", thrift.STOP, 0, nil
+	}
+	r.at = at + 3
+	id := int16(uint16(b[1])<<8 | uint16(b[2]))
+	return "", thrift.TType(b[0]), id, r.field(id)
+}
+
+// lastField is ReadFieldBegin where the message ends, or has no room for more.
+func (r *binaryReader) lastField(ctx context.Context) (string, thrift.TType, int16, error) {
 	t, err := r.byte("field type")
 	if err != nil || t == thrift.STOP {
 		return "", thrift.STOP, 0, err
 	}
 	id, err := r.ReadI16(ctx)
-	if err == nil {
-		err = r.field(id)
-	}
 	return "", thrift.TType(t), id, err
 }
 
@@ -129,6 +142,19 @@ func (r *binaryReader) ReadDouble(context.Context) (float64, error) {
 }
 
 func (r *binaryReader) ReadString(context.Context) (string, error) {
+	s, at := r.s, r.at
+	if len(s)-at >= 4 && !r.Copy {
+		n := int(int32(be32(s[at : at+4])))
+		if at += 4; uint(n) <= uint(len(s)-at) { // a negative size is larger
+			r.at = at + n
+			return s[at : at+n], nil
+		}
+	}
+	return r.anyString()
+}
+
+// anyString is ReadString where the string is copied, or is not there.
+func (r *binaryReader) anyString() (string, error) {
 	size, err := r.u32("string size")
 	if err != nil {
 		return "", err
@@ -145,18 +171,21 @@ func (r *binaryReader) ReadBinary(context.Context) ([]byte, error) {
 }
 
 func (r *binaryReader) u32(what string) (uint32, error) {
-	b, err := r.take(4, what)
-	if err != nil {
-		return 0, err
+	at := r.at
+	if len(r.s)-at < 4 {
+		return 0, r.endsWithin(what)
 	}
-	return be32(b), nil
+	r.at = at + 4
+	return be32(r.s[at : at+4]), nil
 }
 
 func (r *binaryReader) u64(what string) (uint64, error) {
-	b, err := r.take(8, what)
-	if err != nil {
-		return 0, err
+	at := r.at
+	if len(r.s)-at < 8 {
+		return 0, r.endsWithin(what)
 	}
+	r.at = at + 8
+	b := r.s[at : at+8]
 	return uint64(be32(b))<<32 | uint64(be32(b[4:])), nil
 }
 

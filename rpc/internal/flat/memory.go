@@ -38,7 +38,8 @@ type memory struct {
 
 	next *place // of the value that is read next; nil = not known
 	in   *Shape // the struct that is being read
-	open []open // what is being read, outermost first
+	leaf *place // the container that is being read whose elements hold no memory of their own; it is not in open
+	open []open // what else is being read, outermost first
 }
 
 // open is where reading goes on when a struct or container has ended.
@@ -59,7 +60,7 @@ func (m *memory) begin(mem *Memory) {
 func (m *memory) reset() {
 	m.Account, m.Shape = nil, nil
 	m.used, m.given = 0, 0
-	m.next, m.in, m.open = nil, nil, m.open[:0]
+	m.next, m.in, m.leaf, m.open = nil, nil, nil, m.open[:0]
 }
 
 // Used is what the message has taken so far.
@@ -86,6 +87,9 @@ func (m *memory) ask() error {
 
 // structure begins a struct.
 func (m *memory) structure() error {
+	if m.leaf != nil {
+		m.unfold()
+	}
 	p := m.next
 	m.open = append(m.open, open{m.in, p, true})
 	m.next = nil
@@ -103,28 +107,40 @@ func (m *memory) structure() error {
 
 // structureEnd also ends containers in it whose end was not read.
 func (m *memory) structureEnd() {
-	for len(m.open) > 0 {
-		if m.pop() {
+	m.leaf = nil
+	for n := len(m.open); n > 0; n-- {
+		if m.pop(n - 1) {
 			return
 		}
 	}
 }
 
 func (m *memory) containerEnd() {
-	if n := len(m.open); n > 0 && !m.open[n-1].isStruct {
-		m.pop()
+	n := len(m.open)
+	switch {
+	case m.leaf != nil:
+		m.next, m.leaf = m.leaf, nil
+		m.turn(n)
+	case n > 0 && !m.open[n-1].isStruct:
+		m.pop(n - 1)
 	}
 }
 
-func (m *memory) pop() (isStruct bool) {
-	n := len(m.open) - 1
-	o := m.open[n]
+// pop ends what is at the place n of open, the last one.
+func (m *memory) pop(n int) (isStruct bool) {
+	o := &m.open[n]
+	m.in, m.next, isStruct = o.in, o.next, o.isStruct
 	m.open = m.open[:n]
-	m.in, m.next = o.in, o.next
+	m.turn(n)
+	return isStruct
+}
+
+// turn goes on to the next value of the container that is being read, the last of
+// n that are open, if it is one.
+func (m *memory) turn(n int) {
 	if n > 0 && !m.open[n-1].isStruct {
 		m.next = m.open[n-1].next.after(m.next)
 	}
-	return o.isStruct
 }
 
 // field begins a field of the struct that is being read.
@@ -136,7 +152,9 @@ func (m *memory) field(id int16) error {
 }
 
 func (m *memory) known(id int16) error {
-	m.next = m.in.field(id)
+	if p := m.in.field(id); p != m.next {
+		m.next = p
+	}
 	if m.Costs.Field > 0 {
 		return m.charge(m.Costs.Field)
 	}
@@ -146,11 +164,8 @@ func (m *memory) known(id int16) error {
 // list begins a list or set.
 func (m *memory) list(size int) error {
 	each := m.Costs.Element
-	p := m.next
-	m.open = append(m.open, open{m.in, p, false})
-	m.next = nil
-	if p != nil && p.kind == listPlace {
-		each, m.next = p.size, p.inner
+	if p := m.opened(listPlace); p != nil {
+		each = p.size
 	}
 	return m.charge(classed(int64(size) * each))
 }
@@ -158,15 +173,36 @@ func (m *memory) list(size int) error {
 // mapping begins a map.
 func (m *memory) mapping(size int) error {
 	each := m.Costs.Entry
-	p := m.next
-	m.open = append(m.open, open{m.in, p, false})
-	if m.next = nil; p != nil && p.kind == mapPlace {
-		each, m.next = p.size, p.inner
-		if p.key != nil {
-			m.next = p.key
-		}
+	if p := m.opened(mapPlace); p != nil {
+		each = p.size
 	}
 	return m.charge(mapSize(size, each))
+}
+
+// opened begins a container, whose place it returns when that is known.
+func (m *memory) opened(kind placeKind) *place {
+	if m.leaf != nil {
+		m.unfold()
+	}
+	p := m.next
+	if p == nil || p.kind != kind {
+		m.open = append(m.open, open{m.in, p, false})
+		m.next = nil
+		return nil
+	}
+	m.next = p.first()
+	if m.next == nil {
+		m.leaf = p
+		return p
+	}
+	m.open = append(m.open, open{m.in, p, false})
+	return p
+}
+
+// unfold opens a container in which there is something else than its place says.
+func (m *memory) unfold() {
+	m.open = append(m.open, open{m.in, m.leaf, false})
+	m.leaf = nil
 }
 
 // clone copies a string of the message.

@@ -43,21 +43,27 @@ func (m *message) ReadFieldEnd(context.Context) error { return nil }
 
 // take returns the next n bytes.
 func (m *message) take(n int, what string) (string, error) {
-	if n > m.Left() {
-		return "", fail(thrift.INVALID_DATA, "message ends at byte %d within a %s that begins at byte %d: %w",
-			len(m.s), what, m.at, io.ErrUnexpectedEOF)
+	at := m.at
+	if n > len(m.s)-at {
+		return "", m.endsWithin(what)
 	}
-	b := m.s[m.at : m.at+n]
-	m.at += n
-	return b, nil
+	m.at = at + n
+	return m.s[at : at+n], nil
+}
+
+//go:noinline
+func (m *message) endsWithin(what string) error {
+	return fail(thrift.INVALID_DATA, "message ends at byte %d within a %s that begins at byte %d: %w",
+		len(m.s), what, m.at, io.ErrUnexpectedEOF)
 }
 
 func (m *message) byte(what string) (byte, error) {
-	b, err := m.take(1, what)
-	if err != nil {
-		return 0, err
+	at := m.at
+	if at >= len(m.s) {
+		return 0, m.endsWithin(what)
 	}
-	return b[0], nil
+	m.at = at + 1
+	return m.s[at], nil
 }
 
 // bytes returns the next size bytes of a string or binary.
@@ -128,6 +134,7 @@ func (m *message) enter() error {
 	return m.structure()
 }
 
+//go:noinline
 func (m *message) structsTooDeep() error {
 	return fail(thrift.DEPTH_LIMIT, "structs nest over %d deep at byte %d", maxDepth, m.at)
 }

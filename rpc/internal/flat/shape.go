@@ -23,8 +23,9 @@ var DefaultCosts = Costs{Element: 24, Struct: 64, Entry: 16 + 24}
 // memory. The types on the wire can't say it: generated code takes memory for
 // the type of the IDL, whatever type the message announces.
 type Shape struct {
-	size   int64    // with the scalars that its fields point to
-	fields []*place // by field id; nil = none that holds more memory
+	of     reflect.Type // that it was made for; nil for arguments, and within others
+	size   int64        // with the scalars that its fields point to
+	fields []*place     // by field id; nil = none that holds more memory
 }
 
 // maxShapeField bounds the field ids that a Shape knows. Fields above it cost
@@ -57,9 +58,16 @@ func ShapeOf(t reflect.Type) *Shape {
 		return s.(*Shape)
 	}
 	s := shaper{}.of(t)
+	if s != nil {
+		s.of = t
+	}
 	shapes.Store(t, s)
 	return s
 }
+
+// Of reports whether ShapeOf has made the shape for this type. A nil Shape is
+// for none.
+func (s *Shape) Of(t reflect.Type) bool { return s != nil && s.of == t }
 
 // ShapeOfArguments is the shape of a struct whose fields 1, 2, … have the
 // types: the arguments of a method, of which generated code shows no more.
@@ -146,6 +154,14 @@ func (b shaper) place(t reflect.Type) *place {
 	return p
 }
 
+// first is where the first value of a container stands.
+func (p *place) first() *place {
+	if p.key != nil {
+		return p.key
+	}
+	return p.inner
+}
+
 // after is where the next value of a container stands, behind one at last: the
 // keys and values of a map take turns where both hold memory.
 func (p *place) after(last *place) *place {
@@ -160,10 +176,10 @@ func (p *place) after(last *place) *place {
 
 // field is the place of a field, nil for one that is not known.
 func (s *Shape) field(id int16) *place {
-	if s == nil || int(id) >= len(s.fields) || id < 0 {
-		return nil
+	if s != nil && uint(id) < uint(len(s.fields)) { // a negative id is larger
+		return s.fields[id]
 	}
-	return s.fields[id]
+	return nil
 }
 
 // classed is what the runtime takes for an object of n bytes, at most.

@@ -114,15 +114,14 @@ func (c *cursor) infos(h *Header, l Limits) error {
 			return malformed("%d infos in a header block with %d bytes left", n, len(c.s))
 		}
 		for range n {
-			key, err := c.string("info key")
-			if err != nil {
+			var p Pair
+			if p.Key, err = c.string("info key"); err != nil {
 				return err
 			}
-			value, err := c.string("info value")
-			if err != nil {
+			if p.Value, err = c.string("info value"); err != nil {
 				return err
 			}
-			h.Info = append(h.Info, Pair{key, value})
+			h.Info = append(h.Info, p)
 		}
 	}
 	return nil
@@ -157,6 +156,16 @@ func (c *cursor) long(what string) (uint32, error) {
 }
 
 func (c *cursor) string(what string) (string, error) {
+	if s := c.s; len(s) > 0 {
+		if n := int(s[0]); n < 0x80 && n < len(s) { // most are short
+			c.s = s[1+n:]
+			return s[1 : 1+n], nil
+		}
+	}
+	return c.longString(what)
+}
+
+func (c *cursor) longString(what string) (string, error) {
 	n, err := c.varint(what)
 	if err != nil {
 		return "", err

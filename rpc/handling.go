@@ -1,0 +1,82 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+
+	"github.com/apache/thrift/lib/go/thrift"
+	"github.com/skerry/skerry/health"
+	"github.com/skerry/skerry/rpc/internal/flat"
+)
+
+// execute calls the handler and sends its reply.
+func (r *request) execute() health.Outcome {
+	if err := r.late(); err != nil {
+		return r.exception(giveUpCode(err, Canceled), NotExecuted, fmt.Errorf("before it began: %w", err))
+	}
+	r.memory.bounds = &r.conn.s.decoded
+	mem := flat.Memory{Account: &r.memory, Shape: r.kind.shape, Copy: r.served.internal}
+	in := flat.NewReader(r.encoding, r.payload, mem)
+	out := flat.NewWriter(r.encoding, r.conn.s.cfg.Sizes.Frame)
+	defer in.Free()
+	defer out.Free()
+	r.handling = handling{r: r, in: in, out: out}
+	err := r.handling.intercept(&r.ctx, r.conn.s.cfg.Interceptors)
+	outcome := r.conclude(&r.handling, err)
+	r.handling = handling{}
+	return outcome
+}
+
+// handling is a handler at work.
+type handling struct {
+	r       *request
+	in      flat.Reader
+	out     flat.Writer
+	started bool
+	ok      bool // what Process returned
+}
+
+// intercept runs the interceptors from the first to the last, then the
+// handler. A panic of any of them becomes an error.
+func (h *handling) intercept(ctx context.Context, chain []ServerInterceptor) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = &panicked{p, debug.Stack()}
+		}
+	}()
+	if len(chain) == 0 {
+		return h.process(ctx)
+	}
+	return chain[0](ctx, &h.r.info, func(ctx context.Context) error { return h.intercept(ctx, chain[1:]) })
+}
+
+func (h *handling) process(ctx context.Context) error {
+	if h.started {
+		return errors.New("an interceptor has called next twice")
+	}
+	h.started = true
+	var in thrift.TProtocol = h.in
+	if h.r.name != h.r.info.Method {
+		_, kind, id, err := h.in.ReadMessageBegin(ctx) // its name has the service's in front
+		if err != nil {
+			return err
+		}
+		in = thrift.NewStoredMessageProtocol(h.in, h.r.info.Method, kind, id)
+	}
+	ok, err := h.r.served.processor.Process(ctx, in, h.out)
+	h.ok = ok
+	if err != nil { // not a nil pointer in an interface
+		return err
+	}
+	return nil
+}
+
+// panicked is what a handler panicked with.
+type panicked struct {
+	value any
+	stack []byte
+}
+
+func (p *panicked) Error() string { return fmt.Sprintf("the handler panicked: %v", p.value) }
