@@ -37,7 +37,7 @@ func (c *serverConn) finish() {
 // caller holds mu.
 func (c *serverConn) recent(now time.Time) bool {
 	for _, r := range c.running {
-		if now.Sub(r.arrived) < halfClose || now.Sub(r.began) < halfClose {
+		if now.Sub(r.arrived) < halfClose || r.ran(now) < halfClose {
 			return true
 		}
 	}
