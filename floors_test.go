@@ -80,7 +80,7 @@ var testHelpers = []string{"internal/lab", "internal/pgtest", "registry/registry
 var top = map[string][]string{
 	"cmd/":             {"", "config", "health", "registry", "registry/postgres", "broadcast", "discovery", "rpc", "internal/wire", "internal/run", "internal/dynamic", "internal/mask", "internal/number", "internal/quote", "internal/refusal", "internal/statedir", "internal/suggest", "internal/textfile", "internal/tlsfile", "internal/yamlfile", "internal/sitekey", "internal/sitetls", "internal/sshsig", "internal/keyfile", "internal/operatorkey", "gateway", "rollout", "rollout/operator"},
 	"examples/":        {"", "config", "rpc"},
-	"test/guarantees/": {"", "config", "registry", "rpc"},
+	"test/guarantees/": {"", "config", "gateway", "registry", "rpc"},
 
 	"test/consistency/": {"", "config", "rpc", "rollout", "rollout/participant", "internal/run"},
 	"test/attack/":      {"", "config", "registry", "rpc", "rollout", "rollout/participant", "internal/wire", "internal/sitekey", "internal/sitetls", "internal/sshsig"},
