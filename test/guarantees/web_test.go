@@ -23,7 +23,7 @@ import (
 // provideWeb serves HTTP as the service web until SIGTERM: it leaves the lists
 // first, and its port a second later.
 func provideWeb(ctx context.Context, out *lines) error {
-	node, err := skerry.Open(context.WithoutCancel(ctx), os.Getenv(envConfig))
+	node, err := skerry.OpenFile(context.WithoutCancel(ctx), os.Getenv(envConfig))
 	if err != nil {
 		return err
 	}
@@ -61,7 +61,7 @@ func provideWeb(ctx context.Context, out *lines) error {
 // runEdge is a gateway, and users who ask it all the time: some by GET, some by
 // POST of a small and some of a large body, some for a Thrift service.
 func runEdge(ctx context.Context, out *lines) error {
-	node, err := skerry.Open(ctx, os.Getenv(envConfig))
+	node, err := skerry.OpenFile(ctx, os.Getenv(envConfig))
 	if err != nil {
 		return err
 	}
