@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -56,10 +57,10 @@ func TestClientsThatCloseTheirSendingSide(t *testing.T) {
 			60 * time.Second, "begin"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var ended time.Duration
+			var ended atomic.Int64 // after so many nanoseconds
 			serve := func(w http.ResponseWriter, r *http.Request) {
 				begun := time.Now()
-				defer func() { ended = time.Since(begun) }()
+				defer func() { ended.Store(int64(time.Since(begun))) }()
 				limit := time.After(20 * time.Second)
 				tick := time.Tick(10 * time.Second)
 				switch r.URL.Path {
@@ -91,7 +92,7 @@ func TestClientsThatCloseTheirSendingSide(t *testing.T) {
 				time.AfterFunc(c.closes, func() { c.close(user) })
 				answer, _ := io.ReadAll(user)
 				time.Sleep(2 * time.Minute)
-				if ended != c.ends || !strings.Contains(string(answer), c.want) || c.want == "" && strings.Contains(string(answer), "end") {
+				if ended := time.Duration(ended.Load()); ended != c.ends || !strings.Contains(string(answer), c.want) || c.want == "" && strings.Contains(string(answer), "end") {
 					t.Errorf("the service was done after %v, want %v; the answer: %q", ended, c.ends, answer)
 				}
 				if n := w.traces(); n != 0 {
