@@ -59,6 +59,7 @@ var floors = map[string]struct {
 
 	// Tests only, or used by tests and by the commands only.
 	"rpc/interop":     {3, []string{"rpc"}},
+	"internal/chance": {0, nil},
 	"internal/lab":    {1, []string{"internal/run"}},
 	"internal/pgtest": {1, []string{"internal/run"}},
 
@@ -72,7 +73,7 @@ var floors = map[string]struct {
 }
 
 // testHelpers may be imported by the tests of every package.
-var testHelpers = []string{"internal/lab", "internal/pgtest", "registry/registrytest", "rollout/operator/operatortest", "rpc/internal/echo", "rollout/rollouttest",
+var testHelpers = []string{"internal/chance", "internal/lab", "internal/pgtest", "registry/registrytest", "rollout/operator/operatortest", "rpc/internal/echo", "rollout/rollouttest",
 	"examples/portal/gen/authapi", "examples/portal/gen/portalapi"}
 
 // top are the trees above the root package: they may import what they list,

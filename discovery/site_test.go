@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"runtime"
 	"slices"
 	"testing"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/health"
+	"github.com/skerry/skerry/internal/chance"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rpc"
@@ -84,7 +84,7 @@ func TestSite(t *testing.T) {
 
 // Calls, lists, connections and rules change at once; run with -race.
 func TestConcurrentUse(t *testing.T) {
-	db, lan := &script{}, &script{partial: true}
+	db, lan, rand := &script{}, &script{partial: true}, chance.Rand(t, 5)
 	d, err := New(Config{
 		Sources: []Source{{"database", db}, {"lan", lan}}, Logger: slog.New(slog.DiscardHandler),
 		Probe: func(context.Context, *rpc.Endpoint) error {
