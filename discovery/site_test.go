@@ -13,6 +13,7 @@ import (
 
 	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/internal/chance"
+	"github.com/skerry/skerry/internal/memtest"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rpc"
@@ -167,10 +168,10 @@ func TestMemoryOfAnInstance(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t, func(c *Config) { c.Services = map[string]Options{"auth": {Balancer: b}} })
 			snap := manyInstances(n)
-			before := heap()
+			before := memtest.Held()
 			w.db.say(snap)
 			synctest.Wait()
-			used := (heap() - before) / n
+			used := int(memtest.Held()-before) / n
 			t.Logf("%s: %d bytes for each of %d instances", b, used, n)
 			limit := 1024
 			if used > limit {
@@ -182,14 +183,6 @@ func TestMemoryOfAnInstance(t *testing.T) {
 			runtime.KeepAlive(snap)
 		})
 	}
-}
-
-func heap() int {
-	runtime.GC()
-	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return int(m.HeapAlloc)
 }
 
 // BenchmarkChange is the price of one new list of 10,000 that differs in one
