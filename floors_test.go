@@ -58,9 +58,11 @@ var floors = map[string]struct {
 	"gateway":                       {5, []string{"", "config", "health", "internal/dynamic", "internal/run", "registry", "rollout", "rollout/participant", "rpc"}},
 
 	// Tests only, or used by tests and by the commands only.
-	"rpc/interop":     {3, []string{"rpc"}},
-	"internal/lab":    {1, []string{"internal/run"}},
-	"internal/pgtest": {1, []string{"internal/run"}},
+	"rpc/interop":      {3, []string{"rpc"}},
+	"internal/chance":  {0, nil},
+	"internal/memtest": {0, nil},
+	"internal/lab":     {1, []string{"internal/run"}},
+	"internal/pgtest":  {1, []string{"internal/run"}},
 
 	"internal/sitekey": {0, nil},
 	"internal/sshsig":  {0, nil},
@@ -72,7 +74,7 @@ var floors = map[string]struct {
 }
 
 // testHelpers may be imported by the tests of every package.
-var testHelpers = []string{"internal/lab", "internal/pgtest", "registry/registrytest", "rollout/operator/operatortest", "rpc/internal/echo", "rollout/rollouttest",
+var testHelpers = []string{"internal/chance", "internal/lab", "internal/memtest", "internal/pgtest", "registry/registrytest", "rollout/operator/operatortest", "rpc/internal/echo", "rollout/rollouttest",
 	"examples/portal/gen/authapi", "examples/portal/gen/portalapi"}
 
 // top are the trees above the root package: they may import what they list,

@@ -1,26 +1,17 @@
 package broadcast
 
 import (
-	"os"
 	"slices"
-	"strconv"
 	"testing"
 	"time"
+
+	"github.com/skerry/skerry/internal/chance"
 )
 
-// seeded is the seed of a test in virtual time: SKERRY_SEED where it is set, to
-// play what has failed elsewhere or to draw anew, else always the same.
+// seeded is the seed of a test in virtual time, see chance.Seed.
 func seeded(t testing.TB, usual uint64) uint64 {
 	t.Helper()
-	if text := os.Getenv("SKERRY_SEED"); text != "" {
-		seed, err := strconv.ParseUint(text, 10, 64)
-		if err != nil {
-			t.Fatalf("SKERRY_SEED=%q is no number", text)
-		}
-		usual = seed
-	}
-	t.Logf("SKERRY_SEED=%d", usual)
-	return usual
+	return chance.Seed(t, usual)
 }
 
 // draws plays something by many seeds and returns what comes out, in order. A

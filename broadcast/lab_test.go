@@ -182,6 +182,24 @@ func TestLANInterfaces(t *testing.T) {
 	agree(t, time.Second, []*node{both}, both.addr, first.addr, second.addr, first.c.Host+":7005")
 }
 
+// TestLANTwoNetworks: a host in two networks is known in both and knows both;
+// hosts of one hear nothing of the other.
+func TestLANTwoNetworks(t *testing.T) {
+	t.Parallel()
+	l := lab.New(t, 3, lab.Second(1))
+	l.Host(2).Disconnect(0)
+	l.Host(2).Connect("eth1", 1)
+	both := startNode(t, l.Host(0), nodeConfig{Key: "k", Port: 7000})
+	first := startNode(t, l.Host(1), nodeConfig{Key: "k", Port: 7000})
+	second := startNode(t, l.Host(2), nodeConfig{Key: "k", Port: 7000})
+	agree(t, 5*time.Second, []*node{both}, both.addr, first.addr, second.addr)
+	agree(t, 5*time.Second, []*node{first}, both.addr, first.addr)
+	agree(t, 5*time.Second, []*node{second}, both.addr, second.addr)
+	both.tell("put 7001")
+	agree(t, 2*time.Second, []*node{first}, both.addr, first.addr, l.Host(0).IP(0)+":7001")
+	agree(t, 2*time.Second, []*node{second}, both.addr, second.addr, l.Host(0).IP(0)+":7001")
+}
+
 // TestLANWithoutKey: without a key processes of one host find each other and
 // nobody else does, whatever a stranger sends. With the first key the hosts find
 // each other, and a rotation loses none, both without a restart. Open is the

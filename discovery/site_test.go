@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"runtime"
 	"slices"
 	"testing"
@@ -13,6 +12,8 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/health"
+	"github.com/skerry/skerry/internal/chance"
+	"github.com/skerry/skerry/internal/memtest"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rpc"
@@ -84,7 +85,7 @@ func TestSite(t *testing.T) {
 
 // Calls, lists, connections and rules change at once; run with -race.
 func TestConcurrentUse(t *testing.T) {
-	db, lan := &script{}, &script{partial: true}
+	db, lan, rand := &script{}, &script{partial: true}, chance.Rand(t, 5)
 	d, err := New(Config{
 		Sources: []Source{{"database", db}, {"lan", lan}}, Logger: slog.New(slog.DiscardHandler),
 		Probe: func(context.Context, *rpc.Endpoint) error {
@@ -167,10 +168,10 @@ func TestMemoryOfAnInstance(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t, func(c *Config) { c.Services = map[string]Options{"auth": {Balancer: b}} })
 			snap := manyInstances(n)
-			before := heap()
+			before := memtest.Held()
 			w.db.say(snap)
 			synctest.Wait()
-			used := (heap() - before) / n
+			used := int(memtest.Held()-before) / n
 			t.Logf("%s: %d bytes for each of %d instances", b, used, n)
 			limit := 1024
 			if used > limit {
@@ -182,14 +183,6 @@ func TestMemoryOfAnInstance(t *testing.T) {
 			runtime.KeepAlive(snap)
 		})
 	}
-}
-
-func heap() int {
-	runtime.GC()
-	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return int(m.HeapAlloc)
 }
 
 // BenchmarkChange is the price of one new list of 10,000 that differs in one

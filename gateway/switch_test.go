@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"net/http"
 	"strings"
 	"sync"
@@ -16,6 +15,7 @@ import (
 	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/examples/portal/gen/authapi"
 	"github.com/skerry/skerry/gateway"
+	"github.com/skerry/skerry/internal/chance"
 	"github.com/skerry/skerry/rollout"
 )
 
@@ -64,7 +64,7 @@ func (s *site) provider(version string, seen *traces) *skerry.Node {
 // process hears of it at another time: no request fails, and none meets two
 // versions.
 func TestNoTraceMeetsTwoVersions(t *testing.T) {
-	s, seen := newSite(t), &traces{}
+	s, seen, rand := newSite(t), &traces{}, chance.Rand(t, 3)
 	s.provider("v1", seen)
 	s.provider("v2", seen)
 	s.append(nil, only("v1", "web", "auth"))

@@ -2,13 +2,15 @@ package health
 
 import (
 	"math"
-	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/skerry/skerry/internal/chance"
 )
 
 func TestPlaceAndBoundsAreInverse(t *testing.T) {
+	rand := chance.Rand(t, 1)
 	check := func(d time.Duration) {
 		octave, step := place(d)
 		low, width := bounds(octave, step)
@@ -32,6 +34,7 @@ func TestPlaceAndBoundsAreInverse(t *testing.T) {
 }
 
 func TestQuantileIsWithinTwoPercent(t *testing.T) {
+	rand := chance.Rand(t, 2)
 	for _, shape := range []struct {
 		name string
 		draw func() time.Duration

@@ -13,6 +13,7 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/skerry/skerry/internal/memtest"
 	"github.com/skerry/skerry/internal/run"
 )
 
@@ -163,13 +164,13 @@ func TestMemoryOfCells(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			before := heldMemory()
+			before := memtest.Held()
 			r := NewRecorder(Config{Sinks: []Sink{&ledger{err: errors.New("away")}}, MaxBytes: limit, Logger: quiet()})
 			for i := range 20_000 {
 				fill(r, i)
 			}
 			r.flush(t.Context())
-			held := heldMemory() - before
+			held := memtest.Held() - before
 			if held > limit*3/2 || len(r.cells) < 50 {
 				t.Errorf("%d cells take %d bytes, the limit is %d", len(r.cells), held, limit)
 			}
@@ -179,13 +180,6 @@ func TestMemoryOfCells(t *testing.T) {
 			runtime.KeepAlive(r)
 		})
 	}
-}
-
-func heldMemory() int64 {
-	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc)
 }
 
 // A sink that fails for long while ever new keys come takes bounded memory,

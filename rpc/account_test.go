@@ -8,13 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"runtime"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/apache/thrift/lib/go/thrift"
+	"github.com/skerry/skerry/internal/memtest"
 	"github.com/skerry/skerry/rpc/internal/echo"
 	"github.com/skerry/skerry/rpc/internal/flat"
 	"github.com/skerry/skerry/rpc/internal/theader"
@@ -140,17 +140,18 @@ func TestDecodedMemoryIsCounted(t *testing.T) {
 		for p, proto := range map[flat.Protocol]string{flat.Binary: "binary", flat.Compact: "compact"} {
 			t.Run(of+"/"+proto, func(t *testing.T) {
 				message := written(t, p, &echo.LoadsWeighItArgs{Load: load})
-				a := newAccount(64 << 20)
-				var back echo.LoadsWeighItArgs
-				r := flat.NewReader(p, message, flat.Memory{Account: &a, Shape: argsShape(t)})
-				var before, after runtime.MemStats
-				runtime.ReadMemStats(&before)
-				err := back.Read(t.Context(), r)
-				runtime.ReadMemStats(&after)
-				if err != nil {
-					t.Fatal(err)
-				}
-				took, used := int64(after.TotalAlloc-before.TotalAlloc), r.Used()
+				shape := argsShape(t)
+				var a account
+				var r flat.Reader
+				took := memtest.Allocated(func() {
+					a = newAccount(64 << 20)
+					var back echo.LoadsWeighItArgs
+					r = flat.NewReader(p, message, flat.Memory{Account: &a, Shape: shape})
+					if err := back.Read(t.Context(), r); err != nil {
+						t.Fatal(err)
+					}
+				})
+				used := r.Used()
 				if used+used/8+64<<10 < took || used > took*8/5+64<<10 {
 					t.Errorf("%d bytes were taken, %d counted", took, used)
 				}
@@ -330,16 +331,15 @@ func TestListBomb(t *testing.T) {
 			if len(bomb) > 3000 {
 				t.Fatalf("the bomb has %d bytes", len(bomb))
 			}
-			var before, after runtime.MemStats
-			runtime.ReadMemStats(&before)
-			nc := send(t, s.addr, bomb)
-			_ = nc.SetReadDeadline(time.Now().Add(20 * time.Second))
-			answer, err := newFrameReader(nc, theader.Limits{}).frame()
-			runtime.ReadMemStats(&after)
-			if err != nil || !strings.Contains(answer, TooLarge.String()) {
-				t.Errorf("%v, answer %q", err, answer)
-			}
-			if took := after.TotalAlloc - before.TotalAlloc; took > most {
+			took := memtest.Allocated(func() {
+				nc := send(t, s.addr, bomb)
+				_ = nc.SetReadDeadline(time.Now().Add(20 * time.Second))
+				answer, err := newFrameReader(nc, theader.Limits{}).frame()
+				if err != nil || !strings.Contains(answer, TooLarge.String()) {
+					t.Errorf("%v, answer %q", err, answer)
+				}
+			})
+			if took > most {
 				t.Errorf("%d bytes took %d bytes of memory, at most %d are allowed", len(bomb), took, most)
 			}
 			nothingHeld(t, s)
@@ -394,12 +394,11 @@ func TestReplyBomb(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	_, err = echo.NewLoadsClient(tc).Give(t.Context(), 1)
-	runtime.ReadMemStats(&after)
-	wantCode(t, err, TooLarge, WasExecuted)
-	if took := after.TotalAlloc - before.TotalAlloc; took > (decodedFrames+4)<<20 {
+	took := memtest.Allocated(func() {
+		_, err = echo.NewLoadsClient(tc).Give(t.Context(), 1)
+		wantCode(t, err, TooLarge, WasExecuted)
+	})
+	if took > (decodedFrames+4)<<20 {
 		t.Errorf("%d bytes were taken for it", took)
 	}
 	if n := c.replies.used.Load(); n != 0 {
@@ -420,11 +419,8 @@ func TestInternalServiceIsNotCompressed(t *testing.T) {
 	}
 	large := append([]byte{0x1c}, make([]byte, 15<<20)...)
 	named := zippedFrame(t, "skerry.internal", "who", flat.Compact, large)
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	wantClosed(t, send(t, s.addr, named))
-	runtime.ReadMemStats(&after)
-	if took := after.TotalAlloc - before.TotalAlloc; took > 1<<20 {
+	took := memtest.Allocated(func() { wantClosed(t, send(t, s.addr, named)) })
+	if took > 1<<20 {
 		t.Errorf("%d bytes were taken for a call that is refused by its header", took)
 	}
 	nc := send(t, s.addr, zippedFrame(t, "", "skerry.internal:who", flat.Compact, []byte{0}))

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/apache/thrift/lib/go/thrift"
+	"github.com/skerry/skerry/internal/memtest"
 	"github.com/skerry/skerry/rpc/internal/echo"
 	"github.com/skerry/skerry/rpc/internal/flat"
 	"github.com/skerry/skerry/rpc/internal/theader"
@@ -56,10 +57,10 @@ func TestIdleConnectionsAreCheap(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		last  []byte
-		limit int
+		limit int64
 	}{{"silent", nil, 16 << 10}, {"within a message", frames(t)["header-binary"][:30], 20 << 10}} {
 		const n = 200
-		before := heldMemory()
+		before := memtest.Held()
 		for range n {
 			nc := send(t, s.addr, bytes.Repeat(ping, 200))
 			if _, err := io.ReadFull(nc, make([]byte, 200*len(appendControl(nil, controlPong, 5, 0)))); err != nil {
@@ -69,20 +70,11 @@ func TestIdleConnectionsAreCheap(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		each := (heldMemory() - before) / n
+		each := (memtest.Held() - before) / n
 		if t.Log(tt.name, each); each > tt.limit {
 			t.Errorf("%s: %d bytes for each connection", tt.name, each)
 		}
 	}
-}
-
-// heldMemory is what the process needs, without what it could give back.
-func heldMemory() int {
-	runtime.GC()
-	runtime.GC() // also what pools hold
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return int(m.HeapAlloc + m.StackInuse)
 }
 
 // All connections together hold no more than the server allows, when nobody
@@ -199,7 +191,7 @@ func neverRead(t *testing.T, nc net.Conn) {
 	args := echo.EchoEchoArgs{M: &echo.Message{Text: strings.Repeat("x", 100_000)}}
 	_ = w.WriteMessageBegin(t.Context(), "echo", thrift.CALL, 1)
 	_ = args.Write(t.Context(), w)
-	sent := 0
+	sent, before := 0, memtest.Held()
 	for seq := int32(1); sent < 200<<20; seq++ {
 		h := &theader.Header{Flags: theader.OutOfOrder}
 		head, _ := appendHead(nil, dialect{header: true}, h, seq, len(w.Bytes()), theader.Limits{})
@@ -209,10 +201,7 @@ func neverRead(t *testing.T, nc net.Conn) {
 			break
 		}
 	}
-	var now runtime.MemStats
-	runtime.GC()
-	runtime.ReadMemStats(&now)
-	if sent > 100<<20 || now.HeapAlloc > 100<<20 {
-		t.Errorf("the server took %d bytes and holds %d for a peer that never reads", sent, now.HeapAlloc)
+	if held := memtest.Held() - before; sent > 100<<20 || held > 100<<20 {
+		t.Errorf("the server took %d bytes and holds %d for a peer that never reads", sent, held)
 	}
 }

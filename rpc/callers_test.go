@@ -12,6 +12,7 @@ import (
 
 	"github.com/apache/thrift/lib/go/thrift"
 	"github.com/skerry/skerry/health"
+	"github.com/skerry/skerry/internal/memtest"
 	"github.com/skerry/skerry/rollout/participant"
 	"github.com/skerry/skerry/rpc/internal/echo"
 	"github.com/skerry/skerry/rpc/internal/flat"
@@ -176,7 +177,7 @@ func TestNamesKeepNoFrames(t *testing.T) {
 	text := strings.Repeat("x", 1<<20)
 	nc := send(t, s.addr, nil)
 	in := newFrameReader(nc, theader.Limits{})
-	before := heldMemory()
+	before := memtest.Held()
 	for i := range 40 {
 		frame := as(t, int32(i+1), fmt.Sprint("caller", i), text)
 		if i%2 == 1 {
@@ -191,7 +192,7 @@ func TestNamesKeepNoFrames(t *testing.T) {
 	}
 	eventually(t, "all were handled", func() bool { return h.calls.Load() == 40 })
 	nothingHeld(t, s)
-	if held := heldMemory() - before; held > 4<<20 {
+	if held := memtest.Held() - before; held > 4<<20 {
 		t.Errorf("%d bytes are held after 40 calls of 1 MiB", held)
 	}
 	if calls := countedBy(r); calls["caller39"] != 1 || len(calls) != 40 {
@@ -232,11 +233,8 @@ func TestLongMethodNames(t *testing.T) {
 	message := append([]byte("\x80\x01\x00\x01"), binary.BigEndian.AppendUint32(nil, uint32(len(name)))...)
 	message = append(append(message, name...), 0, 0, 0, 1, 0)
 	frame := append(binary.BigEndian.AppendUint32(nil, uint32(len(message))), message...)
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	wantClosed(t, send(t, s.addr, frame))
-	runtime.ReadMemStats(&after)
-	if took := after.TotalAlloc - before.TotalAlloc; took > 20<<20 { // the frame, as it comes
+	took := memtest.Allocated(func() { wantClosed(t, send(t, s.addr, frame)) })
+	if took > 20<<20 { // the frame, as it comes
 		t.Errorf("%d bytes were taken", took)
 	}
 	nothingHeld(t, s)

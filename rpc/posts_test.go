@@ -8,13 +8,13 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/skerry/skerry/internal/memtest"
 	"github.com/skerry/skerry/rpc/internal/echo"
 )
 
@@ -184,9 +184,7 @@ func TestConnectionsThatRestAreCheap(t *testing.T) {
 	s := serve(t, ServerConfig{}, &handler{})
 	call := frames(t)["header-binary"]
 	const n = 500
-	var before, after runtime.MemStats
-	runtime.GC()
-	runtime.ReadMemStats(&before)
+	before := memtest.Held()
 	for range n {
 		nc := send(t, s.addr, bytes.Repeat(call, 40)) // so many that the large buffer is used
 		for answers := 0; answers < 40; answers++ {
@@ -200,11 +198,7 @@ func TestConnectionsThatRestAreCheap(t *testing.T) {
 		}
 	}
 	eventually(t, "every call has ended", func() bool { return s.Stats().Running == 0 })
-	runtime.GC()
-	runtime.GC() // the first has only seen that the pools' content is unused
-	runtime.ReadMemStats(&after)
-	heap, stacks := int64(after.HeapInuse)-int64(before.HeapInuse), int64(after.StackInuse)-int64(before.StackInuse)
-	if each := (heap + stacks) / n; each > 96<<10 {
+	if each := (memtest.Held() - before) / n; each > 96<<10 {
 		t.Errorf("%d bytes for each connection", each)
 	} else {
 		t.Logf("%d bytes for each connection", each)

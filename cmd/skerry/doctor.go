@@ -111,8 +111,14 @@ func (a *app) examineSite(ctx context.Context, c skerry.Config) ([]finding, []sk
 		if err == nil {
 			connected++
 		} else {
-			f.problem("see that it runs, that it advertises an address that this host can reach, and that a firewall lets its TCP port through",
-				"%s at %s (of %s) is listed, and can't be connected to from here: %v", title(entries[i].Service, entries[i].Version), entries[i].Addr, entries[i].Owner, err)
+			do := quote.Safe("see that it runs, that it advertises an address that this host can reach, and that a firewall lets its TCP port through")
+			where := offNetworks(entries[i].Addr, ownNetworks())
+			if where != "" {
+				do = "have a router between the two networks, or let that process advertise an address of this one: service.advertise there, " +
+					"an address or a CIDR; a process advertises one address"
+			}
+			f.problem(do, "%s at %s (of %s) is listed, and can't be connected to from here: %v%s",
+				title(entries[i].Service, entries[i].Version), entries[i].Addr, entries[i].Owner, err, where)
 		}
 	}
 	if connected > 0 {

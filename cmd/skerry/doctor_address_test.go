@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"net"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -37,6 +38,28 @@ func TestDoctorSaysTheAddress(t *testing.T) {
 	}
 	if _, err := net.ResolveTCPAddr("tcp", ":0"); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestAddressOfAnotherNetwork: an address that can't be connected to and is in no
+// network of this host is told apart from a firewall.
+func TestAddressOfAnotherNetwork(t *testing.T) {
+	own := []netip.Prefix{netip.MustParsePrefix("10.77.0.0/24"), netip.MustParsePrefix("fd00::/64")}
+	for addr, want := range map[string]string{
+		"10.77.0.9:7000":  "",
+		"[fd00::9]:7000":  "",
+		"127.0.0.1:7000":  "",
+		"host.site:7000":  "",
+		"10.78.0.9:7000":  "; it is in none of the networks of this host (10.77.0.0/24, fd00::/64)",
+		"[fd01::9]:7000":  "; it is in none of the networks of this host (10.77.0.0/24, fd00::/64)",
+		"192.0.2.1:65535": "; it is in none of the networks of this host (10.77.0.0/24, fd00::/64)",
+	} {
+		if got := offNetworks(addr, own); string(got) != want {
+			t.Errorf("%s: %q, want %q", addr, got, want)
+		}
+	}
+	if got := offNetworks("10.78.0.9:7000", nil); got == "" {
+		t.Error("a host without a network does not say so")
 	}
 }
 

@@ -3,7 +3,10 @@ package main
 import (
 	"context"
 	"net"
+	"net/netip"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/broadcast"
@@ -112,6 +115,36 @@ func examineLAN(ctx context.Context, c skerry.Config) ([]finding, broadcast.Repo
 			"no key of the site: only processes of this host find each other")
 	}
 	return f.list, r
+}
+
+// ownNetworks are the networks that this host has an address in.
+func ownNetworks() []netip.Prefix {
+	var list []netip.Prefix
+	addrs, _ := net.InterfaceAddrs()
+	for _, a := range addrs {
+		if p, err := netip.ParsePrefix(a.String()); err == nil && !p.Addr().IsLoopback() && !p.Addr().IsLinkLocalUnicast() {
+			list = append(list, p.Masked())
+		}
+	}
+	return list
+}
+
+// offNetworks says that an address is in none of the host's networks, so that a
+// router must stand between; "" where it is in one, or is a name.
+func offNetworks(addr string, own []netip.Prefix) quote.Safe {
+	at, err := netip.ParseAddrPort(addr)
+	ip := at.Addr()
+	if err != nil || ip.IsLoopback() || slices.ContainsFunc(own, func(p netip.Prefix) bool { return p.Contains(ip) }) {
+		return ""
+	}
+	if len(own) == 0 {
+		return "; this host is in no network"
+	}
+	var names []string
+	for _, p := range own {
+		names = append(names, p.String())
+	}
+	return quote.Sprintf("; it is in none of the networks of this host (%s)", strings.Join(names, ", "))
 }
 
 // storedKeys are the site's keys in the database, if there is one.

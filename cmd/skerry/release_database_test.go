@@ -28,6 +28,9 @@ import (
 // configuration file names, until SIGTERM.
 const asService = "SKERRY_TEST_SERVICE"
 
+// asked counts the calls of a bad version: the same ones fail in each run.
+var asked atomic.Uint64
+
 // versioned answers with the version that it is.
 type versioned struct {
 	wire.Internal
@@ -36,7 +39,7 @@ type versioned struct {
 
 func (v versioned) WhoAmI(context.Context) (*wire.Identity, error) {
 	switch {
-	case strings.HasSuffix(v.version, "-bad") && rand.IntN(2) == 0:
+	case strings.HasSuffix(v.version, "-bad") && rand.NewPCG(asked.Add(1), 1).Uint64()%2 == 0:
 		return nil, errors.New("a bad version")
 	case strings.HasSuffix(v.version, "-slow"):
 		time.Sleep(100 * time.Millisecond)

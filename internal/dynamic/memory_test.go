@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/apache/thrift/lib/go/thrift"
+
+	"github.com/skerry/skerry/internal/memtest"
 )
 
 // DecodedSizes says about what values take: not less than is taken, but for
@@ -30,11 +32,11 @@ func TestDecodedSizes(t *testing.T) {
 			}
 			back := &Struct{Name: m.Name, fields: m.args, values: map[int16]value{}}
 			c := &counter{TProtocol: p}
-			before := held()
+			before := memtest.Held()
 			if err := back.Read(t.Context(), c); err != nil {
 				t.Fatal(err)
 			}
-			took := held() - before
+			took := int(memtest.Held() - before)
 			runtime.KeepAlive(args)
 			element, structure, entry, field := back.DecodedSizes()
 			counted := c.elements*element + c.structs*structure + c.entries*entry + c.fields*field
@@ -44,13 +46,6 @@ func TestDecodedSizes(t *testing.T) {
 			runtime.KeepAlive(back)
 		})
 	}
-}
-
-func held() int {
-	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return int(m.HeapAlloc)
 }
 
 // counter counts what a reader of package rpc counts.

@@ -5,10 +5,9 @@ package guarantees
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"encoding/binary"
 	"fmt"
-	mrand "math/rand/v2"
+	"math/rand/v2"
 	"net"
 	"os"
 	"regexp"
@@ -151,23 +150,25 @@ func annoy(ctx context.Context, out *lines) error {
 	return nil
 }
 
-// flood sends noise, noise with a true beginning, forgeries of what was
+// flood sends, in each run by the same chance, noise, noise with a true beginning, forgeries of what was
 // recorded, and the recording.
 func flood(pc net.PacketConn, tape [][]byte) error {
 	all := &net.UDPAddr{IP: net.IPv4(10, 77, 0, 255), Port: lanPort}
+	noise := rand.NewChaCha8([32]byte{1})
+	draw := rand.New(noise)
 	begin := time.Now()
 	for i := range floodRate * int(floodPeriod/time.Second) {
-		recorded := tape[mrand.IntN(len(tape))]
+		recorded := tape[draw.IntN(len(tape))]
 		var packet []byte
 		switch i % 4 {
 		case 0:
-			packet = make([]byte, mrand.IntN(1200))
-			rand.Read(packet)
+			packet = make([]byte, draw.IntN(1200))
+			noise.Read(packet)
 		case 1:
-			packet = append(bytes.Clone(recorded[:mrand.IntN(len(recorded))]), make([]byte, mrand.IntN(200))...)
+			packet = append(bytes.Clone(recorded[:draw.IntN(len(recorded))]), make([]byte, draw.IntN(200))...)
 		case 2:
 			packet = bytes.Clone(recorded)
-			packet[mrand.IntN(len(packet))] ^= 1 << mrand.IntN(8)
+			packet[draw.IntN(len(packet))] ^= 1 << draw.IntN(8)
 		default:
 			packet = recorded
 		}

@@ -3,11 +3,12 @@ package flat
 import (
 	"encoding/binary"
 	"errors"
-	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/apache/thrift/lib/go/thrift"
+
+	"github.com/skerry/skerry/internal/memtest"
 )
 
 // begin starts reading the one field of a hostile value.
@@ -75,17 +76,16 @@ func TestHostileSizes(t *testing.T) {
 func TestHostileSizesTakeNoMemory(t *testing.T) {
 	for _, tt := range hostile {
 		const times = 200
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
-		for range times {
-			r := NewReader(tt.proto, tt.bytes, Memory{})
-			if begin(r, tt.t) == nil {
-				t.Fatal("no error")
+		took := memtest.Allocated(func() {
+			for range times {
+				r := NewReader(tt.proto, tt.bytes, Memory{})
+				if begin(r, tt.t) == nil {
+					t.Fatal("no error")
+				}
+				r.Free()
 			}
-			r.Free()
-		}
-		runtime.ReadMemStats(&after)
-		if each := (after.TotalAlloc - before.TotalAlloc) / times; each > 2048 {
+		})
+		if each := took / times; each > 2048 {
 			t.Errorf("%s: %d bytes for %d bytes", tt.name, each, len(tt.bytes))
 		}
 	}

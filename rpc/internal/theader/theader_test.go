@@ -8,13 +8,14 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
 	"unsafe"
 
 	"github.com/apache/thrift/lib/go/thrift"
+
+	"github.com/skerry/skerry/internal/memtest"
 )
 
 var ctx = context.Background()
@@ -285,18 +286,19 @@ func TestInflateAsksForMemory(t *testing.T) {
 		{"grown a thousandfold", bomb, 16 << 20, 32 << 20, ErrTooLarge, 0, 4<<20 + 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			p := &purse{limit: tt.purse}
-			var before, after runtime.MemStats
-			runtime.ReadMemStats(&before)
-			_, err := Inflate(tt.zipped, Limits{Frame: tt.frame}, p.take)
-			runtime.ReadMemStats(&after)
+			var p *purse
+			var err error
+			took := memtest.Allocated(func() {
+				p = &purse{limit: tt.purse}
+				_, err = Inflate(tt.zipped, Limits{Frame: tt.frame}, p.take)
+			})
 			if !errors.Is(err, tt.is) {
 				t.Fatalf("got %v, want %v", err, tt.is)
 			}
 			if p.held != tt.held || p.most > tt.most {
 				t.Errorf("%d bytes are held, %d at most; want %d and %d", p.held, p.most, tt.held, tt.most)
 			}
-			if took := int(after.TotalAlloc - before.TotalAlloc); took > 2*p.most+128<<10 {
+			if took > int64(2*p.most+128<<10) {
 				t.Errorf("%d bytes were allocated, %d asked for", took, p.most)
 			}
 		})
@@ -349,13 +351,12 @@ func TestParseTakesNoMemory(t *testing.T) {
 		t.Errorf("%v allocations for a good frame", n)
 	}
 	hostile := "\x0f\xff\x00\x00\x00\x00\x00\x01\x00\x02" + "\x00\x00\x01\xff\xff\xff\xff\x07"
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	for range 1000 {
-		_, _ = Parse(hostile, &got, Limits{})
-	}
-	runtime.ReadMemStats(&after)
-	if each := (after.TotalAlloc - before.TotalAlloc) / 1000; each > 1024 {
+	took := memtest.Allocated(func() {
+		for range 1000 {
+			_, _ = Parse(hostile, &got, Limits{})
+		}
+	})
+	if each := took / 1000; each > 1024 {
 		t.Errorf("%d bytes for an error", each)
 	}
 }
