@@ -55,7 +55,8 @@ nothing.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if cmd.Flags().Changed("weight") && e.Weight == 0 {
-				return usagef("--weight 0 is not possible; leave it out for %d, or give -1: listed, and sent no calls", registry.DefaultWeight)
+				return usagef("--weight 0 is not possible; leave it out for %d, or give -1: listed, and sent no calls",
+					registry.DefaultWeight)
 			}
 			entries, err := announced(e, addrs, file)
 			if err != nil {
@@ -69,7 +70,8 @@ nothing.`,
 	f.StringVar(&e.Version, "version", "", "`VERSION` of the service")
 	f.StringArrayVar(&addrs, "addr", nil, "`HOST:PORT` of the provider; without a host this host's address; may be repeated")
 	f.StringArrayVar(&e.Also, "also", nil, "further registration of the same address: `NAME`, NAME/VERSION or /VERSION; may be repeated")
-	f.StringVar(&e.Protocol, "protocol", string(registry.ProtocolFramedBinary), "how the provider speaks: a Thrift protocol, or http")
+	f.StringVar(&e.Protocol, "protocol", string(registry.ProtocolFramedBinary),
+		"how the provider speaks: a Thrift protocol, or http")
 	f.StringVar(&e.Check, "check", "tcp", "tcp, thrift, thrift:METHOD or http:/PATH")
 	f.StringVar(&e.Prefix, "prefix", "", "`NAME` of the service in the provider's TMultiplexedProcessor; methods are called NAME:method")
 	f.IntVar(&e.Concurrency, "concurrency", 0, "`N` connections that the provider serves at a time, such as its threads; 0 = not known")
@@ -82,7 +84,8 @@ nothing.`,
 	f.StringVar(&file, "file", "", "YAML `FILE` that lists providers")
 	c.MarkFlagFilename("file", "yaml", "yml")
 	c.RegisterFlagCompletionFunc("protocol", completeProtocol)
-	c.RegisterFlagCompletionFunc("check", cobra.FixedCompletions([]string{"tcp", "thrift", "thrift:", "http:/"}, cobra.ShellCompDirectiveNoFileComp))
+	c.RegisterFlagCompletionFunc("check",
+		cobra.FixedCompletions([]string{"tcp", "thrift", "thrift:", "http:/"}, cobra.ShellCompDirectiveNoFileComp))
 	return c
 }
 
@@ -154,7 +157,8 @@ func (l announcing) Answered(ctx context.Context, in registry.Instance) int64 {
 
 // providers are what the entries describe, each under a key that tells them
 // apart.
-func (a *app) providers(c skerry.Config, files *tlsfile.Reader, entries []foreign.Entry) (map[string]foreign.Provider, error) {
+func (a *app) providers(c skerry.Config, files *tlsfile.Reader,
+	entries []foreign.Entry) (map[string]foreign.Provider, error) {
 	entries, err := foreign.Entries(entries)
 	if err != nil {
 		return nil, err
@@ -229,7 +233,8 @@ func ownHostOnly(host string) bool {
 		return ip.IsLoopback()
 	}
 	name := strings.ToLower(strings.TrimSuffix(host, "."))
-	return name == "localhost" || name == "ip6-localhost" || strings.HasPrefix(name, "localhost.") || strings.HasSuffix(name, ".localhost")
+	return name == "localhost" || name == "ip6-localhost" || strings.HasPrefix(name, "localhost.") ||
+		strings.HasSuffix(name, ".localhost")
 }
 
 // advertised is the address of this host that others are told for a service:
@@ -271,7 +276,8 @@ type announceEvent struct {
 
 func (a *app) printAnnounceEvent(e foreign.Event) {
 	in := e.Instance
-	line := announceEvent{Time: e.Time, Service: in.Service, Version: in.Version, Addr: in.Addr(), State: string(e.State), Failures: e.Failures}
+	line := announceEvent{Time: e.Time, Service: in.Service, Version: in.Version, Addr: in.Addr(),
+		State: string(e.State), Failures: e.Failures}
 	if e.Err != nil {
 		line.Why = e.Err.Error()
 	}
@@ -279,7 +285,8 @@ func (a *app) printAnnounceEvent(e foreign.Event) {
 		a.printLine(line)
 		return
 	}
-	text := fmt.Sprintf("%s  %s %s: %s", e.Time.Format(time.TimeOnly), title(in.Service, in.Version), in.Addr(), announceText[e.State])
+	text := fmt.Sprintf("%s  %s %s: %s", e.Time.Format(time.TimeOnly), title(in.Service, in.Version), in.Addr(),
+		announceText[e.State])
 	if line.Why != "" {
 		text += ": " + line.Why
 	}

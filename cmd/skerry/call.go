@@ -114,7 +114,8 @@ func (a *app) call(ctx context.Context, r callRequest) error {
 	case err == nil:
 		return nil
 	case code == rpc.NoInstance && r.instance == "":
-		return unreachablef("%w%s\nskerry ls shows what is listed, and skerry doctor what is wrong here", err, a.similar(ctx, r.service))
+		return unreachablef("%w%s\nskerry ls shows what is listed, and skerry doctor what is wrong here", err,
+			a.similar(ctx, r.service))
 	case code == rpc.DeadlineExceeded:
 		return unreachablef("%w\nIt had %s; give it longer by --timeout %s", err,
 			durationText(a.flags.timeout), durationText(longer(a.flags.timeout)))
@@ -208,7 +209,8 @@ type outcome struct {
 	NotUTF8   int             `json:"texts_not_utf8,omitempty"` // in the reply; their bytes are shown as \xNN
 }
 
-func (a *app) exchange(ctx context.Context, client thrift.TClient, r callRequest, m *dynamic.Method, args *dynamic.Struct) error {
+func (a *app) exchange(ctx context.Context, client thrift.TClient, r callRequest, m *dynamic.Method,
+	args *dynamic.Struct) error {
 	ctx, cancel := context.WithTimeout(ctx, a.flags.timeout)
 	defer cancel()
 	result := m.Result()
@@ -222,8 +224,12 @@ func (a *app) exchange(ctx context.Context, client thrift.TClient, r callRequest
 		return callError(err)
 	}
 	took := time.Since(begin)
-	o := outcome{Service: r.service, Method: m.Name, TookMS: float64(took.Microseconds()) / 1e3, took: number.Latency(took),
-		Instance: cmp.Or(meta.Headers["sk-i"], r.instance), Version: meta.Headers["sk-v"], Unknown: result.Unknown, NotUTF8: result.NotUTF8}
+	o := outcome{
+		Service: r.service, Method: m.Name,
+		Instance: cmp.Or(meta.Headers["sk-i"], r.instance), Version: meta.Headers["sk-v"],
+		TookMS: float64(took.Microseconds()) / 1e3, took: number.Latency(took),
+		Unknown: result.Unknown, NotUTF8: result.NotUTF8,
+	}
 	thrown := false
 	if o.Exception, o.Fields, thrown = result.Exception(); !thrown && !m.OneWay {
 		value, ok := result.Value()

@@ -182,7 +182,8 @@ func (a *app) checkConfig(show bool) error {
 	} else {
 		a.printf("%s: nothing is wrong with it\n", path)
 		if reflect.DeepEqual(cfg, skerry.Config{}) {
-			a.note("%s sets nothing: it is a node of the cluster \"default\", and without a site key it is found on this host alone; "+
+			a.note("%s sets nothing: it is a node of the cluster \"default\", and without a site key it is found on this "+
+				"host alone; "+
 				"name the cluster (cluster: NAME), and make a key: skerry key new", path)
 		}
 	}

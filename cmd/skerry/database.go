@@ -104,32 +104,39 @@ func describeKeys(f *findings, p postgres.Report) {
 	if p.Keys <= 0 {
 		return
 	}
-	f.fine("the site's key lies in skerry_secret; superusers and copies of the database have it, and may read: %s", sortedOr(p.KeyReaders, "no other user"))
+	f.fine("the site's key lies in skerry_secret; superusers and copies of the database have it, and may read: %s",
+		sortedOr(p.KeyReaders, "no other user"))
 	switch l := p.Link; {
 	case l.Encrypted && !l.Verified && !l.Socket && !l.Loopback:
-		f.hint("let the server prove its name: sslmode=verify-full and sslrootcert in database.url", "the connection has TLS (%s), and the server has proved nothing: another one could stand between", l.TLS)
+		f.hint("let the server prove its name: sslmode=verify-full and sslrootcert in database.url",
+			"the connection has TLS (%s), and the server has proved nothing: another one could stand between", l.TLS)
 	case !l.Private():
-		f.hint("encrypt the connection: sslmode=verify-full in database.url", "this connection has no TLS: a listener on the network reads the site's key, and could alter what the database says")
+		f.hint("encrypt the connection: sslmode=verify-full in database.url",
+			"this connection has no TLS: a listener on the network reads the site's key, and could alter what the database says")
 	}
 }
 
 func describeDatabase(f *findings, p postgres.Report) {
-	f.fine("%s: PostgreSQL %s, answers in %s, %d of %d connections in use", p.Address, p.Version, latency(p.Latency), p.Connections, p.MaxConnections)
+	f.fine("%s: PostgreSQL %s, answers in %s, %d of %d connections in use", p.Address, p.Version, latency(p.Latency),
+		p.Connections, p.MaxConnections)
 	if len(p.Missing) == 0 && p.CanRead && p.CanWrite {
-		f.fine("tables of version %d, which %s may read and write; clusters in them: %s", p.SchemaVersion, p.User, sortedOr(p.Clusters, "none"))
+		f.fine("tables of version %d, which %s may read and write; clusters in them: %s", p.SchemaVersion, p.User,
+			sortedOr(p.Clusters, "none"))
 	}
 	if p.Schema != "" {
 		f.fine("schema %s, search_path %s", p.Schema, p.SearchPath)
 	}
 	if len(p.Missing) > 0 && p.CanCreate {
-		f.fine("tables are missing (%s); the first service makes them, as %s may do so", strings.Join(p.Missing, ", "), p.User)
+		f.fine("tables are missing (%s); the first service makes them, as %s may do so", strings.Join(p.Missing, ", "),
+			p.User)
 	}
 	if p.Notifies && p.CanListen {
 		f.fine("notifications arrive: changes are seen at once")
 	}
 	describeKeys(f, p)
 	if p.Plain {
-		f.hint("connect to PostgreSQL itself when there is no need for the pooler", "it takes no start-up parameters: probably a pooler")
+		f.hint("connect to PostgreSQL itself when there is no need for the pooler",
+			"it takes no start-up parameters: probably a pooler")
 	}
 	if off := p.ClockOffset.Abs(); off > clockTolerance {
 		f.hint("set this host's clock, so that logs can be compared; skerry does not depend on it",

@@ -15,7 +15,8 @@ func (a *app) direct(r callRequest, conf *tls.Config) (thrift.TClient, func(), e
 	if err := checkInstance(r); err != nil {
 		return nil, nil, err
 	}
-	endpoint := &rpc.Endpoint{ID: r.instance, Service: r.service, Addr: r.instance, Protocol: r.protocol, Prefix: r.prefix, TLS: r.tls}
+	endpoint := &rpc.Endpoint{ID: r.instance, Service: r.service, Addr: r.instance, Protocol: r.protocol,
+		Prefix: r.prefix, TLS: r.tls}
 	c, err := rpc.NewClient(rpc.ClientConfig{
 		Resolver: rpc.Static(endpoint), Caller: callerName, ConnectTimeout: a.flags.timeout, TLS: conf,
 	})

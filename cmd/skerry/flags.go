@@ -30,6 +30,7 @@ func (f *flags) register(root *cobra.Command) {
 	set.StringVar(&f.database, "database", "", "`URL` of the database, or @FILE that holds it (default $SKERRY_DATABASE_URL)")
 	set.DurationVar(&f.timeout, "timeout", 3*time.Second, "how long to wait for the registry or the service")
 	set.BoolVar(&f.json, "json", false, "print JSON")
-	root.RegisterFlagCompletionFunc("mode", cobra.FixedCompletions([]string{"auto", "database", "broadcast"}, cobra.ShellCompDirectiveNoFileComp))
+	root.RegisterFlagCompletionFunc("mode",
+		cobra.FixedCompletions([]string{"auto", "database", "broadcast"}, cobra.ShellCompDirectiveNoFileComp))
 	root.MarkPersistentFlagFilename("config", "yaml", "yml")
 }

@@ -89,16 +89,19 @@ func (l listing) emptyCode() int {
 func (a *app) instanceTable(list []discovery.Entry, wide bool, now time.Time) {
 	header := []string{"SERVICE", "VERSION", "ADDRESS", "STATE", "SOURCE", " UP", " HEARD", "WHY"}
 	if wide {
-		header = []string{"SERVICE", "VERSION", "ADDRESS", "STATE", "SOURCE", " UP", " HEARD", "PROTOCOL", "ZONE", " WEIGHT", "TAGS", "OWNER", "WHY"}
+		header = []string{"SERVICE", "VERSION", "ADDRESS", "STATE", "SOURCE", " UP", " HEARD", "PROTOCOL", "ZONE",
+			" WEIGHT", "TAGS", "OWNER", "WHY"}
 	}
 	var rows [][]string
 	for _, e := range list {
-		row := []string{e.Service, orDash(e.Version), e.Addr, stateText(e), sourceText(e), ageOf(e.Started, now), ageOf(e.Heard, now)}
+		row := []string{e.Service, orDash(e.Version), e.Addr, stateText(e), sourceText(e), ageOf(e.Started, now),
+			ageOf(e.Heard, now)}
 		if wide {
 			row = append(row, protocolText(e), orDash(e.Zone), strconv.Itoa(e.Weight), orDash(tagText(e.Tags)), orDash(e.Owner))
 		}
 		what, _ := rollout.Standing(e.Standing).Explain()
-		rows = append(rows, append(row, strings.Join(slices.DeleteFunc([]string{what, e.Why}, func(s string) bool { return s == "" }), "; ")))
+		rows = append(rows, append(row,
+			strings.Join(slices.DeleteFunc([]string{what, e.Why}, func(s string) bool { return s == "" }), "; ")))
 	}
 	a.printTable(header, rows)
 }

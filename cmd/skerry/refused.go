@@ -154,7 +154,8 @@ func describeRefused(f *findings, list []skerry.Refusals) {
 		}
 		where := quote.Sprintf("counted by %s in the %s since its start", most.Process, age(most.Up))
 		if at > 1 {
-			where = quote.Sprintf("counted by %d processes since their starts, most by %s: %d in %s", at, most.Process, most.Kinds[name], age(most.Up))
+			where = quote.Sprintf("counted by %d processes since their starts, most by %s: %d in %s", at, most.Process,
+				most.Kinds[name], age(most.Up))
 		}
 		f.hint(quote.Safe(quote.Text(k.Do)), "%d %s; %s", all, k.What, where)
 	}

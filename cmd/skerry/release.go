@@ -51,7 +51,8 @@ Every step says what it will do and asks; --yes answers for you.`,
 	c.PersistentFlags().BoolVar(&f.envelope, "envelope", false, "ask for the line of the envelope, and sign by that")
 	c.PersistentFlags().StringArrayVar(&f.dead, "dead", nil, "`PROCESS` (host/pid/epoch, host/pid or host) that you vouch to be dead; may be repeated")
 	c.PersistentFlags().BoolVarP(&f.yes, "yes", "y", false, "don't ask")
-	c.AddCommand(a.releaseStartCommand(&f), a.releaseConfigCommand(&f), a.releaseShipCommand(&f), a.releaseCommitCommand(&f),
+	c.AddCommand(a.releaseStartCommand(&f), a.releaseConfigCommand(&f), a.releaseShipCommand(&f),
+		a.releaseCommitCommand(&f),
 		a.releaseRollbackCommand(&f), a.releaseCleanCommand(&f), a.releaseStatusCommand(&f), a.releaseHoldersCommand(&f),
 		a.releaseValidateCommand(&f), a.releaseRefreshCommand(&f), a.releaseAdoptCommand(&f), a.releaseVouchCommand(&f), a.releaseAcknowledgeCommand(&f), a.releaseLogCommand(&f))
 	return c
@@ -79,7 +80,9 @@ func (f releaseFlags) author() string {
 }
 
 // inRelease runs a command on the site of the configuration.
-func (a *app) inRelease(f *releaseFlags, do func(context.Context, releases, []string) error) func(*cobra.Command, []string) error {
+func (a *app) inRelease(
+	f *releaseFlags, do func(context.Context, releases, []string) error,
+) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		to, leave, err := a.openReleases(cmd.Context(), f)
 		if err != nil {
@@ -199,7 +202,8 @@ func failedStep(err error) error {
 		}
 	}
 	if errors.Is(err, operator.ErrSilent) {
-		return unreachablef("%w\nNext: bring them back and repeat the step, or, for a process that is dead for certain, repeat it with --dead HOST/PID", err)
+		return unreachablef("%w\nNext: bring them back and repeat the step, or, for a process that is dead for "+
+			"certain, repeat it with --dead HOST/PID", err)
 	}
 	if errors.Is(err, operator.ErrBusy) {
 		return problemf("%w", err)

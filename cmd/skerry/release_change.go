@@ -68,8 +68,10 @@ func changePlan(m rollout.Module) []string {
 		plan = append(plan, fmt.Sprintf("look for a moment in which no request needs %s/%s, for %s; then %s",
 			m.Service, m.Old, durationText(m.Patience), then))
 	}
-	return append(plan, fmt.Sprintf("hold new calls to %s, up to their deadlines, until %s has stopped and %s is up", m.Service, m.Old, m.New),
-		fmt.Sprintf("have %s/%s leave when no request needs it; then you, or the supervisor, start %s", m.Service, m.Old, m.New))
+	return append(plan, fmt.Sprintf("hold new calls to %s, up to their deadlines, until %s has stopped and %s is up",
+		m.Service, m.Old, m.New),
+		fmt.Sprintf("have %s/%s leave when no request needs it; then you, or the supervisor, start %s", m.Service, m.Old,
+			m.New))
 }
 
 // rollbackPlan is what a rollback does with such a module.
@@ -81,7 +83,8 @@ func rollbackPlan(s siteState, m rollout.Module) string {
 	if log.Turn(m.Service, m.Old) == nil {
 		return fmt.Sprintf("leave %s/%s running: it was not stopped yet", m.Service, m.Old)
 	}
-	return fmt.Sprintf("hold new calls to %s until %s has stopped, and you, or the supervisor, have started %s again", m.Service, m.New, m.Old)
+	return fmt.Sprintf("hold new calls to %s until %s has stopped, and you, or the supervisor, have started %s again",
+		m.Service, m.New, m.Old)
 }
 
 // interrupted says how to go on with a change that has not come to its end.
@@ -91,7 +94,8 @@ func interrupted(r rollout.Release, err error) error {
 	}
 	switch r.State {
 	case rollout.Switched:
-		return quote.Errorf("%w\nThe release stays where it is. Next: skerry release commit goes on, skerry release rollback turns back", err)
+		return quote.Errorf("%w\nThe release stays where it is. Next: skerry release commit goes on, skerry release "+
+			"rollback turns back", err)
 	case rollout.RollingBack:
 		return quote.Errorf("%w\nThe release stays where it is. Next: skerry release rollback goes on", err)
 	}
@@ -122,7 +126,8 @@ func changeText(p operator.Progress, drains map[string][]rollout.Holder) string 
 	case p.Step == "leave" && p.Note != "":
 		return p.Note
 	case p.Step == "leave":
-		return fmt.Sprintf("STOP %s: %s runs it still, and was asked to leave; the next may not begin before (when it is dead for certain: --dead HOST/PID)", what, who)
+		return fmt.Sprintf("STOP %s: %s runs it still, and was asked to leave; the next may not begin before (when it "+
+			"is dead for certain: --dead HOST/PID)", what, who)
 	case p.Step == "begin" && who == "":
 		return fmt.Sprintf("START %s: calls wait for it", what)
 	case p.Step == "begin":

@@ -73,10 +73,12 @@ func (a *app) releaseClean(ctx context.Context, to releases, f *releaseFlags) er
 		return err
 	}
 	if len(end.Modules) == 0 {
-		return a.stepped(end, fmt.Sprintf("Release %s is over. It had no modules: nothing has changed for requests.", end.Name))
+		return a.stepped(end, fmt.Sprintf("Release %s is over. It had no modules: nothing has changed for requests.",
+			end.Name))
 	}
 	return a.stepped(end,
-		fmt.Sprintf("Release %s is over, after %s of cleaning. Retired: %s.", end.Name, age(time.Since(began)), versions(end, end.Goes)),
+		fmt.Sprintf("Release %s is over, after %s of cleaning. Retired: %s.", end.Name, age(time.Since(began)),
+			versions(end, end.Goes)),
 		"They refuse every call, and processes that offer nothing else have ended; stop those that have not"+also+".")
 }
 
@@ -85,7 +87,8 @@ func (a *app) releaseClean(ctx context.Context, to releases, f *releaseFlags) er
 func (s siteState) foreign(r rollout.Release) (out []string) {
 	for _, in := range s.Instances {
 		plain := in.Protocol != "" && in.Protocol != string(registry.ProtocolSkerry)
-		if plain && slices.ContainsFunc(r.Modules, func(m rollout.Module) bool { return m.Service == in.Service && r.Goes(m) == in.Version }) {
+		if plain && slices.ContainsFunc(r.Modules,
+			func(m rollout.Module) bool { return m.Service == in.Service && r.Goes(m) == in.Version }) {
 			out = append(out, title(in.Service, in.Version)+" at "+in.Addr)
 		}
 	}
@@ -132,7 +135,8 @@ func heldText(h holder) string {
 		return fmt.Sprintf("has requests of generation %v that may call %s", h.Least, h.Service)
 	}
 	if h.Held.Live == 0 { // since it was asked last
-		return fmt.Sprintf("had requests of generation %v until now, and is asked once more: %s", h.Least, strings.Join(h.Path, " → "))
+		return fmt.Sprintf("had requests of generation %v until now, and is asked once more: %s", h.Least,
+			strings.Join(h.Path, " → "))
 	}
 	old := ""
 	if h.Held.For > 0 {
@@ -141,7 +145,8 @@ func heldText(h holder) string {
 	if h.Held.Outside {
 		old += ", from outside the site (" + h.Held.From + "): they end by themselves, see rollout.outside_hold"
 	}
-	return fmt.Sprintf("has %s of generation %v%s: %s", count(h.Held.Live, "request", "s"), h.Least, old, strings.Join(h.Path, " → "))
+	return fmt.Sprintf("has %s of generation %v%s: %s", count(h.Held.Live, "request", "s"), h.Least, old,
+		strings.Join(h.Path, " → "))
 }
 
 func (a *app) releaseHoldersCommand(f *releaseFlags) *cobra.Command {

@@ -85,7 +85,8 @@ func parseRamp(text string) ([]int, error) {
 		}
 		steps = append(steps, int(p*rollout.Whole/100))
 	}
-	if !slices.IsSorted(steps) || len(slices.Compact(slices.Clone(steps))) < len(steps) || steps[len(steps)-1] != rollout.Whole || steps[0] == 0 {
+	if !slices.IsSorted(steps) || len(slices.Compact(slices.Clone(steps))) < len(steps) ||
+		steps[len(steps)-1] != rollout.Whole || steps[0] == 0 {
 		return nil, fmt.Errorf("--ramp %s: want growing percentages that end with 100, such as 10,50,100", text)
 	}
 	return steps, nil
@@ -123,7 +124,8 @@ func (a *app) releaseCommit(ctx context.Context, to releases, f *releaseFlags, h
 	send := func(share int) {
 		if share > said {
 			said = share
-			a.note("%s of the new requests are sent to %s", percent(share), versions(r, func(m rollout.Module) string { return m.New }))
+			a.note("%s of the new requests are sent to %s", percent(share),
+				versions(r, func(m rollout.Module) string { return m.New }))
 		}
 	}
 	if changing := s.changingOver(); r.State == rollout.Switched && len(changing) > 0 {
@@ -145,7 +147,8 @@ func (a *app) releaseCommit(ctx context.Context, to releases, f *releaseFlags, h
 		return turned(ctx, next, err)
 	}
 	r = next
-	return a.stepped(r, fmt.Sprintf("Release %s is committed: new requests meet %s.", r.Name, versions(r, func(m rollout.Module) string { return m.New })),
+	return a.stepped(r, fmt.Sprintf("Release %s is committed: new requests meet %s.", r.Name,
+		versions(r, func(m rollout.Module) string { return m.New })),
 		backup(r),
 		"Next: skerry release clean when you are content, or skerry release rollback")
 }
@@ -165,7 +168,8 @@ func mayCommit(s siteState, r rollout.Release) error {
 	}
 	for _, m := range r.Modules {
 		if !m.Strategy.Exclusive() && len(s.up(m.Service, m.New)) == 0 {
-			return problemf("commit release %s: no instance of %s/%s is up; start some, and see skerry ls %s", r.Name, m.Service, m.New, m.Service)
+			return problemf("commit release %s: no instance of %s/%s is up; start some, and see skerry ls %s", r.Name,
+				m.Service, m.New, m.Service)
 		}
 	}
 	return s.keepsLog(r)
@@ -179,12 +183,14 @@ func (s siteState) keepsLog(r rollout.Release) error {
 		return nil
 	}
 	stays := func(p process) bool {
-		return p.Silent == 0 && !slices.ContainsFunc(gone, func(m rollout.Module) bool { return slices.Contains(p.Runs, title(m.Service, m.Old)) })
+		return p.Silent == 0 && !slices.ContainsFunc(gone,
+			func(m rollout.Module) bool { return slices.Contains(p.Runs, title(m.Service, m.Old)) })
 	}
 	if slices.ContainsFunc(s.Processes, stays) {
 		return nil
 	}
-	return problemf("commit release %s: without a database the processes keep the log of releases, and all that run now would stop: the release would be forgotten\nNext: start a process that stays, such as one that calls %s, or skerry gateway", r.Name, names(gone))
+	return problemf("commit release %s: without a database the processes keep the log of releases, and all that run "+
+		"now would stop: the release would be forgotten\nNext: start a process that stays, such as one that calls %s, or skerry gateway", r.Name, names(gone))
 }
 
 func commitPlan(r rollout.Release, how ramp, g operator.Guard) []string {
@@ -200,7 +206,8 @@ func commitPlan(r rollout.Release, how ramp, g operator.Guard) []string {
 	}
 	plan = append(plan, "leave requests that are under way with the versions they have begun with")
 	if rest := concurrents(r); len(rest.Modules) > 0 {
-		plan = append(plan, "keep the old versions as backup: "+versions(rest, func(m rollout.Module) string { return m.Old }))
+		plan = append(plan, "keep the old versions as backup: "+versions(rest,
+			func(m rollout.Module) string { return m.Old }))
 	}
 	for _, m := range exclusives(r).Modules {
 		plan = append(plan, changePlan(m)...)
@@ -220,15 +227,19 @@ func turned(ctx context.Context, r rollout.Release, err error) error {
 	case errors.Is(err, operator.ErrGuard):
 		return problemf("%w\nNext: skerry release rollback, with --dead PROCESS for a process that is dead for certain", err)
 	case errors.Is(err, operator.ErrUnjudged):
-		return problemf("%w, and no command watches it\nNext: the same command when there are more calls, or with fewer --min-calls; skerry release commit without bounds; or skerry release rollback", err)
+		return problemf("%w, and no command watches it\nNext: the same command when there are more calls, or with "+
+			"fewer --min-calls; skerry release commit without bounds; or skerry release rollback", err)
 	case len(exclusives(r).Modules) > 0:
 		return interrupted(r, err)
 	case ctx.Err() != nil && r.State == rollout.Ramping:
-		return problemf("interrupted: the release stays at %s, and no command watches it\nNext: the same command goes on; or skerry release rollback", percent(r.Share))
+		return problemf("interrupted: the release stays at %s, and no command watches it\nNext: the same command goes "+
+			"on; or skerry release rollback", percent(r.Share))
 	case (errors.Is(err, operator.ErrFrozen) || errors.Is(err, operator.ErrSilent)) && r.Share > 0:
-		return quote.Errorf("%w\nThe release stays at %s as far as is known, and no command watches it\nNext: skerry release status, and the same command goes on", err, percent(r.Share))
+		return quote.Errorf("%w\nThe release stays at %s as far as is known, and no command watches it\nNext: skerry "+
+			"release status, and the same command goes on", err, percent(r.Share))
 	case ctx.Err() != nil && r.State == rollout.Switched:
-		return problemf("interrupted: the release is committed, and no command watches it\nNext: skerry release clean when you are content, or skerry release rollback")
+		return problemf("interrupted: the release is committed, and no command watches it\nNext: skerry release clean " +
+			"when you are content, or skerry release rollback")
 	}
 	return err
 }

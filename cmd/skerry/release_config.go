@@ -53,7 +53,8 @@ write to the log, so ship takes it from --check or release.yaml only.`,
 				return err
 			}
 			if len(r.Settings[args[0]]) == 0 {
-				return problemf("release %s keeps no setting of %s; there are some of: %s", r.Name, args[0], sortedOr(r.Configured(), "none"))
+				return problemf("release %s keeps no setting of %s; there are some of: %s", r.Name, args[0],
+					sortedOr(r.Configured(), "none"))
 			}
 			return a.printSettings(r.Settings[args[0]], args[1:])
 		}),
@@ -64,7 +65,8 @@ write to the log, so ship takes it from --check or release.yaml only.`,
 	return c
 }
 
-func (a *app) releasePut(ctx context.Context, to releases, f *releaseFlags, module string, values map[string]string) error {
+func (a *app) releasePut(ctx context.Context, to releases, f *releaseFlags, module string,
+	values map[string]string) error {
 	s, r, err := stepSession(ctx, to)
 	if err != nil {
 		return err
@@ -110,11 +112,13 @@ func putPlan(r rollout.Release, module string, values map[string]string, known [
 		plan = append(plan, fmt.Sprintf("keep in release %s, of %s: %s", r.Name, module, settingsText(kept)))
 	}
 	if len(kept) > 0 && !offered && !slices.Contains(known, module) {
-		plan = append(plan, fmt.Sprintf("keep it for later: NO PROCESS OFFERS %s now, there are %s", module, sortedOr(known, "none with a version")))
+		plan = append(plan, fmt.Sprintf("keep it for later: NO PROCESS OFFERS %s now, there are %s", module,
+			sortedOr(known, "none with a version")))
 	}
 	for _, key := range slices.Sorted(maps.Keys(kept)) {
 		if !slices.Contains(shipKeys, key) {
-			plan = append(plan, fmt.Sprintf("hand %s to the check command alone, as %s: ship and commit know no such key", key, variableOf(key)))
+			plan = append(plan, fmt.Sprintf("hand %s to the check command alone, as %s: ship and commit know no such key",
+				key, variableOf(key)))
 		}
 	}
 	return append(plan, "change nothing for any request")

@@ -77,7 +77,8 @@ func signerKey(e rollout.Entry) (sshsig.PublicKey, bool) {
 func envelopeText(uses []envelopeUse) string {
 	var parts []string
 	for _, u := range uses[max(0, len(uses)-3):] {
-		parts = append(parts, fmt.Sprintf("generation %v (%s, by %s, at %s UTC)", u.Generation, u.Step, u.By, u.At.UTC().Format(time.DateTime)))
+		parts = append(parts, fmt.Sprintf("generation %v (%s, by %s, at %s UTC)", u.Generation, u.Step, u.By,
+			u.At.UTC().Format(time.DateTime)))
 	}
 	text := strings.Join(parts, ", ")
 	if more := len(uses) - len(parts); more > 0 {
@@ -127,10 +128,12 @@ every host, and make another one: skerry operator envelope.`,
 				return err
 			}
 			if len(s.envelope()) > 0 {
-				return problemf("the step was signed by the envelope's key itself, and acknowledges nothing\nNext: the same command with your own --key")
+				return problemf("the step was signed by the envelope's key itself, and acknowledges nothing\nNext: the same " +
+					"command with your own --key")
 			}
 			r, _ := s.session()
-			return a.stepped(r, "Acknowledged. Next: take the line "+operatorkey.Breakglass+" out of the file of operators on every host, and make another: skerry operator envelope")
+			return a.stepped(r, "Acknowledged. Next: take the line "+operatorkey.Breakglass+" out of the file of "+
+				"operators on every host, and make another: skerry operator envelope")
 		}),
 	}
 }

@@ -70,7 +70,8 @@ func guardPlan(g operator.Guard, r rollout.Release) (plan []string) {
 		if b.P99 > 0 {
 			when = append(when, fmt.Sprintf("more than 1 %% of those of %s take longer than %s", name, durationText(b.P99)))
 		}
-		plan = append(plan, fmt.Sprintf("roll back when %s; %d calls are needed to call it well", strings.Join(when, ", or "), b.Least()))
+		plan = append(plan, fmt.Sprintf("roll back when %s; %d calls are needed to call it well",
+			strings.Join(when, ", or "), b.Least()))
 	}
 	switch {
 	case len(plan) == 0:

@@ -96,9 +96,11 @@ func (m module) or(o module) module {
 	maps.Copy(env, m.Env)
 	return module{
 		Version: cmp.Or(m.Version, o.Version), Old: cmp.Or(m.Old, o.Old), Wish: cmp.Or(m.Wish, o.Wish),
-		Check: cmp.Or(m.Check, o.Check), Strategy: cmp.Or(m.Strategy, o.Strategy), Env: env, Checking: cmp.Or(m.Checking, o.Checking),
+		Check: cmp.Or(m.Check, o.Check), Strategy: cmp.Or(m.Strategy, o.Strategy), Env: env,
+		Checking: cmp.Or(m.Checking, o.Checking),
 		Patience: cmp.Or(m.Patience, o.Patience), GiveUp: m.GiveUp || o.GiveUp,
-		MaxFailures: cmp.Or(m.MaxFailures, o.MaxFailures), MaxP99: cmp.Or(m.MaxP99, o.MaxP99), MinCalls: cmp.Or(m.MinCalls, o.MinCalls), Guard: cmp.Or(m.Guard, o.Guard),
+		MaxFailures: cmp.Or(m.MaxFailures, o.MaxFailures), MaxP99: cmp.Or(m.MaxP99, o.MaxP99),
+		MinCalls: cmp.Or(m.MinCalls, o.MinCalls), Guard: cmp.Or(m.Guard, o.Guard),
 	}
 }
 
@@ -166,7 +168,8 @@ func checkSettings(values map[string]string) error {
 // moduleOf reads the settings of a module. A check command in them is left
 // where it is.
 func moduleOf(values map[string]string) module {
-	m := module{Version: values["version"], Old: values["old"], Strategy: values["strategy"], Env: map[string]string{}, Checking: values["check_time"],
+	m := module{Version: values["version"], Old: values["old"], Strategy: values["strategy"],
+		Env: map[string]string{}, Checking: values["check_time"],
 		MaxFailures: values["max_failures"], MaxP99: values["max_p99"], MinCalls: values["min_calls"], Guard: values["guard"]}
 	m.Wish, _ = strconv.Atoi(values["wish"]) // checked when it was put, as what follows
 	m.Patience, _ = time.ParseDuration(values["patience"])

@@ -66,7 +66,8 @@ func (s *liveSite) State(ctx context.Context) (siteState, error) {
 	if nobody := len(status.Members) == 0; nobody && (status.Spread || status.Err != nil) {
 		return siteState{}, unreachablef("no process of the site answers; see skerry ls and skerry doctor")
 	}
-	st := siteState{Entries: status.Trail, Instances: s.node.Explain(""), Frozen: status.Frozen, Pending: status.Pending, Spread: status.Spread, Lines: status.Lines,
+	st := siteState{Entries: status.Trail, Instances: s.node.Explain(""), Frozen: status.Frozen,
+		Pending: status.Pending, Spread: status.Spread, Lines: status.Lines,
 		Restored: errors.Is(status.Err, operator.ErrRestored) || errors.Is(status.Err, operator.ErrParted),
 		TooOld:   errors.Is(status.Err, rollout.ErrNeeds)}
 	st.Nobody = len(status.Members) == 0
@@ -75,7 +76,8 @@ func (s *liveSite) State(ctx context.Context) (siteState, error) {
 		st.Signers = append(st.Signers, signer{name, err})
 	}
 	for _, m := range status.Members {
-		p := process{Name: m.Process, Addr: m.Addr, Applied: m.Applied, Hash: m.Hash, Why: m.Silent, Ended: m.Ended, Orphans: m.Orphans, Runs: st.offers(m.Process), Lacks: m.Lacks}
+		p := process{Name: m.Process, Addr: m.Addr, Applied: m.Applied, Hash: m.Hash, Why: m.Silent, Ended: m.Ended,
+			Orphans: m.Orphans, Runs: st.offers(m.Process), Lacks: m.Lacks}
 		if len(m.Lacks) > 0 {
 			p.Why = fmt.Sprintf("the next generation needs %q: upgrade skerry there", m.Lacks)
 		}
@@ -170,7 +172,8 @@ func (s *liveSite) Ship(ctx context.Context, m rollout.Module) (rollout.Release,
 	return s.stepped(ctx, s.controller(nil).Ship(ctx, m))
 }
 
-func (s *liveSite) Commit(ctx context.Context, shares []int, every time.Duration, g operator.Guard, tell func(operator.Progress)) (rollout.Release, error) {
+func (s *liveSite) Commit(ctx context.Context, shares []int, every time.Duration, g operator.Guard,
+	tell func(operator.Progress)) (rollout.Release, error) {
 	err := s.controller(func(p operator.Progress) {
 		if p.Step == "ramp" {
 			tell(p)

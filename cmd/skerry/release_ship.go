@@ -69,7 +69,8 @@ ships; anything else does not.`,
 	c.Flags().StringVar(&sh.Check, "check", "", "`COMMAND` that must succeed")
 	c.Flags().StringVar(&sh.Checking, "check-time", "", "how long the check may take (default 1m)")
 	c.Flags().StringVar(&sh.Strategy, "strategy", "", "concurrent, blocking or waiting")
-	c.Flags().DurationVar(&sh.Patience, "patience", 0, "of the strategy waiting: how long to look for a moment in which no request needs the old version (default 30s)")
+	c.Flags().DurationVar(&sh.Patience, "patience", 0, "of the strategy waiting: how long to look for a moment in "+
+		"which no request needs the old version (default 30s)")
 	c.Flags().BoolVar(&sh.GiveUp, "give-up", false, "of the strategy waiting: don't switch when there is no such moment")
 	c.Flags().StringVar(&sh.file, "file", "", "manifest `FILE` (default ./release.yaml)")
 	c.Flags().DurationVar(&sh.wait, "wait", 5*time.Minute, "how long to wait for the instances")
@@ -78,7 +79,8 @@ ships; anything else does not.`,
 	c.ValidArgsFunction = a.completeModule
 	c.RegisterFlagCompletionFunc("version", a.completeVersion)
 	c.RegisterFlagCompletionFunc("old", a.completeVersion)
-	c.RegisterFlagCompletionFunc("strategy", cobra.FixedCompletions([]string{"concurrent", "blocking", "waiting"}, cobra.ShellCompDirectiveNoFileComp))
+	c.RegisterFlagCompletionFunc("strategy",
+		cobra.FixedCompletions([]string{"concurrent", "blocking", "waiting"}, cobra.ShellCompDirectiveNoFileComp))
 	return c
 }
 
@@ -98,7 +100,8 @@ func (a *app) releaseShip(ctx context.Context, to releases, f *releaseFlags, sh 
 	var plan []string
 	for _, name := range names {
 		if left := r.Settings[name][checkKey]; left != "" {
-			a.note("%s: the settings of the release name a command, %q. It is not run: no command is taken from the site", name, left)
+			a.note("%s: the settings of the release name a command, %q. It is not run: no command is taken from the site",
+				name, left)
 		}
 		plan = append(plan, shipPlan(name, modules[name], r)...)
 	}
@@ -113,12 +116,14 @@ func (a *app) releaseShip(ctx context.Context, to releases, f *releaseFlags, sh 
 		r = next
 	}
 	if slices.ContainsFunc(r.Modules, func(m rollout.Module) bool { return m.Strategy.Exclusive() }) {
-		a.note("No preview of %s: it begins when the old version has stopped.", versions(exclusives(r), func(m rollout.Module) string { return m.New }))
+		a.note("No preview of %s: it begins when the old version has stopped.",
+			versions(exclusives(r), func(m rollout.Module) string { return m.New }))
 	}
 	if len(concurrents(r).Modules) == 0 {
 		return a.stepped(r, "Next: skerry release commit, or skerry release rollback")
 	}
-	return a.stepped(r, "Verifiers meet "+versions(concurrents(r), func(m rollout.Module) string { return m.New })+" by "+howToPreview(r)+".",
+	return a.stepped(r, "Verifiers meet "+versions(concurrents(r),
+		func(m rollout.Module) string { return m.New })+" by "+howToPreview(r)+".",
 		"Next: try it, then skerry release commit, or skerry release rollback")
 }
 
@@ -135,7 +140,8 @@ func notShipped(err error, done, left []string) error {
 	if e, ok := errors.AsType[*exitError](failedStep(err)); ok {
 		code = e.code
 	}
-	return &exitError{code, quote.Errorf("%w\n%s\nNext: mend it, and then: skerry release ship %s", err, state, strings.Join(left, " "))}
+	return &exitError{code, quote.Errorf("%w\n%s\nNext: mend it, and then: skerry release ship %s", err, state,
+		strings.Join(left, " "))}
 }
 
 // howToPreview says how a request becomes a verifier's.
@@ -144,7 +150,8 @@ func howToPreview(r rollout.Release) string {
 }
 
 // modules puts together what is to be shipped, and in which order.
-func (sh shipping) modules(s siteState, r rollout.Release, manifest map[string]module, names []string) (map[string]module, []string, error) {
+func (sh shipping) modules(s siteState, r rollout.Release, manifest map[string]module,
+	names []string) (map[string]module, []string, error) {
 	if len(names) == 0 || slices.Equal(names, []string{"all"}) {
 		names = keysOf(manifest)
 		for name, values := range r.Settings { // bounds alone are nothing to ship
@@ -153,7 +160,8 @@ func (sh shipping) modules(s siteState, r rollout.Release, manifest map[string]m
 			}
 		}
 		if len(names) == 0 {
-			return nil, nil, errors.New("nothing to ship: name a module, or list modules in release.yaml or by skerry release config put")
+			return nil, nil, errors.New("nothing to ship: name a module, or list modules in release.yaml or by skerry " +
+				"release config put")
 		}
 		slices.Sort(names)
 		names = slices.Compact(names)
@@ -190,15 +198,18 @@ func complete(s siteState, name string, m module) (module, error) {
 	if m.Old == "" {
 		others := slices.DeleteFunc(s.running(name), func(v string) bool { return v == m.Version })
 		if len(others) == 0 {
-			return m, fmt.Errorf("ship %s: no process offers another version of it that could serve now; there are %s. A service that is new needs no release: start it", name, sortedOr(s.offered(), "no services with a version"))
+			return m, fmt.Errorf("ship %s: no process offers another version of it that could serve now; there are %s. A "+
+				"service that is new needs no release: start it", name, sortedOr(s.offered(), "no services with a version"))
 		}
 		if len(others) > 1 {
-			return m, fmt.Errorf("ship %s: which version serves now? listed are %s; say --old", name, sortedOr(others, "none with a version"))
+			return m, fmt.Errorf("ship %s: which version serves now? listed are %s; say --old", name,
+				sortedOr(others, "none with a version"))
 		}
 		m.Old = others[0]
 	}
 	if m.exclusive() && m.Check != "" {
-		return m, fmt.Errorf("ship %s: there is nothing to check: %s may not run before %s has stopped (strategy %s); leave the check out", name, m.Version, m.Old, m.Strategy)
+		return m, fmt.Errorf("ship %s: there is nothing to check: %s may not run before %s has stopped (strategy %s); "+
+			"leave the check out", name, m.Version, m.Old, m.Strategy)
 	}
 	if m.Old == m.Version {
 		return m, fmt.Errorf("ship %s: %s serves already", name, m.Version)
@@ -226,16 +237,19 @@ func checkNames(name string, m module) error {
 
 func shipPlan(name string, m module, r rollout.Release) []string {
 	if m.exclusive() {
-		return []string{fmt.Sprintf("have %s/%s ready; it may not run beside %s, so it begins after commit, when that has stopped (strategy %s)", name, m.Version, m.Old, m.Strategy)}
+		return []string{fmt.Sprintf("have %s/%s ready; it may not run beside %s, so it begins after commit, when that "+
+			"has stopped (strategy %s)", name, m.Version, m.Old, m.Strategy)}
 	}
 	plan := []string{fmt.Sprintf("wait for %s of %s/%s", count(m.Wish, "instance", "s"), name, m.Version)}
 	if m.Check != "" {
 		plan = append(plan, fmt.Sprintf("check it by: %q", m.Check))
 	}
-	return append(plan, fmt.Sprintf("let verifiers (mark %s) meet %s/%s; all other requests stay with %s", r.Mark, name, m.Version, m.Old))
+	return append(plan, fmt.Sprintf("let verifiers (mark %s) meet %s/%s; all other requests stay with %s", r.Mark,
+		name, m.Version, m.Old))
 }
 
-func (a *app) shipOne(ctx context.Context, to releases, r rollout.Release, name string, m module, wait time.Duration) (rollout.Release, error) {
+func (a *app) shipOne(ctx context.Context, to releases, r rollout.Release, name string, m module,
+	wait time.Duration) (rollout.Release, error) {
 	if !m.exclusive() {
 		addrs, err := a.awaitInstances(ctx, to, name, m, wait)
 		if err != nil {
@@ -268,7 +282,8 @@ func (a *app) shipOne(ctx context.Context, to releases, r rollout.Release, name 
 const instancesEvery = 500 * time.Millisecond
 
 // awaitInstances returns when as many as wished are listed and answer.
-func (a *app) awaitInstances(ctx context.Context, to releases, name string, m module, wait time.Duration) ([]string, error) {
+func (a *app) awaitInstances(ctx context.Context, to releases, name string, m module,
+	wait time.Duration) ([]string, error) {
 	said := ""
 	for began, end := time.Now(), time.Now().Add(wait); ; {
 		s, err := to.State(ctx)
@@ -280,7 +295,8 @@ func (a *app) awaitInstances(ctx context.Context, to releases, name string, m mo
 			old, _ := s.well(ctx, to, name, m.Old)
 			m.Wish = min(m.Wish, max(1, len(old)))
 		}
-		line := strings.TrimSpace(fmt.Sprintf("%s/%s: %d of %d up %s", name, m.Version, len(up), m.Wish, strings.Join(append(slices.Clone(up), unwell...), ", ")))
+		line := strings.TrimSpace(fmt.Sprintf("%s/%s: %d of %d up %s", name, m.Version, len(up), m.Wish,
+			strings.Join(append(slices.Clone(up), unwell...), ", ")))
 		if line != said {
 			said = line
 			a.note("%s", line)
@@ -288,9 +304,11 @@ func (a *app) awaitInstances(ctx context.Context, to releases, name string, m mo
 		if len(up) >= m.Wish {
 			return up, nil
 		}
-		a.passing("%s/%s: waiting for %s, for %s; %s left", name, m.Version, count(m.Wish-len(up), "instance", "s"), age(time.Since(began)), age(time.Until(end)))
+		a.passing("%s/%s: waiting for %s, for %s; %s left", name, m.Version, count(m.Wish-len(up), "instance", "s"),
+			age(time.Since(began)), age(time.Until(end)))
 		if !time.Now().Before(end) {
-			return nil, problemf("ship %s: %d of %d instances of %s are up after %s%s; start them, look at skerry ls %s, or wish for fewer",
+			return nil, problemf("ship %s: %d of %d instances of %s are up after %s%s; start them, look at skerry ls %s, "+
+				"or wish for fewer",
 				name, len(up), m.Wish, m.Version, durationText(wait), listed(unwell), name)
 		}
 		if err := run.Sleep(ctx, instancesEvery); err != nil {
@@ -354,7 +372,8 @@ func (a *app) runCheck(ctx context.Context, name string, m module, r rollout.Rel
 	case ctx.Err() != nil:
 		return problemf("ship %s: interrupted during the check of %s; %s is not shipped", name, m.Version, name)
 	case checking.Err() != nil:
-		return problemf("ship %s: the check of %s has not ended within %v: %q; %s is not shipped; give it longer by --check-time, or mend it", name, m.Version, limit, m.Check, name)
+		return problemf("ship %s: the check of %s has not ended within %v: %q; %s is not shipped; give it longer by "+
+			"--check-time, or mend it", name, m.Version, limit, m.Check, name)
 	case err != nil:
 		return problemf("ship %s: the check of %s failed (%w): %q; %s is not shipped", name, m.Version, err, m.Check, name)
 	}

@@ -28,7 +28,8 @@ type operatorSigner struct {
 func (a *app) signer(ctx context.Context, c skerry.Config, f *releaseFlags) (*operatorSigner, error) {
 	if c.Site.Operators == "" {
 		if f.key != "" || f.envelope {
-			return nil, usagef("the configuration names no operators, so the site's key signs: name their file in site.operators, on every host, or leave --key and --envelope out")
+			return nil, usagef("the configuration names no operators, so the site's key signs: name their file in " +
+				"site.operators, on every host, or leave --key and --envelope out")
 		}
 		return nil, nil
 	}

@@ -24,7 +24,8 @@ type releases interface {
 	Put(ctx context.Context, module string, values map[string]string) (rollout.Release, error)
 	Ship(ctx context.Context, m rollout.Module) (rollout.Release, error)
 	// Commit sends growing shares to the new versions: see operator.Controller.Ramp.
-	Commit(ctx context.Context, shares []int, every time.Duration, g operator.Guard, tell func(operator.Progress)) (rollout.Release, error)
+	Commit(ctx context.Context, shares []int, every time.Duration, g operator.Guard,
+		tell func(operator.Progress)) (rollout.Release, error)
 	Rollback(ctx context.Context) (rollout.Release, error)
 
 	// Clean waits until nobody can need the versions that go, retires them and
@@ -107,7 +108,8 @@ func (s siteState) whole() error {
 		return problemf("FROZEN: %s", s.Frozen)
 	}
 	if s.Nobody {
-		return unreachablef("no process of the site answers, so nothing is released; start them, and see skerry ls and skerry doctor")
+		return unreachablef("no process of the site answers, so nothing is released; start them, and see skerry ls and " +
+			"skerry doctor")
 	}
 	if !s.Restored {
 		return nil
@@ -126,7 +128,8 @@ func (s siteState) adopting() string {
 // strays reports whether a process goes by a log that has parted from the one
 // with the given end.
 func (s siteState) strays(process, tip string) bool {
-	return slices.ContainsFunc(s.Lines, func(l operator.Line) bool { return l.Tip.Hash != tip && slices.Contains(l.Members, process) })
+	return slices.ContainsFunc(s.Lines,
+		func(l operator.Line) bool { return l.Tip.Hash != tip && slices.Contains(l.Members, process) })
 }
 
 // session is the newest release; open tells whether it goes on.

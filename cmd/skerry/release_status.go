@@ -2,14 +2,10 @@ package main
 
 import (
 	"context"
-	"maps"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/skerry/skerry/gateway"
-	"github.com/skerry/skerry/internal/number"
 	"github.com/skerry/skerry/rollout"
 	"github.com/spf13/cobra"
 )
@@ -106,7 +102,8 @@ func statusOf(s siteState) (releaseStatus, error) {
 	if err != nil {
 		return releaseStatus{}, err
 	}
-	st := releaseStatus{Generation: log.Last(), Frozen: s.Frozen, Pending: s.Pending, Logs: logsOf(s), Envelope: s.envelope()}
+	st := releaseStatus{Generation: log.Last(), Frozen: s.Frozen, Pending: s.Pending, Logs: logsOf(s),
+		Envelope: s.envelope()}
 	r, open := s.session()
 	st.Open, st.Next = open, "skerry release start"
 	if last := r; r.Name != "" {
@@ -166,7 +163,8 @@ func environments(log *rollout.Log, r rollout.Release) []environment {
 	switch {
 	case len(news) == 0:
 	case r.State == rollout.Prepared || r.State == rollout.Ramping:
-		all = append(all, environment{Name: "preview", Mark: r.Mark, Cookie: gateway.PreviewCookie + "=" + r.Mark, Versions: news})
+		all = append(all, environment{Name: "preview", Mark: r.Mark, Cookie: gateway.PreviewCookie + "=" + r.Mark,
+			Versions: news})
 	case r.State == rollout.Switched:
 		all = append(all, environment{Name: "backup", Versions: olds})
 	}
@@ -263,144 +261,4 @@ func (s siteState) stateOf(p process, log *rollout.Log) string {
 		return "ahead"
 	}
 	return "current"
-}
-
-func (a *app) printStatus(st releaseStatus, now time.Time) error {
-	if a.flags.json {
-		return a.printJSON(st)
-	}
-	a.printHeadline(st, now)
-	a.printLogs(st.Logs)
-	a.printEnvironments(st.Environments)
-	if len(st.Versions) > 0 {
-		a.printf("\n")
-		a.printVersions(st.Versions)
-	}
-	if len(st.Processes) > 0 {
-		a.printf("\n")
-		a.printProcesses(st.Processes)
-	}
-	if len(st.Holders) > 0 {
-		a.printf("\n")
-		return a.printHolders(*st.Release, st.Holders, now)
-	}
-	return nil
-}
-
-func (a *app) printHeadline(st releaseStatus, now time.Time) {
-	switch {
-	case st.Release == nil:
-		a.item("", "There has been no release yet; generation %v.", st.Generation)
-	case st.Open:
-		line := describe(*st.Release, now)
-		a.item("", "R%s, at generation %v.", line[1:], st.Generation)
-	default:
-		a.item("", "No release is open; the last one was %s of %s (%s), at generation %v.", st.Release.Name, st.Release.By, st.Release.Reason, st.Generation)
-	}
-	if len(st.Processes) == 0 {
-		a.item("", "No process of the site answers; this is what the database holds.")
-	}
-	if st.Frozen != "" {
-		a.item("", "FROZEN: %s. Requests go on; nothing can be committed or retired.", st.Frozen)
-	}
-	for _, e := range st.Pending {
-		a.item("", "HALF-WAY: %s by %s, generation %v, is promised and not committed. Its command runs, or was cut off: skerry release refresh.", e.Step, e.By, e.Generation)
-	}
-	if len(st.Envelope) > 0 {
-		a.item("", "ENVELOPE: its key has signed %s", envelopeText(st.Envelope))
-		a.item("  → ", "see whether an operator did it; then, by another key: skerry release acknowledge")
-	}
-	a.item("", "Next: %s", st.Next)
-}
-
-// printLogs shows the logs of a site whose log has parted.
-func (a *app) printLogs(list []logStatus) {
-	if len(list) == 0 {
-		return
-	}
-	var rows [][]string
-	for _, l := range list {
-		where := count(l.Processes, "process", "es")
-		if l.Stored {
-			where += ", the database"
-		}
-		rows = append(rows, []string{l.Hash[:min(12, len(l.Hash))], l.Generation.String(), where, l.Step, l.By})
-	}
-	a.printf("\n")
-	a.printTable([]string{"LOG", " GENERATION", "GOES BY IT", "LAST STEP", "BY"}, rows)
-}
-
-func (a *app) printEnvironments(list []environment) {
-	if len(list) == 0 || len(list) == 1 && len(list[0].Versions) == 0 {
-		return
-	}
-	var rows [][]string
-	for _, e := range list {
-		rows = append(rows, []string{e.Name, orDash(environmentText(e)), orDash(e.Cookie)})
-	}
-	a.printf("\n")
-	a.printTable([]string{"ENVIRONMENT", "VERSIONS", "COOKIE"}, rows)
-}
-
-func environmentText(e environment) string {
-	var all []string
-	for service, version := range e.Versions {
-		all = append(all, service+"/"+version)
-	}
-	return sortedOr(all, "")
-}
-
-func (a *app) printVersions(list []versionStatus) {
-	var rows [][]string
-	for _, v := range list {
-		share := number.Percent(v.Share/100, 4) + "%"
-		if v.Role == "any" {
-			share = "-"
-		}
-		rows = append(rows, []string{v.Service, v.Version, v.Role, share, strconv.Itoa(v.Instances)})
-	}
-	a.printTable([]string{"SERVICE", "VERSION", "ROLE", " SHARE", " UP"}, rows)
-}
-
-func (a *app) printProcesses(list []processStatus) {
-	var rows [][]string
-	for _, p := range list {
-		text := p.State
-		applied := p.Applied.String()
-		if p.Silent > 0 {
-			text, applied = text+silence(p.Silent), "-"
-		}
-		rows = append(rows, []string{p.Name, text, applied, p.Addr, orDash(strings.Join(p.Runs, ",")), p.Why})
-	}
-	a.printTable([]string{"PROCESS", "STATE", " GENERATION", "ADDRESS", "RUNS", "WHY"}, rows)
-	a.printOrphans(list)
-}
-
-// silence is for how long a process has been silent, where this command knows.
-func silence(d time.Duration) string {
-	if d < time.Second {
-		return ""
-	}
-	return " for " + age(d)
-}
-
-// printOrphans shows the calls that no release can keep together.
-func (a *app) printOrphans(list []processStatus) {
-	var rows [][]string
-	for _, p := range list {
-		for _, where := range slices.Sorted(maps.Keys(p.Orphans)) {
-			rows = append(rows, []string{p.Name, strconv.FormatInt(p.Orphans[where], 10), where})
-		}
-	}
-	if len(rows) == 0 {
-		return
-	}
-	a.printf("\n")
-	a.printTable([]string{"PROCESS", " ORPHANS", "WHERE"}, rows)
-	a.item("", "Orphans belong to no request: each is a trace of its own, and two of one user may meet two versions.\n"+
-		"Name the methods where requests come in under service.entry, hand the handler's ctx on, begin jobs by Node.Begin.")
-	if slices.ContainsFunc(rows, func(row []string) bool { return strings.Contains(row[2], ", an entry, ") }) {
-		a.item("", "A plain client that calls an entry of a version to which the rules send no request knows its address: "+
-			"let it call the other version, or the gateway; rollout.orphans: strict refuses it.")
-	}
 }

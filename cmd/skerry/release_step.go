@@ -40,12 +40,15 @@ func (a *app) releaseStart(ctx context.Context, to releases, f *releaseFlags, re
 	if r, open := s.session(); open {
 		return problemf("%s; go on with it, or end it: %s", describe(r, time.Now()), nextStep(s, r))
 	}
-	plan := []string{"open a release by " + f.by + ": " + reason, "refuse every other release until this one is cleaned", "change nothing for any request"}
+	plan := []string{"open a release by " + f.by + ": " + reason,
+		"refuse every other release until this one is cleaned", "change nothing for any request"}
 	if n := s.orphans(); n > 0 {
-		plan = append(plan, fmt.Sprintf("keep no version together for calls that belong to no request: %d so far; skerry release status names them", n))
+		plan = append(plan, fmt.Sprintf("keep no version together for calls that belong to no request: %d so far; "+
+			"skerry release status names them", n))
 	}
 	for _, service := range s.unruled() {
-		plan = append(plan, fmt.Sprintf("fix no version of %s, as %s run at once and no rule says which requests meet which: a request may meet both; leave one running before you start",
+		plan = append(plan, fmt.Sprintf("fix no version of %s, as %s run at once and no rule says which requests meet "+
+			"which: a request may meet both; leave one running before you start",
 			service, strings.Join(s.running(service), " and ")))
 	}
 	if err := a.confirm(f, plan...); err != nil {
@@ -55,7 +58,8 @@ func (a *app) releaseStart(ctx context.Context, to releases, f *releaseFlags, re
 	if err != nil {
 		return err
 	}
-	return a.stepped(r, "Release "+r.Name+" is open.", "Next: start the new versions beside the old ones, then: skerry release ship MODULE --version VERSION")
+	return a.stepped(r, "Release "+r.Name+" is open.", "Next: start the new versions beside the old ones, then: "+
+		"skerry release ship MODULE --version VERSION")
 }
 
 // describe is a release in half a sentence.
@@ -115,7 +119,8 @@ func (a *app) releaseRollbackCommand(f *releaseFlags) *cobra.Command {
 			if _, _, err := r.Rollback(log, log.Next("", nil).Generation); err != nil && len(r.ChangingOver(log)) == 0 {
 				return problemf("%w\nNext: %s", err, nextStep(s, r))
 			}
-			plan := []string{"send every new request to the old versions, of all modules at once: " + versions(r, func(m rollout.Module) string { return m.Old }),
+			plan := []string{"send every new request to the old versions, of all modules at once: " +
+				versions(r, func(m rollout.Module) string { return m.Old }),
 				"leave requests that are under way with the versions they have begun with"}
 			if len(r.Modules) == 0 {
 				plan = []string{"give the release up; it has no modules, so requests go on as they do"}
@@ -138,9 +143,11 @@ func (a *app) releaseRollbackCommand(f *releaseFlags) *cobra.Command {
 				return interrupted(r, err)
 			}
 			if len(r.Modules) == 0 {
-				return a.stepped(r, "Release "+r.Name+" is given up. It had no modules: nothing has changed for requests.", "Next: skerry release clean")
+				return a.stepped(r, "Release "+r.Name+" is given up. It had no modules: nothing has changed for requests.",
+					"Next: skerry release clean")
 			}
-			return a.stepped(r, "Release "+r.Name+" is rolled back: new requests meet "+versions(r, func(m rollout.Module) string { return m.Old })+".", "Next: skerry release clean")
+			return a.stepped(r, "Release "+r.Name+" is rolled back: new requests meet "+versions(r,
+				func(m rollout.Module) string { return m.Old })+".", "Next: skerry release clean")
 		}),
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/skerry/skerry/rollout"
 	"github.com/skerry/skerry/rollout/operator"
@@ -179,7 +178,8 @@ log --verify.`,
 			var plan []string
 			for i, e := range s.Entries {
 				if s.unvouched(i) {
-					plan = append(plan, fmt.Sprintf("vouch for generation %v, %q by %s: %v", e.Generation, e.Step, e.By, s.Signers[i].err))
+					plan = append(plan, fmt.Sprintf("vouch for generation %v, %q by %s: %v", e.Generation, e.Step, e.By,
+						s.Signers[i].err))
 				}
 			}
 			if err := a.confirm(f, append(plan, "add an empty step under your key")...); err != nil {
@@ -243,7 +243,8 @@ func differences(s siteState) ([]difference, error) {
 	case s.Restored:
 		add(false, s.adopting(), "nothing can be committed: %s", s.Frozen)
 		for _, l := range s.Lines {
-			add(false, "skerry release adopt --keep "+l.Tip.Hash[:12]+" goes on with it", "the log has parted; one is %s", lineText(l))
+			add(false, "skerry release adopt --keep "+l.Tip.Hash[:12]+" goes on with it", "the log has parted; one is %s",
+				lineText(l))
 		}
 	case s.TooOld:
 		add(false, "upgrade skerry on this host", "nothing can be committed from here: %s", s.Frozen)
@@ -261,25 +262,32 @@ func differences(s siteState) ([]difference, error) {
 			case v.Instances == 0 && (v.Role == "live" || v.Role == "new" || v.Role == "preview"):
 				add(false, "start instances of it", "%s is %s, and no instance of it is up", name, v.Role)
 			case v.Instances == 0 && v.Role == "backup":
-				add(false, "start instances of it, or clean: skerry release clean", "%s is the backup, and no instance of it is up: a rollback would fail", name)
+				add(false, "start instances of it, or clean: skerry release clean",
+					"%s is the backup, and no instance of it is up: a rollback would fail", name)
 			case v.Instances > 0 && v.Role == "retired":
-				add(false, "stop these processes", "%s is retired, and %s listed: they refuse every call", name, countAre(v.Instances))
+				add(false, "stop these processes", "%s is retired, and %s listed: they refuse every call", name,
+					countAre(v.Instances))
 			case v.Instances > 0 && v.Role == "any":
-				add(false, "leave one version running, or release the other: skerry release start", "%s runs beside other versions and no rule says which requests meet which: a request may meet both", name)
+				add(false, "leave one version running, or release the other: skerry release start",
+					"%s runs beside other versions and no rule says which requests meet which: a request may meet both", name)
 			case v.Instances > 0 && v.Role == "unshipped":
-				add(false, "skerry release ship "+v.Service+" --version "+v.Version+", or stop these processes", "%s is not shipped, and %s listed: they get no calls", name, countAre(v.Instances))
+				add(false, "skerry release ship "+v.Service+" --version "+v.Version+", or stop these processes",
+					"%s is not shipped, and %s listed: they get no calls", name, countAre(v.Instances))
 			case v.Instances > 0 && v.Role == "unreleased":
-				add(false, "ship it in a release, or stop these processes", "%s is in no release, and %s listed: they get no calls", name, countAre(v.Instances))
+				add(false, "ship it in a release, or stop these processes",
+					"%s is in no release, and %s listed: they get no calls", name, countAre(v.Instances))
 			}
 		}
 	}
 	for _, e := range s.Pending {
-		add(true, "skerry release refresh, or refresh --discard to give it up", "generation %v (%s, by %s) was promised and is not committed: its command runs, or was cut off", e.Generation, e.Step, e.By)
+		add(true, "skerry release refresh, or refresh --discard to give it up",
+			"generation %v (%s, by %s) was promised and is not committed: its command runs, or was cut off", e.Generation, e.Step, e.By)
 	}
 	for _, p := range s.Processes {
 		switch s.stateOf(p, log) {
 		case "too old":
-			add(false, "upgrade skerry there, and start it again", "%s goes by generation %v and can't obey the next one, which needs %q", p.Name, p.Applied, p.Lacks)
+			add(false, "upgrade skerry there, and start it again", "%s goes by generation %v and can't obey the next one, "+
+				"which needs %q", p.Name, p.Applied, p.Lacks)
 		case "behind":
 			add(true, "skerry release refresh", "%s goes by generation %v, the newest is %v", p.Name, p.Applied, log.Last())
 		case "forked":
@@ -293,7 +301,8 @@ func differences(s siteState) ([]difference, error) {
 			if p.Why != "" {
 				why = " (" + p.Why + ")"
 			}
-			add(false, "bring it back; when it is dead for certain, give the step that waits for it --dead "+p.Name, "%s has not answered%s%s", p.Name, silence(p.Silent), why)
+			add(false, "bring it back; when it is dead for certain, give the step that waits for it --dead "+p.Name,
+				"%s has not answered%s%s", p.Name, silence(p.Silent), why)
 		}
 	}
 	return list, nil
@@ -304,95 +313,4 @@ func countAre(n int) string {
 		return "1 instance is"
 	}
 	return fmt.Sprintf("%d instances are", n)
-}
-
-func (a *app) releaseLogCommand(f *releaseFlags) *cobra.Command {
-	last, verify := 0, false
-	c := &cobra.Command{
-		Use:   "log",
-		Short: "Show the steps of all releases: when, by which operator, and what",
-		Args:  cobra.NoArgs,
-		RunE: a.inRelease(f, func(ctx context.Context, to releases, _ []string) error {
-			s, err := to.State(ctx)
-			if err != nil {
-				return err
-			}
-			if n := len(s.Entries) - last; last > 0 && n > 0 {
-				s.Entries, s.Signers = s.Entries[n:], s.Signers[n:]
-			}
-			if verify {
-				return a.printVerified(s)
-			}
-			return a.printLog(s.Entries)
-		}),
-	}
-	c.Flags().IntVarP(&last, "last", "n", 0, "only the last `N` steps")
-	c.Flags().BoolVar(&verify, "verify", false, "also whose key has signed each step; exit code 1 when the last one is not trusted")
-	return c
-}
-
-// verified is a step and whose key has signed it.
-type verified struct {
-	Entry  rollout.Entry  `json:"entry"`
-	Record rollout.Record `json:"record"` // the bytes that were signed, and the proofs
-	Hash   string         `json:"hash"`
-	Signer string         `json:"signer,omitempty"`
-	Why    string         `json:"why,omitempty"` // no signature of it counts
-	Obeyed bool           `json:"obeyed"`        // it, or one after it, is signed by a key that is trusted now
-}
-
-func (a *app) printVerified(s siteState) error {
-	rows, steps, last := [][]string{}, []verified{}, error(nil)
-	for i, e := range s.Entries {
-		v := verified{Entry: e, Record: e.Record(), Hash: e.Hash(), Signer: s.Signers[i].name, Obeyed: !s.unvouched(i)}
-		signedBy := v.Signer
-		if err := s.Signers[i].err; err != nil {
-			v.Signer, v.Why = "", err.Error()
-			if signedBy = "vouched for by a later step"; !v.Obeyed {
-				signedBy, last = "NOT OBEYED: "+v.Why, &exitError{exitProblem, nil}
-			}
-		}
-		steps = append(steps, v)
-		rows = append(rows, []string{e.Generation.String(), e.Hash()[:12], orDash(e.By), strings.TrimSpace(e.Step), signedBy})
-	}
-	if a.flags.json {
-		if err := a.printJSON(steps); err != nil {
-			return err
-		}
-		return last
-	}
-	a.printTable([]string{" GENERATION", "HASH", "BY", "STEP", "SIGNED BY"}, rows)
-	return last
-}
-
-// logged is a step in `skerry release log --json`: what this version knows of an
-// entry, and the entry itself, byte for byte.
-type logged struct {
-	rollout.Entry
-	Hash   string         `json:"hash"`
-	Record rollout.Record `json:"record"`
-}
-
-func (a *app) printLog(entries []rollout.Entry) error {
-	if a.flags.json {
-		steps := []logged{}
-		for _, e := range entries {
-			steps = append(steps, logged{e, e.Hash(), e.Record()})
-		}
-		return a.printJSON(steps)
-	}
-	if len(entries) == 0 {
-		a.printf("Nothing was released yet.\n")
-		return nil
-	}
-	var rows [][]string
-	for _, e := range entries {
-		when := "-"
-		if !e.At.IsZero() {
-			when = e.At.Local().Format(time.DateTime)
-		}
-		rows = append(rows, []string{e.Generation.String(), when, orDash(e.By), orDash(e.Release), strings.TrimSpace(e.Step)})
-	}
-	a.printTable([]string{" GENERATION", "WHEN", "BY", "RELEASE", "STEP"}, rows)
-	return nil
 }

@@ -95,7 +95,8 @@ func settingOf(v reflect.Value, tag reflect.StructTag) any {
 		return listOf(v)
 	case reflect.Map:
 		var list []setting
-		keys := slices.SortedFunc(slices.Values(v.MapKeys()), func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) })
+		keys := slices.SortedFunc(slices.Values(v.MapKeys()),
+			func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) })
 		for _, k := range keys {
 			if inner := settingOf(v.MapIndex(k), ""); inner != nil {
 				list = append(list, setting{k.String(), inner})
@@ -161,7 +162,8 @@ func scalar(v any) string {
 		return fmt.Sprint(v)
 	}
 	plain := func(r rune) bool {
-		return r == '-' || r == '_' || r == '.' || r == '/' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
+		return r == '-' || r == '_' || r == '.' || r == '/' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' ||
+			r >= 'A' && r <= 'Z'
 	}
 	isNull := strings.EqualFold(text, "null")
 	if text != "" && strings.IndexFunc(text, func(r rune) bool { return !plain(r) }) < 0 && text[0] != '-' && !isNull {

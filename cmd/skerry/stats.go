@@ -76,8 +76,10 @@ do about each.`,
 	c.Flags().StringVar(&q.by, "by", "method", "add up by service, version, method or peer")
 	c.Flags().StringVar(&q.log, "log", "", "read log `FILES` (a pattern) instead")
 	c.Flags().BoolVar(&q.refused, "refused", false, "what the running processes have refused, instead")
-	c.RegisterFlagCompletionFunc("side", cobra.FixedCompletions([]string{"client", "server"}, cobra.ShellCompDirectiveNoFileComp))
-	c.RegisterFlagCompletionFunc("by", cobra.FixedCompletions([]string{"service", "version", "method", "peer"}, cobra.ShellCompDirectiveNoFileComp))
+	c.RegisterFlagCompletionFunc("side",
+		cobra.FixedCompletions([]string{"client", "server"}, cobra.ShellCompDirectiveNoFileComp))
+	c.RegisterFlagCompletionFunc("by",
+		cobra.FixedCompletions([]string{"service", "version", "method", "peer"}, cobra.ShellCompDirectiveNoFileComp))
 	return c
 }
 
@@ -155,7 +157,8 @@ func readStatsLog(pattern string, q statsQuery) ([]health.Row, string, error) {
 	})
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, "", problemf("no statistics log matches %s: no process of this host has written one there; name it with --log", pattern)
+		return nil, "", problemf("no statistics log matches %s: no process of this host has written one there; name it "+
+			"with --log", pattern)
 	case err != nil:
 		return nil, "", err
 	case bad > 0:
@@ -169,7 +172,8 @@ func (q statsQuery) wants(r health.Row) bool {
 }
 
 func (a *app) statsTable(rows []health.Row, by string) {
-	header := []string{"SERVICE", "VERSION", "METHOD", "SIDE", "PEER", " CALLS", " FAILED", " P50", " P99", " MAX", "NOT OK"}
+	header := []string{"SERVICE", "VERSION", "METHOD", "SIDE", "PEER", " CALLS", " FAILED", " P50", " P99", " MAX",
+		"NOT OK"}
 	var table [][]string
 	for i := range rows {
 		r := &rows[i]

@@ -22,7 +22,8 @@ dropped. Ends with ctrl-C.`,
 	}
 }
 
-var eventSign = map[discovery.EventKind]string{discovery.Listed: "+", discovery.Dropped: "-", discovery.Protected: "!", discovery.Changed: "~"}
+var eventSign = map[discovery.EventKind]string{discovery.Listed: "+", discovery.Dropped: "-",
+	discovery.Protected: "!", discovery.Changed: "~"}
 
 func (a *app) printEvent(e discovery.Event) {
 	if a.flags.json {
@@ -30,7 +31,8 @@ func (a *app) printEvent(e discovery.Event) {
 		return
 	}
 	in := e.Entry
-	text := fmt.Sprintf("%s %s %s %s", e.When.Format(time.TimeOnly), eventSign[e.Kind], title(in.Service, in.Version), in.Addr)
+	text := fmt.Sprintf("%s %s %s %s", e.When.Format(time.TimeOnly), eventSign[e.Kind], title(in.Service, in.Version),
+		in.Addr)
 	if e.Kind != discovery.Dropped {
 		text += fmt.Sprintf("  %s (%s)", stateText(in), sourceText(in))
 	}

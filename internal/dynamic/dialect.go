@@ -73,7 +73,7 @@ func blank(text []byte) {
 func code(text []byte) []byte {
 	out := bytes.Clone(text)
 	for i := 0; i < len(out); {
-		end := i + 1
+		var end int
 		switch rest := out[i:]; {
 		case bytes.HasPrefix(rest, []byte("//")) || rest[0] == '#':
 			end = after(out, i, "\n")
