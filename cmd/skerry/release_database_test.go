@@ -68,11 +68,23 @@ type crew struct {
 	t      *testing.T
 	config string // of the operator
 	text   string // of everybody's configuration
+
+	// forgetful: nothing is kept on disk. On a busy machine a disk may not answer in
+	// the time that it has, and such a process promises no step on a LAN.
+	forgetful bool
+}
+
+// state is the state directory of a new process.
+func (c *crew) state() string {
+	if c.forgetful {
+		return "none"
+	}
+	return filepath.Join(c.t.TempDir(), "state")
 }
 
 func newCrew(t *testing.T, url string) *crew {
 	text := fmt.Sprintf("cluster: crew\nmode: database\ndatabase: {url: %q}\nlog: {level: error}\n%s", url, slowly)
-	return &crew{t, writeConfig(t, text), text}
+	return &crew{t: t, config: writeConfig(t, text), text: text}
 }
 
 // slowly are lines of a configuration by which no call fails because the machine
@@ -83,7 +95,7 @@ const slowly = "consumers: {\"*\": {timeout: 30s, breaker: {off: true}}}\ncalls:
 func (c *crew) serve(service, version string) *exec.Cmd {
 	c.t.Helper()
 	cfg := writeConfig(c.t, fmt.Sprintf("%sstate_dir: %q\nservice: {name: %s, version: %s, listen: \"127.0.0.1:0\"}\n",
-		c.text, filepath.Join(c.t.TempDir(), "state"), service, version))
+		c.text, c.state(), service, version))
 	ctx, cancel := context.WithTimeout(c.t.Context(), 3*limit)
 	c.t.Cleanup(cancel)
 	p := exec.CommandContext(ctx, os.Args[0])
@@ -141,7 +153,7 @@ func (c *crew) load() *load {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	cfg.StateDir = c.t.TempDir()
+	cfg.StateDir = c.state()
 	l := &load{}
 	if l.node, err = skerry.Open(c.t.Context(), cfg); err != nil {
 		c.t.Fatal(err)
