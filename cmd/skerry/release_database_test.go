@@ -88,8 +88,9 @@ func newCrew(t *testing.T, url string) *crew {
 }
 
 // slowly are lines of a configuration by which no call fails because the machine
-// is busy.
-const slowly = "consumers: {\"*\": {timeout: 30s, breaker: {off: true}}}\ncalls: {connect_timeout: 5s}\n"
+// is busy: neither for its time nor for a process that does not run for seconds.
+const slowly = "consumers: {\"*\": {timeout: 30s, breaker: {off: true}, retries: 3, idempotent: [whoAmI]}}\n" +
+	"calls: {connect_timeout: 5s}\n"
 
 // serve starts a process with a version of a service.
 func (c *crew) serve(service, version string) *exec.Cmd {
