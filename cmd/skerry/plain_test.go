@@ -116,12 +116,12 @@ func TestAnnouncedPoolOfThreads(t *testing.T) {
 	cfg := site(t, "")
 	addr, _ := pythonClock(t, 8)
 	_, events := program(t, "announce", "-c", cfg, "--service", "clock", "--addr", addr, "--check", "thrift:reset",
-		"--every", "500ms", "--failures", "2", "--concurrency", "8", "--json")
+		"--every", "500ms", "--failures", "4", "--concurrency", "8", "--json")
 	seen := states(t, events)
 	eventually(t, "it is listed", func() bool { return seen("listed") })
 	var failed, calls atomic.Int64
 	var load sync.WaitGroup
-	const each = 300 // calls of a caller
+	const each = 400 // calls of a caller
 	for range 2 {
 		n := caller(t, cfg, nil)
 		clock := n.Client("clock", func(o *rpc.ServiceOptions) { o.Timeout = limit }) // the machine may be busy

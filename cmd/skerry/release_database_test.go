@@ -68,22 +68,35 @@ type crew struct {
 	t      *testing.T
 	config string // of the operator
 	text   string // of everybody's configuration
+
+	// forgetful: nothing is kept on disk. On a busy machine a disk may not answer in
+	// the time that it has, and such a process promises no step on a LAN.
+	forgetful bool
+}
+
+// state is the state directory of a new process.
+func (c *crew) state() string {
+	if c.forgetful {
+		return "none"
+	}
+	return filepath.Join(c.t.TempDir(), "state")
 }
 
 func newCrew(t *testing.T, url string) *crew {
 	text := fmt.Sprintf("cluster: crew\nmode: database\ndatabase: {url: %q}\nlog: {level: error}\n%s", url, slowly)
-	return &crew{t, writeConfig(t, text), text}
+	return &crew{t: t, config: writeConfig(t, text), text: text}
 }
 
 // slowly are lines of a configuration by which no call fails because the machine
-// is busy.
-const slowly = "consumers: {\"*\": {timeout: 30s, breaker: {off: true}}}\ncalls: {connect_timeout: 5s}\n"
+// is busy: neither for its time nor for a process that does not run for seconds.
+const slowly = "consumers: {\"*\": {timeout: 30s, breaker: {off: true}, retries: 3, idempotent: [whoAmI]}}\n" +
+	"calls: {connect_timeout: 5s}\n"
 
 // serve starts a process with a version of a service.
 func (c *crew) serve(service, version string) *exec.Cmd {
 	c.t.Helper()
 	cfg := writeConfig(c.t, fmt.Sprintf("%sstate_dir: %q\nservice: {name: %s, version: %s, listen: \"127.0.0.1:0\"}\n",
-		c.text, filepath.Join(c.t.TempDir(), "state"), service, version))
+		c.text, c.state(), service, version))
 	ctx, cancel := context.WithTimeout(c.t.Context(), 3*limit)
 	c.t.Cleanup(cancel)
 	p := exec.CommandContext(ctx, os.Args[0])
@@ -141,7 +154,7 @@ func (c *crew) load() *load {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	cfg.StateDir = c.t.TempDir()
+	cfg.StateDir = c.state()
 	l := &load{}
 	if l.node, err = skerry.Open(c.t.Context(), cfg); err != nil {
 		c.t.Fatal(err)

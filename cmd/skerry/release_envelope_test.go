@@ -63,10 +63,11 @@ func TestUseOfTheEnvelopeIsShown(t *testing.T) {
 	shown := func(want ...string) {
 		t.Helper()
 		var st struct{ Envelope []envelopeUse }
-		out := run(exitOK, "", "release", "status", "--json")
-		if err := json.Unmarshal([]byte(out), &st); err != nil || len(st.Envelope) != len(want) {
-			t.Fatalf("status shows %+v, want %v (%v)", st.Envelope, want, err)
-		}
+		eventually(t, fmt.Sprint("status shows ", want), func() bool { // once the LAN has answered
+			st.Envelope = nil
+			err := json.Unmarshal([]byte(run(exitOK, "", "release", "status", "--json")), &st)
+			return err == nil && len(st.Envelope) == len(want)
+		})
 		for i, u := range st.Envelope {
 			if u.Generation.String() != want[i] {
 				t.Errorf("status shows %+v, want %v", st.Envelope, want)

@@ -20,7 +20,7 @@ func TestRampUnderLoad(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &crew{t, config, string(text)}
+	c := &crew{t: t, config: config, text: string(text), forgetful: true}
 	c.serve("auth", "v1")
 	c.serve("proc", "v1")
 	l := c.load()
