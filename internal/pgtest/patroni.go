@@ -319,7 +319,7 @@ func (c *Cluster) AwaitWhole(t testing.TB) {
 // before that no other would be promoted.
 func (c *Cluster) known(primary int, standby string) bool {
 	n := c.Nodes[primary]
-	out, err := n.command("", "patronictl", "-c", n.file("patroni.yml"), "list", "site", "--format", "json").Output()
+	out, err := n.patronictl("list", "site", "--format", "json").Output()
 	var members []struct{ Member, Role string }
 	if err != nil || json.Unmarshal(out, &members) != nil {
 		return false
@@ -338,6 +338,11 @@ func (c *Cluster) await(t testing.TB, what string, ok func() bool) {
 	}
 }
 
+// patronictl is the operator's command on a node.
+func (n *Node) patronictl(args ...string) *exec.Cmd {
+	return n.command("", append([]string{"patronictl", "-c", n.file("patroni.yml")}, args...)...)
+}
+
 // Switchover has the primary hand over to a standby, as an operator does by
 // hand, and returns when it has.
 func (c *Cluster) Switchover(t testing.TB) (primary int) {
@@ -348,7 +353,7 @@ func (c *Cluster) Switchover(t testing.TB) (primary int) {
 	}
 	n, said := c.Nodes[old], ""
 	c.await(t, "a switchover", func() bool { // etcd may not know yet which standby has everything
-		out, err := n.command("", "patronictl", "-c", n.file("patroni.yml"), "switchover", "site", "--leader", n.name, "--force").CombinedOutput()
+		out, err := n.patronictl("switchover", "site", "--leader", n.name, "--force").CombinedOutput()
 		if said != string(out) {
 			said = string(out)
 			t.Logf("patronictl switchover: %s", said)
