@@ -111,10 +111,13 @@ func (n *Node) configure() error {
 	return n.user.own(n.file("patroni.yml"))
 }
 
+// Patroni speaks the second version of etcd's protocol: by the third, that of
+// Debian 12 (3.0.2) writes the primary's key without a look at whose it is, so that
+// a primary whose cable was cut may take the place of its successor.
 const patroniConfig = `scope: site
 name: %[1]s
 restapi: {listen: "%[2]s:8008", connect_address: "%[2]s:8008"}
-etcd3: {hosts: [%[3]s]}
+etcd: {hosts: [%[3]s]}
 bootstrap:
   dcs:
     ttl: %[4]d
@@ -160,7 +163,7 @@ func (c *Cluster) Return(t testing.TB, i int) {
 	n := c.Nodes[i]
 	client, peer := "http://"+net.JoinHostPort(n.Host, "2379"), "http://"+net.JoinHostPort(n.Host, "2380")
 	for _, command := range [][]string{
-		{"etcd", "--name", n.name, "--data-dir", n.file("etcd"), "--log-level", "error",
+		{"etcd", "--name", n.name, "--data-dir", n.file("etcd"), "--log-level", "error", "--enable-v2",
 			"--heartbeat-interval", "200", "--election-timeout", "2000",
 			"--listen-client-urls", client, "--advertise-client-urls", client,
 			"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,

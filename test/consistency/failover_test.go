@@ -203,6 +203,9 @@ func TestFailOver(t *testing.T) {
 			return f.book.count(began, func(n note) bool { return strings.HasPrefix(n.ID, name+"#") }) > 0
 		})
 		called := time.Since(begun)
+		if called > reconnects {
+			t.Errorf("%s was called %v after its start", name, called)
+		}
 		f.release("config", "put", "auth", fmt.Sprint("note=", i))
 		f.did()
 		back()
