@@ -111,10 +111,13 @@ func (n *Node) configure() error {
 	return n.user.own(n.file("patroni.yml"))
 }
 
+// Patroni speaks the second version of etcd's protocol: by the third, that of
+// Debian 12 (3.0.2) writes the primary's key without a look at whose it is, so that
+// a primary whose cable was cut may take the place of its successor.
 const patroniConfig = `scope: site
 name: %[1]s
 restapi: {listen: "%[2]s:8008", connect_address: "%[2]s:8008"}
-etcd3: {hosts: [%[3]s]}
+etcd: {hosts: [%[3]s]}
 bootstrap:
   dcs:
     ttl: %[4]d
@@ -160,7 +163,7 @@ func (c *Cluster) Return(t testing.TB, i int) {
 	n := c.Nodes[i]
 	client, peer := "http://"+net.JoinHostPort(n.Host, "2379"), "http://"+net.JoinHostPort(n.Host, "2380")
 	for _, command := range [][]string{
-		{"etcd", "--name", n.name, "--data-dir", n.file("etcd"), "--log-level", "error",
+		{"etcd", "--name", n.name, "--data-dir", n.file("etcd"), "--log-level", "error", "--enable-v2",
 			"--heartbeat-interval", "200", "--election-timeout", "2000",
 			"--listen-client-urls", client, "--advertise-client-urls", client,
 			"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
@@ -319,7 +322,7 @@ func (c *Cluster) AwaitWhole(t testing.TB) {
 // before that no other would be promoted.
 func (c *Cluster) known(primary int, standby string) bool {
 	n := c.Nodes[primary]
-	out, err := n.command("", "patronictl", "-c", n.file("patroni.yml"), "list", "site", "--format", "json").Output()
+	out, err := n.patronictl("list", "site", "--format", "json").Output()
 	var members []struct{ Member, Role string }
 	if err != nil || json.Unmarshal(out, &members) != nil {
 		return false
@@ -338,6 +341,11 @@ func (c *Cluster) await(t testing.TB, what string, ok func() bool) {
 	}
 }
 
+// patronictl is the operator's command on a node.
+func (n *Node) patronictl(args ...string) *exec.Cmd {
+	return n.command("", append([]string{"patronictl", "-c", n.file("patroni.yml")}, args...)...)
+}
+
 // Switchover has the primary hand over to a standby, as an operator does by
 // hand, and returns when it has.
 func (c *Cluster) Switchover(t testing.TB) (primary int) {
@@ -348,7 +356,7 @@ func (c *Cluster) Switchover(t testing.TB) (primary int) {
 	}
 	n, said := c.Nodes[old], ""
 	c.await(t, "a switchover", func() bool { // etcd may not know yet which standby has everything
-		out, err := n.command("", "patronictl", "-c", n.file("patroni.yml"), "switchover", "site", "--leader", n.name, "--force").CombinedOutput()
+		out, err := n.patronictl("switchover", "site", "--leader", n.name, "--force").CombinedOutput()
 		if said != string(out) {
 			said = string(out)
 			t.Logf("patronictl switchover: %s", said)

@@ -181,7 +181,9 @@ func TestStandbyIsLeftSoon(t *testing.T) {
 	if err := primary.Start(); err != nil {
 		t.Fatal(err)
 	}
-	late.until(time.Minute, "its own registration", func(s registry.Snapshot) bool { return keeps(late.instance())(s) == nil })
+	late.until(time.Minute, "its own registration", func(s registry.Snapshot) bool {
+		return keeps(late.instance())(s) == nil
+	})
 }
 
 // TestWriteWithoutAPrimary: a step that no host takes says so, and is no
@@ -241,7 +243,8 @@ func TestLostStepsAreTold(t *testing.T) {
 	lost, answers := follow(3)
 	whole, others := follow(1)
 	const line = "has lost steps"
-	lab.Eventually(t, time.Minute, func() bool { return lost.count(line) > 0 }, func() string { return "the loss is told" })
+	lab.Eventually(t, time.Minute, func() bool { return lost.count(line) > 0 },
+		func() string { return "the loss is told" })
 	before, beside := answers.Load(), others.Load()
 	lab.Eventually(t, time.Minute, func() bool { return answers.Load() > before+2 && others.Load() > beside+2 },
 		func() string { return "further answers" })

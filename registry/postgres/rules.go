@@ -12,7 +12,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/skerry/skerry/internal/run"
-	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rollout"
 )
 
@@ -130,8 +129,7 @@ func (s *Rules) Since(ctx context.Context, after rollout.Generation) ([]rollout.
 		return err
 	})
 	if err != nil {
-		state := sqlState(err)
-		if !errors.Is(err, registry.ErrUnavailable) && (state == "" || state[:2] == "08" || state[:2] == "57") {
+		if state := sqlState(err); state == "" || state[:2] == "08" || state[:2] == "57" {
 			err = unavailable(err)
 		}
 		return nil, fmt.Errorf("read the rules: %w", err)

@@ -34,7 +34,8 @@ func TestFailOverInEveryStep(t *testing.T) {
 			f.through(c, 1, "draining", "clean")
 			v := f.judge(1000)
 			f.holds(f.primary())
-			if last := v.history.Entries[len(v.history.Entries)-1]; last.Generation.Timeline != 0 || last.Session.State != rollout.Stopped {
+			last := v.history.Entries[len(v.history.Entries)-1]
+			if last.Generation.Timeline != 0 || last.Session.State != rollout.Stopped {
 				t.Errorf("the log ends with generation %v, %s", last.Generation, last.Session.State)
 			}
 			t.Logf("auth %s, proc %s", v.versions("auth"), v.versions("proc"))
@@ -76,7 +77,8 @@ func (f *failover) through(c change, least int, phrase string, step ...string) {
 		f.t.Errorf("%v has added %d entries, want %d at least", step, len(entries)-before, least)
 	}
 	f.did()
-	f.t.Logf("%s: a new primary after %.1f s (the command had ended before: %v); done after %d tries", step[0], took.Seconds(), cut, tries)
+	f.t.Logf("%s: a new primary after %.1f s (the command had ended before: %v); done after %d tries",
+		step[0], took.Seconds(), cut, tries)
 	back()
 	f.db.AwaitWhole(f.t)
 }
@@ -139,7 +141,9 @@ func TestFailOverLosesSteps(t *testing.T) {
 		t.Errorf("status of a log that has lost a step:\n%s", status)
 	}
 	f.more(100)
-	f.await("the processes say so", func() bool { return f.logged("auth-2", "has lost steps") && f.logged("job", "has lost steps") })
+	f.await("the processes say so", func() bool {
+		return f.logged("auth-2", "has lost steps") && f.logged("job", "has lost steps")
+	})
 	f.release("adopt", "--by", "bob")
 	f.holds(primary)
 	f.host(old).Heal()

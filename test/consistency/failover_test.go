@@ -48,7 +48,8 @@ func onPatroni(t *testing.T, hosts int, synchronous bool) *failover {
 	f.db = pgtest.OwnCluster(t, synchronous, nodes...)
 	primary, _ := f.db.Primary()
 	f.name = f.db.Nodes[primary].CreateDB(t)
-	s.lines = fmt.Sprintf("mode: database\nlan: {key: %s}\ndatabase: {url: %q}\n%s", lab.SiteKey, f.db.URL(f.name), everywhere)
+	s.lines = fmt.Sprintf("mode: database\nlan: {key: %s}\ndatabase: {url: %q}\n%s",
+		lab.SiteKey, f.db.URL(f.name), everywhere)
 	f.begin(&database{f.db.Nodes[primary].Server, s, f.name})
 	return f
 }
@@ -83,7 +84,8 @@ func (f *failover) connected(node int) time.Duration {
 		sessions, err := f.sessions(node)
 		missing = missing[:0]
 		for _, p := range f.members {
-			if (p.Role == "hop" || p.Role == "job") && f.book.over(p.Name).IsZero() && !strings.Contains(sessions, "/"+fmt.Sprint(p.pid)+"/") {
+			runs := (p.Role == "hop" || p.Role == "job") && f.book.over(p.Name).IsZero()
+			if runs && !strings.Contains(sessions, fmt.Sprintf("/%d/", p.pid)) {
 				missing = append(missing, p.Name)
 			}
 		}
@@ -101,8 +103,8 @@ func (f *failover) sessions(node int) (names string, err error) {
 		return "", err
 	}
 	defer conn.Close(ctx)
-	err = conn.QueryRow(ctx, "SELECT coalesce(string_agg(application_name, ' '), '') FROM pg_stat_activity WHERE application_name LIKE $1",
-		"skerry "+f.cluster+" %").Scan(&names)
+	err = conn.QueryRow(ctx, "SELECT coalesce(string_agg(application_name, ' '), '') FROM pg_stat_activity "+
+		"WHERE application_name LIKE $1", "skerry "+f.cluster+" %").Scan(&names)
 	return names, err
 }
 
@@ -161,7 +163,10 @@ func (f *failover) stored(node int) map[rollout.Position]bool {
 	must(f.t, err)
 	out := map[rollout.Position]bool{}
 	var p rollout.Position
-	_, err = pgx.ForEachRow(rows, []any{&p.Generation.Timeline, &p.Generation.N, &p.Hash}, func() error { out[p] = true; return nil })
+	_, err = pgx.ForEachRow(rows, []any{&p.Generation.Timeline, &p.Generation.N, &p.Hash}, func() error {
+		out[p] = true
+		return nil
+	})
 	must(f.t, err)
 	return out
 }
@@ -198,13 +203,17 @@ func TestFailOver(t *testing.T) {
 			return f.book.count(began, func(n note) bool { return strings.HasPrefix(n.ID, name+"#") }) > 0
 		})
 		called := time.Since(begun)
+		if called > reconnects {
+			t.Errorf("%s was called %v after its start", name, called)
+		}
 		f.release("config", "put", "auth", fmt.Sprint("note=", i))
 		f.did()
 		back()
 		begun = time.Now()
 		f.db.AwaitWhole(t)
-		t.Logf("%s: a new primary after %.1f s, all sessions %.1f s later; a new instance called %.2f s after its start; the old primary follows %.1f s after its return",
-			c.name, took.Seconds(), sessions.Seconds(), called.Seconds(), time.Since(begun).Seconds())
+		t.Logf("%s: a new primary after %.1f s, all sessions %.1f s later; a new instance called %.2f s after its start; "+
+			"the old primary follows %.1f s after its return", c.name, took.Seconds(), sessions.Seconds(),
+			called.Seconds(), time.Since(begun).Seconds())
 	}
 	f.judge(1000)
 	f.holds(f.primary())
