@@ -30,10 +30,16 @@ func (c *core) apply(p *peer, l *wire.Listing, in packet, from path, solicited b
 	if solicited && p.hash == string(l.Hash) {
 		p.leaving = nil // all is as it was
 	}
-	if len(l.Hash) != HashSize || p.hash == string(l.Hash) || p.parts == string(l.Hash) || c.covered(l) {
+	if len(l.Hash) != HashSize || p.hash == string(l.Hash) || p.parts == string(l.Hash) {
 		return
 	}
-	order := fetchOrder{owner: p.owner, hash: string(l.Hash), from: from, solicited: solicited}
+	if c.covered(l) {
+		if part {
+			p.parts = string(l.Hash)
+		}
+		return
+	}
+	order := fetchOrder{owner: p.owner, hash: string(l.Hash), from: from, solicited: solicited, cut: solicited && in.size < MaxPacket/2}
 	if l.IsSetFetch() {
 		order.addr = fetchAddr(l.GetFetch(), from)
 	}
