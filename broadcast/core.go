@@ -61,6 +61,7 @@ type fetchOrder struct {
 	hash      string
 	from      path // of the packet that named it
 	solicited bool // the peer was asked for it
+	cut       bool // its answer was short: it sends no more to an address that has not answered it
 }
 
 // core is the protocol without its sockets: events go in by its methods, each

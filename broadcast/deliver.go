@@ -68,6 +68,10 @@ func (c *core) deliverNext(p *peer, now time.Time) {
 		return
 	}
 	p.underway, p.answered = order.hash, false
+	if fetch && order.cut {
+		c.askAgain(p, order, now)
+		return
+	}
 	if fetch {
 		c.fetches = append(c.fetches, order)
 		return
@@ -124,11 +128,7 @@ func (c *core) askParts(p *peer, order fetchOrder, tries int, now time.Time) {
 	}
 	whole := c.whole(p, order.hash)
 	if !whole && tries > 0 {
-		to := []path{p.ways[0].path} // where the peer has answered, wherever the packet came from
-		body := &wire.Query{Nonce: c.nonce(), Services: c.wantedNames(), Parts: new(true)}
-		body.Pad = c.pad(body, c.padAsk())
-		c.await(body.Nonce, p.owner, to, now)
-		c.send(query, body, outbound{to: to})
+		c.askForParts(p, now)
 		c.at(now.Add(partsEvery), func(now time.Time) { c.askParts(p, order, tries-1, now) })
 		return
 	}
@@ -149,6 +149,35 @@ func (c *core) askParts(p *peer, order fetchOrder, tries int, now time.Time) {
 	}
 	p.underway = ""
 	c.deliverNext(p, now)
+}
+
+func (c *core) askForParts(p *peer, now time.Time) {
+	to := []path{p.ways[0].path} // where the peer has answered, wherever the packet came from
+	body := &wire.Query{Nonce: c.nonce(), Services: c.wantedNames(), Parts: new(true)}
+	body.Pad = c.pad(body, c.padAsk())
+	c.await(body.Nonce, p.owner, to, now)
+	c.send(query, body, outbound{to: to})
+}
+
+// askAgain asks once by a longer question for a list that may fit in a packet
+// and was cut for the address's sake. The peer asks back meanwhile, and has its
+// answer; what has not come after that is fetched. When power returns, lists
+// grow while hosts hear of each other, and a fetch is dozens of packets.
+func (c *core) askAgain(p *peer, order fetchOrder, now time.Time) {
+	if len(p.ways) > 0 {
+		c.askForParts(p, now)
+	}
+	order.cut = false
+	c.at(now.Add(deliverBusy), func(now time.Time) {
+		if c.peers[p.owner] != p || p.underway != order.hash {
+			return
+		}
+		p.underway = ""
+		if !c.whole(p, order.hash) && p.parts != order.hash && p.order == nil {
+			p.order = &order
+		}
+		c.deliverNext(p, now)
+	})
 }
 
 // undelivered: a peer has announced for some time what it does not deliver. It

@@ -30,14 +30,27 @@ func (c *core) apply(p *peer, l *wire.Listing, in packet, from path, solicited b
 	if solicited && p.hash == string(l.Hash) {
 		p.leaving = nil // all is as it was
 	}
-	if len(l.Hash) != HashSize || p.hash == string(l.Hash) || p.parts == string(l.Hash) || c.covered(l) {
+	if len(l.Hash) != HashSize || p.hash == string(l.Hash) || p.parts == string(l.Hash) {
 		return
 	}
-	order := fetchOrder{owner: p.owner, hash: string(l.Hash), from: from, solicited: solicited}
+	if c.covered(l) {
+		if part {
+			p.parts = string(l.Hash)
+		}
+		return
+	}
+	order := fetchOrder{owner: p.owner, hash: string(l.Hash), from: from, solicited: solicited, cut: solicited && wasCut(l, in)}
 	if l.IsSetFetch() {
 		order.addr = fetchAddr(l.GetFetch(), from)
 	}
 	c.deliver(p, order, now)
+}
+
+// wasCut reports whether an answer is so short, and of so few services, that all
+// of them may fit in a packet.
+func wasCut(l *wire.Listing, in packet) bool {
+	const few = 8
+	return in.size < MaxPacket/2 && len(l.Names) > 0 && len(l.Names) <= few
 }
 
 // covered reports whether all that is wanted is in the scope.
