@@ -72,7 +72,8 @@ func judge(s Stats, peers []Peer, port int, seeds bool) Report {
 		}
 	}
 	if s.Unproven > 0 && len(peers) == 0 {
-		find(true, fmt.Sprintf("allow UDP ports %d-%d out of this host and into the others, and their answers back in; check the switch", port, port+OwnPorts),
+		find(false, fmt.Sprintf("nothing, if they have ended since; else allow UDP ports %d-%d out of this host and into the others, "+
+			"and their answers back in, and check cables and switch", port, port+OwnPorts),
 			"others are heard, and none of them answers: what this host sends does not arrive, or their answers do not")
 	}
 	if s.Version > 0 {

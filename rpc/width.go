@@ -83,8 +83,10 @@ func (p *peer) passes() {
 func (p *peer) loses(size int, err error) error {
 	p.narrow(narrowSegment)
 	if !p.width.said.Swap(true) {
-		p.c.cfg.Logger.Warn("large packets to an instance vanish on the way: calls go to other instances, and to this one in small packets if there is no other",
-			"service", p.ep.Service, "addr", p.ep.Addr, "segment", narrowSegment, "do", "skerry doctor on this host names the largest packet that passes")
+		p.c.cfg.Logger.Warn("large packets to an instance vanish on the way: "+
+			"calls go to other instances, and to this one in small packets if there is no other",
+			"service", p.ep.Service, "addr", p.ep.Addr, "segment", narrowSegment,
+			"do", "skerry doctor on this host names the largest packet that passes")
 	}
 	return fmt.Errorf("small packets pass, and full ones do not, %d bytes got no answer (%w): "+
 		"a switch or tunnel on the way has a smaller MTU than this host or %s; skerry doctor measures it", size, err, p.ep.Addr)

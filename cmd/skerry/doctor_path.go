@@ -28,7 +28,9 @@ const (
 func examinePaths(ctx context.Context, c skerry.Config, entries []discovery.Entry) []finding {
 	f := &findings{area: "Packets"}
 	conf, _ := c.TLS.Client() // what can't be read is said of the configuration
-	client, err := rpc.NewClient(rpc.ClientConfig{Resolver: rpc.Static(), Caller: callerName, ConnectTimeout: connectTime, TLS: conf})
+	client, err := rpc.NewClient(rpc.ClientConfig{
+		Resolver: rpc.Static(), Caller: callerName, ConnectTimeout: connectTime, TLS: conf,
+	})
 	if err != nil {
 		return nil
 	}
@@ -61,12 +63,13 @@ func examinePaths(ctx context.Context, c skerry.Config, entries []discovery.Entr
 
 // narrow says that the path to a host loses large packets.
 func (f *findings) narrow(host, iface string, p rpc.Path) {
-	what := quote.Sprintf("packets over %d bytes to or from %s vanish, and neither host is told: large calls and replies hang there", p.Passes, host)
-	do := quote.Sprintf("set the MTU of interface %s to %d here, or on %s; or mend the switch or tunnel between, which must pass %d bytes",
-		iface, p.Passes, host, p.Full)
+	const hang = "vanish, and neither host is told: large calls and replies hang there"
+	what := quote.Sprintf("packets over %d bytes to or from %s %s", p.Passes, host, hang)
+	do := quote.Sprintf("set the MTU of interface %s to %d here, or on %s; "+
+		"or mend the switch or tunnel between, which must pass %d bytes", iface, p.Passes, host, p.Full)
 	switch {
 	case p.Passes == 0:
-		what = quote.Sprintf("small packets pass to %s and back, and full ones vanish, and neither host is told: large calls and replies hang there", host)
+		what = quote.Sprintf("small packets pass to %s and back, and full ones %s", host, hang)
 		do = quote.Sprintf("set the MTU of interface %s lower here, or on %s; or mend the switch or tunnel between", iface, host)
 	case p.Passes < lanPacket:
 		what += quote.Sprintf("; the LAN's packets have up to %d bytes: lists of %s do not come by them", lanPacket, host)
