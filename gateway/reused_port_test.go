@@ -12,6 +12,7 @@ import (
 
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/config"
+	"github.com/skerry/skerry/gateway"
 	"github.com/skerry/skerry/internal/lab"
 	"github.com/skerry/skerry/internal/pgtest"
 	"github.com/skerry/skerry/registry"
@@ -99,7 +100,7 @@ func TestReusedPortOfHTTP(t *testing.T) {
 			t.Cleanup(func() { _ = victim.Process.Kill() })
 			s := &site{t: t, config: portSite(mode, url, lan)}
 			s.node = s.open(config.Service{})
-			edge := s.gate()
+			edge := s.gate(func(c *gateway.Config) { c.Routes[0].Timeout = 300 * time.Millisecond }) // requests wait so long
 			eventually(t, "v1 answers", func() bool {
 				status, text := ask(t, http.MethodGet, edge.URL, "")
 				return status == http.StatusOK && text == "v1"
