@@ -181,12 +181,12 @@ func TestOnlyTheDatabasesTime(t *testing.T) {
 func TestConfigIsChecked(t *testing.T) {
 	good := Config{URL: "postgres://db/site", Cluster: "site", Owner: registry.Owner{Host: "h", PID: 1, Epoch: 1}}
 	for want, edit := range map[string]func(*Config){
-		"cluster":              func(c *Config) { c.Cluster = "" },
-		"Owner":                func(c *Config) { c.Owner = registry.Owner{} },
-		"Poll":                 func(c *Config) { c.Poll = -1 },
-		"Expiry 50s":           func(c *Config) { c.Expiry = 50 * time.Second },
-		"database URL":         func(c *Config) { c.URL = "postgres://db:x/site" },
-		"twice Heartbeat 1m0s": func(c *Config) { c.Heartbeat = time.Minute },
+		"cluster":                  func(c *Config) { c.Cluster = "" },
+		"Owner":                    func(c *Config) { c.Owner = registry.Owner{} },
+		"Poll":                     func(c *Config) { c.Poll = -1 },
+		"expiry 50s":               func(c *Config) { c.Expiry = 50 * time.Second },
+		"database URL":             func(c *Config) { c.URL = "postgres://db:x/site" },
+		"twice the heartbeat 1m0s": func(c *Config) { c.Heartbeat = time.Minute },
 	} {
 		cfg := good
 		edit(&cfg)
