@@ -120,7 +120,7 @@ func TestPromisesSurviveKill(t *testing.T) {
 	defer looker.Close()
 	seen := map[string]bool{}
 	start := func(release string) (kill func()) {
-		p, _ := program(t, "gateway", "--cfg", cfg)
+		p, _ := program(t, "gateway", "--config", cfg)
 		for begun := time.Now(); time.Since(begun) < limit; time.Sleep(10 * time.Millisecond) {
 			for _, in := range looker.Explain("skerry.node") {
 				if seen[in.Addr] {
