@@ -42,5 +42,6 @@
 //	   exception or a refusal by the service or of a step, a mistake in a
 //	   configuration, output that could not be written
 //	2  the command line, the .thrift file or the JSON arguments are wrong
-//	3  the registry, the database or the service cannot be reached
+//	3  the registry, the database or the service cannot be reached, or the log of
+//	   releases is frozen
 package main

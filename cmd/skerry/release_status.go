@@ -91,7 +91,10 @@ func (a *app) releaseStatusCommand(f *releaseFlags) *cobra.Command {
 					return err
 				}
 			}
-			return a.printStatus(st, time.Now())
+			if err := a.printStatus(st, time.Now()); err != nil || st.Frozen == "" {
+				return err
+			}
+			return &exitError{exitUnreachable, nil} // said above: FROZEN
 		}),
 	}
 }
