@@ -225,3 +225,28 @@ func TestColdStart(t *testing.T) {
 		t.Errorf("want one entry, marked stale; got %+v", e)
 	}
 }
+
+// TestFirstStartWithoutDatabase: a process in auto that has never had the site's
+// key awaits the one of the database only while that can come: with the database
+// away it finds the processes of its host all the same, and neither closes late.
+func TestFirstStartWithoutDatabase(t *testing.T) {
+	t.Setenv("HOME", t.TempDir())
+	t.Setenv("XDG_CONFIG_HOME", "")
+	t.Setenv("CREDENTIALS_DIRECTORY", "")
+	site := lanSite(t)
+	site.LAN.Key = ""
+	const nowhere = "postgres://nobody@127.0.0.1:1/none"
+	provider := offering(t, withDatabase(site, config.ModeAuto, nowhere), &greeter{name: "anna"})
+	consumer := open(t, withDatabase(site, config.ModeAuto, nowhere))
+	for _, n := range []*Node{provider, consumer} {
+		if !n.trust.keyless() {
+			t.Fatal("it has a key: the test proves nothing")
+		}
+		select {
+		case <-n.keyless:
+		case <-time.After(time.Minute):
+			t.Fatal("the LAN still waits for the key of a database that is away")
+		}
+	}
+	eventually(t, "found on the LAN", func() bool { got, _ := greet(t.Context(), consumer); return got == "anna" })
+}

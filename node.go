@@ -45,6 +45,7 @@ type Node struct {
 	sources      []discovery.Source
 	stats        *health.Recorder
 	trust        *trust
+	keyless      chan struct{} // closed when the LAN is not to wait for the database's key; or nil
 	siteTLS      *sitetls.Site
 	checks       *bucket // of signatures, for callers that are no members
 	denials      *denials

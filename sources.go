@@ -3,6 +3,7 @@ package skerry
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/skerry/skerry/broadcast"
@@ -51,7 +52,9 @@ func (n *Node) newSources() ([]discovery.Source, error) {
 	}
 	if n.mode() != config.ModeDatabase {
 		lan, err := broadcast.New(broadcast.Config{
-			Cluster: n.cfg.Cluster, Owner: n.owner, Keys: n.trust.use(useLAN), Open: n.trust.mode == config.KeysNone, LateKeys: n.mode() == config.ModeAuto,
+			Cluster: n.cfg.Cluster, Owner: n.owner,
+			Keys: n.trust.use(useLAN), KeysChanged: n.trust.ring.Changed, LateKeys: n.lateKeys(),
+			Open: n.trust.mode == config.KeysNone,
 			Port: n.cfg.LAN.Port, Interfaces: n.cfg.LAN.Interfaces, Seeds: n.cfg.LAN.Seeds, Announce: n.cfg.LAN.Announce,
 			Fetch:     n.describe,
 			FetchAddr: func() string { return n.offers.fetchAddr() },
@@ -64,6 +67,16 @@ func (n *Node) newSources() ([]discovery.Source, error) {
 		list = append(list, discovery.Source{Name: sourceLAN, Registry: lan})
 	}
 	return list, nil
+}
+
+// lateKeys is open while the database may tell the site's key; nil where it
+// tells none to the LAN.
+func (n *Node) lateKeys() <-chan struct{} {
+	if n.mode() != config.ModeAuto || n.trust.mode != "" {
+		return nil
+	}
+	n.keyless = make(chan struct{})
+	return n.keyless
 }
 
 func (n *Node) sourceNames() []string {
@@ -82,7 +95,15 @@ func (n *Node) watchDatabase() {
 			continue
 		}
 		t := transitions{mode: n.mode(), begun: time.Now()}
+		noKeys := sync.OnceFunc(func() {
+			if n.keyless != nil {
+				close(n.keyless)
+			}
+		})
 		stop := s.Registry.Watch(internalName, func(snap registry.Snapshot) {
+			if snap.Lost != nil {
+				noKeys()
+			}
 			if text, args := t.heard(snap.Lost, time.Now()); text != "" {
 				n.log.Warn(text, args...)
 			}

@@ -138,6 +138,9 @@ func (r *Registry) refuse(err error, from netip.AddrPort) {
 // warn logs a refusal, the first of a reason and address, and then now and
 // then. r.mu is held.
 func (r *Registry) warn(now time.Time, reason, err error, from netip.AddrPort) {
+	if reason == errMAC && r.late {
+		return // its key may come in a moment
+	}
 	if !r.warner.due(now, reason, from.Addr()) {
 		return
 	}

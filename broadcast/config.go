@@ -31,9 +31,16 @@ type Config struct {
 	// interface is used, until there is one.
 	Keys func() [][]byte
 
-	// LateKeys says that keys may come within seconds, as from a database: the
-	// warning that there are none waits for ten.
-	LateKeys bool
+	// KeysChanged gives a channel that is closed when Keys returns others than
+	// now, so that they take effect at once. Nil: within two seconds.
+	KeysChanged func() <-chan struct{}
+
+	// LateKeys says that keys may come within seconds, as from a database, until
+	// it is closed: a process without any neither speaks nor hears before, for ten
+	// seconds at the most, as what it says would count as forged by those who have
+	// the key. Nil: no keys are awaited. The warning that there are none waits for
+	// the ten seconds in any case.
+	LateKeys <-chan struct{}
 
 	// Open uses the LAN without keys: any host that knows the cluster's name can
 	// announce providers. A warning says so at each start.

@@ -70,6 +70,7 @@ type fetchOrder struct {
 type core struct {
 	codec
 	self      registry.Owner
+	mute      bool          // nothing is sent: the site's key is awaited
 	period    time.Duration // of announcements
 	fetchAddr func() string
 	canFetch  bool
@@ -207,6 +208,9 @@ func newCore(cluster string, ring [][]byte, self registry.Owner, period time.Dur
 // send seals a body once for all its destinations: copies of one datagram
 // have one sequence number, and the receiver takes the first.
 func (c *core) send(k kind, body thrift.TStruct, o outbound) {
+	if c.mute {
+		return
+	}
 	c.seq++
 	data, err := c.seal(packet{kind: k, sender: c.self, seq: c.seq, body: body})
 	if err != nil {

@@ -51,7 +51,10 @@
 //     remembered, and told at times that their key is another one
 //     (TestOtherKeyIsBounded, TestOtherKeyIsTold).
 //   - Without a key only the loopback interface is used. The first key, and a
-//     rotation, take effect within two seconds (TestLANWithoutKey).
+//     rotation, take effect within two seconds (TestLANWithoutKey), at once where
+//     [Config.KeysChanged] tells of them.
+//   - While a key is awaited (Config.LateKeys) nothing is said or heard, so that
+//     nothing counts as another key's (TestNothingIsSaidBeforeTheKey).
 //   - Recorded packets bring nobody back (TestReplay, TestLANReplay), forged
 //     ones list nobody, and a flood costs bounded memory and processor time
 //     (TestForgedFlood, TestLANFlood). A thousand made-up senders a second from

@@ -2,6 +2,7 @@ package broadcast
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"slices"
 	"time"
@@ -9,6 +10,67 @@ import (
 
 // lateKeys is how long keys of a database are waited for.
 const lateKeys = 10 * time.Second
+
+// awaitKeys returns when there is a key, or none is to be awaited any longer.
+// Until then there is no socket: what this process would say under the key of
+// the cluster's name counts as forged where the site's key is known.
+func (r *Registry) awaitKeys(ctx context.Context, n *network) error {
+	defer r.speak()
+	if r.cfg.LateKeys == nil {
+		return nil
+	}
+	left := time.NewTimer(lateKeys - time.Since(n.begun))
+	defer left.Stop()
+	for {
+		changed := r.keysChanged() // before the look at the keys, so that no change is missed
+		if ring, _ := usableKeys(r.cfg.Keys()); len(ring) > 0 || r.cfg.Open {
+			return nil
+		}
+		poll := time.NewTimer(scanEvery)
+		select {
+		case <-changed:
+		case <-poll.C:
+		case <-r.cfg.LateKeys:
+			return nil
+		case <-left.C:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		poll.Stop()
+	}
+}
+
+// speak has the process seal packets from now on, by the keys of this moment.
+func (r *Registry) speak() {
+	ring, _ := usableKeys(r.cfg.Keys())
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.core.mute {
+		return
+	}
+	r.core.codec = newCodec(r.cfg.Cluster, ring)
+	r.core.mute = false
+	close(r.speaks)
+}
+
+// awaitSpeech waits until packets are sealed.
+func (r *Registry) awaitSpeech(ctx context.Context) error {
+	select {
+	case <-r.speaks:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// keysChanged is Config.KeysChanged; nil when there is none.
+func (r *Registry) keysChanged() <-chan struct{} {
+	if r.cfg.KeysChanged == nil {
+		return nil
+	}
+	return r.cfg.KeysChanged()
+}
 
 // rekey asks for the ring of keys, so that a rotation, or the first key, takes
 // effect without a restart. A ring that becomes empty changes nothing: a file
@@ -24,13 +86,15 @@ func (r *Registry) rekey(n *network) {
 	}
 	r.alone = len(ring) == 0 && !had && !r.cfg.Open
 	alone := r.alone
+	r.late = alone && r.cfg.LateKeys != nil && time.Since(n.begun) < lateKeys
+	late := r.late
 	r.mu.Unlock()
 
 	state := ringState{keys: len(ring), bad: bad, alone: alone, begun: true}
 	if state == n.told && slices.EqualFunc(ring, n.ring, bytes.Equal) {
 		return
 	}
-	if alone && r.cfg.LateKeys && time.Since(n.begun) < lateKeys {
+	if late {
 		return
 	}
 	log := r.cfg.Logger
@@ -52,6 +116,9 @@ func (r *Registry) rekey(n *network) {
 		r.mu.Lock()
 		clear(r.core.strays.by) // they were such by the keys of before
 		r.mu.Unlock()
+		if !had && len(r.links) > 0 { // what was said on them without a key, nobody has heard
+			r.do(func(now time.Time) { r.core.linksChanged(now, len(r.links), true) })
+		}
 	}
 }
 

@@ -43,6 +43,9 @@ type Registry struct {
 	perLink  map[int]*InterfaceStats
 	fetching int
 	alone    bool // without a key only the loopback interface is used
+	late     bool // alone, and the key may come in a moment
+
+	speaks chan struct{} // closed when packets are sealed: see awaitKeys
 }
 
 var (
@@ -67,6 +70,10 @@ func New(cfg Config) (*Registry, error) {
 		links:   map[int]*link{},
 		perLink: map[int]*InterfaceStats{},
 		alone:   true,
+		speaks:  make(chan struct{}),
+	}
+	if r.core.mute = cfg.LateKeys != nil && len(ring) == 0 && !cfg.Open; !r.core.mute {
+		close(r.speaks)
 	}
 	r.core.refuse = func(now time.Time, reason error, from netip.AddrPort) { r.warn(now, reason, reason, from) }
 	r.core.fetchAddr, r.core.canFetch, r.core.log = cfg.FetchAddr, cfg.Fetch != nil, cfg.Logger
@@ -110,6 +117,12 @@ func (r *Registry) Suspect(id registry.ID, why string) {
 // List is registry.Lister.List, for the registry's own registrar.
 func (r *Registry) List(_ context.Context, put []registry.Instance, drop []registry.ID) (err error) {
 	r.do(func(now time.Time) {
+		if r.core.mute {
+			if len(put) > 0 { // what is only withdrawn was never announced
+				err = fmt.Errorf("%w: the key of the site is awaited", registry.ErrUnavailable)
+			}
+			return
+		}
 		if len(r.links) == 0 {
 			err = fmt.Errorf("%w: %w", registry.ErrUnavailable, errNoInterface)
 			return
@@ -156,8 +169,14 @@ func (r *Registry) Run(ctx context.Context) error {
 
 // farewell says goodbye for the whole process and waits until it is said.
 func (r *Registry) farewell(ctx context.Context) {
-	r.do(func(now time.Time) { r.core.leave(now) })
 	said := false
+	r.do(func(now time.Time) {
+		r.core.leave(now)
+		said = r.core.mute // nobody has heard of it
+	})
+	if said {
+		return
+	}
 	for range 2 * burst {
 		_ = run.Sleep(ctx, goodbyeGap)
 		if said {
@@ -173,6 +192,10 @@ func (r *Registry) farewell(ctx context.Context) {
 func (r *Registry) loop(ctx context.Context) error {
 	n := newNetwork(r, ctx)
 	defer n.close()
+	if err := r.awaitKeys(ctx, n); err != nil {
+		return err
+	}
+	changed := r.keysChanged()
 	r.rekey(n)
 	n.scan(ctx)
 	scan, confirm := time.NewTicker(scanEvery), time.NewTicker(confirmEvery)
@@ -190,6 +213,10 @@ func (r *Registry) loop(ctx context.Context) error {
 		case <-r.board.Wants():
 			services, all := r.board.Watched()
 			r.do(func(now time.Time) { r.core.want(now, services, all) })
+		case <-changed:
+			changed = r.keysChanged()
+			r.rekey(n)
+			n.scan(ctx)
 		case <-scan.C:
 			r.rekey(n)
 			n.scan(ctx)

@@ -10,6 +10,9 @@ import (
 
 // keepSeeds resolves the seeds, again and again while some have no address.
 func (r *Registry) keepSeeds(ctx context.Context) error {
+	if r.awaitSpeech(ctx) != nil {
+		return nil
+	}
 	var pause run.Backoff
 	for len(r.cfg.Seeds) > 0 {
 		addrs, err := resolveSeeds(ctx, r.cfg.Seeds, r.cfg.Port)

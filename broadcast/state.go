@@ -17,7 +17,7 @@ const (
 // recallPeers asks the peers of the last run, twice, lest one lost packet
 // forget them.
 func (r *Registry) recallPeers(ctx context.Context) error {
-	if r.cfg.State.Load == nil {
+	if r.cfg.State.Load == nil || r.awaitSpeech(ctx) != nil {
 		return nil
 	}
 	r.recall()
