@@ -242,8 +242,11 @@ func (n *Node) Stats() *health.Recorder { return n.stats }
 // first and return what it returned.
 func (n *Node) Close() error {
 	n.close.Do(func() {
+		registrations := run.NewGroup(context.Background())
+		registrations.Go(func(context.Context) error { n.giveUpRegistrations(); return nil })
 		n.closeErr = errors.Join(
 			n.offers.leave(n.cfg.Stop),
+			registrations.Wait(),
 			n.calls.Close(),
 			n.peers.close(),
 			n.closeStats(),

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/registry"
@@ -13,8 +14,9 @@ import (
 
 // Register lists instances that this process does not serve itself, such as a
 // provider in another language, at every registry of the node, and keeps them
-// listed until Withdraw or Close. It returns when the first registry has
-// listed them; those that can't be reached are tried for ever. When ctx ends
+// listed until Withdraw or Close, which goes on for a second behind it (less by
+// Stop.Grace), so that their ports can be closed when it returns. It returns when
+// the first registry has listed them; those that can't be reached are tried for ever. When ctx ends
 // before that the error wraps registry.ErrPending; it wraps
 // registry.ErrInvalid for instances that no registry takes.
 func (n *Node) Register(ctx context.Context, instances ...registry.Instance) error {
@@ -65,6 +67,30 @@ func (n *Node) Withdraw(ctx context.Context, ids ...registry.ID) error {
 		all = errors.Join(all, <-results)
 	}
 	return all
+}
+
+// registerGrace is how long Close goes on once it takes registrations off the lists:
+// callers hear of it within a second.
+const registerGrace = time.Second
+
+// giveUpRegistrations takes off what Register has listed, and returns when callers
+// have had the time to hear of it.
+func (n *Node) giveUpRegistrations() {
+	var ids []registry.ID
+	n.mu.Lock()
+	for id := range n.foreign {
+		ids = append(ids, id)
+	}
+	n.mu.Unlock()
+	grace := min(n.cfg.Stop.Grace, registerGrace)
+	if len(ids) == 0 || grace <= 0 {
+		return // the end of the registries takes them off
+	}
+	n.log.Info("registrations are withdrawn: the node closes", "instances", len(ids), "grace", grace)
+	ctx, cancel := context.WithTimeout(context.Background(), grace)
+	defer cancel()
+	_ = n.Withdraw(ctx, ids...) // a registry that is away carries it out later, or lets them expire
+	<-ctx.Done()
 }
 
 // Registered reports whether an instance that was given to Register is listed

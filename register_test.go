@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/registry"
 )
@@ -53,4 +54,38 @@ func TestRegister(t *testing.T) {
 			t.Errorf("an instance without port: %v", err)
 		}
 	})
+}
+
+// TestCloseAfterRegister: what Register has listed leaves the lists first, and Close
+// returns when callers have heard of it. A site that wants no grace has none.
+func TestCloseAfterRegister(t *testing.T) {
+	for _, c := range []struct{ grace, takes time.Duration }{
+		{0, registerGrace}, {300 * time.Millisecond, 300 * time.Millisecond}, {-1, 0},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var hub registry.Hub
+			consumer := open(t, Config{StateDir: "none"}, memorySite(&hub), AsGuest())
+			n := open(t, Config{StateDir: "none", Stop: config.Stop{Grace: c.grace}}, memorySite(&hub), AsGuest())
+			must(t, "register", n.Register(t.Context(), registry.Instance{Service: "billing", Host: "10.0.0.5", Port: 9090,
+				Protocol: registry.ProtocolHTTP}))
+			consumer.Explain("billing")
+			time.Sleep(time.Second)
+			if got := consumer.Explain("billing"); len(got) != 1 {
+				t.Fatalf("listed: %+v", got)
+			}
+			begun, closed := time.Now(), make(chan time.Duration, 1)
+			go func() {
+				must(t, "close", n.Close())
+				closed <- time.Since(begun)
+			}()
+			time.Sleep(c.takes / 2)
+			synctest.Wait()
+			if got := consumer.Explain("billing"); len(got) != 0 {
+				t.Errorf("grace %v: half of it later: %+v", c.grace, got)
+			}
+			if took := <-closed; took != c.takes {
+				t.Errorf("grace %v: closed after %v, want %v", c.grace, took, c.takes)
+			}
+		})
+	}
 }

@@ -117,6 +117,12 @@ func TestReusedPort(t *testing.T) {
 					}
 					return false
 				})
+				if plain { // what never answered is out of reach, and its servers are called
+					eventually(t, "the process of v1 answers", func() bool {
+						_, _ = greet(t.Context(), consumer)
+						return listerAnswered(consumer)
+					})
+				}
 				must(t, "kill -9", victim.Process.Kill())
 				_ = victim.Wait() // it says that it was killed
 
@@ -155,6 +161,20 @@ func TestReusedPort(t *testing.T) {
 			})
 		}
 	}
+}
+
+// listerAnswered reports whether a process that lists greeter has answered.
+func listerAnswered(n *Node) bool {
+	for _, e := range n.Explain("greeter") {
+		v := n.vouchers.of(e.Owner)
+		v.mu.Lock()
+		answered := !v.proof.IsZero()
+		v.mu.Unlock()
+		if answered {
+			return true
+		}
+	}
+	return false
 }
 
 // TestVouchNeedsProof: only what is certain counts against a plain server.

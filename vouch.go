@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/skerry/skerry/internal/sitetls"
@@ -17,10 +19,13 @@ import (
 // is that the process which lists it still runs: that one is asked when a
 // connection stands and nothing was sent on it yet. A contrary answer refuses the
 // connection. Silence proves nothing: a process may be slow, and its server well.
-// So the proof that it gave last stands for a while, unless the server, too, has
-// failed since then, as it does when their host is gone.
+// So the proof that it gave last stands for a while. It does not once the server,
+// too, has failed since then, as it does when their host is gone, nor once a
+// connection with the process was closed from the other end, as its kernel does
+// when it is killed.
 const (
 	vouchWait   = 300 * time.Millisecond // for an answer, unless the last proof is too old
+	vouchTurns  = 6                      // into which vouchWait is divided
 	vouchStands = 10 * time.Second       // that a proof stands while its process is silent
 	vouchTries  = 3
 )
@@ -39,6 +44,7 @@ type vouchers struct {
 type voucher struct {
 	mu       sync.Mutex
 	proof    time.Time // when the question was asked that it answered last; zero: none
+	broke    time.Time // when a connection with it was last closed from the other end
 	contrary error     // the last answer was that it runs no more
 	question *question // under way
 }
@@ -67,15 +73,33 @@ func (n *Node) vouch(ctx context.Context, e *rpc.Endpoint) error {
 // that makes a difference.
 func (vs *vouchers) vouch(ctx context.Context, e *rpc.Endpoint) error {
 	v, came := vs.of(e.Announcer), time.Now()
+	// In turns: where the machine lets this process wait, each turn that passes has
+	// run the goroutines which take the answer, or notice the connection's end.
+	turns := &turns{time.NewTicker(vouchWait / vouchTurns), vouchTurns}
+	defer turns.Stop()
 	for {
 		q := v.begin(vs, e.Announcer)
 		if q == nil {
 			return errors.New("the node is closing")
 		}
-		if !v.await(ctx, q, came) || !q.asked.Before(came) {
+		if !v.await(ctx, q, turns) || !q.asked.Before(came) {
 			return v.verdict(e)
 		}
 	}
+}
+
+// down notes that a connection with the process has ended as those of a killed one
+// do.
+func (vs *vouchers) down(announcer string) {
+	vs.mu.Lock()
+	v := vs.all[announcer]
+	vs.mu.Unlock()
+	if v == nil {
+		return
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.broke = time.Now()
 }
 
 func (vs *vouchers) of(announcer string) *voucher {
@@ -123,25 +147,35 @@ func (v *voucher) begin(vs *vouchers, announcer string) *question {
 	return q
 }
 
+// turns are what is left of vouchWait.
+type turns struct {
+	*time.Ticker
+	left int
+}
+
 // await reports whether the question was answered, or failed, in time. Where the
-// last proof is too old, the connection waits for an answer to its end.
-func (v *voucher) await(ctx context.Context, q *question, came time.Time) bool {
+// last proof stands no longer, the connection waits for an answer to its end.
+func (v *voucher) await(ctx context.Context, q *question, turns *turns) bool {
 	v.mu.Lock()
-	open := v.contrary == nil && !v.proof.IsZero() && time.Since(v.proof) > vouchStands
+	open := v.contrary == nil && !v.proof.IsZero() && !v.stands()
 	v.mu.Unlock()
-	var late <-chan time.Time
-	if !open {
-		timer := time.NewTimer(time.Until(came.Add(vouchWait)))
-		defer timer.Stop()
-		late = timer.C
-	}
-	select {
-	case <-q.done:
-		return true
-	case <-late:
-	case <-ctx.Done():
+	for open || turns.left > 0 {
+		select {
+		case <-q.done:
+			return true
+		case <-turns.C:
+			turns.left--
+		case <-ctx.Done():
+			return false
+		}
 	}
 	return false
+}
+
+// stands reports whether the last proof counts while its process is silent. The
+// caller holds mu.
+func (v *voucher) stands() bool {
+	return time.Since(v.proof) <= vouchStands && !v.broke.After(v.proof)
 }
 
 // verdict is nil unless the announcer runs no more, or has been silent for too
@@ -153,7 +187,7 @@ func (v *voucher) verdict(e *rpc.Endpoint) error {
 	switch {
 	case v.contrary != nil:
 		return v.contrary
-	case v.proof.IsZero(), silent <= vouchStands && !e.FailedSince(v.proof):
+	case v.proof.IsZero(), v.stands() && !e.FailedSince(v.proof):
 		return nil
 	}
 	return fmt.Errorf("%w, or may: %s, which has listed it, last showed %v ago that it runs", rpc.ErrOther, e.Announcer,
@@ -163,6 +197,26 @@ func (v *voucher) verdict(e *rpc.Endpoint) error {
 // gone are the errors by which an announcer runs no more for certain: its port is
 // closed, resets every connection, or is another process's.
 var gone = []error{connRefused, connReset, rpc.ErrOther, sitetls.ErrOwner}
+
+// closed are the errors of a connection that the other end has closed. One that is
+// merely silent proves nothing.
+var closed = []error{io.EOF, io.ErrUnexpectedEOF, connReset, syscall.EPIPE}
+
+// peerWatch is told what becomes of the connections with other processes.
+type peerWatch struct{ n *Node }
+
+// Down is rpc.Watcher's.
+func (w peerWatch) Down(e *rpc.Endpoint, dial bool, err error) {
+	if !dial && e.Owner != "" && slices.ContainsFunc(closed, func(sign error) bool { return errors.Is(err, sign) }) {
+		w.n.vouchers.down(e.Owner)
+	}
+}
+
+// Up is rpc.Watcher's.
+func (peerWatch) Up(*rpc.Endpoint) {}
+
+// Leaving is rpc.Watcher's.
+func (peerWatch) Leaving(*rpc.Endpoint) {}
 
 // announces asks the process whether it runs. contrary says that it does not, for
 // certain.

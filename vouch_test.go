@@ -153,6 +153,49 @@ func TestVouchOfASilentHost(t *testing.T) {
 	})
 }
 
+// A killed process's connections are closed by its kernel. Then its last proof
+// counts no more, however new, while the answer that it runs no more is late. A
+// slow one that runs is waited for.
+func TestVouchAfterTheConnectionBroke(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAnnouncer(t)
+		a.connects("it answers", true, 0)
+		time.Sleep(time.Second)
+		a.is(-1, nil)
+		a.connects("it is silent", true, vouchWait)
+		a.vouchers.down(a.server.Announcer)
+		a.connects("its connection is closed", false, 500*time.Millisecond)
+		time.Sleep(peerLimit)
+		a.is(450*time.Millisecond, nil)
+		a.connects("it takes 450 ms", true, 450*time.Millisecond)
+		a.is(400*time.Millisecond, fmt.Errorf("%w: refused", rpc.ErrOther))
+		time.Sleep(time.Second)
+		time.AfterFunc(100*time.Millisecond, func() { a.vouchers.down(a.server.Announcer) })
+		a.connects("it is killed while it is asked", false, 500*time.Millisecond)
+	})
+}
+
+// The end of a process that has answered is noticed by the connection on which it
+// did, and ends its proof without a further question.
+func TestVouchNoticesTheEnd(t *testing.T) {
+	site := lanSite(t)
+	lister, n := offering(t, site, &greeter{name: "anna"}), open(t, site)
+	eventually(t, "the lister is known", func() bool { _, known := n.members.find(lister.owner); return known })
+	e := &rpc.Endpoint{Announcer: lister.owner.String()}
+	v := n.vouchers.of(e.Announcer)
+	stands := func() bool {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		return !v.proof.IsZero() && !v.broke.After(v.proof)
+	}
+	eventually(t, "the lister answers", func() bool { return n.vouch(t.Context(), e) == nil && stands() })
+	must(t, "close the lister", lister.Close())
+	eventually(t, "the proof has ended", func() bool { return !stands() })
+	if err := n.vouch(t.Context(), e); !errors.Is(err, rpc.ErrOther) {
+		t.Errorf("after its end: %v", err)
+	}
+}
+
 // An announcer that never answered may be out of reach: its servers are called.
 func TestVouchOfAnAnnouncerOutOfReach(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

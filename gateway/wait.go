@@ -77,6 +77,14 @@ func (a *attempt) await(ctx context.Context, by rollout.Strategy) (*rpc.Endpoint
 			return nil
 		}
 	})
+	if c := a.unread(); c != nil {
+		g.Go(func(ctx context.Context) error {
+			if c.closes(ctx) {
+				return errLeft
+			}
+			return nil
+		})
+	}
 	a.call.Wait = true
 	defer func() { a.call.Wait = false }()
 	ep, err := a.u.picker.Pick(g.Context(), a.call)
@@ -87,4 +95,14 @@ func (a *attempt) await(ctx context.Context, by rollout.Strategy) (*rpc.Endpoint
 		return nil, fmt.Errorf("version %q: %w", a.call.Version, cause)
 	}
 	return nil, err
+}
+
+// unread is the client's connection where the server does not notice its end, as it
+// has a body to read first; nil otherwise.
+func (a *attempt) unread() *client {
+	if a.body.stream == nil || !a.body.whole() || a.v.sent.ProtoMajor != 1 {
+		return nil
+	}
+	c, _ := a.req.Context().Value(clientKey{}).(*client)
+	return c
 }

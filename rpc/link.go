@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"sync/atomic"
 	"time"
@@ -16,9 +17,18 @@ import (
 var (
 	errTimedOut  = errors.New("no answer in time")
 	errSilent    = errors.New("no sign of life for so long that another instance is asked")
-	errBye       = errors.New("the server has stopped without executing the call")
+	errBye       = error(bye{})
 	errSlotsFull = fmt.Errorf("%d calls wait on one connection", slotMask+1)
 )
+
+// bye is a connection's end that its server has said beforehand.
+type bye struct{}
+
+// Error is error's.
+func (bye) Error() string { return "the server has stopped without executing the call" }
+
+// Is makes it an end like one without a word.
+func (bye) Is(target error) bool { return target == io.EOF }
 
 const (
 	leastPatience = 100 * time.Millisecond // of a call with a silent connection
