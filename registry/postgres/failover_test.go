@@ -5,12 +5,15 @@ package postgres_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/skerry/skerry/internal/lab"
 	"github.com/skerry/skerry/internal/pgtest"
@@ -29,9 +32,47 @@ func synchronous(t *testing.T, server *pgtest.Server, standby string) {
 	t.Helper()
 	server.Exec(t, "postgres", "ALTER SYSTEM SET synchronous_standby_names = '"+standby+"'")
 	server.Exec(t, "postgres", "SELECT pg_reload_conf()")
-	lab.Eventually(t, 10*time.Second, func() bool {
+	lab.Eventually(t, time.Minute, func() bool {
 		return one[string](t, server.URL("postgres"), "SHOW synchronous_standby_names") == standby
 	}, func() string { return "synchronous_standby_names is set" })
+	if standby != "" {
+		awaitSynchronous(t, server)
+	}
+}
+
+// awaitSynchronous returns when commits wait for a standby. The setting alone does not say
+// so: the server's checkpointer turns it on for all sessions, when it comes to it.
+func awaitSynchronous(t *testing.T, server *pgtest.Server) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), server.URL("postgres"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	for begun := time.Now(); time.Since(begun) < time.Minute; {
+		var done atomic.Bool
+		var commit sync.WaitGroup
+		commit.Go(func() {
+			_, err := conn.Exec(t.Context(), "SELECT pg_current_xact_id()") // something to commit
+			if err != nil {
+				t.Error(err)
+			}
+			done.Store(true)
+		})
+		waited := false
+		lab.Eventually(t, time.Minute, func() bool {
+			waited = waiting(t, server) > 0
+			return waited || done.Load()
+		}, func() string { return "a commit ends, or waits" })
+		if waited {
+			server.Exec(t, "postgres", fmt.Sprintf("SELECT pg_cancel_backend(%d)", conn.PgConn().PID()))
+		}
+		commit.Wait()
+		if waited || t.Failed() {
+			return
+		}
+	}
+	t.Fatal("no commit waits for a standby within a minute")
 }
 
 // waiting is how many commits wait for a standby.
@@ -87,7 +128,7 @@ func TestCancelledCommitIsNoSuccess(t *testing.T) {
 	var all sync.WaitGroup
 	var err error
 	all.Go(func() { err = operator.Rules().Append(t.Context(), e) })
-	lab.Eventually(t, 10*time.Second, func() bool {
+	lab.Eventually(t, time.Minute, func() bool {
 		return one[int](t, server.URL("postgres"), "SELECT count(*) FROM "+
 			"(SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep') s") > 0
 	}, func() string { return "the commit waits" })
