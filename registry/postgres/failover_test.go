@@ -53,7 +53,7 @@ func awaitSynchronous(t *testing.T, server *pgtest.Server) {
 		var done atomic.Bool
 		var commit sync.WaitGroup
 		commit.Go(func() {
-			_, err := conn.Exec(t.Context(), "SELECT pg_current_xact_id()") // something to commit
+			_, err := conn.Exec(t.Context(), "SELECT pg_logical_emit_message(true, 'test', '')") // something to commit
 			if err != nil {
 				t.Error(err)
 			}
