@@ -174,7 +174,10 @@ func needsOfTheFuture(t *testing.T, s *site, db *database) {
 	s.more(100)
 	for _, b := range []binaries{present, next} {
 		s.binaries = b
-		status := s.release("status")
+		status, err := s.operator(0, "status").done()
+		if frozen := strings.Contains(status, "FROZEN"); frozen != (err != nil) {
+			t.Errorf("status says that it is frozen: %v, and ends with %v", frozen, err)
+		}
 		if n := strings.Count(status, "  too old  "); n != len(old) || strings.Count(status, `["future-1"]`) < n {
 			t.Errorf("status counts %d processes that are too old:\n%s", n, status)
 		}
