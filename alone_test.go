@@ -9,7 +9,7 @@ import (
 )
 
 // TestMemoryIsMeasuredAlone: the runtime counts memory for the whole process, so
-// a package whose tests bound it runs none of them in parallel. The processes of
+// a package with tests that bound it runs none of them in parallel. The processes of
 // test/guarantees and test/soak are measured by themselves.
 func TestMemoryIsMeasuredAlone(t *testing.T) {
 	measured, parallel := map[string]string{}, map[string]string{}

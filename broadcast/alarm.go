@@ -13,8 +13,8 @@ const (
 	alarmRate  = 20                     // alarms told in a second, and peers asked because of alarms
 	alarmBurst = 60                     // the same, at once: as many as a switch may take away
 	aboutRate  = 10                     // peers asked in a second because of alarms of unknown processes
-	alarmDelay = 40 * time.Millisecond  // in which those who hear an alarm ask, at least: they may be many more than are known
-	pauseMost  = time.Minute            // how long a peer whose alarms were false is not listened to, at most
+	alarmDelay = 40 * time.Millisecond  // the least time over which processes spread their questions after an alarm: more may hear it than are known
+	pauseMost  = time.Minute            // how long alarms of a peer are ignored at most, after false ones
 )
 
 // accusation is what alarms say of a peer, and what became of its own.

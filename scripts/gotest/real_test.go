@@ -15,7 +15,7 @@ func TestRealRuns(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(dir)
 	const head = "package p\nimport (\"os\"; \"testing\"; \"time\")\nvar _ = os.Exit\nvar _ = time.Sleep\nfunc TestGood(t *testing.T) {}\n"
-	files := map[string]string{
+	files := map[string]string{ // each is a program for gotest to judge: one is skipped, which must fail the run
 		"go.mod": "module m\n\ngo 1.26\n",
 		// It leaves a file where it has run.
 		"once/p_test.go":    head + "func TestA(t *testing.T) { if f, err := os.OpenFile(\"ran\", os.O_CREATE|os.O_EXCL, 0o600); err == nil { f.Close(); t.Error(\"first\") } }",
