@@ -7,7 +7,7 @@ demo: ## four services find each other on this machine; one is killed, one added
 	go build -o bin/portal/ ./examples/portal/cmd/... ./cmd/skerry
 	bin/portal/demo
 
-check: ## gofmt, vet, staticcheck, and the tests that need neither root nor a database (a minute)
+check: ## gofmt, vet, staticcheck, and the tests that need neither root nor a database (a minute or two)
 	scripts/check
 
 test: ## everything, on a fresh Debian or Ubuntu with only Go and root (half an hour)

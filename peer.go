@@ -73,7 +73,8 @@ func (n *Node) bySite() bool { return n.trust.mode == "" && !n.trust.keyless() }
 // newPeer makes the client of a process; a narrow one is for an answer that no
 // path may swallow.
 func (n *Node) newPeer(m member, narrow bool) (*peer, error) {
-	ep := &rpc.Endpoint{ID: m.Addr, Service: internalName, Addr: m.Addr, TLS: m.TLS || n.trust.mode == config.KeysCertificates, Site: n.bySite()}
+	ep := &rpc.Endpoint{ID: m.Addr, Service: internalName, Addr: m.Addr,
+		TLS: m.TLS || n.trust.mode == config.KeysCertificates, Site: n.bySite()}
 	if m.Owner != (registry.Owner{}) {
 		ep.Owner = m.Owner.String()
 	}

@@ -111,7 +111,8 @@ func (a *app) examineSite(ctx context.Context, c skerry.Config) ([]finding, []sk
 		if err == nil {
 			connected++
 		} else {
-			do := quote.Safe("see that it runs, that it advertises an address that this host can reach, and that a firewall lets its TCP port through")
+			do := quote.Safe("see that it runs, that it advertises an address that this host can reach, " +
+				"and that a firewall lets its TCP port through")
 			where := offNetworks(entries[i].Addr, ownNetworks())
 			if where != "" {
 				do = "have a router between the two networks, or let that process advertise an address of this one: service.advertise there, " +

@@ -213,6 +213,7 @@ func failedStep(err error) error {
 
 // refusals are the errors that mean: not so, rather than: not now.
 var refusals = []error{
-	operator.ErrOpen, operator.ErrRestored, operator.ErrParted, operator.ErrUnknowing, operator.ErrUnseen, operator.ErrElsewhere, operator.ErrGuard, operator.ErrUnjudged,
+	operator.ErrOpen, operator.ErrRestored, operator.ErrParted, operator.ErrUnknowing, operator.ErrUnseen,
+	operator.ErrElsewhere, operator.ErrGuard, operator.ErrUnjudged,
 	rollout.ErrStep, rollout.ErrPromised, rollout.ErrFork, rollout.ErrUnproven, rollout.ErrNeeds,
 }

@@ -141,5 +141,6 @@ var errConnectionGone = errors.New("the database connection is gone: conn closed
 // stale reports errors of connections that had died before they were used.
 func stale(err error) bool {
 	code := sqlState(err)
-	return code == "57P01" || code == "57P02" || errors.Is(err, errDemoted) || pgconn.SafeToRetry(err) || strings.Contains(err.Error(), "conn closed")
+	return code == "57P01" || code == "57P02" || errors.Is(err, errDemoted) ||
+		pgconn.SafeToRetry(err) || strings.Contains(err.Error(), "conn closed")
 }

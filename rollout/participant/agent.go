@@ -300,7 +300,8 @@ func (a *Agent) Report(q rollout.Question) rollout.Report {
 	a.mu.Lock()
 	lacks := a.lacks
 	a.mu.Unlock()
-	return rollout.Report{Knows: rollout.Knows, Lacks: lacks, Process: a.cfg.Process, Round: round, After: after, Applied: log.Last(), Hash: log.Hash(),
+	return rollout.Report{Knows: rollout.Knows, Lacks: lacks, Process: a.cfg.Process, Round: round, After: after,
+		Applied: log.Last(), Hash: log.Hash(),
 		Serves: serves, Calls: calls, Held: held, Running: a.ledger.Running(), Runs: runs, Waits: waits, Orphans: a.orphansBy()}
 }
 

@@ -217,7 +217,9 @@ func (a *Agent) Abandon(e rollout.Entry, by rollout.Undertaking) error {
 		if next.promise == nil || next.promise.Hash() != e.Hash() {
 			return false, nil
 		}
-		next.askedBy = slices.DeleteFunc(slices.Clone(next.askedBy), func(u rollout.Undertaking) bool { return by.Command == "" || u.Command == by.Command })
+		next.askedBy = slices.DeleteFunc(slices.Clone(next.askedBy), func(u rollout.Undertaking) bool {
+			return by.Command == "" || u.Command == by.Command
+		})
 		if len(next.askedBy) == 0 {
 			next.promise = nil
 		}
