@@ -40,7 +40,7 @@ var floors = map[string]struct {
 	"rollout/participant": {1, []string{"rollout"}},
 	"rollout/operator":    {2, []string{"internal/number", "internal/run", "rollout", "rollout/participant"}},
 	"registry":            {1, []string{"internal/run"}},
-	"rpc":                 {2, []string{"health", "internal/number", "internal/run", "internal/sitetls", "internal/wire", "rollout", "rollout/participant", "rpc/internal/flat", "rpc/internal/theader"}},
+	"rpc":                 {2, []string{"health", "internal/number", "internal/run", "internal/sitetls", "rollout", "rollout/participant", "rpc/internal/flat", "rpc/internal/theader"}},
 
 	"rpc/internal/theader": {0, nil},
 	"rpc/internal/flat":    {0, nil},

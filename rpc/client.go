@@ -39,7 +39,7 @@ type ClientConfig struct {
 	// Rollout is this process's part in releases: calls carry the tokens of
 	// their traces and meet only the versions that these name. nil: they don't.
 	Rollout       *participant.Agent
-	Rules         RuleExchange // with Rollout: how rules come and go; nil: calls for which one side lacks some fail
+	Rules         RuleExchange // with Rollout: moves rules between processes; nil: calls for which one side lacks rules fail
 	RefuseOrphans bool         // with Rollout: refuse calls outside any trace; false only counts them
 
 	// Dial replaces the TCP dialler, for tests and tunnels. TLS is put on top

@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
 	"github.com/skerry/skerry/internal/run"
-	"github.com/skerry/skerry/internal/wire"
 	"github.com/skerry/skerry/rollout"
 	"github.com/skerry/skerry/rollout/participant"
 )
@@ -21,28 +19,28 @@ const maxMends = 8
 // by too many others. Later calls wait a multiple.
 const bringAgain = 20 * time.Millisecond
 
-// internalService is the framework's own service, by which rules are exchanged.
-const internalService = internalPrefix + "internal"
-
-// RuleExchange is how a caller's process gets and gives rules. What is fetched
-// steers this process, so it comes from members of the site, by a connection
-// that proves them, and not by the one that carries users' calls.
+// RuleExchange moves entries of the rule log between this process and the
+// process of an endpoint. Rules steer the process that takes them, so an
+// implementation pulls only over a connection that proves a member of the site.
 type RuleExchange interface {
-	// Fetch has this process learn newer rules, of which the endpoint's process
-	// has those up to a generation.
-	Fetch(ctx context.Context, from *Endpoint, to rollout.Generation) error
-	// Records are the entries of the log after a generation, oldest first, as
-	// they are brought to a callee that lacks them.
-	Records(after rollout.Generation) ([][]byte, error)
+	// Pull fetches and applies the entries that this process lacks. The
+	// endpoint's process has the entries up to the generation upTo.
+	Pull(ctx context.Context, from *Endpoint, upTo rollout.Generation) error
+	// Push sends the endpoint's process the entries after a generation; the
+	// zero generation sends the whole log. The error wraps rollout.ErrGap when
+	// that process lacks earlier entries, rollout.ErrFork when its log has
+	// other entries, and an *Error of code Overloaded when it is busy with the
+	// pushes of other callers.
+	Push(ctx context.Context, to *Endpoint, after rollout.Generation) error
 }
 
-// noRules is the exchange of a client that was given none.
+// noRules is the exchange of a client without ClientConfig.Rules.
 type noRules struct{}
 
 var errNoExchange = errors.New("this client exchanges no rules (ClientConfig.Rules)")
 
-func (noRules) Fetch(context.Context, *Endpoint, rollout.Generation) error { return errNoExchange }
-func (noRules) Records(rollout.Generation) ([][]byte, error)               { return nil, errNoExchange }
+func (noRules) Pull(context.Context, *Endpoint, rollout.Generation) error { return errNoExchange }
+func (noRules) Push(context.Context, *Endpoint, rollout.Generation) error { return errNoExchange }
 
 // passage is a call's way through a site whose versions change: the trace
 // that it belongs to, and the token that the attempt under way carries.
@@ -211,7 +209,7 @@ func (a *attempt) catchesUp(err error) (bool, error) {
 		return false, a.forked(their)
 	}
 	switch refusal := a.teach(their); {
-	case refusedFor(refusal, "fork"):
+	case errors.Is(refusal, rollout.ErrFork):
 		a.parts(their)
 		return false, a.forked(their)
 	case refusal != nil:
@@ -247,9 +245,9 @@ func (a *attempt) parts(their rollout.Position) {
 // whatever called it has seen to it. The call then goes there again.
 func (a *attempt) teach(their rollout.Position) error {
 	err := a.s.c.exchanges.share(a.ctx, "bring "+a.ep.Addr, func() error {
-		err := a.bring(their.Generation)
-		if refusedFor(err, "gap") || refusedFor(err, "fork") {
-			err = a.bring(rollout.Generation{}) // its log may be one that a newer entry ends
+		err := a.s.c.rules.Push(a.ctx, a.ep, their.Generation)
+		if errors.Is(err, rollout.ErrGap) || errors.Is(err, rollout.ErrFork) {
+			err = a.s.c.rules.Push(a.ctx, a.ep, rollout.Generation{}) // its log may be one that a newer entry ends
 		}
 		return err
 	})
@@ -264,24 +262,9 @@ func (a *attempt) teach(their rollout.Position) error {
 
 // teachAll is teach for a callee whose log is not a part of the one here.
 func (a *attempt) teachAll() error {
-	err := a.bring(rollout.Generation{})
+	err := a.s.c.rules.Push(a.ctx, a.ep, rollout.Generation{})
 	if err == nil {
 		a.call.passage.next = a.ep
-	}
-	return err
-}
-
-// refusedFor reports whether a process did not take rules for a reason.
-func refusedFor(err error, code string) bool {
-	e, ok := errors.AsType[*wire.RulesRefused](err)
-	return ok && (e.Code == code || slices.Contains(e.Also, code))
-}
-
-// bring gives the callee this process's entries after a generation.
-func (a *attempt) bring(after rollout.Generation) error {
-	records, err := a.s.c.rules.Records(after)
-	if err == nil {
-		_, err = wire.NewInternalClient(a.s.c.At(internalService, a.ep)).Bring(a.ctx, records)
 	}
 	return err
 }
@@ -291,7 +274,7 @@ func (a *attempt) learn(from *Endpoint, to rollout.Generation) error {
 	if d, _ := dialectOf(from.Protocol); !d.shared {
 		return fmt.Errorf("%s is a plain Thrift server and has no rules", from.Addr)
 	}
-	err := a.s.c.exchanges.share(a.ctx, "fetch "+from.Addr, func() error { return a.s.c.rules.Fetch(a.ctx, from, to) })
+	err := a.s.c.exchanges.share(a.ctx, "fetch "+from.Addr, func() error { return a.s.c.rules.Pull(a.ctx, from, to) })
 	if err != nil {
 		return fmt.Errorf("fetch rules from %s: %w", from.Addr, err)
 	}

@@ -46,8 +46,9 @@ type ServerConfig struct {
 	Listed func(service string) bool
 
 	// Rollout is this process's part in releases: every call is checked by the
-	// rules of its token and counted. The server must then serve bring of
-	// skerry.internal (internal/wire/skerry.thrift) to all. nil: tokens are ignored.
+	// rules of its token and counted. Callers push rules that this process lacks
+	// (RuleExchange), so the server then serves a service that takes them from
+	// every caller. nil: tokens are ignored.
 	Rollout       *participant.Agent
 	Entry         func(service, method string) bool // methods whose calls begin a trace when they bring none; nil: none
 	RefuseOrphans bool                              // with Rollout: refuse other calls without a token; false only counts them

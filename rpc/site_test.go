@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/health"
-	"github.com/skerry/skerry/internal/wire"
 	"github.com/skerry/skerry/rollout"
 	"github.com/skerry/skerry/rollout/participant"
 	"github.com/skerry/skerry/rollout/rollouttest"
@@ -91,19 +90,18 @@ func (s *site) unlist(drop func(*Endpoint) bool) {
 
 // process is one process of a site: a service's version, or a mere caller.
 type process struct {
-	wire.Internal // what a process does not need here
-	site          *site
-	name          string
-	service       string
-	version       string
-	agent         *participant.Agent
-	client        *Client
-	server        *Server
-	ep            *Endpoint
-	stop          func()
-	executed      atomic.Int64
-	brought       atomic.Int64 // times that rules were brought
-	stubs         sync.Map
+	site     *site
+	name     string
+	service  string
+	version  string
+	agent    *participant.Agent
+	client   *Client
+	server   *Server
+	ep       *Endpoint
+	stop     func()
+	executed atomic.Int64
+	brought  atomic.Int64 // times that rules were brought
+	stubs    sync.Map
 
 	mu sync.Mutex // so that spans are recorded in the order of what was applied
 }
@@ -119,7 +117,7 @@ func (s *site) start(service, version string) *process {
 		s.t.Fatal(err)
 	}
 	_, err1 := srv.Handle(service, version, echo.NewEchoProcessor(&hop{p: p}))
-	_, err2 := srv.HandleInternal(internalService, "", wire.NewInternalProcessor(p), "bring")
+	_, err2 := srv.HandleInternal(rulesService, "", echo.NewEchoProcessor(&ruleTaker{p: p}), "echo")
 	l, err3 := net.Listen("tcp", "127.0.0.1:0")
 	if err := errors.Join(err1, err2, err3); err != nil {
 		s.t.Fatal(err)
@@ -181,8 +179,8 @@ func (s *site) tell(told ...*process) {
 	}
 }
 
-// Fetch is RuleExchange's: the process that listens there tells what it knows.
-func (p *process) Fetch(_ context.Context, from *Endpoint, _ rollout.Generation) error {
+// Pull is RuleExchange's: it reads the log of the process that listens there.
+func (p *process) Pull(_ context.Context, from *Endpoint, _ rollout.Generation) error {
 	p.site.mu.Lock()
 	there := p.site.at[from.Addr]
 	p.site.mu.Unlock()
@@ -192,33 +190,47 @@ func (p *process) Fetch(_ context.Context, from *Endpoint, _ rollout.Generation)
 	return p.agent.Learn(there.agent.Since(p.agent.Log().Last())...)
 }
 
-// Records is RuleExchange's.
-func (p *process) Records(after rollout.Generation) (records [][]byte, err error) {
+// rulesService takes the entries that other processes push.
+const rulesService = internalPrefix + "rules"
+
+// Push is RuleExchange's: each entry is a part of one message.
+func (p *process) Push(ctx context.Context, to *Endpoint, after rollout.Generation) error {
+	var m echo.Message
 	for _, e := range p.agent.Since(after) {
-		records = append(records, e.Record().Marshal())
+		m.Parts = append(m.Parts, &echo.Message{Text: string(e.Record().Marshal())})
 	}
-	return records, nil
+	_, err := echo.NewEchoClient(p.client.At(rulesService, to)).Echo(ctx, &m)
+	if r, ok := errors.AsType[*echo.Refusal](err); ok {
+		return fmt.Errorf("%s: %w", to.Addr, map[string]error{"gap": rollout.ErrGap, "fork": rollout.ErrFork}[r.Why])
+	}
+	return err
 }
 
-// Bring is wire.Internal's.
-func (p *process) Bring(_ context.Context, records [][]byte) (string, error) {
-	p.brought.Add(1)
-	if p.site.bringing != nil {
-		p.site.bringing(p)
+// ruleTaker serves rulesService of a process.
+type ruleTaker struct {
+	handler
+	p *process
+}
+
+// Echo applies the entries of a message.
+func (r *ruleTaker) Echo(_ context.Context, m *echo.Message) (*echo.Message, error) {
+	r.p.brought.Add(1)
+	if r.p.site.bringing != nil {
+		r.p.site.bringing(r.p)
 	}
 	var entries []rollout.Entry
-	for _, record := range records {
-		r, err := rollout.ParseRecord(record)
-		e, opened := r.Open()
+	for _, part := range m.Parts {
+		record, err := rollout.ParseRecord([]byte(part.Text))
+		e, opened := record.Open()
 		if err := errors.Join(err, opened); err != nil {
-			return "", err
+			return nil, err
 		}
 		entries = append(entries, e)
 	}
-	if err := p.agent.Learn(entries...); err != nil {
-		return "", &wire.RulesRefused{Code: map[bool]string{false: "gap", true: "fork"}[errors.Is(err, rollout.ErrFork)], Message: err.Error()}
+	if err := r.p.agent.Learn(entries...); err != nil {
+		return nil, &echo.Refusal{Why: map[bool]string{false: "gap", true: "fork"}[errors.Is(err, rollout.ErrFork)]}
 	}
-	return p.agent.Log().Last().String(), nil
+	return &echo.Message{}, nil
 }
 
 // call calls a service from a handler or a root.
