@@ -1,10 +1,14 @@
 // Gotest runs "go test -json" with the arguments it is given and prints what
-// a person wants of it: a line for each test and package, the full output of
+// a person reads of it: a line for each test and package, the full output of
 // whatever failed, and at the end the first complaints of each failed test,
 // and a count. Flags come first and carry their value with "=".
 //
 // Its status is 1 when a test failed, when a package did not build, when a
 // test was skipped (a skipped test shows nothing), and when no test ran.
+//
+// It also prints the tests that took longest, and what each test binary used:
+// real time, and processor time with that of the processes it waited for. A
+// package with little of the second for its first merely waits.
 //
 // # Tests that fail beside the others only
 //

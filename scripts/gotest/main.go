@@ -16,13 +16,20 @@ import (
 type runner func(args []string, add func(event)) error
 
 func main() {
+	if len(os.Args) > 3 && os.Args[1] == measured {
+		os.Exit(measure(os.Args[2], os.Args[3:]))
+	}
 	flags, packages, err := split(os.Args[1:])
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "gotest:", err)
 		os.Exit(2)
 	}
 	l := lane{out: os.Stdout, test: goTest, flags: flags, packages: packages}
-	ok := l.run()
+	ok, err := l.runMeasured()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "gotest:", err)
+		ok = false
+	}
 	if path := os.Getenv("GOTEST_UNSTEADY"); path != "" && len(l.unsteady) > 0 {
 		if err := note(path, l.unsteady); err != nil {
 			fmt.Fprintln(os.Stderr, "gotest: note unsteady tests:", err)
@@ -42,13 +49,15 @@ func split(args []string) (flags, packages []string, err error) {
 		case !strings.HasPrefix(a, "-"):
 			packages = append(packages, a)
 		case len(packages) > 0:
-			return nil, nil, fmt.Errorf("%s stands behind %s: flags come first, and -flag=value is one argument", a, args[i-1])
+			return nil, nil, fmt.Errorf("%s stands behind %s: flags come first, and -flag=value is one argument",
+				a, args[i-1])
 		default:
 			flags = append(flags, a)
 		}
 	}
 	for _, f := range flags {
-		if name := strings.TrimLeft(f, "-"); name != "race" && name != "v" && name != "short" && !strings.Contains(name, "=") {
+		name := strings.TrimLeft(f, "-")
+		if name != "race" && name != "v" && name != "short" && !strings.Contains(name, "=") {
 			return nil, nil, fmt.Errorf("%s has no value: write %s=value", f, f)
 		}
 	}
@@ -93,11 +102,34 @@ func (l *lane) run() bool {
 		}
 		ok = l.again(suspects, r)
 	}
-	for _, line := range l.unsteady {
+	for _, line := range append(r.longest(), l.unsteady...) {
 		fmt.Fprintln(l.out, line)
 	}
 	fmt.Fprintln(l.out, r.summary(time.Since(began)))
 	return ok
+}
+
+// runMeasured is run, and prints what each test binary took.
+func (l *lane) runMeasured() (ok bool, err error) {
+	file, err := os.CreateTemp("", "gotest-usage-")
+	if err != nil {
+		return false, err
+	}
+	defer os.Remove(file.Name())
+	defer file.Close()
+	flag, err := measureFlag(file.Name())
+	if err != nil {
+		return false, err
+	}
+	l.flags = append(l.flags, flag)
+	ok = l.run()
+	all, err := readUsage(file)
+	if err != nil {
+		return false, err
+	}
+	root, err := os.Getwd()
+	printUsage(l.out, root, all)
+	return ok, err
 }
 
 // times is how often in a row a failed test must pass alone.
@@ -114,7 +146,8 @@ func (l *lane) again(suspects []failure, first *report) bool {
 				return false
 			}
 		}
-		l.unsteady = append(l.unsteady, fmt.Sprintf("UNSTEADY: %s (%s) FAILED BESIDE THE OTHERS AND PASSED %d OF %d ALONE: MEND IT TODAY",
+		l.unsteady = append(l.unsteady, fmt.Sprintf(
+			"UNSTEADY: %s (%s) FAILED BESIDE THE OTHERS AND PASSED %d OF %d ALONE: MEND IT TODAY",
 			f.Test, f.Package, times, times))
 		for _, said := range first.said[f] {
 			l.unsteady = append(l.unsteady, "    "+said)

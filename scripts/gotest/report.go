@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"regexp"
@@ -19,6 +20,12 @@ type event struct {
 	Elapsed    float64 // seconds
 }
 
+// taken is how long a top-level test took, in seconds, with the wait for its turn where it runs beside others.
+type taken struct {
+	failure
+	seconds float64
+}
+
 // failure is a top-level test that failed.
 type failure struct{ Package, Test string }
 
@@ -35,6 +42,7 @@ type report struct {
 
 	running   map[failure]bool    // top-level tests that have begun and not ended
 	failures  []failure           // in the order of their end
+	times     []taken             // of top-level tests that have ended
 	crashes   map[string][]string // by package, lines that say more than that a test failed
 	raced     bool                // anywhere
 	worse     []string            // why nothing runs again, of packages that have ended
@@ -78,7 +86,8 @@ var crash = regexp.MustCompile(`^(panic: |fatal error: |SIG[A-Z]+: |\*\*\* Test 
 
 // watch looks for what forbids to run anything again.
 func (r *report) watch(e event) {
-	r.raced = r.raced || strings.Contains(e.Output, "WARNING: DATA RACE") || strings.Contains(e.Output, "race detected during execution")
+	r.raced = r.raced || strings.Contains(e.Output, "WARNING: DATA RACE") ||
+		strings.Contains(e.Output, "race detected during execution")
 	if crash.MatchString(e.Output) {
 		r.crashes[e.Package] = append(r.crashes[e.Package], strings.TrimSpace(e.Output))
 	}
@@ -93,6 +102,7 @@ func (r *report) endTest(e event, key string) {
 	top := failure{e.Package, name}
 	if !sub {
 		delete(r.running, top)
+		r.times = append(r.times, taken{top, e.Elapsed})
 	}
 	switch e.Action {
 	case "pass":
@@ -174,6 +184,17 @@ func (r *report) suspects() (list []failure, why string) {
 // holds reports whether all is well: something ran, and nothing failed.
 func (r *report) holds(err error) bool {
 	return err == nil && r.failed == 0 && r.skipped == 0 && r.passed > 0
+}
+
+// longest are lines with the tests that took longest, up to ten, of a second or more each.
+func (r *report) longest() (lines []string) {
+	slices.SortStableFunc(r.times, func(a, b taken) int { return cmp.Compare(b.seconds, a.seconds) })
+	for _, t := range r.times[:min(10, len(r.times))] {
+		if t.seconds >= 1 {
+			lines = append(lines, fmt.Sprintf("took: %6.1f s: %s (%s)", t.seconds, t.Test, t.Package))
+		}
+	}
+	return lines
 }
 
 func (r *report) summary(took time.Duration) string {
