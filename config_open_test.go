@@ -4,12 +4,14 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/skerry/skerry/config"
+	"github.com/skerry/skerry/internal/state"
 )
 
 // oddTexts are values that some reader of some key refuses.
@@ -92,7 +94,7 @@ func TestOpenRefusesNoMore(t *testing.T) {
 				return
 			}
 			n.calls.Close()
-			n.freeState()
+			n.files.Close()
 		})
 	}
 	if tried < 2000 || refused < 500 {
@@ -115,10 +117,10 @@ func TestOpenWithoutItsFiles(t *testing.T) {
 			t.Fatalf("%s: %v, %v", key, n, err)
 		}
 		n, err := newNode(good.WithDefaults(), nil)
-		if err != nil || n.files.slot.lock == nil {
+		if err != nil || filepath.Base(n.files.Path(state.Rules)) != state.Name("kit", "0")+string(state.Rules) {
 			t.Fatalf("after %s the state files are not free: %v", key, err)
 		}
 		n.calls.Close()
-		n.freeState()
+		n.files.Close()
 	}
 }

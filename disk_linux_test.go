@@ -14,6 +14,7 @@ import (
 
 	"github.com/skerry/skerry/internal/lab"
 	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/internal/state"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rollout"
 )
@@ -72,7 +73,7 @@ func TestDiskThatHangs(t *testing.T) {
 			t.Errorf("a promise that can't be kept: %v", err)
 		}
 	})
-	within("keys", diskLimit+time.Second, func() { n.storeKeys(nil) })
+	within("keys", state.Limit+time.Second, func() { n.storeKeys(nil) })
 	within("a call", time.Second, func() {
 		if _, err := greet(t.Context(), n); err != nil {
 			t.Error(err)
@@ -102,7 +103,7 @@ func TestDiskThatHangs(t *testing.T) {
 	}
 	disk.Thaw()
 	lab.Eventually(t, 20*time.Second, func() bool { return log.count("kept again") > 0 }, func() string { return "the rules are kept" })
-	text, err := os.ReadFile(n.files.rules)
+	text, err := os.ReadFile(n.files.Path(state.Rules))
 	if err != nil || !bytes.Contains(text, []byte(next.Hash())) || bytes.Contains(text, []byte(`"promise"`)) {
 		t.Errorf("kept: %s, %v", text, err)
 	}
@@ -122,7 +123,8 @@ func TestRemovedLockIsNoticed(t *testing.T) {
 	hub := &registry.Hub{}
 	toLog := WithLogger(slog.New(slog.NewTextHandler(log, nil)))
 	n := open(t, Config{StateDir: dir, Cluster: "test"}, memorySite(hub), toLog)
-	lockFile := n.files.slot.base + ".lock"
+	rules := n.files.Path(state.Rules)
+	lockFile := strings.TrimSuffix(rules, string(state.Rules)) + ".lock"
 	entry := rollout.Entry{Cluster: "test", Generation: rollout.Generation{N: 1}, Rules: map[string]rollout.Rule{"auth": {Version: "v1"}}}
 	must(t, "remove", os.Remove(lockFile))
 	must(t, "learn", n.Rollout().Learn(proven(t, n, entry)))
@@ -132,17 +134,16 @@ func TestRemovedLockIsNoticed(t *testing.T) {
 	must(t, "keep", n.Rollout().Keep())
 
 	must(t, "remove", os.Remove(lockFile))
-	thief, err := takeSlot(filepath.Dir(lockFile), n.fileName())
-	must(t, "take", err)
-	defer thief.free()
-	if thief.base != n.files.slot.base {
-		t.Fatalf("another process has taken %s", thief.base)
+	thief := state.Open(state.Config{Dir: dir, Cluster: "test", Name: state.Name("", "0"), Log: n.log})
+	defer thief.Close()
+	if got := thief.Path(state.Rules); got != rules {
+		t.Fatalf("another process has taken %s", got)
 	}
 	must(t, "learn", n.Rollout().Learn(proven(t, n, n.Rollout().Log().Next("r", nil))))
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	_ = n.keeping.Do(ctx, func() error { return nil }, nil) // when the one before has ended
-	if err := n.Rollout().Keep(); !errors.Is(err, errTaken) {
+	if err := n.Rollout().Keep(); !errors.Is(err, state.ErrTaken) {
 		t.Errorf("it writes files of another process: %v", err)
 	}
 	if got := log.count("state is not kept any more"); got != 1 {

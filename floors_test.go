@@ -26,6 +26,7 @@ var floors = map[string]struct {
 	"internal/quote":    {0, nil},
 	"internal/refusal":  {0, nil},
 	"internal/statedir": {0, nil},
+	"internal/state":    {1, []string{"internal/run", "internal/statedir"}},
 	"internal/mask":     {0, nil},
 	"internal/number":   {0, nil},
 	"internal/suggest":  {0, nil},
@@ -54,7 +55,7 @@ var floors = map[string]struct {
 	"health/prom":                   {2, []string{"health"}},
 	"discovery":                     {3, []string{"registry", "rpc", "health", "internal/run", "internal/statedir"}},
 	"config":                        {3, []string{"internal/heap", "internal/mask", "internal/quote", "internal/sitekey", "internal/statedir", "internal/suggest", "internal/tlsfile", "internal/yamlfile", "registry", "registry/postgres"}},
-	"":                              {4, []string{"broadcast", "config", "discovery", "health", "internal/heap", "internal/keyfile", "internal/refusal", "internal/run", "internal/sitekey", "internal/sitetls", "internal/sshsig", "internal/statedir", "internal/suggest", "internal/wire", "registry", "registry/postgres", "rollout", "rollout/operator", "rollout/participant", "rpc"}},
+	"":                              {4, []string{"broadcast", "config", "discovery", "health", "internal/heap", "internal/keyfile", "internal/refusal", "internal/run", "internal/sitekey", "internal/sitetls", "internal/sshsig", "internal/state", "internal/suggest", "internal/wire", "registry", "registry/postgres", "rollout", "rollout/operator", "rollout/participant", "rpc"}},
 	"gateway":                       {5, []string{"", "config", "health", "internal/dynamic", "internal/run", "registry", "rollout", "rollout/participant", "rpc"}},
 
 	// Tests only, or used by tests and by the commands only.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/internal/state"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rollout"
 )
@@ -121,12 +122,9 @@ func (n *Node) learnFrom(ctx context.Context, since func(context.Context, rollou
 }
 
 func (n *Node) loadMembers() *membership {
-	var kept []member
-	if n.files.members != "" {
-		var err error
-		if kept, err = readState[[]member](n, n.files.members); err != nil {
-			n.log.Warn("the kept list of processes can't be read; it is learnt again", "err", err)
-		}
+	kept, err := state.Read[[]member](n.files, state.Members)
+	if err != nil {
+		n.log.Warn("the kept list of processes can't be read; it is learnt again", "err", err)
 	}
 	return newMembership(kept)
 }
@@ -136,10 +134,10 @@ func (n *Node) loadMembers() *membership {
 func (n *Node) rememberMembers(ctx context.Context) error {
 	for {
 		wait := run.Sleep(ctx, keepMembers)
-		_, _ = onDisk(n, func() (none struct{}, err error) { return none, n.holdState() }) // which says what is wrong
+		n.files.Hold()
 		n.keepRules()
-		if list, changed := n.members.changed(); changed && n.files.members != "" {
-			if err := n.writeState(n.files.members, list); err != nil {
+		if list, changed := n.members.changed(); changed {
+			if err := n.files.Write(state.Members, list); err != nil {
 				n.log.Warn("the list of processes is not kept", "err", err)
 			}
 		}

@@ -18,6 +18,7 @@ import (
 	"github.com/skerry/skerry/internal/heap"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/internal/sitetls"
+	"github.com/skerry/skerry/internal/state"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rollout"
 	"github.com/skerry/skerry/rollout/participant"
@@ -36,11 +37,9 @@ type Node struct {
 	opts         options
 	log          *slog.Logger
 	owner        registry.Owner
-	files        stateFiles
-	disk         run.Disk // of the state files
+	files        *state.Files
 	keeping      run.Disk // one Keep of the rules at a time
 	unkept       bool     // the log knows that rules are not kept; for jobs of keeping
-	taken        bool     // the log knows that the files are another's; for jobs of disk
 	tls          config.Credentials
 	sources      []discovery.Source
 	stats        *health.Recorder
@@ -114,12 +113,13 @@ func newNode(cfg Config, opts []Option) (n *Node, err error) {
 	if n.log = n.opts.logger; n.log == nil {
 		n.log = cfg.Log.Logger()
 	}
-	n.files = n.findState()
-	made := n // a return of nil leaves it to be freed
+	n.files = n.openState()
+	files := n.files // a return of nil leaves it to be freed
 	defer func() {
 		if err != nil {
-			made.freeState()
+			files.Close()
 		}
+		files.Started()
 	}()
 	if n.tls, err = cfg.TLS.Load(); err != nil {
 		return nil, err
@@ -175,6 +175,16 @@ func newNode(cfg Config, opts []Option) (n *Node, err error) {
 	return n, err
 }
 
+// openState finds this process's files.
+func (n *Node) openState() *state.Files {
+	service := ""
+	if len(n.cfg.Services) > 0 {
+		service = n.cfg.Services[0].Name
+	}
+	_, port := n.cfg.ListenAddr()
+	return state.Open(state.Config{Dir: n.cfg.StateDir, Cluster: n.cfg.Cluster, Name: state.Name(service, port), Log: n.log})
+}
+
 // identity is what this process says of itself on users' connections.
 func (n *Node) identity() rpc.Identity {
 	return rpc.Identity{Cluster: n.cfg.Cluster, Owner: n.owner.String(), Keys: n.trust.use(useHello)}
@@ -191,7 +201,7 @@ func (n *Node) newLists() (*discovery.Discovery, error) {
 		Services:  rules,
 		Zone:      n.cfg.Zone,
 		Probe:     func(ctx context.Context, e *rpc.Endpoint) error { return n.calls.Check(ctx, e) },
-		StateFile: n.files.lists,
+		StateFile: n.files.Path(state.Lists),
 		WatchAll:  n.opts.watchAll,
 		Hidden:    hidden,
 		Sealed:    n.cfg.Site.Calls != "",
@@ -253,7 +263,7 @@ func (n *Node) Close() error {
 			n.lookout.Stop(),
 			n.registries.Stop(),
 		)
-		n.freeState()
+		n.files.Close()
 		n.lowerHeap()
 		n.log.Info("node is closed")
 	})

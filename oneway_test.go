@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/apache/thrift/lib/go/thrift"
+
 	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/rollout"

@@ -5,11 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"path/filepath"
 
 	"github.com/skerry/skerry/internal/run"
-	"github.com/skerry/skerry/internal/statedir"
+	"github.com/skerry/skerry/internal/state"
 	"github.com/skerry/skerry/registry/postgres"
 	"github.com/skerry/skerry/rollout"
 	"github.com/skerry/skerry/rollout/participant"
@@ -26,32 +24,29 @@ func (n *Node) newAgent() *participant.Agent {
 	}
 	var unread error
 	cfg.Learnt = n.keepRules
-	hung := n.files.hung
-	if file := n.files.rules; file != "" {
-		cfg.Saved, unread = onDisk(n, func() (participant.Saved, error) { return readSaved(file) })
+	hung := n.files.Hung()
+	if file := n.files.Path(state.Rules); file != "" {
+		cfg.Saved, unread = state.Do(n.files, func() (participant.Saved, error) { return readSaved(file) })
 		if errors.Is(unread, run.ErrDiskHangs) {
 			hung, unread = unread, nil
 		}
-		if n.files.others != "" {
-			if theirs, err := onDisk(n, func() (participant.Saved, error) { return readSaved(n.files.others) }); err == nil {
+		if others := n.files.NeighbourRules(); others != "" {
+			if theirs, err := state.Do(n.files, func() (participant.Saved, error) { return readSaved(others) }); err == nil {
 				cfg.Saved.Records, cfg.Saved.Tip = theirs.Records, theirs.Tip
 			}
 		}
-		cfg.Save = func(s participant.Saved) error { return n.writeState(file, s) }
+		cfg.Save = func(s participant.Saved) error { return n.files.Write(state.Rules, s) }
 	}
 	if hung != nil {
 		cfg.Save = func(participant.Saved) error { return unkeepable(hung) }
 	}
 	a, aside := participant.New(cfg)
 	if aside = errors.Join(unread, aside); aside != nil {
-		kept, err := onDisk(n, func() (string, error) {
-			kept := filepath.Base(n.files.rules) + ".aside"
-			return kept, statedir.Rename(n.files.rules, kept)
-		})
+		kept, err := n.files.Aside(state.Rules)
 		if err != nil {
 			kept = err.Error()
 		}
-		n.log.Warn("kept rules of versions are not believed, and are learnt again from others", "file", n.files.rules, "aside", kept, "err", aside)
+		n.log.Warn("kept rules of versions are not believed, and are learnt again from others", "file", n.files.Path(state.Rules), "aside", kept, "err", aside)
 	}
 	a.AskBy(n.askNewer)
 	return a
@@ -63,7 +58,7 @@ func readSaved(file string) (s participant.Saved, err error) {
 		participant.Saved
 		Entries json.RawMessage `json:"entries"`
 	}
-	err = readJSON(file, &text)
+	err = state.ReadJSON(file, &text)
 	if err == nil && text.Entries != nil {
 		err = fmt.Errorf("%s is of skerry before 0.2", file)
 	}
@@ -101,27 +96,4 @@ func (n *Node) learnWhole(db *postgres.Registry) {
 		}
 		return nil
 	})
-}
-
-// readJSON reads what writeJSON wrote; a file that is not there changes nothing.
-func readJSON(path string, into any) error {
-	text, err := statedir.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err == nil {
-		err = json.Unmarshal(text, into)
-	}
-	if err != nil {
-		return fmt.Errorf("read %s: %w", path, err)
-	}
-	return nil
-}
-
-func writeJSON(path string, v any) error {
-	text, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	return statedir.WriteFile(path, text)
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/skerry/skerry/broadcast"
 	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/discovery"
+	"github.com/skerry/skerry/internal/state"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/registry/postgres"
 	"github.com/skerry/skerry/rollout"
@@ -145,4 +146,15 @@ func (t *transitions) heard(lost error, now time.Time) (text string, args []any)
 		t.known = true
 	}
 	return "", nil
+}
+
+// peerState keeps the addresses of peers on the LAN.
+func (n *Node) peerState() broadcast.State {
+	if n.files.Path(state.Peers) == "" {
+		return broadcast.State{}
+	}
+	return broadcast.State{
+		Load: func() ([]string, error) { return state.Read[[]string](n.files, state.Peers) },
+		Save: func(list []string) error { return n.files.Write(state.Peers, list) },
+	}
 }

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/skerry/skerry/config"
+	"github.com/skerry/skerry/internal/state"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rollout"
 )
@@ -73,8 +74,8 @@ func TestUnsafeStateIsNotUsed(t *testing.T) {
 		must(t, "chmod", os.Chmod(dir, 0o700))
 		want := plant(dir)
 		n, log := said(t, dir)
-		if n.files.rules != "" || !strings.Contains(log, "state is not kept") || !strings.Contains(log, "level=ERROR") {
-			t.Errorf("%s: files %+v, log %s", what, n.files, log)
+		if n.files.Path(state.Rules) != "" || !strings.Contains(log, "state is not kept") || !strings.Contains(log, "level=ERROR") {
+			t.Errorf("%s: file %q, log %s", what, n.files.Path(state.Rules), log)
 		}
 		if want != "symbolic link" && !strings.Contains(log, want) {
 			t.Errorf("%s: want %q in %s", what, want, log)
@@ -106,18 +107,18 @@ func TestNoStateInSharedDirectory(t *testing.T) {
 		t.Errorf("state in %s", dir)
 	}
 	n, log := said(t, "")
-	if n.files.rules != "" || !strings.Contains(log, "state_dir") || !strings.Contains(log, "level=ERROR") {
-		t.Errorf("files %+v, log %s", n.files, log)
+	if n.files.Path(state.Rules) != "" || !strings.Contains(log, "state_dir") || !strings.Contains(log, "level=ERROR") {
+		t.Errorf("file %q, log %s", n.files.Path(state.Rules), log)
 	}
 	if left, err := os.ReadDir(shared); err != nil || len(left) != 0 {
 		t.Errorf("in the shared directory: %v, %v", left, err)
 	}
 	t.Setenv("STATE_DIRECTORY", filepath.Join(t.TempDir(), "a")+":/other")
 	n, log = said(t, "")
-	if n.files.rules == "" {
+	if n.files.Path(state.Rules) == "" {
 		t.Errorf("with STATE_DIRECTORY: %s", log)
 	}
-	info, err := os.Stat(filepath.Dir(n.files.rules))
+	info, err := os.Stat(filepath.Dir(n.files.Path(state.Rules)))
 	if err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("made with %v, %v", info.Mode(), err)
 	}
@@ -145,5 +146,35 @@ func TestLogsAreQuoted(t *testing.T) {
 		if format == "json" && !json.Valid(out) {
 			t.Errorf("no JSON: %s", out)
 		}
+	}
+}
+
+// A process of a new slot begins with the rules of its neighbours, not with
+// what these have promised; Close gives the slot back.
+func TestNeighboursStateIsBorrowed(t *testing.T) {
+	site := lanSite(t)
+	first := open(t, site)
+	entry := rollout.Entry{Cluster: site.Cluster, Generation: rollout.Generation{N: 1}, Rules: map[string]rollout.Rule{"auth": {Version: "v1"}}}
+	must(t, "learn", first.Rollout().Learn(proven(t, first, entry)))
+	next := first.Rollout().Log().Next("r2", nil)
+	proof, err := first.trust.siteSigner().Sign(rollout.ForPromise, rollout.Words(rollout.VerbPromise, next.Hash(), "ann"))
+	must(t, "sign", err)
+	must(t, "promise", first.Rollout().Promise(next, rollout.Undertaking{Command: "ann", Proof: proof}))
+	must(t, "lists", os.WriteFile(first.files.Path(state.Lists), []byte(`{"cluster":"test"}`), 0o644))
+
+	second := open(t, site)
+	if g := second.Rollout().Log().Last(); g != entry.Generation || second.Rollout().Promised() != nil {
+		t.Errorf("the second begins with %v and the promise %v", g, second.Rollout().Promised())
+	}
+	if _, err := os.Stat(second.files.Path(state.Lists)); err != nil || second.files.Path(state.Lists) == first.files.Path(state.Lists) {
+		t.Errorf("lists of the second: %v", err)
+	}
+	if theirs := second.files.NeighbourRules(); theirs != first.files.Path(state.Rules) {
+		t.Errorf("the newest rules are in %s", theirs)
+	}
+	must(t, "close", first.Close())
+	third := open(t, site)
+	if third.files.Path(state.Rules) != first.files.Path(state.Rules) || third.Rollout().Promised() == nil {
+		t.Errorf("the third has %s with the promise %v", third.files.Path(state.Rules), third.Rollout().Promised())
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/skerry/skerry/health"
+	"github.com/skerry/skerry/internal/state"
 )
 
 // newRecorder counts calls for the database's table while the database can be
@@ -19,7 +20,7 @@ func (n *Node) newRecorder() *health.Recorder {
 	}
 	file := n.cfg.Stats.File
 	if file == "" {
-		file = n.files.stats
+		file = n.files.Path(state.Stats)
 	}
 	if file != "" {
 		s = append(s, health.NewLogSink(health.LogConfig{Path: file, MaxSize: n.cfg.Stats.MaxSize >> 20, Keep: n.cfg.Stats.Keep}))

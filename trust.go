@@ -18,6 +18,7 @@ import (
 	"github.com/skerry/skerry/internal/keyfile"
 	"github.com/skerry/skerry/internal/sitekey"
 	"github.com/skerry/skerry/internal/sshsig"
+	"github.com/skerry/skerry/internal/state"
 	"github.com/skerry/skerry/rollout"
 	"github.com/skerry/skerry/rpc"
 )
@@ -134,20 +135,20 @@ func (n *Node) storeKeys(texts []string) {
 		n.log.Error("the site's keys in the database are not used", "err", err)
 		return
 	}
-	if n.files.keys == "" || n.trust.mode != "" {
+	if n.trust.mode != "" {
 		return
 	}
-	if err := n.writeState(n.files.keys, texts); err != nil {
+	if err := n.files.Write(state.Keys, texts); err != nil {
 		n.log.Warn("the site's keys are not kept: a start without the database will find no other process", "err", err)
 	}
 }
 
 // loadKeys takes the keys that an earlier run has read in the database.
 func (n *Node) loadKeys() {
-	if n.files.keys == "" || n.mode() == config.ModeBroadcast {
+	if n.mode() == config.ModeBroadcast {
 		return
 	}
-	texts, err := readState[[]string](n, n.files.keys)
+	texts, err := state.Read[[]string](n.files, state.Keys)
 	if err == nil {
 		err = n.trust.store(texts)
 	}

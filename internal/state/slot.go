@@ -1,4 +1,4 @@
-package skerry
+package state
 
 import (
 	"errors"
@@ -10,6 +10,10 @@ import (
 
 	"github.com/skerry/skerry/internal/statedir"
 )
+
+// ErrTaken says that two processes would write the same files.
+var ErrTaken = errors.New("another process has taken this one's state files since their lock was removed: " +
+	"start this process again, and leave the .lock files alone")
 
 // maxSlots bounds how many processes of one program and service keep state
 // side by side on one host.
@@ -77,7 +81,7 @@ func (s slot) free() {
 }
 
 // hold sees to it that the files are still this process's own. When the lock
-// was removed it is made again; errTaken when another process was faster.
+// was removed it is made again; ErrTaken when another process was faster.
 func (s slot) hold() (again bool, err error) {
 	if s.lock == nil {
 		return false, nil
@@ -90,7 +94,7 @@ func (s slot) hold() (again bool, err error) {
 	}
 	file, err := statedir.Lock(path)
 	if errors.Is(err, statedir.ErrLocked) {
-		return false, errTaken
+		return false, ErrTaken
 	}
 	if err != nil {
 		return false, fmt.Errorf("lock %s: %w", path, err)
@@ -100,14 +104,17 @@ func (s slot) hold() (again bool, err error) {
 	return true, nil
 }
 
-// newest is the file with the ending that a process of the same name in
-// another slot wrote last: what it says is better than nothing for a process
-// whose own slot has none. It is "" when there is none either.
-func (s slot) newest(dir, name, ending string) string {
+// path names a file of the slot.
+func (s slot) path(kind Kind) string { return s.base + string(kind) }
+
+// newest is the file of a kind that a process of the same name wrote last: what
+// it says is better than nothing for a process whose own slot has none. It is
+// "" when there is none either.
+func newest(dir, name string, kind Kind) string {
 	var path string
 	var when time.Time
 	for i := range maxSlots {
-		other := filepath.Join(dir, slotName(name, i)) + ending
+		other := filepath.Join(dir, slotName(name, i)) + string(kind)
 		if info, err := statedir.Stat(other); err == nil && info.ModTime().After(when) {
 			path, when = other, info.ModTime()
 		}

@@ -1,0 +1,50 @@
+package state
+
+import (
+	"fmt"
+	"path/filepath"
+	"testing"
+)
+
+func TestSlots(t *testing.T) {
+	dir := t.TempDir()
+	var held []slot // or the collector closes their files
+	defer func() {
+		for _, s := range held {
+			s.free()
+		}
+	}()
+	take := func(want string) slot {
+		t.Helper()
+		s, err := takeSlot(dir, "auth")
+		if err != nil || filepath.Base(s.base) != want {
+			t.Fatalf("got %s, %v; want %s", s.base, err, want)
+		}
+		held = append(held, s)
+		return s
+	}
+	first, second := take("auth"), take("auth.2")
+	take("auth.3")
+	first.free()
+	take("auth") // the process that was started again
+	second.free()
+	take("auth.2")
+	for i := 4; i <= maxSlots; i++ {
+		take(fmt.Sprintf("auth.%d", i))
+	}
+	if s, err := takeSlot(dir, "auth"); err == nil {
+		t.Errorf("one slot too many: %s", s.base)
+	}
+	if other, err := takeSlot(dir, "proc"); err != nil || filepath.Base(other.base) != "proc" {
+		t.Errorf("of another service: %s, %v", other.base, err)
+	}
+}
+
+// Where nothing can be locked the files are shared as ever, and err says so.
+func TestSlotsWithoutLocks(t *testing.T) {
+	s, err := takeSlot(filepath.Join(t.TempDir(), "missing"), "auth")
+	if err == nil || filepath.Base(s.base) != "auth" {
+		t.Errorf("got %s, %v", s.base, err)
+	}
+	s.free()
+}

@@ -1,0 +1,125 @@
+package state
+
+import (
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/internal/statedir"
+)
+
+// Kind is the ending of a file's name.
+type Kind string
+
+// The files of a slot.
+const (
+	Lists   Kind = ".lists.json"   // last known lists of services
+	Peers   Kind = ".peers.json"   // addresses of processes on the LAN
+	Stats   Kind = ".stats.log"    // statistics of calls
+	Rules   Kind = ".rules.json"   // rules of versions, and what was promised
+	Members Kind = ".members.json" // processes of the site
+	Keys    Kind = ".keys.json"    // keys of the site, as the database has told them
+)
+
+// Config says where the files are.
+type Config struct {
+	Dir     string // state_dir; "none" keeps nothing, "" is a directory that could not be chosen
+	Cluster string // names the directory below Dir
+	Name    string // of the program's files; see Name
+	Log     *slog.Logger
+}
+
+// Files are the state files of one process. A nil *Files keeps nothing.
+type Files struct {
+	log  *slog.Logger
+	disk run.Disk
+	slot slot   // its base is "" where nothing is kept
+	from string // a neighbour's rules, for a slot without any
+	hung error  // the disk did not answer when the process started
+
+	begun   time.Time // of Open; the first reads share its patience
+	started atomic.Bool
+	taken   bool // the log knows that the files are another's; for jobs of disk
+}
+
+// Name tells the processes of one host apart and stays the same over restarts:
+// the program, its first service, and its port when that is fixed ("0" is not).
+// Processes that share a name have a slot each.
+func Name(service, port string) string {
+	name := strings.TrimSuffix(filepath.Base(os.Args[0]), ".exe")
+	if service != "" {
+		name += "-" + service
+	}
+	if port != "0" {
+		name += "-" + port
+	}
+	return name
+}
+
+// found is what a job on the disk finds, which may end after it was given up.
+type found struct {
+	slot slot
+	from string
+}
+
+// find makes the directory and takes a slot in it.
+func find(c Config) found {
+	dir := c.Dir
+	switch dir {
+	case "none":
+		return found{}
+	case "":
+		c.Log.Error("state is not kept: neither STATE_DIRECTORY nor HOME is set, and a directory that all users " +
+			"share is not safe; a start without any registry will find no process; set state_dir, or " +
+			"StateDirectory= in the systemd unit")
+		return found{}
+	}
+	err := statedir.Make(dir)
+	if err == nil {
+		dir = filepath.Join(dir, c.Cluster)
+		err = statedir.Make(dir)
+	}
+	if err != nil {
+		c.Log.Error("state is not kept: a start without any registry will find no process; "+
+			"set state_dir to a directory of this process's own", "err", err)
+		return found{}
+	}
+	mine, err := takeSlot(dir, c.Name)
+	switch {
+	case mine.base == "":
+		c.Log.Error("state is not kept", "err", err)
+		return found{}
+	case err != nil:
+		c.Log.Warn("state files are not locked: give each process of this program a state_dir of its own", "err", err)
+	}
+	return found{slot: mine, from: mine.borrow(dir, c.Name)}
+}
+
+// borrow gives a slot that was never used what a neighbour knows of the site,
+// and returns the file of a neighbour's rules for a slot without any. The
+// neighbour's promises and its list of processes stay its own.
+func (s slot) borrow(dir, name string) (rules string) {
+	for _, kind := range []Kind{Lists, Peers, Keys} {
+		if !s.lacks(kind) {
+			continue
+		}
+		if text, err := statedir.ReadFile(newest(dir, name, kind)); err == nil {
+			_ = statedir.WriteFile(s.path(kind), text) // nothing is lost without it
+		}
+	}
+	if s.lacks(Rules) {
+		return newest(dir, name, Rules)
+	}
+	return ""
+}
+
+func (s slot) lacks(kind Kind) bool {
+	_, err := statedir.Stat(s.path(kind))
+	return errors.Is(err, fs.ErrNotExist)
+}
