@@ -254,7 +254,7 @@ func TestRulesFromTheDisk(t *testing.T) {
 // Whoever meets a generation that is not known here has it fetched from those
 // who know it, also where nothing announces it.
 func TestNewerRulesAreFetched(t *testing.T) {
-	site, quick := memorySite(&registry.Hub{}), Config{StateDir: "none", Service: config.Service{Listen: "127.0.0.1:0", Advertise: "127.0.0.1"}}
+	site, quick := memorySite(&registry.MemoryStore{}), Config{StateDir: "none", Service: config.Service{Listen: "127.0.0.1:0", Advertise: "127.0.0.1"}}
 	first, second := open(t, quick, site), open(t, quick, site)
 	eventually(t, "they know each other", func() bool { return len(first.members.list()) == 2 })
 	first.Rollout().Await(t.Context())

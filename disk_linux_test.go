@@ -120,7 +120,7 @@ func TestRemovedLockIsNoticed(t *testing.T) {
 	log := &lines{}
 	dir := t.TempDir()
 	must(t, "chmod", os.Chmod(dir, 0o700))
-	hub := &registry.Hub{}
+	hub := &registry.MemoryStore{}
 	toLog := WithLogger(slog.New(slog.NewTextHandler(log, nil)))
 	n := open(t, Config{StateDir: dir, Cluster: "test"}, memorySite(hub), toLog)
 	rules := n.files.Path(state.Rules)

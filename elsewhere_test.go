@@ -108,7 +108,7 @@ func TestNoAddressIsNotWritten(t *testing.T) {
 // TestIntroductionFromAnotherHost: a process is not taken in at an address of
 // its own host only.
 func TestIntroductionFromAnotherHost(t *testing.T) {
-	n := open(t, Config{StateDir: "none"}, memorySite(&registry.Hub{}))
+	n := open(t, Config{StateDir: "none"}, memorySite(&registry.MemoryStore{}))
 	s := &internalService{node: n}
 	m := member{Owner: registry.Owner{Host: "beta", PID: 1, Epoch: 2}, Addr: "127.0.0.1:7001"}
 	if err := s.reachable(context.Background(), m); err != nil {

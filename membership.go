@@ -154,7 +154,7 @@ func (m *membership) departed(gone []registry.Departure, listed map[registry.Own
 		for _, owner := range at[place{d.ID.Addr, d.ID.Epoch}] {
 			switch k := m.all[owner]; {
 			case k == nil || listed[owner]:
-			case d.Kind == registry.Withdrawn:
+			case d.Kind == registry.Deregistered:
 				m.remove(owner)
 			case !m.isListed(owner) && k.Gone != d.Kind.String():
 				k.Gone, m.dirty = d.Kind.String(), true

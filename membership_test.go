@@ -19,7 +19,7 @@ func TestMembershipForgetsOnlyGoodbyes(t *testing.T) {
 	m.heard("lan", registry.Snapshot{Instances: []registry.Instance{in("a"), in("b"), in("c")}}, now)
 	m.heard("lan", registry.Snapshot{Lost: errors.New("away")}, now)
 	m.heard("lan", registry.Snapshot{Gone: []registry.Departure{
-		{ID: in("a").ID(), Kind: registry.Withdrawn}, {ID: in("b").ID(), Kind: registry.Expired}}}, now)
+		{ID: in("a").ID(), Kind: registry.Deregistered}, {ID: in("b").ID(), Kind: registry.Expired}}}, now)
 	again := newMembership(m.list()) // after a restart
 	for _, m := range []*membership{m, again} {
 		list := m.list()

@@ -202,7 +202,7 @@ func TestInternalService(t *testing.T) {
 // TestColdStart opens a consumer while its registry is away: it calls by the
 // last known list on disk.
 func TestColdStart(t *testing.T) {
-	hub := &registry.Hub{}
+	hub := &registry.MemoryStore{}
 	config := Config{StateDir: t.TempDir(), Stop: config.Stop{Grace: -1}, Service: config.Service{Name: "greeter", Advertise: "127.0.0.1"}}
 	offering(t, config, &greeter{name: "anna"}, memorySite(hub))
 	config = lanOf(config)

@@ -102,7 +102,7 @@ func TestTwoNodesOnTheLAN(t *testing.T) {
 
 // A name that no service can have is refused at once, not waited for.
 func TestInvalidServiceName(t *testing.T) {
-	n := open(t, Config{StateDir: "none"}, memorySite(&registry.Hub{}))
+	n := open(t, Config{StateDir: "none"}, memorySite(&registry.MemoryStore{}))
 	_, err := wire.NewInternalClient(n.Client("a b")).WhoAmI(t.Context())
 	if !errors.Is(err, registry.ErrInvalid) || !rpc.SafeToRetry(err) || !strings.Contains(err.Error(), `character ' ' in place 2`) {
 		t.Errorf("got %v", err)
@@ -110,7 +110,7 @@ func TestInvalidServiceName(t *testing.T) {
 }
 
 // memorySite gives each node a registry of one hub.
-func memorySite(hub *registry.Hub) Option {
+func memorySite(hub *registry.MemoryStore) Option {
 	return func(o *options) {
 		o.sources = func(owner registry.Owner) []discovery.Source {
 			return []discovery.Source{{Name: "memory", Registry: registry.NewMemory(hub, owner)}}

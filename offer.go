@@ -243,7 +243,7 @@ func (o *offer) tell(ctx context.Context, s discovery.Source, now []registry.Ins
 		return
 	}
 	if len(old) > 0 {
-		_ = s.Registry.Withdraw(ctx, old...) // the registry goes on by itself
+		_ = s.Registry.Deregister(ctx, old...) // the registry goes on by itself
 	}
 }
 
@@ -267,7 +267,7 @@ func (o *offer) withdraw(ctx context.Context) {
 		ids = append(ids, in.ID())
 	}
 	o.atEach(ctx, len(ids), "not withdrawn in time; callers are told directly, and the entry expires",
-		func(ctx context.Context, r registry.Registry) error { return r.Withdraw(ctx, ids...) })
+		func(ctx context.Context, r registry.Registry) error { return r.Deregister(ctx, ids...) })
 }
 
 // atEach tells every registry something of n instances, and returns when they

@@ -14,7 +14,7 @@ import (
 
 // Register lists instances that this process does not serve itself, such as a
 // provider in another language, at every registry of the node, and keeps them
-// listed until Withdraw or Close, which goes on for a second behind it (less by
+// listed until Deregister or Close, which goes on for a second behind it (less by
 // Stop.Grace), so that their ports can be closed when it returns. It returns when
 // the first registry has listed them; those that can't be reached are tried for ever. When ctx ends
 // before that the error wraps registry.ErrPending; it wraps
@@ -50,17 +50,17 @@ func (n *Node) Register(ctx context.Context, instances ...registry.Instance) err
 	return all
 }
 
-// Withdraw takes registrations made by Register off every list. It returns
+// Deregister takes registrations made by Register off every list. It returns
 // when all registries have done so; with registry.ErrPending when ctx ends
 // before, and they go on.
-func (n *Node) Withdraw(ctx context.Context, ids ...registry.ID) error {
+func (n *Node) Deregister(ctx context.Context, ids ...registry.ID) error {
 	n.mu.Lock()
 	for _, id := range ids {
 		id.Epoch = n.owner.Epoch
 		delete(n.foreign, id)
 	}
 	n.mu.Unlock()
-	results, stop := n.atEach(ctx, func(ctx context.Context, r registry.Registry) error { return r.Withdraw(ctx, ids...) })
+	results, stop := n.atEach(ctx, func(ctx context.Context, r registry.Registry) error { return r.Deregister(ctx, ids...) })
 	defer stop()
 	var all error
 	for range n.sources {
@@ -89,7 +89,7 @@ func (n *Node) giveUpRegistrations() {
 	n.log.Info("registrations are withdrawn: the node closes", "instances", len(ids), "grace", grace)
 	ctx, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
-	_ = n.Withdraw(ctx, ids...) // a registry that is away carries it out later, or lets them expire
+	_ = n.Deregister(ctx, ids...) // a registry that is away carries it out later, or lets them expire
 	<-ctx.Done()
 }
 
@@ -123,7 +123,7 @@ func (n *Node) dismiss(service, version string) bool {
 	n.log.Info("registrations are withdrawn: a release has retired their version", "service", service, "version", version, "instances", len(ids))
 	ctx, cancel := context.WithTimeout(context.Background(), withdrawLimit)
 	defer cancel()
-	_ = n.Withdraw(ctx, ids...) // registries that are away carry it out later
+	_ = n.Deregister(ctx, ids...) // registries that are away carry it out later
 	return true
 }
 

@@ -15,7 +15,7 @@ import (
 // TestRegister lists a foreign instance while one of two registries is away.
 func TestRegister(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var up, down registry.Hub
+		var up, down registry.MemoryStore
 		down.Fail(errors.New("no route"))
 		n := open(t, Config{StateDir: "none"}, func(o *options) {
 			o.sources = func(owner registry.Owner) []discovery.Source {
@@ -40,7 +40,7 @@ func TestRegister(t *testing.T) {
 		listed(1)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if err := n.Withdraw(ctx, in.ID()); !errors.Is(err, registry.ErrPending) {
+		if err := n.Deregister(ctx, in.ID()); !errors.Is(err, registry.ErrPending) {
 			t.Errorf("withdraw while a registry is away: %v", err)
 		}
 		listed(0)
@@ -63,7 +63,7 @@ func TestCloseAfterRegister(t *testing.T) {
 		{0, registerGrace}, {300 * time.Millisecond, 300 * time.Millisecond}, {-1, 0},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			var hub registry.Hub
+			var hub registry.MemoryStore
 			consumer := open(t, Config{StateDir: "none"}, memorySite(&hub), AsGuest())
 			n := open(t, Config{StateDir: "none", Stop: config.Stop{Grace: c.grace}}, memorySite(&hub), AsGuest())
 			must(t, "register", n.Register(t.Context(), registry.Instance{Service: "billing", Host: "10.0.0.5", Port: 9090,

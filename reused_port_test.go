@@ -179,7 +179,7 @@ func listerAnswered(n *Node) bool {
 
 // TestVouchNeedsProof: only what is certain counts against a plain server.
 func TestVouchNeedsProof(t *testing.T) {
-	n := open(t, Config{StateDir: "none"}, memorySite(&registry.Hub{}))
+	n := open(t, Config{StateDir: "none"}, memorySite(&registry.MemoryStore{}))
 	vouch := func(announcer string) error {
 		return n.vouch(t.Context(), &rpc.Endpoint{Announcer: announcer, Addr: "127.0.0.1:1"})
 	}

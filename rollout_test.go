@@ -31,7 +31,7 @@ func (g *traced) WhoAmI(ctx context.Context) (*wire.Identity, error) {
 
 // strictPair is a provider with one entry method, and a consumer.
 func strictPair(t *testing.T, g *traced) (provider, consumer *Node) {
-	site := memorySite(&registry.Hub{})
+	site := memorySite(&registry.MemoryStore{})
 	strict := Config{StateDir: "none", Rollout: config.Rollout{Orphans: config.OrphansStrict}}
 	consumer = open(t, strict, site)
 	strict.Service = config.Service{Name: "greeter", Version: "v1", Listen: "127.0.0.1:0", Advertise: "127.0.0.1", Entry: []string{"whoAmI"}}
@@ -114,7 +114,7 @@ func TestDetachedWorkHasATraceOfItsOwn(t *testing.T) {
 // TestFormatsToCome: an entry of a format that this version does not know keeps
 // no process from what stands before it, whichever way it comes.
 func TestFormatsToCome(t *testing.T) {
-	n := open(t, Config{StateDir: "none"}, memorySite(&registry.Hub{}))
+	n := open(t, Config{StateDir: "none"}, memorySite(&registry.MemoryStore{}))
 	e, err := rollout.Entry{Cluster: n.Rollout().Cluster(), Generation: rollout.Generation{N: 1},
 		Rules: map[string]rollout.Rule{"auth": {Version: "v1"}}}.Sealed()
 	if err != nil {

@@ -64,7 +64,7 @@ func TestDrain(t *testing.T) {
 		want  string
 	}{{"long", 5 * time.Second, ""}, {"short", 50 * time.Millisecond, "1 calls were cut off: they ran for longer than stop.drain (50ms)"}} {
 		t.Run(c.name, func(t *testing.T) {
-			hub := memorySite(&registry.Hub{})
+			hub := memorySite(&registry.MemoryStore{})
 			config := Config{StateDir: "none", Stop: config.Stop{Grace: -1, Drain: c.drain}, Service: config.Service{Name: "greeter", Advertise: "127.0.0.1"},
 				Consumers: map[string]config.Consumer{"*": {Timeout: 5 * time.Second}}}
 			provider, consumer := open(t, config, hub), open(t, config, hub)
@@ -107,7 +107,7 @@ func TestDrain(t *testing.T) {
 
 // TestServicesShareAPort serves two services, one of which leaves alone.
 func TestServicesShareAPort(t *testing.T) {
-	hub := memorySite(&registry.Hub{})
+	hub := memorySite(&registry.MemoryStore{})
 	config := Config{StateDir: "none", Stop: config.Stop{Grace: 50 * time.Millisecond}, Services: []config.Service{
 		{Name: "greeter", Version: "v1", Advertise: "127.0.0.1"}, {Name: "other", Version: "v7", Advertise: "127.0.0.1"}}}
 	provider, consumer := open(t, config, hub), open(t, config, hub)
@@ -172,7 +172,7 @@ func TestNamesComeAndGo(t *testing.T) {
 }
 
 func TestHandleMistakes(t *testing.T) {
-	hub := memorySite(&registry.Hub{})
+	hub := memorySite(&registry.MemoryStore{})
 	config := Config{StateDir: "none", Stop: config.Stop{Grace: -1}, Service: config.Service{Name: "greeter", Advertise: "127.0.0.1"}}
 	n := offering(t, config, &greeter{}, hub)
 	p := wire.NewInternalProcessor(&greeter{})

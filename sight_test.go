@@ -14,7 +14,7 @@ import (
 // TestSight: a process that is asked what it sees looks for it, but adds
 // nothing to the call graph and nothing beyond a bound, whatever is asked.
 func TestSight(t *testing.T) {
-	hub := &registry.Hub{}
+	hub := &registry.MemoryStore{}
 	offering(t, Config{Service: config.Service{Name: "greeter", Version: "v1", Advertise: "127.0.0.1"}}, &greeter{name: "anna"}, memorySite(hub))
 	n := open(t, Config{}, memorySite(hub))
 	asked := &internalService{node: n}

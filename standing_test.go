@@ -14,7 +14,7 @@ import (
 // releases keep calls away from says so, once.
 func TestRetiredSaysSo(t *testing.T) {
 	log := &transcript{}
-	n := open(t, Config{StateDir: "none"}, memorySite(&registry.Hub{}), WithLogger(slog.New(slog.NewTextHandler(log, nil))))
+	n := open(t, Config{StateDir: "none"}, memorySite(&registry.MemoryStore{}), WithLogger(slog.New(slog.NewTextHandler(log, nil))))
 	first := rollout.Entry{Cluster: n.cfg.Cluster, Generation: rollout.Generation{N: 1}, Rules: map[string]rollout.Rule{"kit": {Version: "v2"}}}
 	must(t, "learn", n.rules.Learn(proven(t, n, first)))
 	o := &offer{p: n.offers, service: "kit", entries: []config.Service{{Name: "kit", Version: "v3"}}}

@@ -23,7 +23,7 @@ import (
 func said(t *testing.T, dir string) (n *Node, log string) {
 	t.Helper()
 	var out bytes.Buffer
-	site := memorySite(&registry.Hub{})
+	site := memorySite(&registry.MemoryStore{})
 	n = open(t, Config{StateDir: dir, Cluster: "test"}, site, func(o *options) { o.logger = slog.New(slog.NewTextHandler(&out, nil)) })
 	must(t, "learn", n.Rollout().Learn(rollout.Entry{Cluster: "test", Generation: rollout.Generation{N: 1}, Rules: map[string]rollout.Rule{"auth": {Version: "v1"}}}))
 	must(t, "close", n.Close())

@@ -169,7 +169,7 @@ func (c *core) askLeaving(p *peer, now time.Time) {
 // gone takes off what a goodbye has named and nothing speaks against.
 func (c *core) gone(p *peer, now time.Time) {
 	if p.all {
-		c.depart(p, registry.Withdrawn, now)
+		c.depart(p, registry.Deregistered, now)
 		c.become(p, left, now)
 		p.ask = nil
 		return
@@ -177,7 +177,7 @@ func (c *core) gone(p *peer, now time.Time) {
 	for id := range p.leaving {
 		if _, ok := p.list[id]; ok {
 			delete(p.list, id)
-			c.touch(id.Service, registry.Departure{ID: id, Kind: registry.Withdrawn, When: now})
+			c.touch(id.Service, registry.Departure{ID: id, Kind: registry.Deregistered, When: now})
 		}
 	}
 	p.leaving = nil

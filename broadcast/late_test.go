@@ -146,7 +146,7 @@ func TestNothingIsSaidBeforeTheKey(t *testing.T) {
 				}
 				r.do(func(now time.Time) { r.core.comeBack(now); r.core.want(now, []string{"svc"}, false) })
 				put := []registry.Instance{{Service: "svc", Host: "10.0.0.1", Port: 1}}
-				if err := r.List(ctx, put, nil); !errors.Is(err, registry.ErrUnavailable) {
+				if err := r.Apply(ctx, put, nil); !errors.Is(err, registry.ErrUnavailable) {
 					t.Errorf("a registration before the key: %v", err)
 				}
 				time.Sleep(test.speaks - time.Nanosecond)
@@ -198,7 +198,7 @@ func TestFirstKeyIsToldAround(t *testing.T) {
 		}
 		r.rekey(n)
 		r.links[1] = &link{}
-		if err := r.List(t.Context(), []registry.Instance{{Service: "svc", Host: "10.0.0.1", Port: 1}}, nil); err != nil {
+		if err := r.Apply(t.Context(), []registry.Instance{{Service: "svc", Host: "10.0.0.1", Port: 1}}, nil); err != nil {
 			t.Fatal(err)
 		}
 		r.keysChanged()

@@ -102,7 +102,7 @@ func (c *core) replace(p *peer, said map[registry.ID]registry.Instance, scope fu
 		default:
 			delete(p.list, id)
 			delete(p.leaving, id)
-			c.touch(id.Service, registry.Departure{ID: id, Kind: registry.Withdrawn, When: now})
+			c.touch(id.Service, registry.Departure{ID: id, Kind: registry.Deregistered, When: now})
 		}
 	}
 	for id, in := range said {

@@ -25,7 +25,7 @@ type network struct {
 	ears  *ears
 	any   [2]*net.UDPConn // for where the host's routes lead: IPv4, IPv6
 	asked chan struct{}   // a token for each socket that waits
-	lost  bool            // the board was told that there is no interface
+	lost  bool            // the watchers were told that there is no interface
 	fault string          // what the log was last told
 	ring  [][]byte        // keys in use, nil before the first
 	told  ringState       // what the log was last told of them
@@ -66,13 +66,13 @@ func (n *network) scan(ctx context.Context) {
 			n.r.registrar.Retry()
 		}
 		if n.lost {
-			n.r.board.Confirm()
+			n.r.publisher.Confirm()
 		}
 		n.lost = false
 	} else {
 		err = cmp.Or(err, errNoInterface)
 		n.lost = true
-		n.r.board.Lose(fmt.Errorf("%w: %w", registry.ErrUnavailable, err))
+		n.r.publisher.Lose(fmt.Errorf("%w: %w", registry.ErrUnavailable, err))
 	}
 	n.complain(err)
 }

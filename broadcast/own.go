@@ -30,7 +30,7 @@ func (c *core) drop(now time.Time, ids []registry.ID) {
 		if _, ok := c.own[id]; ok {
 			delete(c.own, id)
 			gone = append(gone, id)
-			c.touch(id.Service, registry.Departure{ID: id, Kind: registry.Withdrawn, When: now})
+			c.touch(id.Service, registry.Departure{ID: id, Kind: registry.Deregistered, When: now})
 		}
 	}
 	if len(gone) == 0 {

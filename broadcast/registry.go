@@ -30,7 +30,7 @@ const (
 // called from any goroutine.
 type Registry struct {
 	cfg       Config
-	board     *registry.Board
+	publisher *registry.Publisher
 	registrar *registry.Registrar
 	kick      chan struct{} // holds a token when there is something to send or show
 
@@ -62,15 +62,15 @@ func New(cfg Config) (*Registry, error) {
 	crand.Read(seed[:])
 	ring, _ := usableKeys(cfg.Keys()) // what is said before the first scan is sealed by them, too
 	r := &Registry{
-		cfg:     cfg,
-		board:   registry.NewBoard(Source, true),
-		kick:    make(chan struct{}, 1),
-		core:    newCore(cfg.Cluster, ring, cfg.Owner, cfg.Announce, rand.New(rand.NewChaCha8(seed))),
-		checks:  newBucket(checkRate, checkRate/4),
-		links:   map[int]*link{},
-		perLink: map[int]*InterfaceStats{},
-		alone:   true,
-		speaks:  make(chan struct{}),
+		cfg:       cfg,
+		publisher: registry.NewPublisher(Source, true),
+		kick:      make(chan struct{}, 1),
+		core:      newCore(cfg.Cluster, ring, cfg.Owner, cfg.Announce, rand.New(rand.NewChaCha8(seed))),
+		checks:    newBucket(checkRate, checkRate/4),
+		links:     map[int]*link{},
+		perLink:   map[int]*InterfaceStats{},
+		alone:     true,
+		speaks:    make(chan struct{}),
 	}
 	if r.core.mute = cfg.LateKeys != nil && len(ring) == 0 && !cfg.Open; !r.core.mute {
 		close(r.speaks)
@@ -95,16 +95,16 @@ func (r *Registry) Register(ctx context.Context, instances ...registry.Instance)
 	return r.registrar.Register(ctx, instances...)
 }
 
-// Withdraw is registry.Registry.Withdraw: it returns when the first goodbye
+// Deregister is registry.Registry.Deregister: it returns when the first goodbye
 // has been sent.
-func (r *Registry) Withdraw(ctx context.Context, ids ...registry.ID) error {
-	return r.registrar.Withdraw(ctx, ids...)
+func (r *Registry) Deregister(ctx context.Context, ids ...registry.ID) error {
+	return r.registrar.Deregister(ctx, ids...)
 }
 
 // Watch is registry.Registry.Watch. An empty list is shown after a quarter of
 // a second in which nobody answered.
 func (r *Registry) Watch(service string, f func(registry.Snapshot)) (stop func()) {
-	return r.board.Watch(service, f)
+	return r.publisher.Watch(service, f)
 }
 
 // Suspect is registry.Suspecter.Suspect: the owner of the instance is asked at
@@ -114,8 +114,8 @@ func (r *Registry) Suspect(id registry.ID, why string) {
 	r.do(func(now time.Time) { r.core.suspect(now, id) })
 }
 
-// List is registry.Lister.List, for the registry's own registrar.
-func (r *Registry) List(_ context.Context, put []registry.Instance, drop []registry.ID) (err error) {
+// Apply is registry.Writer.Apply, for the registry's own registrar.
+func (r *Registry) Apply(_ context.Context, put []registry.Instance, drop []registry.ID) (err error) {
 	r.do(func(now time.Time) {
 		if r.core.mute {
 			if len(put) > 0 { // what is only withdrawn was never announced
@@ -210,8 +210,8 @@ func (r *Registry) loop(ctx context.Context) error {
 			return ctx.Err()
 		case <-r.kick:
 		case <-alarm.C:
-		case <-r.board.Wants():
-			services, all := r.board.Watched()
+		case <-r.publisher.Wants():
+			services, all := r.publisher.Watched()
 			r.do(func(now time.Time) { r.core.want(now, services, all) })
 		case <-changed:
 			changed = r.keysChanged()
@@ -222,13 +222,13 @@ func (r *Registry) loop(ctx context.Context) error {
 			n.scan(ctx)
 		case <-confirm.C:
 			if len(r.links) > 0 {
-				r.board.Confirm()
+				r.publisher.Confirm()
 			}
 		}
 	}
 }
 
-// shown is a list on its way to the board.
+// shown is a list on its way to the publisher.
 type shown struct {
 	service string
 	list    []registry.Instance
@@ -257,10 +257,10 @@ func (r *Registry) carryOut(n *network) time.Duration {
 		r.fetch(n, f)
 	}
 	for _, s := range lists {
-		r.board.Publish(s.service, s.list, s.gone...)
+		r.publisher.Publish(s.service, s.list, s.gone...)
 	}
 	if confirm {
-		r.board.Confirm()
+		r.publisher.Confirm()
 	}
 	return wait
 }

@@ -238,7 +238,7 @@ func TestHonestGoodbye(t *testing.T) {
 				t.Errorf("%s: it has its weight after a goodbye", c.name)
 			}
 			s.within(c.within, c.name, s.know("svc", 7))
-			if kind := s.nodes[5].gone[id]; kind != registry.Withdrawn {
+			if kind := s.nodes[5].gone[id]; kind != registry.Deregistered {
 				t.Errorf("%s, loss %v: departure %v, want withdrawn", c.name, loss, kind)
 			}
 		}

@@ -13,7 +13,7 @@
 // # Who is listed
 //
 //   - An instance is listed while any source lists it and none says that it
-//     was Withdrawn or fell Silent. Such a departure leaves a tombstone, so
+//     was Deregistered or fell Silent. Such a departure leaves a tombstone, so
 //     that a source that lags can't bring the instance back; a source that
 //     lists it anew after the departure does, and so does an answer to our own
 //     question when a source says Silent and another one still lists it.

@@ -27,7 +27,7 @@ type script struct {
 
 func (s *script) Run(ctx context.Context) error                        { <-ctx.Done(); return nil }
 func (s *script) Register(context.Context, ...registry.Instance) error { return nil }
-func (s *script) Withdraw(context.Context, ...registry.ID) error       { return nil }
+func (s *script) Deregister(context.Context, ...registry.ID) error     { return nil }
 func (s *script) Watch(service string, f func(registry.Snapshot)) func() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -34,8 +34,8 @@ func TestInvariants(t *testing.T) {
 			}
 			w.expect("at rest", 2, 5)
 			for _, source := range []*script{w.db, w.lan} {
-				source.parts(registry.Withdrawn, 2, 5)
-				source.parts(registry.Withdrawn, 5)
+				source.parts(registry.Deregistered, 2, 5)
+				source.parts(registry.Deregistered, 5)
 			}
 			w.after(time.Minute)
 			if e := w.Explain("auth"); len(e) != 0 {

@@ -76,7 +76,7 @@ func TestProtectionEnds(t *testing.T) {
 		}
 		w.kill(errRefused, 3)
 		w.after(32*time.Second).expect("one died while protected", 1, 2)
-		w.lan.parts(registry.Withdrawn, 1)
+		w.lan.parts(registry.Deregistered, 1)
 		w.expect("one said goodbye", 2)
 	})
 }
@@ -243,7 +243,7 @@ func TestLeaving(t *testing.T) {
 		w.kill(errRefused, 1)
 		w.Down(w.endpoint(1), false, errors.New("EOF"))
 		w.after(30*time.Second).expect("closed", 2)
-		w.db.parts(registry.Withdrawn, 2, 1)
+		w.db.parts(registry.Deregistered, 2, 1)
 		w.expect("better than nobody", 1)
 		w.revive(1)
 		w.after(30*time.Second + askLast)

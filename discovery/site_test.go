@@ -26,7 +26,7 @@ type provider struct {
 	stop func()
 }
 
-func startProvider(t *testing.T, hub *registry.Hub, n int) *provider {
+func startProvider(t *testing.T, hub *registry.MemoryStore, n int) *provider {
 	t.Helper()
 	in := instance(n)
 	p := &provider{Memory: registry.NewMemory(hub, in.Owner)}
@@ -45,7 +45,7 @@ func startProvider(t *testing.T, hub *registry.Hub, n int) *provider {
 // does: start, polite stop, kill -9, outage, restored backup.
 func TestSite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		hub := &registry.Hub{}
+		hub := &registry.MemoryStore{}
 		one, two := startProvider(t, hub, 1), startProvider(t, hub, 2)
 		startProvider(t, hub, 3)
 		own := registry.NewMemory(hub, registry.Owner{Host: "consumer", PID: 1, Epoch: 1})

@@ -77,7 +77,7 @@ func TestUnion(t *testing.T) {
 		w.lan.lists(4)
 		w.expect("one source drops what the other lists", 1, 2, 3, 4)
 
-		w.lan.parts(registry.Withdrawn, 2, 4)
+		w.lan.parts(registry.Deregistered, 2, 4)
 		w.expect("goodbye on the LAN", 1, 3, 4)
 		w.expectEntry(2, Gone, "withdrawn by lan")
 		w.db.lists(1, 2, 3)
@@ -91,7 +91,7 @@ func TestUnion(t *testing.T) {
 		if e := w.entry(1); !e.Stale || e.Sources[0].Lost == "" {
 			t.Errorf("entry of a lost source: %+v", e)
 		}
-		w.db.parts(registry.Withdrawn, 1, 2, 3)
+		w.db.parts(registry.Deregistered, 1, 2, 3)
 		w.expect("back with a goodbye", 2, 3, 4)
 
 		w.db.lists(3)
@@ -102,7 +102,7 @@ func TestUnion(t *testing.T) {
 func TestGoodbyeIsHeardOnce(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := newWorld(t, nil)
-		gone := []registry.Departure{{ID: instance(1).ID(), Kind: registry.Withdrawn, When: time.Now()}}
+		gone := []registry.Departure{{ID: instance(1).ID(), Kind: registry.Deregistered, When: time.Now()}}
 		say := func(list ...int) {
 			w.lan.say(registry.Snapshot{Service: "auth", Instances: instances(list...), Gone: gone})
 		}
@@ -270,7 +270,7 @@ func TestEvents(t *testing.T) {
 			t.Errorf("first event: %+v", first)
 		}
 		<-events
-		w.db.parts(registry.Withdrawn, 1, 2, 3, 4)
+		w.db.parts(registry.Deregistered, 1, 2, 3, 4)
 		synctest.Wait()
 		if e := <-events; e.Kind != Dropped || e.Missed != 2 {
 			t.Errorf("event after a pause: %+v, want a drop and 2 missed", e)
@@ -314,7 +314,7 @@ func TestElsewhereIsNotCalled(t *testing.T) {
 			t.Errorf("asked %d times at an address of this host", n)
 		}
 		w.db.say(registry.Snapshot{Service: "auth", Instances: instances(2), Gone: []registry.Departure{
-			{ID: instance(1).ID(), Kind: registry.Withdrawn, When: time.Now()}, {ID: later.ID(), Kind: registry.Withdrawn, When: time.Now()}}})
+			{ID: instance(1).ID(), Kind: registry.Deregistered, When: time.Now()}, {ID: later.ID(), Kind: registry.Deregistered, When: time.Now()}}})
 		synctest.Wait()
 		_, err := w.Resolve("auth").Pick(t.Context(), &rpc.Call{})
 		if !errors.Is(err, rpc.ErrNoInstance) || !strings.Contains(err.Error(), "loopback") {

@@ -16,7 +16,7 @@
 //
 //   - Registered is a wish, not an event: once Register has been called the
 //     registry puts the instance back whenever it finds it missing, with
-//     endless retry and jitter, until Withdraw or the end of Run.
+//     endless retry and jitter, until Deregister or the end of Run.
 //   - A watcher is shown the current list at once, then every later list.
 //     Lists may be skipped when they change faster than the watcher reads;
 //     the newest is never skipped.
@@ -29,14 +29,14 @@
 // # Building a registry
 //
 // Two parts are the same in every registry and are kept here. A [Registrar]
-// holds what the owner wishes for and carries it out against a [Lister], for
-// ever. A [Board] shows lists to watchers. What remains is the registry's own:
+// holds what the owner wishes for and carries it out against a [Writer], for
+// ever. A [Publisher] shows lists to watchers. What remains is the registry's own:
 // how to write, how to read, when something has gone.
 //
 // # Testing a consumer
 //
-// Several [Memory] values on one [Hub] are several processes at one registry.
-// Hub.Fail is an outage of the registry, Memory.Fail cuts one process off, and
+// Several [Memory] values on one [MemoryStore] are several processes at one registry.
+// MemoryStore.Fail is an outage of the registry, Memory.Fail cuts one process off, and
 // a Memory that fails while its Run ends was killed. All their timing runs in
 // the virtual time of testing/synctest.
 //

@@ -8,14 +8,14 @@ import (
 	"github.com/skerry/skerry/internal/run"
 )
 
-// Memory is the registry of one owner in a [Hub]: the reference that the other
+// Memory is the registry of one owner in a [MemoryStore]: the reference that the other
 // registries are measured by, and what tests of consumers use.
 type Memory struct {
-	hub       *Hub
+	store     *MemoryStore
 	owner     Owner
-	board     *Board
+	publisher *Publisher
 	registrar *Registrar
-	kick      chan struct{} // holds a token when the hub has changed
+	kick      chan struct{} // holds a token when the store has changed
 
 	mu  sync.Mutex
 	cut error
@@ -23,26 +23,26 @@ type Memory struct {
 
 var _ Registry = (*Memory)(nil)
 
-// NewMemory returns the owner's registry in the hub. A nil hub gives it one of
+// NewMemory returns the owner's registry in the store. A nil store gives it one of
 // its own.
-func NewMemory(hub *Hub, owner Owner) *Memory {
-	if hub == nil {
-		hub = &Hub{}
+func NewMemory(store *MemoryStore, owner Owner) *Memory {
+	if store == nil {
+		store = &MemoryStore{}
 	}
-	m := &Memory{hub: hub, owner: owner, board: NewBoard("memory", false), kick: make(chan struct{}, 1)}
+	m := &Memory{store: store, owner: owner, publisher: NewPublisher("memory", false), kick: make(chan struct{}, 1)}
 	m.registrar = NewRegistrar(owner, m)
-	hub.join(m)
+	store.join(m)
 	return m
 }
 
-// Fail makes this registry fail with err while the others of its hub go on, as
+// Fail makes this registry fail with err while the others of its store go on, as
 // for a process that is cut off; nil ends it. Fail followed by the end of
 // Run's context is a kill -9: nothing is withdrawn.
 func (m *Memory) Fail(err error) {
 	m.mu.Lock()
 	m.cut = err
 	m.mu.Unlock()
-	m.hub.tell()
+	m.store.tell()
 }
 
 func (m *Memory) failure() error {
@@ -59,22 +59,22 @@ func (m *Memory) Register(ctx context.Context, instances ...Instance) error {
 	return m.registrar.Register(ctx, instances...)
 }
 
-// Withdraw is Registry.Withdraw.
-func (m *Memory) Withdraw(ctx context.Context, ids ...ID) error {
-	return m.registrar.Withdraw(ctx, ids...)
+// Deregister is Registry.Deregister.
+func (m *Memory) Deregister(ctx context.Context, ids ...ID) error {
+	return m.registrar.Deregister(ctx, ids...)
 }
 
 // Watch is Registry.Watch.
 func (m *Memory) Watch(service string, f func(Snapshot)) (stop func()) {
-	return m.board.Watch(service, f)
+	return m.publisher.Watch(service, f)
 }
 
-// List is Lister.List, for the registry's own registrar.
-func (m *Memory) List(_ context.Context, put []Instance, drop []ID) error {
+// Apply is Writer.Apply, for the registry's own registrar.
+func (m *Memory) Apply(_ context.Context, put []Instance, drop []ID) error {
 	if err := m.failure(); err != nil {
 		return err
 	}
-	return m.hub.list(m.owner, put, drop)
+	return m.store.list(m.owner, put, drop)
 }
 
 // Run is Registry.Run.
@@ -82,7 +82,7 @@ func (m *Memory) Run(ctx context.Context) error {
 	g := run.NewGroup(ctx)
 	g.Go(m.registrar.Run)
 	g.Go(func(ctx context.Context) error {
-		beat := time.NewTicker(m.hub.heartbeat())
+		beat := time.NewTicker(m.store.heartbeat())
 		defer beat.Stop()
 		for {
 			m.refresh()
@@ -90,7 +90,7 @@ func (m *Memory) Run(ctx context.Context) error {
 			case <-ctx.Done():
 				return nil
 			case <-m.kick:
-			case <-m.board.Wants():
+			case <-m.publisher.Wants():
 			case <-beat.C:
 			}
 		}
@@ -98,19 +98,19 @@ func (m *Memory) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// refresh renews the lease and reads the hub.
+// refresh renews the lease and reads the store.
 func (m *Memory) refresh() {
 	err := m.failure()
 	if err == nil {
 		err = m.exchange()
 	}
 	if err != nil {
-		m.board.Lose(err)
+		m.publisher.Lose(err)
 	}
 }
 
 func (m *Memory) exchange() error {
-	leased, err := m.hub.beat(m.owner)
+	leased, err := m.store.beat(m.owner)
 	if err != nil {
 		return err
 	}
@@ -119,7 +119,7 @@ func (m *Memory) exchange() error {
 	} else if wished > 0 && !leased {
 		m.registrar.Refresh()
 	}
-	listed, gone, err := m.hub.read()
+	listed, gone, err := m.store.read()
 	if err != nil {
 		return err
 	}
@@ -128,7 +128,7 @@ func (m *Memory) exchange() error {
 }
 
 func (m *Memory) publish(listed map[ID]Instance, gone map[ID]Departure) {
-	services, all := m.board.Watched()
+	services, all := m.publisher.Watched()
 	lists := map[string][]Instance{}
 	left := map[string][]Departure{}
 	for _, s := range services {
@@ -152,10 +152,10 @@ func (m *Memory) publish(listed map[ID]Instance, gone map[ID]Departure) {
 		}
 	}
 	for s, list := range lists {
-		m.board.Publish(s, list, left[s]...)
+		m.publisher.Publish(s, list, left[s]...)
 	}
 	if all {
-		m.board.Publish(AllServices, nil)
+		m.publisher.Publish(AllServices, nil)
 	}
-	m.board.Confirm()
+	m.publisher.Confirm()
 }

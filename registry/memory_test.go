@@ -11,8 +11,8 @@ import (
 
 func TestMemory(t *testing.T) {
 	registrytest.Run(t, func(t *testing.T) *registrytest.Harness {
-		var here, there registry.Hub
-		open := func(hub *registry.Hub) func(*testing.T, registry.Owner) registry.Registry {
+		var here, there registry.MemoryStore
+		open := func(hub *registry.MemoryStore) func(*testing.T, registry.Owner) registry.Registry {
 			return func(_ *testing.T, owner registry.Owner) registry.Registry {
 				return registry.NewMemory(hub, owner)
 			}

@@ -14,20 +14,20 @@ import (
 // leaveTime is how long the end of Run may take to withdraw everything.
 const leaveTime = 2 * time.Second
 
-// Lister writes to the place where registrations are listed.
-type Lister interface {
-	// List makes put listed and drop not listed. It is repeated until it
+// Writer writes to the place where registrations are listed.
+type Writer interface {
+	// Apply makes upsert listed and remove not listed. It is repeated until it
 	// returns nil, so doing it twice must be the same as doing it once.
-	List(ctx context.Context, put []Instance, drop []ID) error
+	Apply(ctx context.Context, upsert []Instance, remove []ID) error
 }
 
 // Registrar keeps the registrations of one owner as they were wished for. It
-// turns wishes into calls of a [Lister], gathers those that come together, and
+// turns wishes into calls of a [Writer], gathers those that come together, and
 // tries again for ever, with backoff and jitter, whatever fails.
 // Its methods may be called from any goroutine.
 type Registrar struct {
 	owner  Owner
-	lister Lister
+	writer Writer
 	kick   chan struct{} // holds a token when there is something to do, or to try again at once
 
 	mu      sync.Mutex
@@ -39,10 +39,10 @@ type Registrar struct {
 }
 
 // NewRegistrar returns a registrar for the owner's registrations.
-func NewRegistrar(owner Owner, lister Lister) *Registrar {
+func NewRegistrar(owner Owner, writer Writer) *Registrar {
 	return &Registrar{
 		owner:  owner,
-		lister: lister,
+		writer: writer,
 		kick:   make(chan struct{}, 1),
 		wished: map[ID]Instance{},
 		todo:   map[ID]uint64{},
@@ -76,8 +76,8 @@ func (r *Registrar) Register(ctx context.Context, instances ...Instance) error {
 	return r.wait(ctx, "register", seq, ids)
 }
 
-// Withdraw is Registry.Withdraw. An ID without an epoch is the owner's.
-func (r *Registrar) Withdraw(ctx context.Context, ids ...ID) error {
+// Deregister is Registry.Deregister. An ID without an epoch is the owner's.
+func (r *Registrar) Deregister(ctx context.Context, ids ...ID) error {
 	ids = slices.Clone(ids)
 	seq := r.wish(func(seq uint64) {
 		for i := range ids {
@@ -200,7 +200,7 @@ func (r *Registrar) wish(change func(seq uint64)) uint64 {
 	return seq
 }
 
-// step carries out what is to do now, in one call of the lister.
+// step carries out what is to do now, in one call of the writer.
 func (r *Registrar) step(ctx context.Context) error {
 	r.mu.Lock()
 	tried := make(map[ID]uint64, len(r.todo))
@@ -220,7 +220,7 @@ func (r *Registrar) step(ctx context.Context) error {
 	}
 	slices.SortFunc(put, Compare)
 	slices.SortFunc(drop, CompareID)
-	err := r.lister.List(ctx, put, drop)
+	err := r.writer.Apply(ctx, put, drop)
 
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -293,7 +293,7 @@ func (r *Registrar) leave(ctx context.Context) error {
 	defer cancel()
 	pause := run.Backoff{Max: 500 * time.Millisecond}
 	for {
-		err := r.lister.List(ctx, nil, ids)
+		err := r.writer.Apply(ctx, nil, ids)
 		if err == nil || errors.Is(err, ErrInvalid) || pause.Wait(ctx) != nil {
 			return nil // the lease or the silence tells the others
 		}

@@ -13,7 +13,7 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// place is a Lister that can refuse, be slow, and remembers.
+// place is a Writer that can refuse, be slow, and remembers.
 type place struct {
 	mu     sync.Mutex
 	err    error
@@ -23,7 +23,7 @@ type place struct {
 	put    int // instances, of all calls
 }
 
-func (p *place) List(ctx context.Context, put []registry.Instance, drop []registry.ID) error {
+func (p *place) Apply(ctx context.Context, put []registry.Instance, drop []registry.ID) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.tries = append(p.tries, time.Now())
@@ -254,7 +254,7 @@ func TestRegistrarOwner(t *testing.T) {
 		if !p.has(auth.ID()) {
 			t.Errorf("listed %v; want the registrar's owner", p.listed)
 		}
-		if err := r.Withdraw(t.Context(), nameless.ID()); err != nil || p.has(auth.ID()) {
+		if err := r.Deregister(t.Context(), nameless.ID()); err != nil || p.has(auth.ID()) {
 			t.Errorf("Withdraw without an epoch: %v, listed %v", err, p.listed)
 		}
 	})
@@ -262,7 +262,7 @@ func TestRegistrarOwner(t *testing.T) {
 
 func TestBoardDepartures(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := registry.NewBoard("test", true)
+		b := registry.NewPublisher("test", true)
 		var last registry.Snapshot
 		stop := b.Watch("auth", func(s registry.Snapshot) { last = s })
 		defer stop()
@@ -273,13 +273,13 @@ func TestBoardDepartures(t *testing.T) {
 		two.Version = "v2"
 		b.Publish("auth", []registry.Instance{two}, gone(auth.ID(), registry.Expired))
 		time.Sleep(time.Minute)
-		b.Publish("auth", nil, gone(two.ID(), registry.Withdrawn), gone(auth.ID(), registry.Withdrawn))
+		b.Publish("auth", nil, gone(two.ID(), registry.Deregistered), gone(auth.ID(), registry.Deregistered))
 		synctest.Wait()
 		kinds := []registry.DepartureKind{}
 		for _, d := range last.Gone {
 			kinds = append(kinds, d.Kind)
 		}
-		if !slices.Equal(kinds, []registry.DepartureKind{registry.Withdrawn, registry.Withdrawn}) || !last.Partial || last.Source != "test" {
+		if !slices.Equal(kinds, []registry.DepartureKind{registry.Deregistered, registry.Deregistered}) || !last.Partial || last.Source != "test" {
 			t.Errorf("%+v; want each departure once, as it was told last", last)
 		}
 		b.Publish("auth", []registry.Instance{auth})
@@ -300,7 +300,7 @@ func TestBoardDepartures(t *testing.T) {
 // last one, and is not called twice at a time.
 func TestBoardSkipsButTheNewest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := registry.NewBoard("test", false)
+		b := registry.NewPublisher("test", false)
 		calls, weight := 0, 0
 		stop := b.Watch("auth", func(s registry.Snapshot) {
 			time.Sleep(time.Second)
@@ -322,7 +322,7 @@ func TestBoardSkipsButTheNewest(t *testing.T) {
 
 func TestBoardUnread(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := registry.NewBoard("test", false)
+		b := registry.NewPublisher("test", false)
 		if b.Unread() {
 			t.Error("unread without watchers")
 		}

@@ -23,10 +23,10 @@ type Registry interface {
 	// refused (ErrInvalid) and not wished for.
 	Register(ctx context.Context, instances ...Instance) error
 
-	// Withdraw takes registrations of this owner away and names them Gone to
+	// Deregister takes registrations of this owner away and names them Gone to
 	// watchers. Unknown IDs are no error. Like Register it returns when done,
 	// or with ErrPending.
-	Withdraw(ctx context.Context, ids ...ID) error
+	Deregister(ctx context.Context, ids ...ID) error
 
 	// Watch calls f with the current list of a service, then with every later
 	// one, from one goroutine at a time, until stop is called; stop waits for
@@ -63,7 +63,7 @@ type Snapshot struct {
 }
 
 // Departure says that an instance left and how. A database that finds a lease
-// expired says Expired; an instance that said goodbye is Withdrawn; one that
+// expired says Expired; an instance that said goodbye is Deregistered; one that
 // was asked and did not answer is Silent.
 type Departure struct {
 	ID   ID
@@ -76,15 +76,15 @@ type DepartureKind uint8
 
 // The kinds of departures.
 const (
-	Withdrawn DepartureKind = iota + 1 // said goodbye or was replaced: never to be called again
-	Expired                            // its lease ran out: maybe dead, maybe cut off from the registry
-	Silent                             // was asked, repeatedly, and did not answer
+	Deregistered DepartureKind = iota + 1 // said goodbye or was replaced: never to be called again
+	Expired                               // its lease ran out: maybe dead, maybe cut off from the registry
+	Silent                                // was asked, repeatedly, and did not answer
 )
 
 // String is the kind as people read it.
 func (k DepartureKind) String() string {
 	switch k {
-	case Withdrawn:
+	case Deregistered:
 		return "withdrawn"
 	case Expired:
 		return "expired"

@@ -38,7 +38,7 @@ func consumerCosts(ctx context.Context) (costs []cost, err error) {
 }
 
 func consumerCost(ctx context.Context, b discovery.Balancer) (c cost, err error) {
-	hub := &sk.Hub{}
+	hub := &sk.MemoryStore{}
 	site := run.NewGroup(ctx)
 	defer func() { _ = site.Stop() }() // it ends by cancellation only
 	provider := sk.NewMemory(hub, sk.Owner{Host: "provider", PID: 1, Epoch: 1})

@@ -155,7 +155,7 @@ func (n *node) count(rows int, pace time.Duration) {
 func (s *site) change(ctx context.Context, k int) error { return s.writer.db.Register(ctx, changed(k)) }
 
 func (s *site) undo(ctx context.Context, k int) error {
-	return s.writer.db.Withdraw(ctx, sk.ID{Service: changing, Version: "v1", Addr: changed(k).Addr()})
+	return s.writer.db.Deregister(ctx, sk.ID{Service: changing, Version: "v1", Addr: changed(k).Addr()})
 }
 
 // changed is the instance of change k.

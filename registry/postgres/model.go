@@ -266,8 +266,8 @@ func (m *model) shown(service string) []registry.Instance {
 	return slices.DeleteFunc(slices.Clone(l.in), func(in registry.Instance) bool { return m.stale[in.Owner.String()] })
 }
 
-// publish shows what has changed, and all of the given services, on the board.
-func (m *model) publish(b *registry.Board, services ...string) {
+// publish shows what has changed, and all of the given services, to the watchers.
+func (m *model) publish(b *registry.Publisher, services ...string) {
 	for _, s := range services {
 		m.dirty[s] = true
 	}

@@ -42,9 +42,9 @@ func expectPorts(t *testing.T, m *model, what string, want ...int) {
 
 func TestModelMerge(t *testing.T) {
 	m := newModel()
-	m.replace([]row{listed("auth", 1), listed("auth", 2), departedRow(listed("auth", 9), registry.Withdrawn)}, nil, true)
+	m.replace([]row{listed("auth", 1), listed("auth", 2), departedRow(listed("auth", 9), registry.Deregistered)}, nil, true)
 	expectPorts(t, m, "a full read", 1, 2)
-	m.merge([]row{listed("auth", 3), departedRow(listed("auth", 1), registry.Withdrawn), departedRow(listed("auth", 7), registry.Expired)})
+	m.merge([]row{listed("auth", 3), departedRow(listed("auth", 1), registry.Deregistered), departedRow(listed("auth", 7), registry.Expired)})
 	expectPorts(t, m, "changes", 2, 3)
 	if got := len(m.left["auth"]); got != 3 {
 		t.Errorf("%d departures, want 3: also of those that were never seen", got)
@@ -58,7 +58,7 @@ func TestModelMerge(t *testing.T) {
 func TestModelKeepsTheDoubted(t *testing.T) {
 	m := newModel()
 	m.replace([]row{listed("auth", 1), listed("auth", 2), listed("auth", 3)}, nil, true)
-	m.replace([]row{listed("auth", 2), departedRow(listed("auth", 3), registry.Withdrawn)}, nil, false)
+	m.replace([]row{listed("auth", 2), departedRow(listed("auth", 3), registry.Deregistered)}, nil, false)
 	expectPorts(t, m, "an unsettled database without 1", 1, 2)
 	if !m.doubted {
 		t.Error("not doubted")
@@ -120,7 +120,7 @@ func TestModelListsNoneThatHadLapsed(t *testing.T) {
 	expectPorts(t, m, "changes", 1, 3)
 	m.merge([]row{version(listed("auth", 6), "v2")})
 	expectPorts(t, m, "one of the version lives", 1, 6)
-	m.merge([]row{version(listed("auth", 3), "v2"), departedRow(version(listed("auth", 6), "v2"), registry.Withdrawn)})
+	m.merge([]row{version(listed("auth", 3), "v2"), departedRow(version(listed("auth", 6), "v2"), registry.Deregistered)})
 	expectPorts(t, m, "the guess was right", 1, 3)
 	clear(m.left)
 

@@ -119,7 +119,7 @@ func (e *entry) row(now time.Time) (row, error) {
 	}}
 	switch registry.DepartureKind(e.Gone) {
 	case 0:
-	case registry.Withdrawn, registry.Expired, registry.Silent:
+	case registry.Deregistered, registry.Expired, registry.Silent:
 		r.gone, r.when = registry.DepartureKind(e.Gone), ago(now, e.Since)
 	}
 	if e.Gone != int(r.gone) {

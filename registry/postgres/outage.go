@@ -87,9 +87,9 @@ func (o *outage) goesOn(err error, worked bool) {
 	case sqlState(err) == tooMany && time.Since(o.heard) < 2*o.r.cfg.tick():
 		return // it gets its turn
 	case worked && !isTimeout(err):
-		o.lose = time.AfterFunc(blink, func() { o.r.board.Lose(unavailable(err)) })
+		o.lose = time.AfterFunc(blink, func() { o.r.publisher.Lose(unavailable(err)) })
 	default:
-		o.r.board.Lose(unavailable(err))
+		o.r.publisher.Lose(unavailable(err))
 	}
 	if text != o.said {
 		o.said = text

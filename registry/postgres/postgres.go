@@ -25,7 +25,7 @@ type Registry struct {
 	given     map[string]string // start-up parameters of the URL
 	address   string            // of the database, without the password
 	log       *slog.Logger
-	board     *registry.Board
+	publisher *registry.Publisher
 	registrar *registry.Registrar
 	clock     clock
 	odd       oddities
@@ -64,7 +64,7 @@ func New(cfg Config) (*Registry, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, fmt.Errorf("postgres registry: %w", err)
 	}
-	r := &Registry{cfg: cfg, board: registry.NewBoard("database", false)}
+	r := &Registry{cfg: cfg, publisher: registry.NewPublisher("database", false)}
 	var err error
 	if r.conn, err = connConfig(&cfg, &r.dialer); err != nil {
 		return nil, fmt.Errorf("postgres registry: %w", err)
@@ -73,7 +73,7 @@ func New(cfg Config) (*Registry, error) {
 	r.address = address(r.conn)
 	r.log = cfg.Logger.With("database", r.address)
 	r.odd.log = r.log
-	r.registrar = registry.NewRegistrar(cfg.Owner, lister{r})
+	r.registrar = registry.NewRegistrar(cfg.Owner, writer{r})
 	return r, nil
 }
 
@@ -83,14 +83,14 @@ func (r *Registry) Register(ctx context.Context, instances ...registry.Instance)
 	return r.registrar.Register(ctx, instances...)
 }
 
-// Withdraw is Registry.Withdraw.
-func (r *Registry) Withdraw(ctx context.Context, ids ...registry.ID) error {
-	return r.registrar.Withdraw(ctx, ids...)
+// Deregister is Registry.Deregister.
+func (r *Registry) Deregister(ctx context.Context, ids ...registry.ID) error {
+	return r.registrar.Deregister(ctx, ids...)
 }
 
 // Watch is Registry.Watch.
 func (r *Registry) Watch(service string, f func(registry.Snapshot)) (stop func()) {
-	return r.board.Watch(service, f)
+	return r.publisher.Watch(service, f)
 }
 
 // Run is Registry.Run. It returns an error only when it is called twice at a
@@ -119,7 +119,7 @@ func (r *Registry) Run(ctx context.Context) error {
 			select {
 			case <-ctx.Done():
 				return nil
-			case <-r.board.Wants():
+			case <-r.publisher.Wants():
 				r.poke()
 			}
 		}

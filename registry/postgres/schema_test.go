@@ -87,7 +87,7 @@ func TestTablesOfALaterVersion(t *testing.T) {
 	if err := a.Register(t.Context(), extra); err != nil {
 		t.Fatal(err)
 	}
-	if err := a.Withdraw(t.Context(), extra.ID()); err != nil {
+	if err := a.Deregister(t.Context(), extra.ID()); err != nil {
 		t.Fatal(err)
 	}
 	if err := a.Write(t.Context(), []health.Row{row(health.Client, "m", "p", 1, 0, 1)}); err != nil {

@@ -175,7 +175,7 @@ func (s *session) duties(ctx context.Context) error {
 	if !s.lookAt.IsZero() && !time.Now().Before(s.lookAt) {
 		return errStandby
 	}
-	services, all := s.r.board.Watched()
+	services, all := s.r.publisher.Watched()
 	watching := all || len(services) > 0
 	if watching && !s.standby && !s.r.cfg.PollOnly && !s.r.visits() {
 		// Before reading, so that nothing falls between the two.
@@ -186,7 +186,7 @@ func (s *session) duties(ctx context.Context) error {
 	if err := s.tell(ctx); err != nil {
 		return err
 	}
-	due, unread := !time.Now().Before(s.next), s.r.board.Unread()
+	due, unread := !time.Now().Before(s.next), s.r.publisher.Unread()
 	if err := s.heed(ctx, due && !s.ruled); err != nil {
 		return err
 	}
@@ -311,7 +311,7 @@ func (s *session) take(told *pgconn.Notification) (read bool) {
 	case !n.content(s.m.rev):
 		return s.readSoon(n.Pause)
 	}
-	services, all := s.r.board.Watched()
+	services, all := s.r.publisher.Watched()
 	s.m.rev = n.Rev
 	entries := make([]listing, len(n.Changed))
 	for i := range n.Changed {
@@ -321,7 +321,7 @@ func (s *session) take(told *pgconn.Notification) (read bool) {
 		return !s.readAll && !s.read[r.Service] // its list is yet to be read
 	}))
 	s.m.only(services, all)
-	s.m.publish(s.r.board)
+	s.m.publish(s.r.publisher)
 	return false
 }
 

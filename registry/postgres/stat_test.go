@@ -145,7 +145,7 @@ func TestClean(t *testing.T) {
 	if err := a.Register(t.Context(), old); err != nil {
 		t.Fatal(err)
 	}
-	if err := a.Withdraw(t.Context(), old.ID()); err != nil {
+	if err := a.Deregister(t.Context(), old.ID()); err != nil {
 		t.Fatal(err)
 	}
 	if err := a.Write(t.Context(), []health.Row{row(health.Client, "m", "p", 1, 0, 1), row(health.Client, "young", "p", 1, 0, 1)}); err != nil {

@@ -105,14 +105,14 @@ func (s *session) learn(h head, services []string, all, full bool) {
 	s.m.rev = h.rev
 	s.m.judge(h.stale, h.settled, now)
 	if full {
-		s.m.publish(s.r.board, services...)
+		s.m.publish(s.r.publisher, services...)
 	} else {
-		s.m.publish(s.r.board)
+		s.m.publish(s.r.publisher)
 	}
 	if full && all {
-		s.r.board.Publish(registry.AllServices, nil)
+		s.r.publisher.Publish(registry.AllServices, nil)
 	}
-	s.r.board.Confirm()
+	s.r.publisher.Confirm()
 }
 
 // expectNotice finds out that notifications don't arrive: reads bring what

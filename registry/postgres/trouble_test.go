@@ -116,7 +116,7 @@ func TestOlderBackup(t *testing.T) {
 	for _, table := range []string{"lease", "instance", "revision", "cluster"} {
 		server.Exec(t, db, "CREATE TABLE saved_"+table+" AS TABLE skerry_"+table)
 	}
-	if err := a.Withdraw(t.Context(), old.ID()); err != nil {
+	if err := a.Deregister(t.Context(), old.ID()); err != nil {
 		t.Fatal(err)
 	}
 	current := b.offer()

@@ -140,11 +140,11 @@ func withdraw(s *site) {
 	a.register(one, two)
 	v.lists(s.h.Seen, "auth", one, two)
 	unknown := a.instance("nothing", "v1")
-	if err := a.Withdraw(context.Background(), one.ID(), unknown.ID()); err != nil {
+	if err := a.Deregister(context.Background(), one.ID(), unknown.ID()); err != nil {
 		s.Fatal(err)
 	}
 	got := v.lists(s.h.Seen, "auth", two)
-	if k := departed(got, one.ID()); k != registry.Withdrawn {
+	if k := departed(got, one.ID()); k != registry.Deregistered {
 		s.Errorf("departure of %v: %v, want withdrawn", one.ID(), k)
 	}
 	a.register(one)
@@ -166,10 +166,10 @@ func leaving(s *site) {
 	})
 	late := s.start().watch("auth")
 	late.lists(s.h.Seen+s.h.Back, "auth", in)
-	if err := a.Withdraw(context.Background(), in.ID()); err != nil {
+	if err := a.Deregister(context.Background(), in.ID()); err != nil {
 		s.Fatal(err)
 	}
-	if k := departed(v.lists(s.h.Seen, "auth"), in.ID()); k != registry.Withdrawn {
+	if k := departed(v.lists(s.h.Seen, "auth"), in.ID()); k != registry.Deregistered {
 		s.Errorf("departure of %v: %v, want withdrawn", in.ID(), k)
 	}
 }
@@ -185,7 +185,7 @@ func endOfRun(s *site) {
 	if took := time.Since(begun); took > 3*time.Second {
 		s.Errorf("the end of Run took %v, want at most two seconds and a little", took)
 	}
-	if k := departed(v.lists(s.h.Seen, "auth"), in.ID()); k != registry.Withdrawn {
+	if k := departed(v.lists(s.h.Seen, "auth"), in.ID()); k != registry.Deregistered {
 		s.Errorf("departure of %v: %v, want withdrawn", in.ID(), k)
 	}
 }
@@ -216,7 +216,7 @@ func watchAll(s *site) {
 	a.register(y)
 	v.lists(s.h.Seen, "y", y)
 	v.lists(s.h.Seen, "x", x)
-	if err := a.Withdraw(context.Background(), y.ID()); err != nil {
+	if err := a.Deregister(context.Background(), y.ID()); err != nil {
 		s.Fatal(err)
 	}
 	v.lists(s.h.Seen, "y")
@@ -264,7 +264,7 @@ func quickRestart(s *site) {
 	v.lists(s.h.Seen, "auth", was, is)
 	old.stop()
 	got := v.lists(s.h.Seen, "auth", is)
-	if departed(got, was.ID()) != registry.Withdrawn || departed(got, is.ID()) != 0 {
+	if departed(got, was.ID()) != registry.Deregistered || departed(got, is.ID()) != 0 {
 		s.Errorf("after the restart: %s", show(got))
 	}
 }

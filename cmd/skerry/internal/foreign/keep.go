@@ -14,7 +14,7 @@ import (
 // Site is where providers are listed and called.
 type Site interface {
 	Register(ctx context.Context, instances ...registry.Instance) error
-	Withdraw(ctx context.Context, ids ...registry.ID) error
+	Deregister(ctx context.Context, ids ...registry.ID) error
 	// Keeps reports whether an instance that was registered still is: an
 	// operator's release takes those of a retired version off.
 	Keeps(in registry.Instance) bool
@@ -196,7 +196,7 @@ func (k *keeper) withdraw(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, stopTimeout)
 	defer cancel()
-	_ = k.to.Withdraw(ctx, k.p.Instance.ID())
+	_ = k.to.Deregister(ctx, k.p.Instance.ID())
 }
 
 func (k *keeper) stop(ctx context.Context) error {

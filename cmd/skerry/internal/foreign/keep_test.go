@@ -43,7 +43,7 @@ func (l *list) Register(ctx context.Context, instances ...registry.Instance) err
 	return nil
 }
 
-func (l *list) Withdraw(_ context.Context, ids ...registry.ID) error {
+func (l *list) Deregister(_ context.Context, ids ...registry.ID) error {
 	for _, id := range ids {
 		delete(l.listed, id)
 	}

@@ -18,35 +18,35 @@ import (
 // notification: about what fits in its 8,000 bytes.
 const batch = 16
 
-// lister writes registrations for the registrar.
-type lister struct{ r *Registry }
+// writer writes registrations for the registrar.
+type writer struct{ r *Registry }
 
-// List is registry.Lister. What the database refuses is in the log with its
+// Apply is registry.Writer.Apply. What the database refuses is in the log with its
 // reason: the registrar tries again for ever and tells only callers that wait.
-func (l lister) List(ctx context.Context, put []registry.Instance, drop []registry.ID) error {
-	err := l.list(ctx, put, drop)
-	l.r.mu.Lock()
-	defer l.r.mu.Unlock()
+func (w writer) Apply(ctx context.Context, put []registry.Instance, drop []registry.ID) error {
+	err := w.list(ctx, put, drop)
+	w.r.mu.Lock()
+	defer w.r.mu.Unlock()
 	if err == nil {
-		if l.r.refusal != "" {
-			l.r.log.Info("the database takes registrations again")
+		if w.r.refusal != "" {
+			w.r.log.Info("the database takes registrations again")
 		}
-		l.r.refusal = ""
+		w.r.refusal = ""
 		return nil
 	}
 	_, rights := errors.AsType[*RightsError](err) // explain has said it
-	if text := oneLine(err.Error()); sqlState(err) != "" && !rights && text != l.r.refusal {
-		l.r.refusal = text
-		l.r.log.Warn("the database refuses a registration; it is tried again", "err", text)
+	if text := oneLine(err.Error()); sqlState(err) != "" && !rights && text != w.r.refusal {
+		w.r.refusal = text
+		w.r.log.Warn("the database refuses a registration; it is tried again", "err", text)
 	}
 	return err
 }
 
-func (l lister) list(ctx context.Context, put []registry.Instance, drop []registry.ID) error {
+func (w writer) list(ctx context.Context, put []registry.Instance, drop []registry.ID) error {
 	for len(put)+len(drop) > 0 {
 		n := min(batch, len(put))
 		m := min(batch-n, len(drop))
-		if err := l.change(ctx, put[:n], drop[:m]); err != nil {
+		if err := w.change(ctx, put[:n], drop[:m]); err != nil {
 			return err
 		}
 		put, drop = put[n:], drop[m:]
@@ -56,7 +56,7 @@ func (l lister) list(ctx context.Context, put []registry.Instance, drop []regist
 
 var errLate = errors.New("the statement came too late and did nothing")
 
-func (l lister) change(ctx context.Context, put []registry.Instance, drop []registry.ID) error {
+func (w writer) change(ctx context.Context, put []registry.Instance, drop []registry.ID) error {
 	now := time.Now()
 	entries := make([]entry, 0, len(put))
 	for _, in := range put {
@@ -82,32 +82,32 @@ func (l lister) change(ctx context.Context, put []registry.Instance, drop []regi
 	if err != nil {
 		return fmt.Errorf("write registrations: %w", err)
 	}
-	return l.r.with(ctx, Service, func(ctx context.Context, conn *pgx.Conn) error {
-		return l.write(ctx, conn, string(puts), string(drops))
+	return w.r.with(ctx, Service, func(ctx context.Context, conn *pgx.Conn) error {
+		return w.write(ctx, conn, string(puts), string(drops))
 	})
 }
 
 // write sends one change. A late one is sent again by the clock that the
 // answer to it has set.
-func (l lister) write(ctx context.Context, conn *pgx.Conn, puts, drops string) error {
+func (w writer) write(ctx context.Context, conn *pgx.Conn, puts, drops string) error {
 	for range 2 {
-		args := l.r.args()
+		args := w.r.args()
 		args["put"], args["drop"] = puts, drops
 		asked := time.Now()
 		var now int64
 		var rev *int64
 		var told *string
 		if err := conn.QueryRow(ctx, listSQL, args).Scan(&now, &rev, &told); err != nil {
-			return fmt.Errorf("write registrations: %w", l.r.held(ctx, conn, err, "skerry_revision"))
+			return fmt.Errorf("write registrations: %w", w.r.held(ctx, conn, err, "skerry_revision"))
 		}
-		l.r.clock.set(now, asked)
+		w.r.clock.set(now, asked)
 		if rev != nil {
 			if told == nil {
-				l.r.tellLater()
+				w.r.tellLater()
 			}
 			return nil
 		}
-		if err := l.r.join(ctx, conn); err != nil {
+		if err := w.r.join(ctx, conn); err != nil {
 			return err
 		}
 	}

@@ -11,18 +11,18 @@ import (
 	"github.com/skerry/skerry/internal/run"
 )
 
-// How long, and how many of each service, a Board remembers departures. An
+// How long, and how many of each service, a Publisher remembers departures. An
 // hour-old goodbye can't contradict anybody: the LAN forgets sooner.
 const (
 	goneKept = 10 * time.Minute
 	goneMost = 256
 )
 
-// Board shows lists to watchers: the part that every Registry has in common.
-// The registry publishes what it learns; the board remembers departures, skips
+// Publisher shows lists to watchers: the part that every Registry has in common.
+// The registry publishes what it learns; the publisher remembers departures, skips
 // what a slow watcher had no time for, and never skips the newest list.
 // Its methods may be called from any goroutine.
-type Board struct {
+type Publisher struct {
 	source  string
 	partial bool
 	wants   chan struct{} // holds a token after the set of watched services changed
@@ -33,10 +33,10 @@ type Board struct {
 	watchers map[*watcher]struct{}
 }
 
-// NewBoard returns an empty board; source and partial are what its snapshots
+// NewPublisher returns an empty publisher; source and partial are what its snapshots
 // say in the fields of those names.
-func NewBoard(source string, partial bool) *Board {
-	return &Board{
+func NewPublisher(source string, partial bool) *Publisher {
+	return &Publisher{
 		source:   source,
 		partial:  partial,
 		wants:    make(chan struct{}, 1),
@@ -46,7 +46,7 @@ func NewBoard(source string, partial bool) *Board {
 }
 
 // Watch is Registry.Watch.
-func (b *Board) Watch(service string, f func(Snapshot)) (stop func()) {
+func (b *Publisher) Watch(service string, f func(Snapshot)) (stop func()) {
 	w := &watcher{service: service, f: f, pending: map[string]Snapshot{}, signal: make(chan struct{}, 1)}
 	b.mu.Lock()
 	b.watchers[w] = struct{}{}
@@ -67,7 +67,7 @@ func (b *Board) Watch(service string, f func(Snapshot)) (stop func()) {
 	}
 }
 
-func (b *Board) leave(w *watcher) {
+func (b *Publisher) leave(w *watcher) {
 	b.mu.Lock()
 	delete(b.watchers, w)
 	if !b.wanted(w.service) {
@@ -78,7 +78,7 @@ func (b *Board) leave(w *watcher) {
 }
 
 // wanted reports whether somebody watches the service. b.mu is held.
-func (b *Board) wanted(service string) bool {
+func (b *Publisher) wanted(service string) bool {
 	for w := range b.watchers {
 		if w.service == service || w.service == AllServices {
 			return true
@@ -87,7 +87,7 @@ func (b *Board) wanted(service string) bool {
 	return false
 }
 
-func (b *Board) signalWants() {
+func (b *Publisher) signalWants() {
 	select {
 	case b.wants <- struct{}{}:
 	default:
@@ -95,11 +95,11 @@ func (b *Board) signalWants() {
 }
 
 // Wants receives after the set of watched services changed.
-func (b *Board) Wants() <-chan struct{} { return b.wants }
+func (b *Publisher) Wants() <-chan struct{} { return b.wants }
 
 // Watched lists the services that are watched by name, sorted, and reports
 // whether AllServices is watched.
-func (b *Board) Watched() (services []string, all bool) {
+func (b *Publisher) Watched() (services []string, all bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	set := map[string]struct{}{}
@@ -114,7 +114,7 @@ func (b *Board) Watched() (services []string, all bool) {
 }
 
 // Unread reports whether something is watched that was not published yet.
-func (b *Board) Unread() bool {
+func (b *Publisher) Unread() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for w := range b.watchers {
@@ -130,7 +130,7 @@ func (b *Board) Unread() bool {
 // others are sorted in place. A departed instance that is listed again is no
 // longer Gone. Lists that nobody watches are not kept. The service AllServices,
 // without instances, says that all services have been published.
-func (b *Board) Publish(service string, instances []Instance, gone ...Departure) {
+func (b *Publisher) Publish(service string, instances []Instance, gone ...Departure) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.wanted(service) {
@@ -158,7 +158,7 @@ func sortList(list []Instance) {
 
 // Confirm says that all published lists are true as of now, and that the
 // registry can be reached. Watchers see every list with its new Read.
-func (b *Board) Confirm() {
+func (b *Publisher) Confirm() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.lost = nil
@@ -171,7 +171,7 @@ func (b *Board) Confirm() {
 
 // Lose says that the registry can't be reached. Watchers keep their lists and
 // see why; err must not be nil.
-func (b *Board) Lose(err error) {
+func (b *Publisher) Lose(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.lost != nil && b.lost.Error() == err.Error() {
@@ -187,7 +187,7 @@ func (b *Board) Lose(err error) {
 }
 
 // update edits a copy of every list and shows it. b.mu is held.
-func (b *Board) update(edit func(*Snapshot)) {
+func (b *Publisher) update(edit func(*Snapshot)) {
 	for service, s := range b.lists {
 		edit(&s)
 		b.lists[service] = s
@@ -198,7 +198,7 @@ func (b *Board) update(edit func(*Snapshot)) {
 }
 
 // unread is what a watcher sees of a list that was never read. b.mu is held.
-func (b *Board) unread(service string) Snapshot {
+func (b *Publisher) unread(service string) Snapshot {
 	return Snapshot{Service: service, Source: b.source, Partial: b.partial, Lost: b.lost}
 }
 

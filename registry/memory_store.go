@@ -1,0 +1,171 @@
+package registry
+
+import (
+	"fmt"
+	"maps"
+	"sync"
+	"time"
+)
+
+// The intervals of row 1.3 and 1.4, for registries that name no others.
+const (
+	DefaultHeartbeat = 30 * time.Second
+	DefaultExpiry    = 90 * time.Second
+)
+
+// MemoryStore is the place that several [Memory] registries share, as processes share
+// a database: it holds leases and lists, and can be made to fail. The zero
+// value is ready to use; the fields are set before it is used.
+type MemoryStore struct {
+	Heartbeat time.Duration // how often a Memory renews its lease; 0 means DefaultHeartbeat
+	Expiry    time.Duration // age at which a lease has run out; 0 means DefaultExpiry
+
+	mu      sync.Mutex
+	down    error
+	resumed time.Time // end of the latest outage: nobody expires soon after it
+	leases  map[Owner]time.Time
+	listed  map[ID]Instance
+	gone    map[ID]Departure
+	members map[*Memory]struct{}
+}
+
+// Fail makes every Memory of the store fail with err, as a database that is
+// down; nil ends the outage.
+func (s *MemoryStore) Fail(err error) {
+	s.mu.Lock()
+	if s.down != nil && err == nil {
+		s.resumed = time.Now()
+	}
+	s.down = err
+	s.mu.Unlock()
+	s.tell()
+}
+
+// Forget loses every lease and registration, as a database that was restored
+// from an older backup; their owners find out and list them again.
+func (s *MemoryStore) Forget() {
+	s.mu.Lock()
+	clear(s.leases)
+	clear(s.listed)
+	s.mu.Unlock()
+	s.tell()
+}
+
+func (s *MemoryStore) heartbeat() time.Duration {
+	if s.Heartbeat > 0 {
+		return s.Heartbeat
+	}
+	return DefaultHeartbeat
+}
+
+func (s *MemoryStore) expiry() time.Duration {
+	if s.Expiry > 0 {
+		return s.Expiry
+	}
+	return DefaultExpiry
+}
+
+func (s *MemoryStore) join(m *Memory) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.members == nil {
+		s.members = map[*Memory]struct{}{}
+		s.leases = map[Owner]time.Time{}
+		s.listed = map[ID]Instance{}
+		s.gone = map[ID]Departure{}
+	}
+	s.members[m] = struct{}{}
+}
+
+// tell wakes every member, to read again.
+func (s *MemoryStore) tell() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for m := range s.members {
+		select {
+		case m.kick <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func (s *MemoryStore) list(owner Owner, put []Instance, drop []ID) error {
+	s.mu.Lock()
+	if s.down != nil {
+		defer s.mu.Unlock()
+		return unavailable(s.down)
+	}
+	now := time.Now()
+	s.leases[owner] = now
+	for _, in := range put {
+		s.listed[in.ID()] = in
+		delete(s.gone, in.ID())
+	}
+	for _, id := range drop {
+		s.depart(id, Deregistered, now)
+	}
+	s.mu.Unlock()
+	s.tell()
+	return nil
+}
+
+// depart takes an instance off the list. s.mu is held.
+func (s *MemoryStore) depart(id ID, kind DepartureKind, now time.Time) {
+	if _, ok := s.listed[id]; ok {
+		delete(s.listed, id)
+		s.gone[id] = Departure{ID: id, Kind: kind, When: now}
+	}
+}
+
+// beat renews the owner's lease and reports whether it still has one; without
+// one its registrations are to be listed again.
+func (s *MemoryStore) beat(owner Owner) (leased bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.down != nil {
+		return false, unavailable(s.down)
+	}
+	if _, leased = s.leases[owner]; leased {
+		s.leases[owner] = time.Now()
+	}
+	return leased, nil
+}
+
+// read returns copies of everything, after removing what has expired.
+func (s *MemoryStore) read() (listed map[ID]Instance, gone map[ID]Departure, err error) {
+	s.mu.Lock()
+	if s.down != nil {
+		defer s.mu.Unlock()
+		return nil, nil, unavailable(s.down)
+	}
+	expired := s.expire(time.Now())
+	listed, gone = maps.Clone(s.listed), maps.Clone(s.gone)
+	s.mu.Unlock()
+	if expired {
+		s.tell()
+	}
+	return listed, gone, nil
+}
+
+// expire ends the leases that have run out. s.mu is held.
+func (s *MemoryStore) expire(now time.Time) (any bool) {
+	if now.Sub(s.resumed) < s.expiry()/2 {
+		return false // the living have not all had their turn yet
+	}
+	for owner, beat := range s.leases {
+		if now.Sub(beat) <= s.expiry() {
+			continue
+		}
+		delete(s.leases, owner)
+		for id, in := range s.listed {
+			if in.Owner == owner {
+				s.depart(id, Expired, now)
+				any = true
+			}
+		}
+	}
+	maps.DeleteFunc(s.gone, func(_ ID, d Departure) bool { return now.Sub(d.When) > goneKept })
+	return any
+}
+
+func unavailable(err error) error { return fmt.Errorf("%w: %w", ErrUnavailable, err) }
