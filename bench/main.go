@@ -58,8 +58,10 @@ func run(ctx context.Context, args []string) error {
 	case "connections-client":
 		return callpath.ConnectionsClient(ctx, args[1:])
 	case "-h", "-help", "--help", "help":
-		fmt.Println("bench MEASUREMENT [flags] measures one of: call, connections, fse, lan, registry, release, token, visible; bench MEASUREMENT -h lists its flags")
+		fmt.Println("bench MEASUREMENT [flags] measures one of: call, connections, fse, lan, registry, release, " +
+			"token, visible; bench MEASUREMENT -h lists its flags")
 		return nil
 	}
-	return fmt.Errorf("unknown measurement %q; there are: call, connections, fse, lan, registry, release, token, visible", args[0])
+	return fmt.Errorf("unknown measurement %q; there are: call, connections, fse, lan, registry, release, token, "+
+		"visible", args[0])
 }

@@ -71,7 +71,8 @@ func measureCrowd(ctx context.Context, name string, n, deaf int) (c crowd, err e
 	if err != nil {
 		return c, fmt.Errorf("server: %w", err)
 	}
-	client, err := start(ctx, "connections-client", "-peer", name, "-addr", addr, "-n", strconv.Itoa(n), "-deaf", strconv.Itoa(deaf))
+	client, err := start(ctx, "connections-client", "-peer", name, "-addr", addr, "-n", strconv.Itoa(n), "-deaf",
+		strconv.Itoa(deaf))
 	if err != nil {
 		return c, err
 	}
@@ -150,19 +151,27 @@ func reportCrowds(w io.Writer, all []crowd, n, deaf int) {
 	kib := func(bytes int) string { return fmt.Sprintf("%.1f KiB", float64(bytes)/(1<<10)) }
 	mib := func(bytes int) string { return fmt.Sprintf("%.0f MiB", float64(bytes)/(1<<20)) }
 	fmt.Fprintf(w, "\n%d connections to one server: resident memory of each process for one connection, at rest\n\n", n)
-	rest := table.Table{Head: []string{"peer", "client", "server", "server, called again", "opened in", "called again in"}}
-	fair := table.Table{Head: []string{"peer", "p50 alone", "p99 alone", "p50 beside", "p99 beside", "calls/s of the busy one"}}
-	never := table.Table{Head: []string{"peer", "server before", "at most", "more, per caller", "sent", "cut off", "p99 of somebody else"}}
+	rest := table.Table{Head: []string{"peer", "client", "server", "server, called again", "opened in",
+		"called again in"}}
+	fair := table.Table{Head: []string{"peer", "p50 alone", "p99 alone", "p50 beside", "p99 beside",
+		"calls/s of the busy one"}}
+	never := table.Table{Head: []string{"peer", "server before", "at most", "more, per caller", "sent", "cut off",
+		"p99 of somebody else"}}
 	for _, c := range all {
-		rest.Add(c.name, kib(c.clientRest), kib(c.serverRest), kib(c.serverAfter), millis(c.opened.Took), millis(c.again.Took))
+		rest.Add(c.name, kib(c.clientRest), kib(c.serverRest), kib(c.serverAfter), millis(c.opened.Took),
+			millis(c.again.Took))
 		f, d := c.fair, c.deaf
-		fair.Add(c.name, micros(float64(f.AloneP50)), micros(float64(f.AloneP99)), micros(float64(f.BesideP50)), micros(float64(f.BesideP99)), thousands(f.Flood))
+		fair.Add(c.name, micros(float64(f.AloneP50)), micros(float64(f.AloneP99)), micros(float64(f.BesideP50)),
+			micros(float64(f.BesideP99)), thousands(f.Flood))
 		if d.Callers > 0 {
-			never.Add(c.name, mib(c.deafBefore), mib(c.deafPeak), kib((c.deafPeak-c.deafBefore)/d.Callers), mib(d.Sent), d.Cut, micros(float64(d.OtherP99)))
+			never.Add(c.name, mib(c.deafBefore), mib(c.deafPeak), kib((c.deafPeak-c.deafBefore)/d.Callers), mib(d.Sent),
+				d.Cut, micros(float64(d.OtherP99)))
 		}
 	}
 	rest.Write(w)
-	fmt.Fprintf(w, "\nCalls of a quiet connection, alone and beside a busy one with %d callers (Apache Thrift: one)\n\n", floodCallers)
+	fmt.Fprintf(w,
+		"\nCalls of a quiet connection, alone and beside a busy one with %d callers (Apache Thrift: one)\n\n",
+		floodCallers)
 	fair.Write(w)
 	if deaf > 0 {
 		fmt.Fprintf(w, "\n%d callers that send as much as they can for %v and never read\n\n", deaf, deafTime)

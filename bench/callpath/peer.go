@@ -55,7 +55,8 @@ func protoMsg(id int64) *benchproto.Msg {
 
 func check(id int64, msg string, tags map[string]string, wantID int64) error {
 	if id != wantID || len(msg) != len(payload.text) || len(tags) != len(payload.tags) {
-		return fmt.Errorf("wrong answer: id %d, %d bytes, %d tags; want %d, %d, %d", id, len(msg), len(tags), wantID, len(payload.text), len(payload.tags))
+		return fmt.Errorf("wrong answer: id %d, %d bytes, %d tags; want %d, %d, %d", id, len(msg), len(tags), wantID,
+			len(payload.text), len(payload.tags))
 	}
 	return nil
 }

@@ -21,9 +21,11 @@ func draw(dir string, plan []load, all samples) error {
 			measured = append(measured, name)
 		}
 	}
-	calls := chart.Bars{Title: "Calls per second", Sub: "closed loop over loopback, client and server processes share the machine; more is better",
+	calls := chart.Bars{Title: "Calls per second",
+		Sub:    "closed loop over loopback, client and server processes share the machine; more is better",
 		YLabel: "calls/s", Series: measured}
-	cost := chart.Bars{Title: "Processor time of one call", Sub: "client and server together; less is better", YLabel: "µs", Series: measured}
+	cost := chart.Bars{Title: "Processor time of one call", Sub: "client and server together; less is better",
+		YLabel: "µs", Series: measured}
 	for _, l := range plan {
 		if l.slow || l.size > 1<<10 {
 			continue

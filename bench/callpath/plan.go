@@ -61,8 +61,11 @@ func namedPlan(text string) ([]load, error) {
 		numbers, slow := strings.CutSuffix(one, "+slow")
 		var c cell
 		var rest string
-		if n, _ := fmt.Sscanf(numbers+" ", "%dx%d%s", &c.workers, &c.size, &rest); n != 2 || c.workers < 1 || c.size < 1 {
-			return nil, fmt.Errorf("-load %q: want callers and bytes, as 128x1024, with +slow behind it to mix slow calls in", one)
+		if n, _ := fmt.Sscanf(numbers+" ", "%dx%d%s", &c.workers, &c.size, &rest); n != 2 || c.workers < 1 ||
+			c.size < 1 {
+			return nil,
+				fmt.Errorf("-load %q: want callers and bytes, as 128x1024, with +slow behind it to mix slow calls in",
+					one)
 		}
 		plan = append(plan, load{c, allPeers()})
 		if slow { // beside the same without

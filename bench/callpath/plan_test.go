@@ -32,7 +32,8 @@ func TestLongPlanServesAllGoals(t *testing.T) {
 			if _, err := peerNamed(name); err != nil {
 				t.Error(err)
 			}
-			all[l.of(name)] = []sample{{QPS: 1, P50: 1, P99: 1, CPUClient: 1, CPUServer: 1, AllocsClient: 1, AllocsServer: 1}}
+			all[l.of(name)] = []sample{{QPS: 1, P50: 1, P99: 1, CPUClient: 1, CPUServer: 1, AllocsClient: 1,
+				AllocsServer: 1}}
 		}
 	}
 	for _, g := range goals() {
@@ -53,7 +54,8 @@ func TestOnly(t *testing.T) {
 	if _, err := only(shortPlan(), "grpc,nobody"); err == nil {
 		t.Error("nobody is a peer")
 	}
-	if plan, err := only(shortPlan(), ""); err != nil || slices.Contains(plan[0].peers, "grpc-tls") || !slices.Contains(plan[1].peers, "grpc-tls") {
+	if plan, err := only(shortPlan(), ""); err != nil || slices.Contains(plan[0].peers, "grpc-tls") ||
+		!slices.Contains(plan[1].peers, "grpc-tls") {
 		t.Errorf("%+v, %v", plan, err)
 	}
 }

@@ -36,10 +36,10 @@ func report(w io.Writer, plan []load, all samples) {
 }
 
 const legend = `
-A closed loop over loopback: so many callers, each with one call in flight, in one process; the server in another. Medians
-of %d rounds, in each of which every peer was measured in turn. Ratios are taken within a round: above 1, skerry is faster;
-its p99 is below the peer's where that ratio is below 1. CPU is the processor time of a call, user and system, and
-allocations are those of a call, client / server.
+A closed loop over loopback: so many callers, each with one call in flight, in one process; the server in another.
+Medians of %d rounds, in each of which every peer was measured in turn. Ratios are taken within a round: above 1, skerry
+is faster; its p99 is below the peer's where that ratio is below 1. CPU is the processor time of a call, user and
+system, and allocations are those of a call, client / server.
 `
 
 // of is the load's row of a peer.

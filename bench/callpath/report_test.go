@@ -18,8 +18,12 @@ func fixed() ([]load, samples) {
 	for i, name := range names {
 		f := float64(i + 1)
 		for range 2 {
-			all[c.of(name)] = append(all[c.of(name)], sample{12_345 / f, 100 * time.Microsecond, time.Duration(f) * time.Millisecond, 4 * time.Microsecond, 3 * time.Microsecond, 8, 9.04})
-			all[slow.of(name)] = append(all[slow.of(name)], sample{12_345 / f, 100 * time.Microsecond, 2 * time.Duration(f) * time.Millisecond, 4 * time.Microsecond, 3 * time.Microsecond, 8, 9.04})
+			all[c.of(name)] = append(all[c.of(name)],
+				sample{12_345 / f, 100 * time.Microsecond, time.Duration(f) * time.Millisecond, 4 * time.Microsecond,
+					3 * time.Microsecond, 8, 9.04})
+			all[slow.of(name)] = append(all[slow.of(name)],
+				sample{12_345 / f, 100 * time.Microsecond, 2 * time.Duration(f) * time.Millisecond,
+					4 * time.Microsecond, 3 * time.Microsecond, 8, 9.04})
 		}
 	}
 	return []load{{c, names}, {slow, names}}, all
@@ -33,7 +37,8 @@ func TestReport(t *testing.T) {
 	for _, want := range []string{
 		"1 KiB, 128 callers\n",
 		"one call in 100 takes 100ms, these are the others",
-		"| skerry  |  12,345 | 100 µs | 1000 µs |                  4.0 + 3.0 µs |   8.0 / 9.0 |                 1.00 |                1.00 |               1.00 |\n",
+		"| skerry  |  12,345 | 100 µs | 1000 µs |                  4.0 + 3.0 µs |   8.0 / 9.0 |                 1.00 " +
+			"|                1.00 |               1.00 |\n",
 		"| drpc    |   4,115 |",
 		"                 2.00 |                0.50 |               1.00 |                         2.00 |",
 		"≥ 8 |     2.00 | **missed** |",

@@ -26,15 +26,20 @@ const longBudget = 13 * time.Minute
 // Markdown.
 func Run(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("call", flag.ContinueOnError)
-	named := flags.String("load", "", "these loads instead: callers and bytes, as 128x1024,4x1048576; 128x1024+slow mixes slow calls in")
-	long := flags.Bool("long", false, "all loads, with TLS, slow calls and large messages; as many rounds as fit into 13 minutes")
+	named := flags.String("load", "",
+		"these loads instead: callers and bytes, as 128x1024,4x1048576; 128x1024+slow mixes slow calls in")
+	long := flags.Bool("long", false,
+		"all loads, with TLS, slow calls and large messages; as many rounds as fit into 13 minutes")
 	names := flags.String("peers", "", "comma-separated peers; empty means all that belong to a load")
 	rounds := flags.Int("rounds", 0, "rounds; 0 means 3, or as many as the budget allows")
-	budget := flags.Duration("budget", 0, "time within which rounds are begun that will end in it; 0 means 13m with -long, else no bound")
-	profiles := flags.String("profile", "", "directory for profiles of the last measurement of each peer, for go tool pprof")
+	budget := flags.Duration("budget", 0,
+		"time within which rounds are begun that will end in it; 0 means 13m with -long, else no bound")
+	profiles := flags.String("profile", "",
+		"directory for profiles of the last measurement of each peer, for go tool pprof")
 	pictures := flags.String("pictures", "", "directory for pictures of calls per second and of processor time")
 	window := flags.Duration("for", time.Second, "length of one measurement")
-	flags.IntVar(&collector, "gogc", 0, "GOGC of every process, with which skerry leaves out its heap floor; 0 means as each comes")
+	flags.IntVar(&collector, "gogc", 0,
+		"GOGC of every process, with which skerry leaves out its heap floor; 0 means as each comes")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -88,7 +93,8 @@ func measureAll(ctx context.Context, plan []load, p *pacer, window time.Duration
 		for _, l := range plan {
 			for i := range l.peers {
 				c := l.of(l.peers[(i+p.done)%len(l.peers)]) // nobody is always the first
-				fmt.Fprintf(os.Stderr, "\r%6v  round %d: %-16s %11s, %7s ", time.Since(start).Round(time.Second), p.done+1, c.peer, callers(c.workers), bytesText(c.size))
+				fmt.Fprintf(os.Stderr, "\r%6v  round %d: %-16s %11s, %7s ", time.Since(start).Round(time.Second),
+					p.done+1, c.peer, callers(c.workers), bytesText(c.size))
 				s, err := measure(ctx, c, window, profiles)
 				if err != nil {
 					return nil, fmt.Errorf("%s with %s of %s: %w", c.peer, callers(c.workers), bytesText(c.size), err)
@@ -123,8 +129,10 @@ func measure(ctx context.Context, c cell, window time.Duration, profiles string)
 	if err != nil {
 		return sample{}, fmt.Errorf("server: %w", err)
 	}
-	client, err := start(ctx, append([]string{"call-client", "-peer", c.peer, "-addr", addr, "-c", strconv.Itoa(c.workers),
-		"-size", strconv.Itoa(c.size), "-slow=" + strconv.FormatBool(c.slow), "-for", window.String(), "-profile", profiles}, certs...)...)
+	client, err := start(ctx, append([]string{"call-client", "-peer", c.peer, "-addr", addr, "-c",
+		strconv.Itoa(c.workers),
+		"-size", strconv.Itoa(c.size), "-slow=" + strconv.FormatBool(c.slow), "-for", window.String(), "-profile",
+		profiles}, certs...)...)
 	if err != nil {
 		return sample{}, err
 	}

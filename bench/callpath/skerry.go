@@ -17,9 +17,12 @@ import (
 
 func skerryPeers() []peer {
 	return []peer{
-		{name: "skerry", about: "as a user has it: found on the LAN, balanced, counted, traced, with deadlines and breaker", serve: nodeServe, dial: nodeDial},
+		{name: "skerry",
+			about: "as a user has it: found on the LAN, balanced, counted, traced, with deadlines and breaker",
+			serve: nodeServe, dial: nodeDial},
 		{name: "skerry-tls", about: "the same over TLS", serve: nodeServe, dial: nodeDial, tls: true},
-		{name: "skerry-bare", about: "the transport alone, with a node's heap: no discovery, no statistics", serve: bareServe, dial: bareDial},
+		{name: "skerry-bare", about: "the transport alone, with a node's heap: no discovery, no statistics",
+			serve: bareServe, dial: bareDial},
 	}
 }
 
@@ -39,7 +42,8 @@ func node(ctx context.Context, addr string, services ...config.Service) (*skerry
 		TLS:     files,
 		Cluster: "bench-" + port, Mode: config.ModeBroadcast, Services: services,
 		LAN: config.LAN{Interfaces: []string{"127.0.0.1"}, Key: lab.SiteKey}, StateDir: "none",
-		Consumers: map[string]config.Consumer{"echo": {Timeout: 10 * time.Second}}, // a busy machine is measured, not failed
+		// a busy machine is measured, not failed
+		Consumers: map[string]config.Consumer{"echo": {Timeout: 10 * time.Second}},
 		Stop:      config.Stop{Grace: -1}, Log: config.Log{Level: "error"},
 	})
 }
@@ -84,7 +88,8 @@ func bareServe(ctx context.Context, ln net.Listener) error {
 
 func bareDial(_ context.Context, addr string) (func() (call, error), error) {
 	bareHeap()
-	c, err := rpc.NewClient(rpc.ClientConfig{Resolver: rpc.Static(&rpc.Endpoint{ID: addr, Service: "echo", Addr: addr})})
+	c, err := rpc.NewClient(rpc.ClientConfig{Resolver: rpc.Static(&rpc.Endpoint{ID: addr, Service: "echo",
+		Addr: addr})})
 	if err != nil {
 		return nil, err
 	}

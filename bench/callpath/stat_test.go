@@ -41,7 +41,8 @@ func TestHistogram(t *testing.T) {
 		h.add(time.Duration(i+1) * time.Microsecond)
 	}
 	other.add(time.Hour) // beyond its end
-	for q, want := range map[float64]time.Duration{0: time.Microsecond, 0.5: 500 * time.Microsecond, 0.99: 990 * time.Microsecond} {
+	for q, want := range map[float64]time.Duration{0: time.Microsecond, 0.5: 500 * time.Microsecond,
+		0.99: 990 * time.Microsecond} {
 		if got := h.quantile(q); math.Abs(float64(got)/float64(want)-1) > 0.04 {
 			t.Errorf("quantile %v is %v, want %v", q, got, want)
 		}

@@ -55,7 +55,8 @@ func thriftPeers() []peer {
 	framedBuffered := thrift.NewTFramedTransportFactoryConf(thrift.NewTBufferedTransportFactory(64<<10), conf)
 	stacks := []thriftStack{
 		{"thrift-framed", "Apache Thrift as it comes: framed, binary", 5 * time.Millisecond, framed, binary, false},
-		{"thrift-tuned", "Apache Thrift framed over buffered, without the connectivity check", 0, framedBuffered, binary, false},
+		{"thrift-tuned", "Apache Thrift framed over buffered, without the connectivity check", 0, framedBuffered,
+			binary, false},
 		{"thrift-theader", "Apache Thrift THeader with two headers each way", 5 * time.Millisecond,
 			thrift.NewTHeaderTransportFactoryConf(nil, conf), thrift.NewTHeaderProtocolFactoryConf(conf), true},
 	}
@@ -83,15 +84,17 @@ func (s thriftStack) serve(ctx context.Context, ln net.Listener) error {
 	thrift.ServerConnectivityCheckInterval = s.connCheck
 	var processor thrift.TProcessor = benchthrift.NewEchoProcessor(echoHandler{})
 	if s.headers {
-		processor = thrift.WrapProcessor(processor, func(name string, next thrift.TProcessorFunction) thrift.TProcessorFunction {
-			return thrift.WrappedTProcessorFunction{Wrapped: func(ctx context.Context, seq int32, in, out thrift.TProtocol) (bool, thrift.TException) {
-				if h, ok := out.(*thrift.THeaderProtocol); ok {
-					h.SetWriteHeader(traceKey, traceValue)
-					h.SetWriteHeader(callerKey, callerName)
-				}
-				return next.Process(ctx, seq, in, out)
-			}}
-		})
+		processor = thrift.WrapProcessor(processor,
+			func(name string, next thrift.TProcessorFunction) thrift.TProcessorFunction {
+				return thrift.WrappedTProcessorFunction{Wrapped: func(ctx context.Context, seq int32, in,
+					out thrift.TProtocol) (bool, thrift.TException) {
+					if h, ok := out.(*thrift.THeaderProtocol); ok {
+						h.SetWriteHeader(traceKey, traceValue)
+						h.SetWriteHeader(callerKey, callerName)
+					}
+					return next.Process(ctx, seq, in, out)
+				}}
+			})
 	}
 	server := thrift.NewTSimpleServer4(processor, listener{ln}, s.transport, s.protocol)
 	slog.SetDefault(slog.New(slog.DiscardHandler)) // it tells of each connection that its client has ended

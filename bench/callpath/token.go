@@ -25,7 +25,8 @@ const window = "10ms"
 // each call, beside a call of the bare transport on one connection.
 func Token(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("token", flag.ContinueOnError)
-	runs := flags.Int("runs", 30, "measurements of each part; the fastest counts, as neighbours on the machine only slow down")
+	runs := flags.Int("runs", 30,
+		"measurements of each part; the fastest counts, as neighbours on the machine only slow down")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -45,7 +46,8 @@ func Token(ctx context.Context, args []string) error {
 	fmt.Fprintln(t, "part\tns\tallocations\t% of a bare call\t")
 	for _, p := range site.parts() {
 		r := fastest(*runs, p.do)
-		fmt.Fprintf(t, "%s\t%.0f\t%d\t%.2f\t\n", p.name, nanoseconds(r), r.AllocsPerOp(), 100*nanoseconds(r)/nanoseconds(bare))
+		fmt.Fprintf(t, "%s\t%.0f\t%d\t%.2f\t\n", p.name, nanoseconds(r), r.AllocsPerOp(),
+			100*nanoseconds(r)/nanoseconds(bare))
 	}
 	fmt.Fprintf(t, "a bare call, 1 KiB\t%.0f\t%d\t100\t\n", nanoseconds(bare), bare.AllocsPerOp())
 	if err := t.Flush(); err != nil {

@@ -50,7 +50,8 @@ func (l Lines) SVG() []byte {
 	c.text(left+plotWidth/2, height-12, 12, "middle", "", l.XLabel)
 	if l.Goal > 0 {
 		_, at := place(Point{x.high, l.Goal})
-		fmt.Fprintf(c, `<path d="M%d %.1f H%d" stroke="%s" stroke-dasharray="5 4" fill="none"/>`+"\n", left, at, left+plotWidth, textColor)
+		fmt.Fprintf(c, `<path d="M%d %.1f H%d" stroke="%s" stroke-dasharray="5 4" fill="none"/>`+"\n", left, at,
+			left+plotWidth, textColor)
 		c.text(left+4, at-4, 11, "start", "", "goal: "+number(l.Goal))
 	}
 	for i, curve := range l.Curves {
@@ -58,7 +59,8 @@ func (l Lines) SVG() []byte {
 		for k, p := range curve.Points {
 			px, py := place(p)
 			fmt.Fprintf(&path, "%c%.1f %.1f", "ML"[min(k, 1)], px, py)
-			fmt.Fprintf(c, `<circle cx="%.1f" cy="%.1f" r="3.5" fill="%s"><title>%s: %s</title></circle>`+"\n", px, py, color(i), curve.Name, number(p.Y))
+			fmt.Fprintf(c, `<circle cx="%.1f" cy="%.1f" r="3.5" fill="%s"><title>%s: %s</title></circle>`+"\n", px, py,
+				color(i), curve.Name, number(p.Y))
 		}
 		fmt.Fprintf(c, `<path d="%s" stroke="%s" stroke-width="2" fill="none"/>`+"\n", path.String(), color(i))
 	}

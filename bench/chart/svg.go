@@ -28,7 +28,8 @@ type canvas struct{ bytes.Buffer }
 
 func newCanvas(title, sub string) *canvas {
 	c := &canvas{}
-	fmt.Fprintf(c, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%d" height="%d" %s>`+"\n", width, height, width, height, family)
+	fmt.Fprintf(c, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%d" height="%d" %s>`+"\n", width,
+		height, width, height, family)
 	fmt.Fprintf(c, `<rect width="%d" height="%d" fill="#ffffff"/>`+"\n", width, height)
 	c.text(left, 22, 15, "start", "", title)
 	c.text(left, 40, 11, "start", "", sub)
@@ -36,7 +37,8 @@ func newCanvas(title, sub string) *canvas {
 }
 
 func (c *canvas) text(x, y float64, size int, anchor, more, s string) {
-	fmt.Fprintf(c, `<text x="%.1f" y="%.1f" font-size="%d" text-anchor="%s" fill="%s" %s>`, x, y, size, anchor, textColor, more)
+	fmt.Fprintf(c, `<text x="%.1f" y="%.1f" font-size="%d" text-anchor="%s" fill="%s" %s>`, x, y, size, anchor,
+		textColor, more)
 	_ = xml.EscapeText(c, []byte(s)) // a buffer takes everything
 	c.WriteString("</text>\n")
 }
@@ -111,7 +113,8 @@ func newAxis(values []float64, log bool) axis {
 		}
 		return a
 	}
-	a := axis{low: math.Pow(10, math.Floor(math.Log10(low)+1e-9)), high: math.Pow(10, math.Ceil(math.Log10(high)-1e-9)), log: true}
+	a := axis{low: math.Pow(10, math.Floor(math.Log10(low)+1e-9)), high: math.Pow(10, math.Ceil(math.Log10(high)-1e-9)),
+		log: true}
 	if a.low == a.high {
 		a.high *= 10
 	}

@@ -20,12 +20,14 @@ func TestThePublishedTimelinessComesOut(t *testing.T) {
 				continue
 			}
 			if r := rows[i].timeliness / a.timeliness[size]; math.Abs(r-1) > 0.25 {
-				t.Errorf("%d components, %s: %.0f, published %.0f", size, a.name, rows[i].timeliness, a.timeliness[size])
+				t.Errorf("%d components, %s: %.0f, published %.0f", size, a.name, rows[i].timeliness,
+					a.timeliness[size])
 			}
 		}
 		theirs := rows[2].timeliness
 		if told, ours := rows[3].timeliness, rows[4].timeliness; told > 1.25*theirs || ours > 1.4*theirs {
-			t.Errorf("%d components: %.0f until drained, %.0f when handlers tell, %.0f by future and past edges", size, ours, told, theirs)
+			t.Errorf("%d components: %.0f until drained, %.0f when handlers tell, %.0f by future and past edges", size,
+				ours, told, theirs)
 		}
 	}
 }

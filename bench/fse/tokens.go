@@ -130,7 +130,8 @@ func (d *drain) answer(i int, q *question) {
 
 // report is what a component says in a round: whom it calls, and what it holds.
 func (d *drain) report(i int, round uint64) rollout.Report {
-	r := rollout.Report{Process: d.graph.Names[i], Applied: after, Serves: []string{d.graph.Names[i]}, Calls: []string{}}
+	r := rollout.Report{Process: d.graph.Names[i], Applied: after, Serves: []string{d.graph.Names[i]},
+		Calls: []string{}}
 	for _, to := range d.graph.Out[i] {
 		r.Calls = append(r.Calls, d.graph.Names[to])
 	}

@@ -26,7 +26,8 @@ type call struct {
 }
 
 func newJournal(hosts int) *journal {
-	j := &journal{dead: map[int]bool{}, ready: map[int]bool{}, known: make([]map[int]bool, hosts), away: make([]map[int]time.Time, hosts)}
+	j := &journal{dead: map[int]bool{}, ready: map[int]bool{}, known: make([]map[int]bool, hosts),
+		away: make([]map[int]time.Time, hosts)}
 	for host := range hosts {
 		j.forget(host)
 	}

@@ -44,7 +44,8 @@ func TestLines(t *testing.T) {
 }
 
 func TestHostOf(t *testing.T) {
-	for addr, want := range map[string]int{"10.77.0.1:80": 0, "10.77.0.32:7000": 31, "[::ffff:10.77.0.6]:1": 5, "[fe80::1]:1": -1, "10.77.0.1": -1, "": -1} {
+	for addr, want := range map[string]int{"10.77.0.1:80": 0, "10.77.0.32:7000": 31, "[::ffff:10.77.0.6]:1": 5,
+		"[fe80::1]:1": -1, "10.77.0.1": -1, "": -1} {
 		if got := hostOf(addr); got != want {
 			t.Errorf("hostOf(%q) = %d, want %d", addr, got, want)
 		}

@@ -86,7 +86,8 @@ func report(w io.Writer, hosts int, losses []float64, all []sample) {
 	for _, g := range goals {
 		fmt.Fprintf(w, "| %s |", g.name)
 		for _, loss := range losses {
-			fmt.Fprintf(w, " %s |", g.judge(loss, values(all, "skerry", loss, g.what), values(all, "memberlist", loss, g.vs)))
+			fmt.Fprintf(w, " %s |", g.judge(loss, values(all, "skerry", loss, g.what),
+				values(all, "memberlist", loss, g.vs)))
 		}
 		fmt.Fprintln(w)
 	}
@@ -136,7 +137,8 @@ func draw(path string, hosts int, losses []float64, all []sample) error {
 		YLabel: "seconds",
 		Series: []string{"skerry", "memberlist"},
 	}
-	for _, scene := range []struct{ name, what string }{{"cold start", coldStart}, {"kill -9", killOff}, {"cable pulled", cutOff}} {
+	for _, scene := range []struct{ name, what string }{{"cold start", coldStart}, {"kill -9", killOff},
+		{"cable pulled", cutOff}} {
 		for _, loss := range losses {
 			g := chart.Group{Name: fmt.Sprintf("%s, %v %%", scene.name, loss)}
 			for _, system := range p.Series {

@@ -60,7 +60,8 @@ func TestReport(t *testing.T) {
 }
 
 func TestShort(t *testing.T) {
-	for v, want := range map[float64]string{0: "0", 0.0175: "0.018", 3.75: "3.8", 17: "17", 517.4: "517", 999.6: "1000", 1069.7: "1,070", 12003: "12,003"} {
+	for v, want := range map[float64]string{0: "0", 0.0175: "0.018", 3.75: "3.8", 17: "17", 517.4: "517", 999.6: "1000",
+		1069.7: "1,070", 12003: "12,003"} {
 		if got := short(v); got != want {
 			t.Errorf("short(%v) = %s, want %s", v, got, want)
 		}
@@ -74,7 +75,8 @@ func TestTraffic(t *testing.T) {
 	k0 := []lab.Kinds{{UDP: 1, TCP: 2, ARP: 3, Neighbour: 4}, {}}
 	k1 := []lab.Kinds{{UDP: 9, TCP: 6, ARP: 5, Neighbour: 4}, {UDP: 8}}
 	got := between(before, after, k0, k1, 2*time.Second)
-	want := traffic{Seconds: 2, SentPackets: 20, SentBytes: 100, ReceivedPackets: 5, ReceivedBytes: 50, UDP: 4, TCP: 1, ARP: 0.5, Busiest: 60}
+	want := traffic{Seconds: 2, SentPackets: 20, SentBytes: 100, ReceivedPackets: 5, ReceivedBytes: 50, UDP: 4, TCP: 1,
+		ARP: 0.5, Busiest: 60}
 	if got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}

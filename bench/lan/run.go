@@ -52,7 +52,8 @@ func Run(ctx context.Context, args []string) error {
 	return err
 }
 
-func measure(ctx context.Context, hosts int, losses []float64, rounds int, window, split time.Duration) (all []sample, err error) {
+func measure(ctx context.Context, hosts int, losses []float64, rounds int, window, split time.Duration) (all []sample,
+	err error) {
 	for round := range rounds {
 		for _, loss := range losses {
 			for _, system := range systems {

@@ -159,7 +159,8 @@ func (s *scene) gone(host int, begun time.Time, avoided, calls, off string) erro
 }
 
 // rest measures a site that nothing happens at, and the loss of a switch.
-func rest(ctx context.Context, system string, hosts int, loss float64, window, split time.Duration) (out []sample, err error) {
+func rest(ctx context.Context, system string, hosts int, loss float64, window, split time.Duration) (out []sample,
+	err error) {
 	err = play(func(t *stage) error {
 		site, err := newSite(ctx, t, system, hosts, loss)
 		if err != nil {

@@ -76,7 +76,8 @@ func (s *site) spawn(host int) error {
 	if host == 0 {
 		seed = s.lan.Host(len(s.lan.Hosts()) - 1)
 	}
-	c := h.Command(self, "lan-node", s.system, strconv.Itoa(host), strconv.Itoa(len(s.lan.Hosts())), h.IP(0), seed.IP(0))
+	c := h.Command(self, "lan-node", s.system, strconv.Itoa(host), strconv.Itoa(len(s.lan.Hosts())), h.IP(0),
+		seed.IP(0))
 	c.Stdout, c.Stderr = &lines{take: func(text string) { s.journal.line(host, text) }}, os.Stderr
 	s.processes[host] = h.StartCommand(c)
 	return nil

@@ -45,14 +45,16 @@ func consumerCost(ctx context.Context, b discovery.Balancer) (c cost, err error)
 	site.Go(provider.Run)
 	var list []sk.Instance
 	for i := range manyInstances {
-		list = append(list, sk.Instance{Service: "many", Version: "v1", Host: fmt.Sprintf("10.0.%d.%d", i/250, i%250), Port: 7000, Started: time.Now().Add(-time.Hour)})
+		list = append(list, sk.Instance{Service: "many", Version: "v1", Host: fmt.Sprintf("10.0.%d.%d", i/250, i%250),
+			Port: 7000, Started: time.Now().Add(-time.Hour)})
 	}
 	if err := provider.Register(ctx, list...); err != nil {
 		return c, err
 	}
 	before := heap()
 	own := sk.NewMemory(hub, sk.Owner{Host: "consumer", PID: 1, Epoch: 1})
-	lists, err := discovery.New(discovery.Config{Logger: slog.New(slog.DiscardHandler), Sources: []discovery.Source{{Name: "memory", Registry: own}},
+	lists, err := discovery.New(discovery.Config{Logger: slog.New(slog.DiscardHandler),
+		Sources:  []discovery.Source{{Name: "memory", Registry: own}},
 		Services: map[string]discovery.Options{"many": {Balancer: b}}})
 	if err != nil {
 		return c, err

@@ -67,7 +67,8 @@ func tree(pid int) []int {
 // sentAndReceived counts the bytes of the connections that a local port has
 // now, as the kernel does; 0 where ss is missing.
 func sentAndReceived(ctx context.Context, port int) (bytes int64) {
-	out, err := exec.CommandContext(ctx, "ss", "-tinH", "state", "established", fmt.Sprintf("( sport = :%d )", port)).Output()
+	out, err := exec.CommandContext(ctx, "ss", "-tinH", "state", "established",
+		fmt.Sprintf("( sport = :%d )", port)).Output()
 	if err != nil {
 		return 0
 	}

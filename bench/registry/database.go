@@ -83,8 +83,9 @@ func (d *database) watchStatements(ctx context.Context) error {
 // statements are what was carried out since watchStatements, with what it took:
 // pings, which have no text, are the rest of all that meter counts.
 func (d *database) statements(ctx context.Context) (counts []statementCount, err error) {
-	rows, err := d.admin.Query(ctx, `SELECT left(regexp_replace(query, '\s+', ' ', 'g'), 72) AS text, sum(calls)::bigint AS calls,
-		sum(total_exec_time) / sum(calls) * 1000 AS micros FROM pg_stat_statements GROUP BY 1 ORDER BY 2 DESC LIMIT 12`)
+	rows, err := d.admin.Query(ctx, `SELECT left(regexp_replace(query, '\s+', ' ', 'g'), 72) AS text,
+		sum(calls)::bigint AS calls, sum(total_exec_time) / sum(calls) * 1000 AS micros
+		FROM pg_stat_statements GROUP BY 1 ORDER BY 2 DESC LIMIT 12`)
 	if err != nil {
 		return nil, err
 	}

@@ -97,7 +97,8 @@ func (e *etcd) offer(ctx context.Context, c *clientv3.Client, l load, process in
 		return err
 	}
 	for _, name := range names {
-		if _, err := c.Put(ctx, key(name, process), value(name, 1000+process), clientv3.WithLease(lease.ID)); err != nil {
+		if _, err := c.Put(ctx, key(name, process), value(name, 1000+process),
+			clientv3.WithLease(lease.ID)); err != nil {
 			return err
 		}
 	}

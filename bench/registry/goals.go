@@ -29,12 +29,16 @@ func verdicts(w io.Writer, all []result, costs []cost, sizes []size) {
 	if r := found(all, "skerry"); r != nil {
 		cpu := 100 * r.cores()
 		line(fmt.Sprintf("10,000 instances, 1,000 consumers: PostgreSQL ≤ %.0f %% of a core", goalCPU),
-			fmt.Sprintf("%.1f %%, %.0f statements/s", cpu, float64(r.usage.statements)/r.window.Seconds()), cpu <= goalCPU)
-		line("… connections bounded: one for each process", fmt.Sprintf("%d for %d processes and the one that makes the changes", r.usage.connections, r.load.processes()),
+			fmt.Sprintf("%.1f %%, %.0f statements/s", cpu, float64(r.usage.statements)/r.window.Seconds()),
+			cpu <= goalCPU)
+		line("… connections bounded: one for each process",
+			fmt.Sprintf("%d for %d processes and the one that makes the changes", r.usage.connections,
+				r.load.processes()),
 			r.usage.connections <= r.load.processes()+1)
 		if e := found(all, "etcd"); e != nil && len(e.took) > 0 && len(r.took) > 0 {
 			own, its := quantile(r.took, 0.99), quantile(e.took, 0.99)
-			line("… a change is with all consumers, p99, no later than by etcd's watch", fmt.Sprintf("%s against %s", ms(own), ms(its)), own <= its)
+			line("… a change is with all consumers, p99, no later than by etcd's watch",
+				fmt.Sprintf("%s against %s", ms(own), ms(its)), own <= its)
 		}
 	}
 	if len(sizes) > 0 {
@@ -42,13 +46,17 @@ func verdicts(w io.Writer, all []result, costs []cost, sizes []size) {
 		for _, s := range sizes {
 			most = max(most, s.table)
 		}
-		line(fmt.Sprintf("the lease table stays flat over hours, also beside an open transaction (≤ %d × the %d KiB at which it is written anew)", goalGrowth, anew),
-			fmt.Sprintf("%d KiB, at most %d KiB for %d leases", sizes[0].table, most, sizes[0].leases), most <= goalGrowth*anew)
+		line(fmt.Sprintf("the lease table stays flat over hours, also beside an open transaction (≤ %d × the %d KiB "+
+			"at which it is written anew)", goalGrowth, anew),
+			fmt.Sprintf("%d KiB, at most %d KiB for %d leases", sizes[0].table, most, sizes[0].leases),
+			most <= goalGrowth*anew)
 	}
 	for _, c := range costs {
-		line(fmt.Sprintf("%s: memory ≤ %d bytes for each of 10,000 known", c.balancer, goalMemory), fmt.Sprintf("%.0f", c.memory), c.memory <= goalMemory)
+		line(fmt.Sprintf("%s: memory ≤ %d bytes for each of 10,000 known", c.balancer, goalMemory),
+			fmt.Sprintf("%.0f", c.memory), c.memory <= goalMemory)
 		ns := float64(c.pick.T.Nanoseconds()) / float64(c.pick.N)
-		line(fmt.Sprintf("%s: a pick of 10,000 < %.0f ns, no allocation", c.balancer, goalPick), fmt.Sprintf("%.0f ns, %d", ns, c.pick.AllocsPerOp()),
+		line(fmt.Sprintf("%s: a pick of 10,000 < %.0f ns, no allocation", c.balancer, goalPick),
+			fmt.Sprintf("%.0f ns, %d", ns, c.pick.AllocsPerOp()),
 			ns < goalPick && c.pick.AllocsPerOp() == 0)
 	}
 }

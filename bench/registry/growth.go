@@ -19,7 +19,8 @@ const (
 )
 
 // sizesSQL is the size of what heartbeats write, in KiB, and how it came to be.
-const sizesSQL = `SELECT (SELECT count(*) FROM skerry_lease), pg_table_size('skerry_lease') / 1024, pg_indexes_size('skerry_lease') / 1024,
+const sizesSQL = `SELECT (SELECT count(*) FROM skerry_lease),
+	pg_table_size('skerry_lease') / 1024, pg_indexes_size('skerry_lease') / 1024,
 	(pg_table_size('skerry_cluster') + pg_table_size('skerry_revision') + pg_table_size('skerry_told')) / 1024,
 	(SELECT n_tup_upd FROM pg_stat_user_tables WHERE relname = 'skerry_lease'),
 	(SELECT n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'skerry_lease')`
@@ -81,9 +82,11 @@ func growth(ctx context.Context, w io.Writer, hours float64) (seen []size, err e
 
 func reportGrowth(w io.Writer, seen []size) {
 	fmt.Fprintf(w, "\ngrowth over hours of heartbeats: %d leases, time %d times as fast\n", seen[0].leases, compression)
-	t := newTable(w, "", "hours", "lease table, KiB", "its index", "cluster, revision, told", "heartbeats", "of them HOT")
+	t := newTable(w, "", "hours", "lease table, KiB", "its index", "cluster, revision, told", "heartbeats",
+		"of them HOT")
 	for _, s := range seen {
-		t.row(s.what, fmt.Sprintf("%.2f", s.hours), fmt.Sprint(s.table), fmt.Sprint(s.index), fmt.Sprint(s.others), fmt.Sprint(s.beats),
+		t.row(s.what, fmt.Sprintf("%.2f", s.hours), fmt.Sprint(s.table), fmt.Sprint(s.index), fmt.Sprint(s.others),
+			fmt.Sprint(s.beats),
 			fmt.Sprintf("%.1f %%", 100*float64(s.hot)/float64(max(s.beats, 1))))
 	}
 }

@@ -13,7 +13,8 @@ func report(w io.Writer, results []result) {
 	l := results[0].load
 	fmt.Fprintf(w, "\n%d instances in %d processes, %d consumers; at rest for %v, heartbeats every %v\n",
 		l.instances, l.processes(), l.consumers, results[0].window.Round(time.Second), l.pace)
-	t := newTable(w, "system", "server's CPU at rest, % of a core", "statements/s", "kB/s", "connections", "server, MiB", "start",
+	t := newTable(w, "system", "server's CPU at rest, % of a core", "statements/s", "kB/s", "connections",
+		"server, MiB", "start",
 		"change: p50", "p99", "the writer's p50", "server's CPU for a change")
 	for _, r := range results {
 		statements := "–"
@@ -24,8 +25,10 @@ func report(w io.Writer, results []result) {
 		if len(r.took) == 0 {
 			p50, p99, writer = ms(l.pace/2), ms(l.pace*99/100)+" by design", "–"
 		}
-		t.row(r.system, fmt.Sprintf("%.2f", 100*r.cores()), statements, fmt.Sprintf("%.1f", float64(r.usage.bytes)/1000/r.window.Seconds()),
-			fmt.Sprint(r.usage.connections), fmt.Sprint(r.usage.memory>>20), r.start.Round(100*time.Millisecond).String(), p50, p99, writer, ms(r.change))
+		t.row(r.system, fmt.Sprintf("%.2f", 100*r.cores()), statements,
+			fmt.Sprintf("%.1f", float64(r.usage.bytes)/1000/r.window.Seconds()),
+			fmt.Sprint(r.usage.connections), fmt.Sprint(r.usage.memory>>20),
+			r.start.Round(100*time.Millisecond).String(), p50, p99, writer, ms(r.change))
 	}
 }
 

@@ -51,7 +51,8 @@ func Run(ctx context.Context, args []string) error {
 	window := flags.Duration("window", 0, "how long to measure at rest; 0: one pace")
 	changes := flags.Int("changes", 30, "changes to follow to every consumer")
 	counted := flags.Bool("statements", false, "print what skerry's database was asked at rest, by text")
-	statistics := flags.Int("statistics", 0, "rows of call statistics that each of skerry's processes writes every pace")
+	statistics := flags.Int("statistics", 0,
+		"rows of call statistics that each of skerry's processes writes every pace")
 	consumer := flags.Bool("consumer", true, "measure what a consumer pays, too")
 	hours := flags.Float64("hours", 1, "hours of heartbeats for the table's growth; 0: none")
 	picture := flags.String("picture", "", "file for the picture of cost against N")
@@ -59,7 +60,8 @@ func Run(ctx context.Context, args []string) error {
 		return err
 	}
 	debug.SetGCPercent(400) // a thousand processes in one: their garbage is not what is measured
-	o := options{systems: strings.Split(*systems, ","), window: *window, changes: *changes, counted: *counted, statistics: *statistics}
+	o := options{systems: strings.Split(*systems, ","), window: *window, changes: *changes, counted: *counted,
+		statistics: *statistics}
 	if o.window == 0 {
 		o.window = *pace
 	}

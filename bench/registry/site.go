@@ -58,7 +58,9 @@ func (s *site) start(ctx context.Context, l load, a *arrivals) (err error) {
 	}
 	return each(ctx, l.consumers, 1, func(ctx context.Context, i int) error {
 		for _, name := range l.used(i)[1:] {
-			err := await(ctx, "the list of "+name, func() bool { return len(s.nodes[i].lists.Explain(name)) >= l.listed() })
+			err := await(ctx, "the list of "+name, func() bool {
+				return len(s.nodes[i].lists.Explain(name)) >= l.listed()
+			})
 			if err != nil {
 				return err
 			}
@@ -86,7 +88,8 @@ func open(ctx context.Context, url string, l load, process int, services []strin
 	if err != nil {
 		return nil, err
 	}
-	lists, err := discovery.New(discovery.Config{Cluster: "bench", Logger: log, Sources: []discovery.Source{{Name: "database", Registry: db}}})
+	lists, err := discovery.New(discovery.Config{Cluster: "bench", Logger: log,
+		Sources: []discovery.Source{{Name: "database", Registry: db}}})
 	if err != nil {
 		return nil, err
 	}
@@ -135,7 +138,8 @@ func (n *node) count(rows int, pace time.Duration) {
 	}
 	period := make([]health.Row, rows)
 	for i := range period {
-		period[i].Key = health.Key{Side: health.Client, Service: service(i), Version: "v1", Method: "call", Peer: "10.0.0.1:1000"}
+		period[i].Key = health.Key{Side: health.Client, Service: service(i), Version: "v1", Method: "call",
+			Peer: "10.0.0.1:1000"}
 		period[i].Outcomes[health.OK] = 1000
 	}
 	n.group.Go(func(ctx context.Context) error {

@@ -109,7 +109,8 @@ func (z *zookeeper) dial(ctx context.Context, l load) (*zk.Conn, error) {
 }
 
 func (z *zookeeper) create(c *zk.Conn, name string, flags int32, data string) error {
-	if _, err := c.Create(name, []byte(data), flags, zk.WorldACL(zk.PermAll)); err != nil && !errors.Is(err, zk.ErrNodeExists) {
+	if _, err := c.Create(name, []byte(data), flags, zk.WorldACL(zk.PermAll)); err != nil &&
+		!errors.Is(err, zk.ErrNodeExists) {
 		return fmt.Errorf("create %s: %w", name, err)
 	}
 	return nil

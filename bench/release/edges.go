@@ -84,7 +84,8 @@ func (s *edges) ended(p *span) {
 // wait stops the old versions when nobody with a past has a future.
 func (s *edges) wait() {
 	for _, r := range s.requests {
-		if known := s.past(r); !r.over && len(known.hosts) > 0 && (known.flying > 0 || slices.ContainsFunc(r.live, s.future)) {
+		if known := s.past(r); !r.over && len(known.hosts) > 0 &&
+			(known.flying > 0 || slices.ContainsFunc(r.live, s.future)) {
 			s.After(message, s.wait)
 			return
 		}

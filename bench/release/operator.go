@@ -195,7 +195,8 @@ func (s *tokens) close() {
 	}
 	rules, retirements := s.retired()
 	for _, r := range retirements {
-		s.events = append(s.events, rollouttest.Event{When: instant(s.Now()), Kind: rollouttest.EventDrained, Service: r.Service, Version: r.Version, Since: r.Floor})
+		s.events = append(s.events, rollouttest.Event{When: instant(s.Now()), Kind: rollouttest.EventDrained,
+			Service: r.Service, Version: r.Version, Since: r.Floor})
 	}
 	s.append(rules, retirements...)
 	s.stop(0)

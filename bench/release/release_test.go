@@ -27,7 +27,8 @@ func TestSkerryBreaksNothing(t *testing.T) {
 				continue
 			}
 			if s.requests == 0 || s.g1+s.g2+s.failed+s.findings > 0 {
-				t.Errorf("%s, %s: of %d requests %d broke G1, %d broke G2, %d failed; %d findings", c.name, name, s.requests, s.g1, s.g2, s.failed, s.findings)
+				t.Errorf("%s, %s: of %d requests %d broke G1, %d broke G2, %d failed; %d findings", c.name, name,
+					s.requests, s.g1, s.g2, s.failed, s.findings)
 			}
 		}
 	}

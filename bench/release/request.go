@@ -141,7 +141,8 @@ func (s *site) attempt(p *span, c *sim.Call, n int, done func(error)) {
 		}
 		if err != nil {
 			hold()
-			s.record(&span{request: p.request, process: &process{name: p.process.name, service: service}, parent: p, memo: p.memo}, err)
+			s.record(&span{request: p.request, process: &process{name: p.process.name, service: service}, parent: p,
+				memo: p.memo}, err)
 			done(err)
 			return
 		}

@@ -80,7 +80,8 @@ func compare(ctx context.Context, c conditions, seeds int) ([]score, error) {
 			}
 			run := play(w, contender)
 			if run.gone == 0 || run.open > 0 {
-				return nil, fmt.Errorf("%s on site %d: %d requests, or the release itself, never ended", contender.name, seed, run.open)
+				return nil, fmt.Errorf("%s on site %d: %d requests, or the release itself, never ended", contender.name,
+					seed, run.open)
 			}
 			rows[i].add(run, calm)
 		}
@@ -91,7 +92,9 @@ func compare(ctx context.Context, c conditions, seeds int) ([]score, error) {
 func report(w io.Writer, c conditions, rows []score) error {
 	fmt.Fprintf(w, "\n%s\n", c.name)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "strategy\trequests\tG1 broken\tG2 broken\tfailed\told gone, median\tp95\t÷ edges\tadded latency, mean\tworst\tchecker's findings\t")
+	fmt.Fprintln(t,
+		"strategy\trequests\tG1 broken\tG2 broken\tfailed\told gone, median\tp95\t÷ edges\tadded latency, "+
+			"mean\tworst\tchecker's findings\t")
 	for i, r := range rows {
 		fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\t%.0f\t%.0f\t%.2f\t%.1f\t%.0f\t%d\t\n", contenders[i].name, r.requests,
 			share(r.g1, r.requests), share(r.g2, r.requests), share(r.failed, r.requests),

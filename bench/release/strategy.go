@@ -8,13 +8,17 @@ import (
 
 // strategy is a way to replace the old versions of the released services.
 type strategy interface {
-	release()                                                                       // the operator begins
-	begin(root *span, run func())                                                   // a gateway begins a request, or holds it
-	route(p *span, service string, pick uint64, to func(version string, err error)) // a caller chooses a version, or waits
-	sending(p *span) (accepted func())                                              // a call leaves; accepted when it is counted elsewhere
-	receive(q *span, then func(error))                                              // a callee is asked
-	returned(p, q *span, err error)                                                 // a caller has the reply of a callee
-	ended(p *span)                                                                  // a span has ended
+	release() // the operator begins
+	// a gateway begins a request, or holds it
+	begin(root *span, run func())
+	// a caller chooses a version, or waits
+	route(p *span, service string, pick uint64, to func(version string, err error))
+	// a call leaves; accepted when it is counted elsewhere
+	sending(p *span) (accepted func())
+	receive(q *span, then func(error)) // a callee is asked
+	// a caller has the reply of a callee
+	returned(p, q *span, err error)
+	ended(p *span) // a span has ended
 	token(p *span) (rollout.Token, rollout.Generation)
 }
 

@@ -58,7 +58,8 @@ func edges(rng *rand.Rand, i int) int {
 // Portal is a small site of the shape of examples/portal: two edge services
 // and a cron job before shared inner ones.
 func Portal() *Graph {
-	g := &Graph{Names: []string{"portal", "mobile", "cron", "proc", "auth", "mail", "audit", "db"}, Entries: []int{0, 1, 2}}
+	g := &Graph{Names: []string{"portal", "mobile", "cron", "proc", "auth", "mail", "audit", "db"},
+		Entries: []int{0, 1, 2}}
 	g.Out = [][]int{{4, 3, 5}, {4, 3}, {3, 6}, {4, 7, 6}, {7}, {4, 6}, {4}, {}}
 	g.close()
 	return g

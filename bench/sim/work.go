@@ -42,7 +42,8 @@ type Chance struct {
 var FSE = Chance{Mean: 50 * Unit, Deviation: 10 * Unit, Delay: 5 * Unit}
 
 // Site is what happens on real sites besides.
-var Site = Chance{Mean: 50 * Unit, Deviation: 10 * Unit, Delay: 2 * Unit, Jitter: 6 * Unit, Siblings: 0.3, OneWay: 0.1, Lost: 0.02}
+var Site = Chance{Mean: 50 * Unit, Deviation: 10 * Unit, Delay: 2 * Unit, Jitter: 6 * Unit, Siblings: 0.3, OneWay: 0.1,
+	Lost: 0.02}
 
 // maxAttempts bounds the retries of one call; a caller that is so unlucky as
 // to need more is so rare that none is simulated.

@@ -151,7 +151,8 @@ func wantExceptions(t *testing.T, ask func() *portalapi.PortalClient) {
 
 func python(t *testing.T, addr, want string) {
 	for _, protocol := range []string{"framed-binary", "framed-compact", "unframed-binary", "unframed-compact"} {
-		got := output(t, nil, interpreter(t, "venv/bin/python"), "python/client.py", "--addr", addr, "--protocol", protocol)
+		got := output(t, nil, interpreter(t, "venv/bin/python"), "python/client.py", "--addr", addr, "--protocol",
+			protocol)
 		if !strings.HasPrefix(got, want+"\n") || strings.Count(got, "answered by") != 4 {
 			t.Errorf("%s: printed\n%s", protocol, got)
 		}
@@ -177,7 +178,8 @@ func pythonProvider(t *testing.T, s *site.Site) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Run("db-python", interpreter(t, "venv/bin/python"), "python/provider.py", "--listen", addr); err != nil {
+	if _, err := s.Run("db-python", interpreter(t, "venv/bin/python"), "python/provider.py", "--listen",
+		addr); err != nil {
 		t.Fatal(err)
 	}
 	_, err = s.Run("announce", filepath.Join(bin, "skerry"), "announce", "--config", cfg, "--service", "db",

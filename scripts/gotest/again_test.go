@@ -105,7 +105,8 @@ func TestRunAloneHasTheSameFlags(t *testing.T) {
 	if want := []string{"-race -count=1 -run=Test -p=2 m/p m/q", alone, alone, alone}; !slices.Equal(*args, want) {
 		t.Errorf("ran\n%q\nwant\n%q", *args, want)
 	}
-	want := []string{"UNSTEADY: TestA (m/p) FAILED BESIDE THE OTHERS AND PASSED 3 OF 3 ALONE: MEND IT TODAY", "    TestA: p_test.go:7: late"}
+	want := []string{"UNSTEADY: TestA (m/p) FAILED BESIDE THE OTHERS AND PASSED 3 OF 3 ALONE: MEND IT TODAY",
+		"    TestA: p_test.go:7: late"}
 	if !slices.Equal(l.unsteady, want) {
 		t.Errorf("unsteady\n%q\nwant\n%q", l.unsteady, want)
 	}
@@ -122,21 +123,27 @@ func TestNothingRunsAgainAfterAFault(t *testing.T) {
 		events []event
 		why    string
 	}{
-		"race":            {ended("fail", says("WARNING: DATA RACE"), fails("TestA")), "data race"},
-		"race, passed":    {append(ended("pass", says("WARNING: DATA RACE"), passes("TestA")), ended("fail", fails("TestB"))...), "data race"},
-		"panic":           {ended("fail", fails("TestA"), says("panic: nil map")), "panic: nil map"},
-		"time-out":        {ended("fail", fails("TestA"), says("panic: test timed out after 10m0s")), "timed out"},
-		"runtime":         {ended("fail", fails("TestA"), says("fatal error: all goroutines are asleep")), "fatal error"},
-		"status":          {ended("fail", fails("TestA"), says("exit status 66")), "exit status 66"},
-		"killed":          {ended("fail", fails("TestA"), says("signal: killed")), "signal: killed"},
-		"cut off":         {ended("fail", fails("TestA"), began), "TestB did not end"},
-		"build":           {append(ended("fail", fails("TestA")), event{Action: "build-fail", ImportPath: "m/q"}), "did not build"},
-		"package":         {append(ended("fail", fails("TestA")), event{Action: "fail", Package: "m/q"}), "m/q failed and names no failed test"},
-		"only a package":  {ended("fail", passes("TestA")), "m/p failed and names no failed test"},
-		"skipped":         {ended("fail", fails("TestA"), []event{{Action: "skip", Package: "m/p", Test: "TestC"}}), "skipped"},
-		"too many":        {ended("fail", four...), "4 tests failed"},
-		"nothing at all":  {nil, "no test is named"},
-		"subtest, no top": {ended("fail", []event{{Action: "fail", Package: "m/p", Test: "TestA/x"}}), "names no failed test"},
+		"race": {ended("fail", says("WARNING: DATA RACE"), fails("TestA")), "data race"},
+		"race, passed": {append(ended("pass", says("WARNING: DATA RACE"), passes("TestA")),
+			ended("fail", fails("TestB"))...), "data race"},
+		"panic":    {ended("fail", fails("TestA"), says("panic: nil map")), "panic: nil map"},
+		"time-out": {ended("fail", fails("TestA"), says("panic: test timed out after 10m0s")), "timed out"},
+		"runtime": {ended("fail", fails("TestA"), says("fatal error: all goroutines are asleep")),
+			"fatal error"},
+		"status":  {ended("fail", fails("TestA"), says("exit status 66")), "exit status 66"},
+		"killed":  {ended("fail", fails("TestA"), says("signal: killed")), "signal: killed"},
+		"cut off": {ended("fail", fails("TestA"), began), "TestB did not end"},
+		"build": {append(ended("fail", fails("TestA")), event{Action: "build-fail", ImportPath: "m/q"}),
+			"did not build"},
+		"package": {append(ended("fail", fails("TestA")), event{Action: "fail", Package: "m/q"}),
+			"m/q failed and names no failed test"},
+		"only a package": {ended("fail", passes("TestA")), "m/p failed and names no failed test"},
+		"skipped": {ended("fail", fails("TestA"), []event{{Action: "skip", Package: "m/p", Test: "TestC"}}),
+			"skipped"},
+		"too many":       {ended("fail", four...), "4 tests failed"},
+		"nothing at all": {nil, "no test is named"},
+		"subtest, no top": {ended("fail", []event{{Action: "fail", Package: "m/p", Test: "TestA/x"}}),
+			"names no failed test"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l, args, printed := play(t, c.events)
@@ -146,7 +153,8 @@ func TestNothingRunsAgainAfterAFault(t *testing.T) {
 			if len(*args) != 1 || len(l.unsteady) > 0 {
 				t.Errorf("runs %q, unsteady %q", *args, l.unsteady)
 			}
-			if want := "nothing runs again: "; !strings.Contains(printed.String(), want) || !strings.Contains(printed.String(), c.why) {
+			if want := "nothing runs again: "; !strings.Contains(printed.String(), want) ||
+				!strings.Contains(printed.String(), c.why) {
 				t.Errorf("printed\n%s\nwant %q with %q", printed, want, c.why)
 			}
 		})

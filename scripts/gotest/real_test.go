@@ -14,22 +14,27 @@ func TestRealRuns(t *testing.T) {
 	t.Setenv("GOWORK", "off")
 	dir := t.TempDir()
 	t.Chdir(dir)
-	const head = "package p\nimport (\"os\"; \"testing\"; \"time\")\nvar _ = os.Exit\nvar _ = time.Sleep\nfunc TestGood(t *testing.T) {}\n"
+	const head = "package p\nimport (\"os\"; \"testing\"; \"time\")\nvar _ = os.Exit\nvar _ = time.Sleep\n" +
+		"func TestGood(t *testing.T) {}\n"
 	files := map[string]string{ // each is a program for gotest to judge: one is skipped, which must fail the run
 		"go.mod": "module m\n\ngo 1.26\n",
 		// It leaves a file where it has run.
-		"once/p_test.go":    head + "func TestA(t *testing.T) { if f, err := os.OpenFile(\"ran\", os.O_CREATE|os.O_EXCL, 0o600); err == nil { f.Close(); t.Error(\"first\") } }",
-		"often/p_test.go":   head + "func TestA(t *testing.T) { t.Error(\"always\") }",
-		"panic/p_test.go":   head + "func TestA(t *testing.T) { panic(\"at the disco\") }",
-		"other/p_test.go":   head + "func TestA(t *testing.T) { go func() { panic(\"elsewhere\") }(); time.Sleep(time.Minute) }",
+		"once/p_test.go": head +
+			"func TestA(t *testing.T) { if f, err := os.OpenFile(\"ran\", os.O_CREATE|os.O_EXCL, 0o600); err == nil " +
+			"{ f.Close(); t.Error(\"first\") } }",
+		"often/p_test.go": head + "func TestA(t *testing.T) { t.Error(\"always\") }",
+		"panic/p_test.go": head + "func TestA(t *testing.T) { panic(\"at the disco\") }",
+		"other/p_test.go": head +
+			"func TestA(t *testing.T) { go func() { panic(\"elsewhere\") }(); time.Sleep(time.Minute) }",
 		"late/p_test.go":    head + "func TestA(t *testing.T) { time.Sleep(time.Minute) }",
 		"exit/p_test.go":    head + "func TestA(t *testing.T) { os.Exit(3) }",
 		"exit1/p_test.go":   head + "func TestA(t *testing.T) { os.Exit(1) }",
 		"main/p_test.go":    head + "func TestMain(m *testing.M) { m.Run(); os.Exit(1) }",
 		"broken/p_test.go":  head + "func TestA(t *testing.T) { undefined() }",
 		"skipped/p_test.go": head + "func TestA(t *testing.T) { t.Skip() }",
-		"race/p_test.go":    head + "func TestA(t *testing.T) { n, c := 0, make(chan int); go func() { n++; close(c) }(); n++; <-c }",
-		"none/p_test.go":    "package p",
+		"race/p_test.go": head +
+			"func TestA(t *testing.T) { n, c := 0, make(chan int); go func() { n++; close(c) }(); n++; <-c }",
+		"none/p_test.go": "package p",
 	}
 	for name, text := range files {
 		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755); err != nil {
@@ -74,7 +79,8 @@ func TestRealRuns(t *testing.T) {
 			if why, _, _ = strings.Cut(why, "\n"); stopped != (c.says != "") || !strings.Contains(why, c.says) {
 				t.Errorf("why nothing runs again: %q, want %q", why, c.says)
 			}
-			if again := strings.Contains(out.String(), " again, alone, 1 of 3\n"); again == (c.says != "" || holds && c.unsteady == 0) {
+			if again := strings.Contains(out.String(), " again, alone, 1 of 3\n"); again == (c.says != "" || holds &&
+				c.unsteady == 0) {
 				t.Errorf("runs again: %v", again)
 			}
 			if t.Failed() {

@@ -82,7 +82,8 @@ func (r *report) add(e event) {
 
 // crash is a line by which the test binary or the go command says that it ended
 // otherwise than by a test that failed.
-var crash = regexp.MustCompile(`^(panic: |fatal error: |SIG[A-Z]+: |\*\*\* Test killed|signal: |exit status ([02-9]|1\d))`)
+var crash = regexp.MustCompile(
+	`^(panic: |fatal error: |SIG[A-Z]+: |\*\*\* Test killed|signal: |exit status ([02-9]|1\d))`)
 
 // watch looks for what forbids to run anything again.
 func (r *report) watch(e event) {

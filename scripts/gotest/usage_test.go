@@ -41,7 +41,8 @@ func TestMeasuredBinaries(t *testing.T) {
 		"waits": "ok  ", "burns": "ok  ", "exit": "TestA did not end", "late": "test timed out",
 	} {
 		var out strings.Builder
-		l := lane{out: &out, test: goTest, flags: []string{"-count=1", "-vet=off", "-timeout=1s", flag}, packages: []string{"./" + name}}
+		l := lane{out: &out, test: goTest, flags: []string{"-count=1", "-vet=off", "-timeout=1s", flag},
+			packages: []string{"./" + name}}
 		if holds := l.run(); holds != (want == "ok  ") || !strings.Contains(out.String(), want) {
 			t.Errorf("%s: holds %v\n%s", name, holds, out.String())
 		}

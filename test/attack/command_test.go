@@ -41,7 +41,8 @@ func (s *site) runs(t *testing.T, host int, args ...string) (string, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	c := exec.CommandContext(ctx, "ip", append([]string{"netns", "exec", s.lan.Host(host).Namespace, command(t)}, args...)...)
+	c := exec.CommandContext(ctx, "ip", append([]string{"netns", "exec", s.lan.Host(host).Namespace, command(t)},
+		args...)...)
 	c.Dir, c.Env = s.dir, append(os.Environ(), "HOME="+s.dir, "SKERRY_SITE_KEYS=")
 	out, err := c.CombinedOutput()
 	return string(out), err
@@ -54,7 +55,8 @@ func (s *site) operatorsFiles(t *testing.T, o operator) (config, key string) {
 	must(t, err)
 	key = s.path(o.name + ".id")
 	must(t, os.WriteFile(key, pem.EncodeToMemory(block), 0o600))
-	s.write("operator.yaml", fmt.Sprintf("cluster: %s\nmode: broadcast\nstate_dir: none\nstats: {interval: none}\n%s", s.cluster, s.lines()))
+	s.write("operator.yaml", fmt.Sprintf("cluster: %s\nmode: broadcast\nstate_dir: none\nstats: {interval: none}\n%s",
+		s.cluster, s.lines()))
 	return s.path("operator.yaml"), key
 }
 
@@ -67,7 +69,8 @@ func TestReleaseSettings(t *testing.T) {
 	config, key := s.operatorsFiles(t, s.li)
 	flags := []string{"-c", config, "--key", key, "--by", "li", "--yes"}
 	_, wrong := s.operatorsFiles(t, newOperator(t, "mallory"))
-	if out, err := s.runs(t, 1, "release", "start", "--reason", "attack", "-c", config, "--key", wrong, "--yes"); err == nil {
+	if out, err := s.runs(t, 1, "release", "start", "--reason", "attack", "-c", config, "--key", wrong,
+		"--yes"); err == nil {
 		t.Errorf("a key that is not named signs: %s", out)
 	}
 	if out, err := s.runs(t, 1, append([]string{"release", "start", "--reason", "attack"}, flags...)...); err != nil {
@@ -82,13 +85,16 @@ func TestReleaseSettings(t *testing.T) {
 	must(t, err)
 	pwned := s.path("pwned")
 	session := *newest.Session
-	session.Settings = map[string]map[string]string{"auth": {"check": "id > " + pwned, "version": "v2\x1b[2J", "check_time": "1m"}}
+	session.Settings = map[string]map[string]string{"auth": {"check": "id > " + pwned, "version": "v2\x1b[2J",
+		"check_time": "1m"}}
 	e := s.mo.signed(t, s.entry(t, tip, "v1", func(e *rollout.Entry) { e.Session, e.By = &session, "mo\x1b[2J\x1b[H" }))
 	for _, p := range []string{"provider", "consumer"} {
 		_, err := s.member(t).internal(t, s.addr(p)).Bring(t.Context(), records(e))
 		must(t, err)
 	}
-	for _, args := range [][]string{{"release", "ship", "auth", "--wait", "2s"}, {"release", "ship", "all", "--wait", "2s"}, {"release", "status"}, {"release", "log"}, {"release", "log", "--verify"}} {
+	for _, args := range [][]string{{"release", "ship", "auth", "--wait", "2s"},
+		{"release", "ship", "all", "--wait", "2s"}, {"release", "status"}, {"release", "log"},
+		{"release", "log", "--verify"}} {
 		out, _ := s.runs(t, 1, append(args, flags...)...)
 		if len(out) == 0 {
 			t.Errorf("%q prints nothing", args)
@@ -124,15 +130,18 @@ func TestTerminal(t *testing.T) {
 	go func() {
 		listing := &wire.Listing{Complete: new(true), Registrations: []*wire.Registration{
 			{Name: "printer", Version: new("v1"), Host: "10.77.0.3", Port: 9, Tags: map[string]string{"t": hostile}},
-			{Name: "plotter", Host: "10.77.0.3", Port: 9, Zone: new("hall\u202e\u2066"), Tags: map[string]string{"t": "\u202e\u200b"}}}}
+			{Name: "plotter", Host: "10.77.0.3", Port: 9, Zone: new("hall\u202e\u2066"),
+				Tags: map[string]string{"t": "\u202e\u200b"}}}}
 		b := make([]byte, 2048)
 		for seq := uint64(1); ctx.Err() == nil; seq++ {
-			_, _ = pc.WriteTo(s.packet(s.lanKey(&s.key), announce, "laptop/666/1", seq, &wire.Announce{Listing: listing}), &net.UDPAddr{IP: net.IPv4(10, 77, 0, 255), Port: lanPort})
+			_, _ = pc.WriteTo(s.packet(s.lanKey(&s.key), announce, "laptop/666/1", seq,
+				&wire.Announce{Listing: listing}), &net.UDPAddr{IP: net.IPv4(10, 77, 0, 255), Port: lanPort})
 			_ = pc.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
 			if n, from, err := pc.ReadFrom(b); err == nil {
 				if nonce, ok := probeOf(b[:n]); ok {
 					seq++
-					_, _ = pc.WriteTo(s.packet(s.lanKey(&s.key), 3, "laptop/666/1", seq, &wire.Answer{Nonce: nonce, Listing: listing}), from)
+					_, _ = pc.WriteTo(s.packet(s.lanKey(&s.key), 3, "laptop/666/1", seq,
+						&wire.Answer{Nonce: nonce, Listing: listing}), from)
 				}
 			}
 		}
@@ -173,7 +182,9 @@ func TestPlantedFiles(t *testing.T) {
 	secret := filepath.Join(t.TempDir(), "secret")
 	must(t, os.WriteFile(secret, []byte("k3y-of-root"), 0o600))
 	planted := filepath.Join(dir, "skerry.yaml")
-	must(t, os.WriteFile(planted, fmt.Appendf(nil, "cluster: planted\ndatabase: {url: \"postgres://x:${file:%s}@%s/x?sslmode=disable\"}\n", secret, ln.Addr()), 0o644))
+	must(t, os.WriteFile(planted, fmt.Appendf(nil,
+		"cluster: planted\ndatabase: {url: \"postgres://x:${file:%s}@%s/x?sslmode=disable\"}\n", secret, ln.Addr()),
+		0o644))
 	must(t, os.Chown(dir, 65534, 65534))
 	must(t, os.Chown(planted, 65534, 65534))
 	for _, args := range [][]string{{"ls"}, {"doctor"}, {"release", "status"}, {"config", "show"}} {
@@ -202,10 +213,12 @@ func TestShownConfiguration(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "skerry.yaml")
 	for _, url := range []string{
-		"postgres://x:hush-hush@127.0.0.1:1/x", "postgres://x@127.0.0.1:1/x?password=hush-hush", "postgres://x@127.0.0.1:1/x?sslpassword=hush-hush",
+		"postgres://x:hush-hush@127.0.0.1:1/x", "postgres://x@127.0.0.1:1/x?password=hush-hush",
+		"postgres://x@127.0.0.1:1/x?sslpassword=hush-hush",
 		"host=127.0.0.1 port=1 user=x password=hush-hush", "postgres://127.0.0.1:1/x?user=x&passfile=/tmp/hush-hush",
 	} {
-		must(t, os.WriteFile(path, fmt.Appendf(nil, "cluster: shown\nstate_dir: none\ndatabase: {url: %q}\n", url), 0o600))
+		must(t, os.WriteFile(path, fmt.Appendf(nil, "cluster: shown\nstate_dir: none\ndatabase: {url: %q}\n", url),
+			0o600))
 		for _, args := range [][]string{{"config", "show"}, {"config", "check", path}, {"ls", "--timeout", "1s"}} {
 			if args[1] != "check" {
 				args = append(args, "-c", path)
@@ -226,7 +239,8 @@ func TestPlantedState(t *testing.T) {
 	cluster := filepath.Join(state, s.cluster)
 	must(t, os.MkdirAll(cluster, 0o777))
 	owned := s.path("owned-by-root")
-	for _, name := range []string{"attack.test-auth-7000.lists.json", "attack.test-auth-7000.stats.log", "attack.test-auth-7000.lock"} {
+	for _, name := range []string{"attack.test-auth-7000.lists.json", "attack.test-auth-7000.stats.log",
+		"attack.test-auth-7000.lock"} {
 		must(t, os.Symlink(owned, filepath.Join(cluster, name)))
 	}
 	e := s.entry(t, rollout.Position{}, "v9")

@@ -59,22 +59,29 @@ func TestDatabase(t *testing.T) {
 func notifies(t *testing.T, s *site, pg *pgtest.Server, db string) {
 	conn, ctx := as(t, pg, db, pg.CreateUser(t, db)), t.Context()
 	for _, sql := range []string{
-		"SELECT channel FROM skerry_secret", "SELECT * FROM skerry_instance", "INSERT INTO skerry_rule VALUES ('x', 0, 1, '', '')",
-		"UPDATE skerry_head SET n = 9", "SELECT 1 FROM skerry_head FOR UPDATE", "TRUNCATE skerry_lease", "DO $$ BEGIN LOCK TABLE skerry_rule IN SHARE MODE; END $$",
+		"SELECT channel FROM skerry_secret", "SELECT * FROM skerry_instance",
+		"INSERT INTO skerry_rule VALUES ('x', 0, 1, '', '')",
+		"UPDATE skerry_head SET n = 9", "SELECT 1 FROM skerry_head FOR UPDATE", "TRUNCATE skerry_lease",
+		"DO $$ BEGIN LOCK TABLE skerry_rule IN SHARE MODE; END $$",
 	} {
 		if _, err := conn.Exec(ctx, sql); err == nil || !strings.Contains(err.Error(), "permission denied") {
 			t.Errorf("%s: %v", sql, err)
 		}
 	}
 	var seen int
-	must(t, conn.QueryRow(ctx, "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%skerry:%' AND pid <> pg_backend_pid()").Scan(&seen))
+	must(t,
+		conn.QueryRow(ctx,
+			"SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%skerry:%' AND pid <> pg_backend_pid()").Scan(
+			&seen))
 	if seen > 0 {
 		t.Errorf("the channel is seen in %d sessions of others", seen)
 	}
 	owner := s.provider.owner()
-	for _, channel := range []string{"skerry", "skerry_" + s.cluster, "skerry:" + s.cluster, "skerry:", "skerry:" + strings.Repeat("0", 40)} {
+	for _, channel := range []string{"skerry", "skerry_" + s.cluster, "skerry:" + s.cluster, "skerry:",
+		"skerry:" + strings.Repeat("0", 40)} {
 		for _, payload := range []string{
-			fmt.Sprintf(`{"c":%q,"rev":9223372036854775807,"gone":[%q]}`, s.cluster, owner), fmt.Sprintf(`{"c":%q,"k":true}`, s.cluster), "x",
+			fmt.Sprintf(`{"c":%q,"rev":9223372036854775807,"gone":[%q]}`, s.cluster, owner),
+			fmt.Sprintf(`{"c":%q,"k":true}`, s.cluster), "x",
 		} {
 			_, err := conn.Exec(ctx, "SELECT pg_notify($1, $2)", channel, payload)
 			must(t, err)
@@ -99,7 +106,8 @@ func writesRules(t *testing.T, s *site, pg *pgtest.Server, db string) {
 	}
 	service := as(t, pg, db, pg.CreateUser(t, db, grants...))
 	for _, sql := range []string{
-		"INSERT INTO skerry_rule VALUES ('x', 0, 1, '', '')", "DELETE FROM skerry_rule", "UPDATE skerry_head SET n = 9", "INSERT INTO skerry_head VALUES ('x')",
+		"INSERT INTO skerry_rule VALUES ('x', 0, 1, '', '')", "DELETE FROM skerry_rule", "UPDATE skerry_head SET n = 9",
+		"INSERT INTO skerry_head VALUES ('x')",
 		"UPDATE skerry_secret SET keys = '{}'", "DELETE FROM skerry_secret", "SELECT 1 FROM skerry_head FOR UPDATE",
 	} {
 		if _, err := service.Exec(ctx, sql); err == nil || !strings.Contains(err.Error(), "permission denied") {
@@ -111,17 +119,24 @@ func writesRules(t *testing.T, s *site, pg *pgtest.Server, db string) {
 	e := s.entry(t, before, "v9")
 	hash, err := hex.DecodeString(e.Hash())
 	must(t, err)
-	mistaken := as(t, pg, db, pg.CreateUser(t, db, "GRANT INSERT ON skerry_rule TO %s", "GRANT INSERT, UPDATE, SELECT ON skerry_head TO %s"))
-	_, err = mistaken.Exec(ctx, "INSERT INTO skerry_rule (cluster, timeline, n, hash, record) VALUES ($1, 0, 1, $2, $3)", s.cluster, hash, e.Record().Marshal())
+	mistaken := as(t, pg, db, pg.CreateUser(t, db, "GRANT INSERT ON skerry_rule TO %s",
+		"GRANT INSERT, UPDATE, SELECT ON skerry_head TO %s"))
+	_, err = mistaken.Exec(ctx,
+		"INSERT INTO skerry_rule (cluster, timeline, n, hash, record) VALUES ($1, 0, 1, $2, $3)", s.cluster, hash,
+		e.Record().Marshal())
 	must(t, err)
-	_, err = mistaken.Exec(ctx, "INSERT INTO skerry_head (cluster, timeline, n, hash) VALUES ($1, 0, 1, $2) ON CONFLICT (cluster) DO UPDATE SET n = 1, hash = $2", s.cluster, hash)
+	_, err = mistaken.Exec(ctx,
+		"INSERT INTO skerry_head (cluster, timeline, n, hash) VALUES ($1, 0, 1, $2) ON CONFLICT (cluster) DO UPDATE "+
+			"SET n = 1, hash = $2", s.cluster, hash)
 	must(t, err)
 	for range 200 { // a member of the site may hint as often as it likes
 		_, err = service.Exec(ctx, "SELECT pg_notify($1, $2)", channel, fmt.Sprintf(`{"c":%q,"g":"1"}`, s.cluster))
 		must(t, err)
 	}
 	p := s.provider
-	lab.Eventually(t, 45*time.Second, func() bool { return p.saying("no operator that is trusted here has signed it") > 0 },
+	lab.Eventually(t, 45*time.Second, func() bool {
+		return p.saying("no operator that is trusted here has signed it") > 0
+	},
 		func() string { return "the provider says that the rules of the database are not signed" })
 	if n := p.saying("no operator that is trusted here has signed it"); n > 5 {
 		t.Errorf("the provider says it %d times", n)

@@ -27,7 +27,7 @@
 //	promise turned into a commit            -     x     x     x   a promise becomes no commit
 //	promise taken back by another           -     x     x     x   another command abandons
 //	rounds, ghosts, stolen names            x     x     x     x   rounds out of reach, ghosts
-//	relay, own name, other cluster          -     x     -     x   connections led on, the key under another cluster's name
+//	relay, own name, other cluster          -     x     -     x   led on, the key under another cluster's name
 //	fake providers, false goodbyes          x     x     x     x   false providers, goodbyes and alarms in another name
 //	a member that speaks in the clear       x     x     x     x   a member in the clear
 //	amplification, flood, recording         -     x     -     x   little asks for much, a flood, and a recording

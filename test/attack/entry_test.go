@@ -14,7 +14,8 @@ import (
 // sign is a proof of words by the operator's key.
 func (o operator) sign(t *testing.T, purpose rollout.Purpose, text string) rollout.Proof {
 	t.Helper()
-	blob, err := sshsig.Blob(o.public, string(purpose), ed25519.Sign(o.private, sshsig.Signed(string(purpose), []byte(text))))
+	blob, err := sshsig.Blob(o.public, string(purpose),
+		ed25519.Sign(o.private, sshsig.Signed(string(purpose), []byte(text))))
 	must(t, err)
 	return rollout.Proof{Kind: rollout.SSHProof, Signature: blob}
 }
@@ -33,10 +34,13 @@ func undertaking(t *testing.T, command string, proof rollout.Proof) []byte {
 }
 
 // entry is one that sends all calls of auth to a version, behind another entry.
-func (s *site) entry(t *testing.T, after rollout.Position, version string, change ...func(*rollout.Entry)) rollout.Entry {
+func (s *site) entry(t *testing.T, after rollout.Position, version string,
+	change ...func(*rollout.Entry)) rollout.Entry {
 	t.Helper()
-	e := rollout.Entry{Cluster: s.cluster, Generation: rollout.Generation{Timeline: after.Generation.Timeline, N: after.Generation.N + 1},
-		Previous: after.Hash, Release: "attack", By: "li", Step: "auth " + version, Rules: map[string]rollout.Rule{"auth": {Version: version}}}
+	e := rollout.Entry{Cluster: s.cluster, Generation: rollout.Generation{Timeline: after.Generation.Timeline,
+		N: after.Generation.N + 1},
+		Previous: after.Hash, Release: "attack", By: "li", Step: "auth " + version,
+		Rules: map[string]rollout.Rule{"auth": {Version: version}}}
 	for _, f := range change {
 		f(&e)
 	}

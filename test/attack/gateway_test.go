@@ -23,7 +23,8 @@ func (s *site) gateway(t *testing.T) (addr string, logged func() string) {
 	t.Helper()
 	s.start("web", "web", 0)
 	s.write("gateway.yaml", fmt.Sprintf("cluster: %s\nmode: broadcast\nstate_dir: none\nstats: {interval: none}\n%s"+
-		"gateway: {listen: \":%d\", body_idle: 2s, max_connections: 60, routes: [{path: /files/public, service: web}, {path: /strip, service: web, strip: true}]}\n",
+		"gateway: {listen: \":%d\", body_idle: 2s, max_connections: 60, routes: ["+
+		"{path: /files/public, service: web}, {path: /strip, service: web, strip: true}]}\n",
 		s.cluster, s.lines(), gatewayPort))
 	log := s.path("gateway.log")
 	file, err := os.Create(log)
@@ -66,7 +67,8 @@ func (l laptop) asks(t *testing.T, addr, request string) (status int, body strin
 }
 
 func get(path string, fields ...string) string {
-	return fmt.Sprintf("GET %s HTTP/1.1\r\nHost: site\r\nConnection: close\r\n%s\r\n", path, strings.Join(append(fields, ""), "\r\n"))
+	return fmt.Sprintf("GET %s HTTP/1.1\r\nHost: site\r\nConnection: close\r\n%s\r\n", path,
+		strings.Join(append(fields, ""), "\r\n"))
 }
 
 // TestGateway attacks the HTTP gateway in front of a site.
@@ -78,8 +80,10 @@ func TestGateway(t *testing.T) {
 	honest := func() bool { status, _ := visitor.asks(t, addr, get("/files/public/x")); return status == 200 }
 	lab.Eventually(t, time.Minute, honest, func() string { return "the gateway serves" })
 
-	for _, path := range []string{"/files/public/%2e%2e/private/key", "/files/public/%252e%252e/private", "/files/public/..%2fprivate", "/files/public/../private",
-		"/files/public/..;x/private", "/files/public/%5c..%5cprivate", "/files/public/x%00y", "/strip/%2f%2fevil.example", "/strip/%2e%2e/secret"} {
+	for _, path := range []string{"/files/public/%2e%2e/private/key", "/files/public/%252e%252e/private",
+		"/files/public/..%2fprivate", "/files/public/../private",
+		"/files/public/..;x/private", "/files/public/%5c..%5cprivate", "/files/public/x%00y",
+		"/strip/%2f%2fevil.example", "/strip/%2e%2e/secret"} {
 		if status, body := l.asks(t, addr, get(path)); status != 400 && status != 404 {
 			t.Errorf("%s: %d %s", path, status, body)
 		}
@@ -88,7 +92,9 @@ func TestGateway(t *testing.T) {
 		t.Errorf("a path becomes the name of a host: %d %s", status, body)
 	}
 	for _, kind := range []string{"h2c", "anything"} {
-		status, body := l.asks(t, addr, "GET /files/public/x HTTP/1.1\r\nHost: site\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: "+kind+"\r\nHTTP2-Settings: AAMAAABk\r\n\r\n")
+		status, body := l.asks(t, addr,
+			"GET /files/public/x HTTP/1.1\r\nHost: site\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: "+kind+
+				"\r\nHTTP2-Settings: AAMAAABk\r\n\r\n")
 		if status == 101 || strings.Contains(body, kind) {
 			t.Errorf("upgrade to %s: %d %s", kind, status, body)
 		}

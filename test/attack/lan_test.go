@@ -120,8 +120,10 @@ func falseWords(t *testing.T, s *site) {
 	for name, by := range s.speakers(t) {
 		for _, seq := range []uint64{1, 1 << 20, 1<<62 - 1, 1 << 62, 1<<64 - 1, uint64(time.Now().UnixMicro())} {
 			everywhere(by.pc, by.host, s.packet(by.key, goodbye, owner, seq, &wire.Goodbye{Everything: new(true)}))
-			everywhere(by.pc, by.host, s.packet(by.key, alarm, strangerOwner, seq, &wire.Alarm{Owner: &wire.Owner{Host: parts[0], Pid: pid, Epoch: 1}}))
-			everywhere(by.pc, by.host, s.packet(by.key, announce, owner, seq, &wire.Announce{Listing: &wire.Listing{Complete: new(true)}}))
+			everywhere(by.pc, by.host, s.packet(by.key, alarm, strangerOwner, seq,
+				&wire.Alarm{Owner: &wire.Owner{Host: parts[0], Pid: pid, Epoch: 1}}))
+			everywhere(by.pc, by.host, s.packet(by.key, announce, owner, seq,
+				&wire.Announce{Listing: &wire.Listing{Complete: new(true)}}))
 			time.Sleep(50 * time.Millisecond)
 		}
 		_ = name
@@ -133,7 +135,8 @@ func falseWords(t *testing.T, s *site) {
 			t.Errorf("a wrong key is said %d times", n)
 		}
 	}
-	if s.consumer.saying("a goodbye in the name of a process that stays")+s.consumer.saying("sequence number out of bounds") == 0 {
+	if s.consumer.saying("a goodbye in the name of a process that stays")+s.consumer.saying(
+		"sequence number out of bounds") == 0 {
 		t.Error("the consumer does not say that a member lies")
 	}
 }
@@ -141,7 +144,8 @@ func falseWords(t *testing.T, s *site) {
 // fakeProviders are whole processes of skerry that offer auth without the
 // site's key, with a weight that would draw all calls.
 func fakeProviders(t *testing.T, s *site) {
-	for name, lines := range map[string]string{"open-rogue": "site: {keys: none}\n", "other-rogue": fmt.Sprintf("site: {keys: [%q]}\n", s.path("other.key"))} {
+	for name, lines := range map[string]string{"open-rogue": "site: {keys: none}\n",
+		"other-rogue": fmt.Sprintf("site: {keys: [%q]}\n", s.path("other.key"))} {
 		s.write("other.key", sitekey.New().Text()+"\n")
 		rogue := *s
 		rogue.setUp, rogue.extra, rogue.t = setUp{}, lines, t
@@ -185,8 +189,9 @@ func plainMember(t *testing.T, s *site) {
 	var number int32
 	_, err = fmt.Sscan(port, &number)
 	must(t, err)
-	listing := &wire.Listing{Complete: new(true), Registrations: []*wire.Registration{{Name: "skerry.node", Host: host, Port: number,
-		Weight: new(int32(-1)), Tags: map[string]string{"rules": "4000 x", registry.HostTag: at.mark(t)}}}}
+	listing := &wire.Listing{Complete: new(true),
+		Registrations: []*wire.Registration{{Name: "skerry.node", Host: host, Port: number,
+			Weight: new(int32(-1)), Tags: map[string]string{"rules": "4000 x", registry.HostTag: at.mark(t)}}}}
 	// The member proves itself: it answers the probes that come to its socket.
 	go func() {
 		b := make([]byte, 2048)
@@ -196,12 +201,14 @@ func plainMember(t *testing.T, s *site) {
 				return
 			}
 			if nonce, ok := probeOf(b[:n]); ok {
-				_, _ = by.pc.WriteTo(s.packet(by.key, 3, strangerOwner, uint64(time.Now().UnixMicro()), &wire.Answer{Nonce: nonce, Listing: listing}), from)
+				_, _ = by.pc.WriteTo(s.packet(by.key, 3, strangerOwner, uint64(time.Now().UnixMicro()),
+					&wire.Answer{Nonce: nonce, Listing: listing}), from)
 			}
 		}
 	}()
 	for range 4 {
-		everywhere(by.pc, by.host, s.packet(by.key, announce, strangerOwner, uint64(time.Now().UnixMicro()), &wire.Announce{Listing: listing}))
+		everywhere(by.pc, by.host, s.packet(by.key, announce, strangerOwner, uint64(time.Now().UnixMicro()),
+			&wire.Announce{Listing: listing}))
 		time.Sleep(500 * time.Millisecond)
 	}
 	s.unmoved(t, before)
@@ -257,7 +264,8 @@ func amplified(t *testing.T, s *site) {
 	}()
 	sent := 0
 	for n := range 200 {
-		b := s.packet(s.lanKey(&s.key), query, "laptop/777/1", uint64(n+1), &wire.Query{Nonce: int64(n + 1), Services: []string{"auth"}})
+		b := s.packet(s.lanKey(&s.key), query, "laptop/777/1", uint64(n+1),
+			&wire.Query{Nonce: int64(n + 1), Services: []string{"auth"}})
 		_, err := pc.WriteTo(b, &net.UDPAddr{IP: net.IPv4(10, 77, 0, 255), Port: lanPort})
 		must(t, err)
 		sent += len(b)
@@ -296,7 +304,8 @@ func floodAndReplay(t *testing.T, s *site) {
 	go func() {
 		n := 0
 		for begin := time.Now(); ctx.Err() == nil; n++ {
-			listing := &wire.Listing{Complete: new(true), Registrations: []*wire.Registration{{Name: "auth", Version: new("v1"), Host: "10.77.0.3", Port: 9}}}
+			listing := &wire.Listing{Complete: new(true),
+				Registrations: []*wire.Registration{{Name: "auth", Version: new("v1"), Host: "10.77.0.3", Port: 9}}}
 			b := s.packet(key, announce, fmt.Sprintf("ghost/%d/1", n+1), uint64(n+1), &wire.Announce{Listing: listing})
 			_, _ = pc.WriteTo(b, &net.UDPAddr{IP: net.IPv4(10, 77, 0, 255), Port: lanPort})
 			if ahead := time.Duration(n)*time.Millisecond - time.Since(begin); ahead > 0 {
@@ -311,12 +320,16 @@ func floodAndReplay(t *testing.T, s *site) {
 	}
 	began := time.Now()
 	second := s.start("second", "provider", 3)
-	lab.Eventually(t, 15*time.Second, listed("provider second"), func() string { return "the second provider is listed" })
+	lab.Eventually(t, 15*time.Second, listed("provider second"), func() string {
+		return "the second provider is listed"
+	})
 	t.Logf("found after %v", time.Since(began))
 	stop()
 	t.Logf("%d packets", <-flooded)
 	second.stop(syscall.SIGTERM)
-	lab.Eventually(t, 20*time.Second, listed("provider"), func() string { return "the second provider is off the list" })
+	lab.Eventually(t, 20*time.Second, listed("provider"), func() string {
+		return "the second provider is off the list"
+	})
 	_ = ear.Close()
 	s.unharmed(t, func(t *testing.T) {
 		recorded := <-tape

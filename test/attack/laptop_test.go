@@ -107,8 +107,9 @@ type identity struct {
 func (i identity) client(t *testing.T, addr, service string) *rpc.Client {
 	t.Helper()
 	cfg := rpc.ClientConfig{
-		Resolver: rpc.Static(&rpc.Endpoint{ID: addr, Service: service, Addr: addr, TLS: i.cert != nil && i.key == nil, Site: i.key != nil}),
-		Caller:   "laptop", Dial: i.laptop.dial, ConnectTimeout: 20 * time.Second, TLS: i.cert,
+		Resolver: rpc.Static(&rpc.Endpoint{ID: addr, Service: service, Addr: addr, TLS: i.cert != nil &&
+			i.key == nil, Site: i.key != nil}),
+		Caller: "laptop", Dial: i.laptop.dial, ConnectTimeout: 20 * time.Second, TLS: i.cert,
 		Identity: rpc.Identity{Cluster: i.cluster, Owner: i.owner},
 	}
 	if i.key != nil {
@@ -124,7 +125,8 @@ func (i identity) client(t *testing.T, addr, service string) *rpc.Client {
 func (i identity) site(t *testing.T) *sitetls.Site {
 	t.Helper()
 	seed := i.key.Use("site", i.cluster)
-	s, err := sitetls.New(sitetls.Config{Cluster: i.cluster, Owner: i.owner, Seeds: func() [][]byte { return [][]byte{seed} }})
+	s, err := sitetls.New(sitetls.Config{Cluster: i.cluster, Owner: i.owner,
+		Seeds: func() [][]byte { return [][]byte{seed} }})
 	must(t, err)
 	return s
 }
@@ -132,7 +134,8 @@ func (i identity) site(t *testing.T) *sitetls.Site {
 // internal is skerry.internal of a process.
 func (i identity) internal(t *testing.T, addr string) *wire.InternalClient {
 	t.Helper()
-	s, err := i.client(t, addr, "skerry.internal").Service("skerry.internal", rpc.ServiceOptions{Timeout: 30 * time.Second})
+	s, err := i.client(t, addr, "skerry.internal").Service("skerry.internal",
+		rpc.ServiceOptions{Timeout: 30 * time.Second})
 	must(t, err)
 	return wire.NewInternalClient(s)
 }

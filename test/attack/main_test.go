@@ -104,7 +104,8 @@ func web(ctx context.Context, out *lines) error {
 			fmt.Fprintf(w, "asked %q from %q upgrade %q", r.RequestURI, r.Header["X-Real-Ip"], r.Header["Upgrade"])
 		})}
 	go func() { <-ctx.Done(); _ = server.Close() }()
-	in := registry.Instance{Service: "web", Version: "v1", Host: "10.77.0.1", Port: webPort, Protocol: registry.ProtocolHTTP}
+	in := registry.Instance{Service: "web", Version: "v1", Host: "10.77.0.1", Port: webPort,
+		Protocol: registry.ProtocolHTTP}
 	if err := node.Register(ctx, in); err != nil {
 		return err
 	}

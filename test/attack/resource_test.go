@@ -189,7 +189,8 @@ func listBomb(t *testing.T, s *site) {
 func (s *site) bombard(t *testing.T, mostGrown, conns int, frames ...[]byte) {
 	t.Helper()
 	before := s.provider.memory("VmRSS")
-	must(t, os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", s.provider.cmd.Process.Pid), []byte("5"), 0)) // VmHWM begins anew
+	// VmHWM begins anew
+	must(t, os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", s.provider.cmd.Process.Pid), []byte("5"), 0))
 	var all sync.WaitGroup
 	for _, b := range frames {
 		for range conns {
@@ -252,7 +253,8 @@ func manyCallers(t *testing.T, s *site) {
 		case 3:
 			name += strings.Repeat("n", 8<<10)
 		}
-		if _, err := nc.Write(frame(uint32(n+1), false, []string{"sk-s", "auth", "sk-c", name}, message("verify", argument))); err != nil {
+		if _, err := nc.Write(frame(uint32(n+1), false, []string{"sk-s", "auth", "sk-c", name},
+			message("verify", argument))); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -4,19 +4,8 @@ package attack
 
 import (
 	"bufio"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
-	"errors"
 	"fmt"
 	"io"
-	"math/big"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -127,7 +116,8 @@ func (s *site) lines() string {
 		text = fmt.Sprintf("site: {keys: certificates, operators: %q}\n", s.path("operators"))
 	}
 	if s.tls {
-		text += fmt.Sprintf("tls: {cert: %q, key: %q, ca: %q}\n", s.path("cert.pem"), s.path("cert.key"), s.path("ca.pem"))
+		text += fmt.Sprintf("tls: {cert: %q, key: %q, ca: %q}\n", s.path("cert.pem"), s.path("cert.key"),
+			s.path("ca.pem"))
 	}
 	return text
 }
@@ -171,10 +161,12 @@ type process struct {
 func (s *site) start(name, role string, host int, how ...string) *process {
 	s.t.Helper()
 	service := map[string]string{
-		"provider": fmt.Sprintf("service: {name: auth, version: v1, listen: \":%d\", tags: {who: %s}}", providerPort, name),
+		"provider": fmt.Sprintf("service: {name: auth, version: v1, listen: \":%d\", tags: {who: %s}}",
+			providerPort, name),
 		"consumer": fmt.Sprintf("service: {name: desk, version: v1, listen: \":%d\"}", consumerPort),
 	}[role]
-	text := fmt.Sprintf("cluster: %s\nstate_dir: %q\n%s%s%s\n%s\nconsumers: {auth: {timeout: 5s, breaker: {off: true}}}\n"+
+	text := fmt.Sprintf("cluster: %s\nstate_dir: %q\n%s%s%s\n%s\nconsumers: {auth: {timeout: 5s, breaker: {off: "+
+		"true}}}\n"+
 		"limits: {connections: %d}\nstop: {grace: 100ms, drain: 2s}\nstats: {interval: none}\n",
 		s.cluster, s.path(name+"-state"), s.lines(), s.extra, strings.Join(how, "\n"), service, connections)
 	if !strings.Contains(text, "mode:") {
@@ -183,9 +175,11 @@ func (s *site) start(name, role string, host int, how ...string) *process {
 	s.write(name+".yaml", text)
 	self, err := os.Executable()
 	must(s.t, err)
-	p := &process{t: s.t, name: name, cmd: s.lan.Host(host).Command(self), done: make(chan struct{}), answer: map[string]int{},
-		log: s.path(fmt.Sprintf("%s-%d.log", name, time.Now().UnixNano()))}
-	p.cmd.Env = append(os.Environ(), envRole+"="+role, envConfig+"="+s.path(name+".yaml"), envName+"="+name, "SKERRY_SITE_KEYS=")
+	p := &process{t: s.t, name: name, cmd: s.lan.Host(host).Command(self), done: make(chan struct{}),
+		answer: map[string]int{},
+		log:    s.path(fmt.Sprintf("%s-%d.log", name, time.Now().UnixNano()))}
+	p.cmd.Env = append(os.Environ(), envRole+"="+role, envConfig+"="+s.path(name+".yaml"), envName+"="+name,
+		"SKERRY_SITE_KEYS=")
 	out, err := p.cmd.StdoutPipe()
 	must(s.t, err)
 	log, err := os.Create(p.log)
@@ -360,87 +354,3 @@ func (s *site) await(what string, ok func() bool) {
 	s.t.Helper()
 	lab.Eventually(s.t, time.Minute, ok, func() string { return what })
 }
-
-// authority is a CA.
-type authority struct {
-	key  *ecdsa.PrivateKey
-	cert *x509.Certificate
-}
-
-func newAuthority(t *testing.T) *authority {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	must(t, err)
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "authority"}, IsCA: true,
-		BasicConstraintsValid: true, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageCertSign}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	must(t, err)
-	cert, err := x509.ParseCertificate(der)
-	must(t, err)
-	return &authority{key, cert}
-}
-
-func (a *authority) pem() []byte {
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.cert.Raw})
-}
-
-// issue makes a certificate for every host of the LAN.
-func (a *authority) issue(t *testing.T, name string) (cert, key []byte) {
-	t.Helper()
-	own, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	must(t, err)
-	template := &x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: name},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv4(10, 77, 0, 1), net.IPv4(10, 77, 0, 2), net.IPv4(10, 77, 0, 3), net.IPv4(10, 77, 0, 4)}}
-	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, &own.PublicKey, a.key)
-	must(t, err)
-	private, err := x509.MarshalPKCS8PrivateKey(own)
-	must(t, err)
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})
-}
-
-// client is TLS with a certificate of the authority, that trusts roots.
-func (a *authority) client(t *testing.T, roots *authority) *tls.Config {
-	t.Helper()
-	cert, key := a.issue(t, "evil")
-	pair, err := tls.X509KeyPair(cert, key)
-	must(t, err)
-	pool := x509.NewCertPool()
-	pool.AddCert(roots.cert)
-	return &tls.Config{Certificates: []tls.Certificate{pair}, RootCAs: pool, MinVersion: tls.VersionTLS12}
-}
-
-// operator is a key that signs.
-type operator struct {
-	name    string
-	public  sshsig.PublicKey
-	private ed25519.PrivateKey
-}
-
-func newOperator(t *testing.T, name string) operator {
-	t.Helper()
-	public, private, err := ed25519.GenerateKey(nil)
-	must(t, err)
-	return operator{name, sshsig.PublicKey(public), private}
-}
-
-// command is the built skerry command.
-func command(t *testing.T) string {
-	t.Helper()
-	path, err := built()
-	must(t, err)
-	return path
-}
-
-var built = sync.OnceValues(func() (string, error) {
-	path, err := filepath.Abs("../../.build/attack/skerry")
-	if err != nil {
-		return "", err
-	}
-	out, err := exec.Command("go", "build", "-o", path, "../../cmd/skerry").CombinedOutput()
-	if err != nil {
-		return "", errors.Join(fmt.Errorf("build skerry: %s", out), err)
-	}
-	return path, nil
-})

@@ -55,7 +55,8 @@ func strangersTokens(t *testing.T, s *site) {
 	nc, err := s.wire(t, s.addr("provider"), s.evil(t))
 	must(t, err)
 	defer nc.Close()
-	if answer, err := callWith(nc, 1, old, "1ms", 20*time.Second); err != nil || !bytes.Contains([]byte(answer), []byte("provider")) {
+	if answer, err := callWith(nc, 1, old, "1ms", 20*time.Second); err != nil ||
+		!bytes.Contains([]byte(answer), []byte("provider")) {
 		t.Fatalf("a call by the newest rules: %q, %v", answer, err)
 	}
 	for what, bad := range map[string]rollout.Token{
@@ -65,7 +66,8 @@ func strangersTokens(t *testing.T, s *site) {
 	} {
 		began := time.Now()
 		answer, err := callWith(nc, 2, bad, "1ms", 30*time.Second)
-		if err != nil || bytes.Contains([]byte(answer), []byte("provider")) && !bytes.Contains([]byte(answer), []byte("sk-e")) {
+		if err != nil || bytes.Contains([]byte(answer), []byte("provider")) &&
+			!bytes.Contains([]byte(answer), []byte("sk-e")) {
 			t.Errorf("a token %s: %q after %v, %v", what, answer, time.Since(began), err)
 		}
 	}

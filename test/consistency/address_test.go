@@ -37,7 +37,8 @@ func TestAddressOfADeadHost(t *testing.T) {
 func addressMoves(t *testing.T, mode string, firewall bool) {
 	const callers, died, later = 0, 1, 2
 	s, d := onDatabase(t, 3, mode, pgtest.Options{})
-	s.lines = fmt.Sprintf("mode: %s\nlan: {key: %s}\ndatabase: {url: %q, heartbeat: 5s, expiry: 90s, poll: 2s}\n%s", mode, lab.SiteKey,
+	s.lines = fmt.Sprintf("mode: %s\nlan: {key: %s}\ndatabase: {url: %q, heartbeat: 5s, expiry: 90s, poll: 2s}\n%s",
+		mode, lab.SiteKey,
 		d.URL(d.name), `consumers: {"*": {version: v1, timeout: 1s, wait: 100ms, breaker: {off: true}}}
 rollout: {orphans: migrate}
 stop: {grace: 100ms, drain: 5s}
@@ -45,16 +46,20 @@ stats: {interval: none}
 `)
 	services := map[string]int{"auth": 7001, "mail": 7002, "legacy": 7003}
 	listen := func(service, version string) how {
-		return how{lines: fmt.Sprintf("%sservice: {name: %s, version: %s, listen: \":%d\"}\n", s.lines, service, version, services[service])}
+		return how{lines: fmt.Sprintf("%sservice: {name: %s, version: %s, listen: \":%d\"}\n", s.lines, service,
+			version, services[service])}
 	}
 	provider := func(host int, name, service, version string) *process {
-		return s.start(host, part{Role: "hop", Name: name, Service: service, Version: version}, listen(service, version))
+		return s.start(host, part{Role: "hop", Name: name, Service: service, Version: version},
+			listen(service, version))
 	}
 	server := func(host int, name string) *process {
 		return s.start(host, part{Role: "plain", Name: name, Service: "legacy", Version: "v1", Listen: ":7003"}, how{})
 	}
-	dies := []*process{provider(died, "right-auth", "auth", "v1"), provider(died, "right-mail", "mail", "v1"), server(died, "right-legacy")}
-	announcer := s.lan.Host(died).StartCommand(s.on(died, s.tool, "--config", s.configure("announcer", how{}), "announce",
+	dies := []*process{provider(died, "right-auth", "auth", "v1"), provider(died, "right-mail", "mail", "v1"),
+		server(died, "right-legacy")}
+	announcer := s.lan.Host(died).StartCommand(s.on(died, s.tool, "--config", s.configure("announcer", how{}),
+		"announce",
 		"--service", "legacy", "--version", "v1", "--addr", s.lan.Host(died).IP(0)+":7003"))
 	for service := range services {
 		d.await(service, "v1")
@@ -74,8 +79,9 @@ stats: {interval: none}
 	s.lan.Host(died).Disconnect(0)
 	next := s.lan.Host(later)
 	if firewall {
-		next.Run("nft", "add table inet wall; add chain inet wall in { type filter hook input priority 0; policy accept; }; "+
-			"add rule inet wall in ip daddr "+s.lan.Host(died).IP(0)+" tcp dport != 7001-7003 drop")
+		next.Run("nft",
+			"add table inet wall; add chain inet wall in { type filter hook input priority 0; policy accept; }; "+
+				"add rule inet wall in ip daddr "+s.lan.Host(died).IP(0)+" tcp dport != 7001-7003 drop")
 	}
 	next.Run("ip", "addr", "add", s.lan.Host(died).IP(0)+"/24", "dev", "eth0")
 	s.lan.Host(callers).Run("ip", "neigh", "flush", "dev", "eth0") // as a gratuitous ARP of the new host does

@@ -168,7 +168,8 @@ func (b *book) spans(faulted func(note) bool) ([]rollouttest.Span, error) {
 		} else if t := tokens[n.ID]; n.Entry && t != "" && t != n.Token {
 			minted, n.Token = generationOf(t), t
 		}
-		s := rollouttest.Span{Trace: n.Trace, ID: n.ID, Parent: n.Parent, Entry: n.Entry, Service: n.Service, Version: n.Version,
+		s := rollouttest.Span{Trace: n.Trace, ID: n.ID, Parent: n.Parent, Entry: n.Entry, Service: n.Service,
+			Version: n.Version,
 			Process: n.Process, Faulted: faulted(n), Refused: refusals[n.Code], Log: n.Log}
 		var err error
 		if s.Token, err = rollout.ParseToken(n.Token); err != nil && (n.Token != "" || n.Kind == began) {

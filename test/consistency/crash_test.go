@@ -81,7 +81,9 @@ func TestVersionDies(t *testing.T) {
 	before := len(s.log())
 	back := s.operator(0, "rollback")
 	s.await("a root knows of the rollback", func() bool {
-		return s.book.count(began, func(n note) bool { return n.Service == "portal" && n.Applied == fmt.Sprint(before+1) }) > 0
+		return s.book.count(began, func(n note) bool {
+			return n.Service == "portal" && n.Applied == fmt.Sprint(before+1)
+		}) > 0
 	})
 	dies.Kill()
 	back.must()

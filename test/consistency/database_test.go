@@ -37,7 +37,8 @@ func onDatabase(t *testing.T, hosts int, mode string, o pgtest.Options) (*site, 
 // by are the lines of a configuration with a database. Leases are shorter than
 // by default, so that they end within a scene.
 func by(mode, url string) string {
-	return fmt.Sprintf("mode: %s\nlan: {key: %s}\ndatabase: {url: %q, heartbeat: 2s, expiry: 6s, poll: 2s}\n%s", mode, lab.SiteKey, url, everywhere)
+	return fmt.Sprintf("mode: %s\nlan: {key: %s}\ndatabase: {url: %q, heartbeat: 2s, expiry: 6s, poll: 2s}\n%s", mode,
+		lab.SiteKey, url, everywhere)
 }
 
 // await waits until a version of a service is registered.
@@ -49,7 +50,9 @@ func (d *database) await(service, version string) {
 	must(d.site.t, err)
 	defer conn.Close(ctx)
 	d.site.await(service+" "+version+" is registered", func() (is bool) {
-		err := conn.QueryRow(ctx, "SELECT count(*) > 0 FROM skerry_service_registry WHERE service = $1 AND version = $2", service, version).Scan(&is)
+		err := conn.QueryRow(ctx,
+			"SELECT count(*) > 0 FROM skerry_service_registry WHERE service = $1 AND version = $2", service,
+			version).Scan(&is)
 		return err == nil && is
 	})
 }

@@ -44,7 +44,8 @@ func TestUpgradeAndDowngrade(t *testing.T) {
 
 func upgradeAndDowngrade(t *testing.T, s *site, db *database) {
 	present, next := s.binaries, ofTheFuture(t)
-	s.lines = strings.Replace(s.lines, "grace: 500ms", "grace: 1s", 1) // on a busy machine callers hear late of who leaves
+	// on a busy machine callers hear late of who leaves
+	s.lines = strings.Replace(s.lines, "grace: 500ms", "grace: 1s", 1)
 	fleet := s.portals(0, 1)
 	add := func(host int, name, service, version string) {
 		t.Helper()
@@ -212,7 +213,8 @@ func needsOfTheFuture(t *testing.T, s *site, db *database) {
 			refused++
 		}
 	}
-	t.Logf("%d processes were too old; %d calls were refused, %d requests failed for that; auth was met in %s", len(old), refused, v.failed, v.versions("auth"))
+	t.Logf("%d processes were too old; %d calls were refused, %d requests failed for that; auth was met in %s",
+		len(old), refused, v.failed, v.versions("auth"))
 }
 
 // stands begins a ramp and leaves it at a share, which it waits to see in use.
@@ -275,7 +277,8 @@ func (s *site) keptAlike(fleet []*process, db *database) {
 			s.t.Errorf("%s keeps other bytes than %s: %d records, %d there", p.Name, fleet[0].Name, len(got), len(want))
 		}
 	}
-	s.t.Logf("%d processes keep %d entries byte for byte, %d of them with fields of the future", len(fleet), len(want), foggy)
+	s.t.Logf("%d processes keep %d entries byte for byte, %d of them with fields of the future", len(fleet),
+		len(want), foggy)
 	if foggy < 8 || foggy > len(want)-6 {
 		s.t.Errorf("operators of the future have made %d of %d entries", foggy, len(want))
 	}
@@ -302,12 +305,13 @@ func sameRecord(a, b rollout.Record) bool { return a.Body == b.Body && len(a.Pro
 func (p *process) kept() []rollout.Record {
 	p.site.t.Helper()
 	var files []string
-	err := filepath.WalkDir(filepath.Join(p.site.dir, firstName(p)+"-state"), func(path string, _ os.DirEntry, err error) error {
-		if strings.HasSuffix(path, ".rules.json") {
-			files = append(files, path)
-		}
-		return err
-	})
+	err := filepath.WalkDir(filepath.Join(p.site.dir, firstName(p)+"-state"),
+		func(path string, _ os.DirEntry, err error) error {
+			if strings.HasSuffix(path, ".rules.json") {
+				files = append(files, path)
+			}
+			return err
+		})
 	must(p.site.t, err)
 	for _, f := range files {
 		text, err := os.ReadFile(f)
@@ -355,8 +359,8 @@ func (d *database) records() (list []rollout.Record) {
 func (d *database) schemaStays(tool string) {
 	s := d.site
 	s.t.Helper()
-	const columns = `SELECT table_name || '.' || column_name || ' ' || data_type || ' ' || coalesce(column_default, '') FROM information_schema.columns
-		WHERE table_name LIKE 'skerry%' ORDER BY 1`
+	const columns = `SELECT table_name || '.' || column_name || ' ' || data_type || ' ' || coalesce(column_default, '')
+		FROM information_schema.columns WHERE table_name LIKE 'skerry%' ORDER BY 1`
 	const versions = "SELECT version || ' needs ' || needs || ' since ' || applied FROM skerry_schema ORDER BY 1"
 	before := append(d.query(columns), d.query(versions)...)
 	sql, err := s.on(0, tool, "schema").Output()
@@ -370,9 +374,11 @@ func (d *database) schemaStays(tool string) {
 	must(s.t, err)
 	after := append(d.query(columns), d.query(versions)...)
 	if !slices.Equal(before, after) {
-		s.t.Errorf("the schema of the present has changed the tables of the future:\n%s\n%s", strings.Join(before, "\n"), strings.Join(after, "\n"))
+		s.t.Errorf("the schema of the present has changed the tables of the future:\n%s\n%s",
+			strings.Join(before, "\n"), strings.Join(after, "\n"))
 	}
-	if said := fmt.Sprint(after); !strings.Contains(said, "skerry_rule.weather") || !strings.Contains(said, "5 needs 4") {
+	if said := fmt.Sprint(after); !strings.Contains(said, "skerry_rule.weather") ||
+		!strings.Contains(said, "5 needs 4") {
 		s.t.Errorf("the tables are not those of the future: %s", said)
 	}
 }

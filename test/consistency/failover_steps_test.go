@@ -86,7 +86,9 @@ func (f *failover) through(c change, least int, phrase string, step ...string) {
 // opened reports whether a release was opened behind some entries.
 func (f *failover) opened(before int) bool {
 	f.t.Helper()
-	return slices.ContainsFunc(f.log()[before:], func(e rollout.Entry) bool { return strings.HasPrefix(e.Step, "start") })
+	return slices.ContainsFunc(f.log()[before:], func(e rollout.Entry) bool {
+		return strings.HasPrefix(e.Step, "start")
+	})
 }
 
 // chance is drawn from a seed, which the test prints.
@@ -174,7 +176,8 @@ func (f *failover) logged(name, text string) bool {
 // processes of the site notice nothing.
 func (f *failover) alone(node int) {
 	f.t.Helper()
-	rules := "add table netdev alone; add chain netdev alone in { type filter hook ingress device eth0 priority 1; }; " +
+	rules := "add table netdev alone; add chain netdev alone in { type filter hook ingress device eth0 priority " +
+		"1; }; " +
 		"add rule netdev alone in ip saddr " + f.host(node).IP(0) + " tcp sport 5432 drop"
 	for i := range f.db.Nodes {
 		if i != node {

@@ -211,7 +211,8 @@ func TestFailOver(t *testing.T) {
 		back()
 		begun = time.Now()
 		f.db.AwaitWhole(t)
-		t.Logf("%s: a new primary after %.1f s, all sessions %.1f s later; a new instance called %.2f s after its start; "+
+		t.Logf("%s: a new primary after %.1f s, all sessions %.1f s later; a new instance called %.2f s after its "+
+			"start; "+
 			"the old primary follows %.1f s after its return", c.name, took.Seconds(), sessions.Seconds(),
 			called.Seconds(), time.Since(begun).Seconds())
 	}

@@ -22,7 +22,8 @@ func (d *database) instances(service string) (n int) {
 	conn, err := pgx.Connect(ctx, d.SocketURL(d.name))
 	must(d.site.t, err)
 	defer conn.Close(ctx)
-	must(d.site.t, conn.QueryRow(ctx, "SELECT count(*) FROM skerry_service_registry WHERE service = $1", service).Scan(&n))
+	must(d.site.t, conn.QueryRow(ctx, "SELECT count(*) FROM skerry_service_registry WHERE service = $1",
+		service).Scan(&n))
 	return n
 }
 
@@ -41,7 +42,9 @@ func TestFrozenProvider(t *testing.T) {
 	s.job(3, "again", load, how{lines: strings.Replace(s.lines, everywhere, repeating, 1)})
 	served := func(by string) int { return s.book.count(began, func(n note) bool { return n.by(by) }) }
 	requests := func(of string, ok bool) int {
-		return s.book.count(asked, func(n note) bool { return strings.HasPrefix(n.Trace, of+"/") && (n.Code == "") == ok })
+		return s.book.count(asked, func(n note) bool {
+			return strings.HasPrefix(n.Trace, of+"/") && (n.Code == "") == ok
+		})
 	}
 	called := func(what string) { // by both, some more times
 		t.Helper()
@@ -78,7 +81,8 @@ func TestFrozenProvider(t *testing.T) {
 	hangs.gone()
 	goOn()
 	if n := served("auth-1") - before; n > 2*workers {
-		t.Errorf("%d calls were executed by a process that leaves and is on no list; the callers had at most %d with it", n, 2*workers)
+		t.Errorf("%d calls were executed by a process that leaves and is on no list; the callers had at most %d "+
+			"with it", n, 2*workers)
 	}
 	if n := d.instances("auth"); n != 1 {
 		t.Errorf("%d are listed in the end", n)
@@ -87,8 +91,10 @@ func TestFrozenProvider(t *testing.T) {
 		t.Error("it has not left in peace")
 	}
 	once, again := requests("once", false), requests("again", false)
-	t.Logf("%d freezes: of %d calls %d failed, of %d idempotent ones %d", freezes, requests("once", true)+once, once, requests("again", true)+again, again)
+	t.Logf("%d freezes: of %d calls %d failed, of %d idempotent ones %d", freezes, requests("once", true)+once, once,
+		requests("again", true)+again, again)
 	if once > workers*freezes || again > 0 {
-		t.Errorf("%d calls and %d idempotent calls failed, with %d callers and %d freezes", once, again, workers, freezes)
+		t.Errorf("%d calls and %d idempotent calls failed, with %d callers and %d freezes", once, again, workers,
+			freezes)
 	}
 }

@@ -34,7 +34,8 @@ var future = []struct {
 func envFuture() string { return os.Getenv("SKERRY_FUTURE") }`},
 	{file: "rollout/entry.go", old: `"encoding/json"`, new: `"encoding/json"
 	"os"`},
-	{file: "rollout/entry.go", old: "	body   string // \"\" until", new: "	Weather string `json:\"weather,omitempty\"`\n	body   string // \"\" until"},
+	{file: "rollout/entry.go", old: "	body   string // \"\" until",
+		new: "	Weather string `json:\"weather,omitempty\"`\n	body   string // \"\" until"},
 	{file: "rollout/entry.go", old: `	e.body, e.hash = "", ""
 `, new: `	e.body, e.hash = "", ""
 	e.Weather = "foggy <&> ☂"
@@ -52,21 +53,32 @@ func envFuture() string { return os.Getenv("SKERRY_FUTURE") }`},
 		r.Weather, e.Session = "storm", &r
 	}
 `},
-	{file: "rollout/entry.go", old: "type Record struct {\n", new: "type Record struct {\n	Weather string `json:\"weather\"`\n"},
-	{file: "rollout/entry.go", old: "type Proof struct {\n", new: "type Proof struct {\n	Weather string `json:\"weather\"`\n"},
-	{file: "rollout/rule.go", old: "type Rule struct {\n", new: "type Rule struct {\n	Weather string `json:\"weather,omitempty\"`\n"},
-	{file: "rollout/release.go", old: "type Release struct {\n", new: "type Release struct {\n	Weather string `json:\"weather,omitempty\"`\n"},
-	{file: "rollout/report.go", old: "type Report struct {\n", new: "type Report struct {\n	Weather string `json:\"weather\"`\n"},
-	{file: "rollout/report.go", old: "type Held struct {\n", new: "type Held struct {\n	Weather string `json:\"weather\"`\n"},
-	{file: "rollout/participant/promise.go", old: "type Saved struct {\n", new: "type Saved struct {\n	Weather string `json:\"weather\"`\n"},
-	{file: "rollout/trust.go", old: "type Undertaking struct {\n", new: "type Undertaking struct {\n	Weather string `json:\"weather\"`\n"},
+	{file: "rollout/entry.go", old: "type Record struct {\n",
+		new: "type Record struct {\n	Weather string `json:\"weather\"`\n"},
+	{file: "rollout/entry.go", old: "type Proof struct {\n",
+		new: "type Proof struct {\n	Weather string `json:\"weather\"`\n"},
+	{file: "rollout/rule.go", old: "type Rule struct {\n",
+		new: "type Rule struct {\n	Weather string `json:\"weather,omitempty\"`\n"},
+	{file: "rollout/release.go", old: "type Release struct {\n",
+		new: "type Release struct {\n	Weather string `json:\"weather,omitempty\"`\n"},
+	{file: "rollout/report.go", old: "type Report struct {\n",
+		new: "type Report struct {\n	Weather string `json:\"weather\"`\n"},
+	{file: "rollout/report.go", old: "type Held struct {\n",
+		new: "type Held struct {\n	Weather string `json:\"weather\"`\n"},
+	{file: "rollout/participant/promise.go", old: "type Saved struct {\n",
+		new: "type Saved struct {\n	Weather string `json:\"weather\"`\n"},
+	{file: "rollout/trust.go", old: "type Undertaking struct {\n",
+		new: "type Undertaking struct {\n	Weather string `json:\"weather\"`\n"},
 	{file: "member.go", old: `tags := map[string]string{`, new: `tags := map[string]string{"weather": "fine", `},
 
 	// An operator can be made to break the rule that all are asked first.
-	{file: "rollout/operator/controller.go", old: `	if len(e.Needs) == 0 {`, new: `	if len(e.Needs) == 0 || os.Getenv("SKERRY_FUTURE") == "forced" {`},
+	{file: "rollout/operator/controller.go", old: `	if len(e.Needs) == 0 {`,
+		new: `	if len(e.Needs) == 0 || os.Getenv("SKERRY_FUTURE") == "forced" {`},
 	{file: "rollout/operator/controller.go", old: `	"fmt"`, new: `	"fmt"
 	"os"`},
-	{file: "rollout/operator/ballot.go", old: `		if by, err = b.undertaking(rollout.VerbPromise, e, rand.Text()); err != nil {`, new: `		if os.Getenv("SKERRY_FUTURE") == "forced" {
+	{file: "rollout/operator/ballot.go",
+		old: `		if by, err = b.undertaking(rollout.VerbPromise, e, rand.Text()); err != nil {`,
+		new: `		if os.Getenv("SKERRY_FUTURE") == "forced" {
 			return b.commit(ctx, members, known, e)
 		}
 		if by, err = b.undertaking(rollout.VerbPromise, e, rand.Text()); err != nil {`},
@@ -74,7 +86,9 @@ func envFuture() string { return os.Getenv("SKERRY_FUTURE") }`},
 	"os"`},
 
 	// Every struct of packets and internal calls has a field more.
-	{file: "internal/wire/skerry.go", everywhere: true, old: `	if err := oprot.WriteFieldStop(ctx); err != nil {`, new: `	if err := oprot.WriteFieldBegin(ctx, "weather", thrift.STRING, 1000); err != nil {
+	{file: "internal/wire/skerry.go", everywhere: true,
+		old: `	if err := oprot.WriteFieldStop(ctx); err != nil {`,
+		new: `	if err := oprot.WriteFieldBegin(ctx, "weather", thrift.STRING, 1000); err != nil {
 		return err
 	}
 	if err := oprot.WriteString(ctx, "fine"); err != nil {
@@ -94,12 +108,15 @@ func envFuture() string { return os.Getenv("SKERRY_FUTURE") }`},
 	h.Set("sk-weather", "fine")
 	return appendEmpty(dst, &h)
 `},
-	{file: "rpc/hello.go", old: `offers: []offered{{e.Service, e.Version}}}`, new: `offers: []offered{{e.Service, e.Version}, {"", "weather fine"}}}`},
-	{file: "rpc/hello.go", old: `offers: c.s.routes.offers(theirs.offers, c.s.also)}`, new: `offers: append(c.s.routes.offers(theirs.offers, c.s.also), offered{"", "weather fine"})}`},
+	{file: "rpc/hello.go", old: `offers: []offered{{e.Service, e.Version}}}`,
+		new: `offers: []offered{{e.Service, e.Version}, {"", "weather fine"}}}`},
+	{file: "rpc/hello.go", old: `offers: c.s.routes.offers(theirs.offers, c.s.also)}`,
+		new: `offers: append(c.s.routes.offers(theirs.offers, c.s.also), offered{"", "weather fine"})}`},
 
 	// Tables of a version more, which programs that know the present one can use.
 	{file: "registry/postgres/schema.go", old: `const SchemaVersion = 5`, new: `const SchemaVersion = 6`},
-	{file: "registry/postgres/schema.sql", old: `INSERT INTO skerry_schema (version, needs) VALUES (5, 4) ON CONFLICT DO NOTHING;`,
+	{file: "registry/postgres/schema.sql",
+		old: `INSERT INTO skerry_schema (version, needs) VALUES (5, 4) ON CONFLICT DO NOTHING;`,
 		new: `ALTER TABLE skerry_cluster ADD COLUMN IF NOT EXISTS weather text NOT NULL DEFAULT 'fine';
 ALTER TABLE skerry_lease ADD COLUMN IF NOT EXISTS weather text NOT NULL DEFAULT 'fine';
 ALTER TABLE skerry_instance ADD COLUMN IF NOT EXISTS weather text NOT NULL DEFAULT 'fine';
@@ -107,8 +124,10 @@ ALTER TABLE skerry_rule ADD COLUMN IF NOT EXISTS weather text NOT NULL DEFAULT '
 ALTER TABLE skerry_head ADD COLUMN IF NOT EXISTS weather text NOT NULL DEFAULT 'fine';
 ALTER TABLE skerry_secret ADD COLUMN IF NOT EXISTS weather text NOT NULL DEFAULT 'fine';
 INSERT INTO skerry_schema (version, needs) VALUES (6, 4) ON CONFLICT DO NOTHING;`},
-	{file: "registry/postgres/rules.go", old: `INSERT INTO skerry_rule (cluster, timeline, n, hash, record) VALUES (@cluster, @timeline, @n, @hash, @record)`,
-		new: `INSERT INTO skerry_rule (cluster, timeline, n, hash, record, weather) VALUES (@cluster, @timeline, @n, @hash, @record, 'foggy')`},
+	{file: "registry/postgres/rules.go",
+		old: `(cluster, timeline, n, hash, record) VALUES (@cluster, @timeline, @n, @hash, @record)`,
+		new: `(cluster, timeline, n, hash, record, weather)
+			VALUES (@cluster, @timeline, @n, @hash, @record, 'foggy')`},
 	{file: "registry/postgres/rules.go", old: `'g', true)::text)`, new: `'g', true, 'weather', 'fine')::text)`},
 }
 
@@ -129,7 +148,8 @@ func overlay(dir string) (path string, err error) {
 			places[from] = filepath.Join(dir, strings.ReplaceAll(change.file, "/", "+"))
 		}
 		if n := strings.Count(text[from], change.old); n == 0 || n > 1 && !change.everywhere {
-			return "", &buildError{"change " + change.old + " of " + change.file + " has no place, or several", os.ErrInvalid}
+			return "", &buildError{"change " + change.old + " of " + change.file + " has no place, or several",
+				os.ErrInvalid}
 		}
 		text[from] = strings.ReplaceAll(text[from], change.old, change.new)
 	}

@@ -32,7 +32,8 @@ type agent struct {
 }
 
 func newAgent(p part, node *skerry.Node, out *lines) *agent {
-	return &agent{part: p, process: node.Rollout().Process(), node: node, out: out, stubs: map[string]func() *hop.HopClient{}}
+	return &agent{part: p, process: node.Rollout().Process(), node: node, out: out,
+		stubs: map[string]func() *hop.HopClient{}}
 }
 
 func (a *agent) Visit(ctx context.Context, text string) error {
@@ -67,7 +68,8 @@ func (a *agent) begin(ctx context.Context, e errand, entry bool) string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	log := a.node.Rollout().Log()
-	a.out.note(note{Kind: began, ID: id, Trace: e.Trace, Parent: e.Parent, Entry: entry, Service: a.Service, Version: a.Version,
+	a.out.note(note{Kind: began, ID: id, Trace: e.Trace, Parent: e.Parent, Entry: entry, Service: a.Service,
+		Version: a.Version,
 		Process: a.process, Token: tokenOf(ctx), Applied: log.Last().String(), Log: log.Hash(), At: time.Now()})
 	return id
 }
@@ -143,7 +145,8 @@ func (a *agent) call(ctx context.Context, trace, span string, p plan) *hop.Faile
 	}
 	failed := failure(err)
 	if refusals[failed.Code] != nil && !errors.As(err, new(*hop.Failed)) { // by the callee's process or for want of one
-		a.out.note(note{Kind: refused, Trace: trace, Parent: span, Service: p.To, Process: a.process, Token: tokenOf(ctx), Code: failed.Code, Text: failed.Reason, At: time.Now()})
+		a.out.note(note{Kind: refused, Trace: trace, Parent: span, Service: p.To, Process: a.process,
+			Token: tokenOf(ctx), Code: failed.Code, Text: failed.Reason, At: time.Now()})
 	}
 	if p.Optional {
 		return nil

@@ -29,7 +29,8 @@ func TestLostAnswers(t *testing.T) {
 	behind(7001, 2, "auth-1b", "auth", "v1")
 	behind(7002, 3, "proc-1", "proc", "v1")
 	s.users(3, "users", part{Workers: 6, Plans: []plan{
-		call("portal", call("auth"), call("proc", call("auth")), call("auth").rested(20*time.Millisecond), call("proc")),
+		call("portal", call("auth"), call("proc", call("auth")), call("auth").rested(20*time.Millisecond),
+			call("proc")),
 	}}, 1, 2)
 	s.open("ann")
 	behind(7003, 1, "auth-2a", "auth", "v2")
@@ -106,7 +107,8 @@ func TestLateMessages(t *testing.T) {
 		call("portal", call("auth")),
 		call("portal", call("proc", call("auth")).held(1500*time.Millisecond).givenUp(100*time.Millisecond)),
 		call("portal", post("mail", call("auth"))),
-		call("portal", chain(tick, "proc", "gate", "proc", "gate", "proc", "gate", "proc", "gate", "proc", "auth", "gate", "auth")),
+		call("portal", chain(tick, "proc", "gate", "proc", "gate", "proc", "gate", "proc", "gate", "proc", "auth",
+			"gate", "auth")),
 	}}, 1)
 	s.open("ann")
 	s.serve(2, "auth-2", "auth", "v2")
@@ -124,7 +126,8 @@ func TestLateMessages(t *testing.T) {
 			last = span
 		}
 	}
-	t.Logf("the last errand of auth v1 began %v after the commit (%s)", last.Begin.Sub(switched).Round(time.Millisecond), last.Trace)
+	t.Logf("the last errand of auth v1 began %v after the commit (%s)",
+		last.Begin.Sub(switched).Round(time.Millisecond), last.Trace)
 	if last.Begin.Sub(switched) < time.Second {
 		t.Error("nothing was late: the scene proves nothing")
 	}

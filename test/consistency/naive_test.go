@@ -43,7 +43,8 @@ func TestPlainRestartIsCaught(t *testing.T) {
 		}
 		both[service(f)]++
 	}
-	t.Logf("%d requests, %d failed; met in two versions: %v; old and new mixed: %d", v.requests, v.failed, both, v.mixed("auth", "proc"))
+	t.Logf("%d requests, %d failed; met in two versions: %v; old and new mixed: %d", v.requests, v.failed, both,
+		v.mixed("auth", "proc"))
 	if both["auth"] == 0 {
 		t.Error("the checker has noticed no request that met two versions of auth")
 	}

@@ -27,7 +27,8 @@ func (v verdict) shares(t *testing.T, service string) {
 	splits := map[rollout.Generation]*split{}
 	for _, e := range v.history.Entries {
 		if r, ok := e.Rules[service]; ok && len(r.Split) == 1 {
-			splits[e.Generation] = &split{r.Split[0].Version, float64(r.Split[0].PerMyr) / rollout.Whole, map[uint64]bool{}}
+			splits[e.Generation] = &split{r.Split[0].Version, float64(r.Split[0].PerMyr) / rollout.Whole,
+				map[uint64]bool{}}
 		}
 	}
 	for _, span := range v.history.Spans {
@@ -46,7 +47,8 @@ func (v verdict) shares(t *testing.T, service string) {
 			continue
 		}
 		if off := math.Abs(hits - n*sp.share); off > 5*math.Sqrt(n*sp.share*(1-sp.share)) {
-			t.Errorf("C10: generation %v gives %.0f %% to %s, which %v of %v keys met", g, 100*sp.share, sp.version, hits, n)
+			t.Errorf("C10: generation %v gives %.0f %% to %s, which %v of %v keys met", g, 100*sp.share, sp.version,
+				hits, n)
 		}
 	}
 }
@@ -84,7 +86,8 @@ func TestLostContext(t *testing.T) {
 		forgotten := s.book.count(began, func(n note) bool { return n.Service == "auth" && n.Parent == "" })
 		t.Logf("%d requests, %d failed, %d calls outside any trace", v.requests, v.failed, forgotten)
 		if lost == 0 || lost != forgotten || v.failed > 0 {
-			t.Errorf("%d requests, %d failed; the checker found %d spans without a trace, want %d", v.requests, v.failed, lost, forgotten)
+			t.Errorf("%d requests, %d failed; the checker found %d spans without a trace, want %d", v.requests,
+				v.failed, lost, forgotten)
 		}
 	})
 }
@@ -130,10 +133,12 @@ func TestForgedTokens(t *testing.T) {
 	over := s.fault("rules_needed", "bad_message", "retired", "version_unavailable", "wrong_version", "rules_forked")
 	var forgers []*process
 	forger := func(name, token string) {
-		forgers = append(forgers, s.users(1, "forger-"+name, part{Workers: 1, Plans: plans, Baggage: rpc.BaggageToken + "=" + token}, 1))
+		forgers = append(forgers, s.users(1, "forger-"+name,
+			part{Workers: 1, Plans: plans, Baggage: rpc.BaggageToken + "=" + token}, 1))
 	}
 	for name, g := range map[string]rollout.Generation{
-		"ahead": {N: math.MaxUint64}, "little-ahead": {N: 1000}, "timeline": {Timeline: math.MaxUint32, N: 1}, "other": {N: 1},
+		"ahead": {N: math.MaxUint64}, "little-ahead": {N: 1000}, "timeline": {Timeline: math.MaxUint32, N: 1},
+		"other": {N: 1},
 	} {
 		forger(name, rollout.Token{Generation: g, Seed: 1, Mark: "admin"}.String())
 	}
@@ -169,7 +174,9 @@ func TestForgedTokens(t *testing.T) {
 	if v.failed < 200 {
 		t.Errorf("%d forged requests were refused: the scene proves nothing", v.failed)
 	}
-	for name, want := range map[string]string{"forger-other": "rules_forked", "forger-gone-again": "version_unavailable", "forger-ahead": "bad_message", "forger-little-ahead": "rules_needed"} {
+	for name, want := range map[string]string{"forger-other": "rules_forked",
+		"forger-gone-again": "version_unavailable", "forger-ahead": "bad_message",
+		"forger-little-ahead": "rules_needed"} {
 		t.Logf("%s: %v", name, v.codes(s, name))
 		if v.codes(s, name)[want] == 0 {
 			t.Errorf("no request of %s ended as %s: %v", name, want, v.codes(s, name))
@@ -195,7 +202,8 @@ func TestClocks(t *testing.T) {
 	s := newSite(t, 4, onTheLAN)
 	ahead := func(hours int) how {
 		seconds := fmt.Sprint(hours * 3600)
-		return how{wrap: []string{"unshare", "--time", "--monotonic", seconds, "--boottime", seconds, "--fork", "--kill-child"}}
+		return how{wrap: []string{"unshare", "--time", "--monotonic", seconds, "--boottime", seconds, "--fork",
+			"--kill-child"}}
 	}
 	s.serve(1, "portal-1", "portal", "v1", how{entry: true, wrap: ahead(1).wrap})
 	s.serve(2, "auth-1", "auth", "v1", ahead(5))
@@ -241,15 +249,20 @@ func TestPlainHop(t *testing.T) {
 	s.serve(2, "auth-1", "auth", "v1")
 	s.serve(2, "proc-1", "proc", "v1")
 	const port = 9090
-	s.start(3, part{Role: "plain", Name: "legacy", Listen: fmt.Sprint(":", port), Doors: []string{fmt.Sprintf("%s:%d", s.lan.Host(1).IP(0), doorPort)}}, how{})
-	announce := s.on(3, s.tool, "--config", s.configure("announcer", how{}), "announce", "--service", "legacy", "--addr", fmt.Sprintf("%s:%d", s.lan.Host(3).IP(0), port))
+	s.start(3, part{Role: "plain", Name: "legacy", Listen: fmt.Sprint(":", port),
+		Doors: []string{fmt.Sprintf("%s:%d", s.lan.Host(1).IP(0), doorPort)}}, how{})
+	announce := s.on(3, s.tool, "--config", s.configure("announcer", how{}), "announce", "--service", "legacy",
+		"--addr", fmt.Sprintf("%s:%d", s.lan.Host(3).IP(0), port))
 	s.lan.Host(3).StartCommand(announce)
 	over := s.fault("version_unavailable", "no_instance") // until the announcement
 	s.users(1, "users", part{Plans: []plan{
-		call("portal", call("auth"), call("legacy", call("portal", call("auth"), call("proc", call("auth")))), call("auth"), call("proc")),
+		call("portal", call("auth"), call("legacy", call("portal", call("auth"), call("proc", call("auth")))),
+			call("auth"), call("proc")),
 	}}, 1)
 	s.await("calls by the plain server", func() bool {
-		return s.book.count(began, func(n note) bool { return n.Service == "portal" && strings.Contains(n.Trace, "~") }) > 20
+		return s.book.count(began, func(n note) bool {
+			return n.Service == "portal" && strings.Contains(n.Trace, "~")
+		}) > 20
 	})
 	over()
 	s.open("ann")

@@ -3,13 +3,10 @@
 package consistency
 
 import (
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/skerry/skerry/internal/pgtest"
 	"github.com/skerry/skerry/rollout"
 )
 
@@ -117,7 +114,9 @@ func (p *parted) heals() {
 	p.lan.Partition()
 	p.await("refused calls of both halves", func() bool {
 		seam := map[string]int{}
-		for _, n := range p.book.of(refused, func(n note) bool { return n.Code == "rules_forked" && n.At.After(p.healed) }) {
+		for _, n := range p.book.of(refused, func(n note) bool {
+			return n.Code == "rules_forked" && n.At.After(p.healed)
+		}) {
 			seam[sideOf(n.Parent)]++
 		}
 		return seam["a"] > 30 && seam["b"] > 30
@@ -145,7 +144,8 @@ func (p *parted) shown(logs [2][]rollout.Entry) {
 		tip := entries[len(entries)-1]
 		for command, text := range map[string]string{"status": status, "validate": validate} {
 			if !strings.Contains(text, tip.Hash()[:8]) || !strings.Contains(text, tip.Step) {
-				p.t.Errorf("%s does not show the log that ends with %s, %q:\n%s", command, tip.Hash()[:8], tip.Step, text)
+				p.t.Errorf("%s does not show the log that ends with %s, %q:\n%s", command, tip.Hash()[:8],
+					tip.Step, text)
 			}
 		}
 		if !strings.Contains(validate, "adopt --keep "+tip.Hash()[:8]) {
@@ -160,11 +160,14 @@ func (p *parted) shown(logs [2][]rollout.Entry) {
 		steps = append(steps, p.operator(0, step...))
 	}
 	for _, o := range steps {
-		if said, err := o.done(); err == nil || !strings.Contains(said, "parted") || !strings.Contains(said, "adopt --keep") {
+		if said, err := o.done(); err == nil || !strings.Contains(said, "parted") ||
+			!strings.Contains(said, "adopt --keep") {
 			p.t.Errorf("%s with two logs: %v\n%s", o.args, err, said)
 		}
 	}
-	if n := p.book.count(began, func(n note) bool { return n.Log != logs[0][len(logs[0])-1].Hash() && n.Applied == "1:1" }); n > 0 {
+	if n := p.book.count(began, func(n note) bool {
+		return n.Log != logs[0][len(logs[0])-1].Hash() && n.Applied == "1:1"
+	}); n > 0 {
 		p.t.Errorf("%d spans by a log that no operator has adopted", n)
 	}
 }
@@ -183,7 +186,9 @@ func (p *parted) adopts(log []rollout.Entry, args ...string) {
 
 // crossed counts the executed calls from one half to the other in a time.
 func (p *parted) crossed(from, to time.Time) (fromA, fromB int) {
-	for _, n := range p.book.of(began, func(n note) bool { return n.At.After(from) && n.At.Before(to) && n.Parent != "" }) {
+	for _, n := range p.book.of(began, func(n note) bool {
+		return n.At.After(from) && n.At.Before(to) && n.Parent != ""
+	}) {
 		caller, callee := sideOf(n.Parent), sideOf(n.ID)
 		switch {
 		case caller == "a" && callee == "b":
@@ -213,7 +218,9 @@ func (p *parted) goesOn(ended []rollout.Entry) verdict {
 	p.others = append(p.others, ended)
 	v := p.judge(1000)
 	for _, letter := range []string{"a", "b"} {
-		if p.book.count(began, func(n note) bool { return n.Service == "auth" && n.Version == "v3" && sideOf(n.Parent) == letter }) == 0 {
+		if p.book.count(began, func(n note) bool {
+			return n.Service == "auth" && n.Version == "v3" && sideOf(n.Parent) == letter
+		}) == 0 {
 			p.t.Errorf("no call of half %s met the version of the release after", letter)
 		}
 	}
@@ -253,15 +260,22 @@ func (p *parted) numbers(v verdict) {
 	apart := func(n note) bool { return n.At.After(p.healed) && n.At.Before(p.whole) }
 	seam := p.book.count(refused, func(n note) bool { return n.Code == "rules_forked" })
 	forked := p.book.count(asked, func(n note) bool { return n.Code == "rules_forked" })
-	near := p.book.count(asked, func(n note) bool { return n.Code != "" && !strings.HasPrefix(n.Trace, "far-") && apart(n) })
+	near := p.book.count(asked, func(n note) bool {
+		return n.Code != "" && !strings.HasPrefix(n.Trace, "far-") && apart(n)
+	})
 	crossed, back := p.crossed(p.healed, p.whole)
-	p.t.Logf("%d requests; %d while the halves saw each other with two logs, for %v; %d calls across the seam refused, "+
+	p.t.Logf("%d requests; %d while the halves saw each other with two logs, for %v; %d calls across the seam "+
+		"refused, "+
 		"%d requests failed for it (%d for everything; %d that needed nothing of the other half); "+
-		"%d calls crossed with what both logs hold; mixed: %d", v.requests, p.book.count(asked, apart), p.whole.Sub(p.healed).Round(100*time.Millisecond),
+		"%d calls crossed with what both logs hold; mixed: %d", v.requests, p.book.count(asked, apart),
+		p.whole.Sub(p.healed).Round(100*time.Millisecond),
 		seam, forked, v.failed, near, crossed+back, mixed)
 	for letter, version := range map[string]string{"a": "v2", "b": "v1"} { // by the rules of each half's log
-		if p.book.count(began, func(n note) bool { return met("auth", version)(n) && sideOf(n.Parent) == letter && apart(n) }) < 50 {
-			p.t.Errorf("hardly a request of half %s met auth %s while there were two logs: the scene proves nothing", letter, version)
+		if p.book.count(began, func(n note) bool {
+			return met("auth", version)(n) && sideOf(n.Parent) == letter && apart(n)
+		}) < 50 {
+			p.t.Errorf("hardly a request of half %s met auth %s while there were two logs: the scene proves nothing",
+				letter, version)
 		}
 	}
 }
@@ -278,7 +292,8 @@ func TestTwoPrimaries(t *testing.T) {
 		p, logs := twoPrimaries(t)
 		p.shown(logs)
 		for _, h := range p.halves { // with no rules of its own, where there are two
-			p.serve(h.hosts[1], "proc-new-"+h.letter, "proc", map[string]string{"a": "v2", "b": "v1"}[h.letter], how{lines: h.lines})
+			p.serve(h.hosts[1], "proc-new-"+h.letter, "proc", map[string]string{"a": "v2", "b": "v1"}[h.letter],
+				how{lines: h.lines})
 		}
 		p.more(200)
 		p.adopts(logs[0])
@@ -310,7 +325,8 @@ func TestHalvesOfTheLAN(t *testing.T) {
 		}}, h.hosts[0])
 	}
 	hangs := s.serve(4, "portal-lag-b", "portal", "v1", how{entry: true})
-	s.users(4, "users-of-the-hanging", part{Workers: 2, Plans: []plan{call("portal", call("auth"), call("proc", call("gate")))}}, 4)
+	s.users(4, "users-of-the-hanging", part{Workers: 2,
+		Plans: []plan{call("portal", call("auth"), call("proc", call("gate")))}}, 4)
 	s.await("requests of the gate", func() bool { return s.book.count(began, met("gate", "v1")) > 20 })
 
 	s.fault(append(lost, "version_unavailable", "rules_needed", "canceled", "rules_forked")...)
@@ -350,108 +366,4 @@ func lastRule(entries []rollout.Entry, service string) (rule rollout.Rule, ok bo
 		}
 	}
 	return rule, ok
-}
-
-// over ends the time in which requests may fail, when those have ended that had
-// begun by the log that ended.
-func (p *parted) over(after time.Duration) {
-	p.t.Helper()
-	pause(p.t.Context(), after)
-	for _, f := range p.faults {
-		if f.to.IsZero() {
-			f.to = time.Now()
-		}
-	}
-	p.more(200)
-}
-
-// twoPrimaries is a site with two primaries and two logs, whose network is
-// whole again.
-func twoPrimaries(t *testing.T) (*parted, [2][]rollout.Entry) {
-	t.Helper()
-	s, db := onDatabase(t, 5, "auto", pgtest.Options{})
-	host := s.lan.Host(4)
-	standby, err := db.Standby(pgtest.Options{Host: host.IP(0), Port: 5432, Netns: host.Namespace})
-	must(t, err)
-	t.Cleanup(func() { must(t, standby.Close()) })
-	s.lines = by("auto", pgtest.URL(db.name, db.Server, standby))
-	second := &database{standby, s, db.name}
-	p := partedSite(s, [2]half{
-		{letter: "a", hosts: []int{0, 1}},
-		{letter: "b", hosts: []int{2, 3}, lines: by("auto", pgtest.URL(db.name, standby, db.Server))},
-	})
-	rows, _ := db.rows()
-	s.await("the standby has followed", func() bool { n, _ := second.rows(); return n == rows })
-
-	s.fault(append(lost, "version_unavailable", "rules_needed", "canceled", "rules_forked")...)
-	s.lan.Partition(0, 1, 5)
-	must(t, standby.Promote())
-	p.by(0, "commit")
-	p.by(1, "rollback")
-	p.renew()
-	logs := p.logs()
-	if logs[0][len(logs[0])-1].Generation != logs[1][len(logs[1])-1].Generation {
-		t.Errorf("the logs end with %v and %v", logs[0][len(logs[0])-1].Generation, logs[1][len(logs[1])-1].Generation)
-	}
-	p.heals()
-	p.more(200)
-	return p, logs
-}
-
-// logs are those of both halves.
-func (p *parted) logs() (out [2][]rollout.Entry) {
-	p.t.Helper()
-	for i, h := range p.halves {
-		p.as(h, func() { out[i] = p.logAt(h.hosts[0]) })
-	}
-	return out
-}
-
-// renew restarts processes of the second half while there are two logs: one
-// goes on with the rules that it had, one comes with an older state, and one
-// with none.
-func (p *parted) renew() {
-	p.t.Helper()
-	h := p.halves[1]
-	p.as(h, func() {
-		for service, state := range map[string]string{"auth": "auth-v1-b", "proc": "old"} {
-			p.ending(service + "-v1-b")
-			p.serve(h.hosts[1], service+"-v1again-b", service, "v1", how{state: state})
-		}
-		p.ending("proc-v2-b")
-		p.serve(h.hosts[1], "proc-v2again-b", "proc", "v2")
-	})
-}
-
-// ending stops a process by its name.
-func (p *parted) ending(name string) {
-	p.t.Helper()
-	for _, m := range p.members {
-		if m.Name == name {
-			m.stop()
-		}
-	}
-}
-
-// keeps copies the state directory of a process under another name.
-func (s *site) keeps(of, as string) {
-	s.t.Helper()
-	out, err := exec.Command("cp", "-a", filepath.Join(s.dir, of+"-state"), filepath.Join(s.dir, as+"-state")).CombinedOutput()
-	if err != nil {
-		s.t.Fatalf("copy the state of %s: %v: %s", of, err, out)
-	}
-}
-
-// insistOn is insist of an operator on some host.
-func (s *site) insistOn(host int, step ...string) {
-	s.t.Helper()
-	for range 10 {
-		said, err := s.operator(host, step...).done()
-		if err == nil {
-			return
-		}
-		s.t.Logf("%v: %s", step, said)
-		pause(s.t.Context(), time.Second)
-	}
-	s.t.Fatalf("%v: it does not succeed", step)
 }

@@ -22,7 +22,8 @@ func plain(ctx context.Context, p part, out *lines) error {
 		return err
 	}
 	server := thrift.NewTSimpleServer4(hop.NewHopProcessor(&stranger{part: p, out: out}), l,
-		thrift.NewTFramedTransportFactoryConf(thrift.NewTTransportFactory(), nil), thrift.NewTBinaryProtocolFactoryConf(nil))
+		thrift.NewTFramedTransportFactoryConf(thrift.NewTTransportFactory(), nil),
+		thrift.NewTBinaryProtocolFactoryConf(nil))
 	context.AfterFunc(ctx, func() { _ = server.Stop() }) // the process ends anyway
 	out.note(note{Kind: ready, PID: os.Getpid(), At: time.Now()})
 	return server.Serve()

@@ -40,7 +40,8 @@ func TestCallersWithOldRules(t *testing.T) {
 		s.lan.Host(host).BlockUDP(true)
 		s.lan.Host(host).Deaf(operators)
 	}
-	s.release("commit", "--ramp", "10,20,35,50,65,80,90,100", "--every", "200ms", "--dead", hostName(deaf), "--dead", hostName(alone))
+	s.release("commit", "--ramp", "10,20,35,50,65,80,90,100", "--every", "200ms", "--dead", hostName(deaf), "--dead",
+		hostName(alone))
 	for _, host := range []int{deaf, alone} {
 		s.lan.Host(host).BlockUDP(false)
 		s.lan.Host(host).Deaf()
@@ -88,7 +89,8 @@ func (v verdict) sticky(t *testing.T, s *site, service, version string) (ahead, 
 	}
 	first := map[string]rollouttest.Span{} // by key, by generation the first that met the version
 	for _, span := range v.history.Spans {
-		if o, ok := first[keys[span.Trace]]; span.Service == service && span.Version == version && !span.Begin.IsZero() &&
+		if o, ok := first[keys[span.Trace]]; span.Service == service && span.Version == version &&
+			!span.Begin.IsZero() &&
 			(!ok || span.Token.Generation.Before(o.Token.Generation)) {
 			first[keys[span.Trace]] = span
 		}
@@ -101,7 +103,8 @@ func (v verdict) sticky(t *testing.T, s *site, service, version string) (ahead, 
 		}
 		if growing[span.Token.Generation] && !span.Token.Generation.Before(o.Token.Generation) {
 			if back++; back < 5 {
-				t.Errorf("C10: %s met %s by generation %v (span %s) and %s by %v (span %s)", keys[span.Trace], version, o.Token.Generation, o.ID, span.Version, span.Token.Generation, span.ID)
+				t.Errorf("C10: %s met %s by generation %v (span %s) and %s by %v (span %s)", keys[span.Trace], version,
+					o.Token.Generation, o.ID, span.Version, span.Token.Generation, span.ID)
 			}
 		}
 		if span.Begin.After(o.Begin) {

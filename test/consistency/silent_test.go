@@ -56,7 +56,8 @@ func TestSilentIsNotDead(t *testing.T) {
 	late := s.users(1, "users-of-the-late", part{Workers: 2, Plans: usual}, 3)
 	first.Kill()
 	pause(t.Context(), 8*time.Second)
-	if said := s.operator(0, "holders").must(); !strings.Contains(said, hangs.id()) || !strings.Contains(said, endless.id()) {
+	if said := s.operator(0, "holders").must(); !strings.Contains(said, hangs.id()) ||
+		!strings.Contains(said, endless.id()) {
 		t.Errorf("holders name neither or one of %s and %s:\n%s", hangs.id(), endless.id(), said)
 	}
 	hangs.thaw()

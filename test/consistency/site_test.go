@@ -26,8 +26,9 @@ const onTheLAN = "mode: broadcast\nlan: {key: " + lab.SiteKey + "}\n" + everywhe
 // slow, and every call must belong to a trace.
 const (
 	everywhere = "consumers: {\"*\": {timeout: 30s, wait: 3s, breaker: {off: true}}}\n" + alike
-	repeating  = "consumers: {\"*\": {timeout: 30s, wait: 3s, breaker: {off: true}, retries: 3, idempotent: [visit]}}\n" + alike
-	alike      = `calls: {connect_timeout: 3s}
+	repeating  = "consumers: {\"*\": {timeout: 30s, wait: 3s, breaker: {off: true}, retries: 3, idempotent: " +
+		"[visit]}}\n" + alike
+	alike = `calls: {connect_timeout: 3s}
 rollout: {orphans: strict}
 stop: {grace: 500ms, drain: 10s}
 stats: {interval: none}
@@ -110,7 +111,8 @@ func (s *site) serve(host int, name, service, version string, h ...how) *process
 		p.Entry, listen, entry = []string{"visit"}, fmt.Sprint(":", doorPort), ", entry: [visit]"
 	}
 	if how.port > 0 {
-		listen, entry = fmt.Sprint(":", how.port), fmt.Sprintf(", advertise: \"%s:%d\"", s.lan.Host(host).IP(0), how.port+100)
+		listen, entry = fmt.Sprint(":", how.port), fmt.Sprintf(", advertise: \"%s:%d\"", s.lan.Host(host).IP(0),
+			how.port+100)
 	}
 	how.extra += fmt.Sprintf("service: {name: %s, version: %s, listen: %q%s}\n", service, version, listen, entry)
 	return s.start(host, p, how)
@@ -119,7 +121,8 @@ func (s *site) serve(host int, name, service, version string, h ...how) *process
 // behind starts a relay, and a process behind it.
 func (s *site) behind(port, host int, name, service, version string, h ...how) (*process, *process) {
 	s.t.Helper()
-	relay := s.start(host, part{Role: "relay", Name: name + "-relay", Listen: fmt.Sprint(":", port+100), Target: fmt.Sprint("127.0.0.1:", port)}, how{})
+	relay := s.start(host, part{Role: "relay", Name: name + "-relay", Listen: fmt.Sprint(":", port+100),
+		Target: fmt.Sprint("127.0.0.1:", port)}, how{})
 	how := first(h)
 	how.port = port
 	return s.serve(host, name, service, version, how), relay
@@ -201,7 +204,8 @@ func (s *site) start(host int, p part, h how) *process {
 // on is a command on a host, under the host's name.
 func (s *site) on(host int, command ...string) *exec.Cmd {
 	naming := `echo "$0" >/proc/sys/kernel/hostname && exec "$@"`
-	return s.lan.Host(host).Command("unshare", append([]string{"--uts", "sh", "-c", naming, hostName(host)}, command...)...)
+	return s.lan.Host(host).Command("unshare", append([]string{"--uts", "sh", "-c", naming, hostName(host)},
+		command...)...)
 }
 
 func hostName(host int) string { return fmt.Sprint("host", host) }

@@ -42,7 +42,8 @@ func TestReleaseOfTwo(t *testing.T) {
 			straddling++
 		}
 	}
-	t.Logf("%d requests met auth before the commit and proc after it; auth %s, proc %s", straddling, v.versions("auth"), v.versions("proc"))
+	t.Logf("%d requests met auth before the commit and proc after it; auth %s, proc %s", straddling, v.versions("auth"),
+		v.versions("proc"))
 	if straddling < 10 {
 		t.Error("the scene proves nothing")
 	}
@@ -66,12 +67,15 @@ func TestOneReleaseAfterTheOther(t *testing.T) {
 		call("", call("auth"), call("proc", call("auth")).until(end).stubborn().waitedFor(time.Minute), call("proc")),
 	}})
 	s.await("the old trace has begun", func() bool {
-		return s.book.count(began, func(n note) bool { return n.Service == "proc" && strings.HasPrefix(n.Trace, "old/") }) > 0
+		return s.book.count(began, func(n note) bool {
+			return n.Service == "proc" && strings.HasPrefix(n.Trace, "old/")
+		}) > 0
 	})
 	s.release("commit")
 	cleaner := s.operator(0, "clean")
 	cleaner.says("draining")
-	if said, err := s.operator(3, "start", "--by", "bob", "--reason", "proc").done(); err == nil || !strings.Contains(said, "ann") {
+	if said, err := s.operator(3, "start", "--by", "bob", "--reason", "proc").done(); err == nil ||
+		!strings.Contains(said, "ann") {
 		t.Errorf("a second release was opened before the end of the first: %v\n%s", err, said)
 	}
 	s.opens(end)

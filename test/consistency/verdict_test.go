@@ -33,7 +33,8 @@ func (s *site) faultOf(users string, codes ...string) (over func()) {
 
 func (s *site) explained(trace string, from, to time.Time, code string) bool {
 	return slices.ContainsFunc(s.faults, func(f *fault) bool {
-		return slices.Contains(f.codes, code) && (f.of == "" || strings.HasPrefix(trace, f.of+"/")) && !to.Before(f.from) && (f.to.IsZero() || !from.After(f.to))
+		return slices.Contains(f.codes, code) && (f.of == "" || strings.HasPrefix(trace, f.of+"/")) &&
+			!to.Before(f.from) && (f.to.IsZero() || !from.After(f.to))
 	})
 }
 
@@ -59,14 +60,18 @@ func (s *site) judge(requests int) verdict {
 		s.t.Errorf("%v", f)
 	}
 	s.freshRoots(v.history)
-	for i, n := range s.book.of(asked, func(n note) bool { return n.Code != "" && !s.explained(n.Trace, n.At, n.At.Add(n.Took), n.Code) }) {
+	for i, n := range s.book.of(asked, func(n note) bool {
+		return n.Code != "" && !s.explained(n.Trace, n.At, n.At.Add(n.Took), n.Code)
+	}) {
 		if i == 10 {
 			s.t.Errorf("and more")
 			break
 		}
-		s.t.Errorf("request %s failed at %s after %v: %s: %s", n.Trace, n.At.Format("15:04:05.000"), n.Took.Round(time.Millisecond), n.Code, n.Text)
+		s.t.Errorf("request %s failed at %s after %v: %s: %s", n.Trace, n.At.Format("15:04:05.000"),
+			n.Took.Round(time.Millisecond), n.Code, n.Text)
 	}
-	s.t.Logf("%d requests, %d of them failed by the faults; %d spans, %d entries", v.requests, v.failed, len(v.history.Spans), len(v.history.Entries))
+	s.t.Logf("%d requests, %d of them failed by the faults; %d spans, %d entries", v.requests, v.failed,
+		len(v.history.Spans), len(v.history.Entries))
 	return v
 }
 
@@ -95,19 +100,23 @@ func (s *site) history(entries []rollout.Entry) verdict {
 	}
 	spans, err := s.book.spans(func(n note) bool { // of a request that a fault may abort, or of messages when one lasts
 		r := requests[n.Trace]
-		return s.explained(n.Trace, n.At, n.At, n.Code) || r.Code == n.Code && s.explained(r.Trace, r.At, r.At.Add(r.Took), r.Code)
+		return s.explained(n.Trace, n.At, n.At, n.Code) || r.Code == n.Code &&
+			s.explained(r.Trace, r.At, r.At.Add(r.Took), r.Code)
 	})
 	must(s.t, err)
 	h := rollouttest.History{Spans: spans, Entries: entries, Others: s.others}
 	for _, e := range entries {
 		for _, r := range e.Retire {
-			h.Events = append(h.Events, rollouttest.Event{When: e.At, Kind: rollouttest.EventDrained, Service: r.Service, Version: r.Version, Since: r.Floor})
+			h.Events = append(h.Events, rollouttest.Event{When: e.At, Kind: rollouttest.EventDrained,
+				Service: r.Service, Version: r.Version, Since: r.Floor})
 			if when := s.stopped(r.Service, r.Version); !when.IsZero() {
-				h.Events = append(h.Events, rollouttest.Event{When: when, Kind: rollouttest.EventStopped, Service: r.Service, Version: r.Version})
+				h.Events = append(h.Events, rollouttest.Event{When: when, Kind: rollouttest.EventStopped,
+					Service: r.Service, Version: r.Version})
 			}
 		}
 	}
-	return verdict{history: h, requests: s.book.count(asked, nil), failed: s.book.count(asked, func(n note) bool { return n.Code != "" })}
+	return verdict{history: h, requests: s.book.count(asked, nil),
+		failed: s.book.count(asked, func(n note) bool { return n.Code != "" })}
 }
 
 // stopped is when the last process of a version had ended, zero while one runs.
@@ -148,9 +157,12 @@ func (s *site) freshRoots(h rollouttest.History) {
 			if !root.Entry || !known {
 				continue
 			}
-			i, _ := slices.BinarySearchFunc(spans, at, func(o rollouttest.Span, t time.Time) int { return cmp.Or(o.Begin.Compare(t), 1) })
+			i, _ := slices.BinarySearchFunc(spans, at, func(o rollouttest.Span, t time.Time) int {
+				return cmp.Or(o.Begin.Compare(t), 1)
+			})
 			if i > 0 && root.Token.Generation.Before(spans[i-1].Applied) {
-				s.t.Errorf("C4: root %s reads generation %v; its process had applied %v before it was asked", root.ID, root.Token.Generation, spans[i-1].Applied)
+				s.t.Errorf("C4: root %s reads generation %v; its process had applied %v before it was asked", root.ID,
+					root.Token.Generation, spans[i-1].Applied)
 				return
 			}
 		}

@@ -72,7 +72,8 @@ type moment struct{ name, lock string }
 
 var moments = []moment{
 	{"before it reads", "LOCK TABLE skerry_rule IN ACCESS EXCLUSIVE MODE"},
-	{"before it is the only writer", "INSERT INTO skerry_head (cluster) VALUES ($1) ON CONFLICT (cluster) DO UPDATE SET n = skerry_head.n"},
+	{"before it is the only writer",
+		"INSERT INTO skerry_head (cluster) VALUES ($1) ON CONFLICT (cluster) DO UPDATE SET n = skerry_head.n"},
 	{"before it writes", "LOCK TABLE skerry_rule IN EXCLUSIVE MODE"},
 	{"before it commits", "SELECT pg_advisory_lock(4711)"},
 	{"when it has committed", ""},

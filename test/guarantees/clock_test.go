@@ -30,7 +30,8 @@ const (
 // apart.
 func TestKilledProviderLeavesEveryList(t *testing.T) {
 	t.Parallel()
-	for name, ahead := range map[string]time.Duration{"nodes an hour late": time.Hour, "nodes an hour early": -time.Hour} {
+	for name, ahead := range map[string]time.Duration{"nodes an hour late": time.Hour,
+		"nodes an hour early": -time.Hour} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			pg := pgtest.Own(t, pgtest.Options{Ahead: ahead})
@@ -43,13 +44,16 @@ func TestKilledProviderLeavesEveryList(t *testing.T) {
 			watchers := []string{"early", "late"}
 			for _, w := range watchers {
 				s.consumer(w, how{callers: watcher})
-				eventually(t, setUp, w+" lists all", func() bool { return s.journal.shows(w, "dies", "stays", "stays-too") })
+				eventually(t, setUp, w+" lists all", func() bool {
+					return s.journal.shows(w, "dies", "stays", "stays-too")
+				})
 				time.Sleep(3 * time.Second) // their reads fall on different moments
 			}
 			died := victim.kill()
 			clock, age := leaseOf(t, s, pg.SocketURL(db))
 			if off := time.Until(clock) - ahead; off.Abs() > time.Minute {
-				t.Fatalf("the database's clock is %v ahead, want %v: the scene proves nothing", time.Until(clock), ahead)
+				t.Fatalf("the database's clock is %v ahead, want %v: the scene proves nothing",
+					time.Until(clock), ahead)
 			}
 			s.expire(watchers, died, leaseEnds-age)
 		})
@@ -62,15 +66,19 @@ func (s *site) expire(watchers []string, died time.Time, lives time.Duration) {
 	t := s.t
 	t.Helper()
 	end := died.Add(lives)
-	row := eventually(t, time.Until(end.Add(slack)), "the view says that the lease has run out", func() bool { return s.lists(2) })
+	row := eventually(t, time.Until(end.Add(slack)), "the view says that the lease has run out",
+		func() bool { return s.lists(2) })
 	t.Logf("the lease ran out %v after the kill", row.Sub(died).Round(100*time.Millisecond))
 	if row.Before(end.Add(-slack)) {
 		t.Errorf("the lease ran out %v too early", end.Sub(row))
 	}
 	for _, w := range watchers {
-		eventually(t, time.Until(end.Add(oneRead+slack)), w+" drops it", func() bool { return !s.journal.unlisted(w, "dies").IsZero() })
+		eventually(t, time.Until(end.Add(oneRead+slack)), w+" drops it", func() bool {
+			return !s.journal.unlisted(w, "dies").IsZero()
+		})
 		at := s.journal.unlisted(w, "dies")
-		t.Logf("%s dropped it %v after the kill, %v after the end of its lease", w, at.Sub(died).Round(100*time.Millisecond), at.Sub(end).Round(100*time.Millisecond))
+		t.Logf("%s dropped it %v after the kill, %v after the end of its lease", w,
+			at.Sub(died).Round(100*time.Millisecond), at.Sub(end).Round(100*time.Millisecond))
 		if at.Before(end.Add(-slack)) || at.After(died.Add(leaseEnds+oneRead+slack)) {
 			t.Errorf("%s dropped it %v after the kill; its lease lived for %v", w, at.Sub(died), lives)
 		}
@@ -106,7 +114,9 @@ func TestNewInstanceWithoutNotifications(t *testing.T) {
 	s.provider("first", how{})
 	for _, c := range callers {
 		s.consumer(c, how{pause: 20 * time.Millisecond})
-		eventually(t, oneRead+slack, c+" is answered by the first provider", func() bool { return !s.journal.firstAnswerTo(c, "first").IsZero() })
+		eventually(t, oneRead+slack, c+" is answered by the first provider", func() bool {
+			return !s.journal.firstAnswerTo(c, "first").IsZero()
+		})
 		time.Sleep(time.Second) // their reads fall on different moments
 	}
 	begin := time.Now()

@@ -35,7 +35,8 @@ func (p pace) verdict() time.Duration { return p.heartbeat*4/3 + p.heartbeat + 5
 
 // lines are the configuration of a process in a mode.
 func (p pace) lines(mode, iface, url string) string {
-	return fmt.Sprintf("mode: %s\nlan: {interfaces: [%s], key: %s}\ndatabase: {url: %q, heartbeat: %v, expiry: %v, poll: %v}",
+	return fmt.Sprintf("mode: %s\nlan: {interfaces: [%s], key: %s}\ndatabase: {url: %q, heartbeat: %v, expiry: %v, "+
+		"poll: %v}",
 		mode, iface, lab.SiteKey, url, p.heartbeat, p.expiry, p.heartbeat)
 }
 
@@ -57,15 +58,19 @@ func TestDatabaseOutageFailsNoCall(t *testing.T) {
 		t.Run(o.name, func(t *testing.T) {
 			t.Parallel()
 			pg := pgtest.Own(t, pgtest.Options{})
-			newOutageScene(t, pg, quick, "lo").play(func() error { return o.away(pg) }, func() error { return o.back(pg) })
+			newOutageScene(t, pg, quick, "lo").play(func() error { return o.away(pg) },
+				func() error { return o.back(pg) })
 		})
 	}
 	t.Run("cut off", func(t *testing.T) {
 		t.Parallel()
 		l := lab.New(t, 4)
 		host := l.Host(3)
-		sc := newOutageScene(t, pgtest.Own(t, pgtest.Options{Host: host.IP(0), Port: 5432, Netns: host.Namespace}), quick, "eth0")
-		sc.command = func(host int, name string, args ...string) *exec.Cmd { return l.Host(host).Command(name, args...) }
+		sc := newOutageScene(t, pgtest.Own(t, pgtest.Options{Host: host.IP(0), Port: 5432, Netns: host.Namespace}),
+			quick, "eth0")
+		sc.command = func(host int, name string, args ...string) *exec.Cmd {
+			return l.Host(host).Command(name, args...)
+		}
 		sc.play(func() error { host.Cut(); return nil }, func() error { host.Heal(); return nil })
 	})
 }
@@ -142,7 +147,8 @@ func (sc *outageScene) afterReturn(returned time.Time) {
 	t.Logf("all rows back %v after the database", all.Sub(returned).Round(100*time.Millisecond))
 	for end := returned.Add(sc.verdict()); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
 		if list, err := sc.list(); err == nil && len(list) != 3 {
-			t.Fatalf("%v after the return the database lists %v, want 3: somebody was expired", time.Since(returned), list)
+			t.Fatalf("%v after the return the database lists %v, want 3: somebody was expired",
+				time.Since(returned), list)
 		}
 	}
 	recent := time.Now().Add(-5 * time.Second)
@@ -190,7 +196,8 @@ func TestDatabaseRestartFailsNoCall(t *testing.T) {
 	noFailures(t, s.journal, begin, time.Now())
 }
 
-const listedSQL = "SELECT host || ':' || port FROM skerry_service_registry WHERE cluster = $1 AND service = 'echo' AND alive"
+const listedSQL = "SELECT host || ':' || port FROM skerry_service_registry WHERE cluster = $1 AND service = 'echo' " +
+	"AND alive"
 
 // listed are the addresses of echo whose lease is alive by the database's
 // clock.

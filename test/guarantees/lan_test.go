@@ -45,7 +45,9 @@ func TestNewInstanceOnTheLAN(t *testing.T) {
 			late := 0
 			for host := 1; host < 7; host++ {
 				name := fmt.Sprint("caller", host)
-				eventually(t, 20*time.Second, name+" is answered by the second provider", func() bool { return !s.journal.firstAnswerTo(name, "second").IsZero() })
+				eventually(t, 20*time.Second, name+" is answered by the second provider", func() bool {
+					return !s.journal.firstAnswerTo(name, "second").IsZero()
+				})
 				took := s.journal.firstAnswerTo(name, "second").Sub(serving)
 				t.Logf("%s: %v", name, took.Round(time.Millisecond))
 				if took > tc.bound {
@@ -81,12 +83,16 @@ func cutHost(t *testing.T, s *site, l *lab.LAN) {
 	for _, r := range late {
 		t.Errorf("a call failed %v after the cut: %s", r.start.Sub(at), r.text)
 	}
-	if n := len(s.journal.calls(func(r record) bool { return r.start.After(at.Add(3*time.Second)) && !r.failed() })); n < 500 {
+	if n := len(s.journal.calls(func(r record) bool {
+		return r.start.After(at.Add(3*time.Second)) && !r.failed()
+	})); n < 500 {
 		t.Errorf("only %d calls after that: the scene proves nothing", n)
 	}
 	l.Host(1).Heal()
 	healed := time.Now()
-	eventually(t, 20*time.Second, "the healed host is called again", func() bool { return s.journal.lastAnswer("cut").After(healed) })
+	eventually(t, 20*time.Second, "the healed host is called again", func() bool {
+		return s.journal.lastAnswer("cut").After(healed)
+	})
 }
 
 func TestHostCutOffIsAvoided(t *testing.T) {

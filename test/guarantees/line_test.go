@@ -74,7 +74,9 @@ func TestNarrowPath(t *testing.T) {
 	s.provider("third", how{host: 0})
 	s.warm("third")
 	healed := time.Now()
-	eventually(t, setUp, "far is called again beside another one", func() bool { return s.journal.lastAnswer("far").After(healed) })
+	eventually(t, setUp, "far is called again beside another one", func() bool {
+		return s.journal.lastAnswer("far").After(healed)
+	})
 }
 
 // TestLongListOverANarrowPath: what does not fit in a packet of the LAN is
@@ -135,7 +137,8 @@ func TestBadLine(t *testing.T) {
 			during := func(r record) bool { return r.caller == caller && r.start.After(begin) && r.start.Before(end) }
 			all := len(s.journal.calls(during))
 			failed := s.journal.calls(func(r record) bool { return during(r) && r.failed() })
-			t.Logf("%v %% lost, up to %v each way, %s: %d of %d calls failed", c.line.Loss, c.line.Jitter, caller, len(failed), all)
+			t.Logf("%v %% lost, up to %v each way, %s: %d of %d calls failed", c.line.Loss, c.line.Jitter, caller,
+				len(failed), all)
 			if all < 50 || float64(len(failed)) > most*float64(all) {
 				t.Errorf("want at most %v of them, of 50 at least; %v", most, failed[:min(len(failed), 3)])
 			}

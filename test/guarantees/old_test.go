@@ -15,8 +15,9 @@ import (
 const oldRows = `BEGIN;
 INSERT INTO skerry_lease SELECT cluster, 'old' || n || '/1/1', now() - interval '%[2]s', interval '30 seconds'
 	FROM (SELECT cluster FROM skerry_instance WHERE service = 'echo' LIMIT 1) l, generate_series(1, %[1]d) n;
-INSERT INTO skerry_instance SELECT cluster, service, version, '127.0.0.' || 2 + n / 60000, 1 + n %% 60000, 'old' || n || '/1/1', protocol,
-	zone, weight, tls, tags, now() - interval '2 hours', rev, 0, now() - interval '%[2]s'
+INSERT INTO skerry_instance SELECT cluster, service, version, '127.0.0.' || 2 + n / 60000, 1 + n %% 60000,
+	'old' || n || '/1/1', protocol, zone, weight, tls, tags, now() - interval '2 hours', rev, 0,
+	now() - interval '%[2]s'
 	FROM (SELECT * FROM skerry_instance WHERE service = 'echo' AND gone = 0 LIMIT 1) l, generate_series(1, %[1]d) n;
 COMMIT`
 
@@ -33,7 +34,8 @@ func TestOldRowsFailNoCall(t *testing.T) {
 		"ten of twelve in a backup": func(t *testing.T, pg *pgtest.Server, db string) {
 			pg.Exec(t, db, fmt.Sprintf(oldRows, 10, "20 seconds")) // alive when the backup is made
 			backup := pg.Dump(t, db)
-			pg.Exec(t, db, "DELETE FROM skerry_instance WHERE owner LIKE 'old%'; DELETE FROM skerry_lease WHERE owner LIKE 'old%'")
+			pg.Exec(t, db,
+				"DELETE FROM skerry_instance WHERE owner LIKE 'old%'; DELETE FROM skerry_lease WHERE owner LIKE 'old%'")
 			time.Sleep(quick.expiry)
 			pg.Restore(t, db, backup)
 		},
@@ -60,11 +62,13 @@ func TestOldRowsFailNoCall(t *testing.T) {
 			}
 			for _, r := range s.journal.failures(begin, time.Now()) {
 				if r.caller != "late" || r.start.After(first) { // before that it may wait for its first list too long
-					t.Errorf("failed call of %s %v after the start: %s %s", r.caller, r.start.Sub(begin), r.code, r.text)
+					t.Errorf("failed call of %s %v after the start: %s %s", r.caller, r.start.Sub(begin),
+						r.code, r.text)
 				}
 			}
 			calls := s.journal.calls(func(r record) bool { return r.start.After(begin) })
-			if len(calls) < 100 || s.journal.firstAnswerTo("late", "first").IsZero() || s.journal.firstAnswerTo("late", "second").IsZero() {
+			if len(calls) < 100 || s.journal.firstAnswerTo("late", "first").IsZero() ||
+				s.journal.firstAnswerTo("late", "second").IsZero() {
 				t.Errorf("%d calls, want hundreds, of both callers to both providers", len(calls))
 			}
 			t.Logf("%d calls; %d KiB before, %d and %d KiB after", len(calls), memory, early.held(), late.held())

@@ -211,7 +211,8 @@ func noFailures(t *testing.T, j *journal, from, to time.Time) {
 		if i == 5 {
 			break
 		}
-		t.Logf("failed call %v after the start of the scene: %s %s %s", r.start.Sub(from).Round(time.Millisecond), r.who, r.code, r.text)
+		t.Logf("failed call %v after the start of the scene: %s %s %s", r.start.Sub(from).Round(time.Millisecond),
+			r.who, r.code, r.text)
 	}
 	total := len(j.calls(func(r record) bool { return !r.start.Before(from) && r.start.Before(to) }))
 	if len(failed) > 0 {

@@ -45,7 +45,9 @@ func TestMain(m *testing.M) {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	run := map[string]func(context.Context, *lines) error{"provider": provide, "consumer": consume, "stranger": annoy, "web": provideWeb, "edge": runEdge}[role]
+	run := map[string]func(context.Context, *lines) error{
+		"provider": provide, "consumer": consume, "stranger": annoy, "web": provideWeb, "edge": runEdge,
+	}[role]
 	asked := make(chan os.Signal, 1)
 	signal.Notify(asked, syscall.SIGUSR1)
 	go sayHeld(asked)
@@ -118,7 +120,8 @@ func listMore(ctx context.Context, node *skerry.Node) error {
 		return err
 	}
 	for i := range more {
-		err := node.Register(ctx, registry.Instance{Service: "echo", Version: "v1", Host: os.Getenv(envHost), Port: 1000 + i,
+		err := node.Register(ctx, registry.Instance{
+			Service: "echo", Version: "v1", Host: os.Getenv(envHost), Port: 1000 + i,
 			Tags: map[string]string{"who": fmt.Sprint("more", i)}})
 		if err != nil {
 			return err

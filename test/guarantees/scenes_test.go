@@ -29,7 +29,8 @@ func inBothModes(t *testing.T, scene func(t *testing.T, s *site)) {
 		{"broadcast", func(t *testing.T) *site { return newSite(t, onLoopback) }},
 		{"database", func(t *testing.T) *site {
 			pg := pgtest.Shared(t)
-			return newSite(t, fmt.Sprintf("mode: database\nlan: {interfaces: [lo]}\ndatabase: {url: %q}", pg.URL(pg.CreateDB(t))))
+			return newSite(t, fmt.Sprintf("mode: database\nlan: {interfaces: [lo]}\ndatabase: {url: %q}",
+				pg.URL(pg.CreateDB(t))))
 		}},
 		{"broadcast on hosts", func(t *testing.T) *site {
 			s, _ := newLANSite(t, 4, onTheLAN)
@@ -52,7 +53,9 @@ func inBothModes(t *testing.T, scene func(t *testing.T, s *site)) {
 func (s *site) warm(names ...string) {
 	s.t.Helper()
 	for _, name := range names {
-		eventually(s.t, setUp, "the first answer of "+name, func() bool { return !s.journal.firstAnswer(name).IsZero() })
+		eventually(s.t, setUp, "the first answer of "+name, func() bool {
+			return !s.journal.firstAnswer(name).IsZero()
+		})
 	}
 }
 
@@ -124,7 +127,8 @@ func TestKilledInstanceIsAvoided(t *testing.T) {
 		if total < 100 {
 			t.Errorf("only %d calls after the kill: the scene proves nothing", total)
 		}
-		t.Logf("dead %v after the kill; %d calls after that, %d failed", dying.Round(time.Millisecond), total, len(failed))
+		t.Logf("dead %v after the kill; %d calls after that, %d failed", dying.Round(time.Millisecond), total,
+			len(failed))
 	})
 }
 

@@ -67,7 +67,8 @@ func TestSingleInstanceRestart(t *testing.T) {
 			return r.caller == "plain" && r.code == "connection_lost" && r.executed == "0" // it was in flight
 		})
 		for _, r := range failed[:min(5, len(failed))] {
-			t.Errorf("%s: a call failed %v after the polite restarts: %s %s", r.caller, r.start.Sub(polite), r.code, r.text)
+			t.Errorf("%s: a call failed %v after the polite restarts: %s %s", r.caller, r.start.Sub(polite),
+				r.code, r.text)
 		}
 		if in := len(all) - len(failed); in > 3*4 {
 			t.Errorf("%d calls were lost with three kills, at most the 12 in flight may be", in)
@@ -84,7 +85,9 @@ func (s *site) restart(name string, gap time.Duration) *process {
 	time.Sleep(gap)
 	p := s.provider(name, how{})
 	for _, caller := range []string{"patient", "plain"} {
-		eventually(s.t, setUp, "an answer of "+name, func() bool { return !s.journal.firstAnswerTo(caller, name).IsZero() })
+		eventually(s.t, setUp, "an answer of "+name, func() bool {
+			return !s.journal.firstAnswerTo(caller, name).IsZero()
+		})
 	}
 	time.Sleep(300 * time.Millisecond)
 	return p
@@ -116,7 +119,8 @@ func TestDeadHostFailsNoIdempotentCall(t *testing.T) {
 			s, l := newLANSite(t, 3, extra)
 			s.provider("stays", how{host: 0})
 			s.provider("dies", how{host: 1})
-			s.consumer("again", how{host: 2, hold: 5, callers: 8, site: extra + "\n" + `consumers: {echo: {idempotent: ["*"]}}`})
+			s.consumer("again", how{host: 2, hold: 5, callers: 8,
+				site: extra + "\n" + `consumers: {echo: {idempotent: ["*"]}}`})
 			s.consumer("once", how{host: 2, hold: 5})
 			s.warm("stays", "dies")
 			begin := time.Now()
@@ -127,7 +131,8 @@ func TestDeadHostFailsNoIdempotentCall(t *testing.T) {
 			for _, r := range s.journal.failures(begin, time.Now()) {
 				switch {
 				case r.caller == "again":
-					t.Errorf("an idempotent call failed, %v after the cut: %s %s", r.start.Sub(cut).Round(time.Millisecond), r.code, r.text)
+					t.Errorf("an idempotent call failed, %v after the cut: %s %s",
+						r.start.Sub(cut).Round(time.Millisecond), r.code, r.text)
 				case r.executed != "0" || r.code != "deadline_exceeded" && r.code != "connection_lost":
 					t.Errorf("a call of another method failed as %s (executed %s): %s", r.code, r.executed, r.text)
 				}

@@ -74,7 +74,8 @@ const watcher = -1
 
 // provider starts a process that serves echo and answers with its name.
 func (s *site) provider(name string, h how) *process {
-	return s.start(name, "provider", fmt.Sprintf("service: {name: echo, version: v1, tags: {who: %q}}", name), h, "serve")
+	return s.start(name, "provider", fmt.Sprintf("service: {name: echo, version: v1, tags: {who: %q}}", name), h,
+		"serve")
 }
 
 // consumer starts a process that calls echo all the time.
@@ -96,10 +97,12 @@ func (s *site) start(name, role, yaml string, h how, event string) *process {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	p := &process{t: s.t, name: name, cmd: s.command(h.host, self), done: make(chan struct{}), log: filepath.Join(s.dir, name+".log")}
+	p := &process{t: s.t, name: name, cmd: s.command(h.host, self), done: make(chan struct{}),
+		log: filepath.Join(s.dir, name+".log")}
 	p.cmd.Env = append(os.Environ(), envRole+"="+role, envConfig+"="+config, envName+"="+name,
 		envPause+"="+h.pause.String(), fmt.Sprintf("%s=%d", envWorkers, callers), fmt.Sprintf("%s=%d", envHold, h.hold),
-		fmt.Sprintf("%s=%d", envFill, h.fill), fmt.Sprintf("%s=%d", envMore, h.more), fmt.Sprintf("%s=10.77.0.%d", envHost, h.host+1))
+		fmt.Sprintf("%s=%d", envFill, h.fill), fmt.Sprintf("%s=%d", envMore, h.more),
+		fmt.Sprintf("%s=10.77.0.%d", envHost, h.host+1))
 	out, err := p.cmd.StdoutPipe()
 	if err != nil {
 		s.t.Fatal(err)
@@ -115,7 +118,9 @@ func (s *site) start(name, role, yaml string, h how, event string) *process {
 	log.Close()
 	go p.follow(s.journal, out)
 	s.t.Cleanup(p.end)
-	eventually(s.t, 20*time.Second, name+" says "+event, func() bool { return !s.journal.at(name, event).IsZero() || p.over() })
+	eventually(s.t, 20*time.Second, name+" says "+event, func() bool {
+		return !s.journal.at(name, event).IsZero() || p.over()
+	})
 	if p.over() {
 		s.t.Fatalf("%s ended at its start", name)
 	}

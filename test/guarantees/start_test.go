@@ -27,11 +27,15 @@ func TestStartWithoutDatabase(t *testing.T) {
 	time.Sleep(10 * time.Second)
 	must(t, pg.Start())
 	returned := time.Now()
-	eventually(t, 35*time.Second, "a call is answered", func() bool { return !s.journal.firstAnswer("patient").IsZero() })
-	t.Logf("first answer %v after the return", s.journal.firstAnswer("patient").Sub(returned).Round(100*time.Millisecond))
+	eventually(t, 35*time.Second, "a call is answered", func() bool {
+		return !s.journal.firstAnswer("patient").IsZero()
+	})
+	t.Logf("first answer %v after the return",
+		s.journal.firstAnswer("patient").Sub(returned).Round(100*time.Millisecond))
 	for _, r := range s.journal.failures(time.Time{}, time.Now()) {
 		if r.code != "no_instance" || r.executed != "1" {
-			t.Fatalf("a call before failed as %s (executed %s), want no_instance and not executed: %s", r.code, r.executed, r.text)
+			t.Fatalf("a call before failed as %s (executed %s), want no_instance and not executed: %s", r.code,
+				r.executed, r.text)
 		}
 	}
 	time.Sleep(2 * time.Second)
@@ -55,7 +59,9 @@ func TestColdStartFromDisk(t *testing.T) {
 	begin := time.Now()
 	s.consumer("after", how{state: "before"})
 	for _, name := range []string{"one", "two"} {
-		eventually(t, 5*time.Second, name+" is called from the disk's list", func() bool { return !s.journal.firstAnswerTo("after", name).IsZero() })
+		eventually(t, 5*time.Second, name+" is called from the disk's list", func() bool {
+			return !s.journal.firstAnswerTo("after", name).IsZero()
+		})
 		took := s.journal.firstAnswerTo("after", name).Sub(s.journal.at("after", "ready"))
 		t.Logf("%s answered %v after the start", name, took.Round(time.Millisecond))
 		if took > time.Second {
@@ -66,7 +72,9 @@ func TestColdStartFromDisk(t *testing.T) {
 		t.Errorf("listed: %v, want both marked as stale", s.journal.listings("after"))
 	}
 	must(t, pg.Start())
-	eventually(t, 35*time.Second, "the list is confirmed", func() bool { return s.journal.shows("after", "one", "two") })
+	eventually(t, 35*time.Second, "the list is confirmed", func() bool {
+		return s.journal.shows("after", "one", "two")
+	})
 	noFailures(t, s.journal, begin, time.Now())
 }
 
@@ -98,9 +106,13 @@ func TestMixedModes(t *testing.T) {
 		"lan":      {"p-auto", "p-cut-off", "p-lan"},
 	} {
 		s.consumer("c-"+caller, modes[caller])
-		eventually(t, setUp, fmt.Sprintf("%s lists %v", caller, sees), func() bool { return s.journal.shows("c-"+caller, slices.Clone(sees)...) })
+		eventually(t, setUp, fmt.Sprintf("%s lists %v", caller, sees), func() bool {
+			return s.journal.shows("c-"+caller, slices.Clone(sees)...)
+		})
 		for _, name := range sees {
-			eventually(t, setUp, name+" answers "+caller, func() bool { return !s.journal.firstAnswerTo("c-"+caller, name).IsZero() })
+			eventually(t, setUp, name+" answers "+caller, func() bool {
+				return !s.journal.firstAnswerTo("c-"+caller, name).IsZero()
+			})
 		}
 	}
 	begin := time.Now()

@@ -85,7 +85,9 @@ func TestStrangersOnTheWire(t *testing.T) {
 	s.warm("one", "two", "dead")
 	dead.stop()
 	dead.wait(40 * time.Second)
-	eventually(t, 5*time.Second, "the left one is off the list", func() bool { return s.journal.shows("caller", "one", "two") })
+	eventually(t, 5*time.Second, "the left one is off the list", func() bool {
+		return s.journal.shows("caller", "one", "two")
+	})
 
 	before := map[*process]int{one: one.held(), caller: caller.held()}
 	begin := time.Now()
@@ -97,7 +99,8 @@ func TestStrangersOnTheWire(t *testing.T) {
 		}
 		return !s.journal.at("stranger", "left").IsZero()
 	})
-	t.Logf("%d packets in %v", floodRate*int(floodPeriod/time.Second), s.journal.at("stranger", "left").Sub(s.journal.at("stranger", "serve")).Round(time.Millisecond))
+	t.Logf("%d packets in %v", floodRate*int(floodPeriod/time.Second),
+		s.journal.at("stranger", "left").Sub(s.journal.at("stranger", "serve")).Round(time.Millisecond))
 	time.Sleep(time.Second)
 	noFailures(t, s.journal, begin, time.Now())
 	for p, begun := range before {
@@ -119,7 +122,9 @@ func TestStrangersOnTheWire(t *testing.T) {
 // annoy records what the wire carries until it is told to flood.
 func annoy(ctx context.Context, out *lines) error {
 	reuse := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
-		return c.Control(func(fd uintptr) { _ = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1) })
+		return c.Control(func(fd uintptr) {
+			_ = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1)
+		})
 	}}
 	pc, err := reuse.ListenPacket(ctx, "udp4", fmt.Sprintf(":%d", lanPort))
 	if err != nil {
@@ -192,7 +197,9 @@ func TestHostileFrame(t *testing.T) {
 	server := s.provider("server", how{})
 	s.consumer("caller", how{})
 	s.warm("server")
-	eventually(t, 5*time.Second, "the server's log names its address", func() bool { return offeredAt.MatchString(server.logged()) })
+	eventually(t, 5*time.Second, "the server's log names its address", func() bool {
+		return offeredAt.MatchString(server.logged())
+	})
 	addr := offeredAt.FindStringSubmatch(server.logged())[1]
 	const huge = 0x7fffffff
 	frame := func(words ...uint32) (b []byte) {

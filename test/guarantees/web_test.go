@@ -43,7 +43,8 @@ func provideWeb(ctx context.Context, out *lines) error {
 	defer serving.Wait()
 	defer server.Close()
 	port := l.Addr().(*net.TCPAddr).Port
-	in := registry.Instance{Service: "web", Version: "v1", Host: "127.0.0.1", Port: port, Protocol: registry.ProtocolHTTP}
+	in := registry.Instance{Service: "web", Version: "v1", Host: "127.0.0.1", Port: port,
+		Protocol: registry.ProtocolHTTP}
 	if err := node.Register(ctx, in); err != nil {
 		return err
 	}
@@ -162,7 +163,8 @@ func TestSingleInstanceRestartBehindTheGateway(t *testing.T) {
 			return r.who == http.MethodPost && r.code == "502" // it was in flight
 		})
 		for _, r := range failed[:min(5, len(failed))] {
-			t.Errorf("a request failed %v after the polite restarts: %s %s %s", r.start.Sub(polite), r.who, r.code, r.text)
+			t.Errorf("a request failed %v after the polite restarts: %s %s %s", r.start.Sub(polite), r.who,
+				r.code, r.text)
 		}
 		if in := len(all) - len(failed); in > 2*3 {
 			t.Errorf("%d requests were lost with two kills, at most the 6 POSTs in flight may be", in)

@@ -149,7 +149,8 @@ func (s *site) judge() []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, f := range b.failed {
-		b.found = append(b.found, fmt.Sprintf("%s failed after %v: %s\n    %s", f.trace, f.ended.Sub(f.begun), f.text, b.around(f)))
+		b.found = append(b.found, fmt.Sprintf("%s failed after %v: %s\n    %s", f.trace, f.ended.Sub(f.begun), f.text,
+			b.around(f)))
 	}
 	for _, process := range sortedKeys(b.uses) {
 		b.level(process)

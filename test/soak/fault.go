@@ -69,14 +69,17 @@ var hostFaults = map[string]mends{
 	"10 % of packets": ofHost(func(h *lab.Host) { h.Loss(10) }, func(h *lab.Host) { h.Loss(0) }, 20*time.Second),
 	"broadcasts blocked": ofHost(func(h *lab.Host) { h.BlockBroadcast(true) },
 		func(h *lab.Host) { h.BlockBroadcast(false) }, 20*time.Second),
-	"a line of 80 ms": ofHost(func(h *lab.Host) { h.Line(lab.Line{Delay: 80 * time.Millisecond, Jitter: 20 * time.Millisecond}) },
+	"a line of 80 ms": ofHost(func(h *lab.Host) {
+		h.Line(lab.Line{Delay: 80 * time.Millisecond, Jitter: 20 * time.Millisecond})
+	},
 		func(h *lab.Host) { h.Line(lab.Line{}) }, 20*time.Second),
 	"its disk hangs":   ofDisk((*lab.Disk).Freeze, (*lab.Disk).Thaw, 15*time.Second),
 	"its disk is full": ofDisk((*lab.Disk).Fill, (*lab.Disk).Empty, 20*time.Second),
 }
 
 func ofDisk(begin, end func(*lab.Disk), most time.Duration) mends {
-	return mends{func(s *site, f fault) { begin(s.disks[f.Host]) }, func(s *site, f fault) { end(s.disks[f.Host]) }, most}
+	return mends{func(s *site, f fault) { begin(s.disks[f.Host]) }, func(s *site, f fault) { end(s.disks[f.Host]) },
+		most}
 }
 
 func ofHost(begin, end func(*lab.Host), most time.Duration) mends {
@@ -99,7 +102,8 @@ var databaseFaults = map[string]mends{
 }
 
 func ofDatabase(away, back func(*pgtest.Server) error) mends {
-	return mends{func(s *site, _ fault) { s.t.must(away(s.db)) }, func(s *site, _ fault) { s.t.must(back(s.db)) }, 25 * time.Second}
+	return mends{func(s *site, _ fault) { s.t.must(away(s.db)) }, func(s *site, _ fault) { s.t.must(back(s.db)) },
+		25 * time.Second}
 }
 
 func (f fault) mends() mends {

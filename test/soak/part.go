@@ -101,7 +101,8 @@ func (w worker) ask(ctx context.Context) {
 			trace := fmt.Sprintf("%s/%d", w.Name, n.Add(1))
 			begun := time.Now()
 			if err := w.stubs["portal"].Visit(context.WithoutCancel(ctx), trace); err != nil {
-				say("failed", trace, begun.UnixMilli(), time.Now().UnixMilli(), strings.ReplaceAll(err.Error(), "\n", " "))
+				say("failed", trace, begun.UnixMilli(), time.Now().UnixMilli(),
+					strings.ReplaceAll(err.Error(), "\n", " "))
 				return
 			}
 			say("done", trace, time.Since(begun).Milliseconds())

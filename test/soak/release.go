@@ -79,7 +79,8 @@ func (s *site) retire(version int) {
 // release does one step, as often as faults make it necessary.
 func (s *site) release(args ...string) {
 	for begun := time.Now(); ; time.Sleep(2 * time.Second) {
-		c := s.on(baseHost, append([]string{s.tool, "--config", s.configure(part{Name: "operator"}, baseHost), "release", "--yes"}, args...)...)
+		c := s.on(baseHost, append([]string{s.tool, "--config", s.configure(part{Name: "operator"}, baseHost),
+			"release", "--yes"}, args...)...)
 		said, err := c.CombinedOutput()
 		if err == nil {
 			s.book.count("steps", 1)
@@ -90,7 +91,8 @@ func (s *site) release(args ...string) {
 		if done(args[0], last) {
 			return
 		}
-		fmt.Printf("%6.1f s  skerry release %s: %v: %s\n", time.Since(s.began).Seconds(), strings.Join(args, " "), err, last)
+		fmt.Printf("%6.1f s  skerry release %s: %v: %s\n", time.Since(s.began).Seconds(), strings.Join(args, " "),
+			err, last)
 		s.book.count("steps repeated", 1)
 		if time.Since(begun) > patience {
 			s.t.Fatalf("skerry release %s fails for %v:\n%s", strings.Join(args, " "), patience, text)

@@ -66,7 +66,8 @@ type process struct {
 }
 
 func newSite(t *frame, seed uint64, keep bool) *site {
-	s := &site{t: t, lan: lab.New(t, providers+1+callHosts), seed: seed, up: map[string]*process{}, frozen: map[fault]*process{},
+	s := &site{t: t, lan: lab.New(t, providers+1+callHosts), seed: seed, up: map[string]*process{},
+		frozen:  map[fault]*process{},
 		version: map[string]int{"portal": 1, "auth": 1, "proc": 1}}
 	var err error
 	s.dir, err = os.MkdirTemp("/dev/shm", "skerry-soak-")
@@ -242,7 +243,8 @@ func (s *site) configure(p part, host int) string {
 	if m, ok := strings.CutPrefix(p.Name, "caller-"); ok {
 		mode = m
 	}
-	text := fmt.Sprintf("cluster: soak\nstate_dir: %q\nmode: %s\nlan: {key: %s}\n", filepath.Join(state, p.Name+"-state"), mode, lab.SiteKey)
+	text := fmt.Sprintf("cluster: soak\nstate_dir: %q\nmode: %s\nlan: {key: %s}\n",
+		filepath.Join(state, p.Name+"-state"), mode, lab.SiteKey)
 	if mode != "broadcast" {
 		text += fmt.Sprintf("database: {url: %q, heartbeat: 2s, expiry: 8s, poll: 2s}\n", s.db.URL("postgres"))
 	}
@@ -258,7 +260,8 @@ func (s *site) configure(p part, host int) string {
 // on is a command on a host, under the host's name.
 func (s *site) on(host int, command ...string) *exec.Cmd {
 	naming := `echo "$0" >/proc/sys/kernel/hostname && exec "$@"`
-	return s.lan.Host(host).Command("unshare", append([]string{"--uts", "sh", "-c", naming, fmt.Sprint("host", host)}, command...)...)
+	return s.lan.Host(host).Command("unshare", append([]string{"--uts", "sh", "-c", naming, fmt.Sprint("host", host)},
+		command...)...)
 }
 
 // await waits for what the run needs.

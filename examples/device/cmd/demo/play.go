@@ -35,7 +35,8 @@ func playAll(ctx context.Context, bin, dir string, out io.Writer) (kept bool, er
 }
 
 // perform plays an act at a site of its own, with pump v1 under load.
-func perform(ctx context.Context, bin, dir string, out io.Writer, act func(context.Context, *site, *load) ([]line, error)) ([]line, error) {
+func perform(ctx context.Context, bin, dir string, out io.Writer, act func(context.Context, *site, *load) ([]line,
+	error)) ([]line, error) {
 	s, err := newSite(bin, dir, out)
 	if err != nil {
 		return nil, err
@@ -82,7 +83,8 @@ func releases(ctx context.Context, s *site, l *load) ([]line, error) {
 }
 
 // bringOut releases a version of the pump from start to clean.
-func bringOut(ctx context.Context, s *site, l *load, version string, how []string, hear func(string) error) ([]line, error) {
+func bringOut(ctx context.Context, s *site, l *load, version string, how []string, hear func(string) error) ([]line,
+	error) {
 	time.Sleep(lull)
 	l.look()
 	var err error
@@ -148,7 +150,8 @@ func restart(ctx context.Context, s *site, l *load) ([]line, error) {
 	for _, words := range screams {
 		s.say("  the device screams, %s", words)
 	}
-	text := fmt.Sprintf("the device screamed %d times, %d of %d requests failed", len(screams), len(saw.failed), saw.answers+len(saw.failed))
+	text := fmt.Sprintf("the device screamed %d times, %d of %d requests failed", len(screams), len(saw.failed),
+		saw.answers+len(saw.failed))
 	return []line{{"plain restart: it goes wrong, and that can be seen", text, len(screams) > 0}}, err
 }
 

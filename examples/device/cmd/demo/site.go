@@ -150,7 +150,8 @@ func (s *site) release(ctx context.Context, hear func(line string) error, args .
 	ctx, cancel := context.WithTimeout(ctx, stepLimit)
 	defer cancel()
 	s.say("\n$ skerry release %s", strings.Join(args, " "))
-	c := exec.CommandContext(ctx, filepath.Join(s.bin, "skerry"), append([]string{"release", "-c", config, "--yes"}, args...)...)
+	c := exec.CommandContext(ctx, filepath.Join(s.bin, "skerry"), append([]string{"release", "-c", config, "--yes"},
+		args...)...)
 	said, err := c.StdoutPipe()
 	if err != nil {
 		return err

@@ -10,7 +10,8 @@ import (
 // TestDemo is "make demo": real processes, real time, and every promise kept.
 func TestDemo(t *testing.T) {
 	bin := t.TempDir() + string(filepath.Separator)
-	build := exec.Command("go", "build", "-o", bin, "../portal", "../auth", "../proc", "../db", "../../../../cmd/skerry")
+	build := exec.Command("go", "build", "-o", bin, "../portal", "../auth", "../proc", "../db",
+		"../../../../cmd/skerry")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}

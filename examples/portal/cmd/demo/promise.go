@@ -39,10 +39,12 @@ func noCallFails() promise {
 // requestsBreak is what a restart without a release does: it is no promise of
 // skerry's but the measure of what a release is for.
 func requestsBreak() promise {
-	return promise{"requests that meet both versions break: this is what releases are for", func(o observation) (string, bool) {
-		broke, mixed, all := requests(o.calls)
-		return fmt.Sprintf("%d of %d requests broke, %d more met Auth and Proc of different versions", broke, all, mixed), broke > 0
-	}}
+	return promise{"requests that meet both versions break: this is what releases are for",
+		func(o observation) (string, bool) {
+			broke, mixed, all := requests(o.calls)
+			return fmt.Sprintf("%d of %d requests broke, %d more met Auth and Proc of different versions", broke, all,
+				mixed), broke > 0
+		}}
 }
 
 // nothingIsMixed: from so long after the act no request breaks or meets two versions.
@@ -56,7 +58,8 @@ func nothingIsMixed(after time.Duration) promise {
 			}
 		}
 		broke, mixed, all := requests(late)
-		return fmt.Sprintf("%d of %d requests broke, %d met two versions", broke, all, mixed), broke+mixed == 0 && all > 0
+		return fmt.Sprintf("%d of %d requests broke, %d met two versions", broke, all, mixed),
+			broke+mixed == 0 && all > 0
 	}}
 }
 
@@ -153,7 +156,8 @@ func onlySentCallsFail(name string) promise {
 				others++
 			}
 		}
-		return fmt.Sprintf("%d of %d calls failed, %d of them others", n.failures, n.calls, others), others == 0 && n.calls > 0
+		return fmt.Sprintf("%d of %d calls failed, %d of them others", n.failures, n.calls, others), others == 0 &&
+			n.calls > 0
 	}}
 }
 

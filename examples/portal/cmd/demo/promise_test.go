@@ -43,20 +43,26 @@ func TestPromisesAreJudgedByWhatCallersSaw(t *testing.T) {
 		{"a failed call", noCallFails(), []call{served, at(began, 1, other, lost)}, false},
 
 		{"avoided at once", avoided("auth-1", time.Second), []call{served}, true},
-		{"avoided too late", avoided("auth-1", time.Second), []call{served, at(began, 1100*time.Millisecond, old, lost)}, false},
-		{"still tried first", avoided("auth-1", time.Second), []call{served, at(began, 2*time.Second, other, retried)}, false},
+		{"avoided too late", avoided("auth-1", time.Second),
+			[]call{served, at(began, 1100*time.Millisecond, old, lost)}, false},
+		{"still tried first", avoided("auth-1", time.Second), []call{served, at(began, 2*time.Second, other, retried)},
+			false},
 		{"avoided because nobody is called", avoided("auth-1", time.Second), nil, false},
 
 		{"a sent call is lost", onlySentCallsFail("auth-1"), []call{served, at(began, 1, old, lost)}, true},
-		{"a call that could have gone elsewhere", onlySentCallsFail("auth-1"), []call{served, at(began, 1, old, refused)}, false},
+		{"a call that could have gone elsewhere", onlySentCallsFail("auth-1"),
+			[]call{served, at(began, 1, old, refused)}, false},
 		{"a call to another is lost", onlySentCallsFail("auth-1"), []call{served, at(began, 1, other, lost)}, false},
 
 		{"new one is used", used("auth-2", time.Second), []call{served}, true},
-		{"new one is used too late", used("auth-2", time.Second), []call{at(began, 1600*time.Millisecond, other, nil)}, false},
+		{"new one is used too late", used("auth-2", time.Second), []call{at(began, 1600*time.Millisecond, other, nil)},
+			false},
 		{"new one only fails", used("auth-2", time.Second), []call{at(began, 1, other, lost)}, false},
 
-		{"left in time", left("auth-1", 300*time.Millisecond), []call{served, at(began, 400*time.Millisecond, old, nil)}, true},
-		{"left too late", left("auth-1", 300*time.Millisecond), []call{served, at(began, 600*time.Millisecond, old, nil)}, false},
+		{"left in time", left("auth-1", 300*time.Millisecond),
+			[]call{served, at(began, 400*time.Millisecond, old, nil)}, true},
+		{"left too late", left("auth-1", 300*time.Millisecond),
+			[]call{served, at(began, 600*time.Millisecond, old, nil)}, false},
 
 		{"has not ended", ended("auth-1"), []call{served}, false},
 	} {

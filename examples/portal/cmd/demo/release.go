@@ -62,7 +62,8 @@ func preview(version string) func(*site.Site) error {
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), stepLimit)
 		defer cancel()
-		node, err := skerry.OpenFile(ctx, config, skerry.WithLogger(slog.New(slog.DiscardHandler)), skerry.WithClientInterceptors(portal.Note), skerry.AsGuest())
+		node, err := skerry.OpenFile(ctx, config, skerry.WithLogger(slog.New(slog.DiscardHandler)),
+			skerry.WithClientInterceptors(portal.Note), skerry.AsGuest())
 		if err != nil {
 			return err
 		}
@@ -76,7 +77,8 @@ func verify(ctx context.Context, node *skerry.Node, mark, version string) error 
 	ask := skerry.Stub(node, "portal", portalapi.NewPortalClient)
 	for {
 		trace := node.Rollout().Begin("verifier", 1, mark)
-		answer, err := ask().Handle(trace.Context(ctx), &portalapi.Request{User: "vera", Secret: "open sesame", Key: "pump-1"})
+		answer, err := ask().Handle(trace.Context(ctx), &portalapi.Request{User: "vera", Secret: "open sesame",
+			Key: "pump-1"})
 		trace.End()
 		met := 0
 		if err == nil {

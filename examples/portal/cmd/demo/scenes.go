@@ -34,7 +34,8 @@ var acts = []act{
 			"Five processes of four services start on this machine.",
 			"There is no database and no registry: they find each other by broadcast.",
 		},
-		cast:   []role{{"db-1", "db"}, {"auth-1", "auth"}, {"auth-2", "auth"}, {"proc-1", "proc"}, {"portal-1", "portal"}},
+		cast: []role{{"db-1", "db"}, {"auth-1", "auth"}, {"auth-2", "auth"}, {"proc-1", "proc"},
+			{"portal-1", "portal"}},
 		scenes: comingAndGoing,
 	},
 	{
@@ -79,7 +80,8 @@ var comingAndGoing = []scene{
 		promises: []promise{left("auth-2", 300*time.Millisecond), ended("auth-2"), noCallFails()},
 	},
 	{
-		title:    "auth-3, the only one that is left, is restarted: asked to stop, and auth-4 is started when it has ended",
+		title: "auth-3, the only one that is left, is restarted: asked to stop, and auth-4 is started when it has " +
+			"ended",
 		act:      restart("auth-3", "auth-4", "auth", "v1"),
 		lasts:    3 * time.Second,
 		promises: []promise{ended("auth-3"), noCallFails()},
@@ -141,7 +143,8 @@ var releases = []scene{
 // ship waits for one instance each of Auth and Proc, as a manifest says.
 func ship(version string) func(*site.Site) error {
 	return func(s *site.Site) error {
-		text := fmt.Sprintf("modules:\n  auth: {version: %s, wish: 1}\n  proc: {version: %s, wish: 1}\n", version, version)
+		text := fmt.Sprintf("modules:\n  auth: {version: %s, wish: 1}\n  proc: {version: %s, wish: 1}\n", version,
+			version)
 		path := s.LogPath("release") + ".yaml"
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			return err

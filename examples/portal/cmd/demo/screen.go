@@ -51,7 +51,8 @@ type screen struct {
 
 func newScreen(f *os.File) *screen {
 	info, err := f.Stat()
-	terminal := err == nil && info.Mode()&os.ModeCharDevice != 0 && os.Getenv("TERM") != "dumb" && os.Getenv("TERM") != ""
+	terminal := err == nil && info.Mode()&os.ModeCharDevice != 0 && os.Getenv("TERM") != "dumb" &&
+		os.Getenv("TERM") != ""
 	return &screen{w: f, live: terminal, began: time.Now()}
 }
 
@@ -120,7 +121,9 @@ func (s *screen) summary(results []result) bool {
 		}
 		calls, failures = calls+r.calls, failures+r.failures
 	}
-	fmt.Fprintf(s.w, "  All in all: %d calls, %d failed; %d requests broke where two versions were mixed without a release.", calls, failures, broken)
+	fmt.Fprintf(s.w,
+		"  All in all: %d calls, %d failed; %d requests broke where two versions were mixed without a release.", calls,
+		failures, broken)
 	if kept {
 		fmt.Fprintln(s.w, " Every promise was kept.")
 	} else {
