@@ -87,7 +87,7 @@ func (a *attempt) unsent(err error) {
 	case errors.Is(err, context.Canceled):
 		code = rpc.Canceled
 	case errors.Is(err, rollout.ErrForsworn):
-		code = rpc.Forsworn
+		code = rpc.CallRestricted
 	case errors.Is(err, rollout.ErrStale), errors.Is(err, rollout.ErrExpired), errors.Is(err, rollout.ErrOtherLog):
 		code = rpc.RulesCode(err)
 	case a.call.Version != "":

@@ -153,7 +153,7 @@ func allocsOfServer(t *testing.T, agent *participant.Agent) {
 	defer nc.Close()
 	body := allocBody(thrift.CALL, &echo.EchoEchoArgs{M: allocMessage})
 	call := &Call{Service: "echo", chain: 1, Attempt: 1}
-	call.passage.raw = string(rollout.Token{Seed: 7}.AppendRaw(nil))
+	call.routing.raw = string(rollout.Token{Seed: 7}.AppendRaw(nil))
 	frame, err := appendCallHead(nil, theader.OutOfOrder, call, nil, "portal", time.Minute, theader.Limits{})
 	if err == nil {
 		err = finishHead(frame, 1, len(body), theader.Limits{})
@@ -173,9 +173,9 @@ func allocsOfServer(t *testing.T, agent *participant.Agent) {
 	})
 }
 
-// TestSizeOfRequest keeps a request within the runtime's size class of 640 bytes.
+// TestSizeOfRequest keeps a serverCall within the runtime's size class of 640 bytes.
 func TestSizeOfRequest(t *testing.T) {
-	if size := unsafe.Sizeof(request{}); size > 640 {
+	if size := unsafe.Sizeof(serverCall{}); size > 640 {
 		t.Errorf("a request has %d bytes", size)
 	}
 }

@@ -55,7 +55,7 @@ func (a *attempt) try() (health.Outcome, error) {
 		a.began = time.Now()
 	}
 	a.ep.pending.Add(1)
-	peer := a.s.c.peer(a.ep)
+	peer := a.s.c.pool(a.ep)
 	outcome, err := a.send(peer)
 	a.ep.pending.Add(-1)
 	a.call.ended = time.Now()
@@ -73,8 +73,8 @@ func (a *attempt) try() (health.Outcome, error) {
 // pick chooses an endpoint that was not tried yet; when there is none left,
 // one that was.
 func (a *attempt) pick(p Picker) error {
-	if a.ep = a.call.passage.next; a.ep != nil {
-		a.call.passage.next = nil
+	if a.ep = a.call.routing.next; a.ep != nil {
+		a.call.routing.next = nil
 		a.call.tried = append(a.call.tried, a.ep)
 		return nil
 	}
@@ -178,7 +178,7 @@ func (a *attempt) fail(code Code, executed Executed, err error) *Error {
 }
 
 // send makes the call on a connection to the peer.
-func (a *attempt) send(p *peer) (health.Outcome, error) {
+func (a *attempt) send(p *connPool) (health.Outcome, error) {
 	a.call.cut = false
 	name := a.call.Method
 	if !p.dialect.shared { // the others are told the service by a header
@@ -274,7 +274,7 @@ func (a *attempt) encode(encoding flat.Protocol, name string, into *flat.Writer)
 	return err
 }
 
-// broken turns what a link says into what the caller can do.
+// broken turns what a connection says into what the caller can do.
 func (a *attempt) broken(err error, sent bool) error {
 	executed := MaybeExecuted
 	if !sent {
@@ -285,7 +285,7 @@ func (a *attempt) broken(err error, sent bool) error {
 		return a.fail(Draining, NotExecuted, err)
 	case errors.Is(err, theader.ErrTooLarge) && !sent:
 		return a.fail(TooLarge, NotExecuted, err)
-	case errors.Is(err, errSlotsFull), errors.Is(err, errWriteQueue):
+	case errors.Is(err, errPendingFull), errors.Is(err, errWriteQueue):
 		return a.fail(Overloaded, NotExecuted, err)
 	case errors.Is(err, errTimedOut):
 		err = fmt.Errorf("%w: %w", err, context.DeadlineExceeded)

@@ -155,17 +155,17 @@ func TestBreakerConcurrently(t *testing.T) {
 func TestGovernanceTakesNoMemory(t *testing.T) {
 	b := newBreaker(Breaker{})
 	l := newLimiter("auth", Limits{Limit: Limit{Pending: 10, Rate: 1e9}, Methods: map[string]Limit{"GetToken": {Pending: 1}}})
-	var g budget
+	var g retryBudget
 	n := testing.AllocsPerRun(1000, func() {
 		ok, trial := b.allow(1)
-		p, err := l.take("GetToken", 1)
-		_, refused := l.take("GetToken", 1)
+		p, err := l.acquire("GetToken", 1)
+		_, refused := l.acquire("GetToken", 1)
 		if !ok || err != nil || refused == nil {
 			t.Fatal(ok, err, refused)
 		}
 		g.begin()
-		g.take()
-		g.give()
+		g.acquire()
+		g.release()
 		g.end()
 		p.done()
 		b.record(1, health.OK, trial)

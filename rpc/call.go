@@ -44,7 +44,7 @@ type Call struct {
 	cut       bool // it was given up before the call's own time was over
 	chain     int  // attempt number of the call that this one is made for; 1 without one
 	meta      thrift.ResponseMeta
-	passage   passage
+	routing   versionRouting
 
 	// What the attempts work with.
 	began, ended    time.Time // the call; its latest attempt
@@ -61,7 +61,7 @@ var calls = sync.Pool{New: func() any { return new(Call) }}
 
 // alone reports whether nothing that outlives the call can refer to it.
 func (c *Call) alone() bool {
-	return c.Attempt <= 1 && c.passage.mended == 0 && !c.ctx.watched.Load()
+	return c.Attempt <= 1 && c.routing.exchanges == 0 && !c.ctx.watched.Load()
 }
 
 // recycle gives a call back that has succeeded without anybody else seeing it.

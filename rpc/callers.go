@@ -64,7 +64,7 @@ func (t *callers) name(c *serverConn, caller string) string {
 	name, known := at.names[caller]
 	switch {
 	case known:
-	case c.gone, len(at.names) >= maxCallersOfOne, t.names >= maxCallersUnknown:
+	case c.forgotten, len(at.names) >= maxCallersOfOne, t.names >= maxCallersUnknown:
 		return unnamed
 	default:
 		name = strings.Clone(caller)
@@ -84,7 +84,7 @@ func (t *callers) name(c *serverConn, caller string) string {
 func (t *callers) forget(c *serverConn) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	c.gone = true
+	c.forgotten = true
 	at := t.at[c.addr]
 	if at == nil {
 		return

@@ -209,9 +209,9 @@ func (bare) ProcessorMap() map[string]thrift.TProcessorFunction { return nil }
 // Of a processor that lists no methods so many are counted apart, by names
 // that are names.
 func TestLearnedMethodsAreBounded(t *testing.T) {
-	v := &served{anyDoor: &door{}}
+	v := &served{anyAdmission: &admission{}}
 	for i := range 1000 {
-		if m := v.method(fmt.Sprint("m", i)); m.door != v.anyDoor || (m.name == health.Overflow) != (i >= maxLearned) {
+		if m := v.method(fmt.Sprint("m", i)); m.admission != v.anyAdmission || (m.name == health.Overflow) != (i >= maxLearned) {
 			t.Fatalf("method %d is %q", i, m.name)
 		}
 	}
@@ -286,13 +286,13 @@ func TestHostileNumbers(t *testing.T) {
 		h := theader.Header{Flags: theader.OutOfOrder}
 		h.Set(keyControl, controlCancel)
 		h.Set(keyTarget, target)
-		callAs(t, send(t, s.addr, appendEmpty(nil, &h)), "x")
+		callAs(t, send(t, s.addr, appendControlFrame(nil, &h)), "x")
 	}
 	for _, target := range []string{"2147483648", "-2147483649", "x", ""} {
 		h := theader.Header{Flags: theader.OutOfOrder}
 		h.Set(keyControl, controlCancel)
 		h.Set(keyTarget, target)
-		wantClosed(t, send(t, s.addr, appendEmpty(nil, &h)))
+		wantClosed(t, send(t, s.addr, appendControlFrame(nil, &h)))
 	}
 }
 
@@ -310,7 +310,7 @@ func TestTextsOfErrorsAreBounded(t *testing.T) {
 	_ = w.WriteMessageBegin(t.Context(), "m", thrift.EXCEPTION, 1)
 	_ = thrift.NewTApplicationException(thrift.INTERNAL_ERROR, text).Write(t.Context(), w)
 	frame := string(w.Bytes())
-	_, err := a.message(flat.Binary, frame, &replyStatus{seq: 1, memory: &account{bounds: &bounds{limit: 1 << 20}}})
+	_, err := a.message(flat.Binary, frame, &replyStatus{seq: 1, memory: &account{decodeLimits: &decodeLimits{limit: 1 << 20}}})
 	e := wantCode(t, err, HandlerFailed, WasExecuted)
 	if n := len(e.Err.Error()); n > maxText+10 || isPart(e.Err.Error(), frame) {
 		t.Errorf("the error has %d bytes", n)

@@ -55,20 +55,20 @@ type Voucher func(ctx context.Context, e *Endpoint) error
 // Client calls services. Its connections are made when calls need them, and
 // shared by all services' clients. It is safe for concurrent use.
 type Client struct {
-	cfg     ClientConfig
-	watch   Watcher
-	rules   RuleExchange
-	ctx     context.Context // ends with Close
-	cancel  context.CancelFunc
-	group   *run.Group
-	sweeper sweeper
-	start   time.Time
-	peers   sync.Map // *Endpoint → *peer
-	replies tank     // what decoding replies takes
-	decoded bounds   // of what a reply's elements take
-	route   func(service string, t rollout.Token) (version string, by rollout.Strategy, ok bool, err error)
-	sweeps  sync.Once
-	parted  parting
+	cfg          ClientConfig
+	watch        Watcher
+	rules        RuleExchange
+	ctx          context.Context // ends with Close
+	cancel       context.CancelFunc
+	group        *run.Group
+	sweeper      sweeper
+	start        time.Time
+	pools        sync.Map     // *Endpoint → *peer
+	replies      tank         // what decoding replies takes
+	decodeLimits decodeLimits // of what a reply's elements take
+	route        func(service string, t rollout.Token) (version string, by rollout.Strategy, ok bool, err error)
+	sweeps       sync.Once
+	forks        forkLog
 
 	exchanges exchanges
 }
@@ -89,7 +89,7 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	cfg.Sizes = cfg.Sizes.withDefaults()
 	c := &Client{cfg: cfg, watch: cfg.Watcher, start: time.Now()}
 	c.replies.limit = int64(cfg.Sizes.Requests)
-	c.decoded = newBounds(&c.replies, cfg.Sizes.Frame)
+	c.decodeLimits = newDecodeLimits(&c.replies, cfg.Sizes.Frame)
 	if c.cfg.Logger == nil {
 		c.cfg.Logger = slog.Default()
 	}
@@ -123,7 +123,7 @@ func (nobody) Leaving(*Endpoint)           {}
 // goroutines of the client have ended. Calls made later fail as Unreachable.
 func (c *Client) Close() error {
 	c.cancel()
-	c.eachPeer(func(p *peer) {
+	c.eachPool(func(p *connPool) {
 		for _, l := range p.standing() {
 			l.fail(errClientClosed)
 		}
@@ -134,28 +134,28 @@ func (c *Client) Close() error {
 // Check finds out whether an endpoint answers now: by a ping on a connection
 // that stands, or by making one. The watcher is told what comes of it.
 func (c *Client) Check(ctx context.Context, e *Endpoint) error {
-	if err := c.peer(e).check(ctx); err != nil {
+	if err := c.pool(e).check(ctx); err != nil {
 		return fmt.Errorf("check %s at %s: %w", e.Service, e.Addr, err)
 	}
 	return nil
 }
 
-func (c *Client) peer(e *Endpoint) *peer {
-	if p := e.peer.Load(); p != nil && p.c == c {
+func (c *Client) pool(e *Endpoint) *connPool {
+	if p := e.pool.Load(); p != nil && p.c == c {
 		return p
 	}
-	v, ok := c.peers.Load(e)
+	v, ok := c.pools.Load(e)
 	if !ok {
-		v, _ = c.peers.LoadOrStore(e, newPeer(c, e))
+		v, _ = c.pools.LoadOrStore(e, newConnPool(c, e))
 	}
-	p := v.(*peer)
-	e.peer.Store(p)
+	p := v.(*connPool)
+	e.pool.Store(p)
 	return p
 }
 
-func (c *Client) eachPeer(f func(*peer)) {
-	c.peers.Range(func(_, p any) bool {
-		f(p.(*peer))
+func (c *Client) eachPool(f func(*connPool)) {
+	c.pools.Range(func(_, p any) bool {
+		f(p.(*connPool))
 		return true
 	})
 }
@@ -179,10 +179,10 @@ func (c *Client) since(deadline time.Time) time.Duration {
 	return max(1, deadline.Sub(c.start))
 }
 
-// sweep reports whether any link waits for something.
+// sweep reports whether any connection waits for something.
 func (c *Client) sweep() bool {
 	now, busy := c.now(), false
-	c.eachPeer(func(p *peer) {
+	c.eachPool(func(p *connPool) {
 		for _, l := range p.standing() {
 			busy = l.sweep(now) || busy
 		}
@@ -193,16 +193,16 @@ func (c *Client) sweep() bool {
 // tidy closes what retired endpoints still have, once it is unused, and site
 // connections whose other side is trusted no more.
 func (c *Client) tidy() {
-	c.eachPeer(func(p *peer) {
+	c.eachPool(func(p *connPool) {
 		if p.ep.Site {
-			p.reconsider()
+			p.verifySites()
 		}
-		p.giveBack()
+		p.closeIdlePlain()
 		if !p.ep.gone.Load() || p.ep.Pending() > 0 {
 			return
 		}
-		c.peers.Delete(p.ep)
-		p.ep.peer.CompareAndSwap(p, nil)
+		c.pools.Delete(p.ep)
+		p.ep.pool.CompareAndSwap(p, nil)
 		for _, l := range p.standing() {
 			l.fail(errUnused)
 		}

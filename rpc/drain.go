@@ -26,7 +26,7 @@ func (s *Server) Leave() {
 // to stop here, as Leave does for all.
 func (s *Server) LeaveService(service string) {
 	for _, c := range s.connections(nil) {
-		if c.skerry.Load() && !c.told.Load() {
+		if c.skerry.Load() && !c.goawaySent.Load() {
 			_ = c.out.write(appendGoaway(nil, service), nil, 0)
 		}
 	}
@@ -41,10 +41,10 @@ func (s *Server) LeaveService(service string) {
 func (s *Server) Drain(ctx context.Context) error {
 	s.leaving.Store(true)
 	s.draining.Store(true)
-	defer s.once.Do(func() { close(s.drained) })
+	defer s.drainOnce.Do(func() { close(s.drained) })
 	s.closeListeners()
 	for _, c := range s.connections(nil) {
-		if !c.skerry.Load() && len(c.turn) == 0 {
+		if !c.skerry.Load() && len(c.ordered) == 0 {
 			c.bye()
 		}
 	}

@@ -39,7 +39,7 @@ type Endpoint struct {
 	pending atomic.Int64
 	failed  atomic.Pointer[time.Time]
 	gone    atomic.Bool
-	peer    atomic.Pointer[peer] // of the client that has called it last
+	pool    atomic.Pointer[connPool] // of the client that has called it last
 }
 
 // Pending is the number of calls that this process has in flight to the

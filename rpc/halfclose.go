@@ -8,10 +8,10 @@ import "time"
 // closes later has given up, and its calls are cancelled.
 const halfClose = 5 * time.Second
 
-// finish waits until the calls that run are answered and all is written, when
+// answerHalfClosed waits until the calls that run are answered and all is written, when
 // the client has closed its sending side and may yet read. Clients of skerry
 // close both sides.
-func (c *serverConn) finish() {
+func (c *serverConn) answerHalfClosed() {
 	c.mu.Lock()
 	if c.closed || !c.begun || c.skerry.Load() || !c.recent(time.Now()) {
 		c.mu.Unlock()
@@ -19,7 +19,7 @@ func (c *serverConn) finish() {
 	}
 	if len(c.running) > 0 {
 		rested := make(chan struct{})
-		c.rested = rested
+		c.idle = rested
 		c.mu.Unlock()
 		select {
 		case <-rested:
@@ -37,7 +37,7 @@ func (c *serverConn) finish() {
 // caller holds mu.
 func (c *serverConn) recent(now time.Time) bool {
 	for _, r := range c.running {
-		if now.Sub(r.arrived) < halfClose || r.ran(now) < halfClose {
+		if now.Sub(r.arrived) < halfClose || r.ranFor(now) < halfClose {
 			return true
 		}
 	}

@@ -158,7 +158,7 @@ func (c *serverConn) encrypt(ctx context.Context, first []byte) error {
 	if c.s.cfg.TLS == nil {
 		room = siteShake
 	}
-	h := &handshake{nc: c.wire, first: first, room: room, left: shakePatience, turns: &c.s.turns, from: c.source, done: c.done}
+	h := &handshake{nc: c.wire, first: first, room: room, left: shakePatience, turns: &c.s.handshakes, from: c.source, done: c.done}
 	below := &conduit{Conn: c.wire, shake: h}
 	t := tls.Server(below, c.s.tls)
 	err := t.HandshakeContext(ctx)
@@ -168,8 +168,8 @@ func (c *serverConn) encrypt(ctx context.Context, first []byte) error {
 		h.pause()
 	}
 	if err != nil {
-		c.s.badShakes.Add(1)
-		return fmt.Errorf("%w: %w", errShake, err)
+		c.s.badHandshakes.Add(1)
+		return fmt.Errorf("%w: %w", errHandshake, err)
 	}
 	info := *c.info.Load()
 	switch cs := t.ConnectionState(); {
@@ -185,6 +185,6 @@ func (c *serverConn) encrypt(ctx context.Context, first []byte) error {
 	case len(cs.VerifiedChains) > 0:
 		info.Certificate = cs.VerifiedChains[0][0]
 	}
-	c.know(info)
+	c.setInfo(info)
 	return c.begin(t)
 }

@@ -71,8 +71,8 @@ func appendCallHead(dst []byte, flags uint16, call *Call, info *CallInfo, caller
 		n++
 		dst = appendNumber(dst, keyAttempt, int64(attempt))
 	}
-	pair(keyToken, call.passage.raw)
-	if call.passage.unseen {
+	pair(keyToken, call.routing.raw)
+	if call.routing.unseen {
 		pair(keyUnseen, "1")
 	}
 	if info != nil {
@@ -171,7 +171,7 @@ func appendControl(dst []byte, kind string, seq, target int32) []byte {
 	if target != 0 {
 		h.Set(keyTarget, strconv.Itoa(int(target)))
 	}
-	return appendEmpty(dst, &h)
+	return appendControlFrame(dst, &h)
 }
 
 // appendGoaway writes the goaway of one service behind dst.
@@ -184,11 +184,11 @@ func appendPair(dst []byte, kind string, seq int32, key, value string) []byte {
 	h := theader.Header{Seq: seq, Flags: theader.OutOfOrder, Info: make([]theader.Pair, 0, 2)}
 	h.Set(keyControl, kind)
 	h.Set(key, value)
-	return appendEmpty(dst, &h)
+	return appendControlFrame(dst, &h)
 }
 
-// appendEmpty writes a frame without a message behind dst.
-func appendEmpty(dst []byte, h *theader.Header) []byte {
+// appendControlFrame writes a frame without a message behind dst.
+func appendControlFrame(dst []byte, h *theader.Header) []byte {
 	begin := len(dst)
 	dst, err := theader.Append(dst, h, theader.Limits{})
 	if err == nil {

@@ -27,15 +27,15 @@ type Limits struct {
 // no memory for a call, and is safe for concurrent use. A nil limiter lets
 // everything pass.
 type limiter struct {
-	service *gate
-	methods map[string]*gate
+	service *rateGate
+	methods map[string]*rateGate
 }
 
 // newLimiter returns nil for limits that limit nothing.
 func newLimiter(service string, l Limits) *limiter {
-	r := &limiter{service: newGate(service, l.Limit), methods: map[string]*gate{}}
+	r := &limiter{service: newRateGate(service, l.Limit), methods: map[string]*rateGate{}}
 	for name, m := range l.Methods {
-		if g := newGate(service+"."+name, m); g != nil {
+		if g := newRateGate(service+"."+name, m); g != nil {
 			r.methods[name] = g
 		}
 	}
@@ -45,10 +45,10 @@ func newLimiter(service string, l Limits) *limiter {
 	return r
 }
 
-// take lets a call pass, or says which limit it is over. now is in
+// acquire lets a call pass, or says which limit it is over. now is in
 // nanoseconds, of any clock that never goes back. The permit must be given
 // back by done when the call has ended.
-func (l *limiter) take(method string, now int64) (permit, error) {
+func (l *limiter) acquire(method string, now int64) (permit, error) {
 	if l == nil {
 		return permit{}, nil
 	}
@@ -64,15 +64,15 @@ func (l *limiter) take(method string, now int64) (permit, error) {
 }
 
 // permit is a call's place within the limits.
-type permit struct{ method, service *gate }
+type permit struct{ method, service *rateGate }
 
 func (p permit) done() {
 	p.method.leave()
 	p.service.leave()
 }
 
-// gate is one limit. A nil gate is open.
-type gate struct {
+// rateGate is one limit. A nil gate is open.
+type rateGate struct {
 	pending atomic.Int64
 	most    int64 // pending; 0 = any
 
@@ -85,11 +85,11 @@ type gate struct {
 	errPending, errRate error
 }
 
-func newGate(what string, l Limit) *gate {
+func newRateGate(what string, l Limit) *rateGate {
 	if l.Pending <= 0 && l.Rate <= 0 {
 		return nil
 	}
-	g := &gate{
+	g := &rateGate{
 		most:       int64(max(0, l.Pending)),
 		errPending: fmt.Errorf("%s: %d calls are pending, the limit", what, l.Pending),
 		errRate:    fmt.Errorf("%s: over the limit of %s calls a second", what, number.Exact(l.Rate)),
@@ -105,7 +105,7 @@ func newGate(what string, l Limit) *gate {
 	return g
 }
 
-func (g *gate) enter(now int64) error {
+func (g *rateGate) enter(now int64) error {
 	if g == nil {
 		return nil
 	}
@@ -120,7 +120,7 @@ func (g *gate) enter(now int64) error {
 	return nil
 }
 
-func (g *gate) spend(now int64) bool {
+func (g *rateGate) spend(now int64) bool {
 	for {
 		used := g.used.Load()
 		next := max(used, now) + g.interval
@@ -133,14 +133,14 @@ func (g *gate) spend(now int64) bool {
 	}
 }
 
-func (g *gate) leave() {
+func (g *rateGate) leave() {
 	if g != nil {
 		g.pending.Add(-1)
 	}
 }
 
 // undo takes an entry back, also from the rate: the call did not happen.
-func (g *gate) undo() {
+func (g *rateGate) undo() {
 	if g != nil {
 		g.pending.Add(-1)
 		g.used.Add(-g.interval)

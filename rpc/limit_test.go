@@ -10,26 +10,26 @@ import (
 
 func TestLimitPending(t *testing.T) {
 	l := newLimiter("auth", Limits{Limit: Limit{Pending: 3}, Methods: map[string]Limit{"slow": {Pending: 1}}})
-	slow, err := l.take("slow", 0)
+	slow, err := l.acquire("slow", 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err = l.take("slow", 0); err == nil || !strings.Contains(err.Error(), "auth.slow: 1 calls are pending") {
+	if _, err = l.acquire("slow", 0); err == nil || !strings.Contains(err.Error(), "auth.slow: 1 calls are pending") {
 		t.Fatalf("second slow call: %v", err)
 	}
 	other := mustTake(t, l, "quick", 0)
 	mustTake(t, l, "quick", 0)
-	if _, err = l.take("quick", 0); err == nil || !strings.Contains(err.Error(), "auth: 3 calls are pending") {
+	if _, err = l.acquire("quick", 0); err == nil || !strings.Contains(err.Error(), "auth: 3 calls are pending") {
 		t.Fatalf("fourth call: %v", err)
 	}
 	slow.done()
 	mustTake(t, l, "slow", 0)
 	// The service is full: the method's place must be free again afterwards.
-	if _, err = l.take("slow", 0); err == nil {
+	if _, err = l.acquire("slow", 0); err == nil {
 		t.Fatal("a fifth call passed")
 	}
 	other.done()
-	if _, err = l.take("slow", 0); err == nil || !strings.Contains(err.Error(), "auth.slow") {
+	if _, err = l.acquire("slow", 0); err == nil || !strings.Contains(err.Error(), "auth.slow") {
 		t.Fatalf("the method's limit: %v", err)
 	}
 	mustTake(t, l, "quick", 0)
@@ -39,7 +39,7 @@ func TestLimitRefusedByServiceGivesMethodBack(t *testing.T) {
 	l := newLimiter("auth", Limits{Limit: Limit{Pending: 1}, Methods: map[string]Limit{"m": {Pending: 1, Rate: 1, Burst: 2}}})
 	p := mustTake(t, l, "other", 0)
 	for range 10 {
-		if _, err := l.take("m", 0); err == nil {
+		if _, err := l.acquire("m", 0); err == nil {
 			t.Fatal("the service's limit did not hold")
 		}
 	}
@@ -83,7 +83,7 @@ func TestLimitEvenRate(t *testing.T) {
 	l := newLimiter("auth", Limits{Limit: Limit{Rate: 100, Burst: 1}})
 	passed := 0
 	for now := int64(0); now < 10*second; now += int64(time.Millisecond) {
-		if p, err := l.take("m", now); err == nil {
+		if p, err := l.acquire("m", now); err == nil {
 			p.done()
 			passed++
 		}
@@ -108,7 +108,7 @@ func TestLimitConcurrently(t *testing.T) {
 	for range 16 {
 		wg.Go(func() {
 			for range 2000 {
-				p, err := l.take("m", 0)
+				p, err := l.acquire("m", 0)
 				if err != nil {
 					continue
 				}
@@ -131,7 +131,7 @@ func TestLimitConcurrently(t *testing.T) {
 
 func mustTake(t *testing.T, l *limiter, method string, now int64) permit {
 	t.Helper()
-	p, err := l.take(method, now)
+	p, err := l.acquire(method, now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +141,7 @@ func mustTake(t *testing.T, l *limiter, method string, now int64) permit {
 func passing(l *limiter, now int64) int {
 	n := 0
 	for {
-		p, err := l.take("m", now)
+		p, err := l.acquire("m", now)
 		if err != nil {
 			return n
 		}

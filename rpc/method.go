@@ -18,10 +18,10 @@ const (
 // method is one method of a service that is served. Its name is the
 // processor's own string, so that keeping it keeps no message.
 type method struct {
-	name   string
-	door   *door       // nil: tokens mean nothing
-	shape  *flat.Shape // of its arguments; nil = not known
-	silent atomic.Bool // it was seen to answer nothing
+	name      string
+	admission *admission  // nil: tokens mean nothing
+	shape     *flat.Shape // of its arguments; nil = not known
+	silent    atomic.Bool // it was seen to answer nothing
 }
 
 // methodsOf are the methods that a processor lists.
@@ -40,20 +40,20 @@ type learned struct {
 	rest  method // all that find no room
 }
 
-func (l *learned) find(name string, door *door) *method {
+func (l *learned) find(name string, door *admission) *method {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if m := l.known[name]; m != nil {
 		return m
 	}
 	if len(l.known) >= maxLearned || !validName(name) {
-		l.rest.name, l.rest.door = health.Overflow, door
+		l.rest.name, l.rest.admission = health.Overflow, door
 		return &l.rest
 	}
 	if l.known == nil {
 		l.known = map[string]*method{}
 	}
-	m := &method{name: strings.Clone(name), door: door}
+	m := &method{name: strings.Clone(name), admission: door}
 	l.known[m.name] = m
 	return m
 }
@@ -61,7 +61,7 @@ func (l *learned) find(name string, door *door) *method {
 // method finds a method; nil is one that the processor does not have.
 func (s *served) method(name string) *method {
 	if len(s.methods) == 0 {
-		return s.learned.find(name, s.anyDoor)
+		return s.learned.find(name, s.anyAdmission)
 	}
 	return s.methods[name]
 }

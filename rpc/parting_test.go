@@ -12,7 +12,7 @@ import (
 // minute, each pair.
 func TestPartingIsSaidOnceAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var p parting
+		var p forkLog
 		here, there := rollout.Position{Hash: "a"}, rollout.Position{Hash: "b"}
 		said := 0
 		for range 25 { // two minutes, and the first time
@@ -25,7 +25,7 @@ func TestPartingIsSaidOnceAMinute(t *testing.T) {
 			if !p.known(here, there) {
 				t.Error("they exchange rules again at once")
 			}
-			time.Sleep(partingAgain)
+			time.Sleep(forkFresh)
 		}
 		if said != 3 {
 			t.Errorf("said %d times in two minutes, want 3", said)

@@ -22,7 +22,7 @@ const (
 // search when full packets do not pass. An error says that there is no
 // connection at all.
 func (c *Client) Path(ctx context.Context, e *Endpoint) (Path, error) {
-	p := c.peer(e)
+	p := c.pool(e)
 	heads, path := ipv4Heads, Path{}
 	if at, err := netip.ParseAddrPort(e.Addr); err == nil && at.Addr().Is6() && !at.Addr().Is4In6() {
 		heads = ipv6Heads
@@ -51,14 +51,14 @@ func (c *Client) Path(ctx context.Context, e *Endpoint) (Path, error) {
 
 // passesIn reports whether full segments of a size come across: a lost packet is
 // no verdict, so a second try may show it.
-func (p *peer) passesIn(ctx context.Context, segment int, path *Path) (passes bool, err error) {
+func (p *connPool) passesIn(ctx context.Context, segment int, path *Path) (passes bool, err error) {
 	for range 2 {
 		l, err := p.attempt(withSegment(ctx, segment), 0)
 		if err != nil {
 			return false, err
 		}
 		path.Full = max(path.Full, packetOf(l.nc))
-		_, err = l.pad(ctx)
+		_, err = l.askPadded(ctx)
 		l.fail(errUnused)
 		if err == nil {
 			return true, nil

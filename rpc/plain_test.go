@@ -80,8 +80,8 @@ func TestPlainConnectionsAreGivenBack(t *testing.T) {
 		}
 		calls.Wait()
 		synctest.Wait()
-		if most, open := s.most.Load(), s.open.Load(); most != 16 || open != idleLinks {
-			t.Errorf("16 calls made %d connections, of which %d stay; want %d", most, open, idleLinks)
+		if most, open := s.most.Load(), s.open.Load(); most != 16 || open != idleConns {
+			t.Errorf("16 calls made %d connections, of which %d stay; want %d", most, open, idleConns)
 		}
 		time.Sleep(plainIdle + tidyPeriod + sweepPeriod)
 		synctest.Wait()
@@ -131,7 +131,7 @@ func TestPlainServerWithFewThreads(t *testing.T) {
 			t.Error(err)
 		}
 		for _, c := range clients {
-			c.eachPeer(func(p *peer) {
+			c.eachPool(func(p *connPool) {
 				p.mu.Lock()
 				defer p.mu.Unlock()
 				if p.plain.used != 0 || len(p.plain.idle) != 0 || len(p.plain.queue) != 0 {

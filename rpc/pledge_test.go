@@ -46,8 +46,8 @@ func TestWhatWasForswornIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	participant.TraceFrom(ctx).Only("db", "mail") // of both, db
-	wantCode(t, caller.call(ctx, "auth"), Forsworn, NotExecuted)
-	wantCode(t, caller.call(ctx, "mail"), Forsworn, NotExecuted)
+	wantCode(t, caller.call(ctx, "auth"), CallRestricted, NotExecuted)
+	wantCode(t, caller.call(ctx, "mail"), CallRestricted, NotExecuted)
 }
 
 // Who makes a client is known to call its service before he does.

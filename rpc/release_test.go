@@ -70,9 +70,9 @@ func (r *releaseRun) damage(p *process) {
 		return
 	}
 	served := p.server.routes.load().byName[p.service]
-	doors := []*door{served.anyDoor}
+	doors := []*admission{served.anyAdmission}
 	for _, m := range served.methods {
-		doors = append(doors, m.door)
+		doors = append(doors, m.admission)
 	}
 	for _, d := range doors {
 		honest := d.admit

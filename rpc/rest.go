@@ -14,7 +14,7 @@ const restAfter = 5 * time.Second // without a sign of use
 
 var restKeepAlive = net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: time.Second, Count: 3}
 
-// rest is how a link's kernel watches its connection. The sweeper owns it.
+// rest is how a connection's kernel watches its connection. The sweeper owns it.
 type rest struct {
 	set  func(net.KeepAliveConfig) error // nil: there is nothing to set
 	used time.Duration                   // when a sign of use was last seen
@@ -29,7 +29,7 @@ func newRest(nc net.Conn, now time.Duration) rest {
 	return r
 }
 
-// look changes the watch when the link begins to rest, or is used again.
+// look changes the watch when the connection begins to rest, or is used again.
 func (r *rest) look(now time.Duration, inUse bool) {
 	if inUse {
 		r.used = now

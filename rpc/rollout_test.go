@@ -534,7 +534,7 @@ func TestTokensAreCheap(t *testing.T) {
 		return len(b)
 	}
 	without := size()
-	call.passage.raw = string(token.AppendRaw(nil))
+	call.routing.raw = string(token.AppendRaw(nil))
 	if cost := size() - without; cost > 24 {
 		t.Errorf("a token takes %d bytes of a call", cost)
 	}

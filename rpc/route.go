@@ -23,11 +23,11 @@ type served struct {
 	name, version string
 	processor     thrift.TProcessor
 	methods       map[string]*method
-	learned       learned  // when methods is empty
-	missing       method   // what calls of methods are counted as that it does not have
-	anyDoor       *door    // of what is learned; nil: tokens mean nothing
-	internal      bool     // for members of the site, but for open
-	open          []string // methods
+	learned       learned    // when methods is empty
+	missing       method     // what calls of methods are counted as that it does not have
+	anyAdmission  *admission // of what is learned; nil: tokens mean nothing
+	internal      bool       // for members of the site, but for open
+	open          []string   // methods
 }
 
 // A service that was taken out is remembered for as long as callers may list it

@@ -60,32 +60,32 @@ type Server struct {
 	cfg               ServerConfig
 	log               *slog.Logger
 	routes            routes
-	bad               complaints
-	strangers         complaints // of calls that are for members only
-	elders            complaints // of calls of other releases
-	unsealed          complaints // of calls in the clear
+	closeLog          logLimit
+	memberLog         logLimit // of calls that are for members only
+	olderLog          logLimit // of calls of other releases
+	clearLog          logLimit // of calls in the clear
 	requests, replies tank
-	decoded           bounds      // of what a request's elements take
-	tls               *tls.Config // nil: the port speaks no TLS
-	turns             turns       // of handshakes
-	inside            internalRoom
+	decodeLimits      decodeLimits // of what a request's elements take
+	tls               *tls.Config  // nil: the port speaks no TLS
+	handshakes        turns        // of handshakes
+	internal          internalLimit
 	callers           callers
 
-	running  atomic.Int64 // calls that were accepted and are not answered
-	leaving  atomic.Bool
-	draining atomic.Bool
-	finished chan struct{} // a call has ended while draining; holds one
-	drained  chan struct{} // closed when Drain has let go of everything
-	once     sync.Once     // of drained
+	running   atomic.Int64 // calls that were accepted and are not answered
+	leaving   atomic.Bool
+	draining  atomic.Bool
+	finished  chan struct{} // a call has ended while draining; holds one
+	drained   chan struct{} // closed when Drain has let go of everything
+	drainOnce sync.Once     // of drained
 
 	mu        sync.Mutex
 	conns     map[*serverConn]struct{}
-	crowd     crowding
+	stages    connStages
 	listeners map[net.Listener]struct{}
 
-	accepted, refused, failed             atomic.Int64
-	madeRoom, badShakes, outsiders, older atomic.Int64
-	inClear                               atomic.Int64
+	accepted, refused, failed                 atomic.Int64
+	madeRoom, badHandshakes, outsiders, older atomic.Int64
+	inClear                                   atomic.Int64
 }
 
 // ServerStats are counts since the server was made, and what is now.
@@ -114,16 +114,16 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	cfg.MaxConnCalls = cmp.Or(cfg.MaxConnCalls, 2_000)
 	cfg.Sizes = cfg.Sizes.withDefaults()
 	s := &Server{
-		tls: serverTLS(cfg.TLS, cfg.Site), turns: turns{free: 4 * runtime.GOMAXPROCS(0)}, crowd: newCrowding(cfg.MaxConns),
-		strangers: complaints{every: complainInternal}, elders: complaints{every: complainInternal},
-		unsealed: complaints{every: complainInternal}, bad: complaints{every: time.Second},
+		tls: serverTLS(cfg.TLS, cfg.Site), handshakes: turns{free: 4 * runtime.GOMAXPROCS(0)}, stages: newConnStages(cfg.MaxConns),
+		memberLog: logLimit{every: logInternalEvery}, olderLog: logLimit{every: logInternalEvery},
+		clearLog: logLimit{every: logInternalEvery}, closeLog: logLimit{every: time.Second},
 		cfg: cfg, log: cfg.Logger,
 		finished: make(chan struct{}, 1), drained: make(chan struct{}),
 		conns: map[*serverConn]struct{}{}, listeners: map[net.Listener]struct{}{},
 	}
 	s.callers.listed = cfg.Listed
 	s.requests.limit, s.replies.limit = int64(cfg.Sizes.Requests), int64(cfg.Sizes.Replies)
-	s.decoded = newBounds(&s.requests, cfg.Sizes.Frame)
+	s.decodeLimits = newDecodeLimits(&s.requests, cfg.Sizes.Frame)
 	if s.log == nil {
 		s.log = slog.Default()
 	}
@@ -142,14 +142,14 @@ func (s *Server) handle(v *served) (remove func(), err error) {
 	if p := v.processor; p != nil {
 		v.methods = methodsOf(p)
 	}
-	v.makeDoors(&s.cfg)
+	v.makeAdmissions(&s.cfg)
 	return s.routes.add(v)
 }
 
 // Stats counts connections and calls.
 func (s *Server) Stats() ServerStats {
 	s.mu.Lock()
-	standing, shaking, members := s.crowd.standing(), s.crowd.shakes.n, 0
+	standing, shaking, members := s.stages.standing(), s.stages.handshakes.n, 0
 	for c := range s.conns {
 		if !c.info.Load().outside() {
 			members++
@@ -158,7 +158,7 @@ func (s *Server) Stats() ServerStats {
 	s.mu.Unlock()
 	return ServerStats{
 		Connections: standing, Handshakes: shaking, Members: members,
-		MadeRoom: s.madeRoom.Load(), BadShakes: s.badShakes.Load(), Outsiders: s.outsiders.Load(), Older: s.older.Load(),
+		MadeRoom: s.madeRoom.Load(), BadShakes: s.badHandshakes.Load(), Outsiders: s.outsiders.Load(), Older: s.older.Load(),
 		InClear: s.inClear.Load(),
 		Running: int(s.running.Load()), Accepted: s.accepted.Load(),
 		Refused: s.refused.Load(), BadPeers: s.failed.Load(),
@@ -193,11 +193,11 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	stop()
 	s.listen(l, false)
 	s.closeConns(conns) // also what was accepted while the context ended
-	return errors.Join(err, conns.Stop(), s.leave(pool))
+	return errors.Join(err, conns.Stop(), s.stopWorkers(pool))
 }
 
-// leave joins the workers, unless a handler does not come back.
-func (s *Server) leave(pool *workers) error {
+// stopWorkers joins the workers, unless a handler does not come back.
+func (s *Server) stopWorkers(pool *workers) error {
 	for end := time.Now().Add(stopWait); s.running.Load() > 0; {
 		if time.Now().After(end) {
 			return fmt.Errorf("rpc server: %d handlers still run %v after their contexts have ended; they are left behind", s.running.Load(), stopWait)

@@ -60,7 +60,7 @@ type serviceClient struct {
 	chain   []ClientInterceptor
 	breaker *breaker
 	limiter *limiter
-	budget  budget
+	budget  retryBudget
 	origin  *participant.Origin // of calls outside any trace; nil: no tokens
 	at      Picker              // instead of the resolver's
 	cells   cells               // of calls that were refused before an instance was chosen
@@ -132,7 +132,7 @@ func (s *serviceClient) cell(call *Call) *health.Cell {
 }
 
 func (s *serviceClient) admit(ctx context.Context, call *Call, now time.Duration) error {
-	permit, err := s.limiter.take(call.Method, int64(now))
+	permit, err := s.limiter.acquire(call.Method, int64(now))
 	if err != nil {
 		return s.refused(call, LimitExceeded, err)
 	}
@@ -172,15 +172,15 @@ func (s *serviceClient) attempts(parent context.Context, call *Call) (health.Out
 	ctx.base, ctx.deadline = parent, call.began.Add(s.o.timeout())
 	ctx.deadline, _ = ctx.Deadline()
 	defer ctx.end()
-	if err := s.enter(ctx, call, info); err != nil {
+	if err := s.joinTrace(ctx, call, info); err != nil {
 		return codeOutcome(err), err
 	}
-	defer call.passage.leave()
+	defer call.routing.endTrace()
 	defer call.free()
 	retried := false
 	defer func() {
 		if retried {
-			s.budget.give()
+			s.budget.release()
 		}
 	}()
 	var last error
@@ -192,7 +192,7 @@ func (s *serviceClient) attempts(parent context.Context, call *Call) (health.Out
 			return outcome, nil
 		}
 		var mended bool
-		if mended, err = a.mend(err); mended {
+		if mended, err = a.recover(err); mended {
 			call.Attempt-- // nothing was executed
 			continue
 		}
@@ -227,7 +227,7 @@ func (s *serviceClient) again(ctx *callContext, call *Call, err error, retried *
 		return false
 	}
 	if *retried {
-		s.budget.give()
+		s.budget.release()
 		*retried = false
 	}
 	may := e.Code.traits().again
@@ -244,7 +244,7 @@ func (s *serviceClient) again(ctx *callContext, call *Call, err error, retried *
 	case call.chain > 1 && e.Code != ConnectionLost:
 		return false
 	case call.chain <= 1 && e.Code == ConnectionLost: // it is gone, or seems so: the others bear its calls anyway
-	case !s.budget.take():
+	case !s.budget.acquire():
 		return false
 	default:
 		*retried = true

@@ -357,7 +357,7 @@ func TestRoomOfInternalServices(t *testing.T) {
 	for range internalOfOne {
 		<-ended
 	}
-	eventually(t, "the places are free", func() bool { return s.inside.running() == 0 })
+	eventually(t, "the places are free", func() bool { return s.internal.running() == 0 })
 
 	// The other way round: users take all their places.
 	ctx, cancel = context.WithCancel(t.Context())
@@ -533,12 +533,12 @@ func TestKeysThatAreTakenOut(t *testing.T) {
 		}
 		set(&server, 1, 2)
 		set(&caller, 1, 2)
-		time.Sleep(2 * trustEvery)
+		time.Sleep(2 * trustCheckEvery)
 		if err := call(); err != nil || s.Stats().Accepted != 1 {
 			t.Errorf("a key was added: %v, %d connections were made", err, s.Stats().Accepted)
 		}
 		set(&server, 2)
-		time.Sleep(2 * trustEvery)
+		time.Sleep(2 * trustCheckEvery)
 		if err := call(); err == nil || h.calls.Load() != 2 {
 			t.Errorf("the server has taken the key out: %v, %d calls", err, h.calls.Load())
 		}
@@ -548,7 +548,7 @@ func TestKeysThatAreTakenOut(t *testing.T) {
 			t.Errorf("both have: %v", err)
 		}
 		set(&caller, 3)
-		time.Sleep(2 * trustEvery)
+		time.Sleep(2 * trustCheckEvery)
 		if n := s.Stats().Members; n != 0 {
 			t.Errorf("the client keeps %d connections to a process that holds no key of its ring", n)
 		}

@@ -17,12 +17,12 @@ const workerIdle = 10 * time.Second
 // it has begun; handlers that block bring in one worker after another, so none
 // waits behind a slow one. How many there can be is bounded by whoever submits.
 type workers struct {
-	group *run.Group
-	posts posts
-	conns atomic.Uint32 // that were made, to number them
+	group  *run.Group
+	inline inlineRuns
+	conns  atomic.Uint32 // that were made, to number them
 
 	mu     sync.Mutex
-	queue  []*request // from head on
+	queue  []*serverCall // from head on
 	head   int
 	parked []chan struct{}
 	waking bool // a worker has been woken and has not begun
@@ -30,14 +30,14 @@ type workers struct {
 
 func newWorkers(ctx context.Context) *workers {
 	w := &workers{group: run.NewGroup(ctx)}
-	w.posts.wake = make(chan struct{}, 1)
-	w.group.Go(w.posts.watch)
+	w.inline.wake = make(chan struct{}, 1)
+	w.group.Go(w.inline.watchdog)
 	return w
 }
 
-// submit hands a request to a worker. It reports false when the group has
+// submit hands a serverCall to a worker. It reports false when the group has
 // been stopped.
-func (w *workers) submit(r *request) bool {
+func (w *workers) submit(r *serverCall) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.head > 1024 && w.head > len(w.queue)/2 {
@@ -97,9 +97,9 @@ func (w *workers) work(ctx context.Context) error {
 	}
 }
 
-// take returns the next request, nil when there is none, and wakes another
+// take returns the next serverCall, nil when there is none, and wakes another
 // worker for the one behind it. The caller holds mu.
-func (w *workers) take() *request {
+func (w *workers) take() *serverCall {
 	if w.head == len(w.queue) {
 		w.queue, w.head = w.queue[:0], 0
 		if cap(w.queue) > 4096 {

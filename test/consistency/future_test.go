@@ -101,16 +101,16 @@ func envFuture() string { return os.Getenv("SKERRY_FUTURE") }`},
 `, new: `	pair(keyCaller, caller)
 	pair("sk-weather", "fine")
 `},
-	{file: "rpc/hello.go", old: `	return appendPair(dst, kind, seq, keyHello, string(g.append(nil)))
+	{file: "rpc/greeting.go", old: `	return appendPair(dst, kind, seq, keyHello, string(g.append(nil)))
 `, new: `	h := theader.Header{Seq: seq, Flags: theader.OutOfOrder}
 	h.Set(keyControl, kind)
 	h.Set(keyHello, string(g.append(nil)))
 	h.Set("sk-weather", "fine")
-	return appendEmpty(dst, &h)
+	return appendControlFrame(dst, &h)
 `},
-	{file: "rpc/hello.go", old: `offers: []offered{{e.Service, e.Version}}}`,
+	{file: "rpc/greeting.go", old: `offers: []offered{{e.Service, e.Version}}}`,
 		new: `offers: []offered{{e.Service, e.Version}, {"", "weather fine"}}}`},
-	{file: "rpc/hello.go", old: `offers: c.s.routes.offers(theirs.offers, c.s.also)}`,
+	{file: "rpc/greeting.go", old: `offers: c.s.routes.offers(theirs.offers, c.s.also)}`,
 		new: `offers: append(c.s.routes.offers(theirs.offers, c.s.also), offered{"", "weather fine"})}`},
 
 	// Tables of a version more, which programs that know the present one can use.

@@ -13,75 +13,75 @@ import (
 
 const dialPause = 50 * time.Millisecond // after a failed dial, during which calls get its error
 
-// peer is everything that a client has for one endpoint.
-type peer struct {
+// connPool is everything that a client has for one endpoint.
+type connPool struct {
 	c       *Client
 	ep      *Endpoint
 	dialect dialect
 	bad     error // the endpoint can't be used
-	width   width
+	path    pathWidth
 	cells   cells
 
-	lanes []lane // of a skerry endpoint
-	turn  atomic.Uint32
+	shared []sharedConn // of a skerry endpoint
+	turn   atomic.Uint32
 
 	mu       sync.Mutex
-	links    []*link   // all that stand
-	plain    plainPool // of connections to a plain server
-	failed   error     // of the last dial
+	all      []*clientConn // all that stand
+	plain    plainConns    // of connections to a plain server
+	failed   error         // of the last dial
 	failedAt time.Time
 }
 
-// lane is one of the shared connections.
-type lane struct {
-	link atomic.Pointer[link]
-	dial *dial // under way; guarded by peer.mu
+// sharedConn is one of the shared connections.
+type sharedConn struct {
+	conn atomic.Pointer[clientConn]
+	dial *dialing // under way; guarded by peer.mu
 }
 
-// dial is a connection in the making, for all who wait for it.
-type dial struct {
+// dialing is a connection in the making, for all who wait for it.
+type dialing struct {
 	done chan struct{}
-	link *link
+	conn *clientConn
 	err  error
 }
 
-func newPeer(c *Client, e *Endpoint) *peer {
-	p := &peer{c: c, ep: e}
+func newConnPool(c *Client, e *Endpoint) *connPool {
+	p := &connPool{c: c, ep: e}
 	p.dialect, p.bad = dialectOf(e.Protocol)
 	if c.cfg.Narrow {
-		p.width.segment.Store(narrowSegment)
+		p.path.segment.Store(narrowSegment)
 	}
 	if p.dialect.shared {
-		p.lanes = make([]lane, c.cfg.Connections)
+		p.shared = make([]sharedConn, c.cfg.Connections)
 	} else {
-		p.plain = newPlainPool(e.Concurrency)
+		p.plain = newPlainConns(e.Concurrency)
 	}
 	return p
 }
 
-// acquire returns a link for one call; release must follow. The call waits for
+// acquire returns a connection for one call; release must follow. The call waits for
 // a new one for as long as its patience lasts; 0 means to its end.
-func (p *peer) acquire(ctx context.Context, patience time.Duration) (*link, error) {
+func (p *connPool) acquire(ctx context.Context, patience time.Duration) (*clientConn, error) {
 	switch {
 	case p.bad != nil:
 		return nil, p.bad
 	case !p.dialect.shared:
-		return p.take(ctx, patience)
+		return p.acquirePlain(ctx, patience)
 	}
-	lane := &p.lanes[0]
-	if n := uint32(len(p.lanes)); n > 1 {
-		lane = &p.lanes[p.turn.Add(1)%n]
+	lane := &p.shared[0]
+	if n := uint32(len(p.shared)); n > 1 {
+		lane = &p.shared[p.turn.Add(1)%n]
 	}
-	if l := lane.link.Load(); l != nil && l.alive() {
+	if l := lane.conn.Load(); l != nil && l.alive() {
 		return l, nil
 	}
 	return p.connect(ctx, lane, patience)
 }
 
-// connect makes the lane's link, or waits for whoever is making it.
-func (p *peer) connect(ctx context.Context, on *lane, patience time.Duration) (*link, error) {
+// connect makes the lane's clientConn, or waits for whoever is making it.
+func (p *connPool) connect(ctx context.Context, on *sharedConn, patience time.Duration) (*clientConn, error) {
 	p.mu.Lock()
-	if l := on.link.Load(); l != nil && l.alive() {
+	if l := on.conn.Load(); l != nil && l.alive() {
 		p.mu.Unlock()
 		return l, nil
 	}
@@ -92,7 +92,7 @@ func (p *peer) connect(ctx context.Context, on *lane, patience time.Duration) (*
 	}
 	d := on.dial
 	if d == nil {
-		d = &dial{done: make(chan struct{})}
+		d = &dialing{done: make(chan struct{})}
 		on.dial = d
 		if !p.c.spawn(func() { p.dial(on, d) }) {
 			on.dial = nil
@@ -109,7 +109,7 @@ func (p *peer) connect(ctx context.Context, on *lane, patience time.Duration) (*
 	}
 	select {
 	case <-d.done:
-		return d.link, d.err
+		return d.conn, d.err
 	case <-late:
 		return nil, fmt.Errorf("no connection in %v", patience.Round(time.Millisecond))
 	case <-ctx.Done():
@@ -117,30 +117,30 @@ func (p *peer) connect(ctx context.Context, on *lane, patience time.Duration) (*
 	}
 }
 
-func (p *peer) dial(on *lane, d *dial) {
-	d.link, d.err = p.open(p.c.ctx, 0)
+func (p *connPool) dial(on *sharedConn, d *dialing) {
+	d.conn, d.err = p.open(p.c.ctx, 0)
 	p.mu.Lock()
 	on.dial = nil
 	p.failed, p.failedAt = d.err, time.Now()
 	if d.err == nil {
-		on.link.Store(d.link)
+		on.conn.Store(d.conn)
 	}
 	p.mu.Unlock()
 	close(d.done)
 }
 
-// open makes a link, tells the watcher how that went, and lets it receive.
-func (p *peer) open(caller context.Context, patience time.Duration) (*link, error) {
-	l, err := p.attempt(withSegment(caller, int(p.width.segment.Load())), patience)
+// open makes a connection, tells the watcher how that went, and lets it receive.
+func (p *connPool) open(caller context.Context, patience time.Duration) (*clientConn, error) {
+	l, err := p.attempt(withSegment(caller, int(p.path.segment.Load())), patience)
 	if err == nil {
-		l.up.Store(true)
+		l.proven.Store(true)
 		p.c.watch.Up(p.ep)
 	}
 	return l, err
 }
 
-// attempt makes a link of which the watcher is told only if there is none.
-func (p *peer) attempt(caller context.Context, patience time.Duration) (*link, error) {
+// attempt makes a connection of which the watcher is told only if there is none.
+func (p *connPool) attempt(caller context.Context, patience time.Duration) (*clientConn, error) {
 	limit := p.c.cfg.ConnectTimeout
 	if patience > 0 {
 		limit = min(limit, patience)
@@ -157,16 +157,16 @@ func (p *peer) attempt(caller context.Context, patience time.Duration) (*link, e
 	return nil, err
 }
 
-func (p *peer) establish(ctx context.Context) (*link, error) {
+func (p *connPool) establish(ctx context.Context) (*clientConn, error) {
 	nc, err := p.c.dialNet(ctx, p.ep)
 	if err != nil {
 		return nil, err
 	}
-	l := newLink(p, nc)
+	l := newClientConn(p, nc)
 	p.mu.Lock()
-	p.links = append(p.links, l)
+	p.all = append(p.all, l)
 	p.mu.Unlock()
-	if !p.c.spawn(l.reside) {
+	if !p.c.spawn(l.runReader) {
 		l.fail(errClientClosed)
 		return nil, errClientClosed
 	}
@@ -196,30 +196,30 @@ var (
 	errClientClosed = errors.New("the client is closed")
 )
 
-// lost is told once by each link that has ended.
-func (p *peer) lost(l *link, err error) {
+// connEnded is told once by each connection that has ended.
+func (p *connPool) connEnded(l *clientConn, err error) {
 	p.mu.Lock()
-	if i := slices.Index(p.links, l); i >= 0 {
-		p.links = slices.Delete(p.links, i, i+1)
+	if i := slices.Index(p.all, l); i >= 0 {
+		p.all = slices.Delete(p.all, i, i+1)
 	}
-	p.plain.lost(l)
+	p.plain.remove(l)
 	p.mu.Unlock()
-	err = p.doubt(err)
+	err = p.noteSilence(err)
 	ours := errors.Is(err, errUnused) || errors.Is(err, errTimedOut) || errors.Is(err, errClientClosed)
-	if l.up.Load() && !ours {
+	if l.proven.Load() && !ours {
 		p.c.watch.Down(p.ep, false, err)
 	}
 }
 
 // standing is a copy of the links that stand.
-func (p *peer) standing() []*link {
+func (p *connPool) standing() []*clientConn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return slices.Clone(p.links)
+	return slices.Clone(p.all)
 }
 
-// reconsider ends site connections that the keys of now do not prove.
-func (p *peer) reconsider() {
+// verifySites ends site connections that the keys of now do not prove.
+func (p *connPool) verifySites() {
 	for _, l := range p.standing() {
 		if l.trust == nil {
 			continue
@@ -231,24 +231,24 @@ func (p *peer) reconsider() {
 }
 
 // check finds out whether the endpoint answers now.
-func (p *peer) check(ctx context.Context) error {
+func (p *connPool) check(ctx context.Context) error {
 	switch {
 	case p.bad != nil && p.ep.Protocol != protocolHTTP:
 		return p.bad
 	case !p.dialect.shared:
-		return p.ask(ctx)
-	case p.width.doubted.Load():
-		return p.probe(ctx)
+		return p.pingPlain(ctx)
+	case p.path.doubted.Load():
+		return p.probeFull(ctx)
 	}
-	if l := p.lanes[0].link.Load(); l != nil && l.alive() {
+	if l := p.shared[0].conn.Load(); l != nil && l.alive() {
 		asking, cancel := context.WithTimeout(ctx, p.c.cfg.ConnectTimeout)
 		defer cancel()
 		err := l.ping(asking)
 		if err != nil && ctx.Err() == nil {
-			p.width.doubted.Store(true)
+			p.path.doubted.Store(true)
 		}
 		return err
 	}
-	_, err := p.connect(ctx, &p.lanes[0], 0)
+	_, err := p.connect(ctx, &p.shared[0], 0)
 	return err
 }

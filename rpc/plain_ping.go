@@ -17,47 +17,47 @@ import (
 // threads are all taken, accepts connections as well.
 const unknownMethod = "skerry_check"
 
-// ask asks a server that is none of skerry's for a sign of life.
-func (p *peer) ask(ctx context.Context) error {
+// pingPlain asks a server that is none of skerry's for a sign of life.
+func (p *connPool) pingPlain(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*p.c.cfg.ConnectTimeout)
 	defer cancel()
 	switch {
 	case p.ep.Protocol == protocolHTTP:
-		return p.askHTTP(ctx)
-	case p.width.doubted.Load():
-		return p.askLargely(ctx)
+		return p.pingHTTP(ctx)
+	case p.path.doubted.Load():
+		return p.pingPlainFull(ctx)
 	}
-	return p.askPlain(ctx, unknownMethod)
+	return p.pingPlainMethod(ctx, unknownMethod)
 }
 
-// askLargely asks a plain server, of which a call has got no answer in time, by
+// pingPlainFull asks a plain server, of which a call has got no answer in time, by
 // full packets: most answer with the method's name.
-func (p *peer) askLargely(ctx context.Context) error {
+func (p *connPool) pingPlainFull(ctx context.Context) error {
 	asking, cancel := context.WithTimeout(ctx, p.c.cfg.ConnectTimeout)
 	defer cancel()
 	size := 2 * usualSegment
-	err := p.askPlain(asking, unknownMethod+strings.Repeat("_", size))
+	err := p.pingPlainMethod(asking, unknownMethod+strings.Repeat("_", size))
 	if err == nil {
-		p.passes()
+		p.fullPassed()
 		return nil
 	}
-	if p.askPlain(ctx, unknownMethod) != nil {
+	if p.pingPlainMethod(ctx, unknownMethod) != nil {
 		return err
 	}
-	return p.loses(size, err)
+	return p.fullLost(size, err)
 }
 
-// askPlain asks a plain Thrift server. That it closes the connection upon the
+// pingPlainMethod asks a plain Thrift server. That it closes the connection upon the
 // question is a sign of life, too.
-func (p *peer) askPlain(ctx context.Context, method string) error {
-	var l *link
+func (p *connPool) pingPlainMethod(ctx context.Context, method string) error {
+	var l *clientConn
 	if method == unknownMethod {
 		p.mu.Lock()
 		l = p.plain.newest() // a server with a single thread may have it with this client
 		p.mu.Unlock()
 	}
 	if l != nil {
-		defer p.give(l)
+		defer p.releasePlain(l)
 	} else {
 		var err error
 		if l, err = p.attempt(ctx, 0); err != nil {
@@ -85,9 +85,9 @@ func (p *peer) askPlain(ctx context.Context, method string) error {
 	return unanswered(p.ep.Addr, err)
 }
 
-// askHTTP asks an HTTP server, by the one request that RFC 9110 (9.3.7) has for
+// pingHTTP asks an HTTP server, by the one request that RFC 9110 (9.3.7) has for
 // it. Whatever it answers shows that it is awake.
-func (p *peer) askHTTP(ctx context.Context) error {
+func (p *connPool) pingHTTP(ctx context.Context) error {
 	nc, err := p.c.dialNet(ctx, p.ep)
 	if err != nil {
 		return err

@@ -18,8 +18,8 @@ const (
 	BaggageMark  = "skerry-mark"    // a verifier's mark
 )
 
-// door is how the calls of one method come into their traces.
-type door struct {
+// admission is how the calls of one method come into their traces.
+type admission struct {
 	origin *participant.Origin
 	stray  *participant.Origin // of calls that would begin a trace here, and the rules give this version none
 	entry  bool
@@ -27,9 +27,9 @@ type door struct {
 	turn   func() error              // rollout.Log.Turn
 }
 
-// makeDoors prepares a door for each method, and one for those of a processor
+// makeAdmissions prepares a door for each method, and one for those of a processor
 // that does not list its methods.
-func (s *served) makeDoors(cfg *ServerConfig) {
+func (s *served) makeAdmissions(cfg *ServerConfig) {
 	if cfg.Rollout == nil || strings.HasPrefix(s.name, internalPrefix) {
 		return
 	}
@@ -40,31 +40,31 @@ func (s *served) makeDoors(cfg *ServerConfig) {
 	stray := func(name string) *participant.Origin {
 		return cfg.Rollout.Origin(fmt.Sprintf("%s, an entry, called at %s, to which the rules send no request", name, s.version), running)
 	}
-	s.anyDoor = &door{origin: cfg.Rollout.Origin(s.name, running), stray: stray(s.name), admit: admit, turn: turn, entry: entry("")}
+	s.anyAdmission = &admission{origin: cfg.Rollout.Origin(s.name, running), stray: stray(s.name), admit: admit, turn: turn, entry: entry("")}
 	for _, m := range s.methods {
 		name := s.name + "." + m.name
-		m.door = &door{origin: cfg.Rollout.Origin(name, running), stray: stray(name), admit: admit, turn: turn, entry: entry(m.name)}
+		m.admission = &admission{origin: cfg.Rollout.Origin(name, running), stray: stray(name), admit: admit, turn: turn, entry: entry(m.name)}
 	}
 }
 
-// join asks the rules whether this version may execute the call, before any
+// joinTrace asks the rules whether this version may execute the call, before any
 // of its code runs, and counts the call's span.
-func (r *request) join() (Code, error) {
-	if r.kind.door == nil {
+func (r *serverCall) joinTrace() (Code, error) {
+	if r.kind.admission == nil {
 		return Unknown, nil
 	}
-	code, err := r.enter(r.kind.door, r.conn.s.cfg.Rollout)
+	code, err := r.admitToken(r.kind.admission, r.conn.s.cfg.Rollout)
 	if err == nil {
 		r.ctx.trace = &r.trace
 	}
 	return code, err
 }
 
-func (r *request) enter(d *door, agent *participant.Agent) (Code, error) {
+func (r *serverCall) admitToken(d *admission, agent *participant.Agent) (Code, error) {
 	token, raw, err := r.info.rolloutToken()
 	switch {
 	case err != nil && errors.Is(err, rollout.ErrOldToken):
-		return BadMessage, r.older(err)
+		return BadMessage, r.refuseOlder(err)
 	case err != nil:
 		return BadMessage, err
 	case raw == "":
@@ -91,7 +91,7 @@ func (r *request) enter(d *door, agent *participant.Agent) (Code, error) {
 // beginTrace is for a call without a token: an entry begins a trace, any
 // other call is an orphan. So is one at an entry whose version the newest
 // rules give no share: nothing else can be told to its plain client.
-func (r *request) beginTrace(d *door, agent *participant.Agent) (Code, error) {
+func (r *serverCall) beginTrace(d *admission, agent *participant.Agent) (Code, error) {
 	if r.info.Trace == "" {
 		r.info.Trace = NextSpan("") // so that what it calls is one W3C trace, too
 	}
@@ -118,8 +118,8 @@ func (r *request) beginTrace(d *door, agent *participant.Agent) (Code, error) {
 	return Unknown, nil
 }
 
-// part ends the call's span.
-func (r *request) part() {
+// endSpan ends the call's span.
+func (r *serverCall) endSpan() {
 	if r.ctx.trace != nil {
 		r.trace.End()
 	}
@@ -140,7 +140,7 @@ func RulesCode(err error) Code {
 	return WrongVersion
 }
 
-func (r *request) refusal(t rollout.Token, agent *participant.Agent, err error) error {
+func (r *serverCall) refusal(t rollout.Token, agent *participant.Agent, err error) error {
 	return fmt.Errorf("%s %s, which has applied generation %v, was called with generation %v: %w", r.served.name, r.served.version, agent.Log().Last(), t.Generation, err)
 }
 

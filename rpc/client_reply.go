@@ -13,13 +13,13 @@ import (
 )
 
 // read takes a reply apart.
-func (a *attempt) read(l *link, m *outgoing, frame string) (health.Outcome, error) {
+func (a *attempt) read(l *clientConn, m *outgoing, frame string) (health.Outcome, error) {
 	if a.call.OneWay && !l.dialect.shared {
 		return health.OK, nil
 	}
 	payload, encoding := frame, l.dialect.encoding
 	memory := &a.call.memory
-	*memory = account{bounds: &a.s.c.decoded}
+	*memory = account{decodeLimits: &a.s.c.decodeLimits}
 	defer memory.close()
 	status := replyStatus{memory: memory}
 	if l.dialect.header {
@@ -48,7 +48,7 @@ func (a *attempt) read(l *link, m *outgoing, frame string) (health.Outcome, erro
 type badMessage struct{ error }
 
 // badReply ends a connection whose bytes make no sense.
-func (a *attempt) badReply(l *link, err error) (health.Outcome, error) {
+func (a *attempt) badReply(l *clientConn, err error) (health.Outcome, error) {
 	err = fmt.Errorf("read reply: %w", err)
 	l.fail(err)
 	e := a.fail(BadMessage, MaybeExecuted, err)
@@ -87,8 +87,8 @@ func (k *replyHead) fits(frame string) bool {
 }
 
 // head reads what stands in front of a reply's message.
-func (s *replyStatus) head(l *link, frame string) (payload string, encoding flat.Protocol, err error) {
-	if k := l.known.Load(); k.fits(frame) {
+func (s *replyStatus) head(l *clientConn, frame string) (payload string, encoding flat.Protocol, err error) {
+	if k := l.replyHead.Load(); k.fits(frame) {
 		s.meta = k.meta
 		return frame[headBackAt+len(k.back):], k.encoding, nil
 	}
@@ -104,12 +104,12 @@ func (s *replyStatus) head(l *link, frame string) (payload string, encoding flat
 		return payload, encoding, err
 	}
 	if back := len(frame) - len(payload); !s.framework && back-headBackAt <= maxKnownHead {
-		l.known.Store(&replyHead{strings.Clone(frame[:headSeqAt]), strings.Clone(frame[headBackAt:back]), encoding, s.meta})
+		l.replyHead.Store(&replyHead{strings.Clone(frame[:headSeqAt]), strings.Clone(frame[headBackAt:back]), encoding, s.meta})
 	}
 	return payload, encoding, nil
 }
 
-// maxKnownHead bounds what a link remembers.
+// maxKnownHead bounds what a connection remembers.
 const maxKnownHead = 1 << 10
 
 func (s *replyStatus) read(h *theader.Header) {

@@ -10,50 +10,50 @@ import (
 type stage uint8
 
 const (
-	stageNone    stage = iota
-	stageShaking       // in its TLS handshake, or before it on a port that speaks TLS only
-	stageFresh         // stands, and has not completed a message
-	stageProven        // has completed one
-	stageMember        // stands, and is a site connection
+	stageNone      stage = iota
+	stageHandshake       // in its TLS handshake, or before it on a port that speaks TLS only
+	stageFresh           // stands, and has not completed a message
+	stageProven          // has completed one
+	stageMember          // stands, and is a site connection
 )
 
-// mostLobby bounds the fresh connections that are let in when the proven ones
+// maxLobby bounds the fresh connections that are let in when the proven ones
 // take all places, so that a process of the site can still come.
-const mostLobby = 64
+const maxLobby = 64
 
 var errMadeRoom = errors.New("it has made room: too many connections stand, most of them from its address, and nothing went on here")
 
-// crowding is a server's connections by how far they have come. Silence is no
+// connStages is a server's connections by how far they have come. Silence is no
 // offence while there is room: pools open connections early and use them late.
-type crowding struct {
-	max    int // connections that stand
-	lobby  int
-	proven census
-	fresh  census
-	shakes census
-	sites  census // site connections: they come in though all places are taken, and make no room
+type connStages struct {
+	max        int // connections that stand
+	lobby      int
+	proven     connCensus
+	fresh      connCensus
+	handshakes connCensus
+	sites      connCensus // site connections: they come in though all places are taken, and make no room
 }
 
 // standing is how many connections there are.
-func (w *crowding) standing() int { return w.fresh.n + w.proven.n + w.sites.n }
+func (w *connStages) standing() int { return w.fresh.n + w.proven.n + w.sites.n }
 
-func newCrowding(limit int) crowding {
-	return crowding{max: limit, lobby: max(1, min(mostLobby, limit/16))}
+func newConnStages(limit int) connStages {
+	return connStages{max: limit, lobby: max(1, min(maxLobby, limit/16))}
 }
 
 // move brings a connection to a stage. victim is to be closed for it; err says
 // that the connection itself is one too many.
-func (w *crowding) move(c *serverConn, to stage) (victim *serverConn, err error) {
+func (w *connStages) move(c *serverConn, to stage) (victim *serverConn, err error) {
 	w.leave(c)
 	if to >= stageFresh && c.info.Load().Site {
 		to = stageMember
 	}
 	switch to {
-	case stageShaking:
-		if w.shakes.n >= max(mostLobby, w.max/2) {
-			victim = w.shakes.worst()
+	case stageHandshake:
+		if w.handshakes.n >= max(maxLobby, w.max/2) {
+			victim = w.handshakes.worst()
 		}
-		w.shakes.add(c)
+		w.handshakes.add(c)
 	case stageFresh:
 		if w.standing() >= w.max*3/4 && w.fresh.n >= w.lobby {
 			victim = w.fresh.worst()
@@ -74,10 +74,10 @@ func (w *crowding) move(c *serverConn, to stage) (victim *serverConn, err error)
 }
 
 // leave takes a connection out.
-func (w *crowding) leave(c *serverConn) {
+func (w *connStages) leave(c *serverConn) {
 	switch c.stage {
-	case stageShaking:
-		w.shakes.remove(c)
+	case stageHandshake:
+		w.handshakes.remove(c)
 	case stageFresh:
 		w.fresh.remove(c)
 	case stageProven:
@@ -91,7 +91,7 @@ func (w *crowding) leave(c *serverConn) {
 // share is a resting connection that makes room when all places are taken: one
 // of the address that has the most, if that has twice as many as the address
 // of the newcomer would have. So one address can't keep all others out.
-func (w *crowding) share(c *serverConn) *serverConn {
+func (w *connStages) share(c *serverConn) *serverConn {
 	if len(w.proven.most) == 0 {
 		return nil // site connections have all places
 	}
@@ -103,8 +103,8 @@ func (w *crowding) share(c *serverConn) *serverConn {
 		return nil
 	}
 	tries := 0
-	for e := most.Front(); e != nil && tries < mostTries; e = e.Next() {
-		if old := e.Value.(*serverConn); old.rests() {
+	for e := most.Front(); e != nil && tries < maxTries; e = e.Next() {
+		if old := e.Value.(*serverConn); old.isIdle() {
 			return old
 		}
 		tries++
@@ -112,15 +112,15 @@ func (w *crowding) share(c *serverConn) *serverConn {
 	return nil
 }
 
-// mostTries bounds the search for a connection without a call.
-const mostTries = 64
+// maxTries bounds the search for a connection without a call.
+const maxTries = 64
 
-// rests reports whether no call runs on the connection.
-func (c *serverConn) rests() bool {
+// isIdle reports whether no call runs on the connection.
+func (c *serverConn) isIdle() bool {
 	c.mu.Lock()
 	n := len(c.running)
 	c.mu.Unlock()
-	c.pool.posts.each(func(r *request) {
+	c.workers.inline.each(func(r *serverCall) {
 		if r.conn == c {
 			n++
 		}
@@ -135,14 +135,14 @@ func (s *Server) move(c *serverConn, to stage) error {
 		s.mu.Unlock()
 		return errPeerClosed
 	}
-	victim, err := s.crowd.move(c, to)
+	victim, err := s.stages.move(c, to)
 	if victim != nil {
-		s.crowd.leave(victim) // so that the next one does not choose it as well
+		s.stages.leave(victim) // so that the next one does not choose it as well
 	}
 	s.mu.Unlock()
 	if victim != nil {
 		s.madeRoom.Add(1)
-		s.complain(victim, errMadeRoom)
+		s.logClose(victim, errMadeRoom)
 		if victim.skerry.Load() { // so that its caller knows that nothing was executed
 			_ = victim.out.write(appendControl(nil, controlBye, 0, 0), nil, 0)
 		}
@@ -151,10 +151,10 @@ func (s *Server) move(c *serverConn, to stage) error {
 	return err
 }
 
-// complain counts and logs why a connection is closed.
-func (s *Server) complain(c *serverConn, why error) {
+// logClose counts and logs why a connection is closed.
+func (s *Server) logClose(c *serverConn, why error) {
 	s.failed.Add(1)
-	if ok, kept := s.bad.may(time.Now(), closing(why), c.source); ok {
+	if ok, kept := s.closeLog.allow(time.Now(), closeReason(why), c.source); ok {
 		s.log.Warn("rpc: connection closed", "peer", c.peer, "reason", why, "unreported", kept)
 	}
 }

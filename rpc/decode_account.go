@@ -17,19 +17,19 @@ const decodedFrames = 8
 // account gives the memory that decoding one message takes. It belongs to the
 // goroutine that decodes.
 type account struct {
-	*bounds
+	*decodeLimits
 	taken  int64
 	denied Code // why memory was refused; Unknown = it was not
 }
 
-// bounds are what the accounts of a server or client have in common.
-type bounds struct {
+// decodeLimits are what the accounts of a server or client have in common.
+type decodeLimits struct {
 	all   *tank // that messages share; nil: each for itself
 	limit int64 // for one message
 }
 
-func newBounds(all *tank, frame int) bounds {
-	return bounds{all: all, limit: int64(min(frame, math.MaxInt/decodedFrames)) * decodedFrames}
+func newDecodeLimits(all *tank, frame int) decodeLimits {
+	return decodeLimits{all: all, limit: int64(min(frame, math.MaxInt/decodedFrames)) * decodedFrames}
 }
 
 // Take implements flat.Account.

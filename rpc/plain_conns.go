@@ -11,29 +11,29 @@ import (
 const (
 	plainIdle = time.Second // that a connection is kept between calls; it is closed within another second
 	plainLife = time.Second // of a connection, after which the next caller's turn comes, be it another process
-	idleLinks = 4           // connections that are kept between calls, when the server's concurrency is not known
+	idleConns = 4           // connections that are kept between calls, when the server's concurrency is not known
 )
 
-// plainPool is the connections to a plain Thrift server: one for each call at a
+// plainConns is the connections to a plain Thrift server: one for each call at a
 // time. The peer's mutex guards it.
-type plainPool struct {
-	most  int          // that stand at a time; 0 = no limit
-	keep  int          // of them between calls
-	used  int          // that stand or are being made
-	idle  []*link      // between calls, the one that was used last at the end
-	queue []chan *link // calls that wait for one, first come first
+type plainConns struct {
+	most  int                // that stand at a time; 0 = no limit
+	keep  int                // of them between calls
+	used  int                // that stand or are being made
+	idle  []*clientConn      // between calls, the one that was used last at the end
+	queue []chan *clientConn // calls that wait for one, first come first
 }
 
-func newPlainPool(concurrency int) plainPool {
+func newPlainConns(concurrency int) plainConns {
 	if concurrency <= 0 {
-		return plainPool{keep: idleLinks}
+		return plainConns{keep: idleConns}
 	}
 	most := max(1, concurrency/2)
-	return plainPool{most: most, keep: most}
+	return plainConns{most: most, keep: most}
 }
 
-// take returns a connection for one call; release must follow.
-func (p *peer) take(ctx context.Context, patience time.Duration) (*link, error) {
+// acquirePlain returns a connection for one call; release must follow.
+func (p *connPool) acquirePlain(ctx context.Context, patience time.Duration) (*clientConn, error) {
 	p.mu.Lock()
 	if l := p.plain.newest(); l != nil {
 		p.mu.Unlock()
@@ -42,9 +42,9 @@ func (p *peer) take(ctx context.Context, patience time.Duration) (*link, error) 
 	if p.plain.most == 0 || p.plain.used < p.plain.most {
 		p.plain.used++
 		p.mu.Unlock()
-		return p.fill(ctx, patience)
+		return p.openPlain(ctx, patience)
 	}
-	turn := make(chan *link, 1)
+	turn := make(chan *clientConn, 1)
 	p.plain.queue = append(p.plain.queue, turn)
 	p.mu.Unlock()
 	select {
@@ -52,7 +52,7 @@ func (p *peer) take(ctx context.Context, patience time.Duration) (*link, error) 
 		if l != nil && l.alive() {
 			return l, nil
 		}
-		return p.fill(ctx, patience)
+		return p.openPlain(ctx, patience)
 	case <-ctx.Done():
 	}
 	p.mu.Lock()
@@ -62,30 +62,30 @@ func (p *peer) take(ctx context.Context, patience time.Duration) (*link, error) 
 	}
 	p.mu.Unlock()
 	if i < 0 { // its turn came in the same moment
-		p.give(<-turn)
+		p.releasePlain(<-turn)
 	}
 	return nil, ctx.Err()
 }
 
-// fill makes a connection for a place that is taken already.
-func (p *peer) fill(ctx context.Context, patience time.Duration) (*link, error) {
+// openPlain makes a connection for a place that is taken already.
+func (p *connPool) openPlain(ctx context.Context, patience time.Duration) (*clientConn, error) {
 	l, err := p.open(ctx, patience)
 	if err != nil {
-		p.give(nil)
+		p.releasePlain(nil)
 	}
 	return l, err
 }
 
-// release gives a link back.
-func (p *peer) release(l *link) {
+// release gives a connection back.
+func (p *connPool) release(l *clientConn) {
 	if !p.dialect.shared {
-		p.give(l)
+		p.releasePlain(l)
 	}
 }
 
-// give passes a connection on to the call that has waited longest, keeps it,
+// releasePlain passes a connection on to the call that has waited longest, keeps it,
 // or closes it. nil is the place of one that has ended.
-func (p *peer) give(l *link) {
+func (p *connPool) releasePlain(l *clientConn) {
 	if l != nil {
 		if l.alive() && p.keep(l) {
 			return
@@ -94,11 +94,11 @@ func (p *peer) give(l *link) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.plain.next(nil)
+	p.plain.passOn(nil)
 }
 
 // keep reports whether a connection has been passed on, or kept.
-func (p *peer) keep(l *link) bool {
+func (p *connPool) keep(l *clientConn) bool {
 	now := p.c.now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -106,7 +106,7 @@ func (p *peer) keep(l *link) bool {
 	case now-l.made >= plainLife:
 		return false
 	case len(p.plain.queue) > 0:
-		p.plain.next(l)
+		p.plain.passOn(l)
 	case len(p.plain.idle) < p.plain.keep && !p.ep.gone.Load():
 		l.idleSince = now
 		p.plain.idle = append(p.plain.idle, l)
@@ -116,8 +116,8 @@ func (p *peer) keep(l *link) bool {
 	return true
 }
 
-// next gives a connection, or its place, to the call that has waited longest.
-func (q *plainPool) next(l *link) {
+// passOn gives a connection, or its place, to the call that has waited longest.
+func (q *plainConns) passOn(l *clientConn) {
 	if len(q.queue) == 0 {
 		q.used--
 		return
@@ -128,35 +128,35 @@ func (q *plainPool) next(l *link) {
 }
 
 // newest takes the idle connection that was used last.
-func (q *plainPool) newest() *link {
+func (q *plainConns) newest() *clientConn {
 	for n := len(q.idle); n > 0; n = len(q.idle) {
 		l := q.idle[n-1]
 		q.idle = q.idle[:n-1]
 		if l.alive() {
 			return l
 		}
-		q.next(nil)
+		q.passOn(nil)
 	}
 	return nil
 }
 
-// lost takes a connection out that has ended between calls.
-func (q *plainPool) lost(l *link) {
+// remove takes a connection out that has ended between calls.
+func (q *plainConns) remove(l *clientConn) {
 	if i := slices.Index(q.idle, l); i >= 0 {
 		q.idle = slices.Delete(q.idle, i, i+1)
-		q.next(nil)
+		q.passOn(nil)
 	}
 }
 
-// giveBack closes the connections that no call has used for a while.
-func (p *peer) giveBack() {
+// closeIdlePlain closes the connections that no call has used for a while.
+func (p *connPool) closeIdlePlain() {
 	if p.dialect.shared {
 		return
 	}
 	since := p.c.now() - plainIdle
 	p.mu.Lock()
-	var old []*link
-	p.plain.idle = slices.DeleteFunc(p.plain.idle, func(l *link) bool {
+	var old []*clientConn
+	p.plain.idle = slices.DeleteFunc(p.plain.idle, func(l *clientConn) bool {
 		if l.idleSince > since {
 			return false
 		}
@@ -164,7 +164,7 @@ func (p *peer) giveBack() {
 		return true
 	})
 	for range old {
-		p.plain.next(nil)
+		p.plain.passOn(nil)
 	}
 	p.mu.Unlock()
 	for _, l := range old {

@@ -22,11 +22,11 @@ var errClear = errors.New("this process takes sealed calls only (site.calls: sea
 	"or let this process take calls in the clear, too (site.calls: prefer)")
 
 // inClear counts a call that has come in the clear, and refuses it if need be.
-func (r *request) inClear() error {
+func (r *serverCall) inClear() error {
 	c, s := r.conn, r.conn.s
 	refuse := s.cfg.Clear == ClearRefused
 	s.inClear.Add(1)
-	if ok, kept := s.unsealed.may(time.Now(), "", c.source); ok {
+	if ok, kept := s.clearLog.allow(time.Now(), "", c.source); ok {
 		text, do := "rpc: a call in the clear was taken", "set site.calls at the caller, too, before this process refuses such calls"
 		if refuse {
 			text, do = "rpc: a call in the clear was refused: this process takes sealed calls only",

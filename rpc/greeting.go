@@ -151,10 +151,10 @@ func (g *greeting) differs(e *Endpoint, cluster string) error {
 
 // greet asks which process answers on a new connection, before anything is called, and
 // proves that this process is of the site when the other one has.
-func (l *link) greet(ctx context.Context) error {
-	id, e := l.peer.c.cfg.Identity, l.peer.ep
+func (l *clientConn) greet(ctx context.Context) error {
+	id, e := l.pool.c.cfg.Identity, l.pool.ep
 	mine := greeting{nonce: newNonce(), owner: id.Owner, cluster: id.Cluster, offers: []offered{{e.Service, e.Version}}}
-	frame, err := l.question(ctx, func(seq int32) []byte { return appendGreeting(nil, controlPing, seq, &mine) })
+	frame, err := l.ask(ctx, func(seq int32) []byte { return appendGreeting(nil, controlPing, seq, &mine) })
 	if err != nil {
 		return err
 	}
@@ -198,23 +198,23 @@ func (c *serverConn) pong(h *theader.Header) error {
 	if keys := id.keys(); len(keys) > 0 {
 		mine.mac = prove(keys[0], "server", &theirs, &mine)
 	}
-	c.hello, c.said = &theirs, &mine
+	c.hello, c.answered = &theirs, &mine
 	clear(c.counts) // the versions that the client means may be others
 	c.last = nil
 	return c.out.write(appendGreeting(nil, controlPong, h.Seq, &mine), nil, 0)
 }
 
-// greeted checks the client's proof.
-func (c *serverConn) greeted(h *theader.Header) error {
+// checkProof checks the client's proof.
+func (c *serverConn) checkProof(h *theader.Header) error {
 	theirs, err := readGreeting(h.Get(keyHello))
 	if err != nil || c.hello == nil {
 		return err
 	}
 	info := *c.info.Load()
 	id := c.s.cfg.Identity
-	if !info.Site && c.hello.cluster == id.Cluster && proven(id.keys(), theirs.mac, "client", c.hello, c.said) {
+	if !info.Site && c.hello.cluster == id.Cluster && proven(id.keys(), theirs.mac, "client", c.hello, c.answered) {
 		info.Hello, info.Owner = true, c.hello.owner
-		c.know(info)
+		c.setInfo(info)
 	}
 	return nil
 }
@@ -224,9 +224,9 @@ func (s *Server) also(service, version string) bool {
 	return s.cfg.Also != nil && s.cfg.Also(service, version)
 }
 
-// meant says that the client means another version of a service than this
+// otherVersion says that the client means another version of a service than this
 // server has now, though it may have had it when the connection was made.
-func (c *serverConn) meant(s *served) error {
+func (c *serverConn) otherVersion(s *served) error {
 	if c.hello == nil {
 		return nil
 	}

@@ -14,9 +14,9 @@ import (
 	"github.com/skerry/skerry/rpc/internal/theader"
 )
 
-// request is one call as a server sees it. One is made for each call: its size
+// serverCall is one call as a server sees it. One is made for each call: its size
 // is held by TestSizeOfRequest.
-type request struct {
+type serverCall struct {
 	conn      *serverConn
 	payload   string
 	arrived   time.Time
@@ -36,17 +36,17 @@ type request struct {
 	held   int64   // by the message, in the tank of requests
 	memory account // what its elements take
 
-	post  *atomic.Pointer[request] // where the reader stands that runs the call itself; nil: a worker runs it
-	began time.Duration            // the run in the reader, since it has arrived
+	inline *atomic.Pointer[serverCall] // where the reader stands that runs the call itself; nil: a worker runs it
+	began  time.Duration               // the run in the reader, since it has arrived
 
-	handling handling
-	info     CallInfo
-	ctx      callContext
-	trace    participant.Trace // with ctx.trace set
+	handler handlerRun
+	info    CallInfo
+	ctx     callContext
+	trace   participant.Trace // with ctx.trace set
 }
 
 // header takes what the call's header says.
-func (r *request) header(h *theader.Header) {
+func (r *serverCall) header(h *theader.Header) {
 	r.seq, r.encoding = h.Seq, flat.Protocol(h.Protocol)
 	r.unordered = h.Flags&theader.OutOfOrder != 0
 	switch remaining := readCallHeader(h, &r.info); {
@@ -59,7 +59,7 @@ func (r *request) header(h *theader.Header) {
 
 // begin reads the beginning of the message and finds the service. What is no
 // call ends the connection.
-func (r *request) begin() error {
+func (r *serverCall) begin() error {
 	name, kind, id, err := flat.Begin(r.encoding, r.payload)
 	switch {
 	case err != nil:
@@ -83,7 +83,7 @@ func (r *request) begin() error {
 
 // admit lets the call run, or refuses it. relieved says that the reader has
 // run it and is the reader no more.
-func (r *request) admit() (relieved bool) {
+func (r *serverCall) admit() (relieved bool) {
 	c, s := r.conn, r.conn.s
 	served, kind, method, err := c.route(r.info.Service, r.name)
 	r.info.Method = method
@@ -129,15 +129,15 @@ func (r *request) admit() (relieved bool) {
 	now := c.now()
 	r.began = now.Sub(r.arrived)
 	agent := s.cfg.Rollout
-	known := r.kind.door == nil || agent.Known()
-	quick := known && !r.info.OneWay && r.counted.pace.quick(now, c.in.ready())
-	if code, err := r.room(s.running.Add(1), !quick); err != nil {
+	known := r.kind.admission == nil || agent.Known()
+	quick := known && !r.info.OneWay && r.counted.inline.allows(now, c.in.ready())
+	if code, err := r.reserve(s.running.Add(1), !quick); err != nil {
 		s.ended()
 		r.refuse(code, err)
 		return false
 	}
 	if quick {
-		return r.hurry()
+		return r.tryInline()
 	}
 	c.clock = time.Time{}
 	if known || !c.spawn(func() { agent.Await(&r.ctx); r.start() }) {
@@ -146,60 +146,60 @@ func (r *request) admit() (relieved bool) {
 	return false
 }
 
-// hurry runs the call in the reader if there is a post for it.
-func (r *request) hurry() (relieved bool) {
-	code, err := r.join()
+// tryInline runs the call in the reader if there is a post for it.
+func (r *serverCall) tryInline() (relieved bool) {
+	code, err := r.joinTrace()
 	if err == nil {
-		if r.conn.pool.posts.take(r, r.conn.in.ready()) {
-			return r.stand()
+		if r.conn.workers.inline.start(r, r.conn.in.ready()) {
+			return r.runInline()
 		}
-		if code, err = r.room(0, true); err == nil {
+		if code, err = r.reserve(0, true); err == nil {
 			r.enqueue()
 			return false
 		}
 	}
-	r.turnAway(code, err)
+	r.refuseAdmitted(code, err)
 	return false
 }
 
 // start brings the call into its trace and to a worker, or refuses it.
-func (r *request) start() {
-	if code, err := r.join(); err != nil {
-		r.turnAway(code, err)
+func (r *serverCall) start() {
+	if code, err := r.joinTrace(); err != nil {
+		r.refuseAdmitted(code, err)
 		return
 	}
 	r.enqueue()
 }
 
 // enqueue gives the call to a worker.
-func (r *request) enqueue() {
+func (r *serverCall) enqueue() {
 	if r.info.OneWay && r.conn.dialect.header && r.unordered {
 		r.answer(nil, 0, MaybeExecuted) // accepted
 	}
-	if !r.conn.pool.submit(r) {
-		r.turnAway(Draining, errServerStopped)
+	if !r.conn.workers.submit(r) {
+		r.refuseAdmitted(Draining, errServerStopped)
 	}
 }
 
-// turnAway refuses a call that was let in already.
-func (r *request) turnAway(code Code, err error) {
+// refuseAdmitted refuses a call that was let in already.
+func (r *serverCall) refuseAdmitted(code Code, err error) {
 	r.ctx.end()
-	r.part()
-	r.forget()
-	r.vacate()
+	r.endSpan()
+	r.unregister()
+	r.releaseInternal()
 	r.conn.s.ended()
 	r.refuse(code, err)
 }
 
-// vacate gives back the place of an internal call.
-func (r *request) vacate() {
+// releaseInternal gives back the place of an internal call.
+func (r *serverCall) releaseInternal() {
 	if r.internal {
-		r.conn.s.inside.give(r.roomKey(), r.outside)
+		r.conn.s.internal.release(r.internalKey(), r.outside)
 	}
 }
 
-// stand runs the call in the reader.
-func (r *request) stand() (relieved bool) {
+// runInline runs the call in the reader.
+func (r *serverCall) runInline() (relieved bool) {
 	c := r.conn
 	select {
 	case <-c.done: // before close could see us at the post
@@ -209,26 +209,26 @@ func (r *request) stand() (relieved bool) {
 	end, relieved := r.run()
 	if !relieved {
 		c.clock = end
-		r.counted.pace.ran(r.ran(end), end)
+		r.counted.inline.record(r.ranFor(end), end)
 	}
 	return relieved
 }
 
-// ran is how long the reader has run the call.
-func (r *request) ran(now time.Time) time.Duration { return now.Sub(r.arrived) - r.began }
+// ranFor is how long the reader has run the call.
+func (r *serverCall) ranFor(now time.Time) time.Duration { return now.Sub(r.arrived) - r.began }
 
-// reserve is the share of MaxCalls, one in so many, that is kept for
+// lastPlaces is the share of MaxCalls, one in so many, that is kept for
 // connections that have no call running: so who floods a server fills it up
 // only for others who do.
-const reserve = 16
+const lastPlaces = 16
 
-// room says whether there is room for the call. With keep it is registered,
+// reserve says whether there is room for the call. With keep it is registered,
 // so that it can be cancelled: a call that the reader runs need not be until
 // somebody else reads.
-func (r *request) room(n int64, keep bool) (Code, error) {
+func (r *serverCall) reserve(n int64, keep bool) (Code, error) {
 	c, s := r.conn, r.conn.s
-	if n > int64(s.cfg.MaxCalls-s.cfg.MaxCalls/reserve) {
-		n -= s.inside.running()
+	if n > int64(s.cfg.MaxCalls-s.cfg.MaxCalls/lastPlaces) {
+		n -= s.internal.running()
 	}
 	switch {
 	case s.draining.Load():
@@ -245,7 +245,7 @@ func (r *request) room(n int64, keep bool) (Code, error) {
 		return Canceled, errPeerClosed
 	case len(c.running) >= s.cfg.MaxConnCalls:
 		return Overloaded, fmt.Errorf("%d calls are running on one connection, the limit", s.cfg.MaxConnCalls)
-	case n > int64(s.cfg.MaxCalls-s.cfg.MaxCalls/reserve) && len(c.running) > 0:
+	case n > int64(s.cfg.MaxCalls-s.cfg.MaxCalls/lastPlaces) && len(c.running) > 0:
 		return Overloaded, fmt.Errorf("%d calls are running here; the last places are for connections that have none", n-1)
 	case c.running[r.seq] != nil:
 		return BadMessage, fmt.Errorf("sequence number %d is in use on this connection", r.seq)
@@ -257,7 +257,7 @@ func (r *request) room(n int64, keep bool) (Code, error) {
 }
 
 // register is room for a call of an internal service, which has its own.
-func (r *request) register() (Code, error) {
+func (r *serverCall) register() (Code, error) {
 	c := r.conn
 	if c.s.draining.Load() {
 		return Draining, errors.New("the server is stopping")
@@ -274,69 +274,69 @@ func (r *request) register() (Code, error) {
 	return Unknown, nil
 }
 
-func (r *request) forget() {
+func (r *serverCall) unregister() {
 	c := r.conn
 	c.mu.Lock()
 	if c.running[r.seq] == r {
 		delete(c.running, r.seq)
 	}
-	if c.rested != nil && len(c.running) == 0 {
-		close(c.rested)
-		c.rested = nil
+	if c.idle != nil && len(c.running) == 0 {
+		close(c.idle)
+		c.idle = nil
 	}
 	c.mu.Unlock()
 }
 
 // cancel ends the call's context: its client has given up.
-func (r *request) cancel() {
+func (r *serverCall) cancel() {
 	r.abandoned.Store(true)
 	r.ctx.end()
 }
 
-// release lets the next call of an ordered client begin.
-func (r *request) release() {
+// releaseOrder lets the next call of an ordered client begin.
+func (r *serverCall) releaseOrder() {
 	if !r.unordered {
-		<-r.conn.turn
+		<-r.conn.ordered
 	}
 }
 
 // run executes an admitted call. It returns when that ended, and whether the
 // reader has been relieved meanwhile.
-func (r *request) run() (end time.Time, relieved bool) {
+func (r *serverCall) run() (end time.Time, relieved bool) {
 	outcome := r.execute()
 	r.ctx.end()
-	r.part()
+	r.endSpan()
 	end = time.Now()
 	r.counted.cell.Record(outcome, end.Sub(r.arrived))
-	if r.post == nil || !r.post.CompareAndSwap(r, nil) {
-		r.forget()
-		if relieved = r.post != nil; relieved {
+	if r.inline == nil || !r.inline.CompareAndSwap(r, nil) {
+		r.unregister()
+		if relieved = r.inline != nil; relieved {
 			r.conn.out.push() // the reply may have been queued for the reader to write
 		}
 	}
-	r.release()
-	r.lighten()
-	r.vacate()
+	r.releaseOrder()
+	r.releaseMemory()
+	r.releaseInternal()
 	r.conn.s.ended()
 	return end, relieved
 }
 
 // hold counts what the message takes.
-func (r *request) hold(n int64) {
+func (r *serverCall) hold(n int64) {
 	r.held += n
 	r.conn.s.requests.add(n)
 }
 
-// lighten counts everything out that the message has taken.
-func (r *request) lighten() {
+// releaseMemory counts everything out that the message has taken.
+func (r *serverCall) releaseMemory() {
 	r.hold(-r.held)
 	r.memory.close()
 }
 
-// late says why it is too late to begin.
-func (r *request) late() error {
+// tooLate says why it is too late to begin.
+func (r *serverCall) tooLate() error {
 	switch {
-	case r.post == nil: // it has waited for a worker
+	case r.inline == nil: // it has waited for a worker
 		return r.ctx.Err()
 	case !r.info.Deadline.IsZero() && r.began >= r.info.Deadline.Sub(r.arrived):
 		return context.DeadlineExceeded
@@ -348,7 +348,7 @@ var errZippedInternal = errors.New("calls of the framework's own services must n
 
 // inflate undoes the compression of the payload, on the account of all large
 // messages.
-func (r *request) inflate() error {
+func (r *serverCall) inflate() error {
 	if strings.HasPrefix(r.info.Service, internalPrefix) {
 		return fmt.Errorf("%w: %w", theader.ErrMalformed, errZippedInternal)
 	}

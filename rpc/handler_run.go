@@ -12,26 +12,26 @@ import (
 )
 
 // execute calls the handler and sends its reply.
-func (r *request) execute() health.Outcome {
-	if err := r.late(); err != nil {
+func (r *serverCall) execute() health.Outcome {
+	if err := r.tooLate(); err != nil {
 		return r.exception(giveUpCode(err, Canceled), NotExecuted, fmt.Errorf("before it began: %w", err))
 	}
-	r.memory.bounds = &r.conn.s.decoded
+	r.memory.decodeLimits = &r.conn.s.decodeLimits
 	mem := flat.Memory{Account: &r.memory, Shape: r.kind.shape, Copy: r.served.internal}
 	in := flat.NewReader(r.encoding, r.payload, mem)
 	out := flat.NewWriter(r.encoding, r.conn.s.cfg.Sizes.Frame)
 	defer in.Free()
 	defer out.Free()
-	r.handling = handling{r: r, in: in, out: out}
-	err := r.handling.intercept(&r.ctx, r.conn.s.cfg.Interceptors)
-	outcome := r.conclude(&r.handling, err)
-	r.handling = handling{}
+	r.handler = handlerRun{r: r, in: in, out: out}
+	err := r.handler.intercept(&r.ctx, r.conn.s.cfg.Interceptors)
+	outcome := r.conclude(&r.handler, err)
+	r.handler = handlerRun{}
 	return outcome
 }
 
-// handling is a handler at work.
-type handling struct {
-	r       *request
+// handlerRun is a handler at work.
+type handlerRun struct {
+	r       *serverCall
 	in      flat.Reader
 	out     flat.Writer
 	started bool
@@ -40,7 +40,7 @@ type handling struct {
 
 // intercept runs the interceptors from the first to the last, then the
 // handler. A panic of any of them becomes an error.
-func (h *handling) intercept(ctx context.Context, chain []ServerInterceptor) (err error) {
+func (h *handlerRun) intercept(ctx context.Context, chain []ServerInterceptor) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = &panicked{p, debug.Stack()}
@@ -52,7 +52,7 @@ func (h *handling) intercept(ctx context.Context, chain []ServerInterceptor) (er
 	return chain[0](ctx, &h.r.info, func(ctx context.Context) error { return h.intercept(ctx, chain[1:]) })
 }
 
-func (h *handling) process(ctx context.Context) error {
+func (h *handlerRun) process(ctx context.Context) error {
 	if h.started {
 		return errors.New("an interceptor has called next twice")
 	}

@@ -29,15 +29,15 @@ const (
 	narrowSegment = 536      // that every path takes (RFC 9293, 3.7.1)
 )
 
-// width is what a peer's connections have shown of the path.
-type width struct {
+// pathWidth is what a peer's connections have shown of the path.
+type pathWidth struct {
 	doubted atomic.Bool  // one has died of silence, and no full packets have passed since
 	segment atomic.Int32 // bytes of the TCP segments of new connections; 0 = as the kernel chooses
 	said    atomic.Bool  // the log has it that full packets do not pass
 }
 
-// doubt takes in why a link has ended, and returns what the watcher is told.
-func (p *peer) doubt(why error) error {
+// noteSilence takes in why a connection has ended, and returns what the watcher is told.
+func (p *connPool) noteSilence(why error) error {
 	switch {
 	case errors.Is(why, ErrSilent):
 	case p.dialect.shared && errors.Is(why, syscall.ETIMEDOUT):
@@ -46,43 +46,43 @@ func (p *peer) doubt(why error) error {
 	default:
 		return why
 	}
-	p.width.doubted.Store(true)
+	p.path.doubted.Store(true)
 	if p.dialect.shared {
-		p.width.segment.Store(narrowSegment) // until a check has shown that full ones pass
+		p.path.segment.Store(narrowSegment) // until a check has shown that full ones pass
 	}
 	return why
 }
 
-// probe finds out whether full packets pass, on a connection of its own: it
+// probeFull finds out whether full packets pass, on a connection of its own: it
 // would never be used again if they do not.
-func (p *peer) probe(ctx context.Context) error {
+func (p *connPool) probeFull(ctx context.Context) error {
 	l, err := p.attempt(ctx, 0)
 	if err != nil {
 		return err
 	}
 	defer l.fail(errUnused)
-	size, err := l.pad(ctx)
+	size, err := l.askPadded(ctx)
 	switch {
 	case err == nil:
-		p.passes()
+		p.fullPassed()
 		return nil
 	case ctx.Err() != nil:
 		return err
 	}
-	return p.loses(size, err)
+	return p.fullLost(size, err)
 }
 
-// passes notes that full packets pass.
-func (p *peer) passes() {
-	p.width.doubted.Store(false)
-	p.width.said.Store(false)
-	p.narrow(0)
+// fullPassed notes that full packets pass.
+func (p *connPool) fullPassed() {
+	p.path.doubted.Store(false)
+	p.path.said.Store(false)
+	p.setSegment(0)
 }
 
-// loses notes that small packets pass, and that full ones had no answer.
-func (p *peer) loses(size int, err error) error {
-	p.narrow(narrowSegment)
-	if !p.width.said.Swap(true) {
+// fullLost notes that small packets pass, and that full ones had no answer.
+func (p *connPool) fullLost(size int, err error) error {
+	p.setSegment(narrowSegment)
+	if !p.path.said.Swap(true) {
 		p.c.cfg.Logger.Warn("large packets to an instance vanish on the way: "+
 			"calls go to other instances, and to this one in small packets if there is no other",
 			"service", p.ep.Service, "addr", p.ep.Addr, "segment", narrowSegment,
@@ -92,28 +92,28 @@ func (p *peer) loses(size int, err error) error {
 		"a switch or tunnel on the way has a smaller MTU than this host or %s; skerry doctor measures it", size, err, p.ep.Addr)
 }
 
-// narrow has new connections use TCP segments of so many bytes; 0 = as the
+// setSegment has new connections use TCP segments of so many bytes; 0 = as the
 // kernel chooses. Those that stand get no new calls.
-func (p *peer) narrow(segment int32) {
-	if p.width.segment.Swap(segment) == segment {
+func (p *connPool) setSegment(segment int32) {
+	if p.path.segment.Swap(segment) == segment {
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for i := range p.lanes {
-		l := p.lanes[i].link.Load()
-		if l == nil || !p.lanes[i].link.CompareAndSwap(l, nil) {
+	for i := range p.shared {
+		l := p.shared[i].conn.Load()
+		if l == nil || !p.shared[i].conn.CompareAndSwap(l, nil) {
 			continue
 		}
 		p.c.spawn(func() { l.retire(p.c.ctx) })
 	}
 }
 
-// retire ends a link that gets no new calls when its last one is over.
-func (l *link) retire(ctx context.Context) {
+// retire ends a connection that gets no new calls when its last one is over.
+func (l *clientConn) retire(ctx context.Context) {
 	tick := time.NewTicker(tidyPeriod)
 	defer tick.Stop()
-	for l.alive() && l.slots.waiting.Load() > 0 {
+	for l.alive() && l.pending.waiting.Load() > 0 {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -123,12 +123,12 @@ func (l *link) retire(ctx context.Context) {
 	l.fail(errUnused)
 }
 
-// pad asks the other end by full packets, and has it answer by as many.
-func (l *link) pad(ctx context.Context) (size int, err error) {
+// askPadded asks the other end by full packets, and has it answer by as many.
+func (l *clientConn) askPadded(ctx context.Context) (size int, err error) {
 	size = min(2*segmentOf(l.nc), padMost)
-	ctx, cancel := context.WithTimeout(ctx, l.peer.c.cfg.ConnectTimeout)
+	ctx, cancel := context.WithTimeout(ctx, l.pool.c.cfg.ConnectTimeout)
 	defer cancel()
-	_, err = l.question(ctx, func(seq int32) []byte { return appendPadded(nil, controlPing, seq, size) })
+	_, err = l.ask(ctx, func(seq int32) []byte { return appendPadded(nil, controlPing, seq, size) })
 	return size, err
 }
 

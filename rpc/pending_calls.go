@@ -11,16 +11,16 @@ import (
 // generation<<slotBits | slot: a late reply to an earlier user of the slot has
 // another generation and finds nobody.
 const (
-	slotBits    = 14
-	slotMask    = 1<<slotBits - 1
-	generations = 1<<(31-slotBits) - 1
+	indexBits   = 14
+	indexMask   = 1<<indexBits - 1
+	generations = 1<<(31-indexBits) - 1
 	firstPage   = 4 // slots of the first page; each one doubles their number
 )
 
-// slot is where one call waits. Whoever turns state from the call's sequence
+// pendingCall is where one call waits. Whoever turns state from the call's sequence
 // number to 0 owns the outcome: the reader with a reply, the sweeper with a
 // time-out, the connection with its end, or the caller who gives up.
-type slot struct {
+type pendingCall struct {
 	state    atomic.Int32
 	deadline atomic.Int64  // a time.Duration on the client's clock; 0 = none
 	patience atomic.Int64  // how long the connection may be silent; 0 = no limit of the call's own
@@ -34,32 +34,32 @@ type slot struct {
 	generation int32 // guarded by slots.mu
 }
 
-// slots is the table of a connection. Finding the call of a reply takes no
+// pendingCalls is the table of a connection. Finding the call of a reply takes no
 // lock.
-type slots struct {
-	pages [slotBits - 1]atomic.Pointer[[]slot]
+type pendingCalls struct {
+	pages [indexBits - 1]atomic.Pointer[[]pendingCall]
 	size  atomic.Int32 // slots that exist
 
 	waiting atomic.Int32 // calls without an outcome
 	most    atomic.Int32 // of them at once, since the sweeper looked
 
-	mu   sync.Mutex
-	free []*slot
+	mu     sync.Mutex
+	unused []*pendingCall
 }
 
-// take gives a slot and the sequence number for a call, nil when all are
+// add gives a slot and the sequence number for a call, nil when all are
 // taken.
-func (t *slots) take(deadline time.Duration) (s *slot, seq int32) {
+func (t *pendingCalls) add(deadline time.Duration) (s *pendingCall, seq int32) {
 	t.mu.Lock()
-	if n := len(t.free); n > 0 {
-		s = t.free[n-1]
-		t.free = t.free[:n-1]
+	if n := len(t.unused); n > 0 {
+		s = t.unused[n-1]
+		t.unused = t.unused[:n-1]
 	} else if s = t.extend(); s == nil {
 		t.mu.Unlock()
 		return nil, 0
 	}
 	s.generation = s.generation%generations + 1
-	seq = s.generation<<slotBits | s.index
+	seq = s.generation<<indexBits | s.index
 	t.mu.Unlock()
 	s.frame, s.err = "", nil
 	s.deadline.Store(int64(deadline))
@@ -72,13 +72,13 @@ func (t *slots) take(deadline time.Duration) (s *slot, seq int32) {
 }
 
 // extend makes one more slot. The caller holds mu.
-func (t *slots) extend() *slot {
+func (t *pendingCalls) extend() *pendingCall {
 	n := t.size.Load()
-	if n > slotMask {
+	if n > indexMask {
 		return nil
 	}
 	if page, at := place(n); at == 0 {
-		slots := make([]slot, max(n, firstPage))
+		slots := make([]pendingCall, max(n, firstPage))
 		t.pages[page].Store(&slots)
 	}
 	s := t.slot(n)
@@ -95,20 +95,20 @@ func place(index int32) (page int, at int32) {
 	return page, index
 }
 
-func (t *slots) slot(index int32) *slot {
+func (t *pendingCalls) slot(index int32) *pendingCall {
 	page, at := place(index)
 	return &(*t.pages[page].Load())[at]
 }
 
-// give takes a slot back whose outcome its caller has.
-func (t *slots) give(s *slot) {
+// free takes a slot back whose outcome its caller has.
+func (t *pendingCalls) free(s *pendingCall) {
 	t.mu.Lock()
-	t.free = append(t.free, s)
+	t.unused = append(t.unused, s)
 	t.mu.Unlock()
 }
 
 // claim makes the caller the owner of the call's outcome, if nobody is yet.
-func (t *slots) claim(s *slot, seq int32) bool {
+func (t *pendingCalls) claim(s *pendingCall, seq int32) bool {
 	if !s.state.CompareAndSwap(seq, 0) {
 		return false
 	}
@@ -116,15 +116,15 @@ func (t *slots) claim(s *slot, seq int32) bool {
 	return true
 }
 
-// waits reports whether the call with this sequence number has no outcome yet.
-func (t *slots) waits(seq int32) bool {
+// isWaiting reports whether the call with this sequence number has no outcome yet.
+func (t *pendingCalls) isWaiting(seq int32) bool {
 	s := t.at(seq)
 	return s != nil && s.state.Load() == seq
 }
 
 // at finds the slot of a sequence number.
-func (t *slots) at(seq int32) *slot {
-	index := seq & slotMask
+func (t *pendingCalls) at(seq int32) *pendingCall {
+	index := seq & indexMask
 	if seq <= 0 || index >= t.size.Load() {
 		return nil
 	}
@@ -133,7 +133,7 @@ func (t *slots) at(seq int32) *slot {
 
 // resolve gives the call with this sequence number its outcome. It reports
 // false when nobody waits for it any more.
-func (t *slots) resolve(seq int32, frame string, err error) bool {
+func (t *pendingCalls) resolve(seq int32, frame string, err error) bool {
 	s := t.at(seq)
 	if s == nil || !t.claim(s, seq) {
 		return false
@@ -144,7 +144,7 @@ func (t *slots) resolve(seq int32, frame string, err error) bool {
 }
 
 // each calls f with every call that waits.
-func (t *slots) each(f func(seq int32, deadline, patience time.Duration)) {
+func (t *pendingCalls) each(f func(seq int32, deadline, patience time.Duration)) {
 	for i := range t.size.Load() {
 		s := t.slot(i)
 		if seq := s.state.Load(); seq != 0 {

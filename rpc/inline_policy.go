@@ -12,18 +12,18 @@ const (
 	longBar      = time.Second
 )
 
-// pace is how one kind of call fares on one connection when the reader runs
+// inlinePolicy is how one kind of call fares on one connection when the reader runs
 // it. The reader owns it.
-type pace struct {
+type inlinePolicy struct {
 	average time.Duration // of a run
 	stalls  time.Duration // by which a run holds up the connection, on average
 	bar     time.Duration // how long the next bar is
 	barred  time.Time     // to the workers until then
 }
 
-// quick reports whether the reader may run the call. crowded says that others
+// allows reports whether the reader may run the call. crowded says that others
 // wait behind it.
-func (p *pace) quick(now time.Time, crowded bool) bool {
+func (p *inlinePolicy) allows(now time.Time, crowded bool) bool {
 	limit := quickAlone
 	if crowded {
 		limit = quickCrowded
@@ -35,9 +35,9 @@ func (p *pace) quick(now time.Time, crowded bool) bool {
 	return p.stalls == 0 || !now.Before(p.barred)
 }
 
-// ran notes how long a run took. When the reader is held up too often, the
+// record notes how long a run took. When the reader is held up too often, the
 // workers get all calls for a while, twice as long each time.
-func (p *pace) ran(took time.Duration, now time.Time) {
+func (p *inlinePolicy) record(took time.Duration, now time.Time) {
 	p.average += (min(took, longRun) - p.average) / 16
 	stall := time.Duration(0)
 	if took > quickAlone {

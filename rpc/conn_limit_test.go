@@ -93,7 +93,7 @@ func TestCrowdBesideLoris(t *testing.T) {
 						t.Fatalf("client %d of the crowd: %v", i, err)
 					}
 				}
-				if n := s.Stats().Connections; n > 15_000+mostLobby {
+				if n := s.Stats().Connections; n > 15_000+maxLobby {
 					t.Errorf("%d connections stand", n)
 				}
 				if first == "" {

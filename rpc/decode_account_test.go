@@ -29,8 +29,8 @@ type loads struct {
 
 // newAccount is the account of a message that shares no memory with others.
 func newAccount(frame int) account {
-	b := newBounds(nil, frame)
-	return account{bounds: &b}
+	b := newDecodeLimits(nil, frame)
+	return account{decodeLimits: &b}
 }
 
 func (l *loads) WeighIt(_ context.Context, load *echo.Load, more []*echo.Load) (int64, error) {

@@ -15,10 +15,10 @@ import (
 
 // What resolves a call other than its reply.
 var (
-	errTimedOut  = errors.New("no answer in time")
-	errSilent    = errors.New("no sign of life for so long that another instance is asked")
-	errBye       = error(bye{})
-	errSlotsFull = fmt.Errorf("%d calls wait on one connection", slotMask+1)
+	errTimedOut    = errors.New("no answer in time")
+	errSilent      = errors.New("no sign of life for so long that another instance is asked")
+	errBye         = error(bye{})
+	errPendingFull = fmt.Errorf("%d calls wait on one connection", indexMask+1)
 )
 
 // bye is a connection's end that its server has said beforehand.
@@ -37,24 +37,24 @@ const (
 	pingLimit  = time.Second // without an answer to the ping: broken
 )
 
-// link is one connection of a client. A shared link carries many calls at
+// clientConn is one connection of a client. A shared one carries many calls at
 // once; any other carries one, and none after a call on it has failed.
-type link struct {
-	peer    *peer
+type clientConn struct {
+	pool    *connPool
 	nc      net.Conn
 	dialect dialect
 	in      *frameReader
 	out     writer
-	slots   slots
-	reading
+	pending pendingCalls
+	readRole
 
-	solo    atomic.Int32          // the call on a link that is not shared
-	ended   atomic.Pointer[error] // why the link is over; nil while it stands
-	up      atomic.Bool           // it has proved itself
-	known   atomic.Pointer[replyHead]
-	leaving atomic.Bool
-	heard   atomic.Bool // something has come since the sweeper looked
-	missed  atomic.Bool // a call was given up since the sweeper looked
+	single    atomic.Int32          // the call on a connection that is not shared
+	ended     atomic.Pointer[error] // why the connection is over; nil while it stands
+	proven    atomic.Bool           // it has proved itself
+	replyHead atomic.Pointer[replyHead]
+	leaving   atomic.Bool
+	received  atomic.Bool // something has come since the sweeper looked
+	abandoned atomic.Bool // a call was given up since the sweeper looked
 
 	made      time.Duration // on the client's clock
 	idleSince time.Duration // a plain server's between calls; guarded by peer.mu
@@ -64,17 +64,17 @@ type link struct {
 	quietSince time.Duration // when something began to be expected in vain; 0 = nothing is
 	pinged     bool
 	unanswered int // sweeps since then
-	rest       rest
+	keepalive  rest
 }
 
-func newLink(p *peer, nc net.Conn) *link {
-	l := &link{peer: p, nc: nc, dialect: p.dialect, made: p.c.now(), rest: newRest(nc, p.c.now())}
+func newClientConn(p *connPool, nc net.Conn) *clientConn {
+	l := &clientConn{pool: p, nc: nc, dialect: p.dialect, made: p.c.now(), keepalive: newRest(nc, p.c.now())}
 	if t, ok := nc.(*tls.Conn); ok && p.ep.Site {
 		l.trust = &siteTrust{site: p.c.cfg.Site, state: t.ConnectionState()}
 	}
-	l.role.Store(readResident)
-	l.bell = make(chan struct{}, 1)
-	l.bell <- struct{}{}
+	l.role.Store(readByReader)
+	l.wake = make(chan struct{}, 1)
+	l.wake <- struct{}{}
 	l.in = newFrameReader(nc, p.c.cfg.Sizes.frames())
 	l.out = newWriter(nc, p.c.cfg.Sizes.Queue, p.c.spawn, l.fail)
 	l.out.start()
@@ -82,24 +82,24 @@ func newLink(p *peer, nc net.Conn) *link {
 }
 
 // alive reports whether calls may be sent.
-func (l *link) alive() bool { return l.ended.Load() == nil }
+func (l *clientConn) alive() bool { return l.ended.Load() == nil }
 
-// fail ends the link and every call on it. Only the first reason counts.
-func (l *link) fail(err error) {
+// fail ends the connection and every call on it. Only the first reason counts.
+func (l *clientConn) fail(err error) {
 	if !l.ended.CompareAndSwap(nil, &err) {
 		return
 	}
 	l.out.stop(err)
 	_ = l.nc.Close()
-	l.peer.lost(l, err) // before the calls: who tries again is to go elsewhere
-	l.slots.each(func(seq int32, _, _ time.Duration) { l.slots.resolve(seq, "", err) })
-	l.summon() // so that the resident ends
+	l.pool.connEnded(l, err) // before the calls: who tries again is to go elsewhere
+	l.pending.each(func(seq int32, _, _ time.Duration) { l.pending.resolve(seq, "", err) })
+	l.wakeReader() // so that the resident ends
 }
 
 // dispatch hands a reply to the call that waits for it.
-func (l *link) dispatch(frame string) error {
+func (l *clientConn) dispatch(frame string) error {
 	if !l.dialect.shared {
-		if !l.slots.resolve(l.solo.Load(), frame, nil) {
+		if !l.pending.resolve(l.single.Load(), frame, nil) {
 			return errors.New("a reply came that no call waits for")
 		}
 		return nil
@@ -109,7 +109,7 @@ func (l *link) dispatch(frame string) error {
 		return err
 	}
 	if seq != 0 {
-		l.slots.resolve(seq, frame, nil) // late ones are dropped
+		l.pending.resolve(seq, frame, nil) // late ones are dropped
 		return nil
 	}
 	var h theader.Header
@@ -118,8 +118,8 @@ func (l *link) dispatch(frame string) error {
 	}
 	switch h.Get(keyControl) {
 	case controlGoaway:
-		if of := h.Get(keyService); (of == "" || of == l.peer.ep.Service) && !l.leaving.Swap(true) {
-			l.peer.c.watch.Leaving(l.peer.ep)
+		if of := h.Get(keyService); (of == "" || of == l.pool.ep.Service) && !l.leaving.Swap(true) {
+			l.pool.c.watch.Leaving(l.pool.ep)
 		}
 	case controlBye:
 		return errBye
@@ -142,32 +142,32 @@ type outgoing struct {
 // call sends m and waits for the reply. sent is false when nothing of it can
 // have reached the peer. A one-way call is done when it has been accepted, by
 // a peer that says so, or written.
-func (l *link) call(ctx context.Context, deadline time.Time, m *outgoing) (frame string, sent bool, err error) {
-	s, seq := l.slots.take(l.peer.c.since(deadline))
+func (l *clientConn) call(ctx context.Context, deadline time.Time, m *outgoing) (frame string, sent bool, err error) {
+	s, seq := l.pending.add(l.pool.c.since(deadline))
 	if s == nil {
-		return "", false, errSlotsFull
+		return "", false, errPendingFull
 	}
 	if m.patience > 0 && l.dialect.shared {
 		s.patience.Store(int64(m.patience))
 	}
-	defer l.slots.give(s)
+	defer l.pending.free(s)
 	if !l.dialect.shared {
-		l.solo.Store(seq)
+		l.single.Store(seq)
 	}
-	l.peer.c.sweeper.rouse()
+	l.pool.c.sweeper.rouse()
 	if err := l.send(seq, m); err != nil {
-		if !l.slots.claim(s, seq) {
+		if !l.pending.claim(s, seq) {
 			<-s.done
 		}
 		return "", false, err
 	}
 	if m.oneWay && !l.dialect.shared {
-		if !l.slots.claim(s, seq) {
+		if !l.pending.claim(s, seq) {
 			<-s.done
 		}
 		return "", true, s.err
 	}
-	if err := l.attend(ctx, s, seq); err != nil {
+	if err := l.awaitReply(ctx, s, seq); err != nil {
 		return "", true, err
 	}
 	if s.err == errTimedOut || s.err == errSilent {
@@ -176,9 +176,9 @@ func (l *link) call(ctx context.Context, deadline time.Time, m *outgoing) (frame
 	return s.frame, s.err == nil || !errors.Is(s.err, errBye), s.err
 }
 
-// send queues the message. The link may have ended before the call stood in
+// send queues the message. The clientConn may have ended before the call stood in
 // its slot, so it is asked again here.
-func (l *link) send(seq int32, m *outgoing) error {
+func (l *clientConn) send(seq int32, m *outgoing) error {
 	if ended := l.ended.Load(); ended != nil {
 		return *ended
 	}
@@ -202,15 +202,15 @@ func (l *link) send(seq int32, m *outgoing) error {
 
 // others is how many calls besides one may soon be followed by the next, 0
 // when no other is under way.
-func (l *link) others() int {
-	if !l.dialect.shared || l.slots.waiting.Load() <= 1 {
+func (l *clientConn) others() int {
+	if !l.dialect.shared || l.pending.waiting.Load() <= 1 {
 		return 0
 	}
-	return int(l.slots.most.Load()) - 1
+	return int(l.pending.most.Load()) - 1
 }
 
 // await blocks until the call has its outcome or the caller gives up.
-func (l *link) await(ctx context.Context, s *slot, seq int32) error {
+func (l *clientConn) await(ctx context.Context, s *pendingCall, seq int32) error {
 	if ctx.Done() == nil {
 		<-s.done
 		return nil
@@ -220,7 +220,7 @@ func (l *link) await(ctx context.Context, s *slot, seq int32) error {
 		return nil
 	case <-ctx.Done():
 	}
-	if !l.slots.claim(s, seq) { // the outcome came in the same moment
+	if !l.pending.claim(s, seq) { // the outcome came in the same moment
 		<-s.done
 		return nil
 	}
@@ -228,10 +228,10 @@ func (l *link) await(ctx context.Context, s *slot, seq int32) error {
 	return ctx.Err()
 }
 
-// giveUp tells the peer that nobody waits any more. A link that can't tell
+// giveUp tells the peer that nobody waits any more. A clientConn that can't tell
 // ends: its next reply would be the wrong one.
-func (l *link) giveUp(seq int32) {
-	l.missed.Store(true)
+func (l *clientConn) giveUp(seq int32) {
+	l.abandoned.Store(true)
 	if !l.dialect.shared {
 		l.fail(errTimedOut)
 		return
@@ -240,25 +240,25 @@ func (l *link) giveUp(seq int32) {
 }
 
 // ping waits for a sign of life.
-func (l *link) ping(ctx context.Context) error {
-	_, err := l.question(ctx, func(seq int32) []byte { return appendControl(nil, controlPing, seq, 0) })
+func (l *clientConn) ping(ctx context.Context) error {
+	_, err := l.ask(ctx, func(seq int32) []byte { return appendControl(nil, controlPing, seq, 0) })
 	return err
 }
 
-// question sends a control frame and waits for the answer.
-func (l *link) question(ctx context.Context, frame func(seq int32) []byte) (answer string, err error) {
-	s, seq := l.slots.take(0)
+// ask sends a control frame and waits for the answer.
+func (l *clientConn) ask(ctx context.Context, frame func(seq int32) []byte) (answer string, err error) {
+	s, seq := l.pending.add(0)
 	if s == nil {
-		return "", errSlotsFull
+		return "", errPendingFull
 	}
-	defer l.slots.give(s)
+	defer l.pending.free(s)
 	err = l.out.write(frame(seq), nil, 0)
 	if err == nil && !l.alive() {
 		err = *l.ended.Load()
 	}
 	if err == nil {
-		err = l.attend(ctx, s, seq)
-	} else if !l.slots.claim(s, seq) {
+		err = l.awaitReply(ctx, s, seq)
+	} else if !l.pending.claim(s, seq) {
 		<-s.done
 	}
 	return s.frame, errors.Join(err, s.err)
@@ -267,36 +267,36 @@ func (l *link) question(ctx context.Context, frame func(seq int32) []byte) (answ
 // silentFor reports whether nothing has come for so long, not even the answer
 // to a ping. Sweeps are counted so that a pause of this process is not blamed on
 // the other side: what has come meanwhile is read in between.
-func (l *link) silentFor(d, now time.Duration) bool {
-	return l.pinged && !l.heard.Load() && now-l.quietSince >= d && l.unanswered >= int(d/(8*sweepPeriod))
+func (l *clientConn) silentFor(d, now time.Duration) bool {
+	return l.pinged && !l.received.Load() && now-l.quietSince >= d && l.unanswered >= int(d/(8*sweepPeriod))
 }
 
 // sweep is called every sweepPeriod while something is expected. It times
 // calls out and finds dead peers; it reports whether it wants to be called
 // again.
-func (l *link) sweep(now time.Duration) bool {
+func (l *clientConn) sweep(now time.Duration) bool {
 	impatient, doubt := quietLimit, false // half of the least patience
-	l.slots.each(func(seq int32, deadline, patience time.Duration) {
+	l.pending.each(func(seq int32, deadline, patience time.Duration) {
 		switch {
 		case deadline != 0 && now >= deadline:
-			l.slots.resolve(seq, "", errTimedOut)
+			l.pending.resolve(seq, "", errTimedOut)
 		case patience == 0:
 		case l.silentFor(patience, now):
-			doubt = l.slots.resolve(seq, "", errSilent) || doubt
+			doubt = l.pending.resolve(seq, "", errSilent) || doubt
 		default:
 			impatient = min(impatient, patience/2)
 		}
 	})
 	if doubt {
-		l.peer.c.watch.Down(l.peer.ep, false, errSilent)
+		l.pool.c.watch.Down(l.pool.ep, false, errSilent)
 	}
-	busy, missed, heard := l.slots.waiting.Load() > 0, l.missed.Swap(false), l.heard.Swap(false)
-	l.rest.look(now, busy || heard)
-	l.slots.most.Store(l.slots.waiting.Load())
-	l.nudge()
-	unread := l.role.Load() != readResident
+	busy, missed, heard := l.pending.waiting.Load() > 0, l.abandoned.Swap(false), l.received.Swap(false)
+	l.keepalive.look(now, busy || heard)
+	l.pending.most.Store(l.pending.waiting.Load())
+	l.wakeIdleCaller()
+	unread := l.role.Load() != readByReader
 	if unread && !heard {
-		l.summon()
+		l.wakeReader()
 	}
 	if !l.dialect.shared {
 		return busy || unread

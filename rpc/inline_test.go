@@ -20,41 +20,41 @@ import (
 
 func TestPace(t *testing.T) {
 	now := time.Now()
-	run := func(p *pace, n int, took time.Duration) {
+	run := func(p *inlinePolicy, n int, took time.Duration) {
 		for range n {
 			now = now.Add(took)
-			p.ran(took, now)
+			p.record(took, now)
 		}
 	}
-	var p pace
-	if run(&p, 1000, 5*time.Microsecond); !p.quick(now, true) {
+	var p inlinePolicy
+	if run(&p, 1000, 5*time.Microsecond); !p.allows(now, true) {
 		t.Error("a quick handler is sent to the workers")
 	}
-	if run(&p, 1, 100*time.Millisecond); !p.quick(now, true) {
+	if run(&p, 1, 100*time.Millisecond); !p.allows(now, true) {
 		t.Error("one long run in a thousand bars a handler: any pause of the machine would")
 	}
 	for range 10 {
 		run(&p, 50, 5*time.Microsecond)
 		run(&p, 1, 100*time.Millisecond)
 	}
-	if p.quick(now, false) {
+	if p.allows(now, false) {
 		t.Error("a handler that stalls once in fifty runs is still run by the reader")
 	}
 	first := p.bar
 	now = p.barred
-	if !p.quick(now, false) {
+	if !p.allows(now, false) {
 		t.Error("it is not tried again")
 	}
-	if run(&p, 2, 100*time.Millisecond); p.bar <= first || p.quick(now, false) {
+	if run(&p, 2, 100*time.Millisecond); p.bar <= first || p.allows(now, false) {
 		t.Errorf("barred for %v, then for %v", first, p.bar)
 	}
 	now = p.barred.Add(5 * longBar)
 	if run(&p, 1000, 5*time.Microsecond); p.bar != 0 {
 		t.Error("its past is not forgotten")
 	}
-	var busy pace
+	var busy inlinePolicy
 	run(&busy, 1000, 30*time.Microsecond)
-	if busy.quick(now, true) || !busy.quick(now, false) {
+	if busy.allows(now, true) || !busy.allows(now, false) {
 		t.Error("30 µs of work belong in the reader only while nothing waits behind")
 	}
 }
@@ -81,7 +81,7 @@ func TestABlockedReaderIsRelieved(t *testing.T) {
 		if who, err := call().Who(t.Context()); err != nil || who != "a" {
 			t.Fatal(who, err)
 		}
-		if took := time.Since(begin); took > 3*watchEvery {
+		if took := time.Since(begin); took > 3*watchdogEvery {
 			t.Errorf("a call waited %v behind a blocked one", took)
 		}
 		cancel()
@@ -103,15 +103,15 @@ func TestTheWatchLooksLessOftenForALoneCaller(t *testing.T) {
 		s := serveOn(t, ServerConfig{}, &handler{name: "a"}, l)
 		c := client(t, ClientConfig{Dial: l.dial}, s.endpoint())
 		call := stub(t, c, ServiceOptions{Timeout: time.Hour})
-		for range 2 * watchRest {
+		for range 2 * watchdogRest {
 			if _, err := call().Who(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			time.Sleep(watchEvery)
+			time.Sleep(watchdogEvery)
 		}
 		s.mu.Lock()
 		for conn := range s.conns {
-			if state := conn.pool.posts.state.Load(); state != watchSlow {
+			if state := conn.workers.inline.state.Load(); state != watchdogSlow {
 				t.Errorf("the watch is in state %d", state)
 			}
 		}
@@ -122,7 +122,7 @@ func TestTheWatchLooksLessOftenForALoneCaller(t *testing.T) {
 		if _, err := call().Who(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if took := time.Since(begin); took > watchAlone+watchEvery {
+		if took := time.Since(begin); took > watchdogAlone+watchdogEvery {
 			t.Errorf("a call waited %v behind a blocked one", took)
 		}
 	})

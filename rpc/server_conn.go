@@ -30,8 +30,8 @@ var (
 // pushAt is how many bytes of replies a reader gathers while calls come.
 const pushAt = 64 << 10
 
-// trustEvery is how often the keys behind a site connection are looked at.
-const trustEvery = time.Second
+// trustCheckEvery is how often the keys behind a site connection are looked at.
+const trustCheckEvery = time.Second
 
 // serverConn is one connection of a server. Its reader finds out what each
 // call wants. Handlers that are known to be quick it runs itself, and writes
@@ -41,16 +41,16 @@ const trustEvery = time.Second
 // they are ready, except to clients that need them in order: their next call
 // waits until the last one is answered.
 type serverConn struct {
-	s      *Server
-	wire   net.Conn // below TLS; else nc
-	group  *run.Group
-	pool   *workers
-	base   context.Context // of handlers
-	peer   string          // the other end's host:port
-	addr   string          // its address, by which names are bounded
-	gone   bool            // it brings no more names; guarded by Server.callers
-	source netip.Addr      // what it is counted by
-	info   atomic.Pointer[PeerInfo]
+	s         *Server
+	wire      net.Conn // below TLS; else nc
+	group     *run.Group
+	workers   *workers
+	base      context.Context // of handlers
+	peer      string          // the other end's host:port
+	addr      string          // its address, by which names are bounded
+	forgotten bool            // it brings no more names; guarded by Server.callers
+	source    netip.Addr      // what it is counted by
+	info      atomic.Pointer[PeerInfo]
 
 	nc      net.Conn // set by begin
 	out     writer   // the same
@@ -58,29 +58,29 @@ type serverConn struct {
 	number  uint32
 
 	// The reader's, and handed on with its part.
-	in     *frameReader
-	head   theader.Header
-	counts map[countKey]*counted
-	last   *counted
-	routed lastRoute
-	clock  time.Time  // when the last handler ended that the reader has run
-	taken  int        // calls since the last read
-	batch  int        // the most that came between two reads lately
-	proven bool       // a message was completed
-	clear  bool       // it is not encrypted, and Clear says something of that
-	trust  *siteTrust // of a site connection
-	looked time.Time  // when it was last looked at
-	hello  *greeting  // the client's; nil: it has sent none
-	said   *greeting  // the server's answer
+	in           *frameReader
+	head         theader.Header
+	counts       map[countKey]*counted
+	last         *counted
+	routed       lastRoute
+	clock        time.Time  // when the last handler ended that the reader has run
+	taken        int        // calls since the last read
+	batch        int        // the most that came between two reads lately
+	proven       bool       // a message was completed
+	clear        bool       // it is not encrypted, and Clear says something of that
+	trust        *siteTrust // of a site connection
+	trustChecked time.Time  // when it was last looked at
+	hello        *greeting  // the client's; nil: it has sent none
+	answered     *greeting  // the server's answer
 
-	skerry atomic.Bool   // the peer knows control frames
-	told   atomic.Bool   // it has been sent a goaway
-	turn   chan struct{} // held by the running call of a client that needs order
-	done   chan struct{} // closed with the connection
+	skerry     atomic.Bool   // the peer knows control frames
+	goawaySent atomic.Bool   // it has been sent a goaway
+	ordered    chan struct{} // held by the running call of a client that needs order
+	done       chan struct{} // closed with the connection
 
 	mu      sync.Mutex
-	running map[int32]*request
-	rested  chan struct{} // closed when nothing runs any more; nil = nobody waits
+	running map[int32]*serverCall
+	idle    chan struct{} // closed when nothing runs any more; nil = nobody waits
 	begun   bool          // nc and out are there
 	closed  bool
 
@@ -98,17 +98,17 @@ type countKey struct {
 
 // counted is what a connection knows about one kind of call.
 type counted struct {
-	key  countKey
-	cell *health.Cell // nil counts nothing
-	bad  error        // why calls of this kind are refused
-	pace pace
+	key    countKey
+	cell   *health.Cell // nil counts nothing
+	bad    error        // why calls of this kind are refused
+	inline inlinePolicy
 }
 
 func newServerConn(ctx context.Context, s *Server, nc net.Conn, group *run.Group, pool *workers) *serverConn {
 	c := &serverConn{
-		s: s, wire: nc, nc: nc, group: group, pool: pool, base: context.WithoutCancel(ctx),
-		turn: make(chan struct{}, 1), done: make(chan struct{}),
-		running: map[int32]*request{}, counts: map[countKey]*counted{}, number: pool.conns.Add(1),
+		s: s, wire: nc, nc: nc, group: group, workers: pool, base: context.WithoutCancel(ctx),
+		ordered: make(chan struct{}, 1), done: make(chan struct{}),
+		running: map[int32]*serverCall{}, counts: map[countKey]*counted{}, number: pool.conns.Add(1),
 	}
 	if a := nc.RemoteAddr(); a != nil {
 		c.peer = a.String()
@@ -117,7 +117,7 @@ func newServerConn(ctx context.Context, s *Server, nc net.Conn, group *run.Group
 	tuneAccepted(nc)
 	info := PeerInfo{Addr: addrOf(nc.RemoteAddr())}
 	c.source = sourceOf(info.Addr.Addr())
-	c.know(info)
+	c.setInfo(info)
 	c.in = newFrameReader(nc, s.cfg.Sizes.frames())
 	c.in.all = &s.requests
 	s.mu.Lock()
@@ -126,8 +126,8 @@ func newServerConn(ctx context.Context, s *Server, nc net.Conn, group *run.Group
 	return c
 }
 
-// know takes down what is known of the peer.
-func (c *serverConn) know(info PeerInfo) {
+// setInfo takes down what is known of the peer.
+func (c *serverConn) setInfo(info PeerInfo) {
 	info.Member = info.Site || c.s.cfg.Member != nil && c.s.cfg.Member(info) == nil
 	c.info.Store(&info)
 }
@@ -144,7 +144,7 @@ func (c *serverConn) serve(ctx context.Context) {
 // open finds out how the peer speaks.
 func (c *serverConn) open(ctx context.Context) error {
 	if c.s.cfg.TLS != nil {
-		err := c.s.move(c, stageShaking)
+		err := c.s.move(c, stageHandshake)
 		if err == nil {
 			err = c.encrypt(ctx, nil)
 		}
@@ -160,7 +160,7 @@ func (c *serverConn) open(ctx context.Context) error {
 	case c.s.tls != nil && isHello(first):
 		first = bytes.Clone(first[:min(len(first), siteShake+1)]) // of more the handshake fails
 		c.in.release()
-		if err := c.s.move(c, stageShaking); err != nil {
+		if err := c.s.move(c, stageHandshake); err != nil {
 			return err
 		}
 		if err := c.encrypt(ctx, first); err != nil {
@@ -221,19 +221,19 @@ func (c *serverConn) read(err error) {
 			}
 		}
 	}
-	if c.carries() {
+	if c.hasBegun() {
 		c.out.push()
 	}
 	c.in.release()
 	if err == io.EOF {
-		c.finish()
+		c.answerHalfClosed()
 	}
 	c.report(err)
 	c.close(err)
 }
 
-// carries reports whether the connection has come so far that messages go.
-func (c *serverConn) carries() bool {
+// hasBegun reports whether the connection has come so far that messages go.
+func (c *serverConn) hasBegun() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.begun
@@ -247,10 +247,10 @@ func (c *serverConn) now() time.Time {
 	return c.clock
 }
 
-// relieve has another goroutine read on, as the reader is held up by r.
-func (c *serverConn) relieve(r *request) {
+// handOff has another goroutine read on, as the reader is held up by r.
+func (c *serverConn) handOff(r *serverCall) {
 	c.mu.Lock()
-	ours := r.post.CompareAndSwap(r, nil)
+	ours := r.inline.CompareAndSwap(r, nil)
 	if ours {
 		c.running[r.seq] = r
 	}
@@ -258,15 +258,15 @@ func (c *serverConn) relieve(r *request) {
 	if !ours {
 		return // it has just ended
 	}
-	if !c.pool.group.Go(func(context.Context) error { c.succeed(r); return nil }) {
+	if !c.workers.group.Go(func(context.Context) error { c.readOn(r); return nil }) {
 		c.close(errServerStopped)
 	}
 }
 
-// succeed is what the next reader does.
-func (c *serverConn) succeed(r *request) {
+// readOn is what the next reader does.
+func (c *serverConn) readOn(r *serverCall) {
 	now := time.Now()
-	r.counted.pace.ran(r.ran(now), now)
+	r.counted.inline.record(r.ranFor(now), now)
 	c.read(nil)
 }
 
@@ -296,29 +296,29 @@ func (c *serverConn) receive(frame string) (relieved bool, err error) {
 		}
 		c.proven = true
 	}
-	if c.trust != nil && c.in.filled.Sub(c.looked) >= trustEvery {
-		c.looked = c.in.filled
+	if c.trust != nil && c.in.filled.Sub(c.trustChecked) >= trustCheckEvery {
+		c.trustChecked = c.in.filled
 		if err := c.trust.holds(); err != nil {
 			return false, err
 		}
 	}
-	r := &request{conn: c, encoding: c.dialect.encoding, payload: frame, arrived: c.in.filled}
+	r := &serverCall{conn: c, encoding: c.dialect.encoding, payload: frame, arrived: c.in.filled}
 	if c.dialect.header {
 		if err := c.readHead(r, frame); err != nil || r.payload == "" {
-			r.lighten()
+			r.releaseMemory()
 			return false, err
 		}
 	}
 	r.hold(weight(frame))
 	if err := r.begin(); err != nil {
-		r.lighten()
+		r.releaseMemory()
 		return false, err
 	}
 	if !r.unordered {
 		select {
-		case c.turn <- struct{}{}:
+		case c.ordered <- struct{}{}:
 		case <-c.done:
-			r.lighten()
+			r.releaseMemory()
 			return false, errPeerClosed
 		}
 	}
@@ -327,7 +327,7 @@ func (c *serverConn) receive(frame string) (relieved bool, err error) {
 
 // readHead takes the frame's header apart and obeys control frames, which
 // have no payload.
-func (c *serverConn) readHead(r *request, frame string) (err error) {
+func (c *serverConn) readHead(r *serverCall, frame string) (err error) {
 	h := &c.head
 	if r.payload, err = theader.Parse(frame, h, c.in.limits); err != nil {
 		return err
@@ -355,7 +355,7 @@ func (c *serverConn) control(kind string, h *theader.Header) error {
 	case controlPing:
 		return c.pong(h)
 	case controlHello:
-		return c.greeted(h)
+		return c.checkProof(h)
 	case controlCancel:
 		seq, err := strconv.ParseInt(h.Get(keyTarget), 10, 32)
 		if err != nil {
@@ -382,7 +382,7 @@ func (c *serverConn) metSkerry() {
 }
 
 func (c *serverConn) goaway() {
-	if c.skerry.Load() && !c.told.Swap(true) {
+	if c.skerry.Load() && !c.goawaySent.Swap(true) {
 		_ = c.out.write(appendControl(nil, controlGoaway, 0, 0), nil, 0)
 	}
 }
@@ -391,7 +391,7 @@ func (c *serverConn) goaway() {
 // connection then; for others the server does.
 func (c *serverConn) bye() {
 	if !c.skerry.Load() {
-		if c.carries() {
+		if c.hasBegun() {
 			c.out.push()
 		}
 		c.close(errServerStopped)
@@ -412,7 +412,7 @@ func (c *serverConn) close(err error) {
 	running := slices.Collect(maps.Values(c.running)) // no more are added
 	c.mu.Unlock()
 	close(c.done)
-	c.pool.posts.each(func(r *request) {
+	c.workers.inline.each(func(r *serverCall) {
 		if r.conn == c {
 			running = append(running, r)
 		}
@@ -427,7 +427,7 @@ func (c *serverConn) close(err error) {
 	c.s.callers.forget(c)
 	c.s.mu.Lock()
 	delete(c.s.conns, c)
-	c.s.crowd.leave(c)
+	c.s.stages.leave(c)
 	c.s.mu.Unlock()
 }
 
@@ -443,7 +443,7 @@ func (c *serverConn) report(err error) {
 			return
 		}
 	}
-	c.s.complain(c, err)
+	c.s.logClose(c, err)
 }
 
 // count returns what is known about a kind of call; only the reader calls it.
@@ -460,7 +460,7 @@ func (c *serverConn) count(k countKey) *counted {
 		if len(c.counts) >= maxKinds {
 			clear(c.counts)
 		}
-		known = &counted{key: k, cell: c.cell(k), bad: c.meant(k.served)}
+		known = &counted{key: k, cell: c.cell(k), bad: c.otherVersion(k.served)}
 		c.counts[k] = known
 	}
 	c.last = known

@@ -45,7 +45,7 @@ var table = [codes]traits{
 	VersionUnavailable: {"version_unavailable", health.Rejected, true, never},
 	Orphan:             {"orphan", health.Barred, true, never},
 	Expired:            {"expired", health.Barred, true, never},
-	Forsworn:           {"forsworn", health.Barred, true, never},
+	CallRestricted:     {"forsworn", health.Barred, true, never},
 	RulesForked:        {"rules_forked", health.Barred, true, elsewhere},
 }
 

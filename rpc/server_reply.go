@@ -14,7 +14,7 @@ import (
 )
 
 // conclude sends what the handler has written, or an exception in its place.
-func (r *request) conclude(h *handling, err error) health.Outcome {
+func (r *serverCall) conclude(h *handlerRun, err error) health.Outcome {
 	if p := panicOf(err); p != nil {
 		r.conn.s.log.Error("rpc: handler panicked", "service", r.info.Service, "method", r.info.Method,
 			"panic", p.value, "stack", string(p.stack))
@@ -33,14 +33,14 @@ func (r *request) conclude(h *handling, err error) health.Outcome {
 		if err == nil {
 			return health.OK
 		}
-		return r.failure().Outcome()
+		return r.handlerCode().Outcome()
 	case len(reply) == 0 || (kindOf(r.encoding, reply) == thrift.REPLY && !h.ok && err != nil):
-		return r.failed(h, err)
+		return r.answerFailed(h, err)
 	case kindOf(r.encoding, reply) == thrift.REPLY:
 		r.answer(reply, 0, WasExecuted)
 		return appOutcome(err)
 	case h.ok: // the handler's own error, in the processor's words
-		code := r.failure()
+		code := r.handlerCode()
 		r.answer(reply, code, WasExecuted)
 		return code.Outcome()
 	}
@@ -59,8 +59,8 @@ func panicOf(err error) *panicked {
 	return p
 }
 
-// failed answers a call whose handler has left no whole reply.
-func (r *request) failed(h *handling, err error) health.Outcome {
+// answerFailed answers a call whose handler has left no whole reply.
+func (r *serverCall) answerFailed(h *handlerRun, err error) health.Outcome {
 	var refusal *Error
 	var protocol thrift.TProtocolException
 	switch {
@@ -77,13 +77,13 @@ func (r *request) failed(h *handling, err error) health.Outcome {
 	case r.info.OneWay && protocol != nil: // the arguments could not be read
 		return BadMessage.Outcome()
 	case r.info.OneWay:
-		return r.failure().Outcome()
+		return r.handlerCode().Outcome()
 	}
-	return r.exception(r.failure(), WasExecuted, err)
+	return r.exception(r.handlerCode(), WasExecuted, err)
 }
 
-// failure is the code of a handler's undeclared error.
-func (r *request) failure() Code {
+// handlerCode is the code of a handler's undeclared error.
+func (r *serverCall) handlerCode() Code {
 	if err := r.ctx.Err(); err != nil {
 		return giveUpCode(err, Canceled)
 	}
@@ -111,14 +111,14 @@ func kindOf(encoding flat.Protocol, message []byte) thrift.TMessageType {
 }
 
 // refuse answers a call that was not admitted.
-func (r *request) refuse(code Code, err error) {
+func (r *serverCall) refuse(code Code, err error) {
 	r.conn.s.refused.Add(1)
-	r.lighten()
+	r.releaseMemory()
 	if code != RulesNeeded && r.counted != nil { // else the caller tells the rules and calls again
 		r.counted.cell.Record(code.Outcome(), 0)
 	}
 	r.exception(code, NotExecuted, err)
-	r.release()
+	r.releaseOrder()
 	if code == Draining && !r.conn.skerry.Load() {
 		r.conn.close(errServerStopped)
 	}
@@ -126,8 +126,8 @@ func (r *request) refuse(code Code, err error) {
 
 // exception answers with a TApplicationException, which every Thrift client
 // understands, and with the code for those that read headers.
-func (r *request) exception(code Code, executed Executed, err error) health.Outcome {
-	if r.abandoned.Load() || r.unexpected(executed) {
+func (r *serverCall) exception(code Code, executed Executed, err error) health.Outcome {
+	if r.abandoned.Load() || r.answerUnread(executed) {
 		return code.Outcome()
 	}
 	text := code.String()
@@ -144,11 +144,11 @@ func (r *request) exception(code Code, executed Executed, err error) health.Outc
 	return code.Outcome()
 }
 
-// unexpected reports whether the client reads no answer: to a one-way call that
+// answerUnread reports whether the client reads no answer: to a one-way call that
 // runs, as skerry clients have their acknowledgement; to any one-way call of a
 // plain client. The stock Go client does not mark its one-way calls, so those
 // are known by earlier ones that were not answered.
-func (r *request) unexpected(executed Executed) bool {
+func (r *serverCall) answerUnread(executed Executed) bool {
 	if r.unordered {
 		return r.info.OneWay && executed != NotExecuted
 	}
@@ -177,7 +177,7 @@ func exceptionType(code Code) int32 {
 
 // answer sends a message, with code unless it is Unknown. A client that can't
 // be answered is not waited for.
-func (r *request) answer(message []byte, code Code, executed Executed) {
+func (r *serverCall) answer(message []byte, code Code, executed Executed) {
 	if r.abandoned.Load() {
 		return
 	}
@@ -193,7 +193,7 @@ func (r *request) answer(message []byte, code Code, executed Executed) {
 		}
 		return
 	}
-	if len(message) < direct && r.post != nil && r.post.Load() == r { // the reader writes when it has done what there is to do
+	if len(message) < direct && r.inline != nil && r.inline.Load() == r { // the reader writes when it has done what there is to do
 		err = c.out.queueUp(head, message)
 	} else {
 		err = c.out.write(head, message, int(c.s.running.Load())-1)
@@ -204,7 +204,7 @@ func (r *request) answer(message []byte, code Code, executed Executed) {
 }
 
 // head writes what stands in front of a reply's message behind dst.
-func (r *request) head(dst []byte, code Code, executed Executed) ([]byte, error) {
+func (r *serverCall) head(dst []byte, code Code, executed Executed) ([]byte, error) {
 	switch d := r.conn.dialect; {
 	case d.unframed:
 		return dst, nil
@@ -237,7 +237,7 @@ func (r *request) head(dst []byte, code Code, executed Executed) ([]byte, error)
 	return dst, nil
 }
 
-func (r *request) flags() uint16 {
+func (r *serverCall) flags() uint16 {
 	if r.unordered {
 		return theader.OutOfOrder
 	}
@@ -246,7 +246,7 @@ func (r *request) flags() uint16 {
 
 // applied is the end of this process's rule log, for a caller that is refused
 // by the rules.
-func (r *request) applied(code Code) (tip rollout.Position, ok bool) {
+func (r *serverCall) applied(code Code) (tip rollout.Position, ok bool) {
 	switch code {
 	case RulesNeeded, Retired, WrongVersion, RulesForked, Expired:
 		if agent := r.conn.s.cfg.Rollout; agent != nil {

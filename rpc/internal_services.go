@@ -19,7 +19,7 @@ const (
 	internalOutside  = 16      // of those, of peers that are no members
 	internalOfOne    = 4       // of those, of one process or address
 	internalRequest  = 1 << 20 // bytes
-	complainInternal = time.Minute
+	logInternalEvery = time.Minute
 )
 
 var (
@@ -52,13 +52,13 @@ func (s *Server) member(p PeerInfo) error {
 // oldMethods are those of internal services that no process since 0.2 calls.
 var oldMethods = []string{"rulesSince", "learnRules"}
 
-var errElder = errors.New("a process of skerry before 0.2, of which nothing is obeyed: bring it to this release")
+var errOlder = errors.New("a process of skerry before 0.2, of which nothing is obeyed: bring it to this release")
 
-// older refuses a call of a process that shares nothing with this release.
-func (r *request) older(why error) error {
+// refuseOlder refuses a call of a process that shares nothing with this release.
+func (r *serverCall) refuseOlder(why error) error {
 	s := r.conn.s
 	s.older.Add(1)
-	if ok, kept := s.elders.may(time.Now(), "", r.conn.source); ok {
+	if ok, kept := s.olderLog.allow(time.Now(), "", r.conn.source); ok {
 		s.log.Warn("rpc: a call of a process of skerry before 0.2 was refused", "service", r.served.name, "method", r.info.Method, "peer", r.conn.peer,
 			"reason", why, "do", "bring that process to this release; until then neither calls the other in traces, nor hears of the other's releases",
 			"unreported", kept)
@@ -67,16 +67,16 @@ func (r *request) older(why error) error {
 }
 
 // admitInternal lets a call of an internal service run, or refuses it.
-func (r *request) admitInternal() {
+func (r *serverCall) admitInternal() {
 	c, s := r.conn, r.conn.s
 	if slices.Contains(oldMethods, r.info.Method) {
-		r.refuse(NotMember, fmt.Errorf("%s.%s is called by %w", r.served.name, r.info.Method, r.older(errElder)))
+		r.refuse(NotMember, fmt.Errorf("%s.%s is called by %w", r.served.name, r.info.Method, r.refuseOlder(errOlder)))
 		return
 	}
 	outside := s.member(*r.info.from)
 	if outside != nil && !slices.Contains(r.served.open, r.info.Method) {
 		s.outsiders.Add(1)
-		if ok, kept := s.strangers.may(time.Now(), "", c.source); ok {
+		if ok, kept := s.memberLog.allow(time.Now(), "", c.source); ok {
 			s.log.Warn("rpc: a call that is for members of the site was refused", "service", r.served.name, "method", r.info.Method,
 				"peer", c.peer, "reason", outside, "unreported", kept)
 		}
@@ -88,7 +88,7 @@ func (r *request) admitInternal() {
 		return
 	}
 	r.outside = outside != nil
-	if err := s.inside.take(r.roomKey(), r.outside); err != nil {
+	if err := s.internal.acquire(r.internalKey(), r.outside); err != nil {
 		r.refuse(Overloaded, err)
 		return
 	}
@@ -96,44 +96,44 @@ func (r *request) admitInternal() {
 	r.counted = c.count(countKey{r.served, r.kind, r.info.Caller})
 	s.running.Add(1)
 	if code, err := r.register(); err != nil {
-		r.turnAway(code, err)
+		r.refuseAdmitted(code, err)
 		return
 	}
 	if r.info.OneWay && c.dialect.header && r.unordered {
 		r.answer(nil, 0, MaybeExecuted) // accepted
 	}
-	if !c.pool.group.Go(func(context.Context) error { r.run(); return nil }) {
-		r.turnAway(Draining, errServerStopped)
+	if !c.workers.group.Go(func(context.Context) error { r.run(); return nil }) {
+		r.refuseAdmitted(Draining, errServerStopped)
 	}
 }
 
-// roomKey is one peer: its process where that is proven, else a member's
+// internalKey is one peer: its process where that is proven, else a member's
 // connection, else the address of a stranger.
-type roomKey struct {
+type internalKey struct {
 	owner string
 	addr  netip.AddrPort
 }
 
-func (r *request) roomKey() roomKey {
+func (r *serverCall) internalKey() internalKey {
 	switch p := r.info.from; {
 	case p.Owner != "":
-		return roomKey{owner: p.Owner}
+		return internalKey{owner: p.Owner}
 	case !r.outside:
-		return roomKey{addr: p.Addr}
+		return internalKey{addr: p.Addr}
 	default:
-		return roomKey{addr: netip.AddrPortFrom(sourceOf(p.Addr.Addr()), 0)}
+		return internalKey{addr: netip.AddrPortFrom(sourceOf(p.Addr.Addr()), 0)}
 	}
 }
 
-// internalRoom bounds the calls of internal services.
-type internalRoom struct {
+// internalLimit bounds the calls of internal services.
+type internalLimit struct {
 	mu      sync.Mutex
 	all     int
 	outside int
-	of      map[roomKey]int
+	of      map[internalKey]int
 }
 
-func (m *internalRoom) take(k roomKey, outside bool) error {
+func (m *internalLimit) acquire(k internalKey, outside bool) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch {
@@ -145,7 +145,7 @@ func (m *internalRoom) take(k roomKey, outside bool) error {
 		return fmt.Errorf("%d internal calls of processes outside the site are running here, the limit", internalOutside)
 	}
 	if m.of == nil {
-		m.of = map[roomKey]int{}
+		m.of = map[internalKey]int{}
 	}
 	m.of[k]++
 	m.all++
@@ -156,13 +156,13 @@ func (m *internalRoom) take(k roomKey, outside bool) error {
 }
 
 // running is how many there are.
-func (m *internalRoom) running() int64 {
+func (m *internalLimit) running() int64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return int64(m.all)
 }
 
-func (m *internalRoom) give(k roomKey, outside bool) {
+func (m *internalLimit) release(k internalKey, outside bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.of[k]--; m.of[k] == 0 {

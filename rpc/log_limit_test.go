@@ -15,12 +15,12 @@ import (
 // A peer that is noisy hides neither another peer nor another reason, and all
 // together write a bounded number of lines.
 func TestComplaintsAreBounded(t *testing.T) {
-	c := complaints{every: time.Second}
+	c := logLimit{every: time.Second}
 	now := time.Now()
 	noisy, other := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2")
 	lines := 0
 	say := func(reason string, from netip.Addr) bool {
-		ok, _ := c.may(now, reason, from)
+		ok, _ := c.allow(now, reason, from)
 		if ok {
 			lines++
 		}
@@ -41,15 +41,15 @@ func TestComplaintsAreBounded(t *testing.T) {
 	for i := range 1000 { // of many addresses
 		say("malformed", netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}))
 	}
-	if lines != 1+mostSources {
-		t.Errorf("%d lines, want %d", lines, 1+mostSources)
+	if lines != 1+maxSources {
+		t.Errorf("%d lines, want %d", lines, 1+maxSources)
 	}
 	now = now.Add(time.Second)
-	if ok, kept := c.may(now, "malformed", noisy); !ok || kept != 1000-1 {
+	if ok, kept := c.allow(now, "malformed", noisy); !ok || kept != 1000-1 {
 		t.Errorf("in the next second: %v, %d kept back", ok, kept)
 	}
-	if n := len(c.of["malformed"].said); len(c.of) != 2 || n != 1 {
-		t.Errorf("%d reasons, %d addresses are kept", len(c.of), n)
+	if n := len(c.reasons["malformed"].said); len(c.reasons) != 2 || n != 1 {
+		t.Errorf("%d reasons, %d addresses are kept", len(c.reasons), n)
 	}
 }
 
@@ -58,9 +58,9 @@ func TestClosingReasons(t *testing.T) {
 	for _, why := range []error{
 		errMadeRoom,
 		fmt.Errorf("%w: 5, the limit", errFull),
-		fmt.Errorf("%w: %w", errShake, errPlainPort),
-		fmt.Errorf("%w: %w", errShake, errSlowShake),
-		fmt.Errorf("%w: something else", errShake),
+		fmt.Errorf("%w: %w", errHandshake, errPlainPort),
+		fmt.Errorf("%w: %w", errHandshake, errSlowShake),
+		fmt.Errorf("%w: something else", errHandshake),
 		fmt.Errorf("%w: bad byte", theader.ErrMalformed),
 		errMessageTooLarge,
 		errManyBytes,
@@ -68,7 +68,7 @@ func TestClosingReasons(t *testing.T) {
 		&net.OpError{Op: "read", Err: timeoutOf(t)},
 		fmt.Errorf("what no list has"),
 	} {
-		reason := closing(why)
+		reason := closeReason(why)
 		if seen[reason] {
 			t.Errorf("%q shares a budget with another reason: %q", why, reason)
 		}

@@ -15,20 +15,20 @@ const (
 	retryMin     = 3
 )
 
-// budget bounds the retries of one service. It is safe for concurrent use;
+// retryBudget bounds the retries of one service. It is safe for concurrent use;
 // the zero value is ready.
-type budget struct {
+type retryBudget struct {
 	calls   atomic.Int64 // in flight
 	retries atomic.Int64 // of them, those in a second or later attempt
 }
 
-func (b *budget) begin() { b.calls.Add(1) }
-func (b *budget) end()   { b.calls.Add(-1) }
+func (b *retryBudget) begin() { b.calls.Add(1) }
+func (b *retryBudget) end()   { b.calls.Add(-1) }
 
-// take reports whether one of the calls in flight may be tried again. When it
+// acquire reports whether one of the calls in flight may be tried again. When it
 // may, the caller gives the permission back by give, once, after its last
 // attempt or before it asks for another.
-func (b *budget) take() bool {
+func (b *retryBudget) acquire() bool {
 	if b.retries.Add(1) > max(retryMin, b.calls.Load()*retryPercent/100) {
 		b.retries.Add(-1)
 		return false
@@ -36,7 +36,7 @@ func (b *budget) take() bool {
 	return true
 }
 
-func (b *budget) give() { b.retries.Add(-1) }
+func (b *retryBudget) release() { b.retries.Add(-1) }
 
 // The pause before a retry doubles from the first to the last.
 const (

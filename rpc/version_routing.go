@@ -12,12 +12,12 @@ import (
 	"github.com/skerry/skerry/rollout/participant"
 )
 
-// maxMends bounds how often one call exchanges rules.
-const maxMends = 8
+// maxExchanges bounds how often one call exchanges rules.
+const maxExchanges = 8
 
-// bringAgain is how long the first call waits whose callee is brought entries
+// pushAgainAfter is how long the first call waits whose callee is brought entries
 // by too many others. Later calls wait a multiple.
-const bringAgain = 20 * time.Millisecond
+const pushAgainAfter = 20 * time.Millisecond
 
 // RuleExchange moves entries of the rule log between this process and the
 // process of an endpoint. Rules steer the process that takes them, so an
@@ -42,27 +42,27 @@ var errNoExchange = errors.New("this client exchanges no rules (ClientConfig.Rul
 func (noRules) Pull(context.Context, *Endpoint, rollout.Generation) error { return errNoExchange }
 func (noRules) Push(context.Context, *Endpoint, rollout.Generation) error { return errNoExchange }
 
-// passage is a call's way through a site whose versions change: the trace
+// versionRouting is a call's way through a site whose versions change: the trace
 // that it belongs to, and the token that the attempt under way carries.
-type passage struct {
-	trace   *participant.Trace // nil: the call carries no token
-	token   rollout.Token
-	raw     string
-	wait    bool      // by the rules, a missing version is waited for
-	unseen  bool      // the token is of the empty log, and the trace has executed nothing
-	insists bool      // the rules that the callee has can't be fetched, or a call beside this one was executed meanwhile
-	next    *Endpoint // where the next attempt goes, nil: where the picker says
-	mended  int
-	own     participant.Trace // of a call outside any trace
+type versionRouting struct {
+	trace     *participant.Trace // nil: the call carries no token
+	token     rollout.Token
+	raw       string
+	wait      bool      // by the rules, a missing version is waited for
+	unseen    bool      // the token is of the empty log, and the trace has executed nothing
+	lastTry   bool      // the rules that the callee has can't be fetched, or a call beside this one was executed meanwhile
+	next      *Endpoint // where the next attempt goes, nil: where the picker says
+	exchanges int
+	own       participant.Trace // of a call outside any trace
 }
 
-// enter finds the call's trace. Outside of any the call is an orphan: it is
+// joinTrace finds the call's trace. Outside of any the call is an orphan: it is
 // refused, or counted and given a trace of its own.
-func (s *serviceClient) enter(ctx *callContext, call *Call, info *CallInfo) error {
+func (s *serviceClient) joinTrace(ctx *callContext, call *Call, info *CallInfo) error {
 	if s.origin == nil {
 		return nil
 	}
-	p := &call.passage
+	p := &call.routing
 	if p.trace = participant.TraceFrom(ctx.base); p.trace != nil {
 		return nil
 	}
@@ -75,25 +75,25 @@ func (s *serviceClient) enter(ctx *callContext, call *Call, info *CallInfo) erro
 	return nil
 }
 
-func (p *passage) leave() {
+func (p *versionRouting) endTrace() {
 	if p.trace == &p.own && p.trace != nil {
 		p.own.End()
 	}
 }
 
-// newcomer is how long after its start a process takes it for possible that the
+// justStarted is how long after its start a process takes it for possible that the
 // site has rules of which it has not heard.
-const newcomer = time.Minute
+const justStarted = time.Minute
 
 // route asks the rules which version the attempt may meet.
 func (a *attempt) route() error {
-	c, p := a.call, &a.call.passage
+	c, p := a.call, &a.call.routing
 	if p.trace == nil {
 		return nil
 	}
 	var err error
 	if p.token, p.raw, err = p.trace.Send(a.s.name); err != nil {
-		return a.fail(Forsworn, NotExecuted, err)
+		return a.fail(CallRestricted, NotExecuted, err)
 	}
 	version, by, ok, err := a.s.c.route(a.s.name, p.token)
 	if err != nil {
@@ -103,7 +103,7 @@ func (a *attempt) route() error {
 		c.Version = version
 	}
 	p.wait = by != rollout.Concurrent
-	p.unseen = p.token.Generation == (rollout.Generation{}) && !p.insists && c.began.Sub(a.s.c.start) < newcomer && p.trace.Fresh()
+	p.unseen = p.token.Generation == (rollout.Generation{}) && !p.lastTry && c.began.Sub(a.s.c.start) < justStarted && p.trace.Fresh()
 	return nil
 }
 
@@ -116,13 +116,13 @@ func (a *attempt) noRoute(err error) error {
 	case errors.Is(err, rollout.ErrExpired):
 		code = Expired
 	}
-	return a.fail(code, NotExecuted, fmt.Errorf("generation %v: %w", a.call.passage.token.Generation, err))
+	return a.fail(code, NotExecuted, fmt.Errorf("generation %v: %w", a.call.routing.token.Generation, err))
 }
 
 // returned ends the attempt for its trace. A call that may yet be executed
 // holds the trace's span until its deadline.
 func (a *attempt) returned(err error) {
-	trace := a.call.passage.trace
+	trace := a.call.routing.trace
 	switch {
 	case trace == nil:
 		return
@@ -139,26 +139,26 @@ func (a *attempt) returned(err error) {
 	trace.Returned(!SafeToRetry(err))
 }
 
-// mend does what an attempt that was refused by the rules asks for, and
+// recover does what an attempt that was refused by the rules asks for, and
 // reports whether the call is to be made again: the callee is told the rules
 // that it lacks, or the caller learns those that it lacks. Nothing was
 // executed, so nobody sees it. Else it returns the call's error.
-func (a *attempt) mend(err error) (bool, error) {
-	p := &a.call.passage
-	if p.trace == nil || p.mended == maxMends {
+func (a *attempt) recover(err error) (bool, error) {
+	p := &a.call.routing
+	if p.trace == nil || p.exchanges == maxExchanges {
 		return false, err
 	}
-	p.mended++
+	p.exchanges++
 	switch CodeOf(err) {
 	case RulesNeeded:
 		if a.ep == nil {
-			return a.catchUp() && !a.stale(), err
+			return a.pullFromAny() && !a.stale(), err
 		}
-		return a.catchesUp(err)
+		return a.updateCallee(err)
 	case RulesForked:
-		return a.rejoin(), err
+		return a.reconcileLogs(), err
 	case Retired, WrongVersion:
-		if a.behind() && a.learn(a.ep, a.theirGeneration()) != nil {
+		if a.behind() && a.pullRules(a.ep, a.theirGeneration()) != nil {
 			return false, err
 		}
 		return a.reroute(), err
@@ -166,13 +166,13 @@ func (a *attempt) mend(err error) (bool, error) {
 		if !p.unseen {
 			return p.trace.Refresh(a.ctx, p.token), err
 		}
-		if a.behind() && a.learn(a.ep, a.theirGeneration()) != nil || !p.trace.Refresh(a.ctx, p.token) {
-			p.insists = true // the callee may serve it all the same
+		if a.behind() && a.pullRules(a.ep, a.theirGeneration()) != nil || !p.trace.Refresh(a.ctx, p.token) {
+			p.lastTry = true // the callee may serve it all the same
 		}
 		return true, err
 	case VersionUnavailable:
 		switch {
-		case p.trace.Fresh() && a.catchUp() && a.reroute():
+		case p.trace.Fresh() && a.pullFromAny() && a.reroute():
 			return true, nil
 		case p.wait:
 			return a.await(a.tied(context.WithCancel(a.ctx)))
@@ -195,22 +195,22 @@ func (a *attempt) behind() bool {
 }
 
 func (a *attempt) stale() bool {
-	return a.s.c.cfg.Rollout.Log().Last().Before(a.call.passage.token.Generation)
+	return a.s.c.cfg.Rollout.Log().Last().Before(a.call.routing.token.Generation)
 }
 
-// catchesUp has the callee learn the rules that it lacks. It may go by a log
+// updateCallee has the callee learn the rules that it lacks. It may go by a log
 // that has parted from the one here, of which it has fewer entries.
-func (a *attempt) catchesUp(err error) (bool, error) {
+func (a *attempt) updateCallee(err error) (bool, error) {
 	their, unread := a.callee()
 	if unread != nil {
 		return false, err
 	}
-	if a.s.c.parted.known(a.s.c.cfg.Rollout.Log().Tip(), their) {
+	if a.s.c.forks.known(a.s.c.cfg.Rollout.Log().Tip(), their) {
 		return false, a.forked(their)
 	}
-	switch refusal := a.teach(their); {
+	switch refusal := a.pushRules(their); {
 	case errors.Is(refusal, rollout.ErrFork):
-		a.parts(their)
+		a.noteFork(their)
 		return false, a.forked(their)
 	case refusal != nil:
 		a.s.c.cfg.Logger.Warn("rpc: the callee does not take the rules that it lacks",
@@ -231,19 +231,19 @@ func (a *attempt) forked(their rollout.Position) error {
 	return a.fail(RulesForked, NotExecuted, fmt.Errorf("it goes by %v, this process by %v: %w", their, here, rollout.ErrOtherLog))
 }
 
-// parts notes, and says, that the callee's log is not the one here.
-func (a *attempt) parts(their rollout.Position) {
+// noteFork notes, and says, that the callee's log is not the one here.
+func (a *attempt) noteFork(their rollout.Position) {
 	tip := a.s.c.cfg.Rollout.Log().Tip()
-	if !a.s.c.parted.note(tip, their) {
+	if !a.s.c.forks.note(tip, their) {
 		return
 	}
 	a.s.c.cfg.Logger.Error("rpc: the rule log has parted: calls between the two are refused until an operator adopts one "+
 		"(skerry release adopt)", "service", a.s.name, "instance", a.ep.Addr, "here", tip.String(), "there", their.String())
 }
 
-// teach brings the callee the rules that it lacks: this process has them, as
+// pushRules brings the callee the rules that it lacks: this process has them, as
 // whatever called it has seen to it. The call then goes there again.
-func (a *attempt) teach(their rollout.Position) error {
+func (a *attempt) pushRules(their rollout.Position) error {
 	err := a.s.c.exchanges.share(a.ctx, "bring "+a.ep.Addr, func() error {
 		err := a.s.c.rules.Push(a.ctx, a.ep, their.Generation)
 		if errors.Is(err, rollout.ErrGap) || errors.Is(err, rollout.ErrFork) {
@@ -252,25 +252,25 @@ func (a *attempt) teach(their rollout.Position) error {
 		return err
 	})
 	if CodeOf(err) == Overloaded { // others bring it the same entries now
-		err = run.Sleep(a.ctx, time.Duration(a.call.passage.mended)*bringAgain)
+		err = run.Sleep(a.ctx, time.Duration(a.call.routing.exchanges)*pushAgainAfter)
 	}
 	if err == nil {
-		a.call.passage.next = a.ep
+		a.call.routing.next = a.ep
 	}
 	return err
 }
 
-// teachAll is teach for a callee whose log is not a part of the one here.
-func (a *attempt) teachAll() error {
+// pushAllRules is teach for a callee whose log is not a part of the one here.
+func (a *attempt) pushAllRules() error {
 	err := a.s.c.rules.Push(a.ctx, a.ep, rollout.Generation{})
 	if err == nil {
-		a.call.passage.next = a.ep
+		a.call.routing.next = a.ep
 	}
 	return err
 }
 
-// learn fetches newer rules from an instance's process.
-func (a *attempt) learn(from *Endpoint, to rollout.Generation) error {
+// pullRules fetches newer rules from an instance's process.
+func (a *attempt) pullRules(from *Endpoint, to rollout.Generation) error {
 	if d, _ := dialectOf(from.Protocol); !d.shared {
 		return fmt.Errorf("%s is a plain Thrift server and has no rules", from.Addr)
 	}
@@ -281,25 +281,25 @@ func (a *attempt) learn(from *Endpoint, to rollout.Generation) error {
 	return nil
 }
 
-// rejoin is for a token that the callee's log, or the caller's own, does not
+// reconcileLogs is for a token that the callee's log, or the caller's own, does not
 // hold: the logs have parted, or the token is damaged. One side may lack the
 // entry that makes them one again, so both tell each other what they have. It
 // reports whether the call is worth making again: the callee goes by this log
 // now, or the trace has executed nothing and reads the newest rules.
-func (a *attempt) rejoin() bool {
-	agent, p := a.s.c.cfg.Rollout, &a.call.passage
+func (a *attempt) reconcileLogs() bool {
+	agent, p := a.s.c.cfg.Rollout, &a.call.routing
 	their, err := a.callee()
 	// Where this log holds all of the callee's, the token is damaged.
-	if a.ep == nil || err != nil || agent.Holds(their) || a.s.c.parted.known(agent.Log().Tip(), their) {
+	if a.ep == nil || err != nil || agent.Holds(their) || a.s.c.forks.known(agent.Log().Tip(), their) {
 		return p.trace.Refresh(a.ctx, p.token)
 	}
 	if agent.Log().Last().Before(their.Generation) {
-		_ = a.learn(a.ep, their.Generation)
-	} else if a.teachAll() == nil {
+		_ = a.pullRules(a.ep, their.Generation)
+	} else if a.pushAllRules() == nil {
 		return true
 	}
 	if !agent.Holds(their) {
-		a.parts(their)
+		a.noteFork(their)
 	}
 	return p.trace.Refresh(a.ctx, p.token)
 }
@@ -349,52 +349,52 @@ func (x *exchanges) share(ctx context.Context, key string, do func() error) erro
 	return e.err
 }
 
-// parting is what calls have found of logs that have parted: two of them do not
+// forkLog is what calls have found of logs that have parted: two of them do not
 // exchange rules again for a while.
-type parting struct {
-	mu    sync.Mutex
-	found map[[2]rollout.Position]found
+type forkLog struct {
+	mu   sync.Mutex
+	seen map[[2]rollout.Position]forkSeen
 }
 
-// found is when calls have met a pair of logs last, and when that was said.
-type found struct{ at, said time.Time }
+// forkSeen is when calls have met a pair of logs last, and when that was said.
+type forkSeen struct{ at, said time.Time }
 
 const (
-	partingAgain = 5 * time.Second
-	partingSaid  = time.Minute // between two lines of the log about one pair
-	partingMost  = 64
+	forkFresh    = 5 * time.Second
+	forkLogEvery = time.Minute // between two lines of the log about one pair
+	forkMost     = 64
 )
 
-func (p *parting) known(here, there rollout.Position) bool {
+func (p *forkLog) known(here, there rollout.Position) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	f, known := p.found[[2]rollout.Position{here, there}]
-	return known && time.Since(f.at) < partingAgain
+	f, known := p.seen[[2]rollout.Position{here, there}]
+	return known && time.Since(f.at) < forkFresh
 }
 
 // note reports whether it is time to say it.
-func (p *parting) note(here, there rollout.Position) (say bool) {
+func (p *forkLog) note(here, there rollout.Position) (say bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	pair, now := [2]rollout.Position{here, there}, time.Now()
-	f, known := p.found[pair]
-	if p.found == nil || !known && len(p.found) >= partingMost {
-		p.found = map[[2]rollout.Position]found{}
+	f, known := p.seen[pair]
+	if p.seen == nil || !known && len(p.seen) >= forkMost {
+		p.seen = map[[2]rollout.Position]forkSeen{}
 	}
-	if say = !known || now.Sub(f.said) >= partingSaid; say {
+	if say = !known || now.Sub(f.said) >= forkLogEvery; say {
 		f.said = now
 	}
 	f.at = now
-	p.found[pair] = f
+	p.seen[pair] = f
 	return say
 }
 
-// catchUp asks any instance of the service for newer rules, whatever its
+// pullFromAny asks any instance of the service for newer rules, whatever its
 // version.
-func (a *attempt) catchUp() bool {
+func (a *attempt) pullFromAny() bool {
 	ep, err := a.s.picker().Pick(a.ctx, &Call{Service: a.s.name, Method: a.call.Method})
 	if err == nil {
-		err = a.learn(ep, a.call.passage.token.Generation)
+		err = a.pullRules(ep, a.call.routing.token.Generation)
 	}
 	return err == nil
 }
@@ -402,7 +402,7 @@ func (a *attempt) catchUp() bool {
 // reroute reports whether, by the rules known now, the call goes another way:
 // with a fresh token, when nobody can have seen the refused one.
 func (a *attempt) reroute() bool {
-	c, p := a.call, &a.call.passage
+	c, p := a.call, &a.call.routing
 	if p.trace.Refresh(a.ctx, p.token) {
 		c.tried, c.TryAgain = nil, false
 		return true
@@ -419,7 +419,7 @@ func (a *attempt) retired() bool {
 // await waits until an instance of the version is there, or the rules change,
 // or ctx ends.
 func (a *attempt) await(ctx context.Context, cancel context.CancelFunc) (bool, error) {
-	c, p := a.call, &a.call.passage
+	c, p := a.call, &a.call.routing
 	defer cancel()
 	changed := a.s.c.cfg.Rollout.Changed()
 	if !a.s.c.spawn(func() {
@@ -445,6 +445,6 @@ func (a *attempt) await(ctx context.Context, cancel context.CancelFunc) (bool, e
 	default:
 		return false, a.fail(VersionUnavailable, NotExecuted, err)
 	}
-	p.mended-- // waiting is no exchange
+	p.exchanges-- // waiting is no exchange
 	return true, nil
 }

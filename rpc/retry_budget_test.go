@@ -10,43 +10,43 @@ func TestRetryBudget(t *testing.T) {
 		{1, 3}, {3, 3}, {15, 3}, {19, 3}, {20, 4}, {100, 20}, {1000, 200},
 	}
 	for _, tt := range tests {
-		var b budget
+		var b retryBudget
 		for range tt.calls {
 			b.begin()
 		}
 		got := 0
-		for b.take() {
+		for b.acquire() {
 			got++
 		}
 		if got != tt.retries {
 			t.Errorf("%d calls in flight: %d retries at a time, want %d", tt.calls, got, tt.retries)
 		}
-		b.give()
-		if !b.take() || b.take() {
+		b.release()
+		if !b.acquire() || b.acquire() {
 			t.Errorf("%d calls in flight: what was given back is not there once", tt.calls)
 		}
 	}
 }
 
 func TestRetryBudgetShrinks(t *testing.T) {
-	var b budget
+	var b retryBudget
 	for range 100 {
 		b.begin()
 	}
 	for range 20 {
-		b.take()
+		b.acquire()
 	}
 	for range 90 {
 		b.end()
 	}
 	for i := range 17 {
-		if b.take() {
+		if b.acquire() {
 			t.Fatalf("a retry with %d running and 10 calls in flight", 20-i)
 		}
-		b.give()
+		b.release()
 	}
-	b.give()
-	if !b.take() {
+	b.release()
+	if !b.acquire() {
 		t.Fatal("no third retry")
 	}
 }

@@ -6,9 +6,9 @@ import (
 	"net/netip"
 )
 
-// census keeps connections by source address, the oldest first, and knows the
+// connCensus keeps connections by source address, the oldest first, and knows the
 // address that has the most. Its owner's lock guards it.
-type census struct {
+type connCensus struct {
 	n       int
 	sources map[netip.Addr]*source
 	most    largest
@@ -27,7 +27,7 @@ type listed struct {
 	place  *linked.Element
 }
 
-func (c *census) add(of *serverConn) {
+func (c *connCensus) add(of *serverConn) {
 	s := c.sources[of.source]
 	if s == nil {
 		s = &source{addr: of.source, conns: linked.New()}
@@ -42,7 +42,7 @@ func (c *census) add(of *serverConn) {
 	c.n++
 }
 
-func (c *census) remove(of *serverConn) {
+func (c *connCensus) remove(of *serverConn) {
 	s := of.listed.source
 	s.conns.Remove(of.listed.place)
 	of.listed = listed{}
@@ -56,7 +56,7 @@ func (c *census) remove(of *serverConn) {
 }
 
 // worst is the oldest connection of the address that has the most.
-func (c *census) worst() *serverConn {
+func (c *connCensus) worst() *serverConn {
 	if len(c.most) == 0 {
 		return nil
 	}

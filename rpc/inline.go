@@ -1,0 +1,136 @@
+package rpc
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	inlineMost    = 64                // readers that may run handlers themselves at a time
+	inlineTries   = 4                 // places that a reader looks at
+	watchdogEvery = time.Millisecond  // a reader with more to read is relieved after one to two of them
+	watchdogAlone = 5 * watchdogEvery // time between two looks while no call has had another one behind it
+	watchdogRest  = 50                // looks without a call after which the watch sleeps; without a crowd, looks less often
+)
+
+// inlineRuns are where readers stand while they run a handler themselves. A watch
+// goes round as long as calls come, and relieves those whose handler takes
+// long, so that nobody waits behind it and its cancellation is read. While
+// calls come one by one it looks less often: a timer that is due within a
+// kernel's tick has to be set for each wait of an otherwise idle process, which
+// costs a lone call a sixth of its time.
+type inlineRuns struct {
+	runs    [inlineMost]inlineRun
+	used    atomic.Bool // since the watch has looked
+	crowded atomic.Bool // a call had another one behind it, since then
+	state   atomic.Int32
+	wake    chan struct{}
+}
+
+// How often the watch looks.
+const (
+	watchdogFast int32 = iota
+	watchdogSlow
+	watchdogAsleep
+)
+
+// inlineRun is a place, apart from the next one's cache line.
+type inlineRun struct {
+	atomic.Pointer[serverCall]
+	_ [56]byte
+}
+
+// start finds a place for r; without one a worker has to run it. crowded says
+// that others wait behind it.
+func (p *inlineRuns) start(r *serverCall, crowded bool) bool {
+	for i := range uint32(inlineTries) {
+		r.inline = &p.runs[(r.conn.number+i)%inlineMost].Pointer
+		if r.inline.Load() == nil && r.inline.CompareAndSwap(nil, r) {
+			p.rouse(crowded)
+			return true
+		}
+	}
+	r.inline = nil
+	return false
+}
+
+func (p *inlineRuns) rouse(crowded bool) {
+	if !p.used.Load() {
+		p.used.Store(true)
+	}
+	if crowded && !p.crowded.Load() {
+		p.crowded.Store(true)
+	}
+	if s := p.state.Load(); s == watchdogAsleep || s == watchdogSlow && crowded {
+		if p.state.CompareAndSwap(s, watchdogFast) {
+			select {
+			case p.wake <- struct{}{}:
+			default:
+			}
+		}
+	}
+}
+
+func (p *inlineRuns) each(f func(*serverCall)) {
+	for i := range p.runs {
+		if r := p.runs[i].Load(); r != nil {
+			f(r)
+		}
+	}
+}
+
+// watchdog goes round until ctx ends.
+func (p *inlineRuns) watchdog(ctx context.Context) error {
+	timer := time.NewTimer(watchdogEvery)
+	defer timer.Stop()
+	for idle, alone := 0, 0; ; idle, alone = idle+1, alone+1 {
+		used, crowded := p.inspect()
+		if used {
+			idle = 0
+		}
+		if crowded {
+			alone = 0
+		}
+		switch {
+		case idle >= watchdogRest:
+			timer.Stop()
+			p.settle(watchdogAsleep)
+		case alone >= watchdogRest:
+			timer.Reset(watchdogAlone)
+			p.settle(watchdogSlow)
+		default:
+			timer.Reset(watchdogEvery)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-timer.C:
+		case <-p.wake:
+			idle, alone = 0, 0
+		}
+	}
+}
+
+// settle tells callers that the watch looks less often, or not at all.
+func (p *inlineRuns) settle(state int32) {
+	p.state.Store(state)
+	if used, crowded := p.inspect(); used || crowded { // a call came before that was told
+		p.rouse(crowded)
+	}
+}
+
+// inspect relieves who has stood too long. It reports whether anybody has been
+// at a post since the last look, and whether somebody waited behind him.
+func (p *inlineRuns) inspect() (used, crowded bool) {
+	used, crowded = p.used.Swap(false), p.crowded.Swap(false)
+	now := time.Now()
+	p.each(func(r *serverCall) {
+		used = true
+		if r.ranFor(now) >= watchdogEvery {
+			r.conn.handOff(r)
+			crowded = true // more of its kind may come
+		}
+	})
+	return used, crowded
+}

@@ -1,0 +1,82 @@
+package rpc
+
+import (
+	"errors"
+	"net/netip"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/skerry/skerry/internal/sitetls"
+	"github.com/skerry/skerry/rpc/internal/theader"
+)
+
+// logLimit bounds log lines about peers: in any period at most one for each
+// reason and source address, and maxSources for a reason. So neither a noisy peer nor
+// a frequent reason hides another one. A line says how many of its reason were
+// kept back before it.
+type logLimit struct {
+	every time.Duration
+
+	mu      sync.Mutex
+	reasons map[string]*logReason // by reason, of which there are few
+}
+
+// logReason is what was said for one reason.
+type logReason struct {
+	until      time.Time // when the period ends
+	said       []netip.Addr
+	suppressed int
+}
+
+// maxSources is for how many addresses a reason is said in one period.
+const maxSources = 3
+
+// allow reports whether a line may be written. The reason is one of a few
+// constants: nothing that a peer sends.
+func (c *logLimit) allow(now time.Time, reason string, source netip.Addr) (ok bool, kept int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.reasons == nil {
+		c.reasons = map[string]*logReason{}
+	}
+	of := c.reasons[reason]
+	if of == nil {
+		of = &logReason{}
+		c.reasons[reason] = of
+	}
+	if !now.Before(of.until) {
+		of.until, of.said = now.Add(c.every), of.said[:0]
+	}
+	if len(of.said) >= maxSources || slices.Contains(of.said, source) {
+		of.suppressed++
+		return false, 0
+	}
+	of.said = append(of.said, source)
+	kept, of.suppressed = of.suppressed, 0
+	return true, kept
+}
+
+var (
+	errHandshake = errors.New("TLS handshake")
+	errFull      = errors.New("too many connections stand")
+	errTrust     = errors.New("the keys of the site have changed")
+)
+
+// closeReasons are the reasons for which a server closes connections, as their log
+// lines are bounded by; the first one that fits is taken.
+var closeReasons = []error{
+	errMadeRoom, errFull, errManyBytes, errTrust, errPlainPort, errSlowShake, errLongShake, sitetls.ErrPeer, errHandshake,
+	errWriteQueue, theader.ErrTooLarge, theader.ErrMalformed, os.ErrDeadlineExceeded,
+}
+
+// closeReason is the reason of why.
+func closeReason(why error) string {
+	for _, reason := range closeReasons {
+		if errors.Is(why, reason) {
+			return reason.Error()
+		}
+	}
+	return ""
+}
