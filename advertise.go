@@ -39,7 +39,7 @@ type Advertisement struct {
 	Port       int    // 0: any free port, known when the service listens
 	Reason     string // why this address
 	Only       string // why it is told to processes of this host only; "" when it is told to others
-	Considered []broadcast.Considered
+	Considered []broadcast.Address
 }
 
 // Advertised is what a process of this configuration would tell of a service,
@@ -78,7 +78,7 @@ func splitAdvertise(given string, port int) (string, int, error) {
 	return host, port, err
 }
 
-func describe(c broadcast.Choice) string {
+func describe(c broadcast.Address) string {
 	if c.Interface == "" {
 		return c.Reason
 	}

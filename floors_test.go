@@ -51,11 +51,12 @@ var floors = map[string]struct {
 	"rollout/operator/operatortest": {1, []string{"rollout"}},
 	"registry/registrytest":         {2, []string{"registry", "internal/run"}},
 	"registry/postgres":             {2, []string{"registry", "health", "rollout", "internal/run"}},
-	"broadcast":                     {2, []string{"registry", "internal/run", "internal/wire"}},
+	"internal/listing":              {2, []string{"registry", "internal/wire"}},
+	"broadcast":                     {3, []string{"internal/listing", "registry", "internal/run", "internal/wire"}},
 	"health/prom":                   {2, []string{"health"}},
 	"discovery":                     {3, []string{"registry", "rpc", "health", "internal/run", "internal/statedir"}},
 	"config":                        {3, []string{"internal/heap", "internal/mask", "internal/quote", "internal/sitekey", "internal/statedir", "internal/suggest", "internal/tlsfile", "internal/yamlfile", "registry", "registry/postgres"}},
-	"":                              {4, []string{"broadcast", "config", "discovery", "health", "internal/heap", "internal/keyfile", "internal/refusal", "internal/run", "internal/sitekey", "internal/sitetls", "internal/sshsig", "internal/state", "internal/suggest", "internal/wire", "registry", "registry/postgres", "rollout", "rollout/operator", "rollout/participant", "rpc"}},
+	"":                              {4, []string{"broadcast", "config", "discovery", "health", "internal/heap", "internal/keyfile", "internal/listing", "internal/refusal", "internal/run", "internal/sitekey", "internal/sitetls", "internal/sshsig", "internal/state", "internal/suggest", "internal/wire", "registry", "registry/postgres", "rollout", "rollout/operator", "rollout/participant", "rpc"}},
 	"gateway":                       {5, []string{"", "config", "health", "internal/dynamic", "internal/run", "registry", "rollout", "rollout/participant", "rpc"}},
 
 	// Tests only, or used by tests and by the commands only.

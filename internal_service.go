@@ -11,7 +11,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/skerry/skerry/broadcast"
+	"github.com/skerry/skerry/internal/listing"
 	"github.com/skerry/skerry/internal/wire"
 	"github.com/skerry/skerry/registry"
 )
@@ -53,10 +53,10 @@ func (s *internalService) Describe(context.Context) (*wire.Description, error) {
 	s.node.mu.Unlock()
 	s.node.offers.listings(func(o *offer) { list = append(list, o.current()...) })
 	slices.SortFunc(list, registry.Compare)
-	d := &wire.Description{Owner: wireOwner(s.node.owner), Hash: broadcast.ContentHash(list), Registrations: []*wire.Registration{}}
+	d := &wire.Description{Owner: wireOwner(s.node.owner), Hash: listing.Hash(list), Registrations: []*wire.Registration{}}
 	now := time.Now()
 	for _, in := range list {
-		d.Registrations = append(d.Registrations, broadcast.ToWire(in, now))
+		d.Registrations = append(d.Registrations, listing.Encode(in, now))
 	}
 	return d, nil
 }
@@ -216,7 +216,7 @@ func (n *Node) describe(ctx context.Context, addr string, owner registry.Owner) 
 	now := time.Now()
 	list := make([]registry.Instance, 0, len(d.Registrations))
 	for _, r := range d.Registrations {
-		in, err := broadcast.FromWire(r, owner, now)
+		in, err := listing.Decode(r, owner, now)
 		if err != nil {
 			return nil, fmt.Errorf("registration of %s: %w", addr, err)
 		}

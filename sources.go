@@ -52,16 +52,17 @@ func (n *Node) newSources() ([]discovery.Source, error) {
 		list = append(list, discovery.Source{Name: sourceDatabase, Registry: db})
 	}
 	if n.mode() != config.ModeDatabase {
-		lan, err := broadcast.New(broadcast.Config{
+		cfg := broadcast.Config{
 			Cluster: n.cfg.Cluster, Owner: n.owner,
 			Keys: n.trust.use(useLAN), KeysChanged: n.trust.ring.Changed, LateKeys: n.lateKeys(),
 			Open: n.trust.mode == config.KeysNone,
 			Port: n.cfg.LAN.Port, Interfaces: n.cfg.LAN.Interfaces, Seeds: n.cfg.LAN.Seeds, Announce: n.cfg.LAN.Announce,
 			Fetch:     n.describe,
 			FetchAddr: func() string { return n.offers.fetchAddr() },
-			State:     n.peerState(),
 			Logger:    n.log,
-		})
+		}
+		n.keepPeers(&cfg)
+		lan, err := broadcast.New(cfg)
 		if err != nil {
 			return nil, fmt.Errorf("LAN registry: %w", err)
 		}
@@ -148,13 +149,11 @@ func (t *transitions) heard(lost error, now time.Time) (text string, args []any)
 	return "", nil
 }
 
-// peerState keeps the addresses of peers on the LAN.
-func (n *Node) peerState() broadcast.State {
+// keepPeers has the LAN registry keep the addresses of its peers in a file.
+func (n *Node) keepPeers(c *broadcast.Config) {
 	if n.files.Path(state.Peers) == "" {
-		return broadcast.State{}
+		return
 	}
-	return broadcast.State{
-		Load: func() ([]string, error) { return state.Read[[]string](n.files, state.Peers) },
-		Save: func(list []string) error { return n.files.Write(state.Peers, list) },
-	}
+	c.LoadPeers = func() ([]string, error) { return state.Read[[]string](n.files, state.Peers) }
+	c.SavePeers = func(list []string) error { return n.files.Write(state.Peers, list) }
 }

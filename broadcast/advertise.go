@@ -7,18 +7,12 @@ import (
 	"strings"
 )
 
-// Choice is the address that this host advertises, and why.
-type Choice struct {
-	Addr      netip.Addr
-	Interface string // "" when the address was given and is on no interface of this host
-	Reason    string
-}
-
-// Considered is one address that Advertise looked at.
-type Considered struct {
-	Interface string
+// Address is an address that Advertise looked at, of this host or given by a
+// preference.
+type Address struct {
 	Addr      netip.Addr // invalid for an interface without addresses
-	Reason    string     // why it was taken or passed over
+	Interface string     // "" when no interface of this host has the address
+	Reason    string     // why it was chosen or passed over
 }
 
 // Advertise chooses the address that others are told to connect to (demand
@@ -28,18 +22,18 @@ type Considered struct {
 // leads to the LAN. Interfaces that look virtual are passed over while there is
 // another. On a host with none of these it is a link-local or the loopback
 // address, which serves processes of this host. The list says of every address why it was taken or not.
-func Advertise(prefs []string) (Choice, []Considered, error) {
+func Advertise(prefs []string) (chosen Address, looked []Address, err error) {
 	if err := checkWants("advertise", prefs); err != nil {
-		return Choice{}, nil, err
+		return Address{}, nil, err
 	}
 	nics, err := hostNICs()
 	if err != nil {
-		return Choice{}, nil, err
+		return Address{}, nil, err
 	}
 	return advertise(nics, prefs)
 }
 
-func advertise(nics []nic, prefs []string) (Choice, []Considered, error) {
+func advertise(nics []nic, prefs []string) (chosen Address, looked []Address, err error) {
 	list := candidates(nics)
 	var best *candidate
 	if len(prefs) > 0 {
@@ -54,9 +48,9 @@ func advertise(nics []nic, prefs []string) (Choice, []Considered, error) {
 	}
 	seen := considered(list, best, prefs)
 	if best == nil {
-		return Choice{}, seen, noChoice(seen, prefs)
+		return Address{}, seen, noChoice(seen, prefs)
 	}
-	return Choice{Addr: best.addr, Interface: best.nic.name, Reason: best.why}, seen, nil
+	return Address{Addr: best.addr, Interface: best.nic.name, Reason: best.why}, seen, nil
 }
 
 // candidate is an address of this host; against says what speaks against it,
@@ -152,17 +146,17 @@ func natural(list []candidate) *candidate {
 
 // foreign takes an address that was given although no interface here has it:
 // it may be the outside of a translating router.
-func foreign(prefs []string) (Choice, bool) {
+func foreign(prefs []string) (Address, bool) {
 	for _, want := range prefs {
 		if a, err := netip.ParseAddr(want); err == nil && !a.IsUnspecified() {
-			return Choice{Addr: a, Reason: "given; no interface of this host has it"}, true
+			return Address{Addr: a, Reason: "given; no interface of this host has it"}, true
 		}
 	}
-	return Choice{}, false
+	return Address{}, false
 }
 
-func considered(list []candidate, best *candidate, prefs []string) []Considered {
-	out := make([]Considered, 0, len(list))
+func considered(list []candidate, best *candidate, prefs []string) []Address {
+	out := make([]Address, 0, len(list))
 	for i := range list {
 		c := &list[i]
 		reason := c.against
@@ -174,12 +168,12 @@ func considered(list []candidate, best *candidate, prefs []string) []Considered 
 		case reason == "":
 			reason = "another address came first"
 		}
-		out = append(out, Considered{Interface: c.nic.name, Addr: c.addr, Reason: reason})
+		out = append(out, Address{Interface: c.nic.name, Addr: c.addr, Reason: reason})
 	}
 	return out
 }
 
-func noChoice(seen []Considered, prefs []string) error {
+func noChoice(seen []Address, prefs []string) error {
 	var b strings.Builder
 	for _, s := range seen {
 		fmt.Fprintf(&b, "; %s %s: %s", s.Interface, s.Addr, s.Reason)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/apache/thrift/lib/go/thrift"
 
+	"github.com/skerry/skerry/internal/listing"
 	"github.com/skerry/skerry/internal/wire"
 	"github.com/skerry/skerry/registry"
 )
@@ -66,7 +67,7 @@ func checkListing(l *wire.Listing) error {
 	if l == nil { // Thrift leaves a missing struct nil
 		return errMalformed
 	}
-	if len(l.Hash) > 0 && len(l.Hash) != HashSize || len(l.Seal) > 0 && len(l.Seal) != HashSize || len(l.Registrations) > registrationMax {
+	if len(l.Hash) > 0 && len(l.Hash) != listing.HashSize || len(l.Seal) > 0 && len(l.Seal) != listing.HashSize || len(l.Registrations) > registrationMax {
 		return errMalformed
 	}
 	if err := checkNames(l.Scope); err != nil {

@@ -15,10 +15,10 @@ import (
 
 // DefaultPort is the UDP port that all processes of all hosts share. It is
 // registered for nothing else and below every system's ephemeral ports.
-const DefaultPort = 7759
+const defaultPort = 7759
 
 // DefaultAnnounce is the announcement period of row 1.5.
-const DefaultAnnounce = 3 * time.Minute
+const defaultAnnounce = 3 * time.Minute
 
 // Config is what a Registry needs to know. Only Cluster and Owner are required.
 type Config struct {
@@ -70,15 +70,12 @@ type Config struct {
 	// Nil or "": nowhere.
 	FetchAddr func() string
 
-	State  State        // keeps the addresses of peers over restarts; the zero value does not
-	Logger *slog.Logger // nil discards
-}
+	// LoadPeers and SavePeers keep the addresses of peers, ip:port, for the next
+	// start. Either may be nil. An error is logged and has no other consequence.
+	LoadPeers func() ([]string, error)
+	SavePeers func([]string) error
 
-// State keeps the addresses of peers, ip:port, for the next start. Either
-// function may be nil; errors are logged and cost only the memory.
-type State struct {
-	Load func() ([]string, error)
-	Save func([]string) error
+	Logger *slog.Logger // nil discards
 }
 
 // check fills in defaults and names the field that is wrong.
@@ -90,13 +87,13 @@ func (c *Config) check() error {
 		return fmt.Errorf("broadcast: Owner: %w", err)
 	}
 	if c.Port == 0 {
-		c.Port = DefaultPort
+		c.Port = defaultPort
 	}
 	if c.Port < 1 || c.Port > 65535 {
 		return fmt.Errorf("broadcast: Port %d is not in 1..65535", c.Port)
 	}
 	if c.Announce == 0 {
-		c.Announce = DefaultAnnounce
+		c.Announce = defaultAnnounce
 	}
 	if c.Announce < time.Second {
 		return fmt.Errorf("broadcast: Announce %v is shorter than 1s", c.Announce)

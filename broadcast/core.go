@@ -14,26 +14,27 @@ import (
 
 	"github.com/apache/thrift/lib/go/thrift"
 
+	"github.com/skerry/skerry/internal/listing"
 	"github.com/skerry/skerry/registry"
 )
 
 // The protocol's times and limits. Those that depend on the announcement
 // period are in core.
 const (
-	burst        = 3                      // announcements and queries at a start: 0, 1, 2 s
-	burstGap     = time.Second            //
-	lateAsk      = 20 * time.Second       // at most, between a burst of queries and the last one
-	goodbyeGap   = 80 * time.Millisecond  // between the three goodbyes
-	askGather    = 15 * time.Millisecond  // in which a new process's wishes are put into one query
-	settleTime   = 250 * time.Millisecond // after the first query an empty list is taken for empty
-	nonceLife    = 10 * time.Second       // how long answers to a query are believed
-	maxDelay     = 500 * time.Millisecond // longest random delay of an answer
-	delayPerPeer = 2 * time.Millisecond   //
-	maxPeers     = 4096                   // senders remembered, of any state
-	maxUnproven  = 512                    // of them such that have not answered yet
-	maxFromPeer  = 4096                   // registrations kept of one peer
-	goneLife     = 10 * time.Minute       // how long a departed peer is remembered
-	rallyGap     = 5 * time.Second        // between two rounds of asking all who are silent
+	burst          = 3                      // announcements and queries at a start: 0, 1, 2 s
+	burstGap       = time.Second            //
+	lateAsk        = 20 * time.Second       // at most, between a burst of queries and the last one
+	goodbyeGap     = 80 * time.Millisecond  // between the three goodbyes
+	askGather      = 15 * time.Millisecond  // in which a new process's wishes are put into one query
+	settleTime     = 250 * time.Millisecond // after the first query an empty list is taken for empty
+	nonceLife      = 10 * time.Second       // how long answers to a query are believed
+	maxDelay       = 500 * time.Millisecond // longest random delay of an answer
+	delayPerPeer   = 2 * time.Millisecond   //
+	maxPeers       = 4096                   // senders remembered, of any state
+	maxUnproven    = 512                    // of them such that have not answered yet
+	maxFromPeer    = 4096                   // registrations kept of one peer
+	goneLife       = 10 * time.Minute       // how long a departed peer is remembered
+	probeSilentGap = 5 * time.Second        // between two rounds of asking all who are silent
 )
 
 // path is a way to a peer: an address, and the interface it was heard on (0:
@@ -51,7 +52,7 @@ type outbound struct {
 
 	// asked is set for a probe of a peer that may be dead: the shell tells
 	// refused when the host there says that nobody has the port.
-	asked *registry.Owner
+	probeOf *registry.Owner
 }
 
 // fetchOrder asks the shell for a listing that did not fit in a datagram.
@@ -70,7 +71,7 @@ type fetchOrder struct {
 type core struct {
 	codec
 	self      registry.Owner
-	mute      bool          // nothing is sent: the site's key is awaited
+	muted     bool          // nothing is sent: the site's key is awaited
 	period    time.Duration // of announcements
 	fetchAddr func() string
 	canFetch  bool
@@ -79,58 +80,58 @@ type core struct {
 	nonce     func() int64
 	log       *slog.Logger
 
-	own       map[registry.ID]registry.Instance
-	ownHash   []byte
-	seq       uint64
-	links     int
-	leaving   bool
-	token     []byte // shown by the last goodbye
-	goodbyes  int    // goodbyes still to be sent
-	announces int    // which schedule of announcements is the current one
-	left      int    // announcements left of a burst
-	seeks     int    // which schedule of questions to the seeds is the current one
+	offered       map[registry.ID]registry.Instance
+	offeredHash   []byte
+	seq           uint64
+	links         int
+	leaving       bool
+	token         []byte // shown by the last goodbye
+	goodbyesLeft  int    // goodbyes still to be sent
+	announceRound int    // which schedule of announcements is the current one
+	announcesLeft int    // announcements left of a burst
+	seedRound     int    // which schedule of questions to the seeds is the current one
 
-	wanted    map[string]bool // services somebody here watches; true when its list has settled
-	all       bool
-	asks      map[string]int // queries still to be sent for a service
-	asking    bool           // a query is scheduled
-	gathering bool           // it is the first one, and takes in what is wanted until then
-	rounds    int            // bursts of queries that have ended
-	queries   map[int64]queried
-	recent    [2]map[asker]int // questions seen lately, this and the last period
-	rotated   time.Time
-	probed    [2]map[int64]*asked // by the nonce of the probe, likewise
-	turned    time.Time           // when the periods of probed changed
+	wanted        map[string]bool // services somebody here watches; true when its list has settled
+	all           bool
+	asks          map[string]int // queries still to be sent for a service
+	asking        bool           // a query is scheduled
+	gathering     bool           // it is the first one, and takes in what is wanted until then
+	rounds        int            // bursts of queries that have ended
+	queries       map[int64]sentQuery
+	recent        [2]map[queryKey]int // questions seen lately, this and the last period
+	recentRotated time.Time
+	probed        [2]map[int64]*awaitedProbe // by the nonce of the probe, likewise
+	probesRotated time.Time                  // when the periods of probed changed
 
-	waiting   []gathered // questions to everyone, not answered yet
-	askers    askers
-	strangers strangers
-	askedBack time.Time // when a crowd was last asked in turn
-	askedAll  bool      // everyone was asked something
-	reached   bool      // by something that others have sent to everyone
+	pending      []pendingQuery // questions to everyone, not answered yet
+	queriers     queriers
+	strangers    strangers
+	queriedBack  time.Time // when a crowd was last asked in turn
+	groupQueried bool      // everyone was asked something
+	groupHeard   bool      // by something that others have sent to everyone
 
-	peers   map[registry.Owner]*peer
-	hosts   map[netip.Addr]int // peers by the address that they were first heard from
-	places  places
-	rallied time.Time                   // when all silent peers were last asked at once
-	seeds   []netip.AddrPort            // asked and told by unicast, always
-	visited map[netip.AddrPort]struct{} // addresses asked because a peer named them
+	peers        map[registry.Owner]*peer
+	hosts        map[netip.Addr]int // peers by the address that they were first heard from
+	unproven     unprovenSet
+	probedSilent time.Time                   // when all silent peers were last asked at once
+	seeds        []netip.AddrPort            // asked and told by unicast, always
+	visited      map[netip.AddrPort]struct{} // addresses asked because a peer named them
 
-	newcomers map[newcomer]*newWay        // addresses that will be asked whether they are a known peer's
-	proven    map[netip.Addr]time.Time    // addresses that have answered a nonce of their own, and when
-	held      map[netip.AddrPort]gathered // questions whose answers wait for that
+	candidates  map[candidateKey]*pathCandidate // addresses that will be asked whether they are a known peer's
+	validAddrs  map[netip.Addr]time.Time        // addresses that have answered a nonce of their own, and when
+	heldQueries map[netip.AddrPort]pendingQuery // questions whose answers wait for that
 
-	answers, probes bucket
-	hints, hintsAll bucket    // probes of unproven senders: of addresses with few of them, and of the others
-	visits          bucket    // addresses that peers have named and that are asked
-	returns         bucket    // senders that are asked several times because they have probed
-	crowds          bucket    // answers to everyone because of questions of unproven senders
-	alarms, repeats bucket    // alarms told for the first time, and again
-	alarmed, about  bucket    // alarms that are acted on: of known processes, and of unknown ones
-	refuted         time.Time // when this process last said that it lives
-	strays          strays    // hosts of this cluster that use another key
-	mentions        bucket    // words to them
-	timers          timers
+	answers, probes            bucket
+	hints, hintsAll            bucket    // probes of unproven senders: of addresses with few of them, and of the others
+	visits                     bucket    // addresses that peers have named and that are asked
+	returns                    bucket    // senders that are asked several times because they have probed
+	groupAnswers               bucket    // answers to everyone because of questions of unproven senders
+	raises, repeats            bucket    // alarms told for the first time, and again
+	heededKnown, heededUnknown bucket    // alarms that are acted on: of known processes, and of unknown ones
+	refutedAt                  time.Time // when this process last said that it lives
+	otherKeys                  otherKeys // hosts of this cluster that use another key
+	notices                    bucket    // words to them
+	timers                     timers
 
 	stats   Stats
 	refuse  func(now time.Time, reason error, from netip.AddrPort) // warns of a refusal, now and then
@@ -141,20 +142,20 @@ type core struct {
 }
 
 // queried is a query that answers may refer to.
-type queried struct {
+type sentQuery struct {
 	group bool // it went to everyone, so that who answers hears us
 	until time.Time
 }
 
 // asked is a probe under way, or a question to one peer alone.
-type asked struct {
+type awaitedProbe struct {
 	owner registry.Owner
 	at    []path
 	used  bool // an answer has come
 }
 
 // asker names a question: the same one arrives by several ways.
-type asker struct {
+type queryKey struct {
 	owner registry.Owner
 	nonce int64
 }
@@ -167,48 +168,48 @@ func (c *core) newToken() []byte {
 
 func newCore(cluster string, ring [][]byte, self registry.Owner, period time.Duration, r *rand.Rand) *core {
 	return &core{
-		codec:     newCodec(cluster, ring),
-		self:      self,
-		period:    period,
-		fetchAddr: func() string { return "" },
-		rand:      r,
-		nonce:     r.Int64,
-		log:       slog.New(slog.DiscardHandler),
-		own:       map[registry.ID]registry.Instance{},
-		ownHash:   ContentHash(nil),
-		wanted:    map[string]bool{},
-		asks:      map[string]int{},
-		queries:   map[int64]queried{},
-		recent:    [2]map[asker]int{{}, {}},
-		probed:    [2]map[int64]*asked{{}, {}},
-		peers:     map[registry.Owner]*peer{},
-		hosts:     map[netip.Addr]int{},
-		places:    newPlaces(),
-		visited:   map[netip.AddrPort]struct{}{},
-		newcomers: map[newcomer]*newWay{},
-		proven:    map[netip.Addr]time.Time{},
-		held:      map[netip.AddrPort]gathered{},
-		answers:   newBucket(500, 1000),
-		probes:    newBucket(500, 1000),
-		hints:     newBucket(500, 1000),
-		hintsAll:  newBucket(500, 1000),
-		visits:    newBucket(40, 40),
-		returns:   newBucket(2, 64),
-		crowds:    newBucket(4, 20),
-		refuse:    func(time.Time, error, netip.AddrPort) {},
-		alarms:    newBucket(alarmRate, alarmBurst),
-		repeats:   newBucket(alarmRate, alarmBurst),
-		alarmed:   newBucket(alarmRate, alarmBurst),
-		about:     newBucket(aboutRate, alarmBurst),
-		mentions:  newBucket(mentionRate, 4),
-		dirty:     map[string][]registry.Departure{},
+		codec:         newCodec(cluster, ring),
+		self:          self,
+		period:        period,
+		fetchAddr:     func() string { return "" },
+		rand:          r,
+		nonce:         r.Int64,
+		log:           slog.New(slog.DiscardHandler),
+		offered:       map[registry.ID]registry.Instance{},
+		offeredHash:   listing.Hash(nil),
+		wanted:        map[string]bool{},
+		asks:          map[string]int{},
+		queries:       map[int64]sentQuery{},
+		recent:        [2]map[queryKey]int{{}, {}},
+		probed:        [2]map[int64]*awaitedProbe{{}, {}},
+		peers:         map[registry.Owner]*peer{},
+		hosts:         map[netip.Addr]int{},
+		unproven:      newPlaces(),
+		visited:       map[netip.AddrPort]struct{}{},
+		candidates:    map[candidateKey]*pathCandidate{},
+		validAddrs:    map[netip.Addr]time.Time{},
+		heldQueries:   map[netip.AddrPort]pendingQuery{},
+		answers:       newBucket(500, 1000),
+		probes:        newBucket(500, 1000),
+		hints:         newBucket(500, 1000),
+		hintsAll:      newBucket(500, 1000),
+		visits:        newBucket(40, 40),
+		returns:       newBucket(2, 64),
+		groupAnswers:  newBucket(4, 20),
+		refuse:        func(time.Time, error, netip.AddrPort) {},
+		raises:        newBucket(suspicionRate, suspicionBurst),
+		repeats:       newBucket(suspicionRate, suspicionBurst),
+		heededKnown:   newBucket(suspicionRate, suspicionBurst),
+		heededUnknown: newBucket(unknownRate, suspicionBurst),
+		notices:       newBucket(noticeRate, 4),
+		dirty:         map[string][]registry.Departure{},
 	}
 }
 
 // send seals a body once for all its destinations: copies of one datagram
 // have one sequence number, and the receiver takes the first.
 func (c *core) send(k kind, body thrift.TStruct, o outbound) {
-	if c.mute {
+	if c.muted {
 		return
 	}
 	c.seq++
@@ -250,7 +251,7 @@ func (c *core) at(when time.Time, f func(now time.Time)) {
 // spread is a random delay that grows with the number of peers, so that they
 // do not all speak at once. Unproven senders of one address count as one.
 func (c *core) spread() time.Duration {
-	n := len(c.peers) - c.places.n + len(c.places.by)
+	n := len(c.peers) - c.unproven.n + len(c.unproven.by)
 	return c.random(min(time.Duration(n)*delayPerPeer, maxDelay))
 }
 

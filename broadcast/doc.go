@@ -85,7 +85,7 @@
 // an answer may fill a datagram, and probes so that it may be as long as the last
 // word of the peer. The parts of a long list wait for that answer.
 //
-// Registrations that do not fit are announced by their [ContentHash] and
+// Registrations that do not fit are announced by their hash and
 // fetched over TCP by Config.Fetch, or asked for in parts; a fetched list must
 // have the hash that the authentic packet named. A peer whose fetches fail six
 // times in a row is asked for parts alone for ten minutes, and one that sends

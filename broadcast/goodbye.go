@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/skerry/skerry/internal/listing"
 	"github.com/skerry/skerry/internal/wire"
 	"github.com/skerry/skerry/registry"
 )
@@ -20,24 +21,24 @@ import (
 // refuses the port, or nothing answers. One that stays answers, and nothing has
 // happened.
 const (
-	byeSpread = 40 * time.Millisecond  // in which many ask the process that leaves
-	byePerOne = byeSpread / 80         // for each peer
-	byePause  = 100 * time.Millisecond // after a false goodbye: the next one is looked into later, without marking anything
-	byePauses = 10 * time.Second       // the same, at most, when they go on
-	byeForget = time.Minute            // without a false one
+	goodbyeSpread        = 40 * time.Millisecond  // in which many ask the process that leaves
+	goodbyeSpreadPerPeer = goodbyeSpread / 80     // for each peer
+	goodbyePause         = 100 * time.Millisecond // after a false goodbye: the next one is looked into later, without marking anything
+	goodbyePauseMost     = 10 * time.Second       // the same, at most, when they go on
+	goodbyeForget        = time.Minute            // without a false one
 )
 
 // farewell is what a goodbye, or a list without what was there, says of a
 // peer, until the peer itself has been asked.
-type farewell struct {
+type leaveClaim struct {
 	all     bool                     // the process is leaving
 	leaving map[registry.ID]struct{} // these registrations are withdrawn
-	by      netip.AddrPort           // where that came from
+	source  netip.AddrPort           // where that came from
 
-	lies    int       // goodbyes in a row that were not the peer's own
-	last    time.Time // when the last of them was
-	after   time.Time // until then another one is not believed
-	waiting bool      // one that came meanwhile is looked into then
+	falseCount   int       // goodbyes in a row that were not the peer's own
+	falseAt      time.Time // when the last of them was
+	blockedUntil time.Time // until then another one is not believed
+	queued       bool      // one that came meanwhile is looked into then
 }
 
 // sealOf is the hash of a token.
@@ -46,16 +47,16 @@ func sealOf(token []byte) []byte {
 		return nil
 	}
 	sum := sha256.Sum256(token)
-	return sum[:HashSize]
+	return sum[:listing.HashSize]
 }
 
 // isLeaving reports whether a registration may be withdrawn.
-func (f *farewell) isLeaving(id registry.ID) bool {
+func (f *leaveClaim) isLeaving(id registry.ID) bool {
 	_, ok := f.leaving[id]
 	return f.all || ok
 }
 
-func (f *farewell) marked() bool { return f.all || len(f.leaving) > 0 }
+func (f *leaveClaim) marked() bool { return f.all || len(f.leaving) > 0 }
 
 // onGoodbye takes a goodbye: at once when it is the answer to a question of
 // this process (proof), otherwise after asking.
@@ -72,8 +73,8 @@ func (c *core) onGoodbye(now time.Time, in packet, g *wire.Goodbye, from path, p
 		case unproven:
 			c.forget(p)
 		case live:
-			p.stateSeq, p.ask, p.all = in.seq, nil, true
-			c.gone(p, now)
+			p.stateSeq, p.probing, p.all = in.seq, nil, true
+			c.confirmLeave(p, now)
 		}
 		return
 	}
@@ -82,7 +83,7 @@ func (c *core) onGoodbye(now time.Time, in packet, g *wire.Goodbye, from path, p
 	}
 	p.stateSeq = in.seq
 	if g.GetEverything() {
-		c.mayLeave(p, true, nil, from, now)
+		c.claimLeave(p, true, nil, from, now)
 		return
 	}
 	var ids []registry.ID
@@ -93,36 +94,36 @@ func (c *core) onGoodbye(now time.Time, in packet, g *wire.Goodbye, from path, p
 			ids = append(ids, id)
 		}
 	}
-	c.mayLeave(p, false, ids, from, now)
+	c.claimLeave(p, false, ids, from, now)
 }
 
 // mayLeave makes registrations of a peer, or all, the last choice and asks it.
-func (c *core) mayLeave(p *peer, all bool, ids []registry.ID, from path, now time.Time) {
-	if !all && len(ids) == 0 || p.all && p.ask != nil && p.ask.bye {
+func (c *core) claimLeave(p *peer, all bool, ids []registry.ID, from path, now time.Time) {
+	if !all && len(ids) == 0 || p.all && p.probing != nil && p.probing.goodbye {
 		return
 	}
-	p.by = from.addr
-	if now.Before(p.farewell.after) { // false ones came; the peer is not hurt by another
-		if !p.waiting {
-			p.waiting = true
-			c.at(p.farewell.after, func(now time.Time) {
-				p.waiting = false
-				if p.state == live && c.peers[p.owner] == p && c.mark(p, all, ids) {
-					c.askLeaving(p, now)
+	p.source = from.addr
+	if now.Before(p.leaveClaim.blockedUntil) { // false ones came; the peer is not hurt by another
+		if !p.queued {
+			p.queued = true
+			c.at(p.leaveClaim.blockedUntil, func(now time.Time) {
+				p.queued = false
+				if p.state == live && c.peers[p.owner] == p && c.markLeaving(p, all, ids) {
+					c.probeLeaving(p, now)
 				}
 			})
 		}
 		return
 	}
-	if c.mark(p, all, ids) {
-		wait := c.random(min(byeSpread, time.Duration(len(c.peers))*byePerOne))
-		c.at(now.Add(wait), func(now time.Time) { c.askLeaving(p, now) })
+	if c.markLeaving(p, all, ids) {
+		wait := c.random(min(goodbyeSpread, time.Duration(len(c.peers))*goodbyeSpreadPerPeer))
+		c.at(now.Add(wait), func(now time.Time) { c.probeLeaving(p, now) })
 	}
 }
 
 // mark makes registrations of a peer, or all, the last choice; it reports
 // whether that is news.
-func (c *core) mark(p *peer, all bool, ids []registry.ID) (news bool) {
+func (c *core) markLeaving(p *peer, all bool, ids []registry.ID) (news bool) {
 	news = all && !p.all
 	p.all = p.all || all
 	if p.leaving == nil {
@@ -136,12 +137,12 @@ func (c *core) mark(p *peer, all bool, ids []registry.ID) (news bool) {
 			news = true
 		}
 	}
-	c.touchLeaving(p)
+	c.touchMarked(p)
 	return news
 }
 
 // touchLeaving has the lists of the marked registrations shown again.
-func (c *core) touchLeaving(p *peer) {
+func (c *core) touchMarked(p *peer) {
 	for id := range p.list {
 		if p.isLeaving(id) {
 			c.touch(id.Service)
@@ -150,28 +151,28 @@ func (c *core) touchLeaving(p *peer) {
 }
 
 // askLeaving asks a peer with marked registrations whether it leaves.
-func (c *core) askLeaving(p *peer, now time.Time) {
+func (c *core) probeLeaving(p *peer, now time.Time) {
 	if p.state != live || !p.marked() {
 		return
 	}
-	series := askBye
+	series := goodbyeSeries
 	for id := range p.leaving {
 		if len(series.services) < probeNames && !slices.Contains(series.services, id.Service) {
 			series.services = append(series.services, id.Service)
 		}
 	}
-	if p.ask != nil && p.ask.bye {
-		p.ask = nil // it may have been answered before the newest goodbye
+	if p.probing != nil && p.probing.goodbye {
+		p.probing = nil // it may have been answered before the newest goodbye
 	}
-	c.begin(p, series, now)
+	c.beginProbes(p, series, now)
 }
 
 // gone takes off what a goodbye has named and nothing speaks against.
-func (c *core) gone(p *peer, now time.Time) {
+func (c *core) confirmLeave(p *peer, now time.Time) {
 	if p.all {
 		c.depart(p, registry.Deregistered, now)
-		c.become(p, left, now)
-		p.ask = nil
+		c.setState(p, left, now)
+		p.probing = nil
 		return
 	}
 	for id := range p.leaving {
@@ -181,7 +182,7 @@ func (c *core) gone(p *peer, now time.Time) {
 		}
 	}
 	p.leaving = nil
-	c.silence(p, now) // it did not answer when it was asked for them
+	c.markSilent(p, now) // it did not answer when it was asked for them
 }
 
 // kept reports whether a registration that was marked is listed all the same,
@@ -196,23 +197,23 @@ func (p *peer) kept(marked []registry.ID) bool {
 
 // stays takes the answer of a peer that was asked whether it leaves. What its
 // list still holds was not withdrawn.
-func (c *core) stays(p *peer, kept bool, now time.Time) {
+func (c *core) denyLeave(p *peer, kept bool, now time.Time) {
 	if !p.marked() {
 		return
 	}
-	c.touchLeaving(p)
+	c.touchMarked(p)
 	p.all = false
 	if !kept {
 		return
 	}
 	c.stats.FalseGoodbye++
-	c.refuse(now, errGoodbye, p.by)
-	if now.Sub(p.last) > byeForget {
-		p.lies = 0
+	c.refuse(now, errGoodbye, p.source)
+	if now.Sub(p.falseAt) > goodbyeForget {
+		p.falseCount = 0
 	}
-	p.last = now
-	p.farewell.after = now.Add(min(byePause<<min(p.lies, 10), byePauses))
-	p.lies++
+	p.falseAt = now
+	p.leaveClaim.blockedUntil = now.Add(min(goodbyePause<<min(p.falseCount, 10), goodbyePauseMost))
+	p.falseCount++
 }
 
 // Why something was refused that a member of the cluster has sent. They have

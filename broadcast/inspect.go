@@ -14,7 +14,7 @@ func (r *Registry) Stats() Stats {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := r.core.stats
-	s.OtherKey = r.core.strays.since(time.Now().Add(-r.core.strayLife()))
+	s.OtherKey = r.core.otherKeys.since(time.Now().Add(-r.core.otherKeyLife()))
 	for _, i := range r.perLink {
 		s.Interfaces = append(s.Interfaces, *i)
 	}
@@ -45,7 +45,7 @@ func (r *Registry) Peers() []Peer {
 			continue
 		}
 		peer := Peer{Owner: p.owner, Heard: p.heard, Registrations: len(p.list), Broadcast: !r.core.unicastOnly(p, now)}
-		for _, w := range p.ways {
+		for _, w := range p.paths {
 			peer.Addrs = append(peer.Addrs, w.addr)
 		}
 		out = append(out, peer)

@@ -9,17 +9,17 @@ import (
 )
 
 // lateKeys is how long keys of a database are waited for.
-const lateKeys = 10 * time.Second
+const keyWait = 10 * time.Second
 
 // awaitKeys returns when there is a key, or none is to be awaited any longer.
 // Until then there is no socket: what this process would say under the key of
 // the cluster's name counts as forged where the site's key is known.
 func (r *Registry) awaitKeys(ctx context.Context, n *network) error {
-	defer r.speak()
+	defer r.unmute()
 	if r.cfg.LateKeys == nil {
 		return nil
 	}
-	left := time.NewTimer(lateKeys - time.Since(n.begun))
+	left := time.NewTimer(keyWait - time.Since(n.begun))
 	defer left.Stop()
 	for {
 		changed := r.keysChanged() // before the look at the keys, so that no change is missed
@@ -42,22 +42,22 @@ func (r *Registry) awaitKeys(ctx context.Context, n *network) error {
 }
 
 // speak has the process seal packets from now on, by the keys of this moment.
-func (r *Registry) speak() {
+func (r *Registry) unmute() {
 	ring, _ := usableKeys(r.cfg.Keys())
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.core.mute {
+	if !r.core.muted {
 		return
 	}
 	r.core.codec = newCodec(r.cfg.Cluster, ring)
-	r.core.mute = false
-	close(r.speaks)
+	r.core.muted = false
+	close(r.unmuted)
 }
 
 // awaitSpeech waits until packets are sealed.
-func (r *Registry) awaitSpeech(ctx context.Context) error {
+func (r *Registry) awaitUnmuted(ctx context.Context) error {
 	select {
-	case <-r.speaks:
+	case <-r.unmuted:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
@@ -84,14 +84,14 @@ func (r *Registry) rekey(n *network) {
 	} else if !had {
 		r.core.codec = newCodec(r.cfg.Cluster, nil)
 	}
-	r.alone = len(ring) == 0 && !had && !r.cfg.Open
-	alone := r.alone
-	r.late = alone && r.cfg.LateKeys != nil && time.Since(n.begun) < lateKeys
-	late := r.late
+	r.loopbackOnly = len(ring) == 0 && !had && !r.cfg.Open
+	alone := r.loopbackOnly
+	r.keyAwaited = alone && r.cfg.LateKeys != nil && time.Since(n.begun) < keyWait
+	late := r.keyAwaited
 	r.mu.Unlock()
 
 	state := ringState{keys: len(ring), bad: bad, alone: alone, begun: true}
-	if state == n.told && slices.EqualFunc(ring, n.ring, bytes.Equal) {
+	if state == n.loggedKeys && slices.EqualFunc(ring, n.ring, bytes.Equal) {
 		return
 	}
 	if late {
@@ -107,14 +107,14 @@ func (r *Registry) rekey(n *network) {
 	case alone:
 		log.Warn("no key of the site: the LAN is not used, and only processes of this host find each other",
 			"do", keyCommands(r.cfg.Cluster))
-	case len(ring) > 0 && n.told.begun:
+	case len(ring) > 0 && n.loggedKeys.begun:
 		log.Info("LAN keys have changed", "keys", len(ring))
 	}
-	n.told = state
+	n.loggedKeys = state
 	if len(ring) > 0 {
 		n.ring = ring
 		r.mu.Lock()
-		clear(r.core.strays.by) // they were such by the keys of before
+		clear(r.core.otherKeys.by) // they were such by the keys of before
 		r.mu.Unlock()
 		if !had && len(r.links) > 0 { // what was said on them without a key, nobody has heard
 			r.do(func(now time.Time) { r.core.linksChanged(now, len(r.links), true) })

@@ -75,8 +75,8 @@ func TestLANFirewall(t *testing.T) {
 		h.Run("nft", "add table inet fw")
 		h.Run("nft", "add chain inet fw in { type filter hook input priority 0; policy drop; }")
 		h.Run("nft", "add rule inet fw in ct state established,related accept")
-		h.Run("nft", fmt.Sprintf("add rule inet fw in udp dport %d-%d accept", DefaultPort, DefaultPort+OwnPorts))
-		nodes = append(nodes, startNode(t, h, nodeConfig{Key: "k", Port: DefaultPort}))
+		h.Run("nft", fmt.Sprintf("add rule inet fw in udp dport %d-%d accept", defaultPort, defaultPort+unicastPorts))
+		nodes = append(nodes, startNode(t, h, nodeConfig{Key: "k", Port: defaultPort}))
 		t.Logf("%d hosts know each other after %v", len(nodes), agree(t, time.Second, nodes, addrs(nodes)...))
 	}
 }

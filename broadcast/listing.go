@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/skerry/skerry/internal/listing"
 	"github.com/skerry/skerry/internal/wire"
 	"github.com/skerry/skerry/registry"
 )
@@ -30,7 +31,7 @@ func (c *core) apply(p *peer, l *wire.Listing, in packet, from path, solicited b
 	if solicited && p.hash == string(l.Hash) {
 		p.leaving = nil // all is as it was
 	}
-	if len(l.Hash) != HashSize || p.hash == string(l.Hash) || p.parts == string(l.Hash) {
+	if len(l.Hash) != listing.HashSize || p.hash == string(l.Hash) || p.parts == string(l.Hash) {
 		return
 	}
 	if c.covered(l) {
@@ -43,7 +44,7 @@ func (c *core) apply(p *peer, l *wire.Listing, in packet, from path, solicited b
 	if l.IsSetFetch() {
 		order.addr = fetchAddr(l.GetFetch(), from)
 	}
-	c.deliver(p, order, now)
+	c.fetchListing(p, order, now)
 }
 
 // wasCut reports whether an answer is so short, and of so few services, that all
@@ -73,7 +74,7 @@ func (c *core) usable(p *peer, regs []*wire.Registration, now time.Time) map[reg
 		if !c.wants(r.Name) {
 			continue
 		}
-		in, err := FromWire(r, p.owner, now)
+		in, err := listing.Decode(r, p.owner, now)
 		if err != nil {
 			c.stats.Malformed++
 			continue
@@ -122,7 +123,7 @@ func (c *core) replace(p *peer, said map[registry.ID]registry.Instance, scope fu
 			}
 		}
 	}
-	c.mayLeave(p, false, doubtful, from, now)
+	c.claimLeave(p, false, doubtful, from, now)
 }
 
 // supplant asks whoever else claims the address of a new registration: a
@@ -132,7 +133,7 @@ func (c *core) supplant(id registry.ID, now time.Time) {
 		rival := id
 		rival.Epoch = p.owner.Epoch
 		if _, ok := p.list[rival]; ok && rival != id && p.state == live {
-			c.begin(p, askRival, now)
+			c.beginProbes(p, rivalSeries, now)
 		}
 	}
 }
@@ -150,7 +151,7 @@ func (c *core) known() map[string]struct{} {
 			set[id.Service] = struct{}{}
 		}
 	}
-	for id := range c.own {
+	for id := range c.offered {
 		add(id)
 	}
 	for _, p := range c.peers {
@@ -172,7 +173,7 @@ func (c *core) showable(service string, list []registry.Instance) bool {
 
 // list is the list of a service, in order.
 func (c *core) list(service string) (list []registry.Instance) {
-	for id, in := range c.own {
+	for id, in := range c.offered {
 		if id.Service == service {
 			list = append(list, in)
 		}

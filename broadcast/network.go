@@ -20,26 +20,26 @@ var errNoInterface = errors.New("no chosen network interface is up")
 // network is the sockets of one Run. Only the loop uses it, but for its
 // readers, which hand what they hear to the registry.
 type network struct {
-	r     *Registry
-	group *run.Group // readers and fetches
-	ears  *ears
-	any   [2]*net.UDPConn // for where the host's routes lead: IPv4, IPv6
-	asked chan struct{}   // a token for each socket that waits
-	lost  bool            // the watchers were told that there is no interface
-	fault string          // what the log was last told
-	ring  [][]byte        // keys in use, nil before the first
-	told  ringState       // what the log was last told of them
-	lone  bool            // the sockets of the host's routes are bound to loopback
-	begun time.Time
+	r            *Registry
+	group        *run.Group // readers and fetches
+	shared       *sharedSockets
+	any          [2]*net.UDPConn // for where the host's routes lead: IPv4, IPv6
+	probeSockets chan struct{}   // a token for each socket that waits
+	reportedLost bool            // the publisher was told that there is no interface
+	loggedFault  string          // what the log was last told
+	ring         [][]byte        // keys in use, nil before the first
+	loggedKeys   ringState       // what the log was last told of them
+	loopbackOnly bool            // the sockets of the host's routes are bound to loopback
+	begun        time.Time
 }
 
-func newNetwork(r *Registry, ctx context.Context) *network {
-	return &network{r: r, group: run.NewGroup(ctx), asked: make(chan struct{}, askedMost), begun: time.Now()}
+func newNetwork(ctx context.Context, r *Registry) *network {
+	return &network{r: r, group: run.NewGroup(ctx), probeSockets: make(chan struct{}, maxProbeSockets), begun: time.Now()}
 }
 
 func (n *network) close() {
-	if n.ears != nil {
-		n.ears.close()
+	if n.shared != nil {
+		n.shared.close()
 	}
 	for _, c := range n.any {
 		if c != nil {
@@ -65,28 +65,28 @@ func (n *network) scan(ctx context.Context) {
 		if fresh {
 			n.r.registrar.Retry()
 		}
-		if n.lost {
+		if n.reportedLost {
 			n.r.publisher.Confirm()
 		}
-		n.lost = false
+		n.reportedLost = false
 	} else {
 		err = cmp.Or(err, errNoInterface)
-		n.lost = true
+		n.reportedLost = true
 		n.r.publisher.Lose(fmt.Errorf("%w: %w", registry.ErrUnavailable, err))
 	}
-	n.complain(err)
+	n.logFault(err)
 }
 
 // complain logs a fault once, and its end.
-func (n *network) complain(err error) {
+func (n *network) logFault(err error) {
 	text := ""
 	if err != nil {
 		text = err.Error()
 	}
-	if text == n.fault {
+	if text == n.loggedFault {
 		return
 	}
-	n.fault = text
+	n.loggedFault = text
 	if err != nil {
 		n.r.cfg.Logger.Warn("LAN discovery is impaired", "err", err)
 	} else {
@@ -100,11 +100,11 @@ func (n *network) rebind(ctx context.Context) (fresh bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if err := n.openShared(ctx); err != nil {
+	if err := n.ensureShared(ctx); err != nil {
 		return false, err
 	}
 	wants := n.r.cfg.Interfaces
-	if n.r.alone { // only this goroutine changes it
+	if n.r.loopbackOnly { // only this goroutine changes it
 		nics, wants = slices.DeleteFunc(nics, func(i nic) bool { return !i.loopback() }), nil
 	}
 	wanted := map[int]chosen{}
@@ -129,18 +129,18 @@ func (n *network) rebind(ctx context.Context) (fresh bool, err error) {
 	return fresh, err
 }
 
-func (n *network) openShared(ctx context.Context) error {
-	if n.ears != nil {
-		if n.lone != n.r.alone {
+func (n *network) ensureShared(ctx context.Context) error {
+	if n.shared != nil {
+		if n.loopbackOnly != n.r.loopbackOnly {
 			n.openAny()
 		}
 		return nil
 	}
-	e, err := openEars(ctx, n.r.cfg.Port)
+	e, err := openShared(ctx, n.r.cfg.Port)
 	if err != nil {
 		return err
 	}
-	n.ears = e
+	n.shared = e
 	n.listen(e.read4)
 	if e.p6 != nil {
 		n.listen(e.read6)
@@ -153,7 +153,7 @@ func (n *network) openShared(ctx context.Context) error {
 // there is no key, to this host.
 func (n *network) openAny() {
 	addrs := [2]netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()}
-	if n.lone = n.r.alone; n.lone {
+	if n.loopbackOnly = n.r.loopbackOnly; n.loopbackOnly {
 		addrs = [2]netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}
 	}
 	for i, family := range [2]string{"udp4", "udp6"} {
@@ -161,7 +161,7 @@ func (n *network) openAny() {
 			n.any[i].Close()
 			n.any[i] = nil
 		}
-		if c, err := ownSocket(family, addrs[i], n.r.cfg.Port); err == nil {
+		if c, err := unicastSocket(family, addrs[i], n.r.cfg.Port); err == nil {
 			n.any[i] = c
 			n.listen(reader(c, 0))
 		}
@@ -177,7 +177,7 @@ func (n *network) add(c chosen) error {
 	if err != nil {
 		return err
 	}
-	if err := n.ears.join(ifi); err != nil { // broadcast still works
+	if err := n.shared.join(ifi); err != nil { // broadcast still works
 		n.r.cfg.Logger.Warn("LAN multicast is not heard", "interface", c.name, "err", err)
 	}
 	n.r.mu.Lock()
@@ -208,28 +208,28 @@ func (n *network) drop(l *link) {
 	n.r.mu.Unlock()
 	l.close()
 	if ifi, err := net.InterfaceByIndex(l.index); err == nil {
-		n.ears.leave(ifi)
+		n.shared.leave(ifi)
 	}
 	n.r.cfg.Logger.Info("LAN interface no longer in use", "interface", l.name)
 }
 
 // reader reads from a socket of this process alone.
-func reader(c *net.UDPConn, index int) func([]byte) (int, arrival, error) {
-	return func(buf []byte) (int, arrival, error) {
+func reader(c *net.UDPConn, index int) func([]byte) (int, ingress, error) {
+	return func(buf []byte) (int, ingress, error) {
 		k, from, err := c.ReadFromUDPAddrPort(buf)
-		return k, arrival{from: netip.AddrPortFrom(from.Addr().Unmap(), from.Port()), link: index}, err
+		return k, ingress{from: netip.AddrPortFrom(from.Addr().Unmap(), from.Port()), link: index}, err
 	}
 }
 
 // listen hands what a socket hears to the registry until it is closed.
-func (n *network) listen(read func([]byte) (int, arrival, error)) {
+func (n *network) listen(read func([]byte) (int, ingress, error)) {
 	n.group.Go(func(ctx context.Context) error {
 		buf := make([]byte, 2*MaxPacket) // so that a longer datagram is seen to be longer
 		for {
 			k, a, err := read(buf)
 			switch {
 			case err == nil:
-				n.r.arrived(buf[:k], a)
+				n.r.ingest(buf[:k], a)
 			case errors.Is(err, net.ErrClosed):
 				return nil
 			default: // an ICMP error, on systems that report it here

@@ -156,7 +156,7 @@ func TestConfigErrors(t *testing.T) {
 }
 
 func TestWarner(t *testing.T) {
-	var w warner
+	var w warnLimit
 	now := time.Unix(1, 0)
 	at := func(i byte) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, 0, i}) }
 	if !w.due(now, errMAC, at(1)) || w.due(now.Add(time.Minute), errMAC, at(1)) || !w.due(now, errForeign, at(1)) {
@@ -171,7 +171,7 @@ func TestWarner(t *testing.T) {
 			warned++
 		}
 	}
-	if warned > warnMost || errors.Is(errMAC, errForeign) {
+	if warned > maxWarnings || errors.Is(errMAC, errForeign) {
 		t.Errorf("%d warnings at once", warned)
 	}
 }
@@ -198,7 +198,7 @@ func TestJudge(t *testing.T) {
 		"one of many":  {Stats{Interfaces: []InterfaceStats{ok}, Unproven: 2}, someone, "did not answer when asked", false},
 		"wrong key":    {Stats{Interfaces: []InterfaceStats{alone}, WrongKey: 3, OtherKey: []KeyHolder{{Host: "h"}}}, nil, "", true},
 	} {
-		rep := judge(c.stats, c.peers, DefaultPort, false)
+		rep := diagnose(c.stats, c.peers, defaultPort, false)
 		got := ""
 		if len(rep.Findings) > 0 {
 			got = rep.Findings[0].What

@@ -16,6 +16,7 @@ import (
 
 	"github.com/apache/thrift/lib/go/thrift"
 
+	"github.com/skerry/skerry/internal/listing"
 	"github.com/skerry/skerry/internal/wire"
 	"github.com/skerry/skerry/registry"
 )
@@ -26,7 +27,7 @@ var sender = registry.Owner{Host: "node-1", PID: 4711, Epoch: 1_700_000_000_000_
 func samples() []packet {
 	in := registry.Instance{Service: "auth", Version: "v1", Host: "10.0.0.5", Port: 7000, Zone: "east", Weight: 7,
 		Tags: map[string]string{"k": "v"}, TLS: true, Protocol: registry.ProtocolFramedBinary, Started: time.Now().Add(-time.Hour)}
-	l := pack([]*wire.Registration{ToWire(in, time.Now())}, wire.Listing{Hash: ContentHash([]registry.Instance{in})}, 900, nil)
+	l := pack([]*wire.Registration{listing.Encode(in, time.Now())}, wire.Listing{Hash: listing.Hash([]registry.Instance{in})}, 900, nil)
 	bodies := []thrift.TStruct{
 		&wire.Announce{Listing: l},
 		&wire.Query{Nonce: -5, Services: []string{"auth", "proc"}, Exchange: new(true), Pad: make([]byte, 9)},
@@ -123,7 +124,7 @@ func TestRing(t *testing.T) {
 // refused with the packet.
 func TestPacketText(t *testing.T) {
 	c := newCodec("site", ring("secret"))
-	listing := func(l wire.Listing) thrift.TStruct { return &wire.Announce{Listing: &l} }
+	announced := func(l wire.Listing) thrift.TStruct { return &wire.Announce{Listing: &l} }
 	most := math.MaxInt32
 	bad := map[string]packet{
 		"host of the sender":       {kind: probe, sender: registry.Owner{Host: "a\x1b[2J", PID: 1}, body: &wire.Probe{}},
@@ -134,14 +135,14 @@ func TestPacketText(t *testing.T) {
 		"service asked for":        {kind: query, body: &wire.Query{Services: []string{"a\nb"}}},
 		"service of a probe":       {kind: probe, body: &wire.Probe{Services: []string{"\x1b"}}},
 		"many services of a probe": {kind: probe, body: &wire.Probe{Services: slices.Repeat([]string{"a"}, 17)}},
-		"name":                     {kind: announce, body: listing(wire.Listing{Names: []string{"a b"}})},
-		"scope":                    {kind: announce, body: listing(wire.Listing{Scope: []string{"a\x00"}})},
-		"hash":                     {kind: announce, body: listing(wire.Listing{Hash: []byte("short")})},
-		"seal":                     {kind: announce, body: listing(wire.Listing{Seal: []byte("short")})},
-		"fetch, port":              {kind: announce, body: listing(wire.Listing{Fetch: new("10.0.0.1:70000")})},
-		"fetch, port 0":            {kind: announce, body: listing(wire.Listing{Fetch: new(":0")})},
-		"fetch, host":              {kind: announce, body: listing(wire.Listing{Fetch: new("a\x1b:7")})},
-		"fetch, long":              {kind: announce, body: listing(wire.Listing{Fetch: new(strings.Repeat("h", 300) + ":7")})},
+		"name":                     {kind: announce, body: announced(wire.Listing{Names: []string{"a b"}})},
+		"scope":                    {kind: announce, body: announced(wire.Listing{Scope: []string{"a\x00"}})},
+		"hash":                     {kind: announce, body: announced(wire.Listing{Hash: []byte("short")})},
+		"seal":                     {kind: announce, body: announced(wire.Listing{Seal: []byte("short")})},
+		"fetch, port":              {kind: announce, body: announced(wire.Listing{Fetch: new("10.0.0.1:70000")})},
+		"fetch, port 0":            {kind: announce, body: announced(wire.Listing{Fetch: new(":0")})},
+		"fetch, host":              {kind: announce, body: announced(wire.Listing{Fetch: new("a\x1b:7")})},
+		"fetch, long":              {kind: announce, body: announced(wire.Listing{Fetch: new(strings.Repeat("h", 300) + ":7")})},
 		"left, port":               {kind: goodbye, body: &wire.Goodbye{Left: []*wire.Left{{Name: "a", Host: "h", Port: 1 << 20}}}},
 		"left, negative port":      {kind: goodbye, body: &wire.Goodbye{Left: []*wire.Left{{Name: "a", Host: "h", Port: -1}}}},
 		"left, host":               {kind: goodbye, body: &wire.Goodbye{Left: []*wire.Left{{Name: "a", Host: "h\r", Port: 1}}}},
@@ -173,12 +174,12 @@ func TestRefusalsAreToldOnce(t *testing.T) {
 	}
 	old := packetsOfBefore(t)
 	wrong, _ := newCodec("site", ring("other")).seal(samples()[0])
-	r.alone = false
+	r.loopbackOnly = false
 	for range 100 {
 		for _, data := range old {
-			r.arrived(data, arrival{from: netip.MustParseAddrPort("10.0.0.7:7800")})
+			r.ingest(data, ingress{from: netip.MustParseAddrPort("10.0.0.7:7800")})
 		}
-		r.arrived(wrong, arrival{from: netip.MustParseAddrPort("10.0.0.8:7800")})
+		r.ingest(wrong, ingress{from: netip.MustParseAddrPort("10.0.0.8:7800")})
 	}
 	for reason := range advice {
 		for range 3 {
@@ -231,7 +232,7 @@ func TestPackSize(t *testing.T) {
 		if err := registry.Check(in); err != nil {
 			t.Fatal(err)
 		}
-		c.own[in.ID()] = in
+		c.offered[in.ID()] = in
 		regs := c.registrations(now)
 		room := c.room(c.self) - 32
 		all := packParts(regs, c.base(), room, nil)
@@ -241,7 +242,7 @@ func TestPackSize(t *testing.T) {
 				t.Fatalf("%d registrations: %v", n+1, err)
 			}
 		}
-		for _, body := range farewells(idsOf(c), c.room(c.self)) {
+		for _, body := range packGoodbyes(idsOf(c), c.room(c.self)) {
 			if _, err := c.seal(packet{kind: goodbye, sender: c.self, body: body}); err != nil {
 				t.Fatalf("%d goodbyes: %v", n+1, err)
 			}
@@ -250,29 +251,14 @@ func TestPackSize(t *testing.T) {
 }
 
 func idsOf(c *core) (out []registry.ID) {
-	for id := range c.own {
+	for id := range c.offered {
 		out = append(out, id)
 	}
 	return out
 }
 
-func TestContentHash(t *testing.T) {
-	a := registry.Instance{Service: "a", Host: "h", Port: 1, Tags: map[string]string{"x": "1", "y": "2"}}
-	b := registry.Instance{Service: "b", Host: "h", Port: 1}
-	same := a
-	same.Started, same.Protocol = time.Now(), registry.ProtocolSkerry
-	if !bytes.Equal(ContentHash([]registry.Instance{a, b}), ContentHash([]registry.Instance{b, same})) {
-		t.Error("order, age or the spelling of a default changes the hash")
-	}
-	other := a
-	other.Tags = map[string]string{"x": "1", "y": "3"}
-	if bytes.Equal(ContentHash([]registry.Instance{a}), ContentHash([]registry.Instance{other})) {
-		t.Error("another tag leaves the hash as it was")
-	}
-}
-
 func TestWindow(t *testing.T) {
-	var w window
+	var w replayWindow
 	for _, c := range []struct {
 		seq  uint64
 		want bool
@@ -281,7 +267,7 @@ func TestWindow(t *testing.T) {
 			t.Errorf("admit(%d) = %t, want %t", c.seq, got, c.want)
 		}
 	}
-	w.begin(100)
+	w.restart(100)
 	if w.admit(100) || !w.admit(99) || w.admit(36) || !w.admit(37) {
 		t.Error("after begin(100) the window is not 37..99")
 	}
@@ -347,10 +333,10 @@ func fuzzCore(t *testing.T, p packet) {
 		n.want(now, []string{"auth"}, true)
 		home := path{addr: netip.MustParseAddrPort("10.0.0.3:7800"), link: 1}
 		if known && p.sender != n.self {
-			peer := n.meet(p.sender, home, now)
-			peer.window.begin(1)
-			n.learn(peer, home, now)
-			n.proved(peer, now)
+			peer := n.addPeer(p.sender, home, now)
+			peer.replay.restart(1)
+			n.learnPath(peer, home, now)
+			n.markAlive(peer, now)
 		}
 		n.outbox = nil
 		from := path{addr: netip.MustParseAddrPort("10.0.0.9:7800"), link: 1}

@@ -21,43 +21,43 @@ const (
 
 // peer is another process on the LAN.
 type peer struct {
-	owner    registry.Owner
-	state    state
-	contact  bool       // told us by unicast that it wants to hear from us
-	placed   bool       // it has a place among the unproven
-	from     netip.Addr // where it was first heard from; its place counts there
-	ways     []way
-	seal     string // hash of the token of its last goodbye; "": unknown
-	said     int    // bytes of the last packet with its listing
-	window   window
-	lastNew  time.Time // when the packet with the highest number came
-	heard    time.Time // when it last proved that it lives
-	groupAt  time.Time // when broadcast was last seen to pass between us
-	since    time.Time // of the state
-	stateSeq uint64    // packet that told the listing
-	hash     string    // of the listing that we have all of, "" = of none
-	partial  bool      // its listing does not fit in a packet
-	list     map[registry.ID]registry.Instance
-	ask      *ask
-	watching bool // a timer watches over the life of the entry
+	owner      registry.Owner
+	state      state
+	contact    bool       // told us by unicast that it wants to hear from us
+	inUnproven bool       // it has a place among the unproven
+	from       netip.Addr // where it was first heard from; its place counts there
+	paths      []peerPath
+	seal       string // hash of the token of its last goodbye; "": unknown
+	said       int    // bytes of the last packet with its listing
+	replay     replayWindow
+	lastNew    time.Time // when the packet with the highest number came
+	heard      time.Time // when it last proved that it lives
+	groupAt    time.Time // when broadcast was last seen to pass between us
+	since      time.Time // of the state
+	stateSeq   uint64    // packet that told the listing
+	hash       string    // of the listing that we have all of, "" = of none
+	partial    bool      // its listing does not fit in a packet
+	list       map[registry.ID]registry.Instance
+	probing    *probeSeries
+	watching   bool // a timer watches over the life of the entry
 
-	newcomers int       // addresses that will be asked whether they are the peer's
-	doubted   time.Time // when it was last asked because of a sequence number
-	accusation
-	farewell
-	delivery
+	candidates int       // addresses that will be asked whether they are the peer's
+	doubted    time.Time // when it was last asked because of a sequence number
+	suspicion
+	leaveClaim
+	longListing
 }
 
 // ask is a series of probes under way.
-type ask struct {
-	nonce int64
-	left  int
-	sent  bool // one question has been
-	every time.Duration
-	fatal bool // silence, or refusal at every address, ends the peer
-	tells bool // the first question without an answer, or refusal, is told to everybody
-	quick int  // questions left that come at this pace, when the others come later
-	bye   bool // asks whether a goodbye was the peer's own
+type probeSeries struct {
+	nonce   int64
+	left    int
+	sent    bool // one question has been
+	every   time.Duration
+	fatal   bool // silence, or refusal at every address, ends the peer
+	raises  bool // the first question without an answer, or refusal, is told to everybody
+	quick   int  // questions left that come at this pace, when the others come later
+	goodbye bool // asks whether a goodbye was the peer's own
 
 	services []string // to be named in the answer
 
@@ -66,42 +66,42 @@ type ask struct {
 
 // The series. A peer that is believed in is asked before it is dropped.
 var (
-	askHint    = ask{left: 5, every: 150 * time.Millisecond}
-	askLate    = ask{left: 16, every: 400 * time.Millisecond, fatal: true} // in no hurry: its word is due for 45 s more
-	askRival   = ask{left: 6, every: 100 * time.Millisecond, fatal: true}
-	askSuspect = ask{left: 6, every: 100 * time.Millisecond, fatal: true, tells: true}
-	askAlarm   = ask{left: 6, every: 80 * time.Millisecond, fatal: true}
-	askAgain   = ask{left: 1, every: time.Second}
-	askBack    = ask{left: 8, every: 250 * time.Millisecond}
-	askDoubt   = ask{left: 3, every: 200 * time.Millisecond}
-	askBye     = ask{left: 9, quick: 6, every: 50 * time.Millisecond, fatal: true, bye: true}
+	hintSeries      = probeSeries{left: 5, every: 150 * time.Millisecond}
+	lateSeries      = probeSeries{left: 16, every: 400 * time.Millisecond, fatal: true} // in no hurry: its word is due for 45 s more
+	rivalSeries     = probeSeries{left: 6, every: 100 * time.Millisecond, fatal: true}
+	suspectSeries   = probeSeries{left: 6, every: 100 * time.Millisecond, fatal: true, raises: true}
+	suspicionSeries = probeSeries{left: 6, every: 80 * time.Millisecond, fatal: true}
+	silentSeries    = probeSeries{left: 1, every: time.Second}
+	returnSeries    = probeSeries{left: 8, every: 250 * time.Millisecond}
+	doubtSeries     = probeSeries{left: 3, every: 200 * time.Millisecond}
+	goodbyeSeries   = probeSeries{left: 9, quick: 6, every: 50 * time.Millisecond, fatal: true, goodbye: true}
 )
 
 // byeLater is the pace of the last questions after a goodbye. Without an
 // answer or a refusal the peer is off the lists after 6·50 + 3·400 ms.
-const byeLater = 400 * time.Millisecond
+const goodbyeLatePace = 400 * time.Millisecond
 
 // meet returns the peer, making it if there is room.
-func (c *core) meet(owner registry.Owner, from path, now time.Time) *peer {
+func (c *core) addPeer(owner registry.Owner, from path, now time.Time) *peer {
 	if p := c.peers[owner]; p != nil {
 		return p
 	}
 	at := from.addr.Addr()
 	switch {
-	case len(c.peers) >= maxPeers, len(c.peers) >= maxPeers/2 && c.hosts[at] >= hostPeers:
+	case len(c.peers) >= maxPeers, len(c.peers) >= maxPeers/2 && c.hosts[at] >= peersPerHost:
 		c.stats.Full++
 		c.refuse(now, errFull, from.addr)
 		return nil
-	case c.places.n >= maxUnproven:
+	case c.unproven.n >= maxUnproven:
 		c.stats.Full++
-		loser := c.places.loser(at)
+		loser := c.unproven.evictable(at)
 		c.refuse(now, errFull, netip.AddrPortFrom(loser.from, 0))
 		c.forget(loser)
 	}
 	p := &peer{owner: owner, from: at, since: now, list: map[registry.ID]registry.Instance{}}
 	c.peers[owner] = p
 	c.hosts[at]++
-	c.places.add(p)
+	c.unproven.add(p)
 	return p
 }
 
@@ -113,12 +113,12 @@ func (c *core) forget(p *peer) {
 	if c.hosts[p.from]--; c.hosts[p.from] <= 0 {
 		delete(c.hosts, p.from)
 	}
-	c.places.remove(p)
-	p.ask = nil
+	c.unproven.remove(p)
+	p.probing = nil
 }
 
-func (c *core) become(p *peer, s state, now time.Time) {
-	c.places.remove(p) // unproven is no state to come back to
+func (c *core) setState(p *peer, s state, now time.Time) {
+	c.unproven.remove(p) // unproven is no state to come back to
 	p.state, p.since = s, now
 	if s == silent || s == left {
 		c.at(now.Add(goneLife), func(now time.Time) {
@@ -130,17 +130,17 @@ func (c *core) become(p *peer, s state, now time.Time) {
 }
 
 // proved takes note that the peer lives now.
-func (c *core) proved(p *peer, now time.Time) {
+func (c *core) markAlive(p *peer, now time.Time) {
 	p.heard = now
-	if p.ask != nil && !p.ask.bye {
-		p.ask = nil
+	if p.probing != nil && !p.probing.goodbye {
+		p.probing = nil
 	}
-	p.acquit(now)
+	p.clear(now)
 	if p.state == silent {
-		c.rally(now)
+		c.probeSilent(now)
 	}
 	if p.state != live {
-		c.become(p, live, now)
+		c.setState(p, live, now)
 	}
 	if !p.watching {
 		p.watching = true
@@ -157,7 +157,7 @@ func (c *core) lifetime(p *peer, now time.Time) {
 	}
 	due := p.heard.Add(c.period)
 	if !due.After(now) {
-		c.begin(p, askLate, now)
+		c.beginProbes(p, lateSeries, now)
 		due = now.Add(c.period)
 	}
 	p.watching = true
@@ -165,23 +165,23 @@ func (c *core) lifetime(p *peer, now time.Time) {
 }
 
 // begin starts a series of probes, unless a more urgent one is under way.
-func (c *core) begin(p *peer, series ask, now time.Time) {
-	if p.ask != nil && p.ask.every <= series.every && (p.ask.fatal || !series.fatal) {
+func (c *core) beginProbes(p *peer, series probeSeries, now time.Time) {
+	if p.probing != nil && p.probing.every <= series.every && (p.probing.fatal || !series.fatal) {
 		return
 	}
 	series.nonce = c.nonce()
-	p.ask = &series
-	c.step(p, p.ask, now)
+	p.probing = &series
+	c.stepProbes(p, p.probing, now)
 }
 
 // step sends the next probe of a series, or ends it.
-func (c *core) step(p *peer, a *ask, now time.Time) {
-	if p.ask != a || c.leaving {
+func (c *core) stepProbes(p *peer, a *probeSeries, now time.Time) {
+	if p.probing != a || c.leaving {
 		return
 	}
 	if a.left == 0 && c.links > 0 {
-		p.ask = nil
-		c.unanswered(p, a, now)
+		p.probing = nil
+		c.seriesEnded(p, a, now)
 		return
 	}
 	wait := a.every
@@ -192,25 +192,25 @@ func (c *core) step(p *peer, a *ask, now time.Time) {
 		c.stats.Rate++
 		wait = 50 * time.Millisecond
 	default:
-		if a.tells && a.sent {
-			a.tells = false
-			c.alarm(p, now)
+		if a.raises && a.sent {
+			a.raises = false
+			c.raiseSuspicion(p, now)
 		}
 		a.left--
 		a.sent = true
-		if a.quick--; a.bye && a.quick <= 0 {
-			wait = byeLater
+		if a.quick--; a.goodbye && a.quick <= 0 {
+			wait = goodbyeLatePace
 		}
-		o := outbound{to: p.paths()}
+		o := outbound{to: p.pathList()}
 		c.await(a.nonce, p.owner, o.to, now)
 		if p.state == live {
-			o.asked = &p.owner
+			o.probeOf = &p.owner
 		}
 		body := &wire.Probe{Nonce: a.nonce, Services: a.services}
 		body.Pad = c.pad(body, padProbe(p.said))
 		c.send(probe, body, o)
 	}
-	c.at(now.Add(wait), func(now time.Time) { c.step(p, a, now) })
+	c.at(now.Add(wait), func(now time.Time) { c.stepProbes(p, a, now) })
 }
 
 // probesFor is the limit that a question to the peer counts in. Known peers are
@@ -220,59 +220,59 @@ func (c *core) probesFor(p *peer) *bucket {
 	switch {
 	case p.state != unproven:
 		return &c.probes
-	case c.places.crowded(p.from):
+	case c.unproven.overShare(p.from):
 		return &c.hintsAll
 	}
 	return &c.hints
 }
 
 // unanswered is the end of a series without an answer.
-func (c *core) unanswered(p *peer, a *ask, now time.Time) {
+func (c *core) seriesEnded(p *peer, a *probeSeries, now time.Time) {
 	switch {
 	case p.state == unproven:
 		c.stats.Unproven++
 		c.forget(p)
-	case p.state == live && a.bye:
-		c.gone(p, now)
+	case p.state == live && a.goodbye:
+		c.confirmLeave(p, now)
 	case p.state == live && a.fatal:
-		c.silence(p, now)
+		c.markSilent(p, now)
 	}
 }
 
 // silence takes a peer off the lists that does not answer.
-func (c *core) silence(p *peer, now time.Time) {
+func (c *core) markSilent(p *peer, now time.Time) {
 	c.log.Info("LAN peer is silent", "peer", p.owner.String(), "registrations", len(p.list))
 	c.depart(p, registry.Silent, now)
-	c.become(p, silent, now)
-	c.again(p, time.Second, now)
+	c.setState(p, silent, now)
+	c.retrySilent(p, time.Second, now)
 }
 
 // again asks a silent peer at growing intervals, for as long as it is
 // remembered: it may have been the network. The intervals vary, so that of
 // many who are silent together one is asked every now and then, and is the
 // first to tell that the network is back.
-func (c *core) again(p *peer, wait time.Duration, now time.Time) {
+func (c *core) retrySilent(p *peer, wait time.Duration, now time.Time) {
 	c.at(now.Add(c.jitter(wait, 0.5)), func(now time.Time) {
 		if p.state != silent || c.peers[p.owner] != p {
 			return
 		}
-		c.begin(p, askAgain, now)
-		c.again(p, min(2*wait, 30*time.Second), now)
+		c.beginProbes(p, silentSeries, now)
+		c.retrySilent(p, min(2*wait, 30*time.Second), now)
 	})
 }
 
 // rally asks all who are silent soon after one of them was heard again: it was
 // the network then, and the others are back, too.
-func (c *core) rally(now time.Time) {
-	if now.Sub(c.rallied) < rallyGap {
+func (c *core) probeSilent(now time.Time) {
+	if now.Sub(c.probedSilent) < probeSilentGap {
 		return
 	}
-	c.rallied = now
+	c.probedSilent = now
 	for p := range c.everyPeer() {
 		if p.state == silent {
 			c.at(now.Add(c.spread()), func(now time.Time) {
 				if p.state == silent {
-					c.begin(p, askBack, now)
+					c.beginProbes(p, returnSeries, now)
 				}
 			})
 		}
@@ -283,17 +283,17 @@ func (c *core) rally(now time.Time) {
 // port any more. When every address of the peer has said so, it is gone.
 func (c *core) refused(now time.Time, owner registry.Owner, at path) {
 	p := c.peers[owner]
-	if p == nil || p.state != live || p.ask == nil || !p.ask.fatal {
+	if p == nil || p.state != live || p.probing == nil || !p.probing.fatal {
 		return
 	}
-	p.ask.refused = append(p.ask.refused, at)
-	if !slices.ContainsFunc(p.ways, func(known way) bool { return !slices.Contains(p.ask.refused, known.path) }) {
-		a := p.ask
-		if a.tells {
-			c.alarm(p, now)
+	p.probing.refused = append(p.probing.refused, at)
+	if !slices.ContainsFunc(p.paths, func(known peerPath) bool { return !slices.Contains(p.probing.refused, known.path) }) {
+		a := p.probing
+		if a.raises {
+			c.raiseSuspicion(p, now)
 		}
-		p.ask = nil
-		c.unanswered(p, a, now)
+		p.probing = nil
+		c.seriesEnded(p, a, now)
 	}
 }
 
@@ -303,7 +303,7 @@ func (c *core) depart(p *peer, how registry.DepartureKind, now time.Time) {
 		c.touch(id.Service, registry.Departure{ID: id, Kind: how, When: now})
 	}
 	clear(p.list)
-	p.farewell = farewell{}
+	p.leaveClaim = leaveClaim{}
 	p.hash = ""
 }
 
@@ -311,7 +311,7 @@ func (c *core) depart(p *peer, how registry.DepartureKind, now time.Time) {
 func (c *core) suspect(now time.Time, id registry.ID) {
 	for _, p := range c.peers {
 		if _, ok := p.list[id]; ok && p.state == live {
-			c.begin(p, askSuspect, now)
+			c.beginProbes(p, suspectSeries, now)
 			return
 		}
 	}

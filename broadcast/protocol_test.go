@@ -98,7 +98,7 @@ func TestUnnoticedDeath(t *testing.T) {
 	}
 	s.run(time.Minute)
 	s.nodes[0].alive = false
-	took := s.within(DefaultAnnounce*5/4, "death unnoticed", s.know("svc", 7))
+	took := s.within(defaultAnnounce*5/4, "death unnoticed", s.know("svc", 7))
 	t.Logf("dropped after %v", took)
 	if kind := s.nodes[1].gone[s.nodes[0].offers(s.now, "svc")[0].ID()]; kind != registry.Silent {
 		t.Errorf("departure %v, want silent", kind)
@@ -156,7 +156,7 @@ func TestLongListing(t *testing.T) {
 		all := func() bool {
 			for _, f := range consumer.fetches {
 				fetched++
-				list := provider.ownList()
+				list := provider.offeredList()
 				if how == "wrong fetch" {
 					list[0].Port++
 				}
@@ -289,14 +289,14 @@ func TestForgedFlood(t *testing.T) {
 	s := newSim(t, 1, seeded(t, 23))
 	n := s.nodes[0]
 	s.start(n, svc, "svc")
-	forger := newCore("sim", ring("k"), registry.Owner{}, DefaultAnnounce, s.rand)
+	forger := newCore("sim", ring("k"), registry.Owner{}, defaultAnnounce, s.rand)
 	for i := range 20_000 {
 		forger.self = registry.Owner{Host: "ghost", PID: i, Epoch: 1}
 		forger.put(s.now, []registry.Instance{{Service: "svc", Host: "10.9.9.9", Port: 1 + i}})
 		for _, o := range forger.outbox {
 			s.deliver(flight{to: n, data: o.data, from: netip.MustParseAddrPort("10.9.9.9:9"), group: true})
 		}
-		forger.outbox, forger.own, forger.timers = nil, map[registry.ID]registry.Instance{}, nil
+		forger.outbox, forger.offered, forger.timers = nil, map[registry.ID]registry.Instance{}, nil
 		if i%10 == 0 {
 			s.run(time.Millisecond)
 		}

@@ -60,14 +60,14 @@ func (c *core) wants(service string) bool {
 
 // seek asks the seeds: those that nobody is known of every ten seconds, so
 // that a site without broadcast comes together whoever started first.
-func (c *core) seek(now time.Time, schedule int) {
-	if c.leaving || schedule != c.seeks {
+func (c *core) querySeeds(now time.Time, schedule int) {
+	if c.leaving || schedule != c.seedRound {
 		return
 	}
 	known := map[netip.Addr]bool{}
 	for _, p := range c.peers {
 		if p.state == live {
-			for _, w := range p.ways {
+			for _, w := range p.paths {
 				known[w.addr.Addr()] = true
 			}
 		}
@@ -79,7 +79,7 @@ func (c *core) seek(now time.Time, schedule int) {
 		}
 	}
 	c.exchange(now, lost...)
-	c.at(now.Add(c.jitter(min(10*burstGap, c.period), 0.2)), func(now time.Time) { c.seek(now, schedule) })
+	c.at(now.Add(c.jitter(min(10*burstGap, c.period), 0.2)), func(now time.Time) { c.querySeeds(now, schedule) })
 }
 
 // askEverything repeats the questions of the start, when there is a new
@@ -129,7 +129,7 @@ func (c *core) newQuery(now time.Time, group bool) int64 {
 		}
 	}
 	n := c.nonce()
-	c.queries[n] = queried{group: group, until: now.Add(nonceLife)}
+	c.queries[n] = sentQuery{group: group, until: now.Add(nonceLife)}
 	return n
 }
 
@@ -137,13 +137,13 @@ func (c *core) newQuery(now time.Time, group bool) int64 {
 // goes. An answer that comes late, since one of the two has too much to do, is
 // as good a proof as any.
 func (c *core) await(nonce int64, of registry.Owner, at []path, now time.Time) {
-	c.turn(now)
-	c.probed[0][nonce] = &asked{owner: of, at: at}
+	c.rotateProbes(now)
+	c.probed[0][nonce] = &awaitedProbe{owner: of, at: at}
 }
 
 // awaited is the question to this peer that bears the nonce, nil if none does.
-func (c *core) awaited(nonce int64, of registry.Owner, now time.Time) *asked {
-	c.turn(now)
+func (c *core) awaited(nonce int64, of registry.Owner, now time.Time) *awaitedProbe {
+	c.rotateProbes(now)
 	for _, period := range c.probed {
 		if q := period[nonce]; q != nil && q.owner == of {
 			return q
@@ -154,8 +154,8 @@ func (c *core) awaited(nonce int64, of registry.Owner, now time.Time) *asked {
 
 // turn forgets probes after one to two lives of a nonce. Their rate bounds
 // what is kept.
-func (c *core) turn(now time.Time) {
-	switch since := now.Sub(c.turned); {
+func (c *core) rotateProbes(now time.Time) {
+	switch since := now.Sub(c.probesRotated); {
 	case since > 2*nonceLife:
 		clear(c.probed[0])
 		clear(c.probed[1])
@@ -165,7 +165,7 @@ func (c *core) turn(now time.Time) {
 	default:
 		return
 	}
-	c.turned = now
+	c.probesRotated = now
 }
 
 // settle: whoever has something to say about the service has said it.
@@ -185,7 +185,7 @@ func (c *core) exchange(now time.Time, addrs ...netip.AddrPort) {
 		return
 	}
 	body := &wire.Query{Nonce: c.newQuery(now, false), Exchange: new(true), Services: c.wantedNames()}
-	body.Pad = c.pad(body, c.padAsk())
+	body.Pad = c.pad(body, c.directQuerySize())
 	o := outbound{}
 	for _, a := range addrs {
 		o.to = append(o.to, path{addr: a})
@@ -229,10 +229,10 @@ func (c *core) ask(now time.Time, services []string) {
 	if slices.Contains(services, registry.AllServices) || names > c.room(c.self)-32 {
 		body.Services = nil
 	}
-	if !c.reached && c.askedAll {
+	if !c.groupHeard && c.groupQueried {
 		body.Direct = new(true)
 	}
-	c.askedAll = true
+	c.groupQueried = true
 	body.Nonce = c.newQuery(now, true)
 	body.Pad = c.pad(body, padQuery)
 	c.send(query, body, outbound{group: true})

@@ -23,8 +23,8 @@ func (c *core) receive(now time.Time, in packet, from path, group bool) bool {
 	p := c.peers[in.sender]
 	q := c.question(now, in)
 	if q != nil && slices.Contains(q.at, from) {
-		c.validate(from.addr.Addr(), now)
-		c.release(from, now)
+		c.validateAddr(from.addr.Addr(), now)
+		c.releaseHeld(from, now)
 	}
 	if p != nil && p.state != unproven {
 		if taken, again := c.admit(p, q, in, from, now); !taken {
@@ -33,7 +33,7 @@ func (c *core) receive(now time.Time, in packet, from path, group bool) bool {
 		if group {
 			p.groupAt = now
 		}
-		c.reached = c.reached || group
+		c.groupHeard = c.groupHeard || group
 	}
 	switch body := in.body.(type) {
 	case *wire.Probe:
@@ -48,13 +48,13 @@ func (c *core) receive(now time.Time, in packet, from path, group bool) bool {
 	case *wire.Goodbye:
 		c.onGoodbye(now, in, body, from, q != nil)
 	case *wire.Alarm:
-		c.onAlarm(now, p, body, group)
+		c.onSuspicion(now, p, body, group)
 	}
 	return true
 }
 
 // question is the question to the sender alone that a packet answers.
-func (c *core) question(now time.Time, in packet) *asked {
+func (c *core) question(now time.Time, in packet) *awaitedProbe {
 	switch body := in.body.(type) {
 	case *wire.Answer:
 		return c.awaited(body.Nonce, in.sender, now)
@@ -70,58 +70,58 @@ func (c *core) question(now time.Time, in packet) *asked {
 // copies may. The first answer to a question q counts whatever its number: a
 // number can be put ahead by another process that has the key, an answer can't
 // be given by it.
-func (c *core) admit(p *peer, q *asked, in packet, from path, now time.Time) (taken, again bool) {
+func (c *core) admit(p *peer, q *awaitedProbe, in packet, from path, now time.Time) (taken, again bool) {
 	fresh := q != nil && !q.used
 	if fresh {
 		q.used = true
 	}
 	known := p.state != live || p.knows(from)
 	switch {
-	case fresh && (p.window.far(in.seq) || p.window.old(in.seq)):
-		p.window.begin(in.seq)
+	case fresh && (p.replay.tooFar(in.seq) || p.replay.old(in.seq)):
+		p.replay.restart(in.seq)
 		p.stateSeq = min(p.stateSeq, in.seq)
-	case p.window.far(in.seq):
+	case p.replay.tooFar(in.seq):
 		c.stats.Sequence++
 		c.refuse(now, errSequence, from.addr)
-		c.doubt(p, now)
+		c.probeDoubtful(p, now)
 		return false, false
-	case p.window.old(in.seq):
-		if now.Sub(p.lastNew) < burstGap && !p.window.past(in.seq) {
+	case p.replay.old(in.seq):
+		if now.Sub(p.lastNew) < burstGap && !p.replay.past(in.seq) {
 			c.stats.Duplicate++ // another way of the same datagram
 			return false, false
 		}
 		c.stats.Replay++
-		if known && p.window.past(in.seq) {
-			c.doubt(p, now)
+		if known && p.replay.past(in.seq) {
+			c.probeDoubtful(p, now)
 		}
 		return false, false
 	case !known && q == nil:
 		if in.kind == probe || in.kind == query {
 			return true, true // is answered, and says nothing of the peer
 		}
-		c.newWay(p, from, in, now)
+		c.considerPath(p, from, in, now)
 		return false, true
 	default:
-		p.window.admit(in.seq)
+		p.replay.admit(in.seq)
 	}
-	if in.seq == p.window.top {
+	if in.seq == p.replay.top {
 		p.lastNew = now
 	}
 	switch {
 	case q != nil && slices.Contains(q.at, from), known && p.state == live && in.kind != probe:
-		c.learn(p, from, now)
+		c.learnPath(p, from, now)
 	case !known:
-		c.newWay(p, from, in, now)
+		c.considerPath(p, from, in, now)
 	}
 	return true, false
 }
 
 // doubt asks a peer whose numbers do not fit, at times: another process may
 // have used its name. The answer says where the numbers are.
-func (c *core) doubt(p *peer, now time.Time) {
+func (c *core) probeDoubtful(p *peer, now time.Time) {
 	if p.state == live && now.Sub(p.doubted) >= 10*burstGap {
 		p.doubted = now
-		c.begin(p, askDoubt, now)
+		c.beginProbes(p, doubtSeries, now)
 	}
 }
 
@@ -148,14 +148,14 @@ func (c *core) hearSelf(now time.Time, in packet, from path) {
 
 // offersLeft reports whether this process offers what a goodbye withdraws.
 func (c *core) offersLeft(l *wire.Left) bool {
-	_, ok := c.own[registry.ID{Service: l.Name, Version: l.GetVersion(), Epoch: c.self.Epoch,
+	_, ok := c.offered[registry.ID{Service: l.Name, Version: l.GetVersion(), Epoch: c.self.Epoch,
 		Addr: net.JoinHostPort(l.Host, strconv.Itoa(int(l.Port)))}]
 	return ok
 }
 
 // otherWay takes a copy of a datagram that has just come another way: a sender
 // that still has to prove itself is asked on both.
-func (c *core) otherWay(sender registry.Owner, from path) {
+func (c *core) onCopy(sender registry.Owner, from path) {
 	if sender == c.self {
 		c.stats.Own++
 		return
@@ -171,7 +171,7 @@ func (c *core) otherWay(sender registry.Owner, from path) {
 func (c *core) onAnnounce(now time.Time, in packet, l *wire.Listing, from path, group bool) {
 	p := c.peers[in.sender]
 	if p != nil && p.state == live {
-		c.proved(p, now)
+		c.markAlive(p, now)
 		c.apply(p, l, in, from, false, now)
 		return
 	}
@@ -179,12 +179,12 @@ func (c *core) onAnnounce(now time.Time, in packet, l *wire.Listing, from path, 
 		c.stats.Unwanted++
 		return
 	}
-	if p = c.meet(in.sender, from, now); p == nil {
+	if p = c.addPeer(in.sender, from, now); p == nil {
 		return
 	}
 	p.said = max(p.said, in.size)
 	if group {
-		p.groupAt, c.reached = now, true
+		p.groupAt, c.groupHeard = now, true
 	}
 	c.hint(p, from, amplify*in.size, now)
 }
@@ -193,25 +193,25 @@ func (c *core) onAnnounce(now time.Time, in packet, l *wire.Listing, from path, 
 // returns how many that may take.
 func (c *core) hint(p *peer, from path, bytes int, now time.Time) int {
 	p.point(from)
-	if p.ask != nil {
+	if p.probing != nil {
 		return 0
 	}
 	each := max(c.probeSize(), padProbe(p.said))
-	series := askHint
+	series := hintSeries
 	series.left = max(1, min(series.left, bytes/each))
-	delay := c.meetCrowd(now, from)
+	delay := c.strangerDelay(now, from)
 	if delay < time.Millisecond {
-		c.begin(p, series, now)
+		c.beginProbes(p, series, now)
 	} else {
 		c.hintLater(p, series, delay, now)
 	}
 	return series.left * each
 }
 
-func (c *core) hintLater(p *peer, series ask, delay time.Duration, now time.Time) {
+func (c *core) hintLater(p *peer, series probeSeries, delay time.Duration, now time.Time) {
 	series.nonce = c.nonce()
-	p.ask = &series
-	c.at(now.Add(delay), func(now time.Time) { c.step(p, &series, now) })
+	p.probing = &series
+	c.at(now.Add(delay), func(now time.Time) { c.stepProbes(p, &series, now) })
 }
 
 // wantsAny reports whether the listing has, or may have, what somebody here
@@ -227,7 +227,7 @@ func (c *core) wantsAny(l *wire.Listing) bool {
 // onAnswer believes an answer that bears a nonce of ours. That of a question to
 // the peer alone (asked) is known to the peer alone; that of a query to
 // everyone shows only that the answer is fresh.
-func (c *core) onAnswer(now time.Time, in packet, a *wire.Answer, asked *asked, from path, group bool) {
+func (c *core) onAnswer(now time.Time, in packet, a *wire.Answer, asked *awaitedProbe, from path, group bool) {
 	p := c.peers[in.sender]
 	q, queried := c.queried(a, now)
 	if !queried && asked == nil {
@@ -239,7 +239,7 @@ func (c *core) onAnswer(now time.Time, in packet, a *wire.Answer, asked *asked, 
 			c.stats.Unwanted++
 			return
 		}
-		if p = c.meet(in.sender, from, now); p == nil {
+		if p = c.addPeer(in.sender, from, now); p == nil {
 			return
 		}
 	}
@@ -249,12 +249,12 @@ func (c *core) onAnswer(now time.Time, in packet, a *wire.Answer, asked *asked, 
 		return
 	}
 	if p.state == unproven {
-		p.window.begin(in.seq)
+		p.replay.restart(in.seq)
 		p.lastNew = now
 	}
 	if p.state != live { // other addresses are asked first
-		p.ways = nil
-		c.learn(p, from, now)
+		p.paths = nil
+		c.learnPath(p, from, now)
 	}
 	if p.state != live || asked != nil {
 		p.seal = string(a.Listing.Seal)
@@ -262,29 +262,29 @@ func (c *core) onAnswer(now time.Time, in packet, a *wire.Answer, asked *asked, 
 	if queried && q.group {
 		p.groupAt = now
 	}
-	bye := asked != nil && p.ask != nil && p.ask.bye && p.ask.nonce == a.Nonce
+	bye := asked != nil && p.probing != nil && p.probing.goodbye && p.probing.nonce == a.Nonce
 	if bye {
-		p.ask = nil
+		p.probing = nil
 	}
 	marked, overtaken := slices.Collect(maps.Keys(p.leaving)), in.seq < p.stateSeq
-	c.proved(p, now)
+	c.markAlive(p, now)
 	c.apply(p, a.Listing, in, from, asked != nil, now)
 	if bye {
-		c.stays(p, p.all || p.kept(marked), now)
+		c.denyLeave(p, p.all || p.kept(marked), now)
 		if overtaken { // by a word that tells nothing of what is marked
-			c.at(now.Add(askBye.every), func(now time.Time) { c.askLeaving(p, now) })
+			c.at(now.Add(goodbyeSeries.every), func(now time.Time) { c.probeLeaving(p, now) })
 		}
 	}
 	if queried && !q.group {
 		c.visit(now, a.Peers, from)
 	}
-	if queried && a.IsSetAsk() && c.offers(nil) && c.seen(now, asker{in.sender, a.GetAsk()}) == 1 {
-		c.answerSoon(now, gathered{by: in.sender, query: &wire.Query{Nonce: a.GetAsk()}, from: from, size: in.size})
+	if queried && a.IsSetAsk() && c.offers(nil) && c.countQuery(now, queryKey{in.sender, a.GetAsk()}) == 1 {
+		c.scheduleAnswer(now, pendingQuery{by: in.sender, query: &wire.Query{Nonce: a.GetAsk()}, from: from, size: in.size})
 	}
 }
 
 // queried finds the query of this process that an answer refers to.
-func (c *core) queried(a *wire.Answer, now time.Time) (queried, bool) {
+func (c *core) queried(a *wire.Answer, now time.Time) (sentQuery, bool) {
 	if q, ok := c.queries[a.Nonce]; ok && now.Before(q.until) {
 		return q, true
 	}
@@ -293,7 +293,7 @@ func (c *core) queried(a *wire.Answer, now time.Time) (queried, bool) {
 			return q, true
 		}
 	}
-	return queried{}, false
+	return sentQuery{}, false
 }
 
 // visit asks the peers of a peer, each address once in a while. The addresses
@@ -327,7 +327,7 @@ func visitable(a netip.AddrPort, by path) bool {
 
 func (c *core) knows(addr netip.AddrPort) bool {
 	for _, p := range c.peers {
-		if p.state == live && slices.ContainsFunc(p.ways, func(w way) bool { return w.addr == addr }) {
+		if p.state == live && slices.ContainsFunc(p.paths, func(w peerPath) bool { return w.addr == addr }) {
 			return true
 		}
 	}
@@ -343,7 +343,7 @@ func (c *core) returnHint(now time.Time, p *peer, in packet, from path) {
 	if p != nil && p.state == silent {
 		bytes := in.size
 		if p.knowsHost(from) { // it has answered there
-			bytes = askHint.left * MaxPacket
+			bytes = hintSeries.left * MaxPacket
 		}
 		c.hint(p, from, bytes, now)
 		return
@@ -351,11 +351,11 @@ func (c *core) returnHint(now time.Time, p *peer, in packet, from path) {
 	if p != nil || c.leaving || !c.all && len(c.wanted) == 0 {
 		return
 	}
-	if p = c.meet(in.sender, from, now); p == nil {
+	if p = c.addPeer(in.sender, from, now); p == nil {
 		return
 	}
 	p.point(from)
-	series := askHint
+	series := hintSeries
 	if c.returns.take(now) {
 		p.said = usualSize
 	} else {

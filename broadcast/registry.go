@@ -34,18 +34,18 @@ type Registry struct {
 	registrar *registry.Registrar
 	kick      chan struct{} // holds a token when there is something to send or show
 
-	mu       sync.Mutex
-	core     *core
-	checks   bucket
-	echoes   echoes
-	warner   warner
-	links    map[int]*link // by interface index
-	perLink  map[int]*InterfaceStats
-	fetching int
-	alone    bool // without a key only the loopback interface is used
-	late     bool // alone, and the key may come in a moment
+	mu           sync.Mutex
+	core         *core
+	checks       bucket
+	dedup        dedup
+	warnings     warnLimit
+	links        map[int]*link // by interface index
+	perLink      map[int]*InterfaceStats
+	fetching     int
+	loopbackOnly bool // without a key only the loopback interface is used
+	keyAwaited   bool // alone, and the key may come in a moment
 
-	speaks chan struct{} // closed when packets are sealed: see awaitKeys
+	unmuted chan struct{} // closed when packets are sealed: see awaitKeys
 }
 
 var (
@@ -62,18 +62,18 @@ func New(cfg Config) (*Registry, error) {
 	crand.Read(seed[:])
 	ring, _ := usableKeys(cfg.Keys()) // what is said before the first scan is sealed by them, too
 	r := &Registry{
-		cfg:       cfg,
-		publisher: registry.NewPublisher(Source, true),
-		kick:      make(chan struct{}, 1),
-		core:      newCore(cfg.Cluster, ring, cfg.Owner, cfg.Announce, rand.New(rand.NewChaCha8(seed))),
-		checks:    newBucket(checkRate, checkRate/4),
-		links:     map[int]*link{},
-		perLink:   map[int]*InterfaceStats{},
-		alone:     true,
-		speaks:    make(chan struct{}),
+		cfg:          cfg,
+		publisher:    registry.NewPublisher(Source, true),
+		kick:         make(chan struct{}, 1),
+		core:         newCore(cfg.Cluster, ring, cfg.Owner, cfg.Announce, rand.New(rand.NewChaCha8(seed))),
+		checks:       newBucket(checkRate, checkRate/4),
+		links:        map[int]*link{},
+		perLink:      map[int]*InterfaceStats{},
+		loopbackOnly: true,
+		unmuted:      make(chan struct{}),
 	}
-	if r.core.mute = cfg.LateKeys != nil && len(ring) == 0 && !cfg.Open; !r.core.mute {
-		close(r.speaks)
+	if r.core.muted = cfg.LateKeys != nil && len(ring) == 0 && !cfg.Open; !r.core.muted {
+		close(r.unmuted)
 	}
 	r.core.refuse = func(now time.Time, reason error, from netip.AddrPort) { r.warn(now, reason, reason, from) }
 	r.core.fetchAddr, r.core.canFetch, r.core.log = cfg.FetchAddr, cfg.Fetch != nil, cfg.Logger
@@ -117,7 +117,7 @@ func (r *Registry) Suspect(id registry.ID, why string) {
 // Apply is registry.Writer.Apply, for the registry's own registrar.
 func (r *Registry) Apply(_ context.Context, put []registry.Instance, drop []registry.ID) (err error) {
 	r.do(func(now time.Time) {
-		if r.core.mute {
+		if r.core.muted {
 			if len(put) > 0 { // what is only withdrawn was never announced
 				err = fmt.Errorf("%w: the key of the site is awaited", registry.ErrUnavailable)
 			}
@@ -155,24 +155,24 @@ func (r *Registry) Run(ctx context.Context) error {
 			"do", keyCommands(r.cfg.Cluster))
 	}
 	inner := run.NewGroup(context.WithoutCancel(ctx)) // outlives ctx by the goodbyes
-	r.do(r.core.comeBack)
+	r.do(r.core.restart)
 	inner.Go(r.loop)
 	inner.Go(r.keepSeeds)
-	inner.Go(r.recallPeers)
+	inner.Go(r.queryRemembered)
 	inner.Go(r.savePeers)
 	outer := run.NewGroup(ctx)
 	outer.Go(r.registrar.Run)
 	err := outer.Wait()
-	r.farewell(inner.Context())
+	r.sayGoodbye(inner.Context())
 	return cmp.Or(inner.Stop(), err)
 }
 
 // farewell says goodbye for the whole process and waits until it is said.
-func (r *Registry) farewell(ctx context.Context) {
+func (r *Registry) sayGoodbye(ctx context.Context) {
 	said := false
 	r.do(func(now time.Time) {
 		r.core.leave(now)
-		said = r.core.mute // nobody has heard of it
+		said = r.core.muted // nobody has heard of it
 	})
 	if said {
 		return
@@ -183,14 +183,14 @@ func (r *Registry) farewell(ctx context.Context) {
 			return // the questions that the last goodbye has caused are answered
 		}
 		r.mu.Lock()
-		said = r.core.goodbyes == 0
+		said = r.core.goodbyesLeft == 0
 		r.mu.Unlock()
 	}
 }
 
 // loop carries out what the core decides, one thing at a time.
 func (r *Registry) loop(ctx context.Context) error {
-	n := newNetwork(r, ctx)
+	n := newNetwork(ctx, r)
 	defer n.close()
 	if err := r.awaitKeys(ctx, n); err != nil {
 		return err
@@ -229,7 +229,7 @@ func (r *Registry) loop(ctx context.Context) error {
 }
 
 // shown is a list on its way to the publisher.
-type shown struct {
+type publication struct {
 	service string
 	list    []registry.Instance
 	gone    []registry.Departure
@@ -243,7 +243,7 @@ func (r *Registry) carryOut(n *network) time.Duration {
 	r.core.wake(now)
 	out, fetches := r.core.outbox, r.core.fetches
 	r.core.outbox, r.core.fetches = nil, nil
-	lists, confirm := r.changed(), r.core.confirm
+	lists, confirm := r.takeChanged(), r.core.confirm
 	r.core.confirm = false
 	wait := time.Hour
 	if at, ok := r.core.next(); ok {
@@ -266,8 +266,8 @@ func (r *Registry) carryOut(n *network) time.Duration {
 }
 
 // changed takes the changed lists out of the core. r.mu is held.
-func (r *Registry) changed() []shown {
-	var out []shown
+func (r *Registry) takeChanged() []publication {
+	var out []publication
 	for service, gone := range r.core.dirty {
 		if service == registry.AllServices {
 			continue
@@ -276,7 +276,7 @@ func (r *Registry) changed() []shown {
 		if !r.core.showable(service, list) {
 			continue
 		}
-		out = append(out, shown{service, list, gone})
+		out = append(out, publication{service, list, gone})
 		delete(r.core.dirty, service)
 	}
 	for service := range r.core.dirty {

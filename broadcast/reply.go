@@ -11,7 +11,7 @@ import (
 
 // onProbe answers at once: silence would be taken for death.
 func (c *core) onProbe(now time.Time, in packet, q *wire.Probe, from path) {
-	if c.seen(now, asker{in.sender, q.Nonce}) > 8 || !c.answers.take(now) {
+	if c.countQuery(now, queryKey{in.sender, q.Nonce}) > 8 || !c.answers.take(now) {
 		c.stats.Rate++
 		return
 	}
@@ -27,7 +27,7 @@ func (c *core) onProbe(now time.Time, in packet, q *wire.Probe, from path) {
 
 // cut counts an answer that would hold more if its address were proven.
 func (c *core) cut(l *wire.Listing, to path, now time.Time) {
-	if !l.GetComplete() && !c.validated(to.addr.Addr(), now) {
+	if !l.GetComplete() && !c.addrValidated(to.addr.Addr(), now) {
 		c.stats.Cut++
 	}
 }
@@ -38,56 +38,56 @@ func (c *core) onQuery(now time.Time, in packet, q *wire.Query, from path, group
 	if c.leaving || !exchange && !c.offers(q.Services) {
 		return
 	}
-	if c.seen(now, asker{in.sender, q.Nonce}) > 1 {
+	if c.countQuery(now, queryKey{in.sender, q.Nonce}) > 1 {
 		c.stats.Duplicate++
 		return
 	}
-	w := gathered{by: in.sender, query: q, from: from, size: in.size}
+	w := pendingQuery{by: in.sender, query: q, from: from, size: in.size}
 	if exchange {
-		if p := c.meet(in.sender, from, now); p != nil {
+		if p := c.addPeer(in.sender, from, now); p != nil {
 			p.contact = true
 			if p.state != live {
 				w.spent = c.hint(p, from, amplify*in.size/2, now)
 			}
 		}
 	}
-	if q.GetParts() && !c.validated(from.addr.Addr(), now) {
+	if q.GetParts() && !c.addrValidated(from.addr.Addr(), now) {
 		w.spent += c.probeSize()
-		c.hold(w, now)
+		c.holdQuery(w, now)
 	}
 	if exchange || !group {
 		c.answer(now, w, nil)
 		return
 	}
-	c.answerSoon(now, w)
+	c.scheduleAnswer(now, w)
 }
 
 // hold keeps a question whose answer is long until its address has answered.
-func (c *core) hold(w gathered, now time.Time) {
-	if _, ok := c.held[w.from.addr]; ok || len(c.held) >= crowdMost || !c.hints.take(now) {
+func (c *core) holdQuery(w pendingQuery, now time.Time) {
+	if _, ok := c.heldQueries[w.from.addr]; ok || len(c.heldQueries) >= coalesceMost || !c.hints.take(now) {
 		c.stats.Rate++
 		return
 	}
-	c.held[w.from.addr] = w
+	c.heldQueries[w.from.addr] = w
 	nonce := c.nonce()
 	c.await(nonce, w.by, []path{w.from}, now)
 	c.send(probe, &wire.Probe{Nonce: nonce}, outbound{to: []path{w.from}})
-	c.at(now.Add(burstGap), func(time.Time) { delete(c.held, w.from.addr) })
+	c.at(now.Add(burstGap), func(time.Time) { delete(c.heldQueries, w.from.addr) })
 }
 
 // release gives the address that has answered what was held for it.
-func (c *core) release(at path, now time.Time) {
-	if w, ok := c.held[at.addr]; ok {
-		delete(c.held, at.addr)
+func (c *core) releaseHeld(at path, now time.Time) {
+	if w, ok := c.heldQueries[at.addr]; ok {
+		delete(c.heldQueries, at.addr)
 		c.answer(now, w, nil)
 	}
 }
 
 func (c *core) offers(services []string) bool {
 	if len(services) == 0 {
-		return len(c.own) > 0
+		return len(c.offered) > 0
 	}
-	for id := range c.own {
+	for id := range c.offered {
 		if slices.Contains(services, id.Service) {
 			return true
 		}
@@ -95,7 +95,7 @@ func (c *core) offers(services []string) bool {
 	return false
 }
 
-func (c *core) answer(now time.Time, w gathered, ask *int64) {
+func (c *core) answer(now time.Time, w pendingQuery, ask *int64) {
 	if c.leaving {
 		return
 	}
@@ -103,7 +103,7 @@ func (c *core) answer(now time.Time, w gathered, ask *int64) {
 	listings := []*wire.Listing{pack(c.registrations(now), c.base(), room, q.Services)}
 	if q.GetParts() {
 		listings = packParts(c.registrations(now), c.base(), room, q.Services)
-		if !c.validated(w.from.addr.Addr(), now) { // the others when it has answered
+		if !c.addrValidated(w.from.addr.Addr(), now) { // the others when it has answered
 			listings = listings[:min(1, len(listings))]
 		}
 	}
@@ -129,7 +129,7 @@ func (c *core) acquaintances(asker path, room int) []string {
 		if p.state != live {
 			continue
 		}
-		for _, w := range p.ways {
+		for _, w := range p.paths {
 			a := w.addr.Addr()
 			if a.Zone() != "" || a.IsLinkLocalUnicast() || a.IsLoopback() && !asker.addr.Addr().IsLoopback() || w.addr == asker.addr {
 				continue
@@ -146,10 +146,10 @@ func (c *core) acquaintances(asker path, room int) []string {
 }
 
 // seen counts how often a question has come lately.
-func (c *core) seen(now time.Time, q asker) int {
-	if now.Sub(c.rotated) > nonceLife || len(c.recent[0]) >= maxPeers {
-		c.recent[1], c.recent[0] = c.recent[0], map[asker]int{}
-		c.rotated = now
+func (c *core) countQuery(now time.Time, q queryKey) int {
+	if now.Sub(c.recentRotated) > nonceLife || len(c.recent[0]) >= maxPeers {
+		c.recent[1], c.recent[0] = c.recent[0], map[queryKey]int{}
+		c.recentRotated = now
 	}
 	c.recent[0][q]++
 	return c.recent[0][q] + c.recent[1][q]

@@ -32,7 +32,7 @@ type Finding struct {
 // an owner of its own, so that it can run beside a process of the same host.
 func SelfTest(ctx context.Context, cfg Config) (Report, error) {
 	cfg.Owner = registry.NewOwner()
-	cfg.State.Save = nil
+	cfg.SavePeers = nil
 	r, err := New(cfg)
 	if err != nil {
 		return Report{}, err
@@ -49,11 +49,11 @@ func SelfTest(ctx context.Context, cfg Config) (Report, error) {
 	if cut != nil {
 		return Report{}, fmt.Errorf("LAN self-test: %w", cut)
 	}
-	return judge(stats, peers, r.cfg.Port, len(r.cfg.Seeds) > 0), nil
+	return diagnose(stats, peers, r.cfg.Port, len(r.cfg.Seeds) > 0), nil
 }
 
 // judge reads the counters of a test. With seeds, hearing nobody is wrong.
-func judge(s Stats, peers []Peer, port int, seeds bool) Report {
+func diagnose(s Stats, peers []Peer, port int, seeds bool) Report {
 	rep := Report{Interfaces: s.Interfaces, Peers: peers, Stats: s, OnlySelf: len(peers) == 0}
 	find := func(wrong bool, do, what string, args ...any) {
 		rep.Findings = append(rep.Findings, Finding{What: fmt.Sprintf(what, args...), Do: do, Wrong: wrong})
@@ -67,13 +67,13 @@ func judge(s Stats, peers []Peer, port int, seeds bool) Report {
 		case i.SendFailed > 0 && i.Sent == 0:
 			find(true, "check the interface and the local firewall's outgoing rules", "nothing can be sent on %s: %s", i.Name, i.LastError)
 		case i.HeardOwn == 0:
-			find(true, fmt.Sprintf("allow UDP ports %d-%d in and out in the local firewall", port, port+OwnPorts),
+			find(true, fmt.Sprintf("allow UDP ports %d-%d in and out in the local firewall", port, port+unicastPorts),
 				"%s does not hear its own broadcasts", i.Name)
 		}
 	}
 	if s.Unproven > 0 && len(peers) == 0 {
 		find(false, fmt.Sprintf("nothing, if they have ended since; else allow UDP ports %d-%d out of this host and into the others, "+
-			"and their answers back in, and check cables and switch", port, port+OwnPorts),
+			"and their answers back in, and check cables and switch", port, port+unicastPorts),
 			"others are heard, and none of them answers: what this host sends does not arrive, or their answers do not")
 	}
 	if s.Version > 0 {
@@ -86,15 +86,15 @@ func judge(s Stats, peers []Peer, port int, seeds bool) Report {
 		find(true, "find the sender and rotate the key (skerry key rotate)", "%d packets bear the name of this process and are not its own", s.OwnName)
 	}
 	if rep.OnlySelf && len(s.OtherKey) == 0 { // Stats.OtherKey is for the caller to tell
-		find(seeds, fmt.Sprintf("if there should be others: allow UDP ports %d-%d on them and here, check that they are in the same VLAN and have the same key, or name one of them under lan.seeds", port, port+OwnPorts),
+		find(seeds, fmt.Sprintf("if there should be others: allow UDP ports %d-%d on them and here, check that they are in the same VLAN and have the same key, or name one of them under lan.seeds", port, port+unicastPorts),
 			"I hear only myself")
 	}
-	judgeStrange(s, len(peers) > 0, find)
+	diagnoseOddities(s, len(peers) > 0, find)
 	return rep
 }
 
 // judgeStrange reads the counters that may be as they should.
-func judgeStrange(s Stats, answered bool, find func(wrong bool, do, what string, args ...any)) {
+func diagnoseOddities(s Stats, answered bool, find func(wrong bool, do, what string, args ...any)) {
 	if s.Foreign > 0 {
 		find(false, "nothing, if that is meant; else compare the cluster names", "%d packets of other clusters share the port", s.Foreign)
 	}

@@ -8,7 +8,7 @@ import (
 )
 
 // askedMost bounds the sockets that wait for a refusal.
-const askedMost = 64
+const maxProbeSockets = 64
 
 // send carries out one outbound of the core.
 func (n *network) send(o outbound) {
@@ -19,7 +19,7 @@ func (n *network) send(o outbound) {
 		}
 	}
 	for _, to := range o.to {
-		if o.asked != nil && n.sendAsked(o, to) {
+		if o.probeOf != nil && n.sendProbe(o, to) {
 			continue
 		}
 		c := n.socket(to)
@@ -34,7 +34,7 @@ func (n *network) send(o outbound) {
 // socket is where a way begins: the interface that it was heard on, or the
 // host's routes.
 func (n *network) socket(to path) *net.UDPConn {
-	if n.lone && !to.addr.Addr().IsLoopback() {
+	if n.loopbackOnly && !to.addr.Addr().IsLoopback() {
 		return nil
 	}
 	if l := n.r.links[to.link]; l != nil {
@@ -68,14 +68,14 @@ func (n *network) count(link, sent int, err error) {
 // sendAsked sends a probe from a connected socket of its own: only such a
 // socket is told when the other host refuses the port, which is how a killed
 // process is known from a lost packet.
-func (n *network) sendAsked(o outbound, to path) bool {
+func (n *network) sendProbe(o outbound, to path) bool {
 	select {
-	case n.asked <- struct{}{}:
+	case n.probeSockets <- struct{}{}:
 	default:
 		return false
 	}
-	if n.lone && !to.addr.Addr().IsLoopback() {
-		<-n.asked
+	if n.loopbackOnly && !to.addr.Addr().IsLoopback() {
+		<-n.probeSockets
 		return true
 	}
 	c, err := n.connect(to)
@@ -84,18 +84,18 @@ func (n *network) sendAsked(o outbound, to path) bool {
 	}
 	n.count(to.link, 1, err)
 	if c == nil {
-		<-n.asked
+		<-n.probeSockets
 		return false
 	}
-	owner := *o.asked
+	owner := *o.probeOf
 	started := n.group.Go(func(ctx context.Context) error {
-		defer func() { c.Close(); <-n.asked }()
+		defer func() { c.Close(); <-n.probeSockets }()
 		buf := make([]byte, 2*MaxPacket)
-		_ = c.SetReadDeadline(time.Now().Add(askLate.every))
+		_ = c.SetReadDeadline(time.Now().Add(lateSeries.every))
 		k, err := c.Read(buf)
 		switch {
 		case err == nil:
-			n.r.arrived(buf[:k], arrival{from: to.addr, link: to.link})
+			n.r.ingest(buf[:k], ingress{from: to.addr, link: to.link})
 		case errors.Is(err, errRefused):
 			n.r.do(func(now time.Time) { n.r.core.refused(now, owner, to) })
 		}
@@ -103,7 +103,7 @@ func (n *network) sendAsked(o outbound, to path) bool {
 	})
 	if !started {
 		c.Close()
-		<-n.asked
+		<-n.probeSockets
 	}
 	return true
 }

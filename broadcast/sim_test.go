@@ -39,7 +39,7 @@ type simNode struct {
 	cost   time.Duration // that a datagram takes it to handle or to send; 0: it has nothing else to do
 	free   time.Time     // when it has dealt with what it has
 	inbox  int           // datagrams that wait for it
-	echoes echoes
+	dedup  dedup
 	out    int               // packets sent; one to everybody leaves three ways
 	in     int               // packets that arrived
 	met    map[*simNode]bool // whose hardware address it knows
@@ -86,7 +86,7 @@ func newSim(t testing.TB, n int, seed uint64) *sim {
 func (s *sim) add() *simNode {
 	i := len(s.nodes)
 	owner := registry.Owner{Host: fmt.Sprintf("h%d", i), PID: 1, Epoch: int64(1000 + i)}
-	n := &simNode{core: newCore("sim", ring("k"), owner, DefaultAnnounce, rand.New(rand.NewPCG(s.rand.Uint64(), 2))),
+	n := &simNode{core: newCore("sim", ring("k"), owner, defaultAnnounce, rand.New(rand.NewPCG(s.rand.Uint64(), 2))),
 		addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 9000),
 		gone: map[registry.ID]registry.DepartureKind{}, met: map[*simNode]bool{}}
 	n.replay = true
@@ -166,7 +166,7 @@ func (s *sim) flush(n *simNode) {
 			}
 			for _, p := range o.to {
 				if second := p.addr == to.second; second || p.addr == to.addr {
-					s.fly(to, flight{data: o.data, by: n, from: n.source(second), asked: o.asked})
+					s.fly(to, flight{data: o.data, by: n, from: n.source(second), asked: o.probeOf})
 				}
 			}
 		}
@@ -296,10 +296,10 @@ func (s *sim) take(f *flight) bool {
 	default:
 		n.inbox++
 		cost := n.cost
-		if n.echoes.heard(f.data, s.now) {
+		if n.dedup.seen(f.data, s.now) {
 			cost /= 8 // a copy
 		}
-		n.echoes.note(f.data, f.by.self, s.now)
+		n.dedup.add(f.data, f.by.self, s.now)
 		n.free = maxTime(n.free, s.now).Add(cost)
 		f.at, f.read = n.free, true
 		s.schedule(*f)

@@ -24,7 +24,7 @@ var (
 
 // OwnPorts is how many UDP ports behind the shared one processes use for what
 // is sent to them alone: answers and probes. A firewall must let them in too.
-const OwnPorts = 100
+const unicastPorts = 100
 
 // readBuffer holds a burst of answers while the process is busy.
 const readBuffer = 1 << 20
@@ -34,7 +34,7 @@ const readBuffer = 1 << 20
 const unknownLink = -1
 
 // arrival is where a datagram came in.
-type arrival struct {
+type ingress struct {
 	from  netip.AddrPort
 	link  int  // index of the interface; 0: a socket of the host's routes
 	group bool // by broadcast or multicast
@@ -53,14 +53,14 @@ func openLink(c chosen, ifi *net.Interface, port int) (*link, error) {
 	l := &link{chosen: c}
 	var err4, err6 error
 	if c.v4.IsValid() {
-		if l.c4, err4 = ownSocket("udp4", c.v4, port); err4 == nil {
+		if l.c4, err4 = unicastSocket("udp4", c.v4, port); err4 == nil {
 			p := ipv4.NewPacketConn(l.c4)
 			err4 = errors.Join(p.SetMulticastInterface(ifi), p.SetMulticastLoopback(true))
 			l.c4.SetReadBuffer(readBuffer)
 		}
 	}
 	if c.v6.IsValid() {
-		if l.c6, err6 = ownSocket("udp6", c.v6, port); err6 == nil {
+		if l.c6, err6 = unicastSocket("udp6", c.v6, port); err6 == nil {
 			p := ipv6.NewPacketConn(l.c6)
 			err6 = errors.Join(p.SetMulticastInterface(ifi), p.SetMulticastLoopback(true))
 			l.c6.SetReadBuffer(readBuffer)
@@ -78,10 +78,10 @@ func openLink(c chosen, ifi *net.Interface, port int) (*link, error) {
 // on any port when none of them is free. Where it begins is random: who takes
 // the port of a process that was killed would be taken for it. Shared ports
 // among those that the system hands out (tests) have no such neighbours.
-func ownSocket(network string, addr netip.Addr, port int) (*net.UDPConn, error) {
-	if port+OwnPorts < 32768 {
-		for i, first := 0, rand.IntN(OwnPorts); i < OwnPorts; i++ {
-			p := port + 1 + (first+i)%OwnPorts
+func unicastSocket(network string, addr netip.Addr, port int) (*net.UDPConn, error) {
+	if port+unicastPorts < 32768 {
+		for i, first := 0, rand.IntN(unicastPorts); i < unicastPorts; i++ {
+			p := port + 1 + (first+i)%unicastPorts
 			if c, err := net.ListenUDP(network, net.UDPAddrFromAddrPort(netip.AddrPortFrom(addr, uint16(p)))); err == nil {
 				return c, nil
 			}
@@ -126,12 +126,12 @@ func (l *link) conn(to netip.Addr) *net.UDPConn {
 }
 
 // ears are the two sockets on the port that all processes of a host share.
-type ears struct {
+type sharedSockets struct {
 	p4 *ipv4.PacketConn
 	p6 *ipv6.PacketConn // nil: the host has no IPv6
 }
 
-func openEars(ctx context.Context, port int) (*ears, error) {
+func openShared(ctx context.Context, port int) (*sharedSockets, error) {
 	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
 		var err error
 		return errors.Join(c.Control(func(fd uintptr) { err = shareOption(fd) }), err)
@@ -141,7 +141,7 @@ func openEars(ctx context.Context, port int) (*ears, error) {
 		return nil, fmt.Errorf("listen on UDP port %d (shared by all processes of skerry): %w", port, err)
 	}
 	c4.(*net.UDPConn).SetReadBuffer(readBuffer)
-	e := &ears{p4: ipv4.NewPacketConn(c4)}
+	e := &sharedSockets{p4: ipv4.NewPacketConn(c4)}
 	// Windows can't say where a datagram arrived: the interface is then found by
 	// the source's network.
 	_ = e.p4.SetControlMessage(ipv4.FlagInterface|ipv4.FlagDst, true)
@@ -155,7 +155,7 @@ func openEars(ctx context.Context, port int) (*ears, error) {
 
 // join makes the ears hear the groups on an interface. An interface that was
 // joined before is no error.
-func (e *ears) join(ifi *net.Interface) error {
+func (e *sharedSockets) join(ifi *net.Interface) error {
 	err := e.p4.JoinGroup(ifi, net.UDPAddrFromAddrPort(netip.AddrPortFrom(group4, 0)))
 	if e.p6 != nil {
 		_ = e.p6.JoinGroup(ifi, net.UDPAddrFromAddrPort(netip.AddrPortFrom(group6, 0))) // an interface without IPv6
@@ -167,26 +167,26 @@ func (e *ears) join(ifi *net.Interface) error {
 }
 
 // leave ends membership on an interface that is no longer chosen.
-func (e *ears) leave(ifi *net.Interface) {
+func (e *sharedSockets) leave(ifi *net.Interface) {
 	_ = e.p4.LeaveGroup(ifi, net.UDPAddrFromAddrPort(netip.AddrPortFrom(group4, 0))) // gone with the interface
 	if e.p6 != nil {
 		_ = e.p6.LeaveGroup(ifi, net.UDPAddrFromAddrPort(netip.AddrPortFrom(group6, 0)))
 	}
 }
 
-func (e *ears) close() {
+func (e *sharedSockets) close() {
 	e.p4.Close()
 	if e.p6 != nil {
 		e.p6.Close()
 	}
 }
 
-func (e *ears) read4(buf []byte) (int, arrival, error) {
+func (e *sharedSockets) read4(buf []byte) (int, ingress, error) {
 	n, cm, src, err := e.p4.ReadFrom(buf)
 	if err != nil {
-		return 0, arrival{}, err
+		return 0, ingress{}, err
 	}
-	a := arrival{from: addrPort(src), link: unknownLink, group: true}
+	a := ingress{from: addrPort(src), link: unknownLink, group: true}
 	if cm != nil {
 		a.link = cm.IfIndex
 		a.group = cm.Dst == nil || cm.Dst.IsMulticast() || cm.Dst.Equal(net.IPv4bcast)
@@ -194,12 +194,12 @@ func (e *ears) read4(buf []byte) (int, arrival, error) {
 	return n, a, nil
 }
 
-func (e *ears) read6(buf []byte) (int, arrival, error) {
+func (e *sharedSockets) read6(buf []byte) (int, ingress, error) {
 	n, cm, src, err := e.p6.ReadFrom(buf)
 	if err != nil {
-		return 0, arrival{}, err
+		return 0, ingress{}, err
 	}
-	a := arrival{from: addrPort(src), link: unknownLink, group: true}
+	a := ingress{from: addrPort(src), link: unknownLink, group: true}
 	if cm != nil {
 		a.link = cm.IfIndex
 		a.group = cm.Dst == nil || cm.Dst.IsMulticast()

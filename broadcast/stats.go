@@ -53,7 +53,7 @@ type InterfaceStats struct {
 
 // warner says when a warning is due: the first of a reason and source at
 // once, then at most one in a while, and few sources altogether.
-type warner struct {
+type warnLimit struct {
 	last map[warning]time.Time
 }
 
@@ -63,11 +63,11 @@ type warning struct {
 }
 
 const (
-	warnEvery = 10 * time.Minute
-	warnMost  = 32
+	warnEvery   = 10 * time.Minute
+	maxWarnings = 32
 )
 
-func (w *warner) due(now time.Time, reason error, source netip.Addr) bool {
+func (w *warnLimit) due(now time.Time, reason error, source netip.Addr) bool {
 	if w.last == nil {
 		w.last = map[warning]time.Time{}
 	}
@@ -75,13 +75,13 @@ func (w *warner) due(now time.Time, reason error, source netip.Addr) bool {
 	if at, ok := w.last[key]; ok && now.Sub(at) < warnEvery {
 		return false
 	}
-	if len(w.last) >= warnMost {
+	if len(w.last) >= maxWarnings {
 		for k, at := range w.last {
 			if now.Sub(at) >= warnEvery {
 				delete(w.last, k)
 			}
 		}
-		if len(w.last) >= warnMost {
+		if len(w.last) >= maxWarnings {
 			return false
 		}
 	}

@@ -35,7 +35,7 @@ func beStranger(role string) error {
 	if err != nil {
 		return err
 	}
-	l, err := openLink(choose(nics, []string{"eth0"})[0], ifi, DefaultPort)
+	l, err := openLink(choose(nics, []string{"eth0"})[0], ifi, defaultPort)
 	if err != nil {
 		return err
 	}
@@ -48,7 +48,7 @@ func beStranger(role string) error {
 
 // tape records until a line comes, plays, and so on until the input ends.
 func tape(l *link, ifi *net.Interface) error {
-	e, err := openEars(context.Background(), DefaultPort)
+	e, err := openShared(context.Background(), defaultPort)
 	if err != nil {
 		return err
 	}
@@ -71,7 +71,7 @@ func tape(l *link, ifi *net.Interface) error {
 			}
 		}
 		for _, data := range recorded {
-			if _, err := l.toAll(data, DefaultPort); err != nil {
+			if _, err := l.toAll(data, defaultPort); err != nil {
 				return err
 			}
 		}
@@ -86,7 +86,7 @@ func flood(l *link) error {
 	made := forgeries()
 	begin := time.Now()
 	for i := range 20_000 {
-		if _, err := l.toAll(made[i%len(made)], DefaultPort); err != nil && i == 0 {
+		if _, err := l.toAll(made[i%len(made)], defaultPort); err != nil && i == 0 {
 			return err
 		}
 		if ahead := time.Duration(i)*100*time.Microsecond - time.Since(begin); ahead > time.Millisecond {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/apache/thrift/lib/go/thrift"
 
+	"github.com/skerry/skerry/internal/listing"
 	"github.com/skerry/skerry/internal/wire"
 	"github.com/skerry/skerry/registry"
 )
@@ -67,13 +68,13 @@ func newSite(t *testing.T, n int, seed uint64) (*sim, *simNode, registry.ID) {
 // lies are packets of a process that has the key, in the name of another one,
 // that say that the other one leaves or offers nothing.
 func lies(victim *simNode) map[string]func() (kind, thrift.TStruct) {
-	in := victim.own[slices.Collect(mapsKeys(victim.own))[0]]
+	in := victim.offered[slices.Collect(mapsKeys(victim.offered))[0]]
 	gone := &wire.Left{Name: in.Service, Version: &in.Version, Host: in.Host, Port: int32(in.Port)}
-	nothing := &wire.Listing{Complete: new(true), Hash: ContentHash(nil)}
+	nothing := &wire.Listing{Complete: new(true), Hash: listing.Hash(nil)}
 	stopping := in
 	stopping.Leaving = true
-	stops := &wire.Listing{Complete: new(true), Hash: ContentHash([]registry.Instance{stopping}),
-		Registrations: []*wire.Registration{ToWire(stopping, in.Started)}}
+	stops := &wire.Listing{Complete: new(true), Hash: listing.Hash([]registry.Instance{stopping}),
+		Registrations: []*wire.Registration{listing.Encode(stopping, in.Started)}}
 	return map[string]func() (kind, thrift.TStruct){
 		"leaves": func() (kind, thrift.TStruct) { return goodbye, &wire.Goodbye{Everything: new(true)} },
 		"leaves, by token": func() (kind, thrift.TStruct) {
@@ -180,7 +181,7 @@ func TestStopping(t *testing.T) {
 	for _, loss := range []float64{0, 0.1} {
 		s, n, id := newSite(t, 8, 61)
 		s.loss = loss
-		in := n.own[id]
+		in := n.offered[id]
 		in.Leaving = true
 		n.put(s.now, []registry.Instance{in})
 		stopping := func(in registry.Instance) bool { return in.ID() == id && in.Leaving }
@@ -333,7 +334,7 @@ func TestStrangersByAddress(t *testing.T) {
 	s.run(10 * time.Second)
 	flood := func(i int) netip.AddrPort { return liarAddr }
 	ghost := func(i int) {
-		forger := newCore("sim", ring("k"), registry.Owner{Host: "ghost", PID: i, Epoch: 1}, DefaultAnnounce, s.rand)
+		forger := newCore("sim", ring("k"), registry.Owner{Host: "ghost", PID: i, Epoch: 1}, defaultAnnounce, s.rand)
 		forger.put(s.now, []registry.Instance{{Service: "svc", Host: "10.9.9.9", Port: 1 + i%60000}})
 		for _, n := range s.nodes {
 			s.deliver(flight{to: n, data: forger.outbox[0].data, from: flood(i), group: true})
@@ -363,14 +364,14 @@ func TestStrangersByAddress(t *testing.T) {
 		}
 	}
 	for _, n := range s.nodes {
-		if len(n.peers) > maxUnproven+9 || len(n.places.by) > maxUnproven || n.places.n > maxUnproven || len(n.timers) > 20_000 || len(n.places.order) > 2*maxUnproven {
-			t.Errorf("%d peers, %d addresses, %d timers", len(n.peers), len(n.places.by), len(n.timers))
+		if len(n.peers) > maxUnproven+9 || len(n.unproven.by) > maxUnproven || n.unproven.n > maxUnproven || len(n.timers) > 20_000 || len(n.unproven.order) > 2*maxUnproven {
+			t.Errorf("%d peers, %d addresses, %d timers", len(n.peers), len(n.unproven.by), len(n.timers))
 		}
 	}
 	s.run(time.Minute)
 	for _, n := range s.nodes {
-		if len(n.peers) != 8 || n.places.n != 0 || len(n.hosts) != 8 {
-			t.Errorf("after a minute %d peers, %d places, %d addresses are left", len(n.peers), n.places.n, len(n.hosts))
+		if len(n.peers) != 8 || n.unproven.n != 0 || len(n.hosts) != 8 {
+			t.Errorf("after a minute %d peers, %d places, %d addresses are left", len(n.peers), n.unproven.n, len(n.hosts))
 		}
 	}
 	if !s.know("svc", 9)() || s.drops > 0 {
@@ -410,7 +411,7 @@ func TestAmplification(t *testing.T) {
 			},
 			"announcement": func() (kind, thrift.TStruct) { return announce, &wire.Announce{Listing: someListing(names[0])} },
 			"long, to fetch": func() (kind, thrift.TStruct) {
-				return announce, &wire.Announce{Listing: &wire.Listing{Hash: ContentHash(nil), Names: names[:1], Fetch: new("10.0.9.9:1")}}
+				return announce, &wire.Announce{Listing: &wire.Listing{Hash: listing.Hash(nil), Names: names[:1], Fetch: new("10.0.9.9:1")}}
 			},
 			"goodbye": func() (kind, thrift.TStruct) { return goodbye, &wire.Goodbye{Everything: new(true)} },
 			"alarm": func() (kind, thrift.TStruct) {
@@ -538,7 +539,7 @@ func TestUndelivered(t *testing.T) {
 	})
 	questions := consumer.seq
 	for i := range 600 { // ten minutes, another hash each second
-		hash := ContentHash([]registry.Instance{{Service: fmt.Sprint(i)}})
+		hash := listing.Hash([]registry.Instance{{Service: fmt.Sprint(i)}})
 		liar.send(announce, &wire.Announce{Listing: &wire.Listing{Hash: hash, Names: []string{"svc"}, Fetch: new("10.0.9.9:1")}},
 			outbound{group: true})
 		s.flush(liar)
@@ -551,10 +552,10 @@ func TestUndelivered(t *testing.T) {
 			t.Error("a change of the process with the overloaded port is not known after four seconds")
 		}
 	}
-	if n := fetches[liar.self]; n > 2*deliverTries || n == 0 || consumer.stats.Undelivered == 0 {
+	if n := fetches[liar.self]; n > 2*fetchTries || n == 0 || consumer.stats.Undelivered == 0 {
 		t.Errorf("%d fetches from a sender that delivers nothing, %d times counted", n, consumer.stats.Undelivered)
 	}
-	if n := fetches[honest.self]; n > 3*deliverTries {
+	if n := fetches[honest.self]; n > 3*fetchTries {
 		t.Errorf("%d fetches from a process with an overloaded port", n)
 	}
 	if asked := consumer.seq - questions; asked > 2500 {
@@ -611,10 +612,10 @@ func TestReturnQuestions(t *testing.T) {
 		s.run(5 * time.Second)
 		return n.seq - before - uint64(senders) // without the answers
 	}
-	if questions := asked(1); questions != uint64(askHint.left) {
-		t.Errorf("%d questions to a sender that has probed, want %d", questions, askHint.left)
+	if questions := asked(1); questions != uint64(hintSeries.left) {
+		t.Errorf("%d questions to a sender that has probed, want %d", questions, hintSeries.left)
 	}
-	if questions := asked(400); questions < 400 || questions > 400+80*uint64(askHint.left) {
+	if questions := asked(400); questions < 400 || questions > 400+80*uint64(hintSeries.left) {
 		t.Errorf("%d questions to 400 senders that have probed", questions)
 	}
 }

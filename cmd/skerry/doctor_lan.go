@@ -59,7 +59,7 @@ func describeAddress(f *findings, c skerry.Config, s config.Service) {
 	}
 }
 
-func place(c broadcast.Considered) string {
+func place(c broadcast.Address) string {
 	if !c.Addr.IsValid() {
 		return c.Interface
 	}

@@ -13,7 +13,7 @@ import (
 // keyed is a core by a ring, for tests without a network.
 func keyed(t *testing.T, host string, keys ...string) *core {
 	owner := registry.Owner{Host: host, PID: 1, Epoch: 1}
-	return newCore("site", ring(keys...), owner, DefaultAnnounce, rand.New(rand.NewPCG(seeded(t, 53), 2)))
+	return newCore("site", ring(keys...), owner, defaultAnnounce, rand.New(rand.NewPCG(seeded(t, 53), 2)))
 }
 
 // asks is a question to everyone, as the other core gets it.
@@ -38,17 +38,17 @@ func TestOtherKeyIsNoted(t *testing.T) {
 		if err != errMAC || p.kind != query || p.sender != there.self {
 			t.Fatalf("another key: %v, kind %d of %v", err, p.kind, p.sender)
 		}
-		here.stray(now, p, path{addr: netip.AddrPortFrom(from, 7760), link: 1}, true)
+		here.onOtherKey(now, p, path{addr: netip.AddrPortFrom(from, 7760), link: 1}, true)
 	}
-	list := here.strays.since(now)
+	list := here.otherKeys.since(now)
 	if len(list) != 1 || list[0] != (KeyHolder{Host: "there", Addr: v4, Packets: 3, Last: now}) {
 		t.Errorf("noted: %+v", list)
 	}
-	if late := here.strays.since(now.Add(time.Second)); len(late) != 0 {
+	if late := here.otherKeys.since(now.Add(time.Second)); len(late) != 0 {
 		t.Errorf("still noted: %+v", late)
 	}
-	here.strays.forget(there.self)
-	if list := here.strays.since(now); len(list) != 0 {
+	here.otherKeys.forget(there.self)
+	if list := here.otherKeys.since(now); len(list) != 0 {
 		t.Errorf("it has proved the key, and is noted: %+v", list)
 	}
 }
@@ -60,15 +60,15 @@ func TestOtherKeyIsBounded(t *testing.T) {
 	c := keyed(t, "here", "right")
 	from := netip.MustParseAddr("10.0.0.9")
 	for i := range int64(1000) {
-		c.stray(now, packet{kind: announce, sender: registry.Owner{Host: "made-up", Epoch: i}}, path{addr: netip.AddrPortFrom(from, 1)}, true)
+		c.onOtherKey(now, packet{kind: announce, sender: registry.Owner{Host: "made-up", Epoch: i}}, path{addr: netip.AddrPortFrom(from, 1)}, true)
 	}
-	if n := len(c.strays.by); n != strayMost {
-		t.Errorf("%d of 1,000 made-up processes are remembered, want %d", n, strayMost)
+	if n := len(c.otherKeys.by); n != otherKeyMost {
+		t.Errorf("%d of 1,000 made-up processes are remembered, want %d", n, otherKeyMost)
 	}
-	now = now.Add(c.strayLife() + time.Second)
-	c.stray(now, packet{kind: announce, sender: registry.Owner{Host: "h", Epoch: 1}}, path{addr: netip.AddrPortFrom(from, 1)}, true)
-	if list := c.strays.since(now); len(list) != 1 || list[0].Host != "h" || len(c.strays.by) != 1 {
-		t.Errorf("after a life: %+v of %d", list, len(c.strays.by))
+	now = now.Add(c.otherKeyLife() + time.Second)
+	c.onOtherKey(now, packet{kind: announce, sender: registry.Owner{Host: "h", Epoch: 1}}, path{addr: netip.AddrPortFrom(from, 1)}, true)
+	if list := c.otherKeys.since(now); len(list) != 1 || list[0].Host != "h" || len(c.otherKeys.by) != 1 {
+		t.Errorf("after a life: %+v of %d", list, len(c.otherKeys.by))
 	}
 }
 
@@ -84,23 +84,23 @@ func TestOtherKeyIsTold(t *testing.T) {
 	}
 	probed := p
 	probed.kind = probe
-	if here.stray(now, p, at(1), false) || here.stray(now, probed, at(1), true) {
+	if here.onOtherKey(now, p, at(1), false) || here.onOtherKey(now, probed, at(1), true) {
 		t.Error("a question to this host alone is answered")
 	}
 	told := 0
 	const seconds = 20
 	for i := range 100 * seconds {
 		now = now.Add(10 * time.Millisecond)
-		if here.stray(now, p, at(i), true) {
+		if here.onOtherKey(now, p, at(i), true) {
 			told++
 		}
 	}
-	if most := 4 + seconds*mentionRate; told > most || told < most/2 {
+	if most := 4 + seconds*noticeRate; told > most || told < most/2 {
 		t.Errorf("%d words in %d s, at most %d are allowed", told, seconds, most)
 	}
 	now = now.Add(time.Minute)
 	here.timers = nil
-	if !here.stray(now, p, at(1), true) || here.stray(now.Add(mentionGap/2), p, at(1), true) {
+	if !here.onOtherKey(now, p, at(1), true) || here.onOtherKey(now.Add(noticeGap/2), p, at(1), true) {
 		t.Error("one address is told not at all, or all the time")
 	}
 	here.wake(now.Add(time.Second))

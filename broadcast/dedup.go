@@ -3,6 +3,7 @@ package broadcast
 import (
 	"time"
 
+	"github.com/skerry/skerry/internal/listing"
 	"github.com/skerry/skerry/registry"
 )
 
@@ -10,28 +11,28 @@ import (
 // The copies are known by their MAC, before anything is computed: a start of
 // many processes on one machine takes a third of the time.
 const (
-	echoLife = 300 * time.Millisecond // in which the copies of a datagram come
-	echoMost = 256                    // datagrams remembered in such a time
+	dedupLife = 300 * time.Millisecond // in which the copies of a datagram come
+	dedupMost = 256                    // datagrams remembered in such a time
 )
 
 // echoes are the MACs of authentic datagrams that have come lately, and who
 // sent them: of this period and the last one.
-type echoes struct {
-	now, last map[[HashSize]byte]registry.Owner
+type dedup struct {
+	now, last map[[listing.HashSize]byte]registry.Owner
 	since     time.Time
 }
 
 // heard reports whether a datagram has been noted lately.
-func (e *echoes) heard(data []byte, now time.Time) bool {
-	if now.Sub(e.since) > echoLife {
-		e.turn(now)
+func (e *dedup) seen(data []byte, now time.Time) bool {
+	if now.Sub(e.since) > dedupLife {
+		e.rotate(now)
 	}
 	return e.sender(data) != registry.Owner{}
 }
 
 // sender is who sent a datagram that was noted lately.
-func (e *echoes) sender(data []byte) registry.Owner {
-	k, ok := echoKey(data)
+func (e *dedup) sender(data []byte) registry.Owner {
+	k, ok := dedupKey(data)
 	if !ok {
 		return registry.Owner{}
 	}
@@ -42,28 +43,28 @@ func (e *echoes) sender(data []byte) registry.Owner {
 }
 
 // note remembers an authentic datagram.
-func (e *echoes) note(data []byte, sender registry.Owner, now time.Time) {
-	if k, ok := echoKey(data); ok {
-		if e.now == nil || len(e.now) >= echoMost {
-			e.turn(now)
+func (e *dedup) add(data []byte, sender registry.Owner, now time.Time) {
+	if k, ok := dedupKey(data); ok {
+		if e.now == nil || len(e.now) >= dedupMost {
+			e.rotate(now)
 		}
 		e.now[k] = sender
 	}
 }
 
-func (e *echoes) turn(now time.Time) {
-	if now.Sub(e.since) > 2*echoLife {
+func (e *dedup) rotate(now time.Time) {
+	if now.Sub(e.since) > 2*dedupLife {
 		clear(e.now)
 	}
 	e.now, e.last, e.since = e.last, e.now, now
 	clear(e.now)
 	if e.now == nil {
-		e.now = map[[HashSize]byte]registry.Owner{}
+		e.now = map[[listing.HashSize]byte]registry.Owner{}
 	}
 }
 
 // echoKey is enough of a MAC.
-func echoKey(data []byte) (k [HashSize]byte, ok bool) {
+func dedupKey(data []byte) (k [listing.HashSize]byte, ok bool) {
 	if len(data) < macSize {
 		return k, false
 	}

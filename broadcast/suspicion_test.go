@@ -80,7 +80,7 @@ func die(t *testing.T, seed uint64, hosts, callers, deaths int, refuses bool, lo
 		if took[i] > time.Second {
 			t.Logf("seed %d, death %d: %v", seed, i, took[i])
 		}
-		s.run(alarmGap)
+		s.run(suspicionGap)
 	}
 	if s.drops > 0 {
 		t.Errorf("seed %d: %d living instances were dropped", seed, s.drops)
@@ -91,7 +91,7 @@ func die(t *testing.T, seed uint64, hosts, callers, deaths int, refuses bool, lo
 // TestAlarmIsRepeated: a host that hears nothing while the first word of an
 // alarm is said hears the next one, and every other host has been told by then.
 func TestAlarmIsRepeated(t *testing.T) {
-	for _, deaf := range []time.Duration{alarmAgain, alarmLast} {
+	for _, deaf := range []time.Duration{suspicionSecond, suspicionThird} {
 		s := newSim(t, 16, seeded(t, 33))
 		for _, n := range s.nodes {
 			s.start(n, svc, "svc")
@@ -105,7 +105,7 @@ func TestAlarmIsRepeated(t *testing.T) {
 		}
 		s.nodes[8].suspect(s.now, dead.offers(s.now, "svc")[0].ID())
 		s.flush(s.nodes[8])
-		s.within(deaf+alarmLast, "off all lists", s.know("svc", 15))
+		s.within(deaf+suspicionThird, "off all lists", s.know("svc", 15))
 		s.run(time.Second)
 		// All ask now, and once more within a second; the alarm is said three times.
 		if said = s.said() - said; said > 2*15+3 {
@@ -184,7 +184,7 @@ func TestAlarmFlood(t *testing.T) {
 		// Questions to the victims, answers to those who ask, and refutations: all
 		// of them far fewer than the alarms that may be acted on.
 		asked := n.seq - before[i+1]
-		if most := uint64(alarmBurst + seconds*alarmRate); asked > most {
+		if most := uint64(suspicionBurst + seconds*suspicionRate); asked > most {
 			t.Errorf("host %d sent %d datagrams, at most %d are allowed", i+1, asked, most)
 		}
 	}
@@ -233,15 +233,15 @@ func TestAlarmsOfUnknown(t *testing.T) {
 	for i := range int64(20 * seconds) {
 		for _, n := range s.nodes[2:14] {
 			cry(i, n.core, true)
-			host.peers[n.self].alarmed = time.Time{} // as if it had answered
-			host.peers[n.self].ask = nil
+			host.peers[n.self].raised = time.Time{} // as if it had answered
+			host.peers[n.self].probing = nil
 		}
 		began += int(asked(50 * time.Millisecond))
 	}
-	if most := alarmBurst + seconds*aboutRate + 12; began > most || began < alarmBurst {
+	if most := suspicionBurst + seconds*unknownRate + 12; began > most || began < suspicionBurst {
 		t.Errorf("%d questions in %d s because of strangers' alarms, at most %d are allowed", began, seconds, most)
 	}
-	host.onAlarm(s.now, host.peers[s.nodes[2].self], &wire.Alarm{Owner: ownerOf(s.nodes[14].core)}, true)
+	host.onSuspicion(s.now, host.peers[s.nodes[2].self], &wire.Alarm{Owner: ownerOf(s.nodes[14].core)}, true)
 	if n := asked(100 * time.Millisecond); n == 0 {
 		t.Error("the alarm of a known process was not listened to")
 	}

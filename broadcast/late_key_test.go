@@ -23,7 +23,7 @@ func TestLateKeys(t *testing.T) {
 			late  bool
 			comes time.Duration
 			warns time.Duration // -1: never
-		}{{false, time.Hour, 0}, {true, time.Hour, lateKeys}, {true, 3 * time.Second, -1}} {
+		}{{false, time.Hour, 0}, {true, time.Hour, keyWait}, {true, 3 * time.Second, -1}} {
 			var log bytes.Buffer
 			var keys [][]byte
 			var late chan struct{}
@@ -36,7 +36,7 @@ func TestLateKeys(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			n := newNetwork(r, t.Context())
+			n := newNetwork(t.Context(), r)
 			start, warned := time.Now(), time.Duration(-1)
 			for ; time.Since(start) < 30*time.Second; time.Sleep(time.Second) {
 				if time.Since(start) >= test.comes {
@@ -63,8 +63,8 @@ func awaiting(t *testing.T, site *sitekeys) (*Registry, chan struct{}, *bytes.Bu
 	late := make(chan struct{})
 	r, err := New(Config{Cluster: "site", Owner: registry.NewOwner(),
 		Keys: site.keys, KeysChanged: site.changed, LateKeys: late, Seeds: []string{"127.0.0.1"},
-		State:  State{Load: func() ([]string, error) { return []string{"192.0.2.7:7701"}, nil }},
-		Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		LoadPeers: func() ([]string, error) { return []string{"192.0.2.7:7701"}, nil },
+		Logger:    slog.New(slog.NewTextHandler(&log, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +111,7 @@ func TestNothingIsSaidBeforeTheKey(t *testing.T) {
 	}{
 		"the key comes":             {key: 1234 * time.Millisecond, speaks: 1234 * time.Millisecond},
 		"the database is lost":      {gone: 700 * time.Millisecond, speaks: 700 * time.Millisecond},
-		"the database says nothing": {speaks: lateKeys},
+		"the database says nothing": {speaks: keyWait},
 		"the key, then its loss":    {key: time.Second, gone: 2 * time.Second, speaks: time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -127,11 +127,11 @@ func TestNothingIsSaidBeforeTheKey(t *testing.T) {
 					r.core.wake(time.Now())
 					return len(r.core.outbox)
 				}
-				go r.recallPeers(ctx)
+				go r.queryRemembered(ctx)
 				go r.keepSeeds(ctx)
 				at := make(chan time.Duration, 1)
 				go func() {
-					n := newNetwork(r, ctx)
+					n := newNetwork(ctx, r)
 					defer n.group.Stop()
 					if r.awaitKeys(ctx, n) == nil {
 						at <- time.Since(start)
@@ -144,7 +144,7 @@ func TestNothingIsSaidBeforeTheKey(t *testing.T) {
 				if test.gone > 0 {
 					time.AfterFunc(test.gone, func() { close(late) })
 				}
-				r.do(func(now time.Time) { r.core.comeBack(now); r.core.want(now, []string{"svc"}, false) })
+				r.do(func(now time.Time) { r.core.restart(now); r.core.want(now, []string{"svc"}, false) })
 				put := []registry.Instance{{Service: "svc", Host: "10.0.0.1", Port: 1}}
 				if err := r.Apply(ctx, put, nil); !errors.Is(err, registry.ErrUnavailable) {
 					t.Errorf("a registration before the key: %v", err)
@@ -173,7 +173,7 @@ func TestNothingIsSaidBeforeTheKey(t *testing.T) {
 						t.Errorf("%s is not asked: %v", addr, told)
 					}
 				}
-				if strings.Contains(log.String(), "level=WARN") && test.speaks < lateKeys {
+				if strings.Contains(log.String(), "level=WARN") && test.speaks < keyWait {
 					t.Errorf("warned:\n%s", log)
 				}
 				cancel()
@@ -191,7 +191,7 @@ func TestFirstKeyIsToldAround(t *testing.T) {
 		site := &sitekeys{}
 		r, late, _ := awaiting(t, site)
 		close(late)
-		n := newNetwork(r, t.Context())
+		n := newNetwork(t.Context(), r)
 		defer n.group.Stop()
 		if err := r.awaitKeys(t.Context(), n); err != nil {
 			t.Fatal(err)
@@ -241,19 +241,19 @@ func TestNoWarningWhileTheKeyIsAwaited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, late, log := awaiting(t, &sitekeys{})
 		close(late)
-		n := newNetwork(r, t.Context())
+		n := newNetwork(t.Context(), r)
 		defer n.group.Stop()
 		for range 2 {
 			if err := r.awaitKeys(t.Context(), n); err != nil {
 				t.Fatal(err)
 			}
-			warned := time.Since(n.begun) >= lateKeys
+			warned := time.Since(n.begun) >= keyWait
 			r.rekey(n)
 			r.refuse(errMAC, netip.MustParseAddrPort("127.0.0.1:7759"))
 			if got := strings.Contains(log.String(), errNoKey.Error()); got != warned {
 				t.Errorf("after %v: warned %v\n%s", time.Since(n.begun), got, log)
 			}
-			time.Sleep(lateKeys)
+			time.Sleep(keyWait)
 		}
 		if r.Stats().WrongKey != 2 {
 			t.Errorf("%d counted", r.Stats().WrongKey)

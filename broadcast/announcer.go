@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/skerry/skerry/internal/listing"
 	"github.com/skerry/skerry/internal/wire"
 	"github.com/skerry/skerry/registry"
 )
@@ -12,12 +13,12 @@ import (
 func (c *core) put(now time.Time, list []registry.Instance) {
 	for _, in := range list {
 		in.Owner = c.self
-		c.own[in.ID()] = in
+		c.offered[in.ID()] = in
 		c.touch(in.Service)
 	}
-	c.ownHash = ContentHash(c.ownList())
+	c.offeredHash = listing.Hash(c.offeredList())
 	if slices.ContainsFunc(list, func(in registry.Instance) bool { return in.Leaving }) {
-		c.thrice(now, c.announceOnce) // as pressing as a goodbye
+		c.repeatGoodbye(now, c.announceOnce) // as pressing as a goodbye
 		return
 	}
 	c.announceBurst(now)
@@ -27,8 +28,8 @@ func (c *core) put(now time.Time, list []registry.Instance) {
 func (c *core) drop(now time.Time, ids []registry.ID) {
 	var gone []registry.ID
 	for _, id := range ids {
-		if _, ok := c.own[id]; ok {
-			delete(c.own, id)
+		if _, ok := c.offered[id]; ok {
+			delete(c.offered, id)
 			gone = append(gone, id)
 			c.touch(id.Service, registry.Departure{ID: id, Kind: registry.Deregistered, When: now})
 		}
@@ -36,20 +37,20 @@ func (c *core) drop(now time.Time, ids []registry.ID) {
 	if len(gone) == 0 {
 		return
 	}
-	c.ownHash = ContentHash(c.ownList())
-	c.thrice(now, func(now time.Time) {
+	c.offeredHash = listing.Hash(c.offeredList())
+	c.repeatGoodbye(now, func(now time.Time) {
 		again := slices.DeleteFunc(slices.Clone(gone), func(id registry.ID) bool {
-			_, back := c.own[id]
+			_, back := c.offered[id]
 			return back
 		})
-		for _, body := range farewells(again, c.room(c.self)) {
+		for _, body := range packGoodbyes(again, c.room(c.self)) {
 			c.send(goodbye, body, outbound{group: true, to: c.unicasts(now)})
 		}
 	})
 }
 
 // farewells names what is withdrawn, in as many packets as it takes.
-func farewells(gone []registry.ID, room int) []*wire.Goodbye {
+func packGoodbyes(gone []registry.ID, room int) []*wire.Goodbye {
 	var out []*wire.Goodbye
 	used := room
 	for _, id := range gone {
@@ -73,9 +74,9 @@ func farewells(gone []registry.ID, room int) []*wire.Goodbye {
 func (c *core) leave(now time.Time) {
 	c.leaving = true
 	for _, p := range c.peers {
-		p.ask = nil
+		p.probing = nil
 	}
-	c.thrice(now, func(now time.Time) {
+	c.repeatGoodbye(now, func(now time.Time) {
 		if !c.leaving {
 			return // back already
 		}
@@ -84,12 +85,12 @@ func (c *core) leave(now time.Time) {
 }
 
 // thrice says a goodbye three times; goodbyes counts what is left to be said.
-func (c *core) thrice(now time.Time, say func(now time.Time)) {
-	c.goodbyes += burst - 1
+func (c *core) repeatGoodbye(now time.Time, say func(now time.Time)) {
+	c.goodbyesLeft += burst - 1
 	say(now)
 	for i := 1; i < burst; i++ {
 		c.at(now.Add(time.Duration(i)*goodbyeGap), func(now time.Time) {
-			c.goodbyes--
+			c.goodbyesLeft--
 			say(now)
 		})
 	}
@@ -97,34 +98,34 @@ func (c *core) thrice(now time.Time, say func(now time.Time)) {
 
 // announceBurst announces now and twice more, then once in a period.
 func (c *core) announceBurst(now time.Time) {
-	c.announces++
-	c.left = burst
-	c.announce(now, c.announces)
+	c.announceRound++
+	c.announcesLeft = burst
+	c.announce(now, c.announceRound)
 }
 
 func (c *core) announce(now time.Time, schedule int) {
-	if schedule != c.announces || c.leaving {
+	if schedule != c.announceRound || c.leaving {
 		return
 	}
 	c.announceOnce(now)
 	wait := c.jitter(c.period, 0.1)
-	if c.left--; c.left > 0 {
+	if c.announcesLeft--; c.announcesLeft > 0 {
 		wait = burstGap
 	}
 	c.at(now.Add(wait), func(now time.Time) { c.announce(now, schedule) })
 }
 
 func (c *core) announceOnce(now time.Time) {
-	if len(c.own) > 0 {
+	if len(c.offered) > 0 {
 		l := pack(c.registrations(now), c.base(), c.room(c.self)-16, nil)
 		c.send(announce, &wire.Announce{Listing: l}, outbound{group: true, to: c.unicasts(now)})
 	}
 }
 
 // ownList is what this process offers, in order.
-func (c *core) ownList() []registry.Instance {
-	list := make([]registry.Instance, 0, len(c.own))
-	for _, in := range c.own {
+func (c *core) offeredList() []registry.Instance {
+	list := make([]registry.Instance, 0, len(c.offered))
+	for _, in := range c.offered {
 		list = append(list, in)
 	}
 	slices.SortFunc(list, registry.Compare)
@@ -132,17 +133,17 @@ func (c *core) ownList() []registry.Instance {
 }
 
 func (c *core) registrations(now time.Time) []*wire.Registration {
-	list := c.ownList()
+	list := c.offeredList()
 	out := make([]*wire.Registration, len(list))
 	for i, in := range list {
-		out[i] = ToWire(in, now)
+		out[i] = listing.Encode(in, now)
 	}
 	return out
 }
 
 // base is a listing without registrations.
 func (c *core) base() wire.Listing {
-	l := wire.Listing{Hash: c.ownHash, Seal: sealOf(c.token)}
+	l := wire.Listing{Hash: c.offeredHash, Seal: sealOf(c.token)}
 	if addr := c.fetchAddr(); addr != "" {
 		l.Fetch = &addr
 	}
@@ -157,8 +158,8 @@ func (c *core) unicasts(now time.Time) []path {
 		to = append(to, path{addr: addr})
 	}
 	for p := range c.everyPeer() {
-		if p.state == live && len(p.ways) > 0 && c.unicastOnly(p, now) {
-			to = append(to, p.ways[0].path)
+		if p.state == live && len(p.paths) > 0 && c.unicastOnly(p, now) {
+			to = append(to, p.paths[0].path)
 		}
 	}
 	return to
@@ -173,7 +174,7 @@ func (c *core) unicastOnly(p *peer, now time.Time) bool { return now.Sub(p.group
 func (c *core) linksChanged(now time.Time, links int, fresh bool) {
 	c.links = links
 	if fresh && links > 0 {
-		if len(c.own) > 0 {
+		if len(c.offered) > 0 {
 			c.announceBurst(now)
 		}
 		c.askEverything(now)
@@ -181,9 +182,9 @@ func (c *core) linksChanged(now time.Time, links int, fresh bool) {
 }
 
 // comeBack begins a new life after leave, or the first.
-func (c *core) comeBack(now time.Time) {
+func (c *core) restart(now time.Time) {
 	c.leaving = false
 	c.token = c.newToken() // that of the last life was shown
-	c.seeks++
-	c.seek(now, c.seeks)
+	c.seedRound++
+	c.querySeeds(now, c.seedRound)
 }

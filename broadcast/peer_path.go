@@ -15,35 +15,35 @@ import (
 // has answered: a member can put another name on a packet, but not be asked
 // in its place. A new address is asked first.
 const (
-	maxPaths  = 4                     // addresses remembered of a peer
-	copyWait  = 20 * time.Millisecond // in which a copy comes from an address that is known
-	wayLater  = 30 * time.Second      // until when a second address is asked that is not needed yet
-	wayTries  = 3
-	wayChecks = 16 // packets of a new address whose copies are awaited at once
-	wayGap    = 150 * time.Millisecond
-	provenFor = 10 * time.Minute // how long longer answers go to an address that has answered
+	maxPaths   = 4                     // addresses remembered of a peer
+	copyWait   = 20 * time.Millisecond // in which a copy comes from an address that is known
+	pathLater  = 30 * time.Second      // until when a second address is asked that is not needed yet
+	pathTries  = 3
+	pathChecks = 16 // packets of a new address whose copies are awaited at once
+	pathGap    = 150 * time.Millisecond
+	provenFor  = 10 * time.Minute // how long longer answers go to an address that has answered
 )
 
 // way is an address of a peer, and when a packet of the peer last came from it.
-type way struct {
+type peerPath struct {
 	path
 	heard time.Time
 }
 
 func (p *peer) knows(at path) bool {
-	return slices.ContainsFunc(p.ways, func(w way) bool { return w.path == at })
+	return slices.ContainsFunc(p.paths, func(w peerPath) bool { return w.path == at })
 }
 
 // knowsHost is knows for any port: questions that want to hear of a refusal come
 // from ports of their own.
 func (p *peer) knowsHost(at path) bool {
-	return slices.ContainsFunc(p.ways, func(w way) bool { return w.addr.Addr() == at.addr.Addr() })
+	return slices.ContainsFunc(p.paths, func(w peerPath) bool { return w.addr.Addr() == at.addr.Addr() })
 }
 
 // paths are the addresses to ask the peer at, the newest first.
-func (p *peer) paths() []path {
-	out := make([]path, len(p.ways))
-	for i, w := range p.ways {
+func (p *peer) pathList() []path {
+	out := make([]path, len(p.paths))
+	for i, w := range p.paths {
 		out[i] = w.path
 	}
 	return out
@@ -52,49 +52,49 @@ func (p *peer) paths() []path {
 // suggest adds an address to ask a peer at that is not known to live. It takes
 // the place of none.
 func (p *peer) suggest(at path) {
-	if !p.knows(at) && len(p.ways) < maxPaths {
-		p.ways = append(p.ways, way{path: at})
+	if !p.knows(at) && len(p.paths) < maxPaths {
+		p.paths = append(p.paths, peerPath{path: at})
 	}
 }
 
 // point is suggest for a packet of a peer that may be back, from another
 // address than before.
 func (p *peer) point(at path) {
-	if p.state != unproven && len(p.ways) >= maxPaths && !p.knows(at) {
-		p.ways = p.ways[:maxPaths-1]
+	if p.state != unproven && len(p.paths) >= maxPaths && !p.knows(at) {
+		p.paths = p.paths[:maxPaths-1]
 	}
 	p.suggest(at)
 }
 
 // learn notes that the peer has answered at an address, or was heard there
 // again. An address in use is not displaced by another one.
-func (c *core) learn(p *peer, at path, now time.Time) {
-	w := way{at, now}
-	if i := slices.IndexFunc(p.ways, func(w way) bool { return w.path == at }); i >= 0 {
-		p.ways = slices.Delete(p.ways, i, i+1)
-	} else if len(p.ways) >= maxPaths {
+func (c *core) learnPath(p *peer, at path, now time.Time) {
+	w := peerPath{at, now}
+	if i := slices.IndexFunc(p.paths, func(w peerPath) bool { return w.path == at }); i >= 0 {
+		p.paths = slices.Delete(p.paths, i, i+1)
+	} else if len(p.paths) >= maxPaths {
 		i := 0
-		for j, w := range p.ways {
-			if w.heard.Before(p.ways[i].heard) {
+		for j, w := range p.paths {
+			if w.heard.Before(p.paths[i].heard) {
 				i = j
 			}
 		}
-		if now.Sub(p.ways[i].heard) < 2*c.period {
+		if now.Sub(p.paths[i].heard) < 2*c.period {
 			return
 		}
-		p.ways = slices.Delete(p.ways, i, i+1)
+		p.paths = slices.Delete(p.paths, i, i+1)
 	}
-	p.ways = slices.Insert(p.ways, 0, w)
+	p.paths = slices.Insert(p.paths, 0, w)
 }
 
 // newcomer is an address that a known peer's packets seem to come from.
-type newcomer struct {
+type candidateKey struct {
 	owner registry.Owner
 	at    path
 }
 
 // newWay is what is known of a newcomer.
-type newWay struct {
+type pathCandidate struct {
 	tries  int // questions left
 	checks int // packets whose copies are awaited
 	asked  bool
@@ -105,43 +105,43 @@ type newWay struct {
 // host: the copy that comes the known way counts then, and the new way is
 // asked some time later. Without that copy it is asked at once, by whichever
 // packet: answers have no copies, and come the way that the question took.
-func (c *core) newWay(p *peer, at path, in packet, now time.Time) {
-	k := newcomer{p.owner, at}
-	w := c.newcomers[k]
+func (c *core) considerPath(p *peer, at path, in packet, now time.Time) {
+	k := candidateKey{p.owner, at}
+	w := c.candidates[k]
 	if w == nil {
-		if len(c.newcomers) >= maxUnproven || p.newcomers >= maxPaths {
+		if len(c.candidates) >= maxUnproven || p.candidates >= maxPaths {
 			return
 		}
-		w = &newWay{}
-		c.newcomers[k] = w
-		p.newcomers++
-		c.at(now.Add(c.jitter(wayLater, 0.9)), func(now time.Time) { c.beginWay(p, at, w, now) })
+		w = &pathCandidate{}
+		c.candidates[k] = w
+		p.candidates++
+		c.at(now.Add(c.jitter(pathLater, 0.9)), func(now time.Time) { c.beginPathProbe(p, at, w, now) })
 	}
-	if w.asked || w.checks >= wayChecks {
+	if w.asked || w.checks >= pathChecks {
 		return
 	}
-	w.tries = max(w.tries, 1, min(wayTries, amplify*in.size/max(c.probeSize(), padProbe(p.said))))
+	w.tries = max(w.tries, 1, min(pathTries, amplify*in.size/max(c.probeSize(), padProbe(p.said))))
 	w.checks++
 	c.at(now.Add(copyWait), func(now time.Time) {
 		w.checks--
-		if !p.window.old(in.seq) { // no copy has come
-			c.beginWay(p, at, w, now)
+		if !p.replay.old(in.seq) { // no copy has come
+			c.beginPathProbe(p, at, w, now)
 		}
 	})
 }
 
 // beginWay asks at a new address, unless that has begun.
-func (c *core) beginWay(p *peer, at path, w *newWay, now time.Time) {
+func (c *core) beginPathProbe(p *peer, at path, w *pathCandidate, now time.Time) {
 	if !w.asked {
 		w.asked = true
-		c.askWay(p, at, w, now)
+		c.probePath(p, at, w, now)
 	}
 }
 
-func (c *core) askWay(p *peer, at path, w *newWay, now time.Time) {
+func (c *core) probePath(p *peer, at path, w *pathCandidate, now time.Time) {
 	if p.state != live || c.peers[p.owner] != p || p.knows(at) || w.tries == 0 || c.leaving {
-		delete(c.newcomers, newcomer{p.owner, at})
-		p.newcomers--
+		delete(c.candidates, candidateKey{p.owner, at})
+		p.candidates--
 		return
 	}
 	if c.probes.take(now) {
@@ -154,26 +154,26 @@ func (c *core) askWay(p *peer, at path, w *newWay, now time.Time) {
 		c.stats.Rate++
 	}
 	w.tries--
-	c.at(now.Add(wayGap), func(now time.Time) { c.askWay(p, at, w, now) })
+	c.at(now.Add(pathGap), func(now time.Time) { c.probePath(p, at, w, now) })
 }
 
 // validate notes that an address has answered a nonce that was sent to it.
-func (c *core) validate(at netip.Addr, now time.Time) {
-	if len(c.proven) >= maxPeers {
-		for a, when := range c.proven {
+func (c *core) validateAddr(at netip.Addr, now time.Time) {
+	if len(c.validAddrs) >= maxPeers {
+		for a, when := range c.validAddrs {
 			if now.Sub(when) > provenFor {
-				delete(c.proven, a)
+				delete(c.validAddrs, a)
 			}
 		}
-		if len(c.proven) >= maxPeers {
+		if len(c.validAddrs) >= maxPeers {
 			return // longer answers to this address are cut, no more
 		}
 	}
-	c.proven[at] = now
+	c.validAddrs[at] = now
 }
 
-func (c *core) validated(at netip.Addr, now time.Time) bool {
-	when, ok := c.proven[at]
+func (c *core) addrValidated(at netip.Addr, now time.Time) bool {
+	when, ok := c.validAddrs[at]
 	return ok && now.Sub(when) <= provenFor
 }
 
@@ -187,7 +187,7 @@ const amplify = 3
 // sent because of it, answerHead what goes around the listing.
 func (c *core) allowance(asked, spent, answerHead int, to path, now time.Time) int {
 	room := c.room(c.self) - answerHead
-	if c.validated(to.addr.Addr(), now) {
+	if c.addrValidated(to.addr.Addr(), now) {
 		return room
 	}
 	head := MaxPacket - c.room(c.self) + answerHead
@@ -205,7 +205,9 @@ const (
 )
 
 // padAsk is the size of a query to one address: its receiver asks back, too.
-func (c *core) padAsk() int { return min(MaxPacket, (MaxPacket+askHint.left*c.probeSize())/amplify) }
+func (c *core) directQuerySize() int {
+	return min(MaxPacket, (MaxPacket+hintSeries.left*c.probeSize())/amplify)
+}
 
 // probeSize is the size of a probe without padding, at most.
 func (c *core) probeSize() int { return MaxPacket - c.room(c.self) + 16 }

@@ -16,10 +16,10 @@ import (
 // one of them is answered, at times, by a word that says nothing and bears this
 // site's MAC.
 const (
-	strayMost   = 64              // processes with another key that are remembered
-	mentionGap  = 5 * time.Second // between two such words to one address
-	mentionRate = 1               // such words in a second
-	mentionOf   = 8               // about so many of all hosts answer
+	otherKeyMost = 64              // processes with another key that are remembered
+	noticeGap    = 5 * time.Second // between two such words to one address
+	noticeRate   = 1               // such words in a second
+	noticeShare  = 8               // about so many of all hosts answer
 )
 
 // KeyHolder is a process that sends packets of this cluster that no key of this
@@ -33,29 +33,29 @@ type KeyHolder struct {
 
 // strays are the processes with another key. Those that bear no name share one
 // entry for each address.
-type strays struct {
-	by       map[strayName]*KeyHolder
-	mentions map[netip.Addr]time.Time
+type otherKeys struct {
+	by      map[otherKeyName]*KeyHolder
+	noticed map[netip.Addr]time.Time
 }
 
-type strayName struct {
+type otherKeyName struct {
 	owner registry.Owner
 	addr  netip.Addr // of one without a name
 }
 
 // note counts a packet. Of too many processes those go that have been silent
 // for longer than a life; if there are none, the new one is not remembered.
-func (s *strays) note(owner registry.Owner, from netip.Addr, life time.Duration, now time.Time) {
+func (s *otherKeys) add(owner registry.Owner, from netip.Addr, life time.Duration, now time.Time) {
 	if s.by == nil {
-		s.by = map[strayName]*KeyHolder{}
+		s.by = map[otherKeyName]*KeyHolder{}
 	}
-	name := strayName{owner: owner}
+	name := otherKeyName{owner: owner}
 	if owner.Host == "" {
 		name.addr = from
 	}
 	k := s.by[name]
 	if k == nil {
-		if len(s.by) >= strayMost && !s.makeRoom(now.Add(-life)) {
+		if len(s.by) >= otherKeyMost && !s.makeRoom(now.Add(-life)) {
 			return
 		}
 		k = &KeyHolder{Host: owner.Host, Addr: from}
@@ -69,19 +69,19 @@ func (s *strays) note(owner registry.Owner, from netip.Addr, life time.Duration,
 }
 
 // forget takes out a process that has proved the key.
-func (s *strays) forget(owner registry.Owner) { delete(s.by, strayName{owner: owner}) }
+func (s *otherKeys) forget(owner registry.Owner) { delete(s.by, otherKeyName{owner: owner}) }
 
-func (s *strays) makeRoom(before time.Time) bool {
+func (s *otherKeys) makeRoom(before time.Time) bool {
 	for name, k := range s.by {
 		if k.Last.Before(before) {
 			delete(s.by, name)
 		}
 	}
-	return len(s.by) < strayMost
+	return len(s.by) < otherKeyMost
 }
 
 // since lists those that were heard since then, by name and address.
-func (s *strays) since(then time.Time) (list []KeyHolder) {
+func (s *otherKeys) since(then time.Time) (list []KeyHolder) {
 	for _, k := range s.by {
 		if !k.Last.Before(then) {
 			list = append(list, *k)
@@ -94,37 +94,37 @@ func (s *strays) since(then time.Time) (list []KeyHolder) {
 }
 
 // mayMention reports whether the address may be told now.
-func (s *strays) mayMention(to netip.Addr, now time.Time) bool {
-	for a, at := range s.mentions {
-		if now.Sub(at) >= mentionGap {
-			delete(s.mentions, a)
+func (s *otherKeys) mayNotify(to netip.Addr, now time.Time) bool {
+	for a, at := range s.noticed {
+		if now.Sub(at) >= noticeGap {
+			delete(s.noticed, a)
 		}
 	}
-	if _, ok := s.mentions[to]; ok || len(s.mentions) >= strayMost {
+	if _, ok := s.noticed[to]; ok || len(s.noticed) >= otherKeyMost {
 		return false
 	}
-	if s.mentions == nil {
-		s.mentions = map[netip.Addr]time.Time{}
+	if s.noticed == nil {
+		s.noticed = map[netip.Addr]time.Time{}
 	}
-	s.mentions[to] = now
+	s.noticed[to] = now
 	return true
 }
 
 // stray takes a packet of this cluster that no key proves: p is what its header
 // says. It reports whether the sender is told. That word is shorter than the
 // question, asks nothing, and has no effect on a process that can open it.
-func (c *core) stray(now time.Time, p packet, from path, group bool) (tells bool) {
+func (c *core) onOtherKey(now time.Time, p packet, from path, group bool) (tells bool) {
 	addr := from.addr.Addr()
-	c.strays.note(p.sender, addr, c.strayLife(), now)
+	c.otherKeys.add(p.sender, addr, c.otherKeyLife(), now)
 	nobody := &wire.Owner{Host: c.self.Host}
 	word := MaxPacket - c.room(c.self) + len(nobody.Host) + 8 // bytes
 	if p.kind != query || !group || c.leaving || p.size < word {
 		return false
 	}
-	if others := len(c.peers); others > mentionOf && c.rand.IntN(others) >= mentionOf {
+	if others := len(c.peers); others > noticeShare && c.rand.IntN(others) >= noticeShare {
 		return false
 	}
-	if !c.strays.mayMention(addr, now) || !c.mentions.take(now) {
+	if !c.otherKeys.mayNotify(addr, now) || !c.notices.take(now) {
 		return false
 	}
 	c.at(now.Add(c.spread()), func(time.Time) {
@@ -135,7 +135,7 @@ func (c *core) stray(now time.Time, p packet, from path, group bool) (tells bool
 
 // strayLife is how long after its last packet a process with another key counts:
 // it announces itself once in a period.
-func (c *core) strayLife() time.Duration { return c.period * 5 / 4 }
+func (c *core) otherKeyLife() time.Duration { return c.period * 5 / 4 }
 
 // claimed is the sender that a packet names, if that can be shown.
 func claimed(text []byte) registry.Owner {

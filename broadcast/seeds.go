@@ -10,7 +10,7 @@ import (
 
 // keepSeeds resolves the seeds, again and again while some have no address.
 func (r *Registry) keepSeeds(ctx context.Context) error {
-	if r.awaitSpeech(ctx) != nil {
+	if r.awaitUnmuted(ctx) != nil {
 		return nil
 	}
 	var pause run.Backoff

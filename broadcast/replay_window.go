@@ -2,7 +2,7 @@ package broadcast
 
 // window remembers which sequence numbers of one sender have been seen: the
 // highest, and which of the 63 before it. The zero value has seen nothing.
-type window struct {
+type replayWindow struct {
 	top  uint64
 	seen uint64 // bit i: top-i was seen
 }
@@ -13,11 +13,13 @@ const seqAhead = 1 << 20
 
 // far reports whether seq is too far ahead to be taken for the next of the
 // numbers seen.
-func (w *window) far(seq uint64) bool { return w.seen != 0 && seq > w.top && seq-w.top > seqAhead }
+func (w *replayWindow) tooFar(seq uint64) bool {
+	return w.seen != 0 && seq > w.top && seq-w.top > seqAhead
+}
 
 // old reports whether seq counts as seen: it was, or it is more than 63 below
 // the highest.
-func (w *window) old(seq uint64) bool {
+func (w *replayWindow) old(seq uint64) bool {
 	switch {
 	case w.seen == 0 || seq > w.top:
 		return false
@@ -29,12 +31,12 @@ func (w *window) old(seq uint64) bool {
 
 // past reports whether seq is below the window, so that it is not known
 // whether it was seen.
-func (w *window) past(seq uint64) bool { return w.seen != 0 && seq < w.top && w.top-seq > 63 }
+func (w *replayWindow) past(seq uint64) bool { return w.seen != 0 && seq < w.top && w.top-seq > 63 }
 
 // admit reports whether seq is seen for the first time, and marks it.
-func (w *window) admit(seq uint64) bool {
+func (w *replayWindow) admit(seq uint64) bool {
 	switch {
-	case w.old(seq) || w.far(seq):
+	case w.old(seq) || w.tooFar(seq):
 		return false
 	case w.seen == 0:
 		w.top, w.seen = seq, 1
@@ -50,4 +52,4 @@ func (w *window) admit(seq uint64) bool {
 
 // begin starts at seq, which the sender has just proved to be fresh. Numbers
 // shortly before it may still be on their way.
-func (w *window) begin(seq uint64) { w.top, w.seen = seq, 1 }
+func (w *replayWindow) restart(seq uint64) { w.top, w.seen = seq, 1 }

@@ -10,14 +10,14 @@ import (
 // fills the places of the address that it comes from, and no others: the
 // address with the most places loses its oldest one first.
 const (
-	fewPlaces   = 8            // an address with more has a share of the probes with its like only
-	hostPeers   = maxPeers / 4 // peers of one address, once half of all are taken
-	crowdPlaces = 256          // addresses that are told apart in a crowd of strangers
+	fewUnproven   = 8            // an address with more has a share of the probes with its like only
+	peersPerHost  = maxPeers / 4 // peers of one address, once half of all are taken
+	strangerAddrs = 256          // addresses that are told apart in a crowd of strangers
 )
 
 // places are the unproven peers. Each change takes the same time, however many
 // there are: a flood changes them at its own rate.
-type places struct {
+type unprovenSet struct {
 	by     map[netip.Addr][]*peer          // by the address that they were first heard from, the oldest first
 	levels map[int]map[netip.Addr]struct{} // the addresses by their number of places
 	most   int                             // the highest of these numbers
@@ -25,32 +25,32 @@ type places struct {
 	n      int
 }
 
-func newPlaces() places {
-	return places{by: map[netip.Addr][]*peer{}, levels: map[int]map[netip.Addr]struct{}{}}
+func newPlaces() unprovenSet {
+	return unprovenSet{by: map[netip.Addr][]*peer{}, levels: map[int]map[netip.Addr]struct{}{}}
 }
 
-func (s *places) add(p *peer) {
+func (s *unprovenSet) add(p *peer) {
 	s.set(p.from, append(s.by[p.from], p))
-	p.placed = true
+	p.inUnproven = true
 	s.n++
 	s.order = append(s.order, p)
 	if len(s.order) > 2*maxUnproven {
-		s.order = slices.DeleteFunc(s.order, func(p *peer) bool { return !p.placed })
+		s.order = slices.DeleteFunc(s.order, func(p *peer) bool { return !p.inUnproven })
 	}
 }
 
-func (s *places) remove(p *peer) {
-	if !p.placed {
+func (s *unprovenSet) remove(p *peer) {
+	if !p.inUnproven {
 		return
 	}
-	p.placed = false
+	p.inUnproven = false
 	s.n--
 	list := s.by[p.from]
 	s.set(p.from, slices.Delete(list, slices.Index(list, p), slices.Index(list, p)+1))
 }
 
 // set replaces the places of an address.
-func (s *places) set(at netip.Addr, list []*peer) {
+func (s *unprovenSet) set(at netip.Addr, list []*peer) {
 	before, after := len(s.by[at]), len(list)
 	if before != after {
 		delete(s.levels[before], at)
@@ -76,7 +76,7 @@ func (s *places) set(at netip.Addr, list []*peer) {
 // loser is the peer that gives its place to a newcomer of an address: the
 // oldest of an address with the most places, which is the newcomer's own when
 // it would have as many. When each address has one, it is the oldest of all.
-func (s *places) loser(from netip.Addr) *peer {
+func (s *unprovenSet) evictable(from netip.Addr) *peer {
 	if own := s.by[from]; len(own) > 0 && len(own)+1 >= s.most {
 		return own[0]
 	}
@@ -85,7 +85,7 @@ func (s *places) loser(from netip.Addr) *peer {
 			return s.by[at][0]
 		}
 	}
-	for !s.order[0].placed {
+	for !s.order[0].inUnproven {
 		s.order = s.order[1:]
 	}
 	return s.order[0]
@@ -93,7 +93,7 @@ func (s *places) loser(from netip.Addr) *peer {
 
 // crowded reports whether an address has more places than an honest host of a
 // few processes takes.
-func (s *places) crowded(from netip.Addr) bool { return len(s.by[from]) > fewPlaces }
+func (s *unprovenSet) overShare(from netip.Addr) bool { return len(s.by[from]) > fewUnproven }
 
 // strangers counts the senders that were heard for the first time lately. All
 // those of one address count as one for the others.
@@ -103,12 +103,12 @@ type strangers struct {
 }
 
 // crowd notes a stranger and reports whether it is one of many.
-func (s *strangers) crowd(now time.Time, from netip.Addr) bool {
-	if s.by == nil || now.Sub(s.since) > crowdGrace {
+func (s *strangers) many(now time.Time, from netip.Addr) bool {
+	if s.by == nil || now.Sub(s.since) > strangerGrace {
 		s.since, s.by = now, map[netip.Addr]int{}
 	}
-	if _, known := s.by[from]; known || len(s.by) < crowdPlaces {
+	if _, known := s.by[from]; known || len(s.by) < strangerAddrs {
 		s.by[from]++
 	}
-	return s.by[from] >= crowd || len(s.by) >= crowd
+	return s.by[from] >= coalesceFrom || len(s.by) >= coalesceFrom
 }

@@ -10,26 +10,26 @@ import (
 )
 
 const (
-	rememberMost = 64
-	saveEvery    = 30 * time.Second
+	maxRemembered = 64
+	saveEvery     = 30 * time.Second
 )
 
 // recallPeers asks the peers of the last run, twice, lest one lost packet
 // forget them.
-func (r *Registry) recallPeers(ctx context.Context) error {
-	if r.cfg.State.Load == nil || r.awaitSpeech(ctx) != nil {
+func (r *Registry) queryRemembered(ctx context.Context) error {
+	if r.cfg.LoadPeers == nil || r.awaitUnmuted(ctx) != nil {
 		return nil
 	}
-	r.recall()
+	r.queryRememberedOnce()
 	if run.Sleep(ctx, time.Second) == nil {
-		r.recall()
+		r.queryRememberedOnce()
 	}
 	return nil
 }
 
 // savePeers keeps the peers of this run, now and then and at its end.
 func (r *Registry) savePeers(ctx context.Context) error {
-	if r.cfg.State.Save == nil {
+	if r.cfg.SavePeers == nil {
 		return nil
 	}
 	var saved []string
@@ -37,7 +37,7 @@ func (r *Registry) savePeers(ctx context.Context) error {
 		err := run.Sleep(ctx, saveEvery)
 		now := r.remembered()
 		if len(now) > 0 && !slices.Equal(now, saved) {
-			if e := r.cfg.State.Save(now); e != nil {
+			if e := r.cfg.SavePeers(now); e != nil {
 				r.cfg.Logger.Warn("LAN peers not saved", "err", e)
 			}
 			saved = now
@@ -49,14 +49,14 @@ func (r *Registry) savePeers(ctx context.Context) error {
 }
 
 // recall asks remembered peers at the port they had and at the shared one.
-func (r *Registry) recall() {
-	list, err := r.cfg.State.Load()
+func (r *Registry) queryRememberedOnce() {
+	list, err := r.cfg.LoadPeers()
 	if err != nil {
 		r.cfg.Logger.Warn("LAN peers of the last run not read", "err", err)
 		return
 	}
 	var addrs []netip.AddrPort
-	for _, s := range list[:min(len(list), rememberMost)] {
+	for _, s := range list[:min(len(list), maxRemembered)] {
 		if a, err := netip.ParseAddrPort(s); err == nil {
 			addrs = append(addrs, a, netip.AddrPortFrom(a.Addr(), uint16(r.cfg.Port)))
 		}
@@ -78,5 +78,5 @@ func (r *Registry) remembered() []string {
 		}
 	}
 	slices.Sort(out)
-	return out[:min(len(out), rememberMost)]
+	return out[:min(len(out), maxRemembered)]
 }

@@ -11,8 +11,8 @@ import (
 // linkOf finds the interface of a datagram, by the source's network where the
 // system does not tell, and whether the interface was chosen. An answer leaves
 // where its question came in. Without a key only loopback is chosen.
-func (r *Registry) linkOf(a arrival) (index int, ok bool) {
-	if r.alone && !a.from.Addr().IsLoopback() {
+func (r *Registry) linkOf(a ingress) (index int, ok bool) {
+	if r.loopbackOnly && !a.from.Addr().IsLoopback() {
 		return 0, false
 	}
 	switch a.link {
@@ -48,7 +48,7 @@ var advice = map[error]string{
 
 // arrived checks a datagram, the cheapest things first, and gives it to the
 // core.
-func (r *Registry) arrived(data []byte, a arrival) {
+func (r *Registry) ingest(data []byte, a ingress) {
 	r.mu.Lock()
 	r.core.stats.Received++
 	link, ok := r.linkOf(a)
@@ -58,10 +58,10 @@ func (r *Registry) arrived(data []byte, a arrival) {
 	case len(data) < len(magic) || string(data[:len(magic)]) != magic:
 		r.core.stats.Malformed++
 		ok = false
-	case r.echoes.heard(data, time.Now()):
-		sender := r.echoes.sender(data)
-		r.hear(sender, link, a.group)
-		r.core.otherWay(sender, path{addr: a.from, link: link})
+	case r.dedup.seen(data, time.Now()):
+		sender := r.dedup.sender(data)
+		r.countHeard(sender, link, a.group)
+		r.core.onCopy(sender, path{addr: a.from, link: link})
 		ok = false
 	case !r.checks.take(time.Now()):
 		r.core.stats.Rate++
@@ -76,21 +76,21 @@ func (r *Registry) arrived(data []byte, a arrival) {
 	if err != nil {
 		r.refuse(err, a.from)
 		if errors.Is(err, errMAC) && p.sender != r.cfg.Owner { // an own one was sealed before the key changed
-			r.stray(p, path{addr: a.from, link: link}, a.group)
+			r.ingestOtherKey(p, path{addr: a.from, link: link}, a.group)
 		}
 		return
 	}
 	r.do(func(now time.Time) {
-		r.core.strays.forget(p.sender)
-		r.hear(p.sender, link, a.group)
+		r.core.otherKeys.forget(p.sender)
+		r.countHeard(p.sender, link, a.group)
 		if r.core.receive(now, p, path{addr: a.from, link: link}, a.group) {
-			r.echoes.note(data, p.sender, now)
+			r.dedup.add(data, p.sender, now)
 		}
 	})
 }
 
 // hear counts for the interface. r.mu is held.
-func (r *Registry) hear(sender registry.Owner, link int, group bool) {
+func (r *Registry) countHeard(sender registry.Owner, link int, group bool) {
 	s := r.perLink[link]
 	switch {
 	case s == nil:
@@ -105,9 +105,9 @@ func (r *Registry) hear(sender registry.Owner, link int, group bool) {
 
 // stray gives the core a packet that no key proves. A flood of them does not
 // wake the loop.
-func (r *Registry) stray(p packet, from path, group bool) {
+func (r *Registry) ingestOtherKey(p packet, from path, group bool) {
 	r.mu.Lock()
-	tells := r.core.stray(time.Now(), p, from, group)
+	tells := r.core.onOtherKey(time.Now(), p, from, group)
 	r.mu.Unlock()
 	if tells {
 		r.do(func(time.Time) {})
@@ -138,10 +138,10 @@ func (r *Registry) refuse(err error, from netip.AddrPort) {
 // warn logs a refusal, the first of a reason and address, and then now and
 // then. r.mu is held.
 func (r *Registry) warn(now time.Time, reason, err error, from netip.AddrPort) {
-	if reason == errMAC && r.late {
+	if reason == errMAC && r.keyAwaited {
 		return // its key may come in a moment
 	}
-	if !r.warner.due(now, reason, from.Addr()) {
+	if !r.warnings.due(now, reason, from.Addr()) {
 		return
 	}
 	text := "LAN packet ignored"
@@ -149,7 +149,7 @@ func (r *Registry) warn(now time.Time, reason, err error, from netip.AddrPort) {
 		text = "a process of skerry before 0.2 at " + from.Addr().String()
 	}
 	do := advice[reason]
-	if reason == errMAC && r.alone {
+	if reason == errMAC && r.loopbackOnly {
 		err = errNoKey
 		do = "take over the key of the other processes: skerry key set --cluster " + r.cfg.Cluster
 	}

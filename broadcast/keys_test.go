@@ -26,11 +26,11 @@ func keysOf(texts ...string) func() [][]byte {
 // the peers of its last run, bears the site's key.
 func TestFirstWordsAreSealed(t *testing.T) {
 	r, err := New(Config{Cluster: "site", Keys: keysOf("k"), Owner: registry.NewOwner(),
-		State: State{Load: func() ([]string, error) { return []string{"192.0.2.7:7701"}, nil }}})
+		LoadPeers: func() ([]string, error) { return []string{"192.0.2.7:7701"}, nil }})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.recall()
+	r.queryRememberedOnce()
 	if len(r.core.outbox) == 0 {
 		t.Fatal("it asks none of the peers that it remembers")
 	}

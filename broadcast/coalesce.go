@@ -15,14 +15,14 @@ import (
 // together are answered together, by one datagram to everyone, and of many who
 // are heard for the first time only a few are asked by themselves.
 const (
-	crowd      = 3                      // that many are a crowd
-	crowdGap   = 200 * time.Millisecond // between two questions of a crowd, at most; its questions are gathered for so long
-	crowdMost  = 256                    // questions gathered, at most
-	crowdGrace = 400 * time.Millisecond // after which one of a crowd of strangers is asked by himself
+	coalesceFrom  = 3                      // that many are a crowd
+	coalesceGap   = 200 * time.Millisecond // between two questions of a crowd, at most; its questions are gathered for so long
+	coalesceMost  = 256                    // questions gathered, at most
+	strangerGrace = 400 * time.Millisecond // after which one of a crowd of strangers is asked by himself
 )
 
 // gathered is a question to everyone that waits for its answer.
-type gathered struct {
+type pendingQuery struct {
 	by    registry.Owner
 	query *wire.Query
 	from  path
@@ -31,50 +31,50 @@ type gathered struct {
 }
 
 // askers are those who have asked everyone, without a gap of crowdGap.
-type askers struct {
-	last time.Time
-	who  map[registry.Owner]struct{}
+type queriers struct {
+	last   time.Time
+	owners map[registry.Owner]struct{}
 }
 
 // crowded notes a question and reports whether it is one of a crowd's.
-func (a *askers) crowded(now time.Time, by registry.Owner) bool {
-	if a.who == nil || now.Sub(a.last) > crowdGap {
-		a.who = map[registry.Owner]struct{}{}
+func (a *queriers) many(now time.Time, by registry.Owner) bool {
+	if a.owners == nil || now.Sub(a.last) > coalesceGap {
+		a.owners = map[registry.Owner]struct{}{}
 	}
 	a.last = now
-	if len(a.who) < crowd {
-		a.who[by] = struct{}{}
+	if len(a.owners) < coalesceFrom {
+		a.owners[by] = struct{}{}
 	}
-	return len(a.who) >= crowd
+	return len(a.owners) >= coalesceFrom
 }
 
 // answerSoon answers a question to everyone after a short random time, or a
 // little later when it is one of a crowd's.
-func (c *core) answerSoon(now time.Time, w gathered) {
-	c.waiting = append(c.waiting, w)
-	hurried := c.askers.crowded(now, w.by)
+func (c *core) scheduleAnswer(now time.Time, w pendingQuery) {
+	c.pending = append(c.pending, w)
+	hurried := c.queriers.many(now, w.by)
 	switch {
-	case len(c.waiting) >= crowdMost:
-		c.answerAll(now)
-	case len(c.waiting) > 1: // the time is set
+	case len(c.pending) >= coalesceMost:
+		c.answerPending(now)
+	case len(c.pending) > 1: // the time is set
 	case hurried:
-		c.at(now.Add(c.jitter(crowdGap, 0.3)), c.answerAll)
+		c.at(now.Add(c.jitter(coalesceGap, 0.3)), c.answerPending)
 	default:
-		c.at(now.Add(c.spread()), c.answerAll)
+		c.at(now.Add(c.spread()), c.answerPending)
 	}
 }
 
 // answerAll answers what was gathered: a few one by one, a crowd at once.
-func (c *core) answerAll(now time.Time) {
-	waiting := c.waiting
+func (c *core) answerPending(now time.Time) {
+	waiting := c.pending
 	if len(waiting) == 0 { // all have been answered because they were many
 		return
 	}
-	c.waiting = nil
+	c.pending = nil
 	whole := pack(c.registrations(now), c.base(), c.room(c.self)-32, nil)
-	ask := c.askBack(now)
+	ask := c.queryBack(now)
 	var together []int64
-	crowded := len(waiting) >= crowd && whole.GetComplete() && c.mayTellAll(waiting, size(whole), now)
+	crowded := len(waiting) >= coalesceFrom && whole.GetComplete() && c.mayAnswerGroup(waiting, size(whole), now)
 	for _, w := range waiting {
 		switch p := c.peers[w.by]; {
 		case crowded && !w.query.GetDirect():
@@ -103,7 +103,7 @@ func (c *core) answerAll(now time.Time) {
 // Recorded questions make a crowd, too: without a peer in it that is known,
 // few such answers are given in a second, and none that is over three times
 // the questions.
-func (c *core) mayTellAll(waiting []gathered, bytes int, now time.Time) bool {
+func (c *core) mayAnswerGroup(waiting []pendingQuery, bytes int, now time.Time) bool {
 	asked := 0
 	for _, w := range waiting {
 		if p := c.peers[w.by]; p != nil && p.state == live {
@@ -111,25 +111,25 @@ func (c *core) mayTellAll(waiting []gathered, bytes int, now time.Time) bool {
 		}
 		asked += w.size
 	}
-	return bytes <= amplify*asked && c.crowds.take(now)
+	return bytes <= amplify*asked && c.groupAnswers.take(now)
 }
 
 // meetCrowd says how long to wait before a new sender is asked by itself. Of a
 // crowd all but the first have the time to answer what everyone is asked.
-func (c *core) meetCrowd(now time.Time, from path) time.Duration {
-	if c.strangers.crowd(now, from.addr.Addr()) {
-		return crowdGrace + c.spread()
+func (c *core) strangerDelay(now time.Time, from path) time.Duration {
+	if c.strangers.many(now, from.addr.Addr()) {
+		return strangerGrace + c.spread()
 	}
 	return c.spread()
 }
 
 // askBack is a question that goes with answers, nil while there are no
 // strangers: who asks has just come, and is one as often as not.
-func (c *core) askBack(now time.Time) *int64 {
-	if c.places.n == 0 || now.Sub(c.askedBack) < crowdGap/4 {
+func (c *core) queryBack(now time.Time) *int64 {
+	if c.unproven.n == 0 || now.Sub(c.queriedBack) < coalesceGap/4 {
 		return nil
 	}
-	c.askedBack = now
+	c.queriedBack = now
 	return new(c.newQuery(now, true))
 }
 

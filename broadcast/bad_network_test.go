@@ -92,7 +92,7 @@ func TestOneWay(t *testing.T) {
 			}
 			s.blocked = nil
 			t.Logf("%d packets in an hour; all are listed %v after the path was mended", odd.out-before,
-				s.within(DefaultAnnounce, "all are listed", s.know("svc", 4)))
+				s.within(defaultAnnounce, "all are listed", s.know("svc", 4)))
 		})
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/skerry/skerry/internal/listing"
 	"github.com/skerry/skerry/internal/wire"
 	"github.com/skerry/skerry/registry"
 )
@@ -17,18 +18,18 @@ import (
 // packet names, so both are paced by peer: a sender that announces again and
 // again what it does not deliver is not asked for some time.
 const (
-	deliverGap   = time.Second // after a fetch that failed, doubled by each, and between two orders of parts
-	deliverTries = 6           // failures in a row
-	deliverPause = 10 * time.Minute
-	deliverBusy  = 200 * time.Millisecond // until a fetch is tried again that had no place
-	partsEvery   = burstGap / 2
+	fetchGap       = time.Second // after a fetch that failed, doubled by each, and between two orders of parts
+	fetchTries     = 6           // failures in a row
+	fetchPause     = 10 * time.Minute
+	fetchBusyRetry = 200 * time.Millisecond // until a fetch is tried again that had no place
+	partsEvery     = burstGap / 2
 )
 
 // errBusy: too many fetches are under way here; it says nothing of the peer.
 var errBusy = errors.New("too many fetches under way")
 
 // delivery is how the peer's long lists come.
-type delivery struct {
+type longListing struct {
 	order    *fetchOrder // the newest one, until it is carried out
 	underway string      // hash of the list that is being brought
 	answered bool        // a part of it has come
@@ -42,12 +43,12 @@ type delivery struct {
 }
 
 // deliver sees to a long list that a peer has announced.
-func (c *core) deliver(p *peer, order fetchOrder, now time.Time) {
+func (c *core) fetchListing(p *peer, order fetchOrder, now time.Time) {
 	p.order = &order
-	c.deliverNext(p, now)
+	c.fetchNext(p, now)
 }
 
-func (c *core) deliverNext(p *peer, now time.Time) {
+func (c *core) fetchNext(p *peer, now time.Time) {
 	if p.order == nil || p.underway != "" || p.timed || p.state != live {
 		return
 	}
@@ -58,7 +59,7 @@ func (c *core) deliverNext(p *peer, now time.Time) {
 		c.at(p.partsAfter, func(now time.Time) {
 			p.timed = false
 			if c.peers[p.owner] == p {
-				c.deliverNext(p, now)
+				c.fetchNext(p, now)
 			}
 		})
 		return
@@ -69,7 +70,7 @@ func (c *core) deliverNext(p *peer, now time.Time) {
 	}
 	p.underway, p.answered = order.hash, false
 	if fetch && order.cut {
-		c.askAgain(p, order, now)
+		c.requeryCut(p, order, now)
 		return
 	}
 	if fetch {
@@ -88,20 +89,20 @@ func (c *core) fetched(now time.Time, order fetchOrder, list []registry.Instance
 	}
 	switch {
 	case errors.Is(err, errBusy):
-		c.at(now.Add(c.jitter(deliverBusy, 0.5)), func(now time.Time) {
+		c.at(now.Add(c.jitter(fetchBusyRetry, 0.5)), func(now time.Time) {
 			if p.underway == order.hash && p.state == live && c.peers[p.owner] == p {
 				c.fetches = append(c.fetches, order)
 			}
 		})
 		return
-	case err != nil || len(list) > maxFromPeer || !bytes.Equal(ContentHash(list), []byte(order.hash)):
+	case err != nil || len(list) > maxFromPeer || !bytes.Equal(listing.Hash(list), []byte(order.hash)):
 		c.stats.FetchFailed++
 		c.log.Info("LAN listing not fetched", "peer", p.owner.String(), "addr", order.addr, "err", err)
-		if p.fetchFails++; p.fetchFails >= deliverTries {
-			p.fetchAfter = now.Add(deliverPause)
-			c.undelivered(order, now)
+		if p.fetchFails++; p.fetchFails >= fetchTries {
+			p.fetchAfter = now.Add(fetchPause)
+			c.notDelivered(order, now)
 		} else {
-			p.fetchAfter = now.Add(deliverGap << p.fetchFails)
+			p.fetchAfter = now.Add(fetchGap << p.fetchFails)
 		}
 		c.askParts(p, order, burst, now)
 		return
@@ -116,23 +117,23 @@ func (c *core) fetched(now time.Time, order fetchOrder, list []registry.Instance
 	}
 	c.replace(p, said, func(string) bool { return true }, order.from, order.solicited, now)
 	p.underway = ""
-	c.deliverNext(p, now)
+	c.fetchNext(p, now)
 }
 
 // askParts has a long list sent in parts, without TCP, so that a process whose
 // port takes no connections is understood; three times, for parts get lost.
 func (c *core) askParts(p *peer, order fetchOrder, tries int, now time.Time) {
-	if p.state != live || c.peers[p.owner] != p || len(p.ways) == 0 {
+	if p.state != live || c.peers[p.owner] != p || len(p.paths) == 0 {
 		p.underway = ""
 		return
 	}
-	whole := c.whole(p, order.hash)
+	whole := c.isWhole(p, order.hash)
 	if !whole && tries > 0 {
 		c.askForParts(p, now)
 		c.at(now.Add(partsEvery), func(now time.Time) { c.askParts(p, order, tries-1, now) })
 		return
 	}
-	p.partsAfter = now.Add(deliverGap)
+	p.partsAfter = now.Add(fetchGap)
 	switch {
 	case whole:
 		p.partsFails = 0
@@ -142,19 +143,19 @@ func (c *core) askParts(p *peer, order fetchOrder, tries int, now time.Time) {
 			p.parts = order.hash
 		}
 	default:
-		if p.partsFails++; p.partsFails >= deliverTries {
-			p.partsFails, p.partsAfter = 0, now.Add(deliverPause)
-			c.undelivered(order, now)
+		if p.partsFails++; p.partsFails >= fetchTries {
+			p.partsFails, p.partsAfter = 0, now.Add(fetchPause)
+			c.notDelivered(order, now)
 		}
 	}
 	p.underway = ""
-	c.deliverNext(p, now)
+	c.fetchNext(p, now)
 }
 
 func (c *core) askForParts(p *peer, now time.Time) {
-	to := []path{p.ways[0].path} // where the peer has answered, wherever the packet came from
+	to := []path{p.paths[0].path} // where the peer has answered, wherever the packet came from
 	body := &wire.Query{Nonce: c.nonce(), Services: c.wantedNames(), Parts: new(true)}
-	body.Pad = c.pad(body, c.padAsk())
+	body.Pad = c.pad(body, c.directQuerySize())
 	c.await(body.Nonce, p.owner, to, now)
 	c.send(query, body, outbound{to: to})
 }
@@ -163,33 +164,33 @@ func (c *core) askForParts(p *peer, now time.Time) {
 // and was cut for the address's sake. The peer asks back meanwhile, and has its
 // answer; what has not come after that is fetched. When power returns, lists
 // grow while hosts hear of each other, and a fetch is dozens of packets.
-func (c *core) askAgain(p *peer, order fetchOrder, now time.Time) {
-	if len(p.ways) > 0 {
+func (c *core) requeryCut(p *peer, order fetchOrder, now time.Time) {
+	if len(p.paths) > 0 {
 		c.askForParts(p, now)
 	}
 	order.cut = false
-	c.at(now.Add(deliverBusy), func(now time.Time) {
+	c.at(now.Add(fetchBusyRetry), func(now time.Time) {
 		if c.peers[p.owner] != p || p.underway != order.hash {
 			return
 		}
 		p.underway = ""
-		if !c.whole(p, order.hash) && p.parts != order.hash && p.order == nil {
+		if !c.isWhole(p, order.hash) && p.parts != order.hash && p.order == nil {
 			p.order = &order
 		}
-		c.deliverNext(p, now)
+		c.fetchNext(p, now)
 	})
 }
 
 // undelivered: a peer has announced for some time what it does not deliver. It
 // is not asked for it in the next minutes. What fits in its packets counts.
-func (c *core) undelivered(order fetchOrder, now time.Time) {
+func (c *core) notDelivered(order fetchOrder, now time.Time) {
 	c.stats.Undelivered++
 	c.refuse(now, errDeliver, order.from.addr)
 }
 
 // whole reports whether all that the hash stands for is here.
-func (c *core) whole(p *peer, hash string) bool {
-	if string(ContentHash(slices.Collect(maps.Values(p.list)))) == hash {
+func (c *core) isWhole(p *peer, hash string) bool {
+	if string(listing.Hash(slices.Collect(maps.Values(p.list)))) == hash {
 		p.hash = hash
 	}
 	return p.hash == hash

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// TestEchoes: a copy is known for a second, another datagram never, and no
+// TestDedup: a copy is known for a second, another datagram never, and no
 // flood makes the memory of them grow.
-func TestEchoes(t *testing.T) {
+func TestDedup(t *testing.T) {
 	c, now := newCodec("site", ring("secret")), time.Unix(1_700_000_000, 0)
 	sealed := func(seq uint64) []byte {
 		p := samples()[0]
@@ -19,25 +19,25 @@ func TestEchoes(t *testing.T) {
 		}
 		return data
 	}
-	var e echoes
+	var e dedup
 	data := sealed(1)
-	if e.heard(data, now) || e.heard(nil, now) {
+	if e.seen(data, now) || e.seen(nil, now) {
 		t.Error("heard before it came")
 	}
-	e.note(data, sender, now)
-	if !e.heard(bytes.Clone(data), now.Add(echoLife/2)) || e.sender(data) != sender {
+	e.add(data, sender, now)
+	if !e.seen(bytes.Clone(data), now.Add(dedupLife/2)) || e.sender(data) != sender {
 		t.Error("a copy is not known")
 	}
-	if e.heard(sealed(2), now) {
+	if e.seen(sealed(2), now) {
 		t.Error("another datagram is taken for a copy")
 	}
-	if e.heard(data, now.Add(4*echoLife)) {
+	if e.seen(data, now.Add(4*dedupLife)) {
 		t.Error("a recording is taken for a copy")
 	}
-	for seq := range uint64(5 * echoMost) {
-		e.note(sealed(seq), sender, now)
+	for seq := range uint64(5 * dedupMost) {
+		e.add(sealed(seq), sender, now)
 	}
-	if n := len(e.now) + len(e.last); n > 2*echoMost {
+	if n := len(e.now) + len(e.last); n > 2*dedupMost {
 		t.Errorf("%d datagrams are remembered", n)
 	}
 }
