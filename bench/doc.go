@@ -14,5 +14,5 @@
 // each with one call in flight, checking every answer. The releases and the
 // table are simulations: their figures are the same on every machine.
 //
-// It is a module of its own, so that nobody who uses skerry inherits the rivals.
+// It is a module of its own, so that programs that use skerry do not inherit the rivals.
 package main

@@ -15,7 +15,7 @@ import (
 	"github.com/skerry/skerry/bench/table"
 )
 
-// crowdPeers are the peers whose connections are counted, unless others are
+// crowdPeers are the peers of which connections are counted, unless others are
 // named.
 const crowdPeers = "skerry,grpc,thrift-framed"
 
@@ -156,7 +156,7 @@ func reportCrowds(w io.Writer, all []crowd, n, deaf int) {
 	fair := table.Table{Head: []string{"peer", "p50 alone", "p99 alone", "p50 beside", "p99 beside",
 		"calls/s of the busy one"}}
 	never := table.Table{Head: []string{"peer", "server before", "at most", "more, per caller", "sent", "cut off",
-		"p99 of somebody else"}}
+		"p99 of another caller"}}
 	for _, c := range all {
 		rest.Add(c.name, kib(c.clientRest), kib(c.serverRest), kib(c.serverAfter), millis(c.opened.Took),
 			millis(c.again.Took))

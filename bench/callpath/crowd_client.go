@@ -136,7 +136,7 @@ func (c *crowdClient) alone() (call, error) {
 	return worker()
 }
 
-// skerryLanes is a client whose calls take its n connections in turn.
+// skerryLanes is a client with calls that take its n connections in turn.
 func skerryLanes(addr string, n int) (func() (call, error), error) {
 	c, err := rpc.NewClient(rpc.ClientConfig{
 		Resolver:    rpc.Static(&rpc.Endpoint{ID: addr, Service: "echo", Addr: addr}),

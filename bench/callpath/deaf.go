@@ -26,7 +26,7 @@ type deafness struct {
 const deafTime = 15 * time.Second
 
 // beDeaf sends calls on many connections without ever reading, as fast as the
-// server takes them. gRPC's own flow control needs no such test: a caller who
+// server takes them. gRPC's own flow control needs no such test: a caller that
 // does not read can't send.
 func (c *crowdClient) beDeaf() (d deafness, err error) {
 	if c.deaf == 0 || c.peer == "grpc" {
@@ -64,7 +64,7 @@ func (c *crowdClient) beDeaf() (d deafness, err error) {
 	return deafness{c.deaf, int(sent.Load()), int(cut.Load()), h.quantile(0.99)}, nil
 }
 
-// pour writes requests one after the other; open says that nobody has ended
+// pour writes requests one after the other; open says that neither side has ended
 // the connection.
 func pour(nc net.Conn, request []byte, window time.Duration) (n int, open bool) {
 	end := time.Now().Add(window)
@@ -85,7 +85,7 @@ func pour(nc net.Conn, request []byte, window time.Duration) (n int, open bool) 
 }
 
 // rawRequest is a call as it goes over the wire: framed, or in a header frame
-// whose sender takes replies in any order.
+// of a sender that takes replies in any order.
 func rawRequest(header bool) ([]byte, error) {
 	ctx := context.Background()
 	buffer := thrift.NewTMemoryBuffer()

@@ -51,8 +51,8 @@ func TestOnly(t *testing.T) {
 	if err != nil || !slices.Equal(plan[0].peers, []string{"grpc", "skerry"}) {
 		t.Errorf("%+v, %v", plan, err)
 	}
-	if _, err := only(shortPlan(), "grpc,nobody"); err == nil {
-		t.Error("nobody is a peer")
+	if _, err := only(shortPlan(), "grpc,unknown"); err == nil {
+		t.Error("an unknown peer is accepted")
 	}
 	if plan, err := only(shortPlan(), ""); err != nil || slices.Contains(plan[0].peers, "grpc-tls") ||
 		!slices.Contains(plan[1].peers, "grpc-tls") {

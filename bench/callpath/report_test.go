@@ -89,7 +89,7 @@ func TestUnits(t *testing.T) {
 	}
 }
 
-// The calls of who never reads are what servers of both kinds take.
+// The calls of a caller that never reads are what servers of both kinds take.
 func TestRawRequest(t *testing.T) {
 	setPayload(1024)
 	for header, magic := range map[bool]string{false: "\x80\x01\x00\x01", true: "\x0f\xff\x00\x01"} {

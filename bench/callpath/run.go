@@ -92,7 +92,7 @@ func measureAll(ctx context.Context, plan []load, p *pacer, window time.Duration
 		begin := time.Now()
 		for _, l := range plan {
 			for i := range l.peers {
-				c := l.of(l.peers[(i+p.done)%len(l.peers)]) // nobody is always the first
+				c := l.of(l.peers[(i+p.done)%len(l.peers)]) // no peer is always the first
 				fmt.Fprintf(os.Stderr, "\r%6v  round %d: %-16s %11s, %7s ", time.Since(start).Round(time.Second),
 					p.done+1, c.peer, callers(c.workers), bytesText(c.size))
 				s, err := measure(ctx, c, window, profiles)

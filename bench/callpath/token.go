@@ -63,7 +63,7 @@ type part struct {
 	do   func() error
 }
 
-// tokenSite is a process whose log names 200 services, each changed a few times.
+// tokenSite is a process with a log that names 200 services, each changed a few times.
 type tokenSite struct {
 	agent  *participant.Agent
 	origin *participant.Origin

@@ -18,7 +18,7 @@ const (
 	textColor, lineColor, family = "#24292f", "#d0d7de", "font-family=\"Helvetica,Arial,sans-serif\""
 )
 
-// colors tell series apart, also for those who see red and green alike.
+// colors tell series apart, also for readers that see red and green alike.
 var colors = []string{"#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#666666"}
 
 func color(i int) string { return colors[i%len(colors)] }
@@ -68,7 +68,7 @@ func (c *canvas) end() []byte {
 	return c.Bytes()
 }
 
-// Write puts a picture into a file, whose directory it makes.
+// Write puts a picture into a file, and makes its directory.
 func Write(path string, svg []byte) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return fmt.Errorf("write picture: %w", err)

@@ -6,7 +6,7 @@
 // The workload is the published one: directed scale-free graphs, requests at
 // every component with exponential intervals of mean 25, local work
 // N(50, 10) cut to (0, 100), messages of 5, on average one sub-transaction
-// along each outgoing edge, a random target that somebody depends on. The
+// along each outgoing edge, a random target that another depends on. The
 // paper gives neither the density of its graphs nor how the number of
 // sub-transactions spreads; both are calibrated to its timeliness (package sim).
 //
@@ -15,7 +15,7 @@
 //   - Disruption is the loss of working time: the work that requests would
 //     have done before the target is ready, and have not, because they waited.
 //
-// Nothing queues for a processor and nobody fails, so a request's course
+// Nothing queues for a processor and no component fails, so a request's course
 // follows from its beginning: a [timeline] is computed, not simulated.
 // Quiescence and version consistency are judged on the timelines directly;
 // skerry's part is played by its own Ledger and Drain, fed with the same

@@ -9,7 +9,7 @@ import (
 // edges is version consistency with future and past edges, set up on demand.
 // From the moment at which the edges are valid, a request that may have used
 // the target stays with the old version, any other meets the new one; the old
-// one is free when nobody who may have used it can use it again.
+// one is free when no component that may have used it can use it again.
 type edges struct {
 	*site
 	valid time.Duration

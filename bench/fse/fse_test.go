@@ -65,7 +65,7 @@ func TestQuiescenceWaitsForWhoeverHasBegun(t *testing.T) {
 func TestEdgesWaitOnlyForWhoeverComesBack(t *testing.T) {
 	e := setUp(chain(asked - 60*sim.Unit)) // db is done before the edges are valid
 	if got := e.free(); got != e.valid {
-		t.Errorf("free at %v, valid at %v: nobody can come back", got, e.valid)
+		t.Errorf("free at %v, valid at %v: no request can come back", got, e.valid)
 	}
 	e = setUp(chain(asked)) // db is running when the edges become valid
 	if got, want := e.free(), asked+50*sim.Unit; got != want {

@@ -69,7 +69,7 @@ func newSite(seed uint64, size int) *site {
 	for _, entry := range s.graph.Entries {
 		for at := sim.Poisson(rng, meanInterval); at < watched; at += sim.Poisson(rng, meanInterval) {
 			if work := sim.FSE.Draw(rng, s.graph, entry); s.graph.Reaches(entry, s.target) {
-				s.requests = append(s.requests, follow(work, at)) // nobody else can matter
+				s.requests = append(s.requests, follow(work, at)) // no other request can matter
 			}
 		}
 	}

@@ -9,7 +9,7 @@ import (
 )
 
 // tokens is skerry's way: requests read the rules of the generation that their
-// root had applied, and the target is drained by rounds of reports. Nobody
+// root had applied, and the target is drained by rounds of reports. No component
 // waits. The ledgers, the graph and the drain are skerry's own.
 func (s *site) tokens() result { return s.drained(func(t *timeline) time.Duration { return t.end }) }
 
@@ -39,7 +39,7 @@ func (s *site) drained(counts func(*timeline) time.Duration) result {
 		Drain: rollout.Drain{Service: s.graph.Names[s.target], Old: "old", Since: after},
 	}
 	for _, r := range s.requests {
-		if r.end >= asked && r.begin < asked+sim.FSE.Delay { // by then everybody has applied the switch
+		if r.end >= asked && r.begin < asked+sim.FSE.Delay { // by then every component has applied the switch
 			r.each(func(t *timeline) { d.live(t, counts(t)) })
 		}
 	}
@@ -128,7 +128,7 @@ func (d *drain) answer(i int, q *question) {
 	})
 }
 
-// report is what a component says in a round: whom it calls, and what it holds.
+// report is what a component says in a round: what it calls, and what it holds.
 func (d *drain) report(i int, round uint64) rollout.Report {
 	r := rollout.Report{Process: d.graph.Names[i], Applied: after, Serves: []string{d.graph.Names[i]},
 		Calls: []string{}}

@@ -11,7 +11,7 @@ import (
 type journal struct {
 	mu    sync.Mutex
 	ready map[int]bool
-	known []map[int]bool // by who lists
+	known []map[int]bool // by the host that lists
 	away  []map[int]time.Time
 	last  time.Time // of the last change of a list
 	calls []call
@@ -98,7 +98,7 @@ func (j *journal) complete() (time.Time, bool) {
 	return j.last, true
 }
 
-// lacking says who lacks whom.
+// lacking says which hosts each host lacks.
 func (j *journal) lacking() string {
 	j.mu.Lock()
 	defer j.mu.Unlock()

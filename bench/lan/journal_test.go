@@ -63,7 +63,7 @@ func TestComplete(t *testing.T) {
 	}
 }
 
-// TestOff: a host is off the last list when everybody but itself, and who is
+// TestOff: a host is off the last list when all but itself, and what is
 // dead, has struck it.
 func TestOff(t *testing.T) {
 	j := all()

@@ -24,7 +24,7 @@ type player interface {
 type place struct {
 	host, hosts int
 	ip          string
-	seed        string // address of another host, for who needs one
+	seed        string // address of another host, for systems that need one
 }
 
 // teller prints what a player sees, in lines:
@@ -41,7 +41,7 @@ func (t *teller) say(format string, args ...any) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	fmt.Fprintf(t.w, format+"\n", args...)
-	_ = t.w.Flush() // who doesn't listen any more has killed us
+	_ = t.w.Flush() // a parent that doesn't listen any more has killed us
 }
 
 func (t *teller) listed(host int, is bool) {

@@ -78,7 +78,7 @@ func accidents(ctx context.Context, system string, hosts int, loss float64, roun
 		if err := s.tell("calls"); err != nil {
 			return err
 		}
-		if system == "skerry" { // the other one calls nobody
+		if system == "skerry" { // the other one makes no calls
 			if err := run.Sleep(ctx, warm); err != nil {
 				return err
 			}

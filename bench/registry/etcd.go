@@ -179,7 +179,7 @@ func (e *etcd) close() error {
 	if e.group == nil || e.server == nil {
 		return nil
 	}
-	_ = e.server.close() // first: nobody has to say goodbye
+	_ = e.server.close() // first: no client has to say goodbye
 	for _, c := range append(e.clients, e.writer) {
 		if c != nil {
 			_ = c.Close() // its server is gone

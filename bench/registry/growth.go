@@ -34,7 +34,7 @@ type size struct {
 }
 
 // growth watches the tables over hours of heartbeats, first as it is, then
-// beside a transaction that somebody has left open. The processes do nothing
+// beside a transaction that was left open. The processes do nothing
 // but beat.
 func growth(ctx context.Context, w io.Writer, hours float64) (seen []size, err error) {
 	l := load{instances: growthLeases, consumers: growthLeases, pace: 30 * time.Second / compression, leases: true}

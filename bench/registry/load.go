@@ -11,7 +11,7 @@ import (
 type load struct {
 	instances, consumers int
 	pace                 time.Duration // of heartbeats and reads
-	leases               bool          // processes keep their leases, and watch nobody
+	leases               bool          // processes keep their leases, and watch nothing
 }
 
 // processes is how many there are: ten instances in each, and at least the

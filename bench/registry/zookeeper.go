@@ -18,7 +18,7 @@ import (
 // zookeeper keeps each instance as an ephemeral node under its service. The
 // session of a process lasts three paces, and its client pings every third of
 // that. Consumers watch the children of their services; as such a watch fires
-// once, and names nobody, they set it again, and read who is new.
+// once, and names no instance, they set it again, and read which is new.
 type zookeeper struct {
 	server *process
 	port   int

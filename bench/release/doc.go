@@ -11,7 +11,7 @@
 //
 // What is simulated: versions, routing, messages, the control of a release.
 // What is not: queues for processors, crashes (package rollout's explorer has
-// them), and how instances are found: everybody knows who serves.
+// them), and how instances are found: every process knows all instances.
 //
 // Skerry's part is played by its own package rollout: agents, logs, ledgers,
 // drains and releases, and its runs are judged by rollouttest, too.

@@ -5,8 +5,8 @@ import "slices"
 // edges is version consistency by future and past edges, set up on demand
 // (FSE 2011). When they are valid, a request that has used a member of the
 // release stays with the old versions, any other meets the new ones; the old
-// ones go when nobody with a past has a future. Work goes on while the edges
-// are set up, and nobody pays for their messages, which is in their favour.
+// ones go when no process with a past has a future. Work goes on while the edges
+// are set up, and their messages cost nothing, which is in their favour.
 //
 // As in the original, messages are taken to be reliable, a request to be over
 // when its root is, and a component to be one process: of work that still runs,
@@ -74,14 +74,14 @@ func (s *edges) sending(p *span) func() {
 	return func() { known.flying-- }
 }
 
-// ended tells everybody of the past.
+// ended tells every process of the past.
 func (s *edges) ended(p *span) {
 	if s.released(p.process.service) && p.process.version == old {
 		s.After(message, func() { s.past(p.request).known = true })
 	}
 }
 
-// wait stops the old versions when nobody with a past has a future.
+// wait stops the old versions when no process with a past has a future.
 func (s *edges) wait() {
 	for _, r := range s.requests {
 		if known := s.past(r); !r.over && len(known.hosts) > 0 &&

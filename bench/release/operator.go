@@ -23,7 +23,7 @@ type operator struct {
 }
 
 // shipped is when the new versions are there for verifiers, patience how long
-// a waiting release looks for a moment in which nobody needs its services.
+// a waiting release looks for a moment in which no request needs its services.
 const (
 	shipped  = released - 1_000*sim.Unit
 	patience = 300 * sim.Unit
@@ -37,7 +37,7 @@ func newTokens(s *site, kind rollout.Strategy) *tokens {
 	return t
 }
 
-// append writes an entry and tells everybody, the slow ones later.
+// append writes an entry and tells every process, the slow ones later.
 func (s *tokens) append(rules map[string]rollout.Rule, retire ...rollout.Retirement) {
 	e := s.log.Next(s.session.Name, rules, retire...)
 	s.log = must(s.log.Apply(e))
@@ -76,7 +76,7 @@ func (s *tokens) ship() {
 	}
 }
 
-// release switches, a waiting one when nobody needs the services, or when
+// release switches, a waiting one when no request needs the services, or when
 // patience is over.
 func (s *tokens) release() {
 	if s.kind == rollout.Waiting && s.Now() < released+patience && s.needed() {
@@ -114,7 +114,7 @@ func (s *tokens) needed() bool {
 	})
 }
 
-// look asks everybody where he stands, before the first round.
+// look asks every process what it has applied, before the first round.
 func (s *tokens) look() {
 	for _, p := range s.procs {
 		s.After(message, func() {
@@ -133,7 +133,7 @@ func (s *tokens) look() {
 // answers a round: 40 messages, far less than package release grants.
 const atMost = 40 * message
 
-// ask opens a round. Who may hold it back answers when he no longer does.
+// ask opens a round. A process that may hold it back answers when it no longer does.
 func (s *tokens) ask() {
 	s.round++
 	s.asking = true

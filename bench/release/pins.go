@@ -2,7 +2,7 @@ package release
 
 // pins is lazy pinning by response headers: the first reply of a service tells
 // the caller which version it was, and from then on the request's calls carry
-// that pin. Who has no pin goes by what his process holds for the newest
+// that pin. A request without a pin goes by what its process holds for the newest
 // version. The old version goes when every process has been told and all
 // requests that have met it have returned to their gateways.
 type pins struct {
@@ -44,7 +44,7 @@ func (s *pins) release() {
 	s.wait()
 }
 
-// wait stops the old versions when nobody can come back, as far as the gateways know.
+// wait stops the old versions when no request can come back, as far as the gateways know.
 func (s *pins) wait() {
 	for _, r := range s.requests {
 		for _, m := range s.world.modules {

@@ -19,7 +19,7 @@ type contender struct {
 	make func(*site) strategy
 }
 
-// theirs is the index of the contender whose time the others' is divided by.
+// theirs is the index of the contender by whose time the others' is divided.
 const theirs = 3
 
 var contenders = []contender{

@@ -22,7 +22,7 @@ type strategy interface {
 	token(p *span) (rollout.Token, rollout.Generation)
 }
 
-// plain is the strategy of those who do nothing: any instance will do.
+// plain is the strategy of contenders that do nothing: any instance will do.
 type plain struct{ *site }
 
 func (plain) release()                                                  {}

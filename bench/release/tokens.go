@@ -16,7 +16,7 @@ type tokens struct {
 	plain
 	kind   rollout.Strategy
 	agents map[*process]*participant.Agent
-	gates  map[string]*gate // of services whose new version does not run yet
+	gates  map[string]*gate // of services with a new version that does not run yet
 	operator
 }
 
@@ -33,7 +33,7 @@ func (s *tokens) agent(p *process) *participant.Agent {
 	return a
 }
 
-// callees are whom a process may call.
+// callees are the services that a process may call.
 func (s *tokens) callees(p *process) (names []string) {
 	g := s.world.graph
 	out := g.Entries // of a gateway

@@ -9,7 +9,7 @@ import (
 // Graph says which service may call which. It has no cycles.
 type Graph struct {
 	Names   []string
-	Out     [][]int // by service: whom it may call
+	Out     [][]int // by service: the services that it may call
 	Entries []int   // services at which requests from outside arrive
 	reach   [][]bool
 }
@@ -94,7 +94,7 @@ func (g *Graph) Steps(from, to int) int {
 	return longest
 }
 
-// close computes who reaches whom.
+// close computes which services each one reaches.
 func (g *Graph) close() {
 	for i := range g.Out {
 		g.reach = append(g.reach, make([]bool, len(g.Out)))

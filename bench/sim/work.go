@@ -34,7 +34,7 @@ type Chance struct {
 	Delay           time.Duration // of a message
 	Jitter          time.Duration // added to Delay, 0 to this
 	Siblings        float64       // share of calls made together with the one before
-	OneWay          float64       // share of calls that nobody waits for
+	OneWay          float64       // share of calls without a caller that waits
 	Lost            float64       // share of replies that never arrive
 }
 

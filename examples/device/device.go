@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Device is a pump behind a file: whoever has it open owns it. It counts its
+// Device is a pump behind a file: the process that has it open owns it. It counts its
 // strokes. Its methods are for one goroutine.
 type Device struct{ file *os.File }
 
@@ -21,8 +21,8 @@ const strokeTime = 4 * time.Millisecond
 var ErrOwned = errors.New("the device is open in another process")
 
 // Open takes the device. When another process has it the device screams: it
-// writes down who disturbed whom, and the error wraps ErrOwned.
-func Open(path, who string) (*Device, error) {
+// writes down which process disturbed it, and the error wraps ErrOwned.
+func Open(path, opener string) (*Device, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open the device: %w", err)
@@ -30,7 +30,7 @@ func Open(path, who string) (*Device, error) {
 	if err := lock(f); err != nil {
 		f.Close()
 		if errors.Is(err, ErrOwned) {
-			err = errors.Join(err, scream(path, who))
+			err = errors.Join(err, scream(path, opener))
 		}
 		return nil, fmt.Errorf("open the device: %w", err)
 	}
@@ -55,13 +55,13 @@ func (d *Device) Stroke() (total int64, err error) {
 	return total, nil
 }
 
-func scream(path, who string) error {
+func scream(path, opener string) error {
 	f, err := os.OpenFile(screams(path), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	_, err = fmt.Fprintf(f, "%s: %s opened it while it was open\n", time.Now().Format(time.TimeOnly), who)
+	_, err = fmt.Fprintf(f, "%s: %s opened it while it was open\n", time.Now().Format(time.TimeOnly), opener)
 	return err
 }
 

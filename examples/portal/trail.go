@@ -14,7 +14,7 @@ type Trail struct{ Hops []*hopapi.Hop }
 
 type trailKey struct{}
 
-// WithTrail returns a context whose calls are noted in the trail, by a node
+// WithTrail returns a context for calls that are noted in the trail, by a node
 // that was opened with the interceptor [Note].
 func WithTrail(ctx context.Context) (context.Context, *Trail) {
 	trail := &Trail{}

@@ -33,7 +33,7 @@ func says(line string) []event {
 	return []event{{Action: "output", Package: "m/p", Test: "TestA", Output: line + "\n"}}
 }
 
-// play is a lane whose runs of "go test" go as written, and the arguments of each.
+// play is a lane with runs of "go test" that go as written, and the arguments of each.
 func play(t *testing.T, runs ...[]event) (l *lane, args *[]string, printed *strings.Builder) {
 	args, printed = new([]string), new(strings.Builder)
 	l = &lane{out: printed, flags: []string{"-race", "-count=1", "-run=Test", "-p=2"}, packages: []string{"m/p", "m/q"}}

@@ -8,7 +8,7 @@ import (
 )
 
 // TestRealRuns holds what this program knows of the go command's output against
-// the go command: a module whose packages fail in every way.
+// the go command: a module with packages that fail in every way.
 func TestRealRuns(t *testing.T) {
 	t.Setenv("GOFLAGS", "")
 	t.Setenv("GOWORK", "off")

@@ -17,7 +17,7 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// withDatabase starts a site whose processes find each other by a database on
+// withDatabase starts a site of processes that find each other by a database on
 // host 3.
 func withDatabase(t *testing.T, u setUp) (*site, *pgtest.Server, string) {
 	t.Helper()

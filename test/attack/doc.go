@@ -14,8 +14,8 @@
 // TestAttacks and TestDatabase run in four: no key; files of the site's key;
 // mutual TLS with site.keys: certificates; both. All but the first name
 // operators. Without a file of keys, both processes stand on one host, as the
-// LAN is closed to others; there another program of the host, or whoever has a
-// certificate, counts as a member.
+// LAN is closed to others; there another program of the host, or any holder of
+// a certificate, counts as a member.
 //
 //	attack                               no key  key  mTLS  both  test
 //	a stranger calls what steers            x     x     x     x   a stranger asks and steers

@@ -68,7 +68,7 @@ func (p *process) owner() string {
 	return found[1]
 }
 
-// everywhere sends a datagram to everyone, and to each port that a process of
+// everywhere sends a datagram to all hosts, and to each port that a process of
 // the host may have.
 func everywhere(pc net.PacketConn, host string, b []byte) {
 	all := []string{"10.77.0.255"}
@@ -79,11 +79,11 @@ func everywhere(pc net.PacketConn, host string, b []byte) {
 		_, _ = pc.WriteTo(b, &net.UDPAddr{IP: net.ParseIP(ip), Port: lanPort})
 	}
 	for port := lanPort; port <= lanPort+100; port++ {
-		_, _ = pc.WriteTo(b, &net.UDPAddr{IP: net.ParseIP(host), Port: port}) // most have nobody behind them
+		_, _ = pc.WriteTo(b, &net.UDPAddr{IP: net.ParseIP(host), Port: port}) // most have no process behind them
 	}
 }
 
-// speakers are those who speak on the LAN: a stranger from the laptop, and one
+// speakers are the attackers that speak on the LAN: a stranger from the laptop, and one
 // that the site takes for a member.
 func (s *site) speakers(t *testing.T) map[string]struct {
 	pc   net.PacketConn

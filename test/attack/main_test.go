@@ -118,8 +118,8 @@ const callPause = 15 * time.Millisecond // of each of the consumer's callers
 
 // consume serves desk, and calls auth until SIGTERM. It prints every call and
 // every change of its list:
-// call <who answered, or -> <code or ok> <error text>
-// list <who> <who> …
+// call <provider that answered, or -> <code or ok> <error text>
+// list <provider> <provider> …
 func consume(ctx context.Context, out *lines) error {
 	node, err := skerry.OpenFile(ctx, os.Getenv(envConfig))
 	if err != nil {

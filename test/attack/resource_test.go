@@ -25,7 +25,7 @@ import (
 
 const mostGrowth = 96 << 10 // KiB that hostile input may cost a process
 
-// visitor is an honest caller from another host, who has no connection yet.
+// visitor is an honest caller from another host, without a connection yet.
 func (s *site) visitor(t *testing.T) identity {
 	t.Helper()
 	v := s.stranger()

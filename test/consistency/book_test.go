@@ -32,7 +32,7 @@ type note struct {
 	Code    string        `json:"code,omitempty"` // "" when it went well
 	Text    string        `json:"text,omitempty"`
 	Key     string        `json:"key,omitempty"`
-	PID     int           `json:"pid,omitempty"` // of who is ready
+	PID     int           `json:"pid,omitempty"` // of the process that is ready
 	Took    time.Duration `json:"took,omitempty"`
 }
 

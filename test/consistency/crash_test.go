@@ -10,12 +10,12 @@ import (
 
 // The schedules of processes that die.
 
-// lost are the ways in which a request may fail whose processes die.
+// lost are the ways in which a request may fail when its processes die.
 var lost = []string{"connection_lost", "unreachable", "deadline_exceeded", "no_instance"}
 
 // TestCrashes kills -9, in one release of auth: a receiver that has accepted
-// messages and not said so yet (A7), a sender whose messages are on their way
-// (A8), and a root whose children run on and call auth later (A9). Then the
+// messages and not said so yet (A7), a sender with messages on their way
+// (A8), and a root with children that run on and call auth later (A9). Then the
 // drain waits for what is left of them.
 func TestCrashes(t *testing.T) {
 	t.Parallel()

@@ -22,7 +22,7 @@ type database struct {
 	name string
 }
 
-// onDatabase makes a site whose last host runs PostgreSQL, in the given mode.
+// onDatabase makes a site with PostgreSQL on its last host, in the given mode.
 func onDatabase(t *testing.T, hosts int, mode string, o pgtest.Options) (*site, *database) {
 	t.Helper()
 	s := newSite(t, hosts+1, "")

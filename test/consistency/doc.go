@@ -9,15 +9,15 @@
 // plain Apache Thrift server. The operator is the real command, built from
 // cmd/skerry.
 //
-// A request carries a plan: whom to call next, side by side or one after the
+// A request carries a plan: which services to call next, side by side or one after the
 // other, one-way, with which pauses, and what goes wrong on the way. Every
-// process writes a line when it begins an errand and one when it has ended it,
+// process writes a line when it begins a call and one when it has ended it,
 // so that not even kill -9 hides an execution. From the lines, and from the
 // log of the releases, a site makes one rollouttest.History, which must be
 // without a finding, and a list of requests, of which none may have failed but
 // those that an injected fault explains.
 //
-// TestPlainRestartIsCaught does with the same harness what people do without a
+// TestPlainRestartIsCaught restarts services with the same harness without a
 // release, and shows that the checker notices.
 //
 // The scenes mostly wait, and run side by side. Nothing is skipped: without

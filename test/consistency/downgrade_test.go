@@ -44,7 +44,7 @@ func TestUpgradeAndDowngrade(t *testing.T) {
 
 func upgradeAndDowngrade(t *testing.T, s *site, db *database) {
 	present, next := s.binaries, ofTheFuture(t)
-	// on a busy machine callers hear late of who leaves
+	// on a busy machine callers hear late of processes that leave
 	s.lines = strings.Replace(s.lines, "grace: 500ms", "grace: 1s", 1)
 	fleet := s.portals(0, 1)
 	add := func(host int, name, service, version string) {
@@ -154,7 +154,7 @@ func needsOfTheFuture(t *testing.T, s *site, db *database) {
 	s.env = []string{envFuture + "=" + needing}
 	said, err := s.operator(0, "ship", "auth", "--version", "v2").done()
 	if err == nil || len(s.log()) != len(before) {
-		t.Fatalf("a step was taken that not everybody can obey: %v\n%s", err, said)
+		t.Fatalf("a step was taken that some processes can't obey: %v\n%s", err, said)
 	}
 	for _, p := range s.members {
 		if named := strings.Contains(said, p.id()+"/"); p.Role == "hop" && named != slices.Contains(old, p) {
@@ -189,7 +189,7 @@ func needsOfTheFuture(t *testing.T, s *site, db *database) {
 	}
 	s.binaries = present
 	if said, err := s.operator(0, "commit").done(); err == nil || !strings.Contains(said, "upgrade skerry here") {
-		t.Errorf("an operator who is too old takes a step: %v\n%s", err, said)
+		t.Errorf("an operator's command that is too old takes a step: %v\n%s", err, said)
 	}
 	for _, p := range old {
 		text, err := os.ReadFile(p.log)

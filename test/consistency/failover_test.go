@@ -17,7 +17,7 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// The scenes of a database on three hosts under Patroni, whose primary changes
+// The scenes of a database on three hosts under Patroni: its primary changes
 // while requests and releases go on. scripts/test plays them apart from the
 // schedules, as each waits for its cluster most of the time.
 
@@ -26,7 +26,7 @@ import (
 // dead, and more than as much again for a machine that does all of it at once.
 const reconnects = 20 * time.Second
 
-// failover is a site in database mode at the default intervals, whose last
+// failover is a site in database mode at the default intervals. Its last
 // three hosts are a cluster under Patroni.
 type failover struct {
 	*site
@@ -184,7 +184,7 @@ func (f *failover) holds(node int) {
 
 // TestFailOver: the primary hands over, its host dies, its cable is cut, each
 // under load; then the old one is back and follows. No call fails; every process
-// finds the new primary, one among them whose URL does not ask for it; a new
+// finds the new primary, one among them with a URL that does not ask for it; a new
 // instance is called through it.
 func TestFailOver(t *testing.T) {
 	t.Parallel()

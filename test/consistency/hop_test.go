@@ -154,7 +154,7 @@ func (a *agent) call(ctx context.Context, trace, span string, p plan) *hop.Faile
 	return failed
 }
 
-// failure is why a call failed, in the words of whoever found out first.
+// failure is why a call failed, in the words of the first process that noticed.
 func failure(err error) *hop.Failed {
 	if failed, ok := errors.AsType[*hop.Failed](err); ok {
 		return failed

@@ -59,7 +59,7 @@ func TestLostAnswers(t *testing.T) {
 	}
 }
 
-// insist repeats a step as an operator would whose network is bad.
+// insist repeats a step, as an operator on a bad network would.
 func (s *site) insist(step ...string) {
 	s.t.Helper()
 	for range 10 {

@@ -11,7 +11,7 @@ import (
 )
 
 // TestMixedModes: processes that see database and LAN release together with
-// such as see the LAN only; the database is lost in the middle. An operator who
+// such as see the LAN only; the database is lost in the middle. An operator that
 // sees the LAN only may not write a second log.
 func TestMixedModes(t *testing.T) {
 	t.Parallel()

@@ -73,7 +73,7 @@ func TestPartition(t *testing.T) {
 }
 
 // TestOperatorsAtOnce: two operators do every step at the same time. One of
-// them succeeds, and who does not is told why.
+// them succeeds, and the others are told why.
 func TestOperatorsAtOnce(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, 4, onTheLAN)
@@ -143,7 +143,7 @@ func TestOperatorsDie(t *testing.T) {
 	s.insist("ship", "auth", "--version", "v2")
 	die("are sent to", ms(0, 5, 12), "commit", "--ramp", "10,20,30,40,50,100", "--every", "30s")
 
-	last.freeze() // it does not promise, everybody else has
+	last.freeze() // it does not promise, all others have
 	o := s.operator(0, "commit")
 	o.says("are sent to")
 	pause(t.Context(), time.Second)

@@ -37,7 +37,7 @@ func TestDatabaseLostAtEveryStep(t *testing.T) {
 	}
 }
 
-// begin is two services in their first version, two entries, people who send
+// begin is two services in their first version, two entries, users that send
 // requests through both, and jobs that go on while versions switch.
 func (d *database) begin() {
 	s := d.site

@@ -195,7 +195,7 @@ func (v verdict) codes(s *site, users string) map[string]int {
 
 // TestClocks: on two hosts, processes live by monotonic clocks that are an hour
 // and five hours ahead of their neighbours' (A25). One of them hangs in the
-// middle of requests; a neighbour who sees its start by another clock must not
+// middle of requests; a neighbour that sees its start by another clock must not
 // take it for dead.
 func TestClocks(t *testing.T) {
 	t.Parallel()

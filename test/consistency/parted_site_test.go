@@ -25,8 +25,8 @@ func (p *parted) over(after time.Duration) {
 	p.more(200)
 }
 
-// twoPrimaries is a site with two primaries and two logs, whose network is
-// whole again.
+// twoPrimaries is a site with two primaries and two logs, after its network has
+// become whole again.
 func twoPrimaries(t *testing.T) (*parted, [2][]rollout.Entry) {
 	t.Helper()
 	s, db := onDatabase(t, 5, "auto", pgtest.Options{})

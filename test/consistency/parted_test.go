@@ -13,7 +13,7 @@ import (
 // The schedules of rule logs that part: two operators commit where neither can
 // see the other. No request may meet two versions, whatever it calls.
 
-// parted is a site whose network fell into two halves, each with all services,
+// parted is a site with a network that fell into two halves, each with all services,
 // an operator, users and a database of its own, or none.
 type parted struct {
 	*site
@@ -87,7 +87,7 @@ func (p *parted) version(h half, service, version string, special ...how) *proce
 	return p.serve(h.hosts[1], service+"-"+version+"-"+h.letter, service, version, special...)
 }
 
-// by gives a step to the operator of one half, who takes the other for dead.
+// by gives a step to the operator of one half, which takes the other for dead.
 func (p *parted) by(i int, args ...string) {
 	p.t.Helper()
 	mine, other := p.halves[i], p.halves[1-i]

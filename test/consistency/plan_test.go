@@ -18,7 +18,7 @@ type plan struct {
 	AtOnce   bool          `json:"atOnce,omitempty"` // its calls are made side by side
 	Rest     time.Duration `json:"rest,omitempty"`   // after its calls
 	Until    string        `json:"until,omitempty"`  // it waits, before its calls, until there is a file at this path
-	OneWay   bool          `json:"oneWay,omitempty"` // it is posted, nobody waits for it
+	OneWay   bool          `json:"oneWay,omitempty"` // it is sent, and no caller waits for it
 	Patience time.Duration `json:"patience,omitempty"`
 	Stubborn bool          `json:"stubborn,omitempty"` // it goes on when its caller has given up
 	Forgets  bool          `json:"forgets,omitempty"`  // its calls don't belong to the trace
@@ -28,7 +28,7 @@ type plan struct {
 // call is a plan to visit a service, which then makes its calls in order.
 func call(to string, calls ...plan) plan { return plan{To: to, Calls: calls} }
 
-// atOnce is a call whose own calls are made side by side.
+// atOnce is a call that makes its own calls side by side.
 func atOnce(to string, calls ...plan) plan { return plan{To: to, Calls: calls, AtOnce: true} }
 
 // post is a one-way call.
@@ -43,14 +43,14 @@ func (p plan) until(g gate) plan { p.Until = string(g); return p }
 // rested makes the callee wait after its calls.
 func (p plan) rested(d time.Duration) plan { p.Rest = d; return p }
 
-// given up is a call whose caller waits so long only, and goes on without it;
+// given up is a call that its caller waits for so long only, and goes on without;
 // the callee goes on, too.
 func (p plan) givenUp(after time.Duration) plan {
 	p.Patience, p.Stubborn, p.Optional = after, true, true
 	return p
 }
 
-// waitedFor is a call for whose answer its caller waits so long.
+// waitedFor is a call with a caller that waits so long for the answer.
 func (p plan) waitedFor(d time.Duration) plan { p.Patience = d; return p }
 
 // stubborn goes on when its caller is gone.
@@ -68,7 +68,7 @@ func chain(hold time.Duration, services ...string) plan {
 	return p
 }
 
-// gate is the path of a file whose coming ends a wait.
+// gate is the path of a file: once it exists, a wait ends.
 type gate string
 
 // gate is closed yet.

@@ -41,7 +41,7 @@ func relay(ctx context.Context, p part, out *lines) error {
 type ways struct {
 	calls, answers atomic.Int64 // delays
 	lose, passed   atomic.Int64
-	of             atomic.Pointer[string] // host whose connections are delayed; nil: all
+	of             atomic.Pointer[string] // the host with delayed connections; nil: all
 }
 
 func (w *ways) obey(r io.Reader) {

@@ -17,14 +17,14 @@ import (
 // only from calls (A13). Siblings of one trace reach two replicas of auth
 // through callers there and elsewhere (A1, A2), some call themselves and in
 // circles (A27). The other host is an entry and learns nothing: it begins
-// traces by old rules for users who are further elsewhere (A28).
+// traces by old rules for users that are further elsewhere (A28).
 func TestCallersWithOldRules(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, 5, onTheLAN)
 	const operators, deaf, alone = 0, 2, 4
 	s.portals(1, alone)
 	s.serve(deaf, "proc-1", "proc", "v1")
-	s.serve(3, "proc-1b", "proc", "v1") // whom those can find who come later
+	s.serve(3, "proc-1b", "proc", "v1") // later processes can find it
 	s.serve(3, "gate-1", "gate", "v1")
 	s.serve(1, "auth-1a", "auth", "v1")
 	s.serve(3, "auth-1b", "auth", "v1")

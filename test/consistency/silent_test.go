@@ -10,12 +10,12 @@ import (
 
 // The schedules of processes that are silent, late, or never ready.
 
-// TestSilentIsNotDead: a root hangs for longer than anybody keeps it on a list
+// TestSilentIsNotDead: a root hangs for longer than any process keeps it on a list
 // (A10). It holds the commit back, and after that the drain, with requests
 // under way that need the old version; when it goes on, so do they. Meanwhile
 // a root comes back with the rules that it had on disk (A12), a trace that
 // never ends is named, and its process killed (A24), and two operators clean at
-// once, of whom one is killed in the middle of a round (A11).
+// once, and one of them is killed in the middle of a round (A11).
 func TestSilentIsNotDead(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, 4, strings.Replace(onTheLAN, "lan: {", "lan: {announce: 2s, ", 1))

@@ -22,7 +22,7 @@ import (
 // onTheLAN are the lines of a site's configuration without a database.
 const onTheLAN = "mode: broadcast\nlan: {key: " + lab.SiteKey + "}\n" + everywhere
 
-// everywhere are the lines of every site: nobody fails because the machine is
+// everywhere are the lines of every site: no step fails because the machine is
 // slow, and every call must belong to a trace.
 const (
 	everywhere = "consumers: {\"*\": {timeout: 30s, wait: 3s, breaker: {off: true}}}\n" + alike
@@ -38,7 +38,7 @@ stats: {interval: none}
 // migrating is a configuration in which calls outside any trace pass.
 func migrating(lines string) string { return strings.Replace(lines, "strict", "migrate", 1) }
 
-// doorPort is the port of the entries; everybody else takes a free one.
+// doorPort is the port of the entries; every other process takes a free one.
 const doorPort = 7000
 
 // site is a LAN with processes on its hosts, and what they have written.
@@ -49,7 +49,7 @@ type site struct {
 	cluster  string
 	lines    string // of every configuration: mode, database, LAN
 	book     *book
-	binaries          // of whoever starts next
+	binaries          // of the processes that start next
 	env      []string // of operators' commands, beside this process's own
 	faults   []*fault
 	members  []*process
@@ -93,7 +93,7 @@ type process struct {
 
 // how says what is special about a process.
 type how struct {
-	state string   // name of the process whose state directory it inherits; "" = its own
+	state string   // name of the process that it inherits the state directory of; "" = its own
 	lines string   // in place of the site's
 	extra string   // more lines
 	entry bool     // requests come in by visit, at the port of entries

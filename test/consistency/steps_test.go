@@ -50,7 +50,7 @@ func TestReleaseOfTwo(t *testing.T) {
 }
 
 // TestOneReleaseAfterTheOther: a request is older than the switch of auth and
-// than that of proc (A17). It holds the first release, which nobody can pass:
+// than that of proc (A17). It holds the first release, which no release can pass:
 // the second can't be opened before.
 func TestOneReleaseAfterTheOther(t *testing.T) {
 	t.Parallel()

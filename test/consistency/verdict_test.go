@@ -16,7 +16,7 @@ import (
 // fault is a time in which requests may fail, in these ways only.
 type fault struct {
 	from, to time.Time // to is zero while it lasts
-	of       string    // users whose requests may fail; "" = all
+	of       string    // users that may see failed requests; "" = all
 	codes    []string
 }
 

@@ -17,7 +17,7 @@ import (
 // The scenes of a database at its default intervals: expiry by its own clock,
 // and life without notifications.
 
-// leaseEnds is 90 s after the last heartbeat, and one read later everybody
+// leaseEnds is 90 s after the last heartbeat, and one read later every process
 // knows; a second is for the machine.
 const (
 	leaseEnds = 90 * time.Second
@@ -25,7 +25,7 @@ const (
 	slack     = time.Second
 )
 
-// TestKilledProviderLeavesEveryList: nobody has a connection to it, so that
+// TestKilledProviderLeavesEveryList: no process has a connection to it, so that
 // only the lease can tell, and the clocks of database and nodes are an hour
 // apart.
 func TestKilledProviderLeavesEveryList(t *testing.T) {
@@ -60,7 +60,7 @@ func TestKilledProviderLeavesEveryList(t *testing.T) {
 	}
 }
 
-// expire waits until everybody has dropped the dead provider, whose lease
+// expire waits until every process has dropped the dead provider, the lease of which
 // lives for another while.
 func (s *site) expire(watchers []string, died time.Time, lives time.Duration) {
 	t := s.t
@@ -135,7 +135,7 @@ func TestNewInstanceWithoutNotifications(t *testing.T) {
 		}
 	}
 	if slices.Max(waits) < 2*time.Second {
-		t.Errorf("everybody knew within 2 s: notifications arrive, the scene proves nothing")
+		t.Errorf("every process knew within 2 s: notifications arrive, the scene proves nothing")
 	}
 	noFailures(t, s.journal, begin, time.Now())
 }

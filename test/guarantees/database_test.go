@@ -30,7 +30,7 @@ var (
 func (p pace) back() time.Duration { return p.heartbeat + 5*time.Second }
 
 // verdict is when leases that look old have been judged after the return: the
-// database has settled, and somebody has read since.
+// database has settled, and a process has read since.
 func (p pace) verdict() time.Duration { return p.heartbeat*4/3 + p.heartbeat + 5*time.Second }
 
 // lines are the configuration of a process in a mode.
@@ -147,7 +147,7 @@ func (sc *outageScene) afterReturn(returned time.Time) {
 	t.Logf("all rows back %v after the database", all.Sub(returned).Round(100*time.Millisecond))
 	for end := returned.Add(sc.verdict()); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
 		if list, err := sc.list(); err == nil && len(list) != 3 {
-			t.Fatalf("%v after the return the database lists %v, want 3: somebody was expired",
+			t.Fatalf("%v after the return the database lists %v, want 3: an instance was expired",
 				time.Since(returned), list)
 		}
 	}
@@ -168,7 +168,7 @@ func (sc *outageScene) afterReturn(returned time.Time) {
 }
 
 // TestDatabaseRestartFailsNoCall restarts the database three times, in mode
-// database: nobody leaves a list, and who starts afterwards is found.
+// database: no instance leaves a list, and one that starts afterwards is found.
 func TestDatabaseRestartFailsNoCall(t *testing.T) {
 	t.Parallel()
 	pg := pgtest.Own(t, pgtest.Options{})
@@ -199,7 +199,7 @@ func TestDatabaseRestartFailsNoCall(t *testing.T) {
 const listedSQL = "SELECT host || ':' || port FROM skerry_service_registry WHERE cluster = $1 AND service = 'echo' " +
 	"AND alive"
 
-// listed are the addresses of echo whose lease is alive by the database's
+// listed are the addresses of echo with a lease that is alive by the database's
 // clock.
 func (s *site) listed(url string) ([]string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)

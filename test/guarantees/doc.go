@@ -7,8 +7,8 @@
 // started again in the role of a provider or a consumer. A consumer writes
 // one line for every call it makes; the test reads the lines and asks them:
 // when did the first call reach the new instance, when did the last call go
-// to the dead one, which calls failed and had they been sent, who was listed
-// by whom. All processes read the clock of one machine, so their times can be
+// to the dead one, which calls failed and had they been sent, which
+// instances each process had listed. All processes read the clock of one machine, so their times can be
 // compared. TestPage keeps docs/guarantees.md and the tests together.
 //
 // Scenes with bounds of a second run first, their variants side by side. The

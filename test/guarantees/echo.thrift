@@ -2,6 +2,6 @@
 namespace go echo
 
 service Echo {
-  // who answers with the name of the process that ran it, after holding the call for that long.
+  // Answers with the name of the process that ran it, after holding the call for that long.
   string who(1: i32 holdMillis)
 }

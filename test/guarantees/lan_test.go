@@ -14,7 +14,7 @@ import (
 
 // The scenes of a network of hosts.
 
-// newLANSite is a site whose processes run on the hosts of a lab.
+// newLANSite is a site with its processes on the hosts of a lab.
 func newLANSite(t *testing.T, hosts int, extra string) (*site, *lab.LAN) {
 	l := lab.New(t, hosts)
 	s := newSite(t, extra)

@@ -10,7 +10,7 @@ import (
 	"github.com/skerry/skerry/internal/pgtest"
 )
 
-// oldRows adds instances of echo whose processes died long ago: copies of a
+// oldRows adds instances of echo with processes that died long ago: copies of a
 // living one at other addresses. %d is their number, %s the age of their leases.
 const oldRows = `BEGIN;
 INSERT INTO skerry_lease SELECT cluster, 'old' || n || '/1/1', now() - interval '%[2]s', interval '30 seconds'
@@ -22,7 +22,7 @@ INSERT INTO skerry_instance SELECT cluster, service, version, '127.0.0.' || 2 + 
 COMMIT`
 
 // TestOldRowsFailNoCall: two providers stand beside rows of processes that are
-// dead: a hundred thousand whose leases ended an hour ago, and ten of twelve in a
+// dead: a hundred thousand with leases that ended an hour ago, and ten of twelve in a
 // backup that is restored. Callers that were there before and those that come
 // now call the living only.
 func TestOldRowsFailNoCall(t *testing.T) {

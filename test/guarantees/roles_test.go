@@ -112,7 +112,7 @@ func provide(ctx context.Context, out *lines) error {
 	return err
 }
 
-// listMore has a provider list instances for which nobody listens, so that its
+// listMore has a provider list instances at ports without a listener, so that its
 // list is long.
 func listMore(ctx context.Context, node *skerry.Node) error {
 	more, err := strconv.Atoi(os.Getenv(envMore))
@@ -132,8 +132,8 @@ func listMore(ctx context.Context, node *skerry.Node) error {
 
 // consume calls echo until SIGTERM and prints every call and every change of
 // its list:
-// call <start ns> <latency ns> <who answered, or -> <code or ok> <executed> <error text>
-// list <ns> <who> <who>* …
+// call <start ns> <latency ns> <provider that answered, or -> <code or ok> <executed> <error text>
+// list <ns> <provider> <provider>* …
 func consume(ctx context.Context, out *lines) error {
 	node, err := skerry.OpenFile(ctx, os.Getenv(envConfig))
 	if err != nil {
@@ -176,7 +176,7 @@ func consume(ctx context.Context, out *lines) error {
 	return nil
 }
 
-// watch prints the list of echo whenever it has changed. The star marks who
+// watch prints the list of echo whenever it has changed. The star marks what
 // is known from the disk or a lost source only.
 func watch(ctx context.Context, node *skerry.Node, out *lines) {
 	tick := time.NewTicker(10 * time.Millisecond)

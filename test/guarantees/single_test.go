@@ -15,11 +15,11 @@ import (
 // What a service of few instances promises: one that is restarted, and two of
 // which one's host dies.
 
-// patient are the rules of a consumer whose calls may wait for a restart, and
+// patient are the rules of a consumer with calls that may wait for a restart, and
 // may be sent again.
 const patient = `consumers: {echo: {timeout: 6s, idempotent: ["*"]}}`
 
-// plainly are the rules of one whose calls may wait, and are sent once.
+// plainly are the rules of one with calls that may wait, and are sent once.
 const plainly = `consumers: {echo: {timeout: 6s}}`
 
 // inEveryMode plays a scene on one machine in each of the three modes.

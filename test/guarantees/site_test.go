@@ -26,7 +26,7 @@ type site struct {
 	extra   string // lines of every process's configuration: mode, database, lan
 	// command makes a command that runs on a host; the default runs it here.
 	command func(host int, name string, args ...string) *exec.Cmd
-	// list reads the addresses of echo whose lease is alive by the database.
+	// list reads the addresses of echo with a lease that is alive by the database.
 	list func() ([]string, error)
 }
 
@@ -37,7 +37,7 @@ func newSite(t *testing.T, extra string) *site {
 	s := &site{t: t, dir: t.TempDir(), cluster: cluster, journal: newJournal(), extra: extra}
 	s.command = func(_ int, name string, args ...string) *exec.Cmd {
 		cmd := exec.Command(name, args...)
-		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // nobody outlives the tests
+		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // no process outlives the tests
 		return cmd
 	}
 	t.Cleanup(func() {
@@ -62,7 +62,7 @@ type process struct {
 type how struct {
 	host    int
 	site    string        // lines in place of the site's
-	state   string        // process whose state directory it inherits; "" = an own one
+	state   string        // process that it inherits the state directory of; "" = an own one
 	pause   time.Duration // consumer: between the calls of one caller; 0 = 5 ms
 	callers int           // consumer: 0 = 4; watcher = none, it only looks at its list
 	hold    int           // consumer: milliseconds for which each call is held
@@ -166,7 +166,7 @@ func (p *process) wait(limit time.Duration) {
 	}
 }
 
-// end is the cleanup: nobody outlives the test, and the log of a failed test is shown.
+// end is the cleanup: no process outlives the test, and the log of a failed test is shown.
 func (p *process) end() {
 	if !p.over() {
 		_ = p.cmd.Process.Kill()

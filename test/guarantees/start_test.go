@@ -43,7 +43,7 @@ func TestStartWithoutDatabase(t *testing.T) {
 }
 
 // TestColdStartFromDisk: a consumer starts while every source is down and
-// calls whom it knew before.
+// calls the instances that it knew before.
 func TestColdStartFromDisk(t *testing.T) {
 	t.Parallel()
 	pg := pgtest.Own(t, pgtest.Options{})
@@ -79,19 +79,19 @@ func TestColdStartFromDisk(t *testing.T) {
 }
 
 // TestMixedModes: the nodes of a site have ended up in different modes, one of
-// them without a way to the database. Those in mode auto see everybody, the
-// others everybody with whom they share a registry.
+// them without a way to the database. Those in mode auto see all, the
+// others all that share a registry with them.
 func TestMixedModes(t *testing.T) {
 	t.Parallel()
 	pg := pgtest.Shared(t)
 	url := pg.URL(pg.CreateDB(t))
-	nobody, err := net.Listen("tcp", "127.0.0.1:0")
+	unused, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
-	must(t, nobody.Close())
+	must(t, unused.Close())
 	lines := func(mode, url string) how { return how{site: quick.lines(mode, "lo", url)} }
 	modes := map[string]how{
 		"auto":     lines("auto", url),
-		"cut-off":  lines("auto", "postgres://postgres@"+nobody.Addr().String()+"/none"),
+		"cut-off":  lines("auto", "postgres://postgres@"+unused.Addr().String()+"/none"),
 		"database": lines("database", url),
 		"lan":      {site: onLoopback},
 	}

@@ -20,7 +20,7 @@ import (
 	"github.com/skerry/skerry/internal/pgtest"
 )
 
-// The scenes of those who do not belong to the site.
+// The scenes of processes that do not belong to the site.
 
 const (
 	mostGrowth  = 8 << 10 // KiB that hostile input may cost a process
@@ -69,8 +69,8 @@ func TestTwoClustersAreNotMixed(t *testing.T) {
 }
 
 // TestStrangersOnTheWire: on one host a provider with another key, on another
-// one somebody who records, forges, replays, and floods with ten thousand
-// packets a second. Meanwhile calls go on, memory is bounded, and nobody
+// one an attacker that records, forges, replays, and floods with ten thousand
+// packets a second. Meanwhile calls go on, memory is bounded, and no instance
 // comes back from the dead.
 func TestStrangersOnTheWire(t *testing.T) {
 	s, _ := newLANSite(t, 5, onTheLAN+noFloor)

@@ -59,7 +59,7 @@ func provideWeb(ctx context.Context, out *lines) error {
 	return err
 }
 
-// runEdge is a gateway, and users who ask it all the time: some by GET, some by
+// runEdge is a gateway, and users that ask it all the time: some by GET, some by
 // POST of a small and some of a large body, some for a Thrift service.
 func runEdge(ctx context.Context, out *lines) error {
 	node, err := skerry.OpenFile(ctx, os.Getenv(envConfig))

@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 )
 
-// frame is what internal/lab needs of whoever uses it.
+// frame is what internal/lab needs of its user.
 type frame struct {
 	cleanups []func()
 	ends     atomic.Bool // what stops now is stopped by the run itself

@@ -77,7 +77,7 @@ type worker struct {
 	stubs map[string]*hop.HopClient
 }
 
-// Visit calls everybody whom this service calls, one after the other.
+// Visit calls every service that this one calls, one after the other.
 func (w worker) Visit(ctx context.Context, trace string) error {
 	say("met", trace, w.Service, w.Version)
 	for _, to := range w.Calls {

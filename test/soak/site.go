@@ -96,7 +96,7 @@ func newSite(t *frame, seed uint64, keep bool) *site {
 	return s
 }
 
-// begin starts everybody, and waits until requests are answered.
+// begin starts all processes, and waits until requests are answered.
 func (s *site) begin() {
 	s.began = time.Now()
 	for host := range providers {
@@ -146,7 +146,7 @@ func (s *site) suffer(plan []fault, length time.Duration) {
 	time.Sleep(5 * time.Second) // requests under way
 }
 
-// close ends everybody politely.
+// close asks every process to end.
 func (s *site) close() {
 	s.mu.Lock()
 	all := s.up

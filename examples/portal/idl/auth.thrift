@@ -15,8 +15,8 @@ exception Denied {
 }
 
 service Auth {
-  /** Gives a token to a user who knows the site's secret. */
+  /** Gives a token to a user that knows the site's secret. */
   Token getToken(1: string user, 2: string secret) throws (1: Denied denied)
-  /** Says whose token it is. Harmless to ask twice. */
+  /** Returns the user of a token. Harmless to ask twice. */
   string verify(1: string token) throws (1: Denied denied)
 }

@@ -51,7 +51,7 @@ func (s *site) say(format string, args ...any) { fmt.Fprintf(s.out, format+"\n",
 // device is the path of the file that stands for the device.
 func (s *site) device() string { return filepath.Join(s.dir, "pump.device") }
 
-// config writes a configuration file; version is of the pump, "" for those who
+// config writes a configuration file; version is of the pump, "" for processes that
 // only call it.
 func (s *site) config(name, version string) (string, error) {
 	text := fmt.Sprintf("cluster: %s\nmode: broadcast\nlan: {interfaces: [127.0.0.0/8], port: %d}\nstate_dir: %q\n",

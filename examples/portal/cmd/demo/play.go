@@ -67,7 +67,7 @@ func openNode(ctx context.Context, s *site.Site) (*skerry.Node, error) {
 }
 
 // firstAnswer asks until all services have found each other. What fails
-// before that is not counted: nobody has promised anything yet.
+// before that is not counted: no bound holds yet.
 func firstAnswer(ctx context.Context, l *load) error {
 	ctx, cancel := context.WithTimeout(ctx, firstLimit)
 	defer cancel()

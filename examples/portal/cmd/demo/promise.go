@@ -88,7 +88,7 @@ func firstFailure(calls []call) string {
 // onlyMeets: from so long after the act every request meets Auth and Proc of
 // one version.
 func onlyMeets(version string, after time.Duration) promise {
-	text := fmt.Sprintf("everybody meets %s", version)
+	text := fmt.Sprintf("every request meets %s", version)
 	if after > 0 {
 		text += fmt.Sprintf(" %v after the command was given", after)
 	}
@@ -146,7 +146,7 @@ func avoided(name string, limit time.Duration) promise {
 }
 
 // onlySentCallsFail: a call fails only when it was on its way to the process,
-// so that nobody can know whether it was executed. All others go elsewhere.
+// so that it can't be known whether it was executed. All others go elsewhere.
 func onlySentCallsFail(name string) promise {
 	text := fmt.Sprintf("no call fails but those that %s was working on", name)
 	return promise{text, func(o observation) (string, bool) {
@@ -208,7 +208,7 @@ func ended(name string) promise {
 	}}
 }
 
-// othersServed guards against keeping a promise by answering nobody.
+// othersServed guards against keeping a promise by answering no call.
 func othersServed(o observation, gone *site.Process) bool {
 	for _, c := range o.calls {
 		if c.service == gone.Service && c.instance != gone.Addr && c.failure == "" {

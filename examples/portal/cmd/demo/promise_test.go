@@ -17,7 +17,7 @@ func at(began time.Time, after time.Duration, p *site.Process, change func(*call
 }
 
 func lost(c *call)    { c.failure, c.sent = "connection lost", true }
-func refused(c *call) { c.failure = "nobody listens" }
+func refused(c *call) { c.failure = "no listener" }
 func retried(c *call) { c.attempts = 2 }
 
 func TestPromisesAreJudgedByWhatCallersSaw(t *testing.T) {
@@ -47,7 +47,7 @@ func TestPromisesAreJudgedByWhatCallersSaw(t *testing.T) {
 			[]call{served, at(began, 1100*time.Millisecond, old, lost)}, false},
 		{"still tried first", avoided("auth-1", time.Second), []call{served, at(began, 2*time.Second, other, retried)},
 			false},
-		{"avoided because nobody is called", avoided("auth-1", time.Second), nil, false},
+		{"avoided because no instance is called", avoided("auth-1", time.Second), nil, false},
 
 		{"a sent call is lost", onlySentCallsFail("auth-1"), []call{served, at(began, 1, old, lost)}, true},
 		{"a call that could have gone elsewhere", onlySentCallsFail("auth-1"),

@@ -45,7 +45,7 @@ func command(s *site.Site, args ...string) ([]byte, error) {
 }
 
 // preview is a verifier's request: it must meet the version of Auth and Proc
-// that everybody else does not meet yet.
+// that all other requests do not meet yet.
 func preview(version string) func(*site.Site) error {
 	return func(s *site.Site) error {
 		out, err := command(s, "status", "--json")

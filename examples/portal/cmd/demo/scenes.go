@@ -107,7 +107,7 @@ var rollingRestart = []scene{
 
 var releases = []scene{
 	{
-		title: "start; auth-2 and proc-2 of v2 are started; ship: a verifier meets them, nobody else",
+		title: "start; auth-2 and proc-2 of v2 are started; ship: only a verifier meets them",
 		act: all(release("start", "--by", "demo", "--reason", "new token format"),
 			start("auth-2", "auth", "v2"), start("proc-2", "proc", "v2"), ship("v2"), preview("v2")),
 		lasts:    2 * time.Second,
@@ -120,7 +120,7 @@ var releases = []scene{
 		promises: []promise{noRequestIsMixed(), onlyMeets("v2", 3*time.Second)},
 	},
 	{
-		title:    "clean: v1 leaves when nobody needs it any more",
+		title:    "clean: v1 leaves when no request needs it any more",
 		act:      release("clean"),
 		lasts:    2 * time.Second,
 		promises: []promise{noRequestIsMixed(), onlyMeets("v2", 0)},

@@ -16,7 +16,7 @@ type call struct {
 	mixed    bool   // of a call to Portal: what it led to met two versions of a service, or old and new together
 	attempts int    // instances tried; more than 1 means that others were tried in vain
 	failure  string // "" = answered; otherwise why not
-	sent     bool   // of a failed call: it had left, so that nobody can tell whether it was executed
+	sent     bool   // of a failed call: it had left, so that it can't be told whether it was executed
 }
 
 // tally gathers calls from all the load's goroutines.

@@ -340,13 +340,13 @@ func (Denied) TExceptionType() thrift.TExceptionType {
 var _ thrift.TException = (*Denied)(nil)
 
 type Auth interface {
-	// Gives a token to a user who knows the site's secret.
+	// Gives a token to a user that knows the site's secret.
 	//
 	// Parameters:
 	//  - User
 	//  - Secret
 	GetToken(ctx context.Context, user string, secret string) (_r *Token, _err error)
-	// Says whose token it is. Harmless to ask twice.
+	// Returns the user of a token. Harmless to ask twice.
 	//
 	// Parameters:
 	//  - Token
@@ -388,7 +388,7 @@ func (p *AuthClient) SetLastResponseMeta_(meta thrift.ResponseMeta) {
 	p.meta = meta
 }
 
-// Gives a token to a user who knows the site's secret.
+// Gives a token to a user that knows the site's secret.
 //
 // Parameters:
 //   - User
@@ -415,7 +415,7 @@ func (p *AuthClient) GetToken(ctx context.Context, user string, secret string) (
 	return nil, thrift.NewTApplicationException(thrift.MISSING_RESULT, "getToken failed: unknown result")
 }
 
-// Says whose token it is. Harmless to ask twice.
+// Returns the user of a token. Harmless to ask twice.
 //
 // Parameters:
 //   - Token

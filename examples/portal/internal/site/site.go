@@ -55,7 +55,7 @@ func (s *Site) Config(name string) (string, error) { return s.config(name, "", "
 
 // config writes the configuration file of a process. Beside the name of the
 // cluster a real one needs none of it: everything has a default. This one
-// keeps the processes on this machine, and on ports that nobody else uses.
+// keeps the processes on this machine, and on ports of their own.
 func (s *Site) config(name, service, version, addr string) (string, error) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "cluster: %s\n", s.cluster)
@@ -160,9 +160,9 @@ func (s *Site) Close() {
 	s.reapers.Wait()
 }
 
-// FreeAddr is an address of this machine, host:port, where nobody listens. Its
+// FreeAddr is an address of this machine, host:port, without a listener. Its
 // port is below those that systems give to sockets that ask for none, so that
-// nobody takes it by chance before a process listens there.
+// no program takes it by chance before a process listens there.
 func FreeAddr() (string, error) {
 	const first, many = 20_000, 10_000
 	var err error

@@ -21,7 +21,7 @@ all_structs = []
 class Iface(object):
     def getToken(self, user, secret):
         """
-        Gives a token to a user who knows the site's secret.
+        Gives a token to a user that knows the site's secret.
 
         Parameters:
          - user
@@ -32,7 +32,7 @@ class Iface(object):
 
     def verify(self, token):
         """
-        Says whose token it is. Harmless to ask twice.
+        Returns the user of a token. Harmless to ask twice.
 
         Parameters:
          - token
@@ -50,7 +50,7 @@ class Client(Iface):
 
     def getToken(self, user, secret):
         """
-        Gives a token to a user who knows the site's secret.
+        Gives a token to a user that knows the site's secret.
 
         Parameters:
          - user
@@ -88,7 +88,7 @@ class Client(Iface):
 
     def verify(self, token):
         """
-        Says whose token it is. Harmless to ask twice.
+        Returns the user of a token. Harmless to ask twice.
 
         Parameters:
          - token
