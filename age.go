@@ -33,7 +33,7 @@ func (a *ages) note(g rollout.Generation, now time.Time) {
 }
 
 // fill writes down how old, at least, the work is.
-func (a *ages) fill(held []rollout.Held, now time.Time) {
+func (a *ages) fill(held []rollout.Inflight, now time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for i := range held {
@@ -99,7 +99,7 @@ func (n *Node) watchAges(ctx context.Context) error {
 		case <-expiry:
 		case <-strangers:
 		case <-empty:
-			n.rules.EndEmpty()
+			n.rules.ExpireEmpty()
 		case <-ctx.Done():
 			return nil
 		}

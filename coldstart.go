@@ -271,7 +271,7 @@ func (n *Node) learnFirst(ctx context.Context) error {
 		if because != "" {
 			n.log.Info("traces may begin", "rules", n.rules.Log().Last().String(), "because", because,
 				"took", time.Since(n.cold.begun).Round(time.Millisecond))
-			n.rules.EndEmpty()
+			n.rules.ExpireEmpty()
 			n.learnAhead() // from those whose answers were not waited for
 			return nil
 		}

@@ -162,12 +162,12 @@ func TestTracesWaitForTheRules(t *testing.T) {
 				var text strings.Builder
 				n := &Node{rules: agent, log: slog.New(slog.NewTextHandler(&text, nil)),
 					cold: newColdStart(registry.Owner{Host: "me"}, sources, test.kept, time.Now())}
-				n.known = agent.Hold()
+				n.known = agent.BeginBootstrap()
 				test.heard(n.cold)
 				begun, g := time.Now(), run.NewGroup(t.Context())
 				g.Go(n.learnFirst)
 				agent.Await(t.Context())
-				if took := time.Since(begun); took != test.took || !agent.Known() {
+				if took := time.Since(begun); took != test.took || !agent.Ready() {
 					t.Errorf("known after %v, want %v", took, test.took)
 				}
 				_ = g.Wait()

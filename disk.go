@@ -18,7 +18,7 @@ func (n *Node) keepRules() {
 	ctx, cancel := context.WithTimeout(context.Background(), diskMoment)
 	defer cancel()
 	_ = n.keeping.Do(ctx, func() error {
-		err := n.rules.Keep()
+		err := n.rules.Persist()
 		switch {
 		case err != nil && !n.unkept:
 			n.log.Warn("rules of versions are in use here and not kept: after a restart this process would have to learn them again; "+

@@ -85,7 +85,7 @@ func TestDiskThatHangs(t *testing.T) {
 			t.Error("nothing says that the other keeps no state")
 		}
 		e := rollout.Entry{Cluster: site.Cluster, Generation: rollout.Generation{N: 1}}
-		sealed, err := e.Sealed()
+		sealed, err := e.Seal()
 		must(t, "seal", err)
 		proof, err := n.trust.siteSigner().Sign(rollout.ForPromise, rollout.Words(rollout.VerbPromise, sealed.Hash(), "bob"))
 		must(t, "sign", err)
@@ -131,7 +131,7 @@ func TestRemovedLockIsNoticed(t *testing.T) {
 	if _, err := os.Stat(lockFile); err != nil || log.count("is there again") == 0 {
 		t.Errorf("the lock is not made again: %v", err)
 	}
-	must(t, "keep", n.Rollout().Keep())
+	must(t, "keep", n.Rollout().Persist())
 
 	must(t, "remove", os.Remove(lockFile))
 	thief := state.Open(state.Config{Dir: dir, Cluster: "test", Name: state.Name("", "0"), Log: n.log})
@@ -143,7 +143,7 @@ func TestRemovedLockIsNoticed(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	_ = n.keeping.Do(ctx, func() error { return nil }, nil) // when the one before has ended
-	if err := n.Rollout().Keep(); !errors.Is(err, state.ErrTaken) {
+	if err := n.Rollout().Persist(); !errors.Is(err, state.ErrTaken) {
 		t.Errorf("it writes files of another process: %v", err)
 	}
 	if got := log.count("state is not kept any more"); got != 1 {

@@ -20,7 +20,7 @@ var refusals = map[string]error{
 	"gap":      rollout.ErrGap,
 	"fork":     rollout.ErrFork,
 	"promised": rollout.ErrPromised,
-	"database": operator.ErrElsewhere,
+	"database": operator.ErrDatabaseKept,
 	"invalid":  rollout.ErrRule,
 	"entry":    rollout.ErrEntry,
 	"foreign":  rollout.ErrForeign,
@@ -67,7 +67,7 @@ func (s *internalService) Bring(ctx context.Context, records [][]byte) (string, 
 	}
 	entries, unread := openRecords(records)
 	afford := func() bool { return member || s.node.checks.take(time.Now()) }
-	if err := errors.Join(s.node.rules.Bring(afford, entries...), unread); err != nil {
+	if err := errors.Join(s.node.rules.LearnWithin(afford, entries...), unread); err != nil {
 		return "", s.refuse(ctx, "bring", err)
 	}
 	return s.node.rules.Log().Last().String(), nil
@@ -77,7 +77,7 @@ func (s *internalService) Bring(ctx context.Context, records [][]byte) (string, 
 // orders the log: two writers would fork it.
 func (s *internalService) Promise(ctx context.Context, record, undertaking []byte) error {
 	if s.node.database() != nil {
-		return s.refuse(ctx, "promise", fmt.Errorf("%s keeps the rules in a database: %w", s.node.rules.Process(), operator.ErrElsewhere))
+		return s.refuse(ctx, "promise", fmt.Errorf("%s keeps the rules in a database: %w", s.node.rules.Process(), operator.ErrDatabaseKept))
 	}
 	return s.withEntry(ctx, "promise", record, undertaking, s.node.rules.Promise)
 }
@@ -89,7 +89,7 @@ func (s *internalService) Abandon(ctx context.Context, record, undertaking []byt
 
 // Bar gives up what an operator was about to commit.
 func (s *internalService) Bar(ctx context.Context, record, undertaking []byte) error {
-	return s.withEntry(ctx, "bar", record, undertaking, s.node.rules.Bar)
+	return s.withEntry(ctx, "bar", record, undertaking, s.node.rules.Reject)
 }
 
 func (s *internalService) withEntry(ctx context.Context, what string, record, undertaking []byte,
@@ -130,12 +130,12 @@ func (s *internalService) Report(ctx context.Context, round int64, before string
 	}
 	if wait := time.Duration(min(max(waitMs, 0), peerLimit.Milliseconds())) * time.Millisecond; wait > 0 {
 		ctx, cancel := context.WithTimeout(ctx, wait)
-		_ = s.node.rules.AwaitEnd(ctx, g) // in vain: the report says so
+		_ = s.node.rules.AwaitIdle(ctx, g) // in vain: the report says so
 		cancel()
 	}
 	r := s.node.rules.Report(rollout.Question{Round: uint64(round), Until: g})
 	r.Place = s.node.place
-	s.node.ages.fill(r.Held, time.Now())
+	s.node.ages.fill(r.Inflight, time.Now())
 	return json.Marshal(r)
 }
 

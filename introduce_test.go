@@ -60,7 +60,7 @@ func TestReadOnlyConsumer(t *testing.T) {
 	hurry, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	cut := annWith(func(p operator.Progress) {
-		if slices.ContainsFunc(p.Holders, func(h rollout.Holder) bool {
+		if slices.ContainsFunc(p.Holders, func(h rollout.Blocker) bool {
 			return h.Process == root.owner.String() && h.Why == rollout.Holding
 		}) {
 			cancel()

@@ -215,7 +215,7 @@ func (n *Node) newLists() (*discovery.Discovery, error) {
 // start begins what runs beside the calls.
 func (n *Node) start(ctx context.Context) {
 	_, n.lowerHeap = heap.Raise(n.cfg.Memory.Floor)
-	n.known, n.ahead = n.rules.Hold(), make(chan struct{}, 1)
+	n.known, n.ahead = n.rules.BeginBootstrap(), make(chan struct{}, 1)
 	n.cold = newColdStart(n.owner, n.sources, n.rules.Log().Last() != rollout.Generation{}, time.Now())
 	n.cold.ask = n.askCold
 	n.registries = run.NewGroup(ctx)

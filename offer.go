@@ -171,7 +171,7 @@ func (o *offer) say(in registry.Instance, only, reason string) {
 
 // mayRun is nil unless the rules give the turn to another version.
 func (o *offer) mayRun() error {
-	return o.p.n.rules.Log().Turn(o.service, o.entries[0].Version)
+	return o.p.n.rules.Log().CheckTurn(o.service, o.entries[0].Version)
 }
 
 func (o *offer) current() []registry.Instance {

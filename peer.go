@@ -175,7 +175,7 @@ func (p *peer) Abandon(ctx context.Context, e rollout.Entry, by rollout.Undertak
 }
 
 // Bar asks it never to promise the entry.
-func (p *peer) Bar(ctx context.Context, e rollout.Entry, by rollout.Undertaking) error {
+func (p *peer) Reject(ctx context.Context, e rollout.Entry, by rollout.Undertaking) error {
 	return p.withEntry(ctx, e, by, (*wire.InternalClient).Bar)
 }
 

@@ -33,7 +33,7 @@ func (n *Node) Begin(ctx context.Context, job string) (_ context.Context, end fu
 // goes on for hours. A call to another service fails as rpc.CallRestricted.
 func CallsOnly(ctx context.Context, services ...string) {
 	if t := participant.TraceFrom(ctx); t != nil {
-		t.Only(services...)
+		t.RestrictCalls(services...)
 	}
 }
 

@@ -116,7 +116,7 @@ func TestDetachedWorkHasATraceOfItsOwn(t *testing.T) {
 func TestFormatsToCome(t *testing.T) {
 	n := open(t, Config{StateDir: "none"}, memorySite(&registry.MemoryStore{}))
 	e, err := rollout.Entry{Cluster: n.Rollout().Cluster(), Generation: rollout.Generation{N: 1},
-		Rules: map[string]rollout.Rule{"auth": {Version: "v1"}}}.Sealed()
+		Rules: map[string]rollout.Rule{"auth": {Version: "v1"}}}.Seal()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,12 +18,12 @@ import (
 // not believed is put aside, and learnt again from others.
 func (n *Node) newAgent() *participant.Agent {
 	cfg := participant.Config{Process: n.owner.String(), Cluster: n.cfg.Cluster, Trust: n.trust}
-	cfg.TooOld = func(last rollout.Generation, needs []string) {
+	cfg.OnTooOld = func(last rollout.Generation, needs []string) {
 		n.log.Error("skerry is too old here for the newest rules: this process goes on by those before, and calls that take the new ones are refused (rules_needed)",
 			"generation", last.String(), "lacks", needs, "do", "upgrade this program to a later version of skerry, and start it again")
 	}
 	var unread error
-	cfg.Learnt = n.keepRules
+	cfg.OnLearnt = n.keepRules
 	hung := n.files.Hung()
 	if file := n.files.Path(state.Rules); file != "" {
 		cfg.Saved, unread = state.Do(n.files, func() (participant.Saved, error) { return readSaved(file) })
@@ -48,7 +48,7 @@ func (n *Node) newAgent() *participant.Agent {
 		}
 		n.log.Warn("kept rules of versions are not believed, and are learnt again from others", "file", n.files.Path(state.Rules), "aside", kept, "err", aside)
 	}
-	a.AskBy(n.askNewer)
+	a.OnMissingRules(n.askNewer)
 	return a
 }
 

@@ -34,7 +34,7 @@ func (n *Node) Turn(ctx context.Context, service string) (done func(), err error
 
 func (n *Node) turn(ctx context.Context, service, version string) (done func(), err error) {
 	waited := false
-	done, err = n.rules.Turn(ctx, service, version, func(why error) {
+	done, err = n.rules.AwaitTurn(ctx, service, version, func(why error) {
 		waited = true
 		n.log.Warn("the version may not run yet: it is not listed, and refuses calls", "service", service, "version", version, "why", why)
 	})

@@ -19,7 +19,7 @@ func TestRequestsWaitForTheRules(t *testing.T) {
 	s.web(provider, "v2", says("v2"))
 	edge := s.gate(func(c *gateway.Config) { c.Health = "/healthy" })
 	s.node.Rollout().Await(t.Context())
-	release := s.node.Rollout().Hold()
+	release := s.node.Rollout().BeginBootstrap()
 	if status, text := ask(t, http.MethodGet, edge.URL+"/healthy", ""); status != http.StatusServiceUnavailable {
 		t.Errorf("at its start: %d %s", status, text)
 	}

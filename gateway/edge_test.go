@@ -409,7 +409,7 @@ func TestJoinRefuses(t *testing.T) {
 	server := httptest.NewServer(gateway.Join(s.node, "web", "v1", http.HandlerFunc(func(http.ResponseWriter, *http.Request) { runs.Add(1) })))
 	defer server.Close()
 	status := func(g uint64) int {
-		token := s.log.At(rollout.Generation{N: g}, 1, "").String()
+		token := s.log.TokenAt(rollout.Generation{N: g}, 1, "").String()
 		code, _ := ask(t, http.MethodGet, server.URL, "", "Baggage", "skerry-rollout="+token)
 		return code
 	}

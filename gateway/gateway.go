@@ -162,7 +162,7 @@ func (g *Gateway) admit(v *visit, r *http.Request) *refusal {
 // site's rules are known.
 func (g *Gateway) health(w http.ResponseWriter) {
 	w.Header().Set("Cache-Control", "no-store")
-	if agent := g.node.Rollout(); agent.Known() {
+	if agent := g.node.Rollout(); agent.Ready() {
 		fmt.Fprintln(w, "ok, rules", agent.Log().Last())
 		return
 	}

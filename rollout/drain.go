@@ -34,7 +34,7 @@ type Drain struct {
 type state struct {
 	report   *Report // merged; nil: silent so far
 	dead     bool
-	last     Report // newest of any round, for Holders
+	last     Report // newest of any round, for Blockers
 	everSeen bool
 	before   uint64 // newest round that it was known to have answered when this one began
 }
@@ -89,17 +89,17 @@ func (d *Drain) Open(round uint64, members []string) {
 // Round is the number of the current round.
 func (d *Drain) Round() uint64 { return d.round }
 
-// Know notes a report that was heard before the first round.
-func (d *Drain) Know(r Report) {
+// Preload notes a report that was heard before the first round.
+func (d *Drain) Preload(r Report) {
 	if d.members == nil {
 		d.members = map[string]*state{}
 	}
 	d.members[r.Process] = &state{last: r, everSeen: true}
 }
 
-// Take merges a report of the current round; others are only noted, as an old
+// Add merges a report of the current round; others are only noted, as an old
 // report may arrive after a newer one.
-func (d *Drain) Take(r Report) {
+func (d *Drain) Add(r Report) {
 	s := d.members[r.Process]
 	if s == nil || s.everSeen && r.Round < s.last.Round {
 		return
@@ -110,25 +110,25 @@ func (d *Drain) Take(r Report) {
 	}
 	merged := r
 	if s.report != nil { // the question was asked twice
-		merged.Held = slices.Concat(s.report.Held, r.Held)
+		merged.Inflight = slices.Concat(s.report.Inflight, r.Inflight)
 		merged.Applied = minGeneration(s.report.Applied, r.Applied)
 		merged.After = max(s.report.After, r.After)
 	}
 	s.report = &merged
 }
 
-// Dead records a death certificate: the process's host says that the pid is
+// MarkDead records a death certificate: the process's host says that the pid is
 // gone, its connections are reset and its lease and the longest call deadline
 // are over, or an operator says so.
-func (d *Drain) Dead(process string) {
+func (d *Drain) MarkDead(process string) {
 	if s := d.members[process]; s != nil {
 		s.dead = true
 	}
 }
 
-// Doubt says that a service is served by others, too, than by the processes
+// MarkIncomplete says that a service is served by others, too, than by the processes
 // that report: what it calls is not known.
-func (d *Drain) Doubt(service string) {
+func (d *Drain) MarkIncomplete(service string) {
 	if d.doubts == nil {
 		d.doubts = map[string]bool{}
 	}
@@ -159,15 +159,15 @@ func (d *Drain) Close() bool {
 	return true
 }
 
-// Relies are the services whose word was taken that they lead nowhere near the
-// old version, with the processes that gave it: see Doubt.
-func (d *Drain) Relies() map[string][]string {
+// ReliedOn are the services whose word was taken that they lead nowhere near the
+// old version, with the processes that gave it: see MarkIncomplete.
+func (d *Drain) ReliedOn() map[string][]string {
 	g, set := d.graph(), map[string]bool{}
 	for _, s := range d.members {
 		if s.dead || s.report == nil {
 			continue
 		}
-		for _, h := range s.report.Held {
+		for _, h := range s.report.Inflight {
 			if h.Generation.Before(d.Since) && g.Path(*s.report, h, d.Service) == nil {
 				g.below(set, g.first(*s.report, h))
 			}
@@ -190,7 +190,7 @@ func (d *Drain) Relies() map[string][]string {
 func (d *Drain) Candidates() map[string]bool {
 	g, out := d.graph(), map[string]bool{}
 	for name, s := range d.members {
-		if s.everSeen && (slices.Contains(s.last.Serves, d.Service) || g.Path(s.last, Held{}, d.Service) != nil) {
+		if s.everSeen && (slices.Contains(s.last.Serves, d.Service) || g.Path(s.last, Inflight{}, d.Service) != nil) {
 			out[name] = true
 		}
 	}
@@ -211,7 +211,7 @@ func (d *Drain) graph() *Graph {
 // Why says how a process holds a drain back.
 type Why string
 
-// The reasons of Holder.
+// The reasons of Blocker.
 const (
 	Silent  Why = "silent"  // has not answered; may be alive
 	Behind  Why = "behind"  // has not applied the generation of the switch
@@ -219,8 +219,8 @@ const (
 	Serving Why = "serving" // the old version is executing calls there
 )
 
-// Holder is one reason why the old version can't go yet.
-type Holder struct {
+// Blocker is one reason why the old version can't go yet.
+type Blocker struct {
 	Process string     `json:"process"`
 	Why     Why        `json:"why"`
 	Least   Generation `json:"least"` // oldest generation it holds (Holding), last applied (Behind, Silent)
@@ -228,28 +228,28 @@ type Holder struct {
 
 	// Of Holding: the oldest work, and the way by which it may come to call
 	// the version: its own name first, the service last.
-	Held *Held    `json:"held,omitempty"`
-	Path []string `json:"path,omitempty"`
+	Inflight *Inflight `json:"held,omitempty"`
+	Path     []string  `json:"path,omitempty"`
 }
 
-// Holders lists who holds the drain back now, by name: those found in the
+// Blockers lists who holds the drain back now, by name: those found in the
 // round so far, and those who are silent.
-func (d *Drain) Holders() []Holder {
+func (d *Drain) Blockers() []Blocker {
 	out := d.holding()
 	for name, s := range d.members {
 		if !s.dead && s.report == nil {
-			out = append(out, Holder{Process: name, Why: Silent, Least: s.last.Applied})
+			out = append(out, Blocker{Process: name, Why: Silent, Least: s.last.Applied})
 		}
 	}
-	slices.SortFunc(out, func(a, b Holder) int {
+	slices.SortFunc(out, func(a, b Blocker) int {
 		return cmp.Or(strings.Compare(a.Process, b.Process), strings.Compare(string(a.Why), string(b.Why)))
 	})
 	return out
 }
 
 // holding are the holders among those who answered.
-func (d *Drain) holding() []Holder {
-	var out []Holder
+func (d *Drain) holding() []Blocker {
+	var out []Blocker
 	g := d.graph()
 	for _, name := range slices.Sorted(maps.Keys(d.members)) {
 		s := d.members[name]
@@ -258,21 +258,21 @@ func (d *Drain) holding() []Holder {
 			continue
 		}
 		if r.Applied.Before(d.Since) {
-			out = append(out, Holder{Process: name, Why: Behind, Least: r.Applied})
+			out = append(out, Blocker{Process: name, Why: Behind, Least: r.Applied})
 		}
 		if h, path := d.oldest(g, *r); h != nil {
-			out = append(out, Holder{Process: name, Why: Holding, Least: h.Generation, Held: h, Path: path})
+			out = append(out, Blocker{Process: name, Why: Holding, Least: h.Generation, Inflight: h, Path: path})
 		}
 		if n := r.Running[d.Service+"/"+d.Old]; n > 0 {
-			out = append(out, Holder{Process: name, Why: Serving, Calls: n})
+			out = append(out, Blocker{Process: name, Why: Serving, Calls: n})
 		}
 	}
 	return out
 }
 
 // oldest is the oldest work of a process that may reach the old version, and how.
-func (d *Drain) oldest(g *Graph, r Report) (oldest *Held, way []string) {
-	for _, h := range r.Held {
+func (d *Drain) oldest(g *Graph, r Report) (oldest *Inflight, way []string) {
+	for _, h := range r.Inflight {
 		if !h.Generation.Before(d.Since) || oldest != nil && !older(h, *oldest) {
 			continue
 		}
@@ -284,7 +284,7 @@ func (d *Drain) oldest(g *Graph, r Report) (oldest *Held, way []string) {
 }
 
 // older prefers, among equals, what is alive.
-func older(a, b Held) bool {
+func older(a, b Inflight) bool {
 	return cmp.Or(a.Generation.Compare(b.Generation), cmp.Compare(min(b.Live, 1), min(a.Live, 1))) < 0
 }
 

@@ -27,7 +27,7 @@ type Entry struct {
 	Cluster    string          `json:"cluster,omitempty"`
 	Generation Generation      `json:"generation"`
 	Previous   string          `json:"previous"`          // hash of the entry before; "" for the first
-	Needs      []string        `json:"needs,omitempty"`   // what a reader must know, or it applies nothing from here on; see Knows
+	Needs      []string        `json:"needs,omitempty"`   // what a reader must know, or it applies nothing from here on; see KnownNeeds
 	Release    string          `json:"release"`           // name of the session that made it
 	By         string          `json:"by,omitempty"`      // the operator, as he calls himself; the proof says who signed
 	At         time.Time       `json:"at,omitzero"`       // when, by the writer's clock; for people only
@@ -65,13 +65,13 @@ type Position struct {
 
 func (p Position) String() string { return p.Generation.String() + " (" + short(p.Hash) + ")" }
 
-// Knows are the names that an entry may have in Needs for this version of
+// KnownNeeds are the names that an entry may have in Needs for this version of
 // skerry to apply it.
-var Knows = []string{}
+var KnownNeeds = []string{}
 
 // Limits of an entry. Every process keeps the whole log.
 const (
-	MaxEntry  = 256 << 10 // bytes of a body
+	maxEntry  = 256 << 10 // bytes of a body
 	maxProofs = 8
 	maxProof  = 8 << 10 // bytes of a proof
 	maxEnds   = 4096
@@ -120,9 +120,9 @@ func (e Entry) Position() Position { return Position{e.Generation, e.Hash()} }
 // Proofs say whose word the entry is.
 func (e Entry) Proofs() []Proof { return e.proofs }
 
-// Sealed fixes the bytes of an entry that is to be written. It refuses what
+// Seal fixes the bytes of an entry that is to be written. It refuses what
 // would be read otherwise than it was written.
-func (e Entry) Sealed() (Entry, error) {
+func (e Entry) Seal() (Entry, error) {
 	if at := badText(reflect.ValueOf(e), "entry"); at != "" {
 		return e, fmt.Errorf("%w: %s is no UTF-8 text", ErrEntry, at)
 	}
@@ -130,15 +130,15 @@ func (e Entry) Sealed() (Entry, error) {
 	return Record{Body: e.Body()}.Open()
 }
 
-// Proven is the entry with one more proof.
-func (e Entry) Proven(p Proof) Entry {
+// WithProof is the entry with one more proof.
+func (e Entry) WithProof(p Proof) Entry {
 	e.body, e.hash = e.Body(), e.Hash()
 	e.proofs = append(slices.Clone(e.proofs), p)
 	return e
 }
 
-// Bare is the entry without proofs.
-func (e Entry) Bare() Entry {
+// WithoutProofs is the entry without proofs.
+func (e Entry) WithoutProofs() Entry {
 	e.body, e.hash, e.proofs = e.Body(), e.Hash(), nil
 	return e
 }
@@ -178,7 +178,7 @@ func (r Record) Marshal() []byte {
 }
 
 // maxRecord holds every record that can be opened, in bytes.
-const maxRecord = 2*MaxEntry + maxProofs*(maxProof*4/3+128) + 128
+const maxRecord = 2*maxEntry + maxProofs*(maxProof*4/3+128) + 128
 
 // ParseRecord reads what Marshal wrote.
 func ParseRecord(b []byte) (r Record, err error) {
@@ -199,8 +199,8 @@ func (r Record) Open() (e Entry, err error) {
 	text, known := strings.CutPrefix(r.Body, bodyFormat)
 	format, _, _ := strings.Cut(r.Body[:min(len(r.Body), 64)], "\n")
 	switch {
-	case len(r.Body) > MaxEntry:
-		return e, fmt.Errorf("%w: %d bytes, at most %d are kept", ErrEntry, len(r.Body), MaxEntry)
+	case len(r.Body) > maxEntry:
+		return e, fmt.Errorf("%w: %d bytes, at most %d are kept", ErrEntry, len(r.Body), maxEntry)
 	case len(r.Proofs) > maxProofs:
 		return e, fmt.Errorf("%w: %d proofs, at most %d are kept", ErrEntry, len(r.Proofs), maxProofs)
 	case slices.ContainsFunc(r.Proofs, func(p Proof) bool { return len(p.Signature)+len(p.Key) > maxProof }):
@@ -224,14 +224,14 @@ func (r Record) Open() (e Entry, err error) {
 	return e, nil
 }
 
-// Lacks are the needs of the entry that this version does not know.
-func (e Entry) Lacks() []string {
-	return slices.DeleteFunc(slices.Clone(e.Needs), func(n string) bool { return slices.Contains(Knows, n) })
+// UnknownNeeds are the needs of the entry that this version does not know.
+func (e Entry) UnknownNeeds() []string {
+	return slices.DeleteFunc(slices.Clone(e.Needs), func(n string) bool { return slices.Contains(KnownNeeds, n) })
 }
 
 // CheckNeeds is an error when the entry needs what this version does not know.
 func (e Entry) CheckNeeds() error {
-	if lacks := e.Lacks(); len(lacks) > 0 {
+	if lacks := e.UnknownNeeds(); len(lacks) > 0 {
 		return fmt.Errorf("generation %v: %w: it needs %q; upgrade skerry here", e.Generation, ErrNeeds, lacks)
 	}
 	return nil

@@ -13,7 +13,7 @@ func TestWhatOthersChooseIsBounded(t *testing.T) {
 		"over 64 bits":       `{"generation":{"Timeline":0,"N":18446744073709551616}}`,
 		"a timeline":         `{"generation":{"Timeline":2147483648,"N":1}}`,
 		"many ends":          `{"generation":{"N":1},"ends":[{}` + strings.Repeat(`,{}`, maxEnds) + `]}`,
-		"a long body":        `{"generation":{"N":1},"x":"` + strings.Repeat("x", MaxEntry) + `"}`,
+		"a long body":        `{"generation":{"N":1},"x":"` + strings.Repeat("x", maxEntry) + `"}`,
 		"deep":               `{"generation":{"N":1},"x":` + strings.Repeat("[", 100_000) + `}`,
 		"more than one":      `{"generation":{"N":1}}{}`,
 		"no UTF-8":           "{\"generation\":{\"N\":1},\"release\":\"\xff\"}",
@@ -47,7 +47,7 @@ func TestWhatOthersChooseIsBounded(t *testing.T) {
 // The largest record that is kept can be read again, whatever its text is.
 func TestEveryRecordThatIsKeptCanBeRead(t *testing.T) {
 	for _, char := range []string{"x", `\"`, `\\`, "<", "&", "\u2028", "ß"} {
-		body := bodyFormat + `{"generation":{"N":1},"x":"` + strings.Repeat(char, (MaxEntry-100)/len(char)) + `"}`
+		body := bodyFormat + `{"generation":{"N":1},"x":"` + strings.Repeat(char, (maxEntry-100)/len(char)) + `"}`
 		r := Record{Body: body}
 		for range maxProofs {
 			r.Proofs = append(r.Proofs, Proof{Kind: 1 << 31, Signature: make([]byte, maxProof)})
@@ -80,7 +80,7 @@ func TestTextThatIsNoUTF8IsNotSealed(t *testing.T) {
 		"entry.rules.auth":     {Rules: map[string]Rule{"auth": {Version: "v1", Marks: map[string]string{"m": bad}}}},
 	} {
 		e.Generation.N = 1
-		if _, err := e.Sealed(); !errors.Is(err, ErrEntry) || !strings.Contains(err.Error(), at) {
+		if _, err := e.Seal(); !errors.Is(err, ErrEntry) || !strings.Contains(err.Error(), at) {
 			t.Errorf("%s: %v", at, err)
 		}
 	}

@@ -7,9 +7,9 @@ import (
 // FuzzRecord reads what comes from anywhere: what can be opened is kept and
 // passed on byte for byte, and can always be read back.
 func FuzzRecord(f *testing.F) {
-	one, _ := Entry{Cluster: "shop", Generation: Generation{N: 1}, Rules: map[string]Rule{"auth": {Version: "v1"}}, Step: "<&>"}.Sealed()
+	one, _ := Entry{Cluster: "shop", Generation: Generation{N: 1}, Rules: map[string]Rule{"auth": {Version: "v1"}}, Step: "<&>"}.Seal()
 	f.Add(one.Record().Marshal())
-	f.Add(one.Proven(Proof{Kind: SSHProof, Signature: []byte("s"), Key: []byte("k")}).Record().Marshal())
+	f.Add(one.WithProof(Proof{Kind: SSHProof, Signature: []byte("s"), Key: []byte("k")}).Record().Marshal())
 	f.Add([]byte(`{"body":"skerry-entry 2\n{}"}`))
 	f.Add([]byte(`{"body":"skerry-entry 1\n{\"generation\":{\"N\":1},\"x\":\"\\ud800\"}"}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -29,10 +29,10 @@ func FuzzRecord(f *testing.F) {
 		if err != nil || back.Hash() != e.Hash() || back.Position() != e.Position() {
 			t.Fatalf("%v came back as %v, %v", e.Position(), back.Position(), err)
 		}
-		if g := e.Generation; g.N == 0 || g.N >= maxNumber || len(r.Body) > MaxEntry {
+		if g := e.Generation; g.N == 0 || g.N >= maxNumber || len(r.Body) > maxEntry {
 			t.Fatalf("generation %v, %d bytes", g, len(r.Body))
 		}
-		sealed, err := e.Sealed() // as this version would write it
+		sealed, err := e.Seal() // as this version would write it
 		if err != nil {
 			return // unknown fields may be what made it small
 		}

@@ -39,7 +39,7 @@ func (g *Graph) Add(r Report) {
 // Path is a way by which work of a process can come to call a service, from
 // what runs to the service itself, nil when there is none. Where only
 // ignorance leads on, Anywhere stands on it.
-func (g *Graph) Path(r Report, h Held, service string) []string {
+func (g *Graph) Path(r Report, h Inflight, service string) []string {
 	if g.blind {
 		return []string{h.What, Anywhere, service}
 	}
@@ -71,7 +71,7 @@ func (g *Graph) Path(r Report, h Held, service string) []string {
 
 // first are the services that the work may call itself: those of its process,
 // and of every process that serves the same.
-func (g *Graph) first(r Report, h Held) []string {
+func (g *Graph) first(r Report, h Inflight) []string {
 	set := map[string]bool{}
 	for _, c := range r.Calls {
 		set[c] = true

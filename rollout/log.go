@@ -247,8 +247,8 @@ func (l *Log) Token(seed uint64, mark string) Token {
 	return t
 }
 
-// At is Token for the rules of an earlier generation of the log.
-func (l *Log) At(g Generation, seed uint64, mark string) Token {
+// TokenAt is Token for the rules of an earlier generation of the log.
+func (l *Log) TokenAt(g Generation, seed uint64, mark string) Token {
 	t := Token{Generation: g, Seed: seed, Mark: mark}
 	if i, found := slices.BinarySearchFunc(l.marks, g, func(p position, g Generation) int { return p.generation.Compare(g) }); found {
 		t.Entry = l.marks[i].mark
@@ -289,9 +289,9 @@ func (l *Log) Admit(service, version string, t Token) error {
 	return c.turn(service, version)
 }
 
-// Turn is nil when the version may run now, and ErrTurn when the newest rules
+// CheckTurn is nil when the version may run now, and ErrTurn when the newest rules
 // give the turn to another version, or to nobody.
-func (l *Log) Turn(service, version string) error {
+func (l *Log) CheckTurn(service, version string) error {
 	return l.chains[service].turn(service, version)
 }
 

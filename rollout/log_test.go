@@ -40,7 +40,7 @@ func TestATokenReadsItsOwnSnapshot(t *testing.T) {
 		{"proc", 3, "p1", true, nil},
 		{"other", 3, "", false, nil},
 	} {
-		version, ok, err := l.Resolve(tc.service, l.At(Generation{N: tc.n}, 0, ""))
+		version, ok, err := l.Resolve(tc.service, l.TokenAt(Generation{N: tc.n}, 0, ""))
 		if version != tc.version || ok != tc.ok || !errors.Is(err, tc.err) {
 			t.Errorf("%s at %d: %q %v %v, want %q %v %v", tc.service, tc.n, version, ok, err, tc.version, tc.ok, tc.err)
 		}
@@ -129,7 +129,7 @@ func TestTheCalleeChecks(t *testing.T) {
 	l := step(t, &Log{}, map[string]Rule{"auth": {Version: "v1"}})
 	l = step(t, l, map[string]Rule{"auth": {Version: "v2"}})
 	l = step(t, l, nil, Retirement{"auth", "v1", Generation{N: 2}})
-	at := func(n uint64) Token { return l.At(Generation{N: n}, 0, "") }
+	at := func(n uint64) Token { return l.TokenAt(Generation{N: n}, 0, "") }
 	for _, tc := range []struct {
 		version string
 		n       uint64

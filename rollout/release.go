@@ -230,7 +230,7 @@ func (r Release) Retire() (Release, []Retirement, error) {
 	}
 	var out []Retirement
 	for _, m := range r.Modules {
-		out = append(out, Retirement{Service: m.Service, Version: r.Goes(m), Floor: r.Since})
+		out = append(out, Retirement{Service: m.Service, Version: r.Outgoing(m), Floor: r.Since})
 	}
 	r.State = Drained
 	return r, out, nil
@@ -245,16 +245,16 @@ func (r Release) Stop() (Release, error) {
 	return r, nil
 }
 
-// Goes is the version of the module that goes when the release is cleaned.
-func (r Release) Goes(m Module) string {
+// Outgoing is the version of the module that goes when the release is cleaned.
+func (r Release) Outgoing(m Module) string {
 	if r.Back {
 		return m.New
 	}
 	return m.Old
 }
 
-// Over reports whether another release may be started.
-func (r Release) Over() bool { return r.State == Stopped }
+// Finished reports whether another release may be started.
+func (r Release) Finished() bool { return r.State == Stopped }
 
 // rules changes the newest rule of every module.
 func (r Release) rules(log *Log, change func(Module, *Rule)) map[string]Rule {

@@ -81,8 +81,8 @@ func TestRollbackReturnsToTheStateBefore(t *testing.T) {
 			if rule, _ := l.Rule(m.Service); rule.Version != "v1" || rule.Split != nil || rule.Marks != nil {
 				t.Errorf("after share %d: %+v", share, rule)
 			}
-			if r.Goes(m) != "v2" {
-				t.Errorf("%s goes", r.Goes(m))
+			if r.Outgoing(m) != "v2" {
+				t.Errorf("%s goes", r.Outgoing(m))
 			}
 		}
 		r, err = r.Clean()
@@ -93,7 +93,7 @@ func TestRollbackReturnsToTheStateBefore(t *testing.T) {
 		if err != nil || len(retired) != 2 || retired[0].Version != "v2" {
 			t.Fatal(retired, err)
 		}
-		if r, err = r.Stop(); err != nil || !r.Over() {
+		if r, err = r.Stop(); err != nil || !r.Finished() {
 			t.Fatal(r, err)
 		}
 	}

@@ -22,17 +22,17 @@ type Question struct {
 
 // Report is what one process says in a round.
 type Report struct {
-	Process string         `json:"process"` // registry.Owner.String()
-	Round   uint64         `json:"round"`
-	After   uint64         `json:"after,omitempty"` // the round with whose answer the window of this one begins; 0: the process's start
-	Applied Generation     `json:"applied"`         // newest generation of its log
-	Hash    string         `json:"hash"`            // of its log
-	Knows   []string       `json:"knows,omitempty"` // what entries may need of it: see Entry.Needs
-	Lacks   []string       `json:"lacks,omitempty"` // what the entry after the last needs, and it does not know
-	Serves  []string       `json:"serves,omitempty"`
-	Calls   []string       `json:"calls"` // services that its work may call; null: it does not say
-	Held    []Held         `json:"held,omitempty"`
-	Running map[string]int `json:"running,omitempty"` // by service/version: calls being executed here
+	Process  string         `json:"process"` // registry.Owner.String()
+	Round    uint64         `json:"round"`
+	After    uint64         `json:"after,omitempty"` // the round with whose answer the window of this one begins; 0: the process's start
+	Applied  Generation     `json:"applied"`         // newest generation of its log
+	Hash     string         `json:"hash"`            // of its log
+	Knows    []string       `json:"knows,omitempty"` // what entries may need of it: see Entry.Needs
+	Lacks    []string       `json:"lacks,omitempty"` // what the entry after the last needs, and it does not know
+	Serves   []string       `json:"serves,omitempty"`
+	Calls    []string       `json:"calls"` // services that its work may call; null: it does not say
+	Inflight []Inflight     `json:"held,omitempty"`
+	Running  map[string]int `json:"running,omitempty"` // by service/version: calls being executed here
 
 	Runs  []string `json:"runs,omitempty"`  // service/version that this process runs
 	Waits []string `json:"waits,omitempty"` // service/version whose turn to run it waits for
@@ -43,8 +43,8 @@ type Report struct {
 	Orphans map[string]int64 `json:"orphans,omitempty"`
 }
 
-// Held is work of a process that was alive at some time in the report's window.
-type Held struct {
+// Inflight is work of a process that was alive at some time in the report's window.
+type Inflight struct {
 	What       string        `json:"what"` // service.method, a job, a gateway's route
 	Generation Generation    `json:"generation"`
 	Live       int           `json:"live"`            // how many are alive now; 0: they have ended in the window
@@ -58,6 +58,6 @@ type Held struct {
 }
 
 // Compare orders by generation, then by What.
-func (h Held) Compare(o Held) int {
+func (h Inflight) Compare(o Inflight) int {
 	return cmp.Or(h.Generation.Compare(o.Generation), cmp.Compare(h.What, o.What))
 }

@@ -70,7 +70,7 @@ func (r Rule) Check(service string) error {
 		return fmt.Errorf("%w for %s: %d shares; one release at a time may split a service", ErrRule, service, len(r.Split))
 	}
 	for mark, v := range r.Marks {
-		if mark == "" || len(mark) > MaxMark || v == "" {
+		if mark == "" || len(mark) > maxMark || v == "" {
 			return fmt.Errorf("%w for %s: mark %q → %q", ErrRule, service, mark, v)
 		}
 	}

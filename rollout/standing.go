@@ -19,7 +19,7 @@ func (l *Log) Standing(service, version string) Standing {
 		return ""
 	}
 	session, _ := l.Session()
-	open := session.Name != "" && !session.Over()
+	open := session.Name != "" && !session.Finished()
 	if open && slices.ContainsFunc(session.Modules, func(m Module) bool {
 		return m.Service == service && (m.New == version || m.Old == version)
 	}) {

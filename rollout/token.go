@@ -15,20 +15,20 @@ type Token struct {
 	Generation Generation
 	Entry      uint32 // first four bytes of the hash of the generation's entry, which name the log; 0 for generation 0
 	Seed       uint64 // hash of a sticky key (a user) or of the trace id; see SeedOf
-	Mark       string // name of an override, "" for everybody else; at most MaxMark bytes
+	Mark       string // name of an override, "" for everybody else; at most maxMark bytes
 }
 
-// MaxMark is the longest mark, in bytes.
-const MaxMark = 63
+// maxMark is the longest mark, in bytes.
+const maxMark = 63
 
 // MaxToken is the longest encoding of a token, in bytes.
 const MaxToken = 128
 
-// ErrToken is wrapped by the errors of ParseToken.
-var ErrToken = errors.New("malformed rollout token")
+// errToken is wrapped by the errors of ParseToken.
+var errToken = errors.New("malformed rollout token")
 
-// ErrOldToken, an ErrToken: the token names no log, as those of skerry before 0.2.
-var ErrOldToken = fmt.Errorf("%w of skerry before 0.2: bring the caller to this release", ErrToken)
+// ErrOldToken, an error of ParseToken: the token names no log, as those of skerry before 0.2.
+var ErrOldToken = fmt.Errorf("%w of skerry before 0.2: bring the caller to this release", errToken)
 
 const (
 	tokenFormat    = 2
@@ -44,7 +44,7 @@ func (t Token) AppendRaw(dst []byte) []byte {
 	dst = binary.AppendUvarint(dst, t.Generation.N)
 	dst = binary.BigEndian.AppendUint32(dst, t.Entry)
 	dst = binary.LittleEndian.AppendUint64(dst, t.Seed)
-	return append(dst, t.Mark[:min(len(t.Mark), MaxMark)]...)
+	return append(dst, t.Mark[:min(len(t.Mark), maxMark)]...)
 }
 
 // Append appends the token as it travels in text: base64url of the raw form.
@@ -59,12 +59,12 @@ func (t Token) String() string { return string(t.Append(nil)) }
 // ParseToken reads what Append wrote.
 func ParseToken(s string) (Token, error) {
 	if len(s) > MaxToken {
-		return Token{}, fmt.Errorf("%w: %d bytes", ErrToken, len(s))
+		return Token{}, fmt.Errorf("%w: %d bytes", errToken, len(s))
 	}
 	var raw, text [MaxToken]byte
 	n, err := base64.RawURLEncoding.Decode(raw[:], text[:copy(text[:], s)])
 	if err != nil {
-		return Token{}, fmt.Errorf("%w: %w", ErrToken, err)
+		return Token{}, fmt.Errorf("%w: %w", errToken, err)
 	}
 	return ParseRaw(string(raw[:n]))
 }
@@ -75,15 +75,15 @@ func ParseRaw(s string) (Token, error) {
 		return Token{}, ErrOldToken
 	}
 	if len(s) == 0 || s[0] != tokenFormat {
-		return Token{}, fmt.Errorf("%w: unknown format", ErrToken)
+		return Token{}, fmt.Errorf("%w: unknown format", errToken)
 	}
 	timeline, rest := uvarint(s[1:])
 	number, rest2 := uvarint(rest)
 	switch {
 	case rest == "" || timeline >= 1<<31:
-		return Token{}, fmt.Errorf("%w: timeline", ErrToken)
-	case len(rest2) < 12 || len(rest2) > 12+MaxMark || number >= maxNumber:
-		return Token{}, fmt.Errorf("%w: generation, entry, seed or mark", ErrToken)
+		return Token{}, fmt.Errorf("%w: timeline", errToken)
+	case len(rest2) < 12 || len(rest2) > 12+maxMark || number >= maxNumber:
+		return Token{}, fmt.Errorf("%w: generation, entry, seed or mark", errToken)
 	}
 	e, s := rest2[:4], rest2[4:12]
 	return Token{

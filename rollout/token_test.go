@@ -13,7 +13,7 @@ func TestTokenSurvivesTheTrip(t *testing.T) {
 		{Generation: Generation{N: 1}, Seed: 1},
 		{Generation: Generation{3, 1 << 40}, Entry: 0xfeedbeef, Seed: ^uint64(0)},
 		{Generation: Generation{N: 17}, Seed: SeedOf("alice"), Mark: "preview-7"},
-		{Generation: Generation{N: 17}, Mark: strings.Repeat("m", MaxMark)},
+		{Generation: Generation{N: 17}, Mark: strings.Repeat("m", maxMark)},
 	} {
 		got, err := ParseToken(want.String())
 		if err != nil || got != want {
@@ -44,7 +44,7 @@ func TestTokenOfBefore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := ParseToken(strings.TrimSpace(string(text))); !errors.Is(err, ErrOldToken) || !errors.Is(err, ErrToken) || got != (Token{}) {
+	if got, err := ParseToken(strings.TrimSpace(string(text))); !errors.Is(err, ErrOldToken) || !errors.Is(err, errToken) || got != (Token{}) {
 		t.Errorf("%q is %+v, %v", text, got, err)
 	}
 }
@@ -52,7 +52,7 @@ func TestTokenOfBefore(t *testing.T) {
 func TestMalformedTokens(t *testing.T) {
 	for _, s := range []string{"", "!", "AQ", "AgEBAAAAAAAAAAA", strings.Repeat("A", 200), Token{}.String()[:16],
 		(Token{}).String() + strings.Repeat("A", 90)} {
-		if tok, err := ParseToken(s); !errors.Is(err, ErrToken) {
+		if tok, err := ParseToken(s); !errors.Is(err, errToken) {
 			t.Errorf("%q: %+v, %v; want ErrToken", s, tok, err)
 		}
 	}

@@ -25,10 +25,10 @@ func (r Release) ChangingOver(log *Log) []Module {
 	return out
 }
 
-// Yield takes the turn back from the versions that the modules are drained of
+// RevokeTurn takes the turn back from the versions that the modules are drained of
 // (those with the turn): they refuse from here on. owners are the processes
 // that run them, by service.
-func (r Release) Yield(log *Log, owners map[string][]Owner) (Release, map[string]Rule, []Retirement, error) {
+func (r Release) RevokeTurn(log *Log, owners map[string][]Owner) (Release, map[string]Rule, []Retirement, error) {
 	next, rules := r, map[string]Rule{}
 	next.Modules = slices.Clone(r.Modules)
 	var retire []Retirement
@@ -49,9 +49,9 @@ func (r Release) Yield(log *Log, owners map[string][]Owner) (Release, map[string
 	return next, rules, retire, nil
 }
 
-// Pass gives the turn to the versions that newcomers are sent to, when those
+// GrantTurn gives the turn to the versions that newcomers are sent to, when those
 // that have yielded it have stopped.
-func (r Release) Pass(log *Log) (Release, map[string]Rule, error) {
+func (r Release) GrantTurn(log *Log) (Release, map[string]Rule, error) {
 	next, rules := r, map[string]Rule{}
 	next.Modules = slices.Clone(r.Modules)
 	for _, m := range r.ChangingOver(log) {

@@ -35,7 +35,7 @@ func (s *served) makeAdmissions(cfg *ServerConfig) {
 	}
 	running := s.name + "/" + s.version
 	admit := func(t rollout.Token) error { return cfg.Rollout.Log().Admit(s.name, s.version, t) }
-	turn := func() error { return cfg.Rollout.Log().Turn(s.name, s.version) }
+	turn := func() error { return cfg.Rollout.Log().CheckTurn(s.name, s.version) }
 	entry := func(method string) bool { return cfg.Entry != nil && cfg.Entry(s.name, method) }
 	stray := func(name string) *participant.Origin {
 		return cfg.Rollout.Origin(fmt.Sprintf("%s, an entry, called at %s, to which the rules send no request", name, s.version), running)

@@ -38,7 +38,7 @@ const (
 	VersionUnavailable // nobody offers the version that the rules name; never another one instead
 	Orphan             // the call belongs to no trace, and such calls are refused
 	Expired            // the trace has outlived the longest age that it may have after a release
-	CallRestricted     // the work has said that it no longer calls the service (participant.Trace.Only)
+	CallRestricted     // the work has said that it no longer calls the service (participant.Trace.RestrictCalls)
 	RulesForked        // the token reads a rule log that is not the callee's, or the caller's own
 	codes              = iota
 )

@@ -41,11 +41,11 @@ func TestWhatWasForswornIsRefused(t *testing.T) {
 	s.start("auth", "v1")
 	ctx, end := caller.begin(t.Context(), 1)
 	defer end()
-	participant.TraceFrom(ctx).Only("db", "auth")
+	participant.TraceFrom(ctx).RestrictCalls("db", "auth")
 	if err := caller.call(ctx, "auth"); err != nil {
 		t.Fatal(err)
 	}
-	participant.TraceFrom(ctx).Only("db", "mail") // of both, db
+	participant.TraceFrom(ctx).RestrictCalls("db", "mail") // of both, db
 	wantCode(t, caller.call(ctx, "auth"), CallRestricted, NotExecuted)
 	wantCode(t, caller.call(ctx, "mail"), CallRestricted, NotExecuted)
 }
@@ -60,10 +60,10 @@ func TestClientsMakeTheCallGraph(t *testing.T) {
 	graph.Add(r)
 	graph.Add(rollout.Report{Serves: []string{"auth"}, Calls: []string{"db"}})
 	graph.Add(rollout.Report{Serves: []string{"db"}, Calls: []string{}})
-	if path := graph.Path(r, rollout.Held{What: "portal.get"}, "db"); len(path) != 3 {
+	if path := graph.Path(r, rollout.Inflight{What: "portal.get"}, "db"); len(path) != 3 {
 		t.Errorf("from the portal to db: %v", path)
 	}
-	if path := graph.Path(r, rollout.Held{What: "portal.get"}, "mail"); path != nil {
+	if path := graph.Path(r, rollout.Inflight{What: "portal.get"}, "mail"); path != nil {
 		t.Errorf("from the portal to mail: %v", path)
 	}
 }

@@ -199,7 +199,7 @@ func (r *releaseRun) drain(rel rollout.Release) {
 	var members []string
 	var drains []*rollout.Drain
 	for _, m := range rel.Modules {
-		drains = append(drains, &rollout.Drain{Service: m.Service, Old: rel.Goes(m), Since: rel.Since})
+		drains = append(drains, &rollout.Drain{Service: m.Service, Old: rel.Outgoing(m), Since: rel.Since})
 	}
 	for _, p := range r.all {
 		members = append(members, p.name)
@@ -207,7 +207,7 @@ func (r *releaseRun) drain(rel rollout.Release) {
 	end := time.Now().Add(60 * time.Second)
 	for round, over := uint64(1), false; !over; round++ {
 		if time.Now().After(end) {
-			r.t.Fatalf("never drained: %v", drains[0].Holders())
+			r.t.Fatalf("never drained: %v", drains[0].Blockers())
 		}
 		over = true
 		for _, d := range drains {
@@ -216,7 +216,7 @@ func (r *releaseRun) drain(rel rollout.Release) {
 		for _, p := range r.all {
 			report := p.agent.Report(rollout.Question{Round: round, Until: rel.Since})
 			for _, d := range drains {
-				d.Take(report)
+				d.Add(report)
 			}
 		}
 		for _, d := range drains {
@@ -235,7 +235,7 @@ func (r *releaseRun) drain(rel rollout.Release) {
 func (r *releaseRun) stop(rel rollout.Release) {
 	for _, m := range rel.Modules {
 		for _, p := range r.all {
-			if p.service == m.Service && p.version == rel.Goes(m) {
+			if p.service == m.Service && p.version == rel.Outgoing(m) {
 				r.unlist(func(e *Endpoint) bool { return e.Addr == p.ep.Addr })
 				if running := p.agent.Report(rollout.Question{}).Running; len(running) > 0 {
 					r.t.Errorf("%s still runs %v", p.name, running)
@@ -245,7 +245,7 @@ func (r *releaseRun) stop(rel rollout.Release) {
 			}
 		}
 		r.mu.Lock()
-		r.history.Events = append(r.history.Events, rollouttest.Event{When: time.Now(), Kind: rollouttest.EventStopped, Service: m.Service, Version: rel.Goes(m)})
+		r.history.Events = append(r.history.Events, rollouttest.Event{When: time.Now(), Kind: rollouttest.EventStopped, Service: m.Service, Version: rel.Outgoing(m)})
 		r.mu.Unlock()
 	}
 }

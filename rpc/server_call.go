@@ -129,7 +129,7 @@ func (r *serverCall) admit() (relieved bool) {
 	now := c.now()
 	r.began = now.Sub(r.arrived)
 	agent := s.cfg.Rollout
-	known := r.kind.admission == nil || agent.Known()
+	known := r.kind.admission == nil || agent.Ready()
 	quick := known && !r.info.OneWay && r.counted.inline.allows(now, c.in.ready())
 	if code, err := r.reserve(s.running.Add(1), !quick); err != nil {
 		s.ended()

@@ -103,7 +103,7 @@ func (a *attempt) route() error {
 		c.Version = version
 	}
 	p.wait = by != rollout.Concurrent
-	p.unseen = p.token.Generation == (rollout.Generation{}) && !p.lastTry && c.began.Sub(a.s.c.start) < justStarted && p.trace.Fresh()
+	p.unseen = p.token.Generation == (rollout.Generation{}) && !p.lastTry && c.began.Sub(a.s.c.start) < justStarted && p.trace.Restartable()
 	return nil
 }
 
@@ -172,7 +172,7 @@ func (a *attempt) recover(err error) (bool, error) {
 		return true, err
 	case VersionUnavailable:
 		switch {
-		case p.trace.Fresh() && a.pullFromAny() && a.reroute():
+		case p.trace.Restartable() && a.pullFromAny() && a.reroute():
 			return true, nil
 		case p.wait:
 			return a.await(a.tied(context.WithCancel(a.ctx)))
@@ -290,7 +290,7 @@ func (a *attempt) reconcileLogs() bool {
 	agent, p := a.s.c.cfg.Rollout, &a.call.routing
 	their, err := a.callee()
 	// Where this log holds all of the callee's, the token is damaged.
-	if a.ep == nil || err != nil || agent.Holds(their) || a.s.c.forks.known(agent.Log().Tip(), their) {
+	if a.ep == nil || err != nil || agent.HasEntry(their) || a.s.c.forks.known(agent.Log().Tip(), their) {
 		return p.trace.Refresh(a.ctx, p.token)
 	}
 	if agent.Log().Last().Before(their.Generation) {
@@ -298,7 +298,7 @@ func (a *attempt) reconcileLogs() bool {
 	} else if a.pushAllRules() == nil {
 		return true
 	}
-	if !agent.Holds(their) {
+	if !agent.HasEntry(their) {
 		a.noteFork(their)
 	}
 	return p.trace.Refresh(a.ctx, p.token)

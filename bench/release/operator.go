@@ -108,7 +108,7 @@ func (s *tokens) needed() bool {
 		reports = append(reports, r)
 	}
 	return slices.ContainsFunc(reports, func(r rollout.Report) bool {
-		return slices.ContainsFunc(r.Held, func(h rollout.Held) bool {
+		return slices.ContainsFunc(r.Inflight, func(h rollout.Inflight) bool {
 			return slices.ContainsFunc(s.world.modules, func(m string) bool { return g.Path(r, h, m) != nil })
 		})
 	})
@@ -121,7 +121,7 @@ func (s *tokens) look() {
 			r := s.agent(p).Report(rollout.Question{})
 			s.After(message, func() {
 				for _, d := range s.drains {
-					d.Know(r)
+					d.Preload(r)
 				}
 			})
 		})
@@ -163,7 +163,7 @@ func (s *tokens) answer(p *process, round uint64, latest time.Duration) {
 	s.After(message, func() {
 		complete := true
 		for _, d := range s.drains {
-			d.Take(r)
+			d.Add(r)
 			complete = complete && d.Complete() && d.Round() == round
 		}
 		if complete && s.asking {
@@ -209,7 +209,7 @@ func (s *tokens) retired() (rules map[string]rollout.Rule, retirements []rollout
 	if s.kind == rollout.Concurrent {
 		s.session, retirements, err = s.session.Retire()
 	} else {
-		s.session, rules, retirements, err = s.session.Yield(s.log, nil)
+		s.session, rules, retirements, err = s.session.RevokeTurn(s.log, nil)
 	}
 	check(err)
 	return rules, retirements
@@ -217,7 +217,7 @@ func (s *tokens) retired() (rules map[string]rollout.Rule, retirements []rollout
 
 // begins gives the turn to the new versions, and starts them.
 func (s *tokens) begins() {
-	next, rules, err := s.session.Pass(s.log)
+	next, rules, err := s.session.GrantTurn(s.log)
 	check(err)
 	s.session = next
 	s.append(rules)

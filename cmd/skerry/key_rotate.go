@@ -65,7 +65,7 @@ func (m *liveMembers) Renew(ctx context.Context) error {
 	if m.operators {
 		return nil
 	}
-	err := m.n.Releases(skerry.Operator{Name: "key rotate"}).Renew(ctx)
+	err := m.n.Releases(skerry.Operator{Name: "key rotate"}).Countersign(ctx)
 	if list, _, _ := m.n.Keyrings(ctx); len(list) == 0 && errors.Is(err, operator.ErrFrozen) {
 		return nil
 	}

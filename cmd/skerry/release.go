@@ -205,7 +205,7 @@ func failedStep(err error) error {
 		return unreachablef("%w\nNext: bring them back and repeat the step, or, for a process that is dead for "+
 			"certain, repeat it with --dead HOST/PID", err)
 	}
-	if errors.Is(err, operator.ErrBusy) {
+	if errors.Is(err, operator.ErrNoMoment) {
 		return problemf("%w", err)
 	}
 	return unreachablef("%w", err)
@@ -213,7 +213,7 @@ func failedStep(err error) error {
 
 // refusals are the errors that mean: not so, rather than: not now.
 var refusals = []error{
-	operator.ErrOpen, operator.ErrRestored, operator.ErrParted, operator.ErrUnknowing, operator.ErrUnseen,
-	operator.ErrElsewhere, operator.ErrGuard, operator.ErrUnjudged,
+	operator.ErrOpen, operator.ErrRestored, operator.ErrParted, operator.ErrTooOld, operator.ErrUnseen,
+	operator.ErrDatabaseKept, operator.ErrGuard, operator.ErrUnjudged,
 	rollout.ErrStep, rollout.ErrPromised, rollout.ErrFork, rollout.ErrUnproven, rollout.ErrNeeds,
 }

@@ -80,7 +80,7 @@ func rollbackPlan(s siteState, m rollout.Module) string {
 	if err != nil {
 		return "" // the step itself says so
 	}
-	if log.Turn(m.Service, m.Old) == nil {
+	if log.CheckTurn(m.Service, m.Old) == nil {
 		return fmt.Sprintf("leave %s/%s running: it was not stopped yet", m.Service, m.Old)
 	}
 	return fmt.Sprintf("hold new calls to %s until %s has stopped, and you, or the supervisor, have started %s again",
@@ -104,7 +104,7 @@ func interrupted(r rollout.Release, err error) error {
 
 // changes tells the operator what a change over waits for, each thing once.
 func (a *app) changes() func(operator.Progress) {
-	said, drains := "", map[string][]rollout.Holder{}
+	said, drains := "", map[string][]rollout.Blocker{}
 	return func(p operator.Progress) {
 		if p.Step == "drain" {
 			drains[p.Service] = p.Holders
@@ -116,7 +116,7 @@ func (a *app) changes() func(operator.Progress) {
 	}
 }
 
-func changeText(p operator.Progress, drains map[string][]rollout.Holder) string {
+func changeText(p operator.Progress, drains map[string][]rollout.Blocker) string {
 	who, what := strings.Join(p.Runs, ", "), title(p.Service, p.Version)
 	switch {
 	case p.Step == "moment":

@@ -44,7 +44,7 @@ func (a *app) releaseClean(ctx context.Context, to releases, f *releaseFlags) er
 		return problemf("%w\nNext: %s", err, nextStep(s, r))
 	}
 	also := ""
-	plan := []string{"wait until no request needs " + versions(r, r.Goes),
+	plan := []string{"wait until no request needs " + versions(r, r.Outgoing),
 		"make these versions refuse every call: no rollback after that",
 		"take them off the lists, and end the release"}
 	if len(r.Modules) == 0 {
@@ -66,7 +66,7 @@ func (a *app) releaseClean(ctx context.Context, to releases, f *releaseFlags) er
 			a.note("%s", line)
 		}
 	})
-	if ctx.Err() != nil && !end.Over() {
+	if ctx.Err() != nil && !end.Finished() {
 		return problemf("interrupted: the release is not over (%w)\nNext: skerry release clean goes on, from any host", err)
 	}
 	if err != nil {
@@ -78,7 +78,7 @@ func (a *app) releaseClean(ctx context.Context, to releases, f *releaseFlags) er
 	}
 	return a.stepped(end,
 		fmt.Sprintf("Release %s is over, after %s of cleaning. Retired: %s.", end.Name, age(time.Since(began)),
-			versions(end, end.Goes)),
+			versions(end, end.Outgoing)),
 		"They refuse every call, and processes that offer nothing else have ended; stop those that have not"+also+".")
 }
 
@@ -88,7 +88,7 @@ func (s siteState) foreign(r rollout.Release) (out []string) {
 	for _, in := range s.Instances {
 		plain := in.Protocol != "" && in.Protocol != string(registry.ProtocolSkerry)
 		if plain && slices.ContainsFunc(r.Modules,
-			func(m rollout.Module) bool { return m.Service == in.Service && r.Goes(m) == in.Version }) {
+			func(m rollout.Module) bool { return m.Service == in.Service && r.Outgoing(m) == in.Version }) {
 			out = append(out, title(in.Service, in.Version)+" at "+in.Addr)
 		}
 	}
@@ -131,21 +131,21 @@ func holderText(h holder) string {
 // heldText names the oldest work of a process that may still call a version,
 // how old it is at least, and the way by which it may come to do so.
 func heldText(h holder) string {
-	if h.Held == nil {
+	if h.Inflight == nil {
 		return fmt.Sprintf("has requests of generation %v that may call %s", h.Least, h.Service)
 	}
-	if h.Held.Live == 0 { // since it was asked last
+	if h.Inflight.Live == 0 { // since it was asked last
 		return fmt.Sprintf("had requests of generation %v until now, and is asked once more: %s", h.Least,
 			strings.Join(h.Path, " → "))
 	}
 	old := ""
-	if h.Held.For > 0 {
-		old = ", of before " + age(h.Held.For) + " ago"
+	if h.Inflight.For > 0 {
+		old = ", of before " + age(h.Inflight.For) + " ago"
 	}
-	if h.Held.Outside {
-		old += ", from outside the site (" + h.Held.From + "): they end by themselves, see rollout.outside_hold"
+	if h.Inflight.Outside {
+		old += ", from outside the site (" + h.Inflight.From + "): they end by themselves, see rollout.outside_hold"
 	}
-	return fmt.Sprintf("has %s of generation %v%s: %s", count(h.Held.Live, "request", "s"), h.Least, old,
+	return fmt.Sprintf("has %s of generation %v%s: %s", count(h.Inflight.Live, "request", "s"), h.Least, old,
 		strings.Join(h.Path, " → "))
 }
 
@@ -177,15 +177,15 @@ func (a *app) printHolders(r rollout.Release, list []holder, now time.Time) erro
 		return nil
 	}
 	if len(list) == 0 {
-		a.printf("No process holds %s back.\n", versions(r, r.Goes))
+		a.printf("No process holds %s back.\n", versions(r, r.Outgoing))
 		return nil
 	}
 	slices.SortFunc(list, func(x, y holder) int { return strings.Compare(x.Service+x.Process, y.Service+y.Process) })
 	var rows [][]string
 	for _, h := range list {
 		since := "-"
-		if h.Held != nil && h.Held.For > 0 {
-			since = age(h.Held.For) // by the process's own clock
+		if h.Inflight != nil && h.Inflight.For > 0 {
+			since = age(h.Inflight.For) // by the process's own clock
 		} else if !h.Since.IsZero() {
 			since = age(now.Sub(h.Since))
 		}

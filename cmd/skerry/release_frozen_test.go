@@ -29,7 +29,7 @@ func TestWhatFollowsWhenFrozen(t *testing.T) {
 		}, "status --json", exitUnreachable, `"frozen": "the rule log of the database has lost steps"`},
 		"nothing is frozen": {func(*drill) {}, "status", exitOK, "Next: skerry release start"},
 		"refresh of a log that has parted": {func(d *drill) {
-			d.Frozen, d.Restored, d.Lines = "the rule log has parted", true, []operator.Line{{Tip: rollout.Position{Hash: "aaaa"}}, {Tip: rollout.Position{Hash: "bbbb"}}}
+			d.Frozen, d.Restored, d.Lines = "the rule log has parted", true, []operator.Branch{{Tip: rollout.Position{Hash: "aaaa"}}, {Tip: rollout.Position{Hash: "bbbb"}}}
 		}, "refresh", exitProblem, "Next: skerry release adopt --keep HASH"},
 	} {
 		d := newDrill()

@@ -67,7 +67,7 @@ func (s *liveSite) State(ctx context.Context) (siteState, error) {
 		return siteState{}, unreachablef("no process of the site answers; see skerry ls and skerry doctor")
 	}
 	st := siteState{Entries: status.Trail, Instances: s.node.Explain(""), Frozen: status.Frozen,
-		Pending: status.Pending, Spread: status.Spread, Lines: status.Lines,
+		Pending: status.Pending, Spread: status.Spread, Lines: status.Branches,
 		Restored: errors.Is(status.Err, operator.ErrRestored) || errors.Is(status.Err, operator.ErrParted),
 		TooOld:   errors.Is(status.Err, rollout.ErrNeeds)}
 	st.Nobody = len(status.Members) == 0
@@ -165,7 +165,7 @@ func (s *liveSite) single() map[string]string {
 }
 
 func (s *liveSite) Put(ctx context.Context, module string, values map[string]string) (rollout.Release, error) {
-	return s.stepped(ctx, s.controller(nil).Put(ctx, module, values))
+	return s.stepped(ctx, s.controller(nil).PutSettings(ctx, module, values))
 }
 
 func (s *liveSite) Ship(ctx context.Context, m rollout.Module) (rollout.Release, error) {
@@ -189,7 +189,7 @@ func (s *liveSite) Rollback(ctx context.Context) (rollout.Release, error) {
 }
 
 func (s *liveSite) Clean(ctx context.Context, tell func([]holder, string)) (rollout.Release, error) {
-	byService := map[string][]rollout.Holder{}
+	byService := map[string][]rollout.Blocker{}
 	err := s.controller(func(p operator.Progress) {
 		if p.Step == "drain" {
 			byService[p.Service] = p.Holders
@@ -203,18 +203,18 @@ func (s *liveSite) Clean(ctx context.Context, tell func([]holder, string)) (roll
 
 func (s *liveSite) Holders(ctx context.Context) ([]holder, error) {
 	c := s.controller(nil)
-	byService, err := c.Holders(ctx)
+	byService, err := c.Blockers(ctx)
 	if err != nil {
 		return nil, err
 	}
 	status := c.Status(ctx)
-	return holdersOf(byService, func(h rollout.Holder) time.Time { return heldSince(status, h) }), nil
+	return holdersOf(byService, func(h rollout.Blocker) time.Time { return heldSince(status, h) }), nil
 }
 
 // heldSince is since when a process holds a version back: since it was last
 // heard, where this command has missed it for a while, or at least since the
 // step that the drain waits for.
-func heldSince(s operator.Status, h rollout.Holder) time.Time {
+func heldSince(s operator.Status, h rollout.Blocker) time.Time {
 	for _, m := range s.Members {
 		if m.Process == h.Process && h.Why == rollout.Silent && time.Since(m.Heard) > time.Second {
 			return m.Heard
@@ -228,11 +228,11 @@ func heldSince(s operator.Status, h rollout.Holder) time.Time {
 	return time.Time{}
 }
 
-func holdersOf(byService map[string][]rollout.Holder, since func(rollout.Holder) time.Time) []holder {
+func holdersOf(byService map[string][]rollout.Blocker, since func(rollout.Blocker) time.Time) []holder {
 	var out []holder
 	for service, list := range byService {
 		for _, h := range list {
-			x := holder{Service: service, Holder: h}
+			x := holder{Service: service, Blocker: h}
 			if since != nil {
 				x.Since = since(h)
 			}

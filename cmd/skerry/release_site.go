@@ -51,14 +51,14 @@ type siteState struct {
 	Entries   []rollout.Entry   // the newest log, oldest first
 	Instances []discovery.Entry // of the site's services
 	Processes []process
-	Pending   []rollout.Entry // promised by some, and not committed
-	Frozen    string          // why nothing can be committed now; "" when it can
-	Signers   []signer        // of the entries
-	Lines     []operator.Line // the logs, when the log has parted
-	Restored  bool            // because the log lacks what processes have applied
-	TooOld    bool            // because this command can't read the log to its end
-	Nobody    bool            // no process is there: what is known is what the database holds
-	Spread    bool            // the processes keep the log, no database does
+	Pending   []rollout.Entry   // promised by some, and not committed
+	Frozen    string            // why nothing can be committed now; "" when it can
+	Signers   []signer          // of the entries
+	Lines     []operator.Branch // the logs, when the log has parted
+	Restored  bool              // because the log lacks what processes have applied
+	TooOld    bool              // because this command can't read the log to its end
+	Nobody    bool              // no process is there: what is known is what the database holds
+	Spread    bool              // the processes keep the log, no database does
 }
 
 // signer is whose key has signed an entry; err says why none counts.
@@ -85,7 +85,7 @@ type process struct {
 // holder is a reason why a version can't go yet.
 type holder struct {
 	Service string `json:"service"`
-	rollout.Holder
+	rollout.Blocker
 	Since time.Time `json:"since,omitzero"` // for how long already, as far as is known
 }
 
@@ -129,14 +129,14 @@ func (s siteState) adopting() string {
 // with the given end.
 func (s siteState) strays(process, tip string) bool {
 	return slices.ContainsFunc(s.Lines,
-		func(l operator.Line) bool { return l.Tip.Hash != tip && slices.Contains(l.Members, process) })
+		func(l operator.Branch) bool { return l.Tip.Hash != tip && slices.Contains(l.Members, process) })
 }
 
 // session is the newest release; open tells whether it goes on.
 func (s siteState) session() (r rollout.Release, open bool) {
 	for _, e := range slices.Backward(s.Entries) {
 		if e.Session != nil {
-			return *e.Session, !e.Session.Over()
+			return *e.Session, !e.Session.Finished()
 		}
 	}
 	return rollout.Release{}, false

@@ -217,7 +217,7 @@ func role(log *rollout.Log, r rollout.Release, service, version string) string {
 		}
 		going := r.State == rollout.RollingBack || r.State == rollout.Draining || r.State == rollout.Drained
 		switch {
-		case going && version == r.Goes(m):
+		case going && version == r.Outgoing(m):
 			return "going"
 		case m.Strategy.Exclusive() && r.State == rollout.Switched && version == m.Old && rule.Turn != m.New:
 			return "going"

@@ -126,7 +126,7 @@ func (d *drill) change() (rollout.Release, error) {
 		if rule.Turn == "" {
 			err = nil // it has yielded before
 		} else if r, err = d.step("take the turn back from "+m.Service+" "+rule.Turn, func(r rollout.Release, log *rollout.Log, _ rollout.Generation) (rollout.Release, map[string]rollout.Rule, error) {
-			next, rules, retire, err := r.Yield(log, map[string][]rollout.Owner{m.Service: {{Process: "alpha/11/a"}}})
+			next, rules, retire, err := r.RevokeTurn(log, map[string][]rollout.Owner{m.Service: {{Process: "alpha/11/a"}}})
 			d.retire = retire
 			return next, rules, err
 		}); err != nil {
@@ -137,7 +137,7 @@ func (d *drill) change() (rollout.Release, error) {
 			return r, context.Canceled
 		}
 		if r, err = d.step("pass the turn to "+m.Service+" "+rule.Version, func(r rollout.Release, log *rollout.Log, _ rollout.Generation) (rollout.Release, map[string]rollout.Rule, error) {
-			return r.Pass(log)
+			return r.GrantTurn(log)
 		}); err != nil {
 			return r, err
 		}
@@ -237,7 +237,7 @@ func TestReleaseDialogue(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		d := newDrill()
-		d.holders = [][]holder{{{Service: "auth", Holder: rollout.Holder{Process: "gamma/13/c", Why: rollout.Holding, Least: rollout.Generation{N: 3}}, Since: time.Now()}}}
+		d.holders = [][]holder{{{Service: "auth", Blocker: rollout.Blocker{Process: "gamma/13/c", Why: rollout.Holding, Least: rollout.Generation{N: 3}}, Since: time.Now()}}}
 		var screen strings.Builder
 		for _, line := range [][]string{
 			{"status"},
@@ -442,7 +442,7 @@ func TestExitCodes(t *testing.T) {
 		want int
 	}{
 		{nil, exitOK},
-		{fmt.Errorf("commit: %w", operator.ErrBusy), exitProblem},
+		{fmt.Errorf("commit: %w", operator.ErrNoMoment), exitProblem},
 		{fmt.Errorf("commit: %w", rollout.ErrStep), exitProblem},
 		{fmt.Errorf("commit: %w", operator.ErrParted), exitProblem},
 		{usagef("--ramp: want growing shares"), exitUsage},

@@ -148,7 +148,7 @@ func adoptPlan(s siteState, keep string) []string {
 }
 
 // lineText is a log of the site in a few words.
-func lineText(l operator.Line) string {
+func lineText(l operator.Branch) string {
 	text := l.Tip.String()
 	if n := len(l.Entries); n > 0 {
 		text += fmt.Sprintf(", last step %q by %s", l.Entries[n-1].Step, l.Entries[n-1].By)

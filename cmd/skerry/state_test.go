@@ -62,11 +62,11 @@ func proofOf(t *testing.T, use, text string) rollout.Proof {
 // proven is an entry that the site's key has signed.
 func proven(t *testing.T, e rollout.Entry) rollout.Entry {
 	t.Helper()
-	e, err := e.Sealed()
+	e, err := e.Seal()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return e.Proven(proofOf(t, "release", e.Body()))
+	return e.WithProof(proofOf(t, "release", e.Body()))
 }
 
 // internalAt is the framework's own service at an address.

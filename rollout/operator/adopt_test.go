@@ -22,7 +22,7 @@ func torn(t *testing.T, store func(*world) Store) (*world, *Controller, [2][]rol
 	next := func(entries []rollout.Entry, service, version string) []rollout.Entry {
 		log, err := rollout.Replay(entries)
 		must(t, "replay", err)
-		e, err := log.Next("r", map[string]rollout.Rule{service: {Version: version}}).Sealed()
+		e, err := log.Next("r", map[string]rollout.Rule{service: {Version: version}}).Seal()
 		must(t, "seal", err)
 		return append(entries[:len(entries):len(entries)], e)
 	}
@@ -55,10 +55,10 @@ func TestAPartedLogIsShownAndNotWorkedOn(t *testing.T) {
 		ctx := t.Context()
 		w, c, logs := torn(t, store)
 		s := c.Status(ctx)
-		if len(s.Lines) != 2 || !errors.Is(s.Err, ErrParted) || !strings.Contains(s.Frozen, "skerry release adopt --keep") {
-			t.Fatalf("%d lines, %v", len(s.Lines), s.Err)
+		if len(s.Branches) != 2 || !errors.Is(s.Err, ErrParted) || !strings.Contains(s.Frozen, "skerry release adopt --keep") {
+			t.Fatalf("%d lines, %v", len(s.Branches), s.Err)
 		}
-		for _, l := range s.Lines {
+		for _, l := range s.Branches {
 			want := []string{"host/1/e", "host/2/e"}
 			if l.Tip == tip(logs[1]) {
 				want = []string{"host/3/e", "host/4/e"}
@@ -118,7 +118,7 @@ func TestAdoptEndsTheOtherLog(t *testing.T) {
 			if auth, _ := log.Rule("auth"); auth.Version != []string{"v2", "v3"}[keep] {
 				t.Errorf("auth is %+v", auth)
 			}
-			if s := c.Status(ctx); s.Err != nil || len(s.Lines) > 0 {
+			if s := c.Status(ctx); s.Err != nil || len(s.Branches) > 0 {
 				t.Errorf("after adopt: %v", s.Err)
 			}
 			for _, again := range []string{"", tip(entries).Hash} {
@@ -196,7 +196,7 @@ func TestAdoptOverAPromise(t *testing.T) {
 func TestAdoptOfALogThatGoesOnIsRefused(t *testing.T) {
 	ctx := t.Context()
 	w, c, logs := torn(t, ballot)
-	lines, err := c.Lines(ctx)
+	lines, err := c.Branches(ctx)
 	must(t, "lines", err)
 	e, err := c.ending(lines[0], lines[1:])
 	must(t, "end", err)

@@ -27,7 +27,7 @@ func (b *Ballot) Since(ctx context.Context, after rollout.Generation) ([]rollout
 	if err != nil {
 		return nil, err
 	}
-	lines, err := linesOf(ctx, members)
+	lines, err := branchesOf(ctx, members)
 	switch {
 	case err != nil:
 		return nil, err
@@ -99,7 +99,7 @@ func (b *Ballot) append(ctx context.Context, known []rollout.Entry, e rollout.En
 		}
 	}
 	failed := ask(ctx, members, func(ctx context.Context, m Member) error {
-		err := m.Peer.Promise(ctx, e.Bare(), by)
+		err := m.Peer.Promise(ctx, e.WithoutProofs(), by)
 		if errors.Is(err, rollout.ErrGap) || errors.Is(err, rollout.ErrFork) {
 			// It may have missed a commit: it gets what everybody has.
 			learnt := m.Peer.Learn(ctx, known...)
@@ -109,11 +109,11 @@ func (b *Ballot) append(ctx context.Context, known []rollout.Entry, e rollout.En
 			if learnt != nil {
 				return errors.Join(err, learnt)
 			}
-			err = m.Peer.Promise(ctx, e.Bare(), by)
+			err = m.Peer.Promise(ctx, e.WithoutProofs(), by)
 		}
 		return err
 	})
-	err = first(failed, ErrElsewhere, rollout.ErrFork, rollout.ErrGap, rollout.ErrPromised, rollout.ErrRule, rollout.ErrUnproven)
+	err = first(failed, ErrDatabaseKept, rollout.ErrFork, rollout.ErrGap, rollout.ErrPromised, rollout.ErrRule, rollout.ErrUnproven)
 	if err == nil {
 		err = silent(ctx, b.Site, failed)
 	}
@@ -150,7 +150,7 @@ func (b *Ballot) takeBack(ctx context.Context, members []Member, e rollout.Entry
 			return fmt.Errorf("the promises stand, refresh settles them: %w", err)
 		}
 	}
-	ask(context.WithoutCancel(ctx), members, func(ctx context.Context, m Member) error { return m.Peer.Abandon(ctx, e.Bare(), by) })
+	ask(context.WithoutCancel(ctx), members, func(ctx context.Context, m Member) error { return m.Peer.Abandon(ctx, e.WithoutProofs(), by) })
 	return nil
 }
 

@@ -24,7 +24,7 @@ func (c *Controller) Clean(ctx context.Context) error {
 		r, _ := log.Session()
 		switch r.State {
 		case rollout.Draining:
-			if err = c.drain(ctx, drainsOf(r.Modules, r.Since, r.Goes)); err == nil {
+			if err = c.drain(ctx, drainsOf(r.Modules, r.Since, r.Outgoing)); err == nil {
 				err = c.step(ctx, "retire the versions that go", func(_ *rollout.Log, r rollout.Release, _ rollout.Generation) (change, error) {
 					next, retire, err := r.Retire()
 					return change{session: next, retire: retire}, err
@@ -71,7 +71,7 @@ func (c *Controller) drain(ctx context.Context, drains []*rollout.Drain) error {
 	for _, m := range members {
 		for _, d := range drains {
 			if m.Silent == "" && m.Round <= round {
-				d.Know(m.report)
+				d.Preload(m.report)
 			}
 		}
 	}
@@ -119,7 +119,7 @@ func climb(round, named uint64) uint64 {
 
 // stuck reports whether somebody holds the drain back still.
 func stuck(d *rollout.Drain) bool {
-	return slices.ContainsFunc(d.Holders(), func(h rollout.Holder) bool { return h.Held == nil || h.Held.Live > 0 })
+	return slices.ContainsFunc(d.Blockers(), func(h rollout.Blocker) bool { return h.Inflight == nil || h.Inflight.Live > 0 })
 }
 
 // round asks everybody until everybody alive has answered one round.
@@ -144,7 +144,7 @@ func (c *Controller) round(ctx context.Context, round *uint64, drains []*rollout
 		complete := true
 		for _, d := range drains {
 			complete = complete && d.Complete()
-			c.cfg.Progress(Progress{Step: "drain", Service: d.Service, Holders: d.Holders(), Waiting: time.Since(begun)})
+			c.cfg.Progress(Progress{Step: "drain", Service: d.Service, Holders: d.Blockers(), Waiting: time.Since(begun)})
 		}
 		if complete {
 			break
@@ -179,7 +179,7 @@ func (c *Controller) round(ctx context.Context, round *uint64, drains []*rollout
 // nowhere near the old version are served by none but those who said so.
 func (c *Controller) trust(ctx context.Context, d *rollout.Drain) (bool, error) {
 	all := true
-	for service, said := range d.Relies() {
+	for service, said := range d.ReliedOn() {
 		list, err := c.cfg.Site.Instances(ctx, service)
 		if err != nil {
 			return false, fmt.Errorf("look for %s: %w", service, err)
@@ -187,7 +187,7 @@ func (c *Controller) trust(ctx context.Context, d *rollout.Drain) (bool, error) 
 		if slices.ContainsFunc(list, func(in Instance) bool {
 			return !slices.Contains(said, in.Process) && !c.cfg.Site.Ended(ctx, in.Process, "")
 		}) {
-			d.Doubt(service)
+			d.MarkIncomplete(service)
 			all = false
 		}
 	}
@@ -224,7 +224,7 @@ func (c *Controller) collect(ctx context.Context, members []Member, round *uint6
 			continue // it is not believed, or not reached yet
 		}
 		for _, d := range drains {
-			d.Take(r)
+			d.Add(r)
 		}
 	}
 	known := map[string]bool{}
@@ -232,10 +232,10 @@ func (c *Controller) collect(ctx context.Context, members []Member, round *uint6
 		known[m.Process] = true
 	}
 	for _, d := range drains {
-		for _, h := range d.Holders() {
+		for _, h := range d.Blockers() {
 			_, silent := failed[h.Process]
 			if h.Why == rollout.Silent && (vouched(h.Process, c.cfg.Without) || (silent || !known[h.Process]) && c.cfg.Site.Ended(ctx, h.Process, "")) {
-				d.Dead(h.Process)
+				d.MarkDead(h.Process)
 			}
 		}
 	}
@@ -247,7 +247,7 @@ func waited(step, held string, err error) error { return fmt.Errorf("%s%s: %w", 
 // holding says who holds the drains back.
 func holding(drains []*rollout.Drain) (text string) {
 	for _, d := range drains {
-		for _, h := range d.Holders() {
+		for _, h := range d.Blockers() {
 			text += fmt.Sprintf("; %s %s: %s is %s", d.Service, d.Old, h.Process, h.Why)
 		}
 	}
@@ -309,7 +309,7 @@ func (c *Controller) dismiss(ctx context.Context, r rollout.Release) (left []Ins
 		}
 		var owners []Member
 		for _, in := range list {
-			if in.Version != r.Goes(m) || vouched(in.Process, c.cfg.Without) {
+			if in.Version != r.Outgoing(m) || vouched(in.Process, c.cfg.Without) {
 				continue
 			}
 			left = append(left, in)
@@ -320,7 +320,7 @@ func (c *Controller) dismiss(ctx context.Context, r rollout.Release) (left []Ins
 			}
 		}
 		failed := ask(ctx, owners, func(ctx context.Context, o Member) error {
-			_, err := o.Peer.Leave(ctx, m.Service, r.Goes(m))
+			_, err := o.Peer.Leave(ctx, m.Service, r.Outgoing(m))
 			return err
 		})
 		for process := range failed {

@@ -29,12 +29,12 @@ type Config struct {
 
 // Progress is what a step waits for now.
 type Progress struct {
-	Step    string           // "drain", "retire", "stop", "ramp"; "moment", "leave", "begin" of versions that may not run at once
-	Service string           // the service that is held back
-	Version string           // of it that is to leave or to begin
-	Holders []rollout.Holder // who holds it back
-	Runs    []string         // processes that still run the version (leave), or wait to run it (begin)
-	Waiting time.Duration    // since the step began
+	Step    string            // "drain", "retire", "stop", "ramp"; "moment", "leave", "begin" of versions that may not run at once
+	Service string            // the service that is held back
+	Version string            // of it that is to leave or to begin
+	Holders []rollout.Blocker // who holds it back
+	Runs    []string          // processes that still run the version (leave), or wait to run it (begin)
+	Waiting time.Duration     // since the step began
 	Note    string
 
 	// Of "ramp":
@@ -157,7 +157,7 @@ func (c *Controller) publish(ctx context.Context, text string, entries []rollout
 func (c *Controller) sealed(e rollout.Entry, text string) (rollout.Entry, error) {
 	e.Cluster = c.cfg.Cluster
 	e.By, e.Step, e.At = c.cfg.By, text, time.Now().UTC().Round(time.Microsecond)
-	e, err := e.Sealed()
+	e, err := e.Seal()
 	if err == nil {
 		e, err = signed(c.cfg.Signer, e)
 	}
@@ -179,7 +179,7 @@ func signed(s rollout.Signer, e rollout.Entry) (rollout.Entry, error) {
 	if err != nil {
 		return e, fmt.Errorf("%w: the step: %w", errSign, err)
 	}
-	return e.Proven(proof), nil
+	return e.WithProof(proof), nil
 }
 
 // understood asks every process whether it knows what the entry needs of it.
@@ -196,7 +196,7 @@ func (c *Controller) understood(ctx context.Context, e rollout.Entry) error {
 		}
 	}
 	if len(old) > 0 {
-		return fmt.Errorf("%w: %s; upgrade it first", ErrUnknowing, strings.Join(old, ", "))
+		return fmt.Errorf("%w: %s; upgrade it first", ErrTooOld, strings.Join(old, ", "))
 	}
 	return nil
 }
@@ -250,7 +250,7 @@ func (c *Controller) Start(ctx context.Context, name, reason, mark string) error
 // without meeting a request. serving holds those that run in one version only.
 func (c *Controller) Open(ctx context.Context, name, reason, mark string, serving map[string]string) error {
 	return c.step(ctx, "start: "+reason, func(log *rollout.Log, old rollout.Release, _ rollout.Generation) (change, error) {
-		if old.Name != "" && !old.Over() {
+		if old.Name != "" && !old.Finished() {
 			return change{}, fmt.Errorf("start %s: %w: %s by %s since %s (%s), %s; go on with it, or roll it back and clean it",
 				name, ErrOpen, old.Name, old.By, old.Opened.Format(time.RFC3339), old.Reason, old.State)
 		}
@@ -283,7 +283,7 @@ func (c *Controller) Ship(ctx context.Context, modules ...rollout.Module) error 
 			return err
 		}
 	}
-	if err := c.seen(ctx, modules); err != nil {
+	if err := c.awaitSeen(ctx, modules); err != nil {
 		return err
 	}
 	return c.step(ctx, "ship"+names, func(log *rollout.Log, r rollout.Release, _ rollout.Generation) (change, error) {
@@ -328,7 +328,7 @@ func (c *Controller) commit(ctx context.Context, share int, ready func([]rollout
 	}
 	if r, _ := log.Session(); r.State == rollout.Switched && share == rollout.Whole && len(r.ChangingOver(log)) > 0 {
 		return c.handover(ctx)
-	} else if err := c.seen(ctx, r.Modules); err != nil {
+	} else if err := c.awaitSeen(ctx, r.Modules); err != nil {
 		return err
 	}
 	if err := c.moment(ctx, log); err != nil {

@@ -55,7 +55,7 @@ func TestAnOldTraceHoldsTheDrainBack(t *testing.T) {
 			t.Fatalf("clean with an old trace: %v", err)
 		}
 		other := New(Config{Site: w, Store: c.cfg.Store, By: "bob"})
-		held, err := other.Holders(ctx)
+		held, err := other.Blockers(ctx)
 		if err != nil || len(held["auth"]) != 1 || held["auth"][0].Process != "host/2/e" {
 			t.Errorf("holders: %v, %v", held, err)
 		}
@@ -271,7 +271,7 @@ func TestCommitWaitsForANewVersionThatKnowsNobody(t *testing.T) {
 	w, c := site(ballot)
 	for i, runs := range []string{"auth/v1", "auth/v1", "auth/v2"} {
 		w.proc(i).Origin("auth.check", runs)
-		_, err := w.proc(i).Turn(t.Context(), "auth", runs[len("auth/"):], nil)
+		_, err := w.proc(i).AwaitTurn(t.Context(), "auth", runs[len("auth/"):], nil)
 		must(t, "turn", err)
 	}
 	w.proc(0).MayCall("db", "gone") // nobody offers gone

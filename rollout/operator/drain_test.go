@@ -60,9 +60,9 @@ func TestWhoCannotReachTheVersionDoesNotHoldIt(t *testing.T) {
 func TestADrainEndsWithItsLastHolder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, c, old := committed(t, portal, cron)
-		held, err := c.Holders(t.Context())
+		held, err := c.Blockers(t.Context())
 		if err != nil || len(held["auth"]) != 1 || held["auth"][0].Process != w.members[portal].Process ||
-			!slices.Equal(held["auth"][0].Path, []string{"job", "proc", "auth"}) || held["auth"][0].Held.What != "job" {
+			!slices.Equal(held["auth"][0].Path, []string{"job", "proc", "auth"}) || held["auth"][0].Inflight.What != "job" {
 			t.Errorf("holders: %+v, %v", held, err)
 		}
 		begun, life := time.Now(), 7*time.Second+3*time.Millisecond
@@ -93,7 +93,7 @@ func TestForeignInstancesAreNotTrusted(t *testing.T) {
 func TestWhoHasForswornDoesNotHold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, c, old := committed(t, portal)
-		old[0].Only()
+		old[0].RestrictCalls()
 		if _, _, err := old[0].Send("proc"); !errors.Is(err, rollout.ErrForsworn) {
 			t.Errorf("a call that was forsworn: %v", err)
 		}

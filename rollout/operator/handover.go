@@ -14,7 +14,7 @@ import (
 // moment waits for an instant in which nobody needs the modules of the
 // strategy waiting, so that a commit then holds newcomers as short as can be.
 // It returns when there is one, and when the patience of the modules is over:
-// with ErrBusy when one of them gives up then. It has no say in what is safe.
+// with ErrNoMoment when one of them gives up then. It has no say in what is safe.
 func (c *Controller) moment(ctx context.Context, log *rollout.Log) error {
 	r, _ := log.Session()
 	var services []string
@@ -35,7 +35,7 @@ func (c *Controller) moment(ctx context.Context, log *rollout.Log) error {
 		c.cfg.Progress(Progress{Step: "moment", Service: names, Runs: busy, Waiting: waited})
 		if waited >= patience {
 			if giveUp {
-				return fmt.Errorf("%w for %v: %s may be called by requests at %s; commit again later, or with more patience", ErrBusy, patience, names, strings.Join(busy, ", "))
+				return fmt.Errorf("%w for %v: %s may be called by requests at %s; commit again later, or with more patience", ErrNoMoment, patience, names, strings.Join(busy, ", "))
 			}
 			return nil
 		}
@@ -64,7 +64,7 @@ func (c *Controller) needed(ctx context.Context, services []string) (busy []stri
 		graph.Add(r)
 	}
 	for _, r := range all {
-		if slices.ContainsFunc(r.Held, func(h rollout.Held) bool {
+		if slices.ContainsFunc(r.Inflight, func(h rollout.Inflight) bool {
 			return h.Live > 0 && slices.ContainsFunc(services, func(s string) bool { return graph.Path(r, h, s) != nil })
 		}) {
 			busy = append(busy, r.Process)
@@ -101,7 +101,7 @@ func (c *Controller) handover(ctx context.Context) error {
 					if now.Since != r.Since {
 						return change{}, errChanged
 					}
-					next, rules, err := now.Pass(log)
+					next, rules, err := now.GrantTurn(log)
 					return change{session: next, rules: rules}, err
 				})
 		}
@@ -126,7 +126,7 @@ func (c *Controller) yield(ctx context.Context, since rollout.Generation, module
 		if r.Since != since {
 			return change{}, errChanged
 		}
-		next, rules, retire, err := r.Yield(log, owners)
+		next, rules, retire, err := r.RevokeTurn(log, owners)
 		return change{session: next, rules: rules, retire: retire}, err
 	})
 }

@@ -51,7 +51,7 @@ func (p *plant) hear(x Progress) {
 func (p *plant) begin(i int, version string) {
 	proc := p.proc(i)
 	go func() {
-		done, err := proc.Turn(p.ctx, "pump", version, func(error) {})
+		done, err := proc.AwaitTurn(p.ctx, "pump", version, func(error) {})
 		if err != nil {
 			return
 		}
@@ -224,7 +224,7 @@ func TestWaitingLooksForAMoment(t *testing.T) {
 		{0, 30 * time.Second, 0, false, nil},
 		{5 * time.Second, 30 * time.Second, 5 * time.Second, false, nil},
 		{time.Minute, 30 * time.Second, 30 * time.Second, false, nil},
-		{time.Minute, 30 * time.Second, 30 * time.Second, true, ErrBusy},
+		{time.Minute, 30 * time.Second, 30 * time.Second, true, ErrNoMoment},
 	} {
 		play(t, rollout.Module{Strategy: rollout.Waiting, Patience: c.patience, GiveUp: c.giveUp}, func(ctx context.Context, p *plant) {
 			p.ready(2, "v2")
@@ -275,7 +275,7 @@ func TestAMixedRelease(t *testing.T) {
 		must(t, "read the log", err)
 		r, _ := log.Session()
 		for n := range log.Last().N + 1 {
-			token := log.At(rollout.Generation{N: n}, 0, "")
+			token := log.TokenAt(rollout.Generation{N: n}, 0, "")
 			pump, _, _ := log.Resolve("pump", token)
 			if proc, _, _ := log.Resolve("proc", token); proc != pump {
 				t.Errorf("a trace of generation %d meets proc %s and pump %s", n, proc, pump)

@@ -56,11 +56,11 @@ func (p *proc) Abandon(_ context.Context, e rollout.Entry, by rollout.Undertakin
 	return p.Agent.Abandon(e, by)
 }
 
-func (p *proc) Bar(_ context.Context, e rollout.Entry, by rollout.Undertaking) error {
+func (p *proc) Reject(_ context.Context, e rollout.Entry, by rollout.Undertaking) error {
 	if err := p.heard("bar"); err != nil {
 		return err
 	}
-	return p.Agent.Bar(e, by)
+	return p.Agent.Reject(e, by)
 }
 
 func (p *proc) Promised(context.Context) (*rollout.Entry, error) {
@@ -70,7 +70,7 @@ func (p *proc) Promised(context.Context) (*rollout.Entry, error) {
 func (p *proc) Report(ctx context.Context, q rollout.Question) (rollout.Report, error) {
 	wait, cancel := context.WithTimeout(ctx, q.Wait)
 	defer cancel()
-	_ = p.AwaitEnd(wait, q.Until)
+	_ = p.AwaitIdle(wait, q.Until)
 	r := p.Agent.Report(q)
 	if lie := p.lies.Load(); lie > 0 {
 		r.Round = lie

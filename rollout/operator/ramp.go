@@ -42,7 +42,7 @@ func (c *Controller) Ramp(ctx context.Context, shares []int, every time.Duration
 		}
 		err := begin()
 		if sent {
-			err = c.thawed(ctx, share, err, begin)
+			err = c.awaitThaw(ctx, share, err, begin)
 		}
 		if err != nil {
 			return err
@@ -55,7 +55,7 @@ func (c *Controller) Ramp(ctx context.Context, shares []int, every time.Duration
 			return nil
 		}
 		prepare := func() error { return s.prepared(ctx) }
-		if err := c.thawed(ctx, share, prepare(), prepare); err != nil {
+		if err := c.awaitThaw(ctx, share, prepare(), prepare); err != nil {
 			return fmt.Errorf("the release stays at %s, and no command watches it: %w", Percent(float64(share)/rollout.Whole), err)
 		}
 		if err := s.watch(ctx); err != nil {
@@ -85,9 +85,9 @@ func (c *Controller) begin(ctx context.Context, share int, every time.Duration, 
 	return s, err
 }
 
-// thawed repeats what has failed while the log was frozen, until it is not, or
+// awaitThaw repeats what has failed while the log was frozen, until it is not, or
 // for frozenTime. What is repeated finds out by the log whether it was done.
-func (c *Controller) thawed(ctx context.Context, share int, err error, again func() error) error {
+func (c *Controller) awaitThaw(ctx context.Context, share int, err error, again func() error) error {
 	told := false
 	for begun := time.Now(); err != nil && time.Since(begun) < frozenTime; err = again() {
 		_, _, now := c.Log(ctx)

@@ -28,7 +28,7 @@ type Peer interface {
 	Learn(ctx context.Context, entries ...rollout.Entry) error
 	Promise(ctx context.Context, e rollout.Entry, by rollout.Undertaking) error
 	Abandon(ctx context.Context, e rollout.Entry, by rollout.Undertaking) error
-	Bar(ctx context.Context, e rollout.Entry, by rollout.Undertaking) error
+	Reject(ctx context.Context, e rollout.Entry, by rollout.Undertaking) error
 	Promised(ctx context.Context) (*rollout.Entry, error)
 	Report(ctx context.Context, q rollout.Question) (rollout.Report, error)
 	Served(ctx context.Context, slow time.Duration, slowOf map[string]time.Duration) ([]Served, error)
@@ -91,20 +91,20 @@ var (
 	// ErrParted: the site has several logs, of which none continues the others.
 	// See Controller.Adopt.
 	ErrParted = errors.New("the rule log has parted")
-	// ErrUnknowing: a process does not know what the next entry needs of it.
-	ErrUnknowing = errors.New("processes can't obey the step: skerry is too old there")
+	// ErrTooOld: a process does not know what the next entry needs of it.
+	ErrTooOld = errors.New("processes can't obey the step: skerry is too old there")
 	// ErrSilent: a process does not answer and nobody certifies its death.
 	ErrSilent = errors.New("processes do not answer")
 	// ErrUnseen: a process that calls a service knows no instance of the
 	// version that its requests would meet.
 	ErrUnseen = errors.New("processes do not know the new version yet")
-	// ErrElsewhere: some processes keep the log in a database, and the command
+	// ErrDatabaseKept: some processes keep the log in a database, and the command
 	// would have it in the processes.
-	ErrElsewhere = errors.New("releases of this site are made by its database: use a configuration that names it")
+	ErrDatabaseKept = errors.New("releases of this site are made by its database: use a configuration that names it")
 	// ErrOpen: another release is open.
 	ErrOpen = errors.New("a release is open")
-	// ErrBusy: no moment was found in which nobody needed the old version.
-	ErrBusy = errors.New("no moment without need")
+	// ErrNoMoment: no moment was found in which nobody needed the old version.
+	ErrNoMoment = errors.New("no moment without need")
 	// ErrGuard: a new version broke a declared bound.
 	ErrGuard = errors.New("the guard turns back")
 	// ErrUnjudged: a new version had too few calls to be judged; the ramp

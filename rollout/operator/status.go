@@ -25,7 +25,7 @@ type Status struct {
 	Pending    []rollout.Entry         `json:"pending,omitempty"` // promised and not committed: see Refresh
 	Trail      []rollout.Entry         `json:"trail,omitempty"`   // every step, oldest first
 	Spread     bool                    `json:"spread,omitempty"`  // the processes keep the log, no database does
-	Lines      []Line                  `json:"lines,omitempty"`   // the logs, when there are several: see Adopt
+	Branches   []Branch                `json:"lines,omitempty"`   // the logs, when there are several: see Adopt
 }
 
 // MemberStatus is one process.
@@ -65,8 +65,8 @@ func (c *Controller) Status(ctx context.Context) Status {
 	}
 	if err != nil {
 		s.Err, s.Frozen = err, err.Error()
-		if lines, err := c.Lines(ctx); err == nil && len(lines) > 1 {
-			s.Lines, s.Err = lines, parted(lines)
+		if lines, err := c.Branches(ctx); err == nil && len(lines) > 1 {
+			s.Branches, s.Err = lines, parted(lines)
 			s.Frozen = s.Err.Error()
 		}
 		log, entries = c.inUse(ctx, log, entries)
@@ -95,7 +95,7 @@ func (c *Controller) inUse(ctx context.Context, log *rollout.Log, entries []roll
 	if err != nil {
 		return log, entries
 	}
-	lines, err := linesOf(ctx, alive(members, c.cfg.Without))
+	lines, err := branchesOf(ctx, alive(members, c.cfg.Without))
 	if err != nil || len(lines) == 0 {
 		return log, entries
 	}
@@ -158,9 +158,9 @@ func (c *Controller) certify(ctx context.Context, members []MemberStatus) {
 	}
 }
 
-// Holders are those who hold back the versions that go, as one round finds
+// Blockers are those who hold back the versions that go, as one round finds
 // them now; the round counts for no drain.
-func (c *Controller) Holders(ctx context.Context) (map[string][]rollout.Holder, error) {
+func (c *Controller) Blockers(ctx context.Context) (map[string][]rollout.Blocker, error) {
 	log, _, err := c.Log(ctx)
 	if err != nil {
 		return nil, err
@@ -180,15 +180,15 @@ func (c *Controller) Holders(ctx context.Context) (map[string][]rollout.Holder, 
 	}
 	var drains []*rollout.Drain
 	for _, m := range r.Modules {
-		d := &rollout.Drain{Service: m.Service, Old: r.Goes(m), Since: r.Since}
+		d := &rollout.Drain{Service: m.Service, Old: r.Outgoing(m), Since: r.Since}
 		d.Open(max(round, 1), names)
 		drains = append(drains, d)
 	}
 	round = max(round, 1)
 	c.collect(ctx, members, &round, drains)
-	out := map[string][]rollout.Holder{}
+	out := map[string][]rollout.Blocker{}
 	for _, d := range drains {
-		out[d.Service] = d.Holders()
+		out[d.Service] = d.Blockers()
 	}
 	return out, nil
 }

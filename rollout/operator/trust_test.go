@@ -177,10 +177,10 @@ func TestAnUnsignedTipFreezesSteps(t *testing.T) {
 	log, _, err := c.Log(ctx)
 	must(t, "log", err)
 	for i, proofs := range [][]rollout.Proof{nil, {{Kind: rollout.SSHProof, Signature: mac("ann", rollout.ForPromise, "x"), Key: []byte("ann")}}} {
-		e, err := log.Next("forged", map[string]rollout.Rule{"auth": {Version: fmt.Sprint("forged", i)}}).Sealed()
+		e, err := log.Next("forged", map[string]rollout.Rule{"auth": {Version: fmt.Sprint("forged", i)}}).Seal()
 		must(t, "seal", err)
 		for _, p := range proofs {
-			e = e.Proven(p)
+			e = e.WithProof(p)
 		}
 		must(t, "write", s.db.Append(ctx, e))
 		for i := range s.members {
@@ -189,7 +189,7 @@ func TestAnUnsignedTipFreezesSteps(t *testing.T) {
 			}
 		}
 		for step, err := range map[string]error{
-			"ship": c.Ship(ctx, rollout.Module{Service: "auth", Old: "v1", New: "v2"}), "rollback": c.Rollback(ctx), "put": c.Put(ctx, "auth", map[string]string{"a": "b"}),
+			"ship": c.Ship(ctx, rollout.Module{Service: "auth", Old: "v1", New: "v2"}), "rollback": c.Rollback(ctx), "put": c.PutSettings(ctx, "auth", map[string]string{"a": "b"}),
 			"clean": c.Clean(ctx), "refresh": c.Refresh(ctx, false),
 		} {
 			if !errors.Is(err, rollout.ErrUnproven) || !strings.Contains(err.Error(), "release vouch") {
@@ -222,7 +222,7 @@ func TestVouchBehindARemovedKey(t *testing.T) {
 		must(t, "start", s.controller(byHand("ann")).Start(ctx, "spring", "why", ""))
 		bob := s.controller(byHand("bob"))
 		must(t, "ship", bob.Ship(ctx, rollout.Module{Service: "auth", Old: "v1", New: "v2"}))
-		must(t, "put", bob.Put(ctx, "auth", map[string]string{"a": "b"}))
+		must(t, "put", bob.PutSettings(ctx, "auth", map[string]string{"a": "b"}))
 		s.ring.remove("bob")
 		newcomer, err := participant.New(participant.Config{Process: "host/9/e", Cluster: "shop", Trust: s.ring})
 		must(t, "newcomer", err)
@@ -391,7 +391,7 @@ func TestAdoptIsSigned(t *testing.T) {
 		for i, name := range []string{"ann", "bob"} {
 			e := log.Next("r", map[string]rollout.Rule{"auth": {Version: name}})
 			e.Cluster = "shop"
-			e, err := e.Sealed()
+			e, err := e.Seal()
 			must(t, "seal", err)
 			e, err = signed(byHand(name), e)
 			must(t, "sign", err)

@@ -18,7 +18,7 @@ import (
 type Agent struct {
 	cfg    Config
 	log    atomic.Pointer[rollout.Log]
-	ledger Ledger
+	ledger ledger
 	graph  outs
 	disk   chan struct{}                            // full while something is kept; taken before mu
 	ask    func(to rollout.Generation, over func()) // nil: rules come or they don't
@@ -42,16 +42,16 @@ type Config struct {
 	Trust   rollout.Trust // whose signatures count; nil means Everything
 
 	Saved Saved // what an earlier run has kept
-	// TooOld is told, once, that the entry after the last needs what this version
+	// OnTooOld is told, once, that the entry after the last needs what this version
 	// does not know. It must not use the agent; nil tells nothing.
-	TooOld func(last rollout.Generation, needs []string)
+	OnTooOld func(last rollout.Generation, needs []string)
 
 	// Save keeps it: before a promise counts, and when rules were learnt; never
 	// twice at a time. It gives up on a disk that hangs. nil keeps nothing.
 	Save func(Saved) error
-	// Learnt is called when rules were learnt: it has [Agent.Keep] write them
+	// OnLearnt is called when rules were learnt: it has [Agent.Persist] write them
 	// down, and returns soon. nil: Learn does it, and says when it fails.
-	Learnt func()
+	OnLearnt func()
 }
 
 // New makes the agent of a process. What was saved is checked like what
@@ -70,7 +70,7 @@ func New(cfg Config) (a *Agent, aside error) {
 		aside = errors.Join(aside, err)
 	}
 	a.unkept = false
-	a.EndEmpty() // no trace has begun here by the empty log
+	a.ExpireEmpty() // no trace has begun here by the empty log
 	if err := a.reload(cfg.Saved); err != nil {
 		aside = errors.Join(aside, err)
 	}
@@ -99,8 +99,8 @@ func (a *Agent) Since(g rollout.Generation) []rollout.Entry {
 	return slices.Clone(a.kept.entries[i:])
 }
 
-// Holds reports whether the log here holds an entry, or the empty log is meant.
-func (a *Agent) Holds(p rollout.Position) bool {
+// HasEntry reports whether the log here holds an entry, or the empty log is meant.
+func (a *Agent) HasEntry(p rollout.Position) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if p.Generation == (rollout.Generation{}) {
@@ -120,21 +120,21 @@ func (a *Agent) Holds(p rollout.Position) bool {
 // is slow, or full, holds none of them up. That is safe, as they are committed;
 // after a crash the process learns them again.
 func (a *Agent) Learn(entries ...rollout.Entry) error {
-	return a.Bring(nil, entries...)
+	return a.LearnWithin(nil, entries...)
 }
 
-// Bring is Learn for entries that come from anywhere: afford is asked before
+// LearnWithin is Learn for entries that come from anywhere: afford is asked before
 // each check of a signature.
-func (a *Agent) Bring(afford func() bool, entries ...rollout.Entry) error {
+func (a *Agent) LearnWithin(afford func() bool, entries ...rollout.Entry) error {
 	news, failed := a.apply(entries, afford)
 	switch {
 	case !news:
 		return failed
-	case a.cfg.Learnt != nil:
-		a.cfg.Learnt()
+	case a.cfg.OnLearnt != nil:
+		a.cfg.OnLearnt()
 		return failed
 	}
-	return errors.Join(failed, a.Keep())
+	return errors.Join(failed, a.Persist())
 }
 
 // apply reports whether anything was new.
@@ -143,8 +143,8 @@ func (a *Agent) apply(entries []rollout.Entry, afford func() bool) (news bool, f
 	defer a.mu.Unlock()
 	before := a.lacks
 	defer func() {
-		if len(a.lacks) > 0 && !slices.Equal(a.lacks, before) && a.cfg.TooOld != nil {
-			a.cfg.TooOld(a.log.Load().Last(), slices.Clone(a.lacks))
+		if len(a.lacks) > 0 && !slices.Equal(a.lacks, before) && a.cfg.OnTooOld != nil {
+			a.cfg.OnTooOld(a.log.Load().Last(), slices.Clone(a.lacks))
 		}
 	}()
 	entries = slices.CompactFunc(slices.Clone(entries), func(x, y rollout.Entry) bool { return x.Hash() == y.Hash() })
@@ -207,7 +207,7 @@ func (a *Agent) prove(log *rollout.Log, chain []rollout.Entry, afford func() boo
 		next, err := log.Apply(e)
 		if err != nil { // entries before it are worth what a signature among them is worth
 			n, failed = rollout.Vouched(a.cfg.Trust, chain[:i], afford)
-			lacks, failed = e.Lacks(), errors.Join(err, failed)
+			lacks, failed = e.UnknownNeeds(), errors.Join(err, failed)
 			break
 		}
 		log, logs = next, append(logs, next)
@@ -291,8 +291,8 @@ func (a *Agent) Round() uint64 {
 // nearer by RoundJump, and says how far.
 func (a *Agent) Report(q rollout.Question) rollout.Report {
 	log := a.log.Load() // first: what begins by an older one is counted by then
-	held, round, after := a.ledger.Report(min(q.Round, a.Round()+rollout.RoundJump), q.Until)
-	held = slices.DeleteFunc(held, func(h rollout.Held) bool {
+	held, round, after := a.ledger.report(min(q.Round, a.Round()+rollout.RoundJump), q.Until)
+	held = slices.DeleteFunc(held, func(h rollout.Inflight) bool {
 		return h.Generation.Before(log.Expired()) || h.Outside && h.Generation.Before(log.ExpiredOutside())
 	})
 	runs, waits := a.turns()
@@ -300,14 +300,14 @@ func (a *Agent) Report(q rollout.Question) rollout.Report {
 	a.mu.Lock()
 	lacks := a.lacks
 	a.mu.Unlock()
-	return rollout.Report{Knows: rollout.Knows, Lacks: lacks, Process: a.cfg.Process, Round: round, After: after,
+	return rollout.Report{Knows: rollout.KnownNeeds, Lacks: lacks, Process: a.cfg.Process, Round: round, After: after,
 		Applied: log.Last(), Hash: log.Hash(),
-		Serves: serves, Calls: calls, Held: held, Running: a.ledger.Running(), Runs: runs, Waits: waits, Orphans: a.orphansBy()}
+		Serves: serves, Calls: calls, Inflight: held, Running: a.ledger.runningSpans(), Runs: runs, Waits: waits, Orphans: a.orphansBy()}
 }
 
-// AwaitEnd waits until the process has applied a generation and nothing that is
+// AwaitIdle waits until the process has applied a generation and nothing that is
 // alive reads an older one, or ctx ends: then its report is worth hearing.
-func (a *Agent) AwaitEnd(ctx context.Context, until rollout.Generation) error {
+func (a *Agent) AwaitIdle(ctx context.Context, until rollout.Generation) error {
 	for {
 		changed, log := a.Changed(), a.log.Load()
 		idle, more := a.ledger.idle(log.Expired(), log.ExpiredOutside(), until)
@@ -351,16 +351,16 @@ func (a *Agent) ExpireOutside(g rollout.Generation) {
 	a.ledger.wake()
 }
 
-// EndEmpty makes the process refuse tokens of the empty log, when it has any
+// ExpireEmpty makes the process refuse tokens of the empty log, when it has any
 // entry: what begins by it now has missed the site's rules.
-func (a *Agent) EndEmpty() {
+func (a *Agent) ExpireEmpty() {
 	if first := a.Since(rollout.Generation{}); len(first) > 0 {
 		a.Expire(first[0].Generation)
 	}
 }
 
 // Live is the number of spans alive, by generation.
-func (a *Agent) Live() map[rollout.Generation]int { return a.ledger.Live() }
+func (a *Agent) Live() map[rollout.Generation]int { return a.ledger.liveSpans() }
 
 // Orphans is the number of calls that came or left without a token.
 func (a *Agent) Orphans() int64 {

@@ -141,10 +141,10 @@ func TestAPromiseIsGivenUpForGood(t *testing.T) {
 	if err := errors.Join(a.Promise(one, rollout.Undertaking{Command: "x"}), a.Promise(one, rollout.Undertaking{Command: "y"}), a.Promise(one, rollout.Undertaking{Command: "y"}), a.Abandon(one, rollout.Undertaking{Command: "x"})); err != nil || a.Promised() == nil {
 		t.Fatalf("%v, promised %v, want it to stand for y", err, a.Promised())
 	}
-	if err := a.Bar(one, rollout.Undertaking{}); !errors.Is(err, rollout.ErrPromised) {
+	if err := a.Reject(one, rollout.Undertaking{}); !errors.Is(err, rollout.ErrPromised) {
 		t.Errorf("barred although it is promised: %v", err)
 	}
-	if err := a.Bar(rival, rollout.Undertaking{}); err != nil {
+	if err := a.Reject(rival, rollout.Undertaking{}); err != nil {
 		t.Fatal(err)
 	}
 	if err := a.Abandon(one, rollout.Undertaking{Command: ""}); err != nil || a.Promised() != nil {
@@ -157,13 +157,13 @@ func TestAPromiseIsGivenUpForGood(t *testing.T) {
 	if err := errors.Join(a.Promise(one, rollout.Undertaking{Command: "z"}), a.Learn(rival)); err != nil || a.Promised() != nil || kept.Barred != nil {
 		t.Errorf("what is committed counts, whatever was promised: %v, %v, barred %v", err, a.Promised(), kept.Barred)
 	}
-	if err := a.Bar(rival, rollout.Undertaking{}); !errors.Is(err, rollout.ErrFork) {
+	if err := a.Reject(rival, rollout.Undertaking{}); !errors.Is(err, rollout.ErrFork) {
 		t.Errorf("barred although it is applied: %v", err)
 	}
-	if err := errors.Join(a.Bar(one, rollout.Undertaking{})); err != nil {
+	if err := errors.Join(a.Reject(one, rollout.Undertaking{})); err != nil {
 		t.Errorf("an entry whose number is taken: %v", err)
 	}
-	if err := a.Bar(two, rollout.Undertaking{}); err == nil {
+	if err := a.Reject(two, rollout.Undertaking{}); err == nil {
 		t.Error("barred an entry that does not follow")
 	}
 }
@@ -188,7 +188,7 @@ func asked(a *Agent, round uint64) rollout.Report {
 }
 
 func oldest(r rollout.Report) (g rollout.Generation) {
-	for i, h := range r.Held {
+	for i, h := range r.Inflight {
 		if i == 0 || h.Generation.Before(g) {
 			g = h.Generation
 		}
@@ -240,7 +240,7 @@ func TestOnlyAnUnseenRootTakesAFreshToken(t *testing.T) {
 	seen.HandOff()() // it is over: nothing to hold
 	sent(hop, true)
 	asked(a, 4)
-	if got := asked(a, 5); len(got.Held) != 0 || len(got.Running) != 0 || len(a.Live()) != 0 {
+	if got := asked(a, 5); len(got.Inflight) != 0 || len(got.Running) != 0 || len(a.Live()) != 0 {
 		t.Errorf("somebody is still counted: %+v", got)
 	}
 }
@@ -324,7 +324,7 @@ func TestNoSpanIsLostToAReport(t *testing.T) {
 	var held Trace
 	o.Join(&held, rollout.Token{}, "", "")
 	asked(a, 1000)
-	if got := asked(a, 1001); len(got.Held) != 1 || got.Running["auth/v1"] != 1 {
+	if got := asked(a, 1001); len(got.Inflight) != 1 || got.Running["auth/v1"] != 1 {
 		t.Errorf("%+v with one span alive", got)
 	}
 	held.End()
@@ -369,7 +369,7 @@ func TestADiskThatHangsHoldsUpNoRules(t *testing.T) {
 	hangs := errors.New("the disk does not answer")
 	var disk Saved
 	broken, notices := true, 0
-	cfg := Config{Process: "host/1/a", Learnt: func() { notices++ }, Save: func(s Saved) error {
+	cfg := Config{Process: "host/1/a", OnLearnt: func() { notices++ }, Save: func(s Saved) error {
 		if disk = s; broken { // it writes after all, and nothing says so
 			return hangs
 		}
@@ -379,24 +379,24 @@ func TestADiskThatHangsHoldsUpNoRules(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := a.Keep(); err != nil || disk.Tip != "" {
+	if err := a.Persist(); err != nil || disk.Tip != "" {
 		t.Errorf("nothing is new, and %v was kept: %v", disk, err)
 	}
 	if err := a.Learn(one); err != nil || notices != 1 || a.Log().Last() != one.Generation {
 		t.Errorf("learnt: %v; %d notices, applied %v", err, notices, a.Log().Last())
 	}
-	if err := a.Keep(); !errors.Is(err, hangs) {
+	if err := a.Persist(); !errors.Is(err, hangs) {
 		t.Errorf("keep: %v", err)
 	}
 	if err := a.Promise(two, rollout.Undertaking{Command: "c"}); !errors.Is(err, hangs) || a.Promised() != nil || disk.Promise == nil {
 		t.Errorf("promise: %v; promised %v, on the disk %v", err, a.Promised(), disk.Promise)
 	}
 	broken = false
-	if err := a.Keep(); err != nil || disk.Tip != one.Hash() || disk.Promise != nil {
+	if err := a.Persist(); err != nil || disk.Tip != one.Hash() || disk.Promise != nil {
 		t.Errorf("the disk answers: %v; it has %v", err, disk)
 	}
 	disk = Saved{}
-	if err := a.Keep(); err != nil || disk.Tip != "" {
+	if err := a.Persist(); err != nil || disk.Tip != "" {
 		t.Errorf("kept again, though nothing is new: %v", err)
 	}
 	if err := a.Promise(two, rollout.Undertaking{Command: "c"}); err != nil || disk.Promise == nil {

@@ -105,7 +105,7 @@ func (o *operator) clean() {
 	o.must(err)
 	o.release = next
 	for _, m := range next.Modules {
-		o.drains[m.Service] = &rollout.Drain{Service: m.Service, Old: next.Goes(m), Since: next.Since}
+		o.drains[m.Service] = &rollout.Drain{Service: m.Service, Old: next.Outgoing(m), Since: next.Since}
 	}
 	o.ask()
 }
@@ -128,14 +128,14 @@ func (o *operator) ask() {
 func (o *operator) answer(p *proc, round uint64) {
 	applied := p.log
 	held, round, after := p.ledger.Report(round, o.release.Since)
-	r := rollout.Report{Process: p.name, Round: round, After: after, Applied: applied.Last(), Hash: applied.Hash(), Held: held,
+	r := rollout.Report{Process: p.name, Round: round, After: after, Applied: applied.Last(), Hash: applied.Hash(), Inflight: held,
 		Serves: []string{p.service}, Calls: callees(p.service), Running: map[string]int{p.service + "/" + p.version: p.running}}
 	if o.w.without.edge && p.service == "cron" {
 		r.Calls = []string{}
 	}
 	o.w.after(o.w.delay(), func() {
 		for _, d := range o.drains {
-			d.Take(r)
+			d.Add(r)
 		}
 	})
 }
@@ -147,7 +147,7 @@ func (o *operator) close(round uint64, waited int) {
 	for _, d := range o.drains {
 		for _, p := range o.w.procs {
 			if p.dead && waited > 3 || o.w.without.silence && waited > 3 {
-				d.Dead(p.name)
+				d.MarkDead(p.name)
 			}
 		}
 		complete = complete && d.Complete()
@@ -181,7 +181,7 @@ func (o *operator) retire() {
 func (o *operator) stop() {
 	for _, m := range o.release.Modules {
 		for _, p := range o.w.procs {
-			if p.service == m.Service && p.version == o.release.Goes(m) && !p.dead && (p.running > 0 || p.log.Floor(p.service, p.version) == (rollout.Generation{})) && !o.w.without.guard {
+			if p.service == m.Service && p.version == o.release.Outgoing(m) && !p.dead && (p.running > 0 || p.log.Floor(p.service, p.version) == (rollout.Generation{})) && !o.w.without.guard {
 				o.w.after(20, o.stop)
 				return
 			}
@@ -189,7 +189,7 @@ func (o *operator) stop() {
 	}
 	for _, m := range o.release.Modules {
 		for _, p := range o.w.procs {
-			if p.service == m.Service && p.version == o.release.Goes(m) {
+			if p.service == m.Service && p.version == o.release.Outgoing(m) {
 				p.stopped = true
 			}
 		}
@@ -230,9 +230,9 @@ func TestWorldsStayConsistent(t *testing.T) {
 	}
 }
 
-func (o *operator) holders() (out []rollout.Holder) {
+func (o *operator) holders() (out []rollout.Blocker) {
 	for _, d := range o.drains {
-		out = append(out, d.Holders()...)
+		out = append(out, d.Blockers()...)
 	}
 	return out
 }

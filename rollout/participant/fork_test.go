@@ -182,7 +182,7 @@ func (w *parted) expire(p *partedProc) {
 }
 
 func (w *parted) append(side int, rules map[string]rollout.Rule) {
-	e, err := w.log[side].Next("r", rules).Sealed()
+	e, err := w.log[side].Next("r", rules).Seal()
 	if err != nil {
 		panic(err)
 	}
@@ -307,7 +307,7 @@ func (w *parted) adopt(keep int) {
 			e.Rules[service] = rollout.Rule{Version: first}
 		}
 	}
-	e, err := e.Sealed()
+	e, err := e.Seal()
 	if err != nil {
 		panic(err)
 	}
@@ -438,7 +438,7 @@ func (w *parted) choose(t *partedTrace, c *partedCall) {
 // error says that the process's log does not let it be read.
 func (w *parted) read(p *partedProc, c *partedCall, loose bool) (rollout.Token, error) {
 	t, log := c.token, p.agent.Log()
-	same := log.At(t.Generation, t.Seed, t.Mark)
+	same := log.TokenAt(t.Generation, t.Seed, t.Mark)
 	absent := same.Entry == 0 && t.Generation != (rollout.Generation{})
 	switch {
 	case (loose || w.broken.hash) && !absent:
@@ -450,7 +450,7 @@ func (w *parted) read(p *partedProc, c *partedCall, loose bool) (rollout.Token, 
 				before = e.Generation
 			}
 		}
-		t = log.At(before, t.Seed, t.Mark)
+		t = log.TokenAt(before, t.Seed, t.Mark)
 	}
 	_, _, err := log.Resolve(c.service, t)
 	return t, err

@@ -19,7 +19,7 @@ func FuzzBring(f *testing.F) {
 	f.Add(`{"body":"skerry-entry 1\n{\"cluster\":\"shop\",\"generation\":{\"N\":3}}","proofs":[{"kind":1,"signature":"AAAA","key":"YW5u"}]}`)
 	f.Fuzz(func(t *testing.T, brought string) {
 		entries := signedChain(t, ann, ann, bob, eve)
-		entries = append(entries, eve.entry(t, ending(t, entries[:1], entries[1])), ending(t, entries[:1], entries[1]).Bare())
+		entries = append(entries, eve.entry(t, ending(t, entries[:1], entries[1])), ending(t, entries[:1], entries[1]).WithoutProofs())
 		entries = append(entries, branch(t, entries[:1], "x", bob, eve)...)
 		a := guarded(t, trusting(ann), Saved{}, nil)
 		if err := a.Learn(entries[:2]...); err != nil {
@@ -33,10 +33,10 @@ func FuzzBring(f *testing.F) {
 			}
 		}
 		left := 20
-		_ = a.Bring(func() bool { left--; return left >= 0 }, list...)
+		_ = a.LearnWithin(func() bool { left--; return left >= 0 }, list...)
 		for _, e := range list {
 			_ = a.Promise(e, rollout.Undertaking{Command: e.Release, Proof: rollout.Proof{Kind: rollout.SSHProof, Key: []byte("ann")}})
-			_ = a.Bar(e, rollout.Undertaking{})
+			_ = a.Reject(e, rollout.Undertaking{})
 			_ = a.Abandon(e, rollout.Undertaking{})
 		}
 		if a.Log().Hash() != own || len(a.Since(rollout.Generation{})) != 2 || a.Promised() != nil || len(a.kept.barred) > 0 || a.Report(rollout.Question{}).Lacks != nil {
@@ -68,12 +68,12 @@ func bent(entries []rollout.Entry, word string) (e rollout.Entry, ok bool) {
 	case "":
 		return e, true
 	case "s": // the signature of another one
-		return e.Bare().Proven(entries[0].Proofs()[0]), true
+		return e.WithoutProofs().WithProof(entries[0].Proofs()[0]), true
 	case "u":
-		return e.Bare(), true
+		return e.WithoutProofs(), true
 	case "d": // more proofs than are kept
 		for range 11 {
-			e = e.Proven(rollout.Proof{Kind: rollout.SSHProof, Key: []byte("ann")})
+			e = e.WithProof(rollout.Proof{Kind: rollout.SSHProof, Key: []byte("ann")})
 		}
 		return e, true
 	case "e":
@@ -89,9 +89,9 @@ func bent(entries []rollout.Entry, word string) (e rollout.Entry, ok bool) {
 		return e, false
 	}
 	proofs := e.Proofs()
-	e, err := e.Sealed()
+	e, err := e.Seal()
 	for _, p := range proofs {
-		e = e.Proven(p)
+		e = e.WithProof(p)
 	}
 	return e, err == nil
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// Ledger counts the spans that are alive in one process: handlers that run,
+// ledger counts the spans that are alive in one process: handlers that run,
 // roots that were begun, and calls handed to others that those have not yet
 // accepted. It may be used from any goroutine; counting takes no lock while
 // the rules stay the same.
@@ -17,7 +17,7 @@ import (
 // What it reports is windowed: a span counts for the round in which it ended,
 // too. Without that, a chain of one-way calls can hop round the collector and
 // never be seen (a test shows the shortest such schedule).
-type Ledger struct {
+type ledger struct {
 	mu    sync.Mutex
 	cells map[class]*cell
 	round uint64         // of the last report
@@ -43,7 +43,7 @@ type class struct {
 // cell counts the spans of one class. A cell that a report found empty is
 // gone for good: its count stays far below zero.
 type cell struct {
-	ledger  *Ledger
+	ledger  *ledger
 	class   class
 	live    atomic.Int64
 	ended   atomic.Bool            // a span was alive since the last report and is no more
@@ -67,22 +67,15 @@ func (c *cell) end() {
 	}
 }
 
-// Span is one unit of work that holds its generation. It is released when its
+// span is one unit of work that holds its generation. It is released when its
 // handler has ended and every hand-off was accepted or given up.
-type Span struct {
+type span struct {
 	cell  *cell
 	holds atomic.Int32 // 1 for the handler, 1 for each open hand-off
 }
 
-// Begin counts a span. origin names what runs: service.method, or a job.
-func (l *Ledger) Begin(g rollout.Generation, origin string) *Span {
-	s := &Span{}
-	s.begin(l.begin(class{generation: g, origin: origin}))
-	return s
-}
-
 // begin counts a span of the class.
-func (l *Ledger) begin(k class) *cell {
+func (l *ledger) begin(k class) *cell {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	c := l.cells[k]
@@ -98,15 +91,15 @@ func (l *Ledger) begin(k class) *cell {
 }
 
 // begin makes s the span that c has counted.
-func (s *Span) begin(c *cell) {
+func (s *span) begin(c *cell) {
 	s.cell = c
 	s.holds.Store(1)
 }
 
-// HandOff keeps the span counted until the receiver of a one-way call has
-// counted its own: call Release when it has accepted, refused, or the call's
+// handOff keeps the span counted until the receiver of a one-way call has
+// counted its own: call release when it has accepted, refused, or the call's
 // deadline has passed. False: the span is over and holds nothing.
-func (s *Span) HandOff() bool {
+func (s *span) handOff() bool {
 	for {
 		n := s.holds.Load()
 		if n == 0 {
@@ -118,8 +111,8 @@ func (s *Span) HandOff() bool {
 	}
 }
 
-// Release ends one hold: the handler's own, or that of one hand-off.
-func (s *Span) Release() {
+// release ends one hold: the handler's own, or that of one hand-off.
+func (s *span) release() {
 	switch n := s.holds.Add(-1); {
 	case n == 0:
 		s.cell.end()
@@ -128,19 +121,19 @@ func (s *Span) Release() {
 	}
 }
 
-// drop is Release for a hold that HandOff may not have taken.
-func (s *Span) drop() {
+// drop is release for a hold that handOff may not have taken.
+func (s *span) drop() {
 	if s.holds.Load() > 0 {
-		s.Release()
+		s.release()
 	}
 }
 
-// Report answers a round's question: what reads a generation before until and
+// report answers a round's question: what reads a generation before until and
 // was alive at any time since the answer to an earlier round, whose number is
 // after. The same round asked again gives an answer that includes the first
 // one, so that a lost answer loses nothing; an older round is answered like
 // the current one, whose number is returned. Round 0 only looks.
-func (l *Ledger) Report(round uint64, until rollout.Generation) (held []rollout.Held, answered, after uint64) {
+func (l *ledger) report(round uint64, until rollout.Generation) (held []rollout.Inflight, answered, after uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	again := round <= l.round
@@ -172,12 +165,12 @@ func (l *Ledger) Report(round uint64, until rollout.Generation) (held []rollout.
 			held = append(held, k.held(int(live[k]), from[k]))
 		}
 	}
-	slices.SortFunc(held, rollout.Held.Compare)
+	slices.SortFunc(held, rollout.Inflight.Compare)
 	return held, l.round, l.after
 }
 
-func (k class) held(live int, from string) rollout.Held {
-	h := rollout.Held{What: k.origin, Generation: k.generation, Live: live, Outside: k.outside, From: from}
+func (k class) held(live int, from string) rollout.Inflight {
+	h := rollout.Inflight{What: k.origin, Generation: k.generation, Live: live, Outside: k.outside, From: from}
 	if k.narrow {
 		h.Calls = strings.Split(k.only, ",")
 	}
@@ -187,7 +180,7 @@ func (k class) held(live int, from string) rollout.Held {
 // idle reports whether no span that is alive reads a generation from floor, or
 // from stranger of one brought from outside, to before until, those aside that
 // call only some; else more is closed when it is worth asking again.
-func (l *Ledger) idle(floor, stranger, until rollout.Generation) (yes bool, more <-chan struct{}) {
+func (l *ledger) idle(floor, stranger, until rollout.Generation) (yes bool, more <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.emptied == nil {
@@ -204,7 +197,7 @@ func (l *Ledger) idle(floor, stranger, until rollout.Generation) (yes bool, more
 	return yes, l.emptied
 }
 
-func (l *Ledger) wake() {
+func (l *ledger) wake() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.emptied != nil {
@@ -216,7 +209,7 @@ func (l *Ledger) wake() {
 // look reports whether a span of the cell was alive since the last look, and
 // takes an empty cell out. live is read before ended, as end writes them the
 // other way round.
-func (l *Ledger) look(c *cell) bool {
+func (l *ledger) look(c *cell) bool {
 	alive := c.live.Load() > 0
 	held := c.ended.Swap(false) || alive
 	if !alive && c.live.CompareAndSwap(0, gone) {
@@ -226,8 +219,8 @@ func (l *Ledger) look(c *cell) bool {
 	return held
 }
 
-// Running is the number of spans being executed, by service/version.
-func (l *Ledger) Running() map[string]int {
+// runningSpans is the number of spans being executed, by service/version.
+func (l *ledger) runningSpans() map[string]int {
 	out := map[string]int{}
 	l.each(func(k class, n int) {
 		if k.running != "" {
@@ -237,14 +230,14 @@ func (l *Ledger) Running() map[string]int {
 	return out
 }
 
-// Live is the number of spans alive by generation, for status pages.
-func (l *Ledger) Live() map[rollout.Generation]int {
+// liveSpans is the number of spans alive by generation, for status pages.
+func (l *ledger) liveSpans() map[rollout.Generation]int {
 	out := map[rollout.Generation]int{}
 	l.each(func(k class, n int) { out[k.generation] += n })
 	return out
 }
 
-func (l *Ledger) each(f func(k class, n int)) {
+func (l *ledger) each(f func(k class, n int)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for k, c := range l.cells {

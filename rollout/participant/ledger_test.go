@@ -9,15 +9,15 @@ import (
 // A status page, or a repeated question, must not take from the next round
 // what it alone has seen.
 func TestAQuestionBetweenRoundsHidesNothing(t *testing.T) {
-	var l Ledger
+	var l ledger
 	old := rollout.Generation{N: 1}
 	ask := func(round uint64) bool {
-		held, _, _ := l.Report(round, rollout.Generation{N: 2})
+		held, _, _ := l.report(round, rollout.Generation{N: 2})
 		return len(held) == 1 && held[0].Generation == old
 	}
 	ask(1)
 	span := l.Begin(old, "portal.get")
-	span.Release()
+	span.release()
 	if !ask(0) || !ask(2) || ask(3) {
 		t.Error("a span that ended between two rounds must be seen by the second, and by no later one")
 	}

@@ -27,7 +27,7 @@ func TestCallersFromOutsideHoldForAWhile(t *testing.T) {
 	held := func() (all, outside int) {
 		round += 2
 		a.Report(rollout.Question{Round: round - 1, Until: two.Generation})
-		for _, h := range a.Report(rollout.Question{Round: round, Until: two.Generation}).Held {
+		for _, h := range a.Report(rollout.Question{Round: round, Until: two.Generation}).Inflight {
 			if all++; h.Outside && h.From == "192.0.2.9:4711" {
 				outside++
 			}

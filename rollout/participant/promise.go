@@ -87,9 +87,9 @@ func (a *Agent) reload(s Saved) error {
 	return dropped
 }
 
-// Keep writes down what was learnt since it was last written, and what could
+// Persist writes down what was learnt since it was last written, and what could
 // not be written then. The rules are in use in any case.
-func (a *Agent) Keep() error {
+func (a *Agent) Persist() error {
 	a.disk <- struct{}{}
 	defer func() { <-a.disk }()
 	a.mu.Lock()
@@ -127,10 +127,10 @@ func (a *Agent) asked(verb string, e rollout.Entry, by rollout.Undertaking) (ope
 	return rollout.CheckProofs(a.cfg.Trust, rollout.ForPromise, rollout.Words(verb, e.Hash(), by.Command), []rollout.Proof{by.Proof}, nil)
 }
 
-// pledge changes what is promised or barred: kept on disk first, then acted
+// changePromises changes what is promised or barred: kept on disk first, then acted
 // upon. Rules may be learnt meanwhile, as no lock is held; they win, and then
-// pledge reports that it came too late.
-func (a *Agent) pledge(change func(*kept) (news bool, err error)) (late bool, err error) {
+// changePromises reports that it came too late.
+func (a *Agent) changePromises(change func(*kept) (news bool, err error)) (late bool, err error) {
 	a.disk <- struct{}{}
 	defer func() { <-a.disk }()
 	a.mu.Lock()
@@ -163,8 +163,8 @@ func (a *Agent) Promise(e rollout.Entry, by rollout.Undertaking) error {
 	if _, err := a.asked(rollout.VerbPromise, e, by); err != nil {
 		return fmt.Errorf("promise: %w", err)
 	}
-	e = e.Bare() // only the operator's command can commit it
-	late, err := a.pledge(func(next *kept) (bool, error) {
+	e = e.WithoutProofs() // only the operator's command can commit it
+	late, err := a.changePromises(func(next *kept) (bool, error) {
 		log := a.log.Load()
 		if e.Generation == log.Last() && e.Hash() == log.Hash() {
 			return false, nil // committed already
@@ -208,12 +208,12 @@ const (
 // that not every process would promise. The promise stands while other commands
 // have asked for it, too: they may be about to commit the entry. With an empty
 // command it is taken back for all: that is for entries that can't be
-// committed, see Bar.
+// committed, see Reject.
 func (a *Agent) Abandon(e rollout.Entry, by rollout.Undertaking) error {
 	if _, err := a.asked(rollout.VerbAbandon, e, by); err != nil {
 		return fmt.Errorf("take the promise back: %w", err)
 	}
-	_, err := a.pledge(func(next *kept) (bool, error) {
+	_, err := a.changePromises(func(next *kept) (bool, error) {
 		if next.promise == nil || next.promise.Hash() != e.Hash() {
 			return false, nil
 		}
@@ -231,18 +231,18 @@ func (a *Agent) Abandon(e rollout.Entry, by rollout.Undertaking) error {
 	return nil
 }
 
-// Bar makes sure that the process never promises the entry: as every process
+// Reject makes sure that the process never promises the entry: as every process
 // would have to, it can't be committed then, and all other promises for it may
 // be taken back. rollout.ErrPromised when it is promised here, ErrFork when it is
 // applied.
-func (a *Agent) Bar(e rollout.Entry, by rollout.Undertaking) error {
+func (a *Agent) Reject(e rollout.Entry, by rollout.Undertaking) error {
 	if _, err := a.asked(rollout.VerbBar, e, by); err != nil {
 		return fmt.Errorf("give generation %v up: %w", e.Generation, err)
 	}
 	committed := func() bool {
 		return slices.ContainsFunc(a.Since(rollout.Generation{}), func(o rollout.Entry) bool { return o.Hash() == e.Hash() })
 	}
-	late, err := a.pledge(func(next *kept) (bool, error) {
+	late, err := a.changePromises(func(next *kept) (bool, error) {
 		log := a.log.Load()
 		switch p := next.promise; {
 		case p != nil && p.Hash() == e.Hash():

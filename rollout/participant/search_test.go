@@ -54,7 +54,7 @@ type mutant struct {
 // that a few slices describe everything.
 type node struct {
 	site    modelSite
-	ledgers [processes]*Ledger
+	ledgers [processes]*ledger
 	drain   rollout.Drain
 	spans   []modelSpan
 	calls   []modelCall     // sent and not yet delivered
@@ -85,8 +85,8 @@ func (n *node) clone(step string) *node {
 	return c
 }
 
-func (l *Ledger) clone() *Ledger {
-	c := &Ledger{round: l.round, after: l.after, cells: map[class]*cell{}, held: maps.Clone(l.held), carried: maps.Clone(l.carried)}
+func (l *ledger) clone() *ledger {
+	c := &ledger{round: l.round, after: l.after, cells: map[class]*cell{}, held: maps.Clone(l.held), carried: maps.Clone(l.carried)}
 	for k, v := range l.cells {
 		copied := &cell{ledger: c, class: k}
 		copied.live.Store(v.live.Load())
@@ -109,9 +109,9 @@ func (n *node) begin(at int, m mutant) int {
 func (n *node) release(i int, m mutant) {
 	s := &n.spans[i]
 	if !m.rootOnly || s.at == 0 {
-		real := &Span{cell: n.ledgers[s.at].cells[class{generation: oldToken}]}
+		real := &span{cell: n.ledgers[s.at].cells[class{generation: oldToken}]}
 		real.holds.Store(int32(s.holds))
-		real.Release()
+		real.release()
 	}
 	s.holds--
 }
@@ -179,7 +179,7 @@ func (n *node) reports(m mutant) []*node {
 		if n.rival[p] {
 			c := n.clone(name + " reports to another controller")
 			c.rival[p] = false
-			c.ledgers[p].Report(rivalRound, switched)
+			c.ledgers[p].report(rivalRound, switched)
 			out = append(out, c)
 		}
 		if r, _ := n.drain.Answer(name); r != nil && !m.latest {
@@ -196,11 +196,11 @@ func (n *node) reports(m mutant) []*node {
 			l.round, l.held = 0, nil // the answer before is forgotten …
 			c.drain = c.drain.Clone(name)
 		}
-		held, round, after := l.Report(c.drain.Round(), switched)
+		held, round, after := l.report(c.drain.Round(), switched)
 		if m.anyWindow || m.latest {
 			after = 0
 		}
-		c.drain.Take(n.report(p, m, rollout.Report{Process: name, Round: round, After: after, Applied: switched, Held: held}))
+		c.drain.Add(n.report(p, m, rollout.Report{Process: name, Round: round, After: after, Applied: switched, Inflight: held}))
 		out = append(out, c)
 	}
 	return out
@@ -263,7 +263,7 @@ func (n *node) key() string {
 		b = strconv.AppendInt(b, int64(live), 10)
 		flag(ended)
 		flag(answer != nil)
-		flag(answer != nil && len(answer.Held) > 0)
+		flag(answer != nil && len(answer.Inflight) > 0)
 		flag(answer != nil && slices.Contains(answer.Calls, "s"))
 		flag(answer != nil && answer.After > before)
 		flag(len(l.held) > 0)
@@ -317,7 +317,7 @@ const rivalRound = 1
 func search(site modelSite, hops int, rival, givesUp bool, m mutant) (states int, counterexample []string) {
 	start := &node{site: site, hops: hops, givesUp: givesUp, rival: [processes]bool{rival, rival, rival}, drain: rollout.Drain{Service: "s", Old: "v1", Since: switched}}
 	for i := range start.ledgers {
-		start.ledgers[i] = &Ledger{}
+		start.ledgers[i] = &ledger{}
 	}
 	start.drain.Open(rivalRound+1, names[:])
 	start.begin(0, m)

@@ -13,13 +13,13 @@ import (
 // context. An [Origin] begins it; its zero value is of no use, and it must not
 // be copied.
 type Trace struct {
-	origin    *Origin
-	root      bool
-	settled   bool  // a call was executed, or may have been: the token is fixed; guarded by mu
-	restarted bool  // the token was replaced once; guarded by mu
-	out       int32 // calls under way; guarded by mu
-	span      Span  // replaced under mu, for a root
-	only      atomic.Pointer[pledge]
+	origin      *Origin
+	root        bool
+	settled     bool  // a call was executed, or may have been: the token is fixed; guarded by mu
+	restarted   bool  // the token was replaced once; guarded by mu
+	out         int32 // calls under way; guarded by mu
+	span        span  // replaced under mu, for a root
+	restriction atomic.Pointer[callRestriction]
 
 	outside string // see Outside; set once, by Join
 
@@ -95,8 +95,8 @@ func (t *Trace) Send(service string) (token rollout.Token, raw string, err error
 		defer t.mu.Unlock()
 		t.out++
 	}
-	t.span.HandOff()
-	if p := t.only.Load(); p != nil && !p.allows(service) { // after the span is held
+	t.span.handOff()
+	if p := t.restriction.Load(); p != nil && !p.allows(service) { // after the span is held
 		err = rollout.ErrForsworn
 	}
 	return t.token, t.raw, err
@@ -168,8 +168,8 @@ func (t *Trace) restart() bool {
 	t.span.cell = cell
 	t.setToken(newest)
 	old.end()
-	if p := t.only.Load(); p != nil {
-		p.kept.Store(false)
+	if p := t.restriction.Load(); p != nil {
+		p.applied.Store(false)
 		t.narrow()
 	}
 	return true
@@ -182,7 +182,7 @@ func (t *Trace) restart() bool {
 func (t *Trace) HandOff() (release func()) {
 	t.lock()
 	defer t.unlock()
-	if !t.span.HandOff() {
+	if !t.span.handOff() {
 		return func() {}
 	}
 	return sync.OnceFunc(t.End)
@@ -192,11 +192,11 @@ func (t *Trace) HandOff() (release func()) {
 func (t *Trace) End() {
 	t.lock()
 	defer t.unlock()
-	t.span.Release()
+	t.span.release()
 }
 
-// Fresh reports whether a refused call may still give the trace another token.
-func (t *Trace) Fresh() bool {
+// Restartable reports whether a refused call may still give the trace another token.
+func (t *Trace) Restartable() bool {
 	t.lock()
 	defer t.unlock()
 	return t.root && !t.settled && !t.restarted

@@ -42,12 +42,12 @@ func (o operator) Sign(p rollout.Purpose, text string) (rollout.Proof, error) {
 // entry is one that the operator has signed.
 func (o operator) entry(t *testing.T, e rollout.Entry) rollout.Entry {
 	t.Helper()
-	e, err := e.Sealed()
+	e, err := e.Seal()
 	if err != nil {
 		t.Fatal(err)
 	}
 	proof, _ := o.Sign(rollout.ForRelease, e.Body())
-	return e.Proven(proof)
+	return e.WithProof(proof)
 }
 
 // asks is the operator's word to a process.
@@ -173,9 +173,9 @@ func TestAnEntryFitsOnePlace(t *testing.T) {
 		return ann.entry(t, e)
 	}
 	with := func(proofs ...rollout.Proof) rollout.Entry {
-		e := good.Bare()
+		e := good.WithoutProofs()
 		for _, p := range proofs {
-			e = e.Proven(p)
+			e = e.WithProof(p)
 		}
 		return e
 	}
@@ -198,11 +198,11 @@ func TestAnEntryFitsOnePlace(t *testing.T) {
 		"a number used again":              {change(func(e *rollout.Entry) { e.Generation.N-- }), rollout.ErrFork},
 		"another parent":                   {change(func(e *rollout.Entry) { e.Previous = "feed" }), rollout.ErrFork},
 		"one byte altered":                 {byte1, rollout.ErrUnproven},
-		"no proof":                         {good.Bare(), rollout.ErrUnproven},
+		"no proof":                         {good.WithoutProofs(), rollout.ErrUnproven},
 		"the proof of a promise":           {with(promise), rollout.ErrUnproven},
 		"the proof of another entry":       {with(other.Proofs()...), rollout.ErrUnproven},
 		"a proof of another kind":          {with(wrongKind), rollout.ErrUnproven},
-		"a stranger's proof":               {eve.entry(t, good.Bare()), rollout.ErrUnproven},
+		"a stranger's proof":               {eve.entry(t, good.WithoutProofs()), rollout.ErrUnproven},
 	} {
 		a := guarded(t, trusting(ann), Saved{}, nil)
 		if err := a.Learn(known...); err != nil {
@@ -245,7 +245,7 @@ func TestWhoIsAskedToPromiseCannotCommit(t *testing.T) {
 	if err != nil || kept.Promise.Body != e.Body() {
 		t.Fatal(err)
 	}
-	for name, has := range map[string]rollout.Entry{"promised": *a.Promised(), "saved": saved, "with the words": saved.Proven(u.Proof)} {
+	for name, has := range map[string]rollout.Entry{"promised": *a.Promised(), "saved": saved, "with the words": saved.WithProof(u.Proof)} {
 		if err := victim.Learn(has); !errors.Is(err, rollout.ErrUnproven) || victim.Log().Hash() != "" {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -280,7 +280,7 @@ func TestAPromiseIsTakenBackByItsOwnCommand(t *testing.T) {
 	if err := a.Abandon(e, bob.asks(rollout.VerbAbandon, e, "y")); err != nil || a.Promised() == nil {
 		t.Errorf("a command that has not asked for it: %v, promised %v", err, a.Promised())
 	}
-	if err := a.Bar(rival, ann.asks(rollout.VerbPromise, rival, "")); !errors.Is(err, rollout.ErrUnproven) || len(a.kept.barred) > 0 {
+	if err := a.Reject(rival, ann.asks(rollout.VerbPromise, rival, "")); !errors.Is(err, rollout.ErrUnproven) || len(a.kept.barred) > 0 {
 		t.Errorf("barred by the words of a promise: %v", err)
 	}
 	if err := a.Abandon(e, ann.asks(rollout.VerbAbandon, e, "x")); err != nil || a.Promised() != nil {
@@ -296,7 +296,7 @@ func written(t *testing.T, by operator, body string) rollout.Entry {
 		t.Fatal(err)
 	}
 	proof, _ := by.Sign(rollout.ForRelease, e.Body())
-	return e.Proven(proof)
+	return e.WithProof(proof)
 }
 
 func TestWhatAReaderDoesNotKnowSurvives(t *testing.T) {
@@ -350,7 +350,7 @@ func TestNothingIsAppliedFromWhatIsNotUnderstood(t *testing.T) {
 	after := ann.entry(t, rollout.Entry{Cluster: "shop", Generation: rollout.Generation{N: 4}, Previous: future.Hash()})
 	a = guarded(t, ring, Saved{}, nil)
 	var told []string
-	a.cfg.TooOld = func(last rollout.Generation, needs []string) {
+	a.cfg.OnTooOld = func(last rollout.Generation, needs []string) {
 		told = append(told, last.String()+" "+strings.Join(needs, ","))
 	}
 	if err := a.Learn(slices.Concat(entries, []rollout.Entry{future, after})...); !errors.Is(err, rollout.ErrNeeds) || a.Log().Hash() != tipOf(entries) {
@@ -376,8 +376,8 @@ func TestNothingIsAppliedFromWhatIsNotUnderstood(t *testing.T) {
 	if _, err := (rollout.Record{Body: "skerry-entry 2\n{}"}).Open(); !errors.Is(err, rollout.ErrNeeds) {
 		t.Errorf("a format to come: %v", err)
 	}
-	defer func(old []string) { rollout.Knows = old }(rollout.Knows)
-	rollout.Knows = []string{"teleport"}
+	defer func(old []string) { rollout.KnownNeeds = old }(rollout.KnownNeeds)
+	rollout.KnownNeeds = []string{"teleport"}
 	if err := a.Learn(future, after); err != nil || a.Report(rollout.Question{}).Lacks != nil || a.Log().Hash() != after.Hash() {
 		t.Errorf("upgraded: %v, lacks %q", err, a.Report(rollout.Question{}).Lacks)
 	}
@@ -440,7 +440,7 @@ func TestWhatWasPromisedIsCheckedAfterARestart(t *testing.T) {
 	rival := bob.entry(t, rollout.NewLog("shop").Next("rival", nil))
 	var kept Saved
 	a := guarded(t, ring, Saved{}, func(s Saved) error { kept = s; return nil })
-	if err := errors.Join(a.Bar(rival, ann.asks(rollout.VerbBar, rival, "")), a.Promise(e, ann.asks(rollout.VerbPromise, e, "x")), a.Promise(e, bob.asks(rollout.VerbPromise, e, "y"))); err != nil {
+	if err := errors.Join(a.Reject(rival, ann.asks(rollout.VerbBar, rival, "")), a.Promise(e, ann.asks(rollout.VerbPromise, e, "x")), a.Promise(e, bob.asks(rollout.VerbPromise, e, "y"))); err != nil {
 		t.Fatal(err)
 	}
 	open := func(k *keyring, change func(*Saved)) (*Agent, error) {
@@ -480,15 +480,15 @@ func TestChecksOfSignaturesAreBounded(t *testing.T) {
 	var forged []rollout.Entry
 	log, _ := rollout.Replay(entries)
 	for range 20 {
-		e := log.Next("r", nil).Bare()
+		e := log.Next("r", nil).WithoutProofs()
 		for _, p := range junk {
-			e = e.Proven(p)
+			e = e.WithProof(p)
 		}
 		forged, log = append(forged, e), mustApply(t, log, e)
 	}
 	takeover := ending(t, nil, entries[0])
 	takeover.Generation, takeover.Cluster = rollout.Generation{Timeline: 1, N: 1}, "shop"
-	takeover = takeover.Bare().Proven(junk[0])
+	takeover = takeover.WithoutProofs().WithProof(junk[0])
 	for name, brought := range map[string][]rollout.Entry{"a chain": forged, "the end of the log here": {takeover}} {
 		for granted := range 12 {
 			a := guarded(t, ring, Saved{}, nil)
@@ -497,7 +497,7 @@ func TestChecksOfSignaturesAreBounded(t *testing.T) {
 			}
 			ring.checks = 0
 			left := granted
-			err := a.Bring(func() bool { left--; return left >= 0 }, brought...)
+			err := a.LearnWithin(func() bool { left--; return left >= 0 }, brought...)
 			if err == nil || ring.checks > granted || a.Log().Hash() != tipOf(entries) {
 				t.Errorf("%s: %d checks, %d were granted; %v", name, ring.checks, granted, err)
 			}
@@ -508,15 +508,15 @@ func TestChecksOfSignaturesAreBounded(t *testing.T) {
 	if err := a.Learn(entries...); err != nil {
 		t.Fatal(err)
 	}
-	if err := a.Bring(func() bool { return false }, more...); !errors.Is(err, rollout.ErrBusy) || a.Log().Hash() != tipOf(entries) {
+	if err := a.LearnWithin(func() bool { return false }, more...); !errors.Is(err, rollout.ErrBusy) || a.Log().Hash() != tipOf(entries) {
 		t.Errorf("nothing was granted: %v", err)
 	}
 	ring.checks = 0
-	if err := a.Bring(affordAll, more...); err != nil || ring.checks != 1 {
+	if err := a.LearnWithin(affordAll, more...); err != nil || ring.checks != 1 {
 		t.Errorf("%v after %d checks, the newest signature is enough", err, ring.checks)
 	}
 	ring.checks = 0
-	if err := a.Bring(affordAll, slices.Concat(entries, more)...); err != nil || ring.checks > 0 {
+	if err := a.LearnWithin(affordAll, slices.Concat(entries, more)...); err != nil || ring.checks > 0 {
 		t.Errorf("%v after %d checks of what is known", err, ring.checks)
 	}
 }
@@ -555,10 +555,10 @@ func TestAnEndPutsItsLogInThePlaceOfAnother(t *testing.T) {
 		"twice":                         {adopted, adopted, nil},
 		"only its last entry":           {lost, adopted[3:], rollout.ErrGap},
 		"it does not name the log here": {slices.Concat(lost, branch(t, lost, "x", ann)), adopted, rollout.ErrFork},
-		"unsigned":                      {lost, append(slices.Clone(kept), end.Bare()), rollout.ErrUnproven},
+		"unsigned":                      {lost, append(slices.Clone(kept), end.WithoutProofs()), rollout.ErrUnproven},
 		"by a stranger":                 {lost, append(slices.Clone(kept), eve.entry(t, end)), rollout.ErrUnproven},
 		"by a removed key":              {lost, append(slices.Clone(kept), bob.entry(t, end)), rollout.ErrUnproven},
-		"with the proof of another":     {lost, append(slices.Clone(kept), end.Bare().Proven(kept[1].Proofs()[0])), rollout.ErrUnproven},
+		"with the proof of another":     {lost, append(slices.Clone(kept), end.WithoutProofs().WithProof(kept[1].Proofs()[0])), rollout.ErrUnproven},
 		"of another cluster":            {lost, append(slices.Clone(kept), ann.entry(t, foreign)), rollout.ErrForeign},
 		"it is not understood":          {lost, append(slices.Clone(kept), ann.entry(t, unknown)), rollout.ErrNeeds},
 		"entries are left out":          {lost, []rollout.Entry{adopted[0], adopted[1], adopted[3]}, rollout.ErrFork},
@@ -592,7 +592,7 @@ func TestTokensOfALogThatHasEnded(t *testing.T) {
 	if err := a.Learn(lost...); err != nil {
 		t.Fatal(err)
 	}
-	old, first, empty := a.Log().Token(1, ""), a.Log().At(common[0].Generation, 1, ""), rollout.Token{Seed: 1}
+	old, first, empty := a.Log().Token(1, ""), a.Log().TokenAt(common[0].Generation, 1, ""), rollout.Token{Seed: 1}
 	a.Expire(common[0].Generation)
 	if err := a.Learn(append(slices.Clone(kept), ann.entry(t, ending(t, kept, lost[1:]...)))...); err != nil {
 		t.Fatal(err)
@@ -657,7 +657,7 @@ func TestWhatStrangersBringIsNotReplayed(t *testing.T) {
 	end := eve.entry(t, ending(t, entries[:99], entries[99]))
 	chain := slices.Clone(entries[100:])
 	for i := range chain {
-		chain[i] = chain[i].Bare()
+		chain[i] = chain[i].WithoutProofs()
 	}
 	for name, brought := range map[string][]rollout.Entry{"an end": {end}, "a chain": chain} {
 		if n := testing.AllocsPerRun(5, func() { _ = a.Learn(brought...) }); n > 5*float64(len(brought))+50 {

@@ -44,7 +44,7 @@ func (s *site) entry(t *testing.T, after rollout.Position, version string,
 	for _, f := range change {
 		f(&e)
 	}
-	sealed, err := e.Sealed()
+	sealed, err := e.Seal()
 	if err != nil { // what no honest process can seal is sent as it is
 		return e
 	}
@@ -54,7 +54,7 @@ func (s *site) entry(t *testing.T, after rollout.Position, version string,
 // signed is the entry with the operator's signature.
 func (o operator) signed(t *testing.T, e rollout.Entry) rollout.Entry {
 	t.Helper()
-	return e.Proven(o.sign(t, rollout.ForRelease, e.Body()))
+	return e.WithProof(o.sign(t, rollout.ForRelease, e.Body()))
 }
 
 // records are entries as they travel.

@@ -250,11 +250,11 @@ func unprovenEntries(t *testing.T, s *site) {
 			e.Generation.Timeline = 1<<31 - 1
 		})),
 		"unknown operator": records(mallory.signed(t, base)),
-		"for a promise":    records(base.Proven(s.li.sign(t, rollout.ForPromise, base.Body()))),
-		"the words": records(base.Proven(s.li.sign(t, rollout.ForPromise,
+		"for a promise":    records(base.WithProof(s.li.sign(t, rollout.ForPromise, base.Body()))),
+		"the words": records(base.WithProof(s.li.sign(t, rollout.ForPromise,
 			rollout.Words(rollout.VerbPromise, base.Hash(), "x")))),
 		"other body":        {altered.Marshal()},
-		"by the site's key": records(base.Proven(rollout.Proof{Kind: rollout.SiteProof, Signature: make([]byte, 32)})),
+		"by the site's key": records(base.WithProof(rollout.Proof{Kind: rollout.SiteProof, Signature: make([]byte, 32)})),
 		"no entry":          {[]byte(`{"body":"skerry-entry 1\n{","proofs":[]}`)},
 	}
 	if !s.operators() {
@@ -331,7 +331,7 @@ func promiseCommitted(t *testing.T, s *site) {
 		c, ctx := i.internal(t, s.addr(process)), t.Context()
 		must(t, c.Promise(ctx, records(e)[0], words))
 		for what, r := range map[string][][]byte{"bare": records(e),
-			"with the promise's proof": records(e.Proven(asked.Proof))} {
+			"with the promise's proof": records(e.WithProof(asked.Proof))} {
 			_, err := c.Bring(ctx, r)
 			rulesRefused(t, process+": commit "+what, err, "unproven")
 		}

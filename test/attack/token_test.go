@@ -110,14 +110,14 @@ func strangersTokens(t *testing.T, s *site) {
 		mustJSON(t, b, &r)
 		round = int64(r.Round) + 1 // others may have counted far on
 		held := 0
-		for _, h := range r.Held {
+		for _, h := range r.Inflight {
 			if h.Outside && h.From != "" {
 				held++
 			}
 		}
 		seen = seen || held > 0
 		time.Sleep(50 * time.Millisecond)
-		return seen && len(r.Held) == 0
+		return seen && len(r.Inflight) == 0
 	}, func() string { return fmt.Sprintf("the strangers hold nothing any more (held once: %v)", seen) })
 	t.Logf("held for %v", time.Since(began))
 	if time.Since(began) < outsideHold/2 {

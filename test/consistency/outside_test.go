@@ -146,7 +146,7 @@ func TestForgedTokens(t *testing.T) {
 	s.open("ann")
 	log, err := rollout.Replay(s.log())
 	must(t, err)
-	gone := log.At(rollout.Generation{N: 1}, 1, "admin").String()
+	gone := log.TokenAt(rollout.Generation{N: 1}, 1, "admin").String()
 	forger("gone", gone)
 	s.serve(1, "auth-2", "auth", "v2")
 	s.ship("auth", "v2")

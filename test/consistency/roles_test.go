@@ -57,7 +57,7 @@ var roles = map[string]func(context.Context, part, *lines) error{
 func TestMain(m *testing.M) {
 	text := os.Getenv(envPart)
 	if text == "" {
-		rollout.Knows = append(rollout.Knows, "future-1") // so that this process can judge its log
+		rollout.KnownNeeds = append(rollout.KnownNeeds, "future-1") // so that this process can judge its log
 		pgtest.MainParallel(m, 8)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)

@@ -163,7 +163,7 @@ func chained(t *testing.T, after []rollout.Entry, versions ...string) []rollout.
 	}
 	out := after[:len(after):len(after)]
 	for _, v := range versions {
-		e := entry(log, v).Proven(rollout.Proof{Kind: 9, Signature: []byte(v)})
+		e := entry(log, v).WithProof(rollout.Proof{Kind: 9, Signature: []byte(v)})
 		if log, err = log.Apply(e); err != nil {
 			t.Fatal(err)
 		}
@@ -185,7 +185,7 @@ func ended(t *testing.T, kept []rollout.Entry, ends ...rollout.Entry) []rollout.
 	for _, x := range ends {
 		e.Ends = append(e.Ends, x.Position())
 	}
-	return append(kept[:len(kept):len(kept)], e.Proven(rollout.Proof{Kind: 9, Signature: []byte("end")}))
+	return append(kept[:len(kept):len(kept)], e.WithProof(rollout.Proof{Kind: 9, Signature: []byte("end")}))
 }
 
 func appended(t *testing.T, s Log, entries []rollout.Entry) {

@@ -82,7 +82,7 @@ func (b *Ballot) settle(ctx context.Context, discard bool) error {
 	if discard {
 		return nil
 	}
-	e, err := signed(b.Signer, list[0].Bare())
+	e, err := signed(b.Signer, list[0].WithoutProofs())
 	if err == nil {
 		err = b.Append(ctx, e)
 	}
@@ -114,8 +114,8 @@ func (b *Ballot) giveUp(ctx context.Context, p promised, heard []Member) error {
 		if slices.ContainsFunc(p.by, func(o Member) bool { return o.Process == m.Process }) {
 			continue
 		}
-		if barred = m.Peer.Bar(ctx, p.Entry, by); errors.Is(barred, rollout.ErrGap) || errors.Is(barred, rollout.ErrFork) {
-			barred = errors.Join(m.Peer.Learn(ctx, known...), m.Peer.Bar(ctx, p.Entry, by)) // it may have missed a commit
+		if barred = m.Peer.Reject(ctx, p.Entry, by); errors.Is(barred, rollout.ErrGap) || errors.Is(barred, rollout.ErrFork) {
+			barred = errors.Join(m.Peer.Learn(ctx, known...), m.Peer.Reject(ctx, p.Entry, by)) // it may have missed a commit
 		}
 		if barred == nil {
 			break

@@ -78,14 +78,14 @@ func (p *plant) operate(m turnMutant) (out []*plant) {
 	if next, rules, err := p.r.Rollback(p.log(), at); err == nil && !p.r.Back {
 		out = append(out, p.write("rollback", next, rules))
 	}
-	if next, rules, retire, err := p.r.Yield(p.log(), nil); err == nil {
+	if next, rules, retire, err := p.r.RevokeTurn(p.log(), nil); err == nil {
 		if m.noYield {
 			rule, _ := p.log().Rule("pump")
 			rules["pump"] = rule
 		}
 		out = append(out, p.write("take the turn back", next, rules, retire...))
 	}
-	next, rules, err := p.r.Pass(p.log())
+	next, rules, err := p.r.GrantTurn(p.log())
 	if m.noYield && err != nil && len(p.r.ChangingOver(p.log())) > 0 {
 		rule, _ := p.log().Rule("pump")
 		rule.Turn = rule.Version
@@ -130,7 +130,7 @@ func (p *plant) next(m turnMutant) []*plant {
 				on("starts by old rules", func(x *machine) { x.state, x.starts = 'w', x.starts+1 })
 			}
 		case 'w':
-			if p.logs[x.knows].Turn("pump", versions[i]) == nil {
+			if p.logs[x.knows].CheckTurn("pump", versions[i]) == nil {
 				on("opens the device", func(x *machine) { x.state = 'r' })
 			}
 			fallthrough

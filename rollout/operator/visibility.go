@@ -17,13 +17,13 @@ import (
 // they are to call.
 const seeLimit = 10 * time.Second
 
-// seen waits until every process that calls one of the modules knows an
+// awaitSeen waits until every process that calls one of the modules knows an
 // instance of its new version, and every process of a new version whomever the
 // version before it calls. One whose registry is lost would learn the rule, or
 // get the requests, from others, and have nobody to send its own to.
-func (c *Controller) seen(ctx context.Context, modules []rollout.Module) error {
+func (c *Controller) awaitSeen(ctx context.Context, modules []rollout.Module) error {
 	for begun := time.Now(); ; {
-		blind, err := c.blind(ctx, modules)
+		blind, err := c.unaware(ctx, modules)
 		if err != nil || len(blind) == 0 {
 			return err
 		}
@@ -38,9 +38,9 @@ func (c *Controller) seen(ctx context.Context, modules []rollout.Module) error {
 	}
 }
 
-// blind names the processes that don't know whom they are to call. Who does
+// unaware names the processes that don't know whom they are to call. Who does
 // not answer can't be told the rules either.
-func (c *Controller) blind(ctx context.Context, modules []rollout.Module) (names []string, err error) {
+func (c *Controller) unaware(ctx context.Context, modules []rollout.Module) (names []string, err error) {
 	members, err := c.cfg.Site.Members(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("find the processes: %w", err)

@@ -18,7 +18,7 @@ func TestOneRoundForAllWhoWait(t *testing.T) {
 		a := newTestAgent(t)
 		const took = 40 * time.Millisecond
 		var rounds atomic.Int64
-		a.AskBy(func(to rollout.Generation, over func()) {
+		a.OnMissingRules(func(to rollout.Generation, over func()) {
 			rounds.Add(1)
 			time.AfterFunc(took, over)
 		})
@@ -51,7 +51,7 @@ func TestRulesComeBesideStrangers(t *testing.T) {
 		var next rollout.Log
 		entry := next.Next("r1", map[string]rollout.Rule{"web": {Version: "v1"}})
 		var known atomic.Bool
-		a.AskBy(func(to rollout.Generation, over func()) {
+		a.OnMissingRules(func(to rollout.Generation, over func()) {
 			if known.Load() {
 				time.AfterFunc(10*time.Millisecond, func() { _ = a.Learn(entry) })
 			}

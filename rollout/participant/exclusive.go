@@ -6,13 +6,13 @@ import (
 	"slices"
 )
 
-// Turn waits until the rules that the process has applied let the version run,
+// AwaitTurn waits until the rules that the process has applied let the version run,
 // and notes that it does. why hears, again after each change of the rules, what
 // it waits for. A version that may run beside others waits for nothing.
-func (a *Agent) Turn(ctx context.Context, service, version string, why func(error)) (stop func(), err error) {
+func (a *Agent) AwaitTurn(ctx context.Context, service, version string, why func(error)) (stop func(), err error) {
 	for {
 		a.mu.Lock()
-		err, changed := a.log.Load().Turn(service, version), a.changed
+		err, changed := a.log.Load().CheckTurn(service, version), a.changed
 		if err == nil {
 			defer a.mu.Unlock()
 			return a.runs(service + "/" + version), nil

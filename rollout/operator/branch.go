@@ -12,10 +12,10 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// Line is one of the rule logs of a site. A site has one; it has several after
+// Branch is one of the rule logs of a site. A site has one; it has several after
 // two operators have committed where neither could see the other: two primaries
 // of the database, or two halves of a network.
-type Line struct {
+type Branch struct {
 	Tip     rollout.Position `json:"tip"`
 	Members []string         `json:"members,omitempty"` // processes that have applied it, or a part of it and of no other
 	Stored  bool             `json:"stored,omitempty"`  // the database holds it, or a part of it
@@ -24,13 +24,13 @@ type Line struct {
 
 // names reports whether a text names the line: the beginning of its tip's hash,
 // or its generation.
-func (l Line) names(text string) bool {
+func (l Branch) names(text string) bool {
 	return len(text) >= 4 && strings.HasPrefix(l.Tip.Hash, strings.ToLower(text)) || l.Tip.Generation.String() == text
 }
 
-// linesOf reads the logs that the processes have applied: those that are no
+// branchesOf reads the logs that the processes have applied: those that are no
 // part of another. The ones with more processes come first.
-func linesOf(ctx context.Context, members []Member) ([]Line, error) {
+func branchesOf(ctx context.Context, members []Member) ([]Branch, error) {
 	var mu sync.Mutex
 	tips := map[rollout.Position][]Member{}
 	ask(ctx, members, func(ctx context.Context, m Member) error {
@@ -46,7 +46,7 @@ func linesOf(ctx context.Context, members []Member) ([]Line, error) {
 	if len(tips) == 0 {
 		return nil, fmt.Errorf("%w: %w", ErrFrozen, errNobody)
 	}
-	var lines []Line
+	var lines []Branch
 	for tip, with := range tips {
 		if tip.Hash == "" { // the empty log is a part of every other
 			continue
@@ -55,7 +55,7 @@ func linesOf(ctx context.Context, members []Member) ([]Line, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrFrozen, err)
 		}
-		l := Line{Tip: tip, Entries: entries}
+		l := Branch{Tip: tip, Entries: entries}
 		for _, m := range with {
 			l.Members = append(l.Members, m.Process)
 		}
@@ -87,19 +87,19 @@ func read(ctx context.Context, tip rollout.Position, with []Member) ([]rollout.E
 
 // merged leaves the lines that are no part of another, and that no other ends:
 // who has applied those goes on with it as soon as it hears of it.
-func merged(lines []Line) (out []Line) {
-	slices.SortFunc(lines, func(a, b Line) int {
+func merged(lines []Branch) (out []Branch) {
+	slices.SortFunc(lines, func(a, b Branch) int {
 		return cmp.Or(b.Tip.Generation.Compare(a.Tip.Generation), strings.Compare(a.Tip.Hash, b.Tip.Hash))
 	})
 	for _, l := range lines {
-		i := slices.IndexFunc(out, func(o Line) bool { return o.covers(l) })
+		i := slices.IndexFunc(out, func(o Branch) bool { return o.covers(l) })
 		if i < 0 {
 			out = append(out, l)
 			continue
 		}
 		out[i].Members, out[i].Stored = append(out[i].Members, l.Members...), out[i].Stored || l.Stored
 	}
-	slices.SortStableFunc(out, func(a, b Line) int { return cmp.Compare(len(b.Members), len(a.Members)) })
+	slices.SortStableFunc(out, func(a, b Branch) int { return cmp.Compare(len(b.Members), len(a.Members)) })
 	for i := range out {
 		slices.Sort(out[i].Members)
 	}
@@ -107,7 +107,7 @@ func merged(lines []Line) (out []Line) {
 }
 
 // covers reports whether the line holds, or ends, all of another.
-func (l Line) covers(part Line) bool {
+func (l Branch) covers(part Branch) bool {
 	n := len(part.Entries)
 	return n == 0 || n <= len(l.Entries) && l.Entries[n-1].Hash() == part.Tip.Hash || ends(l.Entries, part.Tip)
 }
@@ -118,7 +118,7 @@ func ends(entries []rollout.Entry, tip rollout.Position) bool {
 }
 
 // parted names the lines and what an operator can do.
-func parted(lines []Line) error {
+func parted(lines []Branch) error {
 	var text []string
 	for _, l := range lines {
 		where := fmt.Sprintf("%d processes", len(l.Members))
@@ -134,13 +134,13 @@ func parted(lines []Line) error {
 		ErrParted, strings.Join(text, ", "))
 }
 
-// Lines are the rule logs of the site, that of the store among them.
-func (c *Controller) Lines(ctx context.Context) ([]Line, error) {
+// Branches are the rule logs of the site, that of the store among them.
+func (c *Controller) Branches(ctx context.Context) ([]Branch, error) {
 	members, err := c.cfg.Site.Members(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("find the processes: %w", err)
 	}
-	lines, err := linesOf(ctx, alive(members, c.cfg.Without))
+	lines, err := branchesOf(ctx, alive(members, c.cfg.Without))
 	if err != nil && !errors.Is(err, errNobody) {
 		return nil, err
 	}
@@ -154,7 +154,7 @@ func (c *Controller) Lines(ctx context.Context) ([]Line, error) {
 	if _, err := rollout.Replay(stored); err != nil {
 		return nil, fmt.Errorf("read the rule log: %w", err)
 	}
-	l := Line{Entries: stored, Stored: true}
+	l := Branch{Entries: stored, Stored: true}
 	if n := len(stored); n > 0 {
 		l.Tip = stored[n-1].Position()
 	}
@@ -170,11 +170,11 @@ func (c *Controller) Lines(ctx context.Context) ([]Line, error) {
 // generation) goes on, and the others end. Either way a new timeline begins, so
 // that no number ever stands for two sets of rules.
 func (c *Controller) Adopt(ctx context.Context, keep string) error {
-	lines, err := c.Lines(ctx)
+	lines, err := c.Branches(ctx)
 	if err != nil {
 		return fmt.Errorf("adopt: %w", err)
 	}
-	i := slices.IndexFunc(lines, func(l Line) bool { return keep != "" && l.names(keep) })
+	i := slices.IndexFunc(lines, func(l Branch) bool { return keep != "" && l.names(keep) })
 	switch {
 	case keep != "" && i < 0:
 		return fmt.Errorf("adopt: no log of the site is named %q; %w", keep, parted(lines))
@@ -203,7 +203,7 @@ func (c *Controller) Adopt(ctx context.Context, keep string) error {
 }
 
 // wholeStored reports whether the store has all of the only log.
-func (c *Controller) wholeStored(ctx context.Context, l Line) bool {
+func (c *Controller) wholeStored(ctx context.Context, l Branch) bool {
 	stored, err := c.cfg.Store.Since(ctx, rollout.Generation{})
 	return err == nil && slices.ContainsFunc(stored, func(e rollout.Entry) bool { return e.Hash() == l.Tip.Hash })
 }
@@ -211,7 +211,7 @@ func (c *Controller) wholeStored(ctx context.Context, l Line) bool {
 // ending is the entry by which one log goes on and others end. Services of
 // which only those speak get a rule with the version that was found first, as
 // their traces' tokens are refused and new ones must not meet two versions.
-func (c *Controller) ending(kept Line, others []Line) (rollout.Entry, error) {
+func (c *Controller) ending(kept Branch, others []Branch) (rollout.Entry, error) {
 	log, err := rollout.Replay(kept.Entries)
 	if err != nil {
 		return rollout.Entry{}, err
@@ -251,9 +251,9 @@ func (c *Controller) ending(kept Line, others []Line) (rollout.Entry, error) {
 	return c.sealed(e, text)
 }
 
-// Renew closes the log by an empty step under the present key, so that the key
+// Countersign closes the log by an empty step under the present key, so that the key
 // which has signed the last one may go.
-func (c *Controller) Renew(ctx context.Context) error {
+func (c *Controller) Countersign(ctx context.Context) error {
 	log, entries, err := c.Log(ctx)
 	if err != nil || len(entries) == 0 {
 		return err

@@ -8,10 +8,10 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// Hold says that the process has just started and may not know the site's
+// BeginBootstrap says that the process has just started and may not know the site's
 // newest rules yet: until release is called, [Agent.Await] waits. An agent that
 // was never held knows what it knows.
-func (a *Agent) Hold() (release func()) {
+func (a *Agent) BeginBootstrap() (release func()) {
 	c := make(chan struct{})
 	a.cold.Store(&c)
 	return sync.OnceFunc(func() {
@@ -20,12 +20,12 @@ func (a *Agent) Hold() (release func()) {
 	})
 }
 
-// Known reports whether the process has asked for the site's rules, so that a
+// Ready reports whether the process has asked for the site's rules, so that a
 // trace may begin here.
-func (a *Agent) Known() bool { return a.cold.Load() == nil }
+func (a *Agent) Ready() bool { return a.cold.Load() == nil }
 
 // Await waits, before a trace begins, until the process knows the site's
-// rules. It is over soon (see [Agent.Hold]) and takes at most half of the time
+// rules. It is over soon (see [Agent.BeginBootstrap]) and takes at most half of the time
 // that ctx leaves; then the trace begins with the rules that are at hand, which
 // is safe, since callees refuse what is too old.
 func (a *Agent) Await(ctx context.Context) {
@@ -61,10 +61,10 @@ type round struct {
 	over chan struct{}      // closed when all have answered, or have not in time
 }
 
-// AskBy says how rules up to a generation are asked for, once it is needed; ask
+// OnMissingRules says how rules up to a generation are asked for, once it is needed; ask
 // returns at once, and over is to be called when all were asked. Call it before
 // the agent is used.
-func (a *Agent) AskBy(ask func(to rollout.Generation, over func())) { a.ask = ask }
+func (a *Agent) OnMissingRules(ask func(to rollout.Generation, over func())) { a.ask = ask }
 
 // CatchUp waits until the process has applied a generation that another one
 // says to know, and has it asked for meanwhile. It is false when ctx ends
