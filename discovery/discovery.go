@@ -19,7 +19,7 @@ import (
 type Discovery struct {
 	cfg      Config
 	services atomic.Pointer[map[string]*service] // copied on write
-	kick     chan struct{}                       // a view is behind
+	kick     run.Signal                          // a view is behind
 	probes   chan struct{}                       // one element for each question under way
 	stopped  atomic.Bool
 	feed     feed
@@ -48,7 +48,7 @@ func New(cfg Config) (*Discovery, error) {
 		return nil, err
 	}
 	cfg.Services = maps.Clone(cfg.Services)
-	d := &Discovery{cfg: cfg, kick: make(chan struct{}, 1), probes: make(chan struct{}, maxProbes)}
+	d := &Discovery{cfg: cfg, kick: run.NewSignal(), probes: make(chan struct{}, maxProbes)}
 	for _, s := range cfg.Sources {
 		d.site = append(d.site, SourceStatus{Name: s.Name})
 	}
@@ -162,12 +162,7 @@ func (d *Discovery) stop() {
 }
 
 // wake has the loop look at every service.
-func (d *Discovery) wake() {
-	select {
-	case d.kick <- struct{}{}:
-	default:
-	}
-}
+func (d *Discovery) wake() { d.kick.Set() }
 
 // loop ticks each service that is behind or due.
 func (d *Discovery) loop(ctx context.Context, g *run.Group) error {
@@ -188,7 +183,7 @@ func (d *Discovery) loop(ctx context.Context, g *run.Group) error {
 					g.Go(func(ctx context.Context) error { return d.probe(ctx, s, m) })
 				}
 			}
-			next = sooner(next, s.nextTick())
+			next = run.Earliest(next, s.nextTick())
 		}
 		timer.Stop()
 		if !next.IsZero() {

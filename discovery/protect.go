@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/registry"
 )
 
@@ -150,7 +151,7 @@ func (u *union) lapse(m *member, now time.Time) (next time.Time) {
 	}
 	if !c.leavingSince.IsZero() {
 		if at := c.leavingSince.Add(leavingLimit); now.Before(at) {
-			next = sooner(next, at)
+			next = run.Earliest(next, at)
 		} else if u.cfg.Probe == nil {
 			c.leavingSince = time.Time{}
 		} else if m.askAt.IsZero() {
@@ -158,15 +159,7 @@ func (u *union) lapse(m *member, now time.Time) (next time.Time) {
 		}
 	}
 	if m.guard != nil {
-		next = sooner(next, m.guard.until.Add(time.Millisecond))
+		next = run.Earliest(next, m.guard.until.Add(time.Millisecond))
 	}
 	return next
-}
-
-// sooner is the earlier of two times of which zero means never.
-func sooner(a, b time.Time) time.Time {
-	if a.IsZero() || !b.IsZero() && b.Before(a) {
-		return b
-	}
-	return a
 }

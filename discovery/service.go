@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/health"
+	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rpc"
 )
@@ -273,11 +274,11 @@ func (s *service) tick(now time.Time) (asks []*member) {
 	s.u.tombs.DeleteExpired()
 	s.due = s.u.reviewDisk(now)
 	for _, m := range s.u.order {
-		s.due = sooner(s.due, s.u.lapse(m, now))
+		s.due = run.Earliest(s.due, s.u.lapse(m, now))
 		switch {
 		case s.d.cfg.Probe == nil || m.askAt.IsZero() || m.away != "":
 		case m.askAt.After(now):
-			s.due = sooner(s.due, m.askAt)
+			s.due = run.Earliest(s.due, m.askAt)
 		case !m.asking:
 			m.asking, m.askAt = true, time.Time{}
 			asks = append(asks, m)
@@ -304,7 +305,7 @@ func (s *service) publish(now time.Time) {
 	s.u.inherit()
 	for _, m := range s.u.order {
 		tier, state, share, next := tierOf(m, s.opts, s.d.cfg.Zone, s.d.cfg.WarmUp, now)
-		s.due = sooner(s.due, next)
+		s.due = run.Earliest(s.due, next)
 		m.tier.Store(uint32(tier))
 		m.troubled.Store(!m.cond.suspectSince.IsZero())
 		m.shaky.Store(!m.cond.clean())
@@ -334,7 +335,7 @@ func (s *service) publish(now time.Time) {
 	s.u.refused = listed > 0 && !slices.ContainsFunc(s.u.order, func(m *member) bool { return m.shown != Excluded && m.shown != Gone })
 	settled, next := s.u.settled(now)
 	v.settled = settled || s.d.stopped.Load()
-	if s.due = sooner(s.due, next); len(v.best) == 0 {
+	if s.due = run.Earliest(s.due, next); len(v.best) == 0 {
 		v.none = fmt.Errorf("%w: %s", rpc.ErrNoInstance, s.whyNone(listed))
 	}
 	close(s.view.Swap(v).replaced)

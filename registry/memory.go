@@ -15,7 +15,7 @@ type Memory struct {
 	owner     Owner
 	publisher *Publisher
 	registrar *Registrar
-	kick      chan struct{} // holds a token when the store has changed
+	kick      run.Signal // the store has changed
 
 	mu  sync.Mutex
 	cut error
@@ -29,7 +29,7 @@ func NewMemory(store *MemoryStore, owner Owner) *Memory {
 	if store == nil {
 		store = &MemoryStore{}
 	}
-	m := &Memory{store: store, owner: owner, publisher: NewPublisher("memory", false), kick: make(chan struct{}, 1)}
+	m := &Memory{store: store, owner: owner, publisher: NewPublisher("memory", false), kick: run.NewSignal()}
 	m.registrar = NewRegistrar(owner, m)
 	store.join(m)
 	return m

@@ -82,10 +82,7 @@ func (s *MemoryStore) tell() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for m := range s.members {
-		select {
-		case m.kick <- struct{}{}:
-		default:
-		}
+		m.kick.Set()
 	}
 }
 

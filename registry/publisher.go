@@ -25,7 +25,7 @@ const (
 type Publisher struct {
 	source  string
 	partial bool
-	wants   chan struct{} // holds a token after the set of watched services changed
+	wants   run.Signal // the set of watched services has changed
 
 	mu       sync.Mutex
 	lists    map[string]Snapshot // by service; AllServices: that everything was read
@@ -39,7 +39,7 @@ func NewPublisher(source string, partial bool) *Publisher {
 	return &Publisher{
 		source:   source,
 		partial:  partial,
-		wants:    make(chan struct{}, 1),
+		wants:    run.NewSignal(),
 		lists:    map[string]Snapshot{},
 		watchers: map[*watcher]struct{}{},
 	}
@@ -47,7 +47,7 @@ func NewPublisher(source string, partial bool) *Publisher {
 
 // Watch is Registry.Watch.
 func (b *Publisher) Watch(service string, f func(Snapshot)) (stop func()) {
-	w := &watcher{service: service, f: f, pending: map[string]Snapshot{}, signal: make(chan struct{}, 1)}
+	w := &watcher{service: service, f: f, pending: map[string]Snapshot{}, signal: run.NewSignal()}
 	b.mu.Lock()
 	b.watchers[w] = struct{}{}
 	for _, s := range b.lists {
@@ -57,7 +57,7 @@ func (b *Publisher) Watch(service string, f func(Snapshot)) (stop func()) {
 		w.offer(b.unread(service))
 	}
 	b.mu.Unlock()
-	b.signalWants()
+	b.wants.Set()
 
 	g := run.NewGroup(context.Background())
 	g.Go(w.deliver)
@@ -74,7 +74,7 @@ func (b *Publisher) leave(w *watcher) {
 		delete(b.lists, w.service) // nobody keeps it fresh any more
 	}
 	b.mu.Unlock()
-	b.signalWants()
+	b.wants.Set()
 }
 
 // wanted reports whether somebody watches the service. b.mu is held.
@@ -85,13 +85,6 @@ func (b *Publisher) wanted(service string) bool {
 		}
 	}
 	return false
-}
-
-func (b *Publisher) signalWants() {
-	select {
-	case b.wants <- struct{}{}:
-	default:
-	}
 }
 
 // Wants receives after the set of watched services changed.
@@ -234,7 +227,7 @@ func isListed(list []Instance, id ID) bool {
 type watcher struct {
 	service string
 	f       func(Snapshot)
-	signal  chan struct{}
+	signal  run.Signal // pending has grown
 
 	mu      sync.Mutex
 	pending map[string]Snapshot
@@ -247,10 +240,7 @@ func (w *watcher) offer(s Snapshot) {
 	w.mu.Lock()
 	w.pending[s.Service] = s
 	w.mu.Unlock()
-	select {
-	case w.signal <- struct{}{}:
-	default:
-	}
+	w.signal.Set()
 }
 
 func (w *watcher) deliver(ctx context.Context) error {

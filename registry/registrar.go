@@ -28,7 +28,7 @@ type Writer interface {
 type Registrar struct {
 	owner  Owner
 	writer Writer
-	kick   chan struct{} // holds a token when there is something to do, or to try again at once
+	kick   run.Signal // there is something to do, or to try again at once
 
 	mu      sync.Mutex
 	seq     uint64
@@ -43,7 +43,7 @@ func NewRegistrar(owner Owner, writer Writer) *Registrar {
 	return &Registrar{
 		owner:  owner,
 		writer: writer,
-		kick:   make(chan struct{}, 1),
+		kick:   run.NewSignal(),
 		wished: map[ID]Instance{},
 		todo:   map[ID]uint64{},
 		done:   make(chan struct{}),
@@ -159,10 +159,7 @@ func (r *Registrar) Reconcile(listed []ID) {
 // Retry ends the pause after a failure: for registries that find their place
 // reachable again.
 func (r *Registrar) Retry() {
-	select {
-	case r.kick <- struct{}{}:
-	default:
-	}
+	r.kick.Set()
 }
 
 // Run carries out wishes until ctx ends; then it withdraws what is listed,

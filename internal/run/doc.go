@@ -6,8 +6,8 @@
 // starts one through a Group also waits for it, so nothing outlives the Run
 // or Close that owns it.
 //
-// [Backoff] spaces retries that never give up (row D1 of the demands: a
-// registry may be away for any length of time), with full jitter so that a
+// [Backoff] spaces retries that never give up, because a
+// registry may be away for any length of time, with jitter, so that a
 // site whose power returns does not retry in step.
 //
 // A panic in a goroutine of a Group is not caught: a broken invariant should
