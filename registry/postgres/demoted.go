@@ -51,8 +51,8 @@ func (s *session) demoted(err error) bool {
 	return sqlState(err) == readOnlyNow && !s.readOnly && severalHosts(s.r.conn)
 }
 
-// barred says of a write that was not taken what it means.
-func barred(err error) error {
+// explainReadOnly says what the server's refusal of a write means.
+func explainReadOnly(err error) error {
 	if sqlState(err) != readOnlyNow {
 		return err
 	}

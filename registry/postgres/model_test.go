@@ -145,7 +145,7 @@ func TestModelListsNoneThatHadLapsed(t *testing.T) {
 // the one that the database told us, and none but the database's now() is
 // compared. Ages are lengths by the monotonic clock.
 func TestOnlyTheDatabasesTime(t *testing.T) {
-	all := []string{helloSQL, versionSQL, secretSQL, makeSecretSQL, setKeysSQL, fillKeysSQL, rulesSinceSQL, newestRuleSQL, writeRuleSQL, probeSQL, surveySQL, oddStatSQL, beatSQL.delta, beatSQL.named, beatSQL.whole, readSQL.delta, readSQL.named, readSQL.whole, listSQL, mendSQL, expireSQL, tellSQL, paceSQL, bloatSQL, vouchSQL, leaveSQL, mineSQL, writeStatSQL, readStatSQL, schemaSQL}
+	all := []string{helloSQL, versionSQL, secretSQL, makeSecretSQL, setKeysSQL, fillKeysSQL, rulesSinceSQL, newestRuleSQL, writeRuleSQL, probeSQL, surveySQL, oddStatSQL, beatSQL.delta, beatSQL.named, beatSQL.whole, readSQL.delta, readSQL.named, readSQL.whole, listSQL, mendSQL, expireSQL, notifySQL, notifyPauseSQL, bloatSQL, vouchSQL, leaveSQL, mineSQL, writeStatSQL, readStatSQL, schemaSQL}
 	all = append(append(all, joinSQL...), cleanSQL...)
 	foreign := regexp.MustCompile(`(?i)@\w+::(timestamp|date)|current_timestamp|clock_timestamp|localtime|statement_timestamp`)
 	for _, sql := range all {
@@ -200,7 +200,7 @@ func TestConfigIsChecked(t *testing.T) {
 // not keep it busy.
 func TestPatience(t *testing.T) {
 	for processes, want := range map[int64]time.Duration{0: 5 * time.Second, 100: 5 * time.Second, 200: 10 * time.Second, 1000: 20 * time.Second, 100_000: 20 * time.Second} {
-		if got := patience(processes); got != want {
+		if got := pingAfter(processes); got != want {
 			t.Errorf("%d processes: %v, want %v", processes, got, want)
 		}
 	}
@@ -213,20 +213,20 @@ func TestChannelIsSecret(t *testing.T) {
 	}
 }
 
-// FuzzNotice: what comes on the channel harms nobody, and what we write is read
+// FuzzNotifyPayload: what comes on the channel harms nobody, and what we write is read
 // as it was. What is accepted as content is within the bounds.
-func FuzzNotice(f *testing.F) {
+func FuzzNotifyPayload(f *testing.F) {
 	f.Add(`{"c":"site","r":5,"i":[{"s":"auth","h":"h","p":1,"o":"node/1/1","a":5,"t":{"k":"v"}}]}`)
 	f.Add(`{"c":"site","r":9223372036854775807}`)
 	f.Add(`{"c":"site","r":1,"i":[{"s":"auth","h":"h","p":1,"o":"n/1/1","g":255,"c":-9223372036854775808,"a":9223372036854775807}]}`)
 	f.Add(`{"c":"site","r":6,"f":5,"i":[{"s":"auth","h":"h","p":1,"o":"node/1/1","t":{"rack":7}},7,null,{"x":"odd"}]}`)
 	f.Add(`{"c":"site","k":true,"g":true}`)
 	f.Fuzz(func(t *testing.T, payload string) {
-		n, err := parseNotice(payload)
+		n, err := parsePayload(payload)
 		if err != nil {
 			return
 		}
-		if n.content(5) && (len(n.Changed) > maxTold || n.Rev < 6 || n.Rev > 5+maxLeap || n.Since > 5) {
+		if n.complete(5) && (len(n.Changed) > maxChanges || n.Rev < 6 || n.Rev > 5+maxLeap || n.Since > 5) {
 			t.Fatalf("content out of bounds: %+v", n)
 		}
 		now := time.Now()

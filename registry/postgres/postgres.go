@@ -35,18 +35,18 @@ type Registry struct {
 	visiting atomic.Bool  // connections are scarce
 	oddName  atomic.Bool  // it was said that statistics have a name that is no text
 
-	mu       sync.Mutex
-	plain    bool               // the server refuses start-up parameters: a pooler, or an old one
-	withheld map[string]bool    // start-up parameters of the URL, and the encoding, that a pooler refuses
-	alive    bool               // Run runs
-	errands  []*errand          // what the session is to do for others
-	away     error              // why there is no session, nor will be soon
-	refusal  string             // of the latest registration, as the log has it
-	rights   *RightsError       // the latest refusal of a right; nil when all is well
-	told     bool               // the SQL that allows it was logged
-	wake     context.CancelFunc // interrupts the wait for notifications
-	telling  time.Time          // when to tell the listeners of what was written; zero: nothing waits
-	poked    bool               // poke was called since the last wait began
+	mu        sync.Mutex
+	plain     bool               // the server refuses start-up parameters: a pooler, or an old one
+	withheld  map[string]bool    // start-up parameters of the URL, and the encoding, that a pooler refuses
+	alive     bool               // Run runs
+	tasks     []*connTask        // what the session is to do for others
+	away      error              // why there is no session, nor will be soon
+	refusal   string             // of the latest registration, as the log has it
+	rights    *RightsError       // the latest refusal of a right; nil when all is well
+	told      bool               // the SQL that allows it was logged
+	wake      context.CancelFunc // interrupts the wait for notifications
+	notifyDue time.Time          // when to tell the listeners of what was written; zero: nothing waits
+	poked     bool               // poke was called since the last wait began
 
 	secret secret // as it was last read
 	deaf   bool   // that the secret may not be read was said
@@ -138,7 +138,7 @@ func (r *Registry) keepListed(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaseTime)
 	defer cancel()
-	left := r.with(ctx, Service, func(ctx context.Context, conn *pgx.Conn) error {
+	left := r.withConn(ctx, Service, func(ctx context.Context, conn *pgx.Conn) error {
 		_, err := conn.Exec(ctx, leaveSQL, r.args())
 		return err
 	})
@@ -156,7 +156,7 @@ func (r *Registry) end() {
 	r.mu.Lock()
 	r.alive = false
 	r.mu.Unlock()
-	r.turnAway(unavailable(errNotRunning), false)
+	r.rejectTasks(unavailable(errNotRunning), false)
 }
 
 // poke makes the session look at its duties now.

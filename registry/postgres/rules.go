@@ -142,7 +142,7 @@ func (s *Rules) Since(ctx context.Context, after rollout.Generation) ([]rollout.
 func (s *Rules) with(ctx context.Context, need Role, f func(context.Context, *pgx.Conn) error) error {
 	begun := time.Now()
 	for {
-		err := s.r.with(ctx, need, f)
+		err := s.r.withConn(ctx, need, f)
 		early := errors.Is(err, errNotRunning) || sqlState(err) == undefinedTable
 		if !early || time.Since(begun) > stmtTime || run.Sleep(ctx, 50*time.Millisecond) != nil {
 			return err

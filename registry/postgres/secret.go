@@ -173,7 +173,7 @@ func (s *session) learnSecret(ctx context.Context) error {
 		s.r.odd.add("skerry_secret", true)
 		s.r.learn(found)
 		if s.r.currentSecret().channel != s.channel {
-			s.hint.at = time.Now() // which ends the wait: the session is to listen
+			s.asked.at = time.Now() // which ends the wait: the session is to listen
 		}
 		return nil
 	case s.lost(err):

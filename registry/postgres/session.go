@@ -45,7 +45,7 @@ type session struct {
 	lacking int  // answers in a row by which the rule log has lost steps
 	beats   int  // in this session
 	slow    int  // in a row that the server gave up
-	crowded bool // the server has hardly a connection left: this one is given back
+	scarce  bool // the server has hardly a connection left: this one is given back
 
 	secretive  bool      // beats look at the secret
 	ruleless   bool      // that the rule log may not be read was reported
@@ -53,12 +53,12 @@ type session struct {
 	channel    string    // that is listened to; "": none
 	former     string    // the one before, "": none
 	formerEnds time.Time // when it is given up
-	hint       hint
-	heeded     time.Time // when the latest read began that a notification may have asked for
+	asked      notifyRequest
+	lastRead   time.Time // when the latest read began that a notification may have asked for
 
-	quiet  int  // reads in a row that brought what no notification had
-	tight  bool // that a table could not be repacked was reported
-	silent bool // that notifications don't arrive was reported
+	quiet          int  // reads in a row that brought what no notification had
+	compactRefused bool // that a table could not be repacked was reported
+	deafLogged     bool // that notifications don't arrive was reported
 }
 
 func (s *session) run(ctx context.Context) error {
@@ -85,8 +85,8 @@ func (s *session) run(ctx context.Context) error {
 		if spread > 0 {
 			s.next, spread = time.Now().Add(spread), 0
 		}
-		if s.crowded && s.r.tellAt().IsZero() {
-			return errCrowded
+		if s.scarce && s.r.notifyAt().IsZero() {
+			return errScarce
 		}
 		if err := s.wait(ctx); err != nil {
 			return err
@@ -96,7 +96,7 @@ func (s *session) run(ctx context.Context) error {
 
 // hint is what notifications have asked for beside a read of the lists. It is
 // done at most every hintPause, however many come.
-type hint struct {
+type notifyRequest struct {
 	at            time.Time // when to do it; zero: nothing is asked for
 	rules, secret bool
 }
@@ -169,7 +169,7 @@ func (s *session) join(ctx context.Context) error {
 
 // duties does what is due: LISTEN, a beat, or reading for a new watcher.
 func (s *session) duties(ctx context.Context) error {
-	if err := s.runErrands(ctx); err != nil {
+	if err := s.runTasks(ctx); err != nil {
 		return err
 	}
 	if !s.lookAt.IsZero() && !time.Now().Before(s.lookAt) {
@@ -183,11 +183,11 @@ func (s *session) duties(ctx context.Context) error {
 			return fmt.Errorf("listen: %w", err)
 		}
 	}
-	if err := s.tell(ctx); err != nil {
+	if err := s.notify(ctx); err != nil {
 		return err
 	}
 	due, unread := !time.Now().Before(s.next), s.r.publisher.Unread()
-	if err := s.heed(ctx, due && !s.ruled); err != nil {
+	if err := s.followRequests(ctx, due && !s.ruled); err != nil {
 		return err
 	}
 	if !due && !unread {
@@ -197,7 +197,7 @@ func (s *session) duties(ctx context.Context) error {
 		s.next = time.Now().Add(s.r.cfg.tick())
 	}
 	if err := s.sync(ctx, services, all, unread); err != nil {
-		return s.again(err)
+		return s.retryBeat(err)
 	}
 	s.slow = 0
 	return nil
@@ -205,10 +205,10 @@ func (s *session) duties(ctx context.Context) error {
 
 // heed reads what notifications have asked for, when it is time, and the rules
 // when they are due.
-func (s *session) heed(ctx context.Context, rules bool) error {
-	if at := s.hint.at; !at.IsZero() && !time.Now().Before(at) {
-		asked := s.hint
-		s.hint, s.heeded = hint{}, time.Now()
+func (s *session) followRequests(ctx context.Context, rules bool) error {
+	if at := s.asked.at; !at.IsZero() && !time.Now().Before(at) {
+		asked := s.asked
+		s.asked, s.lastRead = notifyRequest{}, time.Now()
 		rules = rules || asked.rules
 		if asked.secret {
 			if err := s.learnSecret(ctx); err != nil {
@@ -224,7 +224,7 @@ func (s *session) heed(ctx context.Context, rules bool) error {
 
 // again has a beat that the server gave up for lack of time sent again, soon:
 // a new connection would cost it more. The third in a row ends the session.
-func (s *session) again(err error) error {
+func (s *session) retryBeat(err error) error {
 	if s.slow++; sqlState(err) != tooSlow || s.slow == 3 {
 		return err
 	}
@@ -241,13 +241,13 @@ func (s *session) wait(ctx context.Context) error {
 		if left <= 0 {
 			return nil
 		}
-		wait, cancel := s.r.waitContext(ctx, min(left, patience(s.r.size.Load())))
+		wait, cancel := s.r.waitContext(ctx, min(left, pingAfter(s.r.size.Load())))
 		n, err := s.conn.WaitForNotification(wait)
 		ended := wait.Err() // before cancel: a kernel's timeout leaves it nil
 		cancel()
 		switch {
 		case err == nil:
-			if s.take(n) || errors.Is(ended, context.Canceled) { // poked, and it was there already
+			if s.receive(n) || errors.Is(ended, context.Canceled) { // poked, and it was there already
 				return nil
 			}
 		case ctx.Err() != nil:
@@ -268,7 +268,7 @@ func (s *session) wait(ctx context.Context) error {
 
 // wakes is when something is to be done, whatever is notified.
 func (s *session) wakes() time.Time {
-	return sooner(sooner(sooner(s.next, s.r.tellAt()), s.hint.at), s.lookAt)
+	return run.Earliest(s.next, s.r.notifyAt(), s.asked.at, s.lookAt)
 }
 
 func (s *session) ping(ctx context.Context) error {
@@ -291,8 +291,8 @@ func (s *session) exec(ctx context.Context, sql string) error {
 // the content did not fit, or changes before it were missed. Its writer knows
 // the secret channel, so the content is believed, within bounds; what comes on
 // an earlier channel is a hint.
-func (s *session) take(told *pgconn.Notification) (read bool) {
-	n, err := parseNotice(told.Payload)
+func (s *session) receive(told *pgconn.Notification) (read bool) {
+	n, err := parsePayload(told.Payload)
 	if err != nil || n.Cluster != s.r.cfg.Cluster {
 		s.r.odd.add("(notification)", true, oddRow("(notification)", cmp.Or(err, errForeign), told.Payload))
 		return false
@@ -303,12 +303,12 @@ func (s *session) take(told *pgconn.Notification) (read bool) {
 	}
 	switch {
 	case n.Rules, n.Secret:
-		s.hint.rules, s.hint.secret = s.hint.rules || n.Rules, s.hint.secret || n.Secret
-		s.hint.at = s.heedAt(0)
+		s.asked.rules, s.asked.secret = s.asked.rules || n.Rules, s.asked.secret || n.Secret
+		s.asked.at = s.notBefore(0)
 		return true
 	case s.m.rev > 0 && n.Rev <= s.m.rev:
 		return false
-	case !n.content(s.m.rev):
+	case !n.complete(s.m.rev):
 		return s.readSoon(n.Pause)
 	}
 	services, all := s.r.publisher.Watched()
@@ -330,7 +330,7 @@ var errForeign = errors.New("it is of another cluster")
 // readSoon has the tables read within a time in milliseconds.
 func (s *session) readSoon(pause int64) bool {
 	spread := time.Duration(min(max(0, pause), maxSpread)) * time.Millisecond
-	if at := s.heedAt(run.Jitter(spread, 1)); at.Before(s.next) {
+	if at := s.notBefore(run.Jitter(spread, 1)); at.Before(s.next) {
 		s.next = at
 	}
 	return true
@@ -338,9 +338,9 @@ func (s *session) readSoon(pause int64) bool {
 
 // heedAt is when a hint that comes now may be followed, which others have been
 // before it.
-func (s *session) heedAt(after time.Duration) time.Time {
+func (s *session) notBefore(after time.Duration) time.Time {
 	at := time.Now().Add(after)
-	if first := s.heeded.Add(hintPause); at.Before(first) {
+	if first := s.lastRead.Add(hintPause); at.Before(first) {
 		return first
 	}
 	return at

@@ -181,7 +181,7 @@ var (
 
 	// tell sends what waits to be told, when the pause is over. It returns how
 	// many milliseconds are left till then, null when nothing waits.
-	tellSQL = statement(`WITH waiting AS (
+	notifySQL = statement(`WITH waiting AS (
 		SELECT coalesce(t.rev, 0) AS since, r.rev, {toldat} + {gap} AS due FROM skerry_told t JOIN skerry_revision r USING (cluster)
 		WHERE t.cluster = @cluster AND @channel::text <> '' AND coalesce(t.rev, 0) < r.rev AND r.rev <= {most} FOR UPDATE OF t SKIP LOCKED
 	), changed AS (
@@ -195,7 +195,7 @@ var (
 
 	// paceSQL fits the pause to the number of processes: to wake one costs the
 	// server about 50 µs, and it may spend half of its time on that.
-	paceSQL = statement(`UPDATE skerry_told t SET pause = p.pause
+	notifyPauseSQL = statement(`UPDATE skerry_told t SET pause = p.pause
 		FROM (SELECT least(count(*), 100000) * interval '100 microseconds' AS pause FROM skerry_lease l WHERE l.cluster = @cluster AND {leased}) p,
 			skerry_cluster c
 		WHERE t.cluster = @cluster AND c.cluster = @cluster AND {settled} AND {pulsing}
@@ -211,7 +211,7 @@ var (
 
 	// repackSQL writes the rows of a table into an empty one, which VACUUM
 	// FULL does not: it takes along what old snapshots may see.
-	repackSQL = `DO $$ DECLARE kept {table}[]; BEGIN
+	compactSQL = `DO $$ DECLARE kept {table}[]; BEGIN
 		LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE NOWAIT;
 		kept := ARRAY(SELECT t FROM {table} t);
 		TRUNCATE {table};

@@ -87,7 +87,7 @@ func (r *Registry) writeStats(ctx context.Context, rows []health.Row, name func(
 	}
 	args := r.args()
 	args["rows"] = string(text)
-	return r.with(ctx, Service, func(ctx context.Context, conn *pgx.Conn) error {
+	return r.withConn(ctx, Service, func(ctx context.Context, conn *pgx.Conn) error {
 		_, err := conn.Exec(ctx, writeStatSQL, args)
 		return err
 	})

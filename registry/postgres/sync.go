@@ -49,7 +49,7 @@ const many = 5000 // changes; more have everything read
 
 // sync is one beat: renew the lease, read, show, and do what the answer asks for.
 func (s *session) sync(ctx context.Context, services []string, all, full bool) error {
-	s.heeded = time.Now()
+	s.lastRead = time.Now()
 	full = full || time.Since(s.full) > fullEvery(s.r.size.Load()) || s.m.rev == 0
 	h, err := s.exchange(ctx, services, all, full)
 	if err != nil {
@@ -72,22 +72,22 @@ func (s *session) sync(ctx context.Context, services []string, all, full bool) e
 		return err
 	}
 	s.r.size.Store(max(0, h.spacing) / 100) // a tenth of a millisecond for each process
-	s.room(h.free)
+	s.noteFree(h.free)
 	if h.rev < s.m.rev {
 		s.m.older = time.Now()
 	}
 	// Whoever is missing in a restored database has a heartbeat's time to come back.
 	h.settled = h.settled && time.Since(s.m.older) > s.r.cfg.pause()
 	s.up()
-	s.learn(h, services, all, full)
+	s.apply(h, services, all, full)
 	if err := s.compare(ctx, h.newest); err != nil {
 		return err
 	}
-	return s.attend(ctx, h)
+	return s.afterBeat(ctx, h)
 }
 
 // learn takes an answer into the model and shows it.
-func (s *session) learn(h head, services []string, all, full bool) {
+func (s *session) apply(h head, services []string, all, full bool) {
 	now := time.Now()
 	rows := s.rows(h.entries, now, full)
 	if full {
@@ -99,7 +99,7 @@ func (s *session) learn(h head, services []string, all, full bool) {
 			s.read[service] = true
 		}
 	} else {
-		s.expectNotice(len(rows))
+		s.expectNotification(len(rows))
 		s.m.merge(rows)
 	}
 	s.m.rev = h.rev
@@ -117,20 +117,20 @@ func (s *session) learn(h head, services []string, all, full bool) {
 
 // expectNotice finds out that notifications don't arrive: reads bring what
 // they should have brought. One read may overtake its notification.
-func (s *session) expectNotice(news int) {
-	if !s.listening || news == 0 || s.silent {
+func (s *session) expectNotification(news int) {
+	if !s.listening || news == 0 || s.deafLogged {
 		return
 	}
 	if s.quiet++; s.quiet < 3 {
 		return
 	}
-	s.silent = true
+	s.deafLogged = true
 	s.r.log.Warn("notifications do not arrive, perhaps because of a connection pooler; changes are seen by polling", "every", s.r.cfg.tick())
 }
 
 // attend does what an answer asks for: list again what is missing, expire the
 // dead, clean.
-func (s *session) attend(ctx context.Context, h head) error {
+func (s *session) afterBeat(ctx context.Context, h head) error {
 	if !h.wrote {
 		if h.writable && s.readOnly {
 			s.promoted()
@@ -148,7 +148,7 @@ func (s *session) attend(ctx context.Context, h head) error {
 		steps = append(steps, s.reconcile)
 	}
 	if h.pulsed {
-		steps = append(steps, s.expire, s.pace, s.repack)
+		steps = append(steps, s.expire, s.adjustNotifyPause, s.compact)
 	}
 	if h.clean {
 		steps = append(steps, s.clean)
@@ -219,7 +219,7 @@ func (s *session) expire(ctx context.Context) error {
 			return 0, fmt.Errorf("expire leases: %w", err)
 		}
 		if told == nil && expired > 0 {
-			s.r.tellLater()
+			s.r.notifyLater()
 		}
 		leases, instances = leases+len(ended), instances+expired
 		for _, owner := range ended[:min(len(ended), 10-len(names))] {
@@ -274,7 +274,7 @@ func (s *session) exchange(ctx context.Context, services []string, all, full boo
 	if all {
 		args["services"] = []string(nil)
 	}
-	args["owners"], args["crowd"] = s.suspects(full), s.asksForRoom()
+	args["owners"], args["crowd"] = s.suspects(full), s.checksConnections()
 	if s.writable {
 		h, err := s.either(ctx, beatSQL, full, all, args)
 		if errors.Is(err, errNoCluster) || err == nil && h.spacing < 0 {
@@ -397,15 +397,15 @@ func (s *session) query(ctx context.Context, sql string, args pgx.NamedArgs) (he
 	if !any {
 		return h, errNoCluster
 	}
-	s.sound(&h)
+	s.checkHead(&h)
 	s.r.clock.set(h.now, asked)
-	s.r.answered(time.Since(asked))
+	s.r.resetLimit(time.Since(asked))
 	return h, nil
 }
 
 // sound takes a revision out of range for none: everything is then read at each
 // poll, until a writer has put it right by its next change.
-func (s *session) sound(h *head) {
+func (s *session) checkHead(h *head) {
 	if !s.r.odd.checkRevision(s.r.cfg.Cluster, h.rev, h.kept) {
 		h.rev, h.kept = 0, 0
 	}

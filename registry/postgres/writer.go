@@ -16,7 +16,7 @@ import (
 
 // batch is how many changes go into one statement, and so into one
 // notification: about what fits in its 8,000 bytes.
-const batch = 16
+const listBatch = 16
 
 // writer writes registrations for the registrar.
 type writer struct{ r *Registry }
@@ -44,8 +44,8 @@ func (w writer) Apply(ctx context.Context, put []registry.Instance, drop []regis
 
 func (w writer) list(ctx context.Context, put []registry.Instance, drop []registry.ID) error {
 	for len(put)+len(drop) > 0 {
-		n := min(batch, len(put))
-		m := min(batch-n, len(drop))
+		n := min(listBatch, len(put))
+		m := min(listBatch-n, len(drop))
 		if err := w.change(ctx, put[:n], drop[:m]); err != nil {
 			return err
 		}
@@ -82,7 +82,7 @@ func (w writer) change(ctx context.Context, put []registry.Instance, drop []regi
 	if err != nil {
 		return fmt.Errorf("write registrations: %w", err)
 	}
-	return w.r.with(ctx, Service, func(ctx context.Context, conn *pgx.Conn) error {
+	return w.r.withConn(ctx, Service, func(ctx context.Context, conn *pgx.Conn) error {
 		return w.write(ctx, conn, string(puts), string(drops))
 	})
 }
@@ -103,7 +103,7 @@ func (w writer) write(ctx context.Context, conn *pgx.Conn, puts, drops string) e
 		w.r.clock.set(now, asked)
 		if rev != nil {
 			if told == nil {
-				w.r.tellLater()
+				w.r.notifyLater()
 			}
 			return nil
 		}

@@ -15,14 +15,14 @@ import (
 // at the same time, and all are back before a lease may end.
 func TestPauses(t *testing.T) {
 	settles := (&Config{Heartbeat: registry.DefaultHeartbeat}).pause()
-	if _, last := pauses(20, 2700*time.Millisecond); last != 1350*time.Millisecond {
+	if _, last := reconnectPauses(20, 2700*time.Millisecond); last != 1350*time.Millisecond {
 		t.Errorf("with intervals of two seconds up to %v, want half of what leases take to settle", last)
 	}
 	for processes, want := range map[int64][2]time.Duration{
 		0: {100 * time.Millisecond, 5 * time.Second}, 20: {100 * time.Millisecond, 5 * time.Second}, 300: {1500 * time.Millisecond, 5 * time.Second},
 		1000: {5 * time.Second, 15 * time.Second}, 100_000: {5 * time.Second, 15 * time.Second},
 	} {
-		first, last := pauses(processes, settles)
+		first, last := reconnectPauses(processes, settles)
 		if first != want[0] || last != want[1] {
 			t.Errorf("%d processes: %v to %v, want %v", processes, first, last, want)
 		}
@@ -50,13 +50,13 @@ func TestLimitGrows(t *testing.T) {
 		if r.limit() != want.limit || timeouts() != want.conn {
 			t.Errorf("after %d: %v and %v, want %v", i, r.limit(), timeouts(), want)
 		}
-		r.overdue()
+		r.raiseLimit()
 	}
-	r.answered(2 * time.Second)
+	r.resetLimit(2 * time.Second)
 	if r.limit() != limitMost {
 		t.Errorf("a slow answer makes the limit %v, want %v", r.limit(), limitMost)
 	}
-	r.answered(time.Second)
+	r.resetLimit(time.Second)
 	if r.limit() != stmtTime {
 		t.Errorf("a quick answer leaves the limit at %v, want %v", r.limit(), stmtTime)
 	}
@@ -90,7 +90,7 @@ func TestReturnOfALargeSite(t *testing.T) {
 				g.Go(func(context.Context) error {
 					var pause run.Backoff
 					for time.Since(begun) < time.Hour {
-						pause.Min, pause.Max = pauses(r.size.Load(), settles)
+						pause.Min, pause.Max = reconnectPauses(r.size.Load(), settles)
 						time.Sleep(pause.Next())
 						took := connect()
 						if took <= r.limit() {
@@ -98,7 +98,7 @@ func TestReturnOfALargeSite(t *testing.T) {
 							return nil
 						}
 						time.Sleep(r.limit())
-						r.overdue()
+						r.raiseLimit()
 					}
 					return nil
 				})

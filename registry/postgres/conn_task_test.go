@@ -20,38 +20,38 @@ func TestErrandsWithoutASession(t *testing.T) {
 		r := &Registry{}
 		refused := errors.New("connection refused")
 		do := func(context.Context, *pgx.Conn) error { return nil }
-		if err := r.with(t.Context(), Service, do); !errors.Is(err, errNotRunning) || !errors.Is(err, registry.ErrUnavailable) {
+		if err := r.withConn(t.Context(), Service, do); !errors.Is(err, errNotRunning) || !errors.Is(err, registry.ErrUnavailable) {
 			t.Errorf("Run does not run: %v", err)
 		}
 		r.alive = true
 
 		soon, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if err := r.with(soon, Service, do); !errors.Is(err, context.DeadlineExceeded) || len(r.errands) != 0 {
-			t.Errorf("given up: %v, and %d wait still", err, len(r.errands))
+		if err := r.withConn(soon, Service, do); !errors.Is(err, context.DeadlineExceeded) || len(r.tasks) != 0 {
+			t.Errorf("given up: %v, and %d wait still", err, len(r.tasks))
 		}
 
 		g := run.NewGroup(t.Context())
 		var waited error
 		g.Go(func(ctx context.Context) error {
-			waited = r.with(ctx, Service, do)
+			waited = r.withConn(ctx, Service, do)
 			return nil
 		})
 		synctest.Wait()
-		r.turnAway(refused, true)
-		if len(r.errands) != 1 {
-			t.Errorf("%d errands wait for the session that will follow at once, want 1", len(r.errands))
+		r.rejectTasks(refused, true)
+		if len(r.tasks) != 1 {
+			t.Errorf("%d errands wait for the session that will follow at once, want 1", len(r.tasks))
 		}
-		r.turnAway(refused, false)
+		r.rejectTasks(refused, false)
 		_ = g.Wait() // it returns nil
 		if !errors.Is(waited, refused) {
 			t.Errorf("no session came about: %v", waited)
 		}
-		if err := r.with(t.Context(), Service, do); !errors.Is(err, refused) {
+		if err := r.withConn(t.Context(), Service, do); !errors.Is(err, refused) {
 			t.Errorf("while there is none: %v", err)
 		}
-		if err := r.with(t.Context(), Service, do); len(r.errands) != 0 {
-			t.Errorf("%v, and %d wait", err, len(r.errands))
+		if err := r.withConn(t.Context(), Service, do); len(r.tasks) != 0 {
+			t.Errorf("%v, and %d wait", err, len(r.tasks))
 		}
 	})
 }

@@ -13,7 +13,7 @@ import (
 // Limits of a notification. PostgreSQL has the first one itself.
 const (
 	maxPayload = 8000
-	maxTold    = 128  // instances in one; tellSQL writes 100 at most
+	maxChanges = 128  // instances in one; notifySQL writes fewer
 	maxLeap    = 1000 // changes that the content may stand for
 )
 
@@ -23,9 +23,9 @@ const maxNumber = 1<<62 - 1
 // maxAge is the longest time that a process may have been up, or away.
 const maxAge = 100 * 365 * 24 * time.Hour
 
-// notice is the payload of a notification. Without instances it is a hint to
-// read: the change did not fit.
-type notice struct {
+// payload is what a notification says. Without instances it asks for a read of the
+// tables: the change did not fit.
+type payload struct {
 	Cluster string            `json:"c"`
 	Since   int64             `json:"f"` // what is told are the changes after it
 	Rev     int64             `json:"r"` // up to this one
@@ -65,22 +65,22 @@ type row struct {
 	lapsed bool      // its lease has run out
 }
 
-// parseNotice reads a payload. What it accepts is within the limits above.
-func parseNotice(payload string) (notice, error) {
-	var n notice
-	if len(payload) > maxPayload {
-		return notice{}, fmt.Errorf("notification: %d bytes, at most %d are allowed", len(payload), maxPayload)
+// parsePayload reads a payload and enforces the limits above.
+func parsePayload(text string) (payload, error) {
+	var n payload
+	if len(text) > maxPayload {
+		return payload{}, fmt.Errorf("notification: %d bytes, at most %d are allowed", len(text), maxPayload)
 	}
-	if err := json.Unmarshal([]byte(payload), &n); err != nil {
-		return notice{}, fmt.Errorf("notification: %w", err)
+	if err := json.Unmarshal([]byte(text), &n); err != nil {
+		return payload{}, fmt.Errorf("notification: %w", err)
 	}
 	return n, nil
 }
 
-// content reports whether the notification has everything that changed between
-// a revision and its own: else the tables have to be read.
-func (n *notice) content(known int64) bool {
-	return n.Changed != nil && len(n.Changed) <= maxTold && known > 0 &&
+// complete reports whether the notification holds every change between the known
+// revision and its own. Otherwise the reader reads the tables.
+func (n *payload) complete(known int64) bool {
+	return n.Changed != nil && len(n.Changed) <= maxChanges && known > 0 &&
 		n.Since <= known && n.Rev > known && n.Rev <= maxNumber && n.Rev-known <= maxLeap
 }
 
