@@ -182,7 +182,7 @@ func (a *attempt) send(p *connPool) (health.Outcome, error) {
 	a.call.cut = false
 	name := a.call.Method
 	if !p.dialect.shared { // the others are told the service by a header
-		name = multiplexed(cmp.Or(p.ep.Prefix, a.s.o.Prefix), name)
+		name = a.call.calledAs(cmp.Or(p.ep.Prefix, a.s.o.Prefix))
 	}
 	args := a.call.argsFor(p.dialect.encoding, name)
 	m := outgoing{oneWay: a.call.OneWay, name: name}
@@ -197,7 +197,11 @@ func (a *attempt) send(p *connPool) (health.Outcome, error) {
 	patience := a.patience()
 	l, err := p.acquire(a.ctx, patience)
 	if err != nil {
-		err = a.fail(giveUpCode(a.ctx.Err(), Unreachable), NotExecuted, err)
+		code := Unreachable
+		if errors.Is(err, errPoolFull) {
+			code = Overloaded
+		}
+		err = a.fail(giveUpCode(a.ctx.Err(), code), NotExecuted, err)
 		return codeOutcome(err), err
 	}
 	defer p.release(l)
@@ -218,6 +222,9 @@ func (a *attempt) send(p *connPool) (health.Outcome, error) {
 			return codeOutcome(err), err
 		}
 		m.head = a.call.head
+	}
+	if err := a.follow(p.dialect, &m); err != nil {
+		return codeOutcome(err), err
 	}
 	frame, sent, err := l.call(a.ctx.base, deadline, &m)
 	if err != nil {

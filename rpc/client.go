@@ -208,3 +208,6 @@ func (c *Client) tidy() {
 		}
 	})
 }
+
+// Standing is how many connections of this client stand to an endpoint.
+func (c *Client) Standing(e *Endpoint) int { return len(c.pool(e).standing()) }

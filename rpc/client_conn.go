@@ -135,6 +135,7 @@ type outgoing struct {
 	seq    int32  // what stands there once it is sent
 	name   string // of the method, as it stands in body
 	oneWay bool
+	behind []byte // a whole call that follows a one-way one, which ends when this is answered; nil: none
 
 	patience time.Duration // how long the connection may be silent until the call is given up; 0 = for as long as it stands
 }
@@ -161,7 +162,7 @@ func (l *clientConn) call(ctx context.Context, deadline time.Time, m *outgoing) 
 		}
 		return "", false, err
 	}
-	if m.oneWay && !l.dialect.shared {
+	if m.oneWay && !l.dialect.shared && m.behind == nil {
 		if !l.pending.claim(s, seq) {
 			<-s.done
 		}
@@ -197,7 +198,10 @@ func (l *clientConn) send(seq int32, m *outgoing) error {
 	if err != nil {
 		return err
 	}
-	return l.out.write(head, m.body, l.others())
+	if err := l.out.write(head, m.body, l.others()); err != nil || m.behind == nil {
+		return err
+	}
+	return l.out.write(m.behind, nil, 0)
 }
 
 // others is how many calls besides one may soon be followed by the next, 0

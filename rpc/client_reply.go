@@ -15,6 +15,9 @@ import (
 // read takes a reply apart.
 func (a *attempt) read(l *clientConn, m *outgoing, frame string) (health.Outcome, error) {
 	if a.call.OneWay && !l.dialect.shared {
+		if m.behind != nil && !a.lastReply(l, frame) {
+			l.fail(errUnused)
+		}
 		return health.OK, nil
 	}
 	payload, encoding := frame, l.dialect.encoding

@@ -54,7 +54,7 @@ func newConnPool(c *Client, e *Endpoint) *connPool {
 	if p.dialect.shared {
 		p.shared = make([]sharedConn, c.cfg.Connections)
 	} else {
-		p.plain = newPlainConns(e.Concurrency)
+		p.plain = newPlainConns(e)
 	}
 	return p
 }

@@ -108,6 +108,16 @@
 // poll for broken connections here. A program that also runs a stock Thrift
 // server and wants its polling sets it again in main.
 //
+// # Programs of other languages
+//
+// A server with HandleUnknown serves every service by one [RawHandler], which
+// gets arguments as they stand in the message ([Raw]) and passes them on; package
+// proxy is one. The message's name may have a context in front of it
+// ("ctx=CONTEXT;auth:verify"), and skerry.login may be the first call of a
+// connection. Replies bear the bare name of the method and the caller's sequence
+// number. Such servers listen on Unix sockets, too; [Server.Handover] gives one to
+// another process without a lost call.
+//
 // # Processes of the site
 //
 // With ServerConfig.Site a port also takes site connections: TLS 1.3 with

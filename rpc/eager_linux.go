@@ -20,12 +20,8 @@ type eager struct {
 
 // newEager returns nil for a connection that can't do it.
 func newEager(nc net.Conn) *eager {
-	tc, ok := nc.(*net.TCPConn)
-	if !ok {
-		return nil
-	}
-	raw, err := tc.SyscallConn()
-	if err != nil {
+	raw := socketOf(nc)
+	if raw == nil {
 		return nil
 	}
 	e := &eager{raw: raw}
@@ -57,4 +53,15 @@ func (e *eager) once(fd uintptr) bool {
 		}
 	}
 	return true
+}
+
+// socketOf is the socket of a TCP connection or a Unix one; else nil.
+func socketOf(nc net.Conn) syscall.RawConn {
+	switch nc.(type) {
+	case *net.TCPConn, *net.UnixConn:
+		if raw, err := nc.(syscall.Conn).SyscallConn(); err == nil {
+			return raw
+		}
+	}
+	return nil
 }

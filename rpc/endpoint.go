@@ -35,11 +35,19 @@ type Endpoint struct {
 	// time, of which this client takes half at most; 0 = not known.
 	Prefix      string
 	Concurrency int
+	Pool        Pool // how its connections are kept; zero: so that other clients find a thread, too
 
 	pending atomic.Int64
 	failed  atomic.Pointer[time.Time]
 	gone    atomic.Bool
 	pool    atomic.Pointer[connPool] // of the client that has called it last
+}
+
+// Pool is how a client keeps its connections to a plain Thrift server that it
+// has for itself.
+type Pool struct {
+	Most int           // that stand at a time, one for each call; a call without one fails as Overloaded; 0 = not a server for itself
+	Idle time.Duration // that a connection is kept without a call
 }
 
 // Pending is the number of calls that this process has in flight to the

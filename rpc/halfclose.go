@@ -13,7 +13,8 @@ const halfClose = 5 * time.Second
 // close both sides.
 func (c *serverConn) answerHalfClosed() {
 	c.mu.Lock()
-	if c.closed || !c.begun || c.skerry.Load() || !c.recent(time.Now()) {
+	ours := c.s.handover.Load() // the server has closed it, and the client reads
+	if c.closed || !c.begun || !ours && (c.skerry.Load() || !c.recent(time.Now())) {
 		c.mu.Unlock()
 		return
 	}

@@ -56,6 +56,9 @@ func (h *handlerRun) process(ctx context.Context) error {
 	if h.started {
 		return errors.New("an interceptor has called next twice")
 	}
+	if handler, ok := h.r.served.processor.(RawHandler); ok {
+		return h.raw(ctx, handler)
+	}
 	h.started = true
 	var in thrift.TProtocol = h.in
 	if h.r.name != h.r.info.Method {

@@ -72,6 +72,9 @@ func appendCallHead(dst []byte, flags uint16, call *Call, info *CallInfo, caller
 		dst = appendNumber(dst, keyAttempt, int64(attempt))
 	}
 	pair(keyToken, call.routing.raw)
+	if raw, ok := call.Args.(*Raw); ok {
+		pair(keyContext, raw.Context)
+	}
 	if call.routing.unseen {
 		pair(keyUnseen, "1")
 	}

@@ -2,7 +2,6 @@ package rpc
 
 import (
 	"io"
-	"net"
 	"os"
 	"syscall"
 )
@@ -10,11 +9,7 @@ import (
 // listen has a socket read without memory to read to: it takes some only when
 // the kernel may have something.
 func (f *intake) listen() {
-	tc, ok := f.nc.(*net.TCPConn)
-	if !ok {
-		return
-	}
-	if raw, err := tc.SyscallConn(); err == nil {
+	if raw := socketOf(f.nc); raw != nil {
 		f.raw, f.once = raw, f.take
 		f.spin = newSpin()
 	}

@@ -2,6 +2,8 @@ package rpc
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"time"
 )
@@ -14,17 +16,24 @@ const (
 	idleConns = 4           // connections that are kept between calls, when the server's concurrency is not known
 )
 
+var errPoolFull = errors.New("each connection of the server's pool has a call")
+
 // plainConns is the connections to a plain Thrift server: one for each call at a
 // time. The peer's mutex guards it.
 type plainConns struct {
 	most  int                // that stand at a time; 0 = no limit
 	keep  int                // of them between calls
 	used  int                // that stand or are being made
+	own   Pool               // of a server that no other client calls
 	idle  []*clientConn      // between calls, the one that was used last at the end
 	queue []chan *clientConn // calls that wait for one, first come first
 }
 
-func newPlainConns(concurrency int) plainConns {
+func newPlainConns(e *Endpoint) plainConns {
+	if e.Pool.Most > 0 {
+		return plainConns{most: e.Pool.Most, keep: e.Pool.Most, own: e.Pool}
+	}
+	concurrency := e.Concurrency
 	if concurrency <= 0 {
 		return plainConns{keep: idleConns}
 	}
@@ -43,6 +52,10 @@ func (p *connPool) acquirePlain(ctx context.Context, patience time.Duration) (*c
 		p.plain.used++
 		p.mu.Unlock()
 		return p.openPlain(ctx, patience)
+	}
+	if p.plain.own.Most > 0 {
+		p.mu.Unlock()
+		return nil, fmt.Errorf("%w: %d", errPoolFull, p.plain.own.Most)
 	}
 	turn := make(chan *clientConn, 1)
 	p.plain.queue = append(p.plain.queue, turn)
@@ -103,7 +116,7 @@ func (p *connPool) keep(l *clientConn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
-	case now-l.made >= plainLife:
+	case now-l.made >= plainLife && p.plain.own.Most == 0:
 		return false
 	case len(p.plain.queue) > 0:
 		p.plain.passOn(l)
@@ -153,7 +166,14 @@ func (p *connPool) closeIdlePlain() {
 	if p.dialect.shared {
 		return
 	}
-	since := p.c.now() - plainIdle
+	idle := plainIdle
+	if p.plain.own.Most > 0 {
+		idle = p.plain.own.Idle
+	}
+	if p.ep.gone.Load() {
+		idle = 0
+	}
+	since := p.c.now() - idle
 	p.mu.Lock()
 	var old []*clientConn
 	p.plain.idle = slices.DeleteFunc(p.plain.idle, func(l *clientConn) bool {

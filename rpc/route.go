@@ -173,7 +173,11 @@ type lastRoute struct {
 
 // route finds the service and the method of a call, and the method's own name;
 // a nil method is one that the service does not have. Only the reader calls it.
-func (c *serverConn) route(service, name string) (*served, *method, string, error) {
+func (c *serverConn) route(info *CallInfo, name string) (*served, *method, string, error) {
+	service := info.Service
+	if c.s.unknown != nil {
+		return c.routeUnknown(info, name)
+	}
 	table, last := c.s.routes.table.Load(), &c.routed
 	if last.served != nil && last.table == table && service == last.served.name && name == last.kind.name {
 		return last.served, last.kind, last.kind.name, nil

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -37,6 +38,8 @@ type ServerConfig struct {
 	MaxCalls     int                                // run at a time; what comes above it is refused as Overloaded; 0 means 10,000
 	MaxConnCalls int                                // the same, of one connection; 0 means 2,000
 	Sizes        Sizes                              // of requests and of what waits to be written
+	Login        func(token string) error           // with HandleUnknown: judges the token of skerry.login, the first call of each connection then; nil: none is needed
+	Unordered    bool                               // plain clients match replies by their numbers: their calls run side by side
 	Interceptors []ServerInterceptor                // around every handler, the first one outermost
 	Health       *health.Recorder                   // nil counts nothing
 	Logger       *slog.Logger                       // nil means slog.Default()
@@ -70,9 +73,12 @@ type Server struct {
 	handshakes        turns        // of handshakes
 	internal          internalLimit
 	callers           callers
+	unknown           *served // of HandleUnknown; nil: none
 
 	running   atomic.Int64 // calls that were accepted and are not answered
 	leaving   atomic.Bool
+	handover  atomic.Bool
+	accepts   atomic.Int32 // listeners of which connections are taken
 	draining  atomic.Bool
 	finished  chan struct{} // a call has ended while draining; holds one
 	drained   chan struct{} // closed when Drain has let go of everything
@@ -182,8 +188,10 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		s.listen(l, false)
 		s.closeConns(conns)
 	})
+	s.accepts.Add(1)
 	err := s.accept(ctx, l, conns, pool)
-	if s.draining.Load() {
+	s.accepts.Add(-1)
+	if s.draining.Load() || s.handover.Load() {
 		select {
 		case <-s.drained:
 		case <-ctx.Done():
@@ -222,12 +230,19 @@ func (s *Server) listen(l net.Listener, on bool) {
 // or memory passes, so it goes on after errors.
 func (s *Server) accept(ctx context.Context, l net.Listener, conns *run.Group, pool *workers) error {
 	var backoff run.Backoff
-	for {
+	for waited := true; ; {
 		nc, err := l.Accept()
 		switch {
 		case err == nil:
 		case errors.Is(err, net.ErrClosed), ctx.Err() != nil:
 			return nil
+		case s.handover.Load() && errors.Is(err, os.ErrDeadlineExceeded):
+			if waited {
+				return nil
+			}
+			waited = true
+			acceptFor(l, acceptWait)
+			continue
 		default:
 			s.log.Warn("rpc: accept failed, trying again", "listener", l.Addr().String(), "error", err)
 			if backoff.Wait(ctx) != nil {
@@ -235,6 +250,7 @@ func (s *Server) accept(ctx context.Context, l net.Listener, conns *run.Group, p
 			}
 			continue
 		}
+		waited = false
 		backoff.Reset()
 		s.accepted.Add(1)
 		c := newServerConn(ctx, s, nc, conns, pool)

@@ -55,6 +55,7 @@ func (r *serverCall) header(h *theader.Header) {
 	case remaining > 0:
 		r.info.Deadline = r.arrived.Add(remaining)
 	}
+	r.contextOf(h)
 }
 
 // begin reads the beginning of the message and finds the service. What is no
@@ -72,6 +73,7 @@ func (r *serverCall) begin() error {
 			theader.ErrMalformed, len(name), maxMethodName)
 	}
 	r.name, r.messageID = name, id
+	r.unordered = r.unordered || r.conn.orderless
 	if !r.conn.dialect.header {
 		r.seq, r.info.Attempt = id, 1
 	}
@@ -85,7 +87,11 @@ func (r *serverCall) begin() error {
 // run it and is the reader no more.
 func (r *serverCall) admit() (relieved bool) {
 	c, s := r.conn, r.conn.s
-	served, kind, method, err := c.route(r.info.Service, r.name)
+	if s.unknown != nil && (r.name == loginMethod || !c.entered) {
+		r.login()
+		return false
+	}
+	served, kind, method, err := c.route(&r.info, r.name)
 	r.info.Method = method
 	if err != nil {
 		code := UnknownService
@@ -96,7 +102,9 @@ func (r *serverCall) admit() (relieved bool) {
 		return false
 	}
 	r.served = served
-	r.info.Service, r.info.Version = served.name, served.version
+	if r.info.Version = served.version; served != s.unknown {
+		r.info.Service = served.name
+	}
 	if r.kind = kind; kind == nil {
 		if !served.internal {
 			r.counted = c.count(countKey{served, &served.missing, r.info.Caller})

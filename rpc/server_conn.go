@@ -67,6 +67,8 @@ type serverConn struct {
 	taken        int        // calls since the last read
 	batch        int        // the most that came between two reads lately
 	proven       bool       // a message was completed
+	orderless    bool       // its calls run side by side, though no header says so
+	entered      bool       // skerry.login has been called, or is not needed
 	clear        bool       // it is not encrypted, and Clear says something of that
 	trust        *siteTrust // of a site connection
 	trustChecked time.Time  // when it was last looked at
@@ -118,6 +120,7 @@ func newServerConn(ctx context.Context, s *Server, nc net.Conn, group *run.Group
 	info := PeerInfo{Addr: addrOf(nc.RemoteAddr())}
 	c.source = sourceOf(info.Addr.Addr())
 	c.setInfo(info)
+	c.orderless, c.entered = s.cfg.Unordered, s.cfg.Login == nil
 	c.in = newFrameReader(nc, s.cfg.Sizes.frames())
 	c.in.all = &s.requests
 	s.mu.Lock()

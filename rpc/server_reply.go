@@ -63,7 +63,9 @@ func panicOf(err error) *panicked {
 func (r *serverCall) answerFailed(h *handlerRun, err error) health.Outcome {
 	var refusal *Error
 	var protocol thrift.TProtocolException
-	switch {
+	switch _, raw := r.served.processor.(RawHandler); {
+	case raw && errors.As(err, &refusal):
+		return r.passOn(h, refusal)
 	case !h.started && errors.As(err, &refusal):
 		code := refusal.Code
 		if code == Unknown { // no code would say that the framework answers
@@ -149,7 +151,7 @@ func (r *serverCall) exception(code Code, executed Executed, err error) health.O
 // plain client. The stock Go client does not mark its one-way calls, so those
 // are known by earlier ones that were not answered.
 func (r *serverCall) answerUnread(executed Executed) bool {
-	if r.unordered {
+	if r.unordered && r.conn.dialect.header {
 		return r.info.OneWay && executed != NotExecuted
 	}
 	return r.info.OneWay || r.kind != nil && r.kind.silent.Load()

@@ -16,6 +16,7 @@ type Writer interface {
 	thrift.TProtocol
 	// Bytes is what was written. It is valid until the next write or Free.
 	Bytes() []byte
+	Protocol() Protocol
 	// Append writes a whole struct that a Reader of the same protocol has cut out.
 	Append(whole string) error
 	// Reset drops what was written.
@@ -29,6 +30,7 @@ type Reader interface {
 	// Left is the number of bytes behind what was read: an unframed message
 	// ends where reading it ended.
 	Left() int
+	Protocol() Protocol
 	// Struct returns the bytes of the struct that comes next, checked and not decoded.
 	Struct() (string, error)
 	// Used is what the message has taken of memory so far, besides its own.

@@ -6,6 +6,18 @@ import (
 	"github.com/apache/thrift/lib/go/thrift"
 )
 
+// Protocol is Binary.
+func (r *binaryReader) Protocol() Protocol { return Binary }
+
+// Protocol is Binary.
+func (w *binaryWriter) Protocol() Protocol { return Binary }
+
+// Protocol is Compact.
+func (r *compactReader) Protocol() Protocol { return Compact }
+
+// Protocol is Compact.
+func (w *compactWriter) Protocol() Protocol { return Compact }
+
 // Struct returns the bytes of the struct that comes next, after walking through
 // them: what it returns is one whole struct. Nothing of it is decoded.
 func (r *binaryReader) Struct() (string, error) {

@@ -1,0 +1,247 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/apache/thrift/lib/go/thrift"
+	"github.com/skerry/skerry/health"
+	"github.com/skerry/skerry/rpc/internal/flat"
+	"github.com/skerry/skerry/rpc/internal/theader"
+)
+
+// Raw is the arguments or the result of a call as they stand in its message,
+// for programs that pass calls on without their IDL. It is one whole struct of
+// the binary or the compact protocol; where it is written in the other one, its
+// values are copied by the types that stand in it. The zero value is the
+// empty struct. Give one to thrift.TClient.Call for arguments or result; a
+// [RawHandler] gets and returns them.
+type Raw struct {
+	// Context goes with arguments to a server of another library: as
+	// "ctx=CONTEXT;" in front of the method's name where Named is set, and as the
+	// info header skerry-context where the server speaks THeader. A handler of
+	// HandleUnknown gets what its caller has sent in either way.
+	Context string
+	Named   bool
+
+	// Behind is a method without arguments that is called behind a one-way call
+	// to a server of another library, on the same connection: the call ends
+	// when that is answered, as most servers do when the handler has ended. "" =
+	// the call ends when it is sent.
+	Behind string
+
+	encoding flat.Protocol
+	whole    string // "" = the empty struct
+}
+
+// What a call carries in place of a header, for peers that are none of skerry's.
+const (
+	contextPrefix = "ctx="
+	contextEnd    = ";"
+	keyContext    = "skerry-context"
+)
+
+// Read takes the struct that comes next. It is for protocols of this package's
+// messages only, those that servers and clients give.
+func (r *Raw) Read(_ context.Context, p thrift.TProtocol) (err error) {
+	in, ok := p.(flat.Reader)
+	if !ok {
+		return fmt.Errorf("rpc: Raw can't read from a %T", p)
+	}
+	r.encoding = in.Protocol()
+	if r.whole, err = in.Struct(); err != nil {
+		return err
+	}
+	if n := in.Left(); n > 0 {
+		return thrift.NewTProtocolExceptionWithType(thrift.INVALID_DATA, fmt.Errorf("%d bytes stand behind the message's struct", n))
+	}
+	return nil
+}
+
+// Write writes the struct.
+func (r *Raw) Write(ctx context.Context, p thrift.TProtocol) error {
+	if r.whole == "" {
+		return p.WriteFieldStop(ctx)
+	}
+	if out, ok := p.(flat.Writer); ok && out.Protocol() == r.encoding {
+		return out.Append(r.whole)
+	}
+	in := flat.NewReader(r.encoding, r.whole, flat.Memory{})
+	defer in.Free()
+	return flat.Copy(p, in)
+}
+
+// Exception reports whether a result holds an exception that the IDL declares:
+// its first field is then not the success, which has number 0.
+func (r *Raw) Exception() bool { return declared(r.encoding, r.whole) }
+
+// RawHandler serves calls of any method. It is a thrift.TProcessor, for
+// [Server.Handle] and [Server.HandleUnknown], that works on servers of this
+// package only. The result of a one-way call is not sent. An *Error is sent to
+// the caller with its Code and its Executed, as if this server had met it; any
+// other error as HandlerFailed.
+type RawHandler func(ctx context.Context, info *CallInfo, args *Raw) (*Raw, error)
+
+// Process is thrift.TProcessor's; a [Server] does not call it.
+func (f RawHandler) Process(context.Context, thrift.TProtocol, thrift.TProtocol) (bool, thrift.TException) {
+	return false, thrift.WrapTException(errors.New("rpc: a RawHandler is served by an rpc.Server only"))
+}
+
+// ProcessorMap is thrift.TProcessor's: the methods are not known.
+func (f RawHandler) ProcessorMap() map[string]thrift.TProcessorFunction { return nil }
+
+// AddToProcessorMap is thrift.TProcessor's.
+func (f RawHandler) AddToProcessorMap(string, thrift.TProcessorFunction) {}
+
+// HandleUnknown serves the calls of every service that is not served here by
+// name, but for the framework's own ("skerry.…"). A message's name may then
+// be "ctx=CONTEXT;service:method" in any protocol. CallInfo.Service is "" where
+// the caller names no service. It is called before Serve.
+func (s *Server) HandleUnknown(h RawHandler) {
+	s.unknown = &served{processor: h}
+}
+
+// raw runs a RawHandler.
+func (h *handlerRun) raw(ctx context.Context, handler RawHandler) error {
+	r := h.r
+	_, _, id, err := h.in.ReadMessageBegin(ctx)
+	args := &Raw{}
+	if err == nil {
+		err = args.Read(ctx, h.in)
+	}
+	if err != nil {
+		return &Error{Code: BadMessage, Err: fmt.Errorf("read arguments: %w", err)}
+	}
+	if r.served == r.conn.s.unknown {
+		args.Context = r.context()
+	}
+	h.started = true
+	result, err := handler(ctx, &r.info, args)
+	if err != nil || r.info.OneWay {
+		return err
+	}
+	err = h.out.WriteMessageBegin(ctx, r.info.Method, thrift.REPLY, id)
+	if err == nil {
+		err = result.Write(ctx, h.out)
+	}
+	if err != nil {
+		return err
+	}
+	if h.ok = true; result.Exception() {
+		return errDeclared
+	}
+	return nil
+}
+
+// passOn answers with the error of a RawHandler.
+func (r *serverCall) passOn(h *handlerRun, e *Error) health.Outcome {
+	if h.started && r.info.OneWay { // its caller has been told that the call was accepted
+		return e.Code.Outcome()
+	}
+	executed := e.Executed
+	if !h.started {
+		executed = NotExecuted
+	}
+	code := e.Code
+	if code == Unknown { // no code would say that the framework answers
+		code = HandlerFailed
+	}
+	return r.exception(code, executed, errors.Join(e.Err))
+}
+
+// errDeclared says that a raw result is an exception of the IDL.
+var errDeclared = errors.New("declared exception")
+
+// splitContext cuts "ctx=CONTEXT;" from a message's name.
+func splitContext(name string) (text, rest string) {
+	after, ok := strings.CutPrefix(name, contextPrefix)
+	if !ok {
+		return "", name
+	}
+	text, rest, ok = strings.Cut(after, contextEnd)
+	if !ok {
+		return "", name
+	}
+	return text, rest
+}
+
+// contextOf keeps the caller's context where a token means nothing.
+func (r *serverCall) contextOf(h *theader.Header) {
+	if r.conn.s.unknown != nil {
+		r.info.token = h.Get(keyContext)
+	}
+}
+
+// context is what the caller has sent in place of a token.
+func (r *serverCall) context() string {
+	if text, _ := splitContext(r.name); text != "" {
+		return text
+	}
+	return r.info.token
+}
+
+// calledAs is the name of the call's method on the wire, for a server that is
+// called by plain Thrift.
+func (c *Call) calledAs(prefix string) string {
+	name := multiplexed(prefix, c.Method)
+	if raw, ok := c.Args.(*Raw); ok && raw.Named && raw.Context != "" {
+		return contextPrefix + raw.Context + contextEnd + name
+	}
+	return name
+}
+
+// follow makes the call that is sent behind a one-way one.
+func (a *attempt) follow(d dialect, m *outgoing) error {
+	raw, ok := a.call.Args.(*Raw)
+	if !ok || raw.Behind == "" || !m.oneWay || d.shared {
+		return nil
+	}
+	w := flat.NewWriter(d.encoding, a.s.c.cfg.Sizes.Frame)
+	defer w.Free()
+	ctx := a.ctx.base
+	err := errors.Join(w.WriteMessageBegin(ctx, raw.Behind, thrift.CALL, 1), w.WriteFieldStop(ctx), w.WriteMessageEnd(ctx))
+	if err == nil {
+		h := theader.Header{Protocol: byte(d.encoding)}
+		m.behind, err = appendHead(nil, d, &h, 1, len(w.Bytes()), a.s.c.cfg.Sizes.frames())
+	}
+	if err != nil {
+		return a.fail(TooLarge, NotExecuted, fmt.Errorf("write the call behind a one-way call: %w", err))
+	}
+	m.behind = append(m.behind, w.Bytes()...)
+	return nil
+}
+
+// lastReply reports whether a reply to a one-way call and the call behind it is
+// the last that comes. A server that has answered both sends another one.
+func (a *attempt) lastReply(l *clientConn, frame string) bool {
+	raw, ok := a.call.Args.(*Raw)
+	if !ok || l.dialect.header {
+		return false
+	}
+	name, _, _, err := flat.Begin(l.dialect.encoding, frame)
+	return err == nil && name == raw.Behind
+}
+
+// routeUnknown is route with HandleUnknown. A service in the message's name goes
+// before the header's.
+func (c *serverConn) routeUnknown(info *CallInfo, name string) (*served, *method, string, error) {
+	_, name = splitContext(name)
+	if prefix, rest, ok := strings.Cut(name, thrift.MULTIPLEXED_SEPARATOR); ok {
+		info.Service, name = prefix, rest
+	}
+	if s := c.s.routes.load().byName[info.Service]; s != nil {
+		return s, s.method(name), name, nil
+	}
+	if strings.HasPrefix(info.Service, internalPrefix) {
+		return nil, nil, name, fmt.Errorf("%w: %.100q is not called this way", errNoService, info.Service)
+	}
+	v := c.s.unknown
+	kind := v.method(name)
+	info.Service = strings.Clone(info.Service) // names may be kept, and are no reason to keep the message
+	if kind.name == name {
+		return v, kind, kind.name, nil
+	}
+	return v, kind, strings.Clone(name), nil // it has found no room
+}
