@@ -32,18 +32,19 @@ type sim struct {
 
 type simNode struct {
 	*core
-	addr   netip.AddrPort
-	second netip.AddrPort // of the other protocol, if it is valid; one way of the three to everyone leaves from there
-	alive  bool
-	killed bool          // not alive, but its host is, and refuses what is sent to its port
-	cost   time.Duration // that a datagram takes it to handle or to send; 0: it has nothing else to do
-	free   time.Time     // when it has dealt with what it has
-	inbox  int           // datagrams that wait for it
-	dedup  dedup
-	out    int               // packets sent; one to everybody leaves three ways
-	in     int               // packets that arrived
-	met    map[*simNode]bool // whose hardware address it knows
-	gone   map[registry.ID]registry.DepartureKind
+	addr       netip.AddrPort
+	second     netip.AddrPort // of the other protocol, if it is valid; one way of the three to everyone leaves from there
+	alive      bool
+	killed     bool          // not alive, but its host is, and refuses what is sent to its port
+	cost       time.Duration // that a datagram takes it to handle or to send; 0: it has nothing else to do
+	free       time.Time     // when it has dealt with what it has
+	inbox      int           // datagrams that wait for it
+	dedup      dedup
+	out        int               // packets sent; one to everybody leaves three ways
+	suspicions int               // datagrams of that kind sent
+	in         int               // packets that arrived
+	met        map[*simNode]bool // whose hardware address it knows
+	gone       map[registry.ID]registry.DepartureKind
 }
 
 type flight struct {
@@ -152,6 +153,9 @@ func (s *sim) flush(n *simNode) {
 		}
 		if len(o.data) > MaxPacket {
 			s.t.Fatalf("datagram of %d bytes", len(o.data))
+		}
+		if o.data[5] == byte(alarm) {
+			n.suspicions++
 		}
 		n.out += len(o.to)
 		if o.group {

@@ -6,54 +6,66 @@ import (
 	"github.com/skerry/skerry/internal/wire"
 )
 
+// The times and limits of suspicions.
 const (
-	suspicionGap    = 2 * time.Second        // in which one alarm about a peer is enough
-	suspicionSecond = 100 * time.Millisecond // after the first word of an alarm comes the second one
-	suspicionThird  = 300 * time.Millisecond // the same, the third and last one
-	suspicionRate   = 20                     // alarms told in a second, and peers asked because of alarms
-	suspicionBurst  = 60                     // the same, at once: as many as a switch may take away
-	unknownRate     = 10                     // peers asked in a second because of alarms of unknown processes
-	suspicionSpread = 40 * time.Millisecond  // the least time over which processes spread their questions after an alarm: more may hear it than are known
-	maxIgnored      = time.Minute            // how long alarms of a peer are ignored at most, after false ones
+	suspicionGap    = 2 * time.Second        // in which one suspicion of a peer is enough
+	suspicionSecond = 100 * time.Millisecond // from the first packet of a suspicion to the second one
+	suspicionThird  = 300 * time.Millisecond // from the first packet to the third and last one
+	suspicionRate   = 20                     // suspicions raised in a second, and peers probed because of suspicions
+	suspicionBurst  = 60                     // the same at once: as many as a switch may take away
+	unknownRate     = 10                     // peers probed in a second because of suspicions of unknown processes
+	maxIgnored      = time.Minute            // how long the suspicions of a peer are ignored at most, after false ones
+
+	// suspicionSpread is the least time over which processes spread their probes
+	// after a suspicion: more processes may hear it than this one knows.
+	suspicionSpread = 40 * time.Millisecond
 )
 
-// accusation is what alarms say of a peer, and what became of its own.
+// suspicion is what is suspected of a peer, and what became of the suspicions that
+// the peer has raised itself.
 type suspicion struct {
-	raised       time.Time     // when an alarm last said that it does not answer; zero once it has
-	repeated     bool          // another process has said so since this one did
-	by           *peer         // that other process, nil for this one and for an unknown one
-	ignoredUntil time.Time     // until then its own alarms are not listened to
-	pause        time.Duration // how long that was, the last time
+	raised       time.Time     // when a suspicion of the peer was last raised; zero once the peer has answered
+	repeated     bool          // another process has raised it since this one did
+	apart        bool          // it came by unicast from one process: the others of this LAN may not know of it
+	by           *peer         // that other process; nil for this one and for an unknown one
+	ignoredUntil time.Time     // until then the suspicions that the peer raises are ignored
+	pause        time.Duration // how long they were ignored, the last time
 }
 
-// acquit: the peer lives. The process that said otherwise is believed a while later.
-func (a *suspicion) clear(now time.Time) {
-	if by := a.by; by != nil && now.After(by.ignoredUntil) {
+// clear ends the suspicion: the peer lives. The process that has raised it is
+// ignored for a while.
+func (s *suspicion) clear(now time.Time) {
+	if by := s.by; by != nil && now.After(by.ignoredUntil) {
 		if now.Sub(by.ignoredUntil) > maxIgnored {
 			by.pause = 0
 		}
 		by.pause = min(max(2*by.pause, suspicionGap), maxIgnored)
 		by.ignoredUntil = now.Add(by.pause)
 	}
-	a.raised, a.by = time.Time{}, nil
+	s.raised, s.by = time.Time{}, nil
 }
 
-// alarm tells everybody that a suspect does not answer, or that its host
-// refuses: those who have no business with it at this moment would find out
-// one by one. Of many who find out at the same time few speak. The others ask
-// for themselves, so an alarm ends nobody who lives. It is said three times, as
-// a host that misses it lists the dead until the life of the entry ends.
+// told reports whether the other processes of this LAN have lately been told of
+// the suspicion.
+func (s *suspicion) told(now time.Time) bool { return !s.apart && now.Sub(s.raised) < suspicionGap }
+
+// raiseSuspicion tells all other processes that a peer does not answer, or that
+// its host refuses the port. Processes without traffic to the peer would find out
+// one by one. Of many processes that find out at the same time few speak. Each of
+// the others probes the peer itself, so a suspicion removes no living process. It
+// is sent three times, since a host that misses it lists the dead process until
+// the entry's life ends.
 func (c *core) raiseSuspicion(p *peer, now time.Time) {
 	begun := now
 	c.at(now.Add(c.suspicionDelay()), func(now time.Time) {
-		if c.leaving || p.heard.After(begun) || now.Sub(p.raised) < suspicionGap {
+		if c.leaving || p.heard.After(begun) || p.told(now) {
 			return
 		}
 		if !c.raises.take(now) {
 			c.stats.Rate++
 			return
 		}
-		p.raised, p.by = now, nil
+		p.raised, p.by, p.apart = now, nil, false
 		c.sendSuspicion(p, now)
 		for _, wait := range []time.Duration{suspicionSecond, suspicionThird} {
 			c.at(now.Add(wait+c.spread()/2), func(now time.Time) { c.repeatSuspicion(p, begun, now) })
@@ -67,8 +79,8 @@ func (c *core) sendSuspicion(p *peer, now time.Time) {
 	c.send(alarm, &wire.Alarm{Owner: o}, outbound{group: true, to: c.unicasts(now)})
 }
 
-// accuseAgain repeats an alarm, unless another process has just said the same.
-// Of very many alarms at once not all are repeated.
+// repeatSuspicion sends a suspicion again, unless another process has just sent
+// the same one. Of very many suspicions at once not all are repeated.
 func (c *core) repeatSuspicion(p *peer, begun, now time.Time) {
 	switch {
 	case c.leaving || p.heard.After(begun):
@@ -81,17 +93,22 @@ func (c *core) repeatSuspicion(p *peer, begun, now time.Time) {
 	}
 }
 
-// alarmSpread is the random delay before a word about a peer, or to it, which
-// the first ones save the others. Processes that offer nothing do not know how
-// many of them there are.
+// suspicionDelay is the random delay before a packet about a peer, or to it; the
+// first such packets make the others unnecessary. A process that offers nothing
+// does not know how many others there are, so there is a least spread.
 func (c *core) suspicionDelay() time.Duration {
 	return max(c.spread(), c.random(suspicionSpread))
 }
 
-// onAlarm asks the peer that an alarm is about, a little later than others do.
-// A process that only calls is known to its providers and to no other caller,
-// so alarms of unknown processes count, too. One of them may be a recording:
-// fewer peers are asked because of those, and they must have come to everyone.
+// onSuspicion probes the suspected peer, a little later than others do. A process
+// that only calls is known to its providers and to no other caller, so suspicions
+// of unknown processes count, too. One of them may be a recording: fewer peers are
+// probed because of those, and they must have come by broadcast or multicast.
+//
+// A suspicion that came by unicast was raised where broadcast does not pass, as
+// behind a router, by a process that has this one among its seeds. When the peer
+// does not answer this process either, the suspicion is raised here anew, unless a
+// second process has raised it meanwhile.
 func (c *core) onSuspicion(now time.Time, from *peer, a *wire.Alarm, group bool) {
 	known := from != nil && from.state == live
 	if !known && !group {
@@ -108,7 +125,9 @@ func (c *core) onSuspicion(now time.Time, from *peer, a *wire.Alarm, group bool)
 		return
 	}
 	if now.Sub(p.raised) < suspicionGap {
-		p.repeated = true
+		if group || from != p.by { // others have heard it, too
+			p.repeated, p.apart = true, false
+		}
 		return
 	}
 	limit := &c.heededKnown
@@ -119,20 +138,22 @@ func (c *core) onSuspicion(now time.Time, from *peer, a *wire.Alarm, group bool)
 		c.stats.Rate++
 		return
 	}
-	p.raised, p.by = now, from
+	p.raised, p.by, p.apart = now, from, !group
 	begun := now
 	c.at(now.Add(c.suspicionDelay()), func(now time.Time) {
 		if p.state == live && !p.heard.After(begun) && from.heeded(now) {
-			c.beginProbes(p, suspicionSeries, now)
+			series := suspicionSeries
+			series.raises = p.apart
+			c.beginProbes(p, series, now)
 		}
 	})
 }
 
-// listened reports whether alarms of the peer are listened to; nil is an
+// heeded reports whether the suspicions that the peer raises count; nil is an
 // unknown process.
 func (p *peer) heeded(now time.Time) bool { return p == nil || !now.Before(p.ignoredUntil) }
 
-// refute tells everybody at once that this process lives, before they ask.
+// refute tells all at once that this process lives, before they probe it.
 func (c *core) refute(now time.Time) {
 	if c.leaving || now.Sub(c.refutedAt) < suspicionGap {
 		return

@@ -1,6 +1,8 @@
 package broadcast
 
 import (
+	"fmt"
+	"net/netip"
 	"slices"
 	"testing"
 	"time"
@@ -275,4 +277,98 @@ func TestManyWitnesses(t *testing.T) {
 	if told < 1 || told > 4 {
 		t.Errorf("%d alarms of 31 witnesses", told)
 	}
+}
+
+// routed is a site of two LANs with a router between them. Broadcast does not
+// pass. The first four hosts of the first LAN are providers, and all others only
+// call. Those of the second LAN have the first host of all as their seed.
+func routed(t *testing.T, seed uint64, first, second int) *sim {
+	s := newSim(t, first+second, seed)
+	s.untaped = true
+	s.blocked = func(from, to *simNode, group bool) bool {
+		return group && (slices.Index(s.nodes, from) < first) != (slices.Index(s.nodes, to) < first)
+	}
+	for i, n := range s.nodes {
+		if i >= first {
+			n.seeds = []netip.AddrPort{s.nodes[0].addr}
+		}
+		if i < 4 {
+			s.start(n, svc, "svc")
+		} else {
+			s.start(n, svc)
+		}
+		n.restart(s.now)
+		s.flush(n)
+	}
+	s.within(30*time.Second, "start", s.know("svc", 4))
+	s.run(30 * time.Second)
+	return s
+}
+
+// TestSuspicionCrossesRouter: a suspicion that a caller raises behind a router
+// reaches the callers of the other LAN, of which it does not know, for a bounded
+// number of packets. Otherwise they would list the dead instance until its entry
+// expires.
+func TestSuspicionCrossesRouter(t *testing.T) {
+	const first, second = 16, 4
+	for _, refuses := range []bool{true, false} {
+		t.Run(fmt.Sprintf("refused %t", refuses), func(t *testing.T) {
+			all := draws(t, 101, 20, func(seed uint64) time.Duration {
+				s := routed(t, seed, first, second)
+				dead, witness := s.nodes[1], s.nodes[first+second-1]
+				dead.alive, dead.killed = false, refuses
+				said, raised := s.said(), s.raised()
+				witness.suspect(s.now, dead.offers(s.now, "svc")[0].ID())
+				s.flush(witness)
+				took := s.within(5*time.Minute, "off all lists", s.know("svc", 3))
+				s.run(2 * time.Second)
+				// Each host probes the dead one six or seven times at most.
+				if said := s.said() - said; took < time.Minute && said > 8*(first+second) {
+					t.Errorf("seed %d: a death cost %d datagrams of %d hosts", seed, said, first+second)
+				}
+				if raised := s.raised() - raised; raised > 4*3 { // three packets each
+					t.Errorf("seed %d: %d suspicions were sent", seed, raised)
+				}
+				if s.drops > 0 {
+					t.Errorf("seed %d: %d living instances were dropped", seed, s.drops)
+				}
+				return took
+			})
+			bounded(t, "off all lists", all, time.Second, time.Second)
+		})
+	}
+}
+
+// TestSuspicionByUnicastOnly: where no broadcast passes at all, and each host is
+// the peer of each other one, few raise a suspicion again that they have heard.
+func TestSuspicionByUnicastOnly(t *testing.T) {
+	const hosts = 24
+	s := newSim(t, hosts, seeded(t, 103))
+	s.untaped = true
+	s.blocked = func(_, _ *simNode, group bool) bool { return group }
+	for _, n := range s.nodes {
+		n.seeds = []netip.AddrPort{s.nodes[0].addr}
+		s.start(n, svc, "svc")
+		n.restart(s.now)
+		s.flush(n)
+	}
+	s.within(time.Minute, "start", s.know("svc", hosts))
+	s.run(30 * time.Second)
+	dead, before := s.nodes[5], s.raised()
+	dead.alive, dead.killed = false, true
+	s.nodes[9].suspect(s.now, dead.offers(s.now, "svc")[0].ID())
+	s.flush(s.nodes[9])
+	s.within(time.Second, "off all lists", s.know("svc", hosts-1))
+	s.run(2 * time.Second)
+	if raised := s.raised() - before; raised > 6*3 { // three packets each
+		t.Errorf("a suspicion was sent %d times by %d hosts", raised, hosts)
+	}
+}
+
+// raised is how many suspicions all nodes have sent.
+func (s *sim) raised() (n int) {
+	for _, node := range s.nodes {
+		n += node.suspicions
+	}
+	return n
 }
