@@ -61,7 +61,7 @@ func TestReadOnlyConsumer(t *testing.T) {
 	defer cancel()
 	cut := annWith(func(p operator.Progress) {
 		if slices.ContainsFunc(p.Holders, func(h rollout.Blocker) bool {
-			return h.Process == root.owner.String() && h.Why == rollout.Holding
+			return h.Process == root.owner.String() && h.Why == "holding"
 		}) {
 			cancel()
 		}

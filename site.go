@@ -26,9 +26,9 @@ const (
 
 // Operator is the one by whose word a site's rules change.
 type Operator struct {
-	Name    string         // for the audit trail
-	Signer  rollout.Signer // the operator's key; nil: the site's key signs, where no operators are named
-	Without []string       // processes, host/pid or hosts that the operator vouches are dead
+	Name    string          // for the audit trail
+	Signer  operator.Signer // the operator's key; nil: the site's key signs, where no operators are named
+	Without []string        // processes, host/pid or hosts that the operator vouches are dead
 
 	Progress func(operator.Progress) // hears what a long step waits for; may be nil
 }

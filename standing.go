@@ -6,7 +6,6 @@ import (
 
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/internal/run"
-	"github.com/skerry/skerry/rollout"
 )
 
 // AwaitRules waits, as long as ctx lives, until this process knows the rules of
@@ -39,10 +38,10 @@ func (o *offer) judge() {
 			continue
 		}
 		what, mend := now.Explain()
-		switch now {
-		case "":
+		switch {
+		case now == "":
 			log.Info("the rules let calls come to this version now", "service", e.Name, "version", e.Version)
-		case rollout.StandsUnshipped: // as it should be, between start and ship
+		case now.Expected():
 			log.Info(what, "service", e.Name, "version", e.Version, "mend", mend)
 		default:
 			log.Warn(what, "service", e.Name, "version", e.Version, "mend", mend)

@@ -20,6 +20,7 @@ import (
 	"github.com/skerry/skerry/internal/sshsig"
 	"github.com/skerry/skerry/internal/state"
 	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rollout/operator"
 	"github.com/skerry/skerry/rpc"
 )
 
@@ -286,14 +287,14 @@ func siteMAC(k sitekey.Key, cluster string, p rollout.Purpose, text string) []by
 // siteSigner signs by the site's key where operators' keys do not.
 type siteSigner struct{ t *trust }
 
-func (t *trust) siteSigner() rollout.Signer {
+func (t *trust) siteSigner() operator.Signer {
 	if t.operators != nil {
 		return unnamed{}
 	}
 	return siteSigner{t}
 }
 
-// Sign is rollout.Signer.
+// Sign is operator.Signer.
 func (s siteSigner) Sign(p rollout.Purpose, text string) (rollout.Proof, error) {
 	keys := s.t.ring.Keys()
 	if len(keys) == 0 {
@@ -305,7 +306,7 @@ func (s siteSigner) Sign(p rollout.Purpose, text string) (rollout.Proof, error) 
 // unnamed is the signer of a command that has no operator's key.
 type unnamed struct{}
 
-// Sign is rollout.Signer.
+// Sign is operator.Signer.
 func (unnamed) Sign(rollout.Purpose, string) (rollout.Proof, error) {
 	return rollout.Proof{}, errors.New("site.operators names who may release here: give your key by --key FILE, or load it into ssh-agent")
 }

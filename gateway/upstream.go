@@ -14,6 +14,7 @@ import (
 
 	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rollout/participant"
 	"github.com/skerry/skerry/rpc"
 )
 
@@ -86,7 +87,7 @@ func (a *attempt) unsent(err error) {
 	switch {
 	case errors.Is(err, context.Canceled):
 		code = rpc.Canceled
-	case errors.Is(err, rollout.ErrForsworn):
+	case errors.Is(err, participant.ErrCallRestricted):
 		code = rpc.CallRestricted
 	case errors.Is(err, rollout.ErrStale), errors.Is(err, rollout.ErrExpired), errors.Is(err, rollout.ErrOtherLog):
 		code = rpc.RulesCode(err)

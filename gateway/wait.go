@@ -49,7 +49,7 @@ func (a *attempt) pick() (*rpc.Endpoint, error) {
 // by the rules of the service's switch, or because none is there, now or any
 // more, and it may come back.
 func (a *attempt) mayWait(by rollout.Strategy) bool {
-	if by != rollout.Concurrent {
+	if by.Exclusive() {
 		return true
 	}
 	retired := a.u.g.node.Rollout().Log().Floor(a.u.route.Service, a.call.Version) != rollout.Generation{}
@@ -59,7 +59,7 @@ func (a *attempt) mayWait(by rollout.Strategy) bool {
 // await waits until an instance of the version is there, the rules change, or
 // the client has closed its side: nothing has been sent for it.
 func (a *attempt) await(ctx context.Context, by rollout.Strategy) (*rpc.Endpoint, error) {
-	if by == rollout.Concurrent {
+	if !by.Exclusive() {
 		limited, cancel := context.WithDeadline(ctx, a.begun.Add(a.u.wait))
 		defer cancel()
 		ctx = limited

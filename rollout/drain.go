@@ -148,7 +148,7 @@ func (d *Drain) Complete() bool {
 
 // Close ends a complete round and reports whether the old version is drained.
 func (d *Drain) Close() bool {
-	if !d.Complete() || len(d.holding()) > 0 {
+	if !d.Complete() || len(d.blocking()) > 0 {
 		return false
 	}
 	for _, s := range d.members {
@@ -208,47 +208,52 @@ func (d *Drain) graph() *Graph {
 	return g
 }
 
-// Why says how a process holds a drain back.
-type Why string
-
-// The reasons of Blocker.
+// Why a process holds a drain back.
 const (
-	Silent  Why = "silent"  // has not answered; may be alive
-	Behind  Why = "behind"  // has not applied the generation of the switch
-	Holding Why = "holding" // has work that may still call the old version
-	Serving Why = "serving" // the old version is executing calls there
+	silent  = "silent"
+	behind  = "behind"
+	holding = "holding"
+	serving = "serving"
 )
 
 // Blocker is one reason why the old version can't go yet.
 type Blocker struct {
-	Process string     `json:"process"`
-	Why     Why        `json:"why"`
-	Least   Generation `json:"least"` // oldest generation it holds (Holding), last applied (Behind, Silent)
-	Calls   int        `json:"calls"` // running calls (Serving)
+	Process string `json:"process"`
 
-	// Of Holding: the oldest work, and the way by which it may come to call
+	// Why is "silent" (it has not answered, and may be alive), "behind" (it has
+	// not applied the generation of the switch), "holding" (it has work that may
+	// still call the old version) or "serving" (the old version executes calls
+	// there).
+	Why   string     `json:"why"`
+	Least Generation `json:"least"` // oldest generation it holds (holding), last applied (behind, silent)
+	Calls int        `json:"calls"` // running calls (serving)
+
+	// Of holding: the oldest work, and the way by which it may come to call
 	// the version: its own name first, the service last.
 	Inflight *Inflight `json:"held,omitempty"`
 	Path     []string  `json:"path,omitempty"`
 }
 
+// Silent reports whether the process has not answered.
+func (b Blocker) Silent() bool { return b.Why == silent }
+
 // Blockers lists who holds the drain back now, by name: those found in the
 // round so far, and those who are silent.
 func (d *Drain) Blockers() []Blocker {
-	out := d.holding()
+	out := d.blocking()
 	for name, s := range d.members {
 		if !s.dead && s.report == nil {
-			out = append(out, Blocker{Process: name, Why: Silent, Least: s.last.Applied})
+			out = append(out, Blocker{Process: name, Why: silent, Least: s.last.Applied})
 		}
 	}
 	slices.SortFunc(out, func(a, b Blocker) int {
-		return cmp.Or(strings.Compare(a.Process, b.Process), strings.Compare(string(a.Why), string(b.Why)))
+		return cmp.Or(strings.Compare(a.Process, b.Process), strings.Compare(a.Why, b.Why))
 	})
 	return out
 }
 
-// holding are the holders among those who answered.
-func (d *Drain) holding() []Blocker {
+// blocking are the blockers among those who answered.
+func (d *Drain) blocking() []Blocker {
 	var out []Blocker
 	g := d.graph()
 	for _, name := range slices.Sorted(maps.Keys(d.members)) {
@@ -258,13 +263,13 @@ func (d *Drain) holding() []Blocker {
 			continue
 		}
 		if r.Applied.Before(d.Since) {
-			out = append(out, Blocker{Process: name, Why: Behind, Least: r.Applied})
+			out = append(out, Blocker{Process: name, Why: behind, Least: r.Applied})
 		}
 		if h, path := d.oldest(g, *r); h != nil {
-			out = append(out, Blocker{Process: name, Why: Holding, Least: h.Generation, Inflight: h, Path: path})
+			out = append(out, Blocker{Process: name, Why: holding, Least: h.Generation, Inflight: h, Path: path})
 		}
 		if n := r.Running[d.Service+"/"+d.Old]; n > 0 {
-			out = append(out, Blocker{Process: name, Why: Serving, Calls: n})
+			out = append(out, Blocker{Process: name, Why: serving, Calls: n})
 		}
 	}
 	return out

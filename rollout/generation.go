@@ -3,7 +3,6 @@ package rollout
 import (
 	"cmp"
 	"fmt"
-	"math"
 	"strconv"
 	"strings"
 )
@@ -14,9 +13,6 @@ type Generation struct {
 	Timeline uint32 `json:"timeline"`
 	N        uint64 `json:"n"` // 0 is the empty log
 }
-
-// Forever is later than every generation.
-var Forever = Generation{Timeline: math.MaxUint32, N: math.MaxUint64}
 
 // Compare orders generations; a later timeline is later whatever its number.
 func (g Generation) Compare(o Generation) int {

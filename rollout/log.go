@@ -26,18 +26,14 @@ var (
 	ErrExpired = errors.New("the trace has outlived the longest age that it may have after a release")
 	// ErrWrongVersion: by the rules the token belongs to another version.
 	ErrWrongVersion = errors.New("the token belongs to another version")
-	// ErrTurn: two versions of the service may never run at once, and it is not this one's turn.
-	ErrTurn = errors.New("it is not the version's turn to run")
+	// errTurn: two versions of the service may never run at once, and it is not this one's turn.
+	errTurn = errors.New("it is not the version's turn to run")
 )
 
 // Errors of a process's part in releases; see package participant.
 var (
 	// ErrPromised: another entry with the same number was accepted before.
 	ErrPromised = errors.New("another change has been promised for the same generation")
-	// ErrOrphan: a call came without a token at a method that may not begin traces.
-	ErrOrphan = errors.New("the call carries no rollout token and its method is no entry")
-	// ErrForsworn: the work has said that it does not call the service any more.
-	ErrForsworn = errors.New("the work has said that it no longer calls this service")
 )
 
 // Log is the rules up to one generation: an immutable value, whose chains are
@@ -274,7 +270,7 @@ func (c chain) route(t Token) (version string, by Strategy, ok bool) {
 
 // Admit is the callee's question: may this version of the service execute a
 // call with the token? It returns nil, ErrStale (fetch first), ErrOtherLog,
-// ErrRetired, ErrExpired, ErrWrongVersion or ErrTurn.
+// ErrRetired, ErrExpired, ErrWrongVersion or errTurn.
 func (l *Log) Admit(service, version string, t Token) error {
 	if err := l.reads(t); err != nil {
 		return err
@@ -289,7 +285,7 @@ func (l *Log) Admit(service, version string, t Token) error {
 	return c.turn(service, version)
 }
 
-// CheckTurn is nil when the version may run now, and ErrTurn when the newest rules
+// CheckTurn is nil when the version may run now, and errTurn when the newest rules
 // give the turn to another version, or to nobody.
 func (l *Log) CheckTurn(service, version string) error {
 	return l.chains[service].turn(service, version)
@@ -304,9 +300,9 @@ func (c chain) turn(service, version string) error {
 	case !rule.Strategy.Exclusive() || rule.Turn == version:
 		return nil
 	case rule.Turn == "":
-		return fmt.Errorf("%w: another version of %s is still stopping", ErrTurn, service)
+		return fmt.Errorf("%w: another version of %s is still stopping", errTurn, service)
 	}
-	return fmt.Errorf("%w: %s of %s has it", ErrTurn, rule.Turn, service)
+	return fmt.Errorf("%w: %s of %s has it", errTurn, rule.Turn, service)
 }
 
 // Expire returns the log that refuses tokens before a generation.

@@ -5,12 +5,17 @@ import (
 	"time"
 )
 
-// MaxRound bounds the number of a round, and RoundJump how far a number that
-// another names moves a process's, or a controller's, at a time.
+// Bounds of the numbers of rounds.
 const (
-	MaxRound  = 1 << 50
-	RoundJump = 1 << 20
+	maxRound  = 1 << 50
+	roundJump = 1 << 20 // how far a number that another process names moves one's own
 )
+
+// NearRound is the round that another process names, or, where that is far above
+// one's own, a round on the way there. No process can use the numbers up.
+func NearRound(own, named uint64) uint64 {
+	return min(named, min(own, maxRound)+roundJump, maxRound)
+}
 
 // Question is what a controller asks a process in a round of a drain. Its
 // zero value asks only where the process stands.

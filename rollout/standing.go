@@ -7,9 +7,9 @@ type Standing string
 
 // The standings that keep calls away. The empty one keeps none away.
 const (
-	StandsRetired    Standing = "retired"    // a release has retired it: it refuses every call
-	StandsUnreleased Standing = "unreleased" // no release has shipped it: it gets no calls
-	StandsUnshipped  Standing = "unshipped"  // the same, while a release is open that may
+	standsRetired    Standing = "retired"    // a release has retired it: it refuses every call
+	standsUnreleased Standing = "unreleased" // no release has shipped it: it gets no calls
+	standsUnshipped  Standing = "unshipped"  // the same, while a release is open that may
 )
 
 // Standing says whether the rules send calls to a version of a service.
@@ -27,21 +27,25 @@ func (l *Log) Standing(service, version string) Standing {
 	}
 	switch {
 	case l.Floor(service, version) != (Generation{}):
-		return StandsRetired
+		return standsRetired
 	case open:
-		return StandsUnshipped
+		return standsUnshipped
 	}
-	return StandsUnreleased
+	return standsUnreleased
 }
+
+// Expected reports whether the standing is one of a release that goes its way: a
+// version that runs before it is shipped.
+func (s Standing) Expected() bool { return s == standsUnshipped }
 
 // Explain is the standing in words: what it means, and what an operator can do.
 func (s Standing) Explain() (what, mend string) {
 	switch s {
-	case StandsRetired:
+	case standsRetired:
 		return "a release has retired this version: it refuses every call", "stop these processes, and see what starts them again"
-	case StandsUnreleased:
+	case standsUnreleased:
 		return "this version is in no release: it gets no calls", "ship it in a release, or stop these processes"
-	case StandsUnshipped:
+	case standsUnshipped:
 		return "this version is not shipped yet: it gets no calls", "skerry release ship, or stop these processes"
 	}
 	return "", ""

@@ -24,7 +24,7 @@ func TestStanding(t *testing.T) {
 	r := Release{Name: "r1", State: Prepared}
 	apply(&r, map[string]Rule{"kit": {Version: "v1"}})
 	expect("open", "v1", "")
-	expect("open", "v2", StandsUnshipped)
+	expect("open", "v2", standsUnshipped)
 	r.Modules = []Module{{Service: "kit", Old: "v1", New: "v2"}}
 	apply(&r, nil)
 	expect("shipped", "v2", "")
@@ -34,11 +34,11 @@ func TestStanding(t *testing.T) {
 	r.State = Stopped
 	floor := l.Next("", nil).Generation
 	apply(&r, nil, Retirement{Service: "kit", Version: "v1", Floor: floor})
-	expect("cleaned", "v1", StandsRetired)
+	expect("cleaned", "v1", standsRetired)
 	expect("cleaned", "v2", "")
-	expect("cleaned", "v3", StandsUnreleased)
+	expect("cleaned", "v3", standsUnreleased)
 	expect("cleaned", "", "")
-	for _, s := range []Standing{StandsRetired, StandsUnreleased, StandsUnshipped} {
+	for _, s := range []Standing{standsRetired, standsUnreleased, standsUnshipped} {
 		if what, mend := s.Explain(); what == "" || mend == "" {
 			t.Errorf("%s is not explained", s)
 		}

@@ -21,8 +21,8 @@ type Token struct {
 // maxMark is the longest mark, in bytes.
 const maxMark = 63
 
-// MaxToken is the longest encoding of a token, in bytes.
-const MaxToken = 128
+// maxToken is the longest encoding of a token, in bytes.
+const maxToken = 128
 
 // errToken is wrapped by the errors of ParseToken.
 var errToken = errors.New("malformed rollout token")
@@ -47,9 +47,15 @@ func (t Token) AppendRaw(dst []byte) []byte {
 	return append(dst, t.Mark[:min(len(t.Mark), maxMark)]...)
 }
 
+// Raw is the token as it travels in the frames of calls.
+func (t Token) Raw() string {
+	var raw [maxToken]byte
+	return string(t.AppendRaw(raw[:0]))
+}
+
 // Append appends the token as it travels in text: base64url of the raw form.
 func (t Token) Append(dst []byte) []byte {
-	var raw [MaxToken]byte
+	var raw [maxToken]byte
 	return base64.RawURLEncoding.AppendEncode(dst, t.AppendRaw(raw[:0]))
 }
 
@@ -58,10 +64,10 @@ func (t Token) String() string { return string(t.Append(nil)) }
 
 // ParseToken reads what Append wrote.
 func ParseToken(s string) (Token, error) {
-	if len(s) > MaxToken {
+	if len(s) > maxToken {
 		return Token{}, fmt.Errorf("%w: %d bytes", errToken, len(s))
 	}
-	var raw, text [MaxToken]byte
+	var raw, text [maxToken]byte
 	n, err := base64.RawURLEncoding.Decode(raw[:], text[:copy(text[:], s)])
 	if err != nil {
 		return Token{}, fmt.Errorf("%w: %w", errToken, err)

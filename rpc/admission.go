@@ -109,7 +109,7 @@ func (r *serverCall) beginTrace(d *admission, agent *participant.Agent) (Code, e
 			return RulesCode(err), r.refusal(token, agent, err)
 		}
 	} else if r.conn.s.cfg.RefuseOrphans {
-		return Orphan, rollout.ErrOrphan
+		return Orphan, participant.ErrOrphan
 	}
 	if err := d.turn(); err != nil {
 		return WrongVersion, fmt.Errorf("%s %s was called: %w", r.served.name, r.served.version, err)

@@ -67,7 +67,7 @@ func (s *serviceClient) joinTrace(ctx *callContext, call *Call, info *CallInfo) 
 		return nil
 	}
 	if s.c.cfg.RefuseOrphans {
-		return s.refused(call, Orphan, rollout.ErrOrphan)
+		return s.refused(call, Orphan, participant.ErrOrphan)
 	}
 	s.c.cfg.Rollout.Await(ctx)
 	p.trace = &p.own
@@ -102,7 +102,7 @@ func (a *attempt) route() error {
 	if c.Version = ""; ok {
 		c.Version = version
 	}
-	p.wait = by != rollout.Concurrent
+	p.wait = by.Exclusive()
 	p.unseen = p.token.Generation == (rollout.Generation{}) && !p.lastTry && c.began.Sub(a.s.c.start) < justStarted && p.trace.Restartable()
 	return nil
 }

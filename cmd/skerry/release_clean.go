@@ -113,19 +113,19 @@ func progress(holders []holder) string {
 // holderText says how a process holds a version back.
 func holderText(h holder) string {
 	switch h.Why {
-	case rollout.Silent:
+	case "silent":
 		if h.Least == (rollout.Generation{}) {
 			return "does not answer"
 		}
 		return fmt.Sprintf("does not answer; it went by generation %v last", h.Least)
-	case rollout.Behind:
+	case "behind":
 		return fmt.Sprintf("goes by generation %v still", h.Least)
-	case rollout.Holding:
+	case "holding":
 		return heldText(h)
-	case rollout.Serving:
+	case "serving":
 		return fmt.Sprintf("executes %s of %s", count(h.Calls, "call", "s"), h.Service)
 	}
-	return string(h.Why)
+	return h.Why
 }
 
 // heldText names the oldest work of a process that may still call a version,
@@ -189,10 +189,10 @@ func (a *app) printHolders(r rollout.Release, list []holder, now time.Time) erro
 		} else if !h.Since.IsZero() {
 			since = age(now.Sub(h.Since))
 		}
-		rows = append(rows, []string{h.Service, h.Process, string(h.Why), since, holderText(h)})
+		rows = append(rows, []string{h.Service, h.Process, h.Why, since, holderText(h)})
 	}
 	a.printTable([]string{"SERVICE", "PROCESS", "WHY", " FOR", "WHAT"}, rows)
-	if slices.ContainsFunc(list, func(h holder) bool { return h.Why == rollout.Silent }) {
+	if slices.ContainsFunc(list, func(h holder) bool { return h.Silent() }) {
 		a.item("", "A process that is silent may be alive, and is waited for; when it is dead for certain, "+
 			"repeat the step with --dead PROCESS.")
 	}

@@ -43,7 +43,7 @@ func (a *app) openSite(ctx context.Context, f *releaseFlags) (releases, func(), 
 type liveSite struct {
 	node   *skerry.Node
 	by     string
-	signer rollout.Signer // nil: the site's key signs, where no operators are named
+	signer operator.Signer // nil: the site's key signs, where no operators are named
 	dead   []string
 
 	patience time.Duration // that a list may take to come, when the database answers otherwise
@@ -216,7 +216,7 @@ func (s *liveSite) Holders(ctx context.Context) ([]holder, error) {
 // step that the drain waits for.
 func heldSince(s operator.Status, h rollout.Blocker) time.Time {
 	for _, m := range s.Members {
-		if m.Process == h.Process && h.Why == rollout.Silent && time.Since(m.Heard) > time.Second {
+		if m.Process == h.Process && h.Silent() && time.Since(m.Heard) > time.Second {
 			return m.Heard
 		}
 	}

@@ -47,7 +47,7 @@ func (a *app) signer(ctx context.Context, c skerry.Config, f *releaseFlags) (*op
 		}}, nil
 }
 
-// Sign is rollout.Signer.
+// Sign is operator.Signer.
 func (s *operatorSigner) Sign(p rollout.Purpose, text string) (rollout.Proof, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

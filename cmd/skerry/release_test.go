@@ -237,7 +237,7 @@ func TestReleaseDialogue(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		d := newDrill()
-		d.holders = [][]holder{{{Service: "auth", Blocker: rollout.Blocker{Process: "gamma/13/c", Why: rollout.Holding, Least: rollout.Generation{N: 3}}, Since: time.Now()}}}
+		d.holders = [][]holder{{{Service: "auth", Blocker: rollout.Blocker{Process: "gamma/13/c", Why: "holding", Least: rollout.Generation{N: 3}}, Since: time.Now()}}}
 		var screen strings.Builder
 		for _, line := range [][]string{
 			{"status"},

@@ -129,7 +129,7 @@ func TestPromisesSurviveKill(t *testing.T) {
 				seen[in.Addr] = true
 				if release != "" {
 					e := rollout.Entry{Cluster: "test-site", Generation: rollout.Generation{N: 1}, Release: release}
-					by := rollout.Undertaking{Command: "ann", Proof: proofOf(t, "promise", rollout.Words(rollout.VerbPromise, e.Hash(), "ann"))}
+					by := rollout.Undertaking{Command: "ann", Proof: proofOf(t, "promise", e.PromiseText("ann"))}
 					asked, err := json.Marshal(by)
 					if err != nil {
 						t.Fatal(err)

@@ -84,7 +84,7 @@ func TestEveryTableIn80Columns(t *testing.T) {
 	r := filled[rollout.Release]()
 	r.State, r.Modules[0].Service = rollout.Draining, longText
 	h := filled[holder]()
-	h.Why, h.Service = rollout.Holding, "auth"
+	h.Why, h.Service = "holding", "auth"
 	row := filled[health.Row]()
 	row.Service, row.Side = "launch-site-inventory", health.Client
 	refused := skerry.Refusals{Process: "launch-control-7/31245/9f8e7d6c5b4a", Up: time.Hour, Kinds: map[string]int64{}}
@@ -122,7 +122,7 @@ func TestEveryTableIn80Columns(t *testing.T) {
 		"doctor": func(a *app) error {
 			f := &findings{area: "Database"}
 			describeDatabase(f, filled[postgres.Report]())
-			f.standings([]discovery.Entry{{Service: "auth", Version: "v1", Standing: string(rollout.StandsRetired)}})
+			f.standings([]discovery.Entry{{Service: "auth", Version: "v1", Standing: "retired"}})
 			f.problem(longText, "%s", longText)
 			return a.printFindings(f.list)
 		},

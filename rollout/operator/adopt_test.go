@@ -220,10 +220,16 @@ func TestAdoptOfALogThatGoesOnIsRefused(t *testing.T) {
 	}
 }
 
+// The bounds of rounds, as package rollout has them.
+const (
+	roundJump = 1 << 20
+	maxRound  = 1 << 50
+)
+
 // One process that lies about the number of its round holds a drain up while
 // it lies, and moves nobody's numbers far.
 func TestALyingProcessDoesNotUseTheRoundsUp(t *testing.T) {
-	for _, lie := range []uint64{rollout.RoundJump * 3, rollout.MaxRound - 1, rollout.MaxRound, 1<<64 - 1} {
+	for _, lie := range []uint64{roundJump * 3, maxRound - 1, maxRound, 1<<64 - 1} {
 		synctest.Test(t, func(t *testing.T) {
 			ctx := t.Context()
 			w, c := shipped(t, ballot)
@@ -235,7 +241,7 @@ func TestALyingProcessDoesNotUseTheRoundsUp(t *testing.T) {
 				t.Fatalf("lie %d: the drain is over without an answer", lie)
 			}
 			for i := 1; i < 3; i++ {
-				if r := w.proc(i).Round(); r > 200*rollout.RoundJump {
+				if r := w.proc(i).Round(); r > 200*roundJump {
 					t.Errorf("lie %d: process %d is at round %d", lie, i, r)
 				}
 			}
@@ -253,7 +259,7 @@ func TestRoundsOfAnOldSite(t *testing.T) {
 		ctx := t.Context()
 		w, c := shipped(t, ballot)
 		for range 5 {
-			w.proc(1).Agent.Report(rollout.Question{Round: rollout.MaxRound})
+			w.proc(1).Agent.Report(rollout.Question{Round: maxRound})
 		}
 		must(t, "commit", c.Commit(ctx, rollout.Whole))
 		ctx, cancel := context.WithTimeout(ctx, time.Minute)
@@ -266,13 +272,13 @@ func TestRoundsOfAnOldSite(t *testing.T) {
 		}
 		return members
 	}
-	const jump = rollout.RoundJump
+	const jump = uint64(roundJump)
 	for i, tc := range []struct {
 		of   []MemberStatus
 		want uint64
 	}{
-		{nil, 0}, {rounds(0), 0}, {rounds(7, 5, 9), 9}, {rounds(0, 0, rollout.MaxRound), jump}, {rounds(5, 1<<64-1), 5 + jump},
-		{rounds(0, jump*2, jump*2+3), 2 * jump}, {rounds(1<<64 - 1), rollout.MaxRound}, {append(rounds(3), MemberStatus{Round: 90, Silent: "x"}), 3},
+		{nil, 0}, {rounds(0), 0}, {rounds(7, 5, 9), 9}, {rounds(0, 0, maxRound), jump}, {rounds(5, 1<<64-1), 5 + jump},
+		{rounds(0, jump*2, jump*2+3), 2 * jump}, {rounds(1<<64 - 1), maxRound}, {append(rounds(3), MemberStatus{Round: 90, Silent: "x"}), 3},
 	} {
 		if got := lastRound(tc.of); got != tc.want {
 			t.Errorf("%d: %d, want %d", i, got, tc.want)

@@ -15,8 +15,8 @@ import (
 // has promised to accept no other of its number.
 type Ballot struct {
 	Site    Site
-	Signer  rollout.Signer // signs what the processes are asked; nil: it goes unsigned
-	Without []string       // processes, host/pid or hosts to go without: the operator vouches for their death
+	Signer  Signer   // signs what the processes are asked; nil: it goes unsigned
+	Without []string // processes, host/pid or hosts to go without: the operator vouches for their death
 }
 
 var errNobody = errors.New("no process of the site answers")
@@ -60,10 +60,10 @@ func (b *Ballot) Append(ctx context.Context, e rollout.Entry) error {
 func (b *Ballot) Prepare(e rollout.Entry) (appendTo func(context.Context, rollout.Entry) error, err error) {
 	var by asks
 	command := rand.Text()
-	if by.promise, err = b.undertaking(rollout.VerbPromise, e, command); err != nil {
+	if by.promise, err = b.undertaking(rollout.Entry.PromiseText, e, command); err != nil {
 		return nil, err
 	}
-	if by.abandon, err = b.undertaking(rollout.VerbAbandon, e, command); err != nil {
+	if by.abandon, err = b.undertaking(rollout.Entry.AbandonText, e, command); err != nil {
 		return nil, err
 	}
 	return func(ctx context.Context, e rollout.Entry) error {
@@ -94,7 +94,7 @@ func (b *Ballot) append(ctx context.Context, known []rollout.Entry, e rollout.En
 	}
 	by := with.promise
 	if by.Command == "" {
-		if by, err = b.undertaking(rollout.VerbPromise, e, rand.Text()); err != nil {
+		if by, err = b.undertaking(rollout.Entry.PromiseText, e, rand.Text()); err != nil {
 			return err
 		}
 	}
@@ -126,12 +126,14 @@ func (b *Ballot) append(ctx context.Context, known []rollout.Entry, e rollout.En
 	return b.commit(ctx, members, known, e)
 }
 
-// undertaking is what a command shows to the processes for one verb.
-func (b *Ballot) undertaking(verb string, e rollout.Entry, command string) (u rollout.Undertaking, err error) {
+// undertaking is what a command shows to the processes, with the text that they are asked by.
+func (b *Ballot) undertaking(
+	text func(e rollout.Entry, command string) string, e rollout.Entry, command string,
+) (u rollout.Undertaking, err error) {
 	u.Command = command
 	if b.Signer != nil {
-		if u.Proof, err = b.Signer.Sign(rollout.ForPromise, rollout.Words(verb, e.Hash(), command)); err != nil {
-			return u, fmt.Errorf("%w: the %s: %w", errSign, verb, err)
+		if u.Proof, err = b.Signer.Sign(rollout.ForPromise, text(e, command)); err != nil {
+			return u, fmt.Errorf("%w: what the processes are asked: %w", errSign, err)
 		}
 	}
 	return u, nil
@@ -146,7 +148,7 @@ func (b *Ballot) abandon(ctx context.Context, members []Member, e rollout.Entry,
 func (b *Ballot) takeBack(ctx context.Context, members []Member, e rollout.Entry, command string, by rollout.Undertaking) error {
 	if by.Command == "" {
 		var err error
-		if by, err = b.undertaking(rollout.VerbAbandon, e, command); err != nil {
+		if by, err = b.undertaking(rollout.Entry.AbandonText, e, command); err != nil {
 			return fmt.Errorf("the promises stand, refresh settles them: %w", err)
 		}
 	}

@@ -92,7 +92,7 @@ func (c *Controller) drain(ctx context.Context, drains []*rollout.Drain) error {
 }
 
 // lastRound is the number of the last round that was asked of the site. One
-// process that names a number far above the others moves it by RoundJump only.
+// process that names a number far above the others moves it by a bounded step only.
 func lastRound(members []MemberStatus) (last uint64) {
 	var rounds []uint64
 	for _, m := range members {
@@ -103,7 +103,7 @@ func lastRound(members []MemberStatus) (last uint64) {
 	slices.Sort(rounds)
 	for i, r := range rounds {
 		if i == 0 {
-			last = min(r, rollout.MaxRound)
+			last = rollout.NearRound(r, r)
 			continue
 		}
 		last = climb(last, r)
@@ -114,7 +114,7 @@ func lastRound(members []MemberStatus) (last uint64) {
 // climb goes on from a round to one that somebody names, by so much at a time
 // that nobody can use the numbers up.
 func climb(round, named uint64) uint64 {
-	return max(round, min(named, round+rollout.RoundJump, rollout.MaxRound))
+	return max(round, rollout.NearRound(round, named))
 }
 
 // stuck reports whether somebody holds the drain back still.
@@ -234,7 +234,7 @@ func (c *Controller) collect(ctx context.Context, members []Member, round *uint6
 	for _, d := range drains {
 		for _, h := range d.Blockers() {
 			_, silent := failed[h.Process]
-			if h.Why == rollout.Silent && (vouched(h.Process, c.cfg.Without) || (silent || !known[h.Process]) && c.cfg.Site.Ended(ctx, h.Process, "")) {
+			if h.Silent() && (vouched(h.Process, c.cfg.Without) || (silent || !known[h.Process]) && c.cfg.Site.Ended(ctx, h.Process, "")) {
 				d.MarkDead(h.Process)
 			}
 		}

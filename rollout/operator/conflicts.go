@@ -105,7 +105,7 @@ func (b *Ballot) giveUp(ctx context.Context, p promised, heard []Member) error {
 	if err != nil {
 		return err
 	}
-	by, err := b.undertaking(rollout.VerbBar, p.Entry, "")
+	by, err := b.undertaking(rollout.Entry.RejectText, p.Entry, "")
 	if err != nil {
 		return err
 	}

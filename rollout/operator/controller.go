@@ -16,12 +16,12 @@ import (
 type Config struct {
 	Site    Site
 	Store   Store
-	Cluster string         // whose log it is
-	Trust   rollout.Trust  // whose entries of the log count; nil means rollout.Everything
-	Signer  rollout.Signer // signs what is written; nil: nothing is signed, as where Trust believes everything
-	By      string         // the operator, for the audit trail
-	Without []string       // processes, host/pid or hosts that the operator vouches are dead; recorded
-	Pause   time.Duration  // between two looks at the site while waiting; 0 means 500 ms
+	Cluster string        // whose log it is
+	Trust   rollout.Trust // whose entries of the log count; nil: any entry that continues the log counts
+	Signer  Signer        // signs what is written; nil: nothing is signed, as where Trust believes everything
+	By      string        // the operator, for the audit trail
+	Without []string      // processes, host/pid or hosts that the operator vouches are dead; recorded
+	Pause   time.Duration // between two looks at the site while waiting; 0 means 500 ms
 
 	// Progress hears what a long step waits for; nil: nobody does.
 	Progress func(Progress)
@@ -52,9 +52,6 @@ type Controller struct{ cfg Config }
 // New makes a controller; it does nothing yet.
 func New(cfg Config) *Controller {
 	cfg.Pause = cmp.Or(cfg.Pause, 500*time.Millisecond)
-	if cfg.Trust == nil {
-		cfg.Trust = rollout.Everything{}
-	}
 	if cfg.Progress == nil {
 		cfg.Progress = func(Progress) {}
 	}
@@ -171,7 +168,7 @@ func (c *Controller) sealed(e rollout.Entry, text string) (rollout.Entry, error)
 var errSign = errors.New("sign")
 
 // signed is the entry with the signer's proof.
-func signed(s rollout.Signer, e rollout.Entry) (rollout.Entry, error) {
+func signed(s Signer, e rollout.Entry) (rollout.Entry, error) {
 	if s == nil {
 		return e, nil
 	}

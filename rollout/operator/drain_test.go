@@ -94,7 +94,7 @@ func TestWhoHasForswornDoesNotHold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, c, old := committed(t, portal)
 		old[0].RestrictCalls()
-		if _, _, err := old[0].Send("proc"); !errors.Is(err, rollout.ErrForsworn) {
+		if _, _, err := old[0].Send("proc"); !errors.Is(err, participant.ErrCallRestricted) {
 			t.Errorf("a call that was forsworn: %v", err)
 		}
 		old[0].Returned(false)

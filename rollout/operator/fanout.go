@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -42,13 +43,16 @@ func ask(ctx context.Context, members []Member, question func(context.Context, M
 	return failed
 }
 
+// forever is later than every generation.
+var forever = rollout.Generation{Timeline: math.MaxUint32, N: math.MaxUint64}
+
 // reports are what the processes say of themselves now; who does not answer is
 // left out.
 func (c *Controller) reports(ctx context.Context, members []Member) map[string]rollout.Report {
 	var mu sync.Mutex
 	all := map[string]rollout.Report{}
 	ask(ctx, alive(members, c.cfg.Without), func(ctx context.Context, m Member) error {
-		r, err := m.Peer.Report(ctx, rollout.Question{Until: rollout.Forever})
+		r, err := m.Peer.Report(ctx, rollout.Question{Until: forever})
 		if err == nil {
 			mu.Lock()
 			all[m.Process] = r

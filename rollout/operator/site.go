@@ -8,6 +8,11 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
+// Signer makes proofs with an operator's key.
+type Signer interface {
+	Sign(p rollout.Purpose, text string) (rollout.Proof, error)
+}
+
 // Store keeps the rule log of a site.
 type Store interface {
 	// Since returns the committed entries after a generation, oldest first.

@@ -316,7 +316,7 @@ func TestTheAgentGoesAwayWhileRivalsAreSettled(t *testing.T) {
 			for i, name := range []string{"ann", "ann", "bob"} {
 				e := log.Next("spring", nil)
 				e.Cluster, e.Step, e.By = "shop", name+"'s step", name
-				u, err := (&Ballot{Signer: byHand(name)}).undertaking(rollout.VerbPromise, e, name)
+				u, err := (&Ballot{Signer: byHand(name)}).undertaking(rollout.Entry.PromiseText, e, name)
 				must(t, "sign", err)
 				must(t, "promise", s.proc(i).Promise(ctx, e, u))
 			}

@@ -12,6 +12,14 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
+// Errors of a process's part in releases.
+var (
+	// ErrOrphan: a call came without a token at a method that may not begin traces.
+	ErrOrphan = errors.New("the call carries no rollout token and its method is no entry")
+	// ErrCallRestricted: the work has said that it does not call the service any more.
+	ErrCallRestricted = errors.New("the work has said that it no longer calls this service")
+)
+
 // Agent is one process's part in the protocol: the rules that it has applied,
 // what it has promised, and the ledger of its spans. It is safe for
 // concurrent use; reading the rules takes no lock.
@@ -39,7 +47,7 @@ type Agent struct {
 type Config struct {
 	Process string        // registry.Owner.String()
 	Cluster string        // whose entries are obeyed, and no other's
-	Trust   rollout.Trust // whose signatures count; nil means Everything
+	Trust   rollout.Trust // whose signatures count; nil: any entry that continues the log is obeyed
 
 	Saved Saved // what an earlier run has kept
 	// OnTooOld is told, once, that the entry after the last needs what this version
@@ -59,9 +67,6 @@ type Config struct {
 func New(cfg Config) (a *Agent, aside error) {
 	if cfg.Save == nil {
 		cfg.Save = func(Saved) error { return nil }
-	}
-	if cfg.Trust == nil {
-		cfg.Trust = rollout.Everything{}
 	}
 	a = &Agent{cfg: cfg, disk: make(chan struct{}, 1), changed: make(chan struct{})}
 	a.log.Store(rollout.NewLog(cfg.Cluster))
@@ -288,10 +293,10 @@ func (a *Agent) Round() uint64 {
 
 // Report answers a round of a drain. A round that is older than the last one
 // is told the last one's number; of one that is far above it the process comes
-// nearer by RoundJump, and says how far.
+// nearer, and says how far.
 func (a *Agent) Report(q rollout.Question) rollout.Report {
 	log := a.log.Load() // first: what begins by an older one is counted by then
-	held, round, after := a.ledger.report(min(q.Round, a.Round()+rollout.RoundJump), q.Until)
+	held, round, after := a.ledger.report(rollout.NearRound(a.Round(), q.Round), q.Until)
 	held = slices.DeleteFunc(held, func(h rollout.Inflight) bool {
 		return h.Generation.Before(log.Expired()) || h.Outside && h.Generation.Before(log.ExpiredOutside())
 	})

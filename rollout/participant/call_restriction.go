@@ -20,7 +20,7 @@ func (p *callRestriction) allows(service string) bool {
 
 // RestrictCalls says that the process's work on the trace calls these services from
 // here on, and no others; none named: nobody. Versions of what they don't lead
-// to need not wait for it any more. Other calls are refused ([rollout.ErrForsworn]). A
+// to need not wait for it any more. Other calls are refused ([ErrCallRestricted]). A
 // second pledge can only take more away. What the work has sent before, and
 // what has not come back, still counts.
 func (t *Trace) RestrictCalls(services ...string) {

@@ -78,7 +78,7 @@ func (a *Agent) reload(s Saved) error {
 		dropped = nil
 	}
 	for _, u := range s.For {
-		if _, err := a.asked(rollout.VerbPromise, e, u); err != nil {
+		if err := a.asked(rollout.Entry.PromiseText, e, u); err != nil {
 			dropped = fmt.Errorf("saved promise: %w", err)
 			continue
 		}
@@ -122,9 +122,10 @@ func (a *Agent) promisable(e rollout.Entry) error {
 	return err
 }
 
-// asked checks that an operator's command asks for this.
-func (a *Agent) asked(verb string, e rollout.Entry, by rollout.Undertaking) (operator string, err error) {
-	return rollout.CheckProofs(a.cfg.Trust, rollout.ForPromise, rollout.Words(verb, e.Hash(), by.Command), []rollout.Proof{by.Proof}, nil)
+// asked checks that an operator's command asks for what the text says.
+func (a *Agent) asked(text func(rollout.Entry, string) string, e rollout.Entry, by rollout.Undertaking) error {
+	_, err := by.SignedBy(a.cfg.Trust, text(e, by.Command))
+	return err
 }
 
 // changePromises changes what is promised or barred: kept on disk first, then acted
@@ -160,7 +161,7 @@ func (a *Agent) changePromises(change func(*kept) (news bool, err error)) (late 
 // until every command that asked for it has taken it back. An entry may also
 // be promised that ends the log here: see Entry.Ends.
 func (a *Agent) Promise(e rollout.Entry, by rollout.Undertaking) error {
-	if _, err := a.asked(rollout.VerbPromise, e, by); err != nil {
+	if err := a.asked(rollout.Entry.PromiseText, e, by); err != nil {
 		return fmt.Errorf("promise: %w", err)
 	}
 	e = e.WithoutProofs() // only the operator's command can commit it
@@ -210,7 +211,7 @@ const (
 // command it is taken back for all: that is for entries that can't be
 // committed, see Reject.
 func (a *Agent) Abandon(e rollout.Entry, by rollout.Undertaking) error {
-	if _, err := a.asked(rollout.VerbAbandon, e, by); err != nil {
+	if err := a.asked(rollout.Entry.AbandonText, e, by); err != nil {
 		return fmt.Errorf("take the promise back: %w", err)
 	}
 	_, err := a.changePromises(func(next *kept) (bool, error) {
@@ -236,7 +237,7 @@ func (a *Agent) Abandon(e rollout.Entry, by rollout.Undertaking) error {
 // be taken back. rollout.ErrPromised when it is promised here, ErrFork when it is
 // applied.
 func (a *Agent) Reject(e rollout.Entry, by rollout.Undertaking) error {
-	if _, err := a.asked(rollout.VerbBar, e, by); err != nil {
+	if err := a.asked(rollout.Entry.RejectText, e, by); err != nil {
 		return fmt.Errorf("give generation %v up: %w", e.Generation, err)
 	}
 	committed := func() bool {

@@ -63,8 +63,8 @@ func (t *Trace) Detach() *Trace {
 }
 
 func (t *Trace) setToken(token rollout.Token) {
-	var b [rollout.MaxToken]byte
-	t.token, t.raw = token, string(token.AppendRaw(b[:0]))
+	t.token = token
+	t.raw = token.Raw()
 }
 
 func (t *Trace) lock() {
@@ -97,7 +97,7 @@ func (t *Trace) Send(service string) (token rollout.Token, raw string, err error
 	}
 	t.span.handOff()
 	if p := t.restriction.Load(); p != nil && !p.allows(service) { // after the span is held
-		err = rollout.ErrForsworn
+		err = ErrCallRestricted
 	}
 	return t.token, t.raw, err
 }

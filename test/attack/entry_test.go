@@ -21,9 +21,9 @@ func (o operator) sign(t *testing.T, purpose rollout.Purpose, text string) rollo
 }
 
 // asks is an undertaking that the operator asks for.
-func (o operator) asks(t *testing.T, verb string, e rollout.Entry, command string) []byte {
+func (o operator) asks(t *testing.T, verb func(rollout.Entry, string) string, e rollout.Entry, command string) []byte {
 	t.Helper()
-	return undertaking(t, command, o.sign(t, rollout.ForPromise, rollout.Words(verb, e.Hash(), command)))
+	return undertaking(t, command, o.sign(t, rollout.ForPromise, verb(e, command)))
 }
 
 func undertaking(t *testing.T, command string, proof rollout.Proof) []byte {

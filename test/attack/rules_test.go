@@ -252,7 +252,7 @@ func unprovenEntries(t *testing.T, s *site) {
 		"unknown operator": records(mallory.signed(t, base)),
 		"for a promise":    records(base.WithProof(s.li.sign(t, rollout.ForPromise, base.Body()))),
 		"the words": records(base.WithProof(s.li.sign(t, rollout.ForPromise,
-			rollout.Words(rollout.VerbPromise, base.Hash(), "x")))),
+			base.PromiseText("x")))),
 		"other body":        {altered.Marshal()},
 		"by the site's key": records(base.WithProof(rollout.Proof{Kind: rollout.SiteProof, Signature: make([]byte, 32)})),
 		"no entry":          {[]byte(`{"body":"skerry-entry 1\n{","proofs":[]}`)},
@@ -302,10 +302,10 @@ func memberSteers(t *testing.T, s *site) {
 		c, ctx := i.internal(t, s.addr(process)), t.Context()
 		for what, words := range map[string][]byte{
 			"without proof":  undertaking(t, "x", rollout.Proof{}),
-			"by another key": mallory.asks(t, rollout.VerbPromise, e, "x"),
+			"by another key": mallory.asks(t, rollout.Entry.PromiseText, e, "x"),
 			"for another command": undertaking(t, "x",
-				s.li.sign(t, rollout.ForPromise, rollout.Words(rollout.VerbPromise, e.Hash(), "y"))),
-			"for another verb": s.li.asks(t, rollout.VerbAbandon, e, "x"),
+				s.li.sign(t, rollout.ForPromise, e.PromiseText("y"))),
+			"for another verb": s.li.asks(t, rollout.Entry.AbandonText, e, "x"),
 		} {
 			rulesRefused(t, process+": promise "+what, c.Promise(ctx, records(e)[0], words), "unproven")
 			rulesRefused(t, process+": bar "+what, c.Bar(ctx, records(e)[0], words), "unproven")
@@ -324,7 +324,7 @@ func memberSteers(t *testing.T, s *site) {
 func promiseCommitted(t *testing.T, s *site) {
 	before, i := s.tip(t, "provider"), s.member(t)
 	e := s.entry(t, before, "v9")
-	words := s.li.asks(t, rollout.VerbPromise, e, "command-1")
+	words := s.li.asks(t, rollout.Entry.PromiseText, e, "command-1")
 	var asked rollout.Undertaking
 	mustJSON(t, words, &asked)
 	for _, process := range []string{"provider", "consumer"} {
@@ -339,7 +339,7 @@ func promiseCommitted(t *testing.T, s *site) {
 	s.unmoved(t, before)
 	for _, process := range []string{"provider", "consumer"} {
 		must(t, i.internal(t, s.addr(process)).Abandon(t.Context(), records(e)[0],
-			s.li.asks(t, rollout.VerbAbandon, e, "command-1")))
+			s.li.asks(t, rollout.Entry.AbandonText, e, "command-1")))
 	}
 }
 
@@ -348,16 +348,16 @@ func abandonedByAnother(t *testing.T, s *site) {
 	e := s.entry(t, s.tip(t, "provider"), "v1", func(e *rollout.Entry) { e.Step = "abandon" })
 	c, ctx := s.member(t).internal(t, s.addr("provider")), t.Context()
 	promised := func() bool { p, err := c.Promised(ctx); must(t, err); return len(p) > 0 }
-	must(t, c.Promise(ctx, records(e)[0], s.li.asks(t, rollout.VerbPromise, e, "command-1")))
+	must(t, c.Promise(ctx, records(e)[0], s.li.asks(t, rollout.Entry.PromiseText, e, "command-1")))
 	rulesRefused(t, "abandon with the promise's words",
-		c.Abandon(ctx, records(e)[0], s.li.asks(t, rollout.VerbPromise, e, "command-1")), "unproven")
+		c.Abandon(ctx, records(e)[0], s.li.asks(t, rollout.Entry.PromiseText, e, "command-1")), "unproven")
 	rulesRefused(t, "abandon without proof", c.Abandon(ctx, records(e)[0],
 		undertaking(t, "command-1", rollout.Proof{})), "unproven")
-	must(t, c.Abandon(ctx, records(e)[0], s.mo.asks(t, rollout.VerbAbandon, e, "command-2")))
+	must(t, c.Abandon(ctx, records(e)[0], s.mo.asks(t, rollout.Entry.AbandonText, e, "command-2")))
 	if !promised() {
 		t.Error("another command has taken the promise back")
 	}
-	must(t, c.Abandon(ctx, records(e)[0], s.li.asks(t, rollout.VerbAbandon, e, "command-1")))
+	must(t, c.Abandon(ctx, records(e)[0], s.li.asks(t, rollout.Entry.AbandonText, e, "command-1")))
 	if promised() {
 		t.Error("the command can't take its own promise back")
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rollout/participant"
 	"github.com/skerry/skerry/rollout/rollouttest"
 )
 
@@ -54,7 +55,7 @@ var refusals = map[string]error{
 	"wrong_version":       rollout.ErrWrongVersion,
 	"rules_needed":        rollout.ErrStale,
 	"version_unavailable": rollouttest.ErrVersionUnavailable,
-	"orphan":              rollout.ErrOrphan,
+	"orphan":              participant.ErrOrphan,
 	"rules_forked":        rollout.ErrOtherLog,
 }
 

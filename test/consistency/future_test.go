@@ -77,11 +77,11 @@ func envFuture() string { return os.Getenv("SKERRY_FUTURE") }`},
 	{file: "rollout/operator/controller.go", old: `	"fmt"`, new: `	"fmt"
 	"os"`},
 	{file: "rollout/operator/ballot.go",
-		old: `		if by, err = b.undertaking(rollout.VerbPromise, e, rand.Text()); err != nil {`,
+		old: `		if by, err = b.undertaking(rollout.Entry.PromiseText, e, rand.Text()); err != nil {`,
 		new: `		if os.Getenv("SKERRY_FUTURE") == "forced" {
 			return b.commit(ctx, members, known, e)
 		}
-		if by, err = b.undertaking(rollout.VerbPromise, e, rand.Text()); err != nil {`},
+		if by, err = b.undertaking(rollout.Entry.PromiseText, e, rand.Text()); err != nil {`},
 	{file: "rollout/operator/ballot.go", old: `	"fmt"`, new: `	"fmt"
 	"os"`},
 
