@@ -25,7 +25,7 @@ import (
 func pages(t *testing.T) []string {
 	t.Helper()
 	var all []string
-	for _, pattern := range []string{"*.md", "docs/*.md", "examples/*/*.md"} {
+	for _, pattern := range []string{"*.md", "docs/*.md", "docs/zh/*.md", "examples/*/*.md"} {
 		found, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Fatal(err)
@@ -195,16 +195,22 @@ func TestReadmesAgree(t *testing.T) {
 	}
 }
 
-// TestLinks: files that pages link to are there, and so are make targets.
+// TestLinks: files that pages link to are there, with the heading behind #, and so are make targets.
 func TestLinks(t *testing.T) {
-	link := regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`)
+	link := regexp.MustCompile(`\]\(([^)#:]*)(#[^)]*)?\)`)
 	target := regexp.MustCompile("(?m)(?:^    |`)make ([a-z]+)")
 	makefile := read(t, "Makefile")
 	for _, page := range pages(t) {
 		text := read(t, page)
 		for _, m := range link.FindAllStringSubmatch(text, -1) {
-			if _, err := os.Stat(filepath.Join(filepath.Dir(page), m[1])); err != nil {
+			to := page
+			if m[1] != "" {
+				to = filepath.Join(filepath.Dir(page), m[1])
+			}
+			if _, err := os.Stat(to); err != nil {
 				t.Errorf("%s links to %s: %v", page, m[1], err)
+			} else if m[2] != "" && !slices.Contains(anchors(read(t, to)), m[2][1:]) {
+				t.Errorf("%s links to %s%s: there is no such heading", page, m[1], m[2])
 			}
 		}
 		for _, m := range target.FindAllStringSubmatch(text, -1) {
@@ -213,6 +219,15 @@ func TestLinks(t *testing.T) {
 			}
 		}
 	}
+}
+
+// anchors are the headings of a page as links name them.
+func anchors(text string) (all []string) {
+	for _, m := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(text, -1) {
+		name := regexp.MustCompile(`[^\p{L}\p{N} _-]`).ReplaceAllString(strings.ToLower(m[1]), "")
+		all = append(all, strings.ReplaceAll(name, " ", "-"))
+	}
+	return all
 }
 
 // testsIn gives the text of a package's tests, for a page that names them.
