@@ -25,7 +25,7 @@ bench-full: ## every figure and picture of docs/benchmarks.md (about an hour; ro
 fuzz: ## every decoder for 60 s each
 	scripts/fuzz 60s
 
-cross: ## build for linux/arm64, loong64, 386 and arm, and windows/amd64
+cross: ## build for linux/arm64, loong64, 386 and arm, and windows/amd64; vet for windows and darwin
 	scripts/cross
 
 generate: ## make the generated code again from the .thrift files

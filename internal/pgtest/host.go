@@ -1,5 +1,3 @@
-//go:build linux
-
 package pgtest
 
 import (
@@ -12,7 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -87,13 +84,6 @@ func (u *unprivileged) own(path string) error {
 		return nil
 	}
 	return os.Chown(path, u.uid, u.gid)
-}
-
-func (u *unprivileged) credential() *syscall.Credential {
-	if u == nil {
-		return nil
-	}
-	return &syscall.Credential{Uid: uint32(u.uid), Gid: uint32(u.gid)}
 }
 
 // setpriv is the command line that changes the user behind "ip netns exec".

@@ -1,5 +1,3 @@
-//go:build linux
-
 package pgtest
 
 import (
@@ -16,7 +14,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -222,9 +219,9 @@ func (n *Node) kill() error {
 		for _, text := range pids {
 			pid, err := strconv.Atoi(text)
 			if err == nil {
-				err = syscall.Kill(pid, syscall.SIGKILL)
+				err = signal(pid, sigKill)
 			}
-			if err != nil && !errors.Is(err, syscall.ESRCH) {
+			if err != nil && !hasEnded(err) {
 				return fmt.Errorf("%s: kill process %s: %w", n.name, text, err)
 			}
 		}

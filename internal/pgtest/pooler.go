@@ -1,5 +1,3 @@
-//go:build linux
-
 package pgtest
 
 import (
@@ -13,7 +11,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
-	"syscall"
 	"testing"
 	"time"
 
@@ -93,7 +90,7 @@ func (s *Server) startPooler(t testing.TB, port int, mode string) (dir string, e
 	}
 	defer log.Close()
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr.Pdeathsig, cmd.SysProcAttr.Setpgid = syscall.SIGKILL, false
+	endWithThread(cmd, sigKill, false)
 	group, started, killed := run.NewGroup(context.Background()), make(chan error, 1), make(chan struct{})
 	group.Go(func(context.Context) error {
 		runtime.LockOSThread() // for Pdeathsig, as in launch

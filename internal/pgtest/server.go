@@ -1,5 +1,3 @@
-//go:build linux
-
 package pgtest
 
 import (
@@ -14,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"syscall"
+	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -64,6 +63,9 @@ func Start(o Options) (*Server, error) {
 
 // prepare finds the programs, the user, a directory and a port.
 func prepare(o Options) (*Server, error) {
+	if err := supported(); err != nil {
+		return nil, err
+	}
 	s := &Server{Options: o, group: run.NewGroup(context.Background())}
 	var err error
 	if s.bin, err = findBin(); err != nil {
@@ -198,16 +200,16 @@ func (s *Server) ready() error {
 }
 
 // Stop ends the server as "pg_ctl stop -m fast" does.
-func (s *Server) Stop() error { return s.end(syscall.SIGINT) }
+func (s *Server) Stop() error { return s.end(sigFast) }
 
 // Kill is kill -9 of the postmaster.
-func (s *Server) Kill() error { return s.end(syscall.SIGKILL) }
+func (s *Server) Kill() error { return s.end(sigKill) }
 
 func (s *Server) end(sig syscall.Signal) error {
 	if s.pid == 0 {
 		return nil
 	}
-	if err := syscall.Kill(s.pid, sig); err != nil {
+	if err := signal(s.pid, sig); err != nil {
 		return err
 	}
 	select {
@@ -229,10 +231,10 @@ func (s *Server) Restart() error {
 
 // Freeze stops every process of the server with SIGSTOP: the kernel still
 // acknowledges what is sent, nobody answers.
-func (s *Server) Freeze() error { return s.signalAll(syscall.SIGSTOP) }
+func (s *Server) Freeze() error { return s.signalAll(sigFreeze) }
 
 // Thaw lets a frozen server go on.
-func (s *Server) Thaw() error { return s.signalAll(syscall.SIGCONT) }
+func (s *Server) Thaw() error { return s.signalAll(sigThaw) }
 
 // signalAll begins with the postmaster, so that no child is born meanwhile,
 // and looks again for one that was being born.
@@ -240,7 +242,7 @@ func (s *Server) signalAll(sig syscall.Signal) error {
 	if s.pid == 0 {
 		return errors.New("the server is not running")
 	}
-	if err := syscall.Kill(s.pid, sig); err != nil {
+	if err := signal(s.pid, sig); err != nil {
 		return err
 	}
 	reached := map[int]bool{}
@@ -249,7 +251,7 @@ func (s *Server) signalAll(sig syscall.Signal) error {
 			if reached[child] {
 				continue
 			}
-			if err := syscall.Kill(child, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
+			if err := signal(child, sig); err != nil && !hasEnded(err) {
 				return err
 			}
 			reached[child], quiet = true, -1
@@ -332,14 +334,24 @@ func (s *Server) command(name string, args ...string) *exec.Cmd {
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Dir = s.dir
 	cmd.Env = append(append(os.Environ(), "LC_ALL=C", "HOME="+s.dir), env...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGQUIT, Setpgid: true}
+	endWithThread(cmd, sigQuit, true)
 	if s.Netns == "" {
-		cmd.SysProcAttr.Credential = s.user.credential()
+		s.user.runAs(cmd)
 	}
 	return cmd
 }
 
 func (s *Server) logPath() string { return filepath.Join(s.dir, "log") }
+
+// Log is what the server has logged.
+func (s *Server) Log(t testing.TB) string {
+	t.Helper()
+	b, err := os.ReadFile(s.logPath())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
 
 // tail is the end of a server's log, for errors.
 func tail(path string) string {
