@@ -41,11 +41,12 @@ var floors = map[string]struct {
 	"rollout/participant": {1, []string{"rollout"}},
 	"rollout/operator":    {2, []string{"internal/number", "internal/run", "rollout", "rollout/participant"}},
 	"registry":            {1, []string{"internal/run"}},
-	"rpc":                 {2, []string{"health", "internal/number", "internal/run", "internal/sitetls", "rollout", "rollout/participant", "rpc/internal/flat", "rpc/internal/theader"}},
+	"rpc":                 {2, []string{"health", "internal/number", "internal/run", "internal/sitetls", "rollout", "rollout/participant", "rpc/internal/flat", "rpc/internal/theader", "rpc/internal/transport"}},
 
-	"rpc/internal/theader": {0, nil},
-	"rpc/internal/flat":    {0, nil},
-	"rpc/internal/echo":    {0, nil}, // generated, for the tests of rpc
+	"rpc/internal/theader":   {0, nil},
+	"rpc/internal/flat":      {0, nil},
+	"rpc/internal/transport": {1, []string{"rpc/internal/flat", "rpc/internal/theader"}}, // flat in its tests only
+	"rpc/internal/echo":      {0, nil},                                                   // generated, for the tests of rpc
 
 	"rollout/rollouttest":           {1, []string{"rollout"}},
 	"rollout/operator/operatortest": {1, []string{"rollout"}},

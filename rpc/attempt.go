@@ -12,6 +12,7 @@ import (
 	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/rpc/internal/flat"
 	"github.com/skerry/skerry/rpc/internal/theader"
+	"github.com/skerry/skerry/rpc/internal/transport"
 )
 
 var headers = sync.Pool{New: func() any { return new(theader.Header) }}
@@ -31,7 +32,7 @@ type attempt struct {
 }
 
 // run picks an endpoint, calls it and reports how that went. The arguments
-// are serialised into the writer of the endpoint's encoding when an earlier
+// are serialised into the Writer of the endpoint's encoding when an earlier
 // attempt has not done so.
 func (a *attempt) run() (health.Outcome, error) {
 	var outcome health.Outcome
@@ -216,7 +217,7 @@ func (a *attempt) send(p *connPool) (health.Outcome, error) {
 			flags = theader.OutOfOrder
 		}
 		left := time.Until(deadline) // now: the callee counts from when it comes
-		a.call.head, err = appendCallHead(a.call.head[:0], flags, a.call, a.info, a.s.c.cfg.Caller, left, l.in.limits)
+		a.call.head, err = appendCallHead(a.call.head[:0], flags, a.call, a.info, a.s.c.cfg.Caller, left, l.in.Limits)
 		if err != nil {
 			err = a.fail(TooLarge, NotExecuted, fmt.Errorf("write header: %w", err))
 			return codeOutcome(err), err
@@ -292,7 +293,7 @@ func (a *attempt) broken(err error, sent bool) error {
 		return a.fail(Draining, NotExecuted, err)
 	case errors.Is(err, theader.ErrTooLarge) && !sent:
 		return a.fail(TooLarge, NotExecuted, err)
-	case errors.Is(err, errPendingFull), errors.Is(err, errWriteQueue):
+	case errors.Is(err, errPendingFull), errors.Is(err, transport.ErrWriteQueue):
 		return a.fail(Overloaded, NotExecuted, err)
 	case errors.Is(err, errTimedOut):
 		err = fmt.Errorf("%w: %w", err, context.DeadlineExceeded)

@@ -102,14 +102,14 @@ func TestManyPeersThatNeverRead(t *testing.T) {
 		})
 	}
 	sending.Wait()
-	if used := s.replies.used.Load(); used > 2*limit+peers*int64(len(request)) { // each may have been about to add one
+	if used := s.replies.Used(); used > 2*limit+peers*int64(len(request)) { // each may have been about to add one
 		t.Errorf("%d bytes wait, the limit is %d", used, limit)
 	}
 	if who, err := call().Who(t.Context()); err != nil || who != "a" {
 		t.Errorf("somebody else: %q, %v", who, err)
 	}
 	s.stop()
-	if used := s.replies.used.Load(); used != 0 {
+	if used := s.replies.Used(); used != 0 {
 		t.Errorf("%d bytes are still counted", used)
 	}
 }
@@ -137,9 +137,9 @@ func TestLargeCallsAreBounded(t *testing.T) {
 	for range 2 {
 		<-h.notes
 	}
-	for end := time.Now().Add(5 * time.Second); s.requests.used.Load() != 0; runtime.Gosched() {
+	for end := time.Now().Add(5 * time.Second); s.requests.Used() != 0; runtime.Gosched() {
 		if time.Now().After(end) {
-			t.Fatalf("%d bytes are still counted", s.requests.used.Load())
+			t.Fatalf("%d bytes are still counted", s.requests.Used())
 		}
 	}
 	if err := call().Note(t.Context(), text); err != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/skerry/skerry/rpc/internal/echo"
 	"github.com/skerry/skerry/rpc/internal/flat"
 	"github.com/skerry/skerry/rpc/internal/theader"
+	"github.com/skerry/skerry/rpc/internal/transport"
 )
 
 // as is a frame that calls echo.who, or note with a text, as caller.
@@ -49,12 +50,12 @@ func as(t testing.TB, seq int32, caller, text string) []byte {
 // callAs calls echo.who under each name, one after the other.
 func callAs(t testing.TB, nc net.Conn, names ...string) {
 	t.Helper()
-	in := newFrameReader(nc, theader.Limits{})
+	in := transport.NewReader(nc, theader.Limits{}, nil)
 	for i, name := range names {
 		if _, err := nc.Write(as(t, int32(i+1), name, "")); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := in.frame(); err != nil {
+		if _, err := in.Frame(); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -176,7 +177,7 @@ func TestNamesKeepNoFrames(t *testing.T) {
 	}
 	text := strings.Repeat("x", 1<<20)
 	nc := send(t, s.addr, nil)
-	in := newFrameReader(nc, theader.Limits{})
+	in := transport.NewReader(nc, theader.Limits{}, nil)
 	before := memtest.Held()
 	for i := range 40 {
 		frame := as(t, int32(i+1), fmt.Sprint("caller", i), text)
@@ -186,7 +187,7 @@ func TestNamesKeepNoFrames(t *testing.T) {
 		if _, err := nc.Write(frame); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := in.frame(); err != nil {
+		if _, err := in.Frame(); err != nil {
 			t.Fatal(err)
 		}
 	}

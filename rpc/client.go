@@ -15,6 +15,7 @@ import (
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/rollout"
 	"github.com/skerry/skerry/rollout/participant"
+	"github.com/skerry/skerry/rpc/internal/transport"
 )
 
 // ClientConfig is what a Client needs. Only Resolver must be set.
@@ -63,9 +64,9 @@ type Client struct {
 	group        *run.Group
 	sweeper      sweeper
 	start        time.Time
-	pools        sync.Map     // *Endpoint → *peer
-	replies      tank         // what decoding replies takes
-	decodeLimits decodeLimits // of what a reply's elements take
+	pools        sync.Map             // *Endpoint → *peer
+	replies      transport.ByteBudget // what decoding replies takes
+	decodeLimits decodeLimits         // of what a reply's elements take
 	route        func(service string, t rollout.Token) (version string, by rollout.Strategy, ok bool, err error)
 	sweeps       sync.Once
 	forks        forkLog
@@ -88,7 +89,7 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	cfg.Connections = cmp.Or(cfg.Connections, 1)
 	cfg.Sizes = cfg.Sizes.withDefaults()
 	c := &Client{cfg: cfg, watch: cfg.Watcher, start: time.Now()}
-	c.replies.limit = int64(cfg.Sizes.Requests)
+	c.replies.Limit = int64(cfg.Sizes.Requests)
 	c.decodeLimits = newDecodeLimits(&c.replies, cfg.Sizes.Frame)
 	if c.cfg.Logger == nil {
 		c.cfg.Logger = slog.Default()

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/rpc/internal/theader"
+	"github.com/skerry/skerry/rpc/internal/transport"
 )
 
 // What resolves a call other than its reply.
@@ -43,8 +44,8 @@ type clientConn struct {
 	pool    *connPool
 	nc      net.Conn
 	dialect dialect
-	in      *frameReader
-	out     writer
+	in      *transport.Reader
+	out     transport.Writer
 	pending pendingCalls
 	readRole
 
@@ -64,20 +65,20 @@ type clientConn struct {
 	quietSince time.Duration // when something began to be expected in vain; 0 = nothing is
 	pinged     bool
 	unanswered int // sweeps since then
-	keepalive  rest
+	keepalive  transport.IdleKeepalive
 }
 
 func newClientConn(p *connPool, nc net.Conn) *clientConn {
-	l := &clientConn{pool: p, nc: nc, dialect: p.dialect, made: p.c.now(), keepalive: newRest(nc, p.c.now())}
+	l := &clientConn{pool: p, nc: nc, dialect: p.dialect, made: p.c.now(), keepalive: transport.NewIdleKeepalive(nc, p.c.now())}
 	if t, ok := nc.(*tls.Conn); ok && p.ep.Site {
 		l.trust = &siteTrust{site: p.c.cfg.Site, state: t.ConnectionState()}
 	}
 	l.role.Store(readByReader)
 	l.wake = make(chan struct{}, 1)
 	l.wake <- struct{}{}
-	l.in = newFrameReader(nc, p.c.cfg.Sizes.frames())
-	l.out = newWriter(nc, p.c.cfg.Sizes.Queue, p.c.spawn, l.fail)
-	l.out.start()
+	l.in = transport.NewReader(nc, p.c.cfg.Sizes.frames(), nil)
+	l.out = transport.NewWriter(nc, p.c.cfg.Sizes.Queue, nil, p.c.spawn, l.fail)
+	l.out.Start()
 	return l
 }
 
@@ -89,7 +90,7 @@ func (l *clientConn) fail(err error) {
 	if !l.ended.CompareAndSwap(nil, &err) {
 		return
 	}
-	l.out.stop(err)
+	l.out.Stop(err)
 	_ = l.nc.Close()
 	l.pool.connEnded(l, err) // before the calls: who tries again is to go elsewhere
 	l.pending.each(func(seq int32, _, _ time.Duration) { l.pending.resolve(seq, "", err) })
@@ -113,7 +114,7 @@ func (l *clientConn) dispatch(frame string) error {
 		return nil
 	}
 	var h theader.Header
-	if _, err := theader.Parse(frame, &h, l.in.limits); err != nil {
+	if _, err := theader.Parse(frame, &h, l.in.Limits); err != nil {
 		return err
 	}
 	switch h.Get(keyControl) {
@@ -191,17 +192,17 @@ func (l *clientConn) send(seq int32, m *outgoing) error {
 	var room [4]byte
 	head, err := m.head, error(nil)
 	if head != nil {
-		err = finishHead(head, seq, len(m.body), l.in.limits)
+		err = finishHead(head, seq, len(m.body), l.in.Limits)
 	} else {
-		head, err = appendHead(room[:0], l.dialect, nil, seq, len(m.body), l.in.limits)
+		head, err = appendHead(room[:0], l.dialect, nil, seq, len(m.body), l.in.Limits)
 	}
 	if err != nil {
 		return err
 	}
-	if err := l.out.write(head, m.body, l.others()); err != nil || m.behind == nil {
+	if err := l.out.Send(head, m.body, l.others()); err != nil || m.behind == nil {
 		return err
 	}
-	return l.out.write(m.behind, nil, 0)
+	return l.out.Send(m.behind, nil, 0)
 }
 
 // others is how many calls besides one may soon be followed by the next, 0
@@ -240,7 +241,7 @@ func (l *clientConn) giveUp(seq int32) {
 		l.fail(errTimedOut)
 		return
 	}
-	_ = l.out.write(appendControl(nil, controlCancel, 0, seq), nil, 0)
+	_ = l.out.Send(appendControl(nil, controlCancel, 0, seq), nil, 0)
 }
 
 // ping waits for a sign of life.
@@ -256,7 +257,7 @@ func (l *clientConn) ask(ctx context.Context, frame func(seq int32) []byte) (ans
 		return "", errPendingFull
 	}
 	defer l.pending.free(s)
-	err = l.out.write(frame(seq), nil, 0)
+	err = l.out.Send(frame(seq), nil, 0)
 	if err == nil && !l.alive() {
 		err = *l.ended.Load()
 	}
@@ -295,7 +296,7 @@ func (l *clientConn) sweep(now time.Duration) bool {
 		l.pool.c.watch.Down(l.pool.ep, false, errSilent)
 	}
 	busy, missed, heard := l.pending.waiting.Load() > 0, l.abandoned.Swap(false), l.received.Swap(false)
-	l.keepalive.look(now, busy || heard)
+	l.keepalive.Update(now, busy || heard)
 	l.pending.most.Store(l.pending.waiting.Load())
 	l.wakeIdleCaller()
 	unread := l.role.Load() != readByReader
@@ -320,7 +321,7 @@ func (l *clientConn) sweep(now time.Duration) bool {
 		l.unanswered++
 	case quiet >= impatient:
 		l.pinged = true
-		_ = l.out.write(appendControl(nil, controlPing, 0, 0), nil, 0)
+		_ = l.out.Send(appendControl(nil, controlPing, 0, 0), nil, 0)
 	}
 	return l.quietSince != 0 || unread
 }

@@ -97,13 +97,13 @@ func (s *replyStatus) head(l *clientConn, frame string) (payload string, encodin
 	}
 	h := headers.Get().(*theader.Header)
 	defer func() { h.Reset(); headers.Put(h) }()
-	if payload, err = theader.Parse(frame, h, l.in.limits); err != nil {
+	if payload, err = theader.Parse(frame, h, l.in.Limits); err != nil {
 		return "", 0, err
 	}
 	encoding = flat.Protocol(h.Protocol)
 	s.read(h)
 	if h.Zipped {
-		payload, err = theader.Inflate(payload, l.in.limits, s.memory.inflated)
+		payload, err = theader.Inflate(payload, l.in.Limits, s.memory.inflated)
 		return payload, encoding, err
 	}
 	if back := len(frame) - len(payload); !s.framework && back-headBackAt <= maxKnownHead {

@@ -24,7 +24,7 @@ const maxLobby = 64
 var errMadeRoom = errors.New("it has made room: too many connections stand, most of them from its address, and nothing went on here")
 
 // connStages is a server's connections by how far they have come. Silence is no
-// offence while there is room: pools open connections early and use them late.
+// offence while there is room: pools open connections FlushEarly and use them late.
 type connStages struct {
 	max        int // connections that stand
 	lobby      int
@@ -144,7 +144,7 @@ func (s *Server) move(c *serverConn, to stage) error {
 		s.madeRoom.Add(1)
 		s.logClose(victim, errMadeRoom)
 		if victim.skerry.Load() { // so that its caller knows that nothing was executed
-			_ = victim.out.write(appendControl(nil, controlBye, 0, 0), nil, 0)
+			_ = victim.out.Send(appendControl(nil, controlBye, 0, 0), nil, 0)
 		}
 		victim.close(errMadeRoom)
 	}

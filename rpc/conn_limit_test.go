@@ -8,15 +8,14 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/netip"
 	"os"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/skerry/skerry/rpc/internal/echo"
+	"github.com/skerry/skerry/rpc/internal/transport"
 )
 
 // comesFrom is a memory connection with an address.
@@ -99,7 +98,7 @@ func TestCrowdBesideLoris(t *testing.T) {
 				if first == "" {
 					return
 				}
-				time.Sleep(headPatience + time.Second)
+				time.Sleep(transport.HeadPatience + time.Second)
 				if n := s.Stats().Connections; n != crowd+25 {
 					t.Errorf("%d connections stand when those that have stopped within a message must be gone, want %d", n, crowd+25)
 				}
@@ -160,7 +159,7 @@ func TestStalledHandshakes(t *testing.T) {
 		if st := s.Stats(); st.Connections != 10 || st.Handshakes > 150 {
 			t.Errorf("%d connections and %d handshakes", st.Connections, st.Handshakes)
 		}
-		time.Sleep(shakePatience + time.Second)
+		time.Sleep(transport.HandshakePatience + time.Second)
 		if st := s.Stats(); st.Connections != 10 || st.Handshakes != 0 {
 			t.Errorf("later: %d connections and %d handshakes", st.Connections, st.Handshakes)
 		}
@@ -195,7 +194,7 @@ func TestSlowHandshake(t *testing.T) {
 		_, _ = io.Copy(io.Discard, nc)
 		_ = nc.Close()
 		<-ended
-		if took := time.Since(begun); took > shakePatience+headPatience || took < time.Second {
+		if took := time.Since(begun); took > transport.HandshakePatience+transport.HeadPatience || took < time.Second {
 			t.Errorf("it ended after %v", took)
 		}
 	})
@@ -250,51 +249,6 @@ func TestSlowMessages(t *testing.T) {
 			})
 		})
 	}
-}
-
-// Turns go to the addresses one after the other.
-func TestTurns(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		turns := turns{free: 1}
-		many, one := netip.MustParseAddr("10.0.0.66"), netip.MustParseAddr("10.0.0.1")
-		turns.take(many, nil)
-		var before, after atomic.Int64
-		var came atomic.Bool
-		for range 100 {
-			go func() {
-				turns.take(many, nil)
-				if came.Load() {
-					after.Add(1)
-				} else {
-					before.Add(1)
-				}
-				time.Sleep(time.Second)
-				turns.give()
-			}()
-		}
-		synctest.Wait()
-		go func() {
-			turns.take(one, nil)
-			came.Store(true)
-			turns.give()
-		}()
-		gone := make(chan struct{})
-		close(gone)
-		if turns.take(one, gone) {
-			t.Error("a connection that is closed gets a turn")
-		}
-		synctest.Wait()
-		turns.give()
-		time.Sleep(200 * time.Second)
-		if before.Load() > 1 || after.Load() < 99 {
-			t.Errorf("%d of the crowd were before the other address, %d after", before.Load(), after.Load())
-		}
-		turns.mu.Lock()
-		defer turns.mu.Unlock()
-		if turns.free != 1 || turns.order.Len() != 0 || len(turns.waiting) != 0 {
-			t.Errorf("left: %d free, %d lines", turns.free, turns.order.Len())
-		}
-	})
 }
 
 // A process of the site comes in when strangers have taken all places.

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/skerry/skerry/rpc/internal/transport"
 )
 
 const dialPause = 50 * time.Millisecond // after a failed dial, during which calls get its error
@@ -131,7 +133,7 @@ func (p *connPool) dial(on *sharedConn, d *dialing) {
 
 // open makes a connection, tells the watcher how that went, and lets it receive.
 func (p *connPool) open(caller context.Context, patience time.Duration) (*clientConn, error) {
-	l, err := p.attempt(withSegment(caller, int(p.path.segment.Load())), patience)
+	l, err := p.attempt(transport.WithSegment(caller, int(p.path.segment.Load())), patience)
 	if err == nil {
 		l.proven.Store(true)
 		p.c.watch.Up(p.ep)
@@ -145,7 +147,7 @@ func (p *connPool) attempt(caller context.Context, patience time.Duration) (*cli
 	if patience > 0 {
 		limit = min(limit, patience)
 	}
-	ctx, cancel := forOpening(caller, limit)
+	ctx, cancel := transport.WithOpenDeadline(caller, limit)
 	defer cancel()
 	l, err := p.establish(ctx)
 	if err == nil {
@@ -193,7 +195,7 @@ func (p *connPool) establish(ctx context.Context) (*clientConn, error) {
 
 var (
 	errUnused       = errors.New("not needed any more")
-	errClientClosed = errors.New("the client is closed")
+	errClientClosed = transport.ErrDialStopped
 )
 
 // connEnded is told once by each connection that has ended.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/apache/thrift/lib/go/thrift"
 	"github.com/skerry/skerry/rpc/internal/flat"
+	"github.com/skerry/skerry/rpc/internal/transport"
 )
 
 // decodedFrames is how many times the largest frame the elements of one
@@ -24,11 +25,11 @@ type account struct {
 
 // decodeLimits are what the accounts of a server or client have in common.
 type decodeLimits struct {
-	all   *tank // that messages share; nil: each for itself
-	limit int64 // for one message
+	all   *transport.ByteBudget // that messages share; nil: each for itself
+	limit int64                 // for one message
 }
 
-func newDecodeLimits(all *tank, frame int) decodeLimits {
+func newDecodeLimits(all *transport.ByteBudget, frame int) decodeLimits {
 	return decodeLimits{all: all, limit: int64(min(frame, math.MaxInt/decodedFrames)) * decodedFrames}
 }
 
@@ -38,9 +39,9 @@ func (a *account) Take(n int64) error {
 	case a.taken+n > a.limit:
 		a.denied = TooLarge
 		return fmt.Errorf("the elements of one message may take %d bytes, %d times the largest frame", a.limit, decodedFrames)
-	case !a.all.take(n, 1):
+	case !a.all.Take(n, 1):
 		a.denied = Overloaded
-		return fmt.Errorf("large messages hold %d bytes here, the limit", a.all.limit)
+		return fmt.Errorf("large messages hold %d bytes here, the limit", a.all.Limit)
 	}
 	a.taken += n
 	return nil
@@ -48,8 +49,8 @@ func (a *account) Take(n int64) error {
 
 // inflated takes memory for a payload, or gives it back.
 func (a *account) inflated(n int) error {
-	if !a.all.take(int64(n), 2) {
-		return errManyBytes
+	if !a.all.Take(int64(n), 2) {
+		return transport.ErrBudget
 	}
 	a.taken += int64(n)
 	return nil
@@ -58,7 +59,7 @@ func (a *account) inflated(n int) error {
 // close gives back what was taken.
 func (a *account) close() {
 	if a.taken != 0 {
-		a.all.add(-a.taken)
+		a.all.Add(-a.taken)
 		a.taken = 0
 	}
 }

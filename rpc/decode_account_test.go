@@ -18,6 +18,7 @@ import (
 	"github.com/skerry/skerry/rpc/internal/echo"
 	"github.com/skerry/skerry/rpc/internal/flat"
 	"github.com/skerry/skerry/rpc/internal/theader"
+	"github.com/skerry/skerry/rpc/internal/transport"
 )
 
 // loads serves echo.Loads.
@@ -264,7 +265,7 @@ func TestHonestLargeMessages(t *testing.T) {
 
 func nothingHeld(t *testing.T, s *testServer) {
 	t.Helper()
-	eventually(t, "no memory is counted any more", func() bool { return s.requests.used.Load() == 0 })
+	eventually(t, "no memory is counted any more", func() bool { return s.requests.Used() == 0 })
 }
 
 // deflate compresses a payload.
@@ -334,7 +335,7 @@ func TestListBomb(t *testing.T) {
 			took := memtest.Allocated(func() {
 				nc := send(t, s.addr, bomb)
 				_ = nc.SetReadDeadline(time.Now().Add(20 * time.Second))
-				answer, err := newFrameReader(nc, theader.Limits{}).frame()
+				answer, err := transport.NewReader(nc, theader.Limits{}, nil).Frame()
 				if err != nil || !strings.Contains(answer, TooLarge.String()) {
 					t.Errorf("%v, answer %q", err, answer)
 				}
@@ -370,7 +371,7 @@ func TestDecodedMemoryOfAll(t *testing.T) {
 		}
 	}
 	wantCode(t, call(), Overloaded, NotExecuted)
-	if used := s.requests.used.Load(); used > 4<<20 {
+	if used := s.requests.Used(); used > 4<<20 {
 		t.Errorf("%d bytes are counted", used)
 	}
 	close(l.hold)
@@ -401,7 +402,7 @@ func TestReplyBomb(t *testing.T) {
 	if took > (decodedFrames+4)<<20 {
 		t.Errorf("%d bytes were taken for it", took)
 	}
-	if n := c.replies.used.Load(); n != 0 {
+	if n := c.replies.Used(); n != 0 {
 		t.Errorf("%d bytes are counted afterwards", n)
 	}
 	l.give = &echo.Load{}
@@ -425,7 +426,7 @@ func TestInternalServiceIsNotCompressed(t *testing.T) {
 	}
 	nc := send(t, s.addr, zippedFrame(t, "", "skerry.internal:who", flat.Compact, []byte{0}))
 	_ = nc.SetReadDeadline(time.Now().Add(5 * time.Second))
-	answer, err := newFrameReader(nc, theader.Limits{}).frame()
+	answer, err := transport.NewReader(nc, theader.Limits{}, nil).Frame()
 	if err != nil || !strings.Contains(answer, errZippedInternal.Error()) || strings.Contains(answer, "inside") {
 		t.Errorf("%v, answer %q", err, answer)
 	}
@@ -441,16 +442,16 @@ func TestInflatedBytesAreBounded(t *testing.T) {
 	bomb := zippedFrame(t, "loads", "weigh_it", flat.Compact, padding)
 	send(t, s.addr, bomb)
 	<-l.read
-	used := s.requests.used.Load()
+	used := s.requests.Used()
 	if used < 1<<20 || used > 2<<20+64<<10 {
 		t.Errorf("%d bytes are counted for an inflated call of 1 MiB", used)
 	}
-	s.requests.add(4 << 20)
+	s.requests.Add(4 << 20)
 	wantClosed(t, send(t, s.addr, bomb)) // it would be more than twice the limit
-	if now := s.requests.used.Load(); now != used+4<<20 {
+	if now := s.requests.Used(); now != used+4<<20 {
 		t.Errorf("%d bytes are counted after a call that was not inflated, %d before", now, used+4<<20)
 	}
-	s.requests.add(-4 << 20)
+	s.requests.Add(-4 << 20)
 	close(l.hold)
 	nothingHeld(t, s)
 }

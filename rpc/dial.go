@@ -6,21 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"time"
 
 	"github.com/skerry/skerry/internal/sitetls"
-)
-
-// A client notices a peer that has vanished within seconds even on an idle
-// connection (wire.md); a server can take its time.
-var (
-	clientKeepAlive = net.KeepAliveConfig{Enable: true, Idle: time.Second, Interval: time.Second, Count: 3}
-	serverKeepAlive = net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3}
-)
-
-const (
-	clientUserTimeout = 3 * time.Second  // sent bytes may stay unacknowledged for so long
-	serverUserTimeout = 30 * time.Second // the same
+	"github.com/skerry/skerry/rpc/internal/transport"
 )
 
 // dialNet connects to an endpoint, by TLS when it asks for it.
@@ -61,7 +49,7 @@ func (c *Client) dialNet(ctx context.Context, e *Endpoint) (net.Conn, error) {
 		conf = conf.Clone()
 		conf.ServerName = host
 	}
-	tc := tls.Client(&conduit{Conn: nc}, conf)
+	tc := tls.Client(&transport.TLSBuffer{Conn: nc}, conf)
 	if err := tc.HandshakeContext(ctx); err != nil {
 		_ = nc.Close()
 		return nil, fmt.Errorf("TLS with %s: %w", e.Addr, err)
@@ -78,10 +66,10 @@ func (c *Client) dialSite(ctx context.Context, e *Endpoint) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	below := &conduit{Conn: nc, shake: &handshake{nc: nc, room: siteShake, left: max(shakePatience, c.cfg.ConnectTimeout)}}
+	below := &transport.TLSBuffer{Conn: nc, Handshake: &transport.Handshake{Conn: nc, Room: siteShake, Left: max(transport.HandshakePatience, c.cfg.ConnectTimeout)}}
 	tc := tls.Client(below, c.cfg.Site.Client(e.Owner))
 	if err = tc.HandshakeContext(ctx); err == nil {
-		err = below.over()
+		err = below.FinishHandshake()
 	}
 	if err == nil && tc.ConnectionState().NegotiatedProtocol != sitetls.ALPN {
 		err = errors.New("the other end speaks TLS, but no site connections")
@@ -97,68 +85,5 @@ func (c *Client) dialTCP(ctx context.Context, addr string) (net.Conn, error) {
 	if c.cfg.Dial != nil {
 		return c.cfg.Dial(ctx, addr)
 	}
-	d, begun := net.Dialer{KeepAliveConfig: clientKeepAlive, ControlContext: limitSegment}, time.Now()
-	nc, err := persist(ctx, c.spawn, func(ctx context.Context) (net.Conn, error) { return d.DialContext(ctx, "tcp", addr) })
-	if err != nil {
-		return nil, err
-	}
-	stretch(ctx, time.Since(begun))
-	setUserTimeout(nc, clientUserTimeout)
-	return nc, nil
-}
-
-// A LAN connects within a millisecond. When the packet that asks for a
-// connection is lost, the kernel repeats it after a second: too late for
-// ClientConfig.ConnectTimeout. So another attempt is begun beside the first
-// after this time, and a third one after twice as much.
-const (
-	dialPatience = 100 * time.Millisecond
-	dialAttempts = 3
-)
-
-// persist returns the first attempt that ends, be it by a connection or by an
-// answer that there is none. What the others come to is closed.
-func persist(ctx context.Context, spawn func(func()) bool, dial func(context.Context) (net.Conn, error)) (net.Conn, error) {
-	ctx, over := context.WithCancel(ctx)
-	defer over()
-	type result struct {
-		nc  net.Conn
-		err error
-	}
-	results := make(chan result)
-	attempt := func() {
-		nc, err := dial(ctx)
-		select {
-		case results <- result{nc, err}:
-		case <-ctx.Done():
-			if err == nil {
-				_ = nc.Close()
-			}
-		}
-	}
-	next := time.NewTimer(0)
-	defer next.Stop()
-	for begun := 0; ; {
-		select {
-		case r := <-results:
-			return r.nc, r.err
-		case <-ctx.Done():
-			return nil, fmt.Errorf("dial tcp: %w", ctx.Err())
-		case <-next.C:
-			if !spawn(attempt) {
-				return nil, errClientClosed
-			}
-			if begun++; begun < dialAttempts {
-				next.Reset(time.Duration(begun) * dialPatience)
-			}
-		}
-	}
-}
-
-// tuneAccepted sets a server's socket options.
-func tuneAccepted(nc net.Conn) {
-	if tc, ok := nc.(*net.TCPConn); ok {
-		_ = tc.SetKeepAliveConfig(serverKeepAlive)
-		setUserTimeout(tc, serverUserTimeout)
-	}
+	return transport.DialTCP(ctx, addr, c.spawn)
 }

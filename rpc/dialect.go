@@ -6,6 +6,7 @@ import (
 
 	"github.com/skerry/skerry/rpc/internal/flat"
 	"github.com/skerry/skerry/rpc/internal/theader"
+	"github.com/skerry/skerry/rpc/internal/transport"
 )
 
 // dialect is how a connection's peer frames and encodes messages.
@@ -57,9 +58,9 @@ func heardDialect(k theader.Kind) dialect {
 }
 
 // read returns the next message or header frame.
-func (d dialect) read(f *frameReader) (string, error) {
+func (d dialect) read(f *transport.Reader) (string, error) {
 	if d.unframed {
-		return f.message(d.encoding == flat.Compact)
+		return f.Message(d.encoding == flat.Compact)
 	}
-	return f.frame()
+	return f.Frame()
 }

@@ -27,7 +27,7 @@ func (s *Server) Leave() {
 func (s *Server) LeaveService(service string) {
 	for _, c := range s.connections(nil) {
 		if c.skerry.Load() && !c.goawaySent.Load() {
-			_ = c.out.write(appendGoaway(nil, service), nil, 0)
+			_ = c.out.Send(appendGoaway(nil, service), nil, 0)
 		}
 	}
 }

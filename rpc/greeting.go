@@ -159,7 +159,7 @@ func (l *clientConn) greet(ctx context.Context) error {
 		return err
 	}
 	var h theader.Header
-	if _, err := theader.Parse(frame, &h, l.in.limits); err != nil {
+	if _, err := theader.Parse(frame, &h, l.in.Limits); err != nil {
 		return err
 	}
 	var theirs greeting
@@ -173,7 +173,7 @@ func (l *clientConn) greet(ctx context.Context) error {
 	}
 	if keys := id.keys(); proven(keys, theirs.mac, "server", &mine, &theirs) {
 		mine.mac = prove(keys[0], "client", &mine, &theirs)
-		return l.out.write(appendGreeting(nil, controlHello, 0, &mine), nil, 0)
+		return l.out.Send(appendGreeting(nil, controlHello, 0, &mine), nil, 0)
 	}
 	return nil
 }
@@ -185,9 +185,9 @@ func (c *serverConn) pong(h *theader.Header) error {
 	switch pad := h.Get(keyPad); {
 	case value != "":
 	case pad != "":
-		return c.out.write(appendPadded(nil, controlPong, h.Seq, len(pad)), nil, 0)
+		return c.out.Send(appendPadded(nil, controlPong, h.Seq, len(pad)), nil, 0)
 	default:
-		return c.out.write(appendControl(nil, controlPong, h.Seq, 0), nil, 0)
+		return c.out.Send(appendControl(nil, controlPong, h.Seq, 0), nil, 0)
 	}
 	theirs, err := readGreeting(strings.Clone(value))
 	if err != nil {
@@ -201,7 +201,7 @@ func (c *serverConn) pong(h *theader.Header) error {
 	c.hello, c.answered = &theirs, &mine
 	clear(c.counts) // the versions that the client means may be others
 	c.last = nil
-	return c.out.write(appendGreeting(nil, controlPong, h.Seq, &mine), nil, 0)
+	return c.out.Send(appendGreeting(nil, controlPong, h.Seq, &mine), nil, 0)
 }
 
 // checkProof checks the client's proof.

@@ -30,8 +30,8 @@ func (c *serverConn) answerHalfClosed() {
 	} else {
 		c.mu.Unlock()
 	}
-	c.out.push()
-	c.out.empty()
+	c.out.Flush()
+	c.out.AwaitWritten()
 }
 
 // recent reports whether nothing runs, or some of it has begun of late. The

@@ -17,6 +17,7 @@ import (
 	"github.com/skerry/skerry/rpc/internal/echo"
 	"github.com/skerry/skerry/rpc/internal/flat"
 	"github.com/skerry/skerry/rpc/internal/theader"
+	"github.com/skerry/skerry/rpc/internal/transport"
 )
 
 // frames are well-formed calls in every framing.
@@ -165,9 +166,9 @@ func FuzzServerConn(f *testing.F) {
 			_, _ = nc.Write(b)
 			time.AfterFunc(2*time.Millisecond, func() { _ = nc.Close() })
 		}()
-		in := newFrameReader(nc, theader.Limits{})
+		in := transport.NewReader(nc, theader.Limits{}, nil)
 		for framed := theader.Detect(b); framed < theader.UnframedBinary; {
-			if _, err := in.frame(); err != nil {
+			if _, err := in.Frame(); err != nil {
 				if errors.Is(err, theader.ErrTooLarge) {
 					t.Errorf("the answer is no frame: %v", err)
 				}

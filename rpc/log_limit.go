@@ -10,6 +10,7 @@ import (
 
 	"github.com/skerry/skerry/internal/sitetls"
 	"github.com/skerry/skerry/rpc/internal/theader"
+	"github.com/skerry/skerry/rpc/internal/transport"
 )
 
 // logLimit bounds log lines about peers: in any period at most one for each
@@ -67,8 +68,8 @@ var (
 // closeReasons are the reasons for which a server closes connections, as their log
 // lines are bounded by; the first one that fits is taken.
 var closeReasons = []error{
-	errMadeRoom, errFull, errManyBytes, errTrust, errPlainPort, errSlowShake, errLongShake, sitetls.ErrPeer, errHandshake,
-	errWriteQueue, theader.ErrTooLarge, theader.ErrMalformed, os.ErrDeadlineExceeded,
+	errMadeRoom, errFull, transport.ErrBudget, errTrust, errPlainPort, transport.ErrSlowHandshake, transport.ErrLongHandshake, sitetls.ErrPeer, errHandshake,
+	transport.ErrWriteQueue, theader.ErrTooLarge, theader.ErrMalformed, os.ErrDeadlineExceeded,
 }
 
 // closeReason is the reason of why.

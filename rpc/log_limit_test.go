@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/rpc/internal/theader"
+	"github.com/skerry/skerry/rpc/internal/transport"
 )
 
 // A peer that is noisy hides neither another peer nor another reason, and all
@@ -59,12 +60,12 @@ func TestClosingReasons(t *testing.T) {
 		errMadeRoom,
 		fmt.Errorf("%w: 5, the limit", errFull),
 		fmt.Errorf("%w: %w", errHandshake, errPlainPort),
-		fmt.Errorf("%w: %w", errHandshake, errSlowShake),
+		fmt.Errorf("%w: %w", errHandshake, transport.ErrSlowHandshake),
 		fmt.Errorf("%w: something else", errHandshake),
 		fmt.Errorf("%w: bad byte", theader.ErrMalformed),
-		errMessageTooLarge,
-		errManyBytes,
-		errWriteQueue,
+		fmt.Errorf("unframed message is %w", theader.ErrTooLarge),
+		transport.ErrBudget,
+		transport.ErrWriteQueue,
 		&net.OpError{Op: "read", Err: timeoutOf(t)},
 		fmt.Errorf("what no list has"),
 	} {

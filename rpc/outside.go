@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net"
+
+	"github.com/skerry/skerry/rpc/internal/transport"
 )
 
 // Try notes that an attempt of the call goes to e: Tried knows it from then
@@ -20,7 +22,7 @@ func (c *Call) Try(e *Endpoint) (done func()) {
 // protocol: with TLS when the endpoint has it, within ConnectTimeout. The
 // watcher is told what comes of it; the connection is the caller's.
 func (c *Client) Dial(ctx context.Context, e *Endpoint) (net.Conn, error) {
-	limited, cancel := forOpening(ctx, c.cfg.ConnectTimeout)
+	limited, cancel := transport.WithOpenDeadline(ctx, c.cfg.ConnectTimeout)
 	defer cancel()
 	nc, err := c.dialNet(limited, e)
 	switch {

@@ -3,6 +3,8 @@ package rpc
 import (
 	"context"
 	"net/netip"
+
+	"github.com/skerry/skerry/rpc/internal/transport"
 )
 
 // Path is what passes between this host and an endpoint, in bytes of an IP packet.
@@ -28,10 +30,10 @@ func (c *Client) Path(ctx context.Context, e *Endpoint) (Path, error) {
 		heads = ipv6Heads
 	}
 	passes, err := p.passesIn(ctx, 0, &path)
-	if path.All = passes; err != nil || passes || !canLimitSegments {
+	if path.All = passes; err != nil || passes || !transport.CanLimitSegments {
 		return path, err
 	}
-	below, above := 0, max(path.Full, usualSegment+ipv4Heads)-heads
+	below, above := 0, max(path.Full, transport.UsualSegment+ipv4Heads)-heads
 	for next := narrowSegment; above-below > 1; next = (below + above) / 2 {
 		passes, err := p.passesIn(ctx, next, &path)
 		switch {
@@ -53,11 +55,11 @@ func (c *Client) Path(ctx context.Context, e *Endpoint) (Path, error) {
 // no verdict, so a second try may show it.
 func (p *connPool) passesIn(ctx context.Context, segment int, path *Path) (passes bool, err error) {
 	for range 2 {
-		l, err := p.attempt(withSegment(ctx, segment), 0)
+		l, err := p.attempt(transport.WithSegment(ctx, segment), 0)
 		if err != nil {
 			return false, err
 		}
-		path.Full = max(path.Full, packetOf(l.nc))
+		path.Full = max(path.Full, transport.PacketSize(l.nc))
 		_, err = l.askPadded(ctx)
 		l.fail(errUnused)
 		if err == nil {

@@ -1,15 +1,15 @@
 package rpc
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/skerry/skerry/rpc/internal/transport"
 )
 
 // Some paths lose every large packet and tell neither end, as behind a switch
@@ -25,7 +25,6 @@ var ErrSilent = errors.New("no sign of life")
 
 const (
 	padMost       = 12 << 10 // bytes of padding in a ping or pong; the largest Ethernet packet has 9,000
-	usualSegment  = 1460     // bytes of a full TCP segment where the kernel does not say it
 	narrowSegment = 536      // that every path takes (RFC 9293, 3.7.1)
 )
 
@@ -125,50 +124,11 @@ func (l *clientConn) retire(ctx context.Context) {
 
 // askPadded asks the other end by full packets, and has it answer by as many.
 func (l *clientConn) askPadded(ctx context.Context) (size int, err error) {
-	size = min(2*segmentOf(l.nc), padMost)
+	size = min(2*transport.SegmentSize(l.nc), padMost)
 	ctx, cancel := context.WithTimeout(ctx, l.pool.c.cfg.ConnectTimeout)
 	defer cancel()
 	_, err = l.ask(ctx, func(seq int32) []byte { return appendPadded(nil, controlPing, seq, size) })
 	return size, err
-}
-
-type segmentKey struct{}
-
-// withSegment has connections that are dialled use TCP segments of so many
-// bytes, both ways; 0 = as the kernel chooses.
-func withSegment(ctx context.Context, segment int) context.Context {
-	if segment == 0 {
-		return ctx
-	}
-	return context.WithValue(ctx, segmentKey{}, segment)
-}
-
-// limitSegment is for net.Dialer.ControlContext.
-func limitSegment(ctx context.Context, _, _ string, raw syscall.RawConn) (err error) {
-	segment, _ := ctx.Value(segmentKey{}).(int)
-	if segment == 0 {
-		return nil
-	}
-	return errors.Join(raw.Control(func(fd uintptr) { err = setSegment(fd, segment) }), err)
-}
-
-// segmentOf is how many bytes of TCP's a full packet of a connection takes.
-func segmentOf(nc net.Conn) int { return cmp.Or(ofSocket(nc, getSegment), usualSegment) }
-
-// packetOf is how many bytes a full packet of a connection has, 0 for unknown.
-func packetOf(nc net.Conn) int { return ofSocket(nc, getPacket) }
-
-// ofSocket asks the kernel about a connection; 0 is no answer.
-func ofSocket(nc net.Conn, get func(fd uintptr) int) (n int) {
-	tc := tcpOf(nc)
-	if tc == nil {
-		return 0
-	}
-	raw, err := tc.SyscallConn()
-	if err != nil || raw.Control(func(fd uintptr) { n = max(0, get(fd)) }) != nil {
-		return 0
-	}
-	return n
 }
 
 // appendPadded writes a control frame with so many bytes of padding behind dst.

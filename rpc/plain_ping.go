@@ -10,6 +10,7 @@ import (
 
 	"github.com/apache/thrift/lib/go/thrift"
 	"github.com/skerry/skerry/rpc/internal/flat"
+	"github.com/skerry/skerry/rpc/internal/transport"
 )
 
 // unknownMethod is what a plain server is asked for: it answers that it has no
@@ -35,7 +36,7 @@ func (p *connPool) pingPlain(ctx context.Context) error {
 func (p *connPool) pingPlainFull(ctx context.Context) error {
 	asking, cancel := context.WithTimeout(ctx, p.c.cfg.ConnectTimeout)
 	defer cancel()
-	size := 2 * usualSegment
+	size := 2 * transport.UsualSegment
 	err := p.pingPlainMethod(asking, unknownMethod+strings.Repeat("_", size))
 	if err == nil {
 		p.fullPassed()
@@ -74,7 +75,7 @@ func (p *connPool) pingPlainMethod(ctx context.Context, method string) error {
 	}
 	m := outgoing{body: w.Bytes()}
 	if p.dialect.header {
-		if m.head, err = appendCallHead(nil, 0, &Call{Service: p.ep.Service}, nil, "", p.c.cfg.ConnectTimeout, l.in.limits); err != nil {
+		if m.head, err = appendCallHead(nil, 0, &Call{Service: p.ep.Service}, nil, "", p.c.cfg.ConnectTimeout, l.in.Limits); err != nil {
 			return err
 		}
 	}

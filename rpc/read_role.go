@@ -42,7 +42,7 @@ func (l *clientConn) runReader() {
 			if !l.readOne() {
 				return
 			}
-			if batch++; l.in.ready() {
+			if batch++; l.in.Ready() {
 				continue
 			}
 			if solo++; batch > 1 || l.pending.waiting.Load() > 0 {
@@ -71,7 +71,7 @@ func (l *clientConn) readOne() bool {
 		err = l.nc.SetReadDeadline(time.Time{})
 	}
 	if err != nil {
-		l.in.release()
+		l.in.Release()
 		l.fail(err)
 		return false
 	}

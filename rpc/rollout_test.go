@@ -144,7 +144,7 @@ func TestManyCallsMeetAStaleCallee(t *testing.T) {
 }
 
 // TestOneExchangeForAll: one call exchanges rules, the others take what comes of
-// it; when that call ends early, another one goes on.
+// it; when that call ends FlushEarly, another one goes on.
 func TestOneExchangeForAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var x exchanges

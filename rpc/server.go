@@ -18,6 +18,7 @@ import (
 	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/rollout/participant"
+	"github.com/skerry/skerry/rpc/internal/transport"
 )
 
 // Generated processors ask every 5 ms, from a goroutine for each call, whether
@@ -67,10 +68,10 @@ type Server struct {
 	memberLog         logLimit // of calls that are for members only
 	olderLog          logLimit // of calls of other releases
 	clearLog          logLimit // of calls in the clear
-	requests, replies tank
-	decodeLimits      decodeLimits // of what a request's elements take
-	tls               *tls.Config  // nil: the port speaks no TLS
-	handshakes        turns        // of handshakes
+	requests, replies transport.ByteBudget
+	decodeLimits      decodeLimits     // of what a request's elements take
+	tls               *tls.Config      // nil: the port speaks no TLS
+	handshakes        *transport.Turns // of handshakes
 	internal          internalLimit
 	callers           callers
 	unknown           *served // of HandleUnknown; nil: none
@@ -120,7 +121,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	cfg.MaxConnCalls = cmp.Or(cfg.MaxConnCalls, 2_000)
 	cfg.Sizes = cfg.Sizes.withDefaults()
 	s := &Server{
-		tls: serverTLS(cfg.TLS, cfg.Site), handshakes: turns{free: 4 * runtime.GOMAXPROCS(0)}, stages: newConnStages(cfg.MaxConns),
+		tls: serverTLS(cfg.TLS, cfg.Site), handshakes: transport.NewTurns(4 * runtime.GOMAXPROCS(0)), stages: newConnStages(cfg.MaxConns),
 		memberLog: logLimit{every: logInternalEvery}, olderLog: logLimit{every: logInternalEvery},
 		clearLog: logLimit{every: logInternalEvery}, closeLog: logLimit{every: time.Second},
 		cfg: cfg, log: cfg.Logger,
@@ -128,7 +129,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 		conns: map[*serverConn]struct{}{}, listeners: map[net.Listener]struct{}{},
 	}
 	s.callers.listed = cfg.Listed
-	s.requests.limit, s.replies.limit = int64(cfg.Sizes.Requests), int64(cfg.Sizes.Replies)
+	s.requests.Limit, s.replies.Limit = int64(cfg.Sizes.Requests), int64(cfg.Sizes.Replies)
 	s.decodeLimits = newDecodeLimits(&s.requests, cfg.Sizes.Frame)
 	if s.log == nil {
 		s.log = slog.Default()

@@ -12,6 +12,7 @@ import (
 	"github.com/skerry/skerry/rollout/participant"
 	"github.com/skerry/skerry/rpc/internal/flat"
 	"github.com/skerry/skerry/rpc/internal/theader"
+	"github.com/skerry/skerry/rpc/internal/transport"
 )
 
 // serverCall is one call as a server sees it. One is made for each call: its size
@@ -33,7 +34,7 @@ type serverCall struct {
 	kind    *method
 	counted *counted
 
-	held   int64   // by the message, in the tank of requests
+	held   int64   // by the message, in the ByteBudget of requests
 	memory account // what its elements take
 
 	inline *atomic.Pointer[serverCall] // where the reader stands that runs the call itself; nil: a worker runs it
@@ -138,7 +139,7 @@ func (r *serverCall) admit() (relieved bool) {
 	r.began = now.Sub(r.arrived)
 	agent := s.cfg.Rollout
 	known := r.kind.admission == nil || agent.Ready()
-	quick := known && !r.info.OneWay && r.counted.inline.allows(now, c.in.ready())
+	quick := known && !r.info.OneWay && r.counted.inline.allows(now, c.in.Ready())
 	if code, err := r.reserve(s.running.Add(1), !quick); err != nil {
 		s.ended()
 		r.refuse(code, err)
@@ -158,7 +159,7 @@ func (r *serverCall) admit() (relieved bool) {
 func (r *serverCall) tryInline() (relieved bool) {
 	code, err := r.joinTrace()
 	if err == nil {
-		if r.conn.workers.inline.start(r, r.conn.in.ready()) {
+		if r.conn.workers.inline.start(r, r.conn.in.Ready()) {
 			return r.runInline()
 		}
 		if code, err = r.reserve(0, true); err == nil {
@@ -243,7 +244,7 @@ func (r *serverCall) reserve(n int64, keep bool) (Code, error) {
 		return Draining, errors.New("the server is stopping")
 	case n > int64(s.cfg.MaxCalls):
 		return Overloaded, fmt.Errorf("%d calls are running here, the limit", s.cfg.MaxCalls)
-	case r.held > 0 && s.requests.full():
+	case r.held > 0 && s.requests.Full():
 		return Overloaded, fmt.Errorf("large calls of %d bytes are running here, the limit", s.cfg.Sizes.Requests)
 	}
 	c.mu.Lock()
@@ -319,7 +320,7 @@ func (r *serverCall) run() (end time.Time, relieved bool) {
 	if r.inline == nil || !r.inline.CompareAndSwap(r, nil) {
 		r.unregister()
 		if relieved = r.inline != nil; relieved {
-			r.conn.out.push() // the reply may have been queued for the reader to write
+			r.conn.out.Flush() // the reply may have been queued for the reader to write
 		}
 	}
 	r.releaseOrder()
@@ -332,7 +333,7 @@ func (r *serverCall) run() (end time.Time, relieved bool) {
 // hold counts what the message takes.
 func (r *serverCall) hold(n int64) {
 	r.held += n
-	r.conn.s.requests.add(n)
+	r.conn.s.requests.Add(n)
 }
 
 // releaseMemory counts everything out that the message has taken.
@@ -361,9 +362,9 @@ func (r *serverCall) inflate() error {
 		return fmt.Errorf("%w: %w", theader.ErrMalformed, errZippedInternal)
 	}
 	all := &r.conn.s.requests
-	payload, err := theader.Inflate(r.payload, r.conn.in.limits, func(n int) error {
-		if !all.take(int64(n), 2) {
-			return errManyBytes
+	payload, err := theader.Inflate(r.payload, r.conn.in.Limits, func(n int) error {
+		if !all.Take(int64(n), 2) {
+			return transport.ErrBudget
 		}
 		r.held += int64(n)
 		return nil

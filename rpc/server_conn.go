@@ -20,15 +20,13 @@ import (
 	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/rpc/internal/theader"
+	"github.com/skerry/skerry/rpc/internal/transport"
 )
 
 var (
 	errServerStopped = errors.New("the server has stopped")
 	errPeerClosed    = errors.New("the peer has closed the connection")
 )
-
-// pushAt is how many bytes of replies a reader gathers while calls come.
-const pushAt = 64 << 10
 
 // trustCheckEvery is how often the keys behind a site connection are looked at.
 const trustCheckEvery = time.Second
@@ -37,7 +35,7 @@ const trustCheckEvery = time.Second
 // call wants. Handlers that are known to be quick it runs itself, and writes
 // the replies to what came together at once; all others it hands to the
 // workers. When one that it runs takes long after all, another goroutine
-// reads on in its place. Replies go out through the writer in whatever order
+// reads on in its place. Replies go out through the Writer in whatever order
 // they are ready, except to clients that need them in order: their next call
 // waits until the last one is answered.
 type serverConn struct {
@@ -52,13 +50,13 @@ type serverConn struct {
 	source    netip.Addr      // what it is counted by
 	info      atomic.Pointer[PeerInfo]
 
-	nc      net.Conn // set by begin
-	out     writer   // the same
+	nc      net.Conn         // set by begin
+	out     transport.Writer // the same
 	dialect dialect
 	number  uint32
 
 	// The reader's, and handed on with its part.
-	in           *frameReader
+	in           *transport.Reader
 	head         theader.Header
 	counts       map[countKey]*counted
 	last         *counted
@@ -116,13 +114,12 @@ func newServerConn(ctx context.Context, s *Server, nc net.Conn, group *run.Group
 		c.peer = a.String()
 		c.addr = addressOf(c.peer)
 	}
-	tuneAccepted(nc)
+	transport.TuneAccepted(nc)
 	info := PeerInfo{Addr: addrOf(nc.RemoteAddr())}
 	c.source = sourceOf(info.Addr.Addr())
 	c.setInfo(info)
 	c.orderless, c.entered = s.cfg.Unordered, s.cfg.Login == nil
-	c.in = newFrameReader(nc, s.cfg.Sizes.frames())
-	c.in.all = &s.requests
+	c.in = transport.NewReader(nc, s.cfg.Sizes.frames(), &s.requests)
 	s.mu.Lock()
 	s.conns[c] = struct{}{}
 	s.mu.Unlock()
@@ -156,13 +153,13 @@ func (c *serverConn) open(ctx context.Context) error {
 	if err := c.s.move(c, stageFresh); err != nil {
 		return err
 	}
-	kind, first, err := c.in.detect()
+	kind, first, err := c.in.Detect()
 	switch {
 	case err != nil:
 		return err
-	case c.s.tls != nil && isHello(first):
+	case c.s.tls != nil && transport.IsClientHello(first):
 		first = bytes.Clone(first[:min(len(first), siteShake+1)]) // of more the handshake fails
-		c.in.release()
+		c.in.Release()
 		if err := c.s.move(c, stageHandshake); err != nil {
 			return err
 		}
@@ -183,8 +180,7 @@ func (c *serverConn) begin(nc net.Conn) error {
 		if err := c.s.move(c, stageFresh); err != nil {
 			return err
 		}
-		c.in = newFrameReader(nc, c.s.cfg.Sizes.frames())
-		c.in.all = &c.s.requests
+		c.in = transport.NewReader(nc, c.s.cfg.Sizes.frames(), &c.s.requests)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -193,9 +189,8 @@ func (c *serverConn) begin(nc net.Conn) error {
 	}
 	c.nc = nc
 	c.clear = nc == c.wire && c.s.cfg.Clear != ClearTaken
-	c.out = newWriter(nc, c.s.cfg.Sizes.Queue, c.spawn, c.close)
-	c.out.all = &c.s.replies
-	c.out.start()
+	c.out = transport.NewWriter(nc, c.s.cfg.Sizes.Queue, &c.s.replies, c.spawn, c.close)
+	c.out.Start()
 	c.begun = true
 	return nil
 }
@@ -203,20 +198,19 @@ func (c *serverConn) begin(nc net.Conn) error {
 // read reads until the connection ends, or another goroutine does.
 func (c *serverConn) read(err error) {
 	for err == nil {
-		fresh := !c.in.ready()
+		fresh := !c.in.Ready()
 		if fresh {
 			c.batch, c.taken = max(c.taken, c.batch*3/4), 0
 		}
-		early := c.batch <= crowd/2 && c.taken%few == 0 // the callers are to go on
-		if fresh || early || c.out.pending.Load() > pushAt {
-			c.out.push()
+		if fresh || transport.FlushEarly(c.batch, c.taken) || c.out.Pending() > transport.FlushAt {
+			c.out.Flush()
 		}
 		c.taken++
-		c.out.wait()
+		c.out.AwaitRoom()
 		var frame string
 		if frame, err = c.dialect.read(c.in); err == nil {
 			if fresh {
-				c.clock = c.in.filled
+				c.clock = c.in.Filled
 			}
 			var relieved bool
 			if relieved, err = c.receive(frame); relieved {
@@ -225,9 +219,9 @@ func (c *serverConn) read(err error) {
 		}
 	}
 	if c.hasBegun() {
-		c.out.push()
+		c.out.Flush()
 	}
-	c.in.release()
+	c.in.Release()
 	if err == io.EOF {
 		c.answerHalfClosed()
 	}
@@ -274,7 +268,7 @@ func (c *serverConn) readOn(r *serverCall) {
 }
 
 func (c *serverConn) detect() error {
-	kind, first, err := c.in.detect()
+	kind, first, err := c.in.Detect()
 	if err != nil {
 		return err
 	}
@@ -299,20 +293,20 @@ func (c *serverConn) receive(frame string) (relieved bool, err error) {
 		}
 		c.proven = true
 	}
-	if c.trust != nil && c.in.filled.Sub(c.trustChecked) >= trustCheckEvery {
-		c.trustChecked = c.in.filled
+	if c.trust != nil && c.in.Filled.Sub(c.trustChecked) >= trustCheckEvery {
+		c.trustChecked = c.in.Filled
 		if err := c.trust.holds(); err != nil {
 			return false, err
 		}
 	}
-	r := &serverCall{conn: c, encoding: c.dialect.encoding, payload: frame, arrived: c.in.filled}
+	r := &serverCall{conn: c, encoding: c.dialect.encoding, payload: frame, arrived: c.in.Filled}
 	if c.dialect.header {
 		if err := c.readHead(r, frame); err != nil || r.payload == "" {
 			r.releaseMemory()
 			return false, err
 		}
 	}
-	r.hold(weight(frame))
+	r.hold(transport.Weight(frame))
 	if err := r.begin(); err != nil {
 		r.releaseMemory()
 		return false, err
@@ -332,7 +326,7 @@ func (c *serverConn) receive(frame string) (relieved bool, err error) {
 // have no payload.
 func (c *serverConn) readHead(r *serverCall, frame string) (err error) {
 	h := &c.head
-	if r.payload, err = theader.Parse(frame, h, c.in.limits); err != nil {
+	if r.payload, err = theader.Parse(frame, h, c.in.Limits); err != nil {
 		return err
 	}
 	if k := h.Get(keyControl); k != "" {
@@ -386,7 +380,7 @@ func (c *serverConn) metSkerry() {
 
 func (c *serverConn) goaway() {
 	if c.skerry.Load() && !c.goawaySent.Swap(true) {
-		_ = c.out.write(appendControl(nil, controlGoaway, 0, 0), nil, 0)
+		_ = c.out.Send(appendControl(nil, controlGoaway, 0, 0), nil, 0)
 	}
 }
 
@@ -395,12 +389,12 @@ func (c *serverConn) goaway() {
 func (c *serverConn) bye() {
 	if !c.skerry.Load() {
 		if c.hasBegun() {
-			c.out.push()
+			c.out.Flush()
 		}
 		c.close(errServerStopped)
 		return
 	}
-	_ = c.out.write(appendControl(nil, controlBye, 0, 0), nil, 0)
+	_ = c.out.Send(appendControl(nil, controlBye, 0, 0), nil, 0)
 }
 
 // close ends the connection and the contexts of its calls.
@@ -421,7 +415,7 @@ func (c *serverConn) close(err error) {
 		}
 	})
 	if begun {
-		c.out.stop(err)
+		c.out.Stop(err)
 	}
 	_ = nc.Close()
 	for _, r := range running {

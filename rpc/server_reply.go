@@ -4,13 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"github.com/skerry/skerry/rollout"
 	"strings"
+
+	"github.com/skerry/skerry/rollout"
 
 	"github.com/apache/thrift/lib/go/thrift"
 	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/rpc/internal/flat"
 	"github.com/skerry/skerry/rpc/internal/theader"
+	"github.com/skerry/skerry/rpc/internal/transport"
 )
 
 // conclude sends what the handler has written, or an exception in its place.
@@ -187,7 +189,7 @@ func (r *serverCall) answer(message []byte, code Code, executed Executed) {
 	var room [256]byte
 	head, err := r.head(room[:0], code, executed)
 	if err == nil {
-		err = setLength(head, len(message), c.in.limits)
+		err = setLength(head, len(message), c.in.Limits)
 	}
 	if err != nil {
 		if code != TooLarge {
@@ -195,10 +197,10 @@ func (r *serverCall) answer(message []byte, code Code, executed Executed) {
 		}
 		return
 	}
-	if len(message) < direct && r.inline != nil && r.inline.Load() == r { // the reader writes when it has done what there is to do
-		err = c.out.queueUp(head, message)
+	if len(message) < transport.DirectSize && r.inline != nil && r.inline.Load() == r { // the reader writes when it has done what there is to do
+		err = c.out.Queue(head, message)
 	} else {
-		err = c.out.write(head, message, int(c.s.running.Load())-1)
+		err = c.out.Send(head, message, int(c.s.running.Load())-1)
 	}
 	if err != nil {
 		c.close(err)
@@ -231,7 +233,7 @@ func (r *serverCall) head(dst []byte, code Code, executed Executed) ([]byte, err
 		}
 		pair(keyExecuted, [...]string{MaybeExecuted: "", NotExecuted: "0", WasExecuted: "1"}[executed])
 	}
-	dst, err := theader.Close(dst, n, r.conn.in.limits)
+	dst, err := theader.Close(dst, n, r.conn.in.Limits)
 	if err != nil {
 		return dst, fmt.Errorf("write header: %w", err)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/skerry/skerry/internal/sitetls"
 	"github.com/skerry/skerry/rollout/participant"
 	"github.com/skerry/skerry/rpc/internal/echo"
+	"github.com/skerry/skerry/rpc/internal/transport"
 )
 
 const (
@@ -191,7 +192,7 @@ func TestLongHandshake(t *testing.T) {
 	nc := send(t, s.addr, hello)
 	wantClosed(t, nc)
 	eventually(t, "it is counted", func() bool { return s.Stats().BadShakes == 1 })
-	eventually(t, "it is said", func() bool { return strings.Contains(log.String(), errLongShake.Error()) })
+	eventually(t, "it is said", func() bool { return strings.Contains(log.String(), transport.ErrLongHandshake.Error()) })
 }
 
 // A port that another process has taken over, or that serves another version

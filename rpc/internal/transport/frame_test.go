@@ -1,4 +1,4 @@
-package rpc
+package transport
 
 import (
 	"crypto/rand"
@@ -15,7 +15,7 @@ import (
 // which they come, on sockets and on connections that tell nothing.
 func TestFrames(t *testing.T) {
 	var all []byte
-	sizes := []int{0, 1, 1000, smallBuffer, 40_000, largeBuffer - lengthWord, largeBuffer - lengthWord + 1, largeBuffer, 100_000, 1 << 20, 1<<20 + 77, 5 << 20}
+	sizes := []int{0, 1, 1000, smallBuffer, 40_000, LargeBuffer - lengthWord, LargeBuffer - lengthWord + 1, LargeBuffer, 100_000, 1 << 20, 1<<20 + 77, 5 << 20}
 	sizes = append(sizes, sizes...)
 	for _, n := range sizes {
 		frame := make([]byte, n)
@@ -40,20 +40,20 @@ func TestFrames(t *testing.T) {
 					b = b[n:]
 				}
 			}()
-			in := newFrameReader(near, theader.Limits{})
+			in := NewReader(near, theader.Limits{}, nil)
 			wantFrames(t, in, all, len(sizes))
 			_ = far.Close()
-			if _, err := in.frame(); !errors.Is(err, io.EOF) {
+			if _, err := in.Frame(); !errors.Is(err, io.EOF) {
 				t.Errorf("at the end: %v", err)
 			}
 		}
 	}
 }
 
-func wantFrames(t *testing.T, in *frameReader, all []byte, n int) {
+func wantFrames(t *testing.T, in *Reader, all []byte, n int) {
 	t.Helper()
 	for i := range n {
-		frame, err := in.frame()
+		frame, err := in.Frame()
 		if err != nil {
 			t.Fatalf("frame %d: %v", i, err)
 		}

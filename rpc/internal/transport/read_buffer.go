@@ -1,4 +1,4 @@
-package rpc
+package transport
 
 import (
 	"errors"
@@ -10,19 +10,19 @@ import (
 )
 
 const (
-	largeBuffer = 64 << 10 // what a connection borrows while something is there
+	LargeBuffer = 64 << 10 // what a connection borrows while something is there
 	smallBuffer = 4 << 10  // what it borrows while the rest of a message is missing
 )
 
 var (
-	largeBuffers = sync.Pool{New: func() any { return new([largeBuffer]byte) }}
+	largeBuffers = sync.Pool{New: func() any { return new([LargeBuffer]byte) }}
 	smallBuffers = sync.Pool{New: func() any { return new([smallBuffer]byte) }}
 )
 
-// intake is what has come on a connection and is in no message yet. It borrows
+// readBuffer is what has come on a connection and is in no message yet. It borrows
 // a buffer when something comes and gives it back when all of it is used, so
 // that a silent connection holds none. One goroutine uses it.
-type intake struct {
+type readBuffer struct {
 	nc   net.Conn
 	raw  syscall.RawConn       // of a socket that says when something has come; else nil
 	once func(fd uintptr) bool // for raw
@@ -30,18 +30,18 @@ type intake struct {
 	poll bool                  // once is not to wait
 	err  error
 
-	large      *[largeBuffer]byte // at most one of the two
+	big        *[LargeBuffer]byte // at most one of the two
 	small      *[smallBuffer]byte
 	begin, end int       // what is in the buffer
 	first      [1]byte   // where a connection without raw is waited for
-	filled     time.Time // when something was last read
+	Filled     time.Time // when something was last read
 	spin       spin
 }
 
-func (f *intake) buffer() []byte {
+func (f *readBuffer) buffer() []byte {
 	switch {
-	case f.large != nil:
-		return f.large[:]
+	case f.big != nil:
+		return f.big[:]
 	case f.small != nil:
 		return f.small[:]
 	}
@@ -49,7 +49,7 @@ func (f *intake) buffer() []byte {
 }
 
 // await returns when something is there. Until then it holds no memory.
-func (f *intake) await() error {
+func (f *readBuffer) await() error {
 	if f.end > f.begin {
 		return nil
 	}
@@ -58,7 +58,7 @@ func (f *intake) await() error {
 	}
 	f.release()
 	n, err := f.nc.Read(f.first[:])
-	f.filled = time.Now()
+	f.Filled = time.Now()
 	if n == 0 {
 		return orNoProgress(err)
 	}
@@ -67,7 +67,7 @@ func (f *intake) await() error {
 }
 
 // fill reads more behind what is in the buffer.
-func (f *intake) fill() (err error) {
+func (f *readBuffer) fill() (err error) {
 	var n int
 	if f.raw != nil {
 		f.got, f.err = 0, nil
@@ -78,8 +78,8 @@ func (f *intake) fill() (err error) {
 	} else {
 		n, err = f.nc.Read(f.room())
 	}
-	f.filled = time.Now()
-	f.spin.came(f.filled, n)
+	f.Filled = time.Now()
+	f.spin.came(f.Filled, n)
 	f.end += n
 	if n > 0 {
 		return nil
@@ -89,7 +89,7 @@ func (f *intake) fill() (err error) {
 
 // more reads what the kernel has, without waiting. It reports whether something
 // was there.
-func (f *intake) more() (bool, error) {
+func (f *readBuffer) more() (bool, error) {
 	if f.raw == nil {
 		return false, nil
 	}
@@ -102,8 +102,8 @@ func (f *intake) more() (bool, error) {
 	if err != nil || f.got == 0 {
 		return false, err
 	}
-	f.filled = time.Now()
-	f.spin.came(f.filled, f.got)
+	f.Filled = time.Now()
+	f.spin.came(f.Filled, f.got)
 	f.end += f.got
 	return true, nil
 }
@@ -116,46 +116,46 @@ func orNoProgress(err error) error {
 }
 
 // room is where more may be read to.
-func (f *intake) room() []byte {
-	if f.large == nil {
-		large := largeBuffers.Get().(*[largeBuffer]byte)
+func (f *readBuffer) room() []byte {
+	if f.big == nil {
+		large := largeBuffers.Get().(*[LargeBuffer]byte)
 		n := copy(large[:], f.buffer()[f.begin:f.end])
 		f.release()
-		f.large, f.end = large, n
+		f.big, f.end = large, n
 	}
 	if f.begin > 0 {
-		f.end = copy(f.large[:], f.large[f.begin:f.end])
+		f.end = copy(f.big[:], f.big[f.begin:f.end])
 		f.begin = 0
 	}
-	return f.large[f.end:]
+	return f.big[f.end:]
 }
 
-// rest gives back what a connection does not need on which nothing comes.
-func (f *intake) rest() {
+// shrink gives back what a connection does not need on which nothing comes.
+func (f *readBuffer) shrink() {
 	switch have := f.end - f.begin; {
 	case have == 0:
 		f.release()
-	case have <= smallBuffer && f.large != nil:
+	case have <= smallBuffer && f.big != nil:
 		small := smallBuffers.Get().(*[smallBuffer]byte)
-		copy(small[:], f.large[f.begin:f.end])
+		copy(small[:], f.big[f.begin:f.end])
 		f.release()
 		f.small, f.end = small, have
 	}
 }
 
 // release gives the buffer back; what it held is lost.
-func (f *intake) release() {
-	if f.large != nil {
-		largeBuffers.Put(f.large)
+func (f *readBuffer) release() {
+	if f.big != nil {
+		largeBuffers.Put(f.big)
 	}
 	if f.small != nil {
 		smallBuffers.Put(f.small)
 	}
-	f.large, f.small, f.begin, f.end = nil, nil, 0, 0
+	f.big, f.small, f.begin, f.end = nil, nil, 0, 0
 }
 
 // peek returns what is there, at least n bytes.
-func (f *intake) peek(n int) ([]byte, error) {
+func (f *readBuffer) peek(n int) ([]byte, error) {
 	for f.end-f.begin < n {
 		if err := f.fill(); err != nil {
 			if errors.Is(err, io.EOF) && f.end > f.begin {

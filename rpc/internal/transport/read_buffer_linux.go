@@ -1,4 +1,4 @@
-package rpc
+package transport
 
 import (
 	"io"
@@ -6,17 +6,17 @@ import (
 	"syscall"
 )
 
-// listen has a socket read without memory to read to: it takes some only when
+// useSocket has a socket read without memory to read to: it takes some only when
 // the kernel may have something.
-func (f *intake) listen() {
+func (f *readBuffer) useSocket() {
 	if raw := socketOf(f.nc); raw != nil {
-		f.raw, f.once = raw, f.take
+		f.raw, f.once = raw, f.readSocket
 		f.spin = newSpin()
 	}
 }
 
-// take reads what the kernel has. It reports false when there is nothing.
-func (f *intake) take(fd uintptr) bool {
+// readSocket reads what the kernel has. It reports false when there is nothing.
+func (f *readBuffer) readSocket(fd uintptr) bool {
 	b := f.room()
 	for {
 		n, err := syscall.Read(int(fd), b)
@@ -28,7 +28,7 @@ func (f *intake) take(fd uintptr) bool {
 			if f.spin.again() {
 				continue
 			}
-			f.rest()
+			f.shrink()
 			return false
 		case err != nil:
 			f.err = os.NewSyscallError("read", err)

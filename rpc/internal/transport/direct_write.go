@@ -1,4 +1,4 @@
-package rpc
+package transport
 
 import (
 	"errors"
@@ -7,20 +7,20 @@ import (
 	"time"
 )
 
-// through writes a large frame from where it is, and waits a little for others
+// sendDirect writes a large frame from where it is, and waits a little for others
 // to be done and for the peer to take it. It reports false when the frame is
 // to be queued all the same.
-func (w *writer) through(head, body []byte) (done bool, err error) {
-	if !w.myTurn() {
+func (w *Writer) sendDirect(head, body []byte) (done bool, err error) {
+	if !w.acquireWrite() {
 		return false, nil
 	}
-	front := writeBuffers.Get().(*[]byte) // so that head may stay on its writer's stack
+	front := writeBuffers.Get().(*[]byte) // so that head may stay on its Writer's stack
 	*front = append((*front)[:0], head...)
-	n, err := w.eager.write(*front)
+	n, err := w.try.write(*front)
 	giveBack(front)
 	if err == nil && n == len(head) {
 		var m int
-		m, err = w.patiently(body)
+		m, err = w.writeWithin(body)
 		n += m
 	}
 	if err != nil {
@@ -28,28 +28,28 @@ func (w *writer) through(head, body []byte) (done bool, err error) {
 		return true, nil // as of any frame that was queued, the peer may have some of it
 	}
 	if n == len(head)+len(body) {
-		w.flush() // what came meanwhile
+		w.writeQueued() // what came meanwhile
 		return true, nil
 	}
 	rest := append(slices.Clone(head[min(n, len(head)):]), body[max(0, n-len(head)):]...)
-	if w.all.burst(len(rest)) {
-		w.broken(errWriteQueue)
+	if w.budget.overTwice(len(rest)) {
+		w.broken(ErrWriteQueue)
 		return true, nil
 	}
 	w.mu.Lock()
 	w.count(len(rest))
 	w.mu.Unlock()
-	w.handOver(rest, len(rest))
+	w.handOff(rest, len(rest))
 	return true, nil
 }
 
-// patiently writes what the peer takes within patience.
-func (w *writer) patiently(b []byte) (int, error) {
-	n, err := w.eager.write(b)
+// writeWithin writes what the peer takes within patience.
+func (w *Writer) writeWithin(b []byte) (int, error) {
+	n, err := w.try.write(b)
 	if err != nil || n == len(b) {
 		return n, err
 	}
-	_ = w.wire.SetWriteDeadline(time.Now().Add(patience))
+	_ = w.wire.SetWriteDeadline(time.Now().Add(writePatience))
 	m, err := w.wire.Write(b[n:])
 	_ = w.wire.SetWriteDeadline(time.Time{})
 	if errors.Is(err, os.ErrDeadlineExceeded) {
@@ -58,9 +58,9 @@ func (w *writer) patiently(b []byte) (int, error) {
 	return n + m, err
 }
 
-// myTurn makes the caller the one who writes, if that takes no longer than
+// acquireWrite makes the caller the one who writes, if that takes no longer than
 // patience.
-func (w *writer) myTurn() bool {
+func (w *Writer) acquireWrite() bool {
 	w.mu.Lock()
 	if w.err != nil || w.pending.Load() >= highWater {
 		w.mu.Unlock()
@@ -68,12 +68,12 @@ func (w *writer) myTurn() bool {
 	}
 	if w.writing {
 		turn := make(chan struct{})
-		w.turns = append(w.turns, turn)
+		w.waiters = append(w.waiters, turn)
 		w.mu.Unlock()
-		within(patience, turn)
+		within(writePatience, turn)
 		w.mu.Lock()
-		if i := slices.Index(w.turns, turn); i >= 0 {
-			w.turns = slices.Delete(w.turns, i, i+1)
+		if i := slices.Index(w.waiters, turn); i >= 0 {
+			w.waiters = slices.Delete(w.waiters, i, i+1)
 			w.mu.Unlock()
 			return false
 		}

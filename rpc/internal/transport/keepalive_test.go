@@ -1,4 +1,4 @@
-package rpc
+package transport
 
 import (
 	"crypto/tls"
@@ -12,18 +12,18 @@ import (
 // soon as it is used.
 func TestRest(t *testing.T) {
 	var idle []time.Duration
-	r := rest{set: func(c net.KeepAliveConfig) error { idle = append(idle, c.Idle); return nil }}
+	r := IdleKeepalive{set: func(c net.KeepAliveConfig) error { idle = append(idle, c.Idle); return nil }}
 	for ms := range 30_000 {
 		now := time.Duration(ms) * time.Millisecond
 		if ms%10 == 0 {
-			r.look(now, now < 2*time.Second || now == 20*time.Second)
+			r.Update(now, now < 2*time.Second || now == 20*time.Second)
 		}
 	}
-	want := []time.Duration{restKeepAlive.Idle, clientKeepAlive.Idle, restKeepAlive.Idle}
+	want := []time.Duration{idleKeepAlive.Idle, clientKeepAlive.Idle, idleKeepAlive.Idle}
 	if !slices.Equal(idle, want) {
 		t.Errorf("the kernel was told %v, want %v", idle, want)
 	}
-	if quiet := restAfter + restKeepAlive.Idle; quiet < clientUserTimeout {
+	if quiet := idleAfter + idleKeepAlive.Idle; quiet < clientUserTimeout {
 		t.Errorf("a link rests after %v", quiet)
 	}
 }
@@ -40,13 +40,13 @@ func TestRestOfTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	if tcpOf(tls.Client(&conduit{Conn: nc}, &tls.Config{})) != nc {
+	if tcpOf(tls.Client(&TLSBuffer{Conn: nc}, &tls.Config{})) != nc {
 		t.Error("the TCP connection under TLS was not found")
 	}
 	a, b := net.Pipe()
 	defer a.Close()
 	defer b.Close()
-	if r := newRest(a, 0); r.set != nil {
+	if r := NewIdleKeepalive(a, 0); r.set != nil {
 		t.Error("a pipe has no kernel to watch it")
 	}
 }

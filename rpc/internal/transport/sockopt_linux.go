@@ -1,4 +1,4 @@
-package rpc
+package transport
 
 import (
 	"net"
@@ -12,7 +12,7 @@ const (
 	ipv6MTU        = 24 // IPV6_MTU
 )
 
-const canLimitSegments = true
+const CanLimitSegments = true
 
 // setUserTimeout bounds how long sent bytes may stay unacknowledged. It is
 // best effort: pings find a dead peer without it.

@@ -1,4 +1,4 @@
-package rpc
+package transport
 
 import (
 	"context"
@@ -61,7 +61,7 @@ func TestPersist(t *testing.T) {
 				}
 				spawn := func(f func()) bool { go f(); return true }
 				begin := time.Now()
-				nc, err := persist(ctx, spawn, dial)
+				nc, err := race(ctx, spawn, dial)
 				if took := time.Since(begin); took != tt.took || !errors.Is(err, tt.want) {
 					t.Fatalf("%v after %v, want %v after %v", err, took, tt.want, tt.took)
 				}

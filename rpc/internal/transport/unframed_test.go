@@ -1,4 +1,4 @@
-package rpc
+package transport
 
 import (
 	"bytes"
@@ -6,7 +6,6 @@ import (
 	"errors"
 	"math"
 	"net"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -38,15 +37,26 @@ func skip(p flat.Protocol, message string) (left int, err error) {
 	return r.Left(), err
 }
 
+// unframedEcho is a call of echo without a frame.
+func unframedEcho(t testing.TB, p flat.Protocol) []byte {
+	w := flat.NewWriter(p, 1<<20)
+	defer w.Free()
+	args := echo.EchoEchoArgs{M: &echo.Message{Text: "text", Tags: map[string]string{"a": "b"}, Number: 3, Parts: []*echo.Message{{Text: "part"}}}}
+	err := errors.Join(w.WriteMessageBegin(t.Context(), "echo", thrift.CALL, 9), args.Write(t.Context(), w), w.WriteMessageEnd(t.Context()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bytes.Clone(w.Bytes())
+}
+
 // Whatever comes: the message that is cut out of a stream is the one that a
 // reader finds at its beginning, and a message that is whole is found.
 func FuzzUnframed(f *testing.F) {
-	for name, b := range frames(f) {
-		if strings.HasPrefix(name, "unframed") {
-			f.Add(b, name == "unframed-compact")
-			f.Add(append(bytes.Clone(b), "more"...), name == "unframed-compact")
-			f.Add(b[:len(b)-1], name == "unframed-compact")
-		}
+	for _, p := range []flat.Protocol{flat.Binary, flat.Compact} {
+		b := unframedEcho(f, p)
+		f.Add(b, p == flat.Compact)
+		f.Add(append(bytes.Clone(b), "more"...), p == flat.Compact)
+		f.Add(b[:len(b)-1], p == flat.Compact)
 	}
 	f.Add([]byte("\x80\x01\x00\x01\x00\x00\x00\x01m\x00\x00\x00\x01\x0d\x00\x01\x03\x00\x00\x00\x00\x01\x05\x00"), false) // a map to nothing
 	f.Add([]byte("\x82\x21\x01\x01m\x1b\x01\x30\x05\x00"), true)
@@ -67,10 +77,9 @@ func FuzzUnframed(f *testing.F) {
 		if compact {
 			p = flat.Compact
 		}
-		all := &tank{limit: 1 << 30}
-		in := newFrameReader(bytesConn{r: bytes.NewReader(b)}, theader.Limits{Frame: 1 << 16})
-		in.all = all
-		message, err := in.message(compact)
+		all := &ByteBudget{Limit: 1 << 30}
+		in := NewReader(bytesConn{r: bytes.NewReader(b)}, theader.Limits{Frame: 1 << 16}, all)
+		message, err := in.Message(compact)
 		left, wrong := skip(p, string(b))
 		switch {
 		case err == nil && (wrong != nil || len(b)-len(message) != left || message != string(b[:len(message)])):
@@ -90,8 +99,7 @@ func TestUnframedElementsTakeNoTime(t *testing.T) {
 	took := func(head string, compact bool) time.Duration {
 		least := time.Duration(math.MaxInt64)
 		for range 20 {
-			in := newFrameReader(bytesConn{r: bytes.NewReader(append([]byte(head), make([]byte, size+1)...))}, theader.Limits{Frame: 16 << 20})
-			in.all = &tank{limit: 1 << 30}
+			in := NewReader(bytesConn{r: bytes.NewReader(append([]byte(head), make([]byte, size+1)...))}, theader.Limits{Frame: 16 << 20}, &ByteBudget{Limit: 1 << 30})
 			steps := &stream{f: in, limit: 16 << 20, compact: compact}
 			began := time.Now()
 			if err := steps.message(); err != nil {
@@ -115,28 +123,5 @@ func TestUnframedElementsTakeNoTime(t *testing.T) {
 		if list > 4*text+time.Millisecond {
 			t.Errorf("%s: %v, a text of as many bytes takes %v", name, list, text)
 		}
-	}
-}
-
-// What comes without a frame counts while it comes, and what is announced
-// takes no memory.
-func TestUnframedMessagesAreCounted(t *testing.T) {
-	s := serve(t, ServerConfig{Sizes: Sizes{Requests: 1 << 20}}, &handler{})
-	begin := "\x80\x01\x00\x01\x00\x00\x00\x04note\x00\x00\x00\x01\x0b\x00\x01\x00\x80\x00\x00" // a text of 8 MiB
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	waiting := send(t, s.addr, []byte(begin))
-	nc := send(t, s.addr, []byte(begin))
-	_ = nc.SetWriteDeadline(time.Now().Add(5 * time.Second))
-	_, _ = nc.Write(make([]byte, 4<<20))
-	wantClosed(t, nc) // more than twice the limit
-	runtime.ReadMemStats(&after)
-	if took := after.TotalAlloc - before.TotalAlloc; took > 16<<20 {
-		t.Errorf("%d bytes were taken", took)
-	}
-	nothingHeld(t, s)
-	_ = waiting.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
-	if _, err := waiting.Read(make([]byte, 1)); err == nil || errors.Is(err, net.ErrClosed) {
-		t.Errorf("a message that has only begun: %v", err)
 	}
 }

@@ -1,4 +1,4 @@
-package rpc
+package transport
 
 import (
 	"encoding/binary"
@@ -9,13 +9,13 @@ import (
 	"github.com/skerry/skerry/rpc/internal/theader"
 )
 
-// message returns the next message of an unframed stream. Where it ends is
+// Message returns the next message of an unframed stream. Where it ends is
 // known only by walking through it.
-func (f *frameReader) message(compact bool) (string, error) {
+func (f *Reader) Message(compact bool) (string, error) {
 	if err := f.await(); err != nil {
 		return "", err
 	}
-	limit := f.limits.Frame
+	limit := f.Limits.Frame
 	if limit <= 0 {
 		limit = theader.DefaultFrame
 	}
@@ -30,10 +30,10 @@ func (f *frameReader) message(compact bool) (string, error) {
 // stream walks through a message that comes without a length. It keeps the
 // bytes and looks at no more of them than it must.
 type stream struct {
-	f       *frameReader
+	f       *Reader
 	read    []byte
 	limit   int
-	counted int // of read, in the tank
+	counted int // of read, in the ByteBudget
 	compact bool
 }
 
@@ -47,9 +47,9 @@ func (s *stream) next(n int) ([]byte, error) {
 	for want := len(s.read) + n; len(s.read) < want; {
 		each := framePatience
 		if len(s.read) < theader.Sniff {
-			each = headPatience
+			each = HeadPatience
 		}
-		b, err := s.f.patiently(1, each)
+		b, err := s.f.peekWithin(1, each)
 		if err != nil {
 			return nil, unexpected(err)
 		}
@@ -69,9 +69,9 @@ func (s *stream) grow(n int) error {
 		return nil
 	}
 	size := min(max(2*cap(s.read), len(s.read)+n, 256), s.limit)
-	if size > largeBuffer {
-		if !s.f.all.take(int64(size-s.counted), 2) {
-			return errManyBytes
+	if size > LargeBuffer {
+		if !s.f.budget.Take(int64(size-s.counted), 2) {
+			return ErrBudget
 		}
 		s.counted = size
 	}
@@ -80,7 +80,7 @@ func (s *stream) grow(n int) error {
 }
 
 // release counts the message out: whoever runs it counts it anew.
-func (s *stream) release() { s.f.all.add(-int64(s.counted)) }
+func (s *stream) release() { s.f.budget.Add(-int64(s.counted)) }
 
 func (s *stream) message() error {
 	if !s.compact {

@@ -1,4 +1,4 @@
-package rpc
+package transport
 
 import (
 	"errors"
@@ -6,10 +6,10 @@ import (
 	"syscall"
 )
 
-// eager writes what the kernel takes at once: a write deadline for the same
+// tryWriter writes what the kernel takes at once: a write deadline for the same
 // purpose costs a timer, and often the wake-up of an idle thread, each time.
 // One goroutine at a time uses it.
-type eager struct {
+type tryWriter struct {
 	raw syscall.RawConn
 	try func(fd uintptr) bool
 
@@ -18,27 +18,27 @@ type eager struct {
 	err error
 }
 
-// newEager returns nil for a connection that can't do it.
-func newEager(nc net.Conn) *eager {
+// newTryWriter returns nil for a connection that can't do it.
+func newTryWriter(nc net.Conn) *tryWriter {
 	raw := socketOf(nc)
 	if raw == nil {
 		return nil
 	}
-	e := &eager{raw: raw}
+	e := &tryWriter{raw: raw}
 	e.try = e.once
 	return e
 }
 
 // write returns how much of b was taken; less than all without an error means
 // that the kernel's buffer is full.
-func (e *eager) write(b []byte) (int, error) {
+func (e *tryWriter) write(b []byte) (int, error) {
 	e.out, e.n, e.err = b, 0, nil
 	err := e.raw.Write(e.try)
 	e.out = nil
 	return e.n, errors.Join(err, e.err)
 }
 
-func (e *eager) once(fd uintptr) bool {
+func (e *tryWriter) once(fd uintptr) bool {
 	for e.n < len(e.out) {
 		n, err := syscall.Write(int(fd), e.out[e.n:])
 		switch {

@@ -1,4 +1,4 @@
-package rpc
+package transport
 
 import (
 	"context"
@@ -18,21 +18,21 @@ func TestOpening(t *testing.T) {
 		err  error
 	}{
 		{"nothing happens", func(context.Context, func()) {}, 500 * time.Millisecond, context.DeadlineExceeded},
-		{"a LAN connects", func(ctx context.Context, _ func()) { stretch(ctx, 100*time.Microsecond) },
-			500*time.Millisecond + slowTrips*100*time.Microsecond, context.DeadlineExceeded},
+		{"a LAN connects", func(ctx context.Context, _ func()) { extendOpen(ctx, 100*time.Microsecond) },
+			500*time.Millisecond + openTrips*100*time.Microsecond, context.DeadlineExceeded},
 		{"a radio link connects", func(ctx context.Context, _ func()) {
 			time.Sleep(400 * time.Millisecond)
-			stretch(ctx, 400*time.Millisecond)
-		}, 500*time.Millisecond + slowTrips*400*time.Millisecond, context.DeadlineExceeded},
+			extendOpen(ctx, 400*time.Millisecond)
+		}, 500*time.Millisecond + openTrips*400*time.Millisecond, context.DeadlineExceeded},
 		{"it is given up", func(_ context.Context, cancel func()) { time.Sleep(time.Millisecond); cancel() }, time.Millisecond, context.Canceled},
 		{"it connects too late", func(ctx context.Context, _ func()) {
 			time.Sleep(600 * time.Millisecond)
-			stretch(ctx, 600*time.Millisecond)
+			extendOpen(ctx, 600*time.Millisecond)
 		}, 500 * time.Millisecond, context.DeadlineExceeded},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				ctx, cancel := forOpening(t.Context(), 500*time.Millisecond)
+				ctx, cancel := WithOpenDeadline(t.Context(), 500*time.Millisecond)
 				defer cancel()
 				begun := time.Now()
 				go test.do(ctx, cancel)
@@ -47,7 +47,7 @@ func TestOpening(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		around, over := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer over()
-		ctx, cancel := forOpening(around, time.Second)
+		ctx, cancel := WithOpenDeadline(around, time.Second)
 		defer cancel()
 		begun := time.Now()
 		<-ctx.Done()

@@ -1,6 +1,6 @@
 //go:build !linux
 
-package rpc
+package transport
 
 import (
 	"net"
@@ -11,7 +11,7 @@ import (
 func setUserTimeout(net.Conn, time.Duration) {}
 
 // What follows is Linux's as well.
-const canLimitSegments = false
+const CanLimitSegments = false
 
 func setSegment(uintptr, int) error { return nil }
 func getSegment(uintptr) int        { return 0 }

@@ -1,0 +1,72 @@
+package transport
+
+// A Writer's backlog is what waits in its memory, or is being written from
+// there.
+
+// count changes pending, and what the ByteBudget knows of it: of little it is not
+// told, so that busy connections don't meet there. The caller holds mu.
+func (w *Writer) count(n int) {
+	pending := w.pending.Add(int64(n))
+	if shared := max(0, pending-FlushAt); shared != w.shared && w.err == nil {
+		w.budget.Add(shared - w.shared)
+		w.shared = shared
+	}
+}
+
+// Pending is how many bytes wait in our memory, or are being written from there.
+func (w *Writer) Pending() int { return int(w.pending.Load()) }
+
+// overHighWater reports whether enough waits on this connection, or anything at all
+// while much waits on all of them.
+func (w *Writer) overHighWater() bool {
+	pending := w.pending.Load()
+	return pending >= highWater || pending > 0 && w.budget.Full()
+}
+
+// AwaitRoom returns at once, or when the peer has taken so much that more may be
+// queued, or when the Writer has ended.
+func (w *Writer) AwaitRoom() {
+	if !w.overHighWater() {
+		return
+	}
+	w.mu.Lock()
+	if !w.overHighWater() || w.err != nil {
+		w.mu.Unlock()
+		return
+	}
+	if w.drained == nil {
+		w.drained = make(chan struct{})
+	}
+	drained := w.drained
+	w.mu.Unlock()
+	<-drained
+}
+
+// written counts n bytes less, and lets go on who waits for that.
+func (w *Writer) written(n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.count(-n)
+	if w.drained != nil && !w.overHighWater() {
+		close(w.drained)
+		w.drained = nil
+	}
+	if w.emptied != nil && w.pending.Load() == 0 {
+		close(w.emptied)
+		w.emptied = nil
+	}
+}
+
+// AwaitWritten returns when everything that was queued is written, or the Writer has
+// ended. One goroutine at a time may wait.
+func (w *Writer) AwaitWritten() {
+	w.mu.Lock()
+	if w.pending.Load() == 0 || w.err != nil {
+		w.mu.Unlock()
+		return
+	}
+	emptied := make(chan struct{})
+	w.emptied = emptied
+	w.mu.Unlock()
+	<-emptied
+}

@@ -1,0 +1,43 @@
+package transport
+
+import "sync/atomic"
+
+// ByteBudget counts bytes that all connections of a server hold together. It is safe
+// for concurrent use; a nil ByteBudget is never full.
+type ByteBudget struct {
+	Limit int64
+	used  atomic.Int64
+}
+
+func (t *ByteBudget) Add(n int64) {
+	if t != nil && n != 0 {
+		t.used.Add(n)
+	}
+}
+
+// Take adds n bytes unless that makes more than so many times what the ByteBudget
+// may hold.
+func (t *ByteBudget) Take(n, times int64) bool {
+	if t == nil || t.used.Add(n) <= times*t.Limit {
+		return true
+	}
+	t.used.Add(-n)
+	return false
+}
+
+func (t *ByteBudget) Full() bool { return t != nil && t.used.Load() >= t.Limit }
+
+// Used is how many bytes are held now.
+func (t *ByteBudget) Used() int64 { return t.used.Load() }
+
+// overTwice reports whether with n more bytes it would be twice as full as it may be.
+func (t *ByteBudget) overTwice(n int) bool { return t != nil && t.used.Load()+int64(n) > 2*t.Limit }
+
+// Weight is what a message counts in the ByteBudget of requests: little ones are
+// bounded by their number.
+func Weight(message string) int64 {
+	if len(message) <= LargeBuffer {
+		return 0
+	}
+	return int64(len(message))
+}

@@ -1,0 +1,72 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+)
+
+// DialTCP connects to host:port and sets a client's socket options. spawn starts
+// goroutines that the connection's owner joins.
+func DialTCP(ctx context.Context, addr string, spawn func(func()) bool) (net.Conn, error) {
+	d, begun := net.Dialer{KeepAliveConfig: clientKeepAlive, ControlContext: limitSegment}, time.Now()
+	nc, err := race(ctx, spawn, func(ctx context.Context) (net.Conn, error) { return d.DialContext(ctx, "tcp", addr) })
+	if err != nil {
+		return nil, err
+	}
+	extendOpen(ctx, time.Since(begun))
+	setUserTimeout(nc, clientUserTimeout)
+	return nc, nil
+}
+
+// A LAN connects within a millisecond. When the packet that asks for a
+// connection is lost, the kernel repeats it after a second: too late for
+// ClientConfig.ConnectTimeout. So another attempt is begun beside the first
+// after this time, and a third one after twice as much.
+var ErrDialStopped = errors.New("the client is closed")
+
+const (
+	dialPatience = 100 * time.Millisecond
+	dialAttempts = 3
+)
+
+// race returns the first attempt that ends, be it by a connection or by an
+// answer that there is none. What the others come to is closed.
+func race(ctx context.Context, spawn func(func()) bool, dial func(context.Context) (net.Conn, error)) (net.Conn, error) {
+	ctx, over := context.WithCancel(ctx)
+	defer over()
+	type result struct {
+		nc  net.Conn
+		err error
+	}
+	results := make(chan result)
+	attempt := func() {
+		nc, err := dial(ctx)
+		select {
+		case results <- result{nc, err}:
+		case <-ctx.Done():
+			if err == nil {
+				_ = nc.Close()
+			}
+		}
+	}
+	next := time.NewTimer(0)
+	defer next.Stop()
+	for begun := 0; ; {
+		select {
+		case r := <-results:
+			return r.nc, r.err
+		case <-ctx.Done():
+			return nil, fmt.Errorf("dial tcp: %w", ctx.Err())
+		case <-next.C:
+			if !spawn(attempt) {
+				return nil, ErrDialStopped
+			}
+			if begun++; begun < dialAttempts {
+				next.Reset(time.Duration(begun) * dialPatience)
+			}
+		}
+	}
+}

@@ -1,0 +1,43 @@
+// Package transport moves bytes for package rpc: sockets, buffers, framing and
+// writing. It knows nothing of calls, services and endpoints.
+//
+// # Model
+//
+// A [Reader] cuts what comes on a connection into messages: frames with a
+// length, or unframed Thrift messages. A [Writer] gathers the frames of many
+// goroutines into few writes. A [TLSBuffer] lies between crypto/tls and the
+// socket, so that sealed records leave through the Writer as well. A
+// [Handshake] bounds a TLS handshake in bytes, in time and, by [Turns], in
+// processor time.
+//
+// # Guarantees
+//
+// A message is memory of its own and is never written again, so strings that
+// were decoded from it may be kept. The Reader takes no memory for what was
+// only announced: a large frame takes at most 32 times the bytes that have
+// come of it. A silent connection holds no buffer. All connections of a server
+// share a [ByteBudget]; at twice its limit, connections that receive are closed.
+//
+// A Send returns an error only when nothing of the frame is sent. No caller
+// waits for a slow peer for more than 5 ms: a goroutine takes the write over.
+// A peer that takes no byte for 10 s ends the connection.
+//
+// # Waiting
+//
+// On Linux a reader may look again for up to 80 µs before it sleeps. It does so
+// while that shortens the wait, one reader of a process at a time, and never
+// with a single processor.
+//
+// # Concurrency
+//
+// Writer, ByteBudget and Turns are safe for concurrent use. A Reader, a
+// TLSBuffer and an IdleKeepalive belong to one goroutine at a time. The
+// goroutines that a Writer or DialTCP needs are started by a function of their
+// owner, which joins them.
+//
+// # Tests
+//
+// Frames of every size over sockets and pipes; unframed messages are fuzzed
+// against the decoder of package flat; dialling, deadlines and turns run in
+// virtual time.
+package transport

@@ -1,0 +1,112 @@
+package transport
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+)
+
+const (
+	HandshakePatience = 5 * time.Second // that a handshake may wait for the peer; the time until its turn does not count
+)
+
+var (
+	ErrLongHandshake = errors.New("the other end sends too much before the handshake is over")
+	ErrSlowHandshake = fmt.Errorf("the other end has kept the handshake waiting for %v", HandshakePatience)
+)
+
+// Handshake is TLS on a connection before it stands. Its processor time is
+// bounded by turns: a turn is held while crypto/tls computes, and given back
+// while the peer is waited for.
+type Handshake struct {
+	Conn  net.Conn
+	First []byte        // came before TLS was known
+	Room  int           // bytes that may come
+	came  int           // that have come
+	Left  time.Duration // that the peer may take
+
+	Turns *Turns // nil: unbounded, as a client's own
+	From  netip.Addr
+	Done  <-chan struct{} // closed with the connection
+	held  bool
+}
+
+// read gives TLS what the peer sends.
+func (h *Handshake) read(p []byte) (int, error) {
+	if h.came >= h.Room {
+		return 0, ErrLongHandshake
+	}
+	if len(h.First) > 0 {
+		n := copy(p[:min(len(p), h.Room-h.came)], h.First)
+		h.First = h.First[n:]
+		h.came += n
+		return n, h.resume()
+	}
+	var n int
+	err := h.wait(h.Conn.SetReadDeadline, func() (err error) {
+		n, err = h.Conn.Read(p[:min(len(p), h.Room-h.came)])
+		return err
+	})
+	h.came += n
+	return n, err
+}
+
+func (h *Handshake) write(p []byte) (n int, err error) {
+	err = h.wait(h.Conn.SetWriteDeadline, func() (err error) {
+		n, err = h.Conn.Write(p)
+		return err
+	})
+	return n, err
+}
+
+// wait does what depends on the peer, in the time that is left for it and
+// outside of the turn.
+func (h *Handshake) wait(limit func(time.Time) error, do func() error) error {
+	h.Pause()
+	begun := time.Now()
+	if err := limit(begun.Add(h.Left)); err != nil {
+		return err
+	}
+	err := do()
+	if h.Left -= time.Since(begun); h.Left <= 0 {
+		return ErrSlowHandshake
+	}
+	if err != nil {
+		return err
+	}
+	return h.resume()
+}
+
+func (h *Handshake) Pause() {
+	if h.held {
+		h.Turns.release()
+		h.held = false
+	}
+}
+
+func (h *Handshake) resume() error {
+	if h.Turns == nil || h.held {
+		return nil
+	}
+	if !h.Turns.acquire(h.From, h.Done) {
+		return net.ErrClosed
+	}
+	h.held = true
+	return nil
+}
+
+// FinishHandshake ends the handshake.
+func (c *TLSBuffer) FinishHandshake() error {
+	h := c.Handshake
+	h.Pause()
+	c.Handshake = nil
+	return errors.Join(h.Conn.SetReadDeadline(time.Time{}), h.Conn.SetWriteDeadline(time.Time{}))
+}
+
+// IsClientHello reports whether a connection begins with the record of a ClientHello.
+// As the length of a frame it would be more than 350 MiB.
+func IsClientHello(first []byte) bool {
+	return len(first) >= 3 && first[0] == 0x16 && first[1] == 3 && first[2] <= 4
+}

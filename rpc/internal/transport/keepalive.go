@@ -1,0 +1,83 @@
+package transport
+
+import (
+	"crypto/tls"
+	"net"
+	"time"
+)
+
+// A client notices a peer that has vanished within seconds even on an idle
+// connection (wire.md); a server can take its time.
+var (
+	clientKeepAlive = net.KeepAliveConfig{Enable: true, Idle: time.Second, Interval: time.Second, Count: 3}
+	serverKeepAlive = net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3}
+)
+
+const (
+	clientUserTimeout = 3 * time.Second  // sent bytes may stay unacknowledged for so long
+	serverUserTimeout = 30 * time.Second // the same
+)
+
+// A connection that carries calls, or did so lately, is watched closely. One
+// that rests is asked by its kernel now and then: with thirty peers each, the
+// close watch would cost every host forty packets a second, and who still calls
+// a host that has vanished tells the others (package broadcast).
+const idleAfter = 5 * time.Second // without a sign of use
+
+var idleKeepAlive = net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: time.Second, Count: 3}
+
+// IdleKeepalive is how a connection's kernel watches its connection. The sweeper owns it.
+type IdleKeepalive struct {
+	set  func(net.KeepAliveConfig) error // nil: there is nothing to set
+	used time.Duration                   // when a sign of use was last seen
+	idle bool                            // it rests
+}
+
+func NewIdleKeepalive(nc net.Conn, now time.Duration) IdleKeepalive {
+	r := IdleKeepalive{used: now}
+	if tc := tcpOf(nc); tc != nil {
+		r.set = tc.SetKeepAliveConfig
+	}
+	return r
+}
+
+// Update changes the watch when the connection begins to rest, or is used again.
+func (r *IdleKeepalive) Update(now time.Duration, inUse bool) {
+	if inUse {
+		r.used = now
+	}
+	deep := now-r.used >= idleAfter
+	if deep == r.idle || r.set == nil {
+		return
+	}
+	r.idle = deep
+	how := clientKeepAlive
+	if deep {
+		how = idleKeepAlive
+	}
+	_ = r.set(how) // a connection that refuses is at its end
+}
+
+// tcpOf is the TCP connection under a connection, nil for none.
+func tcpOf(nc net.Conn) *net.TCPConn {
+	for {
+		switch c := nc.(type) {
+		case *net.TCPConn:
+			return c
+		case *tls.Conn:
+			nc = c.NetConn()
+		case *TLSBuffer:
+			nc = c.Conn
+		default:
+			return nil
+		}
+	}
+}
+
+// TuneAccepted sets a server's socket options.
+func TuneAccepted(nc net.Conn) {
+	if tc, ok := nc.(*net.TCPConn); ok {
+		_ = tc.SetKeepAliveConfig(serverKeepAlive)
+		setUserTimeout(tc, serverUserTimeout)
+	}
+}

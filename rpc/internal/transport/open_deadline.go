@@ -1,0 +1,78 @@
+package transport
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// openTrips is how many round trips an opening may take once the line has
+// shown how long one takes: TLS and the first answer take three.
+const openTrips = 6
+
+// deadlineContext bounds the time until a connection stands: by a limit, and, where TCP
+// alone took a good part of that, by what the rest takes on such a line. A frozen
+// process does not gain by that: its kernel connects at once.
+type deadlineContext struct {
+	context.Context
+	done chan struct{}
+
+	mu       sync.Mutex
+	err      error
+	timer    *time.Timer
+	deadline time.Time
+	stop     func() bool // ends the watch over the context around it
+}
+
+type deadlineKey struct{}
+
+// WithOpenDeadline is context.WithTimeout, with an end that extendOpen may move.
+func WithOpenDeadline(around context.Context, limit time.Duration) (ctx context.Context, cancel func()) {
+	p := &deadlineContext{Context: around, done: make(chan struct{}), deadline: time.Now().Add(limit)}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.timer = time.AfterFunc(limit, func() { p.end(context.DeadlineExceeded) })
+	p.stop = context.AfterFunc(around, func() { p.end(around.Err()) })
+	return p, func() { p.end(context.Canceled) }
+}
+
+func (p *deadlineContext) end(why error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.err != nil {
+		return
+	}
+	p.err = why
+	close(p.done)
+	p.timer.Stop()
+	p.stop()
+}
+
+// extendOpen gives an opening more time, whose TCP took one trip.
+func extendOpen(ctx context.Context, trip time.Duration) {
+	p, ok := ctx.Value(deadlineKey{}).(*deadlineContext)
+	if !ok {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.err == nil && p.timer.Stop() {
+		p.deadline = p.deadline.Add(openTrips * trip)
+		p.timer.Reset(time.Until(p.deadline))
+	}
+}
+
+func (p *deadlineContext) Done() <-chan struct{} { return p.done }
+
+func (p *deadlineContext) Err() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.err
+}
+
+func (p *deadlineContext) Value(key any) any {
+	if key == (deadlineKey{}) {
+		return p
+	}
+	return p.Context.Value(key)
+}

@@ -1,0 +1,93 @@
+package transport
+
+import (
+	"crypto/tls"
+	"net"
+	"sync"
+)
+
+// TLSBuffer is the wire below a TLS connection. Once a Writer is attached, what
+// TLS seals is gathered in memory and goes out as everything else does: many
+// frames in one write, and nobody waits for a slow peer, whose half-written
+// record would end the connection.
+type TLSBuffer struct {
+	net.Conn
+	Handshake *Handshake // nil: it is over, or nothing bounds it
+
+	mu      sync.Mutex
+	writer  *Writer // nil: write through, as the handshake does
+	sealing bool    // the Writer is sealing
+	sealed  *[]byte // nil: nothing
+}
+
+// unwrapTLS finds the TLSBuffer of a connection and what is below it; nil and nc
+// itself without one.
+func unwrapTLS(nc net.Conn) (*TLSBuffer, net.Conn) {
+	if t, ok := nc.(*tls.Conn); ok {
+		if c, ok := t.NetConn().(*TLSBuffer); ok {
+			return c, c.Conn
+		}
+	}
+	return nil, nc
+}
+
+// Read is what TLS reads by.
+func (c *TLSBuffer) Read(p []byte) (int, error) {
+	if c.Handshake != nil {
+		return c.Handshake.read(p)
+	}
+	return c.Conn.Read(p)
+}
+
+// Write takes a sealed record.
+func (c *TLSBuffer) Write(p []byte) (int, error) {
+	c.mu.Lock()
+	out, own := c.writer, c.sealing
+	if out != nil {
+		if c.sealed == nil {
+			c.sealed = writeBuffers.Get().(*[]byte)
+		}
+		*c.sealed = append(*c.sealed, p...)
+	}
+	c.mu.Unlock()
+	switch {
+	case out == nil && c.Handshake != nil:
+		return c.Handshake.write(p)
+	case out == nil:
+		return c.Conn.Write(p)
+	case !own: // TLS itself has something to say: new keys, or the end
+		if !out.queueTLS() && out.pending.Load() == 0 {
+			c.writeAlert(p)
+		}
+	}
+	return len(p), nil
+}
+
+// attach lets w write from now on.
+func (c *TLSBuffer) attach(w *Writer) {
+	c.mu.Lock()
+	c.writer = w
+	c.mu.Unlock()
+}
+
+// writeAlert tells the peer of the end if that takes no time.
+func (c *TLSBuffer) writeAlert(p []byte) {
+	if e := newTryWriter(c.Conn); e != nil {
+		_, _ = e.write(p)
+	}
+}
+
+// seal returns plain as it goes out, with what TLS has to say; nil is nothing.
+// Only the Writer calls it.
+func (c *TLSBuffer) seal(t net.Conn, plain *[]byte) (sealed *[]byte, err error) {
+	c.mu.Lock()
+	c.sealing = true
+	c.mu.Unlock()
+	if plain != nil {
+		_, err = t.Write(*plain)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	sealed, c.sealing, c.sealed = c.sealed, false, nil
+	return sealed, err
+}

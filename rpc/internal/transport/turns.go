@@ -1,0 +1,98 @@
+package transport
+
+import (
+	linked "container/list"
+	"net/netip"
+	"slices"
+	"sync"
+)
+
+// Turns lets only so many handshakes compute at a time. The rest waits, the
+// addresses in turn, so that a crowd from one address holds up no other address.
+type Turns struct {
+	mu      sync.Mutex
+	free    int
+	waiting map[netip.Addr]*linked.Element // of order
+	order   linked.List                    // of *turnLine; the next one first
+}
+
+// NewTurns makes n turns.
+func NewTurns(n int) *Turns { return &Turns{free: n} }
+
+// addressQueue is what waits of one address.
+type addressQueue struct {
+	addr    netip.Addr
+	waiting []chan struct{}
+}
+
+// acquire waits for a turn. It reports false when done is closed first.
+func (t *Turns) acquire(addr netip.Addr, done <-chan struct{}) bool {
+	t.mu.Lock()
+	if t.free > 0 {
+		t.free--
+		t.mu.Unlock()
+		return true
+	}
+	ticket := make(chan struct{})
+	if e := t.waiting[addr]; e != nil {
+		line := e.Value.(*addressQueue)
+		line.waiting = append(line.waiting, ticket)
+	} else {
+		if t.waiting == nil {
+			t.waiting = map[netip.Addr]*linked.Element{}
+		}
+		t.waiting[addr] = t.order.PushBack(&addressQueue{addr, []chan struct{}{ticket}})
+	}
+	t.mu.Unlock()
+	select {
+	case <-ticket:
+		return true
+	case <-done:
+	}
+	if !t.cancel(addr, ticket) {
+		t.release() // it came in the same moment
+	}
+	return false
+}
+
+// release passes a turn on.
+func (t *Turns) release() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e := t.order.Front()
+	if e == nil {
+		t.free++
+		return
+	}
+	line := e.Value.(*addressQueue)
+	close(line.waiting[0])
+	t.drop(e, 0)
+	if len(line.waiting) > 0 {
+		t.order.MoveToBack(e)
+	}
+}
+
+// drop takes a ticket out of its line. The caller holds mu.
+func (t *Turns) drop(e *linked.Element, i int) {
+	line := e.Value.(*addressQueue)
+	if line.waiting = slices.Delete(line.waiting, i, i+1); len(line.waiting) == 0 {
+		t.order.Remove(e)
+		delete(t.waiting, line.addr)
+	}
+}
+
+// cancel takes back a ticket that was not called; false: it was.
+func (t *Turns) cancel(addr netip.Addr, ticket chan struct{}) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e := t.waiting[addr]
+	if e == nil {
+		return false
+	}
+	i := slices.Index(e.Value.(*addressQueue).waiting, ticket)
+	if i < 0 {
+		return false
+	}
+	t.drop(e, i)
+	return true
+}

@@ -1,0 +1,337 @@
+package transport
+
+import (
+	"errors"
+	"net"
+	"os"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// FlushAt is how many bytes of replies a reader gathers while calls come.
+const FlushAt = 64 << 10
+
+// FlushEarly reports whether a reader that has taken so many messages of a batch
+// lets what it has queued go out, so that the other end can begin on that.
+func FlushEarly(batch, taken int) bool { return batch <= manyCallers/2 && taken%flushFrames == 0 }
+
+const (
+	keepBuffer    = 1 << 20              // larger write buffers are not kept
+	DirectSize    = 32 << 10             // a message from this size on is written without being copied, if it can be
+	writePatience = 5 * time.Millisecond // that a caller gives a write before a goroutine takes over
+	writePiece    = 256 << 10            // that must get through within writeStuck
+	writeStuck    = 10 * time.Second     // no progress for this long: the peer does not read
+	flushBytes    = 32 << 10             // bytes that make a write worth while
+	flushFrames   = 4                    // calls, or a quarter of all, for which it is, while they are no crowd: the peer is to begin on them
+	manyCallers   = 32                   // calls at once that keep both sides busy however they are gathered
+	writeRounds   = 16                   // that a caller writes for others
+	highWater     = 256 << 10            // bytes waiting from which a server stops reading more calls
+)
+
+var (
+	ErrWriteQueue = errors.New("write queue is full: the peer does not read")
+	errClosed     = errors.New("connection is closed")
+)
+
+var writeBuffers = sync.Pool{New: func() any { return new([]byte) }}
+
+// Writer gathers the frames of one connection into few writes. Whoever adds a
+// frame while nobody is writing becomes the one who writes, for itself and
+// for those who come meanwhile; a write that does not get through at once is
+// handed to a goroutine, so that no caller waits for a slow peer. It is safe
+// for concurrent use.
+type Writer struct {
+	nc     net.Conn
+	wire   net.Conn          // below TLS; else nc
+	tls    *TLSBuffer        // nil: plain
+	try    *tryWriter        // nil: the wire has no write that never waits
+	limit  int               // bytes that may wait
+	budget *ByteBudget       // that a server's writers share; nil: a client's
+	spawn  func(func()) bool // starts a goroutine that the connection's owner joins
+	fail   func(error)       // told when writing has failed
+
+	pending atomic.Int64 // bytes waiting in our memory or being written from it; changed under mu
+
+	mu        sync.Mutex
+	queue     *[]byte // waiting; nil = none
+	open      bool    // who is to write lets others add theirs before
+	frames    int     // in the queue
+	writing   bool
+	waiters   []chan struct{} // who waits to write a large frame
+	shared    int64           // of pending, that the ByteBudget knows of
+	tlsQueued bool            // TLS has sealed something of its own
+	err       error
+	drained   chan struct{} // closed when pending falls below highWater; nil = nobody waits
+	emptied   chan struct{} // closed when nothing is pending; nil = nobody waits
+}
+
+// NewWriter makes the Writer of a connection whose TLS handshake, if it has
+// one, is over or to come; start follows it.
+func NewWriter(nc net.Conn, limit int, all *ByteBudget, spawn func(func()) bool, fail func(error)) Writer {
+	c, wire := unwrapTLS(nc)
+	return Writer{nc: nc, wire: wire, tls: c, try: newTryWriter(wire), limit: limit, budget: all, spawn: spawn, fail: fail}
+}
+
+// Start begins to gather what TLS seals. Until then nothing may be written.
+func (w *Writer) Start() {
+	if w.tls != nil {
+		w.tls.attach(w)
+	}
+}
+
+// Send queues a frame that is given in two parts and sees to it that it is
+// written. So many others are likely to add frames at once; it waits for a part
+// of them. An error means that nothing of the frame will be sent.
+func (w *Writer) Send(head, body []byte, others int) error {
+	if len(body) >= DirectSize && w.tls == nil && w.try != nil {
+		if done, err := w.sendDirect(head, body); done {
+			return err
+		}
+	}
+	mine, open, err := w.add(head, body, true, others)
+	if open {
+		runtime.Gosched() // let others add theirs
+		mine = w.close()
+	}
+	if mine {
+		w.writeQueued()
+	}
+	return err
+}
+
+// Queue is write by somebody who calls push soon.
+func (w *Writer) Queue(head, body []byte) error {
+	_, _, err := w.add(head, body, false, 0)
+	return err
+}
+
+// Flush writes what is queued, unless somebody else is doing so.
+func (w *Writer) Flush() {
+	w.mu.Lock()
+	mine := w.queue != nil && !w.writing && w.err == nil
+	w.writing = w.writing || mine
+	w.mu.Unlock()
+	if mine {
+		w.writeQueued()
+	}
+}
+
+// queueTLS has something written that is in no frame. It reports false when the
+// Writer has ended.
+func (w *Writer) queueTLS() bool {
+	w.mu.Lock()
+	alive := w.err == nil
+	mine := !w.writing && alive
+	w.tlsQueued, w.writing = true, w.writing || mine
+	w.mu.Unlock()
+	if mine {
+		w.writeQueued()
+	}
+	return alive
+}
+
+// add queues a frame. mine says that the caller is to flush; open, that it is to
+// let others add theirs before, one of whom flushes when there is enough.
+func (w *Writer) add(head, body []byte, flush bool, others int) (mine, open bool, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	size, pending := len(head)+len(body), int(w.pending.Load())
+	switch {
+	case w.err != nil:
+		return false, false, w.err
+	case pending > 0 && (pending+size > w.limit || w.budget.overTwice(size)):
+		return false, false, ErrWriteQueue
+	}
+	if w.queue == nil {
+		w.queue, w.frames = writeBuffers.Get().(*[]byte), 0
+	}
+	w.frames++
+	*w.queue = append(append(*w.queue, head...), body...)
+	w.count(size)
+	ripe := len(*w.queue) >= flushBytes || others <= manyCallers && w.frames >= max(flushFrames, others/4)
+	if flush && (!w.writing || w.open && ripe) {
+		mine, open = true, others > 0 && !ripe
+		w.writing, w.open = true, open
+	}
+	return mine, open, nil
+}
+
+// close ends the wait for others. It reports false when one of them has done
+// so, and writes.
+func (w *Writer) close() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	mine := w.open
+	w.open = false
+	return mine
+}
+
+// writeQueued writes what is queued until nothing is.
+func (w *Writer) writeQueued() {
+	for round := 0; ; round++ {
+		if round == writeRounds {
+			w.handOff(nil, 0)
+			return
+		}
+		out, more := w.next()
+		if !more || !w.writeOnce(out) {
+			return
+		}
+	}
+}
+
+// writeOnce writes out if it can do so quickly. It reports false when somebody
+// else goes on, or nobody can.
+func (w *Writer) writeOnce(out *[]byte) bool {
+	b, err := w.seal(out)
+	if err != nil {
+		w.broken(err)
+		return false
+	}
+	n, err := w.writeNow(bytesOf(b))
+	switch {
+	case err == nil && n == len(bytesOf(b)):
+		w.done(out, b)
+		return true
+	case err == nil || errors.Is(err, os.ErrDeadlineExceeded):
+		w.handOff(bytesOf(b)[n:], len(bytesOf(out)))
+		return false
+	}
+	w.broken(err)
+	return false
+}
+
+// seal is what goes over the wire for out.
+func (w *Writer) seal(out *[]byte) (*[]byte, error) {
+	if w.tls == nil {
+		return out, nil
+	}
+	return w.tls.seal(w.nc, out)
+}
+
+func bytesOf(b *[]byte) []byte {
+	if b == nil {
+		return nil
+	}
+	return *b
+}
+
+// writeNow writes as much of b as goes without waiting for the peer.
+func (w *Writer) writeNow(b []byte) (int, error) {
+	if w.try != nil {
+		return w.try.write(b)
+	}
+	_ = w.wire.SetWriteDeadline(time.Now().Add(writePatience))
+	return w.wire.Write(b)
+}
+
+// handOff lets a goroutine write rest, which pending counts as so many
+// bytes, and then what is queued.
+func (w *Writer) handOff(rest []byte, counted int) {
+	ok := w.spawn(func() {
+		if !w.writeBlocking(rest) {
+			return
+		}
+		w.written(counted)
+		for {
+			out, more := w.next()
+			if !more {
+				return
+			}
+			b, err := w.seal(out)
+			if err != nil {
+				w.broken(err)
+				return
+			}
+			if !w.writeBlocking(bytesOf(b)) {
+				return
+			}
+			w.done(out, b)
+		}
+	})
+	if !ok {
+		w.broken(errClosed)
+	}
+}
+
+// writeBlocking writes b in pieces, each of which may take long.
+func (w *Writer) writeBlocking(b []byte) bool {
+	for len(b) > 0 {
+		piece := b[:min(len(b), writePiece)]
+		_ = w.wire.SetWriteDeadline(time.Now().Add(writeStuck))
+		if _, err := w.wire.Write(piece); err != nil {
+			w.broken(err)
+			return false
+		}
+		b = b[len(piece):]
+	}
+	_ = w.wire.SetWriteDeadline(time.Time{})
+	return true
+}
+
+// next takes the queue. Without more the writing has ended; without a buffer
+// only TLS has something to say.
+func (w *Writer) next() (out *[]byte, more bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	out, more = w.queue, w.queue != nil || w.tlsQueued
+	w.queue, w.tlsQueued = nil, false
+	if w.err != nil {
+		more = false
+	}
+	if w.writing = more; !more && w.err == nil && len(w.waiters) > 0 {
+		w.writing = true // by whoever has its turn now
+		close(w.waiters[0])
+		w.waiters = slices.Delete(w.waiters, 0, 1)
+	}
+	return out, more
+}
+
+// done counts a buffer as written and gives its memory back, and that of what
+// was sealed.
+func (w *Writer) done(out, sealed *[]byte) {
+	n := len(bytesOf(out))
+	if sealed != out {
+		giveBack(sealed)
+	}
+	giveBack(out)
+	w.written(n)
+}
+
+func giveBack(b *[]byte) {
+	if b != nil && cap(*b) <= keepBuffer {
+		*b = (*b)[:0]
+		writeBuffers.Put(b)
+	}
+}
+
+// broken ends the Writer; it tells the owner once.
+func (w *Writer) broken(err error) {
+	if w.Stop(err) {
+		w.fail(err)
+	}
+}
+
+// Stop refuses further frames. It reports false when that was so already.
+func (w *Writer) Stop(err error) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err != nil {
+		return false
+	}
+	w.err = err
+	w.budget.Add(-w.shared)
+	w.queue, w.writing, w.shared = nil, false, 0
+	if w.drained != nil {
+		close(w.drained)
+		w.drained = nil
+	}
+	if w.emptied != nil {
+		close(w.emptied)
+		w.emptied = nil
+	}
+	return true
+}
