@@ -104,7 +104,8 @@ func TestFloorsPage(t *testing.T) {
 			below[i] = "skerry"
 		}
 		slices.Sort(below)
-		want = append(want, fmt.Sprintf("| %d | `%s` | %s | ", floors[name].floor, cmp.Or(name, "skerry"), cmp.Or(strings.Join(below, ", "), "–")))
+		want = append(want, fmt.Sprintf("| %d | `%s` | %s | ", floors[name].floor, cmp.Or(name, "skerry"),
+			cmp.Or(strings.Join(below, ", "), "–")))
 	}
 	const path = "docs/architecture.md"
 	sameRows(t, path, rowsBehind(t, path, "<!-- floors -->"), want)
@@ -178,15 +179,17 @@ func identity(t *testing.T) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret})...)
+	return append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert}),
+		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret})...)
 }
 
 // TestReadmesAgree: what one README has, the other has: headings, blocks,
 // rows, items, links to pages.
 func TestReadmesAgree(t *testing.T) {
-	english, chinese := read(t, "README.md"), read(t, "README.zh-CN.md")
+	english, chinese := read(t, "README.md"), strings.ReplaceAll(read(t, "README.zh-CN.md"), "](docs/zh/", "](docs/")
 	for what, pattern := range map[string]string{
-		"headings": `(?m)^#+ `, "blocks": "(?m)^```", "rows": `(?m)^\|`, "items": `(?m)^(- |\d\. )`, "links to pages": `\]\(docs/[a-z]+\.md\)`,
+		"headings": `(?m)^#+ `, "blocks": "(?m)^```", "rows": `(?m)^\|`, "items": `(?m)^(- |\d\. )`,
+		"links to pages": `\]\(docs/[a-z]+\.md\)`,
 	} {
 		p := regexp.MustCompile(pattern)
 		if a, b := p.FindAllString(english, -1), p.FindAllString(chinese, -1); !slices.Equal(a, b) {
@@ -255,7 +258,8 @@ func testsIn(t *testing.T, path string) func(pkg string) string {
 func namedTests(t *testing.T, path string) map[string]bool {
 	t.Helper()
 	in, named := testsIn(t, path), map[string]bool{}
-	for _, m := range regexp.MustCompile("`([a-z/]+)\\.((?:Test|Fuzz)\\w+)(?:/[^`]+)?`").FindAllStringSubmatch(read(t, path), -1) {
+	for _, m := range regexp.MustCompile("`([a-z/]+)\\.((?:Test|Fuzz)\\w+)(?:/[^`]+)?`").FindAllStringSubmatch(read(t,
+		path), -1) {
 		named[m[1]+"."+m[2]] = true
 		if !strings.Contains(in(m[1]), "func "+m[2]+"(") {
 			t.Errorf("%s names %s.%s, which does not exist", path, m[1], m[2])
@@ -278,14 +282,16 @@ func TestProtocolPage(t *testing.T) {
 	const path = "docs/protocol.md"
 	in, named := testsIn(t, path), namedTests(t, path)
 	maps.Copy(named, namedTests(t, "docs/guarantees.md"))
-	for _, m := range regexp.MustCompile(`(?m)^func (Test\w+)\(t \*testing\.T\)`).FindAllStringSubmatch(in("test/consistency"), -1) {
+	for _, m := range regexp.MustCompile(`(?m)^func (Test\w+)\(t \*testing\.T\)`).FindAllStringSubmatch(
+		in("test/consistency"), -1) {
 		if !named["test/consistency."+m[1]] {
 			t.Errorf("%s and docs/guarantees.md do not name test/consistency.%s", path, m[1])
 		}
 	}
 	rows := rowsBehind(t, path, "<!-- schedules -->")
 	for i := range 28 {
-		if want := fmt.Sprintf("| A%d | ", i+1); i >= len(rows) || !strings.HasPrefix(rows[i], want) || !strings.Contains(rows[i], ".Test") {
+		if want := fmt.Sprintf("| A%d | ", i+1); i >= len(rows) || !strings.HasPrefix(rows[i], want) ||
+			!strings.Contains(rows[i], ".Test") {
 			t.Errorf("%s: row %d of the schedules is not %s with its test", path, i+1, want)
 		}
 	}
