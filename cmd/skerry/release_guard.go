@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/skerry/skerry/internal/number"
 	"github.com/skerry/skerry/rollout"
 	"github.com/skerry/skerry/rollout/operator"
 )
@@ -65,7 +66,7 @@ func guardPlan(g operator.Guard, r rollout.Release) (plan []string) {
 		}
 		var when []string
 		if b.Failures > 0 {
-			when = append(when, fmt.Sprintf("more than %s of the calls of %s fail", operator.Percent(b.Failures), name))
+			when = append(when, fmt.Sprintf("more than %s of the calls of %s fail", number.Percent(b.Failures, 4)+" %", name))
 		}
 		if b.P99 > 0 {
 			when = append(when, fmt.Sprintf("more than 1 %% of those of %s take longer than %s", name, durationText(b.P99)))

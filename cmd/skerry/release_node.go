@@ -31,28 +31,37 @@ func (a *app) openSite(ctx context.Context, f *releaseFlags) (releases, func(), 
 		return nil, nil, err
 	}
 	a.look(ctx, n, "")
-	s := &liveSite{node: n, by: f.author(), dead: f.dead, patience: a.flags.timeout, changes: a.changes()}
+	s := &liveSite{node: n, patience: a.flags.timeout, changes: a.changes(), note: a.note}
+	by := skerry.Operator{Name: f.author(), Without: f.dead, Progress: s.progress}
 	if signer == nil {
+		s.steps = n.Releases(by)
 		return s, func() { n.Close() }, nil
 	}
-	s.signer = signer
+	by.Signer = signer
+	s.steps = n.Releases(by)
 	return s, func() { signer.Close(); n.Close() }, nil
 }
 
 // liveSite is releases by a node.
 type liveSite struct {
-	node   *skerry.Node
-	by     string
-	signer operator.Signer // nil: the site's key signs, where no operators are named
-	dead   []string
+	node  *skerry.Node
+	steps *operator.Controller // one for the command: it waits for a database that it has met
 
 	patience time.Duration // that a list may take to come, when the database answers otherwise
 
-	changes func(operator.Progress) // hears what commit and rollback wait for
+	changes func(operator.Progress)            // hears what commit and rollback wait for
+	tell    func(operator.Progress)            // hears what the step under way waits for; nil: nothing does
+	note    func(format string, values ...any) // prints a line
 }
 
-func (s *liveSite) controller(tell func(operator.Progress)) *operator.Controller {
-	return s.node.Releases(skerry.Operator{Name: s.by, Signer: s.signer, Without: s.dead, Progress: tell})
+// progress hands on what a step waits for.
+func (s *liveSite) progress(p operator.Progress) {
+	switch {
+	case p.Step == "wait":
+		s.note("%s", p.Note)
+	case s.tell != nil:
+		s.tell(p)
+	}
 }
 
 func (s *liveSite) State(ctx context.Context) (siteState, error) {
@@ -102,7 +111,7 @@ func (s *liveSite) status(ctx context.Context) operator.Status {
 	wait, cancel := context.WithTimeout(ctx, s.patience)
 	defer cancel()
 	for {
-		status := s.controller(nil).Status(ctx)
+		status := s.steps.Status(ctx)
 		empty := len(s.node.Explain("")) == 0 && !slices.ContainsFunc(s.node.Sources(""), lost)
 		if len(status.Members) > 0 || status.Err != nil || empty || run.Sleep(wait, lookPeriod) != nil {
 			return status
@@ -123,7 +132,7 @@ func (s *liveSite) Connect(ctx context.Context, addr string) error {
 
 // stepped is the session after a step.
 func (s *liveSite) stepped(ctx context.Context, step error) (rollout.Release, error) {
-	log, _, err := s.controller(nil).Log(ctx)
+	log, _, err := s.steps.Log(ctx)
 	if step != nil {
 		err = step
 	}
@@ -138,7 +147,7 @@ func (s *liveSite) stepped(ctx context.Context, step error) (rollout.Release, er
 // guesses, and fixes the version of every service that runs in one only: a
 // second one can be started then without meeting a request.
 func (s *liveSite) Start(ctx context.Context, reason string) (rollout.Release, error) {
-	c := s.controller(nil)
+	c := s.steps
 	log, _, err := c.Log(ctx)
 	if err != nil {
 		return rollout.Release{}, err
@@ -165,44 +174,47 @@ func (s *liveSite) single() map[string]string {
 }
 
 func (s *liveSite) Put(ctx context.Context, module string, values map[string]string) (rollout.Release, error) {
-	return s.stepped(ctx, s.controller(nil).PutSettings(ctx, module, values))
+	return s.stepped(ctx, s.steps.PutSettings(ctx, module, values))
 }
 
 func (s *liveSite) Ship(ctx context.Context, m rollout.Module) (rollout.Release, error) {
-	return s.stepped(ctx, s.controller(nil).Ship(ctx, m))
+	return s.stepped(ctx, s.steps.Ship(ctx, m))
 }
 
 func (s *liveSite) Commit(ctx context.Context, shares []int, every time.Duration, g operator.Guard,
 	tell func(operator.Progress)) (rollout.Release, error) {
-	err := s.controller(func(p operator.Progress) {
+	s.tell = func(p operator.Progress) {
 		if p.Step == "ramp" {
 			tell(p)
 		} else {
 			s.changes(p)
 		}
-	}).Ramp(ctx, shares, every, g)
+	}
+	err := s.steps.Ramp(ctx, shares, every, g)
 	return s.stepped(context.WithoutCancel(ctx), err)
 }
 
 func (s *liveSite) Rollback(ctx context.Context) (rollout.Release, error) {
-	return s.stepped(ctx, s.controller(s.changes).Rollback(ctx))
+	s.tell = s.changes
+	return s.stepped(ctx, s.steps.Rollback(ctx))
 }
 
 func (s *liveSite) Clean(ctx context.Context, tell func([]holder, string)) (rollout.Release, error) {
 	byService := map[string][]rollout.Blocker{}
-	err := s.controller(func(p operator.Progress) {
+	s.tell = func(p operator.Progress) {
 		if p.Step == "drain" {
 			byService[p.Service] = p.Holders
 			tell(holdersOf(byService, nil), "")
 		} else if p.Step == "stop" {
 			tell(nil, p.Note)
 		}
-	}).Clean(ctx)
+	}
+	err := s.steps.Clean(ctx)
 	return s.stepped(context.WithoutCancel(ctx), err)
 }
 
 func (s *liveSite) Holders(ctx context.Context) ([]holder, error) {
-	c := s.controller(nil)
+	c := s.steps
 	byService, err := c.Blockers(ctx)
 	if err != nil {
 		return nil, err
@@ -246,15 +258,15 @@ func holdersOf(byService map[string][]rollout.Blocker, since func(rollout.Blocke
 }
 
 func (s *liveSite) Refresh(ctx context.Context, discard bool) error {
-	return s.controller(nil).Refresh(ctx, discard)
+	return s.steps.Refresh(ctx, discard)
 }
 
 func (s *liveSite) Adopt(ctx context.Context, keep string) error {
-	return s.controller(nil).Adopt(ctx, keep)
+	return s.steps.Adopt(ctx, keep)
 }
 
 func (s *liveSite) Acknowledge(ctx context.Context, seen []rollout.Position) error {
-	return s.controller(nil).Acknowledge(ctx, seen...)
+	return s.steps.Acknowledge(ctx, seen...)
 }
 
-func (s *liveSite) Vouch(ctx context.Context) error { return s.controller(nil).Vouch(ctx) }
+func (s *liveSite) Vouch(ctx context.Context) error { return s.steps.Vouch(ctx) }

@@ -258,15 +258,12 @@ func (c *Controller) Countersign(ctx context.Context) error {
 	if err != nil || len(entries) == 0 {
 		return err
 	}
-	e, err := c.sealed(log.Next("", nil), "close the log under another key")
-	if err == nil {
-		err = c.cfg.Store.Append(ctx, e)
-	}
+	const text = "close the log under another key"
+	e, err := c.sealed(log.Next("", nil), text)
 	if err != nil {
-		return fmt.Errorf("close the log under another key: %w", err)
+		return fmt.Errorf("%s: %w", text, err)
 	}
-	c.tell(ctx, append(entries, e))
-	return nil
+	return c.publish(ctx, text, entries, e, c.cfg.Store.Append)
 }
 
 // Acknowledge adds an empty step that says which earlier ones its operator has

@@ -265,7 +265,9 @@ func (c *Controller) stop(ctx context.Context, log *rollout.Log, entries []rollo
 			return err
 		}
 		if len(left) == 0 && silent(ctx, c.cfg.Site, failed) == nil {
-			return nil
+			if settled, err := c.settled(ctx); err != nil || settled {
+				return err
+			}
 		}
 		note := staying(left, len(failed))
 		c.cfg.Progress(Progress{Step: "stop", Waiting: time.Since(begun), Note: note})

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/rollout"
 )
 
@@ -45,9 +46,12 @@ type Progress struct {
 	Over    bool          // the last look at this share
 }
 
-// Controller carries out the steps of a release. It keeps nothing between
-// them: see the package. Its methods are for one goroutine.
-type Controller struct{ cfg Config }
+// Controller carries out the steps of a release. It keeps nothing of the release
+// between them: see the package. Its methods are for one goroutine.
+type Controller struct {
+	cfg    Config
+	outage outage
+}
 
 // New makes a controller; it does nothing yet.
 func New(cfg Config) *Controller {
@@ -55,12 +59,11 @@ func New(cfg Config) *Controller {
 	if cfg.Progress == nil {
 		cfg.Progress = func(Progress) {}
 	}
-	return &Controller{cfg}
+	return &Controller{cfg: cfg}
 }
 
-// Log reads the rule log. Entries that are signed by no key that is trusted now
-// make it frozen: to build on them would vouch for them.
-func (c *Controller) Log(ctx context.Context) (*rollout.Log, []rollout.Entry, error) {
+// readLog is Log without waiting.
+func (c *Controller) readLog(ctx context.Context) (*rollout.Log, []rollout.Entry, error) {
 	entries, err := c.cfg.Store.Since(ctx, rollout.Generation{})
 	if err != nil {
 		if !errors.Is(err, rollout.ErrFork) {
@@ -68,6 +71,7 @@ func (c *Controller) Log(ctx context.Context) (*rollout.Log, []rollout.Entry, er
 		}
 		return nil, nil, fmt.Errorf("read the rule log: %w", err)
 	}
+	c.outage.answered()
 	log, err := rollout.Replay(entries)
 	if err != nil {
 		return nil, nil, fmt.Errorf("read the rule log: %w", err)
@@ -139,7 +143,7 @@ func (c *Controller) draft(log *rollout.Log, text string, f stepOf) (rollout.Ent
 // publish appends an entry to the log that is known, and tells everybody.
 func (c *Controller) publish(ctx context.Context, text string, entries []rollout.Entry, e rollout.Entry,
 	to func(context.Context, rollout.Entry) error) error {
-	if err := to(ctx, e); err != nil {
+	if err := c.append(ctx, e, to); err != nil {
 		if errors.Is(err, rollout.ErrFork) || errors.Is(err, rollout.ErrGap) || errors.Is(err, rollout.ErrPromised) {
 			err = fmt.Errorf("another operator's step is under way, or was cut off (refresh completes it); look at the status and decide again: %w", err)
 		}
@@ -276,7 +280,7 @@ func (c *Controller) Ship(ctx context.Context, modules ...rollout.Module) error 
 			names += " (" + string(m.Strategy) + ")"
 			continue
 		}
-		if err := c.up(ctx, m.Service, m.New); err != nil {
+		if err := c.awaitUp(ctx, m.Service, m.New); err != nil {
 			return err
 		}
 	}
@@ -296,6 +300,22 @@ func (c *Controller) Ship(ctx context.Context, modules ...rollout.Module) error 
 	})
 }
 
+// awaitUp is up that waits while the database is away, and what it lists with it.
+func (c *Controller) awaitUp(ctx context.Context, service, version string) error {
+	for {
+		missing := c.up(ctx, service, version)
+		if missing == nil {
+			return nil
+		}
+		if settled, err := c.settled(ctx); err != nil {
+			return err
+		} else if settled || run.Sleep(ctx, c.cfg.Pause) != nil {
+			return missing
+		}
+	}
+}
+
+// up fails when no instance of a version is registered.
 func (c *Controller) up(ctx context.Context, service, version string) error {
 	list, err := c.cfg.Site.Instances(ctx, service)
 	if err != nil {
@@ -318,7 +338,7 @@ func (c *Controller) Commit(ctx context.Context, share int) error {
 
 // commit is Commit; ready hears the log that will be, before the share begins.
 func (c *Controller) commit(ctx context.Context, share int, ready func([]rollout.Entry) error) error {
-	text := "commit " + Percent(float64(share)/rollout.Whole)
+	text := "commit " + percent(float64(share)/rollout.Whole)
 	log, _, err := c.Log(ctx)
 	if err != nil {
 		return err
@@ -336,7 +356,7 @@ func (c *Controller) commit(ctx context.Context, share int, ready func([]rollout
 			if m.Strategy.Exclusive() {
 				continue // it begins when the old one has stopped: handover
 			}
-			if err := c.up(ctx, m.Service, m.New); err != nil {
+			if err := c.awaitUp(ctx, m.Service, m.New); err != nil {
 				return change{}, err
 			}
 		}

@@ -191,6 +191,7 @@ func TestWithoutItsStoreTheLogIsFrozen(t *testing.T) {
 	w, c := shipped(t, func(*world) Store { return &Memory{} })
 	before := w.proc(0).Log().Last()
 	c.cfg.Store = &lost{}
+	c = New(c.cfg) // one that has never met the database
 	for step, err := range map[string]error{
 		"start": c.Start(ctx, "x", "y", ""), "commit": c.Commit(ctx, 1000), "rollback": c.Rollback(ctx), "clean": c.Clean(ctx), "refresh": c.Refresh(ctx, false),
 	} {

@@ -11,8 +11,8 @@
 //
 // Where the log lives is a [Store]: a table of the database
 // (registry/postgres), or, where there is none, the processes themselves: a
-// [Ballot] has every member promise an entry before it is committed. [Memory]
-// is the reference for tests. An entry must follow the newest one in number
+// [Ballot] has every member promise an entry before it is committed. A store
+// in memory is the reference for tests. An entry must follow the newest one in number
 // and hash; of two operators who write at once one is told so (rollout.ErrFork).
 //
 // The processes are reached by a [Site]: who they are, and a [Peer] for each.

@@ -87,7 +87,7 @@ func (w *Watched) breach() string {
 		calls := float64(max(side.Calls, w.Bounds.Least()))
 		if f := w.Bounds.Failures; f > 0 && float64(side.Failures) > f*calls {
 			return fmt.Sprintf("%s/%s fails: %s counted %s in %d calls, the bound is %s%s", w.Service, w.Version, side.who,
-				side.failures(), side.Calls, Percent(f), side.worst(func(c Count) int64 { return c.Failures }))
+				side.failures(), side.Calls, percent(f), side.worst(func(c Count) int64 { return c.Failures }))
 		}
 		if p := w.Bounds.P99; p > 0 && float64(side.Slow) > slowShare*calls {
 			return fmt.Sprintf("%s/%s is slow: of %d calls %s counted, %d (%s) took longer than %v, the bound is 1 %%%s", w.Service, w.Version, side.Calls,
@@ -126,10 +126,10 @@ func (t *Tally) worst(of func(Count) int64) string {
 
 func shareOf(n, all int64) string {
 	if all == 0 {
-		return Percent(0)
+		return percent(0)
 	}
-	return Percent(float64(n) / float64(all))
+	return percent(float64(n) / float64(all))
 }
 
-// Percent is a share of 0 to 1 as people read it.
-func Percent(share float64) string { return number.Percent(share, 4) + " %" }
+// percent is a share of 0 to 1 as people read it.
+func percent(share float64) string { return number.Percent(share, 4) + " %" }

@@ -15,13 +15,8 @@ import (
 // patience bounds the wait for calls to judge by, in times between two shares.
 const patience = 3
 
-// How long the guard tries to roll back while a process is silent, and how long
-// it, and a ramp that has sent a share, wait for a rule log that can't be read
-// or written: a database that fails over is away for about a minute.
-const (
-	backTime   = 30 * time.Second
-	frozenTime = 2 * time.Minute
-)
+// backTime is how long the guard tries to roll back while a process is silent.
+const backTime = 30 * time.Second
 
 // Ramp commits one share after the other, each for a time, and watches the new
 // versions; when one breaks a bound of the guard the release is rolled back
@@ -30,33 +25,21 @@ const (
 // at most, and then stays where it is (ErrUnjudged), or ends when it was the
 // last share. Whoever gives up, or dies, leaves the release at its share,
 // unwatched. Another Ramp goes on: it watches the share that it finds for the
-// whole time anew, and passes over smaller ones. Once it has sent a share it
-// waits for a log that is frozen, for up to two minutes, and goes on.
+// whole time anew, and passes over smaller ones.
 func (c *Controller) Ramp(ctx context.Context, shares []int, every time.Duration, g Guard) error {
-	sent := false
 	for i, share := range shares {
-		var s *stage
-		begin := func() (err error) {
-			s, err = c.begin(ctx, share, every, g, i == len(shares)-1)
-			return err
-		}
-		err := begin()
-		if sent {
-			err = c.awaitThaw(ctx, share, err, begin)
-		}
+		s, err := c.begin(ctx, share, every, g, i == len(shares)-1)
 		if err != nil {
 			return err
 		}
 		if s == nil {
 			continue
 		}
-		sent = true
 		if s.last && len(s.counts.all) == 0 {
 			return nil
 		}
-		prepare := func() error { return s.prepared(ctx) }
-		if err := c.awaitThaw(ctx, share, prepare(), prepare); err != nil {
-			return fmt.Errorf("the release stays at %s, and no command watches it: %w", Percent(float64(share)/rollout.Whole), err)
+		if err := s.prepared(ctx); err != nil {
+			return fmt.Errorf("the release stays at %s, and no command watches it: %w", percent(float64(share)/rollout.Whole), err)
 		}
 		if err := s.watch(ctx); err != nil {
 			return err
@@ -83,27 +66,6 @@ func (c *Controller) begin(ctx context.Context, share int, every time.Duration, 
 		err = c.handover(ctx)
 	}
 	return s, err
-}
-
-// awaitThaw repeats what has failed while the log was frozen, until it is not, or
-// for frozenTime. What is repeated finds out by the log whether it was done.
-func (c *Controller) awaitThaw(ctx context.Context, share int, err error, again func() error) error {
-	told := false
-	for begun := time.Now(); err != nil && time.Since(begun) < frozenTime; err = again() {
-		_, _, now := c.Log(ctx)
-		frozen := errors.Is(now, ErrFrozen)
-		if !frozen && !errors.Is(err, ErrFrozen) {
-			return err
-		}
-		if frozen && !told {
-			told = true
-			c.cfg.Progress(Progress{Step: "ramp", Share: share, Note: "the ramp waits: " + now.Error()})
-		}
-		if run.Sleep(ctx, c.cfg.Pause) != nil {
-			return err
-		}
-	}
-	return err
 }
 
 // stage is one share of a ramp on trial.
@@ -143,7 +105,7 @@ func (s *stage) prepare(entries []rollout.Entry) error {
 		return err
 	}
 	t := &turn{entries: entries, append: s.c.cfg.Store.Append,
-		text: fmt.Sprintf("roll back by the guard, signed before the share of %s began", Percent(float64(s.share)/rollout.Whole))}
+		text: fmt.Sprintf("roll back by the guard, signed before the share of %s began", percent(float64(s.share)/rollout.Whole))}
 	if t.entry, err = s.c.draft(log, t.text, backwards); err != nil {
 		return err
 	}
@@ -196,7 +158,7 @@ func (s *stage) watch(ctx context.Context) error {
 			pause = min(left, pause)
 		}
 		if err := run.Sleep(ctx, pause); err != nil {
-			return fmt.Errorf("the release stays at %s, and no command watches it: %w", Percent(float64(s.share)/rollout.Whole), err)
+			return fmt.Errorf("the release stays at %s, and no command watches it: %w", percent(float64(s.share)/rollout.Whole), err)
 		}
 		silent := s.counts.look(ctx)
 		watched := s.counts.watched(s.r)
@@ -211,7 +173,7 @@ func (s *stage) watch(ctx context.Context) error {
 		s.c.cfg.Progress(Progress{Step: "ramp", Share: s.share, Waiting: time.Since(begun), Left: left, Watched: watched, Silent: silent, Over: over})
 		switch {
 		case over && scarce != "" && !s.last:
-			return fmt.Errorf("%w: %s; the release stays at %s", ErrUnjudged, scarce, Percent(float64(s.share)/rollout.Whole))
+			return fmt.Errorf("%w: %s; the release stays at %s", ErrUnjudged, scarce, percent(float64(s.share)/rollout.Whole))
 		case over:
 			return nil
 		}
@@ -232,7 +194,7 @@ func unjudged(watched []Watched) string {
 // turnBack rolls the release back. A process that does not answer, as a bad
 // version may be, is given some time.
 func (s *stage) turnBack(ctx context.Context, breach string) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), frozenTime)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), outageLimit)
 	defer cancel()
 	var why error
 	for begun := time.Now(); ; {
@@ -246,14 +208,14 @@ func (s *stage) turnBack(ctx context.Context, breach string) error {
 		s.c.cfg.Progress(Progress{Step: "ramp", Share: s.share, Note: breach + "; the rollback waits: " + why.Error()})
 		waits := errors.Is(back, ErrFrozen) || errors.Is(back, ErrSilent) && time.Since(begun) < backTime
 		if !waits || run.Sleep(ctx, s.c.cfg.Pause) != nil {
-			return fmt.Errorf("%w: %s; BUT THE ROLLBACK FAILED, and the new versions still get %s of the requests: %w", ErrGuard, breach, Percent(float64(s.share)/rollout.Whole), why)
+			return fmt.Errorf("%w: %s; BUT THE ROLLBACK FAILED, and the new versions still get %s of the requests: %w", ErrGuard, breach, percent(float64(s.share)/rollout.Whole), why)
 		}
 	}
 }
 
 // rolledBack reports whether somebody else was faster.
 func (s *stage) rolledBack(ctx context.Context) bool {
-	log, _, err := s.c.Log(ctx)
+	log, _, err := s.c.readLog(ctx)
 	if err != nil {
 		return false
 	}

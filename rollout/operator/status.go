@@ -59,7 +59,7 @@ func (m MemberStatus) tooOld() string {
 func (c *Controller) Status(ctx context.Context) Status {
 	s := c.look(ctx)
 	c.certify(ctx, s.Members)
-	log, entries, err := c.Log(ctx)
+	log, entries, err := c.readLog(ctx)
 	if err == nil {
 		err = c.restoredBy(s, log, entries)
 	}

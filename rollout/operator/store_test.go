@@ -24,6 +24,7 @@ type world struct {
 	members   []Member
 	ended     map[string]bool
 	instances []Instance
+	blind     func() bool // nothing is listed now; nil: never
 }
 
 func newWorld(n int) *world { return guarded(n, "", nil) }
@@ -52,6 +53,9 @@ func (w *world) Ended(_ context.Context, process, _ string) bool { return w.ende
 func (w *world) Instances(_ context.Context, service string) (out []Instance, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.blind != nil && w.blind() {
+		return nil, nil
+	}
 	for _, in := range w.instances {
 		if in.Service == service {
 			out = append(out, in)

@@ -29,6 +29,12 @@ func (c *Controller) awaitSeen(ctx context.Context, modules []rollout.Module) er
 		}
 		text := strings.Join(blind, ", ")
 		if time.Since(begun) > seeLimit {
+			if settled, err := c.settled(ctx); err != nil {
+				return err
+			} else if !settled {
+				begun = time.Now()
+				continue
+			}
 			return fmt.Errorf("%w: %s; see whether their registries can be reached (skerry doctor on their hosts)", ErrUnseen, text)
 		}
 		c.cfg.Progress(Progress{Step: "see", Waiting: time.Since(begun), Note: text})
