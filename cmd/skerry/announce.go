@@ -11,7 +11,7 @@ import (
 
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/broadcast"
-	"github.com/skerry/skerry/cmd/skerry/internal/foreign"
+	"github.com/skerry/skerry/internal/foreign"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/internal/tlsfile"
 	"github.com/skerry/skerry/registry"

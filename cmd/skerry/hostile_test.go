@@ -21,10 +21,10 @@ import (
 
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/broadcast"
-	"github.com/skerry/skerry/cmd/skerry/internal/foreign"
 	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/health"
+	"github.com/skerry/skerry/internal/foreign"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/registry/postgres"
 	"github.com/skerry/skerry/rollout"

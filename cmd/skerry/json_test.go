@@ -18,10 +18,10 @@ import (
 	"time"
 
 	"github.com/skerry/skerry"
-	"github.com/skerry/skerry/cmd/skerry/internal/foreign"
 	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/health"
+	"github.com/skerry/skerry/internal/foreign"
 	"github.com/skerry/skerry/internal/sshsig"
 	"github.com/skerry/skerry/rollout"
 )

@@ -1,7 +1,7 @@
 // Package foreign keeps providers registered that know nothing of skerry: a
 // Thrift or HTTP server in any language is listed while it answers a check, is
 // withdrawn when it has failed the check a number of times in a row, and is
-// listed again when it answers again. It is the inside of `skerry announce`.
+// listed again when it answers again. `skerry announce` and package proxy use it.
 //
 // A provider that leaves the check without an answer while it answers calls is
 // busy, not dead: its threads are all taken. It stays listed; the site's
