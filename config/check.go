@@ -69,6 +69,7 @@ func (c Config) check(p *problems) {
 		inRange(p, "memory.floor", c.Memory.Floor, heap.Least, min(math.MaxInt, 1<<40))
 	}
 	c.Gateway.check(p)
+	c.Proxy.check(p)
 	oneOf(p, "rollout.orphans", c.Rollout.Orphans, OrphansMigrate, OrphansStrict)
 	oneOf(p, "log.level", c.Log.Level, "debug", "info", "warn", "error")
 	oneOf(p, "log.format", c.Log.Format, "text", "json")

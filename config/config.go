@@ -47,6 +47,7 @@ type Config struct {
 	Calls    Calls    `yaml:"calls"`    // what holds for calls to every service
 	Rollout  Rollout  `yaml:"rollout"`  // releases of many services at once
 	Gateway  Gateway  `yaml:"gateway"`  // where users' requests come in, for skerry gateway
+	Proxy    Proxy    `yaml:"proxy"`    // programs of other languages, for skerry proxy
 
 	// StateDir is where the last known lists and the peers on the LAN are kept
 	// for a start without any registry; "none" keeps nothing.

@@ -33,6 +33,7 @@ func (c Config) WithDefaults() Config {
 	for i := range c.Gateway.Routes {
 		fillDefaults(reflect.ValueOf(&c.Gateway.Routes[i]).Elem())
 	}
+	c.Proxy = c.Proxy.withDefaults()
 	c.Site = c.Site.withDefaults()
 	if c.StateDir == "" {
 		c.StateDir = defaultStateDir()

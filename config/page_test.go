@@ -50,6 +50,8 @@ func tableOf(typ reflect.Type, prefix string) (rows []string) {
 			rows = append(rows, fmt.Sprintf("| `%s` | list |  | ", key))
 		case inner == reflect.TypeFor[map[string]Consumer]():
 			rows = append(rows, tableOf(reflect.TypeFor[Consumer](), key+".NAME")...)
+		case inner == reflect.TypeFor[map[string]Program]():
+			rows = append(rows, tableOf(reflect.TypeFor[Program](), key+".NAME")...)
 		default:
 			byDefault := f.Tag.Get("default")
 			if byDefault != "" {
