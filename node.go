@@ -272,6 +272,9 @@ func (n *Node) Close() error {
 
 // name is what callees are told about this process.
 func (n *Node) name() string {
+	if n.opts.caller != "" {
+		return n.opts.caller
+	}
 	if len(n.cfg.Services) > 0 {
 		return n.cfg.Services[0].Name
 	}

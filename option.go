@@ -17,6 +17,7 @@ type options struct {
 	server   []rpc.ServerInterceptor
 	watchAll bool
 	guest    bool
+	caller   string
 	sources  func(registry.Owner) []discovery.Source // instead of those of the mode, for tests
 	here     string                                  // instead of this host's name for its own addresses, for tests
 }
@@ -45,3 +46,7 @@ func WithAllServices() Option { return func(o *options) { o.watchAll = true } }
 // offers something, is on no membership list, and no release waits for it. For
 // tools that come and go.
 func AsGuest() Option { return func(o *options) { o.guest = true } }
+
+// WithCaller names the process, to callees and in traces, other than by its first
+// service: for a process that stands for a program of another language.
+func WithCaller(name string) Option { return func(o *options) { o.caller = name } }
