@@ -245,3 +245,13 @@ func (c *serverConn) routeUnknown(info *CallInfo, name string) (*served, *method
 	}
 	return v, kind, strings.Clone(name), nil // it has found no room
 }
+
+// RawOf is a struct as it stands in a message of the binary protocol.
+func RawOf(s thrift.TStruct) (*Raw, error) {
+	w := flat.NewWriter(flat.Binary, theader.DefaultFrame)
+	defer w.Free()
+	if err := s.Write(context.Background(), w); err != nil {
+		return nil, err
+	}
+	return &Raw{whole: string(w.Bytes())}, nil
+}

@@ -101,7 +101,7 @@ func (a *app) command() *cobra.Command {
 		return usagef("%w\nSee: %s --help", err, cmd.CommandPath())
 	})
 	root.AddCommand(a.lsCommand(), a.watchCommand(), a.statsCommand(), a.callCommand(), a.announceCommand(),
-		a.releaseCommand(), a.gatewayCommand(),
+		a.releaseCommand(), a.gatewayCommand(), a.proxyCommand(),
 		a.keyCommand(), a.operatorCommand(), a.doctorCommand(), a.schemaCommand(), a.configCommand(), a.versionCommand())
 	return root
 }

@@ -1,0 +1,148 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/apache/thrift/lib/go/thrift"
+	"github.com/skerry/skerry/rpc"
+)
+
+// helperInfo is what is known of a program's helper.
+type helperInfo struct {
+	present bool
+	name    string // such as "python 1.0"
+	ordered bool   // calls of one connection run one after another
+}
+
+// helper finds out whether a program has a helper: once for the connections to
+// it, and again when one has ended.
+type helper struct {
+	asking chan struct{} // holds one: the right to ask
+	state  *helperState
+}
+
+type helperState struct {
+	mu    sync.Mutex
+	known bool
+	info  helperInfo
+}
+
+func newHelper() helper { return helper{make(chan struct{}, 1), &helperState{}} }
+
+// now is what is known.
+func (h helper) now() (info helperInfo, known bool) {
+	h.state.mu.Lock()
+	defer h.state.mu.Unlock()
+	return h.state.info, h.state.known
+}
+
+// forget has the next call ask again.
+func (h helper) forget() {
+	h.state.mu.Lock()
+	h.state.known = false
+	h.state.mu.Unlock()
+}
+
+// ask is what is known, or what question finds out; calls that come meanwhile wait.
+func (h helper) ask(ctx context.Context, question func(context.Context) (helperInfo, error)) (helperInfo, error) {
+	if info, known := h.now(); known {
+		return info, nil
+	}
+	select {
+	case h.asking <- struct{}{}:
+	case <-ctx.Done():
+		return helperInfo{}, &rpc.Error{Code: rpc.DeadlineExceeded, Executed: rpc.NotExecuted, Err: ctx.Err()}
+	}
+	defer func() { <-h.asking }()
+	if info, known := h.now(); known {
+		return info, nil
+	}
+	info, err := question(ctx)
+	if err == nil {
+		h.state.mu.Lock()
+		h.state.known, h.state.info = true, info
+		h.state.mu.Unlock()
+	}
+	return info, err
+}
+
+// askHelper asks the program. Stock code knows no such method, or closes the
+// connection.
+func (p *provided) askHelper(ctx context.Context) (helperInfo, error) {
+	reply := &helperReply{}
+	_, err := p.bare.Call(ctx, helperMethod, &rpc.Raw{}, reply)
+	var e *rpc.Error
+	switch {
+	case err == nil:
+		return helperInfo{true, reply.name, reply.ordered}, nil
+	case !errors.As(err, &e):
+		return helperInfo{}, err
+	case e.Code == rpc.ConnectionLost && !p.takesAnother(ctx):
+		e.Code, e.Executed = rpc.Unreachable, rpc.NotExecuted // the call itself was not sent
+	case e.Code == rpc.Unreachable, e.Code == rpc.Overloaded, e.Code == rpc.DeadlineExceeded, e.Code == rpc.Canceled:
+		e.Executed = rpc.NotExecuted
+	default:
+		return helperInfo{}, nil // it has none
+	}
+	return helperInfo{}, e
+}
+
+// helperReply is the result of skerry.helper: 1: the helper's name and version, 2:
+// whether calls of one connection run in order.
+type helperReply struct {
+	name    string
+	ordered bool
+}
+
+const maxHelperName = 64
+
+// Write is thrift.TStruct's.
+func (r *helperReply) Write(ctx context.Context, p thrift.TProtocol) error {
+	return p.WriteFieldStop(ctx)
+}
+
+// Read is thrift.TStruct's. A result struct has the reply in its field 0.
+func (r *helperReply) Read(ctx context.Context, p thrift.TProtocol) error {
+	return eachField(ctx, p, func(id int16, t thrift.TType) (done bool, err error) {
+		switch {
+		case id == 0 && t == thrift.STRUCT:
+			return true, r.Read(ctx, p)
+		case id == 1 && t == thrift.STRING:
+			r.name, err = p.ReadString(ctx)
+			r.name = r.name[:min(len(r.name), maxHelperName)]
+			return true, err
+		case id == 2 && t == thrift.BOOL:
+			r.ordered, err = p.ReadBool(ctx)
+			return true, err
+		}
+		return false, nil
+	})
+}
+
+// eachField reads a struct; what f does not take is passed over.
+func eachField(ctx context.Context, p thrift.TProtocol, f func(id int16, t thrift.TType) (taken bool, err error)) error {
+	if _, err := p.ReadStructBegin(ctx); err != nil {
+		return err
+	}
+	for {
+		_, t, id, err := p.ReadFieldBegin(ctx)
+		if err != nil {
+			return err
+		}
+		if t == thrift.STOP {
+			return p.ReadStructEnd(ctx)
+		}
+		taken, err := f(id, t)
+		if err == nil && !taken {
+			err = p.Skip(ctx, t)
+		}
+		if err == nil {
+			err = p.ReadFieldEnd(ctx)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}

@@ -1,0 +1,106 @@
+package proxy
+
+import (
+	"context"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/apache/thrift/lib/go/thrift"
+	"github.com/skerry/skerry/rpc"
+)
+
+// maxOthers bounds the proxies that have served the socket before this one and are
+// not gone yet.
+const maxOthers = 8
+
+// others are the other proxies of the program, which words may name.
+type others struct {
+	path string // of the socket; "" with TCP, where there are none
+
+	mu    sync.Mutex
+	known map[string]*other
+}
+
+// other is one of them.
+type other struct {
+	file    string
+	calls   *rpc.Client
+	mu      sync.Mutex
+	clients map[string]thrift.TClient
+}
+
+func newOthers(s *socket) *others {
+	o := &others{known: map[string]*other{}}
+	if s.network == "unix" {
+		o.path = s.addr
+	}
+	return o
+}
+
+// find is the proxy with an id; nil when it is gone.
+func (o *others) find(id string) *other {
+	if o.path == "" {
+		return nil
+	}
+	file := ownPath(o.path, id)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	known := o.known[id]
+	_, err := os.Lstat(file)
+	switch {
+	case err != nil && known != nil:
+		delete(o.known, id)
+		_ = known.calls.Close()
+		return nil
+	case err != nil || known != nil:
+		return known
+	case len(o.known) >= maxOthers:
+		return nil
+	}
+	calls, err := dialProxy("unix", file)
+	if err != nil {
+		return nil
+	}
+	known = &other{file: file, calls: calls, clients: map[string]thrift.TClient{}}
+	o.known[id] = known
+	return known
+}
+
+func (o *others) close() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, known := range o.known {
+		_ = known.calls.Close()
+	}
+}
+
+// otherTimeout is for calls that are passed on: the other proxy knows their
+// deadlines.
+const otherTimeout = time.Hour
+
+// client calls a service through the other proxy.
+func (o *other) client(service string) thrift.TClient {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	c := o.clients[service]
+	if c == nil && service != "" {
+		var err error
+		c, err = o.calls.Service(service, rpc.ServiceOptions{Timeout: otherTimeout, Retries: new(int), Breaker: rpc.Breaker{Off: true}})
+		if err == nil && len(o.clients) < maxCallees {
+			o.clients[service] = c
+		}
+	}
+	return c
+}
+
+// dialProxy makes a client of a proxy's socket.
+func dialProxy(network, addr string) (*rpc.Client, error) {
+	return rpc.NewClient(rpc.ClientConfig{
+		Resolver: rpc.Static(&rpc.Endpoint{ID: addr, Addr: addr}),
+		Dial: func(ctx context.Context, addr string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, addr)
+		},
+	})
+}

@@ -1,0 +1,120 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/apache/thrift/lib/go/thrift"
+	"github.com/skerry/skerry/registry"
+	"github.com/skerry/skerry/rpc"
+)
+
+// maxCallees bounds the services that one program calls: each one that was ever
+// called is watched.
+const maxCallees = 256
+
+// outgoing serves the program's own calls. service is the one that calls are
+// for which name none; "" = they have to name one.
+func (g *program) outgoing(service string) rpc.RawHandler {
+	return func(ctx context.Context, info *rpc.CallInfo, args *rpc.Raw) (*rpc.Raw, error) {
+		to := info.Service
+		if to == "" {
+			to = service
+		}
+		return g.pass(ctx, to, info, args)
+	}
+}
+
+// pass makes a call of the program's.
+func (g *program) pass(ctx context.Context, service string, info *rpc.CallInfo, args *rpc.Raw) (*rpc.Raw, error) {
+	text := args.Context
+	args.Context = ""
+	word, id, ok := parseWord(text)
+	if ok && id != g.words.id {
+		if other := g.others.find(id); other != nil {
+			args.Context = word
+			return send(ctx, other.client(service), info, args)
+		}
+	}
+	client, err := g.callee(service)
+	if err != nil {
+		return nil, err
+	}
+	if ok {
+		if call := g.words.find(word); call != nil {
+			within, cancel := withinCall(ctx, call)
+			defer cancel()
+			return send(within, client, info, args)
+		}
+	}
+	return send(ctx, client, info, args) // a trace of its own
+}
+
+// send makes the call, and says what it has failed of.
+func send(ctx context.Context, client thrift.TClient, info *rpc.CallInfo, args *rpc.Raw) (*rpc.Raw, error) {
+	if info.OneWay {
+		_, err := client.Call(ctx, info.Method, args, nil)
+		return nil, explain(err)
+	}
+	result := &rpc.Raw{}
+	_, err := client.Call(ctx, info.Method, args, result)
+	return result, explain(err)
+}
+
+// explain puts all that an error knows into its text, as that is what a client
+// of another language gets.
+func explain(err error) error {
+	var e *rpc.Error
+	if err == nil || !errors.As(err, &e) {
+		return err
+	}
+	said := *e
+	said.Err = errors.New(strings.Replace(e.Error(), ": "+e.Code.String()+" (", " (", 1)) // the code comes in front
+	return &said
+}
+
+// callee is the client of a service.
+func (g *program) callee(service string) (thrift.TClient, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if c := g.callees[service]; c != nil {
+		return c, nil
+	}
+	var why error
+	switch {
+	case service == "":
+		why = errors.New("the call names no service: call SERVICE:METHOD (TMultiplexedProtocol)")
+	case len(g.callees) >= maxCallees:
+		why = fmt.Errorf("%s has called %d services, the limit", g.name, maxCallees)
+	default:
+		why = registry.CheckName("the service", service)
+	}
+	if why != nil {
+		return nil, &rpc.Error{Code: rpc.UnknownService, Executed: rpc.NotExecuted, Err: why}
+	}
+	c := g.node.Client(service)
+	g.callees[service] = c
+	return c, nil
+}
+
+// withinCall is the context of a call that a program makes while it serves
+// another: it has the values of that one, with trace and metadata, and its
+// deadline, and ends with either.
+func withinCall(ctx, served context.Context) (context.Context, context.CancelFunc) {
+	values := context.WithoutCancel(served)
+	var joined context.Context
+	var cancel context.CancelFunc
+	if deadline, ok := served.Deadline(); ok {
+		joined, cancel = context.WithDeadline(values, deadline)
+	} else {
+		joined, cancel = context.WithCancel(values)
+	}
+	stopServed, stopCall := context.AfterFunc(served, cancel), context.AfterFunc(ctx, cancel)
+	return joined, func() {
+		stopServed()
+		stopCall()
+		cancel()
+	}
+}

@@ -1,0 +1,259 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/apache/thrift/lib/go/thrift"
+	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/config"
+	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/rpc"
+)
+
+// program is one program of another language, and all that the proxy does for it.
+type program struct {
+	name  string
+	cfg   config.Program
+	base  config.Config // of its node
+	log   *slog.Logger
+	words *words
+
+	// Made by open.
+	node     *skerry.Node
+	server   *rpc.Server // of the sockets
+	sockets  []*socket
+	others   *others
+	provided []*provided
+	serving  *run.Group // of the server
+
+	drained chan struct{} // closed when the program is to be left
+	drain   sync.Once
+
+	mu      sync.Mutex
+	callees map[string]thrift.TClient
+	state   State
+}
+
+// handoverLimit is how long calls may run that a program has made when it is left.
+const handoverLimit = 10 * time.Second
+
+func newProgram(name, id string, cfg config.Config, log *slog.Logger) *program {
+	g := &program{name: name, cfg: cfg.Proxy.Programs[name], log: log.With("program", name), words: newWords(id),
+		callees: map[string]thrift.TClient{}, drained: make(chan struct{}), state: Starting}
+	g.base = nodeConfig(cfg, g.cfg)
+	return g
+}
+
+// nodeConfig is the configuration of a program's node.
+func nodeConfig(cfg config.Config, g config.Program) config.Config {
+	cfg.Service, cfg.Services, cfg.Proxy, cfg.Gateway = config.Service{}, nil, config.Proxy{}, config.Gateway{}
+	for _, v := range g.Provides {
+		cfg.Services = append(cfg.Services, config.Service{
+			Name: v.Service, Version: v.Version, Listen: v.Listen, Advertise: v.Advertise,
+			Weight: v.Weight, Zone: v.Zone, Tags: v.Tags, Entry: v.Entry,
+		})
+	}
+	return cfg
+}
+
+// open starts the program's node and its sockets.
+func (g *program) open(ctx context.Context) (err error) {
+	defer func() {
+		if err != nil {
+			g.close()
+		}
+	}()
+	if g.sockets, err = g.bind(ctx); err != nil {
+		return err
+	}
+	g.node, err = skerry.Open(ctx, g.base, skerry.WithLogger(g.log), skerry.WithCaller(g.name))
+	if err != nil {
+		return err
+	}
+	g.others = newOthers(g.sockets[0])
+	for _, service := range g.mayCall() {
+		if _, err := g.callee(service); err != nil {
+			return err
+		}
+	}
+	for _, v := range g.cfg.Provides {
+		p, err := newProvided(g, v)
+		if err != nil {
+			return err
+		}
+		g.provided = append(g.provided, p)
+	}
+	return g.listen(ctx)
+}
+
+// mayCall are the services that the configuration says the program calls.
+func (g *program) mayCall() []string {
+	list := append([]string(nil), g.cfg.Calls...)
+	for _, v := range g.cfg.Provides {
+		list = append(list, v.Calls...)
+	}
+	for service := range g.cfg.Ports {
+		list = append(list, service)
+	}
+	return list
+}
+
+// listen serves the sockets, of which the first is for all services.
+func (g *program) listen(ctx context.Context) error {
+	g.serving = run.NewGroup(context.WithoutCancel(ctx))
+	for _, s := range g.sockets {
+		server, err := rpc.NewServer(rpc.ServerConfig{
+			Login: g.login(s), Unordered: g.cfg.Unordered, Logger: g.log.With("socket", s.String()),
+			MaxConns: g.base.Limits.Conns, MaxCalls: g.base.Limits.Calls, MaxConnCalls: g.base.Limits.ConnCalls,
+			Sizes: rpc.Sizes{Frame: g.base.Limits.Frame},
+		})
+		if err != nil {
+			return err
+		}
+		server.HandleUnknown(g.outgoing(s.service))
+		if _, err := server.Handle(controlName, "", &control{g}); err != nil {
+			return err
+		}
+		s.server = server
+		g.serving.Go(func(ctx context.Context) error { return server.Serve(ctx, s.listener) })
+		if err := s.publish(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var errToken = errors.New("the token is not the one of this program")
+
+// login judges the token of a TCP connection; nil on a Unix socket.
+func (g *program) login(s *socket) func(string) error {
+	if s.network != "tcp" {
+		return nil
+	}
+	return func(token string) error {
+		if !sameText(token, g.cfg.Token) {
+			return errToken
+		}
+		return nil
+	}
+}
+
+// run keeps what the program provides listed until it is to be left.
+func (g *program) run(ctx context.Context) error {
+	defer g.close()
+	keeping := run.NewGroup(context.WithoutCancel(ctx))
+	for _, p := range g.provided {
+		keeping.Go(p.keep)
+	}
+	replaced := make(chan struct{})
+	keeping.Go(func(ctx context.Context) error { return g.watchSockets(ctx, replaced) })
+	g.become(Serving)
+	select {
+	case <-ctx.Done():
+	case <-g.drained:
+	case <-replaced:
+	}
+	g.become(Leaving)
+	err := g.node.Leave() // the program may call others meanwhile
+	stopped := keeping.Stop()
+	return errors.Join(err, stopped, g.handOver())
+}
+
+// handOver ends the sockets: what was sent on them is answered.
+func (g *program) handOver() error {
+	ctx, cancel := context.WithTimeout(context.Background(), handoverLimit)
+	defer cancel()
+	var all error
+	for _, s := range g.sockets {
+		s.withdraw()
+		if s.network == "unix" {
+			all = errors.Join(all, s.server.Handover(ctx))
+		} else {
+			all = errors.Join(all, s.server.Drain(ctx))
+		}
+	}
+	return all
+}
+
+// close ends what open has started.
+func (g *program) close() {
+	for _, s := range g.sockets {
+		s.close()
+	}
+	if g.serving != nil {
+		_ = g.serving.Stop()
+	}
+	for _, p := range g.provided {
+		p.close()
+	}
+	if g.others != nil {
+		g.others.close()
+	}
+	if g.node != nil {
+		if err := g.node.Close(); err != nil {
+			g.log.Warn("the program's node was not closed politely", "err", err)
+		}
+	}
+	g.become(Left)
+}
+
+// leave has run end.
+func (g *program) leave() { g.drain.Do(func() { close(g.drained) }) }
+
+// State is how far a program is.
+type State string
+
+// The states of a program.
+const (
+	Starting State = "starting"
+	Serving  State = "serving" // its calls are taken
+	Leaving  State = "leaving" // it is off the lists, and running calls end
+	Left     State = "left"
+)
+
+func (g *program) become(s State) {
+	g.mu.Lock()
+	changed := g.state != s
+	g.state = s
+	g.mu.Unlock()
+	if changed {
+		g.log.Info("program", "state", string(s))
+	}
+}
+
+// bind makes the program's listeners; nobody is led to them before publish.
+func (g *program) bind(ctx context.Context) (list []*socket, err error) {
+	add := func(service, network, addr string) error {
+		s, err := bindSocket(network, addr, g.words.id, service, g.cfg.User, g.log)
+		if err == nil {
+			list = append(list, s)
+		}
+		return err
+	}
+	if g.cfg.Listen != "" {
+		network, addr, err := g.cfg.ListenAddr()
+		if err == nil {
+			err = add("", network, addr)
+		}
+		if err != nil {
+			return list, err
+		}
+	}
+	for service := range g.cfg.Ports {
+		network, addr, err := g.cfg.PortAddr(service)
+		if err == nil {
+			err = add(service, network, addr)
+		}
+		if err != nil {
+			return list, err
+		}
+	}
+	return list, nil
+}
+
+var _ net.Listener = (*guarded)(nil)

@@ -1,0 +1,260 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/apache/thrift/lib/go/thrift"
+	"github.com/skerry/skerry/config"
+	"github.com/skerry/skerry/internal/foreign"
+	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/registry"
+	"github.com/skerry/skerry/rpc"
+)
+
+const (
+	poolIdle     = 10 * time.Second // that a connection to the program is kept without a call
+	callMost     = time.Hour        // of a call whose caller has set no deadline
+	oneWayMost   = time.Minute      // the same of a one-way call
+	helperMethod = "skerry.helper"
+)
+
+// provided is one service that the program serves.
+type provided struct {
+	g        *program
+	cfg      config.Provide
+	endpoint *rpc.Endpoint
+	calls    *rpc.Client
+	service  thrift.TClient // calls the program's methods
+	bare     thrift.TClient // calls those that are no service's
+	helper   helper
+	answered atomic.Int64 // calls
+	state    atomic.Value // foreign.State
+}
+
+func newProvided(g *program, v config.Provide) (*provided, error) {
+	p := &provided{g: g, cfg: v, helper: newHelper()}
+	p.endpoint = &rpc.Endpoint{ID: v.Addr, Service: v.Service, Addr: v.Addr, Protocol: v.Protocol,
+		Pool: rpc.Pool{Most: v.Concurrency, Idle: poolIdle}}
+	var err error
+	p.calls, err = rpc.NewClient(rpc.ClientConfig{
+		Resolver: rpc.Static(p.endpoint), Watcher: watcher{p}, Logger: g.log,
+		Sizes: rpc.Sizes{Frame: g.base.Limits.Frame}, ConnectTimeout: g.base.Calls.ConnectTimeout,
+	})
+	if err != nil {
+		return nil, err
+	}
+	options := rpc.ServiceOptions{Timeout: callMost, Wait: -1, Retries: new(int), Breaker: rpc.Breaker{Off: true}}
+	if p.bare, err = p.calls.Service(v.Service, options); err != nil {
+		return nil, err
+	}
+	if v.Multiplexed {
+		options.Prefix = v.Service
+	}
+	p.service, err = p.calls.Service(v.Service, options)
+	return p, err
+}
+
+func (p *provided) close() { _ = p.calls.Close() }
+
+// watcher learns of the connections to the program.
+type watcher struct{ p *provided }
+
+// Down is rpc.Watcher's: the program may be another now.
+func (w watcher) Down(_ *rpc.Endpoint, dial bool, _ error) {
+	if !dial {
+		w.p.helper.forget()
+	}
+}
+
+// Up is rpc.Watcher's.
+func (w watcher) Up(*rpc.Endpoint) {}
+
+// Leaving is rpc.Watcher's.
+func (w watcher) Leaving(*rpc.Endpoint) {}
+
+// keep has the service listed while the program answers.
+func (p *provided) keep(ctx context.Context) error {
+	host, port, err := net.SplitHostPort(p.cfg.Addr)
+	number, errPort := strconv.Atoi(port)
+	if err := errors.Join(err, errPort); err != nil {
+		return err
+	}
+	provider := foreign.Provider{
+		Instance: registry.Instance{Service: p.cfg.Service, Version: p.cfg.Version, Host: host, Port: number,
+			Protocol: registry.Protocol(p.cfg.Protocol), Weight: p.cfg.Weight},
+		Check: func(ctx context.Context, _ registry.Instance) error { return p.check(ctx) },
+	}
+	return foreign.Keep(ctx, lists{p}, provider, p.note)
+}
+
+// note tells the log what has become of the program.
+func (p *provided) note(e foreign.Event) {
+	p.state.Store(e.State)
+	args := []any{"service", p.cfg.Service, "addr", p.cfg.Addr, "state", string(e.State)}
+	if e.Err != nil {
+		args = append(args, "err", e.Err)
+	}
+	p.g.log.Info("what the program serves", args...)
+}
+
+// lists is the site as foreign.Keep needs it: the proxy serves the service itself.
+type lists struct{ p *provided }
+
+// Register is foreign.Site's.
+func (l lists) Register(ctx context.Context, _ ...registry.Instance) error {
+	if l.p.g.node.Offered(l.p.cfg.Service) {
+		return nil
+	}
+	return l.p.g.node.Handle(ctx, l.p.cfg.Service, rpc.RawHandler(l.p.handle))
+}
+
+// Deregister is foreign.Site's.
+func (l lists) Deregister(ctx context.Context, _ ...registry.ID) error {
+	l.p.g.node.Retract(ctx, l.p.cfg.Service)
+	return nil
+}
+
+// Keeps is foreign.Site's.
+func (l lists) Keeps(registry.Instance) bool { return l.p.g.node.Offered(l.p.cfg.Service) }
+
+// Answered is foreign.Site's.
+func (l lists) Answered(context.Context, registry.Instance) int64 { return l.p.answered.Load() }
+
+// check asks the program for a sign of life, on a connection of the pool.
+func (p *provided) check(ctx context.Context) error {
+	method := helperMethod
+	if kind, named, ok := cutCheck(p.cfg.Check); ok {
+		method = named
+	} else if kind == "tcp" && p.calls.Standing(p.endpoint) > 0 {
+		return nil
+	}
+	client := p.bare
+	if method != helperMethod {
+		client = p.service
+	}
+	_, err := client.Call(ctx, method, &rpc.Raw{}, &rpc.Raw{})
+	var e *rpc.Error
+	switch {
+	case err == nil || !errors.As(err, &e):
+		return err
+	case e.Code == rpc.Unreachable:
+		return err
+	case e.Code == rpc.Overloaded: // each connection has a call: whether these end is asked next
+		return fmt.Errorf("each of its %d connections has a call: %w", p.cfg.Concurrency, context.DeadlineExceeded)
+	case e.Code == rpc.DeadlineExceeded && p.cfg.Check != "tcp":
+		return err
+	case e.Code == rpc.ConnectionLost && !p.takesAnother(ctx):
+		return err
+	}
+	return nil // any other answer is one
+}
+
+// takesAnother reports whether the program takes a connection now.
+func (p *provided) takesAnother(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, p.g.base.Calls.ConnectTimeout)
+	defer cancel()
+	nc, err := new(net.Dialer).DialContext(ctx, "tcp", p.cfg.Addr)
+	if err != nil {
+		return false
+	}
+	_ = nc.Close()
+	return true
+}
+
+// handle forwards one call to the program.
+func (p *provided) handle(ctx context.Context, info *rpc.CallInfo, args *rpc.Raw) (*rpc.Raw, error) {
+	helper, err := p.helper.ask(ctx, p.askHelper)
+	if err != nil {
+		return nil, p.explain(ctx, err)
+	}
+	if info.OneWay {
+		return nil, p.oneWay(ctx, info, args, helper)
+	}
+	word, end := p.g.words.begin(ctx)
+	defer end()
+	args.Context, args.Named = contextText(word, info.Deadline), helper.present
+	result := &rpc.Raw{}
+	_, err = p.service.Call(ctx, info.Method, args, result)
+	if neverSent(err) { // on a connection that had ended
+		_, err = p.service.Call(ctx, info.Method, args, result)
+	}
+	if err == nil {
+		p.answered.Add(1)
+		return result, nil
+	}
+	return nil, p.explain(ctx, err)
+}
+
+// neverSent reports whether nothing of a call can have reached the program, which
+// may be there all the same.
+func neverSent(err error) bool {
+	var e *rpc.Error
+	return errors.As(err, &e) && e.Code == rpc.ConnectionLost && e.Executed == rpc.NotExecuted
+}
+
+// contextText is what the program gets of a call's word.
+func contextText(word string, deadline time.Time) string {
+	if deadline.IsZero() {
+		return word
+	}
+	return word + "." + strconv.FormatInt(max(1, time.Until(deadline).Milliseconds()), 10)
+}
+
+// oneWay forwards a one-way call, and returns when the program has ended its work
+// on it, as far as that can be known. The caller may be gone meanwhile.
+func (p *provided) oneWay(ctx context.Context, info *rpc.CallInfo, args *rpc.Raw, helper helperInfo) error {
+	deadline := info.Deadline
+	if deadline.IsZero() {
+		deadline = time.Now().Add(oneWayMost)
+	}
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), deadline)
+	defer cancel()
+	word, end := p.g.words.begin(ctx)
+	defer end()
+	args.Context, args.Named = contextText(word, deadline), helper.present
+	inOrder := !helper.present || helper.ordered
+	if inOrder {
+		args.Behind = helperMethod
+	}
+	_, err := p.service.Call(ctx, info.Method, args, nil)
+	if neverSent(err) {
+		_, err = p.service.Call(ctx, info.Method, args, nil)
+	}
+	switch {
+	case err == nil && inOrder:
+		p.answered.Add(1)
+		return nil
+	case err != nil && rpc.SafeToRetry(err):
+		return p.explain(ctx, err)
+	}
+	_ = run.Sleep(ctx, time.Until(deadline)) // it may be at work until then
+	return nil
+}
+
+// explain says what the program has done, in the caller's terms.
+func (p *provided) explain(ctx context.Context, err error) error {
+	var e *rpc.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	told := &rpc.Error{Code: e.Code, Executed: e.Executed, Err: fmt.Errorf("program %s at %s: %w", p.g.name, p.cfg.Addr, e.Err)}
+	switch {
+	case e.Executed == rpc.WasExecuted, e.Code == rpc.UnknownMethod: // the program itself has answered
+		p.answered.Add(1)
+		told.Err = e.Err
+	case e.Code == rpc.ConnectionLost && p.takesAnother(context.WithoutCancel(ctx)):
+		told.Code = rpc.HandlerFailed
+		told.Err = fmt.Errorf("program %s at %s has closed the connection in the call, and takes others: %w", p.g.name, p.cfg.Addr, e.Err)
+	}
+	return told
+}
+
+// cutCheck reads "thrift:METHOD".
+func cutCheck(text string) (kind, method string, named bool) { return strings.Cut(text, ":") }

@@ -1,0 +1,64 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+
+	"github.com/skerry/skerry/config"
+	"github.com/skerry/skerry/internal/run"
+)
+
+// Proxy serves the programs of a configuration.
+type Proxy struct {
+	programs []*program
+	log      *slog.Logger
+}
+
+// New makes a proxy of the section proxy of a configuration; the rest of it holds
+// for the node of each program. Nothing runs before Run. log nil means what the
+// configuration says.
+func New(cfg config.Config, log *slog.Logger) (*Proxy, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	cfg = cfg.WithDefaults()
+	if len(cfg.Proxy.Programs) == 0 {
+		return nil, errors.New("the configuration names no program: proxy: {programs: {NAME: {listen: unix:/run/skerry/NAME.sock}}}")
+	}
+	if log == nil {
+		log = cfg.Log.Logger()
+	}
+	x, id := &Proxy{log: log}, newID()
+	for _, name := range slices.Sorted(maps.Keys(cfg.Proxy.Programs)) {
+		x.programs = append(x.programs, newProgram(name, id, cfg, log))
+	}
+	return x, nil
+}
+
+// Run serves until ctx ends, or each program was drained or has another proxy;
+// then every program has left politely. A program whose socket can't be served is
+// an error at once.
+func (x *Proxy) Run(ctx context.Context) error {
+	for i, g := range x.programs {
+		if err := g.open(ctx); err != nil {
+			for _, opened := range x.programs[:i] {
+				opened.close()
+			}
+			return fmt.Errorf("proxy of %s: %w", g.name, err)
+		}
+	}
+	group := run.NewGroup(context.WithoutCancel(ctx))
+	for _, g := range x.programs {
+		group.Go(func(context.Context) error {
+			if err := g.run(ctx); err != nil {
+				x.log.Error("the program was not left politely", "program", g.name, "err", err)
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}

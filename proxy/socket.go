@@ -1,0 +1,170 @@
+package proxy
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/rpc"
+)
+
+// socketMode lets the proxy's user and group connect.
+const socketMode = 0o660
+
+// socket is one listener of a program. On a Unix socket the listener has a file of
+// its own, PATH.ID, and PATH is a link to the newest proxy's.
+type socket struct {
+	network, addr string
+	service       string // that calls are for which name none
+	own           string // the listener's own file; "" with TCP
+	listener      net.Listener
+	server        *rpc.Server
+	once          sync.Once // of close
+	published     bool
+}
+
+// String is the address as the configuration has it.
+func (s *socket) String() string {
+	if s.network == "unix" {
+		return "unix:" + s.addr
+	}
+	return s.addr
+}
+
+// bindSocket makes a listener. On a Unix socket no program is led to it yet.
+func bindSocket(network, addr, id, service, user string, log *slog.Logger) (*socket, error) {
+	s := &socket{network: network, addr: addr, service: service}
+	if network != "unix" {
+		l, err := net.Listen(network, addr)
+		s.listener = l
+		return s, err
+	}
+	s.own = ownPath(addr, id)
+	allowed, err := newGuard(user)
+	if err != nil {
+		return nil, err
+	}
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: s.own, Net: "unix"})
+	if err != nil {
+		return nil, err
+	}
+	l.SetUnlinkOnClose(false)
+	if err := os.Chmod(s.own, socketMode); err != nil {
+		return nil, errors.Join(err, l.Close(), os.Remove(s.own))
+	}
+	allowed.file = s.own
+	s.listener = &guarded{l, allowed, log}
+	return s, nil
+}
+
+// ownPath is the file of one proxy's listener.
+func ownPath(path, id string) string { return path + "." + id }
+
+// publish leads programs to the listener.
+func (s *socket) publish() error {
+	if s.network != "unix" {
+		return nil
+	}
+	if info, err := os.Lstat(s.addr); err == nil && info.Mode().Type() != fs.ModeSocket {
+		return fmt.Errorf("%s is there, and is no socket: remove it, or name another path", s.addr)
+	}
+	link := s.own + ".new"
+	_ = os.Remove(link)
+	if err := os.Link(s.own, link); err != nil {
+		return err
+	}
+	if err := os.Rename(link, s.addr); err != nil {
+		return errors.Join(err, os.Remove(link))
+	}
+	s.published = true
+	return nil
+}
+
+// current reports whether programs are led to this listener still.
+func (s *socket) current() bool {
+	if s.network != "unix" {
+		return true
+	}
+	own, err := os.Lstat(s.own)
+	named, err2 := os.Lstat(s.addr)
+	return err == nil && err2 == nil && os.SameFile(own, named)
+}
+
+// withdraw leads no program to the listener any more.
+func (s *socket) withdraw() {
+	if s.network == "unix" && s.current() {
+		_ = os.Remove(s.addr)
+	}
+}
+
+// close ends the listener, and removes what it has in the file system.
+func (s *socket) close() {
+	s.once.Do(func() {
+		s.withdraw()
+		if s.listener != nil {
+			_ = s.listener.Close()
+		}
+		if s.own != "" {
+			_ = os.Remove(s.own)
+		}
+	})
+}
+
+// sweepStale removes the files of proxies that run no more.
+func sweepStale(path, own string) {
+	list, _ := filepath.Glob(path + ".???")
+	for _, file := range list {
+		if file == own {
+			continue
+		}
+		nc, err := net.Dial("unix", file)
+		if err == nil {
+			_ = nc.Close()
+		} else if isRefused(err) {
+			_ = os.Remove(file)
+		}
+	}
+}
+
+// watchEvery is how often a proxy looks whether another one has its place.
+const watchEvery = 200 * time.Millisecond
+
+// watchSockets closes replaced when another proxy has the place of this one, and
+// restores a socket that was only removed.
+func (g *program) watchSockets(ctx context.Context, replaced chan<- struct{}) error {
+	for run.Sleep(ctx, watchEvery) == nil {
+		for _, s := range g.sockets {
+			if s.current() {
+				continue
+			}
+			if _, err := os.Lstat(s.addr); errors.Is(err, fs.ErrNotExist) {
+				if err := s.publish(); err != nil {
+					g.log.Error("the socket is gone and can't be made again; no program can connect", "socket", s.String(), "err", err)
+				} else {
+					g.log.Warn("the socket was removed, and is there again", "socket", s.String())
+				}
+				continue
+			}
+			g.log.Info("another proxy serves the socket now", "socket", s.String())
+			close(replaced)
+			return nil
+		}
+	}
+	return nil
+}
+
+// sameText compares secrets.
+func sameText(a, b string) bool {
+	x, y := sha256.Sum256([]byte(a)), sha256.Sum256([]byte(b))
+	return subtle.ConstantTimeCompare(x[:], y[:]) == 1
+}

@@ -1,0 +1,80 @@
+package proxy
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"strings"
+	"sync"
+)
+
+const (
+	idSize   = 3  // characters of a word that name the proxy process
+	wordMost = 24 // characters of a word
+)
+
+// newID is a name for this process, by which it is told apart from the other
+// proxies of a host.
+func newID() string {
+	var b [idSize]byte
+	rand.Read(b[:])
+	return base64.RawURLEncoding.EncodeToString(b[:])[:idSize]
+}
+
+// words are the incoming calls that run in one program. They are safe for
+// concurrent use.
+type words struct {
+	id string
+
+	mu   sync.Mutex
+	live map[string]context.Context // of the call, by the whole word
+}
+
+func newWords(id string) *words { return &words{id: id, live: map[string]context.Context{}} }
+
+// begin gives an incoming call a word, which is known until end is called.
+func (w *words) begin(ctx context.Context) (word string, end func()) {
+	var b [12]byte
+	rand.Read(b[:])
+	word = w.id + base64.RawURLEncoding.EncodeToString(b[:])
+	w.mu.Lock()
+	w.live[word] = ctx
+	w.mu.Unlock()
+	return word, func() {
+		w.mu.Lock()
+		delete(w.live, word)
+		w.mu.Unlock()
+	}
+}
+
+// find is the context of the call that a word belongs to, nil when there is none.
+func (w *words) find(word string) context.Context {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.live[word]
+}
+
+// running is how many incoming calls have a word.
+func (w *words) running() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.live)
+}
+
+// parseWord reads what a program brings as a call's context: a word, or a word
+// and the milliseconds that were left ("WORD.MS"). It returns the word and the
+// name of its proxy.
+func parseWord(text string) (word, id string, ok bool) {
+	word, _, _ = strings.Cut(text, ".")
+	if len(word) <= idSize || len(word) > wordMost {
+		return "", "", false
+	}
+	for i := range len(word) {
+		c := word[i]
+		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+		if !letter && c != '-' && c != '_' {
+			return "", "", false
+		}
+	}
+	return word, word[:idSize], true
+}
