@@ -3,42 +3,91 @@ package skerry
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"strconv"
 	"strings"
 
 	"github.com/skerry/skerry/broadcast"
 	"github.com/skerry/skerry/config"
+	"github.com/skerry/skerry/registry"
 )
 
 // advertise decides at which address others are told to connect to a service
 // that listens at l, and why. given is Service.Advertise.
-func advertise(given string, l *net.TCPAddr, interfaces []string) (host string, port int, reason string, err error) {
+func advertise(given string, l *net.TCPAddr, interfaces []string) (a advertised, err error) {
+	a.port = l.Port
 	switch {
 	case strings.Contains(given, "/"):
 		choice, _, err := broadcast.Advertise([]string{given})
 		if err != nil {
-			return "", 0, "", err
+			return a, err
 		}
-		return choice.Addr.String(), l.Port, describe(choice), nil
+		a.host = choice.Addr.String()
+		a.reason = describe(choice)
 	case given != "":
-		host, port, err := splitAdvertise(given, l.Port)
-		return host, port, "advertise says so", err
+		a.reason = "advertise says so"
+		a.host, a.port, err = splitAdvertise(given, l.Port)
 	case !l.IP.IsUnspecified():
-		return l.IP.String(), l.Port, "it listens there only", nil
+		a.host = l.IP.String()
+		a.reason = "it listens there only"
+	default:
+		choice, _, err := broadcast.Advertise(interfaces)
+		if err != nil {
+			return a, err
+		}
+		a.host = choice.Addr.String()
+		a.reason = describe(choice)
+		a.others = choice.Others
 	}
-	choice, _, err := broadcast.Advertise(interfaces)
-	if err != nil {
-		return "", 0, "", err
+	return a, err
+}
+
+// advertised is the address that others are told, and why.
+type advertised struct {
+	host   string
+	port   int
+	reason string
+	others []netip.Addr // at which the service listens, too, for hosts of other networks
+}
+
+// tagged is the instance with its further addresses. ok is false where its tags
+// leave no room for them.
+func (a advertised) tagged(in registry.Instance) (_ registry.Instance, ok bool) {
+	if len(a.others) == 0 {
+		return in, true
 	}
-	return choice.Addr.String(), l.Port, describe(choice), nil
+	return tagged(in, registry.AlsoTag, a.also())
+}
+
+// also is the text of the further addresses.
+func (a advertised) also() string {
+	list := make([]string, len(a.others))
+	for i, addr := range a.others {
+		list[i] = addr.String()
+	}
+	return strings.Join(list, " ")
+}
+
+// tagged is the instance with one tag more. ok is false where there is no room.
+func tagged(in registry.Instance, key, value string) (_ registry.Instance, ok bool) {
+	with := in
+	with.Tags = map[string]string{key: value}
+	for k, v := range in.Tags {
+		with.Tags[k] = v
+	}
+	if registry.Check(with) != nil {
+		return in, false
+	}
+	return with, true
 }
 
 // Advertisement is the address at which others are told to connect to a service.
 type Advertisement struct {
 	Host       string
-	Port       int    // 0: any free port, known when the service listens
-	Reason     string // why this address
-	Only       string // why it is told to processes of this host only; "" when it is told to others
+	Port       int          // 0: any free port, known when the service listens
+	Reason     string       // why this address
+	Only       string       // why it is told to processes of this host only; "" when it is told to others
+	Others     []netip.Addr // by which hosts of further networks connect to it
 	Considered []broadcast.Address
 }
 
@@ -53,7 +102,8 @@ func Advertised(c Config, s config.Service) (a Advertisement, err error) {
 	if l.IP == nil {
 		l.IP = net.IPv6unspecified
 	}
-	a.Host, a.Port, a.Reason, err = advertise(s.Advertise, l, c.LAN.Interfaces)
+	at, err := advertise(s.Advertise, l, c.LAN.Interfaces)
+	a.Host, a.Port, a.Reason, a.Others = at.host, at.port, at.reason, at.others
 	named := s.Advertise != "" || len(c.LAN.Interfaces) > 0 || !l.IP.IsUnspecified()
 	a.Only = hostOnly(a.Host, named)
 	prefs := c.LAN.Interfaces

@@ -304,7 +304,7 @@ func (n *Node) hearMembers(source string, snap registry.Snapshot) {
 
 // askCold asks another process for its rules while this one starts.
 func (n *Node) askCold(in registry.Instance) {
-	n.askFirst(member{Owner: in.Owner, Addr: in.Addr(), TLS: in.TLS, mark: in.Tags[registry.HostTag]}, n.fetchRules)
+	n.askFirst(member{Owner: in.Owner, Addr: in.Addr(), TLS: in.TLS, Also: in.Tags[registry.AlsoTag], mark: in.Tags[registry.HostTag]}, n.fetchRules)
 }
 
 // askKept asks processes that were known when this one ran before: they may

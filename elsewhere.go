@@ -33,14 +33,7 @@ func (n *Node) marked(in registry.Instance, why string) registry.Instance {
 	if why == "" || n.here == "" {
 		return in
 	}
-	tags := map[string]string{registry.HostTag: n.here}
-	for k, v := range in.Tags {
-		tags[k] = v
-	}
-	with := in
-	if with.Tags = tags; registry.Check(with) != nil {
-		return in
-	}
+	with, _ := tagged(in, registry.HostTag, n.here)
 	return with
 }
 

@@ -179,7 +179,7 @@ func (p *provider) self() (m member, ok bool) {
 		return member{}, false
 	}
 	for _, in := range o.current() {
-		return member{Owner: in.Owner, Addr: in.Addr(), TLS: in.TLS, Place: in.Tags[placeTag]}, true
+		return member{Owner: in.Owner, Addr: in.Addr(), TLS: in.TLS, Place: in.Tags[placeTag], Also: in.Tags[registry.AlsoTag]}, true
 	}
 	return member{}, false
 }

@@ -39,6 +39,7 @@ type member struct {
 	Heard time.Time      `json:"heard"`          // last time that it was listed
 	Gone  string         `json:"gone,omitempty"` // how it left the lists; "" while it is listed
 	Own   bool           `json:"own,omitempty"`  // known by its own introduction alone
+	Also  string         `json:"also,omitempty"` // registry.AlsoTag of its address
 	mark  string         // registry.HostTag of its address
 	rules string         // generation and hash as it announced them
 }
@@ -98,7 +99,7 @@ func (m *membership) heard(source string, s registry.Snapshot, now time.Time) (n
 		}
 		m.dirty = m.dirty || k.Gone != "" || k.Addr != in.Addr()
 		k.Addr, k.TLS, k.Place, k.Heard, k.Gone, k.Own = in.Addr(), in.TLS, in.Tags[placeTag], now, "", false
-		k.mark = in.Tags[registry.HostTag]
+		k.mark, k.Also = in.Tags[registry.HostTag], in.Tags[registry.AlsoTag]
 		if r := in.Tags[rulesTag]; r != "" && r != k.rules {
 			k.rules, news = r, true
 		}
@@ -111,6 +112,17 @@ func (m *membership) heard(source string, s registry.Snapshot, now time.Time) (n
 		}
 	}
 	return news
+}
+
+// also are the further addresses of a process's host, as it was listed last; those
+// of m itself when it is not on the list at that address.
+func (m *membership) also(of member) string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if k := m.all[of.Owner]; k != nil && k.Addr == of.Addr {
+		return k.Also
+	}
+	return of.Also
 }
 
 // ahead are up to a few listed members that announce newer rules than those

@@ -54,6 +54,7 @@ type Node struct {
 	known        func()        // the rules are: traces may begin
 	ahead        chan struct{} // has a value when somebody may have announced newer rules
 	members      *membership
+	networks     networks
 	peers        peers  // connections to other processes' internal services
 	place, here  string // see the functions place and here
 	introduction introduction
@@ -151,6 +152,7 @@ func newNode(cfg Config, opts []Option) (n *Node, err error) {
 	n.calls, err = rpc.NewClient(rpc.ClientConfig{
 		Resolver:       n.lists,
 		Watcher:        n.lists,
+		Reach:          n.reach,
 		Caller:         n.name(),
 		TLSNow:         n.tls.Client,
 		RequireTLS:     cfg.TLS.Providers != "any",

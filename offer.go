@@ -129,21 +129,22 @@ func (o *offer) instances() ([]registry.Instance, error) {
 		return nil, nil
 	}
 	for _, e := range o.entries {
-		host, port, reason, err := o.p.place(e)
+		at, err := o.p.place(e)
 		if err != nil {
 			return nil, err
 		}
 		in := registry.Instance{
-			Service: e.Name, Version: e.Version, Host: host, Port: port, Zone: e.Zone, Weight: e.Weight, Tags: e.Tags,
+			Service: e.Name, Version: e.Version, Host: at.host, Port: at.port, Zone: e.Zone, Weight: e.Weight, Tags: e.Tags,
 			TLS: o.p.n.tls.Server != nil, Owner: o.p.n.owner, Started: o.started,
 		}
 		if o.service == nodeName {
 			in.Tags = o.p.n.memberTags()
 		}
-		only := hostOnly(host, o.p.named(e))
+		only := hostOnly(at.host, o.p.named(e))
 		in = o.p.n.marked(in, only)
+		in, fits := at.tagged(in)
 		if !slices.ContainsFunc(o.current(), in.Equal) {
-			o.say(in, only, reason)
+			o.say(in, only, at, fits)
 		}
 		list = append(list, in)
 	}
@@ -151,9 +152,16 @@ func (o *offer) instances() ([]registry.Instance, error) {
 }
 
 // say tells the log at which address the service is offered from now on.
-func (o *offer) say(in registry.Instance, only, reason string) {
+func (o *offer) say(in registry.Instance, only string, at advertised, fits bool) {
 	log := o.p.n.log
-	args := []any{"service", in.Service, "version", in.Version, "addr", in.Addr(), "because", reason}
+	args := []any{"service", in.Service, "version", in.Version, "addr", in.Addr(), "because", at.reason}
+	if len(at.others) > 0 {
+		args = append(args, "also", at.also())
+	}
+	if !fits {
+		log.Warn("callers in the other networks of this host reach the service through a router only: "+
+			"its tags leave no room for the other addresses", args...)
+	}
 	switch {
 	case only != "":
 		if o.service != nodeName || len(o.p.n.cfg.Services) == 0 && o.saidOnly != in.Addr() {
@@ -223,9 +231,13 @@ func (o *offer) shownTo(s discovery.Source, list []registry.Instance) []registry
 			continue
 		}
 		if in.Service == nodeName {
+			also, several := in.Tags[registry.AlsoTag]
 			in.Tags = map[string]string{placeTag: in.Tags[placeTag]}
 			if only {
 				in.Tags[registry.HostTag] = mark
+			}
+			if several {
+				in.Tags[registry.AlsoTag] = also
 			}
 		}
 		out = append(out, in)

@@ -37,11 +37,11 @@ func TestAddressComesLateAndChanges(t *testing.T) {
 		var host, listed atomic.Value
 		host.Store("")
 		listed.Store("")
-		p := &provider{n: n, place: func(config.Service) (string, int, string, error) {
+		p := &provider{n: n, place: func(config.Service) (advertised, error) {
 			if host.Load() == "" {
-				return "", 0, "", errors.New("no cable")
+				return advertised{}, errors.New("no cable")
 			}
-			return host.Load().(string), 7000, "eth0", nil
+			return advertised{host: host.Load().(string), port: 7000, reason: "eth0"}, nil
 		}}
 		stop := memory.Watch("auth", func(s registry.Snapshot) {
 			text := ""
@@ -99,12 +99,12 @@ func TestAdvertise(t *testing.T) {
 		{"", local, nil, "127.0.0.1", 7000, "it listens there only"},
 		{"", anywhere, []string{"127.0.0.0/8"}, "127.0.0.1", 7000, "127.0.0.0/8"},
 	} {
-		host, port, reason, err := advertise(c.given, c.listen, c.interfaces)
-		if err != nil || host != c.host || port != c.port || !strings.Contains(reason, c.reason) {
-			t.Errorf("%q at %v: got %s %d %q %v, want %s %d %q", c.given, c.listen, host, port, reason, err, c.host, c.port, c.reason)
+		at, err := advertise(c.given, c.listen, c.interfaces)
+		if err != nil || at.host != c.host || at.port != c.port || !strings.Contains(at.reason, c.reason) || at.others != nil {
+			t.Errorf("%q at %v: got %+v %v, want %s %d %q", c.given, c.listen, at, err, c.host, c.port, c.reason)
 		}
 	}
-	if _, _, _, err := advertise("", anywhere, []string{"no-such-nic0"}); err == nil {
+	if _, err := advertise("", anywhere, []string{"no-such-nic0"}); err == nil {
 		t.Error("an address was found on an interface that is not there")
 	}
 }

@@ -85,6 +85,7 @@ func (n *Node) newPeer(m member, narrow bool) (*peer, error) {
 	c, err := rpc.NewClient(rpc.ClientConfig{
 		Resolver:       resolver,
 		Watcher:        peerWatch{n},
+		Reach:          func(*rpc.Endpoint) string { return n.reachMember(m) },
 		ConnectTimeout: n.cfg.Calls.ConnectTimeout,
 		TLSNow:         n.tls.Client,
 		RequireTLS:     n.cfg.TLS.Providers != "any",

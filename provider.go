@@ -28,7 +28,7 @@ type provider struct {
 	group  *run.Group // the port; each offer has a group of its own
 
 	// place decides where a service is listed now.
-	place func(config.Service) (host string, port int, reason string, err error)
+	place func(config.Service) (advertised, error)
 
 	mu       sync.Mutex
 	listener net.Listener // nil until something is offered
@@ -44,7 +44,7 @@ type provider struct {
 
 func newProvider(n *Node) (*provider, error) {
 	p := &provider{n: n, offers: map[string]*offer{}, left: make(chan struct{}), group: run.NewGroup(context.Background())}
-	p.place = func(s config.Service) (string, int, string, error) {
+	p.place = func(s config.Service) (advertised, error) {
 		return advertise(s.Advertise, p.addr(), n.cfg.LAN.Interfaces)
 	}
 	var err error

@@ -13,6 +13,10 @@ type Address struct {
 	Addr      netip.Addr // invalid for an interface without addresses
 	Interface string     // "" when no interface of this host has the address
 	Reason    string     // why it was chosen or passed over
+
+	// Others are addresses of this host in further networks, one for each
+	// interface. They are of the chosen address only.
+	Others []netip.Addr
 }
 
 // Advertise chooses the address that others are told to connect to (demand
@@ -50,7 +54,40 @@ func advertise(nics []nic, prefs []string) (chosen Address, looked []Address, er
 	if best == nil {
 		return Address{}, seen, noChoice(seen, prefs)
 	}
-	return Address{Addr: best.addr, Interface: best.nic.name, Reason: best.why}, seen, nil
+	return Address{Addr: best.addr, Interface: best.nic.name, Reason: best.why, Others: others(list, best, prefs)}, seen, nil
+}
+
+// maxOthers bounds the further addresses that are told.
+const maxOthers = 3
+
+// others are the addresses by which hosts of further networks reach this host. Each
+// is of an interface of its own that leads to a LAN, or that a preference names.
+// Interfaces in one network are two ways to the same hosts.
+func others(list []candidate, best *candidate, prefs []string) (out []netip.Addr) {
+	if best.rank != ranksLAN && len(prefs) == 0 {
+		return nil
+	}
+	taken := map[int]bool{best.nic.index: true}
+	networks := []netip.Prefix{best.network}
+	for i := range list {
+		c := &list[i]
+		if len(out) == maxOthers || taken[c.nic.index] || !c.joins(prefs) || slices.ContainsFunc(networks, c.network.Overlaps) {
+			continue
+		}
+		taken[c.nic.index] = true
+		networks = append(networks, c.network)
+		out = append(out, c.addr)
+	}
+	return out
+}
+
+// joins reports whether hosts of the candidate's network may connect to it.
+func (c *candidate) joins(prefs []string) bool {
+	if len(prefs) == 0 {
+		return c.rank == ranksLAN
+	}
+	named := slices.ContainsFunc(prefs, func(want string) bool { return c.nic.fits(want, c.addr) })
+	return named && c.rank != ranksNever && c.rank != ranksLoopback && c.rank != ranksLinkLocal
 }
 
 // candidate is an address of this host; against says what speaks against it,
@@ -58,6 +95,7 @@ func advertise(nics []nic, prefs []string) (chosen Address, looked []Address, er
 type candidate struct {
 	nic     nic
 	addr    netip.Addr
+	network netip.Prefix // of the address
 	against string
 	rank    int
 	why     string
@@ -79,7 +117,7 @@ func candidates(nics []nic) []candidate {
 			out = append(out, candidate{nic: n, rank: ranksNever, against: "no address"})
 		}
 		for _, p := range n.prefixes {
-			c := candidate{nic: n, addr: p.Addr()}
+			c := candidate{nic: n, addr: p.Addr(), network: p.Masked()}
 			c.rank, c.against = rankOf(n, p.Addr())
 			out = append(out, c)
 		}

@@ -2,6 +2,7 @@ package broadcast
 
 import (
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -131,6 +132,35 @@ func TestAdvertise(t *testing.T) {
 	}
 	if _, _, err := Advertise([]string{"10.0.0.0/99"}); err == nil || !strings.Contains(err.Error(), "10.0.0.0/99") {
 		t.Errorf("a bad network: %v", err)
+	}
+}
+
+// TestAdvertiseOthers: a host in several networks has an address in each, and
+// interfaces in one network count once.
+func TestAdvertiseOthers(t *testing.T) {
+	wired := iface(3, "eth0", lanFlags, "10.1.0.5/24", "2001:db8::5/64")
+	wireless := iface(4, "wlan0", lanFlags, "10.1.0.6/24")
+	machines := iface(5, "eth1", lanFlags, "fe80::5/64", "10.2.0.5/24")
+	for name, c := range map[string]struct {
+		nics  []nic
+		prefs string
+		want  string
+	}{
+		"one network":              {[]nic{host[0], wired}, "", "[]"},
+		"two networks":             {[]nic{host[0], host[1], wired, machines}, "", "[10.2.0.5]"},
+		"two ways to one network":  {[]nic{host[0], wired, wireless}, "", "[]"},
+		"VPN beside":               {[]nic{wired, host[5]}, "", "[]"},
+		"VPN, named":               {[]nic{wired, host[5]}, "eth0,wg0", "[10.4.0.5]"},
+		"the second one, named":    {[]nic{wired, machines}, "eth1", "[]"},
+		"both named, in order":     {[]nic{wired, machines}, "eth1,eth0", "[10.1.0.5]"},
+		"by network":               {[]nic{wired, machines}, "10.0.0.0/8", "[10.2.0.5]"},
+		"virtual alone":            {[]nic{host[0], iface(2, "br-lan", lanFlags, "10.95.0.1/24"), host[5]}, "", "[]"},
+		"IPv6 alone on the second": {[]nic{wired, iface(5, "eth1", lanFlags, "fd02::5/64")}, "", "[fd02::5]"},
+	} {
+		choice, _, err := advertise(c.nics, fields(c.prefs))
+		if got := fmt.Sprint(choice.Others); err != nil || got != c.want {
+			t.Errorf("%s: %s beside %v, %v; want %s", name, got, choice.Addr, err, c.want)
+		}
 	}
 }
 

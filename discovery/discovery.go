@@ -244,6 +244,18 @@ func (d *Discovery) Leaving(e *rpc.Endpoint) {
 	}
 }
 
+// Tags are the tags of the instance that the endpoint stands for, as they are
+// now. They are not to be written to.
+func (d *Discovery) Tags(e *rpc.Endpoint) map[string]string {
+	s, m := d.find(e)
+	if m == nil {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return m.in.Tags
+}
+
 func (d *Discovery) find(e *rpc.Endpoint) (*service, *member) {
 	s := (*d.services.Load())[e.Service]
 	if s == nil {

@@ -43,6 +43,10 @@ type ClientConfig struct {
 	Rules         RuleExchange // with Rollout: moves rules between processes; nil: calls for which one side lacks rules fail
 	RefuseOrphans bool         // with Rollout: refuse calls outside any trace; false only counts them
 
+	// Reach is the address, host:port, by which this host connects to an endpoint.
+	// It is called for each connection. nil: Endpoint.Addr.
+	Reach func(e *Endpoint) string
+
 	// Dial replaces the TCP dialler, for tests and tunnels. TLS is put on top
 	// of what it returns.
 	Dial func(ctx context.Context, addr string) (net.Conn, error)

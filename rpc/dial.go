@@ -26,7 +26,7 @@ func (c *Client) dialNet(ctx context.Context, e *Endpoint) (net.Conn, error) {
 	if !e.TLS && conf != nil && c.cfg.RequireTLS {
 		return nil, errors.New("the endpoint speaks no TLS, and this client calls nobody in the clear; give its process a certificate, or allow it (tls.providers: any)")
 	}
-	nc, err := c.dialTCP(ctx, e.Addr)
+	nc, err := c.dialTCP(ctx, c.reach(e))
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +62,7 @@ func (c *Client) dialSite(ctx context.Context, e *Endpoint) (net.Conn, error) {
 	if c.cfg.Site == nil {
 		return nil, errors.New("it takes a site connection, and this process was given no key to make one")
 	}
-	nc, err := c.dialTCP(ctx, e.Addr)
+	nc, err := c.dialTCP(ctx, c.reach(e))
 	if err != nil {
 		return nil, err
 	}
@@ -79,6 +79,14 @@ func (c *Client) dialSite(ctx context.Context, e *Endpoint) (net.Conn, error) {
 		return nil, fmt.Errorf("site connection with %s: %w", e.Addr, err)
 	}
 	return tc, nil
+}
+
+// reach is where the endpoint is connected to.
+func (c *Client) reach(e *Endpoint) string {
+	if c.cfg.Reach == nil {
+		return e.Addr
+	}
+	return c.cfg.Reach(e)
 }
 
 func (c *Client) dialTCP(ctx context.Context, addr string) (net.Conn, error) {

@@ -14,6 +14,7 @@ import (
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/internal/quote"
 	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rollout"
 	"github.com/skerry/skerry/rollout/operator"
 	"github.com/spf13/cobra"
@@ -113,10 +114,11 @@ func (a *app) examineSite(ctx context.Context, c skerry.Config) ([]finding, []sk
 		} else {
 			do := quote.Safe("see that it runs, that it advertises an address that this host can reach, " +
 				"and that a firewall lets its TCP port through")
-			where := offNetworks(entries[i].Addr, ownNetworks())
+			own := ownNetworks()
+			where := offNetworks(registry.Reach(entries[i].Addr, entries[i].Tags, own), own)
 			if where != "" {
-				do = "have a router between the two networks, or let that process advertise an address of this one: service.advertise there, " +
-					"an address or a CIDR; a process advertises one address"
+				do = "have a router between the two networks, or let that process listen at an address of this one, too: " +
+					"service.listen without a host, and no service.advertise"
 			}
 			f.problem(do, "%s at %s (of %s) is listed, and can't be connected to from here: %v%s",
 				title(entries[i].Service, entries[i].Version), entries[i].Addr, entries[i].Owner, err, where)
@@ -193,7 +195,7 @@ func connectAll(ctx context.Context, entries []discovery.Entry) []error {
 		g.Go(func(ctx context.Context) error {
 			ctx, cancel := context.WithTimeout(ctx, connectTime)
 			defer cancel()
-			conn, err := new(net.Dialer).DialContext(ctx, "tcp", e.Addr)
+			conn, err := new(net.Dialer).DialContext(ctx, "tcp", registry.Reach(e.Addr, e.Tags, ownNetworks()))
 			if results[i] = err; err == nil {
 				conn.Close()
 			}

@@ -41,7 +41,7 @@ func examinePaths(ctx context.Context, c skerry.Config, entries []discovery.Entr
 	g := run.NewGroup(ctx)
 	for _, e := range hosts[:min(len(hosts), pathsMost)] {
 		g.Go(func(ctx context.Context) error {
-			path, err := client.Path(ctx, &rpc.Endpoint{ID: e.Addr, Service: e.Service, Addr: e.Addr, TLS: e.TLS})
+			path, err := client.Path(ctx, &rpc.Endpoint{ID: e.Addr, Service: e.Service, Addr: registry.Reach(e.Addr, e.Tags, ownNetworks()), TLS: e.TLS})
 			mu.Lock()
 			defer mu.Unlock()
 			switch {

@@ -339,7 +339,8 @@ func (s siteState) well(ctx context.Context, to releases, service, version strin
 		case silent[in.Owner]:
 			unwell = append(unwell, in.Addr+" (its process does not answer)")
 		default:
-			if err := to.Connect(ctx, in.Addr); err != nil {
+			at := registry.Reach(in.Addr, in.Tags, ownNetworks())
+			if err := to.Connect(ctx, at); err != nil {
 				unwell = append(unwell, fmt.Sprintf("%s (%v)", in.Addr, err))
 				continue
 			}

@@ -109,3 +109,58 @@ func TestHostCutOffIsAvoided(t *testing.T) {
 		cutHost(t, s, l)
 	})
 }
+
+// twoNetworks has a provider on a host in two networks, with a consumer in each,
+// and measures when the consumer in the second network is answered, and how many
+// calls fail after that. The cable of the second network is plugged in late.
+func twoNetworks(t *testing.T, extra string) {
+	l := lab.New(t, 3, lab.Second(1))
+	s := newSite(t, extra)
+	s.command = func(host int, name string, args ...string) *exec.Cmd { return l.Host(host).Command(name, args...) }
+	l.Host(0).Disconnect(1)
+	l.Host(2).Disconnect(0)
+	l.Host(2).Connect("eth1", 1)
+	s.provider("both", how{host: 0})
+	s.consumer("first", how{host: 1})
+	s.consumer("second", how{host: 2})
+	answered := func(name string) func() bool {
+		return func() bool { return !s.journal.firstAnswerTo(name, "both").IsZero() }
+	}
+	eventually(t, 10*time.Second, "the consumer in the first network is answered", answered("first"))
+	time.Sleep(3 * time.Second)
+	if answered("second")() {
+		t.Fatal("the consumer in the second network is answered without a cable: the scene proves nothing")
+	}
+	l.Host(0).Connect("eth1", 1)
+	plugged := time.Now()
+	eventually(t, 20*time.Second, "the consumer in the second network is answered", answered("second"))
+	t.Logf("answered in the second network %v after the cable was plugged in", time.Since(plugged).Round(time.Millisecond))
+	begun := time.Now().Add(time.Second)
+	time.Sleep(4 * time.Second)
+	for _, r := range s.journal.failures(begun, time.Now()) {
+		t.Errorf("a call failed: %s", r.text)
+	}
+	if n := len(s.journal.calls(func(r record) bool { return r.start.After(begun) && !r.failed() })); n < 500 {
+		t.Errorf("only %d calls: the scene proves nothing", n)
+	}
+}
+
+// TestHostInTwoNetworks: a service that listens at all addresses of a host in two
+// networks is called from both, without any setting.
+func TestHostInTwoNetworks(t *testing.T) {
+	t.Parallel()
+	t.Run("broadcast", func(t *testing.T) {
+		t.Parallel()
+		twoNetworks(t, onTheLAN)
+	})
+	t.Run("database", func(t *testing.T) {
+		t.Parallel()
+		pg := pgtest.Shared(t)
+		twoNetworks(t, fmt.Sprintf("mode: database\ndatabase: {url: %q}", pg.SocketURL(pg.CreateDB(t))))
+	})
+	t.Run("auto", func(t *testing.T) {
+		t.Parallel()
+		pg := pgtest.Shared(t)
+		twoNetworks(t, fmt.Sprintf("database: {url: %q}", pg.SocketURL(pg.CreateDB(t))))
+	})
+}
