@@ -49,6 +49,19 @@ func checkFiles(path string, c skerry.Config, err error) error {
 	return wrong
 }
 
+// wholeConfig refuses a file in the words of `skerry config check`.
+func (a *app) wholeConfig() error {
+	path := a.configPath()
+	if path == "" {
+		return nil
+	}
+	c, err := a.readConfig(path)
+	if err := checkFiles(path, c, err); err != nil {
+		return usagef("%w", err)
+	}
+	return nil
+}
+
 // siteProblems reads the files of the site's keys and of the operators.
 func siteProblems(c skerry.Config, known func(key string) bool) []config.Problem {
 	if known("site") || known("lan.key") || known("cluster") {

@@ -48,6 +48,9 @@ WebSockets have stop.drain (30s) to end.`,
 
 // gateway serves users until ctx ends.
 func (a *app) gateway(ctx context.Context, listen string) error {
+	if err := a.wholeConfig(); err != nil {
+		return err
+	}
 	c, err := a.config()
 	if err != nil {
 		return err

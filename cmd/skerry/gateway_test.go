@@ -55,6 +55,32 @@ func TestGatewayServesWhatIsAnnounced(t *testing.T) {
 	}
 }
 
+// What `skerry config check` finds wrong with a file is what the gateway refuses
+// it for, in the same words.
+func TestGatewayRefusesWhatConfigCheckFinds(t *testing.T) {
+	for name, section := range map[string]string{
+		"a route":         `{routes: [{path: "/api//{x}", host: "www:80", service: web}]}`,
+		"two of one path": `{routes: [{path: /a, service: web}, {path: /a/, service: web}]}`,
+		"spelt otherwise": `{routes: [{path: /a, service: web}, {path: /%61, service: web}]}`,
+		"no .thrift file": `{routes: [{path: /a, service: web, thrift: none.thrift}]}`,
+		"no certificate":  `{routes: [{path: /a, service: web}], tls: {cert: none.pem, key: none.key}}`,
+		"no such key":     `{routes: [{path: /a, service: web, pfad: /b}]}`,
+		"no path":         `{routes: [{path: a, service: web}], health: healthy}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := writeConfig(t, "cluster: edge\nmode: broadcast\nstate_dir: none\ngateway: "+section+"\n")
+			code, found, errs := cli(t, "", "config", "check", file)
+			if code != exitProblem || found == "" {
+				t.Fatalf("config check: exit code %d\n%s%s", code, found, errs)
+			}
+			code, _, refused := cli(t, "", "gateway", "-c", file, "--listen", "127.0.0.1:0")
+			if want := "skerry: " + found; code != exitUsage || refused != want {
+				t.Errorf("gateway: exit code %d\n%swant\n%s", code, refused, want)
+			}
+		})
+	}
+}
+
 func TestGatewayNeedsRoutes(t *testing.T) {
 	for text, want := range map[string]string{
 		"": "no routes",
