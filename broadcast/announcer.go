@@ -9,7 +9,7 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// put lists registrations of this process and tells everyone.
+// put lists registrations of this process and announces them.
 func (c *core) put(now time.Time, list []registry.Instance) {
 	for _, in := range list {
 		in.Owner = c.self
@@ -24,7 +24,7 @@ func (c *core) put(now time.Time, list []registry.Instance) {
 	c.announceBurst(now)
 }
 
-// drop withdraws registrations of this process and tells everyone.
+// drop withdraws registrations of this process by a goodbye.
 func (c *core) drop(now time.Time, ids []registry.ID) {
 	var gone []registry.ID
 	for _, id := range ids {
@@ -49,7 +49,7 @@ func (c *core) drop(now time.Time, ids []registry.ID) {
 	})
 }
 
-// farewells names what is withdrawn, in as many packets as it takes.
+// packGoodbyes names what is withdrawn, in as many packets as it takes.
 func packGoodbyes(gone []registry.ID, room int) []*wire.Goodbye {
 	var out []*wire.Goodbye
 	used := room
@@ -84,7 +84,7 @@ func (c *core) leave(now time.Time) {
 	})
 }
 
-// thrice says a goodbye three times; goodbyes counts what is left to be said.
+// repeatGoodbye says a goodbye three times; goodbyes counts what is left to be said.
 func (c *core) repeatGoodbye(now time.Time, say func(now time.Time)) {
 	c.goodbyesLeft += burst - 1
 	say(now)
@@ -122,7 +122,7 @@ func (c *core) announceOnce(now time.Time) {
 	}
 }
 
-// ownList is what this process offers, in order.
+// offeredList is what this process offers, in order.
 func (c *core) offeredList() []registry.Instance {
 	list := make([]registry.Instance, 0, len(c.offered))
 	for _, in := range c.offered {
@@ -150,8 +150,8 @@ func (c *core) base() wire.Listing {
 	return l
 }
 
-// unicasts are the places that broadcast does not reach: the seeds, and peers
-// with whom only unicast has been seen to pass.
+// unicasts are the addresses that broadcast does not reach: the seeds, and peers
+// from which only unicast has been seen to pass.
 func (c *core) unicasts(now time.Time) []path {
 	var to []path
 	for _, addr := range c.seeds {
@@ -181,7 +181,7 @@ func (c *core) linksChanged(now time.Time, links int, fresh bool) {
 	}
 }
 
-// comeBack begins a new life after leave, or the first.
+// restart begins a new life after leave, or the first.
 func (c *core) restart(now time.Time) {
 	c.leaving = false
 	c.token = c.newToken() // that of the last life was shown

@@ -9,34 +9,34 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// When power returns to a site, everybody asks everybody. Who answers each one
-// by itself must first ask where each one is (ARP), by a packet to all hosts: of
-// a hundred that would be five thousand packets at each. So questions that come
-// together are answered together, by one datagram to everyone, and of many who
-// are heard for the first time only a few are asked by themselves.
+// When power returns to a site, each host queries all. A host that answers each
+// query by unicast must first resolve each address (ARP), by a packet to all: with
+// a hundred hosts that would be five thousand packets at each. So queries that come
+// together are answered together, by one broadcast, and of many strangers only a
+// few are probed one by one.
 const (
-	coalesceFrom  = 3                      // that many are a crowd
-	coalesceGap   = 200 * time.Millisecond // between two questions of a crowd, at most; its questions are gathered for so long
-	coalesceMost  = 256                    // questions gathered, at most
-	strangerGrace = 400 * time.Millisecond // after which one of a crowd of strangers is asked by himself
+	coalesceFrom  = 3                      // queries from which answers are sent as one broadcast
+	coalesceGap   = 200 * time.Millisecond // the longest gap between them, and how long they are gathered
+	coalesceMost  = 256                    // queries gathered, at most
+	strangerGrace = 400 * time.Millisecond // after which one of many strangers is probed by unicast
 )
 
-// gathered is a question to everyone that waits for its answer.
+// pendingQuery is a query to all that waits for its answer.
 type pendingQuery struct {
 	by    registry.Owner
 	query *wire.Query
 	from  path
-	size  int // bytes of the question
+	size  int // bytes of the query
 	spent int // bytes that are sent to its address beside the answer
 }
 
-// askers are those who have asked everyone, without a gap of crowdGap.
+// queriers are the processes that have queried all, without a gap of coalesceGap.
 type queriers struct {
 	last   time.Time
 	owners map[registry.Owner]struct{}
 }
 
-// crowded notes a question and reports whether it is one of a crowd's.
+// many notes a query and reports whether enough of them have come together.
 func (a *queriers) many(now time.Time, by registry.Owner) bool {
 	if a.owners == nil || now.Sub(a.last) > coalesceGap {
 		a.owners = map[registry.Owner]struct{}{}
@@ -48,8 +48,8 @@ func (a *queriers) many(now time.Time, by registry.Owner) bool {
 	return len(a.owners) >= coalesceFrom
 }
 
-// answerSoon answers a question to everyone after a short random time, or a
-// little later when it is one of a crowd's.
+// scheduleAnswer answers a query to all after a short random time, or a little
+// later when many have come together.
 func (c *core) scheduleAnswer(now time.Time, w pendingQuery) {
 	c.pending = append(c.pending, w)
 	hurried := c.queriers.many(now, w.by)
@@ -64,7 +64,7 @@ func (c *core) scheduleAnswer(now time.Time, w pendingQuery) {
 	}
 }
 
-// answerAll answers what was gathered: a few one by one, a crowd at once.
+// answerPending answers what was gathered: a few by unicast, many by one broadcast.
 func (c *core) answerPending(now time.Time) {
 	waiting := c.pending
 	if len(waiting) == 0 { // all have been answered because they were many
@@ -99,10 +99,10 @@ func (c *core) answerPending(now time.Time) {
 	}
 }
 
-// mayTellAll reports whether a crowd may be answered by a packet to everyone.
-// Recorded questions make a crowd, too: without a peer in it that is known,
-// few such answers are given in a second, and none that is over three times
-// the questions.
+// mayAnswerGroup reports whether queries may be answered by a broadcast. Recorded
+// queries come together, too: where no known peer is among the senders, few such
+// answers are sent in a second, and none that is longer than three times the
+// queries.
 func (c *core) mayAnswerGroup(waiting []pendingQuery, bytes int, now time.Time) bool {
 	asked := 0
 	for _, w := range waiting {
@@ -114,8 +114,8 @@ func (c *core) mayAnswerGroup(waiting []pendingQuery, bytes int, now time.Time) 
 	return bytes <= amplify*asked && c.groupAnswers.take(now)
 }
 
-// meetCrowd says how long to wait before a new sender is asked by itself. Of a
-// crowd all but the first have the time to answer what everyone is asked.
+// strangerDelay says how long to wait before a new sender is probed by unicast. Of
+// many all but the first have the time to answer the query that goes to all.
 func (c *core) strangerDelay(now time.Time, from path) time.Duration {
 	if c.strangers.many(now, from.addr.Addr()) {
 		return strangerGrace + c.spread()
@@ -123,8 +123,8 @@ func (c *core) strangerDelay(now time.Time, from path) time.Duration {
 	return c.spread()
 }
 
-// askBack is a question that goes with answers, nil while there are no
-// strangers: who asks has just come, and is one as often as not.
+// queryBack is a query that goes with answers. It is nil while there are no
+// strangers: a process that queries has often just come.
 func (c *core) queryBack(now time.Time) *int64 {
 	if c.unproven.n == 0 || now.Sub(c.queriedBack) < coalesceGap/4 {
 		return nil

@@ -141,20 +141,20 @@ type core struct {
 	confirm bool // everybody has had the time to name every service
 }
 
-// queried is a query that answers may refer to.
+// sentQuery is a query that answers may refer to.
 type sentQuery struct {
 	group bool // it went to everyone, so that who answers hears us
 	until time.Time
 }
 
-// asked is a probe under way, or a question to one peer alone.
+// awaitedProbe is a probe under way, or a question to one peer alone.
 type awaitedProbe struct {
 	owner registry.Owner
 	at    []path
 	used  bool // an answer has come
 }
 
-// asker names a question: the same one arrives by several ways.
+// queryKey names a question: the same one arrives by several ways.
 type queryKey struct {
 	owner registry.Owner
 	nonce int64

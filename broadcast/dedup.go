@@ -15,14 +15,14 @@ const (
 	dedupMost = 256                    // datagrams remembered in such a time
 )
 
-// echoes are the MACs of authentic datagrams that have come lately, and who
+// dedup are the MACs of authentic datagrams that have come lately, and who
 // sent them: of this period and the last one.
 type dedup struct {
 	now, last map[[listing.HashSize]byte]registry.Owner
 	since     time.Time
 }
 
-// heard reports whether a datagram has been noted lately.
+// seen reports whether a datagram has been noted lately.
 func (e *dedup) seen(data []byte, now time.Time) bool {
 	if now.Sub(e.since) > dedupLife {
 		e.rotate(now)
@@ -42,7 +42,7 @@ func (e *dedup) sender(data []byte) registry.Owner {
 	return e.last[k]
 }
 
-// note remembers an authentic datagram.
+// add remembers an authentic datagram.
 func (e *dedup) add(data []byte, sender registry.Owner, now time.Time) {
 	if k, ok := dedupKey(data); ok {
 		if e.now == nil || len(e.now) >= dedupMost {
@@ -63,7 +63,7 @@ func (e *dedup) rotate(now time.Time) {
 	}
 }
 
-// echoKey is enough of a MAC.
+// dedupKey is enough of a MAC.
 func dedupKey(data []byte) (k [listing.HashSize]byte, ok bool) {
 	if len(data) < macSize {
 		return k, false

@@ -28,7 +28,7 @@ const (
 	goodbyeForget        = time.Minute            // without a false one
 )
 
-// farewell is what a goodbye, or a list without what was there, says of a
+// leaveClaim is what a goodbye, or a list without what was there, says of a
 // peer, until the peer itself has been asked.
 type leaveClaim struct {
 	all     bool                     // the process is leaving
@@ -97,7 +97,7 @@ func (c *core) onGoodbye(now time.Time, in packet, g *wire.Goodbye, from path, p
 	c.claimLeave(p, false, ids, from, now)
 }
 
-// mayLeave makes registrations of a peer, or all, the last choice and asks it.
+// claimLeave makes registrations of a peer, or all, the last choice and asks it.
 func (c *core) claimLeave(p *peer, all bool, ids []registry.ID, from path, now time.Time) {
 	if !all && len(ids) == 0 || p.all && p.probing != nil && p.probing.goodbye {
 		return
@@ -121,7 +121,7 @@ func (c *core) claimLeave(p *peer, all bool, ids []registry.ID, from path, now t
 	}
 }
 
-// mark makes registrations of a peer, or all, the last choice; it reports
+// markLeaving makes registrations of a peer, or all, the last choice; it reports
 // whether that is news.
 func (c *core) markLeaving(p *peer, all bool, ids []registry.ID) (news bool) {
 	news = all && !p.all
@@ -141,7 +141,7 @@ func (c *core) markLeaving(p *peer, all bool, ids []registry.ID) (news bool) {
 	return news
 }
 
-// touchLeaving has the lists of the marked registrations shown again.
+// touchMarked has the lists of the marked registrations shown again.
 func (c *core) touchMarked(p *peer) {
 	for id := range p.list {
 		if p.isLeaving(id) {
@@ -150,7 +150,7 @@ func (c *core) touchMarked(p *peer) {
 	}
 }
 
-// askLeaving asks a peer with marked registrations whether it leaves.
+// probeLeaving asks a peer with marked registrations whether it leaves.
 func (c *core) probeLeaving(p *peer, now time.Time) {
 	if p.state != live || !p.marked() {
 		return
@@ -167,7 +167,7 @@ func (c *core) probeLeaving(p *peer, now time.Time) {
 	c.beginProbes(p, series, now)
 }
 
-// gone takes off what a goodbye has named and nothing speaks against.
+// confirmLeave takes off what a goodbye has named and nothing speaks against.
 func (c *core) confirmLeave(p *peer, now time.Time) {
 	if p.all {
 		c.depart(p, registry.Deregistered, now)
@@ -195,7 +195,7 @@ func (p *peer) kept(marked []registry.ID) bool {
 	})
 }
 
-// stays takes the answer of a peer that was asked whether it leaves. What its
+// denyLeave takes the answer of a peer that was asked whether it leaves. What its
 // list still holds was not withdrawn.
 func (c *core) denyLeave(p *peer, kept bool, now time.Time) {
 	if !p.marked() {

@@ -46,7 +46,7 @@ var advice = map[error]string{
 	errDeliver:  "check that the sender's TCP port can be reached from here",
 }
 
-// arrived checks a datagram, the cheapest things first, and gives it to the
+// ingest checks a datagram, the cheapest things first, and gives it to the
 // core.
 func (r *Registry) ingest(data []byte, a ingress) {
 	r.mu.Lock()
@@ -74,7 +74,7 @@ func (r *Registry) ingest(data []byte, a ingress) {
 	}
 	p, err := c.open(data)
 	if err != nil {
-		r.refuse(err, a.from)
+		r.refuse(err, p.sender, a.from)
 		if errors.Is(err, errMAC) && p.sender != r.cfg.Owner { // an own one was sealed before the key changed
 			r.ingestOtherKey(p, path{addr: a.from, link: link}, a.group)
 		}
@@ -89,7 +89,7 @@ func (r *Registry) ingest(data []byte, a ingress) {
 	})
 }
 
-// hear counts for the interface. r.mu is held.
+// countHeard counts for the interface. r.mu is held.
 func (r *Registry) countHeard(sender registry.Owner, link int, group bool) {
 	s := r.perLink[link]
 	switch {
@@ -103,7 +103,7 @@ func (r *Registry) countHeard(sender registry.Owner, link int, group bool) {
 	}
 }
 
-// stray gives the core a packet that no key proves. A flood of them does not
+// ingestOtherKey gives the core a packet that no key proves. A flood of them does not
 // wake the loop.
 func (r *Registry) ingestOtherKey(p packet, from path, group bool) {
 	r.mu.Lock()
@@ -114,9 +114,9 @@ func (r *Registry) ingestOtherKey(p packet, from path, group bool) {
 	}
 }
 
-// refuse counts a datagram that is not ours, and warns once of what an operator
-// should look into.
-func (r *Registry) refuse(err error, from netip.AddrPort) {
+// refuse counts a datagram that is refused, and warns once of what an operator
+// should look into. sender is the process that its header names, if it does.
+func (r *Registry) refuse(err error, sender registry.Owner, from netip.AddrPort) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := &r.core.stats
@@ -128,20 +128,20 @@ func (r *Registry) refuse(err error, from netip.AddrPort) {
 	} {
 		if errors.Is(err, kind.reason) {
 			*kind.count++
-			r.warn(time.Now(), kind.reason, err, from)
+			r.warn(time.Now(), kind.reason, err, sender, from)
 			return
 		}
 	}
 	s.Malformed++
 }
 
-// warn logs a refusal, the first of a reason and address, and then now and
-// then. r.mu is held.
-func (r *Registry) warn(now time.Time, reason, err error, from netip.AddrPort) {
+// warn logs a refusal, the first one of a reason and host, and then at times. r.mu
+// is held.
+func (r *Registry) warn(now time.Time, reason, err error, sender registry.Owner, from netip.AddrPort) {
 	if reason == errMAC && r.keyAwaited {
 		return // its key may come in a moment
 	}
-	if !r.warnings.due(now, reason, from.Addr()) {
+	if !r.warnings.due(now, reason, sender, from.Addr()) {
 		return
 	}
 	text := "LAN packet ignored"

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// lateKeys is how long keys of a database are waited for.
+// keyWait is how long keys of a database are waited for.
 const keyWait = 10 * time.Second
 
 // awaitKeys returns when there is a key, or none is to be awaited any longer.
@@ -41,7 +41,7 @@ func (r *Registry) awaitKeys(ctx context.Context, n *network) error {
 	}
 }
 
-// speak has the process seal packets from now on, by the keys of this moment.
+// unmute has the process seal packets from now on, by the keys of this moment.
 func (r *Registry) unmute() {
 	ring, _ := usableKeys(r.cfg.Keys())
 	r.mu.Lock()
@@ -54,7 +54,7 @@ func (r *Registry) unmute() {
 	close(r.unmuted)
 }
 
-// awaitSpeech waits until packets are sealed.
+// awaitUnmuted waits until packets are sealed.
 func (r *Registry) awaitUnmuted(ctx context.Context) error {
 	select {
 	case <-r.unmuted:
@@ -114,7 +114,7 @@ func (r *Registry) rekey(n *network) {
 	if len(ring) > 0 {
 		n.ring = ring
 		r.mu.Lock()
-		clear(r.core.otherKeys.by) // they were such by the keys of before
+		r.core.otherKeys.reset() // they were such by the former keys
 		r.mu.Unlock()
 		if !had && len(r.links) > 0 { // what was said on them without a key, nobody has heard
 			r.do(func(now time.Time) { r.core.linksChanged(now, len(r.links), true) })

@@ -249,7 +249,7 @@ func TestNoWarningWhileTheKeyIsAwaited(t *testing.T) {
 			}
 			warned := time.Since(n.begun) >= keyWait
 			r.rekey(n)
-			r.refuse(errMAC, netip.MustParseAddrPort("127.0.0.1:7759"))
+			r.refuse(errMAC, registry.Owner{}, netip.MustParseAddrPort("127.0.0.1:7759"))
 			if got := strings.Contains(log.String(), errNoKey.Error()); got != warned {
 				t.Errorf("after %v: warned %v\n%s", time.Since(n.begun), got, log)
 			}

@@ -28,7 +28,7 @@ const (
 // errBusy: too many fetches are under way here; it says nothing of the peer.
 var errBusy = errors.New("too many fetches under way")
 
-// delivery is how the peer's long lists come.
+// longListing is how the peer's long lists come.
 type longListing struct {
 	order    *fetchOrder // the newest one, until it is carried out
 	underway string      // hash of the list that is being brought
@@ -42,7 +42,7 @@ type longListing struct {
 	partsAfter time.Time
 }
 
-// deliver sees to a long list that a peer has announced.
+// fetchListing sees to a long list that a peer has announced.
 func (c *core) fetchListing(p *peer, order fetchOrder, now time.Time) {
 	p.order = &order
 	c.fetchNext(p, now)
@@ -160,7 +160,7 @@ func (c *core) askForParts(p *peer, now time.Time) {
 	c.send(query, body, outbound{to: to})
 }
 
-// askAgain asks once by a longer question for a list that may fit in a packet
+// requeryCut asks once by a longer question for a list that may fit in a packet
 // and was cut for the address's sake. The peer asks back meanwhile, and has its
 // answer; what has not come after that is fetched. When power returns, lists
 // grow while hosts hear of each other, and a fetch is dozens of packets.
@@ -181,14 +181,14 @@ func (c *core) requeryCut(p *peer, order fetchOrder, now time.Time) {
 	})
 }
 
-// undelivered: a peer has announced for some time what it does not deliver. It
+// notDelivered: a peer has announced for some time what it does not deliver. It
 // is not asked for it in the next minutes. What fits in its packets counts.
 func (c *core) notDelivered(order fetchOrder, now time.Time) {
 	c.stats.Undelivered++
 	c.refuse(now, errDeliver, order.from.addr)
 }
 
-// whole reports whether all that the hash stands for is here.
+// isWhole reports whether all that the hash stands for is here.
 func (c *core) isWhole(p *peer, hash string) bool {
 	if string(listing.Hash(slices.Collect(maps.Values(p.list)))) == hash {
 		p.hash = hash

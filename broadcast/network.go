@@ -77,7 +77,7 @@ func (n *network) scan(ctx context.Context) {
 	n.logFault(err)
 }
 
-// complain logs a fault once, and its end.
+// logFault logs a fault once, and its end.
 func (n *network) logFault(err error) {
 	text := ""
 	if err != nil {

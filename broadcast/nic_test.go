@@ -1,7 +1,6 @@
 package broadcast
 
 import (
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -9,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/skerry/skerry/registry"
 )
 
 func testRand() *rand.Rand { return rand.New(rand.NewPCG(1, 2)) }
@@ -185,24 +186,37 @@ func TestConfigErrors(t *testing.T) {
 	}
 }
 
-func TestWarner(t *testing.T) {
+// TestWarnLimit: each host is named once for each reason, also when it has several
+// addresses, and few hosts are named at once.
+func TestWarnLimit(t *testing.T) {
 	var w warnLimit
 	now := time.Unix(1, 0)
-	at := func(i byte) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, 0, i}) }
-	if !w.due(now, errMAC, at(1)) || w.due(now.Add(time.Minute), errMAC, at(1)) || !w.due(now, errForeign, at(1)) {
-		t.Error("a reason and source is not warned of exactly once")
+	at := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}) }
+	none := registry.Owner{}
+	if !w.due(now, errMAC, none, at(1)) || w.due(now.Add(time.Minute), errMAC, none, at(1)) {
+		t.Error("a reason and address is not warned of exactly once")
 	}
-	if !w.due(now.Add(warnEvery), errMAC, at(1)) {
-		t.Error("what goes on is not warned of again")
+	if !w.due(now, errForeign, none, at(1)) || !w.due(now.Add(warnEvery), errMAC, none, at(1)) {
+		t.Error("another reason, or what goes on, is not warned of")
+	}
+	if !w.due(now, errMAC, sender, at(2)) || w.due(now, errMAC, sender, at(3)) || w.due(now, errMAC, none, at(3)) {
+		t.Error("a host with two addresses is not warned of exactly once")
+	}
+	now = now.Add(time.Hour)
+	for i := range 100_000 { // made-up processes of one address
+		w.due(now, errMAC, registry.Owner{Host: "made-up", PID: i}, at(4))
+	}
+	if len(w.known) > warnMemory/2+2 {
+		t.Errorf("%d addresses and processes are remembered", len(w.known))
 	}
 	warned := 0
-	for i := range 200 {
-		if w.due(now.Add(warnEvery), errMAC, at(byte(i))) {
+	for i := range 1000 {
+		if w.due(now, errMAC, none, at(100+i)) {
 			warned++
 		}
 	}
-	if warned > maxWarnings || errors.Is(errMAC, errForeign) {
-		t.Errorf("%d warnings at once", warned)
+	if warned != maxWarnings-1 {
+		t.Errorf("%d warnings at once, want %d", warned, maxWarnings-1)
 	}
 }
 

@@ -10,19 +10,19 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// A host with another key of the site hears nobody and is heard by nobody. It
-// still learns of the others, and they of it: senders of the own cluster whose
-// packets do not prove the site's key are noted, and a question to everyone from
-// one of them is answered, at times, by a word that says nothing and bears this
-// site's MAC.
+// A host with another key of the site hears no other host and is not heard. It
+// still learns of the others, and they of it: hosts of the own cluster whose packets
+// do not prove the site's key are noted. A query to all from one of them is answered,
+// at times, by a notice that says nothing and bears this site's MAC.
 const (
-	otherKeyMost = 64              // processes with another key that are remembered
-	noticeGap    = 5 * time.Second // between two such words to one address
-	noticeRate   = 1               // such words in a second
-	noticeShare  = 8               // about so many of all hosts answer
+	otherKeyMost  = 64              // hosts with another key that are remembered
+	otherKeyParts = 64              // addresses, and processes, that are remembered of each
+	noticeGap     = 5 * time.Second // between two notices to one address
+	noticeRate    = 1               // notices in a second
+	noticeShare   = 8               // about so many of all hosts answer
 )
 
-// KeyHolder is a process that sends packets of this cluster that no key of this
+// KeyHolder is a host that sends packets of this cluster that no key of this
 // process proves. What it says of itself is not proved either.
 type KeyHolder struct {
 	Host    string     `json:"host"`    // as its packets say; "" when that is no name
@@ -31,60 +31,108 @@ type KeyHolder struct {
 	Last    time.Time  `json:"last"`    // when the newest came
 }
 
-// strays are the processes with another key. Those that bear no name share one
-// entry for each address.
+// otherKeys are the hosts with another key. A host is known by its addresses and by
+// the processes that its packets name.
 type otherKeys struct {
-	by      map[otherKeyName]*KeyHolder
+	hosts   map[*otherKeyHost]struct{}
+	byOwner map[registry.Owner]*otherKeyHost
+	byAddr  map[netip.Addr]*otherKeyHost
 	noticed map[netip.Addr]time.Time
 }
 
-type otherKeyName struct {
-	owner registry.Owner
-	addr  netip.Addr // of one without a name
+// otherKeyHost is one of them, with the keys under which it is found.
+type otherKeyHost struct {
+	KeyHolder
+	owners map[registry.Owner]struct{}
+	addrs  map[netip.Addr]struct{}
 }
 
-// note counts a packet. Of too many processes those go that have been silent
-// for longer than a life; if there are none, the new one is not remembered.
+// add counts a packet. Of too many hosts those go that have been silent for longer
+// than a life; if there are none, the new one is not remembered.
 func (s *otherKeys) add(owner registry.Owner, from netip.Addr, life time.Duration, now time.Time) {
-	if s.by == nil {
-		s.by = map[otherKeyName]*KeyHolder{}
+	if s.hosts == nil {
+		s.reset()
 	}
-	name := otherKeyName{owner: owner}
-	if owner.Host == "" {
-		name.addr = from
+	h := s.byAddr[from]
+	if h == nil && owner.Host != "" {
+		h = s.byOwner[owner]
 	}
-	k := s.by[name]
-	if k == nil {
-		if len(s.by) >= otherKeyMost && !s.makeRoom(now.Add(-life)) {
+	if h == nil {
+		if len(s.hosts) >= otherKeyMost && !s.makeRoom(now.Add(-life)) {
 			return
 		}
-		k = &KeyHolder{Host: owner.Host, Addr: from}
-		s.by[name] = k
+		h = &otherKeyHost{KeyHolder: KeyHolder{Host: owner.Host, Addr: from},
+			owners: map[registry.Owner]struct{}{}, addrs: map[netip.Addr]struct{}{}}
+		s.hosts[h] = struct{}{}
 	}
-	if from.Is4() != k.Addr.Is4() && from.Is4() || from.Is4() == k.Addr.Is4() && from.Less(k.Addr) {
-		k.Addr = from
+	if len(h.addrs) < otherKeyParts && s.byAddr[from] == nil {
+		h.addrs[from] = struct{}{}
+		s.byAddr[from] = h
 	}
-	k.Packets++
-	k.Last = now
+	if len(h.owners) < otherKeyParts && owner.Host != "" && s.byOwner[owner] == nil {
+		h.owners[owner] = struct{}{}
+		s.byOwner[owner] = h
+	}
+	h.heard(owner.Host, from, now)
 }
 
-// forget takes out a process that has proved the key.
-func (s *otherKeys) forget(owner registry.Owner) { delete(s.by, otherKeyName{owner: owner}) }
+// heard counts a packet of the host.
+func (h *otherKeyHost) heard(name string, from netip.Addr, now time.Time) {
+	if h.Host == "" {
+		h.Host = name
+	}
+	if from.Is4() != h.Addr.Is4() && from.Is4() || from.Is4() == h.Addr.Is4() && from.Less(h.Addr) {
+		h.Addr = from
+	}
+	h.Packets++
+	h.Last = now
+}
+
+// reset forgets all hosts.
+func (s *otherKeys) reset() {
+	s.hosts = map[*otherKeyHost]struct{}{}
+	s.byOwner = map[registry.Owner]*otherKeyHost{}
+	s.byAddr = map[netip.Addr]*otherKeyHost{}
+}
+
+// forget takes out a process that has proved the key, and its host when it was the
+// last one there.
+func (s *otherKeys) forget(owner registry.Owner) {
+	h := s.byOwner[owner]
+	if h == nil {
+		return
+	}
+	delete(s.byOwner, owner)
+	delete(h.owners, owner)
+	if len(h.owners) == 0 {
+		s.drop(h)
+	}
+}
+
+func (s *otherKeys) drop(h *otherKeyHost) {
+	delete(s.hosts, h)
+	for owner := range h.owners {
+		delete(s.byOwner, owner)
+	}
+	for addr := range h.addrs {
+		delete(s.byAddr, addr)
+	}
+}
 
 func (s *otherKeys) makeRoom(before time.Time) bool {
-	for name, k := range s.by {
-		if k.Last.Before(before) {
-			delete(s.by, name)
+	for h := range s.hosts {
+		if h.Last.Before(before) {
+			s.drop(h)
 		}
 	}
-	return len(s.by) < otherKeyMost
+	return len(s.hosts) < otherKeyMost
 }
 
 // since lists those that were heard since then, by name and address.
 func (s *otherKeys) since(then time.Time) (list []KeyHolder) {
-	for _, k := range s.by {
-		if !k.Last.Before(then) {
-			list = append(list, *k)
+	for h := range s.hosts {
+		if !h.Last.Before(then) {
+			list = append(list, h.KeyHolder)
 		}
 	}
 	slices.SortFunc(list, func(a, b KeyHolder) int {
@@ -93,7 +141,7 @@ func (s *otherKeys) since(then time.Time) (list []KeyHolder) {
 	return list
 }
 
-// mayMention reports whether the address may be told now.
+// mayNotify reports whether the address may be sent a notice now.
 func (s *otherKeys) mayNotify(to netip.Addr, now time.Time) bool {
 	for a, at := range s.noticed {
 		if now.Sub(at) >= noticeGap {
@@ -110,7 +158,7 @@ func (s *otherKeys) mayNotify(to netip.Addr, now time.Time) bool {
 	return true
 }
 
-// stray takes a packet of this cluster that no key proves: p is what its header
+// onOtherKey takes a packet of this cluster that no key proves: p is what its header
 // says. It reports whether the sender is told. That word is shorter than the
 // question, asks nothing, and has no effect on a process that can open it.
 func (c *core) onOtherKey(now time.Time, p packet, from path, group bool) (tells bool) {
@@ -133,7 +181,7 @@ func (c *core) onOtherKey(now time.Time, p packet, from path, group bool) (tells
 	return true
 }
 
-// strayLife is how long after its last packet a process with another key counts:
+// otherKeyLife is how long after its last packet a process with another key counts:
 // it announces itself once in a period.
 func (c *core) otherKeyLife() time.Duration { return c.period * 5 / 4 }
 

@@ -53,22 +53,37 @@ func TestOtherKeyIsNoted(t *testing.T) {
 	}
 }
 
-// TestOtherKeyIsBounded: made-up names take a bounded place, and no longer than
-// a life.
+// TestOtherKeyIsBounded: made-up hosts take a bounded place, and no longer than a
+// life. However many processes a host names, it takes one place.
 func TestOtherKeyIsBounded(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
 	c := keyed(t, "here", "right")
-	from := netip.MustParseAddr("10.0.0.9")
-	for i := range int64(1000) {
-		c.onOtherKey(now, packet{kind: announce, sender: registry.Owner{Host: "made-up", Epoch: i}}, path{addr: netip.AddrPortFrom(from, 1)}, true)
+	at := func(i int) path {
+		return path{addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 1)}
 	}
-	if n := len(c.otherKeys.by); n != otherKeyMost {
-		t.Errorf("%d of 1,000 made-up processes are remembered, want %d", n, otherKeyMost)
+	note := func(host string, i, from int) {
+		p := packet{kind: announce, sender: registry.Owner{Host: host, Epoch: int64(i)}}
+		c.onOtherKey(now, p, at(from), true)
+	}
+	for i := range 1000 {
+		note("crowded", i, 0)
+	}
+	if n := len(c.otherKeys.hosts); n != 1 || len(c.otherKeys.byOwner) != otherKeyParts {
+		t.Errorf("a host with 1,000 processes takes %d places, with %d names", n, len(c.otherKeys.byOwner))
+	}
+	for i := range 1000 {
+		note("made-up", i, 1+i)
+	}
+	if n := len(c.otherKeys.hosts); n != otherKeyMost {
+		t.Errorf("%d of 1,000 made-up hosts are remembered, want %d", n, otherKeyMost)
 	}
 	now = now.Add(c.otherKeyLife() + time.Second)
-	c.onOtherKey(now, packet{kind: announce, sender: registry.Owner{Host: "h", Epoch: 1}}, path{addr: netip.AddrPortFrom(from, 1)}, true)
-	if list := c.otherKeys.since(now); len(list) != 1 || list[0].Host != "h" || len(c.otherKeys.by) != 1 {
-		t.Errorf("after a life: %+v of %d", list, len(c.otherKeys.by))
+	note("h", 1, 2000)
+	if list := c.otherKeys.since(now); len(list) != 1 || list[0].Host != "h" || len(c.otherKeys.hosts) != 1 {
+		t.Errorf("after a life: %+v of %d", list, len(c.otherKeys.hosts))
+	}
+	if n := len(c.otherKeys.byAddr) + len(c.otherKeys.byOwner); n != 2 {
+		t.Errorf("%d names and addresses of forgotten hosts are left", n-2)
 	}
 }
 

@@ -129,8 +129,8 @@ func (c codec) seal(p packet) ([]byte, error) {
 	return out, nil
 }
 
-// open checks and decodes a datagram. It keeps no reference to data. With errMAC
-// it says the kind and the sender that the header claims.
+// open checks and decodes a datagram. It keeps no reference to data. With errMAC,
+// errOld and errForeign it says the kind and the sender that the header claims.
 func (c codec) open(data []byte) (packet, error) {
 	p := packet{size: len(data)}
 	head := len(magic) + 2
@@ -150,13 +150,15 @@ func (c codec) open(data []byte) (packet, error) {
 	if !ok {
 		return p, errMalformed
 	}
+	sender, rest, ok := cutField(rest)
 	if string(cluster) != c.cluster {
+		p.sender = claimed(sender)
 		return p, foreignError{cluster: string(cluster)}
 	}
-	if version == oldVersion { // the header of then is the same
+	if version == oldVersion { // its header is the same
+		p.sender = claimed(sender)
 		return p, errOld
 	}
-	sender, rest, ok := cutField(rest)
 	if !ok || len(rest) < 8 {
 		return p, errMalformed
 	}

@@ -48,7 +48,7 @@ type peer struct {
 	longListing
 }
 
-// ask is a series of probes under way.
+// probeSeries is a series of probes under way.
 type probeSeries struct {
 	nonce   int64
 	left    int
@@ -77,11 +77,11 @@ var (
 	goodbyeSeries   = probeSeries{left: 9, quick: 6, every: 50 * time.Millisecond, fatal: true, goodbye: true}
 )
 
-// byeLater is the pace of the last questions after a goodbye. Without an
+// goodbyeLatePace is the pace of the last questions after a goodbye. Without an
 // answer or a refusal the peer is off the lists after 6·50 + 3·400 ms.
 const goodbyeLatePace = 400 * time.Millisecond
 
-// meet returns the peer, making it if there is room.
+// addPeer returns the peer, making it if there is room.
 func (c *core) addPeer(owner registry.Owner, from path, now time.Time) *peer {
 	if p := c.peers[owner]; p != nil {
 		return p
@@ -129,7 +129,7 @@ func (c *core) setState(p *peer, s state, now time.Time) {
 	}
 }
 
-// proved takes note that the peer lives now.
+// markAlive takes note that the peer lives now.
 func (c *core) markAlive(p *peer, now time.Time) {
 	p.heard = now
 	if p.probing != nil && !p.probing.goodbye {
@@ -164,7 +164,7 @@ func (c *core) lifetime(p *peer, now time.Time) {
 	c.at(due, func(now time.Time) { c.lifetime(p, now) })
 }
 
-// begin starts a series of probes, unless a more urgent one is under way.
+// beginProbes starts a series of probes, unless a more urgent one is under way.
 func (c *core) beginProbes(p *peer, series probeSeries, now time.Time) {
 	if p.probing != nil && p.probing.every <= series.every && (p.probing.fatal || !series.fatal) {
 		return
@@ -174,7 +174,7 @@ func (c *core) beginProbes(p *peer, series probeSeries, now time.Time) {
 	c.stepProbes(p, p.probing, now)
 }
 
-// step sends the next probe of a series, or ends it.
+// stepProbes sends the next probe of a series, or ends it.
 func (c *core) stepProbes(p *peer, a *probeSeries, now time.Time) {
 	if p.probing != a || c.leaving {
 		return
@@ -226,7 +226,7 @@ func (c *core) probesFor(p *peer) *bucket {
 	return &c.hints
 }
 
-// unanswered is the end of a series without an answer.
+// seriesEnded is the end of a series without an answer.
 func (c *core) seriesEnded(p *peer, a *probeSeries, now time.Time) {
 	switch {
 	case p.state == unproven:
@@ -239,7 +239,7 @@ func (c *core) seriesEnded(p *peer, a *probeSeries, now time.Time) {
 	}
 }
 
-// silence takes a peer off the lists that does not answer.
+// markSilent takes a peer off the lists that does not answer.
 func (c *core) markSilent(p *peer, now time.Time) {
 	c.log.Info("LAN peer is silent", "peer", p.owner.String(), "registrations", len(p.list))
 	c.depart(p, registry.Silent, now)
@@ -247,7 +247,7 @@ func (c *core) markSilent(p *peer, now time.Time) {
 	c.retrySilent(p, time.Second, now)
 }
 
-// again asks a silent peer at growing intervals, for as long as it is
+// retrySilent asks a silent peer at growing intervals, for as long as it is
 // remembered: it may have been the network. The intervals vary, so that of
 // many who are silent together one is asked every now and then, and is the
 // first to tell that the network is back.
@@ -261,7 +261,7 @@ func (c *core) retrySilent(p *peer, wait time.Duration, now time.Time) {
 	})
 }
 
-// rally asks all who are silent soon after one of them was heard again: it was
+// probeSilent asks all who are silent soon after one of them was heard again: it was
 // the network then, and the others are back, too.
 func (c *core) probeSilent(now time.Time) {
 	if now.Sub(c.probedSilent) < probeSilentGap {

@@ -24,7 +24,7 @@ const (
 	provenFor  = 10 * time.Minute // how long longer answers go to an address that has answered
 )
 
-// way is an address of a peer, and when a packet of the peer last came from it.
+// peerPath is an address of a peer, and when a packet of the peer last came from it.
 type peerPath struct {
 	path
 	heard time.Time
@@ -40,7 +40,7 @@ func (p *peer) knowsHost(at path) bool {
 	return slices.ContainsFunc(p.paths, func(w peerPath) bool { return w.addr.Addr() == at.addr.Addr() })
 }
 
-// paths are the addresses to ask the peer at, the newest first.
+// pathList are the addresses to ask the peer at, the newest first.
 func (p *peer) pathList() []path {
 	out := make([]path, len(p.paths))
 	for i, w := range p.paths {
@@ -66,7 +66,7 @@ func (p *peer) point(at path) {
 	p.suggest(at)
 }
 
-// learn notes that the peer has answered at an address, or was heard there
+// learnPath notes that the peer has answered at an address, or was heard there
 // again. An address in use is not displaced by another one.
 func (c *core) learnPath(p *peer, at path, now time.Time) {
 	w := peerPath{at, now}
@@ -87,20 +87,20 @@ func (c *core) learnPath(p *peer, at path, now time.Time) {
 	p.paths = slices.Insert(p.paths, 0, w)
 }
 
-// newcomer is an address that a known peer's packets seem to come from.
+// candidateKey is an address that a known peer's packets seem to come from.
 type candidateKey struct {
 	owner registry.Owner
 	at    path
 }
 
-// newWay is what is known of a newcomer.
+// pathCandidate is what is known of a newcomer.
 type pathCandidate struct {
 	tries  int // questions left
 	checks int // packets whose copies are awaited
 	asked  bool
 }
 
-// newWay sees to an address that a packet of a live peer came from and that
+// considerPath sees to an address that a packet of a live peer came from and that
 // the peer has not answered at. Most are a second interface or protocol of its
 // host: the copy that comes the known way counts then, and the new way is
 // asked some time later. Without that copy it is asked at once, by whichever
@@ -130,7 +130,7 @@ func (c *core) considerPath(p *peer, at path, in packet, now time.Time) {
 	})
 }
 
-// beginWay asks at a new address, unless that has begun.
+// beginPathProbe asks at a new address, unless that has begun.
 func (c *core) beginPathProbe(p *peer, at path, w *pathCandidate, now time.Time) {
 	if !w.asked {
 		w.asked = true
@@ -157,7 +157,7 @@ func (c *core) probePath(p *peer, at path, w *pathCandidate, now time.Time) {
 	c.at(now.Add(pathGap), func(now time.Time) { c.probePath(p, at, w, now) })
 }
 
-// validate notes that an address has answered a nonce that was sent to it.
+// validateAddr notes that an address has answered a nonce that was sent to it.
 func (c *core) validateAddr(at netip.Addr, now time.Time) {
 	if len(c.validAddrs) >= maxPeers {
 		for a, when := range c.validAddrs {
@@ -204,7 +204,7 @@ const (
 	usualSize  = MaxPacket / 2 // of the word of a peer that has not been heard yet
 )
 
-// padAsk is the size of a query to one address: its receiver asks back, too.
+// directQuerySize is the size of a query to one address: its receiver asks back, too.
 func (c *core) directQuerySize() int {
 	return min(MaxPacket, (MaxPacket+hintSeries.left*c.probeSize())/amplify)
 }

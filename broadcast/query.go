@@ -58,7 +58,7 @@ func (c *core) wants(service string) bool {
 	return ok || c.all
 }
 
-// seek asks the seeds: those that nobody is known of every ten seconds, so
+// querySeeds asks the seeds: those that nobody is known of every ten seconds, so
 // that a site without broadcast comes together whoever started first.
 func (c *core) querySeeds(now time.Time, schedule int) {
 	if c.leaving || schedule != c.seedRound {
@@ -152,7 +152,7 @@ func (c *core) awaited(nonce int64, of registry.Owner, now time.Time) *awaitedPr
 	return nil
 }
 
-// turn forgets probes after one to two lives of a nonce. Their rate bounds
+// rotateProbes forgets probes after one to two lives of a nonce. Their rate bounds
 // what is kept.
 func (c *core) rotateProbes(now time.Time) {
 	switch since := now.Sub(c.probesRotated); {

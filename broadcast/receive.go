@@ -116,7 +116,7 @@ func (c *core) admit(p *peer, q *awaitedProbe, in packet, from path, now time.Ti
 	return true, false
 }
 
-// doubt asks a peer whose numbers do not fit, at times: another process may
+// probeDoubtful asks a peer whose numbers do not fit, at times: another process may
 // have used its name. The answer says where the numbers are.
 func (c *core) probeDoubtful(p *peer, now time.Time) {
 	if p.state == live && now.Sub(p.doubted) >= 10*burstGap {
@@ -153,7 +153,7 @@ func (c *core) offersLeft(l *wire.Left) bool {
 	return ok
 }
 
-// otherWay takes a copy of a datagram that has just come another way: a sender
+// onCopy takes a copy of a datagram that has just come another way: a sender
 // that still has to prove itself is asked on both.
 func (c *core) onCopy(sender registry.Owner, from path) {
 	if sender == c.self {

@@ -75,7 +75,9 @@ func New(cfg Config) (*Registry, error) {
 	if r.core.muted = cfg.LateKeys != nil && len(ring) == 0 && !cfg.Open; !r.core.muted {
 		close(r.unmuted)
 	}
-	r.core.refuse = func(now time.Time, reason error, from netip.AddrPort) { r.warn(now, reason, reason, from) }
+	r.core.refuse = func(now time.Time, reason error, from netip.AddrPort) {
+		r.warn(now, reason, reason, registry.Owner{}, from)
+	}
 	r.core.fetchAddr, r.core.canFetch, r.core.log = cfg.FetchAddr, cfg.Fetch != nil, cfg.Logger
 	r.core.nonce = secretNonce
 	r.registrar = registry.NewRegistrar(cfg.Owner, r)
@@ -167,7 +169,7 @@ func (r *Registry) Run(ctx context.Context) error {
 	return cmp.Or(inner.Stop(), err)
 }
 
-// farewell says goodbye for the whole process and waits until it is said.
+// sayGoodbye says goodbye for the whole process and waits until it is said.
 func (r *Registry) sayGoodbye(ctx context.Context) {
 	said := false
 	r.do(func(now time.Time) {
@@ -228,7 +230,7 @@ func (r *Registry) loop(ctx context.Context) error {
 	}
 }
 
-// shown is a list on its way to the publisher.
+// publication is a list on its way to the publisher.
 type publication struct {
 	service string
 	list    []registry.Instance
@@ -265,7 +267,7 @@ func (r *Registry) carryOut(n *network) time.Duration {
 	return wait
 }
 
-// changed takes the changed lists out of the core. r.mu is held.
+// takeChanged takes the changed lists out of the core. r.mu is held.
 func (r *Registry) takeChanged() []publication {
 	var out []publication
 	for service, gone := range r.core.dirty {

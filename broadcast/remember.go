@@ -14,7 +14,7 @@ const (
 	saveEvery     = 30 * time.Second
 )
 
-// recallPeers asks the peers of the last run, twice, lest one lost packet
+// queryRemembered asks the peers of the last run, twice, lest one lost packet
 // forget them.
 func (r *Registry) queryRemembered(ctx context.Context) error {
 	if r.cfg.LoadPeers == nil || r.awaitUnmuted(ctx) != nil {
@@ -48,7 +48,7 @@ func (r *Registry) savePeers(ctx context.Context) error {
 	}
 }
 
-// recall asks remembered peers at the port they had and at the shared one.
+// queryRememberedOnce asks remembered peers at the port they had and at the shared one.
 func (r *Registry) queryRememberedOnce() {
 	list, err := r.cfg.LoadPeers()
 	if err != nil {

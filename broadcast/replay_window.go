@@ -1,6 +1,6 @@
 package broadcast
 
-// window remembers which sequence numbers of one sender have been seen: the
+// replayWindow remembers which sequence numbers of one sender have been seen: the
 // highest, and which of the 63 before it. The zero value has seen nothing.
 type replayWindow struct {
 	top  uint64
@@ -11,7 +11,7 @@ type replayWindow struct {
 // was not heard for years is not as far ahead.
 const seqAhead = 1 << 20
 
-// far reports whether seq is too far ahead to be taken for the next of the
+// tooFar reports whether seq is too far ahead to be taken for the next of the
 // numbers seen.
 func (w *replayWindow) tooFar(seq uint64) bool {
 	return w.seen != 0 && seq > w.top && seq-w.top > seqAhead
@@ -50,6 +50,6 @@ func (w *replayWindow) admit(seq uint64) bool {
 	return true
 }
 
-// begin starts at seq, which the sender has just proved to be fresh. Numbers
+// restart starts at seq, which the sender has just proved to be fresh. Numbers
 // shortly before it may still be on their way.
 func (w *replayWindow) restart(seq uint64) { w.top, w.seen = seq, 1 }

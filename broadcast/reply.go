@@ -62,7 +62,7 @@ func (c *core) onQuery(now time.Time, in packet, q *wire.Query, from path, group
 	c.scheduleAnswer(now, w)
 }
 
-// hold keeps a question whose answer is long until its address has answered.
+// holdQuery keeps a question whose answer is long until its address has answered.
 func (c *core) holdQuery(w pendingQuery, now time.Time) {
 	if _, ok := c.heldQueries[w.from.addr]; ok || len(c.heldQueries) >= coalesceMost || !c.hints.take(now) {
 		c.stats.Rate++
@@ -75,7 +75,7 @@ func (c *core) holdQuery(w pendingQuery, now time.Time) {
 	c.at(now.Add(burstGap), func(time.Time) { delete(c.heldQueries, w.from.addr) })
 }
 
-// release gives the address that has answered what was held for it.
+// releaseHeld gives the address that has answered what was held for it.
 func (c *core) releaseHeld(at path, now time.Time) {
 	if w, ok := c.heldQueries[at.addr]; ok {
 		delete(c.heldQueries, at.addr)
@@ -145,7 +145,7 @@ func (c *core) acquaintances(asker path, room int) []string {
 	return out
 }
 
-// seen counts how often a question has come lately.
+// countQuery counts how often a question has come lately.
 func (c *core) countQuery(now time.Time, q queryKey) int {
 	if now.Sub(c.recentRotated) > nonceLife || len(c.recent[0]) >= maxPeers {
 		c.recent[1], c.recent[0] = c.recent[0], map[queryKey]int{}

@@ -52,7 +52,7 @@ func SelfTest(ctx context.Context, cfg Config) (Report, error) {
 	return diagnose(stats, peers, r.cfg.Port, len(r.cfg.Seeds) > 0), nil
 }
 
-// judge reads the counters of a test. With seeds, hearing nobody is wrong.
+// diagnose reads the counters of a test. With seeds, hearing nobody is wrong.
 func diagnose(s Stats, peers []Peer, port int, seeds bool) Report {
 	rep := Report{Interfaces: s.Interfaces, Peers: peers, Stats: s, OnlySelf: len(peers) == 0}
 	find := func(wrong bool, do, what string, args ...any) {
@@ -93,7 +93,7 @@ func diagnose(s Stats, peers []Peer, port int, seeds bool) Report {
 	return rep
 }
 
-// judgeStrange reads the counters that may be as they should.
+// diagnoseOddities reads the counters that may be as they should.
 func diagnoseOddities(s Stats, answered bool, find func(wrong bool, do, what string, args ...any)) {
 	if s.Foreign > 0 {
 		find(false, "nothing, if that is meant; else compare the cluster names", "%d packets of other clusters share the port", s.Foreign)

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// askedMost bounds the sockets that wait for a refusal.
+// maxProbeSockets bounds the sockets that wait for a refusal.
 const maxProbeSockets = 64
 
 // send carries out one outbound of the core.
@@ -65,7 +65,7 @@ func (n *network) count(link, sent int, err error) {
 	s.Sent += uint64(sent)
 }
 
-// sendAsked sends a probe from a connected socket of its own: only such a
+// sendProbe sends a probe from a connected socket of its own: only such a
 // socket is told when the other host refuses the port, which is how a killed
 // process is known from a lost packet.
 func (n *network) sendProbe(o outbound, to path) bool {

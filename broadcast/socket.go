@@ -33,7 +33,7 @@ const readBuffer = 1 << 20
 // arrived.
 const unknownLink = -1
 
-// arrival is where a datagram came in.
+// ingress is where a datagram came in.
 type ingress struct {
 	from  netip.AddrPort
 	link  int  // index of the interface; 0: a socket of the host's routes
@@ -73,7 +73,7 @@ func openLink(c chosen, ifi *net.Interface, port int) (*link, error) {
 	return l, nil
 }
 
-// ownSocket opens a socket of this process alone on one of the OwnPorts ports
+// unicastSocket opens a socket of this process alone on one of the OwnPorts ports
 // behind the shared one, so that a firewall can let in what is sent to it, or
 // on any port when none of them is free. Where it begins is random: who takes
 // the port of a process that was killed would be taken for it. Shared ports
@@ -125,7 +125,7 @@ func (l *link) conn(to netip.Addr) *net.UDPConn {
 	return l.c6
 }
 
-// ears are the two sockets on the port that all processes of a host share.
+// sharedSockets are the two sockets on the port that all processes of a host share.
 type sharedSockets struct {
 	p4 *ipv4.PacketConn
 	p6 *ipv6.PacketConn // nil: the host has no IPv6

@@ -3,6 +3,8 @@ package broadcast
 import (
 	"net/netip"
 	"time"
+
+	"github.com/skerry/skerry/registry"
 )
 
 // Stats counts datagrams since the start. What is not Own, Duplicate or
@@ -34,7 +36,9 @@ type Stats struct {
 	FetchFailed  uint64 // listings too long for a datagram that TCP did not bring
 	Undelivered  uint64 // peers that are not asked for such listings for ten minutes, as nothing brought them
 
-	OtherKey []KeyHolder // processes whose packets do not prove the key, heard within 5/4 periods of announcements; at most 64
+	// OtherKey are the hosts whose packets do not prove the key, heard within 5/4
+	// periods of announcements; at most 64.
+	OtherKey []KeyHolder
 
 	Interfaces []InterfaceStats
 }
@@ -51,40 +55,71 @@ type InterfaceStats struct {
 	LastError   string // of the latest failed send
 }
 
-// warner says when a warning is due: the first of a reason and source at
-// once, then at most one in a while, and few sources altogether.
+// warnLimit says when a warning is due: the first one of a reason and host at
+// once, then at most one in a while, and few in a minute altogether. A host is
+// known by its addresses and by the processes that its packets name as senders, so
+// one that has several of both is named once.
 type warnLimit struct {
-	last map[warning]time.Time
+	known map[warnKey]time.Time // when the host was last named
+	rate  bucket                // of hosts that are named
 }
 
-type warning struct {
+// warnKey is an address or a process of a host, with the reason of a warning.
+type warnKey struct {
 	reason error
-	source netip.Addr
+	addr   netip.Addr
+	sender registry.Owner
 }
 
 const (
 	warnEvery   = 10 * time.Minute
-	maxWarnings = 32
+	maxWarnings = 64       // hosts named at once
+	warnRate    = 1. / 15  // hosts named in a second after that
+	warnMemory  = 16 << 10 // addresses and processes remembered
 )
 
-func (w *warnLimit) due(now time.Time, reason error, source netip.Addr) bool {
-	if w.last == nil {
-		w.last = map[warning]time.Time{}
+// due reports whether the host at addr is to be named now. sender is the process
+// that the packet names; the zero value is none.
+func (w *warnLimit) due(now time.Time, reason error, sender registry.Owner, addr netip.Addr) bool {
+	if w.known == nil {
+		w.known = map[warnKey]time.Time{}
+		w.rate = newBucket(warnRate, maxWarnings)
 	}
-	key := warning{reason, source}
-	if at, ok := w.last[key]; ok && now.Sub(at) < warnEvery {
+	keys := []warnKey{{reason: reason, addr: addr}}
+	if sender.Host != "" {
+		keys = append(keys, warnKey{reason: reason, sender: sender})
+	}
+	var last time.Time
+	for _, k := range keys {
+		if at := w.known[k]; at.After(last) {
+			last = at
+		}
+	}
+	named := !last.IsZero() && now.Sub(last) < warnEvery
+	switch {
+	case named && len(w.known) >= warnMemory/2: // made-up processes of one address leave room for other hosts
 		return false
+	case named:
+	case !w.room(now) || !w.rate.take(now):
+		return false
+	default:
+		last = now
 	}
-	if len(w.last) >= maxWarnings {
-		for k, at := range w.last {
+	for _, k := range keys {
+		w.known[k] = last
+	}
+	return !named
+}
+
+// room reports whether another host can be remembered, and forgets those that were
+// named long ago if need be.
+func (w *warnLimit) room(now time.Time) bool {
+	if len(w.known) >= warnMemory/2 {
+		for k, at := range w.known {
 			if now.Sub(at) >= warnEvery {
-				delete(w.last, k)
+				delete(w.known, k)
 			}
 		}
-		if len(w.last) >= maxWarnings {
-			return false
-		}
 	}
-	w.last[key] = now
-	return true
+	return len(w.known) < warnMemory
 }

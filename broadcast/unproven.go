@@ -15,7 +15,7 @@ const (
 	strangerAddrs = 256          // addresses that are told apart in a crowd of strangers
 )
 
-// places are the unproven peers. Each change takes the same time, however many
+// unprovenSet are the unproven peers. Each change takes the same time, however many
 // there are: a flood changes them at its own rate.
 type unprovenSet struct {
 	by     map[netip.Addr][]*peer          // by the address that they were first heard from, the oldest first
@@ -73,7 +73,7 @@ func (s *unprovenSet) set(at netip.Addr, list []*peer) {
 	}
 }
 
-// loser is the peer that gives its place to a newcomer of an address: the
+// evictable is the peer that gives its place to a newcomer of an address: the
 // oldest of an address with the most places, which is the newcomer's own when
 // it would have as many. When each address has one, it is the oldest of all.
 func (s *unprovenSet) evictable(from netip.Addr) *peer {
@@ -91,7 +91,7 @@ func (s *unprovenSet) evictable(from netip.Addr) *peer {
 	return s.order[0]
 }
 
-// crowded reports whether an address has more places than an honest host of a
+// overShare reports whether an address has more places than an honest host of a
 // few processes takes.
 func (s *unprovenSet) overShare(from netip.Addr) bool { return len(s.by[from]) > fewUnproven }
 
@@ -102,7 +102,7 @@ type strangers struct {
 	by    map[netip.Addr]int
 }
 
-// crowd notes a stranger and reports whether it is one of many.
+// many notes a stranger and reports whether it is one of many.
 func (s *strangers) many(now time.Time, from netip.Addr) bool {
 	if s.by == nil || now.Sub(s.since) > strangerGrace {
 		s.since, s.by = now, map[netip.Addr]int{}
