@@ -54,7 +54,12 @@ func advertise(nics []nic, prefs []string) (chosen Address, looked []Address, er
 	if best == nil {
 		return Address{}, seen, noChoice(seen, prefs)
 	}
-	return Address{Addr: best.addr, Interface: best.nic.name, Reason: best.why, Others: others(list, best, prefs)}, seen, nil
+	return Address{
+		Addr:      best.addr,
+		Interface: best.nic.name,
+		Reason:    best.why,
+		Others:    others(list, best, prefs),
+	}, seen, nil
 }
 
 // maxOthers bounds the further addresses that are told.
@@ -71,7 +76,8 @@ func others(list []candidate, best *candidate, prefs []string) (out []netip.Addr
 	networks := []netip.Prefix{best.network}
 	for i := range list {
 		c := &list[i]
-		if len(out) == maxOthers || taken[c.nic.index] || !c.joins(prefs) || slices.ContainsFunc(networks, c.network.Overlaps) {
+		if len(out) == maxOthers || taken[c.nic.index] || !c.joins(prefs) ||
+			slices.ContainsFunc(networks, c.network.Overlaps) {
 			continue
 		}
 		taken[c.nic.index] = true
@@ -168,9 +174,12 @@ func preferred(list []candidate, prefs []string) *candidate {
 
 // natural is the best candidate with no preference given.
 func natural(list []candidate) *candidate {
-	reasons := [...]string{"first address of an interface of the LAN", "the interface looks virtual, and there is no other",
+	reasons := [...]string{
+		"first address of an interface of the LAN",
+		"the interface looks virtual, and there is no other",
 		"link-local address, as there is no other: only processes of this host are told",
-		"loopback, as there is no network: only processes of this host can connect"}
+		"loopback, as there is no network: only processes of this host can connect",
+	}
 	for rank, why := range reasons {
 		for i := range list {
 			if list[i].rank == rank {

@@ -80,7 +80,11 @@ func (c *core) leave(now time.Time) {
 		if !c.leaving {
 			return // back already
 		}
-		c.send(goodbye, &wire.Goodbye{Everything: new(true), Token: c.token}, outbound{group: true, to: c.unicasts(now)})
+		c.send(
+			goodbye,
+			&wire.Goodbye{Everything: new(true), Token: c.token},
+			outbound{group: true, to: c.unicasts(now)},
+		)
 	})
 }
 

@@ -18,9 +18,11 @@ func TestBadNetworks(t *testing.T) {
 	}{
 		{0.1, 50 * time.Millisecond, bound{time.Second, 3 * time.Second}, bound{time.Second, 20 * time.Second},
 			bound{300 * time.Millisecond, time.Second}, bound{900 * time.Millisecond, 4 * time.Minute}},
-		{0.2, 200 * time.Millisecond, bound{1500 * time.Millisecond, 3 * time.Second}, bound{2 * time.Second, 20 * time.Second},
+		{0.2, 200 * time.Millisecond,
+			bound{1500 * time.Millisecond, 3 * time.Second}, bound{2 * time.Second, 20 * time.Second},
 			bound{300 * time.Millisecond, time.Second}, bound{time.Second, 4 * time.Minute}},
-		{0.3, 200 * time.Millisecond, bound{2 * time.Second, 3 * time.Second}, bound{2500 * time.Millisecond, 20 * time.Second},
+		{0.3, 200 * time.Millisecond,
+			bound{2 * time.Second, 3 * time.Second}, bound{2500 * time.Millisecond, 20 * time.Second},
 			bound{300 * time.Millisecond, time.Second}, bound{1200 * time.Millisecond, 4 * time.Minute}},
 	} {
 		t.Run(fmt.Sprintf("loss %v, jitter %v", c.loss, c.jitter), func(t *testing.T) {
@@ -54,8 +56,8 @@ func TestBadNetworks(t *testing.T) {
 }
 
 // TestOneWay: a host hears the others and is not heard, or is heard and hears
-// none. The first is off the lists of the others, and nobody else is; when the
-// path is mended all are listed.
+// none. The first is off the lists of the others, and it alone; when the path is
+// repaired all are listed.
 func TestOneWay(t *testing.T) {
 	for _, mute := range []bool{true, false} {
 		t.Run(fmt.Sprintf("mute %v", mute), func(t *testing.T) {

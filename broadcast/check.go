@@ -67,7 +67,8 @@ func checkListing(l *wire.Listing) error {
 	if l == nil { // Thrift leaves a missing struct nil
 		return errMalformed
 	}
-	if len(l.Hash) > 0 && len(l.Hash) != listing.HashSize || len(l.Seal) > 0 && len(l.Seal) != listing.HashSize || len(l.Registrations) > registrationMax {
+	if len(l.Hash) > 0 && len(l.Hash) != listing.HashSize || len(l.Seal) > 0 && len(l.Seal) != listing.HashSize ||
+		len(l.Registrations) > registrationMax {
 		return errMalformed
 	}
 	if err := checkNames(l.Scope); err != nil {

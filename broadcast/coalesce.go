@@ -95,7 +95,11 @@ func (c *core) answerPending(now time.Time) {
 			c.stats.Rate++
 			return
 		}
-		c.send(answer, &wire.Answer{Nonce: nonces[0], Nonces: nonces[1:], Listing: whole, Ask: ask}, outbound{group: true})
+		c.send(
+			answer,
+			&wire.Answer{Nonce: nonces[0], Nonces: nonces[1:], Listing: whole, Ask: ask},
+			outbound{group: true},
+		)
 	}
 }
 

@@ -37,8 +37,8 @@ type Config struct {
 
 	// LateKeys says that keys may come within seconds, as from a database, until
 	// it is closed: a process without any neither speaks nor hears before, for ten
-	// seconds at the most, as what it says would count as forged by those who have
-	// the key. Nil: no keys are awaited. The warning that there are none waits for
+	// seconds at the most, since packets without the site's key would count as
+	// forged at processes that have it. Nil: no keys are awaited. The warning that there are none waits for
 	// the ten seconds in any case.
 	LateKeys <-chan struct{}
 

@@ -62,7 +62,13 @@ func TestConformance(t *testing.T) {
 // TestSelfTest: beside one process of the host and in an empty cluster.
 func TestSelfTest(t *testing.T) {
 	t.Parallel()
-	cfg := Config{Cluster: "here", Owner: sender, Keys: keysOf("k"), Port: lab.Port(t), Interfaces: []string{loopback(t)}}
+	cfg := Config{
+		Cluster:    "here",
+		Owner:      sender,
+		Keys:       keysOf("k"),
+		Port:       lab.Port(t),
+		Interfaces: []string{loopback(t)},
+	}
 	r, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -77,17 +83,23 @@ func TestSelfTest(t *testing.T) {
 	if err != nil || rep.OnlySelf || len(rep.Peers) != 1 || len(rep.Findings) != 0 {
 		t.Errorf("beside a process: %+v, %v", rep, err)
 	}
-	cfg.Cluster = "nobody-else"
+	cfg.Cluster = "empty"
 	rep, err = SelfTest(t.Context(), cfg)
 	if err != nil || !rep.OnlySelf || len(rep.Interfaces) != 1 || rep.Interfaces[0].HeardOwn == 0 {
 		t.Errorf("alone: %+v, %v", rep, err)
 	}
 }
 
-// TestRunAgain: a registry whose Run has ended can run again.
+// TestRunAgain: a registry can run again after its Run has ended.
 func TestRunAgain(t *testing.T) {
 	t.Parallel()
-	cfg := Config{Cluster: "here", Owner: registry.NewOwner(), Keys: keysOf("k"), Port: lab.Port(t), Interfaces: []string{loopback(t)}}
+	cfg := Config{
+		Cluster:    "here",
+		Owner:      registry.NewOwner(),
+		Keys:       keysOf("k"),
+		Port:       lab.Port(t),
+		Interfaces: []string{loopback(t)},
+	}
 	watcher, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -106,7 +118,10 @@ func TestRunAgain(t *testing.T) {
 	for range 2 {
 		again := run.NewGroup(t.Context())
 		again.Go(r.Run)
-		if err := r.Register(t.Context(), registry.Instance{Service: "auth", Host: "127.0.0.1", Port: 7000}); err != nil {
+		if err := r.Register(
+			t.Context(),
+			registry.Instance{Service: "auth", Host: "127.0.0.1", Port: 7000},
+		); err != nil {
 			t.Fatal(err)
 		}
 		await(t, seen, 1)

@@ -34,7 +34,7 @@ const (
 	maxUnproven    = 512                    // of them such that have not answered yet
 	maxFromPeer    = 4096                   // registrations kept of one peer
 	goneLife       = 10 * time.Minute       // how long a departed peer is remembered
-	probeSilentGap = 5 * time.Second        // between two rounds of asking all who are silent
+	probeSilentGap = 5 * time.Second        // between two rounds of probes to all silent peers
 )
 
 // path is a way to a peer: an address, and the interface it was heard on (0:
@@ -47,11 +47,11 @@ type path struct {
 // outbound is one datagram to send.
 type outbound struct {
 	data  []byte
-	group bool   // to everyone on every interface
+	group bool   // to all, on every interface
 	to    []path // and to these
 
 	// asked is set for a probe of a peer that may be dead: the shell tells
-	// refused when the host there says that nobody has the port.
+	// refused when the host there says that no process has the port.
 	probeOf *registry.Owner
 }
 
@@ -91,7 +91,7 @@ type core struct {
 	announcesLeft int    // announcements left of a burst
 	seedRound     int    // which schedule of questions to the seeds is the current one
 
-	wanted        map[string]bool // services somebody here watches; true when its list has settled
+	wanted        map[string]bool // services watched here; true when its list has settled
 	all           bool
 	asks          map[string]int // queries still to be sent for a service
 	asking        bool           // a query is scheduled
@@ -103,12 +103,12 @@ type core struct {
 	probed        [2]map[int64]*awaitedProbe // by the nonce of the probe, likewise
 	probesRotated time.Time                  // when the periods of probed changed
 
-	pending      []pendingQuery // questions to everyone, not answered yet
+	pending      []pendingQuery // queries to all, not answered yet
 	queriers     queriers
 	strangers    strangers
-	queriedBack  time.Time // when a crowd was last asked in turn
-	groupQueried bool      // everyone was asked something
-	groupHeard   bool      // by something that others have sent to everyone
+	queriedBack  time.Time // when answers last bore a query
+	groupQueried bool      // a query to all was sent
+	groupHeard   bool      // a broadcast of another process was heard
 
 	peers        map[registry.Owner]*peer
 	hosts        map[netip.Addr]int // peers by the address that they were first heard from
@@ -119,18 +119,18 @@ type core struct {
 
 	candidates  map[candidateKey]*pathCandidate // addresses that will be asked whether they are a known peer's
 	validAddrs  map[netip.Addr]time.Time        // addresses that have answered a nonce of their own, and when
-	heldQueries map[netip.AddrPort]pendingQuery // questions whose answers wait for that
+	heldQueries map[netip.AddrPort]pendingQuery // queries that wait for that with their answers
 
 	answers, probes            bucket
 	hints, hintsAll            bucket    // probes of unproven senders: of addresses with few of them, and of the others
 	visits                     bucket    // addresses that peers have named and that are asked
 	returns                    bucket    // senders that are asked several times because they have probed
-	groupAnswers               bucket    // answers to everyone because of questions of unproven senders
-	raises, repeats            bucket    // alarms told for the first time, and again
-	heededKnown, heededUnknown bucket    // alarms that are acted on: of known processes, and of unknown ones
+	groupAnswers               bucket    // broadcast answers to queries of unproven senders
+	raises, repeats            bucket    // suspicions raised for the first time, and again
+	heededKnown, heededUnknown bucket    // suspicions that are acted on: of known processes, and of unknown ones
 	refutedAt                  time.Time // when this process last said that it lives
-	otherKeys                  otherKeys // hosts of this cluster that use another key
-	notices                    bucket    // words to them
+	otherKeys                  otherKeys // hosts of this cluster with another key
+	notices                    bucket    // notices to them
 	timers                     timers
 
 	stats   Stats
@@ -138,12 +138,12 @@ type core struct {
 	outbox  []outbound
 	fetches []fetchOrder
 	dirty   map[string][]registry.Departure
-	confirm bool // everybody has had the time to name every service
+	confirm bool // all processes have had the time to name every service
 }
 
 // sentQuery is a query that answers may refer to.
 type sentQuery struct {
-	group bool // it went to everyone, so that who answers hears us
+	group bool // it went to all: a process that answers hears broadcasts of this one
 	until time.Time
 }
 
@@ -289,7 +289,11 @@ func (c *core) everyPeer() iter.Seq[*peer] {
 		return maps.Values(c.peers)
 	}
 	all := slices.SortedFunc(maps.Values(c.peers), func(a, b *peer) int {
-		return cmp.Or(cmp.Compare(a.owner.Host, b.owner.Host), cmp.Compare(a.owner.PID, b.owner.PID), cmp.Compare(a.owner.Epoch, b.owner.Epoch))
+		return cmp.Or(
+			cmp.Compare(a.owner.Host, b.owner.Host),
+			cmp.Compare(a.owner.PID, b.owner.PID),
+			cmp.Compare(a.owner.Epoch, b.owner.Epoch),
+		)
 	})
 	c.rand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	return slices.Values(all)

@@ -7,7 +7,7 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// What goes to everyone goes three ways, so each datagram comes three times.
+// Broadcasts leave three ways, so each datagram comes three times.
 // The copies are known by their MAC, before anything is computed: a start of
 // many processes on one machine takes a third of the time.
 const (
@@ -15,8 +15,8 @@ const (
 	dedupMost = 256                    // datagrams remembered in such a time
 )
 
-// dedup are the MACs of authentic datagrams that have come lately, and who
-// sent them: of this period and the last one.
+// dedup has the MACs of authentic datagrams that have come lately, with their
+// senders: of this period and the last one.
 type dedup struct {
 	now, last map[[listing.HashSize]byte]registry.Owner
 	since     time.Time
@@ -30,7 +30,7 @@ func (e *dedup) seen(data []byte, now time.Time) bool {
 	return e.sender(data) != registry.Owner{}
 }
 
-// sender is who sent a datagram that was noted lately.
+// sender is the sender of a datagram that was noted lately.
 func (e *dedup) sender(data []byte) registry.Owner {
 	k, ok := dedupKey(data)
 	if !ok {

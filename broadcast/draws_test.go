@@ -32,8 +32,22 @@ func draws(t *testing.T, usual uint64, times int, play func(seed uint64) time.Du
 func bounded(t *testing.T, what string, all []time.Duration, most, last time.Duration) {
 	t.Helper()
 	over := len(all) - 1 - len(all)/10
-	t.Logf("%s: half of %d draws within %v, nine of ten within %v, all within %v", what, len(all), all[len(all)/2], all[over], all[len(all)-1])
+	t.Logf(
+		"%s: half of %d draws within %v, nine of ten within %v, all within %v",
+		what,
+		len(all),
+		all[len(all)/2],
+		all[over],
+		all[len(all)-1],
+	)
 	if all[over] > most || all[len(all)-1] > last {
-		t.Errorf("%s: nine of ten draws within %v, all within %v; want %v and %v", what, all[over], all[len(all)-1], most, last)
+		t.Errorf(
+			"%s: nine of ten draws within %v, all within %v; want %v and %v",
+			what,
+			all[over],
+			all[len(all)-1],
+			most,
+			last,
+		)
 	}
 }

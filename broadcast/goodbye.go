@@ -14,17 +14,16 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// Any member can send a goodbye in another's name. The last one of a process
-// shows a token whose hash the process has told before, and is believed. Any
-// other one makes its sender the last choice, and the sender is asked at the
-// address where it is known: one that leaves says that it does, or its host
-// refuses the port, or nothing answers. One that stays answers, and nothing has
-// happened.
+// A member can send a goodbye in the name of another process. The last goodbye of a
+// process shows a token, of which the process has announced the hash before; it is
+// believed. Any other goodbye makes the process the last choice, and the process is
+// probed at its known address. A process that leaves says so, or its host refuses
+// the port, or nothing answers. A process that stays answers and is listed as before.
 const (
-	goodbyeSpread        = 40 * time.Millisecond  // in which many ask the process that leaves
+	goodbyeSpread        = 40 * time.Millisecond  // in which many processes probe the one that leaves
 	goodbyeSpreadPerPeer = goodbyeSpread / 80     // for each peer
-	goodbyePause         = 100 * time.Millisecond // after a false goodbye: the next one is looked into later, without marking anything
-	goodbyePauseMost     = 10 * time.Second       // the same, at most, when they go on
+	goodbyePause         = 100 * time.Millisecond // after a false goodbye, until the next one counts
+	goodbyePauseMost     = 10 * time.Second       // the same at most, when they go on
 	goodbyeForget        = time.Minute            // without a false one
 )
 

@@ -124,7 +124,11 @@ func (r *Registry) refuse(err error, sender registry.Owner, from netip.AddrPort)
 		reason error
 		count  *uint64
 	}{
-		{errForeign, &s.Foreign}, {errMAC, &s.WrongKey}, {errVersion, &s.Version}, {errOld, &s.Old}, {errSequence, &s.Sequence},
+		{errForeign, &s.Foreign},
+		{errMAC, &s.WrongKey},
+		{errVersion, &s.Version},
+		{errOld, &s.Old},
+		{errSequence, &s.Sequence},
 	} {
 		if errors.Is(err, kind.reason) {
 			*kind.count++

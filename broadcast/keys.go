@@ -116,7 +116,7 @@ func (r *Registry) rekey(n *network) {
 		r.mu.Lock()
 		r.core.otherKeys.reset() // they were such by the former keys
 		r.mu.Unlock()
-		if !had && len(r.links) > 0 { // what was said on them without a key, nobody has heard
+		if !had && len(r.links) > 0 { // packets without the key were ignored
 			r.do(func(now time.Time) { r.core.linksChanged(now, len(r.links), true) })
 		}
 	}
@@ -124,8 +124,10 @@ func (r *Registry) rekey(n *network) {
 
 // keyCommands says how two hosts come to one key.
 func keyCommands(cluster string) string {
-	return fmt.Sprintf("before a second host joins: skerry key new --cluster %s here, skerry key set --cluster %[1]s there",
-		cluster)
+	return fmt.Sprintf(
+		"before a second host joins: skerry key new --cluster %s here, skerry key set --cluster %[1]s there",
+		cluster,
+	)
 }
 
 // ringState is what the log was last told of the ring.

@@ -100,8 +100,8 @@ func TestLANPartition(t *testing.T) {
 	t.Logf("whole again after %v", agree(t, 4*time.Second, nodes, all...))
 }
 
-// TestLANSeeds: no broadcast passes; one seed brings everybody together,
-// whoever starts first, consumers included.
+// TestLANSeeds: no broadcast passes; one seed brings all together, consumers
+// included, in whatever order they start.
 func TestLANSeeds(t *testing.T) {
 	t.Parallel()
 	l := lab.New(t, 4)
@@ -114,16 +114,23 @@ func TestLANSeeds(t *testing.T) {
 	a := startNode(t, l.Host(0), nodeConfig{Key: "k", Port: 7000, Announce: 2 * time.Second})
 	agree(t, 15*time.Second, []*node{a, b, c}, a.addr, b.addr)
 	d := startNode(t, l.Host(2), nodeConfig{Key: "k", Seeds: seeds, Port: 7000, Announce: 2 * time.Second})
-	t.Logf("a newcomer with the seed is known by all after %v", agree(t, 4*time.Second, []*node{a, b, c, d}, a.addr, b.addr, d.addr))
+	t.Logf(
+		"a newcomer with the seed is known by all after %v",
+		agree(t, 4*time.Second, []*node{a, b, c, d}, a.addr, b.addr, d.addr),
+	)
 	d.tell("put 7001")
-	t.Logf("its second instance after %v", agree(t, time.Second, []*node{a, b, c, d}, a.addr, b.addr, d.addr, l.Host(2).IP(0)+":7001"))
+	t.Logf(
+		"its second instance after %v",
+		agree(t, time.Second, []*node{a, b, c, d}, a.addr, b.addr, d.addr, l.Host(2).IP(0)+":7001"),
+	)
 	d.tell("leave")
 	agree(t, 300*time.Millisecond, []*node{a, b, c}, a.addr, b.addr)
 	if err := d.p.Wait(3 * time.Second); err != nil || !d.logged("saved 10.77.0.") {
 		t.Errorf("leaving: %v; peers saved in %q", err, d.logs)
 	}
 	e := startNode(t, l.Host(2), nodeConfig{Key: "k", Remembered: []string{l.Host(1).IP(0) + ":1"}, Port: 7000})
-	t.Logf("one who remembers a peer after %v", agree(t, 4*time.Second, []*node{a, b, c, e}, a.addr, b.addr, e.addr))
+	took := agree(t, 4*time.Second, []*node{a, b, c, e}, a.addr, b.addr, e.addr)
+	t.Logf("a process that remembers a peer after %v", took)
 	b.tell("suspect " + a.addr) // and c, which announces nothing, is asked each period
 	time.Sleep(6 * time.Second)
 	agree(t, time.Second, []*node{a, b, c, e}, a.addr, b.addr, e.addr)
@@ -202,7 +209,7 @@ func TestLANTwoNetworks(t *testing.T) {
 }
 
 // TestLANWithoutKey: without a key processes of one host find each other and
-// nobody else does, whatever a stranger sends. With the first key the hosts find
+// no other process does, whatever a stranger sends. With the first key the hosts find
 // each other, and a rotation loses none, both without a restart. Open is the
 // LAN without keys.
 func TestLANWithoutKey(t *testing.T) {
@@ -211,8 +218,16 @@ func TestLANWithoutKey(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "key")
 	a := startNode(t, l.Host(0), nodeConfig{KeyFile: file, Port: 7000})
 	b := startNode(t, l.Host(0), nodeConfig{KeyFile: file, Port: 7001})
-	c := startNode(t, l.Host(1), nodeConfig{KeyFile: file, Port: 7000, Interfaces: []string{"eth0"}, Seeds: []string{l.Host(0).IP(0)}})
-	open := startNode(t, l.Host(2), nodeConfig{Open: true, Port: 7000, Seeds: []string{l.Host(0).IP(0), l.Host(1).IP(0)}})
+	c := startNode(
+		t,
+		l.Host(1),
+		nodeConfig{KeyFile: file, Port: 7000, Interfaces: []string{"eth0"}, Seeds: []string{l.Host(0).IP(0)}},
+	)
+	open := startNode(
+		t,
+		l.Host(2),
+		nodeConfig{Open: true, Port: 7000, Seeds: []string{l.Host(0).IP(0), l.Host(1).IP(0)}},
+	)
 	agree(t, 5*time.Second, []*node{a, b}, a.addr, b.addr)
 	agree(t, 5*time.Second, []*node{c}, c.addr)
 	agree(t, 5*time.Second, []*node{open}, open.addr)
@@ -245,7 +260,17 @@ func TestLANWithoutKey(t *testing.T) {
 	time.Sleep(2 * scanEvery)
 	write("second")
 	b.tell("put 7007")
-	agree(t, 2*time.Second, keyed, a.addr, b.addr, c.addr, l.Host(0).IP(0)+":7005", l.Host(1).IP(0)+":7006", l.Host(0).IP(0)+":7007")
+	agree(
+		t,
+		2*time.Second,
+		keyed,
+		a.addr,
+		b.addr,
+		c.addr,
+		l.Host(0).IP(0)+":7005",
+		l.Host(1).IP(0)+":7006",
+		l.Host(0).IP(0)+":7007",
+	)
 	for _, n := range keyed {
 		if n.logged("peer is silent") {
 			t.Errorf("a rotation has lost a peer: %q", n.logs)
@@ -282,7 +307,8 @@ func TestLANStrangers(t *testing.T) {
 		slices.Sort(addrs)
 		return strings.Join(slices.Compact(addrs), " ")
 	}
-	for n, want := range map[*node]string{a: l.Host(3).IP(0), wrong: l.Host(0).IP(0) + " " + l.Host(1).IP(0), other: ""} {
+	both := l.Host(0).IP(0) + " " + l.Host(1).IP(0)
+	for n, want := range map[*node]string{a: l.Host(3).IP(0), wrong: both, other: ""} {
 		lab.Eventually(t, 5*time.Second, func() bool { return named(n) == want },
 			func() string { return fmt.Sprintf("hosts with another key: %q, want %q", named(n), want) })
 	}

@@ -40,7 +40,13 @@ func (c *core) apply(p *peer, l *wire.Listing, in packet, from path, solicited b
 		}
 		return
 	}
-	order := fetchOrder{owner: p.owner, hash: string(l.Hash), from: from, solicited: solicited, cut: solicited && wasCut(l, in)}
+	order := fetchOrder{
+		owner:     p.owner,
+		hash:      string(l.Hash),
+		from:      from,
+		solicited: solicited,
+		cut:       solicited && wasCut(l, in),
+	}
 	if l.IsSetFetch() {
 		order.addr = fetchAddr(l.GetFetch(), from)
 	}
@@ -67,7 +73,7 @@ func (c *core) covered(l *wire.Listing) bool {
 	return true
 }
 
-// usable are the valid registrations of services that somebody here watches.
+// usable are the valid registrations of services that are watched here.
 func (c *core) usable(p *peer, regs []*wire.Registration, now time.Time) map[registry.ID]registry.Instance {
 	said := map[registry.ID]registry.Instance{}
 	for _, r := range regs {
@@ -126,8 +132,8 @@ func (c *core) replace(p *peer, said map[registry.ID]registry.Instance, scope fu
 	c.claimLeave(p, false, doubtful, from, now)
 }
 
-// supplant asks whoever else claims the address of a new registration: a
-// process that was restarted there has most likely been killed.
+// supplant probes the other processes that list the address of a new registration:
+// the one that had the port before has most likely been killed.
 func (c *core) supplant(id registry.ID, now time.Time) {
 	for p := range c.everyPeer() {
 		rival := id
@@ -163,7 +169,7 @@ func (c *core) known() map[string]struct{} {
 }
 
 // showable reports whether the list of a service is worth showing: an empty
-// one only after everybody had the time to speak.
+// one only after all processes had the time to answer.
 func (c *core) showable(service string, list []registry.Instance) bool {
 	if _, ok := c.wanted[service]; ok && len(list) > 0 {
 		c.wanted[service] = true

@@ -120,8 +120,8 @@ func (c *core) fetched(now time.Time, order fetchOrder, list []registry.Instance
 	c.fetchNext(p, now)
 }
 
-// askParts has a long list sent in parts, without TCP, so that a process whose
-// port takes no connections is understood; three times, for parts get lost.
+// askParts has a long list sent in parts, without TCP, for a process with a port that
+// takes no connections; three times, since parts get lost.
 func (c *core) askParts(p *peer, order fetchOrder, tries int, now time.Time) {
 	if p.state != live || c.peers[p.owner] != p || len(p.paths) == 0 {
 		p.underway = ""

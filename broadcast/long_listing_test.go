@@ -7,20 +7,20 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// TestCutListsAreAskedFor: power returns to a site whose hosts list themselves
-// first and their services a little later, as nodes do. Some answers are cut, as
+// TestCutListsAreAskedFor: power returns to a site and its hosts list
+// themselves first and their services a little later, as nodes do. Some answers are cut, as
 // their address has not answered, and none of these lists is fetched by TCP.
 func TestCutListsAreAskedFor(t *testing.T) {
 	cut, fetched := uint64(0), 0
 	for seed := range uint64(3) {
 		s := newTown(t, 16, 0, seed)
 		clear(s.offered)
-		s.offered[everyone], s.offered["station"] = len(s.nodes), len(s.nodes)
+		s.offered[processes], s.offered["station"] = len(s.nodes), len(s.nodes)
 		tags := map[string]string{"skerry.rules": "0"}
 		for _, n := range s.nodes {
 			n.canFetch, n.fetchAddr = true, func() string { return ":7000" }
-			s.start(n, []string{everyone, "station"})
-			n.put(s.now, []registry.Instance{listedAt(n, everyone, tags, s.now)})
+			s.start(n, []string{processes, "station"})
+			n.put(s.now, []registry.Instance{listedAt(n, processes, tags, s.now)})
 			s.sim.run(time.Millisecond)
 		}
 		for _, n := range s.nodes {
@@ -42,5 +42,12 @@ func TestCutListsAreAskedFor(t *testing.T) {
 }
 
 func listedAt(n *simNode, service string, tags map[string]string, now time.Time) registry.Instance {
-	return registry.Instance{Service: service, Version: "v1", Host: n.addr.Addr().String(), Port: 7000, Tags: tags, Started: now}
+	return registry.Instance{
+		Service: service,
+		Version: "v1",
+		Host:    n.addr.Addr().String(),
+		Port:    7000,
+		Tags:    tags,
+		Started: now,
+	}
 }

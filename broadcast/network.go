@@ -34,7 +34,12 @@ type network struct {
 }
 
 func newNetwork(ctx context.Context, r *Registry) *network {
-	return &network{r: r, group: run.NewGroup(ctx), probeSockets: make(chan struct{}, maxProbeSockets), begun: time.Now()}
+	return &network{
+		r:            r,
+		group:        run.NewGroup(ctx),
+		probeSockets: make(chan struct{}, maxProbeSockets),
+		begun:        time.Now(),
+	}
 }
 
 func (n *network) close() {

@@ -58,8 +58,23 @@ var insideNames = []string{"docker", "veth", "virbr", "vmnet", "vmenet", "vboxne
 
 // wayNames begin the names of interfaces that look virtual, and may still be
 // the only way to other hosts: bridges of routers, tunnels, modems.
-var wayNames = []string{"br-", "vnet", "tun", "tap", "wg", "tailscale", "zt", "ppp", "ipsec", "utun", "sit", "gre", "ip6tnl",
-	"vxlan", "geneve"}
+var wayNames = []string{
+	"br-",
+	"vnet",
+	"tun",
+	"tap",
+	"wg",
+	"tailscale",
+	"zt",
+	"ppp",
+	"ipsec",
+	"utun",
+	"sit",
+	"gre",
+	"ip6tnl",
+	"vxlan",
+	"geneve",
+}
 
 // inside says why an interface leads to no other host, "" when it may.
 func (n nic) inside() string {
@@ -161,7 +176,8 @@ func (n nic) firstIPv4(wants []string) netip.Prefix {
 
 func (n nic) matches(wants []string) bool {
 	return slices.ContainsFunc(wants, func(w string) bool {
-		return n.fits(w, netip.Addr{}) || slices.ContainsFunc(n.prefixes, func(p netip.Prefix) bool { return n.fits(w, p.Addr()) })
+		return n.fits(w, netip.Addr{}) ||
+			slices.ContainsFunc(n.prefixes, func(p netip.Prefix) bool { return n.fits(w, p.Addr()) })
 	})
 }
 
@@ -184,7 +200,10 @@ func checkWants(field string, wants []string) error {
 		_, errPrefix := netip.ParsePrefix(w)
 		switch {
 		case w == "":
-			return fmt.Errorf("%s: an empty entry; give an interface name such as eth0, or a network such as 10.0.0.0/8", field)
+			return fmt.Errorf(
+				"%s: an empty entry; give an interface name such as eth0, or a network such as 10.0.0.0/8",
+				field,
+			)
 		case strings.Contains(w, "/") && errPrefix != nil:
 			return fmt.Errorf("%s: %q is no network; write it as 10.0.0.0/8 or fd00::/8", field, w)
 		}

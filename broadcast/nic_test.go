@@ -90,6 +90,10 @@ func fields(s string) []string {
 }
 
 func TestAdvertise(t *testing.T) {
+	router := iface(2, "br-lan", lanFlags, "10.95.0.1/24")
+	machine := iface(2, "vnet0", lanFlags, "10.95.0.1/24")
+	containers := iface(2, "br-0123456789ab", lanFlags, "172.18.0.1/16")
+	linkLocal := iface(2, "eth0", lanFlags, "169.254.7.7/16")
 	for name, c := range map[string]struct {
 		nics  []nic
 		prefs string
@@ -108,12 +112,12 @@ func TestAdvertise(t *testing.T) {
 		"nothing fits":        {host, "eth9", "", `fits ["eth9"]`},
 		"down is not offered": {host, "eth2", "", "interface is down"},
 		"nothing at all":      {nil, "", "", "no address that others could use"},
-		"br-lan alone":        {[]nic{host[0], iface(2, "br-lan", lanFlags, "10.95.0.1/24")}, "", "10.95.0.1@br-lan", "looks virtual"},
+		"br-lan alone":        {[]nic{host[0], router}, "", "10.95.0.1@br-lan", "looks virtual"},
 		"wg0 alone":           {[]nic{host[0], host[1], host[5]}, "", "10.4.0.5@wg0", "looks virtual"},
-		"vnet0 and a cable":   {[]nic{host[0], iface(2, "vnet0", lanFlags, "10.95.0.1/24"), host[3]}, "", "10.2.0.5@eth1", "first address"},
-		"containers alone":    {[]nic{host[0], iface(2, "br-0123456789ab", lanFlags, "172.18.0.1/16")}, "", "127.0.0.1@lo", "loopback"},
-		"modem, no DHCP":      {[]nic{host[0], iface(2, "eth0", lanFlags, "169.254.7.7/16"), host[7]}, "", "10.5.0.5@serial", "looks virtual"},
-		"link-local":          {[]nic{iface(1, "eth0", lanFlags, "169.254.7.7/16"), host[0]}, "", "169.254.7.7@eth0", "no other"},
+		"vnet0 and a cable":   {[]nic{host[0], machine, host[3]}, "", "10.2.0.5@eth1", "first address"},
+		"containers alone":    {[]nic{host[0], containers}, "", "127.0.0.1@lo", "loopback"},
+		"modem, no DHCP":      {[]nic{host[0], linkLocal, host[7]}, "", "10.5.0.5@serial", "looks virtual"},
+		"link-local":          {[]nic{linkLocal, host[0]}, "", "169.254.7.7@eth0", "no other"},
 	} {
 		choice, considered, err := advertise(c.nics, fields(c.prefs))
 		got, why := "", ""
@@ -226,21 +230,22 @@ func TestJudge(t *testing.T) {
 	deaf.HeardOwn = 0
 	mute.Sent, mute.SendFailed, mute.LastError = 0, 9, "network is unreachable"
 	alone.HeardGroup, alone.HeardDirect = 0, 0
-	someone := []Peer{{Owner: sender}}
+	others := []Peer{{Owner: sender}}
+	otherKey := Stats{Interfaces: []InterfaceStats{alone}, WrongKey: 3, OtherKey: []KeyHolder{{Host: "h"}}}
 	for name, c := range map[string]struct {
 		stats Stats
 		peers []Peer
 		want  string // of the first finding
 		only  bool
 	}{
-		"well":         {Stats{Interfaces: []InterfaceStats{ok}}, someone, "", false},
+		"well":         {Stats{Interfaces: []InterfaceStats{ok}}, others, "", false},
 		"alone":        {Stats{Interfaces: []InterfaceStats{alone}}, nil, "I hear only myself", true},
-		"firewall":     {Stats{Interfaces: []InterfaceStats{deaf}}, someone, "does not hear its own", false},
-		"mute":         {Stats{Interfaces: []InterfaceStats{mute}}, someone, "unreachable", false},
+		"firewall":     {Stats{Interfaces: []InterfaceStats{deaf}}, others, "does not hear its own", false},
+		"mute":         {Stats{Interfaces: []InterfaceStats{mute}}, others, "unreachable", false},
 		"no interface": {Stats{}, nil, "none of the chosen", true},
 		"one way":      {Stats{Interfaces: []InterfaceStats{ok}, Unproven: 2}, nil, "none of them answers", false},
-		"one of many":  {Stats{Interfaces: []InterfaceStats{ok}, Unproven: 2}, someone, "did not answer when asked", false},
-		"wrong key":    {Stats{Interfaces: []InterfaceStats{alone}, WrongKey: 3, OtherKey: []KeyHolder{{Host: "h"}}}, nil, "", true},
+		"one of many":  {Stats{Interfaces: []InterfaceStats{ok}, Unproven: 2}, others, "did not answer", false},
+		"wrong key":    {otherKey, nil, "", true},
 	} {
 		rep := diagnose(c.stats, c.peers, defaultPort, false)
 		got := ""

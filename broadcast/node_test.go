@@ -90,11 +90,13 @@ func beNode(text string) error {
 		fmt.Println(string(line))
 	}
 	logs := writer(func(line string) { say(report{Log: line}) })
-	r, err := New(Config{Cluster: c.Cluster, Keys: c.keys(), Open: c.Open, Owner: registry.NewOwner(), Interfaces: c.Interfaces,
-		Seeds: c.Seeds, Announce: c.Announce,
-		LoadPeers: func() ([]string, error) { return c.Remembered, nil },
-		SavePeers: func(list []string) error { say(report{Log: "saved " + strings.Join(list, " ")}); return nil },
-		Logger:    slog.New(slog.NewTextHandler(logs, nil))})
+	r, err := New(
+		Config{Cluster: c.Cluster, Keys: c.keys(), Open: c.Open, Owner: registry.NewOwner(), Interfaces: c.Interfaces,
+			Seeds: c.Seeds, Announce: c.Announce,
+			LoadPeers: func() ([]string, error) { return c.Remembered, nil },
+			SavePeers: func(list []string) error { say(report{Log: "saved " + strings.Join(list, " ")}); return nil },
+			Logger:    slog.New(slog.NewTextHandler(logs, nil))},
+	)
 	if err != nil {
 		return err
 	}

@@ -11,8 +11,8 @@ import (
 )
 
 // A host with another key of the site hears no other host and is not heard. It
-// still learns of the others, and they of it: hosts of the own cluster whose packets
-// do not prove the site's key are noted. A query to all from one of them is answered,
+// still learns of the others, and they of it: hosts of the own cluster are noted when
+// their packets do not prove the site's key. A query to all from one of them is answered,
 // at times, by a notice that says nothing and bears this site's MAC.
 const (
 	otherKeyMost  = 64              // hosts with another key that are remembered
@@ -164,8 +164,8 @@ func (s *otherKeys) mayNotify(to netip.Addr, now time.Time) bool {
 func (c *core) onOtherKey(now time.Time, p packet, from path, group bool) (tells bool) {
 	addr := from.addr.Addr()
 	c.otherKeys.add(p.sender, addr, c.otherKeyLife(), now)
-	nobody := &wire.Owner{Host: c.self.Host}
-	word := MaxPacket - c.room(c.self) + len(nobody.Host) + 8 // bytes
+	none := &wire.Owner{Host: c.self.Host}
+	word := MaxPacket - c.room(c.self) + len(none.Host) + 8 // bytes
 	if p.kind != query || !group || c.leaving || p.size < word {
 		return false
 	}
@@ -176,7 +176,7 @@ func (c *core) onOtherKey(now time.Time, p packet, from path, group bool) (tells
 		return false
 	}
 	c.at(now.Add(c.spread()), func(time.Time) {
-		c.send(alarm, &wire.Alarm{Owner: nobody}, outbound{to: []path{from}})
+		c.send(alarm, &wire.Alarm{Owner: none}, outbound{to: []path{from}})
 	})
 	return true
 }

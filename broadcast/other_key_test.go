@@ -16,7 +16,7 @@ func keyed(t *testing.T, host string, keys ...string) *core {
 	return newCore("site", ring(keys...), owner, defaultAnnounce, rand.New(rand.NewPCG(seeded(t, 53), 2)))
 }
 
-// asks is a question to everyone, as the other core gets it.
+// asks is a query to all, as the other core gets it.
 func asks(t *testing.T, c, to *core, now time.Time) (packet, error) {
 	t.Helper()
 	c.outbox = nil
@@ -87,7 +87,7 @@ func TestOtherKeyIsBounded(t *testing.T) {
 	}
 }
 
-// TestOtherKeyIsTold: a question to everyone by another key gets a word, so that
+// TestOtherKeyIsTold: a query to all by another key gets a notice, so that
 // both sides know, at most once in a while; nothing else gets one. The word is
 // shorter than the question and changes nothing at a process that can open it.
 func TestOtherKeyIsTold(t *testing.T) {
@@ -134,7 +134,8 @@ func TestOtherKeyIsTold(t *testing.T) {
 	before := friend.stats
 	friend.outbox, friend.timers = nil, nil
 	friend.receive(now, said, at(2), false)
-	if before.Unwanted++; len(friend.peers)+len(friend.outbox)+len(friend.timers) > 0 || friend.stats.Unwanted != before.Unwanted {
+	if before.Unwanted++; len(friend.peers)+len(friend.outbox)+len(friend.timers) > 0 ||
+		friend.stats.Unwanted != before.Unwanted {
 		t.Errorf("the word has an effect: %+v, %d datagrams", friend.stats, len(friend.outbox))
 	}
 }

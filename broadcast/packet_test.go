@@ -2,13 +2,8 @@ package broadcast
 
 import (
 	"bytes"
-	"encoding/hex"
 	"errors"
-	"fmt"
-	"log/slog"
 	"math"
-	"net/netip"
-	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -26,9 +21,26 @@ var sender = registry.Owner{Host: "node-1", PID: 4711, Epoch: 1_700_000_000_000_
 
 // samples is one packet of each kind.
 func samples() []packet {
-	in := registry.Instance{Service: "auth", Version: "v1", Host: "10.0.0.5", Port: 7000, Zone: "east", Weight: 7,
-		Tags: map[string]string{"k": "v"}, TLS: true, Protocol: registry.ProtocolFramedBinary, Started: time.Now().Add(-time.Hour)}
-	l := pack([]*wire.Registration{listing.Encode(in, time.Now())}, wire.Listing{Hash: listing.Hash([]registry.Instance{in})}, 900, nil)
+	in := registry.Instance{
+		Service: "auth",
+		Version: "v1",
+		Host:    "10.0.0.5",
+		Port:    7000,
+		Zone:    "east",
+		Weight:  7,
+		Tags: map[string]string{
+			"k": "v",
+		},
+		TLS:      true,
+		Protocol: registry.ProtocolFramedBinary,
+		Started:  time.Now().Add(-time.Hour),
+	}
+	l := pack(
+		[]*wire.Registration{listing.Encode(in, time.Now())},
+		wire.Listing{Hash: listing.Hash([]registry.Instance{in})},
+		900,
+		nil,
+	)
 	bodies := []thrift.TStruct{
 		&wire.Announce{Listing: l},
 		&wire.Query{Nonce: -5, Services: []string{"auth", "proc"}, Exchange: new(true), Pad: make([]byte, 9)},
@@ -71,10 +83,14 @@ func TestPacketRoundTrip(t *testing.T) {
 
 func TestPacketRefused(t *testing.T) {
 	p := samples()[0]
-	data, err := newCodec("site", ring("secret")).seal(p)
+	right := newCodec("site", ring("secret"))
+	keyless := newCodec("site", nil)
+	data, err := right.seal(p)
 	if err != nil {
 		t.Fatal(err)
 	}
+	room := make([]byte, 60)
+	long := append(bytes.Clone(data), make([]byte, MaxPacket)...)
 	version, old := bytes.Clone(data), bytes.Clone(data)
 	version[4], old[4] = 9, oldVersion
 	for name, c := range map[string]struct {
@@ -84,17 +100,17 @@ func TestPacketRefused(t *testing.T) {
 	}{
 		"other cluster":    {newCodec("sate", ring("secret")), data, errForeign},
 		"other key":        {newCodec("site", ring("secrets")), data, errMAC},
-		"no key":           {newCodec("site", nil), data, errMAC},
-		"other version":    {newCodec("site", ring("secret")), version, errVersion},
-		"before 0.2":       {newCodec("site", ring("secret")), old, errOld},
+		"no key":           {keyless, data, errMAC},
+		"other version":    {right, version, errVersion},
+		"before 0.2":       {right, old, errOld},
 		"before, foreign":  {newCodec("sate", ring("secret")), old, errForeign},
 		"last of nine":     {newCodec("site", ring("1", "2", "3", "4", "5", "6", "7", "8", "secret")), data, errMAC},
-		"too long":         {newCodec("site", ring("secret")), append(bytes.Clone(data), make([]byte, MaxPacket)...), errMalformed},
-		"nothing":          {newCodec("site", nil), nil, errMalformed},
-		"something":        {newCodec("site", nil), []byte(strings.Repeat("x", 100)), errMalformed},
-		"length past end":  {newCodec("site", nil), append([]byte("skry\x02\x01\xff"), make([]byte, 60)...), errMalformed},
-		"unknown kind":     {newCodec("site", nil), append([]byte("skry\x02\x09\x04site"), make([]byte, 60)...), errMalformed},
-		"no cluster named": {newCodec("site", nil), append([]byte("skry\x02\x01\x00\x00"), make([]byte, 60)...), errForeign},
+		"too long":         {right, long, errMalformed},
+		"nothing":          {keyless, nil, errMalformed},
+		"something":        {keyless, []byte(strings.Repeat("x", 100)), errMalformed},
+		"length past end":  {keyless, append([]byte("skry\x02\x01\xff"), room...), errMalformed},
+		"unknown kind":     {keyless, append([]byte("skry\x02\x09\x04site"), room...), errMalformed},
+		"no cluster named": {keyless, append([]byte("skry\x02\x01\x00\x00"), room...), errForeign},
 	} {
 		if _, err := c.codec.open(c.data); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", name, err, c.want)
@@ -106,7 +122,8 @@ func TestPacketRefused(t *testing.T) {
 func TestRing(t *testing.T) {
 	newer, older := newCodec("site", ring("new", "old")), newCodec("site", ring("old", "new"))
 	p := samples()[0]
-	for _, c := range []struct{ from, to codec }{{newer, older}, {older, newer}, {newCodec("site", ring("old")), newer}} {
+	oldest := newCodec("site", ring("old"))
+	for _, c := range []struct{ from, to codec }{{newer, older}, {older, newer}, {oldest, newer}} {
 		data, err := c.from.seal(p)
 		if err != nil {
 			t.Fatal(err)
@@ -128,11 +145,23 @@ func TestPacketText(t *testing.T) {
 	announced := func(l wire.Listing) thrift.TStruct { return &wire.Announce{Listing: &l} }
 	most := math.MaxInt32
 	bad := map[string]packet{
-		"host of the sender":       {kind: probe, sender: registry.Owner{Host: "a\x1b[2J", PID: 1}, body: &wire.Probe{}},
-		"sender in no UTF-8":       {kind: probe, sender: registry.Owner{Host: "a\xff", PID: 1}, body: &wire.Probe{}},
-		"long host of the sender":  {kind: probe, sender: registry.Owner{Host: strings.Repeat("h", 64), PID: 1}, body: &wire.Probe{}},
-		"negative process":         {kind: probe, sender: registry.Owner{Host: "h", PID: -1}, body: &wire.Probe{}},
-		"huge process":             {kind: probe, sender: registry.Owner{Host: "h", PID: most + 1}, body: &wire.Probe{}},
+		"host of the sender": {
+			kind:   probe,
+			sender: registry.Owner{Host: "a\x1b[2J", PID: 1},
+			body:   &wire.Probe{},
+		},
+		"sender in no UTF-8": {kind: probe, sender: registry.Owner{Host: "a\xff", PID: 1}, body: &wire.Probe{}},
+		"long host of the sender": {
+			kind:   probe,
+			sender: registry.Owner{Host: strings.Repeat("h", 64), PID: 1},
+			body:   &wire.Probe{},
+		},
+		"negative process": {kind: probe, sender: registry.Owner{Host: "h", PID: -1}, body: &wire.Probe{}},
+		"huge process": {
+			kind:   probe,
+			sender: registry.Owner{Host: "h", PID: most + 1},
+			body:   &wire.Probe{},
+		},
 		"service asked for":        {kind: query, body: &wire.Query{Services: []string{"a\nb"}}},
 		"service of a probe":       {kind: probe, body: &wire.Probe{Services: []string{"\x1b"}}},
 		"many services of a probe": {kind: probe, body: &wire.Probe{Services: slices.Repeat([]string{"a"}, 17)}},
@@ -143,13 +172,28 @@ func TestPacketText(t *testing.T) {
 		"fetch, port":              {kind: announce, body: announced(wire.Listing{Fetch: new("10.0.0.1:70000")})},
 		"fetch, port 0":            {kind: announce, body: announced(wire.Listing{Fetch: new(":0")})},
 		"fetch, host":              {kind: announce, body: announced(wire.Listing{Fetch: new("a\x1b:7")})},
-		"fetch, long":              {kind: announce, body: announced(wire.Listing{Fetch: new(strings.Repeat("h", 300) + ":7")})},
-		"left, port":               {kind: goodbye, body: &wire.Goodbye{Left: []*wire.Left{{Name: "a", Host: "h", Port: 1 << 20}}}},
-		"left, negative port":      {kind: goodbye, body: &wire.Goodbye{Left: []*wire.Left{{Name: "a", Host: "h", Port: -1}}}},
-		"left, host":               {kind: goodbye, body: &wire.Goodbye{Left: []*wire.Left{{Name: "a", Host: "h\r", Port: 1}}}},
-		"left, version":            {kind: goodbye, body: &wire.Goodbye{Left: []*wire.Left{{Name: "a", Version: new("v\t"), Host: "h", Port: 1}}}},
-		"alarm":                    {kind: alarm, body: &wire.Alarm{Owner: &wire.Owner{Host: "h\x7f", Pid: 1}}},
-		"alarm, process":           {kind: alarm, body: &wire.Alarm{Owner: &wire.Owner{Host: "h", Pid: -5}}},
+		"fetch, long": {
+			kind: announce,
+			body: announced(wire.Listing{Fetch: new(strings.Repeat("h", 300) + ":7")}),
+		},
+		"left, port": {
+			kind: goodbye,
+			body: &wire.Goodbye{Left: []*wire.Left{{Name: "a", Host: "h", Port: 1 << 20}}},
+		},
+		"left, negative port": {
+			kind: goodbye,
+			body: &wire.Goodbye{Left: []*wire.Left{{Name: "a", Host: "h", Port: -1}}},
+		},
+		"left, host": {
+			kind: goodbye,
+			body: &wire.Goodbye{Left: []*wire.Left{{Name: "a", Host: "h\r", Port: 1}}},
+		},
+		"left, version": {
+			kind: goodbye,
+			body: &wire.Goodbye{Left: []*wire.Left{{Name: "a", Version: new("v\t"), Host: "h", Port: 1}}},
+		},
+		"alarm":          {kind: alarm, body: &wire.Alarm{Owner: &wire.Owner{Host: "h\x7f", Pid: 1}}},
+		"alarm, process": {kind: alarm, body: &wire.Alarm{Owner: &wire.Owner{Host: "h", Pid: -5}}},
 	}
 	for name, p := range bad {
 		if p.sender.Host == "" {
@@ -165,125 +209,32 @@ func TestPacketText(t *testing.T) {
 	}
 }
 
-// TestRefusalsAreToldOnce: each refusal is counted, and logged once with the
-// address and what to do.
-func TestRefusalsAreToldOnce(t *testing.T) {
-	var log bytes.Buffer
-	r, err := New(Config{Cluster: "site", Owner: sender, Open: true, Logger: slog.New(slog.NewTextHandler(&log, nil))})
-	if err != nil {
-		t.Fatal(err)
-	}
-	old := packetsOfBefore(t)
-	wrong, _ := newCodec("site", ring("other")).seal(samples()[0])
-	r.loopbackOnly = false
-	for range 100 {
-		for _, data := range old {
-			r.ingest(data, ingress{from: netip.MustParseAddrPort("10.0.0.7:7800")})
-		}
-		r.ingest(wrong, ingress{from: netip.MustParseAddrPort("10.0.0.8:7800")})
-	}
-	for reason := range advice {
-		for range 3 {
-			r.warn(time.Now(), reason, reason, registry.Owner{}, netip.MustParseAddrPort("10.0.0.9:7800"))
-		}
-	}
-	if s := r.Stats(); s.Old != 600 || s.WrongKey != 100 {
-		t.Errorf("counted %d old, %d with another key", s.Old, s.WrongKey)
-	}
-	text := log.String()
-	if n := strings.Count(text, "a process of skerry before 0.2 at 10.0.0.7"); n != 1 {
-		t.Errorf("an old process is named %d times: %s", n, text)
-	}
-	if n := strings.Count(text, "\n"); n != 2+len(advice) || strings.Count(text, "do=") != n {
-		t.Errorf("%d lines for %d kinds: %s", n, len(advice), text)
-	}
-}
-
-// TestEachHostIsNamedOnce: hosts with several processes and addresses whose
-// packets do not prove the key, or are of another cluster, are each named once in
-// the log, and each counts as one host with another key.
-func TestEachHostIsNamedOnce(t *testing.T) {
-	const (
-		hosts     = 30
-		processes = 20
-	)
-	var log bytes.Buffer
-	r, err := New(Config{Cluster: "site", Owner: sender, Keys: keysOf("k"), Logger: slog.New(slog.NewTextHandler(&log, nil))})
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.loopbackOnly = false
-	wrong := newCodec("site", ring("other"))
-	foreign := newCodec("sate", ring("other"))
-	for host := range hosts {
-		v4 := fmt.Sprintf("10.0.0.%d:7800", 1+host)
-		v6 := fmt.Sprintf("[fe80::%d]:7800", 1+host)
-		for pid := range processes {
-			p := samples()[0]
-			p.sender = registry.Owner{Host: fmt.Sprint("h", host), PID: 1 + pid, Epoch: 1}
-			for _, c := range []codec{wrong, foreign} {
-				data, err := c.seal(p)
-				if err != nil {
-					t.Fatal(err)
-				}
-				for _, from := range []string{v4, v6} {
-					r.ingest(data, ingress{from: netip.MustParseAddrPort(from), link: 0})
-				}
-			}
-		}
-	}
-	for _, why := range []string{"wrong key", "sate"} {
-		for host := range hosts {
-			part := fmt.Sprintf("from=10.0.0.%d:7800", 1+host)
-			n := 0
-			for line := range strings.Lines(log.String()) {
-				if strings.Contains(line, why) && strings.Contains(line, part) {
-					n++
-				}
-			}
-			if n != 1 {
-				t.Errorf("host %d is named %d times for %s", host, n, why)
-			}
-		}
-	}
-	if n := strings.Count(log.String(), "\n"); n != 2*hosts {
-		t.Errorf("%d warnings, want %d", n, 2*hosts)
-	}
-	if n := len(r.Stats().OtherKey); n != hosts {
-		t.Errorf("%d hosts with another key, want %d", n, hosts)
-	}
-}
-
-// packetsOfBefore are one of each kind that commit 09c6cb7 has sealed: see scripts/record-before.
-func packetsOfBefore(t *testing.T) (list [][]byte) {
-	t.Helper()
-	text, err := os.ReadFile("testdata/packets-before-0.2")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(text)) {
-		data, err := hex.DecodeString(strings.TrimSpace(line))
-		if err != nil {
-			t.Fatal(err)
-		}
-		list = append(list, data)
-	}
-	return list
-}
-
 // TestPackSize: whatever is offered, what is sent fits.
 func TestPackSize(t *testing.T) {
 	if MaxPacket > 1280-40-8 { // the smallest MTU of IPv6, less its header and UDP's
 		t.Errorf("a datagram of %d bytes may be cut in pieces", MaxPacket)
 	}
-	c := newCore(strings.Repeat("c", 63), nil, registry.Owner{Host: strings.Repeat("h", 63), PID: 4194304, Epoch: 1 << 62},
-		time.Minute, nil)
+	c := newCore(
+		strings.Repeat("c", 63),
+		nil,
+		registry.Owner{Host: strings.Repeat("h", 63), PID: 4194304, Epoch: 1 << 62},
+		time.Minute,
+		nil,
+	)
 	c.links = 1
 	c.fetchAddr = func() string { return strings.Repeat("f", 200) + ":65535" }
 	now := time.Now()
 	for n := range 40 {
-		in := registry.Instance{Service: strings.Repeat("s", 40+n%20), Version: strings.Repeat("v", 1+n), Host: strings.Repeat("a", 250),
-			Port: 65535, Zone: strings.Repeat("z", 63), Tags: map[string]string{"t": strings.Repeat("x", 255)}, Weight: 1, Started: now}
+		in := registry.Instance{
+			Service: strings.Repeat("s", 40+n%20),
+			Version: strings.Repeat("v", 1+n),
+			Host:    strings.Repeat("a", 250),
+			Port:    65535,
+			Zone:    strings.Repeat("z", 63),
+			Tags:    map[string]string{"t": strings.Repeat("x", 255)},
+			Weight:  1,
+			Started: now,
+		}
 		in.Service = in.Service[:len(in.Service)-n%3]
 		if err := registry.Check(in); err != nil {
 			t.Fatal(err)
@@ -318,7 +269,10 @@ func TestWindow(t *testing.T) {
 	for _, c := range []struct {
 		seq  uint64
 		want bool
-	}{{5, true}, {5, false}, {4, true}, {4, false}, {70, true}, {6, false}, {7, true}, {7, false}, {70 + seqAhead + 1, false}, {70 + seqAhead, true}, {70, false}} {
+	}{
+		{5, true}, {5, false}, {4, true}, {4, false}, {70, true}, {6, false}, {7, true}, {7, false},
+		{70 + seqAhead + 1, false}, {70 + seqAhead, true}, {70, false},
+	} {
 		if got := w.admit(c.seq); got != c.want {
 			t.Errorf("admit(%d) = %t, want %t", c.seq, got, c.want)
 		}
@@ -340,82 +294,5 @@ func TestBucket(t *testing.T) {
 	}
 	if took < 100 || took > 105 {
 		t.Errorf("%d tokens in 10 s at 10 a second", took)
-	}
-}
-
-// FuzzOpen gives the decoder what a stranger may send, and, sealed by the
-// right key, what a member of the cluster may.
-func FuzzOpen(f *testing.F) {
-	c := newCodec("site", ring("secret"))
-	for _, p := range samples() {
-		data, err := c.seal(p)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(data)
-		f.Add(data[:len(data)-macSize])
-	}
-	f.Add([]byte("skry\x02\x01\x04site\x04h/1/1\x00\x00\x00\x00\x00\x00\x00\x01\x1c\x19\xfc\xff\xff\xff\xff\x07"))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		if _, err := c.open(data); err == nil && len(data) > MaxPacket {
-			t.Fatal("too long a packet was taken")
-		}
-		p, err := c.open(append(bytes.Clone(data), mac(c.keys[0], data)...))
-		if err != nil {
-			return
-		}
-		again, err := c.seal(p)
-		if err != nil {
-			return // decoded, but larger in our own spelling
-		}
-		p.size = len(again)
-		if q, err := c.open(again); err != nil || !reflect.DeepEqual(p, q) {
-			t.Fatalf("%+v became %+v, %v", p, q, err)
-		}
-		fuzzCore(t, p)
-	})
-}
-
-// fuzzCore gives a packet to a process that does not know its sender, and to one
-// that does, and lets the time pass: what is sent to an address that has not
-// answered stays within its bounds, and so does what is scheduled.
-func fuzzCore(t *testing.T, p packet) {
-	for _, known := range []bool{false, true} {
-		now := time.Unix(1_700_000_000, 0)
-		n := newCore("site", ring("secret"), registry.Owner{Host: "h", PID: 2, Epoch: 2}, time.Minute, testRand())
-		n.linksChanged(now, 1, true)
-		n.returns = newBucket(0, 0) // the few that are asked longer have their own limit
-		n.put(now, []registry.Instance{{Service: "auth", Host: "10.0.0.2", Port: 7000}})
-		n.want(now, []string{"auth"}, true)
-		home := path{addr: netip.MustParseAddrPort("10.0.0.3:7800"), link: 1}
-		if known && p.sender != n.self {
-			peer := n.addPeer(p.sender, home, now)
-			peer.replay.restart(1)
-			n.learnPath(peer, home, now)
-			n.markAlive(peer, now)
-		}
-		n.outbox = nil
-		from := path{addr: netip.MustParseAddrPort("10.0.0.9:7800"), link: 1}
-		n.receive(now, p, from, true)
-		n.receive(now, p, home, false)
-		sent := 0
-		for range 50 {
-			now = now.Add(100 * time.Millisecond)
-			n.wake(now)
-			for _, o := range n.outbox {
-				for _, to := range o.to {
-					if to == from {
-						sent += len(o.data)
-					}
-				}
-			}
-			n.outbox = nil
-		}
-		if sent > amplify*p.size {
-			t.Fatalf("%d bytes were sent because of %d", sent, p.size)
-		}
-		if len(n.timers) > 1000 || len(n.peers) > 3 {
-			t.Fatalf("%d timers, %d peers", len(n.timers), len(n.peers))
-		}
 	}
 }

@@ -9,13 +9,13 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// state is what this process believes of a peer.
+// state is what this process knows of a peer.
 type state uint8
 
 const (
 	unproven state = iota // heard of; not yet shown to be more than a recording
 	live
-	silent // was asked and did not answer; asked again, ever more seldom
+	silent // was probed and did not answer; probed again at growing intervals
 	left   // said goodbye
 )
 
@@ -23,7 +23,7 @@ const (
 type peer struct {
 	owner      registry.Owner
 	state      state
-	contact    bool       // told us by unicast that it wants to hear from us
+	contact    bool       // has queried this process by unicast
 	inUnproven bool       // it has a place among the unproven
 	from       netip.Addr // where it was first heard from; its place counts there
 	paths      []peerPath
@@ -34,15 +34,15 @@ type peer struct {
 	heard      time.Time // when it last proved that it lives
 	groupAt    time.Time // when broadcast was last seen to pass between us
 	since      time.Time // of the state
-	stateSeq   uint64    // packet that told the listing
+	stateSeq   uint64    // number of the packet with the newest listing
 	hash       string    // of the listing that we have all of, "" = of none
 	partial    bool      // its listing does not fit in a packet
 	list       map[registry.ID]registry.Instance
 	probing    *probeSeries
 	watching   bool // a timer watches over the life of the entry
 
-	candidates int       // addresses that will be asked whether they are the peer's
-	doubted    time.Time // when it was last asked because of a sequence number
+	candidates int       // addresses that will be probed whether they are the peer's
+	doubted    time.Time // when it was last probed because of a sequence number
 	suspicion
 	leaveClaim
 	longListing
@@ -55,19 +55,19 @@ type probeSeries struct {
 	sent    bool // one question has been
 	every   time.Duration
 	fatal   bool // silence, or refusal at every address, ends the peer
-	raises  bool // the first question without an answer, or refusal, is told to everybody
+	raises  bool // the first probe without an answer, or a refusal, raises a suspicion
 	quick   int  // questions left that come at this pace, when the others come later
-	goodbye bool // asks whether a goodbye was the peer's own
+	goodbye bool // is sent because of a goodbye
 
 	services []string // to be named in the answer
 
 	refused []path
 }
 
-// The series. A peer that is believed in is asked before it is dropped.
+// The series. A live peer is probed before it is dropped.
 var (
 	hintSeries      = probeSeries{left: 5, every: 150 * time.Millisecond}
-	lateSeries      = probeSeries{left: 16, every: 400 * time.Millisecond, fatal: true} // in no hurry: its word is due for 45 s more
+	lateSeries      = probeSeries{left: 16, every: 400 * time.Millisecond, fatal: true} // the entry lives for 45 s more
 	rivalSeries     = probeSeries{left: 6, every: 100 * time.Millisecond, fatal: true}
 	suspectSeries   = probeSeries{left: 6, every: 100 * time.Millisecond, fatal: true, raises: true}
 	suspicionSeries = probeSeries{left: 6, every: 80 * time.Millisecond, fatal: true}
@@ -129,7 +129,7 @@ func (c *core) setState(p *peer, s state, now time.Time) {
 	}
 }
 
-// markAlive takes note that the peer lives now.
+// markAlive notes that the peer lives now.
 func (c *core) markAlive(p *peer, now time.Time) {
 	p.heard = now
 	if p.probing != nil && !p.probing.goodbye {
@@ -148,7 +148,7 @@ func (c *core) markAlive(p *peer, now time.Time) {
 	}
 }
 
-// lifetime asks a peer that was not heard of for a whole period, which is 80 %
+// lifetime probes a peer that was not heard for a whole period, which is 80 %
 // of the life of an entry (1.25 periods).
 func (c *core) lifetime(p *peer, now time.Time) {
 	p.watching = false
@@ -186,7 +186,7 @@ func (c *core) stepProbes(p *peer, a *probeSeries, now time.Time) {
 	}
 	wait := a.every
 	switch {
-	case c.links == 0: // nobody can be asked, so nobody is blamed
+	case c.links == 0: // no peer can be probed, so none is judged
 		wait = time.Second
 	case !c.probesFor(p).take(now):
 		c.stats.Rate++
@@ -213,9 +213,9 @@ func (c *core) stepProbes(p *peer, a *probeSeries, now time.Time) {
 	c.at(now.Add(wait), func(now time.Time) { c.stepProbes(p, a, now) })
 }
 
-// probesFor is the limit that a question to the peer counts in. Known peers are
-// asked however many strangers there are, and the strangers of an address with
-// few of them however many another one has.
+// probesFor is the limit in which a probe to the peer counts. Known peers are probed
+// however many strangers there are. The strangers of an address with few of them
+// are probed however many another address has.
 func (c *core) probesFor(p *peer) *bucket {
 	switch {
 	case p.state != unproven:
@@ -239,7 +239,7 @@ func (c *core) seriesEnded(p *peer, a *probeSeries, now time.Time) {
 	}
 }
 
-// markSilent takes a peer off the lists that does not answer.
+// markSilent takes a peer that does not answer off the lists.
 func (c *core) markSilent(p *peer, now time.Time) {
 	c.log.Info("LAN peer is silent", "peer", p.owner.String(), "registrations", len(p.list))
 	c.depart(p, registry.Silent, now)
@@ -247,10 +247,9 @@ func (c *core) markSilent(p *peer, now time.Time) {
 	c.retrySilent(p, time.Second, now)
 }
 
-// retrySilent asks a silent peer at growing intervals, for as long as it is
-// remembered: it may have been the network. The intervals vary, so that of
-// many who are silent together one is asked every now and then, and is the
-// first to tell that the network is back.
+// retrySilent probes a silent peer at growing intervals, for as long as it is
+// remembered: the network may have been at fault. The intervals vary, so that of many
+// silent peers one is probed every now and then, and shows that the network is back.
 func (c *core) retrySilent(p *peer, wait time.Duration, now time.Time) {
 	c.at(now.Add(c.jitter(wait, 0.5)), func(now time.Time) {
 		if p.state != silent || c.peers[p.owner] != p {
@@ -261,8 +260,8 @@ func (c *core) retrySilent(p *peer, wait time.Duration, now time.Time) {
 	})
 }
 
-// probeSilent asks all who are silent soon after one of them was heard again: it was
-// the network then, and the others are back, too.
+// probeSilent probes all silent peers soon after one of them was heard again: the
+// network was at fault, so the others are back, too.
 func (c *core) probeSilent(now time.Time) {
 	if now.Sub(c.probedSilent) < probeSilentGap {
 		return
@@ -279,15 +278,18 @@ func (c *core) probeSilent(now time.Time) {
 	}
 }
 
-// refused: the host at one of the peer's addresses says that nobody has the
-// port any more. When every address of the peer has said so, it is gone.
+// refused takes a refusal: the host at one of the peer's addresses says that no
+// process has the port. When all addresses of the peer have said so, it is gone.
 func (c *core) refused(now time.Time, owner registry.Owner, at path) {
 	p := c.peers[owner]
 	if p == nil || p.state != live || p.probing == nil || !p.probing.fatal {
 		return
 	}
 	p.probing.refused = append(p.probing.refused, at)
-	if !slices.ContainsFunc(p.paths, func(known peerPath) bool { return !slices.Contains(p.probing.refused, known.path) }) {
+	if !slices.ContainsFunc(
+		p.paths,
+		func(known peerPath) bool { return !slices.Contains(p.probing.refused, known.path) },
+	) {
 		a := p.probing
 		if a.raises {
 			c.raiseSuspicion(p, now)
@@ -307,7 +309,7 @@ func (c *core) depart(p *peer, how registry.DepartureKind, now time.Time) {
 	p.hash = ""
 }
 
-// suspect asks at once whether the owner of a registration still lives.
+// suspect probes the owner of a registration at once.
 func (c *core) suspect(now time.Time, id registry.ID) {
 	for _, p := range c.peers {
 		if _, ok := p.list[id]; ok && p.state == live {

@@ -11,15 +11,15 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// What a known peer says counts when it comes from an address where the peer
-// has answered: a member can put another name on a packet, but not be asked
-// in its place. A new address is asked first.
+// Packets of a known peer count when they come from an address where the peer has
+// answered: a member can send in another name, and can't answer a probe in its place.
+// A new address is probed first.
 const (
 	maxPaths   = 4                     // addresses remembered of a peer
 	copyWait   = 20 * time.Millisecond // in which a copy comes from an address that is known
-	pathLater  = 30 * time.Second      // until when a second address is asked that is not needed yet
+	pathLater  = 30 * time.Second      // after which a second address is probed that is not needed yet
 	pathTries  = 3
-	pathChecks = 16 // packets of a new address whose copies are awaited at once
+	pathChecks = 16 // packets of a new address that wait for copies at once
 	pathGap    = 150 * time.Millisecond
 	provenFor  = 10 * time.Minute // how long longer answers go to an address that has answered
 )
@@ -40,7 +40,7 @@ func (p *peer) knowsHost(at path) bool {
 	return slices.ContainsFunc(p.paths, func(w peerPath) bool { return w.addr.Addr() == at.addr.Addr() })
 }
 
-// pathList are the addresses to ask the peer at, the newest first.
+// pathList are the addresses to probe the peer at, the newest first.
 func (p *peer) pathList() []path {
 	out := make([]path, len(p.paths))
 	for i, w := range p.paths {
@@ -49,7 +49,7 @@ func (p *peer) pathList() []path {
 	return out
 }
 
-// suggest adds an address to ask a peer at that is not known to live. It takes
+// suggest adds an address to probe a peer at, which is not known to live. It takes
 // the place of none.
 func (p *peer) suggest(at path) {
 	if !p.knows(at) && len(p.paths) < maxPaths {
@@ -93,18 +93,18 @@ type candidateKey struct {
 	at    path
 }
 
-// pathCandidate is what is known of a newcomer.
+// pathCandidate is the probing of such an address.
 type pathCandidate struct {
 	tries  int // questions left
-	checks int // packets whose copies are awaited
+	checks int // packets that wait for copies
 	asked  bool
 }
 
 // considerPath sees to an address that a packet of a live peer came from and that
 // the peer has not answered at. Most are a second interface or protocol of its
-// host: the copy that comes the known way counts then, and the new way is
-// asked some time later. Without that copy it is asked at once, by whichever
-// packet: answers have no copies, and come the way that the question took.
+// host: the copy from the known address counts then, and the new address is
+// probed some time later. Without that copy it is probed at once: answers have no
+// copies, and come from the address that the question went to.
 func (c *core) considerPath(p *peer, at path, in packet, now time.Time) {
 	k := candidateKey{p.owner, at}
 	w := c.candidates[k]
@@ -130,7 +130,7 @@ func (c *core) considerPath(p *peer, at path, in packet, now time.Time) {
 	})
 }
 
-// beginPathProbe asks at a new address, unless that has begun.
+// beginPathProbe probes a new address, unless that has begun.
 func (c *core) beginPathProbe(p *peer, at path, w *pathCandidate, now time.Time) {
 	if !w.asked {
 		w.asked = true
@@ -195,16 +195,16 @@ func (c *core) allowance(asked, spent, answerHead int, to path, now time.Time) i
 }
 
 // Sizes of questions. A query is so long that an answer may fill a datagram,
-// a probe so long that it may be as long as the last word of the peer.
+// a probe allows one as long as the last list of the peer.
 const (
 	answerHead = 32 // bytes of an answer around its listing, at most
 	proofHead  = 14 // the same of an answer to a probe
 	padHead    = 4  // bytes of the field that holds the padding
 	padQuery   = MaxPacket / amplify
-	usualSize  = MaxPacket / 2 // of the word of a peer that has not been heard yet
+	usualSize  = MaxPacket / 2 // of the list of a peer that has not been heard yet
 )
 
-// directQuerySize is the size of a query to one address: its receiver asks back, too.
+// directQuerySize is the size of a query to one address; its receiver sends probes, too.
 func (c *core) directQuerySize() int {
 	return min(MaxPacket, (MaxPacket+hintSeries.left*c.probeSize())/amplify)
 }
@@ -212,8 +212,8 @@ func (c *core) directQuerySize() int {
 // probeSize is the size of a probe without padding, at most.
 func (c *core) probeSize() int { return MaxPacket - c.room(c.self) + 16 }
 
-// padProbe is the size of a probe whose answer may be as long as the last word
-// of the peer. A series of them is shorter than three times that word.
+// padProbe is the size of a probe that allows an answer as long as the last list
+// of the peer. A series of them is shorter than three times that list.
 func padProbe(said int) int { return said/2 + proofHead }
 
 // pad is what makes a body as long as a datagram of size bytes needs.

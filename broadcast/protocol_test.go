@@ -56,7 +56,7 @@ func (s *sim) others(i int, ok func() bool) func() bool {
 	}
 }
 
-// TestSteadyState: two hours with loss drop nobody who lives, and without loss
+// TestSteadyState: two hours with loss drop no living process, and without loss
 // cost nothing but announcements.
 func TestSteadyState(t *testing.T) {
 	for _, loss := range []float64{0, 0.1, 0.3} {
@@ -179,7 +179,7 @@ func TestLongListing(t *testing.T) {
 	}
 }
 
-// TestSubscription: announcements of what nobody here watches are ignored;
+// TestSubscription: announcements of what is not watched here are ignored;
 // watching it later finds it.
 func TestSubscription(t *testing.T) {
 	s := newSim(t, 3, seeded(t, 11))
@@ -197,7 +197,7 @@ func TestSubscription(t *testing.T) {
 	s.within(time.Second, "proc", func() bool { return len(c.list("proc")) == 1 })
 	c.want(s.now, []string{"proc"}, false)
 	if len(c.list("auth")) != 0 {
-		t.Error("a service that nobody watches any more is kept")
+		t.Error("a service that is not watched any more is kept")
 	}
 }
 
@@ -243,7 +243,8 @@ func TestRestartAtTheSameAddress(t *testing.T) {
 	s.flush(fresh)
 	s.within(time.Second, "replacement", func() bool {
 		list := s.nodes[1].list("svc")
-		return len(list) == 3 && !slices.ContainsFunc(list, func(in registry.Instance) bool { return in.Owner == old.Owner })
+		return len(list) == 3 &&
+			!slices.ContainsFunc(list, func(in registry.Instance) bool { return in.Owner == old.Owner })
 	})
 }
 
@@ -263,7 +264,7 @@ func TestSimulatedPartition(t *testing.T) {
 	t.Logf("whole again after %v", s.within(35*time.Second, "healing", s.know("svc", 6)))
 }
 
-// TestNoInterface: who has no interface asks nobody and blames nobody.
+// TestNoInterface: a process without an interface probes no peer and drops none.
 func TestNoInterface(t *testing.T) {
 	s := newSim(t, 2, seeded(t, 19))
 	for _, n := range s.nodes {
@@ -283,8 +284,7 @@ func TestNoInterface(t *testing.T) {
 	s.within(3*time.Second, "return", s.know("svc", 2))
 }
 
-// TestForgedFlood: whoever has the key may claim to be anybody, and still
-// can't fill the memory.
+// TestForgedFlood: a member that sends in made-up names can't fill the memory.
 func TestForgedFlood(t *testing.T) {
 	s := newSim(t, 1, seeded(t, 23))
 	n := s.nodes[0]

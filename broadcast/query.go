@@ -10,7 +10,7 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// want changes what this process watches and asks for what is new.
+// want changes what this process watches, and queries for what is new.
 func (c *core) want(now time.Time, services []string, all bool) {
 	var fresh []string
 	set := map[string]bool{}
@@ -39,7 +39,7 @@ func (c *core) want(now time.Time, services []string, all bool) {
 		}
 	}
 	for s := range c.known() {
-		c.touch(s) // whoever watches anew is shown the list
+		c.touch(s) // new watchers are shown the list
 	}
 	switch {
 	case len(fresh) == 0, c.gathering:
@@ -58,8 +58,8 @@ func (c *core) wants(service string) bool {
 	return ok || c.all
 }
 
-// querySeeds asks the seeds: those that nobody is known of every ten seconds, so
-// that a site without broadcast comes together whoever started first.
+// querySeeds queries the seeds; those from which no peer is known, every ten seconds.
+// So a site without broadcast comes together in whatever order its hosts start.
 func (c *core) querySeeds(now time.Time, schedule int) {
 	if c.leaving || schedule != c.seedRound {
 		return
@@ -82,8 +82,7 @@ func (c *core) querySeeds(now time.Time, schedule int) {
 	c.at(now.Add(c.jitter(min(10*burstGap, c.period), 0.2)), func(now time.Time) { c.querySeeds(now, schedule) })
 }
 
-// askEverything repeats the questions of the start, when there is a new
-// interface to ask on.
+// askEverything repeats the queries of the start on a new interface.
 func (c *core) askEverything(now time.Time) {
 	for s := range c.wanted {
 		c.asks[s] = burst
@@ -97,7 +96,7 @@ func (c *core) askEverything(now time.Time) {
 	}
 }
 
-// query asks for all services with questions left, until none has.
+// query sends a query for all services with queries left, until none has.
 func (c *core) query(now time.Time) {
 	c.asking, c.gathering = false, false
 	if c.leaving || len(c.asks) == 0 {
@@ -113,9 +112,9 @@ func (c *core) query(now time.Time) {
 	}
 }
 
-// askOnceMore asks for everything a while after the last burst of questions,
-// each host at another time: a site whose power has returned may have been too
-// busy to hear itself.
+// askOnceMore queries for everything a while after the last burst of queries,
+// each host at another time: after the return of power the hosts may have been
+// too busy to hear each other.
 func (c *core) askOnceMore(now time.Time, round int) {
 	if services := c.wantedAll(); round == c.rounds && len(services) > 0 {
 		c.ask(now, services)
@@ -168,7 +167,7 @@ func (c *core) rotateProbes(now time.Time) {
 	c.probesRotated = now
 }
 
-// settle: whoever has something to say about the service has said it.
+// settle: the providers of the service have had the time to answer.
 func (c *core) settle(service string) {
 	if service == registry.AllServices && c.all {
 		c.confirm = true
@@ -179,7 +178,8 @@ func (c *core) settle(service string) {
 	}
 }
 
-// exchange asks by unicast for what is wanted and for whom the other knows.
+// exchange queries by unicast for what is wanted, and for the peers of the other
+// process.
 func (c *core) exchange(now time.Time, addrs ...netip.AddrPort) {
 	if len(addrs) == 0 {
 		return
@@ -210,7 +210,7 @@ func (c *core) wantedNames() []string {
 	return names
 }
 
-// ask asks everyone for services, once.
+// ask queries all for services, once.
 func (c *core) ask(now time.Time, services []string) {
 	if c.leaving {
 		return

@@ -87,7 +87,7 @@ func (c *core) admit(p *peer, q *awaitedProbe, in packet, from path, now time.Ti
 		return false, false
 	case p.replay.old(in.seq):
 		if now.Sub(p.lastNew) < burstGap && !p.replay.past(in.seq) {
-			c.stats.Duplicate++ // another way of the same datagram
+			c.stats.Duplicate++ // a copy of the same datagram
 			return false, false
 		}
 		c.stats.Replay++
@@ -116,7 +116,7 @@ func (c *core) admit(p *peer, q *awaitedProbe, in packet, from path, now time.Ti
 	return true, false
 }
 
-// probeDoubtful asks a peer whose numbers do not fit, at times: another process may
+// probeDoubtful probes a peer with numbers that do not fit, at times: another process may
 // have used its name. The answer says where the numbers are.
 func (c *core) probeDoubtful(p *peer, now time.Time) {
 	if p.state == live && now.Sub(p.doubted) >= 10*burstGap {
@@ -153,8 +153,8 @@ func (c *core) offersLeft(l *wire.Left) bool {
 	return ok
 }
 
-// onCopy takes a copy of a datagram that has just come another way: a sender
-// that still has to prove itself is asked on both.
+// onCopy takes a copy of a datagram that has just come: a sender that still has to
+// prove itself is probed at both addresses.
 func (c *core) onCopy(sender registry.Owner, from path) {
 	if sender == c.self {
 		c.stats.Own++
@@ -167,7 +167,7 @@ func (c *core) onCopy(sender registry.Owner, from path) {
 }
 
 // onAnnounce believes a known peer; anyone else's announcement may be a
-// recording, so it is only a reason to ask.
+// recording, so it is only a reason to probe.
 func (c *core) onAnnounce(now time.Time, in packet, l *wire.Listing, from path, group bool) {
 	p := c.peers[in.sender]
 	if p != nil && p.state == live {
@@ -189,7 +189,7 @@ func (c *core) onAnnounce(now time.Time, in packet, l *wire.Listing, from path, 
 	c.hint(p, from, amplify*in.size, now)
 }
 
-// hint asks a sender to prove that it is there, by at most so many bytes. It
+// hint probes a sender that has to prove itself, by at most so many bytes. It
 // returns how many that may take.
 func (c *core) hint(p *peer, from path, bytes int, now time.Time) int {
 	p.point(from)
@@ -214,8 +214,7 @@ func (c *core) hintLater(p *peer, series probeSeries, delay time.Duration, now t
 	c.at(now.Add(delay), func(now time.Time) { c.stepProbes(p, &series, now) })
 }
 
-// wantsAny reports whether the listing has, or may have, what somebody here
-// watches.
+// wantsAny reports whether the listing has, or may have, what is watched here.
 func (c *core) wantsAny(l *wire.Listing) bool {
 	named := func(r *wire.Registration) bool { return c.wants(r.Name) }
 	if slices.ContainsFunc(l.Registrations, named) || slices.ContainsFunc(l.Names, c.wants) {
@@ -226,33 +225,22 @@ func (c *core) wantsAny(l *wire.Listing) bool {
 
 // onAnswer believes an answer that bears a nonce of ours. That of a question to
 // the peer alone (asked) is known to the peer alone; that of a query to
-// everyone shows only that the answer is fresh.
+// all shows only that the answer is fresh.
 func (c *core) onAnswer(now time.Time, in packet, a *wire.Answer, asked *awaitedProbe, from path, group bool) {
-	p := c.peers[in.sender]
 	q, queried := c.queried(a, now)
 	if !queried && asked == nil {
 		c.onAnnounce(now, in, a.Listing, from, group) // late, or a recording
 		return
 	}
+	p := c.answering(now, in, a, queried, queried && !q.group, from)
 	if p == nil {
-		if !c.wantsAny(a.Listing) && !(queried && !q.group) {
-			c.stats.Unwanted++
-			return
-		}
-		if p = c.addPeer(in.sender, from, now); p == nil {
-			return
-		}
-	}
-	if p.state == unproven && !queried && !p.contact && !c.wantsAny(a.Listing) {
-		c.stats.Unwanted++
-		c.forget(p)
 		return
 	}
 	if p.state == unproven {
 		p.replay.restart(in.seq)
 		p.lastNew = now
 	}
-	if p.state != live { // other addresses are asked first
+	if p.state != live { // other addresses are probed first
 		p.paths = nil
 		c.learnPath(p, from, now)
 	}
@@ -271,7 +259,7 @@ func (c *core) onAnswer(now time.Time, in packet, a *wire.Answer, asked *awaited
 	c.apply(p, a.Listing, in, from, asked != nil, now)
 	if bye {
 		c.denyLeave(p, p.all || p.kept(marked), now)
-		if overtaken { // by a word that tells nothing of what is marked
+		if overtaken { // by a packet that says nothing of what is marked
 			c.at(now.Add(goodbyeSeries.every), func(now time.Time) { c.probeLeaving(p, now) })
 		}
 	}
@@ -279,8 +267,29 @@ func (c *core) onAnswer(now time.Time, in packet, a *wire.Answer, asked *awaited
 		c.visit(now, a.Peers, from)
 	}
 	if queried && a.IsSetAsk() && c.offers(nil) && c.countQuery(now, queryKey{in.sender, a.GetAsk()}) == 1 {
-		c.scheduleAnswer(now, pendingQuery{by: in.sender, query: &wire.Query{Nonce: a.GetAsk()}, from: from, size: in.size})
+		back := &wire.Query{Nonce: a.GetAsk()}
+		c.scheduleAnswer(now, pendingQuery{by: in.sender, query: back, from: from, size: in.size})
 	}
+}
+
+// answering is the peer that has sent an answer; nil where the answer is of no use
+// here. queried says that it refers to a query, and direct that the query went to
+// one address.
+func (c *core) answering(now time.Time, in packet, a *wire.Answer, queried, direct bool, from path) *peer {
+	p := c.peers[in.sender]
+	switch {
+	case p == nil && !c.wantsAny(a.Listing) && !direct:
+		c.stats.Unwanted++
+		return nil
+	case p == nil:
+		p = c.addPeer(in.sender, from, now)
+	}
+	if p != nil && p.state == unproven && !queried && !p.contact && !c.wantsAny(a.Listing) {
+		c.stats.Unwanted++
+		c.forget(p)
+		return nil
+	}
+	return p
 }
 
 // queried finds the query of this process that an answer refers to.
@@ -296,8 +305,8 @@ func (c *core) queried(a *wire.Answer, now time.Time) (sentQuery, bool) {
 	return sentQuery{}, false
 }
 
-// visit asks the peers of a peer, each address once in a while. The addresses
-// were chosen by another process, so few are asked in a second.
+// visit queries the peers of a peer, each address once in a while. The addresses
+// were chosen by another process, so few are queried in a second.
 func (c *core) visit(now time.Time, addrs []string, by path) {
 	for _, s := range addrs {
 		addr, err := netip.ParseAddrPort(s)
@@ -322,7 +331,8 @@ func (c *core) visitOne(now time.Time, addr netip.AddrPort) {
 // visitable reports whether an address can be one of a process.
 func visitable(a netip.AddrPort, by path) bool {
 	ip := a.Addr()
-	return a.Port() != 0 && !ip.IsUnspecified() && !ip.IsMulticast() && ip != all4 && (!ip.IsLoopback() || by.addr.Addr().IsLoopback())
+	return a.Port() != 0 && !ip.IsUnspecified() && !ip.IsMulticast() && ip != all4 &&
+		(!ip.IsLoopback() || by.addr.Addr().IsLoopback())
 }
 
 func (c *core) knows(addr netip.AddrPort) bool {
@@ -336,8 +346,8 @@ func (c *core) knows(addr netip.AddrPort) bool {
 
 // returnHint: a sender that probes this process has heard of it and, if it
 // offers something, can be missing here only because its answers were lost. It
-// is asked a little later, when those that did arrive have been dealt with. A
-// peer that was taken for dead is back, and is asked at once. The address may be
+// is probed a little later, when those that did arrive have been handled. A
+// silent peer is back, and is probed at once. The address may be
 // forged: but for a few in a second, questions take no more bytes than the probe.
 func (c *core) returnHint(now time.Time, p *peer, in packet, from path) {
 	if p != nil && p.state == silent {

@@ -84,7 +84,7 @@ func New(cfg Config) (*Registry, error) {
 	return r, nil
 }
 
-// secretNonce can't be guessed, so that nobody answers what was not asked.
+// secretNonce can't be guessed: an answer proves that the question has arrived.
 func secretNonce() int64 {
 	var b [8]byte
 	crand.Read(b[:])
@@ -104,7 +104,7 @@ func (r *Registry) Deregister(ctx context.Context, ids ...registry.ID) error {
 }
 
 // Watch is registry.Registry.Watch. An empty list is shown after a quarter of
-// a second in which nobody answered.
+// a second without an answer.
 func (r *Registry) Watch(service string, f func(registry.Snapshot)) (stop func()) {
 	return r.publisher.Watch(service, f)
 }
@@ -174,7 +174,7 @@ func (r *Registry) sayGoodbye(ctx context.Context) {
 	said := false
 	r.do(func(now time.Time) {
 		r.core.leave(now)
-		said = r.core.muted // nobody has heard of it
+		said = r.core.muted // no process has heard of this one
 	})
 	if said {
 		return

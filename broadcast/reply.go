@@ -19,7 +19,7 @@ func (c *core) onProbe(now time.Time, in packet, q *wire.Probe, from path) {
 		c.send(goodbye, &wire.Goodbye{Everything: new(true), Nonce: &q.Nonce}, outbound{to: []path{from}})
 		return
 	}
-	room := c.allowance(in.size, in.size, proofHead, from, now) // the sender may be asked in turn
+	room := c.allowance(in.size, in.size, proofHead, from, now) // the sender may be probed in turn
 	l := pack(c.registrations(now), c.base(), room, q.Services)
 	c.cut(l, from, now)
 	c.send(answer, &wire.Answer{Nonce: q.Nonce, Listing: l}, outbound{to: []path{from}})
@@ -62,7 +62,7 @@ func (c *core) onQuery(now time.Time, in packet, q *wire.Query, from path, group
 	c.scheduleAnswer(now, w)
 }
 
-// holdQuery keeps a question whose answer is long until its address has answered.
+// holdQuery keeps a query with a long answer until its address has answered.
 func (c *core) holdQuery(w pendingQuery, now time.Time) {
 	if _, ok := c.heldQueries[w.from.addr]; ok || len(c.heldQueries) >= coalesceMost || !c.hints.take(now) {
 		c.stats.Rate++
@@ -131,7 +131,8 @@ func (c *core) acquaintances(asker path, room int) []string {
 		}
 		for _, w := range p.paths {
 			a := w.addr.Addr()
-			if a.Zone() != "" || a.IsLinkLocalUnicast() || a.IsLoopback() && !asker.addr.Addr().IsLoopback() || w.addr == asker.addr {
+			if a.Zone() != "" || a.IsLinkLocalUnicast() || a.IsLoopback() && !asker.addr.Addr().IsLoopback() ||
+				w.addr == asker.addr {
 				continue
 			}
 			s := w.addr.String()

@@ -8,22 +8,22 @@ import (
 )
 
 // town is a site of many hosts: each offers one of its services, and watches
-// three of them and who is there at all, as every node does.
+// three of them and the list of processes, as every node does.
 type town struct {
 	*sim
 	services int
 	offered  map[string]int // instances of each service
-	lacks    *simNode       // who did not know all when it was last looked at
+	lacks    *simNode       // the node that lacked an entry at the last look
 }
 
-const everyone = "skerry.node"
+const processes = "skerry.node"
 
 func newTown(t testing.TB, hosts int, loss float64, seed uint64) *town {
 	c := &town{sim: newSim(t, hosts, seed), services: max(hosts/5, 1), offered: map[string]int{}}
 	c.loss, c.untaped = loss, true
 	for i := range hosts {
 		c.offered[c.service(i)]++
-		c.offered[everyone]++
+		c.offered[processes]++
 	}
 	return c
 }
@@ -32,8 +32,8 @@ func (c *town) service(i int) string { return fmt.Sprintf("service-%d", i%c.serv
 
 // boot starts the host at this place.
 func (c *town) boot(i int) {
-	watched := []string{everyone, c.service(i + 1), c.service(i + 2), c.service(i + 3)}
-	c.start(c.nodes[i], watched, c.service(i), everyone)
+	watched := []string{processes, c.service(i + 1), c.service(i + 2), c.service(i + 3)}
+	c.start(c.nodes[i], watched, c.service(i), processes)
 }
 
 // bootAll is the return of power: all hosts within 50 ms.
@@ -118,7 +118,7 @@ func TestColdStarts(t *testing.T) {
 		{32, 400 * time.Millisecond, 0, 3, time.Second, 700},
 		{32, 400 * time.Millisecond, 0.1, 10, 3 * time.Second, 700},
 		{100, 400 * time.Millisecond, 0, 1, time.Second, 2000},
-		{100, 50 * time.Millisecond, 0.1, 1, 3 * time.Second, 2700}, // about 2,000, and a quarter more when it takes over a second
+		{100, 50 * time.Millisecond, 0.1, 1, 3 * time.Second, 2700}, // mostly about 2,000
 	} {
 		what := fmt.Sprintf("%d hosts within %v, loss %v: all know what they watch", c.hosts, c.in, c.loss)
 		var packets []int
@@ -131,14 +131,18 @@ func TestColdStarts(t *testing.T) {
 		}), c.known, 10*c.known)
 		slices.Sort(packets)
 		if p := packets[len(packets)-1-len(packets)/10]; p > c.busiest {
-			t.Errorf("the busiest host sent and received %d packets in nine of ten draws, at most %d are allowed", p, c.busiest)
+			t.Errorf(
+				"the busiest host sent and received %d packets in nine of ten draws, at most %d are allowed",
+				p,
+				c.busiest,
+			)
 		}
 	}
 }
 
 // TestBrokenSwitch: half of a site does not hear the other half for a while,
-// long enough that everybody is taken for dead, and nobody is asked often any
-// more. The first two who hear of each other again tell all.
+// long enough that each half is taken for dead by the other, and is probed
+// seldom. The first two hosts that hear each other again tell all.
 func TestBrokenSwitch(t *testing.T) {
 	for _, loss := range []float64{0, 0.1} {
 		c := newTown(t, 32, loss, seeded(t, 7))
@@ -151,7 +155,11 @@ func TestBrokenSwitch(t *testing.T) {
 			t.Fatal("the broken switch was not noticed")
 		}
 		c.blocked = nil
-		t.Logf("loss %v: all know all again %v after the switch is mended", loss, c.agree(45*time.Second, "the switch is mended"))
+		t.Logf(
+			"loss %v: all know all again %v after the switch is mended",
+			loss,
+			c.agree(45*time.Second, "the switch is mended"),
+		)
 	}
 }
 
@@ -182,7 +190,7 @@ func playSite(b *testing.B, hosts int, loss float64) {
 	b.ReportMetric(float64(c.out()-before)/float64(hosts)/3600, "sent/s/host")
 	b.ReportMetric(float64(c.drops), "wrong-drops/h")
 	if !c.complete() {
-		b.Error("after an hour somebody lacks somebody")
+		b.Error("after an hour a list lacks an instance")
 	}
 
 	half := func(n *simNode) bool { return slices.Index(c.nodes, n) < hosts/2 }
@@ -196,7 +204,7 @@ func playSite(b *testing.B, hosts int, loss float64) {
 
 // TestColdStartOfBusyHosts: power returns to hosts that are so busy that
 // questions wait for seconds, and overflow what the sockets hold. The site
-// comes together all the same, and drops nobody.
+// comes together all the same, and drops no process.
 func TestColdStartOfBusyHosts(t *testing.T) {
 	for _, cost := range []time.Duration{time.Millisecond, 10 * time.Millisecond} {
 		c := newTown(t, 32, 0.1, seeded(t, 29))
@@ -205,7 +213,12 @@ func TestColdStartOfBusyHosts(t *testing.T) {
 		}
 		c.bootAll()
 		took := c.agree(2*time.Minute, "cold start of busy hosts")
-		t.Logf("%v a datagram: all know what they watch after %v; the busiest host had %d packets", cost, took, c.busiest())
+		t.Logf(
+			"%v a datagram: all know what they watch after %v; the busiest host had %d packets",
+			cost,
+			took,
+			c.busiest(),
+		)
 		if c.drops > 0 {
 			t.Errorf("%d living instances were dropped", c.drops)
 		}

@@ -33,17 +33,17 @@ type sim struct {
 type simNode struct {
 	*core
 	addr       netip.AddrPort
-	second     netip.AddrPort // of the other protocol, if it is valid; one way of the three to everyone leaves from there
+	second     netip.AddrPort // of the other protocol, if valid; one of a broadcast's three ways
 	alive      bool
 	killed     bool          // not alive, but its host is, and refuses what is sent to its port
 	cost       time.Duration // that a datagram takes it to handle or to send; 0: it has nothing else to do
 	free       time.Time     // when it has dealt with what it has
 	inbox      int           // datagrams that wait for it
 	dedup      dedup
-	out        int               // packets sent; one to everybody leaves three ways
+	out        int               // packets sent; a broadcast counts three
 	suspicions int               // datagrams of that kind sent
 	in         int               // packets that arrived
-	met        map[*simNode]bool // whose hardware address it knows
+	met        map[*simNode]bool // the nodes with known hardware addresses
 	gone       map[registry.ID]registry.DepartureKind
 }
 
@@ -140,7 +140,17 @@ func (s *sim) start(n *simNode, watched []string, services ...string) {
 func (n *simNode) offers(now time.Time, services ...string) []registry.Instance {
 	var out []registry.Instance
 	for _, svc := range services {
-		out = append(out, registry.Instance{Service: svc, Version: "v1", Host: n.addr.Addr().String(), Port: 7000, Owner: n.self, Started: now})
+		out = append(
+			out,
+			registry.Instance{
+				Service: svc,
+				Version: "v1",
+				Host:    n.addr.Addr().String(),
+				Port:    7000,
+				Owner:   n.self,
+				Started: now,
+			},
+		)
 	}
 	return out
 }
@@ -198,8 +208,8 @@ func (n *simNode) source(second bool) netip.AddrPort {
 	return n.addr
 }
 
-// resolve is ARP: who sends to one other for the first time asks everybody
-// where it is, and is told.
+// resolve is ARP: before the first unicast to a node its address is asked for, by a
+// packet to all, and answered.
 func (s *sim) resolve(from, to *simNode) {
 	if from.met[to] {
 		return

@@ -75,14 +75,17 @@ func openLink(c chosen, ifi *net.Interface, port int) (*link, error) {
 
 // unicastSocket opens a socket of this process alone on one of the OwnPorts ports
 // behind the shared one, so that a firewall can let in what is sent to it, or
-// on any port when none of them is free. Where it begins is random: who takes
-// the port of a process that was killed would be taken for it. Shared ports
+// on any port when none of them is free. Where it begins is random: a process
+// that takes the port of a killed one would be taken for it. Shared ports
 // among those that the system hands out (tests) have no such neighbours.
 func unicastSocket(network string, addr netip.Addr, port int) (*net.UDPConn, error) {
 	if port+unicastPorts < 32768 {
 		for i, first := 0, rand.IntN(unicastPorts); i < unicastPorts; i++ {
 			p := port + 1 + (first+i)%unicastPorts
-			if c, err := net.ListenUDP(network, net.UDPAddrFromAddrPort(netip.AddrPortFrom(addr, uint16(p)))); err == nil {
+			if c, err := net.ListenUDP(
+				network,
+				net.UDPAddrFromAddrPort(netip.AddrPortFrom(addr, uint16(p))),
+			); err == nil {
 				return c, nil
 			}
 		}
@@ -98,8 +101,7 @@ func (l *link) close() {
 	}
 }
 
-// toAll sends to everyone on the interface and returns how many datagrams
-// left it.
+// toAll broadcasts on the interface and returns how many datagrams left it.
 func (l *link) toAll(data []byte, port int) (sent int, err error) {
 	send := func(c *net.UDPConn, to netip.Addr) {
 		if c == nil {

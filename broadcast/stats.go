@@ -36,7 +36,7 @@ type Stats struct {
 	FetchFailed  uint64 // listings too long for a datagram that TCP did not bring
 	Undelivered  uint64 // peers that are not asked for such listings for ten minutes, as nothing brought them
 
-	// OtherKey are the hosts whose packets do not prove the key, heard within 5/4
+	// OtherKey are the hosts that send packets by another key, heard within 5/4
 	// periods of announcements; at most 64.
 	OtherKey []KeyHolder
 

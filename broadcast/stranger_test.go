@@ -121,8 +121,8 @@ func startStranger(h *lab.Host, role string) *lab.Process {
 	return h.StartCommand(c)
 }
 
-// TestLANReplay: what was recorded on the wire brings nobody back and takes
-// nobody away.
+// TestLANReplay: what was recorded on the wire brings no process back and
+// takes none away.
 func TestLANReplay(t *testing.T) {
 	t.Parallel()
 	l := lab.New(t, 4)

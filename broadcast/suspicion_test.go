@@ -14,7 +14,7 @@ import (
 // TestAlarm: one process that finds out that another one has died, or a host has
 // vanished, makes all others find out, and the dead host is not flooded with
 // questions. It need not be known to them: callers that offer nothing know
-// nobody but providers. Each site loses several hosts, one after the other.
+// providers only. Each site loses several hosts, one after the other.
 func TestAlarm(t *testing.T) {
 	const (
 		hosts  = 32
@@ -77,7 +77,12 @@ func die(t *testing.T, seed uint64, hosts, callers, deaths int, refuses bool, lo
 		s.flush(witness)
 		took[i], _ = s.until(5*time.Minute, s.know("svc", hosts-callers-1-i))
 		if took[i] < 5*time.Second && asked > 7*hosts { // later they ask without an alarm
-			t.Errorf("seed %d, death %d: %d datagrams to the dead host, at most 7 from each other are allowed", seed, i, asked)
+			t.Errorf(
+				"seed %d, death %d: %d datagrams to the dead host, at most 7 from each other are allowed",
+				seed,
+				i,
+				asked,
+			)
 		}
 		if took[i] > time.Second {
 			t.Logf("seed %d, death %d: %v", seed, i, took[i])
@@ -124,9 +129,8 @@ func (s *sim) said() (n uint64) {
 	return n
 }
 
-// TestAlarmInVain: an alarm about somebody who lives costs a word of his, and
-// takes nobody away; nor does one about somebody whom nobody knows, nor a
-// recording.
+// TestAlarmInVain: a suspicion of a living process costs an announcement of it, and
+// takes no process away; nor does one of an unknown process, nor a recording.
 func TestAlarmInVain(t *testing.T) {
 	s := newSim(t, 15, seeded(t, 37))
 	for _, n := range s.nodes {
@@ -137,13 +141,13 @@ func TestAlarmInVain(t *testing.T) {
 	tape := len(s.tape)
 	about := *victim
 	liar.send(alarm, &wire.Alarm{Owner: ownerOf(about.core)}, outbound{group: true})
-	liar.send(alarm, &wire.Alarm{Owner: &wire.Owner{Host: "nobody", Pid: 1, Epoch: 1}}, outbound{group: true})
+	liar.send(alarm, &wire.Alarm{Owner: &wire.Owner{Host: "unknown", Pid: 1, Epoch: 1}}, outbound{group: true})
 	s.flush(liar)
 	s.run(time.Second)
-	if said := s.said() - before; said > 20 { // two alarms, the refutation, and two for each who was quicker to ask: mostly 5 to 9, and 31 if all were
-		t.Errorf("an alarm about somebody who lives cost %d datagrams", said)
+	if said := s.said() - before; said > 20 { // two suspicions, the refutation, and two for each quicker probe
+		t.Errorf("a suspicion of a living process cost %d datagrams", said)
 	}
-	victim.alive = false // dead, and nobody has noticed: a recorded alarm does not tell
+	victim.alive = false // dead, and not noticed: a recorded suspicion does not tell
 	before = s.said()
 	for _, data := range s.tape[tape : tape+2] {
 		for _, n := range s.nodes {
@@ -159,8 +163,8 @@ func TestAlarmInVain(t *testing.T) {
 	}
 }
 
-// TestAlarmFlood: somebody with the key who raises alarms as fast as he can
-// makes each host ask so many in a second, and no more, and takes nobody away.
+// TestAlarmFlood: a member that raises suspicions as fast as it can makes each host
+// probe a bounded number of peers in a second, and takes no process away.
 func TestAlarmFlood(t *testing.T) {
 	s := newSim(t, 16, seeded(t, 41))
 	s.untaped = true
@@ -183,7 +187,7 @@ func TestAlarmFlood(t *testing.T) {
 		s.run(40 * time.Millisecond)
 	}
 	for i, n := range s.nodes[1:] {
-		// Questions to the victims, answers to those who ask, and refutations: all
+		// Probes to the victims, answers to probes, and refutations: all
 		// of them far fewer than the alarms that may be acted on.
 		asked := n.seq - before[i+1]
 		if most := uint64(suspicionBurst + seconds*suspicionRate); asked > most {
@@ -193,7 +197,7 @@ func TestAlarmFlood(t *testing.T) {
 	if s.drops > 0 || !s.know("svc", 16)() {
 		t.Errorf("%d living instances were dropped", s.drops)
 	}
-	dead := s.nodes[5] // and who dies meanwhile is found
+	dead := s.nodes[5] // and a process that dies meanwhile is found
 	dead.alive = false
 	s.nodes[9].suspect(s.now, dead.offers(s.now, "svc")[0].ID())
 	s.flush(s.nodes[9])
@@ -201,8 +205,8 @@ func TestAlarmFlood(t *testing.T) {
 }
 
 // TestAlarmsOfUnknown: alarms of processes that are not known make a host ask, so
-// few in a second and only when they have come to everyone. Recordings and
-// made-up names take nobody away, and alarms of known processes count beside them.
+// few in a second and only when they have come by broadcast. Recordings and
+// made-up names take no process away, and alarms of known processes count beside them.
 func TestAlarmsOfUnknown(t *testing.T) {
 	s := newSim(t, 16, seeded(t, 47))
 	s.untaped = true
@@ -211,11 +215,13 @@ func TestAlarmsOfUnknown(t *testing.T) {
 	}
 	s.run(30 * time.Second)
 	host := s.nodes[1]
-	s.blocked = func(_, to *simNode, _ bool) bool { return to != host } // nobody refutes
+	s.blocked = func(_, to *simNode, _ bool) bool { return to != host } // no process refutes
 	cry := func(name int64, about *core, group bool) {
 		about.seq++
 		stranger := registry.Owner{Host: "elsewhere", PID: 1, Epoch: name}
-		data, err := about.seal(packet{kind: alarm, sender: stranger, seq: about.seq, body: &wire.Alarm{Owner: ownerOf(about)}})
+		data, err := about.seal(
+			packet{kind: alarm, sender: stranger, seq: about.seq, body: &wire.Alarm{Owner: ownerOf(about)}},
+		)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -253,7 +259,7 @@ func ownerOf(c *core) *wire.Owner {
 	return &wire.Owner{Host: c.self.Host, Pid: int32(c.self.PID), Epoch: c.self.Epoch}
 }
 
-// TestManyWitnesses: of all who find out at the same time few tell.
+// TestManyWitnesses: of all hosts that notice at the same time few say so.
 func TestManyWitnesses(t *testing.T) {
 	s := newSim(t, 32, seeded(t, 43))
 	for _, n := range s.nodes {

@@ -116,7 +116,13 @@ func TestFalseGoodbye(t *testing.T) {
 					for range 200 {
 						s.run(time.Millisecond)
 						if s.lowest(id) == 0 {
-							t.Fatalf("%s from %v, %d ahead, loss %v: a living process is off a list", name, from, ahead, loss)
+							t.Fatalf(
+								"%s from %v, %d ahead, loss %v: a living process is off a list",
+								name,
+								from,
+								ahead,
+								loss,
+							)
 						}
 					}
 					s.run(12 * time.Second)
@@ -150,7 +156,12 @@ func TestFalseGoodbyeIsAnswered(t *testing.T) {
 	}
 	s.run(60 * time.Millisecond)
 	if s.lowest(id) != registry.DefaultWeight || victim.seq == said || victim.stats.OwnName == 0 {
-		t.Errorf("weight %d, %d datagrams of the victim, %d packets of its name", s.lowest(id), victim.seq-said, victim.stats.OwnName)
+		t.Errorf(
+			"weight %d, %d datagrams of the victim, %d packets of its name",
+			s.lowest(id),
+			victim.seq-said,
+			victim.stats.OwnName,
+		)
 	}
 	if len(told) != 1 || told[0] != victim.addr || s.nodes[3].stats.FalseGoodbye != 1 {
 		t.Errorf("told of %v, counted %d", told, s.nodes[3].stats.FalseGoodbye)
@@ -186,7 +197,11 @@ func TestStopping(t *testing.T) {
 		n.put(s.now, []registry.Instance{in})
 		stopping := func(in registry.Instance) bool { return in.ID() == id && in.Leaving }
 		s.within(300*time.Millisecond, "the last choice of all", func() bool {
-			return loss > 0 || !slices.ContainsFunc(s.nodes, func(of *simNode) bool { return !slices.ContainsFunc(of.list("svc"), stopping) })
+			return loss > 0 ||
+				!slices.ContainsFunc(
+					s.nodes,
+					func(of *simNode) bool { return !slices.ContainsFunc(of.list("svc"), stopping) },
+				)
 		})
 		for range 300 {
 			s.run(10 * time.Millisecond)
@@ -274,7 +289,10 @@ func TestNumbersAhead(t *testing.T) {
 			}
 		}
 	}
-	data, err := newCodec("sim", ring("k")).seal(packet{kind: probe, sender: sender, seq: seqMost, body: &wire.Probe{Nonce: 1}})
+	data, err := newCodec(
+		"sim",
+		ring("k"),
+	).seal(packet{kind: probe, sender: sender, seq: seqMost, body: &wire.Probe{Nonce: 1}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -319,303 +337,10 @@ func TestTwoProtocols(t *testing.T) {
 		n := s.nodes[seed%8]
 		n.want(s.now, []string{"all", "svc"}, false)
 		s.flush(n)
-		s.within(400*time.Millisecond, "a service that is looked for later", func() bool { return len(n.list("svc")) == len(s.nodes) })
-	}
-}
-
-// TestStrangersByAddress: a thousand announcements a second of senders that do
-// not exist, from one address, delay no provider of another address.
-func TestStrangersByAddress(t *testing.T) {
-	s := newSim(t, 9, seeded(t, 71))
-	s.untaped = true
-	for _, n := range s.nodes[:8] {
-		s.start(n, svc, "svc")
-	}
-	s.run(10 * time.Second)
-	flood := func(i int) netip.AddrPort { return liarAddr }
-	ghost := func(i int) {
-		forger := newCore("sim", ring("k"), registry.Owner{Host: "ghost", PID: i, Epoch: 1}, defaultAnnounce, s.rand)
-		forger.put(s.now, []registry.Instance{{Service: "svc", Host: "10.9.9.9", Port: 1 + i%60000}})
-		for _, n := range s.nodes {
-			s.deliver(flight{to: n, data: forger.outbox[0].data, from: flood(i), group: true})
-		}
-	}
-	for i := range 3000 {
-		ghost(i)
-		s.run(time.Millisecond)
-	}
-	s.start(s.nodes[8], svc, "svc")
-	known := s.now
-	for i := 3000; !s.know("svc", 9)(); i++ {
-		ghost(i)
-		s.run(time.Millisecond)
-		if s.now.Sub(known) > time.Second {
-			t.Fatal("a provider of another address is not known within a second")
-		}
-	}
-	t.Logf("a provider of another address is known after %v", s.now.Sub(known))
-	for i := range 8_000 { // and by forged addresses, one for each
-		flood = func(i int) netip.AddrPort {
-			return netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(1 + i>>16), byte(i >> 8), byte(i)}), 9)
-		}
-		ghost(10_000 + i)
-		if i%10 == 0 {
-			s.run(time.Millisecond)
-		}
-	}
-	for _, n := range s.nodes {
-		if len(n.peers) > maxUnproven+9 || len(n.unproven.by) > maxUnproven || n.unproven.n > maxUnproven || len(n.timers) > 20_000 || len(n.unproven.order) > 2*maxUnproven {
-			t.Errorf("%d peers, %d addresses, %d timers", len(n.peers), len(n.unproven.by), len(n.timers))
-		}
-	}
-	s.run(time.Minute)
-	for _, n := range s.nodes {
-		if len(n.peers) != 8 || n.unproven.n != 0 || len(n.hosts) != 8 {
-			t.Errorf("after a minute %d peers, %d places, %d addresses are left", len(n.peers), n.unproven.n, len(n.hosts))
-		}
-	}
-	if !s.know("svc", 9)() || s.drops > 0 {
-		t.Error("the flood has changed the lists")
-	}
-}
-
-// TestAmplification: whatever comes from an address that has not answered, what
-// is sent there because of it has at most three times its bytes. A full list
-// goes to an address that has answered.
-func TestAmplification(t *testing.T) {
-	for _, services := range []int{1, 3, 60} {
-		var names []string
-		for i := range services {
-			names = append(names, fmt.Sprintf("service-with-a-long-name-%02d", i))
-		}
-		questions := map[string]func() (kind, thrift.TStruct){
-			"query":         func() (kind, thrift.TStruct) { return query, &wire.Query{Nonce: 5} },
-			"query, named":  func() (kind, thrift.TStruct) { return query, &wire.Query{Nonce: 5, Services: names[:1]} },
-			"query, padded": func() (kind, thrift.TStruct) { return query, &wire.Query{Nonce: 5, Pad: make([]byte, 300)} },
-			"parts":         func() (kind, thrift.TStruct) { return query, &wire.Query{Nonce: 5, Parts: new(true)} },
-			"parts, padded": func() (kind, thrift.TStruct) {
-				return query, &wire.Query{Nonce: 5, Parts: new(true), Pad: make([]byte, 600)}
-			},
-			"exchange": func() (kind, thrift.TStruct) { return query, &wire.Query{Nonce: 5, Exchange: new(true)} },
-			"all of them": func() (kind, thrift.TStruct) {
-				return query, &wire.Query{Nonce: 5, Exchange: new(true), Parts: new(true)}
-			},
-			"long exchange": func() (kind, thrift.TStruct) {
-				return query, &wire.Query{Nonce: 5, Exchange: new(true), Pad: make([]byte, 600)}
-			},
-			"probe":         func() (kind, thrift.TStruct) { return probe, &wire.Probe{Nonce: 5} },
-			"probe, named":  func() (kind, thrift.TStruct) { return probe, &wire.Probe{Nonce: 5, Services: names[:1]} },
-			"probe, padded": func() (kind, thrift.TStruct) { return probe, &wire.Probe{Nonce: 5, Pad: make([]byte, 500)} },
-			"a late answer": func() (kind, thrift.TStruct) {
-				return answer, &wire.Answer{Nonce: 5, Listing: someListing(names[0]), Peers: []string{"10.0.9.9:1", "10.0.9.8:2"}}
-			},
-			"announcement": func() (kind, thrift.TStruct) { return announce, &wire.Announce{Listing: someListing(names[0])} },
-			"long, to fetch": func() (kind, thrift.TStruct) {
-				return announce, &wire.Announce{Listing: &wire.Listing{Hash: listing.Hash(nil), Names: names[:1], Fetch: new("10.0.9.9:1")}}
-			},
-			"goodbye": func() (kind, thrift.TStruct) { return goodbye, &wire.Goodbye{Everything: new(true)} },
-			"alarm": func() (kind, thrift.TStruct) {
-				return alarm, &wire.Alarm{Owner: &wire.Owner{Host: "h0", Pid: 1, Epoch: 1000}}
-			},
-		}
-		for name, question := range questions {
-			for _, group := range []bool{true, false} {
-				s := newSim(t, 4, seeded(t, 73))
-				for _, n := range s.nodes {
-					s.start(n, []string{registry.AllServices}, names...)
-				}
-				s.run(10 * time.Second)
-				for _, n := range s.nodes {
-					n.returns = newBucket(0, 0) // the few that are asked longer have their own limit
-				}
-				at := s.nodes[0]
-				k, body := question()
-				stranger := registry.Owner{Host: "stranger", PID: 1, Epoch: 1}
-				data, err := at.seal(packet{kind: k, sender: stranger, seq: 9, body: body})
-				if err != nil {
-					t.Fatal(err)
-				}
-				s.deliver(flight{to: at, data: data, from: liarAddr, group: group})
-				sent := s.sentTo(at, liarAddr, 3*time.Second)
-				if sent > amplify*len(data) {
-					t.Errorf("%s, %d services, to everyone %t: %d bytes have brought %d", name, services, group, len(data), sent)
-				}
-			}
-		}
-	}
-}
-
-func someListing(service string) *wire.Listing {
-	return &wire.Listing{Complete: new(true), Registrations: []*wire.Registration{{Name: service, Host: "10.9.9.9", Port: 1}}}
-}
-
-// sentTo runs the network and adds up what a node sends to an address, and to
-// addresses that the same packet named.
-func (s *sim) sentTo(n *simNode, to netip.AddrPort, d time.Duration) (sum int) {
-	count := func() {
-		for _, o := range n.outbox {
-			for _, p := range o.to {
-				if p.addr == to {
-					sum += len(o.data)
-				}
-			}
-		}
-	}
-	for end := s.now.Add(d); s.now.Before(end); {
-		if at, ok := n.next(); ok && !at.After(s.now) {
-			n.wake(s.now)
-		}
-		count()
-		s.flush(n)
-		s.now = s.now.Add(time.Millisecond)
-	}
-	return sum
-}
-
-// TestRecordedQueries: recordings of queries, played from another address, bring
-// at most three times their bytes there, and few packets to everyone.
-func TestRecordedQueries(t *testing.T) {
-	s := newSim(t, 12, seeded(t, 79))
-	for _, n := range s.nodes {
-		s.start(n, svc, "svc")
-	}
-	s.run(time.Minute)
-	provider := s.add() // knows none of them
-	s.start(provider, nil, "svc")
-	s.run(time.Minute)
-	var tape [][]byte
-	for _, data := range s.tape {
-		if p, err := provider.open(data); err == nil && (p.kind == query || p.kind == probe) && p.sender != provider.self {
-			tape = append(tape, data)
-		}
-	}
-	asked, said := 0, provider.seq
-	sum := 0
-	for range 10 {
-		for _, data := range tape {
-			asked += len(data)
-			s.deliver(flight{to: provider, data: data, from: liarAddr, group: true})
-			sum += s.sentTo(provider, liarAddr, 2*time.Millisecond)
-		}
-	}
-	sum += s.sentTo(provider, liarAddr, 5*time.Second)
-	if sum > amplify*asked {
-		t.Errorf("%d bytes of recordings have brought %d", asked, sum)
-	}
-	if said := provider.seq - said; len(tape) == 0 || said > uint64(10*len(tape)) {
-		t.Errorf("%d recordings have brought %d datagrams", 10*len(tape), said)
-	}
-}
-
-// TestUndelivered: a sender that announces long lists and delivers none is asked
-// a bounded number of times; one whose port takes no connections is understood
-// by datagrams all the same.
-func TestUndelivered(t *testing.T) {
-	var names []string
-	for i := range 60 {
-		names = append(names, fmt.Sprintf("service-with-a-long-name-%02d", i))
-	}
-	s := newSim(t, 3, seeded(t, 83))
-	liar, honest, consumer := s.nodes[0], s.nodes[1], s.nodes[2]
-	for _, n := range []*simNode{liar, honest} {
-		n.fetchAddr = func() string { return ":7000" }
-	}
-	consumer.canFetch = true
-	s.start(honest, nil, names...)
-	s.start(liar, nil, "svc")
-	s.start(consumer, []string{registry.AllServices})
-	fetches := map[registry.Owner]int{}
-	refuse := func() {
-		for _, f := range consumer.fetches {
-			fetches[f.owner]++
-			consumer.fetched(s.now, f, nil, fmt.Errorf("connection refused"))
-		}
-		consumer.fetches = nil
-		s.flush(consumer)
-	}
-	s.within(4*time.Second, "the list of a process with an overloaded port", func() bool {
-		refuse()
-		return len(consumer.known()) == len(names)+1
-	})
-	questions := consumer.seq
-	for i := range 600 { // ten minutes, another hash each second
-		hash := listing.Hash([]registry.Instance{{Service: fmt.Sprint(i)}})
-		liar.send(announce, &wire.Announce{Listing: &wire.Listing{Hash: hash, Names: []string{"svc"}, Fetch: new("10.0.9.9:1")}},
-			outbound{group: true})
-		s.flush(liar)
-		s.until(time.Second, func() bool { refuse(); return false })
-		if i == 300 {
-			honest.put(s.now, []registry.Instance{{Service: "late", Host: "10.0.0.1", Port: 7002}})
-			s.flush(honest)
-		}
-		if i == 304 && len(consumer.list("late")) != 1 {
-			t.Error("a change of the process with the overloaded port is not known after four seconds")
-		}
-	}
-	if n := fetches[liar.self]; n > 2*fetchTries || n == 0 || consumer.stats.Undelivered == 0 {
-		t.Errorf("%d fetches from a sender that delivers nothing, %d times counted", n, consumer.stats.Undelivered)
-	}
-	if n := fetches[honest.self]; n > 3*fetchTries {
-		t.Errorf("%d fetches from a process with an overloaded port", n)
-	}
-	if asked := consumer.seq - questions; asked > 2500 {
-		t.Errorf("%d datagrams in ten minutes", asked)
-	}
-	if len(consumer.list("svc")) != 1 {
-		t.Errorf("a sender that delivers nothing has lost what fits in its packets: %v", consumer.list("svc"))
-	}
-}
-
-// TestVisits: addresses that a peer names are asked slowly, and only such as can
-// be those of a process.
-func TestVisits(t *testing.T) {
-	s := newSim(t, 1, seeded(t, 89))
-	n := s.nodes[0]
-	s.start(n, svc)
-	s.run(time.Minute)
-	before := n.seq
-	var addrs []string
-	for i := range 2000 {
-		addrs = append(addrs, fmt.Sprintf("10.1.%d.%d:7", i/250, 1+i%250))
-	}
-	addrs = append(addrs, "0.0.0.0:1", "255.255.255.255:1", "239.1.1.1:1", "127.0.0.1:1", "10.2.2.2:0", "no address")
-	n.visit(s.now, addrs, path{addr: liarAddr})
-	s.flush(n)
-	s.run(time.Second)
-	if asked := n.seq - before; asked > 90 || asked < 20 {
-		t.Errorf("%d addresses were asked in a second", asked)
-	}
-	for a := range n.visited {
-		if a.Addr().IsLoopback() || a.Addr().IsMulticast() || a.Addr().IsUnspecified() || a.Port() == 0 || a.Addr() == all4 {
-			t.Errorf("%v is asked", a)
-		}
-	}
-}
-
-// TestReturnQuestions: a sender that has probed is asked in turn, several times
-// when questions get lost. Of a flood of such senders most are asked once.
-func TestReturnQuestions(t *testing.T) {
-	s := newSim(t, 1, seeded(t, 97))
-	n := s.nodes[0]
-	s.start(n, svc)
-	s.run(time.Minute)
-	asked := func(senders int) uint64 {
-		before := n.seq
-		for i := range senders {
-			stranger := registry.Owner{Host: "stranger", PID: i, Epoch: s.now.UnixMicro()}
-			data, err := n.seal(packet{kind: probe, sender: stranger, seq: 1, body: &wire.Probe{Nonce: int64(i)}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			s.deliver(flight{to: n, data: data, from: liarAddr})
-		}
-		s.run(5 * time.Second)
-		return n.seq - before - uint64(senders) // without the answers
-	}
-	if questions := asked(1); questions != uint64(hintSeries.left) {
-		t.Errorf("%d questions to a sender that has probed, want %d", questions, hintSeries.left)
-	}
-	if questions := asked(400); questions < 400 || questions > 400+80*uint64(hintSeries.left) {
-		t.Errorf("%d questions to 400 senders that have probed", questions)
+		s.within(
+			400*time.Millisecond,
+			"a service that is looked for later",
+			func() bool { return len(n.list("svc")) == len(s.nodes) },
+		)
 	}
 }

@@ -12,7 +12,7 @@ import (
 const (
 	fewUnproven   = 8            // an address with more has a share of the probes with its like only
 	peersPerHost  = maxPeers / 4 // peers of one address, once half of all are taken
-	strangerAddrs = 256          // addresses that are told apart in a crowd of strangers
+	strangerAddrs = 256          // addresses that are counted among many strangers
 )
 
 // unprovenSet are the unproven peers. Each change takes the same time, however many

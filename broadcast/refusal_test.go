@@ -1,0 +1,123 @@
+package broadcast
+
+import (
+	"bytes"
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/skerry/skerry/registry"
+)
+
+// TestRefusalsAreToldOnce: each refusal is counted, and logged once with the
+// address and what to do.
+func TestRefusalsAreToldOnce(t *testing.T) {
+	var log bytes.Buffer
+	r, err := New(Config{Cluster: "site", Owner: sender, Open: true, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := packetsOfBefore(t)
+	wrong, _ := newCodec("site", ring("other")).seal(samples()[0])
+	r.loopbackOnly = false
+	for range 100 {
+		for _, data := range old {
+			r.ingest(data, ingress{from: netip.MustParseAddrPort("10.0.0.7:7800")})
+		}
+		r.ingest(wrong, ingress{from: netip.MustParseAddrPort("10.0.0.8:7800")})
+	}
+	for reason := range advice {
+		for range 3 {
+			r.warn(time.Now(), reason, reason, registry.Owner{}, netip.MustParseAddrPort("10.0.0.9:7800"))
+		}
+	}
+	if s := r.Stats(); s.Old != 600 || s.WrongKey != 100 {
+		t.Errorf("counted %d old, %d with another key", s.Old, s.WrongKey)
+	}
+	text := log.String()
+	if n := strings.Count(text, "a process of skerry before 0.2 at 10.0.0.7"); n != 1 {
+		t.Errorf("an old process is named %d times: %s", n, text)
+	}
+	if n := strings.Count(text, "\n"); n != 2+len(advice) || strings.Count(text, "do=") != n {
+		t.Errorf("%d lines for %d kinds: %s", n, len(advice), text)
+	}
+}
+
+// TestEachHostIsNamedOnce: hosts with several processes and addresses send packets
+// by another key and of another cluster. Each host is named once in the log for each
+// reason, and counts as one host with another key.
+func TestEachHostIsNamedOnce(t *testing.T) {
+	const (
+		hosts     = 30
+		processes = 20
+	)
+	var log bytes.Buffer
+	r, err := New(
+		Config{Cluster: "site", Owner: sender, Keys: keysOf("k"), Logger: slog.New(slog.NewTextHandler(&log, nil))},
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.loopbackOnly = false
+	wrong := newCodec("site", ring("other"))
+	foreign := newCodec("sate", ring("other"))
+	for host := range hosts {
+		v4 := fmt.Sprintf("10.0.0.%d:7800", 1+host)
+		v6 := fmt.Sprintf("[fe80::%d]:7800", 1+host)
+		for pid := range processes {
+			p := samples()[0]
+			p.sender = registry.Owner{Host: fmt.Sprint("h", host), PID: 1 + pid, Epoch: 1}
+			for _, c := range []codec{wrong, foreign} {
+				data, err := c.seal(p)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, from := range []string{v4, v6} {
+					r.ingest(data, ingress{from: netip.MustParseAddrPort(from), link: 0})
+				}
+			}
+		}
+	}
+	for _, why := range []string{"wrong key", "sate"} {
+		for host := range hosts {
+			part := fmt.Sprintf("from=10.0.0.%d:7800", 1+host)
+			n := 0
+			for line := range strings.Lines(log.String()) {
+				if strings.Contains(line, why) && strings.Contains(line, part) {
+					n++
+				}
+			}
+			if n != 1 {
+				t.Errorf("host %d is named %d times for %s", host, n, why)
+			}
+		}
+	}
+	if n := strings.Count(log.String(), "\n"); n != 2*hosts {
+		t.Errorf("%d warnings, want %d", n, 2*hosts)
+	}
+	if n := len(r.Stats().OtherKey); n != hosts {
+		t.Errorf("%d hosts with another key, want %d", n, hosts)
+	}
+}
+
+// packetsOfBefore are one of each kind that commit 09c6cb7 has sealed: see scripts/record-before.
+func packetsOfBefore(t *testing.T) (list [][]byte) {
+	t.Helper()
+	text, err := os.ReadFile("testdata/packets-before-0.2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		data, err := hex.DecodeString(strings.TrimSpace(line))
+		if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, data)
+	}
+	return list
+}
