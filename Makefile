@@ -7,11 +7,14 @@ demo: ## four services find each other on this machine; one is killed, one added
 	go build -o bin/portal/ ./examples/portal/cmd/... ./cmd/skerry
 	bin/portal/demo
 
-check: ## gofmt, vet, staticcheck, and the tests that need neither root nor a database (a minute or two)
+check: ## gofmt, vet, staticcheck, and the tests that need neither root nor a database (a minute)
 	scripts/check
 
-test: ## everything, on a fresh Debian or Ubuntu with only Go and root (half an hour)
+test: ## everything, on a fresh Debian or Ubuntu with only Go and root (twenty minutes); test-LANE for one lane
 	scripts/test
+
+test-%:
+	scripts/test $*
 
 race: ## the schedules of releases with the race detector, on a quiet machine (5 minutes)
 	go test -race -count=1 -timeout=20m -skip '^TestFailOver' ./test/consistency
