@@ -297,6 +297,24 @@ func TestProtocolPage(t *testing.T) {
 	}
 }
 
+// TestPagesNameActors: the subject of a sentence is a process, caller, instance or operator, and no unnamed person.
+// Messages are quoted as they are.
+func TestPagesNameActors(t *testing.T) {
+	unnamed := regexp.MustCompile(
+		`(?i)\b(who|whom|whose|whoever|somebody|someone|nobody|everybody|everyone|anybody|anyone)\b`)
+	quoted := regexp.MustCompile("(?s)```.*?```|`[^`]*`|\"[^\"\n]*\"")
+	for _, page := range pages(t) {
+		for i, line := range strings.Split(quoted.ReplaceAllStringFunc(read(t, page), blank), "\n") {
+			if word := unnamed.FindString(line); word != "" {
+				t.Errorf("%s:%d: name the actor in place of %q", page, i+1, word)
+			}
+		}
+	}
+}
+
+// blank keeps the line breaks of a text.
+func blank(text string) string { return strings.Repeat("\n", strings.Count(text, "\n")) }
+
 // TestNoMergeMarkers: two texts of one place were not left side by side.
 func TestNoMergeMarkers(t *testing.T) {
 	marker := regexp.MustCompile(`(?m)^(<{7} |>{7} |={7}$)`)

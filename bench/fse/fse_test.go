@@ -51,7 +51,7 @@ func TestACourseIsWhatItsPartsAddUpTo(t *testing.T) {
 	}
 }
 
-func TestQuiescenceWaitsForWhoeverHasBegun(t *testing.T) {
+func TestQuiescenceWaitsForAllThatHaveBegun(t *testing.T) {
 	s := chain(asked - 40*sim.Unit)
 	news := s.distance(2)
 	if got, want := s.quiescence(), (result{40*sim.Unit + news, 0}); got != want {
@@ -62,7 +62,7 @@ func TestQuiescenceWaitsForWhoeverHasBegun(t *testing.T) {
 	}
 }
 
-func TestEdgesWaitOnlyForWhoeverComesBack(t *testing.T) {
+func TestEdgesWaitOnlyForReturns(t *testing.T) {
 	e := setUp(chain(asked - 60*sim.Unit)) // db is done before the edges are valid
 	if got := e.free(); got != e.valid {
 		t.Errorf("free at %v, valid at %v: no request can come back", got, e.valid)

@@ -80,7 +80,7 @@ func TestARunIsTheSameEveryTime(t *testing.T) {
 	}
 }
 
-func TestOnlyWhoHoldsBackCostsTime(t *testing.T) {
+func TestOnlyHoldersCostTime(t *testing.T) {
 	s := scores(t, tables[0], 2)
 	for _, name := range []string{"rolling update", "lazy header pins", "future/past edges", "skerry concurrent"} {
 		for _, ms := range s[name].added {
