@@ -253,9 +253,10 @@ func unprovenEntries(t *testing.T, s *site) {
 		"for a promise":    records(base.WithProof(s.li.sign(t, rollout.ForPromise, base.Body()))),
 		"the words": records(base.WithProof(s.li.sign(t, rollout.ForPromise,
 			base.PromiseText("x")))),
-		"other body":        {altered.Marshal()},
-		"by the site's key": records(base.WithProof(rollout.Proof{Kind: rollout.SiteProof, Signature: make([]byte, 32)})),
-		"no entry":          {[]byte(`{"body":"skerry-entry 1\n{","proofs":[]}`)},
+		"other body": {altered.Marshal()},
+		"by the site's key": records(base.WithProof(rollout.Proof{Kind: rollout.SiteProof,
+			Signature: make([]byte, 32)})),
+		"no entry": {[]byte(`{"body":"skerry-entry 1\n{","proofs":[]}`)},
 	}
 	if !s.operators() {
 		bad["signed, where nothing can be checked"] = records(s.li.signed(t, base))

@@ -29,7 +29,7 @@ var future = []struct {
 	everywhere     bool
 }{
 	// Entries, their parts and what stands around them have a field more, and there is a need more.
-	{file: "rollout/entry.go", old: `var Knows = []string{}`, new: `var Knows = []string{"future-1"}
+	{file: "rollout/entry.go", old: `var KnownNeeds = []string{}`, new: `var KnownNeeds = []string{"future-1"}
 
 func envFuture() string { return os.Getenv("SKERRY_FUTURE") }`},
 	{file: "rollout/entry.go", old: `"encoding/json"`, new: `"encoding/json"
@@ -63,8 +63,8 @@ func envFuture() string { return os.Getenv("SKERRY_FUTURE") }`},
 		new: "type Release struct {\n	Weather string `json:\"weather,omitempty\"`\n"},
 	{file: "rollout/report.go", old: "type Report struct {\n",
 		new: "type Report struct {\n	Weather string `json:\"weather\"`\n"},
-	{file: "rollout/report.go", old: "type Held struct {\n",
-		new: "type Held struct {\n	Weather string `json:\"weather\"`\n"},
+	{file: "rollout/report.go", old: "type Inflight struct {\n",
+		new: "type Inflight struct {\n	Weather string `json:\"weather\"`\n"},
 	{file: "rollout/participant/promise.go", old: "type Saved struct {\n",
 		new: "type Saved struct {\n	Weather string `json:\"weather\"`\n"},
 	{file: "rollout/trust.go", old: "type Undertaking struct {\n",

@@ -134,7 +134,8 @@ func twoNetworks(t *testing.T, extra string) {
 	l.Host(0).Connect("eth1", 1)
 	plugged := time.Now()
 	eventually(t, 20*time.Second, "the consumer in the second network is answered", answered("second"))
-	t.Logf("answered in the second network %v after the cable was plugged in", time.Since(plugged).Round(time.Millisecond))
+	t.Logf("answered in the second network %v after the cable was plugged in",
+		time.Since(plugged).Round(time.Millisecond))
 	begun := time.Now().Add(time.Second)
 	time.Sleep(4 * time.Second)
 	for _, r := range s.journal.failures(begun, time.Now()) {
