@@ -12,6 +12,7 @@ import (
 
 	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/internal/state"
+	"github.com/skerry/skerry/internal/trust"
 )
 
 // oddTexts are values that some reader of some key refuses.
@@ -85,7 +86,7 @@ func TestOpenRefusesNoMore(t *testing.T) {
 				refused++
 				return
 			}
-			if _, _, err := LANKeys(c, nil); err != nil {
+			if _, err := trust.New(trustOf(c.WithDefaults())); err != nil {
 				return
 			}
 			n, err := newNode(c.WithDefaults(), []Option{AsGuest(), WithLogger(slog.New(slog.DiscardHandler))})

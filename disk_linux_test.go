@@ -65,7 +65,7 @@ func TestDiskThatHangs(t *testing.T) {
 		t.Errorf("%v is in use, want %v", got, next.Generation)
 	}
 	refusedNext := n.Rollout().Log().Next("r3", nil)
-	proof, err := n.trust.siteSigner().Sign(rollout.ForPromise, refusedNext.PromiseText("ann"))
+	proof, err := n.trust.SiteSigner().Sign(rollout.ForPromise, refusedNext.PromiseText("ann"))
 	must(t, "sign", err)
 	within("a promise", peerLimit+2*time.Second, func() {
 		err := n.Rollout().Promise(refusedNext, rollout.Undertaking{Command: "ann", Proof: proof})
@@ -87,7 +87,7 @@ func TestDiskThatHangs(t *testing.T) {
 		e := rollout.Entry{Cluster: site.Cluster, Generation: rollout.Generation{N: 1}}
 		sealed, err := e.Seal()
 		must(t, "seal", err)
-		proof, err := n.trust.siteSigner().Sign(rollout.ForPromise, sealed.PromiseText("bob"))
+		proof, err := n.trust.SiteSigner().Sign(rollout.ForPromise, sealed.PromiseText("bob"))
 		must(t, "sign", err)
 		err = other.Rollout().Promise(sealed, rollout.Undertaking{Command: "bob", Proof: proof})
 		if err == nil || other.Rollout().Log().Last() == (rollout.Generation{}) && !errors.Is(err, run.ErrDiskHangs) {

@@ -26,6 +26,7 @@ var floors = map[string]struct {
 	"internal/quote":    {0, nil},
 	"internal/refusal":  {0, nil},
 	"internal/statedir": {0, nil},
+	"internal/trust":    {2, []string{"internal/keyfile", "internal/run", "internal/sitekey", "internal/sshsig", "rollout"}},
 	"internal/state":    {1, []string{"internal/run", "internal/statedir"}},
 	"internal/mask":     {0, nil},
 	"internal/number":   {0, nil},
@@ -57,7 +58,7 @@ var floors = map[string]struct {
 	"health/prom":                   {2, []string{"health"}},
 	"discovery":                     {3, []string{"registry", "rpc", "health", "internal/run", "internal/statedir"}},
 	"config":                        {3, []string{"internal/heap", "internal/mask", "internal/quote", "internal/sitekey", "internal/statedir", "internal/suggest", "internal/tlsfile", "internal/yamlfile", "registry", "registry/postgres"}},
-	"":                              {4, []string{"broadcast", "config", "discovery", "health", "internal/heap", "internal/keyfile", "internal/listing", "internal/refusal", "internal/run", "internal/sitekey", "internal/sitetls", "internal/sshsig", "internal/state", "internal/suggest", "internal/wire", "registry", "registry/postgres", "rollout", "rollout/operator", "rollout/participant", "rpc"}},
+	"":                              {4, []string{"broadcast", "config", "discovery", "health", "internal/heap", "internal/listing", "internal/refusal", "internal/run", "internal/sitetls", "internal/state", "internal/suggest", "internal/trust", "internal/wire", "registry", "registry/postgres", "rollout", "rollout/operator", "rollout/participant", "rpc"}},
 	"internal/foreign":              {2, []string{"internal/quote", "internal/run", "internal/statedir", "internal/yamlfile", "registry"}},
 	"proxy":                         {5, []string{"", "config", "internal/foreign", "internal/run", "registry", "rpc"}},
 	"gateway":                       {5, []string{"", "config", "health", "internal/dynamic", "internal/run", "registry", "rollout", "rollout/participant", "rpc"}},
@@ -85,7 +86,7 @@ var testHelpers = []string{"internal/chance", "internal/lab", "internal/memtest"
 // top are the trees above the root package: they may import what they list,
 // and nothing imports them.
 var top = map[string][]string{
-	"cmd/":             {"", "config", "health", "registry", "registry/postgres", "broadcast", "discovery", "rpc", "internal/wire", "internal/run", "internal/dynamic", "internal/mask", "internal/number", "internal/quote", "internal/refusal", "internal/statedir", "internal/suggest", "internal/textfile", "internal/tlsfile", "internal/yamlfile", "internal/sitekey", "internal/sitetls", "internal/sshsig", "internal/keyfile", "internal/operatorkey", "gateway", "internal/foreign", "proxy", "rollout", "rollout/operator"},
+	"cmd/":             {"", "config", "health", "registry", "registry/postgres", "broadcast", "discovery", "rpc", "internal/wire", "internal/run", "internal/dynamic", "internal/mask", "internal/number", "internal/quote", "internal/refusal", "internal/statedir", "internal/suggest", "internal/textfile", "internal/tlsfile", "internal/trust", "internal/yamlfile", "internal/sitekey", "internal/sitetls", "internal/sshsig", "internal/keyfile", "internal/operatorkey", "gateway", "internal/foreign", "proxy", "rollout", "rollout/operator"},
 	"examples/":        {"", "config", "rpc"},
 	"test/guarantees/": {"", "config", "gateway", "registry", "rpc"},
 

@@ -62,7 +62,7 @@ func (s *internalService) Bring(ctx context.Context, records [][]byte) (string, 
 		return "", s.refuse(ctx, "bring", fmt.Errorf("%w: %d records at once, at most %d are taken", rollout.ErrEntry, len(records), bringMost))
 	}
 	member := fromMember(ctx)
-	if !member && !s.node.trust.provable() {
+	if !member && !s.node.trust.Provable() {
 		return "", s.refuse(ctx, "bring", fmt.Errorf("%w: this process has no key to check it by (skerry key set), so it believes members only", rollout.ErrUnproven))
 	}
 	entries, unread := openRecords(records)

@@ -39,7 +39,7 @@ func (s *internalService) WhoAmI(ctx context.Context) (*wire.Identity, error) {
 		return id, nil
 	}
 	id.Owner, id.UptimeMs = wireOwner(s.node.owner), time.Since(s.started).Milliseconds()
-	id.Keys = s.node.trust.fingerprints()
+	id.Keys = s.node.trust.Fingerprints()
 	s.node.offers.each(func(o *offer) { id.Services = append(id.Services, o.service) })
 	slices.Sort(id.Services)
 	return id, nil
@@ -121,7 +121,7 @@ func (s *internalService) reachable(ctx context.Context, m member) error {
 	if err != nil {
 		return err
 	}
-	if why := registry.HostOnly(host); why != "" && !s.node.trust.host.has(callerOf(ctx).Addr, time.Now()) {
+	if why := registry.HostOnly(host); why != "" && !s.node.trust.OnHost(callerOf(ctx).Addr) {
 		return fmt.Errorf("%s is %s, and the caller is on another host", m.Addr, why)
 	}
 	return nil

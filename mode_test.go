@@ -239,7 +239,7 @@ func TestFirstStartWithoutDatabase(t *testing.T) {
 	provider := offering(t, withDatabase(site, config.ModeAuto, nowhere), &greeter{name: "anna"})
 	consumer := open(t, withDatabase(site, config.ModeAuto, nowhere))
 	for _, n := range []*Node{provider, consumer} {
-		if !n.trust.keyless() {
+		if !n.trust.Keyless() {
 			t.Fatal("it has a key: the test proves nothing")
 		}
 		select {

@@ -19,6 +19,7 @@ import (
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/internal/sitetls"
 	"github.com/skerry/skerry/internal/state"
+	"github.com/skerry/skerry/internal/trust"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rollout"
 	"github.com/skerry/skerry/rollout/participant"
@@ -43,7 +44,7 @@ type Node struct {
 	tls          config.Credentials
 	sources      []discovery.Source
 	stats        *health.Recorder
-	trust        *trust
+	trust        *trust.Trust
 	keyless      chan struct{} // closed when the LAN is not to wait for the database's key; or nil
 	siteTLS      *sitetls.Site
 	checks       *bucket // of signatures, for callers that are no members
@@ -125,13 +126,13 @@ func newNode(cfg Config, opts []Option) (n *Node, err error) {
 	if n.tls, err = cfg.TLS.Load(); err != nil {
 		return nil, err
 	}
-	if n.trust, err = newTrust(cfg); err != nil {
+	if n.trust, err = trust.New(trustOf(cfg)); err != nil {
 		return nil, err
 	}
 	n.loadKeys()
 	n.checks = newBucket(checksASec, checksBurst)
 	n.denials = &denials{log: n.log}
-	n.siteTLS, err = sitetls.New(sitetls.Config{Cluster: cfg.Cluster, Owner: n.owner.String(), Seeds: n.trust.use(useSite)})
+	n.siteTLS, err = sitetls.New(sitetls.Config{Cluster: cfg.Cluster, Owner: n.owner.String(), Seeds: n.trust.Use(trust.Site)})
 	if err != nil {
 		return nil, err
 	}
@@ -189,7 +190,7 @@ func (n *Node) openState() *state.Files {
 
 // identity is what this process says of itself on users' connections.
 func (n *Node) identity() rpc.Identity {
-	return rpc.Identity{Cluster: n.cfg.Cluster, Owner: n.owner.String(), Keys: n.trust.use(useHello)}
+	return rpc.Identity{Cluster: n.cfg.Cluster, Owner: n.owner.String(), Keys: n.trust.Use(trust.Hello)}
 }
 
 func (n *Node) newLists() (*discovery.Discovery, error) {
@@ -235,7 +236,7 @@ func (n *Node) start(ctx context.Context) {
 	n.watchDatabase()
 	n.joinSite()
 	n.lookout.Go(n.watchAges)
-	n.lookout.Go(n.watchKeys)
+	n.lookout.Go(func(ctx context.Context) error { return n.trust.Run(ctx, n.log) })
 	if n.tls.Configured() {
 		n.lookout.Go(func(ctx context.Context) error { return n.tls.Run(ctx, n.log) })
 	}

@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/skerry/skerry/config"
+	"github.com/skerry/skerry/internal/trust"
 	"github.com/skerry/skerry/internal/wire"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rollout"
@@ -68,13 +68,13 @@ func (n *Node) peer(m member) (*peer, error) {
 
 // bySite reports whether other processes are asked by site connections: by the
 // site's key. Otherwise it takes a certificate, an open site, or the same host.
-func (n *Node) bySite() bool { return n.trust.mode == "" && !n.trust.keyless() }
+func (n *Node) bySite() bool { return n.trust.Mode() == "" && !n.trust.Keyless() }
 
 // newPeer makes the client of a process; a narrow one is for an answer that no
 // path may swallow.
 func (n *Node) newPeer(m member, narrow bool) (*peer, error) {
 	ep := &rpc.Endpoint{ID: m.Addr, Service: internalName, Addr: m.Addr,
-		TLS: m.TLS || n.trust.mode == config.KeysCertificates, Site: n.bySite()}
+		TLS: m.TLS || n.trust.Mode() == trust.Certificates, Site: n.bySite()}
 	if m.Owner != (registry.Owner{}) {
 		ep.Owner = m.Owner.String()
 	}

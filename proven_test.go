@@ -11,7 +11,7 @@ func proven(t *testing.T, n *Node, e rollout.Entry) rollout.Entry {
 	t.Helper()
 	e, err := e.Seal()
 	must(t, "seal", err)
-	proof, err := n.trust.siteSigner().Sign(rollout.ForRelease, e.Body())
+	proof, err := n.trust.SiteSigner().Sign(rollout.ForRelease, e.Body())
 	must(t, "sign", err)
 	return e.WithProof(proof)
 }

@@ -53,7 +53,7 @@ func newProvider(n *Node) (*provider, error) {
 		TLS:          n.tls.Server,
 		Site:         n.siteTLS,
 		Identity:     n.identity(),
-		Member:       n.trust.isMember,
+		Member:       n.isMember,
 		Clear:        clearCalls(n.cfg.Site),
 		Also:         n.cfg.Offers,
 		MaxConns:     n.cfg.Limits.Conns,
@@ -204,3 +204,6 @@ func clearCalls(s config.Site) rpc.Clear {
 	}
 	return rpc.ClearTaken
 }
+
+// isMember says what a caller lacks to count as a process of the site.
+func (n *Node) isMember(p rpc.PeerInfo) error { return n.trust.Member(p.Addr, p.Certificate != nil) }

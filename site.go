@@ -38,7 +38,7 @@ type Operator struct {
 func (n *Node) Releases(o Operator) *operator.Controller {
 	site := &site{n: n, begun: time.Now(), was: map[string]string{}, looked: map[string]time.Time{}}
 	if o.Signer == nil {
-		o.Signer = n.trust.siteSigner()
+		o.Signer = n.trust.SiteSigner()
 	}
 	c := operator.Config{Site: site, Store: &operator.Ballot{Site: site, Signer: o.Signer, Without: o.Without}, By: o.Name, Without: o.Without,
 		Progress: o.Progress, Cluster: n.cfg.Cluster, Trust: n.trust, Signer: o.Signer}

@@ -10,6 +10,7 @@ import (
 	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/internal/state"
+	"github.com/skerry/skerry/internal/trust"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/registry/postgres"
 	"github.com/skerry/skerry/rollout"
@@ -41,7 +42,7 @@ func (n *Node) newSources() ([]discovery.Source, error) {
 		db, err := postgres.New(postgres.Config{
 			URL: n.cfg.Database.URL, Cluster: n.cfg.Cluster, Owner: n.owner,
 			Rules: n.learn, Applied: func() rollout.Generation { return n.rules.Log().Last() },
-			Secret: n.storeKeys, NewKey: n.trust.newKey(),
+			Secret: n.storeKeys, NewKey: n.trust.NewKey(),
 			Heartbeat: n.cfg.Database.Heartbeat, Expiry: n.cfg.Database.Expiry, Poll: n.cfg.Database.Poll,
 			Observe: n.opts.guest && n.opts.watchAll,
 			Logger:  n.log,
@@ -54,8 +55,8 @@ func (n *Node) newSources() ([]discovery.Source, error) {
 	if n.mode() != config.ModeDatabase {
 		cfg := broadcast.Config{
 			Cluster: n.cfg.Cluster, Owner: n.owner,
-			Keys: n.trust.use(useLAN), KeysChanged: n.trust.ring.Changed, LateKeys: n.lateKeys(),
-			Open: n.trust.mode == config.KeysNone,
+			Keys: n.trust.Use(trust.LAN), KeysChanged: n.trust.Changed, LateKeys: n.lateKeys(),
+			Open: n.trust.Mode() == trust.Open,
 			Port: n.cfg.LAN.Port, Interfaces: n.cfg.LAN.Interfaces, Seeds: n.cfg.LAN.Seeds, Announce: n.cfg.LAN.Announce,
 			Fetch:     n.describe,
 			FetchAddr: func() string { return n.offers.fetchAddr() },
@@ -74,7 +75,7 @@ func (n *Node) newSources() ([]discovery.Source, error) {
 // lateKeys is open while the database may tell the site's key; nil where it
 // tells none to the LAN.
 func (n *Node) lateKeys() <-chan struct{} {
-	if n.mode() != config.ModeAuto || n.trust.mode != "" {
+	if n.mode() != config.ModeAuto || n.trust.Mode() != "" {
 		return nil
 	}
 	n.keyless = make(chan struct{})

@@ -157,7 +157,7 @@ func TestNeighboursStateIsBorrowed(t *testing.T) {
 	entry := rollout.Entry{Cluster: site.Cluster, Generation: rollout.Generation{N: 1}, Rules: map[string]rollout.Rule{"auth": {Version: "v1"}}}
 	must(t, "learn", first.Rollout().Learn(proven(t, first, entry)))
 	next := first.Rollout().Log().Next("r2", nil)
-	proof, err := first.trust.siteSigner().Sign(rollout.ForPromise, next.PromiseText("ann"))
+	proof, err := first.trust.SiteSigner().Sign(rollout.ForPromise, next.PromiseText("ann"))
 	must(t, "sign", err)
 	must(t, "promise", first.Rollout().Promise(next, rollout.Undertaking{Command: "ann", Proof: proof}))
 	must(t, "lists", os.WriteFile(first.files.Path(state.Lists), []byte(`{"cluster":"test"}`), 0o644))

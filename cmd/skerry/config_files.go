@@ -12,6 +12,7 @@ import (
 	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/gateway"
 	"github.com/skerry/skerry/internal/statedir"
+	"github.com/skerry/skerry/internal/trust"
 	"github.com/skerry/skerry/internal/yamlfile"
 )
 
@@ -67,12 +68,24 @@ func siteProblems(c skerry.Config, known func(key string) bool) []config.Problem
 	if known("site") || known("lan.key") || known("cluster") {
 		return nil
 	}
-	_, _, err := skerry.LANKeys(c, nil)
+	_, err := siteTrust(c)
 	if err == nil {
 		return nil
 	}
 	key, text, _ := strings.Cut(err.Error(), ": ")
 	return []config.Problem{{Key: key, Text: text}}
+}
+
+// siteTrust opens the keys of the configured site, without a node.
+func siteTrust(c skerry.Config) (*trust.Trust, error) {
+	c = c.WithDefaults()
+	return trust.New(trust.Config{
+		Cluster:   c.Cluster,
+		Mode:      c.Site.KeyMode(),
+		KeyFiles:  c.Site.Keys,
+		Key:       c.LAN.Key,
+		Operators: c.Site.Operators,
+	})
 }
 
 // gatewayProblems looks at the routes, their .thrift files and the certificate.

@@ -12,6 +12,7 @@ import (
 	"github.com/skerry/skerry/broadcast"
 	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/internal/quote"
+	"github.com/skerry/skerry/internal/trust"
 )
 
 // examineAddress says which address would be advertised, and why: for each
@@ -70,13 +71,22 @@ func place(c broadcast.Address) string {
 func examineLAN(ctx context.Context, c skerry.Config) ([]finding, broadcast.Report) {
 	f := &findings{area: "LAN"}
 	stored, unread := storedKeys(ctx, c)
-	keys, open, err := skerry.LANKeys(c, stored)
+	t, err := siteTrust(c)
+	if err == nil {
+		err = t.Store(stored)
+	}
 	if err != nil {
 		f.hint("see what is said of the key under Trust", "the LAN is not looked at, as the site's key can't be read")
 		return f.list, broadcast.Report{}
 	}
+	keys, open := t.Use(trust.LAN)(), t.Mode() == trust.Open
 	cfg := broadcast.Config{
-		Cluster: c.Cluster, Keys: func() [][]byte { return keys }, Open: open, Port: c.LAN.Port, Interfaces: c.LAN.Interfaces, Seeds: c.LAN.Seeds,
+		Cluster:    c.Cluster,
+		Keys:       func() [][]byte { return keys },
+		Open:       open,
+		Port:       c.LAN.Port,
+		Interfaces: c.LAN.Interfaces,
+		Seeds:      c.LAN.Seeds,
 	}
 	r, err := broadcast.SelfTest(ctx, cfg)
 	if err != nil {

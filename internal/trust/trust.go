@@ -1,0 +1,263 @@
+package trust
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/skerry/skerry/internal/keyfile"
+	"github.com/skerry/skerry/internal/sitekey"
+	"github.com/skerry/skerry/internal/sshsig"
+	"github.com/skerry/skerry/rollout"
+)
+
+// What keys of their own are derived for from the site's key.
+const (
+	LAN        = "lan"     // packets
+	Site       = "site"    // certificates of site connections
+	Hello      = "hello"   // proofs on users' connections
+	useRelease = "release" // entries of the rule log, where no operators are named
+	usePromise = "promise" // promises, likewise
+)
+
+// Modes other than by the site's keys, as site.keys gives them.
+const (
+	Open         = "none"         // every caller counts as a process of the site
+	Certificates = "certificates" // those with a certificate of tls.ca
+)
+
+// Config says by what a process believes others.
+type Config struct {
+	Cluster   string
+	Mode      string   // Open, Certificates, or "": the site's keys prove membership
+	KeyFiles  []string // of site.keys; none means the usual places
+	Key       string   // lan.key, in place of files
+	Operators string   // the file of operators, "" for none
+}
+
+// Trust is what a process believes others by: the site's keys and the
+// operators' public keys, which change while it runs.
+type Trust struct {
+	cfg       Config
+	files     *keyfile.Keys      // nil where the mode needs none
+	operators *keyfile.Operators // nil: the site's key signs what operators do
+	ring      *sitekey.Ring      // in force
+	host      ownHost
+
+	mu     sync.Mutex
+	given  []sitekey.Key // lan.key
+	stored []sitekey.Key // of the database
+}
+
+// New reads the key files. A file that is named and can't be read is an error;
+// what goes wrong later leaves the last good keys in force.
+func New(c Config) (*Trust, error) {
+	t := &Trust{cfg: c, ring: sitekey.NewRing()}
+	if c.Operators != "" {
+		var err error
+		if t.operators, err = keyfile.OpenOperators(c.Operators); err != nil {
+			return nil, fmt.Errorf("site.operators: %w", err)
+		}
+	}
+	if err := t.openKeys(); err != nil {
+		return nil, err
+	}
+	t.renew()
+	return t, nil
+}
+
+func (t *Trust) openKeys() (err error) {
+	switch {
+	case t.cfg.Mode != "":
+		return nil
+	case t.cfg.Key != "":
+		key, err := sitekey.Parse(t.cfg.Key)
+		if err != nil {
+			return fmt.Errorf("lan.key: %w", err)
+		}
+		t.given = []sitekey.Key{key}
+		return nil
+	}
+	if t.files, err = keyfile.OpenKeys(t.cfg.Cluster, t.cfg.KeyFiles); err != nil {
+		return fmt.Errorf("site.keys: %w", err)
+	}
+	return nil
+}
+
+// Mode is the configured mode: Open, Certificates, or "" for the site's keys.
+func (t *Trust) Mode() string { return t.cfg.Mode }
+
+// Changed is closed when other keys are in force.
+func (t *Trust) Changed() <-chan struct{} { return t.ring.Changed() }
+
+// renew puts the keys in force that are there now: those of files, else the
+// one of the configuration, else those of the database.
+func (t *Trust) renew() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	keys := t.given
+	if t.files != nil {
+		keys = t.files.Ring().Keys()
+	}
+	if len(keys) == 0 {
+		keys = t.stored
+	}
+	t.ring.Set(keys)
+}
+
+// Store takes the keys that the database holds, or that an earlier run has
+// read there.
+func (t *Trust) Store(texts []string) error {
+	if t.cfg.Mode != "" {
+		return nil
+	}
+	var keys []sitekey.Key
+	for _, text := range texts {
+		k, err := sitekey.Parse(text)
+		if err != nil {
+			return fmt.Errorf("a key of the database is none: %w", err)
+		}
+		keys = append(keys, k)
+	}
+	t.mu.Lock()
+	t.stored = keys
+	t.mu.Unlock()
+	t.renew()
+	return nil
+}
+
+// NewKey makes the key that a database without any is given: the one of this
+// process, where it has one. nil: this site needs none.
+func (t *Trust) NewKey() func() string {
+	if t.cfg.Mode != "" {
+		return nil
+	}
+	return func() string {
+		if k, ok := t.ring.Signer(); ok {
+			return k.Text()
+		}
+		return sitekey.New().Text()
+	}
+}
+
+// Use are the keys derived for a use: the first signs, all verify.
+func (t *Trust) Use(name string) func() [][]byte {
+	return func() [][]byte {
+		keys := t.ring.Keys()
+		out := make([][]byte, len(keys))
+		for i, k := range keys {
+			out[i] = k.Use(name, t.cfg.Cluster)
+		}
+		return out
+	}
+}
+
+// Keyless reports whether the process has no key of the site, and may need one.
+func (t *Trust) Keyless() bool { return t.cfg.Mode == "" && len(t.ring.Keys()) == 0 }
+
+// Provable reports whether there is anything to check entries by.
+func (t *Trust) Provable() bool { return t.operators != nil || len(t.ring.Keys()) > 0 }
+
+var (
+	errUnsigned = errors.New("it bears no signature")
+	errStranger = errors.New("its key is none of the site's")
+)
+
+// Signer is rollout.Trust.Signer: operators where they are named, else the site's key.
+func (t *Trust) Signer(p rollout.Purpose, text string, proof rollout.Proof) (string, error) {
+	switch {
+	case !t.Provable():
+		return "unproven", nil
+	case proof.Kind == 0 && len(proof.Signature) == 0:
+		return "", errUnsigned
+	case t.operators != nil:
+		return t.operator(p, text, proof)
+	case proof.Kind != rollout.SiteProof:
+		return "", fmt.Errorf("it is signed by an operator's key, and this process knows no operators: " +
+			"name their file in site.operators, on every host")
+	}
+	for _, k := range t.ring.Keys() {
+		if hmac.Equal(proof.Signature, siteMAC(k, t.cfg.Cluster, p, text)) {
+			return "the site's key " + k.Fingerprint(), nil
+		}
+	}
+	return "", errStranger
+}
+
+func (t *Trust) operator(p rollout.Purpose, text string, proof rollout.Proof) (string, error) {
+	if proof.Kind != rollout.SSHProof {
+		return "", fmt.Errorf("it is signed by the site's key, and this process obeys operators' keys only: " +
+			"name site.operators in the configuration of the command, and sign with one of their keys")
+	}
+	key, err := sshsig.Verify(proof.Signature, string(p), []byte(text))
+	if err != nil {
+		return "", err
+	}
+	// A key that may release may ask for promises.
+	name, known := t.operators.Trusted().Find(key, string(rollout.ForRelease))
+	if !known {
+		if len(t.operators.Trusted().List()) == 0 {
+			return "", fmt.Errorf("the file of operators of this host (%s) names no operator, so no operator may release: "+
+				"bring it back from another host", t.cfg.Operators)
+		}
+		return "", fmt.Errorf("key %s may not release by this host's file of operators; if it should: give this host the file "+
+			"of the other hosts, or add the key (skerry operator add)", key.Fingerprint())
+	}
+	return name, nil
+}
+
+func siteMAC(k sitekey.Key, cluster string, p rollout.Purpose, text string) []byte {
+	use := useRelease
+	if p == rollout.ForPromise {
+		use = usePromise
+	}
+	h := hmac.New(sha256.New, k.Use(use, cluster))
+	h.Write([]byte(text))
+	return h.Sum(nil)
+}
+
+// Signer makes proofs with a key.
+type Signer interface {
+	Sign(p rollout.Purpose, text string) (rollout.Proof, error)
+}
+
+// siteSigner signs by the site's key.
+type siteSigner struct{ t *Trust }
+
+// SiteSigner signs what operators do by the site's key; where operators' keys
+// are named it refuses, and says so.
+func (t *Trust) SiteSigner() Signer {
+	if t.operators != nil {
+		return unnamed{}
+	}
+	return siteSigner{t}
+}
+
+// Sign is Signer.Sign.
+func (s siteSigner) Sign(p rollout.Purpose, text string) (rollout.Proof, error) {
+	keys := s.t.ring.Keys()
+	if len(keys) == 0 {
+		return rollout.Proof{}, nil // without keys nothing needs to be signed
+	}
+	return rollout.Proof{Kind: rollout.SiteProof, Signature: siteMAC(keys[0], s.t.cfg.Cluster, p, text)}, nil
+}
+
+// unnamed is the signer of a command that has no operator's key.
+type unnamed struct{}
+
+// Sign is Signer.Sign.
+func (unnamed) Sign(rollout.Purpose, string) (rollout.Proof, error) {
+	return rollout.Proof{}, errors.New("site.operators names who may release here: give your key by --key FILE, or load it into ssh-agent")
+}
+
+// Fingerprints are those of the site's keys in force, for status and doctor.
+func (t *Trust) Fingerprints() []string {
+	var out []string
+	for _, k := range t.ring.Keys() {
+		out = append(out, k.Fingerprint())
+	}
+	return slices.Clip(out)
+}
