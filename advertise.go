@@ -9,6 +9,7 @@ import (
 
 	"github.com/skerry/skerry/broadcast"
 	"github.com/skerry/skerry/config"
+	"github.com/skerry/skerry/internal/membership"
 	"github.com/skerry/skerry/registry"
 )
 
@@ -56,7 +57,7 @@ func (a advertised) tagged(in registry.Instance) (_ registry.Instance, ok bool) 
 	if len(a.others) == 0 {
 		return in, true
 	}
-	return tagged(in, registry.AlsoTag, a.also())
+	return membership.Tagged(in, registry.AlsoTag, a.also())
 }
 
 // also is the text of the further addresses.
@@ -66,19 +67,6 @@ func (a advertised) also() string {
 		list[i] = addr.String()
 	}
 	return strings.Join(list, " ")
-}
-
-// tagged is the instance with one tag more. ok is false where there is no room.
-func tagged(in registry.Instance, key, value string) (_ registry.Instance, ok bool) {
-	with := in
-	with.Tags = map[string]string{key: value}
-	for k, v := range in.Tags {
-		with.Tags[k] = v
-	}
-	if registry.Check(with) != nil {
-		return in, false
-	}
-	return with, true
 }
 
 // Advertisement is the address at which others are told to connect to a service.
@@ -105,7 +93,7 @@ func Advertised(c Config, s config.Service) (a Advertisement, err error) {
 	at, err := advertise(s.Advertise, l, c.LAN.Interfaces)
 	a.Host, a.Port, a.Reason, a.Others = at.host, at.port, at.reason, at.others
 	named := s.Advertise != "" || len(c.LAN.Interfaces) > 0 || !l.IP.IsUnspecified()
-	a.Only = hostOnly(a.Host, named)
+	a.Only = membership.HostOnly(a.Host, named)
 	prefs := c.LAN.Interfaces
 	if strings.Contains(s.Advertise, "/") {
 		prefs = []string{s.Advertise}

@@ -89,7 +89,7 @@ func TestOpenRefusesNoMore(t *testing.T) {
 			if _, err := trust.New(trustOf(c.WithDefaults())); err != nil {
 				return
 			}
-			n, err := newNode(c.WithDefaults(), []Option{AsGuest(), WithLogger(slog.New(slog.DiscardHandler))})
+			n, err := newNode(c.WithDefaults(), []Option{AsObserver(), WithLogger(slog.New(slog.DiscardHandler))})
 			if err != nil {
 				t.Errorf("%s: Validate takes it, and Open says: %v", path, err)
 				return

@@ -2,7 +2,6 @@ package skerry
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"log/slog"
 	"os"
@@ -60,14 +59,14 @@ func TestDiskThatHangs(t *testing.T) {
 
 	disk.Freeze()
 	next := n.Rollout().Log().Next("r2", map[string]rollout.Rule{"auth": {Version: "v2"}})
-	within("to learn rules", time.Second, func() { n.learn([]rollout.Entry{proven(t, n, next)}) })
+	within("to learn rules", time.Second, func() { n.members.Learn([]rollout.Entry{proven(t, n, next)}) })
 	if got := n.Rollout().Log().Last(); got != next.Generation {
 		t.Errorf("%v is in use, want %v", got, next.Generation)
 	}
 	refusedNext := n.Rollout().Log().Next("r3", nil)
 	proof, err := n.trust.SiteSigner().Sign(rollout.ForPromise, refusedNext.PromiseText("ann"))
 	must(t, "sign", err)
-	within("a promise", peerLimit+2*time.Second, func() {
+	within("a promise", 5*time.Second, func() {
 		err := n.Rollout().Promise(refusedNext, rollout.Undertaking{Command: "ann", Proof: proof})
 		if !errors.Is(err, run.ErrDiskHangs) || n.Rollout().Promised() != nil {
 			t.Errorf("a promise that can't be kept: %v", err)
@@ -109,7 +108,7 @@ func TestDiskThatHangs(t *testing.T) {
 	}
 	last := n.Rollout().Log().Next("r3", map[string]rollout.Rule{"auth": {Version: "v3"}})
 	disk.Freeze()
-	n.learn([]rollout.Entry{proven(t, n, last)})
+	n.members.Learn([]rollout.Entry{proven(t, n, last)})
 	within("Close", 15*time.Second, func() { must(t, "close", n.Close()) })
 	disk.Thaw()
 }
@@ -140,9 +139,6 @@ func TestRemovedLockIsNoticed(t *testing.T) {
 		t.Fatalf("another process has taken %s", got)
 	}
 	must(t, "learn", n.Rollout().Learn(proven(t, n, n.Rollout().Log().Next("r", nil))))
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	_ = n.keeping.Do(ctx, func() error { return nil }, nil) // when the one before has ended
 	if err := n.Rollout().Persist(); !errors.Is(err, state.ErrTaken) {
 		t.Errorf("it writes files of another process: %v", err)
 	}

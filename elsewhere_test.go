@@ -1,7 +1,6 @@
 package skerry
 
 import (
-	"context"
 	"errors"
 	"log/slog"
 	"strings"
@@ -9,47 +8,10 @@ import (
 
 	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/discovery"
+	"github.com/skerry/skerry/internal/membership"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rpc"
 )
-
-// TestElsewhere: an address that means something on its own host only is one of
-// this host by its mark, or else by the name of its owner's host.
-func TestElsewhere(t *testing.T) {
-	n := &Node{here: "boot.1", owner: registry.Owner{Host: "alpha"}}
-	in := func(host, owner, mark string) registry.Instance {
-		i := registry.Instance{Service: "kit", Host: host, Port: 7001, Owner: registry.Owner{Host: owner}}
-		if mark != "" {
-			i.Tags = map[string]string{registry.HostTag: mark}
-		}
-		return i
-	}
-	for _, c := range []struct {
-		in   registry.Instance
-		here bool
-	}{
-		{in("10.0.0.5", "beta", ""), true},
-		{in("vm", "beta", ""), true},
-		{in("127.0.0.1", "alpha", "boot.1"), true},
-		{in("127.0.0.1", "other-name", "boot.1"), true}, // a container with the host's network
-		{in("127.0.0.1", "alpha", "boot.2"), false},     // another host, or network, of the same name
-		{in("127.0.0.1", "beta", "boot.2"), false},
-		{in("127.0.0.1", "alpha", ""), true},
-		{in("127.0.0.1", "beta", ""), false},
-		{in("localhost", "beta", ""), false},
-		{in("::1", "beta", ""), false},
-		{in("fe80::1", "beta", ""), false},
-		{in("169.254.200.1", "beta", "boot.2"), false},
-		{in("0.0.0.0", "beta", ""), false},
-	} {
-		if why := n.elsewhere(c.in); (why == "") != c.here {
-			t.Errorf("%s of %s, marked %q: %q", c.in.Host, c.in.Owner.Host, c.in.Tags[registry.HostTag], why)
-		}
-		if err := n.away(member{Owner: c.in.Owner, Addr: c.in.Addr(), mark: c.in.Tags[registry.HostTag]}); (err == nil) != c.here {
-			t.Errorf("process at %s of %s: %v", c.in.Host, c.in.Owner.Host, err)
-		}
-	}
-}
 
 // TestLoopbackStaysOnItsHost: a service at 127.0.0.1 is called by processes of
 // its host, and by those of no other one, which say why.
@@ -77,8 +39,8 @@ func TestLoopbackStaysOnItsHost(t *testing.T) {
 	if far.count("its address is for processes of its own host") == 0 {
 		t.Error("the other host's log says nothing of it")
 	}
-	for _, m := range other.members.list() {
-		if m.Owner != other.owner && other.away(m) == nil {
+	for _, m := range other.members.List() {
+		if m.Owner != other.owner && other.host.Elsewhere(registry.Instance{Host: "127.0.0.1", Owner: m.Owner}) == "" {
 			t.Errorf("the process at %s would be asked for its rules", m.Addr)
 		}
 	}
@@ -93,25 +55,14 @@ func TestNoAddressIsNotWritten(t *testing.T) {
 		source string
 		want   int
 	}{{config.ModeAuto, false, sourceDatabase, 0}, {config.ModeAuto, false, sourceLAN, 1}, {config.ModeAuto, true, sourceDatabase, 1}, {config.ModeDatabase, false, sourceDatabase, 1}} {
-		n := &Node{cfg: Config{Mode: c.mode, Database: config.Database{URL: "postgres://"}}, here: "boot.1"}
+		n := &Node{cfg: Config{Mode: c.mode, Database: config.Database{URL: "postgres://"}}, host: membership.Host{Name: "boot.1"}}
 		o := &offer{p: &provider{n: n}, service: "kit", entries: []config.Service{{Name: "kit"}}}
 		if c.named {
 			o.entries[0].Advertise = "localhost"
 		}
-		in := n.marked(registry.Instance{Service: "kit", Host: "127.0.0.1", Port: 7001}, "a loopback address")
+		in := n.host.Mark(registry.Instance{Service: "kit", Host: "127.0.0.1", Port: 7001}, "a loopback address")
 		if got := o.shownTo(discovery.Source{Name: c.source}, []registry.Instance{in}); len(got) != c.want {
 			t.Errorf("%s, named %v: %d instances for the %s, want %d", c.mode, c.named, len(got), c.source, c.want)
 		}
-	}
-}
-
-// TestIntroductionFromAnotherHost: a process is not taken in at an address of
-// its own host only.
-func TestIntroductionFromAnotherHost(t *testing.T) {
-	n := open(t, Config{StateDir: "none"}, memorySite(&registry.MemoryStore{}))
-	s := &internalService{node: n}
-	m := member{Owner: registry.Owner{Host: "beta", PID: 1, Epoch: 2}, Addr: "127.0.0.1:7001"}
-	if err := s.reachable(context.Background(), m); err != nil {
-		t.Errorf("from this host: %v", err)
 	}
 }

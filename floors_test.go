@@ -58,10 +58,14 @@ var floors = map[string]struct {
 	"health/prom":                   {2, []string{"health"}},
 	"discovery":                     {3, []string{"registry", "rpc", "health", "internal/run", "internal/statedir"}},
 	"config":                        {3, []string{"internal/heap", "internal/mask", "internal/quote", "internal/sitekey", "internal/statedir", "internal/suggest", "internal/tlsfile", "internal/yamlfile", "registry", "registry/postgres"}},
-	"":                              {4, []string{"broadcast", "config", "discovery", "health", "internal/heap", "internal/listing", "internal/refusal", "internal/run", "internal/sitetls", "internal/state", "internal/suggest", "internal/trust", "internal/wire", "registry", "registry/postgres", "rollout", "rollout/operator", "rollout/participant", "rpc"}},
+	"":                              {5, []string{"broadcast", "config", "discovery", "health", "internal/heap", "internal/membership", "internal/refusal", "internal/run", "internal/sitetls", "internal/state", "internal/suggest", "internal/trust", "internal/wire", "registry", "registry/postgres", "rollout", "rollout/participant", "rpc"}},
 	"internal/foreign":              {2, []string{"internal/quote", "internal/run", "internal/statedir", "internal/yamlfile", "registry"}},
-	"proxy":                         {5, []string{"", "config", "internal/foreign", "internal/run", "registry", "rpc"}},
-	"gateway":                       {5, []string{"", "config", "health", "internal/dynamic", "internal/run", "registry", "rollout", "rollout/participant", "rpc"}},
+	"proxy":                         {6, []string{"", "config", "internal/foreign", "internal/run", "registry", "rpc"}},
+	"gateway":                       {6, []string{"", "config", "health", "internal/dynamic", "internal/run", "registry", "rollout", "rollout/participant", "rpc"}},
+
+	"internal/membership": {4, []string{"broadcast", "discovery", "health", "internal/listing", "internal/refusal", "internal/run", "internal/sitetls", "internal/state", "internal/trust", "internal/wire", "registry", "registry/postgres", "rollout", "rollout/participant", "rpc"}},
+
+	"internal/control": {6, []string{"", "broadcast", "config", "discovery", "internal/membership", "internal/refusal", "internal/run", "internal/wire", "registry", "rollout", "rollout/operator", "rpc"}},
 
 	// Tests only, or used by tests and by the commands only.
 	"rpc/interop":      {3, []string{"rpc"}},
@@ -86,7 +90,7 @@ var testHelpers = []string{"internal/chance", "internal/lab", "internal/memtest"
 // top are the trees above the root package: they may import what they list,
 // and nothing imports them.
 var top = map[string][]string{
-	"cmd/":             {"", "config", "health", "registry", "registry/postgres", "broadcast", "discovery", "rpc", "internal/wire", "internal/run", "internal/dynamic", "internal/mask", "internal/number", "internal/quote", "internal/refusal", "internal/statedir", "internal/suggest", "internal/textfile", "internal/tlsfile", "internal/trust", "internal/yamlfile", "internal/sitekey", "internal/sitetls", "internal/sshsig", "internal/keyfile", "internal/operatorkey", "gateway", "internal/foreign", "proxy", "rollout", "rollout/operator"},
+	"cmd/":             {"", "config", "health", "registry", "registry/postgres", "broadcast", "discovery", "rpc", "internal/wire", "internal/run", "internal/dynamic", "internal/mask", "internal/number", "internal/quote", "internal/refusal", "internal/statedir", "internal/suggest", "internal/textfile", "internal/tlsfile", "internal/control", "internal/membership", "internal/trust", "internal/yamlfile", "internal/sitekey", "internal/sitetls", "internal/sshsig", "internal/keyfile", "internal/operatorkey", "gateway", "internal/foreign", "proxy", "rollout", "rollout/operator"},
 	"examples/":        {"", "config", "rpc"},
 	"test/guarantees/": {"", "config", "gateway", "registry", "rpc"},
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/discovery"
+	"github.com/skerry/skerry/internal/membership"
 	"github.com/skerry/skerry/internal/pgtest"
 	"github.com/skerry/skerry/internal/wire"
 	"github.com/skerry/skerry/registry"
@@ -182,18 +183,18 @@ func TestInternalService(t *testing.T) {
 	var list []registry.Instance
 	var err error
 	eventually(t, "the node itself is offered, too", func() bool {
-		list, err = asker.describe(t.Context(), strings.Replace(addr, "0.0.0.0", "127.0.0.1", 1), n.owner)
+		list, err = asker.members.Describe(t.Context(), strings.Replace(addr, "0.0.0.0", "127.0.0.1", 1), n.owner)
 		return err != nil || len(list) == 3
 	})
-	if err != nil || len(list) != 3 || list[2].Service != nodeName || list[0].Service != "billing" || list[1].Service != "greeter" || list[1].Version != "v1" || list[1].Host != "127.0.0.1" {
+	if err != nil || len(list) != 3 || list[2].Service != membership.NodeService || list[0].Service != "billing" || list[1].Service != "greeter" || list[1].Version != "v1" || list[1].Host != "127.0.0.1" {
 		t.Errorf("fetched %+v, %v", list, err)
 	}
 	stranger := n.owner
 	stranger.Epoch++
-	if _, err := asker.describe(t.Context(), addr, stranger); err == nil || !strings.Contains(err.Error(), "it is of process "+n.owner.String()) {
+	if _, err := asker.members.Describe(t.Context(), addr, stranger); err == nil || !strings.Contains(err.Error(), "it is of process "+n.owner.String()) {
 		t.Errorf("of another process: %v", err)
 	}
-	id, err := (&internalService{node: n}).WhoAmI(t.Context())
+	id, err := n.internal.WhoAmI(t.Context())
 	if err != nil || id.Cluster != "test" || len(id.Services) != 1 || id.Release == "" {
 		t.Errorf("WhoAmI: %+v, %v", id, err)
 	}

@@ -6,9 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"sync"
-	"time"
 
 	"github.com/apache/thrift/lib/go/thrift"
 
@@ -16,12 +14,12 @@ import (
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/internal/heap"
+	"github.com/skerry/skerry/internal/membership"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/internal/sitetls"
 	"github.com/skerry/skerry/internal/state"
 	"github.com/skerry/skerry/internal/trust"
 	"github.com/skerry/skerry/registry"
-	"github.com/skerry/skerry/rollout"
 	"github.com/skerry/skerry/rollout/participant"
 	"github.com/skerry/skerry/rpc"
 )
@@ -34,37 +32,25 @@ type Config = config.Config
 // provider once [Node.Handle] or [Node.Serve] was called. Its methods may be
 // called from any goroutine.
 type Node struct {
-	cfg          Config // with defaults
-	opts         options
-	log          *slog.Logger
-	owner        registry.Owner
-	files        *state.Files
-	keeping      run.Disk // one Keep of the rules at a time
-	unkept       bool     // the log knows that rules are not kept; for jobs of keeping
-	tls          config.Credentials
-	sources      []discovery.Source
-	stats        *health.Recorder
-	trust        *trust.Trust
-	keyless      chan struct{} // closed when the LAN is not to wait for the database's key; or nil
-	siteTLS      *sitetls.Site
-	checks       *bucket // of signatures, for callers that are no members
-	denials      *denials
-	rules        *participant.Agent
-	ages         ages
-	cold         *coldStart
-	known        func()        // the rules are: traces may begin
-	ahead        chan struct{} // has a value when somebody may have announced newer rules
-	members      *membership
-	networks     networks
-	peers        peers  // connections to other processes' internal services
-	place, here  string // see the functions place and here
-	introduction introduction
-	vouchers     *vouchers
-	lowerHeap    func() // ends what memory.floor asks for
-	lists        *discovery.Discovery
-	calls        *rpc.Client
-	offers       *provider
-	internal     *internalService
+	cfg       Config // with defaults
+	opts      options
+	log       *slog.Logger
+	owner     registry.Owner
+	files     *state.Files
+	tls       config.Credentials
+	sources   []discovery.Source
+	stats     *health.Recorder
+	trust     *trust.Trust
+	host      membership.Host
+	keyless   chan struct{} // closed when the LAN is not to wait for the database's key; or nil
+	siteTLS   *sitetls.Site
+	rules     *participant.Agent
+	members   *membership.Membership
+	lowerHeap func() // ends what memory.floor asks for
+	lists     *discovery.Discovery
+	calls     *rpc.Client
+	offers    *provider
+	internal  *membership.Service
 
 	// What runs, in the order in which it was started; Close stops it backwards.
 	registries, lookout, counting *run.Group
@@ -130,62 +116,87 @@ func newNode(cfg Config, opts []Option) (n *Node, err error) {
 		return nil, err
 	}
 	n.loadKeys()
-	n.checks = newBucket(checksASec, checksBurst)
-	n.denials = &denials{log: n.log}
 	n.siteTLS, err = sitetls.New(sitetls.Config{Cluster: cfg.Cluster, Owner: n.owner.String(), Seeds: n.trust.Use(trust.Site)})
 	if err != nil {
 		return nil, err
 	}
-	if n.sources, err = n.newSources(); err != nil {
+	n.host = membership.ThisHost(n.owner)
+	n.host.Name = cmp.Or(n.opts.here, n.host.Name)
+	if n.members, err = n.newMembership(); err != nil {
 		return nil, err
 	}
-	n.rules = n.newAgent()
+	n.sources, n.rules = n.members.Sources(), n.members.Agent()
 	for service := range cfg.Consumers {
 		if service != "*" {
 			n.rules.MayCall(service) // the other callees are added when their clients are made
 		}
 	}
-	n.members, n.place, n.here = n.loadMembers(), place(os.Getpid()), cmp.Or(n.opts.here, here())
 	n.stats = n.newRecorder()
 	if n.lists, err = n.newLists(); err != nil {
 		return nil, err
 	}
-	n.calls, err = rpc.NewClient(rpc.ClientConfig{
-		Resolver:       n.lists,
-		Watcher:        n.lists,
-		Reach:          n.reach,
-		Caller:         n.name(),
-		TLSNow:         n.tls.Client,
-		RequireTLS:     cfg.TLS.Providers != "any",
-		ConnectTimeout: cfg.Calls.ConnectTimeout,
-		Connections:    cfg.Calls.Connections,
-		Sizes:          rpc.Sizes{Frame: cfg.Limits.Frame},
-		Interceptors:   n.opts.client,
-		Health:         n.stats,
-		Logger:         n.log,
-		Rollout:        n.rules,
-		Rules:          ruleExchange{n},
-		Site:           n.siteTLS,
-		Identity:       n.identity(),
-		Vouch:          n.vouch,
-		RefuseOrphans:  n.cfg.Rollout.Orphans == config.OrphansStrict,
-	})
-	if err != nil {
+	if n.calls, err = rpc.NewClient(n.callsConfig()); err != nil {
 		return nil, err
 	}
-	n.vouchers = n.newVouchers()
 	n.offers, err = newProvider(n)
 	return n, err
 }
 
+// newMembership makes this process's part in the site.
+func (n *Node) newMembership() (*membership.Membership, error) {
+	return membership.New(membership.Config{
+		Cluster:     n.cfg.Cluster,
+		Owner:       n.owner,
+		Observer:    n.opts.observer,
+		Host:        n.host,
+		Trust:       n.trust,
+		Files:       n.files,
+		Client:      n.clientConfig(),
+		Registries:  n.newSources,
+		MaxTraceAge: n.cfg.Rollout.MaxTraceAge,
+		OutsideHold: n.cfg.Rollout.OutsideHold,
+		Log:         n.log,
+	})
+}
+
+// clientConfig is what all connections to other processes share.
+func (n *Node) clientConfig() rpc.ClientConfig {
+	return rpc.ClientConfig{
+		TLSNow:         n.tls.Client,
+		RequireTLS:     n.cfg.TLS.Providers != "any",
+		ConnectTimeout: n.cfg.Calls.ConnectTimeout,
+		Site:           n.siteTLS,
+		Identity:       n.identity(),
+		Logger:         n.log,
+	}
+}
+
+// callsConfig is for the calls of the program.
+func (n *Node) callsConfig() rpc.ClientConfig {
+	c := n.clientConfig()
+	c.Resolver, c.Watcher = n.lists, n.lists
+	c.Reach = func(e *rpc.Endpoint) string { return n.members.Reach(e.Addr, n.lists.Tags(e)) }
+	c.Caller = n.name()
+	c.Connections = n.cfg.Calls.Connections
+	c.Sizes = rpc.Sizes{Frame: n.cfg.Limits.Frame}
+	c.Interceptors = n.opts.client
+	c.Health = n.stats
+	c.Rollout = n.rules
+	c.Rules = n.members.RuleExchange(func(service string, to *rpc.Endpoint) thrift.TClient { return n.calls.At(service, to) })
+	c.Vouch = n.members.Vouch
+	c.RefuseOrphans = n.cfg.Rollout.Orphans == config.OrphansStrict
+	return c
+}
+
 // openState finds this process's files.
 func (n *Node) openState() *state.Files {
-	service := ""
-	if len(n.cfg.Services) > 0 {
-		service = n.cfg.Services[0].Name
-	}
 	_, port := n.cfg.ListenAddr()
-	return state.Open(state.Config{Dir: n.cfg.StateDir, Cluster: n.cfg.Cluster, Name: state.Name(service, port), Log: n.log})
+	return state.Open(state.Config{
+		Dir:     n.cfg.StateDir,
+		Cluster: n.cfg.Cluster,
+		Name:    state.Name(n.name(), port),
+		Log:     n.log,
+	})
 }
 
 // identity is what this process says of itself on users' connections.
@@ -206,9 +217,9 @@ func (n *Node) newLists() (*discovery.Discovery, error) {
 		Probe:     func(ctx context.Context, e *rpc.Endpoint) error { return n.calls.Check(ctx, e) },
 		StateFile: n.files.Path(state.Lists),
 		WatchAll:  n.opts.watchAll,
-		Hidden:    hidden,
+		Hidden:    membership.Hidden,
 		Sealed:    n.cfg.Site.Calls != "",
-		Elsewhere: n.elsewhere,
+		Elsewhere: n.host.Elsewhere,
 		WarmUp:    n.cfg.Calls.WarmUp,
 		Eject:     n.cfg.Calls.Eject,
 		Logger:    n.log,
@@ -218,9 +229,6 @@ func (n *Node) newLists() (*discovery.Discovery, error) {
 // start begins what runs beside the calls.
 func (n *Node) start(ctx context.Context) {
 	_, n.lowerHeap = heap.Raise(n.cfg.Memory.Floor)
-	n.known, n.ahead = n.rules.BeginBootstrap(), make(chan struct{}, 1)
-	n.cold = newColdStart(n.owner, n.sources, n.rules.Log().Last() != rollout.Generation{}, time.Now())
-	n.cold.ask = n.askCold
 	n.registries = run.NewGroup(ctx)
 	for _, s := range n.sources {
 		n.registries.Go(func(ctx context.Context) error {
@@ -234,8 +242,10 @@ func (n *Node) start(ctx context.Context) {
 	n.lookout = run.NewGroup(ctx)
 	n.lookout.Go(n.lists.Run)
 	n.watchDatabase()
-	n.joinSite()
-	n.lookout.Go(n.watchAges)
+	if !n.opts.observer {
+		n.offers.join()
+	}
+	n.lookout.Go(n.members.Run)
 	n.lookout.Go(func(ctx context.Context) error { return n.trust.Run(ctx, n.log) })
 	if n.tls.Configured() {
 		n.lookout.Go(func(ctx context.Context) error { return n.tls.Run(ctx, n.log) })
@@ -246,6 +256,9 @@ func (n *Node) start(ctx context.Context) {
 	}
 	n.log.Info("node is open", "cluster", n.cfg.Cluster, "mode", n.mode(), "registries", n.sourceNames(), "owner", n.owner.String())
 }
+
+// Membership is this process's part in its site, for the commands of this module.
+func (n *Node) Membership() *membership.Membership { return n.members }
 
 // Stats is what the node counts of its calls, on both sides.
 func (n *Node) Stats() *health.Recorder { return n.stats }
@@ -261,7 +274,6 @@ func (n *Node) Close() error {
 			n.offers.leave(n.cfg.Stop),
 			registrations.Wait(),
 			n.calls.Close(),
-			n.peers.close(),
 			n.closeStats(),
 			n.lookout.Stop(),
 			n.registries.Stop(),

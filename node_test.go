@@ -16,6 +16,7 @@ import (
 	"github.com/skerry/skerry/internal/lab"
 	"github.com/skerry/skerry/internal/wire"
 	"github.com/skerry/skerry/registry"
+	"github.com/skerry/skerry/rollout"
 	"github.com/skerry/skerry/rpc"
 )
 
@@ -143,4 +144,18 @@ func TestNothingOutlivesClose(t *testing.T) {
 	}
 	ended := func() bool { return runtime.NumGoroutine() <= before }
 	eventually(t, "all goroutines have ended", ended)
+}
+
+func must(t *testing.T, step string, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatalf("%s: %v", step, err)
+	}
+}
+
+// commitFirst commits a first entry to the log of the node's database.
+func commitFirst(t *testing.T, n *Node) error {
+	t.Helper()
+	first := n.rules.Log().Next("r1", map[string]rollout.Rule{"greeter": {Version: "v1"}})
+	return n.members.Database().Rules().Append(t.Context(), proven(t, n, first))
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/discovery"
+	"github.com/skerry/skerry/internal/membership"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/internal/suggest"
 	"github.com/skerry/skerry/registry"
@@ -77,7 +78,7 @@ func newOffer(p *provider, service string) (*offer, error) {
 // keep registers the service when its version may run, and again whenever its
 // address changes.
 func (o *offer) keep(ctx context.Context) error {
-	if o.service != nodeName {
+	if o.service != membership.NodeService {
 		stopped, err := o.p.n.turn(ctx, o.service, o.entries[0].Version)
 		if err != nil {
 			return nil // it leaves before its turn has come
@@ -86,7 +87,7 @@ func (o *offer) keep(ctx context.Context) error {
 	}
 	for {
 		changed := o.p.n.rules.Changed()
-		if o.service != nodeName {
+		if o.service != membership.NodeService {
 			o.judge()
 		}
 		list, err := o.instances()
@@ -115,7 +116,7 @@ func (o *offer) wait(ctx context.Context, changed <-chan struct{}) error {
 	case <-again.C:
 		return nil
 	case <-changed:
-		if o.service != nodeName {
+		if o.service != membership.NodeService {
 			return nil
 		}
 		return run.Sleep(ctx, run.Jitter(newsSpread, 1))
@@ -137,11 +138,11 @@ func (o *offer) instances() ([]registry.Instance, error) {
 			Service: e.Name, Version: e.Version, Host: at.host, Port: at.port, Zone: e.Zone, Weight: e.Weight, Tags: e.Tags,
 			TLS: o.p.n.tls.Server != nil, Owner: o.p.n.owner, Started: o.started,
 		}
-		if o.service == nodeName {
-			in.Tags = o.p.n.memberTags()
+		if o.service == membership.NodeService {
+			in.Tags = o.p.n.members.Tags()
 		}
-		only := hostOnly(at.host, o.p.named(e))
-		in = o.p.n.marked(in, only)
+		only := membership.HostOnly(at.host, o.p.named(e))
+		in = o.p.n.host.Mark(in, only)
 		in, fits := at.tagged(in)
 		if !slices.ContainsFunc(o.current(), in.Equal) {
 			o.say(in, only, at, fits)
@@ -164,12 +165,12 @@ func (o *offer) say(in registry.Instance, only string, at advertised, fits bool)
 	}
 	switch {
 	case only != "":
-		if o.service != nodeName || len(o.p.n.cfg.Services) == 0 && o.saidOnly != in.Addr() {
+		if o.service != membership.NodeService || len(o.p.n.cfg.Services) == 0 && o.saidOnly != in.Addr() {
 			log.Warn("only processes of this host can connect, so no other host is told; it is offered there as soon as this host has an address",
 				append(args, "address", only)...)
 		}
 		o.saidOnly = in.Addr()
-	case o.service != nodeName:
+	case o.service != membership.NodeService:
 		log.Info("service is offered", args...)
 	case o.saidOnly != "" && len(o.p.n.cfg.Services) == 0:
 		log.Info("this process has an address for other hosts now", args...)
@@ -195,6 +196,9 @@ func (o *offer) list(now []registry.Instance) {
 	before := o.listed
 	o.listed = now
 	o.mu.Unlock()
+	if o.service == membership.NodeService {
+		o.p.n.members.Offered(now)
+	}
 	if slices.EqualFunc(before, now, registry.Instance.Equal) {
 		return
 	}
@@ -226,19 +230,12 @@ func (o *offer) shownTo(s discovery.Source, list []registry.Instance) []registry
 	}
 	var out []registry.Instance
 	for _, in := range list {
-		mark, only := in.Tags[registry.HostTag]
+		_, only := in.Tags[registry.HostTag]
 		if only && o.p.n.mode() == config.ModeAuto && !o.p.named(o.entries[0]) {
 			continue
 		}
-		if in.Service == nodeName {
-			also, several := in.Tags[registry.AlsoTag]
-			in.Tags = map[string]string{placeTag: in.Tags[placeTag]}
-			if only {
-				in.Tags[registry.HostTag] = mark
-			}
-			if several {
-				in.Tags[registry.AlsoTag] = also
-			}
+		if in.Service == membership.NodeService {
+			in.Tags = membership.TagsForDatabase(in.Tags)
 		}
 		out = append(out, in)
 	}

@@ -16,7 +16,7 @@ type options struct {
 	client   []rpc.ClientInterceptor
 	server   []rpc.ServerInterceptor
 	watchAll bool
-	guest    bool
+	observer bool
 	caller   string
 	sources  func(registry.Owner) []discovery.Source // instead of those of the mode, for tests
 	here     string                                  // instead of this host's name for its own addresses, for tests
@@ -42,10 +42,10 @@ func WithServerInterceptors(list ...rpc.ServerInterceptor) Option {
 // those that it calls: for tools that show the site.
 func WithAllServices() Option { return func(o *options) { o.watchAll = true } }
 
-// AsGuest makes the node no member of the site: it opens no port before it
+// AsObserver makes the node no member of the site: it opens no port before it
 // offers something, is on no membership list, and no release waits for it. For
 // tools that come and go.
-func AsGuest() Option { return func(o *options) { o.guest = true } }
+func AsObserver() Option { return func(o *options) { o.observer = true } }
 
 // WithCaller names the process, to callees and in traces, other than by its first
 // service: for a process that stands for a program of another language.

@@ -4,15 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/apache/thrift/lib/go/thrift"
 
 	"github.com/skerry/skerry/config"
+	"github.com/skerry/skerry/internal/membership"
 	"github.com/skerry/skerry/internal/run"
-	"github.com/skerry/skerry/internal/wire"
+	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rpc"
 )
 
@@ -72,9 +75,8 @@ func newProvider(n *Node) (*provider, error) {
 	if err != nil {
 		return nil, err
 	}
-	n.internal = &internalService{node: n, started: time.Now()}
-	_, err = p.server.HandleInternal(internalName, "", wire.NewInternalProcessor(n.internal), openMethods...)
-	return p, err
+	n.internal = n.members.Service(membership.ServiceConfig{Lists: n.lists, Offers: p, Stats: n.stats, Answered: p.answered})
+	return p, n.internal.HandleAt(p.server)
 }
 
 // Handle offers the service and returns; it is served until Close. What the
@@ -207,3 +209,66 @@ func clearCalls(s config.Site) rpc.Clear {
 
 // isMember says what a caller lacks to count as a process of the site.
 func (n *Node) isMember(p rpc.PeerInfo) error { return n.trust.Member(p.Addr, p.Certificate != nil) }
+
+// answered is what the port has answered and refused.
+func (p *provider) answered() rpc.ServerStats {
+	s := p.server.Stats()
+	if p.n.cfg.Site.Calls != config.CallsSealed {
+		s.InClear = 0 // they were taken
+	}
+	return s
+}
+
+// join opens the port, even of a process that offers nothing, and lists the
+// process under the hidden service.
+func (p *provider) join() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.leaving {
+		return
+	}
+	if err := p.listen(); err != nil {
+		// Handle will return it, too.
+		p.n.log.Warn("this process is on no membership list: releases don't wait for it", "err", err)
+		return
+	}
+	s := config.Service{Name: membership.NodeService, Weight: -1, Zone: p.n.cfg.Zone}
+	if len(p.n.cfg.Services) > 0 {
+		s.Advertise = p.n.cfg.Services[0].Advertise
+	}
+	p.member = &offer{p: p, service: s.Name, entries: []config.Service{s}, started: time.Now(),
+		first: make(chan struct{}), asked: make(chan struct{}), group: run.NewGroup(context.Background())}
+	p.member.group.Go(p.member.keep)
+}
+
+// listings calls f for every service that is offered, and for the process itself.
+func (p *provider) listings(f func(*offer)) {
+	p.each(f)
+	p.mu.Lock()
+	m := p.member
+	p.mu.Unlock()
+	if m != nil {
+		f(m)
+	}
+}
+
+// Services is membership.Offers.Services.
+func (p *provider) Services() (names []string) {
+	p.each(func(o *offer) { names = append(names, o.service) })
+	return names
+}
+
+// Listings is membership.Offers.Listings.
+func (p *provider) Listings() (list []registry.Instance) {
+	p.n.mu.Lock()
+	list = slices.Collect(maps.Values(p.n.foreign))
+	p.n.mu.Unlock()
+	p.listings(func(o *offer) { list = append(list, o.current()...) })
+	return list
+}
+
+// Retire is membership.Offers.Retire.
+func (p *provider) Retire(service, version string) bool {
+	announced := p.n.dismiss(service, version)
+	return p.retire(service, version) || announced
+}

@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"sync/atomic"
 	"time"
 
+	"github.com/skerry/skerry/internal/membership"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rollout"
@@ -25,10 +25,10 @@ func (n *Node) Register(ctx context.Context, instances ...registry.Instance) err
 		if err := registry.Check(in); err != nil {
 			return err
 		}
-		if only := hostOnly(in.Host, true); only != "" {
+		if only := membership.HostOnly(in.Host, true); only != "" {
 			n.log.Warn("only processes of this host can connect, so no other host takes it", "service", in.Service,
 				"version", in.Version, "addr", in.Addr(), "address", only)
-			instances[i] = n.marked(in, only)
+			instances[i] = n.host.Mark(in, only)
 		}
 	}
 	n.mu.Lock()
@@ -125,34 +125,6 @@ func (n *Node) dismiss(service, version string) bool {
 	defer cancel()
 	_ = n.Deregister(ctx, ids...) // registries that are away carry it out later
 	return true
-}
-
-// Answered is how many calls of a service at an address the processes of the
-// site have got an answer to so far, as far as they can be asked. A provider
-// for which it grows is alive, whatever a check says.
-func (n *Node) Answered(ctx context.Context, service, addr string) int64 {
-	var sum atomic.Int64
-	g := run.NewGroup(ctx)
-	for _, m := range n.members.list() {
-		if m.Gone != "" {
-			continue
-		}
-		g.Go(func(ctx context.Context) error {
-			p, err := n.peer(m)
-			if err != nil {
-				return nil
-			}
-			list, _ := p.Served(ctx, 0, nil)
-			for _, s := range list {
-				if s.Made && s.Service == service && s.Peer == addr {
-					sum.Add(s.Calls - s.Failures)
-				}
-			}
-			return nil
-		})
-	}
-	_ = g.Wait()
-	return sum.Load()
 }
 
 // atEach does f with every registry at once. stop cancels what still runs and

@@ -24,7 +24,7 @@ func TestRegister(t *testing.T) {
 					{Name: "lan", Registry: registry.NewMemory(&up, owner)},
 				}
 			}
-		}, AsGuest())
+		}, AsObserver())
 		in := registry.Instance{Service: "billing", Host: "10.0.0.5", Port: 9090, Protocol: registry.ProtocolFramedBinary}
 		listed := func(want int) {
 			t.Helper()
@@ -64,8 +64,8 @@ func TestCloseAfterRegister(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			var hub registry.MemoryStore
-			consumer := open(t, Config{StateDir: "none"}, memorySite(&hub), AsGuest())
-			n := open(t, Config{StateDir: "none", Stop: config.Stop{Grace: c.grace}}, memorySite(&hub), AsGuest())
+			consumer := open(t, Config{StateDir: "none"}, memorySite(&hub), AsObserver())
+			n := open(t, Config{StateDir: "none", Stop: config.Stop{Grace: c.grace}}, memorySite(&hub), AsObserver())
 			must(t, "register", n.Register(t.Context(), registry.Instance{Service: "billing", Host: "10.0.0.5", Port: 9090,
 				Protocol: registry.ProtocolHTTP}))
 			consumer.Explain("billing")

@@ -14,6 +14,7 @@ import (
 
 	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/internal/lab"
+	"github.com/skerry/skerry/internal/membership"
 	"github.com/skerry/skerry/internal/pgtest"
 	"github.com/skerry/skerry/internal/wire"
 	"github.com/skerry/skerry/registry"
@@ -111,7 +112,7 @@ func TestReusedPort(t *testing.T) {
 				eventually(t, "the process of v1 is known", func() bool {
 					for _, e := range consumer.Explain("greeter") {
 						owner, err := registry.ParseOwner(e.Owner)
-						if _, known := consumer.members.find(owner); err == nil && known {
+						if _, known := consumer.members.Find(owner); err == nil && known {
 							return true
 						}
 					}
@@ -166,11 +167,7 @@ func TestReusedPort(t *testing.T) {
 // listerAnswered reports whether a process that lists greeter has answered.
 func listerAnswered(n *Node) bool {
 	for _, e := range n.Explain("greeter") {
-		v := n.vouchers.of(e.Owner)
-		v.mu.Lock()
-		answered := !v.proof.IsZero()
-		v.mu.Unlock()
-		if answered {
+		if n.members.Proven(e.Owner) {
 			return true
 		}
 	}
@@ -181,18 +178,34 @@ func listerAnswered(n *Node) bool {
 func TestVouchNeedsProof(t *testing.T) {
 	n := open(t, Config{StateDir: "none"}, memorySite(&registry.MemoryStore{}))
 	vouch := func(announcer string) error {
-		return n.vouch(t.Context(), &rpc.Endpoint{Announcer: announcer, Addr: "127.0.0.1:1"})
+		return n.members.Vouch(t.Context(), &rpc.Endpoint{Announcer: announcer, Addr: "127.0.0.1:1"})
 	}
 	if err := vouch("nobody/1/knows"); err != nil {
 		t.Errorf("an announcer that is not known: %v", err)
 	}
 	dead := registry.Owner{Host: n.owner.Host, PID: 4711, Epoch: 1}
-	n.members.heard("test", registry.Snapshot{Instances: []registry.Instance{
-		{Service: nodeName, Host: "127.0.0.1", Port: lab.Port(t), Owner: dead}}}, time.Now())
+	n.members.Hear("test", registry.Snapshot{Instances: []registry.Instance{
+		{Service: membership.NodeService, Host: "127.0.0.1", Port: lab.Port(t), Owner: dead}}})
 	if err := vouch(dead.String()); !errors.Is(err, rpc.ErrOther) {
 		t.Errorf("nothing listens at the announcer's address: %v", err)
 	}
 	if err := vouch(n.owner.String()); err != nil {
 		t.Errorf("this process itself: %v", err)
+	}
+}
+
+// The end of a process that has answered is noticed by the connection on which it
+// did, and ends its proof without a further question.
+func TestVouchNoticesTheEnd(t *testing.T) {
+	site := lanSite(t)
+	lister, n := offering(t, site, &greeter{name: "anna"}), open(t, site)
+	eventually(t, "the lister is known", func() bool { _, known := n.members.Find(lister.owner); return known })
+	e := &rpc.Endpoint{Announcer: lister.owner.String()}
+	stands := func() bool { return n.members.Proven(e.Announcer) }
+	eventually(t, "the lister answers", func() bool { return n.members.Vouch(t.Context(), e) == nil && stands() })
+	must(t, "close the lister", lister.Close())
+	eventually(t, "the proof has ended", func() bool { return !stands() })
+	if err := n.members.Vouch(t.Context(), e); !errors.Is(err, rpc.ErrOther) {
+		t.Errorf("after its end: %v", err)
 	}
 }

@@ -172,7 +172,7 @@ func (p *provider) goAway(stop config.Stop) error {
 	drain, cancel := context.WithTimeoutCause(context.Background(), max(stop.Drain, 0), late)
 	defer cancel()
 	err := errors.Join(p.server.Drain(drain), withdrawing.Wait(), p.group.Stop())
-	p.n.introduction.farewell(context.Background(), p.n)
+	p.n.members.Farewell(context.Background())
 	p.n.log.Info("left", "took", time.Since(begun).Round(time.Millisecond), "err", err)
 	return err
 }

@@ -35,7 +35,9 @@ func TestSealedCalls(t *testing.T) {
 			if (err == nil && got == "anna") != test.taken {
 				t.Fatalf("got %q, %v", got, err)
 			}
-			told := provider.internal.refusals().Kinds[refusal.InTheClear]
+			refused, err2 := provider.internal.Refusals(t.Context())
+			must(t, "refusals", err2)
+			told := refused.Kinds[refusal.InTheClear]
 			if test.taken {
 				if told != 0 {
 					t.Errorf("%d refusals are told", told)

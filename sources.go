@@ -9,16 +9,16 @@ import (
 	"github.com/skerry/skerry/broadcast"
 	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/discovery"
+	"github.com/skerry/skerry/internal/membership"
 	"github.com/skerry/skerry/internal/state"
 	"github.com/skerry/skerry/internal/trust"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/registry/postgres"
-	"github.com/skerry/skerry/rollout"
 )
 
 // The names of the sources, as lists, logs and tools give them.
 const (
-	sourceDatabase = "database"
+	sourceDatabase = membership.Database
 	sourceLAN      = broadcast.Source
 )
 
@@ -33,7 +33,7 @@ func (n *Node) mode() config.Mode {
 // newSources makes the registries of the mode. In ModeAuto both run all the
 // time, so that no switch can be missed: with the database lost the LAN is
 // there already, and nodes that have no database are found.
-func (n *Node) newSources() ([]discovery.Source, error) {
+func (n *Node) newSources(m *membership.Membership) ([]discovery.Source, error) {
 	if n.opts.sources != nil {
 		return n.opts.sources(n.owner), nil
 	}
@@ -41,10 +41,10 @@ func (n *Node) newSources() ([]discovery.Source, error) {
 	if n.mode() != config.ModeBroadcast {
 		db, err := postgres.New(postgres.Config{
 			URL: n.cfg.Database.URL, Cluster: n.cfg.Cluster, Owner: n.owner,
-			Rules: n.learn, Applied: func() rollout.Generation { return n.rules.Log().Last() },
+			Rules: m.Learn, Applied: m.Applied,
 			Secret: n.storeKeys, NewKey: n.trust.NewKey(),
 			Heartbeat: n.cfg.Database.Heartbeat, Expiry: n.cfg.Database.Expiry, Poll: n.cfg.Database.Poll,
-			Observe: n.opts.guest && n.opts.watchAll,
+			Observe: n.opts.observer && n.opts.watchAll,
 			Logger:  n.log,
 		})
 		if err != nil {
@@ -58,7 +58,7 @@ func (n *Node) newSources() ([]discovery.Source, error) {
 			Keys: n.trust.Use(trust.LAN), KeysChanged: n.trust.Changed, LateKeys: n.lateKeys(),
 			Open: n.trust.Mode() == trust.Open,
 			Port: n.cfg.LAN.Port, Interfaces: n.cfg.LAN.Interfaces, Seeds: n.cfg.LAN.Seeds, Announce: n.cfg.LAN.Announce,
-			Fetch:     n.describe,
+			Fetch:     m.Describe,
 			FetchAddr: func() string { return n.offers.fetchAddr() },
 			Logger:    n.log,
 		}
@@ -103,7 +103,7 @@ func (n *Node) watchDatabase() {
 				close(n.keyless)
 			}
 		})
-		stop := s.Registry.Watch(internalName, func(snap registry.Snapshot) {
+		stop := s.Registry.Watch(membership.InternalService, func(snap registry.Snapshot) {
 			if snap.Lost != nil {
 				noKeys()
 			}

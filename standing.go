@@ -1,19 +1,8 @@
 package skerry
 
 import (
-	"context"
-	"time"
-
 	"github.com/skerry/skerry/discovery"
-	"github.com/skerry/skerry/internal/run"
 )
-
-// AwaitRules waits, as long as ctx lives, until this process knows the rules of
-// the site, or that there are none to be had.
-func (n *Node) AwaitRules(ctx context.Context) {
-	for !n.cold.done() && run.Sleep(ctx, 10*time.Millisecond) == nil {
-	}
-}
 
 // standings fills in what the log of releases says of the versions.
 func (n *Node) standings(list []discovery.Entry) []discovery.Entry {

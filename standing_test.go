@@ -6,6 +6,7 @@ import (
 
 	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/health"
+	"github.com/skerry/skerry/internal/membership"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rollout"
 )
@@ -28,8 +29,8 @@ func TestRetiredSaysSo(t *testing.T) {
 // TestOwnCallsAreNotCounted: the calls between skerry's processes are no part
 // of the statistics.
 func TestOwnCallsAreNotCounted(t *testing.T) {
-	rows := []health.Row{{Key: health.Key{Service: internalName}}, {Key: health.Key{Service: "auth"}}, {Key: health.Key{Service: nodeName}}}
-	if got := ofUsers(rows); len(got) != 1 || got[0].Service != "auth" || rows[0].Service != internalName {
+	rows := []health.Row{{Key: health.Key{Service: membership.InternalService}}, {Key: health.Key{Service: "auth"}}, {Key: health.Key{Service: membership.NodeService}}}
+	if got := ofUsers(rows); len(got) != 1 || got[0].Service != "auth" || rows[0].Service != membership.InternalService {
 		t.Errorf("rows: %v", got)
 	}
 }

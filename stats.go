@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/skerry/skerry/health"
+	"github.com/skerry/skerry/internal/membership"
 	"github.com/skerry/skerry/internal/state"
 )
 
@@ -58,5 +59,5 @@ func (s statSink) Write(ctx context.Context, rows []health.Row) error {
 // ofUsers leaves out the calls by which skerry's own processes speak to each
 // other.
 func ofUsers(rows []health.Row) []health.Row {
-	return slices.DeleteFunc(slices.Clone(rows), func(r health.Row) bool { return hidden(r.Service) })
+	return slices.DeleteFunc(slices.Clone(rows), func(r health.Row) bool { return membership.Hidden(r.Service) })
 }

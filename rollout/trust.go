@@ -60,6 +60,10 @@ func (u Undertaking) SignedBy(t Trust, text string) (string, error) {
 	return checkProofs(t, ForPromise, text, []Proof{u.Proof}, nil)
 }
 
+// ErrDatabaseKept: some processes keep the log in a database, and the command would
+// have it in the processes.
+var ErrDatabaseKept = errors.New("releases of this site are made by its database: use a configuration that names it")
+
 // ErrUnproven: no key that is trusted here has signed it.
 var ErrUnproven = errors.New("no operator that is trusted here has signed it")
 

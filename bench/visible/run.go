@@ -16,6 +16,7 @@ import (
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/bench/sim"
 	"github.com/skerry/skerry/config"
+	"github.com/skerry/skerry/internal/control"
 	"github.com/skerry/skerry/internal/lab"
 	"github.com/skerry/skerry/internal/pgtest"
 )
@@ -65,12 +66,12 @@ func measure(ctx context.Context, mode config.Mode, database string, processes, 
 		}
 		roots = append(roots, r)
 	}
-	n, err := skerry.Open(ctx, configure(string(mode), database, port), skerry.AsGuest())
+	n, err := skerry.Open(ctx, configure(string(mode), database, port), skerry.AsObserver())
 	if err != nil {
 		return err
 	}
 	defer n.Close()
-	c := n.Releases(skerry.Operator{Name: "bench"})
+	c := control.Releases(n, control.Operator{Name: "bench"})
 	if err := c.Start(ctx, "r1", "to measure", ""); err != nil {
 		return err
 	}

@@ -9,13 +9,15 @@ import (
 	"sync"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/broadcast"
+	"github.com/skerry/skerry/internal/control"
 	"github.com/skerry/skerry/internal/foreign"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/internal/tlsfile"
 	"github.com/skerry/skerry/registry"
-	"github.com/spf13/cobra"
 )
 
 func (a *app) announceCommand() *cobra.Command {
@@ -152,7 +154,7 @@ func (l announcing) Keeps(in registry.Instance) bool { return l.Registered(in.ID
 
 // Answered is foreign.Site.Answered.
 func (l announcing) Answered(ctx context.Context, in registry.Instance) int64 {
-	return l.Node.Answered(ctx, in.Service, in.Addr())
+	return control.Answered(ctx, l.Node, in.Service, in.Addr())
 }
 
 // providers are what the entries describe, each under a key that tells them

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/apache/thrift/lib/go/thrift"
+
 	"github.com/skerry/skerry/internal/pgtest"
 	"github.com/skerry/skerry/internal/run"
 )

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/apache/thrift/lib/go/thrift"
+	"github.com/spf13/cobra"
+
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/internal/dynamic"
 	"github.com/skerry/skerry/internal/number"
@@ -20,7 +22,6 @@ import (
 	"github.com/skerry/skerry/internal/suggest"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rpc"
-	"github.com/spf13/cobra"
 )
 
 // callRequest is what `skerry call` was asked for.

@@ -4,11 +4,12 @@ import (
 	"slices"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/internal/dynamic"
 	"github.com/skerry/skerry/registry"
-	"github.com/spf13/cobra"
 )
 
 func completeProtocol(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {

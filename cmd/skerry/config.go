@@ -7,12 +7,13 @@ import (
 	"reflect"
 	"strings"
 
+	"github.com/spf13/cobra"
+
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/internal/mask"
 	"github.com/skerry/skerry/internal/quote"
 	"github.com/skerry/skerry/internal/statedir"
-	"github.com/spf13/cobra"
 )
 
 // foundConfig is read when it stands in the current directory and no other

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/apache/thrift/lib/go/thrift"
+
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rpc"
 )

@@ -8,16 +8,18 @@ import (
 	"os"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/broadcast"
 	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/discovery"
+	"github.com/skerry/skerry/internal/control"
 	"github.com/skerry/skerry/internal/quote"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rollout"
 	"github.com/skerry/skerry/rollout/operator"
-	"github.com/spf13/cobra"
 )
 
 func (a *app) doctorCommand() *cobra.Command {
@@ -91,7 +93,7 @@ const (
 
 // examineSite tries to connect to what is listed, and asks every process
 // whether it can obey the rules.
-func (a *app) examineSite(ctx context.Context, c skerry.Config) ([]finding, []skerry.Refusals) {
+func (a *app) examineSite(ctx context.Context, c skerry.Config) ([]finding, []control.Refusals) {
 	f := &findings{area: "Instances"}
 	n, _, err := a.open(ctx, skerry.WithAllServices())
 	if err != nil {
@@ -129,14 +131,14 @@ func (a *app) examineSite(ctx context.Context, c skerry.Config) ([]finding, []sk
 	}
 	list := append(f.list, examinePaths(ctx, c, entries)...)
 	f = &findings{area: "Rules"}
-	status := n.Releases(skerry.Operator{}).Status(ctx)
+	status := control.Releases(n, control.Operator{}).Status(ctx)
 	f.rules(status.Members)
 	if errors.Is(status.Err, operator.ErrParted) {
 		f.problem("skerry release status shows the logs; skerry release adopt --keep HASH goes on with one", "the log of releases has parted: %v", status.Err)
 	}
 	list = append(list, f.list...)
 	f = &findings{area: "Refused"}
-	refused, _, err := n.Refusals(ctx)
+	refused, _, err := control.AllRefusals(ctx, n)
 	if err == nil { // silent processes are said above
 		describeRefused(f, refused)
 	}

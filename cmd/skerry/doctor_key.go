@@ -11,6 +11,7 @@ import (
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/broadcast"
 	"github.com/skerry/skerry/config"
+	"github.com/skerry/skerry/internal/control"
 	"github.com/skerry/skerry/internal/quote"
 	"github.com/skerry/skerry/registry"
 )
@@ -31,7 +32,7 @@ type keyAndHosts struct {
 
 // examineKey names the hosts that use another key: those that doctor has heard
 // itself, and those that the running processes have.
-func (a *app) examineKey(c skerry.Config, heard broadcast.Report, refused []skerry.Refusals) []finding {
+func (a *app) examineKey(c skerry.Config, heard broadcast.Report, refused []control.Refusals) []finding {
 	k := keyAndHosts{cluster: c.Cluster, place: a.keyPlace(c), local: quote.Sprintf("--cluster %s", c.Cluster)}
 	if path := a.configPath(); path != "" {
 		k.local = quote.Sprintf("-c %s", shellQuote(path))
@@ -68,7 +69,7 @@ func (a *app) examineKey(c skerry.Config, heard broadcast.Report, refused []sker
 	return f.list
 }
 
-func otherKeys(refused []skerry.Refusals) (out [][]broadcast.KeyHolder) {
+func otherKeys(refused []control.Refusals) (out [][]broadcast.KeyHolder) {
 	for _, r := range refused {
 		out = append(out, r.OtherKey)
 	}

@@ -4,12 +4,13 @@ import (
 	"context"
 	"net"
 
+	"github.com/spf13/cobra"
+
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/gateway"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/internal/tlsfile"
-	"github.com/spf13/cobra"
 )
 
 func (a *app) gatewayCommand() *cobra.Command {

@@ -21,6 +21,7 @@ import (
 	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/health"
+	"github.com/skerry/skerry/internal/control"
 	"github.com/skerry/skerry/internal/foreign"
 	"github.com/skerry/skerry/internal/sshsig"
 	"github.com/skerry/skerry/rollout"
@@ -106,7 +107,7 @@ func documents() map[string]func(*app) error {
 		"checkConfig":        func(a *app) error { return a.printJSON([]config.Problem{filled[config.Problem]()}) },
 		"printFindings":      func(a *app) error { return a.printFindings([]finding{filled[finding]()}) },
 		"printRefused": func(a *app) error {
-			return a.printRefused([]skerry.Refusals{filled[skerry.Refusals]()}, map[string]error{"x": errors.New("x")})
+			return a.printRefused([]control.Refusals{filled[control.Refusals]()}, map[string]error{"x": errors.New("x")})
 		},
 		"keyWritten":              none,
 		"keyShowCommand":          none,

@@ -9,12 +9,13 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
 	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/internal/keyfile"
 	"github.com/skerry/skerry/internal/operatorkey"
 	"github.com/skerry/skerry/internal/sitekey"
-	"github.com/spf13/cobra"
-	"golang.org/x/term"
 )
 
 // maxKeyText is how much of a standard input is read as keys.

@@ -7,14 +7,16 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/spf13/cobra"
+
 	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/internal/control"
 	"github.com/skerry/skerry/internal/keyfile"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/internal/sitekey"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/registry/postgres"
 	"github.com/skerry/skerry/rollout/operator"
-	"github.com/spf13/cobra"
 )
 
 // keyMembers is the site as a rotation sees it.
@@ -45,7 +47,7 @@ func (a *app) openSiteMembers(ctx context.Context) (keyMembers, func(), error) {
 
 // Rings is keyMembers.Rings. A process that does not answer verifies by none.
 func (m *liveMembers) Rings(ctx context.Context) ([]memberRing, error) {
-	list, silent, err := m.n.Keyrings(ctx)
+	list, silent, err := control.Keyrings(ctx, m.n)
 	if err != nil {
 		return nil, err
 	}
@@ -65,8 +67,8 @@ func (m *liveMembers) Renew(ctx context.Context) error {
 	if m.operators {
 		return nil
 	}
-	err := m.n.Releases(skerry.Operator{Name: "key rotate"}).Countersign(ctx)
-	if list, _, _ := m.n.Keyrings(ctx); len(list) == 0 && errors.Is(err, operator.ErrFrozen) {
+	err := control.Releases(m.n, control.Operator{Name: "key rotate"}).Countersign(ctx)
+	if list, _, _ := control.Keyrings(ctx, m.n); len(list) == 0 && errors.Is(err, operator.ErrFrozen) {
 		return nil
 	}
 	return err

@@ -7,12 +7,13 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/skerry/skerry/broadcast"
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/registry/postgres"
 	"github.com/skerry/skerry/rollout"
-	"github.com/spf13/cobra"
 )
 
 // listing is what `skerry ls` shows and, with --json, its document.

@@ -9,9 +9,10 @@ import (
 	"os/signal"
 	"syscall"
 
-	"github.com/skerry/skerry/internal/quote"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
+
+	"github.com/skerry/skerry/internal/quote"
 )
 
 func main() {

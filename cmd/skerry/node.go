@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/apache/thrift/lib/go/thrift"
+
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/broadcast"
 	"github.com/skerry/skerry/discovery"
@@ -20,7 +21,7 @@ func (a *app) open(ctx context.Context, opts ...skerry.Option) (*skerry.Node, sk
 		return nil, c, err
 	}
 	c = consumer(c)
-	n, err := skerry.Open(ctx, c, append(opts, skerry.AsGuest())...)
+	n, err := skerry.Open(ctx, c, append(opts, skerry.AsObserver())...)
 	if err != nil {
 		return nil, c, problemf("%w", err)
 	}
@@ -61,7 +62,7 @@ func (a *app) lookWithRules(ctx context.Context, n *skerry.Node, service string)
 	if len(l.Instances) > 0 {
 		limited, cancel := context.WithTimeout(ctx, rulesTime)
 		defer cancel()
-		n.AwaitRules(limited)
+		n.Membership().AwaitRules(limited)
 		l.Instances = n.Explain(service)
 	}
 	return l

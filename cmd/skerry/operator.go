@@ -4,10 +4,11 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/spf13/cobra"
+
 	"github.com/skerry/skerry/internal/keyfile"
 	"github.com/skerry/skerry/internal/operatorkey"
 	"github.com/skerry/skerry/internal/sshsig"
-	"github.com/spf13/cobra"
 )
 
 func (a *app) operatorCommand() *cobra.Command {

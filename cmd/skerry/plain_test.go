@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/apache/thrift/lib/go/thrift"
+
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/discovery"

@@ -8,10 +8,11 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/spf13/cobra"
+
 	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/internal/suggest"
 	"github.com/skerry/skerry/proxy"
-	"github.com/spf13/cobra"
 )
 
 func (a *app) proxyCommand() *cobra.Command {

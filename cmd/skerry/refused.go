@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/internal/control"
 	"github.com/skerry/skerry/internal/quote"
 	"github.com/skerry/skerry/internal/refusal"
 	"github.com/skerry/skerry/rpc"
@@ -23,7 +24,7 @@ func (a *app) refusedStats(ctx context.Context) error {
 	}
 	defer n.Close()
 	a.look(ctx, n, "")
-	list, silent, err := n.Refusals(ctx)
+	list, silent, err := control.AllRefusals(ctx, n)
 	if err != nil {
 		return unreachablef("%w", err)
 	}
@@ -35,7 +36,7 @@ func (a *app) refusedStats(ctx context.Context) error {
 
 // refusedProcess is a process in the document of stats --refused.
 type refusedProcess struct {
-	skerry.Refusals
+	control.Refusals
 	Up float64 `json:"up_s"`
 }
 
@@ -45,7 +46,7 @@ type refusedKind struct {
 	Do   string `json:"do"`
 }
 
-func (a *app) printRefused(list []skerry.Refusals, silent map[string]error) error {
+func (a *app) printRefused(list []control.Refusals, silent map[string]error) error {
 	names := kindsOf(list)
 	if a.flags.json {
 		doc := struct {
@@ -94,7 +95,7 @@ func (a *app) printRefused(list []skerry.Refusals, silent map[string]error) erro
 }
 
 // printOtherKey names the hosts that use another key now, each once.
-func (a *app) printOtherKey(list []skerry.Refusals) {
+func (a *app) printOtherKey(list []control.Refusals) {
 	said := map[string]bool{}
 	for _, r := range list {
 		for _, k := range r.OtherKey {
@@ -115,7 +116,7 @@ func silentWhy(err error) string {
 }
 
 // kindsOf are the kinds that have happened, those first that may mean an attack.
-func kindsOf(list []skerry.Refusals) []string {
+func kindsOf(list []control.Refusals) []string {
 	all := map[string]bool{}
 	for _, r := range list {
 		for name, n := range r.Kinds {
@@ -131,15 +132,15 @@ func kindsOf(list []skerry.Refusals) []string {
 // describeRefused says of each kind how often it has happened, and where most.
 // The counts are since the start of each process, so none is a problem of now
 // by itself. Another key that is in use now is one, and said elsewhere.
-func describeRefused(f *findings, list []skerry.Refusals) {
-	now := slices.ContainsFunc(list, func(r skerry.Refusals) bool { return len(r.OtherKey) > 0 })
+func describeRefused(f *findings, list []control.Refusals) {
+	now := slices.ContainsFunc(list, func(r control.Refusals) bool { return len(r.OtherKey) > 0 })
 	for _, name := range kindsOf(list) {
 		if name == refusal.LANKey && now {
 			continue
 		}
 		k := refusal.Of(name)
 		var all int64
-		var most *skerry.Refusals
+		var most *control.Refusals
 		at := 0
 		for i := range list {
 			n := list[i].Kinds[name]

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/internal/control"
 	"github.com/skerry/skerry/internal/wire"
 	"github.com/skerry/skerry/rpc"
 )
@@ -68,7 +68,7 @@ func TestRefused(t *testing.T) {
 }
 
 func TestRefusedTable(t *testing.T) {
-	list := []skerry.Refusals{
+	list := []control.Refusals{
 		{Process: "host-1/12/a", Up: 3 * time.Hour, Kinds: map[string]int64{"lan_wrong_key": 120, "outsiders": 2}},
 		{Process: "host-2/7/b", Up: 90 * time.Second, Kinds: map[string]int64{"lan_wrong_key": 4, "denied_promise": 1, "of_tomorrow": 5, "lan_full": 0}},
 	}
@@ -77,7 +77,7 @@ func TestRefusedTable(t *testing.T) {
 	if err := a.printRefused(list, map[string]error{"host-3/9/c": errors.New("no route to it")}); err != nil {
 		t.Fatal(err)
 	}
-	if err := a.printRefused([]skerry.Refusals{{Process: "host-1/12/a"}}, nil); err != nil {
+	if err := a.printRefused([]control.Refusals{{Process: "host-1/12/a"}}, nil); err != nil {
 		t.Fatal(err)
 	}
 	f := findings{area: "Refused"}

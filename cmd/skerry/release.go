@@ -10,9 +10,10 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/spf13/cobra"
+
 	"github.com/skerry/skerry/rollout"
 	"github.com/skerry/skerry/rollout/operator"
-	"github.com/spf13/cobra"
 )
 
 // releaseFlags are those of every subcommand of release.

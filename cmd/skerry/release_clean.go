@@ -8,9 +8,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rollout"
-	"github.com/spf13/cobra"
 )
 
 func (a *app) releaseCleanCommand(f *releaseFlags) *cobra.Command {

@@ -9,11 +9,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/skerry/skerry/internal/number"
 	"github.com/skerry/skerry/internal/quote"
 	"github.com/skerry/skerry/rollout"
 	"github.com/skerry/skerry/rollout/operator"
-	"github.com/spf13/cobra"
 )
 
 // ramp is how a commit goes on, and when it turns back.

@@ -9,9 +9,10 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/spf13/cobra"
+
 	"github.com/skerry/skerry/internal/statedir"
 	"github.com/skerry/skerry/rollout"
-	"github.com/spf13/cobra"
 )
 
 func (a *app) releaseConfigCommand(f *releaseFlags) *cobra.Command {

@@ -6,10 +6,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/skerry/skerry/internal/operatorkey"
 	"github.com/skerry/skerry/internal/sshsig"
 	"github.com/skerry/skerry/rollout"
-	"github.com/spf13/cobra"
 )
 
 // byEnvelope stands behind the operator's name in steps that were signed with

@@ -11,9 +11,10 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/crypto/ssh"
+
 	"github.com/skerry/skerry/internal/operatorkey"
 	"github.com/skerry/skerry/internal/sshsig"
-	"golang.org/x/crypto/ssh"
 )
 
 // keyFile writes a private key as OpenSSH does, and gives its line for a file

@@ -5,8 +5,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/skerry/skerry/rollout"
 	"github.com/spf13/cobra"
+
+	"github.com/skerry/skerry/rollout"
 )
 
 func (a *app) releaseLogCommand(f *releaseFlags) *cobra.Command {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/discovery"
+	"github.com/skerry/skerry/internal/control"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/registry/postgres"
@@ -32,13 +33,13 @@ func (a *app) openSite(ctx context.Context, f *releaseFlags) (releases, func(), 
 	}
 	a.look(ctx, n, "")
 	s := &liveSite{node: n, patience: a.flags.timeout, changes: a.changes(), note: a.note}
-	by := skerry.Operator{Name: f.author(), Without: f.dead, Progress: s.progress}
+	by := control.Operator{Name: f.author(), Without: f.dead, Progress: s.progress}
 	if signer == nil {
-		s.steps = n.Releases(by)
+		s.steps = control.Releases(n, by)
 		return s, func() { n.Close() }, nil
 	}
 	by.Signer = signer
-	s.steps = n.Releases(by)
+	s.steps = control.Releases(n, by)
 	return s, func() { signer.Close(); n.Close() }, nil
 }
 
@@ -81,7 +82,7 @@ func (s *liveSite) State(ctx context.Context) (siteState, error) {
 		TooOld:   errors.Is(status.Err, rollout.ErrNeeds)}
 	st.Nobody = len(status.Members) == 0
 	for _, e := range st.Entries {
-		name, err := s.node.SignerOf(e)
+		name, err := control.SignerOf(s.node, e)
 		st.Signers = append(st.Signers, signer{name, err})
 	}
 	for _, m := range status.Members {

@@ -11,12 +11,13 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/skerry/skerry/gateway"
 	"github.com/skerry/skerry/internal/quote"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rollout"
-	"github.com/spf13/cobra"
 )
 
 // shipping is what the command line of ship says.

@@ -5,9 +5,10 @@ import (
 	"slices"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/skerry/skerry/gateway"
 	"github.com/skerry/skerry/rollout"
-	"github.com/spf13/cobra"
 )
 
 // releaseStatus is what `skerry release status` shows and, with --json, its

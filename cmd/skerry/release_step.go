@@ -6,8 +6,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/skerry/skerry/rollout"
 	"github.com/spf13/cobra"
+
+	"github.com/skerry/skerry/rollout"
 )
 
 func (a *app) releaseStartCommand(f *releaseFlags) *cobra.Command {

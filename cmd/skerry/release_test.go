@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"github.com/skerry/skerry/registry"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -14,6 +13,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/skerry/skerry/registry"
 
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/rollout"

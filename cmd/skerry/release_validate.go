@@ -5,9 +5,10 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/spf13/cobra"
+
 	"github.com/skerry/skerry/rollout"
 	"github.com/skerry/skerry/rollout/operator"
-	"github.com/spf13/cobra"
 )
 
 // difference is something that is not as the log says, and what mends it.

@@ -1,11 +1,13 @@
 package main
 
 import (
-	"github.com/skerry/skerry/internal/quote"
-	"github.com/skerry/skerry/registry/postgres"
-	"github.com/spf13/cobra"
 	"strings"
 	"unicode"
+
+	"github.com/spf13/cobra"
+
+	"github.com/skerry/skerry/internal/quote"
+	"github.com/skerry/skerry/registry/postgres"
 )
 
 func (a *app) schemaCommand() *cobra.Command {

@@ -113,7 +113,7 @@ func TestPromisesSurviveKill(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.StateDir, c.Log.Level = "none", "error"
-	looker, err := skerry.Open(t.Context(), c, skerry.AsGuest())
+	looker, err := skerry.Open(t.Context(), c, skerry.AsObserver())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,10 +12,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/internal/number"
-	"github.com/spf13/cobra"
 )
 
 // statsQuery is what `skerry stats` was asked for.

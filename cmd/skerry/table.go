@@ -6,6 +6,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/jedib0t/go-pretty/v6/text"
+
 	"github.com/skerry/skerry/internal/quote"
 )
 

@@ -8,9 +8,10 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/skerry/skerry/internal/keyfile"
 	"github.com/skerry/skerry/internal/sshsig"
-	"golang.org/x/sys/unix"
 )
 
 // openTerminal is a terminal of so many columns, and the end that shows what

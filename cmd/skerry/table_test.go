@@ -9,9 +9,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/health"
+	"github.com/skerry/skerry/internal/control"
 	"github.com/skerry/skerry/internal/refusal"
 	"github.com/skerry/skerry/registry/postgres"
 	"github.com/skerry/skerry/rollout"
@@ -87,7 +87,7 @@ func TestEveryTableIn80Columns(t *testing.T) {
 	h.Why, h.Service = "holding", "auth"
 	row := filled[health.Row]()
 	row.Service, row.Side = "launch-site-inventory", health.Client
-	refused := skerry.Refusals{Process: "launch-control-7/31245/9f8e7d6c5b4a", Up: time.Hour, Kinds: map[string]int64{}}
+	refused := control.Refusals{Process: "launch-control-7/31245/9f8e7d6c5b4a", Up: time.Hour, Kinds: map[string]int64{}}
 	for _, k := range refusal.All() {
 		refused.Kinds[k.Name] = 1 << 40
 	}
@@ -104,7 +104,7 @@ func TestEveryTableIn80Columns(t *testing.T) {
 		"ls":      func(a *app) error { return a.printListing(sample(now), "", false) },
 		"ls -w":   func(a *app) error { return a.printListing(sample(now), "", true) },
 		"stats":   line(func(a *app) { a.statsTable([]health.Row{row}, "peer") }),
-		"refused": func(a *app) error { return a.printRefused([]skerry.Refusals{refused}, nil) },
+		"refused": func(a *app) error { return a.printRefused([]control.Refusals{refused}, nil) },
 		"status":  func(a *app) error { return a.printStatus(status, now) },
 		"holders": func(a *app) error { return a.printHolders(r, []holder{h}, now) },
 		"validate": func(a *app) error {

@@ -5,8 +5,9 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/skerry/skerry/discovery"
 	"github.com/spf13/cobra"
+
+	"github.com/skerry/skerry/discovery"
 )
 
 func (a *app) watchCommand() *cobra.Command {

@@ -105,7 +105,7 @@ var (
 	ErrUnseen = errors.New("processes do not know the new version yet")
 	// ErrDatabaseKept: some processes keep the log in a database, and the command
 	// would have it in the processes.
-	ErrDatabaseKept = errors.New("releases of this site are made by its database: use a configuration that names it")
+	ErrDatabaseKept = rollout.ErrDatabaseKept
 	// ErrOpen: another release is open.
 	ErrOpen = errors.New("a release is open")
 	// ErrNoMoment: no moment was found in which nobody needed the old version.

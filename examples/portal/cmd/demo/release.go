@@ -63,7 +63,7 @@ func preview(version string) func(*site.Site) error {
 		ctx, cancel := context.WithTimeout(context.Background(), stepLimit)
 		defer cancel()
 		node, err := skerry.OpenFile(ctx, config, skerry.WithLogger(slog.New(slog.DiscardHandler)),
-			skerry.WithClientInterceptors(portal.Note), skerry.AsGuest())
+			skerry.WithClientInterceptors(portal.Note), skerry.AsObserver())
 		if err != nil {
 			return err
 		}

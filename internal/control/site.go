@@ -1,0 +1,207 @@
+package control
+
+import (
+	"cmp"
+	"context"
+	"sync"
+	"time"
+
+	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/broadcast"
+	"github.com/skerry/skerry/discovery"
+	"github.com/skerry/skerry/internal/membership"
+	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/registry"
+	"github.com/skerry/skerry/rollout/operator"
+)
+
+// How long a look at the site waits.
+const (
+	siteLimit = 3 * time.Second        // for registries that have not answered
+	listsGrow = 150 * time.Millisecond // for a list that the LAN has just begun to give
+)
+
+// site is the processes as the node and its peers know them. It is operator.Site.
+type site struct {
+	n     *skerry.Node
+	m     *membership.Membership
+	begun time.Time
+
+	mu     sync.Mutex
+	all    map[string]membership.Member // of the last look, by process
+	looked map[string]time.Time         // when a service was first looked for
+	// was is the place of every process ever seen: one that says goodbye is
+	// forgotten, and is dead only when its host says so.
+	was map[string]string
+}
+
+func newSite(n *skerry.Node) *site {
+	return &site{n: n, m: n.Membership(), begun: time.Now(), was: map[string]string{}, looked: map[string]time.Time{}}
+}
+
+// Members is operator.Site.Members.
+func (s *site) Members(ctx context.Context) ([]operator.Member, error) {
+	all, err := s.members(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]operator.Member, 0, len(all))
+	for _, k := range all {
+		p, err := s.m.Peer(k)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, operator.Member{Process: k.Owner.String(), Addr: k.Addr, Peer: peer{p}, Gone: k.Gone, Heard: k.Heard})
+	}
+	return out, nil
+}
+
+// members are the processes that this one knows, and those that they know, but
+// for those that are certified dead.
+func (s *site) members(ctx context.Context) ([]membership.Member, error) {
+	if err := s.m.AwaitList(ctx, s.begun); err != nil {
+		return nil, err
+	}
+	all := map[string]membership.Member{}
+	var listed []membership.Member
+	for _, k := range s.m.List() {
+		all[k.Owner.String()] = k
+		if k.Gone == "" {
+			listed = append(listed, k)
+		}
+	}
+	var mu sync.Mutex
+	s.m.Each(ctx, listed, func(ctx context.Context, p *membership.Peer) {
+		theirs, _ := p.Members(ctx, time.Now())
+		mu.Lock()
+		defer mu.Unlock()
+		for _, k := range theirs {
+			if known, ok := all[k.Owner.String()]; !ok || known.Gone != "" && k.Gone == "" {
+				all[k.Owner.String()] = k
+			}
+		}
+	})
+	s.mu.Lock()
+	s.all = all
+	for process, k := range all {
+		s.was[process] = k.Place
+	}
+	s.mu.Unlock()
+	return s.living(ctx, all), nil
+}
+
+// living leaves out the processes that are certified dead.
+func (s *site) living(ctx context.Context, all map[string]membership.Member) []membership.Member {
+	var out []membership.Member
+	for process, k := range all {
+		if k.Gone != "" && s.Ended(ctx, process, k.Place) {
+			s.m.Forget(process)
+			continue
+		}
+		out = append(out, k)
+	}
+	return out
+}
+
+// Ended is operator.Site.Ended: this process, or one of the other's host, says so.
+func (s *site) Ended(ctx context.Context, process, where string) bool {
+	k, neighbours, known := s.neighbours(process, where)
+	if !known {
+		return false
+	}
+	if s.m.Ended(k.Owner, k.Place) {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(ctx, siteLimit)
+	defer cancel()
+	for _, o := range neighbours[:min(len(neighbours), 3)] {
+		if p, err := s.m.Peer(o); err == nil {
+			if dead, err := p.Ended(ctx, k.Owner, k.Place); err == nil {
+				return dead
+			}
+		}
+	}
+	return false
+}
+
+// neighbours are the living processes of a process's host.
+func (s *site) neighbours(process, where string) (k membership.Member, neighbours []membership.Member, known bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k, known = s.all[process]
+	if owner, err := registry.ParseOwner(process); !known && err == nil { // it has said goodbye
+		k = membership.Member{Owner: owner, Place: cmp.Or(where, s.was[process])}
+		known = k.Place != ""
+	}
+	for _, o := range s.all {
+		if o.Gone == "" && o.Owner.Host == k.Owner.Host && o.Owner != k.Owner && membership.SameHost(o.Place, k.Place) {
+			neighbours = append(neighbours, o)
+		}
+	}
+	return k, neighbours, known
+}
+
+// Instances is operator.Site.Instances.
+func (s *site) Instances(ctx context.Context, service string) ([]operator.Instance, error) {
+	begun, limit := s.lookedAt(service), time.Now().Add(siteLimit)
+	for !s.shown(service, begun) && time.Now().Before(limit) {
+		if err := run.Sleep(ctx, 20*time.Millisecond); err != nil {
+			return nil, err
+		}
+	}
+	var out []operator.Instance
+	for _, e := range s.n.Explain(service) {
+		if !e.Stale && e.State != discovery.Elsewhere {
+			out = append(out, operator.Instance{Process: e.Owner, Service: e.Service, Version: e.Version, Addr: e.Addr})
+		}
+	}
+	return out, nil
+}
+
+// shown reports whether a registry has given its list of the service, which on a
+// LAN grows for a moment.
+func (s *site) shown(service string, begun time.Time) bool {
+	answered, grows := false, false
+	for _, l := range s.n.Sources(service) {
+		answered = answered || l.Answered && (!l.Partial || l.Listed > 0)
+		grows = grows || l.Name == broadcast.Source
+	}
+	return answered && (!grows || time.Since(begun) >= listsGrow)
+}
+
+// lookedAt is when the instances of a service were first looked for.
+func (s *site) lookedAt(service string) time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.looked[service].IsZero() {
+		s.looked[service] = time.Now()
+	}
+	return s.looked[service]
+}
+
+// peer is one process. It is operator.Peer.
+type peer struct{ *membership.Peer }
+
+// Served is operator.Peer.Served: what it has counted of the calls that it served
+// and made.
+func (p peer) Served(ctx context.Context, slow time.Duration, slowOf map[string]time.Duration) ([]operator.Served, error) {
+	if err := p.Same(ctx); err != nil {
+		return nil, err
+	}
+	ms := map[string]int64{}
+	for service, d := range slowOf {
+		ms[service] = d.Milliseconds()
+	}
+	list, err := p.Client().Served(ctx, slow.Milliseconds(), ms)
+	var out []operator.Served
+	for _, s := range list {
+		out = append(out, operator.Served{
+			Service: s.Name,
+			Version: s.GetVersion(),
+			Made:    s.Peer != nil,
+			Peer:    s.GetPeer(),
+			Count:   operator.Count{Calls: s.Calls, Failures: s.Failures, Slow: s.Slow, Kinds: s.Kinds},
+		})
+	}
+	return out, err
+}

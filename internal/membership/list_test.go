@@ -1,0 +1,62 @@
+package membership
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"testing"
+	"time"
+
+	"github.com/skerry/skerry/registry"
+)
+
+func TestMembershipForgetsOnlyGoodbyes(t *testing.T) {
+	in := func(host string) registry.Instance {
+		return registry.Instance{Service: NodeService, Host: host, Port: 1, Owner: registry.Owner{Host: host, PID: 1, Epoch: 7}}
+	}
+	now := time.Now()
+	m := newList(nil)
+	m.heard("lan", registry.Snapshot{Instances: []registry.Instance{in("a"), in("b"), in("c")}}, now)
+	m.heard("lan", registry.Snapshot{Lost: errors.New("away")}, now)
+	m.heard("lan", registry.Snapshot{Gone: []registry.Departure{
+		{ID: in("a").ID(), Kind: registry.Deregistered}, {ID: in("b").ID(), Kind: registry.Expired}}}, now)
+	again := newList(m.members()) // after a restart
+	for _, m := range []*list{m, again} {
+		got := m.members()
+		if len(got) != 2 || got[0].Owner.Host != "b" || got[0].Gone != "expired" || got[1].Owner.Host != "c" || got[1].Gone == "" {
+			t.Errorf("remembered: %+v", got)
+		}
+	}
+	again.heard("database", registry.Snapshot{Instances: []registry.Instance{in("b")}}, now)
+	again.forget(in("c").Owner.String())
+	if list := again.members(); len(list) != 1 || list[0].Gone != "" {
+		t.Errorf("after b came back and c was certified dead: %+v", list)
+	}
+}
+
+// A death is certified only of a process that ran in this boot and namespace.
+func TestEnded(t *testing.T) {
+	self := registry.NewOwner()
+	if processIdentity(os.Getpid()) == "" {
+		t.Log("this system does not tell: nobody is certified dead")
+	}
+	child := exec.Command("sleep", "60")
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	owner := registry.Owner{Host: self.Host, PID: child.Process.Pid, Epoch: 1}
+	where := processIdentity(owner.PID)
+	if ended(owner, where, self) {
+		t.Error("a living process was certified dead")
+	}
+	_ = child.Process.Kill()
+	_ = child.Wait()
+	if got := ended(owner, where, self); got != (where != "") {
+		t.Errorf("a process that was killed and waited for: ended is %v", got)
+	}
+	elsewhere := owner
+	elsewhere.Host = "another"
+	if ended(elsewhere, where, self) || ended(owner, "other/boot/1", self) || ended(owner, "", self) {
+		t.Error("a process of another host, boot, or of unknown place was certified dead")
+	}
+}

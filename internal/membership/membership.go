@@ -1,0 +1,272 @@
+package membership
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/skerry/skerry/broadcast"
+	"github.com/skerry/skerry/discovery"
+	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/internal/state"
+	"github.com/skerry/skerry/internal/trust"
+	"github.com/skerry/skerry/registry"
+	"github.com/skerry/skerry/registry/postgres"
+	"github.com/skerry/skerry/rollout/participant"
+	"github.com/skerry/skerry/rpc"
+)
+
+const (
+	// NodeService is the hidden service under which every process is listed.
+	NodeService = "skerry.node"
+	// InternalService is the framework's own service on every port
+	// (internal/wire/skerry.thrift).
+	InternalService = "skerry.internal"
+	// Database names the registry in the database, as lists, logs and tools do.
+	Database = "database"
+)
+
+// keepMembers is how often the list of processes goes to disk when it has changed.
+const keepMembers = 2 * time.Second
+
+// Config sets a Membership up. All of it is required.
+type Config struct {
+	Cluster  string
+	Owner    registry.Owner // this process
+	Observer bool           // this process is no member: no process lists it
+	Host     Host
+	Trust    *trust.Trust
+	Files    *state.Files
+	Client   rpc.ClientConfig // what connections to other processes share
+
+	// Registries makes the registries of the site. They get the methods that
+	// serve them (Learn, Describe, Applied), and call none before they run.
+	Registries func(*Membership) ([]discovery.Source, error)
+
+	MaxTraceAge time.Duration // rollout.max_trace_age
+	OutsideHold time.Duration // rollout.outside_hold
+	Log         *slog.Logger
+}
+
+// Membership is this process's part in its site.
+type Membership struct {
+	cfg          Config
+	log          *slog.Logger
+	work         *run.Group // what Run starts, and the questions to other processes
+	rules        *participant.Agent
+	sources      []discovery.Source
+	bootstrap    *bootstrap
+	known        func() // the rules are: traces may begin
+	list         *list
+	peers        peers
+	vouchers     *vouchers
+	sync         ruleSync
+	keeper       ruleKeeper
+	ages         ages
+	introduction introduction
+	networks     networks
+	denials      denials
+	checks       *bucket // of signatures, for callers that are no members
+	identity     string  // processIdentity of this process
+	self         atomic.Pointer[Member]
+}
+
+// New puts the parts together, in the order in which they need each other.
+// Nothing runs yet.
+func New(cfg Config) (*Membership, error) {
+	m := &Membership{
+		cfg:      cfg,
+		log:      cfg.Log,
+		work:     run.NewGroup(context.Background()),
+		checks:   newBucket(checksASec, checksBurst),
+		identity: processIdentity(os.Getpid()),
+	}
+	m.denials.log = cfg.Log
+	m.sync.ahead = make(chan struct{}, 1)
+	m.rules = m.newAgent()
+	m.list = m.loadList()
+	m.vouchers = &vouchers{ask: m.announces, spawn: m.spawn}
+	var err error
+	if m.sources, err = cfg.Registries(m); err != nil {
+		return nil, err
+	}
+	m.known = m.rules.BeginBootstrap()
+	m.bootstrap = newBootstrap(cfg.Owner, m.sources, m.rules.Log().Last().N != 0, time.Now())
+	m.bootstrap.ask = m.askListed
+	return m, nil
+}
+
+// spawn runs f until it returns or the process leaves; false: it is leaving.
+func (m *Membership) spawn(f func(context.Context)) bool {
+	return m.work.Go(func(ctx context.Context) error {
+		f(ctx)
+		return nil
+	})
+}
+
+// Run learns the rules, follows the processes of the site and makes this one
+// known, until ctx ends. It closes the connections to other processes.
+func (m *Membership) Run(ctx context.Context) error {
+	m.askKept()
+	m.work.Go(m.learnFirst)
+	m.work.Go(m.followRules)
+	if !m.cfg.Observer {
+		m.work.Go(m.announce)
+	}
+	m.work.Go(m.remember)
+	m.work.Go(m.watchAges)
+	for _, s := range m.sources {
+		stop := s.Registry.Watch(NodeService, func(snap registry.Snapshot) { m.Hear(s.Name, snap) })
+		defer stop()
+	}
+	<-ctx.Done()
+	err := m.work.Stop()
+	if closed := m.peers.close(); err == nil {
+		err = closed
+	}
+	return err
+}
+
+// Hear takes in what a registry lists as processes of the site.
+func (m *Membership) Hear(source string, snap registry.Snapshot) {
+	now := time.Now()
+	news := m.list.heard(source, snap, now)
+	for _, in := range m.bootstrap.list(source, snap, m.rules.Log().Last(), now) {
+		m.bootstrap.ask(in)
+	}
+	if news && m.bootstrap.done() {
+		m.sync.wake()
+	}
+}
+
+// Offered says at which addresses this process is listed now.
+func (m *Membership) Offered(list []registry.Instance) {
+	for _, in := range list {
+		m.self.Store(&Member{Owner: in.Owner, Addr: in.Addr(), TLS: in.TLS, Place: in.Tags[identityTag],
+			Also: in.Tags[registry.AlsoTag]})
+		return
+	}
+}
+
+// remember keeps the list of processes on disk, and what of the rules was not
+// kept when they came.
+func (m *Membership) remember(ctx context.Context) error {
+	for {
+		wait := run.Sleep(ctx, keepMembers)
+		m.cfg.Files.Hold()
+		m.keepRules()
+		if list, changed := m.list.changed(); changed {
+			if err := m.cfg.Files.Write(state.Members, list); err != nil {
+				m.list.touch() // it is tried again
+				m.log.Warn("the list of processes is not kept", "err", err)
+			}
+		}
+		if wait != nil {
+			return nil
+		}
+	}
+}
+
+func (m *Membership) loadList() *list {
+	kept, err := state.Read[[]Member](m.cfg.Files, state.Members)
+	if err != nil {
+		m.log.Warn("the kept list of processes can't be read; it is learnt again", "err", err)
+	}
+	return newList(kept)
+}
+
+// Agent is the process's part in releases.
+func (m *Membership) Agent() *participant.Agent { return m.rules }
+
+// Sources are the registries of the site.
+func (m *Membership) Sources() []discovery.Source { return m.sources }
+
+// Trust is by what this process believes others.
+func (m *Membership) Trust() *trust.Trust { return m.cfg.Trust }
+
+// Owner is this process.
+func (m *Membership) Owner() registry.Owner { return m.cfg.Owner }
+
+// Observer reports whether this process is no member of the site.
+func (m *Membership) Observer() bool { return m.cfg.Observer }
+
+// Database is the registry that also orders the rules, nil where there is none.
+func (m *Membership) Database() *postgres.Registry {
+	for _, s := range m.sources {
+		if db, ok := s.Registry.(*postgres.Registry); ok {
+			return db
+		}
+	}
+	return nil
+}
+
+// Tags are what the process says of itself on the hidden service.
+func (m *Membership) Tags() map[string]string {
+	log := m.rules.Log()
+	tags := map[string]string{rulesTag: fmt.Sprint(log.Last())}
+	if hash := log.Hash(); hash != "" {
+		tags[rulesTag] += " " + hash
+	}
+	if m.identity != "" {
+		tags[identityTag] = m.identity
+	}
+	return tags
+}
+
+// TagsForDatabase leaves out of the tags what a registry has no use for that
+// orders the rules itself.
+func TagsForDatabase(tags map[string]string) map[string]string {
+	out := map[string]string{identityTag: tags[identityTag]}
+	for _, tag := range []string{registry.HostTag, registry.AlsoTag} {
+		if text, ok := tags[tag]; ok {
+			out[tag] = text
+		}
+	}
+	return out
+}
+
+// AwaitRules waits, as long as ctx lives, until this process knows the rules of
+// the site, or that there are none to be had.
+func (m *Membership) AwaitRules(ctx context.Context) {
+	for !m.bootstrap.done() && run.Sleep(ctx, 10*time.Millisecond) == nil {
+	}
+}
+
+// List is all processes that this one knows, by owner, itself among them.
+func (m *Membership) List() []Member { return m.list.members() }
+
+// Find is what is known of a process.
+func (m *Membership) Find(owner registry.Owner) (Member, bool) { return m.list.find(owner) }
+
+// Forget takes a process off that is dead for certain (registry.Owner.String).
+func (m *Membership) Forget(process string) { m.list.forget(process) }
+
+// Ended reports whether a process is dead for certain, as this host sees it.
+func (m *Membership) Ended(owner registry.Owner, place string) bool {
+	return ended(owner, place, m.cfg.Owner)
+}
+
+// How long AwaitList waits.
+const (
+	listLimit  = 3 * time.Second        // for registries that have not answered
+	quietLimit = 700 * time.Millisecond // for more members on a LAN
+)
+
+// AwaitList waits until every registry has shown its list, or has had the time
+// to since begun; a LAN's list may still grow then.
+func (m *Membership) AwaitList(ctx context.Context, begun time.Time) error {
+	lan := slices.ContainsFunc(m.sources, func(s discovery.Source) bool { return s.Name == broadcast.Source })
+	for {
+		since, all := time.Since(begun), m.list.sources() == len(m.sources)
+		if since > listLimit || all && (since > quietLimit || !lan) {
+			return nil
+		}
+		if err := run.Sleep(ctx, 20*time.Millisecond); err != nil {
+			return err
+		}
+	}
+}
