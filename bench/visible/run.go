@@ -80,7 +80,7 @@ func measure(ctx context.Context, mode config.Mode, database string, processes, 
 	}
 	var took []float64
 	for i := range steps {
-		if err := c.Put(ctx, "auth", map[string]string{"step": strconv.Itoa(i)}); err != nil {
+		if err := c.PutSettings(ctx, "auth", map[string]string{"step": strconv.Itoa(i)}); err != nil {
 			return err
 		}
 		_, entries, err := c.Log(ctx)
