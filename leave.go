@@ -1,6 +1,10 @@
 package skerry
 
-import "context"
+import (
+	"context"
+
+	"github.com/skerry/skerry/config"
+)
 
 // Retract takes a service away that Handle has offered, and leaves all else as it
 // is: it goes off the lists at once, without Stop.Grace, later calls are refused
@@ -13,7 +17,7 @@ func (n *Node) Retract(ctx context.Context, service string) {
 	delete(p.offers, service)
 	p.mu.Unlock()
 	if o != nil {
-		o.end(context.WithoutCancel(ctx), 0)
+		_ = o.end(config.Stop{Grace: -1, Drain: -1}) // what runs goes on
 	}
 }
 

@@ -30,6 +30,8 @@ type provider struct {
 	server *rpc.Server
 	group  *run.Group // the port; each offer has a group of its own
 
+	leavers *run.Group // services that leave because a release has retired them
+
 	// place decides where a service is listed now.
 	place func(config.Service) (advertised, error)
 
@@ -46,7 +48,8 @@ type provider struct {
 }
 
 func newProvider(n *Node) (*provider, error) {
-	p := &provider{n: n, offers: map[string]*offer{}, left: make(chan struct{}), group: run.NewGroup(context.Background())}
+	p := &provider{n: n, offers: map[string]*offer{}, left: make(chan struct{}), group: run.NewGroup(context.Background()),
+		leavers: run.NewGroup(context.Background())}
 	p.place = func(s config.Service) (advertised, error) {
 		return advertise(s.Advertise, p.addr(), n.cfg.LAN.Interfaces)
 	}

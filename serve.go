@@ -24,8 +24,10 @@ const tellLimit = 100 * time.Millisecond
 // and waits up to Stop.Drain for those that still run. An error after that says
 // how many were cut off.
 //
-// When several services are served, the end of one takes only that one away;
-// with the last Serve everything leaves, what Handle offers too. The node can
+// When several services are served, the end of one takes only that one away, in
+// the same order; calls of it that run for longer than Stop.Drain go on, and the
+// error says how many. With the last Serve everything leaves, what Handle offers
+// too. The node can
 // call others until Close, so handlers that still run can finish.
 func (n *Node) Serve(ctx context.Context, service string, p thrift.TProcessor) error {
 	if err := n.Handle(ctx, service, p); err != nil {
@@ -51,7 +53,7 @@ func (p *provider) serve(ctx context.Context, service string) error {
 	}
 	select {
 	case <-ctx.Done():
-	case <-o.asked: // an operator: the rules have retired its version, and nobody calls it
+	case <-o.asked: // an operator: the rules have retired its version, and no process calls it
 		stop.Grace = 0
 	case <-p.left:
 		return p.leave(stop)
@@ -67,32 +69,53 @@ func (p *provider) serve(ctx context.Context, service string) error {
 	if last {
 		return p.leave(stop)
 	}
-	o.end(context.WithoutCancel(ctx), stop.Grace)
-	return nil
+	return o.end(stop)
 }
 
-// end takes one service away while others stay.
-func (o *offer) end(ctx context.Context, grace time.Duration) {
-	o.p.n.log.Info("leaving", "service", o.service)
-	if grace > 0 {
-		stopping := tell((*offer).stops, o)
-		o.p.server.LeaveService(o.service)
-		_ = run.Sleep(ctx, grace)
-		_ = stopping.Stop()
-	}
-	withdrawing := tell((*offer).withdraw, o)
-	o.p.server.LeaveService(o.service)
-	_ = withdrawing.Wait()
+// end takes one service away while others stay, and returns when its calls have
+// been answered. Those that run for longer than the drain go on; the error says
+// how many.
+func (o *offer) end(stop config.Stop) error {
+	log, server := o.p.n.log, o.p.server
+	log.Info("leaving", "service", o.service)
+	one := []*offer{o}
+	err := withdraw(one, one, stop.Grace, func() { server.LeaveService(o.service) }).Wait()
 	o.remove()
+	drain, cancel := drainLimit(stop)
+	defer cancel()
+	err = errors.Join(err, server.DrainService(drain, o.service))
 	if o.stopped != nil {
-		o.stopped()
+		o.stopped() // another version may run from here on
 	}
+	log.Info("left", "service", o.service, "err", err)
+	return err
 }
 
-// tell has offers tell the registries something, and returns when all have done
-// so, or when callers should wait no longer to be told directly: those that are
-// not done go on in the group.
-func tell(what func(*offer, context.Context), offers ...*offer) *run.Group {
+// withdraw is the way off the lists: the registries list the services that stop
+// as leaving for the grace, then nothing of all. notify tells the callers each
+// time. What the registries have not done by then goes on in the group.
+func withdraw(stopping, all []*offer, grace time.Duration, notify func()) *run.Group {
+	if grace > 0 {
+		marking := tellRegistries((*offer).stops, stopping...)
+		notify()
+		_ = run.Sleep(context.Background(), grace)
+		_ = marking.Stop()
+	}
+	withdrawing := tellRegistries((*offer).withdraw, all...)
+	notify()
+	return withdrawing
+}
+
+// drainLimit bounds the calls that run when a service has left.
+func drainLimit(stop config.Stop) (context.Context, context.CancelFunc) {
+	late := fmt.Errorf("they ran for longer than stop.drain (%v)", stop.Drain)
+	return context.WithTimeoutCause(context.Background(), max(stop.Drain, 0), late)
+}
+
+// tellRegistries has offers tell the registries something, and returns when all
+// have done so, or when callers should wait no longer to be told directly: those
+// that are not done go on in the group.
+func tellRegistries(what func(*offer, context.Context), offers ...*offer) *run.Group {
 	telling := run.NewGroup(context.Background())
 	told := make(chan struct{}, len(offers))
 	for _, o := range offers {
@@ -124,16 +147,17 @@ func (p *provider) retire(service, version string) bool {
 	}
 	o.ask.Do(func() {
 		close(o.asked)
-		if !o.served { // nobody waits in Serve to do it
+		if !o.served { // no call of Serve waits to do it
 			delete(p.offers, service)
-			p.group.Go(func(ctx context.Context) error { o.end(context.WithoutCancel(ctx), 0); return nil })
+			stop := p.n.cfg.Stop
+			stop.Grace = 0
+			p.leavers.Go(func(context.Context) error { _ = o.end(stop); return nil }) // the log has said it
 		}
 	})
 	return true
 }
 
-// leave stops the provider in order, once; whoever calls it later waits for
-// the first.
+// leave stops the provider in order, once; later calls wait for the first.
 func (p *provider) leave(stop config.Stop) error {
 	p.once.Do(func() {
 		defer close(p.left)
@@ -155,23 +179,13 @@ func (p *provider) leave(stop config.Stop) error {
 func (p *provider) goAway(stop config.Stop) error {
 	begun := time.Now()
 	p.n.log.Info("leaving", "grace", max(stop.Grace, 0), "drain", max(stop.Drain, 0))
-	if stop.Grace > 0 { // the process stays a member meanwhile, as it executes calls
-		var services []*offer
-		p.each(func(o *offer) { services = append(services, o) })
-		stopping := tell((*offer).stops, services...)
-		p.server.Leave()
-		_ = run.Sleep(context.Background(), stop.Grace)
-		_ = stopping.Stop()
-	}
-	var all []*offer
-	p.listings(func(o *offer) { all = append(all, o) })
-	withdrawing := tell((*offer).withdraw, all...)
-	p.server.Leave()
-
-	late := fmt.Errorf("they ran for longer than stop.drain (%v)", stop.Drain)
-	drain, cancel := context.WithTimeoutCause(context.Background(), max(stop.Drain, 0), late)
+	var services, all []*offer
+	p.each(func(o *offer) { services = append(services, o) })
+	p.listings(func(o *offer) { all = append(all, o) }) // the process stays a member for the grace, as it executes calls
+	withdrawing := withdraw(services, all, stop.Grace, p.server.Leave)
+	drain, cancel := drainLimit(stop)
 	defer cancel()
-	err := errors.Join(p.server.Drain(drain), withdrawing.Wait(), p.group.Stop())
+	err := errors.Join(p.server.Drain(drain), withdrawing.Wait(), p.leavers.Wait(), p.group.Stop())
 	p.n.members.Farewell(context.Background())
 	p.n.log.Info("left", "took", time.Since(begun).Round(time.Millisecond), "err", err)
 	return err

@@ -105,6 +105,60 @@ func TestDrain(t *testing.T) {
 	}
 }
 
+// TestDrainOfOneService ends one of two services while a call of it runs: Serve
+// returns when the call is answered. With a drain that is too short it says how
+// many calls go on.
+func TestDrainOfOneService(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		drain time.Duration
+		want  string
+	}{{"long", 5 * time.Second, ""}, {"short", 50 * time.Millisecond, "drain of greeter: 1 calls still run: they ran for longer than stop.drain (50ms)"}} {
+		t.Run(c.name, func(t *testing.T) {
+			hub := memorySite(&registry.MemoryStore{})
+			config := Config{StateDir: "none", Stop: config.Stop{Grace: -1, Drain: c.drain},
+				Services:  []config.Service{{Name: "greeter", Advertise: "127.0.0.1"}, {Name: "other", Advertise: "127.0.0.1"}},
+				Consumers: map[string]config.Consumer{"*": {Timeout: 5 * time.Second}}}
+			provider, consumer := open(t, config, hub), open(t, config, hub)
+			must(t, "offer the other", provider.Handle(t.Context(), "other", wire.NewInternalProcessor(&greeter{name: "bert"})))
+			others := run.NewGroup(t.Context())
+			others.Go(func(ctx context.Context) error { return provider.Serve(ctx, "third", wire.NewInternalProcessor(&greeter{})) })
+			entered, leave := make(chan struct{}), make(chan struct{})
+			g := &greeter{ping: func(ctx context.Context) error {
+				close(entered)
+				<-leave
+				return nil
+			}}
+			serving, stop := context.WithCancel(t.Context())
+			served := run.NewGroup(t.Context())
+			served.Go(func(context.Context) error { return provider.Serve(serving, "greeter", wire.NewInternalProcessor(g)) })
+			eventually(t, "it is listed", func() bool { return len(consumer.Explain("greeter")) == 1 })
+			called := run.NewGroup(t.Context())
+			called.Go(func(ctx context.Context) error { return wire.NewInternalClient(consumer.Client("greeter")).Ping(ctx) })
+			<-entered
+			stop()
+			if c.want == "" {
+				time.AfterFunc(300*time.Millisecond, func() { close(leave) })
+			}
+			err := served.Wait()
+			select {
+			case <-leave:
+			default:
+				if c.want == "" {
+					t.Error("Serve has returned before the running call was answered")
+				}
+				close(leave)
+			}
+			if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+				t.Errorf("Serve: got %v, want %q", err, c.want)
+			}
+			if err := called.Wait(); err != nil {
+				t.Errorf("the running call ended with %v", err)
+			}
+		})
+	}
+}
+
 // TestServicesShareAPort serves two services, one of which leaves alone.
 func TestServicesShareAPort(t *testing.T) {
 	hub := memorySite(&registry.MemoryStore{})
@@ -141,7 +195,6 @@ func TestServicesShareAPort(t *testing.T) {
 	}
 }
 
-// TestHandleMistakes: what is wrong is said at once.
 // TestNamesComeAndGo serves one processor under a second name for a while:
 // callers by the first, who know of no version, notice nothing, and
 // callers by the second find it.
@@ -171,6 +224,7 @@ func TestNamesComeAndGo(t *testing.T) {
 	}
 }
 
+// TestHandleMistakes: what is wrong is said at once.
 func TestHandleMistakes(t *testing.T) {
 	hub := memorySite(&registry.MemoryStore{})
 	config := Config{StateDir: "none", Stop: config.Stop{Grace: -1}, Service: config.Service{Name: "greeter", Advertise: "127.0.0.1"}}

@@ -12,6 +12,9 @@ import (
 // clients.
 const byeWait = time.Second
 
+// drainLook is the time between two looks at the calls of one service.
+const drainLook = 5 * time.Millisecond
+
 // Leave tells every skerry client that this server is going to stop, so that
 // calls go elsewhere. It serves on all the same. Clients that connect later
 // are told at once.
@@ -64,6 +67,40 @@ func (s *Server) Drain(ctx context.Context) error {
 	for len(s.connections(nil)) > 0 && run.Sleep(wait, 5*time.Millisecond) == nil {
 	}
 	return nil
+}
+
+// DrainService waits until no call of a service runs that was taken out (see
+// Handle). When ctx ends first they go on, and the error says how many.
+func (s *Server) DrainService(ctx context.Context, service string) error {
+	// A call that the reader of a connection runs is not registered for a moment
+	// (see handOff), so none must be seen twice.
+	for quiet := 0; quiet < 2; {
+		running := s.callsOf(service)
+		if quiet++; running > 0 {
+			quiet = 0
+		}
+		if run.Sleep(ctx, drainLook) != nil {
+			if running > 0 {
+				return fmt.Errorf("drain of %s: %d calls still run: %w", service, running, context.Cause(ctx))
+			}
+			return nil
+		}
+	}
+	return nil
+}
+
+// callsOf counts the calls of a service that run.
+func (s *Server) callsOf(service string) (n int) {
+	for _, c := range s.connections(nil) {
+		c.mu.Lock()
+		for _, r := range c.running {
+			if r.served != nil && r.served.name == service {
+				n++
+			}
+		}
+		c.mu.Unlock()
+	}
+	return n
 }
 
 // connections are those that a group owns, all for nil.
