@@ -89,8 +89,8 @@ func (h Host) Elsewhere(in registry.Instance) string {
 	return why
 }
 
-// away says why a process can't be asked: its address is of another host only.
-func (m *Membership) away(k Member) error { return m.cfg.Host.away(k) }
+// Away says why a process can't be asked: its address is of another host only.
+func (m *Membership) Away(k Member) error { return m.cfg.Host.away(k) }
 
 func (h Host) away(k Member) error {
 	host, _, err := net.SplitHostPort(k.Addr)

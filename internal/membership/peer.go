@@ -114,7 +114,7 @@ func (m *Membership) newPeer(k Member, narrow bool) (*Peer, error) {
 	}
 	cfg := m.cfg.Client
 	cfg.Resolver = rpc.Static(ep)
-	if away := m.away(k); away != nil {
+	if away := m.Away(k); away != nil {
 		cfg.Resolver = nowhere{away}
 	}
 	cfg.Reach = func(*rpc.Endpoint) string { return m.reach(k) }

@@ -93,7 +93,7 @@ func (m *Membership) fetchAhead(ctx context.Context) {
 		var questions []question
 		for _, k := range few {
 			tried[k.Owner] = true
-			if m.away(k) == nil { // from others calls bring them
+			if m.Away(k) == nil { // from others calls bring them
 				questions = append(questions, m.fetchFrom(k))
 			}
 		}
