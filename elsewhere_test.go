@@ -56,7 +56,7 @@ func TestNoAddressIsNotWritten(t *testing.T) {
 		want   int
 	}{{config.ModeAuto, false, sourceDatabase, 0}, {config.ModeAuto, false, sourceLAN, 1}, {config.ModeAuto, true, sourceDatabase, 1}, {config.ModeDatabase, false, sourceDatabase, 1}} {
 		n := &Node{cfg: Config{Mode: c.mode, Database: config.Database{URL: "postgres://"}}, host: membership.Host{Name: "boot.1"}}
-		o := &offer{p: &provider{n: n}, service: "kit", entries: []config.Service{{Name: "kit"}}}
+		o := &registration{p: &provider{n: n}, service: "kit", entries: []config.Service{{Name: "kit"}}}
 		if c.named {
 			o.entries[0].Advertise = "localhost"
 		}

@@ -37,8 +37,8 @@ type provider struct {
 
 	mu       sync.Mutex
 	listener net.Listener // nil until something is offered
-	offers   map[string]*offer
-	member   *offer // the process itself; nil for a guest
+	offers   map[string]*registration
+	member   *registration // the process itself; nil for a guest
 	serving  int    // calls of Serve under way
 	leaving  bool
 
@@ -48,7 +48,7 @@ type provider struct {
 }
 
 func newProvider(n *Node) (*provider, error) {
-	p := &provider{n: n, offers: map[string]*offer{}, left: make(chan struct{}), group: run.NewGroup(context.Background()),
+	p := &provider{n: n, offers: map[string]*registration{}, left: make(chan struct{}), group: run.NewGroup(context.Background()),
 		leavers: run.NewGroup(context.Background())}
 	p.place = func(s config.Service) (advertised, error) {
 		return advertise(s.Advertise, p.addr(), n.cfg.LAN.Interfaces)
@@ -86,7 +86,7 @@ func newProvider(n *Node) (*provider, error) {
 // configuration says of the service (version, weight, tags, …) is told to the
 // registries. Handle waits up to 3 s until one of them has listed the service,
 // and not at all for a version that may not run yet, which is listed when its
-// turn comes (Turn); registries that can't be reached are tried for ever. An
+// turn comes (AcquireExclusive); registries that can't be reached are tried for ever. An
 // error means that the service is not offered: a port that is taken, a name
 // that is served already.
 func (n *Node) Handle(ctx context.Context, service string, p thrift.TProcessor) error {
@@ -124,7 +124,7 @@ func (p *provider) handle(ctx context.Context, service string, proc thrift.TProc
 	return nil
 }
 
-func (p *provider) add(service string, proc thrift.TProcessor) (*offer, error) {
+func (p *provider) add(service string, proc thrift.TProcessor) (*registration, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.leaving {
@@ -191,7 +191,7 @@ func (p *provider) fetchAddr() string {
 }
 
 // each calls f for every service that is offered.
-func (p *provider) each(f func(*offer)) {
+func (p *provider) each(f func(*registration)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, o := range p.offers {
@@ -239,13 +239,13 @@ func (p *provider) join() {
 	if len(p.n.cfg.Services) > 0 {
 		s.Advertise = p.n.cfg.Services[0].Advertise
 	}
-	p.member = &offer{p: p, service: s.Name, entries: []config.Service{s}, started: time.Now(),
+	p.member = &registration{p: p, service: s.Name, entries: []config.Service{s}, started: time.Now(),
 		first: make(chan struct{}), asked: make(chan struct{}), group: run.NewGroup(context.Background())}
 	p.member.group.Go(p.member.keep)
 }
 
 // listings calls f for every service that is offered, and for the process itself.
-func (p *provider) listings(f func(*offer)) {
+func (p *provider) listings(f func(*registration)) {
 	p.each(f)
 	p.mu.Lock()
 	m := p.member
@@ -257,7 +257,7 @@ func (p *provider) listings(f func(*offer)) {
 
 // Services is membership.Offers.Services.
 func (p *provider) Services() (names []string) {
-	p.each(func(o *offer) { names = append(names, o.service) })
+	p.each(func(o *registration) { names = append(names, o.service) })
 	return names
 }
 
@@ -266,7 +266,7 @@ func (p *provider) Listings() (list []registry.Instance) {
 	p.n.mu.Lock()
 	list = slices.Collect(maps.Values(p.n.foreign))
 	p.n.mu.Unlock()
-	p.listings(func(o *offer) { list = append(list, o.current()...) })
+	p.listings(func(o *registration) { list = append(list, o.current()...) })
 	return list
 }
 

@@ -75,10 +75,10 @@ func (p *provider) serve(ctx context.Context, service string) error {
 // end takes one service away while others stay, and returns when its calls have
 // been answered. Those that run for longer than the drain go on; the error says
 // how many.
-func (o *offer) end(stop config.Stop) error {
+func (o *registration) end(stop config.Stop) error {
 	log, server := o.p.n.log, o.p.server
 	log.Info("leaving", "service", o.service)
-	one := []*offer{o}
+	one := []*registration{o}
 	err := withdraw(one, one, stop.Grace, func() { server.LeaveService(o.service) }).Wait()
 	o.remove()
 	drain, cancel := drainLimit(stop)
@@ -94,14 +94,14 @@ func (o *offer) end(stop config.Stop) error {
 // withdraw is the way off the lists: the registries list the services that stop
 // as leaving for the grace, then nothing of all. notify tells the callers each
 // time. What the registries have not done by then goes on in the group.
-func withdraw(stopping, all []*offer, grace time.Duration, notify func()) *run.Group {
+func withdraw(stopping, all []*registration, grace time.Duration, notify func()) *run.Group {
 	if grace > 0 {
-		marking := tellRegistries((*offer).stops, stopping...)
+		marking := tellRegistries((*registration).stops, stopping...)
 		notify()
 		_ = run.Sleep(context.Background(), grace)
 		_ = marking.Stop()
 	}
-	withdrawing := tellRegistries((*offer).withdraw, all...)
+	withdrawing := tellRegistries((*registration).withdraw, all...)
 	notify()
 	return withdrawing
 }
@@ -115,7 +115,7 @@ func drainLimit(stop config.Stop) (context.Context, context.CancelFunc) {
 // tellRegistries has offers tell the registries something, and returns when all
 // have done so, or when callers should wait no longer to be told directly: those
 // that are not done go on in the group.
-func tellRegistries(what func(*offer, context.Context), offers ...*offer) *run.Group {
+func tellRegistries(what func(*registration, context.Context), offers ...*registration) *run.Group {
 	telling := run.NewGroup(context.Background())
 	told := make(chan struct{}, len(offers))
 	for _, o := range offers {
@@ -179,9 +179,9 @@ func (p *provider) leave(stop config.Stop) error {
 func (p *provider) goAway(stop config.Stop) error {
 	begun := time.Now()
 	p.n.log.Info("leaving", "grace", max(stop.Grace, 0), "drain", max(stop.Drain, 0))
-	var services, all []*offer
-	p.each(func(o *offer) { services = append(services, o) })
-	p.listings(func(o *offer) { all = append(all, o) }) // the process stays a member for the grace, as it executes calls
+	var services, all []*registration
+	p.each(func(o *registration) { services = append(services, o) })
+	p.listings(func(o *registration) { all = append(all, o) }) // the process stays a member for the grace, as it executes calls
 	withdrawing := withdraw(services, all, stop.Grace, p.server.Leave)
 	drain, cancel := drainLimit(stop)
 	defer cancel()
@@ -190,3 +190,32 @@ func (p *provider) goAway(stop config.Stop) error {
 	p.n.log.Info("left", "took", time.Since(begun).Round(time.Millisecond), "err", err)
 	return err
 }
+
+// Retract takes a service away that Handle has offered, and leaves all else as it
+// is: it goes off the lists at once, without Stop.Grace, later calls are refused
+// unexecuted, and running ones go on. It may be offered again. It is for services
+// that this process passes on to a program that can fail by itself.
+func (n *Node) Retract(ctx context.Context, service string) {
+	p := n.offers
+	p.mu.Lock()
+	o := p.offers[service]
+	delete(p.offers, service)
+	p.mu.Unlock()
+	if o != nil {
+		_ = o.end(config.Stop{Grace: -1, Drain: -1}) // what runs goes on
+	}
+}
+
+// Offered reports whether a service that was given to Handle is offered still. It
+// is not once a release has retired its version.
+func (n *Node) Offered(service string) bool {
+	n.offers.mu.Lock()
+	defer n.offers.mu.Unlock()
+	return n.offers.offers[service] != nil
+}
+
+// Leave takes everything that the node offers away politely, as Close does first:
+// off the lists, Stop.Grace, refused unexecuted, up to Stop.Drain for what runs.
+// The node can call others until Close. The error says how many calls were cut
+// off.
+func (n *Node) Leave() error { return n.offers.leave(n.cfg.Stop) }

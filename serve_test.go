@@ -122,7 +122,9 @@ func TestDrainOfOneService(t *testing.T) {
 			provider, consumer := open(t, config, hub), open(t, config, hub)
 			must(t, "offer the other", provider.Handle(t.Context(), "other", wire.NewInternalProcessor(&greeter{name: "bert"})))
 			others := run.NewGroup(t.Context())
-			others.Go(func(ctx context.Context) error { return provider.Serve(ctx, "third", wire.NewInternalProcessor(&greeter{})) })
+			others.Go(func(ctx context.Context) error {
+				return provider.Serve(ctx, "third", wire.NewInternalProcessor(&greeter{}))
+			})
 			entered, leave := make(chan struct{}), make(chan struct{})
 			g := &greeter{ping: func(ctx context.Context) error {
 				close(entered)

@@ -18,7 +18,7 @@ func TestRetiredSaysSo(t *testing.T) {
 	n := open(t, Config{StateDir: "none"}, memorySite(&registry.MemoryStore{}), WithLogger(slog.New(slog.NewTextHandler(log, nil))))
 	first := rollout.Entry{Cluster: n.cfg.Cluster, Generation: rollout.Generation{N: 1}, Rules: map[string]rollout.Rule{"kit": {Version: "v2"}}}
 	must(t, "learn", n.rules.Learn(proven(t, n, first)))
-	o := &offer{p: n.offers, service: "kit", entries: []config.Service{{Name: "kit", Version: "v3"}}}
+	o := &registration{p: n.offers, service: "kit", entries: []config.Service{{Name: "kit", Version: "v3"}}}
 	o.judge()
 	o.judge()
 	if got := log.count("level=WARN msg=\"this version is in no release"); got != 1 {

@@ -39,11 +39,11 @@ func run(ctx context.Context, cfg, path string) error {
 		return err
 	}
 	defer node.Close()
-	done, err := node.Turn(ctx, "pump")
+	release, err := node.AcquireExclusive(ctx, "pump")
 	if err != nil {
 		return nil // asked to stop before its turn has come
 	}
-	defer done()
+	defer release()
 	d, err := device.Open(path, fmt.Sprintf("%s (process %d)", told.Service.Version, os.Getpid()))
 	if err != nil {
 		return err

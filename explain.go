@@ -38,3 +38,12 @@ func (n *Node) Sources(service string) []discovery.SourceStatus {
 func (n *Node) Subscribe(size int) (events <-chan discovery.Event, stop func()) {
 	return n.lists.Subscribe(size)
 }
+
+// standings fills in what the log of releases says of the versions.
+func (n *Node) standings(list []discovery.Entry) []discovery.Entry {
+	log := n.rules.Log()
+	for i, e := range list {
+		list[i].Standing = string(log.Standing(e.Service, e.Version))
+	}
+	return list
+}

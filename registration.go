@@ -23,10 +23,10 @@ const (
 	withdrawLimit = 2 * time.Second
 )
 
-// offer is one service of the provider, kept listed at the address that the
-// host has now: a host that gets its address late, or
-// another one, is listed again by itself.
-type offer struct {
+// registration is one service of the provider, kept listed at the address that the
+// host has now: a host that gets its address late, or another one, is listed again
+// by itself.
+type registration struct {
 	p        *provider
 	service  string
 	entries  []config.Service // of the configuration; one when it has none
@@ -47,11 +47,11 @@ type offer struct {
 	listed []registry.Instance // what the registries were told last
 }
 
-func newOffer(p *provider, service string) (*offer, error) {
+func newOffer(p *provider, service string) (*registration, error) {
 	if err := registry.CheckName("service", service); err != nil {
 		return nil, err
 	}
-	o := &offer{p: p, service: service, started: time.Now(), first: make(chan struct{}), asked: make(chan struct{}), group: run.NewGroup(context.Background())}
+	o := &registration{p: p, service: service, started: time.Now(), first: make(chan struct{}), asked: make(chan struct{}), group: run.NewGroup(context.Background())}
 	for _, s := range p.n.cfg.Services {
 		if s.Name == service {
 			o.entries = append(o.entries, s)
@@ -77,7 +77,7 @@ func newOffer(p *provider, service string) (*offer, error) {
 
 // keep registers the service when its version may run, and again whenever its
 // address changes.
-func (o *offer) keep(ctx context.Context) error {
+func (o *registration) keep(ctx context.Context) error {
 	if o.service != membership.NodeService {
 		stopped, err := o.p.n.turn(ctx, o.service, o.entries[0].Version)
 		if err != nil {
@@ -107,7 +107,7 @@ func (o *offer) keep(ctx context.Context) error {
 
 // wait ends when the address should be looked at again, or the rules have
 // changed; the processes' own listings follow those soon, not all at once.
-func (o *offer) wait(ctx context.Context, changed <-chan struct{}) error {
+func (o *registration) wait(ctx context.Context, changed <-chan struct{}) error {
 	again := time.NewTimer(addressEvery)
 	defer again.Stop()
 	select {
@@ -124,7 +124,7 @@ func (o *offer) wait(ctx context.Context, changed <-chan struct{}) error {
 }
 
 // instances are the registrations as they should be now.
-func (o *offer) instances() ([]registry.Instance, error) {
+func (o *registration) instances() ([]registry.Instance, error) {
 	var list []registry.Instance
 	if o.mayRun() != nil {
 		return nil, nil
@@ -153,7 +153,7 @@ func (o *offer) instances() ([]registry.Instance, error) {
 }
 
 // say tells the log at which address the service is offered from now on.
-func (o *offer) say(in registry.Instance, only string, at advertised, fits bool) {
+func (o *registration) say(in registry.Instance, only string, at advertised, fits bool) {
 	log := o.p.n.log
 	args := []any{"service", in.Service, "version", in.Version, "addr", in.Addr(), "because", at.reason}
 	if len(at.others) > 0 {
@@ -179,11 +179,11 @@ func (o *offer) say(in registry.Instance, only string, at advertised, fits bool)
 }
 
 // mayRun is nil unless the rules give the turn to another version.
-func (o *offer) mayRun() error {
+func (o *registration) mayRun() error {
 	return o.p.n.rules.Log().CheckTurn(o.service, o.entries[0].Version)
 }
 
-func (o *offer) current() []registry.Instance {
+func (o *registration) current() []registry.Instance {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.listed
@@ -191,7 +191,7 @@ func (o *offer) current() []registry.Instance {
 
 // list tells every registry what is offered now, when that has changed. Each
 // is told by a goroutine of its own: one that is away keeps no other waiting.
-func (o *offer) list(now []registry.Instance) {
+func (o *registration) list(now []registry.Instance) {
 	o.mu.Lock()
 	before := o.listed
 	o.listed = now
@@ -224,7 +224,7 @@ func (o *offer) list(now []registry.Instance) {
 // orders the rules, it needs not say who has applied which. An address of this
 // host only, which the host has for want of a network, is not written to a
 // database that other hosts read when the LAN tells the processes of this host.
-func (o *offer) shownTo(s discovery.Source, list []registry.Instance) []registry.Instance {
+func (o *registration) shownTo(s discovery.Source, list []registry.Instance) []registry.Instance {
 	if s.Name != sourceDatabase {
 		return list
 	}
@@ -242,7 +242,7 @@ func (o *offer) shownTo(s discovery.Source, list []registry.Instance) []registry
 	return out
 }
 
-func (o *offer) tell(ctx context.Context, s discovery.Source, now []registry.Instance, old []registry.ID) {
+func (o *registration) tell(ctx context.Context, s discovery.Source, now []registry.Instance, old []registry.ID) {
 	err := s.Registry.Register(ctx, now...)
 	switch {
 	case err == nil:
@@ -258,7 +258,7 @@ func (o *offer) tell(ctx context.Context, s discovery.Source, now []registry.Ins
 
 // stops has every registry list the service as leaving: it still executes what
 // comes, and is called only where there is no other instance.
-func (o *offer) stops(ctx context.Context) {
+func (o *registration) stops(ctx context.Context) {
 	_ = o.group.Stop() // from here on nothing lists the service as one that stays
 	list := slices.Clone(o.current())
 	for i := range list {
@@ -269,7 +269,7 @@ func (o *offer) stops(ctx context.Context) {
 }
 
 // withdraw takes the service off every list.
-func (o *offer) withdraw(ctx context.Context) {
+func (o *registration) withdraw(ctx context.Context) {
 	_ = o.group.Stop() // from here on nothing registers the service again
 	var ids []registry.ID
 	for _, in := range o.current() {
@@ -282,7 +282,7 @@ func (o *offer) withdraw(ctx context.Context) {
 // atEach tells every registry something of n instances, and returns when they
 // have taken it, or the limit has passed: a registry that is away keeps nobody
 // here.
-func (o *offer) atEach(ctx context.Context, n int, late string, do func(context.Context, registry.Registry) error) {
+func (o *registration) atEach(ctx context.Context, n int, late string, do func(context.Context, registry.Registry) error) {
 	if n == 0 {
 		return
 	}
@@ -298,4 +298,29 @@ func (o *offer) atEach(ctx context.Context, n int, late string, do func(context.
 		})
 	}
 	_ = g.Wait()
+}
+
+// judge tells the log of this process when the rules keep calls away from a
+// version that it offers, and when they do so no more.
+func (o *registration) judge() {
+	log := o.p.n.log
+	for i, e := range o.entries {
+		now := o.p.n.rules.Log().Standing(e.Name, e.Version)
+		if len(o.stands) <= i {
+			o.stands = append(o.stands, "")
+		}
+		before := o.stands[i]
+		if o.stands[i] = now; now == before {
+			continue
+		}
+		what, mend := now.Explain()
+		switch {
+		case now == "":
+			log.Info("the rules let calls come to this version now", "service", e.Name, "version", e.Version)
+		case now.Expected():
+			log.Info(what, "service", e.Name, "version", e.Version, "mend", mend)
+		default:
+			log.Warn(what, "service", e.Name, "version", e.Version, "mend", mend)
+		}
+	}
 }

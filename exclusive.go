@@ -5,31 +5,31 @@ import (
 	"fmt"
 )
 
-// Turn waits until this process may run its version of a service of which two
-// versions may never run at once, because they own a device: until the
+// AcquireExclusive waits until this process may run its version of a service of
+// which two versions may never run at once, because they own a device: until the
 // version before has been drained and its processes have stopped (strategy
-// blocking or waiting of skerry release). Open the device then, serve, and
-// call done when the device is closed:
+// blocking or waiting of skerry release). Open the device then, serve, and call
+// release when the device is closed:
 //
-//	done, err := node.Turn(ctx, "pump")
+//	release, err := node.AcquireExclusive(ctx, "pump")
 //	if err != nil {
 //		return err // ctx has ended before
 //	}
-//	defer done()
+//	defer release()
 //	device, err := open("/dev/ttyS0")
 //	…
 //	defer device.Close()
 //	return node.Serve(ctx, "pump", pumpapi.NewPumpProcessor(handler{device}))
 //
-// Who waits is named in the log and in release status, is on no list, and
-// refuses calls. Without a rule that says otherwise the turn is there at once;
+// A process that waits is named in the log and in release status, is on no list,
+// and refuses calls. Without a rule that says otherwise the turn is there at once;
 // two processes of one version are not kept apart. So lock the device, too.
-func (n *Node) Turn(ctx context.Context, service string) (done func(), err error) {
+func (n *Node) AcquireExclusive(ctx context.Context, service string) (release func(), err error) {
 	n.rules.Await(ctx) // what an earlier run has kept may be old
-	if done, err = n.turn(ctx, service, n.version(service)); err != nil {
+	if release, err = n.turn(ctx, service, n.version(service)); err != nil {
 		return nil, fmt.Errorf("wait for the turn of %s: %w", service, err)
 	}
-	return done, nil
+	return release, nil
 }
 
 func (n *Node) turn(ctx context.Context, service, version string) (done func(), err error) {
