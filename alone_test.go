@@ -17,7 +17,8 @@ func TestMemoryIsMeasuredAlone(t *testing.T) {
 		switch name := d.Name(); {
 		case err != nil:
 			return err
-		case d.IsDir() && path != "." && (strings.HasPrefix(name, ".") || name == "testdata" || name == "bench" || name == "bin"),
+		case d.IsDir() && path != "." && (strings.HasPrefix(name, ".") || name == "testdata" || name == "bench" ||
+			name == "bin"),
 			d.IsDir() && (filepath.ToSlash(path) == "test/guarantees" || filepath.ToSlash(path) == "test/soak"):
 			return fs.SkipDir
 		case d.IsDir() || !strings.HasSuffix(name, "_test.go"):
@@ -27,7 +28,8 @@ func TestMemoryIsMeasuredAlone(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		if strings.Contains(string(text), "runtime."+"ReadMemStats(") || strings.Contains(string(text), "skerry/internal/"+"memtest\"") {
+		if strings.Contains(string(text), "runtime."+"ReadMemStats(") ||
+			strings.Contains(string(text), "skerry/internal/"+"memtest\"") {
 			measured[filepath.Dir(path)] = path
 		}
 		if strings.Contains(string(text), "t."+"Parallel()") {

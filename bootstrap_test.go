@@ -30,11 +30,13 @@ func TestFirstTraceMeetsTheNewestRules(t *testing.T) {
 			newest := rollout.Generation{N: 1}
 			told := site.Database.URL == "" || strings.HasSuffix(name, "away")
 			if told {
-				must(t, "learn", first.Rollout().Learn(proven(t, first, first.Rollout().Log().Next("r1", map[string]rollout.Rule{"greeter": {Version: "v1"}}))))
+				must(t, "learn", first.Rollout().Learn(proven(t, first,
+					first.Rollout().Log().Next("r1", map[string]rollout.Rule{"greeter": {Version: "v1"}}))))
 			} else {
 				must(t, "start", commitFirst(t, open(t, site, AsObserver())))
 			}
-			eventually(t, "the first process has the rules", func() bool { return first.Rollout().Log().Last() == newest })
+			eventually(t, "the first process has the rules",
+				func() bool { return first.Rollout().Log().Last() == newest })
 			if told { // no table says so
 				eventually(t, "and announces them", func() bool {
 					k, _ := first.members.Find(first.owner)
@@ -59,7 +61,8 @@ func TestRulesFromTheDisk(t *testing.T) {
 	site := lanSite(t)
 	kept := site
 	kept.StateDir = t.TempDir()
-	rules := rollout.Entry{Cluster: site.Cluster, Generation: rollout.Generation{N: 1}, Rules: map[string]rollout.Rule{"greeter": {Version: "v1"}}}
+	rules := rollout.Entry{Cluster: site.Cluster, Generation: rollout.Generation{N: 1},
+		Rules: map[string]rollout.Rule{"greeter": {Version: "v1"}}}
 	colleague := offering(t, site, &greeter{name: "anna"})
 	before := open(t, kept)
 	rules = proven(t, before, rules)
@@ -79,17 +82,20 @@ func TestRulesFromTheDisk(t *testing.T) {
 		t.Error("the rules on the disk were not found")
 	}
 	n.Rollout().Await(t.Context())
-	eventually(t, "the remembered process has told its rules", func() bool { return n.Rollout().Log().Last() == newer.Generation })
+	eventually(t, "the remembered process has told its rules",
+		func() bool { return n.Rollout().Log().Last() == newer.Generation })
 }
 
-// Whoever meets a generation that is not known here has it fetched from those
-// who know it, also where nothing announces it.
+// A call that meets a generation which is not known here has it fetched from
+// processes that know it, also where nothing announces it.
 func TestNewerRulesAreFetched(t *testing.T) {
-	site, quick := memorySite(&registry.MemoryStore{}), Config{StateDir: "none", Service: config.Service{Listen: "127.0.0.1:0", Advertise: "127.0.0.1"}}
+	site, quick := memorySite(&registry.MemoryStore{}), Config{StateDir: "none",
+		Service: config.Service{Listen: "127.0.0.1:0", Advertise: "127.0.0.1"}}
 	first, second := open(t, quick, site), open(t, quick, site)
 	eventually(t, "they know each other", func() bool { return len(first.members.List()) == 2 })
 	first.Rollout().Await(t.Context())
-	rules := rollout.Entry{Cluster: first.cfg.Cluster, Generation: rollout.Generation{N: 1}, Rules: map[string]rollout.Rule{"greeter": {Version: "v1"}}}
+	rules := rollout.Entry{Cluster: first.cfg.Cluster, Generation: rollout.Generation{N: 1},
+		Rules: map[string]rollout.Rule{"greeter": {Version: "v1"}}}
 	must(t, "learn", second.Rollout().Learn(rules))
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()

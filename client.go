@@ -53,7 +53,8 @@ func (n *Node) Client(service string, edits ...func(*rpc.ServiceOptions)) thrift
 //
 //	auth := skerry.Stub(node, "auth", authapi.NewAuthClient)
 //	token, err := auth().GetToken(ctx, "alice")
-func Stub[C any](n *Node, service string, newClient func(thrift.TClient) C, edits ...func(*rpc.ServiceOptions)) func() C {
+func Stub[C any](n *Node, service string, newClient func(thrift.TClient) C,
+	edits ...func(*rpc.ServiceOptions)) func() C {
 	client := n.Client(service, edits...)
 	return func() C { return newClient(client) }
 }
@@ -83,7 +84,8 @@ func serviceOptions(c config.Consumer) rpc.ServiceOptions {
 		Retries:    c.Retries,
 		Idempotent: c.Idempotent,
 		Prefix:     c.Prefix,
-		Breaker:    rpc.Breaker{Off: c.Breaker.Off, Ratio: c.Breaker.Ratio, Calls: c.Breaker.Calls, Window: c.Breaker.Window},
-		Limits:     rpc.Limits{Limit: rpc.Limit{Pending: c.MaxPending, Rate: float64(c.MaxRate)}},
+		Breaker: rpc.Breaker{Off: c.Breaker.Off, Ratio: c.Breaker.Ratio, Calls: c.Breaker.Calls,
+			Window: c.Breaker.Window},
+		Limits: rpc.Limits{Limit: rpc.Limit{Pending: c.MaxPending, Rate: float64(c.MaxRate)}},
 	}
 }

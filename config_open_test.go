@@ -19,7 +19,8 @@ import (
 var oddTexts = []string{
 	"", " ", "x y", "eth[", "eth?", "[", "/", "a/b", ":", ":0", ":99999", "::1", "[::1]", "[::1]:80", "[::1", "127.0.0.1", "0.0.0.0",
 	"localhost", "localhost:99999", "localhost:port", "http://x", "a:b:c", "%", "%zz", "*", "\\", "\x00", "é", "-", "-1", "none",
-	"certificates", "10.0.0.0/8", "10.0.0.0/99", "/8", "fe80::/10", strings.Repeat("x", 300), "postgres://", "postgres://h/d?sslmode=no",
+	"certificates", "10.0.0.0/8", "10.0.0.0/99", "/8", "fe80::/10", strings.Repeat("x",
+		300), "postgres://", "postgres://h/d?sslmode=no",
 	"host=x port=y", "postgres://u:p@h:99999/d", "postgres://h/d?pool_max_conns=0", "sk1-", "p2c", "hash",
 }
 
@@ -107,14 +108,16 @@ func TestOpenRefusesNoMore(t *testing.T) {
 // names it, and the state files are free for the next start.
 func TestOpenWithoutItsFiles(t *testing.T) {
 	dir := t.TempDir()
-	good := Config{Mode: config.ModeBroadcast, StateDir: dir, Log: config.Log{Level: "error"}, Service: config.Service{Name: "kit"}, Site: config.Site{Keys: []string{config.KeysNone}}}
+	good := Config{Mode: config.ModeBroadcast, StateDir: dir, Log: config.Log{Level: "error"},
+		Service: config.Service{Name: "kit"}, Site: config.Site{Keys: []string{config.KeysNone}}}
 	for key, edit := range map[string]func(*Config){
 		"site.operators": func(c *Config) { c.Site.Operators = dir + "/none" },
 		"site.keys":      func(c *Config) { c.Site.Keys = []string{dir + "/none"} },
 	} {
 		bad := good
 		edit(&bad)
-		if n, err := Open(t.Context(), bad); n != nil || err == nil || !strings.Contains(err.Error(), key) || !strings.Contains(err.Error(), dir+"/none") {
+		if n, err := Open(t.Context(), bad); n != nil || err == nil || !strings.Contains(err.Error(), key) ||
+			!strings.Contains(err.Error(), dir+"/none") {
 			t.Fatalf("%s: %v, %v", key, n, err)
 		}
 		n, err := newNode(good.WithDefaults(), nil)

@@ -46,7 +46,8 @@ func TestDiskThatHangs(t *testing.T) {
 	disk := lab.NewDisk(t, site.StateDir)
 	toLog := WithLogger(slog.New(slog.NewTextHandler(log, nil)))
 	n := offering(t, site, &greeter{name: "anna"}, toLog)
-	first := proven(t, n, rollout.Entry{Cluster: site.Cluster, Generation: rollout.Generation{N: 1}, Rules: map[string]rollout.Rule{"auth": {Version: "v1"}}})
+	first := proven(t, n, rollout.Entry{Cluster: site.Cluster, Generation: rollout.Generation{N: 1},
+		Rules: map[string]rollout.Rule{"auth": {Version: "v1"}}})
 	must(t, "learn", n.Rollout().Learn(first))
 	within := func(what string, limit time.Duration, do func()) {
 		t.Helper()
@@ -101,7 +102,8 @@ func TestDiskThatHangs(t *testing.T) {
 		t.Error("rules that are in use are said not to be applied")
 	}
 	disk.Thaw()
-	lab.Eventually(t, 20*time.Second, func() bool { return log.count("kept again") > 0 }, func() string { return "the rules are kept" })
+	lab.Eventually(t, 20*time.Second, func() bool { return log.count("kept again") > 0 },
+		func() string { return "the rules are kept" })
 	text, err := os.ReadFile(n.files.Path(state.Rules))
 	if err != nil || !bytes.Contains(text, []byte(next.Hash())) || bytes.Contains(text, []byte(`"promise"`)) {
 		t.Errorf("kept: %s, %v", text, err)
@@ -113,7 +115,7 @@ func TestDiskThatHangs(t *testing.T) {
 	disk.Thaw()
 }
 
-// TestRemovedLockIsNoticed: whose lock file is removed makes it again, or stops
+// TestRemovedLockIsNoticed: a process makes its removed lock file again, or stops
 // writing when another process has taken the files.
 func TestRemovedLockIsNoticed(t *testing.T) {
 	log := &lines{}
@@ -124,7 +126,8 @@ func TestRemovedLockIsNoticed(t *testing.T) {
 	n := open(t, Config{StateDir: dir, Cluster: "test"}, memorySite(hub), toLog)
 	rules := n.files.Path(state.Rules)
 	lockFile := strings.TrimSuffix(rules, string(state.Rules)) + ".lock"
-	entry := rollout.Entry{Cluster: "test", Generation: rollout.Generation{N: 1}, Rules: map[string]rollout.Rule{"auth": {Version: "v1"}}}
+	entry := rollout.Entry{Cluster: "test", Generation: rollout.Generation{N: 1},
+		Rules: map[string]rollout.Rule{"auth": {Version: "v1"}}}
 	must(t, "remove", os.Remove(lockFile))
 	must(t, "learn", n.Rollout().Learn(proven(t, n, entry)))
 	if _, err := os.Stat(lockFile); err != nil || log.count("is there again") == 0 {

@@ -21,7 +21,8 @@ func TestLoopbackStaysOnItsHost(t *testing.T) {
 	if got, err := greet(t.Context(), open(t, site)); got != "anna" || err != nil {
 		t.Errorf("on the same host: %q, %v", got, err)
 	}
-	other := open(t, site, WithLogger(slog.New(slog.NewTextHandler(far, nil))), func(o *options) { o.here = "other.host" })
+	other := open(t, site, WithLogger(slog.New(slog.NewTextHandler(far, nil))),
+		func(o *options) { o.here = "other.host" })
 	eventually(t, "calls of another host say why there is none", func() bool {
 		got, err := greet(t.Context(), other)
 		if got != "" {
@@ -47,15 +48,17 @@ func TestLoopbackStaysOnItsHost(t *testing.T) {
 }
 
 // TestNoAddressIsNotWritten: in auto a process without a network is not written
-// to the database, and one whose operator has named the address is.
+// to the database, and one with an address that its operator has named is.
 func TestNoAddressIsNotWritten(t *testing.T) {
 	for _, c := range []struct {
 		mode   config.Mode
 		named  bool
 		source string
 		want   int
-	}{{config.ModeAuto, false, sourceDatabase, 0}, {config.ModeAuto, false, sourceLAN, 1}, {config.ModeAuto, true, sourceDatabase, 1}, {config.ModeDatabase, false, sourceDatabase, 1}} {
-		n := &Node{cfg: Config{Mode: c.mode, Database: config.Database{URL: "postgres://"}}, host: membership.Host{Name: "boot.1"}}
+	}{{config.ModeAuto, false, sourceDatabase, 0}, {config.ModeAuto, false, sourceLAN, 1}, {config.ModeAuto, true,
+		sourceDatabase, 1}, {config.ModeDatabase, false, sourceDatabase, 1}} {
+		n := &Node{cfg: Config{Mode: c.mode, Database: config.Database{URL: "postgres://"}},
+			host: membership.Host{Name: "boot.1"}}
 		o := &registration{p: &provider{n: n}, service: "kit", entries: []config.Service{{Name: "kit"}}}
 		if c.named {
 			o.entries[0].Advertise = "localhost"

@@ -52,9 +52,10 @@ func (guard) Verify(_ context.Context, token string) (string, error) {
 // bench is a configuration that speaks on this machine only.
 func bench(cluster string) skerry.Config {
 	return skerry.Config{
-		Cluster:  "example-" + cluster,
-		Mode:     config.ModeBroadcast,
-		LAN:      config.LAN{Interfaces: []string{"127.0.0.0/8"}, Key: "sk1-aaaqeayeaudaocajbifqydiob4ibceqtcqkrmfyydenbwha5dypxurjq"},
+		Cluster: "example-" + cluster,
+		Mode:    config.ModeBroadcast,
+		LAN: config.LAN{Interfaces: []string{"127.0.0.0/8"},
+			Key: "sk1-aaaqeayeaudaocajbifqydiob4ibceqtcqkrmfyydenbwha5dypxurjq"},
 		Service:  config.Service{Name: "auth", Version: "v1"},
 		StateDir: "none",
 		Stop:     config.Stop{Grace: time.Millisecond},
@@ -180,7 +181,7 @@ func ExampleNode_Handle() {
 	// auth-next alice <nil>
 }
 
-// Interceptors see every call: here the server learns who calls.
+// Interceptors see every call: here the server learns the caller's name.
 func ExampleWithServerInterceptors() {
 	ctx := context.Background()
 	node := openAuth(ctx, bench("interceptor"), skerry.WithServerInterceptors(

@@ -36,7 +36,8 @@ func (n *Node) turn(ctx context.Context, service, version string) (done func(), 
 	waited := false
 	done, err = n.rules.AwaitTurn(ctx, service, version, func(why error) {
 		waited = true
-		n.log.Warn("the version may not run yet: it is not listed, and refuses calls", "service", service, "version", version, "why", why)
+		n.log.Warn("the version may not run yet: it is not listed, and refuses calls", "service", service, "version",
+			version, "why", why)
 	})
 	if err == nil && waited {
 		n.log.Info("it is the version's turn", "service", service, "version", version)

@@ -8,7 +8,7 @@ import (
 // Explain shows the list of a service as this node sees it: every instance,
 // where the entry came from, and what was decided about it and why. The empty
 // name means every service that the node knows, see [WithAllServices]; a name
-// that nobody has asked for is looked up from now on. The framework's own
+// that was not asked for before is looked up from now on. The framework's own
 // services (skerry.node, the processes of the site) are shown by name only.
 func (n *Node) Explain(service string) []discovery.Entry {
 	if service != "" {

@@ -26,7 +26,8 @@ var floors = map[string]struct {
 	"internal/quote":    {0, nil},
 	"internal/refusal":  {0, nil},
 	"internal/statedir": {0, nil},
-	"internal/trust":    {2, []string{"internal/keyfile", "internal/run", "internal/sitekey", "internal/sshsig", "rollout"}},
+	"internal/trust": {2, []string{"internal/keyfile", "internal/run", "internal/sitekey", "internal/sshsig",
+		"rollout"}},
 	"internal/state":    {1, []string{"internal/run", "internal/statedir"}},
 	"internal/mask":     {0, nil},
 	"internal/number":   {0, nil},
@@ -42,12 +43,14 @@ var floors = map[string]struct {
 	"rollout/participant": {1, []string{"rollout"}},
 	"rollout/operator":    {2, []string{"internal/number", "internal/run", "rollout", "rollout/participant"}},
 	"registry":            {1, []string{"internal/run"}},
-	"rpc":                 {2, []string{"health", "internal/number", "internal/run", "internal/sitetls", "rollout", "rollout/participant", "rpc/internal/flat", "rpc/internal/theader", "rpc/internal/transport"}},
+	"rpc": {2, []string{"health", "internal/number", "internal/run", "internal/sitetls", "rollout",
+		"rollout/participant", "rpc/internal/flat", "rpc/internal/theader", "rpc/internal/transport"}},
 
 	"rpc/internal/theader":   {0, nil},
 	"rpc/internal/flat":      {0, nil},
 	"rpc/internal/transport": {1, []string{"rpc/internal/flat", "rpc/internal/theader"}}, // flat in its tests only
-	"rpc/internal/echo":      {0, nil},                                                   // generated, for the tests of rpc
+	// generated, for the tests of rpc
+	"rpc/internal/echo": {0, nil},
 
 	"rollout/rollouttest":           {1, []string{"rollout"}},
 	"rollout/operator/operatortest": {1, []string{"rollout"}},
@@ -57,15 +60,25 @@ var floors = map[string]struct {
 	"broadcast":                     {3, []string{"internal/listing", "registry", "internal/run", "internal/wire"}},
 	"health/prom":                   {2, []string{"health"}},
 	"discovery":                     {3, []string{"registry", "rpc", "health", "internal/run", "internal/statedir"}},
-	"config":                        {3, []string{"internal/heap", "internal/mask", "internal/quote", "internal/sitekey", "internal/statedir", "internal/suggest", "internal/tlsfile", "internal/yamlfile", "registry", "registry/postgres"}},
-	"":                              {5, []string{"broadcast", "config", "discovery", "health", "internal/heap", "internal/membership", "internal/refusal", "internal/run", "internal/sitetls", "internal/state", "internal/suggest", "internal/trust", "internal/wire", "registry", "registry/postgres", "rollout", "rollout/participant", "rpc"}},
-	"internal/foreign":              {2, []string{"internal/quote", "internal/run", "internal/statedir", "internal/yamlfile", "registry"}},
-	"proxy":                         {6, []string{"", "config", "internal/foreign", "internal/run", "registry", "rpc"}},
-	"gateway":                       {6, []string{"", "config", "health", "internal/dynamic", "internal/run", "registry", "rollout", "rollout/participant", "rpc"}},
+	"config": {3, []string{"internal/heap", "internal/mask", "internal/quote",
+		"internal/sitekey", "internal/statedir", "internal/suggest", "internal/tlsfile", "internal/yamlfile",
+		"registry", "registry/postgres"}},
+	"": {5, []string{"broadcast", "config", "discovery", "health", "internal/heap",
+		"internal/membership", "internal/refusal", "internal/run", "internal/sitetls", "internal/state",
+		"internal/suggest", "internal/trust", "internal/wire", "registry", "registry/postgres", "rollout",
+		"rollout/participant", "rpc"}},
+	"internal/foreign": {2, []string{"internal/quote", "internal/run", "internal/statedir",
+		"internal/yamlfile", "registry"}},
+	"proxy": {6, []string{"", "config", "internal/foreign", "internal/run", "registry", "rpc"}},
+	"gateway": {6, []string{"", "config", "health", "internal/dynamic", "internal/run",
+		"registry", "rollout", "rollout/participant", "rpc"}},
 
-	"internal/membership": {4, []string{"broadcast", "discovery", "health", "internal/listing", "internal/refusal", "internal/run", "internal/sitetls", "internal/state", "internal/trust", "internal/wire", "registry", "registry/postgres", "rollout", "rollout/participant", "rpc"}},
+	"internal/membership": {4, []string{"broadcast", "discovery", "health", "internal/listing", "internal/refusal",
+		"internal/run", "internal/sitetls", "internal/state", "internal/trust", "internal/wire", "registry",
+		"registry/postgres", "rollout", "rollout/participant", "rpc"}},
 
-	"internal/control": {6, []string{"", "broadcast", "config", "discovery", "internal/membership", "internal/refusal", "internal/run", "internal/wire", "registry", "rollout", "rollout/operator", "rpc"}},
+	"internal/control": {6, []string{"", "broadcast", "config", "discovery", "internal/membership", "internal/refusal",
+		"internal/run", "internal/wire", "registry", "rollout", "rollout/operator", "rpc"}},
 
 	// Tests only, or used by tests and by the commands only.
 	"rpc/interop":      {3, []string{"rpc"}},
@@ -80,23 +93,31 @@ var floors = map[string]struct {
 
 	"internal/operatorkey": {2, []string{"internal/keyfile", "internal/sshsig"}},
 
-	"internal/dynamic": {1, []string{"internal/suggest", "internal/textfile"}}, // Thrift by JSON: skerry call, and the gateway
+	// Thrift by JSON: skerry call, and the gateway
+	"internal/dynamic": {1, []string{"internal/suggest", "internal/textfile"}},
 }
 
 // testHelpers may be imported by the tests of every package.
-var testHelpers = []string{"internal/chance", "internal/lab", "internal/memtest", "internal/pgtest", "registry/registrytest", "rollout/operator/operatortest", "rpc/internal/echo", "rollout/rollouttest",
+var testHelpers = []string{"internal/chance", "internal/lab", "internal/memtest", "internal/pgtest",
+	"registry/registrytest", "rollout/operator/operatortest", "rpc/internal/echo", "rollout/rollouttest",
 	"examples/portal/gen/authapi", "examples/portal/gen/portalapi"}
 
 // top are the trees above the root package: they may import what they list,
 // and nothing imports them.
 var top = map[string][]string{
-	"cmd/":             {"", "config", "health", "registry", "registry/postgres", "broadcast", "discovery", "rpc", "internal/wire", "internal/run", "internal/dynamic", "internal/mask", "internal/number", "internal/quote", "internal/refusal", "internal/statedir", "internal/suggest", "internal/textfile", "internal/tlsfile", "internal/control", "internal/membership", "internal/trust", "internal/yamlfile", "internal/sitekey", "internal/sitetls", "internal/sshsig", "internal/keyfile", "internal/operatorkey", "gateway", "internal/foreign", "proxy", "rollout", "rollout/operator"},
+	"cmd/": {"", "config", "health", "registry", "registry/postgres", "broadcast", "discovery", "rpc",
+		"internal/wire", "internal/run", "internal/dynamic", "internal/mask", "internal/number", "internal/quote",
+		"internal/refusal", "internal/statedir", "internal/suggest", "internal/textfile", "internal/tlsfile",
+		"internal/control", "internal/membership", "internal/trust", "internal/yamlfile", "internal/sitekey",
+		"internal/sitetls", "internal/sshsig", "internal/keyfile", "internal/operatorkey", "gateway",
+		"internal/foreign", "proxy", "rollout", "rollout/operator"},
 	"examples/":        {"", "config", "rpc"},
 	"test/guarantees/": {"", "config", "gateway", "registry", "rpc"},
 
 	"test/consistency/": {"", "config", "rpc", "rollout", "rollout/participant", "internal/run"},
-	"test/attack/":      {"", "config", "registry", "rpc", "rollout", "rollout/participant", "internal/wire", "internal/sitekey", "internal/sitetls", "internal/sshsig"},
-	"test/soak/":        {"", "config", "test/consistency/hop", "internal/lab", "internal/pgtest"},
+	"test/attack/": {"", "config", "registry", "rpc", "rollout", "rollout/participant", "internal/wire",
+		"internal/sitekey", "internal/sitetls", "internal/sshsig"},
+	"test/soak/": {"", "config", "test/consistency/hop", "internal/lab", "internal/pgtest"},
 }
 
 func TestFloors(t *testing.T) {
@@ -106,7 +127,8 @@ func TestFloors(t *testing.T) {
 			return err
 		}
 		name := d.Name()
-		if d.IsDir() && path != "." && (strings.HasPrefix(name, ".") || name == "testdata" || name == "vendor" || name == "bench" || name == "bin") {
+		if d.IsDir() && path != "." && (strings.HasPrefix(name, ".") || name == "testdata" || name == "vendor" ||
+			name == "bench" || name == "bin") {
 			return fs.SkipDir
 		}
 		if d.IsDir() || !strings.HasSuffix(name, ".go") {

@@ -10,7 +10,8 @@ import (
 
 // foreignToServices are the trees that a service must not link: they are for the
 // operator's commands and for users' edges.
-var foreignToServices = []string{"cmd", "console", "gateway", "internal/control", "internal/operatorkey", "proxy", "resource",
+var foreignToServices = []string{"cmd", "console", "gateway", "internal/control", "internal/operatorkey", "proxy",
+	"resource",
 	"rollout/operator", "site"}
 
 // TestServiceLinksLittle: a service that imports skerry, as an example does, links

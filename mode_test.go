@@ -59,7 +59,7 @@ func TestModesMeet(t *testing.T) {
 
 // TestStartWithoutDatabase opens nodes while the database is down. They are
 // open at once, in auto they find each other on the LAN; when the database
-// comes up they are registered in it, and who knows only the database finds
+// comes up they are registered in it, and a process that knows only the database finds
 // them.
 func TestStartWithoutDatabase(t *testing.T) {
 	server := pgtest.Own(t, pgtest.Options{})
@@ -69,7 +69,8 @@ func TestStartWithoutDatabase(t *testing.T) {
 	}
 	site, log := lanSite(t), &transcript{}
 	began := time.Now()
-	offering(t, withDatabase(site, config.ModeAuto, url), &greeter{name: "anna"}, WithLogger(slog.New(slog.NewTextHandler(log, nil))))
+	offering(t, withDatabase(site, config.ModeAuto, url), &greeter{name: "anna"},
+		WithLogger(slog.New(slog.NewTextHandler(log, nil))))
 	consumer := open(t, withDatabase(site, config.ModeAuto, url))
 	late := open(t, withDatabase(site, config.ModeDatabase, url))
 	if got, err := greet(t.Context(), consumer); got != "anna" || err != nil {
@@ -175,7 +176,8 @@ func TestManyServicesOnTheLAN(t *testing.T) {
 func TestInternalService(t *testing.T) {
 	site := lanSite(t)
 	n, asker := offering(t, site, &greeter{}), open(t, withState(t, site))
-	foreign := registry.Instance{Service: "billing", Host: "10.0.0.5", Port: 9090, Protocol: registry.ProtocolFramedBinary}
+	foreign := registry.Instance{Service: "billing", Host: "10.0.0.5", Port: 9090,
+		Protocol: registry.ProtocolFramedBinary}
 	if err := n.Register(t.Context(), foreign); err != nil {
 		t.Fatal(err)
 	}
@@ -186,12 +188,14 @@ func TestInternalService(t *testing.T) {
 		list, err = asker.members.Describe(t.Context(), strings.Replace(addr, "0.0.0.0", "127.0.0.1", 1), n.owner)
 		return err != nil || len(list) == 3
 	})
-	if err != nil || len(list) != 3 || list[2].Service != membership.NodeService || list[0].Service != "billing" || list[1].Service != "greeter" || list[1].Version != "v1" || list[1].Host != "127.0.0.1" {
+	if err != nil || len(list) != 3 || list[2].Service != membership.NodeService || list[0].Service != "billing" ||
+		list[1].Service != "greeter" || list[1].Version != "v1" || list[1].Host != "127.0.0.1" {
 		t.Errorf("fetched %+v, %v", list, err)
 	}
 	stranger := n.owner
 	stranger.Epoch++
-	if _, err := asker.members.Describe(t.Context(), addr, stranger); err == nil || !strings.Contains(err.Error(), "it is of process "+n.owner.String()) {
+	if _, err := asker.members.Describe(t.Context(), addr, stranger); err == nil ||
+		!strings.Contains(err.Error(), "it is of process "+n.owner.String()) {
 		t.Errorf("of another process: %v", err)
 	}
 	id, err := n.internal.WhoAmI(t.Context())
@@ -204,7 +208,8 @@ func TestInternalService(t *testing.T) {
 // last known list on disk.
 func TestColdStart(t *testing.T) {
 	hub := &registry.MemoryStore{}
-	config := Config{StateDir: t.TempDir(), Stop: config.Stop{Grace: -1}, Service: config.Service{Name: "greeter", Advertise: "127.0.0.1"}}
+	config := Config{StateDir: t.TempDir(), Stop: config.Stop{Grace: -1},
+		Service: config.Service{Name: "greeter", Advertise: "127.0.0.1"}}
 	offering(t, config, &greeter{name: "anna"}, memorySite(hub))
 	config = lanOf(config)
 	before := open(t, config, memorySite(hub))

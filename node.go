@@ -94,7 +94,8 @@ func Open(ctx context.Context, cfg Config, opts ...Option) (*Node, error) {
 
 // newNode puts the parts together; nothing runs yet.
 func newNode(cfg Config, opts []Option) (n *Node, err error) {
-	n = &Node{cfg: cfg, owner: registry.NewOwner(), clients: map[string]thrift.TClient{}, foreign: map[registry.ID]registry.Instance{}}
+	n = &Node{cfg: cfg, owner: registry.NewOwner(), clients: map[string]thrift.TClient{},
+		foreign: map[registry.ID]registry.Instance{}}
 	for _, o := range opts {
 		o(&n.opts)
 	}
@@ -116,7 +117,8 @@ func newNode(cfg Config, opts []Option) (n *Node, err error) {
 		return nil, err
 	}
 	n.loadKeys()
-	n.siteTLS, err = sitetls.New(sitetls.Config{Cluster: cfg.Cluster, Owner: n.owner.String(), Seeds: n.trust.Use(trust.Site)})
+	n.siteTLS, err = sitetls.New(sitetls.Config{Cluster: cfg.Cluster, Owner: n.owner.String(),
+		Seeds: n.trust.Use(trust.Site)})
 	if err != nil {
 		return nil, err
 	}
@@ -182,7 +184,10 @@ func (n *Node) callsConfig() rpc.ClientConfig {
 	c.Interceptors = n.opts.client
 	c.Health = n.stats
 	c.Rollout = n.rules
-	c.Rules = n.members.RuleExchange(func(service string, to *rpc.Endpoint) thrift.TClient { return n.calls.At(service, to) })
+	c.Rules = n.members.RuleExchange(func(service string, to *rpc.Endpoint) thrift.TClient {
+		return n.calls.At(service,
+			to)
+	})
 	c.Vouch = n.members.Vouch
 	c.RefuseOrphans = n.cfg.Rollout.Orphans == config.OrphansStrict
 	return c
@@ -254,7 +259,8 @@ func (n *Node) start(ctx context.Context) {
 	if n.cfg.Stats.Interval > 0 {
 		n.counting.Go(n.stats.Run)
 	}
-	n.log.Info("node is open", "cluster", n.cfg.Cluster, "mode", n.mode(), "registries", n.sourceNames(), "owner", n.owner.String())
+	n.log.Info("node is open", "cluster", n.cfg.Cluster, "mode", n.mode(), "registries", n.sourceNames(), "owner",
+		n.owner.String())
 }
 
 // Membership is this process's part in its site, for the commands of this module.

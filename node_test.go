@@ -105,7 +105,8 @@ func TestTwoNodesOnTheLAN(t *testing.T) {
 func TestInvalidServiceName(t *testing.T) {
 	n := open(t, Config{StateDir: "none"}, memorySite(&registry.MemoryStore{}))
 	_, err := wire.NewInternalClient(n.Client("a b")).WhoAmI(t.Context())
-	if !errors.Is(err, registry.ErrInvalid) || !rpc.SafeToRetry(err) || !strings.Contains(err.Error(), `character ' ' in place 2`) {
+	if !errors.Is(err, registry.ErrInvalid) || !rpc.SafeToRetry(err) ||
+		!strings.Contains(err.Error(), `character ' ' in place 2`) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -39,7 +39,7 @@ type provider struct {
 	listener net.Listener // nil until something is offered
 	offers   map[string]*registration
 	member   *registration // the process itself; nil for a guest
-	serving  int    // calls of Serve under way
+	serving  int           // calls of Serve under way
 	leaving  bool
 
 	once    sync.Once // of the way out
@@ -48,7 +48,8 @@ type provider struct {
 }
 
 func newProvider(n *Node) (*provider, error) {
-	p := &provider{n: n, offers: map[string]*registration{}, left: make(chan struct{}), group: run.NewGroup(context.Background()),
+	p := &provider{n: n, offers: map[string]*registration{}, left: make(chan struct{}),
+		group:   run.NewGroup(context.Background()),
 		leavers: run.NewGroup(context.Background())}
 	p.place = func(s config.Service) (advertised, error) {
 		return advertise(s.Advertise, p.addr(), n.cfg.LAN.Interfaces)
@@ -78,7 +79,8 @@ func newProvider(n *Node) (*provider, error) {
 	if err != nil {
 		return nil, err
 	}
-	n.internal = n.members.Service(membership.ServiceConfig{Lists: n.lists, Offers: p, Stats: n.stats, Answered: p.answered})
+	n.internal = n.members.Service(membership.ServiceConfig{Lists: n.lists, Offers: p, Stats: n.stats,
+		Answered: p.answered})
 	return p, n.internal.HandleAt(p.server)
 }
 

@@ -37,7 +37,10 @@ func (n *Node) Register(ctx context.Context, instances ...registry.Instance) err
 		n.foreign[in.ID()] = in
 	}
 	n.mu.Unlock()
-	results, stop := n.atEach(ctx, func(ctx context.Context, r registry.Registry) error { return r.Register(ctx, instances...) })
+	results, stop := n.atEach(ctx, func(ctx context.Context, r registry.Registry) error {
+		return r.Register(ctx,
+			instances...)
+	})
 	defer stop() // the others go on by themselves
 	var all error
 	for range n.sources {
@@ -60,7 +63,10 @@ func (n *Node) Deregister(ctx context.Context, ids ...registry.ID) error {
 		delete(n.foreign, id)
 	}
 	n.mu.Unlock()
-	results, stop := n.atEach(ctx, func(ctx context.Context, r registry.Registry) error { return r.Deregister(ctx, ids...) })
+	results, stop := n.atEach(ctx, func(ctx context.Context, r registry.Registry) error {
+		return r.Deregister(ctx,
+			ids...)
+	})
 	defer stop()
 	var all error
 	for range n.sources {
@@ -120,7 +126,8 @@ func (n *Node) dismiss(service, version string) bool {
 	if len(ids) == 0 {
 		return false
 	}
-	n.log.Info("registrations are withdrawn: a release has retired their version", "service", service, "version", version, "instances", len(ids))
+	n.log.Info("registrations are withdrawn: a release has retired their version", "service", service, "version",
+		version, "instances", len(ids))
 	ctx, cancel := context.WithTimeout(context.Background(), withdrawLimit)
 	defer cancel()
 	_ = n.Deregister(ctx, ids...) // registries that are away carry it out later
@@ -129,7 +136,8 @@ func (n *Node) dismiss(service, version string) bool {
 
 // atEach does f with every registry at once. stop cancels what still runs and
 // waits for it.
-func (n *Node) atEach(ctx context.Context, f func(context.Context, registry.Registry) error) (results <-chan error, stop func() error) {
+func (n *Node) atEach(ctx context.Context, f func(context.Context, registry.Registry) error) (results <-chan error,
+	stop func() error) {
 	g := run.NewGroup(ctx)
 	out := make(chan error, len(n.sources))
 	for _, s := range n.sources {

@@ -25,7 +25,8 @@ func TestRegister(t *testing.T) {
 				}
 			}
 		}, AsObserver())
-		in := registry.Instance{Service: "billing", Host: "10.0.0.5", Port: 9090, Protocol: registry.ProtocolFramedBinary}
+		in := registry.Instance{Service: "billing", Host: "10.0.0.5", Port: 9090,
+			Protocol: registry.ProtocolFramedBinary}
 		listed := func(want int) {
 			t.Helper()
 			time.Sleep(time.Second)
@@ -66,7 +67,8 @@ func TestCloseAfterRegister(t *testing.T) {
 			var hub registry.MemoryStore
 			consumer := open(t, Config{StateDir: "none"}, memorySite(&hub), AsObserver())
 			n := open(t, Config{StateDir: "none", Stop: config.Stop{Grace: c.grace}}, memorySite(&hub), AsObserver())
-			must(t, "register", n.Register(t.Context(), registry.Instance{Service: "billing", Host: "10.0.0.5", Port: 9090,
+			must(t, "register", n.Register(t.Context(), registry.Instance{Service: "billing", Host: "10.0.0.5",
+				Port:     9090,
 				Protocol: registry.ProtocolHTTP}))
 			consumer.Explain("billing")
 			time.Sleep(time.Second)

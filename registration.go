@@ -51,7 +51,8 @@ func newOffer(p *provider, service string) (*registration, error) {
 	if err := registry.CheckName("service", service); err != nil {
 		return nil, err
 	}
-	o := &registration{p: p, service: service, started: time.Now(), first: make(chan struct{}), asked: make(chan struct{}), group: run.NewGroup(context.Background())}
+	o := &registration{p: p, service: service, started: time.Now(), first: make(chan struct{}),
+		asked: make(chan struct{}), group: run.NewGroup(context.Background())}
 	for _, s := range p.n.cfg.Services {
 		if s.Name == service {
 			o.entries = append(o.entries, s)
@@ -63,7 +64,8 @@ func newOffer(p *provider, service string) (*registration, error) {
 			names[i] = s.Name
 		}
 		if meant := suggest.Closest(service, names); meant != "" {
-			return nil, fmt.Errorf("%w: the program offers the service %q, and the configuration names %q: one of the two is misspelt, "+
+			return nil, fmt.Errorf("%w: the program offers the service %q, and the configuration names %q: one of "+
+				"the two is misspelt, "+
 				"and without its entry the service would have no version and no tags", registry.ErrInvalid, service, meant)
 		}
 		if len(names) > 0 {
@@ -166,7 +168,8 @@ func (o *registration) say(in registry.Instance, only string, at advertised, fit
 	switch {
 	case only != "":
 		if o.service != membership.NodeService || len(o.p.n.cfg.Services) == 0 && o.saidOnly != in.Addr() {
-			log.Warn("only processes of this host can connect, so no other host is told; it is offered there as soon as this host has an address",
+			log.Warn("only processes of this host can connect, so no other host is told; it is offered there as "+
+				"soon as this host has an address",
 				append(args, "address", only)...)
 		}
 		o.saidOnly = in.Addr()
@@ -221,7 +224,7 @@ func (o *registration) list(now []registry.Instance) {
 }
 
 // shownTo leaves out what a registry has no use for: where the database
-// orders the rules, it needs not say who has applied which. An address of this
+// orders the rules, it needs not say which process has applied which. An address of this
 // host only, which the host has for want of a network, is not written to a
 // database that other hosts read when the LAN tells the processes of this host.
 func (o *registration) shownTo(s discovery.Source, list []registry.Instance) []registry.Instance {
@@ -280,9 +283,10 @@ func (o *registration) withdraw(ctx context.Context) {
 }
 
 // atEach tells every registry something of n instances, and returns when they
-// have taken it, or the limit has passed: a registry that is away keeps nobody
+// have taken it, or the limit has passed: a registry that is away keeps no caller
 // here.
-func (o *registration) atEach(ctx context.Context, n int, late string, do func(context.Context, registry.Registry) error) {
+func (o *registration) atEach(ctx context.Context, n int, late string,
+	do func(context.Context, registry.Registry) error) {
 	if n == 0 {
 		return
 	}

@@ -32,7 +32,8 @@ func TestAddressComesLateAndChanges(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		n := &Node{rules: rules, log: slog.New(slog.NewTextHandler(log, nil)), sources: []discovery.Source{{Name: "memory", Registry: memory}}}
+		n := &Node{rules: rules, log: slog.New(slog.NewTextHandler(log, nil)),
+			sources: []discovery.Source{{Name: "memory", Registry: memory}}}
 		n.cfg = Config{Service: config.Service{Name: "auth"}}.WithDefaults()
 		var host, listed atomic.Value
 		host.Store("")
@@ -57,7 +58,8 @@ func TestAddressComesLateAndChanges(t *testing.T) {
 		}
 		o.group.Go(o.keep)
 		for _, step := range []struct{ host, want string }{
-			{"", ""}, {"10.0.0.5", "10.0.0.5:7000 "}, {"10.0.0.5", "10.0.0.5:7000 "}, {"", "10.0.0.5:7000 "}, {"10.0.0.9", "10.0.0.9:7000 "},
+			{"", ""}, {"10.0.0.5", "10.0.0.5:7000 "}, {"10.0.0.5", "10.0.0.5:7000 "}, {"",
+				"10.0.0.5:7000 "}, {"10.0.0.9", "10.0.0.9:7000 "},
 		} {
 			host.Store(step.host)
 			time.Sleep(2 * addressEvery)
@@ -82,7 +84,8 @@ func TestAddressComesLateAndChanges(t *testing.T) {
 }
 
 func TestAdvertise(t *testing.T) {
-	anywhere, local := &net.TCPAddr{IP: net.IPv6unspecified, Port: 7000}, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 7000}
+	anywhere, local := &net.TCPAddr{IP: net.IPv6unspecified, Port: 7000}, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1),
+		Port: 7000}
 	for _, c := range []struct {
 		given      string
 		listen     *net.TCPAddr
@@ -100,7 +103,8 @@ func TestAdvertise(t *testing.T) {
 		{"", anywhere, []string{"127.0.0.0/8"}, "127.0.0.1", 7000, "127.0.0.0/8"},
 	} {
 		at, err := advertise(c.given, c.listen, c.interfaces)
-		if err != nil || at.host != c.host || at.port != c.port || !strings.Contains(at.reason, c.reason) || at.others != nil {
+		if err != nil || at.host != c.host || at.port != c.port || !strings.Contains(at.reason, c.reason) ||
+			at.others != nil {
 			t.Errorf("%q at %v: got %+v %v, want %s %d %q", c.given, c.listen, at, err, c.host, c.port, c.reason)
 		}
 	}
@@ -118,7 +122,9 @@ func TestTransitions(t *testing.T) {
 		heard []error
 		want  []string
 	}{
-		{config.ModeAuto, []error{nil, lost, lost, nil, nil}, []string{"", "database lost: calls go on from the known lists; the database is tried again until it is back; meanwhile the LAN says who comes and goes", "", "database is back: registrations and lists go through it again", ""}},
+		{config.ModeAuto, []error{nil, lost, lost, nil, nil}, []string{"", "database lost: calls go on from the " +
+			"known lists; the database is tried again until it is back; meanwhile the LAN says which processes come " +
+			"and go", "", "database is back: registrations and lists go through it again", ""}},
 		{config.ModeDatabase, []error{lost, lost, nil, lost}, []string{"database can't be used: it is tried again until it can, and everything is registered then", "", "database is back: registrations and lists go through it again", "database lost: calls go on from the known lists; the database is tried again until it is back"}},
 	} {
 		tr := transitions{mode: c.mode}
@@ -134,9 +140,11 @@ func TestTransitions(t *testing.T) {
 // TestMisspeltServiceIsRefused: a service that differs by a slip from the
 // configured one would run without its version.
 func TestMisspeltServiceIsRefused(t *testing.T) {
-	n := &Node{cfg: Config{Services: []config.Service{{Name: "auth", Version: "v1"}, {Name: "mail"}}}, log: slog.New(slog.DiscardHandler)}
+	n := &Node{cfg: Config{Services: []config.Service{{Name: "auth", Version: "v1"}, {Name: "mail"}}},
+		log: slog.New(slog.DiscardHandler)}
 	p := &provider{n: n}
-	if _, err := newOffer(p, "atuh"); !errors.Is(err, registry.ErrInvalid) || !strings.Contains(err.Error(), `the configuration names "auth"`) {
+	if _, err := newOffer(p, "atuh"); !errors.Is(err, registry.ErrInvalid) ||
+		!strings.Contains(err.Error(), `the configuration names "auth"`) {
 		t.Errorf("atuh: %v", err)
 	}
 	for _, service := range []string{"auth", "billing"} {

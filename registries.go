@@ -137,7 +137,7 @@ func (t *transitions) heard(lost error, now time.Time) (text string, args []any)
 			text = "database can't be used: it is tried again until it can, and everything is registered then"
 		}
 		if t.mode == config.ModeAuto {
-			text += "; meanwhile the LAN says who comes and goes"
+			text += "; meanwhile the LAN says which processes come and go"
 		}
 		return text, []any{"err", lost}
 	case lost == nil && !t.lost.IsZero():

@@ -43,7 +43,8 @@ func TestVictim(t *testing.T) {
 	if os.Getenv(victimPlain) != "" {
 		n := open(t, c)
 		serveplain(t, port, &greeter{name: "v1"})
-		must(t, "announce", n.Register(t.Context(), registry.Instance{Service: "greeter", Version: "v1", Host: "127.0.0.1",
+		must(t, "announce", n.Register(t.Context(), registry.Instance{Service: "greeter", Version: "v1",
+			Host: "127.0.0.1",
 			Port: atoi(t, port), Protocol: registry.ProtocolFramedBinary}))
 	} else {
 		c.Service.Listen = ":" + port
@@ -59,7 +60,7 @@ func atoi(t *testing.T, s string) (n int) {
 	return n
 }
 
-// portSite is a site whose dead processes stay in the database for 90 s.
+// portSite is a site with dead processes that stay in the database for 90 s.
 func portSite(lan int, mode config.Mode, url string) Config {
 	return Config{
 		Cluster: "test", Mode: mode, StateDir: "none",
@@ -79,7 +80,8 @@ func serveplain(t *testing.T, port string, g *greeter) {
 	})
 	conf := &thrift.TConfiguration{}
 	server := thrift.NewTSimpleServer4(wire.NewInternalProcessor(g), socket,
-		thrift.NewTFramedTransportFactoryConf(thrift.NewTTransportFactory(), conf), thrift.NewTBinaryProtocolFactoryConf(conf))
+		thrift.NewTFramedTransportFactoryConf(thrift.NewTTransportFactory(),
+			conf), thrift.NewTBinaryProtocolFactoryConf(conf))
 	go func() { _ = server.Serve() }()           // it ends with its connections,
 	t.Cleanup(func() { _ = socket.Interrupt() }) // which are the consumer's
 }

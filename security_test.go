@@ -31,7 +31,8 @@ type authority struct {
 func newAuthority(t *testing.T) *authority {
 	t.Helper()
 	a := &authority{t: t, dir: t.TempDir()}
-	a.cert, a.key = a.sign(&x509.Certificate{IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}, nil)
+	a.cert, a.key = a.sign(&x509.Certificate{IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign},
+		nil)
 	a.write("ca.pem", "CERTIFICATE", a.cert.Raw)
 	return a
 }
@@ -77,7 +78,8 @@ func (a *authority) three(name string) config.TLS {
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	return config.TLS{Cert: a.write(name+".pem", "CERTIFICATE", cert.Raw), Key: a.write(name+".key", "EC PRIVATE KEY", der), CA: filepath.Join(a.dir, "ca.pem")}
+	return config.TLS{Cert: a.write(name+".pem", "CERTIFICATE", cert.Raw),
+		Key: a.write(name+".key", "EC PRIVATE KEY", der), CA: filepath.Join(a.dir, "ca.pem")}
 }
 
 // TestMutualTLS: three lines encrypt the calls and keep strangers out (D22).
@@ -133,7 +135,8 @@ func TestRenewedCertificates(t *testing.T) {
 		t.Fatal(err)
 	}
 	shown := func() *x509.Certificate {
-		conn, err := tls.Dial("tcp", provider.offers.addr().String(), &tls.Config{InsecureSkipVerify: true, Certificates: consumer.tls.Client().Certificates})
+		conn, err := tls.Dial("tcp", provider.offers.addr().String(),
+			&tls.Config{InsecureSkipVerify: true, Certificates: consumer.tls.Client().Certificates})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -157,7 +160,8 @@ func TestRenewedCertificates(t *testing.T) {
 			}
 		}
 	})
-	if err := os.WriteFile(site.TLS.CA[:len(site.TLS.CA)-len("ca.pem")]+"provider.key", []byte("half"), 0o600); err != nil {
+	if err := os.WriteFile(site.TLS.CA[:len(site.TLS.CA)-len("ca.pem")]+"provider.key", []byte("half"),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	time.Sleep(3 * time.Second) // in which the half-written pair is met

@@ -142,7 +142,8 @@ func (p *provider) retire(service, version string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	o := p.offers[service]
-	if o == nil || o.entries[0].Version != version || p.n.rules.Log().Floor(service, version) == (rollout.Generation{}) {
+	if o == nil || o.entries[0].Version != version || p.n.rules.Log().Floor(service,
+		version) == (rollout.Generation{}) {
 		return false
 	}
 	o.ask.Do(func() {
@@ -168,7 +169,7 @@ func (p *provider) leave(stop config.Stop) error {
 		p.mu.Unlock()
 		if !silent {
 			if idle {
-				stop.Grace = 0 // nobody calls a process that offers nothing
+				stop.Grace = 0 // no process calls one that offers nothing
 			}
 			p.leftErr = p.goAway(stop)
 		}
@@ -181,7 +182,8 @@ func (p *provider) goAway(stop config.Stop) error {
 	p.n.log.Info("leaving", "grace", max(stop.Grace, 0), "drain", max(stop.Drain, 0))
 	var services, all []*registration
 	p.each(func(o *registration) { services = append(services, o) })
-	p.listings(func(o *registration) { all = append(all, o) }) // the process stays a member for the grace, as it executes calls
+	// the process stays a member for the grace, as it executes calls
+	p.listings(func(o *registration) { all = append(all, o) })
 	withdrawing := withdraw(services, all, stop.Grace, p.server.Leave)
 	drain, cancel := drainLimit(stop)
 	defer cancel()

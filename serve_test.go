@@ -62,10 +62,12 @@ func TestDrain(t *testing.T) {
 		name  string
 		drain time.Duration
 		want  string
-	}{{"long", 5 * time.Second, ""}, {"short", 50 * time.Millisecond, "1 calls were cut off: they ran for longer than stop.drain (50ms)"}} {
+	}{{"long", 5 * time.Second, ""}, {"short", 50 * time.Millisecond,
+		"1 calls were cut off: they ran for longer than stop.drain (50ms)"}} {
 		t.Run(c.name, func(t *testing.T) {
 			hub := memorySite(&registry.MemoryStore{})
-			config := Config{StateDir: "none", Stop: config.Stop{Grace: -1, Drain: c.drain}, Service: config.Service{Name: "greeter", Advertise: "127.0.0.1"},
+			config := Config{StateDir: "none", Stop: config.Stop{Grace: -1, Drain: c.drain},
+				Service:   config.Service{Name: "greeter", Advertise: "127.0.0.1"},
 				Consumers: map[string]config.Consumer{"*": {Timeout: 5 * time.Second}}}
 			provider, consumer := open(t, config, hub), open(t, config, hub)
 			entered := make(chan struct{})
@@ -113,14 +115,17 @@ func TestDrainOfOneService(t *testing.T) {
 		name  string
 		drain time.Duration
 		want  string
-	}{{"long", 5 * time.Second, ""}, {"short", 50 * time.Millisecond, "drain of greeter: 1 calls still run: they ran for longer than stop.drain (50ms)"}} {
+	}{{"long", 5 * time.Second, ""}, {"short", 50 * time.Millisecond,
+		"drain of greeter: 1 calls still run: they ran for longer than stop.drain (50ms)"}} {
 		t.Run(c.name, func(t *testing.T) {
 			hub := memorySite(&registry.MemoryStore{})
 			config := Config{StateDir: "none", Stop: config.Stop{Grace: -1, Drain: c.drain},
-				Services:  []config.Service{{Name: "greeter", Advertise: "127.0.0.1"}, {Name: "other", Advertise: "127.0.0.1"}},
+				Services: []config.Service{{Name: "greeter", Advertise: "127.0.0.1"},
+					{Name: "other", Advertise: "127.0.0.1"}},
 				Consumers: map[string]config.Consumer{"*": {Timeout: 5 * time.Second}}}
 			provider, consumer := open(t, config, hub), open(t, config, hub)
-			must(t, "offer the other", provider.Handle(t.Context(), "other", wire.NewInternalProcessor(&greeter{name: "bert"})))
+			must(t, "offer the other", provider.Handle(t.Context(), "other",
+				wire.NewInternalProcessor(&greeter{name: "bert"})))
 			others := run.NewGroup(t.Context())
 			others.Go(func(ctx context.Context) error {
 				return provider.Serve(ctx, "third", wire.NewInternalProcessor(&greeter{}))
@@ -133,7 +138,10 @@ func TestDrainOfOneService(t *testing.T) {
 			}}
 			serving, stop := context.WithCancel(t.Context())
 			served := run.NewGroup(t.Context())
-			served.Go(func(context.Context) error { return provider.Serve(serving, "greeter", wire.NewInternalProcessor(g)) })
+			served.Go(func(context.Context) error {
+				return provider.Serve(serving, "greeter",
+					wire.NewInternalProcessor(g))
+			})
 			eventually(t, "it is listed", func() bool { return len(consumer.Explain("greeter")) == 1 })
 			called := run.NewGroup(t.Context())
 			called.Go(func(ctx context.Context) error { return wire.NewInternalClient(consumer.Client("greeter")).Ping(ctx) })
@@ -165,7 +173,8 @@ func TestDrainOfOneService(t *testing.T) {
 func TestServicesShareAPort(t *testing.T) {
 	hub := memorySite(&registry.MemoryStore{})
 	config := Config{StateDir: "none", Stop: config.Stop{Grace: 50 * time.Millisecond}, Services: []config.Service{
-		{Name: "greeter", Version: "v1", Advertise: "127.0.0.1"}, {Name: "other", Version: "v7", Advertise: "127.0.0.1"}}}
+		{Name: "greeter", Version: "v1", Advertise: "127.0.0.1"}, {Name: "other", Version: "v7",
+			Advertise: "127.0.0.1"}}}
 	provider, consumer := open(t, config, hub), open(t, config, hub)
 	first, stopFirst := context.WithCancel(t.Context())
 	both := run.NewGroup(t.Context())
@@ -175,7 +184,10 @@ func TestServicesShareAPort(t *testing.T) {
 	both.Go(func(ctx context.Context) error {
 		return provider.Serve(ctx, "other", wire.NewInternalProcessor(&greeter{name: "bert"}))
 	})
-	eventually(t, "both are listed", func() bool { return len(consumer.Explain("greeter")) == 1 && len(consumer.Explain("other")) == 1 })
+	eventually(t, "both are listed", func() bool {
+		return len(consumer.Explain("greeter")) == 1 &&
+			len(consumer.Explain("other")) == 1
+	})
 	a, b := consumer.Explain("greeter")[0], consumer.Explain("other")[0]
 	if a.Addr != b.Addr || a.Version != "v1" || b.Version != "v7" {
 		t.Errorf("listed %s %s and %s %s; want one address and the versions v1 and v7", a.Addr, a.Version, b.Addr, b.Version)
@@ -198,7 +210,7 @@ func TestServicesShareAPort(t *testing.T) {
 }
 
 // TestNamesComeAndGo serves one processor under a second name for a while:
-// callers by the first, who know of no version, notice nothing, and
+// callers by the first, which know of no version, notice nothing, and
 // callers by the second find it.
 func TestNamesComeAndGo(t *testing.T) {
 	site := lanSite(t)
@@ -229,7 +241,8 @@ func TestNamesComeAndGo(t *testing.T) {
 // TestHandleMistakes: what is wrong is said at once.
 func TestHandleMistakes(t *testing.T) {
 	hub := memorySite(&registry.MemoryStore{})
-	config := Config{StateDir: "none", Stop: config.Stop{Grace: -1}, Service: config.Service{Name: "greeter", Advertise: "127.0.0.1"}}
+	config := Config{StateDir: "none", Stop: config.Stop{Grace: -1},
+		Service: config.Service{Name: "greeter", Advertise: "127.0.0.1"}}
 	n := offering(t, config, &greeter{}, hub)
 	p := wire.NewInternalProcessor(&greeter{})
 	taken := config

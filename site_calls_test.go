@@ -9,7 +9,7 @@ import (
 	"github.com/skerry/skerry/rpc"
 )
 
-// Both sides keep site.calls: who has it set calls by site connections, and
+// Both sides keep site.calls: a caller that has it set uses site connections, and
 // with sealed a process refuses what comes in the clear, unexecuted.
 func TestSealedCalls(t *testing.T) {
 	for _, test := range []struct {
@@ -44,7 +44,8 @@ func TestSealedCalls(t *testing.T) {
 				}
 				return
 			}
-			if rpc.CodeOf(err) != rpc.NotSealed || !rpc.SafeToRetry(err) || !strings.Contains(err.Error(), "site.calls") {
+			if rpc.CodeOf(err) != rpc.NotSealed || !rpc.SafeToRetry(err) ||
+				!strings.Contains(err.Error(), "site.calls") {
 				t.Errorf("the caller reads %v", err)
 			}
 			if g.calls.Load() != 0 || told == 0 {

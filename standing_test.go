@@ -15,8 +15,10 @@ import (
 // releases keep calls away from says so, once.
 func TestRetiredSaysSo(t *testing.T) {
 	log := &transcript{}
-	n := open(t, Config{StateDir: "none"}, memorySite(&registry.MemoryStore{}), WithLogger(slog.New(slog.NewTextHandler(log, nil))))
-	first := rollout.Entry{Cluster: n.cfg.Cluster, Generation: rollout.Generation{N: 1}, Rules: map[string]rollout.Rule{"kit": {Version: "v2"}}}
+	n := open(t, Config{StateDir: "none"}, memorySite(&registry.MemoryStore{}),
+		WithLogger(slog.New(slog.NewTextHandler(log, nil))))
+	first := rollout.Entry{Cluster: n.cfg.Cluster, Generation: rollout.Generation{N: 1},
+		Rules: map[string]rollout.Rule{"kit": {Version: "v2"}}}
 	must(t, "learn", n.rules.Learn(proven(t, n, first)))
 	o := &registration{p: n.offers, service: "kit", entries: []config.Service{{Name: "kit", Version: "v3"}}}
 	o.judge()
@@ -29,8 +31,10 @@ func TestRetiredSaysSo(t *testing.T) {
 // TestOwnCallsAreNotCounted: the calls between skerry's processes are no part
 // of the statistics.
 func TestOwnCallsAreNotCounted(t *testing.T) {
-	rows := []health.Row{{Key: health.Key{Service: membership.InternalService}}, {Key: health.Key{Service: "auth"}}, {Key: health.Key{Service: membership.NodeService}}}
-	if got := ofUsers(rows); len(got) != 1 || got[0].Service != "auth" || rows[0].Service != membership.InternalService {
+	rows := []health.Row{{Key: health.Key{Service: membership.InternalService}}, {Key: health.Key{Service: "auth"}},
+		{Key: health.Key{Service: membership.NodeService}}}
+	if got := ofUsers(rows); len(got) != 1 || got[0].Service != "auth" ||
+		rows[0].Service != membership.InternalService {
 		t.Errorf("rows: %v", got)
 	}
 }

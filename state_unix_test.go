@@ -24,8 +24,10 @@ func said(t *testing.T, dir string) (n *Node, log string) {
 	t.Helper()
 	var out bytes.Buffer
 	site := memorySite(&registry.MemoryStore{})
-	n = open(t, Config{StateDir: dir, Cluster: "test"}, site, func(o *options) { o.logger = slog.New(slog.NewTextHandler(&out, nil)) })
-	must(t, "learn", n.Rollout().Learn(rollout.Entry{Cluster: "test", Generation: rollout.Generation{N: 1}, Rules: map[string]rollout.Rule{"auth": {Version: "v1"}}}))
+	n = open(t, Config{StateDir: dir, Cluster: "test"}, site,
+		func(o *options) { o.logger = slog.New(slog.NewTextHandler(&out, nil)) })
+	must(t, "learn", n.Rollout().Learn(rollout.Entry{Cluster: "test", Generation: rollout.Generation{N: 1},
+		Rules: map[string]rollout.Rule{"auth": {Version: "v1"}}}))
 	must(t, "close", n.Close())
 	return n, out.String()
 }
@@ -74,7 +76,8 @@ func TestUnsafeStateIsNotUsed(t *testing.T) {
 		must(t, "chmod", os.Chmod(dir, 0o700))
 		want := plant(dir)
 		n, log := said(t, dir)
-		if n.files.Path(state.Rules) != "" || !strings.Contains(log, "state is not kept") || !strings.Contains(log, "level=ERROR") {
+		if n.files.Path(state.Rules) != "" || !strings.Contains(log, "state is not kept") ||
+			!strings.Contains(log, "level=ERROR") {
 			t.Errorf("%s: file %q, log %s", what, n.files.Path(state.Rules), log)
 		}
 		if want != "symbolic link" && !strings.Contains(log, want) {
@@ -100,7 +103,8 @@ func TestUnsafeStateIsNotUsed(t *testing.T) {
 // keeps nothing, says so, and touches no shared one.
 func TestNoStateInSharedDirectory(t *testing.T) {
 	shared := t.TempDir()
-	for name, value := range map[string]string{"HOME": "", "XDG_CACHE_HOME": "", "STATE_DIRECTORY": "", "TMPDIR": shared} {
+	for name, value := range map[string]string{"HOME": "", "XDG_CACHE_HOME": "", "STATE_DIRECTORY": "",
+		"TMPDIR": shared} {
 		t.Setenv(name, value)
 	}
 	if dir := (Config{}).WithDefaults().StateDir; dir != "" {
@@ -133,7 +137,8 @@ func TestLogsAreQuoted(t *testing.T) {
 		must(t, "pipe", err)
 		os.Stderr = w
 		const bad = "x\x1b[2J\r\nlevel=ERROR\u202e\u009b\x7f\u200b\xff"
-		config.Log{Format: format, Level: "info"}.Logger().Info("a process says", "host", bad, bad, "y", "group", slog.GroupValue(slog.String(bad, bad)))
+		config.Log{Format: format, Level: "info"}.Logger().Info("a process says", "host", bad, bad, "y", "group",
+			slog.GroupValue(slog.String(bad, bad)))
 		w.Close()
 		out, err := io.ReadAll(r)
 		must(t, "read", err)
@@ -154,7 +159,8 @@ func TestLogsAreQuoted(t *testing.T) {
 func TestNeighboursStateIsBorrowed(t *testing.T) {
 	site := lanSite(t)
 	first := open(t, site)
-	entry := rollout.Entry{Cluster: site.Cluster, Generation: rollout.Generation{N: 1}, Rules: map[string]rollout.Rule{"auth": {Version: "v1"}}}
+	entry := rollout.Entry{Cluster: site.Cluster, Generation: rollout.Generation{N: 1},
+		Rules: map[string]rollout.Rule{"auth": {Version: "v1"}}}
 	must(t, "learn", first.Rollout().Learn(proven(t, first, entry)))
 	next := first.Rollout().Log().Next("r2", nil)
 	proof, err := first.trust.SiteSigner().Sign(rollout.ForPromise, next.PromiseText("ann"))
@@ -166,7 +172,8 @@ func TestNeighboursStateIsBorrowed(t *testing.T) {
 	if g := second.Rollout().Log().Last(); g != entry.Generation || second.Rollout().Promised() != nil {
 		t.Errorf("the second begins with %v and the promise %v", g, second.Rollout().Promised())
 	}
-	if _, err := os.Stat(second.files.Path(state.Lists)); err != nil || second.files.Path(state.Lists) == first.files.Path(state.Lists) {
+	if _, err := os.Stat(second.files.Path(state.Lists)); err != nil ||
+		second.files.Path(state.Lists) == first.files.Path(state.Lists) {
 		t.Errorf("lists of the second: %v", err)
 	}
 	if theirs := second.files.NeighbourRules(); theirs != first.files.Path(state.Rules) {

@@ -24,7 +24,8 @@ func (n *Node) newRecorder() *health.Recorder {
 		file = n.files.Path(state.Stats)
 	}
 	if file != "" {
-		s = append(s, health.NewLogSink(health.LogConfig{Path: file, MaxSize: n.cfg.Stats.MaxSize >> 20, Keep: n.cfg.Stats.Keep}))
+		s = append(s, health.NewLogSink(health.LogConfig{Path: file, MaxSize: n.cfg.Stats.MaxSize >> 20,
+			Keep: n.cfg.Stats.Keep}))
 	}
 	c := health.Config{Period: n.cfg.Stats.Interval, Logger: n.log}
 	if len(s) > 0 {

@@ -28,7 +28,7 @@ func (n *Node) Begin(ctx context.Context, job string) (_ context.Context, end fu
 }
 
 // CallsOnly says that the work of ctx calls these services from here on, and
-// no others; none named: nobody. Releases of services to which they don't lead
+// no others; none named: no service. Releases of services to which they don't lead
 // need not wait for it any more, be it a stream that stays open or a job that
 // goes on for hours. A call to another service fails as rpc.CallRestricted.
 func CallsOnly(ctx context.Context, services ...string) {

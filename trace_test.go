@@ -34,7 +34,8 @@ func strictPair(t *testing.T, g *traced) (provider, consumer *Node) {
 	site := memorySite(&registry.MemoryStore{})
 	strict := Config{StateDir: "none", Rollout: config.Rollout{Orphans: config.OrphansStrict}}
 	consumer = open(t, strict, site)
-	strict.Service = config.Service{Name: "greeter", Version: "v1", Listen: "127.0.0.1:0", Advertise: "127.0.0.1", Entry: []string{"whoAmI"}}
+	strict.Service = config.Service{Name: "greeter", Version: "v1", Listen: "127.0.0.1:0", Advertise: "127.0.0.1",
+		Entry: []string{"whoAmI"}}
 	provider = open(t, strict, site)
 	if err := provider.Handle(t.Context(), "greeter", wire.NewInternalProcessor(g)); err != nil {
 		t.Fatal(err)
@@ -65,7 +66,8 @@ func TestCallsBelongToTraces(t *testing.T) {
 func TestPlainClientsBeginTracesAtEntries(t *testing.T) {
 	g := &traced{}
 	provider, _ := strictPair(t, g)
-	client, err := rpc.NewClient(rpc.ClientConfig{Resolver: rpc.Static(&rpc.Endpoint{ID: "p", Addr: provider.offers.addr().String(), Protocol: "framed-binary"})})
+	client, err := rpc.NewClient(rpc.ClientConfig{Resolver: rpc.Static(&rpc.Endpoint{ID: "p",
+		Addr: provider.offers.addr().String(), Protocol: "framed-binary"})})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +95,8 @@ func TestDetachedWorkHasATraceOfItsOwn(t *testing.T) {
 		t.Fatal(err)
 	}
 	end()
-	entry := rollout.Entry{Cluster: consumer.cfg.Cluster, Generation: rollout.Generation{N: 1}, Rules: map[string]rollout.Rule{"greeter": {Version: "v1"}}}
+	entry := rollout.Entry{Cluster: consumer.cfg.Cluster, Generation: rollout.Generation{N: 1},
+		Rules: map[string]rollout.Rule{"greeter": {Version: "v1"}}}
 	if err := provider.Rollout().Learn(entry); err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,8 @@ import (
 // nothing to the call graph and nothing beyond a bound, whatever is asked.
 func TestSight(t *testing.T) {
 	hub := &registry.MemoryStore{}
-	offering(t, Config{Service: config.Service{Name: "greeter", Version: "v1", Advertise: "127.0.0.1"}}, &greeter{name: "anna"}, memorySite(hub))
+	offering(t, Config{Service: config.Service{Name: "greeter", Version: "v1", Advertise: "127.0.0.1"}},
+		&greeter{name: "anna"}, memorySite(hub))
 	n := open(t, Config{}, memorySite(hub))
 	asked, limit := n.internal, 256
 	ask := func(names ...string) map[string][]string {
@@ -26,7 +27,10 @@ func TestSight(t *testing.T) {
 		}
 		return sees
 	}
-	eventually(t, "greeter v1 is seen", func() bool { return slices.Contains(ask("greeter", "-no name")["greeter"], "v1") })
+	eventually(t, "greeter v1 is seen", func() bool {
+		return slices.Contains(ask("greeter", "-no name")["greeter"],
+			"v1")
+	})
 	if calls := n.rules.Report(rollout.Question{}).Calls; len(calls) != 0 {
 		t.Errorf("the call graph has %v by a question", calls)
 	}
@@ -41,7 +45,8 @@ func TestSight(t *testing.T) {
 	if sees := ask("greeter", "one-more"); len(sees["greeter"]) != 1 {
 		t.Errorf("at the bound sees %v", sees)
 	}
-	if _, err := asked.Sees(t.Context(), append(names, "one-more")); err == nil || !strings.Contains(err.Error(), "at most 256") {
+	if _, err := asked.Sees(t.Context(), append(names, "one-more")); err == nil ||
+		!strings.Contains(err.Error(), "at most 256") {
 		t.Errorf("too many names: %v", err)
 	}
 }

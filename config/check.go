@@ -75,7 +75,7 @@ func (c Config) check(p *problems) {
 	oneOf(p, "log.format", c.Log.Format, "text", "json")
 }
 
-// checkServices looks at services in the one list of WithDefaults, whose
+// checkServices looks at services in the one list of WithDefaults. Its
 // first entry is the single service when there is one.
 func (c Config) checkServices(p *problems, single bool) {
 	first := map[string]string{} // name and version to key
@@ -129,11 +129,13 @@ func (d Database) check(p *problems) {
 	atLeast(p, "database.heartbeat", d.Heartbeat, time.Second, false)
 	atLeast(p, "database.poll", d.Poll, time.Second, false)
 	if d.Expiry < 2*d.Heartbeat {
-		p.at("database.expiry", "%v is less than twice database.heartbeat (%v): one late heartbeat would drop a live provider; raise database.expiry to %v or more, or lower database.heartbeat",
+		p.at("database.expiry", "%v is less than twice database.heartbeat (%v): one late heartbeat would drop a "+
+			"live provider; raise database.expiry to %v or more, or lower database.heartbeat",
 			d.Expiry, d.Heartbeat, 2*d.Heartbeat)
 	}
 	if d.Poll > d.Expiry {
-		p.at("database.poll", "%v is longer than database.expiry (%v): consumers would read of a dead provider too late; lower database.poll to %v or less",
+		p.at("database.poll", "%v is longer than database.expiry (%v): consumers would read of a dead provider too "+
+			"late; lower database.poll to %v or less",
 			d.Poll, d.Expiry, d.Expiry)
 	}
 }
@@ -143,15 +145,18 @@ func (d Database) check(p *problems) {
 // are those of the masked URL.
 func (d Database) checkURL(p *problems) {
 	try := func(url string) error {
-		_, err := postgres.New(postgres.Config{URL: url, Cluster: "x", Owner: registry.Owner{Host: "x"}}) // which connects to nothing
+		// which connects to nothing
+		_, err := postgres.New(postgres.Config{URL: url, Cluster: "x", Owner: registry.Owner{Host: "x"}})
 		return err
 	}
 	masked := mask.URL(d.URL)
 	err, without := try(d.URL), try(masked)
 	switch {
 	case mask.Doubtful(d.URL), err != nil && without == nil:
-		p.at(urlKey, "%s: it is not certain where the password ends; in user, password and parameters write @ as %%40, / as %%2F, : as %%3A, "+
-			"# as %%23, ? as %%3F, %% as %%25 and a space as %%20; a variable such as ${DB_PASSWORD} is encoded by itself", masked)
+		p.at(urlKey, "%s: it is not certain where the password ends; in user, password and parameters write @ as "+
+			"%%40, / as %%2F, : as %%3A, "+
+			"# as %%23, ? as %%3F, %% as %%25 and a space as %%20; a variable such as ${DB_PASSWORD} is encoded by "+
+			"itself", masked)
 	case err != nil && masked == mask.Set:
 		p.at(urlKey, `this is no PostgreSQL URL, such as "postgres://app:${DB_PASSWORD}@db/site", and no key=value string`)
 	case err != nil:
@@ -207,7 +212,8 @@ func (c Consumer) check(p *problems, key string, connect time.Duration) {
 	oneOf(p, key+".balancer", c.Balancer, "p2c", "round-robin", "hash")
 	atLeast(p, key+".timeout", c.Timeout, time.Millisecond, false)
 	if connect > c.Timeout && connect > 0 {
-		p.at(key+".timeout", "%v is shorter than calls.connect_timeout (%v): a dead instance would use up the whole call; raise %s.timeout or lower calls.connect_timeout",
+		p.at(key+".timeout", "%v is shorter than calls.connect_timeout (%v): a dead instance would use up the whole "+
+			"call; raise %s.timeout or lower calls.connect_timeout",
 			c.Timeout, connect, key)
 	}
 	if c.Wait != 0 {

@@ -158,7 +158,7 @@ type LAN struct {
 }
 
 // TLS encrypts the calls. Cert and Key make the port speak TLS; CA makes the
-// callers check whom they talk to and, with Cert and Key, the port demand a
+// callers check which server answers and, with Cert and Key, the port demand a
 // certificate from its callers (mutual TLS).
 type TLS struct {
 	Cert string `yaml:"cert"` // file of this process's certificate chain, PEM
@@ -189,18 +189,23 @@ type Stop struct {
 // Stats is where call statistics go: into the database's table while it can
 // be reached, else into a rotating log file.
 type Stats struct {
-	Interval time.Duration `yaml:"interval" default:"30s"`                // time between two writes; "none" writes nothing
-	File     string        `yaml:"file"`                                  // log file; default: one for each process in state_dir
-	MaxSize  int           `yaml:"max_size" unit:"bytes" default:"16MiB"` // size at which the file is put aside, in whole MiB
-	Keep     int           `yaml:"keep" unit:"files" default:"4"`         // files that were put aside and are kept
+	// time between two writes; "none" writes nothing
+	Interval time.Duration `yaml:"interval" default:"30s"`
+	// log file; default: one for each process in state_dir
+	File string `yaml:"file"`
+	// size at which the file is put aside, in whole MiB
+	MaxSize int `yaml:"max_size" unit:"bytes" default:"16MiB"`
+	Keep    int `yaml:"keep" unit:"files" default:"4"` // files that were put aside and are kept
 }
 
 // Limits is what the server takes at most, checked before memory is taken.
 type Limits struct {
-	Frame     int `yaml:"frame" unit:"bytes" default:"16MiB"`             // one message
-	Conns     int `yaml:"connections" unit:"connections" default:"20000"` // that others have to this process; from three quarters on those that have said nothing make room, of the address that has most
-	Calls     int `yaml:"calls" unit:"calls" default:"10000"`             // calls in handlers at a time; more are refused, unexecuted
-	ConnCalls int `yaml:"conn_calls" unit:"calls" default:"2000"`         // the same, of one connection
+	Frame int `yaml:"frame" unit:"bytes" default:"16MiB"` // one message
+	// that others have to this process; from three quarters on those that have said nothing make room, of the address that has most
+	Conns int `yaml:"connections" unit:"connections" default:"20000"`
+	// calls in handlers at a time; more are refused, unexecuted
+	Calls     int `yaml:"calls" unit:"calls" default:"10000"`
+	ConnCalls int `yaml:"conn_calls" unit:"calls" default:"2000"` // the same, of one connection
 }
 
 // Memory is what the process may use to be quick.
@@ -217,10 +222,13 @@ type Memory struct {
 
 // Calls is what holds for the calls to every service.
 type Calls struct {
-	ConnectTimeout time.Duration `yaml:"connect_timeout" default:"500ms"`            // for a connection to stand; where TCP alone is slow, six times as long as that more
+	// for a connection to stand; where TCP alone is slow, six times as long as that more
+	ConnectTimeout time.Duration `yaml:"connect_timeout" default:"500ms"`
 	Connections    int           `yaml:"connections" unit:"connections" default:"1"` // to each instance
-	WarmUp         time.Duration `yaml:"warm_up" default:"10s"`                      // from a provider's start to its full share of calls; "none" for the full share at once
-	Eject          time.Duration `yaml:"eject" default:"10s"`                        // how long an instance is left alone after three failed connects in a row
+	// from a provider's start to its full share of calls; "none" for the full share at once
+	WarmUp time.Duration `yaml:"warm_up" default:"10s"`
+	// how long an instance is left alone after three failed connects in a row
+	Eject time.Duration `yaml:"eject" default:"10s"`
 }
 
 // Rollout is the process's part in releases.
@@ -235,7 +243,7 @@ type Rollout struct {
 	// old version back any more. Traces of the newest rules have no limit.
 	MaxTraceAge time.Duration `yaml:"max_trace_age" default:"24h"` // "none" for no limit
 
-	// OutsideHold is the same for calls whose caller has not shown that it is a
+	// OutsideHold is the same for calls of callers that have not shown to be a
 	// process of the site: a stranger could hold an old version for as long as
 	// it likes.
 	OutsideHold time.Duration `yaml:"outside_hold" default:"60s"` // "none" for no limit of its own

@@ -47,7 +47,7 @@ type Consumer struct {
 	Breaker Breaker `yaml:"breaker"`
 
 	// Prefix is the service's name in the TMultiplexedProcessor of plain Thrift
-	// servers, for those whose announcement says none: methods are called
+	// servers, for those with an announcement that says none: methods are called
 	// "Prefix:method".
 	Prefix string `yaml:"prefix"`
 

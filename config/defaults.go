@@ -87,7 +87,8 @@ func fillDefaults(v reflect.Value) {
 			field = field.Elem()
 		}
 		if err := yamlfile.SetScalar(field, text, tag.Get("unit")); err != nil {
-			panic(fmt.Sprintf("config: default of %s: %v", v.Type().Field(i).Name, err)) // a wrong tag; every test finds it
+			// a wrong tag; every test finds it
+			panic(fmt.Sprintf("config: default of %s: %v", v.Type().Field(i).Name, err))
 		}
 	}
 }

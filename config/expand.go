@@ -6,13 +6,14 @@ import (
 	"strings"
 )
 
-// urlKey is the key whose value is a URL, in which a password must not be
+// urlKey is the key of a URL, in which a password must not be
 // taken for something else.
 const urlKey = "database.url"
 
 // expand replaces ${NAME}, ${NAME:-default} and ${file:path}. The replaced
 // text is not looked at again. Inside a URL it is percent-encoded.
-func expand(text string, isURL bool, env func(string) (string, bool), readFile func(string) ([]byte, error)) (string, error) {
+func expand(text string, isURL bool, env func(string) (string, bool), readFile func(string) ([]byte, error)) (string,
+	error) {
 	var out strings.Builder
 	written := "" // of the text itself, so far
 	for {
@@ -90,5 +91,6 @@ func lookup(name string, env func(string) (string, bool), readFile func(string) 
 	case optional:
 		return fallback, nil
 	}
-	return "", fmt.Errorf("${%s}: the environment has no variable %s; set it, or write ${%s:-text} for a default", name, name, name)
+	return "", fmt.Errorf("${%s}: the environment has no variable %s; set it, or write ${%s:-text} for a default", name,
+		name, name)
 }

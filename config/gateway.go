@@ -18,10 +18,11 @@ type Gateway struct {
 	StickyCookie string `yaml:"sticky_cookie"`
 	StickyHeader string `yaml:"sticky_header"`
 
-	Health    string `yaml:"health" default:"/skerry-health"`         // path that answers 200 once the gateway is ready; "none" for none
+	// path that answers 200 once the gateway is ready; "none" for none
+	Health    string `yaml:"health" default:"/skerry-health"`
 	MaxHeader int    `yaml:"max_header" unit:"bytes" default:"64KiB"` // headers of a request or response
 
-	// BodyIdle ends a request whose body does not come on, or whose client does
+	// BodyIdle ends a request with a body that does not come on, or with a client that does
 	// not take the response; WebSocketIdle a WebSocket that is silent both ways.
 	// "none" for no limit.
 	BodyIdle      time.Duration `yaml:"body_idle" default:"30s"`
@@ -31,7 +32,7 @@ type Gateway struct {
 	// go that have never sent a request, of the address that has most of those.
 	MaxConnections int `yaml:"max_connections" unit:"connections" default:"10000"`
 
-	// TrustedProxies are addresses and CIDRs of proxies in front, whose word on
+	// TrustedProxies are addresses and CIDRs of proxies in front; their word on
 	// where a request came from is believed.
 	TrustedProxies []string `yaml:"trusted_proxies"`
 
@@ -47,12 +48,14 @@ type GatewayTLS struct {
 
 // Route leads the requests of a path to a service.
 type Route struct {
-	Path    string        `yaml:"path"`                         // with all that lies below it; the longest path wins
-	Host    string        `yaml:"host"`                         // of the requests; empty for any
-	Service string        `yaml:"service"`                      // its instances have protocol http, unless thrift is set
-	Strip   bool          `yaml:"strip"`                        // the service does not see the path
-	Slash   string        `yaml:"encoded_slash" default:"pass"` // "refuse" refuses %2F and %5C in paths; "pass", the default, lets them pass
-	Timeout time.Duration `yaml:"timeout" default:"30s"`        // until the response begins
+	Path string `yaml:"path"` // with all that lies below it; the longest path wins
+	Host string `yaml:"host"` // of the requests; empty for any
+	// its instances have protocol http, unless thrift is set
+	Service string `yaml:"service"`
+	Strip   bool   `yaml:"strip"` // the service does not see the path
+	// "refuse" refuses %2F and %5C in paths; "pass", the default, lets them pass
+	Slash   string        `yaml:"encoded_slash" default:"pass"`
+	Timeout time.Duration `yaml:"timeout" default:"30s"` // until the response begins
 
 	Thrift    string   `yaml:"thrift"`    // .thrift file of a Thrift service: POST path/Method
 	Interface string   `yaml:"interface"` // service in that file, when it declares several

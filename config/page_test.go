@@ -27,7 +27,8 @@ func TestConfigurationPage(t *testing.T) {
 			break
 		}
 		if i >= len(want) || !strings.HasPrefix(row, want[i]) {
-			t.Fatalf("%s: row %d reads\n%s\nwant one that begins with\n%s", path, i+1, row, strings.Join(want[min(i, len(want)-1):][:1], ""))
+			t.Fatalf("%s: row %d reads\n%s\nwant one that begins with\n%s", path, i+1, row,
+				strings.Join(want[min(i, len(want)-1):][:1], ""))
 		}
 		if len(row) < len(want[i])+10 {
 			t.Errorf("%s: row %d says nothing: %s", path, i+1, row)

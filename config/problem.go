@@ -54,7 +54,8 @@ type problems struct {
 }
 
 func (p *problems) add(line int, key, format string, args ...any) {
-	p.list = append(p.list, Problem{File: p.file, Line: line, Key: hideKeys(key), Text: hideKeys(fmt.Sprintf(format, args...))})
+	p.list = append(p.list, Problem{File: p.file, Line: line, Key: hideKeys(key),
+		Text: hideKeys(fmt.Sprintf(format, args...))})
 }
 
 // siteKeys are the texts of site keys, whole or cut: a key in a wrong place is

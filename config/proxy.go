@@ -27,7 +27,7 @@ type Program struct {
 	// host:port of the loopback interface.
 	Listen string `yaml:"listen"`
 
-	// User is the only user, besides root and the proxy's own, whose processes
+	// User is the only user, besides root and the proxy's own, with processes that
 	// may connect to the Unix socket. Default: those that the socket's mode lets in.
 	User string `yaml:"user"`
 
@@ -52,20 +52,34 @@ type Program struct {
 
 // Provide is a service that a program serves.
 type Provide struct {
-	Service     string            `yaml:"service"`                                                                                 // by which callers name it
-	Version     string            `yaml:"version"`                                                                                 // of the service; empty for none
-	Addr        string            `yaml:"addr"`                                                                                    // of the program's server, host:port
-	Protocol    string            `yaml:"protocol" default:"framed-binary"`                                                        // that it speaks
-	Check       string            `yaml:"check" default:"thrift"`                                                                  // tcp, thrift or thrift:METHOD
-	Calls       []string          `yaml:"calls"`                                                                                   // services that its handlers call
-	Entry       []string          `yaml:"entry"`                                                                                   // methods by which requests come in from outside
-	Concurrency int               `yaml:"concurrency" unit:"connections" default:"16"`                                             // that the proxy has to the program: at most its threads less one
-	Multiplexed bool              `yaml:"multiplexed" default:"false"`                                                             // it has a TMultiplexedProcessor, with the service by its name
-	Listen      string            `yaml:"listen" default:":0"`                                                                     // TCP address of the proxy's port for callers; one for all services of a program
-	Advertise   string            `yaml:"advertise"`                                                                               // as Service.Advertise
-	Weight      int               `yaml:"weight" unit:"share" default:"100" zero:"-1 lists the instance without sending it calls"` // as Service.Weight
-	Zone        string            `yaml:"zone"`                                                                                    // as Service.Zone
-	Tags        map[string]string `yaml:"tags"`                                                                                    // as Service.Tags
+	// by which callers name it
+	Service string `yaml:"service"`
+	// of the service; empty for none
+	Version string `yaml:"version"`
+	// of the program's server, host:port
+	Addr string `yaml:"addr"`
+	// that it speaks
+	Protocol string `yaml:"protocol" default:"framed-binary"`
+	// tcp, thrift or thrift:METHOD
+	Check string `yaml:"check" default:"thrift"`
+	// services that its handlers call
+	Calls []string `yaml:"calls"`
+	// methods by which requests come in from outside
+	Entry []string `yaml:"entry"`
+	// that the proxy has to the program: at most its threads less one
+	Concurrency int `yaml:"concurrency" unit:"connections" default:"16"`
+	// it has a TMultiplexedProcessor, with the service by its name
+	Multiplexed bool `yaml:"multiplexed" default:"false"`
+	// TCP address of the proxy's port for callers; one for all services of a program
+	Listen string `yaml:"listen" default:":0"`
+	// as Service.Advertise
+	Advertise string `yaml:"advertise"`
+	// as Service.Weight
+	Weight int `yaml:"weight" unit:"share" default:"100" zero:"-1 lists the instance without sending it calls"`
+	// as Service.Zone
+	Zone string `yaml:"zone"`
+	// as Service.Tags
+	Tags map[string]string `yaml:"tags"`
 }
 
 // withDefaults fills in the programs' defaults.
@@ -107,10 +121,12 @@ func listenAddr(text string) (network, addr string, err error) {
 	}
 	at, err := netip.ParseAddrPort(text)
 	if err != nil {
-		return "", "", fmt.Errorf("%q is neither unix:/path/to.sock nor an address and port, such as 127.0.0.1:7760", text)
+		return "", "", fmt.Errorf("%q is neither unix:/path/to.sock nor an address and port, such as 127.0.0.1:7760",
+			text)
 	}
 	if !at.Addr().IsLoopback() {
-		return "", "", fmt.Errorf("%q: only programs of this host may call through the proxy; use a loopback address, such as 127.0.0.1", text)
+		return "", "", fmt.Errorf("%q: only programs of this host may call through the proxy; use a loopback "+
+			"address, such as 127.0.0.1", text)
 	}
 	return "tcp", at.String(), nil
 }
@@ -131,9 +147,11 @@ func (g Program) check(p *problems, key string, taken map[string]string) {
 		case err != nil:
 			p.at(key, "%v", err)
 		case other != "":
-			p.at(key, "%s is in use by %s: each program has a socket of its own, which says which program calls", text, other)
+			p.at(key, "%s is in use by %s: each program has a socket of its own, which says which program calls", text,
+				other)
 		case network == "tcp" && g.Token == "":
-			p.at(key, "%s can be reached by every user of this host: set %s to a token that only the program knows", text, tokenKey(key))
+			p.at(key, "%s can be reached by every user of this host: set %s to a token that only the program knows",
+				text, tokenKey(key))
 		default:
 			taken[addr] = key
 		}
@@ -172,15 +190,18 @@ func (g Program) check(p *problems, key string, taken map[string]string) {
 func tokenKey(key string) string { return key[:strings.LastIndexByte(key, '.')] + ".token" }
 
 func (v Provide) check(p *problems, key string) {
-	service := Service{Name: v.Service, Version: v.Version, Listen: v.Listen, Advertise: v.Advertise, Weight: v.Weight, Zone: v.Zone, Tags: v.Tags}
+	service := Service{Name: v.Service, Version: v.Version, Listen: v.Listen, Advertise: v.Advertise, Weight: v.Weight,
+		Zone: v.Zone, Tags: v.Tags}
 	service.check(p, key)
 	if _, _, err := net.SplitHostPort(v.Addr); err != nil {
 		p.at(key+".addr", `%q is no host:port; write where the program listens, such as "127.0.0.1:9090"`, v.Addr)
 	}
 	if proto := registry.Protocol(v.Protocol); !proto.Thrift() || proto == registry.ProtocolSkerry {
-		p.at(key+".protocol", "%q is none of header, framed-binary, framed-compact, unframed-binary, unframed-compact", v.Protocol)
+		p.at(key+".protocol", "%q is none of header, framed-binary, framed-compact, unframed-binary, unframed-compact",
+			v.Protocol)
 	}
-	if kind, method, named := strings.Cut(v.Check, ":"); v.Check != "tcp" && (kind != "thrift" || named && method == "") {
+	if kind, method, named := strings.Cut(v.Check, ":"); v.Check != "tcp" &&
+		(kind != "thrift" || named && method == "") {
 		p.at(key+".check", "%q is none of tcp, thrift, thrift:METHOD", v.Check)
 	}
 	for _, service := range v.Calls {

@@ -9,7 +9,7 @@ import (
 )
 
 // Read reads a configuration file and checks it. All that is wrong with
-// it is reported at once, as a [*Error] whose problems bear their lines:
+// it is reported at once, as a [*Error] with problems that bear their lines:
 // unknown keys, with the one that was probably meant; values of a wrong kind;
 // and what [Config.Validate] finds.
 //

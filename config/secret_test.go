@@ -11,7 +11,8 @@ import (
 
 // Any password works in a URL as a variable, and is never part of an error.
 func TestPasswordsInURL(t *testing.T) {
-	for _, password := range []string{"s3@cret", "a:b@c/d", "a:b@c/d#e?f", "pa%ss", "100%sure", "pa/ss", "pa ss", "pa#ss", "pa?ss", "p$w{x}", "密码", "a&b=c", "%40", "'", `\`, "+"} {
+	for _, password := range []string{"s3@cret", "a:b@c/d", "a:b@c/d#e?f", "pa%ss", "100%sure", "pa/ss", "pa ss",
+		"pa#ss", "pa?ss", "p$w{x}", "密码", "a&b=c", "%40", "'", `\`, "+"} {
 		t.Setenv("DB_PASSWORD", password)
 		for _, url := range []string{
 			"postgres://app:${DB_PASSWORD}@127.0.0.1:5432/site", "postgres://127.0.0.1:5432/site?user=app&password=${DB_PASSWORD}",
@@ -65,7 +66,8 @@ func TestErrorsKeepSecrets(t *testing.T) {
 		"tls: {cert: a}\nlan: {key: hunter2}":                            "skerry key new",
 	} {
 		_, err := Parse("x", []byte(text+"\n"))
-		if err == nil || strings.Contains(err.Error(), secret) || strings.Contains(err.Error(), "hunter") || !strings.Contains(err.Error(), want) {
+		if err == nil || strings.Contains(err.Error(), secret) || strings.Contains(err.Error(), "hunter") ||
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v; want %q and no secret", text, err, want)
 		}
 	}

@@ -45,7 +45,8 @@ const envSiteKeys = "SKERRY_SITE_KEYS"
 
 func (s Site) withDefaults() Site {
 	if len(s.Keys) == 0 {
-		s.Keys = slices.DeleteFunc(filepath.SplitList(os.Getenv(envSiteKeys)), func(path string) bool { return path == "" })
+		s.Keys = slices.DeleteFunc(filepath.SplitList(os.Getenv(envSiteKeys)),
+			func(path string) bool { return path == "" })
 	}
 	return s
 }

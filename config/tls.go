@@ -32,7 +32,7 @@ func (s Credentials) Client() *tls.Config {
 }
 
 // Client is what calls to ports that speak TLS use: nil when nothing is
-// configured, and then they are refused, since nobody has said whom to trust.
+// configured, and then they are refused, since no file says which authority to trust.
 // Without CA, but with a certificate or a server name, it is the system's
 // authorities. It reads the files once; a Node reads them again when they change.
 func (c TLS) Client() (*tls.Config, error) {
@@ -45,7 +45,8 @@ func (c TLS) Load() (s Credentials, err error) {
 	if c.Cert == "" && c.CA == "" && c.ServerName == "" {
 		return s, nil
 	}
-	s.files, err = tlsfile.New(tlsfile.Files{Cert: c.Cert, Key: c.Key, CA: c.CA}, c.ServerName, c.CA != "" && c.Clients != "none")
+	s.files, err = tlsfile.New(tlsfile.Files{Cert: c.Cert, Key: c.Key, CA: c.CA}, c.ServerName, c.CA != "" &&
+		c.Clients != "none")
 	if err == nil && c.Cert != "" {
 		s.Server = s.files.Server()
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/skerry/skerry/rollout/operator"
 )
 
-// Operator is the one by whose word a site's rules change.
+// Operator signs the steps by which a site's rules change.
 type Operator struct {
 	Name    string          // for the audit trail
 	Signer  operator.Signer // the operator's key; nil: the site's key signs, where no operators are named
@@ -46,7 +46,7 @@ func Releases(n *skerry.Node, o Operator) *operator.Controller {
 	return operator.New(c)
 }
 
-// SignerOf names the operator whose key has signed an entry of the rule log, by
+// SignerOf names the operator that has signed an entry of the rule log, by
 // the keys that the node trusts now.
 func SignerOf(n *skerry.Node, e rollout.Entry) (string, error) {
 	return e.SignedBy(n.Membership().Trust())

@@ -18,7 +18,7 @@ import (
 	"github.com/skerry/skerry/rollout/operator"
 )
 
-// tick is the processor of a service whose only method is one-way, as the
+// tick is the processor of a service with one method, a one-way one, as the
 // Thrift compiler makes it.
 type tick struct{ err error }
 
@@ -44,7 +44,7 @@ func (nothing) Write(ctx context.Context, p thrift.TProtocol) error {
 }
 func (nothing) Read(ctx context.Context, p thrift.TProtocol) error { return p.Skip(ctx, thrift.STRUCT) }
 
-// TestGuardSeesOneWayFailures ramps a version up whose one-way handler always
+// TestGuardSeesOneWayFailures ramps a version up with a one-way handler that always
 // fails. Its callers are told nothing, so its own count must turn it back.
 func TestGuardSeesOneWayFailures(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -88,7 +88,8 @@ func TestGuardSeesOneWayFailures(t *testing.T) {
 	err := ann.Ramp(ctx, []int{5000, rollout.Whole}, 2*time.Second, guard)
 	stop.Store(true)
 	must(t, "load", load.Wait())
-	if !errors.Is(err, operator.ErrGuard) || !strings.Contains(err.Error(), "tick/v2 fails: the processes that serve it") {
+	if !errors.Is(err, operator.ErrGuard) || !strings.Contains(err.Error(),
+		"tick/v2 fails: the processes that serve it") {
 		t.Errorf("the guard says: %v", err)
 	}
 }

@@ -25,7 +25,7 @@ type Refusals struct {
 	Members     int64            `json:"members"`     // of those, from processes of the site
 	Handshakes  int64            `json:"handshakes"`  // that are not over
 
-	// OtherKey are processes whose LAN packets do not prove the site's key, heard
+	// OtherKey are processes with LAN packets that do not prove the site's key, heard
 	// within the last minutes. What they say of themselves is not proved.
 	OtherKey []broadcast.KeyHolder `json:"other_key,omitempty"`
 }
@@ -58,7 +58,8 @@ func refusalsOf(process string, w *wire.Refusals) Refusals {
 			continue // of another release, or a process that lies
 		}
 		last := time.Now().Add(-time.Duration(k.AgeMs) * time.Millisecond)
-		r.OtherKey = append(r.OtherKey, broadcast.KeyHolder{Host: k.Host, Addr: addr, Packets: uint64(k.Packets), Last: last})
+		r.OtherKey = append(r.OtherKey, broadcast.KeyHolder{Host: k.Host, Addr: addr, Packets: uint64(k.Packets),
+			Last: last})
 	}
 	return r
 }

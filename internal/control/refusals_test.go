@@ -23,7 +23,8 @@ func TestRefusalsOfARunningProcess(t *testing.T) {
 	eventually(t, "the provider is listed", func() bool { return len(provider.Explain("greeter")) == 1 })
 	addr := provider.Explain("greeter")[0].Addr
 
-	stranger, err := rpc.NewClient(rpc.ClientConfig{Resolver: rpc.Static(&rpc.Endpoint{ID: addr, Service: membership.InternalService, Addr: addr})})
+	stranger, err := rpc.NewClient(rpc.ClientConfig{Resolver: rpc.Static(&rpc.Endpoint{ID: addr,
+		Service: membership.InternalService, Addr: addr})})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,11 +40,13 @@ func TestRefusalsOfARunningProcess(t *testing.T) {
 	site.StateDir = t.TempDir()
 	looker := open(t, site)
 	list, silent, err := control.AllRefusals(t.Context(), looker)
-	i := slices.IndexFunc(list, func(r control.Refusals) bool { return r.Process == provider.Membership().Owner().String() })
+	i := slices.IndexFunc(list,
+		func(r control.Refusals) bool { return r.Process == provider.Membership().Owner().String() })
 	if err != nil || len(silent) > 0 || i < 0 {
 		t.Fatalf("%+v, silent %v, %v", list, silent, err)
 	}
-	if got := list[i]; got.Kinds[refusal.Outsiders] != 1 || got.Members == 0 || got.Connections < got.Members || got.Up <= 0 {
+	if got := list[i]; got.Kinds[refusal.Outsiders] != 1 || got.Members == 0 || got.Connections < got.Members ||
+		got.Up <= 0 {
 		t.Errorf("the process tells %+v", got)
 	}
 	for name, n := range list[i].Kinds {

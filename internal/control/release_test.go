@@ -136,7 +136,8 @@ func releaseTwo(t *testing.T, site skerry.Config) {
 	if traces[0].Load() == 0 || traces[1].Load() == 0 {
 		t.Errorf("%d traces met the old versions, %d the new ones", traces[0].Load(), traces[1].Load())
 	}
-	if s := cleo.Status(ctx); s.Session == nil || s.Session.State != rollout.Stopped || s.Frozen != "" || len(s.Trail) != 7 {
+	if s := cleo.Status(ctx); s.Session == nil || s.Session.State != rollout.Stopped || s.Frozen != "" ||
+		len(s.Trail) != 7 {
 		t.Errorf("in the end: %+v", s)
 	}
 }
@@ -146,7 +147,8 @@ func releaseTwo(t *testing.T, site skerry.Config) {
 func again(step func() error) (err error) {
 	for range 3 {
 		// A command's list may lack what was registered a moment ago, on a busy host.
-		if err = step(); !errors.Is(err, operator.ErrSilent) && (err == nil || !strings.Contains(err.Error(), "is registered; start one")) {
+		if err = step(); !errors.Is(err, operator.ErrSilent) && (err == nil ||
+			!strings.Contains(err.Error(), "is registered; start one")) {
 			break
 		}
 	}
@@ -203,7 +205,8 @@ func TestReadOnlyConsumer(t *testing.T) {
 			cancel()
 		}
 	})
-	if err := cut.Clean(hurry); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), root.Membership().Owner().String()+" is holding") {
+	if err := cut.Clean(hurry); !errors.Is(err, context.Canceled) ||
+		!strings.Contains(err.Error(), root.Membership().Owner().String()+" is holding") {
 		t.Errorf("clean while the job runs: %v", err)
 	}
 	if again, err := call(ctx); err != nil || again != met {

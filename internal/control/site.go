@@ -51,7 +51,8 @@ func (s *site) Members(ctx context.Context) ([]operator.Member, error) {
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, operator.Member{Process: k.Owner.String(), Addr: k.Addr, Peer: peer{p}, Gone: k.Gone, Heard: k.Heard})
+		out = append(out, operator.Member{Process: k.Owner.String(), Addr: k.Addr, Peer: peer{p}, Gone: k.Gone,
+			Heard: k.Heard})
 	}
 	return out, nil
 }
@@ -184,7 +185,8 @@ type peer struct{ *membership.Peer }
 
 // Served is operator.Peer.Served: what it has counted of the calls that it served
 // and made.
-func (p peer) Served(ctx context.Context, slow time.Duration, slowOf map[string]time.Duration) ([]operator.Served, error) {
+func (p peer) Served(ctx context.Context, slow time.Duration, slowOf map[string]time.Duration) ([]operator.Served,
+	error) {
 	if err := p.Same(ctx); err != nil {
 		return nil, err
 	}

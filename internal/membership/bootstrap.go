@@ -14,11 +14,13 @@ import (
 // How long a process that has just started looks for the rules of its site
 // before traces may begin in it.
 const (
-	coldLimit  = 2 * time.Second        // whatever happens
-	keptLimit  = time.Second            // the same with rules of an earlier run at hand
-	newsLimit  = 8 * time.Second        // the same while a process says that it has newer ones: on slow lines a connection takes seconds
-	aloneLimit = 700 * time.Millisecond // on a LAN where nobody answers: it has been asked at 0 s
-	youngLimit = 300 * time.Millisecond // without news where all who answer have just started, too: mostly long enough for what one of them has just learned
+	coldLimit = 2 * time.Second // whatever happens
+	keptLimit = time.Second     // the same with rules of an earlier run at hand
+	// the same while a process says that it has newer ones: on slow lines a connection takes seconds
+	newsLimit  = 8 * time.Second
+	aloneLimit = 700 * time.Millisecond // on a LAN without an answer: it has been asked at 0 s
+	// without news from processes that have just started too: one has mostly learnt by then
+	youngLimit = 300 * time.Millisecond
 	coldAsks   = 3                      // processes asked at a time
 	coldPause  = 300 * time.Millisecond // for which their answers are awaited before others are asked, too
 )
@@ -38,7 +40,7 @@ type bootstrap struct {
 	sources map[string]*bootstrapSource
 	others  map[registry.Owner]*bootstrapPeer
 	applied rollout.Generation // here, by what is known so far
-	silent  int                // of the others, those who have not said by themselves what they know
+	silent  int                // processes that have not said by themselves what they know
 	heard   time.Time          // when the last of the others was
 	table   bool               // the database's rules were read
 	over    bool               // decided
@@ -88,8 +90,9 @@ func (b *bootstrap) read() {
 	b.wake()
 }
 
-// list notes whom a registry lists, and returns those who are to be asked now.
-func (b *bootstrap) list(source string, s registry.Snapshot, applied rollout.Generation, now time.Time) (ask []registry.Instance) {
+// list notes which processes a registry lists, and returns those to ask now.
+func (b *bootstrap) list(source string, s registry.Snapshot, applied rollout.Generation,
+	now time.Time) (ask []registry.Instance) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	defer b.wake()
@@ -123,7 +126,7 @@ func (b *bootstrap) list(source string, s registry.Snapshot, applied rollout.Gen
 	return b.choose(now)
 }
 
-// more returns who is to be asked besides those who have not answered yet.
+// more returns the processes to ask besides those that have not answered yet.
 func (b *bootstrap) more(now time.Time) []registry.Instance {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -133,8 +136,8 @@ func (b *bootstrap) more(now time.Time) []registry.Instance {
 	return b.choose(now)
 }
 
-// choose picks who is asked next: who has newer rules than those applied here,
-// the newest first, or does not say what he has; a few at a time, as after the
+// choose picks the processes to ask next: those with newer rules than the ones
+// applied here, the newest first, and those that do not say what they have; a few at a time, as after the
 // first answer the others mostly have nothing to add.
 func (b *bootstrap) choose(now time.Time) (ask []registry.Instance) {
 	asking := 0
@@ -227,13 +230,13 @@ func (b *bootstrap) weigh(now time.Time) (because string, again time.Duration) {
 	case b.table:
 		return "the database has them", 0
 	case left <= 0:
-		return fmt.Sprintf("nobody has said what they are for %v", limit), 0
+		return fmt.Sprintf("no process has said what they are for %v", limit), 0
 	case lost && awaited > 0 && !b.kept:
 		return "", min(left, coldPause)
 	case lost:
 		return "no registry can be reached", 0
 	case wait <= 0 && len(b.others) == 0:
-		return "nobody else is there", 0
+		return "no other process is there", 0
 	case wait <= 0:
 		return fmt.Sprintf("%d others, which have just started too, know no newer ones", len(b.others)), 0
 	case awaited > 0:
@@ -243,7 +246,7 @@ func (b *bootstrap) weigh(now time.Time) (because string, again time.Duration) {
 	}
 }
 
-// wait is how long the registries may still bring somebody to ask; lost is
+// wait is how long the registries may still bring a process to ask; lost is
 // set when none of them can be reached.
 func (b *bootstrap) wait(awaited int, now time.Time) (wait time.Duration, lost bool) {
 	lost = true

@@ -19,7 +19,8 @@ import (
 
 // colleague is another process as a registry lists it.
 func colleague(host string, up time.Duration, rules string) registry.Instance {
-	return registry.Instance{Service: NodeService, Host: host, Port: 1, Owner: registry.Owner{Host: host, PID: 1, Epoch: 7},
+	return registry.Instance{Service: NodeService, Host: host, Port: 1,
+		Owner:   registry.Owner{Host: host, PID: 1, Epoch: 7},
 		Started: time.Now().Add(-up), Tags: map[string]string{rulesTag: rules}}
 }
 
@@ -39,7 +40,7 @@ func TestTracesWaitForTheRules(t *testing.T) {
 		took    time.Duration
 		because string
 	}{
-		{"nobody on the LAN", "lan", false, func(c *bootstrap) {}, aloneLimit, "nobody else"},
+		{"no process on the LAN", "lan", false, func(c *bootstrap) {}, aloneLimit, "no other process"},
 		{"an old process knows nothing newer", "lan", false, func(c *bootstrap) {
 			after(40*time.Millisecond, func() { list(c, "lan", colleague("a", time.Minute, "5 x")) })
 		}, 40 * time.Millisecond, "a/1/"},
@@ -51,12 +52,12 @@ func TestTracesWaitForTheRules(t *testing.T) {
 			})
 			after(90*time.Millisecond, func() { c.answered(colleague("a", 0, "").Owner, nil) })
 		}, 90 * time.Millisecond, "a/1/"},
-		{"who does not answer is no reason", "lan", false, func(c *bootstrap) {
+		{"a process that does not answer is no reason", "lan", false, func(c *bootstrap) {
 			after(40*time.Millisecond, func() { list(c, "lan", colleague("a", time.Minute, "6 x")) })
 			after(90*time.Millisecond, func() { c.answered(colleague("a", 0, "").Owner, errors.New("reset")) })
 			after(200*time.Millisecond, func() { list(c, "lan", colleague("b", time.Minute, "5 x")) })
 		}, 200 * time.Millisecond, "b/1/"},
-		{"who has learned newer ones meanwhile is asked then", "lan", false, func(c *bootstrap) {
+		{"a process that has learnt newer ones meanwhile is asked then", "lan", false, func(c *bootstrap) {
 			after(10*time.Millisecond, func() { list(c, "lan", colleague("a", 0, "5 x")) })
 			after(100*time.Millisecond, func() {
 				if ask := list(c, "lan", colleague("a", 0, "6 x")); len(ask) != 1 {
@@ -85,7 +86,8 @@ func TestTracesWaitForTheRules(t *testing.T) {
 					all = append(all, colleague(string(rune('a'+i)), time.Minute, []string{"6 x", "7 y"}[i/16]))
 				}
 				ask := list(c, "lan", all...)
-				if len(ask) != coldAsks || slices.ContainsFunc(ask, func(in registry.Instance) bool { return in.Tags[rulesTag] != "7 y" }) {
+				if len(ask) != coldAsks || slices.ContainsFunc(ask,
+					func(in registry.Instance) bool { return in.Tags[rulesTag] != "7 y" }) {
 					t.Errorf("asked are %v", ask)
 				}
 				if more := c.more(time.Now()); len(more) != 0 {
@@ -120,12 +122,13 @@ func TestTracesWaitForTheRules(t *testing.T) {
 		}, 3 * time.Second, "a/1/"},
 		{"newer rules never come", "lan", false, func(c *bootstrap) {
 			after(600*time.Millisecond, func() { list(c, "lan", colleague("a", time.Minute, "6 x")) })
-		}, newsLimit, "nobody has said"},
+		}, newsLimit, "no process has said"},
 		{"a process that does not say what it has never answers", "lan", false, func(c *bootstrap) {
 			after(600*time.Millisecond, func() { list(c, "lan", colleague("a", time.Minute, "")) })
-		}, coldLimit, "nobody has said"},
-		{"the database is frozen", "database", false, func(c *bootstrap) {}, coldLimit, "nobody has said"},
-		{"the database is frozen, old rules are at hand", "database", true, func(c *bootstrap) {}, keptLimit, "nobody has said"},
+		}, coldLimit, "no process has said"},
+		{"the database is frozen", "database", false, func(c *bootstrap) {}, coldLimit, "no process has said"},
+		{"the database is frozen, old rules are at hand", "database", true, func(c *bootstrap) {}, keptLimit,
+			"no process has said"},
 		{"everything is away", "database lan", true, func(c *bootstrap) {
 			c.remembered(colleague("a", 0, "").Owner)
 			c.list("database", gone, rollout.Generation{}, time.Now())
@@ -136,12 +139,13 @@ func TestTracesWaitForTheRules(t *testing.T) {
 			c.list("database", gone, rollout.Generation{}, time.Now())
 			after(20*time.Millisecond, func() { c.answered(colleague("a", 0, "").Owner, nil) })
 		}, 20 * time.Millisecond, "a/1/"},
-		{"a complete list with nobody", "memory", false, func(c *bootstrap) {
+		{"a complete list without a process", "memory", false, func(c *bootstrap) {
 			after(time.Millisecond, func() { list(c, "memory") })
-		}, time.Millisecond, "nobody else"},
+		}, time.Millisecond, "no other process"},
 		{"a complete list whose processes say nothing of rules", "memory", false, func(c *bootstrap) {
 			after(time.Millisecond, func() {
-				all := []registry.Instance{colleague("a", time.Minute, ""), colleague("b", time.Minute, ""), colleague("c", time.Minute, ""), colleague("d", time.Minute, "")}
+				all := []registry.Instance{colleague("a", time.Minute, ""), colleague("b", time.Minute, ""),
+					colleague("c", time.Minute, ""), colleague("d", time.Minute, "")}
 				if ask := list(c, "memory", all...); len(ask) != coldAsks {
 					t.Errorf("%d are asked", len(ask))
 				}

@@ -50,7 +50,8 @@ func (r *denials) say(ctx context.Context, what string, err error) {
 	}
 	r.mu.Unlock()
 	if due {
-		r.log.Warn("a process has asked for what it may not, and was refused", "what", what, "peer", peer, "reason", err, "refused", count)
+		r.log.Warn("a process has asked for what it may not, and was refused", "what", what, "peer", peer, "reason",
+			err, "refused", count)
 	}
 }
 

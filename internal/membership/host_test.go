@@ -40,7 +40,8 @@ func TestElsewhere(t *testing.T) {
 		if why := here.Elsewhere(c.in); (why == "") != c.here {
 			t.Errorf("%s of %s, marked %q: %q", c.in.Host, c.in.Owner.Host, c.in.Tags[registry.HostTag], why)
 		}
-		if err := here.away(Member{Owner: c.in.Owner, Addr: c.in.Addr(), mark: c.in.Tags[registry.HostTag]}); (err == nil) != c.here {
+		if err := here.away(Member{Owner: c.in.Owner, Addr: c.in.Addr(),
+			mark: c.in.Tags[registry.HostTag]}); (err == nil) != c.here {
 			t.Errorf("process at %s of %s: %v", c.in.Host, c.in.Owner.Host, err)
 		}
 	}

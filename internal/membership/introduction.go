@@ -12,13 +12,13 @@ import (
 
 // A process that no registry lists, because its user may only read the
 // database, or because the database has been away since before it started,
-// introduces itself to some processes that are listed. Whoever looks for the
-// members of the site asks these whom they know. Until then, some 100 ms, no
+// introduces itself to some processes that are listed. A process that looks for
+// the members of the site asks these which others they know. Until then, some 100 ms, no
 // drain waits for its traces: they may fail, and never mix.
 const (
 	introduceLook    = 50 * time.Millisecond // between two looks whether that is needed
 	introduceRest    = 2 * time.Second       // the same while everything is as it should be
-	introduceEvery   = 30 * time.Second      // to each who was chosen
+	introduceEvery   = 30 * time.Second      // to each that was chosen
 	introductionEnds = 90 * time.Second      // after the last one
 	introduceTo      = 8                     // processes, when there are as many
 	introducedMost   = 4096                  // that one process keeps note of, for good, and no registry has listed
@@ -52,7 +52,7 @@ func (m *Membership) announce(ctx context.Context) error {
 	return nil
 }
 
-// introduceRound introduces the process to those whose turn it is, and reports
+// introduceRound introduces the process where that is due, and reports
 // whether as many know it as should.
 func (m *Membership) introduceRound(ctx context.Context, self Member) (enough bool) {
 	i := &m.introduction
@@ -98,9 +98,9 @@ func (m *Membership) Farewell(ctx context.Context) {
 // Introduced is how many processes know this one by its introduction.
 func (m *Membership) Introduced() int { return len(m.introduction.known(nil)) }
 
-// choose picks whom to introduce the process to: those who know it already,
+// choose picks where to introduce the process: at those that know it already,
 // as long as they are listed, then others, each process different ones first;
-// while nobody is listed, those who were.
+// while none is listed, those that were.
 func (i *introduction) choose(all []Member, self registry.Owner) []acquaintance {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -144,12 +144,13 @@ func (i *introduction) record(m Member, err error) {
 	i.told[m.Owner] = acquaintance{m, time.Now().Add(next), err == nil}
 }
 
-// known are those of the chosen, or of all, who know this process.
+// known are those of the chosen, or of all, that know this process.
 func (i *introduction) known(chosen []acquaintance) (out []Member) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	for _, a := range i.told {
-		if a.ok && (chosen == nil || slices.ContainsFunc(chosen, func(c acquaintance) bool { return c.Owner == a.Owner })) {
+		if a.ok && (chosen == nil || slices.ContainsFunc(chosen,
+			func(c acquaintance) bool { return c.Owner == a.Owner })) {
 			out = append(out, a.Member)
 		}
 	}

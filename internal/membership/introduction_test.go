@@ -39,7 +39,8 @@ func TestIntroductions(t *testing.T) {
 	}
 	i.record(chosen[0].Member, errors.New("refused"))
 	again := i.choose(all, self)
-	if len(chosen) != introduceTo || len(again) != introduceTo || len(i.known(again)) != introduceTo-1 || again[introduceTo-1].Owner == chosen[0].Owner {
+	if len(chosen) != introduceTo || len(again) != introduceTo || len(i.known(again)) != introduceTo-1 ||
+		again[introduceTo-1].Owner == chosen[0].Owner {
 		t.Errorf("chosen %v, then %v", chosen, again)
 	}
 	all[0].Gone = "silent"
@@ -55,8 +56,9 @@ func TestIntroductions(t *testing.T) {
 // processes that only introduced themselves have a bound for good.
 func TestIntroductionsAreBounded(t *testing.T) {
 	m := newList(nil)
-	listed := registry.Instance{Service: NodeService, Host: "10.0.0.1", Port: 7, Owner: registry.Owner{Host: "a", PID: 1, Epoch: 7},
-		Tags: map[string]string{identityTag: "here"}}
+	listed := registry.Instance{Service: NodeService, Host: "10.0.0.1", Port: 7,
+		Owner: registry.Owner{Host: "a", PID: 1, Epoch: 7},
+		Tags:  map[string]string{identityTag: "here"}}
 	m.heard("database", registry.Snapshot{Instances: []registry.Instance{listed}}, time.Now())
 	must(t, "introduce a listed one", m.introduce(Member{Owner: listed.Owner, Addr: "10.0.0.9:9", Place: "there"}))
 	if k, _ := m.find(listed.Owner); k.Addr != "10.0.0.1:7" || k.Place != "here" {

@@ -64,7 +64,7 @@ const memberText = 255 // bytes
 
 // list remembers every process of the site that has not withdrawn: one
 // that vanished may be alive, and hold what others want to stop. It forgets
-// those who said goodbye and those who are dead for certain.
+// those that said goodbye and those that are dead for certain.
 type list struct {
 	mu         sync.Mutex
 	all        map[registry.Owner]*Member
@@ -74,7 +74,8 @@ type list struct {
 }
 
 func newList(kept []Member) *list {
-	l := &list{all: map[registry.Owner]*Member{}, listed: map[string]map[registry.Owner]bool{}, introduced: map[registry.Owner]time.Time{}}
+	l := &list{all: map[registry.Owner]*Member{}, listed: map[string]map[registry.Owner]bool{},
+		introduced: map[registry.Owner]time.Time{}}
 	for _, k := range kept {
 		if k.Gone == "" {
 			k.Gone = "not heard of since this process started"
@@ -84,7 +85,7 @@ func newList(kept []Member) *list {
 	return l
 }
 
-// heard takes in what a registry lists. It reports whether somebody announces
+// heard takes in what a registry lists. It reports whether a process announces
 // other rules than before.
 func (l *list) heard(source string, s registry.Snapshot, now time.Time) (news bool) {
 	l.mu.Lock()
@@ -261,7 +262,7 @@ func (l *list) farewell(owner registry.Owner) {
 	}
 }
 
-// faded marks those who have stopped introducing themselves.
+// faded marks those that have stopped introducing themselves.
 func (l *list) faded() {
 	for owner := range l.introduced {
 		if l.isListed(owner) {
@@ -306,7 +307,8 @@ func (l *list) sorted() []Member {
 		out = append(out, *k)
 	}
 	slices.SortFunc(out, func(a, b Member) int {
-		return cmp.Or(strings.Compare(a.Owner.Host, b.Owner.Host), cmp.Compare(a.Owner.PID, b.Owner.PID), cmp.Compare(a.Owner.Epoch, b.Owner.Epoch))
+		return cmp.Or(strings.Compare(a.Owner.Host, b.Owner.Host), cmp.Compare(a.Owner.PID, b.Owner.PID),
+			cmp.Compare(a.Owner.Epoch, b.Owner.Epoch))
 	})
 	return out
 }

@@ -12,7 +12,8 @@ import (
 
 func TestMembershipForgetsOnlyGoodbyes(t *testing.T) {
 	in := func(host string) registry.Instance {
-		return registry.Instance{Service: NodeService, Host: host, Port: 1, Owner: registry.Owner{Host: host, PID: 1, Epoch: 7}}
+		return registry.Instance{Service: NodeService, Host: host, Port: 1,
+			Owner: registry.Owner{Host: host, PID: 1, Epoch: 7}}
 	}
 	now := time.Now()
 	m := newList(nil)
@@ -23,7 +24,8 @@ func TestMembershipForgetsOnlyGoodbyes(t *testing.T) {
 	again := newList(m.members()) // after a restart
 	for _, m := range []*list{m, again} {
 		got := m.members()
-		if len(got) != 2 || got[0].Owner.Host != "b" || got[0].Gone != "expired" || got[1].Owner.Host != "c" || got[1].Gone == "" {
+		if len(got) != 2 || got[0].Owner.Host != "b" || got[0].Gone != "expired" || got[1].Owner.Host != "c" ||
+			got[1].Gone == "" {
 			t.Errorf("remembered: %+v", got)
 		}
 	}

@@ -88,7 +88,8 @@ func (m *Membership) Each(ctx context.Context, all []Member, ask func(context.Co
 	g := run.NewGroup(ctx)
 	for _, k := range all {
 		g.Go(func(ctx context.Context) error {
-			_ = m.call(ctx, k, func(ctx context.Context, p *Peer) error { ask(ctx, p); return nil }) // without a peer there is no answer
+			// without a peer there is no answer
+			_ = m.call(ctx, k, func(ctx context.Context, p *Peer) error { ask(ctx, p); return nil })
 			return nil
 		})
 	}
@@ -279,7 +280,8 @@ func (p *Peer) introduce(ctx context.Context, m Member) error {
 	if err := p.Same(ctx); err != nil {
 		return err
 	}
-	return p.client().Introduce(ctx, &wire.Member{Owner: wireOwner(m.Owner), Addr: m.Addr, TLS: &m.TLS, Place: &m.Place})
+	return p.client().Introduce(ctx, &wire.Member{Owner: wireOwner(m.Owner), Addr: m.Addr, TLS: &m.TLS,
+		Place: &m.Place})
 }
 
 // farewell takes it off again.

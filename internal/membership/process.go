@@ -26,7 +26,7 @@ func processIdentity(pid int) string {
 }
 
 // startTick reads when the process with the pid started, and whether it runs
-// still: what nobody has waited for yet runs no more.
+// still: a process that was not waited for yet runs no more.
 func startTick(pid int) (tick string, running bool, err error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {

@@ -113,5 +113,6 @@ func (m *Membership) keepRules() {
 // unkeepable is why nothing is saved by a process that could not read what it has
 // promised before: it must promise nothing.
 func unkeepable(because error) error {
-	return fmt.Errorf("this process could not read its state when it started, so it promises nothing until it is started again: %w", because)
+	return fmt.Errorf("this process could not read its state when it started, so it promises nothing until it is "+
+		"started again: %w", because)
 }

@@ -43,7 +43,8 @@ type question struct {
 
 // fetchRound puts questions at once, and returns when the generation is applied
 // or all questions have ended. missed is told what failed.
-func (m *Membership) fetchRound(ctx context.Context, to rollout.Generation, missed func(from string, err error), questions ...question) {
+func (m *Membership) fetchRound(ctx context.Context, to rollout.Generation, missed func(from string, err error),
+	questions ...question) {
 	ctx, enough := context.WithCancel(ctx)
 	defer enough()
 	round := run.NewGroup(ctx)

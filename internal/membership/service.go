@@ -81,7 +81,8 @@ func (s *Service) WhoAmI(ctx context.Context) (*wire.Identity, error) {
 func (s *Service) Describe(context.Context) (*wire.Description, error) {
 	list := s.cfg.Offers.Listings()
 	slices.SortFunc(list, registry.Compare)
-	d := &wire.Description{Owner: wireOwner(s.m.cfg.Owner), Hash: listing.Hash(list), Registrations: []*wire.Registration{}}
+	d := &wire.Description{Owner: wireOwner(s.m.cfg.Owner), Hash: listing.Hash(list),
+		Registrations: []*wire.Registration{}}
 	now := time.Now()
 	for _, in := range list {
 		d.Registrations = append(d.Registrations, listing.Encode(in, now))

@@ -13,8 +13,10 @@ import (
 // notRefused are the counters that no refusal is counted by.
 var notRefused = []string{
 	"Connections", "Handshakes", "Members", "Running", "Accepted",
-	"Refused",                                                                                     // by cause in the call statistics
-	"Sent", "SendFailed", "Unsendable", "Received", "Own", "Duplicate", "Unwanted", "Undelivered", // FetchFailed counts the latter's causes
+	// by cause in the call statistics
+	"Refused",
+	// FetchFailed counts the latter's causes
+	"Sent", "SendFailed", "Unsendable", "Received", "Own", "Duplicate", "Unwanted", "Undelivered",
 }
 
 // Every counter is either shown as a refusal, of a kind that is explained, or

@@ -30,7 +30,7 @@ var refusals = map[string]error{
 const (
 	pageBytes   = 512 << 10 // records of one answer of log, and at least one
 	bringMost   = 4096      // records of one call of bring
-	checksASec  = 200       // signatures that callers who are no members have checked in a second
+	checksASec  = 200       // signatures checked in a second for callers outside the site
 	checksBurst = 200
 )
 
@@ -58,11 +58,14 @@ func (s *Service) Log(_ context.Context, after string) (*wire.Records, error) {
 // members are believed.
 func (s *Service) Bring(ctx context.Context, records [][]byte) (string, error) {
 	if len(records) > bringMost {
-		return "", s.refuse(ctx, "bring", fmt.Errorf("%w: %d records at once, at most %d are taken", rollout.ErrEntry, len(records), bringMost))
+		return "", s.refuse(ctx, "bring", fmt.Errorf("%w: %d records at once, at most %d are taken", rollout.ErrEntry,
+			len(records), bringMost))
 	}
 	member := fromMember(ctx)
 	if !member && !s.m.cfg.Trust.Provable() {
-		return "", s.refuse(ctx, "bring", fmt.Errorf("%w: this process has no key to check it by (skerry key set), so it believes members only", rollout.ErrUnproven))
+		return "", s.refuse(ctx, "bring",
+			fmt.Errorf("%w: this process has no key to check it by (skerry key set), so it believes members only",
+				rollout.ErrUnproven))
 	}
 	entries, unread := openRecords(records)
 	afford := func() bool { return member || s.m.checks.take(time.Now()) }
@@ -76,7 +79,8 @@ func (s *Service) Bring(ctx context.Context, records [][]byte) (string, error) {
 // orders the log: two writers would fork it.
 func (s *Service) Promise(ctx context.Context, record, undertaking []byte) error {
 	if s.m.Database() != nil {
-		return s.refuse(ctx, "promise", fmt.Errorf("%s keeps the rules in a database: %w", s.m.rules.Process(), rollout.ErrDatabaseKept))
+		return s.refuse(ctx, "promise", fmt.Errorf("%s keeps the rules in a database: %w", s.m.rules.Process(),
+			rollout.ErrDatabaseKept))
 	}
 	return s.withEntry(ctx, "promise", record, undertaking, s.m.rules.Promise)
 }

@@ -91,7 +91,8 @@ func (m *Membership) watchAges(ctx context.Context) error {
 		outside.note(log, now)
 		expiry := all.expire(m.cfg.MaxTraceAge, now, func(g rollout.Generation) {
 			m.rules.Expire(g)
-			m.log.Info("work from before a switch is too old and is refused from now on", "before", g.String(), "limit", m.cfg.MaxTraceAge)
+			m.log.Info("work from before a switch is too old and is refused from now on", "before", g.String(), "limit",
+				m.cfg.MaxTraceAge)
 		})
 		strangers := outside.expire(m.cfg.OutsideHold, now, m.rules.ExpireOutside)
 		select {

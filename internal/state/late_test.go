@@ -31,7 +31,8 @@ func TestLateDisk(t *testing.T) {
 			if kept := f.Path(Rules) == "/state/auth.rules.json"; kept != c.kept || took > OpenLimit {
 				t.Errorf("takes %v: kept %v after %v: %s", c.takes, kept, took, log.String())
 			}
-			if hung := errors.Is(f.Hung(), run.ErrDiskHangs); hung == c.kept || hung != strings.Contains(log.String(), "ERROR") {
+			if hung := errors.Is(f.Hung(), run.ErrDiskHangs); hung == c.kept ||
+				hung != strings.Contains(log.String(), "ERROR") {
 				t.Errorf("takes %v: %v, log %s", c.takes, f.Hung(), log.String())
 			}
 			time.Sleep(c.takes) // the late job ends

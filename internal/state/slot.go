@@ -108,7 +108,7 @@ func (s slot) hold() (again bool, err error) {
 func (s slot) path(kind Kind) string { return s.base + string(kind) }
 
 // newest is the file of a kind that a process of the same name wrote last: what
-// it says is better than nothing for a process whose own slot has none. It is
+// it says is better than nothing for a process with a slot that has none. It is
 // "" when there is none either.
 func newest(dir, name string, kind Kind) string {
 	var path string

@@ -32,7 +32,8 @@ func judge(info fs.FileInfo, path string, euid int, private func(gid, uid uint32
 	mode := info.Mode()
 	switch {
 	case s.Uid != uint32(euid) && s.Uid != 0:
-		why := fmt.Sprintf("it belongs to %s (mode %v), and this process runs as %s", name(s.Uid), mode, name(uint32(euid)))
+		why := fmt.Sprintf("it belongs to %s (mode %v), and this process runs as %s", name(s.Uid), mode,
+			name(uint32(euid)))
 		return &UnsafeError{path, why, fmt.Sprintf("chown %d %s", euid, shell(path))}
 	case mode&0o002 != 0:
 		why := fmt.Sprintf("every user may write it (owner %s, mode %v)", name(s.Uid), mode)
@@ -52,7 +53,8 @@ func foreign(info fs.FileInfo, path string) error {
 	if !ok || s.Uid == uint32(euid) {
 		return nil
 	}
-	why := fmt.Sprintf("it belongs to %s (mode %v), and this process, as %s, can't open it", name(s.Uid), info.Mode(), name(uint32(euid)))
+	why := fmt.Sprintf("it belongs to %s (mode %v), and this process, as %s, can't open it", name(s.Uid), info.Mode(),
+		name(uint32(euid)))
 	return &UnsafeError{path, why, fmt.Sprintf("chown %d %s", euid, shell(path))}
 }
 

@@ -94,7 +94,8 @@ func in(path string, do func(root *os.Root, name string) error) error {
 		return cmp.Or(foreign(info, path), err)
 	}
 	dir := filepath.Dir(path)
-	if info, looked := os.Lstat(dir); looked == nil && info.Mode().Perm()&0o077 == 0 { // as Make leaves it; others are the system's
+	// as Make leaves it; others are the system's
+	if info, looked := os.Lstat(dir); looked == nil && info.Mode().Perm()&0o077 == 0 {
 		return cmp.Or(foreign(info, dir), err)
 	}
 	return err
@@ -297,7 +298,8 @@ func ReadNamed(path string, most int) ([]byte, error) {
 // shell quotes a path for the command line that an error proposes.
 func shell(path string) string {
 	plain := func(r rune) bool {
-		return r == '/' || r == '.' || r == '-' || r == '_' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
+		return r == '/' || r == '.' || r == '-' || r == '_' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' ||
+			r >= 'A' && r <= 'Z'
 	}
 	if strings.IndexFunc(path, func(r rune) bool { return !plain(r) }) < 0 {
 		return path

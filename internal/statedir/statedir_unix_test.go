@@ -125,7 +125,8 @@ func TestGroups(t *testing.T) {
 	for _, c := range []struct {
 		gid, uid uint32
 		want     bool
-	}{{1000, 1000, true}, {1001, 1001, true}, {100, 1002, false}, {1005, 1000, false}, {1006, 1000, true}, {1000, 1001, false}, {4711, 1000, false}, {1000, 4711, false}} {
+	}{{1000, 1000, true}, {1001, 1001, true}, {100, 1002, false}, {1005, 1000, false}, {1006, 1000, true}, {1000, 1001,
+		false}, {4711, 1000, false}, {1000, 4711, false}} {
 		if got := alone(groups, users, c.gid, c.uid); got != c.want {
 			t.Errorf("group %d of user %d: %v", c.gid, c.uid, got)
 		}
@@ -148,7 +149,10 @@ func TestPlantedFiles(t *testing.T) {
 		"hard link": func(path string) error { return os.Link(target, path) },
 		"pipe":      func(path string) error { return syscall.Mkfifo(path, 0o600) },
 		"directory": func(path string) error { return os.Mkdir(path, 0o700) },
-		"writable":  func(path string) error { return errors.Join(os.WriteFile(path, nil, 0o600), os.Chmod(path, 0o666)) },
+		"writable": func(path string) error {
+			return errors.Join(os.WriteFile(path, nil, 0o600),
+				os.Chmod(path, 0o666))
+		},
 	}
 	for what, plant := range planted {
 		path := filepath.Join(dir, "planted")

@@ -2,7 +2,7 @@
 //
 // # Model
 //
-// A site has keys, which all its processes share, and may name operators, who
+// A site has keys, which all its processes share, and may name operators, which
 // sign releases by keys of their own. [Trust] holds both: the keys come from
 // files, from the configuration or from the database, in this order. They change
 // while the process runs; the first key signs, all of them verify.

@@ -20,7 +20,8 @@ func (t *Trust) Member(from netip.AddrPort, certified bool) error {
 	case t.cfg.Mode == Certificates:
 		return errors.New("it takes a certificate of tls.ca")
 	case !t.Keyless():
-		return errors.New("it takes a site connection by the site's key: store that on the other host with skerry key set")
+		return errors.New("it takes a site connection by the site's key: store that on the other host with skerry " +
+			"key set")
 	case t.OnHost(from):
 		return nil
 	}

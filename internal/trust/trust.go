@@ -200,10 +200,12 @@ func (t *Trust) operator(p rollout.Purpose, text string, proof rollout.Proof) (s
 	name, known := t.operators.Trusted().Find(key, string(rollout.ForRelease))
 	if !known {
 		if len(t.operators.Trusted().List()) == 0 {
-			return "", fmt.Errorf("the file of operators of this host (%s) names no operator, so no operator may release: "+
+			return "", fmt.Errorf("the file of operators of this host (%s) names no operator, so no operator may "+
+				"release: "+
 				"bring it back from another host", t.cfg.Operators)
 		}
-		return "", fmt.Errorf("key %s may not release by this host's file of operators; if it should: give this host the file "+
+		return "", fmt.Errorf("key %s may not release by this host's file of operators; if it should: give this "+
+			"host the file "+
 			"of the other hosts, or add the key (skerry operator add)", key.Fingerprint())
 	}
 	return name, nil
@@ -250,7 +252,8 @@ type unnamed struct{}
 
 // Sign is Signer.Sign.
 func (unnamed) Sign(rollout.Purpose, string) (rollout.Proof, error) {
-	return rollout.Proof{}, errors.New("site.operators names who may release here: give your key by --key FILE, or load it into ssh-agent")
+	return rollout.Proof{}, errors.New("site.operators names the operators that may release here: give your key by " +
+		"--key FILE, or load it into ssh-agent")
 }
 
 // Fingerprints are those of the site's keys in force, for status and doctor.

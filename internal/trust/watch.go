@@ -52,7 +52,8 @@ func sayOperators(log *slog.Logger) func(error) {
 		case err == nil:
 			log.Info("the operators' keys can be read again, and are in force")
 		case keyfile.Nobody(err):
-			log.Error("the file of operators names no operator any more: no step of a release is obeyed here until it does",
+			log.Error("the file of operators names no operator any more: no step of a release is obeyed here until "+
+				"it does",
 				"err", err)
 		default:
 			log.Error("the operators' keys can't be read; the last good ones stay in force", "err", err)
