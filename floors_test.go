@@ -80,11 +80,13 @@ var floors = map[string]struct {
 	"internal/control": {6, []string{"", "broadcast", "config", "discovery", "internal/membership", "internal/refusal",
 		"internal/run", "internal/wire", "registry", "rollout", "rollout/operator", "rpc"}},
 
+	"internal/testsite": {0, []string{}},
+
 	// Tests only, or used by tests and by the commands only.
 	"rpc/interop":      {3, []string{"rpc"}},
 	"internal/chance":  {0, nil},
 	"internal/memtest": {0, nil},
-	"internal/lab":     {1, []string{"internal/run"}},
+	"internal/lab":     {1, []string{"internal/run", "internal/testsite"}},
 	"internal/pgtest":  {1, []string{"internal/run"}},
 
 	"internal/sitekey": {0, nil},
@@ -98,7 +100,7 @@ var floors = map[string]struct {
 }
 
 // testHelpers may be imported by the tests of every package.
-var testHelpers = []string{"internal/chance", "internal/lab", "internal/memtest", "internal/pgtest",
+var testHelpers = []string{"internal/chance", "internal/lab", "internal/memtest", "internal/pgtest", "internal/testsite",
 	"registry/registrytest", "rollout/operator/operatortest", "rpc/internal/echo", "rollout/rollouttest",
 	"examples/portal/gen/authapi", "examples/portal/gen/portalapi"}
 

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/skerry/skerry/internal/lab"
+	"github.com/skerry/skerry/internal/testsite"
 	"github.com/skerry/skerry/internal/yamlfile"
 )
 
@@ -67,7 +67,7 @@ func TestConfigEverythingHasADefault(t *testing.T) {
 func TestConfigValues(t *testing.T) {
 	t.Setenv("SKERRY_TEST_PASSWORD", "s3cr:et")
 	secret := filepath.Join(t.TempDir(), "key")
-	if err := os.WriteFile(secret, []byte(lab.SiteKey+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(secret, []byte(testsite.SiteKey+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	c, err := read(t, `
@@ -99,7 +99,7 @@ consumers:
 	}
 	check("url", c.Database.URL, "postgres://app:s3cr%3Aet@db/site")
 	check("zone", c.Zone, "hall-1")
-	check("key", c.LAN.Key, lab.SiteKey)
+	check("key", c.LAN.Key, testsite.SiteKey)
 	check("interfaces", strings.Join(c.LAN.Interfaces, " "), "eth0")
 	check("version", c.Services[0].Version, "1.10")
 	check("merged", c.Services[1].Name+c.Services[1].Version+c.Services[1].Tags["rack"], "auth24")
@@ -192,19 +192,19 @@ func TestConfigProblems(t *testing.T) {
 			[]string{":2: database.url: ${SKERRY_TEST_MISSING}: the environment has no variable SKERRY_TEST_MISSING; set it"}},
 		{"brace", "zone: \"${HOME\"\n", []string{`:1: zone: "${" without "}"`}},
 		{"free text as a key", "lan: {key: correct horse battery}\n", []string{":1: lan.key: this is no site key: one begins with sk1-; make one with: skerry key new"}},
-		{"cut key", "lan: {key: " + lab.SiteKey[:40] + "}\n",
+		{"cut key", "lan: {key: " + testsite.SiteKey[:40] + "}\n",
 			[]string{":1: lan.key: 36 letters and digits stand behind sk1-"}},
-		{"mistyped key", "lan: {key: " + lab.SiteKey[:59] + "a}\n",
+		{"mistyped key", "lan: {key: " + testsite.SiteKey[:59] + "a}\n",
 			[]string{":1: lan.key: the check sum of the site key is wrong"}},
-		{"key for a file", "site:\n  keys: [/etc/a.key, " + lab.SiteKey + "]\n",
+		{"key for a file", "site:\n  keys: [/etc/a.key, " + testsite.SiteKey + "]\n",
 			[]string{":2: site.keys[1]: this is a key, and its place is a file"}},
 		{"key file twice", "site: {keys: [a.key, a.key]}\n", []string{`:1: site.keys[1]: "a.key" stands twice`}},
 		{"none and files", "site: {keys: [none, a.key]}\n", []string{`:1: site.keys[0]: "none" stands alone`}},
 		{"certificates without", "site: {keys: certificates}\n",
 			[]string{":1: site.keys: certificates prove membership only where every process shows one: set tls.ca"}},
-		{"two names of one key", "site: {keys: a.key}\nlan: {key: " + lab.SiteKey + "}\n",
+		{"two names of one key", "site: {keys: a.key}\nlan: {key: " + testsite.SiteKey + "}\n",
 			[]string{":2: lan.key: site.keys names files already"}},
-		{"open and key", "site: {keys: none}\nlan: {key: " + lab.SiteKey + "}\n",
+		{"open and key", "site: {keys: none}\nlan: {key: " + testsite.SiteKey + "}\n",
 			[]string{":2: lan.key: site.keys says none"}},
 		{"calls", "site: {calls: seald}\n", []string{`:1: site.calls: "seald" is none of sealed, prefer; did you mean sealed?`}},
 		{"sealed by certificates", "site: {keys: certificates, calls: prefer}\ntls: {cert: a, key: b, ca: c}\n",
@@ -257,13 +257,13 @@ func TestKeysAreInNoError(t *testing.T) {
 		"lan: {key: KEYx}\n", "lan: {key: \"KEY KEY\"}\n", "lan: {seeds: \"KEY:x\"}\n", "limits: {frame: KEY}\n", "tls: {ca: KEY}\n",
 		"database: {url: \"postgres://u:KEY@db:port/x\"}\n", "zone: \"${KEY}\"\n", "zone: \"${file:KEY}\"\n", "a: b: KEY\n", "site: {keys: *KEY}\n",
 	} {
-		for _, key := range []string{lab.SiteKey, strings.ToUpper(lab.SiteKey), lab.SiteKey[:30]} {
+		for _, key := range []string{testsite.SiteKey, strings.ToUpper(testsite.SiteKey), testsite.SiteKey[:30]} {
 			_, err := read(t, strings.ReplaceAll(text, "KEY", key))
 			if err == nil {
 				t.Errorf("%q is taken", text)
 				continue
 			}
-			if strings.Contains(strings.ToLower(err.Error()), lab.SiteKey[4:12]) {
+			if strings.Contains(strings.ToLower(err.Error()), testsite.SiteKey[4:12]) {
 				t.Errorf("%q: the error shows the key: %v", text, err)
 			}
 		}
@@ -284,7 +284,7 @@ func TestSiteKeysFromTheEnvironment(t *testing.T) {
 	if got := (Config{}).WithDefaults().Site.KeyMode(); got != KeysNone {
 		t.Errorf("%s=none gives %q", envSiteKeys, got)
 	}
-	if err := (Config{LAN: LAN{Key: lab.SiteKey}}).Validate(); err == nil ||
+	if err := (Config{LAN: LAN{Key: testsite.SiteKey}}).Validate(); err == nil ||
 		!strings.Contains(err.Error(), "site.keys says none") {
 		t.Errorf("a key beside %s=none: %v", envSiteKeys, err)
 	}

@@ -1,8 +1,15 @@
 package lab
 
-// Keys of sites, for tests and benchmarks. Both are in the open, so that they
-// protect nothing.
+import "github.com/skerry/skerry/internal/testsite"
+
+// Keys of sites, for tests and benchmarks; see package testsite.
 const (
-	SiteKey      = "sk1-aaaqeayeaudaocajbifqydiob4ibceqtcqkrmfyydenbwha5dypxurjq"
-	OtherSiteKey = "sk1-aebagbafaydqqcikbmga2dqpcaireeyuculbogazdinryhi6d4qeojne"
+	SiteKey      = testsite.SiteKey
+	OtherSiteKey = testsite.OtherSiteKey
 )
+
+// Port is a UDP port that is free; see [testsite.Port].
+func Port(t T) int {
+	t.Helper()
+	return testsite.Port(t)
+}

@@ -1,4 +1,4 @@
-package lab
+package testsite
 
 import (
 	"net"
@@ -7,7 +7,7 @@ import (
 	"sync/atomic"
 )
 
-// Ports below those that a kernel gives to sockets that ask for none: nobody
+// Ports below those that a kernel gives to sockets that ask for none: no socket
 // takes one by chance between its choice and its use. A node of the LAN takes
 // up to a hundred after its own, so they are handed out in blocks.
 const (
@@ -17,6 +17,13 @@ const (
 )
 
 var taken atomic.Int64
+
+// T is what Port needs of a test or a benchmark.
+type T interface {
+	Helper()
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+}
 
 // Port is a UDP port that is free, and that no other test of this process or
 // its neighbours was given.
