@@ -63,5 +63,5 @@ func admit(ctx context.Context, agent *participant.Agent, service, version strin
 		return 0, nil
 	}
 	err = fmt.Errorf("%s %s, which has applied generation %v, was asked by generation %v: %w", service, version, agent.Log().Last(), token.Generation, err)
-	return rpc.RulesCode(err), err
+	return rpc.RefusalCode(err), err
 }

@@ -90,7 +90,7 @@ func (a *attempt) unsent(err error) {
 	case errors.Is(err, participant.ErrCallRestricted):
 		code = rpc.CallRestricted
 	case errors.Is(err, rollout.ErrStale), errors.Is(err, rollout.ErrExpired), errors.Is(err, rollout.ErrOtherLog):
-		code = rpc.RulesCode(err)
+		code = rpc.RefusalCode(err)
 	case a.call.Version != "":
 		code = rpc.VersionUnavailable
 	}

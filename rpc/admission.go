@@ -15,7 +15,7 @@ import (
 const (
 	BaggageToken = "skerry-rollout" // rollout.Token.String
 	BaggageKey   = "skerry-key"     // sticky key: calls with one key meet one side of a split
-	BaggageMark  = "skerry-mark"    // a verifier's mark
+	baggageMark  = "skerry-mark"    // a verifier's mark
 )
 
 // admission is how the calls of one method come into their traces.
@@ -82,7 +82,7 @@ func (r *serverCall) admitToken(d *admission, agent *participant.Agent) (Code, e
 		err = rollout.ErrExpired // it has missed the rules of the site, and may begin anew
 	}
 	if err != nil {
-		return RulesCode(err), r.refusal(token, agent, err)
+		return RefusalCode(err), r.refusal(token, agent, err)
 	}
 	d.origin.Join(&r.trace, token, raw, outside)
 	return Unknown, nil
@@ -98,7 +98,7 @@ func (r *serverCall) beginTrace(d *admission, agent *participant.Agent) (Code, e
 	seed, orphan := seedOf(&r.info), d.origin
 	if d.entry {
 		orphan = d.stray
-		d.origin.Begin(&r.trace, seed, baggageMember(r.info.Baggage, BaggageMark))
+		d.origin.Begin(&r.trace, seed, baggageMember(r.info.Baggage, baggageMark))
 		token := r.trace.Token()
 		err := d.admit(token)
 		if err == nil {
@@ -106,7 +106,7 @@ func (r *serverCall) beginTrace(d *admission, agent *participant.Agent) (Code, e
 		}
 		r.trace.End()
 		if r.conn.s.cfg.RefuseOrphans {
-			return RulesCode(err), r.refusal(token, agent, err)
+			return RefusalCode(err), r.refusal(token, agent, err)
 		}
 	} else if r.conn.s.cfg.RefuseOrphans {
 		return Orphan, participant.ErrOrphan
@@ -123,21 +123,6 @@ func (r *serverCall) endSpan() {
 	if r.ctx.trace != nil {
 		r.trace.End()
 	}
-}
-
-// RulesCode is the code for an error of rollout.Log.Admit.
-func RulesCode(err error) Code {
-	switch {
-	case errors.Is(err, rollout.ErrStale):
-		return RulesNeeded
-	case errors.Is(err, rollout.ErrRetired):
-		return Retired
-	case errors.Is(err, rollout.ErrExpired):
-		return Expired
-	case errors.Is(err, rollout.ErrOtherLog):
-		return RulesForked
-	}
-	return WrongVersion
 }
 
 func (r *serverCall) refusal(t rollout.Token, agent *participant.Agent, err error) error {

@@ -21,21 +21,21 @@ import (
 // ClientConfig is what a Client needs. Only Resolver must be set.
 type ClientConfig struct {
 	Resolver       Resolver
-	Watcher        Watcher             // nil: nobody is told
-	Caller         string              // service that this process is, told to servers; "" = not told
-	TLS            *tls.Config         // for endpoints with TLS set; an empty ServerName means the endpoint's host
-	TLSNow         func() *tls.Config  // instead of TLS, for each connection anew; what it returns is not changed
-	RequireTLS     bool                // with TLS: endpoints without it are not called
-	Site           Site                // makes the connections to endpoints with Site set
-	Identity       Identity            // what servers are told of this process
-	Vouch          Voucher             // asked of each connection to an endpoint with an Announcer, before it is used; nil: not
-	ConnectTimeout time.Duration       // for TCP, TLS and the first answer together, and six times as long as TCP took; 0 means 500 ms
-	Connections    int                 // to each skerry endpoint; 0 means 1
-	Narrow         bool                // small packets only, which pass every path: for little that must arrive
-	Sizes          Sizes               // of messages and of what waits to be written
-	Interceptors   []ClientInterceptor // around every call of every service, the first one outermost
-	Health         *health.Recorder    // nil counts nothing
-	Logger         *slog.Logger        // nil means slog.Default()
+	Watcher        Watcher                                      // nil: nobody is told
+	Caller         string                                       // service that this process is, told to servers; "" = not told
+	TLS            *tls.Config                                  // for endpoints with TLS set; an empty ServerName means the endpoint's host
+	TLSNow         func() *tls.Config                           // instead of TLS, for each connection anew; what it returns is not changed
+	RequireTLS     bool                                         // with TLS: endpoints without it are not called
+	Site           Site                                         // makes the connections to endpoints with Site set
+	Identity       Identity                                     // what servers are told of this process
+	Vouch          func(ctx context.Context, e *Endpoint) error // asked of each connection to an endpoint with an Announcer, before it is used; nil: not
+	ConnectTimeout time.Duration                                // for TCP, TLS and the first answer together, and six times as long as TCP took; 0 means 500 ms
+	Connections    int                                          // to each skerry endpoint; 0 means 1
+	Narrow         bool                                         // small packets only, which pass every path: for little that must arrive
+	Sizes          Sizes                                        // of messages and of what waits to be written
+	Interceptors   []ClientInterceptor                          // around every call of every service, the first one outermost
+	Health         *health.Recorder                             // nil counts nothing
+	Logger         *slog.Logger                                 // nil means slog.Default()
 
 	// Rollout is this process's part in releases: calls carry the tokens of
 	// their traces and meet only the versions that these name. nil: they don't.
@@ -51,11 +51,6 @@ type ClientConfig struct {
 	// of what it returns.
 	Dial func(ctx context.Context, addr string) (net.Conn, error)
 }
-
-// Voucher says whether the process that lists the endpoint runs now, when a
-// connection stands and nothing was sent on it. Its error means that another process
-// may have the address by now; it wraps ErrOther.
-type Voucher func(ctx context.Context, e *Endpoint) error
 
 // Client calls services. Its connections are made when calls need them, and
 // shared by all services' clients. It is safe for concurrent use.
@@ -111,9 +106,6 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	}
 	if c.rules = cfg.Rules; c.rules == nil {
 		c.rules = noRules{}
-	}
-	if c.cfg.Logger == nil {
-		c.cfg.Logger = slog.Default()
 	}
 	return c, nil
 }

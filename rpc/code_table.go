@@ -1,6 +1,12 @@
 package rpc
 
-import "github.com/skerry/skerry/health"
+import (
+	"errors"
+
+	"github.com/skerry/skerry/health"
+	"github.com/skerry/skerry/rollout"
+	"github.com/skerry/skerry/rollout/participant"
+)
 
 // traits are what follows from a code: the one place that statistics, breakers,
 // guards of releases, retries and the gateway go by. docs/codes.md shows it.
@@ -9,6 +15,7 @@ type traits struct {
 	outcome    health.Outcome // as which the call is counted
 	unexecuted bool           // always; else the error says
 	again      again
+	refusal    error // of packages rollout and participant, for which the code stands; nil: none
 }
 
 // again is whether a call that has failed may be sent once more.
@@ -21,32 +28,32 @@ const (
 )
 
 var table = [codes]traits{
-	Unknown:            {"unknown", health.Internal, false, never},
-	NoInstance:         {"no_instance", health.Rejected, true, never},
-	Unreachable:        {"unreachable", health.Connect, true, elsewhere},
-	ConnectionLost:     {"connection_lost", health.Broken, false, budgeted},
-	DeadlineExceeded:   {"deadline_exceeded", health.Timeout, false, never},
-	Canceled:           {"canceled", health.Canceled, false, never},
-	Overloaded:         {"overloaded", health.Refused, true, budgeted},
-	Draining:           {"draining", health.Refused, true, elsewhere},
-	BreakerOpen:        {"breaker_open", health.Rejected, true, never},
-	LimitExceeded:      {"limit_exceeded", health.Rejected, true, never},
-	TooLarge:           {"too_large", health.Rejected, false, never},
-	UnknownService:     {"unknown_service", health.Refused, true, elsewhere},
-	UnknownMethod:      {"unknown_method", health.Refused, true, elsewhere},
-	BadMessage:         {"bad_message", health.Broken, false, never},
-	HandlerFailed:      {"handler_failed", health.Internal, false, never},
-	HandlerPanicked:    {"handler_panicked", health.Internal, false, never},
-	NotMember:          {"not_member", health.Barred, true, never},
-	NotSealed:          {"not_sealed", health.Barred, true, never},
-	RulesNeeded:        {"rules_needed", health.Barred, true, elsewhere},
-	Retired:            {"retired", health.Barred, true, never},
-	WrongVersion:       {"wrong_version", health.Barred, true, elsewhere},
-	VersionUnavailable: {"version_unavailable", health.Rejected, true, never},
-	Orphan:             {"orphan", health.Barred, true, never},
-	Expired:            {"expired", health.Barred, true, never},
-	CallRestricted:     {"forsworn", health.Barred, true, never},
-	RulesForked:        {"rules_forked", health.Barred, true, elsewhere},
+	Unknown:            {"unknown", health.Internal, false, never, nil},
+	NoInstance:         {"no_instance", health.Rejected, true, never, nil},
+	Unreachable:        {"unreachable", health.Connect, true, elsewhere, nil},
+	ConnectionLost:     {"connection_lost", health.Broken, false, budgeted, nil},
+	DeadlineExceeded:   {"deadline_exceeded", health.Timeout, false, never, nil},
+	Canceled:           {"canceled", health.Canceled, false, never, nil},
+	Overloaded:         {"overloaded", health.Refused, true, budgeted, nil},
+	Draining:           {"draining", health.Refused, true, elsewhere, nil},
+	BreakerOpen:        {"breaker_open", health.Rejected, true, never, nil},
+	LimitExceeded:      {"limit_exceeded", health.Rejected, true, never, nil},
+	TooLarge:           {"too_large", health.Rejected, false, never, nil},
+	UnknownService:     {"unknown_service", health.Refused, true, elsewhere, nil},
+	UnknownMethod:      {"unknown_method", health.Refused, true, elsewhere, nil},
+	BadMessage:         {"bad_message", health.Broken, false, never, nil},
+	HandlerFailed:      {"handler_failed", health.Internal, false, never, nil},
+	HandlerPanicked:    {"handler_panicked", health.Internal, false, never, nil},
+	NotMember:          {"not_member", health.Barred, true, never, nil},
+	NotSealed:          {"not_sealed", health.Barred, true, never, nil},
+	RulesNeeded:        {"rules_needed", health.Barred, true, elsewhere, rollout.ErrStale},
+	Retired:            {"retired", health.Barred, true, never, rollout.ErrRetired},
+	WrongVersion:       {"wrong_version", health.Barred, true, elsewhere, rollout.ErrWrongVersion},
+	VersionUnavailable: {"version_unavailable", health.Rejected, true, never, nil},
+	Orphan:             {"orphan", health.Barred, true, never, participant.ErrOrphan},
+	Expired:            {"expired", health.Barred, true, never, rollout.ErrExpired},
+	CallRestricted:     {"forsworn", health.Barred, true, never, participant.ErrCallRestricted},
+	RulesForked:        {"rules_forked", health.Barred, true, elsewhere, rollout.ErrOtherLog},
 }
 
 // traits of a code; of one that this process does not know, those of Unknown.
@@ -71,4 +78,16 @@ func ParseCode(s string) Code {
 		}
 	}
 	return Unknown
+}
+
+// RefusalCode is the code for an error by which the rules refuse a call:
+// of rollout.Log.Admit, Route and CheckTurn and of participant.Trace.Send.
+// Any other error gives WrongVersion.
+func RefusalCode(err error) Code {
+	for c := range table {
+		if of := table[c].refusal; of != nil && errors.Is(err, of) {
+			return Code(c)
+		}
+	}
+	return WrongVersion
 }

@@ -40,6 +40,31 @@ func TestTraits(t *testing.T) {
 	}
 }
 
+// TestRefusalCodes: each error by which the rules refuse a call has one code,
+// and a call with such a code was never executed.
+func TestRefusalCodes(t *testing.T) {
+	refusals := 0
+	for c := range Code(codes) {
+		tr := c.traits()
+		if tr.refusal == nil {
+			continue
+		}
+		refusals++
+		if got := RefusalCode(fmt.Errorf("auth v1: %w", tr.refusal)); got != c {
+			t.Errorf("%v is the code of %q, want %v", got, tr.refusal, c)
+		}
+		if !tr.unexecuted {
+			t.Errorf("%v: a call that the rules refuse may have been executed", c)
+		}
+	}
+	if refusals != 7 {
+		t.Errorf("%d codes stand for an error of the rules, want 7", refusals)
+	}
+	if got := RefusalCode(errors.New("it is not the version's turn")); got != WrongVersion {
+		t.Errorf("any other refusal is %v, want %v", got, WrongVersion)
+	}
+}
+
 // row is the line of docs/codes.md for a code, without what it means.
 func row(c Code) string {
 	tr := c.traits()

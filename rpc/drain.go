@@ -51,21 +51,15 @@ func (s *Server) Drain(ctx context.Context) error {
 			c.bye()
 		}
 	}
-	for s.running.Load() > 0 {
-		select {
-		case <-s.finished:
-		case <-ctx.Done():
-			n := s.running.Load()
-			return fmt.Errorf("drain: %d calls were cut off: %w", n, context.Cause(ctx))
-		}
+	if err := s.idle.await(ctx, s.noCalls); err != nil {
+		return fmt.Errorf("drain: %d calls were cut off: %w", s.running.Load(), err)
 	}
 	for _, c := range s.connections(nil) {
 		c.bye()
 	}
 	wait, cancel := context.WithTimeout(ctx, byeWait)
 	defer cancel()
-	for len(s.connections(nil)) > 0 && run.Sleep(wait, 5*time.Millisecond) == nil {
-	}
+	_ = s.idle.await(wait, s.noConns) // what stands then is closed by Serve
 	return nil
 }
 
@@ -132,10 +126,15 @@ func (s *Server) closeListeners() {
 
 // ended counts a call out.
 func (s *Server) ended() {
-	if s.running.Add(-1) == 0 || s.draining.Load() {
-		select {
-		case s.finished <- struct{}{}:
-		default:
-		}
+	if s.running.Add(-1) == 0 {
+		s.idle.announce()
 	}
+}
+
+func (s *Server) noCalls() bool { return s.running.Load() == 0 }
+
+func (s *Server) noConns() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.conns) == 0
 }

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"net"
 	"time"
-
-	"github.com/skerry/skerry/internal/run"
 )
 
 // acceptWait is how long no connection may come until a listener is closed whose
@@ -24,16 +22,13 @@ const acceptWait = 50 * time.Millisecond
 func (s *Server) Handover(ctx context.Context) error {
 	defer s.drainOnce.Do(func() { close(s.drained) })
 	s.stopAccepting()
-	for s.accepts.Load() > 0 && run.Sleep(ctx, time.Millisecond) == nil {
-	}
+	_ = s.idle.await(ctx, func() bool { return s.accepts.Load() == 0 }) // when ctx ends, what waits is not taken
 	s.closeListeners()
 	for _, c := range s.connections(nil) {
 		c.closeReading()
 	}
-	for len(s.connections(nil)) > 0 {
-		if run.Sleep(ctx, time.Millisecond) != nil {
-			return fmt.Errorf("hand over: %d calls were cut off: %w", s.running.Load(), context.Cause(ctx))
-		}
+	if err := s.idle.await(ctx, s.noConns); err != nil {
+		return fmt.Errorf("hand over: %d calls were cut off: %w", s.running.Load(), err)
 	}
 	return nil
 }

@@ -21,10 +21,11 @@ import (
 	"github.com/skerry/skerry/rpc/internal/transport"
 )
 
-// Generated processors ask every 5 ms, from a goroutine for each call, whether
-// the connection still stands. A Server knows without asking and cancels the
-// call's context, so the asking is turned off for the whole process.
-func init() { thrift.ServerConnectivityCheckInterval = 0 }
+// stopPolling runs once, with the first server of the process. Generated
+// processors poll every 5 ms, in a goroutine for each call, whether the
+// connection still stands. A Server knows that without polling and cancels the
+// call's context, so polling is turned off for the whole process.
+var stopPolling = sync.OnceFunc(func() { thrift.ServerConnectivityCheckInterval = 0 })
 
 // ServerConfig sets up a Server. The zero value serves.
 type ServerConfig struct {
@@ -81,7 +82,7 @@ type Server struct {
 	handover  atomic.Bool
 	accepts   atomic.Int32 // listeners of which connections are taken
 	draining  atomic.Bool
-	finished  chan struct{} // a call has ended while draining; holds one
+	idle      idleEvents    // of calls, connections and listeners that have ended
 	drained   chan struct{} // closed when Drain has let go of everything
 	drainOnce sync.Once     // of drained
 
@@ -111,11 +112,13 @@ type ServerStats struct {
 	InClear     int64 // users' calls that came in the clear: refused or taken, as Clear says; 0 with ClearTaken
 }
 
-// NewServer makes a server without services. It does nothing before Serve.
+// NewServer makes a server without services. It does nothing before Serve, but
+// for setting thrift.ServerConnectivityCheckInterval to 0 in the whole process.
 func NewServer(cfg ServerConfig) (*Server, error) {
 	if cfg.MaxConns < 0 || cfg.MaxCalls < 0 || cfg.MaxConnCalls < 0 {
 		return nil, errors.New("rpc server: MaxConns, MaxCalls and MaxConnCalls must not be negative (0 means the default)")
 	}
+	stopPolling()
 	cfg.MaxConns = cmp.Or(cfg.MaxConns, 20_000)
 	cfg.MaxCalls = cmp.Or(cfg.MaxCalls, 10_000)
 	cfg.MaxConnCalls = cmp.Or(cfg.MaxConnCalls, 2_000)
@@ -125,8 +128,8 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 		memberLog: logLimit{every: logInternalEvery}, olderLog: logLimit{every: logInternalEvery},
 		clearLog: logLimit{every: logInternalEvery}, closeLog: logLimit{every: time.Second},
 		cfg: cfg, log: cfg.Logger,
-		finished: make(chan struct{}, 1), drained: make(chan struct{}),
-		conns: map[*serverConn]struct{}{}, listeners: map[net.Listener]struct{}{},
+		drained: make(chan struct{}),
+		conns:   map[*serverConn]struct{}{}, listeners: map[net.Listener]struct{}{},
 	}
 	s.callers.listed = cfg.Listed
 	s.requests.Limit, s.replies.Limit = int64(cfg.Sizes.Requests), int64(cfg.Sizes.Replies)
@@ -192,6 +195,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	s.accepts.Add(1)
 	err := s.accept(ctx, l, conns, pool)
 	s.accepts.Add(-1)
+	s.idle.announce()
 	if s.draining.Load() || s.handover.Load() {
 		select {
 		case <-s.drained:
@@ -207,11 +211,11 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 
 // stopWorkers joins the workers, unless a handler does not come back.
 func (s *Server) stopWorkers(pool *workers) error {
-	for end := time.Now().Add(stopWait); s.running.Load() > 0; {
-		if time.Now().After(end) {
-			return fmt.Errorf("rpc server: %d handlers still run %v after their contexts have ended; they are left behind", s.running.Load(), stopWait)
-		}
-		time.Sleep(10 * time.Millisecond)
+	ctx, cancel := context.WithTimeout(context.Background(), stopWait)
+	defer cancel()
+	if s.idle.await(ctx, s.noCalls) != nil {
+		return fmt.Errorf("rpc server: %d handlers still run %v after their contexts have ended; they are left behind",
+			s.running.Load(), stopWait)
 	}
 	return pool.group.Stop()
 }

@@ -426,6 +426,7 @@ func (c *serverConn) close(err error) {
 	delete(c.s.conns, c)
 	c.s.stages.leave(c)
 	c.s.mu.Unlock()
+	c.s.idle.announce()
 }
 
 // report logs why a connection was closed, when it is the peer's doing.

@@ -21,13 +21,13 @@ type ServiceOptions struct {
 	Limits       Limits              // of this process's calls to the service
 	Prefix       string              // for plain servers that say none (Endpoint.Prefix)
 	Interceptors []ClientInterceptor // inside those of ClientConfig
-	Fallback     Fallback            // nil: a failed call is an error
-}
 
-// Fallback answers a call that has failed for good: it fills call.Result (the
-// Success field of the generated result) and returns nil, or returns the error
-// for the caller. It is not asked when the caller itself gave up.
-type Fallback func(ctx context.Context, call *Call, err error) error
+	// Fallback answers a call that has failed for good. It fills call.Result (the
+	// Success field of the generated result) and returns nil, or it returns the
+	// error for the caller. It is not called when the caller itself gave up. nil:
+	// a failed call is an error.
+	Fallback func(ctx context.Context, call *Call, err error) error
+}
 
 const defaultTimeout = time.Second
 

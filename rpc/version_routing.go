@@ -107,16 +107,10 @@ func (a *attempt) route() error {
 	return nil
 }
 
+
 // noRoute is the error of an attempt whose token the rules here can't read.
 func (a *attempt) noRoute(err error) error {
-	code := RulesNeeded
-	switch {
-	case errors.Is(err, rollout.ErrOtherLog):
-		code = RulesForked
-	case errors.Is(err, rollout.ErrExpired):
-		code = Expired
-	}
-	return a.fail(code, NotExecuted, fmt.Errorf("generation %v: %w", a.call.routing.token.Generation, err))
+	return a.fail(RefusalCode(err), NotExecuted, fmt.Errorf("generation %v: %w", a.call.routing.token.Generation, err))
 }
 
 // returned ends the attempt for its trace. A call that may yet be executed
