@@ -38,12 +38,27 @@ func (s *served) makeAdmissions(cfg *ServerConfig) {
 	turn := func() error { return cfg.Rollout.Log().CheckTurn(s.name, s.version) }
 	entry := func(method string) bool { return cfg.Entry != nil && cfg.Entry(s.name, method) }
 	stray := func(name string) *participant.Origin {
-		return cfg.Rollout.Origin(fmt.Sprintf("%s, an entry, called at %s, to which the rules send no request", name, s.version), running)
+		return cfg.Rollout.Origin(
+			fmt.Sprintf("%s, an entry, called at %s, to which the rules send no request", name, s.version),
+			running,
+		)
 	}
-	s.anyAdmission = &admission{origin: cfg.Rollout.Origin(s.name, running), stray: stray(s.name), admit: admit, turn: turn, entry: entry("")}
+	s.anyAdmission = &admission{
+		origin: cfg.Rollout.Origin(s.name, running),
+		stray:  stray(s.name),
+		admit:  admit,
+		turn:   turn,
+		entry:  entry(""),
+	}
 	for _, m := range s.methods {
 		name := s.name + "." + m.name
-		m.admission = &admission{origin: cfg.Rollout.Origin(name, running), stray: stray(name), admit: admit, turn: turn, entry: entry(m.name)}
+		m.admission = &admission{
+			origin: cfg.Rollout.Origin(name, running),
+			stray:  stray(name),
+			admit:  admit,
+			turn:   turn,
+			entry:  entry(m.name),
+		}
 	}
 }
 
@@ -88,9 +103,9 @@ func (r *serverCall) admitToken(d *admission, agent *participant.Agent) (Code, e
 	return Unknown, nil
 }
 
-// beginTrace is for a call without a token: an entry begins a trace, any
-// other call is an orphan. So is one at an entry whose version the newest
-// rules give no share: nothing else can be told to its plain client.
+// beginTrace is for a call without a token: an entry begins a trace, any other
+// call is an orphan. A call at an entry is an orphan as well when the newest rules
+// give its version no share: a plain client could not be told anything else.
 func (r *serverCall) beginTrace(d *admission, agent *participant.Agent) (Code, error) {
 	if r.info.Trace == "" {
 		r.info.Trace = NextSpan("") // so that what it calls is one W3C trace, too
@@ -126,7 +141,14 @@ func (r *serverCall) endSpan() {
 }
 
 func (r *serverCall) refusal(t rollout.Token, agent *participant.Agent, err error) error {
-	return fmt.Errorf("%s %s, which has applied generation %v, was called with generation %v: %w", r.served.name, r.served.version, agent.Log().Last(), t.Generation, err)
+	return fmt.Errorf(
+		"%s %s, which has applied generation %v, was called with generation %v: %w",
+		r.served.name,
+		r.served.version,
+		agent.Log().Last(),
+		t.Generation,
+		err,
+	)
 }
 
 // rolloutToken is what the call carries; raw is "" when it carries none.

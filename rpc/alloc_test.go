@@ -42,7 +42,11 @@ func TestAllocations(t *testing.T) {
 	t.Run("server", func(t *testing.T) { allocsOfServer(t, agent) })
 }
 
-var allocMessage = &echo.Message{Text: "some text", Number: 7, Tags: map[string]string{"zone": "north", "unit": "pump-7"}}
+var allocMessage = &echo.Message{
+	Text:   "some text",
+	Number: 7,
+	Tags:   map[string]string{"zone": "north", "unit": "pump-7"},
+}
 
 func allocsOfClient(t *testing.T, agent *participant.Agent) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -89,7 +93,10 @@ func parrot(l net.Listener) {
 	}
 	defer nc.Close()
 	body := allocBody(thrift.REPLY, &echo.EchoEchoResult{Success: allocMessage})
-	h := &theader.Header{Flags: theader.OutOfOrder, Info: []theader.Pair{{Key: keyVersion, Value: "v1"}, {Key: keyInstance, Value: "host:1"}}}
+	h := &theader.Header{
+		Flags: theader.OutOfOrder,
+		Info:  []theader.Pair{{Key: keyVersion, Value: "v1"}, {Key: keyInstance, Value: "host:1"}},
+	}
 	reply, _ := theader.Append(nil, h, theader.Limits{})
 	reply = append(reply, body...)
 	pong, in := appendControl(nil, controlPong, 1, 0), make([]byte, 4096)
@@ -135,7 +142,14 @@ func allocsOfServer(t *testing.T, agent *participant.Agent) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := NewServer(ServerConfig{Instance: "host:1", Rollout: agent, Health: health.NewRecorder(health.Config{}), Logger: slog.New(slog.DiscardHandler)})
+	s, err := NewServer(
+		ServerConfig{
+			Instance: "host:1",
+			Rollout:  agent,
+			Health:   health.NewRecorder(health.Config{}),
+			Logger:   slog.New(slog.DiscardHandler),
+		},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -66,7 +66,13 @@ func (a *attempt) try() (health.Outcome, error) {
 		return outcome, err // a question, not a call yet; see govern
 	}
 	peer.cells.get(a.s.c.cfg.Health, a.call.Method, func() health.Key {
-		return health.Key{Side: health.Client, Service: a.s.name, Method: a.call.Method, Peer: a.ep.Addr, Version: a.ep.Version}
+		return health.Key{
+			Side:    health.Client,
+			Service: a.s.name,
+			Method:  a.call.Method,
+			Peer:    a.ep.Addr,
+			Version: a.ep.Version,
+		}
 	}).Record(outcome, took)
 	return outcome, err
 }
@@ -171,7 +177,14 @@ func giveUpCode(err error, otherwise Code) Code {
 func codeOutcome(err error) health.Outcome { return CodeOf(err).Outcome() }
 
 func (a *attempt) fail(code Code, executed Executed, err error) *Error {
-	e := &Error{Code: code, Executed: executed, Service: a.s.name, Method: a.call.Method, Attempt: a.call.Attempt, Err: err}
+	e := &Error{
+		Code:     code,
+		Executed: executed,
+		Service:  a.s.name,
+		Method:   a.call.Method,
+		Attempt:  a.call.Attempt,
+		Err:      err,
+	}
 	if a.ep != nil {
 		e.Instance = a.ep.Addr
 	}
@@ -181,19 +194,9 @@ func (a *attempt) fail(code Code, executed Executed, err error) *Error {
 // send makes the call on a connection to the peer.
 func (a *attempt) send(p *connPool) (health.Outcome, error) {
 	a.call.cut = false
-	name := a.call.Method
-	if !p.dialect.shared { // the others are told the service by a header
-		name = a.call.calledAs(cmp.Or(p.ep.Prefix, a.s.o.Prefix))
-	}
-	args := a.call.argsFor(p.dialect.encoding, name)
-	m := outgoing{oneWay: a.call.OneWay, name: name}
-	if err := a.encode(p.dialect.encoding, name, args); err != nil {
-		err = a.fail(TooLarge, NotExecuted, fmt.Errorf("write arguments: %w", err))
+	m := outgoing{oneWay: a.call.OneWay, name: a.call.Method}
+	if err := a.writeBody(p, &m); err != nil {
 		return codeOutcome(err), err
-	}
-	m.body = (*args).Bytes()
-	if p.dialect.encoding == flat.Binary {
-		m.seqAt = seqOffset(name)
 	}
 	patience := a.patience()
 	l, err := p.acquire(a.ctx, patience)
@@ -211,20 +214,7 @@ func (a *attempt) send(p *connPool) (health.Outcome, error) {
 		m.patience = patience
 		deadline = a.cutoff()
 	}
-	if p.dialect.header {
-		var flags uint16
-		if p.dialect.shared {
-			flags = theader.OutOfOrder
-		}
-		left := time.Until(deadline) // now: the callee counts from when it comes
-		a.call.head, err = appendCallHead(a.call.head[:0], flags, a.call, a.info, a.s.c.cfg.Caller, left, l.in.Limits)
-		if err != nil {
-			err = a.fail(TooLarge, NotExecuted, fmt.Errorf("write header: %w", err))
-			return codeOutcome(err), err
-		}
-		m.head = a.call.head
-	}
-	if err := a.follow(p.dialect, &m); err != nil {
+	if err := a.writeHead(l, deadline, &m); err != nil {
 		return codeOutcome(err), err
 	}
 	frame, sent, err := l.call(a.ctx.base, deadline, &m)
@@ -234,6 +224,40 @@ func (a *attempt) send(p *connPool) (health.Outcome, error) {
 		return codeOutcome(err), err
 	}
 	return a.read(l, &m, frame)
+}
+
+// writeBody gives m the Thrift message of the call. An error is an *Error.
+func (a *attempt) writeBody(p *connPool, m *outgoing) error {
+	if !p.dialect.shared { // the others learn the service by a header
+		m.name = a.call.calledAs(cmp.Or(p.ep.Prefix, a.s.o.Prefix))
+	}
+	args := a.call.argsFor(p.dialect.encoding, m.name)
+	if err := a.encode(p.dialect.encoding, m.name, args); err != nil {
+		return a.fail(TooLarge, NotExecuted, fmt.Errorf("write arguments: %w", err))
+	}
+	m.body = (*args).Bytes()
+	if p.dialect.encoding == flat.Binary {
+		m.seqAt = seqOffset(m.name)
+	}
+	return nil
+}
+
+// writeHead gives m the header of its frame, where the peer takes one, and the call
+// that follows a one-way one. An error is an *Error.
+func (a *attempt) writeHead(l *clientConn, deadline time.Time, m *outgoing) error {
+	if l.dialect.header {
+		var flags uint16
+		if l.dialect.shared {
+			flags = theader.OutOfOrder
+		}
+		left := time.Until(deadline) // now: the callee counts from when it comes
+		head, err := appendCallHead(a.call.head[:0], flags, a.call, a.info, a.s.c.cfg.Caller, left, l.in.Limits)
+		if err != nil {
+			return a.fail(TooLarge, NotExecuted, fmt.Errorf("write header: %w", err))
+		}
+		a.call.head, m.head = head, head
+	}
+	return a.follow(l.dialect, m)
 }
 
 // patience is how long the attempt may be made at an instance that gives no

@@ -23,7 +23,9 @@ func BenchmarkCall(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	s, err := NewServer(ServerConfig{Logger: slog.New(slog.DiscardHandler), Health: health.NewRecorder(health.Config{})})
+	s, err := NewServer(
+		ServerConfig{Logger: slog.New(slog.DiscardHandler), Health: health.NewRecorder(health.Config{})},
+	)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -34,7 +36,13 @@ func BenchmarkCall(b *testing.B) {
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(ctx, l) }()
 	defer func() { cancel(); <-served }()
-	c, err := NewClient(ClientConfig{Resolver: Static(&Endpoint{ID: "e", Addr: l.Addr().String()}), Caller: "bench", Health: health.NewRecorder(health.Config{})})
+	c, err := NewClient(
+		ClientConfig{
+			Resolver: Static(&Endpoint{ID: "e", Addr: l.Addr().String()}),
+			Caller:   "bench",
+			Health:   health.NewRecorder(health.Config{}),
+		},
+	)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -47,7 +55,11 @@ func BenchmarkCall(b *testing.B) {
 		for _, size := range []int{100, 1024} {
 			b.Run(fmt.Sprintf("callers=%d/bytes=%d", callers, size), func(b *testing.B) {
 				b.ReportAllocs()
-				m := &echo.Message{Text: strings.Repeat("x", size-20), Tags: map[string]string{"a": "b", "c": "d"}, Number: 1}
+				m := &echo.Message{
+					Text:   strings.Repeat("x", size-20),
+					Tags:   map[string]string{"a": "b", "c": "d"},
+					Number: 1,
+				}
 				var left atomic.Int64
 				left.Store(int64(b.N))
 				var wg sync.WaitGroup
@@ -98,7 +110,9 @@ func BenchmarkTokens(b *testing.B) {
 			served := make(chan error, 1)
 			go func() { served <- s.Serve(serving, l) }()
 			defer func() { cancel(); <-served }()
-			c, err := NewClient(ClientConfig{Resolver: Static(&Endpoint{ID: "e", Addr: l.Addr().String()}), Rollout: agent})
+			c, err := NewClient(
+				ClientConfig{Resolver: Static(&Endpoint{ID: "e", Addr: l.Addr().String()}), Rollout: agent},
+			)
 			if err != nil {
 				b.Fatal(err)
 			}

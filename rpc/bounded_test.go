@@ -33,7 +33,9 @@ func TestAnnouncedFramesTakeNoMemory(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer nc.Close()
-			if _, err := nc.Write(append(binary.BigEndian.AppendUint32(nil, 15<<20), 0x0f, 0xff, 0, 0, 0, 0, 0, 1)); err != nil {
+			if _, err := nc.Write(
+				append(binary.BigEndian.AppendUint32(nil, 15<<20), 0x0f, 0xff, 0, 0, 0, 0, 0, 1),
+			); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -77,8 +79,8 @@ func TestIdleConnectionsAreCheap(t *testing.T) {
 	}
 }
 
-// All connections together hold no more than the server allows, when nobody
-// reads; who does is served as ever.
+// All connections together hold no more than the server allows, when no
+// client reads; a client that reads is served as ever.
 func TestManyPeersThatNeverRead(t *testing.T) {
 	const limit, peers = 2 << 20, 60
 	s := serve(t, ServerConfig{Sizes: Sizes{Replies: limit}}, &handler{name: "a"})
@@ -106,7 +108,7 @@ func TestManyPeersThatNeverRead(t *testing.T) {
 		t.Errorf("%d bytes wait, the limit is %d", used, limit)
 	}
 	if who, err := call().Who(t.Context()); err != nil || who != "a" {
-		t.Errorf("somebody else: %q, %v", who, err)
+		t.Errorf("another client: %q, %v", who, err)
 	}
 	s.stop()
 	if used := s.replies.Used(); used != 0 {
@@ -132,7 +134,11 @@ func TestLargeCallsAreBounded(t *testing.T) {
 	if who, err := call().Who(t.Context()); err != nil || who != "a" {
 		t.Errorf("a small call: %q, %v", who, err)
 	}
-	begun := send(t, s.addr, append(binary.BigEndian.AppendUint32(nil, 8<<20), bytes.Repeat([]byte{0x0f, 0xff, 0, 0}, 50_000)...))
+	begun := send(
+		t,
+		s.addr,
+		append(binary.BigEndian.AppendUint32(nil, 8<<20), bytes.Repeat([]byte{0x0f, 0xff, 0, 0}, 50_000)...),
+	)
 	wantClosed(t, begun) // its piece would be more than twice the limit
 	for range 2 {
 		<-h.notes

@@ -40,16 +40,41 @@ func TestBreakerOpens(t *testing.T) {
 		{"20 failures", Breaker{}, []batch{{0, 20, health.Broken}}, true},
 		{"half of 20", Breaker{}, []batch{{0, 10, health.OK}, {0, 10, health.Timeout}}, true},
 		{"less than half", Breaker{}, []batch{{0, 11, health.OK}, {0, 10, health.Connect}}, false},
-		{"spread over the window", Breaker{}, []batch{{0, 10, health.Broken}, {9 * time.Second, 10, health.Broken}}, true},
-		{"the window has passed", Breaker{}, []batch{{0, 10, health.Broken}, {10 * time.Second, 10, health.Broken}}, false},
+		{
+			"spread over the window",
+			Breaker{},
+			[]batch{{0, 10, health.Broken}, {9 * time.Second, 10, health.Broken}},
+			true,
+		},
+		{
+			"the window has passed",
+			Breaker{},
+			[]batch{{0, 10, health.Broken}, {10 * time.Second, 10, health.Broken}},
+			false,
+		},
 		{"long after", Breaker{}, []batch{{0, 19, health.Broken}, {48 * time.Hour, 19, health.Broken}}, false},
 		{"declared exceptions are answers", Breaker{}, []batch{{0, 100, health.AppError}}, false},
-		{"declared exceptions are samples", Breaker{}, []batch{{0, 100, health.AppError}, {0, 90, health.Broken}}, false},
+		{
+			"declared exceptions are samples",
+			Breaker{},
+			[]batch{{0, 100, health.AppError}, {0, 90, health.Broken}},
+			false,
+		},
 		{"cancellations tell nothing", Breaker{}, []batch{{0, 100, health.Canceled}, {0, 19, health.Broken}}, false},
 		{"refusals tell nothing", Breaker{}, []batch{{0, 50, health.Refused}, {0, 50, health.Rejected}}, false},
 		{"handlers that fail", Breaker{}, []batch{{0, 20, health.Internal}}, true},
-		{"own numbers", Breaker{Ratio: 10, Calls: 5, Window: time.Second}, []batch{{0, 9, health.OK}, {0, 1, health.Broken}}, true},
-		{"own window", Breaker{Window: time.Second}, []batch{{0, 19, health.Broken}, {time.Second, 19, health.Broken}}, false},
+		{
+			"own numbers",
+			Breaker{Ratio: 10, Calls: 5, Window: time.Second},
+			[]batch{{0, 9, health.OK}, {0, 1, health.Broken}},
+			true,
+		},
+		{
+			"own window",
+			Breaker{Window: time.Second},
+			[]batch{{0, 19, health.Broken}, {time.Second, 19, health.Broken}},
+			false,
+		},
 		{"off", Breaker{Off: true}, []batch{{0, 100, health.Broken}}, false},
 	}
 	for _, tt := range tests {
@@ -154,7 +179,10 @@ func TestBreakerConcurrently(t *testing.T) {
 
 func TestGovernanceTakesNoMemory(t *testing.T) {
 	b := newBreaker(Breaker{})
-	l := newLimiter("auth", Limits{Limit: Limit{Pending: 10, Rate: 1e9}, Methods: map[string]Limit{"GetToken": {Pending: 1}}})
+	l := newLimiter(
+		"auth",
+		Limits{Limit: Limit{Pending: 10, Rate: 1e9}, Methods: map[string]Limit{"GetToken": {Pending: 1}}},
+	)
 	var g retryBudget
 	n := testing.AllocsPerRun(1000, func() {
 		ok, trial := b.allow(1)

@@ -56,7 +56,7 @@ type Call struct {
 	first           [2]*Endpoint
 }
 
-// calls are used again when nobody can have kept them.
+// calls are used again when no interceptor can have kept them.
 var calls = sync.Pool{New: func() any { return new(Call) }}
 
 // alone reports whether nothing that outlives the call can refer to it.
@@ -64,7 +64,7 @@ func (c *Call) alone() bool {
 	return c.Attempt <= 1 && c.routing.exchanges == 0 && !c.ctx.watched.Load()
 }
 
-// recycle gives a call back that has succeeded without anybody else seeing it.
+// recycle gives a call back that has succeeded and was seen by no interceptor.
 func (c *Call) recycle() {
 	head := c.head[:0]
 	*c = Call{}
@@ -118,7 +118,7 @@ func (c *Call) argsFor(encoding flat.Protocol, name string) *flat.Writer {
 func (c *Call) Tried(e *Endpoint) bool { return slices.Contains(c.tried, e) }
 
 // Endpoint is where the latest attempt went, nil before the first. To an
-// interceptor whose next has returned it is who answered.
+// interceptor whose next has returned it has answered.
 func (c *Call) Endpoint() *Endpoint {
 	if len(c.tried) == 0 {
 		return nil

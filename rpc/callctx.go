@@ -10,7 +10,7 @@ import (
 )
 
 // callContext is the context of one call on either side. Most handlers never
-// look at Done: the timer and the channel behind it are made by the first who
+// look at Done: the timer and the channel behind it are made by the first goroutine that
 // does, so that the others don't pay for them.
 type callContext struct {
 	base     context.Context

@@ -7,7 +7,7 @@ import (
 )
 
 const (
-	unnamed = "?" // a caller whose name is not one, or finds no room
+	unnamed = "?" // a caller with an invalid name, or without room for it
 
 	maxName           = 63   // bytes, as of registry.CheckName
 	maxCallersOfOne   = 64   // names that callers at one address may have

@@ -80,7 +80,11 @@ func countedBy(r *health.Recorder) map[string]int64 {
 func TestCallerNamesAreChecked(t *testing.T) {
 	r := health.NewRecorder(health.Config{})
 	seen := make(chan string, 1)
-	s := serve(t, ServerConfig{Health: r}, &handler{seen: func(ctx context.Context) { seen <- CallInfoFrom(ctx).Caller }})
+	s := serve(
+		t,
+		ServerConfig{Health: r},
+		&handler{seen: func(ctx context.Context) { seen <- CallInfoFrom(ctx).Caller }},
+	)
 	nc := send(t, s.addr, nil)
 	for _, name := range []string{"nul\x00", "\x1b[2J", "line\nbreak", "\xff", "-x", "a b", strings.Repeat("x", 64), strings.Repeat("x", 8000)} {
 		callAs(t, nc, name)
@@ -108,8 +112,16 @@ func TestCallersOfOneAddress(t *testing.T) {
 	callAs(t, second, callerNames("listed", 100)...)
 	callAs(t, second, "a7", "a7", "b49", "b49") // known, and without room
 	calls := countedBy(r)
-	if calls["?"] != 36+2 || calls["a7"] != 3 || calls["b13"] != 1 || calls["b14"] != 0 || calls["listed99"] != 1 || len(calls) != 64+100+1 {
-		t.Errorf("%d names; %d calls without, %d by a7, %d by b13, %d by b14", len(calls), calls["?"], calls["a7"], calls["b13"], calls["b14"])
+	if calls["?"] != 36+2 || calls["a7"] != 3 || calls["b13"] != 1 || calls["b14"] != 0 || calls["listed99"] != 1 ||
+		len(calls) != 64+100+1 {
+		t.Errorf(
+			"%d names; %d calls without, %d by a7, %d by b13, %d by b14",
+			len(calls),
+			calls["?"],
+			calls["a7"],
+			calls["b13"],
+			calls["b14"],
+		)
 	}
 	_, _ = first.Close(), second.Close()
 	eventually(t, "the names are forgotten", func() bool {
@@ -137,8 +149,15 @@ func TestCallersOfAllAddresses(t *testing.T) {
 			}
 		}
 	}
-	if want := 40*70 - maxCallersUnknown; unnamedCalls != want || table.names != maxCallersUnknown || len(table.at) != 16 {
-		t.Errorf("%d calls without a name, want %d; %d names of %d addresses", unnamedCalls, want, table.names, len(table.at))
+	if want := 40*70 - maxCallersUnknown; unnamedCalls != want || table.names != maxCallersUnknown ||
+		len(table.at) != 16 {
+		t.Errorf(
+			"%d calls without a name, want %d; %d names of %d addresses",
+			unnamedCalls,
+			want,
+			table.names,
+			len(table.at),
+		)
 	}
 	for _, c := range conns {
 		table.forget(c)
@@ -212,7 +231,10 @@ func (bare) ProcessorMap() map[string]thrift.TProcessorFunction { return nil }
 func TestLearnedMethodsAreBounded(t *testing.T) {
 	v := &served{anyAdmission: &admission{}}
 	for i := range 1000 {
-		if m := v.method(fmt.Sprint("m", i)); m.admission != v.anyAdmission || (m.name == health.Overflow) != (i >= maxLearned) {
+		if m := v.method(
+			fmt.Sprint("m", i),
+		); m.admission != v.anyAdmission ||
+			(m.name == health.Overflow) != (i >= maxLearned) {
 			t.Fatalf("method %d is %q", i, m.name)
 		}
 	}
@@ -243,7 +265,11 @@ func TestLongMethodNames(t *testing.T) {
 
 // Kinds of calls that a connection remembers are bounded.
 func TestKindsOfCallsAreBounded(t *testing.T) {
-	s := serve(t, ServerConfig{Health: health.NewRecorder(health.Config{}), Listed: func(string) bool { return true }}, &handler{})
+	s := serve(
+		t,
+		ServerConfig{Health: health.NewRecorder(health.Config{}), Listed: func(string) bool { return true }},
+		&handler{},
+	)
 	callAs(t, send(t, s.addr, nil), callerNames("x", 1000)...)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -304,14 +330,21 @@ func TestTextsOfErrorsAreBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := strings.Repeat("x", 1<<20)
-	a := &attempt{s: &serviceClient{c: client(t, ClientConfig{}, s.endpoint())}, call: &Call{Method: "m", Result: &echo.EchoFailResult{}}}
+	a := &attempt{
+		s:    &serviceClient{c: client(t, ClientConfig{}, s.endpoint())},
+		call: &Call{Method: "m", Result: &echo.EchoFailResult{}},
+	}
 	a.ctx = &callContext{base: t.Context()}
 	w := flat.NewWriter(flat.Binary, 4<<20)
 	defer w.Free()
 	_ = w.WriteMessageBegin(t.Context(), "m", thrift.EXCEPTION, 1)
 	_ = thrift.NewTApplicationException(thrift.INTERNAL_ERROR, text).Write(t.Context(), w)
 	frame := string(w.Bytes())
-	_, err := a.message(flat.Binary, frame, &replyStatus{seq: 1, memory: &account{decodeLimits: &decodeLimits{limit: 1 << 20}}})
+	_, err := a.message(
+		flat.Binary,
+		frame,
+		&replyStatus{seq: 1, memory: &account{decodeLimits: &decodeLimits{limit: 1 << 20}}},
+	)
 	e := wantCode(t, err, HandlerFailed, WasExecuted)
 	if n := len(e.Err.Error()); n > maxText+10 || isPart(e.Err.Error(), frame) {
 		t.Errorf("the error has %d bytes", n)

@@ -20,35 +20,45 @@ import (
 
 // ClientConfig is what a Client needs. Only Resolver must be set.
 type ClientConfig struct {
-	Resolver       Resolver
-	Watcher        Watcher                                      // nil: nobody is told
-	Caller         string                                       // service that this process is, told to servers; "" = not told
-	TLS            *tls.Config                                  // for endpoints with TLS set; an empty ServerName means the endpoint's host
-	TLSNow         func() *tls.Config                           // instead of TLS, for each connection anew; what it returns is not changed
-	RequireTLS     bool                                         // with TLS: endpoints without it are not called
-	Site           Site                                         // makes the connections to endpoints with Site set
-	Identity       Identity                                     // what servers are told of this process
-	Vouch          func(ctx context.Context, e *Endpoint) error // asked of each connection to an endpoint with an Announcer, before it is used; nil: not
-	ConnectTimeout time.Duration                                // for TCP, TLS and the first answer together, and six times as long as TCP took; 0 means 500 ms
-	Connections    int                                          // to each skerry endpoint; 0 means 1
-	Narrow         bool                                         // small packets only, which pass every path: for little that must arrive
-	Sizes          Sizes                                        // of messages and of what waits to be written
-	Interceptors   []ClientInterceptor                          // around every call of every service, the first one outermost
-	Health         *health.Recorder                             // nil counts nothing
-	Logger         *slog.Logger                                 // nil means slog.Default()
+	Resolver Resolver
+	Watcher  Watcher // learns what happens to connections; nil: nothing does
+	Caller   string  // the service that this process is, as servers see it; "": they see none
 
-	// Rollout is this process's part in releases: calls carry the tokens of
-	// their traces and meet only the versions that these name. nil: they don't.
+	TLS        *tls.Config        // for endpoints with TLS set; an empty ServerName means the endpoint's host
+	TLSNow     func() *tls.Config // instead of TLS, called for each connection; its result is not changed
+	RequireTLS bool               // with TLS: endpoints without it are not called
+	Site       Site               // makes the connections to endpoints with Site set
+	Identity   Identity           // what servers learn of this process
+
+	// Vouch is called for each new connection to an endpoint with an Announcer,
+	// before anything is sent on it, and says whether the process that lists the
+	// endpoint runs now. An error means that another process may have the address;
+	// it wraps ErrOther. nil: no connection is checked.
+	Vouch func(ctx context.Context, e *Endpoint) error
+
+	// ConnectTimeout bounds TCP, TLS and the first answer together. Where TCP alone
+	// takes long, six times its duration is added. 0 means 500 ms.
+	ConnectTimeout time.Duration
+	Connections    int   // to each skerry endpoint; 0 means 1
+	Narrow         bool  // small packets only, which pass every path: for little that must arrive
+	Sizes          Sizes // of messages and of what waits to be written
+
+	Interceptors []ClientInterceptor // around every call of every service, the first one outermost
+	Health       *health.Recorder    // nil counts nothing
+	Logger       *slog.Logger        // nil means slog.Default()
+
+	// Rollout is this process's part in releases: calls carry the tokens of their
+	// traces and reach only the versions that the tokens name. nil: calls carry none.
 	Rollout       *participant.Agent
-	Rules         RuleExchange // with Rollout: moves rules between processes; nil: calls for which one side lacks rules fail
+	Rules         RuleExchange // with Rollout; nil: a call fails when one side lacks rules of the other
 	RefuseOrphans bool         // with Rollout: refuse calls outside any trace; false only counts them
 
 	// Reach is the address, host:port, by which this host connects to an endpoint.
 	// It is called for each connection. nil: Endpoint.Addr.
 	Reach func(e *Endpoint) string
 
-	// Dial replaces the TCP dialler, for tests and tunnels. TLS is put on top
-	// of what it returns.
+	// Dial replaces the TCP dialler, for tests and tunnels. TLS is put on top of
+	// what it returns.
 	Dial func(ctx context.Context, addr string) (net.Conn, error)
 }
 
@@ -73,14 +83,19 @@ type Client struct {
 	exchanges exchanges
 }
 
-// NewClient makes a client; it connects to nobody yet. Close it when it is no
+// NewClient makes a client without connections. Close it when it is no
 // longer needed.
 func NewClient(cfg ClientConfig) (*Client, error) {
 	switch {
 	case cfg.Resolver == nil:
-		return nil, errors.New("rpc client: Resolver is missing; use package discovery's, or rpc.Static for a known address")
+		return nil, errors.New(
+			"rpc client: Resolver is missing; use package discovery's, or rpc.Static for a known address",
+		)
 	case cfg.ConnectTimeout < 0:
-		return nil, fmt.Errorf("rpc client: ConnectTimeout is %v; it must not be negative (0 means 500ms)", cfg.ConnectTimeout)
+		return nil, fmt.Errorf(
+			"rpc client: ConnectTimeout is %v; it must not be negative (0 means 500ms)",
+			cfg.ConnectTimeout,
+		)
 	case cfg.Connections < 0:
 		return nil, fmt.Errorf("rpc client: Connections is %d; it must not be negative (0 means 1)", cfg.Connections)
 	}
@@ -102,7 +117,7 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 		}
 	}
 	if c.watch == nil {
-		c.watch = nobody{}
+		c.watch = noWatcher{}
 	}
 	if c.rules = cfg.Rules; c.rules == nil {
 		c.rules = noRules{}
@@ -110,11 +125,12 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	return c, nil
 }
 
-type nobody struct{}
+// noWatcher is the Watcher of a client without one.
+type noWatcher struct{}
 
-func (nobody) Down(*Endpoint, bool, error) {}
-func (nobody) Up(*Endpoint)                {}
-func (nobody) Leaving(*Endpoint)           {}
+func (noWatcher) Down(*Endpoint, bool, error) {}
+func (noWatcher) Up(*Endpoint)                {}
+func (noWatcher) Leaving(*Endpoint)           {}
 
 // Close breaks every connection, fails the calls on them, and waits until all
 // goroutines of the client have ended. Calls made later fail as Unreachable.
@@ -188,7 +204,7 @@ func (c *Client) sweep() bool {
 }
 
 // tidy closes what retired endpoints still have, once it is unused, and site
-// connections whose other side is trusted no more.
+// connections with another side that is trusted no more.
 func (c *Client) tidy() {
 	c.eachPool(func(p *connPool) {
 		if p.ep.Site {

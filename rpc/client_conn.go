@@ -69,7 +69,13 @@ type clientConn struct {
 }
 
 func newClientConn(p *connPool, nc net.Conn) *clientConn {
-	l := &clientConn{pool: p, nc: nc, dialect: p.dialect, made: p.c.now(), keepalive: transport.NewIdleKeepalive(nc, p.c.now())}
+	l := &clientConn{
+		pool:      p,
+		nc:        nc,
+		dialect:   p.dialect,
+		made:      p.c.now(),
+		keepalive: transport.NewIdleKeepalive(nc, p.c.now()),
+	}
 	if t, ok := nc.(*tls.Conn); ok && p.ep.Site {
 		l.trust = &siteTrust{site: p.c.cfg.Site, state: t.ConnectionState()}
 	}
@@ -92,7 +98,7 @@ func (l *clientConn) fail(err error) {
 	}
 	l.out.Stop(err)
 	_ = l.nc.Close()
-	l.pool.connEnded(l, err) // before the calls: who tries again is to go elsewhere
+	l.pool.connEnded(l, err) // before the calls, so that retries go elsewhere
 	l.pending.each(func(seq int32, _, _ time.Duration) { l.pending.resolve(seq, "", err) })
 	l.wakeReader() // so that the resident ends
 }
@@ -138,7 +144,9 @@ type outgoing struct {
 	oneWay bool
 	behind []byte // a whole call that follows a one-way one, which ends when this is answered; nil: none
 
-	patience time.Duration // how long the connection may be silent until the call is given up; 0 = for as long as it stands
+	// patience is how long the connection may be silent until the call is given
+	// up; 0: for as long as it stands.
+	patience time.Duration
 }
 
 // call sends m and waits for the reply. sent is false when nothing of it can
@@ -233,8 +241,8 @@ func (l *clientConn) await(ctx context.Context, s *pendingCall, seq int32) error
 	return ctx.Err()
 }
 
-// giveUp tells the peer that nobody waits any more. A clientConn that can't tell
-// ends: its next reply would be the wrong one.
+// giveUp tells the peer that no caller waits any more. A connection that can't
+// tell ends: its next reply would be the wrong one.
 func (l *clientConn) giveUp(seq int32) {
 	l.abandoned.Store(true)
 	if !l.dialect.shared {

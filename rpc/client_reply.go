@@ -50,7 +50,7 @@ func (a *attempt) read(l *clientConn, m *outgoing, frame string) (health.Outcome
 // badMessage is a reply that can't be understood.
 type badMessage struct{ error }
 
-// badReply ends a connection whose bytes make no sense.
+// badReply ends a connection with bytes that make no sense.
 func (a *attempt) badReply(l *clientConn, err error) (health.Outcome, error) {
 	err = fmt.Errorf("read reply: %w", err)
 	l.fail(err)
@@ -73,7 +73,7 @@ type replyStatus struct {
 
 // replyHead is the head of an ordinary reply: one server's are all alike, but
 // for their sequence numbers, so that one is taken apart and the others
-// compared with it. Its map goes to many callers, who must not change it.
+// compared with it. Its map goes to many callers, which must not change it.
 type replyHead struct {
 	front, back string // what stands around the sequence number
 	encoding    flat.Protocol
@@ -86,7 +86,8 @@ const (
 )
 
 func (k *replyHead) fits(frame string) bool {
-	return k != nil && len(frame) >= headBackAt+len(k.back) && frame[:headSeqAt] == k.front && frame[headBackAt:headBackAt+len(k.back)] == k.back
+	return k != nil && len(frame) >= headBackAt+len(k.back) && frame[:headSeqAt] == k.front &&
+		frame[headBackAt:headBackAt+len(k.back)] == k.back
 }
 
 // head reads what stands in front of a reply's message.
@@ -107,7 +108,9 @@ func (s *replyStatus) head(l *clientConn, frame string) (payload string, encodin
 		return payload, encoding, err
 	}
 	if back := len(frame) - len(payload); !s.framework && back-headBackAt <= maxKnownHead {
-		l.replyHead.Store(&replyHead{strings.Clone(frame[:headSeqAt]), strings.Clone(frame[headBackAt:back]), encoding, s.meta})
+		l.replyHead.Store(
+			&replyHead{strings.Clone(frame[:headSeqAt]), strings.Clone(frame[headBackAt:back]), encoding, s.meta},
+		)
 	}
 	return payload, encoding, nil
 }
@@ -158,7 +161,9 @@ func (a *attempt) message(encoding flat.Protocol, payload string, status *replyS
 		e := a.exception(x, status)
 		return e.Code.Outcome(), e
 	case name != a.call.Method && name != status.sent: // servers leave the prefix out, or don't
-		return health.Broken, &badMessage{fmt.Errorf("a call of %s was answered with a reply to %.100q", a.call.Method, name)}
+		return health.Broken, &badMessage{
+			fmt.Errorf("a call of %s was answered with a reply to %.100q", a.call.Method, name),
+		}
 	case kind != thrift.REPLY || a.call.Result == nil:
 		return health.Broken, &badMessage{fmt.Errorf("message type %d is no reply", kind)}
 	}
@@ -220,7 +225,7 @@ func declared(encoding flat.Protocol, result string) bool {
 func (a *attempt) exception(x thrift.TApplicationException, status *replyStatus) *Error {
 	if status.framework {
 		a.theirs, a.theirLog = status.applied, status.log
-		// The code in front of the text is for callers who know no codes.
+		// The code in front of the text is for callers that know no codes.
 		x = thrift.NewTApplicationException(x.TypeId(), strings.TrimPrefix(x.Error(), status.code.String()+": "))
 		if status.code == DeadlineExceeded {
 			return a.fail(status.code, status.executed, fmt.Errorf("%w: %w", x, context.DeadlineExceeded))
@@ -230,7 +235,11 @@ func (a *attempt) exception(x thrift.TApplicationException, status *replyStatus)
 	switch x.TypeId() {
 	case thrift.UNKNOWN_METHOD, thrift.WRONG_METHOD_NAME:
 		return a.fail(UnknownMethod, NotExecuted, x)
-	case thrift.PROTOCOL_ERROR, thrift.INVALID_PROTOCOL, thrift.INVALID_TRANSFORM, thrift.BAD_SEQUENCE_ID, thrift.INVALID_MESSAGE_TYPE_EXCEPTION:
+	case thrift.PROTOCOL_ERROR,
+		thrift.INVALID_PROTOCOL,
+		thrift.INVALID_TRANSFORM,
+		thrift.BAD_SEQUENCE_ID,
+		thrift.INVALID_MESSAGE_TYPE_EXCEPTION:
 		return a.fail(BadMessage, MaybeExecuted, x)
 	}
 	return a.fail(HandlerFailed, WasExecuted, x)

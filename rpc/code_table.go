@@ -24,7 +24,7 @@ type again uint8
 const (
 	never     again = iota // the next instance would do the same, or it may have been executed
 	elsewhere              // at once, at an instance that was not tried
-	budgeted               // where it was not executed or the method is idempotent, after a pause and by the retry budget
+	budgeted               // if unexecuted or idempotent, after a pause and by the retry budget
 )
 
 var table = [codes]traits{

@@ -35,7 +35,10 @@ func TestTraits(t *testing.T) {
 			t.Errorf("%v is sent again although it may have been executed", c)
 		}
 	}
-	if later := Code(codes); later.String() != "unknown" || later.Outcome() != health.Internal || ParseCode("later") != Unknown {
+	if later := Code(
+		codes,
+	); later.String() != "unknown" || later.Outcome() != health.Internal ||
+		ParseCode("later") != Unknown {
 		t.Errorf("a code of a later version is %v, %v", later, later.Outcome())
 	}
 }
@@ -85,7 +88,16 @@ func row(c Code) string {
 		guard = "callers alone"
 	}
 	retry := map[again]string{never: "no", elsewhere: "at another instance", budgeted: "by the budget"}[tr.again]
-	return fmt.Sprintf("| `%s` | %s | `%s` | %s | %s | %s | %s |", tr.name, executed, tr.outcome, yes[tr.outcome.Failed()], breaker, guard, retry)
+	return fmt.Sprintf(
+		"| `%s` | %s | `%s` | %s | %s | %s | %s |",
+		tr.name,
+		executed,
+		tr.outcome,
+		yes[tr.outcome.Failed()],
+		breaker,
+		guard,
+		retry,
+	)
 }
 
 // docs/codes.md shows the table as it is.
@@ -126,23 +138,45 @@ func sole(t *testing.T, what string, r *health.Recorder, method string, o health
 	eventually(t, what+" is counted as "+o.String(), func() bool { return outcomes(r)[method] == want })
 }
 
-// Both sides count a refusal by each code as the table says, whoever refuses.
+// Both sides count a refusal by each code as the table says, whichever side refuses.
 func TestRefusalsAreCounted(t *testing.T) {
 	for c := range Code(codes) {
 		t.Run(c.String(), func(t *testing.T) {
 			refuse := &Error{Code: c, Executed: NotExecuted, Err: errors.New("injected")}
-			served, called, kept := health.NewRecorder(health.Config{}), health.NewRecorder(health.Config{}), health.NewRecorder(health.Config{})
+			served, called, kept := health.NewRecorder(
+				health.Config{},
+			), health.NewRecorder(
+				health.Config{},
+			), health.NewRecorder(
+				health.Config{},
+			)
 			s := serve(t, ServerConfig{Health: served, Interceptors: []ServerInterceptor{
 				func(context.Context, *CallInfo, func(context.Context) error) error { return refuse },
 			}}, &handler{})
 			o := ServiceOptions{Retries: new(int)}
-			if _, err := stub(t, client(t, ClientConfig{Health: called}, s.endpoint()), o)().Who(t.Context()); err == nil {
+			if _, err := stub(
+				t,
+				client(t, ClientConfig{Health: called}, s.endpoint()),
+				o,
+			)().Who(
+				t.Context(),
+			); err == nil {
 				t.Error("the call went well")
 			}
 			sole(t, "by the callee", served, "who", c.Outcome())
 			sole(t, "by the caller", called, "who", c.Outcome())
-			o.Interceptors = []ClientInterceptor{func(context.Context, *Call, func(context.Context) error) error { return refuse }}
-			if _, err := stub(t, client(t, ClientConfig{Health: kept}, s.endpoint()), o)().Who(t.Context()); CodeOf(err) != c {
+			o.Interceptors = []ClientInterceptor{
+				func(context.Context, *Call, func(context.Context) error) error { return refuse },
+			}
+			if _, err := stub(
+				t,
+				client(t, ClientConfig{Health: kept}, s.endpoint()),
+				o,
+			)().Who(
+				t.Context(),
+			); CodeOf(
+				err,
+			) != c {
 				t.Errorf("the caller's interceptor: %v", err)
 			}
 			sole(t, "by the caller's interceptor", kept, "who", c.Outcome())
@@ -158,7 +192,7 @@ type failing struct {
 
 func (f *failing) Note(context.Context, string) error { return f.err }
 
-// A handler's error is a failure, also where nobody is told.
+// A handler's error is a failure, also where no caller is told.
 func TestOneWayErrorsAreFailures(t *testing.T) {
 	for name, test := range map[string]struct {
 		err  error
@@ -172,7 +206,14 @@ func TestOneWayErrorsAreFailures(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			served := health.NewRecorder(health.Config{})
 			s := serveNotes(t, ServerConfig{Health: served}, &failing{err: test.err})
-			if err := stub(t, client(t, ClientConfig{}, s.endpoint()), ServiceOptions{})().Note(t.Context(), "x"); err != nil {
+			if err := stub(
+				t,
+				client(t, ClientConfig{}, s.endpoint()),
+				ServiceOptions{},
+			)().Note(
+				t.Context(),
+				"x",
+			); err != nil {
 				t.Error(err)
 			}
 			sole(t, name, served, "note", test.want)
@@ -181,7 +222,13 @@ func TestOneWayErrorsAreFailures(t *testing.T) {
 	t.Run("arguments that can't be read", func(t *testing.T) {
 		served := health.NewRecorder(health.Config{})
 		s := serveNotes(t, ServerConfig{Health: served}, &failing{})
-		send(t, s.addr, []byte("\x00\x00\x00\x19\x80\x01\x00\x04\x00\x00\x00\x04note\x00\x00\x00\x01\x0f\x00\x01\x77\x00\x00\x00\x01\x00"))
+		send(
+			t,
+			s.addr,
+			[]byte(
+				"\x00\x00\x00\x19\x80\x01\x00\x04\x00\x00\x00\x04note\x00\x00\x00\x01\x0f\x00\x01\x77\x00\x00\x00\x01\x00",
+			),
+		)
 		sole(t, "it", served, "note", BadMessage.Outcome())
 	})
 }

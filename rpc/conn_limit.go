@@ -21,7 +21,9 @@ const (
 // take all places, so that a process of the site can still come.
 const maxLobby = 64
 
-var errMadeRoom = errors.New("it has made room: too many connections stand, most of them from its address, and nothing went on here")
+var errMadeRoom = errors.New(
+	"it has made room: too many connections stand, most of them from its address, and nothing went on here",
+)
 
 // connStages is a server's connections by how far they have come. Silence is no
 // offence while there is room: pools open connections FlushEarly and use them late.

@@ -100,7 +100,11 @@ func TestCrowdBesideLoris(t *testing.T) {
 				}
 				time.Sleep(transport.HeadPatience + time.Second)
 				if n := s.Stats().Connections; n != crowd+25 {
-					t.Errorf("%d connections stand when those that have stopped within a message must be gone, want %d", n, crowd+25)
+					t.Errorf(
+						"%d connections stand when those that have stopped within a message must be gone, want %d",
+						n,
+						crowd+25,
+					)
 				}
 			})
 		})
@@ -135,14 +139,19 @@ func TestFullOfOneAddress(t *testing.T) {
 	})
 }
 
-// Handshakes that don't go on take nobody's place, and end.
+// Handshakes that don't go on take no place of others, and end.
 func TestStalledHandshakes(t *testing.T) {
 	ca, pool := authority(t)
 	cert := ca(t, "127.0.0.1")
 	now := time.Now() // the time in a bubble is before the certificate's
 	synctest.Test(t, func(t *testing.T) {
 		l := newMemoryListener()
-		s := serveOn(t, ServerConfig{MaxConns: 300, TLS: &tls.Config{Certificates: []tls.Certificate{cert}}}, &handler{}, l)
+		s := serveOn(
+			t,
+			ServerConfig{MaxConns: 300, TLS: &tls.Config{Certificates: []tls.Certificate{cert}}},
+			&handler{},
+			l,
+		)
 		var stalled []net.Conn
 		for i := range 1000 {
 			nc := l.dialFrom(t, "10.0.0.66")
@@ -151,7 +160,10 @@ func TestStalledHandshakes(t *testing.T) {
 			if i%100 != 0 {
 				continue
 			}
-			tc := tls.Client(l.dialFrom(t, "10.0.0.1"), &tls.Config{RootCAs: pool, ServerName: "127.0.0.1", Time: func() time.Time { return now }})
+			tc := tls.Client(
+				l.dialFrom(t, "10.0.0.1"),
+				&tls.Config{RootCAs: pool, ServerName: "127.0.0.1", Time: func() time.Time { return now }},
+			)
 			if err := answers(tc); err != nil {
 				t.Fatalf("an honest client beside %d handshakes: %v", i, err)
 			}
@@ -354,7 +366,11 @@ func TestPowerReturn(t *testing.T) {
 		}
 	}
 	for i, s := range servers {
-		eventually(t, fmt.Sprintf("process %d has a connection with each other", i), func() bool { return s.Stats().Members == members-1 })
+		eventually(
+			t,
+			fmt.Sprintf("process %d has a connection with each other", i),
+			func() bool { return s.Stats().Members == members-1 },
+		)
 		if n := s.Stats().MadeRoom; n > 0 {
 			t.Errorf("process %d has sent %d away", i, n)
 		}

@@ -40,7 +40,7 @@ type sharedConn struct {
 	dial *dialing // under way; guarded by peer.mu
 }
 
-// dialing is a connection in the making, for all who wait for it.
+// dialing is a connection in the making, for all calls that wait for it.
 type dialing struct {
 	done chan struct{}
 	conn *clientConn
@@ -80,7 +80,7 @@ func (p *connPool) acquire(ctx context.Context, patience time.Duration) (*client
 	return p.connect(ctx, lane, patience)
 }
 
-// connect makes the lane's clientConn, or waits for whoever is making it.
+// connect makes the shared connection, or waits for the call that is making it.
 func (p *connPool) connect(ctx context.Context, on *sharedConn, patience time.Duration) (*clientConn, error) {
 	p.mu.Lock()
 	if l := on.conn.Load(); l != nil && l.alive() {
@@ -153,7 +153,7 @@ func (p *connPool) attempt(caller context.Context, patience time.Duration) (*cli
 	if err == nil {
 		return l, nil
 	}
-	if caller.Err() == nil { // otherwise it is the caller who had no time
+	if caller.Err() == nil { // otherwise the caller had no time
 		p.c.watch.Down(p.ep, true, err)
 	}
 	return nil, err
@@ -175,7 +175,7 @@ func (p *connPool) establish(ctx context.Context) (*clientConn, error) {
 	if !p.dialect.shared {
 		return l, nil
 	}
-	// A frozen process, or a backlog that nobody accepts from, connects too:
+	// A frozen process, or a backlog that no process accepts from, connects too:
 	// only an answer proves a server. Until then nothing has been sent that
 	// could be executed. It must also be the one that was meant.
 	if err := l.greet(ctx); err != nil {
@@ -183,7 +183,11 @@ func (p *connPool) establish(ctx context.Context) (*clientConn, error) {
 		switch {
 		case errors.Is(err, ErrOther):
 		case p.ep.Site && errors.As(err, &refused) && refused.Op == "remote error":
-			err = fmt.Errorf("%s does not take this process for one of its site; give both the same site key and cluster: %w", p.ep.Addr, err)
+			err = fmt.Errorf(
+				"%s does not take this process for one of its site; give both the same site key and cluster: %w",
+				p.ep.Addr,
+				err,
+			)
 		default:
 			err = fmt.Errorf("connected to %s, but it does not answer as a skerry server: %w", p.ep.Addr, err)
 		}

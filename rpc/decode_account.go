@@ -38,7 +38,11 @@ func (a *account) Take(n int64) error {
 	switch {
 	case a.taken+n > a.limit:
 		a.denied = TooLarge
-		return fmt.Errorf("the elements of one message may take %d bytes, %d times the largest frame", a.limit, decodedFrames)
+		return fmt.Errorf(
+			"the elements of one message may take %d bytes, %d times the largest frame",
+			a.limit,
+			decodedFrames,
+		)
 	case !a.all.Take(n, 1):
 		a.denied = Overloaded
 		return fmt.Errorf("large messages hold %d bytes here, the limit", a.all.Limit)
@@ -88,7 +92,12 @@ func memoryOfResult(a *account, service string, result thrift.TStruct) flat.Memo
 	m := flat.Memory{Account: a, Copy: strings.HasPrefix(service, internalPrefix)}
 	if s, ok := result.(sized); ok {
 		element, structure, entry, field := s.DecodedSizes()
-		m.Costs = flat.Costs{Element: int64(element), Struct: int64(structure), Entry: int64(entry), Field: int64(field)}
+		m.Costs = flat.Costs{
+			Element: int64(element),
+			Struct:  int64(structure),
+			Entry:   int64(entry),
+			Field:   int64(field),
+		}
 		return m
 	}
 	m.Shape = flat.ShapeOf(reflect.TypeOf(result))
@@ -96,7 +105,7 @@ func memoryOfResult(a *account, service string, result thrift.TStruct) flat.Memo
 }
 
 // argumentsOf is the shape of a method's arguments: generated processors keep
-// the handler as an interface, whose method has them. Other processors show
+// the handler as an interface with a method that has them. Other processors show
 // nothing, and nil stands for that.
 func argumentsOf(f thrift.TProcessorFunction, name string) *flat.Shape {
 	t := reflect.TypeOf(f)

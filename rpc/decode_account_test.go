@@ -184,10 +184,31 @@ func TestAnnouncedTypesAreNotBelieved(t *testing.T) {
 // than may be.
 func FuzzDecodedMemory(f *testing.F) {
 	seeds := []thrift.TStruct{
-		&echo.LoadsWeighItArgs{Load: &echo.Load{Flags: []bool{true, false}, Texts: []string{"a", ""}, Blobs: [][]byte{nil, []byte("x")},
-			Parts: []*echo.Load{{}, {Inner: &echo.Load{}}}, Rows: [][]int16{{1}, {}}, ByNumber: map[int32]*echo.Load{1: {}},
-			ByLoad: map[*echo.Load]int32{{}: 1}, Tables: []map[string]string{{"a": "b"}, {}}, Text: new(string)}, Loads: many(300, &echo.Load{})},
-		&echo.LoadsGiveResult{Success: &echo.Load{Kinds: []echo.Kind{echo.Kind_SMALL}, Messages: many(300, &echo.Message{Tags: map[string]string{"a": "b"}})}},
+		&echo.LoadsWeighItArgs{
+			Load: &echo.Load{
+				Flags: []bool{true, false},
+				Texts: []string{"a", ""},
+				Blobs: [][]byte{nil, []byte("x")},
+				Parts: []*echo.Load{
+					{},
+					{Inner: &echo.Load{}},
+				},
+				Rows:     [][]int16{{1}, {}},
+				ByNumber: map[int32]*echo.Load{1: {}},
+				ByLoad: map[*echo.Load]int32{
+					{}: 1,
+				},
+				Tables: []map[string]string{{"a": "b"}, {}},
+				Text:   new(string),
+			},
+			Loads: many(300, &echo.Load{}),
+		},
+		&echo.LoadsGiveResult{
+			Success: &echo.Load{
+				Kinds:    []echo.Kind{echo.Kind_SMALL},
+				Messages: many(300, &echo.Message{Tags: map[string]string{"a": "b"}}),
+			},
+		},
 	}
 	for i, s := range seeds {
 		for _, p := range []flat.Protocol{flat.Binary, flat.Compact} {
@@ -313,7 +334,7 @@ func zippedFrame(t testing.TB, service, method string, p flat.Protocol, args []b
 func TestListBomb(t *testing.T) {
 	const frame = 2 << 20
 	const most = decodedFrames*frame + 5*frame // with what inflating takes, which is 2 frames and their halves
-	bomb := func(field, list string) []byte {  // a Load whose field is a list of two million elements of a byte
+	bomb := func(field, list string) []byte {  // a Load with a list of two million elements of a byte
 		n := frame - 1000
 		return append(binary.AppendUvarint([]byte("\x1c"+field+list), uint64(n)), make([]byte, n)...)
 	}
@@ -358,7 +379,13 @@ func TestDecodedMemoryOfAll(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		_, err = echo.NewLoadsClient(tc).WeighIt(t.Context(), &echo.Load{}, many(2_000+1_200*(64/strconv.IntSize-1), &echo.Load{})) // 1.7 MB of 0.2
+		_, err = echo.NewLoadsClient(
+			tc,
+		).WeighIt(
+			t.Context(),
+			&echo.Load{},
+			many(2_000+1_200*(64/strconv.IntSize-1), &echo.Load{}),
+		) // 1.7 MB of 0.2
 		return err
 	}
 	done := make(chan error, 2)
@@ -390,7 +417,11 @@ func TestDecodedMemoryOfAll(t *testing.T) {
 func TestReplyBomb(t *testing.T) {
 	l := &loads{give: &echo.Load{Blobs: many(32_000_000/strconv.IntSize, []byte{})}} // a byte, three words in memory
 	s, _, _ := serveLoads(t, ServerConfig{}, l)
-	c := client(t, ClientConfig{Sizes: Sizes{Frame: 1 << 20}}, &Endpoint{ID: "e", Service: "loads", Addr: s.addr, Protocol: "framed-compact"})
+	c := client(
+		t,
+		ClientConfig{Sizes: Sizes{Frame: 1 << 20}},
+		&Endpoint{ID: "e", Service: "loads", Addr: s.addr, Protocol: "framed-compact"},
+	)
 	tc, err := c.Service("loads", ServiceOptions{Timeout: 20 * time.Second})
 	if err != nil {
 		t.Fatal(err)

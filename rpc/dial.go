@@ -20,11 +20,11 @@ func (c *Client) dialNet(ctx context.Context, e *Endpoint) (net.Conn, error) {
 	if c.cfg.TLSNow != nil {
 		conf = c.cfg.TLSNow()
 	}
-	if e.TLS && conf == nil {
-		return nil, errors.New("the endpoint speaks TLS, and this client has no TLS configuration; name the authorities that it is to trust (tls.ca)")
-	}
-	if !e.TLS && conf != nil && c.cfg.RequireTLS {
-		return nil, errors.New("the endpoint speaks no TLS, and this client calls nobody in the clear; give its process a certificate, or allow it (tls.providers: any)")
+	switch {
+	case e.TLS && conf == nil:
+		return nil, errNoTLSConfig
+	case !e.TLS && conf != nil && c.cfg.RequireTLS:
+		return nil, errNoTLSThere
 	}
 	nc, err := c.dialTCP(ctx, c.reach(e))
 	if err != nil {
@@ -33,26 +33,39 @@ func (c *Client) dialNet(ctx context.Context, e *Endpoint) (net.Conn, error) {
 	// Asked now, when the connection stands, the announcer proves that it ran when
 	// the connection was made.
 	if c.cfg.Vouch != nil && e.Announcer != "" {
-		if err := c.cfg.Vouch(ctx, e); err != nil {
-			_ = nc.Close()
-			return nil, err
-		}
+		err = c.cfg.Vouch(ctx, e)
 	}
-	if !e.TLS {
-		return nc, nil
+	if err == nil && e.TLS {
+		nc, err = dialTLS(ctx, nc, e.Addr, conf)
 	}
+	if err != nil {
+		_ = nc.Close()
+		return nil, err
+	}
+	return nc, nil
+}
+
+var (
+	errNoTLSConfig = errors.New("the endpoint speaks TLS, and this client has no TLS configuration; " +
+		"name the authorities that it is to trust (tls.ca)")
+	errNoTLSThere = errors.New("the endpoint speaks no TLS, and this client makes no calls in the clear; " +
+		"give its process a certificate, or allow it (tls.providers: any)")
+)
+
+// dialTLS makes the handshake on a connection to addr. With an error it returns
+// the connection that it was given.
+func dialTLS(ctx context.Context, nc net.Conn, addr string, conf *tls.Config) (net.Conn, error) {
 	if conf.ServerName == "" {
-		host, _, err := net.SplitHostPort(e.Addr)
+		host, _, err := net.SplitHostPort(addr)
 		if err != nil {
-			host = e.Addr
+			host = addr
 		}
 		conf = conf.Clone()
 		conf.ServerName = host
 	}
 	tc := tls.Client(&transport.TLSBuffer{Conn: nc}, conf)
 	if err := tc.HandshakeContext(ctx); err != nil {
-		_ = nc.Close()
-		return nil, fmt.Errorf("TLS with %s: %w", e.Addr, err)
+		return nc, fmt.Errorf("TLS with %s: %w", addr, err)
 	}
 	return tc, nil
 }
@@ -66,7 +79,14 @@ func (c *Client) dialSite(ctx context.Context, e *Endpoint) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	below := &transport.TLSBuffer{Conn: nc, Handshake: &transport.Handshake{Conn: nc, Room: siteShake, Left: max(transport.HandshakePatience, c.cfg.ConnectTimeout)}}
+	below := &transport.TLSBuffer{
+		Conn: nc,
+		Handshake: &transport.Handshake{
+			Conn: nc,
+			Room: siteShake,
+			Left: max(transport.HandshakePatience, c.cfg.ConnectTimeout),
+		},
+	}
 	tc := tls.Client(below, c.cfg.Site.Client(e.Owner))
 	if err = tc.HandshakeContext(ctx); err == nil {
 		err = below.FinishHandshake()

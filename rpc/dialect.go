@@ -37,7 +37,10 @@ func dialectOf(protocol string) (dialect, error) {
 	}
 	d, ok := dialects[protocol]
 	if !ok {
-		return d, fmt.Errorf("protocol %q is none of skerry, header, framed-binary, framed-compact, unframed-binary, unframed-compact", protocol)
+		return d, fmt.Errorf(
+			"protocol %q is none of skerry, header, framed-binary, framed-compact, unframed-binary, unframed-compact",
+			protocol,
+		)
 	}
 	return d, nil
 }

@@ -25,7 +25,7 @@ type Endpoint struct {
 	// called and the Watcher is told of ErrOther.
 	Owner string
 	// Announcer is the process that lists an endpoint which cannot say itself
-	// which process it is; "" = nobody vouches for it. See ClientConfig.Vouch.
+	// which process it is; "": no process vouches for it. See ClientConfig.Vouch.
 	Announcer string
 	Site      bool // by a site connection (ClientConfig.Site), whatever TLS says
 
@@ -46,8 +46,8 @@ type Endpoint struct {
 // Pool is how a client keeps its connections to a plain Thrift server that it
 // has for itself.
 type Pool struct {
-	Most int           // that stand at a time, one for each call; a call without one fails as Overloaded; 0 = not a server for itself
-	Idle time.Duration // that a connection is kept without a call
+	Most int           // at a time, one for each call; more calls fail as Overloaded; 0: a shared server
+	Idle time.Duration // how long a connection is kept without a call
 }
 
 // Pending is the number of calls that this process has in flight to the
@@ -74,7 +74,7 @@ func (e *Endpoint) FailedSince(t time.Time) bool {
 func (e *Endpoint) Retire() { e.gone.Store(true) }
 
 // Resolver gives the picker of a service. Resolve is on the call path: it
-// must be cheap and must not block. A service nobody has asked for before may
+// must be cheap and must not block. A service that is asked for the first time may
 // still be unknown; its picker then waits in Pick until the first list is
 // there or ctx ends.
 type Resolver interface {
@@ -97,7 +97,7 @@ type Picker interface {
 // list learns from it sooner than from any registry.
 type Watcher interface {
 	// Down: a connection that stood has broken, or none could be made. When
-	// dial is true nothing listens there or nobody answered, or another
+	// dial is true nothing listens there or nothing answered, or another
 	// process did (ErrOther).
 	Down(e *Endpoint, dial bool, err error)
 	// Up: a connection stands.

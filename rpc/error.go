@@ -13,7 +13,7 @@ type Code uint8
 // The codes.
 const (
 	Unknown          Code = iota
-	NoInstance            // nobody offers the service (or the version, zone, tag asked for)
+	NoInstance            // no instance offers the service (or the version, zone, tag asked for)
 	Unreachable           // no connection to the chosen instance; nothing was sent
 	ConnectionLost        // the connection broke after the call was sent; it may have been executed
 	DeadlineExceeded      // the time ran out
@@ -28,14 +28,14 @@ const (
 	BadMessage            // bytes that are no Thrift message
 	HandlerFailed         // the handler returned an error that its IDL does not declare
 	HandlerPanicked       // the handler panicked; the server goes on
-	NotMember             // the method is for processes of the site, and the caller has not shown that it is one; not executed
+	NotMember             // the method is for processes of the site, and the caller has not proven to be one
 	NotSealed             // the server takes sealed calls only, and this one came in the clear; not executed
 
 	// Of calls that carry a rollout token; none of them was executed.
 	RulesNeeded        // the rules of the token's generation are not known there, and could not be told
 	Retired            // the version no longer serves the token's generation
 	WrongVersion       // by the rules the call belongs to another version
-	VersionUnavailable // nobody offers the version that the rules name; never another one instead
+	VersionUnavailable // no instance offers the version that the rules name; never another one instead
 	Orphan             // the call belongs to no trace, and such calls are refused
 	Expired            // the trace has outlived the longest age that it may have after a release
 	CallRestricted     // the work has said that it no longer calls the service (participant.Trace.RestrictCalls)

@@ -102,7 +102,11 @@ func TestTimeoutAndCancel(t *testing.T) {
 	time.AfterFunc(20*time.Millisecond, cancel)
 	_, err = call().Sleep(ctx, 60_000)
 	wantCode(t, err, Canceled, MaybeExecuted)
-	eventually(t, "a cancel frame has ended the handler's context", func() bool { return s.handler.canceled.Load() == 2 })
+	eventually(
+		t,
+		"a cancel frame has ended the handler's context",
+		func() bool { return s.handler.canceled.Load() == 2 },
+	)
 	eventually(t, "no call is left on the server", func() bool { return s.Stats().Running == 0 })
 }
 
@@ -119,7 +123,11 @@ func TestMetadataTravels(t *testing.T) {
 	}})
 	const trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 	ctx := WithBaggage(WithTrace(context.Background(), trace, "x=y"), "user=7")
-	callFront := stub(t, client(t, ClientConfig{Caller: "edge"}, front.endpoint()), ServiceOptions{Timeout: 700 * time.Millisecond})
+	callFront := stub(
+		t,
+		client(t, ClientConfig{Caller: "edge"}, front.endpoint()),
+		ServiceOptions{Timeout: 700 * time.Millisecond},
+	)
 	if _, err := callFront().Who(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +135,8 @@ func TestMetadataTravels(t *testing.T) {
 		CallInfo
 		caller string
 	}{{outer, "edge"}, {inner, "front"}} {
-		if hop.Caller != hop.caller || hop.Baggage != "user=7" || hop.TraceState != "x=y" || hop.Version != "v1" || hop.Method != "who" {
+		if hop.Caller != hop.caller || hop.Baggage != "user=7" || hop.TraceState != "x=y" || hop.Version != "v1" ||
+			hop.Method != "who" {
 			t.Errorf("at %s: %+v", hop.caller, hop.CallInfo)
 		}
 		if traceID(hop.Trace) != traceID(trace) || hop.Trace == trace {
@@ -146,7 +155,10 @@ func TestUnreachableGoesElsewhere(t *testing.T) {
 	s := serve(t, ServerConfig{}, &handler{name: "there"})
 	w := &watcher{}
 	for _, bad := range []*Endpoint{nowhere(t), silent(t)} {
-		c := client(t, ClientConfig{Resolver: first{bad, s.endpoint()}, Watcher: w, ConnectTimeout: 100 * time.Millisecond})
+		c := client(
+			t,
+			ClientConfig{Resolver: first{bad, s.endpoint()}, Watcher: w, ConnectTimeout: 100 * time.Millisecond},
+		)
 		if who, err := stub(t, c, ServiceOptions{})().Who(t.Context()); err != nil || who != "there" {
 			t.Errorf("past %s: %q, %v", bad.ID, who, err)
 		}
@@ -190,7 +202,7 @@ func TestUnknownServiceGoesElsewhere(t *testing.T) {
 	wantCode(t, err, UnknownService, NotExecuted)
 }
 
-// A killed server fails the calls that were sent, at once, and nobody sends
+// A killed server fails the calls that were sent, at once, and no client sends
 // them again unless they are idempotent. The watcher is told without traffic.
 func TestKill(t *testing.T) {
 	w := &watcher{}
@@ -243,12 +255,26 @@ func TestIdempotentIsSentAgain(t *testing.T) {
 		}
 	}))
 	cut.Store(true)
-	if who, err := stub(t, c, ServiceOptions{Timeout: 5 * time.Second, Idempotent: []string{"*"}})().Who(t.Context()); err != nil || who != "b" {
+	if who, err := stub(
+		t,
+		c,
+		ServiceOptions{Timeout: 5 * time.Second, Idempotent: []string{"*"}},
+	)().Who(
+		t.Context(),
+	); err != nil ||
+		who != "b" {
 		t.Errorf("an idempotent call: %q, %v", who, err)
 	}
 	cut.Store(true)
 	retried := context.WithValue(t.Context(), infoKey{}, &CallInfo{Attempt: 2})
-	if who, err := stub(t, c, ServiceOptions{Timeout: 5 * time.Second, Idempotent: []string{"*"}})().Who(retried); err != nil || who != "b" {
+	if who, err := stub(
+		t,
+		c,
+		ServiceOptions{Timeout: 5 * time.Second, Idempotent: []string{"*"}},
+	)().Who(
+		retried,
+	); err != nil ||
+		who != "b" {
 		t.Errorf("an idempotent call that is made for another's retry: %q, %v", who, err)
 	}
 }

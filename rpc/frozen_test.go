@@ -42,7 +42,7 @@ func (l *memoryListener) dial(ctx context.Context, _ string) (net.Conn, error) {
 	}
 }
 
-// freezer is a connection whose other end can freeze: nothing comes any more,
+// freezer is a connection with another end that can freeze: nothing comes any more,
 // and what is sent disappears.
 type freezer struct {
 	net.Conn

@@ -30,7 +30,11 @@ func TestBreakerLimitFallback(t *testing.T) {
 	_, err := call().Who(t.Context())
 	wantCode(t, err, BreakerOpen, NotExecuted)
 
-	call = stub(t, c, ServiceOptions{Limits: Limits{Methods: map[string]Limit{"sleep": {Pending: 1}}}, Timeout: time.Minute})
+	call = stub(
+		t,
+		c,
+		ServiceOptions{Limits: Limits{Methods: map[string]Limit{"sleep": {Pending: 1}}}, Timeout: time.Minute},
+	)
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	before := s.handler.calls.Load()
@@ -45,12 +49,12 @@ func TestBreakerLimitFallback(t *testing.T) {
 		if call.Method != "who" {
 			return fmt.Errorf("no fallback for %s: %w", call.Method, err)
 		}
-		call.Result.(*echo.BaseWhoResult).Success = new("nobody knows")
+		call.Result.(*echo.BaseWhoResult).Success = new("not known")
 		return nil
 	}})
 	wantCode(t, call().Fail(t.Context(), "error"), HandlerFailed, WasExecuted)
 	s.stop()
-	if who, err := call().Who(t.Context()); err != nil || who != "nobody knows" {
+	if who, err := call().Who(t.Context()); err != nil || who != "not known" {
 		t.Errorf("fallback: %q, %v", who, err)
 	}
 }
@@ -111,7 +115,11 @@ func TestStatisticsOfBothSides(t *testing.T) {
 			if row.Side != side.side || row.Service != "echo" || row.Peer != side.peer {
 				t.Errorf("unexpected row %+v", row.Key)
 			}
-			got[row.Method] = [3]int64{row.Outcomes[health.OK], row.Outcomes[health.AppError], row.Outcomes[health.Internal]}
+			got[row.Method] = [3]int64{
+				row.Outcomes[health.OK],
+				row.Outcomes[health.AppError],
+				row.Outcomes[health.Internal],
+			}
 		}
 		if got["who"] != [3]int64{1, 0, 0} || got["fail"] != [3]int64{0, 1, 1} {
 			t.Errorf("%v side: %v", side.side, got)
@@ -167,7 +175,17 @@ func (c countingPicker) Pick(ctx context.Context, call *Call) (*Endpoint, error)
 func TestMutualTLS(t *testing.T) {
 	ca, pool := authority(t)
 	cert := ca(t, "127.0.0.1")
-	s := serve(t, ServerConfig{TLS: &tls.Config{Certificates: []tls.Certificate{cert}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool}}, &handler{name: "safe"})
+	s := serve(
+		t,
+		ServerConfig{
+			TLS: &tls.Config{
+				Certificates: []tls.Certificate{cert},
+				ClientAuth:   tls.RequireAndVerifyClientCert,
+				ClientCAs:    pool,
+			},
+		},
+		&handler{name: "safe"},
+	)
 	e := s.endpoint()
 	e.TLS = true
 	for name, tc := range map[string]struct {
@@ -181,7 +199,11 @@ func TestMutualTLS(t *testing.T) {
 		"another host name": {&tls.Config{RootCAs: pool, ServerName: "10.9.9.9", Certificates: []tls.Certificate{ca(t, "client")}}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			call := stub(t, client(t, ClientConfig{TLS: tc.conf, ConnectTimeout: 2 * time.Second}, e), ServiceOptions{Timeout: 5 * time.Second})
+			call := stub(
+				t,
+				client(t, ClientConfig{TLS: tc.conf, ConnectTimeout: 2 * time.Second}, e),
+				ServiceOptions{Timeout: 5 * time.Second},
+			)
 			who, err := call().Who(t.Context())
 			if tc.ok && (err != nil || who != "safe") {
 				t.Errorf("%q, %v", who, err)
@@ -213,8 +235,15 @@ func authority(t *testing.T) (issue func(*testing.T, string) tls.Certificate, po
 	if err != nil {
 		t.Fatal(err)
 	}
-	root := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "root"}, IsCA: true,
-		BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
+	root := &x509.Certificate{
+		SerialNumber:          big.NewInt(1),
+		Subject:               pkix.Name{CommonName: "root"},
+		IsCA:                  true,
+		BasicConstraintsValid: true,
+		KeyUsage:              x509.KeyUsageCertSign,
+		NotBefore:             time.Now().Add(-time.Hour),
+		NotAfter:              time.Now().Add(time.Hour),
+	}
 	der, err := x509.CreateCertificate(rand.Reader, root, root, &key.PublicKey, key)
 	if err != nil {
 		t.Fatal(err)

@@ -64,7 +64,12 @@ func readGreeting(value string) (g greeting, err error) {
 		}
 	}
 	if len(g.nonce) != nonceSize || len(g.mac) != 0 && len(g.mac) != sha256.Size {
-		return greeting{}, fmt.Errorf("%w: a hello with a nonce of %d bytes and a proof of %d", theader.ErrMalformed, len(g.nonce), len(g.mac))
+		return greeting{}, fmt.Errorf(
+			"%w: a hello with a nonce of %d bytes and a proof of %d",
+			theader.ErrMalformed,
+			len(g.nonce),
+			len(g.mac),
+		)
 	}
 	if len(rest) > 2*maxOffered {
 		return greeting{}, fmt.Errorf("%w: a hello that lists %d bytes of services", theader.ErrMalformed, len(rest))
@@ -135,7 +140,13 @@ func appendGreeting(dst []byte, kind string, seq int32, g *greeting) []byte {
 func (g *greeting) differs(e *Endpoint, cluster string) error {
 	switch {
 	case cluster != "" && g.cluster != "" && g.cluster != cluster:
-		return fmt.Errorf("%w: %s is of cluster %q, this process is of cluster %q", ErrOther, e.Addr, g.cluster, cluster)
+		return fmt.Errorf(
+			"%w: %s is of cluster %q, this process is of cluster %q",
+			ErrOther,
+			e.Addr,
+			g.cluster,
+			cluster,
+		)
 	case e.Owner != "" && !e.Site && g.owner != e.Owner: // the certificate of a site connection has said it
 		return fmt.Errorf("%w: %s is now the address of %q, listed is %q", ErrOther, e.Addr, g.owner, e.Owner)
 	case e.Version == "":
@@ -194,7 +205,12 @@ func (c *serverConn) pong(h *theader.Header) error {
 		return err
 	}
 	id := c.s.cfg.Identity
-	mine := greeting{nonce: newNonce(), owner: id.Owner, cluster: id.Cluster, offers: c.s.routes.offers(theirs.offers, c.s.also)}
+	mine := greeting{
+		nonce:   newNonce(),
+		owner:   id.Owner,
+		cluster: id.Cluster,
+		offers:  c.s.routes.offers(theirs.offers, c.s.also),
+	}
 	if keys := id.keys(); len(keys) > 0 {
 		mine.mac = prove(keys[0], "server", &theirs, &mine)
 	}
@@ -232,7 +248,13 @@ func (c *serverConn) otherVersion(s *served) error {
 	}
 	for _, o := range c.hello.offers {
 		if o.service == s.name && o.version != "" && o.version != s.version && !c.s.also(s.name, o.version) {
-			return fmt.Errorf("%w: %s is served here in version %q, meant is %q", ErrOther, s.name, s.version, o.version)
+			return fmt.Errorf(
+				"%w: %s is served here in version %q, meant is %q",
+				ErrOther,
+				s.name,
+				s.version,
+				o.version,
+			)
 		}
 	}
 	return nil

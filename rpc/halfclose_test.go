@@ -57,7 +57,8 @@ func TestHalfClosedConnections(t *testing.T) {
 			); err != nil {
 				t.Fatal(err)
 			}
-			if first.GetSuccess() != 100 || quick.GetSuccess() != 0 || len(echoed.GetSuccess().GetText()) != size || last.GetSuccess() != 100 {
+			if first.GetSuccess() != 100 || quick.GetSuccess() != 0 || len(echoed.GetSuccess().GetText()) != size ||
+				last.GetSuccess() != 100 {
 				t.Errorf("got %v, %v, %d bytes, %v", &first, &quick, len(echoed.GetSuccess().GetText()), &last)
 			}
 			if n, err := conn.Read(make([]byte, 1)); n != 0 || err != io.EOF {
@@ -76,8 +77,11 @@ func unordered(t *testing.T, nc net.Conn, seq int32, millis int64) {
 	w := flat.NewWriter(flat.Binary, 1<<20)
 	defer w.Free()
 	ctx := t.Context()
-	if err := errors.Join(w.WriteMessageBegin(ctx, "sleep", thrift.CALL, seq), (&echo.EchoSleepArgs{Millis: millis}).Write(ctx, w),
-		w.WriteMessageEnd(ctx)); err != nil {
+	if err := errors.Join(
+		w.WriteMessageBegin(ctx, "sleep", thrift.CALL, seq),
+		(&echo.EchoSleepArgs{Millis: millis}).Write(ctx, w),
+		w.WriteMessageEnd(ctx),
+	); err != nil {
 		t.Fatal(err)
 	}
 	limits := Sizes{}.withDefaults().frames()

@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// acceptWait is how long no connection may come until a listener is closed whose
-// place another server has taken.
+// acceptWait is how long no connection may come until a listener is closed after
+// another server has taken its place.
 const acceptWait = 50 * time.Millisecond
 
-// Handover stops a server on Unix sockets whose place in the file system another
-// server has taken, and refuses nothing: it takes the connections that wait,
+// Handover stops a server on Unix sockets after another server has taken their
+// place in the file system. It refuses nothing: it takes the connections that wait,
 // closes the listener and the receiving half of each connection. What clients
 // have sent before is read and answered; what they send later fails at once, with
 // EPIPE on Linux, and is executed by no server. Each connection is closed when

@@ -38,7 +38,7 @@ const (
 	controlPing   = "ping"   // with a sequence number: answer it; without: any sign of life
 	controlPong   = "pong"   // the answer, with as much padding (keyPad)
 	controlHello  = "hello"  // the client's proof, after the pong and before the first call
-	controlCancel = "cancel" // nobody waits for call keyTarget any more
+	controlCancel = "cancel" // the caller waits for call keyTarget no more
 	controlGoaway = "goaway" // this server, or its service keyService, is leaving: go on, but prefer others
 	controlBye    = "bye"    // every call that was accepted has been answered; the rest was not executed
 )
@@ -46,7 +46,15 @@ const (
 // appendCallHead writes the head of a frame behind dst, but for its length and
 // sequence number, for one attempt of a call. left is the time that remains,
 // 0 without a deadline.
-func appendCallHead(dst []byte, flags uint16, call *Call, info *CallInfo, caller string, left time.Duration, l theader.Limits) ([]byte, error) {
+func appendCallHead(
+	dst []byte,
+	flags uint16,
+	call *Call,
+	info *CallInfo,
+	caller string,
+	left time.Duration,
+	l theader.Limits,
+) ([]byte, error) {
 	dst = theader.Start(dst, flags, theader.Binary)
 	n := 2
 	dst = theader.AppendPair(dst, keyService, call.Service)
@@ -85,7 +93,7 @@ func appendCallHead(dst []byte, flags uint16, call *Call, info *CallInfo, caller
 	return theader.Close(dst, n, l)
 }
 
-// appendNumber writes a pair whose value is a number.
+// appendNumber writes a pair with a number as its value.
 func appendNumber(dst []byte, key string, n int64) []byte {
 	dst = append(append(append(dst, byte(len(key))), key...), 0)
 	at := len(dst)

@@ -13,10 +13,12 @@ import (
 // speak to each other on the port that also takes users' calls.
 // Package internal/sitetls implements it.
 type Site interface {
-	Server() *tls.Config              // for the side that accepts
-	Client(owner string) *tls.Config  // for the side that connects to a process; "" = any but this one
-	Ring() any                        // a value that changes with the keys of the site
-	Verify(tls.ConnectionState) error // whether the other side of a standing connection still counts, by the keys of now
+	Server() *tls.Config             // for the side that accepts
+	Client(owner string) *tls.Config // for the side that connects to a process; "" = any but this one
+	Ring() any                       // a value that changes with the keys of the site
+	Verify(
+		tls.ConnectionState,
+	) error // whether the other side of a standing connection still counts, by the keys of now
 }
 
 // Identity is what a process says of itself on new connections, and the keys

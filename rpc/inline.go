@@ -11,14 +11,15 @@ const (
 	inlineTries   = 4                 // places that a reader looks at
 	watchdogEvery = time.Millisecond  // a reader with more to read is relieved after one to two of them
 	watchdogAlone = 5 * watchdogEvery // time between two looks while no call has had another one behind it
-	watchdogRest  = 50                // looks without a call after which the watch sleeps; without a crowd, looks less often
+	watchdogRest  = 50                // looks without a call, or without crowded ones, until it sleeps or slows down
 )
 
-// inlineRuns are where readers stand while they run a handler themselves. A watch
-// goes round as long as calls come, and relieves those whose handler takes
-// long, so that nobody waits behind it and its cancellation is read. While
-// calls come one by one it looks less often: a timer that is due within a
-// kernel's tick has to be set for each wait of an otherwise idle process, which
+// inlineRuns tracks the handlers that run on the reader of their connection. A
+// watchdog moves the reading to a new goroutine when one runs longer than 1 ms, so
+// that no call waits behind it and its cancellation is read.
+//
+// While calls come one by one the watchdog looks less often: a timer that is due
+// within a kernel's tick is set for each wait of an otherwise idle process, which
 // costs a lone call a sixth of its time.
 type inlineRuns struct {
 	runs    [inlineMost]inlineRun
@@ -120,8 +121,9 @@ func (p *inlineRuns) settle(state int32) {
 	}
 }
 
-// inspect relieves who has stood too long. It reports whether anybody has been
-// at a post since the last look, and whether somebody waited behind him.
+// inspect hands off connections with a handler that runs too long. It reports
+// whether a handler has run inline since the last look, and whether another call
+// waited behind it.
 func (p *inlineRuns) inspect() (used, crowded bool) {
 	used, crowded = p.used.Swap(false), p.crowded.Swap(false)
 	now := time.Now()

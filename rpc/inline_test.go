@@ -208,7 +208,14 @@ func TestConnectionsThatRestAreCheap(t *testing.T) {
 // A TLS client that sends and never reads is held back like any other.
 func TestTLSPeerThatNeverReads(t *testing.T) {
 	ca, pool := authority(t)
-	s := serve(t, ServerConfig{Sizes: Sizes{Queue: 4 << 20}, TLS: &tls.Config{Certificates: []tls.Certificate{ca(t, "127.0.0.1")}}}, &handler{})
+	s := serve(
+		t,
+		ServerConfig{
+			Sizes: Sizes{Queue: 4 << 20},
+			TLS:   &tls.Config{Certificates: []tls.Certificate{ca(t, "127.0.0.1")}},
+		},
+		&handler{},
+	)
 	nc, err := tls.Dial("tcp", s.addr, &tls.Config{RootCAs: pool})
 	if err != nil {
 		t.Fatal(err)
@@ -225,7 +232,11 @@ func TestALoneCallerEndsInTime(t *testing.T) {
 		s := serveOn(t, ServerConfig{}, &handler{name: "a"}, l)
 		w := &watcher{}
 		c := client(t, ClientConfig{Dial: l.dial, Watcher: w}, s.endpoint())
-		call := stub(t, c, ServiceOptions{Timeout: 100 * time.Millisecond, Retries: new(0), Breaker: Breaker{Off: true}})
+		call := stub(
+			t,
+			c,
+			ServiceOptions{Timeout: 100 * time.Millisecond, Retries: new(0), Breaker: Breaker{Off: true}},
+		)
 		lone := func() {
 			for range 2 * soloReplies { // until the resident has left reading to us
 				if who, err := call().Who(context.Background()); err != nil || who != "a" {
@@ -261,7 +272,7 @@ func TestALoneCallerEndsInTime(t *testing.T) {
 	})
 }
 
-// One caller's reply comes while another reads: whoever still waits is read for.
+// One caller's reply comes while another reads: a caller that still waits is read for.
 func TestReadingIsHandedOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newMemoryListener()
@@ -278,7 +289,11 @@ func TestReadingIsHandedOn(t *testing.T) {
 			begin := time.Now()
 			for i := range int64(5) {
 				wg.Go(func() {
-					if got, err := call().Sleep(context.Background(), 10*(i*round%5)); err != nil || got != 10*(i*round%5) {
+					if got, err := call().Sleep(
+						context.Background(),
+						10*(i*round%5),
+					); err != nil ||
+						got != 10*(i*round%5) {
 						t.Error(got, err)
 					}
 				})

@@ -23,8 +23,13 @@ const (
 )
 
 var (
-	errNoMember = errors.New("it takes a site connection: call it from a process that holds the site's key (\"skerry key set\" on its host)")
-	errNoKey    = errors.New("it takes a site connection, and the process that was called has no site key to take one by (\"skerry key set\" on its host)")
+	errNoMember = errors.New(
+		"it takes a site connection: call it from a process that holds the site's key (\"skerry key set\" on its host)",
+	)
+	errNoKey = errors.New(
+		"it takes a site connection, and the called process has no site key to take one by " +
+			"(\"skerry key set\" on its host)",
+	)
 )
 
 // HandleInternal serves one of the framework's own services. Its methods are
@@ -32,7 +37,11 @@ var (
 // call that is not allowed is refused before its arguments are read, as
 // NotMember. At most 64 calls of internal services run at a time, 4 of one
 // peer, and none of them counts in MaxCalls.
-func (s *Server) HandleInternal(service, version string, p thrift.TProcessor, open ...string) (remove func(), err error) {
+func (s *Server) HandleInternal(
+	service, version string,
+	p thrift.TProcessor,
+	open ...string,
+) (remove func(), err error) {
 	return s.handle(&served{name: service, version: version, processor: p, internal: true, open: open})
 }
 
@@ -59,9 +68,14 @@ func (r *serverCall) refuseOlder(why error) error {
 	s := r.conn.s
 	s.older.Add(1)
 	if ok, kept := s.olderLog.allow(time.Now(), "", r.conn.source); ok {
-		s.log.Warn("rpc: a call of a process of skerry before 0.2 was refused", "service", r.served.name, "method", r.info.Method, "peer", r.conn.peer,
-			"reason", why, "do", "bring that process to this release; until then neither calls the other in traces, nor hears of the other's releases",
-			"unreported", kept)
+		s.log.Warn(
+			"rpc: a call of a process of skerry before 0.2 was refused",
+			"service", r.served.name, "method", r.info.Method, "peer", r.conn.peer, "reason", why,
+			"do",
+			"bring that process to this release; until then neither calls the other in traces, "+
+				"nor hears of the other's releases",
+			"unreported", kept,
+		)
 	}
 	return why
 }
@@ -69,25 +83,10 @@ func (r *serverCall) refuseOlder(why error) error {
 // admitInternal lets a call of an internal service run, or refuses it.
 func (r *serverCall) admitInternal() {
 	c, s := r.conn, r.conn.s
-	if slices.Contains(oldMethods, r.info.Method) {
-		r.refuse(NotMember, fmt.Errorf("%s.%s is called by %w", r.served.name, r.info.Method, r.refuseOlder(errOlder)))
+	if code, err := r.barredInternal(); err != nil {
+		r.refuse(code, err)
 		return
 	}
-	outside := s.member(*r.info.from)
-	if outside != nil && !slices.Contains(r.served.open, r.info.Method) {
-		s.outsiders.Add(1)
-		if ok, kept := s.memberLog.allow(time.Now(), "", c.source); ok {
-			s.log.Warn("rpc: a call that is for members of the site was refused", "service", r.served.name, "method", r.info.Method,
-				"peer", c.peer, "reason", outside, "unreported", kept)
-		}
-		r.refuse(NotMember, fmt.Errorf("%s.%s is for processes of the site: %w", r.served.name, r.info.Method, outside))
-		return
-	}
-	if len(r.payload) > internalRequest {
-		r.refuse(TooLarge, fmt.Errorf("%s.%s was called with %d bytes, the limit is %d", r.served.name, r.info.Method, len(r.payload), internalRequest))
-		return
-	}
-	r.outside = outside != nil
 	if err := s.internal.acquire(r.internalKey(), r.outside); err != nil {
 		r.refuse(Overloaded, err)
 		return
@@ -105,6 +104,36 @@ func (r *serverCall) admitInternal() {
 	if !c.workers.group.Go(func(context.Context) error { r.run(); return nil }) {
 		r.refuseAdmitted(Draining, errServerStopped)
 	}
+}
+
+// barredInternal says why the peer may not make the call of an internal service.
+func (r *serverCall) barredInternal() (Code, error) {
+	s, called := r.conn.s, r.served.name+"."+r.info.Method
+	if slices.Contains(oldMethods, r.info.Method) {
+		return NotMember, fmt.Errorf("%s is called by %w", called, r.refuseOlder(errOlder))
+	}
+	outside := s.member(*r.info.from)
+	if outside != nil && !slices.Contains(r.served.open, r.info.Method) {
+		r.logOutsider(outside)
+		return NotMember, fmt.Errorf("%s is for processes of the site: %w", called, outside)
+	}
+	if n := len(r.payload); n > internalRequest {
+		return TooLarge, fmt.Errorf("%s was called with %d bytes, the limit is %d", called, n, internalRequest)
+	}
+	r.outside = outside != nil
+	return Unknown, nil
+}
+
+// logOutsider counts and logs a call that is for members of the site.
+func (r *serverCall) logOutsider(why error) {
+	s := r.conn.s
+	s.outsiders.Add(1)
+	ok, kept := s.memberLog.allow(time.Now(), "", r.conn.source)
+	if !ok {
+		return
+	}
+	s.log.Warn("rpc: a call that is for members of the site was refused",
+		"service", r.served.name, "method", r.info.Method, "peer", r.conn.peer, "reason", why, "unreported", kept)
 }
 
 // internalKey is one peer: its process where that is proven, else a member's
@@ -138,11 +167,18 @@ func (m *internalLimit) acquire(k internalKey, outside bool) error {
 	defer m.mu.Unlock()
 	switch {
 	case m.of[k] >= internalOfOne:
-		return fmt.Errorf("%d internal calls of %s are running here, the limit of one peer", internalOfOne, cmp.Or(k.owner, k.addr.Addr().String()))
+		return fmt.Errorf(
+			"%d internal calls of %s are running here, the limit of one peer",
+			internalOfOne,
+			cmp.Or(k.owner, k.addr.Addr().String()),
+		)
 	case m.all >= internalCalls:
 		return fmt.Errorf("%d internal calls are running here, the limit", internalCalls)
 	case outside && m.outside >= internalOutside:
-		return fmt.Errorf("%d internal calls of processes outside the site are running here, the limit", internalOutside)
+		return fmt.Errorf(
+			"%d internal calls of processes outside the site are running here, the limit",
+			internalOutside,
+		)
 	}
 	if m.of == nil {
 		m.of = map[internalKey]int{}

@@ -19,7 +19,9 @@ type stock struct {
 
 func stocks() []stock {
 	conf := &thrift.TConfiguration{}
-	compactHeader := &thrift.TConfiguration{THeaderProtocolID: thrift.THeaderProtocolIDPtrMust(thrift.THeaderProtocolCompact)}
+	compactHeader := &thrift.TConfiguration{
+		THeaderProtocolID: thrift.THeaderProtocolIDPtrMust(thrift.THeaderProtocolCompact),
+	}
 	zlibHeader := &thrift.TConfiguration{THeaderTransforms: []thrift.THeaderTransformID{thrift.TransformZlib}}
 	framed := thrift.NewTFramedTransportFactoryConf(thrift.NewTTransportFactory(), conf)
 	buffered := thrift.NewTBufferedTransportFactory(4096)
@@ -58,12 +60,16 @@ func TestStockClients(t *testing.T) {
 			if k.protocol == "header" {
 				out = in // THeader protocols hold state of both directions
 			}
-			exercise(t, func() *echo.EchoClient { return echo.NewEchoClient(thrift.NewTStandardClient(in, out)) }, s.handler)
+			exercise(
+				t,
+				func() *echo.EchoClient { return echo.NewEchoClient(thrift.NewTStandardClient(in, out)) },
+				s.handler,
+			)
 			mux := echo.NewEchoClient(thrift.NewTStandardClient(in, thrift.NewTMultiplexedProtocol(out, "echo")))
 			if who, err := mux.Who(t.Context()); err != nil || who != "a" {
 				t.Errorf("multiplexed name: %q, %v", who, err)
 			}
-			wrong := echo.NewEchoClient(thrift.NewTStandardClient(in, thrift.NewTMultiplexedProtocol(out, "nobody")))
+			wrong := echo.NewEchoClient(thrift.NewTStandardClient(in, thrift.NewTMultiplexedProtocol(out, "no-service")))
 			var x thrift.TApplicationException
 			if _, err := wrong.Who(t.Context()); !errors.As(err, &x) || x.TypeId() != thrift.UNKNOWN_METHOD {
 				t.Errorf("unknown service: %v", err)
@@ -104,7 +110,7 @@ func TestStockServers(t *testing.T) {
 	}
 }
 
-// wantPlainTimeout checks that a connection whose call timed out is not used
+// wantPlainTimeout checks that a connection with a call that timed out is not used
 // again.
 func wantPlainTimeout(t *testing.T, c *Client) {
 	t.Helper()

@@ -36,7 +36,10 @@ func TestLimitPending(t *testing.T) {
 }
 
 func TestLimitRefusedByServiceGivesMethodBack(t *testing.T) {
-	l := newLimiter("auth", Limits{Limit: Limit{Pending: 1}, Methods: map[string]Limit{"m": {Pending: 1, Rate: 1, Burst: 2}}})
+	l := newLimiter(
+		"auth",
+		Limits{Limit: Limit{Pending: 1}, Methods: map[string]Limit{"m": {Pending: 1, Rate: 1, Burst: 2}}},
+	)
 	p := mustTake(t, l, "other", 0)
 	for range 10 {
 		if _, err := l.acquire("m", 0); err == nil {

@@ -68,8 +68,19 @@ var (
 // closeReasons are the reasons for which a server closes connections, as their log
 // lines are bounded by; the first one that fits is taken.
 var closeReasons = []error{
-	errMadeRoom, errFull, transport.ErrBudget, errTrust, errPlainPort, transport.ErrSlowHandshake, transport.ErrLongHandshake, sitetls.ErrPeer, errHandshake,
-	transport.ErrWriteQueue, theader.ErrTooLarge, theader.ErrMalformed, os.ErrDeadlineExceeded,
+	errMadeRoom,
+	errFull,
+	transport.ErrBudget,
+	errTrust,
+	errPlainPort,
+	transport.ErrSlowHandshake,
+	transport.ErrLongHandshake,
+	sitetls.ErrPeer,
+	errHandshake,
+	transport.ErrWriteQueue,
+	theader.ErrTooLarge,
+	theader.ErrMalformed,
+	os.ErrDeadlineExceeded,
 }
 
 // closeReason is the reason of why.

@@ -88,10 +88,14 @@ func timeoutOf(t *testing.T) error {
 	return err
 }
 
-// A server whose log is full of one reason says the next one all the same.
+// A server with a log that is full of one reason says the next one all the same.
 func TestNoisyPeerHidesNoReason(t *testing.T) {
 	log := &quietLog{}
-	s := serve(t, ServerConfig{Logger: slog.New(slog.NewTextHandler(log, nil)), Sizes: Sizes{Frame: 1 << 16}}, &handler{})
+	s := serve(
+		t,
+		ServerConfig{Logger: slog.New(slog.NewTextHandler(log, nil)), Sizes: Sizes{Frame: 1 << 16}},
+		&handler{},
+	)
 	for range 5 {
 		wantClosed(t, send(t, s.addr, []byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n")))
 	}

@@ -35,7 +35,11 @@ func (r *serverCall) login() {
 	w := flat.NewWriter(r.encoding, c.s.cfg.Sizes.Frame)
 	defer w.Free()
 	ctx := context.Background()
-	err = errors.Join(w.WriteMessageBegin(ctx, loginMethod, thrift.REPLY, r.messageID), w.WriteFieldStop(ctx), w.WriteMessageEnd(ctx))
+	err = errors.Join(
+		w.WriteMessageBegin(ctx, loginMethod, thrift.REPLY, r.messageID),
+		w.WriteFieldStop(ctx),
+		w.WriteMessageEnd(ctx),
+	)
 	if err == nil {
 		r.answer(w.Bytes(), Unknown, WasExecuted)
 	}

@@ -29,7 +29,7 @@ func (c *Client) Dial(ctx context.Context, e *Endpoint) (net.Conn, error) {
 	case err == nil:
 		c.watch.Up(e)
 		return nc, nil
-	case ctx.Err() == nil: // otherwise it is the caller who had no time
+	case ctx.Err() == nil: // otherwise the caller had no time
 		c.watch.Down(e, true, err)
 	}
 	return nil, fmt.Errorf("connect to %s: %w", e.Addr, err)

@@ -13,7 +13,7 @@ import (
 )
 
 // Some paths lose every large packet and tell neither end, as behind a switch
-// or tunnel whose MTU is smaller than the hosts believe. A connection stands
+// or tunnel with a smaller MTU than the hosts believe. A connection stands
 // there, small messages pass, and the first large one stops it for good: TCP
 // keeps the order. So a connection that has died of silence is believed again
 // only when packets as large as the path should take have passed both ways.
@@ -84,11 +84,12 @@ func (p *connPool) fullLost(size int, err error) error {
 	if !p.path.said.Swap(true) {
 		p.c.cfg.Logger.Warn("large packets to an instance vanish on the way: "+
 			"calls go to other instances, and to this one in small packets if there is no other",
-			"service", p.ep.Service, "addr", p.ep.Addr, "segment", narrowSegment,
+			"service", p.ep.Service, "instance", p.ep.Addr, "segment", narrowSegment,
 			"do", "skerry doctor on this host names the largest packet that passes")
 	}
 	return fmt.Errorf("small packets pass, and full ones do not, %d bytes got no answer (%w): "+
-		"a switch or tunnel on the way has a smaller MTU than this host or %s; skerry doctor measures it", size, err, p.ep.Addr)
+		"a switch or tunnel on the way has a smaller MTU than this host or %s; skerry doctor measures it",
+		size, err, p.ep.Addr)
 }
 
 // setSegment has new connections use TCP segments of so many bytes; 0 = as the

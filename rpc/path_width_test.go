@@ -69,7 +69,11 @@ func testNarrow(t *testing.T, way string) {
 	l := newMemoryListener()
 	s := serveOn(t, ServerConfig{}, &handler{name: strings.Repeat("x", 4000)}, l)
 	w, said, e := &lastDown{}, &strings.Builder{}, s.endpoint()
-	c := client(t, ClientConfig{Watcher: w, Logger: slog.New(slog.NewTextHandler(said, nil)), Dial: l.narrow(&out, &back)}, e)
+	c := client(
+		t,
+		ClientConfig{Watcher: w, Logger: slog.New(slog.NewTextHandler(said, nil)), Dial: l.narrow(&out, &back)},
+		e,
+	)
 	call := stub(t, c, ServiceOptions{Retries: new(0), Breaker: Breaker{Off: true}})
 	narrow, large := &back, func() error {
 		_, err := call().Who(t.Context())

@@ -9,7 +9,7 @@ import (
 
 // A call on a shared connection waits in a slot. Its sequence number is
 // generation<<slotBits | slot: a late reply to an earlier user of the slot has
-// another generation and finds nobody.
+// another generation and finds no call.
 const (
 	indexBits   = 14
 	indexMask   = 1<<indexBits - 1
@@ -17,9 +17,10 @@ const (
 	firstPage   = 4 // slots of the first page; each one doubles their number
 )
 
-// pendingCall is where one call waits. Whoever turns state from the call's sequence
-// number to 0 owns the outcome: the reader with a reply, the sweeper with a
-// time-out, the connection with its end, or the caller who gives up.
+// pendingCall is where one call waits. The goroutine that turns state from the
+// call's sequence number to 0 owns the outcome: the reader with a reply, the
+// sweeper with a time-out, the connection with its end, or the caller that gives
+// up.
 type pendingCall struct {
 	state    atomic.Int32
 	deadline atomic.Int64  // a time.Duration on the client's clock; 0 = none
@@ -100,14 +101,14 @@ func (t *pendingCalls) slot(index int32) *pendingCall {
 	return &(*t.pages[page].Load())[at]
 }
 
-// free takes a slot back whose outcome its caller has.
+// free takes a slot back when its caller has the outcome.
 func (t *pendingCalls) free(s *pendingCall) {
 	t.mu.Lock()
 	t.unused = append(t.unused, s)
 	t.mu.Unlock()
 }
 
-// claim makes the caller the owner of the call's outcome, if nobody is yet.
+// claim makes the caller the owner of the call's outcome, if there is none yet.
 func (t *pendingCalls) claim(s *pendingCall, seq int32) bool {
 	if !s.state.CompareAndSwap(seq, 0) {
 		return false
@@ -132,7 +133,7 @@ func (t *pendingCalls) at(seq int32) *pendingCall {
 }
 
 // resolve gives the call with this sequence number its outcome. It reports
-// false when nobody waits for it any more.
+// false when no caller waits for it any more.
 func (t *pendingCalls) resolve(seq int32, frame string, err error) bool {
 	s := t.at(seq)
 	if s == nil || !t.claim(s, seq) {

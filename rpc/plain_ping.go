@@ -14,8 +14,8 @@ import (
 )
 
 // unknownMethod is what a plain server is asked for: it answers that it has no
-// such method, and so shows that it is awake. A frozen process, or one whose
-// threads are all taken, accepts connections as well.
+// such method, and so shows that it is awake. A frozen process, or one
+// without a free thread, accepts connections as well.
 const unknownMethod = "skerry_check"
 
 // pingPlain asks a server that is none of skerry's for a sign of life.
@@ -75,7 +75,15 @@ func (p *connPool) pingPlainMethod(ctx context.Context, method string) error {
 	}
 	m := outgoing{body: w.Bytes()}
 	if p.dialect.header {
-		if m.head, err = appendCallHead(nil, 0, &Call{Service: p.ep.Service}, nil, "", p.c.cfg.ConnectTimeout, l.in.Limits); err != nil {
+		if m.head, err = appendCallHead(
+			nil,
+			0,
+			&Call{Service: p.ep.Service},
+			nil,
+			"",
+			p.c.cfg.ConnectTimeout,
+			l.in.Limits,
+		); err != nil {
 			return err
 		}
 	}
@@ -99,7 +107,11 @@ func (p *connPool) pingHTTP(ctx context.Context) error {
 	}
 	stop := context.AfterFunc(ctx, func() { _ = nc.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
-	_, err = fmt.Fprintf(nc, "OPTIONS * HTTP/1.1\r\nHost: %s\r\nUser-Agent: skerry\r\nConnection: close\r\n\r\n", p.ep.Addr)
+	_, err = fmt.Fprintf(
+		nc,
+		"OPTIONS * HTTP/1.1\r\nHost: %s\r\nUser-Agent: skerry\r\nConnection: close\r\n\r\n",
+		p.ep.Addr,
+	)
 	if err == nil {
 		_, err = io.ReadFull(nc, make([]byte, 1))
 	}

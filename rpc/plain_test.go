@@ -50,7 +50,10 @@ func (s *plainServer) serve(nc net.Conn) {
 	s.threads <- struct{}{}
 	defer func() { <-s.threads }()
 	conf := &thrift.TConfiguration{}
-	p := thrift.NewTBinaryProtocolConf(thrift.NewTFramedTransportConf(thrift.NewTSocketFromConnConf(nc, conf), conf), conf)
+	p := thrift.NewTBinaryProtocolConf(
+		thrift.NewTFramedTransportConf(thrift.NewTSocketFromConnConf(nc, conf), conf),
+		conf,
+	)
 	for {
 		if ok, err := s.processor.Process(context.Background(), p, p); !ok && err != nil {
 			return

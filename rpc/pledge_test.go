@@ -8,7 +8,7 @@ import (
 )
 
 // A trace that has gone on for too long after a release is refused on both
-// sides; one that has called nobody yet begins anew, unseen.
+// sides; one that has made no call yet begins anew, unseen.
 func TestWhatHasExpiredIsRefused(t *testing.T) {
 	s := newSite(t)
 	s.commit(v1, nil)
@@ -30,7 +30,7 @@ func TestWhatHasExpiredIsRefused(t *testing.T) {
 		t.Errorf("v1 executed %d calls", auth.executed.Load())
 	}
 	if err := caller.call(fresh, "auth"); err != nil {
-		t.Errorf("a root that nobody has seen: %v", err)
+		t.Errorf("a root that no process has seen: %v", err)
 	}
 	s.check()
 }
@@ -50,7 +50,7 @@ func TestWhatWasForswornIsRefused(t *testing.T) {
 	wantCode(t, caller.call(ctx, "mail"), CallRestricted, NotExecuted)
 }
 
-// Who makes a client is known to call its service before he does.
+// A process that makes a client is known to call its service before it does.
 func TestClientsMakeTheCallGraph(t *testing.T) {
 	s := newSite(t)
 	portal := s.start("portal", "v1")

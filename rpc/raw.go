@@ -55,7 +55,10 @@ func (r *Raw) Read(_ context.Context, p thrift.TProtocol) (err error) {
 		return err
 	}
 	if n := in.Left(); n > 0 {
-		return thrift.NewTProtocolExceptionWithType(thrift.INVALID_DATA, fmt.Errorf("%d bytes stand behind the message's struct", n))
+		return thrift.NewTProtocolExceptionWithType(
+			thrift.INVALID_DATA,
+			fmt.Errorf("%d bytes stand behind the message's struct", n),
+		)
 	}
 	return nil
 }
@@ -201,7 +204,11 @@ func (a *attempt) follow(d dialect, m *outgoing) error {
 	w := flat.NewWriter(d.encoding, a.s.c.cfg.Sizes.Frame)
 	defer w.Free()
 	ctx := a.ctx.base
-	err := errors.Join(w.WriteMessageBegin(ctx, raw.Behind, thrift.CALL, 1), w.WriteFieldStop(ctx), w.WriteMessageEnd(ctx))
+	err := errors.Join(
+		w.WriteMessageBegin(ctx, raw.Behind, thrift.CALL, 1),
+		w.WriteFieldStop(ctx),
+		w.WriteMessageEnd(ctx),
+	)
 	if err == nil {
 		h := theader.Header{Protocol: byte(d.encoding)}
 		m.behind, err = appendHead(nil, d, &h, 1, len(w.Bytes()), a.s.c.cfg.Sizes.frames())

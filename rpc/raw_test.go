@@ -73,7 +73,9 @@ func dialUnix(t testing.TB, k stock, path string) (in, out thrift.TProtocol) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { nc.Close() })
-	trans, err := k.transport.GetTransport(thrift.NewTSocketFromConnConf(nc, &thrift.TConfiguration{SocketTimeout: 10 * time.Second}))
+	trans, err := k.transport.GetTransport(
+		thrift.NewTSocketFromConnConf(nc, &thrift.TConfiguration{SocketTimeout: 10 * time.Second}),
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,7 +117,10 @@ func TestRawCallsPassBetweenAllProtocols(t *testing.T) {
 		for _, from := range stocks() {
 			t.Run(from.protocol+" to "+server.protocol, func(t *testing.T) {
 				in, out := dialUnix(t, from, r.path)
-				passes(t, echo.NewEchoClient(thrift.NewTStandardClient(in, thrift.NewTMultiplexedProtocol(out, "echo"))))
+				passes(
+					t,
+					echo.NewEchoClient(thrift.NewTStandardClient(in, thrift.NewTMultiplexedProtocol(out, "echo"))),
+				)
 			})
 		}
 	}
@@ -126,7 +131,12 @@ func passes(t *testing.T, c *echo.EchoClient) {
 	t.Helper()
 	ctx := t.Context()
 	for i := range 5 {
-		sent := &echo.Message{Text: "t", Number: int64(i), Parts: []*echo.Message{message(i)}, Tags: map[string]string{}}
+		sent := &echo.Message{
+			Text:   "t",
+			Number: int64(i),
+			Parts:  []*echo.Message{message(i)},
+			Tags:   map[string]string{},
+		}
 		if m, err := c.Echo(ctx, sent); err != nil || !m.Equals(sent) {
 			t.Fatalf("Echo %d: %v, %v", i, m, err)
 		}
@@ -305,7 +315,12 @@ func TestLoginComesFirst(t *testing.T) {
 	reply, _ = login(nc, "guessed", false)
 	refused(nc, reply, "wrong token")
 	nc = dial()
-	if reply, err := login(nc, "secret", false); err != nil || !bytes.HasSuffix(reply, []byte("skerry.login\x00\x00\x00\x01\x00")) {
+	if reply, err := login(
+		nc,
+		"secret",
+		false,
+	); err != nil ||
+		!bytes.HasSuffix(reply, []byte("skerry.login\x00\x00\x00\x01\x00")) {
 		t.Errorf("%q, %v", reply, err)
 	}
 }

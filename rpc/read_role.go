@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Who reads a connection.
+// The reader of a connection.
 const (
 	readByNone int32 = iota
 	readByReader
@@ -20,11 +20,11 @@ const (
 // waiting, before the resident leaves reading to the callers.
 const soloReplies = 4
 
-// readRole is whose turn it is to read a connection. A caller that finds nobody
-// reading reads for itself, and for others that come meanwhile: so a lone call
-// wakes no other goroutine. When it has its reply, and others still wait, the
-// resident goroutine goes on; so it does when no call has come for a while,
-// because what a server says unasked must be heard, too.
+// readRole says which goroutine reads a connection. A caller that finds no reader
+// reads for itself, and for others that come meanwhile, so a lone call wakes no
+// other goroutine. When it has its reply and others still wait, the connection's
+// own goroutine goes on. The same happens when no call has come for a while:
+// what a server says without a question must be read as well.
 type readRole struct {
 	role   atomic.Int32
 	wake   chan struct{} // rung when the resident has been given the role
@@ -78,7 +78,7 @@ func (l *clientConn) readOne() bool {
 	return true
 }
 
-// awaitReply waits for a call's outcome, and reads for it when nobody does. An
+// awaitReply waits for a call's outcome, and reads for it when no goroutine does. An
 // error means that the caller has given up.
 func (l *clientConn) awaitReply(ctx context.Context, s *pendingCall, seq int32) error {
 	if l.role.Load() == readByNone && l.role.CompareAndSwap(readByNone, readByCaller) {
@@ -114,7 +114,7 @@ func (l *clientConn) yieldRole() {
 	l.pool.c.sweeper.rouse() // which summons when no call comes
 }
 
-// wakeReader has the resident read if nobody does.
+// wakeReader has the connection's own goroutine read if no other one does.
 func (l *clientConn) wakeReader() {
 	if l.role.CompareAndSwap(readByNone, readByReader) {
 		select {

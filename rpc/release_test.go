@@ -17,7 +17,7 @@ import (
 // mutant switches off one rule of the protocol.
 type mutant struct {
 	guard bool // callees execute whatever comes
-	fetch bool // whoever lacks rules goes by its own newest ones
+	fetch bool // a process that lacks rules goes by its own newest ones
 }
 
 // releaseRun is a release of auth and proc over real connections, under load.
@@ -194,7 +194,7 @@ func (r *releaseRun) must(err error) {
 	}
 }
 
-// drain asks all processes in rounds until nobody can need what goes.
+// drain asks all processes in rounds until no process can need what goes.
 func (r *releaseRun) drain(rel rollout.Release) {
 	var members []string
 	var drains []*rollout.Drain
@@ -227,7 +227,16 @@ func (r *releaseRun) drain(rel rollout.Release) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, d := range drains {
-		r.history.Events = append(r.history.Events, rollouttest.Event{When: time.Now(), Kind: rollouttest.EventDrained, Service: d.Service, Version: d.Old, Since: rel.Since})
+		r.history.Events = append(
+			r.history.Events,
+			rollouttest.Event{
+				When:    time.Now(),
+				Kind:    rollouttest.EventDrained,
+				Service: d.Service,
+				Version: d.Old,
+				Since:   rel.Since,
+			},
+		)
 	}
 }
 
@@ -245,7 +254,15 @@ func (r *releaseRun) stop(rel rollout.Release) {
 			}
 		}
 		r.mu.Lock()
-		r.history.Events = append(r.history.Events, rollouttest.Event{When: time.Now(), Kind: rollouttest.EventStopped, Service: m.Service, Version: rel.Outgoing(m)})
+		r.history.Events = append(
+			r.history.Events,
+			rollouttest.Event{
+				When:    time.Now(),
+				Kind:    rollouttest.EventStopped,
+				Service: m.Service,
+				Version: rel.Outgoing(m),
+			},
+		)
 		r.mu.Unlock()
 	}
 }
@@ -266,9 +283,9 @@ func TestReleasesUnderLoad(t *testing.T) {
 
 func TestReleasesCatchMutants(t *testing.T) {
 	for name, m := range map[string]mutant{
-		"the callee does not check":              {guard: true},
-		"whoever is stale goes by its own rules": {fetch: true},
-		"neither check nor fetch":                {guard: true, fetch: true},
+		"the callee does not check":             {guard: true},
+		"a stale process goes by its own rules": {fetch: true},
+		"neither check nor fetch":               {guard: true, fetch: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for seed := range uint64(30) {

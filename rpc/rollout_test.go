@@ -36,8 +36,13 @@ func portalSite(t *testing.T) *site {
 	s := newSite(t)
 	s.program["portal"] = func(ctx context.Context, p *process) error {
 		return errors.Join(
-			together(func() error { return p.call(ctx, "auth") }, func() error { return p.call(ctx, "proc") }, func() error { return p.call(ctx, "proc") }),
-			p.stub("audit").Note(ctx, "done"))
+			together(
+				func() error { return p.call(ctx, "auth") },
+				func() error { return p.call(ctx, "proc") },
+				func() error { return p.call(ctx, "proc") },
+			),
+			p.stub("audit").Note(ctx, "done"),
+		)
 	}
 	s.program["auth"] = func(ctx context.Context, p *process) error { return p.call(ctx, "db") }
 	s.program["proc"] = func(ctx context.Context, p *process) error {
@@ -81,7 +86,13 @@ func TestOneTokenThroughAChain(t *testing.T) {
 	}
 	s.mu.Unlock()
 	if len(traces) != requests || s.versions("auth")["v1"] != 4*requests || portal.agent.Orphans() != 0 {
-		t.Errorf("%d traces for %d requests; auth %v; %d orphans", len(traces), requests, s.versions("auth"), portal.agent.Orphans())
+		t.Errorf(
+			"%d traces for %d requests; auth %v; %d orphans",
+			len(traces),
+			requests,
+			s.versions("auth"),
+			portal.agent.Orphans(),
+		)
 	}
 	eventually(t, "no span left", func() bool { return len(portal.agent.Live()) == 0 })
 }
@@ -201,8 +212,14 @@ func TestARetiredRootStartsOverUnseen(t *testing.T) {
 	if err := together(both, both, both, both); err != nil {
 		t.Fatal(err)
 	}
-	if old.executed.Load() != 0 || auth.executed.Load() != 4 || participant.TraceFrom(ctx).Token().Generation != s.rules.Last() {
-		t.Errorf("v1 executed %d, v2 %d, the token reads %v", old.executed.Load(), auth.executed.Load(), participant.TraceFrom(ctx).Token().Generation)
+	if old.executed.Load() != 0 || auth.executed.Load() != 4 ||
+		participant.TraceFrom(ctx).Token().Generation != s.rules.Last() {
+		t.Errorf(
+			"v1 executed %d, v2 %d, the token reads %v",
+			old.executed.Load(),
+			auth.executed.Load(),
+			participant.TraceFrom(ctx).Token().Generation,
+		)
 	}
 	wantCode(t, seen.call(again, "auth"), Retired, NotExecuted) // its token has been seen
 	s.check()
@@ -302,7 +319,7 @@ func TestPartedLogs(t *testing.T) {
 				end()
 			}
 			if n := other.brought.Load(); n > 4 {
-				t.Errorf("rules were brought %d times to a process whose log is known to have parted", n)
+				t.Errorf("rules were brought %d times to a process with a log that is known to have parted", n)
 			}
 			own := s.start("auth", "v1")
 			for seed := range uint64(20) {
@@ -313,7 +330,12 @@ func TestPartedLogs(t *testing.T) {
 				end()
 			}
 			if other.executed.Load() > 0 || own.executed.Load() != 20 || other.agent.Log().Tip() != there {
-				t.Errorf("the other log's process executed %d calls and goes by %v; the own log's executed %d", other.executed.Load(), other.agent.Log().Tip(), own.executed.Load())
+				t.Errorf(
+					"the other log's process executed %d calls and goes by %v; the own log's executed %d",
+					other.executed.Load(),
+					other.agent.Log().Tip(),
+					own.executed.Load(),
+				)
 			}
 			s.check()
 		})
@@ -390,8 +412,12 @@ func TestBlockingWaitsForTheNewVersion(t *testing.T) {
 	defer end()
 	hurried, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
 	defer cancel()
-	if err := caller.call(hurried, "auth"); CodeOf(err) != VersionUnavailable || !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("nobody came: %v", err)
+	if err := caller.call(
+		hurried,
+		"auth",
+	); CodeOf(err) != VersionUnavailable ||
+		!errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("no instance came: %v", err)
 	}
 	time.AfterFunc(100*time.Millisecond, func() { s.start("auth", "v2") })
 	if err := caller.call(ctx, "auth"); err != nil {
@@ -432,7 +458,7 @@ func TestOrphans(t *testing.T) {
 }
 
 // A plain client at an entry of a version to which the rules send no request is
-// told apart from those whose method is no entry.
+// told apart from those of a method that is no entry.
 func TestPlainClientAtAnEntryOfAnotherVersion(t *testing.T) {
 	s := newSite(t)
 	s.commit(map[string]rollout.Rule{"portal": {Version: "v1"}}, nil)
@@ -476,14 +502,16 @@ func TestRetriesCarryTheSameToken(t *testing.T) {
 	var tokens []rollout.Token
 	for range 2 {
 		p := s.start("auth", "v1")
-		p.server.cfg.Interceptors = []ServerInterceptor{func(ctx context.Context, _ *CallInfo, next func(context.Context) error) error {
-			tokens = append(tokens, participant.TraceFrom(ctx).Token())
-			if len(tokens) == 1 {
-				s.commit(v2, nil, caller) // newer rules change nothing for this trace
-				return &Error{Code: Overloaded}
-			}
-			return next(ctx)
-		}}
+		p.server.cfg.Interceptors = []ServerInterceptor{
+			func(ctx context.Context, _ *CallInfo, next func(context.Context) error) error {
+				tokens = append(tokens, participant.TraceFrom(ctx).Token())
+				if len(tokens) == 1 {
+					s.commit(v2, nil, caller) // newer rules change nothing for this trace
+					return &Error{Code: Overloaded}
+				}
+				return next(ctx)
+			},
+		}
 	}
 	ctx, end := caller.begin(t.Context(), 9)
 	defer end()
@@ -493,7 +521,7 @@ func TestRetriesCarryTheSameToken(t *testing.T) {
 	s.check()
 }
 
-// A call that nobody waits for any more may yet be executed: until its
+// A call that no caller waits for any more may yet be executed: until its
 // deadline the caller's process reports its generation.
 func TestWhatMayStillRunIsHeld(t *testing.T) {
 	s := newSite(t)
@@ -546,7 +574,11 @@ func TestTokensAreCheap(t *testing.T) {
 	defer root.End()
 	allocs := func(ctx context.Context, agent *participant.Agent) float64 {
 		srv := serve(t, ServerConfig{Rollout: agent}, &handler{})
-		newStub := stub(t, client(t, ClientConfig{Rollout: agent}, &Endpoint{ID: srv.addr, Addr: srv.addr}), ServiceOptions{Timeout: 5 * time.Second})
+		newStub := stub(
+			t,
+			client(t, ClientConfig{Rollout: agent}, &Endpoint{ID: srv.addr, Addr: srv.addr}),
+			ServiceOptions{Timeout: 5 * time.Second},
+		)
 		return testing.AllocsPerRun(500, func() {
 			if _, err := newStub().Who(ctx); err != nil {
 				t.Fatal(err)
@@ -602,7 +634,11 @@ func TestCallsOfBeforeAreNamed(t *testing.T) {
 			t.Errorf("the caller is told %v", err)
 		}
 	}
-	if n := strings.Count(log.String(), "a process of skerry before 0.2"); n != 1 || s.Stats().Older != 3 || h.calls.Load() != 0 {
+	if n := strings.Count(
+		log.String(),
+		"a process of skerry before 0.2",
+	); n != 1 || s.Stats().Older != 3 ||
+		h.calls.Load() != 0 {
 		t.Errorf("%d calls counted, %d executed; logged %d times:\n%s", s.Stats().Older, h.calls.Load(), n, log)
 	}
 }

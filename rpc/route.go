@@ -47,7 +47,7 @@ type departed struct {
 
 // routes finds the service of a call. Readers take no lock.
 type routes struct {
-	mu    sync.Mutex // for those who change it
+	mu    sync.Mutex // held to change table
 	table atomic.Pointer[routeTable]
 }
 
@@ -68,7 +68,11 @@ func (r *routes) load() *routeTable {
 func (r *routes) add(s *served) (remove func(), err error) {
 	switch {
 	case s.name == "" || strings.Contains(s.name, thrift.MULTIPLEXED_SEPARATOR):
-		return nil, fmt.Errorf("rpc server: %q can't name a service: it must not be empty or have a %q", s.name, thrift.MULTIPLEXED_SEPARATOR)
+		return nil, fmt.Errorf(
+			"rpc server: %q can't name a service: it must not be empty or have a %q",
+			s.name,
+			thrift.MULTIPLEXED_SEPARATOR,
+		)
 	case s.processor == nil:
 		return nil, fmt.Errorf("rpc server: service %q has no processor", s.name)
 	}
@@ -218,5 +222,10 @@ func (t *routeTable) guess(method string) (*served, error) {
 	case len(having) == 0:
 		return nil, fmt.Errorf("%w that has a method %q", errNoService, method)
 	}
-	return nil, fmt.Errorf("%d services have a method %q: name one as \"service:%s\" (Thrift's multiplexed protocol)", len(having), method, method)
+	return nil, fmt.Errorf(
+		"%d services have a method %q: name one as \"service:%s\" (Thrift's multiplexed protocol)",
+		len(having),
+		method,
+		method,
+	)
 }

@@ -29,25 +29,36 @@ var stopPolling = sync.OnceFunc(func() { thrift.ServerConnectivityCheckInterval 
 
 // ServerConfig sets up a Server. The zero value serves.
 type ServerConfig struct {
-	Instance     string                             // this instance's address, told in replies; "" = not told
-	TLS          *tls.Config                        // nil: plain TCP; else every connection must be TLS, with client certificates by its ClientAuth
-	Site         Site                               // takes site connections on the same port; nil: none
-	Identity     Identity                           // what new skerry clients are told
-	Member       func(PeerInfo) error               // whether a peer without site connection counts as a process of the site: nil when it does, else what is missing; nil: none does
-	Clear        Clear                              // what becomes of users' calls that are not encrypted
-	Also         func(service, version string) bool // whether a service is listed here in another version, too; nil: none is
-	MaxConns     int                                // that stand at a time, after their handshake; 0 means 20,000
-	MaxCalls     int                                // run at a time; what comes above it is refused as Overloaded; 0 means 10,000
-	MaxConnCalls int                                // the same, of one connection; 0 means 2,000
-	Sizes        Sizes                              // of requests and of what waits to be written
-	Login        func(token string) error           // with HandleUnknown: judges the token of skerry.login, the first call of each connection then; nil: none is needed
-	Unordered    bool                               // plain clients match replies by their numbers: their calls run side by side
-	Interceptors []ServerInterceptor                // around every handler, the first one outermost
-	Health       *health.Recorder                   // nil counts nothing
-	Logger       *slog.Logger                       // nil means slog.Default()
+	Instance string      // this instance's address, sent in replies; "": it is not sent
+	TLS      *tls.Config // every connection must be TLS, with client certificates by ClientAuth; nil: plain TCP
+	Site     Site        // takes site connections on the same port; nil: none are taken
+	Identity Identity    // what new skerry clients learn of this process
 
-	// Listed reports whether a registry lists a service. Such names of callers
-	// are counted apart, however many there are; nil: none.
+	// Member judges a peer without a site connection: nil when it counts as a
+	// process of the site, else what is missing. Member nil: no such peer counts.
+	Member func(PeerInfo) error
+
+	Clear        Clear // what becomes of users' calls that are not encrypted
+	MaxConns     int   // after their handshake, at a time; 0 means 20,000
+	MaxCalls     int   // that run at a time, more are refused as Overloaded; 0 means 10,000
+	MaxConnCalls int   // the same, of one connection; 0 means 2,000
+	Sizes        Sizes // of requests and of what waits to be written
+	Unordered    bool  // plain clients match replies by their numbers: their calls run side by side
+
+	// Login, with HandleUnknown, judges the token of skerry.login, which is then
+	// the first call of each connection. nil: no login is needed.
+	Login func(token string) error
+
+	Interceptors []ServerInterceptor // around every handler, the first one outermost
+	Health       *health.Recorder    // nil counts nothing
+	Logger       *slog.Logger        // nil means slog.Default()
+
+	// Also reports whether a service is listed here in another version as well;
+	// nil: none is.
+	Also func(service, version string) bool
+
+	// Listed reports whether a registry lists a service. Such names of callers are
+	// counted apart, however many there are; nil: none is.
 	Listed func(service string) bool
 
 	// Rollout is this process's part in releases: every call is checked by the
@@ -55,8 +66,8 @@ type ServerConfig struct {
 	// (RuleExchange), so the server then serves a service that takes them from
 	// every caller. nil: tokens are ignored.
 	Rollout       *participant.Agent
-	Entry         func(service, method string) bool // methods whose calls begin a trace when they bring none; nil: none
-	RefuseOrphans bool                              // with Rollout: refuse other calls without a token; false only counts them
+	Entry         func(service, method string) bool // methods that begin a trace for a call without one; nil: none
+	RefuseOrphans bool                              // refuse other calls without a token; false only counts them
 }
 
 // Server serves Thrift services to skerry clients and to plain Thrift clients
@@ -96,27 +107,30 @@ type Server struct {
 	inClear                                   atomic.Int64
 }
 
-// ServerStats are counts since the server was made, and what is now.
+// ServerStats are counts of a server: what is now, and totals since it was made.
 type ServerStats struct {
-	Connections int   // that stand
-	Handshakes  int   // connections whose TLS handshake is not over
-	Members     int   // connections of processes of the site
-	Running     int   // calls
-	Accepted    int64 // connections
-	Refused     int64 // calls that were not executed: overload, draining, no such service
-	BadPeers    int64 // connections that were closed for what came on them, or as there were too many
-	MadeRoom    int64 // of those, that had to make room for others
-	BadShakes   int64 // of those, whose TLS handshake has failed
-	Outsiders   int64 // calls of internal services that were refused, as they are for members of the site
-	Older       int64 // calls that were refused, as only processes of skerry before 0.2 make such
-	InClear     int64 // users' calls that came in the clear: refused or taken, as Clear says; 0 with ClearTaken
+	Connections int // after their handshake
+	Handshakes  int // connections in their TLS handshake
+	Members     int // connections of processes of the site
+	Running     int // calls
+
+	Accepted  int64 // connections
+	Refused   int64 // calls that were not executed: overload, draining, no such service
+	BadPeers  int64 // connections that the server closed for their content, or because there were too many
+	MadeRoom  int64 // the part of BadPeers that made room for other connections
+	BadShakes int64 // the part of BadPeers that failed in the TLS handshake
+	Outsiders int64 // refused calls of internal services by peers that are no members of the site
+	Older     int64 // refused calls that only processes of skerry before 0.2 make
+	InClear   int64 // users' calls in the clear, refused or taken as Clear says; 0 with ClearTaken
 }
 
 // NewServer makes a server without services. It does nothing before Serve, but
 // for setting thrift.ServerConnectivityCheckInterval to 0 in the whole process.
 func NewServer(cfg ServerConfig) (*Server, error) {
 	if cfg.MaxConns < 0 || cfg.MaxCalls < 0 || cfg.MaxConnCalls < 0 {
-		return nil, errors.New("rpc server: MaxConns, MaxCalls and MaxConnCalls must not be negative (0 means the default)")
+		return nil, errors.New(
+			"rpc server: MaxConns, MaxCalls and MaxConnCalls must not be negative (0 means the default)",
+		)
 	}
 	stopPolling()
 	cfg.MaxConns = cmp.Or(cfg.MaxConns, 20_000)
@@ -124,12 +138,21 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	cfg.MaxConnCalls = cmp.Or(cfg.MaxConnCalls, 2_000)
 	cfg.Sizes = cfg.Sizes.withDefaults()
 	s := &Server{
-		tls: serverTLS(cfg.TLS, cfg.Site), handshakes: transport.NewTurns(4 * runtime.GOMAXPROCS(0)), stages: newConnStages(cfg.MaxConns),
-		memberLog: logLimit{every: logInternalEvery}, olderLog: logLimit{every: logInternalEvery},
-		clearLog: logLimit{every: logInternalEvery}, closeLog: logLimit{every: time.Second},
-		cfg: cfg, log: cfg.Logger,
-		drained: make(chan struct{}),
-		conns:   map[*serverConn]struct{}{}, listeners: map[net.Listener]struct{}{},
+		tls: serverTLS(
+			cfg.TLS,
+			cfg.Site,
+		),
+		handshakes: transport.NewTurns(4 * runtime.GOMAXPROCS(0)),
+		stages:     newConnStages(cfg.MaxConns),
+		memberLog:  logLimit{every: logInternalEvery},
+		olderLog:   logLimit{every: logInternalEvery},
+		clearLog:   logLimit{every: logInternalEvery},
+		closeLog:   logLimit{every: time.Second},
+		cfg:        cfg,
+		log:        cfg.Logger,
+		drained:    make(chan struct{}),
+		conns:      map[*serverConn]struct{}{},
+		listeners:  map[net.Listener]struct{}{},
 	}
 	s.callers.listed = cfg.Listed
 	s.requests.Limit, s.replies.Limit = int64(cfg.Sizes.Requests), int64(cfg.Sizes.Replies)
@@ -167,15 +190,22 @@ func (s *Server) Stats() ServerStats {
 	}
 	s.mu.Unlock()
 	return ServerStats{
-		Connections: standing, Handshakes: shaking, Members: members,
-		MadeRoom: s.madeRoom.Load(), BadShakes: s.badHandshakes.Load(), Outsiders: s.outsiders.Load(), Older: s.older.Load(),
-		InClear: s.inClear.Load(),
-		Running: int(s.running.Load()), Accepted: s.accepted.Load(),
-		Refused: s.refused.Load(), BadPeers: s.failed.Load(),
+		Connections: standing,
+		Handshakes:  shaking,
+		Members:     members,
+		MadeRoom:    s.madeRoom.Load(),
+		BadShakes:   s.badHandshakes.Load(),
+		Outsiders:   s.outsiders.Load(),
+		Older:       s.older.Load(),
+		InClear:     s.inClear.Load(),
+		Running:     int(s.running.Load()),
+		Accepted:    s.accepted.Load(),
+		Refused:     s.refused.Load(),
+		BadPeers:    s.failed.Load(),
 	}
 }
 
-// stopWait is how long Serve waits for handlers whose contexts have ended.
+// stopWait is how long Serve waits for handlers after their contexts have ended.
 const stopWait = 5 * time.Second
 
 // Serve serves what connects to l until ctx ends, Drain has finished, or l
@@ -249,7 +279,7 @@ func (s *Server) accept(ctx context.Context, l net.Listener, conns *run.Group, p
 			acceptFor(l, acceptWait)
 			continue
 		default:
-			s.log.Warn("rpc: accept failed, trying again", "listener", l.Addr().String(), "error", err)
+			s.log.Warn("rpc: accept failed, trying again", "listener", l.Addr().String(), "err", err)
 			if backoff.Wait(ctx) != nil {
 				return nil
 			}

@@ -92,47 +92,17 @@ func (r *serverCall) admit() (relieved bool) {
 		r.login()
 		return false
 	}
-	served, kind, method, err := c.route(&r.info, r.name)
-	r.info.Method = method
-	if err != nil {
-		code := UnknownService
-		if errors.Is(err, errDeparted) {
-			code = Draining
-		}
+	if code, err := r.findMethod(); err != nil {
 		r.refuse(code, err)
 		return false
 	}
-	r.served = served
-	if r.info.Version = served.version; served != s.unknown {
-		r.info.Service = served.name
-	}
-	if r.kind = kind; kind == nil {
-		if !served.internal {
-			r.counted = c.count(countKey{served, &served.missing, r.info.Caller})
-		}
-		r.refuse(UnknownMethod, fmt.Errorf("service %s has no method %q", served.name, method))
-		return false
-	}
-	if served.internal && c.dialect.header && c.head.Zipped {
-		r.refuse(BadMessage, errZippedInternal)
-		return false
-	}
-	if len(served.methods) > 0 {
-		r.info.Method = kind.name
-	}
-	if served.internal {
+	if r.served.internal {
 		r.admitInternal()
 		return false
 	}
-	r.counted = c.count(countKey{served, kind, r.info.Caller})
-	if c.clear {
-		if err := r.inClear(); err != nil {
-			r.refuse(NotSealed, err)
-			return false
-		}
-	}
-	if r.counted.bad != nil {
-		r.refuse(WrongVersion, r.counted.bad)
+	r.counted = c.count(countKey{r.served, r.kind, r.info.Caller})
+	if code, err := r.barred(); err != nil {
+		r.refuse(code, err)
 		return false
 	}
 	now := c.now()
@@ -153,6 +123,47 @@ func (r *serverCall) admit() (relieved bool) {
 		r.start()
 	}
 	return false
+}
+
+// findMethod finds the service and the method of the call, or says why it is
+// refused.
+func (r *serverCall) findMethod() (Code, error) {
+	c := r.conn
+	served, kind, method, err := c.route(&r.info, r.name)
+	r.info.Method = method
+	if err != nil {
+		if errors.Is(err, errDeparted) {
+			return Draining, err
+		}
+		return UnknownService, err
+	}
+	r.served, r.kind = served, kind
+	if r.info.Version = served.version; served != c.s.unknown {
+		r.info.Service = served.name
+	}
+	if kind == nil {
+		if !served.internal {
+			r.counted = c.count(countKey{served, &served.missing, r.info.Caller})
+		}
+		return UnknownMethod, fmt.Errorf("service %s has no method %q", served.name, method)
+	}
+	if served.internal && c.dialect.header && c.head.Zipped {
+		return BadMessage, errZippedInternal
+	}
+	if len(served.methods) > 0 {
+		r.info.Method = kind.name
+	}
+	return Unknown, nil
+}
+
+// barred says why calls of this kind are refused on the connection.
+func (r *serverCall) barred() (Code, error) {
+	if r.conn.clear {
+		if err := r.inClear(); err != nil {
+			return NotSealed, err
+		}
+	}
+	return WrongVersion, r.counted.bad
 }
 
 // tryInline runs the call in the reader if there is a post for it.
@@ -227,13 +238,13 @@ func (r *serverCall) runInline() (relieved bool) {
 func (r *serverCall) ranFor(now time.Time) time.Duration { return now.Sub(r.arrived) - r.began }
 
 // lastPlaces is the share of MaxCalls, one in so many, that is kept for
-// connections that have no call running: so who floods a server fills it up
-// only for others who do.
+// connections that have no call running: a flooding client can exhaust the limit
+// only for other clients that already have calls running.
 const lastPlaces = 16
 
 // reserve says whether there is room for the call. With keep it is registered,
 // so that it can be cancelled: a call that the reader runs need not be until
-// somebody else reads.
+// another goroutine reads.
 func (r *serverCall) reserve(n int64, keep bool) (Code, error) {
 	c, s := r.conn, r.conn.s
 	if n > int64(s.cfg.MaxCalls-s.cfg.MaxCalls/lastPlaces) {
@@ -255,7 +266,10 @@ func (r *serverCall) reserve(n int64, keep bool) (Code, error) {
 	case len(c.running) >= s.cfg.MaxConnCalls:
 		return Overloaded, fmt.Errorf("%d calls are running on one connection, the limit", s.cfg.MaxConnCalls)
 	case n > int64(s.cfg.MaxCalls-s.cfg.MaxCalls/lastPlaces) && len(c.running) > 0:
-		return Overloaded, fmt.Errorf("%d calls are running here; the last places are for connections that have none", n-1)
+		return Overloaded, fmt.Errorf(
+			"%d calls are running here; the last places are for connections that have none",
+			n-1,
+		)
 	case c.running[r.seq] != nil:
 		return BadMessage, fmt.Errorf("sequence number %d is in use on this connection", r.seq)
 	}

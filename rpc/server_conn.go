@@ -11,13 +11,11 @@ import (
 	"net"
 	"net/netip"
 	"slices"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 
-	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/rpc/internal/theader"
 	"github.com/skerry/skerry/rpc/internal/transport"
@@ -80,28 +78,13 @@ type serverConn struct {
 
 	mu      sync.Mutex
 	running map[int32]*serverCall
-	idle    chan struct{} // closed when nothing runs any more; nil = nobody waits
+	idle    chan struct{} // closed when nothing runs any more; nil: no goroutine waits
 	begun   bool          // nc and out are there
 	closed  bool
 
 	// Guarded by Server.mu.
 	stage  stage
 	listed listed
-}
-
-// countKey is what calls of one connection are counted by.
-type countKey struct {
-	served *served
-	method *method
-	caller string
-}
-
-// counted is what a connection knows about one kind of call.
-type counted struct {
-	key    countKey
-	cell   *health.Cell // nil counts nothing
-	bad    error        // why calls of this kind are refused
-	inline inlinePolicy
 }
 
 func newServerConn(ctx context.Context, s *Server, nc net.Conn, group *run.Group, pool *workers) *serverConn {
@@ -195,76 +178,11 @@ func (c *serverConn) begin(nc net.Conn) error {
 	return nil
 }
 
-// read reads until the connection ends, or another goroutine does.
-func (c *serverConn) read(err error) {
-	for err == nil {
-		fresh := !c.in.Ready()
-		if fresh {
-			c.batch, c.taken = max(c.taken, c.batch*3/4), 0
-		}
-		if fresh || transport.FlushEarly(c.batch, c.taken) || c.out.Pending() > transport.FlushAt {
-			c.out.Flush()
-		}
-		c.taken++
-		c.out.AwaitRoom()
-		var frame string
-		if frame, err = c.dialect.read(c.in); err == nil {
-			if fresh {
-				c.clock = c.in.Filled
-			}
-			var relieved bool
-			if relieved, err = c.receive(frame); relieved {
-				return
-			}
-		}
-	}
-	if c.hasBegun() {
-		c.out.Flush()
-	}
-	c.in.Release()
-	if err == io.EOF {
-		c.answerHalfClosed()
-	}
-	c.report(err)
-	c.close(err)
-}
-
 // hasBegun reports whether the connection has come so far that messages go.
 func (c *serverConn) hasBegun() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.begun
-}
-
-// now is a clock for the reader that need not be exact.
-func (c *serverConn) now() time.Time {
-	if c.clock.IsZero() {
-		c.clock = time.Now()
-	}
-	return c.clock
-}
-
-// handOff has another goroutine read on, as the reader is held up by r.
-func (c *serverConn) handOff(r *serverCall) {
-	c.mu.Lock()
-	ours := r.inline.CompareAndSwap(r, nil)
-	if ours {
-		c.running[r.seq] = r
-	}
-	c.mu.Unlock()
-	if !ours {
-		return // it has just ended
-	}
-	if !c.workers.group.Go(func(context.Context) error { c.readOn(r); return nil }) {
-		c.close(errServerStopped)
-	}
-}
-
-// readOn is what the next reader does.
-func (c *serverConn) readOn(r *serverCall) {
-	now := time.Now()
-	r.counted.inline.record(r.ranFor(now), now)
-	c.read(nil)
 }
 
 func (c *serverConn) detect() error {
@@ -278,94 +196,15 @@ func (c *serverConn) detect() error {
 // speak is how the connection goes on, by what it has begun with.
 func (c *serverConn) speak(kind theader.Kind, first []byte) error {
 	if kind == theader.Unknown {
-		return fmt.Errorf("%w: %s (% x)", theader.ErrMalformed, theader.Guess(first), first[:min(len(first), theader.Sniff)])
+		return fmt.Errorf(
+			"%w: %s (% x)",
+			theader.ErrMalformed,
+			theader.Guess(first),
+			first[:min(len(first), theader.Sniff)],
+		)
 	}
 	c.dialect = heardDialect(kind)
 	return nil
-}
-
-// receive deals with one frame or message. An error ends the connection.
-// relieved says that another goroutine has become the reader meanwhile.
-func (c *serverConn) receive(frame string) (relieved bool, err error) {
-	if !c.proven {
-		if err := c.s.move(c, stageProven); err != nil {
-			return false, err
-		}
-		c.proven = true
-	}
-	if c.trust != nil && c.in.Filled.Sub(c.trustChecked) >= trustCheckEvery {
-		c.trustChecked = c.in.Filled
-		if err := c.trust.holds(); err != nil {
-			return false, err
-		}
-	}
-	r := &serverCall{conn: c, encoding: c.dialect.encoding, payload: frame, arrived: c.in.Filled}
-	if c.dialect.header {
-		if err := c.readHead(r, frame); err != nil || r.payload == "" {
-			r.releaseMemory()
-			return false, err
-		}
-	}
-	r.hold(transport.Weight(frame))
-	if err := r.begin(); err != nil {
-		r.releaseMemory()
-		return false, err
-	}
-	if !r.unordered {
-		select {
-		case c.ordered <- struct{}{}:
-		case <-c.done:
-			r.releaseMemory()
-			return false, errPeerClosed
-		}
-	}
-	return r.admit(), nil
-}
-
-// readHead takes the frame's header apart and obeys control frames, which
-// have no payload.
-func (c *serverConn) readHead(r *serverCall, frame string) (err error) {
-	h := &c.head
-	if r.payload, err = theader.Parse(frame, h, c.in.Limits); err != nil {
-		return err
-	}
-	if k := h.Get(keyControl); k != "" {
-		r.payload = ""
-		return c.control(k, h)
-	}
-	r.header(h)
-	if r.info.Service != "" {
-		c.metSkerry()
-	}
-	if h.Zipped {
-		err = r.inflate()
-	}
-	if err == nil && r.payload == "" {
-		err = fmt.Errorf("%w: a frame without a message", theader.ErrMalformed)
-	}
-	return err
-}
-
-func (c *serverConn) control(kind string, h *theader.Header) error {
-	c.metSkerry()
-	switch kind {
-	case controlPing:
-		return c.pong(h)
-	case controlHello:
-		return c.checkProof(h)
-	case controlCancel:
-		seq, err := strconv.ParseInt(h.Get(keyTarget), 10, 32)
-		if err != nil {
-			return fmt.Errorf("%w: cancel of %q", theader.ErrMalformed, h.Get(keyTarget))
-		}
-		c.mu.Lock()
-		r := c.running[int32(seq)]
-		c.mu.Unlock()
-		if r != nil {
-			r.cancel()
-		}
-	}
-	return nil // later versions may know others
 }
 
 // metSkerry notes that the peer understands control frames.
@@ -429,6 +268,11 @@ func (c *serverConn) close(err error) {
 	c.s.idle.announce()
 }
 
+// ordinaryEnds are the errors of connections that the peer has closed.
+var ordinaryEnds = []error{
+	io.EOF, net.ErrClosed, errPeerClosed, io.ErrClosedPipe, syscall.ECONNRESET, syscall.EPIPE,
+}
+
 // report logs why a connection was closed, when it is the peer's doing.
 func (c *serverConn) report(err error) {
 	select {
@@ -436,48 +280,10 @@ func (c *serverConn) report(err error) {
 		return
 	default:
 	}
-	for _, ordinary := range []error{io.EOF, net.ErrClosed, errPeerClosed, io.ErrClosedPipe, syscall.ECONNRESET, syscall.EPIPE} {
+	for _, ordinary := range ordinaryEnds {
 		if errors.Is(err, ordinary) && !errors.Is(err, theader.ErrMalformed) {
 			return
 		}
 	}
 	c.s.logClose(c, err)
-}
-
-// count returns what is known about a kind of call; only the reader calls it.
-func (c *serverConn) count(k countKey) *counted {
-	if c.last != nil && c.last.key == k {
-		return c.last
-	}
-	known := c.counts[k]
-	if known == nil && k.caller != "" {
-		k.caller = c.s.callers.name(c, k.caller)
-		known = c.counts[k]
-	}
-	if known == nil {
-		if len(c.counts) >= maxKinds {
-			clear(c.counts)
-		}
-		known = &counted{key: k, cell: c.cell(k), bad: c.otherVersion(k.served)}
-		c.counts[k] = known
-	}
-	c.last = known
-	return known
-}
-
-// maxKinds is how many kinds of calls a connection remembers; when there are
-// more it begins anew.
-const maxKinds = 128
-
-func (c *serverConn) cell(k countKey) *health.Cell {
-	if c.s.cfg.Health == nil {
-		return nil
-	}
-	caller := k.caller
-	if caller == "" {
-		caller, _, _ = net.SplitHostPort(c.peer)
-	}
-	return c.s.cfg.Health.Cell(health.Key{
-		Side: health.Server, Service: k.served.name, Method: k.method.name, Peer: caller, Version: k.served.version,
-	})
 }

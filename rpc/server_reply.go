@@ -61,7 +61,7 @@ func panicOf(err error) *panicked {
 	return p
 }
 
-// answerFailed answers a call whose handler has left no whole reply.
+// answerFailed answers a call when its handler has left no whole reply.
 func (r *serverCall) answerFailed(h *handlerRun, err error) health.Outcome {
 	var refusal *Error
 	var protocol thrift.TProtocolException
@@ -142,7 +142,11 @@ func (r *serverCall) exception(code Code, executed Executed, err error) health.O
 	defer w.Free()
 	x := thrift.NewTApplicationException(exceptionType(code), shorten(text))
 	ctx := context.Background()
-	if err := errors.Join(w.WriteMessageBegin(ctx, r.info.Method, thrift.EXCEPTION, r.messageID), x.Write(ctx, w), w.WriteMessageEnd(ctx)); err == nil {
+	if err := errors.Join(
+		w.WriteMessageBegin(ctx, r.info.Method, thrift.EXCEPTION, r.messageID),
+		x.Write(ctx, w),
+		w.WriteMessageEnd(ctx),
+	); err == nil {
 		r.answer(w.Bytes(), code, executed)
 	}
 	return code.Outcome()
@@ -197,7 +201,8 @@ func (r *serverCall) answer(message []byte, code Code, executed Executed) {
 		}
 		return
 	}
-	if len(message) < transport.DirectSize && r.inline != nil && r.inline.Load() == r { // the reader writes when it has done what there is to do
+	if len(message) < transport.DirectSize && r.inline != nil &&
+		r.inline.Load() == r { // the reader writes when it has done what there is to do
 		err = c.out.Queue(head, message)
 	} else {
 		err = c.out.Send(head, message, int(c.s.running.Load())-1)

@@ -14,11 +14,13 @@ import (
 // Bytes that the other end may send in a TLS handshake.
 const (
 	siteShake = 8 << 10  // of a site connection
-	userShake = 64 << 10 // of a user's client, whose certificate may come with a chain
+	userShake = 64 << 10 // of a user's client; its certificate may come with a chain
 )
 
-var errPlainPort = errors.New("this port speaks plain Thrift to users, and TLS only for site connections (" + sitetls.ALPN +
-	"); call it without TLS, or give its process a certificate (tls.cert)")
+var errPlainPort = errors.New(
+	"this port speaks plain Thrift to users, and TLS only for site connections (" + sitetls.ALPN +
+		"); call it without TLS, or give its process a certificate (tls.cert)",
+)
 
 // serverTLS is how a port speaks TLS: with users by their configuration, which
 // may be nil, and with the processes of the site by theirs. It is nil where the
@@ -56,7 +58,15 @@ func (c *serverConn) encrypt(ctx context.Context, first []byte) error {
 	if c.s.cfg.TLS == nil {
 		room = siteShake
 	}
-	h := &transport.Handshake{Conn: c.wire, First: first, Room: room, Left: transport.HandshakePatience, Turns: c.s.handshakes, From: c.source, Done: c.done}
+	h := &transport.Handshake{
+		Conn:  c.wire,
+		First: first,
+		Room:  room,
+		Left:  transport.HandshakePatience,
+		Turns: c.s.handshakes,
+		From:  c.source,
+		Done:  c.done,
+	}
 	below := &transport.TLSBuffer{Conn: c.wire, Handshake: h}
 	t := tls.Server(below, c.s.tls)
 	err := t.HandshakeContext(ctx)

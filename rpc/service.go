@@ -41,8 +41,18 @@ func (c *Client) Service(name string, o ServiceOptions) (thrift.TClient, error) 
 // connections to it, for what concerns just that process: without retries,
 // breaker, interceptors and rollout token.
 func (c *Client) At(service string, e *Endpoint) thrift.TClient {
-	return &serviceClient{c: c, name: service, at: static{e}, o: ServiceOptions{Retries: new(int)},
-		framework: strings.HasPrefix(service, internalPrefix), breaker: newBreaker(Breaker{Off: true}), limiter: newLimiter(service, Limits{})}
+	return &serviceClient{
+		c:    c,
+		name: service,
+		at:   static{e},
+		o:    ServiceOptions{Retries: new(int)},
+		framework: strings.HasPrefix(
+			service,
+			internalPrefix,
+		),
+		breaker: newBreaker(Breaker{Off: true}),
+		limiter: newLimiter(service, Limits{}),
+	}
 }
 
 func (s *serviceClient) picker() Picker {
@@ -70,7 +80,11 @@ type serviceClient struct {
 }
 
 // Call implements thrift.TClient.
-func (s *serviceClient) Call(ctx context.Context, method string, args, result thrift.TStruct) (thrift.ResponseMeta, error) {
+func (s *serviceClient) Call(
+	ctx context.Context,
+	method string,
+	args, result thrift.TStruct,
+) (thrift.ResponseMeta, error) {
 	call := calls.Get().(*Call)
 	call.Service, call.Method, call.HashKey = s.name, method, hashKeyFrom(ctx)
 	call.OneWay, call.Args, call.Result, call.chain = result == nil, args, result, 1
@@ -125,7 +139,7 @@ func (s *serviceClient) govern(ctx context.Context, call *Call) error {
 
 func (s *serviceClient) cell(call *Call) *health.Cell {
 	key := health.Key{Side: health.Client, Service: s.name, Method: call.Method, Version: call.Version}
-	if key.Version != "" { // the rules named one that nobody offers
+	if key.Version != "" { // the rules named one that no instance offers
 		return s.c.cfg.Health.Cell(key)
 	}
 	return s.cells.get(s.c.cfg.Health, call.Method, func() health.Key { return key })
@@ -149,7 +163,10 @@ func (s *serviceClient) admit(ctx context.Context, call *Call, now time.Duration
 	}
 	switch s.breaker.record(int64(call.ended.Sub(s.c.start)), outcome, trial) {
 	case opened:
-		s.c.cfg.Logger.Warn("rpc: breaker opened: "+errBreakerOpen.Error(), "service", s.name, "method", call.Method, "error", err)
+		s.c.cfg.Logger.Warn(
+			"rpc: breaker opened: "+errBreakerOpen.Error(),
+			"service", s.name, "method", call.Method, "err", err,
+		)
 	case closed:
 		s.c.cfg.Logger.Info("rpc: breaker closed", "service", s.name)
 	}
@@ -197,7 +214,7 @@ func (s *serviceClient) attempts(parent context.Context, call *Call) (health.Out
 			continue
 		}
 		if code := CodeOf(err); last != nil && (code == NoInstance || code == VersionUnavailable) {
-			return lastOutcome, withWait(last, err) // nobody else is there to try
+			return lastOutcome, withWait(last, err) // no other instance is there to try
 		}
 		if !s.again(ctx, call, err, &retried) {
 			return outcome, err
@@ -212,7 +229,7 @@ const goneMost = 64
 
 // again decides whether a failed attempt is followed by another.
 // What never reached a handler because an instance is gone or going
-// costs nobody anything; any other retry is load, and needs the budget's
+// costs nothing; any other retry is load, and needs the budget's
 // leave. Only the first caller of a chain retries those; a later one does so
 // only where a connection broke: its own caller can't tell that from a failure
 // of the handler.
@@ -252,7 +269,7 @@ func (s *serviceClient) again(ctx *callContext, call *Call, err error, retried *
 	return run.Sleep(ctx, retryPause(call.Attempt)) == nil
 }
 
-// withWait is the error of a call whose latest attempt found no other instance to
+// withWait is the error of a call when its latest attempt found no other instance to
 // try: that of the attempt before, and what was waited for.
 func withWait(last, none error) error {
 	var e, w *Error

@@ -12,14 +12,21 @@ import (
 // ServiceOptions say how a client calls one service. The zero value has the
 // defaults.
 type ServiceOptions struct {
-	Timeout      time.Duration       // of a call with all its attempts, unless its context ends sooner; 0 means 1 s
-	Wait         time.Duration       // for an instance, when none is there to be tried, within Timeout; 0 means Timeout, negative none
+	// Timeout bounds a call with all its attempts, unless its context ends sooner;
+	// 0 means 1 s.
+	Timeout time.Duration
+	// Wait bounds how long a call waits for an instance when none is there to be
+	// tried, within Timeout; 0 means Timeout, negative means not at all.
+	Wait time.Duration
+	// Attempt bounds one attempt of an idempotent method while another instance can
+	// be tried; 0 means half of the time that is left, for silent instances only.
+	Attempt time.Duration
+
 	Retries      *int                // attempts after the first; nil means 1, 0 means none
-	Attempt      time.Duration       // of an attempt of an idempotent method that has another instance to go to; 0 means see the package comment
 	Idempotent   []string            // methods that may be executed twice; "*" = all
 	Breaker      Breaker             // refuses while most calls fail
 	Limits       Limits              // of this process's calls to the service
-	Prefix       string              // for plain servers that say none (Endpoint.Prefix)
+	Prefix       string              // for plain servers without a prefix of their own (Endpoint.Prefix)
 	Interceptors []ClientInterceptor // inside those of ClientConfig
 
 	// Fallback answers a call that has failed for good. It fills call.Result (the
@@ -36,7 +43,12 @@ func (o *ServiceOptions) validate(service string) error {
 	case service == "":
 		return errors.New("rpc client: the service name is empty")
 	case o.Timeout < 0:
-		return fmt.Errorf("rpc client: %s: Timeout is %v; it must not be negative (0 means %v)", service, o.Timeout, defaultTimeout)
+		return fmt.Errorf(
+			"rpc client: %s: Timeout is %v; it must not be negative (0 means %v)",
+			service,
+			o.Timeout,
+			defaultTimeout,
+		)
 	case o.Attempt < 0:
 		return fmt.Errorf("rpc client: %s: Attempt is %v; it must not be negative", service, o.Attempt)
 	case o.Retries != nil && *o.Retries < 0:

@@ -19,7 +19,7 @@ import (
 	"github.com/skerry/skerry/rpc/internal/echo"
 )
 
-// site is a set of processes on loopback whose services have versions. Each
+// site is a set of processes on loopback, with services that have versions. Each
 // has a rule log of its own; everything that is executed is recorded.
 type site struct {
 	t       *testing.T
@@ -38,7 +38,14 @@ type site struct {
 }
 
 func newSite(t *testing.T) *site {
-	return &site{t: t, listed: map[string][]*Endpoint{}, blind: map[string][]*Endpoint{}, at: map[string]*process{}, rules: &rollout.Log{}, program: map[string]func(context.Context, *process) error{}}
+	return &site{
+		t:       t,
+		listed:  map[string][]*Endpoint{},
+		blind:   map[string][]*Endpoint{},
+		at:      map[string]*process{},
+		rules:   &rollout.Log{},
+		program: map[string]func(context.Context, *process) error{},
+	}
 }
 
 // Resolve makes the site its processes' Resolver.
@@ -146,7 +153,18 @@ func (s *site) caller(name string) *process {
 	if err := p.agent.Learn(s.entries()...); err != nil {
 		s.t.Fatal(err)
 	}
-	p.client = client(s.t, ClientConfig{Resolver: s, Rollout: p.agent, Rules: p, RefuseOrphans: s.strict, Caller: name, ConnectTimeout: 10 * time.Second, Logger: slog.New(slog.DiscardHandler)})
+	p.client = client(
+		s.t,
+		ClientConfig{
+			Resolver:       s,
+			Rollout:        p.agent,
+			Rules:          p,
+			RefuseOrphans:  s.strict,
+			Caller:         name,
+			ConnectTimeout: 10 * time.Second,
+			Logger:         slog.New(slog.DiscardHandler),
+		},
+	)
 	return p
 }
 
@@ -280,8 +298,18 @@ func (p *process) execute(ctx context.Context) error {
 	}
 	token := tr.Token()
 	p.mu.Lock()
-	span := rollouttest.Span{Trace: fmt.Sprintf("%x", token.Seed), ID: p.name, Parent: info.Caller, Entry: info.Caller == "", Service: p.service,
-		Version: p.version, Process: p.name, Token: token, Applied: p.agent.Log().Last(), Begin: time.Now()}
+	span := rollouttest.Span{
+		Trace:   fmt.Sprintf("%x", token.Seed),
+		ID:      p.name,
+		Parent:  info.Caller,
+		Entry:   info.Caller == "",
+		Service: p.service,
+		Version: p.version,
+		Process: p.name,
+		Token:   token,
+		Applied: p.agent.Log().Last(),
+		Begin:   time.Now(),
+	}
 	p.mu.Unlock()
 	p.site.mu.Lock()
 	p.site.history.Spans = append(p.site.history.Spans, span)

@@ -34,7 +34,14 @@ func BenchmarkSiteConnections(b *testing.B) {
 	before := processorTime()
 	for b.Loop() {
 		e := &Endpoint{ID: "b", Service: "echo", Addr: l.Addr().String(), Site: true, Owner: ownerB}
-		c, err := NewClient(ClientConfig{Resolver: Static(e), Site: site, Identity: identityOf(ownerA, 1), ConnectTimeout: 10 * time.Second})
+		c, err := NewClient(
+			ClientConfig{
+				Resolver:       Static(e),
+				Site:           site,
+				Identity:       identityOf(ownerA, 1),
+				ConnectTimeout: 10 * time.Second,
+			},
+		)
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -49,7 +49,7 @@ func identityOf(owner string, keys ...byte) Identity {
 }
 
 // guarded is a server of process B with the service "skerry.test", of which
-// only who is open to all.
+// only one method is open to all.
 func guarded(t *testing.T, cfg ServerConfig, h *handler) *testServer {
 	t.Helper()
 	s := serve(t, cfg, h)
@@ -68,7 +68,11 @@ func TestInternalServiceIsForMembers(t *testing.T) {
 	ca, pool := authority(t)
 	cert := tls.Certificate{}
 	users := func() *tls.Config {
-		return &tls.Config{Certificates: []tls.Certificate{cert}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool}
+		return &tls.Config{
+			Certificates: []tls.Certificate{cert},
+			ClientAuth:   tls.RequireAndVerifyClientCert,
+			ClientCAs:    pool,
+		}
 	}
 	cert = ca(t, "127.0.0.1")
 	usersClient := &tls.Config{RootCAs: pool, Certificates: []tls.Certificate{ca(t, "client")}}
@@ -101,7 +105,7 @@ func TestInternalServiceIsForMembers(t *testing.T) {
 		{name: "site connection on a port with TLS", server: ServerConfig{TLS: users()}, ep: &Endpoint{Site: true}, open: true, ok: true, owner: ownerA},
 		{name: "certificates prove membership", server: ServerConfig{TLS: users(), Member: verified}, client: ClientConfig{TLS: usersClient},
 			ep: &Endpoint{TLS: true}, open: true, ok: true},
-		{name: "everybody is a member", server: ServerConfig{Member: all}, open: true, ok: true},
+		{name: "every peer is a member", server: ServerConfig{Member: all}, open: true, ok: true},
 		{name: "certificates prove it, and there is none", server: ServerConfig{Member: verified}, open: true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -130,7 +134,8 @@ func TestInternalServiceIsForMembers(t *testing.T) {
 				return
 			}
 			p := seen.Load()
-			if p.Owner != test.owner || p.Site != test.ep.Site || p.Hello != (test.owner != "" && !test.ep.Site) || !p.Addr.IsValid() {
+			if p.Owner != test.owner || p.Site != test.ep.Site || p.Hello != (test.owner != "" && !test.ep.Site) ||
+				!p.Addr.IsValid() {
 				t.Errorf("the server knows %+v", *p)
 			}
 			before := h.calls.Load()
@@ -156,7 +161,11 @@ func TestUsersBesideSiteConnections(t *testing.T) {
 	sealed := s.endpoint()
 	sealed.Site = true
 	for name, e := range map[string]*Endpoint{"plain": s.endpoint(), "sealed": sealed} {
-		call := stub(t, client(t, ClientConfig{Site: siteOf(t, ownerA, 1)}, e), ServiceOptions{Timeout: 20 * time.Second})
+		call := stub(
+			t,
+			client(t, ClientConfig{Site: siteOf(t, ownerA, 1)}, e),
+			ServiceOptions{Timeout: 20 * time.Second},
+		)
 		if who, err := call().Who(t.Context()); err != nil || who != "b" {
 			t.Errorf("%s: %q, %v", name, who, err)
 		}
@@ -192,7 +201,11 @@ func TestLongHandshake(t *testing.T) {
 	nc := send(t, s.addr, hello)
 	wantClosed(t, nc)
 	eventually(t, "it is counted", func() bool { return s.Stats().BadShakes == 1 })
-	eventually(t, "it is said", func() bool { return strings.Contains(log.String(), transport.ErrLongHandshake.Error()) })
+	eventually(
+		t,
+		"it is said",
+		func() bool { return strings.Contains(log.String(), transport.ErrLongHandshake.Error()) },
+	)
 }
 
 // A port that another process has taken over, or that serves another version
@@ -206,7 +219,7 @@ func TestAnotherProcessAnswers(t *testing.T) {
 		other      bool
 	}{
 		{name: "the listed one", is: "v1", listed: "v1", owner: ownerB},
-		{name: "nobody says which", is: "v1"},
+		{name: "no version is listed", is: "v1"},
 		{name: "no version", owner: ownerB},
 		{name: "another process", is: "v1", listed: "v1", owner: ownerC, other: true},
 		{name: "another version", is: "v2", listed: "v1", owner: ownerB, other: true},
@@ -225,7 +238,9 @@ func TestAnotherProcessAnswers(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				s, err := NewServer(ServerConfig{Identity: identity(ownerB, "x"), Logger: slog.New(slog.DiscardHandler)})
+				s, err := NewServer(
+					ServerConfig{Identity: identity(ownerB, "x"), Logger: slog.New(slog.DiscardHandler)},
+				)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -237,13 +252,23 @@ func TestAnotherProcessAnswers(t *testing.T) {
 				go func() { served <- s.Serve(ctx, l) }()
 				defer func() { cancel(); <-served }()
 				elsewhere := serve(t, ServerConfig{}, good)
-				e := &Endpoint{ID: "e", Service: "echo", Version: test.listed, Owner: test.owner, Addr: l.Addr().String()}
+				e := &Endpoint{
+					ID:      "e",
+					Service: "echo",
+					Version: test.listed,
+					Owner:   test.owner,
+					Addr:    l.Addr().String(),
+				}
 				w := &watcher{}
 				cluster := test.cluster
 				if cluster == "" {
 					cluster = "x"
 				}
-				cfg := ClientConfig{Resolver: first{e, elsewhere.endpoint()}, Watcher: w, Identity: identity(ownerA, cluster)}
+				cfg := ClientConfig{
+					Resolver: first{e, elsewhere.endpoint()},
+					Watcher:  w,
+					Identity: identity(ownerA, cluster),
+				}
 				call := stub(t, client(t, cfg), ServiceOptions{})
 				if _, err := call().Who(t.Context()); err != nil {
 					t.Fatal(err)
@@ -492,13 +517,19 @@ func TestTracesFromOutside(t *testing.T) {
 				t.Fatal(err)
 			}
 			var from, peer string
-			h := &handler{seen: func(ctx context.Context) { from, peer = participant.TraceFrom(ctx).Outside(), CallInfoFrom(ctx).Peer }}
+			h := &handler{
+				seen: func(ctx context.Context) { from, peer = participant.TraceFrom(ctx).Outside(), CallInfoFrom(ctx).Peer },
+			}
 			s := serve(t, ServerConfig{Identity: identityOf(ownerB, 1), Rollout: agent, Member: test.member}, h)
 			caller, err := participant.New(participant.Config{Process: "a"})
 			if err != nil {
 				t.Fatal(err)
 			}
-			call := stub(t, client(t, ClientConfig{Identity: test.client, Rollout: caller}, s.endpoint()), ServiceOptions{})
+			call := stub(
+				t,
+				client(t, ClientConfig{Identity: test.client, Rollout: caller}, s.endpoint()),
+				ServiceOptions{},
+			)
 			if _, err := call().Who(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -514,7 +545,9 @@ func TestKeysThatAreTakenOut(t *testing.T) {
 	var server, caller atomic.Pointer[[][]byte]
 	set := func(p *atomic.Pointer[[][]byte], keys ...byte) { ring := keysOf(keys...)(); p.Store(&ring) }
 	site := func(owner string, ring *atomic.Pointer[[][]byte]) Site {
-		s, err := sitetls.New(sitetls.Config{Cluster: "x", Owner: owner, Seeds: func() [][]byte { return *ring.Load() }})
+		s, err := sitetls.New(
+			sitetls.Config{Cluster: "x", Owner: owner, Seeds: func() [][]byte { return *ring.Load() }},
+		)
 		if err != nil {
 			t.Fatal(err)
 		}

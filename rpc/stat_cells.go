@@ -15,7 +15,7 @@ const maxCells = 1024
 // cells finds the statistics of a call by a name, without a lock.
 type cells struct {
 	known atomic.Pointer[map[string]*health.Cell]
-	mu    sync.Mutex // for those who add
+	mu    sync.Mutex // held to add
 }
 
 // get returns the cell of name, by key when it is new.

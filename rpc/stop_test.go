@@ -12,7 +12,7 @@ import (
 	"github.com/skerry/skerry/rpc/internal/echo"
 )
 
-// pool is a Resolver as discovery is: it avoids who is leaving or down.
+// pool is a Resolver as discovery is: it avoids endpoints that are leaving or down.
 type pool struct {
 	mu  sync.Mutex
 	all []*Endpoint
@@ -166,7 +166,7 @@ func TestDrainRefuses(t *testing.T) {
 func TestOneWayIsAcknowledged(t *testing.T) {
 	s := serve(t, ServerConfig{}, &handler{notes: make(chan string)})
 	call := stub(t, client(t, ClientConfig{}, s.endpoint()), ServiceOptions{})
-	if err := call().Note(t.Context(), "hi"); err != nil { // the handler blocks: nobody takes the note yet
+	if err := call().Note(t.Context(), "hi"); err != nil { // the handler blocks: no worker takes the note yet
 		t.Fatal(err)
 	}
 	if got := <-s.handler.notes; got != "hi" {
@@ -197,7 +197,7 @@ func TestServerLimits(t *testing.T) {
 	}
 }
 
-// Who has many calls running does not keep out who has none.
+// A client with many calls running does not keep out one that has none.
 func TestFloodLeavesRoom(t *testing.T) {
 	s := serve(t, ServerConfig{MaxCalls: 32}, &handler{})
 	flood := stub(t, client(t, ClientConfig{}, s.endpoint()), ServiceOptions{Timeout: time.Minute, Retries: new(0)})
@@ -220,7 +220,7 @@ func TestFloodLeavesRoom(t *testing.T) {
 func TestUnknown(t *testing.T) {
 	s := serve(t, ServerConfig{}, &handler{})
 	c := client(t, ClientConfig{}, s.endpoint())
-	tc, err := c.Service("nobody", ServiceOptions{})
+	tc, err := c.Service("no-service", ServiceOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

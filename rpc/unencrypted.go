@@ -17,9 +17,11 @@ const (
 	ClearRefused              // they are refused as NotSealed, unexecuted, counted and said once a minute
 )
 
-var errClear = errors.New("this process takes sealed calls only (site.calls: sealed), and this one came in the clear: " +
-	"call it from a process that holds the site's key and has site.calls set, by the service's name; " +
-	"or let this process take calls in the clear, too (site.calls: prefer)")
+var errClear = errors.New(
+	"this process takes sealed calls only (site.calls: sealed), and this one came in the clear: " +
+		"call it from a process that holds the site's key and has site.calls set, by the service's name; " +
+		"or let this process take calls in the clear, too (site.calls: prefer)",
+)
 
 // inClear counts a call that has come in the clear, and refuses it if need be.
 func (r *serverCall) inClear() error {
@@ -27,10 +29,12 @@ func (r *serverCall) inClear() error {
 	refuse := s.cfg.Clear == ClearRefused
 	s.inClear.Add(1)
 	if ok, kept := s.clearLog.allow(time.Now(), "", c.source); ok {
-		text, do := "rpc: a call in the clear was taken", "set site.calls at the caller, too, before this process refuses such calls"
+		text := "rpc: a call in the clear was taken"
+		do := "set site.calls at the caller, too, before this process refuses such calls"
 		if refuse {
 			text, do = "rpc: a call in the clear was refused: this process takes sealed calls only",
-				"set site.calls at the caller, too, and give it the site's key; for stock clients set site.calls: prefer here"
+				"set site.calls at the caller, too, and give it the site's key; "+
+					"for stock clients set site.calls: prefer here"
 		}
 		s.log.Warn(text, "service", r.served.name, "method", r.info.Method, "peer", c.peer, "caller", r.info.Caller,
 			"do", do, "unreported", kept)

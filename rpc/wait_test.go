@@ -101,7 +101,13 @@ func TestCallsWaitForASuccessor(t *testing.T) {
 		wantCode(t, err, Unreachable, NotExecuted)
 		begin := time.Now()
 		_, err = stub(t, c, ServiceOptions{})().Who(t.Context())
-		if e := wantCode(t, err, Unreachable, NotExecuted); time.Since(begin) != time.Second || !strings.Contains(e.Error(), "none came") {
+		if e := wantCode(
+			t,
+			err,
+			Unreachable,
+			NotExecuted,
+		); time.Since(begin) != time.Second ||
+			!strings.Contains(e.Error(), "none came") {
 			t.Errorf("after %v: %v", time.Since(begin), err)
 		}
 		time.AfterFunc(700*time.Millisecond, func() { p.next <- next })
@@ -123,13 +129,16 @@ func TestSilentInstanceIsLeftInTime(t *testing.T) {
 		var frozen atomic.Bool
 		w := &watcher{}
 		p := &arrivals{first: first{{ID: "a", Service: "echo", Addr: "a"}, {ID: "b", Service: "echo", Addr: "b"}}}
-		c := client(t, ClientConfig{Resolver: p, Watcher: w, Dial: func(ctx context.Context, addr string) (net.Conn, error) {
-			if addr == "b" {
-				return b.dial(ctx, addr)
-			}
-			nc, err := a.dial(ctx, addr)
-			return &freezer{Conn: nc, frozen: &frozen, ended: make(chan struct{})}, err
-		}})
+		c := client(
+			t,
+			ClientConfig{Resolver: p, Watcher: w, Dial: func(ctx context.Context, addr string) (net.Conn, error) {
+				if addr == "b" {
+					return b.dial(ctx, addr)
+				}
+				nc, err := a.dial(ctx, addr)
+				return &freezer{Conn: nc, frozen: &frozen, ended: make(chan struct{})}, err
+			}},
+		)
 		again := stub(t, c, ServiceOptions{Idempotent: []string{"who"}})
 		once := stub(t, c, ServiceOptions{})
 
@@ -137,12 +146,20 @@ func TestSilentInstanceIsLeftInTime(t *testing.T) {
 			t.Errorf("a slow one that lives: %q, %v", who, err)
 		}
 		if down, _, _ := w.counts(); down != 0 || one.handler.calls.Load() != 1 || two.handler.calls.Load() != 0 {
-			t.Fatalf("a slow one that lives: %d times down, %d and %d calls", down, one.handler.calls.Load(), two.handler.calls.Load())
+			t.Fatalf(
+				"a slow one that lives: %d times down, %d and %d calls",
+				down,
+				one.handler.calls.Load(),
+				two.handler.calls.Load(),
+			)
 		}
 		frozen.Store(true)
 		begin := time.Now()
 		who, err := again().Who(t.Context())
-		if took := time.Since(begin); err != nil || who != "b" || took < 500*time.Millisecond || took > 560*time.Millisecond {
+		if took := time.Since(
+			begin,
+		); err != nil || who != "b" || took < 500*time.Millisecond ||
+			took > 560*time.Millisecond {
 			t.Errorf("a silent one, after %v: %q, %v", took, who, err)
 		}
 		if down, _, _ := w.counts(); down != 1 {
@@ -158,7 +175,12 @@ func TestSilentInstanceIsLeftInTime(t *testing.T) {
 func TestAttemptTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := newMemoryListener(), newMemoryListener()
-		serveOn(t, ServerConfig{}, &handler{name: "a", seen: func(context.Context) { time.Sleep(600 * time.Millisecond) }}, a)
+		serveOn(
+			t,
+			ServerConfig{},
+			&handler{name: "a", seen: func(context.Context) { time.Sleep(600 * time.Millisecond) }},
+			a,
+		)
 		serveOn(t, ServerConfig{}, &handler{name: "b"}, b)
 		p := &arrivals{first: first{{ID: "a", Service: "echo", Addr: "a"}, {ID: "b", Service: "echo", Addr: "b"}}}
 		c := client(t, ClientConfig{Resolver: p, Dial: func(ctx context.Context, addr string) (net.Conn, error) {
@@ -167,7 +189,10 @@ func TestAttemptTimeout(t *testing.T) {
 		o := ServiceOptions{Attempt: 200 * time.Millisecond, Idempotent: []string{"who"}}
 		begin := time.Now()
 		who, err := stub(t, c, o)().Who(t.Context())
-		if took := time.Since(begin); err != nil || who != "b" || took < 200*time.Millisecond || took > 250*time.Millisecond {
+		if took := time.Since(
+			begin,
+		); err != nil || who != "b" || took < 200*time.Millisecond ||
+			took > 250*time.Millisecond {
 			t.Errorf("after %v: %q, %v", took, who, err)
 		}
 		o.Idempotent = nil
@@ -201,7 +226,7 @@ func TestDrainClosesThePort(t *testing.T) {
 	eventually(t, "it is connected", func() bool { return s.Stats().Connections == 2 })
 	done := make(chan error, 1)
 	go func() { done <- s.Drain(context.Background()) }()
-	eventually(t, "nobody is let in", func() bool {
+	eventually(t, "no call is let in", func() bool {
 		nc, err := net.Dial("tcp", s.addr)
 		if err == nil {
 			nc.Close()

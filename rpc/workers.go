@@ -15,7 +15,7 @@ const workerIdle = 10 * time.Second
 // workers run the handlers that readers don't run themselves. A burst is run by few goroutines while the handlers
 // are quick, because a worker is woken only when the one that was woken before
 // it has begun; handlers that block bring in one worker after another, so none
-// waits behind a slow one. How many there can be is bounded by whoever submits.
+// waits behind a slow one. Their number is bounded by the limits of calls.
 type workers struct {
 	group  *run.Group
 	inline inlineRuns
@@ -53,7 +53,7 @@ func (w *workers) submit(r *serverCall) bool {
 	return false
 }
 
-// wakeOne sees to it that somebody takes what is queued. The caller holds mu.
+// wakeOne sees to it that a worker takes what is queued. The caller holds mu.
 func (w *workers) wakeOne() bool {
 	if w.waking {
 		return true
@@ -116,7 +116,7 @@ func (w *workers) take() *serverCall {
 	return r
 }
 
-// unpark takes a worker out of the list; false: somebody has woken it.
+// unpark takes a worker out of the list; false: it was woken already.
 func (w *workers) unpark(bell chan struct{}) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

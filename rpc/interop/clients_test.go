@@ -90,7 +90,12 @@ func judge(t *testing.T, h *handler, out []byte, from, framing string) *answers 
 }
 
 // plainDialects are framings and encodings without metadata.
-var plainDialects = [][2]string{{"framed", "binary"}, {"framed", "compact"}, {"unframed", "binary"}, {"unframed", "compact"}}
+var plainDialects = [][2]string{
+	{"framed", "binary"},
+	{"framed", "compact"},
+	{"unframed", "binary"},
+	{"unframed", "compact"},
+}
 
 func TestPythonClient(t *testing.T) {
 	headers := [][2]string{{"header", "binary"}, {"header", "compact"}, {"header-zlib", "binary"}}

@@ -46,7 +46,14 @@ func stubsOf(t *testing.T, language string) string {
 		if err := os.MkdirAll(out, 0o755); err != nil {
 			return err
 		}
-		b, err := exec.Command("thrift", "--gen", language, "-out", out, "../internal/echo/echo.thrift").CombinedOutput()
+		b, err := exec.Command(
+			"thrift",
+			"--gen",
+			language,
+			"-out",
+			out,
+			"../internal/echo/echo.thrift",
+		).CombinedOutput()
 		if err != nil {
 			return fmt.Errorf("generate stubs with the Thrift compiler (scripts/setup installs it): %w\n%s", err, b)
 		}

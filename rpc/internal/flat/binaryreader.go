@@ -31,7 +31,9 @@ func (r *binaryReader) Free() {
 	binaryReaders.Put(r)
 }
 
-func (r *binaryReader) ReadMessageBegin(ctx context.Context) (name string, kind thrift.TMessageType, seq int32, err error) {
+func (r *binaryReader) ReadMessageBegin(
+	ctx context.Context,
+) (name string, kind thrift.TMessageType, seq int32, err error) {
 	v, err := r.u32("message version")
 	if err != nil {
 		return "", 0, 0, err

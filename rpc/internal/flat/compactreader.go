@@ -45,20 +45,31 @@ func (r *compactReader) Free() {
 	compactReaders.Put(r)
 }
 
-func (r *compactReader) ReadMessageBegin(ctx context.Context) (name string, kind thrift.TMessageType, seq int32, err error) {
+func (r *compactReader) ReadMessageBegin(
+	ctx context.Context,
+) (name string, kind thrift.TMessageType, seq int32, err error) {
 	b, err := r.take(2, "message version")
 	if err != nil {
 		return "", 0, 0, err
 	}
 	if b[0] != thrift.COMPACT_PROTOCOL_ID || b[1]&thrift.COMPACT_VERSION_MASK != thrift.COMPACT_VERSION {
-		return "", 0, 0, fail(thrift.BAD_VERSION, "message begins with %#02x %#02x, compact version 1 with 0x82 0x?1", b[0], b[1])
+		return "", 0, 0, fail(
+			thrift.BAD_VERSION,
+			"message begins with %#02x %#02x, compact version 1 with 0x82 0x?1",
+			b[0],
+			b[1],
+		)
 	}
 	id, err := r.uvarint("sequence id")
 	if err != nil {
 		return "", 0, 0, err
 	}
 	name, err = r.ReadString(ctx)
-	return name, thrift.TMessageType(b[1] >> thrift.COMPACT_TYPE_SHIFT_AMOUNT & thrift.COMPACT_TYPE_BITS), int32(id), err
+	return name, thrift.TMessageType(
+			b[1] >> thrift.COMPACT_TYPE_SHIFT_AMOUNT & thrift.COMPACT_TYPE_BITS,
+		), int32(
+			id,
+		), err
 }
 
 func (r *compactReader) ReadStructBegin(context.Context) (string, error) {

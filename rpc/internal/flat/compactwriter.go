@@ -15,7 +15,7 @@ type compactWriter struct {
 	buffer
 	last    int16   // id of the last field, for deltas
 	outer   []int16 // last of the enclosing structs
-	boolID  int16   // of a bool field whose header waits for its value
+	boolID  int16   // of a bool field; its header waits for its value
 	boolDue bool
 }
 

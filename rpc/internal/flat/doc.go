@@ -1,6 +1,6 @@
 // Package flat is the strict binary and the compact protocol of Thrift over
 // flat memory: a whole message at a time, with no transport in between. The
-// bytes are those of the stock library, whose generated code runs on it.
+// bytes are those of the stock library; its generated code runs on them.
 //
 // A [Writer] appends to one buffer. A [Reader] walks one string; the strings
 // that it returns are substrings of it, so a small string that is kept keeps

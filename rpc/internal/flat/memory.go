@@ -38,7 +38,7 @@ type memory struct {
 
 	next *place // of the value that is read next; nil = not known
 	in   *Shape // the struct that is being read
-	leaf *place // the container that is being read whose elements hold no memory of their own; it is not in open
+	leaf *place // the container that is being read, of elements without memory of their own; it is not in open
 	open []open // what else is being read, outermost first
 }
 
@@ -105,7 +105,7 @@ func (m *memory) structure() error {
 	return m.charge(m.Costs.Struct)
 }
 
-// structureEnd also ends containers in it whose end was not read.
+// structureEnd also ends containers in it that were not read to their end.
 func (m *memory) structureEnd() {
 	m.leaf = nil
 	for n := len(m.open); n > 0; n-- {
@@ -179,7 +179,7 @@ func (m *memory) mapping(size int) error {
 	return m.charge(mapSize(size, each))
 }
 
-// opened begins a container, whose place it returns when that is known.
+// opened begins a container and returns its place when that is known.
 func (m *memory) opened(kind placeKind) *place {
 	if m.leaf != nil {
 		m.unfold()

@@ -81,7 +81,13 @@ func (m *message) cut(size int32) (string, error) {
 		return "", fail(thrift.NEGATIVE_SIZE, "negative size %d of the string before byte %d", size, m.at)
 	}
 	if int(size) > m.Left() {
-		return "", fail(thrift.SIZE_LIMIT, "string of %d bytes at byte %d of a message with %d left", size, m.at, m.Left())
+		return "", fail(
+			thrift.SIZE_LIMIT,
+			"string of %d bytes at byte %d of a message with %d left",
+			size,
+			m.at,
+			m.Left(),
+		)
 	}
 	b := m.s[m.at : m.at+int(size)]
 	m.at += int(size)
@@ -107,7 +113,7 @@ func (m *message) reset() {
 	m.memory.reset()
 }
 
-// container checks the announced size of a list, set or map whose elements
+// container checks the announced size of a list, set or map with elements that
 // have at least each bytes. The bytes of an element's own minimum belong to
 // no other container, so all containers together can't need more than the
 // message has.
@@ -121,7 +127,11 @@ func (m *message) container(size int32, each int) (int, error) {
 			size, m.at, need, m.Left())
 	}
 	if need > int64(len(m.s)-m.announced) {
-		return 0, fail(thrift.SIZE_LIMIT, "containers up to byte %d announce more elements than the message has bytes", m.at)
+		return 0, fail(
+			thrift.SIZE_LIMIT,
+			"containers up to byte %d announce more elements than the message has bytes",
+			m.at,
+		)
 	}
 	m.announced += int(need)
 	return int(size), nil

@@ -69,7 +69,7 @@ func ShapeOf(t reflect.Type) *Shape {
 // for none.
 func (s *Shape) Of(t reflect.Type) bool { return s != nil && s.of == t }
 
-// ShapeOfArguments is the shape of a struct whose fields 1, 2, … have the
+// ShapeOfArguments is the shape of a struct with fields 1, 2, … that have the
 // types: the arguments of a method, of which generated code shows no more.
 func ShapeOfArguments(types []reflect.Type) *Shape {
 	b := shaper{}

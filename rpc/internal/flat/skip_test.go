@@ -47,7 +47,11 @@ func skipBy(p Protocol, message string, skip func(r Reader, t thrift.TType) erro
 func sameSkip(t *testing.T, p Protocol, message []byte) {
 	t.Helper()
 	got := skipBy(p, string(message), func(r Reader, k thrift.TType) error { return r.Skip(ctx, k) })
-	want := skipBy(p, string(message), func(r Reader, k thrift.TType) error { return thrift.SkipDefaultDepth(ctx, r, k) })
+	want := skipBy(
+		p,
+		string(message),
+		func(r Reader, k thrift.TType) error { return thrift.SkipDefaultDepth(ctx, r, k) },
+	)
 	if got != want {
 		t.Fatalf("%v of % x\n got %+v\nwant %+v", p, message, got, want)
 	}
@@ -203,7 +207,12 @@ func TestSkipIsQuick(t *testing.T) {
 	both(t, func(t *testing.T, p Protocol) {
 		for name, message := range bombs(p, 64<<10) {
 			took := skipTime(t, p, message, func(r Reader, k thrift.TType) error { return r.Skip(ctx, k) })
-			read := skipTime(t, p, message, func(r Reader, k thrift.TType) error { return thrift.SkipDefaultDepth(ctx, r, k) })
+			read := skipTime(
+				t,
+				p,
+				message,
+				func(r Reader, k thrift.TType) error { return thrift.SkipDefaultDepth(ctx, r, k) },
+			)
 			t.Logf("%s: %v, reading takes %v", name, took, read)
 			most := read / 2
 			if name == "bytes" || name == "bools" || (name == "numbers" && p == Binary) {

@@ -9,7 +9,7 @@ import (
 
 // The rest of thrift.TProtocol comes from the stock protocols: the half that
 // a reader or a writer does not have, which fails for want of bytes, and
-// ReadByte and WriteByte, whose names go vet keeps for package io's
+// ReadByte and WriteByte; go vet keeps these names for package io's
 // signatures. The stock protocols reach our bytes by source and sink.
 
 var errNoBytes = thrift.NewTProtocolExceptionWithType(thrift.NOT_IMPLEMENTED,
@@ -17,7 +17,7 @@ var errNoBytes = thrift.NewTProtocolExceptionWithType(thrift.NOT_IMPLEMENTED,
 
 // idle is the transport that generated code sees. It is always open: the
 // connection that a message came by cancels the call's context when it
-// closes, so nobody needs to ask.
+// closes, so there is no need to ask.
 type idle struct{}
 
 func (idle) Open() error                     { return nil }

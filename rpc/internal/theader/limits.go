@@ -51,7 +51,7 @@ func (l Limits) infos() int {
 	return DefaultInfos
 }
 
-// CheckFrame says whether a frame may be read whose length word is size. Call
+// CheckFrame says whether a frame with the length word size may be read. Call
 // it before taking memory for the frame.
 func (l Limits) CheckFrame(size uint32) error {
 	if uint64(size) > uint64(l.frame()) {

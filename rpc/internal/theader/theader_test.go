@@ -78,7 +78,8 @@ func TestWeReadStock(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if h.Protocol != proto || h.Get("a") != "1" || h.Get("b") != strings.Repeat("x", 300) || len(h.Info) != 2 {
+				if h.Protocol != proto || h.Get("a") != "1" || h.Get("b") != strings.Repeat("x", 300) ||
+					len(h.Info) != 2 {
 					t.Errorf("header %+v", h)
 				}
 				if !strings.Contains(payload, "method") || !strings.Contains(payload, strings.Repeat("text", 100)) {
@@ -177,7 +178,12 @@ func TestWhatIsWrong(t *testing.T) {
 	}{
 		{"empty", "", ErrMalformed, "0 bytes, a header frame has at least 10"},
 		{"magic", "\x0f\xfe" + fixed(1)[2:] + "\x00\x00\x00\x00", ErrMalformed, "magic is 0x0ffe"},
-		{"block over the frame", fixed(2) + "\x00\x00\x00\x00", ErrMalformed, "header block of 8 bytes in a frame with 4 left"},
+		{
+			"block over the frame",
+			fixed(2) + "\x00\x00\x00\x00",
+			ErrMalformed,
+			"header block of 8 bytes in a frame with 4 left",
+		},
 		{"block over the limit", fixed(0x1001), ErrTooLarge, "header block of 16388 bytes is over the limit of 16384"},
 		{"no block", fixed(0), ErrMalformed, "ends within the protocol id"},
 		{"protocol", fixed(1) + "\x01\x00\x00\x00", ErrMalformed, "protocol 1 is neither"},
@@ -186,17 +192,42 @@ func TestWhatIsWrong(t *testing.T) {
 		{"two zlibs", fixed(1) + "\x00\x02\x01\x01", ErrMalformed, "zlib is applied twice"},
 		{"transforms", fixed(2) + "\x00\xff\xff\xff\xff\x0f\x00\x00", ErrMalformed, "4294967295 transforms"},
 		{"infos over the limit", fixed(2) + "\x00\x00\x01\x81\x01\x00\x00\x00", ErrTooLarge, "header of 129 infos"},
-		{"2 billion infos", fixed(3) + "\x00\x00\x01\xff\xff\xff\xff\x07\x00\x00\x00\x00", ErrTooLarge, "2147483647 infos"},
-		{"infos over the block", fixed(1) + "\x00\x00\x01\x7f", ErrMalformed, "127 infos in a header block with 0 bytes left"},
-		{"long key", fixed(2) + "\x00\x00\x01\x01\x70abc", ErrMalformed, "info key of 112 bytes in a header block with 3 left"},
+		{
+			"2 billion infos",
+			fixed(3) + "\x00\x00\x01\xff\xff\xff\xff\x07\x00\x00\x00\x00",
+			ErrTooLarge,
+			"2147483647 infos",
+		},
+		{
+			"infos over the block",
+			fixed(1) + "\x00\x00\x01\x7f",
+			ErrMalformed,
+			"127 infos in a header block with 0 bytes left",
+		},
+		{
+			"long key",
+			fixed(2) + "\x00\x00\x01\x01\x70abc",
+			ErrMalformed,
+			"info key of 112 bytes in a header block with 3 left",
+		},
 		{"varint", fixed(2) + "\x80\x80\x80\x80\x80\x00\x00\x00", ErrMalformed, "protocol id is over 32 bits"},
 		{"no zlib", fixed(1) + "\x00\x01\x01\x00junk", ErrMalformed, "zlib payload"},
 		{"zlib and snappy", fixed(1) + "\x00\x02\x01\x03", ErrMalformed, "transform 3 (snappy) is not supported"},
 		{"unknown transform", fixed(1) + "\x00\x01\x2a\x00", ErrMalformed, "transform 42 () is not supported"},
 		{"half a zlib", fixed(1) + "\x00\x01\x01\x00" + deflated("x")[:6], ErrMalformed, "unexpected EOF"},
-		{"bytes behind zlib", fixed(1) + "\x00\x01\x01\x00" + deflated("x") + "ab", ErrMalformed, "2 bytes stand behind the zlib payload"},
+		{
+			"bytes behind zlib",
+			fixed(1) + "\x00\x01\x01\x00" + deflated("x") + "ab",
+			ErrMalformed,
+			"2 bytes stand behind the zlib payload",
+		},
 		{"zlib dictionary", fixed(1) + "\x00\x01\x01\x00" + withDictionary(), ErrMalformed, "preset dictionary"},
-		{"empty zlib dictionary", fixed(1) + "\x00\x01\x01\x00\x78\x20\x00\x00\x00\x01\x03\x00\x00\x00\x00\x01", ErrMalformed, "preset dictionary"},
+		{
+			"empty zlib dictionary",
+			fixed(1) + "\x00\x01\x01\x00\x78\x20\x00\x00\x00\x01\x03\x00\x00\x00\x00\x01",
+			ErrMalformed,
+			"preset dictionary",
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

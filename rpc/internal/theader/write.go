@@ -80,7 +80,7 @@ func appendString(dst []byte, s string) []byte {
 	return append(binary.AppendUvarint(dst, uint64(len(s))), s...)
 }
 
-// Start begins a frame behind dst whose pairs are appended one by one, by
+// Start begins a frame behind dst; its pairs are appended one by one, by
 // AppendPair; Close completes its header. It is Append for callers that have
 // no Header.
 func Start(dst []byte, flags uint16, protocol byte) []byte {

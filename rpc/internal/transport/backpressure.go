@@ -42,7 +42,7 @@ func (w *Writer) AwaitRoom() {
 	<-drained
 }
 
-// written counts n bytes less, and lets go on who waits for that.
+// written counts n bytes less and wakes the goroutines that wait for that.
 func (w *Writer) written(n int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

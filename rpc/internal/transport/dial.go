@@ -34,7 +34,11 @@ const (
 
 // race returns the first attempt that ends, be it by a connection or by an
 // answer that there is none. What the others come to is closed.
-func race(ctx context.Context, spawn func(func()) bool, dial func(context.Context) (net.Conn, error)) (net.Conn, error) {
+func race(
+	ctx context.Context,
+	spawn func(func()) bool,
+	dial func(context.Context) (net.Conn, error),
+) (net.Conn, error) {
 	ctx, over := context.WithCancel(ctx)
 	defer over()
 	type result struct {

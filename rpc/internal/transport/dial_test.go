@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// TestPersist: an attempt that nobody answers is helped by another, a refusal
+// TestPersist: an attempt without an answer is helped by another, a refusal
 // ends them all, and what comes too late is closed.
 func TestPersist(t *testing.T) {
 	never := time.Hour

@@ -58,7 +58,7 @@ func (w *Writer) writeWithin(b []byte) (int, error) {
 	return n + m, err
 }
 
-// acquireWrite makes the caller the one who writes, if that takes no longer than
+// acquireWrite makes the caller the writing one, if that takes no longer than
 // patience.
 func (w *Writer) acquireWrite() bool {
 	w.mu.Lock()

@@ -60,7 +60,8 @@ func (f *Reader) Detect() (kind theader.Kind, first []byte, err error) {
 // Ready reports whether a whole frame is in the buffer.
 func (f *Reader) Ready() bool {
 	have := f.end - f.begin
-	return f.largeSize == 0 && have >= lengthWord && uint64(have) >= lengthWord+uint64(binary.BigEndian.Uint32(f.buffer()[f.begin:]))
+	return f.largeSize == 0 && have >= lengthWord &&
+		uint64(have) >= lengthWord+uint64(binary.BigEndian.Uint32(f.buffer()[f.begin:]))
 }
 
 // Frame returns the next frame without its length word. After a time-out it

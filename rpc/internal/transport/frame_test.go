@@ -15,7 +15,20 @@ import (
 // which they come, on sockets and on connections that tell nothing.
 func TestFrames(t *testing.T) {
 	var all []byte
-	sizes := []int{0, 1, 1000, smallBuffer, 40_000, LargeBuffer - lengthWord, LargeBuffer - lengthWord + 1, LargeBuffer, 100_000, 1 << 20, 1<<20 + 77, 5 << 20}
+	sizes := []int{
+		0,
+		1,
+		1000,
+		smallBuffer,
+		40_000,
+		LargeBuffer - lengthWord,
+		LargeBuffer - lengthWord + 1,
+		LargeBuffer,
+		100_000,
+		1 << 20,
+		1<<20 + 77,
+		5 << 20,
+	}
 	sizes = append(sizes, sizes...)
 	for _, n := range sizes {
 		frame := make([]byte, n)
@@ -57,7 +70,10 @@ func wantFrames(t *testing.T, in *Reader, all []byte, n int) {
 		if err != nil {
 			t.Fatalf("frame %d: %v", i, err)
 		}
-		if want := string(all[lengthWord : lengthWord+len(frame)]); frame != want || len(frame) != int(binary.BigEndian.Uint32(all)) {
+		if want := string(
+			all[lengthWord : lengthWord+len(frame)],
+		); frame != want ||
+			len(frame) != int(binary.BigEndian.Uint32(all)) {
 			t.Fatalf("frame %d has other bytes than were sent", i)
 		}
 		all = all[lengthWord+len(frame):]

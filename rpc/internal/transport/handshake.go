@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	HandshakePatience = 5 * time.Second // that a handshake may wait for the peer; the time until its turn does not count
+	HandshakePatience = 5 * time.Second // spent waiting for the peer; the wait for a turn does not count
 )
 
 var (

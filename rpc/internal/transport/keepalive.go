@@ -7,7 +7,7 @@ import (
 )
 
 // A client notices a peer that has vanished within seconds even on an idle
-// connection (wire.md); a server can take its time.
+// connection; a server can take its time.
 var (
 	clientKeepAlive = net.KeepAliveConfig{Enable: true, Idle: time.Second, Interval: time.Second, Count: 3}
 	serverKeepAlive = net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3}
@@ -18,10 +18,10 @@ const (
 	serverUserTimeout = 30 * time.Second // the same
 )
 
-// A connection that carries calls, or did so lately, is watched closely. One
-// that rests is asked by its kernel now and then: with thirty peers each, the
-// close watch would cost every host forty packets a second, and who still calls
-// a host that has vanished tells the others (package broadcast).
+// A connection that carries calls, or did so lately, gets frequent keepalives. An
+// idle one gets few: with thirty peers each, frequent ones would cost every host
+// forty packets a second. A process that still calls a vanished host tells the
+// others (package broadcast).
 const idleAfter = 5 * time.Second // without a sign of use
 
 var idleKeepAlive = net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: time.Second, Count: 3}

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// TestRest: a connection that nobody uses is asked more seldom, and closely again as
+// TestRest: an unused connection gets fewer keepalives, and many again as
 // soon as it is used.
 func TestRest(t *testing.T) {
 	var idle []time.Duration

@@ -48,7 +48,8 @@ func (p *deadlineContext) end(why error) {
 	p.stop()
 }
 
-// extendOpen gives an opening more time, whose TCP took one trip.
+// extendOpen gives an opening more time. trip is how long its TCP handshake took,
+// one round trip.
 func extendOpen(ctx context.Context, trip time.Duration) {
 	p, ok := ctx.Value(deadlineKey{}).(*deadlineContext)
 	if !ok {

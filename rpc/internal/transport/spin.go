@@ -18,13 +18,14 @@ const (
 // spinning is set while a reader of this process spins: one at a time does.
 var spinning atomic.Bool
 
-// spin is how a connection's reader waits for what comes at once: the reply to
-// a lone caller, and his next call. To fall asleep and be woken takes two
-// threads and the kernel longer than such a wait itself, so the reader looks
-// again for a moment before; whoever else can run goes first. It does so while
-// waits are short and looking helps, which depends on machine and peer: what
-// was in vain is paid for by short waits asleep, and where something comes
-// sooner to who sleeps, as in a process that calls itself, it sleeps.
+// spin decides how a connection's reader waits for what comes at once: the reply
+// to a lone caller, and that caller's next call. Falling asleep and being woken
+// takes longer than such a wait, so the reader looks again for a moment before it
+// sleeps; other goroutines that can run go first.
+//
+// Each failed spin lowers a score and each short sleep raises it. The reader spins
+// only while the score is positive and spinning is measurably faster than
+// sleeping, which it is not in a process that calls itself.
 type spin struct {
 	able  bool      // more than one processor
 	on    bool      // looking again

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// wait plays a wait of a connection's reader for something that comes to who
-// spins after one time, and to who sleeps after another, and brings n bytes.
+// wait plays a wait of a connection's reader for n bytes that come after one time
+// to a spinning reader and after another to a sleeping one.
 // It reports whether the reader spun.
 func (s *spin) wait(spun, slept time.Duration, n int) (on bool) {
 	begin := time.Now()
@@ -58,7 +58,7 @@ func TestSpin(t *testing.T) {
 	}
 }
 
-// One reader of a process spins at a time, none with one processor; and who
+// One reader of a process spins at a time, none with one processor; a reader that
 // finds that it was in vain stops in time.
 func TestSpinTakesTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -72,7 +72,7 @@ func TestSpinTakesTurns(t *testing.T) {
 			}
 		}
 		if !first.again() || second.again() || lame.again() {
-			t.Error("want the first to spin, and nobody else")
+			t.Error("want the first to spin, and no other")
 		}
 		time.Sleep(spinFor)
 		if first.again() {

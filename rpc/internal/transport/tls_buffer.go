@@ -7,9 +7,9 @@ import (
 )
 
 // TLSBuffer is the wire below a TLS connection. Once a Writer is attached, what
-// TLS seals is gathered in memory and goes out as everything else does: many
-// frames in one write, and nobody waits for a slow peer, whose half-written
-// record would end the connection.
+// TLS seals is gathered in memory and leaves as everything else does: many frames
+// in one write. No caller waits for a slow peer, and no record is left half
+// written, which would end the connection.
 type TLSBuffer struct {
 	net.Conn
 	Handshake *Handshake // nil: it is over, or nothing bounds it

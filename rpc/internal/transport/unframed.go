@@ -79,7 +79,7 @@ func (s *stream) grow(n int) error {
 	return nil
 }
 
-// release counts the message out: whoever runs it counts it anew.
+// release counts the message out: the call that runs it counts it anew.
 func (s *stream) release() { s.f.budget.Add(-int64(s.counted)) }
 
 func (s *stream) message() error {
@@ -100,7 +100,8 @@ func (s *stream) message() error {
 		return s.value(thrift.STRUCT, thrift.DEFAULT_RECURSION_DEPTH)
 	}
 	b, err := s.next(2)
-	if err == nil && (b[0] != thrift.COMPACT_PROTOCOL_ID || b[1]&thrift.COMPACT_VERSION_MASK != thrift.COMPACT_VERSION) {
+	if err == nil &&
+		(b[0] != thrift.COMPACT_PROTOCOL_ID || b[1]&thrift.COMPACT_VERSION_MASK != thrift.COMPACT_VERSION) {
 		err = fmt.Errorf("%w: message begins with % x", theader.ErrMalformed, b)
 	}
 	if err == nil {
@@ -155,7 +156,8 @@ func (s *stream) pass(n int) error {
 	return err
 }
 
-// none is the second type of what is no map; no type on the wire is that.
+// none stands for the second type of a list or set; no type on the wire has the
+// value.
 const none = 0x100
 
 // passAll walks through n elements of so many bytes each.

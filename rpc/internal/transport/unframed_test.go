@@ -41,8 +41,19 @@ func skip(p flat.Protocol, message string) (left int, err error) {
 func unframedEcho(t testing.TB, p flat.Protocol) []byte {
 	w := flat.NewWriter(p, 1<<20)
 	defer w.Free()
-	args := echo.EchoEchoArgs{M: &echo.Message{Text: "text", Tags: map[string]string{"a": "b"}, Number: 3, Parts: []*echo.Message{{Text: "part"}}}}
-	err := errors.Join(w.WriteMessageBegin(t.Context(), "echo", thrift.CALL, 9), args.Write(t.Context(), w), w.WriteMessageEnd(t.Context()))
+	args := echo.EchoEchoArgs{
+		M: &echo.Message{
+			Text:   "text",
+			Tags:   map[string]string{"a": "b"},
+			Number: 3,
+			Parts:  []*echo.Message{{Text: "part"}},
+		},
+	}
+	err := errors.Join(
+		w.WriteMessageBegin(t.Context(), "echo", thrift.CALL, 9),
+		args.Write(t.Context(), w),
+		w.WriteMessageEnd(t.Context()),
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,13 +69,28 @@ func FuzzUnframed(f *testing.F) {
 		f.Add(append(bytes.Clone(b), "more"...), p == flat.Compact)
 		f.Add(b[:len(b)-1], p == flat.Compact)
 	}
-	f.Add([]byte("\x80\x01\x00\x01\x00\x00\x00\x01m\x00\x00\x00\x01\x0d\x00\x01\x03\x00\x00\x00\x00\x01\x05\x00"), false) // a map to nothing
+	f.Add(
+		[]byte("\x80\x01\x00\x01\x00\x00\x00\x01m\x00\x00\x00\x01\x0d\x00\x01\x03\x00\x00\x00\x00\x01\x05\x00"),
+		false,
+	) // a map to nothing
 	f.Add([]byte("\x82\x21\x01\x01m\x1b\x01\x30\x05\x00"), true)
-	f.Add([]byte("\x80\x01\x00\x01\x00\x00\x00\x01m\x00\x00\x00\x01\x0d\x00\x01\x03\xff\x00\x00\x00\x01\x05\x00"), false)
+	f.Add(
+		[]byte("\x80\x01\x00\x01\x00\x00\x00\x01m\x00\x00\x00\x01\x0d\x00\x01\x03\xff\x00\x00\x00\x01\x05\x00"),
+		false,
+	)
 	for depth := 62; depth < 67; depth++ {
-		f.Add([]byte("\x82\x21\x01\x01m"+strings.Repeat("\x1c", depth)+"\x13\x05"+strings.Repeat("\x00", depth+1)), true)
+		f.Add(
+			[]byte("\x82\x21\x01\x01m"+strings.Repeat("\x1c", depth)+"\x13\x05"+strings.Repeat("\x00", depth+1)),
+			true,
+		)
 	}
-	load := &echo.Load{Flags: []bool{true}, Numbers: []int64{1 << 40}, Texts: []string{"a"}, ByName: map[string]string{"a": "b"}, ByLoad: map[*echo.Load]int32{{}: 1}}
+	load := &echo.Load{
+		Flags:   []bool{true},
+		Numbers: []int64{1 << 40},
+		Texts:   []string{"a"},
+		ByName:  map[string]string{"a": "b"},
+		ByLoad:  map[*echo.Load]int32{{}: 1},
+	}
 	for _, p := range []flat.Protocol{flat.Binary, flat.Compact} {
 		w := flat.NewWriter(p, 1<<20)
 		_ = w.WriteMessageBegin(f.Context(), "m", thrift.CALL, 1)
@@ -99,7 +125,11 @@ func TestUnframedElementsTakeNoTime(t *testing.T) {
 	took := func(head string, compact bool) time.Duration {
 		least := time.Duration(math.MaxInt64)
 		for range 20 {
-			in := NewReader(bytesConn{r: bytes.NewReader(append([]byte(head), make([]byte, size+1)...))}, theader.Limits{Frame: 16 << 20}, &ByteBudget{Limit: 1 << 30})
+			in := NewReader(
+				bytesConn{r: bytes.NewReader(append([]byte(head), make([]byte, size+1)...))},
+				theader.Limits{Frame: 16 << 20},
+				&ByteBudget{Limit: 1 << 30},
+			)
 			steps := &stream{f: in, limit: 16 << 20, compact: compact}
 			began := time.Now()
 			if err := steps.message(); err != nil {

@@ -11,11 +11,12 @@ import (
 	"time"
 )
 
-// FlushAt is how many bytes of replies a reader gathers while calls come.
+// FlushAt is the bytes of queued replies from which a reader flushes although
+// more calls come.
 const FlushAt = 64 << 10
 
 // FlushEarly reports whether a reader that has taken so many messages of a batch
-// lets what it has queued go out, so that the other end can begin on that.
+// flushes the replies that it has queued, so that the other end can start on them.
 func FlushEarly(batch, taken int) bool { return batch <= manyCallers/2 && taken%flushFrames == 0 }
 
 const (
@@ -25,8 +26,8 @@ const (
 	writePiece    = 256 << 10            // that must get through within writeStuck
 	writeStuck    = 10 * time.Second     // no progress for this long: the peer does not read
 	flushBytes    = 32 << 10             // bytes that make a write worth while
-	flushFrames   = 4                    // calls, or a quarter of all, for which it is, while they are no crowd: the peer is to begin on them
-	manyCallers   = 32                   // calls at once that keep both sides busy however they are gathered
+	flushFrames   = 4                    // frames (or a quarter of the callers) that make a write worth while
+	manyCallers   = 32                   // from so many callers on only flushBytes count: both sides are busy anyway
 	writeRounds   = 16                   // that a caller writes for others
 	highWater     = 256 << 10            // bytes waiting from which a server stops reading more calls
 )
@@ -38,18 +39,18 @@ var (
 
 var writeBuffers = sync.Pool{New: func() any { return new([]byte) }}
 
-// Writer gathers the frames of one connection into few writes. Whoever adds a
-// frame while nobody is writing becomes the one who writes, for itself and
-// for those who come meanwhile; a write that does not get through at once is
-// handed to a goroutine, so that no caller waits for a slow peer. It is safe
-// for concurrent use.
+// Writer gathers the frames of one connection into few writes. A caller that adds
+// a frame while no other one writes becomes the writing caller: it writes its own
+// frame and those that are added meanwhile. A write that does not get through at
+// once is handed to a goroutine, so no caller waits for a slow peer. Writer is
+// safe for concurrent use.
 type Writer struct {
 	nc     net.Conn
 	wire   net.Conn          // below TLS; else nc
 	tls    *TLSBuffer        // nil: plain
 	try    *tryWriter        // nil: the wire has no write that never waits
 	limit  int               // bytes that may wait
-	budget *ByteBudget       // that a server's writers share; nil: a client's
+	budget *ByteBudget       // shared by the writers of a server; nil: a client's
 	spawn  func(func()) bool // starts a goroutine that the connection's owner joins
 	fail   func(error)       // told when writing has failed
 
@@ -57,22 +58,32 @@ type Writer struct {
 
 	mu        sync.Mutex
 	queue     *[]byte // waiting; nil = none
-	open      bool    // who is to write lets others add theirs before
+	open      bool    // the writing caller lets others add their frames first
 	frames    int     // in the queue
 	writing   bool
-	waiters   []chan struct{} // who waits to write a large frame
-	shared    int64           // of pending, that the ByteBudget knows of
+	waiters   []chan struct{} // callers that wait to write a large frame
+	shared    int64           // the part of pending that is counted in budget
 	tlsQueued bool            // TLS has sealed something of its own
 	err       error
-	drained   chan struct{} // closed when pending falls below highWater; nil = nobody waits
-	emptied   chan struct{} // closed when nothing is pending; nil = nobody waits
+	drained   chan struct{} // closed when pending falls below highWater; nil: no goroutine waits
+	emptied   chan struct{} // closed when nothing is pending; nil: no goroutine waits
 }
 
-// NewWriter makes the Writer of a connection whose TLS handshake, if it has
-// one, is over or to come; start follows it.
+// NewWriter makes the writer of a connection, before or after its TLS handshake.
+// At most limit bytes wait. spawn starts goroutines that the owner joins; fail is
+// called once, when writing has failed. Start follows the handshake.
 func NewWriter(nc net.Conn, limit int, all *ByteBudget, spawn func(func()) bool, fail func(error)) Writer {
 	c, wire := unwrapTLS(nc)
-	return Writer{nc: nc, wire: wire, tls: c, try: newTryWriter(wire), limit: limit, budget: all, spawn: spawn, fail: fail}
+	return Writer{
+		nc:     nc,
+		wire:   wire,
+		tls:    c,
+		try:    newTryWriter(wire),
+		limit:  limit,
+		budget: all,
+		spawn:  spawn,
+		fail:   fail,
+	}
 }
 
 // Start begins to gather what TLS seals. Until then nothing may be written.
@@ -82,9 +93,9 @@ func (w *Writer) Start() {
 	}
 }
 
-// Send queues a frame that is given in two parts and sees to it that it is
-// written. So many others are likely to add frames at once; it waits for a part
-// of them. An error means that nothing of the frame will be sent.
+// Send queues a frame, given in two parts, and has it written. others is how many
+// other callers are likely to add frames now; Send lets a part of them do so
+// first. An error means that nothing of the frame is sent.
 func (w *Writer) Send(head, body []byte, others int) error {
 	if len(body) >= DirectSize && w.tls == nil && w.try != nil {
 		if done, err := w.sendDirect(head, body); done {
@@ -102,13 +113,13 @@ func (w *Writer) Send(head, body []byte, others int) error {
 	return err
 }
 
-// Queue is write by somebody who calls push soon.
+// Queue adds a frame without writing it. The caller calls Flush soon.
 func (w *Writer) Queue(head, body []byte) error {
 	_, _, err := w.add(head, body, false, 0)
 	return err
 }
 
-// Flush writes what is queued, unless somebody else is doing so.
+// Flush writes what is queued, unless another goroutine is writing.
 func (w *Writer) Flush() {
 	w.mu.Lock()
 	mine := w.queue != nil && !w.writing && w.err == nil
@@ -133,8 +144,8 @@ func (w *Writer) queueTLS() bool {
 	return alive
 }
 
-// add queues a frame. mine says that the caller is to flush; open, that it is to
-// let others add theirs before, one of whom flushes when there is enough.
+// add queues a frame. mine says that the caller is to write; open, that it first
+// lets others add frames, one of which may make the queue worth writing.
 func (w *Writer) add(head, body []byte, flush bool, others int) (mine, open bool, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -183,8 +194,8 @@ func (w *Writer) writeQueued() {
 	}
 }
 
-// writeOnce writes out if it can do so quickly. It reports false when somebody
-// else goes on, or nobody can.
+// writeOnce writes out if it can do so quickly. It reports false when another
+// goroutine goes on, or when the writer has failed.
 func (w *Writer) writeOnce(out *[]byte) bool {
 	b, err := w.seal(out)
 	if err != nil {
@@ -283,7 +294,7 @@ func (w *Writer) next() (out *[]byte, more bool) {
 		more = false
 	}
 	if w.writing = more; !more && w.err == nil && len(w.waiters) > 0 {
-		w.writing = true // by whoever has its turn now
+		w.writing = true // by the caller that has waited longest
 		close(w.waiters[0])
 		w.waiters = slices.Delete(w.waiters, 0, 1)
 	}

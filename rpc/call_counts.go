@@ -1,0 +1,60 @@
+package rpc
+
+import (
+	"net"
+
+	"github.com/skerry/skerry/health"
+)
+
+// countKey is what calls of one connection are counted by.
+type countKey struct {
+	served *served
+	method *method
+	caller string
+}
+
+// counted is what a connection knows about one kind of call.
+type counted struct {
+	key    countKey
+	cell   *health.Cell // nil counts nothing
+	bad    error        // why calls of this kind are refused
+	inline inlinePolicy
+}
+
+// count returns what is known about a kind of call; only the reader calls it.
+func (c *serverConn) count(k countKey) *counted {
+	if c.last != nil && c.last.key == k {
+		return c.last
+	}
+	known := c.counts[k]
+	if known == nil && k.caller != "" {
+		k.caller = c.s.callers.name(c, k.caller)
+		known = c.counts[k]
+	}
+	if known == nil {
+		if len(c.counts) >= maxKinds {
+			clear(c.counts)
+		}
+		known = &counted{key: k, cell: c.cell(k), bad: c.otherVersion(k.served)}
+		c.counts[k] = known
+	}
+	c.last = known
+	return known
+}
+
+// maxKinds is how many kinds of calls a connection remembers; when there are
+// more it begins anew.
+const maxKinds = 128
+
+func (c *serverConn) cell(k countKey) *health.Cell {
+	if c.s.cfg.Health == nil {
+		return nil
+	}
+	caller := k.caller
+	if caller == "" {
+		caller, _, _ = net.SplitHostPort(c.peer)
+	}
+	return c.s.cfg.Health.Cell(health.Key{
+		Side: health.Server, Service: k.served.name, Method: k.method.name, Peer: caller, Version: k.served.version,
+	})
+}
