@@ -18,7 +18,7 @@ const (
 	baggageMark  = "skerry-mark"    // a verifier's mark
 )
 
-// admission is how the calls of one method come into their traces.
+// admission is how the calls of one method join their traces.
 type admission struct {
 	origin *participant.Origin
 	stray  *participant.Origin // of calls that would begin a trace here, and the rules give this version none
@@ -27,8 +27,8 @@ type admission struct {
 	turn   func() error              // rollout.Log.Turn
 }
 
-// makeAdmissions prepares a door for each method, and one for those of a processor
-// that does not list its methods.
+// makeAdmissions prepares the admission of each method, and one for all methods of
+// a processor that does not list them.
 func (s *served) makeAdmissions(cfg *ServerConfig) {
 	if cfg.Rollout == nil || strings.HasPrefix(s.name, internalPrefix) {
 		return

@@ -32,7 +32,7 @@ type attempt struct {
 }
 
 // run picks an endpoint, calls it and reports how that went. The arguments
-// are serialised into the Writer of the endpoint's encoding when an earlier
+// are serialised into the writer of the endpoint's encoding when an earlier
 // attempt has not done so.
 func (a *attempt) run() (health.Outcome, error) {
 	var outcome health.Outcome

@@ -6,14 +6,14 @@ import (
 	"github.com/skerry/skerry/health"
 )
 
-// countKey is what calls of one connection are counted by.
+// countKey names the calls of a connection that are counted together.
 type countKey struct {
 	served *served
 	method *method
 	caller string
 }
 
-// counted is what a connection knows about one kind of call.
+// counted holds what a connection knows about one kind of call.
 type counted struct {
 	key    countKey
 	cell   *health.Cell // nil counts nothing

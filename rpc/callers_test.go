@@ -86,7 +86,8 @@ func TestCallerNamesAreChecked(t *testing.T) {
 		&handler{seen: func(ctx context.Context) { seen <- CallInfoFrom(ctx).Caller }},
 	)
 	nc := send(t, s.addr, nil)
-	for _, name := range []string{"nul\x00", "\x1b[2J", "line\nbreak", "\xff", "-x", "a b", strings.Repeat("x", 64), strings.Repeat("x", 8000)} {
+	for _, name := range []string{"nul\x00", "\x1b[2J", "line\nbreak", "\xff", "-x", "a b", strings.Repeat("x", 64),
+		strings.Repeat("x", 8000)} {
 		callAs(t, nc, name)
 		if got := <-seen; got != "?" {
 			t.Errorf("the handler was told that %.20q calls: %.20q", name, got)

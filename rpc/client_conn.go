@@ -14,7 +14,7 @@ import (
 	"github.com/skerry/skerry/rpc/internal/transport"
 )
 
-// What resolves a call other than its reply.
+// The outcomes of a call without a reply.
 var (
 	errTimedOut    = errors.New("no answer in time")
 	errSilent      = errors.New("no sign of life for so long that another instance is asked")
@@ -22,13 +22,13 @@ var (
 	errPendingFull = fmt.Errorf("%d calls wait on one connection", indexMask+1)
 )
 
-// bye is a connection's end that its server has said beforehand.
+// bye is the end of a connection that its server has announced.
 type bye struct{}
 
 // Error is error's.
 func (bye) Error() string { return "the server has stopped without executing the call" }
 
-// Is makes it an end like one without a word.
+// Is makes it equal to an end without an announcement.
 func (bye) Is(target error) bool { return target == io.EOF }
 
 const (
@@ -186,8 +186,8 @@ func (l *clientConn) call(ctx context.Context, deadline time.Time, m *outgoing) 
 	return s.frame, s.err == nil || !errors.Is(s.err, errBye), s.err
 }
 
-// send queues the message. The clientConn may have ended before the call stood in
-// its slot, so it is asked again here.
+// send queues the message. The connection may have ended before the call was
+// pending, so it is checked again here.
 func (l *clientConn) send(seq int32, m *outgoing) error {
 	if ended := l.ended.Load(); ended != nil {
 		return *ended

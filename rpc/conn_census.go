@@ -6,8 +6,8 @@ import (
 	"net/netip"
 )
 
-// connCensus keeps connections by source address, the oldest first, and knows the
-// address that has the most. Its owner's lock guards it.
+// connCensus holds connections by source address, the oldest first, and finds the
+// address with the most. Its owner's lock guards it.
 type connCensus struct {
 	n       int
 	sources map[netip.Addr]*source

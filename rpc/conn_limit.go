@@ -17,23 +17,23 @@ const (
 	stageMember          // stands, and is a site connection
 )
 
-// maxLobby bounds the fresh connections that are let in when the proven ones
-// take all places, so that a process of the site can still come.
+// maxLobby bounds the fresh connections that are taken when the proven ones have
+// all places, so that a process of the site can still connect.
 const maxLobby = 64
 
 var errMadeRoom = errors.New(
 	"it has made room: too many connections stand, most of them from its address, and nothing went on here",
 )
 
-// connStages is a server's connections by how far they have come. Silence is no
-// offence while there is room: pools open connections FlushEarly and use them late.
+// connStages holds a server's connections by stage. Silent connections stay while
+// there is room: pools open connections early and use them late.
 type connStages struct {
 	max        int // connections that stand
 	lobby      int
 	proven     connCensus
 	fresh      connCensus
 	handshakes connCensus
-	sites      connCensus // site connections: they come in though all places are taken, and make no room
+	sites      connCensus // site connections: taken even when all places are, and never closed to make room
 }
 
 // standing is how many connections there are.
@@ -75,7 +75,7 @@ func (w *connStages) move(c *serverConn, to stage) (victim *serverConn, err erro
 	return victim, nil
 }
 
-// leave takes a connection out.
+// leave removes a connection.
 func (w *connStages) leave(c *serverConn) {
 	switch c.stage {
 	case stageHandshake:
@@ -90,9 +90,9 @@ func (w *connStages) leave(c *serverConn) {
 	c.stage = stageNone
 }
 
-// share is a resting connection that makes room when all places are taken: one
-// of the address that has the most, if that has twice as many as the address
-// of the newcomer would have. So one address can't keep all others out.
+// share is an idle connection that makes room when all places are taken: one of the
+// address with the most connections, if that has twice as many as the address of
+// the new connection would have. So one address can't keep all others out.
 func (w *connStages) share(c *serverConn) *serverConn {
 	if len(w.proven.most) == 0 {
 		return nil // site connections have all places

@@ -228,9 +228,12 @@ func TestSlowMessages(t *testing.T) {
 		{name: "16 MiB at 1 Mbit/s", send: large, piece: 12_500, every: 100 * time.Millisecond},
 		{name: "a byte now and then", send: frame, piece: 1, every: 9 * time.Second},
 		{name: "the head does not go on", send: frame, piece: 3, every: time.Second, most: 3, ends: 10 * time.Second},
-		{name: "the frame does not go on", send: frame, piece: 20, every: time.Second, most: 20, ends: 30 * time.Second},
-		{name: "a large frame does not go on", send: large, piece: 1 << 20, every: time.Second, most: 1 << 20, ends: 30 * time.Second},
-		{name: "an unframed message does not go on", send: frames(t)["unframed-binary"], piece: 20, every: time.Second, most: 20, ends: 30 * time.Second},
+		{name: "the frame does not go on", send: frame, piece: 20, every: time.Second, most: 20,
+			ends: 30 * time.Second},
+		{name: "a large frame does not go on", send: large, piece: 1 << 20, every: time.Second, most: 1 << 20,
+			ends: 30 * time.Second},
+		{name: "an unframed message does not go on", send: frames(t)["unframed-binary"], piece: 20,
+			every: time.Second, most: 20, ends: 30 * time.Second},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -15,7 +15,7 @@ import (
 
 const dialPause = 50 * time.Millisecond // after a failed dial, during which calls get its error
 
-// connPool is everything that a client has for one endpoint.
+// connPool holds the connections of a client to one endpoint.
 type connPool struct {
 	c       *Client
 	ep      *Endpoint
@@ -34,7 +34,7 @@ type connPool struct {
 	failedAt time.Time
 }
 
-// sharedConn is one of the shared connections.
+// sharedConn is the place of one shared connection.
 type sharedConn struct {
 	conn atomic.Pointer[clientConn]
 	dial *dialing // under way; guarded by peer.mu
@@ -202,7 +202,7 @@ var (
 	errClientClosed = transport.ErrDialStopped
 )
 
-// connEnded is told once by each connection that has ended.
+// connEnded is called once by each connection that has ended.
 func (p *connPool) connEnded(l *clientConn, err error) {
 	p.mu.Lock()
 	if i := slices.Index(p.all, l); i >= 0 {
@@ -224,7 +224,7 @@ func (p *connPool) standing() []*clientConn {
 	return slices.Clone(p.all)
 }
 
-// verifySites ends site connections that the keys of now do not prove.
+// verifySites ends site connections that the present keys do not prove.
 func (p *connPool) verifySites() {
 	for _, l := range p.standing() {
 		if l.trust == nil {

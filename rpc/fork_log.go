@@ -30,7 +30,7 @@ func (p *forkLog) known(here, there rollout.Position) bool {
 	return known && time.Since(f.at) < forkFresh
 }
 
-// note reports whether it is time to say it.
+// note reports whether to log the pair now.
 func (p *forkLog) note(here, there rollout.Position) (say bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

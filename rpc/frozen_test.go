@@ -75,7 +75,8 @@ func (f *freezer) Close() error {
 // A host that vanishes is found by its silence in about two seconds, while
 // calls are tried, whether they wait that long or give up sooner.
 func TestFrozenPeer(t *testing.T) {
-	for name, timeout := range map[string]time.Duration{"long calls": time.Minute, "short calls": 100 * time.Millisecond, "shorter than a sweep": time.Millisecond} {
+	for name, timeout := range map[string]time.Duration{"long calls": time.Minute,
+		"short calls": 100 * time.Millisecond, "shorter than a sweep": time.Millisecond} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { testFrozen(t, timeout) })
 		})

@@ -192,11 +192,13 @@ func TestMutualTLS(t *testing.T) {
 		conf *tls.Config
 		ok   bool
 	}{
-		"both sides known":  {&tls.Config{RootCAs: pool, Certificates: []tls.Certificate{ca(t, "client")}}, true},
-		"no client cert":    {&tls.Config{RootCAs: pool}, false},
-		"server not known":  {&tls.Config{RootCAs: x509.NewCertPool(), Certificates: []tls.Certificate{ca(t, "client")}}, false},
-		"no configuration":  {nil, false},
-		"another host name": {&tls.Config{RootCAs: pool, ServerName: "10.9.9.9", Certificates: []tls.Certificate{ca(t, "client")}}, false},
+		"both sides known": {&tls.Config{RootCAs: pool, Certificates: []tls.Certificate{ca(t, "client")}}, true},
+		"no client cert":   {&tls.Config{RootCAs: pool}, false},
+		"server not known": {&tls.Config{RootCAs: x509.NewCertPool(),
+			Certificates: []tls.Certificate{ca(t, "client")}}, false},
+		"no configuration": {nil, false},
+		"another host name": {&tls.Config{RootCAs: pool, ServerName: "10.9.9.9",
+			Certificates: []tls.Certificate{ca(t, "client")}}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			call := stub(

@@ -21,7 +21,8 @@ func TestHalfClosedConnections(t *testing.T) {
 	s := serve(t, ServerConfig{}, h)
 	const size = 1 << 20
 	all := stocks()
-	for _, k := range all[:len(all)-1] { // the last one compresses: the stock library can't read two such replies in a row
+	// The last one compresses: the stock library can't read two such replies in a row.
+	for _, k := range all[:len(all)-1] {
 		t.Run(k.protocol, func(t *testing.T) {
 			ctx := t.Context()
 			conn, err := net.Dial("tcp", s.addr)

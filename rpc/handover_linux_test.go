@@ -43,9 +43,8 @@ func TestHandoverLosesNoCall(t *testing.T) {
 		})
 	}
 	for n := 1; n <= 20; n++ {
-		for before := calls.Load(); calls.Load() < before+100 && failed.Load() == 0; {
-			time.Sleep(time.Millisecond)
-		}
+		before := calls.Load()
+		within(time.Minute, func() bool { return calls.Load() >= before+100 || failed.Load() > 0 })
 		next := takeOver(t, to, path, n)
 		if err := current.Handover(t.Context()); err != nil {
 			t.Error(err)

@@ -40,7 +40,8 @@ func frames(t testing.TB) map[string][]byte {
 		h := &theader.Header{Protocol: byte(encoding), Flags: theader.OutOfOrder}
 		h.Set(keyService, "echo")
 		h.Set(keyDeadline, "1000")
-		for d, framing := range map[dialect]string{{}: "framed-", {unframed: true}: "unframed-", {header: true}: "header-"} {
+		for d, framing := range map[dialect]string{{}: "framed-", {unframed: true}: "unframed-",
+			{header: true}: "header-"} {
 			head, err := appendHead(nil, d, h, 9, len(body), theader.Limits{})
 			if err != nil {
 				t.Fatal(err)

@@ -7,10 +7,10 @@ import (
 )
 
 const (
-	inlineMost    = 64                // readers that may run handlers themselves at a time
-	inlineTries   = 4                 // places that a reader looks at
-	watchdogEvery = time.Millisecond  // a reader with more to read is relieved after one to two of them
-	watchdogAlone = 5 * watchdogEvery // time between two looks while no call has had another one behind it
+	inlineMost    = 64                // handlers that run inline at a time
+	inlineTries   = 4                 // places that a reader tries
+	watchdogEvery = time.Millisecond  // after one to two of them another goroutine reads on
+	watchdogAlone = 5 * watchdogEvery // between two looks while no call has another one behind it
 	watchdogRest  = 50                // looks without a call, or without crowded ones, until it sleeps or slows down
 )
 
@@ -23,7 +23,7 @@ const (
 // costs a lone call a sixth of its time.
 type inlineRuns struct {
 	runs    [inlineMost]inlineRun
-	used    atomic.Bool // since the watch has looked
+	used    atomic.Bool // since the watchdog has looked
 	crowded atomic.Bool // a call had another one behind it, since then
 	state   atomic.Int32
 	wake    chan struct{}
@@ -36,14 +36,14 @@ const (
 	watchdogAsleep
 )
 
-// inlineRun is a place, apart from the next one's cache line.
+// inlineRun is the place of one run, on a cache line of its own.
 type inlineRun struct {
 	atomic.Pointer[serverCall]
 	_ [56]byte
 }
 
-// start finds a place for r; without one a worker has to run it. crowded says
-// that others wait behind it.
+// start finds a place for r; without one, a worker runs it. crowded says that
+// other calls wait behind it.
 func (p *inlineRuns) start(r *serverCall, crowded bool) bool {
 	for i := range uint32(inlineTries) {
 		r.inline = &p.runs[(r.conn.number+i)%inlineMost].Pointer
@@ -81,7 +81,7 @@ func (p *inlineRuns) each(f func(*serverCall)) {
 	}
 }
 
-// watchdog goes round until ctx ends.
+// watchdog looks at the inline runs again and again until ctx ends.
 func (p *inlineRuns) watchdog(ctx context.Context) error {
 	timer := time.NewTimer(watchdogEvery)
 	defer timer.Stop()
@@ -113,7 +113,7 @@ func (p *inlineRuns) watchdog(ctx context.Context) error {
 	}
 }
 
-// settle tells callers that the watch looks less often, or not at all.
+// settle notes that the watchdog looks less often, or not at all.
 func (p *inlineRuns) settle(state int32) {
 	p.state.Store(state)
 	if used, crowded := p.inspect(); used || crowded { // a call came before that was told

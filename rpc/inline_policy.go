@@ -12,8 +12,8 @@ const (
 	longBar      = time.Second
 )
 
-// inlinePolicy is how one kind of call fares on one connection when the reader runs
-// it. The reader owns it.
+// inlinePolicy decides for one kind of call on one connection whether the reader
+// runs it, by how long earlier runs took. The reader owns it.
 type inlinePolicy struct {
 	average time.Duration // of a run
 	stalls  time.Duration // by which a run holds up the connection, on average
@@ -29,7 +29,7 @@ func (p *inlinePolicy) allows(now time.Time, crowded bool) bool {
 		limit = quickCrowded
 	}
 	if p.average > limit {
-		p.average -= p.average / 256 // so that it is tried again some time
+		p.average -= p.average / 256 // so that the reader tries again after a while
 		return false
 	}
 	return p.stalls == 0 || !now.Before(p.barred)
@@ -49,6 +49,6 @@ func (p *inlinePolicy) record(took time.Duration, now time.Time) {
 		p.barred = now.Add(p.bar)
 		p.stalls = stallLimit / 2
 	} else if stall == 0 && p.bar > 0 && now.Sub(p.barred) > 4*p.bar {
-		p.bar = 0 // it has kept its pace
+		p.bar = 0 // it has been quick for long
 	}
 }

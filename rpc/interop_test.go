@@ -69,7 +69,8 @@ func TestStockClients(t *testing.T) {
 			if who, err := mux.Who(t.Context()); err != nil || who != "a" {
 				t.Errorf("multiplexed name: %q, %v", who, err)
 			}
-			wrong := echo.NewEchoClient(thrift.NewTStandardClient(in, thrift.NewTMultiplexedProtocol(out, "no-service")))
+			wrong := echo.NewEchoClient(thrift.NewTStandardClient(in,
+				thrift.NewTMultiplexedProtocol(out, "no-service")))
 			var x thrift.TApplicationException
 			if _, err := wrong.Who(t.Context()); !errors.As(err, &x) || x.TypeId() != thrift.UNKNOWN_METHOD {
 				t.Errorf("unknown service: %v", err)

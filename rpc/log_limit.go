@@ -15,8 +15,8 @@ import (
 
 // logLimit bounds log lines about peers: in any period at most one for each
 // reason and source address, and maxSources for a reason. So neither a noisy peer nor
-// a frequent reason hides another one. A line says how many of its reason were
-// kept back before it.
+// a frequent reason hides another one. A line says how many lines of its reason
+// were suppressed before it.
 type logLimit struct {
 	every time.Duration
 

@@ -100,10 +100,7 @@ func TestNoisyPeerHidesNoReason(t *testing.T) {
 		wantClosed(t, send(t, s.addr, []byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n")))
 	}
 	wantClosed(t, send(t, s.addr, []byte("\x00\x7f\xff\xff\x0f\xff\x00\x00\x00\x00\x00\x01")))
-	end := time.Now().Add(5 * time.Second)
-	for !strings.Contains(log.String(), "over the limit") && time.Now().Before(end) {
-		time.Sleep(time.Millisecond)
-	}
+	within(5*time.Second, func() bool { return strings.Contains(log.String(), "over the limit") })
 	if text := log.String(); !strings.Contains(text, "HTTP") || !strings.Contains(text, "over the limit") {
 		t.Errorf("the log hides a reason:\n%s", text)
 	}

@@ -28,14 +28,15 @@ const (
 	narrowSegment = 536      // that every path takes (RFC 9293, 3.7.1)
 )
 
-// pathWidth is what a peer's connections have shown of the path.
+// pathWidth holds what connections have shown of the path to an endpoint.
 type pathWidth struct {
 	doubted atomic.Bool  // one has died of silence, and no full packets have passed since
 	segment atomic.Int32 // bytes of the TCP segments of new connections; 0 = as the kernel chooses
 	said    atomic.Bool  // the log has it that full packets do not pass
 }
 
-// noteSilence takes in why a connection has ended, and returns what the watcher is told.
+// noteSilence learns from the end of a connection, and returns the error for the
+// watcher.
 func (p *connPool) noteSilence(why error) error {
 	switch {
 	case errors.Is(why, ErrSilent):

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// A call on a shared connection waits in a slot. Its sequence number is
-// generation<<slotBits | slot: a late reply to an earlier user of the slot has
+// A call on a shared connection waits in a pendingCall. Its sequence number is
+// generation<<indexBits | index: a late reply to an earlier user of the place has
 // another generation and finds no call.
 const (
 	indexBits   = 14
@@ -48,8 +48,7 @@ type pendingCalls struct {
 	unused []*pendingCall
 }
 
-// add gives a slot and the sequence number for a call, nil when all are
-// taken.
+// add returns a place and the sequence number for a call, nil when all are taken.
 func (t *pendingCalls) add(deadline time.Duration) (s *pendingCall, seq int32) {
 	t.mu.Lock()
 	if n := len(t.unused); n > 0 {
@@ -72,7 +71,7 @@ func (t *pendingCalls) add(deadline time.Duration) (s *pendingCall, seq int32) {
 	return s, seq
 }
 
-// extend makes one more slot. The caller holds mu.
+// extend makes one more place. The caller holds mu.
 func (t *pendingCalls) extend() *pendingCall {
 	n := t.size.Load()
 	if n > indexMask {
@@ -88,7 +87,7 @@ func (t *pendingCalls) extend() *pendingCall {
 	return s
 }
 
-// place is where a slot is: in which page, and where in it.
+// place is where an index lies: its page, and its position there.
 func place(index int32) (page int, at int32) {
 	if page = bits.Len32(uint32(index / firstPage)); page > 0 {
 		index -= firstPage << (page - 1)
@@ -101,7 +100,7 @@ func (t *pendingCalls) slot(index int32) *pendingCall {
 	return &(*t.pages[page].Load())[at]
 }
 
-// free takes a slot back when its caller has the outcome.
+// free takes a place back when its caller has the outcome.
 func (t *pendingCalls) free(s *pendingCall) {
 	t.mu.Lock()
 	t.unused = append(t.unused, s)
@@ -123,7 +122,7 @@ func (t *pendingCalls) isWaiting(seq int32) bool {
 	return s != nil && s.state.Load() == seq
 }
 
-// at finds the slot of a sequence number.
+// at finds the pending call of a sequence number.
 func (t *pendingCalls) at(seq int32) *pendingCall {
 	index := seq & indexMask
 	if seq <= 0 || index >= t.size.Load() {

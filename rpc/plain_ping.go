@@ -18,7 +18,7 @@ import (
 // without a free thread, accepts connections as well.
 const unknownMethod = "skerry_check"
 
-// pingPlain asks a server that is none of skerry's for a sign of life.
+// pingPlain asks a plain Thrift or HTTP server for a sign of life.
 func (p *connPool) pingPlain(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*p.c.cfg.ConnectTimeout)
 	defer cancel()
@@ -48,8 +48,8 @@ func (p *connPool) pingPlainFull(ctx context.Context) error {
 	return p.fullLost(size, err)
 }
 
-// pingPlainMethod asks a plain Thrift server. That it closes the connection upon the
-// question is a sign of life, too.
+// pingPlainMethod asks a plain Thrift server. Closing the connection upon the
+// question is a sign of life as well.
 func (p *connPool) pingPlainMethod(ctx context.Context, method string) error {
 	var l *clientConn
 	if method == unknownMethod {

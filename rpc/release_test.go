@@ -129,10 +129,8 @@ func (r *releaseRun) step(rules map[string]rollout.Rule, retire ...rollout.Retir
 		}
 	}
 	r.commit(rules, retire, first...)
-	end, before := time.Now().Add(20*time.Second), r.traces.Load()
-	for r.traces.Load() < before+12 && time.Now().Before(end) { // a busy machine needs longer
-		time.Sleep(time.Millisecond)
-	}
+	before := r.traces.Load()
+	within(20*time.Second, func() bool { return r.traces.Load() >= before+12 }) // a busy machine needs long
 	r.tell(r.all...)
 }
 
@@ -204,12 +202,10 @@ func (r *releaseRun) drain(rel rollout.Release) {
 	for _, p := range r.all {
 		members = append(members, p.name)
 	}
-	end := time.Now().Add(60 * time.Second)
-	for round, over := uint64(1), false; !over; round++ {
-		if time.Now().After(end) {
-			r.t.Fatalf("never drained: %v", drains[0].Blockers())
-		}
-		over = true
+	round := uint64(0)
+	drained := within(60*time.Second, func() bool {
+		round++
+		over := true
 		for _, d := range drains {
 			d.Open(round, members)
 		}
@@ -222,7 +218,10 @@ func (r *releaseRun) drain(rel rollout.Release) {
 		for _, d := range drains {
 			over = d.Close() && over
 		}
-		time.Sleep(2 * time.Millisecond)
+		return over
+	})
+	if !drained {
+		r.t.Fatalf("never drained: %v", drains[0].Blockers())
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

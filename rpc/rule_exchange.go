@@ -53,8 +53,8 @@ func (a *attempt) stale() bool {
 	return a.s.c.cfg.Rollout.Log().Last().Before(a.call.routing.token.Generation)
 }
 
-// updateCallee has the callee learn the rules that it lacks. It may go by a log
-// that has parted from the one here, of which it has fewer entries.
+// updateCallee pushes the rules that the callee lacks. The callee may have a log
+// that has parted from the one here, with fewer entries.
 func (a *attempt) updateCallee(err error) (bool, error) {
 	their, unread := a.callee()
 	if unread != nil {
@@ -75,7 +75,7 @@ func (a *attempt) updateCallee(err error) (bool, error) {
 	return true, err
 }
 
-// callee is the end of the log of the process that has refused the call.
+// callee is the end of the rule log of the process that has refused the call.
 func (a *attempt) callee() (rollout.Position, error) {
 	theirs, err := rollout.ParseGeneration(a.theirs)
 	return rollout.Position{Generation: theirs, Hash: a.theirLog}, err
@@ -90,7 +90,7 @@ func (a *attempt) forked(their rollout.Position) error {
 	)
 }
 
-// noteFork notes, and says, that the callee's log is not the one here.
+// noteFork notes and logs that the callee's log is not the one here.
 func (a *attempt) noteFork(their rollout.Position) {
 	tip := a.s.c.cfg.Rollout.Log().Tip()
 	if !a.s.c.forks.note(tip, their) {
@@ -103,8 +103,8 @@ func (a *attempt) noteFork(their rollout.Position) {
 	)
 }
 
-// pushRules brings the callee the rules that it lacks: this process has them, as
-// whatever called it has seen to it. The call then goes there again.
+// pushRules sends the callee the rules that it lacks. This process has them: its own
+// caller has pushed them here before. The call then goes there again.
 func (a *attempt) pushRules(their rollout.Position) error {
 	err := a.s.c.exchanges.share(a.ctx, "bring "+a.ep.Addr, func() error {
 		err := a.s.c.rules.Push(a.ctx, a.ep, their.Generation)
@@ -131,7 +131,7 @@ func (a *attempt) pushAllRules() error {
 	return err
 }
 
-// pullRules fetches newer rules from an instance's process.
+// pullRules pulls newer rules from an instance's process.
 func (a *attempt) pullRules(from *Endpoint, to rollout.Generation) error {
 	if d, _ := dialectOf(from.Protocol); !d.shared {
 		return fmt.Errorf("%s is a plain Thrift server and has no rules", from.Addr)
@@ -144,10 +144,10 @@ func (a *attempt) pullRules(from *Endpoint, to rollout.Generation) error {
 }
 
 // reconcileLogs is for a token that the callee's log, or the caller's own, does not
-// hold: the logs have parted, or the token is damaged. One side may lack the
-// entry that makes them one again, so both tell each other what they have. It
-// reports whether the call is worth making again: the callee goes by this log
-// now, or the trace has executed nothing and reads the newest rules.
+// hold: the logs have parted, or the token is damaged. One side may lack the entry
+// that joins them again, so the side with more entries gives them to the other. It
+// reports whether the call is worth making again: the callee has this log now, or
+// the trace has executed nothing and reads the newest rules.
 func (a *attempt) reconcileLogs() bool {
 	agent, p := a.s.c.cfg.Rollout, &a.call.routing
 	their, err := a.callee()
@@ -166,8 +166,8 @@ func (a *attempt) reconcileLogs() bool {
 	return p.trace.Refresh(a.ctx, p.token)
 }
 
-// exchanges joins calls that meet the same other rules at once: one of them
-// exchanges rules with that process, the others wait for it.
+// exchanges lets one of the calls that meet the same process with other rules
+// exchange rules with it, while the others wait for the result.
 type exchanges struct {
 	mu sync.Mutex
 	of map[string]*exchange

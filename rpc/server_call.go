@@ -34,10 +34,10 @@ type serverCall struct {
 	kind    *method
 	counted *counted
 
-	held   int64   // by the message, in the ByteBudget of requests
+	held   int64   // by the message, in Server.requests
 	memory account // what its elements take
 
-	inline *atomic.Pointer[serverCall] // where the reader stands that runs the call itself; nil: a worker runs it
+	inline *atomic.Pointer[serverCall] // the place of the inline run; nil: a worker runs the call
 	began  time.Duration               // the run in the reader, since it has arrived
 
 	handler handlerRun
@@ -59,8 +59,8 @@ func (r *serverCall) header(h *theader.Header) {
 	r.contextOf(h)
 }
 
-// begin reads the beginning of the message and finds the service. What is no
-// call ends the connection.
+// begin reads the beginning of the message. A message that is not a call ends the
+// connection.
 func (r *serverCall) begin() error {
 	name, kind, id, err := flat.Begin(r.encoding, r.payload)
 	switch {
@@ -84,8 +84,8 @@ func (r *serverCall) begin() error {
 	return nil
 }
 
-// admit lets the call run, or refuses it. relieved says that the reader has
-// run it and is the reader no more.
+// admit lets the call run, or refuses it. relieved says that this goroutine has
+// run it and that another one reads the connection now.
 func (r *serverCall) admit() (relieved bool) {
 	c, s := r.conn, r.conn.s
 	if s.unknown != nil && (r.name == loginMethod || !c.entered) {
@@ -166,7 +166,7 @@ func (r *serverCall) barred() (Code, error) {
 	return WrongVersion, r.counted.bad
 }
 
-// tryInline runs the call in the reader if there is a post for it.
+// tryInline runs the call on the reader if there is a place for it.
 func (r *serverCall) tryInline() (relieved bool) {
 	code, err := r.joinTrace()
 	if err == nil {
@@ -222,7 +222,7 @@ func (r *serverCall) releaseInternal() {
 func (r *serverCall) runInline() (relieved bool) {
 	c := r.conn
 	select {
-	case <-c.done: // before close could see us at the post
+	case <-c.done: // closed before the inline run could be seen
 		r.ctx.end()
 	default:
 	}
@@ -324,7 +324,7 @@ func (r *serverCall) releaseOrder() {
 }
 
 // run executes an admitted call. It returns when that ended, and whether the
-// reader has been relieved meanwhile.
+// another goroutine reads the connection now.
 func (r *serverCall) run() (end time.Time, relieved bool) {
 	outcome := r.execute()
 	r.ctx.end()

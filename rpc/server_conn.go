@@ -29,13 +29,13 @@ var (
 // trustCheckEvery is how often the keys behind a site connection are looked at.
 const trustCheckEvery = time.Second
 
-// serverConn is one connection of a server. Its reader finds out what each
-// call wants. Handlers that are known to be quick it runs itself, and writes
-// the replies to what came together at once; all others it hands to the
-// workers. When one that it runs takes long after all, another goroutine
-// reads on in its place. Replies go out through the Writer in whatever order
-// they are ready, except to clients that need them in order: their next call
-// waits until the last one is answered.
+// serverConn is one connection of a server. Its reader runs handlers that are known
+// to be quick itself and gives all others to the workers. When an inline run takes
+// long after all, another goroutine reads on. The reader writes the replies to calls
+// that came together at once.
+//
+// Replies leave in the order in which they are ready. Clients that need them in
+// order are served one call at a time.
 type serverConn struct {
 	s         *Server
 	wire      net.Conn // below TLS; else nc
@@ -44,7 +44,7 @@ type serverConn struct {
 	base      context.Context // of handlers
 	peer      string          // the other end's host:port
 	addr      string          // its address, by which names are bounded
-	forgotten bool            // it brings no more names; guarded by Server.callers
+	forgotten bool            // its names are forgotten; guarded by Server.callers
 	source    netip.Addr      // what it is counted by
 	info      atomic.Pointer[PeerInfo]
 
@@ -53,7 +53,7 @@ type serverConn struct {
 	dialect dialect
 	number  uint32
 
-	// The reader's, and handed on with its part.
+	// Owned by the reader, and handed on to the next one.
 	in           *transport.Reader
 	head         theader.Header
 	counts       map[countKey]*counted
@@ -109,7 +109,7 @@ func newServerConn(ctx context.Context, s *Server, nc net.Conn, group *run.Group
 	return c
 }
 
-// setInfo takes down what is known of the peer.
+// setInfo stores what is known of the peer.
 func (c *serverConn) setInfo(info PeerInfo) {
 	info.Member = info.Site || c.s.cfg.Member != nil && c.s.cfg.Member(info) == nil
 	c.info.Store(&info)

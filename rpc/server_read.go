@@ -45,7 +45,7 @@ func (c *serverConn) read(err error) {
 	c.close(err)
 }
 
-// now is a clock for the reader that need not be exact.
+// now is the time for the reader, up to one handler run late.
 func (c *serverConn) now() time.Time {
 	if c.clock.IsZero() {
 		c.clock = time.Now()
@@ -69,15 +69,15 @@ func (c *serverConn) handOff(r *serverCall) {
 	}
 }
 
-// readOn is what the next reader does.
+// readOn is the work of the next reader.
 func (c *serverConn) readOn(r *serverCall) {
 	now := time.Now()
 	r.counted.inline.record(r.ranFor(now), now)
 	c.read(nil)
 }
 
-// receive deals with one frame or message. An error ends the connection.
-// relieved says that another goroutine has become the reader meanwhile.
+// receive handles one frame or message. An error ends the connection.
+// relieved says that another goroutine reads the connection now.
 func (c *serverConn) receive(frame string) (relieved bool, err error) {
 	if !c.proven {
 		if err := c.s.move(c, stageProven); err != nil {

@@ -175,11 +175,22 @@ func message(n int) *echo.Message {
 // eventually waits, on the real clock, for what another goroutine brings about.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(5 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+	if !within(5*time.Second, ok) {
+		t.Fatalf("after 5 s still not: %s", what)
+	}
+}
+
+// within asks once a millisecond until ok reports true, and reports whether it did
+// so in time. It is the one place where tests on real connections poll.
+func within(d time.Duration, ok func() bool) bool {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(d); !ok(); <-tick.C {
 		if time.Now().After(end) {
-			t.Fatalf("after 5 s still not: %s", what)
+			return false
 		}
 	}
+	return true
 }
 
 // isPart reports whether s is a part of whole in memory.

@@ -11,9 +11,9 @@ const (
 	tidyPeriod  = time.Second           // for endpoints that are no longer listed
 )
 
-// sweeper is the one clock of a client: it times calls out, pings silent
+// sweeper is the only timer of a client: it times calls out, pings silent
 // connections and closes those of retired endpoints. It sleeps while no call
-// is waiting, so an idle client costs a wake-up a second.
+// waits, so an idle client costs one wake-up a second.
 type sweeper struct {
 	asleep atomic.Bool
 	wake   chan struct{}

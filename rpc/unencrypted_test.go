@@ -26,9 +26,11 @@ func TestCallsInTheClear(t *testing.T) {
 	}{
 		{name: "in the clear", server: ServerConfig{Clear: ClearRefused}, counted: true},
 		{name: "in the clear by a stock client", server: ServerConfig{Clear: ClearRefused}, stock: true, counted: true},
-		{name: "by a site connection", server: ServerConfig{Clear: ClearRefused}, ep: &Endpoint{Site: true}, taken: true},
+		{name: "by a site connection", server: ServerConfig{Clear: ClearRefused}, ep: &Endpoint{Site: true},
+			taken: true},
 		{name: "by TLS", server: ServerConfig{Clear: ClearRefused, TLS: users}, ep: &Endpoint{TLS: true}, taken: true},
-		{name: "in the clear where they are counted", server: ServerConfig{Clear: ClearCounted}, taken: true, counted: true},
+		{name: "in the clear where they are counted", server: ServerConfig{Clear: ClearCounted}, taken: true,
+			counted: true},
 		{name: "in the clear where nothing is asked", taken: true},
 	} {
 		t.Run(test.name, func(t *testing.T) {

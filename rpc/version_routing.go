@@ -104,7 +104,7 @@ func (a *attempt) returned(err error) {
 	trace.Returned(!SafeToRetry(err))
 }
 
-// recover does what an attempt that was refused by the rules asks for, and
+// recover does what a refusal by the rules asks for, and
 // reports whether the call is to be made again: the callee is told the rules
 // that it lacks, or the caller learns those that it lacks. Nothing was
 // executed, so the caller does not see it. Else it returns the call's error.

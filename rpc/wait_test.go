@@ -46,7 +46,8 @@ func TestCallsWaitForAnInstance(t *testing.T) {
 		c := client(t, ClientConfig{Resolver: p, Dial: l.dial})
 		for _, w := range []struct {
 			wait, took time.Duration
-		}{{0, 2 * time.Second}, {500 * time.Millisecond, 500 * time.Millisecond}, {-1, 0}, {time.Hour, 2 * time.Second}} {
+		}{{0, 2 * time.Second}, {500 * time.Millisecond, 500 * time.Millisecond}, {-1, 0}, {time.Hour,
+			2 * time.Second}} {
 			begin := time.Now()
 			_, err := stub(t, c, ServiceOptions{Timeout: 2 * time.Second, Wait: w.wait})().Who(t.Context())
 			wantCode(t, err, NoInstance, NotExecuted)

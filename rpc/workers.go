@@ -12,8 +12,8 @@ import (
 // workerIdle is how long a worker waits for work before it ends.
 const workerIdle = 10 * time.Second
 
-// workers run the handlers that readers don't run themselves. A burst is run by few goroutines while the handlers
-// are quick, because a worker is woken only when the one that was woken before
+// workers run the handlers that readers don't run inline. A burst is run by few
+// goroutines while the handlers are quick, because a worker is woken only when the one that was woken before
 // it has begun; handlers that block bring in one worker after another, so none
 // waits behind a slow one. Their number is bounded by the limits of calls.
 type workers struct {
@@ -35,7 +35,7 @@ func newWorkers(ctx context.Context) *workers {
 	return w
 }
 
-// submit hands a serverCall to a worker. It reports false when the group has
+// submit gives a call to a worker. It reports false when the group has
 // been stopped.
 func (w *workers) submit(r *serverCall) bool {
 	w.mu.Lock()
@@ -97,7 +97,7 @@ func (w *workers) work(ctx context.Context) error {
 	}
 }
 
-// take returns the next serverCall, nil when there is none, and wakes another
+// take returns the next call, nil when there is none, and wakes another
 // worker for the one behind it. The caller holds mu.
 func (w *workers) take() *serverCall {
 	if w.head == len(w.queue) {

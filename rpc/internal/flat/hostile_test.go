@@ -250,7 +250,8 @@ func TestStructEndsTwice(t *testing.T) {
 }
 
 func TestBadVersion(t *testing.T) {
-	for p, s := range map[Protocol]string{Binary: "\x00\x00\x00\x04ping\x01\x00\x00\x00\x01", Compact: "\x82\x22\x01\x04ping"} {
+	for p, s := range map[Protocol]string{Binary: "\x00\x00\x00\x04ping\x01\x00\x00\x00\x01",
+		Compact: "\x82\x22\x01\x04ping"} {
 		r := NewReader(p, s, Memory{})
 		_, _, _, err := r.ReadMessageBegin(ctx)
 		wantKind(t, err, thrift.BAD_VERSION)

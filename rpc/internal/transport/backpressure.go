@@ -1,10 +1,8 @@
 package transport
 
-// A Writer's backlog is what waits in its memory, or is being written from
-// there.
-
-// count changes pending, and what the ByteBudget knows of it: of little it is not
-// told, so that busy connections don't meet there. The caller holds mu.
+// count changes pending and the part of it that is counted in budget: only bytes
+// above FlushAt are, so that busy connections do not contend for it. The caller
+// holds mu.
 func (w *Writer) count(n int) {
 	pending := w.pending.Add(int64(n))
 	if shared := max(0, pending-FlushAt); shared != w.shared && w.err == nil {

@@ -2,21 +2,21 @@ package transport
 
 import "sync/atomic"
 
-// ByteBudget counts bytes that all connections of a server hold together. It is safe
+// ByteBudget counts bytes that the connections of a server hold together. It is safe
 // for concurrent use; a nil ByteBudget is never full.
 type ByteBudget struct {
-	Limit int64
+	Limit int64 // bytes; exceeded by what Take allows, up to its factor
 	used  atomic.Int64
 }
 
+// Add counts n bytes more, or fewer when n is negative.
 func (t *ByteBudget) Add(n int64) {
 	if t != nil && n != 0 {
 		t.used.Add(n)
 	}
 }
 
-// Take adds n bytes unless that makes more than so many times what the ByteBudget
-// may hold.
+// Take adds n bytes unless that exceeds so many times the limit.
 func (t *ByteBudget) Take(n, times int64) bool {
 	if t == nil || t.used.Add(n) <= times*t.Limit {
 		return true
@@ -25,12 +25,13 @@ func (t *ByteBudget) Take(n, times int64) bool {
 	return false
 }
 
+// Full reports whether the limit is reached.
 func (t *ByteBudget) Full() bool { return t != nil && t.used.Load() >= t.Limit }
 
 // Used is how many bytes are held now.
 func (t *ByteBudget) Used() int64 { return t.used.Load() }
 
-// overTwice reports whether with n more bytes it would be twice as full as it may be.
+// overTwice reports whether n more bytes would exceed twice the limit.
 func (t *ByteBudget) overTwice(n int) bool { return t != nil && t.used.Load()+int64(n) > 2*t.Limit }
 
 // Weight is what a message counts in the ByteBudget of requests: little ones are

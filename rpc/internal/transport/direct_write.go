@@ -14,7 +14,7 @@ func (w *Writer) sendDirect(head, body []byte) (done bool, err error) {
 	if !w.acquireWrite() {
 		return false, nil
 	}
-	front := writeBuffers.Get().(*[]byte) // so that head may stay on its Writer's stack
+	front := writeBuffers.Get().(*[]byte) // so that head may stay on its caller's stack
 	*front = append((*front)[:0], head...)
 	n, err := w.try.write(*front)
 	giveBack(front)

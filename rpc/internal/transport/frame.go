@@ -28,13 +28,15 @@ var ErrBudget = errors.New("large messages hold twice the memory that they may (
 // goroutine uses it.
 type Reader struct {
 	readBuffer
-	Limits theader.Limits
-	budget *ByteBudget // that a server's readers share; nil: a client's
+	Limits theader.Limits // of frames and headers
+	budget *ByteBudget    // that a server's readers share; nil: a client's
 
 	large     []byte // what has come of a frame that is larger than any buffer
 	largeSize int    // of that frame; 0 = none
 }
 
+// NewReader makes the reader of a connection. all counts large messages; nil: none
+// are counted.
 func NewReader(nc net.Conn, limits theader.Limits, all *ByteBudget) *Reader {
 	f := &Reader{readBuffer: readBuffer{nc: nc}, Limits: limits, budget: all}
 	f.useSocket()

@@ -13,24 +13,27 @@ const (
 )
 
 var (
+	// ErrLongHandshake: the peer has sent more than Room.
 	ErrLongHandshake = errors.New("the other end sends too much before the handshake is over")
+	// ErrSlowHandshake: the peer has used up Left.
 	ErrSlowHandshake = fmt.Errorf("the other end has kept the handshake waiting for %v", HandshakePatience)
 )
 
-// Handshake is TLS on a connection before it stands. Its processor time is
-// bounded by turns: a turn is held while crypto/tls computes, and given back
-// while the peer is waited for.
+// Handshake bounds a TLS handshake. A turn is held while crypto/tls computes and
+// given back while the peer is waited for, which bounds the processor time of all
+// handshakes together.
 type Handshake struct {
 	Conn  net.Conn
-	First []byte        // came before TLS was known
-	Room  int           // bytes that may come
-	came  int           // that have come
-	Left  time.Duration // that the peer may take
+	First []byte        // bytes that came before TLS was known
+	Room  int           // bytes that the peer may send
+	Left  time.Duration // that the peer may let the handshake wait
 
-	Turns *Turns // nil: unbounded, as a client's own
-	From  netip.Addr
-	Done  <-chan struct{} // closed with the connection
-	held  bool
+	Turns *Turns          // nil: not bounded, as a client's own handshakes are
+	From  netip.Addr      // the peer's address, for Turns
+	Done  <-chan struct{} // closed with the connection, for Turns
+
+	came int  // bytes that the peer has sent
+	held bool // a turn
 }
 
 // read gives TLS what the peer sends.
@@ -79,6 +82,7 @@ func (h *Handshake) wait(limit func(time.Time) error, do func() error) error {
 	return h.resume()
 }
 
+// Pause gives the turn back, if one is held.
 func (h *Handshake) Pause() {
 	if h.held {
 		h.Turns.release()

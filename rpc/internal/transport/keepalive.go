@@ -26,13 +26,16 @@ const idleAfter = 5 * time.Second // without a sign of use
 
 var idleKeepAlive = net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: time.Second, Count: 3}
 
-// IdleKeepalive is how a connection's kernel watches its connection. The sweeper owns it.
+// IdleKeepalive sets how often the kernel probes a connection. One goroutine uses
+// it.
 type IdleKeepalive struct {
 	set  func(net.KeepAliveConfig) error // nil: there is nothing to set
 	used time.Duration                   // when a sign of use was last seen
 	idle bool                            // it rests
 }
 
+// NewIdleKeepalive watches a connection that is in use at the time now of any
+// clock.
 func NewIdleKeepalive(nc net.Conn, now time.Duration) IdleKeepalive {
 	r := IdleKeepalive{used: now}
 	if tc := tcpOf(nc); tc != nil {
@@ -41,7 +44,7 @@ func NewIdleKeepalive(nc net.Conn, now time.Duration) IdleKeepalive {
 	return r
 }
 
-// Update changes the watch when the connection begins to rest, or is used again.
+// Update changes the interval when the connection becomes idle, or is used again.
 func (r *IdleKeepalive) Update(now time.Duration, inUse bool) {
 	if inUse {
 		r.used = now

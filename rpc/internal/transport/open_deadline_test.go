@@ -24,7 +24,8 @@ func TestOpening(t *testing.T) {
 			time.Sleep(400 * time.Millisecond)
 			extendOpen(ctx, 400*time.Millisecond)
 		}, 500*time.Millisecond + openTrips*400*time.Millisecond, context.DeadlineExceeded},
-		{"it is given up", func(_ context.Context, cancel func()) { time.Sleep(time.Millisecond); cancel() }, time.Millisecond, context.Canceled},
+		{"it is given up", func(_ context.Context, cancel func()) { time.Sleep(time.Millisecond); cancel() },
+			time.Millisecond, context.Canceled},
 		{"it connects too late", func(ctx context.Context, _ func()) {
 			time.Sleep(600 * time.Millisecond)
 			extendOpen(ctx, 600*time.Millisecond)

@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	LargeBuffer = 64 << 10 // what a connection borrows while something is there
-	smallBuffer = 4 << 10  // what it borrows while the rest of a message is missing
+	LargeBuffer = 64 << 10 // borrowed while bytes are there
+	smallBuffer = 4 << 10  // borrowed while the rest of a message is missing
 )
 
 var (
@@ -19,9 +19,9 @@ var (
 	smallBuffers = sync.Pool{New: func() any { return new([smallBuffer]byte) }}
 )
 
-// readBuffer is what has come on a connection and is in no message yet. It borrows
-// a buffer when something comes and gives it back when all of it is used, so
-// that a silent connection holds none. One goroutine uses it.
+// readBuffer holds what has come on a connection and is in no message yet. It
+// borrows a buffer when bytes come and gives it back when all are used, so a silent
+// connection holds none. One goroutine uses it.
 type readBuffer struct {
 	nc   net.Conn
 	raw  syscall.RawConn       // of a socket that says when something has come; else nil

@@ -12,6 +12,7 @@ const (
 	ipv6MTU        = 24 // IPV6_MTU
 )
 
+// CanLimitSegments reports whether WithSegment has an effect here.
 const CanLimitSegments = true
 
 // setUserTimeout bounds how long sent bytes may stay unacknowledged. It is

@@ -10,7 +10,9 @@ import (
 // setUserTimeout is Linux's; elsewhere pings and keep-alives have to do.
 func setUserTimeout(net.Conn, time.Duration) {}
 
-// What follows is Linux's as well.
+// The rest is Linux's as well.
+
+// CanLimitSegments reports whether WithSegment has an effect here.
 const CanLimitSegments = false
 
 func setSegment(uintptr, int) error { return nil }

@@ -6,8 +6,8 @@ import (
 	"syscall"
 )
 
-// tryWriter writes what the kernel takes at once: a write deadline for the same
-// purpose costs a timer, and often the wake-up of an idle thread, each time.
+// tryWriter writes what the kernel takes at once. A write deadline for the same
+// purpose would cost a timer each time, and often the wake-up of an idle thread.
 // One goroutine at a time uses it.
 type tryWriter struct {
 	raw syscall.RawConn

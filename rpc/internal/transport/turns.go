@@ -8,7 +8,7 @@ import (
 )
 
 // Turns lets only so many handshakes compute at a time. The rest waits, the
-// addresses in turn, so that a crowd from one address holds up no other address.
+// addresses in turn, so many connections from one address hold up no other address.
 type Turns struct {
 	mu      sync.Mutex
 	free    int

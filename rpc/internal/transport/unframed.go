@@ -33,7 +33,7 @@ type stream struct {
 	f       *Reader
 	read    []byte
 	limit   int
-	counted int // of read, in the ByteBudget
+	counted int // of read, in the budget
 	compact bool
 }
 

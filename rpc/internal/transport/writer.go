@@ -20,7 +20,8 @@ const FlushAt = 64 << 10
 func FlushEarly(batch, taken int) bool { return batch <= manyCallers/2 && taken%flushFrames == 0 }
 
 const (
-	keepBuffer    = 1 << 20              // larger write buffers are not kept
+	keepBuffer = 1 << 20 // larger write buffers are not kept
+	// DirectSize: a message from this size on is written without being copied.
 	DirectSize    = 32 << 10             // a message from this size on is written without being copied, if it can be
 	writePatience = 5 * time.Millisecond // that a caller gives a write before a goroutine takes over
 	writePiece    = 256 << 10            // that must get through within writeStuck
@@ -33,6 +34,7 @@ const (
 )
 
 var (
+	// ErrWriteQueue: more bytes wait than may.
 	ErrWriteQueue = errors.New("write queue is full: the peer does not read")
 	errClosed     = errors.New("connection is closed")
 )
