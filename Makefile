@@ -1,4 +1,4 @@
-.PHONY: help demo check test race bench bench-full fuzz cross generate setup
+.PHONY: help demo check test race bench bench-full fuzz cross generate lang setup
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -33,6 +33,9 @@ cross: ## build for linux/arm64, loong64, 386 and arm, and windows/amd64; vet fo
 
 generate: ## make the generated code again from the .thrift files
 	go generate ./...
+
+lang: ## the helpers for Python and Java as packages, in .build/lang/dist
+	lang/build
 
 setup: ## install what tests and demo need beside Go
 	scripts/setup
