@@ -77,6 +77,10 @@ final class Connection extends TTransport {
         }
     }
 
+    boolean willReuse(byte[] buffer) {
+        return buffer == in.array() && in.capacity() <= KEPT;
+    }
+
     private void reset() {
         out = out.capacity() > KEPT ? ByteBuffer.allocate(512) : out;
         in = in.capacity() > KEPT ? ByteBuffer.allocate(4096) : in;

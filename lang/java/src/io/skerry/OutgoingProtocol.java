@@ -1,5 +1,6 @@
 package io.skerry;
 
+import java.nio.ByteBuffer;
 import org.apache.thrift.TException;
 import org.apache.thrift.protocol.TBinaryProtocol;
 import org.apache.thrift.protocol.TMessage;
@@ -25,6 +26,18 @@ class OutgoingProtocol extends TBinaryProtocol {
             name = "ctx=" + context.word + ";" + name;
         }
         super.writeMessageBegin(new TMessage(name, message.type, message.seqid));
+    }
+
+    /** Copies: the stock method gives out a part of the connection's buffer, which the next call writes to. */
+    @Override
+    public ByteBuffer readBinary() throws TException {
+        ByteBuffer read = super.readBinary();
+        if (!connection.willReuse(read.array())) {
+            return read;
+        }
+        byte[] copy = new byte[read.remaining()];
+        read.get(copy);
+        return ByteBuffer.wrap(copy);
     }
 
     @Override

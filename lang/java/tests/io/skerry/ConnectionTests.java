@@ -59,6 +59,9 @@ final class ConnectionTests {
                 new Random(size).nextBytes(data);
                 equal(ByteBuffer.wrap(data), auth.echo(ByteBuffer.wrap(data)));
             }
+            ByteBuffer first = auth.echo(ByteBuffer.wrap(new byte[] {1, 2, 3}));
+            auth.echo(ByteBuffer.wrap(new byte[] {4, 5, 6}));
+            equal(ByteBuffer.wrap(new byte[] {1, 2, 3}), first);
             auth.note("one way");
             equal("none one way", proxy.notes.poll(5, TimeUnit.SECONDS));
             equal("none", auth.verify("behind it"));
