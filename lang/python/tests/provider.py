@@ -1,6 +1,6 @@
 """A program that serves Billing, with the helper or without, on one of the servers of the stock library.
 
-    provider.py SERVER PROTOCOL [--without-helper] [--multiplexed]
+    provider.py SERVER PROTOCOL [PORT] [--without-helper] [--multiplexed]
 
 It prints its port, and ends when its standard input does. Calls of Auth go to $SKERRY_PROXY.
 """
@@ -40,6 +40,9 @@ class Handler(object):
             self.crossing.wait(10)
         if token == "denied-here":
             raise Denied("as asked for")
+        if carrier.startswith("slow_"):
+            threading.Event().wait(0.5)
+            carrier = carrier[5:]
         return getattr(self, "by_" + carrier)(token)
 
     def remaining(self):
@@ -144,9 +147,9 @@ def transports(kind):
     }[encoding]()
 
 
-def build(server, processor, kind):
+def build(server, processor, kind, port):
     transport, protocol = transports(kind)
-    listener = Listener("127.0.0.1", 0)
+    listener = Listener("127.0.0.1", port)
     if server == "nonblocking":
         return TNonblockingServer.TNonblockingServer(processor, listener, protocol, threads=4)
     classes = {
@@ -173,7 +176,8 @@ def main():
     if "--without-helper" not in sys.argv:
         processor = skerry.processor(processor)
     threading.Thread(target=end_with_input, daemon=True).start()
-    build(server, processor, kind).serve()
+    port = int(sys.argv[3]) if sys.argv[3:] and sys.argv[3].isdigit() else 0
+    build(server, processor, kind, port).serve()
 
 
 def end_with_input():

@@ -47,7 +47,11 @@ final class Program implements Billing.Iface {
             if (token.equals("cross")) {
                 crossing.await(10, TimeUnit.SECONDS);
             }
-            return by(carrier, () -> auth.verify(token));
+            boolean slow = carrier.startsWith("slow_");
+            if (slow) {
+                TimeUnit.MILLISECONDS.sleep(500);
+            }
+            return by(slow ? carrier.substring(5) : carrier, () -> auth.verify(token));
         } catch (java.util.concurrent.ExecutionException e) {
             throw new IllegalStateException(e.getCause());
         } catch (TException | RuntimeException e) {

@@ -111,7 +111,7 @@ final class Stock {
         return (TTransport) framed("").getConstructor(TTransport.class).newInstance(socket);
     }
 
-    private static TTransportFactory framedFactory() throws Exception {
+    static TTransportFactory framedFactory() throws Exception {
         return (TTransportFactory) framed("$Factory").getConstructor().newInstance();
     }
 }
