@@ -34,7 +34,7 @@ cross: ## build for linux/arm64, loong64, 386 and arm, and windows/amd64; vet fo
 generate: ## make the generated code again from the .thrift files
 	go generate ./...
 
-lang: ## the helpers for Python and Java as packages, in .build/lang/dist
+lang: ## the helpers for other languages as packages, in .build/lang/dist
 	lang/build
 
 setup: ## install what tests and demo need beside Go

@@ -33,7 +33,6 @@ consumers: {{"*": {{timeout: 2s}}}}
 proxy:
   programs:
     front: {{listen: "unix:{folder}/front.sock"}}
-    tcp: {{listen: "127.0.0.1:{tcp}", token: "{token}"}}
     auth:
       listen: unix:{folder}/auth.sock
       provides: [{{service: auth, version: v1, addr: "127.0.0.1:{auth}", protocol: framed-binary}}]
@@ -43,6 +42,15 @@ proxy:
     billing-python:
       listen: unix:{folder}/billing-python.sock
       provides: [{{service: billing-python, version: v1, addr: "127.0.0.1:{python}", calls: [auth]}}]
+"""
+
+# A proxy of its own: a TCP port is not taken over by the next proxy.
+TCP_CONFIG = """
+cluster: helpers-{port}
+mode: broadcast
+proxy:
+  programs:
+    tcp: {{listen: "127.0.0.1:{tcp}", token: "{token}"}}
 """
 
 
@@ -58,9 +66,7 @@ class Site(object):
     def __init__(self):
         self.folder = tempfile.mkdtemp(prefix="skerry-helpers-")
         self.ports = {name: free_port() for name in ("port", "tcp", "auth", "java", "python")}
-        self.config = os.path.join(self.folder, "skerry.yaml")
-        with open(self.config, "w") as out:
-            out.write(CONFIG.format(folder=self.folder, token=TOKEN, **self.ports))
+        self.config = self.write("skerry.yaml", CONFIG)
         self.children = []
         self.log = open(os.path.join(self.folder, "log"), "w+")
         python = [sys.executable]
@@ -69,6 +75,13 @@ class Site(object):
                              str(self.ports["python"])], "billing-python")
         self.start(["java", "-cp", CLASSES, "io.skerry.Main", str(self.ports["java"])], "billing")
         self.proxy = self.start_proxy()
+        self.start([SKERRY, "proxy", "--config", self.write("tcp.yaml", TCP_CONFIG)])
+
+    def write(self, name, text):
+        path = os.path.join(self.folder, name)
+        with open(path, "w") as out:
+            out.write(text.format(folder=self.folder, token=TOKEN, **self.ports))
+        return path
 
     def start(self, command, program=None):
         environment = dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path))
@@ -181,7 +194,7 @@ class WithProxy(unittest.TestCase):
 
     def test_login(self):
         address = "127.0.0.1:%d" % self.site.ports["tcp"]
-        self.assertEqual("auth", Auth.Client(skerry.connect("auth", address=address, token=TOKEN)).name())
+        self.assertEqual("auth", self.wait(Auth.Client(skerry.connect("auth", address=address, token=TOKEN))))
         for token in None, "guess":
             with self.assertRaises(Exception):
                 Auth.Client(skerry.connect("auth", address=address, token=token)).name()
