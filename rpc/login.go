@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/apache/thrift/lib/go/thrift"
 	"github.com/skerry/skerry/rpc/internal/flat"
@@ -20,7 +21,11 @@ var errNoLogin = errors.New("the first call of a connection must be " + loginMet
 func (r *serverCall) login() {
 	c := r.conn
 	token, unordered, err := "", false, errNoLogin
-	if r.info.Method = r.name; r.name == loginMethod {
+	_, name := splitContext(r.name)
+	if _, method, ok := strings.Cut(name, thrift.MULTIPLEXED_SEPARATOR); ok {
+		name = method
+	}
+	if r.info.Method = name; r.name == loginMethod {
 		token, unordered, err = r.readLogin()
 		if login := c.s.cfg.Login; err == nil && login != nil {
 			err = login(token)

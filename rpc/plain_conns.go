@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"time"
 )
@@ -43,10 +44,17 @@ func newPlainConns(e *Endpoint) plainConns {
 
 // acquirePlain returns a connection for one call; release must follow.
 func (p *connPool) acquirePlain(ctx context.Context, patience time.Duration) (*clientConn, error) {
-	p.mu.Lock()
-	if l := p.plain.newest(); l != nil {
+	for {
+		p.mu.Lock()
+		l := p.plain.newest()
+		if l == nil {
+			break
+		}
 		p.mu.Unlock()
-		return l, nil
+		if p.plain.own.Most == 0 || !l.endedUnread() {
+			return l, nil
+		}
+		p.releasePlain(l)
 	}
 	if p.plain.most == 0 || p.plain.used < p.plain.most {
 		p.plain.used++
@@ -78,6 +86,20 @@ func (p *connPool) acquirePlain(ctx context.Context, patience time.Duration) (*c
 		p.releasePlain(<-turn)
 	}
 	return nil, ctx.Err()
+}
+
+// endedUnread reports whether the server has closed a connection between two calls,
+// where no goroutine reads it. What comes then, unasked, ends it, too.
+func (l *clientConn) endedUnread() bool {
+	if !l.role.CompareAndSwap(readByNone, readByCaller) {
+		return !l.alive()
+	}
+	defer l.yieldRole()
+	if l.in.Quiet() {
+		return false
+	}
+	l.fail(io.EOF)
+	return true
 }
 
 // openPlain makes a connection for a place that is taken already.

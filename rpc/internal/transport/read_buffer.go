@@ -108,6 +108,14 @@ func (f *readBuffer) more() (bool, error) {
 	return true, nil
 }
 
+// Quiet reports whether the connection stands and nothing has come on it, without
+// waiting. Where the system can't say, it is taken to be quiet.
+func (f *readBuffer) Quiet() bool {
+	came, err := f.more()
+	f.shrink()
+	return !came && err == nil
+}
+
 func orNoProgress(err error) error {
 	if err == nil {
 		return io.ErrNoProgress
