@@ -85,6 +85,9 @@ func (c *control) Process(ctx context.Context, in, out thrift.TProtocol) (bool, 
 			return false, thrift.WrapTException(err)
 		}
 		reply = &textResult{string(text)}
+	case "yield":
+		c.g.succeeded()
+		reply = &textResult{}
 	case "drain":
 		c.g.leave()
 		reply = &textResult{}

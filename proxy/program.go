@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net"
 	"sync"
 	"time"
 
@@ -31,8 +30,11 @@ type program struct {
 	provided []*provided
 	serving  *run.Group // of the server
 
+	before  string        // name of the proxy whose place this one takes; "" = none
 	drained chan struct{} // closed when the program is to be left
 	drain   sync.Once
+	yielded chan struct{} // closed when another proxy is listed in place of this one
+	yield   sync.Once
 
 	mu      sync.Mutex
 	callees map[string]thrift.TClient
@@ -44,7 +46,7 @@ const handoverLimit = 10 * time.Second
 
 func newProgram(name, id string, cfg config.Config, log *slog.Logger) *program {
 	g := &program{name: name, cfg: cfg.Proxy.Programs[name], log: log.With("program", name), words: newWords(id),
-		callees: map[string]thrift.TClient{}, drained: make(chan struct{}), state: Starting}
+		callees: map[string]thrift.TClient{}, drained: make(chan struct{}), yielded: make(chan struct{}), state: Starting}
 	g.base = nodeConfig(cfg, g.cfg)
 	return g
 }
@@ -68,6 +70,9 @@ func (g *program) open(ctx context.Context) (err error) {
 			g.close()
 		}
 	}()
+	if g.before, err = g.predecessor(ctx); err != nil {
+		return err
+	}
 	if g.sockets, err = g.bind(ctx); err != nil {
 		return err
 	}
@@ -152,6 +157,7 @@ func (g *program) run(ctx context.Context) error {
 	}
 	replaced := make(chan struct{})
 	keeping.Go(func(ctx context.Context) error { return g.watchSockets(ctx, replaced) })
+	keeping.Go(g.succeed)
 	g.become(Serving)
 	select {
 	case <-ctx.Done():
@@ -202,6 +208,9 @@ func (g *program) close() {
 	g.become(Left)
 }
 
+// succeeded has run end once programs are led to another proxy.
+func (g *program) succeeded() { g.yield.Do(func() { close(g.yielded) }) }
+
 // leave has run end.
 func (g *program) leave() { g.drain.Do(func() { close(g.drained) }) }
 
@@ -229,6 +238,9 @@ func (g *program) become(s State) {
 // bind makes the program's listeners; nobody is led to them before publish.
 func (g *program) bind(ctx context.Context) (list []*socket, err error) {
 	add := func(service, network, addr string) error {
+		if network == "unix" {
+			sweepStale(addr, "")
+		}
 		s, err := bindSocket(network, addr, g.words.id, service, g.cfg.User, g.log)
 		if err == nil {
 			list = append(list, s)
@@ -255,5 +267,3 @@ func (g *program) bind(ctx context.Context) (list []*socket, err error) {
 	}
 	return list, nil
 }
-
-var _ net.Listener = (*guarded)(nil)

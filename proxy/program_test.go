@@ -22,6 +22,7 @@ type foreignProgram struct {
 	mu    sync.Mutex
 	names []string // of the messages that have come
 	conns map[net.Conn]bool
+	stop  func()
 }
 
 // startProgram serves on a free port, or on addr.
@@ -50,7 +51,8 @@ func startProgram(t testing.TB, addr string, threads int, p *foreignProgram) *fo
 			})
 		}
 	})
-	t.Cleanup(func() { l.Close(); p.cut(); group.Wait() })
+	p.stop = sync.OnceFunc(func() { l.Close(); p.cut(); group.Wait() })
+	t.Cleanup(p.stop)
 	return p
 }
 
@@ -177,6 +179,19 @@ func dialCaller(t testing.TB, network, addr string) *caller {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { nc.Close() })
+	return newCaller(nc)
+}
+
+// tryDial connects to a Unix socket.
+func tryDial(path string) (*caller, error) {
+	nc, err := net.Dial("unix", path)
+	if err != nil {
+		return nil, err
+	}
+	return newCaller(nc), nil
+}
+
+func newCaller(nc net.Conn) *caller {
 	conf := &thrift.TConfiguration{SocketTimeout: 10 * time.Second}
 	proto := thrift.NewTBinaryProtocolConf(thrift.NewTFramedTransportConf(thrift.NewTSocketFromConnConf(nc, conf), conf), conf)
 	return &caller{nc, proto, &prefixing{proto, ""}}

@@ -1,20 +1,15 @@
 package proxy
 
 import (
-	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
-	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
 	"sync"
-	"time"
 
-	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/rpc"
 )
 
@@ -30,7 +25,6 @@ type socket struct {
 	listener      net.Listener
 	server        *rpc.Server
 	once          sync.Once // of close
-	published     bool
 }
 
 // String is the address as the configuration has it.
@@ -75,9 +69,6 @@ func (s *socket) publish() error {
 	if s.network != "unix" {
 		return nil
 	}
-	if info, err := os.Lstat(s.addr); err == nil && info.Mode().Type() != fs.ModeSocket {
-		return fmt.Errorf("%s is there, and is no socket: remove it, or name another path", s.addr)
-	}
 	link := s.own + ".new"
 	_ = os.Remove(link)
 	if err := os.Link(s.own, link); err != nil {
@@ -86,7 +77,6 @@ func (s *socket) publish() error {
 	if err := os.Rename(link, s.addr); err != nil {
 		return errors.Join(err, os.Remove(link))
 	}
-	s.published = true
 	return nil
 }
 
@@ -123,44 +113,16 @@ func (s *socket) close() {
 // sweepStale removes the files of proxies that run no more.
 func sweepStale(path, own string) {
 	list, _ := filepath.Glob(path + ".???")
+	links, _ := filepath.Glob(path + ".???.new") // of one that died between two steps
+	list = append(list, links...)
 	for _, file := range list {
 		if file == own {
 			continue
 		}
-		nc, err := net.Dial("unix", file)
-		if err == nil {
-			_ = nc.Close()
-		} else if isRefused(err) {
+		if !answers(file) {
 			_ = os.Remove(file)
 		}
 	}
-}
-
-// watchEvery is how often a proxy looks whether another one has its place.
-const watchEvery = 200 * time.Millisecond
-
-// watchSockets closes replaced when another proxy has the place of this one, and
-// restores a socket that was only removed.
-func (g *program) watchSockets(ctx context.Context, replaced chan<- struct{}) error {
-	for run.Sleep(ctx, watchEvery) == nil {
-		for _, s := range g.sockets {
-			if s.current() {
-				continue
-			}
-			if _, err := os.Lstat(s.addr); errors.Is(err, fs.ErrNotExist) {
-				if err := s.publish(); err != nil {
-					g.log.Error("the socket is gone and can't be made again; no program can connect", "socket", s.String(), "err", err)
-				} else {
-					g.log.Warn("the socket was removed, and is there again", "socket", s.String())
-				}
-				continue
-			}
-			g.log.Info("another proxy serves the socket now", "socket", s.String())
-			close(replaced)
-			return nil
-		}
-	}
-	return nil
 }
 
 // sameText compares secrets.

@@ -1,0 +1,152 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/apache/thrift/lib/go/thrift"
+	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/config"
+	"github.com/skerry/skerry/rpc"
+)
+
+// chain is a site of a caller, the program billing, and the service auth that the
+// program calls while it serves.
+type chain struct {
+	caller *skerry.Node
+	client thrift.TClient
+	path   string // of the program's socket
+	auth   chan rpc.CallInfo
+}
+
+// newChain has the method "charge" call auth:verify with the name that name makes
+// of its word.
+func newChain(t *testing.T, strict bool, methods func(c *chain) map[string]func(word, text string) (string, error)) *chain {
+	t.Helper()
+	cfg := site(t)
+	if strict {
+		cfg.Rollout.Orphans = config.OrphansStrict
+	}
+	c := &chain{path: socketPath(t), auth: make(chan rpc.CallInfo, 100)}
+	offer(t, cfg, "auth", "v1", echoing("auth ", func(_ context.Context, info *rpc.CallInfo) { c.auth <- *info }))
+	program := startProgram(t, "127.0.0.1:0", 8, &foreignProgram{helper: true, methods: methods(c)})
+	start(t, cfg, map[string]config.Program{
+		"billing": {Listen: "unix:" + c.path, Provides: []config.Provide{{Service: "billing", Version: "v3", Addr: program.addr}}},
+		"other":   {Listen: "unix:" + c.path + "2"},
+	})
+	c.caller = open(t, cfg)
+	c.client = c.caller.Client("billing")
+	return c
+}
+
+// charge calls the program in a trace.
+func (c *chain) charge(ctx context.Context, method, text string) (string, error) {
+	ctx, end := c.caller.Begin(ctx, "test")
+	defer end()
+	var result textResult
+	_, err := c.client.Call(ctx, method, &textArgument{text}, &result)
+	return result.text, err
+}
+
+// What a program calls with its word belongs to the trace of the call that it
+// serves, has its deadline, and ends with it.
+func TestTheTraceGoesOnThroughAProgram(t *testing.T) {
+	var mu sync.Mutex
+	words := map[string]string{}
+	c := newChain(t, true, func(c *chain) map[string]func(word, text string) (string, error) {
+		return map[string]func(word, text string) (string, error){
+			"charge": func(word, text string) (string, error) {
+				word, left, _ := strings.Cut(word, ".")
+				mu.Lock()
+				words[text] = word
+				mu.Unlock()
+				if left == "" {
+					return "", errors.New("no deadline")
+				}
+				return dialCaller(t, "unix", c.path).call(context.Background(), "ctx="+word+";auth:verify", text)
+			},
+		}
+	})
+	var callers sync.WaitGroup
+	for _, text := range []string{"a", "b", "c", "d"} {
+		callers.Go(func() {
+			if got, err := c.charge(t.Context(), "charge", text); err != nil || got != "auth verify" {
+				t.Errorf("%s: %q, %v", text, got, err)
+			}
+		})
+	}
+	callers.Wait()
+	traces := map[string]bool{}
+	for range 4 {
+		info := <-c.auth
+		traces[info.Trace[:35]] = true
+		if info.Deadline.IsZero() || info.Caller != "billing" {
+			t.Errorf("deadline %v, caller %q", info.Deadline, info.Caller)
+		}
+	}
+	if len(traces) != 4 {
+		t.Errorf("4 requests were %d traces", len(traces))
+	}
+	p := dialCaller(t, "unix", c.path)
+	for _, name := range []string{"auth:verify", "ctx=" + words["a"] + ";auth:verify", "ctx=unknown-word;auth:verify", "ctx=???;auth:verify"} {
+		var x thrift.TApplicationException
+		if _, err := p.call(t.Context(), name, ""); !errors.As(err, &x) || !strings.HasPrefix(x.Error(), "orphan: ") {
+			t.Errorf("%s outside of any call: %v", name, err)
+		}
+	}
+}
+
+// A word of another program's call is no word.
+func TestAWordBelongsToOneProgram(t *testing.T) {
+	c := newChain(t, true, func(c *chain) map[string]func(word, text string) (string, error) {
+		return map[string]func(word, text string) (string, error){
+			"charge": func(word, text string) (string, error) {
+				word, _, _ = strings.Cut(word, ".")
+				return dialCaller(t, "unix", c.path+"2").call(context.Background(), "ctx="+word+";auth:verify", text)
+			},
+		}
+	})
+	if _, err := c.charge(t.Context(), "charge", "a"); err == nil || !strings.Contains(err.Error(), "orphan") {
+		t.Errorf("%v", err)
+	}
+}
+
+// A one-way handler calls on after its caller has gone on; when it has ended its
+// word is unknown.
+func TestAOneWayCallHoldsItsWordUntilItsHandlerHasEnded(t *testing.T) {
+	begun, goOn, ended := make(chan string, 1), make(chan bool), make(chan error, 1)
+	c := newChain(t, true, func(c *chain) map[string]func(word, text string) (string, error) {
+		return map[string]func(word, text string) (string, error){
+			"note": func(word, text string) (string, error) {
+				word, _, _ = strings.Cut(word, ".")
+				begun <- word
+				<-goOn
+				_, err := dialCaller(t, "unix", c.path).call(context.Background(), "ctx="+word+";auth:verify", text)
+				ended <- err
+				return "", nil
+			},
+		}
+	})
+	ctx, end := c.caller.Begin(t.Context(), "test")
+	limited, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if _, err := c.client.Call(limited, "note", &textArgument{"x"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	end()
+	word := <-begun
+	close(goOn)
+	if err := <-ended; err != nil {
+		t.Errorf("the handler's call: %v", err)
+	}
+	<-c.auth
+	p := dialCaller(t, "unix", c.path)
+	eventually(t, "the word is over", func() bool {
+		_, err := p.call(t.Context(), "ctx="+word+";auth:verify", "")
+		return err != nil && strings.HasPrefix(err.Error(), "orphan: ")
+	})
+}

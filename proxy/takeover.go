@@ -1,0 +1,133 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"time"
+
+	"github.com/skerry/skerry/internal/foreign"
+	"github.com/skerry/skerry/internal/run"
+)
+
+const (
+	watchEvery = 200 * time.Millisecond // between two looks at the sockets' places
+	yieldMost  = 15 * time.Second       // that a proxy with a successor stays on the lists until that is listed
+	listedMost = 10 * time.Second       // that a successor waits until its own services are listed
+)
+
+// predecessor is the proxy that serves the program's socket now, whose place this
+// one is to take; "" when there is none. A socket that another program's proxy
+// serves, or that is no proxy's, is an error.
+func (g *program) predecessor(ctx context.Context) (id string, err error) {
+	network, addr, err := g.cfg.ListenAddr()
+	if err != nil || network != "unix" {
+		return "", nil // what is wrong with it is said by bind
+	}
+	info, err := os.Lstat(addr)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "", nil
+	case err != nil:
+		return "", err
+	case info.Mode().Type() != fs.ModeSocket:
+		return "", fmt.Errorf("%s is there, and is no socket: remove it, or name another path", addr)
+	case !answers(addr):
+		return "", nil // of a proxy that runs no more
+	}
+	s, err := askAt(ctx, network, addr, "")
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("%s is in use, and by no proxy: stop what listens there, or name another path: %w", addr, err)
+	case s.Program != g.name || s.Cluster != g.base.Cluster:
+		return "", fmt.Errorf("%s is served by the proxy of program %s of cluster %s (process %d): give each program a socket of its own",
+			addr, s.Program, s.Cluster, s.PID)
+	}
+	return s.Proxy, nil
+}
+
+// answers reports whether a listener is behind a socket's file.
+func answers(path string) bool {
+	nc, err := net.Dial("unix", path)
+	if err != nil {
+		return !isRefused(err)
+	}
+	_ = nc.Close()
+	return true
+}
+
+// succeed has the predecessor leave, once what this proxy lists is listed.
+func (g *program) succeed(ctx context.Context) error {
+	if g.before == "" {
+		return nil
+	}
+	listed := func() bool {
+		for _, p := range g.provided {
+			if s, _ := p.state.Load().(foreign.State); s != foreign.Listed {
+				return false
+			}
+		}
+		return true
+	}
+	for end := time.Now().Add(listedMost); !listed() && time.Now().Before(end); {
+		if run.Sleep(ctx, watchEvery/4) != nil {
+			return nil
+		}
+	}
+	file := ownPath(g.sockets[0].addr, g.before)
+	if _, err := tellProxy(ctx, "unix", file, "", "yield"); err != nil && answers(file) {
+		g.log.Warn("the proxy before this one was not told to leave; it does so by itself", "err", err)
+	}
+	return nil
+}
+
+// hasPlace reports whether programs are led to this proxy still. What was only
+// removed, or belongs to a proxy that has died, is made again.
+func (g *program) hasPlace() bool {
+	for _, s := range g.sockets {
+		if s.current() {
+			continue
+		}
+		if _, err := os.Lstat(s.addr); err == nil && answers(s.addr) {
+			g.log.Info("another proxy serves the socket now", "socket", s.String())
+			return false
+		}
+		if err := s.publish(); err != nil {
+			g.log.Error("the socket is gone and can't be made again; no program can connect", "socket", s.String(), "err", err)
+			continue
+		}
+		g.log.Warn("the socket was gone, and is there again", "socket", s.String())
+	}
+	return true
+}
+
+// watchSockets closes replaced when another proxy has the place of this one and
+// has said that it is listed, or enough time has passed.
+func (g *program) watchSockets(ctx context.Context, replaced chan<- struct{}) error {
+	var since time.Time
+	for run.Sleep(ctx, watchEvery) == nil {
+		if g.hasPlace() {
+			since = time.Time{}
+			continue
+		}
+		if since.IsZero() {
+			since = time.Now()
+			for _, p := range g.provided {
+				p.endpoint.Retire() // the program's threads are for both
+			}
+		}
+		select {
+		case <-g.yielded:
+		default:
+			if time.Since(since) < yieldMost {
+				continue
+			}
+		}
+		close(replaced)
+		return nil
+	}
+	return nil
+}
