@@ -17,8 +17,8 @@
 //
 // What a program provides is listed at the proxy's own port while the program
 // answers a check. Calls are admitted, limited, drained and counted as those of a
-// Go service, and forwarded over a pool of connections that the program has to
-// itself with nobody else. What the program did is told as it was: without a
+// Go service, and forwarded over a pool of connections, one call at a time on each.
+// What the program did is told as it was: without a
 // connection the call is Unreachable and was not executed; a connection that
 // ends in a call while the program takes another is HandlerFailed.
 //

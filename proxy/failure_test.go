@@ -17,7 +17,7 @@ import (
 	"github.com/skerry/skerry/rpc"
 )
 
-// What a program sends that is no call ends its own connection, and nobody else's.
+// What a program sends that is no call ends its own connection, and no other.
 func TestBadInputEndsItsOwnConnection(t *testing.T) {
 	c := site(t)
 	offer(t, c, "auth", "v1", echoing("", nil))

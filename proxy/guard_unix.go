@@ -16,8 +16,8 @@ import (
 
 // guard says which users' processes may connect to a Unix socket.
 type guard struct {
-	only string // user id; "" = whoever the file's mode lets in
-	file string // whose group may connect, without only
+	only string // user id; "" = those that the file's mode lets in
+	file string // the socket; its group may connect, without only
 }
 
 func newGuard(name string) (*guard, error) {

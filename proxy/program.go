@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"sync"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/rpc"
 )
 
@@ -30,7 +32,7 @@ type program struct {
 	provided []*provided
 	serving  *run.Group // of the server
 
-	before  string        // name of the proxy whose place this one takes; "" = none
+	before  string        // name of the proxy that this one replaces; "" = none
 	drained chan struct{} // closed when the program is to be left
 	drain   sync.Once
 	yielded chan struct{} // closed when another proxy is listed in place of this one
@@ -47,20 +49,33 @@ const handoverLimit = 10 * time.Second
 func newProgram(name, id string, cfg config.Config, log *slog.Logger) *program {
 	g := &program{name: name, cfg: cfg.Proxy.Programs[name], log: log.With("program", name), words: newWords(id),
 		callees: map[string]thrift.TClient{}, drained: make(chan struct{}), yielded: make(chan struct{}), state: Starting}
-	g.base = nodeConfig(cfg, g.cfg)
+	g.base = nodeConfig(name, cfg, g.cfg)
 	return g
 }
 
 // nodeConfig is the configuration of a program's node.
-func nodeConfig(cfg config.Config, g config.Program) config.Config {
+func nodeConfig(name string, cfg config.Config, g config.Program) config.Config {
 	cfg.Service, cfg.Services, cfg.Proxy, cfg.Gateway = config.Service{}, nil, config.Proxy{}, config.Gateway{}
 	for _, v := range g.Provides {
 		cfg.Services = append(cfg.Services, config.Service{
 			Name: v.Service, Version: v.Version, Listen: v.Listen, Advertise: v.Advertise,
-			Weight: v.Weight, Zone: v.Zone, Tags: v.Tags, Entry: v.Entry,
+			Weight: v.Weight, Zone: v.Zone, Tags: tagged(v.Tags, name), Entry: v.Entry,
 		})
 	}
 	return cfg
+}
+
+// tagged are the tags of a service, with the program's name where there is room.
+func tagged(tags map[string]string, name string) map[string]string {
+	all := maps.Clone(tags)
+	if all == nil {
+		all = map[string]string{}
+	}
+	all[registry.TagProgram] = name
+	if registry.CheckTags("the tags", all) != nil {
+		return tags
+	}
+	return all
 }
 
 // open starts the program's node and its sockets.
@@ -235,7 +250,7 @@ func (g *program) become(s State) {
 	}
 }
 
-// bind makes the program's listeners; nobody is led to them before publish.
+// bind makes the program's listeners; no program is led to them before publish.
 func (g *program) bind(ctx context.Context) (list []*socket, err error) {
 	add := func(service, network, addr string) error {
 		if network == "unix" {

@@ -19,8 +19,8 @@ const (
 	listedMost = 10 * time.Second       // that a successor waits until its own services are listed
 )
 
-// predecessor is the proxy that serves the program's socket now, whose place this
-// one is to take; "" when there is none. A socket that another program's proxy
+// predecessor is the proxy that serves the program's socket now, and that this one
+// is to replace; "" when there is none. A socket that another program's proxy
 // serves, or that is no proxy's, is an error.
 func (g *program) predecessor(ctx context.Context) (id string, err error) {
 	network, addr, err := g.cfg.ListenAddr()

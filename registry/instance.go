@@ -35,11 +35,12 @@ func Protocols() []Protocol {
 // Thrift reports whether instances of the protocol can be called.
 func (p Protocol) Thrift() bool { return p != ProtocolHTTP }
 
-// Tags by which a plain Thrift server is described. They are set by `skerry
-// announce`, and read by [Instance.Prefix] and [Instance.Concurrency].
+// Tags by which a Thrift server that is none of skerry's is described. They are set by `skerry
+// announce` and skerry proxy.
 const (
 	TagPrefix      = "thrift-prefix"      // in front of its methods' names, as in "Auth:getToken"
 	TagConcurrency = "thrift-concurrency" // connections that it serves at a time
+	TagProgram     = "skerry-program"     // of another language, behind the proxy that is listed
 )
 
 // Prefix is what a plain Thrift server wants in front of its methods' names:

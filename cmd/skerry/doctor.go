@@ -29,9 +29,10 @@ func (a *app) doctorCommand() *cobra.Command {
 		Long: `Looks at everything that skerry depends on, from this host: the configuration,
 the address that would be advertised and why, the LAN (do packets go out and
 come in, whose are they), the database (reachable, rights, clock, versions,
-notifications, who holds it up), the state directory, ports, whether what is
-listed can be connected to from here, the largest packets that pass to each
-host, and what the running processes have refused. It changes nothing.
+notifications, who holds it up), the state directory, ports, programs of other
+languages and their proxies, whether what is listed can be connected to from
+here, the largest packets that pass to each host, and what the running processes
+have refused. It changes nothing.
 
 Run it as the user and with the configuration of the service. Exit code 1 when
 something must be done.`,
@@ -58,6 +59,7 @@ func (a *app) doctor(ctx context.Context) error {
 	list = append(list, examineDatabase(ctx, c)...)
 	list = append(list, examineState(c.StateDir)...)
 	list = append(list, examinePort(c.Services)...)
+	list = append(list, examinePrograms(ctx, c.Proxy)...)
 	return a.printFindings(append(list, site...))
 }
 

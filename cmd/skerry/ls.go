@@ -101,8 +101,12 @@ func (a *app) instanceTable(list []discovery.Entry, wide bool, now time.Time) {
 			row = append(row, protocolText(e), orDash(e.Zone), strconv.Itoa(e.Weight), orDash(tagText(e.Tags)), orDash(e.Owner))
 		}
 		what, _ := rollout.Standing(e.Standing).Explain()
+		behind := ""
+		if program := e.Tags[registry.TagProgram]; program != "" {
+			behind = "program " + program + " behind its proxy"
+		}
 		rows = append(rows, append(row,
-			strings.Join(slices.DeleteFunc([]string{what, e.Why}, func(s string) bool { return s == "" }), "; ")))
+			strings.Join(slices.DeleteFunc([]string{what, e.Why, behind}, func(s string) bool { return s == "" }), "; ")))
 	}
 	a.printTable(header, rows)
 }
