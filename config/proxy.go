@@ -5,8 +5,10 @@ import (
 	"maps"
 	"net"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -80,6 +82,21 @@ type Provide struct {
 	Zone string `yaml:"zone"`
 	// as Service.Tags
 	Tags map[string]string `yaml:"tags"`
+}
+
+// isToken reports whether a key is the token of a program.
+func isToken(key string) bool {
+	return strings.HasPrefix(key, "proxy.programs.") && strings.HasSuffix(key, ".token")
+}
+
+// readToken is readValue for a token: a file that every user may read is refused.
+func readToken(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o007 != 0 {
+		return nil, fmt.Errorf("%s may be read by every user (mode %04o), so the token in it is no secret; mend it: chmod o-rwx %s",
+			path, info.Mode().Perm(), path)
+	}
+	return readValue(path)
 }
 
 // withDefaults fills in the programs' defaults.

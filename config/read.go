@@ -40,7 +40,11 @@ const (
 func Parse(path string, text []byte) (Config, error) {
 	var c Config
 	doc := yamlfile.Decode(text, &c, func(key, text string) (string, error) {
-		return expand(text, key == urlKey, os.LookupEnv, readValue)
+		read := readValue
+		if isToken(key) {
+			read = readToken
+		}
+		return expand(text, key == urlKey, os.LookupEnv, read)
 	})
 	p := &problems{file: path, lines: doc.Lines}
 	for _, found := range doc.Problems {

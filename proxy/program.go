@@ -56,6 +56,9 @@ func newProgram(name, id string, cfg config.Config, log *slog.Logger) *program {
 // nodeConfig is the configuration of a program's node.
 func nodeConfig(name string, cfg config.Config, g config.Program) config.Config {
 	cfg.Service, cfg.Services, cfg.Proxy, cfg.Gateway = config.Service{}, nil, config.Proxy{}, config.Gateway{}
+	if cfg.Stats.File != "" {
+		cfg.Stats.File += "." + name // each program's node writes a file of its own
+	}
 	for _, v := range g.Provides {
 		cfg.Services = append(cfg.Services, config.Service{
 			Name: v.Service, Version: v.Version, Listen: v.Listen, Advertise: v.Advertise,
