@@ -110,8 +110,8 @@ func envFuture() string { return os.Getenv("SKERRY_FUTURE") }`},
 `},
 	{file: "rpc/greeting.go", old: `offers: []offered{{e.Service, e.Version}}}`,
 		new: `offers: []offered{{e.Service, e.Version}, {"", "weather fine"}}}`},
-	{file: "rpc/greeting.go", old: `offers: c.s.routes.offers(theirs.offers, c.s.also)}`,
-		new: `offers: append(c.s.routes.offers(theirs.offers, c.s.also), offered{"", "weather fine"})}`},
+	{file: "rpc/greeting.go", old: `offers:  c.s.routes.offers(theirs.offers, c.s.also),`,
+		new: `offers:  append(c.s.routes.offers(theirs.offers, c.s.also), offered{"", "weather fine"}),`},
 
 	// Tables of a version more, which programs that know the present one can use.
 	{file: "registry/postgres/schema.go", old: `const SchemaVersion = 5`, new: `const SchemaVersion = 6`},
