@@ -5,6 +5,8 @@
 //
 //	skerry ls [SERVICE]          services, instances, where each entry came from
 //	skerry watch [SERVICE]       changes as they happen
+//	skerry members               the processes of the site
+//	skerry top [SERVICE]         calls per second, failures, latency, as they happen
 //	skerry stats [SERVICE]       calls, failures by kind, latency
 //	skerry call SERVICE METHOD   a call with JSON arguments and a .thrift file
 //	skerry announce              keep a foreign provider registered while it answers

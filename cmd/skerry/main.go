@@ -101,7 +101,7 @@ func (a *app) command() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef("%w\nSee: %s --help", err, cmd.CommandPath())
 	})
-	root.AddCommand(a.lsCommand(), a.lookupCommand(), a.watchCommand(), a.statsCommand(), a.callCommand(), a.announceCommand(),
+	root.AddCommand(a.lsCommand(), a.lookupCommand(), a.watchCommand(), a.membersCommand(), a.topCommand(), a.statsCommand(), a.callCommand(), a.announceCommand(),
 		a.releaseCommand(), a.gatewayCommand(), a.proxyCommand(),
 		a.keyCommand(), a.operatorCommand(), a.doctorCommand(), a.schemaCommand(), a.configCommand(), a.versionCommand())
 	return root

@@ -80,6 +80,16 @@ func (w *Writer) Wipe() {
 	w.write("\r\x1b[K")
 }
 
+// Clear empties a terminal, and is nothing elsewhere.
+func (w *Writer) Clear() {
+	if !w.Terminal() {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.write("\x1b[H\x1b[2J")
+}
+
 // Value writes a value that another program reads: as it is, but quoted on a
 // terminal.
 func (w *Writer) Value(s string) error {

@@ -1,0 +1,78 @@
+package control
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/skerry/skerry"
+	"github.com/skerry/skerry/internal/membership"
+	"github.com/skerry/skerry/rollout/operator"
+)
+
+// Identity is what a process of the site says of itself.
+type Identity struct {
+	Process string // registry.Owner.String()
+	Addr    string // where it was asked
+	Release string // of skerry
+	Up      time.Duration
+}
+
+// Identities asks every other process of the site what it is; silent says of
+// those that do not answer why.
+func Identities(ctx context.Context, n *skerry.Node) (list []Identity, silent map[string]error, err error) {
+	silent = map[string]error{}
+	var mu sync.Mutex
+	err = askMembers(ctx, n, func(ctx context.Context, p *membership.Peer) {
+		id, failed := p.Client().WhoAmI(ctx)
+		mu.Lock()
+		defer mu.Unlock()
+		if failed != nil {
+			silent[p.Owner.String()] = failed
+			return
+		}
+		list = append(list, Identity{
+			Process: p.Owner.String(), Addr: p.Addr, Release: id.GetRelease(),
+			Up: time.Duration(id.GetUptimeMs()) * time.Millisecond,
+		})
+	})
+	slices.SortFunc(list, func(a, b Identity) int { return cmp.Compare(a.Process, b.Process) })
+	return list, silent, err
+}
+
+// Counts are what a process has counted of calls since it began, once for each
+// limit of [AllCounts]: they differ in Slow, the calls that took longer.
+type Counts struct {
+	Process string
+	Slower  [][]operator.Served
+}
+
+// AllCounts asks every other process of the site for its counts; silent is how
+// many do not answer.
+func AllCounts(
+	ctx context.Context, n *skerry.Node, limits ...time.Duration,
+) (list []Counts, silent int, err error) {
+	var mu sync.Mutex
+	err = askMembers(ctx, n, func(ctx context.Context, p *membership.Peer) {
+		c := Counts{Process: p.Owner.String()}
+		var failed error
+		for _, limit := range limits {
+			served, err := peer{p}.Served(ctx, limit, nil)
+			if failed = err; failed != nil {
+				break
+			}
+			c.Slower = append(c.Slower, served)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if failed != nil {
+			silent++
+			return
+		}
+		list = append(list, c)
+	})
+	slices.SortFunc(list, func(a, b Counts) int { return cmp.Compare(a.Process, b.Process) })
+	return list, silent, err
+}
