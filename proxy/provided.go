@@ -125,7 +125,9 @@ func (l lists) Deregister(ctx context.Context, _ ...registry.ID) error {
 func (l lists) Keeps(registry.Instance) bool { return l.p.g.node.Offered(l.p.cfg.Service) }
 
 // Answered is foreign.Site's.
-func (l lists) Answered(context.Context, registry.Instance) int64 { return l.p.answered.Load() }
+func (l lists) Answered(context.Context, registry.Instance) map[string]int64 {
+	return map[string]int64{"": l.p.answered.Load()}
+}
 
 // check asks the program for a sign of life, on a connection of the pool.
 func (p *provided) check(ctx context.Context) error {

@@ -153,7 +153,7 @@ type announcing struct{ *skerry.Node }
 func (l announcing) Keeps(in registry.Instance) bool { return l.Registered(in.ID()) }
 
 // Answered is foreign.Site.Answered.
-func (l announcing) Answered(ctx context.Context, in registry.Instance) int64 {
+func (l announcing) Answered(ctx context.Context, in registry.Instance) map[string]int64 {
 	return control.Answered(ctx, l.Node, in.Service, in.Addr())
 }
 

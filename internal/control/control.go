@@ -5,7 +5,6 @@ import (
 	"context"
 	"slices"
 	"sync"
-	"sync/atomic"
 
 	"github.com/skerry/skerry"
 	"github.com/skerry/skerry/internal/membership"
@@ -89,20 +88,28 @@ func askMembers(ctx context.Context, n *skerry.Node, ask func(context.Context, *
 	return nil
 }
 
-// Answered is how many calls of a service at an address the processes of the
-// site have got an answer to so far, as far as they can be asked. A provider
-// for which it grows is alive, whatever a check says.
-func Answered(ctx context.Context, n *skerry.Node, service, addr string) int64 {
-	var sum atomic.Int64
+// Answered is how many calls of a service at an address each process of the site
+// has got an answer to so far, by process, as far as they can be asked. A
+// provider for which one of these numbers grows is alive, whatever a check says.
+func Answered(ctx context.Context, n *skerry.Node, service, addr string) map[string]int64 {
+	var mu sync.Mutex
+	all := map[string]int64{}
 	m := n.Membership()
 	listed := slices.DeleteFunc(m.List(), func(k membership.Member) bool { return k.Gone != "" })
 	m.Each(ctx, listed, func(ctx context.Context, p *membership.Peer) {
-		list, _ := peer{p}.Served(ctx, 0, nil)
+		list, err := peer{p}.Served(ctx, 0, nil)
+		if err != nil {
+			return
+		}
+		answered := int64(0)
 		for _, s := range list {
 			if s.Made && s.Service == service && s.Peer == addr {
-				sum.Add(s.Calls - s.Failures)
+				answered += s.Calls - s.Failures
 			}
 		}
+		mu.Lock()
+		defer mu.Unlock()
+		all[p.Owner.String()] = answered
 	})
-	return sum.Load()
+	return all
 }

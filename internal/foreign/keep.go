@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"time"
 
@@ -18,9 +19,10 @@ type Site interface {
 	// Keeps reports whether an instance that was registered still is: an
 	// operator's release takes those of a retired version off.
 	Keeps(in registry.Instance) bool
-	// Answered is how many calls of the site's processes an instance has
-	// answered, as far as they can be asked. Only its growth means something.
-	Answered(ctx context.Context, in registry.Instance) int64
+	// Answered is how many calls of each of the site's processes an instance has
+	// answered, by process, as far as they can be asked. Only growth means
+	// something: a process that does not tell now may have told before.
+	Answered(ctx context.Context, in registry.Instance) map[string]int64
 }
 
 // State is what became of a provider.
@@ -59,7 +61,7 @@ const (
 // ends; then it withdraws the provider and returns nil. tell is called with
 // every change, in order. The error is of an instance that no registry takes.
 func Keep(ctx context.Context, to Site, p Provider, tell func(Event)) error {
-	k := &keeper{to: to, p: p.withDefaults(), tell: tell, answered: -1}
+	k := &keeper{to: to, p: p.withDefaults(), tell: tell}
 	for {
 		err := k.look(ctx)
 		if err != nil {
@@ -78,7 +80,7 @@ type keeper struct {
 	tell     func(Event)
 	state    State
 	failures int
-	answered int64 // calls, when a check failed last; -1 = not known
+	answered map[string]int64 // calls by process, as told last while checks fail; nil: not asked
 }
 
 // pause is the time until the next check: what is not listed is looked for more
@@ -116,7 +118,7 @@ func (k *keeper) check(ctx context.Context) error {
 // note carries out what a check's outcome demands.
 func (k *keeper) note(ctx context.Context, err error) error {
 	if err == nil {
-		k.failures, k.answered = 0, -1
+		k.failures, k.answered = 0, nil
 		if k.state == Listed || k.state == Retired {
 			return nil
 		}
@@ -152,18 +154,25 @@ func unanswered(err error) bool {
 // working reports whether the provider has answered calls since its last check
 // failed, or does so now.
 func (k *keeper) working(ctx context.Context) bool {
-	before, now := k.answered, k.ask(ctx)
-	if before < 0 {
+	before := k.answered
+	if before == nil {
+		before = k.ask(ctx)
 		if run.Sleep(ctx, workPeriod) != nil {
 			return false
 		}
-		before, now = now, k.ask(ctx)
 	}
-	k.answered = now
-	return now > before
+	// A process that did not tell at a time is compared with what it told before.
+	k.answered = maps.Clone(before)
+	grown := false
+	for process, calls := range k.ask(ctx) {
+		was, told := before[process]
+		grown = grown || told && calls > was
+		k.answered[process] = calls
+	}
+	return grown
 }
 
-func (k *keeper) ask(ctx context.Context) int64 {
+func (k *keeper) ask(ctx context.Context) map[string]int64 {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	return k.to.Answered(ctx, k.p.Instance)

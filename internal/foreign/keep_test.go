@@ -17,16 +17,25 @@ import (
 type list struct {
 	listed   map[registry.ID]bool
 	down     bool
-	answered func() int64 // nil: nobody has called
+	answered func() int64 // nil: no process has called
+
+	// forgets has another process, which has answered much more, tell at every
+	// other time only.
+	forgets bool
+	asked   int
 }
 
 func (l *list) Keeps(in registry.Instance) bool { return l.listed[in.ID()] || l.down }
 
-func (l *list) Answered(context.Context, registry.Instance) int64 {
-	if l.answered == nil {
-		return 0
+func (l *list) Answered(context.Context, registry.Instance) map[string]int64 {
+	all := map[string]int64{"a/1/x": 0}
+	if l.answered != nil {
+		all["a/1/x"] = l.answered()
 	}
-	return l.answered()
+	if l.asked++; l.forgets && l.asked%2 == 1 {
+		all["b/2/y"] = 1_000_000
+	}
+	return all
 }
 
 func (l *list) Register(ctx context.Context, instances ...registry.Instance) error {
@@ -175,11 +184,16 @@ func TestProviderWithoutAThreadForTheCheck(t *testing.T) {
 		answered func() int64
 		failure  error
 		want     []State
+		forgets  bool
 	}{
-		"busy":         {func() int64 { return time.Now().UnixMilli() }, context.DeadlineExceeded, []State{Listed, Busy, Listed, Stopped}},
-		"frozen":       {func() int64 { return 7 }, context.DeadlineExceeded, []State{Listed, Failing, Failing, Withdrawn}},
-		"dead":         {func() int64 { return time.Now().UnixMilli() }, errors.New("refused"), []State{Listed, Failing, Failing, Withdrawn}},
-		"nobody calls": {nil, context.DeadlineExceeded, []State{Listed, Failing, Failing, Withdrawn}},
+		"busy":   {func() int64 { return time.Now().UnixMilli() }, context.DeadlineExceeded, []State{Listed, Busy, Listed, Stopped}, false},
+		"frozen": {func() int64 { return 7 }, context.DeadlineExceeded, []State{Listed, Failing, Failing, Withdrawn}, false},
+		"dead":   {func() int64 { return time.Now().UnixMilli() }, errors.New("refused"), []State{Listed, Failing, Failing, Withdrawn}, false},
+		"busy, and a caller does not always tell": {
+			func() int64 { return time.Now().UnixMilli() }, context.DeadlineExceeded,
+			[]State{Listed, Busy, Listed, Stopped}, true,
+		},
+		"no calls": {nil, context.DeadlineExceeded, []State{Listed, Failing, Failing, Withdrawn}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -193,7 +207,7 @@ func TestProviderWithoutAThreadForTheCheck(t *testing.T) {
 					return nil
 				}
 				var seen []State
-				to := &list{listed: map[registry.ID]bool{}, answered: c.answered}
+				to := &list{listed: map[registry.ID]bool{}, answered: c.answered, forgets: c.forgets}
 				if err := Keep(ctx, to, provider(check), func(e Event) { seen = append(seen, e.State) }); err != nil {
 					t.Fatal(err)
 				}
