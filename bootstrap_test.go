@@ -8,7 +8,7 @@ import (
 
 	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/internal/pgtest"
-	"github.com/skerry/skerry/registry"
+	"github.com/skerry/skerry/registry/registrytest"
 	"github.com/skerry/skerry/rollout"
 	"github.com/skerry/skerry/rollout/participant"
 )
@@ -89,7 +89,7 @@ func TestRulesFromTheDisk(t *testing.T) {
 // A call that meets a generation which is not known here has it fetched from
 // processes that know it, also where nothing announces it.
 func TestNewerRulesAreFetched(t *testing.T) {
-	site, quick := memorySite(&registry.MemoryStore{}), Config{StateDir: "none",
+	site, quick := memorySite(&registrytest.MemoryStore{}), Config{StateDir: "none",
 		Service: config.Service{Listen: "127.0.0.1:0", Advertise: "127.0.0.1"}}
 	first, second := open(t, quick, site), open(t, quick, site)
 	eventually(t, "they know each other", func() bool { return len(first.members.List()) == 2 })

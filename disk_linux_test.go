@@ -14,7 +14,7 @@ import (
 	"github.com/skerry/skerry/internal/lab"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/internal/state"
-	"github.com/skerry/skerry/registry"
+	"github.com/skerry/skerry/registry/registrytest"
 	"github.com/skerry/skerry/rollout"
 )
 
@@ -121,7 +121,7 @@ func TestRemovedLockIsNoticed(t *testing.T) {
 	log := &lines{}
 	dir := t.TempDir()
 	must(t, "chmod", os.Chmod(dir, 0o700))
-	hub := &registry.MemoryStore{}
+	hub := &registrytest.MemoryStore{}
 	toLog := WithLogger(slog.New(slog.NewTextHandler(log, nil)))
 	n := open(t, Config{StateDir: dir, Cluster: "test"}, memorySite(hub), toLog)
 	rules := n.files.Path(state.Rules)

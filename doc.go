@@ -52,6 +52,6 @@
 // # Tests
 //
 // Nodes of the tests meet on the loopback interface, in a private PostgreSQL,
-// or in a hub in memory (registry.MemoryStore); addresses that change are tested in
+// or in a hub in memory (registrytest.MemoryStore); addresses that change are tested in
 // virtual time. Package guarantees measures whole sites.
 package skerry

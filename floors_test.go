@@ -38,11 +38,13 @@ var floors = map[string]struct {
 	"internal/tlsfile":  {1, []string{"internal/statedir"}},
 
 	"internal/wire":       {0, nil}, // generated from internal/wire/skerry.thrift
-	"health":              {1, []string{"internal/quote", "internal/run", "internal/statedir"}},
+	"health":              {1, []string{"internal/run"}},
+	"health/statlog":      {2, []string{"health", "internal/quote", "internal/run", "internal/statedir"}},
 	"rollout":             {0, nil},
 	"rollout/participant": {1, []string{"rollout"}},
 	"rollout/operator":    {2, []string{"internal/number", "internal/run", "rollout", "rollout/participant"}},
-	"registry":            {1, []string{"internal/run"}},
+	"registry":            {0, nil},
+	"internal/registrar":  {1, []string{"internal/run", "registry"}},
 	"rpc": {2, []string{"health", "internal/number", "internal/run", "internal/sitetls", "rollout",
 		"rollout/participant", "rpc/internal/flat", "rpc/internal/theader", "rpc/internal/transport"}},
 
@@ -54,16 +56,16 @@ var floors = map[string]struct {
 
 	"rollout/rollouttest":           {1, []string{"rollout"}},
 	"rollout/operator/operatortest": {1, []string{"rollout"}},
-	"registry/registrytest":         {2, []string{"registry", "internal/run"}},
-	"registry/postgres":             {2, []string{"registry", "health", "rollout", "internal/run"}},
+	"registry/registrytest":         {2, []string{"internal/registrar", "internal/run", "registry"}},
+	"registry/postgres":             {2, []string{"health", "internal/registrar", "internal/run", "registry", "rollout"}},
 	"internal/listing":              {2, []string{"registry", "internal/wire"}},
-	"broadcast":                     {3, []string{"internal/listing", "registry", "internal/run", "internal/wire"}},
+	"broadcast":                     {3, []string{"internal/listing", "internal/registrar", "internal/run", "internal/wire", "registry"}},
 	"health/prom":                   {2, []string{"health"}},
 	"discovery":                     {3, []string{"registry", "rpc", "health", "internal/run", "internal/statedir"}},
 	"config": {3, []string{"internal/heap", "internal/mask", "internal/quote",
 		"internal/sitekey", "internal/statedir", "internal/suggest", "internal/tlsfile", "internal/yamlfile",
 		"registry", "registry/postgres"}},
-	"": {5, []string{"broadcast", "config", "discovery", "health", "internal/heap",
+	"": {5, []string{"broadcast", "config", "discovery", "health", "health/statlog", "internal/heap",
 		"internal/membership", "internal/refusal", "internal/run", "internal/sitetls", "internal/state",
 		"internal/suggest", "internal/trust", "internal/wire", "registry", "registry/postgres", "rollout",
 		"rollout/participant", "rpc"}},
@@ -107,7 +109,7 @@ var testHelpers = []string{"internal/chance", "internal/lab", "internal/memtest"
 // top are the trees above the root package: they may import what they list,
 // and nothing imports them.
 var top = map[string][]string{
-	"cmd/": {"", "config", "health", "registry", "registry/postgres", "broadcast", "discovery", "rpc",
+	"cmd/": {"", "config", "health", "health/statlog", "registry", "registry/postgres", "broadcast", "discovery", "rpc",
 		"internal/wire", "internal/run", "internal/dynamic", "internal/mask", "internal/number", "internal/quote",
 		"internal/refusal", "internal/statedir", "internal/suggest", "internal/textfile", "internal/tlsfile",
 		"internal/control", "internal/membership", "internal/trust", "internal/yamlfile", "internal/sitekey",

@@ -17,6 +17,7 @@ import (
 	"github.com/skerry/skerry/internal/pgtest"
 	"github.com/skerry/skerry/internal/wire"
 	"github.com/skerry/skerry/registry"
+	"github.com/skerry/skerry/registry/registrytest"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
@@ -207,7 +208,7 @@ func TestInternalService(t *testing.T) {
 // TestColdStart opens a consumer while its registry is away: it calls by the
 // last known list on disk.
 func TestColdStart(t *testing.T) {
-	hub := &registry.MemoryStore{}
+	hub := &registrytest.MemoryStore{}
 	config := Config{StateDir: t.TempDir(), Stop: config.Stop{Grace: -1},
 		Service: config.Service{Name: "greeter", Advertise: "127.0.0.1"}}
 	offering(t, config, &greeter{name: "anna"}, memorySite(hub))
@@ -219,7 +220,7 @@ func TestColdStart(t *testing.T) {
 	}
 	after := open(t, config, func(o *options) {
 		o.sources = func(owner registry.Owner) []discovery.Source {
-			m := registry.NewMemory(hub, owner)
+			m := registrytest.NewMemory(hub, owner)
 			m.Fail(errors.New("cable cut"))
 			return []discovery.Source{{Name: "memory", Registry: m}}
 		}

@@ -16,6 +16,7 @@ import (
 	"github.com/skerry/skerry/internal/lab"
 	"github.com/skerry/skerry/internal/wire"
 	"github.com/skerry/skerry/registry"
+	"github.com/skerry/skerry/registry/registrytest"
 	"github.com/skerry/skerry/rollout"
 	"github.com/skerry/skerry/rpc"
 )
@@ -103,7 +104,7 @@ func TestTwoNodesOnTheLAN(t *testing.T) {
 
 // A name that no service can have is refused at once, not waited for.
 func TestInvalidServiceName(t *testing.T) {
-	n := open(t, Config{StateDir: "none"}, memorySite(&registry.MemoryStore{}))
+	n := open(t, Config{StateDir: "none"}, memorySite(&registrytest.MemoryStore{}))
 	_, err := wire.NewInternalClient(n.Client("a b")).WhoAmI(t.Context())
 	if !errors.Is(err, registry.ErrInvalid) || !rpc.SafeToRetry(err) ||
 		!strings.Contains(err.Error(), `character ' ' in place 2`) {
@@ -112,10 +113,10 @@ func TestInvalidServiceName(t *testing.T) {
 }
 
 // memorySite gives each node a registry of one hub.
-func memorySite(hub *registry.MemoryStore) Option {
+func memorySite(hub *registrytest.MemoryStore) Option {
 	return func(o *options) {
 		o.sources = func(owner registry.Owner) []discovery.Source {
-			return []discovery.Source{{Name: "memory", Registry: registry.NewMemory(hub, owner)}}
+			return []discovery.Source{{Name: "memory", Registry: registrytest.NewMemory(hub, owner)}}
 		}
 	}
 }

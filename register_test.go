@@ -10,18 +10,19 @@ import (
 	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/registry"
+	"github.com/skerry/skerry/registry/registrytest"
 )
 
 // TestRegister lists a foreign instance while one of two registries is away.
 func TestRegister(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var up, down registry.MemoryStore
+		var up, down registrytest.MemoryStore
 		down.Fail(errors.New("no route"))
 		n := open(t, Config{StateDir: "none"}, func(o *options) {
 			o.sources = func(owner registry.Owner) []discovery.Source {
 				return []discovery.Source{
-					{Name: "database", Registry: registry.NewMemory(&down, owner)},
-					{Name: "lan", Registry: registry.NewMemory(&up, owner)},
+					{Name: "database", Registry: registrytest.NewMemory(&down, owner)},
+					{Name: "lan", Registry: registrytest.NewMemory(&up, owner)},
 				}
 			}
 		}, AsObserver())
@@ -64,7 +65,7 @@ func TestCloseAfterRegister(t *testing.T) {
 		{0, registerGrace}, {300 * time.Millisecond, 300 * time.Millisecond}, {-1, 0},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			var hub registry.MemoryStore
+			var hub registrytest.MemoryStore
 			consumer := open(t, Config{StateDir: "none"}, memorySite(&hub), AsObserver())
 			n := open(t, Config{StateDir: "none", Stop: config.Stop{Grace: c.grace}}, memorySite(&hub), AsObserver())
 			must(t, "register", n.Register(t.Context(), registry.Instance{Service: "billing", Host: "10.0.0.5",

@@ -15,6 +15,7 @@ import (
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/registry"
+	"github.com/skerry/skerry/registry/registrytest"
 	"github.com/skerry/skerry/rollout/participant"
 )
 
@@ -24,7 +25,7 @@ import (
 func TestAddressComesLateAndChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		memory := registry.NewMemory(nil, registry.NewOwner())
+		memory := registrytest.NewMemory(nil, registry.NewOwner())
 		work := run.NewGroup(ctx)
 		work.Go(memory.Run)
 		log := &transcript{}

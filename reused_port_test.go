@@ -18,6 +18,7 @@ import (
 	"github.com/skerry/skerry/internal/pgtest"
 	"github.com/skerry/skerry/internal/wire"
 	"github.com/skerry/skerry/registry"
+	"github.com/skerry/skerry/registry/registrytest"
 	"github.com/skerry/skerry/rpc"
 )
 
@@ -178,7 +179,7 @@ func listerAnswered(n *Node) bool {
 
 // TestVouchNeedsProof: only what is certain counts against a plain server.
 func TestVouchNeedsProof(t *testing.T) {
-	n := open(t, Config{StateDir: "none"}, memorySite(&registry.MemoryStore{}))
+	n := open(t, Config{StateDir: "none"}, memorySite(&registrytest.MemoryStore{}))
 	vouch := func(announcer string) error {
 		return n.members.Vouch(t.Context(), &rpc.Endpoint{Announcer: announcer, Addr: "127.0.0.1:1"})
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/internal/wire"
-	"github.com/skerry/skerry/registry"
+	"github.com/skerry/skerry/registry/registrytest"
 )
 
 // TestPoliteStop ends one of two providers under load: no call
@@ -65,7 +65,7 @@ func TestDrain(t *testing.T) {
 	}{{"long", 5 * time.Second, ""}, {"short", 50 * time.Millisecond,
 		"1 calls were cut off: they ran for longer than stop.drain (50ms)"}} {
 		t.Run(c.name, func(t *testing.T) {
-			hub := memorySite(&registry.MemoryStore{})
+			hub := memorySite(&registrytest.MemoryStore{})
 			config := Config{StateDir: "none", Stop: config.Stop{Grace: -1, Drain: c.drain},
 				Service:   config.Service{Name: "greeter", Advertise: "127.0.0.1"},
 				Consumers: map[string]config.Consumer{"*": {Timeout: 5 * time.Second}}}
@@ -118,7 +118,7 @@ func TestDrainOfOneService(t *testing.T) {
 	}{{"long", 5 * time.Second, ""}, {"short", 50 * time.Millisecond,
 		"drain of greeter: 1 calls still run: they ran for longer than stop.drain (50ms)"}} {
 		t.Run(c.name, func(t *testing.T) {
-			hub := memorySite(&registry.MemoryStore{})
+			hub := memorySite(&registrytest.MemoryStore{})
 			config := Config{StateDir: "none", Stop: config.Stop{Grace: -1, Drain: c.drain},
 				Services: []config.Service{{Name: "greeter", Advertise: "127.0.0.1"},
 					{Name: "other", Advertise: "127.0.0.1"}},
@@ -171,7 +171,7 @@ func TestDrainOfOneService(t *testing.T) {
 
 // TestServicesShareAPort serves two services, one of which leaves alone.
 func TestServicesShareAPort(t *testing.T) {
-	hub := memorySite(&registry.MemoryStore{})
+	hub := memorySite(&registrytest.MemoryStore{})
 	config := Config{StateDir: "none", Stop: config.Stop{Grace: 50 * time.Millisecond}, Services: []config.Service{
 		{Name: "greeter", Version: "v1", Advertise: "127.0.0.1"}, {Name: "other", Version: "v7",
 			Advertise: "127.0.0.1"}}}
@@ -240,7 +240,7 @@ func TestNamesComeAndGo(t *testing.T) {
 
 // TestHandleMistakes: what is wrong is said at once.
 func TestHandleMistakes(t *testing.T) {
-	hub := memorySite(&registry.MemoryStore{})
+	hub := memorySite(&registrytest.MemoryStore{})
 	config := Config{StateDir: "none", Stop: config.Stop{Grace: -1},
 		Service: config.Service{Name: "greeter", Advertise: "127.0.0.1"}}
 	n := offering(t, config, &greeter{}, hub)

@@ -7,7 +7,7 @@ import (
 	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/internal/membership"
-	"github.com/skerry/skerry/registry"
+	"github.com/skerry/skerry/registry/registrytest"
 	"github.com/skerry/skerry/rollout"
 )
 
@@ -15,7 +15,7 @@ import (
 // releases keep calls away from says so, once.
 func TestRetiredSaysSo(t *testing.T) {
 	log := &transcript{}
-	n := open(t, Config{StateDir: "none"}, memorySite(&registry.MemoryStore{}),
+	n := open(t, Config{StateDir: "none"}, memorySite(&registrytest.MemoryStore{}),
 		WithLogger(slog.New(slog.NewTextHandler(log, nil))))
 	first := rollout.Entry{Cluster: n.cfg.Cluster, Generation: rollout.Generation{N: 1},
 		Rules: map[string]rollout.Rule{"kit": {Version: "v2"}}}

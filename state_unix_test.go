@@ -15,7 +15,7 @@ import (
 
 	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/internal/state"
-	"github.com/skerry/skerry/registry"
+	"github.com/skerry/skerry/registry/registrytest"
 	"github.com/skerry/skerry/rollout"
 )
 
@@ -23,7 +23,7 @@ import (
 func said(t *testing.T, dir string) (n *Node, log string) {
 	t.Helper()
 	var out bytes.Buffer
-	site := memorySite(&registry.MemoryStore{})
+	site := memorySite(&registrytest.MemoryStore{})
 	n = open(t, Config{StateDir: dir, Cluster: "test"}, site,
 		func(o *options) { o.logger = slog.New(slog.NewTextHandler(&out, nil)) })
 	must(t, "learn", n.Rollout().Learn(rollout.Entry{Cluster: "test", Generation: rollout.Generation{N: 1},

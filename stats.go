@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/skerry/skerry/health"
+	"github.com/skerry/skerry/health/statlog"
 	"github.com/skerry/skerry/internal/membership"
 	"github.com/skerry/skerry/internal/state"
 )
@@ -24,7 +25,7 @@ func (n *Node) newRecorder() *health.Recorder {
 		file = n.files.Path(state.Stats)
 	}
 	if file != "" {
-		s = append(s, health.NewLogSink(health.LogConfig{Path: file, MaxSize: n.cfg.Stats.MaxSize >> 20,
+		s = append(s, statlog.New(statlog.Config{Path: file, MaxSize: n.cfg.Stats.MaxSize >> 20,
 			Keep: n.cfg.Stats.Keep}))
 	}
 	c := health.Config{Period: n.cfg.Stats.Interval, Logger: n.log}

@@ -7,7 +7,7 @@ import (
 
 	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/internal/wire"
-	"github.com/skerry/skerry/registry"
+	"github.com/skerry/skerry/registry/registrytest"
 	"github.com/skerry/skerry/rollout"
 	"github.com/skerry/skerry/rollout/participant"
 	"github.com/skerry/skerry/rpc"
@@ -31,7 +31,7 @@ func (g *traced) WhoAmI(ctx context.Context) (*wire.Identity, error) {
 
 // strictPair is a provider with one entry method, and a consumer.
 func strictPair(t *testing.T, g *traced) (provider, consumer *Node) {
-	site := memorySite(&registry.MemoryStore{})
+	site := memorySite(&registrytest.MemoryStore{})
 	strict := Config{StateDir: "none", Rollout: config.Rollout{Orphans: config.OrphansStrict}}
 	consumer = open(t, strict, site)
 	strict.Service = config.Service{Name: "greeter", Version: "v1", Listen: "127.0.0.1:0", Advertise: "127.0.0.1",
@@ -117,7 +117,7 @@ func TestDetachedWorkHasATraceOfItsOwn(t *testing.T) {
 // TestFormatsToCome: an entry of a format that this version does not know keeps
 // no process from what stands before it, whichever way it comes.
 func TestFormatsToCome(t *testing.T) {
-	n := open(t, Config{StateDir: "none"}, memorySite(&registry.MemoryStore{}))
+	n := open(t, Config{StateDir: "none"}, memorySite(&registrytest.MemoryStore{}))
 	e, err := rollout.Entry{Cluster: n.Rollout().Cluster(), Generation: rollout.Generation{N: 1},
 		Rules: map[string]rollout.Rule{"auth": {Version: "v1"}}}.Seal()
 	if err != nil {

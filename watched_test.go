@@ -7,14 +7,14 @@ import (
 	"testing"
 
 	"github.com/skerry/skerry/config"
-	"github.com/skerry/skerry/registry"
+	"github.com/skerry/skerry/registry/registrytest"
 	"github.com/skerry/skerry/rollout"
 )
 
 // TestSight: a process that is asked what it sees looks for it, but adds
 // nothing to the call graph and nothing beyond a bound, whatever is asked.
 func TestSight(t *testing.T) {
-	hub := &registry.MemoryStore{}
+	hub := &registrytest.MemoryStore{}
 	offering(t, Config{Service: config.Service{Name: "greeter", Version: "v1", Advertise: "127.0.0.1"}},
 		&greeter{name: "anna"}, memorySite(hub))
 	n := open(t, Config{}, memorySite(hub))

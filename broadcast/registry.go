@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/skerry/skerry/internal/registrar"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/registry"
 )
@@ -30,8 +31,8 @@ const (
 // called from any goroutine.
 type Registry struct {
 	cfg       Config
-	publisher *registry.Publisher
-	registrar *registry.Registrar
+	publisher *registrar.Publisher
+	registrar *registrar.Registrar
 	kick      chan struct{} // holds a token when there is something to send or show
 
 	mu           sync.Mutex
@@ -49,8 +50,7 @@ type Registry struct {
 }
 
 var (
-	_ registry.Registry  = (*Registry)(nil)
-	_ registry.Suspecter = (*Registry)(nil)
+	_ registry.Registry = (*Registry)(nil)
 )
 
 // New checks the configuration; it opens nothing.
@@ -63,7 +63,7 @@ func New(cfg Config) (*Registry, error) {
 	ring, _ := usableKeys(cfg.Keys()) // what is said before the first scan is sealed by them, too
 	r := &Registry{
 		cfg:          cfg,
-		publisher:    registry.NewPublisher(Source, true),
+		publisher:    registrar.NewPublisher(Source, true),
 		kick:         make(chan struct{}, 1),
 		core:         newCore(cfg.Cluster, ring, cfg.Owner, cfg.Announce, rand.New(rand.NewChaCha8(seed))),
 		checks:       newBucket(checkRate, checkRate/4),
@@ -80,7 +80,7 @@ func New(cfg Config) (*Registry, error) {
 	}
 	r.core.fetchAddr, r.core.canFetch, r.core.log = cfg.FetchAddr, cfg.Fetch != nil, cfg.Logger
 	r.core.nonce = secretNonce
-	r.registrar = registry.NewRegistrar(cfg.Owner, r)
+	r.registrar = registrar.New(cfg.Owner, r)
 	return r, nil
 }
 
@@ -109,14 +109,14 @@ func (r *Registry) Watch(service string, f func(registry.Snapshot)) (stop func()
 	return r.publisher.Watch(service, f)
 }
 
-// Suspect is registry.Suspecter.Suspect: the owner of the instance is asked at
+// Suspect is what discovery calls for a suspect: the owner of the instance is asked at
 // once, and dropped as Silent within a second when it does not answer.
 func (r *Registry) Suspect(id registry.ID, why string) {
 	r.cfg.Logger.Debug("LAN instance suspected", "instance", id.String(), "why", why)
 	r.do(func(now time.Time) { r.core.suspect(now, id) })
 }
 
-// Apply is registry.Writer.Apply, for the registry's own registrar.
+// Apply is registrar.Writer.Apply, for the registry's own registrar.
 func (r *Registry) Apply(_ context.Context, put []registry.Instance, drop []registry.ID) (err error) {
 	r.do(func(now time.Time) {
 		if r.core.muted {

@@ -33,7 +33,7 @@ func repeat(w, n int) []int { return slices.Repeat([]int{w}, n) }
 // Shares follow weights, and nobody starves.
 func TestShares(t *testing.T) {
 	const calls = 200_000
-	for _, b := range []Balancer{TwoChoices, RoundRobin} {
+	for _, b := range []Balancer{balanceTwoChoices, balanceRoundRobin} {
 		for _, weights := range [][]int{{100}, {100, 100}, {100, 100, 100}, {1, 2, 3}, {1000, 10, 10}, {999, 500, 1, 77}, {10000, 1}, repeat(7, 40)} {
 			v := viewOf(b, weights...)
 			var turn atomic.Uint64
@@ -207,7 +207,7 @@ func TestRingSkipsWhoIsNotWell(t *testing.T) {
 		tier := m.tier.Load()
 		byTier[tier] = append(byTier[tier], candidate{m.ep, 100})
 	}
-	v := newView(Options{Balancer: Hash}, &byTier, ringOf(ms))
+	v := newView(Options{Balancer: balanceHash}, &byTier, ringOf(ms))
 	var turn atomic.Uint64
 	for k := range 1000 {
 		call := &rpc.Call{HashKey: fmt.Sprint(k)}
@@ -221,9 +221,9 @@ func TestRingSkipsWhoIsNotWell(t *testing.T) {
 
 func BenchmarkPick(b *testing.B) {
 	for _, n := range []int{3, 100, 10_000} {
-		for _, balancer := range Balancers() {
+		for _, balancer := range balancers() {
 			for _, mixed := range []bool{false, true} {
-				if mixed && balancer == Hash {
+				if mixed && balancer == balanceHash {
 					continue
 				}
 				weights := repeat(1000, n)
@@ -259,7 +259,7 @@ func BenchmarkPick(b *testing.B) {
 }
 
 func TestPickDoesNotAllocate(t *testing.T) {
-	for _, balancer := range Balancers() {
+	for _, balancer := range balancers() {
 		ms := membersOf(0, 1000)
 		cs := make([]candidate, len(ms))
 		for i, m := range ms {

@@ -24,7 +24,7 @@ func (empty) Write(ctx context.Context, p thrift.TProtocol) error {
 // A client and its Discovery: every attempt of a call goes to another
 // instance, and what connections show reaches the list.
 func TestAttemptsOfAClient(t *testing.T) {
-	for _, o := range []Options{{}, {Balancer: RoundRobin}, {Balancer: Hash}} {
+	for _, o := range []Options{{}, {Balancer: balanceRoundRobin}, {Balancer: balanceHash}} {
 		bubble(t, func(t *testing.T) {
 			w := newWorld(t, func(c *Config) { c.Services = map[string]Options{"auth": o} })
 			w.kill(errRefused, 1, 2, 3, 4)
@@ -56,7 +56,7 @@ func TestAttemptsOfAClient(t *testing.T) {
 					t.Fatalf("%+v: dialed %v: %v", o, dialed, err)
 				}
 			}
-			w.expectEntry(1, Ejected, "3 connections in a row failed: ")
+			w.expectEntry(1, stateEjected, "3 connections in a row failed: ")
 			w.expect("never the last ones", 1, 2, 3, 4)
 		})
 	}

@@ -34,25 +34,25 @@ func TestCondition(t *testing.T) {
 	if !c.dialFailed(t0, 10*time.Second, "refused") || c.dialFailed(t0, 10*time.Second, "refused") {
 		t.Fatal("the first failed dial is news, the second is not")
 	}
-	expect(0, Suspect)
+	expect(0, stateSuspect)
 	if !c.dialFailed(t0, 10*time.Second, "refused") {
 		t.Fatal("the third failed dial is news")
 	}
-	expect(9*time.Second, Ejected)
-	expect(10*time.Second, Suspect)
+	expect(9*time.Second, stateEjected)
+	expect(10*time.Second, stateSuspect)
 	if !c.dialFailed(t0.Add(10*time.Second), 10*time.Second, "refused") {
 		t.Fatal("the failed dial after an ejection is news")
 	}
-	expect(19*time.Second, Ejected)
+	expect(19*time.Second, stateEjected)
 	c.answered()
 	expect(19*time.Second, OK)
 	c.dialFailed(t0, 10*time.Second, "refused")
-	expect(0, Suspect) // the count began anew
+	expect(0, stateSuspect) // the count began anew
 	if !c.leave(t0) || c.leave(t0) {
 		t.Fatal("a goodbye is news once")
 	}
 	c.answered()
-	expect(0, Leaving)
+	expect(0, stateLeaving)
 }
 
 func TestWarmth(t *testing.T) {

@@ -21,13 +21,13 @@ type Balancer string
 
 // The balancers. The empty Balancer means TwoChoices.
 const (
-	TwoChoices Balancer = "p2c"         // two by weight, the less busy one
-	RoundRobin Balancer = "round-robin" // in turn, as often as the weight says
-	Hash       Balancer = "hash"        // by the call's hash key
+	balanceTwoChoices Balancer = "p2c"         // two by weight, the less busy one
+	balanceRoundRobin Balancer = "round-robin" // in turn, as often as the weight says
+	balanceHash       Balancer = "hash"        // by the call's hash key
 )
 
 // Balancers lists every balancer in the order of the constants.
-func Balancers() []Balancer { return []Balancer{TwoChoices, RoundRobin, Hash} }
+func balancers() []Balancer { return []Balancer{balanceTwoChoices, balanceRoundRobin, balanceHash} }
 
 // Options are a consumer's rules for one service. The zero value takes every
 // instance and balances by TwoChoices.
@@ -139,8 +139,8 @@ func (c *Config) validate() error {
 }
 
 func (o Options) validate(service string) error {
-	if o.Balancer != "" && !slices.Contains(Balancers(), o.Balancer) {
-		return fmt.Errorf("discovery: service %s: balancer %q; known are %v", service, o.Balancer, Balancers())
+	if o.Balancer != "" && !slices.Contains(balancers(), o.Balancer) {
+		return fmt.Errorf("discovery: service %s: balancer %q; known are %v", service, o.Balancer, balancers())
 	}
 	return nil
 }

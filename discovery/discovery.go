@@ -264,10 +264,16 @@ func (d *Discovery) find(e *rpc.Endpoint) (*service, *member) {
 	return s, s.member(e)
 }
 
-// tellSuspect tells the sources that can check.
+// suspecter is a registry that can check on an instance: it asks the instance, or
+// drops it. Suspect must not block.
+type suspecter interface {
+	Suspect(id registry.ID, why string)
+}
+
+// tellSuspect tells the registries that can check on an instance.
 func (d *Discovery) tellSuspect(m *member, why string) {
 	for _, src := range d.cfg.Sources {
-		if r, ok := src.Registry.(registry.Suspecter); ok {
+		if r, ok := src.Registry.(suspecter); ok {
 			r.Suspect(m.id(), why)
 		}
 	}

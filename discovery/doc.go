@@ -67,7 +67,7 @@
 //     other member. If it is still listed a minute later it is asked.
 //   - Refusals, declared exceptions and failing handlers change nothing.
 //
-// Sources that implement registry.Suspecter are told of suspects. Every
+// Registries with a method Suspect are told of suspects. Every
 // decision and its reason is in [Discovery.Explain], and in the feed of
 // [Discovery.Subscribe].
 //

@@ -156,7 +156,7 @@ func (s *service) entry(m *member, now time.Time) Entry {
 		}
 	}
 	switch state {
-	case Gone:
+	case stateGone:
 		if m.buried == nil {
 			e.Why = "its address belongs to a later process, " + m.heir.in.Owner.String()
 		} else {
@@ -164,12 +164,12 @@ func (s *service) entry(m *member, now time.Time) Entry {
 		}
 	case Elsewhere:
 		e.Why = m.away
-	case Excluded:
+	case stateExcluded:
 		e.Why = "the rules ask for " + s.opts.String()
 		if m.in.EffectiveWeight() == 0 {
 			e.Why = "its weight is none"
 		}
-	case Suspect, Ejected, Leaving:
+	case stateSuspect, stateEjected, stateLeaving:
 		_, e.Since, e.Until = m.cond.state(now)
 		e.Why = m.cond.why
 		if m.leaving && m.cond.leavingSince.IsZero() {
@@ -189,7 +189,7 @@ func (s *service) entry(m *member, now time.Time) Entry {
 func (s *service) whyNone(listed int) string {
 	if listed > 0 {
 		for _, m := range s.u.order {
-			if m.shown == Excluded && s.opts.admits(*m.in) {
+			if m.shown == stateExcluded && s.opts.admits(*m.in) {
 				return fmt.Sprintf("%d of %s listed, but those that the rules admit have the weight none", listed, s.name)
 			}
 		}

@@ -106,7 +106,7 @@ func (d *Discovery) logEvent(e *Event) {
 	switch {
 	case e.recovered: // as loud as the trouble was: its last word is not the log's
 		level = slog.LevelWarn
-	case e.Kind == Protected, e.Kind == Changed && (e.Entry.State == Suspect || e.Entry.State == Ejected):
+	case e.Kind == Protected, e.Kind == Changed && (e.Entry.State == stateSuspect || e.Entry.State == stateEjected):
 		level = slog.LevelWarn
 	case e.Kind == Changed && e.Entry.State == OK || e.Kind == Listed:
 		level = slog.LevelDebug

@@ -87,7 +87,7 @@ func checkUnion(t *testing.T, s *service, seed uint64, step int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	u := s.u
-	if !slices.IsSortedFunc(u.order, func(a, b *member) int { return registry.ComparePointed(a.in, b.in) }) {
+	if !slices.IsSortedFunc(u.order, func(a, b *member) int { return a.in.Compare(b.in) }) {
 		t.Fatalf("seed %d step %d: the order is out of order", seed, step)
 	}
 	if n := u.members.ItemCount(); n != len(u.order) {

@@ -24,7 +24,7 @@ func leaving(ns ...int) []registry.Instance {
 // called when there is no other, whichever source says so, and what that one
 // suffers.
 func TestLeavingIsTheLastChoice(t *testing.T) {
-	for _, balancer := range Balancers() {
+	for _, balancer := range balancers() {
 		bubble(t, func(t *testing.T) {
 			w := newWorld(t, func(c *Config) { c.Services = map[string]Options{"auth": {Balancer: balancer}} })
 			defer w.stop()
@@ -33,7 +33,7 @@ func TestLeavingIsTheLastChoice(t *testing.T) {
 			w.expect("two that stay", 1, 2)
 			w.lan.say(registry.Snapshot{Service: "auth", Instances: leaving(1, 2)})
 			w.expect("one of them is stopping, as the LAN says", 2)
-			w.expectEntry(1, Leaving, "is stopping")
+			w.expectEntry(1, stateLeaving, "is stopping")
 			w.kill(errRefused, 2)
 			w.Down(w.endpoint(2), true, errRefused)
 			w.expect("the other one is suspect", 2)
@@ -44,7 +44,7 @@ func TestLeavingIsTheLastChoice(t *testing.T) {
 			w.lan.say(registry.Snapshot{Service: "auth", Instances: leaving(1, 3)})
 			w.expect("a new one", 3)
 			w.db.parts(registry.Deregistered, 1)
-			w.expectEntry(1, Gone, "withdrawn by database")
+			w.expectEntry(1, stateGone, "withdrawn by database")
 		})
 	}
 }

@@ -116,7 +116,7 @@ func TestBrokenConnection(t *testing.T) {
 		w.kill(errRefused, 1)
 		w.Down(w.endpoint(1), false, errors.New("EOF"))
 		w.expect("suspect", 2)
-		w.expectEntry(1, Suspect, "connection broke: EOF")
+		w.expectEntry(1, stateSuspect, "connection broke: EOF")
 		if len(w.db.suspects) != 1 || len(w.lan.suspects) != 1 {
 			t.Errorf("sources were told of %v and %v", w.db.suspects, w.lan.suspects)
 		}
@@ -142,12 +142,12 @@ func TestEjection(t *testing.T) {
 		for range 3 {
 			w.Down(w.endpoint(1), true, errRefused)
 		}
-		w.expectEntry(1, Ejected, "3 connections in a row failed: connection refused")
+		w.expectEntry(1, stateEjected, "3 connections in a row failed: connection refused")
 		if left := time.Until(w.entry(1).Until); left != 10*time.Second {
 			t.Errorf("ejected for %v, want 10 s", left)
 		}
 		w.Down(w.endpoint(2), true, errRefused)
-		w.expectEntry(2, Suspect, "")
+		w.expectEntry(2, stateSuspect, "")
 		w.expect("ejected and suspect", 3)
 		w.kill(errRefused, 3)
 		w.Down(w.endpoint(3), false, errors.New("EOF"))
@@ -239,7 +239,7 @@ func TestLeaving(t *testing.T) {
 		w.db.lists(1, 2)
 		w.Leaving(w.endpoint(1))
 		w.expect("no new calls", 2)
-		w.expectEntry(1, Leaving, "said that it is stopping")
+		w.expectEntry(1, stateLeaving, "said that it is stopping")
 		w.kill(errRefused, 1)
 		w.Down(w.endpoint(1), false, errors.New("EOF"))
 		w.after(30*time.Second).expect("closed", 2)
@@ -306,7 +306,8 @@ func TestPlainServersAreDescribed(t *testing.T) {
 		w := newWorld(t, nil)
 		in := instance(1)
 		in.Protocol = registry.ProtocolFramedBinary
-		in.Tags = map[string]string{registry.TagPrefix: "Auth", registry.TagConcurrency: "8"}
+		in.SetPrefix("Auth")
+		in.SetConcurrency(8)
 		w.db.say(registry.Snapshot{Service: "auth", Instances: []registry.Instance{in}})
 		if e := w.endpoint(1); e.Prefix != "Auth" || e.Concurrency != 8 {
 			t.Errorf("prefix %q, concurrency %d", e.Prefix, e.Concurrency)

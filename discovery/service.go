@@ -296,7 +296,7 @@ func (s *service) publish(now time.Time) {
 	var byTier [tiers][]candidate
 	var onRing []*member
 	listed := 0
-	if n := len(s.u.order); s.opts.Balancer == Hash {
+	if n := len(s.u.order); s.opts.Balancer == balanceHash {
 		onRing = make([]*member, 0, n)
 	}
 	if v := s.view.Load(); len(v.best) > 0 { // it will be as large, or nearly
@@ -312,7 +312,7 @@ func (s *service) publish(now time.Time) {
 		if m.shown != state && m.shown != "" && !s.u.noted(m) {
 			s.u.notes = append(s.u.notes, note{m, Changed, fmt.Sprintf("was %s, is %s", m.shown, state)})
 		}
-		m.recovered = state.Well() && (m.shown == Suspect || m.shown == Ejected)
+		m.recovered = state.Well() && (m.shown == stateSuspect || m.shown == stateEjected)
 		m.shown = state
 		if state.Here() {
 			listed++
@@ -326,13 +326,13 @@ func (s *service) publish(now time.Time) {
 			onRing = append(onRing, m)
 		}
 	}
-	if s.opts.Balancer == Hash {
+	if s.opts.Balancer == balanceHash {
 		s.ring = s.ring.with(onRing)
 	}
 	s.size.Store(int64(listed))
 	v := newView(s.opts, &byTier, s.ring)
 	v.split(s.opts, &byTier, s.ring, &s.turns)
-	s.u.refused = listed > 0 && !slices.ContainsFunc(s.u.order, func(m *member) bool { return m.shown != Excluded && m.shown != Gone })
+	s.u.refused = listed > 0 && !slices.ContainsFunc(s.u.order, func(m *member) bool { return m.shown != stateExcluded && m.shown != stateGone })
 	settled, next := s.u.settled(now)
 	v.settled = settled || s.d.stopped.Load()
 	if s.due = run.Earliest(s.due, next); len(v.best) == 0 {

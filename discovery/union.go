@@ -225,7 +225,7 @@ func (u *union) find(in *registry.Instance) (m *member, at int, ok bool) {
 		}
 	}
 	at, ok = slices.BinarySearchFunc(u.order, in, func(m *member, in *registry.Instance) int {
-		return registry.ComparePointed(m.in, in)
+		return m.in.Compare(in)
 	})
 	if u.finger = at; ok {
 		m = u.order[at]

@@ -79,7 +79,7 @@ func TestUnion(t *testing.T) {
 
 		w.lan.parts(registry.Deregistered, 2, 4)
 		w.expect("goodbye on the LAN", 1, 3, 4)
-		w.expectEntry(2, Gone, "withdrawn by lan")
+		w.expectEntry(2, stateGone, "withdrawn by lan")
 		w.db.lists(1, 2, 3)
 		w.expect("a database that lags brings nobody back", 1, 3, 4)
 		w.db.lists(1, 3)
@@ -172,7 +172,7 @@ func TestRules(t *testing.T) {
 			{Options{Tags: map[string]string{"disk": "fast"}, Version: "v1"}, []int{3}, ""},
 			{Options{Version: "v2"}, nil, "3 of auth listed, none with version v2"},
 			{Options{ZoneFirst: true}, []int{1}, ""},
-			{Options{ZoneFirst: true, Balancer: RoundRobin}, []int{1}, ""},
+			{Options{ZoneFirst: true, Balancer: balanceRoundRobin}, []int{1}, ""},
 		} {
 			if err := w.SetOptions("auth", c.o); err != nil {
 				t.Fatal(err)
@@ -193,7 +193,7 @@ func TestRules(t *testing.T) {
 		list[0].Weight, list[1].Weight, list[2].Weight = -1, -1, -1
 		w.db.say(registry.Snapshot{Service: "auth", Instances: list})
 		w.expect("weight none")
-		w.expectEntry(2, Excluded, "its weight is none")
+		w.expectEntry(2, stateExcluded, "its weight is none")
 	})
 }
 
@@ -209,7 +209,7 @@ func TestQuickRestart(t *testing.T) {
 			w.expect("one at each address", 1, 2)
 		}
 		entries := w.Explain("auth")
-		if len(entries) != 3 || entries[0].State != Gone || entries[1].State != Warming ||
+		if len(entries) != 3 || entries[0].State != stateGone || entries[1].State != Warming ||
 			entries[0].Why != "its address belongs to a later process, h/77/7" {
 			t.Errorf("after a quick restart: %+v", entries)
 		}
@@ -334,7 +334,7 @@ func TestHeirOfAnotherVersion(t *testing.T) {
 		w.db.say(registry.Snapshot{Service: "auth", Instances: []registry.Instance{old, next}})
 		synctest.Wait()
 		for _, e := range w.Explain("auth") {
-			if (e.State == Gone) != (e.Version == "v1") {
+			if (e.State == stateGone) != (e.Version == "v1") {
 				t.Errorf("%s is %s (%s)", e.Version, e.State, e.Why)
 			}
 		}
@@ -343,7 +343,7 @@ func TestHeirOfAnotherVersion(t *testing.T) {
 		w.db.say(registry.Snapshot{Service: "auth", Instances: []registry.Instance{old, both}})
 		synctest.Wait()
 		for _, e := range w.Explain("auth") {
-			if e.State == Gone {
+			if e.State == stateGone {
 				t.Errorf("one process under two versions: %s is %s (%s)", e.Version, e.State, e.Why)
 			}
 		}

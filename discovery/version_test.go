@@ -25,7 +25,7 @@ func versions(n int, names ...string) (out []registry.Instance) {
 // A call that names a version meets that version, whatever the balancer, and
 // all of its instances.
 func TestOnlyTheVersionAskedFor(t *testing.T) {
-	for _, balancer := range Balancers() {
+	for _, balancer := range balancers() {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t, func(c *Config) { c.Services = map[string]Options{"auth": {Balancer: balancer}} })
 			defer w.stop()
@@ -79,7 +79,7 @@ func TestWaitingForAVersion(t *testing.T) {
 }
 
 func TestPickOfAVersionDoesNotAllocate(t *testing.T) {
-	for _, balancer := range Balancers() {
+	for _, balancer := range balancers() {
 		var byTier [tiers][]candidate
 		ms := membersOf(0, 100)
 		for i, m := range ms {

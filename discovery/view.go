@@ -45,24 +45,24 @@ type view struct {
 // the time at which that changes.
 func tierOf(m *member, o Options, zone string, warmUp time.Duration, now time.Time) (tier int, s State, share float64, next time.Time) {
 	if m.buried != nil || m.heir != nil {
-		return tierNone, Gone, 0, time.Time{}
+		return tierNone, stateGone, 0, time.Time{}
 	}
 	if m.away != "" {
 		return tierNone, Elsewhere, 0, time.Time{}
 	}
 	if m.in.EffectiveWeight() == 0 || !o.admits(*m.in) {
-		return tierNone, Excluded, 0, time.Time{}
+		return tierNone, stateExcluded, 0, time.Time{}
 	}
 	if s, _, _ = m.cond.state(now); m.leaving {
-		s = Leaving
+		s = stateLeaving
 	}
 	share, next = warmth(m.in.Started, now, warmUp)
 	switch s {
-	case Suspect:
+	case stateSuspect:
 		tier = tierSuspect
-	case Ejected:
+	case stateEjected:
 		tier = tierEjected
-	case Leaving:
+	case stateLeaving:
 		tier = tierLeaving
 	default:
 		tier = tierWell
@@ -181,10 +181,10 @@ func newView(o Options, byTier *[tiers][]candidate, hashRing *ring) *view {
 		return v
 	}
 	switch o.Balancer {
-	case RoundRobin:
+	case balanceRoundRobin:
 		v.cycle = newCycle(v.best)
 		return v
-	case Hash:
+	case balanceHash:
 		v.ring, v.whole = hashRing, hashRing.size() == len(v.best)
 	}
 	v.alias = newAlias(v.best)
@@ -213,7 +213,7 @@ func (v *view) choose(call *rpc.Call, turn *atomic.Uint64) *rpc.Endpoint {
 			return m.ep
 		}
 		return v.scan(call)
-	case v.balancer == RoundRobin:
+	case v.balancer == balanceRoundRobin:
 		ep = v.best[v.cycle.at(turn.Add(1), len(v.best))].ep
 	default:
 		ep = v.alias.lessBusy(v.best).ep

@@ -11,7 +11,7 @@ type Cell struct {
 	key     Key
 	forward atomic.Pointer[Cell] // not nil once the recorder gave this cell up for room: counts go there
 
-	outcomes [Outcomes]atomic.Int64
+	outcomes [outcomeCount]atomic.Int64
 	sum      atomic.Int64 // nanoseconds
 	max      atomic.Int64 // nanoseconds, of this period
 	hist     liveHistogram
@@ -34,7 +34,7 @@ func (c *Cell) Record(o Outcome, latency time.Duration) {
 	if f := c.forward.Load(); f != nil {
 		c = f
 	}
-	if int(o) >= Outcomes {
+	if int(o) >= outcomeCount {
 		o = Internal
 	}
 	latency = max(latency, 0)
@@ -65,7 +65,7 @@ func (c *Cell) size() int64 {
 
 // counts is what a cell has counted, as plain numbers.
 type counts struct {
-	outcomes [Outcomes]int64
+	outcomes [outcomeCount]int64
 	sum, max int64
 	hist     histogram
 }
@@ -107,7 +107,7 @@ func (c *counts) merge(o *counts) {
 	c.hist.merge(&o.hist)
 }
 
-func (c *counts) empty() bool { return c.outcomes == [Outcomes]int64{} }
+func (c *counts) empty() bool { return c.outcomes == [outcomeCount]int64{} }
 
 func (c *counts) row(k Key, from, to time.Time) Row {
 	slowest := time.Duration(c.max)

@@ -6,7 +6,7 @@
 // once, keeps the pointer, and records into it with a few atomic additions:
 // no lock, no allocation, no clock of its own. Every period (30 s) the
 // recorder turns what was counted into [Row] values and hands them to a
-// [Sink]: a rotating log file ([LogSink]) or the table skerry_call_stat
+// [Sink]: a rotating log file (health/statlog) or the table skerry_call_stat
 // (registry/postgres). A sink that fails loses nothing: the counts stay and
 // go with the next period. Memory is bounded: past MaxBytes of keys, further
 // ones are counted together under the method "*" of their service and version,

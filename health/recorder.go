@@ -220,7 +220,7 @@ func (o *outlet) write(ctx context.Context, now time.Time) (err error) {
 	for k, c := range o.pending {
 		rows = append(rows, c.row(k, o.from, now))
 	}
-	SortRows(rows)
+	slices.SortFunc(rows, func(a, b Row) int { return cmp.Or(a.Key.Compare(b.Key), a.From.Compare(b.From)) })
 	ctx, cancel := context.WithTimeout(ctx, sinkTimeout)
 	defer cancel()
 	defer func() {
@@ -247,7 +247,7 @@ func (r *Recorder) Visit(f func(row Row, within func(time.Duration) int64)) {
 	cells := slices.AppendSeq(make([]*Cell, 0, len(r.cells)), maps.Values(r.cells))
 	cells = slices.AppendSeq(cells, maps.Values(r.shared))
 	r.mu.RUnlock()
-	slices.SortFunc(cells, func(a, b *Cell) int { return CompareKeys(a.key, b.key) })
+	slices.SortFunc(cells, func(a, b *Cell) int { return a.key.Compare(b.key) })
 	now := time.Now()
 	for _, c := range cells {
 		all := r.total(c)

@@ -263,7 +263,7 @@ func TestConcurrentCalls(t *testing.T) {
 			for i := range each {
 				k := getToken
 				k.Peer = fmt.Sprint(w, i/500)
-				r.Cell(k).Record(Outcome(i%Outcomes), time.Duration(i)*time.Microsecond)
+				r.Cell(k).Record(Outcome(i%outcomeCount), time.Duration(i)*time.Microsecond)
 				if i%1000 == 0 {
 					r.Rows()
 				}

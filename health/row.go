@@ -1,6 +1,7 @@
 package health
 
 import (
+	"cmp"
 	"context"
 	"strings"
 	"time"
@@ -33,23 +34,23 @@ type Outcome uint8
 // The outcomes. OK and AppError both mean that the peer did its work: a
 // declared Thrift exception is an answer, not a failure of the instance.
 const (
-	OK       Outcome = iota
-	AppError         // an exception of the service's IDL
-	Timeout          // the deadline passed
-	Canceled         // the caller gave up
-	Refused          // the peer did not execute it: overload, draining, wrong service or version
-	Connect          // no connection; nothing was sent
-	Broken           // the connection broke after bytes were sent
-	Internal         // the handler failed in a way that its IDL does not declare, or panicked
-	Rejected         // never left the caller: breaker open, limit, no instance
-	Barred           // for what the caller brought or lacks, before the handler: the rules of releases, membership
-	outcomes = iota
+	OK        Outcome = iota
+	AppError          // an exception of the service's IDL
+	Timeout           // the deadline passed
+	Canceled          // the caller gave up
+	Refused           // the peer did not execute it: overload, draining, wrong service or version
+	Connect           // no connection; nothing was sent
+	Broken            // the connection broke after bytes were sent
+	Internal          // the handler failed in a way that its IDL does not declare, or panicked
+	Rejected          // never left the caller: breaker open, limit, no instance
+	Barred            // for what the caller brought or lacks, before the handler: the rules of releases, membership
+	afterLast = iota
 )
 
-// Outcomes is the number of outcomes: the length of Row.Outcomes.
-const Outcomes = int(outcomes)
+// outcomeCount is the number of outcomes.
+const outcomeCount = int(afterLast)
 
-var outcomeNames = [Outcomes]string{"ok", "app_error", "timeout", "canceled", "refused", "connect", "broken", "internal", "rejected", "barred"}
+var outcomeNames = [outcomeCount]string{"ok", "app_error", "timeout", "canceled", "refused", "connect", "broken", "internal", "rejected", "barred"}
 
 // String is the outcome as it stands in tables and metrics.
 func (o Outcome) String() string {
@@ -83,6 +84,17 @@ func (k Key) clone() Key {
 	return k
 }
 
+// Compare orders keys by service, method, side, version and peer.
+func (k Key) Compare(o Key) int {
+	return cmp.Or(
+		strings.Compare(k.Service, o.Service),
+		strings.Compare(k.Method, o.Method),
+		cmp.Compare(k.Side, o.Side),
+		strings.Compare(k.Version, o.Version),
+		strings.Compare(k.Peer, o.Peer),
+	)
+}
+
 // shared is the key of what finds no room of its own.
 func (k Key) shared() Key {
 	return Key{Side: k.Side, Service: k.Service, Method: Overflow, Version: k.Version}
@@ -92,7 +104,7 @@ func (k Key) shared() Key {
 type Row struct {
 	Key
 	From, To time.Time
-	Outcomes [Outcomes]int64
+	Outcomes [outcomeCount]int64
 	Sum      time.Duration // of all latencies
 	P50, P99 time.Duration // within 2 % of the true value
 	Max      time.Duration

@@ -14,10 +14,10 @@ import (
 // Limits of what may be registered. They keep an instance below one LAN
 // datagram and one database notification.
 const (
-	MaxName    = 63  // bytes of a service name, version or zone
-	MaxTags    = 16  // tags of an instance
-	MaxTagByte = 256 // bytes of all tag keys and values together
-	MaxWeight  = 10_000
+	MaxName     = 63  // bytes of a service name, version or zone
+	maxTags     = 16  // tags of an instance
+	maxTagBytes = 256 // bytes of all tag keys and values together
+	MaxWeight   = 10_000
 
 	MaxConcurrency = 100_000 // connections that a plain server is said to serve
 )
@@ -105,8 +105,8 @@ func CheckHost(what, host string) error {
 // CheckTags reports what is wrong with the tags of an instance. what names them
 // in the error.
 func CheckTags(what string, tags map[string]string) error {
-	if len(tags) > MaxTags {
-		return fmt.Errorf("%w: %s: there are %d, at most %d are allowed", ErrInvalid, what, len(tags), MaxTags)
+	if len(tags) > maxTags {
+		return fmt.Errorf("%w: %s: there are %d, at most %d are allowed", ErrInvalid, what, len(tags), maxTags)
 	}
 	size := 0
 	for _, k := range slices.Sorted(maps.Keys(tags)) {
@@ -126,8 +126,8 @@ func CheckTags(what string, tags map[string]string) error {
 	if text, set := tags[TagConcurrency]; set && strconv.Itoa(plain.Concurrency()) != text {
 		return fmt.Errorf("%w: %s: %s: %q is no number from 0 to %d", ErrInvalid, what, TagConcurrency, text, MaxConcurrency)
 	}
-	if size > MaxTagByte {
-		return fmt.Errorf("%w: %s: they take %d bytes, at most %d are allowed", ErrInvalid, what, size, MaxTagByte)
+	if size > maxTagBytes {
+		return fmt.Errorf("%w: %s: they take %d bytes, at most %d are allowed", ErrInvalid, what, size, maxTagBytes)
 	}
 	return nil
 }

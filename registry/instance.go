@@ -43,15 +43,31 @@ const (
 	TagProgram     = "skerry-program"     // of another language, behind the proxy that is listed
 )
 
-// Prefix is what a plain Thrift server wants in front of its methods' names:
-// the name under which its TMultiplexedProcessor has the service. "" = nothing.
-func (in Instance) Prefix() string { return in.Tags[TagPrefix] }
+// Prefix is what a plain Thrift server expects before the names of its methods:
+// the name that its TMultiplexedProcessor has for the service. "" means none.
+func (in *Instance) Prefix() string { return in.Tags[TagPrefix] }
 
-// Concurrency is how many connections a plain Thrift server serves at a time,
-// 0 when that is not known.
-func (in Instance) Concurrency() int {
+// SetPrefix sets what [Instance.Prefix] returns, as a tag.
+func (in *Instance) SetPrefix(prefix string) { in.setTag(TagPrefix, prefix) }
+
+// Concurrency is how many connections a plain Thrift server serves at a time;
+// 0 means that it is not known.
+func (in *Instance) Concurrency() int {
 	n, _ := strconv.Atoi(in.Tags[TagConcurrency])
 	return max(0, min(n, MaxConcurrency))
+}
+
+// SetConcurrency sets what [Instance.Concurrency] returns, as a tag.
+func (in *Instance) SetConcurrency(n int) { in.setTag(TagConcurrency, strconv.Itoa(n)) }
+
+// setTag replaces the map, which other instances may share.
+func (in *Instance) setTag(key, value string) {
+	tags := maps.Clone(in.Tags)
+	if tags == nil {
+		tags = map[string]string{}
+	}
+	tags[key] = value
+	in.Tags = tags
 }
 
 // DefaultWeight is the weight of an instance that names none.
@@ -130,21 +146,21 @@ func sameID(a, b *Instance) bool {
 
 // Compare orders instances by service, version, address and epoch; it is the
 // order of every Snapshot.
-func Compare(a, b Instance) int { return ComparePointed(&a, &b) }
+func Compare(a, b Instance) int { return a.Compare(&b) }
 
-// ComparePointed is Compare for those who sort and search long lists. It does
+// Compare is the function Compare for long lists: it copies no instance and does
 // not allocate.
-func ComparePointed(a, b *Instance) int {
-	if c := strings.Compare(a.Service, b.Service); c != 0 {
+func (in *Instance) Compare(o *Instance) int {
+	if c := strings.Compare(in.Service, o.Service); c != 0 {
 		return c
 	}
-	if c := strings.Compare(a.Version, b.Version); c != 0 {
+	if c := strings.Compare(in.Version, o.Version); c != 0 {
 		return c
 	}
-	if c := compareAddr(a, b); c != 0 {
+	if c := compareAddr(in, o); c != 0 {
 		return c
 	}
-	return cmp.Compare(a.Owner.Epoch, b.Owner.Epoch)
+	return cmp.Compare(in.Owner.Epoch, o.Owner.Epoch)
 }
 
 // compareAddr orders by the text of Addr.
@@ -166,12 +182,12 @@ func appendAddr(to []byte, in *Instance) []byte {
 	return strconv.AppendInt(append(to, ':'), int64(in.Port), 10)
 }
 
-// CompareID orders identities as Compare orders instances.
-func CompareID(a, b ID) int {
+// Compare orders identities as the function Compare orders instances.
+func (id ID) Compare(o ID) int {
 	return cmp.Or(
-		strings.Compare(a.Service, b.Service),
-		strings.Compare(a.Version, b.Version),
-		strings.Compare(a.Addr, b.Addr),
-		cmp.Compare(a.Epoch, b.Epoch),
+		strings.Compare(id.Service, o.Service),
+		strings.Compare(id.Version, o.Version),
+		strings.Compare(id.Addr, o.Addr),
+		cmp.Compare(id.Epoch, o.Epoch),
 	)
 }

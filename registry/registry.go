@@ -43,13 +43,6 @@ type Registry interface {
 // AllServices is the service name that Watch takes for "every service".
 const AllServices = "*"
 
-// Suspecter is implemented by registries that can check on an instance: a
-// caller that lost its connection says so, and the registry asks or drops it.
-// It must not block.
-type Suspecter interface {
-	Suspect(id ID, why string)
-}
-
 // Snapshot is the list of one service's instances as one registry knows it.
 // It is immutable.
 type Snapshot struct {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/apache/thrift/lib/go/thrift"
+
 	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/internal/memtest"
 	"github.com/skerry/skerry/rollout/participant"

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/apache/thrift/lib/go/thrift"
+
 	"github.com/skerry/skerry/health"
 )
 
@@ -118,8 +119,8 @@ func TestDocsOfCodes(t *testing.T) {
 }
 
 // outcomes are what a recorder has counted of calls of echo, by method.
-func outcomes(r *health.Recorder) map[string][health.Outcomes]int64 {
-	all := map[string][health.Outcomes]int64{}
+func outcomes(r *health.Recorder) map[string][len(health.Row{}.Outcomes)]int64 {
+	all := map[string][len(health.Row{}.Outcomes)]int64{}
 	r.Visit(func(row health.Row, _ func(time.Duration) int64) {
 		sum := all[row.Method]
 		for o, n := range row.Outcomes {
@@ -133,7 +134,7 @@ func outcomes(r *health.Recorder) map[string][health.Outcomes]int64 {
 // sole fails the test unless a method's calls all ended as o.
 func sole(t *testing.T, what string, r *health.Recorder, method string, o health.Outcome) {
 	t.Helper()
-	var want [health.Outcomes]int64
+	var want [len(health.Row{}.Outcomes)]int64
 	want[o] = 1
 	eventually(t, what+" is counted as "+o.String(), func() bool { return outcomes(r)[method] == want })
 }

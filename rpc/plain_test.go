@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/apache/thrift/lib/go/thrift"
+
 	"github.com/skerry/skerry/rpc/internal/echo"
 )
 

@@ -9,6 +9,7 @@ import (
 	"github.com/skerry/skerry/rollout"
 
 	"github.com/apache/thrift/lib/go/thrift"
+
 	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/rpc/internal/flat"
 	"github.com/skerry/skerry/rpc/internal/theader"

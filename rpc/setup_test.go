@@ -13,6 +13,7 @@ import (
 	"unsafe"
 
 	"github.com/apache/thrift/lib/go/thrift"
+
 	"github.com/skerry/skerry/rpc/internal/echo"
 )
 

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/apache/thrift/lib/go/thrift"
+
 	"github.com/skerry/skerry/rpc/internal/echo"
 )
 

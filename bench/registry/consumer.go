@@ -11,6 +11,7 @@ import (
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/internal/run"
 	sk "github.com/skerry/skerry/registry"
+	"github.com/skerry/skerry/registry/registrytest"
 	"github.com/skerry/skerry/rpc"
 )
 
@@ -38,10 +39,10 @@ func consumerCosts(ctx context.Context) (costs []cost, err error) {
 }
 
 func consumerCost(ctx context.Context, b discovery.Balancer) (c cost, err error) {
-	hub := &sk.MemoryStore{}
+	hub := &registrytest.MemoryStore{}
 	site := run.NewGroup(ctx)
 	defer func() { _ = site.Stop() }() // it ends by cancellation only
-	provider := sk.NewMemory(hub, sk.Owner{Host: "provider", PID: 1, Epoch: 1})
+	provider := registrytest.NewMemory(hub, sk.Owner{Host: "provider", PID: 1, Epoch: 1})
 	site.Go(provider.Run)
 	var list []sk.Instance
 	for i := range manyInstances {
@@ -52,7 +53,7 @@ func consumerCost(ctx context.Context, b discovery.Balancer) (c cost, err error)
 		return c, err
 	}
 	before := heap()
-	own := sk.NewMemory(hub, sk.Owner{Host: "consumer", PID: 1, Epoch: 1})
+	own := registrytest.NewMemory(hub, sk.Owner{Host: "consumer", PID: 1, Epoch: 1})
 	lists, err := discovery.New(discovery.Config{Logger: slog.New(slog.DiscardHandler),
 		Sources:  []discovery.Source{{Name: "memory", Registry: own}},
 		Services: map[string]discovery.Options{"many": {Balancer: b}}})

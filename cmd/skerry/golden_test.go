@@ -10,6 +10,7 @@ import (
 
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/health"
+	"github.com/skerry/skerry/health/statlog"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -52,7 +53,7 @@ func sample(now time.Time) listing {
 		Instances: []discovery.Entry{
 			{Service: "auth", Version: "v1", Addr: "10.0.0.5:7000", Protocol: "framed-binary", State: discovery.OK, Stale: true,
 				Sources: by("disk"), Weight: 100, Tags: map[string]string{"rack": "b", "disk": "ssd"}},
-			{Service: "auth", Version: "v2", Addr: "10.0.0.6:7000", State: discovery.Suspect, Why: "connection reset by peer",
+			{Service: "auth", Version: "v2", Addr: "10.0.0.6:7000", State: "suspect", Why: "connection reset by peer",
 				Sources: by("database", "lan"), Zone: "hall-2", Weight: 50, TLS: true, Owner: "alpha/312/abc", Started: now.Add(-42 * time.Second), Heard: now.Add(-12 * time.Second)},
 			{Service: "auth", Version: "v2", Addr: "10.0.0.7:7000", State: discovery.OK, Protected: true, Why: "vanished with 2 of 3; it answers",
 				Weight: 100, Started: now.Add(-51 * time.Hour)},
@@ -105,7 +106,7 @@ func TestStatsTables(t *testing.T) {
 	for by, group := range groupings {
 		var out bytes.Buffer
 		a := newApp(nil, &out, &out)
-		a.statsTable(health.Sum(rows, group), by)
+		a.statsTable(statlog.Sum(rows, group), by)
 		golden(t, "stats-"+by, out.Bytes())
 	}
 }

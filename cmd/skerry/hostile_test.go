@@ -24,6 +24,7 @@ import (
 	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/discovery"
 	"github.com/skerry/skerry/health"
+	"github.com/skerry/skerry/health/statlog"
 	"github.com/skerry/skerry/internal/foreign"
 	"github.com/skerry/skerry/registry"
 	"github.com/skerry/skerry/registry/postgres"
@@ -246,7 +247,7 @@ func TestHostileSite(t *testing.T) {
 // have called.
 func TestStatisticsOfHostileCallers(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "x.stats.log")
-	sink := health.NewLogSink(health.LogConfig{Path: file})
+	sink := statlog.New(statlog.Config{Path: file})
 	row := health.Row{Key: health.Key{Side: health.Server, Service: hostile, Method: hostile, Peer: hostile, Version: hostile}, From: time.Now(), To: time.Now()}
 	row.Outcomes[0] = 1
 	if err := sink.Write(t.Context(), []health.Row{row}); err != nil {

@@ -171,7 +171,7 @@ func TestFrozenAnnouncedProvider(t *testing.T) {
 		}
 		return "not listed"
 	}
-	avoided := func() bool { s := state(bad); return s == discovery.Suspect || s == discovery.Ejected }
+	avoided := func() bool { s := state(bad); return s == "suspect" || s == "ejected" }
 	eventually(t, "both are well", func() bool {
 		return reset(t.Context(), clock) == nil && state(good).Well() && state(bad).Well()
 	})

@@ -16,6 +16,7 @@ import (
 
 	"github.com/skerry/skerry/config"
 	"github.com/skerry/skerry/health"
+	"github.com/skerry/skerry/health/statlog"
 	"github.com/skerry/skerry/internal/number"
 )
 
@@ -105,7 +106,7 @@ func (a *app) stats(ctx context.Context, q statsQuery) error {
 	if err != nil {
 		return err
 	}
-	rows = health.Sum(rows, groupings[q.by])
+	rows = statlog.Sum(rows, groupings[q.by])
 	var empty error
 	if len(rows) == 0 {
 		empty = &exitError{exitProblem, nil}
@@ -150,7 +151,7 @@ func (a *app) readStats(ctx context.Context, q statsQuery) ([]health.Row, string
 
 func readStatsLog(pattern string, q statsQuery) ([]health.Row, string, error) {
 	var rows []health.Row
-	bad, err := health.ReadLog(pattern, time.Now().Add(-q.since), func(r health.Row) error {
+	bad, err := statlog.Read(pattern, time.Now().Add(-q.since), func(r health.Row) error {
 		if q.wants(r) {
 			rows = append(rows, r)
 		}

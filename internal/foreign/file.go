@@ -110,9 +110,9 @@ func (e Entry) protocol() registry.Protocol {
 // tags are the entry's own, and those that tell consumers how to call a plain
 // Thrift server.
 func (e Entry) tags() (map[string]string, error) {
-	tags := maps.Clone(e.Tags)
-	if tags == nil {
-		tags = map[string]string{}
+	in := registry.Instance{Tags: maps.Clone(e.Tags)}
+	if in.Tags == nil {
+		in.Tags = map[string]string{}
 	}
 	plain := e.protocol().Thrift() && e.protocol() != registry.ProtocolSkerry
 	switch {
@@ -125,10 +125,10 @@ func (e Entry) tags() (map[string]string, error) {
 		if err := registry.CheckPrefix(e.Prefix); err != nil {
 			return nil, err
 		}
-		tags[registry.TagPrefix] = e.Prefix
+		in.SetPrefix(e.Prefix)
 	}
 	if e.Concurrency > 0 {
-		tags[registry.TagConcurrency] = strconv.Itoa(e.Concurrency)
+		in.SetConcurrency(e.Concurrency)
 	}
-	return tags, nil
+	return in.Tags, nil
 }

@@ -15,7 +15,7 @@ func (r *Registry) Advice(err error) string {
 	case "53300":
 		return "raise max_connections, or the limit of the user or the database; processes take turns meanwhile"
 	case noRight:
-		return fmt.Sprintf("let the administrator of the database run the SQL of `skerry schema --grant-%s %s`", Service, user)
+		return fmt.Sprintf("let the administrator of the database run the SQL of `skerry schema --grant-%s %s`", roleService, user)
 	case "":
 		return "see that the server runs, and that a firewall lets its port through;\ncalls go on without it, from the last known lists and the LAN"
 	}

@@ -18,6 +18,9 @@ import (
 // How patient this package is. Together waitTime and pingTime notice within
 // ten seconds that a database is frozen or cut off (demand table, database row).
 const (
+	defaultHeartbeat = 30 * time.Second
+	defaultExpiry    = 90 * time.Second
+
 	connectTime = 3 * time.Second // for each host of the URL
 	stmtTime    = 3 * time.Second
 	waitTime    = 5 * time.Second // longest wait for a notification without a ping
@@ -31,8 +34,8 @@ type Config struct {
 	Cluster string         // name of the system whose rows these are; see registry.CheckName
 	Owner   registry.Owner // this process
 
-	Heartbeat time.Duration // how often the lease is renewed; 0 means registry.DefaultHeartbeat
-	Expiry    time.Duration // age at which this process's lease has run out, at least twice Heartbeat; 0 means registry.DefaultExpiry
+	Heartbeat time.Duration // how often the lease is renewed; 0 means 30 s
+	Expiry    time.Duration // age at which this process's lease has run out, at least twice Heartbeat; 0 means 90 s
 	Poll      time.Duration // how often the lists are read, whatever is notified; 0 means 30 s
 	KeepStats time.Duration // age at which call statistics are deleted; 0 means 7 days
 
@@ -63,8 +66,8 @@ func (c *Config) complete() error {
 		value time.Duration
 		name  string
 	}{
-		{&c.Heartbeat, registry.DefaultHeartbeat, "Heartbeat"},
-		{&c.Expiry, registry.DefaultExpiry, "Expiry"},
+		{&c.Heartbeat, defaultHeartbeat, "Heartbeat"},
+		{&c.Expiry, defaultExpiry, "Expiry"},
 		{&c.Poll, 30 * time.Second, "Poll"},
 		{&c.KeepStats, 7 * 24 * time.Hour, "KeepStats"},
 	} {

@@ -20,21 +20,21 @@ func TestErrandsWithoutASession(t *testing.T) {
 		r := &Registry{}
 		refused := errors.New("connection refused")
 		do := func(context.Context, *pgx.Conn) error { return nil }
-		if err := r.withConn(t.Context(), Service, do); !errors.Is(err, errNotRunning) || !errors.Is(err, registry.ErrUnavailable) {
+		if err := r.withConn(t.Context(), roleService, do); !errors.Is(err, errNotRunning) || !errors.Is(err, registry.ErrUnavailable) {
 			t.Errorf("Run does not run: %v", err)
 		}
 		r.alive = true
 
 		soon, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if err := r.withConn(soon, Service, do); !errors.Is(err, context.DeadlineExceeded) || len(r.tasks) != 0 {
+		if err := r.withConn(soon, roleService, do); !errors.Is(err, context.DeadlineExceeded) || len(r.tasks) != 0 {
 			t.Errorf("given up: %v, and %d wait still", err, len(r.tasks))
 		}
 
 		g := run.NewGroup(t.Context())
 		var waited error
 		g.Go(func(ctx context.Context) error {
-			waited = r.withConn(ctx, Service, do)
+			waited = r.withConn(ctx, roleService, do)
 			return nil
 		})
 		synctest.Wait()
@@ -47,10 +47,10 @@ func TestErrandsWithoutASession(t *testing.T) {
 		if !errors.Is(waited, refused) {
 			t.Errorf("no session came about: %v", waited)
 		}
-		if err := r.withConn(t.Context(), Service, do); !errors.Is(err, refused) {
+		if err := r.withConn(t.Context(), roleService, do); !errors.Is(err, refused) {
 			t.Errorf("while there is none: %v", err)
 		}
-		if err := r.withConn(t.Context(), Service, do); len(r.tasks) != 0 {
+		if err := r.withConn(t.Context(), roleService, do); len(r.tasks) != 0 {
 			t.Errorf("%v, and %d wait", err, len(r.tasks))
 		}
 	})

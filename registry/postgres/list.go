@@ -17,7 +17,7 @@ type list struct {
 
 // find looks up by identity; at is where it stands or belongs.
 func (l list) find(in *registry.Instance) (at int, found bool) {
-	return sort.Find(len(l.in), func(i int) int { return registry.ComparePointed(in, &l.in[i]) })
+	return sort.Find(len(l.in), func(i int) int { return in.Compare(&l.in[i]) })
 }
 
 // with is the list with an instance, and whether that says anything new.

@@ -15,7 +15,7 @@ const masked = "xxxxx"
 // MaskURL is a connection string as it may be shown: passwords and other
 // secrets in it are replaced. It takes a URL as well as key=value pairs, and
 // hides more rather than less of a text that is neither.
-func MaskURL(text string) string {
+func maskedURL(text string) string {
 	shown, _ := mask(text)
 	return shown
 }

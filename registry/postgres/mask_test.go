@@ -75,7 +75,7 @@ func TestPasswordIsMasked(t *testing.T) {
 					}
 				}
 			}
-			check("MaskURL", MaskURL(text))
+			check("MaskURL", maskedURL(text))
 			r, err := New(good(text))
 			if err != nil {
 				check("the error", err.Error())
@@ -103,7 +103,7 @@ func TestMaskURLKeepsTheRest(t *testing.T) {
 		"host=db password = 'a b' user=app":                             "host=db password =xxxxx user=app",
 		`password=a\ b user='x y'`:                                      `password=xxxxx user='x y'`,
 	} {
-		if got := MaskURL(text); got != want {
+		if got := maskedURL(text); got != want {
 			t.Errorf("MaskURL(%q) = %q, want %q", text, got, want)
 		}
 	}
@@ -115,13 +115,13 @@ func FuzzMaskURL(f *testing.F) {
 	f.Add("a@b/c?d#e", "'")
 	f.Add(`\'"`, "=")
 	f.Fuzz(func(t *testing.T, secret, other string) {
-		_ = MaskURL(other) // it survives anything
+		_ = maskedURL(other) // it survives anything
 		if _, err := New(good(other)); err != nil && len(err.Error()) > 3*len(other)+1000 {
 			t.Fatalf("a long error: %v", err)
 		}
 		secret = "<<" + secret + ">>" // so that it can be told from the rest
 		for name, text := range forms(secret) {
-			shown := MaskURL(text)
+			shown := maskedURL(text)
 			if strings.Contains(shown, secret) || strings.Contains(shown, url.QueryEscape(secret)) {
 				t.Fatalf("%s: %q is shown as %q", name, text, shown)
 			}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/skerry/skerry/internal/registrar"
 	"github.com/skerry/skerry/registry"
 )
 
@@ -267,7 +268,7 @@ func (m *model) shown(service string) []registry.Instance {
 }
 
 // publish shows what has changed, and all of the given services, to the watchers.
-func (m *model) publish(b *registry.Publisher, services ...string) {
+func (m *model) publish(b *registrar.Publisher, services ...string) {
 	for _, s := range services {
 		m.dirty[s] = true
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/skerry/skerry/health"
+	"github.com/skerry/skerry/internal/registrar"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/registry"
 )
@@ -25,8 +26,8 @@ type Registry struct {
 	given     map[string]string // start-up parameters of the URL
 	address   string            // of the database, without the password
 	log       *slog.Logger
-	publisher *registry.Publisher
-	registrar *registry.Registrar
+	publisher *registrar.Publisher
+	registrar *registrar.Registrar
 	clock     clock
 	odd       oddities
 
@@ -42,7 +43,7 @@ type Registry struct {
 	tasks     []*connTask        // what the session is to do for others
 	away      error              // why there is no session, nor will be soon
 	refusal   string             // of the latest registration, as the log has it
-	rights    *RightsError       // the latest refusal of a right; nil when all is well
+	rights    *rightsError       // the latest refusal of a right; nil when all is well
 	told      bool               // the SQL that allows it was logged
 	wake      context.CancelFunc // interrupts the wait for notifications
 	notifyDue time.Time          // when to tell the listeners of what was written; zero: nothing waits
@@ -64,7 +65,7 @@ func New(cfg Config) (*Registry, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, fmt.Errorf("postgres registry: %w", err)
 	}
-	r := &Registry{cfg: cfg, publisher: registry.NewPublisher("database", false)}
+	r := &Registry{cfg: cfg, publisher: registrar.NewPublisher("database", false)}
 	var err error
 	if r.conn, err = connConfig(&cfg, &r.dialer); err != nil {
 		return nil, fmt.Errorf("postgres registry: %w", err)
@@ -73,7 +74,7 @@ func New(cfg Config) (*Registry, error) {
 	r.address = address(r.conn)
 	r.log = cfg.Logger.With("database", r.address)
 	r.odd.log = r.log
-	r.registrar = registry.NewRegistrar(cfg.Owner, writer{r})
+	r.registrar = registrar.New(cfg.Owner, writer{r})
 	return r, nil
 }
 
@@ -138,7 +139,7 @@ func (r *Registry) keepListed(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaseTime)
 	defer cancel()
-	left := r.withConn(ctx, Service, func(ctx context.Context, conn *pgx.Conn) error {
+	left := r.withConn(ctx, roleService, func(ctx context.Context, conn *pgx.Conn) error {
 		_, err := conn.Exec(ctx, leaveSQL, r.args())
 		return err
 	})

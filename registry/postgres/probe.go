@@ -14,45 +14,45 @@ import (
 
 // Report is what Probe found out about a database.
 type Report struct {
-	Address                            string        // user@host:port/database, without the password
-	User                               string        // whom the connection belongs to
-	Version                            string        // of the server
-	Latency                            time.Duration // of a small statement
-	ClockOffset                        time.Duration // the database's clock minus this host's; nothing depends on it
-	Standby                            bool          // a hot standby: it takes no writes until it is promoted
-	ReadOnly                           bool          // the server or database refuses writes for now
-	Missing                            []string      // tables that are not there
-	SchemaVersion                      int           // of the tables; 0: none
-	CanCreate                          bool          // the user may make the tables
-	CanRead                            bool          // the user may read all tables but the secret
-	CanWrite                           bool          // the user may write them, but for the rule log and the secret
-	CanListen                          bool          // the user may read the secret: the site's key, and the name of the channel of notifications
-	CanOperate                         bool          // the user may write the rule log and change the site's keys
-	Notifies                           bool          // a notification from one connection reached another
-	Plain                              bool          // the server takes no start-up parameters: probably a pooler
-	Schema                             string        // where the tables are, or would be made; "": none of SearchPath can be used
-	SearchPath                         string        // of the session
-	NoSchema                           string        // the first schema of SearchPath that does not exist, where Schema is ""
-	Encoding                           string        // of the database
-	Connections                        int           // in use, of all users
-	MaxConnections                     int           // without those reserved for administrators
-	RoleLimit, RoleConnections         int           // that this role may have, and has; 0: any number
-	DatabaseLimit, DatabaseConnections int           // the same of this database
-	Clusters                           []string      // that have registrations here
-	Old                                bool          // the tables are of a skerry that shares none with this one
-	Needs                              int           // version that a program must know to use the tables
-	Link                               Link          // the way to the database, which the site's key takes, too
-	Keys                               int           // of the site, in the database; -1: they were not read
-	KeyReaders                         []string      // users who may read the site's key, but for superusers
-	Odd                                []OddRow      // rows of the cluster that make no sense and are skipped, a hundred at most
-	OddCount                           int           // how many there are
-	crowded                            bool          // there was no second connection to try a notification with
-	Oldest                             *Holder       // of the oldest snapshot in this database but for our own; nil: none that we may see
+	Address                            string          // user@host:port/database, without the password
+	User                               string          // whom the connection belongs to
+	Version                            string          // of the server
+	Latency                            time.Duration   // of a small statement
+	ClockOffset                        time.Duration   // the database's clock minus this host's; nothing depends on it
+	Standby                            bool            // a hot standby: it takes no writes until it is promoted
+	ReadOnly                           bool            // the server or database refuses writes for now
+	Missing                            []string        // tables that are not there
+	SchemaVersion                      int             // of the tables; 0: none
+	CanCreate                          bool            // the user may make the tables
+	CanRead                            bool            // the user may read all tables but the secret
+	CanWrite                           bool            // the user may write them, but for the rule log and the secret
+	CanListen                          bool            // the user may read the secret: the site's key, and the name of the channel of notifications
+	CanOperate                         bool            // the user may write the rule log and change the site's keys
+	Notifies                           bool            // a notification from one connection reached another
+	Plain                              bool            // the server takes no start-up parameters: probably a pooler
+	Schema                             string          // where the tables are, or would be made; "": none of SearchPath can be used
+	SearchPath                         string          // of the session
+	NoSchema                           string          // the first schema of SearchPath that does not exist, where Schema is ""
+	Encoding                           string          // of the database
+	Connections                        int             // in use, of all users
+	MaxConnections                     int             // without those reserved for administrators
+	RoleLimit, RoleConnections         int             // that this role may have, and has; 0: any number
+	DatabaseLimit, DatabaseConnections int             // the same of this database
+	Clusters                           []string        // that have registrations here
+	Old                                bool            // the tables are of a skerry that shares none with this one
+	Needs                              int             // version that a program must know to use the tables
+	Link                               Link            // the way to the database, which the site's key takes, too
+	Keys                               int             // of the site, in the database; -1: they were not read
+	KeyReaders                         []string        // users who may read the site's key, but for superusers
+	Odd                                []OddRow        // rows of the cluster that make no sense and are skipped, a hundred at most
+	OddCount                           int             // how many there are
+	crowded                            bool            // there was no second connection to try a notification with
+	Oldest                             *snapshotHolder // of the oldest snapshot in this database but for our own; nil: none that we may see
 }
 
 // Holder is a session whose open snapshot keeps the database from reusing the
 // space of old heartbeats.
-type Holder struct {
+type snapshotHolder struct {
 	PID         int
 	User        string
 	Application string
@@ -90,11 +90,11 @@ func (p *Report) Problems() []Problem {
 	grant := func(r Role) string {
 		return fmt.Sprintf("let the administrator of the database run the SQL of `skerry schema --grant-%s %s`", r, brief(p.User))
 	}
-	sql := grant(Service)
+	sql := grant(roleService)
 	say(missing && !p.CanCreate, fmt.Sprintf("tables are missing (%s) and user %s may not make them", strings.Join(p.Missing, ", "), p.User), sql)
 	say(!missing && !p.CanRead, "user "+p.User+" may not read the tables", sql)
 	say(!missing && p.CanRead && !p.CanListen, "user "+p.User+
-		" may not read skerry_secret: changes are seen after 30 s, and the site's key is not known from here", grant(Reader))
+		" may not read skerry_secret: changes are seen after 30 s, and the site's key is not known from here", grant(roleReader))
 	say(!missing && p.CanRead && !p.CanWrite, "user "+p.User+" may not write the tables: this process can find services and offer none", sql)
 	say(p.Standby, "this is a standby: nobody can register", "name the primary too in the URL: postgres://user@one,two/database")
 	say(p.ReadOnly && !p.Standby, "the database is read-only", "see default_transaction_read_only of the server, the database and the user")
@@ -217,7 +217,7 @@ func (r *Registry) examine(ctx context.Context, conn *pgx.Conn, p *Report) error
 			return err
 		}
 	}
-	var h Holder
+	var h snapshotHolder
 	var age int64
 	switch err := conn.QueryRow(ctx, holderSQL).Scan(&h.PID, &h.User, &h.Application, &h.State, &age); err {
 	case nil:
@@ -236,8 +236,8 @@ func (r *Registry) examineTables(ctx context.Context, conn *pgx.Conn, p *Report)
 	if err != nil {
 		return fmt.Errorf("look at the rights: %w", err)
 	}
-	p.CanRead, p.CanListen = roles[Viewer], roles[Reader]
-	p.CanWrite, p.CanOperate = roles[Service], roles[Operator]
+	p.CanRead, p.CanListen = roles[roleViewer], roles[roleReader]
+	p.CanWrite, p.CanOperate = roles[roleService], roles[roleOperator]
 	if err := conn.QueryRow(ctx, keyReadersSQL).Scan(&p.KeyReaders); err != nil {
 		return fmt.Errorf("look who may read the site's key: %w", err)
 	}

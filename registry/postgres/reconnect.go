@@ -105,7 +105,7 @@ func (o *reconnect) logFailure(err error) {
 	}
 	o.logged = text
 	level := slog.LevelInfo // the node says what it means for calls
-	if errors.Is(err, ErrOldTables) || errors.Is(err, ErrNewTables) || errors.Is(err, ErrParameter) {
+	if errors.Is(err, errOldTables) || errors.Is(err, errNewTables) || errors.Is(err, ErrParameter) {
 		level = slog.LevelError // only an operator can mend it
 	}
 	o.r.log.Log(context.Background(), level, "no database session; trying again", "err", oneLine(text))
@@ -138,7 +138,7 @@ func isTimeout(err error) bool {
 // role is the role whose rights this process needs at present.
 func (r *Registry) role() Role {
 	if len(r.registrar.Wished()) == 0 {
-		return Reader
+		return roleReader
 	}
-	return Service
+	return roleService
 }

@@ -16,14 +16,14 @@ type Role string
 // The roles. In what a Service may do lies what any process of the site may:
 // it can write leases, instances and statistics of other processes, too.
 const (
-	Viewer   Role = "viewer"   // reads everything but the site's secrets: lists, statistics, the rule log
-	Reader   Role = "reader"   // reads the site's key and hears notifications: a process that offers nothing
-	Service  Role = "service"  // keeps processes listed and writes statistics: a process that offers services
-	Operator Role = "operator" // writes the rule log and changes the site's keys
+	roleViewer   Role = "viewer"   // reads everything but the site's secrets: lists, statistics, the rule log
+	roleReader   Role = "reader"   // reads the site's key and hears notifications: a process that offers nothing
+	roleService  Role = "service"  // keeps processes listed and writes statistics: a process that offers services
+	roleOperator Role = "operator" // writes the rule log and changes the site's keys
 )
 
 // Roles are all roles, in the order of their rights.
-func Roles() []Role { return []Role{Viewer, Reader, Service, Operator} }
+func Roles() []Role { return []Role{roleViewer, roleReader, roleService, roleOperator} }
 
 // rights are what each role has beyond the role before it. {readable} stands
 // for all tables but skerry_secret.
@@ -34,16 +34,16 @@ func Roles() []Role { return []Role{Viewer, Reader, Service, Operator} }
 // A Service inserts the secret once, as the first process of a cluster, and can
 // not alter it. It has no right on the rule log but to read it.
 var rights = map[Role][]string{
-	Viewer: {"SELECT ON {readable}"},
-	Reader: {"SELECT ON skerry_secret"},
-	Service: {
+	roleViewer: {"SELECT ON {readable}"},
+	roleReader: {"SELECT ON skerry_secret"},
+	roleService: {
 		"INSERT, UPDATE, TRUNCATE ON skerry_cluster, skerry_revision, skerry_told",
 		"INSERT, UPDATE, DELETE, TRUNCATE ON skerry_lease",
 		"INSERT, UPDATE, DELETE ON skerry_instance",
 		"INSERT, DELETE ON skerry_call_stat",
 		"INSERT ON skerry_secret",
 	},
-	Operator: {
+	roleOperator: {
 		"INSERT, DELETE ON skerry_rule", // adopt takes entries of a log out that has ended
 		"INSERT, UPDATE ON skerry_head",
 		"UPDATE (channel, keys, changed) ON skerry_secret",
@@ -108,7 +108,7 @@ func may(ctx context.Context, conn *pgx.Conn) (map[Role]bool, error) {
 
 // RightsError says that the database user may not do what is needed, and what
 // an administrator can run to allow it.
-type RightsError struct {
+type rightsError struct {
 	User string
 	Role Role   // whose rights are needed
 	SQL  string // to be run by the administrator in the same database
@@ -116,19 +116,19 @@ type RightsError struct {
 }
 
 // Error is the advice in one line; SQL has the text.
-func (e *RightsError) Error() string {
+func (e *rightsError) Error() string {
 	return fmt.Sprintf("%v; user %s lacks rights: let an administrator of the database run the SQL of `skerry schema --grant-%s %[2]s`",
 		e.Err, e.User, e.Role)
 }
 
 // Unwrap is what the database said.
-func (e *RightsError) Unwrap() error { return e.Err }
+func (e *rightsError) Unwrap() error { return e.Err }
 
 // explain adds to an error what an administrator can do about it; need is the
 // role whose rights are enough for what failed. A table that is missing,
 // because this user may not make it, is a matter of rights too.
 func (r *Registry) explain(err error, need Role) error {
-	if _, done := errors.AsType[*RightsError](err); done {
+	if _, done := errors.AsType[*rightsError](err); done {
 		return err
 	}
 	code := sqlState(err)
@@ -136,8 +136,8 @@ func (r *Registry) explain(err error, need Role) error {
 	defer r.mu.Unlock()
 	switch {
 	case code == noRight:
-		refused := &RightsError{User: r.conn.User, Role: need, SQL: Schema() + "\n" + need.Grant(r.conn.User), Err: err}
-		if need == Operator { // a command's matter, not the session's
+		refused := &rightsError{User: r.conn.User, Role: need, SQL: Schema() + "\n" + need.Grant(r.conn.User), Err: err}
+		if need == roleOperator { // a command's matter, not the session's
 			return refused
 		}
 		r.rights = refused

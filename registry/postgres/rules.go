@@ -121,7 +121,7 @@ func (r *ruleRow) odd(why error) OddRow {
 // wraps registry.ErrUnavailable when the database can't be reached.
 func (s *Rules) Since(ctx context.Context, after rollout.Generation) ([]rollout.Entry, error) {
 	read := make(chan []rollout.Entry, 1)
-	err := s.with(ctx, Reader, func(ctx context.Context, conn *pgx.Conn) error {
+	err := s.with(ctx, roleReader, func(ctx context.Context, conn *pgx.Conn) error {
 		entries, err := s.r.rulesSince(ctx, conn, after)
 		if err == nil {
 			read <- entries
@@ -207,7 +207,7 @@ func (s *Rules) Adopt(ctx context.Context, whole []rollout.Entry) error {
 
 // writing runs a transaction that changes the log, one writer after the other.
 func (s *Rules) writing(ctx context.Context, do func(pgx.Tx) error) error {
-	err := s.with(ctx, Operator, func(ctx context.Context, conn *pgx.Conn) error {
+	err := s.with(ctx, roleOperator, func(ctx context.Context, conn *pgx.Conn) error {
 		err := flushed(ctx, conn, func(tx pgx.Tx) error {
 			for _, sql := range []string{makeHeadSQL, lockHeadSQL} {
 				if _, err := tx.Exec(ctx, sql, s.r.args()); err != nil {

@@ -39,11 +39,11 @@ const (
 // Errors of tables that this program leaves alone. Nothing is registered or
 // read until the tables are others.
 var (
-	ErrOldTables = errors.New("the tables of skerry are of a version before 4, which shares none with this one, and are left alone: " +
+	errOldTables = errors.New("the tables of skerry are of a version before 4, which shares none with this one, and are left alone: " +
 		"stop the processes of the earlier skerry, and let an administrator of the database run the SQL of `skerry schema --replace`; " +
 		"it drops the tables with the registrations, statistics and release log in them, and makes new ones")
 	ErrNoTables  = errors.New("skerry has no tables in this database yet: the first service makes them")
-	ErrNewTables = errors.New("the tables of skerry need a later version of this program: update it")
+	errNewTables = errors.New("the tables of skerry need a later version of this program: update it")
 )
 
 // Schema is the SQL that makes the tables, for an administrator to run. To run
@@ -105,13 +105,13 @@ func (r *Registry) agrees(ctx context.Context, conn *pgx.Conn) (missing bool, er
 	case errors.Is(err, pgx.ErrNoRows):
 		return true, nil
 	case sqlState(err) == noRight:
-		return false, r.explain(err, Reader)
+		return false, r.explain(err, roleReader)
 	case err != nil:
 		return false, err
 	}
 	if version > SchemaVersion && needs > SchemaVersion {
 		return false, fmt.Errorf("%w: they have version %d and need a program that knows version %d; this one knows %d",
-			ErrNewTables, version, needs, SchemaVersion)
+			errNewTables, version, needs, SchemaVersion)
 	}
 	return version < SchemaVersion, nil
 }

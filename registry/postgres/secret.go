@@ -22,7 +22,7 @@ const (
 
 // ErrKeysChanged says that the site's keys are not those that SetKeys was to
 // replace: another operator was faster. Read them and decide again.
-var ErrKeysChanged = errors.New("the site's keys in the database are others than expected")
+var errKeysChanged = errors.New("the site's keys in the database are others than expected")
 
 // secret is the cluster's row of skerry_secret. The zero secret is none.
 type secret struct {
@@ -149,9 +149,9 @@ func (s *session) learnSecret(ctx context.Context) error {
 			found, err = s.r.readSecret(ctx, s.conn)
 		}
 		if err != nil && !s.lost(err) {
-			need := Operator // which may alter a row that is there
+			need := roleOperator // which may alter a row that is there
 			if found.state == "" {
-				need = Service
+				need = roleService
 			}
 			s.keyless = true
 			s.r.log.Warn("the site's secret in the database can't be made by this user; the next session tries again",
@@ -228,7 +228,7 @@ func (r *Registry) Keys(ctx context.Context) ([]string, error) {
 			"let an operator delete the row: a running process writes it again with the keys that it knows", r.cfg.Cluster, odd)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read the site's keys: %w", r.explainQuestion(err, Reader))
+		return nil, fmt.Errorf("read the site's keys: %w", r.explainQuestion(err, roleReader))
 	}
 	return found.keys, nil
 }
@@ -259,8 +259,8 @@ func (r *Registry) SetKeys(ctx context.Context, old, keys []string) error {
 	if err == nil && channel != "" {
 		r.announce(ctx, conn, tellSecretSQL, pgx.NamedArgs{"cluster": r.cfg.Cluster, "channel": channel})
 	}
-	if err != nil && !errors.Is(err, ErrKeysChanged) {
-		err = r.explain(r.held(ctx, conn, err, "skerry_secret"), Operator)
+	if err != nil && !errors.Is(err, errKeysChanged) {
+		err = r.explain(r.held(ctx, conn, err, "skerry_secret"), roleOperator)
 	}
 	if err != nil {
 		return fmt.Errorf("write the site's keys: %w", err)
@@ -277,11 +277,11 @@ func (r *Registry) replaceKeys(ctx context.Context, tx pgx.Tx, old, keys []strin
 		return channel, err
 	}
 	if len(old) > 0 {
-		return "", ErrKeysChanged
+		return "", errKeysChanged
 	}
 	tag, err := tx.Exec(ctx, makeSecretSQL, args)
 	if err == nil && tag.RowsAffected() == 0 {
-		err = ErrKeysChanged
+		err = errKeysChanged
 	}
 	return "", err
 }

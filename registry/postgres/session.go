@@ -155,7 +155,7 @@ func (s *session) ask(ctx context.Context) (missing int, err error) {
 		s.r.clock.set(now, asked)
 	}
 	if err == nil && old {
-		err = ErrOldTables
+		err = errOldTables
 	}
 	return missing, err
 }

@@ -87,7 +87,7 @@ func (r *Registry) writeStats(ctx context.Context, rows []health.Row, name func(
 	}
 	args := r.args()
 	args["rows"] = string(text)
-	return r.withConn(ctx, Service, func(ctx context.Context, conn *pgx.Conn) error {
+	return r.withConn(ctx, roleService, func(ctx context.Context, conn *pgx.Conn) error {
 		_, err := conn.Exec(ctx, writeStatSQL, args)
 		return err
 	})
@@ -152,7 +152,7 @@ type StatQuery struct {
 type Stat struct {
 	Service, Version, Method, Side, Peer string
 	Calls, Failures                      int64
-	Outcomes                             [health.Outcomes]int64
+	Outcomes                             [len(health.Row{}.Outcomes)]int64
 	Mean                                 time.Duration
 	P50                                  time.Duration // mean of the periods' medians, by calls
 	P99                                  time.Duration // the highest of any period and process
@@ -209,7 +209,7 @@ func (r *Registry) Stats(ctx context.Context, q StatQuery) ([]Stat, error) {
 		err = r.countOddStats(ctx, conn, args)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read statistics: %w", r.explainQuestion(err, Viewer))
+		return nil, fmt.Errorf("read statistics: %w", r.explainQuestion(err, roleViewer))
 	}
 	return stats, nil
 }

@@ -324,7 +324,7 @@ func (s *session) refuse(ctx context.Context, why error) error {
 	first := s.refused.IsZero()
 	if sqlState(why) != lockedNow {
 		if first {
-			s.r.log.Warn("heartbeat is refused; reading only", "err", s.r.explain(why, Service))
+			s.r.log.Warn("heartbeat is refused; reading only", "err", s.r.explain(why, roleService))
 		}
 		return nil
 	}

@@ -14,7 +14,7 @@ import (
 // TestPauses: a small site is back at once; of a large one not everybody comes
 // at the same time, and all are back before a lease may end.
 func TestPauses(t *testing.T) {
-	settles := (&Config{Heartbeat: registry.DefaultHeartbeat}).pause()
+	settles := (&Config{Heartbeat: defaultHeartbeat}).pause()
 	if _, last := reconnectPauses(20, 2700*time.Millisecond); last != 1350*time.Millisecond {
 		t.Errorf("with intervals of two seconds up to %v, want half of what leases take to settle", last)
 	}
@@ -82,7 +82,7 @@ func TestReturnOfALargeSite(t *testing.T) {
 				free = free.Add(work)
 				return time.Until(free)
 			}
-			begun, settles := time.Now(), (&Config{Heartbeat: registry.DefaultHeartbeat}).pause()
+			begun, settles := time.Now(), (&Config{Heartbeat: defaultHeartbeat}).pause()
 			g := run.NewGroup(t.Context())
 			for range processes {
 				r := &Registry{}

@@ -241,7 +241,7 @@ func TestTooLongForANotification(t *testing.T) {
 		in := a.instance()
 		in.Port, in.Zone = 7000+i, strings.Repeat("z", registry.MaxName)
 		in.Version = strings.Repeat("v", registry.MaxName)
-		in.Tags = map[string]string{"long": strings.Repeat("t", registry.MaxTagByte-4)}
+		in.Tags = map[string]string{"long": strings.Repeat("t", 256-4)}
 		all = append(all, in)
 	}
 	if err := a.Register(t.Context(), all...); err != nil {

@@ -21,7 +21,7 @@ const listBatch = 16
 // writer writes registrations for the registrar.
 type writer struct{ r *Registry }
 
-// Apply is registry.Writer.Apply. What the database refuses is in the log with its
+// Apply is registrar.Writer.Apply. What the database refuses is in the log with its
 // reason: the registrar tries again for ever and tells only callers that wait.
 func (w writer) Apply(ctx context.Context, put []registry.Instance, drop []registry.ID) error {
 	err := w.list(ctx, put, drop)
@@ -34,7 +34,7 @@ func (w writer) Apply(ctx context.Context, put []registry.Instance, drop []regis
 		w.r.refusal = ""
 		return nil
 	}
-	_, rights := errors.AsType[*RightsError](err) // explain has said it
+	_, rights := errors.AsType[*rightsError](err) // explain has said it
 	if text := oneLine(err.Error()); sqlState(err) != "" && !rights && text != w.r.refusal {
 		w.r.refusal = text
 		w.r.log.Warn("the database refuses a registration; it is tried again", "err", text)
@@ -82,7 +82,7 @@ func (w writer) change(ctx context.Context, put []registry.Instance, drop []regi
 	if err != nil {
 		return fmt.Errorf("write registrations: %w", err)
 	}
-	return w.r.withConn(ctx, Service, func(ctx context.Context, conn *pgx.Conn) error {
+	return w.r.withConn(ctx, roleService, func(ctx context.Context, conn *pgx.Conn) error {
 		return w.write(ctx, conn, string(puts), string(drops))
 	})
 }

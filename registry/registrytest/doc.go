@@ -1,5 +1,5 @@
 // Package registrytest is the conformance suite of the registry.Registry
-// interface. Every registry passes it: registry.Memory, which is the
+// interface. Every registry passes it: registrytest.Memory, which is the
 // reference, registry/postgres and broadcast.
 //
 // A test describes how to make registries of one cluster in a [Harness] and

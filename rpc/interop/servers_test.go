@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/apache/thrift/lib/go/thrift"
+
 	"github.com/skerry/skerry/rpc"
 	"github.com/skerry/skerry/rpc/internal/echo"
 )

@@ -21,7 +21,6 @@ import (
 	"github.com/skerry/skerry/internal/lab"
 	"github.com/skerry/skerry/internal/sitekey"
 	"github.com/skerry/skerry/internal/wire"
-	"github.com/skerry/skerry/registry"
 )
 
 // Kinds of packets.
@@ -191,7 +190,7 @@ func plainMember(t *testing.T, s *site) {
 	must(t, err)
 	listing := &wire.Listing{Complete: new(true),
 		Registrations: []*wire.Registration{{Name: "skerry.node", Host: host, Port: number,
-			Weight: new(int32(-1)), Tags: map[string]string{"rules": "4000 x", registry.HostTag: at.mark(t)}}}}
+			Weight: new(int32(-1)), Tags: map[string]string{"rules": "4000 x", "skerry.host": at.mark(t)}}}}
 	// The member proves itself: it answers the probes that come to its socket.
 	go func() {
 		b := make([]byte, 2048)

@@ -1,36 +1,38 @@
-package registry
+package registrytest
 
 import (
 	"context"
 	"sync"
 	"time"
 
+	"github.com/skerry/skerry/internal/registrar"
 	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/registry"
 )
 
 // Memory is the registry of one owner in a [MemoryStore]: the reference that the other
 // registries are measured by, and what tests of consumers use.
 type Memory struct {
 	store     *MemoryStore
-	owner     Owner
-	publisher *Publisher
-	registrar *Registrar
+	owner     registry.Owner
+	publisher *registrar.Publisher
+	registrar *registrar.Registrar
 	kick      run.Signal // the store has changed
 
 	mu  sync.Mutex
 	cut error
 }
 
-var _ Registry = (*Memory)(nil)
+var _ registry.Registry = (*Memory)(nil)
 
 // NewMemory returns the owner's registry in the store. A nil store gives it one of
 // its own.
-func NewMemory(store *MemoryStore, owner Owner) *Memory {
+func NewMemory(store *MemoryStore, owner registry.Owner) *Memory {
 	if store == nil {
 		store = &MemoryStore{}
 	}
-	m := &Memory{store: store, owner: owner, publisher: NewPublisher("memory", false), kick: run.NewSignal()}
-	m.registrar = NewRegistrar(owner, m)
+	m := &Memory{store: store, owner: owner, publisher: registrar.NewPublisher("memory", false), kick: run.NewSignal()}
+	m.registrar = registrar.New(owner, m)
 	store.join(m)
 	return m
 }
@@ -55,22 +57,22 @@ func (m *Memory) failure() error {
 }
 
 // Register is Registry.Register.
-func (m *Memory) Register(ctx context.Context, instances ...Instance) error {
+func (m *Memory) Register(ctx context.Context, instances ...registry.Instance) error {
 	return m.registrar.Register(ctx, instances...)
 }
 
 // Deregister is Registry.Deregister.
-func (m *Memory) Deregister(ctx context.Context, ids ...ID) error {
+func (m *Memory) Deregister(ctx context.Context, ids ...registry.ID) error {
 	return m.registrar.Deregister(ctx, ids...)
 }
 
 // Watch is Registry.Watch.
-func (m *Memory) Watch(service string, f func(Snapshot)) (stop func()) {
+func (m *Memory) Watch(service string, f func(registry.Snapshot)) (stop func()) {
 	return m.publisher.Watch(service, f)
 }
 
 // Apply is Writer.Apply, for the registry's own registrar.
-func (m *Memory) Apply(_ context.Context, put []Instance, drop []ID) error {
+func (m *Memory) Apply(_ context.Context, put []registry.Instance, drop []registry.ID) error {
 	if err := m.failure(); err != nil {
 		return err
 	}
@@ -127,10 +129,10 @@ func (m *Memory) exchange() error {
 	return nil
 }
 
-func (m *Memory) publish(listed map[ID]Instance, gone map[ID]Departure) {
+func (m *Memory) publish(listed map[registry.ID]registry.Instance, gone map[registry.ID]registry.Departure) {
 	services, all := m.publisher.Watched()
-	lists := map[string][]Instance{}
-	left := map[string][]Departure{}
+	lists := map[string][]registry.Instance{}
+	left := map[string][]registry.Departure{}
 	for _, s := range services {
 		lists[s] = nil
 	}
@@ -155,7 +157,7 @@ func (m *Memory) publish(listed map[ID]Instance, gone map[ID]Departure) {
 		m.publisher.Publish(s, list, left[s]...)
 	}
 	if all {
-		m.publisher.Publish(AllServices, nil)
+		m.publisher.Publish(registry.AllServices, nil)
 	}
 	m.publisher.Confirm()
 }

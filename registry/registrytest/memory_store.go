@@ -1,31 +1,33 @@
-package registry
+package registrytest
 
 import (
 	"fmt"
 	"maps"
 	"sync"
 	"time"
+
+	"github.com/skerry/skerry/registry"
 )
 
-// The intervals of row 1.3 and 1.4, for registries that name no others.
 const (
-	DefaultHeartbeat = 30 * time.Second
-	DefaultExpiry    = 90 * time.Second
+	defaultHeartbeat = 30 * time.Second
+	defaultExpiry    = 90 * time.Second
+	goneKept         = 10 * time.Minute // how long departures are kept
 )
 
 // MemoryStore is the place that several [Memory] registries share, as processes share
 // a database: it holds leases and lists, and can be made to fail. The zero
 // value is ready to use; the fields are set before it is used.
 type MemoryStore struct {
-	Heartbeat time.Duration // how often a Memory renews its lease; 0 means DefaultHeartbeat
-	Expiry    time.Duration // age at which a lease has run out; 0 means DefaultExpiry
+	Heartbeat time.Duration // how often a Memory renews its lease; 0 means 30 s
+	Expiry    time.Duration // age at which a lease has run out; 0 means 90 s
 
 	mu      sync.Mutex
 	down    error
 	resumed time.Time // end of the latest outage: nobody expires soon after it
-	leases  map[Owner]time.Time
-	listed  map[ID]Instance
-	gone    map[ID]Departure
+	leases  map[registry.Owner]time.Time
+	listed  map[registry.ID]registry.Instance
+	gone    map[registry.ID]registry.Departure
 	members map[*Memory]struct{}
 }
 
@@ -55,14 +57,14 @@ func (s *MemoryStore) heartbeat() time.Duration {
 	if s.Heartbeat > 0 {
 		return s.Heartbeat
 	}
-	return DefaultHeartbeat
+	return defaultHeartbeat
 }
 
 func (s *MemoryStore) expiry() time.Duration {
 	if s.Expiry > 0 {
 		return s.Expiry
 	}
-	return DefaultExpiry
+	return defaultExpiry
 }
 
 func (s *MemoryStore) join(m *Memory) {
@@ -70,9 +72,9 @@ func (s *MemoryStore) join(m *Memory) {
 	defer s.mu.Unlock()
 	if s.members == nil {
 		s.members = map[*Memory]struct{}{}
-		s.leases = map[Owner]time.Time{}
-		s.listed = map[ID]Instance{}
-		s.gone = map[ID]Departure{}
+		s.leases = map[registry.Owner]time.Time{}
+		s.listed = map[registry.ID]registry.Instance{}
+		s.gone = map[registry.ID]registry.Departure{}
 	}
 	s.members[m] = struct{}{}
 }
@@ -86,7 +88,7 @@ func (s *MemoryStore) tell() {
 	}
 }
 
-func (s *MemoryStore) list(owner Owner, put []Instance, drop []ID) error {
+func (s *MemoryStore) list(owner registry.Owner, put []registry.Instance, drop []registry.ID) error {
 	s.mu.Lock()
 	if s.down != nil {
 		defer s.mu.Unlock()
@@ -99,7 +101,7 @@ func (s *MemoryStore) list(owner Owner, put []Instance, drop []ID) error {
 		delete(s.gone, in.ID())
 	}
 	for _, id := range drop {
-		s.depart(id, Deregistered, now)
+		s.depart(id, registry.Deregistered, now)
 	}
 	s.mu.Unlock()
 	s.tell()
@@ -107,16 +109,16 @@ func (s *MemoryStore) list(owner Owner, put []Instance, drop []ID) error {
 }
 
 // depart takes an instance off the list. s.mu is held.
-func (s *MemoryStore) depart(id ID, kind DepartureKind, now time.Time) {
+func (s *MemoryStore) depart(id registry.ID, kind registry.DepartureKind, now time.Time) {
 	if _, ok := s.listed[id]; ok {
 		delete(s.listed, id)
-		s.gone[id] = Departure{ID: id, Kind: kind, When: now}
+		s.gone[id] = registry.Departure{ID: id, Kind: kind, When: now}
 	}
 }
 
 // beat renews the owner's lease and reports whether it still has one; without
 // one its registrations are to be listed again.
-func (s *MemoryStore) beat(owner Owner) (leased bool, err error) {
+func (s *MemoryStore) beat(owner registry.Owner) (leased bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.down != nil {
@@ -129,7 +131,7 @@ func (s *MemoryStore) beat(owner Owner) (leased bool, err error) {
 }
 
 // read returns copies of everything, after removing what has expired.
-func (s *MemoryStore) read() (listed map[ID]Instance, gone map[ID]Departure, err error) {
+func (s *MemoryStore) read() (listed map[registry.ID]registry.Instance, gone map[registry.ID]registry.Departure, err error) {
 	s.mu.Lock()
 	if s.down != nil {
 		defer s.mu.Unlock()
@@ -156,13 +158,13 @@ func (s *MemoryStore) expire(now time.Time) (any bool) {
 		delete(s.leases, owner)
 		for id, in := range s.listed {
 			if in.Owner == owner {
-				s.depart(id, Expired, now)
+				s.depart(id, registry.Expired, now)
 				any = true
 			}
 		}
 	}
-	maps.DeleteFunc(s.gone, func(_ ID, d Departure) bool { return now.Sub(d.When) > goneKept })
+	maps.DeleteFunc(s.gone, func(_ registry.ID, d registry.Departure) bool { return now.Sub(d.When) > goneKept })
 	return any
 }
 
-func unavailable(err error) error { return fmt.Errorf("%w: %w", ErrUnavailable, err) }
+func unavailable(err error) error { return fmt.Errorf("%w: %w", registry.ErrUnavailable, err) }

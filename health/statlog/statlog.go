@@ -1,4 +1,4 @@
-package health
+package statlog
 
 import (
 	"bufio"
@@ -17,37 +17,38 @@ import (
 	"strings"
 	"time"
 
+	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/internal/quote"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/internal/statedir"
 )
 
-// LogSink writes rows as lines of JSON into a file that rotates. One process
+// Sink writes rows as lines of JSON into a file that rotates. One process
 // owns the file; processes of one host use files of their own. File and
 // directory must be safe from other users: see package internal/statedir.
-type LogSink struct {
+type Sink struct {
 	disk run.Disk // a period's lines stay together
-	cfg  LogConfig
+	cfg  Config
 }
 
-// LogConfig sets up a LogSink.
-type LogConfig struct {
+// Config sets up a Sink.
+type Config struct {
 	Path    string        // file; its directory is made when missing
 	MaxSize int           // MiB of one file before it is put aside; 0 means 16
 	Keep    int           // files that were put aside and are kept; 0 means 4
 	MaxAge  time.Duration // files that are older are removed; 0 means 30 days
 }
 
-// NewLogSink makes a sink. The file is opened for each Write.
-func NewLogSink(cfg LogConfig) *LogSink {
+// New makes a sink. The file is opened for each Write.
+func New(cfg Config) *Sink {
 	cfg.MaxSize, cfg.Keep = cmp.Or(cfg.MaxSize, 16), cmp.Or(cfg.Keep, 4)
 	cfg.MaxAge = cmp.Or(cfg.MaxAge, 30*24*time.Hour)
-	return &LogSink{cfg: cfg}
+	return &Sink{cfg: cfg}
 }
 
 // Write appends one line for each row: all of them or, when the disk is full or
 // does not answer while ctx lasts, none.
-func (s *LogSink) Write(ctx context.Context, rows []Row) error {
+func (s *Sink) Write(ctx context.Context, rows []health.Row) error {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	for i := range rows {
@@ -70,7 +71,7 @@ func (s *LogSink) Write(ctx context.Context, rows []Row) error {
 
 // append writes text to the file, in a new one when it would grow too large,
 // and returns how long it was before.
-func (s *LogSink) append(text []byte) (before int64, err error) {
+func (s *Sink) append(text []byte) (before int64, err error) {
 	if err := statedir.Make(filepath.Dir(s.cfg.Path)); err != nil {
 		return 0, err
 	}
@@ -97,7 +98,7 @@ func (s *LogSink) append(text []byte) (before int64, err error) {
 }
 
 // cut takes what was written last off the file.
-func (s *LogSink) cut(size int64) error {
+func (s *Sink) cut(size int64) error {
 	f, err := statedir.Append(s.cfg.Path)
 	if err != nil {
 		return err
@@ -109,7 +110,7 @@ func (s *LogSink) cut(size int64) error {
 const rotateStamp = "2006-01-02T15-04-05.000"
 
 // rotate puts the file aside, and removes those that are too many or too old.
-func (s *LogSink) rotate(now time.Time) error {
+func (s *Sink) rotate(now time.Time) error {
 	ext := filepath.Ext(s.cfg.Path)
 	stem := strings.TrimSuffix(filepath.Base(s.cfg.Path), ext)
 	if err := statedir.Rename(s.cfg.Path, stem+"-"+now.UTC().Format(rotateStamp)+ext); err != nil {
@@ -132,23 +133,23 @@ func (s *LogSink) rotate(now time.Time) error {
 	return err
 }
 
-// maxLine is the longest line that ReadLog takes for one of its own.
+// maxLine is the longest line that Read takes for one of its own.
 const maxLine = 1 << 20
 
-// ReadLog reads the rows that LogSinks wrote to the files that pattern (as
+// Read reads the rows that Sinks wrote to the files that pattern (as
 // of filepath.Match; a plain path is one) names and to the older files that
 // were rotated away from them, leaving out rows that ended before since. It
 // calls f with rows in the order of each file, oldest file first, until f
 // returns an error. bad counts lines that are no rows: a line that was cut
 // off by a crash is no reason to show nothing. No file at all is
 // fs.ErrNotExist.
-func ReadLog(pattern string, since time.Time, f func(Row) error) (bad int, err error) {
-	files, err := logFiles(pattern)
+func Read(pattern string, since time.Time, f func(health.Row) error) (bad int, err error) {
+	files, err := filesOf(pattern)
 	if err != nil {
 		return 0, err
 	}
 	for _, name := range files {
-		n, err := readLogFile(name, since, f)
+		n, err := readFile(name, since, f)
 		bad += n
 		if err != nil && !errors.Is(err, fs.ErrNotExist) { // rotated away while we read
 			return bad, err
@@ -157,8 +158,8 @@ func ReadLog(pattern string, since time.Time, f func(Row) error) (bad int, err e
 	return bad, nil
 }
 
-// logFiles lists the files of a pattern with those that were put aside.
-func logFiles(pattern string) ([]string, error) {
+// filesOf lists the files of a pattern with those that were put aside.
+func filesOf(pattern string) ([]string, error) {
 	heads, err := filepath.Glob(pattern)
 	if err != nil {
 		return nil, fmt.Errorf("statistics log %q: %w", pattern, err)
@@ -198,7 +199,7 @@ func rotated(name, stem, ext string) (when time.Time, ok bool) {
 	return when, err == nil
 }
 
-func readLogFile(name string, since time.Time, f func(Row) error) (bad int, err error) {
+func readFile(name string, since time.Time, f func(health.Row) error) (bad int, err error) {
 	file, err := statedir.OpenPlain(name)
 	if err != nil {
 		return 0, fmt.Errorf("read statistics: %w", err)
@@ -213,7 +214,7 @@ func readLogFile(name string, since time.Time, f func(Row) error) (bad int, err 
 	lines := bufio.NewScanner(in)
 	lines.Buffer(nil, maxLine)
 	for lines.Scan() {
-		var row Row
+		var row health.Row
 		if json.Unmarshal(lines.Bytes(), &row) != nil {
 			bad++
 			continue

@@ -1,4 +1,4 @@
-package registry
+package registrar
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/registry"
 )
 
 // How long, and how many of each service, a Publisher remembers departures. An
@@ -28,7 +29,7 @@ type Publisher struct {
 	wants   run.Signal // the set of watched services has changed
 
 	mu       sync.Mutex
-	lists    map[string]Snapshot // by service; AllServices: that everything was read
+	lists    map[string]registry.Snapshot // by service; AllServices: that everything was read
 	lost     error
 	watchers map[*watcher]struct{}
 }
@@ -40,14 +41,14 @@ func NewPublisher(source string, partial bool) *Publisher {
 		source:   source,
 		partial:  partial,
 		wants:    run.NewSignal(),
-		lists:    map[string]Snapshot{},
+		lists:    map[string]registry.Snapshot{},
 		watchers: map[*watcher]struct{}{},
 	}
 }
 
 // Watch is Registry.Watch.
-func (b *Publisher) Watch(service string, f func(Snapshot)) (stop func()) {
-	w := &watcher{service: service, f: f, pending: map[string]Snapshot{}, signal: run.NewSignal()}
+func (b *Publisher) Watch(service string, f func(registry.Snapshot)) (stop func()) {
+	w := &watcher{service: service, f: f, pending: map[string]registry.Snapshot{}, signal: run.NewSignal()}
 	b.mu.Lock()
 	b.watchers[w] = struct{}{}
 	for _, s := range b.lists {
@@ -80,7 +81,7 @@ func (b *Publisher) leave(w *watcher) {
 // wanted reports whether somebody watches the service. b.mu is held.
 func (b *Publisher) wanted(service string) bool {
 	for w := range b.watchers {
-		if w.service == service || w.service == AllServices {
+		if w.service == service || w.service == registry.AllServices {
 			return true
 		}
 	}
@@ -97,7 +98,7 @@ func (b *Publisher) Watched() (services []string, all bool) {
 	defer b.mu.Unlock()
 	set := map[string]struct{}{}
 	for w := range b.watchers {
-		if w.service == AllServices {
+		if w.service == registry.AllServices {
 			all = true
 			continue
 		}
@@ -123,7 +124,7 @@ func (b *Publisher) Unread() bool {
 // others are sorted in place. A departed instance that is listed again is no
 // longer Gone. Lists that nobody watches are not kept. The service AllServices,
 // without instances, says that all services have been published.
-func (b *Publisher) Publish(service string, instances []Instance, gone ...Departure) {
+func (b *Publisher) Publish(service string, instances []registry.Instance, gone ...registry.Departure) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.wanted(service) {
@@ -131,7 +132,7 @@ func (b *Publisher) Publish(service string, instances []Instance, gone ...Depart
 	}
 	now := time.Now()
 	sortList(instances)
-	s := Snapshot{Service: service, Source: b.source, Instances: instances, Partial: b.partial,
+	s := registry.Snapshot{Service: service, Source: b.source, Instances: instances, Partial: b.partial,
 		Read: now, Gone: departures(b.lists[service].Gone, gone, instances, now)}
 	b.lists[service] = s
 	for w := range b.watchers {
@@ -140,10 +141,10 @@ func (b *Publisher) Publish(service string, instances []Instance, gone ...Depart
 }
 
 // sortList only reads a list that is in order: its owner may show it again.
-func sortList(list []Instance) {
+func sortList(list []registry.Instance) {
 	for i := 1; i < len(list); i++ {
-		if ComparePointed(&list[i-1], &list[i]) > 0 {
-			slices.SortFunc(list, Compare)
+		if list[i-1].Compare(&list[i]) > 0 {
+			slices.SortFunc(list, registry.Compare)
 			return
 		}
 	}
@@ -156,7 +157,7 @@ func (b *Publisher) Confirm() {
 	defer b.mu.Unlock()
 	b.lost = nil
 	now := time.Now()
-	b.update(func(s *Snapshot) {
+	b.update(func(s *registry.Snapshot) {
 		s.Read, s.Lost = now, nil
 		s.Gone = departures(s.Gone, nil, s.Instances, now)
 	})
@@ -171,7 +172,7 @@ func (b *Publisher) Lose(err error) {
 		return
 	}
 	b.lost = err
-	b.update(func(s *Snapshot) { s.Lost = err })
+	b.update(func(s *registry.Snapshot) { s.Lost = err })
 	for w := range b.watchers {
 		if _, known := b.lists[w.service]; !known {
 			w.offer(b.unread(w.service))
@@ -180,7 +181,7 @@ func (b *Publisher) Lose(err error) {
 }
 
 // update edits a copy of every list and shows it. b.mu is held.
-func (b *Publisher) update(edit func(*Snapshot)) {
+func (b *Publisher) update(edit func(*registry.Snapshot)) {
 	for service, s := range b.lists {
 		edit(&s)
 		b.lists[service] = s
@@ -191,18 +192,18 @@ func (b *Publisher) update(edit func(*Snapshot)) {
 }
 
 // unread is what a watcher sees of a list that was never read. b.mu is held.
-func (b *Publisher) unread(service string) Snapshot {
-	return Snapshot{Service: service, Source: b.source, Partial: b.partial, Lost: b.lost}
+func (b *Publisher) unread(service string) registry.Snapshot {
+	return registry.Snapshot{Service: service, Source: b.source, Partial: b.partial, Lost: b.lost}
 }
 
 // departures joins what was known with what is new, without those that are
 // listed again, those that are too old, and all but the newest of each ID.
-func departures(known, fresh []Departure, listed []Instance, now time.Time) []Departure {
+func departures(known, fresh []registry.Departure, listed []registry.Instance, now time.Time) []registry.Departure {
 	if len(known)+len(fresh) == 0 {
 		return nil
 	}
-	seen := make(map[ID]bool, len(known)+len(fresh))
-	var out []Departure
+	seen := make(map[registry.ID]bool, len(known)+len(fresh))
+	var out []registry.Departure
 	all := slices.Concat(known, fresh)
 	for _, d := range slices.Backward(all) { // the newest of an ID wins
 		if seen[d.ID] || now.Sub(d.When) > goneKept || isListed(listed, d.ID) {
@@ -211,30 +212,30 @@ func departures(known, fresh []Departure, listed []Instance, now time.Time) []De
 		seen[d.ID] = true
 		out = append(out, d)
 	}
-	slices.SortStableFunc(out, func(a, b Departure) int { return b.When.Compare(a.When) })
+	slices.SortStableFunc(out, func(a, b registry.Departure) int { return b.When.Compare(a.When) })
 	out = out[:min(len(out), goneMost)]
 	slices.Reverse(out)
 	return out
 }
 
 // isListed looks an ID up in a list in order.
-func isListed(list []Instance, id ID) bool {
-	_, found := slices.BinarySearchFunc(list, id, func(in Instance, id ID) int { return CompareID(in.ID(), id) })
+func isListed(list []registry.Instance, id registry.ID) bool {
+	_, found := slices.BinarySearchFunc(list, id, func(in registry.Instance, id registry.ID) int { return in.ID().Compare(id) })
 	return found
 }
 
 // watcher holds the newest undelivered snapshot of each service for one f.
 type watcher struct {
 	service string
-	f       func(Snapshot)
+	f       func(registry.Snapshot)
 	signal  run.Signal // pending has grown
 
 	mu      sync.Mutex
-	pending map[string]Snapshot
+	pending map[string]registry.Snapshot
 }
 
-func (w *watcher) offer(s Snapshot) {
-	if w.service != s.Service && w.service != AllServices {
+func (w *watcher) offer(s registry.Snapshot) {
+	if w.service != s.Service && w.service != registry.AllServices {
 		return
 	}
 	w.mu.Lock()
@@ -252,7 +253,7 @@ func (w *watcher) deliver(ctx context.Context) error {
 		}
 		w.mu.Lock()
 		batch := w.pending
-		w.pending = map[string]Snapshot{}
+		w.pending = map[string]registry.Snapshot{}
 		w.mu.Unlock()
 		for _, service := range slices.SortedFunc(maps.Keys(batch), markLast) {
 			if ctx.Err() != nil {
@@ -266,8 +267,8 @@ func (w *watcher) deliver(ctx context.Context) error {
 // markLast orders services by name and AllServices, the mark that everything
 // has been read, behind them.
 func markLast(a, b string) int {
-	if (a == AllServices) != (b == AllServices) {
-		if a == AllServices {
+	if (a == registry.AllServices) != (b == registry.AllServices) {
+		if a == registry.AllServices {
 			return 1
 		}
 		return -1

@@ -1,4 +1,4 @@
-package registry_test
+package registrytest_test
 
 import (
 	"errors"
@@ -11,16 +11,16 @@ import (
 
 func TestMemory(t *testing.T) {
 	registrytest.Run(t, func(t *testing.T) *registrytest.Harness {
-		var here, there registry.MemoryStore
-		open := func(hub *registry.MemoryStore) func(*testing.T, registry.Owner) registry.Registry {
+		var here, there registrytest.MemoryStore
+		open := func(hub *registrytest.MemoryStore) func(*testing.T, registry.Owner) registry.Registry {
 			return func(_ *testing.T, owner registry.Owner) registry.Registry {
-				return registry.NewMemory(hub, owner)
+				return registrytest.NewMemory(hub, owner)
 			}
 		}
 		return &registrytest.Harness{
 			Open:      open(&here),
 			OpenOther: open(&there),
-			Kill:      func(_ *testing.T, r registry.Registry) { r.(*registry.Memory).Fail(errors.New("killed")) },
+			Kill:      func(_ *testing.T, r registry.Registry) { r.(*registrytest.Memory).Fail(errors.New("killed")) },
 			Cut:       func(*testing.T) { here.Fail(errors.New("unplugged")) },
 			Heal:      func(*testing.T) { here.Fail(nil) },
 			Forget:    func(*testing.T) { here.Forget() },

@@ -1,4 +1,4 @@
-package registry
+package registrar
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/skerry/skerry/internal/run"
+	"github.com/skerry/skerry/registry"
 )
 
 // leaveTime is how long the end of Run may take to withdraw everything.
@@ -18,7 +19,7 @@ const leaveTime = 2 * time.Second
 type Writer interface {
 	// Apply makes upsert listed and remove not listed. It is repeated until it
 	// returns nil, so doing it twice must be the same as doing it once.
-	Apply(ctx context.Context, upsert []Instance, remove []ID) error
+	Apply(ctx context.Context, upsert []registry.Instance, remove []registry.ID) error
 }
 
 // Registrar keeps the registrations of one owner as they were wished for. It
@@ -26,40 +27,40 @@ type Writer interface {
 // tries again for ever, with backoff and jitter, whatever fails.
 // Its methods may be called from any goroutine.
 type Registrar struct {
-	owner  Owner
+	owner  registry.Owner
 	writer Writer
 	kick   run.Signal // there is something to do, or to try again at once
 
 	mu      sync.Mutex
 	seq     uint64
-	wished  map[ID]Instance
-	todo    map[ID]uint64 // wishes not carried out yet, by the number of the wish
-	lastErr error         // of the latest failed try
-	done    chan struct{} // closed and replaced when wishes were carried out
+	wished  map[registry.ID]registry.Instance
+	todo    map[registry.ID]uint64 // wishes not carried out yet, by the number of the wish
+	lastErr error                  // of the latest failed try
+	done    chan struct{}          // closed and replaced when wishes were carried out
 }
 
-// NewRegistrar returns a registrar for the owner's registrations.
-func NewRegistrar(owner Owner, writer Writer) *Registrar {
+// New returns a registrar for the owner's registrations.
+func New(owner registry.Owner, writer Writer) *Registrar {
 	return &Registrar{
 		owner:  owner,
 		writer: writer,
 		kick:   run.NewSignal(),
-		wished: map[ID]Instance{},
-		todo:   map[ID]uint64{},
+		wished: map[registry.ID]registry.Instance{},
+		todo:   map[registry.ID]uint64{},
 		done:   make(chan struct{}),
 	}
 }
 
 // Register is Registry.Register. The owner of the instances becomes the
 // registrar's, and an instance without a start has started now.
-func (r *Registrar) Register(ctx context.Context, instances ...Instance) error {
+func (r *Registrar) Register(ctx context.Context, instances ...registry.Instance) error {
 	for _, in := range instances {
-		if err := Check(in); err != nil {
+		if err := registry.Check(in); err != nil {
 			return err
 		}
 	}
 	now := time.Now()
-	ids := make([]ID, len(instances))
+	ids := make([]registry.ID, len(instances))
 	seq := r.wish(func(seq uint64) {
 		for i, in := range instances {
 			in.Owner = r.owner
@@ -77,7 +78,7 @@ func (r *Registrar) Register(ctx context.Context, instances ...Instance) error {
 }
 
 // Deregister is Registry.Deregister. An ID without an epoch is the owner's.
-func (r *Registrar) Deregister(ctx context.Context, ids ...ID) error {
+func (r *Registrar) Deregister(ctx context.Context, ids ...registry.ID) error {
 	ids = slices.Clone(ids)
 	seq := r.wish(func(seq uint64) {
 		for i := range ids {
@@ -94,14 +95,14 @@ func (r *Registrar) Deregister(ctx context.Context, ids ...ID) error {
 }
 
 // Wished lists what is wished for, in the order of Compare.
-func (r *Registrar) Wished() []Instance {
+func (r *Registrar) Wished() []registry.Instance {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	out := make([]Instance, 0, len(r.wished))
+	out := make([]registry.Instance, 0, len(r.wished))
 	for _, in := range r.wished {
 		out = append(out, in)
 	}
-	slices.SortFunc(out, Compare)
+	slices.SortFunc(out, registry.Compare)
 	return out
 }
 
@@ -139,9 +140,9 @@ func (r *Registrar) Refresh() {
 // Reconcile compares what is listed of the owner with what is wished for,
 // lists what is missing and drops what is listed without being wished for: for
 // registries whose place may come back as it was earlier.
-func (r *Registrar) Reconcile(listed []ID) {
+func (r *Registrar) Reconcile(listed []registry.ID) {
 	r.wish(func(seq uint64) {
-		found := make(map[ID]bool, len(listed))
+		found := make(map[registry.ID]bool, len(listed))
 		for _, id := range listed {
 			found[id] = true
 			if _, ok := r.wished[id]; !ok {
@@ -200,9 +201,9 @@ func (r *Registrar) wish(change func(seq uint64)) uint64 {
 // step carries out what is to do now, in one call of the writer.
 func (r *Registrar) step(ctx context.Context) error {
 	r.mu.Lock()
-	tried := make(map[ID]uint64, len(r.todo))
-	var put []Instance
-	var drop []ID
+	tried := make(map[registry.ID]uint64, len(r.todo))
+	var put []registry.Instance
+	var drop []registry.ID
 	for id, seq := range r.todo {
 		tried[id] = seq
 		if in, ok := r.wished[id]; ok {
@@ -215,8 +216,8 @@ func (r *Registrar) step(ctx context.Context) error {
 	if len(tried) == 0 || ctx.Err() != nil {
 		return nil
 	}
-	slices.SortFunc(put, Compare)
-	slices.SortFunc(drop, CompareID)
+	slices.SortFunc(put, registry.Compare)
+	slices.SortFunc(drop, registry.ID.Compare)
 	err := r.writer.Apply(ctx, put, drop)
 
 	r.mu.Lock()
@@ -236,11 +237,11 @@ func (r *Registrar) step(ctx context.Context) error {
 }
 
 // wait returns when none of the wishes of number seq is left to do.
-func (r *Registrar) wait(ctx context.Context, verb string, seq uint64, ids []ID) error {
+func (r *Registrar) wait(ctx context.Context, verb string, seq uint64, ids []registry.ID) error {
 	for {
 		r.mu.Lock()
 		done := r.done
-		left := slices.ContainsFunc(ids, func(id ID) bool { return r.todo[id] >= seq }) // a newer wish for it is waited for, too
+		left := slices.ContainsFunc(ids, func(id registry.ID) bool { return r.todo[id] >= seq }) // a newer wish for it is waited for, too
 		r.mu.Unlock()
 		if !left {
 			return nil
@@ -256,7 +257,7 @@ func (r *Registrar) wait(ctx context.Context, verb string, seq uint64, ids []ID)
 	}
 }
 
-func pending(verb string, ids []ID, last error, ctx context.Context) error {
+func pending(verb string, ids []registry.ID, last error, ctx context.Context) error {
 	if last == nil {
 		last = context.Cause(ctx)
 	}
@@ -267,12 +268,12 @@ func pending(verb string, ids []ID, last error, ctx context.Context) error {
 	if len(ids) > 1 {
 		what = fmt.Sprintf("%s and %d more", what, len(ids)-1)
 	}
-	return fmt.Errorf("%s %s: %w: %w", verb, what, ErrPending, last)
+	return fmt.Errorf("%s %s: %w: %w", verb, what, registry.ErrPending, last)
 }
 
 // leave withdraws what may be listed. The wishes stay, for another Run.
 func (r *Registrar) leave(ctx context.Context) error {
-	ids := make([]ID, 0)
+	ids := make([]registry.ID, 0)
 	for _, in := range r.Wished() {
 		ids = append(ids, in.ID())
 	}
@@ -291,7 +292,7 @@ func (r *Registrar) leave(ctx context.Context) error {
 	pause := run.Backoff{Max: 500 * time.Millisecond}
 	for {
 		err := r.writer.Apply(ctx, nil, ids)
-		if err == nil || errors.Is(err, ErrInvalid) || pause.Wait(ctx) != nil {
+		if err == nil || errors.Is(err, registry.ErrInvalid) || pause.Wait(ctx) != nil {
 			return nil // the lease or the silence tells the others
 		}
 	}

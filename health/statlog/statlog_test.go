@@ -1,4 +1,4 @@
-package health
+package statlog
 
 import (
 	"context"
@@ -11,11 +11,15 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/skerry/skerry/health"
 )
 
-func sample(to time.Time) Row {
-	r := Row{Key: getToken, From: to.Add(-30 * time.Second), To: to, Sum: 1234567, P50: 1500, P99: 99 * time.Millisecond, Max: time.Second}
-	r.Outcomes[OK], r.Outcomes[Timeout] = 40, 2
+var getToken = health.Key{Side: health.Client, Service: "auth", Method: "getToken", Version: "v1"}
+
+func sample(to time.Time) health.Row {
+	r := health.Row{Key: getToken, From: to.Add(-30 * time.Second), To: to, Sum: 1234567, P50: 1500, P99: 99 * time.Millisecond, Max: time.Second}
+	r.Outcomes[health.OK], r.Outcomes[health.Timeout] = 40, 2
 	return r
 }
 
@@ -30,7 +34,7 @@ func TestRowSurvivesJSON(t *testing.T) {
 			t.Errorf("%s lacks %s", b, part)
 		}
 	}
-	var got Row
+	var got health.Row
 	if err := json.Unmarshal(b, &got); err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v (%v), want %+v", got, err, want)
 	}
@@ -38,10 +42,10 @@ func TestRowSurvivesJSON(t *testing.T) {
 
 func TestLogIsReadBack(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "stats", "calls.log")
-	sink := NewLogSink(LogConfig{Path: path})
+	sink := New(Config{Path: path})
 	base := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	write := func(minute int) {
-		if err := sink.Write(context.Background(), []Row{sample(base.Add(time.Duration(minute) * time.Minute))}); err != nil {
+		if err := sink.Write(context.Background(), []health.Row{sample(base.Add(time.Duration(minute) * time.Minute))}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -61,7 +65,7 @@ func TestLogIsReadBack(t *testing.T) {
 
 	for _, pattern := range []string{path, filepath.Join(filepath.Dir(path), "*.log")} {
 		var minutes []int
-		bad, err := ReadLog(pattern, base.Add(time.Minute), func(r Row) error {
+		bad, err := Read(pattern, base.Add(time.Minute), func(r health.Row) error {
 			minutes = append(minutes, r.To.Minute())
 			return nil
 		})
@@ -69,7 +73,7 @@ func TestLogIsReadBack(t *testing.T) {
 			t.Errorf("%s: minutes %v, %d bad lines, %v; want 1 2 3 and one bad line", pattern, minutes, bad, err)
 		}
 	}
-	if _, err := ReadLog(path+".missing", base, nil); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := Read(path+".missing", base, nil); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no file: %v", err)
 	}
 }
@@ -78,7 +82,7 @@ func TestSum(t *testing.T) {
 	now := time.Now()
 	a, b := sample(now), sample(now.Add(time.Minute))
 	b.Peer, b.P50, b.P99, b.Max = "10.0.0.6:7000", 3000, time.Millisecond, 2*time.Second
-	got := Sum([]Row{a, b}, func(k Key) Key { k.Peer = ""; return k })
+	got := Sum([]health.Row{a, b}, func(k health.Key) health.Key { k.Peer = ""; return k })
 	if len(got) != 1 {
 		t.Fatalf("%d rows, want 1", len(got))
 	}
@@ -86,7 +90,7 @@ func TestSum(t *testing.T) {
 	if r.Calls() != 84 || r.Failures() != 4 || r.P50 != 2250 || r.P99 != a.P99 || r.Max != b.Max || !r.From.Equal(a.From) || !r.To.Equal(b.To) {
 		t.Errorf("sum: %+v", r)
 	}
-	if got := Sum([]Row{a, b}, nil); len(got) != 2 {
+	if got := Sum([]health.Row{a, b}, nil); len(got) != 2 {
 		t.Errorf("%d rows without a grouping, want 2", len(got))
 	}
 }

@@ -1,6 +1,6 @@
 //go:build unix
 
-package health
+package statlog
 
 import (
 	"bytes"
@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/skerry/skerry/health"
 	"github.com/skerry/skerry/internal/run"
 )
 
@@ -21,8 +22,8 @@ import (
 // process stands for the disk's end: the kernel writes up to it.
 func TestFullDisk(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "calls.log")
-	sink := NewLogSink(LogConfig{Path: path})
-	rows := []Row{sample(time.Now()), sample(time.Now())}
+	sink := New(Config{Path: path})
+	rows := []health.Row{sample(time.Now()), sample(time.Now())}
 	if err := sink.Write(context.Background(), rows); err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +56,7 @@ func TestFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	n := 0
-	bad, err := ReadLog(path, time.Time{}, func(Row) error { n++; return nil })
+	bad, err := Read(path, time.Time{}, func(health.Row) error { n++; return nil })
 	if err != nil || bad != 0 || n != 4 {
 		t.Errorf("%d rows, %d bad, %v; want 4", n, bad, err)
 	}
@@ -65,8 +66,8 @@ func TestFullDisk(t *testing.T) {
 // the disk goes on, as its rows are offered again.
 func TestDiskThatHangsTakesNoRowTwice(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "calls.log")
-	sink := NewLogSink(LogConfig{Path: path})
-	rows := []Row{sample(time.Now())}
+	sink := New(Config{Path: path})
+	rows := []health.Row{sample(time.Now())}
 	if err := sink.Write(context.Background(), rows); err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +85,7 @@ func TestDiskThatHangsTakesNoRowTwice(t *testing.T) {
 	for sink.disk.Do(settle, func() error { return nil }, nil) != nil && settle.Err() == nil {
 	}
 	n := 0
-	if _, err := ReadLog(path, time.Time{}, func(Row) error { n++; return nil }); err != nil || n != 2-len(rows) {
+	if _, err := Read(path, time.Time{}, func(health.Row) error { n++; return nil }); err != nil || n != 2-len(rows) {
 		t.Errorf("%d rows, %v; want %d", n, err, 2-len(rows))
 	}
 }

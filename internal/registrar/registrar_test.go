@@ -1,4 +1,4 @@
-package registry_test
+package registrar_test
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/skerry/skerry/internal/registrar"
 	"github.com/skerry/skerry/internal/run"
 	"github.com/skerry/skerry/registry"
 )
@@ -68,10 +69,10 @@ var (
 )
 
 // withRegistrar runs one in a bubble; stop ends its Run and waits.
-func withRegistrar(t *testing.T, f func(t *testing.T, r *registry.Registrar, p *place, stop func())) {
+func withRegistrar(t *testing.T, f func(t *testing.T, r *registrar.Registrar, p *place, stop func())) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &place{}
-		r := registry.NewRegistrar(self, p)
+		r := registrar.New(self, p)
 		ctx, cancel := context.WithCancel(t.Context())
 		g := run.NewGroup(ctx)
 		g.Go(r.Run)
@@ -90,7 +91,7 @@ func withRegistrar(t *testing.T, f func(t *testing.T, r *registry.Registrar, p *
 // TestRegistrarNeverGivesUp: an outage of any length, then listed
 // within the longest pause.
 func TestRegistrarNeverGivesUp(t *testing.T) {
-	withRegistrar(t, func(t *testing.T, r *registry.Registrar, p *place, _ func()) {
+	withRegistrar(t, func(t *testing.T, r *registrar.Registrar, p *place, _ func()) {
 		down := errors.New("down")
 		p.fail(down)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -114,7 +115,7 @@ func TestRegistrarNeverGivesUp(t *testing.T) {
 }
 
 func TestRegistrarRetryEndsThePause(t *testing.T) {
-	withRegistrar(t, func(t *testing.T, r *registry.Registrar, p *place, _ func()) {
+	withRegistrar(t, func(t *testing.T, r *registrar.Registrar, p *place, _ func()) {
 		p.fail(errors.New("down"))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
@@ -131,7 +132,7 @@ func TestRegistrarRetryEndsThePause(t *testing.T) {
 // TestRegistrarGathers: wishes that come during a slow call go into the next
 // one together, and only the newest of each.
 func TestRegistrarGathers(t *testing.T) {
-	withRegistrar(t, func(t *testing.T, r *registry.Registrar, p *place, _ func()) {
+	withRegistrar(t, func(t *testing.T, r *registrar.Registrar, p *place, _ func()) {
 		p.slow = time.Second
 		g := run.NewGroup(t.Context())
 		for _, weight := range []int{1, 2, 3, 4} {
@@ -152,7 +153,7 @@ func TestRegistrarGathers(t *testing.T) {
 }
 
 func TestRegistrarReconcile(t *testing.T) {
-	withRegistrar(t, func(t *testing.T, r *registry.Registrar, p *place, _ func()) {
+	withRegistrar(t, func(t *testing.T, r *registrar.Registrar, p *place, _ func()) {
 		if err := r.Register(t.Context(), auth, proc); err != nil {
 			t.Fatal(err)
 		}
@@ -173,7 +174,7 @@ func TestRegistrarReconcile(t *testing.T) {
 
 // TestRegistrarListed counts what stands: nothing whose wish is still to be carried out.
 func TestRegistrarListed(t *testing.T) {
-	withRegistrar(t, func(t *testing.T, r *registry.Registrar, p *place, _ func()) {
+	withRegistrar(t, func(t *testing.T, r *registrar.Registrar, p *place, _ func()) {
 		stands := func(when string, want int) {
 			t.Helper()
 			if n := r.Listed(); n != want {
@@ -201,7 +202,7 @@ func TestRegistrarListed(t *testing.T) {
 }
 
 func TestRegistrarLeaves(t *testing.T) {
-	withRegistrar(t, func(t *testing.T, r *registry.Registrar, p *place, stop func()) {
+	withRegistrar(t, func(t *testing.T, r *registrar.Registrar, p *place, stop func()) {
 		if err := r.Register(t.Context(), auth); err != nil {
 			t.Fatal(err)
 		}
@@ -215,7 +216,7 @@ func TestRegistrarLeaves(t *testing.T) {
 }
 
 func TestRegistrarLeavesInTime(t *testing.T) {
-	withRegistrar(t, func(t *testing.T, r *registry.Registrar, p *place, stop func()) {
+	withRegistrar(t, func(t *testing.T, r *registrar.Registrar, p *place, stop func()) {
 		if err := r.Register(t.Context(), auth); err != nil {
 			t.Fatal(err)
 		}
@@ -230,7 +231,7 @@ func TestRegistrarLeavesInTime(t *testing.T) {
 
 // TestRegistrarKeepsStarted: what is registered again has not started again.
 func TestRegistrarKeepsStarted(t *testing.T) {
-	withRegistrar(t, func(t *testing.T, r *registry.Registrar, _ *place, _ func()) {
+	withRegistrar(t, func(t *testing.T, r *registrar.Registrar, _ *place, _ func()) {
 		begun := time.Now()
 		for range 2 {
 			if err := r.Register(t.Context(), auth); err != nil {
@@ -245,7 +246,7 @@ func TestRegistrarKeepsStarted(t *testing.T) {
 }
 
 func TestRegistrarOwner(t *testing.T) {
-	withRegistrar(t, func(t *testing.T, r *registry.Registrar, p *place, _ func()) {
+	withRegistrar(t, func(t *testing.T, r *registrar.Registrar, p *place, _ func()) {
 		nameless := auth
 		nameless.Owner = registry.Owner{}
 		if err := r.Register(t.Context(), nameless); err != nil {
@@ -262,7 +263,7 @@ func TestRegistrarOwner(t *testing.T) {
 
 func TestBoardDepartures(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := registry.NewPublisher("test", true)
+		b := registrar.NewPublisher("test", true)
 		var last registry.Snapshot
 		stop := b.Watch("auth", func(s registry.Snapshot) { last = s })
 		defer stop()
@@ -300,7 +301,7 @@ func TestBoardDepartures(t *testing.T) {
 // last one, and is not called twice at a time.
 func TestBoardSkipsButTheNewest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := registry.NewPublisher("test", false)
+		b := registrar.NewPublisher("test", false)
 		calls, weight := 0, 0
 		stop := b.Watch("auth", func(s registry.Snapshot) {
 			time.Sleep(time.Second)
@@ -322,7 +323,7 @@ func TestBoardSkipsButTheNewest(t *testing.T) {
 
 func TestBoardUnread(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := registry.NewPublisher("test", false)
+		b := registrar.NewPublisher("test", false)
 		if b.Unread() {
 			t.Error("unread without watchers")
 		}
