@@ -12,8 +12,13 @@ import (
 )
 
 func instance(n int) registry.Instance {
-	return registry.Instance{Service: "auth", Version: "v1", Host: fmt.Sprintf("10.0.%d.%d", n/250, n%250+1), Port: 7000,
-		Owner: registry.Owner{Host: "h", PID: n + 1, Epoch: int64(n + 1)}}
+	return registry.Instance{
+		Service: "auth",
+		Version: "v1",
+		Host:    fmt.Sprintf("10.0.%d.%d", n/250, n%250+1),
+		Port:    7000,
+		Owner:   registry.Owner{Host: "h", PID: n + 1, Epoch: int64(n + 1)},
+	}
 }
 
 func candidates(weights ...int) []candidate {
@@ -132,7 +137,8 @@ func TestRingsShortWay(t *testing.T) {
 			for k := range 2000 {
 				key := fmt.Sprint("key-", k)
 				if a, b := r.nearest(key), r.find(key, func(*member) bool { return true }); a != b {
-					t.Fatalf("%d members, %s: %s by the short way, %s by the long one", len(members), key, a.ep.Addr, b.ep.Addr)
+					t.Fatalf("%d members, %s: %s by the short way, %s by the long one", len(members), key, a.ep.Addr,
+						b.ep.Addr)
 				}
 			}
 		}

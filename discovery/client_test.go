@@ -56,7 +56,7 @@ func TestAttemptsOfAClient(t *testing.T) {
 					t.Fatalf("%+v: dialed %v: %v", o, dialed, err)
 				}
 			}
-			w.expectEntry(1, stateEjected, "3 connections in a row failed: ")
+			w.expectEntry(1, Ejected, "3 connections in a row failed: ")
 			w.expect("never the last ones", 1, 2, 3, 4)
 		})
 	}

@@ -12,13 +12,13 @@ type State string
 
 // The states, in the order in which they are preferred for calls.
 const (
-	OK            State = "ok"
-	Warming       State = "warming"  // started lately: less than its full weight
-	stateSuspect  State = "suspect"  // its connection broke or it does not answer; avoided
-	stateEjected  State = "ejected"  // could not be connected to, again and again; avoided
-	stateLeaving  State = "leaving"  // is stopping: called only when there is no other
-	stateGone     State = "gone"     // has left, though a source still lists it; never called
-	stateExcluded State = "excluded" // the consumer's rules or its weight keep calls away
+	OK       State = "ok"
+	Warming  State = "warming"  // started lately: less than its full weight
+	Suspect  State = "suspect"  // its connection broke or it does not answer; avoided
+	Ejected  State = "ejected"  // could not be connected to, again and again; avoided
+	Leaving  State = "leaving"  // is stopping: called only when there is no other
+	Gone     State = "gone"     // has left, though a source still lists it; never called
+	Excluded State = "excluded" // the consumer's rules or its weight keep calls away
 
 	// Elsewhere: its address (127.0.0.1) means something on its own host only;
 	// never called.
@@ -26,7 +26,7 @@ const (
 )
 
 // Here reports whether a member in this state is there for this process.
-func (s State) Here() bool { return s != stateGone && s != Elsewhere }
+func (s State) Here() bool { return s != Gone && s != Elsewhere }
 
 // Well reports whether nothing speaks against calls.
 func (s State) Well() bool { return s == OK || s == Warming }
@@ -105,11 +105,11 @@ func (c *condition) clean() bool {
 func (c *condition) state(now time.Time) (s State, since, until time.Time) {
 	switch {
 	case !c.leavingSince.IsZero():
-		return stateLeaving, c.leavingSince, time.Time{}
+		return Leaving, c.leavingSince, time.Time{}
 	case now.Before(c.ejectedUntil):
-		return stateEjected, c.suspectSince, c.ejectedUntil
+		return Ejected, c.suspectSince, c.ejectedUntil
 	case !c.suspectSince.IsZero():
-		return stateSuspect, c.suspectSince, time.Time{}
+		return Suspect, c.suspectSince, time.Time{}
 	}
 	return OK, time.Time{}, time.Time{}
 }

@@ -34,25 +34,25 @@ func TestCondition(t *testing.T) {
 	if !c.dialFailed(t0, 10*time.Second, "refused") || c.dialFailed(t0, 10*time.Second, "refused") {
 		t.Fatal("the first failed dial is news, the second is not")
 	}
-	expect(0, stateSuspect)
+	expect(0, Suspect)
 	if !c.dialFailed(t0, 10*time.Second, "refused") {
 		t.Fatal("the third failed dial is news")
 	}
-	expect(9*time.Second, stateEjected)
-	expect(10*time.Second, stateSuspect)
+	expect(9*time.Second, Ejected)
+	expect(10*time.Second, Suspect)
 	if !c.dialFailed(t0.Add(10*time.Second), 10*time.Second, "refused") {
 		t.Fatal("the failed dial after an ejection is news")
 	}
-	expect(19*time.Second, stateEjected)
+	expect(19*time.Second, Ejected)
 	c.answered()
 	expect(19*time.Second, OK)
 	c.dialFailed(t0, 10*time.Second, "refused")
-	expect(0, stateSuspect) // the count began anew
+	expect(0, Suspect) // the count began anew
 	if !c.leave(t0) || c.leave(t0) {
 		t.Fatal("a goodbye is news once")
 	}
 	c.answered()
-	expect(0, stateLeaving)
+	expect(0, Leaving)
 }
 
 func TestWarmth(t *testing.T) {
@@ -64,7 +64,8 @@ func TestWarmth(t *testing.T) {
 	}{{-time.Second, 0.2, time.Second}, {0, 0.2, time.Second}, {4999 * time.Millisecond, 0.52, 5 * time.Second},
 		{5 * time.Second, 0.6, 6 * time.Second}, {10 * time.Second, 1, 0}, {time.Hour, 1, 0}} {
 		share, next := warmth(t0, t0.Add(c.age), 10*time.Second)
-		if fmt.Sprintf("%.2f", share) != fmt.Sprintf("%.2f", c.share) || c.next != 0 && !next.Equal(t0.Add(c.next)) || c.next == 0 && !next.IsZero() {
+		if fmt.Sprintf("%.2f", share) != fmt.Sprintf("%.2f", c.share) || c.next != 0 && !next.Equal(t0.Add(c.next)) ||
+			c.next == 0 && !next.IsZero() {
 			t.Errorf("age %v: %.2f until %v, want %.2f until %v", c.age, share, next.Sub(t0), c.share, c.next)
 		}
 	}

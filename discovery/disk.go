@@ -36,7 +36,8 @@ type savedService struct {
 
 // instances are the entries that could have been written by us, in order.
 func (s savedService) instances() []registry.Instance {
-	list := slices.DeleteFunc(slices.Clone(s.List), func(in registry.Instance) bool { return registry.Check(in) != nil })
+	list := slices.DeleteFunc(slices.Clone(s.List),
+		func(in registry.Instance) bool { return registry.Check(in) != nil })
 	slices.SortFunc(list, registry.Compare)
 	return slices.CompactFunc(list, func(a, b registry.Instance) bool { return a.ID() == b.ID() })
 }
@@ -49,7 +50,8 @@ func (d *Discovery) restore() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), diskLimit)
 	defer cancel()
-	saved, err := run.Read(ctx, &d.disk, func() (savedList, error) { return readSaved(d.cfg.StateFile, d.cfg.Cluster) }, nil)
+	saved, err := run.Read(ctx, &d.disk,
+		func() (savedList, error) { return readSaved(d.cfg.StateFile, d.cfg.Cluster) }, nil)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		d.cfg.Logger.Warn("last known list not used", "file", d.cfg.StateFile, "err", err)
 	}
@@ -68,7 +70,8 @@ func (d *Discovery) remind(s *service, name string) {
 	if !d.remembers || len(list) == 0 {
 		return
 	}
-	s.heardFrom(s.u.disk(), registry.Snapshot{Service: name, Source: Disk, Instances: list, Read: d.saved.Saved, Partial: true})
+	s.heardFrom(s.u.disk(),
+		registry.Snapshot{Service: name, Source: Disk, Instances: list, Read: d.saved.Saved, Partial: true})
 }
 
 func readSaved(path, cluster string) (savedList, error) {
@@ -115,7 +118,8 @@ func (d *Discovery) save() {
 	case err == nil:
 		d.saveFailed = false
 	case !d.saveFailed:
-		d.cfg.Logger.Warn("last known list not saved: a start without any registry would find an older one; it is tried again",
+		d.cfg.Logger.Warn(
+			"last known list not saved: a start without any registry would find an older one; it is tried again",
 			"file", d.cfg.StateFile, "err", err)
 		d.saveFailed = true
 	}

@@ -108,7 +108,8 @@ func TestStateKeepsWhatWasNotAskedFor(t *testing.T) {
 		w.after(30 * time.Second)
 	})
 	saved, err := readSaved(file, "test")
-	if list := saved.Services["auth"].instances(); err != nil || len(list) != 2 || !slices.EqualFunc(list, instances(1, 2), func(a, b registry.Instance) bool { return a.Equal(b) }) {
+	if list := saved.Services["auth"].instances(); err != nil || len(list) != 2 ||
+		!slices.EqualFunc(list, instances(1, 2), func(a, b registry.Instance) bool { return a.Equal(b) }) {
 		t.Errorf("saved: %+v, %v", saved, err)
 	}
 }

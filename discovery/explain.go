@@ -150,13 +150,14 @@ func (s *service) entry(m *member, now time.Time) Entry {
 		if heard := time.Unix(int64(l.in.Heard), 0); i != s.u.disk() && l.in.Heard != 0 && heard.After(e.Heard) {
 			e.Heard = heard
 		}
-		e.Sources = append(e.Sources, SourceListing{Name: src.name, Since: time.UnixMicro(l.since), Read: src.read, Lost: text(src.lost)})
+		e.Sources = append(e.Sources,
+			SourceListing{Name: src.name, Since: time.UnixMicro(l.since), Read: src.read, Lost: text(src.lost)})
 		if src.lost == nil && i != s.u.disk() {
 			e.Stale = false
 		}
 	}
 	switch state {
-	case stateGone:
+	case Gone:
 		if m.buried == nil {
 			e.Why = "its address belongs to a later process, " + m.heir.in.Owner.String()
 		} else {
@@ -164,12 +165,12 @@ func (s *service) entry(m *member, now time.Time) Entry {
 		}
 	case Elsewhere:
 		e.Why = m.away
-	case stateExcluded:
+	case Excluded:
 		e.Why = "the rules ask for " + s.opts.String()
 		if m.in.EffectiveWeight() == 0 {
 			e.Why = "its weight is none"
 		}
-	case stateSuspect, stateEjected, stateLeaving:
+	case Suspect, Ejected, Leaving:
 		_, e.Since, e.Until = m.cond.state(now)
 		e.Why = m.cond.why
 		if m.leaving && m.cond.leavingSince.IsZero() {
@@ -189,8 +190,9 @@ func (s *service) entry(m *member, now time.Time) Entry {
 func (s *service) whyNone(listed int) string {
 	if listed > 0 {
 		for _, m := range s.u.order {
-			if m.shown == stateExcluded && s.opts.admits(*m.in) {
-				return fmt.Sprintf("%d of %s listed, but those that the rules admit have the weight none", listed, s.name)
+			if m.shown == Excluded && s.opts.admits(*m.in) {
+				return fmt.Sprintf("%d of %s listed, but those that the rules admit have the weight none", listed,
+					s.name)
 			}
 		}
 		return fmt.Sprintf("%d of %s listed, none with %s", listed, s.name, s.opts)

@@ -64,14 +64,24 @@ func (d *Discovery) Subscribe(size int) (events <-chan Event, stop func()) {
 // noted reports whether a member's coming or going is about to be told, with
 // its state: then that needs no event of its own.
 func (u *union) noted(m *member) bool {
-	return slices.ContainsFunc(u.notes, func(n note) bool { return n.m == m && (n.kind == Listed || n.kind == Dropped) })
+	return slices.ContainsFunc(u.notes,
+		func(n note) bool { return n.m == m && (n.kind == Listed || n.kind == Dropped) })
 }
 
 // drain turns the notes into events. The service's mutex is held.
 func (u *union) drain(s *service, now time.Time) []Event {
 	events := make([]Event, 0, len(u.notes))
 	for _, n := range u.notes {
-		events = append(events, Event{When: now, Kind: n.kind, Entry: s.entry(n.m, now), Why: n.why, recovered: n.kind == Changed && n.m.recovered})
+		events = append(
+			events,
+			Event{
+				When:      now,
+				Kind:      n.kind,
+				Entry:     s.entry(n.m, now),
+				Why:       n.why,
+				recovered: n.kind == Changed && n.m.recovered,
+			},
+		)
 	}
 	u.notes = nil
 	return events
@@ -106,7 +116,7 @@ func (d *Discovery) logEvent(e *Event) {
 	switch {
 	case e.recovered: // as loud as the trouble was: its last word is not the log's
 		level = slog.LevelWarn
-	case e.Kind == Protected, e.Kind == Changed && (e.Entry.State == stateSuspect || e.Entry.State == stateEjected):
+	case e.Kind == Protected, e.Kind == Changed && (e.Entry.State == Suspect || e.Entry.State == Ejected):
 		level = slog.LevelWarn
 	case e.Kind == Changed && e.Entry.State == OK || e.Kind == Listed:
 		level = slog.LevelDebug

@@ -112,7 +112,8 @@ func checkUnion(t *testing.T, s *service, seed uint64, step int) {
 	for i, src := range u.sources {
 		for j := range src.list {
 			if m, _, ok := u.find(&src.list[j]); !ok || m.listed[i].in != &src.list[j] {
-				t.Fatalf("seed %d step %d: %s lists %v, the union does not know", seed, step, src.name, src.list[j].ID())
+				t.Fatalf("seed %d step %d: %s lists %v, the union does not know", seed, step, src.name,
+					src.list[j].ID())
 			}
 		}
 	}

@@ -33,7 +33,7 @@ func TestLeavingIsTheLastChoice(t *testing.T) {
 			w.expect("two that stay", 1, 2)
 			w.lan.say(registry.Snapshot{Service: "auth", Instances: leaving(1, 2)})
 			w.expect("one of them is stopping, as the LAN says", 2)
-			w.expectEntry(1, stateLeaving, "is stopping")
+			w.expectEntry(1, Leaving, "is stopping")
 			w.kill(errRefused, 2)
 			w.Down(w.endpoint(2), true, errRefused)
 			w.expect("the other one is suspect", 2)
@@ -44,7 +44,7 @@ func TestLeavingIsTheLastChoice(t *testing.T) {
 			w.lan.say(registry.Snapshot{Service: "auth", Instances: leaving(1, 3)})
 			w.expect("a new one", 3)
 			w.db.parts(registry.Deregistered, 1)
-			w.expectEntry(1, stateGone, "withdrawn by database")
+			w.expectEntry(1, Gone, "withdrawn by database")
 		})
 	}
 }
@@ -109,7 +109,8 @@ func TestWaitForTheNext(t *testing.T) {
 				switch took := time.Since(begin); {
 				case c.want == 0:
 					if !errors.Is(err, rpc.ErrNoInstance) || !errors.Is(err, context.DeadlineExceeded) || took != 8*time.Second ||
-						!strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), "none came in 8s") {
+						!strings.Contains(err.Error(), c.says) ||
+						!strings.Contains(err.Error(), "none came in 8s") {
 						t.Errorf("after %v: %v", took, err)
 					}
 				case err != nil || e.Addr != instance(c.want).Addr():
@@ -155,7 +156,8 @@ func TestWaitersAreBounded(t *testing.T) {
 		synctest.Wait()
 		begin := time.Now()
 		_, err := p.Pick(t.Context(), &rpc.Call{Wait: true})
-		if !errors.Is(err, rpc.ErrNoInstance) || !strings.Contains(err.Error(), "1000 calls wait") || time.Since(begin) != 0 {
+		if !errors.Is(err, rpc.ErrNoInstance) || !strings.Contains(err.Error(), "1000 calls wait") ||
+			time.Since(begin) != 0 {
 			t.Errorf("one too many, after %v: %v", time.Since(begin), err)
 		}
 		leave()

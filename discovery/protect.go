@@ -42,7 +42,12 @@ func (u *union) settleVanished(lost []*member, source string, doubt bool, now ti
 		case doubt || all.sharp():
 			v.asked, v.m = true, u.protect(v.m, why, now)
 		case version != "" && same.sharp():
-			v.asked, v.m = true, u.protect(v.m, fmt.Sprintf("%v of version %s vanished from %s within a minute without a goodbye", same, version, source), now)
+			v.asked, v.m = true, u.protect(
+				v.m,
+				fmt.Sprintf("%v of version %s vanished from %s within a minute without a goodbye", same, version,
+					source),
+				now,
+			)
 		case slices.Contains(lost, v.m):
 			u.notes = append(u.notes, note{v.m, Dropped, "no longer listed by " + source})
 			u.members.Delete(v.m.key())

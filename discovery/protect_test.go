@@ -64,7 +64,8 @@ func TestProtectionEnds(t *testing.T) {
 		w.db.lists()
 		w.after(time.Second).expect("asked and answered", 1, 2, 3)
 		e := w.entry(1)
-		if e.Why != "3 of 3 vanished from database within a minute without a goodbye; it answers" || !e.Protected || !e.Stale {
+		if e.Why != "3 of 3 vanished from database within a minute without a goodbye; it answers" || !e.Protected ||
+			!e.Stale {
 			t.Errorf("the protection explains itself badly: %+v", e)
 		}
 		if left := time.Until(e.Until); left < 14*time.Minute || left > 15*time.Minute {
@@ -116,7 +117,7 @@ func TestBrokenConnection(t *testing.T) {
 		w.kill(errRefused, 1)
 		w.Down(w.endpoint(1), false, errors.New("EOF"))
 		w.expect("suspect", 2)
-		w.expectEntry(1, stateSuspect, "connection broke: EOF")
+		w.expectEntry(1, Suspect, "connection broke: EOF")
 		if len(w.db.suspects) != 1 || len(w.lan.suspects) != 1 {
 			t.Errorf("sources were told of %v and %v", w.db.suspects, w.lan.suspects)
 		}
@@ -142,12 +143,12 @@ func TestEjection(t *testing.T) {
 		for range 3 {
 			w.Down(w.endpoint(1), true, errRefused)
 		}
-		w.expectEntry(1, stateEjected, "3 connections in a row failed: connection refused")
+		w.expectEntry(1, Ejected, "3 connections in a row failed: connection refused")
 		if left := time.Until(w.entry(1).Until); left != 10*time.Second {
 			t.Errorf("ejected for %v, want 10 s", left)
 		}
 		w.Down(w.endpoint(2), true, errRefused)
-		w.expectEntry(2, stateSuspect, "")
+		w.expectEntry(2, Suspect, "")
 		w.expect("ejected and suspect", 3)
 		w.kill(errRefused, 3)
 		w.Down(w.endpoint(3), false, errors.New("EOF"))
@@ -239,7 +240,7 @@ func TestLeaving(t *testing.T) {
 		w.db.lists(1, 2)
 		w.Leaving(w.endpoint(1))
 		w.expect("no new calls", 2)
-		w.expectEntry(1, stateLeaving, "said that it is stopping")
+		w.expectEntry(1, Leaving, "said that it is stopping")
 		w.kill(errRefused, 1)
 		w.Down(w.endpoint(1), false, errors.New("EOF"))
 		w.after(30*time.Second).expect("closed", 2)

@@ -38,7 +38,8 @@ func (r *ring) with(members []*member) *ring {
 	var added []*member
 	kept := 0
 	for _, m := range members {
-		if m.slot != 0 && int(m.slot) < len(r.slots) && r.slots[m.slot] == m && m.points == pointsOf(m) && m.pull == pullOf(m) {
+		if m.slot != 0 && int(m.slot) < len(r.slots) && r.slots[m.slot] == m && m.points == pointsOf(m) &&
+			m.pull == pullOf(m) {
 			keep[m.slot] = true
 			kept++
 		} else {
@@ -116,7 +117,9 @@ func pointsOf(m *member) int {
 
 // pullOf makes up for the rounding: a weaker member must be nearer to win.
 func pullOf(m *member) float32 {
-	return float32(min(m.in.EffectiveWeight()*ringPoints, maxRingPoints*registry.DefaultWeight)) / float32(pointsOf(m)*registry.DefaultWeight)
+	return float32(
+		min(m.in.EffectiveWeight()*ringPoints, maxRingPoints*registry.DefaultWeight),
+	) / float32(pointsOf(m)*registry.DefaultWeight)
 }
 
 // divide finds where the parts of the ring begin, two to four points in each,

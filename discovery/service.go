@@ -257,7 +257,8 @@ func (s *service) heardFrom(source int, snap registry.Snapshot) {
 	src := &s.u.sources[source]
 	was := *src
 	s.u.apply(source, snap, time.Now())
-	news := len(s.u.notes) > 0 || !was.answered || (was.lost == nil) != (src.lost == nil) || was.partial != src.partial ||
+	news := len(s.u.notes) > 0 || !was.answered || (was.lost == nil) != (src.lost == nil) ||
+		was.partial != src.partial ||
 		len(was.list) != len(src.list)
 	s.mu.Unlock()
 	if news {
@@ -312,7 +313,7 @@ func (s *service) publish(now time.Time) {
 		if m.shown != state && m.shown != "" && !s.u.noted(m) {
 			s.u.notes = append(s.u.notes, note{m, Changed, fmt.Sprintf("was %s, is %s", m.shown, state)})
 		}
-		m.recovered = state.Well() && (m.shown == stateSuspect || m.shown == stateEjected)
+		m.recovered = state.Well() && (m.shown == Suspect || m.shown == Ejected)
 		m.shown = state
 		if state.Here() {
 			listed++
@@ -332,7 +333,9 @@ func (s *service) publish(now time.Time) {
 	s.size.Store(int64(listed))
 	v := newView(s.opts, &byTier, s.ring)
 	v.split(s.opts, &byTier, s.ring, &s.turns)
-	s.u.refused = listed > 0 && !slices.ContainsFunc(s.u.order, func(m *member) bool { return m.shown != stateExcluded && m.shown != stateGone })
+	s.u.refused = listed > 0 &&
+		!slices.ContainsFunc(s.u.order,
+			func(m *member) bool { return m.shown != Excluded && m.shown != Gone })
 	settled, next := s.u.settled(now)
 	v.settled = settled || s.d.stopped.Load()
 	if s.due = run.Earliest(s.due, next); len(v.best) == 0 {

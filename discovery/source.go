@@ -79,7 +79,8 @@ func (u *union) reviewDisk(now time.Time) (next time.Time) {
 	}
 	vouched := u.vouched() != ""
 	if !vouched {
-		heard := slices.ContainsFunc(u.sources[:u.disk()], func(s sourceState) bool { return s.answered && s.lost == nil })
+		heard := slices.ContainsFunc(u.sources[:u.disk()],
+			func(s sourceState) bool { return s.answered && s.lost == nil })
 		if ripe := u.begun.Add(u.cfg.Settle); !heard {
 			return time.Time{} // the next word of a source looks here again
 		} else if now.Before(ripe) {

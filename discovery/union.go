@@ -83,7 +83,8 @@ func (u *union) apply(i int, snap registry.Snapshot, now time.Time) {
 
 // replace sets a source's list. said names those that left aloud; first is
 // true for a list that can't be newer than a departure that is known.
-func (u *union) replace(i int, list []registry.Instance, said map[registry.ID]registry.Departure, first bool, now time.Time) {
+func (u *union) replace(i int, list []registry.Instance, said map[registry.ID]registry.Departure, first bool,
+	now time.Time) {
 	u.expire()
 	src := &u.sources[i]
 	if len(list) > 0 && len(list) == len(src.list) && &list[0] == &src.list[0] && len(said) == 0 {

@@ -61,7 +61,8 @@ func TestSilentSourcesAreNotWaitedForLong(t *testing.T) {
 		w.db.lost()
 		start := time.Now()
 		_, err := w.Resolve("auth").Pick(t.Context(), &rpc.Call{})
-		if err == nil || time.Since(start) != answerLimit || !strings.Contains(err.Error(), "database lost: connection refused, lan no answer yet") {
+		if err == nil || time.Since(start) != answerLimit ||
+			!strings.Contains(err.Error(), "database lost: connection refused, lan no answer yet") {
 			t.Errorf("after %v: %v", time.Since(start), err)
 		}
 	})
@@ -79,7 +80,7 @@ func TestUnion(t *testing.T) {
 
 		w.lan.parts(registry.Deregistered, 2, 4)
 		w.expect("goodbye on the LAN", 1, 3, 4)
-		w.expectEntry(2, stateGone, "withdrawn by lan")
+		w.expectEntry(2, Gone, "withdrawn by lan")
 		w.db.lists(1, 2, 3)
 		w.expect("a database that lags brings nobody back", 1, 3, 4)
 		w.db.lists(1, 3)
@@ -179,7 +180,8 @@ func TestRules(t *testing.T) {
 			}
 			w.after(10 * time.Second) // settled
 			w.expect(c.o.String(), c.want...)
-			if _, err := w.Resolve("auth").Pick(t.Context(), &rpc.Call{}); c.why != "" && (err == nil || !strings.Contains(err.Error(), c.why)) {
+			if _, err := w.Resolve("auth").Pick(t.Context(), &rpc.Call{}); c.why != "" &&
+				(err == nil || !strings.Contains(err.Error(), c.why)) {
 				t.Errorf("%v, want …%s", err, c.why)
 			}
 		}
@@ -193,7 +195,7 @@ func TestRules(t *testing.T) {
 		list[0].Weight, list[1].Weight, list[2].Weight = -1, -1, -1
 		w.db.say(registry.Snapshot{Service: "auth", Instances: list})
 		w.expect("weight none")
-		w.expectEntry(2, stateExcluded, "its weight is none")
+		w.expectEntry(2, Excluded, "its weight is none")
 	})
 }
 
@@ -209,7 +211,7 @@ func TestQuickRestart(t *testing.T) {
 			w.expect("one at each address", 1, 2)
 		}
 		entries := w.Explain("auth")
-		if len(entries) != 3 || entries[0].State != stateGone || entries[1].State != Warming ||
+		if len(entries) != 3 || entries[0].State != Gone || entries[1].State != Warming ||
 			entries[0].Why != "its address belongs to a later process, h/77/7" {
 			t.Errorf("after a quick restart: %+v", entries)
 		}
@@ -314,7 +316,11 @@ func TestElsewhereIsNotCalled(t *testing.T) {
 			t.Errorf("asked %d times at an address of this host", n)
 		}
 		w.db.say(registry.Snapshot{Service: "auth", Instances: instances(2), Gone: []registry.Departure{
-			{ID: instance(1).ID(), Kind: registry.Deregistered, When: time.Now()}, {ID: later.ID(), Kind: registry.Deregistered, When: time.Now()}}})
+			{
+				ID:   instance(1).ID(),
+				Kind: registry.Deregistered,
+				When: time.Now(),
+			}, {ID: later.ID(), Kind: registry.Deregistered, When: time.Now()}}})
 		synctest.Wait()
 		_, err := w.Resolve("auth").Pick(t.Context(), &rpc.Call{})
 		if !errors.Is(err, rpc.ErrNoInstance) || !strings.Contains(err.Error(), "loopback") {
@@ -334,7 +340,7 @@ func TestHeirOfAnotherVersion(t *testing.T) {
 		w.db.say(registry.Snapshot{Service: "auth", Instances: []registry.Instance{old, next}})
 		synctest.Wait()
 		for _, e := range w.Explain("auth") {
-			if (e.State == stateGone) != (e.Version == "v1") {
+			if (e.State == Gone) != (e.Version == "v1") {
 				t.Errorf("%s is %s (%s)", e.Version, e.State, e.Why)
 			}
 		}
@@ -343,7 +349,7 @@ func TestHeirOfAnotherVersion(t *testing.T) {
 		w.db.say(registry.Snapshot{Service: "auth", Instances: []registry.Instance{old, both}})
 		synctest.Wait()
 		for _, e := range w.Explain("auth") {
-			if e.State == stateGone {
+			if e.State == Gone {
 				t.Errorf("one process under two versions: %s is %s (%s)", e.Version, e.State, e.Why)
 			}
 		}
@@ -367,7 +373,8 @@ func TestRecoveryIsLogged(t *testing.T) {
 		w.revive(1)
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if text := log.String(); !strings.Contains(text, "is suspect") || !strings.Contains(text, "was suspect, is ok") {
+		if text := log.String(); !strings.Contains(text, "is suspect") ||
+			!strings.Contains(text, "was suspect, is ok") {
 			t.Errorf("the log at level WARN:\n%s", text)
 		}
 	})
@@ -382,7 +389,8 @@ func TestWrongVersionIsSaidSoon(t *testing.T) {
 		w.lan.lists(1)
 		start := time.Now()
 		_, err := w.Resolve("auth").Pick(t.Context(), &rpc.Call{})
-		if took := time.Since(start); took != 500*time.Millisecond || !errors.Is(err, rpc.ErrNoInstance) || !strings.Contains(err.Error(), "version v9") {
+		if took := time.Since(start); took != 500*time.Millisecond || !errors.Is(err, rpc.ErrNoInstance) ||
+			!strings.Contains(err.Error(), "version v9") {
 			t.Errorf("after %v: %v", took, err)
 		}
 	})

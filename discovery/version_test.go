@@ -72,7 +72,8 @@ func TestWaitingForAVersion(t *testing.T) {
 		if err != nil || e.Version != "v2" || time.Since(begin) > 6*time.Second {
 			t.Errorf("after %v: %v, %v", time.Since(begin), e, err)
 		}
-		if _, err = p.Pick(ctx, &rpc.Call{Version: "v3", Wait: true}); !errors.Is(err, rpc.ErrNoInstance) || !errors.Is(err, context.DeadlineExceeded) {
+		if _, err = p.Pick(ctx, &rpc.Call{Version: "v3", Wait: true}); !errors.Is(err, rpc.ErrNoInstance) ||
+			!errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("nobody came: %v", err)
 		}
 	})

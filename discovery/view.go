@@ -43,26 +43,27 @@ type view struct {
 
 // tierOf places a member; share is the part of its weight that it gets, next
 // the time at which that changes.
-func tierOf(m *member, o Options, zone string, warmUp time.Duration, now time.Time) (tier int, s State, share float64, next time.Time) {
+func tierOf(m *member, o Options, zone string, warmUp time.Duration,
+	now time.Time) (tier int, s State, share float64, next time.Time) {
 	if m.buried != nil || m.heir != nil {
-		return tierNone, stateGone, 0, time.Time{}
+		return tierNone, Gone, 0, time.Time{}
 	}
 	if m.away != "" {
 		return tierNone, Elsewhere, 0, time.Time{}
 	}
 	if m.in.EffectiveWeight() == 0 || !o.admits(*m.in) {
-		return tierNone, stateExcluded, 0, time.Time{}
+		return tierNone, Excluded, 0, time.Time{}
 	}
 	if s, _, _ = m.cond.state(now); m.leaving {
-		s = stateLeaving
+		s = Leaving
 	}
 	share, next = warmth(m.in.Started, now, warmUp)
 	switch s {
-	case stateSuspect:
+	case Suspect:
 		tier = tierSuspect
-	case stateEjected:
+	case Ejected:
 		tier = tierEjected
-	case stateLeaving:
+	case Leaving:
 		tier = tierLeaving
 	default:
 		tier = tierWell
@@ -164,7 +165,8 @@ func (v *view) noneOf(service, version string) error {
 	if v.versions == nil {
 		have = []string{v.only}
 	}
-	return fmt.Errorf("%w: none of the %d of %s is of version %s; they are of %q", rpc.ErrNoInstance, len(v.best)+len(v.rest), service, version, have)
+	return fmt.Errorf("%w: none of the %d of %s is of version %s; they are of %q", rpc.ErrNoInstance,
+		len(v.best)+len(v.rest), service, version, have)
 }
 
 // newView sorts candidates into the view's tiers and prepares its balancer.
@@ -207,7 +209,8 @@ func (v *view) choose(call *rpc.Call, turn *atomic.Uint64) *rpc.Endpoint {
 			}
 		}
 		m := v.ring.find(call.HashKey, func(m *member) bool {
-			return m.tier.Load() == v.tier && (call.Version == "" || m.ep.Version == call.Version) && (call.TryAgain || !call.Tried(m.ep))
+			return m.tier.Load() == v.tier && (call.Version == "" || m.ep.Version == call.Version) &&
+				(call.TryAgain || !call.Tried(m.ep))
 		})
 		if m != nil {
 			return m.ep

@@ -129,7 +129,8 @@ func TestCellsAreBounded(t *testing.T) {
 	var sink ledger
 	r := NewRecorder(Config{Sinks: []Sink{&sink}, MaxBytes: 10 * cellBytes, Logger: quiet()})
 	for i := range 1000 {
-		r.Cell(Key{Side: Server, Service: "s", Version: fmt.Sprint("v", i%50), Method: "m", Peer: fmt.Sprint(i)}).Record(OK, 1)
+		r.Cell(Key{Side: Server, Service: "s", Version: fmt.Sprint("v", i%50), Method: "m", Peer: fmt.Sprint(i)}).
+			Record(OK, 1)
 	}
 	if len(r.cells) > 10 || len(r.shared) != 50 {
 		t.Errorf("%d cells and %d shared ones; want at most 10, and one for each version", len(r.cells), len(r.shared))
@@ -210,7 +211,8 @@ func TestPendingIsBounded(t *testing.T) {
 func TestKeysAreCopies(t *testing.T) {
 	large := strings.Repeat("x", 1<<20)
 	r := NewRecorder(Config{Logger: quiet()})
-	r.Cell(Key{Side: Server, Service: large[:3], Method: large[3:6], Peer: large[6:9], Version: large[9:12]}).Record(OK, 1)
+	r.Cell(Key{Side: Server, Service: large[:3], Method: large[3:6], Peer: large[6:9], Version: large[9:12]}).
+		Record(OK, 1)
 	begin := uintptr(unsafe.Pointer(unsafe.StringData(large)))
 	for k := range r.cells {
 		for _, s := range []string{k.Service, k.Method, k.Peer, k.Version} {

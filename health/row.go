@@ -50,7 +50,18 @@ const (
 // outcomeCount is the number of outcomes.
 const outcomeCount = int(afterLast)
 
-var outcomeNames = [outcomeCount]string{"ok", "app_error", "timeout", "canceled", "refused", "connect", "broken", "internal", "rejected", "barred"}
+var outcomeNames = [outcomeCount]string{
+	"ok",
+	"app_error",
+	"timeout",
+	"canceled",
+	"refused",
+	"connect",
+	"broken",
+	"internal",
+	"rejected",
+	"barred",
+}
 
 // String is the outcome as it stands in tables and metrics.
 func (o Outcome) String() string {

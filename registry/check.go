@@ -39,8 +39,14 @@ func CheckName(what, s string) error {
 		if alnum || i > 0 && (c == '.' || c == '-' || c == '_') {
 			continue
 		}
-		return fmt.Errorf("%w: %s %q: character %s in place %d; use the letters a-z and A-Z, digits, '.', '-', '_', beginning with a letter or digit",
-			ErrInvalid, what, s, character(s[i:]), place)
+		return fmt.Errorf(
+			"%w: %s %q: character %s in place %d; use the letters a-z and A-Z, digits, '.', '-', '_', beginning with a letter or digit",
+			ErrInvalid,
+			what,
+			s,
+			character(s[i:]),
+			place,
+		)
 	}
 	return nil
 }
@@ -97,7 +103,8 @@ func CheckHost(what, host string) error {
 		return fmt.Errorf("%w: %s: %.40q is no address", ErrInvalid, what, host)
 	}
 	if ip := net.ParseIP(host); ip != nil && (ip.IsUnspecified() || ip.IsMulticast() || ip.Equal(net.IPv4bcast)) {
-		return fmt.Errorf("%w: %s is %s, to which no connection can be made; advertise one address of this host", ErrInvalid, what, host)
+		return fmt.Errorf("%w: %s is %s, to which no connection can be made; advertise one address of this host",
+			ErrInvalid, what, host)
 	}
 	return nil
 }
@@ -124,7 +131,8 @@ func CheckTags(what string, tags map[string]string) error {
 		return fmt.Errorf("%w: %s: %s: %w", ErrInvalid, what, TagPrefix, err)
 	}
 	if text, set := tags[TagConcurrency]; set && strconv.Itoa(plain.Concurrency()) != text {
-		return fmt.Errorf("%w: %s: %s: %q is no number from 0 to %d", ErrInvalid, what, TagConcurrency, text, MaxConcurrency)
+		return fmt.Errorf("%w: %s: %s: %q is no number from 0 to %d", ErrInvalid, what, TagConcurrency, text,
+			MaxConcurrency)
 	}
 	if size > maxTagBytes {
 		return fmt.Errorf("%w: %s: they take %d bytes, at most %d are allowed", ErrInvalid, what, size, maxTagBytes)
@@ -135,7 +143,9 @@ func CheckTags(what string, tags map[string]string) error {
 // CheckPrefix reports what is wrong with the name of a service in Thrift's
 // multiplexed protocol.
 func CheckPrefix(prefix string) error {
-	if len(prefix) > MaxName || strings.ContainsFunc(prefix, func(r rune) bool { return r <= ' ' || r == 0x7f || r == ':' }) || !printable(prefix) {
+	if len(prefix) > MaxName ||
+		strings.ContainsFunc(prefix, func(r rune) bool { return r <= ' ' || r == 0x7f || r == ':' }) ||
+		!printable(prefix) {
 		return fmt.Errorf("prefix %.70q: want a name of at most %d bytes without blanks and colons", prefix, MaxName)
 	}
 	return nil

@@ -135,13 +135,17 @@ func (in Instance) EffectiveWeight() int {
 // Equal reports whether two instances say the same. Started and Heard are
 // left out: two readings of one start differ by the time they took.
 func (in Instance) Equal(o Instance) bool {
-	return sameID(&in, &o) && in.Protocol == o.Protocol && in.Zone == o.Zone && in.TLS == o.TLS && in.Leaving == o.Leaving &&
-		in.Weight == o.Weight && in.Owner == o.Owner && maps.Equal(in.Tags, o.Tags)
+	return sameID(&in, &o) && in.Protocol == o.Protocol && in.Zone == o.Zone && in.TLS == o.TLS &&
+		in.Leaving == o.Leaving &&
+		in.Weight == o.Weight &&
+		in.Owner == o.Owner &&
+		maps.Equal(in.Tags, o.Tags)
 }
 
 // sameID is a comparison of IDs that makes none.
 func sameID(a, b *Instance) bool {
-	return a.Owner.Epoch == b.Owner.Epoch && a.Port == b.Port && a.Host == b.Host && a.Service == b.Service && a.Version == b.Version
+	return a.Owner.Epoch == b.Owner.Epoch && a.Port == b.Port && a.Host == b.Host && a.Service == b.Service &&
+		a.Version == b.Version
 }
 
 // Compare orders instances by service, version, address and epoch; it is the

@@ -15,9 +15,14 @@ func TestCompare(t *testing.T) {
 	pick := func(of ...string) string { return of[rng.IntN(len(of))] }
 	list := make([]registry.Instance, 300)
 	for i := range list {
-		list[i] = registry.Instance{Service: pick("a", "ab", "b"), Version: pick("", "v1"), Port: []int{80, 700, 7000, 7001}[rng.IntN(4)],
-			Host:  pick("10.0.0.1", "10.0.0.10", "10.0.0.1-a", "fe80::1", "fe80::10%eth0", "h", "a.very.long.name.of.a.host.that.needs.more.than.sixty.four.bytes.example"),
-			Owner: registry.Owner{Epoch: rng.Int64N(2)}}
+		list[i] = registry.Instance{
+			Service: pick("a", "ab", "b"),
+			Version: pick("", "v1"),
+			Port:    []int{80, 700, 7000, 7001}[rng.IntN(4)],
+			Host: pick("10.0.0.1", "10.0.0.10", "10.0.0.1-a", "fe80::1", "fe80::10%eth0", "h",
+				"a.very.long.name.of.a.host.that.needs.more.than.sixty.four.bytes.example"),
+			Owner: registry.Owner{Epoch: rng.Int64N(2)},
+		}
 	}
 	for _, a := range list {
 		for _, b := range list {

@@ -18,7 +18,15 @@ import (
 var getToken = health.Key{Side: health.Client, Service: "auth", Method: "getToken", Version: "v1"}
 
 func sample(to time.Time) health.Row {
-	r := health.Row{Key: getToken, From: to.Add(-30 * time.Second), To: to, Sum: 1234567, P50: 1500, P99: 99 * time.Millisecond, Max: time.Second}
+	r := health.Row{
+		Key:  getToken,
+		From: to.Add(-30 * time.Second),
+		To:   to,
+		Sum:  1234567,
+		P50:  1500,
+		P99:  99 * time.Millisecond,
+		Max:  time.Second,
+	}
 	r.Outcomes[health.OK], r.Outcomes[health.Timeout] = 40, 2
 	return r
 }
@@ -87,7 +95,9 @@ func TestSum(t *testing.T) {
 		t.Fatalf("%d rows, want 1", len(got))
 	}
 	r := got[0]
-	if r.Calls() != 84 || r.Failures() != 4 || r.P50 != 2250 || r.P99 != a.P99 || r.Max != b.Max || !r.From.Equal(a.From) || !r.To.Equal(b.To) {
+	if r.Calls() != 84 || r.Failures() != 4 || r.P50 != 2250 || r.P99 != a.P99 || r.Max != b.Max ||
+		!r.From.Equal(a.From) ||
+		!r.To.Equal(b.To) {
 		t.Errorf("sum: %+v", r)
 	}
 	if got := Sum([]health.Row{a, b}, nil); len(got) != 2 {

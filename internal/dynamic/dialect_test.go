@@ -72,7 +72,8 @@ func TestDialect(t *testing.T) {
 			}
 			buf.WriteString(sent)
 			back := &Struct{Name: name, fields: m.args, values: map[int16]value{}}
-			if err := back.Read(t.Context(), open(buf)); err != nil || back.Unknown != 0 || string(back.JSON()) != string(args.JSON()) {
+			if err := back.Read(t.Context(), open(buf)); err != nil || back.Unknown != 0 ||
+				string(back.JSON()) != string(args.JSON()) {
 				t.Errorf("%s by %s: %v\n%s\n%s", name, protocol, err, back.JSON(), args.JSON())
 			}
 		}
@@ -138,7 +139,8 @@ func TestDialectKeepsErrors(t *testing.T) {
 		"service S { i32 a(i32 b, 32767: i32 c) }":                        "field IDs must be in the range",
 		"typedef binary uuid\nservice S { uuid a(1: uuid b) }":            "",
 	} {
-		if _, err := loadText(t, text); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+		if _, err := loadText(t, text); (err == nil) != (want == "") ||
+			err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %s", text, err, want)
 		}
 	}

@@ -291,7 +291,8 @@ func TestLoad(t *testing.T) {
 		t.Errorf("missing include: %v", err)
 	}
 	bad := write("bad.thrift", "struct T {\n  1: i32\n}")
-	if _, err := Load(bad); err == nil || !strings.Contains(err.Error(), "line 3") || strings.Contains(err.Error(), "\n") {
+	if _, err := Load(bad); err == nil || !strings.Contains(err.Error(), "line 3") ||
+		strings.Contains(err.Error(), "\n") {
 		t.Errorf("syntax error: %v", err)
 	}
 	if _, err := Load(filepath.Join(dir, "none.thrift")); !errors.Is(err, os.ErrNotExist) {

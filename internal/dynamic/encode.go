@@ -165,7 +165,8 @@ func (e *encoder) enum(path string, n node, spec *compile.EnumSpec) value {
 	for i, item := range spec.Items {
 		names[i] = item.Name
 	}
-	return e.wrong(path, "enum %s has no %q%s; it has %s", spec.Name, name, didYouMean(name, names), strings.Join(names, ", "))
+	return e.wrong(path, "enum %s has no %q%s; it has %s", spec.Name, name, didYouMean(name, names),
+		strings.Join(names, ", "))
 }
 
 func double(n node) (float64, bool) {
@@ -237,7 +238,8 @@ func (e *encoder) fill(path string, n node, s *Struct) {
 		f, err := s.fields.FindByName(m.name)
 		switch {
 		case err != nil || f == nil:
-			e.wrong(step(path, m.name), "%s has no field %q%s; it has %s", s.Name, m.name, didYouMean(m.name, names), listOr(names, "none"))
+			e.wrong(step(path, m.name), "%s has no field %q%s; it has %s", s.Name, m.name, didYouMean(m.name, names),
+				listOr(names, "none"))
 		case m.node.value == nil: // null leaves it out
 		default:
 			s.values[f.ID] = e.convert(step(path, m.name), m.node, f.Type)

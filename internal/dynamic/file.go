@@ -66,7 +66,8 @@ func (f *File) Find(name, hint, method string) (*Service, error) {
 		if i := slices.Index(names, name); i >= 0 {
 			return all[i], nil
 		}
-		return nil, fmt.Errorf("%s has no service %q%s; it declares %s", f.Path, name, didYouMean(name, names), strings.Join(names, ", "))
+		return nil, fmt.Errorf("%s has no service %q%s; it declares %s", f.Path, name, didYouMean(name, names),
+			strings.Join(names, ", "))
 	}
 	if len(all) == 1 {
 		return all[0], nil
@@ -78,7 +79,8 @@ func (f *File) Find(name, hint, method string) (*Service, error) {
 	if len(having) == 1 {
 		return having[0], nil
 	}
-	return nil, fmt.Errorf("%s declares several services (%s); choose one with --interface", f.Path, strings.Join(names, ", "))
+	return nil, fmt.Errorf("%s declares several services (%s); choose one with --interface", f.Path,
+		strings.Join(names, ", "))
 }
 
 // resembles compares an IDL name with a registered one: AuthService is meant

@@ -50,7 +50,9 @@ func FuzzRoundTrip(f *testing.F) {
 // FuzzRead: arbitrary bytes of a peer end in a value or an error.
 func FuzzRead(f *testing.F) {
 	m := method(f, "echo")
-	args, err := m.Args([]byte(`{"value":{"leaf":{"text":"x"},"ids":[1],"by_key":[{"key":{"realm":"r"},"value":[]}],"child":{}}}`))
+	args, err := m.Args(
+		[]byte(`{"value":{"leaf":{"text":"x"},"ids":[1],"by_key":[{"key":{"realm":"r"},"value":[]}],"child":{}}}`),
+	)
 	if err != nil {
 		f.Fatal(err)
 	}

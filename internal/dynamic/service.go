@@ -56,7 +56,8 @@ func (s *Service) Method(name string) (*Method, error) {
 	if len(names) == 0 {
 		return nil, fmt.Errorf("service %s has no methods", s.Name)
 	}
-	return nil, fmt.Errorf("service %s has no method %q%s; it has %s", s.Name, name, didYouMean(name, names), strings.Join(names, ", "))
+	return nil, fmt.Errorf("service %s has no method %q%s; it has %s", s.Name, name, didYouMean(name, names),
+		strings.Join(names, ", "))
 }
 
 func (s *Service) lookup(name string) *Method {

@@ -84,7 +84,8 @@ func write(ctx context.Context, p thrift.TProtocol, v value, spec compile.TypeSp
 	return v.(*Struct).Write(ctx, p)
 }
 
-func writeAll(ctx context.Context, p thrift.TProtocol, list []value, spec compile.TypeSpec, end func(context.Context) error) error {
+func writeAll(ctx context.Context, p thrift.TProtocol, list []value, spec compile.TypeSpec,
+	end func(context.Context) error) error {
 	for _, v := range list {
 		if err := write(ctx, p, v, spec); err != nil {
 			return err
@@ -114,7 +115,8 @@ func (s *Struct) Read(ctx context.Context, p thrift.TProtocol) error { return s.
 
 func (s *Struct) read(ctx context.Context, p thrift.TProtocol, depth int) error {
 	if depth > maxDepth {
-		return thrift.NewTProtocolExceptionWithType(thrift.DEPTH_LIMIT, fmt.Errorf("%s nests deeper than %d levels", s.Name, maxDepth))
+		return thrift.NewTProtocolExceptionWithType(thrift.DEPTH_LIMIT,
+			fmt.Errorf("%s nests deeper than %d levels", s.Name, maxDepth))
 	}
 	if _, err := p.ReadStructBegin(ctx); err != nil {
 		return err
@@ -208,12 +210,14 @@ func (r reader) read(ctx context.Context, spec compile.TypeSpec) (value, error) 
 func (r reader) deeper() (reader, error) {
 	r.depth++
 	if r.depth > maxDepth {
-		return r, thrift.NewTProtocolExceptionWithType(thrift.DEPTH_LIMIT, fmt.Errorf("nested deeper than %d levels", maxDepth))
+		return r, thrift.NewTProtocolExceptionWithType(thrift.DEPTH_LIMIT,
+			fmt.Errorf("nested deeper than %d levels", maxDepth))
 	}
 	return r, nil
 }
 
-func (r reader) readAll(ctx context.Context, kind thrift.TType, size int, spec compile.TypeSpec, end func(context.Context) error) (value, error) {
+func (r reader) readAll(ctx context.Context, kind thrift.TType, size int, spec compile.TypeSpec,
+	end func(context.Context) error) (value, error) {
 	inner, err := r.deeper()
 	if err != nil {
 		return nil, err

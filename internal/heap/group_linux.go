@@ -41,7 +41,8 @@ func limitOf(groups string, read func(path string) string) int {
 		}
 		for path := filepath.Clean("/" + fields[2]); ; path = filepath.Dir(path) {
 			n, err := strconv.ParseInt(strings.TrimSpace(read(filepath.Join(mount, path, file))), 10, 64)
-			if err == nil && n > 0 && n < 1<<50 && (lowest == 0 || n < lowest) { // version 1 writes a huge number for none
+			if err == nil && n > 0 && n < 1<<50 &&
+				(lowest == 0 || n < lowest) { // version 1 writes a huge number for none
 				lowest = n
 			}
 			if path == "/" {

@@ -231,7 +231,8 @@ func TestRunLooksEveryPeriod(t *testing.T) {
 			t.Errorf("Run = %v", err)
 		}
 		if len(reported) != 3 || reported[1] != "<nil>" {
-			t.Errorf("reported %q, want one error for each time that the file became bad, and that it was good again", reported)
+			t.Errorf("reported %q, want one error for each time that the file became bad, and that it was good again",
+				reported)
 		}
 	})
 }

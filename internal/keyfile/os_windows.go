@@ -39,7 +39,8 @@ func safe(path string, f *os.File, _ fs.FileInfo, what kind) error {
 	if what == harmless {
 		return nil
 	}
-	sd, err := windows.GetSecurityInfo(windows.Handle(f.Fd()), windows.SE_FILE_OBJECT, windows.DACL_SECURITY_INFORMATION)
+	sd, err := windows.GetSecurityInfo(windows.Handle(f.Fd()), windows.SE_FILE_OBJECT,
+		windows.DACL_SECURITY_INFORMATION)
 	if err != nil {
 		return fmt.Errorf("the access list of %s: %w", path, err)
 	}
@@ -56,7 +57,8 @@ func safe(path string, f *os.File, _ fs.FileInfo, what kind) error {
 		if err := windows.GetAce(list, i, &ace); err != nil {
 			return fmt.Errorf("the access list of %s: %w", path, err)
 		}
-		if ace.Header.AceType != windows.ACCESS_ALLOWED_ACE_TYPE || ace.Header.AceFlags&windows.INHERIT_ONLY_ACE != 0 || ace.Mask&bad == 0 {
+		if ace.Header.AceType != windows.ACCESS_ALLOWED_ACE_TYPE || ace.Header.AceFlags&windows.INHERIT_ONLY_ACE != 0 ||
+			ace.Mask&bad == 0 {
 			continue
 		}
 		sid := (*windows.SID)(unsafe.Pointer(&ace.SidStart))

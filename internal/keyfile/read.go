@@ -57,8 +57,12 @@ func read(path string, what kind, limit int) (string, error) {
 func readable(path string, what kind, err error) error {
 	switch {
 	case errors.Is(err, fs.ErrPermission) && what == secret:
-		return fmt.Errorf("%w; give the file to the user of the service: by LoadCredential=skerry.key:%s in its systemd "+
-			"unit, or by chown root:GROUP and chmod 640; or run the command as root", err, path)
+		return fmt.Errorf(
+			"%w; give the file to the user of the service: by LoadCredential=skerry.key:%s in its systemd "+
+				"unit, or by chown root:GROUP and chmod 640; or run the command as root",
+			err,
+			path,
+		)
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("%w; run the command as the user that the file is for, or give that user the file", err)
 	case tooManyLinks(err):

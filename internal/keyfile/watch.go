@@ -225,7 +225,8 @@ func OpenOperators(path string) (*Operators, error) {
 		read: func() ([]sshsig.Operator, error) {
 			text, err := read(path, public, sshsig.MaxFile)
 			if errors.Is(err, fs.ErrNotExist) {
-				return nil, fmt.Errorf("%w; copy it from a host that has it, or begin it: skerry operator add NAME KEY.pub", err)
+				return nil, fmt.Errorf(
+					"%w; copy it from a host that has it, or begin it: skerry operator add NAME KEY.pub", err)
 			}
 			if err != nil {
 				return nil, err

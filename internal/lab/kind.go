@@ -23,8 +23,14 @@ func (l *LAN) CountKinds() {
 			fmt.Fprintf(&b, "counter %s-%s { }\n", kind, port)
 		}
 		fmt.Fprintf(&b, "chain %s { type filter hook ingress device \"%s\" priority 0; policy accept; ", port, port)
-		fmt.Fprintf(&b, "meta l4proto udp counter name \"udp-%s\"; meta l4proto tcp counter name \"tcp-%s\"; ", port, port)
-		fmt.Fprintf(&b, "ether type arp counter name \"arp-%s\"; meta l4proto ipv6-icmp counter name \"nd-%s\"; }\n", port, port)
+		fmt.Fprintf(&b, "meta l4proto udp counter name \"udp-%s\"; meta l4proto tcp counter name \"tcp-%s\"; ", port,
+			port)
+		fmt.Fprintf(
+			&b,
+			"ether type arp counter name \"arp-%s\"; meta l4proto ipv6-icmp counter name \"nd-%s\"; }\n",
+			port,
+			port,
+		)
 	}
 	b.WriteString("}\n")
 	l.command(b.String(), "ip", "netns", "exec", l.hub(), "nft", "-f", "-")
@@ -51,7 +57,12 @@ func (l *LAN) Kinds() []Kinds {
 	}
 	out := make([]Kinds, len(l.hosts))
 	for i, h := range l.hosts {
-		out[i] = Kinds{packets["udp-"+h.port(0)], packets["tcp-"+h.port(0)], packets["arp-"+h.port(0)], packets["nd-"+h.port(0)]}
+		out[i] = Kinds{
+			packets["udp-"+h.port(0)],
+			packets["tcp-"+h.port(0)],
+			packets["arp-"+h.port(0)],
+			packets["nd-"+h.port(0)],
+		}
 	}
 	return out
 }

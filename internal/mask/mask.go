@@ -115,7 +115,9 @@ type parts struct {
 var (
 	oneHost = `(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]|%[0-9A-Fa-f]{2})*(:[0-9]*)?`
 	hosts   = regexp.MustCompile(`^` + oneHost + `(,` + oneHost + `)*$`)
-	strange = regexp.MustCompile(`[^!$&'()*+,;=:@/?\[\]A-Za-z0-9._~%-]|%(?:[^0-9A-Fa-f]|$)|%[0-9A-Fa-f](?:[^0-9A-Fa-f]|$)`)
+	strange = regexp.MustCompile(
+		`[^!$&'()*+,;=:@/?\[\]A-Za-z0-9._~%-]|%(?:[^0-9A-Fa-f]|$)|%[0-9A-Fa-f](?:[^0-9A-Fa-f]|$)`,
+	)
 )
 
 // split takes a URL apart; ok is false for any other text.

@@ -77,7 +77,8 @@ func FuzzURL(f *testing.F) {
 			"app:" + secret + "@db/site",
 			secret,
 		} {
-			if masked := URL(text); strings.Contains(masked, mark) || strings.Contains(masked, url.QueryEscape(secret)) {
+			if masked := URL(text); strings.Contains(masked, mark) ||
+				strings.Contains(masked, url.QueryEscape(secret)) {
 				t.Errorf("%q: %q", text, masked)
 			} else if again := URL(masked); again != masked && again != Set {
 				t.Errorf("masked twice: %q, then %q", masked, again)

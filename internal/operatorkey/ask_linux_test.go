@@ -68,7 +68,8 @@ func TestAskShowsNothing(t *testing.T) {
 		case <-time.After(20 * time.Second):
 			t.Fatalf("no answer to %q", c.keys)
 		}
-		if got.text != c.want || (got.err == nil) != (c.err == "") || got.err != nil && !strings.Contains(got.err.Error(), c.err) {
+		if got.text != c.want || (got.err == nil) != (c.err == "") ||
+			got.err != nil && !strings.Contains(got.err.Error(), c.err) {
 			t.Errorf("typed %q: %q, %v, want %q, %q", c.keys, got.text, got.err, c.want, c.err)
 		}
 		after, err := unix.IoctlGetTermios(int(tty.Fd()), unix.TCGETS)

@@ -149,15 +149,19 @@ func TestKeyFile(t *testing.T) {
 	signs(t, Options{File: locked, Operators: both, Ask: typed("open sesame")}, "wu", lockedKey)
 	signs(t, Options{File: locked, Operators: both, Ask: typed("", "wrong", "open sesame")}, "wu", lockedKey)
 
-	fails(t, "wrong passphrase", Options{File: locked, Operators: both, Ask: typed("a", "b", "c", "open sesame")}, "wrong 3 times")
+	fails(t, "wrong passphrase", Options{File: locked, Operators: both, Ask: typed("a", "b", "c", "open sesame")},
+		"wrong 3 times")
 	fails(t, "no terminal", Options{File: locked, Operators: both, Ask: noTerminal}, "no terminal", "ssh-add "+locked)
 	fails(t, "another type", Options{File: ecdsa, Operators: both, Ask: noTerminal}, "ssh-keygen -t ed25519")
 	fails(t, "no file", Options{File: file + "x", Operators: both}, "no such file")
 	fails(t, "a directory", Options{File: filepath.Dir(file), Operators: both}, "a directory")
-	fails(t, "of no operator", Options{File: file, Operators: []sshsig.Operator{wu}}, key.Fingerprint(), "belongs to no operator", "wu ("+lockedKey.Fingerprint()+")", "skerry operator add")
+	fails(t, "of no operator", Options{File: file, Operators: []sshsig.Operator{wu}}, key.Fingerprint(),
+		"belongs to no operator", "wu ("+lockedKey.Fingerprint()+")", "skerry operator add")
 	fails(t, "of another operator", Options{File: file, Operators: both, Name: "wu"}, "is the one of li, not of wu")
 	fails(t, "an unknown name", Options{File: file, Operators: both, Name: "xu"}, "names no xu", "li (SHA256:")
-	fails(t, "another namespace", Options{File: file, Operators: []sshsig.Operator{operator("li", key, sshsig.Policy)}}, "does not name skerry-release", "skerry-policy only")
+	fails(t, "another namespace",
+		Options{File: file, Operators: []sshsig.Operator{operator("li", key, sshsig.Policy)}},
+		"does not name skerry-release", "skerry-policy only")
 	fails(t, "file and envelope", Options{File: file, Envelope: true, Operators: both}, "one of them")
 
 	text := filepath.Join(t.TempDir(), "text")
@@ -184,20 +188,24 @@ func TestAgent(t *testing.T) {
 	fails(t, "a dead agent", Options{Operators: []sshsig.Operator{li}}, "can't be reached", "--key FILE")
 
 	startAgent(t)
-	fails(t, "empty", Options{Operators: []sshsig.Operator{li}}, "the agent has no key", "li ("+key.Fingerprint()+")", "ssh-add")
+	fails(t, "empty", Options{Operators: []sshsig.Operator{li}}, "the agent has no key", "li ("+key.Fingerprint()+")",
+		"ssh-add")
 	command(t, "ssh-add", "-q", rsa)
 	fails(t, "only another type", Options{Operators: []sshsig.Operator{li}}, "ssh-rsa", "li ("+key.Fingerprint()+")")
 	command(t, "ssh-add", "-q", file)
 	signs(t, Options{Operators: []sshsig.Operator{li, wu}}, "li", key)
-	fails(t, "none of the operators'", Options{Operators: []sshsig.Operator{wu}}, key.Fingerprint(), "wu ("+secondKey.Fingerprint()+")")
+	fails(t, "none of the operators'", Options{Operators: []sshsig.Operator{wu}}, key.Fingerprint(),
+		"wu ("+secondKey.Fingerprint()+")")
 	command(t, "ssh-add", "-q", second)
 	both := []sshsig.Operator{li, wu}
 	fails(t, "several", Options{Operators: both}, "li, wu", "--by li")
 	signs(t, Options{Operators: both, Name: "wu"}, "wu", secondKey)
 	signs(t, Options{Operators: both, File: second + ".pub"}, "wu", secondKey)
 	signs(t, Options{Operators: []sshsig.Operator{operator("li", key, sshsig.Policy), wu}}, "wu", secondKey)
-	fails(t, "a .pub of no key in the agent", Options{Operators: append(both, xu), File: other + ".pub"}, "has no operator's key")
-	fails(t, "a .pub of no operator", Options{Operators: both, File: other + ".pub"}, otherKey.Fingerprint(), "belongs to no operator")
+	fails(t, "a .pub of no key in the agent", Options{Operators: append(both, xu), File: other + ".pub"},
+		"has no operator's key")
+	fails(t, "a .pub of no operator", Options{Operators: both, File: other + ".pub"}, otherKey.Fingerprint(),
+		"belongs to no operator")
 	fails(t, "a .pub that is none", Options{Operators: both, File: rsa + ".pub"}, rsa+".pub", "ssh-keygen -t ed25519")
 }
 
@@ -212,7 +220,8 @@ func TestAgentGoes(t *testing.T) {
 	}
 	defer s.Close()
 	command(t, "ssh-add", "-q", "-d", file)
-	if _, err := s.Sign(sshsig.Release, []byte("x")); err == nil || !strings.Contains(err.Error(), "was the key taken out") {
+	if _, err := s.Sign(sshsig.Release, []byte("x")); err == nil ||
+		!strings.Contains(err.Error(), "was the key taken out") {
 		t.Errorf("after ssh-add -d: %v", err)
 	}
 	command(t, "ssh-add", "-q", file)
@@ -260,7 +269,8 @@ func TestOpenEnvelope(t *testing.T) {
 	fails(t, "mistyped", Options{Envelope: true, Operators: ops, Ask: typed(line[:8])}, "are missing")
 	fails(t, "no terminal", Options{Envelope: true, Operators: ops, Ask: noTerminal}, "no terminal", "ssh -t")
 	other, _ := NewEnvelope()
-	fails(t, "another site's", Options{Envelope: true, Operators: ops, Ask: typed(other)}, "the key of the envelope", "belongs to no operator")
+	fails(t, "another site's", Options{Envelope: true, Operators: ops, Ask: typed(other)}, "the key of the envelope",
+		"belongs to no operator")
 }
 func freeze(t *testing.T, p *os.Process) {
 	t.Helper()

@@ -28,8 +28,10 @@ func findBin() (string, error) {
 	}
 	path, err := exec.LookPath("initdb")
 	if err != nil {
-		return "", errors.New("this test starts a private PostgreSQL and found none in /usr/lib/postgresql/*/bin or PATH; " +
-			"install it, for example: apt-get install postgresql (its own service need not run)")
+		return "", errors.New(
+			"this test starts a private PostgreSQL and found none in /usr/lib/postgresql/*/bin or PATH; " +
+				"install it, for example: apt-get install postgresql (its own service need not run)",
+		)
 	}
 	if path, err = filepath.EvalSymlinks(path); err != nil {
 		return "", err
@@ -44,9 +46,15 @@ func fakeClock(ahead time.Duration) ([]string, error) {
 	}
 	found, _ := filepath.Glob("/usr/lib/*/faketime/libfaketime.so.1") // the pattern is well-formed
 	if len(found) == 0 {
-		return nil, errors.New("this test gives PostgreSQL another clock and found no libfaketime; install it, for example: apt-get install faketime")
+		return nil, errors.New(
+			"this test gives PostgreSQL another clock and found no libfaketime; install it, for example: apt-get install faketime",
+		)
 	}
-	return []string{"LD_PRELOAD=" + found[0], fmt.Sprintf("FAKETIME=%+.0fs", ahead.Seconds()), "FAKETIME_DONT_FAKE_MONOTONIC=1"}, nil
+	return []string{
+		"LD_PRELOAD=" + found[0],
+		fmt.Sprintf("FAKETIME=%+.0fs", ahead.Seconds()),
+		"FAKETIME_DONT_FAKE_MONOTONIC=1",
+	}, nil
 }
 
 // movingClock has a fake clock follow a file.
@@ -91,7 +99,16 @@ func (u *unprivileged) setpriv() []string {
 	if u == nil {
 		return nil
 	}
-	return []string{"setpriv", "--reuid", strconv.Itoa(u.uid), "--regid", strconv.Itoa(u.gid), "--clear-groups", "--pdeathsig", "QUIT"}
+	return []string{
+		"setpriv",
+		"--reuid",
+		strconv.Itoa(u.uid),
+		"--regid",
+		strconv.Itoa(u.gid),
+		"--clear-groups",
+		"--pdeathsig",
+		"QUIT",
+	}
 }
 
 // children lists the processes whose parent is pid.

@@ -309,9 +309,14 @@ func (c *Cluster) AwaitWhole(t testing.TB) {
 		}
 		var streaming int
 		var synchronous string
-		err := c.Nodes[i].query("SELECT count(*), coalesce(max(application_name) FILTER (WHERE sync_state = 'sync'), '') "+
-			"FROM pg_stat_replication WHERE state = 'streaming'", &streaming, &synchronous)
-		return err == nil && streaming == len(c.Nodes)-1 && (!c.synchronous || synchronous != "" && c.known(i, synchronous))
+		err := c.Nodes[i].query(
+			"SELECT count(*), coalesce(max(application_name) FILTER (WHERE sync_state = 'sync'), '') "+
+				"FROM pg_stat_replication WHERE state = 'streaming'",
+			&streaming,
+			&synchronous,
+		)
+		return err == nil && streaming == len(c.Nodes)-1 &&
+			(!c.synchronous || synchronous != "" && c.known(i, synchronous))
 	})
 }
 

@@ -70,7 +70,8 @@ func (s *Server) startPooler(t testing.TB, port int, mode string) (dir string, e
 	if err != nil {
 		bin = "/usr/sbin/pgbouncer" // not in every PATH
 		if _, err := os.Stat(bin); err != nil {
-			return "", errors.New("it is not installed; for example: apt-get install pgbouncer (its own service need not run)")
+			return "", errors.New(
+				"it is not installed; for example: apt-get install pgbouncer (its own service need not run)")
 		}
 	}
 	if dir, err = os.MkdirTemp(s.dir, "pooler-"); err != nil {

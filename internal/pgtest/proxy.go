@@ -33,8 +33,12 @@ func (s *Server) Proxy(t testing.TB) *Proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &Proxy{listener: l, target: net.JoinHostPort(s.Host, strconv.Itoa(s.Port)), group: run.NewGroup(context.Background()),
-		conns: map[net.Conn]struct{}{}}
+	p := &Proxy{
+		listener: l,
+		target:   net.JoinHostPort(s.Host, strconv.Itoa(s.Port)),
+		group:    run.NewGroup(context.Background()),
+		conns:    map[net.Conn]struct{}{},
+	}
 	p.group.Go(p.accept)
 	t.Cleanup(func() {
 		_ = l.Close()

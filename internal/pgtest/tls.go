@@ -26,7 +26,8 @@ func (s *Server) certify() error {
 		return err
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "database"}, IPAddresses: []net.IP{net.ParseIP(s.Host)},
+		SerialNumber: big.NewInt(
+			1), Subject: pkix.Name{CommonName: "database"}, IPAddresses: []net.IP{net.ParseIP(s.Host)},
 		NotBefore: time.Now().Add(-24 * time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
 	}

@@ -40,7 +40,8 @@ func hidesNothing(t *testing.T, text string, lines bool) {
 	}
 	for _, r := range text {
 		own := lines && layout(r)
-		if (r < 0x20 || r >= 0x7f && r < 0xa0 || r >= 0x202a && r <= 0x202e || r >= 0x200b && r <= 0x200f || r == 0x2028) && !own {
+		if (r < 0x20 || r >= 0x7f && r < 0xa0 || r >= 0x202a && r <= 0x202e || r >= 0x200b && r <= 0x200f || r == 0x2028) &&
+			!own {
 			t.Errorf("%q holds %U", text, r)
 		}
 	}

@@ -52,7 +52,11 @@ var kinds = []Kind{
 		"compare the site's keys (skerry key ls) and the certificates of both hosts; the log names the address and why"},
 	{MadeRoom, "silent connections were closed to make room for others",
 		"find out what opens so many connections: the log names the address; or raise limits.connections"},
-	{Connections, "connections were closed for what came on them", "find out what speaks there: the log names the address"},
+	{
+		Connections,
+		"connections were closed for what came on them",
+		"find out what speaks there: the log names the address",
+	},
 	{LANKey, "LAN packets of this cluster have another key",
 		"compare the fingerprints of all hosts (skerry key ls); when all have the same: " + whoSends},
 	{LANOwnName, "LAN packets bear the name of the process and are not its own",
@@ -62,7 +66,11 @@ var kinds = []Kind{
 	{LANSequence, "LAN packets had a number far ahead of their sender's last one",
 		"nothing, if it stays at one for each restart; else " + whoSends},
 	{LANFull, "senders on the LAN found no place: too many of one address, or in all", whoSends},
-	{LANRate, "LAN packets or questions came faster than they are dealt with", "nothing, unless it grows all the time; then " + whoSends},
+	{
+		LANRate,
+		"LAN packets or questions came faster than they are dealt with",
+		"nothing, unless it grows all the time; then " + whoSends,
+	},
 	{LANUnproven, "announcements came from senders that did not answer when asked",
 		"check that unicast UDP passes between the hosts both ways"},
 	{LANMalformed, "LAN packets were not skerry's", "find out what else uses the port"},
@@ -93,7 +101,11 @@ func Of(name string) Kind {
 		return Kind{name, "calls of " + method + " proved nothing",
 			"find the caller: the log of that process names its address and the reason; then skerry operator ls and key ls there"}
 	}
-	return Kind{name, "refusals of this kind, which this release of skerry does not know", "bring this command to the release of that process, or read its log"}
+	return Kind{
+		name,
+		"refusals of this kind, which this release of skerry does not know",
+		"bring this command to the release of that process, or read its log",
+	}
 }
 
 // Rank is the place of a kind among others: the smaller, the earlier it is shown.

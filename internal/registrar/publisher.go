@@ -220,7 +220,8 @@ func departures(known, fresh []registry.Departure, listed []registry.Instance, n
 
 // isListed looks an ID up in a list in order.
 func isListed(list []registry.Instance, id registry.ID) bool {
-	_, found := slices.BinarySearchFunc(list, id, func(in registry.Instance, id registry.ID) int { return in.ID().Compare(id) })
+	_, found := slices.BinarySearchFunc(list, id,
+		func(in registry.Instance, id registry.ID) int { return in.ID().Compare(id) })
 	return found
 }
 

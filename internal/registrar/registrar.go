@@ -241,7 +241,8 @@ func (r *Registrar) wait(ctx context.Context, verb string, seq uint64, ids []reg
 	for {
 		r.mu.Lock()
 		done := r.done
-		left := slices.ContainsFunc(ids, func(id registry.ID) bool { return r.todo[id] >= seq }) // a newer wish for it is waited for, too
+		left := slices.ContainsFunc(ids,
+			func(id registry.ID) bool { return r.todo[id] >= seq }) // a newer wish for it is waited for, too
 		r.mu.Unlock()
 		if !left {
 			return nil

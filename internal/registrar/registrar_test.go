@@ -280,7 +280,9 @@ func TestBoardDepartures(t *testing.T) {
 		for _, d := range last.Gone {
 			kinds = append(kinds, d.Kind)
 		}
-		if !slices.Equal(kinds, []registry.DepartureKind{registry.Deregistered, registry.Deregistered}) || !last.Partial || last.Source != "test" {
+		if !slices.Equal(kinds, []registry.DepartureKind{registry.Deregistered, registry.Deregistered}) ||
+			!last.Partial ||
+			last.Source != "test" {
 			t.Errorf("%+v; want each departure once, as it was told last", last)
 		}
 		b.Publish("auth", []registry.Instance{auth})
@@ -292,7 +294,8 @@ func TestBoardDepartures(t *testing.T) {
 		b.Confirm()
 		synctest.Wait()
 		if len(last.Gone) != 0 || !last.Read.Equal(time.Now()) {
-			t.Errorf("gone %v, read %v ago; want forgotten departures and a fresh list", last.Gone, time.Since(last.Read))
+			t.Errorf("gone %v, read %v ago; want forgotten departures and a fresh list", last.Gone,
+				time.Since(last.Read))
 		}
 	})
 }

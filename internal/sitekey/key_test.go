@@ -99,7 +99,12 @@ func TestUse(t *testing.T) {
 	if want := expand.Sum(nil); !bytes.Equal(k.Use("packets", "plant"), want) {
 		t.Errorf("Use = %x, want %x", k.Use("packets", "plant"), want)
 	}
-	others := [][]byte{k.Use("packets", "plant2"), k.Use("packet", "splant"), k.Use("site", "plant"), New().Use("packets", "plant")}
+	others := [][]byte{
+		k.Use("packets", "plant2"),
+		k.Use("packet", "splant"),
+		k.Use("site", "plant"),
+		New().Use("packets", "plant"),
+	}
 	for i, o := range others {
 		if bytes.Equal(o, k.Use("packets", "plant")) {
 			t.Errorf("another use, cluster or key gives the same bytes (%d)", i)
@@ -143,7 +148,8 @@ func TestNeverShown(t *testing.T) {
 	secret := raw[:secretSize]
 	forms := []string{
 		k.Text()[4:24], strings.ToUpper(k.Text()[4:24]), string(secret[:8]), fmt.Sprintf("%x", secret[:8]), fmt.Sprintf("%X", secret[:8]),
-		strings.Trim(fmt.Sprint(secret[:4]), "[]"), strings.Trim(fmt.Sprintf("%#v", secret[:4]), "[]byte{}"), fmt.Sprintf("%x", k.Text()[4:12]),
+		strings.Trim(fmt.Sprint(secret[:4]),
+			"[]"), strings.Trim(fmt.Sprintf("%#v", secret[:4]), "[]byte{}"), fmt.Sprintf("%x", k.Text()[4:12]),
 	}
 	var out strings.Builder
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%o", "%b", "%c", "%U", "%t", "%08b", "%p"} {

@@ -21,7 +21,9 @@ const maxCertificate = 2 << 10
 
 var (
 	// ErrNoKey is wrapped when the ring has no key.
-	ErrNoKey = errors.New("this process has no site key: make one with \"skerry key new\", or take another host's with \"skerry key set\"")
+	ErrNoKey = errors.New(
+		"this process has no site key: make one with \"skerry key new\", or take another host's with \"skerry key set\"",
+	)
 	// ErrPeer is wrapped when the other side's certificate is not accepted.
 	ErrPeer = errors.New("no site certificate that this process accepts")
 
@@ -136,7 +138,8 @@ func only(cs tls.ConnectionState) (*x509.Certificate, error) {
 	case len(cs.PeerCertificates) != 1:
 		return nil, fmt.Errorf("%w: %d certificates came, not one", ErrPeer, len(cs.PeerCertificates))
 	case len(cs.PeerCertificates[0].Raw) > maxCertificate:
-		return nil, fmt.Errorf("%w: %d bytes, the limit is %d", ErrPeer, len(cs.PeerCertificates[0].Raw), maxCertificate)
+		return nil, fmt.Errorf("%w: %d bytes, the limit is %d", ErrPeer, len(cs.PeerCertificates[0].Raw),
+			maxCertificate)
 	}
 	c := cs.PeerCertificates[0]
 	if _, ok := c.PublicKey.(ed25519.PublicKey); !ok || len(c.UnhandledCriticalExtensions) > 0 {
@@ -225,7 +228,8 @@ func address(cluster, owner string) (*url.URL, error) {
 		return nil, fmt.Errorf("site connections: cluster %q, process %q: %w", cluster, owner, err)
 	}
 	if c, o, err := split(back); err != nil || c != cluster || o != owner {
-		return nil, fmt.Errorf("site connections: cluster %q, process %q: want a name, and host/pid/epoch", cluster, owner)
+		return nil, fmt.Errorf("site connections: cluster %q, process %q: want a name, and host/pid/epoch", cluster,
+			owner)
 	}
 	return u, nil
 }

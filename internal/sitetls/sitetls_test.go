@@ -126,7 +126,8 @@ func TestHandshake(t *testing.T) {
 			if owner, err := PeerOwner(cs); err != nil || owner != b {
 				t.Errorf("the client sees %q, %v", owner, err)
 			}
-			if cs.Version != tls.VersionTLS13 || cs.CurveID != tls.X25519 || cs.NegotiatedProtocol != ALPN || cs.DidResume {
+			if cs.Version != tls.VersionTLS13 || cs.CurveID != tls.X25519 || cs.NegotiatedProtocol != ALPN ||
+				cs.DidResume {
 				t.Errorf("the connection is %x %v %q", cs.Version, cs.CurveID, cs.NegotiatedProtocol)
 			}
 		})
@@ -188,7 +189,12 @@ func TestCertificates(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: alwaysFrom, NotAfter: alwaysTo, URIs: []*url.URL{u}}
+		return &x509.Certificate{
+			SerialNumber: big.NewInt(1),
+			NotBefore:    alwaysFrom,
+			NotAfter:     alwaysTo,
+			URIs:         []*url.URL{u},
+		}
 	}
 	uri := func(s string) *url.URL {
 		u, err := url.Parse(s)

@@ -88,7 +88,8 @@ func (o *Operators) Set(list []Operator) {
 }
 
 func same(a, b Operator) bool {
-	return a.Name == b.Name && a.Key == b.Key && slices.Equal(a.Namespaces, b.Namespaces) && a.Comment == b.Comment && a.Line == b.Line
+	return a.Name == b.Name && a.Key == b.Key && slices.Equal(a.Namespaces, b.Namespaces) && a.Comment == b.Comment &&
+		a.Line == b.Line
 }
 
 // Changed is closed when the operators are other ones than now. A caller that
@@ -255,7 +256,9 @@ func parseNamespaces(value string) ([]string, error) {
 	}
 	list := strings.Split(value[1:len(value)-1], ",")
 	for _, n := range list {
-		if n == "" || len(n) > maxNamespace || strings.ContainsFunc(n, func(r rune) bool { return r <= ' ' || r > '~' || r == '!' || r == '"' || r == '\\' }) {
+		if n == "" || len(n) > maxNamespace ||
+			strings.ContainsFunc(n,
+				func(r rune) bool { return r <= ' ' || r > '~' || r == '!' || r == '"' || r == '\\' }) {
 			return nil, fmt.Errorf("%.70q is no namespace; write names such as %s, and patterns with * at "+
 				"most", n, Release)
 		}

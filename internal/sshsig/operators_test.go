@@ -88,7 +88,8 @@ func TestParseOperatorsRefuses(t *testing.T) {
 		key[0], key[1] = byte(i), byte(i>>8)
 		fmt.Fprintf(&many, "op%d namespaces=\"skerry-release\" %s\n", i, key)
 	}
-	if _, err := ParseOperators("ops", many.String()); err == nil || !strings.Contains(err.Error(), "ops:1001: more than 1000") {
+	if _, err := ParseOperators("ops", many.String()); err == nil ||
+		!strings.Contains(err.Error(), "ops:1001: more than 1000") {
 		t.Errorf("%d operators: %v", maxOperators+1, err)
 	}
 }
@@ -160,7 +161,8 @@ func FuzzParseOperators(f *testing.F) {
 				t.Fatalf("%+v was read and can't be written: %v", op, err)
 			}
 			back, err := ParseOperators("ops", line)
-			if err != nil || back[0].Name != op.Name || back[0].Key != op.Key || !slices.Equal(back[0].Namespaces, op.Namespaces) {
+			if err != nil || back[0].Name != op.Name || back[0].Key != op.Key ||
+				!slices.Equal(back[0].Namespaces, op.Namespaces) {
 				t.Fatalf("%q comes back as %+v, %v", line, back, err)
 			}
 		}

@@ -206,7 +206,10 @@ func TestOpenSSHVerifies(t *testing.T) {
 	if err := errors.Join(os.WriteFile(operators, []byte(line+"\n"), 0o600), os.WriteFile(signature, Armor(blob), 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	if out := keygen(t, string(message), "-Y", "verify", "-f", operators, "-I", "li", "-n", Release, "-s", signature); !strings.Contains(out, "Good") {
+	if out := keygen(t, string(message), "-Y", "verify", "-f", operators, "-I", "li", "-n", Release, "-s", signature); !strings.Contains(
+		out,
+		"Good",
+	) {
 		t.Errorf("ssh-keygen says %s", out)
 	}
 	cmd := exec.Command("ssh-keygen", "-Y", "verify", "-f", operators, "-I", "li", "-n", Release, "-s", signature)

@@ -20,7 +20,10 @@ func Plain(data []byte) ([]byte, error) {
 		return rest, nil
 	}
 	if name := wide(data); name != "" {
-		return nil, &Error{1, "this is " + name + `, as PowerShell's > and the "Unicode" of editors write it; save it as UTF-8`}
+		return nil, &Error{
+			1,
+			"this is " + name + `, as PowerShell's > and the "Unicode" of editors write it; save it as UTF-8`,
+		}
 	}
 	return data, nil
 }

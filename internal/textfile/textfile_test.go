@@ -40,7 +40,8 @@ func TestEncodings(t *testing.T) {
 		{"GBK", "cluster: a\n# \xb7\xa2\xc9\xe4\n", "", `line 2: the bytes "\xb7\xa2" are no UTF-8 (GBK, perhaps)`},
 	} {
 		got, err := UTF8([]byte(c.data))
-		if _, ours := errors.AsType[*Error](err); string(got) != c.want || (err != nil) != (c.err != "") || err != nil && !ours {
+		if _, ours := errors.AsType[*Error](err); string(got) != c.want || (err != nil) != (c.err != "") ||
+			err != nil && !ours {
 			t.Errorf("%s: %q, %v; want %q", c.name, got, err, c.want)
 		}
 		if err != nil && !strings.Contains(err.Error(), c.err) {

@@ -185,9 +185,11 @@ func (r *Reader) warn(now time.Time, log *slog.Logger) {
 	end := pair.Leaf.NotAfter.UTC().Format(time.DateTime)
 	switch {
 	case now.After(pair.Leaf.NotAfter):
-		log.Error("the certificate has expired: peers refuse it; put a new one in its place", "cert", r.files.Cert, "until", end)
+		log.Error("the certificate has expired: peers refuse it; put a new one in its place", "cert", r.files.Cert,
+			"until", end)
 	case Soon(pair.Leaf, now):
-		log.Warn("the certificate expires soon; put a new one in its place, which is used without a restart", "cert", r.files.Cert, "until", end)
+		log.Warn("the certificate expires soon; put a new one in its place, which is used without a restart", "cert",
+			r.files.Cert, "until", end)
 	default:
 		return
 	}

@@ -24,7 +24,13 @@ func makePair(t *testing.T, serial int64, from, to time.Time) (cert, key []byte)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &x509.Certificate{SerialNumber: big.NewInt(serial), NotBefore: from, NotAfter: to, IsCA: true, BasicConstraintsValid: true}
+	c := &x509.Certificate{
+		SerialNumber:          big.NewInt(serial),
+		NotBefore:             from,
+		NotAfter:              to,
+		IsCA:                  true,
+		BasicConstraintsValid: true,
+	}
 	der, err := x509.CreateCertificate(rand.Reader, c, c, &private.PublicKey, private)
 	if err != nil {
 		t.Fatal(err)
@@ -33,7 +39,9 @@ func makePair(t *testing.T, serial int64, from, to time.Time) (cert, key []byte)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret})
+	return pem.EncodeToMemory(
+		&pem.Block{Type: "CERTIFICATE", Bytes: der},
+	), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret})
 }
 
 func write(t *testing.T, path string, text []byte) {
@@ -55,7 +63,8 @@ func serial(t *testing.T, r *Reader) int64 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if conf, err := r.Server().GetConfigForClient(hello); err != nil || conf != nil && conf.Certificates[0].Leaf != pair.Leaf {
+	if conf, err := r.Server().GetConfigForClient(hello); err != nil ||
+		conf != nil && conf.Certificates[0].Leaf != pair.Leaf {
 		t.Errorf("the port's configurations differ: %v", err)
 	}
 	if client := r.Client().Certificates[0].Leaf; client != pair.Leaf {

@@ -137,7 +137,8 @@ func (d *decoder) value(node ast.Node, v reflect.Value, key string, f field) {
 
 // mapping decodes the entries of a mapping; place gives the place for a name,
 // an invalid one when there is none, and what to do when it is filled.
-func (d *decoder) mapping(node ast.Node, v reflect.Value, key string, place func(string) (reflect.Value, field, func())) {
+func (d *decoder) mapping(node ast.Node, v reflect.Value, key string,
+	place func(string) (reflect.Value, field, func())) {
 	m, ok := node.(ast.MapNode)
 	if !ok {
 		d.add(lineOf(node), key, "want %s, got %s", wantedOf(v), gotOf(node))

@@ -67,7 +67,8 @@ func (e *Error) Error() string { return string(e.Safe()) }
 
 // Safe is the text with everything quoted that stands in the file.
 func (e *Error) Safe() quote.Safe {
-	sorted := slices.SortedStableFunc(slices.Values(e.Problems), func(a, b Problem) int { return cmp.Compare(a.Line, b.Line) })
+	sorted := slices.SortedStableFunc(slices.Values(e.Problems),
+		func(a, b Problem) int { return cmp.Compare(a.Line, b.Line) })
 	lines := make([]string, len(sorted))
 	for i, p := range sorted {
 		at := e.File

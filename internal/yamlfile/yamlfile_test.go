@@ -42,7 +42,8 @@ func TestScalarsStayAsWritten(t *testing.T) {
 		}
 	}
 	s := decode(t, "version: !!str 1.10\nname: \"~\"\nretries: 0\nlimit: 0\nsize: 1MiB\nevery: none\n")
-	if s.Version != "1.10" || s.Name != "~" || s.Retries == nil || *s.Retries != 0 || s.Size != 1<<20 || s.Every != None {
+	if s.Version != "1.10" || s.Name != "~" || s.Retries == nil || *s.Retries != 0 || s.Size != 1<<20 ||
+		s.Every != None {
 		t.Errorf("read %+v", s)
 	}
 }

@@ -26,11 +26,13 @@ func TestClockSetBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	await(t, 5*time.Second, "the clock", func() bool {
-		return one[bool](t, server.SocketURL(db), "SELECT pg_postmaster_start_time() > clock_timestamp() + interval '5 minutes'")
+		return one[bool](t, server.SocketURL(db),
+			"SELECT pg_postmaster_start_time() > clock_timestamp() + interval '5 minutes'")
 	})
 	b.holds(5*time.Second, in, dying.instance())
 	cable.Cut()
-	b.until(30*time.Second, "the end of the dead", func(s registry.Snapshot) bool { return len(s.Instances) == 1 }, keeps(in))
+	b.until(30*time.Second, "the end of the dead", func(s registry.Snapshot) bool { return len(s.Instances) == 1 },
+		keeps(in))
 	b.holds(5*time.Second, in)
 }
 
@@ -52,7 +54,8 @@ func TestClockSetBackALittle(t *testing.T) {
 		n.sees(5*time.Second, want...)
 	}
 	await(t, time.Minute, "a settled site", func() bool {
-		return one[bool](t, server.SocketURL(db), "SELECT min(resumed) < now() - interval '17 seconds' FROM skerry_cluster")
+		return one[bool](t, server.SocketURL(db),
+			"SELECT min(resumed) < now() - interval '17 seconds' FROM skerry_cluster")
 	})
 	if err := server.MoveClock(time.Minute - 14*time.Second); err != nil {
 		t.Fatal(err)

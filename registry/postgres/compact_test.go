@@ -37,7 +37,8 @@ func TestTablesStaySmallBesideALongTransaction(t *testing.T) {
 	}
 	const size = "SELECT pg_relation_size('skerry_lease') + pg_relation_size('skerry_told')"
 	grown := one[int64](t, server.URL(db), size)
-	b.until(10*time.Second, "small tables", func(s registry.Snapshot) bool { return one[int64](t, server.URL(db), size) < 16*8192 })
+	b.until(10*time.Second, "small tables",
+		func(s registry.Snapshot) bool { return one[int64](t, server.URL(db), size) < 16*8192 })
 	b.holds(3*time.Second, in)
 	t.Logf("%d bytes became %d", grown, one[int64](t, server.URL(db), size))
 	if n := one[int](t, server.URL(db), "SELECT count(*)::int FROM skerry_lease WHERE heartbeat > now() - interval '4 seconds'"); n != 1 {

@@ -79,7 +79,8 @@ func (c *Config) complete() error {
 		}
 	}
 	if c.Expiry < 2*c.Heartbeat {
-		return fmt.Errorf("expiry %v is shorter than twice the heartbeat %v: one lost heartbeat would end every registration",
+		return fmt.Errorf(
+			"expiry %v is shorter than twice the heartbeat %v: one lost heartbeat would end every registration",
 			c.Expiry, c.Heartbeat)
 	}
 	if c.Logger == nil {

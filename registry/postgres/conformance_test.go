@@ -16,8 +16,15 @@ import (
 
 // quick are intervals for tests in real time, a fifteenth of the defaults.
 func quick(t testing.TB, url string, owner registry.Owner) postgres.Config {
-	return postgres.Config{URL: url, Cluster: "site", Owner: owner, Heartbeat: 2 * time.Second, Expiry: 6 * time.Second, Poll: 2 * time.Second,
-		Logger: slog.New(slog.NewTextHandler(testLog{t}, nil))}
+	return postgres.Config{
+		URL:       url,
+		Cluster:   "site",
+		Owner:     owner,
+		Heartbeat: 2 * time.Second,
+		Expiry:    6 * time.Second,
+		Poll:      2 * time.Second,
+		Logger:    slog.New(slog.NewTextHandler(testLog{t}, nil)),
+	}
 }
 
 // testLog sends log lines to the test's own log.
@@ -70,7 +77,8 @@ func conformance(t *testing.T, pollOnly bool) {
 			h.Seen = 3 * time.Second
 		}
 		h.Forget = func(t *testing.T) {
-			s.server.Exec(t, s.db, "DELETE FROM skerry_instance; DELETE FROM skerry_lease; UPDATE skerry_revision SET rev = rev - 1")
+			s.server.Exec(t, s.db,
+				"DELETE FROM skerry_instance; DELETE FROM skerry_lease; UPDATE skerry_revision SET rev = rev - 1")
 		}
 		return h
 	})

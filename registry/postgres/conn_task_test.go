@@ -20,7 +20,8 @@ func TestErrandsWithoutASession(t *testing.T) {
 		r := &Registry{}
 		refused := errors.New("connection refused")
 		do := func(context.Context, *pgx.Conn) error { return nil }
-		if err := r.withConn(t.Context(), roleService, do); !errors.Is(err, errNotRunning) || !errors.Is(err, registry.ErrUnavailable) {
+		if err := r.withConn(t.Context(), roleService, do); !errors.Is(err, errNotRunning) ||
+			!errors.Is(err, registry.ErrUnavailable) {
 			t.Errorf("Run does not run: %v", err)
 		}
 		r.alive = true

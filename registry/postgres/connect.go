@@ -108,7 +108,9 @@ func takesWrites(ctx context.Context, conn *pgx.Conn) error {
 
 // hostsOf is a configuration for each host of the URL.
 func hostsOf(cfg *pgx.ConnConfig) (out []*pgx.ConnConfig) {
-	all := append([]*pgconn.FallbackConfig{{Host: cfg.Host, Port: cfg.Port, TLSConfig: cfg.TLSConfig}}, cfg.Fallbacks...)
+	all := append(
+		[]*pgconn.FallbackConfig{{Host: cfg.Host, Port: cfg.Port, TLSConfig: cfg.TLSConfig}},
+		cfg.Fallbacks...)
 	for _, f := range all {
 		if n := len(out); n > 0 && out[n-1].Host == f.Host && out[n-1].Port == f.Port {
 			out[n-1].Fallbacks = append(out[n-1].Fallbacks, f) // the same with or without TLS

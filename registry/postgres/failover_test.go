@@ -178,7 +178,8 @@ func TestDemotedPrimaryIsLeft(t *testing.T) {
 	t.Parallel()
 	primary, standby, db := pair(t)
 	both := pgtest.URL(db, primary, standby)
-	a, b := start(t, quick(t, both, newOwner())), start(t, quick(t, both+"&target_session_attrs=read-write", newOwner()))
+	a, b := start(t,
+		quick(t, both, newOwner())), start(t, quick(t, both+"&target_session_attrs=read-write", newOwner()))
 	in := a.offer()
 	b.sees(5*time.Second, in)
 

@@ -21,7 +21,8 @@ func TestAgeOfTheHeartbeat(t *testing.T) {
 	server.Exec(t, db, "UPDATE skerry_lease SET heartbeat = now() - interval '20 seconds'")
 	cfg.Owner = newOwner()
 	reader := start(t, cfg)
-	shown := reader.until(5*time.Second, "the provider", func(s registry.Snapshot) bool { return len(s.Instances) == 1 })
+	shown := reader.until(5*time.Second, "the provider",
+		func(s registry.Snapshot) bool { return len(s.Instances) == 1 })
 	if age := time.Since(time.Unix(int64(shown.Instances[0].Heard), 0)); age < 20*time.Second || age > 30*time.Second {
 		t.Errorf("its last heartbeat was %v ago, want 20 s", age)
 	}

@@ -31,7 +31,11 @@ func TestLeavingCancelsNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	lab.Eventually(t, 20*time.Second, func() bool {
-		return one[bool](t, server.URL(db), "SELECT count(*) > 0 FROM pg_locks l, pg_database d WHERE NOT l.granted AND d.oid = l.database AND d.datname = '"+db+"'")
+		return one[bool](
+			t,
+			server.URL(db),
+			"SELECT count(*) > 0 FROM pg_locks l, pg_database d WHERE NOT l.granted AND d.oid = l.database AND d.datname = '"+db+"'",
+		)
 	}, func() string { return "a statement that waits" })
 	_, before := cable.Count()
 	a.stop()

@@ -217,7 +217,8 @@ func suspicious(text string) error {
 	switch {
 	case strings.Count(hostOnly, "@") > 1, hasPath && strings.Contains(path, "@"), strings.Contains(rest, "#"),
 		oddQuery(query), oddQuery(early):
-		return errors.New("one of the characters / ? # @ stands where none may; write them %2F %3F %23 %40 in a password")
+		return errors.New(
+			"one of the characters / ? # @ stands where none may; write them %2F %3F %23 %40 in a password")
 	}
 	return nil
 }

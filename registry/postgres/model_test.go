@@ -15,7 +15,10 @@ import (
 
 func listed(service string, n int) row {
 	owner := registry.Owner{Host: "node", PID: n, Epoch: int64(n)}
-	return row{owner: owner.String(), Instance: registry.Instance{Service: service, Host: "192.0.2.1", Port: 7000 + n, Owner: owner}}
+	return row{
+		owner:    owner.String(),
+		Instance: registry.Instance{Service: service, Host: "192.0.2.1", Port: 7000 + n, Owner: owner},
+	}
 }
 
 func departedRow(r row, kind registry.DepartureKind) row {
@@ -42,9 +45,16 @@ func expectPorts(t *testing.T, m *model, what string, want ...int) {
 
 func TestModelMerge(t *testing.T) {
 	m := newModel()
-	m.replace([]row{listed("auth", 1), listed("auth", 2), departedRow(listed("auth", 9), registry.Deregistered)}, nil, true)
+	m.replace([]row{listed("auth", 1), listed("auth", 2), departedRow(listed("auth", 9), registry.Deregistered)}, nil,
+		true)
 	expectPorts(t, m, "a full read", 1, 2)
-	m.merge([]row{listed("auth", 3), departedRow(listed("auth", 1), registry.Deregistered), departedRow(listed("auth", 7), registry.Expired)})
+	m.merge(
+		[]row{
+			listed("auth", 3),
+			departedRow(listed("auth", 1), registry.Deregistered),
+			departedRow(listed("auth", 7), registry.Expired),
+		},
+	)
 	expectPorts(t, m, "changes", 2, 3)
 	if got := len(m.left["auth"]); got != 3 {
 		t.Errorf("%d departures, want 3: also of those that were never seen", got)
@@ -111,16 +121,33 @@ func version(r row, v string) row {
 // was never read before.
 func TestModelListsNoneThatHadLapsed(t *testing.T) {
 	m := newModel()
-	m.replace([]row{version(listed("auth", 1), "v1"), lapsed(version(listed("auth", 2), "v1")), lapsed(version(listed("auth", 3), "v2"))}, nil, false)
+	m.replace(
+		[]row{
+			version(listed("auth", 1), "v1"),
+			lapsed(version(listed("auth", 2), "v1")),
+			lapsed(version(listed("auth", 3), "v2")),
+		},
+		nil,
+		false,
+	)
 	m.sees([]string{"auth"}, false)
 	expectPorts(t, m, "an unsettled site, first read", 1, 3)
-	m.replace([]row{version(listed("auth", 1), "v1"), lapsed(version(listed("auth", 3), "v2")), lapsed(version(listed("auth", 4), "v3"))}, nil, false)
+	m.replace(
+		[]row{
+			version(listed("auth", 1), "v1"),
+			lapsed(version(listed("auth", 3), "v2")),
+			lapsed(version(listed("auth", 4), "v3")),
+		},
+		nil,
+		false,
+	)
 	expectPorts(t, m, "an unsettled site, second read", 1, 3)
 	m.merge([]row{lapsed(listed("auth", 5)), lapsed(version(listed("auth", 3), "v2"))})
 	expectPorts(t, m, "changes", 1, 3)
 	m.merge([]row{version(listed("auth", 6), "v2")})
 	expectPorts(t, m, "one of the version lives", 1, 6)
-	m.merge([]row{version(listed("auth", 3), "v2"), departedRow(version(listed("auth", 6), "v2"), registry.Deregistered)})
+	m.merge(
+		[]row{version(listed("auth", 3), "v2"), departedRow(version(listed("auth", 6), "v2"), registry.Deregistered)})
 	expectPorts(t, m, "the guess was right", 1, 3)
 	clear(m.left)
 
@@ -137,7 +164,8 @@ func TestModelListsNoneThatHadLapsed(t *testing.T) {
 	m.replace([]row{version(listed("auth", 1), "v1")}, []string{three}, true)
 	m.judge([]string{three}, true, time.Now())
 	if m.lists["auth"].in[0].Port != 7001 || len(m.lists["auth"].in) != 1 || len(m.stale) != 0 {
-		t.Errorf("%v and stale owners %v are remembered after two full reads, want the living only", m.lists["auth"].in, m.stale)
+		t.Errorf("%v and stale owners %v are remembered after two full reads, want the living only",
+			m.lists["auth"].in, m.stale)
 	}
 }
 
@@ -145,9 +173,42 @@ func TestModelListsNoneThatHadLapsed(t *testing.T) {
 // the one that the database told us, and none but the database's now() is
 // compared. Ages are lengths by the monotonic clock.
 func TestOnlyTheDatabasesTime(t *testing.T) {
-	all := []string{helloSQL, versionSQL, secretSQL, makeSecretSQL, setKeysSQL, fillKeysSQL, rulesSinceSQL, newestRuleSQL, writeRuleSQL, probeSQL, surveySQL, oddStatSQL, beatSQL.delta, beatSQL.named, beatSQL.whole, readSQL.delta, readSQL.named, readSQL.whole, listSQL, mendSQL, expireSQL, notifySQL, notifyPauseSQL, bloatSQL, vouchSQL, leaveSQL, mineSQL, writeStatSQL, readStatSQL, schemaSQL}
+	all := []string{
+		helloSQL,
+		versionSQL,
+		secretSQL,
+		makeSecretSQL,
+		setKeysSQL,
+		fillKeysSQL,
+		rulesSinceSQL,
+		newestRuleSQL,
+		writeRuleSQL,
+		probeSQL,
+		surveySQL,
+		oddStatSQL,
+		beatSQL.delta,
+		beatSQL.named,
+		beatSQL.whole,
+		readSQL.delta,
+		readSQL.named,
+		readSQL.whole,
+		listSQL,
+		mendSQL,
+		expireSQL,
+		notifySQL,
+		notifyPauseSQL,
+		bloatSQL,
+		vouchSQL,
+		leaveSQL,
+		mineSQL,
+		writeStatSQL,
+		readStatSQL,
+		schemaSQL,
+	}
 	all = append(append(all, joinSQL...), cleanSQL...)
-	foreign := regexp.MustCompile(`(?i)@\w+::(timestamp|date)|current_timestamp|clock_timestamp|localtime|statement_timestamp`)
+	foreign := regexp.MustCompile(
+		`(?i)@\w+::(timestamp|date)|current_timestamp|clock_timestamp|localtime|statement_timestamp`,
+	)
 	for _, sql := range all {
 		if found := foreign.FindString(sql); found != "" {
 			t.Errorf("%q in %s", found, sql)
@@ -156,7 +217,9 @@ func TestOnlyTheDatabasesTime(t *testing.T) {
 			t.Errorf("a fragment was not filled in: %s", sql)
 		}
 	}
-	r, err := New(Config{URL: "postgres://db/site", Cluster: "site", Owner: registry.Owner{Host: "h", PID: 1, Epoch: 1}})
+	r, err := New(
+		Config{URL: "postgres://db/site", Cluster: "site", Owner: registry.Owner{Host: "h", PID: 1, Epoch: 1}},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -218,7 +281,9 @@ func TestChannelIsSecret(t *testing.T) {
 func FuzzNotifyPayload(f *testing.F) {
 	f.Add(`{"c":"site","r":5,"i":[{"s":"auth","h":"h","p":1,"o":"node/1/1","a":5,"t":{"k":"v"}}]}`)
 	f.Add(`{"c":"site","r":9223372036854775807}`)
-	f.Add(`{"c":"site","r":1,"i":[{"s":"auth","h":"h","p":1,"o":"n/1/1","g":255,"c":-9223372036854775808,"a":9223372036854775807}]}`)
+	f.Add(
+		`{"c":"site","r":1,"i":[{"s":"auth","h":"h","p":1,"o":"n/1/1","g":255,"c":-9223372036854775808,"a":9223372036854775807}]}`,
+	)
 	f.Add(`{"c":"site","r":6,"f":5,"i":[{"s":"auth","h":"h","p":1,"o":"node/1/1","t":{"rack":7}},7,null,{"x":"odd"}]}`)
 	f.Add(`{"c":"site","k":true,"g":true}`)
 	f.Fuzz(func(t *testing.T, payload string) {
@@ -233,7 +298,8 @@ func FuzzNotifyPayload(f *testing.F) {
 		for _, text := range n.Changed {
 			r, first, err := parseRow(text, now)
 			if err != nil {
-				if odd := oddInstance(&first, err); len(odd.Row) > 2000 || len(odd.Why) > 1200 || !printable(odd.Row+odd.Why) {
+				if odd := oddInstance(&first, err); len(odd.Row) > 2000 || len(odd.Why) > 1200 ||
+					!printable(odd.Row+odd.Why) {
 					t.Fatalf("an odd row is shown as %q, %q", odd.Row, odd.Why)
 				}
 				continue

@@ -73,7 +73,8 @@ const firstList = 30 * time.Second
 
 // until waits for a list that meets the condition; each list on the way must
 // meet always, if that is given.
-func (n *node) until(within time.Duration, what string, met func(registry.Snapshot) bool, always ...func(registry.Snapshot) error) registry.Snapshot {
+func (n *node) until(within time.Duration, what string, met func(registry.Snapshot) bool,
+	always ...func(registry.Snapshot) error) registry.Snapshot {
 	n.t.Helper()
 	limit := within
 	if n.last.Service == "" {

@@ -52,7 +52,8 @@ func TestAdvice(t *testing.T) {
 	url := server.URL("no_such_database")
 	r := open(t, quick(t, url, newOwner()))
 	_, err := r.Probe(t.Context())
-	if err == nil || !strings.Contains(r.Advice(err), "no_such_database") || strings.Contains(r.Advice(err), "firewall") {
+	if err == nil || !strings.Contains(r.Advice(err), "no_such_database") ||
+		strings.Contains(r.Advice(err), "firewall") {
 		t.Errorf("%v: %s", err, r.Advice(err))
 	}
 	if text := r.Advice(errors.New("connection refused")); !strings.Contains(text, "firewall") {

@@ -74,7 +74,9 @@ func (o *oddities) say(row OddRow) {
 		return
 	}
 	if o.lines++; o.lines > maxOddLog {
-		o.log.Warn("more rows of the database make no sense; they are skipped and no longer named here, `skerry doctor` does")
+		o.log.Warn(
+			"more rows of the database make no sense; they are skipped and no longer named here, `skerry doctor` does",
+		)
 		return
 	}
 	o.said[row] = true
@@ -111,7 +113,8 @@ func oddRow(table string, why error, key ...any) OddRow {
 // brief is a text from a row, fit for a log: short, and quoted unless it is plain.
 func brief(s string) string {
 	s = clean(s, 80)
-	if s == "" || strings.ContainsFunc(s, func(r rune) bool { return r == ' ' || r == '"' || r == '\\' || !printableRune(r) }) {
+	if s == "" ||
+		strings.ContainsFunc(s, func(r rune) bool { return r == ' ' || r == '"' || r == '\\' || !printableRune(r) }) {
 		return strconv.Quote(s)
 	}
 	return s
@@ -153,6 +156,7 @@ func (o *oddities) checkRevision(cluster string, rev, kept int64) bool {
 		o.add("skerry_revision", true)
 		return true
 	}
-	o.add("skerry_revision", true, oddRow("skerry_revision", fmt.Errorf("rev %d, kept %d: out of range", rev, kept), cluster))
+	o.add("skerry_revision", true,
+		oddRow("skerry_revision", fmt.Errorf("rev %d, kept %d: out of range", rev, kept), cluster))
 	return false
 }

@@ -40,13 +40,20 @@ func insertOdd(t *testing.T, server *pgtest.Server, db string) {
 		sql += "ALTER TABLE skerry_instance ALTER COLUMN " + column + " DROP NOT NULL;"
 	}
 	for i, columns := range oddInstances {
-		sql += fmt.Sprintf(`INSERT INTO skerry_instance SELECT (jsonb_populate_record(s, jsonb_build_object('host', 'odd%[1]d', 'owner', 'odd/1/%[1]d', 'rev', s.rev) || '%[2]s')).* FROM sane s;`,
-			i, strings.ReplaceAll(columns, "'", "''"))
+		sql += fmt.Sprintf(
+			`INSERT INTO skerry_instance SELECT (jsonb_populate_record(s, jsonb_build_object('host', 'odd%[1]d', 'owner', 'odd/1/%[1]d', 'rev', s.rev) || '%[2]s')).* FROM sane s;`,
+			i,
+			strings.ReplaceAll(columns, "'", "''"),
+		)
 	}
 	// A megabyte in each column that has room for it.
 	for i, column := range []string{"zone", "protocol"} {
-		sql += fmt.Sprintf(`INSERT INTO skerry_instance SELECT (jsonb_populate_record(s, jsonb_build_object('host', 'long%d', 'owner', 'odd/1/l',
-			'%s', repeat('x', 1000000)))).* FROM sane s;`, i, column)
+		sql += fmt.Sprintf(
+			`INSERT INTO skerry_instance SELECT (jsonb_populate_record(s, jsonb_build_object('host', 'long%d', 'owner', 'odd/1/l',
+			'%s', repeat('x', 1000000)))).* FROM sane s;`,
+			i,
+			column,
+		)
 	}
 	sql += `INSERT INTO skerry_instance SELECT (jsonb_populate_record(s, jsonb_build_object('host', 'long', 'owner', 'odd/1/l',
 		'tags', jsonb_build_object('t', repeat('x', 1000000))))).* FROM sane s;
@@ -76,7 +83,8 @@ func TestOddInstances(t *testing.T) {
 		t.Errorf("%d odd rows are counted and %d named, want %d: %v", count, len(rows), want, rows)
 	}
 	for _, row := range rows {
-		if text := row.Row + row.Why; row.Table != "skerry_instance" || len(text) > 1000 || strings.ContainsAny(text, "\x1b\n\x00") {
+		if text := row.Row + row.Why; row.Table != "skerry_instance" || len(text) > 1000 ||
+			strings.ContainsAny(text, "\x1b\n\x00") {
 			t.Errorf("named as %.2000q", fmt.Sprint(row))
 		}
 	}
@@ -112,7 +120,11 @@ func TestOwnOddRow(t *testing.T) {
 	for _, set := range []string{`tags = '{"rack": 7}'`, "started = 'infinity'", "rev = 9223372036854775807", "rev = 0", "weight = -5", "gone = 9"} {
 		server.Exec(t, db, "UPDATE skerry_instance SET "+set)
 		for deadline := time.Now().Add(10 * time.Second); ; {
-			sane := one[bool](t, server.URL(db), `SELECT tags = '{}' AND isfinite(started) AND rev BETWEEN 1 AND 1::bigint << 60 AND weight = 0 AND gone = 0 FROM skerry_instance`)
+			sane := one[bool](
+				t,
+				server.URL(db),
+				`SELECT tags = '{}' AND isfinite(started) AND rev BETWEEN 1 AND 1::bigint << 60 AND weight = 0 AND gone = 0 FROM skerry_instance`,
+			)
 			if sane {
 				break
 			}
@@ -210,9 +222,15 @@ func TestOddLeasesEnd(t *testing.T) {
 	db := server.CreateDB(t)
 	a := start(t, quick(t, server.URL(db), newOwner()))
 	in := a.offer()
-	odd := []string{"heartbeat = 'infinity'", "heartbeat = '-infinity'", "heartbeat = '294276-12-31', valid = '6 seconds'",
-		"heartbeat = now() - interval '2 minutes', valid = '178000000 years'", "heartbeat = now() - interval '2 minutes', valid = '-1 day'",
-		"owner = repeat('x', 500)", "owner = E'a\\x1b[2J'"}
+	odd := []string{
+		"heartbeat = 'infinity'",
+		"heartbeat = '-infinity'",
+		"heartbeat = '294276-12-31', valid = '6 seconds'",
+		"heartbeat = now() - interval '2 minutes', valid = '178000000 years'",
+		"heartbeat = now() - interval '2 minutes', valid = '-1 day'",
+		"owner = repeat('x', 500)",
+		"owner = E'a\\x1b[2J'",
+	}
 	sql := ""
 	for _, set := range odd {
 		cable := server.Proxy(t)
@@ -228,7 +246,8 @@ func TestOddLeasesEnd(t *testing.T) {
 		"UPDATE skerry_cluster SET cleaned = now() - interval '11 minutes'")
 	a.until(40*time.Second, "the end of the dead", func(s registry.Snapshot) bool { return len(s.Instances) == 1 })
 	a.sees(time.Second, in)
-	await(t, 20*time.Second, "one lease", func() bool { return one[int](t, server.URL(db), "SELECT count(*)::int FROM skerry_lease") == 1 })
+	await(t, 20*time.Second, "one lease",
+		func() bool { return one[int](t, server.URL(db), "SELECT count(*)::int FROM skerry_lease") == 1 })
 }
 
 // TestOddRules: a row of the rule log that is no entry ends the log before it,
@@ -286,7 +305,8 @@ func TestOddRules(t *testing.T) {
 			case !c.stops && err != nil:
 				t.Errorf("the next entry: %v", err)
 			}
-			if rows, _ := a.Odd(); c.stops && (len(rows) != 1 || rows[0].Table != "skerry_rule" || rows[0].Row != "0 2") {
+			if rows, _ := a.Odd(); c.stops &&
+				(len(rows) != 1 || rows[0].Table != "skerry_rule" || rows[0].Row != "0 2") {
 				t.Errorf("odd rows: %v; want entry 2", rows)
 			}
 			b := start(t, quick(t, server.URL(db), newOwner()))
@@ -307,8 +327,18 @@ func TestOddStats(t *testing.T) {
 	if err := a.Write(t.Context(), []health.Row{row(health.Server, "login", "portal", 10, 0, time.Millisecond)}); err != nil {
 		t.Fatal(err)
 	}
-	odd := []string{"calls = 9223372036854775807", "calls = -1", "failures = 9223372036854775807", "sum_ms = 'NaN'", "p50_ms = 'infinity'",
-		"max_ms = '-infinity'", "to_at = 'infinity'", "from_at = '-infinity'", "from_at = '4000-01-01 BC'", "method = repeat('x', 100000)"}
+	odd := []string{
+		"calls = 9223372036854775807",
+		"calls = -1",
+		"failures = 9223372036854775807",
+		"sum_ms = 'NaN'",
+		"p50_ms = 'infinity'",
+		"max_ms = '-infinity'",
+		"to_at = 'infinity'",
+		"from_at = '-infinity'",
+		"from_at = '4000-01-01 BC'",
+		"method = repeat('x', 100000)",
+	}
 	sql := "CREATE TABLE sane AS TABLE skerry_call_stat;"
 	for _, set := range odd {
 		sql += "UPDATE skerry_call_stat SET " + set + "; CREATE TABLE IF NOT EXISTS kept AS TABLE skerry_call_stat WITH NO DATA; INSERT INTO kept TABLE skerry_call_stat; TRUNCATE skerry_call_stat; INSERT INTO skerry_call_stat TABLE sane;"

@@ -57,7 +57,8 @@ func TestOldRows(t *testing.T) { // alone, as it counts goroutines
 	insertOld(t, server, db, rows)
 	each := func(n *node) {
 		t.Helper()
-		n.until(20*time.Second, "the live", func(s registry.Snapshot) bool { return keeps(want...)(s) == nil }, only(want...))
+		n.until(20*time.Second, "the live", func(s registry.Snapshot) bool { return keeps(want...)(s) == nil },
+			only(want...))
 	}
 	early := open()
 	each(early)
@@ -103,11 +104,16 @@ func TestRestoredBackup(t *testing.T) {
 	want := []registry.Instance{a.offer(), b.offer()}
 	reader := open()
 	reader.sees(10*time.Second, want...)
-	server.Exec(t, db, `INSERT INTO skerry_lease SELECT 'site', 'old' || n || '/1/1', now(), interval '16 seconds' FROM generate_series(1, 10) n;
+	server.Exec(
+		t,
+		db,
+		`INSERT INTO skerry_lease SELECT 'site', 'old' || n || '/1/1', now(), interval '16 seconds' FROM generate_series(1, 10) n;
 		INSERT INTO skerry_instance SELECT 'site', 'auth', 'v1', '192.0.2.1', n, 'old' || n || '/1/1', 'skerry', '', 0, false, '{}',
-			now(), (SELECT rev FROM skerry_revision), 0, now() FROM generate_series(1, 10) n`)
+			now(), (SELECT rev FROM skerry_revision), 0, now() FROM generate_series(1, 10) n`,
+	)
 	backup := server.Dump(t, db)
-	server.Exec(t, db, "DELETE FROM skerry_instance WHERE owner LIKE 'old%'; DELETE FROM skerry_lease WHERE owner LIKE 'old%'")
+	server.Exec(t, db,
+		"DELETE FROM skerry_instance WHERE owner LIKE 'old%'; DELETE FROM skerry_lease WHERE owner LIKE 'old%'")
 	reader.sees(10*time.Second, want...)
 	time.Sleep(17 * time.Second) // the leases in the backup run out
 
@@ -115,7 +121,8 @@ func TestRestoredBackup(t *testing.T) {
 	newcomer := open()
 	for begun := time.Now(); time.Since(begun) < 25*time.Second; {
 		for _, n := range []*node{reader, a} {
-			n.until(10*time.Second, "the living", func(s registry.Snapshot) bool { return keeps(want...)(s) == nil }, only(want...))
+			n.until(10*time.Second, "the living", func(s registry.Snapshot) bool { return keeps(want...)(s) == nil },
+				only(want...))
 			time.Sleep(20 * time.Millisecond)
 		}
 	}
@@ -141,9 +148,11 @@ func TestOlderDatabaseIsToldAgain(t *testing.T) {
 			a := start(t, quick(t, server.URL(db), newOwner()))
 			a.sees(10*time.Second, a.offer())
 			before := one[string](t, server.SocketURL(db), "SELECT changed::text FROM skerry_instance")
-			server.Exec(t, db, "BEGIN; UPDATE skerry_lease SET heartbeat = now() - interval '1 minute'; "+earlier+"; COMMIT")
+			server.Exec(t, db,
+				"BEGIN; UPDATE skerry_lease SET heartbeat = now() - interval '1 minute'; "+earlier+"; COMMIT")
 			await(t, 30*time.Second, "it is listed again", func() bool {
-				return one[string](t, server.SocketURL(db), "SELECT changed::text FROM skerry_instance WHERE gone = 0") != before
+				return one[string](t, server.SocketURL(db),
+					"SELECT changed::text FROM skerry_instance WHERE gone = 0") != before
 			})
 		})
 	}
@@ -165,8 +174,12 @@ func TestLapsedOwnerTellsAll(t *testing.T) {
 	server.Exec(t, db, "UPDATE skerry_cluster SET resumed = now() + interval '1 second'")
 	cable.Cut()
 	time.Sleep(500 * time.Millisecond) // what it had sent has been carried out
-	server.Exec(t, db, `UPDATE skerry_lease SET heartbeat = now() - interval '1 minute' WHERE owner = '`+b.owner.String()+`';
-		UPDATE skerry_instance SET changed = now() - interval '1 minute' WHERE owner = '`+b.owner.String()+`'`)
+	server.Exec(
+		t,
+		db,
+		`UPDATE skerry_lease SET heartbeat = now() - interval '1 minute' WHERE owner = '`+b.owner.String()+`';
+		UPDATE skerry_instance SET changed = now() - interval '1 minute' WHERE owner = '`+b.owner.String()+`'`,
+	)
 	c := start(t, quick(t, server.URL(db), newOwner()))
 	c.until(2*time.Second, "the live", func(s registry.Snapshot) bool { return keeps(in)(s) == nil }, only(in))
 	cable.Heal()

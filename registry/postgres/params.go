@@ -44,10 +44,26 @@ const (
 // that mean nothing here, and that can be left out without harm; secure are
 // those that cannot.
 var (
-	idle = []string{"gsslib", "gssdelegation", "keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count",
-		"sslcompression", "load_balance_hosts", "fallback_application_name"}
-	secure = []string{"sslcrl", "sslcrldir", "ssl_min_protocol_version", "ssl_max_protocol_version", "requirepeer", "hostaddr",
-		"replication"}
+	idle = []string{
+		"gsslib",
+		"gssdelegation",
+		"keepalives",
+		"keepalives_idle",
+		"keepalives_interval",
+		"keepalives_count",
+		"sslcompression",
+		"load_balance_hosts",
+		"fallback_application_name",
+	}
+	secure = []string{
+		"sslcrl",
+		"sslcrldir",
+		"ssl_min_protocol_version",
+		"ssl_max_protocol_version",
+		"requirepeer",
+		"hostaddr",
+		"replication",
+	}
 )
 
 // urlParams are the start-up parameters that the URL asks for.
@@ -61,7 +77,8 @@ func urlParams(params map[string]string) (map[string]string, error) {
 		case slices.Contains(secure, name), name == "gssencmode":
 			return nil, fmt.Errorf("%s is not supported: take it out", name)
 		case strings.HasPrefix(name, "pool_"):
-			return nil, fmt.Errorf("%s is a setting of a pool of connections, and a process has one connection: take it out", name)
+			return nil, fmt.Errorf(
+				"%s is a setting of a pool of connections, and a process has one connection: take it out", name)
 		case name == "options":
 			if set, ok := optionParams(value); ok {
 				delete(given, name)

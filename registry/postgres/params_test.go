@@ -16,8 +16,12 @@ import (
 // schemaOf is where the tables of a database are.
 func schemaOf(t *testing.T, server *pgtest.Server, db string) string {
 	t.Helper()
-	return one[string](t, server.SocketURL(db), `SELECT coalesce(string_agg(DISTINCT nspname, ','), 'none') FROM pg_class c
-		JOIN pg_namespace n ON n.oid = c.relnamespace WHERE relname = 'skerry_lease'`)
+	return one[string](
+		t,
+		server.SocketURL(db),
+		`SELECT coalesce(string_agg(DISTINCT nspname, ','), 'none') FROM pg_class c
+		JOIN pg_namespace n ON n.oid = c.relnamespace WHERE relname = 'skerry_lease'`,
+	)
 }
 
 // TestSearchPathHolds: the search_path of the URL is used, or the registry says
@@ -92,7 +96,8 @@ func TestParametersThatAreRefusedAtOnce(t *testing.T) {
 			t.Errorf("%s: %v; want an error that names %s", query, err, want)
 		}
 	}
-	if _, err := postgres.New(quick(t, "jdbc:postgresql://db:5432/site?user=app", newOwner())); err == nil || !strings.Contains(err.Error(), "JDBC") {
+	if _, err := postgres.New(quick(t, "jdbc:postgresql://db:5432/site?user=app", newOwner())); err == nil ||
+		!strings.Contains(err.Error(), "JDBC") {
 		t.Errorf("%v; want an error that names JDBC", err)
 	}
 }
@@ -105,7 +110,8 @@ func TestMissingSchema(t *testing.T) {
 	db := server.CreateDB(t)
 	p := probe(t, server.URL(db)+"&search_path=nowhere")
 	found := p.Problems()
-	if len(found) != 1 || !strings.Contains(found[0].What, "schema nowhere does not exist") || found[0].Do != `CREATE SCHEMA "nowhere"` {
+	if len(found) != 1 || !strings.Contains(found[0].What, "schema nowhere does not exist") ||
+		found[0].Do != `CREATE SCHEMA "nowhere"` {
 		t.Errorf("%v; want the schema and how to make it", found)
 	}
 	server.Exec(t, db, "CREATE SCHEMA closed")
@@ -114,7 +120,8 @@ func TestMissingSchema(t *testing.T) {
 		p := probe(t, server.UserURL(db, user)+"&search_path=closed")
 		return p.Problems()
 	}()
-	if len(found) != 1 || !strings.Contains(found[0].What, "may use no schema") || !strings.Contains(found[0].Do, "GRANT USAGE") {
+	if len(found) != 1 || !strings.Contains(found[0].What, "may use no schema") ||
+		!strings.Contains(found[0].Do, "GRANT USAGE") {
 		t.Errorf("%v; want that the schema may not be used", found)
 	}
 }
@@ -146,14 +153,16 @@ func TestEncodings(t *testing.T) {
 			in.Tags = map[string]string{"rack": "€🚢"}
 			_ = a.Register(expired(t), in)
 			await(t, 10*time.Second, "the reason in the log", func() bool {
-				return strings.Contains(log.String(), "refuses a registration") && strings.Contains(log.String(), "has no equivalent in encoding")
+				return strings.Contains(log.String(), "refuses a registration") &&
+					strings.Contains(log.String(), "has no equivalent in encoding")
 			})
 			in.Tags = nil
 			if err := a.Register(t.Context(), in); err != nil {
 				t.Fatal(err)
 			}
 			b.sees(2*time.Second, in)
-			await(t, 5*time.Second, "the end in the log", func() bool { return strings.Contains(log.String(), "takes registrations again") })
+			await(t, 5*time.Second, "the end in the log",
+				func() bool { return strings.Contains(log.String(), "takes registrations again") })
 		})
 	}
 }

@@ -75,60 +75,94 @@ func (p *Report) Problems() []Problem {
 		}
 	}
 	if p.Old {
-		return []Problem{{"the tables are of an earlier skerry, which shares none with this one", "stop its processes, and let " +
-			"the administrator of the database run the SQL of `skerry schema --replace`: it drops the tables and makes new ones"}}
+		return []Problem{
+			{"the tables are of an earlier skerry, which shares none with this one", "stop its processes, and let " +
+				"the administrator of the database run the SQL of `skerry schema --replace`: it drops the tables and makes new ones"},
+		}
 	}
 	if p.Schema == "" && p.SearchPath != "" {
 		if p.NoSchema != "" {
-			return []Problem{{"schema " + brief(p.NoSchema) + " does not exist, so that there is none for the tables (search_path " + brief(p.SearchPath) + ")",
-				"CREATE SCHEMA " + pgx.Identifier{p.NoSchema}.Sanitize()}}
+			return []Problem{
+				{
+					"schema " + brief(
+						p.NoSchema) + " does not exist, so that there is none for the tables (search_path " + brief(
+						p.SearchPath,
+					) + ")",
+					"CREATE SCHEMA " + pgx.Identifier{p.NoSchema}.Sanitize(),
+				},
+			}
 		}
 		return []Problem{{"user " + p.User + " may use no schema of the search_path " + brief(p.SearchPath),
 			"let an administrator of the database run GRANT USAGE ON SCHEMA … TO " + pgx.Identifier{p.User}.Sanitize()}}
 	}
 	missing := len(p.Missing) > 0
 	grant := func(r Role) string {
-		return fmt.Sprintf("let the administrator of the database run the SQL of `skerry schema --grant-%s %s`", r, brief(p.User))
+		return fmt.Sprintf(
+			"let the administrator of the database run the SQL of `skerry schema --grant-%s %s`",
+			r,
+			brief(p.User),
+		)
 	}
 	sql := grant(roleService)
-	say(missing && !p.CanCreate, fmt.Sprintf("tables are missing (%s) and user %s may not make them", strings.Join(p.Missing, ", "), p.User), sql)
+	say(missing && !p.CanCreate,
+		fmt.Sprintf("tables are missing (%s) and user %s may not make them", strings.Join(p.Missing, ", "), p.User),
+		sql)
 	say(!missing && !p.CanRead, "user "+p.User+" may not read the tables", sql)
 	say(!missing && p.CanRead && !p.CanListen, "user "+p.User+
 		" may not read skerry_secret: changes are seen after 30 s, and the site's key is not known from here", grant(roleReader))
-	say(!missing && p.CanRead && !p.CanWrite, "user "+p.User+" may not write the tables: this process can find services and offer none", sql)
-	say(p.Standby, "this is a standby: nobody can register", "name the primary too in the URL: postgres://user@one,two/database")
-	say(p.ReadOnly && !p.Standby, "the database is read-only", "see default_transaction_read_only of the server, the database and the user")
+	say(!missing && p.CanRead && !p.CanWrite,
+		"user "+p.User+" may not write the tables: this process can find services and offer none", sql)
+	say(
+		p.Standby,
+		"this is a standby: nobody can register",
+		"name the primary too in the URL: postgres://user@one,two/database",
+	)
+	say(p.ReadOnly && !p.Standby, "the database is read-only",
+		"see default_transaction_read_only of the server, the database and the user")
 	say(p.SchemaVersion > SchemaVersion && p.Needs > SchemaVersion,
 		fmt.Sprintf("the tables have version %d and need a program that knows version %d; this one knows %d",
 			p.SchemaVersion, p.Needs, SchemaVersion), "update skerry")
-	say(!missing && p.CanRead && p.SchemaVersion < SchemaVersion, fmt.Sprintf("the tables have version %d, this program knows %d", p.SchemaVersion, SchemaVersion), sql)
-	say(p.MaxConnections-p.Connections < 10, fmt.Sprintf("%d of %d connections are in use", p.Connections, p.MaxConnections),
+	say(!missing && p.CanRead && p.SchemaVersion < SchemaVersion,
+		fmt.Sprintf("the tables have version %d, this program knows %d", p.SchemaVersion, SchemaVersion), sql)
+	say(p.MaxConnections-p.Connections < 10,
+		fmt.Sprintf("%d of %d connections are in use", p.Connections, p.MaxConnections),
 		"raise max_connections: each process needs one, and up to three for moments")
 	limited := func(what string, limit, used int, sql string) {
-		say(limit > 0 && limit-used < 5, fmt.Sprintf("%s may have %d connections (CONNECTION LIMIT), and %d are in use", what, limit, used),
+		say(limit > 0 && limit-used < 5,
+			fmt.Sprintf("%s may have %d connections (CONNECTION LIMIT), and %d are in use", what, limit, used),
 			"each process needs one, and up to three for moments; with fewer they take turns: "+sql)
 	}
-	limited("user "+p.User, p.RoleLimit, p.RoleConnections, "ALTER ROLE "+pgx.Identifier{p.User}.Sanitize()+" CONNECTION LIMIT -1")
+	limited("user "+p.User, p.RoleLimit, p.RoleConnections,
+		"ALTER ROLE "+pgx.Identifier{p.User}.Sanitize()+" CONNECTION LIMIT -1")
 	limited("the database", p.DatabaseLimit, p.DatabaseConnections, "ALTER DATABASE … CONNECTION LIMIT -1")
-	say(!p.Notifies && !p.Standby && !p.crowded, "notifications do not arrive: changes are seen after 30 s", "connect to PostgreSQL directly, or through a pooler in session mode")
+	say(!p.Notifies && !p.Standby && !p.crowded, "notifications do not arrive: changes are seen after 30 s",
+		"connect to PostgreSQL directly, or through a pooler in session mode")
 	for _, odd := range p.Odd[:min(len(p.Odd), 10)] {
-		say(true, fmt.Sprintf("a row of %s makes no sense and is skipped: %s: %s", odd.Table, odd.Row, odd.Why), "mend or delete the row")
+		say(true, fmt.Sprintf("a row of %s makes no sense and is skipped: %s: %s", odd.Table, odd.Row, odd.Why),
+			"mend or delete the row")
 	}
-	say(p.OddCount > 10, fmt.Sprintf("%d rows in all make no sense and are skipped", p.OddCount), "look for what wrote them")
+	say(p.OddCount > 10, fmt.Sprintf("%d rows in all make no sense and are skipped", p.OddCount),
+		"look for what wrote them")
 	if h := p.Oldest; h != nil {
-		say(h.Age > longSnapshot, fmt.Sprintf("process %d (%s, %s, %s) has held a transaction open for %v: the heartbeat table grows meanwhile",
-			h.PID, h.User, h.Application, h.State, h.Age.Round(time.Second)),
-			fmt.Sprintf("end it, if it was forgotten: SELECT pg_terminate_backend(%d)", h.PID))
+		say(
+			h.Age > longSnapshot,
+			fmt.Sprintf(
+				"process %d (%s, %s, %s) has held a transaction open for %v: the heartbeat table grows meanwhile",
+				h.PID, h.User, h.Application, h.State, h.Age.Round(time.Second)),
+			fmt.Sprintf("end it, if it was forgotten: SELECT pg_terminate_backend(%d)", h.PID),
+		)
 	}
 	return out
 }
 
-var probeSQL = statement(`SELECT current_user, current_setting('server_version'), pg_is_in_recovery(), current_setting('transaction_read_only') = 'on',
+var probeSQL = statement(
+	`SELECT current_user, current_setting('server_version'), pg_is_in_recovery(), current_setting('transaction_read_only') = 'on',
 	ARRAY(SELECT t FROM unnest(@tables::text[]) t WHERE to_regclass(t) IS NULL), {old},
 	current_setting('search_path'), current_schema(), current_setting('server_encoding'), coalesce(has_schema_privilege(current_schema(), 'CREATE'), false),
 	(SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' OR backend_type IS NULL), {connections},
 	coalesce({rolelimit}, 0), coalesce({roleused}, 0), coalesce({dblimit}, 0), {dbused}
-	FROM pg_roles u, pg_database d WHERE u.rolname = session_user AND d.datname = current_database()`)
+	FROM pg_roles u, pg_database d WHERE u.rolname = session_user AND d.datname = current_database()`,
+)
 
 // noSchemaSQL names the first schema of the search_path that is not there.
 const noSchemaSQL = `SELECT n FROM unnest(@schemas::text[]) WITH ORDINALITY s(n, i)
@@ -248,7 +282,8 @@ func (r *Registry) examineTables(ctx context.Context, conn *pgx.Conn, p *Report)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return fmt.Errorf("read the version of the tables: %w", err)
 	}
-	err = conn.QueryRow(ctx, "SELECT ARRAY(SELECT left(cluster, 64) FROM skerry_cluster ORDER BY 1 LIMIT 100)").Scan(&p.Clusters)
+	err = conn.QueryRow(ctx, "SELECT ARRAY(SELECT left(cluster, 64) FROM skerry_cluster ORDER BY 1 LIMIT 100)").
+		Scan(&p.Clusters)
 	if err != nil {
 		return fmt.Errorf("read the clusters: %w", err)
 	}

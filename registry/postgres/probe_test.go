@@ -39,10 +39,13 @@ func TestProbe(t *testing.T) {
 	a := start(t, quick(t, server.URL(db), newOwner()))
 	a.offer()
 	p = probe(t, server.URL(db))
-	if len(p.Missing) != 0 || p.SchemaVersion != postgres.SchemaVersion || !p.CanRead || !p.CanWrite || len(p.Clusters) != 1 || p.Clusters[0] != "site" {
+	if len(p.Missing) != 0 || p.SchemaVersion != postgres.SchemaVersion || !p.CanRead || !p.CanWrite ||
+		len(p.Clusters) != 1 ||
+		p.Clusters[0] != "site" {
 		t.Errorf("database in use: %+v", p)
 	}
-	if p.ClockOffset.Abs() > time.Second || p.Latency <= 0 || p.Connections < 1 || p.MaxConnections < 100 || !strings.HasPrefix(p.Version, "1") {
+	if p.ClockOffset.Abs() > time.Second || p.Latency <= 0 || p.Connections < 1 || p.MaxConnections < 100 ||
+		!strings.HasPrefix(p.Version, "1") {
 		t.Errorf("measures: %+v", p)
 	}
 }
@@ -64,7 +67,9 @@ func TestProbeFindsProblems(t *testing.T) {
 	expect(probe(t, nobody), "may not make them")
 	start(t, quick(t, server.URL(db), newOwner())).offer()
 	expect(probe(t, nobody), "may not read")
-	expect(probe(t, server.UserURL(db, server.CreateUser(t, db, "GRANT SELECT ON ALL TABLES IN SCHEMA public TO %s"))), "may not write")
+	expect(
+		probe(t, server.UserURL(db, server.CreateUser(t, db, "GRANT SELECT ON ALL TABLES IN SCHEMA public TO %s"))),
+		"may not write")
 
 	conn, err := pgx.Connect(t.Context(), server.URL(db)+"&application_name=forgotten")
 	if err != nil {

@@ -117,8 +117,12 @@ type rightsError struct {
 
 // Error is the advice in one line; SQL has the text.
 func (e *rightsError) Error() string {
-	return fmt.Sprintf("%v; user %s lacks rights: let an administrator of the database run the SQL of `skerry schema --grant-%s %[2]s`",
-		e.Err, e.User, e.Role)
+	return fmt.Sprintf(
+		"%v; user %s lacks rights: let an administrator of the database run the SQL of `skerry schema --grant-%s %[2]s`",
+		e.Err,
+		e.User,
+		e.Role,
+	)
 }
 
 // Unwrap is what the database said.
@@ -143,8 +147,15 @@ func (r *Registry) explain(err error, need Role) error {
 		r.rights = refused
 		if !r.told { // once
 			r.told = true
-			r.log.Warn("the user lacks rights in the database; as soon as an administrator has given them, everything goes on by itself",
-				"user", r.conn.User, "err", err, "do", fmt.Sprintf("run in the same database what skerry schema --grant-%s %s prints", need, r.conn.User))
+			r.log.Warn(
+				"the user lacks rights in the database; as soon as an administrator has given them, everything goes on by itself",
+				"user",
+				r.conn.User,
+				"err",
+				err,
+				"do",
+				fmt.Sprintf("run in the same database what skerry schema --grant-%s %s prints", need, r.conn.User),
+			)
 		}
 		return r.rights
 	case code == undefinedTable && r.rights != nil:
@@ -193,8 +204,12 @@ func (r *Registry) held(ctx context.Context, conn *pgx.Conn, err error, table st
 		if pid == 0 {
 			return "a prepared transaction (see pg_prepared_xacts)", err
 		}
-		return fmt.Sprintf("process %d of the database (user %s, application %s); if it was forgotten: SELECT pg_terminate_backend(%[1]d)",
-			pid, brief(user), brief(application)), err
+		return fmt.Sprintf(
+			"process %d of the database (user %s, application %s); if it was forgotten: SELECT pg_terminate_backend(%[1]d)",
+			pid,
+			brief(user),
+			brief(application),
+		), err
 	})
 	switch {
 	case asked != nil:

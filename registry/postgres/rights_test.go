@@ -32,7 +32,8 @@ func TestRightsTooSmall(t *testing.T) {
 	if !ok || !errors.Is(err, registry.ErrPending) {
 		t.Fatalf("Register: %v; want ErrPending with a RightsError", err)
 	}
-	if rights.User != user || !strings.Contains(err.Error(), "skerry schema --grant-service "+user) || strings.Contains(err.Error(), "\n") {
+	if rights.User != user || !strings.Contains(err.Error(), "skerry schema --grant-service "+user) ||
+		strings.Contains(err.Error(), "\n") {
 		t.Errorf("the error does not say in one line what to do: %v", err)
 	}
 	s := a.until(2*time.Second, "the loss", lost)
@@ -75,7 +76,8 @@ func TestReadOnlyUser(t *testing.T) {
 	reader.sees(time.Second, two)
 	cable.Cut()
 	b.stop()
-	s := reader.until(6*time.Second+2*time.Second+time.Second, "the end of the dead", func(s registry.Snapshot) bool { return len(s.Instances) == 0 })
+	s := reader.until(6*time.Second+2*time.Second+time.Second, "the end of the dead",
+		func(s registry.Snapshot) bool { return len(s.Instances) == 0 })
 	if last := s.Gone[len(s.Gone)-1]; last.ID != two.ID() || last.Kind != registry.Expired {
 		t.Errorf("departure: %v %v; want %v expired", last.ID, last.Kind, two.ID())
 	}
@@ -96,7 +98,9 @@ func TestStartTogether(t *testing.T) {
 	for _, n := range nodes {
 		n.sees(15*time.Second, all...)
 	}
-	if n := one[int](t, server.URL(db), "SELECT count(*)::int FROM skerry_service_registry WHERE alive AND age < '1 minute'"); n != len(nodes) {
+	if n := one[int](t, server.URL(db), "SELECT count(*)::int FROM skerry_service_registry WHERE alive AND age < '1 minute'"); n != len(
+		nodes,
+	) {
 		t.Errorf("the view shows %d registrations, want %d", n, len(nodes))
 	}
 }

@@ -105,7 +105,8 @@ func TestRoles(t *testing.T) {
 		} else {
 			refused(t, err, postgres.Reader)
 		}
-		if err := operator.SetKeys(t.Context(), []string{"another"}, []string{"sk1-new"}); !errors.Is(err, postgres.ErrKeysChanged) {
+		if err := operator.SetKeys(t.Context(), []string{"another"}, []string{"sk1-new"}); !errors.Is(err,
+			postgres.ErrKeysChanged) {
 			t.Errorf("keys that are no longer there were replaced: %v", err)
 		}
 		if err := operator.SetKeys(t.Context(), []string{"sk1-0"}, []string{"sk1-0", "sk1-new"}); err != nil {
@@ -156,7 +157,8 @@ func receive[T any](t *testing.T, from chan T) (got T) {
 func refused(t *testing.T, err error, need postgres.Role) {
 	t.Helper()
 	rights, ok := errors.AsType[*postgres.RightsError](err)
-	if !ok || rights.Role != need || !strings.Contains(err.Error(), fmt.Sprintf("skerry schema --grant-%s %s", need, rights.User)) {
+	if !ok || rights.Role != need ||
+		!strings.Contains(err.Error(), fmt.Sprintf("skerry schema --grant-%s %s", need, rights.User)) {
 		t.Errorf("%v; want a RightsError that names --grant-%s", err, need)
 	}
 }
@@ -281,7 +283,12 @@ func TestStrangerOfTheDatabase(t *testing.T) {
 
 	// A member's notification is believed within bounds: what claims to stand
 	// for more changes than it can hold is a reason to read.
-	far := strings.Replace(gone, fmt.Sprintf(`"r":%d`, one[int64](t, server.URL(db), "SELECT rev + 1 FROM skerry_revision")), `"r":4611686018427387903`, 1)
+	far := strings.Replace(
+		gone,
+		fmt.Sprintf(`"r":%d`, one[int64](t, server.URL(db), "SELECT rev + 1 FROM skerry_revision")),
+		`"r":4611686018427387903`,
+		1,
+	)
 	server.Exec(t, db, fmt.Sprintf("SELECT pg_notify('%s', '%s')", channel, far))
 	b.holds(time.Second, in)
 	in.Weight = 3
@@ -359,7 +366,8 @@ func TestOneWriterOfRules(t *testing.T) {
 	}
 	begun := time.Now()
 	err = a.Rules().Append(t.Context(), log.Next("spring", nil))
-	if err == nil || !strings.Contains(err.Error(), "forgotten") || !strings.Contains(err.Error(), fmt.Sprint(holder.PgConn().PID())) {
+	if err == nil || !strings.Contains(err.Error(), "forgotten") ||
+		!strings.Contains(err.Error(), fmt.Sprint(holder.PgConn().PID())) {
 		t.Errorf("%v; want an error that names the application and process that hold the row", err)
 	}
 	if took := time.Since(begun); took > 4*time.Second {
@@ -371,7 +379,8 @@ func TestOneWriterOfRules(t *testing.T) {
 	if _, err := holder.Exec(t.Context(), "ROLLBACK; BEGIN; UPDATE skerry_secret SET changed = now()"); err != nil {
 		t.Fatal(err)
 	}
-	if err := a.SetKeys(t.Context(), []string{"sk1-a"}, []string{"sk1-b"}); err == nil || !strings.Contains(err.Error(), "forgotten") {
+	if err := a.SetKeys(t.Context(), []string{"sk1-a"}, []string{"sk1-b"}); err == nil ||
+		!strings.Contains(err.Error(), "forgotten") {
 		t.Errorf("%v; want an error that names the application that holds the row", err)
 	}
 }

@@ -31,8 +31,10 @@ const (
 var (
 	rulesSinceSQL = `SELECT timeline, n, hash, CASE WHEN octet_length(record) <= @longest::int THEN record END, octet_length(record)
 		FROM skerry_rule WHERE cluster = @cluster AND (timeline, n) > (@timeline::bigint, @n::bigint) ORDER BY timeline, n LIMIT @page::int`
-	newestRuleSQL = statement(`SELECT timeline, n, hash, CASE WHEN octet_length(record) <= @longest::int THEN record END, octet_length(record)
-		FROM skerry_rule WHERE cluster = @cluster AND {placed} ORDER BY timeline DESC, n DESC LIMIT 1`)
+	newestRuleSQL = statement(
+		`SELECT timeline, n, hash, CASE WHEN octet_length(record) <= @longest::int THEN record END, octet_length(record)
+		FROM skerry_rule WHERE cluster = @cluster AND {placed} ORDER BY timeline DESC, n DESC LIMIT 1`,
+	)
 	makeHeadSQL  = "INSERT INTO skerry_head (cluster) VALUES (@cluster) ON CONFLICT DO NOTHING"
 	lockHeadSQL  = "SELECT FROM skerry_head WHERE cluster = @cluster FOR UPDATE"
 	writeHeadSQL = "UPDATE skerry_head SET timeline = @timeline, n = @n, hash = @hash WHERE cluster = @cluster"
@@ -303,8 +305,13 @@ func (s *Rules) end(ctx context.Context, tx pgx.Tx, args pgx.NamedArgs) (rollout
 	}
 	newest, err := row.entry()
 	if err != nil {
-		return rollout.Generation{}, "", fmt.Errorf("the newest row of skerry_rule is no entry of the log (timeline %d, n %d): %w; "+
-			"look at it, and let the tables' owner delete it if it was written by mistake", *row.timeline, *row.n, err)
+		return rollout.Generation{}, "", fmt.Errorf(
+			"the newest row of skerry_rule is no entry of the log (timeline %d, n %d): %w; "+
+				"look at it, and let the tables' owner delete it if it was written by mistake",
+			*row.timeline,
+			*row.n,
+			err,
+		)
 	}
 	return newest.Generation, newest.Hash(), nil
 }
@@ -338,8 +345,14 @@ func (s *session) lacks(last, applied rollout.Generation) {
 		return
 	}
 	if s.lacking++; s.lacking == 2 {
-		s.r.log.Error("the rule log of the database has lost steps that this process goes by, by a fail-over or a restore; "+
-			"calls go on, and nothing can be released until an operator says skerry release adopt", "database", last, "applied", applied)
+		s.r.log.Error(
+			"the rule log of the database has lost steps that this process goes by, by a fail-over or a restore; "+
+				"calls go on, and nothing can be released until an operator says skerry release adopt",
+			"database",
+			last,
+			"applied",
+			applied,
+		)
 	}
 }
 
@@ -359,7 +372,8 @@ func (s *session) follow(ctx context.Context) error {
 	case code == noRight: // calls and operators bring the rules
 		if !s.ruleless {
 			s.ruleless = true
-			s.r.log.Warn("the user may not read the rule log in the database: calls and operators bring the rules of releases",
+			s.r.log.Warn(
+				"the user may not read the rule log in the database: calls and operators bring the rules of releases",
 				"user", s.r.conn.User, "err", err)
 		}
 		s.r.cfg.Rules(nil)

@@ -44,7 +44,8 @@ func TestFewConnections(t *testing.T) {
 			t.Errorf("%v has lost the database: %v", n.owner, n.last.Lost)
 		}
 	}
-	most := one[int](t, server.SocketURL(db), "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'skerry %'")
+	most := one[int](t, server.SocketURL(db),
+		"SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'skerry %'")
 	if most > 7 {
 		t.Errorf("%d connections, want 7 at most", most)
 	}

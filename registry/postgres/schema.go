@@ -23,8 +23,19 @@ const SchemaVersion = 5
 
 // tables are all relations of the schema, and readable those without secrets.
 var (
-	tables = []string{"skerry_schema", "skerry_cluster", "skerry_revision", "skerry_told", "skerry_lease", "skerry_instance",
-		"skerry_service_registry", "skerry_call_stat", "skerry_rule", "skerry_head", "skerry_secret"}
+	tables = []string{
+		"skerry_schema",
+		"skerry_cluster",
+		"skerry_revision",
+		"skerry_told",
+		"skerry_lease",
+		"skerry_instance",
+		"skerry_service_registry",
+		"skerry_call_stat",
+		"skerry_rule",
+		"skerry_head",
+		"skerry_secret",
+	}
 	readable = slices.DeleteFunc(slices.Clone(tables), func(t string) bool { return t == "skerry_secret" })
 )
 
@@ -39,9 +50,11 @@ const (
 // Errors of tables that this program leaves alone. Nothing is registered or
 // read until the tables are others.
 var (
-	errOldTables = errors.New("the tables of skerry are of a version before 4, which shares none with this one, and are left alone: " +
-		"stop the processes of the earlier skerry, and let an administrator of the database run the SQL of `skerry schema --replace`; " +
-		"it drops the tables with the registrations, statistics and release log in them, and makes new ones")
+	errOldTables = errors.New(
+		"the tables of skerry are of a version before 4, which shares none with this one, and are left alone: " +
+			"stop the processes of the earlier skerry, and let an administrator of the database run the SQL of `skerry schema --replace`; " +
+			"it drops the tables with the registrations, statistics and release log in them, and makes new ones",
+	)
 	ErrNoTables  = errors.New("skerry has no tables in this database yet: the first service makes them")
 	errNewTables = errors.New("the tables of skerry need a later version of this program: update it")
 )

@@ -73,9 +73,23 @@ CREATE TABLE IF NOT EXISTS skerry_instance (
     leaving  boolean     NOT NULL DEFAULT false, -- it is stopping, and still executes what comes
     PRIMARY KEY (cluster, service, version, host, port, owner)
 );
-ALTER TABLE skerry_instance ADD COLUMN IF NOT EXISTS leaving boolean NOT NULL DEFAULT false; -- since version 5
-CREATE INDEX IF NOT EXISTS skerry_instance_rev ON skerry_instance (cluster, rev);
-CREATE INDEX IF NOT EXISTS skerry_instance_owner ON skerry_instance (cluster, owner);
+
+-- ALTER TABLE and CREATE INDEX lock their table although there is nothing to do.
+-- A process that finds the tables made must not wait for the writers of others.
+DO $$ BEGIN
+    IF NOT EXISTS (SELECT FROM pg_attribute
+            WHERE attrelid = 'skerry_instance'::regclass AND attname = 'leaving' AND NOT attisdropped) THEN
+        ALTER TABLE skerry_instance ADD COLUMN leaving boolean NOT NULL DEFAULT false; -- since version 5
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_index x JOIN pg_class c ON c.oid = x.indexrelid
+            WHERE x.indrelid = 'skerry_instance'::regclass AND c.relname = 'skerry_instance_rev') THEN
+        CREATE INDEX skerry_instance_rev ON skerry_instance (cluster, rev);
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_index x JOIN pg_class c ON c.oid = x.indexrelid
+            WHERE x.indrelid = 'skerry_instance'::regclass AND c.relname = 'skerry_instance_owner') THEN
+        CREATE INDEX skerry_instance_owner ON skerry_instance (cluster, owner);
+    END IF;
+END $$;
 
 -- The service registry as a person reads it. A later version may have more
 -- columns in it, so it is left as it is.
@@ -123,7 +137,12 @@ CREATE TABLE IF NOT EXISTS skerry_call_stat (
     owner     text        NOT NULL,
     version   text        NOT NULL DEFAULT '' -- of the provider that was called; '': none
 );
-CREATE INDEX IF NOT EXISTS skerry_call_stat_to ON skerry_call_stat (cluster, to_at);
+DO $$ BEGIN
+    IF NOT EXISTS (SELECT FROM pg_index x JOIN pg_class c ON c.oid = x.indexrelid
+            WHERE x.indrelid = 'skerry_call_stat'::regclass AND c.relname = 'skerry_call_stat_to') THEN
+        CREATE INDEX skerry_call_stat_to ON skerry_call_stat (cluster, to_at);
+    END IF;
+END $$;
 
 -- The rule log: which version of a service a request may meet, and every step
 -- of every release. Rows are only added. A record is kept byte for byte.

@@ -50,7 +50,8 @@ func TestOldTables(t *testing.T) {
 	if got := one[string](t, server.URL(db), state); got != before || !strings.HasSuffix(got, " 3 {}") {
 		t.Errorf("the old tables were touched: %s, before %s", got, before)
 	}
-	if p := probe(t, server.URL(db)); !p.Old || len(p.Problems()) != 1 || !strings.Contains(p.Problems()[0].Do, "--replace") {
+	if p := probe(t, server.URL(db)); !p.Old || len(p.Problems()) != 1 ||
+		!strings.Contains(p.Problems()[0].Do, "--replace") {
 		t.Errorf("the probe says %v", p.Problems())
 	}
 	server.Exec(t, db, postgres.Replace())
@@ -61,7 +62,9 @@ func TestOldTables(t *testing.T) {
 
 // future makes tables of a later version: a column more in each, and a table more.
 func future(version, needs int) string {
-	sql := fmt.Sprintf("INSERT INTO skerry_schema (version, needs) VALUES (%d, %d); CREATE TABLE skerry_moon (phase text);", version, needs)
+	sql := fmt.Sprintf(
+		"INSERT INTO skerry_schema (version, needs) VALUES (%d, %d); CREATE TABLE skerry_moon (phase text);", version,
+		needs)
 	for _, table := range []string{"schema", "cluster", "revision", "told", "lease", "instance", "call_stat", "rule", "head", "secret"} {
 		sql += "ALTER TABLE skerry_" + table + " ADD COLUMN future text NOT NULL DEFAULT 'later';"
 	}
@@ -77,7 +80,14 @@ func TestTablesOfALaterVersion(t *testing.T) {
 	before := start(t, quick(t, server.URL(db), newOwner()))
 	list := []registry.Instance{before.offer()}
 	before.sees(2*time.Second, list...)
-	server.Exec(t, db, future(postgres.SchemaVersion+1, postgres.SchemaVersion)+"UPDATE skerry_cluster SET future = 'kept'; UPDATE skerry_lease SET future = 'kept'; UPDATE skerry_told SET future = 'kept'")
+	server.Exec(
+		t,
+		db,
+		future(
+			postgres.SchemaVersion+1,
+			postgres.SchemaVersion,
+		)+"UPDATE skerry_cluster SET future = 'kept'; UPDATE skerry_lease SET future = 'kept'; UPDATE skerry_told SET future = 'kept'",
+	)
 	a, b := start(t, quick(t, server.URL(db), newOwner())), start(t, quick(t, server.URL(db), newOwner()))
 	list = append(list, a.offer())
 	b.sees(2*time.Second, list...)
@@ -106,10 +116,15 @@ func TestTablesOfALaterVersion(t *testing.T) {
 		t.Error(err)
 	}
 	// What tidies up: old rows go, and a table that has grown is written anew.
-	server.Exec(t, db, "UPDATE skerry_instance SET changed = now() - interval '1 hour'; UPDATE skerry_cluster SET cleaned = now() - interval '11 minutes'; "+
-		"INSERT INTO skerry_lease (cluster, owner, heartbeat, valid) SELECT 'other', i || repeat('x', 1000), now(), '1 hour' FROM generate_series(1, 1000) i; DELETE FROM skerry_lease WHERE cluster = 'other'")
+	server.Exec(
+		t,
+		db,
+		"UPDATE skerry_instance SET changed = now() - interval '1 hour'; UPDATE skerry_cluster SET cleaned = now() - interval '11 minutes'; "+
+			"INSERT INTO skerry_lease (cluster, owner, heartbeat, valid) SELECT 'other', i || repeat('x', 1000), now(), '1 hour' FROM generate_series(1, 1000) i; DELETE FROM skerry_lease WHERE cluster = 'other'",
+	)
 	await(t, 10*time.Second, "the space is given back and the old row has gone", func() bool {
-		return one[bool](t, server.URL(db), "SELECT pg_relation_size('skerry_lease') < 100000 AND (SELECT count(*) FROM skerry_instance) = 2")
+		return one[bool](t, server.URL(db),
+			"SELECT pg_relation_size('skerry_lease') < 100000 AND (SELECT count(*) FROM skerry_instance) = 2")
 	})
 	b.sees(time.Second, list...)
 	const kept = "SELECT (SELECT future FROM skerry_cluster) || ' ' || (SELECT future FROM skerry_lease WHERE owner LIKE '%s') || ' ' || (SELECT future FROM skerry_told) || ' ' || (SELECT max(version) FROM skerry_schema)"
@@ -130,7 +145,9 @@ func TestTablesThatNeedALaterProgram(t *testing.T) {
 	a := start(t, quick(t, server.URL(db), newOwner()))
 	a.promise()
 	s := a.until(3*time.Second, "the loss", lost)
-	if !errors.Is(s.Lost, postgres.ErrNewTables) || !strings.Contains(s.Lost.Error(), fmt.Sprintf("need a program that knows version %d", postgres.SchemaVersion+1)) {
+	if !errors.Is(s.Lost, postgres.ErrNewTables) ||
+		!strings.Contains(s.Lost.Error(),
+			fmt.Sprintf("need a program that knows version %d", postgres.SchemaVersion+1)) {
 		t.Errorf("lost: %v; want ErrNewTables with the versions", s.Lost)
 	}
 	if n := one[int](t, server.URL(db), "SELECT count(*)::int FROM skerry_cluster"); n != 0 {

@@ -125,7 +125,8 @@ func (r *Registry) makeSecret(ctx context.Context, conn *pgx.Conn, found secret)
 		sql = fillKeysSQL
 	}
 	return flushed(ctx, conn, func(tx pgx.Tx) error {
-		_, err := tx.Exec(ctx, sql, pgx.NamedArgs{"cluster": r.cfg.Cluster, "new_channel": channel, "keys": append([]string{}, keys...)})
+		_, err := tx.Exec(ctx, sql,
+			pgx.NamedArgs{"cluster": r.cfg.Cluster, "new_channel": channel, "keys": append([]string{}, keys...)})
 		return err
 	})
 }
@@ -185,8 +186,14 @@ func (s *session) learnSecret(ctx context.Context) error {
 		s.r.deaf, s.r.secret.channel, s.r.secret.state = true, "", ""
 		s.r.mu.Unlock()
 		if !said {
-			s.r.log.Warn("the user may not read skerry_secret: changes are seen by polling only, and the site's key is not known from here; "+
-				"a member of the site needs the rights of `skerry schema --grant-reader`", "user", s.r.conn.User, "every", s.r.cfg.tick())
+			s.r.log.Warn(
+				"the user may not read skerry_secret: changes are seen by polling only, and the site's key is not known from here; "+
+					"a member of the site needs the rights of `skerry schema --grant-reader`",
+				"user",
+				s.r.conn.User,
+				"every",
+				s.r.cfg.tick(),
+			)
 		}
 		return nil
 	}
@@ -271,7 +278,12 @@ func (r *Registry) SetKeys(ctx context.Context, old, keys []string) error {
 // replaceKeys returns the channel of those who are to be told; "": nobody
 // listens yet.
 func (r *Registry) replaceKeys(ctx context.Context, tx pgx.Tx, old, keys []string) (channel string, err error) {
-	args := pgx.NamedArgs{"cluster": r.cfg.Cluster, "keys": keys, "old": append([]string{}, old...), "new_channel": newChannel()}
+	args := pgx.NamedArgs{
+		"cluster":     r.cfg.Cluster,
+		"keys":        keys,
+		"old":         append([]string{}, old...),
+		"new_channel": newChannel(),
+	}
 	err = tx.QueryRow(ctx, setKeysSQL, args).Scan(&channel)
 	if !errors.Is(err, pgx.ErrNoRows) {
 		return channel, err

@@ -72,7 +72,8 @@ func TestRoleWithoutTheSecret(t *testing.T) {
 	list = append(list, in)
 	v.sees(3*time.Second, list...)
 	v.holds(5*time.Second, list...)
-	if n := strings.Count(log.String(), "may not read skerry_secret"); n != 1 || !strings.Contains(log.String(), "skerry schema --grant-reader") {
+	if n := strings.Count(log.String(), "may not read skerry_secret"); n != 1 ||
+		!strings.Contains(log.String(), "skerry schema --grant-reader") {
 		t.Errorf("said %d times, want once, with what to do:\n%s", n, log)
 	}
 	if len(told) != 0 {
@@ -230,7 +231,8 @@ func TestKeysAreChecked(t *testing.T) {
 	if _, err := r.Keys(t.Context()); err == nil {
 		t.Error("keys of a database without tables")
 	}
-	if _, err := open(t, quick(t, "postgres://127.0.0.1:1/x", newOwner())).Keys(t.Context()); !errors.Is(err, registry.ErrUnavailable) {
+	if _, err := open(t, quick(t, "postgres://127.0.0.1:1/x", newOwner())).Keys(t.Context()); !errors.Is(err,
+		registry.ErrUnavailable) {
 		t.Errorf("keys of no database: %v", err)
 	}
 }

@@ -375,5 +375,6 @@ func oddInstance(e *entry, why error) OddRow {
 // lost reports errors after which the connection is of no use.
 func (s *session) lost(err error) bool {
 	code := sqlState(err)
-	return s.demoted(err) || s.conn.IsClosed() || code == "" || code[:2] == "57" && code != "57014" || code == undefinedTable
+	return s.demoted(err) || s.conn.IsClosed() || code == "" || code[:2] == "57" && code != "57014" ||
+		code == undefinedTable
 }

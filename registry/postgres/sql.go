@@ -52,7 +52,8 @@ func (r reading) pick(full, all, rules, secret bool) string {
 		s = strings.Replace(s, newest, "NULL::bigint[]", 1)
 	}
 	if !secret {
-		s = strings.Replace(s, secretState, "CASE WHEN has_table_privilege(to_regclass('skerry_secret'), 'SELECT') THEN '' END", 1)
+		s = strings.Replace(s, secretState,
+			"CASE WHEN has_table_privilege(to_regclass('skerry_secret'), 'SELECT') THEN '' END", 1)
 	}
 	return s
 }

@@ -3,24 +3,29 @@
 package postgres_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/skerry/skerry/internal/pgtest"
 	"github.com/skerry/skerry/registry"
+	"github.com/skerry/skerry/registry/postgres"
 )
 
-// TestFreshTablesHaveNoDeadlock: dozens of processes make the tables and list
-// themselves at the same moment, and the server never ends a deadlock.
+// TestFreshTablesHaveNoDeadlock: dozens of processes make the tables, the site's
+// key and their registrations at the same moment, and the server ends no deadlock.
 func TestFreshTablesHaveNoDeadlock(t *testing.T) {
 	server := pgtest.Own(t, pgtest.Options{Config: "deadlock_timeout = '50ms'"})
-	for range 5 {
+	for range 3 {
 		url := server.URL(server.CreateDB(t))
 		nodes := make([]*node, 48)
 		all := make([]registry.Instance, len(nodes))
 		for i := range nodes {
-			nodes[i] = start(t, quick(t, url, newOwner()))
+			cfg, _ := keyed(t, url, "sk1-first")
+			nodes[i] = start(t, cfg)
 			nodes[i].promise()
 			all[i] = nodes[i].instance()
 		}
@@ -34,4 +39,25 @@ func TestFreshTablesHaveNoDeadlock(t *testing.T) {
 	if at := strings.Index(server.Log(t), "deadlock"); at >= 0 {
 		t.Errorf("the server ended a deadlock: %.2000s", server.Log(t)[at:])
 	}
+}
+
+// TestSecondSchemaWaitsForNoWriter: a process that makes the tables again, when
+// they are there, takes no lock that a writer of registrations or statistics holds
+// up, so the two can't wait for each other.
+func TestSecondSchemaWaitsForNoWriter(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Shared(t)
+	db := server.CreateDB(t)
+	server.Exec(t, db, postgres.Schema())
+	writer, err := pgx.Connect(t.Context(), server.URL(db))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer writer.Close(context.Background())
+	const locks = "BEGIN; LOCK TABLE skerry_lease, skerry_revision, skerry_told, skerry_instance, skerry_call_stat " +
+		"IN ROW EXCLUSIVE MODE"
+	if _, err := writer.Exec(t.Context(), locks); err != nil {
+		t.Fatal(err)
+	}
+	server.Exec(t, db, "SET lock_timeout = '1s';"+postgres.Schema())
 }

@@ -132,9 +132,24 @@ func (r *Registry) statEntry(row *health.Row) statEntry {
 			host, port = in.Host, in.Port
 		}
 	}
-	return statEntry{Host: host, Port: port, Service: row.Service, Method: row.Method, Side: row.Side.String(), Peer: row.Peer,
-		Length: row.To.Sub(row.From).Milliseconds(), Calls: row.Calls(), Failures: row.Failures(), Outcomes: row.Outcomes[:],
-		Sum: millis(row.Sum), P50: millis(row.P50), P99: millis(row.P99), Max: millis(row.Max), Version: row.Version}
+	return statEntry{
+		Host:    host,
+		Port:    port,
+		Service: row.Service,
+		Method:  row.Method,
+		Side:    row.Side.String(),
+		Peer:    row.Peer,
+		Length: row.To.Sub(row.From).
+			Milliseconds(),
+		Calls:    row.Calls(),
+		Failures: row.Failures(),
+		Outcomes: row.Outcomes[:],
+		Sum:      millis(row.Sum),
+		P50:      millis(row.P50),
+		P99:      millis(row.P99),
+		Max:      millis(row.Max),
+		Version:  row.Version,
+	}
 }
 
 func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

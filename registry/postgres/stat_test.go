@@ -40,7 +40,8 @@ func TestStats(t *testing.T) {
 		}
 	}
 	write(a, row(health.Server, "login", "portal", 10, 0, time.Millisecond))
-	write(b, row(health.Client, "login", "10.0.0.1:7000", 6, 2, 2*time.Millisecond), row(health.Client, "login", "10.0.0.2:7000", 2, 0, 7*time.Millisecond))
+	write(b, row(health.Client, "login", "10.0.0.1:7000", 6, 2, 2*time.Millisecond),
+		row(health.Client, "login", "10.0.0.2:7000", 2, 0, 7*time.Millisecond))
 	write(b, row(health.Client, "logout", "10.0.0.1:7000", 0, 1, time.Second))
 
 	stats, err := a.Stats(t.Context(), postgres.StatQuery{Method: "login"})
@@ -49,16 +50,24 @@ func TestStats(t *testing.T) {
 	}
 	c := stats[0]
 	if c.Side != "client" || c.Calls != 10 || c.Failures != 2 || c.Outcomes[health.OK] != 8 || c.Outcomes[health.Timeout] != 2 ||
-		c.Mean != 3*time.Millisecond || c.P50 != 3*time.Millisecond || c.P99 != 14*time.Millisecond || c.Max != 21*time.Millisecond || c.Processes != 1 {
+		c.Mean != 3*time.Millisecond || c.P50 != 3*time.Millisecond || c.P99 != 14*time.Millisecond ||
+		c.Max != 21*time.Millisecond ||
+		c.Processes != 1 {
 		t.Errorf("client side of login: %+v", c)
 	}
 	if d := time.Since(c.Last).Abs(); d > 5*time.Second || c.Last.Sub(c.First) < 30*time.Second {
 		t.Errorf("counted from %v to %v; want the last 30 s by the database's clock", c.First, c.Last)
 	}
-	if stats, err = b.Stats(t.Context(), postgres.StatQuery{Service: "auth", ByPeer: true}); err != nil || len(stats) != 4 || stats[0].Peer != "10.0.0.1:7000" {
+	if stats, err = b.Stats(t.Context(), postgres.StatQuery{Service: "auth", ByPeer: true}); err != nil ||
+		len(stats) != 4 ||
+		stats[0].Peer != "10.0.0.1:7000" {
 		t.Errorf("by peer: %v, %+v", err, stats)
 	}
-	who := one[string](t, server.URL(db), "SELECT string_agg(DISTINCT side || ' ' || host || ':' || port, ', ' ORDER BY side || ' ' || host || ':' || port) FROM skerry_call_stat")
+	who := one[string](
+		t,
+		server.URL(db),
+		"SELECT string_agg(DISTINCT side || ' ' || host || ':' || port, ', ' ORDER BY side || ' ' || host || ':' || port) FROM skerry_call_stat",
+	)
 	if want := "client " + b.owner.Host + ":0, server " + a.owner.Host + ":7000"; who != want {
 		t.Errorf("counted by %q, want %q", who, want)
 	}
@@ -70,7 +79,8 @@ func TestStatsOfOddNames(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Shared(t)
 	euc := server.CreateDB(t) + "_euc"
-	server.Exec(t, "postgres", "CREATE DATABASE "+euc+" ENCODING 'EUC_CN' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0")
+	server.Exec(t, "postgres",
+		"CREATE DATABASE "+euc+" ENCODING 'EUC_CN' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0")
 	for db, ship := range map[string]string{server.CreateDB(t): "🚢", euc: `"\U0001f6a2"`} {
 		log := &lines{}
 		cfg := quick(t, server.URL(db), newOwner())
@@ -94,7 +104,8 @@ func TestStatsOfOddNames(t *testing.T) {
 		if err := a.Write(t.Context(), []health.Row{row(health.Server, "login", "🚢", 1, 0, time.Millisecond)}); err != nil {
 			t.Fatal(err)
 		}
-		peers := one[string](t, server.URL(db)+"&client_encoding=UTF8", "SELECT string_agg(DISTINCT left(peer, 20), ' ' ORDER BY left(peer, 20)) FROM skerry_call_stat")
+		peers := one[string](t, server.URL(db)+"&client_encoding=UTF8",
+			"SELECT string_agg(DISTINCT left(peer, 20), ' ' ORDER BY left(peer, 20)) FROM skerry_call_stat")
 		for _, want := range []string{"portal", `"nul\x00"`, `"bytes\xff"`, `"\x1b[2J"`, strings.Repeat("x", 20), "认证", ship} {
 			if !slices.Contains(strings.Fields(peers), want) {
 				t.Errorf("%s: no %s among %s", db, want, peers)
@@ -127,7 +138,8 @@ func (l *lines) String() string {
 func TestStatsNeedRun(t *testing.T) {
 	t.Parallel()
 	r := open(t, quick(t, "postgres://127.0.0.1:1/x", newOwner()))
-	if err := r.Write(t.Context(), []health.Row{row(health.Client, "m", "p", 1, 0, 1)}); !errors.Is(err, registry.ErrUnavailable) {
+	if err := r.Write(t.Context(), []health.Row{row(health.Client, "m", "p", 1, 0, 1)}); !errors.Is(err,
+		registry.ErrUnavailable) {
 		t.Errorf("Write without Run: %v; want ErrUnavailable", err)
 	}
 }

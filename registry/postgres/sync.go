@@ -125,145 +125,8 @@ func (s *session) expectNotification(news int) {
 		return
 	}
 	s.deafLogged = true
-	s.r.log.Warn("notifications do not arrive, perhaps because of a connection pooler; changes are seen by polling", "every", s.r.cfg.tick())
-}
-
-// attend does what an answer asks for: list again what is missing, expire the
-// dead, clean.
-func (s *session) afterBeat(ctx context.Context, h head) error {
-	if !h.wrote {
-		if h.writable && s.readOnly {
-			s.promoted()
-		}
-		s.writable = h.writable
-		return nil
-	}
-	steps := []func(context.Context) error{}
-	// After a long silence an answer may have been lost that said so.
-	silent := !s.m.beaten.IsZero() && time.Since(s.m.beaten) > s.r.cfg.Expiry/2
-	s.m.beaten = time.Now()
-	if wished, settled := s.r.registrar.Settled(); settled && wished > 0 && silent {
-		s.r.registrar.Refresh()
-	} else if settled && wished != h.mine {
-		steps = append(steps, s.reconcile)
-	}
-	if h.pulsed {
-		steps = append(steps, s.expire, s.adjustNotifyPause, s.compact)
-	}
-	if h.clean {
-		steps = append(steps, s.clean)
-	}
-	for _, step := range steps {
-		err := step(ctx)
-		if err == nil {
-			continue
-		}
-		if s.lost(err) {
-			return err
-		}
-		s.r.log.Warn("a duty of the heartbeat failed; the next one tries again", "err", err)
-	}
-	return nil
-}
-
-// compareSecret reads the secret when the row has changed, is missing though
-// this process may make it, or may be read from now on.
-func (s *session) compareSecret(ctx context.Context, state *string) error {
-	known := s.r.currentSecret().state
-	switch {
-	case !s.secretive && state == nil:
-		return nil
-	case s.secretive && state == nil && known == "" && (!s.writable || s.keyless):
-		return nil
-	case s.secretive && state != nil && *state == known:
-		return nil
-	}
-	return s.learnSecret(ctx)
-}
-
-// reconcile compares what is listed of this process with what it wishes for.
-func (s *session) reconcile(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, s.r.limit())
-	defer cancel()
-	rows, err := s.conn.Query(ctx, mineSQL, s.r.args())
-	if err != nil {
-		return fmt.Errorf("read own rows: %w", err)
-	}
-	ids, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (registry.ID, error) {
-		in := registry.Instance{Owner: s.r.cfg.Owner}
-		err := row.Scan(&in.Service, &in.Version, &in.Host, &in.Port)
-		return in.ID(), err
-	})
-	if err != nil {
-		return fmt.Errorf("read own rows: %w", err)
-	}
-	s.r.registrar.Reconcile(ids)
-	return nil
-}
-
-// expire marks what dead processes left behind. Whoever took the pulse does
-// it, so one process does at a time.
-func (s *session) expire(ctx context.Context) error {
-	if _, err := s.cleanOne(ctx, mendSQL); err != nil {
-		return fmt.Errorf("mend leases: %w", err)
-	}
-	leases, instances := 0, int64(0)
-	var names []string
-	err := batches(func() (int64, error) {
-		ctx, cancel := context.WithTimeout(ctx, s.r.limit())
-		defer cancel()
-		var expired int64
-		var ended []string
-		var told *string
-		if err := s.conn.QueryRow(ctx, expireSQL, s.r.args()).Scan(&expired, &ended, &told); err != nil {
-			return 0, fmt.Errorf("expire leases: %w", err)
-		}
-		if told == nil && expired > 0 {
-			s.r.notifyLater()
-		}
-		leases, instances = leases+len(ended), instances+expired
-		for _, owner := range ended[:min(len(ended), 10-len(names))] {
-			names = append(names, brief(owner))
-		}
-		return max(expired, int64(len(ended))), nil
-	})
-	if leases > 0 || instances > 0 {
-		s.r.log.Info("leases have run out", "count", leases, "instances", instances, "owners", names)
-	}
-	return err
-}
-
-// How many rows one statement of a duty treats, and how long a duty goes on.
-const (
-	batchSize = 1000
-	dutyTime  = 2 * time.Second
-)
-
-// batches repeats a statement until it finds few rows or its time is over.
-func batches(statement func() (rows int64, err error)) error {
-	for end := time.Now().Add(dutyTime); ; {
-		n, err := statement()
-		if err != nil || n < batchSize || time.Now().After(end) {
-			return err
-		}
-	}
-}
-
-func (s *session) clean(ctx context.Context) error {
-	for _, sql := range cleanSQL {
-		err := batches(func() (int64, error) { return s.cleanOne(ctx, sql) })
-		if err != nil {
-			return fmt.Errorf("remove old rows: %w", err)
-		}
-	}
-	return nil
-}
-
-func (s *session) cleanOne(ctx context.Context, sql string) (rows int64, err error) {
-	ctx, cancel := context.WithTimeout(ctx, s.r.limit())
-	defer cancel()
-	tag, err := s.conn.Exec(ctx, sql, s.r.args())
-	return tag.RowsAffected(), err
+	s.r.log.Warn("notifications do not arrive, perhaps because of a connection pooler; changes are seen by polling",
+		"every", s.r.cfg.tick())
 }
 
 // exchange sends the beat. A connection that may not write reads instead.
@@ -382,8 +245,8 @@ func (s *session) query(ctx context.Context, sql string, args pgx.NamedArgs) (he
 		any = true
 		var text *string
 		var lapsed *bool
-		err := rows.Scan(&h.now, &h.rev, &h.kept, &h.settled, &h.writable, &h.expiring, &h.spacing, &h.leased, &h.mine, &h.pulsed, &h.clean,
-			&h.newest, &h.secret, &h.free, &h.stale, &text, &lapsed)
+		err := rows.Scan(&h.now, &h.rev, &h.kept, &h.settled, &h.writable, &h.expiring, &h.spacing, &h.leased,
+			&h.mine, &h.pulsed, &h.clean, &h.newest, &h.secret, &h.free, &h.stale, &text, &lapsed)
 		if err != nil {
 			return h, err
 		}

@@ -27,7 +27,8 @@ func TestPauses(t *testing.T) {
 			t.Errorf("%d processes: %v to %v, want %v", processes, first, last, want)
 		}
 		if attempt := limitMost; last+attempt+stmtTime > settles {
-			t.Errorf("%d processes: who has just failed may be away for %v; leases end after %v", processes, last+attempt, settles)
+			t.Errorf("%d processes: who has just failed may be away for %v; leases end after %v", processes,
+				last+attempt, settles)
 		}
 	}
 }
@@ -35,7 +36,9 @@ func TestPauses(t *testing.T) {
 // TestLimitGrows: a server that does not answer in time is given more of it,
 // and no more than before when it is quick again.
 func TestLimitGrows(t *testing.T) {
-	r, err := New(Config{URL: "postgres://db/site", Cluster: "site", Owner: registry.Owner{Host: "h", PID: 1, Epoch: 1}})
+	r, err := New(
+		Config{URL: "postgres://db/site", Cluster: "site", Owner: registry.Owner{Host: "h", PID: 1, Epoch: 1}},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +110,8 @@ func TestReturnOfALargeSite(t *testing.T) {
 			took := time.Since(begun)
 			t.Logf("%s: all are there after %v, by %d connections", what, took.Round(time.Second), served)
 			if took > settles || served > 3*processes {
-				t.Errorf("%s: %d processes are there after %v, by %d connections; want %v and %d at most", what, processes, took, served, settles, 3*processes)
+				t.Errorf("%s: %d processes are there after %v, by %d connections; want %v and %d at most", what,
+					processes, took, served, settles, 3*processes)
 			}
 		})
 	}

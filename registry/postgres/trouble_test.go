@@ -68,7 +68,8 @@ func TestBlink(t *testing.T) {
 	c := start(t, quick(t, server.URL(db), newOwner()))
 	two := c.offer()
 	notLost := func(s registry.Snapshot) error { return s.Lost }
-	b.until(2*time.Second, "the newcomer", func(s registry.Snapshot) bool { return len(s.Instances) == 2 }, notLost, keeps(in))
+	b.until(2*time.Second, "the newcomer", func(s registry.Snapshot) bool { return len(s.Instances) == 2 }, notLost,
+		keeps(in))
 	b.sees(time.Second, in, two)
 	// A registration over a pool whose connections have died just now.
 	server.Exec(t, "postgres", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '"+db+"'")

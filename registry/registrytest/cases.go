@@ -192,7 +192,8 @@ func endOfRun(s *site) {
 
 func watchUnknown(s *site) {
 	v := s.start().watch("nobody")
-	got := v.until(s.h.Seen+s.h.Back, "an empty list", "nobody", func(s registry.Snapshot) bool { return s.Lost == nil })
+	got := v.until(s.h.Seen+s.h.Back, "an empty list", "nobody",
+		func(s registry.Snapshot) bool { return s.Lost == nil })
 	if len(got.Instances) != 0 || len(got.Gone) != 0 {
 		s.Errorf("list of an unknown service: %s", show(got))
 	}

@@ -80,7 +80,11 @@ type process struct {
 
 func (s *site) owner() registry.Owner {
 	s.hosts++
-	return registry.Owner{Host: fmt.Sprintf("host%d", s.hosts), PID: 100 + s.hosts, Epoch: time.Now().UnixMicro() + int64(s.hosts)}
+	return registry.Owner{
+		Host:  fmt.Sprintf("host%d", s.hosts),
+		PID:   100 + s.hosts,
+		Epoch: time.Now().UnixMicro() + int64(s.hosts),
+	}
 }
 
 // start opens a registry and runs it until the case ends.
