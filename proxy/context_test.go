@@ -14,8 +14,8 @@ import (
 	"github.com/skerry/skerry/rpc"
 )
 
-// chain is a site of a caller, the program billing, and the service auth that the
-// program calls while it serves.
+// chain is a site of a caller, the program billing, and the service auth. The program
+// calls auth while it serves a call.
 type chain struct {
 	caller *skerry.Node
 	client thrift.TClient
@@ -23,8 +23,7 @@ type chain struct {
 	auth   chan rpc.CallInfo
 }
 
-// newChain has the method "charge" call auth:verify with the name that name makes
-// of its word.
+// newChain starts a chain whose program has the given methods.
 func newChain(t *testing.T, strict bool, methods func(c *chain) map[string]func(word, text string) (string, error)) *chain {
 	t.Helper()
 	cfg := site(t)
@@ -43,7 +42,7 @@ func newChain(t *testing.T, strict bool, methods func(c *chain) map[string]func(
 	return c
 }
 
-// charge calls the program in a trace.
+// charge calls the program within a trace.
 func (c *chain) charge(ctx context.Context, method, text string) (string, error) {
 	ctx, end := c.caller.Begin(ctx, "test")
 	defer end()
@@ -52,8 +51,8 @@ func (c *chain) charge(ctx context.Context, method, text string) (string, error)
 	return result.text, err
 }
 
-// What a program calls with its word belongs to the trace of the call that it
-// serves, has its deadline, and ends with it.
+// A program's call with a word belongs to the trace of the served call. It has the
+// deadline of that call and ends with it.
 func TestTheTraceGoesOnThroughAProgram(t *testing.T) {
 	var mu sync.Mutex
 	words := map[string]string{}
@@ -100,7 +99,7 @@ func TestTheTraceGoesOnThroughAProgram(t *testing.T) {
 	}
 }
 
-// A word of another program's call is no word.
+// A program can't use the word of another program's call.
 func TestAWordBelongsToOneProgram(t *testing.T) {
 	c := newChain(t, true, func(c *chain) map[string]func(word, text string) (string, error) {
 		return map[string]func(word, text string) (string, error){
@@ -115,8 +114,8 @@ func TestAWordBelongsToOneProgram(t *testing.T) {
 	}
 }
 
-// A one-way handler calls on after its caller has gone on; when it has ended its
-// word is unknown.
+// The handler of a one-way call may call others after the caller has gone. Its word
+// is unknown after the handler has ended.
 func TestAOneWayCallHoldsItsWordUntilItsHandlerHasEnded(t *testing.T) {
 	begun, goOn, ended := make(chan string, 1), make(chan bool), make(chan error, 1)
 	c := newChain(t, true, func(c *chain) map[string]func(word, text string) (string, error) {

@@ -15,15 +15,15 @@ import (
 	"github.com/skerry/skerry/rpc"
 )
 
-// controlName is the service of each socket by which the proxy is asked about its
-// program, and told to leave it.
+// controlName is the service of each socket that reports on the proxy's program
+// and makes the proxy leave it.
 const controlName = "skerry.proxy"
 
-// Status is what a proxy says of one of its programs.
+// Status is a proxy's report on one of its programs.
 type Status struct {
 	Program  string     `json:"program"`
 	State    State      `json:"state"`
-	Proxy    string     `json:"proxy"` // its name in words
+	Proxy    string     `json:"proxy"` // name of the proxy, as in its words
 	PID      int        `json:"pid"`
 	Cluster  string     `json:"cluster"`
 	Owner    string     `json:"owner"`   // the program's node, as registries list it
@@ -37,7 +37,7 @@ type Provides struct {
 	Version     string `json:"version,omitempty"`
 	Addr        string `json:"addr"`             // of the program's server
 	State       string `json:"state"`            // listed, waiting, failing, …: as `skerry announce` has it
-	Connections int    `json:"connections"`      // that stand
+	Connections int    `json:"connections"`      // open now
 	Helper      string `json:"helper,omitempty"` // its name; "none" without, "" where that is not known yet
 }
 
@@ -67,7 +67,7 @@ func (c *control) status() Status {
 	return s
 }
 
-// Process is thrift.TProcessor's.
+// Process implements thrift.TProcessor.
 func (c *control) Process(ctx context.Context, in, out thrift.TProtocol) (bool, thrift.TException) {
 	method, _, seq, err := in.ReadMessageBegin(ctx)
 	if err == nil {
@@ -102,22 +102,22 @@ func (c *control) Process(ctx context.Context, in, out thrift.TProtocol) (bool, 
 	return true, nil
 }
 
-// ProcessorMap is thrift.TProcessor's.
+// ProcessorMap implements thrift.TProcessor.
 func (c *control) ProcessorMap() map[string]thrift.TProcessorFunction { return nil }
 
-// AddToProcessorMap is thrift.TProcessor's.
+// AddToProcessorMap implements thrift.TProcessor.
 func (c *control) AddToProcessorMap(string, thrift.TProcessorFunction) {}
 
 // textResult is the result of a method that returns a string.
 type textResult struct{ text string }
 
-// Write is thrift.TStruct's.
+// Write implements thrift.TStruct.
 func (r *textResult) Write(ctx context.Context, p thrift.TProtocol) error {
 	return errors.Join(p.WriteStructBegin(ctx, "result"), p.WriteFieldBegin(ctx, "success", thrift.STRING, 0),
 		p.WriteString(ctx, r.text), p.WriteFieldEnd(ctx), p.WriteFieldStop(ctx), p.WriteStructEnd(ctx))
 }
 
-// Read is thrift.TStruct's.
+// Read implements thrift.TStruct.
 func (r *textResult) Read(ctx context.Context, p thrift.TProtocol) error {
 	return eachField(ctx, p, func(id int16, t thrift.TType) (bool, error) {
 		if id != 0 || t != thrift.STRING {
@@ -129,10 +129,10 @@ func (r *textResult) Read(ctx context.Context, p thrift.TProtocol) error {
 	})
 }
 
-// controlTimeout is for a question to a proxy of this host.
+// controlTimeout limits a call to a proxy of this host.
 const controlTimeout = 2 * time.Second
 
-// Ask asks the proxy that serves a program's socket about it.
+// Ask returns the status of a program from the proxy that serves its socket.
 func Ask(ctx context.Context, cfg config.Program) (Status, error) {
 	network, addr, err := cfg.ListenAddr()
 	if err != nil {
@@ -176,23 +176,23 @@ func tellProxy(ctx context.Context, network, addr, token, method string) (string
 	return reply.text, err
 }
 
-// textArgument is the arguments of a method that takes a string.
+// textArgument holds the arguments of a method that takes a string.
 type textArgument struct{ text string }
 
-// Write is thrift.TStruct's.
+// Write implements thrift.TStruct.
 func (a *textArgument) Write(ctx context.Context, p thrift.TProtocol) error {
 	return errors.Join(p.WriteStructBegin(ctx, "args"), p.WriteFieldBegin(ctx, "text", thrift.STRING, 1),
 		p.WriteString(ctx, a.text), p.WriteFieldEnd(ctx), p.WriteFieldStop(ctx), p.WriteStructEnd(ctx))
 }
 
-// Read is thrift.TStruct's.
+// Read implements thrift.TStruct.
 func (a *textArgument) Read(ctx context.Context, p thrift.TProtocol) error {
 	return p.Skip(ctx, thrift.STRUCT)
 }
 
-// Drain has the proxy at a program's socket leave it, and returns when it has: off
-// the lists, the calls that ran answered, the socket given up. The program may be
-// stopped then.
+// Drain makes the proxy at a program's socket leave it. Drain returns when the
+// program is off the lists, the running calls are answered and the socket is
+// given up. Then the program may be stopped.
 func Drain(ctx context.Context, cfg config.Program) error {
 	network, addr, err := cfg.ListenAddr()
 	if err != nil {

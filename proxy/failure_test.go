@@ -17,7 +17,7 @@ import (
 	"github.com/skerry/skerry/rpc"
 )
 
-// What a program sends that is no call ends its own connection, and no other.
+// Bad input of a program ends its own connection only.
 func TestBadInputEndsItsOwnConnection(t *testing.T) {
 	c := site(t)
 	offer(t, c, "auth", "v1", echoing("", nil))
@@ -71,7 +71,7 @@ func framed(kind byte, name string) []byte {
 	return append([]byte{0, 0, 0, byte(len(b))}, b...)
 }
 
-// silent is a server that takes connections and does what do says.
+// silent starts a server that accepts connections and runs do on each.
 func silent(t *testing.T, do func(net.Conn)) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -92,8 +92,8 @@ func silent(t *testing.T, do func(net.Conn)) string {
 	return l.Addr().String()
 }
 
-// A provider that is no good harms its own callers only, and they are told what
-// and where.
+// A faulty provider fails the calls of its own callers only. The errors name the fault
+// and the place.
 func TestProvidersThatAreNoGood(t *testing.T) {
 	c := site(t)
 	wrong := silent(t, func(nc net.Conn) { // answers with another sequence number
@@ -137,7 +137,7 @@ func TestProvidersThatAreNoGood(t *testing.T) {
 	}
 }
 
-// Each program has a socket of its own: a second one's proxy refuses to take it.
+// Each program has a socket of its own: the proxy of a second program refuses to take it.
 func TestTwoProgramsWithOneSocket(t *testing.T) {
 	c := site(t)
 	path := socketPath(t)
@@ -156,7 +156,7 @@ func TestTwoProgramsWithOneSocket(t *testing.T) {
 	}
 }
 
-// On TCP a connection shows its token first.
+// On TCP, a connection must send its token first.
 func TestTokenOnTCP(t *testing.T) {
 	c := site(t)
 	offer(t, c, "auth", "v1", echoing("", nil))
@@ -186,7 +186,7 @@ func TestTokenOnTCP(t *testing.T) {
 	}
 }
 
-// Connections that send nothing cost little, and others are served.
+// Connections that send nothing cost little, and other callers are served meanwhile.
 func TestIdleConnections(t *testing.T) {
 	const idle = 10_000
 	c := site(t)
@@ -210,8 +210,8 @@ func TestIdleConnections(t *testing.T) {
 	}
 }
 
-// A program that serves before its proxy is there is found by it, and one that is
-// started again as well.
+// The proxy lists a program that was started before it, and a program that was
+// restarted.
 func TestAProgramIsListedWhileItAnswers(t *testing.T) {
 	c := site(t)
 	methods := map[string]func(string, string) (string, error){"do": func(_, text string) (string, error) { return text, nil }}
@@ -229,7 +229,7 @@ func TestAProgramIsListedWhileItAnswers(t *testing.T) {
 		t.Fatal(err)
 	}
 	first.stop()
-	eventually(t, "calls are known not to be executed", func() bool { // one may be sent before the connection's end is seen
+	eventually(t, "calls are known not to be executed", func() bool { // a call may precede the end
 		err := call()
 		return (rpc.CodeOf(err) == rpc.Unreachable || rpc.CodeOf(err) == rpc.NoInstance) && rpc.SafeToRetry(err)
 	})

@@ -5,7 +5,7 @@ import (
 	"syscall"
 )
 
-// peerOf is the user and the group of the process at the other end.
+// peerOf returns the user and the group of the process at the other end.
 func peerOf(nc *net.UnixConn) (uid, gid uint32, err error) {
 	raw, err := nc.SyscallConn()
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// Who may connect to a program's socket: root, the proxy's own user, and the named
-// user, or else the socket's group.
+// These users may connect to a program's socket: root, the proxy's user and the named
+// user. Without a named user, the socket's group may connect.
 func TestSocketIsForItsUsers(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})

@@ -7,5 +7,5 @@ import (
 	"net"
 )
 
-// peerOf is not known here.
+// peerOf is unsupported on this system.
 func peerOf(*net.UnixConn) (uid, gid uint32, err error) { return 0, 0, errors.ErrUnsupported }

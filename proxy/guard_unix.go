@@ -14,10 +14,10 @@ import (
 	"syscall"
 )
 
-// guard says which users' processes may connect to a Unix socket.
+// guard decides which users' processes may connect to a Unix socket.
 type guard struct {
-	only string // user id; "" = those that the file's mode lets in
-	file string // the socket; its group may connect, without only
+	only string // user id; "" = the users that the file's mode allows
+	file string // the socket; its group may connect when only is ""
 }
 
 func newGuard(name string) (*guard, error) {
@@ -34,7 +34,7 @@ func newGuard(name string) (*guard, error) {
 	return &guard{only: u.Uid}, nil
 }
 
-// admits reports whether a process of a user may connect.
+// admits returns nil if a process of a user may connect, else the reason.
 func (g *guard) admits(uid, gid uint32) error {
 	id := strconv.Itoa(int(uid))
 	switch {
@@ -59,14 +59,14 @@ func (g *guard) admits(uid, gid uint32) error {
 	return fmt.Errorf("processes of user %s may not connect: it is not in the group %d of the socket", id, group)
 }
 
-// guarded is a listener that closes connections of users that may not connect.
+// guarded is a listener that closes the connections of users that may not connect.
 type guarded struct {
 	*net.UnixListener
 	guard *guard
 	log   *slog.Logger
 }
 
-// Accept is net.Listener's.
+// Accept implements net.Listener.
 func (l *guarded) Accept() (net.Conn, error) {
 	for {
 		nc, err := l.AcceptUnix()

@@ -6,7 +6,7 @@ import (
 	"net"
 )
 
-// guard is of Unix sockets, of which Windows can't say which user connects.
+// guard is for Unix sockets. Windows can't tell which user connects.
 type guard struct{ file string }
 
 func newGuard(string) (*guard, error) {

@@ -9,17 +9,17 @@ import (
 	"github.com/skerry/skerry/rpc"
 )
 
-// helperInfo is what is known of a program's helper.
+// helperInfo describes a program's helper.
 type helperInfo struct {
 	present bool
 	name    string // such as "python 1.0"
 	ordered bool   // calls of one connection run one after another
 }
 
-// helper finds out whether a program has a helper: once for the connections to
-// it, and again when one has ended.
+// helper finds out whether a program has a helper. It asks once for the connections
+// to the program, and again after one has ended.
 type helper struct {
-	asking chan struct{} // holds one: the right to ask
+	asking chan struct{} // capacity 1: holds the right to ask
 	state  *helperState
 }
 
@@ -31,21 +31,21 @@ type helperState struct {
 
 func newHelper() helper { return helper{make(chan struct{}, 1), &helperState{}} }
 
-// now is what is known.
+// now returns the last answer.
 func (h helper) now() (info helperInfo, known bool) {
 	h.state.mu.Lock()
 	defer h.state.mu.Unlock()
 	return h.state.info, h.state.known
 }
 
-// forget has the next call ask again.
+// forget makes the next call ask again.
 func (h helper) forget() {
 	h.state.mu.Lock()
 	h.state.known = false
 	h.state.mu.Unlock()
 }
 
-// ask is what is known, or what question finds out; calls that come meanwhile wait.
+// ask returns the last answer, or else the result of question. Calls that come meanwhile wait.
 func (h helper) ask(ctx context.Context, question func(context.Context) (helperInfo, error)) (helperInfo, error) {
 	if info, known := h.now(); known {
 		return info, nil
@@ -68,8 +68,8 @@ func (h helper) ask(ctx context.Context, question func(context.Context) (helperI
 	return info, err
 }
 
-// askHelper asks the program. Stock code knows no such method, or closes the
-// connection.
+// askHelper asks the program. A program without a helper answers that the method is
+// unknown, or closes the connection.
 func (p *provided) askHelper(ctx context.Context) (helperInfo, error) {
 	reply := &helperReply{}
 	_, err := p.bare.Call(ctx, helperMethod, &rpc.Raw{}, reply)
@@ -84,13 +84,13 @@ func (p *provided) askHelper(ctx context.Context) (helperInfo, error) {
 	case e.Code == rpc.Unreachable, e.Code == rpc.Overloaded, e.Code == rpc.DeadlineExceeded, e.Code == rpc.Canceled:
 		e.Executed = rpc.NotExecuted
 	default:
-		return helperInfo{}, nil // it has none
+		return helperInfo{}, nil // the program has no helper
 	}
 	return helperInfo{}, e
 }
 
-// helperReply is the result of skerry.helper: 1: the helper's name and version, 2:
-// whether calls of one connection run in order.
+// helperReply is the result of skerry.helper. Field 1 is the helper's name and
+// version. Field 2 tells whether calls of one connection run in order.
 type helperReply struct {
 	name    string
 	ordered bool
@@ -98,12 +98,12 @@ type helperReply struct {
 
 const maxHelperName = 64
 
-// Write is thrift.TStruct's.
+// Write implements thrift.TStruct.
 func (r *helperReply) Write(ctx context.Context, p thrift.TProtocol) error {
 	return p.WriteFieldStop(ctx)
 }
 
-// Read is thrift.TStruct's. A result struct has the reply in its field 0.
+// Read implements thrift.TStruct. A result struct has the reply in its field 0.
 func (r *helperReply) Read(ctx context.Context, p thrift.TProtocol) error {
 	return eachField(ctx, p, func(id int16, t thrift.TType) (done bool, err error) {
 		switch {
@@ -121,7 +121,7 @@ func (r *helperReply) Read(ctx context.Context, p thrift.TProtocol) error {
 	})
 }
 
-// eachField reads a struct; what f does not take is passed over.
+// eachField reads a struct and skips the fields that f does not take.
 func eachField(ctx context.Context, p thrift.TProtocol, f func(id int16, t thrift.TType) (taken bool, err error)) error {
 	if _, err := p.ReadStructBegin(ctx); err != nil {
 		return err

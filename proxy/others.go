@@ -11,19 +11,18 @@ import (
 	"github.com/skerry/skerry/rpc"
 )
 
-// maxOthers bounds the proxies that have served the socket before this one and are
-// not gone yet.
+// maxOthers bounds the earlier proxies of the socket that still run.
 const maxOthers = 8
 
-// others are the other proxies of the program, which words may name.
+// others holds the other proxies of the program, which words may name.
 type others struct {
-	path string // of the socket; "" with TCP, where there are none
+	path string // of the socket; "" with TCP, which has no other proxies
 
 	mu    sync.Mutex
 	known map[string]*other
 }
 
-// other is one of them.
+// other is another proxy of the program.
 type other struct {
 	file    string
 	calls   *rpc.Client
@@ -39,7 +38,7 @@ func newOthers(s *socket) *others {
 	return o
 }
 
-// find is the proxy with an id; nil when it is gone.
+// find returns the proxy with an id, nil when it is gone.
 func (o *others) find(id string) *other {
 	if o.path == "" {
 		return nil
@@ -76,11 +75,11 @@ func (o *others) close() {
 	}
 }
 
-// otherTimeout is for calls that are passed on: the other proxy knows their
-// deadlines.
+// otherTimeout limits a call that is passed on. The other proxy applies the call's
+// own deadline.
 const otherTimeout = time.Hour
 
-// client calls a service through the other proxy.
+// client returns a client of a service through the other proxy.
 func (o *other) client(service string) thrift.TClient {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -95,7 +94,7 @@ func (o *other) client(service string) thrift.TClient {
 	return c
 }
 
-// dialProxy makes a client of a proxy's socket.
+// dialProxy returns a client of a proxy's socket.
 func dialProxy(network, addr string) (*rpc.Client, error) {
 	return rpc.NewClient(rpc.ClientConfig{
 		Resolver: rpc.Static(&rpc.Endpoint{ID: addr, Addr: addr}),

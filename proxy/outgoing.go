@@ -11,12 +11,12 @@ import (
 	"github.com/skerry/skerry/rpc"
 )
 
-// maxCallees bounds the services that one program calls: each one that was ever
-// called is watched.
+// maxCallees bounds the services that one program calls, because each one stays
+// watched after its first call.
 const maxCallees = 256
 
-// outgoing serves the program's own calls. service is the one that calls are
-// for which name none; "" = they have to name one.
+// outgoing returns the handler of the program's own calls. service is the callee of
+// calls that name none; "" = calls must name one.
 func (g *program) outgoing(service string) rpc.RawHandler {
 	return func(ctx context.Context, info *rpc.CallInfo, args *rpc.Raw) (*rpc.Raw, error) {
 		to := info.Service
@@ -27,7 +27,7 @@ func (g *program) outgoing(service string) rpc.RawHandler {
 	}
 }
 
-// pass makes a call of the program's.
+// pass forwards a call of the program.
 func (g *program) pass(ctx context.Context, service string, info *rpc.CallInfo, args *rpc.Raw) (*rpc.Raw, error) {
 	text := args.Context
 	args.Context = ""
@@ -49,10 +49,10 @@ func (g *program) pass(ctx context.Context, service string, info *rpc.CallInfo, 
 			return send(within, client, info, args)
 		}
 	}
-	return send(ctx, client, info, args) // a trace of its own
+	return send(ctx, client, info, args) // the call begins a trace of its own
 }
 
-// send makes the call, and says what it has failed of.
+// send makes the call and returns an explained error.
 func send(ctx context.Context, client thrift.TClient, info *rpc.CallInfo, args *rpc.Raw) (*rpc.Raw, error) {
 	if info.OneWay {
 		_, err := client.Call(ctx, info.Method, args, nil)
@@ -63,8 +63,8 @@ func send(ctx context.Context, client thrift.TClient, info *rpc.CallInfo, args *
 	return result, explain(err)
 }
 
-// explain puts all that an error knows into its text, as that is what a client
-// of another language gets.
+// explain puts all facts of an error into its text, because a client of another
+// language gets only the text.
 func explain(err error) error {
 	var e *rpc.Error
 	if err == nil || !errors.As(err, &e) {
@@ -75,7 +75,7 @@ func explain(err error) error {
 	return &said
 }
 
-// callee is the client of a service.
+// callee returns the client of a service.
 func (g *program) callee(service string) (thrift.TClient, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -99,9 +99,9 @@ func (g *program) callee(service string) (thrift.TClient, error) {
 	return c, nil
 }
 
-// withinCall is the context of a call that a program makes while it serves
-// another: it has the values of that one, with trace and metadata, and its
-// deadline, and ends with either.
+// withinCall returns the context of a call that a program makes while it serves
+// another call. It has the deadline of the served call and its values, with trace
+// and metadata. It ends with either call.
 func withinCall(ctx, served context.Context) (context.Context, context.CancelFunc) {
 	values := context.WithoutCancel(served)
 	var joined context.Context

@@ -21,7 +21,7 @@ import (
 	"github.com/skerry/skerry/rpc"
 )
 
-// childEnv has the test binary be a proxy, by a configuration file.
+// childEnv makes the test binary a proxy; its value is the configuration file.
 const childEnv = "SKERRY_TEST_PROXY"
 
 func TestMain(m *testing.M) {
@@ -49,15 +49,15 @@ func child(file string) error {
 	return x.Run(ctx)
 }
 
-// process is a proxy in a process of its own.
+// process is a proxy in a separate process.
 type process struct {
 	cmd  *exec.Cmd
 	log  *strings.Builder
 	wait func() error
 }
 
-// startProcess runs a proxy of the program billing, whose server is at addr; "" =
-// it only calls.
+// startProcess runs a proxy of the program billing, whose server is at addr; "" = the
+// program only makes calls.
 func startProcess(t *testing.T, c config.Config, path, addr string) *process {
 	t.Helper()
 	provides := ""
@@ -93,14 +93,14 @@ func startProcess(t *testing.T, c config.Config, path, addr string) *process {
 	return p
 }
 
-// load makes calls until it is stopped.
+// load makes calls until stop is called.
 type load struct {
 	stop  atomic.Bool
 	calls atomic.Int64
 	group sync.WaitGroup
 }
 
-// add starts a caller; a call's error fails the test, unless forgive takes it.
+// add starts a caller. A call's error fails the test unless forgive accepts it.
 func (l *load) add(t *testing.T, what string, call func() error, forgive func(error) bool) {
 	l.group.Go(func() {
 		for !l.stop.Load() {
@@ -121,15 +121,15 @@ func (l *load) end() int64 {
 	return l.calls.Load()
 }
 
-// A second proxy takes the place of the first one under load, in both directions:
-// no call fails, of callers and of the program.
+// A second proxy replaces the first one under load in both directions. No call fails,
+// of callers or of the program.
 func TestUpgradeOfAProxyFailsNoCall(t *testing.T) {
 	c := site(t)
 	offer(t, c, "auth", "v1", echoing("", nil))
 	path := socketPath(t)
 	methods := map[string]func(string, string) (string, error){
 		"do": func(_, text string) (string, error) { return text, nil },
-		"chain": func(word, text string) (string, error) { // calls on with its word, whichever proxy it is brought to
+		"chain": func(word, text string) (string, error) { // calls on with its word, at either proxy
 			word, _, _ = strings.Cut(word, ".")
 			return helperCall(path, "ctx="+word+";auth:verify", text)
 		},
@@ -169,8 +169,8 @@ func TestUpgradeOfAProxyFailsNoCall(t *testing.T) {
 	}
 }
 
-// helperCall calls as a helper does: what fails with EPIPE was not executed, and
-// is called again on a new connection.
+// helperCall calls as a helper does. A call that fails with EPIPE was not executed, so
+// it is repeated on a new connection.
 func helperCall(path, name, text string) (string, error) {
 	for {
 		p, err := tryDial(path)
@@ -185,8 +185,8 @@ func helperCall(path, name, text string) (string, error) {
 	}
 }
 
-// A proxy is killed: callers are told so or wait, and go on when it is there again.
-// What it has left in the file system is no obstacle.
+// A proxy is killed. Its callers get an error or wait, and succeed after its restart.
+// The files that it left do not prevent the restart.
 func TestProxyIsKilled(t *testing.T) {
 	c := site(t)
 	path := socketPath(t)
@@ -212,8 +212,8 @@ func TestProxyIsKilled(t *testing.T) {
 	}
 }
 
-// SIGTERM leaves politely while calls come: those that another instance could take
-// do not fail.
+// SIGTERM drains a program while calls come. Calls that another instance could take do
+// not fail.
 func TestDrainOfAProgram(t *testing.T) {
 	c := site(t)
 	path := socketPath(t)

@@ -16,11 +16,11 @@ import (
 	"github.com/skerry/skerry/rpc"
 )
 
-// program is one program of another language, and all that the proxy does for it.
+// program is one program of another language with its node, sockets and services.
 type program struct {
 	name  string
 	cfg   config.Program
-	base  config.Config // of its node
+	base  config.Config // of the program's node
 	log   *slog.Logger
 	words *words
 
@@ -33,7 +33,7 @@ type program struct {
 	serving  *run.Group // of the server
 
 	before  string        // name of the proxy that this one replaces; "" = none
-	drained chan struct{} // closed when the program is to be left
+	drained chan struct{} // closed when the proxy must leave the program
 	drain   sync.Once
 	yielded chan struct{} // closed when another proxy is listed in place of this one
 	yield   sync.Once
@@ -43,7 +43,7 @@ type program struct {
 	state   State
 }
 
-// handoverLimit is how long calls may run that a program has made when it is left.
+// handoverLimit bounds the calls made by the program that still run when the proxy leaves it.
 const handoverLimit = 10 * time.Second
 
 func newProgram(name, id string, cfg config.Config, log *slog.Logger) *program {
@@ -53,7 +53,7 @@ func newProgram(name, id string, cfg config.Config, log *slog.Logger) *program {
 	return g
 }
 
-// nodeConfig is the configuration of a program's node.
+// nodeConfig returns the configuration of a program's node.
 func nodeConfig(name string, cfg config.Config, g config.Program) config.Config {
 	cfg.Service, cfg.Services, cfg.Proxy, cfg.Gateway = config.Service{}, nil, config.Proxy{}, config.Gateway{}
 	if cfg.Stats.File != "" {
@@ -68,7 +68,7 @@ func nodeConfig(name string, cfg config.Config, g config.Program) config.Config 
 	return cfg
 }
 
-// tagged are the tags of a service, with the program's name where there is room.
+// tagged returns the tags of a service, with the program's name where the limits of tags allow it.
 func tagged(tags map[string]string, name string) map[string]string {
 	all := maps.Clone(tags)
 	if all == nil {
@@ -114,7 +114,7 @@ func (g *program) open(ctx context.Context) (err error) {
 	return g.listen(ctx)
 }
 
-// mayCall are the services that the configuration says the program calls.
+// mayCall returns the services that the program calls by its configuration.
 func (g *program) mayCall() []string {
 	list := append([]string(nil), g.cfg.Calls...)
 	for _, v := range g.cfg.Provides {
@@ -126,7 +126,7 @@ func (g *program) mayCall() []string {
 	return list
 }
 
-// listen serves the sockets, of which the first is for all services.
+// listen serves the sockets. The first socket is for all services.
 func (g *program) listen(ctx context.Context) error {
 	g.serving = run.NewGroup(context.WithoutCancel(ctx))
 	for _, s := range g.sockets {
@@ -153,7 +153,7 @@ func (g *program) listen(ctx context.Context) error {
 
 var errToken = errors.New("the token is not the one of this program")
 
-// login judges the token of a TCP connection; nil on a Unix socket.
+// login returns the check of a TCP connection's token; nil on a Unix socket.
 func (g *program) login(s *socket) func(string) error {
 	if s.network != "tcp" {
 		return nil
@@ -166,7 +166,7 @@ func (g *program) login(s *socket) func(string) error {
 	}
 }
 
-// run keeps what the program provides listed until it is to be left.
+// run keeps the provided services listed until ctx ends, the program is drained or another proxy replaces this one.
 func (g *program) run(ctx context.Context) error {
 	defer g.close()
 	keeping := run.NewGroup(context.WithoutCancel(ctx))
@@ -188,7 +188,7 @@ func (g *program) run(ctx context.Context) error {
 	return errors.Join(err, stopped, g.handOver())
 }
 
-// handOver ends the sockets: what was sent on them is answered.
+// handOver ends the sockets after the calls sent on them are answered.
 func (g *program) handOver() error {
 	ctx, cancel := context.WithTimeout(context.Background(), handoverLimit)
 	defer cancel()
@@ -204,7 +204,7 @@ func (g *program) handOver() error {
 	return all
 }
 
-// close ends what open has started.
+// close ends everything that open has started.
 func (g *program) close() {
 	for _, s := range g.sockets {
 		s.close()
@@ -226,20 +226,20 @@ func (g *program) close() {
 	g.become(Left)
 }
 
-// succeeded has run end once programs are led to another proxy.
+// succeeded makes run end once new connections reach another proxy.
 func (g *program) succeeded() { g.yield.Do(func() { close(g.yielded) }) }
 
-// leave has run end.
+// leave makes run end.
 func (g *program) leave() { g.drain.Do(func() { close(g.drained) }) }
 
-// State is how far a program is.
+// State is the state of a program.
 type State string
 
 // The states of a program.
 const (
 	Starting State = "starting"
-	Serving  State = "serving" // its calls are taken
-	Leaving  State = "leaving" // it is off the lists, and running calls end
+	Serving  State = "serving" // calls are accepted
+	Leaving  State = "leaving" // the program is off the lists, and running calls end
 	Left     State = "left"
 )
 
@@ -253,7 +253,7 @@ func (g *program) become(s State) {
 	}
 }
 
-// bind makes the program's listeners; no program is led to them before publish.
+// bind makes the program's listeners. They get no connections before publish.
 func (g *program) bind(ctx context.Context) (list []*socket, err error) {
 	add := func(service, network, addr string) error {
 		if network == "unix" {

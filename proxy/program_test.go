@@ -13,19 +13,19 @@ import (
 )
 
 // foreignProgram is a program of another language: a stock server with a pool of
-// threads, of which each keeps a connection until that ends.
+// threads. Each thread serves one connection until it ends.
 type foreignProgram struct {
 	addr    string
 	helper  bool
 	methods map[string]func(context string, text string) (string, error)
 
 	mu    sync.Mutex
-	names []string // of the messages that have come
+	names []string // of the messages received
 	conns map[net.Conn]bool
 	stop  func()
 }
 
-// startProgram serves on a free port, or on addr.
+// startProgram starts a server on addr, or on a free port if addr is "".
 func startProgram(t testing.TB, addr string, threads int, p *foreignProgram) *foreignProgram {
 	t.Helper()
 	l, err := net.Listen("tcp", addr)
@@ -56,7 +56,7 @@ func startProgram(t testing.TB, addr string, threads int, p *foreignProgram) *fo
 	return p
 }
 
-// cut ends all connections.
+// cut closes all connections.
 func (p *foreignProgram) cut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -122,7 +122,7 @@ func (p *foreignProgram) call(proto thrift.TProtocol) error {
 	return p.reply(proto, name, thrift.REPLY, seq, &textResult{text})
 }
 
-// errClose has the program close the connection, as libthrift 0.9.3 does.
+// errClose makes the program close the connection, as libthrift 0.9.3 does.
 var errClose = errors.New("close")
 
 func (p *foreignProgram) reply(proto thrift.TProtocol, name string, kind thrift.TMessageType, seq int32, s thrift.TStruct) error {
@@ -130,14 +130,14 @@ func (p *foreignProgram) reply(proto thrift.TProtocol, name string, kind thrift.
 	return errors.Join(proto.WriteMessageBegin(ctx, name, kind, seq), s.Write(ctx, proto), proto.WriteMessageEnd(ctx), proto.Flush(ctx))
 }
 
-// seen are the names of the messages that have come.
+// seen returns the names of the messages received.
 func (p *foreignProgram) seen() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return append([]string(nil), p.names...)
 }
 
-// helperResult is what a helper answers.
+// helperResult is a helper's answer.
 type helperResult struct {
 	name    string
 	ordered bool
@@ -161,7 +161,7 @@ type caller struct {
 	out *prefixing
 }
 
-// prefixing writes something in front of the names of messages, as helpers do.
+// prefixing writes a prefix in front of the names of messages, as helpers do.
 type prefixing struct {
 	thrift.TProtocol
 	prefix string
@@ -171,7 +171,7 @@ func (p *prefixing) WriteMessageBegin(ctx context.Context, name string, kind thr
 	return p.TProtocol.WriteMessageBegin(ctx, p.prefix+name, kind, seq)
 }
 
-// dialCaller connects; the protocol is framed binary.
+// dialCaller connects with framed binary protocol.
 func dialCaller(t testing.TB, network, addr string) *caller {
 	t.Helper()
 	nc, err := net.Dial(network, addr)

@@ -19,20 +19,20 @@ import (
 )
 
 const (
-	poolIdle     = 10 * time.Second // that a connection to the program is kept without a call
-	callMost     = time.Hour        // of a call whose caller has set no deadline
-	oneWayMost   = time.Minute      // the same of a one-way call
+	poolIdle     = 10 * time.Second // time without a call after which a connection to the program is closed
+	callMost     = time.Hour        // limit of a call without a deadline
+	oneWayMost   = time.Minute      // limit of a one-way call without a deadline
 	helperMethod = "skerry.helper"
 )
 
-// provided is one service that the program serves.
+// provided is one service of the program.
 type provided struct {
 	g        *program
 	cfg      config.Provide
 	endpoint *rpc.Endpoint
 	calls    *rpc.Client
 	service  thrift.TClient // calls the program's methods
-	bare     thrift.TClient // calls those that are no service's
+	bare     thrift.TClient // calls methods outside the service
 	helper   helper
 	answered atomic.Int64 // calls
 	state    atomic.Value // foreign.State
@@ -63,23 +63,23 @@ func newProvided(g *program, v config.Provide) (*provided, error) {
 
 func (p *provided) close() { _ = p.calls.Close() }
 
-// watcher learns of the connections to the program.
+// watcher receives the state of the connections to the program.
 type watcher struct{ p *provided }
 
-// Down is rpc.Watcher's: the program may be another now.
+// Down implements rpc.Watcher. It forgets the helper, because the program may be a new process now.
 func (w watcher) Down(_ *rpc.Endpoint, dial bool, _ error) {
 	if !dial {
 		w.p.helper.forget()
 	}
 }
 
-// Up is rpc.Watcher's.
+// Up implements rpc.Watcher.
 func (w watcher) Up(*rpc.Endpoint) {}
 
-// Leaving is rpc.Watcher's.
+// Leaving implements rpc.Watcher.
 func (w watcher) Leaving(*rpc.Endpoint) {}
 
-// keep has the service listed while the program answers.
+// keep keeps the service listed while the program answers.
 func (p *provided) keep(ctx context.Context) error {
 	host, port, err := net.SplitHostPort(p.cfg.Addr)
 	number, errPort := strconv.Atoi(port)
@@ -94,7 +94,7 @@ func (p *provided) keep(ctx context.Context) error {
 	return foreign.Keep(ctx, lists{p}, provider, p.note)
 }
 
-// note tells the log what has become of the program.
+// note stores and logs the state of the service.
 func (p *provided) note(e foreign.Event) {
 	p.state.Store(e.State)
 	args := []any{"service", p.cfg.Service, "addr", p.cfg.Addr, "state", string(e.State)}
@@ -104,10 +104,10 @@ func (p *provided) note(e foreign.Event) {
 	p.g.log.Info("what the program serves", args...)
 }
 
-// lists is the site as foreign.Keep needs it: the proxy serves the service itself.
+// lists implements foreign.Site. It registers the service at the proxy's node.
 type lists struct{ p *provided }
 
-// Register is foreign.Site's.
+// Register implements foreign.Site.
 func (l lists) Register(ctx context.Context, _ ...registry.Instance) error {
 	if l.p.g.node.Offered(l.p.cfg.Service) {
 		return nil
@@ -115,21 +115,21 @@ func (l lists) Register(ctx context.Context, _ ...registry.Instance) error {
 	return l.p.g.node.Handle(ctx, l.p.cfg.Service, rpc.RawHandler(l.p.handle))
 }
 
-// Deregister is foreign.Site's.
+// Deregister implements foreign.Site.
 func (l lists) Deregister(ctx context.Context, _ ...registry.ID) error {
 	l.p.g.node.Retract(ctx, l.p.cfg.Service)
 	return nil
 }
 
-// Keeps is foreign.Site's.
+// Keeps implements foreign.Site.
 func (l lists) Keeps(registry.Instance) bool { return l.p.g.node.Offered(l.p.cfg.Service) }
 
-// Answered is foreign.Site's.
+// Answered implements foreign.Site.
 func (l lists) Answered(context.Context, registry.Instance) map[string]int64 {
 	return map[string]int64{"": l.p.answered.Load()}
 }
 
-// check asks the program for a sign of life, on a connection of the pool.
+// check tests whether the program answers, on a connection of the pool.
 func (p *provided) check(ctx context.Context) error {
 	method := helperMethod
 	if kind, named, ok := cutCheck(p.cfg.Check); ok {
@@ -148,17 +148,17 @@ func (p *provided) check(ctx context.Context) error {
 		return err
 	case e.Code == rpc.Unreachable:
 		return err
-	case e.Code == rpc.Overloaded: // each connection has a call: whether these end is asked next
+	case e.Code == rpc.Overloaded: // each connection has a call: Keep asks next whether these end
 		return fmt.Errorf("each of its %d connections has a call: %w", p.cfg.Concurrency, context.DeadlineExceeded)
 	case e.Code == rpc.DeadlineExceeded && p.cfg.Check != "tcp":
 		return err
 	case e.Code == rpc.ConnectionLost && !p.takesAnother(ctx):
 		return err
 	}
-	return nil // any other answer is one
+	return nil // any other answer shows that the program works
 }
 
-// takesAnother reports whether the program takes a connection now.
+// takesAnother reports whether the program accepts a new connection now.
 func (p *provided) takesAnother(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, p.g.base.Calls.ConnectTimeout)
 	defer cancel()
@@ -184,7 +184,7 @@ func (p *provided) handle(ctx context.Context, info *rpc.CallInfo, args *rpc.Raw
 	args.Context, args.Named = contextText(word, info.Deadline), helper.present
 	result := &rpc.Raw{}
 	_, err = p.service.Call(ctx, info.Method, args, result)
-	if neverSent(err) { // on a connection that had ended
+	if neverSent(err) { // the connection had ended before
 		_, err = p.service.Call(ctx, info.Method, args, result)
 	}
 	if err == nil {
@@ -194,14 +194,14 @@ func (p *provided) handle(ctx context.Context, info *rpc.CallInfo, args *rpc.Raw
 	return nil, p.explain(ctx, err)
 }
 
-// neverSent reports whether nothing of a call can have reached the program, which
-// may be there all the same.
+// neverSent reports whether no part of a call can have reached the program. The
+// program may run nevertheless.
 func neverSent(err error) bool {
 	var e *rpc.Error
 	return errors.As(err, &e) && e.Code == rpc.ConnectionLost && e.Executed == rpc.NotExecuted
 }
 
-// contextText is what the program gets of a call's word.
+// contextText returns the text of a call's word for the program.
 func contextText(word string, deadline time.Time) string {
 	if deadline.IsZero() {
 		return word
@@ -209,8 +209,8 @@ func contextText(word string, deadline time.Time) string {
 	return word + "." + strconv.FormatInt(max(1, time.Until(deadline).Milliseconds()), 10)
 }
 
-// oneWay forwards a one-way call, and returns when the program has ended its work
-// on it, as far as that can be known. The caller may be gone meanwhile.
+// oneWay forwards a one-way call. It returns when the program has finished the call,
+// as far as the proxy can know. The caller may be gone by then.
 func (p *provided) oneWay(ctx context.Context, info *rpc.CallInfo, args *rpc.Raw, helper helperInfo) error {
 	deadline := info.Deadline
 	if deadline.IsZero() {
@@ -236,11 +236,11 @@ func (p *provided) oneWay(ctx context.Context, info *rpc.CallInfo, args *rpc.Raw
 	case err != nil && rpc.SafeToRetry(err):
 		return p.explain(ctx, err)
 	}
-	_ = run.Sleep(ctx, time.Until(deadline)) // it may be at work until then
+	_ = run.Sleep(ctx, time.Until(deadline)) // the program may work on the call until then
 	return nil
 }
 
-// explain says what the program has done, in the caller's terms.
+// explain restates an error of the program for the caller.
 func (p *provided) explain(ctx context.Context, err error) error {
 	var e *rpc.Error
 	if !errors.As(err, &e) {
@@ -258,5 +258,5 @@ func (p *provided) explain(ctx context.Context, err error) error {
 	return told
 }
 
-// cutCheck reads "thrift:METHOD".
+// cutCheck parses "thrift:METHOD".
 func cutCheck(text string) (kind, method string, named bool) { return strings.Cut(text, ":") }

@@ -12,15 +12,15 @@ import (
 	"github.com/skerry/skerry/internal/run"
 )
 
-// Proxy serves the programs of a configuration.
+// Proxy serves the programs of a configuration. [New] makes it.
 type Proxy struct {
 	programs []*program
 	log      *slog.Logger
 }
 
-// New makes a proxy of the section proxy of a configuration; the rest of it holds
-// for the node of each program. Nothing runs before Run. log nil means what the
-// configuration says.
+// New returns a proxy for the section proxy of a configuration. The other sections
+// apply to the node of each program. New starts nothing. A nil log means the logger
+// of the configuration. An invalid configuration, or one without programs, is an error.
 func New(cfg config.Config, log *slog.Logger) (*Proxy, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -39,9 +39,9 @@ func New(cfg config.Config, log *slog.Logger) (*Proxy, error) {
 	return x, nil
 }
 
-// Run serves until ctx ends, or each program was drained or has another proxy;
-// then every program has left politely. A program whose socket can't be served is
-// an error at once.
+// Run serves until ctx ends, or until each program was drained or has another
+// proxy. It returns after the proxy has left every program. A program whose socket
+// can't be served is an error at once.
 func (x *Proxy) Run(ctx context.Context) error {
 	for i, g := range x.programs {
 		if err := g.open(ctx); err != nil {

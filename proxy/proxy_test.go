@@ -18,7 +18,7 @@ import (
 	"github.com/skerry/skerry/rpc"
 )
 
-// site is a configuration for nodes of one test that meet on the loopback
+// site returns a configuration for the nodes of one test, which meet on the loopback
 // interface.
 func site(t *testing.T) config.Config {
 	t.Helper()
@@ -33,7 +33,7 @@ func site(t *testing.T) config.Config {
 
 func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
 
-// offer opens a node that offers a service: its methods take a text.
+// offer opens a node that offers a service. Its methods take a text.
 func offer(t *testing.T, c config.Config, service, version string, h rpc.RawHandler) *skerry.Node {
 	t.Helper()
 	c.Service = config.Service{Name: service, Version: version}
@@ -54,10 +54,10 @@ func open(t *testing.T, c config.Config) *skerry.Node {
 	return n
 }
 
-// running is a proxy that runs.
+// running is a running proxy.
 type running struct {
 	*Proxy
-	stop func() error // ends it politely and returns Run's error
+	stop func() error // stops the proxy politely and returns Run's error
 }
 
 func start(t *testing.T, c config.Config, programs map[string]config.Program) *running {
@@ -87,7 +87,7 @@ func start(t *testing.T, c config.Config, programs map[string]config.Program) *r
 
 func socketPath(t *testing.T) string { return filepath.Join(t.TempDir(), "program.sock") }
 
-// eventually waits, on the real clock, for what another goroutine brings about.
+// eventually waits, on the real clock, for the effect of another goroutine.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
@@ -97,7 +97,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// echoing answers with its arguments in the place of the result.
+// echoing returns a handler whose result is prefix and the method's name.
 func echoing(prefix string, seen func(ctx context.Context, info *rpc.CallInfo)) rpc.RawHandler {
 	return func(ctx context.Context, info *rpc.CallInfo, args *rpc.Raw) (*rpc.Raw, error) {
 		if seen != nil {
@@ -107,7 +107,7 @@ func echoing(prefix string, seen func(ctx context.Context, info *rpc.CallInfo)) 
 	}
 }
 
-// rawText is the result of a method that returns a string.
+// rawText returns the result of a method that returns a string.
 func rawText(text string) (*rpc.Raw, error) { return rpc.RawOf(&textResult{text}) }
 
 func TestProgramCallsServicesByName(t *testing.T) {

@@ -17,17 +17,17 @@ import (
 const socketMode = 0o660
 
 // socket is one listener of a program. On a Unix socket the listener has a file of
-// its own, PATH.ID, and PATH is a link to the newest proxy's.
+// its own, PATH.ID. PATH is a link to the file of the newest proxy.
 type socket struct {
 	network, addr string
-	service       string // that calls are for which name none
+	service       string // callee of calls that name none
 	own           string // the listener's own file; "" with TCP
 	listener      net.Listener
 	server        *rpc.Server
 	once          sync.Once // of close
 }
 
-// String is the address as the configuration has it.
+// String returns the address as in the configuration.
 func (s *socket) String() string {
 	if s.network == "unix" {
 		return "unix:" + s.addr
@@ -35,7 +35,7 @@ func (s *socket) String() string {
 	return s.addr
 }
 
-// bindSocket makes a listener. On a Unix socket no program is led to it yet.
+// bindSocket makes a listener. On a Unix socket it gets no connections before publish.
 func bindSocket(network, addr, id, service, user string, log *slog.Logger) (*socket, error) {
 	s := &socket{network: network, addr: addr, service: service}
 	if network != "unix" {
@@ -61,10 +61,10 @@ func bindSocket(network, addr, id, service, user string, log *slog.Logger) (*soc
 	return s, nil
 }
 
-// ownPath is the file of one proxy's listener.
+// ownPath returns the file of one proxy's listener.
 func ownPath(path, id string) string { return path + "." + id }
 
-// publish leads programs to the listener.
+// publish directs new connections to the listener.
 func (s *socket) publish() error {
 	if s.network != "unix" {
 		return nil
@@ -80,7 +80,7 @@ func (s *socket) publish() error {
 	return nil
 }
 
-// current reports whether programs are led to this listener still.
+// current reports whether new connections still reach this listener.
 func (s *socket) current() bool {
 	if s.network != "unix" {
 		return true
@@ -90,14 +90,14 @@ func (s *socket) current() bool {
 	return err == nil && err2 == nil && os.SameFile(own, named)
 }
 
-// withdraw leads no program to the listener any more.
+// withdraw removes the socket's name while it leads to this listener.
 func (s *socket) withdraw() {
 	if s.network == "unix" && s.current() {
 		_ = os.Remove(s.addr)
 	}
 }
 
-// close ends the listener, and removes what it has in the file system.
+// close ends the listener and removes its files.
 func (s *socket) close() {
 	s.once.Do(func() {
 		s.withdraw()
@@ -110,10 +110,10 @@ func (s *socket) close() {
 	})
 }
 
-// sweepStale removes the files of proxies that run no more.
+// sweepStale removes the files of proxies that no longer run.
 func sweepStale(path, own string) {
 	list, _ := filepath.Glob(path + ".???")
-	links, _ := filepath.Glob(path + ".???.new") // of one that died between two steps
+	links, _ := filepath.Glob(path + ".???.new") // of a proxy that died between two steps
 	list = append(list, links...)
 	for _, file := range list {
 		if file == own {
@@ -125,7 +125,7 @@ func sweepStale(path, own string) {
 	}
 }
 
-// sameText compares secrets.
+// sameText compares secrets in constant time.
 func sameText(a, b string) bool {
 	x, y := sha256.Sum256([]byte(a)), sha256.Sum256([]byte(b))
 	return subtle.ConstantTimeCompare(x[:], y[:]) == 1

@@ -14,18 +14,18 @@ import (
 )
 
 const (
-	watchEvery = 200 * time.Millisecond // between two looks at the sockets' places
-	yieldMost  = 15 * time.Second       // that a proxy with a successor stays on the lists until that is listed
-	listedMost = 10 * time.Second       // that a successor waits until its own services are listed
+	watchEvery = 200 * time.Millisecond // between two checks of the sockets' names
+	yieldMost  = 15 * time.Second       // most time that a replaced proxy stays listed until its successor is listed
+	listedMost = 10 * time.Second       // most time that a successor waits until its own services are listed
 )
 
-// predecessor is the proxy that serves the program's socket now, and that this one
-// is to replace; "" when there is none. A socket that another program's proxy
-// serves, or that is no proxy's, is an error.
+// predecessor returns the id of the proxy that serves the program's socket now,
+// which this proxy will replace; "" when there is none. A socket of another
+// program's proxy, or of another kind of server, is an error.
 func (g *program) predecessor(ctx context.Context) (id string, err error) {
 	network, addr, err := g.cfg.ListenAddr()
 	if err != nil || network != "unix" {
-		return "", nil // what is wrong with it is said by bind
+		return "", nil // bind reports the error
 	}
 	info, err := os.Lstat(addr)
 	switch {
@@ -36,7 +36,7 @@ func (g *program) predecessor(ctx context.Context) (id string, err error) {
 	case info.Mode().Type() != fs.ModeSocket:
 		return "", fmt.Errorf("%s is there, and is no socket: remove it, or name another path", addr)
 	case !answers(addr):
-		return "", nil // of a proxy that runs no more
+		return "", nil // of a proxy that no longer runs
 	}
 	s, err := askAt(ctx, network, addr, "")
 	switch {
@@ -49,7 +49,7 @@ func (g *program) predecessor(ctx context.Context) (id string, err error) {
 	return s.Proxy, nil
 }
 
-// answers reports whether a listener is behind a socket's file.
+// answers reports whether a process listens on a socket's file.
 func answers(path string) bool {
 	nc, err := net.Dial("unix", path)
 	if err != nil {
@@ -59,7 +59,7 @@ func answers(path string) bool {
 	return true
 }
 
-// succeed has the predecessor leave, once what this proxy lists is listed.
+// succeed tells the predecessor to leave once the services of this proxy are listed.
 func (g *program) succeed(ctx context.Context) error {
 	if g.before == "" {
 		return nil
@@ -84,8 +84,8 @@ func (g *program) succeed(ctx context.Context) error {
 	return nil
 }
 
-// hasPlace reports whether programs are led to this proxy still. What was only
-// removed, or belongs to a proxy that has died, is made again.
+// hasPlace reports whether new connections still reach this proxy. It publishes a
+// name again that was removed, or that belongs to a dead proxy.
 func (g *program) hasPlace() bool {
 	for _, s := range g.sockets {
 		if s.current() {
@@ -104,8 +104,8 @@ func (g *program) hasPlace() bool {
 	return true
 }
 
-// watchSockets closes replaced when another proxy has the place of this one and
-// has said that it is listed, or enough time has passed.
+// watchSockets closes replaced when another proxy has taken the sockets' names. It
+// waits until that proxy reports that it is listed, at most yieldMost.
 func (g *program) watchSockets(ctx context.Context, replaced chan<- struct{}) error {
 	var since time.Time
 	for run.Sleep(ctx, watchEvery) == nil {
@@ -116,7 +116,7 @@ func (g *program) watchSockets(ctx context.Context, replaced chan<- struct{}) er
 		if since.IsZero() {
 			since = time.Now()
 			for _, p := range g.provided {
-				p.endpoint.Retire() // the program's threads are for both
+				p.endpoint.Retire() // both proxies share the program's threads
 			}
 		}
 		select {

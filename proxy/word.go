@@ -13,26 +13,26 @@ const (
 	wordMost = 24 // characters of a word
 )
 
-// newID is a name for this process, by which it is told apart from the other
-// proxies of a host.
+// newID returns a random name for this process, which distinguishes it from the
+// other proxies of a host.
 func newID() string {
 	var b [idSize]byte
 	rand.Read(b[:])
 	return base64.RawURLEncoding.EncodeToString(b[:])[:idSize]
 }
 
-// words are the incoming calls that run in one program. They are safe for
+// words holds the running incoming calls of one program. Its methods are safe for
 // concurrent use.
 type words struct {
 	id string
 
 	mu   sync.Mutex
-	live map[string]context.Context // of the call, by the whole word
+	live map[string]context.Context // context of the call, by the whole word
 }
 
 func newWords(id string) *words { return &words{id: id, live: map[string]context.Context{}} }
 
-// begin gives an incoming call a word, which is known until end is called.
+// begin returns a word for an incoming call. The word is valid until end is called.
 func (w *words) begin(ctx context.Context) (word string, end func()) {
 	var b [12]byte
 	rand.Read(b[:])
@@ -47,23 +47,22 @@ func (w *words) begin(ctx context.Context) (word string, end func()) {
 	}
 }
 
-// find is the context of the call that a word belongs to, nil when there is none.
+// find returns the context of the call with a word, nil when there is none.
 func (w *words) find(word string) context.Context {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.live[word]
 }
 
-// running is how many incoming calls have a word.
+// running returns how many incoming calls have a word.
 func (w *words) running() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return len(w.live)
 }
 
-// parseWord reads what a program brings as a call's context: a word, or a word
-// and the milliseconds that were left ("WORD.MS"). It returns the word and the
-// name of its proxy.
+// parseWord parses the context of a program's call: "WORD", or "WORD.MS" with the
+// milliseconds that were left. It returns the word and the name of its proxy.
 func parseWord(text string) (word, id string, ok bool) {
 	word, _, _ = strings.Cut(text, ".")
 	if len(word) <= idSize || len(word) > wordMost {

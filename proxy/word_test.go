@@ -36,8 +36,8 @@ func TestWordsThatAreNone(t *testing.T) {
 	}
 }
 
-// FuzzParseWord holds that what is read as a word is one, and stands in front of
-// a method's name without harm.
+// FuzzParseWord checks that an accepted word is a prefix of its text and contains no
+// separators. So it can stand in front of a method's name.
 func FuzzParseWord(f *testing.F) {
 	for _, seed := range []string{"abcDEF-_0123456789", "abcd.250", "", "....", "ctx=abcd;"} {
 		f.Add(seed)
