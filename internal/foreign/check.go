@@ -14,18 +14,18 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// Check asks a provider for a sign of life within ctx's deadline.
+// Check tests whether a provider answers before ctx's deadline.
 type Check func(ctx context.Context, in registry.Instance) error
 
-// unknownMethod is what the plain thrift check calls: a server that answers
-// "no such method" speaks Thrift and is awake.
+// unknownMethod is the method that the plain thrift check calls. A server that
+// answers "no such method" speaks Thrift and works.
 const unknownMethod = "skerry_check"
 
-// ParseCheck reads "tcp" (a connection can be made), "thrift" (it answers a
-// Thrift call, be it with "unknown method"), "thrift:METHOD" (the method,
-// called without arguments, replies) or "http:/PATH" (GET answers with a
-// status below 400). With conf, connections to instances
-// with TLS are made by what it gives then; nil means the system's authorities.
+// ParseCheck reads a check: "tcp" makes a connection, and "thrift" accepts any
+// answer to a Thrift call, "unknown method" included. "thrift:METHOD" calls the
+// method without arguments and needs a reply. "http:/PATH" needs a status below
+// 400 for a GET. conf returns the TLS configuration of each new connection to
+// an instance with TLS; nil means the system's authorities.
 func ParseCheck(s string, conf func() *tls.Config) (Check, error) {
 	kind, method, named := strings.Cut(s, ":")
 	switch {
@@ -54,7 +54,7 @@ func dial(ctx context.Context, in registry.Instance, conf func() *tls.Config) (n
 	return new(net.Dialer).DialContext(ctx, "tcp", in.Addr())
 }
 
-// current is what a connection that is made now uses.
+// current returns the TLS configuration for a new connection.
 func current(conf func() *tls.Config) *tls.Config {
 	if conf == nil {
 		return nil
@@ -89,7 +89,7 @@ func thriftCheck(ctx context.Context, in registry.Instance, conf func() *tls.Con
 	return nil
 }
 
-// protocol speaks the way an instance says it listens.
+// protocol returns a protocol object for the protocol that an instance declares.
 func protocol(conn net.Conn, p registry.Protocol) thrift.TProtocol {
 	conf := &thrift.TConfiguration{MaxFrameSize: 1 << 20, MaxMessageSize: 1 << 20}
 	socket := thrift.NewTSocketFromConnConf(conn, conf)
@@ -106,8 +106,8 @@ func protocol(conn net.Conn, p registry.Protocol) thrift.TProtocol {
 	return thrift.NewTHeaderProtocolConf(socket, conf)
 }
 
-// nothing is an argument list without arguments, and a reply of which only
-// the arrival counts.
+// nothing is an argument list without arguments, and a reply whose content is
+// skipped.
 type nothing struct{}
 
 func (nothing) Write(ctx context.Context, p thrift.TProtocol) error {

@@ -19,7 +19,7 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// silent answers nothing: a process that hangs with its port open.
+// silent starts a server that answers nothing, like a process that hangs with its port open.
 func silent(t *testing.T) registry.Instance {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -42,7 +42,7 @@ func serve(t *testing.T, p registry.Protocol) registry.Instance {
 		registry.ProtocolFramedCompact:   thrift.NewTFramedTransportFactoryConf(thrift.NewTTransportFactory(), nil),
 		registry.ProtocolUnframedBinary:  thrift.NewTBufferedTransportFactory(4096),
 		registry.ProtocolUnframedCompact: thrift.NewTBufferedTransportFactory(4096),
-		registry.ProtocolSkerry:          thrift.NewTHeaderTransportFactoryConf(nil, nil), // a first call is THeader's
+		registry.ProtocolSkerry:          thrift.NewTHeaderTransportFactoryConf(nil, nil), // the first call is THeader's
 		registry.ProtocolHeader:          thrift.NewTHeaderTransportFactoryConf(nil, nil),
 	}
 	var protocols thrift.TProtocolFactory = thrift.NewTBinaryProtocolFactoryConf(nil)
@@ -69,7 +69,7 @@ func serve(t *testing.T, p registry.Protocol) registry.Instance {
 	return in
 }
 
-// processor answers ping and knows nothing else.
+// processor answers ping and no other method.
 type processor struct{}
 
 func (processor) ProcessorMap() map[string]thrift.TProcessorFunction  { return nil }

@@ -7,29 +7,29 @@ import (
 	"github.com/skerry/skerry/internal/run"
 )
 
-// Crew keeps a list of providers that changes while it runs: what
-// stays on the list is not touched, so that a consumer that uses it notices
-// nothing when another name for it comes or goes.
+// Crew keeps a list of providers that may change while it runs. A change leaves
+// the providers that stay on the list untouched. Consumers of a provider notice
+// nothing when another name of the same server is added or removed.
 type Crew struct {
 	to      Site
-	tell    func(Event) // from many goroutines
+	tell    func(Event) // called by many goroutines
 	group   *run.Group
 	running map[string]*run.Group // by key
 }
 
-// NewCrew begins with nobody; it lives until ctx ends. tell may be called by
-// several goroutines at a time.
+// NewCrew returns a crew without providers, which lives until ctx ends. Several
+// goroutines may call tell at a time.
 func NewCrew(ctx context.Context, to Site, tell func(Event)) *Crew {
 	return &Crew{to: to, tell: tell, group: run.NewGroup(ctx), running: map[string]*run.Group{}}
 }
 
-// Set makes the list what is wanted, by any key that changes with the
-// provider. Those that are wanted no more have been withdrawn when it returns.
-// Calls must not overlap.
+// Set replaces the list by wanted. Its keys are any text that changes with the
+// provider. Set returns after the removed providers have been withdrawn. Calls
+// must not overlap.
 func (c *Crew) Set(wanted map[string]Provider) {
 	for key, g := range c.running {
 		if _, stays := wanted[key]; !stays {
-			_ = g.Stop() // what Keep failed with has ended the crew
+			_ = g.Stop() // an error of Keep has already ended the crew
 			delete(c.running, key)
 		}
 	}
@@ -48,16 +48,16 @@ func (c *Crew) start(key string, p Provider) {
 	c.group.Go(func(context.Context) error { return own.Wait() })
 }
 
-// Done is closed when the context of NewCrew ends, or a provider can't be
-// listed at all.
+// Done returns a channel that is closed when the context of NewCrew ends or a
+// registry rejects a provider.
 func (c *Crew) Done() <-chan struct{} { return c.group.Context().Done() }
 
-// Wait returns when the crew is done and everybody has been withdrawn, with
-// the error of the provider that ended it.
+// Wait returns when the crew has ended and withdrawn all providers, with the
+// error of the provider that ended it.
 func (c *Crew) Wait() error { return c.group.Wait() }
 
-// Entries spells out the other names of the entries: one entry for each. Two
-// that would be the same registration are an error.
+// Entries expands the Also names of the entries: it returns one entry for each
+// registration. Two equal registrations are an error.
 func Entries(list []Entry) ([]Entry, error) {
 	var out []Entry
 	seen := map[string]bool{}

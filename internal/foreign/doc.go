@@ -1,19 +1,23 @@
-// Package foreign keeps providers registered that know nothing of skerry: a
-// Thrift or HTTP server in any language is listed while it answers a check, is
-// withdrawn when it has failed the check a number of times in a row, and is
-// listed again when it answers again. `skerry announce` and package proxy use it.
+// Package foreign keeps providers registered that do not use skerry's library: Thrift and HTTP servers in
+// any language.  `skerry announce` and package proxy use it.
 //
-// A provider that leaves the check without an answer while it answers calls is
-// busy, not dead: its threads are all taken. It stays listed; the site's
-// processes are asked what they have counted. One whose version a release has retired
-// is off the lists until it has ended.
+// # Model
 //
-// A provider that never answered is not listed at all. What is not listed is
-// looked for twice a second. The first success
-// after an outage lists it at once: the calls themselves find out sooner than
-// any probe whether that was right. When the context ends, everything is
-// withdrawn before [Keep] returns.
+// [Keep] checks one provider again and again. It lists a provider that answers. It withdraws the provider after
+// several failed checks in a row, and lists it again when it answers again. A provider that has never answered
+// stays unlisted.  Keep checks an unlisted provider twice a second. The first success after an outage lists
+// the provider at once, because the calls detect a wrong decision sooner than any check.
 //
-// The loop is tested in virtual time against registry.Registrar doubles, the
-// checks against real Thrift servers of each protocol.
+// A busy provider may leave a check unanswered, because calls take all its threads. Keep then asks the processes
+// of the site for their counts of calls. The provider stays listed while these counts grow. A provider whose
+// version a release has retired stays off the lists until its process has ended.
+//
+// # Failure
+//
+// When the context ends, Keep withdraws the provider before it returns.
+//
+// # Tests
+//
+// The loop runs in virtual time against doubles of registry.Registrar. The checks run against real Thrift
+// servers of each protocol.
 package foreign

@@ -16,19 +16,19 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// Entry is a provider as a person writes it down: on the command line, or as
-// an element of the list in a YAML file.
+// Entry is a provider as an operator writes it: on the command line, or as an
+// element of the list in a YAML file.
 type Entry struct {
 	Service  string   `yaml:"service"`
 	Version  string   `yaml:"version"`
-	Addr     string   `yaml:"addr"`     // host:port; without a host it is this host's advertised address
+	Addr     string   `yaml:"addr"`     // host:port; without a host, the advertised address of this host
 	Also     []string `yaml:"also"`     // further registrations of the same address: NAME, NAME/VERSION or /VERSION
 	Protocol string   `yaml:"protocol"` // default framed-binary
 	Check    string   `yaml:"check"`    // tcp, thrift, thrift:METHOD or http:/PATH; default tcp
 
-	// Prefix is the name that the provider's TMultiplexedProcessor has the
-	// service by. Concurrency is how many connections it serves at a time, such
-	// as the threads of its pool; 0 means that it is not known.
+	// Prefix is the service's name in the provider's TMultiplexedProcessor.
+	// Concurrency is the number of connections that the provider serves at a
+	// time, such as the threads of its pool; 0 means unknown.
 	Prefix      string `yaml:"prefix"`
 	Concurrency int    `yaml:"concurrency" default:"0"`
 
@@ -43,8 +43,8 @@ type Entry struct {
 
 const maxFile = 4 << 20
 
-// ReadFile reads a YAML list of entries. Unknown keys are errors with their
-// line.
+// ReadFile reads a YAML list of entries. An unknown key is an error that names
+// its line.
 func ReadFile(path string) ([]Entry, error) {
 	data, err := statedir.ReadNamed(path, maxFile)
 	if err != nil {
@@ -60,15 +60,16 @@ func ReadFile(path string) ([]Entry, error) {
 	return list, nil
 }
 
-// as is the entry under another name (NAME keeps the version out), another
-// version (/VERSION), or both.
+// as returns the entry under another name, another version, or both. also is
+// NAME (without a version), /VERSION or NAME/VERSION.
 func (e Entry) as(also string) Entry {
 	name, version, _ := strings.Cut(also, "/")
 	e.Service, e.Version = cmp.Or(name, e.Service), version
 	return e
 }
 
-// Provider checks the entry. host stands in for an address without a host.
+// Provider checks the entry and returns its provider. host returns the host of
+// an address without one; conf is as in ParseCheck.
 func (e Entry) Provider(host func() (string, error), conf func() *tls.Config) (Provider, error) {
 	name, portText, err := net.SplitHostPort(e.Addr)
 	if err != nil {
@@ -107,8 +108,8 @@ func (e Entry) protocol() registry.Protocol {
 	return registry.Protocol(cmp.Or(e.Protocol, string(registry.ProtocolFramedBinary)))
 }
 
-// tags are the entry's own, and those that tell consumers how to call a plain
-// Thrift server.
+// tags returns the entry's own tags, with those that tell consumers how to call
+// a plain Thrift server.
 func (e Entry) tags() (map[string]string, error) {
 	in := registry.Instance{Tags: maps.Clone(e.Tags)}
 	if in.Tags == nil {

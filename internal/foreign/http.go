@@ -11,8 +11,9 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// httpCheck asks for a path. Each check makes its own connection: a kept one
-// would say nothing of whether new ones are accepted.
+// httpCheck returns a check that requests a path. Each check makes its own
+// connection, because a kept connection would not show whether the server
+// accepts new ones.
 func httpCheck(path string, conf func() *tls.Config) (Check, error) {
 	target, err := url.ParseRequestURI(path)
 	if err != nil {

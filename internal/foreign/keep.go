@@ -12,32 +12,32 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// Site is where providers are listed and called.
+// Site lists providers and reports calls to them.
 type Site interface {
 	Register(ctx context.Context, instances ...registry.Instance) error
 	Deregister(ctx context.Context, ids ...registry.ID) error
-	// Keeps reports whether an instance that was registered still is: an
-	// operator's release takes those of a retired version off.
+	// Keeps reports whether a registered instance is still registered. A
+	// release takes the instances of a retired version off the lists.
 	Keeps(in registry.Instance) bool
-	// Answered is how many calls of each of the site's processes an instance has
-	// answered, by process, as far as they can be asked. Only growth means
-	// something: a process that does not tell now may have told before.
+	// Answered returns, by process of the site, how many calls the instance
+	// has answered to that process. A process that can't be asked is absent,
+	// so only the growth of one process's number has a meaning.
 	Answered(ctx context.Context, in registry.Instance) map[string]int64
 }
 
-// State is what became of a provider.
+// State is the state of a provider.
 type State string
 
-// The states, in the order in which a provider usually goes through them.
+// The states, in the order in which a provider usually passes through them.
 const (
-	Waiting   State = "waiting"   // it does not answer yet and is not listed
-	Listed    State = "listed"    // it answers and is listed
-	Pending   State = "pending"   // it answers; the registry can't be reached yet and keeps trying
-	Busy      State = "busy"      // it is listed and answers calls, but leaves the check without an answer
-	Failing   State = "failing"   // it is listed and has failed its last check
-	Withdrawn State = "withdrawn" // it failed too often and is off the list
-	Retired   State = "retired"   // a release has retired its version: it is off the list until it has ended
-	Stopped   State = "stopped"   // taken off the list because announcing ended
+	Waiting   State = "waiting"   // the provider does not answer yet and is not listed
+	Listed    State = "listed"    // the provider answers and is listed
+	Pending   State = "pending"   // the provider answers; the registry can't be reached yet and keeps trying
+	Busy      State = "busy"      // the provider is listed and answers calls, but leaves the check unanswered
+	Failing   State = "failing"   // the provider is listed and has failed its last check
+	Withdrawn State = "withdrawn" // the provider failed too often and is off the list
+	Retired   State = "retired"   // a release has retired the version: the provider is off the list until it has ended
+	Stopped   State = "stopped"   // the provider is off the list because Keep has ended
 )
 
 // Event is a change of a provider's state.
@@ -46,20 +46,21 @@ type Event struct {
 	Instance registry.Instance
 	State    State
 	Failures int   // failed checks in a row
-	Err      error // why; nil for Listed, Retired and Stopped
+	Err      error // reason; nil for Listed, Retired and Stopped
 }
 
 const (
-	registerTimeout = 2 * time.Second        // then checks go on while the registry keeps trying
+	registerTimeout = 2 * time.Second        // afterwards the registry keeps trying
 	stopTimeout     = 3 * time.Second        // for the withdrawal at the end
-	askTimeout      = 3 * time.Second        // for the site's processes to tell what they have counted
-	searchEvery     = 500 * time.Millisecond // between two checks of a provider that is not listed, at most
-	workPeriod      = time.Second            // in which calls are answered, where work is under way
+	askTimeout      = 3 * time.Second        // for the site's processes to report their counts
+	searchEvery     = 500 * time.Millisecond // most time between two checks of an unlisted provider
+	workPeriod      = time.Second            // in which a working provider answers calls
 )
 
-// Keep checks one provider and keeps the site's list in step until ctx
-// ends; then it withdraws the provider and returns nil. tell is called with
-// every change, in order. The error is of an instance that no registry takes.
+// Keep checks one provider and keeps the site's list in step until ctx ends.
+// Then it withdraws the provider and returns nil. Keep calls tell with every
+// change, in order. It returns an error when the registry rejects the instance
+// as invalid.
 func Keep(ctx context.Context, to Site, p Provider, tell func(Event)) error {
 	k := &keeper{to: to, p: p.withDefaults(), tell: tell}
 	for {
@@ -73,18 +74,18 @@ func Keep(ctx context.Context, to Site, p Provider, tell func(Event)) error {
 	}
 }
 
-// keeper is the state of one Keep; only its goroutine touches it.
+// keeper is the state of one Keep. Only the goroutine of Keep touches it.
 type keeper struct {
 	to       Site
 	p        Provider
 	tell     func(Event)
 	state    State
 	failures int
-	answered map[string]int64 // calls by process, as told last while checks fail; nil: not asked
+	answered map[string]int64 // calls by process, as last reported while checks fail; nil: not asked
 }
 
-// pause is the time until the next check: what is not listed is looked for more
-// often, so that it is found soon after its start.
+// pause returns the time until the next check. An unlisted provider is checked
+// more often, so that it is listed soon after its start.
 func (k *keeper) pause() time.Duration {
 	if k.listed() || k.state == Retired {
 		return k.p.Every
@@ -115,7 +116,7 @@ func (k *keeper) check(ctx context.Context) error {
 	return k.p.Check(ctx, k.p.Instance)
 }
 
-// note carries out what a check's outcome demands.
+// note applies the outcome of a check.
 func (k *keeper) note(ctx context.Context, err error) error {
 	if err == nil {
 		k.failures, k.answered = 0, nil
@@ -138,21 +139,21 @@ func (k *keeper) note(ctx context.Context, err error) error {
 		k.turn(Withdrawn, err)
 	case k.listed():
 		k.turn(Failing, err)
-	case k.state == "", k.state == Retired && k.failures >= k.p.Failures: // the next one that answers is another
+	case k.state == "", k.state == Retired && k.failures >= k.p.Failures: // the next one that answers is new
 		k.turn(Waiting, err)
 	}
 	return nil
 }
 
-// unanswered reports whether a check failed for want of an answer in time: the
-// provider may be dead, or all its threads may be busy.
+// unanswered reports whether a check failed because no answer came in time. The
+// provider may be dead, or calls may take all its threads.
 func unanswered(err error) bool {
 	timeout, ok := errors.AsType[net.Error](err)
 	return ok && timeout.Timeout() || errors.Is(err, context.DeadlineExceeded)
 }
 
-// working reports whether the provider has answered calls since its last check
-// failed, or does so now.
+// working reports whether the provider has answered calls since the last failed
+// check, or answers calls now.
 func (k *keeper) working(ctx context.Context) bool {
 	before := k.answered
 	if before == nil {
@@ -161,7 +162,7 @@ func (k *keeper) working(ctx context.Context) bool {
 			return false
 		}
 	}
-	// A process that did not tell at a time is compared with what it told before.
+	// A process missing from one report is compared with its report before that.
 	k.answered = maps.Clone(before)
 	grown := false
 	for process, calls := range k.ask(ctx) {
@@ -178,7 +179,7 @@ func (k *keeper) ask(ctx context.Context) map[string]int64 {
 	return k.to.Answered(ctx, k.p.Instance)
 }
 
-// list registers the provider as started now: a consumer warms it up.
+// list registers the provider with the present as its start, so that consumers warm it up.
 func (k *keeper) list(ctx context.Context) error {
 	if !k.listed() {
 		k.p.Instance.Started = time.Now()
@@ -198,7 +199,7 @@ func (k *keeper) list(ctx context.Context) error {
 	return nil
 }
 
-// withdraw takes it off; a registry that is away carries it out later.
+// withdraw deregisters the provider. An unreachable registry applies it later.
 func (k *keeper) withdraw(ctx context.Context) {
 	if !k.listed() {
 		return

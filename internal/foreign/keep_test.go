@@ -13,14 +13,14 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// list is a Site that remembers; down makes it unreachable.
+// list is a Site in memory; down makes it unreachable.
 type list struct {
 	listed   map[registry.ID]bool
 	down     bool
 	answered func() int64 // nil: no process has called
 
-	// forgets has another process, which has answered much more, tell at every
-	// other time only.
+	// forgets adds a second process with a much higher count, which reports
+	// only every other time.
 	forgets bool
 	asked   int
 }
@@ -63,12 +63,12 @@ func provider(check Check) Provider {
 	return Provider{Instance: registry.Instance{Service: "billing", Host: "127.0.0.1", Port: 9090}, Check: check}
 }
 
-// TestKeep lets a provider come late, fail once, fail for good, come back,
+// TestKeep has a provider start late, fail once, fail for good, come back
 // and be stopped.
 func TestKeep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		// one answer for each check, 5 s apart while it is listed
+		// one answer for each check, 5 s apart while the provider is listed
 		answers := strings.Split("no no yes no yes no no no no yes yes", " ")
 		checks := 0
 		check := func(context.Context, registry.Instance) error {
@@ -91,7 +91,7 @@ func TestKeep(t *testing.T) {
 		if err != nil || !slices.Equal(seen, want) {
 			t.Errorf("%v\nhave %v\nwant %v", err, seen, want)
 		}
-		// six waits of 5 s and four, while it is not listed, of 0.5 s
+		// six waits of 5 s, and four of 0.5 s while the provider is unlisted
 		if d := time.Since(start); d < 28*time.Second || d > 36*time.Second {
 			t.Errorf("all took %v", d)
 		}
@@ -136,7 +136,7 @@ func TestKeepRefusesWhatNoRegistryTakes(t *testing.T) {
 	}
 }
 
-// A check that hangs counts as failed after its time-out.
+// A check that hangs counts as failed after its timeout.
 func TestCheckTimesOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 12*time.Second)
@@ -152,7 +152,7 @@ func TestCheckTimesOut(t *testing.T) {
 	})
 }
 
-// A provider that is slower than announce is found soon after its start.
+// A provider that starts after announce is listed soon after its start.
 func TestProviderThatComesLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -177,8 +177,8 @@ func TestProviderThatComesLate(t *testing.T) {
 	})
 }
 
-// A check without an answer is no dead provider while calls are answered, and
-// one when they are not.
+// A provider that leaves checks unanswered stays listed while it answers calls. It
+// is withdrawn when it answers no calls.
 func TestProviderWithoutAThreadForTheCheck(t *testing.T) {
 	for name, c := range map[string]struct {
 		answered func() int64
@@ -222,8 +222,8 @@ func TestProviderWithoutAThreadForTheCheck(t *testing.T) {
 	}
 }
 
-// What a release takes off the lists stays off until it has ended; the next one
-// at its address is listed.
+// A provider that a release has retired stays off the lists until it has ended. The
+// next provider at its address is listed.
 func TestRetiredProvider(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
@@ -233,7 +233,7 @@ func TestRetiredProvider(t *testing.T) {
 		check := func(context.Context, registry.Instance) error {
 			switch d := time.Since(start); {
 			case d > 20*time.Second && d < 25*time.Second:
-				clear(to.listed) // by an operator
+				clear(to.listed) // as an operator's release does
 			case d > time.Minute && d < 2*time.Minute:
 				return errors.New("refused")
 			}
@@ -267,7 +267,7 @@ func TestEntriesOfPlainServers(t *testing.T) {
 	}
 }
 
-// TestCrew changes the list while it runs: whoever stays is not registered
+// TestCrew changes the list while it runs: a provider that stays is not registered
 // again.
 func TestCrew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

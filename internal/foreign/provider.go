@@ -8,21 +8,20 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// Defaults of a Provider.
+// Defaults of the zero fields of a Provider.
 const (
 	DefaultEvery    = 5 * time.Second
 	DefaultFailures = 3
 	maxTimeout      = 2 * time.Second // of one check, when Every is longer
 )
 
-// Provider is one address of a foreign service and how to tell that it is
-// there.
+// Provider is one address of a foreign service, with the check that tests whether it answers.
 type Provider struct {
 	Instance registry.Instance
 	Check    Check
 	Every    time.Duration // between two checks; 0 means 5 s
 	Timeout  time.Duration // of one check; 0 means Every, at most 2 s
-	Failures int           // in a row until it is withdrawn; 0 means 3
+	Failures int           // failed checks in a row before the provider is withdrawn; 0 means 3
 }
 
 func (p Provider) withDefaults() Provider {
@@ -32,7 +31,7 @@ func (p Provider) withDefaults() Provider {
 	return p
 }
 
-// Validate names the first thing that is wrong with a provider.
+// Validate returns an error for the first field that is wrong, nil when all are valid.
 func (p Provider) Validate() error {
 	if err := registry.Check(p.Instance); err != nil {
 		return err
