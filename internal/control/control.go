@@ -12,17 +12,17 @@ import (
 	"github.com/skerry/skerry/rollout/operator"
 )
 
-// Operator signs the steps by which a site's rules change.
+// Operator is the operator in whose name steps change a site's rules.
 type Operator struct {
 	Name    string          // for the audit trail
 	Signer  operator.Signer // the operator's key; nil: the site's key signs, where no operators are named
-	Without []string        // processes, host/pid or hosts that the operator vouches are dead
+	Without []string        // processes or hosts that the operator declares dead, as host/pid or host
 
-	Progress func(operator.Progress) // hears what a long step waits for; may be nil
+	Progress func(operator.Progress) // called with what a long step waits for; may be nil
 }
 
-// Releases is the operator's side of releases: the steps on the rule log of the
-// node's site, in the database or, where there is none, in the processes.
+// Releases returns the controller of releases on the rule log of the node's
+// site. The log is in the database, or in the processes of a site without one.
 func Releases(n *skerry.Node, o Operator) *operator.Controller {
 	site := newSite(n)
 	m := n.Membership()
@@ -45,21 +45,21 @@ func Releases(n *skerry.Node, o Operator) *operator.Controller {
 	return operator.New(c)
 }
 
-// SignerOf names the operator that has signed an entry of the rule log, by
-// the keys that the node trusts now.
+// SignerOf returns the name of the operator that signed an entry of the rule
+// log. It verifies by the keys that the node trusts now.
 func SignerOf(n *skerry.Node, e rollout.Entry) (string, error) {
 	return e.SignedBy(n.Membership().Trust())
 }
 
-// MemberKeys are the fingerprints of the site's keys that a process verifies
-// by; the first one signs.
+// MemberKeys holds the fingerprints of the site's keys by which a process
+// verifies. The process signs with the first one.
 type MemberKeys struct {
 	Process string
 	Keys    []string
 }
 
-// Keyrings asks every process of the site by which keys it verifies; silent are
-// those that do not answer.
+// Keyrings asks every other process of the site for the keys by which it
+// verifies. silent lists the processes that do not answer.
 func Keyrings(ctx context.Context, n *skerry.Node) (list []MemberKeys, silent []string, err error) {
 	var mu sync.Mutex
 	err = askMembers(ctx, n, func(ctx context.Context, p *membership.Peer) {
@@ -88,9 +88,10 @@ func askMembers(ctx context.Context, n *skerry.Node, ask func(context.Context, *
 	return nil
 }
 
-// Answered is how many calls of a service at an address each process of the site
-// has got an answer to so far, by process, as far as they can be asked. A
-// provider for which one of these numbers grows is alive, whatever a check says.
+// Answered returns, by process of the site, how many calls of a service at an
+// address were answered to that process so far. Processes that can't be asked
+// are absent. A provider whose number grows at one process is alive, even if a
+// check fails.
 func Answered(ctx context.Context, n *skerry.Node, service, addr string) map[string]int64 {
 	var mu sync.Mutex
 	all := map[string]int64{}

@@ -1,23 +1,21 @@
-// Package control is the operator's view of a site through a node: for commands,
-// not for services.
+// Package control gives commands the operator's view of a site through a node. Services do not use it.
 //
 // # Model
 //
-// A command opens a node as an observer and asks the processes of the site, by
-// their internal services: which there are, by which keys they verify, what they
-// have refused. [Releases] gives the steps of a release (package
-// rollout/operator) that go by the same processes, or by the database.
-//
-// # Failure
-//
-// A process that does not answer within 3 s is silent. A process is left out only
-// when a process of its host certifies its death.
+// A command opens a node as an observer. It asks the internal services of the site's processes for their identity, for
+// the keys by which they verify and for their counts of refusals. [Releases] returns the steps of a release (package
+// rollout/operator), on the rule log of the same processes or of the database.
 //
 // # Concurrency
 //
 // Functions may be called from any goroutine.
 //
+// # Failure
+//
+// A process that does not answer within 3 s counts as silent. A process is left out only when a process of the same
+// host certifies that it has ended.
+//
 // # Tests
 //
-// Releases between nodes, in both modes, and under load.
+// The tests release services between nodes, in both modes and under load.
 package control

@@ -12,16 +12,16 @@ import (
 	"github.com/skerry/skerry/rollout/operator"
 )
 
-// Identity is what a process of the site says of itself.
+// Identity is a process's description of itself.
 type Identity struct {
 	Process string // registry.Owner.String()
-	Addr    string // where it was asked
+	Addr    string // address at which it was asked
 	Release string // of skerry
 	Up      time.Duration
 }
 
-// Identities asks every other process of the site what it is; silent says of
-// those that do not answer why.
+// Identities asks every other process of the site for its identity. silent holds
+// the error of each process that does not answer.
 func Identities(ctx context.Context, n *skerry.Node) (list []Identity, silent map[string]error, err error) {
 	silent = map[string]error{}
 	var mu sync.Mutex
@@ -42,15 +42,15 @@ func Identities(ctx context.Context, n *skerry.Node) (list []Identity, silent ma
 	return list, silent, err
 }
 
-// Counts are what a process has counted of calls since it began, once for each
-// limit of [AllCounts]: they differ in Slow, the calls that took longer.
+// Counts are a process's counts of calls since its start, once for each limit of
+// [AllCounts]. The lists differ in Slow, the calls that took longer.
 type Counts struct {
 	Process string
 	Slower  [][]operator.Served
 }
 
-// AllCounts asks every other process of the site for its counts; silent is how
-// many do not answer.
+// AllCounts asks every other process of the site for its counts. silent is the
+// number of processes that do not answer.
 func AllCounts(
 	ctx context.Context, n *skerry.Node, limits ...time.Duration,
 ) (list []Counts, silent int, err error) {

@@ -18,8 +18,8 @@ import (
 	"github.com/skerry/skerry/rollout/operator"
 )
 
-// tick is the processor of a service with one method, a one-way one, as the
-// Thrift compiler makes it.
+// tick is the processor of a service with one method, a one-way one, in the form
+// that the Thrift compiler generates.
 type tick struct{ err error }
 
 func (p tick) ProcessorMap() map[string]thrift.TProcessorFunction {
@@ -45,7 +45,7 @@ func (nothing) Write(ctx context.Context, p thrift.TProtocol) error {
 func (nothing) Read(ctx context.Context, p thrift.TProtocol) error { return p.Skip(ctx, thrift.STRUCT) }
 
 // TestGuardSeesOneWayFailures ramps a version up with a one-way handler that always
-// fails. Its callers are told nothing, so its own count must turn it back.
+// fails. Callers get no reply, so the version's own count must turn the ramp back.
 func TestGuardSeesOneWayFailures(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()

@@ -15,23 +15,23 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// Refusals is what one process has refused since its start: calls, connections
-// and LAN packets of others, by kind. Kinds that have not happened are absent.
+// Refusals counts, by kind, the calls, connections and LAN packets that one
+// process has refused since its start. Kinds with count 0 are absent.
 type Refusals struct {
 	Process     string           `json:"process"`
 	Up          time.Duration    `json:"-"`
 	Kinds       map[string]int64 `json:"refused"`
-	Connections int64            `json:"connections"` // that stand
-	Members     int64            `json:"members"`     // of those, from processes of the site
-	Handshakes  int64            `json:"handshakes"`  // that are not over
+	Connections int64            `json:"connections"` // open now
+	Members     int64            `json:"members"`     // of these, from processes of the site
+	Handshakes  int64            `json:"handshakes"`  // under way
 
-	// OtherKey are processes with LAN packets that do not prove the site's key, heard
-	// within the last minutes. What they say of themselves is not proved.
+	// OtherKey holds the senders of LAN packets that do not prove the site's
+	// key, heard within the last minutes. Their statements are unproved.
 	OtherKey []broadcast.KeyHolder `json:"other_key,omitempty"`
 }
 
-// AllRefusals asks every other process of the site what it has refused; silent
-// says of those that did not tell why.
+// AllRefusals asks every other process of the site for its refusals. silent
+// holds the error of each process that does not answer.
 func AllRefusals(ctx context.Context, n *skerry.Node) (list []Refusals, silent map[string]error, err error) {
 	silent = map[string]error{}
 	var mu sync.Mutex
@@ -55,7 +55,7 @@ func refusalsOf(process string, w *wire.Refusals) Refusals {
 	for _, k := range w.OtherKey[:min(len(w.OtherKey), otherKeyMost)] {
 		addr, err := netip.ParseAddr(k.Addr)
 		if err != nil || len(k.Host) > registry.MaxName {
-			continue // of another release, or a process that lies
+			continue // from another release of skerry, or from a process that lies
 		}
 		last := time.Now().Add(-time.Duration(k.AgeMs) * time.Millisecond)
 		r.OtherKey = append(r.OtherKey, broadcast.KeyHolder{Host: k.Host, Addr: addr, Packets: uint64(k.Packets),
@@ -64,5 +64,5 @@ func refusalsOf(process string, w *wire.Refusals) Refusals {
 	return r
 }
 
-// otherKeyMost bounds what is taken from another process.
+// otherKeyMost bounds the key holders read from another process.
 const otherKeyMost = 64

@@ -12,8 +12,7 @@ import (
 	"github.com/skerry/skerry/rpc"
 )
 
-// A running process tells the members of its site what it has refused, and no
-// stranger.
+// A running process reports its refusals to the members of its site only.
 func TestRefusalsOfARunningProcess(t *testing.T) {
 	site := lanSite(t)
 	offered := site

@@ -19,10 +19,10 @@ import (
 	"github.com/skerry/skerry/rollout/operator"
 )
 
-// TestReleaseOfTwoServices releases two services together under load, in both
-// modes, by three operators one after the other: no call fails, no trace
-// meets the new version of one service and the old one of the other, and the
-// old versions leave by themselves.
+// TestReleaseOfTwoServices releases two services together under load. It runs in both
+// modes, by three operators one after the other. No call fails. No trace meets the
+// new version of one service and the old one of the other. The old versions leave
+// without a command.
 func TestReleaseOfTwoServices(t *testing.T) {
 	t.Run("broadcast", func(t *testing.T) { releaseTwo(t, lanSite(t)) })
 	t.Run("database", func(t *testing.T) {
@@ -31,8 +31,8 @@ func TestReleaseOfTwoServices(t *testing.T) {
 	})
 }
 
-// provide serves a version of a service; the channel is closed when Serve
-// has returned.
+// provide serves a version of a service. It returns a channel that is closed when
+// Serve has returned.
 func provide(t *testing.T, c skerry.Config, service, version string) <-chan struct{} {
 	t.Helper()
 	c.StateDir = t.TempDir()
@@ -49,7 +49,7 @@ func provide(t *testing.T, c skerry.Config, service, version string) <-chan stru
 	return left
 }
 
-// trace calls both services in one trace and tells the versions that it met.
+// trace calls both services in one trace and returns the versions that it met.
 func trace(t *testing.T, n *skerry.Node) (met string) {
 	ctx, end := n.Begin(t.Context(), "job")
 	defer end()
@@ -100,7 +100,7 @@ func releaseTwo(t *testing.T, site skerry.Config) {
 	eventually(t, "the new versions are registered", func() bool { return ann.Ship(ctx, modules...) == nil })
 	eventually(t, "everybody has the rules", func() bool { return root.Rollout().Log().Last().N >= 2 })
 	load.Go(func(context.Context) error {
-		for ; !stop.Load(); time.Sleep(time.Millisecond) { // others run beside it
+		for ; !stop.Load(); time.Sleep(time.Millisecond) { // leaves time to the other tests
 			switch met := trace(t, root); met {
 			case "v1v1":
 				traces[0].Add(1)
@@ -142,11 +142,11 @@ func releaseTwo(t *testing.T, site skerry.Config) {
 	}
 }
 
-// again gives a step once more, as an operator would, when a process of a busy
-// machine did not answer in time.
+// again repeats a step, as an operator would, when a process of a busy machine did
+// not answer in time.
 func again(step func() error) (err error) {
 	for range 3 {
-		// A command's list may lack what was registered a moment ago, on a busy host.
+		// On a busy host, a command's list may lack a very recent registration.
 		if err = step(); !errors.Is(err, operator.ErrSilent) && (err == nil ||
 			!strings.Contains(err.Error(), "is registered; start one")) {
 			break
@@ -155,9 +155,9 @@ func again(step func() error) (err error) {
 	return err
 }
 
-// TestReadOnlyConsumer releases a service while a process has a request under
-// way that no registry lists, as its user may only read the database: the
-// request holds the old version back, and when it is over the release goes on.
+// TestReadOnlyConsumer releases a service while a consumer has a request under way.
+// No registry lists the consumer, because its user may only read the database. The
+// request holds the old version back. The release goes on when the request ends.
 func TestReadOnlyConsumer(t *testing.T) {
 	server := pgtest.Shared(t)
 	db := server.CreateDB(t)
@@ -195,7 +195,7 @@ func TestReadOnlyConsumer(t *testing.T) {
 	must(t, "commit", ann.Commit(t.Context(), rollout.Whole))
 	eventually(t, "the reader has the rules", func() bool { return root.Rollout().Log().Last().N >= 3 })
 
-	// It is cut off when it has found what holds it back, however long that takes.
+	// The test cuts the step off once it has found the request, however long that takes.
 	hurry, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	cut := annWith(func(p operator.Progress) {

@@ -15,23 +15,23 @@ import (
 	"github.com/skerry/skerry/rollout/operator"
 )
 
-// How long a look at the site waits.
+// Time limits of a look at the site.
 const (
 	siteLimit = 3 * time.Second        // for registries that have not answered
 	listsGrow = 150 * time.Millisecond // for a list that the LAN has just begun to give
 )
 
-// site is the processes as the node and its peers know them. It is operator.Site.
+// site implements operator.Site by the processes that the node and its peers know.
 type site struct {
 	n     *skerry.Node
 	m     *membership.Membership
 	begun time.Time
 
 	mu     sync.Mutex
-	all    map[string]membership.Member // of the last look, by process
-	looked map[string]time.Time         // when a service was first looked for
-	// was is the place of every process ever seen: one that says goodbye is
-	// forgotten, and is dead only when its host says so.
+	all    map[string]membership.Member // by process, from the last look
+	looked map[string]time.Time         // by service: time of the first look
+	// was holds the place of every process ever seen. A process that leaves is
+	// forgotten by the members, but only its host can certify its death.
 	was map[string]string
 }
 
@@ -39,7 +39,7 @@ func newSite(n *skerry.Node) *site {
 	return &site{n: n, m: n.Membership(), begun: time.Now(), was: map[string]string{}, looked: map[string]time.Time{}}
 }
 
-// Members is operator.Site.Members.
+// Members implements operator.Site.
 func (s *site) Members(ctx context.Context) ([]operator.Member, error) {
 	all, err := s.members(ctx)
 	if err != nil {
@@ -57,8 +57,8 @@ func (s *site) Members(ctx context.Context) ([]operator.Member, error) {
 	return out, nil
 }
 
-// members are the processes that this one knows, and those that they know, but
-// for those that are certified dead.
+// members returns the processes that this one knows and those that they know. It
+// leaves out the processes that are certified dead.
 func (s *site) members(ctx context.Context) ([]membership.Member, error) {
 	if err := s.m.AwaitList(ctx, s.begun); err != nil {
 		return nil, err
@@ -104,7 +104,7 @@ func (s *site) living(ctx context.Context, all map[string]membership.Member) []m
 	return out
 }
 
-// Ended is operator.Site.Ended: this process, or one of the other's host, says so.
+// Ended implements operator.Site: it asks this process, then processes of the other one's host.
 func (s *site) Ended(ctx context.Context, process, where string) bool {
 	k, neighbours, known := s.neighbours(process, where)
 	if !known {
@@ -125,12 +125,12 @@ func (s *site) Ended(ctx context.Context, process, where string) bool {
 	return false
 }
 
-// neighbours are the living processes of a process's host.
+// neighbours returns a process and the living processes of its host.
 func (s *site) neighbours(process, where string) (k membership.Member, neighbours []membership.Member, known bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	k, known = s.all[process]
-	if owner, err := registry.ParseOwner(process); !known && err == nil { // it has said goodbye
+	if owner, err := registry.ParseOwner(process); !known && err == nil { // the process has left
 		k = membership.Member{Owner: owner, Place: cmp.Or(where, s.was[process])}
 		known = k.Place != ""
 	}
@@ -142,7 +142,7 @@ func (s *site) neighbours(process, where string) (k membership.Member, neighbour
 	return k, neighbours, known
 }
 
-// Instances is operator.Site.Instances.
+// Instances implements operator.Site.
 func (s *site) Instances(ctx context.Context, service string) ([]operator.Instance, error) {
 	begun, limit := s.lookedAt(service), time.Now().Add(siteLimit)
 	for !s.shown(service, begun) && time.Now().Before(limit) {
@@ -159,8 +159,8 @@ func (s *site) Instances(ctx context.Context, service string) ([]operator.Instan
 	return out, nil
 }
 
-// shown reports whether a registry has given its list of the service, which on a
-// LAN grows for a moment.
+// shown reports whether a registry has given its list of the service. The list
+// of a LAN grows for a moment, so its look lasts at least listsGrow.
 func (s *site) shown(service string, begun time.Time) bool {
 	answered, grows := false, false
 	for _, l := range s.n.Sources(service) {
@@ -170,7 +170,7 @@ func (s *site) shown(service string, begun time.Time) bool {
 	return answered && (!grows || time.Since(begun) >= listsGrow)
 }
 
-// lookedAt is when the instances of a service were first looked for.
+// lookedAt returns the time of the first look at a service's instances.
 func (s *site) lookedAt(service string) time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -180,11 +180,11 @@ func (s *site) lookedAt(service string) time.Time {
 	return s.looked[service]
 }
 
-// peer is one process. It is operator.Peer.
+// peer implements operator.Peer for one process.
 type peer struct{ *membership.Peer }
 
-// Served is operator.Peer.Served: what it has counted of the calls that it served
-// and made.
+// Served implements operator.Peer: it returns the process's counts of the calls
+// that it served and made.
 func (p peer) Served(ctx context.Context, slow time.Duration, slowOf map[string]time.Duration) ([]operator.Served,
 	error) {
 	if err := p.Same(ctx); err != nil {

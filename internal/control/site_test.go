@@ -12,10 +12,10 @@ import (
 	"github.com/skerry/skerry/internal/wire"
 )
 
-// greeter is the service of these tests. It borrows the interface of the
-// framework's own service, whose generated code is at hand here.
+// greeter is the service of these tests. It uses the interface of skerry's internal
+// service, because the generated code of that exists.
 type greeter struct {
-	wire.Internal // its other methods are not called
+	wire.Internal // the other methods are not called
 	name          string
 }
 
@@ -23,8 +23,8 @@ func (g *greeter) WhoAmI(context.Context) (*wire.Identity, error) {
 	return &wire.Identity{Release: g.name, Services: []string{}, Owner: &wire.Owner{}}, nil
 }
 
-// lanSite is a configuration for nodes of one test that meet on the loopback
-// interface, on a port of its own.
+// lanSite returns a configuration for the nodes of one test. They meet on the loopback
+// interface, on a port that no other test uses.
 func lanSite(t *testing.T) skerry.Config {
 	t.Helper()
 	return skerry.Config{
@@ -51,8 +51,8 @@ func open(t *testing.T, c skerry.Config, opts ...skerry.Option) *skerry.Node {
 	return n
 }
 
-// eventually waits for something that happens in another goroutine or
-// process, at most a minute: a busy machine may need that long.
+// eventually waits for an event in another goroutine or process. It waits at most a
+// minute, because a busy machine may need that long.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	for end := time.Now().Add(time.Minute); !ok(); time.Sleep(5 * time.Millisecond) {
