@@ -1,23 +1,20 @@
-// Package rate makes rates out of counters that only grow.
+// Package rate computes rates from counters that only grow.
 //
 // # Model
 //
-// Every process of a site counts the calls of each version of a service since
-// it began: those that it served, and those that it made. A [Meter] is told
-// these counters again and again. What they have grown by between two times,
-// over the time, is the rate of a service.
+// Every process of a site counts the calls of each version of a service since its start: calls served and calls made.
+// A [Meter] reads these counters repeatedly. The growth between two readings, divided by the time between them, is the
+// rate of the version.
 //
-// The counters say how many calls took longer than each of some [Limits]. So
-// the 99th percentile is known as one of them: the smallest that at most one
-// call of a hundred exceeded.
+// For each of some [Limits], a counter also holds the number of calls that took longer. The 99th percentile is reported
+// as one of these limits: the smallest one that at most one call of a hundred exceeded.
 //
 // # Failure
 //
-// A process that is met later counts from then on. A process that does not
-// answer is left out, and is met anew when it answers again. A counter that
-// has shrunk says nothing until it grows.
+// The first reading of a process only sets its baseline. A process that does not answer is left out, and gets a new
+// baseline when it answers again. A counter that has shrunk adds nothing until it grows.
 //
 // # Tests
 //
-// The package reads no clock and does no I/O: tests give it the counters.
+// The package reads no clock and does no I/O. Tests supply the counters.
 package rate

@@ -6,19 +6,19 @@ import (
 	"time"
 )
 
-// Limits are the durations of calls that are told apart, in growing order.
+// Limits are the durations by which calls are counted, in growing order.
 var Limits = []time.Duration{
 	time.Millisecond, 2 * time.Millisecond, 5 * time.Millisecond, 10 * time.Millisecond, 20 * time.Millisecond,
 	50 * time.Millisecond, 100 * time.Millisecond, 200 * time.Millisecond, 500 * time.Millisecond,
 	time.Second, 3 * time.Second, 10 * time.Second,
 }
 
-// Counter is what one process has counted of one version of a service, since it
-// began.
+// Counter is one process's count of the calls of one version of a service, since
+// the start of the process.
 type Counter struct {
 	Service string
 	Version string
-	Made    bool   // calls that it made to Peer; else calls that it served
+	Made    bool   // calls that the process made to Peer; else calls that it served
 	Peer    string // the address of an instance
 
 	Calls    int64
@@ -31,26 +31,27 @@ type key struct {
 	made                            bool
 }
 
-// Meter is for one goroutine. Its zero value has met no process.
+// Meter computes rates from successive readings. One goroutine uses it. The
+// zero value has read no process.
 type Meter struct {
 	last map[key]Counter
 	met  map[string]bool // processes
 	at   time.Time
 }
 
-// Rate is what a version of a service did in the time between two readings.
+// Rate is the rate of calls of one version of a service between two readings.
 type Rate struct {
 	Service string
 	Version string
-	Calls   float64       // a second
-	Failed  float64       // a second
-	P99     time.Duration // at most so long, one of Limits; 0: no call, or longer than all of them
+	Calls   float64       // per second
+	Failed  float64       // per second
+	P99     time.Duration // upper bound, one of Limits; 0: no call, or longer than all of them
 	Beyond  bool          // longer than the last of Limits
 }
 
-// Read takes the counters of the processes that have answered, and returns what
-// they have grown by since the reading before, by service and version. Where
-// callers and providers have counted, the side with more calls speaks.
+// Read takes the counters of the processes that have answered, and returns their
+// growth since the last reading, by service and version. Where both callers and
+// providers have counted, it uses the side with more calls.
 func (m *Meter) Read(now time.Time, processes map[string][]Counter) []Rate {
 	type sides struct{ served, made sum }
 	grown := map[[2]string]*sides{}
@@ -90,7 +91,7 @@ func (m *Meter) Read(now time.Time, processes map[string][]Counter) []Rate {
 	return rates
 }
 
-// sum is what counters of one side have grown by.
+// sum is the growth of the counters of one side.
 type sum struct {
 	calls, failures int64
 	slower          []int64

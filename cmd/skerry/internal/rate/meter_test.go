@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// counter has calls of which each of slow took longer than 10 ms.
+// counter returns a Counter of which slow calls took longer than 10 ms.
 func counter(made bool, peer string, calls, failures, slow int64) Counter {
 	c := Counter{Service: "auth", Version: "v1", Made: made, Peer: peer, Calls: calls, Failures: failures}
 	for _, limit := range Limits {
@@ -27,7 +27,7 @@ func TestRatesAreGrowth(t *testing.T) {
 	if got := read(0, map[string][]Counter{"a": {counter(false, "", 1000, 10, 5)}}); len(got) != 0 {
 		t.Errorf("what was counted before: %+v", got)
 	}
-	// a has served 200 more, 4 of them failed, 1 slow; b is met now.
+	// a has served 200 more, of which 4 failed and 1 was slow. b is new.
 	got := read(2*time.Second, map[string][]Counter{
 		"a": {counter(false, "", 1200, 14, 6)},
 		"b": {counter(false, "", 5000, 0, 0)},
@@ -36,7 +36,7 @@ func TestRatesAreGrowth(t *testing.T) {
 	if len(got) != 1 || got[0] != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
-	// Its callers have seen more of it than the providers; 3 of 100 were slow.
+	// The callers of a have counted more calls than the providers; 3 of 100 were slow.
 	got = read(3*time.Second, map[string][]Counter{
 		"a": {counter(false, "", 1210, 14, 6)},
 		"b": {counter(false, "", 5000, 0, 0), counter(true, "10.0.0.1:7000", 100, 50, 3)},
@@ -45,7 +45,7 @@ func TestRatesAreGrowth(t *testing.T) {
 	if len(got) != 1 || got[0] != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
-	// a was silent, and has come back with other counters: it is met anew.
+	// a was silent and answers with other counters, so it gets a new baseline.
 	read(4*time.Second, map[string][]Counter{"b": {counter(false, "", 5000, 0, 0)}})
 	got = read(5*time.Second, map[string][]Counter{"a": {counter(false, "", 9000, 0, 0)}, "b": {counter(false, "", 4000, 0, 0)}})
 	if len(got) != 1 || got[0].Calls != 0 {
