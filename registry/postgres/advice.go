@@ -2,7 +2,7 @@ package postgres
 
 import "fmt"
 
-// Advice is what an operator can do about an error of Probe.
+// Advice returns the next step of an operator for an error of Probe, as one or two lines of text.
 func (r *Registry) Advice(err error) string {
 	user, host := r.conn.User, r.conn.Host
 	switch sqlState(err) {

@@ -10,9 +10,8 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// TestClockSetBack: the database's clock is set back while the server runs, so
-// that the server's own start lies ahead of it. No living process leaves a list,
-// and dead ones expire in time.
+// TestClockSetBack: the database's clock is set back while the server runs, so that the server's
+// own start lies ahead of it. No living process leaves a list, and dead ones expire in time.
 func TestClockSetBack(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Own(t, pgtest.Options{Moving: true, Ahead: 400 * time.Second})
@@ -36,8 +35,8 @@ func TestClockSetBack(t *testing.T) {
 	b.holds(5*time.Second, in)
 }
 
-// TestClockSetBackALittle: a clock that goes back by less than a heartbeat
-// makes no lease look as if it had run out.
+// TestClockSetBackALittle: a clock that goes back by less than a heartbeat makes no lease look
+// lapsed.
 func TestClockSetBackALittle(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Own(t, pgtest.Options{Moving: true, Ahead: time.Minute})

@@ -13,9 +13,8 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// TestTablesStaySmallBesideALongTransaction: heartbeats of hours while a
-// transaction keeps the database from reusing space. The rows stay, the space
-// does not.
+// TestTablesStaySmallBesideALongTransaction: heartbeats of hours arrive while a transaction keeps
+// the database from reusing space. The rows stay, and the tables stay small.
 func TestTablesStaySmallBesideALongTransaction(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Shared(t)

@@ -15,8 +15,8 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// How patient this package is. Together waitTime and pingTime notice within
-// ten seconds that a database is frozen or cut off (demand table, database row).
+// Timeouts and intervals. waitTime and pingTime together detect within ten seconds a database that
+// is frozen or cut off.
 const (
 	defaultHeartbeat = 30 * time.Second
 	defaultExpiry    = 90 * time.Second
@@ -25,13 +25,13 @@ const (
 	stmtTime    = 3 * time.Second
 	waitTime    = 5 * time.Second // longest wait for a notification without a ping
 	pingTime    = 3 * time.Second
-	schemaTime  = 30 * time.Second // creating tables, behind others who do the same
+	schemaTime  = 30 * time.Second // creating tables, behind other processes that create them
 )
 
-// Config says where the database is and whose registrations are kept there.
+// Config says where the database is, and which cluster and process the registrations belong to.
 type Config struct {
-	URL     string         // PostgreSQL URL or key=value string, several hosts allowed; may hold a password, which is never logged
-	Cluster string         // name of the system whose rows these are; see registry.CheckName
+	URL     string         // PostgreSQL URL or key=value string, with one or more hosts; its password is never logged
+	Cluster string         // name of the system that the rows belong to; see registry.CheckName
 	Owner   registry.Owner // this process
 
 	Heartbeat time.Duration // how often the lease is renewed; 0 means 30 s
@@ -39,27 +39,26 @@ type Config struct {
 	Poll      time.Duration // how often the lists are read, whatever is notified; 0 means 30 s
 	KeepStats time.Duration // age at which call statistics are deleted; 0 means 7 days
 
-	// Rules is called with entries of the rule log that are newer than Applied
-	// says, soon after they were committed and with every Poll, and then also
-	// with none when there are none; both nil: the rules are not followed.
+	// Rules is called with entries of the rule log that are newer than Applied says, soon after
+	// their commit and with every Poll. A Poll without new entries calls it with none. When both
+	// are nil, the rules are not followed.
 	Rules   func([]rollout.Entry)
 	Applied func() rollout.Generation
 
-	// Secret is called with the site's keys when they were read from the
-	// database and whenever they have changed: the first signs, all verify.
-	// They are looked at with each Poll, and at once when an operator has
-	// changed them. It must not block.
+	// Secret is called with the site's keys after the first read and after each change: the first
+	// key signs, all verify. The session compares them with each Poll, and at once when an operator
+	// has changed them. Secret must not block.
 	Secret func(keys []string)
-	// NewKey makes the text of the site's first key, for a database that has
-	// none; nil: none is made.
+	// NewKey makes the text of the site's first key for a database that has none. With nil, none is
+	// made.
 	NewKey func() string
 
-	Observe  bool         // only look: make neither tables nor a key; see ErrNoTables
+	Observe  bool         // only read: make neither tables nor a key; see ErrNoTables
 	PollOnly bool         // don't LISTEN: changes are seen by polling only
 	Logger   *slog.Logger // nil means slog.Default
 }
 
-// complete fills in defaults and refuses what can't work.
+// complete sets the defaults and returns an error for a value that can't work.
 func (c *Config) complete() error {
 	for _, d := range []struct {
 		field *time.Duration
@@ -92,19 +91,19 @@ func (c *Config) complete() error {
 	return registry.CheckName("cluster", c.Cluster)
 }
 
-// Limits are generous to a server that is slow, and grow while it does not
-// answer in time: giving up and connecting anew costs it more than the answer.
+// limitMost bounds the time of a statement. The limit grows while the server does not answer in
+// time, because a new connection costs a slow server more than the answer.
 const limitMost = 4 * stmtTime
 
 // tick is the interval of the statement that renews the lease and reads.
 func (c *Config) tick() time.Duration { return min(c.Heartbeat, c.Poll) }
 
-// pause is the silence after which a database counts as having been away, and
-// the time it then has before leases expire: one heartbeat and some more.
+// pause is the silence after which a database counts as having been away. It is also the time
+// before leases expire after that: one heartbeat and a third.
 func (c *Config) pause() time.Duration { return c.Heartbeat + c.Heartbeat/3 }
 
-// connConfig parses the URL. Start-up parameters are those that it asks for;
-// params adds ours.
+// connConfig parses the URL. It takes over the start-up parameters of the URL; params adds those of
+// skerry.
 func connConfig(c *Config, d *dialer) (*pgx.ConnConfig, error) {
 	if err := suspicious(c.URL); err != nil {
 		return nil, parseError(c.URL, err)
@@ -123,8 +122,8 @@ func connConfig(c *Config, d *dialer) (*pgx.ConnConfig, error) {
 	return cfg, nil
 }
 
-// serverLimit is the server's own limit of a statement. It comes before ours,
-// which costs the connection.
+// serverLimit is the server's own limit of a statement, in ms. It ends a statement before the limit
+// of this process, which would cost the connection.
 func serverLimit(d time.Duration) string {
 	return strconv.FormatInt((d - 200*time.Millisecond).Milliseconds(), 10)
 }
@@ -139,7 +138,7 @@ func severalHosts(cfg *pgx.ConnConfig) bool {
 	return false
 }
 
-// address is the URL without what is secret: user@host:port/database.
+// address is the URL without its secrets: user@host:port/database.
 func address(cfg *pgx.ConnConfig) string {
 	hosts := []string{net.JoinHostPort(cfg.Host, strconv.Itoa(int(cfg.Port)))}
 	for _, f := range cfg.Fallbacks {

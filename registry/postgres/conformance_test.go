@@ -84,7 +84,7 @@ func conformance(t *testing.T, pollOnly bool) {
 	})
 }
 
-// site is a database and the cables that lead to it.
+// site is a database and the proxies that lead to it.
 type site struct {
 	server *pgtest.Server
 	db     string
@@ -94,7 +94,7 @@ type site struct {
 	cables map[registry.Registry]*pgtest.Proxy
 }
 
-// open makes a registry with a cable of its own.
+// open makes a registry with a proxy of its own.
 func (s *site) open(t *testing.T, cfg postgres.Config) *postgres.Registry {
 	cable := s.server.Proxy(t)
 	cfg.URL = cable.URL(s.server.URL(s.db))

@@ -13,8 +13,8 @@ import (
 
 var errNotRunning = errors.New("Run is not running")
 
-// connTask is work for the session's connection: a process has no other
-// connection. The session owns a task once it has left Registry.tasks.
+// connTask is work for the session's connection, the only one of the process. The session owns a
+// task once it has left Registry.tasks.
 type connTask struct {
 	do   func(context.Context, *pgx.Conn) error
 	done chan taskResult // holds one
@@ -26,11 +26,10 @@ type taskResult struct {
 	begun bool
 }
 
-// withConn runs f over the session's connection. When that connection turns out
-// to be dead, f runs again over the next one, three times in all, so f must be
-// safe to repeat. f may take limit, also after ctx has ended: to interrupt it
-// would cost the connection. need is the role whose rights f needs. While there
-// is no session, withConn returns the reason.
+// withConn runs f over the session's connection. When that connection was dead, f runs again over
+// the next one, three times in all, so f must be safe to repeat. f may run until the statement
+// limit, also after ctx has ended, because an interruption would cost the connection. need is the
+// role with the rights for f. While there is no session, withConn returns the reason.
 func (r *Registry) withConn(ctx context.Context, need Role, f func(context.Context, *pgx.Conn) error) error {
 	for range 3 {
 		result := r.submit(ctx, f)
@@ -137,7 +136,7 @@ func (s *session) runTask(ctx context.Context, task *connTask) error {
 	return task.do(ctx, s.conn)
 }
 
-// errConnectionGone: a task ended with the connection closed, or found it so.
+// errConnectionGone: the connection was closed before a task began or while it ran.
 var errConnectionGone = errors.New("the database connection is gone: conn closed")
 
 // diedUnused reports errors of connections that were dead before they were used.

@@ -13,8 +13,8 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// TestErrandsWithoutASession: an errand waits for the next session while there
-// is hope, and is refused with the reason while there is none.
+// TestErrandsWithoutASession: a task waits for the next session while one is expected soon, else it
+// fails with the reason.
 func TestErrandsWithoutASession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &Registry{}

@@ -13,8 +13,8 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// connect opens one connection, with fewer start-up parameters when some are
-// refused.
+// connect opens one connection. It tries again with fewer start-up parameters when the server or
+// pooler refuses some.
 func (r *Registry) connect(ctx context.Context) (*pgx.Conn, error) {
 	ctx = context.WithValue(ctx, connecting{}, true)
 	for {
@@ -49,8 +49,8 @@ func (r *Registry) open(ctx context.Context) (*pgx.Conn, error) {
 	return conn, err
 }
 
-// final are errors at which pgx leaves the other hosts of a URL untried. A
-// standby that lags says them, too, of what its primary has.
+// final are errors at which pgx leaves the other hosts of a URL untried. A standby that lags
+// reports them for objects that its primary has.
 var final = map[string]bool{
 	"28P01": true, // wrong password
 	"3D000": true, // no such database
@@ -70,8 +70,8 @@ func anyOf(ctx context.Context, hosts []*pgx.ConnConfig) (*pgx.Conn, error) {
 	return nil, errors.Join(errs...)
 }
 
-// prefer connects to the first of several hosts that takes writes, else to the
-// first that answers. Each is tried once: one that is dead costs its time-out.
+// prefer connects to the first of several hosts that takes writes, else to the first that answers.
+// It tries each host once; a dead one costs its time-out.
 func prefer(ctx context.Context, hosts []*pgx.ConnConfig) (*pgx.Conn, error) {
 	var second *pgx.Conn
 	var errs []error
@@ -99,21 +99,21 @@ func prefer(ctx context.Context, hosts []*pgx.ConnConfig) (*pgx.Conn, error) {
 	return nil, errors.Join(errs...)
 }
 
-// takesWrites is pgconn.ErrReadOnlyConnection when the server takes none.
+// takesWrites returns pgconn.ErrReadOnlyConnection when the server takes no writes.
 func takesWrites(ctx context.Context, conn *pgx.Conn) error {
 	ctx, cancel := context.WithTimeout(ctx, connectTime)
 	defer cancel()
 	return pgconn.ValidateConnectTargetSessionAttrsReadWrite(ctx, conn.PgConn())
 }
 
-// hostsOf is a configuration for each host of the URL.
+// hostsOf returns a configuration for each host of the URL.
 func hostsOf(cfg *pgx.ConnConfig) (out []*pgx.ConnConfig) {
 	all := append(
 		[]*pgconn.FallbackConfig{{Host: cfg.Host, Port: cfg.Port, TLSConfig: cfg.TLSConfig}},
 		cfg.Fallbacks...)
 	for _, f := range all {
 		if n := len(out); n > 0 && out[n-1].Host == f.Host && out[n-1].Port == f.Port {
-			out[n-1].Fallbacks = append(out[n-1].Fallbacks, f) // the same with or without TLS
+			out[n-1].Fallbacks = append(out[n-1].Fallbacks, f) // the same host with or without TLS
 			continue
 		}
 		one := cfg.Copy()
@@ -123,7 +123,7 @@ func hostsOf(cfg *pgx.ConnConfig) (out []*pgx.ConnConfig) {
 	return out
 }
 
-// connectLimit bounds a try to connect to every host of the URL.
+// connectLimit bounds one attempt to connect to every host of the URL.
 func (r *Registry) connectLimit() time.Duration {
 	all := time.Duration(len(hostsOf(r.conn))) * max(r.conn.ConnectTimeout, connectTime)
 	return max(2*r.limit(), all) + r.limit()
@@ -148,7 +148,7 @@ func (r *Registry) config() *pgx.ConnConfig {
 	return cfg
 }
 
-// sqlState is the server's code of an error, "" for errors of other origin.
+// sqlState is the server's code of an error, or "" for an error of another origin.
 func sqlState(err error) string {
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return pg.Code
@@ -156,7 +156,7 @@ func sqlState(err error) string {
 	return ""
 }
 
-// unavailable marks an error once.
+// unavailable wraps an error with registry.ErrUnavailable, once.
 func unavailable(err error) error {
 	if errors.Is(err, registry.ErrUnavailable) {
 		return err
@@ -164,7 +164,7 @@ func unavailable(err error) error {
 	return &unavailableError{err}
 }
 
-// unavailableError is registry.ErrUnavailable with its cause.
+// unavailableError is registry.ErrUnavailable with a cause.
 type unavailableError struct{ cause error }
 
 func (e *unavailableError) Error() string {
@@ -172,8 +172,8 @@ func (e *unavailableError) Error() string {
 }
 func (e *unavailableError) Unwrap() []error { return []error{registry.ErrUnavailable, e.cause} }
 
-// oneLine makes pgx's list of attempts, a line for each address and each try
-// of it, fit for a log.
+// oneLine puts pgx's list of attempts into one line for the log. pgx writes a line for each address
+// and each attempt.
 func oneLine(text string) string {
 	first, rest, many := strings.Cut(text, "\n")
 	if !many {

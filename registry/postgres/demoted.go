@@ -8,13 +8,11 @@ import (
 	"github.com/skerry/skerry/internal/run"
 )
 
-// A URL with several hosts leads to the one that takes writes. The primary of
-// such a group may change: what was one becomes a standby, mostly by a restart
-// that ends its connections, but a pooler or a server that is set read-only
-// keeps them.
+// A session with several hosts in its URL uses the one that takes writes. The primary of such a
+// group may become a standby. A restart then mostly ends its connections, but a pooler or a server
+// that is set read-only keeps them.
 
-// readOnlyNow is the server's code for a write that it does not take, as a
-// standby or as one that is read-only.
+// readOnlyNow is the server's code for a refused write, on a standby or a read-only server.
 const readOnlyNow = "25006"
 
 var (
@@ -22,12 +20,12 @@ var (
 	errDemoted = errors.New("the server takes no writes any more")
 )
 
-// firstLook is how long the first server that takes no writes is used.
+// firstLook is how long the session uses the first server that takes no writes.
 const firstLook = 2 * time.Second
 
-// lookElsewhere has the session end after a while when its server takes no
-// writes, to try all hosts again. After each that takes none the time is half as
-// long again, up to a heartbeat: to connect costs a server more than to be read.
+// lookElsewhere ends the session after a while when its server takes no writes, so that the next
+// one tries all hosts. The time grows by half after each such server, up to a heartbeat, because
+// connecting costs a server more than reading.
 func (s *session) lookElsewhere() {
 	switch {
 	case !severalHosts(s.r.conn):
@@ -39,19 +37,19 @@ func (s *session) lookElsewhere() {
 	}
 }
 
-// promoted takes in that a server which took no writes does now.
+// promoted records that a server that took no writes takes them now.
 func (s *session) promoted() {
 	s.standby, s.readOnly, s.next = false, false, time.Now()
 	s.lookElsewhere()
 }
 
-// demoted reports that the server has become one that takes no writes, and
-// that another one may take them.
+// demoted reports whether the server has stopped taking writes while the URL names another host
+// that may take them.
 func (s *session) demoted(err error) bool {
 	return sqlState(err) == readOnlyNow && !s.readOnly && severalHosts(s.r.conn)
 }
 
-// explainReadOnly says what the server's refusal of a write means.
+// explainReadOnly adds to a refused write that the server is a standby or read-only.
 func explainReadOnly(err error) error {
 	if sqlState(err) != readOnlyNow {
 		return err

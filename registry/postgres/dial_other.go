@@ -4,6 +4,6 @@ package postgres
 
 import "syscall"
 
-// limitUnacked has no equivalent here: keep-alives and pings notice a dead
-// connection too, a little later.
+// limitUnacked has no equivalent here. Keep-alives and pings detect a dead connection a little
+// later.
 func limitUnacked(string, string, syscall.RawConn) error { return nil }

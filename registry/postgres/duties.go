@@ -10,8 +10,8 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// afterBeat does what an answer asks for: list again what is missing, expire the
-// dead, clean.
+// afterBeat acts on an answer: it lists again what is missing, expires dead processes and cleans
+// up.
 func (s *session) afterBeat(ctx context.Context, h head) error {
 	if !h.wrote {
 		if h.writable && s.readOnly {
@@ -21,7 +21,7 @@ func (s *session) afterBeat(ctx context.Context, h head) error {
 		return nil
 	}
 	steps := []func(context.Context) error{}
-	// After a long silence an answer may have been lost that said so.
+	// After a long silence, the answer that reported the lapsed lease may have been lost.
 	silent := !s.m.beaten.IsZero() && time.Since(s.m.beaten) > s.r.cfg.Expiry/2
 	s.m.beaten = time.Now()
 	if wished, settled := s.r.registrar.Settled(); settled && wished > 0 && silent {
@@ -48,8 +48,8 @@ func (s *session) afterBeat(ctx context.Context, h head) error {
 	return nil
 }
 
-// compareSecret reads the secret when the row has changed, is missing though
-// this process may make it, or may be read from now on.
+// compareSecret reads the secret in three cases: the row has changed, it is missing while this
+// process may make it, or it has become readable.
 func (s *session) compareSecret(ctx context.Context, state *string) error {
 	known := s.r.currentSecret().state
 	switch {
@@ -63,7 +63,7 @@ func (s *session) compareSecret(ctx context.Context, state *string) error {
 	return s.learnSecret(ctx)
 }
 
-// reconcile compares what is listed of this process with what it wishes for.
+// reconcile compares the rows of this process with the registrations that it wants.
 func (s *session) reconcile(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.r.limit())
 	defer cancel()
@@ -83,7 +83,7 @@ func (s *session) reconcile(ctx context.Context) error {
 	return nil
 }
 
-// expire marks what dead processes left behind. Whoever took the pulse does
+// expire marks the registrations of dead processes as expired. The process that took the pulse does
 // it, so one process does at a time.
 func (s *session) expire(ctx context.Context) error {
 	if _, err := s.cleanOne(ctx, mendSQL); err != nil {
@@ -115,7 +115,7 @@ func (s *session) expire(ctx context.Context) error {
 	return err
 }
 
-// How many rows one statement of a duty treats, and how long a duty goes on.
+// The rows that one statement of a duty handles, and the time that a duty may take.
 const (
 	batchSize = 1000
 	dutyTime  = 2 * time.Second

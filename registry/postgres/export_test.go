@@ -1,6 +1,6 @@
 package postgres
 
-// What the tests from outside read.
+// Internals that tests outside the package read.
 const (
 	Viewer   = roleViewer
 	Reader   = roleReader

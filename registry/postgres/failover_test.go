@@ -21,13 +21,12 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// first is an entry that begins a log.
+// first returns the first entry of a log.
 func first() rollout.Entry {
 	return (&rollout.Log{}).Next("spring", map[string]rollout.Rule{"auth": {Version: "v1"}})
 }
 
-// synchronous has the commits of a server wait for a standby of some name, or
-// for none.
+// synchronous makes the commits of a server wait for a standby of some name, or for none.
 func synchronous(t *testing.T, server *pgtest.Server, standby string) {
 	t.Helper()
 	server.Exec(t, "postgres", "ALTER SYSTEM SET synchronous_standby_names = '"+standby+"'")
@@ -40,8 +39,8 @@ func synchronous(t *testing.T, server *pgtest.Server, standby string) {
 	}
 }
 
-// awaitSynchronous returns when commits wait for a standby. The setting alone does not say
-// so: the server's checkpointer turns it on for all sessions, when it comes to it.
+// awaitSynchronous returns when commits wait for a standby. The setting alone does not show that,
+// because the server's checkpointer turns it on for all sessions later.
 func awaitSynchronous(t *testing.T, server *pgtest.Server) {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), server.URL("postgres"))
@@ -53,7 +52,7 @@ func awaitSynchronous(t *testing.T, server *pgtest.Server) {
 		var done atomic.Bool
 		var commit sync.WaitGroup
 		commit.Go(func() {
-			_, err := conn.Exec(t.Context(), "SELECT pg_logical_emit_message(true, 'test', '')") // something to commit
+			_, err := conn.Exec(t.Context(), "SELECT pg_logical_emit_message(true, 'test', '')") // a change to commit
 			if err != nil {
 				t.Error(err)
 			}
@@ -75,16 +74,15 @@ func awaitSynchronous(t *testing.T, server *pgtest.Server) {
 	t.Fatal("no commit waits for a standby within a minute")
 }
 
-// waiting is how many commits wait for a standby.
+// waiting returns how many commits wait for a standby.
 func waiting(t *testing.T, server *pgtest.Server) int {
 	t.Helper()
 	return one[int](t, server.URL("postgres"), "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
 }
 
-// TestStepWaitsForTheStandby: while no synchronous standby answers, a step of
-// the rule log fails, goes on waiting in the server, and is seen by nobody;
-// registrations and heartbeats notice nothing. When a standby has it, it is
-// committed, and the same step again is no error.
+// TestStepWaitsForTheStandby: while no synchronous standby answers, a step of the rule log fails,
+// stays invisible and goes on waiting in the server. Registrations and heartbeats continue. When a
+// standby has the step, it is committed, and the same step again succeeds.
 func TestStepWaitsForTheStandby(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Own(t, pgtest.Options{})
@@ -114,9 +112,8 @@ func TestStepWaitsForTheStandby(t *testing.T) {
 	}
 }
 
-// TestCancelledCommitIsNoSuccess: a database administrator cancels a commit that
-// waits for its standby. It is visible then, and lost with its server, so the
-// operator is told.
+// TestCancelledCommitIsNoSuccess: a database administrator cancels a commit that waits for its
+// standby. The commit is visible then, and lost with its server, so the operator gets an error.
 func TestCancelledCommitIsNoSuccess(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Own(t, pgtest.Options{})
@@ -142,8 +139,8 @@ func TestCancelledCommitIsNoSuccess(t *testing.T) {
 	}
 }
 
-// TestAnotherHostHasTheDatabase: the first host of the URL says what pgx takes
-// for final, as a standby does that lags: a database, or a user, is not there.
+// TestAnotherHostHasTheDatabase: the first host of the URL reports an error that is final for pgx,
+// like a standby that lags: the database or the user does not exist.
 func TestAnotherHostHasTheDatabase(t *testing.T) {
 	t.Parallel()
 	lags, server := pgtest.Own(t, pgtest.Options{}), pgtest.Shared(t)
@@ -171,9 +168,9 @@ func pair(t *testing.T) (primary, standby *pgtest.Server, db string) {
 	return primary, standby, db
 }
 
-// TestDemotedPrimaryIsLeft: the primary takes no writes any more and keeps its
-// connections, and a standby is promoted. A registration and the heartbeats go
-// to that one, and a process that listens hears of it there.
+// TestDemotedPrimaryIsLeft: the primary stops taking writes and keeps its connections, and a
+// standby is promoted. A registration and the heartbeats go to the new primary, and a listening
+// process hears of the registration there.
 func TestDemotedPrimaryIsLeft(t *testing.T) {
 	t.Parallel()
 	primary, standby, db := pair(t)
@@ -202,8 +199,8 @@ func TestDemotedPrimaryIsLeft(t *testing.T) {
 	}
 }
 
-// TestStandbyIsLeftSoon: a process that has found only a standby looks for the
-// primary again after seconds, however long its heartbeat is.
+// TestStandbyIsLeftSoon: a process that has found only a standby looks for the primary again after
+// seconds, however long its heartbeat is.
 func TestStandbyIsLeftSoon(t *testing.T) {
 	t.Parallel()
 	primary, standby, db := pair(t)
@@ -228,8 +225,8 @@ func TestStandbyIsLeftSoon(t *testing.T) {
 	})
 }
 
-// TestWriteWithoutAPrimary: a step that no host takes says so, and is no
-// matter of rights.
+// TestWriteWithoutAPrimary: a step that no host takes returns an error that says so and names no
+// right.
 func TestWriteWithoutAPrimary(t *testing.T) {
 	t.Parallel()
 	primary, standby, db := pair(t)
@@ -245,7 +242,7 @@ func TestWriteWithoutAPrimary(t *testing.T) {
 	}
 }
 
-// told are the lines of a log.
+// told collects the lines of a log.
 type told struct {
 	mu   sync.Mutex
 	text strings.Builder
@@ -263,8 +260,8 @@ func (l *told) count(text string) int {
 	return strings.Count(l.text.String(), text)
 }
 
-// TestLostStepsAreTold: the rule log of the database ends before what a process
-// goes by. The process says so, once; one that goes by what the log holds does not.
+// TestLostStepsAreTold: the rule log of the database ends before entries that a process has
+// applied. That process logs it once. A process without such entries does not log it.
 func TestLostStepsAreTold(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Shared(t)

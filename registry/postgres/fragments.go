@@ -2,7 +2,8 @@ package postgres
 
 import "strings"
 
-// fragments that several statements share.
+// fragments are parts that several statements share. A comment begins with the aliases of the
+// tables that its fragment needs.
 var fragments = strings.NewReplacer(
 	// The database's time in microseconds.
 	"{now}",
@@ -12,15 +13,14 @@ var fragments = strings.NewReplacer(
 	"{most}",
 	"4611686018427387903",
 
-	// l: its owner has shown that it lives, by its lease, or by its instances
-	// while another session held the lease.
+	// l: the owner has shown that it lives, by its lease, or by its instances while another session
+	// held the lease.
 	"{alive}",
 	`({leased} OR EXISTS (SELECT FROM skerry_instance v
 		WHERE v.cluster = l.cluster AND v.owner = l.owner AND v.gone = 0
 		AND v.changed > now() - {valid} AND v.changed < now() + {ahead}))`,
 
-	// l: the lease has not run out. A time far ahead of now is left from a clock
-	// that was set back.
+	// l: the lease has not run out. A time far ahead of now remains from a clock that was set back.
 	"{leased}",
 	"({misdated} OR l.heartbeat > now() - {valid} AND l.heartbeat < now() + {ahead})",
 
@@ -28,14 +28,13 @@ var fragments = strings.NewReplacer(
 	"{current}",
 	`coalesce({leased} OR i.changed > now() - {valid} AND i.changed < now() + {ahead}, false)`,
 
-	// How far a time may be ahead of now and yet be no sign that the clock was
-	// set back: more than {pulsing} allows the pulse, which is up to some
-	// seconds older than the newest lease.
+	// The time that a value may be ahead of now without meaning that the clock was set back. It is
+	// longer than the one of {pulsing} for the pulse, which is up to some seconds older than the
+	// newest lease.
 	"{ahead}",
 	"greatest({pause} / 2, interval '10 seconds')",
 
-	// l: no skerry wrote this heartbeat. It counts until a process that may write
-	// has replaced it by now.
+	// l: no skerry wrote this heartbeat. It counts until a writing process has replaced it by now.
 	"{misdated}",
 	"coalesce(NOT isfinite(l.heartbeat) OR l.heartbeat > now() + interval '1 day', true)",
 
@@ -43,63 +42,61 @@ var fragments = strings.NewReplacer(
 	"{valid}",
 	"CASE WHEN l.valid BETWEEN interval '0' AND interval '100 days' THEN l.valid ELSE interval '90 seconds' END",
 
-	// c: somebody has been writing for as long as everybody alive needs for a
-	// heartbeat. Before that nobody is expired: after an outage, a restart or a
-	// jump of the clock all leases look old. Who resumed may have begun after
-	// us, and been done before we looked: by our now() that is ahead.
-	// A start of the server that is ahead of now says that the clock was set back,
-	// and nothing of when the server started.
+	// c: processes have been writing for as long as every living process needs for a heartbeat.
+	// Before that no lease expires: after an outage, a restart or a jump of the clock all leases
+	// look old. The process that resumed may have begun after this statement and committed before
+	// it read, so resumed may be ahead of now(). A start of the server ahead of now means that the
+	// clock was set back, and tells nothing of the time of the start.
 	"{settled}",
 	`(NOT coalesce(c.resumed < now() + {pause} AND c.resumed > now() - {pause}, false)
 		AND pg_postmaster_start_time() NOT BETWEEN now() - {pause} AND now())`,
 
-	// c: the cluster is being written. A pulse ahead of now is left from a clock
-	// that was set back, which makes leases look old and is a break, too.
+	// c: processes are writing to the cluster. A pulse ahead of now remains from a clock that was
+	// set back. That makes leases look old and counts as a break.
 	"{pulsing}",
 	"coalesce(c.pulse > now() - {pause} AND c.pulse < now() + greatest({pause} / 4, interval '5 seconds'), false)",
 
-	// c: somebody has just looked for leases that have run out.
+	// c: a process has just looked for leases that have run out.
 	"{expiring}",
 	"coalesce(c.pulse <= now() AND c.pulse > now() - {pause} / 4, false)",
 
-	// The pause between notifications, in microseconds: a tenth of a millisecond
-	// for each process. Negative: the row is missing.
+	// The pause between notifications, in microseconds: 100 for each process. Negative when the row
+	// is missing.
 	"{spacing}",
 	"coalesce((SELECT (extract(epoch FROM {gap}) * 1000000)::bigint FROM skerry_told t WHERE t.cluster = @cluster), -1)",
 
-	// t: the pause between notifications, and when the last one was.
+	// t: the pause between notifications, and the time of the last one.
 	"{gap}",
 	"CASE WHEN t.pause BETWEEN interval '0' AND interval '10 seconds' THEN t.pause ELSE interval '0' END",
 	"{toldat}",
 	"CASE WHEN t.at < now() + interval '1 minute' THEN t.at ELSE '-infinity' END",
 
-	// The newest entry of the rule log, NULL while there is none.
+	// The newest entry of the rule log, or NULL.
 	"{newest}",
 	`(SELECT ARRAY[timeline, n] FROM skerry_rule WHERE cluster = @cluster AND {placed} ORDER BY timeline DESC, n DESC LIMIT 1)`,
 
-	// The place in the rule log can be that of an entry.
+	// The place in the rule log is in range.
 	"{placed}",
 	"timeline BETWEEN 0 AND 4294967295 AND n BETWEEN 1 AND {most}",
 
-	// How many rows one statement expires or removes: what a busy server does
-	// well within the limit of a statement. It is batchSize of sync.go.
+	// The rows that one statement expires or removes. A busy server does that well within the limit
+	// of a statement. It is batchSize of duties.go.
 	"{batch}",
 	"1000",
 
-	// l: a lease that was missing and that clean has made, less than {pause} ago:
-	// it has run out for every reader, and its owner has the time to renew it.
+	// l: a missing lease that clean has made less than {pause} ago. It has run out for every
+	// reader, and its owner has the time to renew it.
 	"{orphaned}",
 	"(l.heartbeat = 'epoch' AND l.valid > now() - {pause} - 'epoch'::timestamptz)",
 
-	// Which state the cluster's row of skerry_secret has, NULL while there is
-	// none. Each change of the row has another.
+	// The state of the cluster's row of skerry_secret, or NULL. Each change of the row gives
+	// another one.
 	"{secret}",
 	"(SELECT xmin::text FROM skerry_secret WHERE cluster = @cluster)",
 
-	// How many more connections the server takes, of those that are for
-	// everybody, and of those that the role and the database may have. To count a
-	// thousand takes milliseconds, so a site of more than a hundred processes is
-	// told only when it asks.
+	// The connections that the server still takes: of those for all users, of the role and of the
+	// database. Counting a thousand takes milliseconds, so the statement counts at a site of more
+	// than a hundred processes only when asked.
 	"{free}",
 	`CASE WHEN @crowd::boolean OR {spacing} <= 10000 THEN least(
 		{connections} - (SELECT sum(numbackends) FROM pg_stat_database)::bigint,
@@ -109,38 +106,38 @@ var fragments = strings.NewReplacer(
 	`(current_setting('max_connections')::bigint - current_setting('superuser_reserved_connections')::bigint
 		- coalesce(current_setting('reserved_connections', true)::bigint, 0))`,
 
-	// u: the connections that the role may have, NULL for any number, and has.
+	// u: the connections that the role may have (NULL: any number), and those that it has.
 	"{rolelimit}",
 	"CASE WHEN u.rolconnlimit >= 0 AND NOT u.rolsuper THEN u.rolconnlimit END",
 	"{roleused}",
 	`CASE WHEN u.rolconnlimit >= 0 AND NOT u.rolsuper THEN (SELECT count(*) FROM pg_stat_activity a
 		WHERE a.usesysid = u.oid AND coalesce(a.backend_type, 'client backend') = 'client backend') END`,
 
-	// d, u: the same of the database.
+	// d, u: the same for the database.
 	"{dblimit}",
 	"CASE WHEN d.datconnlimit >= 0 AND NOT u.rolsuper THEN d.datconnlimit END",
 	"{dbused}",
 	`(SELECT s.numbackends FROM pg_stat_database s WHERE s.datid = d.oid)`,
 
-	// Are these the tables of a skerry that shared none with later ones?
+	// The tables are of a skerry before version 4, which shares none with later ones.
 	"{old}",
 	`EXISTS (SELECT FROM (VALUES ('skerry_schema', 'needs'), ('skerry_rule', 'record')) k(t, c)
 		WHERE to_regclass(k.t) IS NOT NULL AND NOT EXISTS (SELECT FROM pg_attribute a
 			WHERE a.attrelid = to_regclass(k.t) AND a.attname = k.c AND NOT a.attisdropped))`,
 
-	// May this connection write?
+	// This connection may write.
 	"{writable}",
 	`(NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off'
 		AND coalesce(has_table_privilege(to_regclass('skerry_cluster'), 'UPDATE'), false))`,
 
-	// Those of the owners we list whose lease has run out.
+	// The owners in @owners with a lease that has run out.
 	"{stale}",
 	`ARRAY(SELECT o FROM unnest(@owners::text[]) o
 		LEFT JOIN skerry_lease l ON l.cluster = @cluster AND l.owner = o
 		WHERE l.owner IS NULL OR NOT {alive})`,
 
-	// One row for each instance behind the head, at least one row. Each way of
-	// reading has a statement, and so a plan, of its own.
+	// One row for each instance after the head, at least one row. Each way of reading has its own
+	// statement, and so its own plan.
 	"{delta}",
 	`SELECT head.*, d.j, d.lapsed FROM head LEFT JOIN LATERAL (
 		SELECT {row}::text AS j, i.gone = 0 AND i.changed < now() - interval '10 seconds' AND NOT EXISTS (
@@ -148,13 +145,12 @@ var fragments = strings.NewReplacer(
 		FROM skerry_instance i WHERE i.cluster = @cluster AND i.rev > @since AND i.rev <= {most}
 			AND (@services::text[] IS NULL OR i.service = ANY (@services)) LIMIT {many}) d ON true`,
 	"{many}",
-	"5000", // sync.go has it, too
+	"5000", // the same as many in sync.go
 
-	// All of the services that {of} leaves, with the age of the last heartbeat.
-	// What has lapsed is left out, and costs little, however many there are of it.
-	// While the cluster has not settled those are shown as lapsed whose owner
-	// lived when the cluster was last written before that (past). Of the removed
-	// ones the latest thousand are shown.
+	// All instances of the services that {of} selects, with the age of the last heartbeat. Lapsed
+	// ones are left out, at little cost for any number of them. While the cluster has not settled,
+	// an instance is returned as lapsed when its owner lived at the last write before that (past).
+	// Of the removed ones the latest thousand are returned.
 	"{full}",
 	`, past AS (
 		SELECT max(l.heartbeat) AS at FROM skerry_lease l, skerry_cluster c
@@ -189,8 +185,8 @@ var fragments = strings.NewReplacer(
 	`({row}::jsonb || jsonb_build_object('b', CASE WHEN isfinite(l.heartbeat)
 		THEN greatest(0, (extract(epoch FROM now() - l.heartbeat) * 1000)::bigint) END))::text`,
 
-	// i: one instance as text for notice.go, or what is wrong with it (x), as
-	// far as the database has to find that out.
+	// i: one instance as text for notify_payload.go, or the reason why it is odd (x), as far as the
+	// database has to find that out.
 	"{row}",
 	`CASE WHEN {finite} AND {short} THEN
 		json_strip_nulls(json_build_object('s', i.service, 'v', nullif(i.version, ''), 'h', i.host, 'p', i.port, 'o', i.owner,
@@ -208,20 +204,20 @@ var fragments = strings.NewReplacer(
 	`coalesce(octet_length(i.service) + octet_length(i.version) + octet_length(i.host) + octet_length(i.owner)
 		+ octet_length(i.protocol) + octet_length(i.zone) + octet_length(i.tags::text) < 4096, true)`,
 
-	// i: its owner need not write this row again. More than {row} needs is
-	// looked at here, so that a row altered by hand comes back soon.
+	// i: the owner need not write this row again. It checks more than {row} needs, so that a row
+	// altered by hand is written again soon.
 	"{sane}",
 	`({finite} AND {short} AND i.weight BETWEEN -1 AND 10000 AND jsonb_typeof(i.tags) = 'object'
 		AND NOT i.tags @? '$.* ? (@.type() <> "string")') IS TRUE`,
 
-	// A revision's next number. One that is out of range is replaced by the time.
+	// The next revision. One that is out of range is replaced by the time.
 	"{next}",
 	"CASE WHEN rev BETWEEN 1 AND {most} - 1 THEN rev + 1 ELSE {now} END",
 	"{keep}",
 	"CASE WHEN kept BETWEEN 0 AND {most} THEN kept ELSE {now} END",
 
-	// bump: one row when the listeners are told of this change now: nothing
-	// before it waits to be told, and the pause is over. Otherwise tellSQL will.
+	// bump: one row when this statement notifies the listeners: no earlier change waits, and the
+	// pause is over. Otherwise notifySQL notifies later.
 	"{telling}",
 	`telling AS (
 		UPDATE skerry_told t SET rev = b.rev, at = now() FROM bump b
@@ -229,7 +225,7 @@ var fragments = strings.NewReplacer(
 			AND NOT now() BETWEEN {toldat} AND {toldat} + {gap}
 		RETURNING b.rev - 1 AS since, b.rev, {gap} AS pause)`,
 
-	// telling, changed: tell the listeners, with the content when it fits.
+	// telling, changed: notify the listeners, with the content when it fits.
 	"{notify}",
 	`pg_notify(@channel, CASE WHEN octet_length(n.full) < 7900 THEN n.full ELSE n.hint END)::text
 	FROM (SELECT json_build_object('c', @cluster::text, 'f', b.since, 'r', b.rev, 'i', coalesce((SELECT json_agg(x.j) FROM changed x), '[]'))::text AS full,

@@ -10,14 +10,14 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// A reader that starts is told how old everybody's last heartbeat is.
+// A reader that starts learns the age of every last heartbeat.
 func TestAgeOfTheHeartbeat(t *testing.T) {
 	server := pgtest.Shared(t)
 	db := server.CreateDB(t)
 	cfg := quick(t, server.URL(db), newOwner())
 	cfg.Heartbeat, cfg.Expiry, cfg.Poll = 30*time.Second, 90*time.Second, 30*time.Second
 	provider := start(t, cfg)
-	provider.sees(5*time.Second, provider.offer()) // and has sent its first heartbeat
+	provider.sees(5*time.Second, provider.offer()) // and the provider has sent its first heartbeat
 	server.Exec(t, db, "UPDATE skerry_lease SET heartbeat = now() - interval '20 seconds'")
 	cfg.Owner = newOwner()
 	reader := start(t, cfg)

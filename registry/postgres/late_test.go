@@ -14,8 +14,8 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// A service that is asked for while a session begins, and while others tell
-// news, is read at once and not with the next poll.
+// A service that is watched while a session begins, and while other processes notify, is read at
+// once and not with the next poll.
 func TestWatchedWhileTheSessionBegins(t *testing.T) {
 	server := pgtest.Shared(t)
 	cfg := quick(t, server.URL(server.CreateDB(t)), newOwner())

@@ -13,8 +13,8 @@ import (
 	"github.com/skerry/skerry/internal/pgtest"
 )
 
-// TestLeavingCancelsNothing: a process that leaves while a statement of its
-// waits opens no connection to cancel it. PgBouncer can die of that.
+// TestLeavingCancelsNothing: a process that leaves while one of its statements waits opens no
+// connection to cancel it, because PgBouncer can crash then.
 func TestLeavingCancelsNothing(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Shared(t)

@@ -7,20 +7,20 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Link is the way to the database, which the site's key takes, too: a listener
-// on a connection that is neither local nor encrypted reads it.
+// Link describes the network path to the database. The site's key passes over it, so a listener on
+// a connection that is neither local nor encrypted reads the key.
 type Link struct {
-	Socket    bool   // a Unix socket: what passes stays on this host
+	Socket    bool   // a Unix socket: the bytes stay on this host
 	Loopback  bool   // TCP within this host
-	Encrypted bool   // TLS, as far as the next server: a pooler has a connection of its own behind it
+	Encrypted bool   // TLS, up to the next server: a pooler has another connection to the database
 	TLS       string // version and cipher; "" without
-	Verified  bool   // the server has proved its name or its authority: no other one can stand between
+	Verified  bool   // the server has proved its name or authority, so none stands between
 }
 
-// Private reports whether nobody on the network can read along.
+// Private reports whether hosts of the network can't read the connection.
 func (l Link) Private() bool { return l.Socket || l.Loopback || l.Encrypted }
 
-// linkOf looks at a connection.
+// linkOf describes a connection.
 func linkOf(conn *pgx.Conn, cfg *pgx.ConnConfig) Link {
 	var l Link
 	c := conn.PgConn().Conn()
@@ -47,8 +47,8 @@ func (r *Registry) note(l Link) {
 	r.link = &l
 }
 
-// Link is the way that the latest session took to the database; false: there
-// was none yet.
+// Link describes the latest session's path to the database. known is false before the first
+// session.
 func (r *Registry) Link() (l Link, known bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -7,20 +7,20 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// list is one service's instances in the order of registry.Compare. One that
-// is shared, because it was shown, is copied by the next change: readers keep
-// theirs, and there is one copy in memory as long as nothing changes.
+// list holds the instances of one service in the order of registry.Compare. A list that was shown
+// is shared, and the next change copies it. Readers thus keep theirs, and memory holds one copy
+// while nothing changes.
 type list struct {
 	in     []registry.Instance
 	shared bool
 }
 
-// find looks up by identity; at is where it stands or belongs.
+// find looks up by identity. at is the position of the instance, or the one where it belongs.
 func (l list) find(in *registry.Instance) (at int, found bool) {
 	return sort.Find(len(l.in), func(i int) int { return in.Compare(&l.in[i]) })
 }
 
-// with is the list with an instance, and whether that says anything new.
+// with returns the list with an instance, and whether that changed anything.
 func (l list) with(in *registry.Instance) (next list, news bool) {
 	at, found := l.find(in)
 	if found && l.in[at].Equal(*in) {
@@ -35,7 +35,7 @@ func (l list) with(in *registry.Instance) (next list, news bool) {
 	return l, true
 }
 
-// without is the list without an instance.
+// without returns the list without an instance.
 func (l list) without(in *registry.Instance) list {
 	at, found := l.find(in)
 	if found {
@@ -45,7 +45,7 @@ func (l list) without(in *registry.Instance) list {
 	return l
 }
 
-// own makes the list writable, with room for more.
+// own makes the list writable, with room for more instances.
 func (l *list) own(more int) {
 	if l.shared {
 		l.in, l.shared = append(make([]registry.Instance, 0, len(l.in)+more), l.in...), false

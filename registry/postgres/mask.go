@@ -9,18 +9,17 @@ import (
 	"strings"
 )
 
-// masked stands for a secret.
+// masked replaces a secret.
 const masked = "xxxxx"
 
-// MaskURL is a connection string as it may be shown: passwords and other
-// secrets in it are replaced. It takes a URL as well as key=value pairs, and
-// hides more rather than less of a text that is neither.
+// maskedURL returns a connection string with passwords and other secrets replaced. It takes a URL
+// or key=value pairs. Of a text that is neither it hides more rather than less.
 func maskedURL(text string) string {
 	shown, _ := mask(text)
 	return shown
 }
 
-// mask also returns the secrets, as they stand in the text and decoded.
+// mask also returns the secrets, encoded as in the text and decoded.
 func mask(text string) (shown string, secrets []string) {
 	if scheme, rest, isURL := strings.Cut(text, "://"); isURL && !strings.ContainsAny(scheme, " ='") {
 		return maskURL(scheme+"://", rest)
@@ -28,13 +27,13 @@ func mask(text string) (shown string, secrets []string) {
 	if _, named := keywords(text); named {
 		return maskPairs(text)
 	}
-	if i := strings.LastIndexByte(text, '@'); i >= 0 { // a URL that lost its beginning
+	if i := strings.LastIndexByte(text, '@'); i >= 0 { // a URL without its beginning
 		return masked + text[i:], []string{text[:i]}
 	}
 	return text, nil
 }
 
-// secretKey reports whether a setting's value is secret, or where one lies.
+// secretKey reports whether the value of a setting is a secret, or the place of one.
 func secretKey(key string) bool {
 	key = strings.ToLower(strings.TrimSpace(key))
 	return strings.Contains(key, "pass") || strings.Contains(key, "secret") || strings.Contains(key, "token") ||
@@ -53,8 +52,8 @@ func maskURL(scheme, rest string) (string, []string) {
 		}
 		return masked
 	}
-	// The last @ ends the part with the password, also where that holds a
-	// slash or question mark that is not encoded. In the query it may stand.
+	// The last @ ends the part with the password, also when the password holds a slash or question
+	// mark that is not encoded. The query may hold an @.
 	query := ""
 	at := strings.LastIndexByte(rest, '@')
 	if q := strings.IndexByte(rest, '?'); q >= 0 && (at < q || !oddQuery(rest[q+1:])) {
@@ -85,8 +84,8 @@ func maskURL(scheme, rest string) (string, []string) {
 	return shown, secrets
 }
 
-// oddQuery reports whether what follows a question mark is rather the rest of
-// a password: a key with an @ in it.
+// oddQuery reports whether the text after a question mark looks like the rest of a password: a key
+// in it contains an @.
 func oddQuery(query string) bool {
 	for _, pair := range strings.Split(query, "&") {
 		if key, _, _ := strings.Cut(pair, "="); strings.Contains(key, "@") {
@@ -96,8 +95,8 @@ func oddQuery(query string) bool {
 	return false
 }
 
-// keywords are the names of key=value pairs; named: there are some, and they
-// are names that a setting can have.
+// keywords returns the names of key=value pairs. named is true when there is one or more and each
+// can be the name of a setting.
 func keywords(text string) (names []string, named bool) {
 	for rest := text; ; {
 		key, after, has := strings.Cut(rest, "=")
@@ -142,7 +141,7 @@ func maskPairs(text string) (string, []string) {
 	}
 }
 
-// pairEnd is where a value ends, and what it means.
+// pairEnd returns the end of a value, and the value without quotes.
 func pairEnd(s string) (end int, plain string) {
 	quoted := strings.HasPrefix(s, "'")
 	if quoted {
@@ -165,13 +164,13 @@ func pairEnd(s string) (end int, plain string) {
 	return end, b.String()
 }
 
-// parseError is an error of reading a connection string without anything
-// secret in it. Its cause is left out, as that holds the string.
+// parseError reports that a connection string can't be read, without its secrets. It does not wrap
+// the cause, which holds the string.
 func parseError(text string, cause error) error {
 	shown, secrets := mask(text)
 	said := cause.Error()
 	if i := strings.Index(said, "`: "); i >= 0 && strings.HasPrefix(said, "cannot parse `") {
-		said = said[i+len("`: "):] // the string was masked by other rules
+		said = said[i+len("`: "):] // the parser masks the string by other rules
 	}
 	said = strings.ReplaceAll(said, text, shown)
 	slices.SortFunc(secrets, func(a, b string) int { return len(b) - len(a) })
@@ -180,8 +179,7 @@ func parseError(text string, cause error) error {
 			said = strings.ReplaceAll(said, s, masked)
 		}
 	}
-	// A parser may show a part of a password that holds a character which
-	// should have been encoded.
+	// A parser may show a part of a password with a character that should have been encoded.
 	for _, s := range secrets {
 		for _, part := range strings.FieldsFunc(s, func(r rune) bool { return strings.ContainsRune("/?#@:&=%[]' \\", r) }) {
 			if len(part) > 2 || len(part) == len(s) {
@@ -192,8 +190,8 @@ func parseError(text string, cause error) error {
 	return fmt.Errorf("database URL %s: %s", shown, oneLine(said))
 }
 
-// suspicious refuses a URL that can be read and yet means another thing than
-// its writer meant: a part of the password would be shown as a host or name.
+// suspicious returns an error for a URL that parses with another meaning than intended: a part of
+// the password would appear as a host or name.
 func suspicious(text string) error {
 	rest, isURL := strings.CutPrefix(text, "postgres://")
 	if !isURL {

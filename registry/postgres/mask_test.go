@@ -8,7 +8,7 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// forms are connection strings in which a password can stand, right and wrong ones.
+// forms are connection strings with a password, valid and invalid ones.
 func forms(secret string) map[string]string {
 	quoted := strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(secret)
 	path, query := url.PathEscape(secret), url.QueryEscape(secret)
@@ -39,8 +39,7 @@ func forms(secret string) map[string]string {
 	}
 }
 
-// raw are forms in which a password stands as it is, though it holds what
-// should have been encoded.
+// raw are forms with an unencoded password, though it holds characters that should be encoded.
 func raw(secret string) map[string]string {
 	return map[string]string{
 		"user, not encoded":  "postgres://app:" + secret + "@db/site",
@@ -55,8 +54,8 @@ func good(url string) Config {
 	return Config{URL: url, Cluster: "site", Owner: registry.Owner{Host: "h", PID: 1, Epoch: 1}}
 }
 
-// TestPasswordIsMasked: neither what is shown of a connection string nor any
-// error of reading it holds the password or a part of it.
+// TestPasswordIsMasked: neither a masked connection string nor an error of parsing it holds the
+// password or a part of it.
 func TestPasswordIsMasked(t *testing.T) {
 	for _, secret := range []string{"hush-hush", "hush hush", "hush'hush", `hush\hush`, "hush/hush", "hush@hush", "hush?hush", "hush#hush", "hush=hush&hush", "hush:hush", "hüsh%hush"} {
 		all := forms(secret)
@@ -89,7 +88,7 @@ func TestPasswordIsMasked(t *testing.T) {
 	}
 }
 
-// TestMaskURLKeepsTheRest: what is not secret stays readable.
+// TestMaskURLKeepsTheRest: other parts stay readable.
 func TestMaskURLKeepsTheRest(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                       "",
@@ -115,11 +114,11 @@ func FuzzMaskURL(f *testing.F) {
 	f.Add("a@b/c?d#e", "'")
 	f.Add(`\'"`, "=")
 	f.Fuzz(func(t *testing.T, secret, other string) {
-		_ = maskedURL(other) // it survives anything
+		_ = maskedURL(other) // no panic
 		if _, err := New(good(other)); err != nil && len(err.Error()) > 3*len(other)+1000 {
 			t.Fatalf("a long error: %v", err)
 		}
-		secret = "<<" + secret + ">>" // so that it can be told from the rest
+		secret = "<<" + secret + ">>" // distinguishes it from the rest
 		for name, text := range forms(secret) {
 			shown := maskedURL(text)
 			if strings.Contains(shown, secret) || strings.Contains(shown, url.QueryEscape(secret)) {

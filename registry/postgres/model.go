@@ -9,20 +9,20 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// model is what this process knows of the tables: the instances of the
-// services that it watches, as of a revision. It is pure; one goroutine owns it.
+// model holds what this process knows of the tables: the instances of the services that it watches,
+// at one revision. It is pure, and one goroutine owns it.
 type model struct {
-	rev     int64           // everything up to it is in lists; 0: nothing was read yet
-	lists   map[string]list // listed, whatever their lease, by service; no empty ones
-	stale   map[string]bool // owners whose lease has run out, though nobody has said so in the table yet
-	older   time.Time       // when the database was last found to have gone back in time
+	rev     int64           // lists hold all changes up to it; 0: nothing was read yet
+	lists   map[string]list // by service, whatever the lease of an instance; no empty ones
+	stale   map[string]bool // owners with a lapsed lease that no process has expired in the table yet
+	older   time.Time       // when the database was last found to be an older copy
 	beaten  time.Time       // when the latest heartbeat was answered
-	doubted bool            // lists hold some that the last full read did not show
-	dirty   map[string]bool // services whose list has changed
+	doubted bool            // lists hold instances that the last full read did not show
+	dirty   map[string]bool // services with a changed list
 	left    map[string][]registry.Departure
 	seen    map[string]bool // services that were read once
 	seenAll bool
-	guessed map[registry.ID]bool // listed though their lease had run out, as nothing better was known
+	guessed map[registry.ID]bool // listed with a lapsed lease, because no better instance was known
 }
 
 func newModel() *model {
@@ -30,7 +30,7 @@ func newModel() *model {
 		left: map[string][]registry.Departure{}, seen: map[string]bool{}, guessed: map[registry.ID]bool{}}
 }
 
-// sees notes that services were read, or all.
+// sees records that services were read, or all.
 func (m *model) sees(services []string, all bool) {
 	m.seenAll = m.seenAll || all
 	for _, s := range services {
@@ -38,8 +38,8 @@ func (m *model) sees(services []string, all bool) {
 	}
 }
 
-// merge takes changes in. An instance whose lease had run out when it was first
-// seen is not listed: a living owner will list it again.
+// merge applies changes. An instance with a lease that had run out when it was first seen is not
+// listed; a living owner lists it again.
 func (m *model) merge(changes []row) {
 	for i := range changes {
 		c := &changes[i]
@@ -51,7 +51,7 @@ func (m *model) merge(changes []row) {
 		if _, known := m.lists[c.Service].find(&c.Instance); c.lapsed && !known {
 			continue
 		}
-		if m.stale[c.owner] && !c.lapsed { // a living owner wrote this
+		if m.stale[c.owner] && !c.lapsed { // a living owner wrote this row
 			delete(m.stale, c.owner)
 			m.touch(c.owner)
 		}
@@ -73,7 +73,7 @@ func (m *model) set(service string, l list) {
 	}
 }
 
-// touch marks the services of an owner.
+// touch marks the services of an owner as changed.
 func (m *model) touch(owner string) {
 	for service, l := range m.lists {
 		if slices.ContainsFunc(l.in, func(in registry.Instance) bool { return in.Owner.String() == owner }) {
@@ -87,12 +87,11 @@ func (m *model) depart(id registry.ID, kind registry.DepartureKind, when time.Ti
 	m.left[id.Service] = append(m.left[id.Service], registry.Departure{ID: id, Kind: kind, When: when})
 }
 
-// replace takes in a full read, and the owners of the listed instances whose
-// lease has run out. Instances that it does not show and of whose departure
-// nothing is known were lost by the database, not by their owners: while the
-// database has not settled they stay, so that owners have time to list
-// themselves again. Those whose lease has run out stay as well until the next
-// full read, for judge.
+// replace applies a full read. dead are owners of listed instances with a lapsed lease. An instance
+// that the read does not show, without a known departure, was lost by the database and not by its
+// owner. It stays while the database has not settled, so that the owner has time to list it again.
+// An instance of a lapsed lease stays until the next full read, so that judge reports its
+// departure.
 func (m *model) replace(all []row, dead []string, settled bool) {
 	fresh, lapsed, left := map[string][]registry.Instance{}, map[string][]registry.Instance{}, map[registry.ID]bool{}
 	for i := range all {
@@ -132,7 +131,7 @@ func (m *model) replace(all []row, dead []string, settled bool) {
 			owner := old.Owner.String()
 			switch at, shown := now.find(old); {
 			case shown && now.in[at].Equal(*old):
-				now.in[at] = *old // its start is known, and its strings are there already
+				now.in[at] = *old // its start is known, and its strings are in memory
 			case shown || left[old.ID()]:
 			case !settled:
 				m.doubted = true
@@ -148,10 +147,9 @@ func (m *model) replace(all []row, dead []string, settled bool) {
 	}
 }
 
-// believed are the instances that are listed though their lease has run out:
-// those that are known, which judge decides about; and of a service that was
-// never read before, all of a version of which nothing better is known. Their
-// owners lived when the site was last written, and may be unable to write.
+// believed returns the instances that are listed with a lapsed lease. Known ones stay until judge
+// decides. Of a service that was never read before, they are all instances of a version without a
+// current one: their owners lived at the site's last write, and may be unable to write.
 func (m *model) believed(service string, lapsed, fresh []registry.Instance) []registry.Instance {
 	newcomer := !m.seenAll && !m.seen[service] && len(m.lists[service].in) == 0
 	current := make(map[string]bool, len(fresh))
@@ -170,8 +168,8 @@ func (m *model) believed(service string, lapsed, fresh []registry.Instance) []re
 	})
 }
 
-// unguess takes the guesses about a version of a service off the list, as
-// something better is known of it. Those that live will list themselves.
+// unguess removes the guesses about a version of a service, because a current instance is known.
+// Living owners list theirs again.
 func (m *model) unguess(better *registry.Instance) {
 	if len(m.guessed) == 0 {
 		return
@@ -188,7 +186,7 @@ func (m *model) unguess(better *registry.Instance) {
 	m.set(better.Service, l)
 }
 
-// only forgets what is not watched any more.
+// only forgets services that are no longer watched.
 func (m *model) only(services []string, all bool) {
 	if all {
 		return
@@ -199,8 +197,8 @@ func (m *model) only(services []string, all bool) {
 	maps.DeleteFunc(m.lists, func(service string, _ list) bool { return unwatched(service) })
 }
 
-// judge notes whose lease has run out, by the database's word. Until the
-// database has settled nobody new is believed dead.
+// judge records which owners have a lapsed lease, as the database says. Until the database has
+// settled, no other owner is added.
 func (m *model) judge(dead []string, settled bool, now time.Time) {
 	if len(dead) == 0 && len(m.stale) == 0 {
 		return
@@ -211,7 +209,7 @@ func (m *model) judge(dead []string, settled bool, now time.Time) {
 			ended[owner] = true
 		}
 	}
-	next := map[string]bool{} // without those of whom nothing is listed any more
+	next := map[string]bool{} // without owners of which no instance is listed
 	for service, l := range m.lists {
 		for i := range l.in {
 			owner := l.in[i].Owner.String()
@@ -230,12 +228,12 @@ func (m *model) judge(dead []string, settled bool, now time.Time) {
 	m.stale = next
 }
 
-// anyNew reports whether one of the owners was not known to be dead.
+// anyNew reports whether one of the owners is not in stale.
 func (m *model) anyNew(dead []string) bool {
 	return slices.ContainsFunc(dead, func(owner string) bool { return !m.stale[owner] })
 }
 
-// owners lists whose leases matter to this process, but for itself.
+// owners returns the owners of all listed instances except this process, sorted.
 func (m *model) owners(self string) []string {
 	set := map[registry.Owner]bool{}
 	for _, l := range m.lists {
@@ -253,7 +251,7 @@ func (m *model) owners(self string) []string {
 	return out
 }
 
-// shown is the present list of a service, for others to keep.
+// shown returns the present list of a service. The receiver may keep it.
 func (m *model) shown(service string) []registry.Instance {
 	l, ok := m.lists[service]
 	if !ok {
@@ -267,7 +265,7 @@ func (m *model) shown(service string) []registry.Instance {
 	return slices.DeleteFunc(slices.Clone(l.in), func(in registry.Instance) bool { return m.stale[in.Owner.String()] })
 }
 
-// publish shows what has changed, and all of the given services, to the watchers.
+// publish passes changed services and the given ones to the watchers.
 func (m *model) publish(b *registrar.Publisher, services ...string) {
 	for _, s := range services {
 		m.dirty[s] = true

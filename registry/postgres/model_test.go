@@ -26,7 +26,7 @@ func departedRow(r row, kind registry.DepartureKind) row {
 	return r
 }
 
-// ports is the model's list of a service, by the port that tells it.
+// ports returns the model's list of a service as port numbers.
 func (m *model) ports(service string) []int {
 	out := []int{}
 	for _, in := range m.shown(service) {
@@ -63,8 +63,8 @@ func TestModelMerge(t *testing.T) {
 	expectPorts(t, m, "nobody watches")
 }
 
-// TestModelKeepsTheDoubted: what a full read lacks stays until the database
-// has settled, unless it said goodbye.
+// TestModelKeepsTheDoubted: an instance that a full read lacks stays until the database has
+// settled, unless it was deregistered.
 func TestModelKeepsTheDoubted(t *testing.T) {
 	m := newModel()
 	m.replace([]row{listed("auth", 1), listed("auth", 2), listed("auth", 3)}, nil, true)
@@ -116,9 +116,8 @@ func version(r row, v string) row {
 	return r
 }
 
-// TestModelListsNoneThatHadLapsed: an instance whose lease had run out when it was
-// first seen is not listed, unless nothing better is known of a service that
-// was never read before.
+// TestModelListsNoneThatHadLapsed: an instance with a lease that had run out when it was first seen
+// is not listed, unless the service was never read before and no better instance is known.
 func TestModelListsNoneThatHadLapsed(t *testing.T) {
 	m := newModel()
 	m.replace(
@@ -169,9 +168,9 @@ func TestModelListsNoneThatHadLapsed(t *testing.T) {
 	}
 }
 
-// TestOnlyTheDatabasesTime: no statement takes a time from us but
-// the one that the database told us, and none but the database's now() is
-// compared. Ages are lengths by the monotonic clock.
+// TestOnlyTheDatabasesTime: statements take no time from the process except the one that the
+// database reported, and compare only with the database's now(). Ages are lengths by the monotonic
+// clock.
 func TestOnlyTheDatabasesTime(t *testing.T) {
 	all := []string{
 		helloSQL,
@@ -259,8 +258,7 @@ func TestConfigIsChecked(t *testing.T) {
 	}
 }
 
-// TestPatience: a small site notices a silent database soon, a large one does
-// not keep it busy.
+// TestPatience: a small site detects a silent database soon, and a large one does not keep it busy.
 func TestPatience(t *testing.T) {
 	for processes, want := range map[int64]time.Duration{0: 5 * time.Second, 100: 5 * time.Second, 200: 10 * time.Second, 1000: 20 * time.Second, 100_000: 20 * time.Second} {
 		if got := pingAfter(processes); got != want {
@@ -276,8 +274,8 @@ func TestChannelIsSecret(t *testing.T) {
 	}
 }
 
-// FuzzNotifyPayload: what comes on the channel harms nobody, and what we write is read
-// as it was. What is accepted as content is within the bounds.
+// FuzzNotifyPayload: no payload does harm, a written payload is read unchanged, and accepted
+// content is within the bounds.
 func FuzzNotifyPayload(f *testing.F) {
 	f.Add(`{"c":"site","r":5,"i":[{"s":"auth","h":"h","p":1,"o":"node/1/1","a":5,"t":{"k":"v"}}]}`)
 	f.Add(`{"c":"site","r":9223372036854775807}`)

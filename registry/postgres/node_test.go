@@ -17,7 +17,7 @@ import (
 	"github.com/skerry/skerry/registry/postgres"
 )
 
-// node is a running registry and what a watcher of "auth" is shown.
+// node is a running registry with the snapshots of a watcher of "auth".
 type node struct {
 	*postgres.Registry
 	t     *testing.T
@@ -56,7 +56,7 @@ func (n *node) instance() registry.Instance {
 	return registry.Instance{Service: "auth", Version: "v1", Host: n.owner.Host, Port: 7000, Owner: n.owner}
 }
 
-// offer registers auth. The time is that of a busy machine.
+// offer registers auth. Its time limit is for a busy machine.
 func (n *node) offer() registry.Instance {
 	n.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
@@ -67,12 +67,12 @@ func (n *node) offer() registry.Instance {
 	return n.instance()
 }
 
-// firstList is what a busy machine may take to connect and to make the tables;
-// limits count from the first list on.
+// firstList is the time in which a busy machine connects and makes the tables. Limits count from
+// the first list on.
 const firstList = 30 * time.Second
 
-// until waits for a list that meets the condition; each list on the way must
-// meet always, if that is given.
+// until waits for a list that meets the condition. Each list before it must meet always, if that is
+// given.
 func (n *node) until(within time.Duration, what string, met func(registry.Snapshot) bool,
 	always ...func(registry.Snapshot) error) registry.Snapshot {
 	n.t.Helper()
@@ -103,7 +103,7 @@ func (n *node) until(within time.Duration, what string, met func(registry.Snapsh
 	}
 }
 
-// sees waits until exactly these are listed and the database is not lost.
+// sees waits until exactly these instances are listed and the database is not lost.
 func (n *node) sees(within time.Duration, want ...registry.Instance) registry.Snapshot {
 	n.t.Helper()
 	slices.SortFunc(want, registry.Compare)
@@ -112,7 +112,7 @@ func (n *node) sees(within time.Duration, want ...registry.Instance) registry.Sn
 	})
 }
 
-// holds fails when one of these leaves the list in the time.
+// holds fails when one of these instances leaves the list during the time.
 func (n *node) holds(during time.Duration, want ...registry.Instance) {
 	n.t.Helper()
 	end := time.NewTimer(during)

@@ -19,14 +19,14 @@ func (r *Registry) notifyLater() {
 	r.poke()
 }
 
-// notifyAt is when a notification is due; zero: none is.
+// notifyAt is when a notification is due; zero when none is.
 func (r *Registry) notifyAt() time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.notifyDue
 }
 
-// notify tells the listeners of the changes that wait, when it is due.
+// notify sends the notification of waiting changes when it is due.
 func (s *session) notify(ctx context.Context) error {
 	at := s.r.notifyAt()
 	if at.IsZero() || time.Now().Before(at) || !s.writable {
@@ -44,7 +44,7 @@ func (s *session) notify(ctx context.Context) error {
 		left = new(stmtTime.Milliseconds())
 	}
 	next := time.Time{}
-	if left != nil { // other processes wait for the same moment, and one of them is enough
+	if left != nil { // other processes wait for the same moment, and one notification is enough
 		wait := time.Duration(*left) * time.Millisecond
 		next = time.Now().Add(wait + run.Jitter(wait, 1))
 	}
@@ -56,8 +56,8 @@ func (s *session) notify(ctx context.Context) error {
 	return nil
 }
 
-// adjustNotifyPause fits the pause between two notifications to the size of the
-// site. It also has the changes notified whose writer died before it did so.
+// adjustNotifyPause fits the pause between two notifications to the size of the site. It also
+// schedules a notification, in case the writer of a change died before its own.
 func (s *session) adjustNotifyPause(ctx context.Context) error {
 	if _, err := s.cleanOne(ctx, notifyPauseSQL); err != nil {
 		return fmt.Errorf("pace the notifications: %w", err)

@@ -10,7 +10,7 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// Limits of a notification. PostgreSQL has the first one itself.
+// Limits of a notification. maxPayload is PostgreSQL's own.
 const (
 	maxPayload = 8000
 	maxChanges = 128  // instances in one; notifySQL writes fewer
@@ -23,20 +23,20 @@ const maxNumber = 1<<62 - 1
 // maxAge is the longest time that a process may have been up, or away.
 const maxAge = 100 * 365 * 24 * time.Hour
 
-// payload is what a notification says. Without instances it asks for a read of the
-// tables: the change did not fit.
+// payload is the content of a notification. Without instances it asks for a read of the tables,
+// because the change did not fit.
 type payload struct {
 	Cluster string            `json:"c"`
-	Since   int64             `json:"f"` // what is told are the changes after it
-	Rev     int64             `json:"r"` // up to this one
-	Pause   int64             `json:"p"` // of a hint: read within this time, not all at once; ms
+	Since   int64             `json:"f"` // the content holds the changes after this revision
+	Rev     int64             `json:"r"` // up to this revision
+	Pause   int64             `json:"p"` // of a hint: the time in ms over which readers spread
 	Changed []json.RawMessage `json:"i"` // entries; nil: a hint
-	Rules   bool              `json:"g"` // the rule log has grown; nothing else is said
-	Secret  bool              `json:"k"` // the cluster's row of skerry_secret has changed; nothing else is said
+	Rules   bool              `json:"g"` // the rule log has grown; other fields are empty
+	Secret  bool              `json:"k"` // the cluster's row of skerry_secret has changed; other fields are empty
 }
 
-// entry is an instance as the fragment {row} writes it and as listSQL reads
-// it: empty values are left out.
+// entry is an instance as the fragment {row} writes it and as listSQL reads it. Empty values are
+// left out.
 type entry struct {
 	Service  string            `json:"s"`
 	Version  string            `json:"v,omitempty"`
@@ -52,11 +52,11 @@ type entry struct {
 	Age      int64             `json:"a,omitempty"` // since the provider's start, ms
 	Gone     int               `json:"g,omitempty"` // a registry.DepartureKind; 0 while listed
 	Since    int64             `json:"c,omitempty"` // since the departure, ms
-	Beat     int64             `json:"b,omitempty"` // since the last heartbeat, ms; 0 = it has just been written
-	Odd      string            `json:"x,omitempty"` // what the database found wrong with the row
+	Beat     int64             `json:"b,omitempty"` // since the last heartbeat, ms; 0: just written
+	Odd      string            `json:"x,omitempty"` // the database's reason why the row is odd
 }
 
-// row is an entry on this process's clock.
+// row is an entry with times by this process's clock.
 type row struct {
 	registry.Instance
 	owner  string // as the database spells it
@@ -84,8 +84,8 @@ func (n *payload) complete(known int64) bool {
 		n.Since <= known && n.Rev > known && n.Rev <= maxNumber && n.Rev-known <= maxLeap
 }
 
-// parseRow reads one instance. The error says what is wrong with it; the row
-// then has as much as is known for its name.
+// parseRow reads one instance. The error says why the row is odd; entry then has what is known of
+// the row's key.
 func parseRow(text []byte, now time.Time) (row, entry, error) {
 	var e entry
 	if err := json.Unmarshal(text, &e); err != nil {
@@ -133,17 +133,16 @@ func (e *entry) row(now time.Time) (row, error) {
 	return r, nil
 }
 
-// ago is some milliseconds before now. A time ahead, left from a clock that was
-// set back, is now.
+// ago returns the time some milliseconds before now. A time ahead of now, left from a clock that
+// was set back, becomes now.
 func ago(now time.Time, ms int64) time.Time {
 	return now.Add(-time.Duration(min(max(0, ms), maxAge.Milliseconds())) * time.Millisecond)
 }
 
-// once is a string that many instances share, kept in memory once.
+// once interns a string that many instances share.
 func once[S ~string](s S) S { return unique.Make(s).Value() }
 
-// newEntry is what is written of a wish. Its age is a length of time, by the
-// monotonic clock.
+// newEntry returns the entry of a registration. Its age is measured by the monotonic clock.
 func newEntry(in registry.Instance, now time.Time) entry {
 	age := min(max(0, now.Sub(in.Started)), maxAge)
 	if in.Started.IsZero() {

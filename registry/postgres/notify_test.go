@@ -10,20 +10,20 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// TestChangesAreToldTogether: while the pause of a large site is on, changes
-// wait, and come in one notification that nobody has to read after.
+// TestChangesAreToldTogether: during the pause of a large site changes wait. One notification then
+// brings all, without a read.
 func TestChangesAreToldTogether(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Shared(t)
 	db := server.CreateDB(t)
 	slow := quick(t, server.URL(db), newOwner())
-	slow.Heartbeat, slow.Poll, slow.Expiry = time.Minute, time.Minute, 3*time.Minute // nobody reads or sets the pause meanwhile
+	slow.Heartbeat, slow.Poll, slow.Expiry = time.Minute, time.Minute, 3*time.Minute // no beat in the test
 	a := start(t, slow)
 	slow.Owner = newOwner()
 	b := start(t, slow)
 	list := []registry.Instance{a.offer()}
 	b.sees(2*time.Second, list...)
-	b.holds(time.Second, list...) // the start's own news are told
+	b.holds(time.Second, list...) // the notifications of the start have been sent
 	server.Exec(t, db, "UPDATE skerry_told SET pause = '2 seconds', at = now()")
 	for port := 7001; port < 7004; port++ {
 		in := a.instance()

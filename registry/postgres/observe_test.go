@@ -13,8 +13,8 @@ import (
 	"github.com/skerry/skerry/registry/postgres"
 )
 
-// TestObserverMakesNothing: a registry that only looks leaves an empty schema
-// empty, and says what is missing.
+// TestObserverMakesNothing: a registry with Observe leaves an empty schema empty, and says what is
+// missing.
 func TestObserverMakesNothing(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Shared(t)
@@ -45,7 +45,7 @@ func TestObserverMakesNothing(t *testing.T) {
 	}
 }
 
-// TestAdvice: what is advised fits what the server said.
+// TestAdvice: the advice fits the server's error.
 func TestAdvice(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Shared(t)

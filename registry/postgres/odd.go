@@ -12,33 +12,31 @@ import (
 	"unicode/utf8"
 )
 
-// OddRow is a row that no skerry wrote, or that was altered since. It is
-// skipped as if it were not there.
+// OddRow is a row that no skerry wrote, or that was altered since. Readers skip it.
 type OddRow struct {
 	Table string
-	Row   string // what tells it from others, quoted and cut
+	Row   string // the key of the row, quoted and cut
 	Why   string
 }
 
-// Limits of what is remembered and said of odd rows: a table may be full of them.
+// Limits of memory and log for odd rows, because a table may be full of them.
 const (
 	maxOdd    = 100 // rows remembered
 	maxOddLog = 20  // lines in the log, for as long as the process runs
 )
 
-// oddities are the odd rows that were met. Each is said once in the log.
+// oddities are the odd rows that were read. The log names each once.
 type oddities struct {
 	log *slog.Logger
 
 	mu     sync.Mutex
 	rows   map[string][]OddRow // by table
-	counts map[string]int      // by table, also of those that rows has no room for
+	counts map[string]int      // by table, including those that rows has no room for
 	said   map[OddRow]bool
 	lines  int
 }
 
-// add notes odd rows. all: these are all of their table, and what was known
-// before has gone.
+// add records odd rows. all says that the table has no other ones, so earlier ones are forgotten.
 func (o *oddities) add(table string, all bool, rows ...OddRow) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -68,7 +66,7 @@ func (o *oddities) remembered() (n int) {
 	return n
 }
 
-// say names a row in the log, once.
+// say writes a row to the log, once.
 func (o *oddities) say(row OddRow) {
 	if o.said[row] || o.lines > maxOddLog {
 		return
@@ -84,9 +82,8 @@ func (o *oddities) say(row OddRow) {
 		"table", row.Table, "row", row.Row, "why", row.Why)
 }
 
-// Odd lists the rows of the cluster that were skipped because they make no
-// sense, at most a hundred, and how many there are. Those of instances are
-// known as of the latest read of everything.
+// Odd returns the skipped rows of the cluster, at most a hundred, and their number. Those of
+// skerry_instance are as of the latest full read.
 func (r *Registry) Odd() (rows []OddRow, count int) {
 	o := &r.odd
 	o.mu.Lock()
@@ -110,7 +107,7 @@ func oddRow(table string, why error, key ...any) OddRow {
 	return OddRow{Table: table, Row: strings.Join(parts, " "), Why: clean(why.Error(), 300)}
 }
 
-// brief is a text from a row, fit for a log: short, and quoted unless it is plain.
+// brief shortens a text from a row for a log, and quotes it unless it is plain.
 func brief(s string) string {
 	s = clean(s, 80)
 	if s == "" ||
@@ -120,7 +117,7 @@ func brief(s string) string {
 	return s
 }
 
-// clean makes control characters visible and cuts a text to some bytes.
+// clean makes control characters visible and cuts a text to most bytes.
 func clean(s string, most int) string {
 	cut := len(s) > most
 	if cut {

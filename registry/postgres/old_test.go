@@ -16,7 +16,7 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// insertOld adds rows whose owners died long ago: one lease each.
+// insertOld adds rows of owners that died long ago, with one lease each.
 func insertOld(t *testing.T, server *pgtest.Server, db string, rows int) {
 	t.Helper()
 	server.Exec(t, db, fmt.Sprintf(`BEGIN;
@@ -26,7 +26,7 @@ func insertOld(t *testing.T, server *pgtest.Server, db string, rows int) {
 		COMMIT; ANALYZE skerry_lease, skerry_instance`, rows))
 }
 
-// only fails when a list shows others than these.
+// only returns a check that fails when a list shows other instances than these.
 func only(want ...registry.Instance) func(registry.Snapshot) error {
 	return func(s registry.Snapshot) error {
 		if len(s.Instances) > len(want) {
@@ -36,9 +36,9 @@ func only(want ...registry.Instance) func(registry.Snapshot) error {
 	}
 }
 
-// TestOldRows: 100,000 rows whose lease ended an hour ago stand beside two live
-// ones. No process ever lists one of them, each statement stays within its limit,
-// and they expire in batches.
+// TestOldRows: 100,000 rows with a lease that ended an hour ago stand beside two live ones. No
+// process ever lists one of them, each statement stays within its limit, and they expire in
+// batches.
 func TestOldRows(t *testing.T) { // alone, as it counts goroutines
 	const rows = 100_000
 	server := pgtest.Own(t, pgtest.Options{})
@@ -88,9 +88,8 @@ func TestOldRows(t *testing.T) { // alone, as it counts goroutines
 	}
 }
 
-// TestRestoredBackup: a backup comes back in which ten of twelve rows are of
-// processes that have died since. No reader that knows the living ones lists
-// them, nor does a newcomer.
+// TestRestoredBackup: a restored backup holds twelve rows, ten of them of processes that have died
+// since. Neither readers that know the living ones nor new ones list those ten.
 func TestRestoredBackup(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Own(t, pgtest.Options{})
@@ -115,7 +114,7 @@ func TestRestoredBackup(t *testing.T) {
 	server.Exec(t, db,
 		"DELETE FROM skerry_instance WHERE owner LIKE 'old%'; DELETE FROM skerry_lease WHERE owner LIKE 'old%'")
 	reader.sees(10*time.Second, want...)
-	time.Sleep(17 * time.Second) // the leases in the backup run out
+	time.Sleep(17 * time.Second) // until the leases in the backup have run out
 
 	server.Restore(t, db, backup)
 	newcomer := open()
@@ -132,9 +131,9 @@ func TestRestoredBackup(t *testing.T) {
 	})
 }
 
-// TestOlderDatabaseIsToldAgain: the database is one of earlier, in which the
-// lease of a living process has run out. Its heartbeat reads twice, and it lists
-// itself again all the same: readers that came before it have left it out.
+// TestOlderDatabaseIsToldAgain: an older database comes back, in which the lease of a living
+// process has run out. Its heartbeat reads twice, and it still lists itself again, because earlier
+// readers have left it out.
 func TestOlderDatabaseIsToldAgain(t *testing.T) {
 	t.Parallel()
 	for name, earlier := range map[string]string{
@@ -158,8 +157,8 @@ func TestOlderDatabaseIsToldAgain(t *testing.T) {
 	}
 }
 
-// TestLapsedOwnerTellsAll: a process that was silent for longer than its lease
-// is listed again as soon as it writes, at readers that have never seen it too.
+// TestLapsedOwnerTellsAll: a process that was silent for longer than its lease is listed again as
+// soon as it writes, also at readers that have never seen it.
 func TestLapsedOwnerTellsAll(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Shared(t)
@@ -170,10 +169,10 @@ func TestLapsedOwnerTellsAll(t *testing.T) {
 	b := start(t, quick(t, cable.URL(server.URL(db)), newOwner()))
 	two := b.offer()
 	a.sees(2*time.Second, in, two)
-	// No process has marked it as expired yet, nor will for a while.
+	// No process has marked it as expired yet, or will soon.
 	server.Exec(t, db, "UPDATE skerry_cluster SET resumed = now() + interval '1 second'")
 	cable.Cut()
-	time.Sleep(500 * time.Millisecond) // what it had sent has been carried out
+	time.Sleep(500 * time.Millisecond) // the server has carried out its earlier statements
 	server.Exec(
 		t,
 		db,
@@ -187,9 +186,8 @@ func TestLapsedOwnerTellsAll(t *testing.T) {
 	a.sees(10*time.Second, in, two)
 }
 
-// TestHeldLease: another session holds the lease of a living process, and that
-// of a dead one, for longer than they are valid. The living stays listed all
-// the time, and another that dies is expired all the same.
+// TestHeldLease: another session holds the leases of a living and of a dead process for longer than
+// they are valid. The living process stays listed, and another one that dies expires.
 func TestHeldLease(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Shared(t)
@@ -223,8 +221,8 @@ func TestHeldLease(t *testing.T) {
 	newcomer.holds(0, in)
 }
 
-// TestRowDeletedByHand: a row that somebody deletes is off the lists within a
-// minute, and back when its owner lives.
+// TestRowDeletedByHand: a row that is deleted by hand is off the lists within a minute, and back
+// when its owner lives.
 func TestRowDeletedByHand(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Shared(t)

@@ -12,12 +12,11 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// ours are the start-up parameters that skerry adds to those of the URL, so
-// that a connection notices trouble by itself. A server or pooler that refuses
-// one of them gets none but the encoding.
+// ours are the start-up parameters that skerry adds to those of the URL, so that a connection
+// detects trouble by itself. A server or pooler that refuses one of them gets only the encoding.
 func ours(c *Config) map[string]string {
 	return map[string]string{
-		encoding:                              "UTF8", // the server converts from its own
+		encoding:                              "UTF8", // the server converts from its own encoding
 		"application_name":                    "skerry " + c.Cluster + " " + c.Owner.String(),
 		"statement_timeout":                   serverLimit(stmtTime),
 		"lock_timeout":                        "2s",
@@ -26,7 +25,7 @@ func ours(c *Config) map[string]string {
 		"tcp_keepalives_interval":             "10",
 		"tcp_keepalives_count":                "3",
 		"tcp_user_timeout":                    "20s",
-		"default_transaction_isolation":       "read committed", // the statements are made for it
+		"default_transaction_isolation":       "read committed", // the statements rely on it
 
 		// Planning a beat costs more than running it.
 		"plan_cache_mode": "force_generic_plan",
@@ -40,9 +39,8 @@ const (
 	path     = "search_path"
 )
 
-// idle are settings of a URL that PostgreSQL's own library keeps for itself,
-// that mean nothing here, and that can be left out without harm; secure are
-// those that cannot.
+// idle are settings of a URL for PostgreSQL's own library that have no meaning here and can be left
+// out without harm. secure are those that can't.
 var (
 	idle = []string{
 		"gsslib",
@@ -66,7 +64,7 @@ var (
 	}
 )
 
-// urlParams are the start-up parameters that the URL asks for.
+// urlParams returns the start-up parameters of the URL.
 func urlParams(params map[string]string) (map[string]string, error) {
 	given := maps.Clone(params)
 	for _, name := range slices.Sorted(maps.Keys(params)) {
@@ -89,8 +87,8 @@ func urlParams(params map[string]string) (map[string]string, error) {
 	return given, nil
 }
 
-// optionParams are the settings in command-line options, -c name=value or
-// --name=value. ok is false when there is something else among them.
+// optionParams returns the settings in command-line options, -c name=value or --name=value. ok is
+// false when the options contain anything else.
 func optionParams(options string) (set map[string]string, ok bool) {
 	set = map[string]string{}
 	fields := optionFields(options)
@@ -114,7 +112,7 @@ func optionParams(options string) (set map[string]string, ok bool) {
 	return set, true
 }
 
-// optionFields splits at spaces but for those behind a backslash.
+// optionFields splits at spaces, except those after a backslash.
 func optionFields(s string) (fields []string) {
 	var b strings.Builder
 	begun := false
@@ -141,7 +139,7 @@ func optionFields(s string) (fields []string) {
 	return fields
 }
 
-// params are those that a connection starts with.
+// params returns the start-up parameters of the next connection.
 func (r *Registry) params() map[string]string {
 	out := map[string]string{}
 	if r.plain {
@@ -154,19 +152,17 @@ func (r *Registry) params() map[string]string {
 	return out
 }
 
-// ErrParameter is wrapped by errors of start-up parameters in the URL that the
-// database does not take, or that have no effect. Only another URL or an
-// administrator mends them.
+// ErrParameter is wrapped by errors of start-up parameters in the URL that the database refuses or
+// ignores. Only another URL or an administrator of the database can correct them.
 var ErrParameter = errors.New("a parameter of the database URL")
 
-// refused takes in why a connection was not made. It reports whether to try
-// with fewer parameters: those of ours that a pooler or an old server refuses
-// are left out, and of those of the URL the ones that a pooler does not know.
-// Others are an error. In the end it is verified that search_path holds all
-// the same; the rest is warned of.
+// refused handles a failed connection and reports whether to try again with fewer parameters. It
+// leaves out those of skerry that a pooler or old server refuses, and those of the URL that a
+// pooler does not know. It warns of the latter; verify checks search_path later. Other refusals are
+// errors.
 func (r *Registry) refused(err error) (again bool, why error) {
 	code := sqlState(err)
-	const unknown, invalid, protocol = "42704", "22023", "08P01" // the last one is said by poolers
+	const unknown, invalid, protocol = "42704", "22023", "08P01" // protocol comes from poolers
 	if code != unknown && code != invalid && code != protocol {
 		return false, err
 	}
@@ -191,7 +187,7 @@ func (r *Registry) refused(err error) (again bool, why error) {
 	return true, nil
 }
 
-// named is the parameter that a text is about, "" for none of them.
+// named returns the parameter that a text is about, or "".
 func named(text string, params map[string]string) string {
 	names := slices.SortedFunc(maps.Keys(params), func(a, b string) int {
 		return cmp.Or(cmp.Compare(len(b), len(a)), strings.Compare(a, b))
@@ -204,8 +200,8 @@ func named(text string, params map[string]string) string {
 	return ""
 }
 
-// verify looks whether a connection has what it must have, however it was
-// asked for: a pooler may ignore it, or share sessions that others have set.
+// verify checks that a connection has the encoding and search_path that it needs. A pooler may
+// ignore the parameters, or share sessions with other settings.
 func (r *Registry) verify(ctx context.Context, conn *pgx.Conn) error {
 	if now := conn.PgConn().ParameterStatus(encoding); now != "" && now != "UTF8" && now != "SQL_ASCII" {
 		return fmt.Errorf("%w: %s is %s, and skerry needs UTF8: take it out, or let the pooler pass it on",
@@ -230,7 +226,7 @@ func (r *Registry) verify(ctx context.Context, conn *pgx.Conn) error {
 		"ALTER ROLE %s IN DATABASE %s SET search_path = %s", ErrParameter, brief(want), brief(have), user, database, quoted(want))
 }
 
-// schemas are the names in a search_path.
+// schemas returns the names in a search_path.
 func schemas(searchPath string) []string {
 	names := strings.Split(searchPath, ",")
 	for i, name := range names {
@@ -245,7 +241,7 @@ func schemas(searchPath string) []string {
 	return names
 }
 
-// quoted is a search_path as SQL.
+// quoted returns a search_path as SQL.
 func quoted(searchPath string) string {
 	names := schemas(searchPath)
 	for i, name := range names {

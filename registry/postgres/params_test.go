@@ -13,7 +13,7 @@ import (
 	"github.com/skerry/skerry/registry/postgres"
 )
 
-// schemaOf is where the tables of a database are.
+// schemaOf returns the schema with the tables of a database.
 func schemaOf(t *testing.T, server *pgtest.Server, db string) string {
 	t.Helper()
 	return one[string](
@@ -24,16 +24,15 @@ func schemaOf(t *testing.T, server *pgtest.Server, db string) string {
 	)
 }
 
-// TestSearchPathHolds: the search_path of the URL is used, or the registry says
-// why it is not and touches no table, whatever else the URL holds and whatever
-// stands between.
+// TestSearchPathHolds: the registry uses the search_path of the URL, or says why it can't and
+// touches no table, with any other parameters in the URL and any pooler between.
 func TestSearchPathHolds(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Shared(t)
 	for _, c := range []struct {
 		name, query string
 		by          func(*pgtest.Server, testing.TB, string) string
-		admin       string // what an administrator runs before; %s is the database
+		admin       string // SQL that an administrator runs before; %s is the database
 		schema, why string
 	}{
 		{name: "direct", query: "search_path=skerry", schema: "skerry"},
@@ -102,8 +101,7 @@ func TestParametersThatAreRefusedAtOnce(t *testing.T) {
 	}
 }
 
-// TestMissingSchema: the probe names the schema that is not there, and the SQL
-// that makes it.
+// TestMissingSchema: the probe names the missing schema and the SQL that makes it.
 func TestMissingSchema(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Shared(t)
@@ -126,8 +124,8 @@ func TestMissingSchema(t *testing.T) {
 	}
 }
 
-// TestEncodings: databases in other encodings hold what has a place in them, and
-// what has none is refused with a reason in the log.
+// TestEncodings: databases in other encodings hold the text that they can encode. They refuse other
+// text, with a reason in the log.
 func TestEncodings(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Shared(t)

@@ -17,8 +17,8 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// Registry keeps registrations in a PostgreSQL database and shows what others
-// keep there. Make it with [New].
+// Registry keeps registrations in a PostgreSQL database and shows those of other processes. Make it
+// with [New].
 type Registry struct {
 	cfg       Config
 	conn      *pgx.ConnConfig // template of every connection
@@ -31,26 +31,26 @@ type Registry struct {
 	clock     clock
 	odd       oddities
 
-	size     atomic.Int64 // of the site, in processes that offer something, as the database last said
-	slowness atomic.Int64 // limit of a statement while the server is slow, as a time.Duration; 0: it is not
+	size     atomic.Int64 // processes of the site with registrations, as the database last said
+	slowness atomic.Int64 // limit of a statement while the server is slow, as a time.Duration; else 0
 	visiting atomic.Bool  // connections are scarce
-	oddName  atomic.Bool  // it was said that statistics have a name that is no text
+	oddName  atomic.Bool  // the log says that statistics have a name that is no text
 
 	mu        sync.Mutex
-	plain     bool               // the server refuses start-up parameters: a pooler, or an old one
-	withheld  map[string]bool    // start-up parameters of the URL, and the encoding, that a pooler refuses
+	plain     bool               // the server refuses start-up parameters: a pooler or an old server
+	withheld  map[string]bool    // parameters of the URL, and the encoding, that a pooler refuses
 	alive     bool               // Run runs
-	tasks     []*connTask        // what the session is to do for others
-	away      error              // why there is no session, nor will be soon
-	refusal   string             // of the latest registration, as the log has it
-	rights    *rightsError       // the latest refusal of a right; nil when all is well
-	told      bool               // the SQL that allows it was logged
+	tasks     []*connTask        // queued for the session
+	away      error              // why there is no session now or soon
+	refusal   string             // of the latest registration, as in the log
+	rights    *rightsError       // the latest refusal of a right, or nil
+	told      bool               // the log has the SQL that grants the right
 	wake      context.CancelFunc // interrupts the wait for notifications
-	notifyDue time.Time          // when to tell the listeners of what was written; zero: nothing waits
+	notifyDue time.Time          // when to notify of written changes; zero: none waits
 	poked     bool               // poke was called since the last wait began
 
 	secret secret // as it was last read
-	deaf   bool   // that the secret may not be read was said
+	deaf   bool   // the log says that the secret may not be read
 	link   *Link  // of the session's latest connection
 }
 
@@ -59,8 +59,8 @@ var (
 	_ health.Sink       = (*Registry)(nil)
 )
 
-// New checks the configuration. It does not touch the network. Its errors name
-// the field and never contain the password of the URL.
+// New checks the configuration without I/O. Its errors name the field and never contain the
+// password of the URL.
 func New(cfg Config) (*Registry, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, fmt.Errorf("postgres registry: %w", err)
@@ -78,8 +78,8 @@ func New(cfg Config) (*Registry, error) {
 	return r, nil
 }
 
-// Register is Registry.Register. While the database refuses, the error that
-// comes with ErrPending says why; see [RightsError].
+// Register is Registry.Register. While the database refuses, the error with ErrPending says why,
+// with the SQL that grants a missing right.
 func (r *Registry) Register(ctx context.Context, instances ...registry.Instance) error {
 	return r.registrar.Register(ctx, instances...)
 }
@@ -94,8 +94,7 @@ func (r *Registry) Watch(service string, f func(registry.Snapshot)) (stop func()
 	return r.publisher.Watch(service, f)
 }
 
-// Run is Registry.Run. It returns an error only when it is called twice at a
-// time.
+// Run is Registry.Run. It returns an error only when it is running already.
 func (r *Registry) Run(ctx context.Context) error {
 	r.mu.Lock()
 	if r.alive {
@@ -106,7 +105,7 @@ func (r *Registry) Run(ctx context.Context) error {
 	r.mu.Unlock()
 
 	g := run.NewGroup(ctx)
-	sessions, cancel := context.WithCancel(context.WithoutCancel(ctx)) // they carry the goodbye
+	sessions, cancel := context.WithCancel(context.WithoutCancel(ctx)) // sessions outlive ctx for the goodbye
 	r.dialer.leaving.Store(false)
 	over := func() { r.dialer.leaving.Store(true); cancel() }
 	defer over()
@@ -130,8 +129,8 @@ func (r *Registry) Run(ctx context.Context) error {
 	return err
 }
 
-// keepListed runs the registrar, which withdraws everything in the end, and
-// then gives the lease back.
+// keepListed runs the registrar, which deregisters everything at its end. It then gives the lease
+// back.
 func (r *Registry) keepListed(ctx context.Context) error {
 	err := r.registrar.Run(ctx)
 	if len(r.registrar.Wished()) == 0 {
@@ -149,10 +148,10 @@ func (r *Registry) keepListed(ctx context.Context) error {
 	return err
 }
 
-// leaseTime is what giving the lease back may take: it would run out anyway.
+// leaseTime bounds giving the lease back, which would otherwise run out.
 const leaseTime = 200 * time.Millisecond
 
-// end turns away who still wants something done.
+// end fails tasks that still wait.
 func (r *Registry) end() {
 	r.mu.Lock()
 	r.alive = false
@@ -160,7 +159,7 @@ func (r *Registry) end() {
 	r.rejectTasks(unavailable(errNotRunning), false)
 }
 
-// poke makes the session look at its duties now.
+// poke makes the session check its duties now.
 func (r *Registry) poke() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -170,7 +169,7 @@ func (r *Registry) poke() {
 	}
 }
 
-// waitContext ends after d, or when poke is called or was since the last wait.
+// waitContext ends after d, at a call of poke, or at once if poke was called since the last wait.
 func (r *Registry) waitContext(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithTimeout(ctx, d)
 	r.mu.Lock()
@@ -183,7 +182,7 @@ func (r *Registry) waitContext(ctx context.Context, d time.Duration) (context.Co
 	return ctx, cancel
 }
 
-// args are the parameters that most statements need; more may be added.
+// args returns the parameters that most statements need. Callers may add more.
 func (r *Registry) args() pgx.NamedArgs {
 	channel := r.currentSecret().channel
 	return pgx.NamedArgs{
@@ -198,27 +197,27 @@ func (r *Registry) args() pgx.NamedArgs {
 	}
 }
 
-// clock follows the database's time: what it last said, and the monotonic time
-// since then. The node's wall clock has no part in it.
+// clock follows the database's time: its last answer plus the monotonic time since then. It does
+// not use the node's wall clock.
 type clock struct {
 	mu   sync.Mutex
 	db   int64     // microseconds
-	read time.Time // when the answer that said so had been asked for
+	read time.Time // when the request for that answer was sent
 }
 
-// slack is how much later than its sender waits a statement may still take
-// effect. Leases are much longer.
+// slack is the time after its sender's limit in which a statement may still take effect. Leases are
+// much longer.
 const slack = 2 * time.Second
 
-// set notes the database's time, as answered to a question asked at asked.
+// set records the database's time in the answer to a statement sent at asked.
 func (c *clock) set(db int64, asked time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.db, c.read = db, asked
 }
 
-// latest is the database's time until when a statement sent now, that may take
-// as long as limit, may take effect, in microseconds; 0 when the database has never been asked.
+// latest returns the database time until which a statement may take effect, in microseconds, when
+// it is sent now and may take limit. It returns 0 before the first answer of the database.
 func (c *clock) latest(now time.Time, limit time.Duration) int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -12,46 +12,46 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// Report is what Probe found out about a database.
+// Report is the result of Probe.
 type Report struct {
 	Address                            string          // user@host:port/database, without the password
-	User                               string          // whom the connection belongs to
+	User                               string          // of the connection
 	Version                            string          // of the server
 	Latency                            time.Duration   // of a small statement
-	ClockOffset                        time.Duration   // the database's clock minus this host's; nothing depends on it
-	Standby                            bool            // a hot standby: it takes no writes until it is promoted
-	ReadOnly                           bool            // the server or database refuses writes for now
-	Missing                            []string        // tables that are not there
-	SchemaVersion                      int             // of the tables; 0: none
+	ClockOffset                        time.Duration   // the database's clock minus this host's; no decision uses it
+	Standby                            bool            // a hot standby: it takes no writes before its promotion
+	ReadOnly                           bool            // the server or database refuses writes now
+	Missing                            []string        // tables that do not exist
+	SchemaVersion                      int             // of the tables; 0: no tables
 	CanCreate                          bool            // the user may make the tables
-	CanRead                            bool            // the user may read all tables but the secret
-	CanWrite                           bool            // the user may write them, but for the rule log and the secret
-	CanListen                          bool            // the user may read the secret: the site's key, and the name of the channel of notifications
+	CanRead                            bool            // the user may read all tables except the secret
+	CanWrite                           bool            // the user may write all tables except rule log and secret
+	CanListen                          bool            // the user may read the secret: site's key and channel
 	CanOperate                         bool            // the user may write the rule log and change the site's keys
 	Notifies                           bool            // a notification from one connection reached another
-	Plain                              bool            // the server takes no start-up parameters: probably a pooler
-	Schema                             string          // where the tables are, or would be made; "": none of SearchPath can be used
+	Plain                              bool            // the server takes no start-up parameters, like a pooler
+	Schema                             string          // of the tables, or for new ones; "": SearchPath has none
 	SearchPath                         string          // of the session
-	NoSchema                           string          // the first schema of SearchPath that does not exist, where Schema is ""
+	NoSchema                           string          // the first missing schema of SearchPath, when Schema is ""
 	Encoding                           string          // of the database
 	Connections                        int             // in use, of all users
 	MaxConnections                     int             // without those reserved for administrators
-	RoleLimit, RoleConnections         int             // that this role may have, and has; 0: any number
-	DatabaseLimit, DatabaseConnections int             // the same of this database
-	Clusters                           []string        // that have registrations here
-	Old                                bool            // the tables are of a skerry that shares none with this one
-	Needs                              int             // version that a program must know to use the tables
-	Link                               Link            // the way to the database, which the site's key takes, too
-	Keys                               int             // of the site, in the database; -1: they were not read
-	KeyReaders                         []string        // users who may read the site's key, but for superusers
-	Odd                                []OddRow        // rows of the cluster that make no sense and are skipped, a hundred at most
-	OddCount                           int             // how many there are
-	crowded                            bool            // there was no second connection to try a notification with
-	Oldest                             *snapshotHolder // of the oldest snapshot in this database but for our own; nil: none that we may see
+	RoleLimit, RoleConnections         int             // limit and use of this role; limit 0: none
+	DatabaseLimit, DatabaseConnections int             // limit and use of this database; limit 0: none
+	Clusters                           []string        // with registrations in this database
+	Old                                bool            // the tables are of a skerry before version 4
+	Needs                              int             // the lowest version that a program must know to use the tables
+	Link                               Link            // network path to the database, which carries the site's key
+	Keys                               int             // number of the site's keys in the database; -1: not read
+	KeyReaders                         []string        // users that may read the site's key, except superusers
+	Odd                                []OddRow        // skipped rows of the cluster, at most a hundred
+	OddCount                           int             // number of skipped rows
+	crowded                            bool            // the server had no second connection to test a notification
+	Oldest                             *snapshotHolder // with the oldest visible snapshot in this database; or nil
 }
 
-// Holder is a session whose open snapshot keeps the database from reusing the
-// space of old heartbeats.
+// snapshotHolder is a session with an open snapshot that keeps the database from reusing the space
+// of old heartbeats.
 type snapshotHolder struct {
 	PID         int
 	User        string
@@ -60,13 +60,13 @@ type snapshotHolder struct {
 	Age         time.Duration // of its transaction
 }
 
-// Problem is a finding and what to do about it.
+// Problem is a finding, and the step that corrects it.
 type Problem struct{ What, Do string }
 
-// longSnapshot is an age at which old heartbeats begin to cost space.
+// longSnapshot is the age of a snapshot at which old heartbeats begin to cost space.
 const longSnapshot = 10 * time.Minute
 
-// Problems lists what stands in the way of the registry, the worst first.
+// Problems returns the obstacles to the registry, the worst first.
 func (p *Report) Problems() []Problem {
 	var out []Problem
 	say := func(found bool, what, do string) {
@@ -164,27 +164,28 @@ var probeSQL = statement(
 	FROM pg_roles u, pg_database d WHERE u.rolname = session_user AND d.datname = current_database()`,
 )
 
-// noSchemaSQL names the first schema of the search_path that is not there.
+// noSchemaSQL names the first schema of the search_path that does not exist.
 const noSchemaSQL = `SELECT n FROM unnest(@schemas::text[]) WITH ORDINALITY s(n, i)
 	WHERE n <> '$user' AND NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = n) ORDER BY i LIMIT 1`
 
-// keyReadersSQL names the users who may log in and read the secret.
+// keyReadersSQL names the users that may log in and read the secret.
 const keyReadersSQL = `SELECT ARRAY(SELECT rolname::text FROM pg_roles WHERE rolcanlogin AND NOT rolsuper
 	AND has_any_column_privilege(rolname, to_regclass('skerry_secret'), 'SELECT') ORDER BY 1 LIMIT 100)`
 
-// surveySQL reads all instances of the cluster, as far as a look needs.
+// surveySQL reads the instances of the cluster, at most 20,000.
 var surveySQL = statement(`SELECT {row}::text FROM skerry_instance i WHERE i.cluster = @cluster LIMIT 20000`)
 
-// Snapshots of skerry's own statements are short; this one is excluded.
+// holderSQL names the oldest snapshot. Those of skerry's own statements are short; this one is
+// excluded.
 const holderSQL = `SELECT pid, coalesce(usename, ''), coalesce(application_name, ''), coalesce(state, ''),
 	(extract(epoch FROM clock_timestamp() - coalesce(xact_start, clock_timestamp())) * 1000)::bigint
 FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_xmin IS NOT NULL
 ORDER BY age(backend_xmin) DESC, xact_start LIMIT 1`
 
-// Probe looks at the database over connections of its own, with or without
-// Run. Its error wraps registry.ErrUnavailable when the database can't be
-// reached; the Report then has the address only.
+// Probe examines the database over connections of its own, with or without Run. Its error wraps
+// registry.ErrUnavailable when it can't reach the database; the Report then has only Address and
+// User.
 func (r *Registry) Probe(ctx context.Context) (Report, error) {
 	p := Report{Address: r.address, User: r.conn.User, Keys: -1}
 	conn, err := r.connect(ctx)
@@ -264,7 +265,7 @@ func (r *Registry) examine(ctx context.Context, conn *pgx.Conn, p *Report) error
 	return nil
 }
 
-// examineTables looks into tables of this version or a later one.
+// examineTables examines tables of this version or a later one.
 func (r *Registry) examineTables(ctx context.Context, conn *pgx.Conn, p *Report) error {
 	roles, err := may(ctx, conn)
 	if err != nil {
@@ -293,7 +294,7 @@ func (r *Registry) examineTables(ctx context.Context, conn *pgx.Conn, p *Report)
 	return r.survey(ctx, conn, p)
 }
 
-// survey looks for rows that make no sense.
+// survey looks for odd rows.
 func (r *Registry) survey(ctx context.Context, conn *pgx.Conn, p *Report) error {
 	rows, err := conn.Query(ctx, surveySQL, r.args())
 	if err != nil {
@@ -341,7 +342,7 @@ func (r *Registry) survey(ctx context.Context, conn *pgx.Conn, p *Report) error 
 	return nil
 }
 
-// hears tries whether a notification sent by another connection arrives.
+// hears reports whether a notification of another connection arrives.
 func (r *Registry) hears(ctx context.Context, conn *pgx.Conn) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, connectTime+stmtTime)
 	defer cancel()
@@ -360,5 +361,5 @@ func (r *Registry) hears(ctx context.Context, conn *pgx.Conn) (bool, error) {
 	ctx, cancel = context.WithTimeout(ctx, pingTime)
 	defer cancel()
 	_, err = conn.WaitForNotification(ctx)
-	return err == nil, nil // that it does not arrive is a finding, not an error
+	return err == nil, nil // a missing notification is a finding, not an error
 }

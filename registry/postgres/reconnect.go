@@ -11,8 +11,8 @@ import (
 	"github.com/skerry/skerry/internal/run"
 )
 
-// lostAfter is how long a connection that broke may be away before watchers see
-// Lost: a terminated backend is replaced earlier.
+// lostAfter is how long a broken connection may be away before watchers see Lost. A terminated
+// backend is replaced earlier.
 const lostAfter = time.Second
 
 // stayConnected runs one session after the other until ctx ends.
@@ -57,8 +57,8 @@ type reconnect struct {
 	scarceLogged bool // the log says that connections are scarce
 }
 
-// waitForBeat waits without a connection for the next beat, or for a task:
-// other processes need the connection.
+// waitForBeat waits without a connection for the next beat or a task, because other processes need
+// the connection.
 func (o *reconnect) waitForBeat(ctx context.Context, next time.Time) {
 	o.r.visiting.Store(true)
 	if !o.scarceLogged {
@@ -104,9 +104,9 @@ func (o *reconnect) logFailure(err error) {
 		return
 	}
 	o.logged = text
-	level := slog.LevelInfo // the node says what it means for calls
+	level := slog.LevelInfo // the node logs the consequence for calls
 	if errors.Is(err, errOldTables) || errors.Is(err, errNewTables) || errors.Is(err, ErrParameter) {
-		level = slog.LevelError // only an operator can mend it
+		level = slog.LevelError // only an operator can correct it
 	}
 	o.r.log.Log(context.Background(), level, "no database session; trying again", "err", oneLine(text))
 }
@@ -117,7 +117,7 @@ func (o *reconnect) stop() {
 	}
 }
 
-// recovered is called when an answer came, before it is shown.
+// recovered is called for the first answer, before watchers see it.
 func (o *reconnect) recovered() {
 	o.stop()
 	if o.logged != "" {
@@ -135,7 +135,7 @@ func isTimeout(err error) bool {
 	return pgconn.Timeout(err) || errors.Is(err, context.DeadlineExceeded)
 }
 
-// role is the role whose rights this process needs at present.
+// role returns the role with the rights that this process needs at present.
 func (r *Registry) role() Role {
 	if len(r.registrar.Wished()) == 0 {
 		return roleReader

@@ -9,30 +9,28 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Role is what a user of the database may do with the tables. Each role has
-// the rights of those before it, too.
+// Role is a set of rights on the tables. Each role includes the rights of those before it.
 type Role string
 
-// The roles. In what a Service may do lies what any process of the site may:
-// it can write leases, instances and statistics of other processes, too.
+// The roles. A service has the rights of any process of the site: it can write leases, instances
+// and statistics of other processes.
 const (
-	roleViewer   Role = "viewer"   // reads everything but the site's secrets: lists, statistics, the rule log
+	roleViewer   Role = "viewer"   // reads everything except the site's secrets: lists, statistics, the rule log
 	roleReader   Role = "reader"   // reads the site's key and hears notifications: a process that offers nothing
 	roleService  Role = "service"  // keeps processes listed and writes statistics: a process that offers services
 	roleOperator Role = "operator" // writes the rule log and changes the site's keys
 )
 
-// Roles are all roles, in the order of their rights.
+// Roles returns all roles in the order of their rights.
 func Roles() []Role { return []Role{roleViewer, roleReader, roleService, roleOperator} }
 
-// rights are what each role has beyond the role before it. {readable} stands
-// for all tables but skerry_secret.
+// rights are what each role has beyond the role before it. {readable} stands for all tables except
+// skerry_secret.
 //
-// TRUNCATE is for the four tables that repack writes anew, and takes nothing
-// that UPDATE and DELETE on the same rows do not take. A function with the
-// rights of the tables' owner, often the superuser, would be the greater risk.
-// A Service inserts the secret once, as the first process of a cluster, and can
-// not alter it. It has no right on the rule log but to read it.
+// TRUNCATE is for the four tables that compact rewrites. It removes nothing that UPDATE and DELETE
+// on the same rows could not remove. A function with the rights of the tables' owner, often the
+// superuser, would be the greater risk. A service inserts the secret once, as the first process of
+// a cluster, and can't alter it. On the rule log it has only the right to read.
 var rights = map[Role][]string{
 	roleViewer: {"SELECT ON {readable}"},
 	roleReader: {"SELECT ON skerry_secret"},
@@ -44,13 +42,13 @@ var rights = map[Role][]string{
 		"INSERT ON skerry_secret",
 	},
 	roleOperator: {
-		"INSERT, DELETE ON skerry_rule", // adopt takes entries of a log out that has ended
+		"INSERT, DELETE ON skerry_rule", // adopt deletes entries of a log that has ended
 		"INSERT, UPDATE ON skerry_head",
 		"UPDATE (channel, keys, changed) ON skerry_secret",
 	},
 }
 
-// clauses are the rights of a role, with those of the roles before it.
+// clauses returns the rights of a role, including those of the roles before it.
 func (r Role) clauses() []string {
 	var out []string
 	for _, role := range Roles() {
@@ -64,7 +62,7 @@ func (r Role) clauses() []string {
 	panic("postgres: unknown role " + string(r))
 }
 
-// Grant is the SQL that gives a user the rights of the role on the tables.
+// Grant returns the SQL that gives a user the rights of the role.
 func (r Role) Grant(user string) string {
 	to := pgx.Identifier{user}.Sanitize()
 	sql := ""
@@ -74,14 +72,14 @@ func (r Role) Grant(user string) string {
 	return sql
 }
 
-// rolesSQL tells of each role whether the user has its rights, but for those
-// that nothing depends on.
+// rolesSQL returns the roles with rights that the user has. It ignores TRUNCATE, which no process
+// depends on.
 const rolesSQL = `SELECT ARRAY(SELECT w.role FROM unnest(@roles::text[], @on::text[], @rights::text[]) w(role, t, p)
 	GROUP BY w.role HAVING bool_and(coalesce(CASE WHEN w.p = 'DELETE' THEN has_table_privilege(to_regclass(w.t), w.p)
 		ELSE has_any_column_privilege(to_regclass(w.t), w.p) END, false)))`
 
-// may asks which roles' rights the user of a connection has beyond those of
-// the role before: it may have those of a Service and none of a Reader.
+// may returns the roles with rights, beyond those of the role before, that the user of a connection
+// has. A user may have those of a service without those of a reader.
 func may(ctx context.Context, conn *pgx.Conn) (map[Role]bool, error) {
 	var roles, on, privileges []string
 	for _, role := range Roles() {
@@ -106,13 +104,13 @@ func may(ctx context.Context, conn *pgx.Conn) (map[Role]bool, error) {
 	return out, err
 }
 
-// RightsError says that the database user may not do what is needed, and what
-// an administrator can run to allow it.
+// rightsError says that the database user lacks a right, and the SQL by which an administrator
+// grants it.
 type rightsError struct {
 	User string
-	Role Role   // whose rights are needed
-	SQL  string // to be run by the administrator in the same database
-	Err  error  // what the database said
+	Role Role   // the role with the needed rights
+	SQL  string // for the administrator, in the same database
+	Err  error  // the database's error
 }
 
 // Error is the advice in one line; SQL has the text.
@@ -125,12 +123,11 @@ func (e *rightsError) Error() string {
 	)
 }
 
-// Unwrap is what the database said.
+// Unwrap returns the database's error.
 func (e *rightsError) Unwrap() error { return e.Err }
 
-// explain adds to an error what an administrator can do about it; need is the
-// role whose rights are enough for what failed. A table that is missing,
-// because this user may not make it, is a matter of rights too.
+// explain adds the step of an administrator to an error. need is the role with the rights for the
+// failed statement. A missing table is a lack of rights when this user may not make it.
 func (r *Registry) explain(err error, need Role) error {
 	if _, done := errors.AsType[*rightsError](err); done {
 		return err
@@ -141,7 +138,7 @@ func (r *Registry) explain(err error, need Role) error {
 	switch {
 	case code == noRight:
 		refused := &rightsError{User: r.conn.User, Role: need, SQL: Schema() + "\n" + need.Grant(r.conn.User), Err: err}
-		if need == roleOperator { // a command's matter, not the session's
+		if need == roleOperator { // concerns a command, not the session
 			return refused
 		}
 		r.rights = refused
@@ -164,8 +161,7 @@ func (r *Registry) explain(err error, need Role) error {
 	return err
 }
 
-// explainQuestion is explain for what is read without a session, which has not
-// looked for the tables.
+// explainQuestion is explain for reads without a session, which has not looked for the tables.
 func (r *Registry) explainQuestion(err error, need Role) error {
 	explained := r.explain(err, need)
 	if explained == err && sqlState(err) == undefinedTable {
@@ -174,9 +170,9 @@ func (r *Registry) explainQuestion(err error, need Role) error {
 	return explained
 }
 
-// holdersSQL names the sessions that hold a lock on the rows of a table and
-// wait for none themselves: those that have made this session wait.
-// pg_blocking_pids says the same only while a session waits.
+// holdersSQL names the sessions that hold a lock on the rows of a table and wait for none
+// themselves. They made this session wait. pg_blocking_pids says the same only while a session
+// waits.
 const holdersSQL = `SELECT DISTINCT coalesce(l.pid, 0), coalesce(a.usename, ''), left(coalesce(a.application_name, ''), 100)
 FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
 WHERE l.locktype = 'relation' AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
@@ -185,8 +181,8 @@ WHERE l.locktype = 'relation' AND l.database = (SELECT oid FROM pg_database WHER
 	AND NOT EXISTS (SELECT FROM pg_locks w WHERE w.pid = l.pid AND NOT w.granted)
 ORDER BY 1 LIMIT 3`
 
-// held adds to the error of a statement that has waited in vain for a lock on
-// a table who holds it. The transaction has ended.
+// held adds the holder of the lock to the error of a statement that waited in vain for a lock on a
+// table. The transaction has ended.
 func (r *Registry) held(ctx context.Context, conn *pgx.Conn, err error, table string) error {
 	if sqlState(err) != lockedNow {
 		return err

@@ -17,8 +17,8 @@ import (
 	"github.com/skerry/skerry/registry/postgres"
 )
 
-// TestRightsTooSmall: the user may not make tables. The error carries SQL that,
-// run by the administrator, mends it while the process runs.
+// TestRightsTooSmall: the user may not make tables. The error carries SQL for the administrator,
+// which grants the right while the process runs.
 func TestRightsTooSmall(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Shared(t)
@@ -44,8 +44,8 @@ func TestRightsTooSmall(t *testing.T) {
 	a.sees(back, a.instance())
 }
 
-// TestReadOnlyUser: may read, so it sees everything, and says what it lacks
-// when it is to register. It drops the dead by itself.
+// TestReadOnlyUser: a user with only the right to read sees everything, and its registration names
+// the missing right. Its process drops dead instances by itself.
 func TestReadOnlyUser(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Shared(t)
@@ -67,7 +67,7 @@ func TestReadOnlyUser(t *testing.T) {
 	}
 	reader.sees(time.Second, in)
 
-	// The only writer dies: the reader finds out by the database's clock.
+	// The only writer dies. The reader detects it by the database's clock.
 	cable := server.Proxy(t)
 	b := start(t, quick(t, cable.URL(server.URL(db)), newOwner()))
 	two := b.offer()
@@ -83,7 +83,7 @@ func TestReadOnlyUser(t *testing.T) {
 	}
 }
 
-// TestStartTogether: many processes find no tables; all make them.
+// TestStartTogether: many processes find no tables, and all of them make the tables.
 func TestStartTogether(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Shared(t)
@@ -105,7 +105,7 @@ func TestStartTogether(t *testing.T) {
 	}
 }
 
-// TestPasswordStaysSecret: in no error and no log line, whatever goes wrong.
+// TestPasswordStaysSecret: no error and no log line holds the password.
 func TestPasswordStaysSecret(t *testing.T) {
 	t.Parallel()
 	const secret = "hush-hush"

@@ -27,7 +27,7 @@ func withRole(t *testing.T, server *pgtest.Server, db string, role postgres.Role
 	return server.UserURL(db, server.CreateUser(t, db, role.Grant("%s")))
 }
 
-// TestRoles: what each role's process can do, and what it is refused.
+// TestRoles: a process with each role succeeds within its rights and is refused beyond them.
 func TestRoles(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Shared(t)
@@ -38,7 +38,7 @@ func TestRoles(t *testing.T) {
 	heard := map[postgres.Role]chan rollout.Entry{}
 	for i, role := range []postgres.Role{postgres.Operator, postgres.Service, postgres.Reader, postgres.Viewer} {
 		cfg := quick(t, withRole(t, server, db, role), newOwner())
-		// Nothing but notifications brings news within the test.
+		// Only notifications bring changes within the test.
 		cfg.Heartbeat, cfg.Poll, cfg.Expiry = time.Minute, time.Minute, 3*time.Minute
 		k, h := make(chan []string, 100), make(chan rollout.Entry, 10_000)
 		cfg.Secret = func(keys []string) { k <- keys }
@@ -153,7 +153,7 @@ func receive[T any](t *testing.T, from chan T) (got T) {
 	return got
 }
 
-// refused wants an error that names the role whose rights are needed.
+// refused expects an error that names the role with the needed rights.
 func refused(t *testing.T, err error, need postgres.Role) {
 	t.Helper()
 	rights, ok := errors.AsType[*postgres.RightsError](err)
@@ -163,8 +163,7 @@ func refused(t *testing.T, err error, need postgres.Role) {
 	}
 }
 
-// TestRolesByHand: what a user of each role may do with the tables by SQL of
-// its own.
+// TestRolesByHand: the rights of a user of each role on the tables, by its own SQL.
 func TestRolesByHand(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Shared(t)
@@ -193,7 +192,7 @@ func TestRolesByHand(t *testing.T) {
 	}
 	const nobody = postgres.Role("nobody")
 	order := append(append([]postgres.Role{""}, postgres.Roles()...), nobody)
-	for sql, from := range map[string]postgres.Role{ // the first role that may do it
+	for sql, from := range map[string]postgres.Role{ // the first role with the right
 		"SELECT FROM skerry_instance":                      postgres.Viewer,
 		"SELECT FROM skerry_service_registry":              postgres.Viewer,
 		"SELECT FROM skerry_call_stat":                     postgres.Viewer,
@@ -248,9 +247,8 @@ func TestRolesByHand(t *testing.T) {
 
 var errUndo = errors.New("undo it")
 
-// TestStrangerOfTheDatabase: a role that may only connect knows no channel,
-// sees none, and what it notifies under names that it can guess is heard by no
-// process.
+// TestStrangerOfTheDatabase: a role that may only connect can't learn the channel. No process
+// receives its notifications under names that it can guess.
 func TestStrangerOfTheDatabase(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Shared(t)
@@ -281,8 +279,8 @@ func TestStrangerOfTheDatabase(t *testing.T) {
 	}
 	b.holds(time.Second, in)
 
-	// A member's notification is believed within bounds: what claims to stand
-	// for more changes than it can hold is a reason to read.
+	// A member's notification is believed within bounds. One that claims more changes than it can
+	// hold causes a read.
 	far := strings.Replace(
 		gone,
 		fmt.Sprintf(`"r":%d`, one[int64](t, server.URL(db), "SELECT rev + 1 FROM skerry_revision")),
@@ -298,8 +296,7 @@ func TestStrangerOfTheDatabase(t *testing.T) {
 	b.sees(time.Second, in)
 }
 
-// TestHintsAreBounded: however many hints come, a process reads four times a
-// second at most because of them.
+// TestHintsAreBounded: a process reads at most four times a second because of hints.
 func TestHintsAreBounded(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Own(t, pgtest.Options{Config: "log_statement = 'none'"})
@@ -324,14 +321,14 @@ func TestHintsAreBounded(t *testing.T) {
 		<-looked
 		calls++
 	}
-	// Each read of rules and each beat looks at the log once.
+	// Each read of rules and each beat reads the log once.
 	if most := 2 * (int(time.Since(begun)/(250*time.Millisecond)) + 2); calls > most || calls < 2 {
 		t.Errorf("%d looks at the rule log in %v, want %d at most", calls, time.Since(begun), most)
 	}
 }
 
-// TestOneWriterOfRules: a lock that a role without rights can take holds up no
-// writer of rules; one of an operator's does, and the error says whose it is.
+// TestOneWriterOfRules: a lock that a role without rights can take delays no writer of rules. A
+// lock of an operator's role does, and the error names its holder.
 func TestOneWriterOfRules(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Shared(t)
@@ -344,7 +341,7 @@ func TestOneWriterOfRules(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer stranger.Close(context.Background())
-	// 126905100694137 is "skerry" in numbers: the lock of earlier versions around the tables.
+	// 126905100694137 encodes "skerry": earlier versions locked it around the tables.
 	if _, err := stranger.Exec(t.Context(), "BEGIN; SELECT pg_advisory_lock(hashtextextended('skerry rules site', 0)), "+
 		"pg_advisory_lock(126905100694137); LOCK TABLE skerry_rule, skerry_head IN ACCESS SHARE MODE"); err != nil {
 		t.Fatal(err)

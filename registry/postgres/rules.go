@@ -15,14 +15,14 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// Rules is the rule log of the cluster: the table skerry_rule. It needs Run.
-// Whoever may only read the tables can read it.
+// Rules is the rule log of the cluster, in the table skerry_rule. It needs Run. A user with only
+// the right to read the tables can read it.
 type Rules struct{ r *Registry }
 
-// Rules is the cluster's rule log.
+// Rules returns the cluster's rule log.
 func (r *Registry) Rules() *Rules { return &Rules{r} }
 
-// Limits of what is read of the log.
+// Limits of reads of the log.
 const (
 	maxRecord = 1 << 20 // bytes of one record
 	rulePage  = 256     // entries read at a time
@@ -40,12 +40,13 @@ var (
 	writeHeadSQL = "UPDATE skerry_head SET timeline = @timeline, n = @n, hash = @hash WHERE cluster = @cluster"
 	dropRuleSQL  = "DELETE FROM skerry_rule WHERE cluster = @cluster AND timeline = @timeline AND n = @n"
 	writeRuleSQL = `INSERT INTO skerry_rule (cluster, timeline, n, hash, record) VALUES (@cluster, @timeline, @n, @hash, @record)`
-	// Processes that know no rules take it for old news of instances.
+	// Older versions ignore it: without a revision it looks like a notification that they have
+	// applied.
 	tellRuleSQL = `SELECT pg_notify(@channel, json_build_object('c', @cluster::text, 'g', true)::text) WHERE @channel::text <> ''`
 )
 
-// encodeEntry is the record of an entry, and decodeEntry reads it. Nothing
-// else here looks into the bytes, which are kept as they are.
+// encodeEntry returns the record of an entry, and decodeEntry reads it. The other functions here
+// keep the bytes unread.
 func encodeEntry(e rollout.Entry) []byte { return e.Record().Marshal() }
 
 func decodeEntry(record []byte) (rollout.Entry, error) {
@@ -56,11 +57,11 @@ func decodeEntry(record []byte) (rollout.Entry, error) {
 	return r.Open()
 }
 
-// hashOf is what the entry after this one names it by.
+// hashOf is the hash by which the next entry refers to this one.
 func hashOf(e rollout.Entry) []byte {
 	hash, err := hex.DecodeString(e.Hash())
 	if err != nil {
-		panic(err) // it is made of hexadecimal digits
+		panic(err) // it consists of hexadecimal digits
 	}
 	return hash
 }
@@ -77,10 +78,10 @@ func scanRule(row pgx.CollectableRow) (r ruleRow, err error) {
 	return r, err
 }
 
-// errNoPlace: the row is at no place of the log; those after it may be.
+// errNoPlace: the row has no place in the log. Rows after it may have one.
 var errNoPlace = errors.New("timeline or number is out of range")
 
-// entry reads the row. Its error says why it is no entry of the log.
+// entry reads the row. The error says why the row is not an entry of the log.
 func (r *ruleRow) entry() (rollout.Entry, error) {
 	switch {
 	case r.timeline == nil || *r.timeline < 0 || *r.timeline > math.MaxUint32,
@@ -118,9 +119,9 @@ func (r *ruleRow) odd(why error) OddRow {
 	return oddRow("skerry_rule", why, show(r.timeline), show(r.n))
 }
 
-// Since returns the committed entries after a generation, oldest first. A row
-// that is no entry ends the list before it, and is in Registry.Odd. The error
-// wraps registry.ErrUnavailable when the database can't be reached.
+// Since returns the committed entries after a generation, oldest first. A row that is not an entry
+// ends the list before it, and is in Registry.Odd. The error wraps registry.ErrUnavailable when the
+// database can't be reached.
 func (s *Rules) Since(ctx context.Context, after rollout.Generation) ([]rollout.Entry, error) {
 	read := make(chan []rollout.Entry, 1)
 	err := s.with(ctx, roleReader, func(ctx context.Context, conn *pgx.Conn) error {
@@ -139,8 +140,8 @@ func (s *Rules) Since(ctx context.Context, after rollout.Generation) ([]rollout.
 	return <-read, nil
 }
 
-// with is Registry.with for operators' commands, which ask as soon as they
-// start: the session may have to begin, and to make the table, first.
+// with is Registry.withConn for operators' commands, which ask right after their start. It waits,
+// at most stmtTime, until the session has begun and made the table.
 func (s *Rules) with(ctx context.Context, need Role, f func(context.Context, *pgx.Conn) error) error {
 	begun := time.Now()
 	for {
@@ -152,7 +153,7 @@ func (s *Rules) with(ctx context.Context, need Role, f func(context.Context, *pg
 	}
 }
 
-// rulesSince reads the log page by page. It stops before a row that is no entry.
+// rulesSince reads the log page by page. It stops before a row that is not an entry.
 func (r *Registry) rulesSince(ctx context.Context, conn *pgx.Conn, after rollout.Generation) ([]rollout.Entry, error) {
 	var entries []rollout.Entry
 	var odd []OddRow
@@ -191,23 +192,21 @@ func (r *Registry) rulesSince(ctx context.Context, conn *pgx.Conn, after rollout
 	}
 }
 
-// Append commits an entry that follows the newest one in number and hash;
-// rollout.ErrFork and rollout.ErrGap refuse any other. The newest entry again
-// is no error. Writers of a cluster go one after the other, and the entry is
-// on disk when Append returns, unlike a heartbeat. It needs the rights of an
-// operator.
+// Append commits an entry that follows the newest one in number and hash, else it returns
+// rollout.ErrFork or rollout.ErrGap. Appending the newest entry again changes nothing and succeeds.
+// Writers of a cluster take turns. The entry is on disk when Append returns, unlike a heartbeat.
+// Append needs the rights of an operator.
 func (s *Rules) Append(ctx context.Context, e rollout.Entry) error {
 	return s.writing(ctx, func(tx pgx.Tx) error { return s.write(ctx, tx, e) })
 }
 
-// Adopt makes a whole log the one that is kept: what the table lacks is
-// written, and what the log ends (rollout.Continues) is taken out. It needs the
-// rights of an operator.
+// Adopt makes whole the rule log: it writes the entries that the table lacks and deletes those that
+// whole ends (rollout.Continues). It needs the rights of an operator.
 func (s *Rules) Adopt(ctx context.Context, whole []rollout.Entry) error {
 	return s.writing(ctx, func(tx pgx.Tx) error { return s.replace(ctx, tx, whole) })
 }
 
-// writing runs a transaction that changes the log, one writer after the other.
+// writing runs a transaction that changes the log. Writers take turns.
 func (s *Rules) writing(ctx context.Context, do func(pgx.Tx) error) error {
 	err := s.with(ctx, roleOperator, func(ctx context.Context, conn *pgx.Conn) error {
 		err := flushed(ctx, conn, func(tx pgx.Tx) error {
@@ -261,7 +260,7 @@ func (s *Rules) write(ctx context.Context, tx pgx.Tx, e rollout.Entry) error {
 		return err
 	}
 	if e.Generation == newest && e.Hash() == hash {
-		return nil // written before, and the answer was lost
+		return nil // committed before, and the answer was lost
 	}
 	if err := e.Follows(newest, hash); err != nil {
 		return err
@@ -269,7 +268,7 @@ func (s *Rules) write(ctx context.Context, tx pgx.Tx, e rollout.Entry) error {
 	return s.insert(ctx, tx, e)
 }
 
-// insert writes an entry behind the others.
+// insert writes an entry after the others.
 func (s *Rules) insert(ctx context.Context, tx pgx.Tx, e rollout.Entry) error {
 	record := encodeEntry(e)
 	switch {
@@ -289,8 +288,8 @@ func (s *Rules) insert(ctx context.Context, tx pgx.Tx, e rollout.Entry) error {
 	return nil
 }
 
-// end is the newest entry of the log: what the rows say. The row of skerry_head
-// is a lock and a copy, which may be lost or restored without them.
+// end returns the newest entry of the log, from the rows. skerry_head is a lock and a copy, which
+// may be lost or restored without them.
 func (s *Rules) end(ctx context.Context, tx pgx.Tx, args pgx.NamedArgs) (rollout.Generation, string, error) {
 	rows, err := tx.Query(ctx, newestRuleSQL, args)
 	if err != nil {
@@ -316,8 +315,8 @@ func (s *Rules) end(ctx context.Context, tx pgx.Tx, args pgx.NamedArgs) (rollout
 	return newest.Generation, newest.Hash(), nil
 }
 
-// compare looks whether there are entries that are not applied yet, by what a
-// beat or a read has said of the newest.
+// compare follows the log when it has entries that are not applied yet. newest comes from a beat or
+// a read.
 func (s *session) compare(ctx context.Context, newest []int64) error {
 	if !s.ruled {
 		return nil
@@ -336,9 +335,9 @@ func (s *session) compare(ctx context.Context, newest []int64) error {
 	return nil
 }
 
-// lacks says that the log has lost what this process goes by: a standby without
-// the last steps was promoted, or an older copy restored. One answer may be
-// older than a step, and a standby may lag.
+// lacks logs that the rule log has lost entries that this process has applied: a standby without
+// them was promoted, or an older copy restored. It needs two answers in a row, because one answer
+// may be older than an entry, and a standby may lag.
 func (s *session) lacks(last, applied rollout.Generation) {
 	if s.readOnly || !last.Before(applied) {
 		s.lacking = 0
@@ -356,8 +355,8 @@ func (s *session) lacks(last, applied rollout.Generation) {
 	}
 }
 
-// follow brings new entries to whoever follows the rules, over the session's
-// own connection. When it has worked, beats look at the log by the way.
+// follow passes new entries to Config.Rules, over the session's connection. After a success, each
+// beat reads the newest generation of the log.
 func (s *session) follow(ctx context.Context) error {
 	if s.r.cfg.Applied == nil {
 		return nil

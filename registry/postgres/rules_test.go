@@ -20,8 +20,8 @@ func TestRulesConformance(t *testing.T) {
 	})
 }
 
-// Whoever follows the rules has them within a second of the commit, also a
-// user who may only read.
+// A process that follows the rules has them within a second of the commit, also with only the right
+// to read.
 func TestRulesAreFollowed(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Shared(t)

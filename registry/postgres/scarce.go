@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// keptFree is how many of the server's connections the processes of a site
-// leave free, for other users and for processes that connect for a beat only.
+// keptFree is the number of the server's connections that the site's processes leave free, for
+// other users and for processes that connect for a beat only.
 const keptFree = 1
 
 // errScarce ends a session because the server has no connection left.
@@ -15,15 +15,14 @@ var errScarce = errors.New("the database has no connection left for others")
 // visits reports whether this process connects for each beat only.
 func (r *Registry) visits() bool { return r.visiting.Load() }
 
-// checksConnections reports whether a beat asks how many connections are left,
-// even at a large site.
+// checksConnections reports whether a beat counts the free connections even at a large site: every
+// beat of a process that connects for beats only, else every 30th.
 func (s *session) checksConnections() bool {
 	s.beats++
 	return !s.r.isPlain() && (s.r.visits() || s.beats%30 == 0)
 }
 
-// noteFree takes in how many connections the server still accepts; nil: the
-// beat did not ask.
+// noteFree records how many connections the server still takes; nil when the beat did not ask.
 func (s *session) noteFree(free *int64) {
 	if free == nil {
 		return

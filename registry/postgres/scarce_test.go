@@ -13,9 +13,8 @@ import (
 	"github.com/skerry/skerry/registry/postgres"
 )
 
-// TestFewConnections: a server with seven connections for everybody serves
-// fourteen processes. All are listed and see all, nobody expires, and others get
-// a connection, too.
+// TestFewConnections: a server with seven connections for all users serves fourteen processes. All
+// are listed and see all, none expires, and other users get a connection.
 func TestFewConnections(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Own(t, pgtest.Options{Config: "max_connections = 10"})
@@ -51,8 +50,8 @@ func TestFewConnections(t *testing.T) {
 	}
 }
 
-// TestConnectionLimits: a role or a database that may have few connections
-// serves more processes, which take turns, and doctor names the limit.
+// TestConnectionLimits: a role or database with a low connection limit serves more processes, which
+// take turns. doctor names the limit.
 func TestConnectionLimits(t *testing.T) {
 	t.Parallel()
 	for name, limit := range map[string]string{"role": "ALTER ROLE %[1]s CONNECTION LIMIT 3", "database": "ALTER DATABASE %[2]s CONNECTION LIMIT 3"} {

@@ -17,11 +17,11 @@ import (
 //go:embed schema.sql
 var schemaSQL string
 
-// SchemaVersion is the version of the tables that this package makes and
-// knows. It also uses later ones that ask for no later program.
+// SchemaVersion is the version of the tables that this package makes and knows. It also uses later
+// versions that need no later program.
 const SchemaVersion = 5
 
-// tables are all relations of the schema, and readable those without secrets.
+// tables are all relations of the schema; readable are those without secrets.
 var (
 	tables = []string{
 		"skerry_schema",
@@ -47,8 +47,8 @@ const (
 	tooMany        = "53300" // all connections are in use
 )
 
-// Errors of tables that this program leaves alone. Nothing is registered or
-// read until the tables are others.
+// Errors of tables that this program can't use. It registers and reads nothing until they are
+// replaced.
 var (
 	errOldTables = errors.New(
 		"the tables of skerry are of a version before 4, which shares none with this one, and are left alone: " +
@@ -59,12 +59,12 @@ var (
 	errNewTables = errors.New("the tables of skerry need a later version of this program: update it")
 )
 
-// Schema is the SQL that makes the tables, for an administrator to run. To run
-// it twice changes nothing.
+// Schema returns the SQL that makes the tables, for an administrator. Running it again changes
+// nothing.
 func Schema() string { return schemaSQL }
 
-// Replace is the SQL that drops the tables of any version, with all that is in
-// them, and makes new ones.
+// Replace returns the SQL that drops the tables of any version with their content and makes new
+// ones.
 func Replace() string {
 	drop := "-- Drops all tables of skerry, with the registrations, statistics and the release log in them.\nBEGIN;\n"
 	for _, t := range slices.Backward(tables) {
@@ -77,9 +77,8 @@ func Replace() string {
 	return drop + "COMMIT;\n\n" + Schema()
 }
 
-// createSchema makes what is missing of the tables. Processes that start
-// together meet at the first statement: whichever comes second waits there for
-// the first, and finds with an error that the tables are made.
+// createSchema makes missing tables. Processes that start together meet at the first statement: the
+// second waits there for the first, and its error says that the tables exist.
 func (r *Registry) createSchema(ctx context.Context, conn *pgx.Conn) error {
 	ctx, cancel := context.WithTimeout(ctx, schemaTime)
 	defer cancel()
@@ -92,14 +91,14 @@ func (r *Registry) createSchema(ctx context.Context, conn *pgx.Conn) error {
 			r.log.Info("tables are there", "version", SchemaVersion)
 			return nil
 		}
-		_, _ = conn.PgConn().Exec(ctx, "ROLLBACK").ReadAll() // else the session could not go on without
+		_, _ = conn.PgConn().Exec(ctx, "ROLLBACK").ReadAll() // else the session could not continue
 		if try == 5 || !madeByOther(err) || run.Sleep(ctx, run.Jitter(100*time.Millisecond, 1)) != nil {
 			return fmt.Errorf("create tables: %w", r.held(ctx, conn, err, "skerry_schema"))
 		}
 	}
 }
 
-// madeByOther reports the errors of two sessions that make the same thing.
+// madeByOther reports the errors of two sessions that create the same object.
 func madeByOther(err error) bool {
 	switch sqlState(err) {
 	case "23505", "42P07", "42710", "40P01": // unique, duplicate table, duplicate object, deadlock
@@ -110,8 +109,8 @@ func madeByOther(err error) bool {
 	return false
 }
 
-// agrees checks that the tables are those that this program knows, or later
-// ones that it may use; missing: that they do not say what they are.
+// agrees checks that the tables have the version that this program knows, or a later one that it
+// may use. missing is true when they have no version or an earlier one.
 func (r *Registry) agrees(ctx context.Context, conn *pgx.Conn) (missing bool, err error) {
 	var version, needs int
 	switch err := conn.QueryRow(ctx, versionSQL).Scan(&version, &needs); {

@@ -25,7 +25,7 @@ var oldTables string
 
 const oldRule = `INSERT INTO skerry_cluster (cluster) VALUES ('site'); INSERT INTO skerry_rule (cluster, timeline, n, previous, hash, entry) VALUES ('site', 0, 1, '', 'x', '{}');`
 
-// TestOldTables are left alone, and one line says what to do, which works.
+// TestOldTables: old tables are left alone, and one log line gives the steps that work.
 func TestOldTables(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Shared(t)
@@ -43,7 +43,7 @@ func TestOldTables(t *testing.T) {
 	if !errors.Is(s.Lost, postgres.ErrOldTables) || !strings.Contains(s.Lost.Error(), "skerry schema --replace") {
 		t.Errorf("lost: %v; want ErrOldTables, with what to do", s.Lost)
 	}
-	a.holds(3 * time.Second) // it tries again, and says no more
+	a.holds(3 * time.Second) // it tries again without a further line
 	if n := strings.Count(log.String(), "level=ERROR"); n != 1 {
 		t.Errorf("%d lines of errors, want 1:\n%s", n, log)
 	}
@@ -56,11 +56,11 @@ func TestOldTables(t *testing.T) {
 	}
 	server.Exec(t, db, postgres.Replace())
 	a.sees(back, a.instance())
-	server.Exec(t, db, postgres.Replace()) // it drops its own tables as well
+	server.Exec(t, db, postgres.Replace()) // Replace drops its own tables as well
 	a.sees(2*back, a.instance())
 }
 
-// future makes tables of a later version: a column more in each, and a table more.
+// future makes tables of a later version: each has one column more, and there is one table more.
 func future(version, needs int) string {
 	sql := fmt.Sprintf(
 		"INSERT INTO skerry_schema (version, needs) VALUES (%d, %d); CREATE TABLE skerry_moon (phase text);", version,
@@ -71,8 +71,8 @@ func future(version, needs int) string {
 	return sql
 }
 
-// TestTablesOfALaterVersion: columns that this program does not know are left
-// as they are, by readers, writers and what tidies up.
+// TestTablesOfALaterVersion: readers, writers and cleaning leave columns alone that this program
+// does not know.
 func TestTablesOfALaterVersion(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Shared(t)
@@ -115,7 +115,7 @@ func TestTablesOfALaterVersion(t *testing.T) {
 	if err := a.SetKeys(t.Context(), nil, []string{"sk1-a"}); err != nil {
 		t.Error(err)
 	}
-	// What tidies up: old rows go, and a table that has grown is written anew.
+	// Cleaning removes old rows, and rewrites a table that has grown.
 	server.Exec(
 		t,
 		db,
@@ -136,7 +136,7 @@ func TestTablesOfALaterVersion(t *testing.T) {
 	}
 }
 
-// TestTablesThatNeedALaterProgram are left alone.
+// TestTablesThatNeedALaterProgram: such tables are left alone.
 func TestTablesThatNeedALaterProgram(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Shared(t)
@@ -158,8 +158,8 @@ func TestTablesThatNeedALaterProgram(t *testing.T) {
 	}
 }
 
-// TestSchemaTwice changes nothing, and tables that came back without their
-// version get it.
+// TestSchemaTwice: running the schema again changes nothing, and tables that came back without
+// their version get it.
 func TestSchemaTwice(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Shared(t)
@@ -174,8 +174,8 @@ func TestSchemaTwice(t *testing.T) {
 	}
 }
 
-// TestTablesOfVersion4 are brought up to date by the first process that may, in
-// place; an earlier program goes on with them.
+// TestTablesOfVersion4: the first process with the right updates them in place; an earlier program
+// continues with them.
 func TestTablesOfVersion4(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Shared(t)
@@ -192,7 +192,7 @@ func TestTablesOfVersion4(t *testing.T) {
 	}
 }
 
-// TestLink: how the connection that carries the site's key is protected.
+// TestLink: Link describes the protection of the connection that carries the site's key.
 func TestLink(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Own(t, pgtest.Options{TLS: true})

@@ -20,20 +20,20 @@ const (
 	maxKey  = 256 // bytes
 )
 
-// ErrKeysChanged says that the site's keys are not those that SetKeys was to
-// replace: another operator was faster. Read them and decide again.
+// errKeysChanged says that the site's keys are not those that SetKeys was to replace, because
+// another operator was faster. The caller reads them and decides again.
 var errKeysChanged = errors.New("the site's keys in the database are others than expected")
 
-// secret is the cluster's row of skerry_secret. The zero secret is none.
+// secret is the cluster's row of skerry_secret. The zero value stands for no row.
 type secret struct {
-	state   string // of the row, as the fragment {secret} tells it
+	state   string // of the row, from the fragment {secret}
 	channel string
 	keys    []string
 }
 
 var channelForm = regexp.MustCompile(`^skerry:[0-9a-f]{40}$`)
 
-// newChannel is a name that nobody can guess.
+// newChannel returns a random name of 160 bits.
 func newChannel() string {
 	random := make([]byte, 20)
 	_, _ = rand.Read(random) // it never fails
@@ -41,7 +41,7 @@ func newChannel() string {
 }
 
 const (
-	// The parts are cut where they are longer than any that skerry writes.
+	// Values longer than any that skerry writes are cut.
 	secretSQL = `SELECT xmin::text, coalesce(left(channel, 100), ''), coalesce((SELECT json_agg(left(u.k, 300) ORDER BY u.i)
 		FROM unnest(keys) WITH ORDINALITY u(k, i) WHERE u.i <= 20), '[]')::text FROM skerry_secret WHERE cluster = @cluster`
 	makeSecretSQL = `INSERT INTO skerry_secret (cluster, channel, keys) VALUES (@cluster, @new_channel, @keys) ON CONFLICT DO NOTHING`
@@ -52,7 +52,7 @@ const (
 	tellSecretSQL = `SELECT pg_notify(@channel, json_build_object('c', @cluster::text, 'k', true)::text)`
 )
 
-// readSecret reads the row. A row that makes no sense is the error.
+// readSecret reads the row. An odd row returns an oddSecretError.
 func (r *Registry) readSecret(ctx context.Context, conn *pgx.Conn) (secret, error) {
 	var s secret
 	var keys string
@@ -81,7 +81,7 @@ func (r *Registry) readSecret(ctx context.Context, conn *pgx.Conn) (secret, erro
 
 type oddSecretError struct{ error }
 
-// check refuses what skerry would not write. Its errors show no part of it.
+// check returns an error for values that skerry would not write, without showing a part of them.
 func (s *secret) check() error {
 	if !channelForm.MatchString(s.channel) {
 		return errors.New("channel is not skerry: and 40 hexadecimal digits")
@@ -106,8 +106,9 @@ func checkKeys(keys []string) error {
 	return nil
 }
 
-// makeSecret writes the row that is missing, or the keys. What this process
-// knows already comes back: a database that lost the row changes no key.
+// makeSecret writes the missing row, or its keys. It uses the channel and keys that this process
+// knows, so a database that lost the row changes no key. Of two first processes one inserts the
+// row, and both read it.
 func (r *Registry) makeSecret(ctx context.Context, conn *pgx.Conn, found secret) error {
 	known := r.currentSecret()
 	channel, keys := known.channel, known.keys
@@ -131,15 +132,15 @@ func (r *Registry) makeSecret(ctx context.Context, conn *pgx.Conn, found secret)
 	})
 }
 
-// currentSecret is the secret as it was last read.
+// currentSecret returns the secret as it was last read.
 func (r *Registry) currentSecret() secret {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.secret
 }
 
-// learnSecret reads the secret and makes what is missing of it. Without the
-// right to read it this process hears no notifications.
+// learnSecret reads the secret and makes missing parts of it. Without the right to read it, this
+// process receives no notifications.
 func (s *session) learnSecret(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.r.limit())
 	defer cancel()
@@ -150,7 +151,7 @@ func (s *session) learnSecret(ctx context.Context) error {
 			found, err = s.r.readSecret(ctx, s.conn)
 		}
 		if err != nil && !s.lost(err) {
-			need := roleOperator // which may alter a row that is there
+			need := roleOperator // an operator may alter an existing row
 			if found.state == "" {
 				need = roleService
 			}
@@ -174,7 +175,7 @@ func (s *session) learnSecret(ctx context.Context) error {
 		s.r.odd.add("skerry_secret", true)
 		s.r.learn(found)
 		if s.r.currentSecret().channel != s.channel {
-			s.asked.at = time.Now() // which ends the wait: the session is to listen
+			s.asked.at = time.Now() // ends the wait, so that the session listens to the new channel
 		}
 		return nil
 	case s.lost(err):
@@ -201,8 +202,8 @@ func (s *session) learnSecret(ctx context.Context) error {
 	return nil
 }
 
-// learn takes in what was read and hands new keys on. A row or ring that was
-// lost changes no key: it is looked at with each poll until it is there again.
+// learn records the secret that was read and passes new keys on. A lost row or ring changes no key,
+// and each poll reads the secret until it is there again.
 func (r *Registry) learn(found secret) {
 	r.mu.Lock()
 	before := r.secret
@@ -219,8 +220,8 @@ func (r *Registry) learn(found secret) {
 	}
 }
 
-// Keys reads the site's keys: the first signs, all verify. There may be none.
-// It uses a connection of its own and works without Run.
+// Keys reads the site's keys, possibly none: the first signs, all verify. It uses a connection of
+// its own and works without Run.
 func (r *Registry) Keys(ctx context.Context) ([]string, error) {
 	conn, err := r.connect(ctx)
 	if err != nil {
@@ -240,9 +241,8 @@ func (r *Registry) Keys(ctx context.Context) ([]string, error) {
 	return found.keys, nil
 }
 
-// SetKeys replaces the site's keys when they are those of old, and fails with
-// ErrKeysChanged otherwise. Every process is told. It needs the rights of an
-// operator, uses a connection of its own, and works without Run.
+// SetKeys replaces the site's keys when they equal old, else it fails. It notifies every process.
+// It needs the rights of an operator, uses a connection of its own, and works without Run.
 func (r *Registry) SetKeys(ctx context.Context, old, keys []string) error {
 	err := checkKeys(keys)
 	if err == nil && len(keys) == 0 {
@@ -275,8 +275,7 @@ func (r *Registry) SetKeys(ctx context.Context, old, keys []string) error {
 	return nil
 }
 
-// replaceKeys returns the channel of those who are to be told; "": nobody
-// listens yet.
+// replaceKeys returns the channel of the listeners, or "" when no process listens yet.
 func (r *Registry) replaceKeys(ctx context.Context, tx pgx.Tx, old, keys []string) (channel string, err error) {
 	args := pgx.NamedArgs{
 		"cluster":     r.cfg.Cluster,
@@ -298,9 +297,9 @@ func (r *Registry) replaceKeys(ctx context.Context, tx pgx.Tx, old, keys []strin
 	return "", err
 }
 
-// listen hears the channel that is valid now. When it has changed, the earlier
-// one is heard for two more polls, for writers that have not read the new one:
-// what comes on it is a reason to read and no more.
+// listen listens to the current channel. After a change it also listens to the earlier channel for
+// two more polls, for writers that have not read the new one. A notification there only causes a
+// read.
 func (s *session) listen(ctx context.Context) error {
 	channel := s.r.currentSecret().channel
 	if channel == s.channel {
@@ -323,7 +322,7 @@ func (s *session) listen(ctx context.Context) error {
 	}
 	s.former, s.formerEnds = s.channel, time.Now().Add(2*s.r.cfg.tick())
 	if !s.full.IsZero() {
-		s.next = time.Now() // what came before this process listened is read
+		s.next = time.Now() // read the changes from before this process listened
 	}
 	s.channel = channel
 	s.listening = channel != ""

@@ -16,7 +16,7 @@ import (
 	"github.com/skerry/skerry/registry/postgres"
 )
 
-// keyed is a configuration that makes a key and collects those that it is told.
+// keyed returns a configuration that makes a key and collects the keys passed to Secret.
 func keyed(t *testing.T, url, key string) (postgres.Config, chan []string) {
 	told := make(chan []string, 100)
 	cfg := quick(t, url, newOwner())
@@ -25,7 +25,7 @@ func keyed(t *testing.T, url, key string) (postgres.Config, chan []string) {
 	return cfg, told
 }
 
-// TestFirstProcessesAgree: many start together without a key; all have the same.
+// TestFirstProcessesAgree: many processes start together without a key, and all have the same one.
 func TestFirstProcessesAgree(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Shared(t)
@@ -49,8 +49,8 @@ func TestFirstProcessesAgree(t *testing.T) {
 	}
 }
 
-// TestRoleWithoutTheSecret reads by polling and says so once; with the right it
-// listens from the next poll on.
+// TestRoleWithoutTheSecret: a process without the right reads by polling and logs so once. After it
+// gets the right it listens from the next poll on.
 func TestRoleWithoutTheSecret(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Shared(t)
@@ -108,9 +108,8 @@ func TestRoleWithoutTheSecret(t *testing.T) {
 	v.sees(3*time.Second, append(list, in)...)
 }
 
-// TestChannelChanges: no change is missed while the name of the channel
-// changes, though writers learn of it at their next poll only; and the earlier
-// name is of no use soon.
+// TestChannelChanges: no change is missed while the name of the channel changes, though writers
+// learn it with their next poll only. The earlier name soon has no effect.
 func TestChannelChanges(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Shared(t)
@@ -119,7 +118,7 @@ func TestChannelChanges(t *testing.T) {
 	a := start(t, cfg)
 	slow := cfg
 	slow.Owner = newOwner()
-	slow.Heartbeat, slow.Poll, slow.Expiry = time.Minute, time.Minute, 3*time.Minute // it knows the earlier name only
+	slow.Heartbeat, slow.Poll, slow.Expiry = time.Minute, time.Minute, 3*time.Minute // it knows only the earlier name
 	w := start(t, slow)
 	list := []registry.Instance{a.offer(), w.offer()}
 	a.sees(2*time.Second, list...)
@@ -133,11 +132,11 @@ func TestChannelChanges(t *testing.T) {
 			t.Fatal(err)
 		}
 		list = append(list, in)
-		a.sees(2500*time.Millisecond, list...) // at the latest by its poll
+		a.sees(2500*time.Millisecond, list...) // at the latest with its poll
 	}
 	server.Exec(t, db, fmt.Sprintf("SELECT pg_notify('%s', '{\"c\":\"site\",\"k\":true}')", old)) // as SetKeys does
 	in.Port = 7010
-	a.holds(5*time.Second, list...) // two polls: now the earlier one is given up
+	a.holds(5*time.Second, list...) // two polls: now the earlier one is no longer listened to
 	gone := fmt.Sprintf(`{"c":"site","f":0,"r":%d,"i":[{"s":"auth","v":"v1","h":%q,"p":7000,"o":%q,"g":1}]}`,
 		one[int64](t, server.URL(db), "SELECT rev + 1 FROM skerry_revision"), w.owner.Host, w.owner.String())
 	server.Exec(t, db, fmt.Sprintf("SELECT pg_notify('%s', '%s')", old, gone))
@@ -145,8 +144,8 @@ func TestChannelChanges(t *testing.T) {
 	a.sees(time.Second, list...)
 }
 
-// TestSecretComesBack: a database that lost its row gets it again, with the
-// keys that a process knows and no other ones.
+// TestSecretComesBack: a database that lost its row gets it again, with exactly the keys that a
+// process knows.
 func TestSecretComesBack(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Shared(t)
@@ -169,13 +168,13 @@ func TestSecretComesBack(t *testing.T) {
 	if len(told) != 0 {
 		t.Errorf("told of new keys: %q", <-told)
 	}
-	// A ring that is empty is filled, by a role that may.
+	// A role with the right fills an empty ring.
 	server.Exec(t, db, "UPDATE skerry_secret SET keys = '{}'")
 	await(t, back, "a key", func() bool { return one[string](t, server.URL(db), row) == before })
 }
 
-// TestOddSecret: a row that makes no sense is named, without its content; the
-// keys in use stay, and lists go on by polling.
+// TestOddSecret: an odd row is logged without its content. The keys in use stay, and lists continue
+// by polling.
 func TestOddSecret(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Shared(t)

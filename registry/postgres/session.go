@@ -16,15 +16,15 @@ import (
 
 var errNoCluster = errors.New("the rows of the cluster are missing")
 
-// maxSpread bounds how long the readers of a hint spread over, in ms.
+// maxSpread bounds the time in ms over which readers of a hint spread.
 const maxSpread = 2000
 
-// session is one life of the connection that beats, reads and listens.
+// session is one life of the connection that beats, reads and listens. Its goroutine owns it.
 type session struct {
 	r    *Registry
 	m    *model
 	conn *pgx.Conn
-	up   func() // called when an answer came
+	up   func() // called for each answer
 
 	writable  bool // the connection may write, as far as the server said
 	standby   bool
@@ -33,32 +33,32 @@ type session struct {
 
 	connected time.Time
 	next      time.Time       // the beat
-	lookAt    time.Time       // when to look for a server that takes writes; zero: this one does, or there is no other
-	patience  time.Duration   // that the next server has which takes none, before others are tried
-	full      time.Time       // the latest read of everything; zero: none in this session
-	refused   time.Time       // a beat, though we may write; zero: the latest one was not
-	read      map[string]bool // services that the model is complete for
-	readAll   bool            // it is complete for all
-	ruled     bool            // beats look at the rule log
-	trusting  bool            // the latest answer showed that somebody marks the dead
+	lookAt    time.Time       // when to look for a server that takes writes; zero: never
+	patience  time.Duration   // how long the next server without writes is used before others are tried
+	full      time.Time       // the latest full read; zero: none in this session
+	refused   time.Time       // when a beat was refused despite writable; zero: the latest was not
+	read      map[string]bool // services with a complete list in the model
+	readAll   bool            // all lists in the model are complete
+	ruled     bool            // beats read the end of the rule log
+	trusting  bool            // the latest answer showed that a process expires leases
 
-	lacking int  // answers in a row by which the rule log has lost steps
+	lacking int  // answers in a row in which the rule log had lost entries
 	beats   int  // in this session
-	slow    int  // in a row that the server gave up
-	scarce  bool // the server has hardly a connection left: this one is given back
+	slow    int  // beats in a row that the server ended for lack of time
+	scarce  bool // the server has hardly a connection left, so the session gives this one back
 
-	secretive  bool      // beats look at the secret
-	ruleless   bool      // that the rule log may not be read was reported
-	keyless    bool      // that the secret can't be made was reported
-	channel    string    // that is listened to; "": none
-	former     string    // the one before, "": none
-	formerEnds time.Time // when it is given up
+	secretive  bool      // beats read the state of the secret
+	ruleless   bool      // the log says that the rule log may not be read
+	keyless    bool      // the log says that the secret can't be made
+	channel    string    // that the session listens to; "": none
+	former     string    // the channel before, or ""
+	formerEnds time.Time // when to stop listening to former
 	asked      notifyRequest
-	lastRead   time.Time // when the latest read began that a notification may have asked for
+	lastRead   time.Time // when the latest read began that could answer a notification
 
-	quiet          int  // reads in a row that brought what no notification had
-	compactRefused bool // that a table could not be repacked was reported
-	deafLogged     bool // that notifications don't arrive was reported
+	quiet          int  // reads in a row with changes that no notification had brought
+	compactRefused bool // the log says that a table could not be compacted
+	deafLogged     bool // the log says that notifications do not arrive
 }
 
 func (s *session) run(ctx context.Context) error {
@@ -94,8 +94,8 @@ func (s *session) run(ctx context.Context) error {
 	}
 }
 
-// hint is what notifications have asked for beside a read of the lists. It is
-// done at most every hintPause, however many come.
+// notifyRequest is what notifications have asked for beside a read of the lists. The session does
+// it at most every hintPause.
 type notifyRequest struct {
 	at            time.Time // when to do it; zero: nothing is asked for
 	rules, secret bool
@@ -104,7 +104,7 @@ type notifyRequest struct {
 // hintPause is the shortest time between two reads because of notifications.
 const hintPause = 250 * time.Millisecond
 
-// hello learns where the connection has led to, and makes what is missing.
+// hello examines the server of the connection and makes missing tables, rows and secrets.
 func (s *session) hello(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.r.limit()+schemaTime)
 	defer cancel()
@@ -167,7 +167,7 @@ func (s *session) join(ctx context.Context) error {
 	return s.r.join(ctx, s.conn)
 }
 
-// duties does what is due: LISTEN, a beat, or reading for a new watcher.
+// duties does what is due: tasks, LISTEN, notifications, and a beat or a read for a new watcher.
 func (s *session) duties(ctx context.Context) error {
 	if err := s.runTasks(ctx); err != nil {
 		return err
@@ -178,7 +178,7 @@ func (s *session) duties(ctx context.Context) error {
 	services, all := s.r.publisher.Watched()
 	watching := all || len(services) > 0
 	if watching && !s.standby && !s.r.cfg.PollOnly && !s.r.visits() {
-		// Before reading, so that nothing falls between the two.
+		// LISTEN comes before the read, so that no change falls between the two.
 		if err := s.listen(ctx); err != nil {
 			return fmt.Errorf("listen: %w", err)
 		}
@@ -203,8 +203,8 @@ func (s *session) duties(ctx context.Context) error {
 	return nil
 }
 
-// heed reads what notifications have asked for, when it is time, and the rules
-// when they are due.
+// followRequests reads what notifications have asked for when it is due. It reads the rules also
+// when rules is true.
 func (s *session) followRequests(ctx context.Context, rules bool) error {
 	if at := s.asked.at; !at.IsZero() && !time.Now().Before(at) {
 		asked := s.asked
@@ -222,8 +222,8 @@ func (s *session) followRequests(ctx context.Context, rules bool) error {
 	return s.follow(ctx)
 }
 
-// again has a beat that the server gave up for lack of time sent again, soon:
-// a new connection would cost it more. The third in a row ends the session.
+// retryBeat schedules a beat again that the server ended for lack of time, because a new connection
+// would cost the server more. The third in a row ends the session.
 func (s *session) retryBeat(err error) error {
 	if s.slow++; sqlState(err) != tooSlow || s.slow == 3 {
 		return err
@@ -233,8 +233,8 @@ func (s *session) retryBeat(err error) error {
 	return nil
 }
 
-// wait takes in notifications until something else is to do. A quiet wait ends
-// with a ping, because a frozen or cut off server is quiet too.
+// wait receives notifications until a duty is due. A quiet wait ends with a ping, because a frozen
+// or cut off server is quiet.
 func (s *session) wait(ctx context.Context) error {
 	for {
 		left := time.Until(s.wakes())
@@ -247,13 +247,13 @@ func (s *session) wait(ctx context.Context) error {
 		cancel()
 		switch {
 		case err == nil:
-			if s.receive(n) || errors.Is(ended, context.Canceled) { // poked, and it was there already
+			if s.receive(n) || errors.Is(ended, context.Canceled) { // poked while the notification was there already
 				return nil
 			}
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case ended == nil || s.conn.IsClosed():
-			return err // the kernel gave up, or the server closed; pgx may still call it a timeout
+			return err // the kernel or the server closed the connection; pgx may call it a timeout
 		case errors.Is(ended, context.Canceled):
 			return nil // poked
 		case !time.Now().Before(s.wakes()):
@@ -266,7 +266,7 @@ func (s *session) wait(ctx context.Context) error {
 	}
 }
 
-// wakes is when something is to be done, whatever is notified.
+// wakes is when the next duty is due without a notification.
 func (s *session) wakes() time.Time {
 	return run.Earliest(s.next, s.r.notifyAt(), s.asked.at, s.lookAt)
 }
@@ -287,10 +287,9 @@ func (s *session) exec(ctx context.Context, sql string) error {
 	return err
 }
 
-// take applies a notification. It reports true when something must be read:
-// the content did not fit, or changes before it were missed. Its writer knows
-// the secret channel, so the content is believed, within bounds; what comes on
-// an earlier channel is a hint.
+// receive applies a notification. It reports true when the session must read: the content did not
+// fit, or changes before it were missed. The writer knows the secret channel, so its content is
+// believed within bounds. A notification on an earlier channel is a hint.
 func (s *session) receive(told *pgconn.Notification) (read bool) {
 	n, err := parsePayload(told.Payload)
 	if err != nil || n.Cluster != s.r.cfg.Cluster {
@@ -318,7 +317,7 @@ func (s *session) receive(told *pgconn.Notification) (read bool) {
 		entries[i].text = n.Changed[i]
 	}
 	s.m.merge(slices.DeleteFunc(s.rows(entries, time.Now(), false), func(r row) bool {
-		return !s.readAll && !s.read[r.Service] // its list is yet to be read
+		return !s.readAll && !s.read[r.Service] // the list of its service was not read yet
 	}))
 	s.m.only(services, all)
 	s.m.publish(s.r.publisher)
@@ -327,7 +326,7 @@ func (s *session) receive(told *pgconn.Notification) (read bool) {
 
 var errForeign = errors.New("it is of another cluster")
 
-// readSoon has the tables read within a time in milliseconds.
+// readSoon schedules a read within pause milliseconds.
 func (s *session) readSoon(pause int64) bool {
 	spread := time.Duration(min(max(0, pause), maxSpread)) * time.Millisecond
 	if at := s.notBefore(run.Jitter(spread, 1)); at.Before(s.next) {
@@ -336,8 +335,8 @@ func (s *session) readSoon(pause int64) bool {
 	return true
 }
 
-// heedAt is when a hint that comes now may be followed, which others have been
-// before it.
+// notBefore returns the time after which a hint may be followed, at least hintPause after the last
+// read.
 func (s *session) notBefore(after time.Duration) time.Time {
 	at := time.Now().Add(after)
 	if first := s.lastRead.Add(hintPause); at.Before(first) {
@@ -346,8 +345,8 @@ func (s *session) notBefore(after time.Duration) time.Time {
 	return at
 }
 
-// rows translates entries. Those that make no sense are left out and noted; all
-// says that these are all instances there are.
+// rows converts entries to rows. It leaves out odd ones and records them. all says that these are
+// all instances of the table.
 func (s *session) rows(entries []listing, now time.Time, all bool) []row {
 	out := make([]row, 0, len(entries))
 	var odd []OddRow
@@ -372,7 +371,7 @@ func oddInstance(e *entry, why error) OddRow {
 	return oddRow("skerry_instance", why, e.Service, e.Version, e.Host, e.Port, e.Owner)
 }
 
-// lost reports errors after which the connection is of no use.
+// lost reports errors after which the connection is useless.
 func (s *session) lost(err error) bool {
 	code := sqlState(err)
 	return s.demoted(err) || s.conn.IsClosed() || code == "" || code[:2] == "57" && code != "57014" ||

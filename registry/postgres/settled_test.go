@@ -11,9 +11,9 @@ import (
 	"github.com/skerry/skerry/internal/pgtest"
 )
 
-// TestSettled: after an outage nobody is expired for a pause, nor by a
-// statement that began before the one that ended the outage and sees its
-// outcome all the same. A clock that was set back does not last for ever.
+// TestSettled: after an outage no lease expires for a pause. This also holds for a statement that
+// began before the one that ended the outage and sees its outcome. A clock that was set back
+// settles in the end.
 func TestSettled(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Shared(t)
@@ -23,7 +23,7 @@ func TestSettled(t *testing.T) {
 	}
 	defer conn.Close(t.Context())
 	const pause = 50 * time.Millisecond
-	time.Sleep(2 * pause) // that the server itself needs
+	time.Sleep(2 * pause) // the server itself needs that
 	sql := statement("SELECT {settled} FROM (SELECT now() + @ahead::bigint * interval '1 microsecond' AS resumed) c")
 	for resumed, want := range map[time.Duration]bool{
 		-2 * pause: true, -pause / 2: false, 0: false, 2 * time.Millisecond: false, pause / 2: false, 2 * pause: true,

@@ -2,30 +2,27 @@ package postgres
 
 import "strings"
 
-// Every time in these statements is now() of the database, compared with times
-// that it wrote itself. Parameters carry lengths of time, and one kind of
-// moment: $latest, the database's own time as it last told us plus what our
-// monotonic clock has counted since. A statement that was stuck in a frozen
-// server or network for longer than its sender waited finds that moment past
-// and changes nothing, so that nobody's lease is renewed after his death.
+// Every time in these statements is now() of the database, compared with times that it wrote
+// itself. Parameters carry lengths of time and one kind of moment: $latest, the database's last
+// answer plus the monotonic time since then. A statement that a frozen server or network held
+// longer than its sender waited finds that moment past and changes nothing. The lease of a dead
+// process is thus never renewed.
 //
-// Any column may hold what no skerry wrote: infinite times, numbers at the end
-// of their range, JSON of another kind, NULL. No expression here fails on that:
-// a time of a row is compared and never added to, and a number is checked
-// before it is counted up. A row that makes no sense is left out or named by
-// {row}, which package code turns into an [OddRow].
+// Any column may hold values that no skerry wrote: infinite times, numbers at the end of their
+// range, JSON of another kind, NULL. No expression here fails on that: a time of a row is compared
+// and never added to, and a number is checked before it is counted up. An odd row is left out, or
+// named by {row}, which parseRow turns into an [OddRow].
 //
 // Lock order: lease, revision, instances.
 
 func statement(s string) string {
-	for range 5 { // a fragment may use others, some times removed
+	for range 5 { // a fragment may use others, nested up to five deep
 		s = fragments.Replace(s)
 	}
 	return strings.ReplaceAll(s, "{pause}", "(@pause::bigint * interval '1 millisecond')")
 }
 
-// reading is a statement in its three ways: what changed, everything of some
-// services, everything.
+// reading is a statement in three forms: what changed, everything of some services, everything.
 type reading struct{ delta, named, whole string }
 
 func readings(s string) reading {
@@ -37,9 +34,8 @@ func readings(s string) reading {
 	}
 }
 
-// pick is the statement for one way of reading. A role that may not read the
-// rule log or the secret is told nothing of them, but of the right to read the
-// secret as soon as there is one.
+// pick returns the statement for one way of reading. A role that may not read the rule log or the
+// secret gets neither. It learns of the right to read the secret as soon as it has that right.
 func (r reading) pick(full, all, rules, secret bool) string {
 	s := r.delta
 	switch {
@@ -61,11 +57,11 @@ func (r reading) pick(full, all, rules, secret bool) string {
 var newest, secretState = statement("{newest}"), statement("{secret}")
 
 var (
-	// hello tells where the connection has led to.
+	// helloSQL describes the server of a new connection.
 	helloSQL = statement(`SELECT {now}, pg_is_in_recovery(), current_setting('transaction_read_only') = 'on',
 		(SELECT count(*) FROM unnest(@tables::text[]) t WHERE to_regclass(t) IS NULL), {old}, {writable}`)
 
-	// version is what the tables say of themselves.
+	// versionSQL returns the version of the tables, and the version that a program must know.
 	versionSQL = "SELECT version, coalesce(needs, version) FROM skerry_schema ORDER BY version DESC LIMIT 1"
 
 	// joinSQL makes the rows of a cluster.
@@ -75,8 +71,8 @@ var (
 		"INSERT INTO skerry_told (cluster, rev) SELECT cluster, coalesce(rev, 0) FROM skerry_revision WHERE cluster = @cluster ON CONFLICT DO NOTHING",
 	}
 
-	// beat renews the lease, takes the pulse when it is due (one process of
-	// the cluster does), and reads what changed since.
+	// beatSQL renews the lease, takes the pulse when it is due (in one process of the cluster), and
+	// reads what changed since.
 	beatSQL = readings(`WITH beat AS (
 		UPDATE skerry_lease SET heartbeat = now()
 		WHERE cluster = @cluster AND owner = @owner AND {now} <= @latest RETURNING 1
@@ -101,8 +97,8 @@ var (
 		FROM skerry_cluster c JOIN skerry_revision r USING (cluster) WHERE c.cluster = @cluster
 	)`)
 
-	// read is beat for those who may not or cannot write. Without a pulse they
-	// trust in old leases only when they have watched long enough themselves.
+	// readSQL is beatSQL for connections that may not or can't write. Without a pulse they consider
+	// a lease old only after they have watched for long enough themselves.
 	readSQL = readings(`WITH head AS (
 		SELECT {now} AS now, coalesce(r.rev, 0) AS rev, coalesce(r.kept, 0) AS kept,
 			{settled} AND ({pulsing} OR @watching::boolean AND NOT pg_is_in_recovery()) AS settled,
@@ -112,7 +108,7 @@ var (
 		FROM skerry_cluster c JOIN skerry_revision r USING (cluster) WHERE c.cluster = @cluster
 	)`)
 
-	// list makes put listed and drop gone, as one change.
+	// listSQL writes the registrations put and removes drop, as one change.
 	listSQL = statement(`WITH intime AS (
 		SELECT 1 WHERE {now} <= @latest
 	), lease AS (
@@ -147,13 +143,13 @@ var (
 	)
 	SELECT {now}, (SELECT rev FROM bump), (SELECT {notify})`)
 
-	// mendSQL gives leases whose heartbeat is impossible a new one.
+	// mendSQL gives a new heartbeat to leases with an impossible one.
 	mendSQL = statement(`UPDATE skerry_lease l SET heartbeat = now() WHERE l.ctid = ANY (ARRAY(
 		SELECT l.ctid FROM skerry_lease l WHERE l.cluster = @cluster AND {misdated} LIMIT {batch} FOR UPDATE SKIP LOCKED))`)
 
-	// expire marks what dead processes left behind as gone, some of it: it
-	// returns how many instances and leases that were. A lease goes with the last
-	// of its instances. What another session holds is left to the next time.
+	// expireSQL marks registrations of dead processes as gone, at most {batch}. It returns the
+	// numbers of instances and leases. A lease goes with the last of its instances. Rows that
+	// another session holds stay for the next call.
 	expireSQL = statement(`WITH dead AS (
 		SELECT l.owner FROM skerry_lease l
 		WHERE l.cluster = @cluster AND NOT {alive} AND NOT {orphaned}
@@ -180,8 +176,8 @@ var (
 	)
 	SELECT (SELECT count(*) FROM expired), array(SELECT owner FROM ended ORDER BY owner), (SELECT {notify})`)
 
-	// tell sends what waits to be told, when the pause is over. It returns how
-	// many milliseconds are left till then, null when nothing waits.
+	// notifySQL notifies of waiting changes when the pause is over. It returns the milliseconds
+	// until then, or NULL when none waits.
 	notifySQL = statement(`WITH waiting AS (
 		SELECT coalesce(t.rev, 0) AS since, r.rev, {toldat} + {gap} AS due FROM skerry_told t JOIN skerry_revision r USING (cluster)
 		WHERE t.cluster = @cluster AND @channel::text <> '' AND coalesce(t.rev, 0) < r.rev AND r.rev <= {most} FOR UPDATE OF t SKIP LOCKED
@@ -194,24 +190,23 @@ var (
 	)
 	SELECT (SELECT ceil(extract(epoch FROM due - now()) * 1000)::bigint FROM waiting WHERE due > now()), (SELECT {notify})`)
 
-	// paceSQL fits the pause to the number of processes: to wake one costs the
-	// server about 50 µs, and it may spend half of its time on that.
+	// notifyPauseSQL fits the pause to the number of processes. Waking one costs the server about
+	// 50 µs, and it may spend half of its time on that.
 	notifyPauseSQL = statement(`UPDATE skerry_told t SET pause = p.pause
 		FROM (SELECT least(count(*), 100000) * interval '100 microseconds' AS pause FROM skerry_lease l WHERE l.cluster = @cluster AND {leased}) p,
 			skerry_cluster c
 		WHERE t.cluster = @cluster AND c.cluster = @cluster AND {settled} AND {pulsing}
 			AND (NOT p.pause BETWEEN {gap} * 0.8 AND {gap} * 1.2 OR {gap} IS DISTINCT FROM t.pause)`)
 
-	// bloatSQL names the tables that heartbeats and changes write again and
-	// again and that take several times the space of their rows. Heartbeats
-	// leave no index entries, and their space is reused at once, unless some
+	// bloatSQL names the often written tables that take several times the space of their rows.
+	// Heartbeats leave no index entries, and the server reuses their space at once, unless a
 	// snapshot in the database is older.
 	bloatSQL = `SELECT ARRAY(SELECT 'skerry_lease' WHERE pg_relation_size('skerry_lease') > 8192 * (32 + (SELECT count(*) FROM skerry_lease) / 10)
 		UNION ALL SELECT t FROM unnest(ARRAY['skerry_cluster', 'skerry_revision', 'skerry_told']) t
 			WHERE pg_relation_size(t::regclass) > 8192 * 4)`
 
-	// repackSQL writes the rows of a table into an empty one, which VACUUM
-	// FULL does not: it takes along what old snapshots may see.
+	// compactSQL writes the rows of a table into an empty one. VACUUM FULL does not suffice,
+	// because it keeps the rows that old snapshots may see.
 	compactSQL = `DO $$ DECLARE kept {table}[]; BEGIN
 		LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE NOWAIT;
 		kept := ARRAY(SELECT t FROM {table} t);
@@ -219,29 +214,29 @@ var (
 		INSERT INTO {table} SELECT * FROM unnest(kept);
 	END $$`
 
-	// vouchSQL says by the instances of this process that it lives, while another
-	// session holds its lease.
+	// vouchSQL shows by the instances of this process that it lives, while another session holds
+	// its lease.
 	vouchSQL = statement(`UPDATE skerry_instance SET changed = now()
 		WHERE cluster = @cluster AND owner = @owner AND gone = 0 AND {now} <= @latest`)
 
-	// leaveSQL ends the lease of a process that has withdrawn everything.
+	// leaveSQL ends the lease of a process that has deregistered everything.
 	leaveSQL = "DELETE FROM skerry_lease WHERE cluster = @cluster AND owner = @owner"
 
-	// mineSQL is what is listed of this process.
+	// mineSQL returns the registrations of this process.
 	mineSQL = statement(`SELECT service, version, host, port FROM skerry_instance i
 		WHERE cluster = @cluster AND owner = @owner AND gone = 0 AND {sane}`)
 
 	cleanSQL = []string{
-		// Instances without a lease: somebody deleted it. It comes back as one
-		// that has run out, from which its owner recovers with its next heartbeat.
-		// Else expire takes it some time later; see {orphaned}.
+		// Instances without a lease, which was deleted by hand: they get one that has run out, from
+		// which the owner recovers with its next heartbeat. Otherwise expireSQL removes them later;
+		// see {orphaned}.
 		statement(`INSERT INTO skerry_lease (cluster, owner, heartbeat, valid)
 			SELECT DISTINCT i.cluster, i.owner, timestamptz 'epoch', now() - timestamptz 'epoch' FROM skerry_instance i
 			WHERE i.cluster = @cluster AND i.gone = 0
 				AND NOT EXISTS (SELECT FROM skerry_lease l WHERE l.cluster = i.cluster AND l.owner = i.owner)
 			LIMIT {batch} ON CONFLICT DO NOTHING`),
-		// Removed instances that every reader has seen; who has been away for
-		// longer finds its revision below kept and reads everything.
+		// Removed instances that every reader has seen. A reader that was away for longer finds its
+		// revision below kept, and reads everything.
 		statement(`WITH lock AS (
 				SELECT cluster FROM skerry_revision WHERE cluster = @cluster FOR UPDATE
 			), old AS (

@@ -15,8 +15,8 @@ import (
 	"github.com/skerry/skerry/registry/postgres"
 )
 
-// TestFreshTablesHaveNoDeadlock: dozens of processes make the tables, the site's
-// key and their registrations at the same moment, and the server ends no deadlock.
+// TestFreshTablesHaveNoDeadlock: dozens of processes make the tables, the site's key and their
+// registrations at the same moment, without a deadlock.
 func TestFreshTablesHaveNoDeadlock(t *testing.T) {
 	server := pgtest.Own(t, pgtest.Options{Config: "deadlock_timeout = '50ms'"})
 	for range 3 {
@@ -41,9 +41,8 @@ func TestFreshTablesHaveNoDeadlock(t *testing.T) {
 	}
 }
 
-// TestSecondSchemaWaitsForNoWriter: a process that makes the tables again, when
-// they are there, takes no lock that a writer of registrations or statistics holds
-// up, so the two can't wait for each other.
+// TestSecondSchemaWaitsForNoWriter: a process that makes existing tables again takes no lock that a
+// writer of registrations or statistics delays, so the two can't wait for each other.
 func TestSecondSchemaWaitsForNoWriter(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Shared(t)

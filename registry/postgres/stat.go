@@ -18,7 +18,7 @@ import (
 // statTime bounds the writing of one period's statistics.
 const statTime = 5 * time.Second
 
-// The period is written as its length; its end is when the row is written.
+// A row holds the length of its period, which ends when the row is written.
 const writeStatSQL = `INSERT INTO skerry_call_stat (cluster, owner, host, port, service, method, side, peer, from_at, to_at,
 	calls, failures, app_error, timeout, canceled, refused, connect, broken, internal, rejected, sum_ms, p50_ms, p99_ms, max_ms, version)
 SELECT @cluster, @owner, s.h, s.p, s.s, s.m, s.side, s.peer, now() - s.length * interval '1 millisecond', now(),
@@ -38,17 +38,16 @@ type statEntry struct {
 	Calls    int64   `json:"n"`
 	Failures int64   `json:"f"`
 	Outcomes []int64 `json:"o"`
-	Sum      float64 `json:"sum"` // ms, as all that follow
+	Sum      float64 `json:"sum"` // ms, like the fields below
 	P50      float64 `json:"p50"`
 	P99      float64 `json:"p99"`
 	Max      float64 `json:"max"`
 	Version  string  `json:"version"`
 }
 
-// Write is health.Sink: it adds the rows to skerry_call_stat, all or none.
-// Host and port are those of this process's registration of the service, or
-// of any registration; a process without one has its host's name and port 0.
-// Write works while Run runs.
+// Write is health.Sink: it adds the rows to skerry_call_stat, all or none. Host and port are those
+// of this process's registration of the service, or of any registration. A process without one has
+// its host's name and port 0. Write works while Run runs.
 func (r *Registry) Write(ctx context.Context, rows []health.Row) error {
 	if len(rows) == 0 {
 		return nil
@@ -56,7 +55,7 @@ func (r *Registry) Write(ctx context.Context, rows []health.Row) error {
 	ctx, cancel := context.WithTimeout(ctx, statTime)
 	defer cancel()
 	err := r.writeStats(ctx, rows, shown)
-	if badData(err) { // a name that the database's encoding has no letters for
+	if badData(err) { // the database's encoding has no letters for a name
 		err = r.writeStats(ctx, rows, ascii)
 	}
 	if err != nil {
@@ -65,7 +64,7 @@ func (r *Registry) Write(ctx context.Context, rows []health.Row) error {
 	return nil
 }
 
-// writeStats writes the rows with the names that name makes of theirs.
+// writeStats writes the rows. name converts each name of a service, method, peer or version.
 func (r *Registry) writeStats(ctx context.Context, rows []health.Row, name func(string) string) error {
 	entries := make([]statEntry, len(rows))
 	odd := ""
@@ -93,11 +92,11 @@ func (r *Registry) writeStats(ctx context.Context, rows []health.Row, name func(
 	})
 }
 
-// maxStatName is how many bytes of a name the table gets.
+// maxStatName is the longest name in the table, in bytes.
 const maxStatName = 512
 
-// shown is the name if it is text of a reasonable length, else it is
-// quoted: PostgreSQL takes no NUL, and terminals obey control characters.
+// shown returns the name cut to maxStatName, quoted unless it is printable text: PostgreSQL takes
+// no NUL, and terminals obey control characters.
 func shown(name string) string {
 	if len(name) > maxStatName {
 		name = name[:maxStatName] + "..."
@@ -110,7 +109,7 @@ func shown(name string) string {
 	return name
 }
 
-// ascii is shown for a database of any encoding.
+// ascii is shown for a database of any encoding: it also quotes names beyond ASCII.
 func ascii(name string) string {
 	name = shown(name)
 	for i := range len(name) {
@@ -121,8 +120,8 @@ func ascii(name string) string {
 	return name
 }
 
-// badData reports whether the database refused a statement for what is in its
-// data (class 22 of SQLSTATE).
+// badData reports whether the database refused a statement because of its data (class 22 of
+// SQLSTATE).
 func badData(err error) bool { return strings.HasPrefix(sqlState(err), "22") }
 
 func (r *Registry) statEntry(row *health.Row) statEntry {
@@ -162,8 +161,8 @@ type StatQuery struct {
 	ByPeer  bool          // one row for each peer, otherwise Peer is empty
 }
 
-// Stat is the sum of what all processes of the cluster counted of one method
-// of one version of a service.
+// Stat is the sum over all processes of the cluster for one method of one version of a service.
+// Times are durations of calls.
 type Stat struct {
 	Service, Version, Method, Side, Peer string
 	Calls, Failures                      int64
@@ -172,12 +171,12 @@ type Stat struct {
 	P50                                  time.Duration // mean of the periods' medians, by calls
 	P99                                  time.Duration // the highest of any period and process
 	Max                                  time.Duration
-	Processes                            int       // that counted
-	First, Last                          time.Time // begin and end of what was counted, by the database's clock
+	Processes                            int       // processes with counted calls
+	First, Last                          time.Time // begin and end of the counted periods, by the database's clock
 }
 
-// saneStat: the row can have been written by skerry. Sums of such rows have room
-// in what they are read into. NaN is above every number.
+// saneStat holds for rows that skerry can have written. Their sums fit into the types that they are
+// read into. NaN is above every number.
 const saneStat = `(isfinite(from_at) AND isfinite(to_at) AND from_at > now() - interval '36500 days' AND to_at < now() + interval '36500 days'
 	AND octet_length(service) < 1000 AND octet_length(version) < 1000 AND octet_length(method) < 1000 AND octet_length(peer) < 1000
 	AND octet_length(owner) < 1000 AND octet_length(side) < 10
@@ -187,7 +186,7 @@ const saneStat = `(isfinite(from_at) AND isfinite(to_at) AND from_at > now() - i
 	AND least(sum_ms, p50_ms, p99_ms, max_ms) >= 0 AND greatest(sum_ms, p50_ms, p99_ms, max_ms) <= 1e12
 	AND num_nulls(sum_ms, p50_ms, p99_ms, max_ms) = 0) IS TRUE`
 
-// oddStatSQL counts what readStatSQL leaves out.
+// oddStatSQL counts the rows that readStatSQL leaves out.
 const oddStatSQL = `SELECT count(*), coalesce(min(left(service, 80) || ' ' || left(method, 80)), '') FROM skerry_call_stat
 WHERE cluster = @cluster AND to_at > now() - @since::bigint * interval '1 millisecond' AND NOT ` + saneStat
 
@@ -229,7 +228,7 @@ func (r *Registry) Stats(ctx context.Context, q StatQuery) ([]Stat, error) {
 	return stats, nil
 }
 
-// countOddStats notes the rows of statistics that were left out, as one.
+// countOddStats records the rows of statistics that were left out, as one odd row.
 func (r *Registry) countOddStats(ctx context.Context, conn *pgx.Conn, args pgx.NamedArgs) error {
 	var count int
 	var first string

@@ -73,8 +73,8 @@ func TestStats(t *testing.T) {
 	}
 }
 
-// A name that is no text stops no statistics, in a database of any encoding:
-// it is written quoted, and said once.
+// A name that is no text stops no statistics, in a database of any encoding. It is written quoted,
+// and logged once.
 func TestStatsOfOddNames(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Shared(t)
@@ -144,8 +144,7 @@ func TestStatsNeedRun(t *testing.T) {
 	}
 }
 
-// TestClean: what nobody needs any more is removed; what is needed stays, and
-// so does what belongs to another cluster.
+// TestClean: rows without further use are removed; needed rows and those of another cluster stay.
 func TestClean(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Shared(t)

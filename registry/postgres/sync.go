@@ -13,41 +13,39 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// fullEvery is how often everything is read though changes would do: rows may
-// have been edited by hand. All processes together read the square of their
-// number each time, so a site of up to 250 does it each minute, and one of a
-// thousand each quarter of an hour.
+// fullEvery is the interval of full reads, which find rows edited by hand. All processes together
+// read the square of their number each time. A site of up to 250 therefore reads each minute, and
+// one of a thousand each quarter of an hour.
 func fullEvery(processes int64) time.Duration {
 	n := time.Duration(min(processes, 1000))
 	return max(time.Minute, n*n*(15*time.Minute)/1e6)
 }
 
-// head is the first part of each answer to beatSQL and readSQL, and entries
-// are the changes behind it.
+// head is the first part of each answer to beatSQL and readSQL. entries are the changes after it.
 type head struct {
 	now, rev, kept    int64
 	settled, writable bool
-	expiring          bool  // somebody marks the dead in the table, at once
+	expiring          bool  // a process expires leases in the table as they run out
 	spacing           int64 // of notifications, µs
 	leased, mine      int
 	pulsed, clean     bool
 	newest            []int64 // of the rule log: timeline and number
-	secret            *string // state of the row of the secret; nil: none, or not to be read
+	secret            *string // state of the row of the secret; nil: no row, or no right to read it
 	free              *int64  // connections that the server still takes; nil: not asked
 	stale             []string
 	entries           []listing
 	wrote             bool // it was a beat
 }
 
-// listing is one instance of an answer, as text; see entry.
+// listing is one instance of an answer, as text of an entry.
 type listing struct {
 	text   []byte
 	lapsed bool // its lease has run out
 }
 
-const many = 5000 // changes; more have everything read
+const many = 5000 // changes in an answer from which a full read follows
 
-// sync is one beat: renew the lease, read, show, and do what the answer asks for.
+// sync is one beat: it renews the lease, reads, publishes, and does what the answer asks for.
 func (s *session) sync(ctx context.Context, services []string, all, full bool) error {
 	s.lastRead = time.Now()
 	full = full || time.Since(s.full) > fullEvery(s.r.size.Load()) || s.m.rev == 0
@@ -55,8 +53,8 @@ func (s *session) sync(ctx context.Context, services []string, all, full bool) e
 	if err != nil {
 		return err
 	}
-	// An older database came back, removed rows are no longer there to be
-	// read, there is too much, or it can be known at last who is missing for good.
+	// A full read follows when an older database came back, removed rows were cleaned away, there
+	// are too many changes, or a settled database can show which doubted instances are gone.
 	again := !full && (h.rev < s.m.rev || s.m.rev < h.kept || len(h.entries) >= many || s.m.doubted && h.settled)
 	trusting := s.listening && h.expiring
 	if again || s.trusting && !trusting || h.settled && s.m.anyNew(h.stale) {
@@ -76,7 +74,7 @@ func (s *session) sync(ctx context.Context, services []string, all, full bool) e
 	if h.rev < s.m.rev {
 		s.m.older = time.Now()
 	}
-	// Whoever is missing in a restored database has a heartbeat's time to come back.
+	// An owner missing in a restored database has a heartbeat's time to come back.
 	h.settled = h.settled && time.Since(s.m.older) > s.r.cfg.pause()
 	s.up()
 	s.apply(h, services, all, full)
@@ -86,7 +84,7 @@ func (s *session) sync(ctx context.Context, services []string, all, full bool) e
 	return s.afterBeat(ctx, h)
 }
 
-// learn takes an answer into the model and shows it.
+// apply merges an answer into the model and publishes it.
 func (s *session) apply(h head, services []string, all, full bool) {
 	now := time.Now()
 	rows := s.rows(h.entries, now, full)
@@ -115,8 +113,8 @@ func (s *session) apply(h head, services []string, all, full bool) {
 	s.r.publisher.Confirm()
 }
 
-// expectNotice finds out that notifications don't arrive: reads bring what
-// they should have brought. One read may overtake its notification.
+// expectNotification detects that notifications do not arrive: reads bring changes that
+// notifications should have brought. One read may overtake its notification.
 func (s *session) expectNotification(news int) {
 	if !s.listening || news == 0 || s.deafLogged {
 		return
@@ -141,7 +139,7 @@ func (s *session) exchange(ctx context.Context, services []string, all, full boo
 	if s.writable {
 		h, err := s.either(ctx, beatSQL, full, all, args)
 		if errors.Is(err, errNoCluster) || err == nil && h.spacing < 0 {
-			first := h.leased // to the second the lease is valid
+			first := h.leased // the second beat finds the lease valid
 			if err = s.join(ctx); err == nil {
 				h, err = s.either(ctx, beatSQL, full, all, args)
 				h.leased = min(h.leased, first)
@@ -160,11 +158,11 @@ func (s *session) exchange(ctx context.Context, services []string, all, full boo
 		}
 		s.writable, s.refused = false, time.Now()
 	}
-	// Whoever has just been refused must take it that nobody can write.
+	// After a refused beat, this process assumes that no process can write.
 	args["watching"] = s.refused.IsZero() && time.Since(s.connected) > s.r.cfg.pause()
 	h, err := s.either(ctx, readSQL, full, all, args)
 	if errors.Is(err, errNoCluster) {
-		return head{writable: true}, nil // nobody has ever registered here
+		return head{writable: true}, nil // no process has ever registered here
 	}
 	if err != nil {
 		return head{}, fmt.Errorf("read: %w", err)
@@ -172,17 +170,17 @@ func (s *session) exchange(ctx context.Context, services []string, all, full boo
 	return h, nil
 }
 
-// relist lists everything again when a heartbeat found the own lease run out:
-// readers may have left this process out. It is the first answer that says so;
-// to a second one of the same beat the lease is valid already.
+// relist lists everything again when a heartbeat found the own lease run out, because readers may
+// have left this process out. Only the first answer says so, since a second beat finds the lease
+// valid.
 func (s *session) relist(h head) {
 	if h.leased == 0 && s.r.registrar.Listed() > 0 {
 		s.r.registrar.Refresh()
 	}
 }
 
-// refuse takes in that the database did not take a heartbeat. While another
-// session holds the lease, this process shows by its instances that it lives.
+// refuse handles a heartbeat that the database refused. While another session holds the lease, this
+// process shows by its instances that it lives.
 func (s *session) refuse(ctx context.Context, why error) error {
 	first := s.refused.IsZero()
 	if sqlState(why) != lockedNow {
@@ -204,13 +202,13 @@ func (s *session) refuse(ctx context.Context, why error) error {
 	return nil
 }
 
-// either sends the statement with the look at the rule log and the secret, or
-// without it when the right to that has gone.
+// either sends the statement with the state of the rule log and the secret, or without it after the
+// right was revoked.
 func (s *session) either(ctx context.Context, r reading, full, all bool, args pgx.NamedArgs) (head, error) {
 	h, err := s.query(ctx, r.pick(full, all, s.ruled, s.secretive), args)
 	if (s.ruled || s.secretive) && sqlState(err) == noRight {
 		s.ruled = false
-		if err := s.learnSecret(ctx); err != nil { // which finds out whether it may
+		if err := s.learnSecret(ctx); err != nil { // which finds out whether this process has the right
 			return h, err
 		}
 		h, err = s.query(ctx, r.pick(full, all, false, s.secretive), args)
@@ -218,11 +216,10 @@ func (s *session) either(ctx context.Context, r reading, full, all bool, args pg
 	return h, err
 }
 
-// suspects are the owners whose leases this process has to look at itself.
-// While somebody marks the dead in the table, and we are told of changes, that
-// is nobody but those whom we hold for dead already: to look at all of them
-// would cost the database the square of the number of processes. A full read
-// leaves out whose lease has run out, so there it is all that we list.
+// suspects returns the owners of the leases that this process checks itself. While another process
+// expires leases in the table, and this one receives changes, these are only the owners in stale:
+// checking all would cost the database the square of the number of processes. A full read leaves
+// out lapsed leases, so it checks the owners of all listed instances.
 func (s *session) suspects(full bool) []string {
 	if s.trusting && !full {
 		return append([]string{}, slices.Sorted(maps.Keys(s.m.stale))...)
@@ -266,8 +263,8 @@ func (s *session) query(ctx context.Context, sql string, args pgx.NamedArgs) (he
 	return h, nil
 }
 
-// sound takes a revision out of range for none: everything is then read at each
-// poll, until a writer has put it right by its next change.
+// checkHead replaces a revision out of range by 0. Each poll then reads everything until a writer's
+// next change corrects it.
 func (s *session) checkHead(h *head) {
 	if !s.r.odd.checkRevision(s.r.cfg.Cluster, h.rev, h.kept) {
 		h.rev, h.kept = 0, 0

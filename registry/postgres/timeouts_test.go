@@ -11,8 +11,8 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// TestPauses: a small site is back at once; of a large one not everybody comes
-// at the same time, and all are back before a lease may end.
+// TestPauses: a small site reconnects at once. The processes of a large one spread their
+// connections, and all are back before a lease may end.
 func TestPauses(t *testing.T) {
 	settles := (&Config{Heartbeat: defaultHeartbeat}).pause()
 	if _, last := reconnectPauses(20, 2700*time.Millisecond); last != 1350*time.Millisecond {
@@ -33,8 +33,8 @@ func TestPauses(t *testing.T) {
 	}
 }
 
-// TestLimitGrows: a server that does not answer in time is given more of it,
-// and no more than before when it is quick again.
+// TestLimitGrows: the limit grows for a server that does not answer in time, and returns when it is
+// quick again.
 func TestLimitGrows(t *testing.T) {
 	r, err := New(
 		Config{URL: "postgres://db/site", Cluster: "site", Owner: registry.Owner{Host: "h", PID: 1, Epoch: 1}},
@@ -65,18 +65,18 @@ func TestLimitGrows(t *testing.T) {
 	}
 }
 
-// TestReturnOfALargeSite: a server comes back to a thousand processes, or all
-// of them start at once and do not know how many they are. A connection costs
-// it 10 ms of its one processor, also when its process has given up meanwhile.
-// All are there before a lease may end, and little is done in vain.
+// TestReturnOfALargeSite: a server comes back to a thousand processes, or all of them start at once
+// without knowing their number. A connection costs the server 10 ms of its one processor, also
+// after its process has given up. All are connected before a lease may end, with few wasted
+// attempts.
 func TestReturnOfALargeSite(t *testing.T) {
 	for what, known := range map[string]int64{"return": 1000, "cold start": 0} {
 		synctest.Test(t, func(t *testing.T) {
 			const processes, work = 1000, 10 * time.Millisecond
 			var mu sync.Mutex
-			var free time.Time // when the server has done what it was asked
+			var free time.Time // when the server has finished its work
 			served := 0
-			connect := func() time.Duration { // until it is done
+			connect := func() time.Duration { // returns the time until it is done
 				mu.Lock()
 				defer mu.Unlock()
 				if served++; free.Before(time.Now()) {

@@ -11,13 +11,13 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// back bounds, in the tests' intervals, what is 35 s by default: reconnect
-// after a pause of at most 5 s, then one heartbeat.
+// back bounds, in the tests' intervals, what is 35 s by default: a pause of at most 5 s before the
+// connection, then one heartbeat.
 const back = 7*time.Second + time.Second
 
-// TestDatabaseAway: whatever happens to the server, the list stays, the loss
-// is noticed within 10 s, nobody expires during or after it, and a process
-// that registers meanwhile is listed afterwards.
+// TestDatabaseAway: in every failure of the server the list stays and the loss is detected within
+// 10 s. No lease expires during or after it, and a process that registers meanwhile is listed
+// afterwards.
 func TestDatabaseAway(t *testing.T) {
 	for _, c := range []struct {
 		name    string
@@ -56,7 +56,7 @@ func TestDatabaseAway(t *testing.T) {
 	}
 }
 
-// TestBlink: a restart that is over within a second is no loss.
+// TestBlink: watchers see no loss in a restart that takes less than a second.
 func TestBlink(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Shared(t)
@@ -71,7 +71,7 @@ func TestBlink(t *testing.T) {
 	b.until(2*time.Second, "the newcomer", func(s registry.Snapshot) bool { return len(s.Instances) == 2 }, notLost,
 		keeps(in))
 	b.sees(time.Second, in, two)
-	// A registration over a pool whose connections have died just now.
+	// A registration over connections of a pool that have just died.
 	server.Exec(t, "postgres", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '"+db+"'")
 	in.Weight = 5
 	if err := a.Register(t.Context(), in); err != nil {
@@ -80,8 +80,8 @@ func TestBlink(t *testing.T) {
 	b.sees(2*time.Second, in, two)
 }
 
-// TestTablesDropped: somebody drops the tables; they are made again and
-// everybody is listed again. No list is emptied on the way.
+// TestTablesDropped: the tables are dropped by hand. They are made again, all processes are listed
+// again, and no list is emptied on the way.
 func TestTablesDropped(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Shared(t)
@@ -105,8 +105,7 @@ func TestTablesDropped(t *testing.T) {
 	}
 }
 
-// TestOlderBackup: the tables come back as they were before one registration
-// was made and another withdrawn.
+// TestOlderBackup: the tables come back from before one registration was made and another removed.
 func TestOlderBackup(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Shared(t)
@@ -129,12 +128,12 @@ func TestOlderBackup(t *testing.T) {
 	}
 	server.Exec(t, db, restore+"COMMIT")
 	b.holds(back, current)
-	b.sees(back, current) // the withdrawn one was shown by the backup, and withdrawn again
+	b.sees(back, current) // the backup showed the removed one, which was deregistered again
 	start(t, quick(t, server.URL(db), newOwner())).sees(time.Second, current)
 }
 
-// TestReadOnlyMoment: while the server refuses writes for longer than every
-// expiry, everything known stays listed.
+// TestReadOnlyMoment: while the server refuses writes for longer than every expiry, all known
+// instances stay listed.
 func TestReadOnlyMoment(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Own(t, pgtest.Options{})
@@ -157,8 +156,8 @@ func TestReadOnlyMoment(t *testing.T) {
 	b.holds(8*time.Second, in, late.instance())
 }
 
-// TestPromotedStandby: the primary dies and its standby is promoted; a URL
-// with both hosts finds the new one.
+// TestPromotedStandby: the primary dies and its standby is promoted. A process with both hosts in
+// its URL finds the new primary.
 func TestPromotedStandby(t *testing.T) {
 	t.Parallel()
 	primary := pgtest.Own(t, pgtest.Options{})
@@ -172,7 +171,7 @@ func TestPromotedStandby(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	both := pgtest.URL(db, standby, primary) // the standby first: the primary is found all the same
+	both := pgtest.URL(db, standby, primary) // the standby comes first, and the primary is still found
 	a, b := start(t, quick(t, both, newOwner())), start(t, quick(t, both, newOwner()))
 	reader := start(t, quick(t, standby.URL(db), newOwner()))
 	in := a.offer()
@@ -195,9 +194,8 @@ func TestPromotedStandby(t *testing.T) {
 	reader.holds(0, in, two)
 }
 
-// TestFrozenServerRevivesNobody: a process dies while its heartbeat waits in
-// the frozen server; the heartbeat that is carried out afterwards must not
-// renew the lease.
+// TestFrozenServerRevivesNobody: a process dies while its heartbeat waits in the frozen server. The
+// heartbeat that is carried out afterwards must not renew the lease.
 func TestFrozenServerRevivesNobody(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Own(t, pgtest.Options{})
@@ -213,7 +211,7 @@ func TestFrozenServerRevivesNobody(t *testing.T) {
 	if err := server.Freeze(); err != nil {
 		t.Fatal(err)
 	}
-	a.until(10*time.Second, "the loss", lost) // its heartbeats are in the server's sockets now
+	a.until(10*time.Second, "the loss", lost) // its heartbeats now wait in the server's sockets
 	cable.Cut()
 	b.until(10*time.Second, "the loss", lost)
 	b.holds(3*time.Second, in)
@@ -222,14 +220,15 @@ func TestFrozenServerRevivesNobody(t *testing.T) {
 	}
 	b.until(back, "the return", live, keeps(in))
 	late := one[bool](t, server.URL(db), "SELECT EXISTS (SELECT FROM skerry_lease WHERE owner = '"+in.Owner.String()+
-		"' AND heartbeat > '"+before.Add(2*time.Second).Format(time.RFC3339Nano)+"')") // a busy machine may have removed it already
+		"' AND heartbeat > '"+before.Add(2*time.Second).Format(time.RFC3339Nano)+"')") // or removed already
 	if late {
 		t.Error("a heartbeat was written for a process that had died")
 	}
 	b.until(20*time.Second, "the end of the dead", func(s registry.Snapshot) bool { return len(s.Instances) == 0 })
 }
 
-// TestTooLongForANotification: what does not fit in one is read instead, at once.
+// TestTooLongForANotification: a change that does not fit into a notification is read at once
+// instead.
 func TestTooLongForANotification(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Shared(t)
@@ -251,7 +250,7 @@ func TestTooLongForANotification(t *testing.T) {
 	b.sees(time.Second, all...)
 }
 
-// TestSilentDatabaseEndsRunSoon: Run ends though nothing answers.
+// TestSilentDatabaseEndsRunSoon: Run ends though the database does not answer.
 func TestSilentDatabaseEndsRunSoon(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Shared(t)

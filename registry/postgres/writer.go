@@ -14,15 +14,15 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// batch is how many changes go into one statement, and so into one
-// notification: about what fits in its 8,000 bytes.
+// listBatch is the number of changes in one statement, and so in one notification: about what fits
+// in its 8,000 bytes.
 const listBatch = 16
 
 // writer writes registrations for the registrar.
 type writer struct{ r *Registry }
 
-// Apply is registrar.Writer.Apply. What the database refuses is in the log with its
-// reason: the registrar tries again for ever and tells only callers that wait.
+// Apply is registrar.Writer.Apply. It logs a refusal of the database with its reason, because the
+// registrar tries again for ever and returns errors only to waiting callers.
 func (w writer) Apply(ctx context.Context, put []registry.Instance, drop []registry.ID) error {
 	err := w.list(ctx, put, drop)
 	w.r.mu.Lock()
@@ -34,7 +34,7 @@ func (w writer) Apply(ctx context.Context, put []registry.Instance, drop []regis
 		w.r.refusal = ""
 		return nil
 	}
-	_, rights := errors.AsType[*rightsError](err) // explain has said it
+	_, rights := errors.AsType[*rightsError](err) // explain has logged it
 	if text := oneLine(err.Error()); sqlState(err) != "" && !rights && text != w.r.refusal {
 		w.r.refusal = text
 		w.r.log.Warn("the database refuses a registration; it is tried again", "err", text)
@@ -66,7 +66,7 @@ func (w writer) change(ctx context.Context, put []registry.Instance, drop []regi
 	for _, id := range drop {
 		host, port, err := net.SplitHostPort(id.Addr)
 		if err != nil {
-			continue // nothing that Register took
+			continue // Register never accepts such an address
 		}
 		p, err := strconv.Atoi(port)
 		if err != nil {
@@ -87,8 +87,7 @@ func (w writer) change(ctx context.Context, put []registry.Instance, drop []regi
 	})
 }
 
-// write sends one change. A late one is sent again by the clock that the
-// answer to it has set.
+// write sends one change. It sends a late one again, by the clock that the answer has set.
 func (w writer) write(ctx context.Context, conn *pgx.Conn, puts, drops string) error {
 	for range 2 {
 		args := w.r.args()
