@@ -2,43 +2,49 @@
 //
 // # Model
 //
-// The routing rules of a site are a numbered log. Everything that one outside
-// request sets off, over all services, is a trace; it reads one snapshot of
-// the log, like a transaction in an MVCC database, and an old version may go
-// once no live trace can still read a snapshot that needs it.
+// The routing rules of a site are a numbered log. A trace is everything that
+// one outside request causes, over all services. It reads one snapshot of the
+// log, like a transaction in an MVCC database. An old version may stop when no
+// live trace can still read a snapshot that needs it.
 //
-//   - A [Log] is the rules up to a [Generation]: immutable, copied on write.
-//   - A [Token] names the snapshot a trace reads, and the seed that decides
-//     for it where shares are split. It is minted once, at the root of the
-//     trace, and travels in every call.
-//   - [Log.Resolve] gives the version of a service for a token: a pure
-//     function of (service, token, rules at the token's generation).
-//   - [Log.Admit] is the same question asked by the callee about itself.
-//   - A [Graph] says which service may call which, as the processes themselves
-//     say: work from which no way leads to a service does not hold it back.
-//   - A [Drain] collects the reports of all processes in rounds and says when
-//     the old version may stop, and, until then, who holds it back.
-//   - A [Release] is the state machine of one session over many services.
+//   - A [Log] holds the rules up to a [Generation]. It is immutable and copied
+//     on write.
+//   - A [Token] names the snapshot that a trace reads, and the seed that decides
+//     where traffic is split. The root of the trace mints it, and every call
+//     carries it.
+//   - [Log.Resolve] returns the version of a service for a token. It is a pure
+//     function of service, token and the rules of the token's generation.
+//   - [Log.Admit] answers the same question for the callee.
+//   - A [Graph] holds which service may call which, as the processes report it.
+//     Work that can't reach a service does not hold its old version back.
+//   - A [Drain] collects the reports of all processes in rounds. It tells when
+//     the old version may stop, and until then which processes hold it back.
+//   - A [Release] is the state machine of one release over many services.
 //
 // # Guarantees
 //
 //   - G1: no trace is executed by two versions of one service.
 //   - G2: over a release of several services a trace sees all old or all new.
 //
-// Both rest on four things and nothing else: the token is fixed at the root;
-// the rules of a generation never change; the version is a pure function of
-// token and rules; caller and callee both refuse rather than guess. Clocks,
-// leases and the order of messages don't matter. Draining concerns only
-// availability: stopping a version too early aborts a trace, it never mixes
-// versions.
+// Both rest on four rules. The root fixes the token. The rules of a generation
+// never change. The version is a pure function of token and rules. Caller and
+// callee refuse a call that they can't decide. Clocks, leases and the order of
+// messages have no influence. Draining affects availability only: stopping a
+// version too early aborts a trace, and never mixes versions.
 //
-// # Not covered
+// The guarantees do not cover data that two versions share in a database,
+// services declared best effort, calls without a token (they are counted), and
+// detached work.
 //
-// Data that two versions share in a database; services declared best effort;
-// calls that lost their context (they are counted); detached work.
+// # Concurrency
 //
-// The package does no I/O, starts no goroutine, reads no clock and has no locks;
-// package participant is what a process does with it. Its tests search the small model exhaustively,
-// play random sites, also with a log that has parted, and break each rule in
-// turn to show that the checker notices.
+// The package does no I/O, starts no goroutine, reads no clock and has no locks.
+// Package participant holds the state of a process, package operator the steps
+// of an operator.
+//
+// # Tests
+//
+// The tests search the small model exhaustively, and play random sites, also
+// with a log that has parted. They switch off each rule in turn, to show that
+// the checker finds the violation.
 package rollout

@@ -7,40 +7,43 @@ import (
 	"strings"
 )
 
-// Drain decides when the old version of a service may stop: after one round,
-// begun after the switch, in which every process that is not dead for certain
-// has applied the switch, names nothing older that may reach the service, and
-// executes nothing of the old version. The windows of the answers must reach
-// back to before the round began; another controller can have cut them short,
-// and then one more round is needed.
+// Drain decides when the old version of a service may stop. One round that
+// begins after the switch is enough if every process that is not certified dead
+//   - has applied the switch,
+//   - names no older work that may reach the service,
+//   - executes no call of the old version,
+//   - and answers for a window that reaches back to before the round began.
 //
-// Why one is enough: let a trace of an older generation be alive when the
-// round begins, and be able to reach the service. One of its spans that can is
-// alive somewhere then, or a call on its way is counted by its sender, and the
-// window of that process's answer reaches back so far. A trace that begins
-// later does so where the switch is not applied, and its root is in a window.
+// Another controller may have shortened a window; then one more round follows.
 //
-// A Drain is a value that one controller owns; a new controller begins anew.
+// Why one round is enough: suppose a trace of an older generation is alive when
+// the round begins, and can reach the service. Then one of its spans is alive
+// in some process, or the sender of a call on its way counts it. That process's
+// answer covers this instant, so it names the trace. A trace that begins later
+// begins in a process without the switch, and its root is in a window.
+//
+// A Drain is a value that one controller owns. A new controller starts with an
+// empty one.
 type Drain struct {
 	Service string
-	Old     string     // version that is to go
-	Since   Generation // generation that no longer sends newcomers to it
+	Old     string     // the version that goes
+	Since   Generation // first generation that sends no new traces to it
 
 	round   uint64
-	members map[string]*state // of the current round
-	doubts  map[string]bool   // services of which the graph may not know everything
+	members map[string]*state // processes of the current round
+	doubts  map[string]bool   // services whose calls the graph may not know in full
 }
 
 type state struct {
-	report   *Report // merged; nil: silent so far
+	report   *Report // merged answers of this round; nil: none yet
 	dead     bool
-	last     Report // newest of any round, for Blockers
+	last     Report // newest report of any round, for Blockers
 	everSeen bool
-	before   uint64 // newest round that it was known to have answered when this one began
+	before   uint64 // newest round that it had answered when this round began
 }
 
-// Clone is an independent copy, without what the named processes have answered
-// in this round: for tests that follow several courses of events.
+// Clone returns an independent copy without the answers of the named processes
+// in this round. Tests use it to follow several orders of events.
 func (d *Drain) Clone(except ...string) Drain {
 	c := *d
 	c.members = make(map[string]*state, len(d.members))
@@ -54,8 +57,8 @@ func (d *Drain) Clone(except ...string) Drain {
 	return c
 }
 
-// Answer is what a process has answered in this round, nil for nothing, and the
-// newest round that it was known to have answered when this one began.
+// Answer returns a process's answer in this round, nil if there is none. before
+// is the newest round that it had answered when this one began.
 func (d *Drain) Answer(process string) (r *Report, before uint64) {
 	if s := d.members[process]; s != nil {
 		return s.report, s.before
@@ -63,10 +66,10 @@ func (d *Drain) Answer(process string) (r *Report, before uint64) {
 	return nil, 0
 }
 
-// Open begins the next round among the processes that are registered now, at
-// a number above every number used before (rounds of one site are counted in
-// one place). A round before it that is not complete is given up. Processes
-// that were certified dead stay so.
+// Open begins the next round among the processes that are registered now. Its
+// number is above every number used before, as one counter numbers all rounds
+// of a site. An incomplete round before it is given up. Certified deaths stay
+// recorded.
 func (d *Drain) Open(round uint64, members []string) {
 	old := d.members
 	d.round, d.members = max(round, d.round+1), map[string]*state{}
@@ -78,18 +81,18 @@ func (d *Drain) Open(round uint64, members []string) {
 		d.members[m] = s
 	}
 	for m, o := range old {
-		// Silence is not death: a process that vanished from the list without
-		// a certificate goes on holding the drain back.
+		// Silence is not death: a process that left the list without a
+		// certificate still holds the drain back.
 		if d.members[m] == nil && !o.dead {
 			d.members[m] = &state{last: o.last, everSeen: o.everSeen, before: o.last.Round}
 		}
 	}
 }
 
-// Round is the number of the current round.
+// Round returns the number of the current round.
 func (d *Drain) Round() uint64 { return d.round }
 
-// Preload notes a report that was heard before the first round.
+// Preload stores a report that arrived before the first round.
 func (d *Drain) Preload(r Report) {
 	if d.members == nil {
 		d.members = map[string]*state{}
@@ -97,8 +100,8 @@ func (d *Drain) Preload(r Report) {
 	d.members[r.Process] = &state{last: r, everSeen: true}
 }
 
-// Add merges a report of the current round; others are only noted, as an old
-// report may arrive after a newer one.
+// Add merges a report of the current round. A report of another round is stored
+// only if it is newer than the last one of its process.
 func (d *Drain) Add(r Report) {
 	s := d.members[r.Process]
 	if s == nil || s.everSeen && r.Round < s.last.Round {
@@ -109,7 +112,7 @@ func (d *Drain) Add(r Report) {
 		return
 	}
 	merged := r
-	if s.report != nil { // the question was asked twice
+	if s.report != nil { // the process answered before: it was asked twice
 		merged.Inflight = slices.Concat(s.report.Inflight, r.Inflight)
 		merged.Applied = minGeneration(s.report.Applied, r.Applied)
 		merged.After = max(s.report.After, r.After)
@@ -117,17 +120,17 @@ func (d *Drain) Add(r Report) {
 	s.report = &merged
 }
 
-// MarkDead records a death certificate: the process's host says that the pid is
-// gone, its connections are reset and its lease and the longest call deadline
-// are over, or an operator says so.
+// MarkDead records a death certificate. Either the process's host says that the
+// pid is gone, its connections are reset, and its lease and the longest call
+// deadline are over; or an operator vouches for the death.
 func (d *Drain) MarkDead(process string) {
 	if s := d.members[process]; s != nil {
 		s.dead = true
 	}
 }
 
-// MarkIncomplete says that a service is served by others, too, than by the processes
-// that report: what it calls is not known.
+// MarkIncomplete records that processes which send no reports serve the service
+// as well. The graph then treats its calls as unknown.
 func (d *Drain) MarkIncomplete(service string) {
 	if d.doubts == nil {
 		d.doubts = map[string]bool{}
@@ -135,8 +138,8 @@ func (d *Drain) MarkIncomplete(service string) {
 	d.doubts[service] = true
 }
 
-// Complete reports whether everybody alive has answered the round. When it
-// holds, the caller closes the round.
+// Complete reports whether every process not certified dead has answered the
+// round. The caller then closes the round.
 func (d *Drain) Complete() bool {
 	for _, s := range d.members {
 		if !s.dead && s.report == nil {
@@ -146,21 +149,24 @@ func (d *Drain) Complete() bool {
 	return d.round > 0
 }
 
-// Close ends a complete round and reports whether the old version is drained.
+// Close reports whether the current round is complete and shows that the old
+// version is drained.
 func (d *Drain) Close() bool {
 	if !d.Complete() || len(d.blocking()) > 0 {
 		return false
 	}
 	for _, s := range d.members {
 		if !s.dead && s.report.After > s.before {
-			return false // its window was cut short
+			return false // another controller shortened its window
 		}
 	}
 	return true
 }
 
-// ReliedOn are the services whose word was taken that they lead nowhere near the
-// old version, with the processes that gave it: see MarkIncomplete.
+// ReliedOn returns the services whose own statement is the reason to believe
+// that work of older generations can't reach the old version. The values are
+// the processes that made the statement. The caller checks that no other
+// process serves them: see MarkIncomplete.
 func (d *Drain) ReliedOn() map[string][]string {
 	g, set := d.graph(), map[string]bool{}
 	for _, s := range d.members {
@@ -184,9 +190,9 @@ func (d *Drain) ReliedOn() map[string][]string {
 	return out
 }
 
-// Candidates are the processes that, by what they and the others said last,
-// can have work that holds the drain back: a controller lets them answer when
-// they have none any more ([Question.Wait]).
+// Candidates returns the processes that may have work which holds the drain
+// back, by the last reports of all processes. A controller lets them delay
+// their answers until they have none ([Question.Wait]).
 func (d *Drain) Candidates() map[string]bool {
 	g, out := d.graph(), map[string]bool{}
 	for name, s := range d.members {
@@ -197,7 +203,8 @@ func (d *Drain) Candidates() map[string]bool {
 	return out
 }
 
-// graph is what all who are alive have said last; in a complete round, in it.
+// graph is built from the last report of every process not certified dead. In a
+// complete round these are the reports of that round.
 func (d *Drain) graph() *Graph {
 	g := &Graph{doubts: d.doubts}
 	for _, s := range d.members {
@@ -208,7 +215,7 @@ func (d *Drain) graph() *Graph {
 	return g
 }
 
-// Why a process holds a drain back.
+// The values of Blocker.Why.
 const (
 	silent  = "silent"
 	behind  = "behind"
@@ -216,20 +223,20 @@ const (
 	serving = "serving"
 )
 
-// Blocker is one reason why the old version can't go yet.
+// Blocker is one reason why the old version can't stop yet.
 type Blocker struct {
 	Process string `json:"process"`
 
-	// Why is "silent" (it has not answered, and may be alive), "behind" (it has
-	// not applied the generation of the switch), "holding" (it has work that may
-	// still call the old version) or "serving" (the old version executes calls
-	// there).
+	// Why is one of "silent" (no answer, may be alive), "behind" (has not
+	// applied the generation of the switch), "holding" (has work that may still
+	// call the old version), "serving" (runs calls of the old version).
 	Why   string     `json:"why"`
-	Least Generation `json:"least"` // oldest generation it holds (holding), last applied (behind, silent)
+	Least Generation `json:"least"` // oldest generation held (holding), last applied (behind, silent)
 	Calls int        `json:"calls"` // running calls (serving)
 
-	// Of holding: the oldest work, and the way by which it may come to call
-	// the version: its own name first, the service last.
+	// For holding: the oldest work, and the path by which it may call the
+	// version. The path starts with the work's own name and ends with the
+	// service.
 	Inflight *Inflight `json:"held,omitempty"`
 	Path     []string  `json:"path,omitempty"`
 }
@@ -237,8 +244,8 @@ type Blocker struct {
 // Silent reports whether the process has not answered.
 func (b Blocker) Silent() bool { return b.Why == silent }
 
-// Blockers lists who holds the drain back now, by name: those found in the
-// round so far, and those who are silent.
+// Blockers returns what holds the drain back now, sorted by process: the
+// blockers in the answers so far, and the processes without an answer.
 func (d *Drain) Blockers() []Blocker {
 	out := d.blocking()
 	for name, s := range d.members {
@@ -252,7 +259,7 @@ func (d *Drain) Blockers() []Blocker {
 	return out
 }
 
-// blocking are the blockers among those who answered.
+// blocking returns the blockers in the answers of this round.
 func (d *Drain) blocking() []Blocker {
 	var out []Blocker
 	g := d.graph()
@@ -275,7 +282,8 @@ func (d *Drain) blocking() []Blocker {
 	return out
 }
 
-// oldest is the oldest work of a process that may reach the old version, and how.
+// oldest returns the oldest work of a process that may reach the old version,
+// and the path by which it may.
 func (d *Drain) oldest(g *Graph, r Report) (oldest *Inflight, way []string) {
 	for _, h := range r.Inflight {
 		if !h.Generation.Before(d.Since) || oldest != nil && !older(h, *oldest) {
@@ -288,7 +296,7 @@ func (d *Drain) oldest(g *Graph, r Report) (oldest *Inflight, way []string) {
 	return oldest, way
 }
 
-// older prefers, among equals, what is alive.
+// older orders by generation; of equal ones, live work comes first.
 func older(a, b Inflight) bool {
 	return cmp.Or(a.Generation.Compare(b.Generation), cmp.Compare(min(b.Live, 1), min(a.Live, 1))) < 0
 }

@@ -15,33 +15,34 @@ import (
 	"unicode/utf8"
 )
 
-// Entry is one step of the rule log. Entries are dense: the number of each is
-// one more than that of the entry before, whose hash it names. Cluster,
-// timeline, number and parent stand in it, so it fits one place of one log.
+// Entry is one step of the rule log. Numbers are dense: each is one above that
+// of the entry before, whose hash the entry names. Cluster, timeline, number
+// and previous hash are part of its text, so an entry fits one place of one
+// log.
 //
-// An entry that was read keeps the bytes that its writer made, with fields that
-// this version of skerry does not know: its hash and its proofs are of those
-// bytes, and they are what is kept and passed on. To change its fields then
-// changes nothing of that.
+// An entry that was read keeps the bytes of its writer, with fields that this
+// version of skerry does not know. Its hash and proofs are of those bytes,
+// which are stored and passed on unchanged. Changing fields of such an entry
+// does not change its bytes.
 type Entry struct {
 	Cluster    string          `json:"cluster,omitempty"`
 	Generation Generation      `json:"generation"`
 	Previous   string          `json:"previous"`          // hash of the entry before; "" for the first
-	Needs      []string        `json:"needs,omitempty"`   // what a reader must know, or it applies nothing from here on; see KnownNeeds
-	Release    string          `json:"release"`           // name of the session that made it
-	By         string          `json:"by,omitempty"`      // the operator, as he calls himself; the proof says who signed
-	At         time.Time       `json:"at,omitzero"`       // when, by the writer's clock; for people only
-	Step       string          `json:"step,omitempty"`    // what was done, one line: the audit trail
-	Session    *Release        `json:"session,omitempty"` // the session after the step; it lives in the log, so any operator can go on
+	Needs      []string        `json:"needs,omitempty"`   // what a reader must know to apply this or any later entry
+	Release    string          `json:"release"`           // the release
+	By         string          `json:"by,omitempty"`      // the operator by its own account; the proof names the signer
+	At         time.Time       `json:"at,omitzero"`       // by the writer's clock; for display only
+	Step       string          `json:"step,omitempty"`    // one line for the audit trail
+	Session    *Release        `json:"session,omitempty"` // release after the step; lets any operator continue
 	Rules      map[string]Rule `json:"rules,omitempty"`
 	Retire     []Retirement    `json:"retire,omitempty"`
 
-	// Ends are entries of other logs that end with this one: a process whose
-	// log ends with one of them takes this entry's log in its place.
+	// Ends are entries of other logs that this entry ends. A process whose log
+	// ends with one of them replaces it by this entry's log.
 	Ends []Position `json:"ends,omitempty"`
 
-	// Acknowledges are earlier entries of this log that an operator has looked
-	// at: those that the key of the envelope has signed. It changes no rule.
+	// Acknowledges are earlier entries of this log, signed by the key of the
+	// envelope, that an operator has reviewed. They change no rule.
 	Acknowledges []Position `json:"acknowledges,omitempty"`
 
 	body   string // "" until it is sealed or was read
@@ -49,15 +50,15 @@ type Entry struct {
 	proofs []Proof
 }
 
-// Retirement raises the floor of a version: its instances refuse tokens of
-// earlier generations from then on.
+// Retirement raises the floor of a version: its instances then refuse tokens of
+// earlier generations.
 type Retirement struct {
 	Service string     `json:"service"`
 	Version string     `json:"version"`
 	Floor   Generation `json:"floor"`
 }
 
-// Position is one entry of one log.
+// Position identifies one entry of one log.
 type Position struct {
 	Generation Generation `json:"generation"`
 	Hash       string     `json:"hash"`
@@ -65,47 +66,47 @@ type Position struct {
 
 func (p Position) String() string { return p.Generation.String() + " (" + short(p.Hash) + ")" }
 
-// KnownNeeds are the names that an entry may have in Needs for this version of
-// skerry to apply it.
+// KnownNeeds are the values of Entry.Needs that this version of skerry
+// understands.
 var KnownNeeds = []string{}
 
-// Limits of an entry. Every process keeps the whole log.
+// Limits of an entry, as every process keeps the whole log.
 const (
 	maxEntry  = 256 << 10 // bytes of a body
 	maxProofs = 8
 	maxProof  = 8 << 10 // bytes of a proof
 	maxEnds   = 4096
-	maxNumber = 1 << 62 // numbers of generations lie below, so that none overflows
-	maxJump   = 1 << 20 // timelines and numbers that one entry may leave out
+	maxNumber = 1 << 62 // generation numbers stay below it, so none overflows
+	maxJump   = 1 << 20 // the most timelines or numbers that one entry may skip
 )
 
 const bodyFormat = "skerry-entry 1\n"
 
 // Errors of entries.
 var (
-	// ErrNeeds: a reader of this version can't obey the entry; upgrade skerry here first.
+	// ErrNeeds: this version of skerry can't obey the entry. Upgrade it first.
 	ErrNeeds = errors.New("this version of skerry can't obey the entry")
-	// ErrForeign: the entry belongs into the log of another system.
+	// ErrForeign: the entry belongs to the log of another cluster.
 	ErrForeign = errors.New("the entry is of cluster")
-	// ErrEntry: the bytes are no entry.
+	// ErrEntry: the bytes do not form a valid entry.
 	ErrEntry = errors.New("malformed entry of the rule log")
 )
 
-// Body is the entry's bytes, which are hashed and signed: the line
-// "skerry-entry 1" and JSON.
+// Body returns the bytes that are hashed and signed: the line "skerry-entry 1",
+// then JSON.
 func (e Entry) Body() string {
 	if e.body != "" {
 		return e.body
 	}
-	b, err := json.Marshal(e) // maps are written in the order of their keys
+	b, err := json.Marshal(e) // map keys are written in sorted order
 	if err != nil {
 		panic(err) // strings and numbers only
 	}
 	return bodyFormat + string(b)
 }
 
-// Hash identifies the entry and, through Previous, all before it: SHA-256 of
-// its body, in hex.
+// Hash returns SHA-256 of the body in hex. Through Previous it identifies all
+// entries before it as well.
 func (e Entry) Hash() string {
 	if e.hash != "" {
 		return e.hash
@@ -114,14 +115,14 @@ func (e Entry) Hash() string {
 	return hex.EncodeToString(sum[:])
 }
 
-// Position is where the entry stands.
+// Position returns generation and hash of the entry.
 func (e Entry) Position() Position { return Position{e.Generation, e.Hash()} }
 
-// Proofs say whose word the entry is.
+// Proofs returns the signatures of the entry.
 func (e Entry) Proofs() []Proof { return e.proofs }
 
-// Seal fixes the bytes of an entry that is to be written. It refuses what
-// would be read otherwise than it was written.
+// Seal fixes the bytes of a new entry. It returns ErrEntry when a reader would
+// read another value than was written.
 func (e Entry) Seal() (Entry, error) {
 	if at := badText(reflect.ValueOf(e), "entry"); at != "" {
 		return e, fmt.Errorf("%w: %s is no UTF-8 text", ErrEntry, at)
@@ -130,62 +131,63 @@ func (e Entry) Seal() (Entry, error) {
 	return Record{Body: e.Body()}.Open()
 }
 
-// WithProof is the entry with one more proof.
+// WithProof returns the entry with one more proof.
 func (e Entry) WithProof(p Proof) Entry {
 	e.body, e.hash = e.Body(), e.Hash()
 	e.proofs = append(slices.Clone(e.proofs), p)
 	return e
 }
 
-// WithoutProofs is the entry without proofs.
+// WithoutProofs returns the entry without proofs.
 func (e Entry) WithoutProofs() Entry {
 	e.body, e.hash, e.proofs = e.Body(), e.Hash(), nil
 	return e
 }
 
-// Record is the entry as it is kept and sent.
+// Record returns the entry as it is stored and sent.
 func (e Entry) Record() Record { return Record{Body: e.Body(), Proofs: e.proofs} }
 
-// Record is an entry in the form in which it is kept and sent: the bytes that
-// its writer made, and beside them what proves them.
+// Record is the form in which an entry is stored and sent: the bytes of its
+// writer, and the proofs of them.
 type Record struct {
 	Body   string  `json:"body"`
 	Proofs []Proof `json:"proofs,omitempty"`
 }
 
-// Proof says that one who has a key has spoken certain words.
+// Proof shows that the holder of a key has signed a text.
 type Proof struct {
-	Kind      int64  `json:"kind"` // SSHProof, SiteProof; others are kept and count for nothing here
+	Kind      int64  `json:"kind"` // SSHProof or SiteProof; other kinds are stored and prove nothing here
 	Signature []byte `json:"signature"`
-	Key       []byte `json:"key,omitempty"` // that it claims to be made with
+	Key       []byte `json:"key,omitempty"` // the key that the signer claims to have used
 }
 
 // Kinds of proofs.
 const (
-	SSHProof  = 1 // SSHSIG of OpenSSH, by an operator's key; Signature is the blob
-	SiteProof = 2 // HMAC-SHA256 by the site's key, where no operators are named
+	SSHProof  = 1 // OpenSSH SSHSIG by an operator's key; Signature is the blob
+	SiteProof = 2 // HMAC-SHA256 by the site's key, for sites without operator keys
 )
 
-// Marshal is the record in bytes, for files, tables and the wire.
+// Marshal returns the record as JSON, for files, tables and the wire.
 func (r Record) Marshal() []byte {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false) // so that no body takes more than twice its length
+	enc.SetEscapeHTML(false) // limits a body to twice its length
 	if err := enc.Encode(r); err != nil {
 		panic(err) // strings and numbers only
 	}
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 
-// maxRecord holds every record that can be opened, in bytes.
+// maxRecord is the size limit of a record, in bytes. Every record that Open
+// accepts fits.
 const maxRecord = 2*maxEntry + maxProofs*(maxProof*4/3+128) + 128
 
-// ParseRecord reads what Marshal wrote.
+// ParseRecord reads what Marshal wrote. Its errors wrap ErrEntry.
 func ParseRecord(b []byte) (r Record, err error) {
 	switch {
 	case len(b) > maxRecord:
 		return r, fmt.Errorf("%w: %d bytes, at most %d are read", ErrEntry, len(b), maxRecord)
-	case !utf8.Valid(b): // it would be read as another text
+	case !utf8.Valid(b): // the JSON reader would replace invalid bytes
 		return r, fmt.Errorf("%w: it is no UTF-8 text", ErrEntry)
 	}
 	if err := json.Unmarshal(b, &r); err != nil {
@@ -194,7 +196,8 @@ func ParseRecord(b []byte) (r Record, err error) {
 	return r, nil
 }
 
-// Open reads the entry.
+// Open reads the entry. Its errors wrap ErrEntry, or ErrNeeds for an unknown
+// format.
 func (r Record) Open() (e Entry, err error) {
 	text, known := strings.CutPrefix(r.Body, bodyFormat)
 	format, _, _ := strings.Cut(r.Body[:min(len(r.Body), 64)], "\n")
@@ -224,12 +227,13 @@ func (r Record) Open() (e Entry, err error) {
 	return e, nil
 }
 
-// UnknownNeeds are the needs of the entry that this version does not know.
+// UnknownNeeds returns the entry's needs that this version does not understand.
 func (e Entry) UnknownNeeds() []string {
 	return slices.DeleteFunc(slices.Clone(e.Needs), func(n string) bool { return slices.Contains(KnownNeeds, n) })
 }
 
-// CheckNeeds is an error when the entry needs what this version does not know.
+// CheckNeeds returns ErrNeeds when this version does not understand a need of
+// the entry.
 func (e Entry) CheckNeeds() error {
 	if lacks := e.UnknownNeeds(); len(lacks) > 0 {
 		return fmt.Errorf("generation %v: %w: it needs %q; upgrade skerry here", e.Generation, ErrNeeds, lacks)
@@ -237,7 +241,7 @@ func (e Entry) CheckNeeds() error {
 	return nil
 }
 
-// mark is what a token keeps of a hash: its first four bytes.
+// mark returns the part of a hash that tokens carry: its first four bytes.
 func mark(hash string) uint32 {
 	var b [4]byte
 	if _, err := hex.Decode(b[:], []byte(hash[:min(8, len(hash))])); err != nil {
@@ -246,7 +250,8 @@ func mark(hash string) uint32 {
 	return binary.BigEndian.Uint32(b[:])
 }
 
-// badText names a string within v that is no UTF-8; "" when there is none.
+// badText returns the path of a string within v that is not UTF-8, "" when
+// there is none.
 func badText(v reflect.Value, at string) string {
 	switch v.Kind() {
 	case reflect.String:

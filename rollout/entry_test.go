@@ -44,7 +44,7 @@ func TestWhatOthersChooseIsBounded(t *testing.T) {
 	}
 }
 
-// The largest record that is kept can be read again, whatever its text is.
+// Every record at the size limit can be read again, whatever its text.
 func TestEveryRecordThatIsKeptCanBeRead(t *testing.T) {
 	for _, char := range []string{"x", `\"`, `\\`, "<", "&", "\u2028", "ß"} {
 		body := bodyFormat + `{"generation":{"N":1},"x":"` + strings.Repeat(char, (maxEntry-100)/len(char)) + `"}`

@@ -4,8 +4,8 @@ import (
 	"testing"
 )
 
-// FuzzRecord reads what comes from anywhere: what can be opened is kept and
-// passed on byte for byte, and can always be read back.
+// FuzzRecord feeds arbitrary bytes. A record that can be opened keeps its bytes
+// when it is stored and passed on, and can be read again.
 func FuzzRecord(f *testing.F) {
 	one, _ := Entry{Cluster: "shop", Generation: Generation{N: 1}, Rules: map[string]Rule{"auth": {Version: "v1"}}, Step: "<&>"}.Seal()
 	f.Add(one.Record().Marshal())
@@ -34,7 +34,7 @@ func FuzzRecord(f *testing.F) {
 		}
 		sealed, err := e.Seal() // as this version would write it
 		if err != nil {
-			return // unknown fields may be what made it small
+			return // its unknown fields may have made it smaller
 		}
 		if sealed.Generation != e.Generation || len(sealed.Rules) != len(e.Rules) || len(sealed.Proofs()) > 0 {
 			t.Fatalf("%v was sealed as %v", e.Generation, sealed.Generation)

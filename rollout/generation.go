@@ -8,13 +8,13 @@ import (
 )
 
 // Generation is a position in the rule log. A restored database begins a new
-// timeline, so that a number is never used for two sets of rules.
+// timeline, so no number stands for two sets of rules.
 type Generation struct {
 	Timeline uint32 `json:"timeline"`
 	N        uint64 `json:"n"` // 0 is the empty log
 }
 
-// Compare orders generations; a later timeline is later whatever its number.
+// Compare orders by timeline, then by number.
 func (g Generation) Compare(o Generation) int {
 	return cmp.Or(cmp.Compare(g.Timeline, o.Timeline), cmp.Compare(g.N, o.N))
 }
@@ -24,7 +24,7 @@ func (g Generation) Before(o Generation) bool {
 	return g.Timeline < o.Timeline || g.Timeline == o.Timeline && g.N < o.N
 }
 
-// String is "17" on the first timeline and "2:17" on later ones.
+// String returns "17" on timeline 0 and "2:17" on timeline 2.
 func (g Generation) String() string {
 	if g.Timeline == 0 {
 		return strconv.FormatUint(g.N, 10)

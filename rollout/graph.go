@@ -5,22 +5,21 @@ import (
 	"slices"
 )
 
-// Anywhere stands for a callee of whom nobody knows which it is: see
-// participant.Agent.MayCall.
+// Anywhere stands for an unknown callee: see participant.Agent.MayCall.
 const Anywhere = "*"
 
-// Graph says which services may call which, as the processes say of
-// themselves. It is complete when every process that is alive has been added:
-// until then it may know too little. What it can't know, it takes for
-// possible: a process that does not say whom it calls, and a callee that no
-// process serves (a plain Thrift server, a queue), may reach everything.
+// Graph holds which services may call which, by the processes' own reports. It
+// is complete when every live process has been added; before that it may miss
+// calls. Unknown calls count as possible. A process that does not report its
+// calls may reach every service, as may a callee that no process serves (a
+// plain Thrift server, a queue).
 type Graph struct {
-	calls  map[string]map[string]bool // by the service that calls
-	blind  bool                       // somebody does not say whom he calls
-	doubts map[string]bool            // also served by others than those who were added
+	calls  map[string]map[string]bool // by the calling service
+	blind  bool                       // a process does not report its calls
+	doubts map[string]bool            // services that processes without reports serve as well
 }
 
-// Add adds what a process says.
+// Add adds a process's report.
 func (g *Graph) Add(r Report) {
 	g.blind = g.blind || r.Calls == nil
 	if g.calls == nil {
@@ -36,9 +35,9 @@ func (g *Graph) Add(r Report) {
 	}
 }
 
-// Path is a way by which work of a process can come to call a service, from
-// what runs to the service itself, nil when there is none. Where only
-// ignorance leads on, Anywhere stands on it.
+// Path returns a path by which work of a process may call a service, from the
+// work's name to the service, nil when there is none. Anywhere on the path
+// marks a step that the graph does not know.
 func (g *Graph) Path(r Report, h Inflight, service string) []string {
 	if g.blind {
 		return []string{h.What, Anywhere, service}
@@ -69,8 +68,9 @@ func (g *Graph) Path(r Report, h Inflight, service string) []string {
 	return nil
 }
 
-// first are the services that the work may call itself: those of its process,
-// and of every process that serves the same.
+// first returns the services that the work itself may call: those that it is
+// restricted to, or else those of its process and of every process that serves
+// the same services.
 func (g *Graph) first(r Report, h Inflight) []string {
 	set := map[string]bool{}
 	for _, c := range r.Calls {
@@ -88,7 +88,8 @@ func (g *Graph) first(r Report, h Inflight) []string {
 	return slices.Sorted(maps.Keys(set))
 }
 
-// known reports whether all who serve it have said whom they call.
+// known reports whether all processes that serve the service have reported its
+// calls.
 func (g *Graph) known(service string) bool {
 	return g.calls[service] != nil && !g.doubts[service]
 }
@@ -103,7 +104,7 @@ func way(from map[string]string, what, to string) []string {
 	return path
 }
 
-// below adds the services to which work may lead.
+// below adds the services to set, and all services that they may reach.
 func (g *Graph) below(set map[string]bool, services []string) {
 	for _, s := range services {
 		if !set[s] {

@@ -10,34 +10,38 @@ import (
 
 // Errors of Log.Apply, Resolve and Admit.
 var (
-	// ErrGap: an entry between the log's end and this one is missing; fetch it first.
+	// ErrGap: entries between the log's end and this one are missing. Fetch
+	// them first.
 	ErrGap = errors.New("entries of the rule log are missing")
-	// ErrFork: the entry does not continue this log: two writers, or a restored backup.
+	// ErrFork: the entry does not continue this log. There were two writers, or
+	// a backup was restored.
 	ErrFork = errors.New("the rule log has forked")
-	// ErrOtherLog: the token reads an entry that this log does not hold: the logs
-	// of two processes have parted, or the token is damaged.
+	// ErrOtherLog: this log does not hold the entry that the token names. The
+	// logs of two processes have parted, or the token is damaged.
 	ErrOtherLog = errors.New("the token reads a rule log that is not the one here")
-	// ErrStale: the token reads a generation that is not known here yet; fetch the rules, never guess.
+	// ErrStale: the token's generation is not known here yet. Fetch the rules
+	// before deciding.
 	ErrStale = errors.New("rules of the token's generation are not known here")
-	// ErrRetired: the token reads a generation that the version no longer serves.
+	// ErrRetired: the version no longer serves the generation of the token.
 	ErrRetired = errors.New("the version no longer serves the token's generation")
-	// ErrExpired: the token reads a generation that was replaced so long ago
-	// that no trace may read it any more; see Expire.
+	// ErrExpired: the token's generation was replaced so long ago that no trace
+	// may read it any more. See Expire.
 	ErrExpired = errors.New("the trace has outlived the longest age that it may have after a release")
-	// ErrWrongVersion: by the rules the token belongs to another version.
+	// ErrWrongVersion: by the rules, another version serves the token.
 	ErrWrongVersion = errors.New("the token belongs to another version")
-	// errTurn: two versions of the service may never run at once, and it is not this one's turn.
+	// errTurn: versions of the service may never run at once, and another one
+	// has the turn.
 	errTurn = errors.New("it is not the version's turn to run")
 )
 
 // Errors of a process's part in releases; see package participant.
 var (
-	// ErrPromised: another entry with the same number was accepted before.
+	// ErrPromised: the process has promised another entry of the same number.
 	ErrPromised = errors.New("another change has been promised for the same generation")
 )
 
-// Log is the rules up to one generation: an immutable value, whose chains are
-// shared with its predecessors. The zero Log is empty.
+// Log holds the rules up to one generation. It is an immutable value that
+// shares its chains with its predecessors. The zero Log is empty.
 type Log struct {
 	cluster string
 	last    Generation
@@ -45,12 +49,12 @@ type Log struct {
 	marks   []position          // every entry, in order
 	chains  map[string]chain    // by service
 	floors  map[pair]Generation // by service and version
-	session *Release            // newest; nil before the first
-	expired Generation          // tokens before it are refused here: see Expire
-	outside Generation          // the same, of callers from outside: see ExpireOutside
+	session *Release            // newest release; nil before the first
+	expired Generation          // tokens of older generations are refused: see Expire
+	outside Generation          // the same for callers from outside: see ExpireOutside
 }
 
-// position is an entry as tokens name it.
+// position identifies an entry as tokens do.
 type position struct {
 	generation Generation
 	mark       uint32
@@ -66,22 +70,24 @@ type link struct {
 	rule *Rule
 }
 
-// NewLog is the empty log of a cluster: it takes entries of that cluster only.
+// NewLog returns the empty log of a cluster.
 func NewLog(cluster string) *Log { return &Log{cluster: cluster} }
 
-// Last is the newest generation of the log, Hash its entry's hash.
+// Last returns the newest generation of the log.
 func (l *Log) Last() Generation { return l.last }
 
-// Hash identifies the log's content: two processes with equal hashes have
-// applied the same rules.
+// Hash returns the hash of the newest entry, "" for the empty log. Two
+// processes with equal hashes have applied the same rules.
 func (l *Log) Hash() string { return l.hash }
 
-// Tip is the newest entry; its zero value for the empty log.
+// Tip returns the position of the newest entry, the zero Position for the empty
+// log.
 func (l *Log) Tip() Position { return Position{l.last, l.hash} }
 
 // Apply returns the log with one more entry. Applying the newest entry again
-// changes nothing; an older entry, one that skips a number (ErrGap), and one
-// that does not follow from this log (ErrFork) are refused.
+// changes nothing. An entry that skips a number fails with ErrGap, an older one
+// or one that does not follow from this log with ErrFork. Other errors wrap
+// ErrNeeds, ErrForeign, ErrEntry or ErrRule.
 func (l *Log) Apply(e Entry) (*Log, error) {
 	if e.Generation == l.last && e.Hash() == l.hash {
 		return l, nil
@@ -120,8 +126,8 @@ func (l *Log) Apply(e Entry) (*Log, error) {
 	return next, nil
 }
 
-// Replay is the log that the entries make; with an error, that of the entries
-// before the first which can't be applied.
+// Replay returns the log that the entries make. On an error it returns the log
+// of the entries before the one that failed.
 func Replay(entries []Entry) (log *Log, err error) {
 	log = &Log{}
 	for _, e := range entries {
@@ -132,8 +138,9 @@ func Replay(entries []Entry) (log *Log, err error) {
 	return log, nil
 }
 
-// Continues reports whether a whole log may take the place of the entries that
-// are kept: it begins with them all, or ends the log that they make. common is the number of entries that both have.
+// Continues checks that a whole log may replace the kept entries: it begins
+// with all of them, or it ends the log that they make. Otherwise the error
+// wraps ErrFork. common is the number of leading entries that both have.
 func Continues(kept, whole []Entry) (common int, err error) {
 	for common < min(len(kept), len(whole)) && kept[common].Hash() == whole[common].Hash() {
 		common++
@@ -149,9 +156,8 @@ func Continues(kept, whole []Entry) (common int, err error) {
 }
 
 // Follows checks that the entry continues a log that ends with the generation
-// last, whose entry has the given hash: nil, ErrGap or ErrFork. A later
-// timeline may begin anywhere above what it continues, but it must say what
-// that is.
+// last and the given hash. Its errors wrap ErrGap, ErrFork or ErrEntry. A later
+// timeline may begin at any number above last, if the entry names the hash.
 func (e Entry) Follows(last Generation, hash string) error {
 	want := Generation{last.Timeline, last.N + 1}
 	switch {
@@ -176,7 +182,7 @@ func short(hash string) string {
 	return hash[:min(8, len(hash))]
 }
 
-// at finds the rule of a service in a generation, nil before its first.
+// at returns the service's rule in a generation, nil before the first rule.
 func (c chain) at(g Generation) *Rule {
 	if n := len(c); n > 0 && !g.Before(c[n-1].from) {
 		return c[n-1].rule // nearly every token reads the newest rule
@@ -188,18 +194,20 @@ func (c chain) at(g Generation) *Rule {
 	return c[i-1].rule
 }
 
-// Resolve is the version of the service that the token's trace meets. ok is
-// false when no rule speaks of the service: any version will do, as it has
-// only one. A token from before the service's first rule meets the version
-// that this rule found serving: it may outlive the coming of a second one.
-// ErrStale means that the rules must be fetched before the question can be
-// answered, ErrOtherLog that the token reads rules which this log never held.
+// Resolve returns the version of the service that the token's trace meets. ok
+// is false when the log has no rule for the service: it has one version only,
+// and any instance will do. A token older than the service's first rule meets
+// the version that this rule found serving, so a trace may outlive the arrival
+// of a second version. ErrStale means that the rules must be fetched first,
+// ErrOtherLog that this log does not hold the token's entry, ErrExpired that
+// the token is too old.
 func (l *Log) Resolve(service string, t Token) (version string, ok bool, err error) {
 	version, _, ok, err = l.Route(service, t)
 	return version, ok, err
 }
 
-// Route is Resolve, and says how the service switches to that version.
+// Route is Resolve. by is the strategy by which the service switches to that
+// version.
 func (l *Log) Route(service string, t Token) (version string, by Strategy, ok bool, err error) {
 	if err := l.reads(t); err != nil {
 		return "", "", false, err
@@ -208,7 +216,7 @@ func (l *Log) Route(service string, t Token) (version string, by Strategy, ok bo
 	return version, by, ok, nil
 }
 
-// reads checks that this log holds the very rules that the token reads.
+// reads checks that this log holds the rules that the token reads.
 func (l *Log) reads(t Token) error {
 	switch {
 	case l.last.Before(t.Generation):
@@ -221,8 +229,8 @@ func (l *Log) reads(t Token) error {
 	return nil
 }
 
-// holds reports whether the log holds the entry that the token names. The
-// empty log is the beginning of every one.
+// holds reports whether the log holds the entry that the token names. Every log
+// holds the empty log.
 func (l *Log) holds(t Token) bool {
 	if n := len(l.marks); n > 0 && l.marks[n-1].generation == t.Generation {
 		return l.marks[n-1].mark == t.Entry // nearly every token reads the newest rules
@@ -234,7 +242,7 @@ func (l *Log) holds(t Token) bool {
 	return found && l.marks[i].mark == t.Entry
 }
 
-// Token is a token that reads the newest rules of the log.
+// Token returns a token that reads the newest rules of the log.
 func (l *Log) Token(seed uint64, mark string) Token {
 	t := Token{Generation: l.last, Seed: seed, Mark: mark}
 	if n := len(l.marks); n > 0 {
@@ -243,7 +251,8 @@ func (l *Log) Token(seed uint64, mark string) Token {
 	return t
 }
 
-// TokenAt is Token for the rules of an earlier generation of the log.
+// TokenAt returns a token that reads the rules of an earlier generation of the
+// log.
 func (l *Log) TokenAt(g Generation, seed uint64, mark string) Token {
 	t := Token{Generation: g, Seed: seed, Mark: mark}
 	if i, found := slices.BinarySearchFunc(l.marks, g, func(p position, g Generation) int { return p.generation.Compare(g) }); found {
@@ -252,7 +261,7 @@ func (l *Log) TokenAt(g Generation, seed uint64, mark string) Token {
 	return t
 }
 
-// route is Log.Route among the rules of one service.
+// route is Log.Route within the rules of one service.
 func (c chain) route(t Token) (version string, by Strategy, ok bool) {
 	if len(c) == 0 {
 		return "", "", false
@@ -263,14 +272,14 @@ func (c chain) route(t Token) (version string, by Strategy, ok bool) {
 	}
 	version, by = rule.version(t), rule.Strategy
 	if version != rule.Version {
-		by = Concurrent // a verifier's, and not committed: there is nothing to wait for
+		by = Concurrent // a verifier's version or a share: no switch to wait for
 	}
 	return version, by, true
 }
 
-// Admit is the callee's question: may this version of the service execute a
-// call with the token? It returns nil, ErrStale (fetch first), ErrOtherLog,
-// ErrRetired, ErrExpired, ErrWrongVersion or errTurn.
+// Admit decides for a callee whether this version of the service may execute a
+// call with the token. It returns nil, ErrStale (fetch the rules first),
+// ErrOtherLog, ErrRetired, ErrExpired, ErrWrongVersion or errTurn.
 func (l *Log) Admit(service, version string, t Token) error {
 	if err := l.reads(t); err != nil {
 		return err
@@ -285,8 +294,8 @@ func (l *Log) Admit(service, version string, t Token) error {
 	return c.turn(service, version)
 }
 
-// CheckTurn is nil when the version may run now, and errTurn when the newest rules
-// give the turn to another version, or to nobody.
+// CheckTurn returns nil when the version may run now, and errTurn when the
+// newest rules give the turn to another version or to none.
 func (l *Log) CheckTurn(service, version string) error {
 	return l.chains[service].turn(service, version)
 }
@@ -305,7 +314,7 @@ func (c chain) turn(service, version string) error {
 	return fmt.Errorf("%w: %s of %s has it", errTurn, rule.Turn, service)
 }
 
-// Expire returns the log that refuses tokens before a generation.
+// Expire returns a log that refuses tokens of generations before g.
 func (l *Log) Expire(g Generation) *Log {
 	if !l.expired.Before(g) {
 		return l
@@ -315,7 +324,7 @@ func (l *Log) Expire(g Generation) *Log {
 	return &next
 }
 
-// ExpireOutside is Expire for tokens of callers from outside.
+// ExpireOutside is Expire for tokens of callers outside the site.
 func (l *Log) ExpireOutside(g Generation) *Log {
 	if !l.outside.Before(g) {
 		return l
@@ -325,15 +334,16 @@ func (l *Log) ExpireOutside(g Generation) *Log {
 	return &next
 }
 
-// Expired is the least generation that is read here, ExpiredOutside the same
-// for callers that have not shown that they are of the site.
+// Expired returns the oldest generation that tokens may read here.
 func (l *Log) Expired() Generation { return l.expired }
 
-// ExpiredOutside: see Expired.
+// ExpiredOutside is Expired for callers that have not proved to belong to the
+// site.
 func (l *Log) ExpiredOutside() Generation { return l.outside }
 
-// AdmitOutside is a further question about the token of a caller that has not
-// shown that it is of the site: such traces hold an old version for a while only.
+// AdmitOutside is a second check for the token of a caller that has not proved
+// to belong to the site: ErrExpired when it is too old. Such traces hold an old
+// version for a limited time only.
 func (l *Log) AdmitOutside(t Token) error {
 	if t.Generation.Before(l.outside) {
 		return ErrExpired
@@ -341,7 +351,7 @@ func (l *Log) AdmitOutside(t Token) error {
 	return nil
 }
 
-// Rule is the newest rule of the service.
+// Rule returns the newest rule of the service; ok is false without one.
 func (l *Log) Rule(service string) (Rule, bool) {
 	c := l.chains[service]
 	if len(c) == 0 {
@@ -350,8 +360,8 @@ func (l *Log) Rule(service string) (Rule, bool) {
 	return *c[len(c)-1].rule, true
 }
 
-// Session is the newest release, as its last step left it; ok is false before
-// the first.
+// Session returns the newest release after its last step; ok is false before
+// the first release.
 func (l *Log) Session() (r Release, ok bool) {
 	if l.session == nil {
 		return Release{}, false
@@ -359,8 +369,8 @@ func (l *Log) Session() (r Release, ok bool) {
 	return *l.session, true
 }
 
-// First is the version of a service that the log's first rule of it names:
-// the one that was found serving.
+// First returns the version that the log's first rule of the service names: the
+// version that was serving then.
 func (l *Log) First(service string) (version string, ok bool) {
 	c := l.chains[service]
 	if len(c) == 0 {
@@ -369,14 +379,14 @@ func (l *Log) First(service string) (version string, ok bool) {
 	return c[0].rule.Version, true
 }
 
-// Services are the services that the log speaks of, sorted.
+// Services returns the services that have rules, sorted.
 func (l *Log) Services() []string { return slices.Sorted(maps.Keys(l.chains)) }
 
-// Floor is the least generation that the version still serves; the zero
+// Floor returns the oldest generation that the version still serves, the zero
 // Generation when it was never retired.
 func (l *Log) Floor(service, version string) Generation { return l.floors[pair{service, version}] }
 
-// Next makes the entry that continues the log on its timeline.
+// Next returns an entry that continues the log on its timeline, not yet sealed.
 func (l *Log) Next(release string, rules map[string]Rule, retire ...Retirement) Entry {
 	return Entry{Cluster: l.cluster, Generation: Generation{l.last.Timeline, l.last.N + 1}, Previous: l.hash, Release: release, Rules: rules, Retire: retire}
 }

@@ -12,15 +12,15 @@ import (
 // State is where a release stands.
 type State string
 
-// The states of a release, in order; RollingBack leads to Draining as
-// Switched does, with the new version as the one that goes.
+// The states of a release, in order. RollingBack leads to Draining as Switched
+// does. The new version is then the one that goes.
 const (
 	Prepared    State = "PREPARED"     // open; new versions meet verifiers only
 	Ramping     State = "RAMPING"      // a share of the traces meets the new versions
-	Switched    State = "SWITCHED"     // all new traces meet the new versions; the old ones are kept as backup
+	Switched    State = "SWITCHED"     // all new traces meet the new versions; the old ones stay up for a rollback
 	RollingBack State = "ROLLING_BACK" // all new traces meet the old versions again
 	Draining    State = "DRAINING"     // waiting for the last trace that can need the version that goes
-	Drained     State = "DRAINED"      // nobody can need it; its floor is raised, it refuses
+	Drained     State = "DRAINED"      // no trace can need it; its floor is raised, so it refuses
 	Stopped     State = "STOPPED"      // cleaned: the release is over
 )
 
@@ -31,59 +31,64 @@ type Module struct {
 	New      string   `json:"new"`                // "" until it is shipped
 	Strategy Strategy `json:"strategy,omitempty"` // how this service switches
 
-	// Of the strategy Waiting: how long to look for a moment in which nobody
-	// needs the old version, and whether not to switch at all when none comes.
+	// Patience and GiveUp belong to the strategy Waiting. A commit looks for a
+	// moment in which no live work needs the old version, for Patience at most.
+	// With GiveUp it then fails, without it the switch is made anyway.
 	Patience time.Duration `json:"patience,omitempty"` // nanoseconds
 	GiveUp   bool          `json:"give_up,omitempty"`
 
-	// Of a strategy that is exclusive, while the module changes over: the
-	// version whose turn is over, and who ran it when it was taken back.
+	// Yielded and Owners are set while a module with an exclusive strategy
+	// changes over: the version whose turn is over, and the processes that ran
+	// it when the turn was taken back.
 	Yielded string  `json:"yielded,omitempty"`
 	Owners  []Owner `json:"owners,omitempty"`
 }
 
-// Owner is a process that runs a version, and where, for a neighbour to
-// certify its end.
+// Owner is a process that runs a version. Place is where it runs: a process
+// there can certify its end.
 type Owner struct {
 	Process string `json:"process"` // registry.Owner.String()
 	Place   string `json:"place,omitempty"`
 }
 
-// Release is one session over many services. It is a value:
-// each step returns the next Release and the rules to be appended to the log,
-// and the caller commits both together. A step that is not possible now is
-// refused with a sentence that says what is.
+// Release is one session over many services. It is a value: each step returns
+// the next Release and the rules to append to the log. The caller commits both
+// together. A step that is not possible now fails with ErrStep, and the error
+// names a step that is.
 type Release struct {
-	Name    string     `json:"name"` // unique for the site; what shares are hashed by
+	Name    string     `json:"name"` // unique in the site; the hash of a share includes it
 	By      string     `json:"by"`
 	Reason  string     `json:"reason"`
 	Opened  time.Time  `json:"opened"`
-	Mark    string     `json:"mark"` // verifiers' mark
+	Mark    string     `json:"mark"` // mark of the verifiers' requests
 	State   State      `json:"state"`
 	Share   int        `json:"share"` // per ten thousand, while ramping
 	Modules []Module   `json:"modules"`
-	Since   Generation `json:"since"` // of the switch or of the rollback; what draining waits for
-	Back    bool       `json:"back"`  // rolled back: the new versions are those that go
+	Since   Generation `json:"since"` // generation of the switch or rollback; draining waits for it
+	Back    bool       `json:"back"`  // rolled back: the new versions go
 
-	// Settings are what was put for the modules, by module and key, for those
-	// who start the new versions, check them or go on with the release.
+	// Settings are the values put for the modules, by module and key. Programs
+	// that start or check the new versions read them, as does an operator that
+	// continues the release.
 	Settings map[string]map[string]string `json:"settings,omitempty"`
 }
 
-// ErrStep is wrapped when a step is not possible in the release's state.
+// ErrStep is wrapped by the error of a step that the release's state does not
+// allow.
 var ErrStep = errors.New("not possible now")
 
 func (r Release) refuse(step, instead string) error {
 	return fmt.Errorf("%s release %s: %w, it is %s; %s", step, r.Name, ErrStep, r.State, instead)
 }
 
-// Limits of what may be put, in bytes: every process keeps the log.
+// Limits of settings, in bytes. Every process keeps the log.
 const (
 	maxSetting  = 16 << 10 // one value
-	maxSettings = 64 << 10 // all of a release
+	maxSettings = 64 << 10 // all values and keys of a release
 )
 
-// Put keeps settings of a module in the release; an empty value takes one out.
+// Put stores settings of a module in the release. An empty value removes its
+// key. A value holds at most 16 KiB, all settings of a release 64 KiB.
 func (r Release) Put(module string, values map[string]string) (Release, error) {
 	if r.State != Prepared {
 		return r, r.refuse("put settings into", "roll back or clean it, and start another")
@@ -118,7 +123,7 @@ func (r Release) Put(module string, values map[string]string) (Release, error) {
 	return next, nil
 }
 
-// Configured are the modules that settings were put for, sorted.
+// Configured returns the names of the modules that have settings, sorted.
 func (r Release) Configured() []string {
 	var names []string
 	for name, values := range r.Settings {
@@ -130,8 +135,8 @@ func (r Release) Configured() []string {
 	return names
 }
 
-// Ship adds a module, or replaces the version of one that was shipped before
-// in this release. Only verifiers meet it.
+// Ship adds a module, or replaces the version that this release shipped for it
+// before. Only verifiers' requests meet the new version.
 func (r Release) Ship(log *Log, m Module) (Release, map[string]Rule, error) {
 	if r.State != Prepared {
 		return r, nil, r.refuse("ship to", "roll back or clean it, and start another")
@@ -161,9 +166,9 @@ func (r Release) Ship(log *Log, m Module) (Release, map[string]Rule, error) {
 	return next, map[string]Rule{m.Service: rule}, nil
 }
 
-// Commit sends a share of the new traces, per ten thousand, to the new
-// versions of all modules at once; Whole is the switch. A share never shrinks:
-// to go back, roll back. at is the generation that the rules will have.
+// Commit sends a share of the new traces, per ten thousand, to the new versions
+// of all modules at once. The share Whole is the switch. A share only grows;
+// Rollback ends it. at is the generation that the rules will have.
 func (r Release) Commit(log *Log, share int, at Generation) (Release, map[string]Rule, error) {
 	switch {
 	case r.State != Prepared && r.State != Ramping:
@@ -193,8 +198,8 @@ func (r Release) Commit(log *Log, share int, at Generation) (Release, map[string
 	}), nil
 }
 
-// Rollback sends all new traces to the old versions again, by a higher
-// generation: numbers are never used twice.
+// Rollback sends all new traces to the old versions again. The rules get a
+// higher generation, because a number is never used twice.
 func (r Release) Rollback(log *Log, at Generation) (Release, map[string]Rule, error) {
 	switch r.State {
 	case Prepared, Ramping, Switched:
@@ -213,7 +218,7 @@ func (r Release) Rollback(log *Log, at Generation) (Release, map[string]Rule, er
 	}), nil
 }
 
-// Clean begins to wait for the end of the versions that go.
+// Clean starts to wait for the end of the versions that go.
 func (r Release) Clean() (Release, error) {
 	if r.State != Switched && r.State != RollingBack {
 		return r, r.refuse("clean", "commit it or roll it back first")
@@ -222,8 +227,8 @@ func (r Release) Clean() (Release, error) {
 	return r, nil
 }
 
-// Retire is the step after every drain is over: the versions that go refuse
-// whoever may still come.
+// Retire follows when every drain is over. The versions that go then refuse
+// calls that still arrive.
 func (r Release) Retire() (Release, []Retirement, error) {
 	if r.State != Draining {
 		return r, nil, r.refuse("retire the versions of", "clean it first")
@@ -236,7 +241,7 @@ func (r Release) Retire() (Release, []Retirement, error) {
 	return r, out, nil
 }
 
-// Stop ends the release; the next one may begin.
+// Stop ends the release. Another one may then start.
 func (r Release) Stop() (Release, error) {
 	if r.State != Drained {
 		return r, r.refuse("stop", "wait until it is drained")
@@ -245,7 +250,8 @@ func (r Release) Stop() (Release, error) {
 	return r, nil
 }
 
-// Outgoing is the version of the module that goes when the release is cleaned.
+// Outgoing returns the version of the module that goes when the release is
+// cleaned.
 func (r Release) Outgoing(m Module) string {
 	if r.Back {
 		return m.New
@@ -256,7 +262,7 @@ func (r Release) Outgoing(m Module) string {
 // Finished reports whether another release may be started.
 func (r Release) Finished() bool { return r.State == Stopped }
 
-// rules changes the newest rule of every module.
+// rules applies change to a copy of each module's newest rule.
 func (r Release) rules(log *Log, change func(Module, *Rule)) map[string]Rule {
 	out := map[string]Rule{}
 	for _, m := range r.Modules {

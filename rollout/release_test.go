@@ -10,7 +10,7 @@ func opened() Release {
 	return Release{Name: "r1", By: "wu", Mark: "preview-r1", State: Prepared}
 }
 
-// do commits what a step returned.
+// do commits the result of a step.
 func do(t *testing.T, l **Log, next Release, rules map[string]Rule, err error) Release {
 	t.Helper()
 	if err != nil {

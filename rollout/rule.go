@@ -7,48 +7,50 @@ import (
 	"slices"
 )
 
-// Rule says which version of one service a trace meets. It is immutable once
-// it is in a log.
+// Rule decides which version of one service a trace meets. In a log it is
+// immutable.
 type Rule struct {
-	Version  string            `json:"version"`            // for everybody who is not split off
-	Split    []Share           `json:"split,omitempty"`    // shares that go elsewhere
-	Marks    map[string]string `json:"marks,omitempty"`    // verifier's mark → version; only the service's own live versions
-	Strategy Strategy          `json:"strategy,omitempty"` // how a switch of this service is done
+	Version  string            `json:"version"`            // for traces without a share or mark of their own
+	Split    []Share           `json:"split,omitempty"`    // shares that go to other versions
+	Marks    map[string]string `json:"marks,omitempty"`    // verifier's mark → version; only versions that run
+	Strategy Strategy          `json:"strategy,omitempty"` // how this service switches
 
-	// Turn is, of a service whose versions may not run at once, the only one
-	// that may run now; "" while one has gone and the next may not begin yet.
+	// Turn is the only version that may run now, if versions of the service may
+	// not run at once. "" means that one has left and the next may not start
+	// yet.
 	Turn string `json:"turn,omitempty"`
 }
 
 // Share sends a part of the seeds to a version. The decision hashes the seed
-// with the release, so that all services of one release decide alike, and a
-// growing share never gives a seed back.
+// with the release's name, so all services of one release decide alike. A
+// growing share keeps the seeds that it has.
 type Share struct {
 	Version string `json:"version"`
 	Release string `json:"release"`
 	PerMyr  int    `json:"per_myr"` // of ten thousand
 }
 
-// Whole is the PerMyr of everything.
+// Whole is the PerMyr of all traces.
 const Whole = 10_000
 
 // Strategy is how a service changes its version.
 type Strategy string
 
-// The strategies of row 2.7.
+// The strategies.
 const (
 	Concurrent Strategy = ""         // old and new run side by side
-	Blocking   Strategy = "blocking" // newcomers wait until the old version has gone and the new one is up
-	Waiting    Strategy = "waiting"  // blocking, begun at a moment in which nobody needs the old version
+	Blocking   Strategy = "blocking" // new traces wait until the old version has stopped and the new one is up
+	Waiting    Strategy = "waiting"  // as Blocking, started at a moment in which no work needs the old version
 )
 
-// Exclusive reports whether two versions of the service may never run at once.
+// Exclusive reports whether versions of the service may never run at once.
 func (s Strategy) Exclusive() bool { return s != Concurrent }
 
 // ErrRule is wrapped by the errors of Rule.Check.
 var ErrRule = errors.New("invalid rule")
 
-// Check reports the first thing wrong with the rule; service names it.
+// Check returns the first error of the rule, which wraps ErrRule. service is
+// for its text.
 func (r Rule) Check(service string) error {
 	if r.Version == "" {
 		return fmt.Errorf("%w for %s: no version", ErrRule, service)
@@ -86,7 +88,7 @@ func (r Rule) Check(service string) error {
 	return nil
 }
 
-// version is the pure function behind every routing decision.
+// version is the pure function behind each routing decision.
 func (r *Rule) version(t Token) string {
 	if t.Mark != "" {
 		if v, ok := r.Marks[t.Mark]; ok {
@@ -101,10 +103,11 @@ func (r *Rule) version(t Token) string {
 	return r.Version
 }
 
-// lot draws 0..Whole-1 for a seed in a release, evenly.
+// lot returns a number in 0..Whole-1 for a seed in a release, evenly
+// distributed.
 func lot(seed uint64, release string) uint64 { return mix(seed^SeedOf(release)) % Whole }
 
-// Versions are all versions that a trace may meet by the rule, sorted.
+// Versions returns all versions that a trace may meet by the rule, sorted.
 func (r Rule) Versions() []string {
 	set := map[string]bool{r.Version: true}
 	for _, s := range r.Split {

@@ -2,17 +2,18 @@ package rollout
 
 import "slices"
 
-// Standing is what the log says of a version that runs.
+// Standing is the state of a running version by the log's rules.
 type Standing string
 
-// The standings that keep calls away. The empty one keeps none away.
+// The standings that keep calls away. The empty standing lets calls through.
 const (
 	standsRetired    Standing = "retired"    // a release has retired it: it refuses every call
 	standsUnreleased Standing = "unreleased" // no release has shipped it: it gets no calls
-	standsUnshipped  Standing = "unshipped"  // the same, while a release is open that may
+	standsUnshipped  Standing = "unshipped"  // no calls either, and the release that is open may ship it
 )
 
-// Standing says whether the rules send calls to a version of a service.
+// Standing returns whether the rules send calls to a version of a service. An
+// unknown service and an empty version have the empty standing.
 func (l *Log) Standing(service, version string) Standing {
 	rule, known := l.Rule(service)
 	if !known || version == "" || slices.Contains(rule.Versions(), version) {
@@ -34,11 +35,12 @@ func (l *Log) Standing(service, version string) Standing {
 	return standsUnreleased
 }
 
-// Expected reports whether the standing is one of a release that goes its way: a
-// version that runs before it is shipped.
+// Expected reports whether the standing is normal during a release: the version
+// runs before it is shipped.
 func (s Standing) Expected() bool { return s == standsUnshipped }
 
-// Explain is the standing in words: what it means, and what an operator can do.
+// Explain returns the standing in words: its effect, and the remedy for an
+// operator.
 func (s Standing) Explain() (what, mend string) {
 	switch s {
 	case standsRetired:

@@ -7,15 +7,15 @@ import (
 	"fmt"
 )
 
-// Token is what a trace carries in every call: the snapshot of the rules it
-// reads, the seed that decides for it where a share of the traffic is split,
-// and the mark of a verifier who is to meet versions under test. Its zero
-// value means "no token": generation 0 without seed. Make one by [Log.Token].
+// Token identifies what a trace reads, and travels in every call: the snapshot
+// of the rules, the seed that decides where traffic is split, and the mark of a
+// verifier whose requests meet versions under test. The zero value means "no
+// token": generation 0 without seed. [Log.Token] makes one.
 type Token struct {
 	Generation Generation
-	Entry      uint32 // first four bytes of the hash of the generation's entry, which name the log; 0 for generation 0
+	Entry      uint32 // first 4 bytes of the hash of the generation's entry, which name the log; 0 for generation 0
 	Seed       uint64 // hash of a sticky key (a user) or of the trace id; see SeedOf
-	Mark       string // name of an override, "" for everybody else; at most maxMark bytes
+	Mark       string // a verifier's mark, "" for other requests; at most maxMark bytes
 }
 
 // maxMark is the longest mark, in bytes.
@@ -27,7 +27,8 @@ const maxToken = 128
 // errToken is wrapped by the errors of ParseToken.
 var errToken = errors.New("malformed rollout token")
 
-// ErrOldToken, an error of ParseToken: the token names no log, as those of skerry before 0.2.
+// ErrOldToken is an error of ParseToken. The token names no log, as skerry
+// before 0.2 wrote them.
 var ErrOldToken = fmt.Errorf("%w of skerry before 0.2: bring the caller to this release", errToken)
 
 const (
@@ -35,9 +36,9 @@ const (
 	oldTokenFormat = 1 // of processes before 0.2
 )
 
-// AppendRaw appends the token as it travels in the frames of calls: format,
-// timeline, number (varints), entry (4 bytes), seed (8 bytes) and mark. Without
-// a mark it takes 15 to 19 bytes while numbers are below two million.
+// AppendRaw appends the token as the frames of calls carry it: format, timeline
+// and number (varints), entry (4 bytes), seed (8 bytes), mark. Without a mark
+// it takes 15 to 19 bytes while numbers are below two million.
 func (t Token) AppendRaw(dst []byte) []byte {
 	dst = append(dst, tokenFormat)
 	dst = binary.AppendUvarint(dst, uint64(t.Generation.Timeline))
@@ -47,22 +48,23 @@ func (t Token) AppendRaw(dst []byte) []byte {
 	return append(dst, t.Mark[:min(len(t.Mark), maxMark)]...)
 }
 
-// Raw is the token as it travels in the frames of calls.
+// Raw returns the bytes that AppendRaw appends.
 func (t Token) Raw() string {
 	var raw [maxToken]byte
 	return string(t.AppendRaw(raw[:0]))
 }
 
-// Append appends the token as it travels in text: base64url of the raw form.
+// Append appends the text form of the token: base64url of the raw form.
 func (t Token) Append(dst []byte) []byte {
 	var raw [maxToken]byte
 	return base64.RawURLEncoding.AppendEncode(dst, t.AppendRaw(raw[:0]))
 }
 
-// String is the token as it travels in text.
+// String returns the text form of the token.
 func (t Token) String() string { return string(t.Append(nil)) }
 
-// ParseToken reads what Append wrote.
+// ParseToken reads what Append wrote. Its errors wrap errToken; ErrOldToken is
+// one of them.
 func ParseToken(s string) (Token, error) {
 	if len(s) > maxToken {
 		return Token{}, fmt.Errorf("%w: %d bytes", errToken, len(s))
@@ -75,7 +77,7 @@ func ParseToken(s string) (Token, error) {
 	return ParseRaw(string(raw[:n]))
 }
 
-// ParseRaw reads what AppendRaw wrote; the mark shares its memory.
+// ParseRaw reads what AppendRaw wrote. The mark shares the memory of s.
 func ParseRaw(s string) (Token, error) {
 	if len(s) > 0 && s[0] == oldTokenFormat {
 		return Token{}, ErrOldToken
@@ -101,7 +103,8 @@ func ParseRaw(s string) (Token, error) {
 	}, nil
 }
 
-// uvarint is binary.Uvarint for strings; rest is empty when s holds no number.
+// uvarint is binary.Uvarint for strings. rest is empty when s holds no number,
+// and when nothing follows it.
 func uvarint(s string) (n uint64, rest string) {
 	if len(s) > 0 && s[0] < 0x80 {
 		return uint64(s[0]), s[1:]
@@ -118,8 +121,8 @@ func uvarint(s string) (n uint64, rest string) {
 	return 0, ""
 }
 
-// SeedOf is the seed for a sticky key: FNV-1a, stirred so that near keys fall
-// far apart.
+// SeedOf returns the seed of a sticky key: FNV-1a and a mixing step, so that
+// similar keys get distant seeds.
 func SeedOf(key string) uint64 {
 	h := uint64(14695981039346656037)
 	for i := 0; i < len(key); i++ {

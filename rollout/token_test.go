@@ -37,8 +37,8 @@ func TestRawTokenIsShort(t *testing.T) {
 	}
 }
 
-// TestTokenOfBefore: what commit 09c6cb7 has made (scripts/record-before) is
-// told from what is garbled.
+// TestTokenOfBefore: a token made by commit 09c6cb7 (scripts/record-before) is
+// distinguished from a damaged one.
 func TestTokenOfBefore(t *testing.T) {
 	text, err := os.ReadFile("testdata/token-before-0.2")
 	if err != nil {

@@ -4,14 +4,14 @@ import (
 	"slices"
 )
 
-// A module whose versions may never run at once (an exclusive strategy)
-// changes over after the switch: the old version is drained and yields its
-// turn; when every process that ran it has stopped, the turn passes to the
-// version that newcomers are waiting for. A rollback changes over the other
-// way. In between nobody has the turn.
+// A module with an exclusive strategy (its versions may never run at once)
+// changes over after the switch. The old version is drained and yields its
+// turn. When every process that ran it has stopped, the turn passes to the
+// version that new traces wait for. A rollback changes over in the other
+// direction. In between, no version has the turn.
 
-// ChangingOver are the modules whose turn is not yet with the version that
-// newcomers are sent to.
+// ChangingOver returns the modules whose turn has not yet passed to the version
+// that new traces are sent to.
 func (r Release) ChangingOver(log *Log) []Module {
 	var out []Module
 	if r.State != Switched && r.State != RollingBack {
@@ -25,9 +25,9 @@ func (r Release) ChangingOver(log *Log) []Module {
 	return out
 }
 
-// RevokeTurn takes the turn back from the versions that the modules are drained of
-// (those with the turn): they refuse from here on. owners are the processes
-// that run them, by service.
+// RevokeTurn takes the turn back from the versions that have it, after their
+// drain. They refuse calls from then on. owners are the processes that run
+// them, by service.
 func (r Release) RevokeTurn(log *Log, owners map[string][]Owner) (Release, map[string]Rule, []Retirement, error) {
 	next, rules := r, map[string]Rule{}
 	next.Modules = slices.Clone(r.Modules)
@@ -35,7 +35,7 @@ func (r Release) RevokeTurn(log *Log, owners map[string][]Owner) (Release, map[s
 	for _, m := range r.ChangingOver(log) {
 		rule, _ := log.Rule(m.Service)
 		if rule.Turn == "" {
-			continue // it has yielded before
+			continue // its turn was taken back before
 		}
 		m.Yielded, m.Owners = rule.Turn, owners[m.Service]
 		next.set(m)
@@ -49,8 +49,8 @@ func (r Release) RevokeTurn(log *Log, owners map[string][]Owner) (Release, map[s
 	return next, rules, retire, nil
 }
 
-// GrantTurn gives the turn to the versions that newcomers are sent to, when those
-// that have yielded it have stopped.
+// GrantTurn gives the turn to the versions that new traces are sent to. The
+// caller has made sure that the versions which yielded it have stopped.
 func (r Release) GrantTurn(log *Log) (Release, map[string]Rule, error) {
 	next, rules := r, map[string]Rule{}
 	next.Modules = slices.Clone(r.Modules)

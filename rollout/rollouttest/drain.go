@@ -8,11 +8,12 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// ErrVersionUnavailable marks a Span that was refused because no instance of
-// its version was left.
+// ErrVersionUnavailable marks a Span that was refused because its version had
+// no instance left.
 var ErrVersionUnavailable = errors.New("no instance of the version")
 
-// noEarlyEnd is C6: without faults nobody is refused for having come late.
+// noEarlyEnd is C6: without faults, no span is refused because its version was
+// taken away too early.
 func (c *checker) noEarlyEnd() {
 	if c.h.Faults {
 		return
@@ -27,9 +28,7 @@ func (c *checker) noEarlyEnd() {
 	}
 }
 
-// horizon is C9: when a version is declared drained, no span is alive that
-// reads an older generation and executes on or after the declaration at the
-// version that goes.
+// horizon is C9: once a version is declared drained, it begins no further span.
 func (c *checker) horizon() {
 	for _, e := range c.h.Events {
 		if e.Kind != EventDrained {
@@ -43,15 +42,15 @@ func (c *checker) horizon() {
 	}
 }
 
-// byBegin sorts spans by their begin.
+// byBegin returns the spans sorted by their begin.
 func byBegin(spans []Span) []Span {
 	out := slices.Clone(spans)
 	slices.SortStableFunc(out, func(a, b Span) int { return a.Begin.Compare(b.Begin) })
 	return out
 }
 
-// Share is C10: of the traces that met the service between two instants, the
-// part that met the version.
+// Share is C10. Of the traces that met the service in [from, to), it returns
+// the part that met the version, 0 to 1, and their number.
 func (h History) Share(service, version string, from, to time.Time) (part float64, traces int) {
 	met := map[string]bool{}
 	for _, s := range h.Spans {

@@ -7,47 +7,47 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// Span is one call as the process that received it saw it, or one root.
+// Span is one call, as the receiving process saw it, or one root.
 type Span struct {
 	Trace, ID, Parent string
-	Entry             bool // a root: may mint a token
+	Entry             bool // a root, which may mint a token
 	Service, Version  string
 	Process           string
 	Token             rollout.Token
-	Applied           rollout.Generation // of the process, when the span began
-	Log               string             // hash of that generation's entry; "" where the site has one log only
-	Minted            rollout.Generation // of an entry: applied when it took a fresh token; zero: it kept the one that it began with
-	Begin, End        time.Time          // Begin is zero when it was refused before user code
-	Refused           error              // one of rollout's errors, nil when it was executed
-	Faulted           bool               // the trace was touched by an injected fault that may abort it
+	Applied           rollout.Generation // by the process when the span began
+	Log               string             // hash of that generation's entry; "" if the site has one log
+	Minted            rollout.Generation // for a root: applied at its fresh token; zero: it kept its first
+	Begin, End        time.Time          // Begin is zero if the call was refused before user code ran
+	Refused           error              // an error of package rollout; nil: executed
+	Faulted           bool               // an injected fault that may abort the trace has touched it
 }
 
 func (s Span) executed() bool { return !s.Begin.IsZero() }
 
-// Event is something that happened to a version or to a drain.
+// Event is a change of a version or of a drain.
 type Event struct {
 	When    time.Time
 	Kind    string // EventDrained or EventStopped
 	Service string
 	Version string
-	Since   rollout.Generation // of the switch that the drain waited for
+	Since   rollout.Generation // generation of the switch that the drain waited for
 }
 
 // The kinds of events.
 const (
-	EventDrained = "drained" // a controller declared it
-	EventStopped = "stopped" // no instance of the version runs any more
+	EventDrained = "drained" // a controller declared the version drained
+	EventStopped = "stopped" // no instance of the version runs from here on
 )
 
 // History is one recorded run.
 type History struct {
 	Spans   []Span
 	Entries []rollout.Entry
-	Others  [][]rollout.Entry // logs that had parted from Entries, whole
+	Others  [][]rollout.Entry // complete logs that had parted from Entries
 	Events  []Event
 
-	// Faults says that faults were injected that may abort traces other than
-	// those marked Faulted; C6 is then not judged.
+	// Faults tells that injected faults may abort traces other than those
+	// marked Faulted. C6 is then not checked.
 	Faults bool
 }
 
@@ -59,7 +59,7 @@ type Finding struct {
 
 func (f Finding) String() string { return f.Rule + ": " + f.Text }
 
-// Check judges the history. No finding means that G1 and G2 held.
+// Check returns all violations. None means that G1 and G2 held.
 func (h History) Check() []Finding {
 	c := &checker{h: h, logs: map[rollout.Generation][]*rollout.Log{}}
 	for _, entries := range append([][]rollout.Entry{h.Entries}, h.Others...) {
@@ -73,8 +73,8 @@ func (h History) Check() []Finding {
 
 type checker struct {
 	h     History
-	whole []*rollout.Log                        // of Entries first, then of Others
-	logs  map[rollout.Generation][]*rollout.Log // of each generation, by each of them
+	whole []*rollout.Log                        // the log of Entries, then those of Others
+	logs  map[rollout.Generation][]*rollout.Log // each log as of each generation
 	found []Finding
 }
 
@@ -82,7 +82,7 @@ func (c *checker) fail(rule, format string, args ...any) {
 	c.found = append(c.found, Finding{rule, fmt.Sprintf(format, args...)})
 }
 
-// replay builds one log, and keeps it as it was at every generation.
+// replay builds one log, and stores its state at every generation.
 func (c *checker) replay(entries []rollout.Entry) {
 	log := &rollout.Log{}
 	for _, e := range entries {
@@ -97,7 +97,8 @@ func (c *checker) replay(entries []rollout.Entry) {
 	c.whole = append(c.whole, log)
 }
 
-// applied is the log that the process of a span went by, nil when it is not known.
+// applied returns the log that the span's process had applied, nil when it is
+// unknown.
 func (c *checker) applied(s Span) *rollout.Log {
 	for _, log := range c.logs[s.Applied] {
 		if s.Log == "" || s.Log == log.Hash() {
@@ -107,9 +108,9 @@ func (c *checker) applied(s Span) *rollout.Log {
 	return nil
 }
 
-// read is the version that the rules of a span's token name: by the log that
-// holds the very entry of the token. Logs that have parted agree on what they
-// share, but for what only one of them came to say of a service.
+// read returns the version that the rules of the span's token name, by a log
+// that holds the token's entry. Logs that have parted agree on their common
+// part, except for a service that only one of them has rules for later.
 func (c *checker) read(s Span) (version string, ok bool, err error) {
 	for _, log := range c.whole {
 		v, named, failed := log.Resolve(s.Service, s.Token)
@@ -127,7 +128,7 @@ func (c *checker) read(s Span) (version string, ok bool, err error) {
 	return version, ok, err
 }
 
-// oneVersion is C1, the report's Definition 2.2.
+// oneVersion is C1: no trace is executed by two versions of one service (G1).
 func (c *checker) oneVersion() {
 	type key struct{ trace, service string }
 	first := map[key]Span{}
@@ -145,7 +146,7 @@ func (c *checker) oneVersion() {
 }
 
 // snapshot is C2: every executed span runs the version that the rules of its
-// token's generation name. With one generation a release this is Definition 5.
+// token's generation name. With one generation per release, G2 follows.
 func (c *checker) snapshot() {
 	for _, s := range c.h.Spans {
 		if !s.executed() {
@@ -161,12 +162,13 @@ func (c *checker) snapshot() {
 	}
 }
 
-// oneToken is C3: the token of a trace never changes, and only entries have none to inherit.
+// oneToken is C3: the token of a trace never changes, and every span but a root
+// inherits one.
 func (c *checker) oneToken() {
 	tokens := map[string]Span{}
 	for _, s := range c.h.Spans {
 		if !s.executed() {
-			continue // a root that was refused takes a fresh token, unseen
+			continue // a refused root takes a fresh token, which the history does not show
 		}
 		if s.Parent == "" && !s.Entry {
 			c.fail("C3", "span %s of %s has no parent and is no entry: the context was lost", s.ID, s.Service)
@@ -179,7 +181,8 @@ func (c *checker) oneToken() {
 	}
 }
 
-// freshness is C4: a root reads what its process has applied, and a process never goes back.
+// freshness is C4: a root reads no newer rules than its process has applied,
+// and a process never goes back.
 func (c *checker) freshness() {
 	applied := map[string]Span{}
 	for _, s := range byBegin(c.h.Spans) {
@@ -203,7 +206,8 @@ func newer(a, b rollout.Generation) rollout.Generation {
 	return a
 }
 
-// noGhosts is C5: nothing executes on a version that was stopped, nor below its floor.
+// noGhosts is C5: no span begins on a stopped version, nor below a version's
+// floor.
 func (c *checker) noGhosts() {
 	type key struct{ service, version string }
 	stopped := map[key]time.Time{}
