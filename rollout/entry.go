@@ -29,7 +29,7 @@ type Entry struct {
 	Generation Generation      `json:"generation"`
 	Previous   string          `json:"previous"`          // hash of the entry before; "" for the first
 	Needs      []string        `json:"needs,omitempty"`   // what a reader must know to apply this or any later entry
-	Release    string          `json:"release"`           // the release
+	Release    string          `json:"release"`           // name of the release
 	By         string          `json:"by,omitempty"`      // the operator by its own account; the proof names the signer
 	At         time.Time       `json:"at,omitzero"`       // by the writer's clock; for display only
 	Step       string          `json:"step,omitempty"`    // one line for the audit trail
