@@ -12,9 +12,10 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// torn is a site of which processes 1 and 2 have log A, and 3 and 4 log B;
-// process 4 lags on it. A database has A. The last process that joined, 5, has
-// what both have. Only B speaks of "mail", found in v1 and switched to v2.
+// torn is a site whose log has parted. Processes 1 and 2 have log A, 3 and 4
+// have log B; process 4 lags on it. A database holds A. Process 5 joined last
+// and has the common part. Only B has rules for "mail", which was found in v1
+// and switched to v2.
 func torn(t *testing.T, store func(*world) Store) (*world, *Controller, [2][]rollout.Entry) {
 	t.Helper()
 	w := newWorld(5)
@@ -98,7 +99,7 @@ func TestAdoptEndsTheOtherLog(t *testing.T) {
 		eachStore(t, func(t *testing.T, store func(*world) Store) {
 			ctx := t.Context()
 			w, c, logs := torn(t, store)
-			deaf := []int{3, 1}[keep] // of the log that ends; it hears of nothing for a while
+			deaf := []int{3, 1}[keep] // on the log that ends; it receives nothing for a while
 			w.proc(deaf).deafTo = "learn"
 			must(t, "adopt", c.Adopt(ctx, tip(logs[keep]).Hash[:8]))
 			log, entries, err := c.Log(ctx)
@@ -136,7 +137,8 @@ func TestAdoptEndsTheOtherLog(t *testing.T) {
 	}
 }
 
-// A process that lags on a log that has ended holds no step up: it is taught.
+// A process that lags on a log that has ended blocks no step: the step sends it
+// the log.
 func TestWhoLagsOnAnEndedLogIsTaught(t *testing.T) {
 	eachStore(t, func(t *testing.T, store func(*world) Store) {
 		w, c, logs := torn(t, store)
@@ -150,7 +152,7 @@ func TestWhoLagsOnAnEndedLogIsTaught(t *testing.T) {
 	})
 }
 
-// The database has the log that has ended, after a second primary came back.
+// The database has the ended log, after a second primary came back.
 func TestADatabaseWithTheEndedLog(t *testing.T) {
 	for keep := range 2 {
 		ctx := t.Context()
@@ -172,7 +174,7 @@ func TestADatabaseWithTheEndedLog(t *testing.T) {
 	}
 }
 
-// What was left half-way on one of the logs does not stand in the way.
+// An interrupted change on one of the logs does not block Adopt.
 func TestAdoptOverAPromise(t *testing.T) {
 	ctx := t.Context()
 	w, c, logs := torn(t, ballot)
@@ -220,14 +222,14 @@ func TestAdoptOfALogThatGoesOnIsRefused(t *testing.T) {
 	}
 }
 
-// The bounds of rounds, as package rollout has them.
+// The bounds of rounds of package rollout.
 const (
 	roundJump = 1 << 20
 	maxRound  = 1 << 50
 )
 
-// One process that lies about the number of its round holds a drain up while
-// it lies, and moves nobody's numbers far.
+// A process that reports a false round number delays a drain while it does so,
+// and moves the other numbers by a bounded step only.
 func TestALyingProcessDoesNotUseTheRoundsUp(t *testing.T) {
 	for _, lie := range []uint64{roundJump * 3, maxRound - 1, maxRound, 1<<64 - 1} {
 		synctest.Test(t, func(t *testing.T) {
@@ -253,7 +255,7 @@ func TestALyingProcessDoesNotUseTheRoundsUp(t *testing.T) {
 	}
 }
 
-// A site that has counted many rounds, and processes that begin at 0.
+// A site has counted many rounds, and new processes start at 0.
 func TestRoundsOfAnOldSite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx := t.Context()

@@ -9,8 +9,8 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// rivals is a site in which two operators' commands ended between promise and
-// commit: processes 1 and 2 have promised a commit, process 3 a rollback.
+// rivals is a site where two operators' commands ended between promise and
+// commit. Processes 1 and 2 have promised a commit, process 3 a rollback.
 func rivals(t *testing.T) (*world, *Controller, [2]rollout.Entry) {
 	t.Helper()
 	w, c := shipped(t, ballot)
@@ -53,8 +53,8 @@ func TestRivalsAreSettled(t *testing.T) {
 	}
 }
 
-// While what was given up is barred by one process, the command that proposed
-// it can't commit it, even if it is the only one left.
+// While one process bars an entry, the command that proposed it can't commit
+// it, even if that entry is the only one left.
 func TestWhatWasGivenUpIsNeverCommitted(t *testing.T) {
 	ctx := t.Context()
 	w, c, entries := rivals(t)
@@ -91,8 +91,8 @@ func TestWhatMayBeCommittedIsNotGivenUp(t *testing.T) {
 	}
 }
 
-// One operator completes what another is about to take back: the promise
-// stands for the one who goes on.
+// One operator completes an entry while another takes it back. The promise
+// stands for the first.
 func TestTakingBackDoesNotHarmWhoGoesOn(t *testing.T) {
 	ctx := t.Context()
 	w, c, entries := rivals(t)
@@ -108,8 +108,8 @@ func TestTakingBackDoesNotHarmWhoGoesOn(t *testing.T) {
 	must(t, "ramp on", c.Commit(ctx, 5000))
 }
 
-// An operator went without a process that was alive and had promised another
-// change: what is committed counts, and the other can't be committed any more.
+// An operator vouched for the death of a live process that had promised another
+// change. The committed entry holds, and the other can't be committed.
 func TestACommitAgainstAnOwnPromise(t *testing.T) {
 	ctx := context.WithoutCancel(t.Context())
 	w, c, entries := rivals(t)
@@ -125,8 +125,8 @@ func TestACommitAgainstAnOwnPromise(t *testing.T) {
 	must(t, "ramp on", c.Commit(ctx, 5000))
 }
 
-// Two operators vouched for each other's processes, wrongly: who commits
-// second is told so.
+// Two operators wrongly vouched for the death of each other's processes. The
+// second commit fails with an error.
 func TestTwoCommitsWithoutEachOther(t *testing.T) {
 	ctx := t.Context()
 	w, _, entries := rivals(t)

@@ -12,7 +12,7 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// site is a world of three processes that offer auth v1 and v2.
+// site is a world of three processes that serve auth v1 and v2.
 func site(store func(*world) Store) (*world, *Controller) {
 	w := newWorld(3)
 	for i, v := range []string{"v1", "v1", "v2"} {
@@ -68,8 +68,8 @@ func TestAnOldTraceHoldsTheDrainBack(t *testing.T) {
 	})
 }
 
-// Silence is not death: it blocks, is named, and ends by an answer, a
-// certificate, or the operator's word, which is recorded.
+// Silence is not death. A silent process blocks and is named, until it answers,
+// its death is certified, or the operator vouches for it, which is recorded.
 func TestASilentProcessBlocks(t *testing.T) {
 	for name, end := range map[string]func(*world, *Controller){
 		"an answer":           func(w *world, _ *Controller) { w.proc(1).silent.Store(false) },
@@ -92,7 +92,7 @@ func TestASilentProcessBlocks(t *testing.T) {
 					if b, ok := c.cfg.Store.(*Ballot); ok {
 						b.Without = c.cfg.Without
 					}
-					w.instances = w.instances[len(w.instances)-1:] // what does not answer has lost its lease
+					w.instances = w.instances[len(w.instances)-1:] // the silent processes have lost their leases
 					must(t, "clean", c.Clean(ctx))
 					last := c.Status(ctx).Trail
 					if words := last[len(last)-1].Step; strings.Contains(words, "without host/2") != (len(c.cfg.Without) > 0) {
@@ -104,8 +104,7 @@ func TestASilentProcessBlocks(t *testing.T) {
 	}
 }
 
-// A process that was killed is listed for a while yet: its certificate of
-// death is enough.
+// A killed process stays listed for a while. Its death certificate is enough.
 func TestTheDeadNeedNotLeave(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -121,13 +120,13 @@ func TestTheDeadNeedNotLeave(t *testing.T) {
 	})
 }
 
-// An operator's command ends between the promises and the commit; the next
-// operator is told, and completes it.
+// An operator's command ends between the promises and the commit. The next
+// operator gets an error, and completes the entry.
 func TestHalfAChange(t *testing.T) {
 	ctx := t.Context()
 	w, c := shipped(t, ballot)
 	for i := range w.members {
-		w.proc(i).deafTo = "learn" // nobody hears the commit
+		w.proc(i).deafTo = "learn" // no process receives the commit
 	}
 	if err := c.Commit(ctx, 1000); err == nil {
 		t.Fatal("a commit that nobody heard is no error")
@@ -149,7 +148,7 @@ func TestHalfAChange(t *testing.T) {
 	must(t, "rollback", other.Rollback(ctx))
 }
 
-// A refused promise is taken back everywhere: nothing is half done.
+// After a refused promise, all promises are taken back.
 func TestARefusalLeavesNothing(t *testing.T) {
 	ctx := t.Context()
 	w, c := shipped(t, ballot)
@@ -191,7 +190,7 @@ func TestWithoutItsStoreTheLogIsFrozen(t *testing.T) {
 	w, c := shipped(t, func(*world) Store { return &Memory{} })
 	before := w.proc(0).Log().Last()
 	c.cfg.Store = &lost{}
-	c = New(c.cfg) // one that has never met the database
+	c = New(c.cfg) // a controller that has never read the database
 	for step, err := range map[string]error{
 		"start": c.Start(ctx, "x", "y", ""), "commit": c.Commit(ctx, 1000), "rollback": c.Rollback(ctx), "clean": c.Clean(ctx), "refresh": c.Refresh(ctx, false),
 	} {
@@ -204,8 +203,8 @@ func TestWithoutItsStoreTheLogIsFrozen(t *testing.T) {
 	}
 }
 
-// A database restored from an older copy is detected, and goes on on a new
-// timeline when the operator says so.
+// A database restored from an older copy is detected. Adopt continues it on a
+// new timeline.
 func TestRestoredFromABackup(t *testing.T) {
 	ctx := t.Context()
 	w, c := shipped(t, func(*world) Store { return &Memory{} })
@@ -230,8 +229,8 @@ func TestRestoredFromABackup(t *testing.T) {
 	}
 }
 
-// A service that runs in one version only is fixed to it by the start itself;
-// what a rule speaks of is left alone.
+// Start fixes a service that runs in one version only. It leaves services with
+// rules alone.
 func TestStartFixesWhatServes(t *testing.T) {
 	_, c := site(ballot)
 	must(t, "start", c.Open(t.Context(), "spring", "why", "", map[string]string{"auth": "v1", "db": "v7"}))
@@ -244,8 +243,8 @@ func TestStartFixesWhatServes(t *testing.T) {
 	}
 }
 
-// A process that would have nobody to send its requests to holds the switch
-// back, until it knows an instance of the new version.
+// A process that knows no instance of the new version delays the switch until
+// it knows one.
 func TestCommitWaitsForThoseWhoKnowNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, c := shipped(t, ballot)
@@ -266,8 +265,8 @@ func TestCommitWaitsForThoseWhoKnowNobody(t *testing.T) {
 	})
 }
 
-// A process of a new version has called nobody yet. It will call whom the
-// version before it calls, and must know them before requests come to it.
+// A process of a new version has made no calls yet. It will call the callees of
+// the version before it, and must know them before it gets requests.
 func TestCommitWaitsForANewVersionThatKnowsNobody(t *testing.T) {
 	w, c := site(ballot)
 	for i, runs := range []string{"auth/v1", "auth/v1", "auth/v2"} {
@@ -275,7 +274,7 @@ func TestCommitWaitsForANewVersionThatKnowsNobody(t *testing.T) {
 		_, err := w.proc(i).AwaitTurn(t.Context(), "auth", runs[len("auth/"):], nil)
 		must(t, "turn", err)
 	}
-	w.proc(0).MayCall("db", "gone") // nobody offers gone
+	w.proc(0).MayCall("db", "gone") // gone has no instance
 	w.instances = append(w.instances, Instance{Process: "host/9/e", Service: "db", Version: "v1", Addr: "db"})
 	must(t, "start", c.Start(t.Context(), "spring", "why", ""))
 	must(t, "ship", c.Ship(t.Context(), rollout.Module{Service: "auth", Old: "v1", New: "v2"}))

@@ -14,7 +14,7 @@ import (
 )
 
 // cell is a site of auth (v1, v2), a portal that calls proc, proc that calls
-// auth, and a cron that calls only db. Proc and db are one process each.
+// auth, and a cron that calls only db. proc and db are one process each.
 func cell() (*world, *Controller) {
 	w := newWorld(6)
 	for i, p := range []struct {
@@ -28,8 +28,8 @@ func cell() (*world, *Controller) {
 	return w, New(Config{Site: w, Store: &Memory{}, By: "ann"})
 }
 
-// committed is that site with a release of auth v2, committed while work of
-// some processes is under way.
+// committed is cell with a release of auth v2, committed while some processes
+// have work.
 func committed(t *testing.T, work ...int) (*world, *Controller, []*participant.Trace) {
 	t.Helper()
 	w, c := cell()
@@ -50,7 +50,7 @@ func TestWhoCannotReachTheVersionDoesNotHoldIt(t *testing.T) {
 		_, c, old := committed(t, cron)
 		begun := time.Now()
 		must(t, "clean", c.Clean(t.Context()))
-		if took := time.Since(begun); took > c.cfg.Pause { // of the old version's leaving the lists
+		if took := time.Since(begun); took > c.cfg.Pause { // until the old version left the lists
 			t.Errorf("clean took %v, with nobody to wait for", took)
 		}
 		old[0].End()
@@ -75,7 +75,7 @@ func TestADrainEndsWithItsLastHolder(t *testing.T) {
 	})
 }
 
-// Whom others serve, too, may call anybody.
+// A service that processes without reports serve as well may call any service.
 func TestForeignInstancesAreNotTrusted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, c, old := committed(t, cron)

@@ -15,18 +15,18 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// plant is a site of three processes, the first of which runs pump v1, which
-// owns a device; the third may run pump v2.
+// plant is a site of three processes. The first runs pump v1, which owns a
+// device; the third may run pump v2.
 type plant struct {
 	*world
 	*Controller
 	t     *testing.T
-	ctx   context.Context   // of the processes
-	stop  map[string]func() // ends what a process runs, by process/version
-	owner string            // version that has the device open
+	ctx   context.Context   // context of the processes
+	stop  map[string]func() // stops a run, by process/version
+	owner string            // version that holds the device
 	heard []string
 
-	stubborn bool // nobody obeys
+	stubborn bool // no process obeys
 }
 
 func newPlant(ctx context.Context, t *testing.T, m rollout.Module) *plant {
@@ -46,8 +46,8 @@ func (p *plant) hear(x Progress) {
 	}
 }
 
-// begin starts a version in a process: it waits for its turn, opens the
-// device, and is listed, until the process is asked to leave.
+// begin starts a version in a process. It waits for its turn, opens the device,
+// and is listed until the process is asked to leave.
 func (p *plant) begin(i int, version string) {
 	proc := p.proc(i)
 	go func() {
@@ -66,13 +66,13 @@ func (p *plant) begin(i int, version string) {
 	}()
 }
 
-// ready is begin, and returns when the process runs or waits for its turn.
+// ready is begin. It returns when the process runs or waits for its turn.
 func (p *plant) ready(i int, version string) {
 	p.begin(i, version)
 	synctest.Wait()
 }
 
-// obey has processes that were asked to leave do so, some time later.
+// obey makes processes leave some time after they were asked to.
 func (p *plant) obey(ctx context.Context) {
 	for run.Sleep(ctx, 700*time.Millisecond) == nil {
 		p.mu.Lock()
@@ -106,14 +106,14 @@ func play(t *testing.T, m rollout.Module, f func(context.Context, *plant)) {
 	})
 }
 
-// has is the version that has the device open.
+// has returns the version that holds the device.
 func (p *plant) has() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.owner
 }
 
-// end ends what a process runs, as it is.
+// end stops a run, in any state.
 func (p *plant) end(key string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -129,7 +129,7 @@ func (p *plant) turn() string {
 
 func TestBlockingChangesOver(t *testing.T) {
 	play(t, rollout.Module{Strategy: rollout.Blocking}, func(ctx context.Context, p *plant) {
-		p.ready(2, "v2") // too early: it waits
+		p.ready(2, "v2") // before its turn: it waits
 		p.proc(1).MayCall("pump")
 		old := p.proc(1).Begin("job", 1, "")
 		time.AfterFunc(3*time.Second, old.End)
@@ -144,8 +144,8 @@ func TestBlockingChangesOver(t *testing.T) {
 	})
 }
 
-// The operator's command ends at every point of a change; another one goes on,
-// or turns back, and turns back again.
+// The operator's command ends at every point of a change. Another command
+// continues it, or turns back, and turns back again.
 func TestAChangeGoesOnAnywhere(t *testing.T) {
 	for limit := range 16 {
 		for _, back := range []bool{false, true} {
@@ -161,7 +161,7 @@ func TestAChangeGoesOnAnywhere(t *testing.T) {
 				switch r, _ := log.Session(); {
 				case back:
 					want = "v1"
-					time.AfterFunc(4*time.Second, func() { p.begin(1, "v1") }) // the person starts it again
+					time.AfterFunc(4*time.Second, func() { p.begin(1, "v1") }) // the operator restarts it
 					must(t, "rollback", other.Rollback(ctx))
 				case err != nil && (r.State == rollout.Prepared || len(r.ChangingOver(log)) > 0):
 					must(t, "go on", other.Commit(ctx, rollout.Whole))
@@ -175,8 +175,8 @@ func TestAChangeGoesOnAnywhere(t *testing.T) {
 	}
 }
 
-// A process that had the turn and falls silent holds the change, whoever asks,
-// until it is dead for certain or vouched for.
+// A process that had the turn and falls silent blocks the change for every
+// operator, until its death is certified or vouched for.
 func TestASilentOwnerHoldsTheTurn(t *testing.T) {
 	for name, end := range map[string]func(*plant, *Controller){
 		"a certificate": func(p *plant, _ *Controller) { p.ended["host/1/e"] = true },
@@ -189,7 +189,7 @@ func TestASilentOwnerHoldsTheTurn(t *testing.T) {
 			play(t, rollout.Module{Strategy: rollout.Blocking}, func(ctx context.Context, p *plant) {
 				p.ready(2, "v2")
 				p.stubborn = true
-				time.AfterFunc(time.Second, func() { p.proc(0).silent.Store(true) }) // while it is to stop
+				time.AfterFunc(time.Second, func() { p.proc(0).silent.Store(true) }) // while its stop is due
 				short, cancel := context.WithTimeout(ctx, 20*time.Second)
 				defer cancel()
 				if err := p.Commit(short, rollout.Whole); !errors.Is(err, context.DeadlineExceeded) {
@@ -199,7 +199,7 @@ func TestASilentOwnerHoldsTheTurn(t *testing.T) {
 					t.Fatal("v2 runs beside v1")
 				}
 				p.mu.Lock()
-				p.world.members = slices.Clone(p.world.members[1:]) // it has said goodbye, and may live
+				p.world.members = slices.Clone(p.world.members[1:]) // it left the list, and may be alive
 				p.mu.Unlock()
 				other := New(Config{Site: p.world, Store: ballot(p.world), By: "bob"})
 				short, cancel = context.WithTimeout(ctx, 20*time.Second)
@@ -236,7 +236,7 @@ func TestWaitingLooksForAMoment(t *testing.T) {
 			committed.Store(-1)
 			go func() {
 				for committed.Load() < 0 && run.Sleep(ctx, 10*time.Millisecond) == nil {
-					if r := p.Status(ctx).Session; r != nil && r.State == rollout.Switched { // nil: the test is over
+					if r := p.Status(ctx).Session; r != nil && r.State == rollout.Switched { // nil: after the test
 						committed.Store(int64(time.Since(begun)))
 					}
 				}
@@ -258,7 +258,7 @@ func TestWaitingLooksForAMoment(t *testing.T) {
 	}
 }
 
-// One module changes over, the other runs side by side; both switch at one
+// One module changes over while another runs side by side. Both switch at one
 // generation, and a ramp is refused.
 func TestAMixedRelease(t *testing.T) {
 	play(t, rollout.Module{Strategy: rollout.Blocking}, func(ctx context.Context, p *plant) {

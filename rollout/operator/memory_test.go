@@ -8,7 +8,7 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// Memory is a Store for tests and the reference for the others. The zero
+// Memory is a Store for tests, and the reference for other stores. The zero
 // value is an empty log.
 type Memory struct {
 	mu      sync.Mutex
@@ -16,7 +16,7 @@ type Memory struct {
 	entries []rollout.Entry
 }
 
-// Since is Store.Since.
+// Since implements Store.
 func (m *Memory) Since(_ context.Context, after rollout.Generation) ([]rollout.Entry, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -27,7 +27,7 @@ func (m *Memory) Since(_ context.Context, after rollout.Generation) ([]rollout.E
 	return slices.Clone(m.entries[i:]), nil
 }
 
-// Append is Store.Append.
+// Append implements Store.
 func (m *Memory) Append(_ context.Context, e rollout.Entry) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -41,7 +41,7 @@ func (m *Memory) Append(_ context.Context, e rollout.Entry) error {
 	return nil
 }
 
-// Adopt is Store.Adopt.
+// Adopt implements Store.
 func (m *Memory) Adopt(_ context.Context, whole []rollout.Entry) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -11,12 +11,12 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// flaky is a database whose primary dies: before a write, or after it, when the
-// answer is lost.
+// flaky is a database whose primary fails: before a write, or after it, so that
+// the answer is lost.
 type flaky struct {
 	Memory
-	step          int // the command of which it goes before the step begins, from 1; 0: none
-	before, after int // the write that it is away for, from 1; 0: none
+	step          int // the command, from 1, at whose start it fails; 0: none
+	before, after int // the write, from 1, at which it fails; 0: none
 	writes        int
 	back          time.Time
 	away          time.Duration
@@ -39,19 +39,19 @@ func (f *flaky) Append(ctx context.Context, e rollout.Entry) error {
 		return errAway
 	case f.after:
 		f.back = time.Now().Add(f.away)
-		_ = f.Memory.Append(ctx, e) // its answer is lost
+		_ = f.Memory.Append(ctx, e) // the answer is lost
 		return errAway
 	}
 	return f.Memory.Append(ctx, e)
 }
 
-// release makes every step of a release, by a controller of its own for each
-// command, as operators give them.
+// release performs every step of a release. Each command has a controller of
+// its own, as in use.
 func (f *flaky) release(ctx context.Context, cfg Config) error {
 	commands := 0
 	command := func(step func(*Controller) error) error {
 		c := New(cfg)
-		if s := c.Status(ctx); s.Err != nil { // as every command does first
+		if s := c.Status(ctx); s.Err != nil { // each command starts with it
 			return s.Err
 		}
 		if commands++; commands == f.step {
@@ -73,19 +73,19 @@ func (f *flaky) release(ctx context.Context, cfg Config) error {
 		if err := command(step); err != nil {
 			return err
 		}
-		if err := run.Sleep(ctx, 2*seeLimit); err != nil { // until the processes have their sessions again
+		if err := run.Sleep(ctx, 2*seeLimit); err != nil { // until the processes have registered again
 			return err
 		}
 	}
 	return nil
 }
 
-// Every step waits for a database whose primary dies in the middle of it, and
-// goes on: none ends frozen, and none is written twice.
+// Every step waits for a database whose primary fails during it, and continues.
+// None ends frozen, and none is written twice.
 func TestEveryStepOutlastsAFailOver(t *testing.T) {
 	const (
 		commands = 6 // start, put, ship, commit, roll back, clean
-		steps    = 8 // clean makes three
+		steps    = 8 // clean appends three entries
 	)
 	play := func(t *testing.T, f *flaky) (err error) {
 		synctest.Test(t, func(t *testing.T) {
@@ -130,7 +130,7 @@ func TestEveryStepOutlastsAFailOver(t *testing.T) {
 	}
 }
 
-// A command that finds no database when it begins ends at once.
+// A command that finds no database at its start ends at once.
 func TestAStepWithoutADatabaseEndsAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, c := site(func(*world) Store { return &flaky{back: time.Now().Add(time.Minute)} })

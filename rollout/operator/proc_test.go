@@ -10,15 +10,15 @@ import (
 	"github.com/skerry/skerry/rollout/participant"
 )
 
-// proc is a process of a world: an agent that may be silent.
+// proc is a process of a world: an agent that can be made silent.
 type proc struct {
 	*participant.Agent
 	w        *world
 	silent   atomic.Bool
-	lies     atomic.Uint64 // what it says instead of the number of its round
-	deafTo   string        // a question that it does not get: "learn"
+	lies     atomic.Uint64 // false round number that it reports; 0: none
+	deafTo   string        // a request that it does not receive: "learn"
 	served   atomic.Pointer[[]Served]
-	sees     atomic.Pointer[map[string][]string] // versions of services that it knows; nil: all that are registered
+	sees     atomic.Pointer[map[string][]string] // versions of services that it knows; nil: all
 	departed []string
 }
 
@@ -98,7 +98,7 @@ func (p *proc) Sees(context.Context, []string) (map[string][]string, error) {
 	return all, p.heard("sees")
 }
 
-// Leave takes the process's instances of the version off the lists.
+// Leave removes the process's instances of the version from the lists.
 func (p *proc) Leave(_ context.Context, service, version string) (bool, error) {
 	if err := p.heard("leave"); err != nil {
 		return false, err

@@ -11,7 +11,7 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// trial is a ramp of auth v2 during which something happens after 3 s.
+// trial is a ramp of auth v2 during which an event happens after 3 s.
 type trial struct {
 	guard  Guard
 	happen func(w *world)
@@ -24,7 +24,7 @@ func bounds(failures float64, p99 time.Duration) Guard {
 	return Guard{Bounds: Bounds{Failures: failures, P99: p99}}
 }
 
-// counted is what a process says from now on.
+// counted sets what a process reports from now on.
 func (p *proc) counted(list ...Served) { p.served.Store(&list) }
 
 func served(c Count) Served { return Served{Service: "auth", Version: "v2", Count: c} }
@@ -33,7 +33,7 @@ func made(c Count) Served {
 	return Served{Service: "auth", Version: "v2", Made: true, Peer: "10.0.0.3:7000", Count: c}
 }
 
-// well is a version that is called all the time.
+// well simulates a healthy version that is called all the time.
 func well(w *world) {
 	var more func(n int64)
 	more = func(n int64) {
@@ -86,8 +86,8 @@ func TestTheGuard(t *testing.T) {
 				w, c := shipped(t, ballot)
 				var last Progress
 				c.cfg.Progress = func(p Progress) { last = p }
-				w.proc(2).counted(served(Count{Calls: 5000, Failures: 5000, Slow: 5000})) // of the verifiers, before
-				time.AfterFunc(500*time.Millisecond, func() { w.proc(2).counted() })      // and then it began anew
+				w.proc(2).counted(served(Count{Calls: 5000, Failures: 5000, Slow: 5000})) // verifiers' calls, before
+				time.AfterFunc(500*time.Millisecond, func() { w.proc(2).counted() })      // then the process restarted
 				time.AfterFunc(3*time.Second, func() { trial.happen(w) })
 				err := c.Ramp(ctx, []int{1000, 5000, rollout.Whole}, 10*time.Second, trial.guard)
 				if !errors.Is(err, trial.want) || trial.want == nil && err != nil {
@@ -113,8 +113,8 @@ func TestTheGuard(t *testing.T) {
 	}
 }
 
-// Counters of processes that restart, vanish, or give room to others never
-// count backwards, and what was counted before the trial is nobody's fault.
+// Counters of processes that restart, vanish or reset never count backwards.
+// Calls counted before the trial are not held against the new version.
 func TestTallies(t *testing.T) {
 	ctx := t.Context()
 	w, c := shipped(t, ballot)
@@ -155,8 +155,8 @@ func TestTallies(t *testing.T) {
 	}
 }
 
-// A ramp that was cut off is gone on with by another operator, who watches the
-// share anew before the next one.
+// Another operator continues an interrupted ramp. It watches the present share
+// again before the next one.
 func TestARampGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, c := shipped(t, ballot)
@@ -175,8 +175,8 @@ func TestARampGoesOn(t *testing.T) {
 	})
 }
 
-// A bad version that does not answer can't be rolled back without a word of
-// the operator; he is told what goes on.
+// A bad version that does not answer can't be rolled back until the operator
+// vouches for it. The operator sees the progress.
 func TestTheGuardAgainstASilentProcess(t *testing.T) {
 	for name, recovers := range map[string]bool{"which answers again": true, "which stays silent": false} {
 		t.Run(name, func(t *testing.T) {
@@ -203,8 +203,8 @@ func TestTheGuardAgainstASilentProcess(t *testing.T) {
 	}
 }
 
-// The guard acts when the operator's key can't be used any more: the roll back
-// of each share is signed before the share begins.
+// The guard acts although the operator's key is not usable any more: the
+// rollback of each share is signed before the share starts.
 func TestTheGuardActsWithoutTheAgent(t *testing.T) {
 	eachKind(t, func(t *testing.T, database bool) {
 		for name, beyond := range map[string]int{"at the first share": 0, "at a later share": 1, "a ramp that goes on": 2} {
@@ -251,7 +251,7 @@ func TestTheGuardActsWithoutTheAgent(t *testing.T) {
 	})
 }
 
-// A share whose roll back can't be signed does not begin.
+// A share whose rollback can't be signed does not start.
 func TestNoShareBeginsWithoutItsRollback(t *testing.T) {
 	eachKind(t, func(t *testing.T, database bool) {
 		synctest.Test(t, func(t *testing.T) {
@@ -261,7 +261,7 @@ func TestNoShareBeginsWithoutItsRollback(t *testing.T) {
 			must(t, "ship", c.Ship(ctx, rollout.Module{Service: "auth", Old: "v1", New: "v2"}))
 			log, _, err := c.Log(ctx)
 			must(t, "log", err)
-			ann.left = 1 // for the share alone
+			ann.left = 1 // enough for the share only
 			if err := c.Ramp(ctx, []int{1000, rollout.Whole}, 10*time.Second, bounds(0.05, 0)); !errors.Is(err, errAgentGone) {
 				t.Errorf("ramp: %v", err)
 			}
@@ -270,11 +270,11 @@ func TestNoShareBeginsWithoutItsRollback(t *testing.T) {
 	})
 }
 
-// absent is a store that is away for a while, as a database that fails over.
+// absent is a store that is away for a while, as a database during failover.
 type absent struct {
 	Memory
 	from, until time.Time
-	goes        bool // it is away for a minute when it has done the next write, whose answer is lost
+	goes        bool // after the next write, whose answer is lost, it is away for a minute
 }
 
 var errAway = errors.New("the database is away")
@@ -301,8 +301,8 @@ func (a *absent) Append(ctx context.Context, e rollout.Entry) error {
 	return err
 }
 
-// A ramp goes on when its database was away for a minute, at any moment of it,
-// and the guard turns back when it is there again.
+// A ramp continues after its database was away for a minute, at any moment, and
+// the guard rolls back when it is available again.
 func TestARampOutlastsAFailOver(t *testing.T) {
 	for name, c := range map[string]struct {
 		at, away time.Duration
@@ -349,7 +349,7 @@ func TestARampOutlastsAFailOver(t *testing.T) {
 	}
 }
 
-// A share whose answer was lost with the primary is not sent twice.
+// A share whose answer was lost with the primary is not committed twice.
 func TestAShareWhoseAnswerWasLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &absent{}

@@ -7,8 +7,8 @@ import (
 	"github.com/skerry/skerry/rollout/participant"
 )
 
-// An operator reads who is silent, who of them is dead for certain, and which
-// calls belong to no request.
+// The status shows the silent processes, those of them that are dead for
+// certain, and calls that belong to no trace.
 func TestStatusOfProcesses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, c := cell()

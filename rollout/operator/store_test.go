@@ -20,16 +20,16 @@ func TestBallot(t *testing.T) {
 
 // world is a site of processes in memory.
 type world struct {
-	mu        sync.Mutex // of what several processes change when they leave at once
+	mu        sync.Mutex // guards the lists when several processes leave at once
 	members   []Member
 	ended     map[string]bool
 	instances []Instance
-	blind     func() bool // nothing is listed now; nil: never
+	blind     func() bool // reports whether the lists are empty now; nil: never
 }
 
 func newWorld(n int) *world { return guarded(n, "", nil) }
 
-// guarded is a world of a cluster whose processes believe the keys of a ring.
+// guarded is a world of a cluster whose processes trust the keys of a ring.
 func guarded(n int, cluster string, trust rollout.Trust) *world {
 	w := &world{ended: map[string]bool{}}
 	for i := range n {

@@ -15,7 +15,7 @@ import (
 	"github.com/skerry/skerry/rollout/participant"
 )
 
-// ring is a Trust by names, whose keys are the names themselves.
+// ring is a Trust whose keys are the operators' names.
 type ring struct {
 	mu    sync.Mutex
 	names map[string]bool
@@ -50,11 +50,11 @@ func (r *ring) Signer(p rollout.Purpose, text string, proof rollout.Proof) (stri
 	return "", fmt.Errorf("%q is not trusted here, or has not signed this", proof.Key)
 }
 
-// hand signs with an operator's key, as long as the agent that holds it is there.
+// hand signs with an operator's key while the key's agent is there.
 type hand struct {
 	name string
 	mu   sync.Mutex
-	left int // signatures until the agent has gone; negative: it stays
+	left int // signatures until the agent is gone; negative: no limit
 	for_ []rollout.Purpose
 }
 
@@ -73,7 +73,7 @@ func (h *hand) Sign(p rollout.Purpose, text string) (rollout.Proof, error) {
 
 func byHand(name string) *hand { return &hand{name: name, left: -1} }
 
-// signedSite is a site of cluster "shop" whose processes and operators believe
+// signedSite is a site of cluster "shop" whose processes and operators trust
 // the keys of a ring.
 type signedSite struct {
 	*world
@@ -105,7 +105,7 @@ func (s *signedSite) controller(h *hand) *Controller {
 	return New(c)
 }
 
-// at reports whether all processes have applied the hash, and promised nothing.
+// at checks that all processes have applied the hash and hold no promise.
 func (s *signedSite) at(t *testing.T, hash string) {
 	t.Helper()
 	for i := range s.members {
@@ -139,7 +139,7 @@ func TestStepsAreSigned(t *testing.T) {
 		if database {
 			return
 		}
-		for _, nobody := range []*hand{nil, byHand("eve")} { // without a database the processes refuse to promise
+		for _, nobody := range []*hand{nil, byHand("eve")} { // without a database, processes refuse to promise
 			if err := s.controller(nobody).Start(ctx, "x", "y", ""); err == nil {
 				t.Error("a step that nobody trusted has signed")
 			}
@@ -148,15 +148,15 @@ func TestStepsAreSigned(t *testing.T) {
 	})
 }
 
-// doubter is a process whose file of operators lacks the one who signs.
+// doubter is a process whose operators file lacks the signer.
 type doubter struct{ Peer }
 
 func (d doubter) Promise(context.Context, rollout.Entry, rollout.Undertaking) error {
 	return fmt.Errorf("promise: %w: not of this host's file", rollout.ErrUnproven)
 }
 
-// TestAnOperatorWhomOneHostDoesNotKnow: the step fails by what that process
-// says, which is alive and not to be left out as a dead one.
+// TestAnOperatorWhomOneHostDoesNotKnow: the step fails with the error of that
+// process. The process is alive, and must not be skipped like a dead one.
 func TestAnOperatorWhomOneHostDoesNotKnow(t *testing.T) {
 	s := newSignedSite(false, "ann")
 	hash := s.proc(0).Log().Hash()
@@ -169,7 +169,8 @@ func TestAnOperatorWhomOneHostDoesNotKnow(t *testing.T) {
 	s.at(t, hash)
 }
 
-// What was written into the database past the operators is not built on.
+// Steps do not build on an entry that was written into the database without an
+// operator's signature.
 func TestAnUnsignedTipFreezesSteps(t *testing.T) {
 	ctx, s := t.Context(), newSignedSite(true, "ann")
 	c := s.controller(byHand("ann"))
@@ -214,8 +215,8 @@ func TestAnUnsignedTipFreezesSteps(t *testing.T) {
 	}
 }
 
-// bob's key is removed: his steps stand, a newcomer stops before them, and
-// another operator takes them over.
+// bob's key is removed. His steps hold, a new process stops before them, and
+// another operator vouches for them.
 func TestVouchBehindARemovedKey(t *testing.T) {
 	eachKind(t, func(t *testing.T, database bool) {
 		ctx, s := t.Context(), newSignedSite(database, "ann", "bob")
@@ -259,12 +260,12 @@ func TestVouchBehindARemovedKey(t *testing.T) {
 	})
 }
 
-// The agent that holds the key goes away in the middle of a step: wherever it
-// is, the log is whole, and the next operator settles what is left.
+// The key's agent ends in the middle of a step. At every point the log stays
+// whole, and the next operator completes the change.
 func TestTheAgentGoesAway(t *testing.T) {
 	eachKind(t, func(t *testing.T, database bool) {
 		for left := range 4 {
-			for _, silent := range []bool{false, true} { // a process does not promise, so that the step takes back
+			for _, silent := range []bool{false, true} { // a process does not promise, so the step takes back
 				ctx, s := t.Context(), newSignedSite(database, "ann", "bob")
 				bob := s.controller(byHand("bob"))
 				must(t, "start", bob.Start(ctx, "spring", "why", ""))
@@ -282,7 +283,7 @@ func TestTheAgentGoesAway(t *testing.T) {
 				}
 				refused := silent && !database
 				if refused {
-					needed = 3 // and to take it back
+					needed = 3 // and taking it back
 				}
 				if failed := left < needed; failed != errors.Is(err, errAgentGone) || err == nil && (failed || refused) {
 					t.Errorf("%d signatures, silent %v: %v", left, silent, err)
@@ -304,8 +305,8 @@ func TestTheAgentGoesAway(t *testing.T) {
 	})
 }
 
-// The signer goes away while rivals are settled: what is left can be settled
-// by the next.
+// The signer ends while rivals are settled. The next operator can settle the
+// rest.
 func TestTheAgentGoesAwayWhileRivalsAreSettled(t *testing.T) {
 	for left := range 6 {
 		for _, discard := range []bool{false, true} {
@@ -334,7 +335,7 @@ func TestTheAgentGoesAwayWhileRivalsAreSettled(t *testing.T) {
 	}
 }
 
-// The processes see the proof of a commit only when all have promised.
+// The processes receive the proof of a commit only after all have promised.
 func TestNoProcessHasTheProofBeforeAllHavePromised(t *testing.T) {
 	ctx, s := t.Context(), newSignedSite(false, "ann")
 	c := s.controller(byHand("ann"))
@@ -357,7 +358,7 @@ func TestNoProcessHasTheProofBeforeAllHavePromised(t *testing.T) {
 	}
 }
 
-// watcher hears what a process is asked before a commit.
+// watcher records the requests to a process before a commit.
 type watcher struct {
 	Peer
 	seen func(rollout.Entry)
@@ -381,7 +382,7 @@ func (w *watcher) Abandon(ctx context.Context, e rollout.Entry, by rollout.Under
 	return w.Peer.Abandon(ctx, e, by)
 }
 
-// A log whose tip nobody vouches for can't go on, and can be ended.
+// A log whose tip no trusted key vouches for can't continue, and can be ended.
 func TestAdoptIsSigned(t *testing.T) {
 	eachKind(t, func(t *testing.T, database bool) {
 		ctx, s := t.Context(), newSignedSite(database, "ann", "bob")
