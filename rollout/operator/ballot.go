@@ -10,18 +10,19 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// Ballot is the Store of a site without a database: the log is what the
-// processes have applied, and an entry is committed when every one of them
-// has promised to accept no other of its number.
+// Ballot is the Store of a site without a database. The log is what the
+// processes have applied. An entry is committed when every process has promised
+// to accept no other entry of its number.
 type Ballot struct {
 	Site    Site
-	Signer  Signer   // signs what the processes are asked; nil: it goes unsigned
-	Without []string // processes, host/pid or hosts to go without: the operator vouches for their death
+	Signer  Signer   // signs the requests to the processes; nil: no signature
+	Without []string // processes, host/pid or hosts that the operator vouches are dead
 }
 
 var errNobody = errors.New("no process of the site answers")
 
-// Since reads the log that the processes have applied, the longest of them.
+// Since returns the entries of the longest log that processes have applied. It
+// fails with rollout.ErrFork when several logs have parted.
 func (b *Ballot) Since(ctx context.Context, after rollout.Generation) ([]rollout.Entry, error) {
 	members, err := b.members(ctx)
 	if err != nil {
@@ -44,9 +45,9 @@ func (b *Ballot) Since(ctx context.Context, after rollout.Generation) ([]rollout
 	return entries[i:], nil
 }
 
-// Append has every process promise, then commits. On any refusal, and when one
-// is silent, it takes the promises back. The entry's own proof is given to the
-// processes only when all have promised: none of them can commit it before.
+// Append asks every process to promise, then commits. When a process refuses or
+// is silent, it takes the promises back. The processes receive the entry's
+// proof only after all have promised, so none can commit the entry before.
 func (b *Ballot) Append(ctx context.Context, e rollout.Entry) error {
 	known, err := b.Since(ctx, rollout.Generation{})
 	if err != nil {
@@ -55,8 +56,8 @@ func (b *Ballot) Append(ctx context.Context, e rollout.Entry) error {
 	return b.append(ctx, known, e, asks{})
 }
 
-// Prepare signs now what it takes to append an entry later, when the signer may
-// have gone.
+// Prepare signs the requests that append an entry, for use when the signer may
+// be gone.
 func (b *Ballot) Prepare(e rollout.Entry) (appendTo func(context.Context, rollout.Entry) error, err error) {
 	var by asks
 	command := rand.Text()
@@ -75,11 +76,11 @@ func (b *Ballot) Prepare(e rollout.Entry) (appendTo func(context.Context, rollou
 	}, nil
 }
 
-// asks are what the processes are asked with; those that are empty are signed
-// when they are needed.
+// asks are signed requests to the processes. An empty one is signed when it is
+// needed.
 type asks struct{ promise, abandon rollout.Undertaking }
 
-// Adopt commits the last entry of a log that takes the place of others.
+// Adopt commits the last entry of a log that replaces other logs.
 func (b *Ballot) Adopt(ctx context.Context, whole []rollout.Entry) error {
 	if len(whole) == 0 {
 		return fmt.Errorf("adopt an empty log: %w", rollout.ErrFork)
@@ -101,10 +102,10 @@ func (b *Ballot) append(ctx context.Context, known []rollout.Entry, e rollout.En
 	failed := ask(ctx, members, func(ctx context.Context, m Member) error {
 		err := m.Peer.Promise(ctx, e.WithoutProofs(), by)
 		if errors.Is(err, rollout.ErrGap) || errors.Is(err, rollout.ErrFork) {
-			// It may have missed a commit: it gets what everybody has.
+			// It may have missed a commit: send it the known log.
 			learnt := m.Peer.Learn(ctx, known...)
 			if errors.Is(err, rollout.ErrGap) && errors.Is(learnt, rollout.ErrUnproven) && !errors.Is(learnt, rollout.ErrFork) {
-				return nil // it stops before what only this entry vouches for, and can promise none of its number
+				return nil // it stopped before entries that only e vouches for, so it can't promise e
 			}
 			if learnt != nil {
 				return errors.Join(err, learnt)
@@ -126,7 +127,8 @@ func (b *Ballot) append(ctx context.Context, known []rollout.Entry, e rollout.En
 	return b.commit(ctx, members, known, e)
 }
 
-// undertaking is what a command shows to the processes, with the text that they are asked by.
+// undertaking returns a command's request to the processes, with the proof of
+// its text.
 func (b *Ballot) undertaking(
 	text func(e rollout.Entry, command string) string, e rollout.Entry, command string,
 ) (u rollout.Undertaking, err error) {
@@ -139,12 +141,13 @@ func (b *Ballot) undertaking(
 	return u, nil
 }
 
-// abandon takes back what the command, or all when it is "", had asked for.
+// abandon takes back the promises that the command asked for, or all promises
+// for an empty command.
 func (b *Ballot) abandon(ctx context.Context, members []Member, e rollout.Entry, command string) error {
 	return b.takeBack(ctx, members, e, command, rollout.Undertaking{})
 }
 
-// takeBack is abandon, with what was signed for it before, if anything was.
+// takeBack is abandon; by is the request if it was signed before.
 func (b *Ballot) takeBack(ctx context.Context, members []Member, e rollout.Entry, command string, by rollout.Undertaking) error {
 	if by.Command == "" {
 		var err error
@@ -156,8 +159,8 @@ func (b *Ballot) takeBack(ctx context.Context, members []Member, e rollout.Entry
 	return nil
 }
 
-// commit tells everybody. From here on the entry stands: who is not reached
-// learns it from others, so one is enough.
+// commit sends the entry to all processes. The commit holds as soon as one of
+// them has it, because the others learn it from there.
 func (b *Ballot) commit(ctx context.Context, members []Member, known []rollout.Entry, e rollout.Entry) error {
 	failed := ask(context.WithoutCancel(ctx), members, func(ctx context.Context, m Member) error {
 		return teach(ctx, m.Peer, append(known[:len(known):len(known)], e))

@@ -12,24 +12,24 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// Branch is one of the rule logs of a site. A site has one; it has several after
-// two operators have committed where neither could see the other: two primaries
-// of the database, or two halves of a network.
+// Branch is one of the rule logs of a site. A site normally has one. It has
+// several after two operators committed without seeing each other: on two
+// primaries of the database, or in two halves of a network.
 type Branch struct {
 	Tip     rollout.Position `json:"tip"`
-	Members []string         `json:"members,omitempty"` // processes that have applied it, or a part of it and of no other
-	Stored  bool             `json:"stored,omitempty"`  // the database holds it, or a part of it
+	Members []string         `json:"members,omitempty"` // processes whose log is this one or a part of this one only
+	Stored  bool             `json:"stored,omitempty"`  // the database holds it or a part of it
 	Entries []rollout.Entry  `json:"-"`
 }
 
-// names reports whether a text names the line: the beginning of its tip's hash,
-// or its generation.
+// names reports whether a text identifies the branch: it begins the hash of the
+// tip (at least 4 characters), or is the tip's generation.
 func (l Branch) names(text string) bool {
 	return len(text) >= 4 && strings.HasPrefix(l.Tip.Hash, strings.ToLower(text)) || l.Tip.Generation.String() == text
 }
 
-// branchesOf reads the logs that the processes have applied: those that are no
-// part of another. The ones with more processes come first.
+// branchesOf returns the logs that the processes have applied, without those
+// that are part of another. The one with most processes comes first.
 func branchesOf(ctx context.Context, members []Member) ([]Branch, error) {
 	var mu sync.Mutex
 	tips := map[rollout.Position][]Member{}
@@ -48,7 +48,7 @@ func branchesOf(ctx context.Context, members []Member) ([]Branch, error) {
 	}
 	var lines []Branch
 	for tip, with := range tips {
-		if tip.Hash == "" { // the empty log is a part of every other
+		if tip.Hash == "" { // the empty log is part of every other
 			continue
 		}
 		entries, err := read(ctx, tip, with)
@@ -64,7 +64,8 @@ func branchesOf(ctx context.Context, members []Member) ([]Branch, error) {
 	return merged(lines), nil
 }
 
-// read fetches a log from one of the processes that have applied it.
+// read fetches the log up to tip from one of the processes that have applied
+// it.
 func read(ctx context.Context, tip rollout.Position, with []Member) ([]rollout.Entry, error) {
 	var all error
 	for _, m := range with[:min(len(with), 3)] {
@@ -75,18 +76,18 @@ func read(ctx context.Context, tip rollout.Position, with []Member) ([]rollout.E
 			_, err = rollout.Replay(entries)
 		}
 		if errors.Is(err, rollout.ErrNeeds) {
-			err = nil // it is a log, though this command can't add to it
+			err = nil // the log is valid, but this command can't add to it
 		}
 		if i := slices.IndexFunc(entries, func(e rollout.Entry) bool { return e.Position() == tip }); err == nil && i >= 0 {
-			return entries[:i+1], nil // it may have learnt more since it reported
+			return entries[:i+1], nil // the process may have learnt more since its report
 		}
 		all = errors.Join(all, fmt.Errorf("read the rules of %s: %w", m.Process, cmp.Or(err, errChanged)))
 	}
 	return nil, all
 }
 
-// merged leaves the lines that are no part of another, and that no other ends:
-// who has applied those goes on with it as soon as it hears of it.
+// merged removes the branches that another one contains or ends. Their
+// processes go on with that one as soon as they receive it.
 func merged(lines []Branch) (out []Branch) {
 	slices.SortFunc(lines, func(a, b Branch) int {
 		return cmp.Or(b.Tip.Generation.Compare(a.Tip.Generation), strings.Compare(a.Tip.Hash, b.Tip.Hash))
@@ -106,7 +107,7 @@ func merged(lines []Branch) (out []Branch) {
 	return out
 }
 
-// covers reports whether the line holds, or ends, all of another.
+// covers reports whether the branch contains or ends another one.
 func (l Branch) covers(part Branch) bool {
 	n := len(part.Entries)
 	return n == 0 || n <= len(l.Entries) && l.Entries[n-1].Hash() == part.Tip.Hash || ends(l.Entries, part.Tip)
@@ -117,7 +118,7 @@ func ends(entries []rollout.Entry, tip rollout.Position) bool {
 	return slices.ContainsFunc(entries, func(e rollout.Entry) bool { return slices.Contains(e.Ends, tip) })
 }
 
-// parted names the lines and what an operator can do.
+// parted returns an error that lists the branches and the operator's remedy.
 func parted(lines []Branch) error {
 	var text []string
 	for _, l := range lines {
@@ -134,7 +135,7 @@ func parted(lines []Branch) error {
 		ErrParted, strings.Join(text, ", "))
 }
 
-// Branches are the rule logs of the site, that of the store among them.
+// Branches returns the rule logs of the site, including the store's.
 func (c *Controller) Branches(ctx context.Context) ([]Branch, error) {
 	members, err := c.cfg.Site.Members(ctx)
 	if err != nil {
@@ -164,11 +165,11 @@ func (c *Controller) Branches(ctx context.Context) ([]Branch, error) {
 	return merged(append(lines, l)), nil
 }
 
-// Adopt makes the site's log whole again: after the store was restored from an
-// older copy, what the processes have applied is written back; of logs that
-// have parted the one that keep names (the beginning of its hash, or its
-// generation) goes on, and the others end. Either way a new timeline begins, so
-// that no number ever stands for two sets of rules.
+// Adopt leaves the site with one log. After the store was restored from an
+// older copy, it writes back what the processes have applied. Of logs that have
+// parted, the one that keep names goes on and the others end; keep is the
+// beginning of its tip's hash, or its generation. In both cases a new timeline
+// begins, so no number stands for two sets of rules.
 func (c *Controller) Adopt(ctx context.Context, keep string) error {
 	lines, err := c.Branches(ctx)
 	if err != nil {
@@ -202,15 +203,16 @@ func (c *Controller) Adopt(ctx context.Context, keep string) error {
 	return nil
 }
 
-// wholeStored reports whether the store has all of the only log.
+// wholeStored reports whether the store holds all of the only log.
 func (c *Controller) wholeStored(ctx context.Context, l Branch) bool {
 	stored, err := c.cfg.Store.Since(ctx, rollout.Generation{})
 	return err == nil && slices.ContainsFunc(stored, func(e rollout.Entry) bool { return e.Hash() == l.Tip.Hash })
 }
 
-// ending is the entry by which one log goes on and others end. Services of
-// which only those speak get a rule with the version that was found first, as
-// their traces' tokens are refused and new ones must not meet two versions.
+// ending returns the entry by which the kept log goes on and the others end.
+// Some services may have rules in the ended logs only. They get a rule with the
+// version found first: tokens of their old traces are refused, and new traces
+// must not meet two versions.
 func (c *Controller) ending(kept Branch, others []Branch) (rollout.Entry, error) {
 	log, err := rollout.Replay(kept.Entries)
 	if err != nil {
@@ -251,8 +253,8 @@ func (c *Controller) ending(kept Branch, others []Branch) (rollout.Entry, error)
 	return c.sealed(e, text)
 }
 
-// Countersign closes the log by an empty step under the present key, so that the key
-// which has signed the last one may go.
+// Countersign appends an empty step signed by the present key, so that the key
+// of the step before may be removed.
 func (c *Controller) Countersign(ctx context.Context) error {
 	log, entries, err := c.Log(ctx)
 	if err != nil || len(entries) == 0 {
@@ -266,8 +268,8 @@ func (c *Controller) Countersign(ctx context.Context) error {
 	return c.publish(ctx, text, entries, e, c.cfg.Store.Append)
 }
 
-// Acknowledge adds an empty step that says which earlier ones its operator has
-// looked at, as the key of the envelope has signed them.
+// Acknowledge appends an empty step. It records which earlier steps, signed by
+// the key of the envelope, the operator has reviewed.
 func (c *Controller) Acknowledge(ctx context.Context, seen ...rollout.Position) error {
 	log, entries, err := c.Log(ctx)
 	if err == nil {
@@ -292,9 +294,8 @@ func (c *Controller) Acknowledge(ctx context.Context, seen ...rollout.Position) 
 	return c.publish(ctx, text, entries, e, c.cfg.Store.Append)
 }
 
-// Vouch takes over the entries that no key signs which is trusted now, by an
-// entry of its own: the chain vouches for them. An operator looks at them
-// first.
+// Vouch appends an entry that vouches, by the hash chain, for entries before it
+// whose keys are no longer trusted. The operator reviews them first.
 func (c *Controller) Vouch(ctx context.Context) error {
 	entries, err := c.cfg.Store.Since(ctx, rollout.Generation{})
 	if err != nil {

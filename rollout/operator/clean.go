@@ -12,9 +12,10 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// Clean waits until nobody can need the versions that go, has them refuse,
-// asks their instances to leave, and ends the release. It goes on where it, or
-// another operator's, stopped; ctx bounds the wait, and what was done stays.
+// Clean waits until no trace can need the versions that go. Then it makes them
+// refuse calls, asks their instances to leave, and ends the release. It
+// continues where an earlier command stopped. ctx bounds the wait, and
+// completed steps stay.
 func (c *Controller) Clean(ctx context.Context) error {
 	for {
 		log, entries, err := c.Log(ctx)
@@ -52,7 +53,7 @@ func (c *Controller) Clean(ctx context.Context) error {
 	}
 }
 
-// drainsOf prepares the drain of one version of each module.
+// drainsOf returns a drain of one version of each module.
 func drainsOf(modules []rollout.Module, since rollout.Generation, goes func(rollout.Module) string) (drains []*rollout.Drain) {
 	for _, m := range modules {
 		drains = append(drains, &rollout.Drain{Service: m.Service, Old: goes(m), Since: since})
@@ -83,7 +84,7 @@ func (c *Controller) drain(ctx context.Context, drains []*rollout.Drain) error {
 			return err
 		}
 		if time.Since(asked) > c.cfg.Pause || !slices.ContainsFunc(drains, stuck) {
-			continue // somebody has been waited for, or a further round may be the last
+			continue // the round waited for a process, or the next one may be the last
 		}
 		if err := run.Sleep(ctx, c.cfg.Pause); err != nil {
 			return waited("drain", holding(drains), err)
@@ -91,8 +92,8 @@ func (c *Controller) drain(ctx context.Context, drains []*rollout.Drain) error {
 	}
 }
 
-// lastRound is the number of the last round that was asked of the site. One
-// process that names a number far above the others moves it by a bounded step only.
+// lastRound returns the number of the newest round of the site. A process that
+// names a number far above the others moves it by a bounded step only.
 func lastRound(members []MemberStatus) (last uint64) {
 	var rounds []uint64
 	for _, m := range members {
@@ -111,18 +112,18 @@ func lastRound(members []MemberStatus) (last uint64) {
 	return last
 }
 
-// climb goes on from a round to one that somebody names, by so much at a time
-// that nobody can use the numbers up.
+// climb moves a round number towards one that a process names, by a bounded
+// step. No process can exhaust the numbers.
 func climb(round, named uint64) uint64 {
 	return max(round, rollout.NearRound(round, named))
 }
 
-// stuck reports whether somebody holds the drain back still.
+// stuck reports whether a process still holds the drain back.
 func stuck(d *rollout.Drain) bool {
 	return slices.ContainsFunc(d.Blockers(), func(h rollout.Blocker) bool { return h.Inflight == nil || h.Inflight.Live > 0 })
 }
 
-// round asks everybody until everybody alive has answered one round.
+// round asks all processes until each live one has answered one round.
 func (c *Controller) round(ctx context.Context, round *uint64, drains []*rollout.Drain, begun time.Time) (done bool, err error) {
 	members, err := c.cfg.Site.Members(ctx)
 	if err != nil {
@@ -138,7 +139,7 @@ func (c *Controller) round(ctx context.Context, round *uint64, drains []*rollout
 	}
 	for {
 		c.collect(ctx, members, round, drains)
-		if err := ctx.Err(); err != nil { // a round that was cut off says nothing of who is silent
+		if err := ctx.Err(); err != nil { // an interrupted round does not show which processes are silent
 			return false, waited("drain", before, err)
 		}
 		complete := true
@@ -150,7 +151,7 @@ func (c *Controller) round(ctx context.Context, round *uint64, drains []*rollout
 			break
 		}
 		before = holding(drains)
-		if *round > drains[0].Round() { // it was told of a later round, and will get no answer to this one
+		if *round > drains[0].Round() { // a process knows a later round and will not answer this one
 			*round++
 			for _, d := range drains {
 				d.Open(*round, names)
@@ -175,8 +176,8 @@ func (c *Controller) round(ctx context.Context, round *uint64, drains []*rollout
 	return done, nil
 }
 
-// trust checks that the services of which a drain believes that they lead
-// nowhere near the old version are served by none but those who said so.
+// trust checks the services that a drain relies on to lead nowhere near the old
+// version. Each must be served only by processes that reported so.
 func (c *Controller) trust(ctx context.Context, d *rollout.Drain) (bool, error) {
 	all := true
 	for service, said := range d.ReliedOn() {
@@ -194,12 +195,13 @@ func (c *Controller) trust(ctx context.Context, d *rollout.Drain) (bool, error) 
 	return all, nil
 }
 
-// holdFor is how long a process may wait for its own work to end before it
-// answers a round, so that a drain ends when its last holder does.
+// holdFor is how long a process may wait for its own work before it answers a
+// round. So a drain ends soon after its last work does.
 const holdFor = 2 * time.Second
 
-// collect asks once and takes in the answers and certificates of death. Who
-// may hold a drain back is asked to answer when it no longer does.
+// collect asks each process once, and records answers and death certificates. A
+// process that may hold a drain back may delay its answer until its work has
+// ended.
 func (c *Controller) collect(ctx context.Context, members []Member, round *uint64, drains []*rollout.Drain) {
 	reports := make(chan rollout.Report, len(members))
 	patient := map[string]bool{}
@@ -219,9 +221,9 @@ func (c *Controller) collect(ctx context.Context, members []Member, round *uint6
 	})
 	close(reports)
 	for r := range reports {
-		*round = climb(*round, r.Round) // another controller counts, too: the next round goes above it
+		*round = climb(*round, r.Round) // the next round must be above those of other controllers
 		if r.Round > *round {
-			continue // it is not believed, or not reached yet
+			continue // the number is out of bounds, or ahead of this round
 		}
 		for _, d := range drains {
 			d.Add(r)
@@ -241,10 +243,10 @@ func (c *Controller) collect(ctx context.Context, members []Member, round *uint6
 	}
 }
 
-// waited names who held the step back when its time was over.
+// waited returns the error of a step that ran out of time, with its blockers.
 func waited(step, held string, err error) error { return fmt.Errorf("%s%s: %w", step, held, err) }
 
-// holding says who holds the drains back.
+// holding lists the blockers of the drains.
 func holding(drains []*rollout.Drain) (text string) {
 	for _, d := range drains {
 		for _, h := range d.Blockers() {
@@ -254,8 +256,8 @@ func holding(drains []*rollout.Drain) (text string) {
 	return text
 }
 
-// stop waits until everybody refuses the retired versions, asks their
-// instances to leave, and waits until the lists show none.
+// stop waits until every process refuses the retired versions. Then it asks
+// their instances to leave, and waits until the lists show none.
 func (c *Controller) stop(ctx context.Context, log *rollout.Log, entries []rollout.Entry, r rollout.Release) error {
 	begun := time.Now()
 	for {
@@ -277,7 +279,7 @@ func (c *Controller) stop(ctx context.Context, log *rollout.Log, entries []rollo
 	}
 }
 
-// staying says what the last step waits for, and how it goes on.
+// staying describes what the last step waits for, and how to continue it.
 func staying(left []Instance, silent int) string {
 	var parts []string
 	for _, in := range left[:min(3, len(left))] {
@@ -296,9 +298,9 @@ func staying(left []Instance, silent int) string {
 	return strings.Join(parts, "; ")
 }
 
-// dismiss asks the instances of the versions that go to leave, and lists
-// them, but for those whose process is dead for certain: a list may show them
-// for minutes.
+// dismiss asks the instances of the versions that go to leave, and returns
+// those still listed. It omits instances of processes that are dead for
+// certain, as a list may show them for minutes.
 func (c *Controller) dismiss(ctx context.Context, r rollout.Release) (left []Instance, err error) {
 	members, err := c.cfg.Site.Members(ctx)
 	if err != nil {

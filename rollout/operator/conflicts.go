@@ -11,15 +11,15 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// promised is an entry that waits for its commit somewhere.
+// promised is an entry that a process has promised and that is not committed.
 type promised struct {
 	rollout.Entry
-	by []Member // who has promised it
+	by []Member // processes that have promised it
 }
 
-// promises are the entries that were promised and are not committed, those
-// with the most promises first, and the members that answered. Everybody who
-// looks at the same site finds the same order.
+// promises returns the entries that were promised and are not committed, and
+// the members that answered. Entries with more promises come first. The order
+// is the same for every operator that sees the same site.
 func (b *Ballot) promises(ctx context.Context) (list []promised, heard []Member, err error) {
 	members, err := b.members(ctx)
 	if err != nil {
@@ -49,8 +49,8 @@ func (b *Ballot) promises(ctx context.Context) (list []promised, heard []Member,
 	return list, heard, nil
 }
 
-// Pending are the entries that were promised somewhere and are not committed:
-// what an operator's command left that ended half-way.
+// Pending returns the entries that were promised and are not committed.
+// Interrupted commands leave them.
 func (b *Ballot) Pending(ctx context.Context) ([]rollout.Entry, error) {
 	list, _, err := b.promises(ctx)
 	var out []rollout.Entry
@@ -60,11 +60,11 @@ func (b *Ballot) Pending(ctx context.Context) ([]rollout.Entry, error) {
 	return out, err
 }
 
-// settle completes what was left half-way. Of several entries that stand
-// against each other the one with the most promises is completed, and the
-// others are given up: none of them can have been committed, as each lacks the
-// promise of a process that has given it to another. With discard all are
-// given up, unless everybody has promised one: that one may be committed.
+// settle completes an interrupted change. Of rival entries it completes the one
+// with the most promises and gives the others up. None of those can be
+// committed, since each lacks the promise of a process that promised another.
+// With discard it gives up all, unless every process has promised one: that one
+// may be committed already.
 func (b *Ballot) settle(ctx context.Context, discard bool) error {
 	list, heard, err := b.promises(ctx)
 	if err != nil || len(list) == 0 {
@@ -87,7 +87,7 @@ func (b *Ballot) settle(ctx context.Context, discard bool) error {
 		err = b.Append(ctx, e)
 	}
 	if errors.Is(err, rollout.ErrPromised) && b.giveUp(ctx, list[0], heard) == nil {
-		return nil // another command had begun to give it up
+		return nil // another command had started to give it up
 	}
 	if err != nil {
 		return fmt.Errorf("complete %q of %s: %w", list[0].Step, list[0].By, err)
@@ -98,8 +98,8 @@ func (b *Ballot) settle(ctx context.Context, discard bool) error {
 // errCertain: an entry may be committed already.
 var errCertain = errors.New("every process that answers has promised it, so that it may be committed; complete it, and roll back what you don't want")
 
-// giveUp makes sure that the entry is never committed, by one process that
-// will never promise it, and then has everybody else forget it.
+// giveUp ensures that the entry is never committed. One process bars it for
+// good, then all others drop their promises.
 func (b *Ballot) giveUp(ctx context.Context, p promised, heard []Member) error {
 	known, err := b.Since(ctx, rollout.Generation{})
 	if err != nil {
@@ -115,7 +115,7 @@ func (b *Ballot) giveUp(ctx context.Context, p promised, heard []Member) error {
 			continue
 		}
 		if barred = m.Peer.Reject(ctx, p.Entry, by); errors.Is(barred, rollout.ErrGap) || errors.Is(barred, rollout.ErrFork) {
-			barred = errors.Join(m.Peer.Learn(ctx, known...), m.Peer.Reject(ctx, p.Entry, by)) // it may have missed a commit
+			barred = errors.Join(m.Peer.Learn(ctx, known...), m.Peer.Reject(ctx, p.Entry, by)) // it lacks a commit
 		}
 		if barred == nil {
 			break

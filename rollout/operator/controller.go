@@ -17,43 +17,43 @@ import (
 type Config struct {
 	Site    Site
 	Store   Store
-	Cluster string        // whose log it is
-	Trust   rollout.Trust // whose entries of the log count; nil: any entry that continues the log counts
-	Signer  Signer        // signs what is written; nil: nothing is signed, as where Trust believes everything
+	Cluster string        // the cluster of the log
+	Trust   rollout.Trust // decides which entries are obeyed; nil: all that continue the log
+	Signer  Signer        // signs new entries; nil: no signature, for a Trust that accepts all
 	By      string        // the operator, for the audit trail
 	Without []string      // processes, host/pid or hosts that the operator vouches are dead; recorded
-	Pause   time.Duration // between two looks at the site while waiting; 0 means 500 ms
+	Pause   time.Duration // between two polls of the site while waiting; 0 means 500 ms
 
-	// Progress hears what a long step waits for; nil: nobody does.
+	// Progress receives what a long step waits for; nil: not reported.
 	Progress func(Progress)
 }
 
-// Progress is what a step waits for now.
+// Progress is what a step waits for.
 type Progress struct {
-	Step    string            // "drain", "retire", "stop", "ramp"; "moment", "leave", "begin" of versions that may not run at once
-	Service string            // the service that is held back
-	Version string            // of it that is to leave or to begin
-	Holders []rollout.Blocker // who holds it back
-	Runs    []string          // processes that still run the version (leave), or wait to run it (begin)
+	Step    string            // "wait", "drain", "retire", "stop", "ramp"; exclusive: "moment", "leave", "begin"
+	Service string            // the service that waits
+	Version string            // its version that must leave or start
+	Holders []rollout.Blocker // what holds it back
+	Runs    []string          // processes that run the version (leave) or wait to run it (begin)
 	Waiting time.Duration     // since the step began
 	Note    string
 
-	// Of "ramp":
+	// For "ramp":
 	Share   int           // per ten thousand, on trial
-	Left    time.Duration // until the next share; negative while calls to judge by are waited for
-	Watched []Watched     // what the guard knows of each new version
-	Silent  int           // processes that did not tell what they count
-	Over    bool          // the last look at this share
+	Left    time.Duration // until the next share; negative: waits for calls to judge by
+	Watched []Watched     // the guard's counts for each new version
+	Silent  int           // processes that did not report their counts
+	Over    bool          // the last poll of this share
 }
 
-// Controller carries out the steps of a release. It keeps nothing of the release
-// between them: see the package. Its methods are for one goroutine.
+// Controller carries out the steps of a release. It keeps no state of the
+// release between them: see the package. Its methods must not run concurrently.
 type Controller struct {
 	cfg    Config
 	outage outage
 }
 
-// New makes a controller; it does nothing yet.
+// New returns a controller. It does no I/O.
 func New(cfg Config) *Controller {
 	cfg.Pause = cmp.Or(cfg.Pause, 500*time.Millisecond)
 	if cfg.Progress == nil {
@@ -62,7 +62,7 @@ func New(cfg Config) *Controller {
 	return &Controller{cfg: cfg}
 }
 
-// readLog is Log without waiting.
+// readLog is Log without waiting for the database.
 func (c *Controller) readLog(ctx context.Context) (*rollout.Log, []rollout.Entry, error) {
 	entries, err := c.cfg.Store.Since(ctx, rollout.Generation{})
 	if err != nil {
@@ -83,23 +83,23 @@ func (c *Controller) readLog(ctx context.Context) (*rollout.Log, []rollout.Entry
 	return log, entries, nil
 }
 
-// change is what a step does to the log.
+// change is the effect of a step on the log.
 type change struct {
 	session rollout.Release
 	rules   map[string]rollout.Rule
 	retire  []rollout.Retirement
 }
 
-// stepOf says what a step does to the log.
+// stepOf computes the change of a step.
 type stepOf func(*rollout.Log, rollout.Release, rollout.Generation) (change, error)
 
-// step appends one entry and tells everybody.
+// step appends one entry and sends it to all processes.
 func (c *Controller) step(ctx context.Context, text string, f stepOf) error {
 	return c.stepAfter(ctx, text, f, func([]rollout.Entry) error { return nil })
 }
 
-// stepAfter is step that calls ready with the log that will be, once its entry
-// is signed: an error of that keeps the entry from being committed.
+// stepAfter is step with a hook: ready receives the log with the signed entry
+// before the commit. An error of ready prevents the commit.
 func (c *Controller) stepAfter(ctx context.Context, text string, f stepOf, ready func([]rollout.Entry) error) error {
 	log, entries, err := c.Log(ctx)
 	if err != nil {
@@ -125,7 +125,7 @@ func (c *Controller) stepAfter(ctx context.Context, text string, f stepOf, ready
 	return c.publish(ctx, text, entries, e, c.cfg.Store.Append)
 }
 
-// draft is the signed entry of a step.
+// draft returns the signed entry of a step.
 func (c *Controller) draft(log *rollout.Log, text string, f stepOf) (rollout.Entry, error) {
 	session, _ := log.Session()
 	e := log.Next("", nil)
@@ -140,7 +140,7 @@ func (c *Controller) draft(log *rollout.Log, text string, f stepOf) (rollout.Ent
 	return e, nil
 }
 
-// publish appends an entry to the log that is known, and tells everybody.
+// publish appends an entry to the known log and sends it to all processes.
 func (c *Controller) publish(ctx context.Context, text string, entries []rollout.Entry, e rollout.Entry,
 	to func(context.Context, rollout.Entry) error) error {
 	if err := c.append(ctx, e, to); err != nil {
@@ -153,8 +153,8 @@ func (c *Controller) publish(ctx context.Context, text string, entries []rollout
 	return nil
 }
 
-// sealed completes an entry and signs it, by a key that is trusted here: else
-// it would only freeze the log.
+// sealed completes an entry and signs it. The key must be trusted here: another
+// signature would freeze the log.
 func (c *Controller) sealed(e rollout.Entry, text string) (rollout.Entry, error) {
 	e.Cluster = c.cfg.Cluster
 	e.By, e.Step, e.At = c.cfg.By, text, time.Now().UTC().Round(time.Microsecond)
@@ -168,10 +168,11 @@ func (c *Controller) sealed(e rollout.Entry, text string) (rollout.Entry, error)
 	return e, err
 }
 
-// errSign: the operator's key can't be used, as its agent has gone.
+// errSign: the operator's key can't sign, for example because its agent is
+// gone.
 var errSign = errors.New("sign")
 
-// signed is the entry with the signer's proof.
+// signed returns the entry with the signer's proof.
 func signed(s Signer, e rollout.Entry) (rollout.Entry, error) {
 	if s == nil {
 		return e, nil
@@ -183,7 +184,7 @@ func signed(s Signer, e rollout.Entry) (rollout.Entry, error) {
 	return e.WithProof(proof), nil
 }
 
-// understood asks every process whether it knows what the entry needs of it.
+// understood checks with every process that it understands the entry's needs.
 func (c *Controller) understood(ctx context.Context, e rollout.Entry) error {
 	if len(e.Needs) == 0 {
 		return nil
@@ -202,7 +203,7 @@ func (c *Controller) understood(ctx context.Context, e rollout.Entry) error {
 	return nil
 }
 
-// tell brings the log to everybody who can be reached; the others learn it by
+// tell sends the log to every reachable process. The others learn it by
 // notifications, announcements and calls.
 func (c *Controller) tell(ctx context.Context, entries []rollout.Entry) map[string]error {
 	members, err := c.cfg.Site.Members(ctx)
@@ -212,8 +213,8 @@ func (c *Controller) tell(ctx context.Context, entries []rollout.Entry) map[stri
 	return ask(ctx, alive(members, c.cfg.Without), func(ctx context.Context, m Member) error { return teach(ctx, m.Peer, entries) })
 }
 
-// teach brings a process the newest entry, and the whole log when it lacks
-// more, or follows one that the newest entry ends.
+// teach sends a process the newest entry. It sends the whole log if the process
+// lacks more, or if its log is one that the newest entry ends.
 func teach(ctx context.Context, p Peer, whole []rollout.Entry) error {
 	err := p.Learn(ctx, whole[len(whole)-1])
 	if errors.Is(err, rollout.ErrGap) || errors.Is(err, rollout.ErrFork) {
@@ -222,7 +223,7 @@ func teach(ctx context.Context, p Peer, whole []rollout.Entry) error {
 	return err
 }
 
-// restored refuses to go on when a process has applied what the log lacks.
+// restored fails when a process has applied entries that the log lacks.
 func (c *Controller) restored(ctx context.Context, log *rollout.Log, entries []rollout.Entry) error {
 	return c.restoredBy(c.look(ctx), log, entries)
 }
@@ -241,14 +242,14 @@ func (c *Controller) restoredBy(s Status, log *rollout.Log, entries []rollout.En
 	return nil
 }
 
-// Start opens a release. It is refused while another is open.
+// Start opens a release. It fails while another one is open.
 func (c *Controller) Start(ctx context.Context, name, reason, mark string) error {
 	return c.Open(ctx, name, reason, mark, nil)
 }
 
-// Open is Start, and in the same step fixes the services of which no rule
-// speaks yet to the version that serves, so that a second one can be started
-// without meeting a request. serving holds those that run in one version only.
+// Open is Start, and fixes services without rules in the same step. Each
+// service in serving, which runs in one version only, gets a rule for that
+// version. So a second version can start without receiving requests.
 func (c *Controller) Open(ctx context.Context, name, reason, mark string, serving map[string]string) error {
 	return c.step(ctx, "start: "+reason, func(log *rollout.Log, old rollout.Release, _ rollout.Generation) (change, error) {
 		if old.Name != "" && !old.Finished() {
@@ -269,9 +270,10 @@ func (c *Controller) Open(ctx context.Context, name, reason, mark string, servin
 	})
 }
 
-// Ship adds modules to the open release; only verifiers meet them. Their new
-// versions must be registered: the site's own supervisor starts them. One that
-// may not run beside the old version can't be, and is not waited for.
+// Ship adds modules to the open release. Only verifiers' requests meet them.
+// The new versions must be registered, started by the site's own supervisor. A
+// version that may not run beside the old one can't start yet, so Ship does not
+// wait for it.
 func (c *Controller) Ship(ctx context.Context, modules ...rollout.Module) error {
 	names := ""
 	for _, m := range modules {
@@ -300,7 +302,7 @@ func (c *Controller) Ship(ctx context.Context, modules ...rollout.Module) error 
 	})
 }
 
-// awaitUp is up that waits while the database is away, and what it lists with it.
+// awaitUp is up, but waits while the database and its lists are away.
 func (c *Controller) awaitUp(ctx context.Context, service, version string) error {
 	for {
 		missing := c.up(ctx, service, version)
@@ -328,15 +330,15 @@ func (c *Controller) up(ctx context.Context, service, version string) error {
 }
 
 // Commit sends a share of the new traces, per ten thousand, to the new
-// versions; rollout.Whole is the switch. Where the versions of a module may not
-// run at once it goes on until the old one has stopped and the new one is up:
-// new traces that call it wait meanwhile. When ctx ends before, the same
-// command goes on with that, or Rollback turns back.
+// versions. rollout.Whole is the switch. For a module whose versions may not
+// run at once, Commit waits until the old version has stopped and the new one
+// is up. New traces that call it wait meanwhile. When ctx ends first, a second
+// Commit continues, and Rollback turns back.
 func (c *Controller) Commit(ctx context.Context, share int) error {
 	return c.commit(ctx, share, func([]rollout.Entry) error { return nil })
 }
 
-// commit is Commit; ready hears the log that will be, before the share begins.
+// commit is Commit. ready receives the new log before the share starts.
 func (c *Controller) commit(ctx context.Context, share int, ready func([]rollout.Entry) error) error {
 	text := "commit " + percent(float64(share)/rollout.Whole)
 	log, _, err := c.Log(ctx)
@@ -354,7 +356,7 @@ func (c *Controller) commit(ctx context.Context, share int, ready func([]rollout
 	err = c.stepAfter(ctx, text, func(log *rollout.Log, r rollout.Release, at rollout.Generation) (change, error) {
 		for _, m := range r.Modules {
 			if m.Strategy.Exclusive() {
-				continue // it begins when the old one has stopped: handover
+				continue // it starts in handover, after the old one has stopped
 			}
 			if err := c.awaitUp(ctx, m.Service, m.New); err != nil {
 				return change{}, err
@@ -369,9 +371,10 @@ func (c *Controller) commit(ctx context.Context, share int, ready func([]rollout
 	return c.handover(ctx)
 }
 
-// Rollback sends all new traces to the old versions again. Where a new version
-// has the turn already that the old one may not run beside, it goes on until
-// that has stopped and the old one is up; the same command goes on with it.
+// Rollback sends all new traces to the old versions again. If a new version has
+// the turn and may not run beside the old one, Rollback waits until it has
+// stopped and the old one is up. A second Rollback continues an interrupted
+// one.
 func (c *Controller) Rollback(ctx context.Context) error { return c.rollback(ctx, "roll back") }
 
 func (c *Controller) rollback(ctx context.Context, text string) error {

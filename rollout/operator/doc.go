@@ -1,40 +1,49 @@
-// Package operator carries a release out: it is the operator's side of package
+// Package operator carries a release out. It is the operator's side of package
 // rollout.
 //
 // # Model
 //
-// Everything that is known of a release stands in the site's rule log: each
-// step of a [Controller] appends one entry, which holds the session as the
-// step left it, the rules that change with it, who did it and when. So a
-// controller keeps nothing between steps, and any operator can go on with what
-// another has begun.
+// The site's rule log holds the whole state of a release. Each step of a
+// [Controller] appends one entry: the session after the step, the rules that
+// change, the operator and the time. A controller keeps no state between
+// steps, so any operator can continue a release.
 //
-// Where the log lives is a [Store]: a table of the database
-// (registry/postgres), or, where there is none, the processes themselves: a
-// [Ballot] has every member promise an entry before it is committed. A store
-// in memory is the reference for tests. An entry must follow the newest one in number
-// and hash; of two operators who write at once one is told so (rollout.ErrFork).
+// A [Store] keeps the log. With a database it is a table (registry/postgres).
+// Without one the processes keep it: a [Ballot] asks every member to promise
+// an entry before it is committed. A store in memory is the reference for
+// tests. An entry must follow the newest one in number and hash. When two
+// operators write at once, one gets rollout.ErrFork.
 //
-// The processes are reached by a [Site]: who they are, and a [Peer] for each.
+// A [Site] lists the processes, with a [Peer] for each.
+//
+// # Concurrency
+//
+// The methods of a controller must not run concurrently. Controllers of several
+// operators may work on one site at the same time.
 //
 // # Failure
 //
-// A store that can't be reached, and a site whose processes have applied what
-// the store does not hold (a restored backup), freeze the log: traffic goes
-// on, nothing is committed ([ErrFrozen], [ErrRestored], [Controller.Adopt]).
-// A process that does not answer blocks what needs everybody (rule 5 of the
-// protocol: silence is not death) until it answers, a process of its host
-// certifies its death, or the operator vouches for it with Config.Without,
-// which is recorded. An operator's command may die between any two steps: the
-// next one finds the session in the log, and completes an entry that was
-// promised and not committed ([Controller.Refresh]). Entries that block each
-// other are settled without asking who proposed them: one process bars those
-// that are given up, so that they never have everybody's promise.
+// The log is frozen while the store can't be reached, and while processes have
+// applied entries that the store lacks (a restored backup). Traffic continues,
+// and no step is committed ([ErrFrozen], [ErrRestored], [Controller.Adopt]).
 //
-// The guard of a ramp ([Controller.Ramp]) lives as long as the call: a ramp
-// that is cut off stays at its share, unwatched, until another goes on.
+// A process that does not answer blocks the steps that need every process,
+// because silence is not death. It blocks until it answers, a process of its
+// host certifies its death, or the operator vouches for it with Config.Without,
+// which is recorded.
+//
+// An operator's command may end between any two steps. The next command finds
+// the session in the log, and completes an entry that was promised and not
+// committed ([Controller.Refresh]). Rival entries are settled without their
+// authors: one process bars each entry that is given up, so that entry can
+// never have the promises of all processes.
+//
+// The guard of a ramp ([Controller.Ramp]) runs as long as the call. After an
+// interruption the release stays at its share, unwatched, until another ramp
+// continues.
 //
 // # Tests
 //
-// One conformance suite for all stores; sites in memory for every failure above.
+// One conformance suite for all stores (operatortest), and sites in memory for
+// every failure above.
 package operator

@@ -15,11 +15,12 @@ import (
 )
 
 const (
-	askLimit = 4 * time.Second // for one question to one process
-	askMost  = 64              // processes asked at a time
+	askLimit = 4 * time.Second // time for one question to one process
+	askMost  = 64              // processes asked at once
 )
 
-// ask puts a question to all members at once and returns who failed, and why.
+// ask sends a question to all members at once. It returns the error of each
+// process that failed.
 func ask(ctx context.Context, members []Member, question func(context.Context, Member) error) map[string]error {
 	failed := map[string]error{}
 	var mu sync.Mutex
@@ -39,15 +40,15 @@ func ask(ctx context.Context, members []Member, question func(context.Context, M
 			return nil
 		})
 	}
-	_ = g.Wait() // every answer is in failed
+	_ = g.Wait() // the errors are in failed
 	return failed
 }
 
 // forever is later than every generation.
 var forever = rollout.Generation{Timeline: math.MaxUint32, N: math.MaxUint64}
 
-// reports are what the processes say of themselves now; who does not answer is
-// left out.
+// reports returns the current reports of the processes, without those that do
+// not answer.
 func (c *Controller) reports(ctx context.Context, members []Member) map[string]rollout.Report {
 	var mu sync.Mutex
 	all := map[string]rollout.Report{}
@@ -63,20 +64,20 @@ func (c *Controller) reports(ctx context.Context, members []Member) map[string]r
 	return all
 }
 
-// alive leaves out the processes that the operator vouches for being dead.
+// alive returns the members except those that the operator vouches are dead.
 func alive(members []Member, without []string) []Member {
 	return slices.DeleteFunc(slices.Clone(members), func(m Member) bool { return vouched(m.Process, without) })
 }
 
-// vouched reports whether a process is meant by one of the names: a process
-// (host/pid/epoch), host/pid, or a whole host.
+// vouched reports whether one of the names covers a process: host/pid/epoch,
+// host/pid, or a whole host.
 func vouched(process string, without []string) bool {
 	return slices.ContainsFunc(without, func(w string) bool {
 		return process == w || strings.HasPrefix(process, w+"/")
 	})
 }
 
-// silent names those who failed and are not certified dead.
+// silent returns an error that names the failed processes not certified dead.
 func silent(ctx context.Context, s Site, failed map[string]error) error {
 	var names []string
 	for process, err := range failed {
@@ -91,7 +92,7 @@ func silent(ctx context.Context, s Site, failed map[string]error) error {
 	return fmt.Errorf("%w: %s; wait for them, or go without them by name when they are dead for certain", ErrSilent, strings.Join(names, ", "))
 }
 
-// first is one of the errors that wraps one of the sentinels, nil when none does.
+// first returns an error that wraps one of the sentinels, nil if none does.
 func first(failed map[string]error, sentinels ...error) error {
 	for process, err := range failed {
 		for _, s := range sentinels {

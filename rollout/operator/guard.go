@@ -12,21 +12,22 @@ import (
 	"github.com/skerry/skerry/internal/number"
 )
 
-// Bounds are what a new version must keep. The zero value watches nothing.
+// Bounds are the limits that a new version must keep. The zero value watches
+// nothing.
 type Bounds struct {
-	Failures float64       // greatest share of failed calls, 0 to 1; 0: not watched
-	P99      time.Duration // 99 of 100 calls take at most this; 0: not watched; whole milliseconds
-	Calls    int64         // to call it healthy by; 0 means 50
-	Off      bool          // of a service: it is not watched, whatever the others' bounds are
+	Failures float64       // largest share of failed calls, 0 to 1; 0: not watched
+	P99      time.Duration // 99 of 100 calls take at most this; whole milliseconds; 0: not watched
+	Calls    int64         // the fewest calls to judge by; 0 means 50
+	Off      bool          // for a service: do not watch it, whatever the general bounds are
 }
 
-// Guard watches the new versions while a release ramps up.
+// Guard holds the bounds of the new versions while a release ramps up.
 type Guard struct {
-	Bounds                     // of every service
-	Services map[string]Bounds // of single ones; what a field leaves out is taken from Bounds
+	Bounds                     // for every service
+	Services map[string]Bounds // for single services; zero fields are taken from Bounds
 }
 
-// Of are the bounds of a service.
+// Of returns the bounds of a service.
 func (g Guard) Of(service string) Bounds {
 	own := g.Services[service]
 	if own.Off {
@@ -35,14 +36,14 @@ func (g Guard) Of(service string) Bounds {
 	return Bounds{Failures: cmp.Or(own.Failures, g.Failures), P99: cmp.Or(own.P99, g.P99), Calls: cmp.Or(own.Calls, g.Calls)}
 }
 
-// Watches reports whether there is any bound.
+// Watches reports whether any bound is set.
 func (b Bounds) Watches() bool { return !b.Off && (b.Failures > 0 || b.P99 > 0) }
 
-// slowShare is the part of the calls that may take longer than P99.
+// slowShare is the share of calls that may take longer than P99.
 const slowShare = 0.01
 
-// Least is how many calls it takes to call a version healthy: as many as are
-// wished, and so many that a single bad one is within the bounds.
+// Least returns how many calls it takes to judge a version healthy: at least
+// b.Calls, and so many that one bad call is within the bounds.
 func (b Bounds) Least() int64 {
 	least := cmp.Or(b.Calls, 50)
 	if b.Failures > 0 {
@@ -54,31 +55,30 @@ func (b Bounds) Least() int64 {
 	return least
 }
 
-// Watched is what the guard knows of one new version since the share that is
-// on trial was committed. Callees and callers count the same calls, as far as
-// both take part: either must keep the bounds, and they are never summed up.
-// Callers see what no callee can: refused connections, time-outs, an instance
-// that is missing.
+// Watched holds the guard's counts for one new version since its present share
+// was committed. Callees and callers may count the same calls, so each side
+// must keep the bounds and the sides are never added. Only callers see refused
+// connections, timeouts and missing instances.
 type Watched struct {
 	Service, Version string
 	Bounds           Bounds
 	Callees, Callers Tally
 }
 
-// Tally is what one side has counted.
+// Tally holds the counts of one side.
 type Tally struct {
 	Count
-	ByPlace map[string]Count // by the process that counted; calls made also name the instance
+	ByPlace map[string]Count // by counting process; for calls made, with the instance
 }
 
-// Judged reports whether there were calls enough to call the version healthy.
+// Judged reports whether there were enough calls to judge the version.
 func (w *Watched) Judged() bool {
 	return max(w.Callees.Calls, w.Callers.Calls) >= w.Bounds.Least()
 }
 
-// breach says which bound is broken, by whose count, and where; "" while none
-// is. Fewer calls than the least count as if the rest had gone well: what
-// they would be judged by can't be kept any more then.
+// breach describes the bound that is broken, the counting side and the worst
+// place, "" while none is. With fewer calls than Least, the missing ones count
+// as good, so a breach is final.
 func (w *Watched) breach() string {
 	for _, side := range []struct {
 		who string
@@ -97,7 +97,7 @@ func (w *Watched) breach() string {
 	return ""
 }
 
-// failures reads: 12 failures (5.7 %: connect 10, timeout 2).
+// failures returns a text such as "12 failures (5.7 %: connect 10, timeout 2)".
 func (t *Tally) failures() string {
 	var kinds []string
 	for _, k := range slices.Sorted(maps.Keys(t.Kinds)) {
@@ -110,7 +110,7 @@ func (t *Tally) failures() string {
 	return fmt.Sprintf("%d failures (%s)", t.Failures, text)
 }
 
-// worst names the place that has most of what of tells.
+// worst returns a text with the place that has the highest count by of.
 func (t *Tally) worst(of func(Count) int64) string {
 	place, most := "", int64(0)
 	for _, p := range slices.Sorted(maps.Keys(t.ByPlace)) {
@@ -131,5 +131,5 @@ func shareOf(n, all int64) string {
 	return percent(float64(n) / float64(all))
 }
 
-// percent is a share of 0 to 1 as people read it.
+// percent formats a share of 0 to 1 for display.
 func percent(share float64) string { return number.Percent(share, 4) + " %" }

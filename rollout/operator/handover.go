@@ -11,10 +11,10 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// moment waits for an instant in which nobody needs the modules of the
-// strategy waiting, so that a commit then holds newcomers as short as can be.
-// It returns when there is one, and when the patience of the modules is over:
-// with ErrNoMoment when one of them gives up then. It has no say in what is safe.
+// moment waits for an instant in which no work needs the modules of the
+// strategy Waiting, so that a commit then delays new traces least. It returns
+// at such an instant, or when the modules' patience ends; then with ErrNoMoment
+// if one has GiveUp set. Safety does not depend on it.
 func (c *Controller) moment(ctx context.Context, log *rollout.Log) error {
 	r, _ := log.Session()
 	var services []string
@@ -46,13 +46,14 @@ func (c *Controller) moment(ctx context.Context, log *rollout.Log) error {
 	return nil
 }
 
-// errChanged: what was waited for is not what the release waits for now.
+// errChanged: the release no longer waits for what this step waited for.
 var errChanged = fmt.Errorf("%w: another operator has committed or rolled back meanwhile", rollout.ErrStep)
 
-// momentEvery is the time between two looks for a moment.
+// momentEvery is the time between two polls for a moment.
 const momentEvery = 20 * time.Millisecond
 
-// needed names the processes that hold work which may call one of the services.
+// needed returns the processes with live work that may call one of the
+// services.
 func (c *Controller) needed(ctx context.Context, services []string) (busy []string, err error) {
 	members, err := c.cfg.Site.Members(ctx)
 	if err != nil {
@@ -73,12 +74,15 @@ func (c *Controller) needed(ctx context.Context, services []string) (busy []stri
 	return busy, nil
 }
 
-// handover lets the modules change over whose versions may not run at once:
-// it waits until nobody can need the version that has the turn, takes the turn
-// back, waits until every process that ran it has stopped, gives the turn to
-// the version that newcomers wait for, and returns when that one is up. It goes
-// on where it, or another operator's, stopped; without such modules it does
-// nothing.
+// handover changes modules over whose versions may not run at once:
+//  1. wait until no trace can need the version that has the turn,
+//  2. take the turn back,
+//  3. wait until every process that ran the version has stopped,
+//  4. give the turn to the version that new traces wait for,
+//  5. wait until that version is up.
+//
+// It continues where an earlier command stopped, and does nothing without such
+// modules.
 func (c *Controller) handover(ctx context.Context) error {
 	for {
 		log, entries, err := c.Log(ctx)
@@ -111,7 +115,7 @@ func (c *Controller) handover(ctx context.Context) error {
 	}
 }
 
-// yield takes the turn back, and writes down who ran the versions.
+// yield takes the turn back, and records which processes ran the versions.
 func (c *Controller) yield(ctx context.Context, since rollout.Generation, modules []rollout.Module, has func(rollout.Module) string) error {
 	owners := map[string][]rollout.Owner{}
 	look := c.look(ctx)
@@ -131,8 +135,8 @@ func (c *Controller) yield(ctx context.Context, since rollout.Generation, module
 	})
 }
 
-// free waits until everybody goes by the rules that give nobody the turn, and
-// all who ran the versions that have yielded it have stopped doing so.
+// free waits until every process has applied the rules without a turn, and
+// every process that ran a yielded version has stopped it.
 func (c *Controller) free(ctx context.Context, log *rollout.Log, entries []rollout.Entry, modules []rollout.Module) error {
 	for begun := time.Now(); ; {
 		mute := silent(ctx, c.cfg.Site, c.tell(ctx, entries))
@@ -141,7 +145,7 @@ func (c *Controller) free(ctx context.Context, log *rollout.Log, entries []rollo
 		for _, m := range modules {
 			rule, _ := log.Rule(m.Service)
 			if m.Yielded == rule.Version {
-				continue // it gets its own turn back
+				continue // the version gets its own turn back
 			}
 			runs := c.stillRun(ctx, look, m)
 			free = free && len(runs) == 0
@@ -162,9 +166,9 @@ func (c *Controller) free(ctx context.Context, log *rollout.Log, entries []rollo
 	}
 }
 
-// stillRun names the processes that may still run the version of a module
-// that has yielded its turn: those that say so, and those that ran it and of
-// which nobody knows that they have ended.
+// stillRun returns the processes that may still run a module's yielded version:
+// those that report it, and earlier owners that neither report nor are known to
+// have ended.
 func (c *Controller) stillRun(ctx context.Context, look Status, m rollout.Module) (out []string) {
 	said := map[string]bool{}
 	for _, p := range look.Members {
@@ -184,11 +188,11 @@ func (c *Controller) stillRun(ctx context.Context, look Status, m rollout.Module
 	return out
 }
 
-// dismissFrom asks processes to leave with the version that has yielded.
+// dismissFrom asks processes to leave the lists with the yielded version.
 func (c *Controller) dismissFrom(ctx context.Context, m rollout.Module, processes []string) {
 	members, err := c.cfg.Site.Members(ctx)
 	if err != nil {
-		return // the next look will say so
+		return // the next poll reports it
 	}
 	members = slices.DeleteFunc(slices.Clone(members), func(o Member) bool { return !slices.Contains(processes, o.Process) })
 	ask(ctx, members, func(ctx context.Context, o Member) error {
@@ -197,7 +201,7 @@ func (c *Controller) dismissFrom(ctx context.Context, m rollout.Module, processe
 	})
 }
 
-// begun waits until the versions that have got their turn are up.
+// begun waits until the versions that got their turn are up.
 func (c *Controller) begun(ctx context.Context, log *rollout.Log, r rollout.Release) error {
 	if r.State != rollout.Switched && r.State != rollout.RollingBack {
 		return nil
@@ -224,10 +228,11 @@ func (c *Controller) begun(ctx context.Context, log *rollout.Log, r rollout.Rele
 	return nil
 }
 
-// beginEvery is the time between two looks for a version that requests wait for.
+// beginEvery is the time between two polls for a version that requests wait
+// for.
 const beginEvery = 100 * time.Millisecond
 
-// names lists a version of each module.
+// names returns a text with one version of each module.
 func names(modules []rollout.Module, of func(rollout.Module) string) string {
 	var out []string
 	for _, m := range modules {

@@ -11,24 +11,24 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// outageLimit is how long a step waits for a database that has gone while the
-// command ran: a fail-over takes about a minute.
+// outageLimit is how long a step waits for a database that went away while the
+// command ran. A failover takes about a minute.
 const outageLimit = 2 * time.Minute
 
-// outage is what a controller knows of the database that keeps the log.
+// outage is a controller's record of the availability of the log's database.
 type outage struct {
-	met   bool      // the database has answered once
-	since time.Time // of the first read that failed since it answered; zero: it is there
-	over  time.Time // when it was there again; zero: it has never been away
-	waits int       // how often the controller has waited for it
+	met   bool      // the database has answered before
+	since time.Time // first failed read since its last answer; zero: it is available
+	over  time.Time // when it answered again; zero: it was never away
+	waits int       // how many times the controller has waited
 }
 
-// Log reads the rule log. Entries that are signed by no key that is trusted now
-// make it frozen: to build on them would vouch for them.
+// Log reads the rule log. It fails when no key that is trusted now has signed
+// the newest entries: a new entry would vouch for them.
 //
-// A database that has answered this controller before and is away now is waited
-// for, for outageLimit in all: it may be failing over. Then, and at once when
-// it has never answered, the error wraps ErrFrozen.
+// If the database has answered this controller before and is away now, it may
+// be failing over. Log then waits up to outageLimit. After that, or at once if
+// the database never answered, the error wraps ErrFrozen.
 func (c *Controller) Log(ctx context.Context) (*rollout.Log, []rollout.Entry, error) {
 	for {
 		log, entries, err := c.readLog(ctx)
@@ -38,8 +38,8 @@ func (c *Controller) Log(ctx context.Context) (*rollout.Log, []rollout.Entry, er
 	}
 }
 
-// awaitDatabase waits before the log is read once more. It is false when that
-// is of no use, or not any more.
+// awaitDatabase waits before another read of the log. It returns false when
+// another read is useless.
 func (c *Controller) awaitDatabase(ctx context.Context, why error) bool {
 	if _, spread := c.cfg.Store.(*Ballot); spread || !c.outage.met {
 		return false
@@ -53,7 +53,7 @@ func (c *Controller) awaitDatabase(ctx context.Context, why error) bool {
 	return time.Since(c.outage.since) < outageLimit && run.Sleep(ctx, c.cfg.Pause) == nil
 }
 
-// answered notes that the database has been read.
+// answered records that the database has been read.
 func (o *outage) answered() {
 	o.met = true
 	if !o.since.IsZero() {
@@ -62,8 +62,8 @@ func (o *outage) answered() {
 	}
 }
 
-// settled reports whether the lists of instances can be believed: the database
-// is there, and has been for so long that all that lost it have it again.
+// settled reports whether the lists of instances are reliable: the database is
+// available, and has been so long enough for processes to register again.
 func (c *Controller) settled(ctx context.Context) (bool, error) {
 	if _, spread := c.cfg.Store.(*Ballot); spread {
 		return true, nil
@@ -74,8 +74,8 @@ func (c *Controller) settled(ctx context.Context) (bool, error) {
 	return c.outage.over.IsZero() || time.Since(c.outage.over) > seeLimit, nil
 }
 
-// append commits an entry. Where the answer was lost with the database, the log
-// says whether the entry was committed; if it was not, it is written again.
+// append commits an entry. If the database went away before its answer, the log
+// shows whether the entry was committed. If it was not, append writes it again.
 func (c *Controller) append(ctx context.Context, e rollout.Entry, to func(context.Context, rollout.Entry) error) error {
 	for again := false; ; again = true {
 		err := to(ctx, e)
@@ -97,7 +97,8 @@ func (c *Controller) append(ctx context.Context, e rollout.Entry, to func(contex
 	}
 }
 
-// isRefusal reports whether a store has answered that it does not take an entry.
+// isRefusal reports whether the error is a store's answer that refuses the
+// entry.
 func isRefusal(err error) bool {
 	for _, sentinel := range []error{
 		rollout.ErrFork, rollout.ErrGap, rollout.ErrPromised, rollout.ErrUnproven, rollout.ErrRule, rollout.ErrEntry,

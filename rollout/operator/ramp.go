@@ -12,20 +12,24 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// patience bounds the wait for calls to judge by, in times between two shares.
+// patience bounds the wait for calls to judge by, as a multiple of the time per
+// share.
 const patience = 3
 
-// backTime is how long the guard tries to roll back while a process is silent.
+// backTime is how long the guard retries a rollback while a process is silent.
 const backTime = 30 * time.Second
 
-// Ramp commits one share after the other, each for a time, and watches the new
-// versions; when one breaks a bound of the guard the release is rolled back
-// at once and the error wraps ErrGuard. A version that had too few calls to be
-// judged is not called healthy: the ramp waits for more, three times as long
-// at most, and then stays where it is (ErrUnjudged), or ends when it was the
-// last share. Whoever gives up, or dies, leaves the release at its share,
-// unwatched. Another Ramp goes on: it watches the share that it finds for the
-// whole time anew, and passes over smaller ones.
+// Ramp commits the shares in order, each for the time every, and watches the
+// new versions. When one breaks a bound of the guard, Ramp rolls the release
+// back at once and returns ErrGuard.
+//
+// A version with too few calls is not judged healthy. Ramp waits for more
+// calls, up to three times every in all. Then it returns ErrUnjudged and the
+// release stays at its share; on the last share it ends without an error.
+//
+// A Ramp that is interrupted leaves the release at its share, unwatched.
+// Another Ramp continues: it watches the present share for the whole time
+// again, and skips smaller ones.
 func (c *Controller) Ramp(ctx context.Context, shares []int, every time.Duration, g Guard) error {
 	for i, share := range shares {
 		s, err := c.begin(ctx, share, every, g, i == len(shares)-1)
@@ -48,7 +52,8 @@ func (c *Controller) Ramp(ctx context.Context, shares []int, every time.Duration
 	return nil
 }
 
-// begin sends a share, unless it was sent before; nil: a larger one was.
+// begin commits a share unless it is committed already. It returns nil if a
+// larger one is.
 func (c *Controller) begin(ctx context.Context, share int, every time.Duration, g Guard, last bool) (*stage, error) {
 	log, _, err := c.Log(ctx)
 	if err != nil {
@@ -62,7 +67,7 @@ func (c *Controller) begin(ctx context.Context, share int, every time.Duration, 
 	switch {
 	case share > r.Share:
 		err = c.commit(ctx, share, s.prepare)
-	case share == rollout.Whole: // modules may be changing over still
+	case share == rollout.Whole: // modules may still be changing over
 		err = c.handover(ctx)
 	}
 	return s, err
@@ -77,25 +82,25 @@ type stage struct {
 	last   bool
 	counts *tallies
 
-	back *turn // signed; nil where nothing is watched
+	back *turn // the signed rollback; nil if nothing is watched
 }
 
 // turn is a step that is signed and not committed.
 type turn struct {
-	entries []rollout.Entry // before it
+	entries []rollout.Entry // the log before it
 	entry   rollout.Entry
 	text    string
 	append  func(context.Context, rollout.Entry) error
 }
 
-// preparer is a Store that asks the operator's key for more than the entry.
+// preparer is a Store that needs signatures beside the entry's.
 type preparer interface {
 	Prepare(e rollout.Entry) (appendTo func(context.Context, rollout.Entry) error, err error)
 }
 
-// prepare signs the roll back of the share that is about to begin on the log
-// that will be. The guard can act then when ssh-agent has gone, as it goes when
-// its operator logs out.
+// prepare signs the rollback of the share that is about to start, on the log
+// that the share makes. The guard can then act without ssh-agent, which ends
+// when its operator logs out.
 func (s *stage) prepare(entries []rollout.Entry) error {
 	if len(s.counts.all) == 0 {
 		return nil // nothing is watched
@@ -118,8 +123,9 @@ func (s *stage) prepare(entries []rollout.Entry) error {
 	return nil
 }
 
-// prepared makes sure that the signed roll back fits the log: modules may have
-// changed over since the share was committed, or another command has begun it.
+// prepared ensures that the signed rollback fits the log. Modules may have
+// changed over since the commit of the share, or another command may have
+// committed it.
 func (s *stage) prepared(ctx context.Context) error {
 	if len(s.counts.all) == 0 {
 		return nil
@@ -129,13 +135,13 @@ func (s *stage) prepared(ctx context.Context) error {
 		return err
 	}
 	if r, _ := log.Session(); r.Name != s.r.Name || r.Back {
-		return nil // another operator has gone on: watch finds out
+		return nil // another operator has continued: watch finds out
 	}
 	return s.prepare(entries)
 }
 
-// rollback rolls the release back: by a step that says why, or, when the key
-// can't be used any more, by the one that was signed before.
+// rollback rolls the release back with a step that states the breach. If the
+// key is not usable any more, it uses the step that was signed before.
 func (s *stage) rollback(ctx context.Context, breach string) error {
 	err := s.c.rollback(ctx, "roll back by the guard: "+breach)
 	if s.back == nil || !errors.Is(err, errSign) {
@@ -148,7 +154,7 @@ func (s *stage) rollback(ctx context.Context, breach string) error {
 	return s.c.handover(ctx)
 }
 
-// watch looks at the new versions for the time of a share.
+// watch polls the new versions for the time of a share.
 func (s *stage) watch(ctx context.Context) error {
 	begun := time.Now()
 	for {
@@ -180,7 +186,7 @@ func (s *stage) watch(ctx context.Context) error {
 	}
 }
 
-// unjudged names the versions that had too few calls.
+// unjudged returns a text with the versions that had too few calls.
 func unjudged(watched []Watched) string {
 	var names []string
 	for i := range watched {
@@ -191,8 +197,8 @@ func unjudged(watched []Watched) string {
 	return strings.Join(names, ", ")
 }
 
-// turnBack rolls the release back. A process that does not answer, as a bad
-// version may be, is given some time.
+// turnBack rolls the release back. It retries for a while when a process is
+// silent, as a bad version may be.
 func (s *stage) turnBack(ctx context.Context, breach string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), outageLimit)
 	defer cancel()
@@ -202,8 +208,8 @@ func (s *stage) turnBack(ctx context.Context, breach string) error {
 		if back == nil || s.rolledBack(ctx) {
 			return fmt.Errorf("%w: %s; the release is rolled back", ErrGuard, breach)
 		}
-		if why == nil || ctx.Err() == nil { // the last try may have been cut off
-			why = cmp.Or(errors.Unwrap(back), back) // without the step, which repeats the breach
+		if why == nil || ctx.Err() == nil { // the context may have interrupted the last try
+			why = cmp.Or(errors.Unwrap(back), back) // the step's text repeats the breach
 		}
 		s.c.cfg.Progress(Progress{Step: "ramp", Share: s.share, Note: breach + "; the rollback waits: " + why.Error()})
 		waits := errors.Is(back, ErrFrozen) || errors.Is(back, ErrSilent) && time.Since(begun) < backTime
@@ -213,7 +219,7 @@ func (s *stage) turnBack(ctx context.Context, breach string) error {
 	}
 }
 
-// rolledBack reports whether somebody else was faster.
+// rolledBack reports whether another command has rolled the release back.
 func (s *stage) rolledBack(ctx context.Context) bool {
 	log, _, err := s.c.readLog(ctx)
 	if err != nil {

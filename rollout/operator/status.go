@@ -13,49 +13,49 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// Status is the site as one look found it.
+// Status is the state of the site at one poll.
 type Status struct {
-	Generation rollout.Generation      `json:"generation"` // of the log
+	Generation rollout.Generation      `json:"generation"` // newest of the log
 	Hash       string                  `json:"hash"`
-	Session    *rollout.Release        `json:"session,omitempty"` // the newest release; nil before the first
+	Session    *rollout.Release        `json:"session,omitempty"` // newest release; nil before the first
 	Rules      map[string]rollout.Rule `json:"rules,omitempty"`
 	Members    []MemberStatus          `json:"members"`
-	Frozen     string                  `json:"frozen,omitempty"` // why nothing can be committed now; Err as text
+	Frozen     string                  `json:"frozen,omitempty"` // why no step can be committed; text of Err
 	Err        error                   `json:"-"`
-	Pending    []rollout.Entry         `json:"pending,omitempty"` // promised and not committed: see Refresh
-	Trail      []rollout.Entry         `json:"trail,omitempty"`   // every step, oldest first
-	Spread     bool                    `json:"spread,omitempty"`  // the processes keep the log, no database does
-	Branches   []Branch                `json:"lines,omitempty"`   // the logs, when there are several: see Adopt
+	Pending    []rollout.Entry         `json:"pending,omitempty"` // promised, not committed: see Refresh
+	Trail      []rollout.Entry         `json:"trail,omitempty"`   // all steps, oldest first
+	Spread     bool                    `json:"spread,omitempty"`  // the processes keep the log, without a database
+	Branches   []Branch                `json:"lines,omitempty"`   // the logs if there are several: see Adopt
 }
 
-// MemberStatus is one process.
+// MemberStatus is the state of one process.
 type MemberStatus struct {
 	Process string             `json:"process"`
 	Addr    string             `json:"addr,omitempty"`
 	Applied rollout.Generation `json:"applied"`
 	Hash    string             `json:"hash"`
 	Round   uint64             `json:"round"`
-	Running map[string]int     `json:"running,omitempty"` // by service/version
-	Runs    []string           `json:"runs,omitempty"`    // service/version that it runs
-	Waits   []string           `json:"waits,omitempty"`   // service/version whose turn it waits for
+	Running map[string]int     `json:"running,omitempty"` // calls that run, by service/version
+	Runs    []string           `json:"runs,omitempty"`    // service/version that run there
+	Waits   []string           `json:"waits,omitempty"`   // service/version that wait for their turn
 	Place   string             `json:"place,omitempty"`
 	Gone    string             `json:"gone,omitempty"`   // how it left the lists
 	Silent  string             `json:"silent,omitempty"` // why it did not answer
-	Ended   bool               `json:"ended,omitempty"`  // it is silent, and dead for certain: see Site
+	Ended   bool               `json:"ended,omitempty"`  // silent, and dead for certain: see Site
 	Heard   time.Time          `json:"heard,omitzero"`
 	Orphans map[string]int64   `json:"orphans,omitempty"` // see rollout.Report
-	Lacks   []string           `json:"lacks,omitempty"`   // what the entry after Applied needs, and it does not know
+	Lacks   []string           `json:"lacks,omitempty"`   // needs of the next entry that it does not understand
 
-	report rollout.Report // the whole of it
+	report rollout.Report // the whole report
 }
 
-// tooOld says what the process can't obey.
+// tooOld describes what the process can't obey.
 func (m MemberStatus) tooOld() string {
 	return fmt.Sprintf("%s goes by generation %v and can't obey the next one, which needs %q: upgrade skerry there", m.Process, m.Applied, m.Lacks)
 }
 
-// Status looks at log and processes. What can't be read is said in Frozen;
-// the log is then the one that the processes go by.
+// Status polls the log and the processes. Frozen describes what could not be
+// read; the log is then the one that most processes use.
 func (c *Controller) Status(ctx context.Context) Status {
 	s := c.look(ctx)
 	c.certify(ctx, s.Members)
@@ -88,8 +88,8 @@ func (c *Controller) Status(ctx context.Context) Status {
 	return s
 }
 
-// inUse is the log that the processes go by, of several the one with the most;
-// the given one when they don't say.
+// inUse returns the log that most processes use, or the given one if none
+// reports.
 func (c *Controller) inUse(ctx context.Context, log *rollout.Log, entries []rollout.Entry) (*rollout.Log, []rollout.Entry) {
 	members, err := c.cfg.Site.Members(ctx)
 	if err != nil {
@@ -101,7 +101,7 @@ func (c *Controller) inUse(ctx context.Context, log *rollout.Log, entries []roll
 	}
 	used := lines[0].Entries
 	whole, err := rollout.Replay(used)
-	if errors.Is(err, rollout.ErrNeeds) { // this command is too old for the rest
+	if errors.Is(err, rollout.ErrNeeds) { // this command does not understand the rest
 		i, _ := slices.BinarySearchFunc(used, whole.Last(), func(e rollout.Entry, g rollout.Generation) int { return cmp.Or(e.Generation.Compare(g), -1) })
 		return whole, used[:i]
 	}
@@ -111,7 +111,7 @@ func (c *Controller) inUse(ctx context.Context, log *rollout.Log, entries []roll
 	return whole, used
 }
 
-// look asks every process where it stands.
+// look polls every process.
 func (c *Controller) look(ctx context.Context) Status {
 	var s Status
 	members, err := c.cfg.Site.Members(ctx)
@@ -139,7 +139,7 @@ func (c *Controller) look(ctx context.Context) Status {
 	return s
 }
 
-// certify finds out which of the silent ones are dead for certain.
+// certify marks the silent processes that are dead for certain.
 func (c *Controller) certify(ctx context.Context, members []MemberStatus) {
 	var silent []Member
 	for _, m := range members {
@@ -158,8 +158,8 @@ func (c *Controller) certify(ctx context.Context, members []MemberStatus) {
 	}
 }
 
-// Blockers are those who hold back the versions that go, as one round finds
-// them now; the round counts for no drain.
+// Blockers returns what holds back the versions that go, by service, from one
+// round that counts for no drain.
 func (c *Controller) Blockers(ctx context.Context) (map[string][]rollout.Blocker, error) {
 	log, _, err := c.Log(ctx)
 	if err != nil {
@@ -193,8 +193,8 @@ func (c *Controller) Blockers(ctx context.Context) (map[string][]rollout.Blocker
 	return out, nil
 }
 
-// Validate names what stands in the way of the next step: versions that the
-// rules name and nobody offers, processes behind the log, silent ones.
+// Validate lists the obstacles to the next step: versions that the rules name
+// and no process serves, processes behind the log, silent processes.
 func (c *Controller) Validate(ctx context.Context) []string {
 	s := c.Status(ctx)
 	var out []string
@@ -225,14 +225,13 @@ func (c *Controller) Validate(ctx context.Context) []string {
 	return out
 }
 
-// Refresh completes what an operator's command left half-way, and brings the
-// log to every process. Rival changes that block each other are settled: one
-// is completed, the others are given up, which is safe while their operators'
-// commands still run, too. With discard none is completed.
+// Refresh completes an interrupted change, and sends the log to every process.
+// Of rival changes it completes one and gives the others up. That is safe even
+// while their commands still run. With discard it completes none.
 func (c *Controller) Refresh(ctx context.Context, discard bool) error {
 	if b, ok := c.cfg.Store.(*Ballot); ok {
 		if _, entries, err := c.Log(ctx); err == nil {
-			c.tell(ctx, entries) // who has missed a commit forgets what it had promised
+			c.tell(ctx, entries) // a process that missed a commit drops its promise
 		}
 		if err := b.settle(ctx, discard); err != nil {
 			return err

@@ -8,17 +8,17 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// tallies add up what the processes count of the new versions from one moment
-// on. Processes restart, vanish and come; their counters begin at 0 and only
-// grow, each process under a name of its own. A process that is met later
-// counts from then on: what it did before the moment is not known.
+// tallies adds up the processes' counts for the new versions from one moment
+// on. Processes restart, vanish and join. Each counts from 0 under a name of
+// its own, and its counters only grow. A process that is first met later counts
+// from that time: its earlier counts have no date.
 type tallies struct {
 	site  Site
-	fresh map[string]string // version on trial, by service
+	fresh map[string]string // versions on trial, by service
 	guard Guard
 
 	mu   sync.Mutex
-	seen map[string]map[source]Count // what each process said last
+	seen map[string]map[source]Count // last counts of each process
 	all  map[string]*Watched         // by service
 }
 
@@ -29,7 +29,7 @@ type source struct {
 	peer    string
 }
 
-// newTallies counts from now on.
+// newTallies returns tallies that start now.
 func (c *Controller) newTallies(ctx context.Context, r rollout.Release, g Guard) *tallies {
 	t := &tallies{site: c.cfg.Site, fresh: map[string]string{}, guard: g, seen: map[string]map[source]Count{}, all: map[string]*Watched{}}
 	for _, m := range r.Modules {
@@ -42,8 +42,8 @@ func (c *Controller) newTallies(ctx context.Context, r rollout.Release, g Guard)
 	return t
 }
 
-// look asks every process once. It returns how many did not answer: what they
-// counted last stands.
+// look polls every process once. It returns how many did not answer; their last
+// counts stand.
 func (t *tallies) look(ctx context.Context) (silent int) {
 	members, err := t.site.Members(ctx)
 	if err != nil {
@@ -63,7 +63,7 @@ func (t *tallies) look(ctx context.Context) (silent int) {
 	return len(failed)
 }
 
-// take adds what a process has counted since it was asked last.
+// take adds what a process has counted since its last answer.
 func (t *tallies) take(process string, list []Served) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -95,8 +95,8 @@ func orNobody(peer string) string {
 	return peer
 }
 
-// since is what was counted after an earlier count. A counter that shrank has
-// given room to others, and says nothing until it grows again.
+// since returns the difference to an earlier count. A counter that shrank was
+// reset to make room for others. It adds nothing until it grows again.
 func (c Count) since(o Count) Count {
 	d := Count{Calls: max(0, c.Calls-o.Calls), Failures: max(0, c.Failures-o.Failures), Slow: max(0, c.Slow-o.Slow), Kinds: map[string]int64{}}
 	for kind, n := range c.Kinds {
@@ -124,7 +124,7 @@ func (t *Tally) add(place string, c Count) {
 	t.Count, t.ByPlace[place] = t.Count.plus(c), t.ByPlace[place].plus(c)
 }
 
-// watched are the modules on trial, in the order of the release.
+// watched returns the modules on trial, in the order of the release.
 func (t *tallies) watched(r rollout.Release) (list []Watched) {
 	for _, m := range r.Modules {
 		if w := t.all[m.Service]; w != nil {

@@ -13,14 +13,15 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// seeLimit is how long a step waits for processes that don't know yet whom
-// they are to call.
+// seeLimit is how long a step waits for processes that do not know their
+// callees yet.
 const seeLimit = 10 * time.Second
 
 // awaitSeen waits until every process that calls one of the modules knows an
-// instance of its new version, and every process of a new version whomever the
-// version before it calls. One whose registry is lost would learn the rule, or
-// get the requests, from others, and have nobody to send its own to.
+// instance of its new version. Every process of a new version must also know
+// the callees of the version before it. A process that has lost its registry
+// may receive the rule, or requests, from others, and would have no instance to
+// call.
 func (c *Controller) awaitSeen(ctx context.Context, modules []rollout.Module) error {
 	for begun := time.Now(); ; {
 		blind, err := c.unaware(ctx, modules)
@@ -44,8 +45,8 @@ func (c *Controller) awaitSeen(ctx context.Context, modules []rollout.Module) er
 	}
 }
 
-// unaware names the processes that don't know whom they are to call. Who does
-// not answer can't be told the rules either.
+// unaware returns the processes that do not know their callees. It omits
+// processes that do not answer, as they can't receive the rules either.
 func (c *Controller) unaware(ctx context.Context, modules []rollout.Module) (names []string, err error) {
 	members, err := c.cfg.Site.Members(ctx)
 	if err != nil {
@@ -72,7 +73,7 @@ func (c *Controller) unaware(ctx context.Context, modules []rollout.Module) (nam
 			if len(sees[service]) > 0 && (version == "" || slices.Contains(sees[service], version)) {
 				continue
 			}
-			if version == "" && !c.listed(ctx, service) { // it is not for this process to find
+			if version == "" && !c.listed(ctx, service) { // no instance is registered, so the process can't know one
 				continue
 			}
 			mu.Lock()
@@ -85,7 +86,8 @@ func (c *Controller) unaware(ctx context.Context, modules []rollout.Module) (nam
 	return names, nil
 }
 
-// callees are the services that a service calls, as all who serve it say.
+// callees returns the services that each service calls, by the reports of all
+// processes that serve it.
 func callees(reports map[string]rollout.Report) map[string]map[string]bool {
 	calls := map[string]map[string]bool{}
 	for _, r := range reports {
@@ -101,9 +103,10 @@ func callees(reports map[string]rollout.Report) map[string]map[string]bool {
 	return calls
 }
 
-// wanted are the services that a process must know before a switch: new
-// versions of modules that it calls, where they run before the switch, and if
-// it is a new version itself, then any instance ("") of all that it will call.
+// wanted returns the services, and versions, that a process must know before a
+// switch: the new version of each module that it calls, if it runs before the
+// switch. A process of a new version must also know an instance of any version
+// ("") of all services that it will call.
 func wanted(r rollout.Report, calls map[string]map[string]bool, modules []rollout.Module) map[string]string {
 	all := map[string]bool{}
 	for _, to := range r.Calls {
@@ -125,7 +128,7 @@ func wanted(r rollout.Report, calls map[string]map[string]bool, modules []rollou
 		switch {
 		case !all[m.Service]:
 		case m.Strategy.Exclusive():
-			delete(out, m.Service) // its new version is not up yet, and the old one about to go
+			delete(out, m.Service) // the new version is not up yet, and the old one about to stop
 		default:
 			out[m.Service] = m.New
 		}
@@ -133,7 +136,7 @@ func wanted(r rollout.Report, calls map[string]map[string]bool, modules []rollou
 	return out
 }
 
-// listed reports whether a service is registered at all.
+// listed reports whether a service has registered instances.
 func (c *Controller) listed(ctx context.Context, service string) bool {
 	list, err := c.cfg.Site.Instances(ctx, service)
 	return err == nil && len(list) > 0

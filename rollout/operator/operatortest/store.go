@@ -11,14 +11,14 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// Log is release.Store.
+// Log is operator.Store.
 type Log interface {
 	Since(ctx context.Context, after rollout.Generation) ([]rollout.Entry, error)
 	Append(ctx context.Context, e rollout.Entry) error
 	Adopt(ctx context.Context, whole []rollout.Entry) error
 }
 
-// Store runs the suite; open makes an empty log.
+// Store runs the suite. open returns an empty log.
 func Store(t *testing.T, open func(*testing.T) Log) {
 	t.Run("entries follow one another", func(t *testing.T) { dense(t, open(t)) })
 	t.Run("of two writers one is told", func(t *testing.T) { race(t, open(t)) })
@@ -30,7 +30,7 @@ func Store(t *testing.T, open func(*testing.T) Log) {
 	t.Run("of adopt and append one is told", func(t *testing.T) { adoptRace(t, open) })
 }
 
-// entry is full, so that a store that loses a field changes its hash.
+// entry fills every field, so a store that loses one changes the hash.
 func entry(log *rollout.Log, version string) rollout.Entry {
 	e := log.Next("spring", map[string]rollout.Rule{"auth": {Version: version, Marks: map[string]string{"m": "v9"},
 		Split: []rollout.Share{{Version: "v8", Release: "spring", PerMyr: 250}}}},
@@ -105,7 +105,7 @@ func race(t *testing.T, s Log) {
 	if err != nil || len(won) > 1 || len(got) != len(won) || len(won) == 1 && got[0].Hash() != won[0] {
 		t.Errorf("%d writers won, the log has %d more entries, %v", len(won), len(got), err)
 	}
-	if len(won) == 0 { // everybody stood in everybody's way: now one goes alone
+	if len(won) == 0 { // all writers blocked each other: now one runs alone
 		write(t, s, log, "w9")
 	}
 }
@@ -127,7 +127,7 @@ func timeline(t *testing.T, s Log) {
 	write(t, s, next, "v4")
 }
 
-// verbatim writes what no version of skerry knows yet.
+// verbatim writes fields that no version of skerry knows.
 func verbatim(t *testing.T, s Log) {
 	e, err := rollout.Record{Body: "skerry-entry 1\n{ \"era\":{\"of\":[\"<\u2028ß\",2.50]},\n\"generation\":{\"Timeline\":0,\"N\":1},\"rules\":{\"auth\":{\"version\":\"v1\",\"weight\":null}}}",
 		Proofs: []rollout.Proof{{Kind: 9, Signature: []byte("\x00sig\xff"), Key: []byte("k")}, {Kind: 1, Signature: []byte{1}}}}.Open()
@@ -140,7 +140,7 @@ func verbatim(t *testing.T, s Log) {
 	same(t, s, []rollout.Entry{e})
 }
 
-// same checks what the store holds, byte for byte.
+// same compares the stored entries byte for byte.
 func same(t *testing.T, s Log, want []rollout.Entry) {
 	t.Helper()
 	got, err := s.Since(t.Context(), rollout.Generation{})
@@ -154,7 +154,7 @@ func same(t *testing.T, s Log, want []rollout.Entry) {
 	}
 }
 
-// chained are entries behind others, one for each version.
+// chained returns entries that follow others, one for each version.
 func chained(t *testing.T, after []rollout.Entry, versions ...string) []rollout.Entry {
 	t.Helper()
 	log, err := rollout.Replay(after)
@@ -172,7 +172,7 @@ func chained(t *testing.T, after []rollout.Entry, versions ...string) []rollout.
 	return out
 }
 
-// ended is a log with one more entry, which ends entries of others.
+// ended returns a log with one more entry, which ends entries of other logs.
 func ended(t *testing.T, kept []rollout.Entry, ends ...rollout.Entry) []rollout.Entry {
 	t.Helper()
 	log, err := rollout.Replay(kept)
@@ -210,7 +210,7 @@ func writtenBack(t *testing.T, s Log) {
 	appended(t, s, all[:1])
 	whole := ended(t, all)
 	adopted(t, s, whole)
-	adopted(t, s, whole) // again, as after a lost answer
+	adopted(t, s, whole) // again, as if the answer was lost
 	next := chained(t, whole, "v6")
 	appended(t, s, next[len(whole):])
 	if err := s.Append(t.Context(), chained(t, all, "v4")[3]); !errors.Is(err, rollout.ErrFork) {
@@ -249,10 +249,10 @@ func stranger(t *testing.T, s Log) {
 		}
 		same(t, s, lost)
 	}
-	appended(t, s, chained(t, lost, "l4")[3:]) // a refusal leaves nothing
+	appended(t, s, chained(t, lost, "l4")[3:]) // a refused entry leaves no trace
 }
 
-// adoptRace lets an operator adopt while another one goes on.
+// adoptRace lets an operator adopt while another one appends.
 func adoptRace(t *testing.T, open func(*testing.T) Log) {
 	for range 8 {
 		s, all := open(t), chained(t, nil, "v1", "v2")
@@ -270,7 +270,7 @@ func adoptRace(t *testing.T, open func(*testing.T) Log) {
 			same(t, s, whole)
 		case appends == nil:
 			same(t, s, next)
-		default: // each stood in the other's way: now one goes alone
+		default: // they blocked each other: now one runs alone
 			same(t, s, all)
 			adopted(t, s, whole)
 		}
