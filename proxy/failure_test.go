@@ -156,6 +156,41 @@ func TestTwoProgramsWithOneSocket(t *testing.T) {
 	}
 }
 
+// A proxy that cannot serve all its sockets takes none from the proxy that does.
+func TestAProxyThatCannotListenTakesNothing(t *testing.T) {
+	c := site(t)
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	billing := config.Program{Listen: "unix:" + socketPath(t)}
+	first := start(t, c, map[string]config.Program{"billing": billing})
+	before, err := Ask(t.Context(), billing)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.StateDir = t.TempDir()
+	c.Proxy.Programs = map[string]config.Program{
+		"billing": billing,
+		"tcp":     {Listen: taken.Addr().String(), Token: "0123456789abcdef0123456789abcdef"},
+	}
+	second, err := New(c, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := second.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "proxy of tcp: ") {
+		t.Fatalf("Run: %v", err)
+	}
+	after, err := Ask(t.Context(), billing)
+	if err != nil || after.Proxy != before.Proxy || after.State != Serving {
+		t.Fatalf("the first proxy: %+v, %v; before: %+v", after, err, before)
+	}
+	if !first.programs[0].sockets[0].current() {
+		t.Error("the socket's path is no longer the first proxy's")
+	}
+}
+
 // On TCP, a connection must send its token first.
 func TestTokenOnTCP(t *testing.T) {
 	c := site(t)

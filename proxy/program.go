@@ -144,6 +144,13 @@ func (g *program) listen(ctx context.Context) error {
 		}
 		s.server = server
 		g.serving.Go(func(ctx context.Context) error { return server.Serve(ctx, s.listener) })
+	}
+	return nil
+}
+
+// publish leads the program to its sockets, in place of a proxy before this one.
+func (g *program) publish() error {
+	for _, s := range g.sockets {
 		if err := s.publish(); err != nil {
 			return err
 		}

@@ -43,13 +43,8 @@ func New(cfg config.Config, log *slog.Logger) (*Proxy, error) {
 // proxy. It returns after the proxy has left every program. A program whose socket
 // can't be served is an error at once.
 func (x *Proxy) Run(ctx context.Context) error {
-	for i, g := range x.programs {
-		if err := g.open(ctx); err != nil {
-			for _, opened := range x.programs[:i] {
-				opened.close()
-			}
-			return fmt.Errorf("proxy of %s: %w", g.name, err)
-		}
+	if err := x.open(ctx); err != nil {
+		return err
 	}
 	group := run.NewGroup(context.WithoutCancel(ctx))
 	for _, g := range x.programs {
@@ -61,4 +56,28 @@ func (x *Proxy) Run(ctx context.Context) error {
 		})
 	}
 	return group.Wait()
+}
+
+// open makes every listener of every program before it leads a program to one: a
+// proxy that can't serve all of them takes no program from the proxy before it.
+func (x *Proxy) open(ctx context.Context) error {
+	for i, g := range x.programs {
+		if err := g.open(ctx); err != nil {
+			closeAll(x.programs[:i])
+			return fmt.Errorf("proxy of %s: %w", g.name, err)
+		}
+	}
+	for _, g := range x.programs {
+		if err := g.publish(); err != nil {
+			closeAll(x.programs)
+			return fmt.Errorf("proxy of %s: %w", g.name, err)
+		}
+	}
+	return nil
+}
+
+func closeAll(programs []*program) {
+	for _, g := range programs {
+		g.close()
+	}
 }
