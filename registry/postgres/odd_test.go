@@ -32,7 +32,7 @@ var oddInstances = []string{
 	`{"host": ""}`, `{"host": "a b"}`, `{"host": "0.0.0.0"}`, `{"host": "x\ny"}`,
 }
 
-// insertOdd copies the one sane row with odd columns.
+// insertOdd copies the one sane row with other columns.
 func insertOdd(t *testing.T, server *pgtest.Server, db string) {
 	t.Helper()
 	sql := "BEGIN; CREATE TEMP TABLE sane AS SELECT * FROM skerry_instance LIMIT 1;"
@@ -61,7 +61,8 @@ func insertOdd(t *testing.T, server *pgtest.Server, db string) {
 	server.Exec(t, db, sql)
 }
 
-// TestOddInstances: odd rows are skipped, logged once and counted; everything else continues.
+// TestOddInstances: rows that make no sense are skipped, named once and counted;
+// everything else goes on.
 func TestOddInstances(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Shared(t)
@@ -88,7 +89,7 @@ func TestOddInstances(t *testing.T) {
 		}
 	}
 
-	// Changes continue, by notification and by reading, also for new processes.
+	// Changes go on, by notification and by reading, for newcomers as well.
 	c := start(t, quick(t, server.URL(db), newOwner()))
 	list = append(list, c.offer())
 	b.sees(time.Second, list...)
@@ -108,7 +109,7 @@ func TestOddInstances(t *testing.T) {
 	}
 }
 
-// TestOwnOddRow: a process writes its row again after it was altered by hand.
+// TestOwnOddRow: a process whose row was altered by hand writes it again.
 func TestOwnOddRow(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Shared(t)
@@ -136,8 +137,8 @@ func TestOwnOddRow(t *testing.T) {
 	start(t, quick(t, server.URL(db), newOwner())).sees(2*time.Second, in)
 }
 
-// TestOddRowsOfTheCluster: the rows that every statement reads hold nonsense. Lists and changes
-// continue, and writers correct the rows.
+// TestOddRowsOfTheCluster: the rows that every statement reads hold nonsense;
+// all goes on, and writers put it right.
 func TestOddRowsOfTheCluster(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Shared(t)
@@ -176,7 +177,7 @@ func TestOddRowsOfTheCluster(t *testing.T) {
 			a, b := start(t, quick(t, server.URL(db), newOwner())), start(t, quick(t, server.URL(db), newOwner()))
 			in := a.offer()
 			b.sees(2*time.Second, in)
-			b.holds(2500*time.Millisecond, in) // a beat of each, after which the cluster has settled
+			b.holds(2500*time.Millisecond, in)  // a beat of each, after which the cluster has settled
 			for _, statement := range []string{ // each by itself: together they would hold locks that a process waits for
 				"ALTER TABLE skerry_revision ALTER rev DROP NOT NULL, ALTER kept DROP NOT NULL",
 				"ALTER TABLE skerry_told ALTER rev DROP NOT NULL, ALTER pause DROP NOT NULL, ALTER at DROP NOT NULL",
@@ -217,7 +218,8 @@ func TestOddRowsOfTheCluster(t *testing.T) {
 	}
 }
 
-// TestOddLeasesEnd: odd leases of dead processes delay neither their own end nor that of others.
+// TestOddLeasesEnd: leases of dead processes with nonsense in them hold up
+// neither their own end nor that of others.
 func TestOddLeasesEnd(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Shared(t)
@@ -242,8 +244,8 @@ func TestOddLeasesEnd(t *testing.T) {
 		sql += "UPDATE skerry_lease SET " + set + " WHERE owner = '" + b.owner.String() + "';"
 	}
 	a.until(2*time.Second, "all", func(s registry.Snapshot) bool { return len(s.Instances) == 1+len(odd) })
-	// A lease with a changed owner is missing, and is first put back as one that has run out.
-	// Recently written instances also count as a sign of life.
+	// A lease whose owner was changed is missing, and is put back as one that
+	// has run out first. That the instances have just been written is a sign of life, too.
 	server.Exec(t, db, sql+"UPDATE skerry_instance SET changed = changed - interval '5 minutes';"+
 		"UPDATE skerry_cluster SET cleaned = now() - interval '11 minutes'")
 	a.until(40*time.Second, "the end of the dead", func(s registry.Snapshot) bool { return len(s.Instances) == 1 })
@@ -252,8 +254,8 @@ func TestOddLeasesEnd(t *testing.T) {
 		func() bool { return one[int](t, server.URL(db), "SELECT count(*)::int FROM skerry_lease") == 1 })
 }
 
-// TestOddRules: a row of the rule log that is not an entry ends the log before it, for readers and
-// writers, and changes no list.
+// TestOddRules: a row of the rule log that is no entry ends the log before it,
+// for readers and for writers, and no list.
 func TestOddRules(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Shared(t)
@@ -318,7 +320,8 @@ func TestOddRules(t *testing.T) {
 	}
 }
 
-// TestOddStats: rows of statistics with impossible numbers are left out of the sums and counted.
+// TestOddStats: rows of statistics with impossible numbers are left out of the
+// sums and counted.
 func TestOddStats(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Shared(t)
@@ -373,7 +376,7 @@ func (l *logged) String() string {
 	return l.text.String()
 }
 
-// await polls until met returns true.
+// await polls until a condition of the test holds.
 func await(t *testing.T, within time.Duration, what string, met func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), within)
