@@ -29,7 +29,7 @@
 // ends when the program has answered skerry.helper behind it on the same connection, or at its deadline.
 //
 // An upgrade fails no call. A second proxy with the same configuration binds a socket of its own beside the
-// first one's.  It renames a link to it over the socket's name, so that new connections reach the second
+// first one's. It renames a link to it over the socket's name, so that new connections reach the second
 // proxy. When its services are listed it tells the first proxy. The first proxy leaves the lists, drains, and
 // hands over the content of its connections (rpc.Server.Handover). Words name their proxy: the second proxy
 // passes calls with the first one's words on to it.
@@ -37,7 +37,7 @@
 // # Failure
 //
 // For callers, the end of a proxy is the end of its programs. A program that dies is off the lists after
-// failed checks.  Calls to it fail at once, as not executed. A program may start before its proxy, because
+// failed checks. Calls to it fail at once, as not executed. A program may start before its proxy, because
 // helpers retry the connection.
 //
 // # Tests

@@ -91,7 +91,7 @@ nothing.`,
 	return c
 }
 
-// announced are the providers that the command line or the file names.
+// announced returns the entries that the command line or the file names.
 func announced(e foreign.Entry, addrs []string, file string) ([]foreign.Entry, error) {
 	switch {
 	case file != "" && (e.Service != "" || len(addrs) > 0):
@@ -113,7 +113,7 @@ func announced(e foreign.Entry, addrs []string, file string) ([]foreign.Entry, e
 	return entries, nil
 }
 
-// announce opens a node that lists what answers, until ctx ends.
+// announce opens a node that lists the providers that answer, until ctx ends.
 func (a *app) announce(ctx context.Context, entries []foreign.Entry, file string) error {
 	c, err := a.config()
 	if err != nil {
@@ -127,12 +127,12 @@ func (a *app) announce(ctx context.Context, entries []foreign.Entry, file string
 	if err != nil {
 		return usagef("%w", err)
 	}
-	n, err := skerry.Open(ctx, consumer(c)) // a member of the site: releases ask it to take off what they retire
+	n, err := skerry.Open(ctx, consumer(c)) // a member of the site, which releases ask
 	if err != nil {
 		return problemf("%w", err)
 	}
 	defer n.Close()
-	var mu sync.Mutex // one line at a time
+	var mu sync.Mutex // guards the output: one line at a time
 	crew := foreign.NewCrew(ctx, announcing{n}, func(e foreign.Event) {
 		mu.Lock()
 		defer mu.Unlock()
@@ -146,19 +146,19 @@ func (a *app) announce(ctx context.Context, entries []foreign.Entry, file string
 	return crew.Wait()
 }
 
-// announcing is the site as announce needs it.
+// announcing implements foreign.Site by the command's node.
 type announcing struct{ *skerry.Node }
 
-// Keeps is foreign.Site.Keeps.
+// Keeps implements foreign.Site.
 func (l announcing) Keeps(in registry.Instance) bool { return l.Registered(in.ID()) }
 
-// Answered is foreign.Site.Answered.
+// Answered implements foreign.Site.
 func (l announcing) Answered(ctx context.Context, in registry.Instance) map[string]int64 {
 	return control.Answered(ctx, l.Node, in.Service, in.Addr())
 }
 
-// providers are what the entries describe, each under a key that tells them
-// apart.
+// providers returns the providers of the entries, each under a key that differs
+// from the others.
 func (a *app) providers(c skerry.Config, files *tlsfile.Reader,
 	entries []foreign.Entry) (map[string]foreign.Provider, error) {
 	entries, err := foreign.Entries(entries)
@@ -183,7 +183,7 @@ func (a *app) providers(c skerry.Config, files *tlsfile.Reader,
 	return providers, nil
 }
 
-// follow reads the file again whenever it changes, until the crew is done.
+// follow reads the file again whenever it changes, until the crew ends.
 func (a *app) follow(crew *foreign.Crew, c skerry.Config, files *tlsfile.Reader, file string) {
 	var look <-chan time.Time
 	if file != "" {
@@ -216,10 +216,10 @@ func (a *app) follow(crew *foreign.Crew, c skerry.Config, files *tlsfile.Reader,
 	}
 }
 
-// fileEvery is the time between two looks at the file of providers.
+// fileEvery is the time between two checks of the providers' file.
 const fileEvery = time.Second
 
-// stamp changes when a file does.
+// stamp returns a text that changes when the file changes.
 func stamp(file string) string {
 	info, err := os.Stat(file)
 	if err != nil {
@@ -228,8 +228,8 @@ func stamp(file string) string {
 	return fmt.Sprint(info.ModTime().UnixNano(), info.Size())
 }
 
-// ownHostOnly reports whether an address leads to the host itself on every
-// host: a loopback one, or a name that stands for it.
+// ownHostOnly reports whether every host reaches itself by this address: it is a
+// loopback address, or a name of one.
 func ownHostOnly(host string) bool {
 	if ip := net.ParseIP(host); ip != nil {
 		return ip.IsLoopback()
@@ -239,9 +239,9 @@ func ownHostOnly(host string) bool {
 		strings.HasSuffix(name, ".localhost")
 }
 
-// advertised is the address of this host that others are told for a service:
-// what the configuration says of it, else of another service of the process,
-// else what lan.interfaces leads to.
+// advertised returns the address of this host that is advertised for a service. It
+// takes the configured address of the service, else of another service of the
+// process, else the address that lan.interfaces selects.
 func advertised(c skerry.Config, service string) (string, error) {
 	interfaces, given := c.LAN.Interfaces, ""
 	for _, s := range c.WithDefaults().Services {
@@ -306,7 +306,7 @@ var announceText = map[foreign.State]string{
 	foreign.Stopped:   "withdrawn, as announcing ends",
 }
 
-// title is a service with its version.
+// title returns a service with its version.
 func title(service, version string) string {
 	if version == "" {
 		return service

@@ -24,7 +24,7 @@ import (
 	"github.com/skerry/skerry/rpc"
 )
 
-// callRequest is what `skerry call` was asked for.
+// callRequest is the command line of `skerry call`.
 type callRequest struct {
 	service, method, body string
 
@@ -124,7 +124,7 @@ func (a *app) call(ctx context.Context, r callRequest) error {
 	return err
 }
 
-// similar is the service that was probably meant by a name that is not listed.
+// similar returns the listed service that was probably meant by an unlisted name.
 func (a *app) similar(ctx context.Context, service string) string {
 	n, _, err := a.open(ctx, skerry.WithAllServices())
 	if err != nil {
@@ -138,7 +138,7 @@ func (a *app) similar(ctx context.Context, service string) string {
 	return suggest.DidYouMean(service, names)
 }
 
-// longer is a round time that is well above d.
+// longer returns a round duration of at least twice d.
 func longer(d time.Duration) time.Duration {
 	for _, t := range []time.Duration{10 * time.Second, 30 * time.Second, time.Minute, 5 * time.Minute} {
 		if t >= 2*d {
@@ -148,7 +148,7 @@ func longer(d time.Duration) time.Duration {
 	return 2 * d
 }
 
-// readBody takes the arguments from the command line, a file or stdin.
+// readBody reads the arguments from the command line, a file or stdin.
 func (a *app) readBody(arg string) ([]byte, error) {
 	if arg == "-" {
 		return readBounded(a.in)
@@ -164,7 +164,7 @@ func (a *app) readBody(arg string) ([]byte, error) {
 	return []byte(arg), nil
 }
 
-// readBounded reads the arguments of a call, up to what a message may hold.
+// readBounded reads the arguments of a call, up to the limit of a message.
 func readBounded(r io.Reader) ([]byte, error) {
 	const most = 64 << 20
 	text, err := io.ReadAll(io.LimitReader(r, most+1))
@@ -174,7 +174,7 @@ func readBounded(r io.Reader) ([]byte, error) {
 	return text, err
 }
 
-// listMethods prints what can be called and how.
+// listMethods prints the methods that can be called, with their arguments.
 func (a *app) listMethods(r callRequest, s *dynamic.Service) error {
 	methods := s.Methods()
 	if a.flags.json {
@@ -205,9 +205,9 @@ type outcome struct {
 	Instance  string          `json:"instance,omitempty"`
 	Version   string          `json:"version,omitempty"`
 	TookMS    float64         `json:"took_ms"`
-	took      string          // the same for people
-	Unknown   int             `json:"unknown_fields,omitempty"` // in the reply, not in the .thrift file
-	NotUTF8   int             `json:"texts_not_utf8,omitempty"` // in the reply; their bytes are shown as \xNN
+	took      string          // took for readers
+	Unknown   int             `json:"unknown_fields,omitempty"` // in the reply, and not in the .thrift file
+	NotUTF8   int             `json:"texts_not_utf8,omitempty"` // in the reply; shown with \xNN for each byte
 }
 
 func (a *app) exchange(ctx context.Context, client thrift.TClient, r callRequest, m *dynamic.Method,
@@ -270,7 +270,7 @@ func (a *app) printOutcome(o outcome, oneway bool) error {
 	return failed
 }
 
-// indent is a JSON value on several lines.
+// indent returns a JSON value on several lines.
 func indent(raw json.RawMessage) quote.Safe {
 	var b bytes.Buffer
 	if json.Indent(&b, raw, "", "  ") != nil {
@@ -279,8 +279,8 @@ func indent(raw json.RawMessage) quote.Safe {
 	return quote.Safe(quote.JSON(b.Bytes()))
 }
 
-// callError gives a failed call its exit code: 3 when nobody answered, 1 when
-// somebody refused.
+// callError gives a failed call its exit code: 3 when no instance answered, 1 when
+// an instance refused the call.
 func callError(err error) error {
 	switch rpc.CodeOf(err) {
 	case rpc.NoInstance, rpc.Unreachable, rpc.ConnectionLost, rpc.DeadlineExceeded, rpc.BreakerOpen:

@@ -20,8 +20,8 @@ func completeProtocol(*cobra.Command, []string, string) ([]string, cobra.ShellCo
 	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
-// completeCall completes the service by what is registered, the method and
-// its JSON by the .thrift file that the line names already.
+// completeCall completes the service by the registered names. It completes the
+// method and its JSON by the .thrift file that the line already names.
 func (a *app) completeCall(cmd *cobra.Command, args []string, r callRequest) ([]string, cobra.ShellCompDirective) {
 	if len(args) == 0 {
 		return a.completeService(cmd, args, "")
@@ -50,8 +50,7 @@ func (a *app) completeCall(cmd *cobra.Command, args []string, r callRequest) ([]
 	return list, cobra.ShellCompDirectiveNoFileComp
 }
 
-// completeService offers the names of the services that answer within a
-// second.
+// completeService offers the services that answer within a second.
 func (a *app) completeService(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
@@ -59,7 +58,7 @@ func (a *app) completeService(cmd *cobra.Command, args []string, _ string) ([]st
 	return a.listedNow(cmd, func(e discovery.Entry) string { return e.Service })
 }
 
-// completeModule offers the services that have a version: those can be released.
+// completeModule offers the services that have a version, which can be released.
 func (a *app) completeModule(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 	return a.listedNow(cmd, func(e discovery.Entry) string {
 		if e.Version == "" || slices.Contains(args, e.Service) {
@@ -69,8 +68,8 @@ func (a *app) completeModule(cmd *cobra.Command, args []string, _ string) ([]str
 	})
 }
 
-// completeFirst is completeModule for a command that takes one module, and
-// then what can't be known.
+// completeFirst completes the first argument like completeModule, and no further
+// arguments.
 func (a *app) completeFirst(cmd *cobra.Command, args []string, part string) ([]string, cobra.ShellCompDirective) {
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
@@ -78,8 +77,8 @@ func (a *app) completeFirst(cmd *cobra.Command, args []string, part string) ([]s
 	return a.completeModule(cmd, args, part)
 }
 
-// completeVersion offers the versions that run of the module on the line, or
-// of all.
+// completeVersion offers the running versions of the module on the line, or of all
+// modules.
 func (a *app) completeVersion(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 	return a.listedNow(cmd, func(e discovery.Entry) string {
 		if len(args) > 0 && !slices.Contains(args, e.Service) {
@@ -89,8 +88,8 @@ func (a *app) completeVersion(cmd *cobra.Command, args []string, _ string) ([]st
 	})
 }
 
-// listedNow is what of makes of the instances that answer within a second, in
-// order and each once.
+// listedNow maps the instances that answer within a second by of. It returns the
+// results sorted, each once.
 func (a *app) listedNow(cmd *cobra.Command, of func(discovery.Entry) string) ([]string, cobra.ShellCompDirective) {
 	a.flags.timeout = min(a.flags.timeout, time.Second)
 	n, _, err := a.open(cmd.Context(), skerry.WithAllServices())
@@ -104,7 +103,7 @@ func (a *app) listedNow(cmd *cobra.Command, of func(discovery.Entry) string) ([]
 func completions(entries []discovery.Entry, of func(discovery.Entry) string) []string {
 	var names []string
 	for _, e := range entries {
-		if name := of(e); registry.CheckName("it", name) == nil { // the shell would take it apart
+		if name := of(e); registry.CheckName("it", name) == nil { // the shell would split other names
 			names = append(names, name)
 		}
 	}

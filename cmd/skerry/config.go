@@ -16,14 +16,14 @@ import (
 	"github.com/skerry/skerry/internal/statedir"
 )
 
-// foundConfig is read when it stands in the current directory and no other
-// user can have a hand in it: the directory may be another user's.
+// foundConfig is read from the current directory only if no other user can have
+// written it, because the directory may belong to another user.
 const foundConfig = "skerry.yaml"
 
-// maxFile bounds the files of an operator: configuration, manifest, URL.
+// maxFile bounds an operator's files, in bytes: configuration, manifest, URL.
 const maxFile = 1 << 20
 
-// configPath is the file that the command line, the directory or the
+// configPath returns the file that the command line, the directory or the
 // environment names; "" when there is none.
 func (a *app) configPath() string {
 	if a.flags.config != "" {
@@ -35,8 +35,8 @@ func (a *app) configPath() string {
 	return os.Getenv("SKERRY_CONFIG")
 }
 
-// readConfig reads a configuration. One that was found and not named must be
-// safe: what it names is connected to, and it may read other files.
+// readConfig reads a configuration. A file that no option names must be safe from other
+// users, because it names servers to connect to and other files to read.
 func (a *app) readConfig(path string) (skerry.Config, error) {
 	if path != foundConfig || a.flags.config == path {
 		return config.Read(path)
@@ -62,7 +62,7 @@ func readFound(path string) ([]byte, error) {
 	return text, err
 }
 
-// databaseURL is the URL of the command line or the environment, "" without.
+// databaseURL returns the URL of the command line or the environment, "" without one.
 func (a *app) databaseURL() (string, error) {
 	given := a.flags.database
 	if file, ok := strings.CutPrefix(given, "@"); ok {
@@ -80,7 +80,7 @@ func (a *app) databaseURL() (string, error) {
 	return cmp.Or(given, os.Getenv("SKERRY_DATABASE_URL")), nil
 }
 
-// config reads the configuration and lays the flags over it.
+// config reads the configuration and applies the flags over it.
 func (a *app) config() (skerry.Config, error) {
 	var c skerry.Config
 	if path := a.configPath(); path != "" {
@@ -108,8 +108,8 @@ func (a *app) config() (skerry.Config, error) {
 	return c, nil
 }
 
-// consumer is the configuration of a node that offers nothing and keeps
-// nothing: several may run beside the process that the file is for.
+// consumer returns the configuration of a node that offers and keeps nothing, so
+// that several nodes may run beside the process of the file.
 func consumer(c skerry.Config) skerry.Config {
 	c.Service, c.Services = config.Service{}, nil
 	c.StateDir = "none"

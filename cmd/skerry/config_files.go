@@ -16,10 +16,10 @@ import (
 	"github.com/skerry/skerry/internal/yamlfile"
 )
 
-// checkFiles adds to err what a process would find in files that the
-// configuration names when it starts: a service in those of the site, skerry
-// gateway in those of the section of its name. Processes that share the
-// configuration, and commands that make these files, need not be able to.
+// checkFiles adds to err the mistakes in the files that the configuration names.
+// A service would find those of the site when it starts, and skerry gateway those
+// of its section. Other processes with this configuration, and commands that make
+// these files, may run without them.
 func checkFiles(path string, c skerry.Config, err error) error {
 	wrong, isConfig := err.(*config.Error)
 	if err != nil && !isConfig {
@@ -28,7 +28,7 @@ func checkFiles(path string, c skerry.Config, err error) error {
 	if wrong == nil {
 		wrong = &config.Error{}
 	}
-	known := func(key string) bool { // the same mistake, with the same key
+	known := func(key string) bool { // another mistake of the same key
 		return slices.ContainsFunc(wrong.Problems, func(p config.Problem) bool { return strings.HasPrefix(p.Key, key) })
 	}
 	found := siteProblems(c, known)
@@ -50,7 +50,7 @@ func checkFiles(path string, c skerry.Config, err error) error {
 	return wrong
 }
 
-// wholeConfig refuses a file in the words of `skerry config check`.
+// wholeConfig returns the errors of `skerry config check` for the file.
 func (a *app) wholeConfig() error {
 	path := a.configPath()
 	if path == "" {
@@ -63,7 +63,7 @@ func (a *app) wholeConfig() error {
 	return nil
 }
 
-// siteProblems reads the files of the site's keys and of the operators.
+// siteProblems reads the files of the site's keys and operators.
 func siteProblems(c skerry.Config, known func(key string) bool) []config.Problem {
 	if known("site") || known("lan.key") || known("cluster") {
 		return nil
@@ -76,7 +76,7 @@ func siteProblems(c skerry.Config, known func(key string) bool) []config.Problem
 	return []config.Problem{{Key: key, Text: text}}
 }
 
-// siteTrust opens the keys of the configured site, without a node.
+// siteTrust opens the keys of the configured site without a node.
 func siteTrust(c skerry.Config) (*trust.Trust, error) {
 	c = c.WithDefaults()
 	return trust.New(trust.Config{
@@ -88,7 +88,7 @@ func siteTrust(c skerry.Config) (*trust.Trust, error) {
 	})
 }
 
-// gatewayProblems looks at the routes, their .thrift files and the certificate.
+// gatewayProblems checks the routes, their .thrift files and the certificate.
 func gatewayProblems(g config.Gateway, known func(key string) bool) (found []config.Problem) {
 	for i, r := range edgeRoutes(g) {
 		key := fmt.Sprintf("gateway.routes[%d]", i)
@@ -100,7 +100,7 @@ func gatewayProblems(g config.Gateway, known func(key string) bool) (found []con
 		}
 	}
 	if len(found) == 0 && len(g.Routes) > 0 && !known("gateway") {
-		routes := gateway.Config{Routes: edgeRoutes(g)} // two of one path, spelt in two ways
+		routes := gateway.Config{Routes: edgeRoutes(g)} // finds a path that is spelt in two ways
 		if err := routes.Validate(); err != nil {
 			found = append(found, config.Problem{Key: "gateway.routes", Text: strings.TrimPrefix(err.Error(), "gateway: ")})
 		}
@@ -113,7 +113,7 @@ func gatewayProblems(g config.Gateway, known func(key string) bool) (found []con
 	return found
 }
 
-// linesOf finds the lines of the keys of a configuration.
+// linesOf returns the line of each key of a configuration.
 func linesOf(path string) map[string]int {
 	text, err := statedir.ReadNamed(path, maxFile)
 	if err != nil {

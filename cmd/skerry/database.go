@@ -16,8 +16,8 @@ import (
 	"github.com/skerry/skerry/registry/postgres"
 )
 
-// database is the database registry of a configuration, for questions; it is
-// never run.
+// database returns the database registry of a configuration for queries. The
+// registry is never run.
 func database(c skerry.Config) (*postgres.Registry, error) {
 	db, err := postgres.New(postgres.Config{
 		URL: c.Database.URL, Cluster: c.Cluster, Owner: registry.NewOwner(),
@@ -30,7 +30,7 @@ func database(c skerry.Config) (*postgres.Registry, error) {
 	return db, nil
 }
 
-// databaseStats are the rows of the table, as far as they add up.
+// databaseStats returns the rows of the statistics table that the query selects.
 func (a *app) databaseStats(ctx context.Context, c skerry.Config, q statsQuery) ([]health.Row, string, error) {
 	db, err := database(c)
 	if err != nil {
@@ -65,11 +65,11 @@ func rowOf(s *postgres.Stat) health.Row {
 	}
 }
 
-// clockTolerance is a difference of clocks that makes times of logs hard to
-// compare; skerry itself depends on no clock but the database's.
+// clockTolerance is the least difference of clocks that doctor reports, because it makes
+// the times of logs hard to compare. skerry itself uses only the database's clock.
 const clockTolerance = 5 * time.Second
 
-// examineDatabase says whether the database can be used, by whom and how well.
+// examineDatabase reports whether the database can be used, by which users and how well.
 func examineDatabase(ctx context.Context, c skerry.Config) []finding {
 	f := &findings{area: "Database"}
 	if c.Database.URL == "" {
@@ -99,7 +99,7 @@ func examineDatabase(ctx context.Context, c skerry.Config) []finding {
 	return f.list
 }
 
-// describeKeys says where the site's key lies, and who can read it there.
+// describeKeys reports where the site's key is stored and which users can read it.
 func describeKeys(f *findings, p postgres.Report) {
 	if p.Keys <= 0 {
 		return

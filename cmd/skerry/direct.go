@@ -11,7 +11,7 @@ import (
 	"github.com/skerry/skerry/rpc"
 )
 
-// direct is a client of one address, without any registry.
+// direct returns a client of one address, without any registry.
 func (a *app) direct(r callRequest, conf *tls.Config) (thrift.TClient, func(), error) {
 	if err := checkInstance(r); err != nil {
 		return nil, nil, err
@@ -33,7 +33,7 @@ func (a *app) direct(r callRequest, conf *tls.Config) (thrift.TClient, func(), e
 	return client, func() { c.Close() }, nil
 }
 
-// callerName is what servers and their statistics call this program.
+// callerName is the name of this program at servers and in their statistics.
 const callerName = "skerry-cli"
 
 func checkInstance(r callRequest) error {

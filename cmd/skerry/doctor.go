@@ -63,8 +63,8 @@ func (a *app) doctor(ctx context.Context) error {
 	return a.printFindings(append(list, site...))
 }
 
-// examineConfig reads the configuration; ok is false when nothing can be
-// looked at with it.
+// examineConfig reads the configuration; ok is false when the configuration can't
+// be used for further checks.
 func (a *app) examineConfig() (list []finding, c skerry.Config, ok bool) {
 	f := &findings{area: "Configuration"}
 	path := a.configPath()
@@ -90,11 +90,11 @@ func (a *app) examineConfig() (list []finding, c skerry.Config, ok bool) {
 
 const (
 	connectTime = time.Second // for one instance
-	connectMost = 256         // instances that are tried
+	connectMost = 256         // that doctor tries to connect to
 )
 
-// examineSite tries to connect to what is listed, and asks every process
-// whether it can obey the rules.
+// examineSite tries to connect to the listed instances. It asks every process
+// whether it can apply the rules.
 func (a *app) examineSite(ctx context.Context, c skerry.Config) ([]finding, []control.Refusals) {
 	f := &findings{area: "Instances"}
 	n, _, err := a.open(ctx, skerry.WithAllServices())
@@ -141,13 +141,13 @@ func (a *app) examineSite(ctx context.Context, c skerry.Config) ([]finding, []co
 	list = append(list, f.list...)
 	f = &findings{area: "Refused"}
 	refused, _, err := control.AllRefusals(ctx, n)
-	if err == nil { // silent processes are said above
+	if err == nil { // examineSite has already named the silent processes
 		describeRefused(f, refused)
 	}
 	return append(list, f.list...), refused
 }
 
-// standings names what runs and gets no calls by the log of releases.
+// standings names the running versions that get no calls by the log of releases.
 func (f *findings) standings(entries []discovery.Entry) {
 	said := map[string]bool{}
 	for _, e := range entries {
@@ -167,7 +167,7 @@ func (f *findings) standings(entries []discovery.Entry) {
 	}
 }
 
-// here leaves out what only processes of other hosts can connect to, and says so.
+// here reports and leaves out the instances that only their own hosts can connect to.
 func (f *findings) here(entries []discovery.Entry) (here []discovery.Entry) {
 	for _, e := range entries {
 		if e.State == discovery.Elsewhere {
@@ -180,7 +180,7 @@ func (f *findings) here(entries []discovery.Entry) (here []discovery.Entry) {
 	return here
 }
 
-// rules names the processes that can't obey the newest rules.
+// rules names the processes that can't apply the newest rules.
 func (f *findings) rules(members []operator.MemberStatus) {
 	for _, m := range members {
 		if len(m.Lacks) > 0 {
@@ -190,8 +190,8 @@ func (f *findings) rules(members []operator.MemberStatus) {
 	}
 }
 
-// connectAll tries a TCP connection to every entry; its results have the
-// order of the entries.
+// connectAll tries a TCP connection to every entry. Its results have the order of
+// the entries.
 func connectAll(ctx context.Context, entries []discovery.Entry) []error {
 	results := make([]error, len(entries))
 	g := run.NewGroup(ctx)

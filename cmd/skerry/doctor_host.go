@@ -13,7 +13,7 @@ import (
 	"github.com/skerry/skerry/internal/statedir"
 )
 
-// examineState says whether the last known lists can be kept.
+// examineState reports whether the last known lists can be kept on disk.
 func examineState(dir string) []finding {
 	f := &findings{area: "State"}
 	if dir == "" || dir == "none" {
@@ -36,8 +36,8 @@ func examineState(dir string) []finding {
 	return f.list
 }
 
-// writable tries to write below dir. A directory that is not there yet counts
-// by its nearest parent.
+// writable tries to write below dir. For a missing directory it tries the nearest
+// existing parent.
 func writable(dir string) error {
 	for {
 		info, err := os.Stat(dir)
@@ -60,7 +60,7 @@ func writable(dir string) error {
 	return errors.Join(file.Close(), os.Remove(file.Name()))
 }
 
-// examinePort says whether the services of this configuration could listen.
+// examinePort reports whether the services of this configuration could listen.
 func examinePort(services []config.Service) []finding {
 	f := &findings{area: "Port"}
 	seen := map[string]bool{}

@@ -16,22 +16,22 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// otherKeyShown is how many hosts with another key are named in one line.
+// otherKeyShown bounds the hosts with another key that one line names.
 const otherKeyShown = 6
 
-// keyAndHosts is what decides which host has the wrong key.
+// keyAndHosts holds the facts that decide which host has the wrong key.
 type keyAndHosts struct {
 	cluster string
-	local   quote.Safe          // options of this command that choose the same configuration
-	place   quote.Safe          // where the key of this host is; "" when it has none
-	same    int                 // hosts that have it, this one included
+	local   quote.Safe          // options of this command that select the same configuration
+	place   quote.Safe          // place of this host's key; "" when it has none
+	same    int                 // hosts with the same key, this one included
 	self    string              // name of this host
 	own     map[netip.Addr]bool // its addresses
 	others  []broadcast.KeyHolder
 }
 
-// examineKey names the hosts that use another key: those that doctor has heard
-// itself, and those that the running processes have.
+// examineKey names the hosts with another key: those heard by doctor itself and
+// those heard by the running processes.
 func (a *app) examineKey(c skerry.Config, heard broadcast.Report, refused []control.Refusals) []finding {
 	k := keyAndHosts{cluster: c.Cluster, place: a.keyPlace(c), local: quote.Sprintf("--cluster %s", c.Cluster)}
 	if path := a.configPath(); path != "" {
@@ -51,7 +51,7 @@ func (a *app) examineKey(c skerry.Config, heard broadcast.Report, refused []cont
 			hosts[o.Host] = true
 		}
 	}
-	k.same = max(len(hosts), len(addrs)) // hosts may bear one name
+	k.same = max(len(hosts), len(addrs)) // several hosts may have one name
 	by := map[netip.Addr]broadcast.KeyHolder{}
 	for _, list := range append([][]broadcast.KeyHolder{heard.Stats.OtherKey}, otherKeys(refused)...) {
 		for _, h := range list {
@@ -76,7 +76,7 @@ func otherKeys(refused []control.Refusals) (out [][]broadcast.KeyHolder) {
 	return out
 }
 
-// keyPlace is where the key comes from that this host signs with.
+// keyPlace returns the place of the key with which this host signs.
 func (a *app) keyPlace(c skerry.Config) quote.Safe {
 	if slices.Equal(c.Site.Keys, []string{config.KeysNone}) || slices.Equal(c.Site.Keys, []string{config.KeysCertificates}) {
 		return ""
@@ -91,7 +91,7 @@ func (a *app) keyPlace(c skerry.Config) quote.Safe {
 	return ""
 }
 
-// describe says it in one line, and in another one what mends it.
+// describe reports the hosts with another key in one line, with a command that mends it.
 func (k keyAndHosts) describe(f *findings) {
 	if len(k.others) == 0 {
 		return
@@ -129,7 +129,7 @@ func (k keyAndHosts) describe(f *findings) {
 	}
 }
 
-// name shows a host by its address, and by the name that its packets bear.
+// name returns a host's address with the name in its packets.
 func (k keyAndHosts) name(h broadcast.KeyHolder) quote.Safe {
 	switch {
 	case k.own[h.Addr] || h.Addr.IsLoopback():
@@ -140,7 +140,7 @@ func (k keyAndHosts) name(h broadcast.KeyHolder) quote.Safe {
 	return quote.Sprintf("%s (%s)", h.Addr.String(), h.Host)
 }
 
-// ownAddrs are the addresses of this host.
+// ownAddrs returns the addresses of this host.
 func ownAddrs() map[netip.Addr]bool {
 	own := map[netip.Addr]bool{}
 	addrs, _ := net.InterfaceAddrs()
@@ -152,13 +152,13 @@ func ownAddrs() map[netip.Addr]bool {
 	return own
 }
 
-// listen hears which hosts on the LAN have a key, for a host that has none: its
-// packets prove nothing, and nothing that it hears is believed.
+// listen returns the hosts on the LAN that have a key, for a host that has none. The
+// packets of such a host prove nothing, so it trusts no packet that it hears.
 func listen(ctx context.Context, cfg broadcast.Config) []broadcast.KeyHolder {
 	cfg.Open, cfg.Seeds = true, nil
 	r, err := broadcast.SelfTest(ctx, cfg)
 	if err != nil {
-		return nil // the other look at the LAN says why
+		return nil // examineLAN reports the reason
 	}
 	return r.Stats.OtherKey
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/skerry/skerry/internal/trust"
 )
 
-// examineAddress says which address would be advertised, and why: for each
-// service of the configuration, or for one that names nothing.
+// examineAddress reports the advertised address and its reason, for each service of
+// the configuration. Without services it does so for a default one.
 func examineAddress(c skerry.Config) []finding {
 	f := &findings{area: "Address"}
 	services := c.Services
@@ -67,7 +67,7 @@ func place(c broadcast.Address) string {
 	return c.Addr.String() + " on " + c.Interface
 }
 
-// examineLAN says whether packets go out and come in, and whose.
+// examineLAN reports whether packets go out and come in, and from which peers.
 func examineLAN(ctx context.Context, c skerry.Config) ([]finding, broadcast.Report) {
 	f := &findings{area: "LAN"}
 	stored, unread := storedKeys(ctx, c)
@@ -119,7 +119,7 @@ func examineLAN(ctx context.Context, c skerry.Config) ([]finding, broadcast.Repo
 			"the site's key can't be read in the database: %v", unread)
 	case len(keys) == 0 && c.Database.URL != "":
 		f.hint(quote.Safe("start a service: the first one makes a key"), "the database holds no key of the site yet")
-	case len(keys) == 0 && len(r.Stats.OtherKey) == 0: // else said under Trust
+	case len(keys) == 0 && len(r.Stats.OtherKey) == 0: // else reported under Trust
 		f.problem(quote.Sprintf("when another host has one, take it over: ssh HOST skerry key show --cluster %[1]s | skerry key set --cluster %[1]s; "+
 			"else, before a second host joins: %[2]s", c.Cluster, keyCommands(c.Cluster)),
 			"no key of the site: only processes of this host find each other")
@@ -127,7 +127,7 @@ func examineLAN(ctx context.Context, c skerry.Config) ([]finding, broadcast.Repo
 	return f.list, r
 }
 
-// ownNetworks are the networks that this host has an address in.
+// ownNetworks returns the networks in which this host has an address.
 func ownNetworks() []netip.Prefix {
 	var list []netip.Prefix
 	addrs, _ := net.InterfaceAddrs()
@@ -139,8 +139,8 @@ func ownNetworks() []netip.Prefix {
 	return list
 }
 
-// offNetworks says that an address is in none of the host's networks, so that a
-// router must stand between; "" where it is in one, or is a name.
+// offNetworks returns a text when an address is in none of the host's networks, so
+// that packets need a router. It returns "" for an address in one, and for a name.
 func offNetworks(addr string, own []netip.Prefix) quote.Safe {
 	at, err := netip.ParseAddrPort(addr)
 	ip := at.Addr()
@@ -157,7 +157,7 @@ func offNetworks(addr string, own []netip.Prefix) quote.Safe {
 	return quote.Sprintf("; it is in none of the networks of this host (%s)", strings.Join(names, ", "))
 }
 
-// storedKeys are the site's keys in the database, if there is one.
+// storedKeys returns the site's keys in the database, if one is configured.
 func storedKeys(ctx context.Context, c skerry.Config) ([]string, error) {
 	if c.Database.URL == "" {
 		return nil, nil
@@ -169,12 +169,12 @@ func storedKeys(ctx context.Context, c skerry.Config) ([]string, error) {
 	return db.Keys(ctx)
 }
 
-// keyCommands are the commands by which two hosts come to one key.
+// keyCommands returns the commands that give two hosts the same key.
 func keyCommands(cluster string) quote.Safe {
 	return quote.Sprintf("skerry key new --cluster %[1]s; skerry key show --cluster %[1]s | ssh HOST skerry key set --cluster %[1]s", cluster)
 }
 
-// describePeers says who answered, and whether broadcast reaches them.
+// describePeers reports the peers that answered, and whether broadcast reaches them.
 func describePeers(f *findings, peers []broadcast.Peer) {
 	hosts, registrations, unicast := map[string]bool{}, 0, 0
 	for _, p := range peers {

@@ -16,18 +16,19 @@ import (
 	"github.com/skerry/skerry/rpc"
 )
 
-// pathsMost is how many hosts the size of packets is measured to, and lanPacket
-// what the LAN's packets have at most, with the heads of IP and UDP.
+// pathsMost bounds the hosts to which doctor measures the size of packets.
+// lanPacket is the most that the LAN's packets have, in bytes, with the headers of IP
+// and UDP.
 const (
 	pathsMost = 64
 	lanPacket = broadcast.MaxPacket + 28
 )
 
-// examinePaths measures whether full packets pass to the hosts of what is
-// listed and back.
+// examinePaths measures whether full packets pass to and from the hosts of the listed
+// instances.
 func examinePaths(ctx context.Context, c skerry.Config, entries []discovery.Entry) []finding {
 	f := &findings{area: "Packets"}
-	conf, _ := c.TLS.Client() // what can't be read is said of the configuration
+	conf, _ := c.TLS.Client() // examineConfig reports a failure
 	client, err := rpc.NewClient(rpc.ClientConfig{
 		Resolver: rpc.Static(), Caller: callerName, ConnectTimeout: connectTime, TLS: conf,
 	})
@@ -45,7 +46,7 @@ func examinePaths(ctx context.Context, c skerry.Config, entries []discovery.Entr
 			mu.Lock()
 			defer mu.Unlock()
 			switch {
-			case err != nil: // it is said above that it can't be connected to
+			case err != nil: // examineSite has reported the failed connection
 			case path.All:
 				passes++
 			default:
@@ -61,7 +62,7 @@ func examinePaths(ctx context.Context, c skerry.Config, entries []discovery.Entr
 	return f.list
 }
 
-// narrow says that the path to a host loses large packets.
+// narrow reports that the path to a host loses large packets.
 func (f *findings) narrow(host, iface string, p rpc.Path) {
 	const hang = "vanish, and neither host is told: large calls and replies hang there"
 	what := quote.Sprintf("packets over %d bytes to or from %s %s", p.Passes, host, hang)
@@ -77,7 +78,7 @@ func (f *findings) narrow(host, iface string, p rpc.Path) {
 	f.problem(do, "%s", what)
 }
 
-// onePerHost picks an instance of skerry's on each host.
+// onePerHost returns one instance with skerry's protocol for each host.
 func onePerHost(entries []discovery.Entry) (one []discovery.Entry) {
 	seen := map[string]bool{}
 	for _, e := range entries {
@@ -90,7 +91,7 @@ func onePerHost(entries []discovery.Entry) (one []discovery.Entry) {
 	return one
 }
 
-// hostOf is the host of an entry as people know it.
+// hostOf returns the name and address of an entry's host.
 func hostOf(e discovery.Entry) string {
 	addr, _, err := net.SplitHostPort(e.Addr)
 	if err != nil {
@@ -100,8 +101,8 @@ func hostOf(e discovery.Entry) string {
 	return fmt.Sprintf("%s (%s)", name, addr)
 }
 
-// interfaceTo is the interface by which packets to an address leave, as far as
-// the system says it.
+// interfaceTo returns the interface by which packets to an address leave, "?" when the
+// system does not tell.
 func interfaceTo(addr string) string {
 	conn, err := net.Dial("udp", addr) // sends nothing
 	if err != nil {

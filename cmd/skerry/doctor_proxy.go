@@ -10,8 +10,8 @@ import (
 	"github.com/skerry/skerry/proxy"
 )
 
-// examinePrograms asks the proxies of this host about the programs of other
-// languages that the configuration names.
+// examinePrograms asks the proxies of this host about the configured programs of other
+// languages.
 func examinePrograms(ctx context.Context, c config.Proxy) []finding {
 	f := &findings{area: "Programs"}
 	for _, name := range slices.Sorted(maps.Keys(c.Programs)) {

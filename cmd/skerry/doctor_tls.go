@@ -9,11 +9,11 @@ import (
 	"github.com/skerry/skerry/internal/tlsfile"
 )
 
-// describeCertificate says whether peers take the certificate of tls.cert.
+// describeCertificate reports whether peers accept the certificate of tls.cert.
 func describeCertificate(f *findings, c config.TLS, now time.Time) {
 	conf, err := c.Client()
 	if err != nil || conf == nil || len(conf.Certificates) == 0 || conf.Certificates[0].Leaf == nil {
-		return // what can't be read is a mistake of the configuration
+		return // the check of the configuration reports the error
 	}
 	pair := conf.Certificates[0]
 	leaf, others := pair.Leaf, x509.NewCertPool()
@@ -42,7 +42,7 @@ func describeCertificate(f *findings, c config.TLS, now time.Time) {
 	}
 }
 
-// describeGateway says how long the certificate lasts that users are shown.
+// describeGateway reports how long the gateway's certificate for users is valid.
 func describeGateway(f *findings, c config.GatewayTLS, now time.Time) {
 	if c.Cert == "" {
 		return

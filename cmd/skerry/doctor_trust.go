@@ -10,14 +10,14 @@ import (
 	"github.com/skerry/skerry/internal/quote"
 )
 
-// examineTrust says by which keys the site is believed, and whose word changes
-// its rules.
+// examineTrust reports the keys by which the site is trusted, and the operators that
+// may change its rules.
 func (a *app) examineTrust(ctx context.Context, c skerry.Config) []finding {
 	f := &findings{area: "Trust"}
 	if len(c.Site.Keys) != 1 || c.Site.Keys[0] != config.KeysNone && c.Site.Keys[0] != config.KeysCertificates {
 		k, err := a.keysInForce(ctx)
 		switch {
-		case err != nil && k.stored: // said below, of the database
+		case err != nil && k.stored: // examineDatabase reports the error
 		case err != nil:
 			f.problem("mend the file, or store the key again: skerry key set", "the site's key: %v", err)
 		case len(k.found) > 0:
@@ -32,7 +32,7 @@ func (a *app) examineTrust(ctx context.Context, c skerry.Config) []finding {
 	return append(f.list, a.examineSteps(ctx)...)
 }
 
-// describeOperators says whose releases are obeyed.
+// describeOperators reports the operators whose releases are obeyed.
 func describeOperators(f *findings, path string) {
 	if path == "" {
 		f.hint("let operators sign with keys of their own: skerry operator add, and site.operators on every host",
@@ -55,12 +55,12 @@ func describeOperators(f *findings, path string) {
 	f.fine("%s: releases of %s are obeyed; every host needs the same file", path, sortedOr(names, "nobody"))
 }
 
-// examineSteps says whether the newest steps of the release log are obeyed.
+// examineSteps reports whether the newest steps of the release log are obeyed.
 func (a *app) examineSteps(ctx context.Context) []finding {
 	f := &findings{area: "Trust"}
 	to, leave, err := a.openReleases(ctx, &releaseFlags{})
 	if err != nil {
-		return nil // said elsewhere
+		return nil // examineSite reports the error
 	}
 	defer leave()
 	s, err := to.State(ctx)

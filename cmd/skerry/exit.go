@@ -11,7 +11,7 @@ import (
 	"github.com/skerry/skerry/internal/quote"
 )
 
-// The exit codes; doc.go says what each stands for.
+// The exit codes. doc.go gives the meaning of each.
 const (
 	exitOK          = 0
 	exitProblem     = 1
@@ -19,8 +19,8 @@ const (
 	exitUnreachable = 3
 )
 
-// exitError is an error with its exit code. A nil err means that the output
-// has told everything already.
+// exitError is an error with its exit code. A nil err means that the output is
+// already complete.
 type exitError struct {
 	code int
 	err  error
@@ -28,8 +28,8 @@ type exitError struct {
 
 func (e *exitError) Error() string { return string(e.Safe()) }
 
-// Safe is the text as it is printed: only its own line breaks, and those
-// between the problems of a configuration, are left in it.
+// Safe returns the text as it is printed. It keeps only the text's own line breaks
+// and those between the problems of a configuration.
 func (e *exitError) Safe() quote.Safe {
 	if e.err == nil {
 		return ""
@@ -51,7 +51,7 @@ func unreachablef(format string, args ...any) error {
 	return &exitError{exitUnreachable, quote.Errorf(format, eachMistake(args)...)}
 }
 
-// eachMistake gives the mistakes of a configuration a line each.
+// eachMistake puts each mistake of a configuration on its own line.
 func eachMistake(args []any) []any {
 	out := slices.Clone(args)
 	for i, a := range args {
@@ -77,9 +77,8 @@ func (e configError) Safe() quote.Safe {
 	return quote.Safe(strings.Join(lines, "\n"))
 }
 
-// report prints an error and returns the exit code. What failed before a
-// command began is a usage error: only the parser of the command line runs
-// that early.
+// report prints an error and returns the exit code. An error before the start of a
+// command is a usage error, because only the command line parser runs that early.
 func (a *app) report(err error) int {
 	if err == nil {
 		return exitOK

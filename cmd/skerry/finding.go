@@ -6,25 +6,25 @@ import (
 	"github.com/skerry/skerry/internal/quote"
 )
 
-// level says how much a finding matters.
+// level is the importance of a finding.
 type level string
 
-// The levels. Only a problem makes doctor end with exit code 1.
+// The levels. Only a problem makes doctor exit with code 1.
 const (
 	fine    level = "ok"
-	hint    level = "note"    // worth knowing, nothing must be done
-	problem level = "PROBLEM" // something must be done
+	hint    level = "note"    // worth knowing, needs no action
+	problem level = "PROBLEM" // needs an action
 )
 
-// finding is one thing that doctor found out.
+// finding is one result of doctor.
 type finding struct {
 	Area  string     `json:"area"`
 	Level level      `json:"level"`
 	Text  quote.Safe `json:"text"`
-	Do    quote.Safe `json:"do,omitempty"` // what to do about it
+	Do    quote.Safe `json:"do,omitempty"` // the action to take
 }
 
-// findings gathers what one part of doctor found out.
+// findings collects the results of one part of doctor.
 type findings struct {
 	area string
 	list []finding
@@ -42,8 +42,8 @@ func (f *findings) problem(do quote.Safe, format string, args ...any) {
 	f.list = append(f.list, finding{f.area, problem, quote.Sprintf(format, args...), do})
 }
 
-// printFindings prints them by area and says at the end how many there are to
-// deal with. The error carries exit code 1 when there is any.
+// printFindings prints the findings by area, and how many problems there are. The
+// error carries exit code 1 when there is a problem.
 func (a *app) printFindings(list []finding) error {
 	problems := 0
 	for _, f := range list {

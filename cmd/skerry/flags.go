@@ -6,18 +6,17 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// flags are the global ones.
+// flags holds the global flags.
 type flags struct {
 	config   string
 	cluster  string
 	mode     string
-	database string // a URL, or @ and the file that holds it
+	database string // a URL, or @ and the file that holds the URL
 	timeout  time.Duration
 	json     bool
 }
 
-// spell has the help write the default of a duration as people do: 2m, not
-// 2m0s.
+// spell makes the help show the default of a duration in short form: 2m, not 2m0s.
 func spell(c *cobra.Command, flag string, d time.Duration) {
 	c.Flags().Lookup(flag).DefValue = durationText(d)
 }

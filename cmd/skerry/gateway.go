@@ -93,12 +93,12 @@ func (a *app) gateway(ctx context.Context, listen string) error {
 	if err != nil {
 		return usagef("%w", err)
 	}
-	n.Rollout().Await(ctx) // who connects meanwhile waits with us
+	n.Rollout().Await(ctx) // connections that come meanwhile wait in the backlog
 	a.note("serving users on %s", l.Addr())
 	return g.Serve(ctx, l)
 }
 
-// edgeConfig is the section gateway as the package takes it.
+// edgeConfig converts the section gateway to the package's configuration.
 func edgeConfig(c skerry.Config) (gateway.Config, error) {
 	cfg := gateway.Config{
 		StickyCookie: c.Gateway.StickyCookie, StickyHeader: c.Gateway.StickyHeader,
@@ -116,7 +116,7 @@ func edgeConfig(c skerry.Config) (gateway.Config, error) {
 	return cfg, nil
 }
 
-// edgeRoutes are the routes as the package takes them.
+// edgeRoutes converts the routes to those of the package.
 func edgeRoutes(g config.Gateway) []gateway.Route {
 	var routes []gateway.Route
 	for _, r := range g.Routes {

@@ -18,7 +18,7 @@ import (
 	"github.com/skerry/skerry/internal/sitekey"
 )
 
-// maxKeyText is how much of a standard input is read as keys.
+// maxKeyText bounds the bytes of standard input that are read as keys.
 const maxKeyText = 64 << 10
 
 func (a *app) keyCommand() *cobra.Command {
@@ -39,17 +39,17 @@ argument of a command.`,
 	return c
 }
 
-// keys are the key files of this host as the configuration has them.
+// keys holds the key files of this host by the configuration.
 type keys struct {
 	cluster string
-	files   []string // that are named; none for the default places
+	files   []string // named files; empty for the default places
 	found   []keyfile.Key
 
-	inConfig sitekey.Key // lan.key, which stands before files
-	stored   bool        // the database was asked, too
+	inConfig sitekey.Key // lan.key, which precedes files
+	stored   bool        // the database was asked as well
 }
 
-// keys reads the key files. A configuration that uses none is an error.
+// keys reads the key files. A configuration without site keys is an error.
 func (a *app) keys() (keys, error) {
 	k, err := a.keyPlaces()
 	if err != nil {
@@ -71,7 +71,7 @@ func (a *app) keys() (keys, error) {
 	return k, nil
 }
 
-// keyPlaces is where the key files of this host are, read or not.
+// keyPlaces returns the places of this host's key files, without reading them.
 func (a *app) keyPlaces() (keys, error) {
 	c, err := a.config()
 	if err != nil {
@@ -92,7 +92,7 @@ func (a *app) keyPlaces() (keys, error) {
 	return k, err
 }
 
-// write makes a key file in the first place that this user may write.
+// write creates a key file in the first place that this user may write.
 func (k keys) write(out string, lines ...sitekey.Line) (path string, err error) {
 	places := k.files[:min(len(k.files), 1)]
 	switch {
@@ -150,7 +150,7 @@ func (a *app) keyNewCommand() *cobra.Command {
 	return c
 }
 
-// refuseSecond stops a second key beside one that processes use.
+// refuseSecond returns an error when processes already use a key.
 func (k keys) refuseSecond() error {
 	if !k.inConfig.IsZero() {
 		return problemf("lan.key holds the key %s already; store it in a file: skerry key show | skerry key set, "+
@@ -169,7 +169,7 @@ func (k keys) refuseSecond() error {
 	return nil
 }
 
-// keyWritten says where keys lie now and how the other hosts get them.
+// keyWritten prints where the keys are stored now and how the other hosts get them.
 func (a *app) keyWritten(k keys, path string, list []sitekey.Key, deed string) error {
 	prints := fingerprints(list)
 	if a.flags.json {
@@ -197,7 +197,7 @@ func fingerprints(list []sitekey.Key) []string {
 	return prints
 }
 
-// shellQuote is a text for a shell.
+// shellQuote quotes a text for a shell.
 func shellQuote(text string) string {
 	if scalar(text) == text {
 		return text
@@ -266,8 +266,8 @@ func (a *app) keySet(out string, replace bool) error {
 	return a.keyWritten(k, path, list, "stored")
 }
 
-// target is the key file that is there already, and what it holds; "" when
-// there is none. One that is no good is a target of --replace only.
+// target returns the existing key file and its keys; "" when there is none. It returns
+// an unreadable file only with --replace.
 func (k keys) target(out string, replace bool) (path string, old []keyfile.Key, err error) {
 	files := k.files
 	if out != "" {
@@ -292,7 +292,7 @@ func (k keys) target(out string, replace bool) (path string, old []keyfile.Key, 
 	return open.Found()[0].Path, open.Found(), nil
 }
 
-// readSecret reads standard input to its end, or asks on the terminal.
+// readSecret reads standard input to its end, or a line from the terminal.
 func (a *app) readSecret(prompt string) (string, error) {
 	if terminal(a.in) {
 		text, err := operatorkey.Ask(prompt)
@@ -311,7 +311,7 @@ func (a *app) readSecret(prompt string) (string, error) {
 	return string(text), nil
 }
 
-// terminal reports whether a stream of the command is one.
+// terminal reports whether a stream of the command is a terminal.
 func terminal(stream any) bool {
 	f, ok := stream.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
@@ -364,8 +364,8 @@ func (k keys) none() error {
 		"host: skerry key show | ssh HOST skerry key set", k.cluster)
 }
 
-// printable shows control characters of a file instead of sending them to the
-// terminal.
+// printable quotes a text of a file when it has control characters, so that none
+// reaches the terminal.
 func printable(text string) string {
 	if strings.ContainsFunc(text, func(r rune) bool { return !isPrint(r) }) {
 		return fmt.Sprintf("%q", text)

@@ -19,20 +19,20 @@ import (
 	"github.com/skerry/skerry/rollout/operator"
 )
 
-// keyMembers is the site as a rotation sees it.
+// keyMembers gives a rotation access to the site.
 type keyMembers interface {
-	// Rings says for each process of the site by which keys it verifies; the
-	// first one signs.
+	// Rings returns, for each process of the site, the keys by which it verifies.
+	// The process signs with the first one.
 	Rings(ctx context.Context) ([]memberRing, error)
-	// Renew signs the end of the release log with the key that signs now, where
-	// the site's key signs it, so that the old key may go.
+	// Renew signs the end of the release log with the key that signs now, so that
+	// the old key may go. It acts only where the site's key signs the log.
 	Renew(ctx context.Context) error
 }
 
-// liveMembers are the processes of the site that the configuration names.
+// liveMembers implements keyMembers for the processes of the configured site.
 type liveMembers struct {
 	n         *skerry.Node
-	operators bool // sign the release log, so that the site's key does not
+	operators bool // the operators sign the release log in place of the site's key
 }
 
 // openSiteMembers reaches the members as a guest of the site.
@@ -45,7 +45,7 @@ func (a *app) openSiteMembers(ctx context.Context) (keyMembers, func(), error) {
 	return &liveMembers{n, c.Site.Operators != ""}, func() { n.Close() }, nil
 }
 
-// Rings is keyMembers.Rings. A process that does not answer verifies by none.
+// Rings implements keyMembers. A process that does not answer has no keys.
 func (m *liveMembers) Rings(ctx context.Context) ([]memberRing, error) {
 	list, silent, err := control.Keyrings(ctx, m.n)
 	if err != nil {
@@ -61,8 +61,8 @@ func (m *liveMembers) Rings(ctx context.Context) ([]memberRing, error) {
 	return out, nil
 }
 
-// Renew is keyMembers.Renew. Where neither a process nor a database keeps a log
-// there is none to sign.
+// Renew implements keyMembers. It does nothing where neither a process nor a database
+// keeps a log.
 func (m *liveMembers) Renew(ctx context.Context) error {
 	if m.operators {
 		return nil
@@ -74,27 +74,27 @@ func (m *liveMembers) Renew(ctx context.Context) error {
 	return err
 }
 
-// memberRing is the ring of one process.
+// memberRing holds the fingerprints of one process's keys.
 type memberRing struct {
-	Process      string // for a person: HOST/PID and what it offers
+	Process      string // HOST/PID and its services, as printed
 	Fingerprints []string
 }
 
-// leaving is the note of the key that a rotation takes out at its end, so that
-// the next command knows how far it has come.
+// leaving is the note of the key that a rotation removes at its end. It tells the next
+// command how far the rotation is.
 const leaving = "leaving"
 
-// rotationStep is what comes next, and what must hold before.
+// rotationStep is the next step, with its precondition.
 type rotationStep struct {
 	deed    string
 	verify  sitekey.Key // every process verifies by it
-	signs   bool        // and every process signs with it, too
+	signs   bool        // and every process signs with it
 	lines   []sitekey.Line
 	endsHow string
 }
 
-// nextRotation tells from the file alone how far a rotation is: one key, a new
-// one behind it, the new one in front of the leaving one.
+// nextRotation derives the state of a rotation from the file alone. The states are one
+// key, a new key behind it, and the new key in front of the leaving one.
 func nextRotation(now []sitekey.Line, newKey func() sitekey.Key) (rotationStep, error) {
 	switch at := slices.IndexFunc(now, func(l sitekey.Line) bool { return l.Note == leaving }); {
 	case len(now) == 0:
@@ -125,7 +125,7 @@ func nextRotation(now []sitekey.Line, newKey func() sitekey.Key) (rotationStep, 
 		"signs with", len(now))
 }
 
-// lacks names the processes for which the step comes too early.
+// lacks returns the processes that are not ready for the step.
 func (s rotationStep) lacks(rings []memberRing) (names []string) {
 	if s.verify.IsZero() {
 		return nil
@@ -140,8 +140,8 @@ func (s rotationStep) lacks(rings []memberRing) (names []string) {
 	return names
 }
 
-// waitForMembers returns when every process is ready for the step. It tells
-// which ones are not each time that the list changes.
+// waitForMembers returns when every process is ready for the step. It calls tell with
+// the processes that are not ready each time that their list changes.
 func waitForMembers(ctx context.Context, m keyMembers, s rotationStep, tell func(names []string)) error {
 	var told []string
 	for {
@@ -164,8 +164,8 @@ func waitForMembers(ctx context.Context, m keyMembers, s rotationStep, tell func
 	}
 }
 
-// rotationPeriod is the time between two looks at the members; a process looks
-// at its files as often.
+// rotationPeriod is the time between two checks of the members, the same as between a
+// process's checks of its files.
 const rotationPeriod = keyfile.Period
 
 func (a *app) keyRotateCommand() *cobra.Command {
@@ -233,8 +233,7 @@ func (a *app) keyRotate(ctx context.Context, f *releaseFlags, keep string) error
 	return nil
 }
 
-// readyToRotate asks the members, where the command can reach them, else the
-// operator.
+// readyToRotate asks the members where the command can reach them, else the operator.
 func (a *app) readyToRotate(ctx context.Context, f *releaseFlags, path string, step rotationStep) error {
 	plan := []string{step.deed + ", in " + path}
 	if step.verify.IsZero() {
@@ -317,8 +316,9 @@ func (a *app) keyRotateDatabase(ctx context.Context, f *releaseFlags, c skerry.C
 	return nil
 }
 
-// rotationInDatabase are the key that goes and the one that comes. Two keys in
-// the database are a rotation that was cut off: the table does not tell where.
+// rotationInDatabase returns the old key and the new one. Two keys in the database
+// belong to an interrupted rotation. The table does not tell its state, so keep names
+// the key that stays.
 func rotationInDatabase(ring []string, keep string) (old, fresh sitekey.Key, err error) {
 	var keys []sitekey.Key
 	for _, text := range ring {

@@ -8,10 +8,10 @@ import (
 	"github.com/skerry/skerry/internal/sitekey"
 )
 
-// placeStored is where the keys lie that no file of this host holds.
+// placeStored is the place of keys outside this host's files.
 const placeStored = "the database"
 
-// keysInForce are the keys that processes of this configuration use: those of
+// keysInForce returns the keys that processes of this configuration use: those of
 // files, else those of the database.
 func (a *app) keysInForce(ctx context.Context) (keys, error) {
 	k, err := a.keys()
@@ -21,7 +21,7 @@ func (a *app) keysInForce(ctx context.Context) (keys, error) {
 	return k, a.addStored(ctx, &k)
 }
 
-// addStored adds the keys of the database, where the configuration has one.
+// addStored adds the keys of the database, if the configuration has one.
 func (a *app) addStored(ctx context.Context, k *keys) error {
 	c, err := a.config()
 	if err != nil {
@@ -48,11 +48,11 @@ func (a *app) addStored(ctx context.Context, k *keys) error {
 	return nil
 }
 
-// refuseBesideStored stops a second key beside the one of the database: the
-// processes of this host would use the new one, and all others that one.
+// refuseBesideStored returns an error when the database has a key. The processes of
+// this host would use a new key file, and all others the key of the database.
 func (a *app) refuseBesideStored(ctx context.Context, k keys) error {
 	if err := a.addStored(ctx, &k); err != nil {
-		a.note("%v", err) // a file stands before the database: it can be made without it
+		a.note("%v", err) // a key file precedes the database, so it may be made without it
 		return nil
 	}
 	if len(k.found) == 0 {

@@ -59,7 +59,7 @@ whole: for HAProxy, nginx and programs that read addresses.
 	return c
 }
 
-// lookup prints where a service is called.
+// lookup prints the addresses at which a service is called.
 func (a *app) lookup(ctx context.Context, r lookupRequest) error {
 	line, err := template.New("format").Option("missingkey=error").Parse(r.format)
 	if err != nil {
@@ -97,7 +97,7 @@ func (a *app) lookup(ctx context.Context, r lookupRequest) error {
 	return err
 }
 
-// called are the instances that a consumer would call.
+// called returns the instances that a consumer would call.
 func (r lookupRequest) called(all []discovery.Entry) []discovery.Entry {
 	list := []discovery.Entry{}
 	for _, e := range all {
@@ -124,7 +124,7 @@ func callable(e discovery.Entry) bool {
 	return e.Weight > 0
 }
 
-// lines are the called instances as the template writes them, each once.
+// lines returns the called instances in the template's form, each once.
 func (r lookupRequest) lines(all []discovery.Entry, line *template.Template) ([]string, error) {
 	var list []string
 	for _, e := range r.called(all) {
@@ -139,8 +139,8 @@ func (r lookupRequest) lines(all []discovery.Entry, line *template.Template) ([]
 }
 
 const (
-	lookupSettle = 100 * time.Millisecond // changes that come together are one
-	lookupEvery  = 2 * time.Second        // between two looks when no change is heard
+	lookupSettle = 100 * time.Millisecond // changes within this time count as one
+	lookupEvery  = 2 * time.Second        // between two reads when no change is reported
 )
 
 // followLookup prints changes until ctx ends.
@@ -172,7 +172,7 @@ func (a *app) followLookup(ctx context.Context, n *skerry.Node, r lookupRequest,
 	}
 }
 
-// lookupChange is a line of --watch with --json.
+// lookupChange is a line of --watch --json.
 type lookupChange struct {
 	Time   time.Time `json:"time"`
 	Change string    `json:"change"` // listed or dropped

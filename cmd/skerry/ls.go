@@ -16,7 +16,7 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// listing is what `skerry ls` shows and, with --json, its document.
+// listing is the content of `skerry ls`, and its document with --json.
 type listing struct {
 	Cluster   string                   `json:"cluster"`
 	Mode      string                   `json:"mode"`
@@ -77,7 +77,7 @@ func (a *app) printListing(l listing, service string, wide bool) error {
 	return nil
 }
 
-// emptyCode tells "nobody is there" from "could not ask".
+// emptyCode distinguishes an empty answer from a failed query.
 func (l listing) emptyCode() int {
 	for _, s := range l.Sources {
 		if s.Lost != "" {
@@ -118,7 +118,7 @@ func ageOf(since, now time.Time) string {
 	return age(max(0, now.Sub(since)))
 }
 
-// stateText is the state, with what people should know beside it.
+// stateText returns the state with the facts that a reader should know.
 func stateText(e discovery.Entry) string {
 	text := string(e.State)
 	if e.Standing != "" {
@@ -141,7 +141,7 @@ func sourceText(e discovery.Entry) string {
 	return orDash(strings.Join(names, ","))
 }
 
-// answerText says how a source that listed nothing has answered.
+// answerText describes the answer of a source that listed nothing.
 func answerText(s discovery.SourceStatus) string {
 	switch {
 	case s.Lost != "":
@@ -154,7 +154,7 @@ func answerText(s discovery.SourceStatus) string {
 	return "reached, and lists none"
 }
 
-// lostText tells a source that answers, and can't be used, from one that does not.
+// lostText distinguishes an unusable source that answers from one that does not answer.
 func lostText(why string) string {
 	if strings.Contains(why, "lacks rights") || strings.Contains(why, postgres.ErrNoTables.Error()) {
 		return "answers, and can't be used"
@@ -170,7 +170,7 @@ func protocolText(e discovery.Entry) string {
 	return name
 }
 
-// explainEmpty says what was asked, where, and what to try.
+// explainEmpty prints what was asked, where, and what to try.
 func (a *app) explainEmpty(l listing, service string) {
 	what := "Nothing is registered"
 	if service != "" {

@@ -22,7 +22,7 @@ func main() {
 	os.Exit(code)
 }
 
-// execute carries out one command line and returns the exit code.
+// execute runs one command line and returns the exit code.
 func execute(ctx context.Context, args []string, in io.Reader, out, err io.Writer) int {
 	a := newApp(in, out, err)
 	a.width = widthOf(out)
@@ -30,28 +30,28 @@ func execute(ctx context.Context, args []string, in io.Reader, out, err io.Write
 	return a.run(ctx, args)
 }
 
-// app is one command line: its streams and global flags. What is printed goes
-// through Writers that let no control character of others pass.
+// app is one command line with its streams and global flags. Its Writers escape the
+// control characters of texts from outside.
 type app struct {
 	in       io.Reader
 	out, err *quote.Writer
 	flags    flags
-	answers  *bufio.Reader // in, once something was asked
-	spun     int           // of passing
-	shown    bool          // a passing line stands on the screen
+	answers  *bufio.Reader // reads in; set after the first question
+	spun     int           // state of passing's spinner
+	shown    bool          // a passing line is on the screen
 	warned   bool          // of a password in the arguments
 	width    func() int    // columns of the terminal of out, 0 without one
-	started  bool          // the command line was understood; what fails now is no usage error
+	started  bool          // the command line was parsed, so that a later error is no usage error
 
-	openMembers  func(context.Context) (keyMembers, func(), error)              // nil where the operator answers for the hosts
-	openReleases func(context.Context, *releaseFlags) (releases, func(), error) // tests put a site in
+	openMembers  func(context.Context) (keyMembers, func(), error)              // nil: the operator answers for the hosts
+	openReleases func(context.Context, *releaseFlags) (releases, func(), error) // tests replace it
 }
 
 func newApp(in io.Reader, out, err io.Writer) *app {
 	return &app{in: in, out: quote.NewWriter(out), err: quote.NewWriter(err)}
 }
 
-// widthOf tells the width of w when it is a terminal: it may change.
+// widthOf returns a function for the width of w if it is a terminal, because the width may change.
 func widthOf(w io.Writer) func() int {
 	f, ok := w.(*os.File)
 	if !ok {
@@ -66,7 +66,7 @@ func widthOf(w io.Writer) func() int {
 	}
 }
 
-// run carries out one command line.
+// run runs one command line and returns the exit code.
 func (a *app) run(ctx context.Context, args []string) int {
 	root := a.command()
 	root.SetArgs(args)
@@ -76,7 +76,7 @@ func (a *app) run(ctx context.Context, args []string) int {
 	failed := root.ExecuteContext(ctx)
 	code := a.report(failed)
 	a.out.Flush()
-	if err := a.out.Err(); err != nil { // a full disk; what was printed is not all
+	if err := a.out.Err(); err != nil { // a full disk: the printed output is incomplete
 		if code = max(code, exitProblem); !errors.Is(failed, err) {
 			a.report(problemf("the output could not be written: %w", err))
 		}

@@ -13,17 +13,17 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// processService is the service under which every process of a site is listed.
+// processService is the service by which every process of a site is listed.
 const processService = "skerry.node"
 
-// memberInfo is a process in the document of `skerry members`.
+// memberInfo is a process in the output of `skerry members`.
 type memberInfo struct {
 	Process string   `json:"process"` // host/pid/epoch
 	Host    string   `json:"host"`
 	Addr    string   `json:"addr"`
-	State   string   `json:"state"`          // "ok", or "silent" when it does not answer
+	State   string   `json:"state"`          // "ok", or "silent" when the process does not answer
 	Sources []string `json:"sources"`        // the registries that list it
-	Release string   `json:"release"`        // of skerry there
+	Release string   `json:"release"`        // of skerry in this process
 	Up      float64  `json:"up_s,omitempty"` // seconds
 	Runs    []string `json:"runs"`           // service/version that it offers
 	Why     string   `json:"why,omitempty"`
@@ -66,7 +66,7 @@ func (a *app) members(ctx context.Context) error {
 	return a.printMembers(c.WithDefaults().Cluster, list)
 }
 
-// membersOf puts together what the processes say and what the lists say of them.
+// membersOf joins the processes' own answers with the lists' entries.
 func membersOf(
 	known []control.Identity, silent map[string]error, listed, offers []discovery.Entry,
 ) (list []memberInfo) {
@@ -95,7 +95,7 @@ func membersOf(
 	}
 	for _, e := range listed {
 		if _, ok := at[e.Owner]; !ok {
-			continue // it has ended, or is this command
+			continue // the process has ended, or is this command
 		}
 		m := member(e.Owner)
 		m.Addr = cmp.Or(m.Addr, e.Addr)

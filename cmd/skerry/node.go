@@ -30,12 +30,12 @@ func (a *app) open(ctx context.Context, opts ...skerry.Option) (*skerry.Node, sk
 
 const (
 	lookPeriod = 25 * time.Millisecond
-	quietTime  = 500 * time.Millisecond  // without a change, until a LAN counts as heard
-	emptyTime  = 1500 * time.Millisecond // the same while nobody has answered: the LAN is asked again after 1 s
+	quietTime  = 500 * time.Millisecond  // without a change, until a LAN is complete
+	emptyTime  = 1500 * time.Millisecond // the same without any instance: the LAN is asked again after 1 s
 )
 
-// look waits until the sources have said what they know: a database once it
-// has answered, a LAN once it has been quiet; --timeout at the most.
+// look waits until each source has answered: a database by its list, a LAN by a quiet
+// time. It waits at most --timeout.
 func (a *app) look(ctx context.Context, n *skerry.Node, service string) listing {
 	ctx, cancel := context.WithTimeout(ctx, a.flags.timeout)
 	defer cancel()
@@ -52,11 +52,10 @@ func (a *app) look(ctx context.Context, n *skerry.Node, service string) listing 
 	}
 }
 
-// rulesTime is how long a look waits for the rules of the site once it has its
-// list.
+// rulesTime is how long a look waits for the rules of the site after it has its list.
 const rulesTime = time.Second
 
-// lookWithRules is look, with what the log of releases says of each version.
+// lookWithRules is look with the standing of each version by the log of releases.
 func (a *app) lookWithRules(ctx context.Context, n *skerry.Node, service string) listing {
 	l := a.look(ctx, n, service)
 	if len(l.Instances) > 0 {
@@ -68,11 +67,11 @@ func (a *app) lookWithRules(ctx context.Context, n *skerry.Node, service string)
 	return l
 }
 
-// settled reports whether more waiting would bring nothing.
+// settled reports whether a longer wait is useless.
 func settled(l listing, quiet time.Duration) bool {
 	for _, s := range l.Sources {
 		switch {
-		case s.Name == broadcast.Source: // it never says that this was all
+		case s.Name == broadcast.Source: // a LAN never reports that its list is complete
 			if quiet < emptyTime && (quiet < quietTime || len(l.Instances) == 0) {
 				return false
 			}
@@ -103,7 +102,7 @@ func (a *app) watch(ctx context.Context, service string) error {
 	events, stop := n.Subscribe(1024)
 	defer stop()
 	begun := time.Now()
-	for _, e := range n.Explain("") { // heard before Subscribe
+	for _, e := range n.Explain("") { // the entries that came before Subscribe
 		if service == "" || service == e.Service {
 			a.printEvent(discovery.Event{When: begun, Kind: discovery.Listed, Entry: e})
 		}
@@ -129,7 +128,7 @@ func (a *app) watch(ctx context.Context, service string) error {
 	}
 }
 
-// clientFor is a client of the service by name, or of one address.
+// clientFor returns a client of the service by name, or of one address.
 func (a *app) clientFor(ctx context.Context, r callRequest) (thrift.TClient, func(), error) {
 	if r.instance != "" {
 		c, err := a.config()
@@ -150,7 +149,7 @@ func (a *app) clientFor(ctx context.Context, r callRequest) (thrift.TClient, fun
 	return rooted{client, n}, func() { n.Close() }, nil
 }
 
-// rooted begins a trace for each call: the operator stands outside the site.
+// rooted begins a trace for each call, because the operator is outside the site.
 type rooted struct {
 	thrift.TClient
 	n *skerry.Node

@@ -28,7 +28,7 @@ every host has the same file. To end an operator's rights take the line out.`,
 	return c
 }
 
-// operatorsFile is the file that the command line or the configuration names.
+// operatorsFile returns the file that the command line or the configuration names.
 func (a *app) operatorsFile(flag string) (string, error) {
 	if flag != "" {
 		return flag, nil

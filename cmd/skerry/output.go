@@ -28,11 +28,11 @@ func (a *app) printLine(v any) error {
 	return e.Encode(v)
 }
 
-// printf prints arguments quoted: the line breaks of the format are the only
-// ones.
+// printf prints its arguments quoted. Only the format's line breaks are printed as
+// line breaks.
 func (a *app) printf(format string, args ...any) { fmt.Fprint(a.out, quote.Sprintf(format, args...)) }
 
-// note tells a person something beside the result.
+// note prints a text for the reader on stderr, beside the result.
 func (a *app) note(format string, args ...any) {
 	a.wipe()
 	if !a.flags.json {
@@ -40,8 +40,7 @@ func (a *app) note(format string, args ...any) {
 	}
 }
 
-// age is a duration as tables show it: one or two units, no more precise than
-// a person cares for.
+// age returns a duration as tables show it, with one or two units.
 func age(d time.Duration) string {
 	switch {
 	case d < 0:
@@ -56,7 +55,7 @@ func age(d time.Duration) string {
 	return fmt.Sprintf("%dd%02dh", int(d.Hours())/24, int(d.Hours())%24)
 }
 
-// latency is a duration of a call, with three digits.
+// latency returns the duration of a call, with three digits.
 func latency(d time.Duration) string {
 	if d == 0 {
 		return "-"
@@ -64,7 +63,7 @@ func latency(d time.Duration) string {
 	return number.Latency(d)
 }
 
-// tagText is k=v,k=v by key.
+// tagText returns k=v,k=v in the order of the keys.
 func tagText(tags map[string]string) string {
 	var parts []string
 	for _, k := range slices.Sorted(maps.Keys(tags)) {
@@ -73,7 +72,7 @@ func tagText(tags map[string]string) string {
 	return strings.Join(parts, ",")
 }
 
-// sortedOr joins names in order; none stands for an empty list.
+// sortedOr returns the names joined in order, or none for an empty list.
 func sortedOr(names []string, none string) string {
 	if len(names) == 0 {
 		return none
@@ -82,7 +81,7 @@ func sortedOr(names []string, none string) string {
 	return strings.Join(names, ", ")
 }
 
-// count is a number with its noun, in the plural where it must be.
+// count returns a number with its noun, in the plural unless n is 1.
 func count(n int, noun, plural string) string {
 	if n == 1 {
 		return "1 " + noun

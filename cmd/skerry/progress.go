@@ -2,8 +2,7 @@ package main
 
 import "github.com/skerry/skerry/internal/quote"
 
-// passing shows a line that the next one replaces. Only a terminal can do
-// that; elsewhere nothing is shown.
+// passing shows a line that the next one replaces. It shows nothing outside a terminal.
 func (a *app) passing(format string, args ...any) {
 	if a.flags.json || !a.err.Terminal() {
 		return
@@ -15,7 +14,7 @@ func (a *app) passing(format string, args ...any) {
 
 var spinner = []rune(`|/-\`)
 
-// wipe takes the passing line away.
+// wipe removes the passing line.
 func (a *app) wipe() {
 	if a.shown {
 		a.err.Wipe()

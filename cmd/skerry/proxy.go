@@ -77,7 +77,7 @@ func (a *app) proxy(ctx context.Context) error {
 	return nil
 }
 
-// proxyProgram is a program of the configuration.
+// proxyProgram returns a program of the configuration.
 func (a *app) proxyProgram(name string) (config.Program, error) {
 	c, err := a.config()
 	if err != nil {
@@ -104,11 +104,11 @@ func (a *app) proxyDrain(ctx context.Context, name string) error {
 	return nil
 }
 
-// programStatus is a program as status prints it.
+// programStatus is a program in the output of status.
 type programStatus struct {
 	proxy.Status
 	Listen string `json:"listen"`
-	Error  string `json:"error,omitempty"` // why nothing is known of it
+	Error  string `json:"error,omitempty"` // reason why the status is unknown
 }
 
 func (a *app) proxyStatus(ctx context.Context) error {

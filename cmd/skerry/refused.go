@@ -16,7 +16,7 @@ import (
 	"github.com/skerry/skerry/rpc"
 )
 
-// refusedStats shows what every running process has refused since its start.
+// refusedStats prints every running process's refusals since its start.
 func (a *app) refusedStats(ctx context.Context) error {
 	n, _, err := a.open(ctx, skerry.WithAllServices())
 	if err != nil {
@@ -40,7 +40,7 @@ type refusedProcess struct {
 	Up float64 `json:"up_s"`
 }
 
-// refusedKind explains a kind in the document of stats --refused.
+// refusedKind describes a kind in the document of stats --refused.
 type refusedKind struct {
 	What string `json:"what"`
 	Do   string `json:"do"`
@@ -107,7 +107,7 @@ func (a *app) printOtherKey(list []control.Refusals) {
 	}
 }
 
-// silentWhy is why a process does not tell its counts.
+// silentWhy returns the reason why a process does not report its counts.
 func silentWhy(err error) string {
 	if rpc.CodeOf(err) == rpc.UnknownMethod {
 		return "its release of skerry does not know how"
@@ -115,7 +115,7 @@ func silentWhy(err error) string {
 	return err.Error()
 }
 
-// kindsOf are the kinds that have happened, those first that may mean an attack.
+// kindsOf returns the kinds with counts. Kinds that may mean an attack come first.
 func kindsOf(list []control.Refusals) []string {
 	all := map[string]bool{}
 	for _, r := range list {
@@ -129,9 +129,9 @@ func kindsOf(list []control.Refusals) []string {
 	})
 }
 
-// describeRefused says of each kind how often it has happened, and where most.
-// The counts are since the start of each process, so none is a problem of now
-// by itself. Another key that is in use now is one, and said elsewhere.
+// describeRefused reports how often each kind has happened, and at which process most.
+// The counts begin at the start of each process, so they prove no present problem. Another
+// key in use now is a problem, which examineKey reports.
 func describeRefused(f *findings, list []control.Refusals) {
 	now := slices.ContainsFunc(list, func(r control.Refusals) bool { return len(r.OtherKey) > 0 })
 	for _, name := range kindsOf(list) {

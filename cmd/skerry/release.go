@@ -16,7 +16,7 @@ import (
 	"github.com/skerry/skerry/rollout/operator"
 )
 
-// releaseFlags are those of every subcommand of release.
+// releaseFlags holds the flags of every subcommand of release.
 type releaseFlags struct {
 	by       string
 	key      string // file of the operator's key
@@ -59,7 +59,7 @@ Every step says what it will do and asks; --yes answers for you.`,
 	return c
 }
 
-// operator is who does the step.
+// operator returns the name of the operator that runs the step.
 func (f releaseFlags) operator() string {
 	if f.by != "" {
 		return f.by
@@ -68,11 +68,11 @@ func (f releaseFlags) operator() string {
 	if u, err := user.Current(); err == nil && name == "" {
 		name = u.Username
 	}
-	host, _ := os.Hostname() // without one the user must do
+	host, _ := os.Hostname() // without a host name, the user alone is the name
 	return strings.Trim(name+"@"+host, "@")
 }
 
-// author is what the audit trail calls the operator.
+// author returns the operator's name for the audit trail.
 func (f releaseFlags) author() string {
 	if f.envelope {
 		return f.operator() + byEnvelope
@@ -80,7 +80,7 @@ func (f releaseFlags) author() string {
 	return f.operator()
 }
 
-// inRelease runs a command on the site of the configuration.
+// inRelease returns a command function that runs do on the configured site.
 func (a *app) inRelease(
 	f *releaseFlags, do func(context.Context, releases, []string) error,
 ) func(*cobra.Command, []string) error {
@@ -97,8 +97,8 @@ func (a *app) inRelease(
 	}
 }
 
-// unknownDead tells an operator who vouches for somebody that nobody knows:
-// it may be a slip, and does no harm.
+// unknownDead notes each --dead name that matches no known process. Such a name may be a
+// mistake, and has no effect.
 func (a *app) unknownDead(ctx context.Context, to releases, dead []string) error {
 	if len(dead) == 0 {
 		return nil
@@ -115,7 +115,7 @@ func (a *app) unknownDead(ctx context.Context, to releases, dead []string) error
 	return nil
 }
 
-// openSession reads the state and insists on a release that is open.
+// openSession reads the state and returns an error unless a release is open.
 func openSession(ctx context.Context, to releases) (siteState, rollout.Release, error) {
 	s, err := to.State(ctx)
 	if err != nil {
@@ -136,8 +136,8 @@ func (s siteState) openRelease() (rollout.Release, error) {
 	return r, nil
 }
 
-// stepSession is openSession for a step that changes the log: there must be one
-// log, which holds what the processes have applied.
+// stepSession is openSession for a step that changes the log. It needs one log, which
+// holds all that the processes have applied.
 func stepSession(ctx context.Context, to releases) (siteState, rollout.Release, error) {
 	s, err := to.State(ctx)
 	if err == nil {
@@ -150,7 +150,7 @@ func stepSession(ctx context.Context, to releases) (siteState, rollout.Release, 
 	return s, r, err
 }
 
-// confirm says what a step will do and asks whether it may.
+// confirm prints what a step will do and asks for permission.
 func (a *app) confirm(f *releaseFlags, plan ...string) error {
 	if a.flags.json {
 		if !f.yes {
@@ -172,7 +172,7 @@ func (a *app) confirm(f *releaseFlags, plan ...string) error {
 	if a.answers == nil {
 		a.answers = bufio.NewReader(a.in)
 	}
-	line, _ := a.answers.ReadString('\n') // the end of the input is no yes
+	line, _ := a.answers.ReadString('\n') // the end of the input counts as no
 	switch strings.ToLower(strings.TrimSpace(line)) {
 	case "y", "yes":
 		return nil
@@ -181,7 +181,7 @@ func (a *app) confirm(f *releaseFlags, plan ...string) error {
 	return problemf("nothing was done; answer y, or say --yes where no person can answer")
 }
 
-// stepped prints what became of the session, in a sentence or as JSON.
+// stepped prints the resulting release, in a sentence or as JSON.
 func (a *app) stepped(r rollout.Release, sentences ...string) error {
 	if a.flags.json {
 		return a.printJSON(r)
@@ -212,7 +212,7 @@ func failedStep(err error) error {
 	return unreachablef("%w", err)
 }
 
-// refusals are the errors that mean: not so, rather than: not now.
+// refusals are errors that a repetition does not mend.
 var refusals = []error{
 	operator.ErrOpen, operator.ErrRestored, operator.ErrParted, operator.ErrTooOld, operator.ErrUnseen,
 	operator.ErrDatabaseKept, operator.ErrGuard, operator.ErrUnjudged,

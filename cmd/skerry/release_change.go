@@ -12,8 +12,8 @@ import (
 	"github.com/skerry/skerry/rollout/operator"
 )
 
-// exclusives is the release with those modules only whose versions may never
-// run at once, concurrents with the others.
+// exclusives returns the release with only those modules whose versions may never run
+// at once. concurrents returns it with the others.
 func exclusives(r rollout.Release) rollout.Release {
 	r.Modules = slices.DeleteFunc(slices.Clone(r.Modules), func(m rollout.Module) bool { return !m.Strategy.Exclusive() })
 	return r
@@ -24,7 +24,7 @@ func concurrents(r rollout.Release) rollout.Release {
 	return r
 }
 
-// changingOver are the modules whose new version has not got its turn yet.
+// changingOver returns the modules whose new version has not yet got its turn.
 func (s siteState) changingOver() []rollout.Module {
 	log, err := s.log()
 	r, open := s.session()
@@ -34,7 +34,7 @@ func (s siteState) changingOver() []rollout.Module {
 	return r.ChangingOver(log)
 }
 
-// names lists the services of modules.
+// names joins the services of modules.
 func names(modules []rollout.Module) string {
 	var all []string
 	for _, m := range modules {
@@ -43,7 +43,7 @@ func names(modules []rollout.Module) string {
 	return strings.Join(all, ", ")
 }
 
-// backup says what a rollback would meet.
+// backup describes what a rollback would find.
 func backup(r rollout.Release) string {
 	old := func(m rollout.Module) string { return m.Old }
 	var parts []string
@@ -56,8 +56,7 @@ func backup(r rollout.Release) string {
 	return strings.Join(parts, " ")
 }
 
-// changePlan is what a commit does with a module whose versions may not run
-// at once.
+// changePlan describes a commit of a module whose versions may not run at once.
 func changePlan(m rollout.Module) []string {
 	var plan []string
 	if m.Strategy == rollout.Waiting {
@@ -74,11 +73,11 @@ func changePlan(m rollout.Module) []string {
 			m.New))
 }
 
-// rollbackPlan is what a rollback does with such a module.
+// rollbackPlan describes a rollback of such a module.
 func rollbackPlan(s siteState, m rollout.Module) string {
 	log, err := s.log()
 	if err != nil {
-		return "" // the step itself says so
+		return "" // the step itself reports the error
 	}
 	if log.CheckTurn(m.Service, m.Old) == nil {
 		return fmt.Sprintf("leave %s/%s running: it was not stopped yet", m.Service, m.Old)
@@ -87,7 +86,7 @@ func rollbackPlan(s siteState, m rollout.Module) string {
 		m.Service, m.New, m.Old)
 }
 
-// interrupted says how to go on with a change that has not come to its end.
+// interrupted tells how to continue an interrupted change.
 func interrupted(r rollout.Release, err error) error {
 	if len(exclusives(r).Modules) == 0 || !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
 		return err
@@ -102,7 +101,7 @@ func interrupted(r rollout.Release, err error) error {
 	return err
 }
 
-// changes tells the operator what a change over waits for, each thing once.
+// changes returns a function that reports what a change over waits for, each thing once.
 func (a *app) changes() func(operator.Progress) {
 	said, drains := "", map[string][]rollout.Blocker{}
 	return func(p operator.Progress) {

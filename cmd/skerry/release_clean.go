@@ -83,8 +83,7 @@ func (a *app) releaseClean(ctx context.Context, to releases, f *releaseFlags) er
 		"They refuse every call, and processes that offer nothing else have ended; stop those that have not"+also+".")
 }
 
-// foreign are the instances of the versions that go whose programs are none of
-// skerry's.
+// foreign returns the instances of the outgoing versions whose servers do not use skerry.
 func (s siteState) foreign(r rollout.Release) (out []string) {
 	for _, in := range s.Instances {
 		plain := in.Protocol != "" && in.Protocol != string(registry.ProtocolSkerry)
@@ -96,7 +95,7 @@ func (s siteState) foreign(r rollout.Release) (out []string) {
 	return out
 }
 
-// progress is one line about a drain.
+// progress returns one line about a drain.
 func progress(holders []holder) string {
 	if len(holders) == 0 {
 		return "draining: no process holds it back"
@@ -111,7 +110,7 @@ func progress(holders []holder) string {
 	return "draining: " + strings.Join(whos, "; ")
 }
 
-// holderText says how a process holds a version back.
+// holderText describes how a process holds a version back.
 func holderText(h holder) string {
 	switch h.Why {
 	case "silent":
@@ -129,13 +128,13 @@ func holderText(h holder) string {
 	return h.Why
 }
 
-// heldText names the oldest work of a process that may still call a version,
-// how old it is at least, and the way by which it may come to do so.
+// heldText describes the oldest work of a process that may still call a version. It gives
+// the least age of the work and the path of calls to the version.
 func heldText(h holder) string {
 	if h.Inflight == nil {
 		return fmt.Sprintf("has requests of generation %v that may call %s", h.Least, h.Service)
 	}
-	if h.Inflight.Live == 0 { // since it was asked last
+	if h.Inflight.Live == 0 { // the work ended after the last question
 		return fmt.Sprintf("had requests of generation %v until now, and is asked once more: %s", h.Least,
 			strings.Join(h.Path, " → "))
 	}

@@ -17,9 +17,9 @@ import (
 	"github.com/skerry/skerry/rollout/operator"
 )
 
-// ramp is how a commit goes on, and when it turns back.
+// ramp holds the steps of a commit and the bounds that turn it back.
 type ramp struct {
-	steps []int // per ten thousand, growing; the last is rollout.Whole
+	steps []int // per ten thousand, growing; the last one is rollout.Whole
 	every time.Duration
 	operator.Bounds
 }
@@ -76,7 +76,7 @@ The same command goes on; it watches the share that it finds anew.`,
 	return c
 }
 
-// parseRamp reads "10,50,100".
+// parseRamp parses percentages such as "10,50,100".
 func parseRamp(text string) ([]int, error) {
 	var steps []int
 	for _, part := range strings.Split(text, ",") {
@@ -93,7 +93,7 @@ func parseRamp(text string) ([]int, error) {
 	return steps, nil
 }
 
-// parsePercent reads "1%" or "0.5%"; "" is 0.
+// parsePercent parses "1%" or "0.5%"; "" is 0.
 func parsePercent(text string) (float64, error) {
 	if text == "" {
 		return 0, nil
@@ -154,15 +154,15 @@ func (a *app) releaseCommit(ctx context.Context, to releases, f *releaseFlags, h
 		"Next: skerry release clean when you are content, or skerry release rollback")
 }
 
-// mayCommit refuses what the session does not allow, and to send requests
-// where nobody would answer.
+// mayCommit returns an error when the release does not allow a commit, or when no
+// instance of a new version is up.
 func mayCommit(s siteState, r rollout.Release) error {
 	log, err := s.log()
 	if err != nil {
 		return err
 	}
 	if r.State == rollout.Switched {
-		return nil // done, and may be watched once more
+		return nil // the commit is done, and may be watched again
 	}
 	if _, _, err := r.Commit(log, rollout.Whole, log.Next("", nil).Generation); err != nil {
 		return problemf("%w\nNext: %s", err, nextStep(s, r))
@@ -176,8 +176,8 @@ func mayCommit(s siteState, r rollout.Release) error {
 	return s.keepsLog(r)
 }
 
-// keepsLog refuses a change over by which the log of a site without database
-// would go with the last process that has it.
+// keepsLog refuses a change over on a site without a database that would stop the last
+// process with the log.
 func (s siteState) keepsLog(r rollout.Release) error {
 	gone := exclusives(r).Modules
 	if !s.Spread || len(gone) == 0 {
@@ -219,7 +219,7 @@ func commitPlan(r rollout.Release, how ramp, g operator.Guard) []string {
 	return plan
 }
 
-// turned says where a ramp has left the release that did not come to its end.
+// turned describes the release after a ramp that did not complete.
 func turned(ctx context.Context, r rollout.Release, err error) error {
 	olds := versions(r, func(m rollout.Module) string { return m.Old })
 	switch {

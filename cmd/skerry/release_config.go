@@ -92,8 +92,8 @@ func (a *app) releasePut(ctx context.Context, to releases, f *releaseFlags, modu
 	return a.stepped(r, said...)
 }
 
-// putPlan names what is kept and what is taken out, and what looks like a slip
-// and may be meant: a module that nobody offers yet, a key for the check alone.
+// putPlan describes the kept and the removed settings. It points out possible mistakes: a
+// module that no process offers yet, and a key that only the check uses.
 func putPlan(r rollout.Release, module string, values map[string]string, known []string, offered bool) []string {
 	var plan []string
 	kept := maps.Clone(values)
@@ -125,7 +125,7 @@ func putPlan(r rollout.Release, module string, values map[string]string, known [
 	return append(plan, "change nothing for any request")
 }
 
-// settingsText is one line about settings; what is long has its size there.
+// settingsText returns settings in one line, a long value as its size.
 func settingsText(values map[string]string) string {
 	var all []string
 	for _, key := range slices.Sorted(maps.Keys(values)) {

@@ -13,8 +13,8 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// byEnvelope stands behind the operator's name in steps that were signed with
-// --envelope. So they are known when the key's line was taken out.
+// byEnvelope follows the operator's name in steps signed with --envelope. It marks them
+// even after the key's line was removed.
 const byEnvelope = " (envelope)"
 
 // envelopeUse is a step that the key of the envelope has signed.
@@ -25,9 +25,9 @@ type envelopeUse struct {
 	At   time.Time `json:"at"`
 }
 
-// envelope lists what the key of the envelope has signed and no step behind it
-// acknowledges that another key has signed. The key is known by its name in the
-// file of operators, or by what was signed with --envelope.
+// envelope returns the steps that the envelope's key has signed and no other key has
+// acknowledged since. It finds the key by its name in the file of operators, or by the
+// steps signed with --envelope.
 func (s siteState) envelope() (uses []envelopeUse) {
 	keys, signers := map[sshsig.PublicKey]bool{}, make([]sshsig.PublicKey, len(s.Entries))
 	for i, e := range s.Entries {
@@ -61,7 +61,7 @@ func (s siteState) envelope() (uses []envelopeUse) {
 	return uses
 }
 
-// signerKey is the key that has signed an entry, whether it is trusted or not.
+// signerKey returns the key that has signed an entry, trusted or not.
 func signerKey(e rollout.Entry) (sshsig.PublicKey, bool) {
 	for _, p := range e.Proofs() {
 		if p.Kind != rollout.SSHProof {
@@ -74,7 +74,7 @@ func signerKey(e rollout.Entry) (sshsig.PublicKey, bool) {
 	return sshsig.PublicKey{}, false
 }
 
-// envelopeText names the newest uses in a line.
+// envelopeText describes the newest uses in one line.
 func envelopeText(uses []envelopeUse) string {
 	var parts []string
 	for _, u := range uses[max(0, len(uses)-3):] {

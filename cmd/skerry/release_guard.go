@@ -11,10 +11,10 @@ import (
 	"github.com/skerry/skerry/rollout/operator"
 )
 
-// Keys of settings by which a module declares its own bounds.
+// guardKeys are the keys of settings by which a module declares its own bounds.
 var guardKeys = []string{"max_failures", "max_p99", "min_calls", "guard"}
 
-// boundsOf reads the bounds that a module declares.
+// boundsOf parses the bounds that a module declares.
 func boundsOf(values map[string]string) (b operator.Bounds, err error) {
 	if b.Failures, err = parsePercent(values["max_failures"]); err != nil {
 		return b, fmt.Errorf("max_failures: %w", err)
@@ -39,8 +39,8 @@ func boundsOf(values map[string]string) (b operator.Bounds, err error) {
 	return b, nil
 }
 
-// guardOf is the guard of a release: bounds for all, and those that its
-// modules declare.
+// guardOf returns the guard of a release: bounds for all modules, and those that modules
+// declare.
 func guardOf(all operator.Bounds, r rollout.Release) (operator.Guard, error) {
 	g := operator.Guard{Bounds: all, Services: map[string]operator.Bounds{}}
 	for _, m := range r.Modules {
@@ -55,7 +55,7 @@ func guardOf(all operator.Bounds, r rollout.Release) (operator.Guard, error) {
 	return g, nil
 }
 
-// guardPlan says what is watched, and what is not.
+// guardPlan describes what is watched and what is not.
 func guardPlan(g operator.Guard, r rollout.Release) (plan []string) {
 	var unwatched []string
 	for _, m := range r.Modules {
@@ -83,8 +83,8 @@ func guardPlan(g operator.Guard, r rollout.Release) (plan []string) {
 	return append(plan, "watch from here: when this command is ended, the share stays as it is, and no command watches")
 }
 
-// showRamp shows how a ramp goes: a line that changes, and one that stays when
-// a share has had its time.
+// showRamp shows the progress of a ramp in a line that changes. It prints a line that
+// stays when a share has had its time.
 func (a *app) showRamp(p operator.Progress) {
 	if p.Step != "ramp" {
 		return
@@ -112,7 +112,7 @@ func (a *app) showRamp(p operator.Progress) {
 	}
 }
 
-// verdict is what is known of one new version, by the side that knows more.
+// verdict describes one new version by the side that has counted more calls.
 func verdict(w *operator.Watched) string {
 	t := &w.Callers
 	if w.Callees.Calls > t.Calls {

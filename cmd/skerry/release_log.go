@@ -36,14 +36,14 @@ func (a *app) releaseLogCommand(f *releaseFlags) *cobra.Command {
 	return c
 }
 
-// verified is a step and whose key has signed it.
+// verified is a step with the operator whose key has signed it.
 type verified struct {
 	Entry  rollout.Entry  `json:"entry"`
-	Record rollout.Record `json:"record"` // the bytes that were signed, and the proofs
+	Record rollout.Record `json:"record"` // the signed bytes, and the proofs
 	Hash   string         `json:"hash"`
 	Signer string         `json:"signer,omitempty"`
-	Why    string         `json:"why,omitempty"` // no signature of it counts
-	Obeyed bool           `json:"obeyed"`        // it, or one after it, is signed by a key that is trusted now
+	Why    string         `json:"why,omitempty"` // reason why none of its signatures counts
+	Obeyed bool           `json:"obeyed"`        // a key that is trusted now has signed it, or one after it
 }
 
 func (a *app) printVerified(s siteState) error {
@@ -70,8 +70,8 @@ func (a *app) printVerified(s siteState) error {
 	return last
 }
 
-// logged is a step in `skerry release log --json`: what this version knows of an
-// entry, and the entry itself, byte for byte.
+// logged is a step in `skerry release log --json`: the fields of an entry that this version
+// knows, and the entry itself, byte for byte.
 type logged struct {
 	rollout.Entry
 	Hash   string         `json:"hash"`

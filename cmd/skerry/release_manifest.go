@@ -18,40 +18,38 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// manifestFile is read when --file names none and it exists.
+// manifestFile is read if it exists and --file names no file.
 const manifestFile = "release.yaml"
 
-// module is what ship is told of one service. What a field leaves out is taken
-// from the next place: command line, settings of the release, manifest. The
-// settings of the release come from the site: they are data, and name no
-// command.
+// module is the description of one service for ship. Empty fields are filled from the
+// command line, the settings of the release and the manifest, in this order. The settings
+// of the release come from the site, so they name no command.
 type module struct {
-	Version  string            `yaml:"version"`                                       // to be shipped
-	Old      string            `yaml:"old"`                                           // that serves now; found out when only one runs
-	Wish     int               `yaml:"wish" default:"as many as the old version has"` // instances to wait for; default: as many as the old version has
+	Version  string            `yaml:"version"`                                       // to ship
+	Old      string            `yaml:"old"`                                           // to ship
+	Wish     int               `yaml:"wish" default:"as many as the old version has"` // serving now; "" if one runs
 	Check    string            `yaml:"check"`                                         // command that must succeed
 	Strategy string            `yaml:"strategy"`                                      // concurrent, blocking or waiting
 	Env      map[string]string `yaml:"env"`                                           // for the check
 	Checking string            `yaml:"check_time"`                                    // how long the check may take
-	Patience time.Duration     `yaml:"patience"`                                      // of waiting: how long to look for a moment without need; default 30s
-	GiveUp   bool              `yaml:"give_up"`                                       // of waiting: don't switch when none comes
+	Patience time.Duration     `yaml:"patience"`                                      // of strategy waiting; default 30s
+	GiveUp   bool              `yaml:"give_up"`                                       // of waiting: don't switch without a good moment
 
-	// Bounds of its own for the guard of a ramp, kept in the release by ship.
+	// The module's own bounds for the guard of a ramp, which ship stores in the release.
 	MaxFailures string `yaml:"max_failures"`
 	MaxP99      string `yaml:"max_p99"`
 	MinCalls    string `yaml:"min_calls"`
-	Guard       string `yaml:"guard"` // off: it is not watched
+	Guard       string `yaml:"guard"` // off: the module is not watched
 
-	counted bool // Wish is what the old version had when ship began
+	counted bool // Wish is the old version's count when ship began
 }
 
-// readManifest reads the modules of a release; without a path the manifest
-// may be missing.
+// readManifest reads the modules of a release. Without a path the manifest may be missing.
 func readManifest(path string) (map[string]module, error) {
 	var text []byte
 	var err error
 	if path == "" {
-		text, err = readFound(manifestFile) // it may name a command
+		text, err = readFound(manifestFile) // the file may name a command
 	} else {
 		text, err = statedir.ReadNamed(path, maxFile)
 	}
@@ -76,7 +74,7 @@ func readManifest(path string) (map[string]module, error) {
 	return m.Modules, nil
 }
 
-// checkNumbers refuses the numbers of a manifest that mean nothing.
+// checkNumbers returns an error for a number outside its range.
 func (m module) checkNumbers() error {
 	switch {
 	case m.Wish < 0:
@@ -87,7 +85,7 @@ func (m module) checkNumbers() error {
 	return nil
 }
 
-// or fills what m leaves out.
+// or fills the empty fields of m from o.
 func (m module) or(o module) module {
 	env := maps.Clone(o.Env)
 	if env == nil {
@@ -104,14 +102,13 @@ func (m module) or(o module) module {
 	}
 }
 
-// settings are those of the module's fields that are checked, as config put
-// spells them.
+// settings returns the checked fields of the module, with the keys of config put.
 func (m module) settings() map[string]string {
 	return map[string]string{"strategy": m.Strategy, "check_time": m.Checking,
 		"max_failures": m.MaxFailures, "max_p99": m.MaxP99, "min_calls": m.MinCalls, "guard": m.Guard}
 }
 
-// bounds are the module's own bounds that a release does not know yet.
+// bounds returns the module's own bounds that differ from the known ones.
 func (m module) bounds(known map[string]string) map[string]string {
 	out := map[string]string{}
 	for key, value := range m.settings() {
@@ -122,14 +119,14 @@ func (m module) bounds(known map[string]string) map[string]string {
 	return out
 }
 
-// Keys of settings that ship knows.
+// shipKeys are the keys of settings that ship knows.
 var shipKeys = append([]string{"version", "old", "wish", "check_time", "strategy", "patience", "give_up"}, guardKeys...)
 
-// checkKey would name a command. Processes and operators of the whole site
-// write the log of releases, so no command is taken from it.
+// checkKey is the key that would name a command. Ship takes no command from the log of
+// releases, because processes and operators of the whole site write it.
 const checkKey = "check"
 
-// checkSettings refuses what ship would stumble over later.
+// checkSettings returns an error for a setting that ship would refuse later.
 func checkSettings(values map[string]string) error {
 	if values[checkKey] != "" {
 		return errors.New("check: a release keeps no command, as ship runs none that comes from the site; " +
@@ -165,13 +162,12 @@ func checkSettings(values map[string]string) error {
 	return err
 }
 
-// moduleOf reads the settings of a module. A check command in them is left
-// where it is.
+// moduleOf returns the module of settings. It ignores a check command in them.
 func moduleOf(values map[string]string) module {
 	m := module{Version: values["version"], Old: values["old"], Strategy: values["strategy"],
 		Env: map[string]string{}, Checking: values["check_time"],
 		MaxFailures: values["max_failures"], MaxP99: values["max_p99"], MinCalls: values["min_calls"], Guard: values["guard"]}
-	m.Wish, _ = strconv.Atoi(values["wish"]) // checked when it was put, as what follows
+	m.Wish, _ = strconv.Atoi(values["wish"]) // put has checked it and the values below
 	m.Patience, _ = time.ParseDuration(values["patience"])
 	m.GiveUp = values["give_up"] == "true"
 	for key, value := range values {
@@ -182,7 +178,7 @@ func moduleOf(values map[string]string) module {
 	return m
 }
 
-// parseCheckTime reads how long a check may take.
+// parseCheckTime parses the time limit of a check.
 func parseCheckTime(text string) (time.Duration, error) {
 	if text == "" {
 		return time.Minute, nil
@@ -204,7 +200,7 @@ func parseStrategy(text string) (rollout.Strategy, error) {
 	return "", fmt.Errorf("strategy %q: known are concurrent, blocking, waiting", text)
 }
 
-// environment is what the check command finds in its environment.
+// environment returns the variables of the check command.
 func (m module) environment(name string, r rollout.Release, addrs []string) []string {
 	env := []string{"SKERRY_RELEASE=" + r.Name, "SKERRY_MARK=" + r.Mark, "SKERRY_MODULE=" + name,
 		"SKERRY_VERSION=" + m.Version, "SKERRY_OLD=" + m.Old, "SKERRY_ADDRS=" + strings.Join(addrs, " ")}
@@ -214,13 +210,13 @@ func (m module) environment(name string, r rollout.Release, addrs []string) []st
 	return env
 }
 
-// variableOf is a setting's name in the check's environment. The prefix keeps
-// the site from setting a variable that the shell or skerry itself obeys.
+// variableOf returns the variable of a setting. Its prefix prevents the site from setting
+// variables that the shell or skerry obeys.
 func variableOf(key string) string {
 	return "SKERRY_SETTING_" + strings.Map(variable, strings.ToUpper(key))
 }
 
-// variable maps what no name of a variable may hold to '_'.
+// variable maps characters that a variable's name can't hold to '_'.
 func variable(c rune) rune {
 	if c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' {
 		return c
@@ -230,16 +226,16 @@ func variable(c rune) rune {
 
 func keysOf[V any](m map[string]V) []string { return slices.Collect(maps.Keys(m)) }
 
-// defaultPatience is how long waiting looks for a moment without need.
+// defaultPatience is how long strategy waiting looks for a moment without need.
 const defaultPatience = 30 * time.Second
 
 // exclusive reports whether the module's versions may not run at once.
 func (m module) exclusive() bool {
-	s, _ := parseStrategy(m.Strategy) // checked by complete
+	s, _ := parseStrategy(m.Strategy) // complete has checked it
 	return s.Exclusive()
 }
 
-// shipped is the module as the release keeps it.
+// shipped returns the module in the form of a release.
 func (m module) shipped(name string) (rollout.Module, error) {
 	strategy, err := parseStrategy(m.Strategy)
 	out := rollout.Module{Service: name, Old: m.Old, New: m.Version, Strategy: strategy}

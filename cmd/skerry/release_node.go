@@ -20,7 +20,7 @@ import (
 	"github.com/skerry/skerry/rollout/operator"
 )
 
-// openSite is the site of the configuration, as a guest.
+// openSite returns the configured site, joined as a guest.
 func (a *app) openSite(ctx context.Context, f *releaseFlags) (releases, func(), error) {
 	n, c, err := a.open(ctx, skerry.WithAllServices())
 	if err != nil {
@@ -43,19 +43,19 @@ func (a *app) openSite(ctx context.Context, f *releaseFlags) (releases, func(), 
 	return s, func() { signer.Close(); n.Close() }, nil
 }
 
-// liveSite is releases by a node.
+// liveSite implements releases by a node.
 type liveSite struct {
 	node  *skerry.Node
-	steps *operator.Controller // one for the command: it waits for a database that it has met
+	steps *operator.Controller // one for the whole command, so that it waits for a database that it has reached
 
-	patience time.Duration // that a list may take to come, when the database answers otherwise
+	patience time.Duration // for a list, while the database answers other queries
 
-	changes func(operator.Progress)            // hears what commit and rollback wait for
-	tell    func(operator.Progress)            // hears what the step under way waits for; nil: nothing does
+	changes func(operator.Progress)            // called with what commit and rollback wait for
+	tell    func(operator.Progress)            // called with what the current step waits for; may be nil
 	note    func(format string, values ...any) // prints a line
 }
 
-// progress hands on what a step waits for.
+// progress passes on what a step waits for.
 func (s *liveSite) progress(p operator.Progress) {
 	switch {
 	case p.Step == "wait":
@@ -105,8 +105,8 @@ func (s *liveSite) State(ctx context.Context) (siteState, error) {
 	return st, nil
 }
 
-// status waits for the list of the processes when a slow database has given
-// the rules already, or instances, and not that.
+// status waits for the list of processes when a slow database has already given the rules
+// or instances.
 func (s *liveSite) status(ctx context.Context) operator.Status {
 	lost := func(src discovery.SourceStatus) bool { return src.Lost != "" }
 	wait, cancel := context.WithTimeout(ctx, s.patience)
@@ -120,7 +120,7 @@ func (s *liveSite) status(ctx context.Context) operator.Status {
 	}
 }
 
-// Connect is how an instance that nobody calls yet is found to be there.
+// Connect tests an instance that gets no calls yet.
 func (s *liveSite) Connect(ctx context.Context, addr string) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
@@ -131,7 +131,7 @@ func (s *liveSite) Connect(ctx context.Context, addr string) error {
 	return c.Close()
 }
 
-// stepped is the session after a step.
+// stepped returns the release after a step, with the step's error.
 func (s *liveSite) stepped(ctx context.Context, step error) (rollout.Release, error) {
 	log, _, err := s.steps.Log(ctx)
 	if step != nil {
@@ -144,9 +144,9 @@ func (s *liveSite) stepped(ctx context.Context, step error) (rollout.Release, er
 	return r, err
 }
 
-// Start opens a release under a name of its own, with a mark that nobody
-// guesses, and fixes the version of every service that runs in one only: a
-// second one can be started then without meeting a request.
+// Start opens a release with a name of its own and a random mark. It fixes the version of
+// every service with one running version, so that a second version may start without
+// requests.
 func (s *liveSite) Start(ctx context.Context, reason string) (rollout.Release, error) {
 	c := s.steps
 	log, _, err := c.Log(ctx)
@@ -157,7 +157,7 @@ func (s *liveSite) Start(ctx context.Context, reason string) (rollout.Release, e
 	return s.stepped(ctx, c.Open(ctx, name, reason, strings.ToLower(rand.Text()[:10]), s.single()))
 }
 
-// single are the versions of the services that run in one only.
+// single returns the version of each service that runs in one version only.
 func (s *liveSite) single() map[string]string {
 	all := map[string][]string{}
 	for _, in := range s.node.Explain("") {
@@ -224,9 +224,9 @@ func (s *liveSite) Holders(ctx context.Context) ([]holder, error) {
 	return holdersOf(byService, func(h rollout.Blocker) time.Time { return heldSince(status, h) }), nil
 }
 
-// heldSince is since when a process holds a version back: since it was last
-// heard, where this command has missed it for a while, or at least since the
-// step that the drain waits for.
+// heldSince returns the time since which a process holds a version back. For a silent
+// process it is the last answer. Otherwise it is the start of the drain's step, a lower
+// bound.
 func heldSince(s operator.Status, h rollout.Blocker) time.Time {
 	for _, m := range s.Members {
 		if m.Process == h.Process && h.Silent() && time.Since(m.Heard) > time.Second {

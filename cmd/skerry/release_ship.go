@@ -20,11 +20,11 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// shipping is what the command line of ship says.
+// shipping is the command line of ship.
 type shipping struct {
 	module
 	file string
-	wait time.Duration // for the wished instances
+	wait time.Duration // limit of the wait for the wished instances
 }
 
 func (a *app) releaseShipCommand(f *releaseFlags) *cobra.Command {
@@ -128,7 +128,7 @@ func (a *app) releaseShip(ctx context.Context, to releases, f *releaseFlags, sh 
 		"Next: try it, then skerry release commit, or skerry release rollback")
 }
 
-// notShipped says which modules are left when one of several failed.
+// notShipped adds the remaining modules to the error when one of several failed.
 func notShipped(err error, done, left []string) error {
 	if len(done)+len(left) == 1 {
 		return err
@@ -145,17 +145,17 @@ func notShipped(err error, done, left []string) error {
 		strings.Join(left, " "))}
 }
 
-// howToPreview says how a request becomes a verifier's.
+// howToPreview describes how a request reaches the preview.
 func howToPreview(r rollout.Release) string {
 	return fmt.Sprintf("the mark %s (browsers: cookie %s=%s)", r.Mark, gateway.PreviewCookie, r.Mark)
 }
 
-// modules puts together what is to be shipped, and in which order.
+// modules returns the modules to ship, and their order.
 func (sh shipping) modules(s siteState, r rollout.Release, manifest map[string]module,
 	names []string) (map[string]module, []string, error) {
 	if len(names) == 0 || slices.Equal(names, []string{"all"}) {
 		names = keysOf(manifest)
-		for name, values := range r.Settings { // bounds alone are nothing to ship
+		for name, values := range r.Settings { // bounds alone need no ship
 			if values["version"] != "" {
 				names = append(names, name)
 			}
@@ -188,7 +188,7 @@ func (sh shipping) modules(s siteState, r rollout.Release, manifest map[string]m
 	return out, names, nil
 }
 
-// complete finds out what nobody has said.
+// complete fills in the values that no source has set, and checks the module.
 func complete(s siteState, name string, m module) (module, error) {
 	if m.Version == "" {
 		return m, fmt.Errorf("ship %s: which version? --version, or skerry release config put %s version=…", name, name)
@@ -221,7 +221,7 @@ func complete(s siteState, name string, m module) (module, error) {
 	return m, nil
 }
 
-// checkNames refuses what no instance can be named.
+// checkNames returns an error for names that no instance can have.
 func checkNames(name string, m module) error {
 	if err := registry.CheckName("the module", name); err != nil {
 		return err
@@ -279,10 +279,10 @@ func (a *app) shipOne(ctx context.Context, to releases, r rollout.Release, name 
 	return next, err
 }
 
-// instancesEvery is the time between two looks at the lists.
+// instancesEvery is the time between two checks of the lists.
 const instancesEvery = 500 * time.Millisecond
 
-// awaitInstances returns when as many as wished are listed and answer.
+// awaitInstances returns when the wished number of instances is listed and answers.
 func (a *app) awaitInstances(ctx context.Context, to releases, name string, m module,
 	wait time.Duration) ([]string, error) {
 	said := ""
@@ -292,7 +292,7 @@ func (a *app) awaitInstances(ctx context.Context, to releases, name string, m mo
 			return nil, err
 		}
 		up, unwell := s.well(ctx, to, name, m.Version)
-		if m.counted && len(up) < m.Wish { // one that was counted may have died, unnoticed then
+		if m.counted && len(up) < m.Wish { // a counted instance may have been dead already
 			old, _ := s.well(ctx, to, name, m.Old)
 			m.Wish = min(m.Wish, max(1, len(old)))
 		}
@@ -325,8 +325,8 @@ func listed(unwell []string) string {
 	return "; listed, but not well: " + strings.Join(unwell, ", ")
 }
 
-// well are the instances of a version that are up and answer, and those that
-// are listed and don't, with the reason.
+// well returns the instances of a version that are up and answer. It returns the listed
+// ones that do not answer separately, with the reason.
 func (s siteState) well(ctx context.Context, to releases, service, version string) (up, unwell []string) {
 	silent := map[string]bool{}
 	for _, p := range s.Processes {
@@ -351,7 +351,7 @@ func (s siteState) well(ctx context.Context, to releases, service, version strin
 	return up, unwell
 }
 
-// runCheck runs the module's check by the shell; what it says goes to stderr.
+// runCheck runs the module's check in the shell, with its output on stderr.
 func (a *app) runCheck(ctx context.Context, name string, m module, r rollout.Release, addrs []string) error {
 	shell, flag := "/bin/sh", "-c"
 	if runtime.GOOS == "windows" {
@@ -367,7 +367,7 @@ func (a *app) runCheck(ctx context.Context, name string, m module, r rollout.Rel
 	c := exec.CommandContext(checking, shell, flag, m.Check)
 	c.Env = append(os.Environ(), m.environment(name, r, addrs)...)
 	c.Stdout, c.Stderr = a.err, a.err
-	c.WaitDelay = time.Second // a child of the shell may hold the output open
+	c.WaitDelay = time.Second // a child of the shell may keep the output open
 	a.wipe()
 	err = c.Run()
 	switch {

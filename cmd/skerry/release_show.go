@@ -60,7 +60,7 @@ func (a *app) printHeadline(st releaseStatus, now time.Time) {
 	a.item("", "Next: %s", st.Next)
 }
 
-// printLogs shows the logs of a site whose log has parted.
+// printLogs prints the logs of a site whose log has parted.
 func (a *app) printLogs(list []logStatus) {
 	if len(list) == 0 {
 		return
@@ -123,7 +123,7 @@ func (a *app) printProcesses(list []processStatus) {
 	a.printOrphans(list)
 }
 
-// silence is for how long a process has been silent, where this command knows.
+// silence returns how long a process has been silent, as far as this command knows.
 func silence(d time.Duration) string {
 	if d < time.Second {
 		return ""
@@ -131,7 +131,7 @@ func silence(d time.Duration) string {
 	return " for " + age(d)
 }
 
-// printOrphans shows the calls that no release can keep together.
+// printOrphans prints the calls that no release can keep together.
 func (a *app) printOrphans(list []processStatus) {
 	var rows [][]string
 	for _, p := range list {

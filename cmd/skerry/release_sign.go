@@ -11,20 +11,19 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// operatorSigner signs the steps of one command. The key is looked for, and its
-// passphrase asked for, when the first step is to be signed: a command that
-// only reads needs none.
+// operatorSigner signs the steps of one command. It loads the key and asks for its
+// passphrase at the first signature, because a command that only reads needs no key.
 type operatorSigner struct {
 	ctx       context.Context
 	options   operatorkey.Options
 	operators *keyfile.Operators
-	used      func(*operatorkey.Signer) // hears which key it is
+	used      func(*operatorkey.Signer) // called with the key that is used
 
 	mu     sync.Mutex
 	signer *operatorkey.Signer
 }
 
-// signer is how the command signs; nil where the site names no operators.
+// signer returns the signer of the command, nil where the site names no operators.
 func (a *app) signer(ctx context.Context, c skerry.Config, f *releaseFlags) (*operatorSigner, error) {
 	if c.Site.Operators == "" {
 		if f.key != "" || f.envelope {
@@ -47,7 +46,7 @@ func (a *app) signer(ctx context.Context, c skerry.Config, f *releaseFlags) (*op
 		}}, nil
 }
 
-// Sign is operator.Signer.
+// Sign implements operator.Signer.
 func (s *operatorSigner) Sign(p rollout.Purpose, text string) (rollout.Proof, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -68,7 +67,7 @@ func (s *operatorSigner) Sign(p rollout.Purpose, text string) (rollout.Proof, er
 	return rollout.Proof{Kind: rollout.SSHProof, Signature: blob, Key: key[:]}, nil
 }
 
-// Close ends the connection to an agent.
+// Close closes the connection to an agent.
 func (s *operatorSigner) Close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -10,58 +10,58 @@ import (
 	"github.com/skerry/skerry/rollout/operator"
 )
 
-// releases is the site that a release is about, in the hands of one operator.
-// Every step changes its log once, for everybody, and returns the session as
-// it is then; refused steps wrap rollout.ErrStep.
+// releases is the site of a release as one operator controls it. Every step changes the
+// log once, for all processes, and returns the resulting release. Refused steps wrap
+// rollout.ErrStep.
 type releases interface {
-	// State asks everybody what there is. What did not answer is in it too.
+	// State asks all processes. Its result includes those that did not answer.
 	State(ctx context.Context) (siteState, error)
 
-	// Connect tries an address that is listed.
+	// Connect tries to connect to a listed address.
 	Connect(ctx context.Context, addr string) error
 
 	Start(ctx context.Context, reason string) (rollout.Release, error)
 	Put(ctx context.Context, module string, values map[string]string) (rollout.Release, error)
 	Ship(ctx context.Context, m rollout.Module) (rollout.Release, error)
-	// Commit sends growing shares to the new versions: see operator.Controller.Ramp.
+	// Commit sends growing shares to the new versions; see operator.Controller.Ramp.
 	Commit(ctx context.Context, shares []int, every time.Duration, g operator.Guard,
 		tell func(operator.Progress)) (rollout.Release, error)
 	Rollback(ctx context.Context) (rollout.Release, error)
 
-	// Clean waits until nobody can need the versions that go, retires them and
-	// ends the session. tell is called when there is something new to show:
-	// who holds them back, or in note what the last step waits for.
+	// Clean waits until no process can need the outgoing versions, retires them
+	// and ends the release. It calls tell when the holders have changed, or with
+	// what the last step waits for in note.
 	Clean(ctx context.Context, tell func(holders []holder, note string)) (rollout.Release, error)
-	// Holders asks everybody once who holds the versions back that go.
+	// Holders asks all processes once which of them hold back the outgoing versions.
 	Holders(ctx context.Context) ([]holder, error)
-	// Refresh completes what was left half-way, or gives it up, and brings
-	// every process that can be reached up to date.
+	// Refresh completes a step that was interrupted, or discards it. It brings
+	// every reachable process up to date.
 	Refresh(ctx context.Context, discard bool) error
-	// Adopt makes the log whole again: see operator.Controller.Adopt.
+	// Adopt makes the log whole again; see operator.Controller.Adopt.
 	Adopt(ctx context.Context, keep string) error
-	// Vouch takes over entries that no trusted key has signed.
+	// Vouch signs entries that no trusted key has signed.
 	Vouch(ctx context.Context) error
-	// Acknowledge says that an operator has looked at what the envelope's key
-	// has signed.
+	// Acknowledge records that an operator has seen the steps that the
+	// envelope's key has signed.
 	Acknowledge(ctx context.Context, seen []rollout.Position) error
 }
 
-// siteState is what the site looks like to one who asks everybody.
+// siteState is the state of the site by the answers of all processes.
 type siteState struct {
 	Entries   []rollout.Entry   // the newest log, oldest first
 	Instances []discovery.Entry // of the site's services
 	Processes []process
-	Pending   []rollout.Entry   // promised by some, and not committed
-	Frozen    string            // why nothing can be committed now; "" when it can
+	Pending   []rollout.Entry   // promised by some processes, and not committed
+	Frozen    string            // reason why nothing can be committed now; "" when steps are possible
 	Signers   []signer          // of the entries
 	Lines     []operator.Branch // the logs, when the log has parted
-	Restored  bool              // because the log lacks what processes have applied
-	TooOld    bool              // because this command can't read the log to its end
-	Nobody    bool              // no process is there: what is known is what the database holds
-	Spread    bool              // the processes keep the log, no database does
+	Restored  bool              // frozen because the log lacks entries that processes have applied
+	TooOld    bool              // frozen because this command can't read the log to its end
+	Nobody    bool              // no process answers: the state is the database's
+	Spread    bool              // the processes keep the log, without a database
 }
 
-// signer is whose key has signed an entry; err says why none counts.
+// signer is the operator whose key has signed an entry. err is the reason why none counts.
 type signer struct {
 	name string
 	err  error
@@ -71,25 +71,25 @@ type signer struct {
 type process struct {
 	Name    string             `json:"name"` // host/pid/epoch
 	Addr    string             `json:"addr"`
-	Applied rollout.Generation `json:"applied"` // rules that it goes by
+	Applied rollout.Generation `json:"applied"` // generation of its rules
 	Hash    string             `json:"-"`
-	Silent  time.Duration      `json:"-"`                 // since it was last heard; 0: it answers
+	Silent  time.Duration      `json:"-"`                 // since its last answer; 0: it answers
 	Why     string             `json:"why,omitempty"`     // of the silence
 	Forked  bool               `json:"fork,omitempty"`    // its rules contradict the log
-	Lacks   []string           `json:"lacks,omitempty"`   // what the next entry needs of skerry there, and it does not know
+	Lacks   []string           `json:"lacks,omitempty"`   // needs of the next entry that this process does not know
 	Runs    []string           `json:"runs,omitempty"`    // service/version that it offers
-	Ended   bool               `json:"ended,omitempty"`   // it does not answer, and is dead for certain
-	Orphans map[string]int64   `json:"orphans,omitempty"` // calls outside any trace, by where they came in or were made
+	Ended   bool               `json:"ended,omitempty"`   // the process does not answer and is certainly dead
+	Orphans map[string]int64   `json:"orphans,omitempty"` // calls outside any trace, by place of origin
 }
 
-// holder is a reason why a version can't go yet.
+// holder is a process that holds a version back, with the reason.
 type holder struct {
 	Service string `json:"service"`
 	rollout.Blocker
-	Since time.Time `json:"since,omitzero"` // for how long already, as far as is known
+	Since time.Time `json:"since,omitzero"` // start of the hold, as far as known
 }
 
-// log is the rules that the entries make.
+// log returns the log of rules that the entries form.
 func (s siteState) log() (*rollout.Log, error) {
 	l := &rollout.Log{}
 	for _, e := range s.Entries {
@@ -102,7 +102,7 @@ func (s siteState) log() (*rollout.Log, error) {
 	return l, nil
 }
 
-// whole refuses steps while the log is not the one that the processes go by.
+// whole returns an error while the log differs from the one that the processes use.
 func (s siteState) whole() error {
 	if s.TooOld {
 		return problemf("FROZEN: %s", s.Frozen)
@@ -117,7 +117,7 @@ func (s siteState) whole() error {
 	return problemf("FROZEN: %s\nNext: %s", s.Frozen, s.adopting())
 }
 
-// adopting is the command that makes the log whole again.
+// adopting returns the command that makes the log whole again.
 func (s siteState) adopting() string {
 	if len(s.Lines) > 1 {
 		return "skerry release adopt --keep HASH, of the log that is to go on"
@@ -125,14 +125,14 @@ func (s siteState) adopting() string {
 	return "skerry release adopt"
 }
 
-// strays reports whether a process goes by a log that has parted from the one
-// with the given end.
+// strays reports whether a process uses a log that has parted from the one that ends with
+// tip.
 func (s siteState) strays(process, tip string) bool {
 	return slices.ContainsFunc(s.Lines,
 		func(l operator.Branch) bool { return l.Tip.Hash != tip && slices.Contains(l.Members, process) })
 }
 
-// session is the newest release; open tells whether it goes on.
+// session returns the newest release; open tells whether it is unfinished.
 func (s siteState) session() (r rollout.Release, open bool) {
 	for _, e := range slices.Backward(s.Entries) {
 		if e.Session != nil {
@@ -142,7 +142,7 @@ func (s siteState) session() (r rollout.Release, open bool) {
 	return rollout.Release{}, false
 }
 
-// up counts the instances of a version that can be called.
+// up returns the addresses of the callable instances of a version.
 func (s siteState) up(service, version string) (addrs []string) {
 	for _, in := range s.Instances {
 		if in.Service == service && in.Version == version && isUp(in) {
@@ -156,7 +156,7 @@ func isUp(in discovery.Entry) bool {
 	return (in.State == discovery.OK || in.State == discovery.Warming) && !in.Stale
 }
 
-// orphans counts the calls that belonged to no trace.
+// orphans returns the number of calls that belonged to no trace.
 func (s siteState) orphans() (n int64) {
 	for _, p := range s.Processes {
 		for _, calls := range p.Orphans {
@@ -166,7 +166,7 @@ func (s siteState) orphans() (n int64) {
 	return n
 }
 
-// offers are the services and versions that a process has registered.
+// offers returns the services and versions that a process has registered.
 func (s siteState) offers(process string) (out []string) {
 	for _, in := range s.Instances {
 		if name := title(in.Service, in.Version); in.Owner == process && !slices.Contains(out, name) {
@@ -177,7 +177,7 @@ func (s siteState) offers(process string) (out []string) {
 	return out
 }
 
-// offered are the services that are listed with a version.
+// offered returns the services that are listed with a version.
 func (s siteState) offered() []string {
 	var out []string
 	for _, in := range s.Instances {
@@ -189,7 +189,7 @@ func (s siteState) offered() []string {
 	return out
 }
 
-// unruled are the services of which several versions run, and no rule speaks.
+// unruled returns the services with several running versions and no rule.
 func (s siteState) unruled() []string {
 	log, err := s.log()
 	if err != nil {
@@ -201,7 +201,7 @@ func (s siteState) unruled() []string {
 	})
 }
 
-// running are the versions of a service that are listed.
+// running returns the listed versions of a service.
 func (s siteState) running(service string) []string {
 	var out []string
 	for _, in := range s.Instances {

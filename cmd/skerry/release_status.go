@@ -11,30 +11,29 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// releaseStatus is what `skerry release status` shows and, with --json, its
-// document.
+// releaseStatus is the content of `skerry release status`, and its document with --json.
 type releaseStatus struct {
-	Generation   rollout.Generation `json:"generation"` // newest of the log
+	Generation   rollout.Generation `json:"generation"` // newest generation of the log
 	Open         bool               `json:"open"`
-	Release      *rollout.Release   `json:"release,omitempty"` // open, or the last one
-	Next         string             `json:"next"`              // command that would go on
+	Release      *rollout.Release   `json:"release,omitempty"` // the open release, or the last one
+	Next         string             `json:"next"`              // command for the next step
 	Frozen       string             `json:"frozen,omitempty"`
 	Environments []environment      `json:"environments"`
 	Versions     []versionStatus    `json:"versions"`
 	Processes    []processStatus    `json:"processes"`
 	Holders      []holder           `json:"holders,omitempty"`  // while draining or changing over
-	Pending      []rollout.Entry    `json:"pending,omitempty"`  // steps that are promised and not committed
-	Envelope     []envelopeUse      `json:"envelope,omitempty"` // steps that its key has signed, and nobody has acknowledged
-	Logs         []logStatus        `json:"logs,omitempty"`     // when the log has parted; the first is the one that is shown
+	Pending      []rollout.Entry    `json:"pending,omitempty"`  // promised steps that are not committed
+	Envelope     []envelopeUse      `json:"envelope,omitempty"` // steps signed by its key and not acknowledged
+	Logs         []logStatus        `json:"logs,omitempty"`     // when the log has parted; the first one is shown
 }
 
 // logStatus is one of several logs of a site.
 type logStatus struct {
-	Hash       string             `json:"hash"` // of the last step; names the log
+	Hash       string             `json:"hash"` // of the last step; identifies the log
 	Generation rollout.Generation `json:"generation"`
-	Step       string             `json:"step"` // the last one
+	Step       string             `json:"step"` // the last step
 	By         string             `json:"by"`
-	Processes  int                `json:"processes"` // that go by it
+	Processes  int                `json:"processes"` // processes that use the log
 	Stored     bool               `json:"stored"`    // the database holds it
 }
 
@@ -49,7 +48,7 @@ func logsOf(s siteState) (out []logStatus) {
 	return out
 }
 
-// environment is a set of versions that belong together for somebody.
+// environment is a set of versions that belong together for one group of requests.
 type environment struct {
 	Name     string            `json:"name"`             // live, preview or backup
 	Mark     string            `json:"mark,omitempty"`   // of the preview
@@ -61,15 +60,15 @@ type environment struct {
 type versionStatus struct {
 	Service   string  `json:"service"`
 	Version   string  `json:"version"`
-	Role      string  `json:"role"`          // live, new, next, preview, backup, going, retired, unshipped, unreleased, or any: no rule speaks of the service
+	Role      string  `json:"role"`          // live, new, next, preview, backup, going, retired, unshipped, unreleased, any
 	Share     float64 `json:"share_percent"` // of the new requests
 	Instances int     `json:"instances"`     // up
 }
 
-// processStatus is one process and the rules it goes by.
+// processStatus is one process with the state of its rules.
 type processStatus struct {
 	process
-	State     string  `json:"state"` // current, behind, ahead (of what this command can read), too old, silent, ended, forked
+	State     string  `json:"state"` // current, behind, ahead (of this command), too old, silent, ended, forked
 	SilentFor float64 `json:"silent_s,omitempty"`
 }
 
@@ -95,12 +94,12 @@ func (a *app) releaseStatusCommand(f *releaseFlags) *cobra.Command {
 			if err := a.printStatus(st, time.Now()); err != nil || st.Frozen == "" {
 				return err
 			}
-			return &exitError{exitUnreachable, nil} // said above: FROZEN
+			return &exitError{exitUnreachable, nil} // the table says FROZEN
 		}),
 	}
 }
 
-// statusOf is what a state amounts to.
+// statusOf computes the status from a state.
 func statusOf(s siteState) (releaseStatus, error) {
 	log, err := s.log()
 	if err != nil {
@@ -138,7 +137,7 @@ func statusOf(s siteState) (releaseStatus, error) {
 	return st, nil
 }
 
-// servicesOf are those that a rule speaks of or that have several versions.
+// servicesOf returns the services with a rule or with several versions.
 func servicesOf(s siteState, log *rollout.Log) []string {
 	names := log.Services()
 	for _, in := range s.Instances {
@@ -161,7 +160,7 @@ func environments(log *rollout.Log, r rollout.Release) []environment {
 		return all
 	}
 	news, olds := map[string]string{}, map[string]string{}
-	for _, m := range concurrents(r).Modules { // others are no use before and after their turn
+	for _, m := range concurrents(r).Modules { // exclusive modules have no preview and no backup
 		news[m.Service], olds[m.Service] = m.New, m.Old
 	}
 	switch {
@@ -194,7 +193,7 @@ func versionsOf(s siteState, log *rollout.Log, r rollout.Release, service string
 	return out
 }
 
-// share is the percentage of the new requests that meet a version.
+// share returns the percentage of the new requests that a version gets.
 func share(rule rollout.Rule, known bool, version string) float64 {
 	left, own := rollout.Whole, 0
 	for _, x := range rule.Split {
@@ -209,7 +208,7 @@ func share(rule rollout.Rule, known bool, version string) float64 {
 	return float64(own) * 100 / rollout.Whole
 }
 
-// role is what a version is for.
+// role returns the role of a version.
 func role(log *rollout.Log, r rollout.Release, service, version string) string {
 	rule, known := log.Rule(service)
 	for _, m := range r.Modules {
@@ -248,7 +247,7 @@ func role(log *rollout.Log, r rollout.Release, service, version string) string {
 	return "unreleased"
 }
 
-// stateOf judges the rules that a process goes by.
+// stateOf returns the state of a process's rules.
 func (s siteState) stateOf(p process, log *rollout.Log) string {
 	switch {
 	case p.Forked || s.strays(p.Name, log.Hash()) || p.Applied == log.Last() && p.Hash != "" && p.Hash != log.Hash():

@@ -63,7 +63,7 @@ func (a *app) releaseStart(ctx context.Context, to releases, f *releaseFlags, re
 		"skerry release ship MODULE --version VERSION")
 }
 
-// describe is a release in half a sentence.
+// describe returns a release in half a sentence.
 func describe(r rollout.Release, now time.Time) string {
 	state := string(r.State)
 	if r.State == rollout.Ramping {
@@ -73,7 +73,7 @@ func describe(r rollout.Release, now time.Time) string {
 		r.Name, r.By, r.Reason, r.Opened.Local().Format(time.DateTime), age(now.Sub(r.Opened)), state)
 }
 
-// nextStep is what an operator would do now.
+// nextStep returns the next step for the operator.
 func nextStep(s siteState, r rollout.Release) string {
 	if changing := s.changingOver(); len(changing) > 0 {
 		goOn, back := "commit", ", or rollback"
@@ -153,7 +153,7 @@ func (a *app) releaseRollbackCommand(f *releaseFlags) *cobra.Command {
 	}
 }
 
-// versions lists one version of every module.
+// versions joins one version of every module.
 func versions(r rollout.Release, of func(rollout.Module) string) string {
 	var all []string
 	for _, m := range r.Modules {

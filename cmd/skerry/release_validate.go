@@ -11,7 +11,7 @@ import (
 	"github.com/skerry/skerry/rollout/operator"
 )
 
-// difference is something that is not as the log says, and what mends it.
+// difference is a contradiction between the log and the site, with its remedy.
 type difference struct {
 	What string `json:"what"`
 	Mend string `json:"mend"`
@@ -60,7 +60,7 @@ already. All this is safe while other operators' commands run, too.`,
 func (a *app) releaseRefresh(ctx context.Context, to releases, f *releaseFlags, discard bool) error {
 	s, err := to.State(ctx)
 	if err == nil && len(s.Lines) > 1 {
-		err = s.whole() // it can't complete steps of several logs
+		err = s.whole() // refresh can't complete the steps of several logs
 	}
 	if err != nil {
 		return err
@@ -132,7 +132,7 @@ of rules. status says when it is needed, and shows the logs.`,
 	return c
 }
 
-// adoptPlan says what adopt will do.
+// adoptPlan describes what adopt will do.
 func adoptPlan(s siteState, keep string) []string {
 	plan := []string{"begin a new timeline of generations"}
 	if len(s.Lines) < 2 {
@@ -148,7 +148,7 @@ func adoptPlan(s siteState, keep string) []string {
 	return append(plan, "refuse what remains of requests that have begun by a log that ends")
 }
 
-// lineText is a log of the site in a few words.
+// lineText describes a log of the site in a few words.
 func lineText(l operator.Branch) string {
 	text := l.Tip.String()
 	if n := len(l.Entries); n > 0 {
@@ -195,8 +195,7 @@ log --verify.`,
 	}
 }
 
-// unvouched reports whether neither an entry nor one after it is signed by a
-// key that is trusted now.
+// unvouched reports whether neither an entry nor any later one is signed by a trusted key.
 func (s siteState) unvouched(i int) bool {
 	for ; i < len(s.Signers); i++ {
 		if s.Signers[i].err == nil {
@@ -230,7 +229,7 @@ func (a *app) printDifferences(list []difference) error {
 	return found
 }
 
-// differences compares the log with what was found.
+// differences compares the log with the state of the site.
 func differences(s siteState) ([]difference, error) {
 	log, err := s.log()
 	if err != nil {
@@ -293,7 +292,7 @@ func differences(s siteState) ([]difference, error) {
 			add(true, "skerry release refresh", "%s goes by generation %v, the newest is %v", p.Name, p.Applied, log.Last())
 		case "forked":
 			mend := "stop it, remove its state directory, and start it again"
-			if s.Restored { // its log may be the one to go on with
+			if s.Restored { // the log of this process may be the one to keep
 				mend = s.adopting()
 			}
 			add(false, mend, "%s goes by rules that contradict the log", p.Name)

@@ -14,11 +14,11 @@ import (
 	"github.com/skerry/skerry/internal/quote"
 )
 
-// showConfig prints a configuration with its defaults, in the file's own
-// language, so that the output can be a file again.
+// showConfig prints a configuration with its defaults as YAML, so that the output can be a
+// configuration file.
 func (a *app) showConfig(c skerry.Config) error {
 	tree := settings(reflect.ValueOf(c.WithDefaults()))
-	tree = slices.DeleteFunc(tree, func(s setting) bool { return s.key == "service" }) // it stands among services
+	tree = slices.DeleteFunc(tree, func(s setting) bool { return s.key == "service" }) // service is one of services
 	if a.flags.json {
 		return a.printJSON(toMap(tree))
 	}
@@ -28,20 +28,19 @@ func (a *app) showConfig(c skerry.Config) error {
 	return nil
 }
 
-// hidden is a secret: it is there, and the file that is printed leaves it out.
+// hidden stands for a secret, which the printed file leaves out.
 type hidden struct{}
 
 func (hidden) MarshalText() ([]byte, error) { return []byte(mask.Set), nil }
 
-// setting is a key with its value: a string, number, bool, hidden, []any or
-// []setting.
+// setting is a key with its value: a string, number, bool, hidden, []any or []setting.
 type setting struct {
 	key   string
 	value any
 }
 
-// settings lists what a configuration struct says, in the order of its fields;
-// empty texts, lists and maps are left out.
+// settings returns the values of a configuration struct in the order of its fields. It
+// leaves out empty texts, lists and maps.
 func settings(v reflect.Value) []setting {
 	var list []setting
 	for i := range v.NumField() {
@@ -58,7 +57,7 @@ func settingOf(v reflect.Value, tag reflect.StructTag) any {
 		switch {
 		case d < 0:
 			return "none"
-		case d == 0: // it has no default, and is not set
+		case d == 0: // unset, without a default
 			return nil
 		}
 		return durationText(d)
@@ -172,7 +171,7 @@ func scalar(v any) string {
 	return strconv.Quote(strings.ReplaceAll(text, "${", "$${"))
 }
 
-// durationText is a duration without units that are zero: "30s", "3m", "1m30s".
+// durationText returns a duration without units that are zero: "30s", "3m", "1m30s".
 func durationText(d time.Duration) string {
 	text := d.String()
 	if strings.HasSuffix(text, "m0s") {

@@ -20,7 +20,7 @@ import (
 	"github.com/skerry/skerry/internal/number"
 )
 
-// statsQuery is what `skerry stats` was asked for.
+// statsQuery is the command line of `skerry stats`.
 type statsQuery struct {
 	service string
 	since   time.Duration
@@ -30,7 +30,7 @@ type statsQuery struct {
 	refused bool
 }
 
-// groupings say which parts of a key are kept by --by.
+// groupings maps --by to the parts of a key that it keeps.
 var groupings = map[string]func(health.Key) health.Key{
 	"peer":    nil,
 	"method":  func(k health.Key) health.Key { k.Peer = ""; return k },
@@ -130,7 +130,7 @@ func orAll(service string) string {
 	return service
 }
 
-// readStats reads from where the statistics of this configuration are.
+// readStats reads the statistics from their place in this configuration.
 func (a *app) readStats(ctx context.Context, q statsQuery) ([]health.Row, string, error) {
 	if q.log != "" {
 		return readStatsLog(q.log, q)
@@ -201,7 +201,7 @@ func failedShare(r *health.Row) string {
 	return fmt.Sprintf("%d (%s%%)", r.Failures(), number.Percent(float64(r.Failures())/float64(r.Calls()), 2))
 }
 
-// failureKinds names every outcome that is not plain success.
+// failureKinds lists every outcome other than success.
 func failureKinds(r *health.Row) string {
 	var kinds []string
 	for o, n := range r.Outcomes {

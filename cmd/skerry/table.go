@@ -12,27 +12,27 @@ import (
 
 const (
 	columnGap    = "  "
-	columnLeast  = 24 // a text column is broken to this width, and no further
-	tableLeast   = 40 // columns of a terminal that a table counts on
+	columnLeast  = 24 // least width to which a text column is broken
+	tableLeast   = 40 // least columns of a terminal that a table assumes
 	belowIndent  = "    "
-	wordMost     = 60 // a longer word is broken
+	wordMost     = 60 // longer words are broken
 	numberHeader = ' '
 )
 
-// tableColumn is a column with its widths in cells of a terminal.
+// tableColumn is a column, with its widths in cells of a terminal.
 type tableColumn struct {
 	head   string
-	number bool // set to the right, never broken
-	width  int  // that it has
-	least  int  // to which it can be broken
+	number bool // aligned to the right, never broken
+	width  int  // present width
+	least  int  // least width to which it can be broken
 }
 
-// printTable writes rows under a header, without lines. Columns whose header
-// begins with a space hold numbers and are set to the right.
+// printTable writes rows under a header, without lines. A header that begins with a space
+// marks a column of numbers, which is aligned to the right.
 //
-// On a terminal that is too narrow, columns of text are broken, and what still
-// has no room stands below its row, each cell behind the name of its column.
-// Nothing is left out. Elsewhere each row is one line.
+// On a narrow terminal, columns of text are broken. Cells that still have no room are
+// written below their row, each behind the name of its column. Nothing is left out.
+// Outside a terminal each row is one line.
 func (a *app) printTable(header []string, rows [][]string) {
 	cells := make([][]string, len(rows))
 	for i, r := range rows {
@@ -44,8 +44,8 @@ func (a *app) printTable(header []string, rows [][]string) {
 	fmt.Fprint(a.out, tableText(header, cells, a.columns()))
 }
 
-// columns is the width of the terminal that is written to; 0: there is none,
-// and nothing is broken.
+// columns returns the width of the output's terminal. It returns 0 without a terminal, and
+// then nothing is broken.
 func (a *app) columns() int {
 	if a.width == nil {
 		return 0
@@ -56,7 +56,7 @@ func (a *app) columns() int {
 	return 0
 }
 
-// tableText is a table of at most width cells; of any width when it is 0.
+// tableText returns a table of at most width cells; 0 means any width.
 func tableText(header []string, rows [][]string, width int) string {
 	all := measure(header, rows)
 	shown := fit(all, width)
@@ -95,8 +95,7 @@ func measure(header []string, rows [][]string) []tableColumn {
 	return all
 }
 
-// fit gives the first columns widths that have room beside each other, and
-// returns how many they are.
+// fit gives the first columns widths that fit beside each other, and returns their number.
 func fit(all []tableColumn, width int) int {
 	if width == 0 {
 		return len(all)
@@ -158,8 +157,7 @@ func writeRow(b *strings.Builder, all []tableColumn, row []string) {
 	}
 }
 
-// writeBelow writes the cells that had no room in their row; those that say
-// nothing are left out.
+// writeBelow writes the cells that had no room in their row, and leaves out empty ones.
 func writeBelow(b *strings.Builder, all []tableColumn, row []string, width int) {
 	line := ""
 	flush := func() {
@@ -189,11 +187,11 @@ func writeBelow(b *strings.Builder, all []tableColumn, row []string, width int) 
 	flush()
 }
 
-// cells is how many cells of a terminal a text takes.
+// cells returns how many cells of a terminal a text occupies.
 func cells(s string) int { return text.StringWidthWithoutEscSequences(s) }
 
-// wrap breaks a text into lines of at most width cells: behind a space or a
-// comma, and within a word only where it has no room on a line.
+// wrap breaks a text into lines of at most width cells. It breaks behind a space or a comma.
+// It breaks within a word only if the word has no room on a line.
 func wrap(s string, width int) []string {
 	if cells(s) <= width {
 		return []string{s}
@@ -215,8 +213,8 @@ func wrap(s string, width int) []string {
 	return append(lines, strings.TrimRight(line, " "))
 }
 
-// cut is where a word is broken: as far behind as width allows, at least one
-// character.
+// cut returns the index at which a word is broken: the last one within width, at least
+// behind the first character.
 func cut(word string, width int) int {
 	_, at := utf8.DecodeRuneInString(word)
 	for {
@@ -228,8 +226,7 @@ func cut(word string, width int) int {
 	}
 }
 
-// words are the parts of a text between which a line may end, spaces with
-// them.
+// words returns the parts of a text between which a line may end, with their spaces.
 func words(s string) (all []string) {
 	begin := 0
 	for i := range len(s) {
@@ -241,8 +238,8 @@ func words(s string) (all []string) {
 	return append(all, s[begin:])
 }
 
-// hanging is a text of one or several lines, broken on a terminal, whose
-// further lines stand below the first. The first line begins behind lead.
+// hanging returns a text broken for the terminal, with further lines indented below the
+// first. The first line begins behind lead.
 func (a *app) hanging(lead string, s quote.Safe) string {
 	indent := strings.Repeat(" ", cells(lead))
 	var lines []string
@@ -256,7 +253,7 @@ func (a *app) hanging(lead string, s quote.Safe) string {
 	return lead + strings.Join(lines, "\n"+indent) + "\n"
 }
 
-// item prints a text behind lead, the further lines below its first.
+// item prints a text behind lead, with further lines indented below the first.
 func (a *app) item(lead, format string, args ...any) {
 	fmt.Fprint(a.out, a.hanging(lead, quote.Sprintf(format, args...)))
 }

@@ -15,11 +15,11 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// topQuery is what `skerry top` was asked for.
+// topQuery is the command line of `skerry top`.
 type topQuery struct {
 	service string
 	every   time.Duration
-	count   int // times; 0: until it is stopped
+	count   int // number of looks; 0: until the command is stopped
 }
 
 func (a *app) topCommand() *cobra.Command {
@@ -91,8 +91,8 @@ func (a *app) top(ctx context.Context, q topQuery) error {
 	}
 }
 
-// countersOf are the counters of each process as package rate takes them. The
-// lists of one process name the same versions, once for each limit.
+// countersOf converts the counters of each process for package rate. The lists of one
+// process name the same versions, once for each limit.
 func countersOf(counts []control.Counts) map[string][]rate.Counter {
 	type name struct {
 		service, version, peer string
@@ -124,8 +124,8 @@ func countersOf(counts []control.Counts) map[string][]rate.Counter {
 // topLook is one look, and a line of `skerry top --json`.
 type topLook struct {
 	When      time.Time `json:"when"`
-	Processes int       `json:"processes"`        // that have answered
-	Silent    int       `json:"silent,omitempty"` // that have not
+	Processes int       `json:"processes"`        // that answered
+	Silent    int       `json:"silent,omitempty"` // that did not answer
 	Rows      []topRow  `json:"rows"`
 }
 
@@ -134,7 +134,7 @@ type topRow struct {
 	Version string  `json:"version"`
 	Calls   float64 `json:"calls_per_s"`
 	Failed  float64 `json:"failed_per_s"`
-	P99     float64 `json:"p99_ms,omitempty"` // at most; absent: no call, or longer than 10 s
+	P99     float64 `json:"p99_ms,omitempty"` // upper bound; absent: no call, or longer than 10 s
 	Beyond  bool    `json:"p99_beyond,omitempty"`
 }
 
@@ -188,7 +188,7 @@ func (a *app) printTop(look topLook) error {
 	return a.out.Err()
 }
 
-// perSecond is a rate with as many digits as say something.
+// perSecond returns a rate with the digits that have a meaning.
 func perSecond(x float64) string {
 	if x == 0 {
 		return "0"
