@@ -15,8 +15,8 @@ import (
 	"github.com/skerry/skerry/internal/run"
 )
 
-// TestAnnounce keeps a stock Thrift server registered while it lives, dies
-// and comes back, and withdraws it on SIGTERM.
+// TestAnnounce keeps a stock Thrift server registered while it lives, dies and comes
+// back. It withdraws the server on SIGTERM.
 func TestAnnounce(t *testing.T) {
 	config := site(t, "")
 	addr, stop := stockServer(t, "127.0.0.1:0")
@@ -69,8 +69,8 @@ func TestAnnounce(t *testing.T) {
 	}
 }
 
-// TestAnnounceFile announces two providers of a file to a database, one of
-// which does not run.
+// TestAnnounceFile announces the two providers of a file to a database. One of them
+// does not run.
 func TestAnnounceFile(t *testing.T) {
 	server := pgtest.Shared(t)
 	config := writeConfig(t, "cluster: test-site\nmode: database\ndatabase: {url: \""+server.URL(server.CreateDB(t))+"\"}\n")
@@ -100,8 +100,8 @@ func TestAnnounceFile(t *testing.T) {
 	}
 }
 
-// TestAnnounceUnderSeveralNames moves a server to a new name and version while
-// it runs; a consumer that knows neither keeps its old address.
+// TestAnnounceUnderSeveralNames moves a running server to a new name and version. A
+// consumer that knows neither keeps the server's old address.
 func TestAnnounceUnderSeveralNames(t *testing.T) {
 	config := site(t, "")
 	addr, stop := stockServer(t, "127.0.0.1:0")
@@ -152,7 +152,7 @@ func TestAnnounceUnderSeveralNames(t *testing.T) {
 	}
 }
 
-// stockServer is Apache Thrift's own server with framed binary messages.
+// stockServer starts Apache Thrift's own server with framed binary messages.
 func stockServer(t *testing.T, addr string) (string, func()) {
 	t.Helper()
 	socket, err := thrift.NewTServerSocket(addr)

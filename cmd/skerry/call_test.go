@@ -19,7 +19,7 @@ import (
 	"github.com/skerry/skerry/rpc"
 )
 
-// clockIDL is what clock serves.
+// clockIDL declares the service of clock.
 const clockIDL = `
 struct Zone { 1: string name, 2: i32 minutes }
 exception NoZone { 1: string name, 2: list<string> known }
@@ -33,9 +33,8 @@ service Clock {
 service Other { void other() }
 `
 
-// clock is a processor written by hand: now greets the zone "UTC" and throws
-// NoZone for any other, missing is not implemented, slow waits for the end of
-// the test.
+// clock is a hand-written processor. now greets the zone "UTC" and throws NoZone for
+// any other. missing is not implemented. slow waits for the end of the test.
 type clock struct {
 	ticks chan int64
 	hold  chan struct{}
@@ -98,7 +97,7 @@ func (m clockMethod) Process(ctx context.Context, seq int32, in, out thrift.TPro
 	return true, thrift.WrapTException(err)
 }
 
-// readClockArgs reads either of the two argument lists.
+// readClockArgs reads the arguments of either method.
 func readClockArgs(ctx context.Context, in thrift.TProtocol) (zone string, ticks int64) {
 	for {
 		_, kind, _, err := in.ReadFieldBegin(ctx)
@@ -118,8 +117,8 @@ func readClockArgs(ctx context.Context, in thrift.TProtocol) (zone string, ticks
 	}
 }
 
-// serveClock serves clock by skerry's own server, which plain clients reach on
-// the same port.
+// serveClock serves clock with skerry's own server, which plain clients reach on the
+// same port.
 func serveClock(t *testing.T) (addr string, c clock) {
 	t.Helper()
 	c = newClock()

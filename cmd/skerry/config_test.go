@@ -25,7 +25,7 @@ func TestConfigCommands(t *testing.T) {
 	if code != exitOK || strings.Contains(out, "hunter2") || strings.Contains(out, lab.SiteKey[4:20]) || !strings.Contains(out, "expiry: 1m30s") {
 		t.Errorf("exit code %d\n%s%s", code, out, errs)
 	}
-	// what is shown is a configuration again, but for the secrets
+	// The output of show is a configuration again, without its secrets.
 	code, out, errs = cli(t, "", "config", "show", "-c", good, "--cluster", "other")
 	if code != exitOK || !strings.Contains(out, "cluster: other") {
 		t.Fatalf("exit code %d\n%s%s", code, out, errs)

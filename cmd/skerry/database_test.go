@@ -11,7 +11,7 @@ import (
 	"github.com/skerry/skerry/internal/pgtest"
 )
 
-// TestStatsLog reads the log that a node of a site without a database keeps.
+// TestStatsLog reads the statistics log of a node on a site without a database.
 func TestStatsLog(t *testing.T) {
 	cfg := site(t, "state_dir: "+t.TempDir()+"\n")
 	c, err := config.Read(cfg)
@@ -81,8 +81,8 @@ func TestDatabase(t *testing.T) {
 	}
 }
 
-// TestSmallRights: doctor names the SQL for the administrator, and that SQL
-// is what schema prints.
+// TestSmallRights: doctor names the SQL for the administrator, and schema prints that
+// SQL.
 func TestSmallRights(t *testing.T) {
 	server := pgtest.Shared(t)
 	db := server.CreateDB(t)

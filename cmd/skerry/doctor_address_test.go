@@ -13,8 +13,8 @@ import (
 	"github.com/skerry/skerry/discovery"
 )
 
-// TestDoctorSaysTheAddress: doctor decides as the process does, also by a name,
-// a port, and the address that the service listens at.
+// TestDoctorSaysTheAddress: doctor chooses the address as the process does. The cases
+// include a name, a port, and the address at which the service listens.
 func TestDoctorSaysTheAddress(t *testing.T) {
 	for _, c := range []struct {
 		service config.Service
@@ -41,8 +41,8 @@ func TestDoctorSaysTheAddress(t *testing.T) {
 	}
 }
 
-// TestAddressOfAnotherNetwork: an address that can't be connected to and is in no
-// network of this host is told apart from a firewall.
+// TestAddressOfAnotherNetwork: doctor distinguishes an unreachable address outside the
+// networks of this host from a firewall.
 func TestAddressOfAnotherNetwork(t *testing.T) {
 	own := []netip.Prefix{netip.MustParsePrefix("10.77.0.0/24"), netip.MustParsePrefix("fd00::/64")}
 	for addr, want := range map[string]string{
@@ -63,7 +63,7 @@ func TestAddressOfAnotherNetwork(t *testing.T) {
 	}
 }
 
-// TestStandingsAreSaid: ls and doctor name what the releases keep calls away from.
+// TestStandingsAreSaid: ls and doctor name the instances that get no calls by a release.
 func TestStandingsAreSaid(t *testing.T) {
 	list := []discovery.Entry{
 		{Service: "kit", Version: "v1", Addr: "10.0.0.1:7000", State: discovery.OK, Standing: "retired"},

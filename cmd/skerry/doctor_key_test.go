@@ -16,9 +16,9 @@ import (
 	"github.com/skerry/skerry/internal/sitekey"
 )
 
-// TestDoctorNamesAnotherKey: on a host whose key is another one than that of the
-// others, or that has none, doctor says so in one line, with the command; and so
-// it does on the others. An old key of a rotation is no other one.
+// TestDoctorNamesAnotherKey: a host has another key than the others, or none. doctor
+// reports it in one line with the command, on this host and on the others. An old key
+// of a rotation does not count as another key.
 func TestDoctorNamesAnotherKey(t *testing.T) {
 	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
 	t.Setenv("HOME", t.TempDir())

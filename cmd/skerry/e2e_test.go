@@ -19,8 +19,8 @@ import (
 	"github.com/skerry/skerry/internal/pgtest"
 )
 
-// asProgram makes the test binary the program itself, for tests that need a
-// process of their own.
+// asProgram makes the test binary the program itself, for tests that need a separate
+// process.
 const asProgram = "SKERRY_TEST_PROGRAM"
 
 func TestMain(m *testing.M) {
@@ -34,21 +34,20 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	time.Local = time.UTC // what the screen shows is compared
+	time.Local = time.UTC // tests compare the printed times
 	pgtest.Main(m)
 }
 
-// A busy machine takes its time. These are waited for in full only where
-// something is wrong.
+// The tests wait the full time only after a failure, because a busy machine is slow.
 const (
-	limit   = 2 * time.Minute // for what another goroutine or process does
+	limit   = 2 * time.Minute // for another goroutine or process
 	patient = "1m"            // --timeout of a command
 )
 
 // program starts the program as a process.
 func program(t *testing.T, args ...string) (*exec.Cmd, *bufio.Scanner) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*limit) // ends every wait for its output
+	ctx, cancel := context.WithTimeout(t.Context(), 2*limit) // ends every wait for the output
 	t.Cleanup(cancel)
 	c := exec.CommandContext(ctx, os.Args[0], args...)
 	c.Env = append(os.Environ(), asProgram+"=1")
@@ -64,8 +63,8 @@ func program(t *testing.T, args ...string) (*exec.Cmd, *bufio.Scanner) {
 	return c, bufio.NewScanner(out)
 }
 
-// site is a configuration file for nodes on the loopback interface, on a port
-// that no other test uses.
+// site writes a configuration file for nodes on the loopback interface, on a port that
+// no other test uses.
 func site(t *testing.T, more string) string {
 	t.Helper()
 	return writeConfig(t, fmt.Sprintf("cluster: test-site\nmode: broadcast\nlan: {interfaces: [lo], port: %d, key: %s}\n%s", lab.Port(t), lab.SiteKey, more))
@@ -114,8 +113,8 @@ func TestEmptySite(t *testing.T) {
 	}
 }
 
-// heard is a command that finds the provider on the LAN: it is given again when a
-// busy machine did not answer in the time that a LAN has.
+// heard runs a command until it finds the provider on the LAN, because a busy machine
+// may answer later than a LAN allows.
 func heard(t *testing.T, args ...string) (code int, out, errs string) {
 	t.Helper()
 	eventually(t, strings.Join(args, " "), func() bool {

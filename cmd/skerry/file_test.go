@@ -15,7 +15,7 @@ import (
 	"github.com/skerry/skerry/discovery"
 )
 
-// TestManifestKeepsVersions: a manifest is read as the configuration is.
+// TestManifestKeepsVersions: a manifest is parsed like the configuration.
 func TestManifestKeepsVersions(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "release.yaml")
 	write := func(text string) {
@@ -51,8 +51,8 @@ func TestManifestKeepsVersions(t *testing.T) {
 	}
 }
 
-// TestShipRefusesImpossibleVersions: no instance can have such a version, so
-// that waiting for one would be in vain.
+// TestShipRefusesImpossibleVersions: ship refuses versions that no instance can have,
+// because it would wait for them without end.
 func TestShipRefusesImpossibleVersions(t *testing.T) {
 	d := newDrill()
 	d.must(t, "start", "--by", "alice", "--reason", "x")
@@ -68,7 +68,7 @@ func TestShipRefusesImpossibleVersions(t *testing.T) {
 	}
 }
 
-// TestSettingsKeepCommas: a line for each setting, whatever stands in it.
+// TestSettingsKeepCommas: each setting has its own line, with any characters.
 func TestSettingsKeepCommas(t *testing.T) {
 	d := newDrill()
 	d.must(t, "start", "--by", "alice", "--reason", "x")
@@ -78,8 +78,8 @@ func TestSettingsKeepCommas(t *testing.T) {
 	}
 }
 
-// TestShownConfigurationIsOne: what config show prints passes config check, and
-// means the same.
+// TestShownConfigurationIsOne: the output of config show passes config check and has
+// the same meaning.
 func TestShownConfigurationIsOne(t *testing.T) {
 	text := `
 cluster: site-2
@@ -129,7 +129,7 @@ state_dir: none
 	}
 }
 
-// TestConfigCheckOfTheGateway: what skerry gateway would refuse is found before.
+// TestConfigCheckOfTheGateway: the check finds the errors with which skerry gateway ends.
 func TestConfigCheckOfTheGateway(t *testing.T) {
 	text := "cluster: a\ngateway:\n  routes:\n  - {path: /, service: web}\n  - {path: /a//b, service: web}\n" +
 		"  - path: /c\n    service: web\n    thrift: /nowhere/c.thrift\n  tls:\n    cert: /nowhere/c.pem\n    key: /nowhere/k.pem\n"
@@ -156,8 +156,8 @@ func TestConfigCheckOfTheGateway(t *testing.T) {
 	}
 }
 
-// TestConfigCheckOfTheSite: what a service would not start for is said by the
-// check, in the same words and with its line.
+// TestConfigCheckOfTheSite: the check reports the errors with which a service ends, in
+// the same words and with the line.
 func TestConfigCheckOfTheSite(t *testing.T) {
 	dir := t.TempDir()
 	for key, line := range map[string]string{
@@ -185,7 +185,7 @@ func TestConfigCheckOfTheSite(t *testing.T) {
 	}
 }
 
-// TestConfigCheckOfAnEmptyFile says what it means.
+// TestConfigCheckOfAnEmptyFile: the check tells the meaning of an empty file.
 func TestConfigCheckOfAnEmptyFile(t *testing.T) {
 	code, out, errs := cli(t, "", "config", "check", writeConfig(t, "# nothing\n"))
 	if code != exitOK || !strings.Contains(out, "nothing is wrong") || !strings.Contains(errs, `cluster "default"`) || !strings.Contains(errs, "this host alone") {
@@ -196,14 +196,14 @@ func TestConfigCheckOfAnEmptyFile(t *testing.T) {
 	}
 }
 
-// full is a disk without room.
+// full is a writer to a disk without room.
 type full struct{}
 
 var errFull = errors.New("no space left on device")
 
 func (full) Write([]byte) (int, error) { return 0, errFull }
 
-// TestFailedOutput: no command ends with status 0 when its output was lost.
+// TestFailedOutput: no command exits with status 0 after its output was lost.
 func TestFailedOutput(t *testing.T) {
 	cfg := writeConfig(t, "cluster: a\nstate_dir: none\n")
 	idl := clockFile(t)
@@ -234,8 +234,8 @@ func TestStatsOfNothing(t *testing.T) {
 	}
 }
 
-// TestAdvertisedByAnnounce: an address without a host is the one that the
-// configuration says others are told.
+// TestAdvertisedByAnnounce: for an address without a host, announce uses the advertised
+// address of the configuration.
 func TestAdvertisedByAnnounce(t *testing.T) {
 	c := skerry.Config{Services: []config.Service{{Name: "a", Advertise: "10.9.8.7"}, {Name: "b", Advertise: "b.site:9090"}, {Name: "c", Advertise: "127.0.0.0/8"}}}
 	for service, want := range map[string]string{"a": "10.9.8.7", "b": "b.site", "c": "127.0.0.1", "foreign": "10.9.8.7"} {
@@ -270,7 +270,7 @@ func TestCompletions(t *testing.T) {
 	for _, line := range [][]string{{"release", "ship", ""}, {"release", "ship", "a", "--version", ""}, {"release", "config", "put", ""}} {
 		cfg := writeConfig(t, "cluster: nobody-else\nstate_dir: none\nlan: {port: 39217}\n")
 		code, out, errs := cli(t, "", append(append([]string{"__complete", "--config", cfg}, line[:len(line)-1]...), line[len(line)-1])...)
-		if code != exitOK || !strings.Contains(out, ":4") { // no names of files
+		if code != exitOK || !strings.Contains(out, ":4") { // file names are absent
 			t.Errorf("%v: exit code %d\n%s%s", line, code, out, errs)
 		}
 	}

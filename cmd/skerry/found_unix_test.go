@@ -25,8 +25,8 @@ func chmod(t *testing.T, path string, mode uint32) {
 	}
 }
 
-// TestFoundConfiguration: what stands in the current directory is read unasked
-// only where no other user can have a hand in it.
+// TestFoundConfiguration: a configuration in the current directory is read without an
+// option only if no other user can have written it.
 func TestFoundConfiguration(t *testing.T) {
 	secret := write(t, filepath.Join(t.TempDir(), "secret"), "k3y")
 	text := "cluster: planted\ndatabase: {url: \"postgres://x:${file:" + secret + "}@127.0.0.1:1/x\"}\n"
@@ -43,7 +43,7 @@ func TestFoundConfiguration(t *testing.T) {
 			}
 		},
 		"a file of another user": func(dir string) {
-			if os.Geteuid() != 0 { // only root gives files away
+			if os.Geteuid() != 0 { // only root can change the owner of files
 				chmod(t, filepath.Join(dir, foundConfig), 0o666)
 			} else if err := os.Chown(filepath.Join(dir, foundConfig), 65534, -1); err != nil {
 				t.Fatal(err)
@@ -82,7 +82,7 @@ func TestFoundConfiguration(t *testing.T) {
 	}
 }
 
-// TestFoundManifest: a release.yaml may name a command, so the same holds for it.
+// TestFoundManifest: the same holds for release.yaml, because it may name a command.
 func TestFoundManifest(t *testing.T) {
 	dir := t.TempDir()
 	chmod(t, dir, 0o700)
@@ -105,8 +105,8 @@ func TestFoundManifest(t *testing.T) {
 	}
 }
 
-// TestDatabaseURL: from the arguments, with a warning, from a file, and from
-// the environment.
+// TestDatabaseURL: the URL comes from the arguments (with a warning), from a file, or
+// from the environment.
 func TestDatabaseURL(t *testing.T) {
 	t.Chdir(t.TempDir())
 	const url, shown = "postgres://app:hunter2@127.0.0.1:1/site", "app:xxxxx@127.0.0.1:1/site"
@@ -136,7 +136,7 @@ func TestDatabaseURL(t *testing.T) {
 	}
 }
 
-// TestPasswordsAreMasked: no command prints a secret, however the URL is spelt.
+// TestPasswordsAreMasked: no command prints a secret, for any form of the URL.
 func TestPasswordsAreMasked(t *testing.T) {
 	t.Chdir(t.TempDir())
 	t.Setenv("DB_PASSWORD", "s3@hunter/2#x")
@@ -158,7 +158,7 @@ func TestPasswordsAreMasked(t *testing.T) {
 	}
 }
 
-// TestDoctorJudgesState names owner, mode and what mends it.
+// TestDoctorJudgesState: doctor names owner, mode and remedy.
 func TestDoctorJudgesState(t *testing.T) {
 	dir := t.TempDir()
 	chmod(t, dir, 0o777)

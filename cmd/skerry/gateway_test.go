@@ -14,7 +14,7 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// freeAddr is a TCP address that nobody listens at.
+// freeAddr returns a TCP address without a listener.
 func freeAddr(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -25,8 +25,8 @@ func freeAddr(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// A provider that knows nothing of skerry is announced by one process, and
-// served to users by another, until that is told to stop.
+// One process announces a provider that does not use skerry. Another process serves it
+// to users until it is told to stop.
 func TestGatewayServesWhatIsAnnounced(t *testing.T) {
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "hello ", r.URL.Path) }))
 	defer web.Close()
@@ -55,8 +55,8 @@ func TestGatewayServesWhatIsAnnounced(t *testing.T) {
 	}
 }
 
-// What `skerry config check` finds wrong with a file is what the gateway refuses
-// it for, in the same words.
+// The gateway refuses a file with the errors of `skerry config check`, in the same
+// words.
 func TestGatewayRefusesWhatConfigCheckFinds(t *testing.T) {
 	for name, section := range map[string]string{
 		"a route":         `{routes: [{path: "/api//{x}", host: "www:80", service: web}]}`,
@@ -102,8 +102,8 @@ func TestGatewayNeedsRoutes(t *testing.T) {
 	}
 }
 
-// A gateway that has never run before serves its very first request by the
-// rules of the site, also in front of services that can't check them.
+// A gateway without an earlier run serves its very first request by the rules of the
+// site. That includes services that can't check the rules.
 func TestGatewayKnowsTheRulesFirst(t *testing.T) {
 	addr := freeAddr(t)
 	config := site(t, "state_dir: none\ngateway:\n  routes: [{path: /, service: web}]\n  listen: \""+addr+"\"\n")

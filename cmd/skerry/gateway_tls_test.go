@@ -23,8 +23,8 @@ import (
 	"time"
 )
 
-// pairOf is a new self-signed certificate of 127.0.0.1, and its key, as files hold
-// them.
+// pairOf returns a new self-signed certificate of 127.0.0.1 and its key, as the content
+// of files.
 func pairOf(t *testing.T, serial int64) (cert, key []byte) {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -49,10 +49,9 @@ func pairOf(t *testing.T, serial int64) (cert, key []byte) {
 		pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: text})
 }
 
-// TestGatewayRenewsCertificates replaces the certificate of a gateway's port while
-// requests come, by new connections and by those that stand: by a pair of which
-// first only the key is there, in halves. None fails, and new connections are
-// shown the new certificate.
+// TestGatewayRenewsCertificates replaces the certificate of a gateway's port under
+// requests, on new connections and on open ones. At first only the new key is there, then
+// half of each file. No request fails, and new connections get the new certificate.
 func TestGatewayRenewsCertificates(t *testing.T) {
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "hello") }))
 	defer web.Close()
@@ -127,9 +126,9 @@ func TestGatewayRenewsCertificates(t *testing.T) {
 	}
 	come("requests come", 40)
 	put(keyFile, key2[:len(key2)/2])
-	time.Sleep(3 * time.Second) // in which the half-written pair is met
+	time.Sleep(3 * time.Second) // the gateway meets the half-written pair
 	put(keyFile, key2)
-	time.Sleep(3 * time.Second) // in which a pair is met that does not belong together
+	time.Sleep(3 * time.Second) // the gateway meets a pair that does not match
 	if !shown(1) {
 		t.Error("a pair is shown that was not complete")
 	}

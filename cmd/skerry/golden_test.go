@@ -15,7 +15,7 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files")
 
-// testdata stays the same when a test changes the directory.
+// testdata keeps its path when a test changes the directory.
 var testdata, _ = filepath.Abs("testdata")
 
 // golden compares output with testdata/NAME.golden.
@@ -36,7 +36,7 @@ func golden(t *testing.T, name string, have []byte) {
 	}
 }
 
-// sample is a list with every peculiarity that a table must cope with.
+// sample is a list with every special case of a table.
 func sample(now time.Time) listing {
 	by := func(names ...string) (list []discovery.SourceListing) {
 		for _, n := range names {

@@ -32,12 +32,12 @@ import (
 	"github.com/skerry/skerry/rollout/operator"
 )
 
-// hostile is a text that clears a screen, forges a row, turns the direction of
-// writing, hides behind a C1 character, and is no UTF-8.
+// hostile is a text that clears a screen, forges a row and turns the direction of
+// writing. It hides behind a C1 character and is invalid UTF-8.
 const hostile = "x\x1b[2J\x1b[H\r\nFORGED\t\u202e\u2066\u200b\u009b31m\x7f\x00\xff"
 
-// poison puts hostile into every text of v, and one element into each empty
-// list and map.
+// poison puts hostile into every text of v, and adds one element to each empty list
+// and map.
 func poison(v reflect.Value, depth int) {
 	if depth > 8 || !v.CanSet() {
 		return
@@ -88,7 +88,7 @@ func poisoned[T any]() (v T) {
 	return v
 }
 
-// harmless fails when output could move the cursor or forge a line.
+// harmless fails the test when output could move the cursor or forge a line.
 func harmless(t *testing.T, what, output string) {
 	t.Helper()
 	if !utf8.ValidString(output) {
@@ -107,7 +107,7 @@ func harmless(t *testing.T, what, output string) {
 	}
 }
 
-// printers is everything that shows what others say.
+// printers are the functions that print texts from outside.
 func printers() map[string]func(*app) error {
 	entry := poisoned[discovery.Entry]()
 	r := poisoned[rollout.Release]()
@@ -191,7 +191,7 @@ func TestNothingHostileIsPrinted(t *testing.T) {
 			harmless(t, what, out.String())
 			harmless(t, what, errs.String())
 			if what == "a forgotten fmt" {
-				continue // what is printed is no document
+				continue // the output is no document
 			}
 			for _, text := range []string{out.String(), errs.String()} {
 				if asJSON && text != "" && strings.HasPrefix(text, "{") && !json.Valid([]byte(text)) {
@@ -202,8 +202,8 @@ func TestNothingHostileIsPrinted(t *testing.T) {
 	}
 }
 
-// TestHostileSite runs every subcommand of release on a site whose every text
-// is hostile.
+// TestHostileSite runs every subcommand of release on a site whose every text is
+// hostile.
 func TestHostileSite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, state := range []rollout.State{rollout.Prepared, rollout.Ramping, rollout.Switched, rollout.RollingBack, rollout.Stopped} {
@@ -243,8 +243,8 @@ func TestHostileSite(t *testing.T) {
 	})
 }
 
-// TestStatisticsOfHostileCallers reads a log of a process that hostile callers
-// have called.
+// TestStatisticsOfHostileCallers reads the log of a process after calls of hostile
+// callers.
 func TestStatisticsOfHostileCallers(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "x.stats.log")
 	sink := statlog.New(statlog.Config{Path: file})
@@ -267,8 +267,7 @@ func TestStatisticsOfHostileCallers(t *testing.T) {
 	}
 }
 
-// TestOneWayToTheTerminal keeps every file of the command from printing past
-// the Writers of app.
+// TestOneWayToTheTerminal: every file of the command prints through the Writers of app.
 func TestOneWayToTheTerminal(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join(filepath.Dir(testdata), "*.go"))
 	if err != nil || len(files) < 30 {
@@ -277,7 +276,7 @@ func TestOneWayToTheTerminal(t *testing.T) {
 	forbidden := map[string]bool{"fmt.Print": true, "fmt.Printf": true, "fmt.Println": true, "os.Stdout": true, "os.Stderr": true, "log.Print": true,
 		"log.Printf": true, "log.Fatal": true, "fmt.Fprintf": true}
 	allowed := map[string]int{
-		"main.go os.Stdout": 1, "main.go os.Stderr": 1, // given to newApp
+		"main.go os.Stdout": 1, "main.go os.Stderr": 1, // arguments of newApp
 		"show.go fmt.Fprintf": 4, // to a buffer
 	}
 	found := map[string]int{}
@@ -303,8 +302,8 @@ func TestOneWayToTheTerminal(t *testing.T) {
 	}
 }
 
-// TestNoCommandOfTheLog: a check that stands in the release is neither kept
-// nor run, and no setting becomes a variable that a shell or skerry obeys.
+// TestNoCommandOfTheLog: ship neither keeps nor runs a check from the release. No
+// setting becomes a variable that a shell or skerry obeys.
 func TestNoCommandOfTheLog(t *testing.T) {
 	d := newDrill()
 	d.must(t, "start", "--by", "alice", "--reason", "x")
@@ -320,7 +319,7 @@ func TestNoCommandOfTheLog(t *testing.T) {
 	if code, out := d.on(t, "", "config", "put", "auth", "--file", file, "--yes"); code != exitUsage {
 		t.Errorf("put of a file: exit code %d\n%s", code, out)
 	}
-	// somebody wrote into the log without this command
+	// another program wrote into the log
 	values := map[string]string{checkKey: "touch " + trace, "version": "v2", "config": "/tmp/x", "addrs": "10.9.9.9:1", "Path": "/tmp", "wish": "2"}
 	if _, err := d.Put(t.Context(), "auth", values); err != nil {
 		t.Fatal(err)
@@ -341,7 +340,7 @@ func TestNoCommandOfTheLog(t *testing.T) {
 	}
 }
 
-// TestSettingsAreLines: commas in a value are no line breaks.
+// TestSettingsAreLines: a comma in a value is no line break.
 func TestSettingsAreLines(t *testing.T) {
 	d := newDrill()
 	d.must(t, "start", "--by", "alice", "--reason", "x")

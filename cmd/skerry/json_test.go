@@ -27,11 +27,11 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// keyStyle is how every key of a JSON document is spelt.
+// keyStyle is the spelling of every key of a JSON document.
 var keyStyle = regexp.MustCompile(`^[a-z][a-z0-9]*(_[a-z0-9]+)*$`)
 
-// fill sets everything in v, so that no key is left out for being empty. Keys
-// of maps are names of the site: they get one that keeps the style.
+// fill sets every field in v, so that no key is omitted as empty. Keys of maps are
+// names of the site, so they get a name in the style.
 func fill(v reflect.Value, depth int) {
 	if depth > 8 || !v.CanSet() {
 		return
@@ -87,8 +87,8 @@ func filled[T any]() (v T) {
 	return v
 }
 
-// documents prints what each function of the command prints as JSON, filled.
-// What stands in a literal of the function itself is found there.
+// documents prints, for each function that prints JSON, a filled document. literalKeys
+// finds the keys in literals of the functions.
 func documents() map[string]func(*app) error {
 	entry := filled[rollout.Entry]()
 	row := filled[health.Row]()
@@ -96,7 +96,7 @@ func documents() map[string]func(*app) error {
 	line := func(print func(*app)) func(*app) error {
 		return func(a *app) error { print(a); return nil }
 	}
-	none := func(*app) error { return nil } // nothing but a literal of texts and numbers
+	none := func(*app) error { return nil } // a literal of texts and numbers only
 	return map[string]func(*app) error{
 		"printListing":       func(a *app) error { return a.printListing(filled[listing](), "", false) },
 		"printEvent":         line(func(a *app) { a.printEvent(filled[discovery.Event]()) }),
@@ -119,7 +119,7 @@ func documents() map[string]func(*app) error {
 		"printHolders": func(a *app) error {
 			return a.printHolders(filled[rollout.Release](), []holder{filled[holder]()}, time.Now())
 		},
-		"printSettings":    none, // its keys are the operator's
+		"printSettings":    none, // the keys are the operator's
 		"printStatus":      func(a *app) error { return a.printStatus(filled[releaseStatus](), time.Now()) },
 		"printDifferences": func(a *app) error { return a.printDifferences([]difference{filled[difference]()}) },
 		"printVerified": func(a *app) error {
@@ -138,7 +138,7 @@ func documents() map[string]func(*app) error {
 	}
 }
 
-// TestOneStyleOfKeys: whatever --json prints has keys of one style.
+// TestOneStyleOfKeys: all keys that --json prints have one style.
 func TestOneStyleOfKeys(t *testing.T) {
 	printers := documents()
 	keys := 0
@@ -186,8 +186,7 @@ func eachKey(doc any, see func(string)) {
 	}
 }
 
-// literalKeys finds the functions that print JSON, and the keys of the maps
-// that are written out in them.
+// literalKeys finds the functions that print JSON, and the keys of their map literals.
 func literalKeys(t *testing.T, see func(where, key string)) (found map[string]bool) {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(filepath.Dir(testdata), "*.go"))
@@ -232,8 +231,7 @@ func literalKeys(t *testing.T, see func(where, key string)) (found map[string]bo
 	return found
 }
 
-// mapKeys are the keys of a literal of type map[string]any or
-// map[string]string.
+// mapKeys returns the keys of a literal of type map[string]any or map[string]string.
 func mapKeys(n *ast.CompositeLit) (keys []string) {
 	m, ok := n.Type.(*ast.MapType)
 	if !ok {

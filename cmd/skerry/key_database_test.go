@@ -9,8 +9,8 @@ import (
 	"github.com/skerry/skerry/internal/pgtest"
 )
 
-// TestKeyOfTheDatabase: the key commands and doctor know the key that the
-// database holds, and no second one is made beside it.
+// TestKeyOfTheDatabase: the key commands and doctor know the key in the database. No
+// command makes a second key beside it.
 func TestKeyOfTheDatabase(t *testing.T) {
 	server := pgtest.Shared(t)
 	config := writeConfig(t, "cluster: test-site\nmode: database\ndatabase: {url: \""+server.URL(server.CreateDB(t))+"\"}\n")
@@ -18,7 +18,7 @@ func TestKeyOfTheDatabase(t *testing.T) {
 	t.Setenv("XDG_CONFIG_HOME", "")
 	t.Setenv("CREDENTIALS_DIRECTORY", "")
 
-	// no table is there, and none is made by looking
+	// No table exists, and no query creates one.
 	for _, line := range [][]string{{"key", "ls"}, {"stats"}, {"release", "status"}, {"release", "log"}} {
 		code, out, errs := cli(t, "", append(line, "-c", config)...)
 		if code == exitOK || !strings.Contains(errs, "skerry has no tables in this database yet") || strings.Contains(errs, "FROZEN") {

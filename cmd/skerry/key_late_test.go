@@ -15,7 +15,7 @@ import (
 	"github.com/skerry/skerry/internal/pgtest"
 )
 
-// lines is a log that is read while it is written.
+// lines is a log that a test reads while a process writes it.
 type lines struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -33,9 +33,9 @@ func (l *lines) String() string {
 	return l.buf.String()
 }
 
-// TestCommandsBeforeTheirKey: in mode auto, with the key in the database, commands
-// and new services send nothing that a running service takes for another key's;
-// it warns of nothing, and doctor names no stranger.
+// TestCommandsBeforeTheirKey: mode is auto, and the key is in the database. A running
+// service takes no packet of commands and new services for another key's. So it logs no
+// warning, and doctor names no host with another key.
 func TestCommandsBeforeTheirKey(t *testing.T) {
 	t.Setenv("HOME", t.TempDir())
 	t.Setenv("XDG_CONFIG_HOME", "")

@@ -19,14 +19,14 @@ import (
 	"github.com/skerry/skerry/internal/sitekey"
 )
 
-// keyHost is a host with a configuration whose key file is its own.
+// keyHost writes the configuration of a host with a key file of its own.
 func keyHost(t *testing.T) (config, file string) {
 	t.Helper()
 	file = filepath.Join(t.TempDir(), "etc", "site.key")
 	return writeConfig(t, fmt.Sprintf("cluster: plant\nsite: {keys: %q}\n", file)), file
 }
 
-// want runs a command and looks at its exit code, stdout and stderr.
+// want runs a command and compares its exit code, stdout and stderr.
 func want(t *testing.T, stdin string, code int, outWant, errWant string, args ...string) string {
 	t.Helper()
 	got, out, errs := cli(t, stdin, args...)
@@ -121,7 +121,7 @@ func TestKeyElsewhere(t *testing.T) {
 	}
 }
 
-// TestKeyNewTakesTheFirstPlace gives places that can't be written first.
+// TestKeyNewTakesTheFirstPlace: the first places are not writable.
 func TestKeyNewTakesTheFirstPlace(t *testing.T) {
 	dir := t.TempDir()
 	inTheWay := filepath.Join(dir, "file")
@@ -141,8 +141,8 @@ func TestKeyNewTakesTheFirstPlace(t *testing.T) {
 	}
 }
 
-// TestRotation goes the three steps by the file alone, as an operator without
-// a way to the members does.
+// TestRotation runs the three steps by the file alone, like an operator that can't reach
+// the members.
 func TestRotation(t *testing.T) {
 	config, file := keyHost(t)
 	want(t, "", exitOK, "made", "", "key", "new", "-c", config)
@@ -198,7 +198,7 @@ func TestRotationRefuses(t *testing.T) {
 	}
 }
 
-// hosts is a site in memory: processes with rings.
+// hosts is a site in memory: the keys of each process.
 type hosts struct {
 	mu    sync.Mutex
 	rings map[string][]sitekey.Key
@@ -223,9 +223,9 @@ func (h *hosts) Rings(context.Context) ([]memberRing, error) {
 	return out, nil
 }
 
-// TestRotationWaitsForMembers gives the hosts a step's file one after the other:
-// no step is taken before the last one has it, and at no moment two hosts have
-// rings of which neither verifies the other.
+// TestRotationWaitsForMembers gives each step's file to one host after the other. No
+// step starts before the last host has the file of the step before. At no moment two
+// hosts have keys of which neither verifies the other.
 func TestRotationWaitsForMembers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		site := &hosts{rings: map[string][]sitekey.Key{}}
@@ -309,7 +309,7 @@ func TestRotationThatIsGivenUp(t *testing.T) {
 	})
 }
 
-// TestRotateAsksTheMembers runs the command with a site whose last host is late.
+// TestRotateAsksTheMembers runs the command on a site with a slow last host.
 func TestRotateAsksTheMembers(t *testing.T) {
 	config, file := keyHost(t)
 	a, b := sitekey.New(), sitekey.New()

@@ -13,8 +13,8 @@ import (
 	"github.com/skerry/skerry/discovery"
 )
 
-// TestLookupIsWhatAConsumerCalls: leaving instances, those without weight and
-// versions that get no calls are left out.
+// TestLookupIsWhatAConsumerCalls: lookup leaves out instances that leave, instances
+// with weight 0, and versions that get no calls.
 func TestLookupIsWhatAConsumerCalls(t *testing.T) {
 	all := []discovery.Entry{
 		{Service: "auth", Version: "v2", Addr: "10.0.0.2:1", Weight: 100},
@@ -51,8 +51,7 @@ func TestLookupEndsWithOneWithoutAnInstance(t *testing.T) {
 	}
 }
 
-// TestLookupWatchKeepsAFile: a file is replaced with each change, and each change
-// is a line.
+// TestLookupWatchKeepsAFile: each change replaces the file and prints a line.
 func TestLookupWatchKeepsAFile(t *testing.T) {
 	cfg := site(t, "")
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -15,7 +15,7 @@ import (
 	"github.com/skerry/skerry/internal/wire"
 )
 
-// A site of one process in one look: who is there, and what it does.
+// The commands show a site of one process: its members and its calls.
 func TestMembersAndTop(t *testing.T) {
 	cfg := site(t, "state_dir: none\n")
 	n := offerClock(t, cfg)
@@ -24,7 +24,7 @@ func TestMembersAndTop(t *testing.T) {
 	calls.Go(func(ctx context.Context) error {
 		client := wire.NewInternalClient(n.Client("clock"))
 		for ctx.Err() == nil {
-			_ = client.Ping(ctx) // whether it is known there is counted as well
+			_ = client.Ping(ctx) // the process counts calls of an unknown method as well
 			_ = run.Sleep(ctx, time.Millisecond)
 		}
 		return nil
@@ -78,7 +78,7 @@ func TestMembersAndTopWithoutASite(t *testing.T) {
 	}
 }
 
-// What is said of a process comes from three sides.
+// membersOf joins the facts of three sources about a process.
 func TestMembersOf(t *testing.T) {
 	list := membersOf(
 		[]control.Identity{{Process: "a/1/x", Addr: "10.0.0.1:7000", Release: "v0.1.0", Up: time.Minute}},
@@ -103,7 +103,7 @@ func TestMembersOf(t *testing.T) {
 	}
 }
 
-// Tables of both keep to 80 columns.
+// The tables of both commands keep to 80 columns.
 func TestMembersAndTopOnATerminal(t *testing.T) {
 	var b strings.Builder
 	a := newApp(strings.NewReader(""), &b, &b)

@@ -60,7 +60,7 @@ func TestOperatorCommands(t *testing.T) {
 	want(t, sshsig.PublicKey{3}.String(), exitProblem, "", "chmod go-w "+file, "operator", "add", "xu", "-", "-c", config)
 }
 
-// TestOperatorEnvelope makes an envelope and signs with what it prints.
+// TestOperatorEnvelope makes an envelope and signs with the printed key.
 func TestOperatorEnvelope(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "operators")
 	out := want(t, "", exitOK, "breakglass may sign everything", "", "operator", "envelope", "--file", file)
@@ -89,8 +89,8 @@ func TestOperatorEnvelope(t *testing.T) {
 	want(t, "", exitProblem, "", "breakglass stands in line 2 already", "operator", "envelope", "--file", file)
 }
 
-// TestDoctorNamesOperators: whose releases are obeyed here, and what is wrong
-// with the file that says it.
+// TestDoctorNamesOperators: doctor names the operators whose releases are obeyed here,
+// and the mistakes of their file.
 func TestDoctorNamesOperators(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "operators")
 	look := func(path string, is level, parts ...string) {

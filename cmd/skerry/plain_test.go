@@ -27,7 +27,7 @@ import (
 	"github.com/skerry/skerry/rpc"
 )
 
-// pythonClock starts a stock server of Python with a pool of threads.
+// pythonClock starts a stock Python server with a pool of threads.
 func pythonClock(t *testing.T, threads int, name ...string) (addr string, p *exec.Cmd) {
 	t.Helper()
 	stubs := t.TempDir()
@@ -58,7 +58,7 @@ func pythonClock(t *testing.T, threads int, name ...string) (addr string, p *exe
 	return "127.0.0.1:" + line.Text(), p
 }
 
-// caller is a node that calls the clock.
+// caller opens a node that calls the clock.
 func caller(t *testing.T, cfg string, edit func(*skerry.Config)) *skerry.Node {
 	t.Helper()
 	c, err := config.Read(cfg)
@@ -66,7 +66,7 @@ func caller(t *testing.T, cfg string, edit func(*skerry.Config)) *skerry.Node {
 		t.Fatal(err)
 	}
 	c.StateDir, c.Log.Level = "none", "error"
-	c.Calls.ConnectTimeout = 900 * time.Millisecond // the machine may be busy; of a question to a plain server it is twice as much
+	c.Calls.ConnectTimeout = 900 * time.Millisecond // for a busy machine; twice as much for a plain server
 	if edit != nil {
 		edit(&c)
 	}
@@ -83,7 +83,7 @@ func reset(ctx context.Context, c thrift.TClient) error {
 	return err
 }
 
-// nothing is arguments and a result without fields.
+// nothing is an argument list and a result without fields.
 type nothing struct{}
 
 func (nothing) Write(ctx context.Context, p thrift.TProtocol) error { return p.WriteFieldStop(ctx) }
@@ -91,7 +91,7 @@ func (nothing) Read(ctx context.Context, p thrift.TProtocol) error {
 	return thrift.SkipDefaultDepth(ctx, p, thrift.STRUCT)
 }
 
-// states collects what announce says of a provider.
+// states returns a function that waits for a state of announce's output.
 func states(t *testing.T, events *bufio.Scanner) func(state string) bool {
 	var mu sync.Mutex
 	seen := map[string]bool{}
@@ -112,8 +112,8 @@ func states(t *testing.T, events *bufio.Scanner) func(state string) bool {
 	}
 }
 
-// Two consumers with 16 callers each share a stock server of 8 threads: no call
-// fails, and the provider stays listed.
+// Two consumers with 16 callers each share a stock server of 8 threads. No call fails,
+// and the provider stays listed.
 func TestAnnouncedPoolOfThreads(t *testing.T) {
 	t.Parallel()
 	cfg := site(t, "")
@@ -147,16 +147,16 @@ func TestAnnouncedPoolOfThreads(t *testing.T) {
 	}
 }
 
-// A frozen plain provider beside a good one becomes suspect, although it accepts
-// connections, by a few calls that fail; from then on no call goes to it while the
-// good one is well. It is called again when it goes on.
+// A frozen plain provider accepts connections beside a good one. A few failed calls make
+// it suspect. From then on it gets no calls while the good one is well. It gets calls
+// again when it resumes.
 func TestFrozenAnnouncedProvider(t *testing.T) {
 	t.Parallel()
 	const mostFailed = 5 // calls of one caller
 	cfg := site(t, "")
 	good, _ := pythonClock(t, 8)
 	bad, frozen := pythonClock(t, 8)
-	_, events := program(t, "announce", "-c", cfg, "--service", "clock", "--addr", good, "--addr", bad, "--json") // by check tcp
+	_, events := program(t, "announce", "-c", cfg, "--service", "clock", "--addr", good, "--addr", bad, "--json") // with check tcp
 	n := caller(t, cfg, nil)
 	clock := n.Client("clock", func(o *rpc.ServiceOptions) { o.Breaker.Off = true })
 	go func() {
@@ -176,7 +176,7 @@ func TestFrozenAnnouncedProvider(t *testing.T) {
 		return reset(t.Context(), clock) == nil && state(good).Well() && state(bad).Well()
 	})
 	frozen.Process.Signal(syscall.SIGSTOP)
-	failed, begun := 0, time.Now() // at the frozen one: the good one may be slow on a busy machine
+	failed, begun := 0, time.Now() // the good one may be slow on a busy machine
 	eventually(t, "it is suspect", func() bool {
 		var e *rpc.Error
 		if errors.As(reset(t.Context(), clock), &e) && e.Instance == bad {
@@ -204,8 +204,8 @@ func TestFrozenAnnouncedProvider(t *testing.T) {
 	eventually(t, "it is well again", func() bool { return state(bad).Well() })
 }
 
-// A provider behind a TMultiplexedProcessor is called by its prefix: by what
-// announce says, by what the consumer says, and directly.
+// A provider behind a TMultiplexedProcessor is called by its prefix. The prefix comes
+// from announce, from the consumer's configuration, or from a direct call.
 func TestAnnouncedMultiplexedProvider(t *testing.T) {
 	t.Parallel()
 	cfg := site(t, "")
@@ -231,8 +231,8 @@ func TestAnnouncedMultiplexedProvider(t *testing.T) {
 	}
 }
 
-// A release whose old version is announced is cleaned: announce takes it off the
-// lists, and the step says what a plain server can't do.
+// clean ends a release whose old version is announced: announce takes it off the lists.
+// The step tells what a plain server can't do.
 func TestReleaseOfAnnouncedProviders(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Shared(t)

@@ -13,8 +13,7 @@ import (
 	"github.com/skerry/skerry/rpc"
 )
 
-// What a running process has refused is shown by stats --refused and doctor,
-// with what to do about it.
+// stats --refused and doctor show the refusals of a running process, with a remedy.
 func TestRefused(t *testing.T) {
 	config := site(t, "")
 	offerClock(t, config)

@@ -24,14 +24,14 @@ import (
 	"github.com/skerry/skerry/internal/wire"
 )
 
-// asService makes the test binary a process that serves what the
-// configuration file names, until SIGTERM.
+// asService makes the test binary a process that serves the services of the
+// configuration file until SIGTERM.
 const asService = "SKERRY_TEST_SERVICE"
 
-// asked counts the calls of a bad version: the same ones fail in each run.
+// asked counts the calls of a bad version, so that the same ones fail in each run.
 var asked atomic.Uint64
 
-// versioned answers with the version that it is.
+// versioned answers with its own version.
 type versioned struct {
 	wire.Internal
 	version string
@@ -67,14 +67,14 @@ func serveVersion(cfg string) error {
 type crew struct {
 	t      *testing.T
 	config string // of the operator
-	text   string // of everybody's configuration
+	text   string // common to all processes
 
-	// forgetful: nothing is kept on disk. On a busy machine a disk may not answer in
-	// the time that it has, and such a process promises no step on a LAN.
+	// forgetful processes keep nothing on disk. On a busy machine a disk may answer too
+	// late, and then a process on a LAN promises no step.
 	forgetful bool
 }
 
-// state is the state directory of a new process.
+// state returns the state directory of a new process.
 func (c *crew) state() string {
 	if c.forgetful {
 		return "none"
@@ -87,8 +87,8 @@ func newCrew(t *testing.T, url string) *crew {
 	return &crew{t: t, config: writeConfig(t, text), text: text}
 }
 
-// slowly are lines of a configuration by which no call fails because the machine
-// is busy: neither for its time nor for a process that does not run for seconds.
+// slowly holds configuration lines by which no call fails on a busy machine, even when a
+// process does not run for seconds.
 const slowly = "consumers: {\"*\": {timeout: 30s, breaker: {off: true}, retries: 3, idempotent: [whoAmI]}}\n" +
 	"calls: {connect_timeout: 5s}\n"
 
@@ -116,7 +116,7 @@ func (c *crew) serve(service, version string) *exec.Cmd {
 	return p
 }
 
-// step is a command of the operator that succeeds.
+// step runs an operator's command, which must succeed.
 func (c *crew) step(args ...string) string {
 	c.t.Helper()
 	code, out := c.try(args...)
@@ -126,7 +126,7 @@ func (c *crew) step(args ...string) string {
 	return out
 }
 
-// try is a command of the operator; as he would, it is given again when the
+// try runs an operator's command. It repeats the command, as an operator would, when the
 // database of a busy machine did not answer in time.
 func (c *crew) try(args ...string) (code int, out string) {
 	c.t.Helper()
@@ -141,10 +141,10 @@ func (c *crew) try(args ...string) (code int, out string) {
 	return code, out
 }
 
-// load calls both services in one trace after the other.
+// load calls both services in one trace, again and again.
 type load struct {
 	node *skerry.Node
-	met  sync.Map // versions of both, to *atomic.Int64
+	met  sync.Map // by the versions of both; values are *atomic.Int64
 	stop func()
 }
 
@@ -166,7 +166,7 @@ func (c *crew) load() *load {
 	eventually(c.t, "both services answer", func() bool { return !strings.Contains(l.trace(), " ") })
 	for range 4 {
 		wg.Go(func() {
-			for ; !end.Load(); time.Sleep(10 * time.Millisecond) { // others run beside it
+			for ; !end.Load(); time.Sleep(10 * time.Millisecond) { // leaves time to the other tests
 				n, _ := l.met.LoadOrStore(l.trace(), &atomic.Int64{})
 				n.(*atomic.Int64).Add(1)
 			}
@@ -195,14 +195,14 @@ func (l *load) count(met string) int64 {
 	return 0
 }
 
-// more waits for further traces that met the versions.
+// more waits for further traces that met these versions.
 func (l *load) more(t *testing.T, met string) {
 	t.Helper()
 	begun := l.count(met)
 	eventually(t, "traces meet "+met, func() bool { return l.count(met) > begun+20 })
 }
 
-// judge fails the test when a trace failed, or met a mixture.
+// judge fails the test when a trace failed or met mixed versions.
 func (l *load) judge(t *testing.T) {
 	t.Helper()
 	l.stop()
@@ -226,8 +226,8 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// TestReleaseInDatabaseMode is a release from its start to its end, then one
-// that is rolled back, by commands over a database, under load.
+// TestReleaseInDatabaseMode runs a complete release, then one that is rolled back, by
+// commands over a database under load.
 func TestReleaseInDatabaseMode(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Shared(t)
@@ -286,9 +286,9 @@ func TestReleaseInDatabaseMode(t *testing.T) {
 	l.judge(t)
 }
 
-// TestFrozen takes the database away in the middle of a release: requests go
-// on, every command says what is the matter, and nothing is done; with the
-// database back the release goes on.
+// TestFrozen takes the database away in the middle of a release. Requests go on. Every
+// command reports the cause and changes nothing. The release goes on when the database
+// is back.
 func TestFrozen(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Own(t, pgtest.Options{})
@@ -321,9 +321,9 @@ func TestFrozen(t *testing.T) {
 	l.judge(t)
 }
 
-// TestRestoredDatabase restores the database from a copy that is older than
-// the switch: no request notices, no step is possible until an operator has
-// adopted what the processes go by, and then the release goes on.
+// TestRestoredDatabase restores the database from a copy older than the switch. No
+// request fails. No step is possible until an operator has adopted the log of the
+// processes. Then the release goes on.
 func TestRestoredDatabase(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Shared(t)
@@ -344,7 +344,7 @@ func TestRestoredDatabase(t *testing.T) {
 	l.more(t, "v2v2")
 
 	server.Restore(t, db, backup)
-	c.serve("auth", "v2") // it reads the older rules
+	c.serve("auth", "v2") // reads the older rules
 	for _, args := range [][]string{{"rollback"}, {"clean"}, {"validate"}} {
 		if code, out := c.try(args...); code != exitProblem || !strings.Contains(out, "adopt") {
 			t.Errorf("%v: exit code %d\n%s", args, code, out)

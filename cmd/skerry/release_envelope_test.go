@@ -17,8 +17,8 @@ import (
 	"github.com/skerry/skerry/internal/sshsig"
 )
 
-// keyFile writes a private key as OpenSSH does, and gives its line for a file
-// of operators.
+// keyFile writes a private key in OpenSSH's form, and returns its line for a file of
+// operators.
 func keyFile(t *testing.T, name string, private ed25519.PrivateKey) (path, line string) {
 	t.Helper()
 	block, err := ssh.MarshalPrivateKey(private, name)
@@ -33,8 +33,8 @@ func keyFile(t *testing.T, name string, private ed25519.PrivateKey) (path, line 
 	return path, fmt.Sprintf("%s namespaces=\"%s\" %s\n", name, strings.Join(sshsig.Namespaces, ","), key)
 }
 
-// What the key of the envelope has signed is shown until another key
-// acknowledges it; its own acknowledgement counts for nothing.
+// Steps signed by the envelope's key are shown until another key acknowledges them. An
+// acknowledgement by the envelope's key has no effect.
 func TestUseOfTheEnvelopeIsShown(t *testing.T) {
 	paper, _ := operatorkey.NewEnvelope()
 	secret, err := operatorkey.ParseEnvelope(paper)
@@ -64,7 +64,7 @@ func TestUseOfTheEnvelopeIsShown(t *testing.T) {
 	shown := func(want ...string) {
 		t.Helper()
 		var st struct{ Envelope []envelopeUse }
-		eventually(t, fmt.Sprint("status shows ", want), func() bool { // once the LAN has answered
+		eventually(t, fmt.Sprint("status shows ", want), func() bool { // after the LAN has answered
 			st.Envelope = nil
 			err := json.Unmarshal([]byte(run(exitOK, "", "release", "status", "--json")), &st)
 			return err == nil && len(st.Envelope) == len(want)

@@ -9,7 +9,7 @@ import (
 	"github.com/skerry/skerry/rollout/operator"
 )
 
-// A frozen log names the way out, and no step that would be refused.
+// A frozen log names the next step, and no step that would be refused.
 func TestWhatFollowsWhenFrozen(t *testing.T) {
 	for name, c := range map[string]struct {
 		spoil func(d *drill)
@@ -45,7 +45,7 @@ func TestWhatFollowsWhenFrozen(t *testing.T) {
 	}
 }
 
-// A release without modules is given up without talk of versions.
+// A release without modules is given up without a mention of versions.
 func TestReleaseWithoutModules(t *testing.T) {
 	d := newDrill()
 	d.must(t, "start", "--by", "alice", "--reason", "x")

@@ -8,8 +8,8 @@ import (
 	"github.com/skerry/skerry/rollout/operator"
 )
 
-// TestTooOld: who can't obey the next entry is named with what it lacks, by
-// doctor as well; who is ahead of a command that can't read on is not behind.
+// TestTooOld: status and doctor name each process that can't apply the next entry, with
+// the needs that it does not know. A process that is ahead of the command is not behind.
 func TestTooOld(t *testing.T) {
 	log, err := rollout.Replay([]rollout.Entry{{Cluster: "c", Generation: rollout.Generation{N: 1}}})
 	if err != nil {

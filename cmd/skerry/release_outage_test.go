@@ -10,8 +10,8 @@ import (
 	"github.com/skerry/skerry/internal/pgtest"
 )
 
-// A step that has begun waits for the database that goes in the middle of it,
-// says so, and goes on when it is back.
+// The database goes away during a step. The step reports it, waits, and goes on when the
+// database is back.
 func TestAStepWaitsForItsDatabase(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Own(t, pgtest.Options{})
@@ -40,7 +40,7 @@ func TestAStepWaitsForItsDatabase(t *testing.T) {
 	select {
 	case r := <-shipped:
 		t.Fatalf("ship did not wait for the database: exit code %d\n%s", r.code, r.out)
-	case <-time.After(3 * time.Second): // real processes; there is no event for "it waits still"
+	case <-time.After(3 * time.Second): // real processes report no event for "still waiting"
 	}
 	if err := server.Start(); err != nil {
 		t.Fatal(err)

@@ -8,11 +8,10 @@ import (
 	"testing"
 )
 
-// TestRampUnderLoad ramps three new versions of auth up, one after the other,
-// each together with a new proc, by commands on a LAN of real processes under
-// load: one that fails, one that is slow, and one that is well. The first two
-// are turned back by the guard, which says why; no trace meets the new auth and
-// the old proc.
+// TestRampUnderLoad ramps three new versions of auth up, one after the other, each
+// together with a new proc. It runs commands on a LAN of real processes under load. One
+// version fails, one is slow, and one is well. The guard turns the first two back and
+// gives the reason. No trace meets the new auth and the old proc.
 func TestRampUnderLoad(t *testing.T) {
 	t.Parallel()
 	config := site(t, slowly)
@@ -28,7 +27,7 @@ func TestRampUnderLoad(t *testing.T) {
 	for _, trial := range []struct {
 		version string
 		bounds  []string
-		says    string // by the guard; "": it stays
+		says    string // text of the guard; "": the version stays
 	}{
 		{"v2-bad", []string{"--max-failures", "5%"}, "auth/v2-bad fails: "},
 		{"v3-slow", []string{"--max-p99", "50ms"}, "auth/v3-slow is slow: "},

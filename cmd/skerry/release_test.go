@@ -21,8 +21,8 @@ import (
 	"github.com/skerry/skerry/rollout/operator"
 )
 
-// drill is a site without processes: the rules of package rollout over a log
-// in memory, and what the test says of the rest.
+// drill is a site without processes. It has the rules of package rollout over a log in
+// memory, and the test sets the rest.
 type drill struct {
 	siteState
 	by      string
@@ -30,13 +30,13 @@ type drill struct {
 	refused map[string]error // connections, by address
 	fails   int              // share at which the guard turns back
 	says    func(operator.Progress)
-	stuck   bool // what has yielded its turn does not stop
+	stuck   bool // a process that has yielded its turn does not stop
 	retire  []rollout.Retirement
 }
 
 func (d *drill) State(context.Context) (siteState, error) { return d.siteState, nil }
 
-// step is one change of the log.
+// step makes one change of the log.
 func (d *drill) step(what string, do func(rollout.Release, *rollout.Log, rollout.Generation) (rollout.Release, map[string]rollout.Rule, error)) (rollout.Release, error) {
 	log, err := d.log()
 	if err != nil {
@@ -113,8 +113,8 @@ func (d *drill) Rollback(context.Context) (rollout.Release, error) {
 	return d.change()
 }
 
-// change lets modules change over whose versions may not run at once, and says
-// what a controller would.
+// change turns over the modules whose versions may not run at once. It reports the
+// progress that a controller would report.
 func (d *drill) change() (rollout.Release, error) {
 	log, err := d.log()
 	if err != nil {
@@ -125,7 +125,7 @@ func (d *drill) change() (rollout.Release, error) {
 		rule, _ := log.Rule(m.Service)
 		d.says(operator.Progress{Step: "drain", Service: m.Service})
 		if rule.Turn == "" {
-			err = nil // it has yielded before
+			err = nil // a process has yielded before
 		} else if r, err = d.step("take the turn back from "+m.Service+" "+rule.Turn, func(r rollout.Release, log *rollout.Log, _ rollout.Generation) (rollout.Release, map[string]rollout.Rule, error) {
 			next, rules, retire, err := r.RevokeTurn(log, map[string][]rollout.Owner{m.Service: {{Process: "alpha/11/a"}}})
 			d.retire = retire
@@ -194,7 +194,7 @@ func (d *drill) Vouch(context.Context) error { return errors.New("nothing is to 
 
 func (d *drill) Adopt(context.Context, string) error { return errors.New("nothing is to be adopted") }
 
-// newDrill has two services in two versions, and three processes.
+// newDrill returns a site with two services in two versions, and three processes.
 func newDrill() *drill {
 	d := &drill{}
 	for i, name := range []string{"auth/v1", "auth/v1", "auth/v2", "auth/v2", "proc/v1", "proc/v2"} {
@@ -205,7 +205,7 @@ func newDrill() *drill {
 	return d
 }
 
-// on runs one command line at the site, as an operator who answers.
+// on runs one command line on the site, with an operator's answers.
 func (d *drill) on(t *testing.T, answers string, line ...string) (int, string) {
 	t.Helper()
 	var out bytes.Buffer
@@ -218,7 +218,7 @@ func (d *drill) on(t *testing.T, answers string, line ...string) (int, string) {
 	return code, out.String()
 }
 
-// must runs a step that succeeds.
+// must runs a step, which must succeed.
 func (d *drill) must(t *testing.T, line ...string) string {
 	t.Helper()
 	code, out := d.on(t, "", append(line, "--yes")...)
@@ -228,8 +228,8 @@ func (d *drill) must(t *testing.T, line ...string) string {
 	return out
 }
 
-// TestReleaseDialogue is a release of two modules from its start to its end,
-// by two operators, as the screen shows it.
+// TestReleaseDialogue shows a complete release of two modules by two operators, as
+// printed on the screen.
 func TestReleaseDialogue(t *testing.T) {
 	t.Chdir(t.TempDir())
 	own := "modules:\n  auth: {check: 'echo $SKERRY_MODULE at $SKERRY_ADDRS'}\n"
@@ -267,10 +267,10 @@ func TestReleaseDialogue(t *testing.T) {
 	})
 }
 
-// checkTime is how long a real command took.
+// checkTime matches the duration of a real command.
 var checkTime = regexp.MustCompile(`passed in \S+`)
 
-// TestReleaseTrouble is what an operator reads when something is in the way.
+// TestReleaseTrouble shows the texts for an operator when a step is blocked.
 func TestReleaseTrouble(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDrill()
@@ -319,7 +319,7 @@ func TestReleaseTrouble(t *testing.T) {
 
 var manifestPath = regexp.MustCompile(`\S+/release\.yaml`)
 
-// TestACheckHasAnEnd is outside of any bubble: the check is a real command.
+// TestACheckHasAnEnd runs outside a bubble, because the check is a real command.
 func TestACheckHasAnEnd(t *testing.T) {
 	d := newDrill()
 	d.must(t, "start", "--by", "alice", "--reason", "x")
@@ -333,8 +333,8 @@ func TestACheckHasAnEnd(t *testing.T) {
 	}
 }
 
-// TestBoundsOfModules: a manifest's bounds are kept in the release by ship, and
-// commit goes by them, whoever gives it.
+// TestBoundsOfModules: ship keeps a manifest's bounds in the release. Every operator's
+// commit applies them.
 func TestBoundsOfModules(t *testing.T) {
 	d := newDrill()
 	d.must(t, "start", "--by", "alice", "--reason", "x")
@@ -377,7 +377,7 @@ func TestSecondReleaseIsRefused(t *testing.T) {
 	}
 }
 
-// TestOperatorByDefault: --by is this user and host, as its help says.
+// TestOperatorByDefault: --by defaults to this user and host, as its help says.
 func TestOperatorByDefault(t *testing.T) {
 	d := newDrill()
 	d.must(t, "start", "--reason", "x")
@@ -387,8 +387,8 @@ func TestOperatorByDefault(t *testing.T) {
 	}
 }
 
-// TestStartWarnsOfVersions: of two versions that run without a rule a release
-// fixes none.
+// TestStartWarnsOfVersions: a release fixes no version of a service that runs two
+// versions without a rule.
 func TestStartWarnsOfVersions(t *testing.T) {
 	d := newDrill()
 	if out := d.must(t, "start", "--by", "alice", "--reason", "x"); !strings.Contains(out, "fix no version of auth, as v1 and v2 run at once") {
@@ -401,8 +401,8 @@ func TestStartWarnsOfVersions(t *testing.T) {
 	}
 }
 
-// TestLogWithoutProcesses: what the database holds is shown with no process
-// running, and no step is done.
+// TestLogWithoutProcesses: without a running process, the commands show the database's
+// log and run no step.
 func TestLogWithoutProcesses(t *testing.T) {
 	d := newDrill()
 	d.must(t, "start", "--by", "alice", "--reason", "x")
@@ -418,7 +418,7 @@ func TestLogWithoutProcesses(t *testing.T) {
 	}
 }
 
-// TestLogIsOneDocument: release log --json is one array, empty or not.
+// TestLogIsOneDocument: release log --json prints one array, also an empty one.
 func TestLogIsOneDocument(t *testing.T) {
 	d := newDrill()
 	for want := range 2 {
@@ -436,7 +436,7 @@ func TestLogIsOneDocument(t *testing.T) {
 	}
 }
 
-// TestExitCodes is the table of doc.go.
+// TestExitCodes checks the table of doc.go.
 func TestExitCodes(t *testing.T) {
 	for _, c := range []struct {
 		err  error
@@ -488,8 +488,8 @@ func TestStepsOutOfOrder(t *testing.T) {
 	}
 }
 
-// An instance of the old version that was counted, and had died, is not waited
-// for in the new one.
+// ship counts a dead instance of the old version at its start. It does not wait for a
+// new one in its place.
 func TestShipDoesNotWaitForTheDead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDrill()
@@ -564,7 +564,7 @@ func TestManifest(t *testing.T) {
 	}
 }
 
-// TestGuardTurnsBack ramps a version whose calls fail at half of the users.
+// TestGuardTurnsBack ramps a version that fails the calls of half of the users.
 func TestGuardTurnsBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDrill()
@@ -597,7 +597,7 @@ func TestRampSpelling(t *testing.T) {
 	}
 }
 
-// TestDifferences finds what is not as the log says, and mends what it can.
+// TestDifferences finds contradictions to the log, and mends those that it can.
 func TestDifferences(t *testing.T) {
 	d := newDrill()
 	d.must(t, "start", "--by", "alice", "--reason", "x")
@@ -619,8 +619,8 @@ func TestDifferences(t *testing.T) {
 	}
 }
 
-// TestTheLogStaysWithSomebody: where the processes keep the log, one of them
-// must outlive a change over.
+// TestTheLogStaysWithSomebody: where the processes keep the log, one of them must
+// outlive a change over.
 func TestTheLogStaysWithSomebody(t *testing.T) {
 	d := newDrill()
 	d.Spread = true

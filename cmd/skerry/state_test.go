@@ -21,8 +21,7 @@ import (
 	"github.com/skerry/skerry/rpc"
 )
 
-// promises are what the processes of the site, other than this one, have
-// promised, by their addresses.
+// promises returns the promises of the site's other processes, by their addresses.
 func promises(t *testing.T, n *skerry.Node, want int) map[string]string {
 	t.Helper()
 	for begun := time.Now(); time.Since(begun) < limit; time.Sleep(10 * time.Millisecond) {
@@ -41,7 +40,7 @@ func promises(t *testing.T, n *skerry.Node, want int) map[string]string {
 	return nil
 }
 
-// testKey is the key of the sites of these tests.
+// testKey returns the site key of these tests.
 func testKey(t *testing.T) sitekey.Key {
 	t.Helper()
 	key, err := sitekey.Parse(lab.SiteKey)
@@ -51,7 +50,7 @@ func testKey(t *testing.T) sitekey.Key {
 	return key
 }
 
-// proofOf is what the site's key makes of a text.
+// proofOf returns the proof of the site's key for a text.
 func proofOf(t *testing.T, use, text string) rollout.Proof {
 	t.Helper()
 	mac := hmac.New(sha256.New, testKey(t).Use(use, "test-site"))
@@ -59,7 +58,7 @@ func proofOf(t *testing.T, use, text string) rollout.Proof {
 	return rollout.Proof{Kind: rollout.SiteProof, Signature: mac.Sum(nil)}
 }
 
-// proven is an entry that the site's key has signed.
+// proven returns an entry signed by the site's key.
 func proven(t *testing.T, e rollout.Entry) rollout.Entry {
 	t.Helper()
 	e, err := e.Seal()
@@ -69,7 +68,7 @@ func proven(t *testing.T, e rollout.Entry) rollout.Entry {
 	return e.WithProof(proofOf(t, "release", e.Body()))
 }
 
-// internalAt is the framework's own service at an address.
+// internalAt returns a client of skerry's internal service at an address.
 func internalAt(t *testing.T, addr string) *wire.InternalClient {
 	t.Helper()
 	key := testKey(t)
@@ -103,8 +102,8 @@ func promisedAt(t *testing.T, addr string) (release string, err error) {
 	return e.Release, err
 }
 
-// Two processes of one program keep their promises apart in one directory, and
-// whoever is started after a kill -9 keeps what the killed one had promised.
+// Two processes of one program keep their promises apart in one directory. A process
+// started after a kill -9 keeps the promises of the killed one.
 func TestPromisesSurviveKill(t *testing.T) {
 	dir := t.TempDir()
 	cfg := site(t, "state_dir: "+dir+"\ngateway: {routes: [{path: /, service: web}], listen: \"127.0.0.1:0\"}\n")

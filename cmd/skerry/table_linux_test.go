@@ -14,8 +14,8 @@ import (
 	"github.com/skerry/skerry/internal/sshsig"
 )
 
-// openTerminal is a terminal of so many columns, and the end that shows what
-// is written to it.
+// openTerminal returns a terminal with a number of columns, and the end that shows its
+// output.
 func openTerminal(t *testing.T, columns int) (screen, command *os.File) {
 	t.Helper()
 	screen, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
@@ -42,8 +42,8 @@ func openTerminal(t *testing.T, columns int) (screen, command *os.File) {
 	return screen, command
 }
 
-// TestTheTerminalIsMeasured runs a command on terminals of several widths, and
-// into a pipe, where each row is one line.
+// TestTheTerminalIsMeasured runs a command on terminals of several widths. Into a pipe,
+// each row is one line.
 func TestTheTerminalIsMeasured(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "operators")
 	op := sshsig.Operator{Name: "zhang.wei", Key: sshsig.PublicKey{1}, Namespaces: sshsig.Namespaces, Comment: "zhang.wei@launch-control-7"}
@@ -57,7 +57,7 @@ func TestTheTerminalIsMeasured(t *testing.T) {
 			t.Fatalf("exit code %d: %s", code, errs.String())
 		}
 		shown := make([]byte, 1<<16)
-		n, err := screen.Read(shown) // one write came before
+		n, err := screen.Read(shown) // an earlier write
 		if err != nil {
 			t.Fatal(err)
 		}

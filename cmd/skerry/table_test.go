@@ -18,8 +18,8 @@ import (
 	"github.com/skerry/skerry/rollout/operator"
 )
 
-// longText has words that a column must be broken between, and one that fits
-// no column.
+// longText has words between which a column must be broken, and one word that fits no
+// column.
 const longText = "vanished with 2 of 3; it answers, and 服务发现 knows it by a-name-of-" +
 	"sixty-three-characters-that-is-allowed-for-services-and-versions, since then"
 
@@ -33,8 +33,8 @@ func checkWidth(t *testing.T, what, output string, width int) {
 	}
 }
 
-// TestTablesFitTheTerminal: tables of all shapes have no line that is too long,
-// and lose no word.
+// TestTablesFitTheTerminal: tables of all shapes have no line that is too long, and
+// lose no word.
 func TestTablesFitTheTerminal(t *testing.T) {
 	header := []string{"SERVICE", "VERSION", " CALLS", "STATE", " UP", "TAGS", "WHY"}
 	rows := [][]string{
@@ -61,14 +61,14 @@ func TestTablesFitTheTerminal(t *testing.T) {
 	}
 }
 
-// TestWrap breaks texts between words, and loses nothing.
+// TestWrap breaks texts between words and loses no text.
 func TestWrap(t *testing.T) {
 	for width := 1; width < 90; width++ {
 		lines := wrap(longText, width)
 		if have := strings.ReplaceAll(strings.Join(lines, ""), " ", ""); have != strings.ReplaceAll(longText, " ", "") {
 			t.Fatalf("in %d cells:\n%s", width, strings.Join(lines, "\n"))
 		}
-		if width > 1 { // a Chinese character has two
+		if width > 1 { // a Chinese character takes two cells
 			checkWidth(t, "wrap", strings.Join(lines, "\n"), width)
 		}
 	}
