@@ -23,7 +23,7 @@ type chain struct {
 	auth   chan rpc.CallInfo
 }
 
-// newChain starts a chain whose program has the given methods.
+// newChain starts a chain with a program of the given methods.
 func newChain(t *testing.T, strict bool, methods func(c *chain) map[string]func(word, text string) (string, error)) *chain {
 	t.Helper()
 	cfg := site(t)

@@ -26,7 +26,7 @@ type Status struct {
 	Proxy    string     `json:"proxy"` // name of the proxy, as in its words
 	PID      int        `json:"pid"`
 	Cluster  string     `json:"cluster"`
-	Owner    string     `json:"owner"`   // the program's node, as registries list it
+	Owner    string     `json:"owner"`   // the program's node in the form of registries
 	Running  int        `json:"running"` // calls that the program serves now
 	Provides []Provides `json:"provides,omitempty"`
 }
@@ -36,9 +36,9 @@ type Provides struct {
 	Service     string `json:"service"`
 	Version     string `json:"version,omitempty"`
 	Addr        string `json:"addr"`             // of the program's server
-	State       string `json:"state"`            // listed, waiting, failing, …: as `skerry announce` has it
+	State       string `json:"state"`            // a foreign.State as text
 	Connections int    `json:"connections"`      // open now
-	Helper      string `json:"helper,omitempty"` // its name; "none" without, "" where that is not known yet
+	Helper      string `json:"helper,omitempty"` // its name; "none" without a helper, "" while unknown
 }
 
 // control serves controlName.

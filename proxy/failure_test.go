@@ -156,7 +156,7 @@ func TestTwoProgramsWithOneSocket(t *testing.T) {
 	}
 }
 
-// A proxy that cannot serve all its sockets takes none from the proxy that does.
+// A proxy that can't serve all its sockets takes none from the proxy that serves them.
 func TestAProxyThatCannotListenTakesNothing(t *testing.T) {
 	c := site(t)
 	taken, err := net.Listen("tcp", "127.0.0.1:0")

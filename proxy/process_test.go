@@ -56,8 +56,8 @@ type process struct {
 	wait func() error
 }
 
-// startProcess runs a proxy of the program billing, whose server is at addr; "" = the
-// program only makes calls.
+// startProcess runs a proxy of the program billing. addr is the program's server; "" =
+// the program only makes calls.
 func startProcess(t *testing.T, c config.Config, path, addr string) *process {
 	t.Helper()
 	provides := ""

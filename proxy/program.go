@@ -24,7 +24,7 @@ type program struct {
 	log   *slog.Logger
 	words *words
 
-	// Made by open.
+	// Fields set by open.
 	node     *skerry.Node
 	server   *rpc.Server // of the sockets
 	sockets  []*socket
@@ -32,7 +32,7 @@ type program struct {
 	provided []*provided
 	serving  *run.Group // of the server
 
-	before  string        // name of the proxy that this one replaces; "" = none
+	before  string        // name of the replaced proxy; "" = none
 	drained chan struct{} // closed when the proxy must leave the program
 	drain   sync.Once
 	yielded chan struct{} // closed when another proxy is listed in place of this one
@@ -148,7 +148,7 @@ func (g *program) listen(ctx context.Context) error {
 	return nil
 }
 
-// publish leads the program to its sockets, in place of a proxy before this one.
+// publish directs the program's new connections to these sockets, in place of an earlier proxy's.
 func (g *program) publish() error {
 	for _, s := range g.sockets {
 		if err := s.publish(); err != nil {

@@ -40,8 +40,8 @@ func New(cfg config.Config, log *slog.Logger) (*Proxy, error) {
 }
 
 // Run serves until ctx ends, or until each program was drained or has another
-// proxy. It returns after the proxy has left every program. A program whose socket
-// can't be served is an error at once.
+// proxy. It returns after the proxy has left every program. A socket that can't
+// be served is an error at once.
 func (x *Proxy) Run(ctx context.Context) error {
 	if err := x.open(ctx); err != nil {
 		return err
@@ -58,8 +58,8 @@ func (x *Proxy) Run(ctx context.Context) error {
 	return group.Wait()
 }
 
-// open makes every listener of every program before it leads a program to one: a
-// proxy that can't serve all of them takes no program from the proxy before it.
+// open makes every listener of every program before it publishes any. So a proxy that can't
+// serve all of them takes no program from the earlier proxy.
 func (x *Proxy) open(ctx context.Context) error {
 	for i, g := range x.programs {
 		if err := g.open(ctx); err != nil {

@@ -97,7 +97,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// echoing returns a handler whose result is prefix and the method's name.
+// echoing returns a handler that returns prefix and the method's name.
 func echoing(prefix string, seen func(ctx context.Context, info *rpc.CallInfo)) rpc.RawHandler {
 	return func(ctx context.Context, info *rpc.CallInfo, args *rpc.Raw) (*rpc.Raw, error) {
 		if seen != nil {
