@@ -106,8 +106,7 @@ func protocol(conn net.Conn, p registry.Protocol) thrift.TProtocol {
 	return thrift.NewTHeaderProtocolConf(socket, conf)
 }
 
-// nothing is an argument list without arguments, and a reply whose content is
-// skipped.
+// nothing is an argument list without arguments, and a reply with skipped content.
 type nothing struct{}
 
 func (nothing) Write(ctx context.Context, p thrift.TProtocol) error {

@@ -9,8 +9,8 @@
 // the provider at once, because the calls detect a wrong decision sooner than any check.
 //
 // A busy provider may leave a check unanswered, because calls take all its threads. Keep then asks the processes
-// of the site for their counts of calls. The provider stays listed while these counts grow. A provider whose
-// version a release has retired stays off the lists until its process has ended.
+// of the site for their counts of calls. The provider stays listed while these counts grow. After a release
+// has retired its version, the provider stays off the lists until its process has ended.
 //
 // # Failure
 //
