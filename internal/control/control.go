@@ -12,7 +12,7 @@ import (
 	"github.com/skerry/skerry/rollout/operator"
 )
 
-// Operator is the operator in whose name steps change a site's rules.
+// Operator signs the steps that change a site's rules.
 type Operator struct {
 	Name    string          // for the audit trail
 	Signer  operator.Signer // the operator's key; nil: the site's key signs, where no operators are named
@@ -90,8 +90,8 @@ func askMembers(ctx context.Context, n *skerry.Node, ask func(context.Context, *
 
 // Answered returns, by process of the site, how many calls of a service at an
 // address were answered to that process so far. Processes that can't be asked
-// are absent. A provider whose number grows at one process is alive, even if a
-// check fails.
+// are absent. A provider with a growing number at one process is alive, even if
+// a check fails.
 func Answered(ctx context.Context, n *skerry.Node, service, addr string) map[string]int64 {
 	var mu sync.Mutex
 	all := map[string]int64{}
