@@ -138,7 +138,7 @@ file itself can't be read.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if len(args) == 1 {
-				a.flags.config = args[0] // it is named
+				a.flags.config = args[0] // the arguments name the file
 			}
 			return a.checkConfig(show)
 		},

@@ -13,7 +13,7 @@
 //	skerry proxy                 make programs of other languages members of the site
 //	skerry release               release new versions of services together
 //	skerry key                   make, copy and change the site's key
-//	skerry operator              operators whose signatures are obeyed
+//	skerry operator              operators that may sign releases
 //	skerry doctor                problems of this host and site, with their remedies
 //	skerry schema                SQL for the database's administrator
 //	skerry config check|show     mistakes and effective values of the configuration

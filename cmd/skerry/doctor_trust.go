@@ -32,7 +32,7 @@ func (a *app) examineTrust(ctx context.Context, c skerry.Config) []finding {
 	return append(f.list, a.examineSteps(ctx)...)
 }
 
-// describeOperators reports the operators whose releases are obeyed.
+// describeOperators reports the operators that may release.
 func describeOperators(f *findings, path string) {
 	if path == "" {
 		f.hint("let operators sign with keys of their own: skerry operator add, and site.operators on every host",

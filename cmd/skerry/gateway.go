@@ -56,7 +56,7 @@ func (a *app) gateway(ctx context.Context, listen string) error {
 	if err != nil {
 		return err
 	}
-	c.Service, c.Services = config.Service{}, nil // they belong to the process that offers them
+	c.Service, c.Services = config.Service{}, nil // the process that offers the services keeps them
 	if listen != "" {
 		c.Gateway.Listen = listen
 	}

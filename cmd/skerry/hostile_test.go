@@ -191,7 +191,7 @@ func TestNothingHostileIsPrinted(t *testing.T) {
 			harmless(t, what, out.String())
 			harmless(t, what, errs.String())
 			if what == "a forgotten fmt" {
-				continue // the output is no document
+				continue // the output is not a document
 			}
 			for _, text := range []string{out.String(), errs.String()} {
 				if asJSON && text != "" && strings.HasPrefix(text, "{") && !json.Valid([]byte(text)) {
@@ -202,8 +202,7 @@ func TestNothingHostileIsPrinted(t *testing.T) {
 	}
 }
 
-// TestHostileSite runs every subcommand of release on a site whose every text is
-// hostile.
+// TestHostileSite runs every subcommand of release on a site with only hostile texts.
 func TestHostileSite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, state := range []rollout.State{rollout.Prepared, rollout.Ramping, rollout.Switched, rollout.RollingBack, rollout.Stopped} {
@@ -340,7 +339,7 @@ func TestNoCommandOfTheLog(t *testing.T) {
 	}
 }
 
-// TestSettingsAreLines: a comma in a value is no line break.
+// TestSettingsAreLines: a comma in a value does not break a line.
 func TestSettingsAreLines(t *testing.T) {
 	d := newDrill()
 	d.must(t, "start", "--by", "alice", "--reason", "x")

@@ -41,7 +41,7 @@ type app struct {
 	shown    bool          // a passing line is on the screen
 	warned   bool          // of a password in the arguments
 	width    func() int    // columns of the terminal of out, 0 without one
-	started  bool          // the command line was parsed, so that a later error is no usage error
+	started  bool          // the command line was parsed: later errors are not usage errors
 
 	openMembers  func(context.Context) (keyMembers, func(), error)              // nil: the operator answers for the hosts
 	openReleases func(context.Context, *releaseFlags) (releases, func(), error) // tests replace it

@@ -89,8 +89,8 @@ func TestOperatorEnvelope(t *testing.T) {
 	want(t, "", exitProblem, "", "breakglass stands in line 2 already", "operator", "envelope", "--file", file)
 }
 
-// TestDoctorNamesOperators: doctor names the operators whose releases are obeyed here,
-// and the mistakes of their file.
+// TestDoctorNamesOperators: doctor names the operators with obeyed releases, and the
+// mistakes of their file.
 func TestDoctorNamesOperators(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "operators")
 	look := func(path string, is level, parts ...string) {

@@ -231,7 +231,7 @@ func TestAnnouncedMultiplexedProvider(t *testing.T) {
 	}
 }
 
-// clean ends a release whose old version is announced: announce takes it off the lists.
+// clean ends a release with an announced old version: announce takes it off the lists.
 // The step tells what a plain server can't do.
 func TestReleaseOfAnnouncedProviders(t *testing.T) {
 	t.Parallel()

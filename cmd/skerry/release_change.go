@@ -12,7 +12,7 @@ import (
 	"github.com/skerry/skerry/rollout/operator"
 )
 
-// exclusives returns the release with only those modules whose versions may never run
+// exclusives returns the release with only those modules that may never run two versions
 // at once. concurrents returns it with the others.
 func exclusives(r rollout.Release) rollout.Release {
 	r.Modules = slices.DeleteFunc(slices.Clone(r.Modules), func(m rollout.Module) bool { return !m.Strategy.Exclusive() })
@@ -24,7 +24,7 @@ func concurrents(r rollout.Release) rollout.Release {
 	return r
 }
 
-// changingOver returns the modules whose new version has not yet got its turn.
+// changingOver returns the modules with a new version that has not yet got its turn.
 func (s siteState) changingOver() []rollout.Module {
 	log, err := s.log()
 	r, open := s.session()
@@ -56,7 +56,7 @@ func backup(r rollout.Release) string {
 	return strings.Join(parts, " ")
 }
 
-// changePlan describes a commit of a module whose versions may not run at once.
+// changePlan describes a commit of a module that may run one version only.
 func changePlan(m rollout.Module) []string {
 	var plan []string
 	if m.Strategy == rollout.Waiting {

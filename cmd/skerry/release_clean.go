@@ -83,7 +83,7 @@ func (a *app) releaseClean(ctx context.Context, to releases, f *releaseFlags) er
 		"They refuse every call, and processes that offer nothing else have ended; stop those that have not"+also+".")
 }
 
-// foreign returns the instances of the outgoing versions whose servers do not use skerry.
+// foreign returns the instances of the outgoing versions that run servers without skerry.
 func (s siteState) foreign(r rollout.Release) (out []string) {
 	for _, in := range s.Instances {
 		plain := in.Protocol != "" && in.Protocol != string(registry.ProtocolSkerry)

@@ -36,7 +36,7 @@ func (a *app) releaseLogCommand(f *releaseFlags) *cobra.Command {
 	return c
 }
 
-// verified is a step with the operator whose key has signed it.
+// verified is a step with the operator that has signed it.
 type verified struct {
 	Entry  rollout.Entry  `json:"entry"`
 	Record rollout.Record `json:"record"` // the signed bytes, and the proofs

@@ -31,7 +31,7 @@ type module struct {
 	Check    string            `yaml:"check"`                                         // command that must succeed
 	Strategy string            `yaml:"strategy"`                                      // concurrent, blocking or waiting
 	Env      map[string]string `yaml:"env"`                                           // for the check
-	Checking string            `yaml:"check_time"`                                    // how long the check may take
+	Checking string            `yaml:"check_time"`                                    // time limit of the check
 	Patience time.Duration     `yaml:"patience"`                                      // of strategy waiting; default 30s
 	GiveUp   bool              `yaml:"give_up"`                                       // of waiting: don't switch without a good moment
 

@@ -60,7 +60,7 @@ func (a *app) printHeadline(st releaseStatus, now time.Time) {
 	a.item("", "Next: %s", st.Next)
 }
 
-// printLogs prints the logs of a site whose log has parted.
+// printLogs prints the logs of a site with a parted log.
 func (a *app) printLogs(list []logStatus) {
 	if len(list) == 0 {
 		return

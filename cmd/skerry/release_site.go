@@ -61,7 +61,7 @@ type siteState struct {
 	Spread    bool              // the processes keep the log, without a database
 }
 
-// signer is the operator whose key has signed an entry. err is the reason why none counts.
+// signer is the operator that has signed an entry. err is the reason why no signature counts.
 type signer struct {
 	name string
 	err  error

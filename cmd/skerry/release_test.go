@@ -113,8 +113,8 @@ func (d *drill) Rollback(context.Context) (rollout.Release, error) {
 	return d.change()
 }
 
-// change turns over the modules whose versions may not run at once. It reports the
-// progress that a controller would report.
+// change turns over the modules that may run one version only. It reports the progress
+// that a controller would report.
 func (d *drill) change() (rollout.Release, error) {
 	log, err := d.log()
 	if err != nil {
