@@ -10,8 +10,8 @@ import (
 	"github.com/skerry/skerry/rollout/participant"
 )
 
-// Members of W3C baggage that a call may bring instead of a token, when it
-// has passed something that is not skerry.
+// Members of W3C baggage that a call may carry instead of a token, after it has passed a program
+// that is not skerry.
 const (
 	BaggageToken = "skerry-rollout" // rollout.Token.String
 	BaggageKey   = "skerry-key"     // sticky key: calls with one key meet one side of a split
@@ -21,7 +21,7 @@ const (
 // admission is how the calls of one method join their traces.
 type admission struct {
 	origin *participant.Origin
-	stray  *participant.Origin // of calls that would begin a trace here, and the rules give this version none
+	stray  *participant.Origin // of calls that would begin a trace here while the rules give this version no share
 	entry  bool
 	admit  func(rollout.Token) error // rollout.Log.Admit of the service's version
 	turn   func() error              // rollout.Log.Turn
@@ -94,7 +94,7 @@ func (r *serverCall) admitToken(d *admission, agent *participant.Agent) (Code, e
 		}
 	}
 	if err == nil && r.info.unseen && token.Generation.Before(agent.Log().Last()) {
-		err = rollout.ErrExpired // it has missed the rules of the site, and may begin anew
+		err = rollout.ErrExpired // the trace has missed the rules of the site, and may begin anew
 	}
 	if err != nil {
 		return RefusalCode(err), r.refusal(token, agent, err)
@@ -103,12 +103,12 @@ func (r *serverCall) admitToken(d *admission, agent *participant.Agent) (Code, e
 	return Unknown, nil
 }
 
-// beginTrace is for a call without a token: an entry begins a trace, any other
-// call is an orphan. A call at an entry is an orphan as well when the newest rules
-// give its version no share: a plain client could not be told anything else.
+// beginTrace handles a call without a token. A call at an entry begins a trace; any other call is
+// an orphan. A call at an entry is an orphan as well when the newest rules give its version no
+// share, because a plain client understands no other refusal.
 func (r *serverCall) beginTrace(d *admission, agent *participant.Agent) (Code, error) {
 	if r.info.Trace == "" {
-		r.info.Trace = NextSpan("") // so that what it calls is one W3C trace, too
+		r.info.Trace = NextSpan("") // puts the calls of the handler into one W3C trace
 	}
 	seed, orphan := seedOf(&r.info), d.origin
 	if d.entry {
@@ -151,7 +151,7 @@ func (r *serverCall) refusal(t rollout.Token, agent *participant.Agent, err erro
 	)
 }
 
-// rolloutToken is what the call carries; raw is "" when it carries none.
+// rolloutToken returns the token of the call, parsed and raw; raw is "" without one.
 func (i *CallInfo) rolloutToken() (t rollout.Token, raw string, err error) {
 	if i.token != "" {
 		t, err = rollout.ParseRaw(i.token)
@@ -164,8 +164,8 @@ func (i *CallInfo) rolloutToken() (t rollout.Token, raw string, err error) {
 	return rollout.Token{}, "", nil
 }
 
-// seedOf is what shares are drawn by for a trace that begins here: the sticky
-// key, else the W3C trace id, else chance.
+// seedOf returns the seed that draws the share of a trace that begins here: the sticky key, else
+// the W3C trace id, else a random number.
 func seedOf(info *CallInfo) uint64 {
 	if info == nil {
 		return rand.Uint64()
@@ -179,8 +179,7 @@ func seedOf(info *CallInfo) uint64 {
 	return rand.Uint64()
 }
 
-// baggageMember is the value of a member of a W3C baggage list, without its
-// properties; "" when it is not there.
+// baggageMember returns the value of a member of a W3C baggage list without its properties, or "".
 func baggageMember(baggage, key string) string {
 	for baggage != "" {
 		var member string

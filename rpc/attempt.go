@@ -32,9 +32,8 @@ type attempt struct {
 	theirLog string // hash of that generation's entry
 }
 
-// run picks an endpoint, calls it and reports how that went. The arguments
-// are serialised into the writer of the endpoint's encoding when an earlier
-// attempt has not done so.
+// run picks an endpoint, calls it and reports the outcome. It serialises the arguments into the
+// writer of the endpoint's encoding when no earlier attempt has done so.
 func (a *attempt) run() (health.Outcome, error) {
 	var outcome health.Outcome
 	err := a.route()
@@ -52,7 +51,7 @@ func (a *attempt) try() (health.Outcome, error) {
 	if err := a.pick(picker); err != nil {
 		return codeOutcome(err), err
 	}
-	a.began = a.call.began // the first has hardly cost any time until now
+	a.began = a.call.began // the first attempt has cost hardly any time until now
 	if !a.call.alone() {
 		a.began = time.Now()
 	}
@@ -64,7 +63,7 @@ func (a *attempt) try() (health.Outcome, error) {
 	took := a.call.ended.Sub(a.began)
 	picker.Report(a.ep, outcome, took)
 	if err != nil && CodeOf(err) == RulesNeeded {
-		return outcome, err // a question, not a call yet; see govern
+		return outcome, err // no call was sent yet; see govern
 	}
 	peer.cells.get(a.s.c.cfg.Health, a.call.Method, func() health.Key {
 		return health.Key{
@@ -78,8 +77,7 @@ func (a *attempt) try() (health.Outcome, error) {
 	return outcome, err
 }
 
-// pick chooses an endpoint that was not tried yet; when there is none left,
-// one that was.
+// pick chooses an endpoint that was not tried yet, or a tried one when none is left.
 func (a *attempt) pick(p Picker) error {
 	if a.ep = a.call.routing.next; a.ep != nil {
 		a.call.routing.next = nil
@@ -118,8 +116,8 @@ func (a *attempt) pick(p Picker) error {
 	return a.fail(giveUpCode(a.ctx.Err(), NoInstance), NotExecuted, err)
 }
 
-// mayWait reports whether the call may wait for an instance: none is there, or
-// those that were tried are there no more.
+// mayWait reports whether the call may wait for an instance, because there is none or the tried
+// ones have gone.
 func (a *attempt) mayWait() bool {
 	return a.s.o.wait() > 0 && (len(a.call.tried) == 0 || a.call.gone)
 }
@@ -140,14 +138,14 @@ func (a *attempt) waiting() (context.Context, context.CancelFunc) {
 
 type whileKey struct{}
 
-// WaitWhile has the calls made with a context wait for an instance only until
-// while ends, too: calls on behalf of a client that may have left by then. A
-// call that has been sent goes on.
+// WaitWhile limits the wait for an instance: calls made with the returned context wait only until
+// while ends. It is for calls on behalf of a client that may leave. A call that has been sent goes
+// on.
 func WaitWhile(ctx, while context.Context) context.Context {
 	return context.WithValue(ctx, whileKey{}, while)
 }
 
-// tied ends the context of a call that waits with what WaitWhile says.
+// tied also ends the context of a waiting call by the context of WaitWhile.
 func (a *attempt) tied(ctx context.Context, cancel context.CancelFunc) (context.Context, context.CancelFunc) {
 	while, ok := a.ctx.Value(whileKey{}).(context.Context)
 	if !ok {
@@ -157,14 +155,13 @@ func (a *attempt) tied(ctx context.Context, cancel context.CancelFunc) (context.
 	return ctx, func() { stop(); cancel() }
 }
 
-// left reports whether the call may wait no longer by WaitWhile, though its own
-// context goes on.
+// left reports whether WaitWhile has ended the wait, though the call's own context goes on.
 func (a *attempt) left() bool {
 	while, ok := a.ctx.Value(whileKey{}).(context.Context)
 	return ok && while.Err() != nil && a.ctx.Err() == nil
 }
 
-// giveUpCode tells a context's end from what else went wrong.
+// giveUpCode returns the code of a context's end, or otherwise for another error.
 func giveUpCode(err error, otherwise Code) Code {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, errTimedOut):
@@ -229,7 +226,7 @@ func (a *attempt) send(p *connPool) (health.Outcome, error) {
 
 // writeBody gives m the Thrift message of the call. An error is an *Error.
 func (a *attempt) writeBody(p *connPool, m *outgoing) error {
-	if !p.dialect.shared { // the others learn the service by a header
+	if !p.dialect.shared { // other peers learn the service by a header
 		m.name = a.call.calledAs(cmp.Or(p.ep.Prefix, a.s.o.Prefix))
 	}
 	args := a.call.argsFor(p.dialect.encoding, m.name)
@@ -243,15 +240,15 @@ func (a *attempt) writeBody(p *connPool, m *outgoing) error {
 	return nil
 }
 
-// writeHead gives m the header of its frame, where the peer takes one, and the call
-// that follows a one-way one. An error is an *Error.
+// writeHead gives m the header of its frame, if the peer takes one, and the call that follows a
+// one-way call. An error is an *Error.
 func (a *attempt) writeHead(l *clientConn, deadline time.Time, m *outgoing) error {
 	if l.dialect.header {
 		var flags uint16
 		if l.dialect.shared {
 			flags = theader.OutOfOrder
 		}
-		left := time.Until(deadline) // now: the callee counts from when it comes
+		left := time.Until(deadline) // the callee counts from the arrival of the frame
 		head, err := appendCallHead(a.call.head[:0], flags, a.call, a.info, a.s.c.cfg.Caller, left, l.in.Limits)
 		if err != nil {
 			return a.fail(TooLarge, NotExecuted, fmt.Errorf("write header: %w", err))
@@ -261,8 +258,8 @@ func (a *attempt) writeHead(l *clientConn, deadline time.Time, m *outgoing) erro
 	return a.follow(l.dialect, m)
 }
 
-// patience is how long the attempt may be made at an instance that gives no
-// sign of life, when there is another one and time for it; 0 = to the end.
+// patience is how long the attempt may wait for a silent instance, when another one can be tried in
+// time; 0 = to the end of the call.
 func (a *attempt) patience() time.Duration {
 	c := a.call
 	if !c.Others || c.Attempt > a.s.o.retries() || c.chain > 1 {
@@ -274,7 +271,8 @@ func (a *attempt) patience() time.Duration {
 	return 0
 }
 
-// cutoff is when the attempt is given up for another, whatever the instance does.
+// cutoff is when the attempt ends in favour of another, also at an instance that gives signs of
+// life.
 func (a *attempt) cutoff() time.Time {
 	if a.s.o.Attempt > 0 {
 		if at := time.Now().Add(a.s.o.Attempt); at.Before(a.ctx.deadline) {
@@ -284,8 +282,8 @@ func (a *attempt) cutoff() time.Time {
 	return a.ctx.deadline
 }
 
-// encode serialises the call's arguments once. The sequence number that is
-// written here is 1; a shared connection puts its own in its place.
+// encode serialises the call's arguments once, with sequence number 1. A shared connection replaces
+// the number.
 func (a *attempt) encode(encoding flat.Protocol, name string, into *flat.Writer) error {
 	if *into != nil {
 		return nil
@@ -307,7 +305,7 @@ func (a *attempt) encode(encoding flat.Protocol, name string, into *flat.Writer)
 	return err
 }
 
-// broken turns what a connection says into what the caller can do.
+// broken turns the error of a connection into the *Error of the call.
 func (a *attempt) broken(err error, sent bool) error {
 	executed := MaybeExecuted
 	if !sent {

@@ -7,8 +7,8 @@ import (
 	"github.com/skerry/skerry/health"
 )
 
-// Breaker refuses the calls to a service at once while most of them fail, so
-// that callers do not wait for what will fail and the service can recover. The zero value has the defaults.
+// Breaker refuses calls to a service at once while most of them fail. Callers then do not wait for
+// calls that will fail, and the service can recover. The zero value has the defaults.
 type Breaker struct {
 	Off    bool          // never refuse
 	Ratio  int           // percent of calls that must fail; 0 means 50
@@ -19,14 +19,12 @@ type Breaker struct {
 // trialEvery is how often an open breaker lets one call through.
 const trialEvery = int64(time.Second)
 
-// breakerCells is into how many parts the window is cut; the oldest part
-// leaves it as a whole.
+// breakerCells is the number of parts of the window. The oldest part leaves the window as a whole.
 const breakerCells = 10
 
-// breaker is closed, or open since a moment: then it lets one call through in
-// a second, and the first of these that succeeds closes it. It takes no lock
-// and no memory for a call, and is safe for concurrent use. Times are
-// nanoseconds of any clock that never goes back. A nil breaker is always
+// breaker is closed or open. An open breaker lets one call through each second, and the first
+// success among these closes it. It takes no lock and no memory for a call, and is safe for
+// concurrent use. Times are nanoseconds of any clock that never goes back. A nil breaker is always
 // closed.
 type breaker struct {
 	ratio, calls, width int64
@@ -65,7 +63,7 @@ func (b *breaker) allow(now int64) (ok, trial bool) {
 	return won, won
 }
 
-// breakerChange is what a result did to a breaker.
+// breakerChange is the effect of a result on a breaker.
 type breakerChange uint8
 
 const (
@@ -74,9 +72,9 @@ const (
 	closed
 )
 
-// record counts how a call ended and says what that changed, so that one
-// caller logs it. Results of other calls than trials do not matter while the
-// breaker is open: they began before.
+// record counts the outcome of a call and returns the change that it caused, so that one caller
+// logs it. While the breaker is open it ignores all results except those of trials, because other
+// calls began before.
 func (b *breaker) record(now int64, o health.Outcome, trial bool) breakerChange {
 	if b == nil {
 		return unchanged
@@ -97,9 +95,8 @@ func (b *breaker) record(now int64, o health.Outcome, trial bool) breakerChange 
 	return unchanged
 }
 
-// judge says what an outcome tells about the service. A declared exception is
-// an answer. Refusals and cancellations tell nothing: the peer did not try, or
-// we did not let it.
+// judge returns what an outcome shows about the service. A declared exception counts as an answer.
+// Refusals and cancellations show nothing, because the handler did not run to its end.
 func judge(o health.Outcome) (works, fails bool) {
 	switch o {
 	case health.OK, health.AppError:
@@ -145,7 +142,7 @@ func (b *breaker) count(now int64, failed bool) {
 		if p != part {
 			calls, failures = 0, 0
 		}
-		if calls == cellMax { // keep the ratio
+		if calls == cellMax { // keeps the ratio
 			calls, failures = calls/2, failures/2
 		}
 		calls++
@@ -158,7 +155,7 @@ func (b *breaker) count(now int64, failed bool) {
 	}
 }
 
-// tooMany sums the window.
+// tooMany sums the window and reports whether the breaker must open.
 func (b *breaker) tooMany(now int64) bool {
 	tick := uint64(now / b.width)
 	var calls, failures uint64

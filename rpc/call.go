@@ -23,12 +23,11 @@ type Call struct {
 	// trace reads; "" = any.
 	Version string
 
-	// Wait has a picker without an instance that the call may try wait for one
-	// until its context ends. One that was tried may be picked again when it
-	// has been in trouble since and is well.
+	// Wait makes a picker without an instance wait for one until the call's context ends. An
+	// instance that was tried may be picked again after it has had trouble and recovered.
 	Wait bool
 
-	// Others is set by the picker: the call could go to another instance, too.
+	// Others is set by the picker: the call could go to another instance.
 	Others bool
 
 	// TryAgain allows an endpoint that was tried before: set when every
@@ -40,15 +39,15 @@ type Call struct {
 	Args, Result thrift.TStruct
 
 	tried     []*Endpoint
-	elsewhere bool // the next attempt is of no use at an endpoint that was tried
-	gone      bool // the instance of the latest attempt may be there no more
-	cut       bool // it was given up before the call's own time was over
-	chain     int  // attempt number of the call that this one is made for; 1 without one
+	elsewhere bool // the next attempt needs an endpoint that was not tried
+	gone      bool // the instance of the latest attempt may have gone
+	cut       bool // given up before the call's own time was over
+	chain     int  // attempt number of the call that this one was made for, else 1
 	meta      thrift.ResponseMeta
 	routing   versionRouting
 
-	// What the attempts work with.
-	began, ended    time.Time // the call; its latest attempt
+	// State of the attempts.
+	began, ended    time.Time // of the call; of its latest attempt
 	ctx             callContext
 	binary, compact flat.Writer // the arguments, written once for all attempts; nil = not yet
 	prefixed        prefixed    // the same, for a server that wants a prefix in front of the method
@@ -65,7 +64,7 @@ func (c *Call) alone() bool {
 	return c.Attempt <= 1 && c.routing.exchanges == 0 && !c.ctx.watched.Load()
 }
 
-// recycle gives a call back that has succeeded and was seen by no interceptor.
+// recycle returns a successful call that no interceptor has seen to the pool.
 func (c *Call) recycle() {
 	head := c.head[:0]
 	*c = Call{}
@@ -75,7 +74,7 @@ func (c *Call) recycle() {
 	calls.Put(c)
 }
 
-// free gives back what holds the arguments.
+// free returns the writers with the arguments to their pool.
 func (c *Call) free() {
 	if c.binary != nil {
 		c.binary.Free()
@@ -91,15 +90,15 @@ func (c *Call) free() {
 	}
 }
 
-// prefixed is arguments behind a name that is not the method's own.
+// prefixed holds arguments under a method name with a prefix.
 type prefixed struct {
 	name     string
 	encoding flat.Protocol
 	args     flat.Writer
 }
 
-// argsFor is where the arguments stand for a server of an encoding that wants
-// the method by a name.
+// argsFor returns the writer for the arguments in an encoding, under the name that the server
+// wants.
 func (c *Call) argsFor(encoding flat.Protocol, name string) *flat.Writer {
 	switch p := &c.prefixed; {
 	case name == c.Method && encoding == flat.Compact:
@@ -118,8 +117,8 @@ func (c *Call) argsFor(encoding flat.Protocol, name string) *flat.Writer {
 // Tried reports whether an earlier attempt of this call went to e.
 func (c *Call) Tried(e *Endpoint) bool { return slices.Contains(c.tried, e) }
 
-// Endpoint is where the latest attempt went, nil before the first. To an
-// interceptor whose next has returned it has answered.
+// Endpoint is the endpoint of the latest attempt, nil before the first. After next has returned to
+// an interceptor, it is the endpoint that answered.
 func (c *Call) Endpoint() *Endpoint {
 	if len(c.tried) == 0 {
 		return nil

@@ -13,7 +13,7 @@ type countKey struct {
 	caller string
 }
 
-// counted holds what a connection knows about one kind of call.
+// counted is what a connection knows about one kind of call.
 type counted struct {
 	key    countKey
 	cell   *health.Cell // nil counts nothing
@@ -42,8 +42,8 @@ func (c *serverConn) count(k countKey) *counted {
 	return known
 }
 
-// maxKinds is how many kinds of calls a connection remembers; when there are
-// more it begins anew.
+// maxKinds is how many kinds of calls a connection remembers. At more it forgets all and begins
+// anew.
 const maxKinds = 128
 
 func (c *serverConn) cell(k countKey) *health.Cell {

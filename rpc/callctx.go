@@ -9,9 +9,8 @@ import (
 	"github.com/skerry/skerry/rollout/participant"
 )
 
-// callContext is the context of one call on either side. Most handlers never
-// look at Done: the timer and the channel behind it are made by the first goroutine that
-// does, so that the others don't pay for them.
+// callContext is the context of one call on either side. Most handlers never use Done. The first
+// goroutine that does makes the timer and the channel, so other calls do not pay for them.
 type callContext struct {
 	base     context.Context
 	deadline time.Time // zero = none
@@ -77,8 +76,8 @@ func (c *callContext) Err() error {
 	return c.base.Err()
 }
 
-// Value knows the call's info and trace. It asks the standard context for the rest, by
-// which package context recognises it as one of its own.
+// Value knows the call's info and trace. It passes other keys to the standard context, by which
+// package context recognises its own contexts.
 func (c *callContext) Value(key any) any {
 	switch key.(type) {
 	case infoKey:

@@ -29,10 +29,9 @@ func validName(s string) bool {
 	return true
 }
 
-// callers bounds the names that statistics are kept by. A name is only a claim:
-// what callers at an address may call themselves is bounded while they are
-// connected, but for members of the site and the names of listed services. It
-// is safe for concurrent use.
+// callers bounds the names in statistics, because a name is only a claim. The names of callers at
+// one address are bounded while they are connected, except for members of the site and for names of
+// listed services. It is safe for concurrent use.
 type callers struct {
 	listed func(service string) bool // nil: none
 
@@ -47,7 +46,7 @@ type callersAt struct {
 	names map[string]string
 }
 
-// name is what a call is counted by that says caller: a string of its own.
+// name returns the name under which a call of caller is counted, in memory of its own.
 func (t *callers) name(c *serverConn, caller string) string {
 	switch {
 	case !validName(caller):
@@ -79,8 +78,7 @@ func (t *callers) name(c *serverConn, caller string) string {
 	return name
 }
 
-// forget drops what the connection has brought, with the last one of its
-// address.
+// forget drops the names of the connection's address with its last connection.
 func (t *callers) forget(c *serverConn) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -95,8 +93,8 @@ func (t *callers) forget(c *serverConn) {
 	}
 }
 
-// addressOf is the part of host:port that stands for one host: of an IPv6
-// address the first 64 bits, as a host has all addresses that begin with them.
+// addressOf returns the part of host:port that stands for one host. Of an IPv6 address these are
+// the first 64 bits, because one host may use all addresses below them.
 func addressOf(peer string) string {
 	at, err := netip.ParseAddrPort(peer)
 	if err != nil {

@@ -5,13 +5,13 @@ import (
 	"time"
 )
 
-// CallInfo is what a server knows about the call that it is serving. It is
-// immutable and stays valid after the call.
+// CallInfo describes the call that a server is serving. It is immutable and stays valid after the
+// call.
 type CallInfo struct {
 	Service    string
 	Method     string
 	Version    string    // of the service that serves the call
-	Caller     string    // the calling service; "" when it did not say
+	Caller     string    // the calling service; "" when the caller does not name itself
 	Peer       string    // the caller's host:port
 	Trace      string    // W3C traceparent; "" when the caller sent none
 	TraceState string    // W3C tracestate
@@ -20,13 +20,12 @@ type CallInfo struct {
 	Deadline   time.Time // zero when the caller set none
 	OneWay     bool
 
-	unseen bool      // by the token nothing was executed yet, as the caller says
-	token  string    // as it came
+	unseen bool      // by the token nothing was executed yet, as the caller claims
+	token  string    // as received
 	from   *PeerInfo // nil outside of a server
 }
 
-// From is what the server knows of the other end of the connection that the
-// call came on.
+// From describes the other end of the connection that carried the call.
 func (i *CallInfo) From() PeerInfo {
 	if i.from == nil {
 		return PeerInfo{}
@@ -44,8 +43,8 @@ func CallInfoFrom(ctx context.Context) *CallInfo {
 	return info
 }
 
-// WithTrace gives the calls made with the returned context a W3C trace. It is
-// for the edge of a system, where requests enter by another way than skerry.
+// WithTrace gives the calls made with the returned context a W3C trace. It is for the edge of a
+// system, where requests do not enter by skerry.
 func WithTrace(ctx context.Context, traceparent, tracestate string) context.Context {
 	info := copyInfo(ctx)
 	info.Trace, info.TraceState = traceparent, tracestate

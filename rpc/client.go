@@ -18,11 +18,11 @@ import (
 	"github.com/skerry/skerry/rpc/internal/transport"
 )
 
-// ClientConfig is what a Client needs. Only Resolver must be set.
+// ClientConfig configures a Client. Only Resolver must be set.
 type ClientConfig struct {
 	Resolver Resolver
-	Watcher  Watcher // learns what happens to connections; nil: nothing does
-	Caller   string  // the service that this process is, as servers see it; "": they see none
+	Watcher  Watcher // learns the state of connections; nil: none
+	Caller   string  // the service of this process, for servers; "": servers see none
 
 	TLS        *tls.Config        // for endpoints with TLS set; an empty ServerName means the endpoint's host
 	TLSNow     func() *tls.Config // instead of TLS, called for each connection; its result is not changed
@@ -40,15 +40,15 @@ type ClientConfig struct {
 	// takes long, six times its duration is added. 0 means 500 ms.
 	ConnectTimeout time.Duration
 	Connections    int   // to each skerry endpoint; 0 means 1
-	Narrow         bool  // small packets only, which pass every path: for little that must arrive
-	Sizes          Sizes // of messages and of what waits to be written
+	Narrow         bool  // small packets only, which pass every path; for small messages that must arrive
+	Sizes          Sizes // of messages and of bytes that wait to be written
 
 	Interceptors []ClientInterceptor // around every call of every service, the first one outermost
 	Health       *health.Recorder    // nil counts nothing
 	Logger       *slog.Logger        // nil means slog.Default()
 
-	// Rollout is this process's part in releases: calls carry the tokens of their
-	// traces and reach only the versions that the tokens name. nil: calls carry none.
+	// Rollout is this process's part in releases. Calls carry the tokens of their traces and reach
+	// only the versions that the tokens name. nil: calls carry none.
 	Rollout       *participant.Agent
 	Rules         RuleExchange // with Rollout; nil: a call fails when one side lacks rules of the other
 	RefuseOrphans bool         // with Rollout: refuse calls outside any trace; false only counts them
@@ -57,8 +57,8 @@ type ClientConfig struct {
 	// It is called for each connection. nil: Endpoint.Addr.
 	Reach func(e *Endpoint) string
 
-	// Dial replaces the TCP dialler, for tests and tunnels. TLS is put on top of
-	// what it returns.
+	// Dial replaces the TCP dialler, for tests and tunnels. The client puts TLS on top of its
+	// result.
 	Dial func(ctx context.Context, addr string) (net.Conn, error)
 }
 
@@ -74,8 +74,8 @@ type Client struct {
 	sweeper      sweeper
 	start        time.Time
 	pools        sync.Map             // *Endpoint → *peer
-	replies      transport.ByteBudget // what decoding replies takes
-	decodeLimits decodeLimits         // of what a reply's elements take
+	replies      transport.ByteBudget // of decoded replies
+	decodeLimits decodeLimits         // of the elements of a reply
 	route        func(service string, t rollout.Token) (version string, by rollout.Strategy, ok bool, err error)
 	sweeps       sync.Once
 	forks        forkLog
@@ -144,8 +144,8 @@ func (c *Client) Close() error {
 	return c.group.Stop()
 }
 
-// Check finds out whether an endpoint answers now: by a ping on a connection
-// that stands, or by making one. The watcher is told what comes of it.
+// Check finds out whether an endpoint answers now, by a ping on a standing connection or by a new
+// one. It reports the result to the watcher.
 func (c *Client) Check(ctx context.Context, e *Endpoint) error {
 	if err := c.pool(e).check(ctx); err != nil {
 		return fmt.Errorf("check %s at %s: %w", e.Service, e.Addr, err)
@@ -181,7 +181,7 @@ func (c *Client) spawn(f func()) bool {
 	return c.group.Go(func(context.Context) error { f(); return nil })
 }
 
-// now is the client's clock: it never jumps.
+// now is the client's clock, which never jumps.
 func (c *Client) now() time.Duration { return time.Since(c.start) }
 
 // since is a deadline on the client's clock; 0 means none.
@@ -203,8 +203,8 @@ func (c *Client) sweep() bool {
 	return busy
 }
 
-// tidy closes what retired endpoints still have, once it is unused, and site
-// connections with another side that is trusted no more.
+// tidy closes unused connections to retired endpoints, and site connections to a process that is no
+// longer trusted.
 func (c *Client) tidy() {
 	c.eachPool(func(p *connPool) {
 		if p.ep.Site {
@@ -222,5 +222,5 @@ func (c *Client) tidy() {
 	})
 }
 
-// Standing is how many connections of this client stand to an endpoint.
+// Standing returns the number of this client's connections to an endpoint.
 func (c *Client) Standing(e *Endpoint) int { return len(c.pool(e).standing()) }

@@ -22,7 +22,7 @@ var (
 	errPendingFull = fmt.Errorf("%d calls wait on one connection", indexMask+1)
 )
 
-// bye is the end of a connection that its server has announced.
+// bye is the error of a connection that its server has announced to end.
 type bye struct{}
 
 // Error is error's.
@@ -62,7 +62,7 @@ type clientConn struct {
 
 	// Owned by the sweeper.
 	trust      *siteTrust    // of a site connection
-	quietSince time.Duration // when something began to be expected in vain; 0 = nothing is
+	quietSince time.Duration // when waiting in vain began; 0 = the connection does not wait
 	pinged     bool
 	unanswered int // sweeps since then
 	keepalive  transport.IdleKeepalive
@@ -116,7 +116,7 @@ func (l *clientConn) dispatch(frame string) error {
 		return err
 	}
 	if seq != 0 {
-		l.pending.resolve(seq, frame, nil) // late ones are dropped
+		l.pending.resolve(seq, frame, nil) // late replies are dropped
 		return nil
 	}
 	var h theader.Header
@@ -138,20 +138,18 @@ func (l *clientConn) dispatch(frame string) error {
 type outgoing struct {
 	head   []byte // nil for peers that take no header; completed when it is sent
 	body   []byte // the Thrift message
-	seqAt  int    // where the sequence number stands in body; 0 = leave it at 1
-	seq    int32  // what stands there once it is sent
+	seqAt  int    // offset of the sequence number in body; 0 = leave it at 1
+	seq    int32  // the sequence number, once sent
 	name   string // of the method, as it stands in body
 	oneWay bool
-	behind []byte // a whole call that follows a one-way one, which ends when this is answered; nil: none
+	behind []byte // a whole call after a one-way one, which ends with the answer to this; nil: none
 
-	// patience is how long the connection may be silent until the call is given
-	// up; 0: for as long as it stands.
+	// patience is how long the connection may be silent before the call is given up; 0: no limit.
 	patience time.Duration
 }
 
-// call sends m and waits for the reply. sent is false when nothing of it can
-// have reached the peer. A one-way call is done when it has been accepted, by
-// a peer that says so, or written.
+// call sends m and waits for the reply. sent is false when no byte of m can have reached the peer.
+// A one-way call ends when a peer that acknowledges has accepted it, else when it is written.
 func (l *clientConn) call(ctx context.Context, deadline time.Time, m *outgoing) (frame string, sent bool, err error) {
 	s, seq := l.pending.add(l.pool.c.since(deadline))
 	if s == nil {
@@ -186,8 +184,8 @@ func (l *clientConn) call(ctx context.Context, deadline time.Time, m *outgoing) 
 	return s.frame, s.err == nil || !errors.Is(s.err, errBye), s.err
 }
 
-// send queues the message. The connection may have ended before the call was
-// pending, so it is checked again here.
+// send queues the message. It checks the connection again, which may have ended before the call was
+// pending.
 func (l *clientConn) send(seq int32, m *outgoing) error {
 	if ended := l.ended.Load(); ended != nil {
 		return *ended
@@ -213,8 +211,8 @@ func (l *clientConn) send(seq int32, m *outgoing) error {
 	return l.out.Send(m.behind, nil, 0)
 }
 
-// others is how many calls besides one may soon be followed by the next, 0
-// when no other is under way.
+// others returns how many calls besides one may soon be followed by the next; 0 when no other is
+// under way.
 func (l *clientConn) others() int {
 	if !l.dialect.shared || l.pending.waiting.Load() <= 1 {
 		return 0
@@ -241,8 +239,8 @@ func (l *clientConn) await(ctx context.Context, s *pendingCall, seq int32) error
 	return ctx.Err()
 }
 
-// giveUp tells the peer that no caller waits any more. A connection that can't
-// tell ends: its next reply would be the wrong one.
+// giveUp tells the peer that no caller waits any more. A connection without control frames ends,
+// because its next reply would be the wrong one.
 func (l *clientConn) giveUp(seq int32) {
 	l.abandoned.Store(true)
 	if !l.dialect.shared {
@@ -277,16 +275,15 @@ func (l *clientConn) ask(ctx context.Context, frame func(seq int32) []byte) (ans
 	return s.frame, errors.Join(err, s.err)
 }
 
-// silentFor reports whether nothing has come for so long, not even the answer
-// to a ping. Sweeps are counted so that a pause of this process is not blamed on
-// the other side: what has come meanwhile is read in between.
+// silentFor reports whether no byte has come for d, not even the answer to a ping. It also counts
+// sweeps, so that a pause of this process does not count as silence of the peer: bytes that came
+// meanwhile are read between two sweeps.
 func (l *clientConn) silentFor(d, now time.Duration) bool {
 	return l.pinged && !l.received.Load() && now-l.quietSince >= d && l.unanswered >= int(d/(8*sweepPeriod))
 }
 
-// sweep is called every sweepPeriod while something is expected. It times
-// calls out and finds dead peers; it reports whether it wants to be called
-// again.
+// sweep is called every sweepPeriod while a call waits. It times calls out, finds dead peers, and
+// reports whether it must be called again.
 func (l *clientConn) sweep(now time.Duration) bool {
 	impatient, doubt := quietLimit, false // half of the least patience
 	l.pending.each(func(seq int32, deadline, patience time.Duration) {

@@ -13,7 +13,7 @@ import (
 	"github.com/skerry/skerry/rpc/internal/theader"
 )
 
-// read takes a reply apart.
+// read reads a reply.
 func (a *attempt) read(l *clientConn, m *outgoing, frame string) (health.Outcome, error) {
 	if a.call.OneWay && !l.dialect.shared {
 		if m.behind != nil && !a.lastReply(l, frame) {
@@ -51,7 +51,7 @@ func (a *attempt) read(l *clientConn, m *outgoing, frame string) (health.Outcome
 // badMessage is a reply that can't be understood.
 type badMessage struct{ error }
 
-// badReply ends a connection with bytes that make no sense.
+// badReply ends a connection after an invalid reply.
 func (a *attempt) badReply(l *clientConn, err error) (health.Outcome, error) {
 	err = fmt.Errorf("read reply: %w", err)
 	l.fail(err)
@@ -59,7 +59,7 @@ func (a *attempt) badReply(l *clientConn, err error) (health.Outcome, error) {
 	return e.Code.Outcome(), e
 }
 
-// replyStatus is what a skerry server says about a reply.
+// replyStatus is what the header of a skerry server's reply says.
 type replyStatus struct {
 	seq       int32  // of the message that is answered
 	sent      string // its name
@@ -72,11 +72,11 @@ type replyStatus struct {
 	memory    *account
 }
 
-// replyHead is the head of an ordinary reply: one server's are all alike, but
-// for their sequence numbers, so that one is taken apart and the others
-// compared with it. Its map goes to many callers, which must not change it.
+// replyHead is the head of an ordinary reply. Those of one server differ only in their sequence
+// numbers, so one is parsed and the others are compared with it. Its map goes to many callers,
+// which must not change it.
 type replyHead struct {
-	front, back string // what stands around the sequence number
+	front, back string // the parts around the sequence number
 	encoding    flat.Protocol
 	meta        thrift.THeaderMap
 }
@@ -91,7 +91,7 @@ func (k *replyHead) fits(frame string) bool {
 		frame[headBackAt:headBackAt+len(k.back)] == k.back
 }
 
-// head reads what stands in front of a reply's message.
+// head reads the header in front of a reply's message.
 func (s *replyStatus) head(l *clientConn, frame string) (payload string, encoding flat.Protocol, err error) {
 	if k := l.replyHead.Load(); k.fits(frame) {
 		s.meta = k.meta
@@ -161,7 +161,7 @@ func (a *attempt) message(encoding flat.Protocol, payload string, status *replyS
 		}
 		e := a.exception(x, status)
 		return e.Code.Outcome(), e
-	case name != a.call.Method && name != status.sent: // servers leave the prefix out, or don't
+	case name != a.call.Method && name != status.sent: // servers send the name with or without the prefix
 		return health.Broken, &badMessage{
 			fmt.Errorf("a call of %s was answered with a reply to %.100q", a.call.Method, name),
 		}
@@ -182,8 +182,8 @@ func (a *attempt) message(encoding flat.Protocol, payload string, status *replyS
 	return outcome, nil
 }
 
-// readException reads a TApplicationException. The one of the stock library reads
-// what it does not know element by element.
+// readException reads a TApplicationException. It skips unknown fields at once, which the stock
+// library reads element by element.
 func readException(ctx context.Context, r flat.Reader) (thrift.TApplicationException, error) {
 	if _, err := r.ReadStructBegin(ctx); err != nil {
 		return nil, err
@@ -222,7 +222,7 @@ func declared(encoding flat.Protocol, result string) bool {
 	return result[1] != 0 || result[2] != 0
 }
 
-// exception is a TApplicationException as the caller gets it.
+// exception returns the *Error for a TApplicationException.
 func (a *attempt) exception(x thrift.TApplicationException, status *replyStatus) *Error {
 	if status.framework {
 		a.theirs, a.theirLog = status.applied, status.log

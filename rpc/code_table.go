@@ -8,17 +8,17 @@ import (
 	"github.com/skerry/skerry/rollout/participant"
 )
 
-// traits are what follows from a code: the one place that statistics, breakers,
-// guards of releases, retries and the gateway go by. docs/codes.md shows it.
+// traits are the consequences of a code, for statistics, breakers, guards of releases, retries and
+// the gateway. docs/codes.md shows the table.
 type traits struct {
-	name       string         // on the wire, in logs and statistics
+	name       string         // on the wire, in logs and in statistics
 	outcome    health.Outcome // as which the call is counted
-	unexecuted bool           // always; else the error says
+	unexecuted bool           // always; otherwise the error says it
 	again      again
-	refusal    error // of packages rollout and participant, for which the code stands; nil: none
+	refusal    error // error of rollout or participant that the code stands for; nil: none
 }
 
-// again is whether a call that has failed may be sent once more.
+// again says whether a failed call may be sent once more.
 type again uint8
 
 const (

@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// stage is how far a connection has come.
+// stage is the progress of a connection.
 type stage uint8
 
 const (
 	stageNone      stage = iota
-	stageHandshake       // in its TLS handshake, or before it on a port that speaks TLS only
+	stageHandshake       // in its TLS handshake, or before it on a port with TLS only
 	stageFresh           // stands, and has not completed a message
 	stageProven          // has completed one
 	stageMember          // stands, and is a site connection
@@ -33,18 +33,18 @@ type connStages struct {
 	proven     connCensus
 	fresh      connCensus
 	handshakes connCensus
-	sites      connCensus // site connections: taken even when all places are, and never closed to make room
+	sites      connCensus // site connections: accepted beyond max, and never closed to make room
 }
 
-// standing is how many connections there are.
+// standing returns the number of connections after their handshake.
 func (w *connStages) standing() int { return w.fresh.n + w.proven.n + w.sites.n }
 
 func newConnStages(limit int) connStages {
 	return connStages{max: limit, lobby: max(1, min(maxLobby, limit/16))}
 }
 
-// move brings a connection to a stage. victim is to be closed for it; err says
-// that the connection itself is one too many.
+// move brings a connection to a stage. The caller closes victim for it. err says that the
+// connection itself is one too many.
 func (w *connStages) move(c *serverConn, to stage) (victim *serverConn, err error) {
 	w.leave(c)
 	if to >= stageFresh && c.info.Load().Site {
@@ -90,9 +90,9 @@ func (w *connStages) leave(c *serverConn) {
 	c.stage = stageNone
 }
 
-// share is an idle connection that makes room when all places are taken: one of the
-// address with the most connections, if that has twice as many as the address of
-// the new connection would have. So one address can't keep all others out.
+// share returns an idle connection that makes room when all places are taken. It belongs to the
+// address with the most connections, if that has twice as many as the new connection's address
+// would have. One address thus can't keep all others out.
 func (w *connStages) share(c *serverConn) *serverConn {
 	if len(w.proven.most) == 0 {
 		return nil // site connections have all places
@@ -139,13 +139,13 @@ func (s *Server) move(c *serverConn, to stage) error {
 	}
 	victim, err := s.stages.move(c, to)
 	if victim != nil {
-		s.stages.leave(victim) // so that the next one does not choose it as well
+		s.stages.leave(victim) // so that the next search does not choose it again
 	}
 	s.mu.Unlock()
 	if victim != nil {
 		s.madeRoom.Add(1)
 		s.logClose(victim, errMadeRoom)
-		if victim.skerry.Load() { // so that its caller knows that nothing was executed
+		if victim.skerry.Load() { // tells the caller that nothing was executed
 			_ = victim.out.Send(appendControl(nil, controlBye, 0, 0), nil, 0)
 		}
 		victim.close(errMadeRoom)

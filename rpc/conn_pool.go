@@ -20,7 +20,7 @@ type connPool struct {
 	c       *Client
 	ep      *Endpoint
 	dialect dialect
-	bad     error // the endpoint can't be used
+	bad     error // why the endpoint can't be used
 	path    pathWidth
 	cells   cells
 
@@ -61,8 +61,8 @@ func newConnPool(c *Client, e *Endpoint) *connPool {
 	return p
 }
 
-// acquire returns a connection for one call; release must follow. The call waits for
-// a new one for as long as its patience lasts; 0 means to its end.
+// acquire returns a connection for one call; release must follow. The call waits for a new
+// connection for its patience; 0 means to its end.
 func (p *connPool) acquire(ctx context.Context, patience time.Duration) (*clientConn, error) {
 	switch {
 	case p.bad != nil:
@@ -131,7 +131,7 @@ func (p *connPool) dial(on *sharedConn, d *dialing) {
 	close(d.done)
 }
 
-// open makes a connection, tells the watcher how that went, and lets it receive.
+// open makes a connection, reports the result to the watcher, and starts the reader.
 func (p *connPool) open(caller context.Context, patience time.Duration) (*clientConn, error) {
 	l, err := p.attempt(transport.WithSegment(caller, int(p.path.segment.Load())), patience)
 	if err == nil {
@@ -141,7 +141,7 @@ func (p *connPool) open(caller context.Context, patience time.Duration) (*client
 	return l, err
 }
 
-// attempt makes a connection of which the watcher is told only if there is none.
+// attempt makes a connection. It reports to the watcher only a failure.
 func (p *connPool) attempt(caller context.Context, patience time.Duration) (*clientConn, error) {
 	limit := p.c.cfg.ConnectTimeout
 	if patience > 0 {
@@ -153,7 +153,7 @@ func (p *connPool) attempt(caller context.Context, patience time.Duration) (*cli
 	if err == nil {
 		return l, nil
 	}
-	if caller.Err() == nil { // otherwise the caller had no time
+	if caller.Err() == nil { // otherwise the caller's time was over
 		p.c.watch.Down(p.ep, true, err)
 	}
 	return nil, err
@@ -175,9 +175,9 @@ func (p *connPool) establish(ctx context.Context) (*clientConn, error) {
 	if !p.dialect.shared {
 		return l, nil
 	}
-	// A frozen process, or a backlog that no process accepts from, connects too:
-	// only an answer proves a server. Until then nothing has been sent that
-	// could be executed. It must also be the one that was meant.
+	// A frozen process, or a backlog that no process accepts from, connects as well. Only an answer
+	// proves a server, which must also be the intended one. No executable byte has been sent
+	// before.
 	if err := l.greet(ctx); err != nil {
 		var refused *net.OpError
 		switch {
@@ -217,7 +217,7 @@ func (p *connPool) connEnded(l *clientConn, err error) {
 	}
 }
 
-// standing is a copy of the links that stand.
+// standing returns a copy of the standing connections.
 func (p *connPool) standing() []*clientConn {
 	p.mu.Lock()
 	defer p.mu.Unlock()

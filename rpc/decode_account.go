@@ -16,15 +16,14 @@ import (
 // message may take in memory.
 const decodedFrames = 8
 
-// account gives the memory that decoding one message takes. It belongs to the
-// goroutine that decodes.
+// account grants the memory for decoding one message. The decoding goroutine owns it.
 type account struct {
 	*decodeLimits
 	taken  int64
 	denied Code // why memory was refused; Unknown = it was not
 }
 
-// decodeLimits are what the accounts of a server or client have in common.
+// decodeLimits are shared by the accounts of a server or client.
 type decodeLimits struct {
 	all   *transport.ByteBudget // that messages share; nil: each for itself
 	limit int64                 // for one message
@@ -52,7 +51,7 @@ func (a *account) Take(n int64) error {
 	return nil
 }
 
-// inflated takes memory for a payload, or gives it back.
+// inflated takes memory for an inflated payload, or gives it back.
 func (a *account) inflated(n int) error {
 	if !a.all.Take(int64(n), 2) {
 		return transport.ErrBudget
@@ -61,7 +60,7 @@ func (a *account) inflated(n int) error {
 	return nil
 }
 
-// close gives back what was taken.
+// close gives all taken memory back.
 func (a *account) close() {
 	if a.taken != 0 {
 		a.all.Add(-a.taken)
@@ -69,13 +68,12 @@ func (a *account) close() {
 	}
 }
 
-// sized is a result that is not made by generated code and knows what its
-// values take in memory (flat.Costs).
+// sized is a result outside generated code that knows the memory of its values (flat.Costs).
 type sized interface {
 	DecodedSizes() (element, structure, entry, field int)
 }
 
-// memoryOfReply is memoryOfResult, quicker for the type of the reply before: most
+// memoryOfReply is memoryOfResult with a fast path for the type of the previous reply, because most
 // services have few methods that are called often.
 func (s *serviceClient) memoryOfReply(a *account, result thrift.TStruct) flat.Memory {
 	if last := s.shape.Load(); last.Of(reflect.TypeOf(result)) {
@@ -88,7 +86,7 @@ func (s *serviceClient) memoryOfReply(a *account, result thrift.TStruct) flat.Me
 	return m
 }
 
-// memoryOfResult is what decoding a reply into result takes.
+// memoryOfResult returns the memory rules for decoding a reply into result.
 func memoryOfResult(a *account, service string, result thrift.TStruct) flat.Memory {
 	m := flat.Memory{Account: a, Copy: strings.HasPrefix(service, internalPrefix)}
 	if s, ok := result.(sized); ok {
@@ -105,9 +103,8 @@ func memoryOfResult(a *account, service string, result thrift.TStruct) flat.Memo
 	return m
 }
 
-// argumentsOf is the shape of a method's arguments: generated processors keep
-// the handler as an interface with a method that has them. Other processors show
-// nothing, and nil stands for that.
+// argumentsOf returns the shape of a method's arguments. Generated processors keep the handler as
+// an interface with a method that has them. For other processors it returns nil.
 func argumentsOf(f thrift.TProcessorFunction, name string) *flat.Shape {
 	t := reflect.TypeOf(f)
 	if t == nil || t.Kind() != reflect.Pointer || t.Elem().Kind() != reflect.Struct || t.Elem().NumField() == 0 {
@@ -123,7 +120,7 @@ func argumentsOf(f thrift.TProcessorFunction, name string) *flat.Shape {
 			continue
 		}
 		var types []reflect.Type
-		for n := 1; n < m.Type.NumIn(); n++ { // behind the context
+		for n := 1; n < m.Type.NumIn(); n++ { // after the context
 			types = append(types, m.Type.In(n))
 		}
 		return flat.ShapeOfArguments(types)
@@ -131,7 +128,7 @@ func argumentsOf(f thrift.TProcessorFunction, name string) *flat.Shape {
 	return nil
 }
 
-// plainName is what the names of a method in the IDL and in Go have in common.
+// plainName returns the common form of a method's names in the IDL and in Go.
 func plainName(name string) string {
 	return strings.ToLower(strings.ReplaceAll(name, "_", ""))
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/skerry/skerry/rpc/internal/transport"
 )
 
-// dialNet connects to an endpoint, by TLS when it asks for it.
+// dialNet connects to an endpoint, with TLS when the endpoint has it.
 func (c *Client) dialNet(ctx context.Context, e *Endpoint) (net.Conn, error) {
 	if e.Site {
 		return c.dialSite(ctx, e)
@@ -30,8 +30,8 @@ func (c *Client) dialNet(ctx context.Context, e *Endpoint) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Asked now, when the connection stands, the announcer proves that it ran when
-	// the connection was made.
+	// The connection stands, so the announcer's answer now proves that it ran when the connection
+	// was made.
 	if c.cfg.Vouch != nil && e.Announcer != "" {
 		err = c.cfg.Vouch(ctx, e)
 	}
@@ -52,8 +52,7 @@ var (
 		"give its process a certificate, or allow it (tls.providers: any)")
 )
 
-// dialTLS makes the handshake on a connection to addr. With an error it returns
-// the connection that it was given.
+// dialTLS makes the handshake on a connection to addr. With an error it returns nc.
 func dialTLS(ctx context.Context, nc net.Conn, addr string, conf *tls.Config) (net.Conn, error) {
 	if conf.ServerName == "" {
 		host, _, err := net.SplitHostPort(addr)
@@ -101,7 +100,7 @@ func (c *Client) dialSite(ctx context.Context, e *Endpoint) (net.Conn, error) {
 	return tc, nil
 }
 
-// reach is where the endpoint is connected to.
+// reach returns the address by which this host connects to the endpoint.
 func (c *Client) reach(e *Endpoint) string {
 	if c.cfg.Reach == nil {
 		return e.Addr

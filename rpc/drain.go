@@ -12,12 +12,11 @@ import (
 // clients.
 const byeWait = time.Second
 
-// drainLook is the time between two looks at the calls of one service.
+// drainLook is the interval at which the calls of one service are counted.
 const drainLook = 5 * time.Millisecond
 
-// Leave tells every skerry client that this server is going to stop, so that
-// calls go elsewhere. It serves on all the same. Clients that connect later
-// are told at once.
+// Leave tells every skerry client that this server is going to stop, so that new calls go
+// elsewhere. Clients that connect later learn it at once. The server continues to serve.
 func (s *Server) Leave() {
 	s.leaving.Store(true)
 	for _, c := range s.connections(nil) {
@@ -35,12 +34,11 @@ func (s *Server) LeaveService(service string) {
 	}
 }
 
-// Drain stops the server politely: it takes no more connections, so that clients
-// of other libraries go elsewhere, and closes those of such clients that rest.
-// It refuses further calls, as not executed, waits until the running ones are answered, tells its clients that nothing
-// else was executed, and closes everything, upon which Serve returns. When
-// ctx ends first the calls that still run are cut off, and the error says how
-// many.
+// Drain stops the server politely. It takes no more connections, and closes idle ones of clients of
+// other libraries. It refuses further calls as not executed and waits until the running ones are
+// answered. It then tells its clients that nothing else was executed and closes everything, upon
+// which Serve returns. When ctx ends first, Drain cuts off the calls that still run, and the error
+// has their number.
 func (s *Server) Drain(ctx context.Context) error {
 	s.leaving.Store(true)
 	s.draining.Store(true)
@@ -63,11 +61,11 @@ func (s *Server) Drain(ctx context.Context) error {
 	return nil
 }
 
-// DrainService waits until no call of a service runs that was taken out (see
-// Handle). When ctx ends first they go on, and the error says how many.
+// DrainService waits until no call runs of a service that was removed (see Handle). When ctx ends
+// first the calls go on, and the error has their number.
 func (s *Server) DrainService(ctx context.Context, service string) error {
-	// A call that the reader of a connection runs is not registered for a moment
-	// (see handOff), so none must be seen twice.
+	// A call that the reader of a connection runs is unregistered for a moment (see handOff), so
+	// two counts must find none.
 	for quiet := 0; quiet < 2; {
 		running := s.callsOf(service)
 		if quiet++; running > 0 {
@@ -97,7 +95,7 @@ func (s *Server) callsOf(service string) (n int) {
 	return n
 }
 
-// connections are those that a group owns, all for nil.
+// connections returns those that a group owns, or all for nil.
 func (s *Server) connections(of *run.Group) []*serverConn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -124,7 +122,7 @@ func (s *Server) closeListeners() {
 	}
 }
 
-// ended counts a call out.
+// ended subtracts a call.
 func (s *Server) ended() {
 	if s.running.Add(-1) == 0 {
 		s.idle.announce()

@@ -8,10 +8,9 @@ import (
 	"github.com/skerry/skerry/health"
 )
 
-// Endpoint is an instance as the data plane sees it: where to connect, how to
-// speak, and how busy it is. Package discovery makes one for each instance
-// and keeps it for as long as the instance is listed, so that its connections
-// and counts survive every new list. It is safe for concurrent use.
+// Endpoint is an instance as package rpc uses it: its address, its protocol and its load. Package
+// discovery makes one for each instance and keeps it while the instance is listed, so that
+// connections and counts survive every new list. It is safe for concurrent use.
 type Endpoint struct {
 	ID       string // unique for good; registry.ID.String()
 	Service  string
@@ -20,22 +19,21 @@ type Endpoint struct {
 	Protocol string // spelling of registry.Protocol; "" = skerry
 	TLS      bool
 
-	// Owner is the process that is meant (host/pid/epoch); "" = any. Where
-	// another one answers, or the service has another version there, nothing is
-	// called and the Watcher is told of ErrOther.
+	// Owner is the intended process (host/pid/epoch); "" = any. When another process answers, or
+	// the service has another version there, nothing is called and the Watcher gets ErrOther.
 	Owner string
-	// Announcer is the process that lists an endpoint which cannot say itself
-	// which process it is; "": no process vouches for it. See ClientConfig.Vouch.
+	// Announcer is the process that lists an endpoint which can't identify its own process; "": no
+	// process vouches for it. See ClientConfig.Vouch.
 	Announcer string
 	Site      bool // by a site connection (ClientConfig.Site), whatever TLS says
 
-	// Of a plain Thrift server: Prefix stands in front of its methods' names, as
-	// Thrift's multiplexed protocol has it ("Auth:getToken"); "" = the
-	// ServiceOptions say. Concurrency is how many connections it serves at a
-	// time, of which this client takes half at most; 0 = not known.
+	// For a plain Thrift server. Prefix stands in front of its methods' names, as in Thrift's
+	// multiplexed protocol ("Auth:getToken"); "" = as in ServiceOptions. Concurrency is the number
+	// of connections that it serves at a time, of which this client takes at most half; 0 =
+	// unknown.
 	Prefix      string
 	Concurrency int
-	Pool        Pool // how its connections are kept; zero: so that other clients find a thread, too
+	Pool        Pool // how its connections are kept; zero: leaves threads to other clients
 
 	pending atomic.Int64
 	failed  atomic.Pointer[time.Time]
@@ -54,29 +52,26 @@ type Pool struct {
 // endpoint, for balancers.
 func (e *Endpoint) Pending() int64 { return e.pending.Load() }
 
-// Failed notes that a connection could not be made or broke, or that a call got no
-// answer: what shows, too, when the host is gone. Pickers say it of what they are
-// told.
+// Failed records that a connection could not be made or broke, or that a call got no answer, which
+// also shows that the host has gone. Pickers call it for failures that are reported to them.
 func (e *Endpoint) Failed() {
 	now := time.Now()
 	e.failed.Store(&now)
 }
 
-// FailedSince reports whether Failed was said after a time.
+// FailedSince reports whether Failed was called after t.
 func (e *Endpoint) FailedSince(t time.Time) bool {
 	at := e.failed.Load()
 	return at != nil && at.After(t)
 }
 
-// Retire says that the endpoint is listed no more and will not be picked
-// again. Its connections are closed when its last call has ended, a second
-// later at most.
+// Retire says that the endpoint is no longer listed and will not be picked again. Its connections
+// are closed at most a second after its last call.
 func (e *Endpoint) Retire() { e.gone.Store(true) }
 
-// Resolver gives the picker of a service. Resolve is on the call path: it
-// must be cheap and must not block. A service that is asked for the first time may
-// still be unknown; its picker then waits in Pick until the first list is
-// there or ctx ends.
+// Resolver gives the picker of a service. Resolve is on the call path: it must be cheap and must
+// not block. A service may be unknown at its first use. Its picker then waits in Pick for the first
+// list, or until ctx ends.
 type Resolver interface {
 	Resolve(service string) Picker
 }
@@ -89,19 +84,18 @@ type Picker interface {
 	// with the reason) when there is none.
 	Pick(ctx context.Context, call *Call) (*Endpoint, error)
 
-	// Report tells how an attempt ended. It must not block.
+	// Report passes on the outcome of an attempt. It must not block.
 	Report(e *Endpoint, o health.Outcome, latency time.Duration)
 }
 
-// Watcher is told what happens to connections. It must not block. A Picker's
-// list learns from it sooner than from any registry.
+// Watcher receives the state of connections, before any registry notices a failure. Its methods
+// must not block.
 type Watcher interface {
-	// Down: a connection that stood has broken, or none could be made. When
-	// dial is true nothing listens there or nothing answered, or another
-	// process did (ErrOther).
+	// Down: a standing connection has broken, or none could be made. dial is true when nothing
+	// listens or answers there, or when another process answers (ErrOther).
 	Down(e *Endpoint, dial bool, err error)
 	// Up: a connection stands.
 	Up(e *Endpoint)
-	// Leaving: the server has said that it is stopping: no new calls.
+	// Leaving: the server is stopping and wants no new calls.
 	Leaving(e *Endpoint)
 }

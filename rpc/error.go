@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Code says why a call failed, in terms of what the caller can do next. The
-// table of traits says what follows from each.
+// Code says why a call failed, in terms of the caller's next step. The table of traits has the
+// consequences of each.
 type Code uint8
 
 // The codes.
@@ -21,25 +21,25 @@ const (
 	Overloaded            // the server refused: too many calls; not executed
 	Draining              // the server is stopping, or the service on it; not executed
 	BreakerOpen           // the caller's breaker is open; nothing was sent
-	LimitExceeded         // a limit of the caller's; nothing was sent
+	LimitExceeded         // over a limit of the caller; nothing was sent
 	TooLarge              // a frame, header or value is over its limit
 	UnknownService        // the server does not offer that service; not executed
 	UnknownMethod         // the service has no such method; not executed
-	BadMessage            // bytes that are no Thrift message
+	BadMessage            // bytes that are not a Thrift message
 	HandlerFailed         // the handler returned an error that its IDL does not declare
 	HandlerPanicked       // the handler panicked; the server goes on
-	NotMember             // the method is for processes of the site, and the caller has not proven to be one
+	NotMember             // the method is for processes of the site, and the caller has not proven to be one of them
 	NotSealed             // the server takes sealed calls only, and this one came in the clear; not executed
 
 	// Of calls that carry a rollout token; none of them was executed.
-	RulesNeeded        // the rules of the token's generation are not known there, and could not be told
+	RulesNeeded        // the callee lacks the rules of the token's generation, and could not get them
 	Retired            // the version no longer serves the token's generation
 	WrongVersion       // by the rules the call belongs to another version
 	VersionUnavailable // no instance offers the version that the rules name; never another one instead
 	Orphan             // the call belongs to no trace, and such calls are refused
 	Expired            // the trace has outlived the longest age that it may have after a release
-	CallRestricted     // the work has said that it no longer calls the service (participant.Trace.RestrictCalls)
-	RulesForked        // the token reads a rule log that is not the callee's, or the caller's own
+	CallRestricted     // the trace has promised to call the service no more (participant.Trace.RestrictCalls)
+	RulesForked        // the token reads another rule log than the callee's or the caller's
 	codes              = iota
 )
 
@@ -49,12 +49,12 @@ type Executed uint8
 
 // The states of execution.
 const (
-	MaybeExecuted Executed = iota // sent, and no answer that tells
+	MaybeExecuted Executed = iota // sent, without an answer that shows it
 	NotExecuted                   // never left, or refused before the handler
 	WasExecuted                   // the handler ran
 )
 
-// String is the state as people read it.
+// String is the state in words.
 func (e Executed) String() string {
 	return [...]string{"may have been executed", "not executed", "executed"}[min(e, WasExecuted)]
 }
@@ -89,13 +89,13 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// ErrNoInstance is what a Picker wraps when it has nothing to offer.
+// ErrNoInstance is wrapped by the error of a Picker without a suitable instance.
 var ErrNoInstance = errors.New("no instance")
 
-// CodeOf is the Code of the *Error in err's chain, Unknown without one.
+// CodeOf returns the Code of the *Error in err's chain, or Unknown.
 func CodeOf(err error) Code {
 	if err == nil {
 		return Unknown
@@ -107,8 +107,8 @@ func CodeOf(err error) Code {
 	return Unknown
 }
 
-// SafeToRetry reports whether the failed call certainly was not executed, so
-// that sending it again can't do anything twice.
+// SafeToRetry reports whether the failed call certainly was not executed, so that sending it again
+// can't execute it twice.
 func SafeToRetry(err error) bool {
 	if err == nil {
 		return false

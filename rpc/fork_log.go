@@ -7,14 +7,14 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// forkLog is what calls have found of logs that have parted: two of them do not
-// exchange rules again for a while.
+// forkLog remembers pairs of logs that have parted. Calls do not exchange rules between such a pair
+// again for a while.
 type forkLog struct {
 	mu   sync.Mutex
 	seen map[[2]rollout.Position]forkSeen
 }
 
-// forkSeen is when calls have met a pair of logs last, and when that was said.
+// forkSeen is when calls last met a pair of logs, and when that was logged.
 type forkSeen struct{ at, said time.Time }
 
 const (

@@ -8,7 +8,7 @@ import (
 	"github.com/skerry/skerry/rpc/internal/theader"
 )
 
-// appendHead writes what stands in front of a message of size bytes.
+// appendHead appends to dst the head of a message of size bytes.
 func appendHead(dst []byte, d dialect, h *theader.Header, seq int32, size int, l theader.Limits) ([]byte, error) {
 	switch {
 	case d.unframed:
@@ -25,8 +25,7 @@ func appendHead(dst []byte, d dialect, h *theader.Header, seq int32, size int, l
 	return dst, setLength(dst, size, l)
 }
 
-// finishHead completes a head that was written without them: sequence number
-// and length, for a message of size bytes.
+// finishHead sets the sequence number and the length in a head, for a message of size bytes.
 func finishHead(head []byte, seq int32, size int, l theader.Limits) error {
 	theader.SetSeq(head, seq)
 	return setLength(head, size, l)
@@ -48,5 +47,5 @@ func setLength(head []byte, size int, l theader.Limits) error {
 // putSeq sets the sequence number within a binary message.
 func putSeq(at []byte, seq int32) { binary.BigEndian.PutUint32(at, uint32(seq)) }
 
-// seqOffset is where a strict binary message has its sequence number.
+// seqOffset is the offset of the sequence number in a strict binary message.
 func seqOffset(method string) int { return 8 + len(method) }

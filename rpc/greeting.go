@@ -18,25 +18,24 @@ import (
 const (
 	nonceSize  = 16
 	maxOwner   = 255     // bytes of a name in a hello
-	maxOffered = 4 << 10 // bytes of services that a pong lists; of others nothing is said
+	maxOffered = 4 << 10 // bytes of services that a pong lists; further ones are left out
 )
 
-// greeting is what both ends of a connection say of themselves before the
-// first call: the client in its ping, the server in its pong, which it signs,
-// and the client again in the control frame hello, which it signs as well.
+// greeting identifies one end of a connection before the first call. The client sends it in its
+// ping, the server in its pong, which it signs, and the client again in the control frame hello,
+// which it signs.
 type greeting struct {
 	nonce   string
 	owner   string
 	cluster string
-	offers  []offered // the services that the server has; of a client, those that it means
+	offers  []offered // the services of the server; of a client, those that it wants to call
 	mac     string    // "" = not signed
 }
 
-// offered is a service that a server has.
+// offered is a service of a server.
 type offered struct{ service, version string }
 
-// append writes the greeting as the value of an info header: each part has its
-// length in front.
+// append writes the greeting as the value of an info header, with a length before each part.
 func (g *greeting) append(dst []byte) []byte {
 	for _, s := range []string{g.nonce, g.owner, g.cluster, g.mac} {
 		dst = appendPart(dst, s)
@@ -51,8 +50,8 @@ func appendPart(dst []byte, s string) []byte {
 	return append(binary.AppendUvarint(dst, uint64(len(s))), s...)
 }
 
-// readGreeting reads what append wrote. Parts that follow are of later
-// versions, but services come in pairs.
+// readGreeting reads what append wrote. It ignores further parts, which come from later versions;
+// but services come in pairs.
 func readGreeting(value string) (g greeting, err error) {
 	rest := value
 	for i, into := range []*string{&g.nonce, &g.owner, &g.cluster, &g.mac} {
@@ -107,7 +106,7 @@ func newNonce() string {
 	return string(b[:])
 }
 
-// prove signs both greetings in the name of a side, "server" or "client".
+// prove signs both greetings as one side, "server" or "client".
 func prove(key []byte, side string, client, server *greeting) string {
 	b := appendPart(nil, side)
 	for _, g := range []*greeting{client, server} {
@@ -131,12 +130,12 @@ func proven(keys [][]byte, mac, side string, client, server *greeting) bool {
 	})
 }
 
-// appendGreeting writes a control frame with a greeting behind dst.
+// appendGreeting appends to dst a control frame with a greeting.
 func appendGreeting(dst []byte, kind string, seq int32, g *greeting) []byte {
 	return appendPair(dst, kind, seq, keyHello, string(g.append(nil)))
 }
 
-// differs says how the process that has answered is not the endpoint's.
+// differs returns how the process that answered differs from the endpoint's.
 func (g *greeting) differs(e *Endpoint, cluster string) error {
 	switch {
 	case cluster != "" && g.cluster != "" && g.cluster != cluster:
@@ -147,7 +146,7 @@ func (g *greeting) differs(e *Endpoint, cluster string) error {
 			g.cluster,
 			cluster,
 		)
-	case e.Owner != "" && !e.Site && g.owner != e.Owner: // the certificate of a site connection has said it
+	case e.Owner != "" && !e.Site && g.owner != e.Owner: // the certificate of a site connection proves the owner
 		return fmt.Errorf("%w: %s is now the address of %q, listed is %q", ErrOther, e.Addr, g.owner, e.Owner)
 	case e.Version == "":
 		return nil
@@ -160,8 +159,8 @@ func (g *greeting) differs(e *Endpoint, cluster string) error {
 	return nil
 }
 
-// greet asks which process answers on a new connection, before anything is called, and
-// proves that this process is of the site when the other one has.
+// greet learns, before any call, which process answers on a new connection. It proves that this
+// process is of the site when the other one has proved it.
 func (l *clientConn) greet(ctx context.Context) error {
 	id, e := l.pool.c.cfg.Identity, l.pool.ep
 	mine := greeting{nonce: newNonce(), owner: id.Owner, cluster: id.Cluster, offers: []offered{{e.Service, e.Version}}}
@@ -189,8 +188,7 @@ func (l *clientConn) greet(ctx context.Context) error {
 	return nil
 }
 
-// pong answers a ping: with what this server is, when the client has said what
-// it is.
+// pong answers a ping. The answer identifies this server when the client has identified itself.
 func (c *serverConn) pong(h *theader.Header) error {
 	value := h.Get(keyHello)
 	switch pad := h.Get(keyPad); {
@@ -215,7 +213,7 @@ func (c *serverConn) pong(h *theader.Header) error {
 		mine.mac = prove(keys[0], "server", &theirs, &mine)
 	}
 	c.hello, c.answered = &theirs, &mine
-	clear(c.counts) // the versions that the client means may be others
+	clear(c.counts) // the client may mean other versions now
 	c.last = nil
 	return c.out.Send(appendGreeting(nil, controlPong, h.Seq, &mine), nil, 0)
 }
@@ -235,13 +233,13 @@ func (c *serverConn) checkProof(h *theader.Header) error {
 	return nil
 }
 
-// also reports whether a service is listed here in a version besides its own.
+// also reports whether a service is listed here in another version as well.
 func (s *Server) also(service, version string) bool {
 	return s.cfg.Also != nil && s.cfg.Also(service, version)
 }
 
-// otherVersion says that the client means another version of a service than this
-// server has now, though it may have had it when the connection was made.
+// otherVersion returns an error when the client means another version of a service than this server
+// has now. The server may have had that version when the connection was made.
 func (c *serverConn) otherVersion(s *served) error {
 	if c.hello == nil {
 		return nil
@@ -260,8 +258,7 @@ func (c *serverConn) otherVersion(s *served) error {
 	return nil
 }
 
-// offers lists the services with their versions, those that are asked for
-// first, as far as there is room.
+// offers lists the services with their versions, the wanted ones first, within the limit of size.
 func (r *routes) offers(asked []offered, also func(service, version string) bool) (list []offered) {
 	all, size := r.load().byName, 0
 	add := func(name, version string) {

@@ -2,15 +2,13 @@ package rpc
 
 import "time"
 
-// halfClose is how soon behind its last call a client of another library may
-// close its sending side and still be taken for one that reads the replies. A
-// client that is gone looks the same until something is written to it. One that
-// closes later has given up, and its calls are cancelled.
+// halfClose is the time after its last call in which a client of another library may close its
+// sending side and still count as reading replies. A client that has gone looks the same until
+// something is written to it. A client that closes later has given up, and its calls are cancelled.
 const halfClose = 5 * time.Second
 
-// answerHalfClosed waits until the calls that run are answered and all is written, when
-// the client has closed its sending side and may yet read. Clients of skerry
-// close both sides.
+// answerHalfClosed handles a client that has closed its sending side and may yet read. It waits
+// until the running calls are answered and written. Clients of skerry close both sides.
 func (c *serverConn) answerHalfClosed() {
 	c.mu.Lock()
 	ours := c.s.handover.Load() // the server has closed it, and the client reads
@@ -34,8 +32,7 @@ func (c *serverConn) answerHalfClosed() {
 	c.out.AwaitWritten()
 }
 
-// recent reports whether nothing runs, or some of it has begun of late. The
-// caller holds mu.
+// recent reports whether no call runs, or one of them began recently. The caller holds mu.
 func (c *serverConn) recent(now time.Time) bool {
 	for _, r := range c.running {
 		if now.Sub(r.arrived) < halfClose || r.ranFor(now) < halfClose {

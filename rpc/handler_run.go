@@ -29,13 +29,13 @@ func (r *serverCall) execute() health.Outcome {
 	return outcome
 }
 
-// handlerRun is a handler at work.
+// handlerRun is one run of a handler.
 type handlerRun struct {
 	r       *serverCall
 	in      flat.Reader
 	out     flat.Writer
 	started bool
-	ok      bool // what Process returned
+	ok      bool // result of Process
 }
 
 // intercept runs the interceptors from the first to the last, then the
@@ -62,7 +62,7 @@ func (h *handlerRun) process(ctx context.Context) error {
 	h.started = true
 	var in thrift.TProtocol = h.in
 	if h.r.name != h.r.info.Method {
-		_, kind, id, err := h.in.ReadMessageBegin(ctx) // its name has the service's in front
+		_, kind, id, err := h.in.ReadMessageBegin(ctx) // its name begins with the service's
 		if err != nil {
 			return err
 		}
@@ -70,13 +70,13 @@ func (h *handlerRun) process(ctx context.Context) error {
 	}
 	ok, err := h.r.served.processor.Process(ctx, in, h.out)
 	h.ok = ok
-	if err != nil { // not a nil pointer in an interface
+	if err != nil { // avoids a nil pointer in an interface
 		return err
 	}
 	return nil
 }
 
-// panicked is what a handler panicked with.
+// panicked is the value of a handler's panic.
 type panicked struct {
 	value any
 	stack []byte

@@ -7,22 +7,21 @@ import (
 	"time"
 )
 
-// acceptWait is how long no connection may come until a listener is closed after
-// another server has taken its place.
+// acceptWait is the time without a new connection after which a listener is closed, when another
+// server has taken its place.
 const acceptWait = 50 * time.Millisecond
 
-// Handover stops a server on Unix sockets after another server has taken their
-// place in the file system. It refuses nothing: it takes the connections that wait,
-// closes the listener and the receiving half of each connection. What clients
-// have sent before is read and answered; what they send later fails at once, with
-// EPIPE on Linux, and is executed by no server. Each connection is closed when
-// its calls are answered, upon which Serve returns. When ctx ends first the
-// calls that still run are cut off, and the error says how many. On TCP a client
-// can't tell what was read: use Drain.
+// Handover stops a server on Unix sockets after another server has taken their place in the file
+// system. It refuses nothing: it accepts waiting connections, then closes the listener and the
+// receiving half of each connection. Requests that clients sent before are read and answered. Later
+// ones fail at once, with EPIPE on Linux, and are executed by no server. Each connection is closed
+// when its calls are answered, upon which Serve returns. When ctx ends first, the calls that still
+// run are cut off, and the error has their number. On TCP a client can't know what was read: use
+// Drain.
 func (s *Server) Handover(ctx context.Context) error {
 	defer s.drainOnce.Do(func() { close(s.drained) })
 	s.stopAccepting()
-	_ = s.idle.await(ctx, func() bool { return s.accepts.Load() == 0 }) // when ctx ends, what waits is not taken
+	_ = s.idle.await(ctx, func() bool { return s.accepts.Load() == 0 }) // or waiting connections stay
 	s.closeListeners()
 	for _, c := range s.connections(nil) {
 		c.closeReading()
@@ -33,27 +32,27 @@ func (s *Server) Handover(ctx context.Context) error {
 	return nil
 }
 
-// stopAccepting has the listeners stop when no connection waits any more.
+// stopAccepting stops the listeners when no connection waits any more.
 func (s *Server) stopAccepting() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.handover.Store(true)
 	for l := range s.listeners {
 		if acceptFor(l, acceptWait) {
-			_ = l.Close() // it can't be told to end
+			_ = l.Close() // this listener has no deadline
 		}
 	}
 }
 
-// acceptFor has a listener fail with os.ErrDeadlineExceeded when the time is over.
-// over reports that it can't.
+// acceptFor makes a listener fail with os.ErrDeadlineExceeded after d. over reports that the
+// listener has no deadline.
 func acceptFor(l net.Listener, d time.Duration) (over bool) {
 	t, ok := l.(interface{ SetDeadline(time.Time) error })
 	return !ok || t.SetDeadline(time.Now().Add(d)) != nil
 }
 
-// closeReading ends what the peer may still send. The reader of the connection
-// sees the end when it has read what was sent before.
+// closeReading ends the receiving half. The reader sees the end after it has read what was sent
+// before.
 func (c *serverConn) closeReading() {
 	if half, ok := c.wire.(interface{ CloseRead() error }); ok && half.CloseRead() == nil {
 		return

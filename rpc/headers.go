@@ -7,7 +7,7 @@ import (
 	"github.com/skerry/skerry/rpc/internal/theader"
 )
 
-// The info headers; doc.go says what they mean.
+// The info headers. docs/calls.md describes them.
 const (
 	keyTrace      = "traceparent"
 	keyTraceState = "tracestate"
@@ -38,14 +38,13 @@ const (
 	controlPing   = "ping"   // with a sequence number: answer it; without: any sign of life
 	controlPong   = "pong"   // the answer, with as much padding (keyPad)
 	controlHello  = "hello"  // the client's proof, after the pong and before the first call
-	controlCancel = "cancel" // the caller waits for call keyTarget no more
+	controlCancel = "cancel" // the caller no longer waits for call keyTarget
 	controlGoaway = "goaway" // this server, or its service keyService, is leaving: go on, but prefer others
-	controlBye    = "bye"    // every call that was accepted has been answered; the rest was not executed
+	controlBye    = "bye"    // every accepted call has been answered; the rest was not executed
 )
 
-// appendCallHead writes the head of a frame behind dst, but for its length and
-// sequence number, for one attempt of a call. left is the time that remains,
-// 0 without a deadline.
+// appendCallHead appends to dst the head of a frame for one attempt of a call, except its length
+// and sequence number. left is the time that remains, 0 without a deadline.
 func appendCallHead(
 	dst []byte,
 	flags uint16,
@@ -102,8 +101,8 @@ func appendNumber(dst []byte, key string, n int64) []byte {
 	return dst
 }
 
-// readCallHeader takes what a server wants to know out of h. remaining is 0
-// when the caller set no deadline, and negative when it has passed.
+// readCallHeader reads into info what a server uses of h. remaining is 0 without a deadline, and
+// negative when it has passed.
 func readCallHeader(h *theader.Header, info *CallInfo) (remaining time.Duration) {
 	info.Attempt = 1
 	for i := range h.Info {
@@ -133,16 +132,16 @@ func readCallHeader(h *theader.Header, info *CallInfo) (remaining time.Duration)
 			remaining = readRemaining(value)
 		}
 	}
-	if !validTrace(info.Trace) { // the standard: as if there were none
+	if !validTrace(info.Trace) { // by the standard, an invalid one counts as absent
 		info.Trace, info.TraceState = "", ""
 	}
 	return remaining
 }
 
-// maxAttempt keeps a hostile number of attempts within what can be counted on.
+// maxAttempt bounds the attempt number of a hostile client.
 const maxAttempt = 1 << 20
 
-// maxRemaining keeps a hostile deadline within what time.Duration can hold.
+// maxRemaining bounds the deadline of a hostile client to the range of time.Duration.
 const maxRemaining = 365 * 24 * time.Hour
 
 func readRemaining(value string) time.Duration {
@@ -158,7 +157,7 @@ func readRemaining(value string) time.Duration {
 	return time.Duration(ms) * time.Millisecond
 }
 
-// parseNumber is strconv.ParseInt, quicker for what most calls carry.
+// parseNumber is strconv.ParseInt with a fast path for digits only.
 func parseNumber(s string) (int64, error) {
 	if len(s) == 0 || len(s) > 18 {
 		return strconv.ParseInt(s, 10, 64)
@@ -167,15 +166,15 @@ func parseNumber(s string) (int64, error) {
 	for i := range len(s) {
 		digit := s[i] - '0'
 		if digit > 9 {
-			return strconv.ParseInt(s, 10, 64) // it has a sign, or is no number
+			return strconv.ParseInt(s, 10, 64) // a sign, or an invalid number
 		}
 		n = 10*n + int64(digit)
 	}
 	return n, nil
 }
 
-// appendControl writes a control frame behind dst. target is the sequence
-// number that a cancel means; 0 = none.
+// appendControl appends a control frame to dst. target is the sequence number of a cancelled call;
+// 0 = none.
 func appendControl(dst []byte, kind string, seq, target int32) []byte {
 	h := theader.Header{Seq: seq, Flags: theader.OutOfOrder, Info: make([]theader.Pair, 0, 2)}
 	h.Set(keyControl, kind)
@@ -185,12 +184,12 @@ func appendControl(dst []byte, kind string, seq, target int32) []byte {
 	return appendControlFrame(dst, &h)
 }
 
-// appendGoaway writes the goaway of one service behind dst.
+// appendGoaway appends to dst the goaway of one service.
 func appendGoaway(dst []byte, service string) []byte {
 	return appendPair(dst, controlGoaway, 0, keyService, service)
 }
 
-// appendPair writes a control frame with one more pair behind dst.
+// appendPair appends to dst a control frame with one more pair.
 func appendPair(dst []byte, kind string, seq int32, key, value string) []byte {
 	h := theader.Header{Seq: seq, Flags: theader.OutOfOrder, Info: make([]theader.Pair, 0, 2)}
 	h.Set(keyControl, kind)
@@ -198,7 +197,7 @@ func appendPair(dst []byte, kind string, seq int32, key, value string) []byte {
 	return appendControlFrame(dst, &h)
 }
 
-// appendControlFrame writes a frame without a message behind dst.
+// appendControlFrame appends to dst a frame without a message.
 func appendControlFrame(dst []byte, h *theader.Header) []byte {
 	begin := len(dst)
 	dst, err := theader.Append(dst, h, theader.Limits{})

@@ -9,20 +9,19 @@ import (
 	"net/netip"
 )
 
-// Site makes the TLS of site connections, by which the processes of a site
-// speak to each other on the port that also takes users' calls.
-// Package internal/sitetls implements it.
+// Site makes the TLS of site connections, which carry calls between the processes of a site on the
+// port of users' calls. Package internal/sitetls implements it.
 type Site interface {
 	Server() *tls.Config             // for the side that accepts
 	Client(owner string) *tls.Config // for the side that connects to a process; "" = any but this one
 	Ring() any                       // a value that changes with the keys of the site
 	Verify(
 		tls.ConnectionState,
-	) error // whether the other side of a standing connection still counts, by the keys of now
+	) error // whether the other side of a standing connection is still trusted by the present keys
 }
 
-// Identity is what a process says of itself on new connections, and the keys
-// that prove it. The zero value says nothing.
+// Identity is how a process identifies itself on new connections, and the keys that prove it. The
+// zero value identifies nothing.
 type Identity struct {
 	Cluster string
 	Owner   string          // host/pid/epoch; registry.Owner.String
@@ -36,22 +35,21 @@ func (i Identity) keys() [][]byte {
 	return i.Keys()
 }
 
-// ErrOther is wrapped by what a Watcher and the caller get when another
-// process, or another version of the service, answers than the endpoint
-// stands for. Nothing was executed.
+// ErrOther is wrapped by the error of a Watcher and of the caller when another process, or another
+// version of the service, answers than the endpoint stands for. Nothing was executed.
 var ErrOther = errors.New("another process than the listed one answers there")
 
-// PeerInfo is what a server knows of the other end of a connection.
+// PeerInfo describes the other end of a connection to a server.
 type PeerInfo struct {
 	Addr        netip.AddrPort    // zero when it has none
 	Owner       string            // its process (host/pid/epoch), proven by Site or Hello; "" = not proven
-	Site        bool              // a site connection: the process has a certificate of the site, nothing is between
-	Hello       bool              // a process of the site is at the other end; something may be between
+	Site        bool              // a site connection: the process has a certificate of the site
+	Hello       bool              // a process of the site is at the other end, perhaps behind a relay
 	Member      bool              // it counts as a process of the site
 	Certificate *x509.Certificate // of a client that ServerConfig.TLS has verified
 }
 
-// Outside reports whether the peer has not shown that it is of the site.
+// outside reports whether the peer has not shown that it is of the site.
 func (p *PeerInfo) outside() bool { return !p.Site && !p.Hello && !p.Member }
 
 // addrOf is a connection's address; zero for other networks than IP.
@@ -63,8 +61,8 @@ func addrOf(a net.Addr) netip.AddrPort {
 	return netip.AddrPort{}
 }
 
-// sourceOf is what connections are counted by: an IPv4 address, or the network
-// of an IPv6 address, as one host may use all of its 2^64 addresses.
+// sourceOf returns the address by which connections are counted: an IPv4 address, or the /64
+// network of an IPv6 address, because one host may use all of its 2^64 addresses.
 func sourceOf(a netip.Addr) netip.Addr {
 	if a.Is6() {
 		if p, err := a.Prefix(64); err == nil {
@@ -74,17 +72,15 @@ func sourceOf(a netip.Addr) netip.Addr {
 	return a
 }
 
-// siteTrust is why the other side of a site connection is trusted. One
-// goroutine uses it.
+// siteTrust is the reason to trust the other side of a site connection. One goroutine uses it.
 type siteTrust struct {
 	site  Site
 	state tls.ConnectionState
 	ring  any
-	known bool // ring is what state was last judged by
+	known bool // state was judged by ring
 }
 
-// holds looks again when the keys of the site have changed: a key that was
-// taken out proves nothing any more.
+// holds judges again after the keys of the site have changed, because a removed key proves nothing.
 func (t *siteTrust) holds() error {
 	now := t.site.Ring()
 	if t.known && now == t.ring {

@@ -6,8 +6,8 @@ import (
 	"sync/atomic"
 )
 
-// idleEvents wakes goroutines that wait until something of a server has ended.
-// It is safe for concurrent use; the zero value is ready.
+// idleEvents wakes goroutines that wait for the end of calls, connections or listeners. It is safe
+// for concurrent use; the zero value is ready.
 type idleEvents struct {
 	waiting atomic.Int32 // goroutines in await
 
@@ -15,8 +15,8 @@ type idleEvents struct {
 	next chan struct{} // closed by the next announcement; nil: no goroutine waits for it
 }
 
-// await returns when done reports true. What changes the answer of done is
-// followed by announce. When ctx ends first, the error is its cause.
+// await returns when done reports true. A change of done's answer must be followed by announce.
+// When ctx ends first, the error is its cause.
 func (e *idleEvents) await(ctx context.Context, done func() bool) error {
 	e.waiting.Add(1)
 	defer e.waiting.Add(-1)
@@ -42,7 +42,7 @@ func (e *idleEvents) following() <-chan struct{} {
 	return e.next
 }
 
-// announce has the goroutines in await look again.
+// announce makes the goroutines in await call done again.
 func (e *idleEvents) announce() {
 	if e.waiting.Load() == 0 {
 		return

@@ -9,27 +9,27 @@ import (
 const (
 	inlineMost    = 64                // handlers that run inline at a time
 	inlineTries   = 4                 // places that a reader tries
-	watchdogEvery = time.Millisecond  // after one to two of them another goroutine reads on
-	watchdogAlone = 5 * watchdogEvery // between two looks while no call has another one behind it
-	watchdogRest  = 50                // looks without a call, or without crowded ones, until it sleeps or slows down
+	watchdogEvery = time.Millisecond  // after one to two of them, reading moves to another goroutine
+	watchdogAlone = 5 * watchdogEvery // the same while no call waits behind another
+	watchdogRest  = 50                // looks without a call, or without crowded ones, before it sleeps or slows down
 )
 
 // inlineRuns tracks the handlers that run on the reader of their connection. A
 // watchdog moves the reading to a new goroutine when one runs longer than 1 ms, so
 // that no call waits behind it and its cancellation is read.
 //
-// While calls come one by one the watchdog looks less often: a timer that is due
-// within a kernel's tick is set for each wait of an otherwise idle process, which
-// costs a lone call a sixth of its time.
+// While calls come one by one the watchdog looks less often. In an otherwise idle process, a timer
+// that is due within a kernel's tick is set for each wait, which costs a lone call a sixth of its
+// time.
 type inlineRuns struct {
 	runs    [inlineMost]inlineRun
-	used    atomic.Bool // since the watchdog has looked
-	crowded atomic.Bool // a call had another one behind it, since then
+	used    atomic.Bool // since the watchdog last looked
+	crowded atomic.Bool // the same, and a call waited behind another
 	state   atomic.Int32
 	wake    chan struct{}
 }
 
-// How often the watch looks.
+// How often the watchdog looks.
 const (
 	watchdogFast int32 = iota
 	watchdogSlow
@@ -42,8 +42,8 @@ type inlineRun struct {
 	_ [56]byte
 }
 
-// start finds a place for r; without one, a worker runs it. crowded says that
-// other calls wait behind it.
+// start finds a place for r and reports whether it did; otherwise a worker runs r. crowded says
+// that other calls wait behind it.
 func (p *inlineRuns) start(r *serverCall, crowded bool) bool {
 	for i := range uint32(inlineTries) {
 		r.inline = &p.runs[(r.conn.number+i)%inlineMost].Pointer
@@ -81,7 +81,7 @@ func (p *inlineRuns) each(f func(*serverCall)) {
 	}
 }
 
-// watchdog looks at the inline runs again and again until ctx ends.
+// watchdog inspects the inline runs until ctx ends.
 func (p *inlineRuns) watchdog(ctx context.Context) error {
 	timer := time.NewTimer(watchdogEvery)
 	defer timer.Stop()
@@ -113,10 +113,10 @@ func (p *inlineRuns) watchdog(ctx context.Context) error {
 	}
 }
 
-// settle notes that the watchdog looks less often, or not at all.
+// settle records that the watchdog looks less often, or not at all.
 func (p *inlineRuns) settle(state int32) {
 	p.state.Store(state)
-	if used, crowded := p.inspect(); used || crowded { // a call came before that was told
+	if used, crowded := p.inspect(); used || crowded { // a call came before it saw the state
 		p.rouse(crowded)
 	}
 }

@@ -3,26 +3,25 @@ package rpc
 import "time"
 
 const (
-	quickAlone   = 40 * time.Microsecond // a handler may take so long in the reader while nothing waits behind it
-	quickCrowded = 20 * time.Microsecond // and so long when something does: workers can use other processors
-	longRun      = 64 * time.Microsecond // no run weighs more in the average
-	stallMost    = time.Millisecond      // nor more as a stall
+	quickAlone   = 40 * time.Microsecond // longest run in the reader while no call waits behind it
+	quickCrowded = 20 * time.Microsecond // the same while calls wait: workers can use other processors
+	longRun      = 64 * time.Microsecond // weight of one run in the average, at most
+	stallMost    = time.Millisecond      // the same as a stall
 	stallLimit   = stallMost / 64        // on average: two long stalls in a hundred calls
 	shortBar     = 20 * time.Millisecond
 	longBar      = time.Second
 )
 
-// inlinePolicy decides for one kind of call on one connection whether the reader
-// runs it, by how long earlier runs took. The reader owns it.
+// inlinePolicy decides by the duration of earlier runs whether the reader runs a kind of call on
+// one connection. The reader owns it.
 type inlinePolicy struct {
 	average time.Duration // of a run
-	stalls  time.Duration // by which a run holds up the connection, on average
-	bar     time.Duration // how long the next bar is
-	barred  time.Time     // to the workers until then
+	stalls  time.Duration // average time by which a run delays the connection
+	bar     time.Duration // length of the next bar
+	barred  time.Time     // until then workers run the calls
 }
 
-// allows reports whether the reader may run the call. crowded says that others
-// wait behind it.
+// allows reports whether the reader may run the call. crowded says that other calls wait behind it.
 func (p *inlinePolicy) allows(now time.Time, crowded bool) bool {
 	limit := quickAlone
 	if crowded {
@@ -35,8 +34,8 @@ func (p *inlinePolicy) allows(now time.Time, crowded bool) bool {
 	return p.stalls == 0 || !now.Before(p.barred)
 }
 
-// record notes how long a run took. When the reader is held up too often, the
-// workers get all calls for a while, twice as long each time.
+// record adds the duration of a run. When the reader is delayed too often, workers run all calls
+// for a while, twice as long each time.
 func (p *inlinePolicy) record(took time.Duration, now time.Time) {
 	p.average += (min(took, longRun) - p.average) / 16
 	stall := time.Duration(0)
@@ -49,6 +48,6 @@ func (p *inlinePolicy) record(took time.Duration, now time.Time) {
 		p.barred = now.Add(p.bar)
 		p.stalls = stallLimit / 2
 	} else if stall == 0 && p.bar > 0 && now.Sub(p.barred) > 4*p.bar {
-		p.bar = 0 // it has been quick for long
+		p.bar = 0 // runs have been quick for long
 	}
 }

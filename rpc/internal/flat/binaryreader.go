@@ -12,7 +12,7 @@ var binaryReaders = sync.Pool{New: newBinaryReader}
 
 type binaryReader struct{ message }
 
-// binaryMin is the fewest bytes of a value by its type.
+// binaryMin is the smallest size of a value in bytes, by its type.
 var binaryMin = [...]int{
 	thrift.BOOL: 1, thrift.BYTE: 1, thrift.I16: 2, thrift.I32: 4, thrift.I64: 8, thrift.DOUBLE: 8,
 	thrift.STRING: 4, thrift.STRUCT: 1, thrift.MAP: 6, thrift.SET: 5, thrift.LIST: 5, thrift.UUID: 16,
@@ -66,7 +66,7 @@ func (r *binaryReader) ReadFieldBegin(ctx context.Context) (string, thrift.TType
 	return "", thrift.TType(b[0]), id, r.field(id)
 }
 
-// lastField is ReadFieldBegin where the message ends, or has no room for more.
+// lastField is ReadFieldBegin at the end of the message, or without room for a further field.
 func (r *binaryReader) lastField(ctx context.Context) (string, thrift.TType, int16, error) {
 	t, err := r.byte("field type")
 	if err != nil || t == thrift.STOP {
@@ -155,7 +155,7 @@ func (r *binaryReader) ReadString(context.Context) (string, error) {
 	return r.anyString()
 }
 
-// anyString is ReadString where the string is copied, or is not there.
+// anyString is ReadString for a string that is copied or truncated.
 func (r *binaryReader) anyString() (string, error) {
 	size, err := r.u32("string size")
 	if err != nil {

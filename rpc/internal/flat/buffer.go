@@ -8,15 +8,15 @@ import (
 	"github.com/apache/thrift/lib/go/thrift"
 )
 
-// buffer is what both writers append to.
+// buffer is shared by both writers, which append to it.
 type buffer struct {
-	thrift.TProtocol // what is not ours
+	thrift.TProtocol // methods that this package does not implement
 
 	b     []byte
 	limit int
 }
 
-// end makes the buffer fit for the pool.
+// end prepares the buffer for the pool.
 func (w *buffer) end() {
 	w.b = w.b[:0]
 	if cap(w.b) > keep {
@@ -29,7 +29,7 @@ func (w *buffer) Bytes() []byte { return w.b }
 // WriteFieldEnd has no bytes in either protocol.
 func (w *buffer) WriteFieldEnd(context.Context) error { return nil }
 
-// fits says whether n more bytes may be written.
+// fits returns an error when n more bytes would exceed the limit.
 func (w *buffer) fits(n int) error {
 	if n > w.limit-len(w.b) {
 		return fail(thrift.SIZE_LIMIT, "message is over the limit of %d bytes", w.limit)
@@ -62,8 +62,8 @@ func (w *buffer) WriteUUID(_ context.Context, v thrift.Tuuid) error {
 	return nil
 }
 
-// fail is a TProtocolException that says what is wrong. An error among args
-// that the format wraps stays reachable.
+// fail returns a TProtocolException with a formatted text. An error in args that the format wraps
+// stays reachable.
 func fail(kind int, format string, args ...any) error {
 	return thrift.NewTProtocolExceptionWithType(kind, fmt.Errorf(format, args...))
 }

@@ -18,8 +18,7 @@ type compactReader struct {
 	valueIn bool
 }
 
-// plainType is the type that a compact spelling means; STOP for those that
-// mean none.
+// plainType is the Thrift type of a compact type code; STOP for invalid codes.
 var plainType = [16]thrift.TType{
 	thrift.COMPACT_BOOLEAN_TRUE: thrift.BOOL, thrift.COMPACT_BOOLEAN_FALSE: thrift.BOOL,
 	thrift.COMPACT_BYTE: thrift.BYTE, thrift.COMPACT_I16: thrift.I16, thrift.COMPACT_I32: thrift.I32,
@@ -28,7 +27,7 @@ var plainType = [16]thrift.TType{
 	thrift.COMPACT_STRUCT: thrift.STRUCT, thrift.COMPACT_UUID: thrift.UUID,
 }
 
-// compactMin is the fewest bytes of a value by its type.
+// compactMin is the smallest size of a value in bytes, by its type.
 func compactMin(t thrift.TType) int {
 	switch t {
 	case thrift.DOUBLE:
@@ -246,8 +245,7 @@ func (r *compactReader) uvarint(what string) (uint64, error) {
 	return 0, fail(thrift.INVALID_DATA, "%s before byte %d has over 10 bytes", what, r.at)
 }
 
-// plain also takes no type at all, STOP, which some libraries write for the
-// elements of an empty list.
+// plain also accepts STOP, which some libraries write as the element type of an empty list.
 func (r *compactReader) plain(b byte) (thrift.TType, error) {
 	t := plainType[b&0x0f]
 	if t == thrift.STOP && b&0x0f != 0 {

@@ -19,7 +19,7 @@ type compactWriter struct {
 	boolDue bool
 }
 
-// compactType is the compact spelling of a type.
+// compactType is the compact code of a type.
 var compactType = [...]byte{
 	thrift.BOOL: thrift.COMPACT_BOOLEAN_TRUE, thrift.BYTE: thrift.COMPACT_BYTE, thrift.I16: thrift.COMPACT_I16,
 	thrift.I32: thrift.COMPACT_I32, thrift.I64: thrift.COMPACT_I64, thrift.DOUBLE: thrift.COMPACT_DOUBLE,
@@ -74,7 +74,7 @@ func (w *compactWriter) WriteStructEnd(context.Context) error {
 
 func (w *compactWriter) WriteFieldStop(context.Context) error { return w.byte(thrift.STOP) }
 
-// WriteFieldBegin puts off a bool's header: it holds the value.
+// WriteFieldBegin delays the header of a bool, which holds the value.
 func (w *compactWriter) WriteFieldBegin(_ context.Context, _ string, t thrift.TType, id int16) error {
 	if t == thrift.BOOL {
 		w.boolID, w.boolDue = id, true

@@ -1,16 +1,14 @@
-// Package flat is the strict binary and the compact protocol of Thrift over
-// flat memory: a whole message at a time, with no transport in between. The
-// bytes are those of the stock library; its generated code runs on them.
+// Package flat implements the strict binary and the compact protocol of Thrift over flat memory: a
+// whole message at a time, without a transport. The bytes are those of the stock library, and its
+// generated code runs on them.
 //
-// A [Writer] appends to one buffer. A [Reader] walks one string; the strings
-// that it returns are substrings of it, so a small string that is kept keeps
-// the whole message: clone what is to live long. Byte slices are copies of
-// their own.
+// A [Writer] appends to one buffer. A [Reader] walks one string and returns substrings of it. A
+// small string that is kept therefore keeps the whole message: clone strings that live long. Byte
+// slices are copies.
 //
-// Writers and readers come from a pool and go back by Free, after which
-// nothing of them may be used, a writer's Bytes included. Strings that were
-// read stay valid. Buffers above 64 KiB are not kept, so one large message
-// does not stay in memory.
+// Writers and readers come from a pool and go back by Free, after which they may not be used, a
+// writer's Bytes included. Strings that were read stay valid. Buffers above 2 MiB are not kept, so
+// one large message does not stay in memory.
 //
 // # Hostile messages
 //
@@ -22,12 +20,11 @@
 // Skip passes over, may nest 64 deep. Skip takes no time for values of a fixed
 // size in containers, and some nanoseconds for any other value.
 //
-// An element of one byte can become a struct of hundreds. So what decoding takes
-// is counted before it is taken ([Memory]), and past 64 KiB an [Account] gives
-// or refuses it. A [Shape] says what the values take, by the types of generated
-// code: it takes memory for these, whatever types the message announces. Where
-// no shape is known, [Costs] says so for all. What Skip passes over takes
-// nothing.
+// An element of one byte can become a struct of hundreds of bytes. Memory of decoding is therefore
+// counted before it is taken ([Memory]), and past 64 KiB an [Account] grants or refuses it. A
+// [Shape] gives the sizes of values by the types of generated code, which takes memory for these,
+// whatever types the message announces. [Costs] gives the sizes where no shape is known. Skipped
+// values take none.
 //
 // Errors are thrift.TProtocolException with the type ids of the stock library
 // (SIZE_LIMIT, NEGATIVE_SIZE, DEPTH_LIMIT, INVALID_DATA, BAD_VERSION) and say

@@ -14,12 +14,12 @@ const (
 // Writer serialises one message. Its Read methods fail.
 type Writer interface {
 	thrift.TProtocol
-	// Bytes is what was written. It is valid until the next write or Free.
+	// Bytes returns the written bytes, valid until the next write or Free.
 	Bytes() []byte
 	Protocol() Protocol
-	// Append writes a whole struct that a Reader of the same protocol has cut out.
+	// Append writes a whole struct that a Reader of the same protocol returned.
 	Append(whole string) error
-	// Reset drops what was written.
+	// Reset drops the written bytes.
 	Reset()
 	Free()
 }
@@ -27,19 +27,17 @@ type Writer interface {
 // Reader reads one message. Its Write methods fail.
 type Reader interface {
 	thrift.TProtocol
-	// Left is the number of bytes behind what was read: an unframed message
-	// ends where reading it ended.
+	// Left is the number of unread bytes: an unframed message ends where reading it ended.
 	Left() int
 	Protocol() Protocol
-	// Struct returns the bytes of the struct that comes next, checked and not decoded.
+	// Struct returns the bytes of the next struct, checked and not decoded.
 	Struct() (string, error)
-	// Used is what the message has taken of memory so far, besides its own.
+	// Used is the memory in bytes that the message has taken so far, besides its own.
 	Used() int64
 	Free()
 }
 
-// NewWriter takes a writer from the pool. limit is the most bytes that may be
-// written: what goes over it fails with SIZE_LIMIT.
+// NewWriter takes a writer from the pool. Writing more than limit bytes fails with SIZE_LIMIT.
 func NewWriter(p Protocol, limit int) Writer {
 	if p == Compact {
 		w := compactWriters.Get().(*compactWriter)
@@ -51,8 +49,7 @@ func NewWriter(p Protocol, limit int) Writer {
 	return w
 }
 
-// NewReader takes a reader of message from the pool. What it decodes is
-// counted by mem.
+// NewReader takes a reader of message from the pool. mem counts the memory of decoding.
 func NewReader(p Protocol, message string, mem Memory) Reader {
 	if p == Compact {
 		r := compactReaders.Get().(*compactReader)

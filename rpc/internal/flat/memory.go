@@ -11,38 +11,37 @@ import (
 // than its Account gives.
 var ErrMemory = errors.New("decoding it takes too much memory")
 
-// Account gives the memory that a message's elements take, or refuses it. It
-// is asked before the memory is taken.
+// Account grants or refuses memory for a message's elements, before it is taken.
 type Account interface{ Take(bytes int64) error }
 
-// Memory is what a Reader knows about the memory that its message takes.
+// Memory holds the rules for the memory that a Reader's message takes.
 type Memory struct {
-	Account Account // nil: everything is given
+	Account Account // nil: all memory is granted
 	Shape   *Shape  // of the struct that is read; nil: Costs alone
-	Costs   Costs   // where the shape does not know; zero means DefaultCosts
+	Costs   Costs   // for values without a known shape; zero means DefaultCosts
 	Copy    bool    // strings are copies of their own, so that keeping one does not keep the message
 }
 
 const (
-	// Uncounted is what a message may take without its Account being asked:
-	// small messages are bounded by their number.
+	// Uncounted is the memory that a message may take without asking its Account. Small messages
+	// are bounded by their number.
 	Uncounted = 64 << 10
 
-	takeStep = 64 << 10 // that an Account is asked for at a time, or more
+	takeStep = 64 << 10 // least amount in one request to an Account
 )
 
-// memory counts what a message takes.
+// memory counts the memory of a message.
 type memory struct {
 	Memory
 	used, given int64
 
 	next *place // of the value that is read next; nil = not known
 	in   *Shape // the struct that is being read
-	leaf *place // the container that is being read, of elements without memory of their own; it is not in open
-	open []open // what else is being read, outermost first
+	leaf *place // the container of elements without memory of their own that is being read; it is not in open
+	open []open // other open structs and containers, outermost first
 }
 
-// open is where reading goes on when a struct or container has ended.
+// open is the state at which reading continues after a struct or container has ended.
 type open struct {
 	in       *Shape
 	next     *place
@@ -63,7 +62,7 @@ func (m *memory) reset() {
 	m.next, m.in, m.leaf, m.open = nil, nil, nil, m.open[:0]
 }
 
-// Used is what the message has taken so far.
+// Used is the memory that the message has taken so far.
 func (m *memory) Used() int64 { return m.used }
 
 // charge counts n bytes that are about to be taken.
@@ -95,7 +94,7 @@ func (m *memory) structure() error {
 	m.next = nil
 	switch {
 	case len(m.open) == 1:
-		m.in = m.Shape // its memory is there already
+		m.in = m.Shape // its memory exists already
 		return nil
 	case p != nil && p.kind == structPlace:
 		m.in = p.shape
@@ -126,7 +125,7 @@ func (m *memory) containerEnd() {
 	}
 }
 
-// pop ends what is at the place n of open, the last one.
+// pop ends the struct or container at place n of open, the last one.
 func (m *memory) pop(n int) (isStruct bool) {
 	o := &m.open[n]
 	m.in, m.next, isStruct = o.in, o.next, o.isStruct
@@ -135,8 +134,7 @@ func (m *memory) pop(n int) (isStruct bool) {
 	return isStruct
 }
 
-// turn goes on to the next value of the container that is being read, the last of
-// n that are open, if it is one.
+// turn moves to the next value when the last of n open ones is a container.
 func (m *memory) turn(n int) {
 	if n > 0 && !m.open[n-1].isStruct {
 		m.next = m.open[n-1].next.after(m.next)
@@ -179,7 +177,7 @@ func (m *memory) mapping(size int) error {
 	return m.charge(mapSize(size, each))
 }
 
-// opened begins a container and returns its place when that is known.
+// opened begins a container and returns its place, or nil when that is unknown.
 func (m *memory) opened(kind placeKind) *place {
 	if m.leaf != nil {
 		m.unfold()
@@ -199,7 +197,7 @@ func (m *memory) opened(kind placeKind) *place {
 	return p
 }
 
-// unfold opens a container in which there is something else than its place says.
+// unfold opens a container whose elements differ from its place.
 func (m *memory) unfold() {
 	m.open = append(m.open, open{m.in, m.leaf, false})
 	m.leaf = nil

@@ -7,9 +7,9 @@ import (
 	"github.com/apache/thrift/lib/go/thrift"
 )
 
-// message is what both readers walk.
+// message is shared by both readers, which walk it.
 type message struct {
-	thrift.TProtocol // what is not ours
+	thrift.TProtocol // methods that this package does not implement
 
 	s         string
 	at        int // next byte
@@ -75,7 +75,7 @@ func (m *message) bytes(size int32) (string, error) {
 	return b, err
 }
 
-// cut is bytes without a copy.
+// cut is bytes without a copy of the string.
 func (m *message) cut(size int32) (string, error) {
 	if size < 0 {
 		return "", fail(thrift.NEGATIVE_SIZE, "negative size %d of the string before byte %d", size, m.at)
@@ -106,17 +106,16 @@ func (m *message) binary(size int32) ([]byte, error) {
 	return []byte(s), nil
 }
 
-// reset makes the message fit for the pool. It sets field by field, which costs
-// less than to replace the struct while memory is being collected.
+// reset prepares the message for the pool. It sets field by field, which costs less than replacing
+// the struct during a garbage collection.
 func (m *message) reset() {
 	m.s, m.at, m.depth, m.announced = "", 0, 0, 0
 	m.memory.reset()
 }
 
-// container checks the announced size of a list, set or map with elements that
-// have at least each bytes. The bytes of an element's own minimum belong to
-// no other container, so all containers together can't need more than the
-// message has.
+// container checks the announced size of a list, set or map with elements of at least each bytes.
+// The bytes of an element's minimum belong to no other container, so all containers together can't
+// need more than the message has.
 func (m *message) container(size int32, each int) (int, error) {
 	if size < 0 {
 		return 0, fail(thrift.NEGATIVE_SIZE, "negative size %d of the container before byte %d", size, m.at)

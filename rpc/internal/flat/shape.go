@@ -7,9 +7,9 @@ import (
 	"sync"
 )
 
-// Costs are the bytes that values take in memory where no Shape says so.
+// Costs are the sizes in bytes of values in memory without a known Shape.
 type Costs struct {
-	Element int64 // of a list or set, without what it points to
+	Element int64 // of a list or set, without the memory that it points to
 	Struct  int64
 	Entry   int64 // key and value of a map
 	Field   int64 // of a struct, on top of the struct
@@ -19,17 +19,16 @@ type Costs struct {
 // slice, and a struct has about four fields.
 var DefaultCosts = Costs{Element: 24, Struct: 64, Entry: 16 + 24}
 
-// Shape says what the values of one struct type of generated code take in
-// memory. The types on the wire can't say it: generated code takes memory for
-// the type of the IDL, whatever type the message announces.
+// Shape holds the memory sizes of one struct type of generated code. The types on the wire do not
+// give them: generated code takes memory for the type of the IDL, whatever type the message
+// announces.
 type Shape struct {
-	of     reflect.Type // that it was made for; nil for arguments, and within others
+	of     reflect.Type // its type; nil for arguments, and for nested shapes
 	size   int64        // with the scalars that its fields point to
 	fields []*place     // by field id; nil = none that holds more memory
 }
 
-// maxShapeField bounds the field ids that a Shape knows. Fields above it cost
-// what DefaultCosts say.
+// maxShapeField bounds the field ids that a Shape knows. Fields above it cost DefaultCosts.
 const maxShapeField = 1024
 
 type placeKind uint8
@@ -40,19 +39,19 @@ const (
 	mapPlace
 )
 
-// place is where a value stands that holds memory: in a field or a container.
+// place is the position of a value with memory of its own: in a field or a container.
 type place struct {
 	kind  placeKind
 	size  int64  // of an element or an entry
 	shape *Shape // of a struct
-	inner *place // the elements' place, or that of a map's values; nil = they hold no memory of their own
-	key   *place // the same of a map's keys
+	inner *place // place of the elements, or of a map's values; nil = they hold no memory of their own
+	key   *place // the same for a map's keys
 }
 
 var shapes sync.Map // reflect.Type → *Shape
 
-// ShapeOf is the shape of a struct type of generated code, given as the
-// struct or a pointer to it; nil for any other type.
+// ShapeOf returns the shape of a struct type of generated code, given as the struct or a pointer to
+// it; nil for any other type.
 func ShapeOf(t reflect.Type) *Shape {
 	if s, ok := shapes.Load(t); ok {
 		return s.(*Shape)
@@ -65,12 +64,11 @@ func ShapeOf(t reflect.Type) *Shape {
 	return s
 }
 
-// Of reports whether ShapeOf has made the shape for this type. A nil Shape is
-// for none.
+// Of reports whether ShapeOf made the shape for this type. A nil Shape returns false.
 func (s *Shape) Of(t reflect.Type) bool { return s != nil && s.of == t }
 
-// ShapeOfArguments is the shape of a struct with fields 1, 2, … that have the
-// types: the arguments of a method, of which generated code shows no more.
+// ShapeOfArguments returns the shape of a struct with fields 1, 2, … of these types: the arguments
+// of a method, which generated code does not export.
 func ShapeOfArguments(types []reflect.Type) *Shape {
 	b := shaper{}
 	s := &Shape{size: int64(len(types)) * DefaultCosts.Element}
@@ -80,7 +78,7 @@ func ShapeOfArguments(types []reflect.Type) *Shape {
 	return s
 }
 
-// shaper finds the shapes of types, which may refer to each other.
+// shaper builds the shapes of types, which may refer to each other.
 type shaper map[reflect.Type]*Shape
 
 func (b shaper) of(t reflect.Type) *Shape {
@@ -154,7 +152,7 @@ func (b shaper) place(t reflect.Type) *place {
 	return p
 }
 
-// first is where the first value of a container stands.
+// first returns the place of the first value of a container.
 func (p *place) first() *place {
 	if p.key != nil {
 		return p.key
@@ -162,8 +160,8 @@ func (p *place) first() *place {
 	return p.inner
 }
 
-// after is where the next value of a container stands, behind one at last: the
-// keys and values of a map take turns where both hold memory.
+// after returns the place of the next value of a container after one at last. Keys and values of a
+// map alternate when both hold memory.
 func (p *place) after(last *place) *place {
 	switch {
 	case p == nil || p.key == nil || p.inner == nil:
@@ -174,7 +172,7 @@ func (p *place) after(last *place) *place {
 	return p.key
 }
 
-// field is the place of a field, nil for one that is not known.
+// field returns the place of a field, or nil when it is unknown.
 func (s *Shape) field(id int16) *place {
 	if s != nil && uint(id) < uint(len(s.fields)) { // a negative id is larger
 		return s.fields[id]
@@ -182,7 +180,7 @@ func (s *Shape) field(id int16) *place {
 	return nil
 }
 
-// classed is what the runtime takes for an object of n bytes, at most.
+// classed is the runtime's allocation for an object of n bytes, at most.
 func classed(n int64) int64 {
 	if n <= 0 {
 		return 0
@@ -194,9 +192,9 @@ func classed(n int64) int64 {
 	return n + n/8
 }
 
-// mapSize is what a map of n entries takes that is made for as many.
+// mapSize is the memory of a map that is made for n entries.
 func mapSize(n int, entry int64) int64 {
-	const header, group = 48, 8 // a group has as many slots, and a byte for each
+	const header, group = 48, 8 // a group has this many slots, and a byte for each
 	if n == 0 {
 		return header
 	}

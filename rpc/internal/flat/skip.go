@@ -6,17 +6,16 @@ import (
 	"github.com/apache/thrift/lib/go/thrift"
 )
 
-// Skipping goes through the bytes at once and keeps nothing. Values of a fixed
-// size cost nothing each, all others a few nanoseconds. What is refused, and as
-// what, is the same as where the stock library skips by reading.
+// Skipping walks through the bytes and keeps none. Values of a fixed size cost no time each, all
+// others a few nanoseconds. It refuses the same values, with the same errors, as the stock library,
+// which skips by reading.
 
-// fixedWidth is the bytes of a value by its type; 0 = they differ.
+// fixedWidth is the size of a value in bytes by its type; 0 = it varies.
 var fixedWidth = [...]uint8{
 	thrift.BOOL: 1, thrift.BYTE: 1, thrift.I16: 2, thrift.I32: 4, thrift.I64: 8, thrift.DOUBLE: 8, thrift.UUID: 16,
 }
 
-// compactWidth is the same in the compact protocol, where a bool that is a
-// field has none.
+// compactWidth is the same for the compact protocol. A bool has a byte only outside of fields.
 var compactWidth = [...]uint8{thrift.BOOL: 1, thrift.BYTE: 1, thrift.DOUBLE: 8, thrift.UUID: 16}
 
 func (r *binaryReader) width(t thrift.TType) int  { return widthIn(fixedWidth[:], t) }
@@ -29,7 +28,7 @@ func widthIn(widths []uint8, t thrift.TType) int {
 	return 0
 }
 
-// pass goes over the next n bytes.
+// pass skips the next n bytes.
 func (m *message) pass(n int, what string) error {
 	_, err := m.take(n, what)
 	return err
@@ -43,7 +42,7 @@ func (m *message) unknownType(t thrift.TType) error {
 	return fail(thrift.INVALID_DATA, "unknown type %d at byte %d", t, m.at)
 }
 
-// descend begins a struct of which nothing is kept, ascend ends it.
+// descend begins a skipped struct, ascend ends it.
 func (m *message) descend() error {
 	if m.depth++; m.depth > maxDepth {
 		return m.structsTooDeep()
@@ -55,8 +54,7 @@ func (m *message) ascend() { m.depth-- }
 
 func (r *binaryReader) Skip(_ context.Context, t thrift.TType) error { return r.skip(t, maxDepth) }
 
-// skip passes over a value in which structs and containers nest less than depth
-// deep.
+// skip skips a value in which structs and containers nest less than depth deep.
 func (r *binaryReader) skip(t thrift.TType, depth int) error {
 	if depth <= 0 {
 		return r.tooDeep()
@@ -120,7 +118,7 @@ func (r *compactReader) Skip(_ context.Context, t thrift.TType) error {
 	return r.skip(t, maxDepth)
 }
 
-// skip is as the binary one. A bool is one in a container.
+// skip is as the binary one. A bool here is an element of a container.
 func (r *compactReader) skip(t thrift.TType, depth int) error {
 	if depth <= 0 {
 		return r.tooDeep()
@@ -170,7 +168,7 @@ func (r *compactReader) skipStruct(depth int) error {
 			r.ascend()
 			return nil
 		}
-		if b>>4 == 0 { // the id is behind it
+		if b>>4 == 0 { // the id follows
 			if _, err := r.uvarint("integer"); err != nil {
 				return err
 			}
@@ -181,7 +179,7 @@ func (r *compactReader) skipStruct(depth int) error {
 			return err
 		case t == thrift.BOOL && depth <= 0:
 			return r.tooDeep()
-		case t != thrift.BOOL: // a bool is in the type
+		case t != thrift.BOOL: // the type code holds a bool
 			if err := r.skip(t, depth); err != nil {
 				return err
 			}
@@ -189,7 +187,7 @@ func (r *compactReader) skipStruct(depth int) error {
 	}
 }
 
-// skipper is a reader that passes over the elements of a container.
+// skipper is a reader that skips the elements of a container.
 type skipper interface {
 	skip(t thrift.TType, depth int) error
 	width(t thrift.TType) int
@@ -197,8 +195,8 @@ type skipper interface {
 	simple(t thrift.TType, n int) (left int)
 }
 
-// skipElements passes over n elements, each of which has values of the types in
-// turn: one in a list or set, key and value in a map.
+// skipElements skips n elements. Each has one value of each of the types: one in a list or set, key
+// and value in a map.
 func skipElements[R skipper](r R, n, depth int, types ...thrift.TType) error {
 	if n == 0 {
 		return nil
@@ -221,7 +219,7 @@ func skipElements[R skipper](r R, n, depth int, types ...thrift.TType) error {
 	return nil
 }
 
-// widthOf is the bytes of an element, 0 when elements differ.
+// widthOf is the size of an element in bytes, 0 when elements differ.
 func widthOf[R skipper](r R, types []thrift.TType) (each int) {
 	for _, t := range types {
 		w := r.width(t)
@@ -233,8 +231,8 @@ func widthOf[R skipper](r R, types []thrift.TType) (each int) {
 	return each
 }
 
-// simple passes over elements for as long as these are short and whole: texts,
-// and what is empty. It returns how many of n are left.
+// simple skips elements while they are short and complete: strings and empty containers. It returns
+// how many of n are left.
 func (r *binaryReader) simple(t thrift.TType, n int) int {
 	s, at := r.s, r.at
 	switch t {

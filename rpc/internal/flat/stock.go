@@ -7,17 +7,16 @@ import (
 	"github.com/apache/thrift/lib/go/thrift"
 )
 
-// The rest of thrift.TProtocol comes from the stock protocols: the half that
-// a reader or a writer does not have, which fails for want of bytes, and
-// ReadByte and WriteByte; go vet keeps these names for package io's
-// signatures. The stock protocols reach our bytes by source and sink.
+// The other methods of thrift.TProtocol come from the stock protocols. These are the half that a
+// reader or writer lacks, which fails for want of bytes, and ReadByte and WriteByte, because go vet
+// keeps these names for package io's signatures. The stock protocols reach the bytes of this
+// package by source and sink.
 
 var errNoBytes = thrift.NewTProtocolExceptionWithType(thrift.NOT_IMPLEMENTED,
 	errors.New("flat: a reader can't write and a writer can't read"))
 
-// idle is the transport that generated code sees. It is always open: the
-// connection that a message came by cancels the call's context when it
-// closes, so there is no need to ask.
+// idle is the transport that generated code sees. It is always open: the connection of a message
+// cancels the call's context when it closes, so generated code need not ask.
 type idle struct{}
 
 func (idle) Open() error                     { return nil }

@@ -18,8 +18,8 @@ func (r *compactReader) Protocol() Protocol { return Compact }
 // Protocol is Compact.
 func (w *compactWriter) Protocol() Protocol { return Compact }
 
-// Struct returns the bytes of the struct that comes next, after walking through
-// them: what it returns is one whole struct. Nothing of it is decoded.
+// Struct returns the bytes of the next struct, after checking by a walk that it is whole. It
+// decodes nothing.
 func (r *binaryReader) Struct() (string, error) {
 	at := r.at
 	err := r.skipStruct(maxDepth - 1)
@@ -42,16 +42,15 @@ func (w *buffer) Append(whole string) error {
 	return nil
 }
 
-// Copy writes the struct that r reads next to w, value by value, by the types
-// that stand in the message: w may have the other protocol. Structs and
-// containers may nest 64 deep together.
+// Copy reads the next struct of r and writes it to w value by value, by the types in the message,
+// so w may have the other protocol. Structs and containers may nest 64 deep together.
 func Copy(w thrift.TProtocol, r Reader) error {
 	c := copier{ctx: context.Background(), r: r, w: w}
 	c.structure(maxDepth)
 	return c.err
 }
 
-// copier keeps the first error; after it, it does nothing more.
+// copier keeps the first error and then does nothing more.
 type copier struct {
 	ctx context.Context
 	r   Reader
@@ -59,7 +58,7 @@ type copier struct {
 	err error
 }
 
-// do keeps an error. It reports whether there is none.
+// do keeps an error. It reports whether there was none.
 func (c *copier) do(err error) bool {
 	if c.err == nil {
 		c.err = err
@@ -123,7 +122,7 @@ func (c *copier) value(t thrift.TType, depth int) {
 	}
 }
 
-// move copies a value without parts.
+// move copies a value of a basic type.
 func move[T any](c *copier, read func(context.Context) (T, error), write func(context.Context, T) error) {
 	v, err := read(c.ctx)
 	if c.do(err) {
@@ -161,7 +160,7 @@ func (c *copier) container(t thrift.TType, depth int) {
 	}
 }
 
-// elements copies n elements, each of which has values of the types in turn.
+// elements copies n elements, each with one value of each of the types.
 func (c *copier) elements(n, depth int, types ...thrift.TType) {
 	for ; n > 0 && c.err == nil; n-- {
 		for _, t := range types {

@@ -7,8 +7,8 @@ type Kind uint8
 
 // The kinds. A connection keeps the kind of its first message.
 const (
-	Unknown         Kind = iota // no Thrift, or none of the kinds below
-	NeedMore                    // the bytes are too few to tell
+	Unknown         Kind = iota // not Thrift, or none of the kinds below
+	NeedMore                    // too few bytes to decide
 	Headers                     // THeader frames
 	FramedBinary                // length word, then strict binary
 	FramedCompact               // length word, then compact
@@ -18,17 +18,17 @@ const (
 
 var kindNames = [...]string{"unknown", "need more", "header", "framed-binary", "framed-compact", "binary", "compact"}
 
-// String is the kind as logs name it.
+// String is the name of the kind in logs.
 func (k Kind) String() string { return kindNames[min(int(k), len(kindNames)-1)] }
 
 // Sniff is the most bytes that Detect looks at.
 const Sniff = 8
 
-// maxLength is the largest length word of the format; above it other
-// protocols begin (an HTTP method, for one).
+// maxLength is the largest length word of the format. Larger ones begin other protocols, like an
+// HTTP method.
 const maxLength = 0x3fffffff
 
-// Detect tells the kind from the first bytes of a connection.
+// Detect returns the kind of a connection with these first bytes.
 func Detect(first []byte) Kind {
 	switch message(first) {
 	case binaryMessage:
@@ -64,7 +64,7 @@ const (
 	compactMessage
 )
 
-// message tells by two bytes whether a Thrift message begins here.
+// message decides by two bytes whether a Thrift message begins here.
 func message(b []byte) int {
 	switch {
 	case len(b) < 2:
@@ -76,7 +76,7 @@ func message(b []byte) int {
 	return noMessage
 }
 
-// Guess says what bytes of Unknown kind look like, for the log.
+// Guess describes bytes of Unknown kind for the log.
 func Guess(first []byte) string {
 	switch {
 	case len(first) < lengthSize:

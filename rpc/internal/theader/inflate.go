@@ -9,17 +9,16 @@ import (
 	"unsafe"
 )
 
-// firstPiece is what is taken for the beginning of an inflated payload.
+// firstPiece is the first memory for an inflated payload, in bytes.
 const firstPiece = 4 << 10
 
-// inflaters are zlib readers, which hold some 40 KiB each.
+// inflaters are zlib readers of about 40 KiB each.
 var inflaters sync.Pool
 
-// Inflate undoes the zlib transform of a payload. What comes out may be as
-// long as a frame. Each piece of memory is asked for before it is taken: take
-// gives or refuses so many bytes more, or gets back a negative number of them.
-// What is not given back at the end is what the result takes; after an error
-// everything has been given back.
+// Inflate undoes the zlib transform of a payload, up to the size of a frame. It calls take before
+// each piece of memory: take grants or refuses that many bytes, or gets back a negative number of
+// them. The bytes that were not given back are those of the result. After an error everything has
+// been given back.
 func Inflate(zipped string, l Limits, take func(bytes int) error) (string, error) {
 	limit := min(l.frame(), max(alwaysInflated, mostInflated*len(zipped)))
 	if len(zipped) > 1 && zipped[1]&presetDictionary != 0 {
@@ -56,14 +55,14 @@ func Inflate(zipped string, l Limits, take func(bytes int) error) (string, error
 	return "", err
 }
 
-// A payload may grow a hundredfold, and to 2 MiB in any case. What grows more is
-// made to cost the reader time: zlib gets there with zeros only.
+// A payload may grow a hundredfold, and to 2 MiB in any case. Larger growth serves only to cost the
+// reader time, because zlib reaches it with zeros only.
 const (
 	mostInflated   = 100
 	alwaysInflated = 2 << 20
 )
 
-// errRefused is wrapped by the error of memory that was not given.
+// errRefused is wrapped by the error of memory that take refused.
 var errRefused = errors.New("inflating the payload")
 
 func grow(b []byte, size int, take func(bytes int) error) ([]byte, error) {
@@ -77,7 +76,7 @@ func grow(b []byte, size int, take func(bytes int) error) ([]byte, error) {
 
 const presetDictionary = 0x20 // flag in the second byte
 
-// inflater is a reader of zlib from the pool.
+// inflater returns a zlib reader from the pool.
 func inflater(in io.Reader) (io.Reader, error) {
 	z, ok := inflaters.Get().(io.Reader)
 	if !ok {
@@ -86,7 +85,7 @@ func inflater(in io.Reader) (io.Reader, error) {
 	return z, z.(zlib.Resetter).Reset(in, nil)
 }
 
-// putBack lets go of what z has read.
+// putBack returns z to the pool without its input.
 func putBack(z io.Reader) {
 	const nothing = "\x78\x9c"
 	if z.(zlib.Resetter).Reset(strings.NewReader(nothing), nil) == nil {

@@ -5,17 +5,16 @@ import (
 	"fmt"
 )
 
-// The two ways in which a frame can be wrong. Errors of this package wrap one
-// of them and say what, where and how much.
+// The two kinds of wrong frames. Errors of this package wrap one of them and give the reason, the
+// place and the number.
 var (
 	ErrTooLarge  = errors.New("over the limit")
 	ErrMalformed = errors.New("malformed frame")
 )
 
-// Limits bound what a peer can make us hold. A field that is 0 has the
-// default.
+// Limits bound the memory that a peer can make a process hold. A field of 0 has the default.
 type Limits struct {
-	Frame  int // bytes behind the length word, also after inflation; default 16 MiB
+	Frame  int // bytes after the length word, also after inflation; default 16 MiB
 	Header int // bytes of the header block; default 16 KiB
 	Infos  int // key/value pairs in one frame; default 128
 }
@@ -27,7 +26,7 @@ const (
 	DefaultInfos  = 128
 )
 
-// maxHeader is what the header's own size field can say: 65535 words.
+// maxHeader is the largest value of the header's size field: 65535 words.
 const maxHeader = 4 * 0xffff
 
 func (l Limits) frame() int {
@@ -51,8 +50,8 @@ func (l Limits) infos() int {
 	return DefaultInfos
 }
 
-// CheckFrame says whether a frame with the length word size may be read. Call
-// it before taking memory for the frame.
+// CheckFrame returns an error unless a frame with the length word size may be read. Call it before
+// taking memory for the frame.
 func (l Limits) CheckFrame(size uint32) error {
 	if uint64(size) > uint64(l.frame()) {
 		return tooLarge("frame", int64(size), l.frame(), "bytes")

@@ -6,14 +6,13 @@ const transformZlib = 1
 
 var transformNames = map[uint32]string{2: "HMAC", 3: "snappy"}
 
-// largeFrame is from which size on a frame's strings are taken from a copy of
-// its header block, so that keeping one does not keep the frame.
+// largeFrame is the size from which a frame's strings come from a copy of its header block, so that
+// keeping one does not keep the frame.
 const largeFrame = 8 << 10
 
-// Parse reads a frame, given without its length word, into h and returns its
-// payload, which is to be inflated when h.Zipped. The payload, and the strings
-// of h unless the frame is large, are substrings of frame. After an error h is
-// in no defined state.
+// Parse reads into h a frame without its length word and returns its payload, which must be
+// inflated when h.Zipped. The payload, and the strings of h unless the frame is large, are
+// substrings of frame. After an error h is undefined.
 func Parse(frame string, h *Header, l Limits) (payload string, err error) {
 	h.Reset()
 	if len(frame) > l.frame() {
@@ -45,8 +44,8 @@ func Parse(frame string, h *Header, l Limits) (payload string, err error) {
 	return rest[size:], c.infos(h, l)
 }
 
-// Seq is the sequence number of a frame, given without its length word. A
-// reader that only hands frames on needs no more of them.
+// Seq returns the sequence number of a frame without its length word. A reader that only passes
+// frames on needs no other field.
 func Seq(frame string) (int32, error) {
 	if len(frame) < fixedSize || u16(frame) != magic {
 		return 0, malformed("no header frame: %d bytes", len(frame))
@@ -92,8 +91,7 @@ func (c *cursor) protocol(h *Header) (zipped bool, err error) {
 	return zipped, nil
 }
 
-// infos reads the key/value infos. The first kind it does not know, which
-// includes the padding, ends them.
+// infos reads the key/value infos. It stops at the first unknown kind, which includes the padding.
 func (c *cursor) infos(h *Header, l Limits) error {
 	for len(c.s) > 0 {
 		kind, err := c.varint("info kind")

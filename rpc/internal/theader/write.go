@@ -9,9 +9,8 @@ const (
 	infoKeyValue = 1
 )
 
-// Append writes the length word and the header behind dst. The caller
-// serialises the payload behind it and then calls [Finish]. dst is returned
-// unchanged with an error that wraps ErrTooLarge.
+// Append appends the length word and the header to dst. The caller serialises the payload after it
+// and then calls [Finish]. With an error, which wraps ErrTooLarge, dst is returned unchanged.
 func Append(dst []byte, h *Header, l Limits) ([]byte, error) {
 	block := blockSize(h)
 	if len(h.Info) > l.infos() {
@@ -41,8 +40,8 @@ func Append(dst []byte, h *Header, l Limits) ([]byte, error) {
 	return dst, nil
 }
 
-// Finish sets the length word of a frame that begins at frame[0], once the
-// payload stands behind its header.
+// Finish sets the length word of a frame that begins at frame[0], once the payload follows its
+// header.
 func Finish(frame []byte, l Limits) error {
 	size := len(frame) - lengthSize
 	if size > l.frame() {
@@ -80,9 +79,8 @@ func appendString(dst []byte, s string) []byte {
 	return append(binary.AppendUvarint(dst, uint64(len(s))), s...)
 }
 
-// Start begins a frame behind dst; its pairs are appended one by one, by
-// AppendPair; Close completes its header. It is Append for callers that have
-// no Header.
+// Start begins a frame at the end of dst. AppendPair adds its pairs one by one, and Close completes
+// its header. It is Append for callers without a Header.
 func Start(dst []byte, flags uint16, protocol byte) []byte {
 	return append(dst, 0, 0, 0, 0, magic>>8, magic&0xff, byte(flags>>8), byte(flags),
 		0, 0, 0, 0, 0, 0, protocol, 0, infoKeyValue, 0)
@@ -100,8 +98,7 @@ func AppendPair(dst []byte, key, value string) []byte {
 	return appendString(appendString(dst, key), value)
 }
 
-// Close completes the header of a frame that begins at frame[0] and has so
-// many pairs.
+// Close completes the header, with infos pairs, of a frame that begins at frame[0].
 func Close(frame []byte, infos int, l Limits) ([]byte, error) {
 	if most := min(l.infos(), 0x7f); infos > most {
 		return frame, tooLarge("header", int64(infos), most, "infos")

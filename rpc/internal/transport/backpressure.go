@@ -1,8 +1,7 @@
 package transport
 
-// count changes pending and the part of it that is counted in budget: only bytes
-// above FlushAt are, so that busy connections do not contend for it. The caller
-// holds mu.
+// count changes pending and the part of it that counts in budget. Only bytes above FlushAt do, so
+// that busy connections do not contend for the budget. The caller holds mu.
 func (w *Writer) count(n int) {
 	pending := w.pending.Add(int64(n))
 	if shared := max(0, pending-FlushAt); shared != w.shared && w.err == nil {
@@ -11,18 +10,19 @@ func (w *Writer) count(n int) {
 	}
 }
 
-// Pending is how many bytes wait in our memory, or are being written from there.
+// Pending is the number of bytes that wait in memory of this process, or are being written from
+// there.
 func (w *Writer) Pending() int { return int(w.pending.Load()) }
 
-// overHighWater reports whether enough waits on this connection, or anything at all
-// while much waits on all of them.
+// overHighWater reports whether enough bytes wait on this connection, or any while many wait on all
+// of them.
 func (w *Writer) overHighWater() bool {
 	pending := w.pending.Load()
 	return pending >= highWater || pending > 0 && w.budget.Full()
 }
 
-// AwaitRoom returns at once, or when the peer has taken so much that more may be
-// queued, or when the Writer has ended.
+// AwaitRoom returns when more may be queued, at once or after the peer has read enough, or when the
+// Writer has ended.
 func (w *Writer) AwaitRoom() {
 	if !w.overHighWater() {
 		return
@@ -40,7 +40,7 @@ func (w *Writer) AwaitRoom() {
 	<-drained
 }
 
-// written counts n bytes less and wakes the goroutines that wait for that.
+// written subtracts n bytes and wakes the goroutines that wait for that.
 func (w *Writer) written(n int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -5,7 +5,7 @@ import "sync/atomic"
 // ByteBudget counts bytes that the connections of a server hold together. It is safe
 // for concurrent use; a nil ByteBudget is never full.
 type ByteBudget struct {
-	Limit int64 // bytes; exceeded by what Take allows, up to its factor
+	Limit int64 // bytes; Take may exceed it up to its factor
 	used  atomic.Int64
 }
 
@@ -16,7 +16,7 @@ func (t *ByteBudget) Add(n int64) {
 	}
 }
 
-// Take adds n bytes unless that exceeds so many times the limit.
+// Take adds n bytes unless the sum would exceed times the limit. It reports whether it did.
 func (t *ByteBudget) Take(n, times int64) bool {
 	if t == nil || t.used.Add(n) <= times*t.Limit {
 		return true
@@ -28,14 +28,14 @@ func (t *ByteBudget) Take(n, times int64) bool {
 // Full reports whether the limit is reached.
 func (t *ByteBudget) Full() bool { return t != nil && t.used.Load() >= t.Limit }
 
-// Used is how many bytes are held now.
+// Used is the number of bytes that are held now.
 func (t *ByteBudget) Used() int64 { return t.used.Load() }
 
 // overTwice reports whether n more bytes would exceed twice the limit.
 func (t *ByteBudget) overTwice(n int) bool { return t != nil && t.used.Load()+int64(n) > 2*t.Limit }
 
-// Weight is what a message counts in the ByteBudget of requests: little ones are
-// bounded by their number.
+// Weight is the size of a message in the ByteBudget of requests. Small messages count nothing,
+// because their number bounds them.
 func Weight(message string) int64 {
 	if len(message) <= LargeBuffer {
 		return 0

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// DialTCP connects to host:port and sets a client's socket options. spawn starts
-// goroutines that the connection's owner joins.
+// DialTCP connects to host:port and sets a client's socket options. It starts goroutines by spawn,
+// and the connection's owner joins them.
 func DialTCP(ctx context.Context, addr string, spawn func(func()) bool) (net.Conn, error) {
 	d, begun := net.Dialer{KeepAliveConfig: clientKeepAlive, ControlContext: limitSegment}, time.Now()
 	nc, err := race(ctx, spawn, func(ctx context.Context) (net.Conn, error) { return d.DialContext(ctx, "tcp", addr) })
@@ -21,10 +21,9 @@ func DialTCP(ctx context.Context, addr string, spawn func(func()) bool) (net.Con
 	return nc, nil
 }
 
-// A LAN connects within a millisecond. When the packet that asks for a
-// connection is lost, the kernel repeats it after a second: too late for
-// ClientConfig.ConnectTimeout. So another attempt is begun beside the first
-// after this time, and a third one after twice as much.
+// A LAN connects within a millisecond. When the SYN is lost, the kernel repeats it after a second,
+// which is too late for ClientConfig.ConnectTimeout. DialTCP therefore begins another attempt
+// beside the first after this time, and a third one after twice as much.
 var ErrDialStopped = errors.New("the client is closed")
 
 const (
@@ -32,8 +31,8 @@ const (
 	dialAttempts = 3
 )
 
-// race returns the first attempt that ends, be it by a connection or by an
-// answer that there is none. What the others come to is closed.
+// race returns the first attempt that ends, by a connection or by a refusal. It closes the
+// connections of the others.
 func race(
 	ctx context.Context,
 	spawn func(func()) bool,

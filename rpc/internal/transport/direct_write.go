@@ -7,14 +7,13 @@ import (
 	"time"
 )
 
-// sendDirect writes a large frame from where it is, and waits a little for others
-// to be done and for the peer to take it. It reports false when the frame is
-// to be queued all the same.
+// sendDirect writes a large frame without a copy. It waits a little for other writers and for the
+// peer. It reports false when the frame must be queued instead.
 func (w *Writer) sendDirect(head, body []byte) (done bool, err error) {
 	if !w.acquireWrite() {
 		return false, nil
 	}
-	front := writeBuffers.Get().(*[]byte) // so that head may stay on its caller's stack
+	front := writeBuffers.Get().(*[]byte) // lets head stay on its caller's stack
 	*front = append((*front)[:0], head...)
 	n, err := w.try.write(*front)
 	giveBack(front)
@@ -25,10 +24,10 @@ func (w *Writer) sendDirect(head, body []byte) (done bool, err error) {
 	}
 	if err != nil {
 		w.broken(err)
-		return true, nil // as of any frame that was queued, the peer may have some of it
+		return true, nil // like a queued frame, it may have reached the peer in part
 	}
 	if n == len(head)+len(body) {
-		w.writeQueued() // what came meanwhile
+		w.writeQueued() // frames that were queued meanwhile
 		return true, nil
 	}
 	rest := append(slices.Clone(head[min(n, len(head)):]), body[max(0, n-len(head)):]...)
@@ -43,7 +42,7 @@ func (w *Writer) sendDirect(head, body []byte) (done bool, err error) {
 	return true, nil
 }
 
-// writeWithin writes what the peer takes within patience.
+// writeWithin writes the bytes that the peer accepts within patience.
 func (w *Writer) writeWithin(b []byte) (int, error) {
 	n, err := w.try.write(b)
 	if err != nil || n == len(b) {
@@ -58,8 +57,7 @@ func (w *Writer) writeWithin(b []byte) (int, error) {
 	return n + m, err
 }
 
-// acquireWrite makes the caller the writing one, if that takes no longer than
-// patience.
+// acquireWrite makes the caller the writing one, if that takes at most patience.
 func (w *Writer) acquireWrite() bool {
 	w.mu.Lock()
 	if w.err != nil || w.pending.Load() >= highWater {

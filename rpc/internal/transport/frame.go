@@ -15,35 +15,33 @@ import (
 
 const (
 	lengthWord    = 4                // in front of a frame
-	ahead         = 32               // memory for a large frame is at most so many times what has come of it
-	HeadPatience  = 10 * time.Second // for the next byte, while not even the head of a message is there
-	framePatience = 30 * time.Second // for the next byte, until the message is there
+	ahead         = 32               // memory for a large frame is at most this multiple of its received bytes
+	HeadPatience  = 10 * time.Second // for the next byte, before the head of a message is complete
+	framePatience = 30 * time.Second // for the next byte, before the message is complete
 )
 
 var ErrBudget = errors.New("large messages hold twice the memory that they may (Sizes.Requests)")
 
-// Reader cuts what comes on a connection into messages. Every message is
-// memory of its own, which is never written again: strings that were decoded
-// from it may be kept. It takes no memory for what was only announced. One
-// goroutine uses it.
+// Reader cuts the bytes of a connection into messages. Every message is memory of its own, which is
+// never written again, so strings that were decoded from it may be kept. It takes no memory for
+// bytes that were only announced. One goroutine uses it.
 type Reader struct {
 	readBuffer
 	Limits theader.Limits // of frames and headers
-	budget *ByteBudget    // that a server's readers share; nil: a client's
+	budget *ByteBudget    // shared by a server's readers; nil: a client's
 
-	large     []byte // what has come of a frame that is larger than any buffer
+	large     []byte // received bytes of a frame that is larger than any buffer
 	largeSize int    // of that frame; 0 = none
 }
 
-// NewReader makes the reader of a connection. all counts large messages; nil: none
-// are counted.
+// NewReader makes the reader of a connection. all counts large messages, unless it is nil.
 func NewReader(nc net.Conn, limits theader.Limits, all *ByteBudget) *Reader {
 	f := &Reader{readBuffer: readBuffer{nc: nc}, Limits: limits, budget: all}
 	f.useSocket()
 	return f
 }
 
-// Detect tells how the peer frames its messages; first is what it was told by.
+// Detect returns how the peer frames its messages, and the first bytes, by which it decided.
 func (f *Reader) Detect() (kind theader.Kind, first []byte, err error) {
 	if err := f.await(); err != nil {
 		return theader.Unknown, nil, err
@@ -99,15 +97,15 @@ func (f *Reader) Frame() (string, error) {
 	return string(b[lengthWord:n]), nil
 }
 
-// peekWithin is peek for a message that has begun: each further byte must come
-// in time, however long the whole takes.
+// peekWithin is peek for a message that has begun: each further byte must come within each, however
+// long the whole takes.
 func (f *Reader) peekWithin(n int, each time.Duration) ([]byte, error) {
 	if f.end-f.begin >= n {
 		return f.buffer()[f.begin:f.end], nil
 	}
 	waits := false
 	for have := f.end - f.begin + 1; have <= n; have = f.end - f.begin + 1 {
-		if !waits { // the rest is often there already, and a deadline would set a timer
+		if !waits { // often the rest is there already, and a deadline would set a timer
 			if came, err := f.more(); err != nil {
 				return nil, unexpected(err)
 			} else if came {
@@ -131,7 +129,7 @@ func (f *Reader) peekWithin(n int, each time.Duration) ([]byte, error) {
 // setDeadline bounds the next read.
 func (f *Reader) setDeadline(d time.Duration) error { return f.nc.SetReadDeadline(time.Now().Add(d)) }
 
-// collectLarge returns a frame of f.size bytes, which does not fit into the buffer.
+// collectLarge returns a frame of f.size bytes that does not fit into the buffer.
 func (f *Reader) collectLarge() (string, error) {
 	for len(f.large) < f.largeSize {
 		if err := f.setDeadline(framePatience); err != nil {
@@ -154,8 +152,7 @@ func (f *Reader) collectLarge() (string, error) {
 	return unsafe.String(unsafe.SliceData(b), len(b)), f.nc.SetReadDeadline(time.Time{})
 }
 
-// grow makes room for more of a large frame: of up to two megabytes, for all of
-// it at once.
+// grow makes room for more of a large frame, and for all of it at once up to two megabytes.
 func (f *Reader) grow() error {
 	if f.large != nil {
 		return f.extend(f.large)
@@ -174,7 +171,7 @@ func (f *Reader) grow() error {
 	return nil
 }
 
-// extend takes memory for more behind what has come of a frame.
+// extend takes more memory for a frame, after its received bytes.
 func (f *Reader) extend(have []byte) error {
 	n := min(f.largeSize, ahead*len(have))
 	if !f.budget.Take(int64(n-cap(f.large)), 2) {
@@ -184,24 +181,24 @@ func (f *Reader) extend(have []byte) error {
 	return nil
 }
 
-// dropLarge forgets the large frame that is being collected.
+// dropLarge drops the large frame that is being collected.
 func (f *Reader) dropLarge() {
 	f.budget.Add(-int64(cap(f.large)))
 	f.large, f.largeSize = nil, 0
 }
 
-// Release gives everything back; what was there is lost.
+// Release gives all memory back and drops unread bytes.
 func (f *Reader) Release() {
 	f.dropLarge()
 	f.readBuffer.release()
 }
 
-// uncleared is memory for n bytes. Clearing it costs as much as reading it
-// full; a strings.Builder spares that.
+// uncleared returns uncleared memory for n bytes. Clearing costs as much as filling it, and a
+// strings.Builder avoids that.
 func uncleared(n int) []byte {
 	var b strings.Builder
 	b.Grow(n)
-	b.WriteByte(0) // so that it has data
+	b.WriteByte(0) // allocates its data
 	return unsafe.Slice(unsafe.StringData(b.String()), n)[:0]
 }
 

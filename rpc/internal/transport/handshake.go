@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	HandshakePatience = 5 * time.Second // spent waiting for the peer; the wait for a turn does not count
+	HandshakePatience = 5 * time.Second // of waiting for the peer; the wait for a turn does not count
 )
 
 var (
@@ -19,24 +19,23 @@ var (
 	ErrSlowHandshake = fmt.Errorf("the other end has kept the handshake waiting for %v", HandshakePatience)
 )
 
-// Handshake bounds a TLS handshake. A turn is held while crypto/tls computes and
-// given back while the peer is waited for, which bounds the processor time of all
-// handshakes together.
+// Handshake bounds a TLS handshake. It holds a turn while crypto/tls computes and gives it back
+// while it waits for the peer. This bounds the processor time of all handshakes together.
 type Handshake struct {
 	Conn  net.Conn
 	First []byte        // bytes that came before TLS was known
-	Room  int           // bytes that the peer may send
-	Left  time.Duration // that the peer may let the handshake wait
+	Room  int           // bytes that the peer may still send
+	Left  time.Duration // time that the handshake may still wait for the peer
 
-	Turns *Turns          // nil: not bounded, as a client's own handshakes are
+	Turns *Turns          // nil: unbounded, like a client's own handshakes
 	From  netip.Addr      // the peer's address, for Turns
 	Done  <-chan struct{} // closed with the connection, for Turns
 
 	came int  // bytes that the peer has sent
-	held bool // a turn
+	held bool // holds a turn
 }
 
-// read gives TLS what the peer sends.
+// read reads the peer's bytes for TLS.
 func (h *Handshake) read(p []byte) (int, error) {
 	if h.came >= h.Room {
 		return 0, ErrLongHandshake
@@ -64,8 +63,7 @@ func (h *Handshake) write(p []byte) (n int, err error) {
 	return n, err
 }
 
-// wait does what depends on the peer, in the time that is left for it and
-// outside of the turn.
+// wait runs do, which depends on the peer, in the remaining time and outside of the turn.
 func (h *Handshake) wait(limit func(time.Time) error, do func() error) error {
 	h.Pause()
 	begun := time.Now()
@@ -82,7 +80,7 @@ func (h *Handshake) wait(limit func(time.Time) error, do func() error) error {
 	return h.resume()
 }
 
-// Pause gives the turn back, if one is held.
+// Pause gives the turn back if one is held.
 func (h *Handshake) Pause() {
 	if h.held {
 		h.Turns.release()
@@ -109,8 +107,8 @@ func (c *TLSBuffer) FinishHandshake() error {
 	return errors.Join(h.Conn.SetReadDeadline(time.Time{}), h.Conn.SetWriteDeadline(time.Time{}))
 }
 
-// IsClientHello reports whether a connection begins with the record of a ClientHello.
-// As the length of a frame it would be more than 350 MiB.
+// IsClientHello reports whether a connection begins with the record of a ClientHello. As the length
+// of a frame these bytes would mean more than 350 MiB.
 func IsClientHello(first []byte) bool {
 	return len(first) >= 3 && first[0] == 0x16 && first[1] == 3 && first[2] <= 4
 }

@@ -6,36 +6,34 @@ import (
 	"time"
 )
 
-// A client notices a peer that has vanished within seconds even on an idle
-// connection; a server can take its time.
+// A client detects within seconds that a peer has vanished, even on an idle connection. A server
+// may take longer.
 var (
 	clientKeepAlive = net.KeepAliveConfig{Enable: true, Idle: time.Second, Interval: time.Second, Count: 3}
 	serverKeepAlive = net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3}
 )
 
 const (
-	clientUserTimeout = 3 * time.Second  // sent bytes may stay unacknowledged for so long
+	clientUserTimeout = 3 * time.Second  // sent bytes may stay unacknowledged for this long
 	serverUserTimeout = 30 * time.Second // the same
 )
 
-// A connection that carries calls, or did so lately, gets frequent keepalives. An
-// idle one gets few: with thirty peers each, frequent ones would cost every host
-// forty packets a second. A process that still calls a vanished host tells the
-// others (package broadcast).
-const idleAfter = 5 * time.Second // without a sign of use
+// A connection with calls now or recently gets frequent keepalives. An idle one gets few, because
+// with thirty peers each, frequent ones would cost every host forty packets a second. A process
+// that still calls a vanished host tells the others (package broadcast).
+const idleAfter = 5 * time.Second // without use
 
 var idleKeepAlive = net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: time.Second, Count: 3}
 
 // IdleKeepalive sets how often the kernel probes a connection. One goroutine uses
 // it.
 type IdleKeepalive struct {
-	set  func(net.KeepAliveConfig) error // nil: there is nothing to set
-	used time.Duration                   // when a sign of use was last seen
-	idle bool                            // it rests
+	set  func(net.KeepAliveConfig) error // nil: the connection has no keepalives
+	used time.Duration                   // when use was last seen
+	idle bool                            // few keepalives are set
 }
 
-// NewIdleKeepalive watches a connection that is in use at the time now of any
-// clock.
+// NewIdleKeepalive watches a connection in use. now is the time of any clock.
 func NewIdleKeepalive(nc net.Conn, now time.Duration) IdleKeepalive {
 	r := IdleKeepalive{used: now}
 	if tc := tcpOf(nc); tc != nil {
@@ -58,10 +56,10 @@ func (r *IdleKeepalive) Update(now time.Duration, inUse bool) {
 	if deep {
 		how = idleKeepAlive
 	}
-	_ = r.set(how) // a connection that refuses is at its end
+	_ = r.set(how) // a connection that refuses is ending
 }
 
-// tcpOf is the TCP connection under a connection, nil for none.
+// tcpOf returns the TCP connection under nc, or nil.
 func tcpOf(nc net.Conn) *net.TCPConn {
 	for {
 		switch c := nc.(type) {

@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-// openTrips is how many round trips an opening may take once the line has
-// shown how long one takes: TLS and the first answer take three.
+// openTrips is the number of round trips that an opening may take once one has been measured. TLS
+// and the first answer take three.
 const openTrips = 6
 
-// deadlineContext bounds the time until a connection stands: by a limit, and, where TCP
-// alone took a good part of that, by what the rest takes on such a line. A frozen
-// process does not gain by that: its kernel connects at once.
+// deadlineContext bounds the time until a connection stands. When the TCP handshake alone took a
+// good part of the limit, the rest gets time in proportion. A frozen process does not gain by that,
+// because its kernel connects at once.
 type deadlineContext struct {
 	context.Context
 	done chan struct{}
@@ -21,12 +21,12 @@ type deadlineContext struct {
 	err      error
 	timer    *time.Timer
 	deadline time.Time
-	stop     func() bool // ends the watch over the context around it
+	stop     func() bool // stops watching the surrounding context
 }
 
 type deadlineKey struct{}
 
-// WithOpenDeadline is context.WithTimeout, with an end that extendOpen may move.
+// WithOpenDeadline is context.WithTimeout with an end that extendOpen may move.
 func WithOpenDeadline(around context.Context, limit time.Duration) (ctx context.Context, cancel func()) {
 	p := &deadlineContext{Context: around, done: make(chan struct{}), deadline: time.Now().Add(limit)}
 	p.mu.Lock()
@@ -48,8 +48,7 @@ func (p *deadlineContext) end(why error) {
 	p.stop()
 }
 
-// extendOpen gives an opening more time. trip is how long its TCP handshake took,
-// one round trip.
+// extendOpen gives an opening more time. trip is the duration of its TCP handshake, one round trip.
 func extendOpen(ctx context.Context, trip time.Duration) {
 	p, ok := ctx.Value(deadlineKey{}).(*deadlineContext)
 	if !ok {

@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	LargeBuffer = 64 << 10 // borrowed while bytes are there
+	LargeBuffer = 64 << 10 // borrowed while bytes are unread
 	smallBuffer = 4 << 10  // borrowed while the rest of a message is missing
 )
 
@@ -19,22 +19,22 @@ var (
 	smallBuffers = sync.Pool{New: func() any { return new([smallBuffer]byte) }}
 )
 
-// readBuffer holds what has come on a connection and is in no message yet. It
-// borrows a buffer when bytes come and gives it back when all are used, so a silent
-// connection holds none. One goroutine uses it.
+// readBuffer holds received bytes that are not in a message yet. It borrows a buffer when bytes
+// come and gives it back when all are used, so a silent connection holds none. One goroutine uses
+// it.
 type readBuffer struct {
 	nc   net.Conn
-	raw  syscall.RawConn       // of a socket that says when something has come; else nil
+	raw  syscall.RawConn       // of a socket that reports readable bytes; else nil
 	once func(fd uintptr) bool // for raw
-	got  int                   // by once
-	poll bool                  // once is not to wait
+	got  int                   // result of once
+	poll bool                  // once must not wait
 	err  error
 
 	big        *[LargeBuffer]byte // at most one of the two
 	small      *[smallBuffer]byte
-	begin, end int       // what is in the buffer
-	first      [1]byte   // where a connection without raw is waited for
-	Filled     time.Time // when something was last read
+	begin, end int       // bounds of the unread bytes
+	first      [1]byte   // receives the first byte of a connection without raw
+	Filled     time.Time // when bytes were last read
 	spin       spin
 }
 
@@ -48,7 +48,7 @@ func (f *readBuffer) buffer() []byte {
 	return nil
 }
 
-// await returns when something is there. Until then it holds no memory.
+// await returns when bytes are there. Until then it holds no memory.
 func (f *readBuffer) await() error {
 	if f.end > f.begin {
 		return nil
@@ -66,7 +66,7 @@ func (f *readBuffer) await() error {
 	return nil
 }
 
-// fill reads more behind what is in the buffer.
+// fill appends read bytes to the buffer.
 func (f *readBuffer) fill() (err error) {
 	var n int
 	if f.raw != nil {
@@ -87,8 +87,7 @@ func (f *readBuffer) fill() (err error) {
 	return orNoProgress(err)
 }
 
-// more reads what the kernel has, without waiting. It reports whether something
-// was there.
+// more reads the kernel's bytes without waiting. It reports whether there were any.
 func (f *readBuffer) more() (bool, error) {
 	if f.raw == nil {
 		return false, nil
@@ -108,8 +107,8 @@ func (f *readBuffer) more() (bool, error) {
 	return true, nil
 }
 
-// Quiet reports whether the connection stands and nothing has come on it, without
-// waiting. Where the system can't say, it is taken to be quiet.
+// Quiet reports, without waiting, whether the connection stands and has no unread byte. When the
+// system can't tell, it returns true.
 func (f *readBuffer) Quiet() bool {
 	came, err := f.more()
 	f.shrink()
@@ -123,7 +122,7 @@ func orNoProgress(err error) error {
 	return err
 }
 
-// room is where more may be read to.
+// room returns the free part of the buffer.
 func (f *readBuffer) room() []byte {
 	if f.big == nil {
 		large := largeBuffers.Get().(*[LargeBuffer]byte)
@@ -138,7 +137,7 @@ func (f *readBuffer) room() []byte {
 	return f.big[f.end:]
 }
 
-// shrink gives back what a connection does not need on which nothing comes.
+// shrink gives back the memory that a silent connection does not need.
 func (f *readBuffer) shrink() {
 	switch have := f.end - f.begin; {
 	case have == 0:
@@ -151,7 +150,7 @@ func (f *readBuffer) shrink() {
 	}
 }
 
-// release gives the buffer back; what it held is lost.
+// release gives the buffer back and drops its bytes.
 func (f *readBuffer) release() {
 	if f.big != nil {
 		largeBuffers.Put(f.big)
@@ -162,7 +161,7 @@ func (f *readBuffer) release() {
 	f.big, f.small, f.begin, f.end = nil, nil, 0, 0
 }
 
-// peek returns what is there, at least n bytes.
+// peek returns the unread bytes, at least n.
 func (f *readBuffer) peek(n int) ([]byte, error) {
 	for f.end-f.begin < n {
 		if err := f.fill(); err != nil {

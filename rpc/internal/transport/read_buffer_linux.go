@@ -6,8 +6,7 @@ import (
 	"syscall"
 )
 
-// useSocket has a socket read without memory to read to: it takes some only when
-// the kernel may have something.
+// useSocket makes a socket wait without a buffer. It takes one only when the kernel may have bytes.
 func (f *readBuffer) useSocket() {
 	if raw := socketOf(f.nc); raw != nil {
 		f.raw, f.once = raw, f.readSocket
@@ -15,7 +14,7 @@ func (f *readBuffer) useSocket() {
 	}
 }
 
-// readSocket reads what the kernel has. It reports false when there is nothing.
+// readSocket reads the kernel's bytes. It reports false when there are none.
 func (f *readBuffer) readSocket(fd uintptr) bool {
 	b := f.room()
 	for {

@@ -2,5 +2,5 @@
 
 package transport
 
-// useSocket is Linux's; elsewhere a silent connection waits for one byte.
+// useSocket has an effect on Linux only; elsewhere a silent connection waits for one byte.
 func (*readBuffer) useSocket() {}

@@ -8,13 +8,13 @@ import (
 	"syscall"
 )
 
-// UsualSegment is the bytes of a full TCP segment where the kernel does not say it.
+// UsualSegment is the bytes of a full TCP segment when the kernel does not report them.
 const UsualSegment = 1460
 
 type segmentKey struct{}
 
-// WithSegment has connections that are dialled use TCP segments of so many
-// bytes, both ways; 0 = as the kernel chooses.
+// WithSegment makes dialled connections use TCP segments of at most segment bytes, both ways; 0 =
+// as the kernel chooses.
 func WithSegment(ctx context.Context, segment int) context.Context {
 	if segment == 0 {
 		return ctx
@@ -31,13 +31,13 @@ func limitSegment(ctx context.Context, _, _ string, raw syscall.RawConn) (err er
 	return errors.Join(raw.Control(func(fd uintptr) { err = setSegment(fd, segment) }), err)
 }
 
-// SegmentSize is how many bytes of TCP's a full packet of a connection takes.
+// SegmentSize is the number of TCP bytes in a full packet of a connection.
 func SegmentSize(nc net.Conn) int { return cmp.Or(ofSocket(nc, getSegment), UsualSegment) }
 
-// PacketSize is how many bytes a full packet of a connection has, 0 for unknown.
+// PacketSize is the number of bytes of a full packet of a connection, 0 for unknown.
 func PacketSize(nc net.Conn) int { return ofSocket(nc, getPacket) }
 
-// ofSocket asks the kernel about a connection; 0 is no answer.
+// ofSocket reads an option of a connection; 0 is no answer.
 func ofSocket(nc net.Conn, get func(fd uintptr) int) (n int) {
 	tc := tcpOf(nc)
 	if tc == nil {

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// What package syscall lacks of linux/tcp.h and linux/in6.h.
+// Constants of linux/tcp.h and linux/in6.h that package syscall lacks.
 const (
 	tcpUserTimeout = 18 // TCP_USER_TIMEOUT
 	ipv6MTU        = 24 // IPV6_MTU
@@ -15,8 +15,8 @@ const (
 // CanLimitSegments reports whether WithSegment has an effect here.
 const CanLimitSegments = true
 
-// setUserTimeout bounds how long sent bytes may stay unacknowledged. It is
-// best effort: pings find a dead peer without it.
+// setUserTimeout bounds how long sent bytes may stay unacknowledged. Errors are ignored, because
+// pings find a dead peer without it.
 func setUserTimeout(nc net.Conn, d time.Duration) {
 	tc, ok := nc.(*net.TCPConn)
 	if !ok {
@@ -31,8 +31,8 @@ func setUserTimeout(nc net.Conn, d time.Duration) {
 	})
 }
 
-// setSegment bounds the segments of a socket that is about to connect: those of
-// the other end, too, which is told so.
+// setSegment bounds the segments of a socket before it connects. The kernel tells the other end,
+// which bounds its segments as well.
 func setSegment(fd uintptr, bytes int) error {
 	return syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_MAXSEG, bytes)
 }

@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// setUserTimeout is Linux's; elsewhere pings and keep-alives have to do.
+// setUserTimeout has an effect on Linux only; elsewhere pings and keep-alives find a dead peer.
 func setUserTimeout(net.Conn, time.Duration) {}
 
-// The rest is Linux's as well.
+// The functions below have an effect on Linux only.
 
 // CanLimitSegments reports whether WithSegment has an effect here.
 const CanLimitSegments = false

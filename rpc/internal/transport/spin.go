@@ -7,42 +7,42 @@ import (
 )
 
 const (
-	spinFor   = 80 * time.Microsecond  // that a reader looks again and again
-	spinShort = 150 * time.Microsecond // a wait that this may shorten
-	spinBytes = 8 << 10                // of the last read: after more, others have work to do
-	spinTrust = 16                     // short waits, less what was in vain, at most
-	spinCost  = 8                      // of looking in vain, in short waits
-	spinTry   = 256                    // of so many waits one is spent spinning although sleeping is quicker
+	spinFor   = 80 * time.Microsecond  // time that a reader spins
+	spinShort = 150 * time.Microsecond // a wait that spinning may shorten
+	spinBytes = 8 << 10                // of the last read: after more, other goroutines have work
+	spinTrust = 16                     // highest score: short waits minus the cost of failed spins
+	spinCost  = 8                      // of a failed spin, in short waits
+	spinTry   = 256                    // one wait in so many spins although sleeping is quicker
 )
 
-// spinning is set while a reader of this process spins: one at a time does.
+// spinning is set while one reader of this process spins.
 var spinning atomic.Bool
 
-// spin decides how a connection's reader waits for what comes at once: the reply
-// to a lone caller, and that caller's next call. Falling asleep and being woken
-// takes longer than such a wait, so the reader looks again for a moment before it
-// sleeps; other goroutines that can run go first.
+// spin decides how a connection's reader waits for bytes that come soon: the reply to a lone
+// caller, and that caller's next call. Falling asleep and waking takes longer than such a wait. The
+// reader therefore spins for a moment before it sleeps, and lets other runnable goroutines go
+// first.
 //
 // Each failed spin lowers a score and each short sleep raises it. The reader spins
 // only while the score is positive and spinning is measurably faster than
 // sleeping, which it is not in a process that calls itself.
 type spin struct {
 	able  bool      // more than one processor
-	on    bool      // looking again
-	tried bool      // has looked again during this wait
-	since time.Time // when nothing was there; zero = the reader does not wait
+	on    bool      // spinning
+	tried bool      // has spun during this wait
+	since time.Time // when the wait began; zero = the reader does not wait
 	last  int       // bytes of the last read
 
-	trust       int           // -spinCost to spinTrust; above 0: look
+	trust       int           // the score, -spinCost to spinTrust; spins above 0
 	waits       uint          // with trust
-	slept, spun time.Duration // averages of short waits asleep, and of looking with success
+	slept, spun time.Duration // averages of short waits asleep, and of successful spins
 }
 
 func newSpin() spin {
 	return spin{able: runtime.GOMAXPROCS(0) > 1, trust: -spinCost, slept: spinShort}
 }
 
-// again reports whether to look again, after nothing was found.
+// again reports whether to look again after finding no bytes.
 func (s *spin) again() bool {
 	now := time.Now()
 	switch {
@@ -71,7 +71,7 @@ func (s *spin) worth() bool {
 	return s.spun < s.slept || s.waits%spinTry == 0
 }
 
-// came notes that n bytes have come, and how long that took.
+// came records that n bytes have come, and the duration of the wait.
 func (s *spin) came(now time.Time, n int) {
 	if s.last = n; s.since.IsZero() {
 		return

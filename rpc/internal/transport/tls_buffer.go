@@ -6,22 +6,21 @@ import (
 	"sync"
 )
 
-// TLSBuffer is the wire below a TLS connection. Once a Writer is attached, what
-// TLS seals is gathered in memory and leaves as everything else does: many frames
-// in one write. No caller waits for a slow peer, and no record is left half
-// written, which would end the connection.
+// TLSBuffer is the connection below a TLS connection. Once a Writer is attached, sealed records
+// gather in memory and leave like other frames: many in one write. No caller waits for a slow peer,
+// and no record is left half written, which would end the connection.
 type TLSBuffer struct {
 	net.Conn
-	Handshake *Handshake // nil: it is over, or nothing bounds it
+	Handshake *Handshake // nil: it is over, or unbounded
 
 	mu      sync.Mutex
-	writer  *Writer // nil: write through, as the handshake does
+	writer  *Writer // nil: write through, as during the handshake
 	sealing bool    // the Writer is sealing
-	sealed  *[]byte // nil: nothing
+	sealed  *[]byte // nil: none
 }
 
-// unwrapTLS finds the TLSBuffer of a connection and what is below it; nil and nc
-// itself without one.
+// unwrapTLS returns the TLSBuffer of a connection and the connection below it; without one, nil and
+// nc.
 func unwrapTLS(nc net.Conn) (*TLSBuffer, net.Conn) {
 	if t, ok := nc.(*tls.Conn); ok {
 		if c, ok := t.NetConn().(*TLSBuffer); ok {
@@ -31,7 +30,7 @@ func unwrapTLS(nc net.Conn) (*TLSBuffer, net.Conn) {
 	return nil, nc
 }
 
-// Read is what TLS reads by.
+// Read is called by crypto/tls.
 func (c *TLSBuffer) Read(p []byte) (int, error) {
 	if c.Handshake != nil {
 		return c.Handshake.read(p)
@@ -55,7 +54,7 @@ func (c *TLSBuffer) Write(p []byte) (int, error) {
 		return c.Handshake.write(p)
 	case out == nil:
 		return c.Conn.Write(p)
-	case !own: // TLS itself has something to say: new keys, or the end
+	case !own: // TLS sends a record of its own: new keys, or the end
 		if !out.queueTLS() && out.pending.Load() == 0 {
 			c.writeAlert(p)
 		}
@@ -70,15 +69,15 @@ func (c *TLSBuffer) attach(w *Writer) {
 	c.mu.Unlock()
 }
 
-// writeAlert tells the peer of the end if that takes no time.
+// writeAlert sends the final alert if that needs no waiting.
 func (c *TLSBuffer) writeAlert(p []byte) {
 	if e := newTryWriter(c.Conn); e != nil {
 		_, _ = e.write(p)
 	}
 }
 
-// seal returns plain as it goes out, with what TLS has to say; nil is nothing.
-// Only the Writer calls it.
+// seal returns plain sealed, together with records of TLS itself; nil is nothing. Only the Writer
+// calls it.
 func (c *TLSBuffer) seal(t net.Conn, plain *[]byte) (sealed *[]byte, err error) {
 	c.mu.Lock()
 	c.sealing = true

@@ -6,9 +6,8 @@ import (
 	"syscall"
 )
 
-// tryWriter writes what the kernel takes at once. A write deadline for the same
-// purpose would cost a timer each time, and often the wake-up of an idle thread.
-// One goroutine at a time uses it.
+// tryWriter writes what the kernel accepts at once. A write deadline would cost a timer each time,
+// and often the wake-up of an idle thread. One goroutine at a time uses it.
 type tryWriter struct {
 	raw syscall.RawConn
 	try func(fd uintptr) bool
@@ -18,7 +17,7 @@ type tryWriter struct {
 	err error
 }
 
-// newTryWriter returns nil for a connection that can't do it.
+// newTryWriter returns nil for a connection without a socket.
 func newTryWriter(nc net.Conn) *tryWriter {
 	raw := socketOf(nc)
 	if raw == nil {
@@ -29,8 +28,8 @@ func newTryWriter(nc net.Conn) *tryWriter {
 	return e
 }
 
-// write returns how much of b was taken; less than all without an error means
-// that the kernel's buffer is full.
+// write returns how many bytes of b were accepted. Fewer than all without an error means that the
+// kernel's buffer is full.
 func (e *tryWriter) write(b []byte) (int, error) {
 	e.out, e.n, e.err = b, 0, nil
 	err := e.raw.Write(e.try)
@@ -55,7 +54,7 @@ func (e *tryWriter) once(fd uintptr) bool {
 	return true
 }
 
-// socketOf is the socket of a TCP connection or a Unix one; else nil.
+// socketOf returns the socket of a TCP or Unix connection, or nil.
 func socketOf(nc net.Conn) syscall.RawConn {
 	switch nc.(type) {
 	case *net.TCPConn, *net.UnixConn:

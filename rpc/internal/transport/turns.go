@@ -7,8 +7,8 @@ import (
 	"sync"
 )
 
-// Turns lets only so many handshakes compute at a time. The rest waits, the
-// addresses in turn, so many connections from one address hold up no other address.
+// Turns lets a limited number of handshakes compute at a time. The others wait, and the addresses
+// take turns, so many connections from one address delay no other address.
 type Turns struct {
 	mu      sync.Mutex
 	free    int
@@ -19,7 +19,7 @@ type Turns struct {
 // NewTurns makes n turns.
 func NewTurns(n int) *Turns { return &Turns{free: n} }
 
-// addressQueue is what waits of one address.
+// addressQueue holds the waiting tickets of one address.
 type addressQueue struct {
 	addr    netip.Addr
 	waiting []chan struct{}
@@ -50,7 +50,7 @@ func (t *Turns) acquire(addr netip.Addr, done <-chan struct{}) bool {
 	case <-done:
 	}
 	if !t.cancel(addr, ticket) {
-		t.release() // it came in the same moment
+		t.release() // the turn came in the same moment
 	}
 	return false
 }
@@ -72,7 +72,7 @@ func (t *Turns) release() {
 	}
 }
 
-// drop takes a ticket out of its line. The caller holds mu.
+// drop removes a ticket from its queue. The caller holds mu.
 func (t *Turns) drop(e *linked.Element, i int) {
 	line := e.Value.(*addressQueue)
 	if line.waiting = slices.Delete(line.waiting, i, i+1); len(line.waiting) == 0 {
@@ -81,7 +81,7 @@ func (t *Turns) drop(e *linked.Element, i int) {
 	}
 }
 
-// cancel takes back a ticket that was not called; false: it was.
+// cancel takes back a ticket that was not called. It reports false when it was.
 func (t *Turns) cancel(addr netip.Addr, ticket chan struct{}) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()

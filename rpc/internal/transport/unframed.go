@@ -10,8 +10,8 @@ import (
 	"github.com/skerry/skerry/rpc/internal/theader"
 )
 
-// Message returns the next message of an unframed stream. Where it ends is
-// known only by walking through it.
+// Message returns the next message of an unframed stream. It finds the end by walking through the
+// message.
 func (f *Reader) Message(compact bool) (string, error) {
 	if err := f.await(); err != nil {
 		return "", err
@@ -28,13 +28,13 @@ func (f *Reader) Message(compact bool) (string, error) {
 	return unsafe.String(unsafe.SliceData(s.read), len(s.read)), nil
 }
 
-// stream walks through a message that comes without a length. It keeps the
-// bytes and looks at no more of them than it must.
+// stream walks through a message without a length. It keeps the bytes and examines no more than
+// necessary.
 type stream struct {
 	f       *Reader
 	read    []byte
 	limit   int
-	counted int // of read, in the budget
+	counted int // of read, counted in the budget
 	compact bool
 }
 
@@ -64,7 +64,7 @@ func (s *stream) next(n int) ([]byte, error) {
 	return s.read[len(s.read)-n:], nil
 }
 
-// grow makes room for n more bytes that have come.
+// grow makes room for n more received bytes.
 func (s *stream) grow(n int) error {
 	if n <= cap(s.read)-len(s.read) {
 		return nil
@@ -80,7 +80,7 @@ func (s *stream) grow(n int) error {
 	return nil
 }
 
-// release counts the message out: the call that runs it counts it anew.
+// release subtracts the message from the budget: the call that runs it counts it anew.
 func (s *stream) release() { s.f.budget.Add(-int64(s.counted)) }
 
 func (s *stream) message() error {
@@ -169,21 +169,21 @@ func (s *stream) passAll(n, each int) error {
 	return s.pass(n * each)
 }
 
-// widths are the bytes of a value by its type; 0 = they differ.
+// widths are the sizes of values in bytes by type; 0 = they vary.
 type widths [256]uint8
 
 var binaryWidth = widths{
 	thrift.BOOL: 1, thrift.BYTE: 1, thrift.I16: 2, thrift.I32: 4, thrift.I64: 8, thrift.DOUBLE: 8, thrift.UUID: 16,
 }
 
-// compactWidth is of values in containers: a bool that is a field has no bytes.
+// compactWidth is for values in containers: a bool in a field has no bytes.
 var compactWidth = widths{
 	thrift.COMPACT_BOOLEAN_TRUE: 1, thrift.COMPACT_BOOLEAN_FALSE: 1, thrift.COMPACT_BYTE: 1,
 	thrift.COMPACT_DOUBLE: 8, thrift.COMPACT_UUID: 16,
 }
 
-// each is the bytes of an element, 0 when elements differ; second is the type of
-// a map's values.
+// each is the size of an element in bytes, 0 when elements differ. second is the type of a map's
+// values.
 func (w *widths) each(first byte, second int) int {
 	switch {
 	case second == none:
@@ -265,8 +265,8 @@ func (s *stream) values(first thrift.TType, second int, depth int) error {
 	return err
 }
 
-// compactValue walks through a value of the compact protocol, in a container
-// or, but for a bool, in a field.
+// compactValue walks through a value of the compact protocol in a container, or in a field unless
+// it is a bool.
 func (s *stream) compactValue(t byte, depth int) error {
 	if depth == 0 {
 		return errTooDeep
@@ -323,11 +323,11 @@ func (s *stream) compactStruct(depth int) error {
 		if err != nil || b&0x0f == thrift.STOP {
 			return err
 		}
-		if b>>4 == 0 { // the id is behind it
+		if b>>4 == 0 { // the id follows
 			_, err = s.uvarint()
 		}
 		isBool := b&0x0f == thrift.COMPACT_BOOLEAN_TRUE || b&0x0f == thrift.COMPACT_BOOLEAN_FALSE
-		if err == nil && !isBool { // a bool is in the type
+		if err == nil && !isBool { // the type code holds a bool
 			err = s.compactValue(b&0x0f, depth)
 		}
 		if err != nil {

@@ -11,30 +11,30 @@ import (
 	"time"
 )
 
-// FlushAt is the bytes of queued replies from which a reader flushes although
-// more calls come.
+// FlushAt is the number of bytes of queued replies from which a reader flushes even while more
+// calls come.
 const FlushAt = 64 << 10
 
-// FlushEarly reports whether a reader that has taken so many messages of a batch
-// flushes the replies that it has queued, so that the other end can start on them.
+// FlushEarly reports whether a reader that has taken so many messages of a batch flushes its queued
+// replies, so that the other end can start on them.
 func FlushEarly(batch, taken int) bool { return batch <= manyCallers/2 && taken%flushFrames == 0 }
 
 const (
 	keepBuffer = 1 << 20 // larger write buffers are not kept
 	// DirectSize: a message from this size on is written without being copied.
-	DirectSize    = 32 << 10             // a message from this size on is written without being copied, if it can be
-	writePatience = 5 * time.Millisecond // that a caller gives a write before a goroutine takes over
-	writePiece    = 256 << 10            // that must get through within writeStuck
+	DirectSize    = 32 << 10             // messages from this size on are written without a copy if possible
+	writePatience = 5 * time.Millisecond // of a caller with a write, before a goroutine takes over
+	writePiece    = 256 << 10            // must get through within writeStuck
 	writeStuck    = 10 * time.Second     // no progress for this long: the peer does not read
 	flushBytes    = 32 << 10             // bytes that make a write worth while
 	flushFrames   = 4                    // frames (or a quarter of the callers) that make a write worth while
-	manyCallers   = 32                   // from so many callers on only flushBytes count: both sides are busy anyway
-	writeRounds   = 16                   // that a caller writes for others
+	manyCallers   = 32                   // from this many callers on only flushBytes count: both sides are busy
+	writeRounds   = 16                   // that a caller writes for other callers
 	highWater     = 256 << 10            // bytes waiting from which a server stops reading more calls
 )
 
 var (
-	// ErrWriteQueue: more bytes wait than may.
+	// ErrWriteQueue: the queue exceeds its limit.
 	ErrWriteQueue = errors.New("write queue is full: the peer does not read")
 	errClosed     = errors.New("connection is closed")
 )
@@ -50,22 +50,22 @@ type Writer struct {
 	nc     net.Conn
 	wire   net.Conn          // below TLS; else nc
 	tls    *TLSBuffer        // nil: plain
-	try    *tryWriter        // nil: the wire has no write that never waits
+	try    *tryWriter        // nil: the connection has no non-blocking write
 	limit  int               // bytes that may wait
 	budget *ByteBudget       // shared by the writers of a server; nil: a client's
 	spawn  func(func()) bool // starts a goroutine that the connection's owner joins
-	fail   func(error)       // told when writing has failed
+	fail   func(error)       // called when writing has failed
 
-	pending atomic.Int64 // bytes waiting in our memory or being written from it; changed under mu
+	pending atomic.Int64 // bytes in memory that wait or are being written; changed under mu
 
 	mu        sync.Mutex
 	queue     *[]byte // waiting; nil = none
-	open      bool    // the writing caller lets others add their frames first
+	open      bool    // the writing caller lets other callers add frames first
 	frames    int     // in the queue
 	writing   bool
 	waiters   []chan struct{} // callers that wait to write a large frame
 	shared    int64           // the part of pending that is counted in budget
-	tlsQueued bool            // TLS has sealed something of its own
+	tlsQueued bool            // TLS has sealed a record of its own
 	err       error
 	drained   chan struct{} // closed when pending falls below highWater; nil: no goroutine waits
 	emptied   chan struct{} // closed when nothing is pending; nil: no goroutine waits
@@ -88,16 +88,16 @@ func NewWriter(nc net.Conn, limit int, all *ByteBudget, spawn func(func()) bool,
 	}
 }
 
-// Start begins to gather what TLS seals. Until then nothing may be written.
+// Start begins to gather sealed records. Before it, nothing may be written.
 func (w *Writer) Start() {
 	if w.tls != nil {
 		w.tls.attach(w)
 	}
 }
 
-// Send queues a frame, given in two parts, and has it written. others is how many
-// other callers are likely to add frames now; Send lets a part of them do so
-// first. An error means that nothing of the frame is sent.
+// Send queues a frame, given in two parts, and has it written. others is the number of other
+// callers that are likely to add frames now; Send lets a part of them do so first. With an error,
+// no byte of the frame is sent.
 func (w *Writer) Send(head, body []byte, others int) error {
 	if len(body) >= DirectSize && w.tls == nil && w.try != nil {
 		if done, err := w.sendDirect(head, body); done {
@@ -106,7 +106,7 @@ func (w *Writer) Send(head, body []byte, others int) error {
 	}
 	mine, open, err := w.add(head, body, true, others)
 	if open {
-		runtime.Gosched() // let others add theirs
+		runtime.Gosched() // lets other callers add frames
 		mine = w.close()
 	}
 	if mine {
@@ -121,7 +121,7 @@ func (w *Writer) Queue(head, body []byte) error {
 	return err
 }
 
-// Flush writes what is queued, unless another goroutine is writing.
+// Flush writes the queue, unless another goroutine is writing.
 func (w *Writer) Flush() {
 	w.mu.Lock()
 	mine := w.queue != nil && !w.writing && w.err == nil
@@ -132,8 +132,7 @@ func (w *Writer) Flush() {
 	}
 }
 
-// queueTLS has something written that is in no frame. It reports false when the
-// Writer has ended.
+// queueTLS has TLS's own records written. It reports false when the Writer has ended.
 func (w *Writer) queueTLS() bool {
 	w.mu.Lock()
 	alive := w.err == nil
@@ -146,8 +145,8 @@ func (w *Writer) queueTLS() bool {
 	return alive
 }
 
-// add queues a frame. mine says that the caller is to write; open, that it first
-// lets others add frames, one of which may make the queue worth writing.
+// add queues a frame. mine says that the caller must write. open says that it first lets other
+// callers add frames, one of which may make the queue worth writing.
 func (w *Writer) add(head, body []byte, flush bool, others int) (mine, open bool, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -172,8 +171,7 @@ func (w *Writer) add(head, body []byte, flush bool, others int) (mine, open bool
 	return mine, open, nil
 }
 
-// close ends the wait for others. It reports false when one of them has done
-// so, and writes.
+// close ends the wait for other callers. It reports false when one of them has ended it and writes.
 func (w *Writer) close() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -182,7 +180,7 @@ func (w *Writer) close() bool {
 	return mine
 }
 
-// writeQueued writes what is queued until nothing is.
+// writeQueued writes until the queue is empty.
 func (w *Writer) writeQueued() {
 	for round := 0; ; round++ {
 		if round == writeRounds {
@@ -217,7 +215,7 @@ func (w *Writer) writeOnce(out *[]byte) bool {
 	return false
 }
 
-// seal is what goes over the wire for out.
+// seal returns the bytes of out for the wire.
 func (w *Writer) seal(out *[]byte) (*[]byte, error) {
 	if w.tls == nil {
 		return out, nil
@@ -232,7 +230,7 @@ func bytesOf(b *[]byte) []byte {
 	return *b
 }
 
-// writeNow writes as much of b as goes without waiting for the peer.
+// writeNow writes the part of b that needs no waiting for the peer.
 func (w *Writer) writeNow(b []byte) (int, error) {
 	if w.try != nil {
 		return w.try.write(b)
@@ -241,8 +239,7 @@ func (w *Writer) writeNow(b []byte) (int, error) {
 	return w.wire.Write(b)
 }
 
-// handOff lets a goroutine write rest, which pending counts as so many
-// bytes, and then what is queued.
+// handOff lets a goroutine write rest, which pending counts as counted bytes, and then the queue.
 func (w *Writer) handOff(rest []byte, counted int) {
 	ok := w.spawn(func() {
 		if !w.writeBlocking(rest) {
@@ -285,8 +282,8 @@ func (w *Writer) writeBlocking(b []byte) bool {
 	return true
 }
 
-// next takes the queue. Without more the writing has ended; without a buffer
-// only TLS has something to say.
+// next takes the queue. Without more the writing has ended; a nil buffer means that only TLS has
+// records.
 func (w *Writer) next() (out *[]byte, more bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -303,8 +300,7 @@ func (w *Writer) next() (out *[]byte, more bool) {
 	return out, more
 }
 
-// done counts a buffer as written and gives its memory back, and that of what
-// was sealed.
+// done counts a buffer as written and gives back its memory and that of its sealed form.
 func (w *Writer) done(out, sealed *[]byte) {
 	n := len(bytesOf(out))
 	if sealed != out {
@@ -328,7 +324,7 @@ func (w *Writer) broken(err error) {
 	}
 }
 
-// Stop refuses further frames. It reports false when that was so already.
+// Stop refuses further frames. It reports false when the Writer had ended before.
 func (w *Writer) Stop(err error) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
