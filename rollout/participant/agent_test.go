@@ -20,7 +20,7 @@ func mustAgent(t *testing.T, saved Saved, save func(Saved) error) *Agent {
 	return a
 }
 
-// twoSteps are the entries auth=v1 and auth=v2.
+// twoSteps returns the entries auth=v1 and auth=v2.
 func twoSteps(t *testing.T) (one, two rollout.Entry) {
 	l := &rollout.Log{}
 	one = l.Next("r", map[string]rollout.Rule{"auth": {Version: "v1"}})
@@ -68,7 +68,7 @@ func TestAPromiseThatCantBeKeptIsNotGiven(t *testing.T) {
 	}
 }
 
-// Calls wait for rules: while a disk takes its time they count already.
+// Calls wait for rules, so the rules count before a slow disk has them.
 func TestASlowDiskHoldsNoCallUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		one, two := twoSteps(t)
@@ -130,8 +130,8 @@ func TestAPromiseExcludesEveryOtherEntry(t *testing.T) {
 	}
 }
 
-// A promise stands until everybody who asked for it has taken it back, and an
-// entry that one process bars is promised there never again.
+// A promise stands until every command that asked for it has taken it back. A
+// process that bars an entry never promises it again.
 func TestAPromiseIsGivenUpForGood(t *testing.T) {
 	one, two := twoSteps(t)
 	rival := one
@@ -168,21 +168,21 @@ func TestAPromiseIsGivenUpForGood(t *testing.T) {
 	}
 }
 
-// join is a span of a trace that came from elsewhere.
+// join begins a span of a trace from another process.
 func join(a *Agent, token rollout.Token) *Trace {
 	t := &Trace{}
 	a.Origin("auth.check", "auth/v1").Join(t, token, "", "")
 	return t
 }
 
-// sent is one attempt of a call.
+// sent makes one attempt of a call and returns its token.
 func sent(t *Trace, settled bool) rollout.Token {
 	token, _, _ := t.Send("db")
 	t.Returned(settled)
 	return token
 }
 
-// asked is the answer to a round that asks about everything.
+// asked returns the answer to a round that covers all generations.
 func asked(a *Agent, round uint64) rollout.Report {
 	return a.Report(rollout.Question{Round: round, Until: rollout.Generation{N: 99}})
 }
@@ -237,7 +237,7 @@ func TestOnlyAnUnseenRootTakesAFreshToken(t *testing.T) {
 	}
 	release()
 	release()
-	seen.HandOff()() // it is over: nothing to hold
+	seen.HandOff()() // the span has ended: nothing to hold
 	sent(hop, true)
 	asked(a, 4)
 	if got := asked(a, 5); len(got.Inflight) != 0 || len(got.Running) != 0 || len(a.Live()) != 0 {
@@ -245,8 +245,8 @@ func TestOnlyAnUnseenRootTakesAFreshToken(t *testing.T) {
 	}
 }
 
-// A refused call must not change the token under a sibling that may still be
-// executed by the old one.
+// A refused call must not change the token while the old token may still
+// execute a sibling call.
 func TestRefreshWaitsForSiblings(t *testing.T) {
 	for _, executed := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
@@ -258,7 +258,7 @@ func TestRefreshWaitsForSiblings(t *testing.T) {
 			root := a.Begin("portal.get", 1, "")
 			defer root.End()
 			old, _, _ := root.Send("db")
-			sent(root, false) // a sibling is refused
+			sent(root, false) // a sibling call is refused
 			if err := a.Learn(two); err != nil {
 				t.Fatal(err)
 			}
@@ -303,7 +303,7 @@ func TestATraceTravelsInAContext(t *testing.T) {
 	}
 }
 
-// Spans come and go while reports take empty cells out: none may be lost.
+// Spans begin and end while reports remove empty cells. None may be lost.
 func TestNoSpanIsLostToAReport(t *testing.T) {
 	a := mustAgent(t, Saved{}, nil)
 	o := a.Origin("auth.check", "auth/v1")
@@ -333,8 +333,8 @@ func TestNoSpanIsLostToAReport(t *testing.T) {
 	}
 }
 
-// A handler that is a root is executed by its version: when the newest rules
-// send the trace to another, a fresh token would mix the two.
+// A root that is a handler is executed by its version. If the newest rules send
+// the trace to another version, a fresh token would mix the two.
 func TestARootThatIsAHandlerStaysWithItsVersion(t *testing.T) {
 	one, two := twoSteps(t)
 	a := mustAgent(t, Saved{}, nil)
@@ -361,16 +361,16 @@ func TestARootThatIsAHandlerStaysWithItsVersion(t *testing.T) {
 	}
 }
 
-// TestADiskThatHangsHoldsUpNoRules: rules are in use before they are written
-// down, and are written down when the disk takes them; a promise that a given
-// up write has left on the disk is taken back there.
+// TestADiskThatHangsHoldsUpNoRules: rules count before they are on disk, and
+// are written when the disk recovers. A promise that an abandoned write left on
+// the disk is removed there.
 func TestADiskThatHangsHoldsUpNoRules(t *testing.T) {
 	one, two := twoSteps(t)
 	hangs := errors.New("the disk does not answer")
 	var disk Saved
 	broken, notices := true, 0
 	cfg := Config{Process: "host/1/a", OnLearnt: func() { notices++ }, Save: func(s Saved) error {
-		if disk = s; broken { // it writes after all, and nothing says so
+		if disk = s; broken { // it writes although it reports an error
 			return hangs
 		}
 		return nil

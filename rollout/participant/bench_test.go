@@ -6,9 +6,10 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// A call pays for the token that its caller sends and the version it asks for,
-// for reading the token, checking it, and counting the span. No release is
-// under way; the trace is part of the request, which is there anyway.
+// BenchmarkCall measures what a call pays: the caller's token and the version
+// for it; at the callee, parsing and checking the token and counting the span.
+// No release is under way. The trace is not counted, as it is part of the
+// request.
 func BenchmarkCall(b *testing.B) {
 	a, err := New(Config{Process: "host/1/a"})
 	if err != nil {

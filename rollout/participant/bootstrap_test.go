@@ -11,8 +11,8 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// Requests with a generation that no process knows cost one round of questions
-// in a quarter of a second, whatever their number, and are refused when it is over.
+// Requests with a generation that no process knows share one round of questions
+// per 250 ms, whatever their number. They are refused when it ends.
 func TestOneRoundForAllWhoWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newTestAgent(t)
@@ -43,8 +43,8 @@ func TestOneRoundForAllWhoWait(t *testing.T) {
 	})
 }
 
-// Strangers with numbers of their own hold up no request that waits for
-// rules that exist, also where a process that is asked hangs.
+// Tokens with false numbers delay no request that waits for rules that exist,
+// even if a process that is asked hangs.
 func TestRulesComeBesideStrangers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newTestAgent(t)
@@ -55,7 +55,7 @@ func TestRulesComeBesideStrangers(t *testing.T) {
 			if known.Load() {
 				time.AfterFunc(10*time.Millisecond, func() { _ = a.Learn(entry) })
 			}
-			time.AfterFunc(3*time.Second, over) // another one hangs
+			time.AfterFunc(3*time.Second, over) // another process hangs
 		})
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()

@@ -8,22 +8,22 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// The small model of a change over: two processes, one for each version, and
-// an operator's command that may end anywhere. The search runs the real rules
-// through every interleaving of a commit, a rollback, starts, stops, crashes
-// and late news, and looks for a state in which both versions run.
+// The small model of a change-over: two processes, one for each version, and an
+// operator's command that may end anywhere. The search runs the real rules
+// through every order of a commit, a rollback, starts, stops, crashes and late
+// rules. It looks for a state in which both versions run.
 
 // turnMutant switches off one rule of the change.
 type turnMutant struct {
 	noYield  bool // the old version keeps the turn until the new one gets it
 	hasty    bool // the turn passes while the old version runs
-	deaf     bool // the turn passes before everybody goes by the rules without it
-	oldRules bool // a process starts by rules that it kept from an earlier run
+	deaf     bool // the turn passes before every process has the rules without it
+	oldRules bool // a process starts with rules saved by an earlier run
 }
 
 // plant is one state of the model.
 type plant struct {
-	logs  []*rollout.Log // every prefix
+	logs  []*rollout.Log // each prefix of the log
 	r     rollout.Release
 	procs [2]machine
 	step  string
@@ -62,11 +62,11 @@ func (p *plant) key() string {
 	return fmt.Sprint(p.r.State, len(p.logs), rule, p.r.Modules, p.procs)
 }
 
-// longest is the number of entries that a correct change can come to: ship,
-// commit, two for the change, rollback, two for the change back.
+// longest is the number of entries of the longest correct change: ship, commit,
+// two for the change-over, rollback, two for the change back.
 const longest = 7
 
-// operate lists what the operator may do.
+// operate returns the states after each possible step of the operator.
 func (p *plant) operate(m turnMutant) (out []*plant) {
 	if len(p.logs) > longest {
 		return nil
@@ -98,7 +98,7 @@ func (p *plant) operate(m turnMutant) (out []*plant) {
 	return out
 }
 
-// free is what a controller finds out before it passes the turn.
+// free reports the controller's check before it passes the turn.
 func (p *plant) free(m turnMutant) bool {
 	rule, _ := p.log().Rule("pump")
 	for i, x := range p.procs {
@@ -112,7 +112,7 @@ func (p *plant) free(m turnMutant) bool {
 	return true
 }
 
-// next lists every state that one event leads to.
+// next returns every state that one event leads to.
 func (p *plant) next(m turnMutant) []*plant {
 	out := p.operate(m)
 	for i, x := range p.procs {
@@ -145,7 +145,7 @@ func (p *plant) next(m turnMutant) []*plant {
 }
 
 // twoOwners searches for a state in which both versions run, and returns the
-// way there.
+// events that lead there.
 func twoOwners(m turnMutant) (way []string, states int) {
 	start := &plant{logs: []*rollout.Log{{}}, r: rollout.Release{Name: "r1", Mark: "m", State: rollout.Prepared}}
 	start.procs = [2]machine{{state: 'r', starts: 1}, {state: 'o'}}

@@ -17,8 +17,8 @@ type operator struct {
 	over    bool
 }
 
-// play runs one world: traffic all the time, a release that is committed by a
-// ramp, and, for odd seeds, rolled back half-way.
+// play runs one world: continuous traffic, and a release committed by a ramp.
+// For odd seeds the release is rolled back half-way.
 func play(seed uint64, f faults, without without) *operator {
 	w := &world{rng: rand.New(rand.NewPCG(seed, 7)), log: &rollout.Log{}, faults: f, without: without}
 	for _, s := range []string{"portal", "portal", "cron", "auth", "auth", "proc", "proc", "audit", "db"} {
@@ -44,7 +44,7 @@ func play(seed uint64, f faults, without without) *operator {
 	return o
 }
 
-// traffic begins a trace every few units at a root that lives.
+// traffic begins a trace every few units at a live root.
 func (w *world) traffic(until int) {
 	if w.now > until {
 		return
@@ -140,8 +140,8 @@ func (o *operator) answer(p *proc, round uint64) {
 	})
 }
 
-// close ends the round when all have answered; the dead are certified after a
-// while, the silent are waited for.
+// close ends the round when all have answered. Dead processes are certified
+// after a while, silent ones are waited for.
 func (o *operator) close(round uint64, waited int) {
 	complete, drained := true, true
 	for _, d := range o.drains {
@@ -177,7 +177,8 @@ func (o *operator) retire() {
 	o.w.after(20, o.stop)
 }
 
-// stop ends the versions that go, once their instances know that they do.
+// stop ends the versions that go, once their instances have the rules that
+// retire them.
 func (o *operator) stop() {
 	for _, m := range o.release.Modules {
 		for _, p := range o.w.procs {

@@ -2,13 +2,13 @@ package participant
 
 import "github.com/skerry/skerry/rollout"
 
-// Ledger and Span are used by tests that play a whole site from outside.
+// Ledger and Span are for tests that play a whole site from outside.
 type (
 	Ledger = ledger
 	Span   = span
 )
 
-// Begin counts a span. origin names what runs: service.method, or a job.
+// Begin counts a span. origin names the work: service.method, or a job.
 func (l *ledger) Begin(g rollout.Generation, origin string) *span {
 	s := &span{}
 	s.begin(l.begin(class{generation: g, origin: origin}))

@@ -15,53 +15,52 @@ import (
 
 var partedSites = flag.Int("parted", 60, "random sites with a parted log in each test of them")
 
-// A parted site has a rule log of which two continuations were committed, by
-// two primaries or by two halves of a network that see each other again.
-// Processes lag, restart with what they have kept, with what they had kept
-// earlier or with nothing, and call across the seam; an operator may adopt one
-// of the logs under live traces. Its processes are real agents, its traces
-// real traces; who acts next is random, by one seed.
+// A parted site has a rule log with two committed continuations, by two
+// primaries or by two halves of a network that see each other again. Processes
+// lag and call processes of the other side. They restart with their saved
+// state, an older one, or none. An operator may adopt one of the logs while
+// traces are alive. Processes and traces are real agents and traces. One seed
+// determines the order of events.
 //
-// Known exclusion: several versions of a service of which no rule speaks. So a
-// second version exists only where a rule speaks of its service, and comes
-// back after a restart with a log that does; and who knows no rules at all
-// calls no stock server that runs in several versions. The last of the tests
-// lifts this, and finds mixed traces.
+// Known exclusion: several versions of a service without rules. So a second
+// version exists only for a service with rules, and restarts with a log that
+// has them. A process without any rules calls no stock server that runs in
+// several versions. The last test lifts the exclusion, and finds mixed traces.
 type parted struct {
 	rng    *rand.Rand
 	may    may
 	broken broken
 	procs  []*partedProc
 	log    [2]*rollout.Log
-	whole  [2][]rollout.Entry // the content of log
-	begun  int                // entries that both have
+	whole  [2][]rollout.Entry // the entries of log
+	begun  int                // number of common entries
 	kept   int                // the log that goes on after adopt; -1: both stay
 	traces []*partedTrace
 
 	all, calls, refused, mixed int
-	empty                      int    // traces that began by the empty log
-	first                      string // the first trace that was mixed
+	empty                      int    // traces that began with the empty log
+	first                      string // story of the first mixed trace
 }
 
-// may is what may happen in a parted site beside the usual.
+// may lists the events that a parted site may have beside the usual ones.
 type may struct {
-	adopt bool // one log is adopted
-	stock bool // some servers and clients are stock: they check nothing
-	empty bool // processes may begin traces and serve before they know any rules
-	blind bool // lifts an exclusion: they may call stock servers then, too
-	late  bool // lifts an exclusion: a second version may come back with nothing
+	adopt bool // an operator adopts one log
+	stock bool // some servers and clients are stock, without checks
+	empty bool // processes without rules may begin traces and serve
+	blind bool // lifts an exclusion: those may also call stock servers
+	late  bool // lifts an exclusion: a second version may restart with no rules
 	apart bool // lifts an exclusion: a service came up in another version on each side
 }
 
 // broken switches off rules of the protocol, for the mutants.
 type broken struct {
-	hash     bool // the hash in the token is not looked at, numbers that are absent pass
-	absent   bool // a number that the log does not hold is read by the rules before it
+	hash     bool // tokens' hashes are not checked; absent numbers pass
+	absent   bool // an absent number is read by the rules before it
 	caller   bool // only callees check
 	callee   bool // only callers check
-	snapshot bool // check and choice look at the log one after the other
-	restart  bool // a root starts over though something was executed
-	forget   bool // adopt writes no rule for services that only the other log speaks of
+	snapshot bool // check and choice read the log one after the other
+	restart  bool // a root restarts after a call was executed
+	forget   bool // adopt writes no rule for services that only the other log has rules for
 }
 
 // partedProc is an instance of one version of one service.
@@ -74,23 +73,23 @@ type partedProc struct {
 	saved            []participant.Saved
 }
 
-// partedTrace is one outside request. It makes one call at a time, from
-// wherever it is.
+// partedTrace is one outside request. It makes one call at a time, from any of
+// its spans.
 type partedTrace struct {
 	root     *participant.Trace
 	at       []partedSpan // the root first
 	met      map[string]string
 	executed bool
 	call     *partedCall
-	left     int // calls that it still makes
+	left     int // number of calls left
 	story    []string
 }
 
 type partedSpan struct {
 	*partedProc
 	run   int
-	trace *participant.Trace // nil at stock clients
-	token rollout.Token      // of stock clients, which pass on what they got
+	trace *participant.Trace // nil for stock clients
+	token rollout.Token      // for stock clients, which pass on the received token
 }
 
 func (s partedSpan) alive() bool { return s.run == s.partedProc.run }
@@ -99,19 +98,19 @@ type partedCall struct {
 	from    partedSpan
 	service string
 	token   rollout.Token
-	checked bool // by the caller; or, when to is known, by the callee
+	checked bool // checked by the caller, or by the callee once to is set
 	to      *partedProc
 	run     int
 }
 
-// Services by what the logs say of them: "ruled" has a rule from the beginning
-// on, "both" is ruled by either log after they have parted, "left" and "right"
-// by one of them only, "free" and "root" never.
+// Services by their rules: "ruled" has a rule from the start, "both" gets one
+// from either log after the fork, "left" and "right" from one of them, "free"
+// and "root" never.
 var secondVersions = map[string][]string{"ruled": {"v2", "v3"}, "both": {"v2"}, "left": {"v2"}, "right": {"v2"}, "free": nil}
 
 func (w *parted) chance(percent int) bool { return w.rng.IntN(100) < percent }
 
-// part makes a site and plays it.
+// part builds a site and plays it.
 func part(seed uint64, may may, broken broken) *parted {
 	w := &parted{rng: rand.New(rand.NewPCG(seed, 9)), may: may, broken: broken, kept: -1, log: [2]*rollout.Log{{}, {}}}
 	w.append(0, map[string]rollout.Rule{"ruled": {Version: "v1"}})
@@ -130,7 +129,7 @@ func part(seed uint64, may may, broken broken) *parted {
 	for rest := 800; rest > 0; rest-- {
 		before := w.kept
 		if w.act(); w.kept != before {
-			rest = min(rest, 250) // most of what adopt may do wrong it does soon
+			rest = min(rest, 250) // most faults of adopt show soon
 		}
 	}
 	return w
@@ -142,7 +141,7 @@ func (w *parted) start(service, version string, side int) {
 	w.procs = append(w.procs, p)
 	w.open(p, participant.Saved{})
 	if version == "v1" && w.may.empty && w.chance(30) {
-		return // it has not heard of any rules yet
+		return // it has no rules yet
 	}
 	n := len(w.whole[side])
 	if version == "v1" {
@@ -163,8 +162,8 @@ func (w *parted) open(p *partedProc, saved participant.Saved) {
 	p.agent = a
 }
 
-// teach brings a process a log; that it does not follow from its own is said
-// by the agent, and nothing happens.
+// teach sends a process a log. If it does not follow from the process's own,
+// the agent returns an error and nothing changes.
 func (w *parted) teach(p *partedProc, entries []rollout.Entry) {
 	if err := p.agent.Learn(entries...); err != nil && !errors.Is(err, rollout.ErrFork) && !errors.Is(err, rollout.ErrGap) {
 		panic(err)
@@ -174,7 +173,7 @@ func (w *parted) teach(p *partedProc, entries []rollout.Entry) {
 	}
 }
 
-// expire is what a process does when its traces have passed their longest age.
+// expire plays the end of the traces' maximum age in a process.
 func (w *parted) expire(p *partedProc) {
 	if since := p.agent.Since(rollout.Generation{}); len(since) > 0 {
 		p.agent.Expire(since[0].Generation)
@@ -197,8 +196,8 @@ func (w *parted) commit(side int, e rollout.Entry) {
 	w.log[side], w.whole[side] = next, append(w.whole[side], e)
 }
 
-// rules are new ones for a service. Its first rule names the version that was
-// found serving.
+// rules returns new rules for a service. Its first rule names the version that
+// was found serving.
 func (w *parted) rules(side int, service string) map[string]rollout.Rule {
 	if _, known := w.log[side].Rule(service); !known {
 		first := "v1"
@@ -217,7 +216,7 @@ func (w *parted) rules(side int, service string) map[string]rollout.Rule {
 
 func (w *parted) any() *partedProc { return w.procs[w.rng.IntN(len(w.procs))] }
 
-// act is the next thing that happens.
+// act performs the next event.
 func (w *parted) act() {
 	switch n := w.rng.IntN(1000); {
 	case n < 780:
@@ -240,8 +239,8 @@ func (w *parted) act() {
 	}
 }
 
-// decide commits rules on one side; some of its processes hear of it at once,
-// and second versions come up.
+// decide commits rules on one side. Some of its processes receive them at once,
+// and second versions start.
 func (w *parted) decide() {
 	side := w.rng.IntN(2)
 	services := []string{"ruled", "both", "left"}
@@ -264,7 +263,7 @@ func (w *parted) decide() {
 	}
 }
 
-// restart ends a process and begins it anew.
+// restart ends a process and starts it again.
 func (w *parted) restart(p *partedProc) {
 	saved := participant.Saved{}
 	if n := len(p.saved); n > 0 && w.chance(70) {
@@ -278,7 +277,7 @@ func (w *parted) restart(p *partedProc) {
 	}
 	w.open(p, saved)
 	if p.agent.Log().Hash() == "" && !(w.may.empty && w.chance(50)) {
-		w.teach(p, w.any().agent.Since(rollout.Generation{})) // a newcomer asks before it serves
+		w.teach(p, w.any().agent.Since(rollout.Generation{})) // a new process asks for rules before it serves
 	}
 }
 
@@ -293,7 +292,7 @@ func opened(s participant.Saved) (entries []rollout.Entry) {
 	return entries
 }
 
-// adopt lets one log go on and ends the other, as release.Controller does.
+// adopt lets one log go on and ends the other, as operator.Controller does.
 func (w *parted) adopt(keep int) {
 	mine, other := w.log[keep], w.log[1-keep]
 	e := mine.Next("adopt", map[string]rollout.Rule{})
@@ -313,15 +312,15 @@ func (w *parted) adopt(keep int) {
 	}
 	w.kept = keep
 	w.commit(keep, e)
-	for _, p := range w.procs { // those that can be reached; the others learn it from them
+	for _, p := range w.procs { // reachable processes; the others learn it from them
 		if w.chance(70) {
 			w.teach(p, w.whole[keep])
 		}
 	}
 }
 
-// begin starts a trace, at a process without rules of its own or at one of
-// "ruled", where the rules must let it begin.
+// begin starts a trace at a process of a service without rules, or of "ruled"
+// if the rules let it begin.
 func (w *parted) begin() {
 	p := w.any()
 	if p.stock || p.service != "root" && p.service != "ruled" {
@@ -358,7 +357,7 @@ func (w *parted) meet(t *partedTrace, p *partedProc) {
 	t.story = append(t.story, fmt.Sprintf("%s %s (log %v %.4s) by %v/%08x", p.service, p.version, p.agent.Log().Last(), p.agent.Log().Hash(), token.Generation, token.Entry))
 	if old, met := t.met[p.service]; met && old != p.version && old != "" {
 		w.mixed++
-		t.met[p.service] = "" // counted once
+		t.met[p.service] = "" // count it once
 		if w.first == "" {
 			w.first = fmt.Sprint(t.story)
 		}
@@ -367,7 +366,7 @@ func (w *parted) meet(t *partedTrace, p *partedProc) {
 	}
 }
 
-// proceed lets a trace do its next step.
+// proceed lets a trace perform its next step.
 func (w *parted) proceed(i int) {
 	t := w.traces[i]
 	switch c := t.call; {
@@ -385,7 +384,7 @@ func (w *parted) proceed(i int) {
 			t.call.token, _, _ = from.trace.Send(t.call.service)
 		}
 	case !c.from.alive():
-		t.call = nil // who would hear of it has gone; whether it is executed is left to others' calls
+		t.call = nil // the calling span has ended; the call may or may not be executed
 	case c.to == nil:
 		w.choose(t, c)
 	default:
@@ -393,10 +392,10 @@ func (w *parted) proceed(i int) {
 	}
 }
 
-// choose is the caller: it reads its rules, and picks an instance.
+// choose plays the caller: it reads its rules and picks an instance.
 func (w *parted) choose(t *partedTrace, c *partedCall) {
 	version, ok := "", false
-	if c.from.trace != nil { // a stock client takes any instance
+	if c.from.trace != nil { // a stock client picks any instance
 		if !c.checked && !w.broken.caller {
 			_, err := w.read(c.from.partedProc, c, false)
 			if errors.Is(err, rollout.ErrStale) {
@@ -408,7 +407,7 @@ func (w *parted) choose(t *partedTrace, c *partedCall) {
 				return
 			}
 			if c.checked = w.broken.snapshot; c.checked {
-				return // and chooses later
+				return // it chooses later
 			}
 		}
 		log := c.from.agent.Log()
@@ -434,8 +433,8 @@ func (w *parted) choose(t *partedTrace, c *partedCall) {
 	c.run, c.checked = c.to.run, false
 }
 
-// read is the token as a process reads it: as it is, but for the mutants. The
-// error says that the process's log does not let it be read.
+// read returns the token as a process reads it, changed by the mutants. An
+// error means that the process's log does not allow reading it.
 func (w *parted) read(p *partedProc, c *partedCall, loose bool) (rollout.Token, error) {
 	t, log := c.token, p.agent.Log()
 	same := log.TokenAt(t.Generation, t.Seed, t.Mark)
@@ -456,10 +455,10 @@ func (w *parted) read(p *partedProc, c *partedCall, loose bool) (rollout.Token, 
 	return t, err
 }
 
-// deliver is the callee: it fetches rules that it lacks, checks, and executes.
+// deliver plays the callee: it fetches missing rules, checks, and executes.
 func (w *parted) deliver(t *partedTrace, c *partedCall) {
 	p := c.to
-	if p.run != c.run { // it ended before: whether it executed the call is not known
+	if p.run != c.run { // it has restarted: the call may or may not have been executed
 		w.end(t, c, true)
 		return
 	}
@@ -485,8 +484,8 @@ func (w *parted) deliver(t *partedTrace, c *partedCall) {
 	w.end(t, c, true)
 	span := partedSpan{partedProc: p, run: p.run, token: c.token}
 	switch {
-	case p.stock: // what it calls in its turn carries no token: another trace
-	case w.may.stock && w.chance(15): // calls by a stock client, which passes on what came
+	case p.stock: // its calls carry no token: they begin another trace
+	case w.may.stock && w.chance(15): // a stock client passes on the received token
 		t.at = append(t.at, span)
 	default:
 		span.trace = &participant.Trace{}
@@ -496,14 +495,14 @@ func (w *parted) deliver(t *partedTrace, c *partedCall) {
 	w.meet(t, p)
 }
 
-// end tells the caller's trace how the call ended.
+// end reports the end of a call to the caller's trace.
 func (w *parted) end(t *partedTrace, c *partedCall, settled bool) {
 	if t.call = nil; c.from.trace != nil {
 		c.from.trace.Returned(settled)
 	}
 }
 
-// refuse ends a call that was not executed: a root may start over, once.
+// refuse ends a call that was not executed. A root may restart, once.
 func (w *parted) refuse(t *partedTrace, c *partedCall) {
 	w.refused++
 	w.end(t, c, false)
@@ -518,7 +517,7 @@ func (w *parted) refuse(t *partedTrace, c *partedCall) {
 	t.root, t.at[0].trace = root, root
 }
 
-// sums plays sites until one mixes a trace, or all are over.
+// sums plays sites until one mixes a trace, or all are played.
 func sums(t *testing.T, may may, broken broken, sites int, mutant bool) (sum parted, found string) {
 	for seed := range uint64(sites) {
 		w := part(seed, may, broken)
@@ -534,7 +533,7 @@ func sums(t *testing.T, may may, broken broken, sites int, mutant bool) (sum par
 	return sum, found
 }
 
-// partedKinds are the sites of the model's table.
+// partedKinds are the kinds of sites in the table of the model.
 var partedKinds = map[string]may{
 	"both logs stay":                  {},
 	"both logs stay, stock processes": {stock: true},

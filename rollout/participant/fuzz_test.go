@@ -8,9 +8,9 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// FuzzBring lets a stranger bring records to a process: lines of JSON, or
-// instructions by which known entries are bent. Without a key he never changes
-// what the process has applied or promised.
+// FuzzBring sends records to a process: lines of JSON, or instructions that
+// modify known entries. Without a trusted key they never change what the
+// process has applied or promised.
 func FuzzBring(f *testing.F) {
 	f.Add("")
 	f.Add("0 1 2 3 4 5 6 7 8")
@@ -48,8 +48,8 @@ func FuzzBring(f *testing.F) {
 	})
 }
 
-// bent is an entry that a word of a fuzzed text names: a record in JSON, or
-// the number of a known one, with a letter for what is changed in it.
+// bent returns the entry that a word of a fuzzed text names: a record in JSON,
+// or the number of a known entry and a letter for the modification.
 func bent(entries []rollout.Entry, word string) (e rollout.Entry, ok bool) {
 	if strings.HasPrefix(word, "{") {
 		r, err := rollout.ParseRecord([]byte(word))
@@ -67,11 +67,11 @@ func bent(entries []rollout.Entry, word string) (e rollout.Entry, ok bool) {
 	switch how {
 	case "":
 		return e, true
-	case "s": // the signature of another one
+	case "s": // another entry's signature
 		return e.WithoutProofs().WithProof(entries[0].Proofs()[0]), true
 	case "u":
 		return e.WithoutProofs(), true
-	case "d": // more proofs than are kept
+	case "d": // more proofs than are allowed
 		for range 11 {
 			e = e.WithProof(rollout.Proof{Kind: rollout.SSHProof, Key: []byte("ann")})
 		}

@@ -6,8 +6,8 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// A status page, or a repeated question, must not take from the next round
-// what it alone has seen.
+// A status page, or a repeated question, must not remove what it has read from
+// the next round's answer.
 func TestAQuestionBetweenRoundsHidesNothing(t *testing.T) {
 	var l ledger
 	old := rollout.Generation{N: 1}

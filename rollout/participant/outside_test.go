@@ -7,8 +7,9 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// A caller from outside holds an old version until its time is over, by name;
-// then its tokens are refused, and what it still runs holds nothing.
+// A caller from outside holds an old version for a limited time, with its
+// address. After that its tokens are refused, and its running work holds
+// nothing.
 func TestCallersFromOutsideHoldForAWhile(t *testing.T) {
 	a := mustAgent(t, Saved{}, nil)
 	one, two := twoSteps(t)

@@ -10,59 +10,59 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// The small model: three processes that know the new rules, one old trace
-// which hops between them by one-way calls, and one or two controllers that
-// collect their rounds meanwhile. The search runs the real Ledger, Graph and
-// Drain through every interleaving and looks for a state in which the drain is
-// declared over while the trace can still come to call the old version.
+// The small model: three processes that know the new rules, one old trace that
+// moves between them by one-way calls, and one or two controllers that collect
+// their rounds. The search runs the real ledger, Graph and Drain through every
+// order of events. It looks for a state in which the drain is declared over
+// while the trace can still call the old version.
 
 const processes = 3
 
 var names = [processes]string{"a", "b", "c"}
 
-// target is the service whose old version is to go, as a callee.
+// target is the service whose old version goes, as a callee.
 const target = processes
 
-// site is who serves what and may call whom.
+// modelSite holds which process serves and may call what.
 type modelSite struct {
 	serves [processes]string
-	calls  [processes][]int // by process: processes, or target
+	calls  [processes][]int // by caller: processes, or target
 }
 
-// everybody may call everybody, and the target.
+// In this site every process may call the others and the target.
 var everybody = modelSite{[processes]string{"a", "b", "c"}, [processes][]int{{1, 2, target}, {0, 2, target}, {0, 1, target}}}
 
-// From c no way leads to the target; from a one leads over b.
+// In this site c can't reach the target, and a reaches it through b.
 var oneWay = modelSite{[processes]string{"a", "b", "c"}, [processes][]int{{1, 2}, {0, 2, target}, {}}}
 
-// b and c serve the same, and only b calls the target for it.
+// In this site b and c serve the same service, and only b calls the target.
 var replicas = modelSite{[processes]string{"a", "x", "x"}, [processes][]int{{1, 2}, {target}, {0}}}
 
 // mutant switches off one rule of the protocol.
 type mutant struct {
-	noWindow  bool // a report tells only what is alive at its instant
-	noHandOff bool // a sender's span ends without waiting for acceptance
-	rootOnly  bool // only the process that began the trace counts spans
+	noWindow  bool // a report covers only its instant
+	noHandOff bool // a sender's span ends before its call is accepted
+	rootOnly  bool // only the trace's first process counts spans
 	latest    bool // a second report in a round replaces the first
-	anyWindow bool // it does not matter with whose question a window begins
-	forgotten bool // b does not say that it calls the target
-	subset    bool // what b calls is not taken for what its service calls
-	late      bool // b makes its client of the target at some time
+	anyWindow bool // a window may begin with any controller's question
+	forgotten bool // b does not report that it calls the target
+	subset    bool // b's calls do not count for its service
+	late      bool // b makes its client of the target during the run
 }
 
-// node is one state of the model. Spans live in at most one place each, so
-// that a few slices describe everything.
+// node is one state of the model. Each span is in at most one place, so a few
+// slices describe the state.
 type node struct {
 	site    modelSite
 	ledgers [processes]*ledger
 	drain   rollout.Drain
 	spans   []modelSpan
-	calls   []modelCall     // sent and not yet delivered
-	acks    []int           // spans to whom an acceptance is under way
-	hops    int             // sends left
-	rival   [processes]bool // whom another controller will still ask, once
+	calls   []modelCall     // sent, not yet delivered
+	acks    []int           // spans whose acceptance is on its way
+	hops    int             // remaining sends
+	rival   [processes]bool // processes that another controller will still ask, once
 	learnt  bool            // b has made its late client
-	givesUp bool            // the controller will open a round before the one before is complete, once
+	givesUp bool            // once, the controller will open a round before the last is complete
 	step    string
 	from    *node
 }
@@ -105,7 +105,7 @@ func (n *node) begin(at int, m mutant) int {
 	return len(n.spans) - 1
 }
 
-// release ends one hold of a span, through the real ledger.
+// release ends one hold of a span in the real ledger.
 func (n *node) release(i int, m mutant) {
 	s := &n.spans[i]
 	if !m.rootOnly || s.at == 0 {
@@ -116,7 +116,7 @@ func (n *node) release(i int, m mutant) {
 	s.holds--
 }
 
-// next lists every state that one event leads to.
+// next returns every state that one event leads to.
 func (n *node) next(m mutant) []*node {
 	var out []*node
 	for i, s := range n.spans {
@@ -161,7 +161,7 @@ func (n *node) next(m mutant) []*node {
 	return append(out, n.reports(m)...)
 }
 
-// reports are the events of the controllers' rounds.
+// reports returns the states after each event of the controllers' rounds.
 func (n *node) reports(m mutant) []*node {
 	var out []*node
 	if m.late && !n.learnt {
@@ -193,7 +193,7 @@ func (n *node) reports(m mutant) []*node {
 			}
 		}
 		if m.latest {
-			l.round, l.held = 0, nil // the answer before is forgotten …
+			l.round, l.held = 0, nil // drop the answer before
 			c.drain = c.drain.Clone(name)
 		}
 		held, round, after := l.report(c.drain.Round(), switched)
@@ -206,7 +206,7 @@ func (n *node) reports(m mutant) []*node {
 	return out
 }
 
-// report adds what the process says of itself.
+// report adds the process's services and calls to a report.
 func (n *node) report(p int, m mutant, r rollout.Report) rollout.Report {
 	r.Serves, r.Calls = []string{n.site.serves[p]}, []string{}
 	for _, to := range n.site.calls[p] {
@@ -223,7 +223,7 @@ func (n *node) report(p int, m mutant, r rollout.Report) rollout.Report {
 	return r
 }
 
-// alive reports whether the trace can still come to call the target.
+// alive reports whether the trace can still call the target.
 func (n *node) alive() bool {
 	return slices.ContainsFunc(n.calls, func(c modelCall) bool { return n.reaches(c.to, 0) }) ||
 		slices.ContainsFunc(n.spans, func(s modelSpan) bool { return s.running && n.reaches(s.at, 0) })
@@ -233,18 +233,18 @@ func (n *node) reaches(p, depth int) bool {
 	return p == target || depth < processes && slices.ContainsFunc(n.site.calls[p], func(to int) bool { return n.reaches(to, depth+1) })
 }
 
-// numbered is a round's number up to how far back it lies.
+// numbered returns a byte for a round by its distance to the present one.
 func (n *node) numbered(round uint64) byte {
 	switch round {
 	case 0:
-		return 'n' // never
+		return 'n' // no round
 	case rivalRound:
 		return 'r'
 	}
 	return byte('0' + min(n.drain.Round()-round, 2))
 }
 
-// key identifies a state up to the order in which equal things were made.
+// key identifies a state, whatever the order in which equal things were made.
 func (n *node) key() string {
 	b := make([]byte, 0, 128)
 	flag := func(set bool) {
@@ -284,7 +284,7 @@ func (n *node) key() string {
 	return string(strconv.AppendInt(append(b, '/'), int64(n.hops), 10))
 }
 
-// spanKey is "" for a span that has no effect any more.
+// spanKey returns "" for a span without further effect.
 func (n *node) spanKey(i int, s modelSpan) string {
 	waiting := byte('0')
 	for _, a := range n.acks {
@@ -309,11 +309,11 @@ func (n *node) spanKey(i int, s modelSpan) string {
 	return string(append([]byte{byte('0' + s.at), state, waiting}, to...))
 }
 
-// rivalRound is the number by which the other controller asks.
+// rivalRound is the number of the other controller's round.
 const rivalRound = 1
 
-// search explores everything and returns the number of states and, when the
-// drain was wrong, the shortest schedule that shows it.
+// search explores all states and returns their number. If the drain was wrong,
+// it also returns the shortest schedule that shows it.
 func search(site modelSite, hops int, rival, givesUp bool, m mutant) (states int, counterexample []string) {
 	start := &node{site: site, hops: hops, givesUp: givesUp, rival: [processes]bool{rival, rival, rival}, drain: rollout.Drain{Service: "s", Old: "v1", Since: switched}}
 	for i := range start.ledgers {

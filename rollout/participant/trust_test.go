@@ -12,8 +12,8 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// keyring is a Trust by names: it believes the keys that it holds now, and
-// counts what it has checked.
+// keyring is a Trust by names. It trusts the keys that it holds now, and counts
+// its checks.
 type keyring struct {
 	keys   map[string]ed25519.PublicKey
 	checks int
@@ -28,7 +28,7 @@ func (k *keyring) Signer(p rollout.Purpose, text string, proof rollout.Proof) (s
 	return name, nil
 }
 
-// operator has a key of his own, made from his name.
+// operator is an operator's name, which determines its key.
 type operator string
 
 func (o operator) key() ed25519.PrivateKey {
@@ -39,7 +39,7 @@ func (o operator) Sign(p rollout.Purpose, text string) (rollout.Proof, error) {
 	return rollout.Proof{Kind: rollout.SSHProof, Signature: ed25519.Sign(o.key(), []byte(string(p)+"\x00"+text)), Key: []byte(o)}, nil
 }
 
-// entry is one that the operator has signed.
+// entry returns e signed by the operator.
 func (o operator) entry(t *testing.T, e rollout.Entry) rollout.Entry {
 	t.Helper()
 	e, err := e.Seal()
@@ -50,7 +50,7 @@ func (o operator) entry(t *testing.T, e rollout.Entry) rollout.Entry {
 	return e.WithProof(proof)
 }
 
-// asks is the operator's word to a process.
+// asks returns the operator's signed request to a process.
 func (o operator) asks(verb func(rollout.Entry, string) string, e rollout.Entry, command string) rollout.Undertaking {
 	proof, _ := o.Sign(rollout.ForPromise, verb(e, command))
 	return rollout.Undertaking{Command: command, Proof: proof}
@@ -66,7 +66,7 @@ func trusting(names ...operator) *keyring {
 
 const ann, bob, eve = operator("ann"), operator("bob"), operator("eve")
 
-// guarded is an agent of cluster "shop" that believes the ring.
+// guarded returns an agent of cluster "shop" that trusts the ring.
 func guarded(t *testing.T, k *keyring, saved Saved, save func(Saved) error) *Agent {
 	t.Helper()
 	a, err := New(Config{Process: "host/1/a", Cluster: "shop", Trust: k, Saved: saved, Save: save})
@@ -76,7 +76,7 @@ func guarded(t *testing.T, k *keyring, saved Saved, save func(Saved) error) *Age
 	return a
 }
 
-// chain is n entries of auth v1, v2 …, one signed by each operator.
+// signedChain returns entries of auth v1, v2 …, one signed by each operator.
 func signedChain(t *testing.T, by ...operator) (entries []rollout.Entry) {
 	t.Helper()
 	log := rollout.NewLog("shop")
@@ -87,7 +87,7 @@ func signedChain(t *testing.T, by ...operator) (entries []rollout.Entry) {
 	return entries
 }
 
-// branch are further entries behind others, with another content.
+// branch returns further entries that follow others, with other content.
 func branch(t *testing.T, after []rollout.Entry, name string, by ...operator) (entries []rollout.Entry) {
 	t.Helper()
 	log, err := rollout.Replay(after)
@@ -104,7 +104,7 @@ func branch(t *testing.T, after []rollout.Entry, name string, by ...operator) (e
 	return entries
 }
 
-// ending is the entry that lets one log go on and ends entries of others.
+// ending returns the entry that continues one log and ends entries of others.
 func ending(t *testing.T, kept []rollout.Entry, ended ...rollout.Entry) rollout.Entry {
 	t.Helper()
 	log, err := rollout.Replay(kept)
@@ -158,8 +158,8 @@ func TestANewcomerStopsBeforeARemovedKey(t *testing.T) {
 	}
 }
 
-// An entry is taken where its writer meant it, as he wrote it, or not at all;
-// words for one purpose are worth nothing for another.
+// An entry is accepted only unchanged and at the place that its writer gave it.
+// A signature for one purpose is invalid for another.
 func TestAnEntryFitsOnePlace(t *testing.T) {
 	known := signedChain(t, ann)
 	good := branch(t, known, "b", ann)[0]
@@ -230,14 +230,14 @@ func TestAnEntryFitsOnePlace(t *testing.T) {
 	}
 }
 
-// Else any process that was asked to promise could commit, later, at
-// whomever it likes.
+// A request to promise must not suffice to commit: else any process that was
+// asked could commit the entry later.
 func TestWhoIsAskedToPromiseCannotCommit(t *testing.T) {
 	ring, e := trusting(ann), signedChain(t, ann)[0]
 	var kept Saved
 	a := guarded(t, ring, Saved{}, func(s Saved) error { kept = s; return nil })
 	u := ann.asks(rollout.Entry.PromiseText, e, "x")
-	if err := a.Promise(e, u); err != nil { // even a command that sends the proof too early
+	if err := a.Promise(e, u); err != nil { // a command that sends the proof too early
 		t.Fatal(err)
 	}
 	victim := guarded(t, ring, Saved{}, nil)
@@ -288,7 +288,7 @@ func TestAPromiseIsTakenBackByItsOwnCommand(t *testing.T) {
 	}
 }
 
-// written is an entry as another version of skerry may write it.
+// written returns an entry as another version of skerry may write it.
 func written(t *testing.T, by operator, body string) rollout.Entry {
 	t.Helper()
 	e, err := rollout.Record{Body: "skerry-entry 1\n" + body}.Open()
@@ -356,7 +356,7 @@ func TestNothingIsAppliedFromWhatIsNotUnderstood(t *testing.T) {
 	if err := a.Learn(slices.Concat(entries, []rollout.Entry{future, after})...); !errors.Is(err, rollout.ErrNeeds) || a.Log().Hash() != tipOf(entries) {
 		t.Errorf("%v, at %v", err, a.Log().Last())
 	}
-	_ = a.Learn(entries...) // old ones, once more
+	_ = a.Learn(entries...) // known entries again
 	_ = a.Learn(future, after)
 	if !slices.Equal(told, []string{"2 teleport"}) {
 		t.Errorf("it was told %q", told)
@@ -383,8 +383,8 @@ func TestNothingIsAppliedFromWhatIsNotUnderstood(t *testing.T) {
 	}
 }
 
-// An entry that is not understood vouches for nothing, and one that is not
-// vouched for applies nothing that stands before it.
+// An entry that is not understood vouches for nothing, and an entry that is not
+// vouched for applies none before it.
 func TestAnEntryThatIsNotUnderstoodVouchesForNothing(t *testing.T) {
 	entries := signedChain(t, ann, eve)
 	e := ann.entry(t, rollout.Entry{Cluster: "shop", Generation: rollout.Generation{N: 3}, Previous: tipOf(entries), Needs: []string{"teleport"}})
@@ -472,11 +472,11 @@ func TestWhatWasPromisedIsCheckedAfterARestart(t *testing.T) {
 	}
 }
 
-// What a stranger brings costs no more signature checks than are granted.
+// Entries from an untrusted sender cost no more signature checks than granted.
 func TestChecksOfSignaturesAreBounded(t *testing.T) {
 	ring := trusting(ann)
 	entries := signedChain(t, ann)
-	junk := make([]rollout.Proof, 8) // as many as are kept
+	junk := make([]rollout.Proof, 8) // the most that are allowed
 	var forged []rollout.Entry
 	log, _ := rollout.Replay(entries)
 	for range 20 {
@@ -521,7 +521,7 @@ func TestChecksOfSignaturesAreBounded(t *testing.T) {
 	}
 }
 
-// An entry that comes twice is applied once.
+// An entry that arrives twice is applied once.
 func TestAnEntryThatComesTwice(t *testing.T) {
 	entries := signedChain(t, ann, ann)
 	a := guarded(t, trusting(ann), Saved{}, nil)
@@ -542,7 +542,7 @@ func TestAnEndPutsItsLogInThePlaceOfAnother(t *testing.T) {
 	foreign.Cluster = "shop-test"
 	for name, tc := range map[string]struct {
 		has, gets []rollout.Entry
-		want      error // nil: it has what it gets, at the end
+		want      error // nil: it ends with what it was sent
 	}{
 		"the whole log":                 {lost, adopted, nil},
 		"from where the two part":       {lost, adopted[1:], nil},
@@ -584,7 +584,7 @@ func TestAnEndPutsItsLogInThePlaceOfAnother(t *testing.T) {
 	}
 }
 
-// Tokens of the log that has ended are refused, those of what both had are not.
+// Tokens of the ended log are refused. Tokens of the common part are accepted.
 func TestTokensOfALogThatHasEnded(t *testing.T) {
 	common := signedChain(t, ann)
 	kept, lost := slices.Concat(common, branch(t, common, "k", ann)), slices.Concat(common, branch(t, common, "l", ann, ann))
@@ -607,7 +607,7 @@ func TestTokensOfALogThatHasEnded(t *testing.T) {
 	}
 }
 
-// tokenMark is what tokens keep of the last entry of a log.
+// tokenMark returns the mark that tokens carry of a log's last entry.
 func tokenMark(t *testing.T, entries []rollout.Entry) uint32 {
 	t.Helper()
 	log, err := rollout.Replay(entries)
@@ -619,7 +619,7 @@ func tokenMark(t *testing.T, entries []rollout.Entry) uint32 {
 
 func affordAll() bool { return true }
 
-// A process promises the end of its own log like any next entry.
+// A process promises the end of its own log like any other next entry.
 func TestAnEndIsPromisedAndCommitted(t *testing.T) {
 	common := signedChain(t, ann)
 	kept, lost := slices.Concat(common, branch(t, common, "k", ann)), slices.Concat(common, branch(t, common, "l", ann))
@@ -643,7 +643,7 @@ func TestAnEndIsPromisedAndCommitted(t *testing.T) {
 	}
 }
 
-// What nobody vouches for is refused before the rules are gone through.
+// Entries that no trusted key vouches for are refused before they are replayed.
 func TestWhatStrangersBringIsNotReplayed(t *testing.T) {
 	log, entries := rollout.NewLog("shop"), []rollout.Entry(nil)
 	for range 300 {

@@ -13,41 +13,41 @@ import (
 	"github.com/skerry/skerry/rollout/rollouttest"
 )
 
-// A world is a site in virtual time: processes that call one another by the
-// rules of the protocol, messages that are late, lost or answered twice, and
-// an operator. Everything random comes from one seed.
+// world is a site in virtual time: processes that call one another by the rules
+// of the protocol, messages that are late, lost or answered twice, and an
+// operator. One seed determines everything random.
 type world struct {
 	rng     *rand.Rand
-	now     int // units; a message takes 1 to 10
+	now     int // in units; a message takes 1 to 10
 	queue   events
 	order   int
 	procs   []*proc
-	log     *rollout.Log    // the committed one
-	entries []rollout.Entry // its content
+	log     *rollout.Log    // the committed log
+	entries []rollout.Entry // its entries
 	history rollouttest.History
 	faults  faults
 	without without
 	traces  int
-	aborted int // traces that ended without having done their work
+	aborted int // traces that ended before their work was done
 	round   uint64
 }
 
-// faults are what the world may do to its processes.
+// faults are the faults of the world's processes and messages.
 type faults struct {
-	lostReplies float64 // share of replies that never arrive
+	lostReplies float64 // share of replies that are lost
 	crashes     int
-	pauses      int  // processes frozen for longer than any lease
+	pauses      int  // number of processes frozen for longer than any lease
 	slow        bool // a quarter of the processes learns new rules very late
 }
 
 // without switches off rules of the protocol, for the mutants.
 type without struct {
-	fetch   bool // a stale callee goes by its own newest rules
-	guard   bool // the callee doesn't check
-	refusal bool // no instance of the version: any other will do
-	silence bool // a silent process is taken for dead
-	edge    bool // the graph lacks what cron calls
-	token   bool // every hop draws by its own rules: no snapshot at all
+	fetch   bool // a stale callee uses its own newest rules
+	guard   bool // the callee does not check
+	refusal bool // without an instance of the version, a caller uses any other
+	silence bool // silent processes count as dead
+	edge    bool // the graph lacks cron's calls
+	token   bool // every hop decides by its own rules, without a snapshot
 }
 
 type event struct {
@@ -108,7 +108,7 @@ func (w *world) start(service, version string) *proc {
 	return p
 }
 
-// deliver runs do at the process after a message's delay, later if it is
+// deliver runs do at the process after a message's delay: later if it is
 // frozen, never if it is dead.
 func (p *proc) deliver(do func()) {
 	p.w.after(p.w.delay(), func() { p.wake(do) })
@@ -124,7 +124,7 @@ func (p *proc) wake(do func()) {
 	}
 }
 
-// commit appends an entry and tells everybody, sooner or later.
+// commit appends an entry and sends it to all processes, with delays.
 func (w *world) commit(release string, rules map[string]rollout.Rule, retire ...rollout.Retirement) {
 	e := w.log.Next(release, rules, retire...)
 	next, err := w.log.Apply(e)
@@ -141,7 +141,7 @@ func (w *world) commit(release string, rules map[string]rollout.Rule, retire ...
 	}
 }
 
-// learn takes newer rules; a process never goes back.
+// learn applies newer rules. A process never goes back.
 func (p *proc) learn(l *rollout.Log) {
 	if p.log.Last().Before(l.Last()) {
 		p.log = l
@@ -153,13 +153,13 @@ type trace struct {
 	id       string
 	token    rollout.Token
 	spans    int
-	executed bool // a call below the root was executed, or may have been
-	again    bool // the root has taken a fresh token already
+	executed bool // a call below the root was or may have been executed
+	again    bool // the root has taken a fresh token before
 }
 
-// program is what the handlers of each service do: calls one after the other,
-// each step of several calls at once; "~" begins a one-way call, and a job
-// may rest for long.
+// program holds the calls of each service's handlers: steps in order, and the
+// calls of one step at once. "~" begins a one-way call. A job may rest for
+// long.
 var program = map[string][][]string{
 	"portal": {{"auth"}, {"proc", "proc"}, {"~audit"}},
 	"proc":   {{"auth", "db"}, {"~audit"}},
@@ -171,7 +171,7 @@ var program = map[string][][]string{
 
 const pause = "(pause)"
 
-// callees are those that a service's handlers may call.
+// callees returns the services that a service's handlers may call.
 func callees(service string) []string {
 	out := []string{}
 	for _, step := range program[service] {
@@ -207,14 +207,14 @@ func (p *proc) root(t *trace) {
 		case !t.executed && !t.again && errors.Is(err, rollout.ErrRetired):
 			t.again = true
 			t.id += "'"
-			p.root(t) // nothing was executed: a fresh token, unseen by anybody
+			p.root(t) // no call was executed, so a fresh token is safe
 		default:
 			p.w.aborted++
 		}
 	})
 }
 
-// execute runs the handler of the process's service; done is told how it ended.
+// execute runs the handler of the process's service. done receives its result.
 func (p *proc) execute(t *trace, parent string, entry bool, done func(error)) {
 	t.spans++
 	id := fmt.Sprint(t.id, ".", t.spans)
@@ -233,7 +233,7 @@ func (p *proc) execute(t *trace, parent string, entry bool, done func(error)) {
 	})
 }
 
-// steps makes the calls of one step at once, then goes on with the rest.
+// steps makes the calls of one step at once, then continues with the rest.
 func (p *proc) steps(t *trace, parent string, span *participant.Span, rest [][]string, done func(error)) {
 	if len(rest) == 0 {
 		p.w.after(p.w.delay(), func() { p.wake(func() { done(nil) }) })
@@ -269,12 +269,12 @@ func (p *proc) steps(t *trace, parent string, span *participant.Span, rest [][]s
 			}
 		}
 		p.send(t, parent, trim(name), release, func(error) {})
-		p.w.after(300, func() { p.wake(func() { release(nil) }) }) // the deadline of the hand-off
+		p.w.after(300, func() { p.wake(func() { release(nil) }) }) // deadline of the hand-off
 		ended(nil)
 	}
 }
 
-// call sends and, when no answer comes, sends again: same token, same version.
+// call sends, and sends again without an answer: same token, same version.
 func (p *proc) call(t *trace, parent, service string, attempt int, done func(error)) {
 	answered := false
 	answer := func(err error) {
@@ -298,7 +298,7 @@ func (p *proc) call(t *trace, parent, service string, attempt int, done func(err
 	})
 }
 
-// target finds an instance by the caller's rules.
+// target returns an instance by the caller's rules.
 func (p *proc) target(t *trace, service string) (*proc, error) {
 	token := t.token
 	if p.w.without.token {
@@ -332,8 +332,8 @@ func (p *proc) target(t *trace, service string) (*proc, error) {
 	return fit[p.w.rng.IntN(len(fit))], nil
 }
 
-// send delivers one attempt. accepted hears of the acceptance or refusal,
-// done of the end.
+// send delivers one attempt. accepted receives the acceptance or refusal, done
+// the end.
 func (p *proc) send(t *trace, parent, service string, accepted, done func(error)) {
 	q, err := p.target(t, service)
 	if err != nil {
@@ -355,7 +355,7 @@ func (p *proc) send(t *trace, parent, service string, accepted, done func(error)
 	})
 }
 
-// receive is the callee: check, count, accept, execute, answer.
+// receive plays the callee: check, count, accept, execute, answer.
 func (p *proc) receive(t *trace, parent string, caller *proc, accepted, done func(error)) {
 	if !p.w.without.guard && !p.w.without.token {
 		if err := p.log.Admit(p.service, p.version, t.token); err != nil {
@@ -375,7 +375,7 @@ func (p *proc) receive(t *trace, parent string, caller *proc, accepted, done fun
 	}
 }
 
-// alive are the processes that a controller can't exclude.
+// alive returns the processes that a controller can't exclude.
 func (w *world) alive() []string {
 	var out []string
 	for _, p := range w.procs {
