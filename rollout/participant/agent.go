@@ -14,56 +14,60 @@ import (
 
 // Errors of a process's part in releases.
 var (
-	// ErrOrphan: a call came without a token at a method that may not begin traces.
+	// ErrOrphan: a call without a token reached a method that may not begin
+	// traces.
 	ErrOrphan = errors.New("the call carries no rollout token and its method is no entry")
-	// ErrCallRestricted: the work has said that it does not call the service any more.
+	// ErrCallRestricted: the work has excluded the service by RestrictCalls.
 	ErrCallRestricted = errors.New("the work has said that it no longer calls this service")
 )
 
-// Agent is one process's part in the protocol: the rules that it has applied,
-// what it has promised, and the ledger of its spans. It is safe for
-// concurrent use; reading the rules takes no lock.
+// Agent is one process's part in the protocol: the applied rules, the promises,
+// and the ledger of its spans. It is safe for concurrent use. Reading the rules
+// takes no lock.
 type Agent struct {
 	cfg    Config
 	log    atomic.Pointer[rollout.Log]
 	ledger ledger
 	graph  outs
-	disk   chan struct{}                            // full while something is kept; taken before mu
-	ask    func(to rollout.Generation, over func()) // nil: rules come or they don't
+	disk   chan struct{}                            // full during a write to disk; taken before mu
+	ask    func(to rollout.Generation, over func()) // asks for missing rules; nil: the process does not ask
 	rounds rounds
-	cold   atomic.Pointer[chan struct{}] // closed when the rules are known; nil: they are
+	cold   atomic.Pointer[chan struct{}] // closed when the rules are known; nil: known
 
 	mu      sync.Mutex
-	kept    kept           // what is applied and promised
-	unkept  bool           // what was saved last is something else
-	lacks   []string       // what the entry after the last needs and this version does not know
+	kept    kept           // applied and promised entries
+	unkept  bool           // the saved state differs from kept
+	lacks   []string       // needs of the next entry that this version does not understand
 	changed chan struct{}  // closed when the next entry is applied
-	running map[string]int // service/version that this process runs
-	waiting map[string]int // that wait for their turn to run
-	orphans []*Origin      // that have met calls without a token
+	running map[string]int // service/version that run here
+	waiting map[string]int // service/version that wait for their turn
+	orphans []*Origin      // those that received calls without a token
 }
 
-// Config sets up an Agent. Only Process is required.
+// Config configures an Agent. Only Process is required.
 type Config struct {
 	Process string        // registry.Owner.String()
-	Cluster string        // whose entries are obeyed, and no other's
-	Trust   rollout.Trust // whose signatures count; nil: any entry that continues the log is obeyed
+	Cluster string        // cluster whose entries are obeyed; no others are
+	Trust   rollout.Trust // decides which signatures count; nil: all entries that continue the log are obeyed
 
-	Saved Saved // what an earlier run has kept
-	// OnTooOld is told, once, that the entry after the last needs what this version
-	// does not know. It must not use the agent; nil tells nothing.
+	Saved Saved // state that an earlier run saved
+	// OnTooOld is called when this version does not understand the needs of the
+	// entry after last, once for the same needs. It must not use the agent.
+	// nil: no call.
 	OnTooOld func(last rollout.Generation, needs []string)
 
-	// Save keeps it: before a promise counts, and when rules were learnt; never
-	// twice at a time. It gives up on a disk that hangs. nil keeps nothing.
+	// Save writes the state to disk, before a promise counts and after rules
+	// were learnt. Calls never overlap. It must give up on a disk that hangs.
+	// nil: nothing is saved.
 	Save func(Saved) error
-	// OnLearnt is called when rules were learnt: it has [Agent.Persist] write them
-	// down, and returns soon. nil: Learn does it, and says when it fails.
+	// OnLearnt is called after rules were learnt. It arranges a call of
+	// [Agent.Persist] and returns soon. nil: Learn calls Persist and returns
+	// its error.
 	OnLearnt func()
 }
 
-// New makes the agent of a process. What was saved is checked like what
-// comes by the network; aside says what of it is not believed, and was left out.
+// New returns the agent of a process. Saved state is checked like entries from
+// the network. aside describes the part that failed the check and was left out.
 func New(cfg Config) (a *Agent, aside error) {
 	if cfg.Save == nil {
 		cfg.Save = func(Saved) error { return nil }
@@ -75,7 +79,7 @@ func New(cfg Config) (a *Agent, aside error) {
 		aside = errors.Join(aside, err)
 	}
 	a.unkept = false
-	a.ExpireEmpty() // no trace has begun here by the empty log
+	a.ExpireEmpty() // no trace has begun here with the empty log
 	if err := a.reload(cfg.Saved); err != nil {
 		aside = errors.Join(aside, err)
 	}
@@ -83,17 +87,16 @@ func New(cfg Config) (a *Agent, aside error) {
 	return a, aside
 }
 
-// Log is the rules that the process has applied.
+// Log returns the rules that the process has applied.
 func (a *Agent) Log() *rollout.Log { return a.log.Load() }
 
-// Process names the process.
+// Process returns the name of the process.
 func (a *Agent) Process() string { return a.cfg.Process }
 
-// Cluster is the system whose rules the process goes by.
+// Cluster returns the cluster whose rules the process obeys.
 func (a *Agent) Cluster() string { return a.cfg.Cluster }
 
-// Since returns the applied entries after a generation, oldest first: what a
-// peer with older rules lacks.
+// Since returns the applied entries after a generation, oldest first.
 func (a *Agent) Since(g rollout.Generation) []rollout.Entry {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -104,7 +107,8 @@ func (a *Agent) Since(g rollout.Generation) []rollout.Entry {
 	return slices.Clone(a.kept.entries[i:])
 }
 
-// HasEntry reports whether the log here holds an entry, or the empty log is meant.
+// HasEntry reports whether the log here holds an entry. The empty log counts as
+// held.
 func (a *Agent) HasEntry(p rollout.Position) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -115,21 +119,21 @@ func (a *Agent) HasEntry(p rollout.Position) bool {
 	return found && a.kept.entries[i].Hash() == p.Hash
 }
 
-// Learn applies entries, oldest first, up to the newest that is signed by a key
-// that is trusted now; those that are known already are passed over. Nothing is
-// applied beyond the first that does not follow (ErrGap, ErrFork). A process
-// never goes back; but an entry that ends its log (Entry.Ends) puts the log
-// that it stands in, given from where the two part, in its place.
+// Learn applies entries, oldest first, up to the newest that a key trusted now
+// has signed. It skips known entries. It stops at the first that does not
+// follow (ErrGap, ErrFork). A process never goes back, with one exception: an
+// entry that ends its log (Entry.Ends) replaces that log by the entry's own,
+// which must be given from the fork on.
 //
-// Calls may wait for the rules, so they count before they are kept: a disk that
-// is slow, or full, holds none of them up. That is safe, as they are committed;
-// after a crash the process learns them again.
+// The rules count before they are on disk, because calls may wait for them and
+// a disk may be slow or full. That is safe: the entries are committed, and the
+// process learns them again after a crash.
 func (a *Agent) Learn(entries ...rollout.Entry) error {
 	return a.LearnWithin(nil, entries...)
 }
 
-// LearnWithin is Learn for entries that come from anywhere: afford is asked before
-// each check of a signature.
+// LearnWithin is Learn for entries from any sender. afford is called before
+// each check of a signature and may refuse it.
 func (a *Agent) LearnWithin(afford func() bool, entries ...rollout.Entry) error {
 	news, failed := a.apply(entries, afford)
 	switch {
@@ -142,7 +146,7 @@ func (a *Agent) LearnWithin(afford func() bool, entries ...rollout.Entry) error 
 	return errors.Join(failed, a.Persist())
 }
 
-// apply reports whether anything was new.
+// apply reports whether any entry was new.
 func (a *Agent) apply(entries []rollout.Entry, afford func() bool) (news bool, failed error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -192,8 +196,8 @@ func (a *Agent) extend(entries []rollout.Entry, afford func() bool) (news bool, 
 	return n > 0, failed
 }
 
-// follows checks, at little cost, that an entry of the agent's cluster stands
-// behind another.
+// follows checks, at low cost, that an entry belongs to the agent's cluster and
+// follows end.
 func (a *Agent) follows(end rollout.Position, e rollout.Entry) error {
 	if e.Cluster != a.cfg.Cluster {
 		return fmt.Errorf("generation %v: %w %q, this process of %q", e.Generation, rollout.ErrForeign, e.Cluster, a.cfg.Cluster)
@@ -201,16 +205,16 @@ func (a *Agent) follows(end rollout.Position, e rollout.Entry) error {
 	return e.Follows(end.Generation, end.Hash)
 }
 
-// prove applies a chain of entries to the log before it: the first n, up to
-// the newest that is vouched for and that this version can obey. lacks is what
-// the next one needs of it. What nobody vouches for costs no more than the
-// checks of signatures that afford allows.
+// prove applies a chain of entries to log: the first n, up to the newest that
+// is vouched for and that this version can obey. lacks are the next entry's
+// needs that it does not understand. Entries without a valid signature cost no
+// more than the checks that afford allows.
 func (a *Agent) prove(log *rollout.Log, chain []rollout.Entry, afford func() bool) (n int, _ *rollout.Log, lacks []string, failed error) {
 	logs := []*rollout.Log{log}
 	n, failed = rollout.Vouched(a.cfg.Trust, chain, afford)
 	for i, e := range chain[:n] {
 		next, err := log.Apply(e)
-		if err != nil { // entries before it are worth what a signature among them is worth
+		if err != nil { // the entries before it need a signature of their own
 			n, failed = rollout.Vouched(a.cfg.Trust, chain[:i], afford)
 			lacks, failed = e.UnknownNeeds(), errors.Join(err, failed)
 			break
@@ -220,15 +224,15 @@ func (a *Agent) prove(log *rollout.Log, chain []rollout.Entry, afford func() boo
 	return n, logs[n], lacks, failed
 }
 
-// replace takes the log that entries are part of, when one of them ends the log
-// that is applied here. ended is false when none does.
+// replace replaces the applied log by the log of the entries, if one of them
+// ends the applied one. ended is false if none does.
 func (a *Agent) replace(entries []rollout.Entry, afford func() bool) (ended bool, err error) {
 	log := a.log.Load()
 	end := slices.IndexFunc(entries, func(e rollout.Entry) bool { return slices.Contains(e.Ends, log.Tip()) })
 	if end < 0 {
 		return false, nil
 	}
-	join := 0 // of the entries here, those that stand before the given ones
+	join := 0 // number of entries here that stand before the given ones
 	if entries[0].Previous != "" {
 		join = 1 + slices.IndexFunc(a.kept.entries, func(e rollout.Entry) bool { return e.Hash() == entries[0].Previous })
 		if join == 0 {
@@ -266,10 +270,10 @@ func (a *Agent) replace(entries []rollout.Entry, afford func() bool) (ended bool
 	return true, nil
 }
 
-// take makes the entries the log that is applied. mu is held.
+// take makes entries the applied log. mu is held.
 func (a *Agent) take(entries []rollout.Entry, log *rollout.Log) {
 	if p := a.kept.promise; p == nil || !log.Last().Before(p.Generation) {
-		a.kept = kept{} // what was promised or barred was for this number or an older one
+		a.kept = kept{} // the promised or barred entry had this number or a lower one
 	}
 	a.kept.entries, a.lacks, a.unkept = entries, nil, true
 	a.log.Store(log)
@@ -277,25 +281,25 @@ func (a *Agent) take(entries []rollout.Entry, log *rollout.Log) {
 	a.changed = make(chan struct{})
 }
 
-// Changed is closed when the next entry is applied.
+// Changed returns a channel that is closed when the next entry is applied.
 func (a *Agent) Changed() <-chan struct{} {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.changed
 }
 
-// Round is the number of the last round that was answered.
+// Round returns the number of the last round that was answered.
 func (a *Agent) Round() uint64 {
 	a.ledger.mu.Lock()
 	defer a.ledger.mu.Unlock()
 	return a.ledger.round
 }
 
-// Report answers a round of a drain. A round that is older than the last one
-// is told the last one's number; of one that is far above it the process comes
-// nearer, and says how far.
+// Report answers a round of a drain. The answer to a round older than the last
+// one names the last one. For a round far above it, the process advances part
+// of the way and names that number.
 func (a *Agent) Report(q rollout.Question) rollout.Report {
-	log := a.log.Load() // first: what begins by an older one is counted by then
+	log := a.log.Load() // before the ledger: spans that begin with an older log are counted by then
 	held, round, after := a.ledger.report(rollout.NearRound(a.Round(), q.Round), q.Until)
 	held = slices.DeleteFunc(held, func(h rollout.Inflight) bool {
 		return h.Generation.Before(log.Expired()) || h.Outside && h.Generation.Before(log.ExpiredOutside())
@@ -310,8 +314,8 @@ func (a *Agent) Report(q rollout.Question) rollout.Report {
 		Serves: serves, Calls: calls, Inflight: held, Running: a.ledger.runningSpans(), Runs: runs, Waits: waits, Orphans: a.orphansBy()}
 }
 
-// AwaitIdle waits until the process has applied a generation and nothing that is
-// alive reads an older one, or ctx ends: then its report is worth hearing.
+// AwaitIdle waits until the process has applied generation until and no live
+// work reads an older one, or until ctx ends. A report is useful then.
 func (a *Agent) AwaitIdle(ctx context.Context, until rollout.Generation) error {
 	for {
 		changed, log := a.Changed(), a.log.Load()
@@ -328,18 +332,17 @@ func (a *Agent) AwaitIdle(ctx context.Context, until rollout.Generation) error {
 	}
 }
 
-// MayCall says that work of this process may call services from now on, or
-// that nobody knows whom it calls ([Anywhere]). It must be said before the
-// first call. Package rpc does so for every client that is made.
+// MayCall declares that work of this process may call services from now on.
+// [rollout.Anywhere] stands for unknown services. The declaration must precede
+// the first call. Package rpc makes it for every client.
 func (a *Agent) MayCall(services ...string) { a.graph.call(services...) }
 
 // MayCall is [Agent.MayCall] of the trace's process.
 func (t *Trace) MayCall(services ...string) { t.origin.agent.MayCall(services...) }
 
-// Expire makes the process refuse tokens that read a generation before g, in
-// calls that come and in calls that go: their traces have passed the longest
-// age that they may have after the rules have changed. It lasts as long as
-// the process.
+// Expire makes the process refuse tokens of generations before g, in incoming
+// and outgoing calls. Their traces have passed the maximum age after a change
+// of the rules. It lasts until the process ends.
 func (a *Agent) Expire(g rollout.Generation) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -347,8 +350,8 @@ func (a *Agent) Expire(g rollout.Generation) {
 	a.ledger.wake()
 }
 
-// ExpireOutside is Expire for tokens that come from callers which have not shown
-// that they are of the site: anybody can make such a call, and keep it up.
+// ExpireOutside is Expire for tokens of callers that have not proved to belong
+// to the site. Any program can make such a call and keep it open.
 func (a *Agent) ExpireOutside(g rollout.Generation) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -356,18 +359,19 @@ func (a *Agent) ExpireOutside(g rollout.Generation) {
 	a.ledger.wake()
 }
 
-// ExpireEmpty makes the process refuse tokens of the empty log, when it has any
-// entry: what begins by it now has missed the site's rules.
+// ExpireEmpty makes the process refuse tokens of the empty log, if its log has
+// an entry. A trace that begins with the empty log now has missed the site's
+// rules.
 func (a *Agent) ExpireEmpty() {
 	if first := a.Since(rollout.Generation{}); len(first) > 0 {
 		a.Expire(first[0].Generation)
 	}
 }
 
-// Live is the number of spans alive, by generation.
+// Live returns the number of live spans by generation.
 func (a *Agent) Live() map[rollout.Generation]int { return a.ledger.liveSpans() }
 
-// Orphans is the number of calls that came or left without a token.
+// Orphans returns the number of calls without a token, incoming and outgoing.
 func (a *Agent) Orphans() int64 {
 	all := int64(0)
 	for _, n := range a.orphansBy() {
@@ -376,14 +380,14 @@ func (a *Agent) Orphans() int64 {
 	return all
 }
 
-// orphaned notes an origin with its first orphan.
+// orphaned records an origin at its first orphan.
 func (a *Agent) orphaned(o *Origin) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.orphans = append(a.orphans, o)
 }
 
-// orphansBy counts orphans by where they came in, or by who made them.
+// orphansBy returns the orphans by the origin that received or made them.
 func (a *Agent) orphansBy() map[string]int64 {
 	a.mu.Lock()
 	defer a.mu.Unlock()

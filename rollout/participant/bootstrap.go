@@ -8,9 +8,9 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// BeginBootstrap says that the process has just started and may not know the site's
-// newest rules yet: until release is called, [Agent.Await] waits. An agent that
-// was never held knows what it knows.
+// BeginBootstrap declares that the process has just started and may lack the
+// site's newest rules. [Agent.Await] waits until release is called. Without
+// BeginBootstrap it never waits.
 func (a *Agent) BeginBootstrap() (release func()) {
 	c := make(chan struct{})
 	a.cold.Store(&c)
@@ -20,14 +20,14 @@ func (a *Agent) BeginBootstrap() (release func()) {
 	})
 }
 
-// Ready reports whether the process has asked for the site's rules, so that a
-// trace may begin here.
+// Ready reports whether the process has asked for the site's rules. A trace may
+// then begin here.
 func (a *Agent) Ready() bool { return a.cold.Load() == nil }
 
-// Await waits, before a trace begins, until the process knows the site's
-// rules. It is over soon (see [Agent.BeginBootstrap]) and takes at most half of the time
-// that ctx leaves; then the trace begins with the rules that are at hand, which
-// is safe, since callees refuse what is too old.
+// Await waits, before a trace begins, until the process knows the site's rules:
+// until the release of [Agent.BeginBootstrap], and for at most half of the time
+// that ctx leaves. After that the trace begins with the rules at hand. That is
+// safe, since callees refuse tokens that are too old.
 func (a *Agent) Await(ctx context.Context) {
 	c := a.cold.Load()
 	if c == nil {
@@ -47,29 +47,29 @@ func (a *Agent) Await(ctx context.Context) {
 // askAgain is the shortest time between two rounds of questions for rules.
 const askAgain = 250 * time.Millisecond
 
-// rounds are the questions for rules that a process puts to others. All
-// waiting requests share a round, so that their number costs nothing.
+// rounds are a process's questions to other processes for rules. All waiting
+// requests share a round, so their number adds no cost.
 type rounds struct {
 	mu    sync.Mutex
-	begun time.Time // of the last one
-	next  *round    // that has not begun; nil without one
+	begun time.Time // start of the last one
+	next  *round    // the one that has not started; nil: none
 }
 
-// round is one time that others are asked.
+// round is one round of questions.
 type round struct {
-	to   rollout.Generation // the newest that is waited for
-	over chan struct{}      // closed when all have answered, or have not in time
+	to   rollout.Generation // the newest generation that a request waits for
+	over chan struct{}      // closed when all have answered or timed out
 }
 
-// OnMissingRules says how rules up to a generation are asked for, once it is needed; ask
-// returns at once, and over is to be called when all were asked. Call it before
-// the agent is used.
+// OnMissingRules sets the function that asks for rules up to a generation. ask
+// must return at once, and call over when all processes were asked. Call
+// OnMissingRules before the agent is used.
 func (a *Agent) OnMissingRules(ask func(to rollout.Generation, over func())) { a.ask = ask }
 
-// CatchUp waits until the process has applied a generation that another one
-// says to know, and has it asked for meanwhile. It is false when ctx ends
-// first, and as soon as a round of questions is over in which no process and
-// no database had it: a number proves nothing, and may be a stranger's.
+// CatchUp waits until the process has applied a generation that another process
+// named, and has it asked for. It returns false when ctx ends, or when a round
+// of questions ends and neither a process nor a database had it. A number
+// proves nothing: any sender may name one.
 func (a *Agent) CatchUp(ctx context.Context, to rollout.Generation) bool {
 	if !a.Log().Last().Before(to) {
 		return true
@@ -90,11 +90,11 @@ func (a *Agent) CatchUp(ctx context.Context, to rollout.Generation) bool {
 	}
 }
 
-// askFor joins the next round. One that is under way may have passed the
+// askFor joins the next round. The present round may already have passed a
 // process that has learnt the generation since.
 func (a *Agent) askFor(to rollout.Generation) (over <-chan struct{}) {
 	if a.ask == nil {
-		return nil // entries are brought, or ctx ends
+		return nil // entries arrive without being asked for, or ctx ends
 	}
 	r := &a.rounds
 	r.mu.Lock()

@@ -8,9 +8,9 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// callRestriction is what work has said of its own future.
+// callRestriction is a limit that work has set to its own future calls.
 type callRestriction struct {
-	services []string // that it may still call, sorted
+	services []string // services that it may still call, sorted
 	applied  atomic.Bool
 }
 
@@ -18,11 +18,11 @@ func (p *callRestriction) allows(service string) bool {
 	return slices.Contains(p.services, service) || slices.Contains(p.services, rollout.Anywhere)
 }
 
-// RestrictCalls says that the process's work on the trace calls these services from
-// here on, and no others; none named: nobody. Versions of what they don't lead
-// to need not wait for it any more. Other calls are refused ([ErrCallRestricted]). A
-// second pledge can only take more away. What the work has sent before, and
-// what has not come back, still counts.
+// RestrictCalls declares that the process's work on the trace calls only these
+// services from now on; without arguments, none. Other calls fail with
+// [ErrCallRestricted]. Versions that the services can't reach need not wait for
+// the work any more. A second restriction can only remove services. Calls that
+// were sent before and have not returned still count.
 func (t *Trace) RestrictCalls(services ...string) {
 	next := &callRestriction{services: slices.Sorted(slices.Values(services))}
 	for {
@@ -39,11 +39,11 @@ func (t *Trace) RestrictCalls(services ...string) {
 	t.narrow()
 }
 
-// narrow counts the span among those that call only what was pledged, when
-// nothing that it has sent is under way. A root's caller holds mu.
+// narrow moves the span to the class of its restriction, if no call of it is
+// under way. A root's caller holds mu.
 func (t *Trace) narrow() {
 	p := t.restriction.Load()
-	if p == nil || p.applied.Load() || !t.span.holds.CompareAndSwap(1, 2) { // while it is 2, nobody ends the span
+	if p == nil || p.applied.Load() || !t.span.holds.CompareAndSwap(1, 2) { // while it is 2, the span can't end
 		return
 	}
 	if !p.applied.Swap(true) {

@@ -6,7 +6,7 @@ import (
 	"sync"
 )
 
-// outs are one process's part of the graph.
+// outs is one process's part of the graph.
 type outs struct {
 	mu            sync.Mutex
 	serves, calls map[string]bool
@@ -27,7 +27,7 @@ func (o *outs) add(to *map[string]bool, names ...string) {
 	}
 }
 
-// read gives both sorted; calls is never nil.
+// read returns both sorted. calls is never nil.
 func (o *outs) read() (serves, calls []string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -6,9 +6,10 @@ import (
 	"slices"
 )
 
-// AwaitTurn waits until the rules that the process has applied let the version run,
-// and notes that it does. why hears, again after each change of the rules, what
-// it waits for. A version that may run beside others waits for nothing.
+// AwaitTurn waits until the applied rules let the version run, and records that
+// it runs until stop is called. why receives the reason for the wait, again
+// after each change of the rules. A version that may run beside others does not
+// wait. The error is that of ctx.
 func (a *Agent) AwaitTurn(ctx context.Context, service, version string, why func(error)) (stop func(), err error) {
 	for {
 		a.mu.Lock()
@@ -34,7 +35,7 @@ func (a *Agent) AwaitTurn(ctx context.Context, service, version string, why func
 	}
 }
 
-// runs is called with mu held.
+// runs records that the version runs. mu is held.
 func (a *Agent) runs(name string) (stop func()) {
 	a.running = counted(a.running, name, 1)
 	stopped := false
@@ -58,7 +59,8 @@ func counted(all map[string]int, name string, by int) map[string]int {
 	return all
 }
 
-// turns are the versions that run, and that wait for their turn, sorted.
+// turns returns the versions that run and those that wait for their turn,
+// sorted.
 func (a *Agent) turns() (runs, waits []string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -9,55 +9,54 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// ledger counts the spans that are alive in one process: handlers that run,
-// roots that were begun, and calls handed to others that those have not yet
-// accepted. It may be used from any goroutine; counting takes no lock while
-// the rules stay the same.
+// ledger counts the live spans of one process: running handlers, roots, and
+// one-way calls that their receivers have not accepted yet. It may be used from
+// any goroutine. Counting takes no lock while the rules stay the same.
 //
-// What it reports is windowed: a span counts for the round in which it ended,
-// too. Without that, a chain of one-way calls can hop round the collector and
-// never be seen (a test shows the shortest such schedule).
+// Reports are windowed: a span also counts for the round in which it ended.
+// Without the window, a chain of one-way calls could stay ahead of the
+// collector and never be seen. A test shows the shortest such schedule.
 type ledger struct {
 	mu    sync.Mutex
 	cells map[class]*cell
-	round uint64         // of the last report
-	after uint64         // of the report before it, with which its window begins
-	held  map[class]bool // what the last report said, for a repeated question
+	round uint64         // the last reported round
+	after uint64         // the round before it, which begins its window
+	held  map[class]bool // content of the last report, for a repeated question
 	// carried is what was alive after the first report of the round.
 	carried map[class]bool
-	emptied chan struct{} // closed when a watched cell is empty; nil: nobody waits
+	emptied chan struct{} // closed when a watched cell is empty; nil: no goroutine waits
 }
 
-// class is what spans are counted by: the generation they read, what they
-// run, the service/version that executes them ("" for a root that is no
-// handler), and, when the work has said so, whom alone it still calls.
+// class is the key by which spans are counted: the generation they read, the
+// origin, the service/version that executes them ("" for a root that is not a
+// handler), and the only services that they still call, if restricted.
 type class struct {
 	generation rollout.Generation
 	origin     string
 	running    string
 	narrow     bool
-	only       string // services, by commas
-	outside    bool   // brought by a caller that has not shown that it is of the site
+	only       string // services, joined by commas
+	outside    bool   // brought by a caller that has not proved to belong to the site
 }
 
 // cell counts the spans of one class. A cell that a report found empty is
-// gone for good: its count stays far below zero.
+// removed: its count stays far below zero.
 type cell struct {
 	ledger  *ledger
 	class   class
 	live    atomic.Int64
-	ended   atomic.Bool            // a span was alive since the last report and is no more
-	watched atomic.Bool            // somebody waits until it is empty
-	from    atomic.Pointer[string] // of outside: the address of the newest caller
+	ended   atomic.Bool            // a span has ended since the last report
+	watched atomic.Bool            // a goroutine waits until it is empty
+	from    atomic.Pointer[string] // for outside: the address of the newest caller
 }
 
 const gone = -1 << 40
 
-// begin counts a span; false: the cell is gone.
+// begin counts a span. It returns false if the cell was removed.
 func (c *cell) begin() bool { return c.live.Add(1) > 0 }
 
-// end says that a span was there before it is there no more: a report that
-// comes between the two sees it twice, never not at all.
+// end sets ended before it lowers live. A report between the two sees the span
+// twice, and none misses it.
 func (c *cell) end() {
 	if !c.ended.Load() {
 		c.ended.Store(true)
@@ -67,14 +66,14 @@ func (c *cell) end() {
 	}
 }
 
-// span is one unit of work that holds its generation. It is released when its
-// handler has ended and every hand-off was accepted or given up.
+// span is one unit of work that holds its generation. It ends when its handler
+// has returned and every hand-off was accepted or given up.
 type span struct {
 	cell  *cell
 	holds atomic.Int32 // 1 for the handler, 1 for each open hand-off
 }
 
-// begin counts a span of the class.
+// begin counts a span of the class and returns its cell.
 func (l *ledger) begin(k class) *cell {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -90,15 +89,16 @@ func (l *ledger) begin(k class) *cell {
 	return c
 }
 
-// begin makes s the span that c has counted.
+// begin makes s a span that c has counted.
 func (s *span) begin(c *cell) {
 	s.cell = c
 	s.holds.Store(1)
 }
 
-// handOff keeps the span counted until the receiver of a one-way call has
-// counted its own: call release when it has accepted, refused, or the call's
-// deadline has passed. False: the span is over and holds nothing.
+// handOff keeps the span counted until the receiver of a one-way call counts
+// its own. The caller then releases it: when the receiver has accepted or
+// refused, or the call's deadline has passed. It returns false if the span has
+// ended and holds nothing.
 func (s *span) handOff() bool {
 	for {
 		n := s.holds.Load()
@@ -111,7 +111,7 @@ func (s *span) handOff() bool {
 	}
 }
 
-// release ends one hold: the handler's own, or that of one hand-off.
+// release ends one hold, the handler's or a hand-off's.
 func (s *span) release() {
 	switch n := s.holds.Add(-1); {
 	case n == 0:
@@ -121,18 +121,18 @@ func (s *span) release() {
 	}
 }
 
-// drop is release for a hold that handOff may not have taken.
+// drop is release for a hand-off that may have failed.
 func (s *span) drop() {
 	if s.holds.Load() > 0 {
 		s.release()
 	}
 }
 
-// report answers a round's question: what reads a generation before until and
-// was alive at any time since the answer to an earlier round, whose number is
-// after. The same round asked again gives an answer that includes the first
-// one, so that a lost answer loses nothing; an older round is answered like
-// the current one, whose number is returned. Round 0 only looks.
+// report answers a round: the classes of generations before until that were
+// alive at any time since the answer to the round after. The answer to a
+// repeated round includes the first answer, so a lost answer loses nothing. An
+// older round is answered like the current one, whose number is returned. Round
+// 0 does not start a window.
 func (l *ledger) report(round uint64, until rollout.Generation) (held []rollout.Inflight, answered, after uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -153,7 +153,7 @@ func (l *ledger) report(round uint64, until rollout.Generation) (held []rollout.
 			continue
 		}
 		l.held[k] = true
-		if again { // nobody may read this answer: the next round says it, too
+		if again { // this answer may be lost: the next round repeats it
 			if l.carried == nil {
 				l.carried = map[class]bool{}
 			}
@@ -177,9 +177,9 @@ func (k class) held(live int, from string) rollout.Inflight {
 	return h
 }
 
-// idle reports whether no span that is alive reads a generation from floor, or
-// from stranger of one brought from outside, to before until, those aside that
-// call only some; else more is closed when it is worth asking again.
+// idle reports whether no live span reads a generation in [floor, until), or in
+// [stranger, until) for spans from outside. Restricted spans are left out. If
+// it is false, more is closed when the caller should ask again.
 func (l *ledger) idle(floor, stranger, until rollout.Generation) (yes bool, more <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -191,7 +191,7 @@ func (l *ledger) idle(floor, stranger, until rollout.Generation) (yes bool, more
 		if !k.generation.Before(until) || k.generation.Before(floor) || k.narrow || k.outside && k.generation.Before(stranger) {
 			continue
 		}
-		c.watched.Store(true) // before the count is read: it may fall now
+		c.watched.Store(true) // before the count is read, which may fall now
 		yes = yes && c.live.Load() <= 0
 	}
 	return yes, l.emptied
@@ -207,19 +207,19 @@ func (l *ledger) wake() {
 }
 
 // look reports whether a span of the cell was alive since the last look, and
-// takes an empty cell out. live is read before ended, as end writes them the
-// other way round.
+// removes an empty cell. It reads live before ended, because end writes them in
+// the reverse order.
 func (l *ledger) look(c *cell) bool {
 	alive := c.live.Load() > 0
 	held := c.ended.Swap(false) || alive
 	if !alive && c.live.CompareAndSwap(0, gone) {
 		delete(l.cells, c.class)
-		held = held || c.ended.Load() // came and went meanwhile
+		held = held || c.ended.Load() // a span began and ended meanwhile
 	}
 	return held
 }
 
-// runningSpans is the number of spans being executed, by service/version.
+// runningSpans returns the number of spans that run now, by service/version.
 func (l *ledger) runningSpans() map[string]int {
 	out := map[string]int{}
 	l.each(func(k class, n int) {
@@ -230,7 +230,7 @@ func (l *ledger) runningSpans() map[string]int {
 	return out
 }
 
-// liveSpans is the number of spans alive by generation, for status pages.
+// liveSpans returns the number of live spans by generation, for status pages.
 func (l *ledger) liveSpans() map[rollout.Generation]int {
 	out := map[rollout.Generation]int{}
 	l.each(func(k class, n int) { out[k.generation] += n })

@@ -7,17 +7,17 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// Saved is what an agent must find again after a restart: without it a cold
-// process could serve by older rules than it had promised to.
+// Saved is the state that an agent needs after a restart. Without it the
+// process could serve by older rules than it had promised.
 type Saved struct {
 	Records []rollout.Record      `json:"records"`
-	Tip     string                `json:"tip,omitempty"`     // hash of the last one
-	Promise *rollout.Record       `json:"promise,omitempty"` // accepted from an operator and not yet committed
-	For     []rollout.Undertaking `json:"for,omitempty"`     // the commands that asked for the promise
-	Barred  []string              `json:"barred,omitempty"`  // hashes of entries of the next number that are never promised
+	Tip     string                `json:"tip,omitempty"`     // hash of the last record
+	Promise *rollout.Record       `json:"promise,omitempty"` // promised to an operator and not yet committed
+	For     []rollout.Undertaking `json:"for,omitempty"`     // commands that asked for the promise
+	Barred  []string              `json:"barred,omitempty"`  // hashes of entries that are never promised
 }
 
-// kept is what is applied and promised, as the agent uses it.
+// kept is the agent's form of Saved: applied and promised entries.
 type kept struct {
 	entries []rollout.Entry
 	promise *rollout.Entry
@@ -25,12 +25,12 @@ type kept struct {
 	barred  []string
 }
 
-// find is the place of a generation's entry, or where it would stand.
+// find returns the index of a generation's entry, or where it would stand.
 func (k *kept) find(g rollout.Generation) (i int, found bool) {
 	return slices.BinarySearchFunc(k.entries, g, func(e rollout.Entry, g rollout.Generation) int { return e.Generation.Compare(g) })
 }
 
-// save is what is to be written down.
+// save returns the state to write to disk.
 func (k *kept) save() Saved {
 	s := Saved{Records: make([]rollout.Record, len(k.entries)), For: k.askedBy, Barred: k.barred}
 	for i, e := range k.entries {
@@ -42,7 +42,7 @@ func (k *kept) save() Saved {
 	return s
 }
 
-// open reads the entries up to the first that is none.
+// open returns the entries up to the first invalid one.
 func (s Saved) open() (entries []rollout.Entry, err error) {
 	for _, r := range s.Records {
 		e, err := r.Open()
@@ -60,7 +60,7 @@ func (s Saved) open() (entries []rollout.Entry, err error) {
 	return entries, nil
 }
 
-// reload takes up what an earlier run has promised and barred.
+// reload restores the promised and barred entries of an earlier run.
 func (a *Agent) reload(s Saved) error {
 	a.kept.barred = s.Barred
 	if s.Promise == nil {
@@ -87,8 +87,8 @@ func (a *Agent) reload(s Saved) error {
 	return dropped
 }
 
-// Persist writes down what was learnt since it was last written, and what could
-// not be written then. The rules are in use in any case.
+// Persist writes the state to disk if it differs from the last write. The
+// applied rules count even if it fails.
 func (a *Agent) Persist() error {
 	a.disk <- struct{}{}
 	defer func() { <-a.disk }()
@@ -109,7 +109,7 @@ func (a *Agent) Persist() error {
 	return fmt.Errorf("keep the rules: %w", err)
 }
 
-// promisable reports whether the entry could be the next one here.
+// promisable checks that the entry can be the next one here.
 func (a *Agent) promisable(e rollout.Entry) error {
 	log := a.log.Load()
 	if e.Cluster == a.cfg.Cluster && slices.Contains(e.Ends, log.Tip()) {
@@ -122,15 +122,16 @@ func (a *Agent) promisable(e rollout.Entry) error {
 	return err
 }
 
-// asked checks that an operator's command asks for what the text says.
+// asked checks that a trusted operator's command signed the request of the
+// text.
 func (a *Agent) asked(text func(rollout.Entry, string) string, e rollout.Entry, by rollout.Undertaking) error {
 	_, err := by.SignedBy(a.cfg.Trust, text(e, by.Command))
 	return err
 }
 
-// changePromises changes what is promised or barred: kept on disk first, then acted
-// upon. Rules may be learnt meanwhile, as no lock is held; they win, and then
-// changePromises reports that it came too late.
+// changePromises changes what is promised or barred, on disk first. It holds no
+// lock during the write, so rules may be learnt meanwhile. They win: the change
+// is dropped, and late is true.
 func (a *Agent) changePromises(change func(*kept) (news bool, err error)) (late bool, err error) {
 	a.disk <- struct{}{}
 	defer func() { <-a.disk }()
@@ -144,7 +145,7 @@ func (a *Agent) changePromises(change func(*kept) (news bool, err error)) (late 
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if err != nil {
-		a.unkept = true // a disk that was given up may write it yet
+		a.unkept = true // an abandoned write may still reach the disk
 		return false, err
 	}
 	if was, is := len(next.entries), len(a.kept.entries); was != is || was > 0 && next.entries[was-1].Hash() != a.kept.entries[is-1].Hash() {
@@ -155,16 +156,17 @@ func (a *Agent) changePromises(change func(*kept) (news bool, err error)) (late 
 }
 
 // Promise accepts an entry that an operator proposes where no database orders
-// the log: the process will accept no other entry of that number. The entry
-// is committed, and then learnt, when every process has promised. Promising
-// the same entry again is no error; a promise is kept across restarts, and
-// until every command that asked for it has taken it back. An entry may also
-// be promised that ends the log here: see Entry.Ends.
+// the log. The process then accepts no other entry of that number. The entry is
+// committed, and learnt, when every process has promised. Repeating a promise
+// is allowed. A promise survives restarts, until every command that asked for
+// it has taken it back. An entry that ends the log here may also be promised:
+// see Entry.Ends. Errors wrap ErrPromised, ErrFork, ErrGap or ErrUnproven of
+// package rollout, or those of Save.
 func (a *Agent) Promise(e rollout.Entry, by rollout.Undertaking) error {
 	if err := a.asked(rollout.Entry.PromiseText, e, by); err != nil {
 		return fmt.Errorf("promise: %w", err)
 	}
-	e = e.WithoutProofs() // only the operator's command can commit it
+	e = e.WithoutProofs() // only the operator's command may commit it
 	late, err := a.changePromises(func(next *kept) (bool, error) {
 		log := a.log.Load()
 		if e.Generation == log.Last() && e.Hash() == log.Hash() {
@@ -176,7 +178,7 @@ func (a *Agent) Promise(e rollout.Entry, by rollout.Undertaking) error {
 		switch p := next.promise; {
 		case slices.Contains(next.barred, e.Hash()):
 			return false, fmt.Errorf("generation %v: %w, and this one was given up", e.Generation, rollout.ErrPromised)
-		case p == nil || len(e.Ends) > 0 && p.Generation.Before(e.Generation): // where logs have parted, what was left half-way waits for adopt
+		case p == nil || len(e.Ends) > 0 && p.Generation.Before(e.Generation): // after a fork, Adopt settles the older
 			next.promise, next.askedBy = &e, []rollout.Undertaking{by}
 		case p.Hash() != e.Hash():
 			return false, fmt.Errorf("generation %v: %w (%v: %s by %s)", e.Generation, rollout.ErrPromised, p.Generation, p.Step, p.By)
@@ -193,23 +195,22 @@ func (a *Agent) Promise(e rollout.Entry, by rollout.Undertaking) error {
 	switch {
 	case err != nil:
 		return fmt.Errorf("promise: %w", err)
-	case late && (e.Generation != log.Last() || e.Hash() != log.Hash()): // something else was committed meanwhile
+	case late && (e.Generation != log.Last() || e.Hash() != log.Hash()): // another entry was committed meanwhile
 		return fmt.Errorf("promise generation %v: %w", e.Generation, rollout.ErrFork)
 	}
 	return nil
 }
 
-// Bounds of what operators' commands may leave here.
+// Limits of the state that operators' commands leave here.
 const (
 	mostCommands = 64
 	mostBarred   = 256
 )
 
-// Abandon takes back a promise for exactly this entry, when its operator found
-// that not every process would promise. The promise stands while other commands
-// have asked for it, too: they may be about to commit the entry. With an empty
-// command it is taken back for all: that is for entries that can't be
-// committed, see Reject.
+// Abandon takes back a command's promise of exactly this entry, when not every
+// process would promise. The promise stands while other commands have asked for
+// it: they may be about to commit the entry. An empty command takes it back for
+// all commands. That is for entries that can't be committed: see Reject.
 func (a *Agent) Abandon(e rollout.Entry, by rollout.Undertaking) error {
 	if err := a.asked(rollout.Entry.AbandonText, e, by); err != nil {
 		return fmt.Errorf("take the promise back: %w", err)
@@ -232,10 +233,10 @@ func (a *Agent) Abandon(e rollout.Entry, by rollout.Undertaking) error {
 	return nil
 }
 
-// Reject makes sure that the process never promises the entry: as every process
-// would have to, it can't be committed then, and all other promises for it may
-// be taken back. rollout.ErrPromised when it is promised here, ErrFork when it is
-// applied.
+// Reject bars the entry: the process never promises it. A commit needs the
+// promise of every process, so the entry can't be committed, and all other
+// promises of it may be taken back. The error wraps rollout.ErrPromised when it
+// is promised here, rollout.ErrFork when it is applied.
 func (a *Agent) Reject(e rollout.Entry, by rollout.Undertaking) error {
 	if err := a.asked(rollout.Entry.RejectText, e, by); err != nil {
 		return fmt.Errorf("give generation %v up: %w", e.Generation, err)
@@ -251,7 +252,7 @@ func (a *Agent) Reject(e rollout.Entry, by rollout.Undertaking) error {
 		case committed():
 			return false, fmt.Errorf("it is committed: %w", rollout.ErrFork)
 		case !log.Last().Before(e.Generation):
-			return false, nil // another has its number
+			return false, nil // another entry has its number
 		case len(next.barred) >= mostBarred:
 			return false, fmt.Errorf("%d entries are barred: %w", mostBarred, rollout.ErrPromised)
 		}
@@ -270,7 +271,7 @@ func (a *Agent) Reject(e rollout.Entry, by rollout.Undertaking) error {
 	return nil
 }
 
-// Promised is the entry that waits for its commit, nil when there is none.
+// Promised returns the entry that waits for its commit, nil when there is none.
 func (a *Agent) Promised() *rollout.Entry {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -8,31 +8,32 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// Trace is a process's hold on one trace: the token that every call of it
-// carries, and the span that keeps its generation alive here. It travels in a
-// context. An [Origin] begins it; its zero value is of no use, and it must not
-// be copied.
+// Trace is a process's part in one trace: the token that its calls carry, and
+// the span that keeps its generation alive here. It travels in a context. An
+// [Origin] begins it. The zero value is not usable, and a Trace must not be
+// copied.
 type Trace struct {
 	origin      *Origin
 	root        bool
-	settled     bool  // a call was executed, or may have been: the token is fixed; guarded by mu
+	settled     bool  // a call was or may have been executed, so the token is fixed; guarded by mu
 	restarted   bool  // the token was replaced once; guarded by mu
 	out         int32 // calls under way; guarded by mu
-	span        span  // replaced under mu, for a root
+	span        span  // for a root, replaced under mu
 	restriction atomic.Pointer[callRestriction]
 
 	outside string // see Outside; set once, by Join
 
-	mu       sync.Mutex // only a root's token ever changes
+	mu       sync.Mutex // used by roots only: their token may change
 	token    rollout.Token
-	raw      string        // the token as it travels
-	returned chan struct{} // closed when no call is under way; nil while nobody waits
+	raw      string        // the encoded token
+	returned chan struct{} // closed when no call is under way; nil: no goroutine waits
 }
 
-// TraceKey is the key of the *Trace in a context, for contexts of one's own make.
+// TraceKey is the key of the *Trace in a context, for contexts of a caller's
+// own type.
 type TraceKey struct{}
 
-// TraceFrom is the trace of a context, nil when there is none.
+// TraceFrom returns the trace of a context, nil when there is none.
 func TraceFrom(ctx context.Context) *Trace {
 	t, _ := ctx.Value(TraceKey{}).(*Trace)
 	return t
@@ -43,8 +44,8 @@ func (t *Trace) Context(ctx context.Context) context.Context {
 	return context.WithValue(ctx, TraceKey{}, t)
 }
 
-// Outside is the address that the trace was brought here from, when the caller
-// there has not shown that it is a process of the site; else "".
+// Outside returns the caller's address if the caller has not proved to belong
+// to the site, else "".
 func (t *Trace) Outside() string { return t.outside }
 
 // Begin starts a trace at this process, as [Origin.Begin] does.
@@ -54,8 +55,8 @@ func (a *Agent) Begin(origin string, seed uint64, mark string) *Trace {
 	return t
 }
 
-// Detach starts a trace of its own for work that outlives the one that it
-// came from: by the newest rules, with the same seed and mark.
+// Detach begins a separate trace for work that outlives this one. It reads the
+// newest rules, with the same seed and mark.
 func (t *Trace) Detach() *Trace {
 	token, d := t.Token(), &Trace{}
 	t.origin.Begin(d, token.Seed, token.Mark)
@@ -79,16 +80,16 @@ func (t *Trace) unlock() {
 	}
 }
 
-// Token is what the trace's next call carries.
+// Token returns the token of the trace's next call.
 func (t *Trace) Token() rollout.Token {
 	t.lock()
 	defer t.unlock()
 	return t.token
 }
 
-// Send returns the token for an attempt of a call to a service, and as it
-// travels. Until the attempt's Returned, which must follow an error too, the
-// span is held and the token does not change.
+// Send returns the token for an attempt of a call to a service, and its
+// encoding. The span is held and the token fixed until Returned, which must
+// also follow an error. The error is ErrCallRestricted or nil.
 func (t *Trace) Send(service string) (token rollout.Token, raw string, err error) {
 	if t.root {
 		t.mu.Lock()
@@ -96,14 +97,14 @@ func (t *Trace) Send(service string) (token rollout.Token, raw string, err error
 		t.out++
 	}
 	t.span.handOff()
-	if p := t.restriction.Load(); p != nil && !p.allows(service) { // after the span is held
+	if p := t.restriction.Load(); p != nil && !p.allows(service) { // the span must be held first
 		err = ErrCallRestricted
 	}
 	return t.token, t.raw, err
 }
 
-// Returned ends an attempt. settled says that it was executed or may have
-// been: from then on the token is fixed.
+// Returned ends an attempt. settled means that it was or may have been
+// executed. From then on the token is fixed.
 func (t *Trace) Returned(settled bool) {
 	if !t.root {
 		t.span.drop()
@@ -122,18 +123,20 @@ func (t *Trace) Returned(settled bool) {
 }
 
 // Refresh gives a root whose first calls were refused a token of the newest
-// rules, once: nothing was executed by the old token, so nobody can have seen
-// it. The version that runs the root itself is part of the trace: it keeps its
-// token where the newest rules send the trace to another. Refresh reports whether the trace now has another token than the refused one.
-// Sibling calls that are under way may yet be executed: Refresh waits for
-// them, as long as ctx lasts.
+// rules, once. That is safe because the old token has executed no call. It
+// reports whether the trace now has another token than the refused one.
+//
+// The version that runs the root itself is part of the trace. If the newest
+// rules send the trace to another version, the root keeps its token. Sibling
+// calls under way may still be executed, so Refresh waits for them while ctx
+// lasts.
 func (t *Trace) Refresh(ctx context.Context, refused rollout.Token) bool {
 	for t.root {
 		t.mu.Lock()
 		switch {
 		case t.token != refused:
 			t.mu.Unlock()
-			return true // a sibling was refused too
+			return true // a sibling call was refused as well and has refreshed it
 		case t.out == 0 || t.settled:
 			defer t.mu.Unlock()
 			return t.restart()
@@ -152,7 +155,7 @@ func (t *Trace) Refresh(ctx context.Context, refused rollout.Token) bool {
 	return false
 }
 
-// restart is called with mu held and no call under way.
+// restart replaces the token. mu is held and no call is under way.
 func (t *Trace) restart() bool {
 	if t.settled || t.restarted {
 		return false
@@ -175,10 +178,10 @@ func (t *Trace) restart() bool {
 	return true
 }
 
-// HandOff keeps the trace's span counted for a call that may yet be executed
-// when the caller no longer waits: until release is called, when the receiver
-// has accepted or refused it, or its deadline has passed. Further calls of
-// release do nothing.
+// HandOff keeps the trace's span counted for a call that may be executed after
+// the caller stops waiting. Call release when the receiver has accepted or
+// refused it, or its deadline has passed. Further calls of release have no
+// effect.
 func (t *Trace) HandOff() (release func()) {
 	t.lock()
 	defer t.unlock()
@@ -195,7 +198,7 @@ func (t *Trace) End() {
 	t.span.release()
 }
 
-// Restartable reports whether a refused call may still give the trace another token.
+// Restartable reports whether Refresh may still give the trace another token.
 func (t *Trace) Restartable() bool {
 	t.lock()
 	defer t.unlock()
