@@ -47,7 +47,7 @@ type Agent struct {
 // Config configures an Agent. Only Process is required.
 type Config struct {
 	Process string        // registry.Owner.String()
-	Cluster string        // cluster whose entries are obeyed; no others are
+	Cluster string        // entries of other clusters are refused
 	Trust   rollout.Trust // decides which signatures count; nil: all entries that continue the log are obeyed
 
 	Saved Saved // state that an earlier run saved
@@ -93,7 +93,7 @@ func (a *Agent) Log() *rollout.Log { return a.log.Load() }
 // Process returns the name of the process.
 func (a *Agent) Process() string { return a.cfg.Process }
 
-// Cluster returns the cluster whose rules the process obeys.
+// Cluster returns the cluster that the process belongs to.
 func (a *Agent) Cluster() string { return a.cfg.Cluster }
 
 // Since returns the applied entries after a generation, oldest first.

@@ -18,7 +18,7 @@ type operator struct {
 }
 
 // play runs one world: continuous traffic, and a release committed by a ramp.
-// For odd seeds the release is rolled back half-way.
+// For odd seeds the release is rolled back before the ramp ends.
 func play(seed uint64, f faults, without without) *operator {
 	w := &world{rng: rand.New(rand.NewPCG(seed, 7)), log: &rollout.Log{}, faults: f, without: without}
 	for _, s := range []string{"portal", "portal", "cron", "auth", "auth", "proc", "proc", "audit", "db"} {

@@ -131,8 +131,8 @@ func (s *span) drop() {
 // report answers a round: the classes of generations before until that were
 // alive at any time since the answer to the round after. The answer to a
 // repeated round includes the first answer, so a lost answer loses nothing. An
-// older round is answered like the current one, whose number is returned. Round
-// 0 does not start a window.
+// older round is answered like the current one, and answered is the current
+// number. Round 0 does not start a window.
 func (l *ledger) report(round uint64, until rollout.Generation) (held []rollout.Inflight, answered, after uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -20,7 +20,7 @@ const processes = 3
 
 var names = [processes]string{"a", "b", "c"}
 
-// target is the service whose old version goes, as a callee.
+// target is, as a callee, the service with the old version that goes.
 const target = processes
 
 // modelSite holds which process serves and may call what.
@@ -58,7 +58,7 @@ type node struct {
 	drain   rollout.Drain
 	spans   []modelSpan
 	calls   []modelCall     // sent, not yet delivered
-	acks    []int           // spans whose acceptance is on its way
+	acks    []int           // spans with an acceptance on its way
 	hops    int             // remaining sends
 	rival   [processes]bool // processes that another controller will still ask, once
 	learnt  bool            // b has made its late client

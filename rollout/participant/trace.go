@@ -122,8 +122,8 @@ func (t *Trace) Returned(settled bool) {
 	}
 }
 
-// Refresh gives a root whose first calls were refused a token of the newest
-// rules, once. That is safe because the old token has executed no call. It
+// Refresh gives a root a token of the newest rules, once, after its first calls
+// were refused. That is safe because the old token has executed no call. It
 // reports whether the trace now has another token than the refused one.
 //
 // The version that runs the root itself is part of the trace. If the newest
