@@ -12,10 +12,10 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// torn is a site whose log has parted. Processes 1 and 2 have log A, 3 and 4
-// have log B; process 4 lags on it. A database holds A. Process 5 joined last
-// and has the common part. Only B has rules for "mail", which was found in v1
-// and switched to v2.
+// torn is a site with a log that has parted. Processes 1 and 2 have log A, 3
+// and 4 have log B; process 4 lags on it. A database holds A. Process 5 joined
+// last and has the common part. Only B has rules for "mail", which was found in
+// v1 and switched to v2.
 func torn(t *testing.T, store func(*world) Store) (*world, *Controller, [2][]rollout.Entry) {
 	t.Helper()
 	w := newWorld(5)

@@ -17,7 +17,7 @@ import (
 // primaries of the database, or in two halves of a network.
 type Branch struct {
 	Tip     rollout.Position `json:"tip"`
-	Members []string         `json:"members,omitempty"` // processes whose log is this one or a part of this one only
+	Members []string         `json:"members,omitempty"` // processes with this log, or with a part of this one only
 	Stored  bool             `json:"stored,omitempty"`  // the database holds it or a part of it
 	Entries []rollout.Entry  `json:"-"`
 }
@@ -294,8 +294,8 @@ func (c *Controller) Acknowledge(ctx context.Context, seen ...rollout.Position) 
 	return c.publish(ctx, text, entries, e, c.cfg.Store.Append)
 }
 
-// Vouch appends an entry that vouches, by the hash chain, for entries before it
-// whose keys are no longer trusted. The operator reviews them first.
+// Vouch appends an entry that vouches, by the hash chain, for earlier entries
+// signed by keys that are no longer trusted. The operator reviews them first.
 func (c *Controller) Vouch(ctx context.Context) error {
 	entries, err := c.cfg.Store.Since(ctx, rollout.Generation{})
 	if err != nil {

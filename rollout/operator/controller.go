@@ -330,9 +330,9 @@ func (c *Controller) up(ctx context.Context, service, version string) error {
 }
 
 // Commit sends a share of the new traces, per ten thousand, to the new
-// versions. rollout.Whole is the switch. For a module whose versions may not
-// run at once, Commit waits until the old version has stopped and the new one
-// is up. New traces that call it wait meanwhile. When ctx ends first, a second
+// versions. rollout.Whole is the switch. For a module with an exclusive
+// strategy, Commit waits until the old version has stopped and the new one is
+// up. New traces that call it wait meanwhile. When ctx ends first, a second
 // Commit continues, and Rollback turns back.
 func (c *Controller) Commit(ctx context.Context, share int) error {
 	return c.commit(ctx, share, func([]rollout.Entry) error { return nil })

@@ -74,7 +74,7 @@ func (c *Controller) needed(ctx context.Context, services []string) (busy []stri
 	return busy, nil
 }
 
-// handover changes modules over whose versions may not run at once:
+// handover changes the modules with an exclusive strategy over:
 //  1. wait until no trace can need the version that has the turn,
 //  2. take the turn back,
 //  3. wait until every process that ran the version has stopped,

@@ -11,11 +11,11 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// flaky is a database whose primary fails: before a write, or after it, so that
-// the answer is lost.
+// flaky is a database with a primary that fails: before a write, or after it,
+// so that the answer is lost.
 type flaky struct {
 	Memory
-	step          int // the command, from 1, at whose start it fails; 0: none
+	step          int // it fails at the start of this command, from 1; 0: none
 	before, after int // the write, from 1, at which it fails; 0: none
 	writes        int
 	back          time.Time
@@ -80,8 +80,8 @@ func (f *flaky) release(ctx context.Context, cfg Config) error {
 	return nil
 }
 
-// Every step waits for a database whose primary fails during it, and continues.
-// None ends frozen, and none is written twice.
+// Every step waits when the primary of its database fails, and continues. None
+// ends frozen, and none is written twice.
 func TestEveryStepOutlastsAFailOver(t *testing.T) {
 	const (
 		commands = 6 // start, put, ship, commit, roll back, clean

@@ -251,7 +251,7 @@ func TestTheGuardActsWithoutTheAgent(t *testing.T) {
 	})
 }
 
-// A share whose rollback can't be signed does not start.
+// A share does not start if its rollback can't be signed.
 func TestNoShareBeginsWithoutItsRollback(t *testing.T) {
 	eachKind(t, func(t *testing.T, database bool) {
 		synctest.Test(t, func(t *testing.T) {
@@ -274,7 +274,7 @@ func TestNoShareBeginsWithoutItsRollback(t *testing.T) {
 type absent struct {
 	Memory
 	from, until time.Time
-	goes        bool // after the next write, whose answer is lost, it is away for a minute
+	goes        bool // the next write loses its answer, then it is away for a minute
 }
 
 var errAway = errors.New("the database is away")
@@ -349,7 +349,7 @@ func TestARampOutlastsAFailOver(t *testing.T) {
 	}
 }
 
-// A share whose answer was lost with the primary is not committed twice.
+// A share is not committed twice when its answer was lost with the primary.
 func TestAShareWhoseAnswerWasLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &absent{}

@@ -29,7 +29,7 @@ type world struct {
 
 func newWorld(n int) *world { return guarded(n, "", nil) }
 
-// guarded is a world of a cluster whose processes trust the keys of a ring.
+// guarded is a world of a cluster. Its processes trust the keys of a ring.
 func guarded(n int, cluster string, trust rollout.Trust) *world {
 	w := &world{ended: map[string]bool{}}
 	for i := range n {

@@ -15,7 +15,7 @@ import (
 	"github.com/skerry/skerry/rollout/participant"
 )
 
-// ring is a Trust whose keys are the operators' names.
+// ring is a Trust that uses the operators' names as keys.
 type ring struct {
 	mu    sync.Mutex
 	names map[string]bool
@@ -73,8 +73,8 @@ func (h *hand) Sign(p rollout.Purpose, text string) (rollout.Proof, error) {
 
 func byHand(name string) *hand { return &hand{name: name, left: -1} }
 
-// signedSite is a site of cluster "shop" whose processes and operators trust
-// the keys of a ring.
+// signedSite is a site of cluster "shop". Its processes and operators trust the
+// keys of a ring.
 type signedSite struct {
 	*world
 	ring *ring
@@ -148,7 +148,7 @@ func TestStepsAreSigned(t *testing.T) {
 	})
 }
 
-// doubter is a process whose operators file lacks the signer.
+// doubter is a process with an operators file that lacks the signer.
 type doubter struct{ Peer }
 
 func (d doubter) Promise(context.Context, rollout.Entry, rollout.Undertaking) error {
@@ -382,7 +382,7 @@ func (w *watcher) Abandon(ctx context.Context, e rollout.Entry, by rollout.Under
 	return w.Peer.Abandon(ctx, e, by)
 }
 
-// A log whose tip no trusted key vouches for can't continue, and can be ended.
+// A log can't continue if no trusted key vouches for its tip, and can be ended.
 func TestAdoptIsSigned(t *testing.T) {
 	eachKind(t, func(t *testing.T, database bool) {
 		ctx, s := t.Context(), newSignedSite(database, "ann", "bob")
