@@ -31,7 +31,7 @@ type Drain struct {
 
 	round   uint64
 	members map[string]*state // processes of the current round
-	doubts  map[string]bool   // services whose calls the graph may not know in full
+	doubts  map[string]bool   // services with calls that the graph may miss
 }
 
 type state struct {
@@ -163,10 +163,10 @@ func (d *Drain) Close() bool {
 	return true
 }
 
-// ReliedOn returns the services whose own statement is the reason to believe
-// that work of older generations can't reach the old version. The values are
-// the processes that made the statement. The caller checks that no other
-// process serves them: see MarkIncomplete.
+// ReliedOn returns the services that older work can reach and that, by their
+// own reports, can't reach the old version. The values are the processes that
+// reported it. The caller checks that no other process serves them: see
+// MarkIncomplete.
 func (d *Drain) ReliedOn() map[string][]string {
 	g, set := d.graph(), map[string]bool{}
 	for _, s := range d.members {

@@ -16,9 +16,9 @@ import (
 )
 
 // Entry is one step of the rule log. Numbers are dense: each is one above that
-// of the entry before, whose hash the entry names. Cluster, timeline, number
-// and previous hash are part of its text, so an entry fits one place of one
-// log.
+// of the entry before, and the entry names the hash of that one. Cluster,
+// timeline, number and previous hash are part of its text, so an entry fits one
+// place of one log.
 //
 // An entry that was read keeps the bytes of its writer, with fields that this
 // version of skerry does not know. Its hash and proofs are of those bytes,
@@ -37,8 +37,8 @@ type Entry struct {
 	Rules      map[string]Rule `json:"rules,omitempty"`
 	Retire     []Retirement    `json:"retire,omitempty"`
 
-	// Ends are entries of other logs that this entry ends. A process whose log
-	// ends with one of them replaces it by this entry's log.
+	// Ends are entries of other logs that this entry ends. If a process's log
+	// ends with one of them, the log of this entry replaces it.
 	Ends []Position `json:"ends,omitempty"`
 
 	// Acknowledges are earlier entries of this log, signed by the key of the

@@ -38,8 +38,8 @@ type Module struct {
 	GiveUp   bool          `json:"give_up,omitempty"`
 
 	// Yielded and Owners are set while a module with an exclusive strategy
-	// changes over: the version whose turn is over, and the processes that ran
-	// it when the turn was taken back.
+	// changes over. Yielded is the version that has lost its turn, Owners are
+	// the processes that ran it at that time.
 	Yielded string  `json:"yielded,omitempty"`
 	Owners  []Owner `json:"owners,omitempty"`
 }

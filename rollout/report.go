@@ -30,7 +30,7 @@ type Question struct {
 type Report struct {
 	Process  string         `json:"process"` // registry.Owner.String()
 	Round    uint64         `json:"round"`
-	After    uint64         `json:"after,omitempty"` // round whose answer begins the window; 0: process start
+	After    uint64         `json:"after,omitempty"` // its answer begins the window; 0: process start
 	Applied  Generation     `json:"applied"`         // newest generation of its log
 	Hash     string         `json:"hash"`            // hash of its newest entry
 	Knows    []string       `json:"knows,omitempty"` // needs that it understands: see Entry.Needs

@@ -9,8 +9,8 @@ import (
 
 // Token identifies what a trace reads, and travels in every call: the snapshot
 // of the rules, the seed that decides where traffic is split, and the mark of a
-// verifier whose requests meet versions under test. The zero value means "no
-// token": generation 0 without seed. [Log.Token] makes one.
+// verifier that tests new versions. The zero value means "no token": generation
+// 0 without seed. [Log.Token] makes one.
 type Token struct {
 	Generation Generation
 	Entry      uint32 // first 4 bytes of the hash of the generation's entry, which name the log; 0 for generation 0

@@ -20,7 +20,7 @@ const (
 // concurrent use. A nil Trust is for a site without keys: any entry that
 // continues the log is obeyed.
 type Trust interface {
-	// Signer returns the operator whose key made the proof of the text for the
+	// Signer returns the operator that made the proof of the text for the
 	// purpose. It fails when no key that is trusted now made it, or when the
 	// proof is of another text. The zero Proof stands for a text without proof.
 	Signer(p Purpose, text string, proof Proof) (name string, err error)
@@ -54,8 +54,8 @@ type Undertaking struct {
 	Proof   Proof  `json:"proof"`   // proof of Entry.PromiseText, AbandonText or RejectText
 }
 
-// SignedBy returns the operator whose key signed the text, by the keys that t
-// trusts now.
+// SignedBy returns the operator that signed the text, by the keys that t trusts
+// now.
 func (u Undertaking) SignedBy(t Trust, text string) (string, error) {
 	return checkProofs(t, ForPromise, text, []Proof{u.Proof}, nil)
 }
@@ -95,7 +95,7 @@ func checkProofs(t Trust, p Purpose, text string, proofs []Proof, afford func() 
 	return "", fmt.Errorf("%w: %w", ErrUnproven, why)
 }
 
-// SignedBy returns the operator whose key signed the entry, by the keys that t
+// SignedBy returns the operator that signed the entry, by the keys that t
 // trusts now.
 func (e Entry) SignedBy(t Trust) (string, error) {
 	return checkProofs(t, ForRelease, e.Body(), e.proofs, nil)

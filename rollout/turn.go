@@ -10,8 +10,8 @@ import (
 // version that new traces wait for. A rollback changes over in the other
 // direction. In between, no version has the turn.
 
-// ChangingOver returns the modules whose turn has not yet passed to the version
-// that new traces are sent to.
+// ChangingOver returns the modules in which the turn has not yet passed to the
+// version that new traces are sent to.
 func (r Release) ChangingOver(log *Log) []Module {
 	var out []Module
 	if r.State != Switched && r.State != RollingBack {
