@@ -32,7 +32,7 @@ func FuzzRecord(f *testing.F) {
 		if g := e.Generation; g.N == 0 || g.N >= maxNumber || len(r.Body) > maxEntry {
 			t.Fatalf("generation %v, %d bytes", g, len(r.Body))
 		}
-		sealed, err := e.Seal() // as this version would write it
+		sealed, err := e.Seal() // the entry as this version writes it
 		if err != nil {
 			return // its unknown fields may have made it smaller
 		}

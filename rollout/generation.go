@@ -32,7 +32,7 @@ func (g Generation) String() string {
 	return fmt.Sprintf("%d:%d", g.Timeline, g.N)
 }
 
-// ParseGeneration reads what String wrote.
+// ParseGeneration reads what String wrote. Other texts are an error.
 func ParseGeneration(s string) (Generation, error) {
 	timeline, number, cut := strings.Cut(s, ":")
 	if !cut {

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// State is where a release stands.
+// State is the state of a release.
 type State string
 
 // The states of a release, in order. RollingBack leads to Draining as Switched

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Bounds of the numbers of rounds.
+// Limits of the numbers of rounds.
 const (
 	maxRound  = 1 << 50
 	roundJump = 1 << 20 // how far a number named by another process may move one's own

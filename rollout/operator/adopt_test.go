@@ -194,7 +194,8 @@ func TestAdoptOverAPromise(t *testing.T) {
 	}
 }
 
-// A process that was known to be at the tip goes on before the others promise.
+// The log that Adopt would end gets a further entry before its processes
+// promise.
 func TestAdoptOfALogThatGoesOnIsRefused(t *testing.T) {
 	ctx := t.Context()
 	w, c, logs := torn(t, ballot)

@@ -13,7 +13,7 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// Config is what a controller needs. Site, Store and By are required.
+// Config configures a Controller. Site, Store and By are required.
 type Config struct {
 	Site    Site
 	Store   Store

@@ -43,7 +43,7 @@ type Peer interface {
 	Leave(ctx context.Context, service, version string) (bool, error)
 }
 
-// Site is where a controller finds the processes.
+// Site lists the processes and instances for a controller.
 type Site interface {
 	// Members returns every process that may be alive, also processes that have
 	// left the lists.

@@ -345,7 +345,7 @@ func (p *proc) send(t *trace, parent, service string, accepted, done func(error)
 	q.deliver(func() {
 		run := func() { q.receive(t, parent, p, accepted, done) }
 		if q.log.Last().Before(t.token.Generation) && !p.w.without.fetch && !p.w.without.token {
-			p.deliver(func() { // the caller has the rules, by induction
+			p.deliver(func() { // the caller has the rules, as each process before it
 				rules := p.log
 				q.deliver(func() { q.learn(rules); run() })
 			})
