@@ -25,7 +25,7 @@ type foreignProgram struct {
 	stop  func()
 }
 
-// startProgram starts a server on addr, or on a free port if addr is "".
+// startProgram starts a server on addr, such as 127.0.0.1:0 for a free port.
 func startProgram(t testing.TB, addr string, threads int, p *foreignProgram) *foreignProgram {
 	t.Helper()
 	l, err := net.Listen("tcp", addr)
