@@ -100,7 +100,7 @@ func releaseTwo(t *testing.T, site skerry.Config) {
 	eventually(t, "the new versions are registered", func() bool { return ann.Ship(ctx, modules...) == nil })
 	eventually(t, "everybody has the rules", func() bool { return root.Rollout().Log().Last().N >= 2 })
 	load.Go(func(context.Context) error {
-		for ; !stop.Load(); time.Sleep(time.Millisecond) { // leaves time to the other tests
+		for ; !stop.Load(); time.Sleep(time.Millisecond) { // leaves processor time to the others
 			switch met := trace(t, root); met {
 			case "v1v1":
 				traces[0].Add(1)
