@@ -205,7 +205,7 @@ type outcome struct {
 	Instance  string          `json:"instance,omitempty"`
 	Version   string          `json:"version,omitempty"`
 	TookMS    float64         `json:"took_ms"`
-	took      string          // took for readers
+	took      string          // took as tables show it
 	Unknown   int             `json:"unknown_fields,omitempty"` // in the reply, and not in the .thrift file
 	NotUTF8   int             `json:"texts_not_utf8,omitempty"` // in the reply; shown with \xNN for each byte
 }
@@ -279,8 +279,7 @@ func indent(raw json.RawMessage) quote.Safe {
 	return quote.Safe(quote.JSON(b.Bytes()))
 }
 
-// callError gives a failed call its exit code: 3 when no instance answered, 1 when
-// an instance refused the call.
+// callError gives a failed call its exit code: 3 when no instance answered, 1 otherwise.
 func callError(err error) error {
 	switch rpc.CodeOf(err) {
 	case rpc.NoInstance, rpc.Unreachable, rpc.ConnectionLost, rpc.DeadlineExceeded, rpc.BreakerOpen:

@@ -28,7 +28,7 @@ func checkFiles(path string, c skerry.Config, err error) error {
 	if wrong == nil {
 		wrong = &config.Error{}
 	}
-	known := func(key string) bool { // another mistake of the same key
+	known := func(key string) bool { // the key already has a mistake
 		return slices.ContainsFunc(wrong.Problems, func(p config.Problem) bool { return strings.HasPrefix(p.Key, key) })
 	}
 	found := siteProblems(c, known)

@@ -90,7 +90,7 @@ func (a *app) examineConfig() (list []finding, c skerry.Config, ok bool) {
 
 const (
 	connectTime = time.Second // for one instance
-	connectMost = 256         // that doctor tries to connect to
+	connectMost = 256         // instances tried
 )
 
 // examineSite tries to connect to the listed instances. It asks every process

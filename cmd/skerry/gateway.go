@@ -56,7 +56,7 @@ func (a *app) gateway(ctx context.Context, listen string) error {
 	if err != nil {
 		return err
 	}
-	c.Service, c.Services = config.Service{}, nil // the process that offers the services keeps them
+	c.Service, c.Services = config.Service{}, nil // the services belong to another process
 	if listen != "" {
 		c.Gateway.Listen = listen
 	}

@@ -50,8 +50,8 @@ func pairOf(t *testing.T, serial int64) (cert, key []byte) {
 }
 
 // TestGatewayRenewsCertificates replaces the certificate of a gateway's port under
-// requests, on new connections and on open ones. At first only the new key is there, then
-// half of each file. No request fails, and new connections get the new certificate.
+// requests, on new connections and on open ones. The new key is written in halves, and
+// the certificate after it. No request fails, and new connections get the new certificate.
 func TestGatewayRenewsCertificates(t *testing.T) {
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "hello") }))
 	defer web.Close()

@@ -266,8 +266,8 @@ func (a *app) keySet(out string, replace bool) error {
 	return a.keyWritten(k, path, list, "stored")
 }
 
-// target returns the existing key file and its keys; "" when there is none. It returns
-// an unreadable file only with --replace.
+// target returns the existing key file and its keys; "" when there is none. With replace it
+// also returns a file that can't be parsed.
 func (k keys) target(out string, replace bool) (path string, old []keyfile.Key, err error) {
 	files := k.files
 	if out != "" {

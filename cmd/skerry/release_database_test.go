@@ -166,7 +166,7 @@ func (c *crew) load() *load {
 	eventually(c.t, "both services answer", func() bool { return !strings.Contains(l.trace(), " ") })
 	for range 4 {
 		wg.Go(func() {
-			for ; !end.Load(); time.Sleep(10 * time.Millisecond) { // leaves time to the other tests
+			for ; !end.Load(); time.Sleep(10 * time.Millisecond) { // leaves processor time to the others
 				n, _ := l.met.LoadOrStore(l.trace(), &atomic.Int64{})
 				n.(*atomic.Int64).Add(1)
 			}

@@ -26,8 +26,8 @@ const manifestFile = "release.yaml"
 // of the release come from the site, so they name no command.
 type module struct {
 	Version  string            `yaml:"version"`                                       // to ship
-	Old      string            `yaml:"old"`                                           // to ship
-	Wish     int               `yaml:"wish" default:"as many as the old version has"` // serving now; "" if one runs
+	Old      string            `yaml:"old"`                                           // serving now; found if one runs
+	Wish     int               `yaml:"wish" default:"as many as the old version has"` // instances to wait for
 	Check    string            `yaml:"check"`                                         // command that must succeed
 	Strategy string            `yaml:"strategy"`                                      // concurrent, blocking or waiting
 	Env      map[string]string `yaml:"env"`                                           // for the check

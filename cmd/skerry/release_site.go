@@ -34,12 +34,12 @@ type releases interface {
 	Clean(ctx context.Context, tell func(holders []holder, note string)) (rollout.Release, error)
 	// Holders asks all processes once which of them hold back the outgoing versions.
 	Holders(ctx context.Context) ([]holder, error)
-	// Refresh completes a step that was interrupted, or discards it. It brings
+	// Refresh completes an interrupted step, or with discard none. It brings
 	// every reachable process up to date.
 	Refresh(ctx context.Context, discard bool) error
 	// Adopt makes the log whole again; see operator.Controller.Adopt.
 	Adopt(ctx context.Context, keep string) error
-	// Vouch signs entries that no trusted key has signed.
+	// Vouch makes entries count that no trusted key has signed.
 	Vouch(ctx context.Context) error
 	// Acknowledge records that an operator has seen the steps that the
 	// envelope's key has signed.

@@ -564,7 +564,7 @@ func TestManifest(t *testing.T) {
 	}
 }
 
-// TestGuardTurnsBack ramps a version that fails the calls of half of the users.
+// TestGuardTurnsBack ramps a version that fails at a share of half of the users.
 func TestGuardTurnsBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDrill()
