@@ -13,19 +13,19 @@ import (
 	"github.com/skerry/skerry/rpc"
 )
 
-// headerRequest brings the client the number by which the access log names
-// a request that the gateway itself has answered.
+// headerRequest gives the client the id of a request that the gateway itself has answered. The
+// access log names the request by the same id.
 const headerRequest = "X-Request-Id"
 
 func newRequestID() string { return fmt.Sprintf("%016x", rand.Uint64()) }
 
-// refusal is an answer of the gateway's own; its text is for the client.
+// refusal is an answer that the gateway itself gives. Its text is for the client.
 type refusal struct {
 	status int
 	text   string
 }
 
-// Error gives the text.
+// Error returns the text.
 func (r *refusal) Error() string { return r.text }
 
 func refuse(status int, format string, args ...any) *refusal {
@@ -38,7 +38,7 @@ func (v *visit) refuse(w http.ResponseWriter, r *refusal) {
 	v.answer(w, r.status, r.text)
 }
 
-// answer writes a text of the gateway's own, with the request's id.
+// answer writes an answer that the gateway itself gives, with the id of the request.
 func (v *visit) answer(w http.ResponseWriter, status int, text string) {
 	h := w.Header()
 	h.Set(headerRequest, v.id)
@@ -71,8 +71,8 @@ func explain(w http.ResponseWriter, r *http.Request, err error) {
 	v.answer(w, status, textOf(status, err))
 }
 
-// status is that of an error, of which the client may be the cause. A body that
-// stops ends the request's context, too.
+// status is the HTTP status for an error. The client may have caused the error: a body that stops
+// also ends the request's context.
 func (v *visit) status(err error) int {
 	if cause := v.body.fault(); cause != nil && (errors.Is(cause, errStalled) || !errors.Is(err, context.Canceled)) {
 		err = cause
@@ -80,8 +80,8 @@ func (v *visit) status(err error) int {
 	return statusOf(err)
 }
 
-// textOf says what a client needs to know of an error. What the error itself
-// says names instances and versions of the site, and is for the log.
+// textOf returns the text that a client needs to know of an error. The text of the error itself
+// names instances and versions of the site, so only the log shows it.
 func textOf(status int, err error) string {
 	var own *refusal
 	switch {
@@ -101,8 +101,8 @@ func textOf(status int, err error) string {
 	return "the service broke the request off, or gave no valid answer"
 }
 
-// statusClosed is what access logs show for a client that left before its
-// response; no client receives it.
+// statusClosed is the status in access logs for a client that left before its response. No client
+// receives it.
 const statusClosed = 499
 
 // statusOf is the HTTP status for an error.

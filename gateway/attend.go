@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// attend gives a request a context that goes on when its client has only
-// closed the sending side. It ends when the client is gone: a read or write of
-// its connection has failed, or it takes nothing of the response for as long as
-// limit. Clients of TLS and HTTP/2 say by other means what they want.
+// attend gives a request a context that stays valid when the client has only closed the sending
+// side. The context ends when the client is gone: a read or write of its connection has failed, or
+// the client has read nothing of the response for limit. Clients of TLS and HTTP/2 have other
+// signals for this.
 func attend(r *http.Request, out *writer, limit time.Duration) (*http.Request, context.CancelFunc) {
 	present := r.Context()
 	c, ok := present.Value(clientKey{}).(*client)
@@ -29,7 +29,7 @@ func attend(r *http.Request, out *writer, limit time.Duration) (*http.Request, c
 	return r.WithContext(ctx), func() { stop(); cancel() }
 }
 
-// watch returns when the response has not gone on for limit since it began, or
+// watch returns when the response has made no progress for limit, counted from its begin, or when
 // ctx ends.
 func (w *writer) watch(ctx context.Context, limit time.Duration) {
 	if limit <= 0 {

@@ -11,28 +11,28 @@ import (
 	"time"
 )
 
-// resendLimit is the size up to which a body is kept, so that the request can
-// be sent again when it was certainly not executed.
+// resendLimit is the largest body that the gateway keeps. A kept body allows sending the request
+// again when no instance has executed it.
 const resendLimit = 64 << 10
 
-// errBody is wrapped when the client did not send the body that it promised.
+// errBody is wrapped when the client has not sent the body that it announced.
 var errBody = errors.New("read the request's body")
 
-// errStalled is the cause when the body did not come on.
+// errStalled is the cause when the body makes too little progress.
 var errStalled = errors.New("too little of the body came")
 
-// atHand reports whether a request's body can be kept as a whole.
+// atHand reports whether the gateway can keep the whole body of a request.
 func atHand(r *http.Request) bool {
 	return r.Body == nil || r.Body == http.NoBody || r.ContentLength >= 0 && r.ContentLength <= resendLimit
 }
 
 // payload is a request's body, prepared for several attempts.
 type payload struct {
-	text   []byte  // all of it, when it is at hand
+	text   []byte  // the whole body, when the gateway keeps it
 	stream *stream // nil otherwise
 }
 
-// payloadOf reads a body that is kept as a whole.
+// payloadOf reads a body that the gateway keeps whole.
 func payloadOf(r *http.Request) (p payload, err error) {
 	switch {
 	case !atHand(r):
@@ -49,10 +49,10 @@ func payloadOf(r *http.Request) (p payload, err error) {
 // none reports that the request has no body.
 func (p payload) none() bool { return len(p.text) == 0 && p.stream == nil }
 
-// whole reports that none of it was read, or that it can be read again.
+// whole reports that the body is unread, or that it can be read again.
 func (p payload) whole() bool { return p.stream == nil || !p.stream.begun.Load() }
 
-// fault is why reading the client's body failed, nil when it did not.
+// fault is the error of reading the client's body, nil when reading has not failed.
 func (p payload) fault() error {
 	if p.stream == nil {
 		return nil
@@ -63,7 +63,7 @@ func (p payload) fault() error {
 	return nil
 }
 
-// put makes it the body of an attempt.
+// put sets the body of an attempt.
 func (p payload) put(r *http.Request) {
 	switch {
 	case p.stream != nil:
@@ -76,16 +76,16 @@ func (p payload) put(r *http.Request) {
 	}
 }
 
-// stream is a body that survives an attempt which did not read it.
+// stream is a body that a further attempt can use while no attempt has read it.
 type stream struct {
 	io.Reader
 	begun  atomic.Bool
 	failed atomic.Pointer[error]
-	end    func() // called at the body's end; nil: nothing is
+	end    func() // called at the body's end; may be nil
 }
 
-// trailers has the fields behind the body passed on, once it has come to its
-// end: those of the client's that were announced and may pass.
+// trailers passes the fields behind the body on, once the body has come to its end: the client's
+// fields that were announced and may pass.
 func (s *stream) trailers(from *http.Request, to http.Header) {
 	s.end = func() {
 		for name := range to {
@@ -94,7 +94,7 @@ func (s *stream) trailers(from *http.Request, to http.Header) {
 	}
 }
 
-// Read reads, and remembers it.
+// Read reads the body and notes that reading has begun.
 func (s *stream) Read(p []byte) (int, error) {
 	s.begun.Store(true)
 	n, err := s.Reader.Read(p)
@@ -108,40 +108,39 @@ func (s *stream) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close does nothing: the server closes what it has made.
+// Close does nothing: the server closes the body that it has made.
 func (s *stream) Close() error { return nil }
 
-// bodyStep is how much of a body must come within Config.BodyIdle of waiting
-// for it: bytes that drip in are no progress.
+// bodyStep is how much of a body must arrive within Config.BodyIdle of waiting. Single bytes that
+// drip in do not count as progress.
 const bodyStep = 1 << 10
 
-// restLimit is how long what is left of a body is waited for after the response.
+// restLimit is how long the server waits for the rest of a body after the response.
 const restLimit = 5 * time.Second
 
-// pacedBody ends the reading of a body whose client sends too little. Only
-// time is counted in which the handler waits for the client.
+// pacedBody ends the reading of a body whose client sends too little. Only the time counts in which
+// the handler waits for the client.
 type pacedBody struct {
 	io.ReadCloser
 	conn   *http.ResponseController
-	client *client       // nil: another server's
+	client *client       // nil: the connection of another server
 	idle   time.Duration // negative: no limit
-	sent   func() int64  // bytes of the response so far; progress is progress of either
-	plain  bool          // HTTP/1.1, or before
+	sent   func() int64  // bytes of the response so far; progress of the response counts as progress of the body
+	plain  bool          // HTTP/1.1 or older
 
 	mu      sync.Mutex
 	timer   *time.Timer
 	left    time.Duration // of the window
 	got     int           // in the window
-	seen    int64         // sent, at the window's begin
+	seen    int64         // value of sent when the window began
 	reading bool
 	stalled bool
 	ended   bool
 	over    bool
 }
 
-// pace limits how slowly the body of a request may come; stop must be called
-// when the handler returns. It returns nil for a request without a
-// body.
+// pace limits how slowly the body of a request may arrive. The caller must call stop when the
+// handler returns. pace returns nil for a request without a body.
 func pace(w http.ResponseWriter, r *http.Request, idle time.Duration, sent func() int64) *pacedBody {
 	if r.Body == nil || r.Body == http.NoBody {
 		return nil
@@ -156,7 +155,7 @@ func pace(w http.ResponseWriter, r *http.Request, idle time.Duration, sent func(
 	return b
 }
 
-// Read reads, for as long as the body comes on.
+// Read reads while the body makes progress.
 func (b *pacedBody) Read(p []byte) (int, error) {
 	if !b.enter() {
 		return 0, http.ErrBodyReadAfterClose
@@ -208,7 +207,7 @@ func (b *pacedBody) refill() {
 	b.left, b.got, b.seen = b.idle, 0, b.sent()
 }
 
-// expire ends the read that waits, unless the response has gone on.
+// expire ends the waiting read, unless the response has made progress.
 func (b *pacedBody) expire() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -219,11 +218,11 @@ func (b *pacedBody) expire() {
 		b.timer.Reset(b.idle)
 	default:
 		b.stalled = true
-		_ = b.conn.SetReadDeadline(time.Unix(1, 0)) // a connection that can't is closed by its server
+		_ = b.conn.SetReadDeadline(time.Unix(1, 0)) // the server closes a connection that cannot set it
 	}
 }
 
-// coming reports whether some of the body may yet come.
+// coming reports whether more of the body may arrive.
 func (b *pacedBody) coming() bool {
 	if b == nil {
 		return false
@@ -233,7 +232,7 @@ func (b *pacedBody) coming() bool {
 	return !b.ended
 }
 
-// stop lets nothing of the body be read any more by the handler.
+// stop keeps the handler from reading more of the body.
 func (b *pacedBody) stop() {
 	if b == nil {
 		return
@@ -251,14 +250,13 @@ func (b *pacedBody) stop() {
 		b.client.unread.Store(true)
 	}
 	if !b.ended && !b.stalled {
-		_ = b.conn.SetReadDeadline(time.Now().Add(restLimit)) // for what the server itself reads on
+		_ = b.conn.SetReadDeadline(time.Now().Add(restLimit)) // for the bytes that the server itself still reads
 	}
 }
 
-// finish ends the body behind an answer of HTTP/1.1 that has not waited for
-// it: what reads it for the service stops, and the connection is closed when
-// the client has got the answer. The body is let go of here, since the server
-// breaks off when it ends while the server does so.
+// finish ends the body behind an answer of HTTP/1.1 that has not waited for it. The service's
+// reader of the body stops, and the connection is closed when the client has got the answer. finish
+// releases the body here, because the server breaks off if the body ends while the server does so.
 func (b *pacedBody) finish(answer *writer) {
 	b.stop()
 	if !b.coming() || !b.plain {

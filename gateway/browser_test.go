@@ -20,8 +20,8 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// browserPage shows which version served it, which one answered its fetch, and
-// which one its WebSocket. A fragment is taken for a verifier's mark.
+// browserPage shows its own version, the version that answered its fetch, and the version of its
+// WebSocket. It reads a fragment as a verifier's mark.
 const browserPage = `<!doctype html><meta charset="utf-8"><title>%[1]s</title>
 <body style="font: 40px sans-serif; background: %[2]s; color: white; padding: 1em">
 <p>page: <b id="page">%[1]s</b><p>fetch: <b id="fetch"></b><p>WebSocket: <b id="socket"></b>
@@ -40,7 +40,7 @@ if (location.hash) {
 }
 </script>`
 
-// version is a web service whose colour tells its version.
+// version is a web service that shows its version by a colour.
 func version(v, colour string) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/{$}", func(w http.ResponseWriter, _ *http.Request) {
@@ -48,17 +48,17 @@ func version(v, colour string) http.Handler {
 		fmt.Fprintf(w, browserPage, html.EscapeString(v), colour, gateway.PreviewCookie)
 	})
 	mux.Handle("/who", says(v))
-	mux.HandleFunc("/late", func(http.ResponseWriter, *http.Request) { time.Sleep(time.Second) }) // the browser looks when all is loaded
+	mux.HandleFunc("/late", func(http.ResponseWriter, *http.Request) { time.Sleep(time.Second) }) // loads late
 	mux.Handle("/socket", websocket.Handler(func(c *websocket.Conn) {
 		_ = websocket.Message.Send(c, v)
-		_, _ = c.Read(make([]byte, 1)) // until the page goes
+		_, _ = c.Read(make([]byte, 1)) // until the page is gone
 	}))
 	return mux
 }
 
-// TestBrowser opens a site under release in a real Chromium: with the
-// verifier's cookie everything that the page does meets the version under
-// test, without it nothing does. Pictures are kept in $BROWSER_PICTURES.
+// TestBrowser opens a site under release in a real Chromium. With the verifier's cookie, all
+// requests of the page meet the version under test; without it, none does. Pictures are kept in
+// $BROWSER_PICTURES.
 //
 //	go test -tags browser -run TestBrowser ./gateway
 func TestBrowser(t *testing.T) {

@@ -2,7 +2,7 @@ package gateway
 
 import "github.com/skerry/skerry/internal/dynamic"
 
-// Check reports what is wrong with a route. It reads the route's .thrift file.
+// Check reports the errors of a route. It reads the route's .thrift file.
 func (r Route) Check() error {
 	_, _, err := r.place()
 	if err == nil && r.Thrift != "" {
@@ -11,7 +11,7 @@ func (r Route) Check() error {
 	return err
 }
 
-// methods are those of a Thrift route, as its .thrift file describes them.
+// methods returns the methods of a Thrift route, as its .thrift file describes them.
 func (r Route) methods() (*dynamic.Service, error) {
 	file, err := dynamic.Load(r.Thrift, r.Include...)
 	if err != nil {

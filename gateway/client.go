@@ -7,20 +7,19 @@ import (
 	"time"
 )
 
-// halfClose is how soon after a request a client may close its sending side and
-// still be taken for one that waits for the answer: it has sent all that it
-// will send. A client that is gone looks the same until something is written to
-// it. One that closes later has given up.
+// halfClose is how soon after a request a client may close its sending side and still wait for the
+// answer: the client has sent its whole request. A client that is gone looks the same until the
+// gateway writes to it. A client that closes its sending side later has given up.
 const halfClose = 5 * time.Second
 
-// What a client still sends that was answered already is read and dropped, so
-// that it gets to read the answer: closing would make its system report an
-// error instead. Of a client that goes on for longer the connection is closed.
+// Limits for bytes that a client still sends after its answer. The gateway reads and drops them, so
+// that the client can read the answer: after an early close the client's system would report an
+// error instead. The gateway closes the connection of a client that sends for longer.
 const (
 	lingerBytes = 64 << 20
 	lingerTime  = 30 * time.Second
 	lingerIdle  = restLimit              // without a byte
-	lingerStep  = 250 * time.Millisecond // between two looks at whether the gateway stops
+	lingerStep  = 250 * time.Millisecond // between two checks whether the gateway stops
 )
 
 // Read notes how the client's sending side ends.
@@ -36,7 +35,7 @@ func (c *client) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Write writes for as long as the client takes some of it now and then.
+// Write writes while the client reads some bytes now and then.
 func (c *client) Write(p []byte) (n int, err error) {
 	defer func() {
 		if err != nil {
@@ -59,8 +58,8 @@ func (c *client) Write(p []byte) (n int, err error) {
 	}
 }
 
-// CloseWrite closes the sending half, where there are halves, and drops what
-// still comes. The server calls it behind an answer to what it has not read.
+// CloseWrite closes the sending half, where the connection has halves, and drops the bytes that
+// still arrive. The server calls it behind an answer to a request that it has not read.
 func (c *client) CloseWrite() error {
 	err := c.shut()
 	c.forgive()
@@ -68,8 +67,8 @@ func (c *client) CloseWrite() error {
 	return err
 }
 
-// forgive forgets that something may come that is to be dropped, and reports
-// whether that was so.
+// forgive clears the marks that further bytes are to be dropped, and reports whether a mark was
+// set.
 func (c *client) forgive() (unwanted bool) {
 	unread, unserved := c.unread.Swap(false), c.unserved.Swap(false)
 	return unread || unserved
@@ -82,9 +81,9 @@ func (c *client) shut() error {
 	return nil
 }
 
-// Close closes the connection and gives its place back.
+// Close closes the connection and frees its place.
 func (c *client) Close() error {
-	if c.forgive() && c.shut() == nil { // by TLS, whose own end reaches no CloseWrite; or the body has stopped
+	if c.forgive() && c.shut() == nil { // by TLS, which does not call CloseWrite at its end; or the body has stopped
 		c.linger()
 	}
 	c.fall()
@@ -102,7 +101,7 @@ func (c *client) Close() error {
 	return c.Conn.Close()
 }
 
-// linger reads and drops what the client sends, until it closes.
+// linger reads and drops the client's bytes until the client closes.
 func (c *client) linger() {
 	piece := make([]byte, 4<<10)
 	begun := time.Now()

@@ -13,9 +13,9 @@ import (
 	"time"
 )
 
-// halves is a connection in memory each of whose directions ends by itself.
+// halves is a connection in memory. Each of its directions ends by itself.
 type halves struct {
-	net.Conn // that it reads from
+	net.Conn // the side that halves reads from
 	out      net.Conn
 }
 
@@ -27,7 +27,7 @@ func (h halves) RemoteAddr() net.Addr {
 	return net.TCPAddrFromAddrPort(netip.MustParseAddrPort("10.0.0.1:40000"))
 }
 
-// join connects a user who may close the two directions one by one.
+// join connects a user that can close the two directions separately.
 func (w *world) join() halves {
 	up, there := net.Pipe()
 	down, here := net.Pipe()
@@ -35,8 +35,8 @@ func (w *world) join() halves {
 	return halves{here, up}
 }
 
-// A client that closes its sending side behind its request gets the answer. One
-// that closes it later has given up, and so has one that takes nothing.
+// A client that closes its sending side behind its request gets the answer. A client has given up
+// if it closes later, or reads nothing.
 func TestClientsThatCloseTheirSendingSide(t *testing.T) {
 	const get = "GET /x HTTP/1.1\r\nHost: a\r\n\r\n"
 	for name, c := range map[string]struct {
@@ -57,7 +57,7 @@ func TestClientsThatCloseTheirSendingSide(t *testing.T) {
 			60 * time.Second, "begin"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var ended atomic.Int64 // after so many nanoseconds
+			var ended atomic.Int64 // nanoseconds until the end
 			serve := func(w http.ResponseWriter, r *http.Request) {
 				begun := time.Now()
 				defer func() { ended.Store(int64(time.Since(begun))) }()
@@ -103,8 +103,8 @@ func TestClientsThatCloseTheirSendingSide(t *testing.T) {
 	}
 }
 
-// A request whose client has closed its sending side does not wait for an
-// instance, as the client may be gone: it is refused, unexecuted.
+// A request does not wait for an instance if its client has closed its sending side, as the client
+// may be gone. The gateway refuses it unexecuted.
 func TestNoWaitForClientsThatMayBeGone(t *testing.T) {
 	inGap(t, 1, sayHello, func(w *world, a *arrivals) {
 		user := w.join()
@@ -122,16 +122,16 @@ func TestNoWaitForClientsThatMayBeGone(t *testing.T) {
 	})
 }
 
-// What a client sends that was refused already is read for a limited time and
-// size, behind an answer that has not waited for it, and is no request.
+// The bytes that a client sends after a refusal are read within limits of time and size, behind an
+// answer that has not waited for them. They never count as a request.
 func TestBodiesOfRefusedRequestsAreDropped(t *testing.T) {
 	const refused = "POST /a/%2e%2e/b HTTP/1.1\r\nHost: a\r\n"
 	for name, c := range map[string]struct {
 		head   string
 		bytes  int           // that the client sends
 		pause  time.Duration // between two KiB
-		accept int           // bytes that are taken at least
-		most   time.Duration // that the connection stands
+		accept int           // bytes that the gateway reads at least
+		most   time.Duration // that the connection lasts
 	}{
 		"a body that comes":   {"Content-Length: 1000000", 1_000_000, 10 * time.Millisecond, 1_000_000, 20 * time.Second},
 		"a body of chunks":    {"Transfer-Encoding: chunked", 1_000_000, 10 * time.Millisecond, 1_000_000, 20 * time.Second},
@@ -173,8 +173,8 @@ func TestBodiesOfRefusedRequestsAreDropped(t *testing.T) {
 	}
 }
 
-// The rest of a body that a service has answered without reading is no request,
-// whatever it looks like and whenever it comes.
+// The rest of a body that a service has answered without reading never counts as a request,
+// whatever its bytes and whenever it arrives.
 func TestRestOfABodyIsNoRequest(t *testing.T) {
 	const hidden = "GET /hidden HTTP/1.1\r\nHost: a\r\n\r\n"
 	for name, c := range map[string]struct {

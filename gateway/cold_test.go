@@ -10,8 +10,8 @@ import (
 	"github.com/skerry/skerry/gateway"
 )
 
-// While the site's rules are asked for, the gateway says that it is not ready,
-// and requests wait for them.
+// While the site's rules are unknown, the gateway reports that it is not ready, and requests wait
+// for them.
 func TestRequestsWaitForTheRules(t *testing.T) {
 	s := newSite(t)
 	provider := s.open(config.Service{})

@@ -22,8 +22,7 @@ import (
 	"github.com/skerry/skerry/rpc"
 )
 
-// Node is what a gateway needs of the process that it runs in; *skerry.Node
-// is one.
+// Node is the part of a process that a gateway needs. *skerry.Node implements it.
 type Node interface {
 	Rollout() *participant.Agent
 	Picker(service string) rpc.Picker
@@ -33,60 +32,59 @@ type Node interface {
 	Stats() *health.Recorder
 }
 
-// Config is what a gateway is told. Only Routes are required.
+// Config configures a gateway. Only Routes are required.
 type Config struct {
 	Routes []Route
 
-	// StickyCookie and StickyHeader name what is the same in all requests of
-	// one user: it decides on which side of a split the user is. The cookie
-	// goes first; without either every request is drawn anew.
+	// StickyCookie and StickyHeader name a value that is the same in all requests of one user. The
+	// value decides the user's side of a split. The cookie has precedence. Without either, each
+	// request gets a random side.
 	StickyCookie string
 	StickyHeader string
 
-	// Health is a path that answers a supervisor, or a balancer in front: 200
-	// once requests can be served as they should be, 503 before that. It comes
-	// before the routes; "" means none.
+	// Health is a path for a supervisor, or for a balancer in front. It answers 200 once the
+	// gateway can serve requests by the site's rules, and 503 before that. It has precedence over
+	// the routes; "" means none.
 	Health string
 
-	// BodyIdle is how long a request's body, or a client that is sent a
-	// response, may go without progress; 0 means 30 s, less means no limit.
-	// WebSocketIdle is the same for a WebSocket that is silent both ways; 0
-	// means 1 h.
+	// BodyIdle is how long a request's body, or the response to a client, may make no progress; 0
+	// means 30 s, less means no limit. WebSocketIdle is how long a WebSocket may be silent both
+	// ways; 0 means 1 h, less means no limit.
 	BodyIdle      time.Duration
 	WebSocketIdle time.Duration
 
-	// MaxConnections of clients stand at a time when Serve serves; 0 means
-	// 10,000. From ¾ of it on the oldest connection goes that has never
-	// completed a request, of the address that has most of those.
+	// MaxConnections limits the connections of clients that Serve keeps at a time; 0 means 10,000.
+	// From ¾ of it on, a new connection costs the oldest connection that has never completed a
+	// request, of the address that has most such connections.
 	MaxConnections int
 
-	// TrustedProxies stand in front of the gateway: X-Forwarded-For, -Host
-	// and -Proto of requests that they send are believed, of all others dropped.
+	// TrustedProxies stand in front of the gateway. It believes X-Forwarded-For, -Host and -Proto
+	// of requests that they send, and drops these headers of all other requests.
 	TrustedProxies []netip.Prefix
 
 	Retries   int           // further attempts of one request; 0 means 2, -1 none
 	MaxHeader int           // bytes of a request's or response's headers; 0 means 64 KiB
 	MaxJSON   int           // bytes of a body for a Thrift service; 0 means 1 MiB
 	TLS       *tls.Config   // of the port; nil means plain HTTP
-	Drain     time.Duration // how long Serve lets requests end that are under way; 0 means 30 s
-	Logger    *slog.Logger  // for the access log and what goes wrong; nil means slog.Default
+	Drain     time.Duration // how long Serve waits for running requests when it stops; 0 means 30 s
+	Logger    *slog.Logger  // for the access log and failures; nil means slog.Default
 }
 
-// Route leads the requests of a path to a service.
+// Route maps the requests of a path to a service.
 type Route struct {
 	Host    string        // of the request, without a port; case and a final dot make no difference; "" = any
-	Path    string        // "/api" is for /api and all that lies below it, spelt as in a URL; the longest path wins
+	Path    string        // "/api" is for /api and all paths below it, spelt as in a URL; the longest path wins
 	Service string        // name in the registry
 	Strip   bool          // the service does not see Path
 	Timeout time.Duration // until the response begins, once the request was sent; 0 means 30 s
 
-	// RefuseEncodedSlash refuses paths with %2F or %5C, for a service that
-	// takes them for slashes. Elsewhere they pass as they came.
+	// RefuseEncodedSlash refuses paths with %2F or %5C, for a service that decodes them to slashes.
+	// Other routes pass them on unchanged.
 	RefuseEncodedSlash bool
 
-	// Thrift is the .thrift file of a Thrift service; "" means that the service
-	// speaks HTTP. Interface names the service in the file, when it declares
-	// several; Include are directories to look for included files in.
+	// Thrift is the .thrift file of a Thrift service; "" means that the service speaks HTTP.
+	// Interface names the service in a file that declares several. Include lists the directories of
+	// included files.
 	Thrift    string
 	Interface string
 	Include   []string
@@ -117,8 +115,7 @@ func (c *Config) setDefaults() {
 	}
 }
 
-// Validate reports everything that is wrong with the configuration. New does
-// so by itself, and reads the .thrift files besides.
+// Validate reports all errors of the configuration. New calls it, and also reads the .thrift files.
 func (c Config) Validate() error {
 	var all []error
 	if len(c.Routes) == 0 {
@@ -146,7 +143,7 @@ func (c Config) Validate() error {
 	return errors.Join(all...)
 }
 
-// place checks a route, and returns what requests are compared with.
+// place checks a route, and returns the host and the segments that requests are compared with.
 func (r Route) place() (host string, segments []string, err error) {
 	switch clean := path.Clean(r.Path); {
 	case !strings.HasPrefix(r.Path, "/"):
@@ -169,7 +166,7 @@ func (r Route) place() (host string, segments []string, err error) {
 	return host, segments, registry.CheckName("service", r.Service)
 }
 
-// methodName keeps the names of statistics few.
+// methodName maps a method to a name for statistics, so that the names are few.
 func methodName(method string) string {
 	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:

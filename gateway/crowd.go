@@ -13,17 +13,16 @@ import (
 	"time"
 )
 
-// crowd is the connections of clients, of which a limited number stand. Limits
-// act under pressure: below ¾ of the limit nothing is closed. From there on
-// each newcomer costs the place of the oldest connection that has never
-// brought a request to its answer, of the address that has most of those: an
-// address that only fills places fills its own. At the limit the connection
-// goes that has waited longest for its next request, which HTTP lets a server
-// close at any time, and without one the newcomer.
+// crowd is the listener for clients, with a limited number of connections. Limits act under
+// pressure: below ¾ of the limit no connection is closed. From there on each new connection costs
+// the oldest connection that has never completed a request, of the address that has most such
+// connections. An address that only opens connections therefore loses its own. At the limit, the
+// connection goes that has waited longest for its next request; HTTP lets a server close it at any
+// time. If there is none, the new connection goes.
 type crowd struct {
 	net.Listener
 	limit int
-	write time.Duration // for a client to take some of what is written; 0 or less means no limit
+	write time.Duration // for a client to read some of the written bytes; 0 or less means no limit
 	log   *slog.Logger
 	stop  <-chan struct{}
 
@@ -31,17 +30,16 @@ type crowd struct {
 	all     int
 	sources map[netip.Prefix]*source
 	fresh   freshest
-	idle    list.List // of *client, that wait for a request, the longest wait first
+	idle    list.List // of *client that wait for a request, the longest wait first
 	closed  int       // by the limit, since the last line of the log
 	said    time.Time
 }
 
-// freshFor is how old a connection without a request is before it costs its
-// place while there are others: time for a handshake and the first request.
+// freshFor is the time for a handshake and the first request. A younger connection without a
+// request keeps its place while there are older ones.
 const freshFor = time.Second
 
-// source is an address, and its connections whose first request has no answer
-// yet.
+// source is an address and its connections whose first request has no answer yet.
 type source struct {
 	name  netip.Prefix
 	fresh list.List // of *client, the oldest first
@@ -64,14 +62,14 @@ func (f freshest) Swap(i, j int) {
 	f[i].at, f[j].at = i, j
 }
 
-// Push is heap.Interface's.
+// Push implements heap.Interface.
 func (f *freshest) Push(x any) {
 	s := x.(*source)
 	s.at = len(*f)
 	*f = append(*f, s)
 }
 
-// Pop is heap.Interface's.
+// Pop implements heap.Interface.
 func (f *freshest) Pop() any {
 	last := len(*f) - 1
 	s := (*f)[last]
@@ -91,15 +89,14 @@ type client struct {
 	gone  bool
 
 	half     atomic.Bool     // its sending side has ended soon after a request
-	unserved atomic.Bool     // a request has begun that the gateway has not seen; the server may refuse it
-	unread   atomic.Bool     // it may still send a body that is not wanted
-	spoilt   atomic.Bool     // what comes next is such a body, and no request
+	unserved atomic.Bool     // a request has begun that the gateway's handler has not seen; the server may refuse it
+	unread   atomic.Bool     // the client may still send a body that is to be dropped
+	spoilt   atomic.Bool     // the next bytes are such a body, not a request
 	standing context.Context // ends with the connection, or when a write fails
 	fall     context.CancelFunc
 }
 
-// newCrowd makes the crowd of a listener; stop is closed when it is to be served
-// no longer.
+// newCrowd makes the crowd of a listener. The caller closes stop to end the service.
 func newCrowd(l net.Listener, cfg Config, stop <-chan struct{}) *crowd {
 	return &crowd{
 		Listener: l,
@@ -120,7 +117,7 @@ func (c *crowd) Accept() (net.Conn, error) {
 		}
 		newcomer, out := c.enter(conn)
 		if out != nil {
-			out.forgive() // nothing of it is waited for
+			out.forgive() // the gateway does not wait for further bytes of it
 			out.Close()
 		}
 		if out != newcomer {
@@ -129,7 +126,7 @@ func (c *crowd) Accept() (net.Conn, error) {
 	}
 }
 
-// enter gives a connection a place, and returns which one must go for it.
+// enter gives a connection a place, and returns the connection that must go for it.
 func (c *crowd) enter(conn net.Conn) (newcomer, out *client) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -150,7 +147,7 @@ func (c *crowd) enter(conn net.Conn) (newcomer, out *client) {
 	return newcomer, out
 }
 
-// surplus is the connection that a newcomer costs its place, if any.
+// surplus is the connection that must go for a new one, if any.
 func (c *crowd) surplus() *client {
 	most := &c.fresh[0].fresh
 	oldest := func() *client { return most.Front().Value.(*client) }
@@ -169,7 +166,7 @@ func (c *crowd) surplus() *client {
 	return nil
 }
 
-// source is what is known of an address.
+// source returns the record of an address.
 func (c *crowd) source(name netip.Prefix) *source {
 	s := c.sources[name]
 	if s == nil {
@@ -180,8 +177,8 @@ func (c *crowd) source(name netip.Prefix) *source {
 	return s
 }
 
-// sourceOf is the address that a connection counts for: of IPv6 the network,
-// as one host has all of it.
+// sourceOf is the address that a connection counts for. For IPv6 it is the network, as one host
+// owns a whole network.
 func sourceOf(a net.Addr) netip.Prefix {
 	at, err := netip.ParseAddrPort(a.String())
 	if err != nil {
@@ -192,11 +189,11 @@ func sourceOf(a net.Addr) netip.Prefix {
 	if addr.Is6() {
 		bits = 64
 	}
-	p, _ := addr.Prefix(bits) // the bits fit the address
+	p, _ := addr.Prefix(bits) // the number of bits fits the address
 	return p
 }
 
-// report says once a minute that connections were closed.
+// report logs once a minute that connections were closed.
 func (c *crowd) report(out *client) {
 	c.closed++
 	if now := time.Now(); now.Sub(c.said) >= time.Minute {
@@ -206,7 +203,7 @@ func (c *crowd) report(out *client) {
 	}
 }
 
-// answered notes that the connection has brought a request to its answer.
+// answered notes that the connection has completed a request.
 func (c *client) answered() {
 	c.crowd.mu.Lock()
 	defer c.crowd.mu.Unlock()
@@ -222,8 +219,8 @@ func (c *client) grown() {
 	c.crowd.left(c.from)
 }
 
-// left notes that a source has one fresh connection less. A source without any
-// is forgotten.
+// left notes that a source has one fresh connection less. It forgets a source without fresh
+// connections.
 func (c *crowd) left(s *source) {
 	if s.fresh.Len() > 0 {
 		heap.Fix(&c.fresh, s.at)
@@ -233,7 +230,7 @@ func (c *crowd) left(s *source) {
 	delete(c.sources, s.name)
 }
 
-// state follows what http.Server does with the connection.
+// state follows the states that http.Server reports for the connection.
 func (c *client) state(s http.ConnState) {
 	c.crowd.mu.Lock()
 	defer c.crowd.mu.Unlock()
@@ -255,7 +252,7 @@ func (c *client) state(s http.ConnState) {
 
 type clientKey struct{}
 
-// clientOf finds the connection below those that a server wraps around it.
+// clientOf finds the client below the connections that a server wraps around it.
 func clientOf(conn net.Conn) *client {
 	for {
 		switch c := conn.(type) {

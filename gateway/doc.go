@@ -1,88 +1,70 @@
-// Package gateway is where users' requests come into a site: it starts their
-// traces, decides once which versions each of them meets, and brings them to
-// the HTTP and Thrift services behind it.
+// Package gateway is the entry of users' requests into a site. It starts their traces, decides once which
+// versions each trace meets, and forwards the requests to HTTP and Thrift services.
 //
-// # Three ways in
+// # Model
 //
-//   - [Gateway] is an http.Handler in front of services of the registry, and
-//     what `skerry gateway` runs. A [Route] leads to HTTP services (instances of
-//     protocol "http") or, with a .thrift file, to Thrift services: POST
+//   - [Gateway] is an http.Handler in front of services of the registry; `skerry gateway` runs it. A [Route] maps
+//     a path to HTTP services (instances of protocol "http") or, with a .thrift file, to Thrift services: POST
 //     path/Method with a JSON object of the arguments.
-//   - [Trace] is the same edge as a middleware, for a Go service that faces
-//     users itself.
-//   - [Join] is for a Go service behind the gateway: it continues the trace that
-//     a request brings, after asking the rules whether its version may.
+//   - [Trace] is the same entry as a middleware, for a Go service that faces users itself.
+//   - [Join] is for a Go service behind the gateway. It continues the trace of a request after the rules have
+//     admitted the version of the service.
 //
-// # What happens to a request
+// A request passes these steps:
 //
-//  1. Admission. The path is refused where a service could read it as one
-//     outside of its route; else it is sent as it was matched. A body of at most
-//     64 KiB is read now: until it is complete there is nothing to trace.
-//  2. Trace. A valid W3C traceparent is continued, else B3 headers, else a new
-//     one is made. Baggage members named skerry-… are dropped: nobody outside
-//     chooses versions.
-//  3. Token. The newest rules are read once. The seed that decides on shares is
-//     the hash of the sticky cookie or header (Config.StickyCookie,
-//     StickyHeader), else of the trace id. The cookie [PreviewCookie] is a
-//     verifier's: its value is obeyed while it is the mark of the release that
-//     is open, and means nothing otherwise.
-//  4. Instance. Only instances of the version that the rules name for this
-//     token are asked. Without one the answer is 503 and says so; never does
-//     another version answer. A request waits for the next instance, up to
-//     Route.Timeout and what the configuration says of the service's calls
-//     (consumers.NAME.wait), with nothing of a large body read. It waits no
-//     longer when its client has closed the connection's sending side. Where a
-//     service switches by the strategy blocking or waiting, the request waits
-//     for the version in the same way, up to Route.Timeout.
-//  5. Upstream. The request goes on with traceparent, and the token in baggage.
-//     Bodies stream in both directions; of the upgrades only WebSockets pass.
-//  6. End. The trace is over, and no longer holds back a release, when the
-//     response has been sent or the WebSocket has closed. Where the upstream
-//     may still be at work, because the client left or the connection broke, it
-//     is held for another Route.Timeout.
+//  1. Admission. The gateway refuses a path that a service could read as a path outside of its route, and sends
+//     any other path as it was matched. It reads a body of at most 64 KiB now: until the body is complete there
+//     is nothing to trace.
+//  2. Trace. The gateway continues a valid W3C traceparent, else B3 headers, else it starts a new trace. It drops
+//     baggage members named skerry-…, so that no client chooses versions.
+//  3. Token. The gateway reads the newest rules once. The seed for shares is the hash of the sticky cookie or
+//     header (Config.StickyCookie, StickyHeader), else of the trace id. The cookie [PreviewCookie] is for a
+//     verifier: its value counts while it is the mark of the open release, and means nothing otherwise.
+//  4. Instance. The gateway asks only instances of the version that the rules name for this token. Without one it
+//     answers 503; another version never answers. A request waits for the next instance, up to Route.Timeout and
+//     the wait of the service's calls (consumers.NAME.wait), with nothing of a large body read. The wait ends
+//     when the client closes the connection's sending side. Where a service switches by the strategy blocking or
+//     waiting, the request waits for the version in the same way, up to Route.Timeout.
+//  5. Upstream. The request goes on with traceparent, and with the token in baggage. Bodies stream in both
+//     directions. WebSockets are the only upgrades that pass.
+//  6. End. The trace ends, and no longer holds back a release, when the response has been sent or the WebSocket
+//     has closed. The upstream may still be at work if the client left or the connection broke. The trace is
+//     then held for another Route.Timeout.
 //
-// # What is tried again
+// # Guarantees
 //
-// Up to [Config].Retries times, at another instance of the same version, with
-// the same token: requests that were certainly not executed (no connection, or
-// refused by [Join]) while their body is at hand, which it is up to 64 KiB or
-// as long as nobody has read it; and GET, HEAD, OPTIONS and TRACE without a
-// body whose connection broke before the response. Attempts that found an
-// instance gone are not counted. A time-out is never tried
-// again. Large bodies and upgrades go by connections of their own, so that no
-// connection kept for too long can break them.
+// One trace meets one version of each service. Answers of the gateway itself name no instance and no version;
+// they have an id, under which the log says more. The gateway states the origin of a request; it believes proxies
+// in front only where Config.TrustedProxies names them. A service behind the gateway must not be reachable by
+// users on another way, because it believes the token that it is sent.
 //
-// # Clients that leave
+// Upstreams are spoken to in HTTP/1.1; WebSockets of users must also come by HTTP/1.1. Route.Timeout limits the
+// wait for the response's headers after the request has been sent; bodies and upgraded connections may last. A
+// body must make progress (Config.BodyIdle), a client read its response, a WebSocket speak now and then
+// (WebSocketIdle). Connections are limited under pressure (MaxConnections).
 //
-// Within 5 s of its request a client may close its sending side and gets the
-// answer all the same, where Serve serves by HTTP/1.1 without TLS. The work for
-// a client is cancelled when it closes later, resets its connection, or takes
-// nothing of the response. An answer to a request whose body has not come is
-// sent at once; Serve then drops what the client still sends, within limits,
-// so that it reads the answer.
+// # Failure
 //
-// # Limits
+// The gateway tries a request again up to [Config].Retries times, at another instance of the same version, with
+// the same token. It does so for requests that were certainly not executed (no connection, or refused by [Join])
+// while their body is at hand: up to 64 KiB, or a larger body that is still unread. It also does so for GET,
+// HEAD, OPTIONS and TRACE without a body whose connection broke before the response. Attempts that found an
+// instance gone are not counted. A time-out is never tried again. Large bodies and upgrades use connections of
+// their own, so that no connection kept for too long can break them.
 //
-// Upstreams are spoken to in HTTP/1.1; WebSockets of users must come by
-// HTTP/1.1, too. Route.Timeout ends the wait for the response's headers after
-// the request has been sent; bodies and upgraded connections may last.
-// A body must come on (Config.BodyIdle), a client take its response, a
-// WebSocket speak now and then (WebSocketIdle). Connections are limited under
-// pressure (MaxConnections). Where a request came from is said by the gateway,
-// and by proxies in front that Config.TrustedProxies names. Answers of the
-// gateway's own name no instance and no version; they have an id, by which the
-// log says more. A request that comes in the first moments of the
-// process waits until the site's rules are known, for 2 s at most; Config.Health
-// says when that is. Where nobody could be asked it goes on with the rules of
-// the last run; services that use Join refuse what is wrong then, others can't.
-// A service behind the gateway must not be reachable by users on another way:
-// it believes the token that it is sent.
+// A client may close its sending side within 5 s of its request and still gets the answer, where Serve serves by
+// HTTP/1.1 without TLS. The gateway cancels the work for a client that closes later, resets its connection, or
+// reads nothing of the response. It answers a request whose body has not come at once; Serve then drops the bytes
+// that the client still sends, within limits, so that the client reads the answer.
+//
+// A request in the first moments of the process waits until the site's rules are known, for 2 s at most;
+// Config.Health says when they are. If no process could be asked, the request goes on with the rules of the last
+// run. Services that use Join then refuse a wrong version; other services cannot.
 //
 // # Tests
 //
-// Real HTTP servers of two versions on a loopback site, under load while the
-// rules change; slow clients, crowds and raw bytes in virtual time; header
-// rules by tables; paths by fuzzing. A real browser's cookies, fetches
-// and WebSockets are a test of their own, since it has to be installed:
-// go test -tags browser -run TestBrowser ./gateway
+// Real HTTP servers of two versions on a loopback site, under load while the rules change; slow clients, crowds
+// and raw bytes in virtual time; header rules by tables; paths by fuzzing. A test with a real browser covers
+// cookies, fetches and WebSockets; the browser has to be installed: go test -tags browser -run TestBrowser
+// ./gateway
 package gateway

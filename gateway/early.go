@@ -8,20 +8,20 @@ import (
 	"time"
 )
 
-// answering is a connection to a service that may answer before it has read the
-// request, and close: its answer counts, not that the rest can't be written.
+// answering is a connection to a service that may answer and close before it has read the request.
+// Its answer then counts, and the failed write does not.
 type answering struct {
 	net.Conn
 	once   sync.Once
 	closed chan struct{}
 }
 
-// answerLimit is how long the answer of a service is waited for that reads no
-// more of a request.
+// answerLimit is how long the gateway waits for the answer of a service that reads no more of a
+// request.
 const answerLimit = 5 * time.Second
 
-// Write writes. Where that fails it waits for the reader of the connection to
-// get the answer, or to find that there is none.
+// Write writes. After a failed write it waits until the reader of the connection has the answer, or
+// finds that there is none.
 func (a *answering) Write(p []byte) (int, error) {
 	n, err := a.Conn.Write(p)
 	if err == nil {
@@ -42,8 +42,8 @@ func (a *answering) Close() error {
 	return a.Conn.Close()
 }
 
-// noTrailer are fields that mean nothing behind a body, or that a service must
-// not take from there (RFC 9110, 6.5.1).
+// noTrailer lists fields that have no meaning behind a body, or that a service must not accept
+// there (RFC 9110, 6.5.1).
 var noTrailer = map[string]bool{
 	"Authorization": true, "Cookie": true, "Set-Cookie": true, "Host": true, "Te": true, "Expect": true, "Range": true,
 	"Max-Forwards": true, "Cache-Control": true, "Pragma": true, "Connection": true, "Keep-Alive": true, "Upgrade": true,
@@ -51,8 +51,8 @@ var noTrailer = map[string]bool{
 	headerBaggage: true, headerTrace: true, headerState: true,
 }
 
-// trailersOf are the fields that a client has announced to send behind the body
-// and that pass, without values yet.
+// trailersOf returns the fields that a client has announced for the end of the body and that may
+// pass, without values yet.
 func trailersOf(r *http.Request) http.Header {
 	out := http.Header{}
 	for name := range r.Trailer {

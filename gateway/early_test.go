@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Fields behind a body reach the service, but for those that it would believe.
+// Fields behind a body reach the service, except for fields that the service would believe.
 func TestRequestTrailersPass(t *testing.T) {
 	handler := func(w http.ResponseWriter, r *http.Request) {
 		n, err := io.Copy(io.Discard, r.Body)
@@ -28,7 +28,7 @@ func TestRequestTrailersPass(t *testing.T) {
 	})
 }
 
-// A body that waits for leave to come costs no wait, whatever the service says.
+// A body behind an Expect header costs no wait, whatever the service answers.
 func TestExpectCostsNoWait(t *testing.T) {
 	inWorld(t, takeAll, func(w *world) {
 		const size = resendLimit + 1000

@@ -26,13 +26,13 @@ import (
 	"github.com/skerry/skerry/rollout/participant"
 )
 
-// echoHeaders answers with the headers that it has got.
+// echoHeaders answers with the received headers.
 var echoHeaders = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _ = json.NewEncoder(w).Encode(r.Header) })
 
 const outside = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
-// Nobody outside chooses versions: tokens, marks and keys of ours are dropped,
-// be they hidden in any way; what belongs to others passes.
+// No client chooses versions: the gateway drops the site's own tokens, marks and keys, in any
+// spelling. Other members pass.
 func TestForgedTokensAreStripped(t *testing.T) {
 	s := newSite(t)
 	s.web(s.node, "v1", echoHeaders)
@@ -132,8 +132,8 @@ func TestBodiesStreamBothWays(t *testing.T) {
 	sender.Wait()
 }
 
-// An instance dies under load: what may be sent again is, and nothing that
-// may not is executed twice.
+// An instance dies under load. Requests that may be sent again are sent again, and no other request
+// is executed twice.
 func TestDeathOfAnUpstream(t *testing.T) {
 	s := newSite(t)
 	var mu sync.Mutex
@@ -181,12 +181,12 @@ func TestDeathOfAnUpstream(t *testing.T) {
 			t.Errorf("POST %s was executed %d times", id, n)
 		}
 	}
-	if lost.Load() > 4 { // those that the dying instance had in hand
+	if lost.Load() > 4 { // those in flight at the dying instance
 		t.Errorf("%d of %d POSTs were lost", lost.Load(), posts.Load())
 	}
 }
 
-// A body of any size goes to another instance when the first can't be reached.
+// A body of any size goes to another instance when the first cannot be reached.
 func TestUnsentBodiesGoElsewhere(t *testing.T) {
 	s := newSite(t)
 	gone := s.web(s.node, "", says("nobody"))
@@ -289,7 +289,7 @@ func TestHeaderLimits(t *testing.T) {
 	}
 }
 
-// A stop lets requests end, and cuts WebSockets off when their time is over.
+// A stop lets requests end, and cuts WebSockets off at the end of Config.Drain.
 func TestPoliteStop(t *testing.T) {
 	s := newSite(t)
 	arrived := make(chan struct{})
@@ -366,8 +366,8 @@ func TestThriftEdge(t *testing.T) {
 	}
 }
 
-// A service that faces users itself begins traces, and ends one when its
-// connection is closed, when it has taken that over.
+// A service that faces users itself begins traces. The trace of a taken-over connection ends when
+// the connection closes.
 func TestTraceMiddleware(t *testing.T) {
 	s := newSite(t)
 	s.append(nil, only("v1", "auth"))
@@ -400,7 +400,7 @@ func TestTraceMiddleware(t *testing.T) {
 	s.quietens(s.node)
 }
 
-// A service behind the gateway refuses what it must not execute.
+// A service behind the gateway refuses a request that it must not execute.
 func TestJoinRefuses(t *testing.T) {
 	s := newSite(t)
 	s.append(nil, only("v1", "web"))

@@ -10,29 +10,29 @@ import (
 	"github.com/skerry/skerry/rpc"
 )
 
-// PreviewCookie is the cookie by which a verifier meets the versions of the
-// release that is open; its value is the release's mark.
+// PreviewCookie is the cookie that leads a verifier to the versions of the open release. Its value
+// is the release's mark.
 const PreviewCookie = "skerry-preview"
 
-// Entry is how requests become traces.
+// Entry configures how requests become traces.
 type Entry struct {
-	// Name is what release status calls the entry; default "http".
+	// Name is the entry's name in release status; default "http".
 	Name string
 
-	// StickyCookie and StickyHeader name what is the same in all requests of
-	// one user; see [Config].
+	// StickyCookie and StickyHeader name a value that is the same in all requests of one user; see
+	// [Config].
 	StickyCookie string
 	StickyHeader string
 }
 
-// arrival is what is known of a request before anything is done for it.
+// arrival is the data that a request brings, read before any work begins.
 type arrival struct {
 	traceparent, state, baggage string
 	seed                        uint64
 	mark                        string
 }
 
-// read takes out of a request from outside what its trace is made of.
+// read takes the data of the trace from a request that comes from outside.
 func (e *Entry) read(r *http.Request, log *rollout.Log) arrival {
 	a := arrival{baggage: foreign(r.Header[headerBaggage], ours), mark: markOf(r, log)}
 	a.traceparent, a.state = traceOf(r.Header)
@@ -54,8 +54,8 @@ func (e *Entry) stickyKey(r *http.Request, otherwise string) string {
 	return otherwise
 }
 
-// markOf is the verifier's mark that a request bears: one of the release that
-// is open, whose new versions are not everybody's yet.
+// markOf is the verifier's mark of a request: the mark of the open release, whose new versions are
+// not public yet.
 func markOf(r *http.Request, log *rollout.Log) string {
 	c, err := r.Cookie(PreviewCookie)
 	if err != nil || c.Value == "" {

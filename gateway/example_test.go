@@ -17,15 +17,15 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// A gateway in front of a service of two versions, of which the rules name
-// the first; the service takes part in releases by Join.
+// A gateway in front of a service of two versions. The rules name the first version; the service
+// takes part in releases by Join.
 func Example() {
 	ctx := context.Background()
 	node, err := skerry.Open(ctx, skerry.Config{
 		Cluster:  "example-gateway",
 		Mode:     config.ModeBroadcast,
 		LAN:      config.LAN{Interfaces: []string{"127.0.0.0/8"}, Port: 7761},
-		Site:     config.Site{Keys: []string{config.KeysNone}}, // a laboratory: the rules below are signed by no operator
+		Site:     config.Site{Keys: []string{config.KeysNone}}, // a laboratory: no operator signs the rules below
 		StateDir: "none",
 		Log:      config.Log{Level: "error"},
 	})

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// The headers by which a service learns where a request came from.
+// The headers that tell a service the origin of a request.
 const (
 	headerFor    = "X-Forwarded-For"
 	headerHost   = "X-Forwarded-Host"
@@ -18,9 +18,8 @@ const (
 	headerClient = "X-Real-Ip"
 )
 
-// dropped reports whether a header is one that says where a request came
-// from, or which one it was before a proxy changed it. Services believe these,
-// so a client's own never pass.
+// dropped reports whether a header states the origin of a request, or its form before a proxy
+// changed it. Services believe these headers, so a client's own headers never pass.
 func dropped(name string) bool {
 	switch name {
 	case "Forwarded", "X-Forwarded", headerClient, "X-Client-Ip", "Client-Ip", "True-Client-Ip", "Cf-Connecting-Ip",
@@ -30,19 +29,19 @@ func dropped(name string) bool {
 	return strings.HasPrefix(name, "X-Forwarded-") || strings.HasPrefix(name, "X-Original-Forwarded-")
 }
 
-// ofTrace reports whether a header is one that only the gateway sets.
+// ofTrace reports whether only the gateway sets a header.
 func ofTrace(name string) bool {
 	return name == "B3" || strings.HasPrefix(name, "X-B3-") || strings.HasPrefix(name, "Skerry-")
 }
 
-// maxRanges is how many ranges of a response one request may ask for; a
-// client that asks for more gets all of it, as RFC 9110 advises.
+// maxRanges is how many ranges of a response one request may ask for. A client that asks for more
+// gets the whole response, as RFC 9110 advises.
 const maxRanges = 32
 
-// clean takes out of a request what the services behind would believe.
+// clean removes the headers that the services behind would believe.
 func clean(h http.Header) {
 	maps.DeleteFunc(h, func(name string, _ []string) bool {
-		// WSGI, CGI and others take X_Real_IP for X-Real-IP.
+		// WSGI, CGI and others read X_Real_IP as X-Real-IP.
 		dashed := http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-"))
 		return dropped(dashed) || dashed != name && ofTrace(dashed)
 	})
@@ -51,15 +50,15 @@ func clean(h http.Header) {
 	}
 }
 
-// provenance is where a request came from.
+// provenance is the origin of a request.
 type provenance struct {
-	client      string // its address: the peer's, or what trusted proxies say
+	client      string // address of the client: the peer's, or the address that trusted proxies state
 	chain       string // addresses from the client to the peer
-	host, proto string // that the client asked for
+	host, proto string // requested by the client
 }
 
-// provenanceOf believes the headers of peers that are trusted, back to the
-// first address that is not.
+// provenanceOf believes the headers of trusted peers, back to the first address that is not
+// trusted.
 func provenanceOf(r *http.Request, trusted []netip.Prefix) provenance {
 	peer, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
@@ -114,7 +113,7 @@ func protoOf(t *tls.ConnectionState) string {
 	return "https"
 }
 
-// set tells a service.
+// set writes the headers for a service.
 func (p provenance) set(h http.Header) {
 	h.Set(headerFor, p.chain)
 	h.Set(headerHost, p.host)

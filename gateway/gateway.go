@@ -21,8 +21,8 @@ type Gateway struct {
 	ups   []*upstream
 }
 
-// New makes a gateway. It reads the .thrift files of Thrift routes and does no
-// other I/O; the node looks up the routes' services from now on.
+// New makes a gateway. It reads the .thrift files of Thrift routes and does no other I/O. The node
+// looks up the routes' services from now on.
 func New(node Node, cfg Config) (*Gateway, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -44,16 +44,16 @@ func New(node Node, cfg Config) (*Gateway, error) {
 	return g, nil
 }
 
-// target is what a route leads to.
+// target serves the requests of a route.
 type target interface {
-	// prepare reads what of the request must be there before its trace begins.
-	// It reports false when it has answered the request itself.
+	// prepare reads the part of the request that must be there before its trace begins. It reports
+	// false when it has answered the request itself.
 	prepare(w http.ResponseWriter, r *http.Request, v *visit) bool
 
 	http.Handler // within the trace
 }
 
-// handler is what serves a route: its target within a trace.
+// handler serves a route: its target within a trace.
 func (g *Gateway) handler(r Route) (http.HandlerFunc, error) {
 	var t target
 	if r.Thrift != "" {
@@ -97,10 +97,10 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if c, ok := r.Context().Value(clientKey{}).(*client); ok {
 		c.unserved.Store(false)
 	}
-	body := pace(out, r, g.cfg.BodyIdle, out.sent) // of what is refused, too
+	body := pace(out, r, g.cfg.BodyIdle, out.sent) // also for a request that is refused
 	defer body.stop()
 	if body != nil {
-		_ = http.NewResponseController(w).EnableFullDuplex() // an answer waits for no body; HTTP/2 does it anyway
+		_ = http.NewResponseController(w).EnableFullDuplex() // answers wait for no body, as in HTTP/2
 	}
 	g.serve(out, r, body)
 	body.finish(out)
@@ -127,8 +127,7 @@ func (g *Gateway) serve(out *writer, r *http.Request, body *pacedBody) {
 	v.entrance.serve(out, r)
 }
 
-// admit looks at a request before anything is done for it, and finds its
-// route.
+// admit checks a request before any work begins, and finds its route.
 func (g *Gateway) admit(v *visit, r *http.Request) *refusal {
 	switch {
 	case r.Method == http.MethodConnect || r.Method == http.MethodTrace:
@@ -158,8 +157,8 @@ func (g *Gateway) admit(v *visit, r *http.Request) *refusal {
 	return upgrade(r)
 }
 
-// health says whether requests can be served: traces may begin once the
-// site's rules are known.
+// health reports whether the gateway can serve requests: traces may begin once the site's rules are
+// known.
 func (g *Gateway) health(w http.ResponseWriter) {
 	w.Header().Set("Cache-Control", "no-store")
 	if agent := g.node.Rollout(); agent.Ready() {
@@ -181,22 +180,21 @@ type visit struct {
 	call     thriftCall
 	arrival
 	trace    participant.Trace
-	present  context.Context // ends when the client closes its side, at the latest
+	present  context.Context // ends at the latest when the client closes its side
 	service  string
-	version  string // that the rules name; "" while they say nothing of the service
+	version  string // that the rules name; "" while they do not name the service
 	instance string // of the last attempt
 	attempts int
-	pending  func() // ends the last attempt for balancers
+	pending  func() // reports the end of the last attempt to balancers
 	complete bool   // the upstream's response came to its end
-	err      error  // why there was none
+	err      error  // reason for a missing response
 }
 
 type visitKey struct{}
 
 func visitOf(ctx context.Context) *visit { return ctx.Value(visitKey{}).(*visit) }
 
-// end ends the trace. An upstream that may still be at work keeps it for as
-// long as it is given.
+// end ends the trace. The trace stays for linger if the upstream may still be at work.
 func (v *visit) end(linger time.Duration) {
 	if v.pending != nil {
 		v.pending()

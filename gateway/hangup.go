@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// closes returns true when the client's side has ended, however much of what it
-// sent is unread, and false when ctx ends or the system can't tell. Nothing else may
-// read the connection meanwhile.
+// closes returns true when the client's side has ended, even if bytes of the client are unread. It
+// returns false when ctx ends or the system cannot tell. Nothing else may read the connection
+// meanwhile.
 func (c *client) closes(ctx context.Context) (ended bool) {
 	conn, ok := c.Conn.(syscall.Conn)
 	if !ok {
@@ -29,7 +29,7 @@ func (c *client) closes(ctx context.Context) (ended bool) {
 	})
 	if !stop() {
 		<-woken
-		_ = c.Conn.SetReadDeadline(time.Time{}) // the body is read by no deadline of the server's
+		_ = c.Conn.SetReadDeadline(time.Time{}) // no deadline of the server applies to the body
 	}
 	return ended
 }

@@ -14,13 +14,13 @@ import (
 	"github.com/skerry/skerry/gateway"
 )
 
-// The wait of a request ends with its client's connection, though much of its body
-// is unread; and one whose client stays gets its body read when it goes on.
+// The wait of a request ends with its client's connection, even if much of its body is unread. If
+// the client stays, the body is read when the request goes on.
 func TestClientThatLeavesAnUnreadBodyEndsTheWait(t *testing.T) {
 	s := newSite(t)
 	pattern := httptestTLS(t)
 	routes := func(c *gateway.Config) {
-		c.Routes = []gateway.Route{{Path: "/", Service: "web", Timeout: time.Hour}} // it would be waited for
+		c.Routes = []gateway.Route{{Path: "/", Service: "web", Timeout: time.Hour}} // would be the time of the wait
 	}
 	plain, _ := s.serve(routes)
 	secret, _ := s.serve(func(c *gateway.Config) { routes(c); c.TLS = pattern.server })

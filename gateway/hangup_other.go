@@ -2,5 +2,5 @@
 
 package gateway
 
-// hungUp is always false: the end of a connection shows behind what is unread.
+// hungUp is always false: the end of a connection shows only behind the unread bytes.
 func hungUp(uintptr) bool { return false }

@@ -13,26 +13,26 @@ const (
 	headerState   = "Tracestate"
 	headerBaggage = "Baggage"
 
-	// headerRefused is the answer's header by which [Join] says that the
-	// request was not executed, and why: the spelling of an rpc.Code.
+	// headerRefused is the header of an answer by which [Join] says that the request was not
+	// executed. Its value is the reason: the spelling of an rpc.Code.
 	headerRefused = "Skerry-Refused"
-	headerApplied = "Skerry-Applied" // the generation of the rules that it knows
+	headerApplied = "Skerry-Applied" // the generation of the rules that the service knows
 )
 
-// Limits of the standards; what is longer may be dropped.
+// Limits of the standards. A receiver may drop longer values.
 const (
 	maxBaggage = 8192
 	maxState   = 512
 )
 
-// ours begins the names of the baggage members that only the site itself may
-// set: the token, the sticky key, the mark.
+// ours is the prefix of the baggage members that only the site itself may set: the token, the
+// sticky key, the mark.
 const ours = "skerry-"
 
 const traceIDAt, traceIDEnd = 3, 35 // in a traceparent
 
-// traceOf is the trace that a request from outside belongs to: that of its
-// traceparent, else of its B3 headers, else a new one.
+// traceOf is the trace of a request from outside: that of its traceparent, else of its B3 headers,
+// else a new trace.
 func traceOf(h http.Header) (traceparent, state string) {
 	if list := h[headerTrace]; len(list) == 1 {
 		next := rpc.NextSpan(list[0])
@@ -47,15 +47,15 @@ func traceOf(h http.Header) (traceparent, state string) {
 	return rpc.NextSpan(fromB3(h)), ""
 }
 
-// continues reports whether NextSpan took parent for a traceparent.
+// continues reports whether NextSpan accepted parent as a traceparent.
 func continues(next, parent string) bool {
 	return len(parent) >= traceIDEnd && next[traceIDAt:traceIDEnd] == parent[traceIDAt:traceIDEnd]
 }
 
 func traceID(traceparent string) string { return traceparent[traceIDAt:traceIDEnd] }
 
-// fromB3 writes B3 headers (of Zipkin: one header, or one for each part) as a
-// traceparent. It need not be a valid one.
+// fromB3 writes B3 headers (of Zipkin: one header, or one for each part) as a traceparent. The
+// result may be invalid.
 func fromB3(h http.Header) string {
 	trace, span, sampled := h.Get("X-B3-Traceid"), h.Get("X-B3-Spanid"), h.Get("X-B3-Sampled")
 	if parts := strings.Split(h.Get("B3"), "-"); trace == "" && len(parts) >= 2 {
@@ -68,7 +68,7 @@ func fromB3(h http.Header) string {
 		trace = "0000000000000000" + trace
 	}
 	if len(trace) == 32 && len(span) != 16 {
-		span = trace[16:] // some senders name the trace only
+		span = trace[16:] // some senders send the trace only
 	}
 	flags := "01"
 	if sampled == "0" || sampled == "false" {
@@ -77,8 +77,8 @@ func fromB3(h http.Header) string {
 	return "00-" + strings.ToLower(trace) + "-" + strings.ToLower(span) + "-" + flags
 }
 
-// foreign is the baggage without members whose names begin with one of drop.
-// More than the standard asks to be passed on is dropped as a whole.
+// foreign is the baggage without members whose names begin with drop. It is empty if the baggage is
+// longer than the standard asks a receiver to pass on.
 func foreign(lines []string, drop string) string {
 	size := 0
 	for _, line := range lines {
@@ -108,7 +108,7 @@ func withToken(token, baggage string) string {
 	return member + "," + baggage
 }
 
-// tokenIn is the token that baggage of our own gateway carries, "" without one.
+// tokenIn is the token in the baggage that a gateway of the site has set, "" without one.
 func tokenIn(lines []string) string {
 	for _, line := range lines {
 		for member := range strings.SplitSeq(line, ",") {
@@ -122,7 +122,7 @@ func tokenIn(lines []string) string {
 	return ""
 }
 
-// setTrace replaces what a request brought by what the site says of it.
+// setTrace replaces the trace headers of a request by those of the site.
 func setTrace(h http.Header, traceparent, state, baggage string) {
 	for name := range h {
 		if ofTrace(name) {

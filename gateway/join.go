@@ -11,15 +11,14 @@ import (
 	"github.com/skerry/skerry/rpc"
 )
 
-// rulesLimit is how long a service waits for rules that it has not heard yet.
+// rulesLimit is how long a service waits for rules that it has not received yet.
 const rulesLimit = 2 * time.Second
 
-// Join lets a Go service behind the gateway take part in the traces that
-// requests bring. Before next runs, the rules are asked whether this version of
-// the service may execute the request; if not it is refused, unexecuted, and
-// the gateway tries what is right. All calls made with the request's context
-// belong to the trace. A request without a token, which has not come by a
-// gateway, is counted as an orphan and served.
+// Join lets a Go service behind the gateway take part in the traces of requests. Before next runs,
+// the rules decide whether this version of the service may execute the request. If not, Join
+// refuses it unexecuted, and the gateway tries an instance of the right version. All calls made
+// with the request's context belong to the trace. A request without a token has not come by a
+// gateway: it is counted as an orphan and served.
 //
 //	http.Handle("/", gateway.Join(node, "web", "v2", pages))
 func Join(node interface{ Rollout() *participant.Agent }, service, version string, next http.Handler) http.Handler {
@@ -52,8 +51,8 @@ func Join(node interface{ Rollout() *participant.Agent }, service, version strin
 	})
 }
 
-// admit asks the rules, after those that the gateway knows and this process
-// does not yet.
+// admit asks the rules. It first waits for rules that the gateway knows and this process does not
+// know yet.
 func admit(ctx context.Context, agent *participant.Agent, service, version string, token rollout.Token) (rpc.Code, error) {
 	ctx, cancel := context.WithTimeout(ctx, rulesLimit)
 	defer cancel()

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// log writes the request's line of the access log. Queries, cookies and marks
-// may be secrets and are left out.
+// log writes the request's line of the access log. It leaves out queries, cookies and marks, which
+// may be secrets.
 func (v *visit) log(r *http.Request, w *writer, took time.Duration, l *slog.Logger) {
 	status := cmp.Or(w.status, http.StatusOK)
 	if r.Context().Err() != nil && w.status == 0 {
@@ -45,8 +45,8 @@ func (v *visit) log(r *http.Request, w *writer, took time.Duration, l *slog.Logg
 	l.LogAttrs(r.Context(), level, "request", args...)
 }
 
-// shown is a text that a client chose, as the log has it: short, and without
-// characters that a terminal or another reader of the log would obey.
+// shown is a client's text as the log shows it: short, and without characters that a terminal or a
+// reader of the log would interpret.
 func shown(s string) string {
 	s = clip(s)
 	for _, c := range s {

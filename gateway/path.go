@@ -6,22 +6,22 @@ import (
 	"strings"
 )
 
-// requestPath is a path as it is matched and sent. The two never differ: what
-// is matched are the segments of raw, and raw is what the service gets.
+// requestPath is a path as it is matched and sent. The two never differ: the segments of raw are
+// matched, and the service gets raw.
 type requestPath struct {
 	raw      string   // as the client spelt it; bytes that no URL may hold are percent-encoded
 	segments []string // between the slashes of raw, each decoded once
 
-	// plain are the segments that a service may see that decodes more than
-	// once, takes %2F and \ for slashes, merges slashes, and cuts parameters
-	// (;name=value) off. A request is served where both readings lead to one route.
+	// plain are the segments as seen by a service that decodes more than once, takes %2F and \ for
+	// slashes, merges slashes, and cuts parameters (;name=value) off. The gateway serves a request
+	// if both readings lead to one route.
 	plain []string
 
-	encodedSlash bool // %2F or %5C is in it, in any number of encodings
+	encodedSlash bool // %2F or %5C is in the path, in any number of encodings
 }
 
-// readPath reads the path of a request, and refuses what no reading of it can
-// keep inside of a route.
+// readPath reads the path of a request. It refuses a path that some reading may lead out of a
+// route.
 func readPath(u *url.URL) (requestPath, error) {
 	raw := u.RawPath
 	if raw == "" {
@@ -55,7 +55,7 @@ func readPath(u *url.URL) (requestPath, error) {
 	}
 	for segment := range strings.FieldsFuncSeq(full, func(c rune) bool { return c == '/' || c == '\\' }) {
 		segment, _, _ = strings.Cut(segment, ";")
-		switch strings.TrimRight(segment, " ") { // Windows leaves blanks at the end out
+		switch strings.TrimRight(segment, " ") { // Windows drops blanks at the end
 		case "":
 		case ".", "..":
 			return requestPath{}, fmt.Errorf(
@@ -67,8 +67,7 @@ func readPath(u *url.URL) (requestPath, error) {
 	return p, nil
 }
 
-// below is the path behind its first n segments, with one slash at its
-// beginning.
+// below is the path behind its first n segments, with one slash at its beginning.
 func (p requestPath) below(n int) string {
 	rest := p.raw
 	for range n {
@@ -90,8 +89,8 @@ func hexDigit(c byte) bool {
 // escapeAt reports whether the % at i begins an encoded byte.
 func escapeAt(s string, i int) bool { return i+2 < len(s) && hexDigit(s[i+1]) && hexDigit(s[i+2]) }
 
-// decodeAll decodes until nothing is left to decode, in one pass: each byte
-// that completes an encoded one takes its place.
+// decodeAll decodes a text completely in one pass: each byte that completes an encoded byte takes
+// its place.
 func decodeAll(s string) string {
 	if !strings.Contains(s, "%") {
 		return s
@@ -117,13 +116,12 @@ func hexValue(c byte) byte {
 	return c - 'a' + 10
 }
 
-// inPath are the bytes besides letters and digits that a path may hold as
-// they are: unreserved ones, sub-delimiters, and what net/url lets pass.
+// inPath are the bytes besides letters and digits that a path may hold unencoded: unreserved ones,
+// sub-delimiters, and those that net/url lets pass.
 const inPath = "-._~!$&'()*+,;=:@/[]%"
 
-// respell encodes the bytes of a path that can't be in a URL, such as
-// letters of other alphabets, and leaves the others alone. net/url would
-// spell such a path anew as a whole, and turn its %2F into slashes.
+// respell encodes the bytes of a path that cannot be in a URL, such as letters of other alphabets,
+// and keeps the others. net/url would respell the whole path and turn its %2F into slashes.
 func respell(raw string) string {
 	var out strings.Builder
 	for i := range len(raw) {

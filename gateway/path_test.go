@@ -88,9 +88,9 @@ func TestHostNames(t *testing.T) {
 	}
 }
 
-// FuzzPath holds for every path that passes: it is sent as it was matched, no
-// number of decodings makes a segment of it lead upwards, and what strip leaves
-// is no name of a host.
+// FuzzPath checks every path that passes: it is sent as it was matched, no number of decodings
+// makes a segment of it lead upwards, and the path without the stripped part never begins with a
+// host name.
 func FuzzPath(f *testing.F) {
 	for _, seed := range []string{
 		"/a/%2e%2e/b", "/a//b", "//h/x", "/%252e%252e%252f", `/a\b`, "/a;x/..;/b", "/a%00", "/x^%2F", "/a/..%5c", "/%25%32%65/b", "/报表", "/a/%2f%2fh", "/a/%5ch",
@@ -131,7 +131,7 @@ func FuzzPath(f *testing.F) {
 	})
 }
 
-// decodeOnce decodes what can be decoded, and leaves the rest.
+// decodeOnce decodes the encoded bytes once, and keeps the rest.
 func decodeOnce(s string) string {
 	var out strings.Builder
 	for i := 0; i < len(s); i++ {

@@ -19,13 +19,13 @@ func newProxy(g *Gateway, r Route) *proxy {
 		Transport:      up,
 		FlushInterval:  -1, // streams must not wait
 		ErrorHandler:   explain,
-		ErrorLog:       slog.NewLogLogger(g.cfg.Logger.Handler(), slog.LevelDebug), // the access log says it, too
+		ErrorLog:       slog.NewLogLogger(g.cfg.Logger.Handler(), slog.LevelDebug), // the access log has the same fact
 		Rewrite:        rewrite,
 		ModifyResponse: inspect,
 	}}
 }
 
-// rewrite makes of a user's request the one that a service gets.
+// rewrite turns a user's request into the request for a service.
 func rewrite(pr *httputil.ProxyRequest) {
 	v := visitOf(pr.In.Context())
 	out := pr.Out
@@ -38,8 +38,8 @@ func rewrite(pr *httputil.ProxyRequest) {
 	clean(out.Header)
 	v.from.set(out.Header)
 	setTrace(out.Header, v.traceparent, v.state, v.baggage)
-	// The gateway itself tells the client to send its body. Services that ignore
-	// the header would cost a wait, and those that refuse answer early anyway.
+	// The gateway itself tells the client to send its body. A service that ignores the header would
+	// cost a wait. A service that refuses answers early anyway.
 	out.Header.Del("Expect")
 }
 
@@ -52,14 +52,14 @@ func inspect(response *http.Response) error {
 		}
 	}
 	if response.StatusCode >= http.StatusBadRequest && visitOf(response.Request.Context()).upload.coming() {
-		response.Header.Set("Connection", "close") // the rest of the body is not wanted
+		response.Header.Set("Connection", "close") // the rest of the body is to be dropped
 	}
 	maps.DeleteFunc(response.Header, func(name string, _ []string) bool { return strings.HasPrefix(name, "Skerry-") })
 	return nil
 }
 
-// prepare reads a body that is kept as a whole: until it is complete, the
-// request has made no call, and no trace needs to begin.
+// prepare reads a body that the gateway keeps whole. Until the body is complete the request makes
+// no call, so its trace begins later.
 func (p *proxy) prepare(w http.ResponseWriter, r *http.Request, v *visit) bool {
 	v.sent = r
 	var err error

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// say sends bytes as a user and returns what comes back, until the gateway
-// closes the connection or is silent.
+// say sends bytes as a user. It returns the received bytes when the gateway closes the connection
+// or is silent.
 func (w *world) say(text string) string {
 	w.t.Helper()
 	user := w.connect("10.0.0.1")
@@ -34,8 +34,8 @@ func takeAll(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprint(w, r.RequestURI, " ", n, " ", err)
 }
 
-// What two parsers could take for different requests is one request for the
-// service, or none.
+// Bytes that two parsers could read as different requests reach the service as one request, or as
+// none.
 func TestRequestsAreNotSmuggled(t *testing.T) {
 	const post = "POST /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
 	const hidden = "GET /hidden HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -99,7 +99,7 @@ func TestRequestsAreNotSmuggled(t *testing.T) {
 	})
 }
 
-// A path outside of every route reaches no service, however it is spelt.
+// A path outside of every route reaches no service, in any spelling.
 func TestRoutesConfinePaths(t *testing.T) {
 	routes := []Route{
 		{Path: "/public", Service: "web"}, {Path: "/cut", Service: "web", Strip: true}, {Path: "/a%20b", Service: "web", Strip: true},
@@ -152,7 +152,7 @@ func TestRoutesConfinePaths(t *testing.T) {
 	}, func(c *Config) { c.Routes = routes })
 }
 
-// Only a WebSocket becomes a tunnel; whatever else is asked for is no upgrade.
+// Only a WebSocket becomes a tunnel. Any other upgrade is ignored.
 func TestOnlyWebSocketsAreTunnels(t *testing.T) {
 	var switchTo string
 	h := func(w http.ResponseWriter, r *http.Request) {
@@ -200,8 +200,7 @@ func TestOnlyWebSocketsAreTunnels(t *testing.T) {
 	})
 }
 
-// Where a request came from is said by the gateway, and by proxies that it
-// trusts.
+// The gateway, and the proxies that it trusts, state the origin of a request.
 func TestOriginOfRequests(t *testing.T) {
 	const forged = "X-Real-IP: 1.1.1.1\r\nx_real_ip: 1.1.1.1\r\nX-Forwarded-For: 1.1.1.1\r\nX_Forwarded_For: 1.1.1.1\r\nForwarded: for=1.1.1.1\r\n" +
 		"X-Forwarded-Prefix: /evil\r\nX-Forwarded-Host: evil\r\nX-Forwarded-Proto: https\r\nTrue-Client-IP: 1.1.1.1\r\nX-Original-URL: /evil\r\n" +
@@ -238,8 +237,8 @@ func TestOriginOfRequests(t *testing.T) {
 	}, func(c *Config) { c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/24")} })
 }
 
-// Nothing that a client sends writes lines or control characters into the log,
-// and no answer of the gateway's own names an address of the site.
+// A client cannot write lines or control characters into the log, and no answer of the gateway
+// itself names an address of the site.
 func TestTextsOfTheGateway(t *testing.T) {
 	cut := func(w http.ResponseWriter, r *http.Request) { panic(http.ErrAbortHandler) }
 	inWorld(t, cut, func(w *world) {

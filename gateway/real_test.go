@@ -31,7 +31,7 @@ func dial(t *testing.T, addr string) *net.TCPConn {
 	return conn.(*net.TCPConn)
 }
 
-// patience is a service whose calls take a moment, unless they are cancelled.
+// patience is a service with slow calls that can be cancelled.
 type patience struct{ guard }
 
 func (p patience) Verify(ctx context.Context, _ string) (string, error) {
@@ -43,8 +43,8 @@ func (p patience) Verify(ctx context.Context, _ string) (string, error) {
 	}
 }
 
-// Requests whose client has closed its sending side are answered, whatever they
-// are; a client that has reset its connection is gone, and the work for it ends.
+// Requests of any kind are answered after the client has closed its sending side. A client that has
+// reset its connection is gone, and the work for it ends.
 func TestHalfClosedConnections(t *testing.T) {
 	s := newSite(t)
 	ended := make(chan error, 1)
@@ -69,7 +69,7 @@ func TestHalfClosedConnections(t *testing.T) {
 	}
 	addr, _ := s.serve(func(c *gateway.Config) {
 		c.Routes = append(c.Routes, gateway.Route{Path: "/auth", Service: "auth", Thrift: "../examples/portal/idl/auth.thrift"},
-			gateway.Route{Path: "/none", Service: "none", Timeout: time.Hour}, // it would be waited for
+			gateway.Route{Path: "/none", Service: "none", Timeout: time.Hour}, // would be the time of the wait
 			gateway.Route{Path: "/nobody", Service: "nobody", Timeout: time.Hour, Thrift: "../examples/portal/idl/auth.thrift"})
 	})
 	const large = 300_000
@@ -122,8 +122,8 @@ func TestHalfClosedConnections(t *testing.T) {
 	}
 }
 
-// A client that sends all of its request before it reads gets the answer of a
-// gateway, or a service, that has refused the request long before.
+// A client that sends its whole request before it reads gets the answer of a gateway, or a service,
+// that has refused the request long before.
 func TestRefusalsReachClientsThatSendFirst(t *testing.T) {
 	s := newSite(t)
 	s.web(s.node, "", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) }))
@@ -156,7 +156,7 @@ func TestRefusalsReachClientsThatSendFirst(t *testing.T) {
 					} else {
 						conn = dial(t, plain)
 					}
-					// Over a second, which is longer than http.Server would wait.
+					// Longer than a second, and so longer than http.Server would wait.
 					const pieces, size = 12, 512 << 10
 					head, piece := fmt.Sprintf("Content-Length: %d", pieces*size), strings.Repeat("x", size)
 					if coding == "chunks" {
@@ -185,7 +185,7 @@ func TestRefusalsReachClientsThatSendFirst(t *testing.T) {
 	}
 }
 
-// pair is a certificate for a gateway, and how clients trust it.
+// pair is the TLS configuration of a gateway and of clients that trust its certificate.
 type pair struct{ server, client *tls.Config }
 
 func httptestTLS(t *testing.T) pair {

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// A service that refuses an upload early, and closes, is what the client hears.
+// The client gets the answer of a service that refuses an upload early and closes.
 func TestUploadThatIsRefusedEarly(t *testing.T) {
 	s := newSite(t)
 	s.web(s.node, "", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -31,7 +31,7 @@ func TestUploadThatIsRefusedEarly(t *testing.T) {
 			t.Fatal(err)
 		}
 		_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
-		go func() { // the gateway may close before all is sent
+		go func() { // the gateway may close before all bytes are sent
 			_, _ = fmt.Fprintf(conn, "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
 		}()
 		answer, err := http.ReadResponse(bufio.NewReader(conn), nil)

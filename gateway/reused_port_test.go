@@ -20,7 +20,7 @@ import (
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-// The process that TestReusedPortOfHTTP kills is this test program again.
+// TestReusedPortOfHTTP kills a process that runs this test program.
 const (
 	victimURL  = "SKERRY_TEST_VICTIM_URL"
 	victimMode = "SKERRY_TEST_VICTIM_MODE"
@@ -28,7 +28,7 @@ const (
 	victimPort = "SKERRY_TEST_VICTIM_PORT"
 )
 
-// portSite is a site whose dead processes stay in the database for 90 s.
+// portSite is a site that keeps dead processes in the database for 90 s.
 func portSite(mode config.Mode, url string, lan int) skerry.Config {
 	return skerry.Config{
 		Cluster: "test", Mode: mode, StateDir: "none",
@@ -59,7 +59,7 @@ func TestVictim(t *testing.T) {
 	select {}
 }
 
-// serveAt serves HTTP at a port of this host, as soon as it is free.
+// serveAt serves HTTP at a port of this host as soon as the port is free.
 func serveAt(t *testing.T, port int, h http.Handler) {
 	t.Helper()
 	var l net.Listener
@@ -83,9 +83,9 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// TestReusedPortOfHTTP kills the only instance of an HTTP service while its lease
-// in the database goes on, and gives its port to another HTTP server. Nothing that
-// the gateway was asked for reaches that one, and no question whether it is well.
+// TestReusedPortOfHTTP kills the only instance of an HTTP service while its lease in the database
+// goes on, and gives its port to another HTTP server. No request of the gateway reaches that
+// server, nor does a health probe.
 func TestReusedPortOfHTTP(t *testing.T) {
 	server := pgtest.Shared(t)
 	for _, mode := range []config.Mode{config.ModeDatabase, config.ModeAuto} {
@@ -100,7 +100,7 @@ func TestReusedPortOfHTTP(t *testing.T) {
 			t.Cleanup(func() { _ = victim.Process.Kill() })
 			s := &site{t: t, config: portSite(mode, url, lan)}
 			s.node = s.open(config.Service{})
-			edge := s.gate(func(c *gateway.Config) { c.Routes[0].Timeout = 300 * time.Millisecond }) // requests wait so long
+			edge := s.gate(func(c *gateway.Config) { c.Routes[0].Timeout = 300 * time.Millisecond }) // time of a wait
 			eventually(t, "v1 answers", func() bool {
 				status, text := ask(t, http.MethodGet, edge.URL, "")
 				return status == http.StatusOK && text == "v1"
@@ -109,7 +109,7 @@ func TestReusedPortOfHTTP(t *testing.T) {
 			if err := victim.Process.Kill(); err != nil {
 				t.Fatal(err)
 			}
-			_ = victim.Wait() // it says that it was killed
+			_ = victim.Wait() // reports that the process was killed
 			var reached atomic.Int64
 			serveAt(t, port, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				reached.Add(1)

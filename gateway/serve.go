@@ -16,10 +16,9 @@ import (
 	"github.com/skerry/skerry/internal/run"
 )
 
-// Serve serves users on a port until ctx ends. Then it accepts nobody any
-// more, gives the requests and WebSockets that are under way Config.Drain to
-// end, and cuts off what is left. It closes l. It returns nil after a stop;
-// an error means that the port has failed.
+// Serve serves users on a port until ctx ends. Then it accepts no further connection, lets running
+// requests and WebSockets go on for Config.Drain, and cuts off the rest. It closes l. It returns
+// nil after a stop; an error means that the port has failed.
 func (g *Gateway) Serve(ctx context.Context, l net.Listener) error {
 	base, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
@@ -58,7 +57,7 @@ func (g *Gateway) server() *http.Server {
 		MaxHeaderBytes:               g.cfg.MaxHeader,
 		TLSConfig:                    g.cfg.TLS,
 		ErrorLog:                     log.New(serverLog{g.cfg.Logger}, "", 0),
-		DisableGeneralOptionsHandler: true, // "OPTIONS *" is no path of a site
+		DisableGeneralOptionsHandler: true, // "OPTIONS *" names no path of a site
 		HTTP2:                        &http.HTTP2Config{MaxConcurrentStreams: maxStreams, SendPingTimeout: pingAfter},
 		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
 			return context.WithValue(ctx, clientKey{}, clientOf(conn))
@@ -71,11 +70,11 @@ func (g *Gateway) server() *http.Server {
 	}
 }
 
-// serverLog takes what http.Server has to say. Most of it is about what
-// strangers send, of which there may be any number.
+// serverLog receives the messages of http.Server. Most of them concern data that strangers send, in
+// any number.
 type serverLog struct{ *slog.Logger }
 
-// Write writes a line.
+// Write logs one line.
 func (l serverLog) Write(line []byte) (int, error) {
 	level, text := slog.LevelDebug, string(bytes.TrimSpace(line))
 	if strings.HasPrefix(text, "http: panic") {
@@ -85,8 +84,8 @@ func (l serverLog) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// Limits of an HTTP/2 connection; net/http ends those that reset streams
-// faster than handlers end.
+// Limits of an HTTP/2 connection. net/http ends a connection that resets streams faster than
+// handlers end.
 const (
 	maxStreams = 100
 	pingAfter  = 30 * time.Second // of silence
@@ -99,12 +98,12 @@ func listen(s *http.Server, l net.Listener) error {
 	return s.Serve(l)
 }
 
-// inUse counts requests, among them those that have become WebSockets, which
-// http.Server no longer knows.
+// inUse counts running requests, including those that have become WebSockets, which http.Server no
+// longer counts.
 type inUse struct {
 	mu    sync.Mutex
 	n     int
-	empty chan struct{} // closed when n is 0; nil while nobody waits
+	empty chan struct{} // closed when n is 0; nil while no goroutine waits
 }
 
 func (u *inUse) begin() (end func()) {
@@ -121,7 +120,7 @@ func (u *inUse) begin() (end func()) {
 	}
 }
 
-// idle waits until nothing is under way, and reports whether that came about.
+// idle waits until no request is running, and reports whether that happened before ctx ended.
 func (u *inUse) idle(ctx context.Context) bool {
 	u.mu.Lock()
 	if u.n == 0 {

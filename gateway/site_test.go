@@ -28,7 +28,7 @@ type site struct {
 	t      *testing.T
 	config skerry.Config
 	node   *skerry.Node // the gateway's
-	log    *rollout.Log // as its writer has it
+	log    *rollout.Log // the log that the writer holds
 
 	mu    sync.Mutex
 	nodes []*skerry.Node
@@ -39,7 +39,7 @@ func newSite(t *testing.T) *site {
 	s := &site{t: t, log: &rollout.Log{}, config: skerry.Config{
 		Cluster: "test", Mode: config.ModeBroadcast, StateDir: "none",
 		LAN:  config.LAN{Interfaces: []string{"127.0.0.0/8"}, Port: lab.Port(t)},
-		Site: config.Site{Keys: []string{config.KeysNone}}, // tests write its rules by themselves
+		Site: config.Site{Keys: []string{config.KeysNone}}, // tests write the rules themselves
 		Stop: config.Stop{Grace: time.Millisecond, Drain: time.Second},
 	}}
 	s.node = s.open(config.Service{})
@@ -91,7 +91,7 @@ func (s *site) listed(addr string) {
 	s.t.Fatalf("%s is not listed", addr)
 }
 
-// append writes an entry and gives it to every process.
+// append writes an entry and passes it to every process.
 func (s *site) append(release *rollout.Release, rules map[string]rollout.Rule) rollout.Entry {
 	s.t.Helper()
 	e := s.write(release, rules)
@@ -137,7 +137,7 @@ func (s *site) gate(edits ...func(*gateway.Config)) *httptest.Server {
 	return server
 }
 
-// only is the rule that everybody meets one version.
+// only is a rule that leads all requests to one version.
 func only(version string, services ...string) map[string]rollout.Rule {
 	rules := map[string]rollout.Rule{}
 	for _, name := range services {

@@ -19,7 +19,7 @@ import (
 	"github.com/skerry/skerry/rollout"
 )
 
-// traces is who has executed which trace.
+// traces records the services and versions that executed each trace.
 type traces struct {
 	mu  sync.Mutex
 	met map[string]map[string]bool // by trace id: service/version
@@ -60,9 +60,8 @@ func (s *site) provider(version string, seen *traces) *skerry.Node {
 	return n
 }
 
-// Two services are switched together, to and fro, under load, and every
-// process hears of it at another time: no request fails, and none meets two
-// versions.
+// Two services are switched together, repeatedly, under load, and every process learns of a switch
+// at another time. No request fails, and none meets two versions.
 func TestNoTraceMeetsTwoVersions(t *testing.T) {
 	s, seen, rand := newSite(t), &traces{}, chance.Rand(t, 3)
 	s.provider("v1", seen)
@@ -121,7 +120,7 @@ func TestNoTraceMeetsTwoVersions(t *testing.T) {
 	t.Errorf("traces that never ended: %v", s.node.Rollout().Live())
 }
 
-// A verifier's cookie counts while its release is open, and for nobody else's.
+// A verifier's cookie counts while its release is open. The mark of another release never counts.
 func TestPreviewCookie(t *testing.T) {
 	s := newSite(t)
 	for _, v := range []string{"v1", "v2"} {
@@ -149,7 +148,7 @@ func TestPreviewCookie(t *testing.T) {
 	}
 }
 
-// A user who is known by a cookie or header stays on one side of a split.
+// A user with a sticky cookie or header stays on one side of a split.
 func TestStickyUsers(t *testing.T) {
 	s := newSite(t)
 	for _, v := range []string{"v1", "v2"} {
@@ -173,7 +172,7 @@ func TestStickyUsers(t *testing.T) {
 	}
 }
 
-// A version that nobody offers is an error, never another version.
+// A version without an instance is an error, never another version.
 func TestNoInstanceOfTheVersion(t *testing.T) {
 	s := newSite(t)
 	s.web(s.node, "v1", says("v1"))
@@ -181,7 +180,7 @@ func TestNoInstanceOfTheVersion(t *testing.T) {
 	var lines bytes.Buffer
 	edge := s.gate(func(c *gateway.Config) {
 		c.Logger = slog.New(slog.NewTextHandler(&lines, nil))
-		c.Routes[0].Timeout = 300 * time.Millisecond // it is waited for
+		c.Routes[0].Timeout = 300 * time.Millisecond // time of the wait
 	})
 	status, text := ask(t, http.MethodGet, edge.URL, "")
 	if status != http.StatusServiceUnavailable || !strings.Contains(text, "not executed") {
@@ -212,14 +211,14 @@ func TestBlockingStrategyWaits(t *testing.T) {
 	}
 }
 
-// A refused root takes a fresh token, and nobody sees it.
+// A refused root request gets a new token, and its client does not notice.
 func TestRefusedRequestStartsOver(t *testing.T) {
 	s := newSite(t)
 	var once sync.Once
 	v1 := s.open(config.Service{})
 	retired := gateway.Join(v1, "web", "v1", says("v1"))
 	s.web(v1, "v1", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		once.Do(func() { // while the request is on its way, v1 is switched off
+		once.Do(func() { // v1 is switched off while the request is in flight
 			e := s.write(nil, only("v2", "web"))
 			r := s.write(nil, nil, rollout.Retirement{Service: "web", Version: "v1", Floor: e.Generation})
 			for _, n := range s.nodes {

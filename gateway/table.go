@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// table finds the route of a request: of the routes for its host the one with
-// the longest path, else of those for any host.
+// table finds the route of a request: of the routes for its host the one with the longest path,
+// else of the routes for any host.
 type table struct {
 	routes map[tableKey]*entrance
 	deep   int // segments of the longest path
@@ -19,16 +19,16 @@ type table struct {
 
 type tableKey struct{ host, path string }
 
-// entrance is a route and what serves it.
+// entrance is a route and its handler.
 type entrance struct {
 	Route
 	depth int // segments of its path
 	serve http.HandlerFunc
 }
 
-// refusesEncodedSlash reports whether a path with an encoded slash is refused:
-// by configuration, and where it would come to stand right behind the slash
-// that a stripped path begins with. Decoded, that is the name of a host.
+// refusesEncodedSlash reports whether a path with an encoded slash is refused. The configuration
+// may refuse it. It is also refused right behind the slash that a stripped path begins with,
+// because the decoded path would begin with the name of a host.
 func (e *entrance) refusesEncodedSlash(p requestPath) bool {
 	if e.RefuseEncodedSlash {
 		return true
@@ -37,7 +37,7 @@ func (e *entrance) refusesEncodedSlash(p requestPath) bool {
 	return e.Strip && (strings.HasPrefix(rest, "/") || strings.HasPrefix(rest, `\`))
 }
 
-// pathKey is what paths of a table are compared by; no segment holds a NUL.
+// pathKey is the key of a path in the table. No segment holds a NUL.
 func pathKey(segments []string) string { return strings.Join(segments, "\x00") }
 
 func (t *table) add(host string, segments []string, e *entrance) {
@@ -81,8 +81,8 @@ func segmentsOf(path string) ([]string, error) {
 	return p.segments, nil
 }
 
-// hostName is a host as it is compared: without a port and a final dot, in
-// lower case. "" is the host of a request that names none.
+// hostName is a host as the table compares it: without a port and a final dot, in lower case. "" is
+// the host of a request that names none.
 func hostName(host string) (string, error) {
 	name, port := host, ""
 	if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.HasSuffix(host, "]") {
@@ -111,7 +111,7 @@ func hostName(host string) (string, error) {
 	return name, nil
 }
 
-// clip keeps a text that a client chose short.
+// clip shortens a text of a client.
 func clip(s string) string {
 	const most = 256
 	if len(s) <= most {

@@ -16,10 +16,9 @@ import (
 	"github.com/skerry/skerry/rpc"
 )
 
-// thriftEdge serves the methods of a Thrift service as POST path/Method, with
-// a JSON object of the arguments by name. The answer is what the method
-// returned, as JSON; a declared exception is status 422 with its name and
-// fields; other failures name an rpc.Code.
+// thriftEdge serves the methods of a Thrift service as POST path/Method, with a JSON object of the
+// arguments by name. The answer is the method's result as JSON. A declared exception is status 422
+// with its name and fields. Other failures name an rpc.Code.
 type thriftEdge struct {
 	g       *Gateway
 	route   Route
@@ -36,7 +35,7 @@ func newThriftEdge(g *Gateway, r Route) (*thriftEdge, error) {
 	return &thriftEdge{g: g, route: r, methods: methods, client: client}, nil
 }
 
-// failure is the body of an answer that is no result.
+// failure is the body of an answer without a result.
 type failure struct {
 	Error     string          `json:"error,omitempty"`
 	Code      string          `json:"code,omitempty"`      // rpc.Code
@@ -45,13 +44,13 @@ type failure struct {
 	Request   string          `json:"request,omitempty"`   // its id in the gateway's log
 }
 
-// thriftCall is what a request asks for.
+// thriftCall is the call that a request asks for.
 type thriftCall struct {
 	method *dynamic.Method
 	args   *dynamic.Struct
 }
 
-// prepare reads the call, so that what asks for none begins no trace.
+// prepare reads the call, so that a request without a valid call begins no trace.
 func (e *thriftEdge) prepare(w http.ResponseWriter, r *http.Request, v *visit) bool {
 	method, args, status, err := e.read(w, r, v)
 	if err != nil {
@@ -108,7 +107,7 @@ func (e *thriftEdge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// read finds out which method is meant and with which arguments.
+// read returns the method and the arguments of a request.
 func (e *thriftEdge) read(
 	w http.ResponseWriter, r *http.Request, v *visit,
 ) (m *dynamic.Method, args *dynamic.Struct, status int, err error) {
@@ -120,7 +119,8 @@ func (e *thriftEdge) read(
 		w.Header().Set("Allow", http.MethodPost)
 		return nil, nil, http.StatusMethodNotAllowed, fmt.Errorf("call %s by POST", name)
 	}
-	// A form of another site can't send this type: the browser asks first.
+	// A form of another site cannot send this type without asking: the browser sends a preflight
+	// request first.
 	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind != "application/json" {
 		return nil, nil, http.StatusUnsupportedMediaType, fmt.Errorf("Content-Type %q: want application/json", r.Header.Get("Content-Type"))
 	}

@@ -9,14 +9,12 @@ import (
 	"github.com/skerry/skerry/rollout/participant"
 )
 
-// Trace makes every request to next a trace of its own, for a Go service that
-// faces users itself: all calls made with the request's context meet one
-// version of each service. What the request brought from outside is checked as
-// the package comment says; next sees the headers that are true. A body of at
-// most 64 KiB is read before the trace begins, and no body may stop for 30 s,
-// so that no client holds back a release by not sending one. The trace
-// ends when next has returned and, if it took over the connection, when that
-// is closed.
+// Trace gives every request to next a trace of its own, for a Go service that faces users itself.
+// All calls made with the request's context meet one version of each service. Trace checks the
+// headers from outside as the package comment says; next sees the corrected headers. It reads a
+// body of at most 64 KiB before the trace begins, and lets no body stop for 30 s, so that no client
+// holds back a release by sending nothing. The trace ends when next has returned. If next took over
+// the connection, the trace ends when that is closed.
 //
 //	http.Handle("/", gateway.Trace(node, pages, func(e *gateway.Entry) { e.StickyCookie = "session" }))
 func Trace(node interface{ Rollout() *participant.Agent }, next http.Handler, edits ...func(*Entry)) http.Handler {

@@ -8,12 +8,11 @@ import (
 	"github.com/skerry/skerry/rpc"
 )
 
-// Transport is an http.RoundTripper for a handler's own HTTP requests to
-// services behind: each brings the trace of its context along, as W3C
-// traceparent and as the token in baggage, for [Join] on the other side. Whom
-// they lead to is not known, so from the first one on the work of this process
-// holds back every version that goes. base
-// nil means http.DefaultTransport. Use it for services of the site only.
+// Transport is an http.RoundTripper for a handler's own HTTP requests to services behind. Each
+// request carries the trace of its context, as W3C traceparent and as the token in baggage, for
+// [Join] on the other side. The called services are not known, so from the first request on the
+// work of this process holds back every version that is to go. base nil means
+// http.DefaultTransport. Use it for services of the site only.
 //
 //	client := &http.Client{Transport: gateway.Transport(nil)}
 func Transport(base http.RoundTripper) http.RoundTripper {
@@ -35,7 +34,7 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	baggage := foreign([]string{info.Baggage}, rpc.BaggageToken)
 	if trace != nil {
-		trace.MayCall(rollout.Anywhere) // who answers, and whom he calls, nobody knows
+		trace.MayCall(rollout.Anywhere) // the service that answers is not known, nor the services that it calls
 		token, _, err := trace.Send(rollout.Anywhere)
 		defer trace.Returned(err == nil)
 		if err != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/skerry/skerry/rpc"
 )
 
-// agentOf is a node that has nothing but an agent.
+// agentOf is a node that has only an agent.
 type agentOf struct{ *participant.Agent }
 
 func (a agentOf) Rollout() *participant.Agent { return a.Agent }

@@ -10,10 +10,9 @@ import (
 
 const webSocket = "websocket"
 
-// upgrade leaves the one upgrade in a request that the gateway knows, a
-// WebSocket's, and takes out every other: RFC 9110 lets a server answer as if
-// it had not been asked. A tunnel of a protocol that the gateway can't read
-// would carry requests that no route and no trace was found for.
+// upgrade keeps the WebSocket upgrade of a request and removes every other upgrade: RFC 9110 lets a
+// server answer as if it had not been asked. The gateway cannot read a tunnel of another protocol,
+// which would carry requests without a route and a trace.
 func upgrade(r *http.Request) *refusal {
 	asked := r.ProtoMajor == 1 && hasToken(r.Header["Connection"], "upgrade") && hasToken(r.Header["Upgrade"], webSocket)
 	r.Header.Del("Http2-Settings")
@@ -34,8 +33,7 @@ func upgrade(r *http.Request) *refusal {
 	return nil
 }
 
-// hasToken reports whether a list of a header, over several lines or not, has
-// a member, whatever its case.
+// hasToken reports whether a list of a header, in one or several lines, has a member, in any case.
 func hasToken(lines []string, token string) bool {
 	for _, line := range lines {
 		for member := range strings.SplitSeq(line, ",") {

@@ -19,14 +19,14 @@ import (
 )
 
 const (
-	retryPause = 50 * time.Millisecond // before an instance that has failed is tried again
+	retryPause = 50 * time.Millisecond // before the gateway tries a failed instance again
 	idleKept   = 64                    // connections to each instance that are kept between requests
 	idleTime   = 30 * time.Second
-	lostMost   = 64 // attempts of a request that meets only instances that are there no more
+	lostMost   = 64 // attempts of a request that meets only instances that are gone
 )
 
-// upstream sends the requests of one route to instances of the version that
-// the rules name for each.
+// upstream sends the requests of one route to instances of the version that the rules name for each
+// request.
 type upstream struct {
 	g           *Gateway
 	route       Route
@@ -47,7 +47,7 @@ func newUpstream(g *Gateway, r Route) *upstream {
 		DisableCompression:     true,
 	}
 	u.fresh = u.kept.Clone()
-	u.fresh.MaxIdleConnsPerHost = -1 // what can't be sent again meets no connection that is just being closed
+	u.fresh.MaxIdleConnsPerHost = -1 // bodies that can't be resent use no kept connection
 	return u
 }
 
@@ -61,11 +61,11 @@ type attempt struct {
 	body  payload
 	begun time.Time
 	ep    *rpc.Endpoint
-	lost  error // the latest attempt's, that got no connection; nil: another end, or none
+	lost  error // error of the latest attempt, if it got no connection; else nil
 }
 
-// RoundTrip is http.RoundTripper's: it returns the response of the first
-// attempt that has one.
+// RoundTrip implements http.RoundTripper. It returns the response of the first attempt that has
+// one.
 func (u *upstream) RoundTrip(req *http.Request) (*http.Response, error) {
 	v := visitOf(req.Context())
 	a := attempt{u: u, req: req, v: v, call: u.newCall(req), body: v.body, begun: time.Now()}
@@ -81,7 +81,7 @@ func (u *upstream) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 }
 
-// unsent counts a request that no instance was found for.
+// unsent counts a request that found no instance.
 func (a *attempt) unsent(err error) {
 	code := rpc.NoInstance
 	switch {
@@ -102,8 +102,8 @@ func (u *upstream) newCall(req *http.Request) *rpc.Call {
 	return &rpc.Call{Service: u.route.Service, Method: methodName(req.Method)}
 }
 
-// run makes the attempt. An error that is no errUnexecuted may mean that the
-// request was executed.
+// run makes the attempt. After an error other than errUnexecuted the request may have been
+// executed.
 func (a *attempt) run() (*http.Response, error) {
 	a.v.attempts++
 	a.call.Attempt = a.v.attempts
@@ -150,9 +150,9 @@ func (a *attempt) send() (*http.Response, error) {
 	return response, nil
 }
 
-// request is what travels: the proxy's request with the trace's token and this
-// attempt's body. The host is a name for the instance alone, so that its
-// connections are never another's, be it at the same address.
+// request is the request as sent: the proxy's request with the trace's token and this attempt's
+// body. Its host is a name for the instance alone, so that no other instance shares its
+// connections, even at the same address.
 func (a *attempt) request() *http.Request {
 	req := a.req.Clone(context.WithValue(a.req.Context(), endpointKey{}, a.ep))
 	id := sha256.Sum256([]byte(a.ep.ID))
@@ -195,7 +195,7 @@ func refusedBy(r *http.Response) error {
 	r.Body.Close()
 	applied, err := rollout.ParseGeneration(r.Header.Get(headerApplied))
 	if err != nil {
-		applied = rollout.Generation{} // it does not say
+		applied = rollout.Generation{} // the answer does not say it
 	}
 	return &refused{rpc.ParseCode(code), applied, unexecuted("%s: %s", code, text)}
 }
@@ -203,7 +203,7 @@ func refusedBy(r *http.Response) error {
 // refused is a request that the rules did not admit.
 type refused struct {
 	code    rpc.Code
-	applied rollout.Generation // by the instance that refused it
+	applied rollout.Generation // by the instance that refused the request
 	error
 }
 
@@ -221,7 +221,7 @@ func (a *attempt) again(err error) bool {
 	}
 	unseen := errors.Is(err, errUnexecuted)
 	if unseen && a.v.trace.Refresh(a.req.Context(), a.token) {
-		a.call, a.v.instance, a.lost = a.u.newCall(a.req), "", nil // by newer rules: everything is open again
+		a.call, a.v.instance, a.lost = a.u.newCall(a.req), "", nil // newer rules: every instance may be tried again
 		return true
 	}
 	if errors.Is(err, errChanged) {
@@ -232,20 +232,20 @@ func (a *attempt) again(err error) bool {
 		return false
 	}
 	if byRules {
-		return r.code == rpc.RulesNeeded // the others are the same at every instance
+		return r.code == rpc.RulesNeeded // all other codes are the same at every instance
 	}
 	return unseen || harmless(a.req) && a.body.none() && !isTimeout(err)
 }
 
-// catchUp waits a while for rules that an upstream knows already.
+// catchUp waits up to rulesLimit for rules that an upstream knows already.
 func (a *attempt) catchUp(to rollout.Generation) {
 	ctx, cancel := context.WithTimeout(a.req.Context(), rulesLimit)
 	defer cancel()
 	a.u.g.node.Rollout().CatchUp(ctx, to)
 }
 
-// harmless reports whether executing the request twice is like once: by its
-// method, and not where a conversation begins.
+// harmless reports whether executing the request twice is like once. The method decides; a request
+// that begins a conversation is never harmless.
 func harmless(r *http.Request) bool {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
@@ -259,7 +259,7 @@ func isTimeout(err error) bool {
 	return ok && n.Timeout()
 }
 
-// report tells balancers and statistics how the attempt went.
+// report tells balancers and statistics the outcome of the attempt.
 func (a *attempt) report(r *http.Response, err error, took time.Duration) {
 	outcome := health.OK
 	switch _, dialled := errors.AsType[*dialError](err); {

@@ -31,8 +31,8 @@ import (
 	"github.com/skerry/skerry/rpc"
 )
 
-// pipes is a network in memory: a listener, and connections to it from
-// addresses that the test chooses.
+// pipes is a network in memory: a listener, and connections to it from addresses that the test
+// sets.
 type pipes struct {
 	conns chan net.Conn
 	done  chan struct{}
@@ -81,11 +81,11 @@ type world struct {
 	web   *pipes
 
 	options rpc.ServiceOptions
-	picker  rpc.Picker                // nil: always the one instance
+	picker  rpc.Picker                // nil: always the same instance
 	dial    func(*rpc.Endpoint) error // nil: every instance can be connected to
 
 	mu   sync.Mutex
-	seen bytes.Buffer // what the service has read
+	seen bytes.Buffer // bytes that the service has read
 }
 
 // logged is a log that a test reads while it is written.
@@ -106,7 +106,7 @@ func (l *logged) String() string {
 	return l.text.String()
 }
 
-// tapped keeps what its reader reads.
+// tapped records the bytes that its reader reads.
 type tapped struct {
 	net.Conn
 	w *world
@@ -131,7 +131,7 @@ func (t tap) Accept() (net.Conn, error) {
 	return tapped{c, t.w}, err
 }
 
-// arrived is what the service has read since it was asked last.
+// arrived returns the bytes that the service has read since the last call.
 func (w *world) arrived() string {
 	synctest.Wait()
 	w.mu.Lock()
@@ -158,12 +158,12 @@ func (w *world) Pick(context.Context, *rpc.Call) (*rpc.Endpoint, error) {
 	return &rpc.Endpoint{ID: "web/1", Service: "web", Addr: "10.0.0.9:7001"}, nil
 }
 
-// inWorld plays a test in a world whose service is h.
+// inWorld runs a test in a world with the service h.
 func inWorld(t *testing.T, h http.HandlerFunc, play func(w *world), edits ...func(*Config)) {
 	inWorldOf(t, func(*world) {}, h, play, edits...)
 }
 
-// inWorldOf is inWorld where what the gateway is told by its node is changed first.
+// inWorldOf is inWorld after change has edited the world of the node.
 func inWorldOf(t *testing.T, change func(*world), h http.HandlerFunc, play func(w *world), edits ...func(*Config)) {
 	synctest.Test(t, func(t *testing.T) {
 		agent, err := participant.New(participant.Config{Process: "host/1/a"})
@@ -221,13 +221,13 @@ func (w *world) traces() int { return len(w.agent.Live()) }
 
 func sayHello(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hello") }
 
-// A body of which too little comes holds no trace where it is kept as a whole,
-// and ends after the limit where it streams.
+// A body that makes too little progress holds no trace where the gateway keeps it whole, and ends
+// after the limit where it streams.
 func TestSlowBodies(t *testing.T) {
 	for _, c := range []struct {
 		name, head string
 		traces     int
-		drip       time.Duration // between two bytes; 0: nothing comes
+		drip       time.Duration // between two bytes; 0: no byte comes
 	}{
 		{"a small body that stops", "Content-Length: 100", 0, 0},
 		{"a small body that drips", "Content-Length: 1000", 0, time.Second},
@@ -268,7 +268,7 @@ func TestSlowBodies(t *testing.T) {
 				}
 				user.Close()
 				writing.Wait()
-				time.Sleep(31 * time.Second) // for what the service may still do
+				time.Sleep(31 * time.Second) // time for the service's remaining work
 				if n := w.traces(); n != 0 {
 					t.Errorf("%d traces stand at the end", n)
 				}
@@ -277,8 +277,8 @@ func TestSlowBodies(t *testing.T) {
 	}
 }
 
-// A slow line is no offence: 16 MiB at 1 Mbit/s, and a service that reads
-// slowly, and a client and a service that talk with pauses.
+// Slow connections are allowed: 16 MiB at 1 Mbit/s, a service that reads slowly, and a client and a
+// service that talk with pauses.
 func TestHonestSlowness(t *testing.T) {
 	const size = 16 << 20
 	t.Run("line", func(t *testing.T) {
@@ -342,8 +342,8 @@ func TestHonestSlowness(t *testing.T) {
 	})
 }
 
-// A client that does not take its response loses the connection; one that
-// takes it slowly gets all of it.
+// A client that does not read its response loses the connection. A client that reads slowly gets
+// the whole response.
 func TestResponsesThatAreNotTaken(t *testing.T) {
 	const size = 1 << 20
 	flood := func(w http.ResponseWriter, _ *http.Request) {
@@ -379,8 +379,8 @@ func TestResponsesThatAreNotTaken(t *testing.T) {
 	}, func(c *Config) { c.Drain = 40 * time.Second })
 }
 
-// A WebSocket that is silent both ways is closed; one that speaks now and then
-// is not.
+// A WebSocket that is silent both ways is closed. A WebSocket with a message now and then stays
+// open.
 func TestSilentWebSocket(t *testing.T) {
 	echo := func(w http.ResponseWriter, r *http.Request) {
 		conn, buffer, err := http.NewResponseController(w).Hijack()
@@ -432,9 +432,8 @@ func accept(key string) string {
 	return base64.StdEncoding.EncodeToString(sum[:])
 }
 
-// Many idle connections of one address stand beside each other. Under
-// pressure, those that have never asked anything go, of the address that has
-// most of them.
+// Many idle connections of one address stay open side by side. Under pressure, connections without
+// any request are closed, of the address that has most of them.
 func TestConnectionsUnderPressure(t *testing.T) {
 	inWorld(t, sayHello, func(w *world) {
 		get := func(c net.Conn) (int, string) {
@@ -456,7 +455,7 @@ func TestConnectionsUnderPressure(t *testing.T) {
 		}
 		for range 40 {
 			c := w.connect("10.0.0.2")
-			time.Sleep(200 * time.Millisecond) // of a handshake, while strangers come on
+			time.Sleep(200 * time.Millisecond) // for a handshake, while strangers connect
 			for i := range 20 {
 				defer w.connect(fmt.Sprint("10.9.0.", 1+i%3)).Close()
 			}
@@ -476,8 +475,7 @@ func TestConnectionsUnderPressure(t *testing.T) {
 	}, func(c *Config) { c.MaxConnections = 1000 })
 }
 
-// At the limit the connection that has waited longest for its next request
-// makes place.
+// At the limit, the connection that has waited longest for its next request is closed.
 func TestFullOfIdleConnections(t *testing.T) {
 	inWorld(t, sayHello, func(w *world) {
 		var all []net.Conn

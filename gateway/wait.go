@@ -15,8 +15,8 @@ var (
 	errLeft    = errors.New("the client has closed its side while the request waited for an instance")
 )
 
-// pick finds an instance of the version that the rules name. Where there is
-// none, or those that were tried are there no more, it waits for the next one.
+// pick finds an instance of the version that the rules name. It waits for the next instance if
+// there is none, or if the tried ones are gone.
 func (a *attempt) pick() (*rpc.Endpoint, error) {
 	version, by, _, err := a.u.g.node.Rollout().Log().Route(a.u.route.Service, a.token)
 	if err != nil {
@@ -45,9 +45,8 @@ func (a *attempt) pick() (*rpc.Endpoint, error) {
 	return nil, unexecuted("%w", err)
 }
 
-// mayWait reports whether the request waits when no instance can be picked:
-// by the rules of the service's switch, or because none is there, now or any
-// more, and it may come back.
+// mayWait reports whether the request waits when no instance can be picked. The rules of the
+// service's switch may ask for it. An instance that is not there, or is gone, may also come back.
 func (a *attempt) mayWait(by rollout.Strategy) bool {
 	if by.Exclusive() {
 		return true
@@ -56,8 +55,8 @@ func (a *attempt) mayWait(by rollout.Strategy) bool {
 	return a.u.wait > 0 && !retired && (a.v.instance == "" || a.lost != nil)
 }
 
-// await waits until an instance of the version is there, the rules change, or
-// the client has closed its side: nothing has been sent for it.
+// await waits until an instance of the version is there, the rules change, or the client has closed
+// its side. No bytes of the request have been sent yet.
 func (a *attempt) await(ctx context.Context, by rollout.Strategy) (*rpc.Endpoint, error) {
 	if !by.Exclusive() {
 		limited, cancel := context.WithDeadline(ctx, a.begun.Add(a.u.wait))
@@ -97,8 +96,8 @@ func (a *attempt) await(ctx context.Context, by rollout.Strategy) (*rpc.Endpoint
 	return nil, err
 }
 
-// unread is the client's connection where the server does not notice its end, as it
-// has a body to read first; nil otherwise.
+// unread is the client's connection if the server does not notice its end, because a body is to be
+// read first; nil otherwise.
 func (a *attempt) unread() *client {
 	if a.body.stream == nil || !a.body.whole() || a.v.sent.ProtoMajor != 1 {
 		return nil

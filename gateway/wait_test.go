@@ -17,11 +17,11 @@ import (
 	"github.com/skerry/skerry/rpc"
 )
 
-// arrivals is a picker of instances that are there already, and of one that
-// comes later: requests that wait get it.
+// arrivals is a picker of instances that are there already, and of one that comes later and goes to
+// waiting requests.
 type arrivals struct {
 	here  []*rpc.Endpoint
-	full  bool // as many wait as may
+	full  bool // the limit of waiting requests is reached
 	next  chan *rpc.Endpoint
 	picks atomic.Int64
 	waits atomic.Int64 // requests that wait now
@@ -49,12 +49,12 @@ func (a *arrivals) Pick(ctx context.Context, call *rpc.Call) (*rpc.Endpoint, err
 	}
 }
 
-// come lets an instance come after a while, for one request.
+// come adds an instance after a while, for one request.
 func (a *arrivals) come(after time.Duration) {
 	time.AfterFunc(after, func() { a.next <- &rpc.Endpoint{ID: "web/2", Service: "web", Addr: "10.0.0.9:7002"} })
 }
 
-// dead are so many instances that refuse connections.
+// dead returns n instances that refuse connections.
 func dead(n int) (all []*rpc.Endpoint) {
 	for i := range n {
 		all = append(all, &rpc.Endpoint{ID: fmt.Sprint("dead/", i), Service: "web", Addr: fmt.Sprint("10.0.1.", i, ":7000")})
@@ -62,7 +62,7 @@ func dead(n int) (all []*rpc.Endpoint) {
 	return all
 }
 
-// inGap plays a test in a world whose service has only dead instances, so many.
+// inGap runs a test in a world whose service has only dead instances.
 func inGap(t *testing.T, instances int, h http.HandlerFunc, play func(w *world, a *arrivals), changes ...func(*world)) {
 	t.Helper()
 	var a *arrivals
@@ -71,7 +71,7 @@ func inGap(t *testing.T, instances int, h http.HandlerFunc, play func(w *world, 
 		w.picker = a
 		w.dial = func(e *rpc.Endpoint) error {
 			if strings.HasPrefix(e.ID, "dead/") {
-				return fmt.Errorf("its announcer is gone: %w", rpc.ErrNoInstance) // as found out by a call
+				return fmt.Errorf("its announcer is gone: %w", rpc.ErrNoInstance) // as a call finds out
 			}
 			return nil
 		}
@@ -82,9 +82,8 @@ func inGap(t *testing.T, instances int, h http.HandlerFunc, play func(w *world, 
 	inWorldOf(t, change, h, func(w *world) { play(w, a) }, func(c *Config) { c.Routes[0].Timeout = 2 * time.Second })
 }
 
-// A request waits for the next instance of its service, whether none was there
-// or those that it tried are there no more, and whatever its method and body;
-// of a large body nothing is read meanwhile.
+// A request waits for the next instance of its service, with any method and body. It waits if there
+// was no instance, or if those that it tried are gone. Meanwhile a large body stays unread.
 func TestRequestsWaitForTheNextInstance(t *testing.T) {
 	const large = 200_000
 	for _, instances := range []int{0, 1, 5} {
@@ -129,8 +128,8 @@ func TestRequestsWaitForTheNextInstance(t *testing.T) {
 	}
 }
 
-// Without a next instance the answer is 503, when the time of the route, or
-// what consumers.NAME.wait says, is over; at once where as many wait as may.
+// Without a next instance the answer is 503, after the route's time-out or consumers.NAME.wait. It
+// is 503 at once when the limit of waiting requests is reached.
 func TestRequestsWaitForALimitedTime(t *testing.T) {
 	for _, c := range []struct {
 		wait, took time.Duration
@@ -161,8 +160,8 @@ func TestRequestsWaitForALimitedTime(t *testing.T) {
 	}
 }
 
-// A client that gives up while its request waits ends the wait: nothing is
-// sent for it when an instance comes.
+// A client that gives up while its request waits ends the wait. The request is not sent when an
+// instance comes.
 func TestClientThatGivesUpEndsTheWait(t *testing.T) {
 	var served atomic.Int64
 	count := func(w http.ResponseWriter, r *http.Request) { served.Add(1); sayHello(w, r) }

@@ -10,26 +10,26 @@ import (
 	"time"
 )
 
-// writer remembers how a response went, and who has taken over its connection.
+// writer records the progress of a response, and the handler that has taken over its connection.
 type writer struct {
 	http.ResponseWriter
 	status int          // 0 until one was written
 	begun  atomic.Bool  // a final status was written
-	bytes  atomic.Int64 // of the body, or of a connection that was taken over
+	bytes  atomic.Int64 // of the body, or of a taken-over connection
 
-	idle      time.Duration // of such a connection when it is silent both ways; 0 or less means for ever
-	limit     time.Duration // for a client to take what was written to it; 0 or less means none
+	idle      time.Duration // of a taken-over connection that is silent both ways; 0 or less means no limit
+	limit     time.Duration // for a client to read the written bytes; 0 or less means none
 	perStream bool          // a connection carries several responses: HTTP/2
-	idled     atomic.Bool   // a connection that was taken over was silent for too long
+	idled     atomic.Bool   // a taken-over connection was silent for too long
 
 	answered func() // called when the final response begins; may be nil
 
-	// hijack is called when the handler takes over the connection; what it
-	// returns is called when that is closed.
+	// hijack is called when the handler takes over the connection. The function that it returns is
+	// called when the connection is closed.
 	hijack func() (closed func())
 }
 
-// Unwrap lets http.ResponseController find what the connection can do.
+// Unwrap gives http.ResponseController access to the connection.
 func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // WriteHeader notes the final status.
@@ -55,7 +55,7 @@ func (w *writer) begin(status int) {
 // Write counts the body.
 func (w *writer) Write(p []byte) (int, error) {
 	w.begin(http.StatusOK)
-	if w.perStream && w.limit > 0 { // an HTTP/1.1 connection sees to it itself
+	if w.perStream && w.limit > 0 { // an HTTP/1.1 connection has its own limit
 		_ = http.NewResponseController(w.ResponseWriter).SetWriteDeadline(time.Now().Add(w.limit))
 	}
 	n, err := w.ResponseWriter.Write(p)
@@ -63,10 +63,10 @@ func (w *writer) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// sent is how much of the response was written.
+// sent is the number of written bytes of the response.
 func (w *writer) sent() int64 { return w.bytes.Load() }
 
-// ReadFrom keeps the connection's own fast way of copying.
+// ReadFrom keeps the connection's fast way of copying.
 func (w *writer) ReadFrom(r io.Reader) (int64, error) {
 	w.begin(http.StatusOK)
 	n, err := io.Copy(w.ResponseWriter, r)
@@ -74,10 +74,10 @@ func (w *writer) ReadFrom(r io.Reader) (int64, error) {
 	return n, err
 }
 
-// Flush is for handlers that ask for http.Flusher.
+// Flush implements http.Flusher.
 func (w *writer) Flush() { _ = http.NewResponseController(w.ResponseWriter).Flush() }
 
-// Hijack is for handlers that ask for http.Hijacker.
+// Hijack implements http.Hijacker.
 func (w *writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, buffer, err := http.NewResponseController(w.ResponseWriter).Hijack()
 	if err != nil {
@@ -97,8 +97,8 @@ func (w *writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return h, buffer, nil
 }
 
-// hijacked is a connection that a handler took over. It tells when it is
-// closed, counts, and closes when it was silent for too long.
+// hijacked is a connection that a handler took over. It counts bytes, closes after too long a
+// silence, and reports its closing.
 type hijacked struct {
 	net.Conn
 	w      *writer
@@ -136,7 +136,7 @@ func (h *hijacked) Close() error {
 	return h.Conn.Close()
 }
 
-// CloseWrite closes the sending half, where there are halves.
+// CloseWrite closes the sending half, where the connection has halves.
 func (h *hijacked) CloseWrite() error {
 	if c, ok := h.Conn.(interface{ CloseWrite() error }); ok {
 		return c.CloseWrite()
