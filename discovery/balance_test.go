@@ -35,7 +35,7 @@ func viewOf(b Balancer, weights ...int) *view {
 
 func repeat(w, n int) []int { return slices.Repeat([]int{w}, n) }
 
-// Shares follow weights, and nobody starves.
+// Shares follow weights, and every member gets calls.
 func TestShares(t *testing.T) {
 	const calls = 200_000
 	for _, b := range []Balancer{balanceTwoChoices, balanceRoundRobin} {
@@ -61,8 +61,7 @@ func TestShares(t *testing.T) {
 	}
 }
 
-// Between two turns of a member pass at most about twice the calls that its
-// share says.
+// Between two turns of a member pass at most about twice as many calls as its share implies.
 func TestRoundRobinIsSmooth(t *testing.T) {
 	for _, weights := range [][]int{{5, 1, 1}, {100, 100, 100}, {50, 30, 20}, {1000, 10, 10}, {3, 3, 3, 2}} {
 		cs := candidates(weights...)
@@ -117,8 +116,8 @@ func owners(r *ring, keys int) []string {
 	return out
 }
 
-// TestRingsShortWay: where everybody is well, the quick search finds whom the
-// careful one does, whatever the weights and whoever came and went.
+// TestRingsShortWay: while all members are well, the quick search finds the same member as the
+// careful one, for any weights and after any changes of members.
 func TestRingsShortWay(t *testing.T) {
 	for _, weight := range []func(i int) int{
 		func(int) int { return 0 },

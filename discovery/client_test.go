@@ -13,7 +13,7 @@ import (
 	"github.com/skerry/skerry/rpc"
 )
 
-// empty is a struct without fields, as generated code would write it.
+// empty is a struct without fields, in the form of generated code.
 type empty struct{}
 
 func (empty) Read(ctx context.Context, p thrift.TProtocol) error { return p.Skip(ctx, thrift.STRUCT) }
@@ -21,8 +21,8 @@ func (empty) Write(ctx context.Context, p thrift.TProtocol) error {
 	return p.WriteFieldStop(ctx)
 }
 
-// A client and its Discovery: every attempt of a call goes to another
-// instance, and what connections show reaches the list.
+// A client and its Discovery: every attempt of a call goes to another instance, and the
+// connections' events reach the list.
 func TestAttemptsOfAClient(t *testing.T) {
 	for _, o := range []Options{{}, {Balancer: balanceRoundRobin}, {Balancer: balanceHash}} {
 		bubble(t, func(t *testing.T) {

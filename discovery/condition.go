@@ -7,41 +7,41 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// State is how a member fares, in one word.
+// State is the state of a member, in one word.
 type State string
 
-// The states, in the order in which they are preferred for calls.
+// The states, in the order of preference for calls.
 const (
 	OK       State = "ok"
 	Warming  State = "warming"  // started lately: less than its full weight
 	Suspect  State = "suspect"  // its connection broke or it does not answer; avoided
-	Ejected  State = "ejected"  // could not be connected to, again and again; avoided
-	Leaving  State = "leaving"  // is stopping: called only when there is no other
+	Ejected  State = "ejected"  // three dials in a row have failed; avoided
+	Leaving  State = "leaving"  // is stopping: called only while there is no other member
 	Gone     State = "gone"     // has left, though a source still lists it; never called
-	Excluded State = "excluded" // the consumer's rules or its weight keep calls away
+	Excluded State = "excluded" // the consumer's rules or the member's weight keep calls away
 
-	// Elsewhere: its address (127.0.0.1) means something on its own host only;
-	// never called.
+	// Elsewhere: the address (127.0.0.1) is valid on the member's own host only; never called.
 	Elsewhere State = "elsewhere"
 )
 
-// Here reports whether a member in this state is there for this process.
+// Here reports whether this process can reach a member in this state.
 func (s State) Here() bool { return s != Gone && s != Elsewhere }
 
-// Well reports whether nothing speaks against calls.
+// Well reports whether the state is good for calls.
 func (s State) Well() bool { return s == OK || s == Warming }
 
-// condition is what calls and connections have shown about one member.
+// condition is the evidence of calls and connections about one member.
 type condition struct {
 	dialFails    int       // in a row
 	suspectSince time.Time // zero: not suspect
-	silent       bool      // suspect for not answering, not for its connection
+	silent       bool      // suspect because it does not answer, not because of its connection
 	ejectedUntil time.Time // zero: not ejected
 	leavingSince time.Time // zero: not leaving
 	why          string    // reason of the newest of these
 }
 
-// silence notes that the member does not answer though it may be connected.
+// silence notes that the member does not answer, although it may be connected. It reports whether
+// that is news.
 func (c *condition) silence(now time.Time, why string) bool {
 	c.silent = true
 	return c.broke(now, why)
@@ -56,8 +56,8 @@ func (c *condition) broke(now time.Time, why string) bool {
 	return true
 }
 
-// dialFailed notes a connection that could not be made. It reports whether
-// the member is suspect or ejected by it that was not before.
+// dialFailed notes a connection that could not be made. It reports whether the member becomes
+// suspect or ejected by it.
 func (c *condition) dialFailed(now time.Time, eject time.Duration, why string) bool {
 	news := c.broke(now, why)
 	c.dialFails++
@@ -69,7 +69,7 @@ func (c *condition) dialFailed(now time.Time, eject time.Duration, why string) b
 	return news
 }
 
-// answered notes a sign of life. A member that is leaving stays so.
+// answered notes a sign of life. A leaving member stays leaving.
 func (c *condition) answered() { *c = condition{leavingSince: c.leavingSince, why: c.leavingWhy()} }
 
 func (c *condition) leavingWhy() string {
@@ -88,8 +88,7 @@ func (c *condition) leave(now time.Time) bool {
 	return true
 }
 
-// trust ends a suspicion that nobody can check; the next failed dial ejects
-// at once.
+// trust ends a suspicion that no probe can check. The next failed dial ejects at once.
 func (c *condition) trust() {
 	fails := min(c.dialFails, dialLimit-1)
 	c.answered()
@@ -100,8 +99,7 @@ func (c *condition) clean() bool {
 	return c.suspectSince.IsZero() && c.ejectedUntil.IsZero() && c.leavingSince.IsZero()
 }
 
-// state is the one word for a condition at a time; since and until are zero
-// where they mean nothing.
+// state is the state at a time; since and until are zero in states without them.
 func (c *condition) state(now time.Time) (s State, since, until time.Time) {
 	switch {
 	case !c.leavingSince.IsZero():
@@ -114,9 +112,8 @@ func (c *condition) state(now time.Time) (s State, since, until time.Time) {
 	return OK, time.Time{}, time.Time{}
 }
 
-// warmth is the share of its weight that an instance gets at a time, in
-// steps so that views change rarely; next is when it changes, zero when it
-// is full.
+// warmth is the share of its weight that an instance gets at a time. It rises in steps, so that
+// views change rarely. next is the time of the next step, zero at the full weight.
 func warmth(started, now time.Time, warmUp time.Duration) (share float64, next time.Time) {
 	age := now.Sub(started)
 	if started.IsZero() || warmUp <= 0 || age >= warmUp {
@@ -127,9 +124,8 @@ func warmth(started, now time.Time, warmUp time.Duration) (share float64, next t
 	return share, started.Add(warmUp * time.Duration(step+1) / warmSteps)
 }
 
-// sharply reports whether so many of the members that were listed before
-// have vanished that the source is not believed without asking: more than
-// half.
+// sharply reports whether so many listed members have vanished that the source is not believed
+// without probes: more than half.
 func sharply(vanished, before int) bool { return vanished > 0 && 2*vanished > before }
 
 // sameID compares identities without building them.

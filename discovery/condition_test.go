@@ -47,7 +47,7 @@ func TestCondition(t *testing.T) {
 	c.answered()
 	expect(19*time.Second, OK)
 	c.dialFailed(t0, 10*time.Second, "refused")
-	expect(0, Suspect) // the count began anew
+	expect(0, Suspect) // the count starts at zero again
 	if !c.leave(t0) || c.leave(t0) {
 		t.Fatal("a goodbye is news once")
 	}

@@ -15,8 +15,8 @@ import (
 	"github.com/skerry/skerry/rpc"
 )
 
-// Balancer names the way in which one of several members that are well is
-// chosen. It is also the spelling in configuration files.
+// Balancer names the way of choosing between several members that are well. It is also the spelling
+// in configuration files.
 type Balancer string
 
 // The balancers. The empty Balancer means TwoChoices.
@@ -29,50 +29,48 @@ const (
 // Balancers lists every balancer in the order of the constants.
 func balancers() []Balancer { return []Balancer{balanceTwoChoices, balanceRoundRobin, balanceHash} }
 
-// Options are a consumer's rules for one service. The zero value takes every
-// instance and balances by TwoChoices.
+// Options are a consumer's rules for one service. The zero value accepts every instance and
+// balances by TwoChoices.
 type Options struct {
 	Version   string            // only this version; "" = any
 	Zone      string            // only this zone; "" = any
-	Tags      map[string]string // only instances that bear all of these
+	Tags      map[string]string // only instances with all of these tags
 	Balancer  Balancer          // "" = TwoChoices
-	ZoneFirst bool              // members of Config.Zone first, the others when none of them is well
+	ZoneFirst bool              // members of Config.Zone first, the others while none of these is well
 }
 
-// Source is a registry by the name that Explain and logs give it.
+// Source is a registry and its name in Explain and in logs.
 type Source struct {
 	Name     string
 	Registry registry.Registry
 }
 
-// Disk is the name of the source that is the last known list.
+// Disk is the name of the source that holds the last known list.
 const Disk = "disk"
 
 // Config sets up a Discovery.
 type Config struct {
-	Cluster  string             // stands in the state file; a file of another cluster is not used
-	Sources  []Source           // in order of trust: the first that lists an instance describes it
-	Services map[string]Options // rules by service; a service that is not named has none
+	Cluster  string             // written to the state file; a file of another cluster is not used
+	Sources  []Source           // in order of trust: the first source that lists an instance describes it
+	Services map[string]Options // rules by service; an unnamed service has none
 	Zone     string             // where this process runs, for ZoneFirst
 
-	// Probe asks an instance whether it is there: rpc's Client.Check. Without
-	// it members that need asking are trusted for a while instead: suspects
-	// 2 s, protected ones a minute.
+	// Probe asks an instance whether it is alive: rpc's Client.Check. Without Probe, members in
+	// doubt are trusted for a while: suspects for 2 s, protected ones for a minute.
 	Probe func(ctx context.Context, e *rpc.Endpoint) error
 
 	StateFile string                    // last known list, owned by this process; "" = not kept
-	WatchAll  bool                      // show every service of the site, not only those that were asked for
+	WatchAll  bool                      // show every service of the site, not only the services that were resolved
 	Sealed    bool                      // calls to skerry processes go over site connections
-	Hidden    func(service string) bool // not counted among the services of the site; nil: none is
+	Hidden    func(service string) bool // not counted among the services of the site; nil: no service is hidden
 
-	// Elsewhere says why an instance's address means something on another host
-	// only; "" when it does not. Such an instance is shown and never called. nil:
-	// there is none.
+	// Elsewhere returns the reason when an instance's address is valid on another host only, else
+	// "". Such an instance is shown and never called. nil: there is none.
 	Elsewhere func(registry.Instance) string
 
 	WarmUp  time.Duration // from a provider's start to its full weight; 0 means 10 s, negative none
-	Settle  time.Duration // how long a LAN's first list may grow before it counts; 0 means 3 s
-	Eject   time.Duration // how long 3 failed dials in a row eject; 0 means 10 s
+	Settle  time.Duration // how long the first list of a LAN may grow before it counts; 0 means 3 s
+	Eject   time.Duration // how long a member is ejected after 3 failed dials in a row; 0 means 10 s
 	Protect time.Duration // longest protection against a source that can vouch; 0 means 15 min
 
 	Logger *slog.Logger // nil means slog.Default()
@@ -80,24 +78,24 @@ type Config struct {
 
 // Fixed times. They follow from the bounds in docs/guarantees.md.
 const (
-	probeTimeout   = time.Second            // of one question
-	maxProbes      = 32                     // questions at once
-	maxWaiting     = 1000                   // calls that wait for the next instance of a service at once
-	askTries       = 3                      // unanswered questions until a member that vanished is dropped
-	reaskPeriod    = 30 * time.Second       // between questions to a protected member
+	probeTimeout   = time.Second            // of one probe
+	maxProbes      = 32                     // concurrent probes
+	maxWaiting     = 1000                   // concurrent calls that wait for the next instance of a service
+	askTries       = 3                      // unanswered probes until a vanished member is dropped
+	reaskPeriod    = 30 * time.Second       // between probes of a protected member
 	unaskedSuspect = 2 * time.Second        // suspicion without Probe
 	unaskedProtect = time.Minute            // protection without Probe
-	leavingLimit   = time.Minute            // after which a member that said goodbye and is still listed is asked
-	vanishWindow   = time.Minute            // within which vanishing members count together
-	tombstoneLife  = 10 * time.Minute       // of a departure nobody contradicts
-	answerLimit    = 5 * time.Second        // a source that has said nothing at all is no longer waited for
+	leavingLimit   = time.Minute            // after which a leaving member that is still listed is probed
+	vanishWindow   = time.Minute            // within which vanished members count together
+	tombstoneLife  = 10 * time.Minute       // of a departure that no source contradicts
+	answerLimit    = 5 * time.Second        // for the first answer of a source
 	saveEvery      = 10 * time.Second       // state file, at most
 	warmSteps      = 10                     // of the rise from warmFloor to the full weight
 	warmFloor      = 0.2                    // share of the weight at the very start
 	dialLimit      = 3                      // failed dials in a row that eject
-	timeoutLimit   = 3                      // time-outs in a row that make suspect without asking
-	askFirst       = 200 * time.Millisecond // first pause between questions to a suspect
-	askLast        = 5 * time.Second        // longest
+	timeoutLimit   = 3                      // time-outs in a row that make a member suspect without a probe
+	askFirst       = 200 * time.Millisecond // first pause between probes of a suspect
+	askLast        = 5 * time.Second        // longest pause
 )
 
 func (c *Config) setDefaults() {
@@ -158,7 +156,7 @@ func (o Options) admits(in registry.Instance) bool {
 	return true
 }
 
-// String names the rules for people: version v2, zone east, tag tier=gold.
+// String returns the rules as text: version v2, zone east, tag tier=gold.
 func (o Options) String() string {
 	var parts []string
 	if o.Version != "" {

@@ -8,14 +8,13 @@ import (
 // cycleSlack bounds a cycle: 4 places for each member and this many more.
 const cycleSlack = 1 << 14
 
-// cycle lists indexes in the order of weighted round robin: each stands as
-// often as its weight asks for and as evenly spread as that allows. A nil
-// cycle of members of equal weight is 0, 1, … n-1.
+// cycle lists indexes in the order of weighted round robin. Each index occurs as often as its
+// weight asks for, as evenly spread as possible. A nil cycle of members of equal weight is 0, 1, …
+// n-1.
 type cycle []uint32
 
-// newCycle spreads the places of member i over the unit interval, at
-// (k + phase) / places for k = 0, 1, …, and reads them off in order. Phases
-// differ so that members of one weight do not crowd one spot.
+// newCycle spreads the places of member i over the unit interval, at (k + phase) / places for k =
+// 0, 1, …, and lists them in order. Different phases keep members of equal weight apart.
 func newCycle(cs []candidate) cycle {
 	places := quotas(cs)
 	if places == nil {
@@ -43,8 +42,8 @@ func newCycle(cs []candidate) cycle {
 	return c
 }
 
-// quotas are the numbers of places in the ratio of the weights, at least one
-// each; nil when all are equal.
+// quotas are the numbers of places in the ratio of the weights, at least one each; nil when all are
+// equal.
 func quotas(cs []candidate) []int {
 	divisor, total, equal := 0, 0, true
 	for _, c := range cs {
@@ -73,7 +72,7 @@ func gcd(a, b int) int {
 	return a
 }
 
-// at is the index whose turn it is with the count'th call.
+// at is the index for the call number count.
 func (c cycle) at(count uint64, n int) int {
 	if c == nil {
 		return int(count % uint64(n))

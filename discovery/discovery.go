@@ -14,25 +14,25 @@ import (
 	"github.com/skerry/skerry/rpc"
 )
 
-// Discovery knows the site as one consumer sees it. Create it with [New]; its
-// methods may be called from any goroutine.
+// Discovery is one consumer's view of the site. Create it with [New]; its methods may be called
+// from any goroutine.
 type Discovery struct {
 	cfg      Config
 	services atomic.Pointer[map[string]*service] // copied on write
-	kick     run.Signal                          // a view is behind
-	probes   chan struct{}                       // one element for each question under way
+	kick     run.Signal                          // set when a view is out of date
+	probes   chan struct{}                       // one element for each running probe
 	stopped  atomic.Bool
 	feed     feed
 
-	mu         sync.Mutex // guards services' writers and what follows
+	mu         sync.Mutex // guards writes of services and the fields below
 	stops      []func()   // of the sources' watches
 	remembers  bool       // the state file has been read
-	unsaved    bool       // the last try to write it did not succeed
+	unsaved    bool       // the last write of the state file has failed
 	disk       run.Disk   // of the state file
-	saveFailed bool       // and the log says so
+	saveFailed bool       // and the log has a line about it
 
-	saved savedList      // what the state file says, of services nobody has asked for as well
-	site  []SourceStatus // with WatchAll: how each source answers for all services together
+	saved savedList      // content of the state file, also of services that this process has not resolved
+	site  []SourceStatus // with WatchAll: the answer of each source for all services together
 }
 
 var (
@@ -40,8 +40,8 @@ var (
 	_ rpc.Watcher  = (*Discovery)(nil)
 )
 
-// New makes a Discovery. It does no I/O. Services subscribe when they are
-// asked for; views are renewed only while Run runs.
+// New makes a Discovery. It does no I/O. A service is subscribed when it is first resolved; views
+// are renewed only while Run runs.
 func New(cfg Config) (*Discovery, error) {
 	cfg.setDefaults()
 	if err := cfg.validate(); err != nil {
@@ -56,8 +56,7 @@ func New(cfg Config) (*Discovery, error) {
 	return d, nil
 }
 
-// Resolve is Resolver.Resolve: one map lookup, but for the first time, which
-// subscribes the service.
+// Resolve implements rpc.Resolver: one map lookup. The first call for a service also subscribes it.
 func (d *Discovery) Resolve(name string) rpc.Picker { return d.service(name) }
 
 func (d *Discovery) service(name string) *service {
@@ -84,8 +83,8 @@ func (d *Discovery) addService(name string) *service {
 	return s
 }
 
-// subscribe watches a service at every source. With WatchAll, Run has done
-// that for all services at once.
+// subscribe watches a service at every source. With WatchAll, Run has already done so for all
+// services.
 func (d *Discovery) subscribe(s *service) {
 	d.wake()
 	if d.cfg.WatchAll {
@@ -96,7 +95,7 @@ func (d *Discovery) subscribe(s *service) {
 	}
 }
 
-// keep remembers how to end a watch, or ends it when Run is over.
+// keep stores the function that ends a watch, or ends the watch when Run is over.
 func (d *Discovery) keep(stop func()) {
 	d.mu.Lock()
 	over := d.stopped.Load()
@@ -109,9 +108,8 @@ func (d *Discovery) keep(stop func()) {
 	}
 }
 
-// Run keeps the views up to date until ctx ends: it takes in what sources
-// say, asks members, ends what ends by time, and saves the last known list.
-// It returns nil; pickers then go on from the last view.
+// Run keeps the views up to date until ctx ends: it applies the lists of sources, probes members,
+// ends time limits, and saves the last known list. It returns nil; pickers then use the last view.
 func (d *Discovery) Run(ctx context.Context) error {
 	d.restore()
 	if d.cfg.WatchAll {
@@ -132,8 +130,8 @@ func (d *Discovery) Run(ctx context.Context) error {
 	return err
 }
 
-// heardSite notes how a source answers for all services: one that can vouch
-// for its lists has answered with the mark that everything was read.
+// heardSite notes the answer of a source for all services. A source that can vouch for its lists
+// has answered when it sends the mark that everything was read.
 func (d *Discovery) heardSite(i int, snap registry.Snapshot) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -145,7 +143,7 @@ func (d *Discovery) heardSite(i int, snap registry.Snapshot) {
 	}
 }
 
-// stop ends the watches, wakes those who wait for a first list, and saves.
+// stop ends the watches, wakes callers that wait for a first list, and saves.
 func (d *Discovery) stop() {
 	d.mu.Lock()
 	d.stopped.Store(true)
@@ -161,10 +159,10 @@ func (d *Discovery) stop() {
 	d.save()
 }
 
-// wake has the loop look at every service.
+// wake makes the loop check every service.
 func (d *Discovery) wake() { d.kick.Set() }
 
-// loop ticks each service that is behind or due.
+// loop ticks each service that is out of date or due.
 func (d *Discovery) loop(ctx context.Context, g *run.Group) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -198,7 +196,7 @@ func (s *service) nextTick() time.Time {
 	return s.due
 }
 
-// probe asks one member. Its error is the loop's end, never the member's.
+// probe asks one member. Its error ends the loop; an error of the member is not returned.
 func (d *Discovery) probe(ctx context.Context, s *service, m *member) error {
 	select {
 	case d.probes <- struct{}{}:
@@ -223,29 +221,28 @@ func (d *Discovery) probe(ctx context.Context, s *service, m *member) error {
 	return nil
 }
 
-// Down is Watcher.Down.
+// Down implements rpc.Watcher.
 func (d *Discovery) Down(e *rpc.Endpoint, dial bool, err error) {
 	if s, m := d.find(e); m != nil {
 		s.down(m, dial, err)
 	}
 }
 
-// Up is Watcher.Up.
+// Up implements rpc.Watcher.
 func (d *Discovery) Up(e *rpc.Endpoint) {
 	if s, m := d.find(e); m != nil {
 		s.up(m)
 	}
 }
 
-// Leaving is Watcher.Leaving.
+// Leaving implements rpc.Watcher.
 func (d *Discovery) Leaving(e *rpc.Endpoint) {
 	if s, m := d.find(e); m != nil {
 		s.leaving(m)
 	}
 }
 
-// Tags are the tags of the instance that the endpoint stands for, as they are
-// now. They are not to be written to.
+// Tags are the current tags of the endpoint's instance. The caller must not write to them.
 func (d *Discovery) Tags(e *rpc.Endpoint) map[string]string {
 	s, m := d.find(e)
 	if m == nil {
@@ -264,13 +261,13 @@ func (d *Discovery) find(e *rpc.Endpoint) (*service, *member) {
 	return s, s.member(e)
 }
 
-// suspecter is a registry that can check on an instance: it asks the instance, or
-// drops it. Suspect must not block.
+// suspecter is a registry that can check an instance: it probes the instance, or drops it. Suspect
+// must not block.
 type suspecter interface {
 	Suspect(id registry.ID, why string)
 }
 
-// tellSuspect tells the registries that can check on an instance.
+// tellSuspect passes a suspicion to the registries that can check an instance.
 func (d *Discovery) tellSuspect(m *member, why string) {
 	for _, src := range d.cfg.Sources {
 		if r, ok := src.Registry.(suspecter); ok {
@@ -292,7 +289,7 @@ func (d *Discovery) SetOptions(service string, o Options) error {
 	return nil
 }
 
-// known lists services that have instances, without one of them, sorted.
+// known lists services that have instances, except without, sorted.
 func (d *Discovery) known(without string) []string {
 	var names []string
 	for name, s := range *d.services.Load() {
@@ -304,14 +301,14 @@ func (d *Discovery) known(without string) []string {
 	return names
 }
 
-// Offers reports whether somebody is known to offer the service.
+// Offers reports whether a known instance offers the service.
 func (d *Discovery) Offers(name string) bool {
 	s := (*d.services.Load())[name]
 	return s != nil && s.size.Load() > 0
 }
 
-// Services lists the services that were asked for or, with WatchAll, that
-// somebody offers or has offered, without the hidden ones, sorted.
+// Services lists the services that were resolved or, with WatchAll, that an instance offers or has
+// offered. It leaves out the hidden ones; the list is sorted.
 func (d *Discovery) Services() []string {
 	return slices.DeleteFunc(slices.Sorted(maps.Keys(*d.services.Load())), d.cfg.Hidden)
 }

@@ -15,11 +15,10 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// diskLimit is how long a start, and the end, wait for a disk that hangs.
+// diskLimit is how long the start and the stop wait for a disk that hangs.
 const diskLimit = 2 * time.Second
 
-// savedAge is how long the state file remembers a service that nobody asks
-// for any more.
+// savedAge is how long the state file keeps a service that no process resolves any more.
 const savedAge = 30 * 24 * time.Hour
 
 // savedList is the state file.
@@ -34,7 +33,7 @@ type savedService struct {
 	List []registry.Instance `json:"list"`
 }
 
-// instances are the entries that could have been written by us, in order.
+// instances are the entries that this package could have written, in order.
 func (s savedService) instances() []registry.Instance {
 	list := slices.DeleteFunc(slices.Clone(s.List),
 		func(in registry.Instance) bool { return registry.Check(in) != nil })
@@ -42,8 +41,8 @@ func (s savedService) instances() []registry.Instance {
 	return slices.CompactFunc(list, func(a, b registry.Instance) bool { return a.ID() == b.ID() })
 }
 
-// restore reads the state file and tells the services that were asked for
-// already. A file that can't be used is no reason not to start.
+// restore reads the state file and updates the services that were resolved already. A start goes on
+// without an unusable file.
 func (d *Discovery) restore() {
 	if d.cfg.StateFile == "" {
 		return
@@ -63,7 +62,7 @@ func (d *Discovery) restore() {
 	}
 }
 
-// remind tells a new service what the disk says. d.mu is held.
+// remind gives a new service the list of the state file. d.mu is held.
 func (d *Discovery) remind(s *service, name string) {
 	list := d.saved.Services[name].instances()
 	list = slices.DeleteFunc(list, func(in registry.Instance) bool { return in.Service != name })
@@ -168,16 +167,15 @@ func (d *Discovery) collect(now time.Time) bool {
 	return changed
 }
 
-// listed is what a cold start should know: everything that may be called.
-// known is false while no source has answered, so that the disk's word is
-// not overwritten by ignorance.
+// listed is the list for a cold start: every instance that may be called. known is false while no
+// source has answered, so that an empty list does not replace the saved one.
 func (s *service) listed() (list []registry.Instance, known bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, m := range s.u.order {
 		if m.buried == nil {
 			in := *m.in
-			in.Leaving = false // whether it has left is for the sources to say
+			in.Leaving = false // a source must say it again
 			list = append(list, in)
 		}
 	}

@@ -23,7 +23,7 @@ func TestColdStart(t *testing.T) {
 		}
 		w.db.lists(1, 2, 3, 4)
 		w.after(time.Second)
-		w.stop() // saves what is not saved yet
+		w.stop() // saves the unsaved changes
 	})
 	bubble(t, func(t *testing.T) {
 		w := newWorld(t, with)
@@ -103,7 +103,7 @@ func TestStateKeepsWhatWasNotAskedFor(t *testing.T) {
 		w.db.lists(1, 2)
 		w.after(4 * time.Second)
 	})
-	bubble(t, func(t *testing.T) { // this run knows nothing: it must not forget the list
+	bubble(t, func(t *testing.T) { // this run has heard no source: it must keep the saved list
 		w := newWorld(t, with)
 		w.after(30 * time.Second)
 	})
@@ -114,8 +114,8 @@ func TestStateKeepsWhatWasNotAskedFor(t *testing.T) {
 	}
 }
 
-// TestADiskThatHangsStopsNoList: while the last known list can't be written,
-// services are found as ever; it is written when the disk answers.
+// TestADiskThatHangsStopsNoList: while the last known list can't be written, services are still
+// found. It is written when the disk answers.
 func TestADiskThatHangsStopsNoList(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "state", "lists.json")
 	bubble(t, func(t *testing.T) {

@@ -10,8 +10,8 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// Entry is one member of a service's list and everything that was decided
-// about it, as plain values for tables and JSON.
+// Entry is one member of a service's list and all decisions about it, as plain values for tables
+// and JSON.
 type Entry struct {
 	Service  string            `json:"service"`
 	Version  string            `json:"version,omitempty"`
@@ -19,44 +19,44 @@ type Entry struct {
 	Protocol string            `json:"protocol,omitempty"`
 	TLS      bool              `json:"tls,omitempty"`
 	Zone     string            `json:"zone,omitempty"`
-	Weight   int               `json:"weight"` // as registered, 0 = no calls
+	Weight   int               `json:"weight"` // as registered; 0: no calls
 	Tags     map[string]string `json:"tags,omitempty"`
 	Owner    string            `json:"owner"` // host/pid/epoch
 	Started  time.Time         `json:"started,omitzero"`
-	Heard    time.Time         `json:"heard,omitzero"` // last heartbeat, as the source that heard it last knew when its list was read
+	Heard    time.Time         `json:"heard,omitzero"` // last heartbeat, as known when the list was read
 
-	Standing  string          `json:"standing,omitempty"` // by which the log of releases keeps calls away from its version; Node.Explain fills it in
+	Standing  string          `json:"standing,omitempty"` // why the release log bars its version; set by Node.Explain
 	State     State           `json:"state"`
-	Since     time.Time       `json:"since,omitzero"` // begin of the state, where it has one
-	Until     time.Time       `json:"until,omitzero"` // end of an ejection or a protection, at the latest
+	Since     time.Time       `json:"since,omitzero"` // begin of the state, if it has one
+	Until     time.Time       `json:"until,omitzero"` // latest end of an ejection or a protection
 	Why       string          `json:"why,omitempty"`
-	Protected bool            `json:"protected,omitempty"` // listed by nobody, kept because it is asked or answers
+	Protected bool            `json:"protected,omitempty"` // no source lists it; kept while it is probed or answers
 	Stale     bool            `json:"stale,omitempty"`     // no live source lists it
-	Share     float64         `json:"share"`               // part of the weight that it gets now: under 1 while it warms up
+	Share     float64         `json:"share"`               // part of the weight that it gets: below 1 while warming up
 	Pending   int64           `json:"pending"`             // calls of this process in flight
 	Sources   []SourceListing `json:"sources"`
 }
 
-// SourceListing says that a source lists an entry.
+// SourceListing states that a source lists an entry.
 type SourceListing struct {
 	Name  string    `json:"name"`
-	Since time.Time `json:"since"`         // this process heard it first
-	Read  time.Time `json:"read"`          // confirmed last
-	Lost  string    `json:"lost,omitzero"` // why the source can't be reached now
+	Since time.Time `json:"since"`         // when this process heard it first
+	Read  time.Time `json:"read"`          // when it was confirmed last
+	Lost  string    `json:"lost,omitzero"` // reason for which the source can't be reached now
 }
 
-// SourceStatus is how one source answers for one service.
+// SourceStatus is the state of one source for one service.
 type SourceStatus struct {
 	Name     string    `json:"name"`
-	Answered bool      `json:"answered"` // has given a list since the service was asked for
-	Partial  bool      `json:"partial"`  // can't vouch that nobody is missing
+	Answered bool      `json:"answered"` // has given a list since the service was resolved
+	Partial  bool      `json:"partial"`  // the source can't vouch that its list is complete
 	Lost     string    `json:"lost,omitempty"`
 	Read     time.Time `json:"read,omitzero"`
 	Listed   int       `json:"listed"`
 }
 
-// Explain shows the list of a service, in the order of registry.Compare. It
-// is empty for a service that nobody has asked for.
+// Explain shows the list of a service, in the order of registry.Compare. It is empty for a service
+// that this process has not resolved.
 func (d *Discovery) Explain(service string) []Entry {
 	s := (*d.services.Load())[service]
 	if s == nil {
@@ -72,10 +72,9 @@ func (d *Discovery) Explain(service string) []Entry {
 	return entries
 }
 
-// Sources shows how each source answers for a service, in the order of
-// Config, the disk last; nil for a service that nobody has asked for. With
-// WatchAll the name registry.AllServices means all services together, without
-// the disk.
+// Sources shows the state of each source for a service, in the order of Config, the disk last. It
+// is nil for a service that this process has not resolved. With WatchAll the name
+// registry.AllServices means all services together, without the disk.
 func (d *Discovery) Sources(service string) []SourceStatus {
 	site := d.siteStatus()
 	if service == registry.AllServices {
@@ -94,7 +93,7 @@ func (d *Discovery) Sources(service string) []SourceStatus {
 		}
 		status := SourceStatus{Name: src.name, Answered: src.answered, Partial: src.partial,
 			Lost: text(src.lost), Read: src.read, Listed: len(src.list)}
-		if i < len(site) && !src.answered { // it lists none of this service
+		if i < len(site) && !src.answered { // the source lists no instance of this service
 			status.Answered, status.Lost, status.Read = site[i].Answered, site[i].Lost, site[i].Read
 		}
 		out = append(out, status)
@@ -102,7 +101,7 @@ func (d *Discovery) Sources(service string) []SourceStatus {
 	return out
 }
 
-// siteStatus is how the sources answer for everything, nil without WatchAll.
+// siteStatus is the state of the sources for all services, nil without WatchAll.
 func (d *Discovery) siteStatus() []SourceStatus {
 	if !d.cfg.WatchAll {
 		return nil
@@ -215,7 +214,7 @@ func (s *service) heard() string {
 	return s.heardLocked()
 }
 
-// heardLocked says in few words what each source has said.
+// heardLocked says in few words what each source has said. s.mu is held.
 func (s *service) heardLocked() string {
 	var parts []string
 	for _, src := range s.u.sources[:s.u.disk()] {

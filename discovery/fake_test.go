@@ -16,7 +16,7 @@ import (
 	"github.com/skerry/skerry/rpc"
 )
 
-// script is a registry that says what a test has it say.
+// script is a registry that a test scripts.
 type script struct {
 	partial bool
 
@@ -59,12 +59,12 @@ func (s *script) say(snap registry.Snapshot) {
 	}
 }
 
-// lists says the list of auth.
+// lists gives the list of auth.
 func (s *script) lists(ns ...int) {
 	s.say(registry.Snapshot{Service: "auth", Instances: instances(ns...)})
 }
 
-// parts says that an instance left, and how.
+// parts says that an instance left, and in which way.
 func (s *script) parts(kind registry.DepartureKind, who int, stay ...int) {
 	s.say(registry.Snapshot{Service: "auth", Instances: instances(stay...),
 		Gone: []registry.Departure{{ID: instance(who).ID(), Kind: kind, When: time.Now()}}})
@@ -81,8 +81,7 @@ func instances(ns ...int) (out []registry.Instance) {
 	return out
 }
 
-// world is one Discovery with two scripted sources and a network that
-// questions go through.
+// world is one Discovery with two scripted sources and a network for probes.
 type world struct {
 	*Discovery
 	t    *testing.T
@@ -91,7 +90,7 @@ type world struct {
 	stop func()
 
 	mu    sync.Mutex
-	dead  map[string]error // by address; errCut: questions get no answer
+	dead  map[string]error // by address; errCut: probes get no answer
 	asked map[string]int
 }
 
@@ -149,7 +148,7 @@ func (w *world) kill(err error, ns ...int) {
 
 func (w *world) revive(ns ...int) { w.kill(nil, ns...) }
 
-// picks are the instances that calls go to now.
+// picks are the instances that get calls now.
 func (w *world) picks() []int {
 	w.t.Helper()
 	synctest.Wait()
@@ -188,7 +187,7 @@ func (w *world) after(d time.Duration) *world {
 	return w
 }
 
-// entry is what Explain says about an instance.
+// entry is the entry of an instance in Explain.
 func (w *world) entry(n int) Entry {
 	w.t.Helper()
 	synctest.Wait()
@@ -207,7 +206,7 @@ func (w *world) expectEntry(n int, state State, why string) {
 	}
 }
 
-// endpoint is how calls know an instance.
+// endpoint is the endpoint of an instance for calls.
 func (w *world) endpoint(n int) *rpc.Endpoint {
 	s := w.service("auth")
 	s.mu.Lock()

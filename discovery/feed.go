@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// EventKind says what happened to an entry.
+// EventKind is the kind of a change.
 type EventKind string
 
 // The kinds of events.
 const (
-	Listed    EventKind = "listed"    // a source lists it, or lists it again
-	Dropped   EventKind = "dropped"   // it is not called any more
-	Protected EventKind = "protected" // it vanished among many: it is asked before it is dropped
+	Listed    EventKind = "listed"    // a source lists it, for the first time or again
+	Dropped   EventKind = "dropped"   // it gets no calls any more
+	Protected EventKind = "protected" // it vanished among many: it is probed before it is dropped
 	Changed   EventKind = "changed"   // its state or its description
 )
 
@@ -25,12 +25,12 @@ type Event struct {
 	Kind   EventKind `json:"kind"`
 	Entry  Entry     `json:"entry"` // after the change
 	Why    string    `json:"why"`
-	Missed int       `json:"missed,omitempty"` // events before this one that the reader was too slow for
+	Missed int       `json:"missed,omitempty"` // events before this one that the reader was too slow to get
 
-	recovered bool // it was suspect or ejected, and is well
+	recovered bool // it was suspect or ejected, and is now well
 }
 
-// feed hands events to subscribers. It never waits for one.
+// feed passes events to subscribers. It never waits for a subscriber.
 type feed struct {
 	mu   sync.Mutex
 	subs map[*subscriber]struct{}
@@ -41,10 +41,9 @@ type subscriber struct {
 	missed int
 }
 
-// Subscribe returns a channel of every change from now on, and a function
-// that ends it. A reader that falls more than size events behind misses some,
-// and is told how many with the next event it gets: then it should look at
-// Explain. The channel is never closed.
+// Subscribe returns a channel of every change from now on, and a function that ends it. A reader
+// that falls more than size events behind misses some; the next event says how many. The reader
+// should then call Explain. The channel is never closed.
 func (d *Discovery) Subscribe(size int) (events <-chan Event, stop func()) {
 	sub := &subscriber{out: make(chan Event, max(size, 1))}
 	f := &d.feed
@@ -61,8 +60,8 @@ func (d *Discovery) Subscribe(size int) (events <-chan Event, stop func()) {
 	}
 }
 
-// noted reports whether a member's coming or going is about to be told, with
-// its state: then that needs no event of its own.
+// noted reports whether the member has a pending note about its coming or going, with its state.
+// Then the state needs no event of its own.
 func (u *union) noted(m *member) bool {
 	return slices.ContainsFunc(u.notes,
 		func(n note) bool { return n.m == m && (n.kind == Listed || n.kind == Dropped) })
@@ -87,7 +86,7 @@ func (u *union) drain(s *service, now time.Time) []Event {
 	return events
 }
 
-// tell logs events and hands them on.
+// tell logs events and passes them to subscribers.
 func (d *Discovery) tell(events []Event) {
 	if len(events) == 0 {
 		return
@@ -114,7 +113,7 @@ func (d *Discovery) tell(events []Event) {
 func (d *Discovery) logEvent(e *Event) {
 	level := slog.LevelInfo
 	switch {
-	case e.recovered: // as loud as the trouble was: its last word is not the log's
+	case e.recovered: // at the level of the failure, so that the log does not end with the failure
 		level = slog.LevelWarn
 	case e.Kind == Protected, e.Kind == Changed && (e.Entry.State == Suspect || e.Entry.State == Ejected):
 		level = slog.LevelWarn

@@ -11,8 +11,8 @@ import (
 	"github.com/skerry/skerry/rpc"
 )
 
-// Whatever sources say, in whatever order, the parts of the list agree with
-// one another and with the rules of doc.go.
+// After any messages of sources, in any order, the parts of the list agree with one another and
+// with the rules of doc.go.
 func TestInvariants(t *testing.T) {
 	for seed := range uint64(20) {
 		bubble(t, func(t *testing.T) {
@@ -24,8 +24,8 @@ func TestInvariants(t *testing.T) {
 				synctest.Wait()
 				checkUnion(t, s, seed, step)
 			}
-			// Once all sources are in order and everything is told and
-			// answered, the list is what they say.
+			// Once all sources work and every probe is answered, the list equals the list of the
+			// sources.
 			w.revive(0, 1, 2, 3, 4, 5, 6, 7)
 			for _, list := range [][]int{{}, {2, 5}, {2, 5}} {
 				w.db.lists(list...)

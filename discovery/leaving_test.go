@@ -13,16 +13,15 @@ import (
 	"github.com/skerry/skerry/rpc"
 )
 
-// leaving are instances of which the first is stopping.
+// leaving are instances; the first is stopping.
 func leaving(ns ...int) []registry.Instance {
 	list := instances(ns...)
 	list[0].Leaving = true
 	return list
 }
 
-// TestLeavingIsTheLastChoice: an instance that a registry lists as leaving is
-// called when there is no other, whichever source says so, and what that one
-// suffers.
+// TestLeavingIsTheLastChoice: a leaving instance is called when there is no other, whichever source
+// says so and in whatever state it is.
 func TestLeavingIsTheLastChoice(t *testing.T) {
 	for _, balancer := range balancers() {
 		bubble(t, func(t *testing.T) {
@@ -49,8 +48,8 @@ func TestLeavingIsTheLastChoice(t *testing.T) {
 	}
 }
 
-// TestLeavingIsNotRemembered: a cold start calls what was leaving when the list
-// was saved, as it may have been started again.
+// TestLeavingIsNotRemembered: a cold start calls an instance that was leaving when the list was
+// saved, as it may have been started again.
 func TestLeavingIsNotRemembered(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := newWorld(t, nil)
@@ -64,10 +63,9 @@ func TestLeavingIsNotRemembered(t *testing.T) {
 	})
 }
 
-// TestWaitForTheNext: a call that waits gets the first instance that comes, also
-// when it has tried all that were there, or the one that it has tried when that
-// is well again; and at the end of its context an error that says what it has
-// waited for.
+// TestWaitForTheNext: a call that waits gets the first instance that comes, even after it has tried
+// all that were there. It also gets a tried instance that is well again. At the end of its context
+// it gets an error with the reason of the wait.
 func TestWaitForTheNext(t *testing.T) {
 	dies := func(w *world) {
 		w.db.lists(1)
@@ -78,7 +76,7 @@ func TestWaitForTheNext(t *testing.T) {
 	for name, c := range map[string]struct {
 		before func(w *world)
 		comes  func(w *world)
-		want   int    // who is picked; 0: nobody
+		want   int    // number of the picked instance; 0: none
 		says   string // part of the error
 	}{
 		"nobody, and one comes":    {nil, func(w *world) { w.db.lists(4) }, 4, ""},
@@ -123,8 +121,8 @@ func TestWaitForTheNext(t *testing.T) {
 	}
 }
 
-// TestWaitersAreBounded: what is over the bound fails at once, and all others
-// are woken by the instance that comes, or end with their contexts.
+// TestWaitersAreBounded: a call above the bound fails at once. All others are woken by the instance
+// that comes, or end with their contexts.
 func TestWaitersAreBounded(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := newWorld(t, nil)

@@ -9,41 +9,41 @@ import (
 	"github.com/skerry/skerry/rpc"
 )
 
-// member is one instance of a service as this process knows it. Fields
-// without a remark belong to the service's mutex.
+// member is one instance of a service as this process knows it. The service's mutex guards the
+// fields without a remark.
 type member struct {
 	ep    *rpc.Endpoint      // never changes; its ID is that of the instance
-	epoch int64              // never changes; of the instance's owner
-	in    *registry.Instance // as the first source that lists it describes it, a part of its list
+	epoch int64              // never changes; epoch of the instance's owner
+	in    *registry.Instance // description by the first source that lists it; a part of that source's list
 
 	listed  []listing  // by source
 	leaving bool       // a source says that it is stopping
-	buried  *tombstone // not nil: has left, though a source still lists it
-	away    string     // why its address means something on another host only; "" = it does not
+	buried  *tombstone // not nil: it has left, though a source still lists it
+	away    string     // reason for which its address is valid on another host only; "" = it is valid here
 	heir    *member    // not nil: a later process that has its address
-	guard   *guard     // not nil: listed by nobody, kept because it is being asked or has answered
+	guard   *guard     // not nil: no source lists it; kept while it is probed or has answered
 	cond    condition
 	question
 
 	shown     State   // as last published
-	recovered bool    // by the last publishing: it was suspect or ejected, and is well
+	recovered bool    // the last publishing ended a suspicion or an ejection
 	slot      uint32  // in the hash ring, 0 = none
 	points    int     // on the hash ring
 	pull      float32 // of each of them
 
-	timeouts atomic.Int32  // in a row, by Report
+	timeouts atomic.Int32  // in a row, counted by Report
 	troubled atomic.Bool   // suspect or ejected: a reply is news
-	shaky    atomic.Bool   // suspect, ejected or leaving: known before the view is
+	shaky    atomic.Bool   // suspect, ejected or leaving; set before the next view is published
 	tier     atomic.Uint32 // as last published, for the ring
 }
 
-// listing is what one source says; in is nil when it does not list the member.
+// listing is the word of one source; in is nil when it does not list the member.
 type listing struct {
 	in    *registry.Instance
 	since int64 // microseconds since 1970
 }
 
-// tombstone is a departure that was said aloud.
+// tombstone is a departure that a source has reported.
 type tombstone struct {
 	source string
 	kind   registry.DepartureKind
@@ -58,15 +58,15 @@ type guard struct {
 	confirmed bool // it has answered
 }
 
-// question is the asking of one member by Config.Probe.
+// question is the state of the probes of one member by Config.Probe.
 type question struct {
-	askAt  time.Time // when to ask next; zero: not at all
-	asking bool      // under way
+	askAt  time.Time // time of the next probe; zero: none
+	asking bool      // a probe is running
 	tries  int       // unanswered in a row
 	pause  run.Backoff
 }
 
-// ask wants the member asked at a time, or earlier if that is planned.
+// ask plans a probe at a time, or keeps an earlier plan.
 func (q *question) ask(at time.Time) {
 	if q.askAt.IsZero() || at.Before(q.askAt) {
 		q.askAt = at
@@ -94,8 +94,8 @@ func newMember(in registry.Instance, sources int, sealed bool) *member {
 	return m
 }
 
-// foreign reports whether its program is none of skerry's: that it accepts a
-// connection says nothing of whether it is awake.
+// foreign reports whether the instance's program is not skerry's. That such a program accepts a
+// connection does not show that it is awake.
 func (m *member) foreign() bool {
 	return m.ep.Protocol != "" && m.ep.Protocol != string(registry.ProtocolSkerry)
 }
@@ -104,7 +104,7 @@ func (m *member) id() registry.ID {
 	return registry.ID{Service: m.ep.Service, Version: m.ep.Version, Addr: m.ep.Addr, Epoch: m.epoch}
 }
 
-// key is where the cache keeps it.
+// key is the member's key in the cache.
 func (m *member) key() string { return m.ep.ID }
 
 // sources counts the sources that list the member.
@@ -117,9 +117,9 @@ func (m *member) sources() (n int) {
 	return n
 }
 
-// describe takes the description of the first source that has one and
-// reports whether it says something new. That it is stopping may be said by any:
-// another source may have been lost before.
+// describe applies the description of the first source that has one, and reports whether it brings
+// news. Any source may say that the member is stopping, because another source may have been lost
+// before.
 func (m *member) describe() (news bool) {
 	was, first := m.leaving, (*registry.Instance)(nil)
 	m.leaving = false
@@ -136,7 +136,7 @@ func (m *member) describe() (news bool) {
 		m.in = first
 		return news
 	}
-	alone := *m.in // so that it does not keep a list in memory
+	alone := *m.in // a copy, so that the member does not keep a list in memory
 	m.in = &alone
 	return false
 }

@@ -9,10 +9,9 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// settleVanished decides about members that no source lists any more and
-// that did not say goodbye: dropped, or asked when they are sharply many, of
-// the service or of their version: requests that belong to a version go to no
-// other one. doubt asks all of them.
+// settleVanished decides about members that no source lists any more and that have not said
+// goodbye. It drops them, or probes them when they are sharply many, of the service or of their
+// version: requests that belong to a version go to no other one. doubt makes it probe all of them.
 func (u *union) settleVanished(lost []*member, source string, doubt bool, now time.Time) {
 	u.vanished = slices.DeleteFunc(u.vanished, func(v vanishing) bool { return now.Sub(v.at) > vanishWindow })
 	if len(lost) == 0 {
@@ -55,7 +54,7 @@ func (u *union) settleVanished(lost []*member, source string, doubt bool, now ti
 	}
 }
 
-// loss is how many have vanished of how many.
+// loss is the number of vanished members and the number before.
 type loss struct{ vanished, before int }
 
 func (l loss) sharp() bool    { return sharply(l.vanished, l.before) }
@@ -77,15 +76,15 @@ func (u *union) loss(counts func(*member) bool) (l loss) {
 	return l
 }
 
-// protect keeps a member that nobody lists until it has been asked. It is
-// avoided meanwhile, unless all are.
+// protect keeps a member that no source lists until it has been probed. Calls avoid it meanwhile,
+// unless all members are avoided.
 func (u *union) protect(m *member, why string, now time.Time) *member {
 	if _, at, ok := u.find(m.in); !ok { // it was dropped, and its endpoint retired
 		m = u.admit(*m.in, at)
 	}
 	limit := unaskedProtect
 	if u.cfg.Probe != nil {
-		limit = askTries*probeTimeout + vanishWindow // asking ends it sooner
+		limit = askTries*probeTimeout + vanishWindow // a probe ends it sooner
 		m.question.reset()
 		m.ask(now)
 		m.cond.silence(now, why+"; being asked")
@@ -96,12 +95,11 @@ func (u *union) protect(m *member, why string, now time.Time) *member {
 	return m
 }
 
-// asked takes in the answer to a question. It reports whether the member has
-// become suspect by it.
+// asked applies the result of a probe. It reports whether the member becomes suspect by it.
 func (u *union) asked(m *member, err error, now time.Time) (suspect bool) {
 	m.asking = false
 	if _, known := u.byEndpoint.Load(m.ep); !known {
-		return false // it left meanwhile
+		return false // it has left meanwhile
 	}
 	if err == nil {
 		u.alive(m, now)
@@ -121,11 +119,11 @@ func (u *union) asked(m *member, err error, now time.Time) (suspect bool) {
 	return suspect
 }
 
-// alive takes in a sign of life that was asked for.
+// alive applies an answered probe.
 func (u *union) alive(m *member, now time.Time) {
 	m.question.reset()
 	if now.Sub(m.cond.leavingSince) >= leavingLimit {
-		m.cond.leavingSince = time.Time{} // it changed its mind
+		m.cond.leavingSince = time.Time{} // it is no longer stopping
 	}
 	m.cond.answered()
 	m.timeouts.Store(0)
@@ -142,8 +140,7 @@ func (u *union) alive(m *member, now time.Time) {
 	}
 }
 
-// lapse ends what ends by time alone and returns when to look again, zero
-// for never.
+// lapse applies the time limits that are over and returns the time of the next one, zero for none.
 func (u *union) lapse(m *member, now time.Time) (next time.Time) {
 	c := &m.cond
 	if now.Before(c.ejectedUntil) {

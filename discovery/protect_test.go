@@ -15,7 +15,7 @@ func TestMassExpiry(t *testing.T) {
 	for _, c := range []struct {
 		name               string
 		before, left, dead []int
-		at                 time.Duration // when to look
+		at                 time.Duration // time of the check
 		want               []int
 	}{
 		{"the only one, alive", []int{1}, nil, nil, 0, []int{1}},
@@ -45,7 +45,7 @@ func TestMassExpiry(t *testing.T) {
 	}
 }
 
-// Members whose leases end one after another are many all the same.
+// Members whose leases end one after another also count as many.
 func TestMassExpiryOneByOne(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := newWorld(t, nil)
@@ -171,7 +171,7 @@ func TestConnectionStandsAgain(t *testing.T) {
 	})
 }
 
-// A host that is cut off: its calls time out, and so does the question.
+// A host that is cut off: its calls time out, and so does the probe.
 func TestCutOff(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := newWorld(t, nil)
@@ -192,9 +192,9 @@ func TestCutOff(t *testing.T) {
 	})
 }
 
-// TestSilenceIsEndedByAQuestionOnly: where a connection has died of silence, as
-// on a path that loses large packets, neither a new connection nor a reply ends
-// the suspicion, and the pause between questions grows.
+// TestSilenceIsEndedByAQuestionOnly: a connection has died of silence, as on a path that loses
+// large packets. Neither a new connection nor a reply ends the suspicion, and the pause between
+// probes grows.
 func TestSilenceIsEndedByAQuestionOnly(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := newWorld(t, nil)
@@ -280,8 +280,7 @@ func TestWarmUp(t *testing.T) {
 	})
 }
 
-// A frozen process accepts connections: only an answer makes a plain server
-// well again.
+// A frozen process accepts connections. Only an answer makes a plain server well again.
 func TestConnectingToAPlainServerIsNoAnswer(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := newWorld(t, nil)
@@ -301,7 +300,7 @@ func TestConnectingToAPlainServerIsNoAnswer(t *testing.T) {
 	})
 }
 
-// What announce says of a plain server reaches the calls.
+// The description that announce gives of a plain server reaches the calls.
 func TestPlainServersAreDescribed(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := newWorld(t, nil)

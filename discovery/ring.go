@@ -7,25 +7,24 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// A key is looked up at several places, and the member that is nearest behind
-// one of them gets it (multi-probe consistent hashing, Appleton and O'Reilly,
-// 2015): 4 probes into 8 points of each member spread the keys as evenly as 64
-// points with one probe do, shares differ by about an eighth, and take an
+// A key is looked up at several places. The member nearest behind one of them gets it (multi-probe
+// consistent hashing, Appleton and O'Reilly, 2015). 4 probes into 8 points of each member spread
+// the keys as evenly as 64 points with one probe: shares differ by about an eighth. They need an
 // eighth of the memory.
 const (
 	ringProbes    = 4
-	ringPoints    = 8 // of the default weight; others in proportion
+	ringPoints    = 8 // for the default weight; others in proportion
 	maxRingPoints = 16 * ringPoints
 )
 
-// ring is a consistent hash: each member owns the arcs before its points. A
-// point's place follows from the member's address and version alone, so all consumers
-// agree, a restart keeps its keys, and a change moves only the keys of the
-// members that came or went. A ring is immutable; with makes the next one.
+// ring is a consistent hash: each member owns the arcs before its points. A point's place follows
+// from the member's address and version alone. All consumers therefore agree, a restart keeps its
+// keys, and a change moves only the keys of the members that came or went. A ring is immutable;
+// with makes the next one.
 type ring struct {
 	points []uint64  // upper half: place; lower half: slot; sorted
-	starts []uint32  // of each of equal parts of the ring, its first point
-	shift  int       // from a place to its part
+	starts []uint32  // for each of the equal parts of the ring, its first point
+	shift  int       // shift of a place that gives its part
 	slots  []*member // slot 0 is free
 	free   []uint32
 	pulls  []float32 // by slot; nil: all are 1
@@ -69,7 +68,7 @@ func (r *ring) with(members []*member) *ring {
 // size is the number of members.
 func (r *ring) size() int { return max(0, len(r.slots)-1-len(r.free)) }
 
-// weigh puts the members' pulls side by side, if they differ.
+// weigh stores the members' pulls in one slice, if they differ.
 func (r *ring) weigh() {
 	same := func(m *member) bool { return m == nil || m.pull == 1 }
 	if !slices.ContainsFunc(r.slots, func(m *member) bool { return !same(m) }) {
@@ -115,15 +114,15 @@ func pointsOf(m *member) int {
 	return min((m.in.EffectiveWeight()*ringPoints+registry.DefaultWeight-1)/registry.DefaultWeight, maxRingPoints)
 }
 
-// pullOf makes up for the rounding: a weaker member must be nearer to win.
+// pullOf corrects the rounding of pointsOf: a weaker member must be nearer to win.
 func pullOf(m *member) float32 {
 	return float32(
 		min(m.in.EffectiveWeight()*ringPoints, maxRingPoints*registry.DefaultWeight),
 	) / float32(pointsOf(m)*registry.DefaultWeight)
 }
 
-// divide finds where the parts of the ring begin, two to four points in each,
-// so that a place is found in a step or two.
+// divide finds the begin of each part of the ring. A part has two to four points, so that a lookup
+// takes one or two steps.
 func (r *ring) divide() {
 	parts := bits.Len(uint(len(r.points) / 4))
 	r.shift, r.starts = 64-parts, make([]uint32, 1<<parts)
@@ -174,8 +173,8 @@ func (r *ring) find(key string, ok func(*member) bool) (nearest *member) {
 	return nearest
 }
 
-// nearest is find where every member will do. It touches one of them only,
-// which in a large ring is what takes the time.
+// nearest is find without a condition. It reads one member only, because reading members takes most
+// of the time in a large ring.
 func (r *ring) nearest(key string) *member {
 	if len(r.points) == 0 {
 		return nil
@@ -204,7 +203,7 @@ func (r *ring) nearest(key string) *member {
 	return r.slots[slot]
 }
 
-// behind walks the ring from a place on to the first member that ok accepts.
+// behind walks the ring from a place to the first member that ok accepts.
 func (r *ring) behind(place uint32, ok func(*member) bool) (m *member, distance uint32) {
 	at := int(r.starts[uint64(place)<<32>>r.shift])
 	for at < len(r.points) && uint32(r.points[at]>>32) < place {
@@ -223,7 +222,7 @@ func (r *ring) behind(place uint32, ok func(*member) bool) (m *member, distance 
 	return nil, 0
 }
 
-// hash is FNV-1a: the same in every process, whatever its language.
+// hash is FNV-1a, which is the same in every process and language.
 func hash(s string) uint64 {
 	h := uint64(14695981039346656037)
 	for i := 0; i < len(s); i++ {

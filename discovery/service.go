@@ -22,19 +22,19 @@ type service struct {
 	name string
 	view atomic.Pointer[view]
 	turn atomic.Uint64
-	size atomic.Int64 // members that are listed, for others' error texts
+	size atomic.Int64 // listed members, for error texts of other services
 
-	waiting atomic.Int64 // calls that wait for an instance, of those that may
+	waiting atomic.Int64 // calls that wait for an instance; at most maxWaiting
 
 	subscribe sync.Once
-	stale     atomic.Bool // the view is behind
+	stale     atomic.Bool // the view is out of date
 
 	mu    sync.Mutex
 	opts  Options
 	u     *union
 	ring  *ring
 	turns turns
-	due   time.Time // when to tick even if nothing happens; zero: not
+	due   time.Time // time of the next tick without an event; zero: none
 }
 
 var _ rpc.Picker = (*service)(nil)
@@ -43,11 +43,11 @@ func newService(d *Discovery, name string) *service {
 	s := &service{d: d, name: name, opts: d.cfg.Services[name], u: newUnion(name, &d.cfg, time.Now()), ring: &ring{}}
 	s.view.Store(&view{replaced: make(chan struct{})})
 	s.stale.Store(true)
-	s.turn.Store(rand.Uint64N(1 << 32)) // consumers that start together do not walk in step
+	s.turn.Store(rand.Uint64N(1 << 32)) // random, so that consumers that start together use different turns
 	return s
 }
 
-// Pick is Picker.Pick.
+// Pick implements rpc.Picker.
 func (s *service) Pick(ctx context.Context, call *rpc.Call) (*rpc.Endpoint, error) {
 	v := s.view.Load()
 	if ep := v.pick(call, &s.turn); ep != nil {
@@ -56,8 +56,7 @@ func (s *service) Pick(ctx context.Context, call *rpc.Call) (*rpc.Endpoint, erro
 	return s.await(ctx, call, v)
 }
 
-// await is Pick without a candidate at hand: it waits while the sources may
-// still name one.
+// await is Pick without a candidate. It waits while the sources may still name one.
 func (s *service) await(ctx context.Context, call *rpc.Call, v *view) (*rpc.Endpoint, error) {
 	if call.Wait {
 		return s.awaitNext(ctx, call, v)
@@ -78,8 +77,8 @@ func (s *service) await(ctx context.Context, call *rpc.Call, v *view) (*rpc.Endp
 	}
 }
 
-// awaitNext waits for an instance that the call has not tried, or for one that
-// is well again since.
+// awaitNext waits for an instance that the call has not tried, or for a tried one that has become
+// well again.
 func (s *service) awaitNext(ctx context.Context, call *rpc.Call, v *view) (*rpc.Endpoint, error) {
 	begun := time.Now()
 	if s.waiting.Add(1) > maxWaiting {
@@ -105,7 +104,7 @@ func (s *service) awaitNext(ctx context.Context, call *rpc.Call, v *view) (*rpc.
 	}
 }
 
-// recovered is an instance that the call has tried and that is well by now.
+// recovered is an instance that the call has tried and that is well again.
 func (s *service) recovered(call *rpc.Call, v *view) *rpc.Endpoint {
 	v = v.of(call)
 	if v == nil || v.tier > tierWell {
@@ -119,7 +118,7 @@ func (s *service) recovered(call *rpc.Call, v *view) *rpc.Endpoint {
 	return nil
 }
 
-// none says why a view has nothing for a call.
+// none is the error of a view without a candidate for a call.
 func (s *service) none(call *rpc.Call, v *view) error {
 	if n := v.candidates(call); n > 0 {
 		return fmt.Errorf("%w: the call has tried each of the %d of %s", rpc.ErrNoInstance, n, s.name)
@@ -130,7 +129,7 @@ func (s *service) none(call *rpc.Call, v *view) error {
 	return fmt.Errorf("%w: still asking for %s (%s)", rpc.ErrNoInstance, s.name, s.heard())
 }
 
-// Report is Picker.Report.
+// Report implements rpc.Picker.
 func (s *service) Report(e *rpc.Endpoint, o health.Outcome, latency time.Duration) {
 	switch o {
 	case health.OK, health.AppError, health.Internal, health.Refused, health.Barred:
@@ -156,7 +155,7 @@ func (s *service) Report(e *rpc.Endpoint, o health.Outcome, latency time.Duratio
 	if m.troubled.Load() {
 		s.change(m, func(now time.Time) bool {
 			if now.Add(-latency).Before(m.cond.suspectSince) {
-				return false // an answer to a call from before the trouble
+				return false // the answer belongs to a call from before the failure
 			}
 			if m.cond.silent && s.d.cfg.Probe != nil {
 				return false // a small answer may pass where large ones vanish
@@ -174,7 +173,7 @@ func (s *service) member(e *rpc.Endpoint) *member {
 	return nil
 }
 
-// change runs f under the mutex and has the view renewed when f says so.
+// change runs f under the mutex, and renews the view when f returns true.
 func (s *service) change(m *member, f func(now time.Time) bool) {
 	s.mu.Lock()
 	changed := f(time.Now())
@@ -184,14 +183,14 @@ func (s *service) change(m *member, f func(now time.Time) bool) {
 	}
 }
 
-// touch has the loop renew the view.
+// touch makes the loop renew the view.
 func (s *service) touch() {
 	s.stale.Store(true)
 	s.d.wake()
 }
 
-// timedOut asks a member whose call got no answer in time, and suspects it
-// when that happens again and again.
+// timedOut probes a member after a call without an answer in time, and suspects it after several in
+// a row.
 func (s *service) timedOut(m *member, inARow int) {
 	if inARow != 1 && inARow != timeoutLimit {
 		return
@@ -237,7 +236,7 @@ func (s *service) up(m *member) {
 	s.change(m, func(time.Time) bool {
 		if m.cond.silent || m.cond.suspectSince.IsZero() || m.foreign() {
 			m.cond.dialFails = 0
-			return false // accepting connections is not answering
+			return false // accepting a connection is no answer
 		}
 		m.cond.answered()
 		return true
@@ -251,7 +250,7 @@ func (s *service) leaving(m *member) {
 	})
 }
 
-// heardFrom takes in what a source says.
+// heardFrom applies the word of a source.
 func (s *service) heardFrom(source int, snap registry.Snapshot) {
 	s.mu.Lock()
 	src := &s.u.sources[source]
@@ -266,10 +265,9 @@ func (s *service) heardFrom(source int, snap registry.Snapshot) {
 	}
 }
 
-// tick does what is due, publishes the view, and returns the members to ask
-// and when to tick again.
+// tick does all due work, publishes the view, and returns the members to probe.
 func (s *service) tick(now time.Time) (asks []*member) {
-	s.stale.Store(false) // before reading: what comes later is for the next tick
+	s.stale.Store(false) // before reading: a later change belongs to the next tick
 	s.mu.Lock()
 	s.u.expire()
 	s.u.tombs.DeleteExpired()
@@ -300,7 +298,7 @@ func (s *service) publish(now time.Time) {
 	if n := len(s.u.order); s.opts.Balancer == balanceHash {
 		onRing = make([]*member, 0, n)
 	}
-	if v := s.view.Load(); len(v.best) > 0 { // it will be as large, or nearly
+	if v := s.view.Load(); len(v.best) > 0 { // the new one will be about as large
 		byTier[v.tier] = make([]candidate, 0, len(v.best)+1)
 	}
 	s.u.inherit()

@@ -42,8 +42,8 @@ func startProvider(t *testing.T, hub *registrytest.MemoryStore, n int) *provider
 	return p
 }
 
-// The consumer's view of a whole site in a registry that works as a database
-// does: start, polite stop, kill -9, outage, restored backup.
+// The consumer's view of a whole site in a registry that works like a database: start, polite stop,
+// kill -9, outage, restored backup.
 func TestSite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hub := &registrytest.MemoryStore{}
@@ -186,8 +186,8 @@ func TestMemoryOfAnInstance(t *testing.T) {
 	}
 }
 
-// BenchmarkChange is the price of one new list of 10,000 that differs in one
-// instance, until the view is there.
+// BenchmarkChange measures one new list of 10,000 that differs in one instance, until the view is
+// published.
 func BenchmarkChange(b *testing.B) {
 	for _, balancer := range balancers() {
 		b.Run(string(balancer), func(b *testing.B) {
@@ -212,7 +212,7 @@ func BenchmarkChange(b *testing.B) {
 	}
 }
 
-// BenchmarkReport is the price of a call's outcome.
+// BenchmarkReport measures the report of a call's outcome.
 func BenchmarkReport(b *testing.B) {
 	d, err := New(Config{Sources: []Source{{"database", &script{}}}, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// sourceState is what one source said last.
+// sourceState is the last word of one source.
 type sourceState struct {
 	name     string
 	answered bool // has given a list
@@ -15,10 +15,10 @@ type sourceState struct {
 	lost     error
 	read     time.Time
 	list     []registry.Instance
-	gone     map[registry.ID]time.Time // departures that were dealt with
+	gone     map[registry.ID]time.Time // departures that have been handled
 }
 
-// departures picks those that are news and were said aloud.
+// departures picks the departures that are new and that a source has reported as such.
 func (u *union) departures(src *sourceState, snap registry.Snapshot) map[registry.ID]registry.Departure {
 	said := map[registry.ID]registry.Departure{}
 	known := src.gone
@@ -37,8 +37,7 @@ func (u *union) departures(src *sourceState, snap registry.Snapshot) map[registr
 	return said
 }
 
-// vouched names a live source that can vouch that nobody is missing; "" when
-// there is none.
+// vouched names a live source that can vouch for a complete list; "" when there is none.
 func (u *union) vouched() string {
 	for i := range u.sources {
 		if s := &u.sources[i]; s.answered && !s.partial && s.lost == nil {
@@ -48,8 +47,8 @@ func (u *union) vouched() string {
 	return ""
 }
 
-// settled reports whether an empty list may be believed: every source has
-// spoken or had its time. Otherwise next is when to look again.
+// settled reports whether an empty list may be believed: every source has answered or had its time.
+// Otherwise next is the time of the next check.
 func (u *union) settled(now time.Time) (ok bool, next time.Time) {
 	for i := range u.sources[:u.disk()] {
 		s := &u.sources[i]
@@ -59,7 +58,7 @@ func (u *union) settled(now time.Time) (ok bool, next time.Time) {
 			continue
 		case s.answered:
 			limit = u.begun.Add(u.cfg.Settle)
-			if u.refused { // it speaks, and those it has named so far will not do
+			if u.refused { // the source answers, and the consumer's rules admit none of its instances
 				limit = u.begun.Add(u.cfg.Settle / 6)
 			}
 		}
@@ -70,8 +69,8 @@ func (u *union) settled(now time.Time) (ok bool, next time.Time) {
 	return next.IsZero(), next
 }
 
-// reviewDisk drops the disk's word once a live source has answered; next is
-// when to look again.
+// reviewDisk drops the list of the disk once a live source has answered; next is the time of the
+// next check.
 func (u *union) reviewDisk(now time.Time) (next time.Time) {
 	src := &u.sources[u.disk()]
 	if len(src.list) == 0 {
@@ -82,7 +81,7 @@ func (u *union) reviewDisk(now time.Time) (next time.Time) {
 		heard := slices.ContainsFunc(u.sources[:u.disk()],
 			func(s sourceState) bool { return s.answered && s.lost == nil })
 		if ripe := u.begun.Add(u.cfg.Settle); !heard {
-			return time.Time{} // the next word of a source looks here again
+			return time.Time{} // the next message of a source checks again
 		} else if now.Before(ripe) {
 			return ripe
 		}

@@ -11,9 +11,8 @@ import (
 	"github.com/skerry/skerry/registry"
 )
 
-// union is the list of one service, united from its sources. It does no I/O
-// and starts nothing; it belongs to the service's mutex, and every method
-// takes the time.
+// union is the list of one service, united from its sources. It does no I/O and starts nothing. The
+// service's mutex guards it, and every method takes the time.
 type union struct {
 	service string
 	cfg     *Config
@@ -21,16 +20,16 @@ type union struct {
 	begun   time.Time     // when the sources were asked first
 
 	members *cache.Cache // key → *member; expires when its protection does
-	ending  bool         // some may expire
+	ending  bool         // some members may expire
 	tombs   *cache.Cache // key → *tombstone
 	order   []*member    // the same members in the order of registry.Compare
-	finger  int          // where the last find was
+	finger  int          // index of the last find
 
 	byEndpoint sync.Map // *rpc.Endpoint → *member; read by calls without the mutex
 
-	refused  bool        // some are listed, and the consumer's rules admit none; set by publish
+	refused  bool        // instances are listed, and the consumer's rules admit none; set by publish
 	vanished []vanishing // of the last minute
-	notes    []note      // what happened, for whoever tells it
+	notes    []note      // pending events for drain
 }
 
 type vanishing struct {
@@ -40,7 +39,7 @@ type vanishing struct {
 	asked  bool
 }
 
-// note is one thing worth telling.
+// note is one event to report.
 type note struct {
 	m    *member
 	kind EventKind
@@ -63,12 +62,12 @@ func newUnion(service string, cfg *Config, now time.Time) *union {
 
 func (u *union) disk() int { return len(u.sources) - 1 }
 
-// apply takes in what a source says now.
+// apply applies the snapshot of a source.
 func (u *union) apply(i int, snap registry.Snapshot, now time.Time) {
 	src := &u.sources[i]
 	first := !src.answered
 	if src.lost = snap.Lost; snap.Lost != nil {
-		if len(src.list) == 0 && len(snap.Instances) > 0 { // its last known list is better than none
+		if len(src.list) == 0 && len(snap.Instances) > 0 { // the source's last known list is better than an empty one
 			u.replace(i, snap.Instances, nil, true, now)
 		}
 		return
@@ -76,13 +75,13 @@ func (u *union) apply(i int, snap registry.Snapshot, now time.Time) {
 	src.answered, src.partial, src.read = true, snap.Partial, snap.Read
 	said := u.departures(src, snap)
 	u.replace(i, snap.Instances, said, first, now)
-	for id, d := range said { // of members that this source did not list
+	for id, d := range said { // of members that this source has not listed
 		u.bury(id, d, src.name, now)
 	}
 }
 
-// replace sets a source's list. said names those that left aloud; first is
-// true for a list that can't be newer than a departure that is known.
+// replace sets a source's list. said has the reported departures; first is true for a list that
+// can't be newer than a known departure.
 func (u *union) replace(i int, list []registry.Instance, said map[registry.ID]registry.Departure, first bool,
 	now time.Time) {
 	u.expire()
@@ -113,14 +112,14 @@ func (u *union) replace(i int, list []registry.Instance, said map[registry.ID]re
 	u.settleVanished(lost, src.name, false, now)
 }
 
-// keepFor has a member that is protected expire.
+// keepFor sets the expiry of a protected member.
 func (u *union) keepFor(m *member, d time.Duration) {
 	u.members.Set(m.key(), m, d)
 	u.ending = true
 }
 
-// expire drops whose protection has ended. The cache looks at every member for
-// that, so it is asked only while somebody is protected.
+// expire drops members whose protection has ended. The cache scans every member for that, so expire
+// asks it only while a member is protected.
 func (u *union) expire() {
 	if !u.ending {
 		return
@@ -164,7 +163,7 @@ func (u *union) admit(in registry.Instance, at int) *member {
 	return m
 }
 
-// restate notes a list that goes on, maybe with another description.
+// restate notes that a source still lists an instance, maybe with another description.
 func (u *union) restate(i int, in *registry.Instance) {
 	if m, _, ok := u.find(in); ok {
 		m.listed[i].in = in
@@ -188,8 +187,7 @@ func (u *union) unlist(i int, in *registry.Instance) *member {
 	return m
 }
 
-// bury notes that an instance left: it is not called any more, whoever else
-// lists it.
+// bury notes that an instance left: it gets no calls any more, even if another source lists it.
 func (u *union) bury(id registry.ID, d registry.Departure, source string, now time.Time) {
 	t := &tombstone{source: source, kind: d.Kind, when: now}
 	u.tombs.Set(id.String(), t, cache.DefaultExpiration)
@@ -216,8 +214,8 @@ func (u *union) unbury(m *member, why string) {
 	u.notes = append(u.notes, note{m, Listed, why})
 }
 
-// find looks an instance up in the order; at is where it stands or belongs.
-// Lists come in the same order, so it looks first behind the last find.
+// find looks an instance up in the order; at is its index or the index to insert it. Lists come in
+// the same order, so it looks first behind the last find.
 func (u *union) find(in *registry.Instance) (m *member, at int, ok bool) {
 	for at = u.finger; at < min(u.finger+3, len(u.order)); at++ {
 		if sameID(u.order[at].in, in) {
@@ -234,7 +232,7 @@ func (u *union) find(in *registry.Instance) (m *member, at int, ok bool) {
 	return m, at, ok
 }
 
-// forget takes a member that was evicted from the cache out of the order.
+// forget removes a member that the cache has evicted from the order.
 func (u *union) forget(m *member) {
 	if known, at, ok := u.find(m.in); ok && known == m {
 		u.order = slices.Delete(u.order, at, at+1)
@@ -246,9 +244,8 @@ func (u *union) forget(m *member) {
 	}
 }
 
-// inherit finds members whose address a later process has taken, as after a
-// quick restart: a call to the older one would reach the later one, whichever
-// version either has.
+// inherit finds members whose address a later process has taken, as after a quick restart. A call
+// to the older member would reach the later one, with any version of the two.
 func (u *union) inherit() {
 	for _, m := range u.order {
 		m.heir = nil
@@ -273,10 +270,9 @@ func (u *union) inherit() {
 	}
 }
 
-// inheritNear is inherit for one version: members of one address stand side by
-// side.
+// inheritNear is inherit for one version: members of one address stand side by side.
 func (u *union) inheritNear() {
-	var last *member // of those with the address, the latest so far
+	var last *member // the latest member with the address so far
 	for _, m := range u.order {
 		switch {
 		case m.away != "":
@@ -291,7 +287,7 @@ func (u *union) inheritNear() {
 	}
 }
 
-// outlives reports whether m has the address of both now.
+// outlives reports whether m, not last, has their common address now.
 func (m *member) outlives(last *member) bool {
 	if m.buried != nil {
 		return false

@@ -235,8 +235,8 @@ func TestWatchAll(t *testing.T) {
 	})
 }
 
-// TestSiteSources: the mark that everything was read answers for services
-// that a source does not list.
+// TestSiteSources: the mark that everything was read is an answer for services that a source does
+// not list.
 func TestSiteSources(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := newWorld(t, func(c *Config) { c.WatchAll = true })
@@ -288,9 +288,8 @@ func TestEvents(t *testing.T) {
 	})
 }
 
-// TestElsewhereIsNotCalled: an instance whose address means something on another
-// host only is shown, with the reason, and neither called, asked, nor taken for
-// the heir of an address.
+// TestElsewhereIsNotCalled: an instance whose address is valid on another host only is shown with
+// the reason. It is not called or probed, and never becomes the heir of an address.
 func TestElsewhereIsNotCalled(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		away := instance(2).Addr()
@@ -329,8 +328,8 @@ func TestElsewhereIsNotCalled(t *testing.T) {
 	})
 }
 
-// TestHeirOfAnotherVersion: a later process at the address ends the entry of an
-// earlier one, whatever its version; versions of one process share theirs.
+// TestHeirOfAnotherVersion: a later process at the address ends the entry of an earlier one, with
+// any version. Versions of one process share their address.
 func TestHeirOfAnotherVersion(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := newWorld(t, nil)
@@ -356,8 +355,8 @@ func TestHeirOfAnotherVersion(t *testing.T) {
 	})
 }
 
-// TestRecoveryIsLogged: becoming well again is as loud as going bad was, so that
-// the last word of the log is not the trouble.
+// TestRecoveryIsLogged: a recovery is logged at the level of the failure, so that the log does not
+// end with the failure.
 func TestRecoveryIsLogged(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var log strings.Builder // written by the loop, read while it waits
@@ -380,8 +379,8 @@ func TestRecoveryIsLogged(t *testing.T) {
 	})
 }
 
-// TestWrongVersionIsSaidSoon: where instances are listed and the consumer's
-// rules admit none, the LAN is not given its whole time.
+// TestWrongVersionIsSaidSoon: if instances are listed and the consumer's rules admit none, the wait
+// for the LAN is cut short.
 func TestWrongVersionIsSaidSoon(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		w := newWorld(t, func(c *Config) { c.Services = map[string]Options{"auth": {Version: "v9"}} })

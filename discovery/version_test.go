@@ -22,8 +22,8 @@ func versions(n int, names ...string) (out []registry.Instance) {
 	return out
 }
 
-// A call that names a version meets that version, whatever the balancer, and
-// all of its instances.
+// A call that names a version meets that version, with every balancer, and uses all of its
+// instances.
 func TestOnlyTheVersionAskedFor(t *testing.T) {
 	for _, balancer := range balancers() {
 		synctest.Test(t, func(t *testing.T) {
@@ -53,8 +53,7 @@ func TestOnlyTheVersionAskedFor(t *testing.T) {
 	}
 }
 
-// A call that waits for a version gets its first instance, or hears at its
-// deadline that none came.
+// A call that waits for a version gets its first instance, or an error at its deadline.
 func TestWaitingForAVersion(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)
@@ -98,8 +97,8 @@ func TestPickOfAVersionDoesNotAllocate(t *testing.T) {
 	}
 }
 
-// The last instance of a version is asked before it is dropped, though others
-// of the service are left: nobody else may have its calls.
+// The last instance of a version is probed before it is dropped, even if others of the service are
+// left: no other version may get its calls.
 func TestTheLastOfAVersionIsAsked(t *testing.T) {
 	for name, dead := range map[string]bool{"alive": false, "dead": true} {
 		t.Run(name, func(t *testing.T) {
@@ -113,7 +112,7 @@ func TestTheLastOfAVersionIsAsked(t *testing.T) {
 				if dead {
 					w.kill(errCut, 0)
 				}
-				w.db.say(registry.Snapshot{Service: "auth", Instances: all[1:3]}) // a v2 has gone, too
+				w.db.say(registry.Snapshot{Service: "auth", Instances: all[1:3]}) // a v2 has also gone
 				w.after(10 * time.Second)
 				if _, err := p.Pick(t.Context(), &rpc.Call{Version: "v1"}); (err != nil) != dead {
 					t.Errorf("a call of v1: %v", err)

@@ -11,7 +11,7 @@ import (
 	"github.com/skerry/skerry/rpc"
 )
 
-// Tiers of a view: calls go to the first that has a candidate.
+// Tiers of a view. Calls go to the first that has a candidate.
 const (
 	tierNear = iota // well, in the own zone
 	tierWell
@@ -31,18 +31,18 @@ type view struct {
 	alias    alias
 	cycle    cycle
 	ring     *ring
-	whole    bool // best is all that is on the ring
+	whole    bool // best has every member of the ring
 
 	only     string              // the version of all candidates, while they have one
 	versions map[string]*subview // by version, when the candidates have several
 
 	settled  bool          // an empty view may be believed
-	none     error         // why there is no candidate
-	replaced chan struct{} // closed when the next view is there
+	none     error         // reason for the lack of candidates
+	replaced chan struct{} // closed when the next view is published
 }
 
-// tierOf places a member; share is the part of its weight that it gets, next
-// the time at which that changes.
+// tierOf places a member. share is the part of its weight that it gets, next the time at which that
+// changes.
 func tierOf(m *member, o Options, zone string, warmUp time.Duration,
 	now time.Time) (tier int, s State, share float64, next time.Time) {
 	if m.buried != nil || m.heir != nil {
@@ -77,7 +77,7 @@ func tierOf(m *member, o Options, zone string, warmUp time.Duration,
 	return tier, s, share, next
 }
 
-// subview is the part of a view that has one version.
+// subview is the part of a view with one version.
 type subview struct {
 	view
 	turn *atomic.Uint64 // of round robin
@@ -110,8 +110,8 @@ func (v *view) split(o Options, byTier *[tiers][]candidate, hashRing *ring, turn
 	}
 }
 
-// turns are the counts of round robin, one for each version: two versions
-// that are called by turns would else see every second number only.
+// turns are the round robin counts, one for each version. With one count, two versions called in
+// turn would see every second number only.
 type turns map[string]*atomic.Uint64
 
 func (t *turns) of(version string) *atomic.Uint64 {
@@ -126,7 +126,7 @@ func (t *turns) of(version string) *atomic.Uint64 {
 	return n
 }
 
-// pick chooses for a call among the instances of its version.
+// pick chooses among the instances of the call's version.
 func (v *view) pick(call *rpc.Call, turn *atomic.Uint64) *rpc.Endpoint {
 	if call.Version == "" || v.versions == nil && call.Version == v.only {
 		return v.choose(call, turn)
@@ -145,7 +145,7 @@ func (v *view) candidates(call *rpc.Call) int {
 	return len(v.best) + len(v.rest)
 }
 
-// of is the part of the view that a call may be sent to, nil when there is none.
+// of is the part of the view for a call, nil when there is none.
 func (v *view) of(call *rpc.Call) *view {
 	if sub := v.versions[call.Version]; sub != nil {
 		return &sub.view
@@ -156,7 +156,7 @@ func (v *view) of(call *rpc.Call) *view {
 	return v
 }
 
-// noneOf says why there is no instance for a call that asks for a version.
+// noneOf is the error when a call's version has no instance.
 func (v *view) noneOf(service, version string) error {
 	if len(v.best) == 0 {
 		return v.none

@@ -8,8 +8,8 @@ import (
 	"github.com/skerry/skerry/rpc"
 )
 
-// candidate is a member as balancers see it. Views hold candidates side by
-// side, so that a pick touches little memory.
+// candidate is a member in the form for balancers. Views hold candidates in slices, so that a pick
+// reads little memory.
 type candidate struct {
 	ep     *rpc.Endpoint
 	weight int // > 0; in tenths, so that a warming member of weight 1 has a fraction
@@ -52,7 +52,7 @@ func newAlias(cs []candidate) alias {
 			small = append(small, l)
 		}
 	}
-	for _, i := range append(small, large...) { // full columns, and what rounding left
+	for _, i := range append(small, large...) { // full columns, and the rest from rounding
 		a.threshold[i], a.other[i] = 1<<32-1, i
 	}
 	return a
@@ -69,9 +69,8 @@ func (a *alias) draw() uint32 {
 	return a.other[i]
 }
 
-// lessBusy draws two by weight and takes the one with fewer calls in flight
-// for its weight; the first of an even pair, so that idle members are chosen
-// by weight alone.
+// lessBusy draws two by weight and takes the one with fewer calls in flight for its weight. Of an
+// even pair it takes the first, so that idle members are chosen by weight alone.
 func (a *alias) lessBusy(cs []candidate) *candidate {
 	i := a.draw()
 	if a.n == 1 {
